@@ -1,0 +1,36 @@
+/* clock.h -- time as a value that is passed in.
+ *
+ * Why: expiry, backoff, lease and progress decide by the time; a simulator and the tests must own
+ * it. No other file reads the system's clocks.
+ *
+ * Units:   wall time in microseconds since 1970 (UTC); monotonic time in nanoseconds from any start.
+ * Threads: the system clock is thread-safe. A fake clock belongs to its test.
+ */
+#ifndef TRANCHE_BASE_CLOCK_H
+#define TRANCHE_BASE_CLOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct clock {
+    int64_t (*wall_us)(struct clock *);
+    uint64_t (*mono_ns)(struct clock *);
+    void (*sleep_ns)(struct clock *, uint64_t ns); /* a fake clock jumps instead; may return early */
+    int64_t fake_us;  /* read by clock_fake only */
+    uint64_t fake_ns;
+};
+
+struct clock *clock_system(void);
+struct clock clock_fake(int64_t wall_us); /* stands still until slept or set */
+
+#define NS_PER_MS 1000000ULL
+#define NS_PER_S 1000000000ULL
+/* Bytes of a time stamp with its NUL. */
+#define CLOCK_TEXT_BYTES 40
+
+/* "2025-07-09T19:57:43.558+00:00": milliseconds and an offset, as batch output rows have it. */
+void clock_format_row(int64_t wall_us, char text[CLOCK_TEXT_BYTES]);
+/* "2026-11-22T10:00:00.000000Z": RFC 3339 as resources have it. */
+void clock_format_rfc3339(int64_t wall_us, char text[CLOCK_TEXT_BYTES]);
+
+#endif

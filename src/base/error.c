@@ -1,0 +1,131 @@
+#include "base/error.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name, *phrase;
+    int http, rpc;
+    bool retry;
+} codes[ERROR_CODE_COUNT] = {
+#define X(name, http, rpc, retry, phrase) { #name, phrase, http, rpc, retry },
+    ERROR_CODES(X)
+#undef X
+};
+
+static void msg_cut_at_character(char *msg, size_t len);
+
+int error_set(struct error *e, enum error_code code, const char *fmt, ...)
+{
+    va_list ap;
+
+    e->code = code;
+    va_start(ap, fmt);
+    int n = vsnprintf(e->msg, sizeof e->msg, fmt, ap);
+    va_end(ap);
+    if (n >= (int)sizeof e->msg)
+        msg_cut_at_character(e->msg, sizeof e->msg - 1);
+    return -1;
+}
+
+static enum error_code code_of_errno(int err)
+{
+    switch (err) {
+    case ENOSPC:
+    case EDQUOT:
+    case EMFILE:
+    case ENFILE:
+        return ERROR_RESOURCE_EXHAUSTED;
+    case ENOENT:
+    case ENOTDIR:
+        return ERROR_NOT_FOUND;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return ERROR_PERMISSION_DENIED;
+    case EEXIST:
+        return ERROR_ALREADY_EXISTS;
+    default:
+        return ERROR_INTERNAL;
+    }
+}
+
+int error_errno(struct error *e, const char *fmt, ...)
+{
+    int err = errno;
+    char context[ERROR_MSG_BYTES];
+    char reason[128];
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(context, sizeof context, fmt, ap);
+    va_end(ap);
+    if (strerror_r(err, reason, sizeof reason) != 0)
+        (void)snprintf(reason, sizeof reason, "error %d", err);
+    return error_set(e, code_of_errno(err), "%s: %s", context, reason);
+}
+
+int error_wrap(struct error *e, const char *fmt, ...)
+{
+    struct error inner = *e;
+    char context[ERROR_MSG_BYTES];
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(context, sizeof context, fmt, ap);
+    va_end(ap);
+    return error_set(e, inner.code, "%s: %s", context, inner.msg);
+}
+
+const char *error_name(enum error_code code)
+{
+    return codes[code].name;
+}
+
+const char *error_phrase(enum error_code code)
+{
+    return codes[code].phrase;
+}
+
+int error_http(enum error_code code)
+{
+    return codes[code].http;
+}
+
+int error_rpc(enum error_code code)
+{
+    return codes[code].rpc;
+}
+
+bool error_retryable(enum error_code code)
+{
+    return codes[code].retry;
+}
+
+bool error_from_name(const char *name, enum error_code *out)
+{
+    for (int i = 0; i < ERROR_CODE_COUNT; i++) {
+        if (strcmp(codes[i].name, name) == 0) {
+            *out = (enum error_code)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Drops a multi-byte character that the cut split, so that the message stays valid UTF-8. */
+static void msg_cut_at_character(char *msg, size_t len)
+{
+    size_t start = len;
+
+    while (start > 0 && ((unsigned char)msg[start - 1] & 0xC0) == 0x80)
+        start--;
+    if (start == 0 || ((unsigned char)msg[start - 1] & 0x80) == 0)
+        return;
+    unsigned char lead = (unsigned char)msg[start - 1];
+    size_t want = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
+    if (len - (start - 1) < want)
+        msg[start - 1] = '\0';
+}

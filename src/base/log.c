@@ -1,0 +1,67 @@
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+
+static const char *const level_names[] = { "error", "warn", "info", "debug" };
+
+static struct {
+    enum log_level level;
+    enum log_format format;
+} settings = { LOG_INFO, LOG_TEXT };
+
+void log_setup(enum log_level level, enum log_format format)
+{
+    settings.level = level;
+    settings.format = format;
+}
+
+bool log_enabled(enum log_level level)
+{
+    return level <= settings.level;
+}
+
+/* Control characters become \u00XX; quotes stay, for a person reads this. */
+static void add_text(struct buf *b, struct str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (c < 0x20 || c == 0x7f)
+            buf_addf(b, "\\u%04x", c);
+        else
+            buf_add_char(b, (char)c);
+    }
+}
+
+void log_line(enum log_level level, const char *fmt, ...)
+{
+    int saved = errno;
+    char msg[LOG_MSG_BYTES], at[CLOCK_TEXT_BYTES];
+    struct buf line = BUF_INIT((size_t)8 * LOG_MSG_BYTES);
+    va_list ap;
+
+    if (!log_enabled(level))
+        return;
+    va_start(ap, fmt);
+    (void)vsnprintf(msg, sizeof msg, fmt, ap);
+    va_end(ap);
+    clock_format_rfc3339(clock_system()->wall_us(clock_system()), at);
+    if (settings.format == LOG_JSON) {
+        buf_addf(&line, "{\"time\":\"%s\",\"level\":\"%s\",\"message\":", at, level_names[level]);
+        buf_add_json(&line, str_of(msg));
+        buf_add_c(&line, "}\n");
+    } else {
+        buf_addf(&line, "%s %-5s ", at, level_names[level]);
+        add_text(&line, str_of(msg));
+        buf_add_char(&line, '\n');
+    }
+    ssize_t ignored = write(STDERR_FILENO, line.p, line.len);
+    (void)ignored;
+    buf_release(&line);
+    errno = saved;
+}

@@ -1,0 +1,149 @@
+#include "base/mem.h"
+
+#include <stdalign.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct arena_block {
+    struct arena_block *older;
+    size_t cap, used; /* bytes of data */
+    alignas(max_align_t) unsigned char data[];
+};
+
+static _Noreturn void die_of_memory(size_t bytes)
+{
+    (void)fprintf(stderr, "tranche: out of memory (%zu bytes wanted)\n", bytes);
+    abort();
+}
+
+void *mem_alloc(size_t bytes)
+{
+    void *p = calloc(1, bytes ? bytes : 1);
+
+    if (!p)
+        die_of_memory(bytes);
+    return p;
+}
+
+void *mem_array(size_t count, size_t size)
+{
+    size_t bytes;
+
+    if (!size_mul(count, size, &bytes))
+        die_of_memory(SIZE_MAX);
+    return mem_alloc(bytes);
+}
+
+void *mem_grow(void *p, size_t bytes)
+{
+    void *q = realloc(p, bytes ? bytes : 1);
+
+    if (!q)
+        die_of_memory(bytes);
+    return q;
+}
+
+char *mem_strdup(const char *s)
+{
+    size_t bytes = strlen(s) + 1;
+
+    return memcpy(mem_alloc(bytes), s, bytes);
+}
+
+void mem_free(void *p)
+{
+    free(p);
+}
+
+bool size_add(size_t a, size_t b, size_t *sum)
+{
+    return !__builtin_add_overflow(a, b, sum);
+}
+
+bool size_mul(size_t a, size_t b, size_t *product)
+{
+    return !__builtin_mul_overflow(a, b, product);
+}
+
+static void arena_push(struct arena *a, size_t cap)
+{
+    size_t bytes;
+
+    if (!size_add(sizeof(struct arena_block), cap, &bytes))
+        die_of_memory(SIZE_MAX);
+    struct arena_block *b = mem_grow(NULL, bytes);
+    b->older = a->block;
+    b->cap = cap;
+    b->used = 0;
+    a->block = b;
+    a->bytes += cap;
+}
+
+void arena_reserve(struct arena *a, size_t bytes)
+{
+    if (!a->block || a->block->cap - a->block->used < bytes)
+        arena_push(a, bytes > ARENA_BLOCK_BYTES ? bytes : ARENA_BLOCK_BYTES);
+}
+
+void *arena_alloc_raw(struct arena *a, size_t bytes)
+{
+    const size_t align = alignof(max_align_t);
+    size_t want;
+
+    if (!size_add(bytes, align - 1, &want))
+        die_of_memory(bytes);
+    want -= want % align;
+    arena_reserve(a, want);
+    void *p = a->block->data + a->block->used;
+    a->block->used += want;
+    return p;
+}
+
+void *arena_alloc(struct arena *a, size_t bytes)
+{
+    return memset(arena_alloc_raw(a, bytes), 0, bytes);
+}
+
+void *arena_array(struct arena *a, size_t count, size_t size)
+{
+    size_t bytes;
+
+    if (!size_mul(count, size, &bytes))
+        die_of_memory(SIZE_MAX);
+    return arena_alloc(a, bytes);
+}
+
+char *arena_copy(struct arena *a, const void *p, size_t len)
+{
+    size_t bytes;
+
+    if (!size_add(len, 1, &bytes))
+        die_of_memory(len);
+    char *q = arena_alloc(a, bytes);
+    if (len)
+        memcpy(q, p, len);
+    return q;
+}
+
+void arena_reset(struct arena *a)
+{
+    while (a->block && a->block->older) {
+        struct arena_block *older = a->block->older;
+        a->bytes -= a->block->cap;
+        free(a->block);
+        a->block = older;
+    }
+    if (a->block)
+        a->block->used = 0;
+}
+
+void arena_release(struct arena *a)
+{
+    while (a->block) {
+        struct arena_block *older = a->block->older;
+        free(a->block);
+        a->block = older;
+    }
+    a->bytes = 0;
+}

@@ -1,0 +1,44 @@
+/* mem.h -- memory: allocation that dies when there is none, checked sizes, and arenas.
+ *
+ * Why: a failed small allocation leaves nothing sensible to do, and a run can be killed at any
+ * instant and go on later (I1, I2), so it ends the program with a message: one crash more, not a
+ * branch at each call. What a client sizes is bounded by a named limit before it comes here.
+ * An arena holds everything parsed from one line and dies with it.
+ *
+ * Errors:  none are returned; out of memory and overflow print one line and abort().
+ * Threads: an arena has one owner. The functions are otherwise thread-safe.
+ */
+#ifndef TRANCHE_BASE_MEM_H
+#define TRANCHE_BASE_MEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+void *mem_alloc(size_t bytes);                        /* never NULL; zeroed */
+void *mem_array(size_t count, size_t size);           /* never NULL; zeroed; overflow dies */
+void *mem_grow(void *p, size_t bytes);                /* realloc; the new part is not zeroed */
+char *mem_strdup(const char *s);                      /* owned by the caller */
+void mem_free(void *p);                               /* accepts NULL */
+bool size_add(size_t a, size_t b, size_t *sum);       /* false on overflow */
+bool size_mul(size_t a, size_t b, size_t *product);   /* false on overflow */
+
+/* Blocks of at least ARENA_BLOCK_BYTES; nothing is freed singly. */
+#define ARENA_BLOCK_BYTES ((size_t)16 * 1024)
+
+struct arena_block;
+struct arena {
+    struct arena_block *block; /* newest; NULL in a zeroed arena, which is valid and empty */
+    size_t bytes;              /* reserved in all blocks */
+};
+
+void *arena_alloc(struct arena *a, size_t bytes); /* zeroed, aligned for any type; never NULL */
+void *arena_alloc_raw(struct arena *a, size_t bytes); /* as arena_alloc, but not zeroed */
+void *arena_array(struct arena *a, size_t count, size_t size);
+char *arena_copy(struct arena *a, const void *p, size_t len); /* with a NUL after it */
+/* A block of about this size is made first, so that a big parse takes one allocation. */
+void arena_reserve(struct arena *a, size_t bytes);
+void arena_reset(struct arena *a);   /* forgets the contents, keeps one block for reuse */
+void arena_release(struct arena *a); /* frees; the arena is then empty and valid */
+
+#endif

@@ -1,0 +1,330 @@
+#include "base/str.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define DISTANCE_BYTES_MAX 64
+
+struct str str_of(const char *cstr)
+{
+    return (struct str){ cstr, cstr ? strlen(cstr) : 0 };
+}
+
+bool str_eq(struct str a, struct str b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);
+}
+
+bool str_eq_c(struct str a, const char *cstr)
+{
+    return str_eq(a, str_of(cstr));
+}
+
+int str_cmp(struct str a, struct str b)
+{
+    size_t n = a.len < b.len ? a.len : b.len;
+    int c = n ? memcmp(a.p, b.p, n) : 0;
+
+    return c ? c : (a.len > b.len) - (a.len < b.len);
+}
+
+bool str_starts(struct str s, struct str prefix)
+{
+    return s.len >= prefix.len && str_eq((struct str){ s.p, prefix.len }, prefix);
+}
+
+bool str_ends(struct str s, struct str suffix)
+{
+    return s.len >= suffix.len &&
+           str_eq((struct str){ s.p + (s.len - suffix.len), suffix.len }, suffix);
+}
+
+struct str str_sub(struct str s, size_t from, size_t len)
+{
+    if (from > s.len)
+        from = s.len;
+    if (len > s.len - from)
+        len = s.len - from;
+    return (struct str){ s.p ? s.p + from : NULL, len };
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+struct str str_trim(struct str s)
+{
+    while (s.len && is_space(s.p[0]))
+        s = str_sub(s, 1, s.len);
+    while (s.len && is_space(s.p[s.len - 1]))
+        s.len--;
+    return s;
+}
+
+size_t str_find(struct str s, struct str needle)
+{
+    if (needle.len == 0)
+        return 0;
+    for (size_t at = 0; needle.len <= s.len - at;) {
+        const char *hit = memchr(s.p + at, needle.p[0], s.len - at - needle.len + 1);
+        if (!hit)
+            return SIZE_MAX;
+        at = (size_t)(hit - s.p);
+        if (memcmp(hit, needle.p, needle.len) == 0)
+            return at;
+        at++;
+    }
+    return SIZE_MAX;
+}
+
+/* Length of the well-formed sequence at p, or 0. The second byte's range depends on the first. */
+static size_t utf8_sequence(const unsigned char *p, size_t len)
+{
+    unsigned char lo = 0x80, hi = 0xBF;
+    size_t want;
+
+    if (p[0] < 0x80)
+        return 1;
+    if (p[0] >= 0xC2 && p[0] <= 0xDF)
+        want = 2;
+    else if ((p[0] & 0xF0) == 0xE0)
+        want = 3;
+    else if (p[0] >= 0xF0 && p[0] <= 0xF4)
+        want = 4;
+    else
+        return 0;
+    if (len < want)
+        return 0;
+    if (p[0] == 0xE0)
+        lo = 0xA0;
+    else if (p[0] == 0xED)
+        hi = 0x9F;
+    else if (p[0] == 0xF0)
+        lo = 0x90;
+    else if (p[0] == 0xF4)
+        hi = 0x8F;
+    if (p[1] < lo || p[1] > hi)
+        return 0;
+    for (size_t i = 2; i < want; i++)
+        if ((p[i] & 0xC0) != 0x80)
+            return 0;
+    return want;
+}
+
+size_t str_utf8_valid(struct str s)
+{
+    const unsigned char *p = (const unsigned char *)s.p;
+    size_t at = 0;
+
+    while (at < s.len) {
+        size_t n = utf8_sequence(p + at, s.len - at);
+        if (n == 0)
+            break;
+        at += n;
+    }
+    return at;
+}
+
+bool str_glob(const char *pattern, const char *name)
+{
+    const char *star = NULL, *resume = NULL;
+
+    while (*name) {
+        if (*pattern == '*') {
+            star = pattern++;
+            resume = name;
+        } else if (*pattern == '?' || *pattern == *name) {
+            pattern++;
+            name++;
+        } else if (star) {
+            pattern = star + 1;
+            name = ++resume;
+        } else {
+            return false;
+        }
+    }
+    while (*pattern == '*')
+        pattern++;
+    return *pattern == '\0';
+}
+
+static unsigned min3(unsigned a, unsigned b, unsigned c)
+{
+    unsigned m = a < b ? a : b;
+    return m < c ? m : c;
+}
+
+/* Optimal string alignment by three rows of the edit matrix. */
+unsigned str_distance(struct str a, struct str b, unsigned limit)
+{
+    unsigned row[3][DISTANCE_BYTES_MAX + 1] = { { 0 } };
+
+    if (a.len > DISTANCE_BYTES_MAX || b.len > DISTANCE_BYTES_MAX)
+        return limit + 1;
+    for (unsigned j = 0; j <= b.len; j++)
+        row[0][j] = j;
+    for (unsigned i = 1; i <= a.len; i++) {
+        const unsigned *up = row[(i + 2) % 3], *up2 = row[(i + 1) % 3];
+        unsigned *now = row[i % 3];
+        now[0] = i;
+        for (unsigned j = 1; j <= b.len; j++) {
+            unsigned swap = a.p[i - 1] != b.p[j - 1];
+            now[j] = min3(up[j] + 1, now[j - 1] + 1, up[j - 1] + swap);
+            if (i > 1 && j > 1 && a.p[i - 1] == b.p[j - 2] && a.p[i - 2] == b.p[j - 1])
+                now[j] = min3(now[j], now[j], up2[j - 2] + 1);
+        }
+    }
+    unsigned d = row[a.len % 3][b.len];
+    return d > limit ? limit + 1 : d;
+}
+
+/* Makes room for len more bytes and a NUL; false (and overflow) when max forbids it. */
+static bool buf_room(struct buf *b, size_t len)
+{
+    size_t want;
+
+    if (b->overflow)
+        return false;
+    if (!size_add(b->len, len, &want) || want > b->max) {
+        b->overflow = true;
+        return false;
+    }
+    if (want + 1 > b->cap) {
+        size_t cap = b->cap ? b->cap : 64;
+        while (cap < want + 1)
+            cap *= 2;
+        b->p = mem_grow(b->p, cap);
+        b->cap = cap;
+    }
+    return true;
+}
+
+void buf_add(struct buf *b, const void *p, size_t len)
+{
+    if (!buf_room(b, len))
+        return;
+    if (len)
+        memcpy(b->p + b->len, p, len);
+    b->len += len;
+    b->p[b->len] = '\0';
+}
+
+void buf_add_str(struct buf *b, struct str s)
+{
+    buf_add(b, s.p, s.len);
+}
+
+void buf_add_c(struct buf *b, const char *cstr)
+{
+    buf_add(b, cstr, strlen(cstr));
+}
+
+void buf_add_char(struct buf *b, char c)
+{
+    buf_add(b, &c, 1);
+}
+
+void buf_addf(struct buf *b, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    if (n < 0 || !buf_room(b, (size_t)n))
+        return;
+    va_start(ap, fmt);
+    (void)vsnprintf(b->p + b->len, (size_t)n + 1, fmt, ap);
+    va_end(ap);
+    b->len += (size_t)n;
+}
+
+static void add_escape(struct buf *b, unsigned char c)
+{
+    static const char names[] = { ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f',
+                                  ['\r'] = 'r', ['"'] = '"',  ['\\'] = '\\' };
+
+    if (c < sizeof names && names[c]) {
+        char two[2] = { '\\', names[c] };
+        buf_add(b, two, 2);
+    } else {
+        buf_addf(b, "\\u%04x", c);
+    }
+}
+
+void buf_add_json(struct buf *b, struct str s)
+{
+    size_t plain = 0; /* start of the run that needs no change */
+    size_t at = 0;
+
+    buf_add_char(b, '"');
+    while (at < s.len) {
+        unsigned char c = (unsigned char)s.p[at];
+        if (c >= 0x20 && c < 0x80 && c != '"' && c != '\\') {
+            at++;
+            continue;
+        }
+        size_t n = c < 0x80 ? 0 : utf8_sequence((const unsigned char *)s.p + at, s.len - at);
+        if (n) {
+            at += n;
+            continue;
+        }
+        buf_add(b, s.p + plain, at - plain);
+        if (c < 0x80)
+            add_escape(b, c);
+        else
+            buf_add_c(b, "\xEF\xBF\xBD");
+        plain = ++at;
+    }
+    buf_add(b, s.p + plain, s.len - plain);
+    buf_add_char(b, '"');
+}
+
+void buf_add_double(struct buf *b, double v)
+{
+    char text[32];
+
+    if (!isfinite(v)) {
+        buf_add_c(b, "null");
+        return;
+    }
+    for (int digits = 6; digits <= 17; digits++) {
+        (void)snprintf(text, sizeof text, "%.*g", digits, v);
+        double back = strtod(text, NULL);
+        if (back >= v && back <= v)
+            break;
+    }
+    buf_add_c(b, text);
+}
+
+void buf_clear(struct buf *b)
+{
+    b->len = 0;
+    b->overflow = false;
+    if (b->p)
+        b->p[0] = '\0';
+}
+
+void buf_release(struct buf *b)
+{
+    mem_free(b->p);
+    b->p = NULL;
+    b->len = b->cap = 0;
+    b->overflow = false;
+}
+
+bool buf_ok(const struct buf *b)
+{
+    return !b->overflow;
+}
+
+struct str buf_str(const struct buf *b)
+{
+    return (struct str){ b->p, b->len };
+}

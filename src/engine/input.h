@@ -1,0 +1,44 @@
+/* input.h -- the files of a run, opened once and read by byte range.
+ *
+ * Why: ingest, pipeline and renderer read the same bytes at different times; a file that changed in
+ * between must be noticed, never mixed.
+ *
+ * Shape:   files in the order given; a pattern's matches in byte order; "-" is standard input, copied
+ *          to a file in the state folder first.
+ * Errors:  NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT (a folder, gzip bytes) naming the path;
+ *          FAILED_PRECONDITION from input_read_shard when the bytes are no longer those of ingest.
+ * Threads: input_read_at may be called from several at once; the rest is the owner's.
+ */
+#ifndef TRANCHE_ENGINE_INPUT_H
+#define TRANCHE_ENGINE_INPUT_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/str.h"
+#include "format/lines.h"
+
+#define INPUT_FILES_MAX 10000
+
+struct input_file {
+    char *path; /* as shown to the user */
+    int fd;
+    uint64_t bytes;
+};
+struct input {
+    struct input_file *file;
+    uint32_t count;
+    uint64_t bytes; /* of all */
+};
+
+/* paths: files, patterns with * ? [, or "-". dir: where standard input is copied. */
+int input_open(struct input *in, const char *const *paths, uint32_t count, const char *dir,
+               struct error *e) FALLIBLE;
+int input_read_at(const struct input *in, uint32_t file, uint64_t offset, void *p, size_t len,
+                  size_t *got, struct error *e) FALLIBLE;
+/* The bytes of a shard into out (cleared first), checked against its digest. */
+int input_read_shard(const struct input *in, const struct shard *s, struct buf *out,
+                     struct error *e) FALLIBLE;
+void input_release(struct input *in);
+
+#endif

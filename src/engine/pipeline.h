@@ -1,0 +1,57 @@
+/* pipeline.h -- one job from its shards to its finished output.
+ *
+ * Data:    shard -> line -> request -> window -> predictor -> answer -> spool (durable) -> counted ->
+ *          rendered. Retryable failures go back to the window; duplicates copy an answer.
+ * Stop:    when *stop is set nothing more is submitted, what the predictor has begun is awaited for
+ *          drain_ms at most, everything answered is committed, and the result says interrupted.
+ * Errors:  RESOURCE_EXHAUSTED (disk full), FAILED_PRECONDITION (input changed), INTERNAL (predictor
+ *          broken). Whatever was committed stays and a later run goes on.
+ * Threads: the caller's thread runs it and owns everything; on_progress is called on it.
+ */
+#ifndef TRANCHE_ENGINE_PIPELINE_H
+#define TRANCHE_ENGINE_PIPELINE_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "engine/ingest.h"
+#include "engine/render.h"
+#include "engine/retry.h"
+#include "predict/predictor.h"
+#include "store/spool.h"
+
+#define COMMIT_EVERY_MS 100   /* a group is committed at least this often */
+#define COMMIT_ROWS_MAX 4096  /* or when it holds so many rows */
+#define DRAIN_DEFAULT_MS 5000
+
+struct progress {
+    struct counters books;  /* committed */
+    uint64_t resumed;       /* of books: lines done before this run began */
+    uint32_t in_flight;     /* with the predictor */
+    uint64_t retries;       /* attempts that failed and will be tried again */
+    struct predictor_stats predictor;
+    uint64_t elapsed_ns;    /* since this run began */
+};
+
+struct pipeline_job {
+    const struct input *input;
+    const struct ingest_result *ingest;
+    struct ingest_options rules; /* the same that ingest had */
+    struct predictor *predictor;
+    struct price price;
+    struct spool *spool;
+    struct render *render;
+    struct retry_rules retry;
+    uint32_t in_flight_max; /* 0: the predictor's window */
+    uint32_t drain_ms;
+    uint64_t seed;
+    struct clock *clock;
+    const atomic_bool *stop;
+    void (*on_progress)(void *arg, const struct progress *p); /* about ten times a second */
+    void *arg;
+};
+enum pipeline_end { PIPELINE_DONE, PIPELINE_INTERRUPTED };
+int pipeline_run(const struct pipeline_job *j, struct progress *out, enum pipeline_end *end,
+                 struct error *e) FALLIBLE;
+
+#endif

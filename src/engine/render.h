@@ -1,0 +1,28 @@
+/* render.h -- the output: rows in input order, from the input and the spool.
+ *
+ * Why: output in input order, never a partial file under the final name, readable while it runs.
+ *
+ * Shape:   rows go to PATH.partial as far as every line before them is answered; at the end the file
+ *          is synced and renamed to PATH. "-" writes to standard output as far as it is known.
+ *          After a crash the file is rendered again from the first line: the spool is the truth.
+ * Errors:  of writing (RESOURCE_EXHAUSTED: disk full); FAILED_PRECONDITION when the input changed.
+ * Threads: one owner, the pipeline's.
+ */
+#ifndef TRANCHE_ENGINE_RENDER_H
+#define TRANCHE_ENGINE_RENDER_H
+
+#include "engine/ingest.h"
+#include "engine/input.h"
+#include "store/spool.h"
+
+struct render;
+struct render *render_open(const char *path, const struct input *in, const struct ingest_result *job,
+                           const struct line_rules *rules, struct error *e);
+/* Writes what has become ready; committed is called after spool_commit. */
+int render_advance(struct render *r, struct spool *s, struct error *e) FALLIBLE;
+uint64_t render_lines(const struct render *r); /* written so far */
+/* All lines must have rows: syncs and renames. */
+int render_finish(struct render *r, struct error *e) FALLIBLE;
+void render_close(struct render *r); /* leaves the .partial where it is; accepts NULL */
+
+#endif

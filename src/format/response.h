@@ -1,0 +1,56 @@
+/* response.h -- write a GenerateContentResponse.
+ *
+ * Why: every predictor that computes answers itself (embedded, fake) and every dialect translated
+ * to Gemini's writes the same object, with the members that clients look for.
+ *
+ * Out:     JSON with keys in alphabetical order, as the service writes them.
+ * Threads: none.
+ * Source:  Vertex AI REST reference, GenerateContentResponse; docs/reference/response.md.
+ */
+#ifndef TRANCHE_FORMAT_RESPONSE_H
+#define TRANCHE_FORMAT_RESPONSE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/str.h"
+#include "format/usage.h"
+
+#define RESPONSE_BYTES_MAX ((size_t)64 * 1024 * 1024)
+#define RESPONSE_ID_BYTES 27 /* 26 characters and a NUL */
+
+enum finish_reason { FINISH_STOP, FINISH_MAX_TOKENS, FINISH_OTHER };
+
+struct token_logprob {
+    struct str token; /* the token's text */
+    int32_t id;
+    float logprob; /* natural logarithm of the probability */
+};
+
+struct candidate {
+    struct str text;
+    enum finish_reason finish;
+    bool has_avg_logprob;
+    double avg_logprob;
+    uint32_t token_count;
+    const struct token_logprob *chosen; /* chosen_count, or NULL when not asked for */
+    uint32_t chosen_count;
+    const struct token_logprob *top; /* chosen_count rows of top_count, the likeliest first */
+    uint32_t top_count;
+};
+
+struct response {
+    const struct candidate *candidate;
+    uint32_t candidate_count;
+    struct usage usage;
+    struct str model_version; /* what really answered */
+    const char *response_id;
+    int64_t create_time_us;
+};
+
+void response_write(const struct response *r, struct buf *out);
+
+/* A response id: 26 characters of [0-9A-Za-z] from 128 bits. */
+void response_id_format(uint64_t high, uint64_t low, char id[RESPONSE_ID_BYTES]);
+
+#endif

@@ -1,0 +1,46 @@
+/* row.h -- output lines: write one, and read one back.
+ *
+ * Why: a row is what the user gets. It holds the line's sibling keys and request as they were
+ * written, and the answer or the error in the words that clients of the service look for.
+ *
+ * Shape:   {sibling keys, "status":"", "processed_time":"...", "request":{...}, "response":{...}}
+ *          A failure: "status":"Bad Request: {\"error\": {\"code\": 400, ...}}", "response":{}.
+ *          A line that is no JSON stands under "request" as a string.
+ * Threads: none.
+ * Source:  Vertex AI "Batch inference from Cloud Storage"; docs/formats.md.
+ */
+#ifndef TRANCHE_FORMAT_ROW_H
+#define TRANCHE_FORMAT_ROW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/str.h"
+#include "format/request.h"
+
+/* Bytes of one output row: a line, its answer, and what is around them. */
+#define ROW_BYTES_MAX (LINE_BYTES_MAX * 6 + RESPONSE_BYTES_MAX)
+
+struct row {
+    struct str status;   /* "" for an answer, else as row_status wrote it */
+    int64_t processed_us;
+    struct str response; /* JSON; empty for "{}" */
+};
+
+/* One row with its line end. line is the input line's text: used when there is no request in it. */
+void row_write(const struct input_line *in, struct str line, const struct row *r, struct buf *out);
+
+/* "Bad Request: {"error": {"code": 400, "message": "...", "status": "INVALID_ARGUMENT"}}". */
+void row_status(enum error_code code, struct str message, struct buf *out);
+
+/* The answer part of an earlier output row (for --retry-failed); false when it is none. */
+struct row_parts {
+    struct str status;         /* decoded, in the arena */
+    struct str processed_time; /* decoded */
+    struct str response;       /* as written */
+    struct str request;        /* as written */
+};
+bool row_read(struct arena *a, struct str line, struct row_parts *out);
+
+#endif

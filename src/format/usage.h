@@ -1,0 +1,39 @@
+/* usage.h -- what a request used, and the books of a job.
+ *
+ * Why: every line and every job accounts its tokens and money, and the books must balance (I6):
+ * succeeded + failed + not_run + pending = total, wherever they are shown.
+ *
+ * Units:   tokens; money in nano-dollars (1e-9 USD), so that sums are exact integers.
+ * Threads: none; values.
+ */
+#ifndef TRANCHE_FORMAT_USAGE_H
+#define TRANCHE_FORMAT_USAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct usage {
+    uint32_t prompt_tokens;
+    uint32_t cached_tokens;    /* of prompt_tokens: not computed, shared with an earlier request */
+    uint32_t candidate_tokens; /* generated, over all candidates */
+    uint32_t thought_tokens;
+};
+
+/* How a line ended. The numbers are in the spool's file: never reuse one. */
+enum outcome { OUTCOME_PENDING = 0, OUTCOME_SUCCEEDED = 1, OUTCOME_FAILED = 2, OUTCOME_NOT_RUN = 3 };
+
+struct counters {
+    uint64_t total; /* lines of the job */
+    uint64_t succeeded, failed, not_run;
+    uint64_t duplicates; /* of succeeded: copied from an identical request's answer */
+    uint64_t prompt_tokens, cached_tokens, candidate_tokens, thought_tokens;
+    uint64_t duplicate_tokens;   /* prompt and generated tokens that duplicates did not compute */
+    uint64_t cost_nano;          /* at the batch price */
+    uint64_t cost_online_nano;   /* what the same would have cost online */
+};
+
+uint64_t counters_done(const struct counters *c);
+uint64_t counters_pending(const struct counters *c);
+bool counters_balanced(const struct counters *c); /* I6 */
+
+#endif

@@ -1,0 +1,80 @@
+/* model.h -- names of models, and what each stands for.
+ *
+ * Why: a request names "gemini-2.5-flash" or a tuned model's resource; what answers is a file, a
+ * server or a fake, by configuration. The first entry whose pattern matches decides.
+ *
+ * Shape:   a list of entries; built-in ones stand behind the configured ones. The short name is
+ *          matched: "publishers/google/models/X" and "models/X" give X, an "@version" is cut.
+ * Errors:  NOT_FOUND with the names that exist.
+ * Threads: constant after start.
+ */
+#ifndef TRANCHE_PREDICT_MODEL_H
+#define TRANCHE_PREDICT_MODEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "format/price.h"
+
+#define MODEL_NAME_BYTES 256
+#define MODEL_ADAPTERS_MAX 8
+#define FAKE_FAULTS_MAX 32
+
+enum model_kind { MODEL_LOCAL, MODEL_FAKE };
+
+struct adapter {
+    const char *file; /* LoRA as GGUF */
+    float scale;
+};
+
+/* One scripted fault: a request that it matches fails with code. */
+struct fake_fault {
+    const char *match;     /* substring of the last user text; NULL: any request */
+    uint32_t every;        /* each every-th matching request; 0 and 1: each */
+    uint32_t times;        /* attempts of one request that fail; 0: all */
+    double rate;           /* share of matching attempts, by the seed; 0: not used */
+    enum error_code code;
+    const char *message;   /* NULL: a default text */
+    uint32_t retry_after_ms;
+    bool hang;             /* no answer ever comes (until close) */
+};
+
+struct fake_script {
+    uint32_t delay_ms;         /* from submit to answer */
+    uint32_t jitter_ms;        /* up to this much more, by the seed */
+    uint32_t delay_token_us;   /* more for each token of the answer */
+    uint32_t window;           /* 0: default */
+    struct fake_fault fault[FAKE_FAULTS_MAX];
+    uint32_t fault_count;
+};
+
+struct model {
+    const char *pattern; /* glob over the short name */
+    enum model_kind kind;
+    const char *about;   /* one line for `tranche models` */
+    const char *file;    /* GGUF; NULL for fakes */
+    uint32_t context;    /* tokens of one request, prompt and answer; 0: the model's own */
+    uint32_t sequences;  /* at once; 0: measured */
+    uint32_t threads;    /* 0: all cores */
+    uint32_t cache_mib;  /* key-value cache; 0: from the model's shape */
+    struct adapter adapter[MODEL_ADAPTERS_MAX];
+    uint32_t adapter_count;
+    bool has_price;
+    struct price price; /* with has_price; else the published price of the name, else free */
+    struct fake_script fake;
+};
+
+struct models {
+    const struct model *item;
+    uint32_t count;
+    char names[512]; /* for error messages: "a, b, c" */
+};
+
+/* The short name within a resource name or path, cut at "@". */
+void model_short_name(const char *name, char out[MODEL_NAME_BYTES]);
+const struct model *model_find(const struct models *all, const char *name, struct error *e);
+/* The price of this name under this model: its own, the published one, or zero. */
+struct price model_price(const struct model *m, const char *name);
+
+#endif

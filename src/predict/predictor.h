@@ -1,0 +1,84 @@
+/* predictor.h -- something that answers requests: the embedded engine, a server, or a fake.
+ *
+ * Why: the engine keeps a window of requests open and takes answers as they come, and must not know
+ * who computes them. A session is this interface; tests/conform/predictor runs against every kind.
+ *
+ * Shape:   open (predictor_open) -> submit ... wait ... submit ... wait -> close.
+ *          Answers come in any order; each submitted request gives exactly one.
+ * Errors:  a request's failure is an answer with a code; -1 from submit means "full" (only
+ *          RESOURCE_EXHAUSTED) or a broken session, -1 from wait means a broken session.
+ * Threads: one thread owns a session and makes all calls. Kinds may have threads of their own.
+ * Owns:    a submitted request is borrowed until its answer is taken; an answer belongs to the taker,
+ *          who calls answer_release.
+ */
+#ifndef TRANCHE_PREDICT_PREDICTOR_H
+#define TRANCHE_PREDICT_PREDICTOR_H
+
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/str.h"
+#include "format/request.h"
+#include "format/usage.h"
+#include "predict/model.h"
+
+struct answer {
+    void *tag;                /* as given to submit */
+    struct error error;       /* code OK: the answer is in response */
+    uint32_t retry_after_ms;  /* with a retryable error: the answerer's wish; 0 when it has none */
+    struct buf response;      /* GenerateContentResponse as JSON; owned */
+    struct usage usage;
+};
+void answer_release(struct answer *a);
+
+/* What a session did so far, for progress and summaries; any counter may stay 0. */
+struct predictor_stats {
+    uint64_t prompt_tokens;    /* of started requests, shared ones included */
+    uint64_t shared_tokens;    /* of prompt_tokens: taken from another request's cache */
+    uint64_t computed_tokens;  /* rows that went through the model */
+    uint64_t generated_tokens;
+    uint32_t sequences;        /* computing now */
+    uint32_t sequences_max;
+    uint64_t memory_bytes;     /* model and cache */
+};
+
+struct predictor;
+struct predictor_ops {
+    const char *name;
+    /* Whether this model can answer the request at all (media, tools, schema): false with the
+     * violation filled in, path relative to the request. Called at validation. NULL: everything. */
+    bool (*accepts)(struct predictor *p, const struct request *r, struct violation *why);
+    /* Starts r. RESOURCE_EXHAUSTED when the session is full. Never blocks. */
+    int (*submit)(struct predictor *p, const struct request *r, void *tag, struct error *e) FALLIBLE;
+    /* Takes one answer: 1 and *out, or 0 after timeout_ms, or -1 when the session is broken. */
+    int (*wait)(struct predictor *p, uint32_t timeout_ms, struct answer *out,
+                struct error *e) FALLIBLE;
+    /* Starts nothing more: what has not begun is answered CANCELLED at once, the rest goes on. */
+    void (*drain)(struct predictor *p);
+    /* Prompt tokens of r by the model's own tokenizer and template. NULL: estimate from bytes. */
+    int (*count_tokens)(struct predictor *p, const struct request *r, uint32_t *tokens,
+                        struct error *e) FALLIBLE;
+    void (*stats)(struct predictor *p, struct predictor_stats *out);
+    void (*close)(struct predictor *p); /* cancels what is open, frees p */
+};
+struct predictor {
+    const struct predictor_ops *ops;
+    uint32_t window; /* requests that may be open at once: submit refuses more */
+    char version[128]; /* what really answers: goes into modelVersion */
+};
+
+/* Each kind's way to open a session on a model. */
+struct predictor_env {
+    struct clock *clock;
+    uint64_t seed;        /* of response ids and of sampling without a seed */
+    const char *state_dir; /* where measurements of this machine are kept; NULL: nowhere */
+};
+typedef struct predictor *(*predictor_open_fn)(const struct model *m, const struct predictor_env *env,
+                                               struct error *e);
+struct predictor *predictor_fake_open(const struct model *m, const struct predictor_env *env,
+                                      struct error *e);
+struct predictor *predictor_local_open(const struct model *m, const struct predictor_env *env,
+                                       struct error *e);
+
+#endif
