@@ -11,6 +11,7 @@
 #define TRANCHE_APP_CONFIG_H
 
 #include "base/error.h"
+#include "base/str.h"
 #include "predict/model.h"
 
 struct config {

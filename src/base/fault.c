@@ -1,6 +1,7 @@
 #include "base/fault.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,12 +51,22 @@ int fault_errno(void)
     return plan.err;
 }
 
+/* "point:n:errno"; anything else arms nothing. */
 void fault_from_env(void)
 {
     const char *spec = getenv("TRANCHE_FAULT");
+    const char *colon = spec ? strchr(spec, ':') : NULL;
     char point[POINT_BYTES];
-    int n, err;
+    char *end;
 
-    if (spec && sscanf(spec, "%63[^:]:%d:%d", point, &n, &err) == 3)
-        fault_arm(point, n, err);
+    if (!colon || (size_t)(colon - spec) >= sizeof point)
+        return;
+    memcpy(point, spec, (size_t)(colon - spec));
+    point[colon - spec] = '\0';
+    long n = strtol(colon + 1, &end, 10);
+    if (*end != ':' || n < 0 || n > INT_MAX)
+        return;
+    long err = strtol(end + 1, &end, 10);
+    if (*end == '\0' && err > 0 && err <= INT_MAX)
+        fault_arm(point, (int)n, (int)err);
 }
