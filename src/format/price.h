@@ -16,9 +16,13 @@
 
 #include "format/usage.h"
 
+/* USD per million tokens; a higher price counts as this, so that no sum overflows. */
+#define PRICE_USD_MAX 1000.0
+
 struct price {
     double input, output;           /* online, USD per million tokens */
-    double cached;                  /* a cached prompt token; not halved by batch */
+    double cached;                  /* a cached prompt token; not halved by batch. Of a long prompt:
+                                     * the same share of long_input as this is of input. */
     uint32_t long_prompt_tokens;    /* above this many, the long prices hold; 0: never */
     double long_input, long_output;
 };
@@ -27,6 +31,8 @@ struct price {
  * models/" before and "-001" or "@version" behind); NULL when it is not in the table. */
 const struct price *price_find(const char *model);
 
+/* Of one request, rounded once, half up. Cached tokens are part of the prompt tokens; thoughts cost as
+ * much as other output. */
 uint64_t price_batch_nano(const struct price *p, const struct usage *u);
 uint64_t price_online_nano(const struct price *p, const struct usage *u);
 

@@ -71,7 +71,7 @@ struct models {
     char names[512]; /* for error messages: "a, b, c" */
 };
 
-/* The short name within a resource name or path, cut at "@". */
+/* The last step of a resource name or path, cut at "@"; empty when it is MODEL_NAME_BYTES or longer. */
 void model_short_name(const char *name, char out[MODEL_NAME_BYTES]);
 const struct model *model_find(const struct models *all, const char *name, struct error *e);
 /* The price of this name under this model: its own, the published one, or zero. */

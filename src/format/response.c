@@ -1,0 +1,190 @@
+#include "format/response.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+
+/* Digits of the largest uint64_t. */
+#define UINT_DIGITS_MAX 20
+
+static const char *const finish_names[] = {
+    [FINISH_STOP] = "STOP",
+    [FINISH_MAX_TOKENS] = "MAX_TOKENS",
+    [FINISH_OTHER] = "OTHER",
+};
+
+static void write_candidate(struct buf *out, const struct candidate *c, uint32_t index);
+static void write_usage(struct buf *out, const struct usage *u);
+
+/* Appends a literal with the length that the compiler knows. */
+#define ADD(out, literal) buf_add((out), "" literal, sizeof(literal) - 1)
+
+/* By hand, because a response has some ten numbers and printf is most of its cost. */
+static void add_uint(struct buf *out, uint64_t v)
+{
+    char digits[UINT_DIGITS_MAX];
+    size_t at = sizeof digits;
+
+    do {
+        digits[--at] = (char)('0' + v % 10);
+        v /= 10;
+    } while (v);
+    buf_add(out, digits + at, sizeof digits - at);
+}
+
+static void add_int(struct buf *out, int64_t v)
+{
+    if (v < 0)
+        buf_add_char(out, '-');
+    add_uint(out, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
+}
+
+/* The shortest decimal that reads back as the same float: half the digits of the same as double. */
+static void add_float(struct buf *out, float v)
+{
+    char text[32];
+
+    for (int digits = 6; digits <= 9; digits++) {
+        (void)snprintf(text, sizeof text, "%.*g", digits, (double)v);
+        float back = strtof(text, NULL);
+        if (back >= v && back <= v) {
+            buf_add_c(out, text);
+            return;
+        }
+    }
+    ADD(out, "null"); /* not a number */
+}
+
+void response_write(const struct response *r, struct buf *out)
+{
+    char time[CLOCK_TEXT_BYTES];
+
+    clock_format_rfc3339(r->create_time_us, time);
+    ADD(out, "{\"candidates\":[");
+    for (uint32_t i = 0; i < r->candidate_count; i++) {
+        if (i)
+            buf_add_char(out, ',');
+        write_candidate(out, &r->candidate[i], i);
+    }
+    ADD(out, "],\"createTime\":\"");
+    buf_add_c(out, time);
+    ADD(out, "\",\"modelVersion\":");
+    buf_add_json(out, r->model_version);
+    ADD(out, ",\"responseId\":");
+    buf_add_json(out, str_of(r->response_id));
+    ADD(out, ",\"usageMetadata\":");
+    write_usage(out, &r->usage);
+    buf_add_char(out, '}');
+}
+
+static void write_logprob(struct buf *out, const struct token_logprob *t)
+{
+    ADD(out, "{\"logProbability\":");
+    add_float(out, t->logprob);
+    ADD(out, ",\"token\":");
+    buf_add_json(out, t->token);
+    ADD(out, ",\"tokenId\":");
+    add_int(out, t->id);
+    buf_add_char(out, '}');
+}
+
+static void write_logprobs(struct buf *out, const struct token_logprob *t, uint32_t count)
+{
+    buf_add_char(out, '[');
+    for (uint32_t i = 0; i < count; i++) {
+        if (i)
+            buf_add_char(out, ',');
+        write_logprob(out, &t[i]);
+    }
+    buf_add_char(out, ']');
+}
+
+static void write_logprobs_result(struct buf *out, const struct candidate *c)
+{
+    ADD(out, "{\"chosenCandidates\":");
+    write_logprobs(out, c->chosen, c->chosen_count);
+    if (c->top && c->top_count) {
+        ADD(out, ",\"topCandidates\":[");
+        for (uint32_t i = 0; i < c->chosen_count; i++) {
+            if (i)
+                buf_add_char(out, ',');
+            ADD(out, "{\"candidates\":");
+            write_logprobs(out, c->top + (size_t)i * c->top_count, c->top_count);
+            buf_add_char(out, '}');
+        }
+        buf_add_char(out, ']');
+    }
+    buf_add_char(out, '}');
+}
+
+static void write_candidate(struct buf *out, const struct candidate *c, uint32_t index)
+{
+    buf_add_char(out, '{');
+    if (c->has_avg_logprob) {
+        ADD(out, "\"avgLogprobs\":");
+        buf_add_double(out, c->avg_logprob);
+        buf_add_char(out, ',');
+    }
+    ADD(out, "\"content\":{\"parts\":[{\"text\":");
+    buf_add_json(out, c->text);
+    ADD(out, "}],\"role\":\"model\"},\"finishReason\":\"");
+    buf_add_c(out, finish_names[c->finish]);
+    ADD(out, "\",\"index\":");
+    add_uint(out, index);
+    if (c->chosen) {
+        ADD(out, ",\"logprobsResult\":");
+        write_logprobs_result(out, c);
+    }
+    buf_add_char(out, '}');
+}
+
+/* ["name":] the same count a second time, by modality: everything that we count is text. */
+static void write_details(struct buf *out, const char *name, uint32_t tokens)
+{
+    ADD(out, ",\"");
+    buf_add_c(out, name);
+    ADD(out, "\":[{\"modality\":\"TEXT\",\"tokenCount\":");
+    add_uint(out, tokens);
+    ADD(out, "}]");
+}
+
+static void write_usage(struct buf *out, const struct usage *u)
+{
+    uint64_t total = (uint64_t)u->prompt_tokens + u->candidate_tokens + u->thought_tokens;
+
+    buf_add_char(out, '{');
+    if (u->cached_tokens) {
+        ADD(out, "\"cacheTokensDetails\":[{\"modality\":\"TEXT\",\"tokenCount\":");
+        add_uint(out, u->cached_tokens);
+        ADD(out, "}],\"cachedContentTokenCount\":");
+        add_uint(out, u->cached_tokens);
+        buf_add_char(out, ',');
+    }
+    ADD(out, "\"candidatesTokenCount\":");
+    add_uint(out, u->candidate_tokens);
+    write_details(out, "candidatesTokensDetails", u->candidate_tokens);
+    ADD(out, ",\"promptTokenCount\":");
+    add_uint(out, u->prompt_tokens);
+    write_details(out, "promptTokensDetails", u->prompt_tokens);
+    if (u->thought_tokens) {
+        ADD(out, ",\"thoughtsTokenCount\":");
+        add_uint(out, u->thought_tokens);
+    }
+    ADD(out, ",\"totalTokenCount\":");
+    add_uint(out, total);
+    ADD(out, ",\"trafficType\":\"ON_DEMAND\"}");
+}
+
+/* Five bits a character, the highest first: 26 of them hold 130 bits, so the first has only three. */
+void response_id_format(uint64_t high, uint64_t low, char id[RESPONSE_ID_BYTES])
+{
+    static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+    for (int at = RESPONSE_ID_BYTES - 2; at >= 0; at--) {
+        id[at] = digits[low & 31];
+        low = low >> 5 | high << 59;
+        high >>= 5;
+    }
+    id[RESPONSE_ID_BYTES - 1] = '\0';
+}
