@@ -3,7 +3,8 @@
  * Why: write(2) may be short or interrupted, and a rename is durable only when its folder is synced;
  * that is written once, here, and each call can be made to fail (fault.h).
  *
- * Errors:  from errno, as error_errno chooses; the path or point is named in the message.
+ * Errors:  from errno, as error_errno chooses, naming the path.
+ * Faults:  sys.open, sys.read, sys.write, sys.sync, sys.rename, sys.mkdir, sys.remove.
  * Threads: all.
  */
 #ifndef TRANCHE_BASE_SYS_H
@@ -17,15 +18,20 @@
 
 int sys_open(const char *path, int flags, struct error *e) FALLIBLE; /* mode 0600; O_CLOEXEC added */
 int sys_write_all(int fd, const void *p, size_t len, const char *path, struct error *e) FALLIBLE;
-/* Reads until len or the end: *got says how many. */
-int sys_read_at(int fd, void *p, size_t len, uint64_t offset, size_t *got, const char *path,
-                struct error *e) FALLIBLE;
+/* Reads until len or the end of the file: returns how many bytes, or -1. */
+int64_t sys_read_at(int fd, void *p, size_t len, uint64_t offset, const char *path,
+                    struct error *e) FALLIBLE;
 int sys_sync(int fd, const char *path, struct error *e) FALLIBLE;
 /* Renames and syncs the folder, so that the new name survives a power cut. */
 int sys_rename(const char *from, const char *to, struct error *e) FALLIBLE;
+/* Syncs the folder that holds path: a file made in it then survives a power cut. */
+int sys_sync_folder(const char *path, struct error *e) FALLIBLE;
 int sys_mkdirs(const char *path, struct error *e) FALLIBLE; /* with its parents, mode 0700 */
-/* Removes a file or a whole folder; an absent one is fine. Symbolic links are not followed. */
+/* Removes a file or a whole folder, at most SYS_FOLDERS_DEEP_MAX deep; an absent one is fine.
+ * Symbolic links are removed, not followed. */
+#define SYS_FOLDERS_DEEP_MAX 32
 int sys_remove_all(const char *path, struct error *e) FALLIBLE;
+/* A whole file, appended to out; INVALID_ARGUMENT when it is over bytes_max. */
 int sys_read_file(const char *path, size_t bytes_max, struct buf *out, struct error *e) FALLIBLE;
 
 #endif

@@ -3,8 +3,8 @@
  * Why: a batch service retries by itself, so that a transient fault never becomes a failed line, and
  * with jitter, so that many failures do not come back as one wave.
  *
- * Shape:   exponential backoff with full jitter: uniform in (0, min(cap, base * 2^attempt)), at
- *          least the answerer's own wish (Retry-After).
+ * Shape:   exponential backoff with full jitter: uniform in 1 .. min(cap, base * 2^(n-1)) ms
+ *          after the n-th failure, at least the answerer's own wish (Retry-After).
  * Threads: none; the state is the caller's. Chance comes from the seed that is passed in.
  * Source:  Marc Brooker, "Exponential Backoff And Jitter" (AWS, 2015).
  */

@@ -26,14 +26,15 @@
 struct spool_row {
     uint64_t index;
     enum outcome outcome;
-    enum error_code code;  /* of a failure, for the summary; OK otherwise */
-    bool duplicate;        /* a copy of another line's answer */
-    struct str status;     /* as row.h writes it; "" for an answer */
-    struct str response;   /* JSON, or empty */
+    enum error_code code; /* of a failure, for the summary; OK otherwise */
+    bool duplicate;       /* a copy of another line's answer */
+    struct str status;    /* as row.h writes it; "" for an answer */
+    struct str response;  /* JSON, or empty */
     int64_t processed_us;
     struct usage usage;
     uint64_t cost_nano, cost_online_nano;
-    struct str digest; /* SPOOL_DIGEST_BYTES of a deterministic request with an answer, else empty */
+    struct str
+        digest; /* SPOOL_DIGEST_BYTES of a deterministic request with an answer, else empty */
 };
 
 struct spool;
