@@ -17,7 +17,9 @@
 
 #include "base/error.h"
 #include "base/str.h"
+#include "format/lines.h"
 #include "format/request.h"
+#include "format/response.h"
 
 /* Bytes of one output row: a line, its answer, and what is around them. */
 #define ROW_BYTES_MAX (LINE_BYTES_MAX * 6 + RESPONSE_BYTES_MAX)
@@ -28,13 +30,15 @@ struct row {
     struct str response; /* JSON; empty for "{}" */
 };
 
-/* One row with its line end. line is the input line's text: used when there is no request in it. */
+/* One row with its line end. line is the input line's text: used when there is no request in it. A
+ * sibling that has the name of one of the row's own members is left out: no key may stand twice. */
 void row_write(const struct input_line *in, struct str line, const struct row *r, struct buf *out);
 
 /* "Bad Request: {"error": {"code": 400, "message": "...", "status": "INVALID_ARGUMENT"}}". */
 void row_status(enum error_code code, struct str message, struct buf *out);
 
-/* The answer part of an earlier output row (for --retry-failed); false when it is none. */
+/* The answer part of an earlier output row (for --retry-failed); false when it is none. The line must
+ * be JSON, which request_read_line tells: of other bytes the spans mean nothing. */
 struct row_parts {
     struct str status;         /* decoded, in the arena */
     struct str processed_time; /* decoded */

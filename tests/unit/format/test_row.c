@@ -1,0 +1,206 @@
+/* Goal: output rows are what users' programs parse. Method: golden files for whole rows, and rows
+ * read back from what was written. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "format/row.h"
+#include "golden.h"
+
+#define PROCESSED_US 1758317387352999 /* 2025-09-19T21:29:47.352999Z: cut to milliseconds */
+
+static struct sibling siblings[] = {
+    { { "custom_id", 9 }, { "\"0000\\u00e9\"", 12 } },
+    { { "score", 5 }, { "1.50", 4 } },
+    { { "odd \\\"key", 9 }, { "{\"a\":[null, 1]}", 15 } },
+};
+
+static const char request[] = "{\"contents\":[ {\"parts\":[{\"text\":\"Hi\"}],\"role\":\"user\"} ],"
+                              "\"generationConfig\":{\"max_output_tokens\":10}}";
+
+static void test_an_answer_is_as_the_golden_file(void **state)
+{
+    (void)state;
+    struct input_line in = { .request_text = str_of(request) };
+    struct row row = { .processed_us = PROCESSED_US, .response = STR("{\"candidates\":[]}") };
+    struct buf out = BUF_INIT(ROW_BYTES_MAX);
+
+    row_write(&in, STR("not looked at"), &row, &out);
+    assert_golden("row_answer.json", buf_str(&out));
+    buf_release(&out);
+}
+
+static void test_sibling_keys_come_first_and_as_written(void **state)
+{
+    (void)state;
+    struct input_line in = { .request_text = str_of(request),
+                             .sibling = siblings,
+                             .sibling_count = 3 };
+    struct row row = { .processed_us = PROCESSED_US, .response = STR("{\"candidates\":[]}") };
+    struct buf out = BUF_INIT(ROW_BYTES_MAX);
+
+    row_write(&in, STR(""), &row, &out);
+    assert_golden("row_siblings.json", buf_str(&out));
+    buf_release(&out);
+}
+
+static void test_a_failure_is_as_the_golden_file(void **state)
+{
+    (void)state;
+    struct input_line in = {
+        .request_text =
+            STR("{\"contents\":[{\"parts\":[{\"text\":\"x\"}],\"role\":\"tester\"}]}")
+    };
+    struct buf status = BUF_INIT(4096), out = BUF_INIT(ROW_BYTES_MAX);
+
+    row_status(ERROR_INVALID_ARGUMENT, STR("Please use a valid role: user, model."), &status);
+    struct row row = { .status = buf_str(&status), .processed_us = PROCESSED_US };
+    row_write(&in, STR(""), &row, &out);
+    assert_golden("row_failure.json", buf_str(&out));
+    buf_release(&status);
+    buf_release(&out);
+}
+
+static void test_a_line_that_is_no_json_stands_as_a_string(void **state)
+{
+    (void)state;
+    struct input_line in = { 0 };
+    struct buf status = BUF_INIT(4096), out = BUF_INIT(ROW_BYTES_MAX);
+
+    row_status(ERROR_INVALID_ARGUMENT, STR("Not \"JSON\"."), &status);
+    struct row row = { .status = buf_str(&status), .processed_us = PROCESSED_US };
+    row_write(&in, STR("{\"request\":\t\xFF"), &row, &out);
+    assert_golden("row_no_json.json", buf_str(&out));
+    buf_release(&status);
+    buf_release(&out);
+}
+
+static void test_a_sibling_with_a_name_of_the_row_is_left_out(void **state)
+{
+    (void)state;
+    struct sibling clash[] = {
+        { STR("status"), STR("\"old\"") },
+        { STR("id"), STR("1") },
+        { STR("response"), STR("{}") },
+        { STR("processed_time"), STR("0") },
+    };
+    struct input_line in = { .request_text = STR("{}"), .sibling = clash, .sibling_count = 4 };
+    struct row row = { 0 };
+    struct buf out = BUF_INIT(ROW_BYTES_MAX);
+
+    row_write(&in, STR(""), &row, &out);
+    assert_string_equal(out.p, "{\"id\":1,\"status\":\"\","
+                               "\"processed_time\":\"1970-01-01T00:00:00.000+00:00\","
+                               "\"request\":{},\"response\":{}}\n");
+    buf_release(&out);
+}
+
+static void test_a_status_names_phrase_code_message_and_name(void **state)
+{
+    (void)state;
+    static const struct {
+        enum error_code code;
+        const char *message, *text;
+    } cases[] = {
+        { ERROR_INVALID_ARGUMENT, "m",
+          "Bad Request: {\"error\": {\"code\": 400, \"message\": \"m\", "
+          "\"status\": \"INVALID_ARGUMENT\"}}" },
+        { ERROR_UNAVAILABLE, "say \"a\"\n",
+          "Service Unavailable: {\"error\": {\"code\": 503, \"message\": \"say \\\"a\\\"\\n\", "
+          "\"status\": \"UNAVAILABLE\"}}" },
+        { ERROR_CANCELLED, "",
+          "Client Closed Request: {\"error\": {\"code\": 499, \"message\": \"\", "
+          "\"status\": \"CANCELLED\"}}" },
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct buf out = BUF_INIT(4096);
+        row_status(cases[i].code, str_of(cases[i].message), &out);
+        assert_string_equal(out.p, cases[i].text);
+        buf_release(&out);
+    }
+}
+
+static void test_a_row_over_the_buffers_maximum_is_marked(void **state)
+{
+    (void)state;
+    struct input_line in = { .request_text = str_of(request) };
+    struct row row = { .processed_us = PROCESSED_US };
+    struct buf whole = BUF_INIT(ROW_BYTES_MAX);
+
+    row_write(&in, STR(""), &row, &whole);
+    struct buf fits = BUF_INIT(whole.len), short_by_one = BUF_INIT(whole.len - 1);
+    row_write(&in, STR(""), &row, &fits);
+    row_write(&in, STR(""), &row, &short_by_one);
+    assert_true(buf_ok(&fits));
+    assert_false(buf_ok(&short_by_one));
+    buf_release(&whole);
+    buf_release(&fits);
+    buf_release(&short_by_one);
+}
+
+static void test_a_written_row_reads_back(void **state)
+{
+    (void)state;
+    struct input_line in = { .request_text = str_of(request),
+                             .sibling = siblings,
+                             .sibling_count = 3 };
+    struct row row = { .status = STR("Bad Request: {\"error\": \"\xC3\xA9\"}"),
+                       .processed_us = PROCESSED_US,
+                       .response = STR("{\"a\": [1, 2]}") };
+    struct buf out = BUF_INIT(ROW_BYTES_MAX);
+    struct arena a = { 0 };
+    struct row_parts parts;
+
+    row_write(&in, STR(""), &row, &out);
+    assert_true(row_read(&a, str_trim(buf_str(&out)), &parts));
+    assert_true(str_eq(parts.status, row.status));
+    assert_true(str_eq_c(parts.processed_time, "2025-09-19T21:29:47.352+00:00"));
+    assert_true(str_eq_c(parts.request, request));
+    assert_true(str_eq(parts.response, row.response));
+    arena_release(&a);
+    buf_release(&out);
+}
+
+static void test_other_lines_are_no_rows(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {
+        "{}",
+        "[]",
+        "1",
+        "\"status\"",
+        "{\"request\":{}}",
+        "{\"status\":\"\",\"processed_time\":\"t\",\"request\":{}}",
+        "{\"status\":\"\",\"request\":{},\"response\":{}}",
+        "{\"status\":1,\"processed_time\":\"t\",\"request\":{},\"response\":{}}",
+        "{\"status\":\"\",\"processed_time\":null,\"request\":{},\"response\":{}}",
+    };
+    struct arena a = { 0 };
+    struct row_parts parts;
+
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+        assert_false(row_read(&a, str_of(lines[i]), &parts));
+    arena_release(&a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_an_answer_is_as_the_golden_file),
+        cmocka_unit_test(test_sibling_keys_come_first_and_as_written),
+        cmocka_unit_test(test_a_failure_is_as_the_golden_file),
+        cmocka_unit_test(test_a_line_that_is_no_json_stands_as_a_string),
+        cmocka_unit_test(test_a_sibling_with_a_name_of_the_row_is_left_out),
+        cmocka_unit_test(test_a_status_names_phrase_code_message_and_name),
+        cmocka_unit_test(test_a_row_over_the_buffers_maximum_is_marked),
+        cmocka_unit_test(test_a_written_row_reads_back),
+        cmocka_unit_test(test_other_lines_are_no_rows),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
