@@ -26,7 +26,7 @@ struct violation {
 };
 
 struct violations {
-    struct violation item[VIOLATIONS_PER_LINE_MAX];
+    struct violation item[VIOLATIONS_PER_LINE_MAX + 1]; /* the last one is scratch, never read */
     unsigned count; /* found, which may be more than the array holds */
 };
 

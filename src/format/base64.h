@@ -1,0 +1,21 @@
+/* base64.h -- whether text is base64, without decoding it.
+ *
+ * Why: inline media stand in requests as base64, megabytes of it; a fault must be found before any
+ * work, and the text is passed on as it was written.
+ *
+ * In:      both alphabets of RFC 4648 ("+/" and "-_"), padded or not, without white space.
+ * Threads: none.
+ * Source:  RFC 4648; the proto3 JSON mapping of bytes.
+ */
+#ifndef TRANCHE_FORMAT_BASE64_H
+#define TRANCHE_FORMAT_BASE64_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/str.h"
+
+/* False with the first offending byte's position in *at; the length when the end is wrong. */
+bool base64_valid(struct str s, size_t *at);
+
+#endif
