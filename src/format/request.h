@@ -101,7 +101,7 @@ struct sibling {
 
 struct input_line {
     struct request *request; /* NULL when the line has violations */
-    struct str request_text; /* as written; empty when the line is no JSON object with one */
+    struct str request_text; /* as written, the whole line for a bare one; empty for no object */
     struct sibling *sibling;
     uint32_t sibling_count;
     struct str key; /* the sibling "key"'s value as written, or empty: names the line in reports */
