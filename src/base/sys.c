@@ -29,6 +29,15 @@ int sys_open(const char *path, int flags, struct error *e)
     return fd < 0 ? error_errno(e, "cannot open %s", path) : fd;
 }
 
+int sys_create(const char *path, struct error *e)
+{
+    int fd = -1;
+
+    if (!fault_hit("sys.open"))
+        fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    return fd < 0 ? error_errno(e, "cannot write %s", path) : fd;
+}
+
 int sys_write_all(int fd, const void *p, size_t len, const char *path, struct error *e)
 {
     const char *at = p;

@@ -16,7 +16,10 @@
 #include "base/error.h"
 #include "base/str.h"
 
-int sys_open(const char *path, int flags, struct error *e) FALLIBLE; /* mode 0600; O_CLOEXEC added */
+int sys_open(const char *path, int flags,
+             struct error *e) FALLIBLE; /* mode 0600; O_CLOEXEC added */
+/* Makes or empties a file for writing that is the user's, not ours: mode 0666 less the umask. */
+int sys_create(const char *path, struct error *e) FALLIBLE;
 int sys_write_all(int fd, const void *p, size_t len, const char *path, struct error *e) FALLIBLE;
 /* Reads until len or the end of the file: returns how many bytes, or -1. */
 int64_t sys_read_at(int fd, void *p, size_t len, uint64_t offset, const char *path,

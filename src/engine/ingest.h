@@ -4,9 +4,9 @@
  * digest names the state folder, so that a changed input never resumes wrongly.
  *
  * Data:    input bytes -> shards (in order, under a lock) -> lines -> violations (reported in order)
- * Threads: `threads` workers cut and validate shards; on_line_bad and on_sample are called by one
- *          thread at a time, in input order, under no lock of the caller's.
- * Memory:  a shard and a parse for each worker; 64 bytes a shard (8 MiB of input) are kept.
+ * Threads: `threads` workers cut and validate shards; on_bad is called by one thread at a
+ *          time, in input order, under no lock. rules.predictor's `accepts` is called by all workers.
+ * Memory:  a shard and a parse for each worker; a struct shard for each shard is kept.
  * Errors:  only of reading; bad lines are not errors.
  */
 #ifndef TRANCHE_ENGINE_INGEST_H
@@ -39,22 +39,25 @@ struct ingest_options {
 };
 struct ingest_result {
     struct shard_list shards;
-    uint64_t lines;      /* not empty, cut by limit */
-    uint64_t bad;        /* of lines */
-    uint64_t bytes;      /* of input read */
-    uint64_t text_bytes; /* of good requests' prompt texts: for estimates */
-    uint64_t output_max; /* sum of maxOutputTokens where given */
+    uint64_t lines;        /* not empty, cut by limit */
+    uint64_t bad;          /* of lines */
+    uint64_t bytes;        /* of input read */
+    uint64_t text_bytes;   /* of good requests' prompt texts: for estimates */
+    uint64_t output_max;   /* sum of maxOutputTokens where given */
     uint64_t output_unset; /* good lines without maxOutputTokens */
-    uint64_t digest[2];  /* of the shards' digests, in order */
+    uint64_t digest[2];    /* of the shards' digests, in order */
 };
 int ingest_run(const struct input *in, const struct ingest_options *o, struct ingest_result *out,
                struct error *e) FALLIBLE;
 void ingest_result_release(struct ingest_result *r);
 
-/* Validates one line as ingest does, model's limits included: the pipeline uses the same. */
+/* Validates one line as ingest does, model's limits included: the pipeline uses the same. text must
+ * stay until the arena is done with. */
 bool ingest_line(struct arena *a, struct str text, const struct ingest_options *o,
                  struct input_line *out, struct violations *bad);
-/* The first violation as the error an output row carries: "line 3: ... at path: message remedy". */
+/* What is wrong with the line of an overlong shard. */
+void ingest_overlong(struct violations *bad);
+/* The first violation as the error an output row carries: "path: message remedy". */
 void ingest_error(const struct violations *bad, struct error *e);
 
 #endif

@@ -4,9 +4,10 @@
  * between must be noticed, never mixed.
  *
  * Shape:   files in the order given; a pattern's matches in byte order; "-" is standard input, copied
- *          to a file in the state folder first.
+ *          first to a file in the state folder that has no name any more and goes when it is closed.
+ *          A path that exists is itself, even with * ? [ in it.
  * Errors:  NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT (a folder, gzip bytes) naming the path;
- *          FAILED_PRECONDITION from input_read_shard when the bytes are no longer those of ingest.
+ *          FAILED_PRECONDITION from reading when the bytes are no longer those of ingest.
  * Threads: input_read_at may be called from several at once; the rest is the owner's.
  */
 #ifndef TRANCHE_ENGINE_INPUT_H
@@ -34,9 +35,12 @@ struct input {
 /* paths: files, patterns with * ? [, or "-". dir: where standard input is copied. */
 int input_open(struct input *in, const char *const *paths, uint32_t count, const char *dir,
                struct error *e) FALLIBLE;
+/* All len bytes, which must lie within the file as it was opened. */
 int input_read_at(const struct input *in, uint32_t file, uint64_t offset, void *p, size_t len,
-                  size_t *got, struct error *e) FALLIBLE;
-/* The bytes of a shard into out (cleared first), checked against its digest. */
+                  struct error *e) FALLIBLE;
+/* The bytes of a shard into out (cleared first), checked against its digest. Of an overlong shard
+ * only the first OVERLONG_HEAD_BYTES are kept: enough to recognise the line. */
+#define OVERLONG_HEAD_BYTES 1024
 int input_read_shard(const struct input *in, const struct shard *s, struct buf *out,
                      struct error *e) FALLIBLE;
 void input_release(struct input *in);

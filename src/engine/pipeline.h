@@ -6,6 +6,8 @@
  *          drain_ms at most, everything answered is committed, and the result says interrupted.
  * Errors:  RESOURCE_EXHAUSTED (disk full), FAILED_PRECONDITION (input changed), INTERNAL (predictor
  *          broken). Whatever was committed stays and a later run goes on.
+ * Owns:    takes the predictor's session and closes it before it returns, whatever happened, because
+ *          requests that lie in the pipeline's memory may still be open there.
  * Threads: the caller's thread runs it and owns everything; on_progress is called on it.
  */
 #ifndef TRANCHE_ENGINE_PIPELINE_H
@@ -20,24 +22,24 @@
 #include "predict/predictor.h"
 #include "store/spool.h"
 
-#define COMMIT_EVERY_MS 100   /* a group is committed at least this often */
-#define COMMIT_ROWS_MAX 4096  /* or when it holds so many rows */
+#define COMMIT_EVERY_MS 100  /* a group is committed at least this often */
+#define COMMIT_ROWS_MAX 4096 /* or when it holds so many rows */
 #define DRAIN_DEFAULT_MS 5000
 
 struct progress {
-    struct counters books;  /* committed */
-    uint64_t resumed;       /* of books: lines done before this run began */
-    uint32_t in_flight;     /* with the predictor */
-    uint64_t retries;       /* attempts that failed and will be tried again */
+    struct counters books; /* committed */
+    uint64_t resumed;      /* of books: lines done before this run began */
+    uint32_t in_flight;    /* with the predictor */
+    uint64_t retries;      /* attempts that failed and will be tried again */
     struct predictor_stats predictor;
-    uint64_t elapsed_ns;    /* since this run began */
+    uint64_t elapsed_ns; /* since this run began */
 };
 
 struct pipeline_job {
     const struct input *input;
     const struct ingest_result *ingest;
     struct ingest_options rules; /* the same that ingest had */
-    struct predictor *predictor;
+    struct predictor *predictor; /* taken */
     struct price price;
     struct spool *spool;
     struct render *render;

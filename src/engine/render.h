@@ -4,8 +4,11 @@
  *
  * Shape:   rows go to PATH.partial as far as every line before them is answered; at the end the file
  *          is synced and renamed to PATH. "-" writes to standard output as far as it is known.
+ *          A device or pipe is written directly, without a .partial.
  *          After a crash the file is rendered again from the first line: the spool is the truth.
- * Errors:  of writing (RESOURCE_EXHAUSTED: disk full); FAILED_PRECONDITION when the input changed.
+ * Errors:  of writing (RESOURCE_EXHAUSTED: disk full; CANCELLED: nobody reads the pipe any more);
+ *          FAILED_PRECONDITION when the input changed; INVALID_ARGUMENT when the path is a folder or
+ *          an input.
  * Threads: one owner, the pipeline's.
  */
 #ifndef TRANCHE_ENGINE_RENDER_H
@@ -16,8 +19,9 @@
 #include "store/spool.h"
 
 struct render;
-struct render *render_open(const char *path, const struct input *in, const struct ingest_result *job,
-                           const struct line_rules *rules, struct error *e);
+struct render *render_open(const char *path, const struct input *in,
+                           const struct ingest_result *job, const struct line_rules *rules,
+                           struct error *e);
 /* Writes what has become ready; committed is called after spool_commit. */
 int render_advance(struct render *r, struct spool *s, struct error *e) FALLIBLE;
 uint64_t render_lines(const struct render *r); /* written so far */
