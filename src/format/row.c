@@ -2,23 +2,10 @@
 
 #include "base/clock.h"
 
-/* Names that a row has itself: a sibling of the same name would stand twice in one object. */
-static const char *const own_names[] = { "status", "processed_time", "request", "response" };
-
-static bool is_own_name(struct str key)
-{
-    for (size_t i = 0; i < sizeof own_names / sizeof own_names[0]; i++)
-        if (str_eq_c(key, own_names[i]))
-            return true;
-    return false;
-}
-
 static void write_siblings(const struct input_line *in, struct buf *out)
 {
     for (uint32_t i = 0; i < in->sibling_count; i++) {
         const struct sibling *s = &in->sibling[i];
-        if (is_own_name(s->key))
-            continue;
         buf_add_char(out, '"');
         buf_add_str(out, s->key);
         buf_add(out, "\":", 2);

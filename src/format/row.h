@@ -30,8 +30,8 @@ struct row {
     struct str response; /* JSON; empty for "{}" */
 };
 
-/* One row with its line end. line is the input line's text: used when there is no request in it. A
- * sibling that has the name of one of the row's own members is left out: no key may stand twice. */
+/* One row with its line end. line is the input line's text: used when there is no request in it. No
+ * sibling may have the name of a row's own member; request_read_line leaves such ones out. */
 void row_write(const struct input_line *in, struct str line, const struct row *r, struct buf *out);
 
 /* "Bad Request: {"error": {"code": 400, "message": "...", "status": "INVALID_ARGUMENT"}}". */
