@@ -1,31 +1,56 @@
-/* config.h -- the configuration file: models, prices, fakes, defaults.
+/* config.h -- the configuration file and the environment: models, prices, fakes, defaults.
  *
- * Shape:   YAML, read by a schema table (libcyaml); unknown keys are errors with their line. Looked
- *          for at --config, then $TRANCHE_CONFIG, then $XDG_CONFIG_HOME/tranche/config.yaml (when it
- *          exists). Built-in models stand behind the configured ones: tranche-fake (echo),
- *          smollm2-135m-instruct and "gemini-*" (the default embedded model).
- * Errors:  INVALID_ARGUMENT naming file, line, field and remedy.
+ * Why: what answers a model name, and at what price, is the operator's to say; a program without any
+ * configuration must still work.
+ *
+ * Shape:   YAML, read by a schema table (config_schema.h); unknown keys are errors with their line.
+ *          Looked for at --config, then $TRANCHE_CONFIG, then $XDG_CONFIG_HOME/tranche/config.yaml
+ *          (when it exists). Built-in models stand behind the configured ones: tranche-fake (echo),
+ *          smollm2-135m-instruct, gemma-3-270m-it, and "gemini-*" (the default embedded model).
+ *          Relative files in it are relative to its folder.
+ * Errors:  INVALID_ARGUMENT naming file, place, key and remedy; NOT_FOUND and the like of reading.
+ * Threads: constant after config_load.
  * Owns:    all strings of the models it holds.
  */
 #ifndef TRANCHE_APP_CONFIG_H
 #define TRANCHE_APP_CONFIG_H
 
 #include "base/error.h"
+#include "base/mem.h"
 #include "base/str.h"
+#include "engine/retry.h"
 #include "predict/model.h"
 
+#define DEFAULT_MODEL "smollm2-135m-instruct"
+
+struct config_file;
 struct config {
     struct models models;
-    const char *default_model;   /* what `run` uses without --model */
-    uint64_t lines_max;          /* of one job */
-    uint32_t retry_attempts_max, retry_base_ms, retry_cap_ms;
+    const char *default_model; /* what `run` uses without --model */
+    uint64_t lines_max;        /* of one job; 0: no limit */
+    struct retry_rules retry;
     uint32_t drain_ms;
-    const char *path;            /* NULL: no file was read */
-    void *loaded;                /* config.c's own */
+    const char *path; /* NULL: no file was read */
+    struct config_file *file;
+    struct model *model; /* models.item, while it is made */
+    struct arena arena;  /* what is neither in the file nor constant */
 };
+/* path: --config, or NULL. */
 int config_load(const char *path, struct config *out, struct error *e) FALLIBLE;
-void config_release(struct config *c);
-/* Everything in it that can change an answer, as text: part of a job's key. */
+void config_release(struct config *c); /* accepts a zeroed one */
+
+/* Everything of a model and the settings that can change an answer, as text: part of a job's key.
+ * A model file counts with its size and time. */
 void config_fingerprint(const struct config *c, const struct model *m, struct buf *out);
+/* Whether the model's file is there; always for a fake. NOT_FOUND says how to get it. */
+int config_model_present(const struct model *m, struct error *e) FALLIBLE;
+
+/* A variable of the environment; NULL when unset or empty. The only way to the environment. */
+const char *config_env(const char *name);
+/* $XDG_..._HOME/tranche, or its default below $HOME, in the arena. NULL when neither is set. */
+const char *config_xdg(struct arena *a, const char *variable, const char *below_home);
+
+/* The variables that config_env is asked for, for help: false after the last. */
+bool config_variable_at(uint32_t i, const char **name, const char **about);
 
 #endif

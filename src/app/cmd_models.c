@@ -1,0 +1,177 @@
+/* cmd_models.c -- `tranche models`: which names are answered, by what, at what price. */
+#include "app/command.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/backends.h"
+#include "app/config.h"
+#include "app/console.h"
+
+#define COLUMNS 6
+#define CELL_BYTES 160
+#define MODELS_BYTES_MAX ((size_t)4 * 1024 * 1024)
+
+struct models_options {
+    const char *config;
+    bool json, names;
+};
+
+struct table_row {
+    char cell[COLUMNS][CELL_BYTES];
+};
+
+static const char *file_name(const struct model *m)
+{
+    const char *slash = m->file ? strrchr(m->file, '/') : NULL;
+
+    return slash ? slash + 1 : m->file ? m->file : "itself";
+}
+
+static bool present(const struct model *m)
+{
+    struct error ignored = { 0 };
+
+    return config_model_present(m, &ignored) == 0;
+}
+
+/* Whether published prices stand behind the names that the pattern matches. */
+static bool is_published(const struct model *m)
+{
+    const char *name;
+    const struct price *p;
+
+    for (unsigned i = 0; !m->has_price && price_at(i, &name, &p); i++)
+        if (str_glob(m->pattern, name))
+            return true;
+    return false;
+}
+
+static void row_of(const struct model *m, struct table_row *r)
+{
+    struct price p = model_price(m, m->pattern);
+    bool priced = p.input > 0 || p.output > 0;
+
+    *r = (struct table_row){ 0 };
+    (void)snprintf(r->cell[0], CELL_BYTES, "%s", m->pattern);
+    (void)snprintf(r->cell[1], CELL_BYTES, "%s", backend_kind(m->kind));
+    (void)snprintf(r->cell[2], CELL_BYTES, "%s%s", file_name(m),
+                   present(m) ? "" : " (not installed)");
+    if (m->context)
+        (void)snprintf(r->cell[3], CELL_BYTES, "%u", m->context);
+    else
+        (void)snprintf(r->cell[3], CELL_BYTES, "%s", m->kind == MODEL_LOCAL ? "model's" : "-");
+    if (priced)
+        (void)snprintf(r->cell[4], CELL_BYTES, "%.2f / %.2f", p.input, p.output);
+    else
+        (void)snprintf(r->cell[4], CELL_BYTES, "%s", is_published(m) ? "published" : "-");
+    (void)snprintf(r->cell[5], CELL_BYTES, "%s", m->about ? m->about : "");
+}
+
+static void print_table(const struct models *all, struct buf *out)
+{
+    static const struct table_row head = { { "NAME", "KIND", "ANSWERED BY", "CONTEXT",
+                                             "USD/M IN / OUT", "ABOUT" } };
+    size_t width[COLUMNS] = { 0 };
+    struct table_row row = head;
+
+    for (uint32_t i = 0; i <= all->count; i++) {
+        for (size_t c = 0; c < COLUMNS; c++)
+            width[c] = strlen(row.cell[c]) > width[c] ? strlen(row.cell[c]) : width[c];
+        if (i < all->count)
+            row_of(&all->item[i], &row);
+    }
+    row = head;
+    for (uint32_t i = 0; i <= all->count; i++) {
+        for (size_t c = 0; c + 1 < COLUMNS; c++)
+            buf_addf(out, "%-*s  ", (int)width[c], row.cell[c]);
+        buf_addf(out, "%s\n", row.cell[COLUMNS - 1]);
+        if (i < all->count)
+            row_of(&all->item[i], &row);
+    }
+}
+
+static void print_json(const struct model *m, bool is_default, struct buf *out)
+{
+    struct price p = model_price(m, m->pattern);
+
+    buf_add_c(out, "{\"name\":");
+    buf_add_json(out, str_of(m->pattern));
+    buf_addf(out, ",\"kind\":\"%s\",\"file\":", backend_kind(m->kind));
+    if (m->file)
+        buf_add_json(out, str_of(m->file));
+    else
+        buf_add_c(out, "null");
+    buf_addf(out, ",\"present\":%s,\"default\":%s,\"context\":%u,\"price\":{\"input\":",
+             present(m) ? "true" : "false", is_default ? "true" : "false", m->context);
+    buf_add_double(out, p.input);
+    buf_add_c(out, ",\"output\":");
+    buf_add_double(out, p.output);
+    buf_add_c(out, ",\"cached\":");
+    buf_add_double(out, p.cached);
+    buf_add_c(out, "},\"about\":");
+    buf_add_json(out, str_of(m->about));
+    buf_add_c(out, "}\n");
+}
+
+static void print_models(const struct config *c, const struct models_options *o, struct buf *out)
+{
+    if (!o->json && !o->names) {
+        print_table(&c->models, out);
+        buf_addf(out, "\nThe default is %s.\n", c->default_model);
+        return;
+    }
+    for (uint32_t i = 0; i < c->models.count; i++) {
+        const struct model *m = &c->models.item[i];
+        if (o->json)
+            print_json(m, strcmp(m->pattern, c->default_model) == 0, out);
+        else
+            buf_addf(out, "%s\n", m->pattern);
+    }
+}
+
+static enum exit_code models_run(const void *options, const char *const *argument, uint32_t count)
+{
+    const struct models_options *o = options;
+    struct config config = { 0 };
+    struct console console;
+    struct error e = { 0 };
+    struct buf out = BUF_INIT(MODELS_BYTES_MAX);
+    enum exit_code code = EXIT_OK;
+
+    (void)argument;
+    (void)count;
+    console_init(&console, false, NULL);
+    if (config_load(o->config, &config, &e) < 0) {
+        console_error(&console, "%s", e.msg);
+        code = EXIT_USAGE;
+    } else {
+        print_models(&config, o, &out);
+        console_write(STDOUT_FILENO, buf_str(&out));
+    }
+    buf_release(&out);
+    config_release(&config);
+    return code;
+}
+
+#define AT(field) offsetof(struct models_options, field)
+// clang-format off
+static const struct option_spec options[] = {
+    { "config", 'c', OPTION_STRING, AT(config), "FILE", "configuration file",    COMPLETE_FILE, 0, 0 },
+    { "json",   0,   OPTION_FLAG,   AT(json),   NULL,   "a JSON object a model", COMPLETE_NONE, 0, 0 },
+    { "names",  0,   OPTION_FLAG,   AT(names),  NULL,   "only the names",        COMPLETE_NONE, 0, 0 },
+    { 0 },
+};
+// clang-format on
+
+const struct command command_models = {
+    .name = "models",
+    .summary = "the model names that are answered, by what, at what price",
+    .arguments = "",
+    .about = "The first entry that matches a name decides. Prices are online prices in USD per "
+             "million tokens; a batch costs half.",
+    .options = options,
+    .options_bytes = sizeof(struct models_options),
+    .run = models_run,
+};

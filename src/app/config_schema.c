@@ -1,0 +1,239 @@
+#include "app/config_schema.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cyaml/cyaml.h>
+
+#include "app/options.h"
+#include "predict/model.h"
+
+/* The table: X(type, section, key, what stands for the value, about). A type is a FIELD_ macro below. */
+// clang-format off
+#define FAULT_KEYS(X)                                                                              \
+    X(TEXT,   fault_entry,   match,          "TEXT",  "only requests whose last user text has this")   \
+    X(COUNT,  fault_entry,   every,          "N",     "only each N-th matching request")               \
+    X(COUNT,  fault_entry,   times,          "N",     "attempts of a request that fail; 0: all")       \
+    X(NUMBER, fault_entry,   rate,           "0..1",  "share of matching attempts that fail")          \
+    X(TEXT,   fault_entry,   code,           "CODE",  "UNAVAILABLE (default), RESOURCE_EXHAUSTED, ...")  \
+    X(TEXT,   fault_entry,   message,        "TEXT",  "message of the error")                          \
+    X(COUNT,  fault_entry,   retry_after_ms, "MS",    "wish when to try again; 0: none")               \
+    X(FLAG,   fault_entry,   hang,           "true",  "never answer")
+#define FAKE_KEYS(X)                                                                               \
+    X(COUNT,  fake_entry,    delay_ms,       "MS",    "from request to answer")                        \
+    X(COUNT,  fake_entry,    jitter_ms,      "MS",    "up to this much more, by chance")               \
+    X(COUNT,  fake_entry,    delay_token_us, "US",    "more for each token of the answer")             \
+    X(COUNT,  fake_entry,    window,         "N",     "requests open at once; 0: default")             \
+    X(FAULTS, fake_entry,    faults,         "LIST",  "scripted faults, the first that matches")
+#define ADAPTER_KEYS(X)                                                                            \
+    X(TEXT,   adapter_entry, file,           "FILE",  "LoRA adapter as GGUF")                          \
+    X(NUMBER_IF, adapter_entry, scale,          "X",     "strength (default 1.0)")
+#define PRICE_KEYS(X)                                                                              \
+    X(NUMBER, price_entry,   input,          "USD",   "online price of a million prompt tokens")       \
+    X(NUMBER, price_entry,   output,         "USD",   "online price of a million generated tokens")    \
+    X(NUMBER_IF, price_entry, cached,        "USD",   "price of a million cached prompt tokens (default: a tenth of input)")
+#define MODEL_KEYS(X)                                                                              \
+    X(TEXT,   model_entry,   name,           "GLOB",  "names it answers to: \"tuned-*\"")              \
+    X(TEXT,   model_entry,   kind,           "KIND",  "local (default) or fake")                       \
+    X(TEXT,   model_entry,   file,           "FILE",  "GGUF file of a local model")                    \
+    X(TEXT,   model_entry,   about,          "TEXT",  "one line for `tranche models`")                 \
+    X(COUNT,  model_entry,   context,        "N",     "tokens of prompt and answer; 0: the model's own") \
+    X(COUNT,  model_entry,   sequences,      "N",     "requests computed at once; 0: measured")         \
+    X(COUNT,  model_entry,   threads,        "N",     "processor threads; 0: all cores")               \
+    X(COUNT,  model_entry,   cache_mib,      "MIB",   "key-value cache; 0: from the model's shape")    \
+    X(ADAPTERS, model_entry, adapters,       "LIST",  "LoRA adapters, at most 8")                      \
+    X(PRICE,  model_entry,   price,          "MAP",   "its price instead of the published one")        \
+    X(FAKE,   model_entry,   fake,           "MAP",   "script of a fake model")
+#define LIMITS_KEYS(X)                                                                             \
+    X(BIG_IF, limits_entry,  lines_max,      "N",     "lines of one job; 0: no limit (default)")       \
+    X(COUNT_IF, limits_entry, drain_ms,      "MS",    "wait for open requests on Ctrl-C (default 5000)")
+#define RETRY_KEYS(X)                                                                              \
+    X(COUNT_IF, retry_entry, attempts,       "N",     "attempts at one request, the first included (default 5)") \
+    X(COUNT_IF, retry_entry, base_ms,        "MS",    "longest first wait (default 250)")              \
+    X(COUNT_IF, retry_entry, cap_ms,         "MS",    "longest wait (default 30000)")
+#define FILE_KEYS(X)                                                                               \
+    X(TEXT,   config_file,   default_model,  "NAME",  "model of `run` and `validate` without --model") \
+    X(LIMITS, config_file,   limits,         "MAP",   "limits of one job")                             \
+    X(RETRY,  config_file,   retry,          "MAP",   "how failed requests are tried again")           \
+    X(MODELS, config_file,   models,         "LIST",  "models, before the built-in ones")              \
+    X(FAKE,   config_file,   fake,           "MAP",   "script of the built-in tranche-fake")
+
+#define OPT CYAML_FLAG_OPTIONAL
+#define FIELD_TEXT(s, key)     CYAML_FIELD_STRING_PTR(#key, OPT, struct s, key, 0, CONFIG_TEXT_BYTES_MAX),
+#define FIELD_COUNT(s, key)    CYAML_FIELD_UINT(#key, OPT, struct s, key),
+#define FIELD_COUNT_IF(s, key) CYAML_FIELD_UINT_PTR(#key, OPT, struct s, key),
+#define FIELD_BIG_IF(s, key)   CYAML_FIELD_UINT_PTR(#key, OPT, struct s, key),
+#define FIELD_NUMBER(s, key)   CYAML_FIELD_FLOAT(#key, OPT, struct s, key),
+#define FIELD_NUMBER_IF(s, key) CYAML_FIELD_FLOAT_PTR(#key, OPT, struct s, key),
+#define FIELD_FLAG(s, key)     CYAML_FIELD_BOOL(#key, OPT, struct s, key),
+#define FIELD_PRICE(s, key)    CYAML_FIELD_MAPPING_PTR(#key, OPT, struct s, key, price_fields),
+#define FIELD_FAKE(s, key)     CYAML_FIELD_MAPPING_PTR(#key, OPT, struct s, key, fake_fields),
+#define FIELD_LIMITS(s, key)   CYAML_FIELD_MAPPING_PTR(#key, OPT, struct s, key, limits_fields),
+#define FIELD_RETRY(s, key)    CYAML_FIELD_MAPPING_PTR(#key, OPT, struct s, key, retry_fields),
+#define FIELD_LIST(s, key, most) CYAML_FIELD_SEQUENCE(#key, OPT | CYAML_FLAG_POINTER, struct s, key, &key##_item, 0, most),
+#define FIELD_FAULTS(s, key)   FIELD_LIST(s, key, FAKE_FAULTS_MAX)
+#define FIELD_ADAPTERS(s, key) FIELD_LIST(s, key, MODEL_ADAPTERS_MAX)
+#define FIELD_MODELS(s, key)   FIELD_LIST(s, key, CONFIG_MODELS_MAX)
+#define FIELD(type, s, key, value, about) FIELD_##type(s, key)
+
+#define ITEM(name, s, fields) \
+    static const cyaml_schema_value_t name = { CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct s, fields) }
+
+static const cyaml_schema_field_t fault_fields[] = { FAULT_KEYS(FIELD) CYAML_FIELD_END };
+ITEM(faults_item, fault_entry, fault_fields);
+static const cyaml_schema_field_t fake_fields[] = { FAKE_KEYS(FIELD) CYAML_FIELD_END };
+static const cyaml_schema_field_t adapter_fields[] = { ADAPTER_KEYS(FIELD) CYAML_FIELD_END };
+ITEM(adapters_item, adapter_entry, adapter_fields);
+static const cyaml_schema_field_t price_fields[] = { PRICE_KEYS(FIELD) CYAML_FIELD_END };
+static const cyaml_schema_field_t model_fields[] = { MODEL_KEYS(FIELD) CYAML_FIELD_END };
+ITEM(models_item, model_entry, model_fields);
+static const cyaml_schema_field_t limits_fields[] = { LIMITS_KEYS(FIELD) CYAML_FIELD_END };
+static const cyaml_schema_field_t retry_fields[] = { RETRY_KEYS(FIELD) CYAML_FIELD_END };
+static const cyaml_schema_field_t file_fields[] = { FILE_KEYS(FIELD) CYAML_FIELD_END };
+static const cyaml_schema_value_t file_schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct config_file, file_fields),
+};
+
+#define KEY(prefix, key, value, about) { prefix, #key, value, about },
+#define KEY_FILE(t, s, key, value, about)    KEY("", key, value, about)
+#define KEY_LIMITS(t, s, key, value, about)  KEY("limits.", key, value, about)
+#define KEY_RETRY(t, s, key, value, about)   KEY("retry.", key, value, about)
+#define KEY_MODEL(t, s, key, value, about)   KEY("models[].", key, value, about)
+#define KEY_ADAPTER(t, s, key, value, about) KEY("models[].adapters[].", key, value, about)
+#define KEY_PRICE(t, s, key, value, about)   KEY("models[].price.", key, value, about)
+#define KEY_FAKE(t, s, key, value, about)    KEY("fake.", key, value, about)
+#define KEY_FAULT(t, s, key, value, about)   KEY("fake.faults[].", key, value, about)
+
+static const struct config_key keys[] = {
+    FILE_KEYS(KEY_FILE) LIMITS_KEYS(KEY_LIMITS) RETRY_KEYS(KEY_RETRY) MODEL_KEYS(KEY_MODEL)
+    ADAPTER_KEYS(KEY_ADAPTER) PRICE_KEYS(KEY_PRICE) FAKE_KEYS(KEY_FAKE) FAULT_KEYS(KEY_FAULT)
+};
+// clang-format on
+
+#define COMPLAINT_BYTES 256
+
+/* What libcyaml says, kept until the end: the first error, and the innermost place it names. */
+struct complaint {
+    char what[COMPLAINT_BYTES];
+    char where[64]; /* "line 3, column 14" */
+};
+
+static void complain(cyaml_log_t level, void *ctx, const char *fmt, va_list args);
+static int report(const char *path, const struct complaint *c, const char *code, struct error *e);
+
+static const cyaml_config_t base_config = {
+    .log_fn = complain,
+    .mem_fn = cyaml_mem,
+    .log_level = CYAML_LOG_ERROR,
+    .flags = CYAML_CFG_DEFAULT,
+};
+
+struct config_file *config_file_parse(const char *path, struct str text, struct error *e)
+{
+    struct complaint c = { 0 };
+    cyaml_config_t config = base_config;
+    cyaml_data_t *loaded = NULL;
+
+    config.log_ctx = &c;
+    if (str_utf8_valid(text) != text.len) {
+        (void)error_set(e, ERROR_INVALID_ARGUMENT, "%s: byte %zu is not UTF-8", path,
+                        str_utf8_valid(text) + 1);
+        return NULL;
+    }
+    cyaml_err_t err =
+        cyaml_load_data((const uint8_t *)text.p, text.len, &config, &file_schema, &loaded, NULL);
+    if (err == CYAML_OK && loaded)
+        return loaded;
+    if (err == CYAML_OK) {
+        /* A file of comments only: the tree is made by the library, which will free it. */
+        err = cyaml_load_data((const uint8_t *)"{}", 2, &config, &file_schema, &loaded, NULL);
+        if (err == CYAML_OK && loaded)
+            return loaded;
+    }
+    (void)report(path, &c, cyaml_strerror(err), e);
+    return NULL;
+}
+
+void config_file_free(struct config_file *f)
+{
+    if (f)
+        (void)cyaml_free(&base_config, &file_schema, f, 0);
+}
+
+bool config_key_at(uint32_t i, struct config_key *out)
+{
+    if (i >= sizeof keys / sizeof keys[0])
+        return false;
+    *out = keys[i];
+    return true;
+}
+
+static bool cut_prefix(const char **text, const char *prefix)
+{
+    size_t n = strlen(prefix);
+
+    if (strncmp(*text, prefix, n) != 0)
+        return false;
+    *text += n;
+    return true;
+}
+
+/* "line: 3, column: 14)" without its colons. */
+static void copy_place(const char *from, char *to, size_t bytes)
+{
+    size_t n = 0;
+
+    for (; *from && *from != ')' && n + 1 < bytes; from++)
+        if (*from != ':')
+            to[n++] = *from;
+    to[n] = '\0';
+}
+
+/* libcyaml writes "Load: Unexpected key: x\n", then "Load: Backtrace:\n" and "  in ... (line: 3,
+ * column: 5)\n" from the innermost place outwards. */
+static void complain(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
+{
+    struct complaint *c = ctx;
+    char line[COMPLAINT_BYTES];
+    const char *text = line;
+
+    (void)level;
+    (void)vsnprintf(line, sizeof line, fmt, args);
+    line[strcspn(line, "\n")] = '\0';
+    (void)cut_prefix(&text, "Load: ");
+    if (strncmp(text, "Backtrace", 9) == 0)
+        return;
+    bool place = cut_prefix(&text, "  in ");
+    if (!place && c->what[0] == '\0')
+        (void)snprintf(c->what, sizeof c->what, "%s", text);
+    const char *at = strstr(text, "(line: ");
+    if (place && at && c->where[0] == '\0')
+        copy_place(at + 1, c->where, sizeof c->where);
+}
+
+static const char *nearest_key(const char *word)
+{
+    struct nearest n = { .word = word };
+
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        nearest_offer(&n, keys[i].name);
+    return n.best;
+}
+
+static int report(const char *path, const struct complaint *c, const char *code, struct error *e)
+{
+    const char *word = c->what;
+    const char *place = c->where[0] ? c->where : "the whole file";
+
+    if (!cut_prefix(&word, "Unexpected key: "))
+        return error_set(e, ERROR_INVALID_ARGUMENT, "%s (%s): %s; see `tranche help config`", path,
+                         place, c->what[0] ? c->what : code);
+    const char *near = nearest_key(word);
+    if (!near)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "%s (%s): unknown key \"%s\"; see `tranche help config`", path, place,
+                         word);
+    return error_set(e, ERROR_INVALID_ARGUMENT, "%s (%s): unknown key \"%s\"; did you mean \"%s\"?",
+                     path, place, word, near);
+}

@@ -1,0 +1,77 @@
+/* config_schema.h -- the configuration file as a table, and what it holds before it is judged.
+ *
+ * Why: a key's name, type, default and explanation stand once; reading, `tranche help config`, the man
+ * page and the test of docs/reference/config.md come from it.
+ *
+ * Shape:   YAML -> struct config_file by libcyaml. A pointer is NULL and a number 0 when its key is
+ *          not given; where 0 means something the number is a pointer.
+ * Errors:  INVALID_ARGUMENT with what is wrong, the place in the file, and the nearest known key.
+ * Owns:    the file's tree; config_file_free.
+ * Threads: none.
+ */
+#ifndef TRANCHE_APP_CONFIG_SCHEMA_H
+#define TRANCHE_APP_CONFIG_SCHEMA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/str.h"
+
+#define CONFIG_BYTES_MAX ((size_t)1024 * 1024)
+#define CONFIG_MODELS_MAX 256
+#define CONFIG_TEXT_BYTES_MAX 4096
+
+struct fault_entry {
+    char *match, *code, *message;
+    uint32_t every, times, retry_after_ms;
+    double rate;
+    bool hang;
+};
+struct fake_entry {
+    uint32_t delay_ms, jitter_ms, delay_token_us, window;
+    struct fault_entry *faults;
+    uint32_t faults_count;
+};
+struct adapter_entry {
+    char *file;
+    double *scale;
+};
+struct price_entry {
+    double input, output, *cached;
+};
+struct model_entry {
+    char *name, *kind, *file, *about;
+    uint32_t context, sequences, threads, cache_mib;
+    struct adapter_entry *adapters;
+    uint32_t adapters_count;
+    struct price_entry *price;
+    struct fake_entry *fake;
+};
+struct limits_entry {
+    uint64_t *lines_max;
+    uint32_t *drain_ms;
+};
+struct retry_entry {
+    uint32_t *attempts, *base_ms, *cap_ms;
+};
+struct config_file {
+    char *default_model;
+    struct limits_entry *limits;
+    struct retry_entry *retry;
+    struct model_entry *models;
+    uint32_t models_count;
+    struct fake_entry *fake;
+};
+
+/* path is for messages. text must be UTF-8 YAML; empty text gives an empty configuration. */
+struct config_file *config_file_parse(const char *path, struct str text, struct error *e);
+void config_file_free(struct config_file *f); /* accepts NULL */
+
+/* One key of the file, for help: "models[].price.input". */
+struct config_key {
+    const char *section, *name, *value, *about;
+};
+bool config_key_at(uint32_t i, struct config_key *out); /* false after the last */
+
+#endif

@@ -1,0 +1,97 @@
+#include "app/job.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "app/backends.h"
+#include "app/human.h"
+#include "app/state.h"
+
+/* Below this, reading the input takes no time worth a word. */
+#define SLOW_INPUT_BYTES ((uint64_t)64 * 1024 * 1024)
+
+int job_config(struct job *j, const char *model, const char *config, const char *state,
+               struct error *e)
+{
+    j->stage = EXIT_USAGE;
+    if (config_load(config, &j->config, e) < 0)
+        return -1;
+    j->model_name = model ? model : j->config.default_model;
+    j->model = model_find(&j->config.models, j->model_name, e);
+    if (!j->model)
+        return -1;
+    j->state_root = state_root(&j->arena, state, e);
+    return j->state_root ? 0 : -1;
+}
+
+int job_input(struct job *j, const char *const *paths, uint32_t count, struct error *e)
+{
+    j->stage = EXIT_INPUT;
+    return input_open(&j->input, paths, count, j->state_root, e);
+}
+
+int job_predictor(struct job *j, struct error *e)
+{
+    struct clock *clock = clock_system();
+    struct predictor_env env = { .clock = clock, .state_dir = j->state_root };
+
+    j->stage = EXIT_INTERNAL;
+    if (config_model_present(j->model, e) < 0)
+        return -1;
+    /* Response ids must differ from those of any other run. */
+    env.seed = (uint64_t)clock->wall_us(clock) ^ ((uint64_t)getpid() << 48);
+    j->predictor = backend_open(j->model, &env, e);
+    j->rules.predictor = j->predictor;
+    return j->predictor ? 0 : -1;
+}
+
+int job_ingest(struct job *j, struct error *e)
+{
+    bool slow = j->console.live && j->input.bytes > SLOW_INPUT_BYTES;
+
+    j->stage = EXIT_INPUT;
+    j->rules.lines_max = j->config.lines_max;
+    j->rules.stop = stop_on_signals();
+    if (slow)
+        console_note(&j->console, "checking %s of input ...", human_bytes(HUMAN, j->input.bytes));
+    return ingest_run(&j->input, &j->rules, &j->ingest, e);
+}
+
+void job_release(struct job *j)
+{
+    ingest_result_release(&j->ingest);
+    if (j->predictor)
+        j->predictor->ops->close(j->predictor);
+    input_release(&j->input);
+    config_release(&j->config);
+    arena_release(&j->arena);
+}
+
+enum exit_code job_exit(enum exit_code stage, enum error_code code)
+{
+    if (code == ERROR_CANCELLED)
+        return EXIT_INTERRUPTED;
+    return code == ERROR_RESOURCE_EXHAUSTED ? EXIT_STOPPED : stage;
+}
+
+/* A signal handler can reach nothing but a global. */
+static atomic_bool stop;
+
+static void on_signal(int signal)
+{
+    if (atomic_exchange(&stop, true) && signal == SIGINT)
+        _exit(EXIT_INTERRUPTED);
+}
+
+const atomic_bool *stop_on_signals(void)
+{
+    static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+    struct sigaction act = { .sa_handler = on_signal };
+
+    (void)sigemptyset(&act.sa_mask);
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        (void)sigaction(signals[i], &act, NULL);
+    act.sa_handler = SIG_IGN;
+    (void)sigaction(SIGPIPE, &act, NULL);
+    return &stop;
+}

@@ -1,0 +1,54 @@
+/* job.h -- what `run` and `validate` begin with: configuration, model, input, predictor, ingest.
+ *
+ * Why: both must judge an input in exactly the same way, and a usage error must be told before a
+ * model is loaded.
+ *
+ * Shape:   the steps are called in the order below; each sets job.stage, which says how its failure
+ *          ends the program (job_exit).
+ * Errors:  in the user's words.
+ * Threads: the main thread.
+ * Owns:    all that it opened; job_release.
+ */
+#ifndef TRANCHE_APP_JOB_H
+#define TRANCHE_APP_JOB_H
+
+#include <stdatomic.h>
+
+#include "app/command.h"
+#include "app/config.h"
+#include "app/console.h"
+#include "engine/ingest.h"
+#include "engine/input.h"
+#include "predict/predictor.h"
+
+struct job {
+    struct console console;
+    struct config config;
+    const struct model *model;
+    const char *model_name; /* as asked for */
+    const char *state_root;
+    struct input input;
+    struct predictor *predictor;
+    struct ingest_options rules;
+    struct ingest_result ingest;
+    struct arena arena; /* paths and names */
+    enum exit_code stage;
+};
+
+/* model, config, state: the options' values or NULL. */
+int job_config(struct job *j, const char *model, const char *config, const char *state,
+               struct error *e) FALLIBLE;
+int job_input(struct job *j, const char *const *paths, uint32_t count, struct error *e) FALLIBLE;
+int job_predictor(struct job *j, struct error *e) FALLIBLE;
+/* rules.limit, .on_bad and so on may be set before. */
+int job_ingest(struct job *j, struct error *e) FALLIBLE;
+void job_release(struct job *j);
+
+/* How a failure at this stage ends the program. */
+enum exit_code job_exit(enum exit_code stage, enum error_code code);
+
+/* The flag that Ctrl-C, SIGTERM and SIGHUP set from here on; a second Ctrl-C ends the program at
+ * once. A write to a reader that went away becomes an error. */
+const atomic_bool *stop_on_signals(void);
+
+#endif
