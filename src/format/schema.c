@@ -1,24 +1,23 @@
 #include "format/schema.h"
 
-#include <inttypes.h>
 #include <stdbool.h>
 
 #include "format/request.h"
-
-/* The largest count that a double holds exactly. */
-#define COUNT_MAX 9007199254740992.0
+#include "format/schema_value.h"
 
 struct writer {
     struct buf *out;
     yyjson_val *defs; /* of the schema at the top, or NULL */
-    unsigned depth;   /* of the schema or value that is being written */
+    unsigned depth;   /* of the schema that is being written */
     struct error *e;
 };
 
-/* A keyword that stands alone: its name here and there, and how its value is written. */
+/* A keyword that stands alone: its name here and there, and what writes its value: value when that is
+ * all it needs, else part. */
 struct keyword {
     const char *google, *json;
-    int (*write)(struct writer *w, yyjson_val *schema, yyjson_val *value);
+    int (*value)(struct buf *out, yyjson_val *value, struct error *e);
+    int (*part)(struct writer *w, yyjson_val *schema, yyjson_val *value);
 };
 
 // clang-format off
@@ -32,9 +31,17 @@ static int write_schema(struct writer *w, yyjson_val *schema);
 static int write_head(struct writer *w, yyjson_val *schema);
 static int write_keywords(struct writer *w, yyjson_val *schema);
 
+/* A field of a schema; a null stands for an absent one, as everywhere in Google's JSON. */
+static yyjson_val *member(yyjson_val *schema, const char *name)
+{
+    yyjson_val *v = request_field(schema, name);
+
+    return yyjson_is_null(v) ? NULL : v;
+}
+
 int schema_to_json_schema(yyjson_val *schema, struct buf *out, struct error *e)
 {
-    struct writer w = { .out = out, .defs = request_field(schema, "defs"), .e = e };
+    struct writer w = { .out = out, .defs = member(schema, "defs"), .e = e };
 
     if (write_schema(&w, schema) < 0)
         return -1;
@@ -62,22 +69,6 @@ static int write_schema(struct writer *w, yyjson_val *schema)
     return 0;
 }
 
-/* A comma unless the object or list has just begun. */
-static void comma(struct buf *out)
-{
-    char last = out->len ? out->p[out->len - 1] : '{';
-
-    if (last != '{' && last != '[')
-        buf_add_char(out, ',');
-}
-
-static void write_key(struct buf *out, struct str key)
-{
-    comma(out);
-    buf_add_json(out, key);
-    buf_add_char(out, ':');
-}
-
 /* A list, or one value where a list is expected. */
 static size_t list_count(yyjson_val *v)
 {
@@ -87,140 +78,6 @@ static size_t list_count(yyjson_val *v)
 static yyjson_val *list_at(yyjson_val *v, size_t i)
 {
     return yyjson_is_arr(v) ? yyjson_arr_get(v, i) : v;
-}
-
-/* ---- Values ---- */
-
-static size_t digits_end(struct str s, size_t at)
-{
-    while (at < s.len && s.p[at] >= '0' && s.p[at] <= '9')
-        at++;
-    return at;
-}
-
-/* A number of JSON as text: int64 and double may stand in quotes in Google's JSON. */
-static bool is_number_text(struct str s)
-{
-    size_t from = s.len && s.p[0] == '-';
-    size_t at = digits_end(s, from);
-
-    if (at == from || (s.p[from] == '0' && at > from + 1))
-        return false;
-    if (at < s.len && s.p[at] == '.') {
-        from = at + 1;
-        at = digits_end(s, from);
-        if (at == from)
-            return false;
-    }
-    if (at < s.len && (s.p[at] == 'e' || s.p[at] == 'E')) {
-        from = at + 1 + (at + 1 < s.len && (s.p[at + 1] == '-' || s.p[at + 1] == '+'));
-        at = digits_end(s, from);
-        if (at == from)
-            return false;
-    }
-    return at == s.len;
-}
-
-static void write_num(struct buf *out, yyjson_val *v)
-{
-    if (yyjson_is_uint(v))
-        buf_addf(out, "%" PRIu64, yyjson_get_uint(v));
-    else if (yyjson_is_sint(v))
-        buf_addf(out, "%" PRId64, yyjson_get_sint(v));
-    else
-        buf_add_double(out, yyjson_get_real(v));
-}
-
-static int write_number(struct writer *w, yyjson_val *schema, yyjson_val *value)
-{
-    (void)schema;
-    if (yyjson_is_num(value))
-        write_num(w->out, value);
-    else if (is_number_text(json_str(value)))
-        buf_add_str(w->out, json_str(value));
-    else
-        return wrong(w, "this must be a number");
-    return 0;
-}
-
-static int write_count(struct writer *w, yyjson_val *schema, yyjson_val *value)
-{
-    struct str text = json_str(value);
-    double v = yyjson_get_num(value);
-
-    if (text.len && digits_end(text, 0) == text.len && is_number_text(text))
-        return write_number(w, schema, value);
-    if (!yyjson_is_num(value) || !(v >= 0 && v <= COUNT_MAX) || (double)(uint64_t)v < v)
-        return wrong(w, "this must be a count: an integer from 0");
-    buf_addf(w->out, "%" PRIu64, (uint64_t)v);
-    return 0;
-}
-
-static int write_text(struct writer *w, yyjson_val *schema, yyjson_val *value)
-{
-    (void)schema;
-    if (!yyjson_is_str(value))
-        return wrong(w, "this must be a string");
-    buf_add_json(w->out, json_str(value));
-    return 0;
-}
-
-static int write_any(struct writer *w, yyjson_val *schema, yyjson_val *value);
-
-static int write_members(struct writer *w, yyjson_val *value)
-{
-    size_t i, max;
-    yyjson_val *key, *member;
-
-    buf_add_char(w->out, '{');
-    yyjson_obj_foreach(value, i, max, key, member)
-    {
-        write_key(w->out, json_str(key));
-        if (write_any(w, NULL, member) < 0)
-            return -1;
-    }
-    buf_add_char(w->out, '}');
-    return 0;
-}
-
-static int write_elements(struct writer *w, yyjson_val *value)
-{
-    size_t i, max;
-    yyjson_val *element;
-
-    buf_add_char(w->out, '[');
-    yyjson_arr_foreach(value, i, max, element)
-    {
-        comma(w->out);
-        if (write_any(w, NULL, element) < 0)
-            return -1;
-    }
-    buf_add_char(w->out, ']');
-    return 0;
-}
-
-/* Any JSON value as it is. */
-static int write_any(struct writer *w, yyjson_val *schema, yyjson_val *value)
-{
-    int rc = 0;
-
-    (void)schema;
-    if (++w->depth > JSON_DEPTH_MAX)
-        return wrong(w, "the value is nested too deeply");
-    if (yyjson_is_obj(value))
-        rc = write_members(w, value);
-    else if (yyjson_is_arr(value))
-        rc = write_elements(w, value);
-    else if (yyjson_is_str(value))
-        buf_add_json(w->out, json_str(value));
-    else if (yyjson_is_num(value))
-        write_num(w->out, value);
-    else if (yyjson_is_bool(value))
-        buf_add_c(w->out, yyjson_get_bool(value) ? "true" : "false");
-    else
-        buf_add_c(w->out, "null");
-    w->depth--;
-    return rc;
 }
 
 /* ---- What nullable changes: type, enum, ref, anyOf ---- */
@@ -236,9 +93,9 @@ static const char *type_name(struct str name)
 
 static int write_type(struct writer *w, yyjson_val *schema, yyjson_val *type, bool nullable)
 {
-    const char *name = request_field(schema, "properties") ? "object"
-                       : request_field(schema, "items")    ? "array"
-                                                           : NULL;
+    const char *name = member(schema, "properties") ? "object"
+                       : member(schema, "items")    ? "array"
+                                                    : NULL;
 
     if (type && !str_eq_c(json_str(type), "TYPE_UNSPECIFIED")) {
         name = type_name(json_str(type));
@@ -247,7 +104,7 @@ static int write_type(struct writer *w, yyjson_val *schema, yyjson_val *type, bo
     }
     if (!name)
         return 0;
-    write_key(w->out, STR("type"));
+    schema_key(w->out, STR("type"));
     if (nullable && !str_eq_c(STR("null"), name))
         buf_addf(w->out, "[\"%s\",\"null\"]", name);
     else
@@ -261,16 +118,16 @@ static int write_enum(struct writer *w, yyjson_val *type, yyjson_val *values, bo
     const char *name = type ? type_name(json_str(type)) : NULL;
     bool numeric = name && (str_eq_c(STR("integer"), name) || str_eq_c(STR("number"), name));
 
-    write_key(w->out, STR("enum"));
+    schema_key(w->out, STR("enum"));
     buf_add_char(w->out, '[');
     for (size_t i = 0; i < list_count(values); i++) {
         yyjson_val *v = list_at(values, i);
-        comma(w->out);
-        if ((numeric ? write_number(w, NULL, v) : write_any(w, NULL, v)) < 0)
+        schema_comma(w->out);
+        if ((numeric ? schema_write_number : schema_write_any)(w->out, v, w->e) < 0)
             return error_wrap(w->e, "enum");
     }
     if (nullable) {
-        comma(w->out);
+        schema_comma(w->out);
         buf_add_c(w->out, "null");
     }
     buf_add_char(w->out, ']');
@@ -302,7 +159,7 @@ static int write_ref(struct writer *w, yyjson_val *ref, bool nullable)
         return error_set(w->e, ERROR_INVALID_ARGUMENT,
                          "ref \"%.*s\" must be \"#/defs/\" and a name in defs of the whole schema",
                          STR_ARG(text));
-    comma(w->out);
+    schema_comma(w->out);
     buf_addf(w->out,
              nullable ? "\"anyOf\":[{\"$ref\":\"#/$defs/%.*s\"},{\"type\":\"null\"}]"
                       : "\"$ref\":\"#/$defs/%.*s\"",
@@ -312,15 +169,15 @@ static int write_ref(struct writer *w, yyjson_val *ref, bool nullable)
 
 static int write_any_of(struct writer *w, yyjson_val *schemas, bool nullable)
 {
-    write_key(w->out, STR("anyOf"));
+    schema_key(w->out, STR("anyOf"));
     buf_add_char(w->out, '[');
     for (size_t i = 0; i < list_count(schemas); i++) {
-        comma(w->out);
+        schema_comma(w->out);
         if (write_schema(w, list_at(schemas, i)) < 0)
             return error_wrap(w->e, "anyOf[%zu]", i);
     }
     if (nullable) {
-        comma(w->out);
+        schema_comma(w->out);
         buf_add_c(w->out, "{\"type\":\"null\"}");
     }
     buf_add_char(w->out, ']');
@@ -330,14 +187,14 @@ static int write_any_of(struct writer *w, yyjson_val *schemas, bool nullable)
 /* The first of these that stands in the schema says what the value is, and where null is added. */
 static int write_head(struct writer *w, yyjson_val *schema)
 {
-    yyjson_val *type = request_field(schema, "type"), *v;
-    bool nullable = yyjson_is_true(request_field(schema, "nullable"));
+    yyjson_val *type = member(schema, "type"), *v;
+    bool nullable = yyjson_is_true(member(schema, "nullable"));
 
-    if ((v = request_field(schema, "ref")))
+    if ((v = member(schema, "ref")))
         return write_ref(w, v, nullable);
-    if ((v = request_field(schema, "anyOf")))
+    if ((v = member(schema, "anyOf")))
         return write_any_of(w, v, nullable);
-    if ((v = request_field(schema, "enum")))
+    if ((v = member(schema, "enum")))
         return write_enum(w, type, v, nullable);
     return write_type(w, schema, type, nullable);
 }
@@ -352,12 +209,13 @@ static int write_sub(struct writer *w, yyjson_val *schema, yyjson_val *value)
 
 static int write_additional(struct writer *w, yyjson_val *schema, yyjson_val *value)
 {
-    return yyjson_is_bool(value) ? write_any(w, schema, value) : write_schema(w, value);
+    (void)schema;
+    return yyjson_is_bool(value) ? schema_write_any(w->out, value, w->e) : write_schema(w, value);
 }
 
 static int write_property(struct writer *w, struct str name, yyjson_val *schema)
 {
-    write_key(w->out, name);
+    schema_key(w->out, name);
     if (write_schema(w, schema) < 0)
         return error_wrap(w->e, "%.*s", STR_ARG(name));
     return 0;
@@ -376,7 +234,7 @@ static bool is_listed(yyjson_val *names, size_t count, struct str name)
  * what comes first (a reason, say) bears on what follows. */
 static int write_properties(struct writer *w, yyjson_val *schema, yyjson_val *value)
 {
-    yyjson_val *order = request_field(schema, "propertyOrdering"), *key, *property;
+    yyjson_val *order = member(schema, "propertyOrdering"), *key, *property;
     size_t order_count = list_count(order), i, max;
 
     if (!yyjson_is_obj(value))
@@ -403,7 +261,7 @@ static int write_properties(struct writer *w, yyjson_val *schema, yyjson_val *va
 /* A required name must be a property: the object is closed, so nothing could meet it otherwise. */
 static int write_required(struct writer *w, yyjson_val *schema, yyjson_val *value)
 {
-    yyjson_val *properties = request_field(schema, "properties");
+    yyjson_val *properties = member(schema, "properties");
 
     if (list_count(value) > SCHEMA_PROPERTIES_MAX)
         return wrong(w, "at most 1000 names can be required");
@@ -413,7 +271,7 @@ static int write_required(struct writer *w, yyjson_val *schema, yyjson_val *valu
         if (!name.p || (properties && !yyjson_obj_getn(properties, name.p, name.len)))
             return error_set(w->e, ERROR_INVALID_ARGUMENT, "\"%.*s\" is not among the properties",
                              STR_ARG(name));
-        comma(w->out);
+        schema_comma(w->out);
         buf_add_json(w->out, name);
     }
     buf_add_char(w->out, ']');
@@ -431,7 +289,7 @@ static int write_defs(struct writer *w, yyjson_val *schema, yyjson_val *value)
     buf_add_char(w->out, '{');
     yyjson_obj_foreach(value, i, max, key, def)
     {
-        write_key(w->out, json_str(key));
+        schema_key(w->out, json_str(key));
         if (write_schema(w, def) < 0)
             return error_wrap(w->e, "%.*s", STR_ARG(json_str(key)));
     }
@@ -442,24 +300,24 @@ static int write_defs(struct writer *w, yyjson_val *schema, yyjson_val *value)
 /* What is not here is left out: example is for readers, propertyOrdering is in the order itself. */
 // clang-format off
 static const struct keyword keywords[] = {
-    { "title",                "title",                write_text       },
-    { "description",          "description",          write_text       },
-    { "format",               "format",               write_text       },
-    { "default",              "default",              write_any        },
-    { "minimum",              "minimum",              write_number     },
-    { "maximum",              "maximum",              write_number     },
-    { "minLength",            "minLength",            write_count      },
-    { "maxLength",            "maxLength",            write_count      },
-    { "pattern",              "pattern",              write_text       },
-    { "items",                "items",                write_sub        },
-    { "minItems",             "minItems",             write_count      },
-    { "maxItems",             "maxItems",             write_count      },
-    { "properties",           "properties",           write_properties },
-    { "required",             "required",             write_required   },
-    { "minProperties",        "minProperties",        write_count      },
-    { "maxProperties",        "maxProperties",        write_count      },
-    { "additionalProperties", "additionalProperties", write_additional },
-    { "defs",                 "$defs",                write_defs       },
+    { "title",                "title",                schema_write_text,   NULL             },
+    { "description",          "description",          schema_write_text,   NULL             },
+    { "format",               "format",               schema_write_text,   NULL             },
+    { "default",              "default",              schema_write_any,    NULL             },
+    { "minimum",              "minimum",              schema_write_number, NULL             },
+    { "maximum",              "maximum",              schema_write_number, NULL             },
+    { "minLength",            "minLength",            schema_write_count,  NULL             },
+    { "maxLength",            "maxLength",            schema_write_count,  NULL             },
+    { "pattern",              "pattern",              schema_write_text,   NULL             },
+    { "items",                "items",                NULL,                write_sub        },
+    { "minItems",             "minItems",             schema_write_count,  NULL             },
+    { "maxItems",             "maxItems",             schema_write_count,  NULL             },
+    { "properties",           "properties",           NULL,                write_properties },
+    { "required",             "required",             NULL,                write_required   },
+    { "minProperties",        "minProperties",        schema_write_count,  NULL             },
+    { "maxProperties",        "maxProperties",        schema_write_count,  NULL             },
+    { "additionalProperties", "additionalProperties", NULL,                write_additional },
+    { "defs",                 "$defs",                NULL,                write_defs       },
 };
 // clang-format on
 
@@ -467,17 +325,17 @@ static int write_keywords(struct writer *w, yyjson_val *schema)
 {
     for (size_t i = 0; i < sizeof keywords / sizeof keywords[0]; i++) {
         const struct keyword *k = &keywords[i];
-        yyjson_val *value = request_field(schema, k->google);
-        if (!value || yyjson_is_null(value))
+        yyjson_val *value = member(schema, k->google);
+        if (!value)
             continue;
-        write_key(w->out, str_of(k->json));
-        if (k->write(w, schema, value) < 0)
+        schema_key(w->out, str_of(k->json));
+        if ((k->part ? k->part(w, schema, value) : k->value(w->out, value, w->e)) < 0)
             return error_wrap(w->e, "%s", k->google);
     }
     /* JSON Schema lets an object have any other members unless told; a grammar made of that lets a
      * model invent members for ever. An object that names no properties at all is a free one. */
-    if (request_field(schema, "properties") && !request_field(schema, "additionalProperties")) {
-        write_key(w->out, STR("additionalProperties"));
+    if (member(schema, "properties") && !member(schema, "additionalProperties")) {
+        schema_key(w->out, STR("additionalProperties"));
         buf_add_c(w->out, "false");
     }
     return 0;

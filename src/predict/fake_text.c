@@ -1,5 +1,7 @@
 #include "predict/fake_text.h"
 
+#include <string.h>
+
 #define ECHO "echo: "
 
 static bool is_word_byte(char c)
@@ -7,17 +9,42 @@ static bool is_word_byte(char c)
     return (unsigned char)c > ' ';
 }
 
-/* Without branches: it runs over every byte of a job, and words are short. */
+/* Eight bytes as a number, the first one lowest: compilers make one load of this. */
+static uint64_t eight(const char *text)
+{
+    const unsigned char *p = (const unsigned char *)text;
+
+    return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24 |
+           (uint64_t)p[4] << 32 | (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48 |
+           (uint64_t)p[7] << 56;
+}
+
+/* Words that begin in eight bytes. A byte belongs to a word when it is above ' ', which its highest
+ * bit then says; a word begins where the byte before does not. *before is the last byte's bit. */
+static uint32_t words_begun(uint64_t bytes, uint64_t *before)
+{
+    const uint64_t low = 0x7F7F7F7F7F7F7F7FU, above = 0x5F5F5F5F5F5F5F5FU; /* 0x7F - ' ' */
+    const uint64_t ones = 0x0101010101010101U;
+    uint64_t word = (((bytes & low) + above) | bytes) & ~low;
+    uint64_t begin = word & ~(word << 8 | *before);
+
+    *before = word >> 56;
+    return (uint32_t)((begin >> 7) * ones >> 56);
+}
+
+/* Eight bytes at a time, because it runs over every byte of a job. */
 uint32_t fake_words(struct str text)
 {
-    uint32_t count = 0, before = 0;
+    uint32_t count = 0;
+    uint64_t before = 0;
+    char rest[8] = { 0 };
+    size_t at = 0;
 
-    for (size_t i = 0; i < text.len; i++) {
-        uint32_t now = is_word_byte(text.p[i]);
-        count += now & ~before;
-        before = now;
-    }
-    return count;
+    for (; text.len - at >= 8; at += 8)
+        count += words_begun(eight(text.p + at), &before);
+    if (at < text.len)
+        memcpy(rest, text.p + at, text.len - at);
+    return count + words_begun(eight(rest), &before);
 }
 
 static uint32_t content_words(const struct content *c)

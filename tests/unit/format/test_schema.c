@@ -43,6 +43,8 @@ static void test_types_are_written_in_lower_case(void **state)
     check("{\"type\":\"OBJECT\"}", "{\"type\":\"object\"}");
     check("{\"type\":\"TYPE_UNSPECIFIED\"}", "{}");
     check("{}", "{}");
+    check("{\"type\":\"STRING\",\"ref\":null,\"anyOf\":null,\"enum\":null,\"title\":null}",
+          "{\"type\":\"string\"}");
 }
 
 static void test_nullable_adds_null_in_each_form(void **state)
