@@ -65,7 +65,6 @@ static const struct {
     { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, ".", "A JSON number has a digit before its point" },
     { YYJSON_READ_ERROR_INVALID_NUMBER, "Infinity", "-Infinity is no JSON number" },
     { YYJSON_READ_ERROR_INVALID_NUMBER, "0", "A JSON number has no leading zeros" },
-    { YYJSON_READ_ERROR_INVALID_NUMBER, "-0", "A JSON number has no leading zeros" },
     { YYJSON_READ_ERROR_INVALID_STRING, "\\u", "The \\u escape is no character: four hex digits are needed, and surrogates come in pairs" },
     { YYJSON_READ_ERROR_UNEXPECTED_END, "", "The JSON ends too early: a closing quote, bracket or brace is missing" },
     { YYJSON_READ_ERROR_UNEXPECTED_CONTENT, "", "More text follows after the end of the JSON value" },
@@ -106,7 +105,7 @@ static int string_error(unsigned char c, struct error *e)
 
 static int character_error(unsigned char c, const char *msg, struct error *e)
 {
-    static const struct str opening = { "unexpected character, expected ", 31 };
+    static const struct str opening = STR_INIT("unexpected character, expected ");
     struct str wanted = str_of(msg);
 
     if (str_starts(wanted, opening))

@@ -46,6 +46,9 @@ struct json_member {
     size_t next; /* where the iteration goes on; 0 before the first */
 };
 bool json_member_next(struct str text, struct json_member *m);
+/* The same for a member known to be the last of an object that ends where text does: its value ends
+ * at the closing brace, which spares crossing it. */
+bool json_member_last(struct str text, struct json_member *m);
 
 /* Offset in text of the value at a path such as `request.contents[0].parts[1].text`, of keys as
  * written. An absent last step gives the offset of what would hold it; the empty path gives the

@@ -91,7 +91,8 @@ static bool take(struct str text, size_t *at, char c)
     return true;
 }
 
-bool json_member_next(struct str text, struct json_member *m)
+/* Reads the key of the member after m->next, and finds where its value begins. */
+static bool member_begin(struct str text, struct json_member *m)
 {
     size_t at = m->next;
 
@@ -105,8 +106,26 @@ bool json_member_next(struct str text, struct json_member *m)
     if (!take(text, &at, ':'))
         return false;
     m->value_at = json_space(text, at);
+    return true;
+}
+
+bool json_member_next(struct str text, struct json_member *m)
+{
+    if (!member_begin(text, m))
+        return false;
     m->next = json_skip(text, m->value_at);
     m->value = span(text, m->value_at, m->next);
+    return true;
+}
+
+bool json_member_last(struct str text, struct json_member *m)
+{
+    if (!member_begin(text, m))
+        return false;
+    struct str object = str_trim(text);
+    size_t close = (size_t)(object.p - text.p) + object.len - (object.len > 0);
+    m->value = str_trim(span(text, m->value_at, close));
+    m->next = m->value_at + m->value.len;
     return true;
 }
 

@@ -22,6 +22,7 @@ struct str {
 };
 
 #define STR(literal) ((struct str){ "" literal, sizeof(literal) - 1 })
+#define STR_INIT(literal) { "" literal, sizeof(literal) - 1 } /* for static tables */
 /* For printf's "%.*s"; the length is cut to int. */
 #define STR_ARG(s) (int)((s).len > 0x7fffffff ? 0x7fffffff : (s).len), ((s).p ? (s).p : "")
 

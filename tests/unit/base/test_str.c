@@ -1,0 +1,206 @@
+/* Byte strings that only look, and buffers that own and have a maximum. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/str.h"
+
+static void test_comparisons_look_at_bytes_and_length(void **state)
+{
+    (void)state;
+    assert_true(str_eq(STR("a\0b"), STR("a\0b")));
+    assert_false(str_eq(STR("a\0b"), STR("a\0c")));
+    assert_true(str_eq((struct str){ 0 }, STR("")));
+    assert_true(str_eq_c(STR("abc"), "abc"));
+    assert_int_equal(str_of(NULL).len, 0);
+    assert_true(str_cmp(STR("a"), STR("ab")) < 0);
+    assert_true(str_cmp(STR("b"), STR("ab")) > 0);
+    assert_true(str_cmp(STR("\x7f"), STR("\x80")) < 0);
+    assert_int_equal(str_cmp(STR(""), (struct str){ 0 }), 0);
+    assert_true(str_starts(STR("abc"), STR("ab")) && str_ends(STR("abc"), STR("bc")));
+    assert_false(str_starts(STR("a"), STR("ab")) || str_ends(STR("c"), STR("bc")));
+}
+
+static void test_parts_are_clamped_to_the_string(void **state)
+{
+    (void)state;
+    assert_true(str_eq_c(str_sub(STR("abcd"), 1, 2), "bc"));
+    assert_true(str_eq_c(str_sub(STR("abcd"), 3, SIZE_MAX), "d"));
+    assert_int_equal(str_sub(STR("abcd"), 9, 1).len, 0);
+    assert_true(str_eq_c(str_trim(STR(" \t\r\n a b \n")), "a b"));
+    assert_int_equal(str_trim(STR(" \n")).len, 0);
+}
+
+static void test_find_gives_the_first_place(void **state)
+{
+    (void)state;
+    assert_int_equal(str_find(STR("aabaab"), STR("ab")), 1);
+    assert_int_equal(str_find(STR("aab"), STR("")), 0);
+    assert_int_equal(str_find(STR("ab"), STR("abc")), SIZE_MAX);
+    assert_int_equal(str_find(STR("aaab"), STR("ac")), SIZE_MAX);
+    assert_int_equal(str_find(STR(""), STR("a")), SIZE_MAX);
+    assert_int_equal(str_find(STR("xxab"), STR("ab")), 2);
+}
+
+/* The bounds of Unicode table 3-7, each just inside or just outside. */
+static const struct {
+    struct str s;
+    size_t valid;
+} sequences[] = {
+    { STR_INIT("abc\x7f"), 4 },
+    { STR_INIT("\xc2\x80\xdf\xbf"), 4 },
+    { STR_INIT("\xc1\xbf"), 0 },
+    { STR_INIT("a\x80"), 1 },
+    { STR_INIT("\xe0\xa0\x80"), 3 },
+    { STR_INIT("\xe0\x9f\xbf"), 0 },
+    { STR_INIT("\xed\x9f\xbf"), 3 },
+    { STR_INIT("\xed\xa0\x80"), 0 },
+    { STR_INIT("\xef\xbf\xbf"), 3 },
+    { STR_INIT("\xf0\x90\x80\x80"), 4 },
+    { STR_INIT("\xf0\x8f\xbf\xbf"), 0 },
+    { STR_INIT("\xf4\x8f\xbf\xbf"), 4 },
+    { STR_INIT("\xf4\x90\x80\x80"), 0 },
+    { STR_INIT("\xf5\x80\x80\x80"), 0 },
+    { STR_INIT("a\xe2\x82"), 1 },
+    { STR_INIT("a\xf0\x90\x80z"), 1 },
+    { STR_INIT(""), 0 },
+};
+
+static void test_utf8_is_valid_up_to_the_first_wrong_sequence(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof sequences / sizeof sequences[0]; i++)
+        if (str_utf8_valid(sequences[i].s) != sequences[i].valid)
+            fail_msg("case %zu: %zu", i, str_utf8_valid(sequences[i].s));
+}
+
+static void test_a_glob_matches_whole_names(void **state)
+{
+    static const struct {
+        const char *pattern, *name;
+        bool match;
+    } cases[] = {
+        { "gemini-*", "gemini-2.5-flash", true },
+        { "gemini-*", "xgemini-2", false },
+        { "*", "", true },
+        { "?", "", false },
+        { "a*b*c", "aXbYbZc", true },
+        { "a*b*c", "aXbYbZ", false },
+        { "a?c", "abc", true },
+        { "abc", "abcd", false },
+        { "*a", "aaaaaaaaaaaaaaaaaaaab", false },
+        { "**", "x", true },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        if (str_glob(cases[i].pattern, cases[i].name) != cases[i].match)
+            fail_msg("%s on %s", cases[i].pattern, cases[i].name);
+}
+
+static void test_distance_counts_edits_up_to_its_limit(void **state)
+{
+    static const char long_name[66] = "a";
+
+    (void)state;
+    assert_int_equal(str_distance(STR("topP"), STR("topP"), 3), 0);
+    assert_int_equal(str_distance(STR("topp"), STR("topP"), 3), 1);
+    assert_int_equal(str_distance(STR("tpoP"), STR("topP"), 3), 1);
+    assert_int_equal(str_distance(STR("topPP"), STR("topP"), 3), 1);
+    assert_int_equal(str_distance(STR(""), STR("abc"), 3), 3);
+    assert_int_equal(str_distance(STR("kitten"), STR("sitting"), 9), 3);
+    assert_int_equal(str_distance(STR("kitten"), STR("sitting"), 2), 3);
+    assert_int_equal(str_distance((struct str){ long_name, 65 }, STR("a"), 2), 3);
+}
+
+static void test_a_buffer_grows_to_its_maximum_and_no_further(void **state)
+{
+    struct buf b = BUF_INIT(100);
+
+    (void)state;
+    assert_int_equal(buf_str(&b).len, 0);
+    for (int i = 0; i < 10; i++)
+        buf_addf(&b, "%010d", i);
+    assert_true(buf_ok(&b));
+    assert_int_equal(b.len, 100);
+    assert_int_equal(b.p[100], '\0');
+    buf_add_char(&b, 'x');
+    assert_false(buf_ok(&b));
+    assert_int_equal(b.len, 100);
+    buf_add(&b, "", 0);
+    assert_false(buf_ok(&b));
+    buf_clear(&b);
+    buf_add_str(&b, STR("again"));
+    assert_true(buf_ok(&b));
+    assert_string_equal(b.p, "again");
+    buf_release(&b);
+    assert_null(b.p);
+    buf_release(&b);
+}
+
+static void test_json_strings_escape_what_json_must_and_mend_bad_utf8(void **state)
+{
+    static const struct {
+        struct str in;
+        const char *out;
+    } cases[] = {
+        { STR_INIT("plain"), "\"plain\"" },
+        { STR_INIT(""), "\"\"" },
+        { STR_INIT("\"\\/"), "\"\\\"\\\\/\"" },
+        { STR_INIT("\b\f\n\r\t\x01\x1f\x00"), "\"\\b\\f\\n\\r\\t\\u0001\\u001f\\u0000\"" },
+        { STR_INIT("\xc3\xa9\x7f"), "\"\xc3\xa9\x7f\"" },
+        { STR_INIT("a\xff\xc3"), "\"a\xef\xbf\xbd\xef\xbf\xbd\"" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct buf b = BUF_INIT(100);
+        buf_add_json(&b, cases[i].in);
+        assert_string_equal(b.p, cases[i].out);
+        buf_release(&b);
+    }
+}
+
+static void test_doubles_are_short_and_read_back_the_same(void **state)
+{
+    static const double values[] = { 0,    1,         -0.48, 1.0 / 3, 1e300, 5e-324, 123456789.125,
+                                     1e21, 0.1 + 0.2, -1e-7 };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        struct buf b = BUF_INIT(40);
+        buf_add_double(&b, values[i]);
+        double back = strtod(b.p, NULL);
+        assert_memory_equal(&back, &values[i], sizeof back);
+        buf_release(&b);
+    }
+    struct buf b = BUF_INIT(40);
+    buf_add_double(&b, 0.1);
+    buf_add_double(&b, NAN);
+    buf_add_double(&b, INFINITY);
+    assert_string_equal(b.p, "0.1nullnull");
+    buf_release(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_comparisons_look_at_bytes_and_length),
+        cmocka_unit_test(test_parts_are_clamped_to_the_string),
+        cmocka_unit_test(test_find_gives_the_first_place),
+        cmocka_unit_test(test_utf8_is_valid_up_to_the_first_wrong_sequence),
+        cmocka_unit_test(test_a_glob_matches_whole_names),
+        cmocka_unit_test(test_distance_counts_edits_up_to_its_limit),
+        cmocka_unit_test(test_a_buffer_grows_to_its_maximum_and_no_further),
+        cmocka_unit_test(test_json_strings_escape_what_json_must_and_mend_bad_utf8),
+        cmocka_unit_test(test_doubles_are_short_and_read_back_the_same),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
