@@ -138,6 +138,12 @@ const struct place *values_place(const struct values *it, struct place *step,
     return it->list ? step : field;
 }
 
+/* Both spellings begin with the same letter, which tells most names apart at once. */
+static inline bool first_alike(const char *camel, struct str key)
+{
+    return key.len && key.p[0] == camel[0];
+}
+
 bool request_member(yyjson_val *object, const char *camel, struct member *out)
 {
     size_t count = yyjson_obj_size(object);
@@ -145,8 +151,9 @@ bool request_member(yyjson_val *object, const char *camel, struct member *out)
 
     for (size_t i = 0; i < count; i++) {
         yyjson_val *value = unsafe_yyjson_get_next(key);
-        if (!yyjson_is_null(value) && field_named(camel, json_str(key))) {
-            *out = (struct member){ json_str(key), value };
+        struct str name = { unsafe_yyjson_get_str(key), unsafe_yyjson_get_len(key) };
+        if (first_alike(camel, name) && field_named(camel, name) && !yyjson_is_null(value)) {
+            *out = (struct member){ name, value };
             return true;
         }
         key = unsafe_yyjson_get_next(value);
@@ -157,7 +164,7 @@ bool request_member(yyjson_val *object, const char *camel, struct member *out)
 bool field_named(const char *camel, struct str key)
 {
     size_t i = 0;
-    bool snake = key.len && memchr(key.p, '_', key.len);
+    bool snake = key.len && memchr(key.p, '_', key.len) != NULL;
 
     for (const char *c = camel; *c; c++, i++) {
         bool upper = *c >= 'A' && *c <= 'Z';
@@ -172,7 +179,7 @@ bool field_named(const char *camel, struct str key)
 const struct field *message_field(const struct message *m, struct str key)
 {
     for (size_t i = 0; i < m->field_count; i++)
-        if (field_named(m->field[i].name, key))
+        if (first_alike(m->field[i].name, key) && field_named(m->field[i].name, key))
             return &m->field[i];
     return NULL;
 }

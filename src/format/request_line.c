@@ -84,7 +84,9 @@ static void spans_take(struct arena *a, struct str text, yyjson_val *root, struc
 
     room = room < LINE_SIBLINGS_MAX ? room : LINE_SIBLINGS_MAX;
     out->sibling = arena_array(a, room, sizeof *out->sibling);
-    while ((key = yyjson_obj_iter_next(&it)) && json_member_next(text, &m)) {
+    while ((key = yyjson_obj_iter_next(&it))) {
+        if (!(yyjson_obj_iter_has_next(&it) ? json_member_next : json_member_last)(text, &m))
+            break; /* never, as the text is known to be right */
         struct str name = json_str(key);
         if (str_eq_c(name, "request"))
             out->request_text = m.value;
