@@ -1,0 +1,71 @@
+# shellcheck shell=bash
+# lib.sh -- what the scripts share: folders, messages, quiet steps. Sourced, after set -euo pipefail.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cache=${TRANCHE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tranche}
+export PIP_DISABLE_PIP_VERSION_CHECK=1
+
+say() { printf '%s\n' "$*" >&2; }
+die() {
+    say "$(basename "$0"): $*"
+    exit 1
+}
+
+# usage TEXT... comes from a script's own head: its comment lines after the first.
+usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
+
+# step TEXT COMMAND...: says what it does and how long it took. The command's output goes to a log,
+# which is shown when it fails. Not to be called in a condition: that would switch `set -e` off.
+step() {
+    local text=$1 start=$SECONDS log rc
+    shift
+    mkdir -p "$cache/log"
+    log=$cache/log/$(basename "$0")-$(tr -cs 'a-zA-Z0-9' '-' <<<"${text:0:40}").log
+    [[ -t 2 ]] && printf '  %s ...' "$text" >&2
+    set +e
+    (
+        set -e
+        "$@"
+    ) >"$log" 2>&1 </dev/null
+    rc=$?
+    set -e
+    if ((rc != 0)); then
+        say "  $text: failed after $((SECONDS - start)) s; the end of $log:"
+        tail -n 60 "$log" >&2
+        exit 1
+    fi
+    [[ -t 2 ]] && printf '\r' >&2
+    say "  $text: $((SECONDS - start)) s   "
+}
+
+# pins USE...: the lines of scripts/pins for these uses.
+pins() {
+    local use
+    for use in "$@"; do
+        awk -v use="$use" '!/^#/ && $4 == use' "$root/scripts/pins"
+    done
+}
+
+short_hash() { sha256sum | cut -c1-12; }
+
+# The folder of compiled dependencies: its name changes with anything that changes its content.
+deps_dir() {
+    local key
+    key=$({
+        pins source model
+        cat "$root/tools/deps/CMakeLists.txt" "$root/tools/requantize.c"
+        "${CC:-cc}" --version | head -n 1
+        "${CXX:-c++}" --version | head -n 1
+        uname -m
+        grep -m 1 -E '^(flags|Features)' /proc/cpuinfo || true
+    } | short_hash)
+    printf '%s/deps-%s\n' "$cache" "$key"
+}
+
+# The Python environment with the pinned tools.
+python_dir() {
+    printf '%s/python-%s\n' "$cache" "$({
+        pins tool
+        /usr/bin/env python3 --version
+    } | short_hash)"
+}
