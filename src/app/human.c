@@ -51,6 +51,11 @@ const char *human_duration(struct human *h, uint64_t ns)
     };
     uint64_t s = ns / NS_PER_S + (ns % NS_PER_S >= NS_PER_S / 2);
 
+    if (ns < NS_PER_S - NS_PER_MS / 2) {
+        (void)snprintf(h->text, sizeof h->text, "%llu ms",
+                       (unsigned long long)((ns + NS_PER_MS / 2) / NS_PER_MS));
+        return h->text;
+    }
     if (ns < 10 * NS_PER_S - NS_PER_S / 20) {
         (void)snprintf(h->text, sizeof h->text, "%.1f s", (double)ns / (double)NS_PER_S);
         return h->text;

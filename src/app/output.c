@@ -59,22 +59,41 @@ const char *output_resolve(struct arena *a, const char *path, const struct input
     return writable == 0 && check_file(absolute, in, in_place, e) == 0 ? absolute : NULL;
 }
 
+bool output_is_stream(const char *path)
+{
+    struct stat st;
+
+    return strcmp(path, "-") == 0 || (stat(path, &st) == 0 && !S_ISREG(st.st_mode));
+}
+
+static bool is_input(const struct stat *out, const struct input *in)
+{
+    struct stat st;
+
+    for (uint32_t i = 0; i < in->count; i++)
+        if (fstat(in->file[i].fd, &st) == 0 && st.st_dev == out->st_dev && st.st_ino == out->st_ino)
+            return true;
+    return false;
+}
+
+bool output_is_input(const char *path, const struct input *in)
+{
+    struct stat out;
+
+    return strcmp(path, "-") != 0 && stat(path, &out) == 0 && is_input(&out, in);
+}
+
 static int check_file(const char *path, const struct input *in, bool in_place, struct error *e)
 {
-    struct stat out, st;
+    struct stat out;
 
     if (stat(path, &out) < 0)
         return errno == ENOENT ? 0 : error_errno(e, "the output %s", path);
     if (S_ISDIR(out.st_mode))
         return error_set(e, ERROR_INVALID_ARGUMENT, "the output %s is a folder; name a file in it",
                          path);
-    if (!S_ISREG(out.st_mode))
+    if (!in_place && is_input(&out, in))
         return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "the output %s is not a regular file; -o - writes to standard output",
-                         path);
-    for (uint32_t i = 0; i < in->count && !in_place; i++)
-        if (fstat(in->file[i].fd, &st) == 0 && st.st_dev == out.st_dev && st.st_ino == out.st_ino)
-            return error_set(e, ERROR_INVALID_ARGUMENT,
-                             "the output %s is the input; choose another with -o OUTPUT", path);
+                         "the output %s is the input; choose another with -o OUTPUT", path);
     return 0;
 }

@@ -24,5 +24,8 @@ const char *output_default(struct arena *a, const struct input *in, bool from_st
  * input, which is replaced at the end. */
 const char *output_resolve(struct arena *a, const char *path, const struct input *in, bool in_place,
                            struct error *e);
+/* Standard output, a pipe, a device: what was written cannot be looked at again. */
+bool output_is_stream(const char *path);
+bool output_is_input(const char *path, const struct input *in);
 
 #endif

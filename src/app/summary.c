@@ -71,6 +71,12 @@ static double lines_per_s(const struct progress *p)
     return p->elapsed_ns ? (double)lines * 1e9 / (double)p->elapsed_ns : 0;
 }
 
+/* What an earlier, interrupted run of this command did. */
+static uint64_t resumed(const struct summary *s)
+{
+    return s->progress.resumed > s->kept ? s->progress.resumed - s->kept : 0;
+}
+
 /* ---- For people ---- */
 
 static void text_head(const struct summary *s, const struct console *c, struct buf *out)
@@ -98,8 +104,7 @@ static void text_answered(const struct summary *s, struct buf *out)
     } notes[] = {
         { b->duplicates, "duplicates, computed once" },
         { s->kept, "kept from the earlier output" },
-        { s->progress.resumed > s->kept ? s->progress.resumed - s->kept : 0,
-          "lines done before this run" },
+        { resumed(s), "lines done before this run" },
     };
     const char *before = "  (";
 
@@ -242,7 +247,7 @@ static void json_counts(const struct summary *s, struct buf *out)
         { "pending", counters_pending(b) },
         { "duplicates", b->duplicates },
         { "kept", s->kept },
-        { "resumed", s->progress.resumed },
+        { "resumed", resumed(s) },
     };
     const struct json_count tokens[] = {
         { "prompt", b->prompt_tokens },

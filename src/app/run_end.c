@@ -1,0 +1,210 @@
+/* run_end.c -- a run's work, and what it leaves: output, summary, memory of it. */
+#include "app/run.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/human.h"
+#include "app/rates.h"
+#include "base/clock.h"
+#include "base/sys.h"
+
+static void print_summary(struct run *r, const struct console *c);
+
+/* ---- The work ---- */
+
+static void on_progress(void *arg, const struct progress *p)
+{
+    struct run *r = arg;
+
+    progress_show(&r->view, p);
+}
+
+static void view_init(struct run *r, const struct price *price)
+{
+    struct buf title = BUF_INIT(4096);
+
+    buf_addf(&title, "%s -> ", r->job.model_name);
+    buf_add_c(&title, strcmp(r->output, "-") == 0 ? "standard output" : r->output);
+    struct buf plain = BUF_INIT(4096);
+    console_plain(&plain, buf_str(&title));
+    (void)snprintf(r->title, sizeof r->title, "%.*s", STR_ARG(buf_str(&plain)));
+    buf_release(&plain);
+    buf_release(&title);
+    r->view = (struct progress_view){
+        .console = &r->job.console,
+        .title = r->title,
+        .priced = price->input > 0 || price->output > 0,
+        .stop = r->job.rules.stop,
+    };
+}
+
+/* What is kept of the pipeline's outcome, also when it failed half-way. */
+static void summary_init(struct run *r)
+{
+    r->summary.model = r->job.model_name;
+    (void)snprintf(r->version, sizeof r->version, "%s", r->job.predictor->version);
+    r->summary.version = r->version;
+    r->summary.output = r->output;
+    r->summary.several_files = r->job.input.count > 1;
+    r->summary.priced = r->view.priced;
+    r->summary.progress.books.total = r->job.ingest.lines;
+}
+
+int run_step_work(struct run *r, struct error *e)
+{
+    struct job *j = &r->job;
+    struct clock *clock = clock_system();
+    enum pipeline_end end = PIPELINE_DONE;
+    struct pipeline_job work = {
+        .input = &j->input,
+        .ingest = &j->ingest,
+        .rules = j->rules,
+        .predictor = j->predictor,
+        .price = model_price(j->model, j->model_name),
+        .spool = r->spool,
+        .retry = j->config.retry,
+        .in_flight_max = (uint32_t)r->o->max_in_flight,
+        .drain_ms = j->config.drain_ms,
+        .seed = (uint64_t)clock->wall_us(clock),
+        .clock = clock,
+        .stop = j->rules.stop,
+        .on_progress = on_progress,
+        .arg = r,
+    };
+
+    j->stage = EXIT_INTERNAL;
+    view_init(r, &work.price);
+    summary_init(r);
+    console_note(&j->console, "%s %s, %s", human_count(HUMAN, j->ingest.lines),
+                 j->ingest.lines == 1 ? "line" : "lines", r->title);
+    r->render = render_open(r->render_path, &j->input, &j->ingest, &j->rules.rules, e);
+    if (!r->render)
+        return -1;
+    work.render = r->render;
+    j->predictor = NULL; /* the pipeline takes it */
+    if (pipeline_run(&work, &r->summary.progress, &end, e) < 0)
+        return -1;
+    progress_clear(&r->view);
+    r->summary.interrupted = end == PIPELINE_INTERRUPTED;
+    if (!r->summary.interrupted)
+        return STEP_NEXT;
+    r->code = EXIT_INTERRUPTED;
+    print_summary(r, &j->console);
+    console_note(&j->console, "run the same command again to go on");
+    return STEP_END;
+}
+
+/* ---- The end ---- */
+
+static void save_rates(struct run *r)
+{
+    const struct progress *p = &r->summary.progress;
+    uint64_t lines = counters_done(&p->books) - p->resumed;
+    uint64_t generated = p->predictor.generated_tokens;
+    uint64_t tokens = p->predictor.prompt_tokens + generated;
+    double seconds = (double)p->elapsed_ns / (double)NS_PER_S;
+    struct error ignored = { 0 };
+
+    if (lines < RATES_LINES_MIN || tokens == 0 || !(seconds > 0))
+        return;
+    struct rates rates = {
+        .tokens_per_s = (double)tokens / seconds,
+        .generated_per_line = (double)generated / (double)lines,
+        .lines_per_s = (double)lines / seconds,
+        .at_us = clock_system()->wall_us(clock_system()),
+    };
+    if (rates_save(r->job.state_root, r->version, &rates, &ignored) < 0)
+        console_warn(&r->job.console, "the measured speed is not kept: %s", ignored.msg);
+}
+
+/* The output is complete: what cannot be remembered only costs the next run its shortcut. */
+static void remember(struct run *r)
+{
+    static const struct console plain = { .live = false };
+    struct buf text = BUF_INIT(SUMMARY_BYTES_MAX), json = BUF_INIT(SUMMARY_BYTES_MAX);
+    struct done done = { .output = r->output_path, .code = r->code };
+    struct error e = { 0 };
+
+    summary_text(&r->summary, &plain, &text);
+    summary_json(&r->summary, r->code, &json);
+    done.text = buf_str(&text);
+    done.summary = buf_str(&json);
+    done.finished_us = clock_system()->wall_us(clock_system());
+    if (state_output_facts(r->output_path, &done, &e) < 0 ||
+        state_done_write(&r->state, &done, &e) < 0)
+        console_warn(&r->job.console, "the finished run is not remembered: %s", e.msg);
+    buf_release(&text);
+    buf_release(&json);
+}
+
+/* What went to a reader is not here to be looked at again: nothing is kept. */
+static void forget(struct run *r)
+{
+    struct error e = { 0 };
+
+    spool_close(r->spool);
+    r->spool = NULL;
+    if (state_reset(&r->state, &e) < 0)
+        console_warn(&r->job.console, "the finished run's state is still there: %s", e.msg);
+}
+
+int run_step_finish(struct run *r, struct error *e)
+{
+    struct counters *b = &r->summary.progress.books;
+
+    if (r->render_path != r->output_path && sys_rename(r->render_path, r->output_path, e) < 0)
+        return -1;
+    r->code = b->failed || b->not_run ? EXIT_SOME_FAILED : EXIT_OK;
+    print_summary(r, &r->job.console);
+    save_rates(r);
+    if (r->streams)
+        forget(r);
+    else
+        remember(r);
+    return STEP_END;
+}
+
+static void print_summary(struct run *r, const struct console *c)
+{
+    struct buf text = BUF_INIT(SUMMARY_BYTES_MAX);
+    struct error e = { 0 };
+
+    if (summary_failures(&r->summary, r->spool, &r->job.input, &r->job.ingest, &e) < 0)
+        console_warn(c, "the failures cannot be listed: %s", e.msg);
+    if (!c->quiet && !c->json) {
+        summary_text(&r->summary, c, &text);
+        console_write(STDERR_FILENO, buf_str(&text));
+    } else {
+        const struct counters *b = &r->summary.progress.books;
+        console_note(c, "%s: %llu of %llu lines answered, %llu failed, output %s",
+                     r->summary.interrupted ? "interrupted" : "finished",
+                     (unsigned long long)b->succeeded, (unsigned long long)b->total,
+                     (unsigned long long)b->failed, r->output);
+    }
+    buf_clear(&text);
+    if (r->o->json) {
+        summary_json(&r->summary, r->code, &text);
+        console_write(r->streams ? STDERR_FILENO : STDOUT_FILENO, buf_str(&text));
+    }
+    buf_release(&text);
+}
+
+void run_report_failure(struct run *r, const struct error *e)
+{
+    const struct console *c = &r->job.console;
+    const struct counters *b = &r->summary.progress.books;
+
+    r->code = job_exit(r->job.stage, e->code);
+    if (r->job.stage == EXIT_INTERNAL && e->code == ERROR_FAILED_PRECONDITION)
+        r->code = EXIT_INPUT; /* the input changed while it ran */
+    console_error(c, "%s", e->msg);
+    if (counters_done(b))
+        console_note(c, "%s of %s lines are done and saved", human_count(HUMAN, counters_done(b)),
+                     human_count(HUMAN, b->total));
+    if (r->code == EXIT_STOPPED)
+        console_note(c, "when that is mended, the same command goes on where it stopped");
+    if (r->code == EXIT_INTERRUPTED)
+        console_note(c, "run the same command again to go on");
+}
