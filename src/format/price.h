@@ -20,10 +20,10 @@
 #define PRICE_USD_MAX 1000.0
 
 struct price {
-    double input, output;           /* online, USD per million tokens */
-    double cached;                  /* a cached prompt token; not halved by batch. Of a long prompt:
-                                     * the same share of long_input as this is of input. */
-    uint32_t long_prompt_tokens;    /* above this many, the long prices hold; 0: never */
+    double input, output;        /* online, USD per million tokens */
+    double cached;               /* a cached prompt token; not halved by batch. Of a long prompt:
+                                  * the same share of long_input as this is of input. */
+    uint32_t long_prompt_tokens; /* above this many, the long prices hold; 0: never */
     double long_input, long_output;
 };
 

@@ -25,7 +25,7 @@
 #define ROW_BYTES_MAX (LINE_BYTES_MAX * 6 + RESPONSE_BYTES_MAX)
 
 struct row {
-    struct str status;   /* "" for an answer, else as row_status wrote it */
+    struct str status; /* "" for an answer, else as row_status wrote it */
     int64_t processed_us;
     struct str response; /* JSON; empty for "{}" */
 };

@@ -187,15 +187,16 @@ static int write_any_of(struct writer *w, yyjson_val *schemas, bool nullable)
 /* The first of these that stands in the schema says what the value is, and where null is added. */
 static int write_head(struct writer *w, yyjson_val *schema)
 {
-    yyjson_val *type = member(schema, "type"), *v;
+    yyjson_val *ref = member(schema, "ref"), *any_of = member(schema, "anyOf");
+    yyjson_val *values = member(schema, "enum"), *type = member(schema, "type");
     bool nullable = yyjson_is_true(member(schema, "nullable"));
 
-    if ((v = member(schema, "ref")))
-        return write_ref(w, v, nullable);
-    if ((v = member(schema, "anyOf")))
-        return write_any_of(w, v, nullable);
-    if ((v = member(schema, "enum")))
-        return write_enum(w, type, v, nullable);
+    if (ref)
+        return write_ref(w, ref, nullable);
+    if (any_of)
+        return write_any_of(w, any_of, nullable);
+    if (values)
+        return write_enum(w, type, values, nullable);
     return write_type(w, schema, type, nullable);
 }
 

@@ -10,9 +10,7 @@ static int write_any(struct buf *out, yyjson_val *v, unsigned depth, struct erro
 
 void schema_comma(struct buf *out)
 {
-    char last = out->len ? out->p[out->len - 1] : '{';
-
-    if (last != '{' && last != '[')
+    if (out->len && out->p[out->len - 1] != '{' && out->p[out->len - 1] != '[')
         buf_add_char(out, ',');
 }
 

@@ -1,7 +1,7 @@
 /* predictor.h -- something that answers requests: the embedded engine, a server, or a fake.
  *
  * Why: the engine keeps a window of requests open and takes answers as they come, and must not know
- * who computes them. A session is this interface; tests/conform/predictor runs against every kind.
+ * who computes them. A session is this interface; tests/conform/predict runs against every kind.
  *
  * Shape:   open (predictor_open) -> submit ... wait ... submit ... wait -> close.
  *          Answers come in any order; each submitted request gives exactly one.

@@ -4,7 +4,6 @@
 #include "predict/predictor.h"
 
 #include <stdio.h>
-#include <string.h>
 #include <xxhash.h>
 
 #include "base/mem.h"
