@@ -258,6 +258,26 @@ static void add_escape(struct buf *b, unsigned char c)
     }
 }
 
+#define EVERY_BYTE(c) (0x0101010101010101ULL * (c))
+
+/* Bytes from p on, eight at a time, that are ASCII and stand in a JSON string as they are. A byte
+ * below 0x20, or equal to a quote or a backslash, borrows into its top bit. */
+static size_t plain_run(const char *p, size_t len)
+{
+    size_t at = 0;
+
+    for (; len - at >= 8; at += 8) {
+        uint64_t w;
+        memcpy(&w, p + at, 8);
+        uint64_t quote = w ^ EVERY_BYTE('"'), slash = w ^ EVERY_BYTE('\\');
+        uint64_t special =
+            w | (w - EVERY_BYTE(0x20)) | (quote - EVERY_BYTE(1)) | (slash - EVERY_BYTE(1));
+        if (special & EVERY_BYTE(0x80))
+            break;
+    }
+    return at;
+}
+
 void buf_add_json(struct buf *b, struct str s)
 {
     size_t plain = 0; /* start of the run that needs no change */
@@ -265,6 +285,9 @@ void buf_add_json(struct buf *b, struct str s)
 
     buf_add_char(b, '"');
     while (at < s.len) {
+        at += plain_run(s.p + at, s.len - at);
+        if (at == s.len)
+            break;
         unsigned char c = (unsigned char)s.p[at];
         if (c >= 0x20 && c < 0x80 && c != '"' && c != '\\') {
             at++;
