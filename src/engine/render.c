@@ -1,7 +1,6 @@
 #include "engine/render.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,10 +9,11 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "engine/writer.h"
 #include "format/row.h"
 
 #define WRITE_BYTES ((size_t)1024 * 1024)
-/* What one very large row made the buffers take is given back. */
+/* What one very large line made the arena take is given back. */
 #define KEEP_BYTES ((size_t)4 * 1024 * 1024)
 
 struct render {
@@ -24,6 +24,7 @@ struct render {
     char *partial; /* NULL: fd is written directly */
     int fd;
     bool owns_fd;
+    struct writer *writer;
     uint64_t written; /* lines; also the index of the next one */
     size_t next;      /* shard to be opened next */
     const struct shard *shard;
@@ -36,7 +37,7 @@ struct render {
 
 static int output_open(struct render *r, const char *path, struct error *e);
 static int write_line(struct render *r, const struct spool_row *row, struct error *e);
-static int flush(struct render *r, struct error *e);
+static int hand_over(struct render *r, struct error *e);
 
 struct render *render_open(const char *path, const struct input *in,
                            const struct ingest_result *job, const struct line_rules *rules,
@@ -50,17 +51,22 @@ struct render *render_open(const char *path, const struct input *in,
     r->fd = -1;
     r->bytes = BUF_INIT(LINE_BYTES_MAX + SHARD_BYTES_MAX);
     r->out = BUF_INIT(ROW_BYTES_MAX + WRITE_BYTES);
-    if (output_open(r, path, e) < 0) {
-        render_close(r);
-        return NULL;
-    }
+    if (output_open(r, path, e) < 0)
+        goto fail;
+    r->writer = writer_new(r->fd, r->partial ? r->partial : r->path, r->partial != NULL, e);
+    if (!r->writer)
+        goto fail;
     return r;
+fail:
+    render_close(r);
+    return NULL;
 }
 
 void render_close(struct render *r)
 {
     if (!r)
         return;
+    writer_free(r->writer);
     if (r->owns_fd && r->fd >= 0)
         (void)close(r->fd);
     buf_release(&r->out);
@@ -83,10 +89,10 @@ int render_advance(struct render *r, struct spool *s, struct error *e)
             break;
         if (write_line(r, &row, e) < 0)
             return -1;
-        if (r->out.len >= WRITE_BYTES && flush(r, e) < 0)
+        if (r->out.len >= WRITE_BYTES && hand_over(r, e) < 0)
             return -1;
     }
-    return flush(r, e);
+    return hand_over(r, e);
 }
 
 uint64_t render_lines(const struct render *r)
@@ -97,15 +103,9 @@ uint64_t render_lines(const struct render *r)
 int render_finish(struct render *r, struct error *e)
 {
     assert(r->written == r->job->lines);
-    if (flush(r, e) < 0)
+    if (hand_over(r, e) < 0 || writer_flush(r->writer, e) < 0)
         return -1;
-    if (!r->partial)
-        return 0;
-    if (sys_sync(r->fd, r->partial, e) < 0)
-        return -1;
-    (void)close(r->fd);
-    r->fd = -1;
-    return sys_rename(r->partial, r->path, e);
+    return r->partial ? sys_rename(r->partial, r->path, e) : 0;
 }
 
 /* Writing over an input would destroy it. */
@@ -216,15 +216,7 @@ static int write_line(struct render *r, const struct spool_row *row, struct erro
     return 0;
 }
 
-static int flush(struct render *r, struct error *e)
+static int hand_over(struct render *r, struct error *e)
 {
-    if (sys_write_all(r->fd, r->out.p, r->out.len, r->partial ? r->partial : r->path, e) < 0) {
-        if (errno == EPIPE)
-            return error_set(e, ERROR_CANCELLED, "nobody reads %s any more", r->path);
-        return -1;
-    }
-    buf_clear(&r->out);
-    if (r->out.cap > KEEP_BYTES)
-        buf_release(&r->out);
-    return 0;
+    return r->out.len ? writer_put(r->writer, &r->out, e) : 0;
 }

@@ -9,7 +9,7 @@
  * Errors:  of writing (RESOURCE_EXHAUSTED: disk full; CANCELLED: nobody reads the pipe any more);
  *          FAILED_PRECONDITION when the input changed; INVALID_ARGUMENT when the path is a folder or
  *          an input.
- * Threads: one owner, the pipeline's.
+ * Threads: one owner, the pipeline's; a thread of its own writes the file.
  */
 #ifndef TRANCHE_ENGINE_RENDER_H
 #define TRANCHE_ENGINE_RENDER_H

@@ -19,7 +19,8 @@
 #define SETUP                                                                                      \
     "PRAGMA page_size = 8192; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;"         \
     "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4096;"                                 \
-    "PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY;"
+    "PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -32768; PRAGMA temp_store = "       \
+    "MEMORY;"
 
 /* books has one row: the sums over all rows, changed in the transaction that adds them. The big
  * columns stand last, so that a scan of the others does not read their overflow pages. */
@@ -167,12 +168,10 @@ sqlite3_stmt *spool_stmt(struct spool *s, enum spool_statement which)
     return s->stmt[which];
 }
 
-/* What a failed call of the file system means is in errno, which SQLite keeps. */
+/* What a failed call of the file system means is in errno, which SQLite keeps when it can. */
 static int error_of_io(struct spool *s, const char *doing, struct error *e)
 {
-    int err = sqlite3_system_errno(s->db);
-
-    errno = err == EFBIG ? ENOSPC : err;
+    errno = sqlite3_system_errno(s->db);
     if (errno)
         return error_errno(e, "%s %s", doing, s->path);
     return error_set(e, ERROR_INTERNAL, "%s %s: %s", doing, s->path, sqlite3_errmsg(s->db));

@@ -7,6 +7,7 @@
  * Faults:  sqlite.open, sqlite.read, sqlite.write, sqlite.truncate, sqlite.sync, sqlite.delete.
  * Source:  https://www.sqlite.org/vfs.html, "VFS Shims".
  */
+#include <errno.h>
 #include <pthread.h>
 #include <stdalign.h>
 #include <stddef.h>
@@ -16,7 +17,7 @@
 
 struct fault_file {
     sqlite3_file head;
-    alignas(max_align_t) unsigned char real[]; /* the default VFS's file */
+    alignas(sqlite3_int64) unsigned char real[]; /* the default VFS's file; SQLite aligns to 8 */
 };
 
 static sqlite3_file *real_of(sqlite3_file *f)
@@ -40,7 +41,9 @@ static int fault_write(sqlite3_file *f, const void *p, int len, sqlite3_int64 at
 {
     if (fault_hit("sqlite.write"))
         return SQLITE_FULL;
-    return real_of(f)->pMethods->xWrite(real_of(f), p, len, at);
+    int rc = real_of(f)->pMethods->xWrite(real_of(f), p, len, at);
+    /* The default VFS knows ENOSPC only; a quota or a file size limit is a full disk as well. */
+    return rc == SQLITE_IOERR_WRITE && (errno == EDQUOT || errno == EFBIG) ? SQLITE_FULL : rc;
 }
 
 static int fault_truncate(sqlite3_file *f, sqlite3_int64 bytes)
@@ -141,7 +144,7 @@ static void register_once(void)
     sqlite3_vfs *base = sqlite3_vfs_find(NULL);
 
     fault_vfs = *base;
-    fault_vfs.zName = "tranche-fault";
+    fault_vfs.zName = "tranche";
     fault_vfs.szOsFile = (int)sizeof(struct fault_file) + base->szOsFile;
     fault_vfs.pAppData = base;
     fault_vfs.pNext = NULL;
