@@ -6,6 +6,8 @@
  */
 #include "format/request.h"
 
+#include <stdio.h>
+
 #include "format/request_fields.h"
 
 /* Keys of an output row: in an input they would stand there twice. */
@@ -153,8 +155,11 @@ static void quoted_line_read(struct check *c, struct arena *a, struct str line,
         *out = inner;
         return;
     }
-    for (unsigned i = 0; i < violations_held(c->bad); i++)
-        c->bad->item[i].offset = offset;
+    for (unsigned i = 0; i < violations_held(c->bad); i++) {
+        struct violation *v = &c->bad->item[i];
+        v->offset = offset;
+        (void)snprintf(v->path, sizeof v->path, "request");
+    }
 }
 
 static void request_read(struct check *c, struct arena *a, const struct place *at,

@@ -143,7 +143,7 @@ static struct folded fold(struct str s)
 static unsigned edits(const struct folded *wrong, const char *right)
 {
     struct folded r = fold(str_of(right));
-    unsigned most = wrong->len / 2 < NEAR_EDITS_MAX ? (unsigned)wrong->len / 2 : NEAR_EDITS_MAX;
+    unsigned most = wrong->len / 3 < NEAR_EDITS_MAX ? (unsigned)wrong->len / 3 : NEAR_EDITS_MAX;
     unsigned n =
         str_distance((struct str){ wrong->text, wrong->len }, (struct str){ r.text, r.len }, most);
 

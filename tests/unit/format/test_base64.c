@@ -1,0 +1,71 @@
+/* Base64 is told from what is none, at any length and place. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "format/base64.h"
+
+static void test_each_byte_is_judged_as_its_alphabets_say(void **state)
+{
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_";
+
+    (void)state;
+    for (int c = 0; c < 256; c++) {
+        char text[4] = { 'A', (char)c, 'A', 'A' };
+        size_t at = 99;
+        bool want = c != 0 && strchr(alphabet, c);
+        assert_int_equal(base64_valid((struct str){ text, 4 }, &at), want);
+        assert_int_equal(at, want ? 4 : 1);
+    }
+}
+
+/* Method: a foreign byte at every place of texts longer and shorter than a run of 64. */
+static void test_the_first_foreign_byte_is_found_at_any_place(void **state)
+{
+    char text[200];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof text; i++) {
+        size_t at = 0;
+        memset(text, 'Q', sizeof text);
+        memset(text + i, '\n', sizeof text - i > 2 ? 2 : 1);
+        assert_false(base64_valid((struct str){ text, sizeof text }, &at));
+        assert_int_equal(at, i);
+    }
+}
+
+static void test_the_end_is_padded_rightly_or_not_at_all(void **state)
+{
+    static const struct {
+        const char *text;
+        bool valid;
+    } cases[] = {
+        { "", true },       { "QQ==", true },      { "QUI=", true },  { "QUJD", true },
+        { "QQ", true },     { "QUI", true },       { "Q", false },    { "Q===", false },
+        { "QUJD=", false }, { "QQ=", false },      { "=", false },    { "==", false },
+        { "====", false },  { "QQ==QQ==", false }, { "Q=Q=", false }, { "QUJDQ", false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        size_t at;
+        if (base64_valid(str_of(cases[i].text), &at) != cases[i].valid)
+            fail_msg("%s", cases[i].text);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_each_byte_is_judged_as_its_alphabets_say),
+        cmocka_unit_test(test_the_first_foreign_byte_is_found_at_any_place),
+        cmocka_unit_test(test_the_end_is_padded_rightly_or_not_at_all),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
