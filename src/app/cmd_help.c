@@ -23,6 +23,8 @@ static enum exit_code help_unknown(const char *name)
     console_init(&c, false, NULL);
     for (size_t i = 0; commands[i]; i++)
         nearest_offer(&n, commands[i]->name);
+    for (uint32_t i = 0; command_topic_at(i); i++)
+        nearest_offer(&n, command_topic_at(i));
     if (n.best)
         console_error(&c, "there is no help on %s; did you mean %s?", name, n.best);
     else

@@ -76,7 +76,8 @@ void command_help(const struct command *c, struct buf *out);
 void command_overview(struct buf *out); /* all commands in one screen */
 /* Topics that are no commands: "exit-codes", "config", "environment". False when there is none. */
 bool command_topic(const char *name, struct buf *out);
-void command_man(struct buf *out); /* roff, the whole page */
+const char *command_topic_at(uint32_t i); /* their names; NULL after the last */
+void command_man(struct buf *out);        /* roff, the whole page */
 int command_completion(const char *shell, struct buf *out, struct error *e) FALLIBLE;
 
 extern const struct command command_run, command_validate, command_models, command_version,

@@ -195,9 +195,16 @@ static const struct {
     { "environment", topic_environment },
 };
 
+#define TOPIC_COUNT (sizeof topics / sizeof topics[0])
+
+const char *command_topic_at(uint32_t i)
+{
+    return i < TOPIC_COUNT ? topics[i].name : NULL;
+}
+
 bool command_topic(const char *name, struct buf *out)
 {
-    for (size_t i = 0; i < sizeof topics / sizeof topics[0]; i++) {
+    for (size_t i = 0; i < TOPIC_COUNT; i++) {
         if (strcmp(topics[i].name, name) == 0) {
             topics[i].write(out);
             return true;

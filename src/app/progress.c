@@ -13,6 +13,7 @@
 /* A measurement of this age weighs a third of a new one. */
 #define SPEED_MEMORY_S 5.0
 #define SPEED_STEP_MS 500
+#define SPEED_FIRST_MS 100
 #define BAR_COLUMNS_MIN 8
 #define FIELD_BYTES 96
 #define FIELDS_MAX 8
@@ -89,7 +90,7 @@ static void measure(struct progress_view *v, const struct progress *p)
     double seconds = (double)(p->elapsed_ns - v->measured_ns) / (double)NS_PER_S;
     struct counters now = computed(p), before = computed(&v->last);
 
-    if (p->elapsed_ns < v->measured_ns + SPEED_STEP_MS * NS_PER_MS)
+    if (p->elapsed_ns < v->measured_ns + (first ? SPEED_FIRST_MS : SPEED_STEP_MS) * NS_PER_MS)
         return;
     double keep = first ? 0 : exp(-seconds / SPEED_MEMORY_S);
     uint64_t done = first ? p->resumed : counters_done(&before);

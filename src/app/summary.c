@@ -7,9 +7,9 @@
 #include "app/walk.h"
 #include "base/json.h"
 
-#define MESSAGE_INDENT 7
+#define MESSAGE_INDENT 10
 
-static void failure_lines(const struct summary *s, const struct summary_failure *f,
+static void failure_lines(const struct summary *s, const struct summary_failure *f, uint32_t shown,
                           struct buf *out);
 
 /* The message within a status, 'Bad Request: {"error": {"message": "..."}}', or else all of it. The
@@ -118,17 +118,26 @@ static void text_answered(const struct summary *s, struct buf *out)
     buf_add_c(out, *before == ',' ? ")\n" : "\n");
 }
 
+/* Names as many of the first lines as fit; the message is cut to one line. */
 static void text_failure(const struct summary *s, const struct summary_failure *f, struct buf *out)
 {
     struct str message = str_of(f->message);
-    size_t room = console_width() - MESSAGE_INDENT - 1;
+    size_t width = console_width(), room = width - MESSAGE_INDENT - 1;
+    struct buf head = BUF_INIT(SUMMARY_BYTES_MAX);
 
-    buf_addf(out, "  %6s  %s, ", human_count(HUMAN, f->count), error_name(f->code));
-    failure_lines(s, f, out);
+    for (uint32_t shown = f->first_count; shown > 0; shown--) {
+        buf_clear(&head);
+        buf_addf(&head, "  %6s  %s, ", human_count(HUMAN, f->count), error_name(f->code));
+        failure_lines(s, f, shown, &head);
+        if (head.len < width)
+            break;
+    }
+    buf_add_str(out, buf_str(&head));
+    buf_release(&head);
     bool cut = message.len > room;
     message = str_sub(message, 0, cut ? room - 3 : room);
     message.len = str_utf8_valid(message);
-    buf_addf(out, "\n%*s ", MESSAGE_INDENT + 2, "");
+    buf_addf(out, "\n%*s", MESSAGE_INDENT, "");
     console_plain(out, message);
     buf_add_c(out, cut ? "...\n" : "\n");
 }
@@ -184,11 +193,12 @@ void summary_text(const struct summary *s, const struct console *c, struct buf *
 }
 
 /* "lines 4, 17, ..." or "b.jsonl:4, c.jsonl:17" */
-static void failure_lines(const struct summary *s, const struct summary_failure *f, struct buf *out)
+static void failure_lines(const struct summary *s, const struct summary_failure *f, uint32_t shown,
+                          struct buf *out)
 {
     if (!s->several_files)
         buf_add_c(out, f->count == 1 ? "line " : "lines ");
-    for (uint32_t i = 0; i < f->first_count; i++) {
+    for (uint32_t i = 0; i < shown; i++) {
         buf_add_c(out, i ? ", " : "");
         if (s->several_files) {
             console_plain(out, str_of(f->file[i]));
@@ -196,7 +206,7 @@ static void failure_lines(const struct summary *s, const struct summary_failure 
         }
         buf_addf(out, "%llu", (unsigned long long)f->line_no[i]);
     }
-    if (f->count > f->first_count)
+    if (f->count > shown)
         buf_add_c(out, ", ...");
 }
 
