@@ -85,8 +85,8 @@ static const char *clue_find(struct str rest, yyjson_read_code code)
 /* The parser stops behind a lone high surrogate; the user wants to see the escape itself. */
 static size_t step_back_to_surrogate(struct str text, size_t at)
 {
-    struct str before = str_sub(text, at >= 6 ? at - 6 : at, 6);
-    bool high = before.len == 6 && str_starts(before, STR("\\u")) &&
+    struct str before = str_sub(text, at - (at < 6 ? at : 6), 6);
+    bool high = at >= 6 && str_starts(before, STR("\\u")) &&
                 (before.p[2] == 'd' || before.p[2] == 'D') && strchr("89abAB", before.p[3]);
 
     return high ? at - 6 : at;

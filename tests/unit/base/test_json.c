@@ -28,6 +28,7 @@ static const struct {
     { STR_INIT("{\"a\":\"\\ud800\"}"), 6, "surrogates come in pairs" },
     { STR_INIT("{\"a\":\"\\uDBFF\\u0041\"}"), 6, "surrogates come in pairs" },
     { STR_INIT("{\"a\":\"\\udc00\"}"), 6, "surrogates come in pairs" },
+    { STR_INIT("\"\\ud80\"}"), 1, "\\u escape is no character" },
     { STR_INIT("{\"a\":NaN}"), 5, "NaN is no JSON number" },
     { STR_INIT("{\"a\":Infinity}"), 5, "Infinity is no JSON number" },
     { STR_INIT("{\"a\":-Infinity}"), 6, "-Infinity is no JSON number" },
