@@ -15,6 +15,7 @@ struct window {
     /* Lines that wait for their turn, in prompt order. The elevator stands before turn[at]. */
     struct open_line *turn[WINDOW_LINES_MAX];
     uint32_t turn_count, at;
+    const struct open_line *last; /* the one that left last, while it is open */
     /* Lines that wait for a time: a heap, the earliest first. */
     struct open_line *timed[WINDOW_LINES_MAX];
     uint32_t timed_count;
@@ -178,6 +179,7 @@ static void open_remove(struct window *w, struct open_line *l)
 {
     assert(w->open[l->line.index % WINDOW_LINES_MAX] == l);
     w->open[l->line.index % WINDOW_LINES_MAX] = NULL;
+    w->last = w->last == l ? NULL : w->last;
     w->count--;
     w->bytes -= l->bytes;
     while (w->count && !w->open[w->oldest % WINDOW_LINES_MAX])
@@ -207,7 +209,7 @@ static uint32_t turn_put(struct window *w, struct open_line *l)
     memmove(&w->turn[low + 1], &w->turn[low], (w->turn_count - low) * sizeof w->turn[0]);
     w->turn[low] = l;
     w->turn_count++;
-    if (low < w->at)
+    if (low < w->at || (low == w->at && w->last && turn_cmp(l, w->last) < 0))
         w->at++;
     l->state = LINE_WAITS;
     return low;
@@ -221,6 +223,7 @@ static struct open_line *turn_take(struct window *w)
     w->turn_count--;
     memmove(&w->turn[w->at], &w->turn[w->at + 1], (w->turn_count - w->at) * sizeof w->turn[0]);
     l->state = LINE_SENT;
+    w->last = l;
     return l;
 }
 

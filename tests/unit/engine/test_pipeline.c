@@ -1,0 +1,347 @@
+/* Goal: every line gets exactly one row, in order, whatever fails, stops or repeats. Method: whole jobs
+ * with a fake model under a fake clock. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "unit/engine/world.h"
+
+static int setup(void **state)
+{
+    struct world *w = mem_alloc(sizeof *w);
+
+    world_init(w);
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    world_release(*state);
+    mem_free(*state);
+    return 0;
+}
+
+static void add_fault(struct world *w, struct fake_fault fault)
+{
+    w->model.fake.fault[w->model.fake.fault_count++] = fault;
+}
+
+static void test_all_lines_are_answered_in_input_order(void **state)
+{
+    struct world *w = *state;
+
+    w->model.fake.delay_ms = 10;
+    w->model.fake.jitter_ms = 1000;
+    world_ask_many(w, 3000);
+    world_save(w);
+    world_finish(w);
+    world_assert_all_answered(w);
+    assert_int_equal(w->progress.books.total, 3000);
+    assert_int_equal(w->progress.books.succeeded, 3000);
+    assert_int_equal(w->progress.retries, 0);
+    assert_int_equal(w->progress.in_flight, 0);
+}
+
+static void test_an_input_without_lines_gives_an_empty_output(void **state)
+{
+    struct world *w = *state;
+    struct world_rows rows;
+
+    scratch_write(&w->dir, "in.jsonl", "\n\n", 2);
+    world_finish(w);
+    rows_open(&rows, w);
+    assert_int_equal(rows.text.len, 0);
+    rows_close(&rows);
+}
+
+static void test_a_bad_line_gets_an_error_row_and_the_others_their_answers(void **state)
+{
+    struct world *w = *state;
+    struct world_rows rows;
+    struct str line;
+    struct row_parts parts;
+
+    world_ask_many(w, 2);
+    world_line(w, "this is no JSON");
+    world_line(w, "{\"request\":{\"contents\":[]}}");
+    world_ask_many(w, 1);
+    world_save(w);
+    world_finish(w);
+    assert_int_equal(w->progress.books.succeeded, 3);
+    assert_int_equal(w->progress.books.failed, 2);
+    assert_int_equal(w->progress.books.cost_nano, w->progress.books.cost_online_nano / 2);
+    rows_open(&rows, w);
+    while (rows_next(&rows, &line, &parts)) {
+        bool bad = rows.count == 3 || rows.count == 4;
+        assert_int_equal(parts.status.len > 0, bad);
+        assert_int_equal(parts.response.len > 2, !bad);
+        if (bad)
+            assert_true(str_starts(parts.status, STR("Bad Request: {\"error\": {\"code\": 400")));
+    }
+    assert_int_equal(rows.count, 5);
+    rows_close(&rows);
+}
+
+static void test_transient_faults_are_retried_until_all_succeed(void **state)
+{
+    struct world *w = *state;
+
+    add_fault(w, (struct fake_fault){ .every = 3, .times = 2, .code = ERROR_UNAVAILABLE });
+    add_fault(
+        w, (struct fake_fault){
+               .every = 7, .times = 1, .code = ERROR_RESOURCE_EXHAUSTED, .retry_after_ms = 9000 });
+    world_ask_many(w, 500);
+    world_save(w);
+    world_finish(w);
+    world_assert_all_answered(w);
+    assert_true(w->progress.retries >= 333);
+    assert_true(w->progress.elapsed_ns >= 9 * NS_PER_S);
+}
+
+static void test_a_line_that_keeps_failing_is_given_up_after_the_attempts(void **state)
+{
+    struct world *w = *state;
+
+    add_fault(w, (struct fake_fault){ .match = "question 5", .code = ERROR_UNAVAILABLE });
+    w->retry.attempts_max = 3;
+    world_ask_many(w, 10);
+    world_save(w);
+    world_finish(w);
+    assert_int_equal(w->progress.books.succeeded, 9);
+    assert_int_equal(w->progress.books.failed, 1);
+    assert_int_equal(w->progress.retries, 2);
+}
+
+static void test_a_permanent_error_is_not_retried_and_costs_nothing(void **state)
+{
+    struct world *w = *state;
+
+    add_fault(w, (struct fake_fault){ .code = ERROR_INVALID_ARGUMENT });
+    world_ask_many(w, 10);
+    world_save(w);
+    world_finish(w);
+    assert_int_equal(w->progress.books.failed, 10);
+    assert_int_equal(w->progress.retries, 0);
+    assert_int_equal(w->progress.books.cost_nano, 0);
+    assert_int_equal(w->progress.books.cost_online_nano, 0);
+}
+
+/* 2,000 questions of which every fifth repeats an earlier one, near and far. */
+static void ask_with_repeats(struct world *w)
+{
+    char text[64];
+
+    for (uint32_t i = 0; i < 10000; i++) {
+        uint32_t question = i % 5 == 4 ? (i % 10 == 4 ? i - 1 : i / 5 * 5 / 2 / 5 * 5) : i;
+        (void)snprintf(text, sizeof text, "question %u", question);
+        world_ask(w, text, 0.0);
+    }
+}
+
+static void test_identical_deterministic_requests_are_computed_once(void **state)
+{
+    struct world *w = *state;
+    const struct counters *books = &w->progress.books;
+
+    w->model.fake.delay_ms = 5;
+    ask_with_repeats(w);
+    world_save(w);
+    world_finish(w);
+    world_assert_all_answered(w);
+    assert_int_equal(books->duplicates, 2000);
+    /* Each question has two words, each answer three. */
+    assert_int_equal(books->prompt_tokens, 8000 * 2);
+    assert_int_equal(w->computed, 8000 * 2);
+    assert_int_equal(books->duplicate_tokens, 2000 * 5);
+    assert_int_equal(books->cost_nano, 8000 * (2 * 1000 + 3 * 2000) / 2);
+    assert_int_equal(books->cost_online_nano, 10000 * (2 * 1000 + 3 * 2000));
+}
+
+static void test_requests_with_chance_in_them_are_all_computed(void **state)
+{
+    struct world *w = *state;
+
+    for (int i = 0; i < 50; i++)
+        world_ask(w, "the same", 0.9);
+    world_save(w);
+    world_finish(w);
+    assert_int_equal(w->progress.books.duplicates, 0);
+    assert_int_equal(w->computed, 100);
+}
+
+static void test_a_wrong_request_is_wrong_for_its_duplicates_too(void **state)
+{
+    struct world *w = *state;
+
+    add_fault(w, (struct fake_fault){ .match = "bad", .code = ERROR_INVALID_ARGUMENT });
+    for (int i = 0; i < 5; i++)
+        world_ask(w, "bad", 0.0);
+    world_save(w);
+    world_finish(w);
+    assert_int_equal(w->progress.books.failed, 5);
+}
+
+/* The first attempts all fail for good; the first duplicate that is tried itself succeeds. */
+static void test_a_duplicate_of_a_failed_line_is_tried_itself(void **state)
+{
+    struct world *w = *state;
+
+    add_fault(w, (struct fake_fault){ .times = 2, .code = ERROR_UNAVAILABLE });
+    w->retry.attempts_max = 2;
+    for (int i = 0; i < 5; i++)
+        world_ask(w, "unlucky", 0.0);
+    world_save(w);
+    world_finish(w);
+    assert_int_equal(w->progress.books.failed, 1);
+    assert_int_equal(w->progress.books.succeeded, 4);
+    assert_int_equal(w->progress.books.duplicates, 3);
+}
+
+/* Stops again and again at different points: the books balance each time, nothing is computed twice,
+ * and the last run ends with one row a line. */
+static void test_a_run_that_is_stopped_again_and_again_goes_on_line_for_line(void **state)
+{
+    struct world *w = *state;
+    int runs = 0;
+
+    w->model.fake.delay_ms = 20;
+    w->model.fake.jitter_ms = 50;
+    w->model.fake.window = 32;
+    world_ask_many(w, 2500);
+    world_save(w);
+    do {
+        struct error e = { 0 };
+        uint64_t before = counters_done(&w->progress.books);
+        w->stop_after = 1 + (uint64_t)runs * 37 % 200;
+        atomic_store(&w->stop, false);
+        assert_int_equal(world_run(w, &e), 0);
+        assert_true(counters_balanced(&w->progress.books));
+        assert_int_equal(w->progress.resumed, before);
+        assert_true(counters_done(&w->progress.books) > before);
+        assert_int_equal(scratch_has(&w->dir, "out.jsonl"), w->end == PIPELINE_DONE);
+        runs++;
+    } while (w->end == PIPELINE_INTERRUPTED);
+    assert_true(runs > 5);
+    world_assert_all_answered(w);
+    assert_int_equal(w->computed, 2500 * 2);
+}
+
+static void test_what_never_answers_is_left_pending_after_the_drain_time(void **state)
+{
+    struct world *w = *state;
+    struct error e = { 0 };
+
+    add_fault(w, (struct fake_fault){ .match = "question 3", .hang = true });
+    w->stop_after = 9;
+    world_ask_many(w, 10);
+    world_save(w);
+    assert_int_equal(world_run(w, &e), 0);
+    assert_int_equal(w->end, PIPELINE_INTERRUPTED);
+    assert_int_equal(counters_pending(&w->progress.books), 1);
+    assert_false(scratch_has(&w->dir, "out.jsonl"));
+    w->model.fake.fault_count = 0;
+    atomic_store(&w->stop, false);
+    world_finish(w);
+    world_assert_all_answered(w);
+    assert_int_equal(w->progress.resumed, 9);
+}
+
+static void test_a_job_that_is_done_is_only_rendered_again(void **state)
+{
+    struct world *w = *state;
+    char path[SCRATCH_PATH_BYTES];
+
+    world_ask_many(w, 100);
+    world_save(w);
+    world_finish(w);
+    assert_int_equal(unlink(scratch_path(&w->dir, "out.jsonl", path)), 0);
+    world_finish(w);
+    world_assert_all_answered(w);
+    assert_int_equal(w->computed, 200);
+    assert_int_equal(w->progress.resumed, 100);
+}
+
+/* The file changes under the run's hands, between ingest and pipeline. */
+static void test_an_input_that_changed_after_ingest_is_refused(void **state)
+{
+    struct world *w = *state;
+    struct world_run r = { 0 };
+    struct ingest_options o = { 0 };
+    struct error e = { 0 };
+
+    world_ask_many(w, 10);
+    world_save(w);
+    assert_int_equal(world_open(w, &r, &o, &e), 0);
+    w->lines.p[w->lines.len / 2] ^= 1;
+    world_save(w);
+    const struct pipeline_job job = { .input = &r.input,
+                                      .ingest = &r.ingest,
+                                      .predictor = r.predictor,
+                                      .spool = r.spool,
+                                      .render = r.render,
+                                      .retry = w->retry,
+                                      .clock = &w->clock };
+    r.predictor = NULL;
+    assert_int_equal(pipeline_run(&job, &w->progress, &w->end, &e), -1);
+    assert_int_equal(e.code, ERROR_FAILED_PRECONDITION);
+    assert_false(scratch_has(&w->dir, "out.jsonl"));
+    world_close(&r);
+}
+
+static void test_no_more_than_the_given_number_is_in_flight(void **state)
+{
+    struct world *w = *state;
+
+    w->model.fake.delay_ms = 200;
+    w->in_flight_max = 7;
+    world_ask_many(w, 100);
+    world_save(w);
+    world_finish(w);
+    /* 100 lines, 7 at a time, 200 ms each: 15 rounds. */
+    assert_true(w->progress.elapsed_ns >= 15 * 200 * NS_PER_MS);
+    assert_true(w->progress.elapsed_ns < 20 * 200 * NS_PER_MS);
+}
+
+static void test_progress_is_shown_about_ten_times_a_second(void **state)
+{
+    struct world *w = *state;
+
+    w->model.fake.delay_ms = 1000;
+    w->in_flight_max = 10;
+    world_ask_many(w, 100);
+    world_save(w);
+    world_finish(w);
+    assert_int_equal(w->seen.books.succeeded, 100);
+    assert_true(w->seen.elapsed_ns >= 10 * NS_PER_S);
+    assert_in_range(w->shown, 60, 110);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_all_lines_are_answered_in_input_order),
+        TEST(test_an_input_without_lines_gives_an_empty_output),
+        TEST(test_a_bad_line_gets_an_error_row_and_the_others_their_answers),
+        TEST(test_transient_faults_are_retried_until_all_succeed),
+        TEST(test_a_line_that_keeps_failing_is_given_up_after_the_attempts),
+        TEST(test_a_permanent_error_is_not_retried_and_costs_nothing),
+        TEST(test_identical_deterministic_requests_are_computed_once),
+        TEST(test_requests_with_chance_in_them_are_all_computed),
+        TEST(test_a_wrong_request_is_wrong_for_its_duplicates_too),
+        TEST(test_a_duplicate_of_a_failed_line_is_tried_itself),
+        TEST(test_a_run_that_is_stopped_again_and_again_goes_on_line_for_line),
+        TEST(test_what_never_answers_is_left_pending_after_the_drain_time),
+        TEST(test_a_job_that_is_done_is_only_rendered_again),
+        TEST(test_an_input_that_changed_after_ingest_is_refused),
+        TEST(test_no_more_than_the_given_number_is_in_flight),
+        TEST(test_progress_is_shown_about_ten_times_a_second),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
