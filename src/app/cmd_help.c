@@ -49,7 +49,7 @@ static enum exit_code help_run(const void *options, const char *const *argument,
 
 const struct command command_help_command = {
     .name = "help",
-    .summary = "what a command does and takes; exit codes; configuration; environment",
+    .summary = "what a command takes; exit codes, configuration, environment",
     .arguments = "[COMMAND | exit-codes | config | environment]",
     .about = "",
     .options = no_options,

@@ -129,8 +129,14 @@ static const cyaml_config_t base_config = {
     .flags = CYAML_CFG_DEFAULT,
 };
 
+static cyaml_err_t load(struct str text, const cyaml_config_t *config, cyaml_data_t **out)
+{
+    return cyaml_load_data((const uint8_t *)text.p, text.len, config, &file_schema, out, NULL);
+}
+
 struct config_file *config_file_parse(const char *path, struct str text, struct error *e)
 {
+    const struct str nothing = STR("{}");
     struct complaint c = { 0 };
     cyaml_config_t config = base_config;
     cyaml_data_t *loaded = NULL;
@@ -141,16 +147,11 @@ struct config_file *config_file_parse(const char *path, struct str text, struct 
                         str_utf8_valid(text) + 1);
         return NULL;
     }
-    cyaml_err_t err =
-        cyaml_load_data((const uint8_t *)text.p, text.len, &config, &file_schema, &loaded, NULL);
-    if (err == CYAML_OK && loaded)
+    cyaml_err_t err = load(text.len ? text : nothing, &config, &loaded);
+    if (err == CYAML_OK && !loaded) /* only comments */
+        err = load(nothing, &config, &loaded);
+    if (err == CYAML_OK)
         return loaded;
-    if (err == CYAML_OK) {
-        /* A file of comments only: the tree is made by the library, which will free it. */
-        err = cyaml_load_data((const uint8_t *)"{}", 2, &config, &file_schema, &loaded, NULL);
-        if (err == CYAML_OK && loaded)
-            return loaded;
-    }
     (void)report(path, &c, cyaml_strerror(err), e);
     return NULL;
 }

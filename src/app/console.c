@@ -31,6 +31,7 @@ void console_init(struct console *c, bool quiet, const char *log_format)
     c->live = terminal && !quiet && !log_format;
     c->color = terminal && !log_format && !config_env("NO_COLOR");
     c->utf8 = locale_is_utf8();
+    c->width = console_width();
     /* Below a live display a log line would break the picture; errors may. */
     log_setup(c->live || quiet ? LOG_ERROR : LOG_INFO, c->json ? LOG_JSON : LOG_TEXT);
 }

@@ -24,6 +24,7 @@ struct console {
     bool live; /* a terminal that can redraw */
     bool color;
     bool utf8;
+    uint32_t width; /* when the command began */
 };
 enum style { STYLE_BOLD, STYLE_DIM, STYLE_RED, STYLE_GREEN, STYLE_YELLOW, STYLE_CYAN, STYLE_END };
 

@@ -166,14 +166,15 @@ static void topic_config(struct buf *out)
         buf_addf(&left, "%s: %s", key.name, key.value);
         two_columns(out, left.p, key.about, COLUMN_MAX);
     }
-    buf_add_c(out,
-              "\nThe section fake stands at the top, for tranche-fake, and in models[] of kind "
-              "fake.\n\nExample:\n"
-              "  default_model: tuned-reviews\n"
-              "  models:\n"
-              "    - name: \"tuned-*\"\n"
-              "      file: reviews.gguf\n"
-              "      price: { input: 0.10, output: 0.40 }\n");
+    buf_add_char(out, '\n');
+    paragraphs(
+        out, "The section fake stands at the top, for tranche-fake, and in a model of kind fake.");
+    buf_add_c(out, "\nExample:\n"
+                   "  default_model: tuned-reviews\n"
+                   "  models:\n"
+                   "    - name: \"tuned-*\"\n"
+                   "      file: reviews.gguf\n"
+                   "      price: { input: 0.10, output: 0.40 }\n");
     buf_release(&left);
 }
 

@@ -103,8 +103,8 @@ const char *human_money(struct human *h, uint64_t nano)
                        (unsigned)(cents % 100));
         return h->text;
     }
-    int decimals = 3;
-    for (uint64_t first = NANO_PER_USD / 100; first > nano * 10 && decimals < 9; first /= 10)
+    int decimals = 4; /* two digits from a tenth of a cent */
+    for (uint64_t low = NANO_PER_USD / 1000; nano < low && decimals < 9; low /= 10)
         decimals++;
     (void)snprintf(h->text, sizeof h->text, "$%.*f", decimals, (double)nano / NANO_PER_USD);
     return h->text;

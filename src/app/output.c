@@ -1,3 +1,5 @@
+/* glibc shows realpath only so, although POSIX has it since 2008. */
+#define _XOPEN_SOURCE 700
 #include "app/output.h"
 
 #include <errno.h>

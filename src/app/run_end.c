@@ -122,7 +122,7 @@ static void save_rates(struct run *r)
 /* The output is complete: what cannot be remembered only costs the next run its shortcut. */
 static void remember(struct run *r)
 {
-    static const struct console plain = { .live = false };
+    static const struct console plain = { .width = 80 };
     struct buf text = BUF_INIT(SUMMARY_BYTES_MAX), json = BUF_INIT(SUMMARY_BYTES_MAX);
     struct done done = { .output = r->output_path, .code = r->code };
     struct error e = { 0 };

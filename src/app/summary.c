@@ -102,7 +102,7 @@ static void text_answered(const struct summary *s, struct buf *out)
         uint64_t count;
         const char *what;
     } notes[] = {
-        { b->duplicates, "duplicates, computed once" },
+        { b->duplicates, "duplicates" },
         { s->kept, "kept from the earlier output" },
         { resumed(s), "lines done before this run" },
     };
@@ -119,10 +119,11 @@ static void text_answered(const struct summary *s, struct buf *out)
 }
 
 /* Names as many of the first lines as fit; the message is cut to one line. */
-static void text_failure(const struct summary *s, const struct summary_failure *f, struct buf *out)
+static void text_failure(const struct summary *s, const struct summary_failure *f, size_t width,
+                         struct buf *out)
 {
     struct str message = str_of(f->message);
-    size_t width = console_width(), room = width - MESSAGE_INDENT - 1;
+    size_t room = width - MESSAGE_INDENT - 1;
     struct buf head = BUF_INIT(SUMMARY_BYTES_MAX);
 
     for (uint32_t shown = f->first_count; shown > 0; shown--) {
@@ -152,7 +153,7 @@ static void text_failures(const struct summary *s, const struct console *c, stru
     buf_addf(out, "  %sfailed%s    %s\n", console_style(c, STYLE_RED), console_style(c, STYLE_END),
              human_count(HUMAN, b->failed));
     for (uint32_t i = 0; i < s->failure_count; i++) {
-        text_failure(s, &s->failure[i], out);
+        text_failure(s, &s->failure[i], c->width, out);
         shown += s->failure[i].count;
     }
     if (shown < b->failed)

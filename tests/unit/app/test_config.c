@@ -1,0 +1,299 @@
+/* The configuration file: what it gives, and how its faults are told. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "app/config.h"
+#include "app/config_schema.h"
+#include "engine/pipeline.h"
+#include "unit/app/temporary.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+struct loading {
+    struct temporary dir;
+    struct config config;
+    struct error error;
+};
+
+static int set_up(void **state)
+{
+    static struct loading l;
+
+    l = (struct loading){ .config = { .path = NULL } };
+    temporary_make(&l.dir);
+    *state = &l;
+    return setenv("TRANCHE_MODEL_DIR", "/models", 1);
+}
+
+static int tear_down(void **state)
+{
+    struct loading *l = *state;
+
+    config_release(&l->config);
+    temporary_remove(&l->dir);
+    return unsetenv("TRANCHE_MODEL_DIR");
+}
+
+static int load(struct loading *l, const char *yaml)
+{
+    config_release(&l->config);
+    return config_load(temporary_file(&l->dir, "c.yaml", yaml), &l->config, &l->error);
+}
+
+static const struct model *find(struct loading *l, const char *name)
+{
+    const struct model *m = model_find(&l->config.models, name, &l->error);
+
+    assert_non_null(m);
+    return m;
+}
+
+static void test_an_empty_file_gives_the_built_in_models_and_defaults(void **state)
+{
+    static const char *const empty[] = { "", "# only a comment\n", "{}\n", "models: []\n" };
+    struct loading *l = *state;
+
+    for (size_t i = 0; i < COUNT(empty); i++) {
+        assert_int_equal(load(l, empty[i]), 0);
+        assert_string_equal(l->config.default_model, "smollm2-135m-instruct");
+        assert_int_equal(l->config.lines_max, 0);
+        assert_int_equal(l->config.retry.attempts_max, RETRY_ATTEMPTS_MAX);
+        assert_int_equal(l->config.drain_ms, DRAIN_DEFAULT_MS);
+        assert_int_equal(find(l, "tranche-fake")->kind, MODEL_FAKE);
+        assert_string_equal(find(l, "models/gemini-2.5-flash")->file,
+                            "/models/smollm2-135m-instruct.gguf");
+        assert_string_equal(find(l, "gemma-3-270m-it")->file, "/models/gemma-3-270m-it.gguf");
+    }
+}
+
+static void test_every_setting_arrives(void **state)
+{
+    struct loading *l = *state;
+
+    assert_int_equal(load(l, "default_model: tuned-1\n"
+                             "limits: { lines_max: 200000, drain_ms: 0 }\n"
+                             "retry: { attempts: 2, base_ms: 0, cap_ms: 7 }\n"
+                             "models:\n"
+                             "  - name: \"tuned-*\"\n"
+                             "    file: sub/x.gguf\n"
+                             "    context: 4096\n"
+                             "    sequences: 12\n"
+                             "    threads: 3\n"
+                             "    cache_mib: 99\n"
+                             "    adapters: [{ file: /abs/a.gguf, scale: 0.5 }, { file: b.gguf }]\n"
+                             "    price: { input: 0.10, output: 0.40 }\n"
+                             "    about: ours\n"),
+                     0);
+    assert_string_equal(l->config.default_model, "tuned-1");
+    assert_int_equal(l->config.lines_max, 200000);
+    assert_int_equal(l->config.drain_ms, 0);
+    assert_int_equal(l->config.retry.attempts_max, 2);
+    assert_int_equal(l->config.retry.base_ms, 0);
+    assert_int_equal(l->config.retry.cap_ms, 7);
+    const struct model *m = find(l, "tuned-7");
+    char beside[160];
+    (void)snprintf(beside, sizeof beside, "%s/sub/x.gguf", l->dir.path);
+    assert_string_equal(m->file, beside);
+    assert_int_equal(m->context, 4096);
+    assert_int_equal(m->sequences, 12);
+    assert_int_equal(m->threads, 3);
+    assert_int_equal(m->cache_mib, 99);
+    assert_int_equal(m->adapter_count, 2);
+    assert_string_equal(m->adapter[0].file, "/abs/a.gguf");
+    assert_true(m->adapter[0].scale > 0.49F && m->adapter[0].scale < 0.51F);
+    assert_true(m->adapter[1].scale > 0.99F && m->adapter[1].scale < 1.01F);
+    assert_true(m->has_price);
+    assert_true(m->price.cached > 0.0099 && m->price.cached < 0.0101);
+    assert_string_equal(m->about, "ours");
+}
+
+static void test_a_fake_is_scripted_at_the_top_or_as_a_model(void **state)
+{
+    static const char *const files[] = {
+        "fake: { delay_ms: 5, jitter_ms: 6, delay_token_us: 7, window: 8, faults: [{ match: m, "
+        "every: 2, times: 3, rate: 0.25, code: RESOURCE_EXHAUSTED, message: no, retry_after_ms: 9, "
+        "hang: true }] }\n",
+        "models: [{ name: tranche-fake, kind: fake, fake: { delay_ms: 5, jitter_ms: 6, "
+        "delay_token_us: 7, window: 8, faults: [{ match: m, every: 2, times: 3, rate: 0.25, code: "
+        "RESOURCE_EXHAUSTED, message: no, retry_after_ms: 9, hang: true }] } }]\n",
+    };
+    struct loading *l = *state;
+
+    for (size_t i = 0; i < COUNT(files); i++) {
+        assert_int_equal(load(l, files[i]), 0);
+        const struct fake_script *s = &find(l, "tranche-fake")->fake;
+        assert_int_equal(s->delay_ms, 5);
+        assert_int_equal(s->jitter_ms, 6);
+        assert_int_equal(s->delay_token_us, 7);
+        assert_int_equal(s->window, 8);
+        assert_int_equal(s->fault_count, 1);
+        assert_string_equal(s->fault[0].match, "m");
+        assert_int_equal(s->fault[0].every, 2);
+        assert_int_equal(s->fault[0].times, 3);
+        assert_true(s->fault[0].rate > 0.24 && s->fault[0].rate < 0.26);
+        assert_int_equal(s->fault[0].code, ERROR_RESOURCE_EXHAUSTED);
+        assert_string_equal(s->fault[0].message, "no");
+        assert_int_equal(s->fault[0].retry_after_ms, 9);
+        assert_true(s->fault[0].hang);
+    }
+}
+
+static void test_the_first_model_that_matches_decides(void **state)
+{
+    struct loading *l = *state;
+
+    assert_int_equal(load(l, "models:\n"
+                             "  - { name: gemini-2.5-pro, kind: fake, about: mine }\n"
+                             "  - { name: 'gemini-2*', kind: fake, about: second }\n"),
+                     0);
+    assert_string_equal(find(l, "gemini-2.5-pro")->about, "mine");
+    assert_string_equal(find(l, "gemini-2.5-flash")->about, "second");
+    assert_int_equal(find(l, "gemini-3-flash-preview")->kind, MODEL_LOCAL);
+}
+
+static void test_a_fault_is_told_with_its_place_and_remedy(void **state)
+{
+    static const struct {
+        const char *yaml, *says;
+    } cases[] = {
+        { "modles: []\n", "(line 1, column 1): unknown key \"modles\"; did you mean \"models\"?" },
+        { "models:\n  - nme: x\n",
+          "(line 2, column 5): unknown key \"nme\"; did you mean \"name\"?" },
+        { "models:\n  - name: x\n    context: many\n", "(line 3, column 14): " },
+        { "models:\n  - name: x\n    context: -1\n", "(line 3, column 14): " },
+        { "limits: 3\n", "(line 1, column 9): " },
+        { "retry: { attempts: 0 }\n", "retry.attempts is 0; write 1" },
+        { "models: [{ kind: fake }]\n", "models[0]: a model needs a name" },
+        { "models: [{ name: x }]\n", "models[0] x: a local model needs `file`" },
+        { "models: [{ name: x, kind: cloud }]\n",
+          "kind \"cloud\" is not known; write local or fake" },
+        { "models: [{ name: x, kind: fake, file: y }]\n", "a fake model has no file" },
+        { "models: [{ name: x, file: y, fake: {} }]\n", "`fake` is for models of kind fake" },
+        { "models: [{ name: x, file: y, price: { input: -1 } }]\n", "numbers from 0 to 1000000" },
+        { "models: [{ name: x, file: y, price: { output: nan } }]\n", "numbers from 0 to 1000000" },
+        { "models: [{ name: x, file: y, adapters: [{ scale: 1 }] }]\n",
+          "adapters[0] needs a file" },
+        { "models: [{ name: x, file: y, adapters: [{ file: z, scale: inf }] }]\n", "scale" },
+        { "fake: { faults: [{ code: BROKEN }] }\n",
+          "fake.faults[0]: code \"BROKEN\" is no error code" },
+        { "fake: { faults: [{ code: OK }] }\n", "is no error code" },
+        { "fake: { faults: [{ rate: 1.5 }] }\n", "a share from 0 to 1" },
+        { "a: [\n", "c.yaml (" },
+        { "- 1\n", "c.yaml (" },
+        { "\xFF\n", "byte 1 is not UTF-8" },
+    };
+    struct loading *l = *state;
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        assert_int_equal(load(l, cases[i].yaml), -1);
+        assert_int_equal(l->error.code, ERROR_INVALID_ARGUMENT);
+        if (!strstr(l->error.msg, cases[i].says) || !strstr(l->error.msg, "c.yaml"))
+            fail_msg("%s\n  says: %s\n  not:  %s", cases[i].yaml, l->error.msg, cases[i].says);
+    }
+}
+
+static void test_lists_are_bounded(void **state)
+{
+    struct loading *l = *state;
+
+    for (int over = 0; over <= 1; over++) {
+        struct buf yaml = BUF_INIT(CONFIG_BYTES_MAX);
+        buf_add_c(&yaml, "fake:\n  faults:\n");
+        for (int i = 0; i < FAKE_FAULTS_MAX + over; i++)
+            buf_add_c(&yaml, "    - match: x\n");
+        assert_int_equal(load(l, yaml.p), over ? -1 : 0);
+        buf_release(&yaml);
+    }
+}
+
+static void test_a_file_that_is_named_must_be_there(void **state)
+{
+    struct loading *l = *state;
+
+    assert_int_equal(config_load("/nonexistent/c.yaml", &l->config, &l->error), -1);
+    assert_int_equal(l->error.code, ERROR_NOT_FOUND);
+    assert_non_null(strstr(l->error.msg, "/nonexistent/c.yaml"));
+}
+
+static void fingerprint(struct loading *l, const char *yaml, struct buf *out)
+{
+    buf_clear(out);
+    assert_int_equal(load(l, yaml), 0);
+    config_fingerprint(&l->config, find(l, "x"), out);
+}
+
+static void test_the_fingerprint_changes_with_all_that_can_change_an_answer(void **state)
+{
+    static const char *const files[] = {
+        "models: [{ name: x, kind: fake }]\n",
+        "models: [{ name: x, kind: fake, context: 5 }]\n",
+        "models: [{ name: x, kind: fake, price: { input: 1 } }]\n",
+        "models: [{ name: x, kind: fake, fake: { faults: [{ match: a }] } }]\n",
+        "models: [{ name: x, kind: fake, fake: { faults: [{ match: a, code: INTERNAL }] } }]\n",
+        "models: [{ name: x, kind: fake }]\nretry: { attempts: 1 }\n",
+        "models: [{ name: x, file: a.gguf }]\n",
+        "models: [{ name: x, file: b.gguf }]\n",
+        "models: [{ name: x, file: b.gguf, adapters: [{ file: a }] }]\n",
+        "models: [{ name: x, file: b.gguf, adapters: [{ file: a, scale: 2 }] }]\n",
+    };
+    struct buf prints[COUNT(files)];
+    struct loading *l = *state;
+
+    for (size_t i = 0; i < COUNT(files); i++) {
+        prints[i] = BUF_INIT(65536);
+        fingerprint(l, files[i], &prints[i]);
+        for (size_t other = 0; other < i; other++)
+            assert_false(str_eq(buf_str(&prints[i]), buf_str(&prints[other])));
+    }
+    for (size_t i = 0; i < COUNT(files); i++)
+        buf_release(&prints[i]);
+}
+
+static void test_the_fingerprint_does_not_change_with_speed(void **state)
+{
+    struct buf a = BUF_INIT(65536), b = BUF_INIT(65536);
+    struct loading *l = *state;
+
+    fingerprint(l, "models: [{ name: x, kind: fake }]\n", &a);
+    fingerprint(
+        l, "models: [{ name: x, kind: fake, threads: 3, sequences: 9, fake: { delay_ms: 7 } }]\n",
+        &b);
+    assert_true(str_eq(buf_str(&a), buf_str(&b)));
+    buf_release(&a);
+    buf_release(&b);
+}
+
+static void test_a_missing_model_file_is_told_with_the_way_to_get_it(void **state)
+{
+    struct loading *l = *state;
+
+    assert_int_equal(load(l, "models: [{ name: x, file: gone.gguf }]\n"), 0);
+    assert_int_equal(config_model_present(find(l, "x"), &l->error), -1);
+    assert_int_equal(l->error.code, ERROR_NOT_FOUND);
+    assert_non_null(strstr(l->error.msg, "scripts/setup"));
+    assert_int_equal(config_model_present(find(l, "tranche-fake"), &l->error), 0);
+    (void)temporary_file(&l->dir, "gone.gguf", "weights");
+    assert_int_equal(config_model_present(find(l, "x"), &l->error), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        TEST(test_an_empty_file_gives_the_built_in_models_and_defaults),
+        TEST(test_every_setting_arrives),
+        TEST(test_a_fake_is_scripted_at_the_top_or_as_a_model),
+        TEST(test_the_first_model_that_matches_decides),
+        TEST(test_a_fault_is_told_with_its_place_and_remedy),
+        TEST(test_lists_are_bounded),
+        TEST(test_a_file_that_is_named_must_be_there),
+        TEST(test_the_fingerprint_changes_with_all_that_can_change_an_answer),
+        TEST(test_the_fingerprint_does_not_change_with_speed),
+        TEST(test_a_missing_model_file_is_told_with_the_way_to_get_it),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
