@@ -30,6 +30,7 @@ struct batcher {
     struct sampling_place place;
     uint64_t arrivals;
     uint32_t open;
+    bool full; /* a run was preempted and none has ended since: nothing new begins */
     struct batcher_stats stats;
 };
 
@@ -102,6 +103,7 @@ struct batcher *batcher_new(struct runtime *r, const struct batcher_plan *plan)
         .vocab = b->info.vocab,
         .context_max = b->info.context_max,
         .scratch = mem_array(b->info.vocab, sizeof(float)),
+        .likely = mem_array(b->info.vocab, sizeof(struct scored)),
         .piece = BUF_INIT(RESPONSE_BYTES_MAX),
     };
     return b;
@@ -186,6 +188,7 @@ void batcher_free(struct batcher *b)
     mem_free(b->row);
     mem_free(b->owner);
     mem_free(b->place.scratch);
+    mem_free(b->place.likely);
     buf_release(&b->place.piece);
     mem_free(b);
 }
@@ -298,7 +301,8 @@ static bool begin(struct batcher *b, uint32_t at)
 
 static void admit(struct batcher *b)
 {
-    while (b->active.count < b->plan.sequences && b->waiting.count) {
+    while (b->active.count < b->plan.sequences && b->waiting.count &&
+           (!b->full || !b->active.count)) {
         uint32_t at = pick(b);
         if (at == b->waiting.count || !begin(b, at))
             return;
@@ -329,6 +333,7 @@ static struct run *retire(struct batcher *b, uint32_t at)
     prefix_cache_give_back(b->cache, r->sequence, wanted_prefix(b, r));
     r->computed = 0;
     runs_remove(&b->active, at);
+    b->full = false;
     return r;
 }
 
@@ -347,6 +352,7 @@ static void preempt_youngest(struct batcher *b)
     while (at < b->waiting.count && b->waiting.item[at]->order < r->order)
         at++;
     runs_insert(&b->waiting, at, r);
+    b->full = true;
     b->stats.preempted++;
 }
 
@@ -398,11 +404,11 @@ static void pack(struct batcher *b, bool answering)
 static bool row_computed(struct batcher *b, uint32_t i)
 {
     struct run *r = b->owner[i];
+    bool last = i + 1 == b->row_count || b->owner[i + 1] != r;
     uint32_t prompt = r->task->prompt.count;
 
     r->computed++;
-    if (r->computed <= prompt &&
-        (b->row[i].logits || i + 1 == b->row_count || b->owner[i + 1] != r))
+    if (r->computed == prompt || (last && r->computed < prompt))
         prefix_cache_computed(b->cache, r->sequence, r->tokens.item, r->computed);
     if (!b->row[i].logits)
         return false;

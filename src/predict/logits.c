@@ -1,6 +1,7 @@
 #include "predict/logits.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#include "predict/sampler.h"
+#include "predict/tokens.h"
 
 /* The largest; of equal ones the lowest index. 0 when every logit is NaN or -INFINITY. */
 uint32_t logits_argmax(const float *logits, uint32_t count);

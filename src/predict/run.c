@@ -1,9 +1,13 @@
 #include "predict/run.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "predict/logits.h"
+
+/* How many likeliest tokens a grammar is asked about when it refused the first choice, and how many
+ * times as many when it refused all of these. */
+#define ALLOWED_LOOK_FIRST 256
+#define ALLOWED_LOOK_MORE 16
 
 struct run *run_new(struct task *t, uint32_t candidate)
 {
@@ -65,11 +69,25 @@ void run_finish(struct run *r, enum finish_reason why)
 
 /* ---- One token ---- */
 
-/* The next token: by the sampler alone when the grammar allows that, else among all it allows; -1
- * when it allows none. */
+/* The next token of those that the grammar allows, or -1 when it allows none. The likeliest few are
+ * asked about first, because asking about the whole vocabulary takes longer than a forward. */
+static int32_t choose_allowed(struct run *r, struct sampling_place *at, const float *logits)
+{
+    uint32_t want = ALLOWED_LOOK_FIRST, count;
+
+    do {
+        count = logits_top(logits, at->vocab, want, at->likely);
+        uint32_t kept = at->runtime->ops->grammar_filter(r->grammar, at->likely, count);
+        if (kept)
+            return sampler_choose_among(&r->sampler, at->likely, kept);
+        want *= ALLOWED_LOOK_MORE;
+    } while (count < at->vocab);
+    return -1;
+}
+
+/* The next token: by the sampler alone when there is no grammar or it allows that. */
 static int32_t choose(struct run *r, struct sampling_place *at, const float *logits)
 {
-    const struct runtime_ops *ops = at->runtime->ops;
     const float *view = logits;
 
     if (sampler_penalises(&r->sampler)) {
@@ -77,14 +95,10 @@ static int32_t choose(struct run *r, struct sampling_place *at, const float *log
         sampler_penalise(&r->sampler, at->scratch, at->vocab);
         view = at->scratch;
     }
-    int32_t token = sampler_choose(&r->sampler, view, at->vocab);
-    if (!r->grammar || ops->grammar_allows(r->grammar, token))
-        return token;
-    if (view != at->scratch)
-        memcpy(at->scratch, logits, at->vocab * sizeof *logits);
-    ops->grammar_mask(r->grammar, at->scratch, at->vocab);
-    token = sampler_choose(&r->sampler, at->scratch, at->vocab);
-    return at->scratch[token] > -INFINITY ? token : -1;
+    struct scored one = { sampler_choose(&r->sampler, view, at->vocab), 0.0f };
+    if (!r->grammar || at->runtime->ops->grammar_filter(r->grammar, &one, 1))
+        return one.token;
+    return choose_allowed(r, at, view);
 }
 
 static struct token_logprob logprob_of(struct run *r, struct sampling_place *at, int32_t token,

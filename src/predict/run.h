@@ -34,7 +34,8 @@ struct run {
 struct sampling_place {
     struct runtime *runtime;
     uint32_t vocab, context_max;
-    float *scratch; /* vocab floats */
+    float *scratch;        /* vocab of them */
+    struct scored *likely; /* vocab of them */
     struct buf piece;
 };
 

@@ -86,10 +86,9 @@ struct runtime_ops {
                           struct error *e) FALLIBLE;
     /* A grammar at its start, from its text. INVALID_ARGUMENT when the text is no grammar. */
     struct grammar *(*grammar_new)(struct runtime *r, struct str gbnf, struct error *e);
-    /* The end token is allowed where the text may end; other control tokens never. */
-    bool (*grammar_allows)(struct grammar *g, int32_t token);
-    /* Sets the logits of tokens that may not come next to -INFINITY. */
-    void (*grammar_mask)(struct grammar *g, float *logits, uint32_t vocab);
+    /* Keeps those of the candidates that may come next, in their order, and gives how many. The end
+     * token may come where the text may end; other control tokens never. */
+    uint32_t (*grammar_filter)(struct grammar *g, struct scored *c, uint32_t count);
     void (*grammar_accept)(struct grammar *g, int32_t token); /* an allowed one */
     void (*grammar_free)(struct grammar *g);                  /* accepts NULL */
 

@@ -4,7 +4,6 @@
 
 #include <ctype.h>
 #include <fcntl.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -430,25 +429,20 @@ static bool is_text_or_end(const struct llama_runtime *l, int32_t token)
     return !llama_vocab_is_control(l->vocab, token) || llama_vocab_is_eog(l->vocab, token);
 }
 
-static bool llama_runtime_grammar_allows(struct grammar *g, int32_t token)
+static uint32_t llama_runtime_grammar_filter(struct grammar *g, struct scored *c, uint32_t count)
 {
-    struct llama_token_data one = { token, 0.0f, 0.0f };
-    struct llama_token_data_array all = { &one, 1, -1, false };
+    struct llama_token_data *data = g->runtime->candidate;
+    struct llama_token_data_array all = { data, count, -1, false };
+    uint32_t kept = 0;
 
-    return is_text_or_end(g->runtime, token) && bridge_grammar_apply(g->sampler, &all) == 0 &&
-           one.logit == 0.0f;
-}
-
-static void llama_runtime_grammar_mask(struct grammar *g, float *logits, uint32_t vocab)
-{
-    struct llama_token_data *c = g->runtime->candidate;
-    struct llama_token_data_array all = { c, vocab, -1, false };
-
-    for (uint32_t i = 0; i < vocab; i++)
-        c[i] = (struct llama_token_data){ (llama_token)i, logits[i], 0.0f };
-    bool applied = bridge_grammar_apply(g->sampler, &all) == 0;
-    for (uint32_t i = 0; i < vocab; i++)
-        logits[i] = applied && is_text_or_end(g->runtime, (int32_t)i) ? c[i].logit : -INFINITY;
+    for (uint32_t i = 0; i < count; i++)
+        data[i] = (struct llama_token_data){ c[i].token, 0.0f, 0.0f };
+    if (bridge_grammar_apply(g->sampler, &all) < 0)
+        return 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (data[i].logit == 0.0f && is_text_or_end(g->runtime, c[i].token))
+            c[kept++] = c[i];
+    return kept;
 }
 
 static void llama_runtime_grammar_accept(struct grammar *g, int32_t token)
@@ -476,8 +470,7 @@ static const struct runtime_ops llama_ops = {
     .trim = llama_runtime_trim,
     .schema_grammar = llama_runtime_schema_grammar,
     .grammar_new = llama_runtime_grammar_new,
-    .grammar_allows = llama_runtime_grammar_allows,
-    .grammar_mask = llama_runtime_grammar_mask,
+    .grammar_filter = llama_runtime_grammar_filter,
     .grammar_accept = llama_runtime_grammar_accept,
     .grammar_free = llama_runtime_grammar_free,
     .close = llama_runtime_close,

@@ -101,26 +101,27 @@ static int32_t draw(const struct scored *pick, uint32_t count, float temperature
     return pick[0].token; /* rounding left nothing: as good as any */
 }
 
-/* The likeliest tokens that can be drawn at all. */
-static uint32_t pick_likeliest(struct sampler *s, const float *logits, uint32_t vocab)
+int32_t sampler_choose_among(struct sampler *s, const struct scored *c, uint32_t count)
 {
-    uint32_t want = s->how.top_k && s->how.top_k < vocab ? s->how.top_k : vocab;
-
-    if (want > s->pick_cap) {
-        s->pick = mem_grow(s->pick, want * sizeof *s->pick);
-        s->pick_cap = want;
-    }
-    uint32_t count = logits_top(logits, vocab, want, s->pick);
-    while (count > 1 && s->pick[count - 1].logit == -INFINITY)
+    if (s->how.temperature <= 0.0f || s->how.top_k == 1)
+        return c[0].token;
+    if (s->how.top_k && s->how.top_k < count)
+        count = s->how.top_k;
+    while (count > 1 && c[count - 1].logit == -INFINITY)
         count--;
-    return count;
+    count = nucleus(c, count, s->how.top_p);
+    return draw(c, count, s->how.temperature, next_uniform(&s->state));
 }
 
 int32_t sampler_choose(struct sampler *s, const float *logits, uint32_t vocab)
 {
-    if (s->how.temperature <= 0.0f || s->how.top_k == 1)
+    uint32_t want = s->how.top_k && s->how.top_k < vocab ? s->how.top_k : vocab;
+
+    if (s->how.temperature <= 0.0f || want == 1)
         return (int32_t)logits_argmax(logits, vocab);
-    uint32_t count = pick_likeliest(s, logits, vocab);
-    count = nucleus(s->pick, count, s->how.top_p);
-    return draw(s->pick, count, s->how.temperature, next_uniform(&s->state));
+    if (want > s->pick_cap) {
+        s->pick = mem_grow(s->pick, want * sizeof *s->pick);
+        s->pick_cap = want;
+    }
+    return sampler_choose_among(s, s->pick, logits_top(logits, vocab, want, s->pick));
 }

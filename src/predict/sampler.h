@@ -15,6 +15,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "predict/tokens.h"
+
 #define SAMPLING_TEMPERATURE_DEFAULT 1.0f
 #define SAMPLING_TOP_P_DEFAULT 0.95f
 #define SAMPLING_TOP_K_DEFAULT 64
@@ -25,11 +27,6 @@ struct sampling {
     uint32_t top_k;            /* 0: all */
     float presence, frequency; /* subtracted from the logits of generated tokens */
     uint64_t seed;
-};
-
-struct scored {
-    int32_t token;
-    float logit;
 };
 
 struct sampler {
@@ -49,6 +46,8 @@ bool sampler_penalises(const struct sampler *s);
 void sampler_penalise(const struct sampler *s, float *logits, uint32_t vocab);
 /* The next token. Logits of -INFINITY are never chosen while another is there. */
 int32_t sampler_choose(struct sampler *s, const float *logits, uint32_t vocab);
+/* The same when only these may come, at least one, the likeliest first. */
+int32_t sampler_choose_among(struct sampler *s, const struct scored *c, uint32_t count);
 /* Counts a token that was generated. */
 void sampler_accept(struct sampler *s, int32_t token);
 

@@ -1,4 +1,4 @@
-/* tokens.h -- a growing list of tokens.
+/* tokens.h -- tokens with a score, and growing lists of tokens.
  *
  * Why: prompts, their answers and the prefixes in the cache are all such lists.
  *
@@ -8,6 +8,11 @@
 #define TRANCHE_PREDICT_TOKENS_H
 
 #include <stdint.h>
+
+struct scored {
+    int32_t token;
+    float logit;
+};
 
 struct tokens {
     int32_t *item; /* owned */
