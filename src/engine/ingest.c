@@ -55,7 +55,7 @@ int ingest_run(const struct input *in, const struct ingest_options *o, struct in
 {
     struct ingest all = { .in = in, .o = o, .out = out };
 
-    *out = (struct ingest_result){ 0 };
+    *out = (struct ingest_result){ .repeats = repeats_new(in->bytes) };
     cutter_init(&all.cutter, in, o->limit, o->lines_max);
     (void)pthread_mutex_init(&all.lock, NULL);
     (void)pthread_cond_init(&all.turned, NULL);
@@ -73,6 +73,7 @@ int ingest_run(const struct input *in, const struct ingest_options *o, struct in
 
 void ingest_result_release(struct ingest_result *r)
 {
+    repeats_free(r->repeats);
     mem_free(r->shards.item);
     *r = (struct ingest_result){ 0 };
 }
@@ -166,13 +167,20 @@ static void count_text(const struct content *c, uint64_t *bytes)
         *bytes += c->part[i].text.len;
 }
 
-static void count_good(struct tally *t, const struct request *r)
+static void count_good(struct worker *w, const struct request *r)
 {
+    struct tally *t = &w->tally;
+    uint64_t digest[2];
+
     count_text(r->system, &t->text_bytes);
     for (uint32_t i = 0; i < r->content_count; i++)
         count_text(&r->content[i], &t->text_bytes);
     t->output_max += r->generation.max_output_tokens;
     t->output_unset += r->generation.max_output_tokens == 0;
+    if (!request_deterministic(r))
+        return;
+    digest_of(r->text.p, r->text.len, digest);
+    repeats_note(w->all->out->repeats, digest);
 }
 
 static void validate(struct worker *w, struct shard *s)
@@ -195,7 +203,7 @@ static void validate(struct worker *w, struct shard *s)
         t->bad_line[line.index - s->index] = !good;
         t->bad += !good;
         if (good)
-            count_good(t, in.request);
+            count_good(w, in.request);
     }
 }
 

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "engine/input.h"
+#include "engine/repeats.h"
 #include "format/request.h"
 #include "format/violation.h"
 #include "predict/predictor.h"
@@ -39,13 +40,14 @@ struct ingest_options {
 };
 struct ingest_result {
     struct shard_list shards;
-    uint64_t lines;        /* not empty, cut by limit */
-    uint64_t bad;          /* of lines */
-    uint64_t bytes;        /* of input read */
-    uint64_t text_bytes;   /* of good requests' prompt texts: for estimates */
-    uint64_t output_max;   /* sum of maxOutputTokens where given */
-    uint64_t output_unset; /* good lines without maxOutputTokens */
-    uint64_t digest[2];    /* of the shards' digests, in order */
+    uint64_t lines;          /* not empty, cut by limit */
+    uint64_t bad;            /* of lines */
+    uint64_t bytes;          /* of input read */
+    uint64_t text_bytes;     /* of good requests' prompt texts: for estimates */
+    uint64_t output_max;     /* sum of maxOutputTokens where given */
+    uint64_t output_unset;   /* good lines without maxOutputTokens */
+    uint64_t digest[2];      /* of the shards' digests, in order */
+    struct repeats *repeats; /* which deterministic requests may stand more than once; owned */
 };
 int ingest_run(const struct input *in, const struct ingest_options *o, struct ingest_result *out,
                struct error *e) FALLIBLE;

@@ -163,15 +163,16 @@ static int take_overlong(struct run *r, const struct line *line, struct error *e
     return take_bad(r, line->index, e);
 }
 
-static void set_digest(struct open_line *l)
+/* Only of requests that may stand there again: the digest of another would never be asked for. */
+static void set_digest(const struct run *r, struct open_line *l)
 {
     uint64_t digest[2];
 
     static_assert(sizeof digest == SPOOL_DIGEST_BYTES, "a digest is stored as it is");
-    l->has_digest = request_deterministic(l->in.request);
-    if (!l->has_digest)
+    if (!request_deterministic(l->in.request))
         return;
     digest_of(l->in.request->text.p, l->in.request->text.len, digest);
+    l->has_digest = repeats_maybe(r->job->ingest->repeats, digest);
     memcpy(l->digest, digest, sizeof digest);
 }
 
@@ -190,7 +191,7 @@ static int take_line(struct run *r, const struct line *line, struct error *e)
         window_drop(r->window, l);
         return rc;
     }
-    set_digest(l);
+    set_digest(r, l);
     if (l->has_digest)
         rc = ledger_copy(&r->ledger, l, e);
     if (rc == 0)

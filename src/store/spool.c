@@ -19,7 +19,7 @@
 #define SETUP                                                                                      \
     "PRAGMA page_size = 8192; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;"         \
     "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4096;"                                 \
-    "PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -32768; PRAGMA temp_store = "       \
+    "PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384; PRAGMA temp_store = "       \
     "MEMORY;"
 
 /* books has one row: the sums over all rows, changed in the transaction that adds them. The big
