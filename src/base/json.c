@@ -33,8 +33,12 @@ yyjson_val *json_parse(struct arena *a, struct str text, size_t *at, struct erro
     yyjson_doc *doc = NULL;
 
     /* Without YYJSON_READ_INSITU the text is only read, whatever the parameter's type says. */
+    union {
+        const char *read_only;
+        char *p;
+    } as = { text.p };
     if (text.len)
-        doc = yyjson_read_opts((char *)(uintptr_t)text.p, text.len, 0, &alc, &err);
+        doc = yyjson_read_opts(as.p, text.len, 0, &alc, &err);
     if (doc)
         return yyjson_doc_get_root(doc);
     (void)syntax_error(text, &err, at, e);
@@ -48,26 +52,35 @@ static const struct {
     const char *bytes;
     const char *message;
 } clues[] = {
-    { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "\x1f\x8b", "This is gzip-compressed data, not JSON: decompress it first" },
-    { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "\xff\xfe", "This is UTF-16 text: JSON must be UTF-8" },
-    { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "\xfe\xff", "This is UTF-16 text: JSON must be UTF-8" },
-    { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "\xef\xbb\xbf", "A byte order mark stands here: only a file may begin with one" },
+    { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "\x1f\x8b",
+      "This is gzip-compressed data, not JSON: decompress it first" },
+    { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "\xff\xfe",
+      "This is UTF-16 text: JSON must be UTF-8" },
+    { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "\xfe\xff",
+      "This is UTF-16 text: JSON must be UTF-8" },
+    { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "\xef\xbb\xbf",
+      "A byte order mark stands here: only a file may begin with one" },
     { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "NaN", "NaN is no JSON number" },
     { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "Infinity", "Infinity is no JSON number" },
     { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "True", "True is Python; JSON writes true" },
     { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "False", "False is Python; JSON writes false" },
     { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "None", "None is Python; JSON writes null" },
-    { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "undefined", "undefined is JavaScript; JSON writes null" },
-    { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "'", "JSON strings stand between double quotes, not single ones" },
+    { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "undefined",
+      "undefined is JavaScript; JSON writes null" },
+    { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "'",
+      "JSON strings stand between double quotes, not single ones" },
     { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "//", "JSON has no comments" },
     { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "/*", "JSON has no comments" },
     { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "+", "A JSON number has no plus sign" },
     { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, ".", "A JSON number has a digit before its point" },
     { YYJSON_READ_ERROR_INVALID_NUMBER, "Infinity", "-Infinity is no JSON number" },
     { YYJSON_READ_ERROR_INVALID_NUMBER, "0", "A JSON number has no leading zeros" },
-    { YYJSON_READ_ERROR_INVALID_STRING, "\\u", "The \\u escape is no character: four hex digits are needed, and surrogates come in pairs" },
-    { YYJSON_READ_ERROR_UNEXPECTED_END, "", "The JSON ends too early: a closing quote, bracket or brace is missing" },
-    { YYJSON_READ_ERROR_UNEXPECTED_CONTENT, "", "More text follows after the end of the JSON value" },
+    { YYJSON_READ_ERROR_INVALID_STRING, "\\u",
+      "The \\u escape is no character: four hex digits are needed, and surrogates come in pairs" },
+    { YYJSON_READ_ERROR_UNEXPECTED_END, "",
+      "The JSON ends too early: a closing quote, bracket or brace is missing" },
+    { YYJSON_READ_ERROR_UNEXPECTED_CONTENT, "",
+      "More text follows after the end of the JSON value" },
     { YYJSON_READ_ERROR_EMPTY_CONTENT, "", "There is no JSON: the text is empty" },
     { YYJSON_READ_ERROR_JSON_STRUCTURE, "", "JSON has no comma after the last value" },
     { YYJSON_READ_ERROR_LITERAL, "", "A word must be true, false or null" },
@@ -230,7 +243,7 @@ static yyjson_val *twin_sorted(yyjson_val **key, size_t count)
 {
     yyjson_val *found = NULL;
 
-    qsort(key, count, sizeof *key, key_order);
+    qsort(key, count, sizeof(*key), key_order); /* NOLINT(bugprone-sizeof-expression): pointers */
     for (size_t i = 1; i < count; i++)
         if (str_eq(json_str(key[i - 1]), json_str(key[i])) && (!found || key[i] < found))
             found = key[i];
@@ -259,7 +272,7 @@ static yyjson_val *key_twin(yyjson_val *object)
         keys_gather(object, few);
         return twin_paired(few, count);
     }
-    yyjson_val **many = mem_array(count, sizeof(yyjson_val *));
+    yyjson_val **many = mem_array(count, sizeof(*many)); /* NOLINT(bugprone-sizeof-expression) */
     keys_gather(object, many);
     yyjson_val *found = twin_sorted(many, count);
     mem_free(many);

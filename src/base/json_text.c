@@ -57,8 +57,9 @@ static size_t container_skip(struct str text, size_t at)
 
 static size_t scalar_skip(struct str text, size_t at)
 {
-    while (at < text.len && !is_space(text.p[at]) && !memchr(",]}", text.p[at], 3))
-        at++;
+    for (; at < text.len && !is_space(text.p[at]); at++)
+        if (text.p[at] == ',' || text.p[at] == ']' || text.p[at] == '}')
+            break;
     return at;
 }
 
@@ -189,7 +190,7 @@ static void add_utf8(struct buf *out, unsigned c)
     }
 }
 
-/* Decodes the \u escape at raw.p[at], with the low surrogate behind a high one; gives its length. */
+/* Decodes the \u escape at raw.p[at], with the low surrogate behind a high one: its length. */
 static size_t unicode_escape(struct str raw, size_t at, struct buf *out)
 {
     unsigned c = hex4(raw.p + at + 2);

@@ -3,8 +3,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Sixteen bytes that are compared at once, in any CPU's vector registers; a comparison gives 0xFF in
- * the lanes where it holds. */
+/* Sixteen bytes that are compared at once, in any CPU's vector registers; a comparison gives 0xFF
+ * in the lanes where it holds. */
 typedef uint8_t lanes __attribute__((vector_size(16)));
 
 /* Bytes looked at before one branch on what was found. */

@@ -25,7 +25,7 @@ static bool is_blank(struct str text)
 {
     size_t i = 0;
 
-    while (i < text.len && memchr(" \t\r", text.p[i], 3))
+    while (i < text.len && (text.p[i] == ' ' || text.p[i] == '\t' || text.p[i] == '\r'))
         i++;
     return i == text.len;
 }

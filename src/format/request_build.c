@@ -145,10 +145,3 @@ bool request_deterministic(const struct request *r)
     return (g->has_temperature && g->temperature <= 0) || (g->has_top_k && g->top_k == 1) ||
            g->has_seed;
 }
-
-yyjson_val *request_field(yyjson_val *object, const char *camel)
-{
-    struct member m;
-
-    return request_member(object, camel, &m) ? m.value : NULL;
-}

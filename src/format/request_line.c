@@ -1,8 +1,8 @@
-/* request_line.c -- what is around a request on its line: the wrapper, its sibling keys, a row of an
- * earlier output, or nothing.
+/* request_line.c -- what is around a request on its line: the wrapper, its sibling keys, a row of
+ * an earlier output, or nothing.
  *
- * Why: rows carry the line's own keys and the request as they were written, so their spans are taken
- * from the text even when the request in it is wrong.
+ * Why: rows carry the line's own keys and the request as they were written, so their spans are
+ * taken from the text even when the request in it is wrong.
  */
 #include "format/request.h"
 
@@ -75,8 +75,8 @@ static bool is_row_key(struct str key)
     return false;
 }
 
-/* Where the request and its siblings stand. The members of the text and of the parsed object come in
- * the same order, which spares decoding keys. */
+/* Where the request and its siblings stand. The members of the text and of the parsed object come
+ * in the same order, which spares decoding keys. */
 static void spans_take(struct arena *a, struct str text, yyjson_val *root, struct input_line *out)
 {
     yyjson_obj_iter it = yyjson_obj_iter_with(root);
@@ -142,8 +142,8 @@ static bool is_bare_request(yyjson_val *root)
     return false;
 }
 
-/* An output row whose "request" is a string: its line was no JSON object. The line is read again and
- * gives the same violations, all at the string. */
+/* An output row whose "request" is a string: its line was no JSON object. The line is read again
+ * and gives the same violations, all at the string. */
 static void quoted_line_read(struct check *c, struct arena *a, struct str line,
                              struct input_line *out)
 {

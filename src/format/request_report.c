@@ -15,7 +15,9 @@
 
 static char lower(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    if (c >= 'A' && c <= 'Z')
+        c = (char)(c - 'A' + 'a');
+    return c;
 }
 
 static void path_of(const struct place *at, struct buf *path)
@@ -166,7 +168,7 @@ const char *nearest_field(const struct message *m, struct str name)
     return best;
 }
 
-/* The message below or at the top that has a field of this name: the user put it too high or low. */
+/* Where a field of this name exists, below m or at the top: the user put it too high or too low. */
 static const char *home_of(const struct message *m, struct str name)
 {
     for (size_t i = 0; i < m->field_count; i++)
@@ -185,7 +187,10 @@ static void spell(const char *camel, bool snake, char out[NAME_BYTES_MAX])
         bool joint = snake && *camel >= 'A' && *camel <= 'Z';
         if (joint)
             out[len++] = '_';
-        out[len++] = joint ? lower(*camel) : *camel;
+        out[len] = *camel;
+        if (joint)
+            out[len] = lower(*camel);
+        len++;
     }
     out[len] = '\0';
 }
