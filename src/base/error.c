@@ -35,6 +35,7 @@ static enum error_code code_of_errno(int err)
     switch (err) {
     case ENOSPC:
     case EDQUOT:
+    case EFBIG:
     case EMFILE:
     case ENFILE:
         return ERROR_RESOURCE_EXHAUSTED;

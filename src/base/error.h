@@ -57,8 +57,8 @@ struct error {
 /* Returns -1, so that a failure is one line: return error_set(e, ERROR_NOT_FOUND, "no %s", x); */
 int error_set(struct error *e, enum error_code code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* As error_set, and appends ": " and the text of errno, which also chooses the code: ENOSPC and
- * EDQUOT are RESOURCE_EXHAUSTED, ENOENT is NOT_FOUND, EACCES is PERMISSION_DENIED, others INTERNAL. */
+/* As error_set, and appends ": " and the text of errno, which also chooses the code: ENOSPC, EDQUOT
+ * and EFBIG are RESOURCE_EXHAUSTED, ENOENT is NOT_FOUND, EACCES is PERMISSION_DENIED, others INTERNAL. */
 int error_errno(struct error *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Puts context and ": " before e->msg, keeps e->code. Returns -1. */
 int error_wrap(struct error *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -2,9 +2,11 @@
  * n-th hit, for every n; then the same command runs again without a fault. */
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -99,12 +101,44 @@ static void test_a_full_disk_is_told_as_such(void **state)
     }
 }
 
+/* No scripted fault but a real limit: neither the spool nor the output may grow beyond it. */
+static void test_a_job_that_ran_out_of_space_goes_on_when_there_is_some(void **state)
+{
+    (void)state;
+    static const rlim_t limits[] = { 20000, 100000, 300000, 600000 };
+    struct rlimit all, small;
+
+    (void)signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &all), 0);
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        struct world w;
+        struct error e = { 0 };
+        world_init(&w);
+        w.model.fake.delay_ms = 70;
+        w.in_flight_max = 64;
+        world_ask_many(&w, 3000);
+        world_save(&w);
+        small = all;
+        small.rlim_cur = limits[i];
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+        int rc = world_run(&w, &e);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &all), 0);
+        assert_int_equal(rc, -1);
+        assert_int_equal(e.code, ERROR_RESOURCE_EXHAUSTED);
+        assert_false(scratch_has(&w.dir, "out.jsonl"));
+        world_finish(&w);
+        world_assert_all_answered(&w);
+        world_release(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_failing_call_of_the_system_loses_a_line),
         cmocka_unit_test(test_no_failing_call_of_the_spool_loses_a_line),
         cmocka_unit_test(test_a_full_disk_is_told_as_such),
+        cmocka_unit_test(test_a_job_that_ran_out_of_space_goes_on_when_there_is_some),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
