@@ -28,6 +28,7 @@ struct run {
     uint64_t seed;
     bool fed;      /* no line is left to enter */
     bool hungry;   /* lines could enter at once */
+    bool behind;   /* rows are committed that are not rendered yet */
     bool draining; /* failures are not judged any more: their lines stay pending */
 };
 
@@ -40,6 +41,7 @@ static int take_line(struct run *r, const struct line *line, struct error *e);
 static int send(struct run *r, struct error *e);
 static int take_answers(struct run *r, uint32_t wait_ms, struct error *e);
 static int settle(struct run *r, bool now, struct error *e);
+static int finish(struct run *r, struct error *e);
 static int drain(struct run *r, struct error *e);
 
 static uint64_t now_ns(const struct run *r)
@@ -62,7 +64,7 @@ int pipeline_run(const struct pipeline_job *j, struct progress *out, enum pipeli
     if (rc < 0 && (ledger_commit(&r.ledger, &ignored) < 0 ||
                    spool_counters(j->spool, &r.progress.books, &ignored) < 0))
         log_warn("%s", ignored.msg);
-    *end = counters_pending(&r.progress.books) == 0 ? PIPELINE_DONE : PIPELINE_INTERRUPTED;
+    *end = render_lines(j->render) == j->ingest->lines ? PIPELINE_DONE : PIPELINE_INTERRUPTED;
     if (rc == 0 && *end == PIPELINE_DONE)
         rc = render_finish(j->render, e);
     r.progress.elapsed_ns = now_ns(&r) - r.began_ns;
@@ -104,7 +106,7 @@ static uint32_t wait_ms(const struct run *r)
 {
     uint64_t now = now_ns(r), until = now + WAIT_MAX_MS * NS_PER_MS;
 
-    if (r->hungry)
+    if (r->hungry || r->behind)
         return 0;
     if (r->ready_ns < until)
         until = r->ready_ns;
@@ -119,7 +121,7 @@ static int run_lines(struct run *r, struct error *e)
         if (take_in(r, e) < 0 || send(r, e) < 0)
             return -1;
         if (r->fed && window_count(r->window) == 0)
-            return settle(r, true, e);
+            return finish(r, e);
         if (take_answers(r, wait_ms(r), e) < 0 || settle(r, false, e) < 0)
             return -1;
     }
@@ -301,20 +303,34 @@ static void show_progress(struct run *r, uint64_t now)
         r->job->on_progress(r->job->arg, &r->progress);
 }
 
-/* Commits when it is time (or now), and only then counts and renders (I2). */
+/* Commits when it is time (or now), and only then counts and renders (I2). A resumed run may have
+ * much to render, which it does by and by: the predictor must not wait for that. */
 static int settle(struct run *r, bool now, struct error *e)
 {
     uint64_t time = now_ns(r);
 
-    if (now || ledger_due(&r->ledger, time)) {
+    if (now || r->behind || ledger_due(&r->ledger, time)) {
         if (ledger_commit(&r->ledger, e) < 0 ||
-            spool_counters(r->job->spool, &r->progress.books, e) < 0 ||
-            render_advance(r->job->render, r->job->spool, e) < 0)
+            spool_counters(r->job->spool, &r->progress.books, e) < 0)
             return -1;
+        int more = render_advance(r->job->render, r->job->spool, e);
+        if (more < 0)
+            return -1;
+        r->behind = more;
     }
     if (now || time >= r->progress_due_ns)
         show_progress(r, time);
     return 0;
+}
+
+/* Every line has its row: what is left is to commit and render the last of them. */
+static int finish(struct run *r, struct error *e)
+{
+    int rc = settle(r, true, e);
+
+    while (rc == 0 && r->behind && !stopped(r))
+        rc = settle(r, false, e);
+    return rc;
 }
 
 /* Nothing new is sent; what the predictor has begun may end within the time. */

@@ -79,20 +79,20 @@ void render_close(struct render *r)
 
 int render_advance(struct render *r, struct spool *s, struct error *e)
 {
+    uint64_t until = r->written + RENDER_BURST;
     struct spool_row row;
+    int rc = 1;
 
-    while (r->written < r->job->lines) {
-        int rc = spool_get(s, r->written, &row, e);
-        if (rc < 0)
-            return -1;
-        if (rc == 0)
-            break;
-        if (write_line(r, &row, e) < 0)
+    while (rc == 1 && r->written < r->job->lines && r->written < until) {
+        rc = spool_get(s, r->written, &row, e);
+        if (rc == 1 && write_line(r, &row, e) < 0)
             return -1;
         if (r->out.len >= WRITE_BYTES && hand_over(r, e) < 0)
             return -1;
     }
-    return hand_over(r, e);
+    if (rc < 0 || hand_over(r, e) < 0)
+        return -1;
+    return rc == 1 && r->written < r->job->lines;
 }
 
 uint64_t render_lines(const struct render *r)

@@ -22,7 +22,9 @@ struct render;
 struct render *render_open(const char *path, const struct input *in,
                            const struct ingest_result *job, const struct line_rules *rules,
                            struct error *e);
-/* Writes what has become ready; committed is called after spool_commit. */
+/* Writes what has become ready, RENDER_BURST lines at most: 1 when there may be more, 0 when the next
+ * line has no row. Call it when all rows in the spool are committed. */
+#define RENDER_BURST 4096
 int render_advance(struct render *r, struct spool *s, struct error *e) FALLIBLE;
 uint64_t render_lines(const struct render *r); /* written so far */
 /* All lines must have rows: syncs and renames. */

@@ -45,7 +45,8 @@ void spool_close(struct spool *s); /* rolls an open group back; accepts NULL */
 int spool_put(struct spool *s, const struct spool_row *row, struct error *e) FALLIBLE;
 int spool_commit(struct spool *s, struct error *e) FALLIBLE; /* durable when it returns 0 */
 
-/* 1 and *row, or 0 when the line has none. The strs are valid until the next call on s. */
+/* 1 and *row, or 0 when the line has none; the open group's rows are seen too. The strs are valid
+ * until the next call on s. */
 int spool_get(struct spool *s, uint64_t index, struct spool_row *row, struct error *e) FALLIBLE;
 /* An answered line with this digest: 1 and *row, or 0. */
 int spool_find(struct spool *s, struct str digest, struct spool_row *row, struct error *e) FALLIBLE;
