@@ -13,9 +13,7 @@ static void *arena_malloc(void *ctx, size_t bytes)
 
 static void *arena_realloc(void *ctx, void *p, size_t old_bytes, size_t bytes)
 {
-    if (bytes <= old_bytes)
-        return p;
-    return memcpy(arena_alloc_raw(ctx, bytes), p, old_bytes);
+    return arena_grow(ctx, p, old_bytes, bytes);
 }
 
 static void arena_no_free(void *ctx, void *p)

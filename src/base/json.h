@@ -52,7 +52,7 @@ bool json_member_last(struct str text, struct json_member *m);
 
 /* Offset in text of the value at a path such as `request.contents[0].parts[1].text`, of keys as
  * written. An absent last step gives the offset of what would hold it; the empty path gives the
- * first byte of the value. Of a key that stands twice the last is meant. Keys that are no identifiers
+ * first byte of the value. A last step that stands twice means the last. Keys that are no identifiers
  * stand as ["odd key"]. */
 size_t json_locate(struct str text, struct str path);
 void json_path_key(struct buf *path, struct str key); /* appends .key or ["odd key"] */

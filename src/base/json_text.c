@@ -271,19 +271,21 @@ static bool step_next(struct str path, size_t *at, struct step *s)
     return true;
 }
 
-/* Where member key of the object at *at stands; the last one when there are several. */
-static bool locate_key(struct str text, size_t *at, struct str key)
+/* Where member key of the object at *at stands: of several the first, or the last when wanted. */
+static bool locate_key(struct str text, size_t *at, struct str key, bool last)
 {
     struct str object = str_sub(text, *at, text.len);
     struct json_member m = { 0 };
     size_t base = *at;
     bool found = false;
 
-    while (json_member_next(object, &m)) {
+    for (; member_begin(object, &m); m.next = json_skip(object, m.value_at)) {
         if (!same_text(m.key, key))
             continue;
         *at = base + m.value_at;
         found = true;
+        if (!last)
+            break; /* its value need not be crossed */
     }
     return found;
 }
@@ -308,13 +310,15 @@ static bool locate_index(struct str text, size_t *at, size_t index)
     return false;
 }
 
+/* Only the last step can be a key that stands twice: its holders are checked first (json_check). */
 size_t json_locate(struct str text, struct str path)
 {
     size_t at = json_space(text, 0), taken = 0;
     struct step s;
+    bool found = true;
 
-    while (step_next(path, &taken, &s))
-        if (s.is_index ? !locate_index(text, &at, s.index) : !locate_key(text, &at, s.key))
-            break;
+    while (found && step_next(path, &taken, &s))
+        found = s.is_index ? locate_index(text, &at, s.index)
+                           : locate_key(text, &at, s.key, taken >= path.len);
     return at;
 }

@@ -105,6 +105,25 @@ void *arena_alloc(struct arena *a, size_t bytes)
     return memset(arena_alloc_raw(a, bytes), 0, bytes);
 }
 
+void *arena_grow(struct arena *a, void *p, size_t old_bytes, size_t bytes)
+{
+    struct arena_block *b = a->block;
+    size_t whole;
+
+    if (bytes <= old_bytes)
+        return p;
+    if (!b || p != b->data || b->used >= old_bytes + alignof(max_align_t))
+        return memcpy(arena_alloc_raw(a, bytes), p, old_bytes);
+    if (!size_add(sizeof *b + alignof(max_align_t), bytes, &whole))
+        die_of_memory(bytes);
+    b = mem_grow(b, whole);
+    a->bytes += whole - sizeof *b - b->cap;
+    b->cap = whole - sizeof *b;
+    b->used = bytes + (alignof(max_align_t) - bytes % alignof(max_align_t)) % alignof(max_align_t);
+    a->block = b;
+    return b->data;
+}
+
 void *arena_array(struct arena *a, size_t count, size_t size)
 {
     size_t bytes;

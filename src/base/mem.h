@@ -35,6 +35,9 @@ struct arena {
 void *arena_alloc(struct arena *a, size_t bytes); /* zeroed, aligned for any type; never NULL */
 void *arena_alloc_raw(struct arena *a, size_t bytes); /* as arena_alloc, but not zeroed */
 void *arena_array(struct arena *a, size_t count, size_t size);
+/* Makes an allocation larger, where it stands if it has the newest block to itself, as big ones have;
+ * else a copy. The new part is not zeroed. */
+void *arena_grow(struct arena *a, void *p, size_t old_bytes, size_t bytes);
 char *arena_copy(struct arena *a, const void *p, size_t len); /* with a NUL after it */
 /* A block of about this size is made first, so that a big parse takes one allocation. */
 void arena_reserve(struct arena *a, size_t bytes);

@@ -95,7 +95,7 @@ void message_check(struct check *c, const struct place *at, const struct message
     yyjson_val *key = count ? unsafe_yyjson_get_first(object) : NULL;
     struct met met = { 0 };
 
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && c->bad->count < VIOLATIONS_COUNTED_MAX; i++) {
         yyjson_val *value = unsafe_yyjson_get_next(key);
         struct place here = { .up = at, .key = json_str(key) };
         member_check(c, &here, m, value, &met);
@@ -177,7 +177,7 @@ static void field_check(struct check *c, const struct place *at, const struct fi
         value_check(c, at, f, value);
         return;
     }
-    while ((value = values_next(&it)))
+    while (c->bad->count < VIOLATIONS_COUNTED_MAX && (value = values_next(&it)))
         value_check(c, values_place(&it, &step, at), f, value);
 }
 
@@ -277,7 +277,7 @@ static void map_check(struct check *c, const struct place *at, const struct fiel
     yyjson_obj_iter it = yyjson_obj_iter_with(map);
     yyjson_val *key;
 
-    while ((key = yyjson_obj_iter_next(&it))) {
+    while (c->bad->count < VIOLATIONS_COUNTED_MAX && (key = yyjson_obj_iter_next(&it))) {
         struct place here = { .up = at, .key = json_str(key) };
         value_check(c, &here, &of_value, yyjson_obj_iter_get_val(key));
     }

@@ -65,7 +65,8 @@ struct violation *check_fail(struct check *c, const struct place *at, const char
     struct buf path = BUF_INIT(PATH_BYTES_MAX);
     va_list ap;
 
-    path_of(at, &path);
+    if (violations_held(c->bad) < VIOLATIONS_PER_LINE_MAX)
+        path_of(at, &path);
     struct violation *v = check_fail_at(c, buf_str(&path));
     buf_release(&path);
     va_start(ap, fmt);

@@ -3,7 +3,8 @@
  * Why: one bad line of 200,000 must be found and mended without a guess, so each violation carries
  * the place in the file, the path in the JSON and the remedy, and all of a line are reported.
  *
- * Shape:   collected for one line into a fixed array; past VIOLATIONS_PER_LINE_MAX only counted.
+ * Shape:   collected for one line into a fixed array; past VIOLATIONS_PER_LINE_MAX only counted, and
+ *          past VIOLATIONS_COUNTED_MAX not even that.
  * Units:   offset in bytes from the start of the line; the reporter adds the line's own offset.
  * Threads: none; a list belongs to the line that is being read.
  */
@@ -15,6 +16,7 @@
 #include "base/str.h"
 
 #define VIOLATIONS_PER_LINE_MAX 16
+#define VIOLATIONS_COUNTED_MAX 1000 /* a line is not read on after so many */
 #define VIOLATION_PATH_BYTES 192
 #define VIOLATION_TEXT_BYTES 320
 

@@ -98,6 +98,29 @@ static void test_a_reserved_arena_does_not_grow_and_a_reset_one_is_reused(void *
     assert_null(a.block);
 }
 
+/* Method: a small one is copied, a big one grows where it is; both keep their bytes. */
+static void test_an_allocation_grows_with_its_contents(void **state)
+{
+    struct arena a = { 0 };
+    char *small = arena_copy(&a, "small", 5);
+    char *big = arena_alloc(&a, ARENA_BLOCK_BYTES * 2);
+
+    (void)state;
+    memcpy(big, "big", 4);
+    assert_string_equal(arena_grow(&a, small, 6, 100), "small");
+    big = arena_alloc(&a, ARENA_BLOCK_BYTES * 2);
+    memcpy(big, "big", 4);
+    size_t bytes = a.bytes;
+    big = arena_grow(&a, big, ARENA_BLOCK_BYTES * 2, ARENA_BLOCK_BYTES * 4 + 1);
+    assert_string_equal(big, "big");
+    assert_true(a.bytes - bytes < ARENA_BLOCK_BYTES * 2 + 64);
+    memset(big, 1, ARENA_BLOCK_BYTES * 4 + 1);
+    unsigned char *next = arena_alloc(&a, 64);
+    assert_int_equal(next[0], 0);
+    assert_ptr_equal(arena_grow(&a, next, 64, 10), next);
+    arena_release(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -105,6 +128,7 @@ int main(void)
         cmocka_unit_test(test_allocations_are_zeroed_and_may_be_empty),
         cmocka_unit_test(test_an_arena_keeps_its_contents_aligned_and_apart),
         cmocka_unit_test(test_an_arena_takes_what_is_bigger_than_a_block),
+        cmocka_unit_test(test_an_allocation_grows_with_its_contents),
         cmocka_unit_test(test_a_reserved_arena_does_not_grow_and_a_reset_one_is_reused),
     };
 

@@ -293,6 +293,23 @@ static const struct {
       "{'name':'f'}", "]}}}", "request.tools.functionDeclarations", REQUEST_FUNCTIONS_MAX },
 };
 
+static void test_a_line_of_nothing_but_faults_is_not_read_on_for_ever(void **state)
+{
+    struct reading *r = mem_alloc(sizeof *r);
+    struct buf b = BUF_INIT((size_t)1024 * 1024);
+
+    (void)state;
+    buf_add_c(&b, "{'request':{'contents':{'parts':[1");
+    for (int i = 0; i < 100000; i++)
+        buf_add_c(&b, ",1");
+    buf_add_c(&b, "]}}}");
+    reading_run(r, buf_str(&b), false);
+    assert_in_range(r->bad.count, VIOLATIONS_COUNTED_MAX, VIOLATIONS_COUNTED_MAX + 10);
+    reading_release(r);
+    mem_free(r);
+    buf_release(&b);
+}
+
 static void test_a_list_at_its_limit_is_allowed_and_one_more_is_not(void **state)
 {
     struct reading *r = mem_alloc(sizeof *r);
@@ -352,6 +369,7 @@ int main(void)
         cmocka_unit_test(test_each_fault_of_the_line_is_reported_where_it_stands),
         cmocka_unit_test(test_all_faults_of_a_line_are_reported_in_order_of_position),
         cmocka_unit_test(test_more_faults_than_fit_are_counted),
+        cmocka_unit_test(test_a_line_of_nothing_but_faults_is_not_read_on_for_ever),
         cmocka_unit_test(test_a_list_at_its_limit_is_allowed_and_one_more_is_not),
         cmocka_unit_test(test_text_of_the_users_is_cut_and_escaped_in_messages),
     };
