@@ -77,6 +77,8 @@ const char *human_rate(struct human *h, double per_second)
 {
     if (!(per_second > 0))
         (void)snprintf(h->text, sizeof h->text, "0");
+    else if (per_second < 0.005)
+        (void)snprintf(h->text, sizeof h->text, "<0.01");
     else if (per_second < 0.995)
         (void)snprintf(h->text, sizeof h->text, "%.2f", per_second);
     else if (per_second < 99.95)

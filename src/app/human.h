@@ -22,7 +22,7 @@ struct human {
 const char *human_count(struct human *h, uint64_t n);       /* 1,234,567 */
 const char *human_bytes(struct human *h, uint64_t n);       /* 812 B, 1.2 GB */
 const char *human_duration(struct human *h, uint64_t ns);   /* 80 ms, 1.8 s, 2 m 10 s, 3 h 04 m */
-const char *human_rate(struct human *h, double per_second); /* 0.25, 4.6, 1,204 */
+const char *human_rate(struct human *h, double per_second); /* <0.01, 0.25, 4.6, 1,204 */
 const char *human_money(struct human *h, uint64_t nano);    /* $0.00, $0.0012, $1,234.50 */
 const char *human_percent(struct human *h, uint64_t part,
                           uint64_t of); /* 0%, <1%, 41%, >99%, 100% */

@@ -10,8 +10,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-/* A measurement of this age weighs a third of a new one. */
-#define SPEED_MEMORY_S 5.0
+/* A measurement of this age weighs a third of a new one: a part of the run so far, within bounds, as
+ * slow models need longer for a steady figure. */
+#define SPEED_MEMORY_SHARE 0.2
+#define SPEED_MEMORY_MIN_S 5.0
+#define SPEED_MEMORY_MAX_S 60.0
 #define SPEED_STEP_MS 500
 #define SPEED_FIRST_MS 100
 #define BAR_COLUMNS_MIN 8
@@ -31,6 +34,7 @@ struct field_line {
 
 static void measure(struct progress_view *v, const struct progress *p);
 static uint64_t eta_ns(const struct progress_view *v, const struct progress *p);
+static void log_stop(struct progress_view *v, const struct progress *p);
 static void log_progress(const struct progress_view *v, const struct progress *p);
 
 void progress_show(struct progress_view *v, const struct progress *p)
@@ -39,6 +43,7 @@ void progress_show(struct progress_view *v, const struct progress *p)
     struct buf out = BUF_INIT(PROGRESS_BYTES_MAX);
 
     measure(v, p);
+    log_stop(v, p);
     if (v->console->quiet || p->elapsed_ns < v->shown_ns + every)
         return;
     v->shown_ns = p->elapsed_ns;
@@ -92,7 +97,9 @@ static void measure(struct progress_view *v, const struct progress *p)
 
     if (p->elapsed_ns < v->measured_ns + (first ? SPEED_FIRST_MS : SPEED_STEP_MS) * NS_PER_MS)
         return;
-    double keep = first ? 0 : exp(-seconds / SPEED_MEMORY_S);
+    double memory = SPEED_MEMORY_SHARE * (double)p->elapsed_ns / (double)NS_PER_S;
+    memory = fmin(fmax(memory, SPEED_MEMORY_MIN_S), SPEED_MEMORY_MAX_S);
+    double keep = first ? 0 : exp(-seconds / memory);
     uint64_t done = first ? p->resumed : counters_done(&before);
     if (first && p->predictor.prompt_tokens == 0 && p->predictor.generated_tokens == 0)
         before = now; /* the books may begin with what an earlier run computed */
@@ -105,7 +112,7 @@ static void measure(struct progress_view *v, const struct progress *p)
     v->last = *p;
 }
 
-/* From the mean of the whole run, which jumps less than the last seconds, once there is one. */
+/* From the whole run's mean and the last seconds: the one is steady, the other follows changes. */
 static uint64_t eta_ns(const struct progress_view *v, const struct progress *p)
 {
     uint64_t done = counters_done(&p->books) - p->resumed;
@@ -124,6 +131,15 @@ static uint64_t tokens_saved(const struct progress *p)
 
     return (shared > p->books.cached_tokens ? shared : p->books.cached_tokens) +
            p->books.duplicate_tokens;
+}
+
+/* The live display shows it by itself. */
+static void log_stop(struct progress_view *v, const struct progress *p)
+{
+    if (v->stop_told || v->console->live || v->console->quiet || !v->stop || !atomic_load(v->stop))
+        return;
+    v->stop_told = true;
+    log_info("stopping: %u requests are in flight", p->in_flight);
 }
 
 static void log_progress(const struct progress_view *v, const struct progress *p)
