@@ -207,6 +207,7 @@ static int empty_folder(int fd, unsigned depth)
         (void)close(fd);
         return -1;
     }
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread has this stream */
     while (rc == 0 && (entry = readdir(d)) != NULL) {
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             rc = remove_at(dirfd(d), entry->d_name, depth + 1);

@@ -18,7 +18,7 @@ void ingest_overlong(struct violations *bad)
     struct violation *v = violations_add(bad);
     *v = (struct violation){ 0 };
     (void)snprintf(v->message, sizeof v->message, "The line is over %zu MiB.",
-                   LINE_BYTES_MAX / (1024 * 1024));
+                   LINE_BYTES_MAX >> 20);
     (void)snprintf(v->remedy, sizeof v->remedy,
                    "Shorten it, or refer to large media by fileData.fileUri.");
 }

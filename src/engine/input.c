@@ -127,6 +127,7 @@ static int add_path(struct input *in, const char *path, const char *dir, struct 
 static int add_pattern(struct input *in, const char *pattern, struct error *e)
 {
     glob_t found = { 0 };
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): nothing changes the environment or the user database */
     int result = glob(pattern, GLOB_ERR, NULL, &found);
     int rc = 0;
 

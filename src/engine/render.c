@@ -210,8 +210,8 @@ static int write_line(struct render *r, const struct spool_row *row, struct erro
     const struct row answer = { row->status, row->processed_us, row->response };
     row_write(&in, text, &answer, &r->out);
     if (!buf_ok(&r->out))
-        return error_set(e, ERROR_INTERNAL, "the row of line %llu is too long",
-                         (unsigned long long)(r->written + 1));
+        return error_set(e, ERROR_INTERNAL, "the row of answer %llu is too long",
+                         (unsigned long long)r->written + 1);
     r->written++;
     return 0;
 }

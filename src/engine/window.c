@@ -206,6 +206,7 @@ static uint32_t turn_put(struct window *w, struct open_line *l)
         else
             high = middle;
     }
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): the elements are pointers */
     memmove(&w->turn[low + 1], &w->turn[low], (w->turn_count - low) * sizeof w->turn[0]);
     w->turn[low] = l;
     w->turn_count++;
@@ -221,6 +222,7 @@ static struct open_line *turn_take(struct window *w)
         w->at = 0;
     struct open_line *l = w->turn[w->at];
     w->turn_count--;
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): the elements are pointers */
     memmove(&w->turn[w->at], &w->turn[w->at + 1], (w->turn_count - w->at) * sizeof w->turn[0]);
     l->state = LINE_SENT;
     w->last = l;

@@ -138,7 +138,7 @@ static int row_step(struct spool *s, sqlite3_stmt *st, struct spool_row *row, st
 static int failure_fill(struct spool *s, struct spool_failures *f, struct error *e)
 {
     sqlite3_stmt *st = spool_stmt(s, SPOOL_FIRST);
-    struct spool_row row;
+    struct spool_row row = { 0 };
     int rc = sqlite3_bind_int64(st, 1, f->code);
 
     if (rc == SQLITE_OK)
