@@ -251,6 +251,20 @@ static bool puts_space_first(const struct llama_runtime *l)
            strcmp(value, "true") == 0;
 }
 
+/* One token through the model, in the opener's thread. It pages the weights in; and it leaves idle
+ * threads of libgomp behind, so that libgomp counts more threads than cores and lets the engine's
+ * threads sleep at a barrier after some microseconds. Else they would spin for milliseconds there,
+ * and whatever else ran on the machine would slow every forward down several times. */
+static int warm_up(struct llama_runtime *l, struct error *e)
+{
+    const struct runtime_row row = { .token = 0, .logits = true };
+
+    if (l->base.ops->forward(&l->base, &row, 1, e) < 0)
+        return -1;
+    l->base.ops->trim(&l->base, 0, 0);
+    return 0;
+}
+
 static int open_all(struct llama_runtime *l, const struct model *m, const struct runtime_wish *w,
                     struct error *e)
 {
@@ -273,7 +287,7 @@ static int open_all(struct llama_runtime *l, const struct model *m, const struct
     l->candidate = mem_array(l->info.vocab, sizeof *l->candidate);
     l->strips_space = puts_space_first(l);
     name_model(l, m->file);
-    return 0;
+    return warm_up(l, e);
 }
 
 static void llama_runtime_close(struct runtime *r)
