@@ -1,5 +1,6 @@
 #include "app/console.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,9 +9,7 @@
 
 #include "app/config.h"
 #include "app/options.h"
-#include "base/error.h"
 #include "base/log.h"
-#include "base/sys.h"
 
 static const char *const styles[] = {
     [STYLE_BOLD] = "\033[1m",   [STYLE_DIM] = "\033[2m",     [STYLE_RED] = "\033[31m",
@@ -87,12 +86,16 @@ void console_error(const struct console *c, const char *fmt, ...)
     va_end(ap);
 }
 
+/* No fault point: what people read is not what must be durable, and a fault sweep is for that. */
 void console_write(int fd, struct str text)
 {
-    struct error ignored = { 0 };
-
-    if (text.len && sys_write_all(fd, text.p, text.len, "output", &ignored) < 0)
-        return;
+    while (text.len) {
+        ssize_t n = write(fd, text.p, text.len);
+        if (n < 0 && errno != EINTR)
+            return;
+        if (n > 0)
+            text = str_sub(text, (size_t)n, text.len);
+    }
 }
 
 void console_plain(struct buf *out, struct str text)

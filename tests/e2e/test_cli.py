@@ -392,6 +392,33 @@ def test_fresh_forgets_an_unfinished_run(tranche):
     assert len(tranche.rows("in.out.jsonl")) == 200
 
 
+@pytest.mark.parametrize("point", ["spool.commit", "spool.put", "sys.write"])
+def test_a_full_disk_stops_with_the_reason_and_the_same_command_goes_on(tranche, point):
+    batch(tranche, count=50)
+    stops = 0
+    for n in range(4):  # the n-th call of the point fails with ENOSPC
+        stopped = tranche("run", "in.jsonl", *FAKE, TRANCHE_FAULT=f"{point}:{n}:28")
+        if stopped.returncode == OK:
+            break
+        assert stopped.returncode == STOPPED, stopped.stderr
+        assert "No space left on device" in stopped.stderr
+        assert "the same command goes on" in stopped.stderr
+        assert not (tranche.folder / "in.out.jsonl").exists()
+        stops += 1
+    assert stops
+    done = tranche("run", "in.jsonl", *FAKE)
+    assert done.returncode == OK, done.stderr
+    assert len(tranche.rows("in.out.jsonl")) == 50
+
+
+def test_a_reader_that_goes_away_ends_the_run_without_a_fault(tranche):
+    batch(tranche, count=3000)
+    process = tranche.start("run", "in.jsonl", "-o", "-", *FAKE)
+    process.stdout.close()
+    errors = process.stderr.read()
+    assert process.wait(timeout=60) == INTERRUPTED, errors
+
+
 def test_two_processes_do_not_run_one_job(tranche):
     process = start_slow(tranche)
     second = tranche("run", "in.jsonl", *FAKE, "--config", "slow.yaml")
