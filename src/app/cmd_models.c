@@ -156,14 +156,12 @@ static enum exit_code models_run(const void *options, const char *const *argumen
 }
 
 #define AT(field) offsetof(struct models_options, field)
-// clang-format off
 static const struct option_spec options[] = {
-    { "config", 'c', OPTION_STRING, AT(config), "FILE", "configuration file",    COMPLETE_FILE, 0, 0 },
-    { "json",   0,   OPTION_FLAG,   AT(json),   NULL,   "a JSON object a model", COMPLETE_NONE, 0, 0 },
-    { "names",  0,   OPTION_FLAG,   AT(names),  NULL,   "only the names",        COMPLETE_NONE, 0, 0 },
+    { "config", 'c', OPTION_STRING, AT(config), "FILE", "configuration file", COMPLETE_FILE, 0, 0 },
+    { "json", 0, OPTION_FLAG, AT(json), NULL, "a JSON object a model", COMPLETE_NONE, 0, 0 },
+    { "names", 0, OPTION_FLAG, AT(names), NULL, "only the names", COMPLETE_NONE, 0, 0 },
     { 0 },
 };
-// clang-format on
 
 const struct command command_models = {
     .name = "models",

@@ -38,24 +38,34 @@ static enum exit_code run(struct run *r)
 #define BAD_TEXT_BYTES_MAX ((size_t)64 * 1024)
 
 #define AT(field) offsetof(struct run_options, field)
-// clang-format off
 static const struct option_spec options[] = {
-    { "output",        'o', OPTION_STRING, AT(output),        "FILE", "where the answers go (default: INPUT.out.jsonl); - is standard output", COMPLETE_FILE, 0, 0 },
-    { "model",         'm', OPTION_STRING, AT(model),         "NAME", "who answers; `tranche models` lists the names", COMPLETE_MODEL, 0, 0 },
-    { "limit",         'n', OPTION_COUNT,  AT(limit),         "N",    "only the first N lines: a canary", COMPLETE_NONE, 1, 0 },
-    { "strict",        0,   OPTION_FLAG,   AT(strict),        NULL,   "stop before any work when a line is bad", COMPLETE_NONE, 0, 0 },
-    { "dry-run",       0,   OPTION_FLAG,   AT(dry_run),       NULL,   "the same as `tranche validate`", COMPLETE_NONE, 0, 0 },
-    { "retry-failed",  0,   OPTION_STRING, AT(retry_failed),  "FILE", "keep the answers of this earlier output and run only what failed", COMPLETE_FILE, 0, 0 },
-    { "fresh",         0,   OPTION_FLAG,   AT(fresh),         NULL,   "forget what an earlier run of this command did", COMPLETE_NONE, 0, 0 },
-    { "max-in-flight", 0,   OPTION_COUNT,  AT(max_in_flight), "N",    "requests open at once (default: what the model takes)", COMPLETE_NONE, 1, 65536 },
-    { "config",        'c', OPTION_STRING, AT(config),        "FILE", "configuration file", COMPLETE_FILE, 0, 0 },
-    { "state",         0,   OPTION_STRING, AT(state),         "DIR",  "folder of all that makes a run resumable", COMPLETE_DIR, 0, 0 },
-    { "json",          0,   OPTION_FLAG,   AT(json),          NULL,   "the summary as a JSON object on standard output", COMPLETE_NONE, 0, 0 },
-    { "quiet",         'q', OPTION_FLAG,   AT(quiet),         NULL,   "only errors", COMPLETE_NONE, 0, 0 },
-    { "log-format",    0,   OPTION_CHOICE, AT(log_format),    "text|json", "log lines instead of the live display", COMPLETE_NONE, 0, 0 },
+    { "output", 'o', OPTION_STRING, AT(output), "FILE",
+      "where the answers go (default: INPUT.out.jsonl); - is standard output", COMPLETE_FILE, 0,
+      0 },
+    { "model", 'm', OPTION_STRING, AT(model), "NAME",
+      "who answers; `tranche models` lists the names", COMPLETE_MODEL, 0, 0 },
+    { "limit", 'n', OPTION_COUNT, AT(limit), "N", "only the first N lines: a canary", COMPLETE_NONE,
+      1, 0 },
+    { "strict", 0, OPTION_FLAG, AT(strict), NULL, "stop before any work when a line is bad",
+      COMPLETE_NONE, 0, 0 },
+    { "dry-run", 0, OPTION_FLAG, AT(dry_run), NULL, "the same as `tranche validate`", COMPLETE_NONE,
+      0, 0 },
+    { "retry-failed", 0, OPTION_STRING, AT(retry_failed), "FILE",
+      "keep the answers of this earlier output and run only what failed", COMPLETE_FILE, 0, 0 },
+    { "fresh", 0, OPTION_FLAG, AT(fresh), NULL, "forget what an earlier run of this command did",
+      COMPLETE_NONE, 0, 0 },
+    { "max-in-flight", 0, OPTION_COUNT, AT(max_in_flight), "N",
+      "requests open at once (default: what the model takes)", COMPLETE_NONE, 1, 65536 },
+    { "config", 'c', OPTION_STRING, AT(config), "FILE", "configuration file", COMPLETE_FILE, 0, 0 },
+    { "state", 0, OPTION_STRING, AT(state), "DIR", "folder of all that makes a run resumable",
+      COMPLETE_DIR, 0, 0 },
+    { "json", 0, OPTION_FLAG, AT(json), NULL, "the summary as a JSON object on standard output",
+      COMPLETE_NONE, 0, 0 },
+    { "quiet", 'q', OPTION_FLAG, AT(quiet), NULL, "only errors", COMPLETE_NONE, 0, 0 },
+    { "log-format", 0, OPTION_CHOICE, AT(log_format), "text|json",
+      "log lines instead of the live display", COMPLETE_NONE, 0, 0 },
     { 0 },
 };
-// clang-format on
 
 static enum exit_code dry_run(const struct run_options *o, const char *const *path, uint32_t count)
 {

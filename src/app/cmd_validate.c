@@ -175,17 +175,18 @@ struct validate_options {
 };
 
 #define AT(field) offsetof(struct validate_options, field)
-// clang-format off
 static const struct option_spec options[] = {
-    { "model",  'm', OPTION_STRING, AT(model),  "NAME", "judge and estimate for this model",      COMPLETE_MODEL, 0, 0 },
-    { "limit",  'n', OPTION_COUNT,  AT(limit),  "N",    "only the first N lines",                 COMPLETE_NONE,  1, 0 },
-    { "config", 'c', OPTION_STRING, AT(config), "FILE", "configuration file",                     COMPLETE_FILE,  0, 0 },
-    { "state",  0,   OPTION_STRING, AT(state),  "DIR",  "folder where tranche keeps state",       COMPLETE_DIR,   0, 0 },
-    { "json",   0,   OPTION_FLAG,   AT(json),   NULL,   "one JSON object a fault, then a summary", COMPLETE_NONE, 0, 0 },
-    { "quiet",  'q', OPTION_FLAG,   AT(quiet),  NULL,   "only the faults",                        COMPLETE_NONE,  0, 0 },
+    { "model", 'm', OPTION_STRING, AT(model), "NAME", "judge and estimate for this model",
+      COMPLETE_MODEL, 0, 0 },
+    { "limit", 'n', OPTION_COUNT, AT(limit), "N", "only the first N lines", COMPLETE_NONE, 1, 0 },
+    { "config", 'c', OPTION_STRING, AT(config), "FILE", "configuration file", COMPLETE_FILE, 0, 0 },
+    { "state", 0, OPTION_STRING, AT(state), "DIR", "folder where tranche keeps state", COMPLETE_DIR,
+      0, 0 },
+    { "json", 0, OPTION_FLAG, AT(json), NULL, "one JSON object a fault, then a summary",
+      COMPLETE_NONE, 0, 0 },
+    { "quiet", 'q', OPTION_FLAG, AT(quiet), NULL, "only the faults", COMPLETE_NONE, 0, 0 },
     { 0 },
 };
-// clang-format on
 
 static enum exit_code validate_run(const void *given, const char *const *argument, uint32_t count)
 {

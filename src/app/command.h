@@ -1,10 +1,11 @@
 /* command.h -- the command line as a table: parsing, --help, man page and completion come from it.
  *
- * Why: what the program accepts is written once. A command is a name, a usage line, a table of options
- * and arguments, and the function that runs it.
+ * Why: what the program accepts is written once. A command is a name, a usage line, a table of
+ * options and arguments, and the function that runs it.
  *
- * Shape:   command_main finds the command, options.h fills the struct that the option table describes,
- *          run gets both. A usage error is one line with the nearest name, and where help is.
+ * Shape:   command_main finds the command, options.h fills the struct that the option table
+ *          describes, run gets both. A usage error is one line with the nearest name, and where
+ *          help is.
  * Exit:    the codes below are part of the interface (docs/reference/cli.md).
  * Threads: the main thread.
  */
@@ -19,13 +20,13 @@
 #include "base/str.h"
 
 // clang-format off
-#define EXIT_CODES(X)                                                                             \
-    X(OK,          0,   "everything was answered")                                                \
-    X(SOME_FAILED, 1,   "finished, but some lines failed")                                        \
-    X(USAGE,       2,   "the command line or the configuration is wrong")                         \
-    X(INPUT,       3,   "the input is invalid or cannot be read")                                 \
-    X(STOPPED,     4,   "stopped by the machine (disk full, job in use); the same command resumes") \
-    X(INTERNAL,    5,   "a fault of tranche or of the model; the same command resumes")           \
+#define EXIT_CODES(X) \
+    X(OK,          0,   "everything was answered") \
+    X(SOME_FAILED, 1,   "finished, but some lines failed") \
+    X(USAGE,       2,   "the command line or the configuration is wrong") \
+    X(INPUT,       3,   "the input is invalid or cannot be read") \
+    X(STOPPED,     4, "stopped by the machine (disk full, job in use); the same command resumes") \
+    X(INTERNAL,    5,   "a fault of tranche or of the model; the same command resumes") \
     X(INTERRUPTED, 130, "interrupted; the same command resumes")
 // clang-format on
 enum exit_code {
@@ -34,7 +35,7 @@ enum exit_code {
 #undef X
 };
 
-/* A flag is a bool, a count a uint64_t, a string and a choice a const char * (NULL when not given). */
+/* A flag is a bool, a count a uint64_t, a string and a choice a const char * (NULL: not given). */
 enum option_type { OPTION_FLAG, OPTION_STRING, OPTION_COUNT, OPTION_CHOICE };
 enum option_completion { COMPLETE_NONE, COMPLETE_FILE, COMPLETE_DIR, COMPLETE_MODEL };
 

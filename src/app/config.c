@@ -145,7 +145,7 @@ static void take_u32(const uint32_t *from, uint32_t *to)
 
 static int take_settings(struct config *c, struct error *e)
 {
-    const struct config_file *f = c->file;
+    const struct file_entry *f = c->file;
 
     if (f->default_model)
         c->default_model = f->default_model;

@@ -1,7 +1,7 @@
 /* config.h -- the configuration file and the environment: models, prices, fakes, defaults.
  *
- * Why: what answers a model name, and at what price, is the operator's to say; a program without any
- * configuration must still work.
+ * Why: what answers a model name, and at what price, is the operator's to say; a program without
+ * any configuration must still work.
  *
  * Shape:   YAML, read by a schema table (config_schema.h); unknown keys are errors with their line.
  *          Looked for at --config, then $TRANCHE_CONFIG, then $XDG_CONFIG_HOME/tranche/config.yaml
@@ -23,7 +23,7 @@
 
 #define DEFAULT_MODEL "smollm2-135m-instruct"
 
-struct config_file;
+struct file_entry;
 struct config {
     struct models models;
     const char *default_model; /* what `run` uses without --model */
@@ -31,7 +31,7 @@ struct config {
     struct retry_rules retry;
     uint32_t drain_ms;
     const char *path; /* NULL: no file was read */
-    struct config_file *file;
+    struct file_entry *file;
     struct model *model; /* models.item, while it is made */
     struct arena arena;  /* what is neither in the file nor constant */
 };

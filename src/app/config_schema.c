@@ -9,90 +9,96 @@
 #include "app/options.h"
 #include "predict/model.h"
 
-/* The table: X(type, section, key, what stands for the value, about). A type is a FIELD_ macro below. */
+/* The table: X(type, section, key, what stands for the value, about). A type is a FIELD_ macro
+ * below. */
 // clang-format off
-#define FAULT_KEYS(X)                                                                              \
-    X(TEXT,   fault_entry,   match,          "TEXT",  "only requests whose last user text has this")   \
-    X(COUNT,  fault_entry,   every,          "N",     "only each N-th matching request")               \
-    X(COUNT,  fault_entry,   times,          "N",     "attempts of a request that fail; 0: all")       \
-    X(NUMBER, fault_entry,   rate,           "0..1",  "share of matching attempts that fail")          \
-    X(TEXT,   fault_entry,   code,           "CODE",  "UNAVAILABLE (default), RESOURCE_EXHAUSTED, ...")  \
-    X(TEXT,   fault_entry,   message,        "TEXT",  "message of the error")                          \
-    X(COUNT,  fault_entry,   retry_after_ms, "MS",    "wish when to try again; 0: none")               \
-    X(FLAG,   fault_entry,   hang,           "true",  "never answer")
-#define FAKE_KEYS(X)                                                                               \
-    X(COUNT,  fake_entry,    delay_ms,       "MS",    "from request to answer")                        \
-    X(COUNT,  fake_entry,    jitter_ms,      "MS",    "up to this much more, by chance")               \
-    X(COUNT,  fake_entry,    delay_token_us, "US",    "more for each token of the answer")             \
-    X(COUNT,  fake_entry,    window,         "N",     "requests open at once; 0: default")             \
-    X(FAULTS, fake_entry,    faults,         "LIST",  "scripted faults, the first that matches")
-#define ADAPTER_KEYS(X)                                                                            \
-    X(TEXT,   adapter_entry, file,           "FILE",  "LoRA adapter as GGUF")                          \
-    X(NUMBER_IF, adapter_entry, scale,          "X",     "strength (default 1.0)")
-#define PRICE_KEYS(X)                                                                              \
-    X(NUMBER, price_entry,   input,          "USD",   "online price of a million prompt tokens")       \
-    X(NUMBER, price_entry,   output,         "USD",   "online price of a million generated tokens")    \
-    X(NUMBER_IF, price_entry, cached,        "USD",   "price of a million cached prompt tokens (default: a tenth of input)")
-#define MODEL_KEYS(X)                                                                              \
-    X(TEXT,   model_entry,   name,           "GLOB",  "names it answers to: \"tuned-*\"")              \
-    X(TEXT,   model_entry,   kind,           "KIND",  "local (default) or fake")                       \
-    X(TEXT,   model_entry,   file,           "FILE",  "GGUF file of a local model")                    \
-    X(TEXT,   model_entry,   about,          "TEXT",  "one line for `tranche models`")                 \
-    X(COUNT,  model_entry,   context,        "N",     "tokens of prompt and answer; 0: the model's own") \
-    X(COUNT,  model_entry,   sequences,      "N",     "requests computed at once; 0: measured")         \
-    X(COUNT,  model_entry,   threads,        "N",     "processor threads; 0: all cores")               \
-    X(COUNT,  model_entry,   cache_mib,      "MIB",   "key-value cache; 0: from the model's shape")    \
-    X(ADAPTERS, model_entry, adapters,       "LIST",  "LoRA adapters, at most 8")                      \
-    X(PRICE,  model_entry,   price,          "MAP",   "its price instead of the published one")        \
-    X(FAKE,   model_entry,   fake,           "MAP",   "script of a fake model")
-#define LIMITS_KEYS(X)                                                                             \
-    X(BIG_IF, limits_entry,  lines_max,      "N",     "lines of one job; 0: no limit (default)")       \
-    X(COUNT_IF, limits_entry, drain_ms,      "MS",    "wait for open requests on Ctrl-C (default 5000)")
-#define RETRY_KEYS(X)                                                                              \
-    X(COUNT_IF, retry_entry, attempts,       "N",     "attempts at one request, the first included (default 5)") \
-    X(COUNT_IF, retry_entry, base_ms,        "MS",    "longest first wait (default 250)")              \
-    X(COUNT_IF, retry_entry, cap_ms,         "MS",    "longest wait (default 30000)")
-#define FILE_KEYS(X)                                                                               \
-    X(TEXT,   config_file,   default_model,  "NAME",  "model of `run` and `validate` without --model") \
-    X(LIMITS, config_file,   limits,         "MAP",   "limits of one job")                             \
-    X(RETRY,  config_file,   retry,          "MAP",   "how failed requests are tried again")           \
-    X(MODELS, config_file,   models,         "LIST",  "models, before the built-in ones")              \
-    X(FAKE,   config_file,   fake,           "MAP",   "script of the built-in tranche-fake")
+#define FAULT_KEYS(X) \
+    X(TEXT,      fault,   match,          "TEXT", "only requests whose last user text has this") \
+    X(COUNT,     fault,   every,          "N",    "only each N-th matching request") \
+    X(COUNT,     fault,   times,          "N",    "attempts of a request that fail; 0: all") \
+    X(NUMBER,    fault,   rate,           "0..1", "share of matching attempts that fail") \
+    X(TEXT,      fault,   code,           "CODE", "UNAVAILABLE (default), INTERNAL, ...") \
+    X(TEXT,      fault,   message,        "TEXT", "message of the error") \
+    X(COUNT,     fault,   retry_after_ms, "MS",   "wish when to try again; 0: none") \
+    X(FLAG,      fault,   hang,           "true", "never answer")
+#define FAKE_KEYS(X) \
+    X(COUNT,     fake,    delay_ms,       "MS",   "from request to answer") \
+    X(COUNT,     fake,    jitter_ms,      "MS",   "up to this much more, by chance") \
+    X(COUNT,     fake,    delay_token_us, "US",   "more for each token of the answer") \
+    X(COUNT,     fake,    window,         "N",    "requests open at once; 0: default") \
+    X(FAULTS,    fake,    faults,         "LIST", "scripted faults, the first that matches")
+#define ADAPTER_KEYS(X) \
+    X(TEXT,      adapter, file,           "FILE", "LoRA adapter as GGUF") \
+    X(NUMBER_IF, adapter, scale,          "X",    "strength (default 1.0)")
+#define PRICE_KEYS(X) \
+    X(NUMBER,    price,   input,          "USD",  "online price of a million prompt tokens") \
+    X(NUMBER,    price,   output,         "USD",  "online price of a million generated tokens") \
+    X(NUMBER_IF, price,   cached,         "USD",  "price of cached ones (default: a tenth of input)")
+#define MODEL_KEYS(X) \
+    X(TEXT,      model,   name,           "GLOB", "names it answers to: \"tuned-*\"") \
+    X(TEXT,      model,   kind,           "KIND", "local (default) or fake") \
+    X(TEXT,      model,   file,           "FILE", "GGUF file of a local model") \
+    X(TEXT,      model,   about,          "TEXT", "one line for `tranche models`") \
+    X(COUNT,     model,   context,        "N",    "tokens in all; 0: the model's own") \
+    X(COUNT,     model,   sequences,      "N",    "requests computed at once; 0: measured") \
+    X(COUNT,     model,   threads,        "N",    "processor threads; 0: all cores") \
+    X(COUNT,     model,   cache_mib,      "MIB",  "key-value cache; 0: from the model's shape") \
+    X(ADAPTERS,  model,   adapters,       "LIST", "LoRA adapters, at most 8") \
+    X(PRICE,     model,   price,          "MAP",  "its price instead of the published one") \
+    X(FAKE,      model,   fake,           "MAP",  "script of a fake model")
+#define LIMITS_KEYS(X) \
+    X(BIG_IF,    limits,  lines_max,      "N",    "lines of one job; 0: no limit (default)") \
+    X(COUNT_IF,  limits,  drain_ms,       "MS",   "wait for open requests on Ctrl-C (default 5000)")
+#define RETRY_KEYS(X) \
+    X(COUNT_IF,  retry,   attempts,       "N",    "attempts at one request in all (default 5)") \
+    X(COUNT_IF,  retry,   base_ms,        "MS",   "longest first wait (default 250)") \
+    X(COUNT_IF,  retry,   cap_ms,         "MS",   "longest wait (default 30000)")
+#define FILE_KEYS(X) \
+    X(TEXT,      file,    default_model,  "NAME", "model when --model is not given") \
+    X(LIMITS,    file,    limits,         "MAP",  "limits of one job") \
+    X(RETRY,     file,    retry,          "MAP",  "how failed requests are tried again") \
+    X(MODELS,    file,    models,         "LIST", "models, before the built-in ones") \
+    X(FAKE,      file,    fake,           "MAP",  "script of the built-in tranche-fake")
 
 #define OPT CYAML_FLAG_OPTIONAL
-#define FIELD_TEXT(s, key)     CYAML_FIELD_STRING_PTR(#key, OPT, struct s, key, 0, CONFIG_TEXT_BYTES_MAX),
-#define FIELD_COUNT(s, key)    CYAML_FIELD_UINT(#key, OPT, struct s, key),
-#define FIELD_COUNT_IF(s, key) CYAML_FIELD_UINT_PTR(#key, OPT, struct s, key),
-#define FIELD_BIG_IF(s, key)   CYAML_FIELD_UINT_PTR(#key, OPT, struct s, key),
-#define FIELD_NUMBER(s, key)   CYAML_FIELD_FLOAT(#key, OPT, struct s, key),
-#define FIELD_NUMBER_IF(s, key) CYAML_FIELD_FLOAT_PTR(#key, OPT, struct s, key),
-#define FIELD_FLAG(s, key)     CYAML_FIELD_BOOL(#key, OPT, struct s, key),
-#define FIELD_PRICE(s, key)    CYAML_FIELD_MAPPING_PTR(#key, OPT, struct s, key, price_fields),
-#define FIELD_FAKE(s, key)     CYAML_FIELD_MAPPING_PTR(#key, OPT, struct s, key, fake_fields),
-#define FIELD_LIMITS(s, key)   CYAML_FIELD_MAPPING_PTR(#key, OPT, struct s, key, limits_fields),
-#define FIELD_RETRY(s, key)    CYAML_FIELD_MAPPING_PTR(#key, OPT, struct s, key, retry_fields),
-#define FIELD_LIST(s, key, most) CYAML_FIELD_SEQUENCE(#key, OPT | CYAML_FLAG_POINTER, struct s, key, &key##_item, 0, most),
+#define ENTRY(s) struct s##_entry
+#define FIELD_TEXT(s, key) \
+    CYAML_FIELD_STRING_PTR(#key, OPT, ENTRY(s), key, 0, CONFIG_TEXT_BYTES_MAX),
+#define FIELD_COUNT(s, key)    CYAML_FIELD_UINT(#key, OPT, ENTRY(s), key),
+#define FIELD_COUNT_IF(s, key) CYAML_FIELD_UINT_PTR(#key, OPT, ENTRY(s), key),
+#define FIELD_BIG_IF(s, key)   CYAML_FIELD_UINT_PTR(#key, OPT, ENTRY(s), key),
+#define FIELD_NUMBER(s, key)   CYAML_FIELD_FLOAT(#key, OPT, ENTRY(s), key),
+#define FIELD_NUMBER_IF(s, key) CYAML_FIELD_FLOAT_PTR(#key, OPT, ENTRY(s), key),
+#define FIELD_FLAG(s, key)     CYAML_FIELD_BOOL(#key, OPT, ENTRY(s), key),
+#define FIELD_PRICE(s, key)    CYAML_FIELD_MAPPING_PTR(#key, OPT, ENTRY(s), key, price_fields),
+#define FIELD_FAKE(s, key)     CYAML_FIELD_MAPPING_PTR(#key, OPT, ENTRY(s), key, fake_fields),
+#define FIELD_LIMITS(s, key)   CYAML_FIELD_MAPPING_PTR(#key, OPT, ENTRY(s), key, limits_fields),
+#define FIELD_RETRY(s, key)    CYAML_FIELD_MAPPING_PTR(#key, OPT, ENTRY(s), key, retry_fields),
+#define FIELD_LIST(s, key, most) \
+    CYAML_FIELD_SEQUENCE(#key, OPT | CYAML_FLAG_POINTER, ENTRY(s), key, &key##_item, 0, most),
 #define FIELD_FAULTS(s, key)   FIELD_LIST(s, key, FAKE_FAULTS_MAX)
 #define FIELD_ADAPTERS(s, key) FIELD_LIST(s, key, MODEL_ADAPTERS_MAX)
 #define FIELD_MODELS(s, key)   FIELD_LIST(s, key, CONFIG_MODELS_MAX)
 #define FIELD(type, s, key, value, about) FIELD_##type(s, key)
 
 #define ITEM(name, s, fields) \
-    static const cyaml_schema_value_t name = { CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct s, fields) }
+    static const cyaml_schema_value_t name = { \
+        CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, ENTRY(s), fields), \
+    }
 
 static const cyaml_schema_field_t fault_fields[] = { FAULT_KEYS(FIELD) CYAML_FIELD_END };
-ITEM(faults_item, fault_entry, fault_fields);
+ITEM(faults_item, fault, fault_fields);
 static const cyaml_schema_field_t fake_fields[] = { FAKE_KEYS(FIELD) CYAML_FIELD_END };
 static const cyaml_schema_field_t adapter_fields[] = { ADAPTER_KEYS(FIELD) CYAML_FIELD_END };
-ITEM(adapters_item, adapter_entry, adapter_fields);
+ITEM(adapters_item, adapter, adapter_fields);
 static const cyaml_schema_field_t price_fields[] = { PRICE_KEYS(FIELD) CYAML_FIELD_END };
 static const cyaml_schema_field_t model_fields[] = { MODEL_KEYS(FIELD) CYAML_FIELD_END };
-ITEM(models_item, model_entry, model_fields);
+ITEM(models_item, model, model_fields);
 static const cyaml_schema_field_t limits_fields[] = { LIMITS_KEYS(FIELD) CYAML_FIELD_END };
 static const cyaml_schema_field_t retry_fields[] = { RETRY_KEYS(FIELD) CYAML_FIELD_END };
 static const cyaml_schema_field_t file_fields[] = { FILE_KEYS(FIELD) CYAML_FIELD_END };
 static const cyaml_schema_value_t file_schema = {
-    CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct config_file, file_fields),
+    CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct file_entry, file_fields),
 };
 
 #define KEY(prefix, key, value, about) { prefix, #key, value, about },
@@ -134,7 +140,7 @@ static cyaml_err_t load(struct str text, const cyaml_config_t *config, cyaml_dat
     return cyaml_load_data((const uint8_t *)text.p, text.len, config, &file_schema, out, NULL);
 }
 
-struct config_file *config_file_parse(const char *path, struct str text, struct error *e)
+struct file_entry *config_file_parse(const char *path, struct str text, struct error *e)
 {
     const struct str nothing = STR("{}");
     struct complaint c = { 0 };
@@ -156,7 +162,7 @@ struct config_file *config_file_parse(const char *path, struct str text, struct 
     return NULL;
 }
 
-void config_file_free(struct config_file *f)
+void config_file_free(struct file_entry *f)
 {
     if (f)
         (void)cyaml_free(&base_config, &file_schema, f, 0);

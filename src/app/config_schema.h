@@ -1,9 +1,9 @@
 /* config_schema.h -- the configuration file as a table, and what it holds before it is judged.
  *
- * Why: a key's name, type, default and explanation stand once; reading, `tranche help config`, the man
- * page and the test of docs/reference/config.md come from it.
+ * Why: a key's name, type, default and explanation stand once; reading, `tranche help config`, the
+ * man page and the test of docs/reference/config.md come from it.
  *
- * Shape:   YAML -> struct config_file by libcyaml. A pointer is NULL and a number 0 when its key is
+ * Shape:   YAML -> struct file_entry by libcyaml. A pointer is NULL and a number 0 when its key is
  *          not given; where 0 means something the number is a pointer.
  * Errors:  INVALID_ARGUMENT with what is wrong, the place in the file, and the nearest known key.
  * Owns:    the file's tree; config_file_free.
@@ -55,7 +55,7 @@ struct limits_entry {
 struct retry_entry {
     uint32_t *attempts, *base_ms, *cap_ms;
 };
-struct config_file {
+struct file_entry {
     char *default_model;
     struct limits_entry *limits;
     struct retry_entry *retry;
@@ -65,8 +65,8 @@ struct config_file {
 };
 
 /* path is for messages. text must be UTF-8 YAML; empty text gives an empty configuration. */
-struct config_file *config_file_parse(const char *path, struct str text, struct error *e);
-void config_file_free(struct config_file *f); /* accepts NULL */
+struct file_entry *config_file_parse(const char *path, struct str text, struct error *e);
+void config_file_free(struct file_entry *f); /* accepts NULL */
 
 /* One key of the file, for help: "models[].price.input". */
 struct config_key {

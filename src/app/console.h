@@ -1,7 +1,7 @@
 /* console.h -- what a person reads while a command runs: notes, warnings, errors, colours, width.
  *
- * Why: standard output belongs to results, so all of this goes to standard error; and the same words
- * must come out right on a terminal, in a file, and as JSON log lines.
+ * Why: standard output belongs to results, so all of this goes to standard error; and the same
+ * words must come out right on a terminal, in a file, and as JSON log lines.
  *
  * Shape:   notes and warnings are left out with --quiet; with --log-format json all is
  *          a log line.

@@ -1,7 +1,7 @@
 /* faults.h -- violations as the user reads them.
  *
- * Why: a bad line of 200,000 is found by file, line and byte, and mended by the remedy; a person and a
- * program read the same facts.
+ * Why: a bad line of 200,000 is found by file, line and byte, and mended by the remedy; a person
+ * and a program read the same facts.
  *
  * Shape:   text: "FILE:LINE: PATH: MESSAGE REMEDY (byte OFFSET)"; JSON: an object a violation with
  *          file, line, offset (in the file), line_offset, path, message, remedy.

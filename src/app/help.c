@@ -1,4 +1,5 @@
-/* help.c -- the help texts, from the tables of commands, options, exit codes and configuration keys. */
+/* help.c -- the help texts, from the tables of commands, options, exit codes and configuration
+ * keys. */
 #include "app/command.h"
 
 #include <string.h>
@@ -14,7 +15,8 @@ struct row {
     const char *right;
 };
 
-/* Appends text in lines of at most WIDTH columns, all but the first indented. at: where it begins. */
+/* Appends text in lines of at most WIDTH columns, all but the first indented. at: where it begins.
+ * */
 static void wrap(struct buf *out, const char *text, size_t at, size_t indent)
 {
     size_t column = at;

@@ -1,7 +1,7 @@
 /* human.h -- numbers as people read them.
  *
- * Why: progress, summary and estimates show the same quantities; they are written in one way, short,
- * and without ever rounding to a lie (99.96 % is not 100 %).
+ * Why: progress, summary and estimates show the same quantities; they are written in one way,
+ * short, and without ever rounding to a lie (99.96 % is not 100 %).
  *
  * Shape:   each writes one value into the caller's small array: the functions return it, so that a
  *          call can stand among printf's arguments.

@@ -3,8 +3,8 @@
  * Why: every command takes its options in the same way, says what is wrong in the same words, and
  * checks every number.
  *
- * Shape:   options may stand before, between and after arguments; "--" ends them; "-" is an argument;
- *          a long name may be cut while it stays unique. The last one wins.
+ * Shape:   options may stand before, between and after arguments; "--" ends them; "-" is an
+ *          argument; a long name may be cut while it stays unique. The last one wins.
  * Errors:  INVALID_ARGUMENT in the user's words, with the nearest name for an unknown one.
  * Threads: the main thread: getopt_long keeps global state.
  */

@@ -10,8 +10,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-/* A measurement of this age weighs a third of a new one: a part of the run so far, within bounds, as
- * slow models need longer for a steady figure. */
+/* A measurement of this age weighs a third of a new one: a part of the run so far, within bounds,
+ * as slow models need longer for a steady figure. */
 #define SPEED_MEMORY_SHARE 0.2
 #define SPEED_MEMORY_MIN_S 5.0
 #define SPEED_MEMORY_MAX_S 60.0

@@ -1,7 +1,8 @@
 /* progress.h -- what a person sees while a run works.
  *
  * Why: one glance must say how far, how fast, until when, what failed, and what it costs. On a
- * terminal that is a display of three lines, redrawn in place; elsewhere a log line every few seconds.
+ * terminal that is a display of three lines, redrawn in place; elsewhere a log line every few
+ * seconds.
  *
  * Shape:   progress_show is called often and draws when it is time; progress_clear removes the
  *          display before anything else is printed.

@@ -1,7 +1,7 @@
 /* run.h -- one `tranche run`, from the command line to a finished file, as a row of steps.
  *
- * Why: a run passes a dozen stages, each with failures of its own; in a row of steps each stands alone,
- * and the order is a table.
+ * Why: a run passes a dozen stages, each with failures of its own; in a row of steps each stands
+ * alone, and the order is a table.
  *
  * Shape:   run_begin.c: open -> output -> check -> earlier -> state -> spool -> keep;
  *          run_end.c: work -> finish, summary, and what is remembered.

@@ -1,4 +1,5 @@
-/* run_begin.c -- the steps of a run before its work: what is asked, is it valid, what is known of it. */
+/* run_begin.c -- the steps of a run before its work: what is asked, is it valid, what is known of
+ * it. */
 #include "app/run.h"
 
 #include <stdio.h>

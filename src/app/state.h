@@ -1,10 +1,10 @@
 /* state.h -- where a run keeps what makes it resumable, and how a finished run is remembered.
  *
- * Why: the same command must go on where it stopped, and an edited input or setting must never go on
- * wrongly; so a run's folder is named by a digest of all that decides its answers.
+ * Why: the same command must go on where it stopped, and an edited input or setting must never go
+ * on wrongly; so a run's folder is named by a digest of all that decides its answers.
  *
- * Shape:   ROOT/runs/KEY/: lock and spool while it runs; done.json in their place when it is finished.
- *          Finished ones are forgotten after STATE_DAYS_MAX days.
+ * Shape:   ROOT/runs/KEY/: lock and spool while it runs; done.json in their place when it is
+ *          finished. Finished ones are forgotten after STATE_DAYS_MAX days.
  *          ROOT is --state, $TRANCHE_STATE, $XDG_STATE_HOME/tranche or ~/.local/state/tranche.
  * Errors:  of the file system, with the remedy --state where the folder cannot be made.
  * Threads: none; a run's folder is guarded by the spool's lock.
@@ -53,11 +53,11 @@ struct done {
 };
 /* Size and time of the output as it is now. */
 int state_output_facts(const char *output, struct done *d, struct error *e) FALLIBLE;
-/* Written durably; from then on the spool is not needed and its files are removed. Call it while the
- * spool is open, so that its lock is held. */
+/* Written durably; from then on the spool is not needed and its files are removed. Call it while
+ * the spool is open, so that its lock is held. */
 int state_done_write(const struct state *s, const struct done *d, struct error *e) FALLIBLE;
-/* 1 and *d in the arena when this run was finished and its output is still the one that was written;
- * 2 when the output is gone or changed; 0 when there is no finished run. */
+/* 1 and *d in the arena when this run was finished and its output is still the one that was
+ * written; 2 when the output is gone or changed; 0 when there is no finished run. */
 int state_done_read(const struct state *s, struct arena *a, struct done *d,
                     struct error *e) FALLIBLE;
 

@@ -13,7 +13,8 @@ static void failure_lines(const struct summary *s, const struct summary_failure 
                           struct buf *out);
 
 /* The message within a status, 'Bad Request: {"error": {"message": "..."}}', or else all of it. The
- * spool cuts a long status, which then is no JSON any more: what stands between the quotes is taken. */
+ * spool cuts a long status, which then is no JSON any more: what stands between the quotes is
+ * taken. */
 static void status_message(const char *status, char *out, size_t bytes)
 {
     struct arena a = { 0 };

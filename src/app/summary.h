@@ -1,10 +1,10 @@
 /* summary.h -- what a run came to: for people, and as one JSON object for machines.
  *
- * Why: after a batch one wants to know what failed and where, what it cost, and where the output is,
- * in a few aligned lines; a program wants the same numbers.
+ * Why: after a batch one wants to know what failed and where, what it cost, and where the output
+ * is, in a few aligned lines; a program wants the same numbers.
  *
- * Shape:   summary_collect reads the spool and finds the lines of failures in the input; the writers
- *          only format.
+ * Shape:   summary_collect reads the spool and finds the lines of failures in the input; the
+ *          writers only format.
  * Units:   as in usage.h.
  * Errors:  of reading.
  * Threads: none.

@@ -1,7 +1,7 @@
 /* walk.h -- the lines of a job once more, after ingest.
  *
- * Why: estimates read a sample, summaries name the lines of failures, and a retry compares an earlier
- * output line by line: all want lines by their index, without keeping anything in memory.
+ * Why: estimates read a sample, summaries name the lines of failures, and a retry compares an
+ * earlier output line by line: all want lines by their index, without keeping anything in memory.
  *
  * Shape:   walk_next gives every line in order; walk_line finds one by its index.
  * Memory:  one shard.

@@ -41,7 +41,8 @@ static struct progress_view view_of(const struct console *c)
     };
 }
 
-/* Columns of the widest line; escape sequences and the bytes that continue a character have none. */
+/* Columns of the widest line; escape sequences and the bytes that continue a character have none.
+ * */
 static size_t widest(struct str text)
 {
     size_t most = 0, columns = 0;
