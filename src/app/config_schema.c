@@ -33,13 +33,13 @@
 #define PRICE_KEYS(X) \
     X(NUMBER,    price,   input,          "USD",  "online price of a million prompt tokens") \
     X(NUMBER,    price,   output,         "USD",  "online price of a million generated tokens") \
-    X(NUMBER_IF, price,   cached,         "USD",  "price of cached ones (default: a tenth of input)")
+    X(NUMBER_IF, price,   cached,         "USD",  "price of cached ones (a tenth of input)")
 #define MODEL_KEYS(X) \
     X(TEXT,      model,   name,           "GLOB", "names it answers to: \"tuned-*\"") \
     X(TEXT,      model,   kind,           "KIND", "local (default) or fake") \
     X(TEXT,      model,   file,           "FILE", "GGUF file of a local model") \
     X(TEXT,      model,   about,          "TEXT", "one line for `tranche models`") \
-    X(COUNT,     model,   context,        "N",    "tokens in all; 0: the model's own") \
+    X(COUNT,     model,   context,        "N",    "prompt and answer; 0: the model's own") \
     X(COUNT,     model,   sequences,      "N",    "requests computed at once; 0: measured") \
     X(COUNT,     model,   threads,        "N",    "processor threads; 0: all cores") \
     X(COUNT,     model,   cache_mib,      "MIB",  "key-value cache; 0: from the model's shape") \
