@@ -101,14 +101,15 @@ static bool stopped(const struct run *r)
     return r->job->stop && atomic_load(r->job->stop);
 }
 
-/* How long nothing can be done but wait for an answer. */
+/* How long nothing can be done but wait for an answer. A retry that is due counts only when it could
+ * be sent: while the predictor is full, an answer comes first. */
 static uint32_t wait_ms(const struct run *r)
 {
     uint64_t now = now_ns(r), until = now + WAIT_MAX_MS * NS_PER_MS;
 
     if (r->hungry || r->behind)
         return 0;
-    if (r->ready_ns < until)
+    if (r->ready_ns < until && r->progress.in_flight < r->in_flight_max)
         until = r->ready_ns;
     if (r->ledger.rows && r->ledger.group_due_ns < until)
         until = r->ledger.group_due_ns;

@@ -307,6 +307,34 @@ static void test_no_more_than_the_given_number_is_in_flight(void **state)
     assert_true(w->progress.elapsed_ns < 20 * 200 * NS_PER_MS);
 }
 
+/* A clock that is looked at much more often than a run of a few seconds has reason to. */
+#define LOOKS_MAX 100000
+static uint64_t looks_left;
+
+static uint64_t counted_mono_ns(struct clock *c)
+{
+    if (looks_left-- == 0)
+        fail_msg("the pipeline waits without sleeping");
+    return c->fake_ns;
+}
+
+static void test_a_retry_that_is_due_while_the_model_is_full_does_not_keep_the_pipeline_busy(
+    void **state)
+{
+    struct world *w = *state;
+
+    add_fault(w, (struct fake_fault){ .match = "question 0", .times = 1, .code = ERROR_ABORTED });
+    w->model.fake.delay_ms = 5000; /* longer than the first wait of a retry */
+    w->in_flight_max = 1;
+    w->clock.mono_ns = counted_mono_ns;
+    looks_left = LOOKS_MAX;
+    world_ask_many(w, 2);
+    world_save(w);
+    world_finish(w);
+    world_assert_all_answered(w);
+    assert_int_equal(w->progress.retries, 1);
+}
+
 static void test_progress_is_shown_about_ten_times_a_second(void **state)
 {
     struct world *w = *state;
@@ -341,6 +369,7 @@ int main(void)
         TEST(test_a_job_that_is_done_is_only_rendered_again),
         TEST(test_an_input_that_changed_after_ingest_is_refused),
         TEST(test_no_more_than_the_given_number_is_in_flight),
+        TEST(test_a_retry_that_is_due_while_the_model_is_full_does_not_keep_the_pipeline_busy),
         TEST(test_progress_is_shown_about_ten_times_a_second),
     };
 
