@@ -194,6 +194,16 @@ static int next_text(struct render *r, struct str *text, struct error *e)
     return 0;
 }
 
+/* What of the line its row echoes. A line with an answer is JSON for sure and need not be checked
+ * again. */
+static void take_spans(struct render *r, struct str text, bool answered, struct input_line *in)
+{
+    if (answered && request_line_spans(&r->arena, text, &r->rules, in))
+        return;
+    r->ignored.count = 0;
+    (void)request_read_line(&r->arena, text, &r->rules, in, &r->ignored);
+}
+
 static int write_line(struct render *r, const struct spool_row *row, struct error *e)
 {
     struct input_line in = { 0 };
@@ -204,9 +214,8 @@ static int write_line(struct render *r, const struct spool_row *row, struct erro
     arena_reset(&r->arena);
     if (r->arena.bytes > KEEP_BYTES)
         arena_release(&r->arena);
-    r->ignored.count = 0;
     if (!r->shard->overlong)
-        (void)request_read_line(&r->arena, text, &r->rules, &in, &r->ignored);
+        take_spans(r, text, row->outcome == OUTCOME_SUCCEEDED, &in);
     const struct row answer = { row->status, row->processed_us, row->response };
     row_write(&in, text, &answer, &r->out);
     if (!buf_ok(&r->out))

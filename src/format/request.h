@@ -116,6 +116,12 @@ struct line_rules {
 bool request_read_line(struct arena *a, struct str text, const struct line_rules *rules,
                        struct input_line *out, struct violations *bad);
 
+/* The spans of a line that is known to be a JSON object: siblings, request_text and key as
+ * request_read_line finds them, without a parse. False when only that can tell: an output row whose
+ * request is a string, which may quote a whole line. */
+bool request_line_spans(struct arena *a, struct str text, const struct line_rules *rules,
+                        struct input_line *out);
+
 /* True when the same request must give the same answer: temperature 0, top-k 1, or a seed. */
 bool request_deterministic(const struct request *r);
 

@@ -7,6 +7,7 @@
 #include "format/request.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "format/request_fields.h"
 
@@ -75,6 +76,18 @@ static bool is_row_key(struct str key)
     return false;
 }
 
+/* Keeps one member's span; room is how many siblings out has place for. */
+static void member_take(struct input_line *out, uint32_t room, struct str name,
+                        const struct json_member *m)
+{
+    if (str_eq_c(name, "request"))
+        out->request_text = m->value;
+    else if (!is_row_key(name) && out->sibling_count < room)
+        out->sibling[out->sibling_count++] = (struct sibling){ m->key, m->value };
+    if (str_eq_c(name, "key"))
+        out->key = m->value;
+}
+
 /* Where the request and its siblings stand. The members of the text and of the parsed object come
  * in the same order, which spares decoding keys. */
 static void spans_take(struct arena *a, struct str text, yyjson_val *root, struct input_line *out)
@@ -89,14 +102,33 @@ static void spans_take(struct arena *a, struct str text, yyjson_val *root, struc
     while ((key = yyjson_obj_iter_next(&it))) {
         if (!(yyjson_obj_iter_has_next(&it) ? json_member_next : json_member_last)(text, &m))
             break; /* never, as the text is known to be right */
-        struct str name = json_str(key);
-        if (str_eq_c(name, "request"))
-            out->request_text = m.value;
-        else if (!is_row_key(name) && out->sibling_count < room)
-            out->sibling[out->sibling_count++] = (struct sibling){ m.key, m.value };
-        if (str_eq_c(name, "key"))
-            out->key = m.value;
+        member_take(out, (uint32_t)room, json_str(key), &m);
     }
+}
+
+/* A key's characters: as it stands, or decoded into the arena. */
+static struct str key_name(struct arena *a, struct str key)
+{
+    struct error e = { 0 };
+    size_t at = 0;
+
+    if (!key.len || !memchr(key.p, '\\', key.len))
+        return key;
+    return json_str(json_parse(a, (struct str){ key.p - 1, key.len + 2 }, &at, &e));
+}
+
+bool request_line_spans(struct arena *a, struct str text, const struct line_rules *rules,
+                        struct input_line *out)
+{
+    struct json_member m = { 0 };
+
+    *out = (struct input_line){ 0 };
+    out->sibling = arena_alloc_raw(a, LINE_SIBLINGS_MAX * sizeof *out->sibling);
+    while (json_member_next(text, &m))
+        member_take(out, LINE_SIBLINGS_MAX, key_name(a, m.key), &m);
+    if (!out->request_text.len)
+        *out = (struct input_line){ .request_text = str_trim(text) };
+    return !rules->from_output || out->request_text.p[0] != '"';
 }
 
 static void siblings_check(struct check *c, const struct line_rules *rules, yyjson_val *root)

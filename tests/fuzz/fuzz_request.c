@@ -1,5 +1,5 @@
 /* Goal: no line crashes the validator; every violation points into the line and can be printed; a
- * valid request stays valid when it is wrapped again.
+ * valid request stays valid when it is wrapped again; a line's spans are the same without a parse.
  * Method: the first byte chooses whether the line is one of an input or of an output. */
 #include <assert.h>
 #include <string.h>
@@ -74,6 +74,24 @@ static void check_wrapped(struct arena *a, const struct request *r, struct viola
     buf_release(&b);
 }
 
+/* Of any line that is a JSON object, valid or not, the spans are found without a parse too. */
+static void check_quick_spans(struct arena *a, struct str line, const struct line_rules *rules,
+                              const struct input_line *in)
+{
+    struct error e = { 0 };
+    struct input_line quick;
+    size_t at = 0;
+
+    if (!yyjson_is_obj(json_parse(a, line, &at, &e)) || !request_line_spans(a, line, rules, &quick))
+        return;
+    assert(str_eq(quick.request_text, in->request_text) && str_eq(quick.key, in->key));
+    assert(quick.sibling_count == in->sibling_count);
+    for (uint32_t i = 0; i < quick.sibling_count; i++) {
+        assert(str_eq(quick.sibling[i].key, in->sibling[i].key));
+        assert(str_eq(quick.sibling[i].value, in->sibling[i].value));
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct violations bad; /* large; one thread runs this */
@@ -87,6 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_violations(&bad, line.len);
     if (!rules.from_output)
         check_spans(line, &in);
+    check_quick_spans(&a, line, &rules, &in);
     if (ok) {
         check_request(in.request);
         check_wrapped(&a, in.request, &bad);

@@ -318,8 +318,8 @@ static uint64_t counted_mono_ns(struct clock *c)
     return c->fake_ns;
 }
 
-static void test_a_retry_that_is_due_while_the_model_is_full_does_not_keep_the_pipeline_busy(
-    void **state)
+static void
+test_a_retry_that_is_due_while_the_model_is_full_does_not_keep_the_pipeline_busy(void **state)
 {
     struct world *w = *state;
 

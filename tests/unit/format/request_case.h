@@ -32,6 +32,25 @@ static inline void reading_fill(struct reading *r, struct str written)
     }
 }
 
+/* The spans that are found without a parse are those of the whole reading. */
+static inline void reading_spans_agree(struct reading *r, const struct line_rules *rules)
+{
+    struct error e = { 0 };
+    struct input_line quick;
+    size_t at = 0;
+
+    if (!yyjson_is_obj(json_parse(&r->arena, buf_str(&r->text), &at, &e)) ||
+        !request_line_spans(&r->arena, buf_str(&r->text), rules, &quick))
+        return;
+    assert_true(str_eq(quick.request_text, r->line.request_text));
+    assert_true(str_eq(quick.key, r->line.key));
+    assert_int_equal(quick.sibling_count, r->line.sibling_count);
+    for (uint32_t i = 0; i < quick.sibling_count; i++) {
+        assert_true(str_eq(quick.sibling[i].key, r->line.sibling[i].key));
+        assert_true(str_eq(quick.sibling[i].value, r->line.sibling[i].value));
+    }
+}
+
 /* Reads a line into *r, which is large and belongs to the test. */
 static inline void reading_run(struct reading *r, struct str written, bool from_output)
 {
@@ -39,6 +58,7 @@ static inline void reading_run(struct reading *r, struct str written, bool from_
 
     reading_fill(r, written);
     r->ok = request_read_line(&r->arena, buf_str(&r->text), &rules, &r->line, &r->bad);
+    reading_spans_agree(r, &rules);
 }
 
 static inline void reading_release(struct reading *r)
