@@ -177,11 +177,11 @@ int run_step_state(struct run *r, struct error *e)
     buf_add_json(&facts, str_of(r->output_path));
     buf_add_char(&facts, '\n');
     config_fingerprint(&j->config, j->model, &facts);
+    /* Before the run's own folder is there, which may be of an old run. */
+    state_prune(j->state_root, clock_system()->wall_us(clock_system()));
     int rc = buf_ok(&facts) ? state_open(&r->state, &j->arena, j->state_root, buf_str(&facts), e)
                             : error_set(e, ERROR_INVALID_ARGUMENT, "the names are too long");
     buf_release(&facts);
-    if (rc == 0)
-        state_prune(j->state_root, clock_system()->wall_us(clock_system()));
     return rc;
 }
 
@@ -192,13 +192,13 @@ static int spool_begin(struct run *r, struct error *e)
     return r->spool ? 0 : -1;
 }
 
-/* The lock is given back while the folder is made anew. */
+/* The lock is given back only when all is forgotten: who takes it first then begins anew. */
 static int spool_restart(struct run *r, struct error *e)
 {
-    spool_close(r->spool);
-    r->spool = NULL;
     if (state_reset(&r->state, e) < 0)
         return -1;
+    spool_close(r->spool);
+    r->spool = NULL;
     return spool_begin(r, e);
 }
 

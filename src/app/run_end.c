@@ -74,14 +74,15 @@ int run_step_work(struct run *r, struct error *e)
         .arg = r,
     };
 
-    j->stage = EXIT_INTERNAL;
     view_init(r, &work.price);
     summary_init(r);
     console_note(&j->console, "%s %s, %s", human_count(HUMAN, j->ingest.lines),
                  j->ingest.lines == 1 ? "line" : "lines", r->title);
+    j->stage = EXIT_STOPPED; /* an output that cannot be written can be mended */
     r->render = render_open(r->render_path, &j->input, &j->ingest, &j->rules.rules, e);
     if (!r->render)
         return -1;
+    j->stage = EXIT_INTERNAL;
     work.render = r->render;
     j->predictor = NULL; /* the pipeline takes it */
     if (pipeline_run(&work, &r->summary.progress, &end, e) < 0)
@@ -144,8 +145,6 @@ static void forget(struct run *r)
 {
     struct error e = { 0 };
 
-    spool_close(r->spool);
-    r->spool = NULL;
     if (state_reset(&r->state, &e) < 0)
         console_warn(&r->job.console, "the finished run's state is still there: %s", e.msg);
 }

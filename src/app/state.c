@@ -59,38 +59,64 @@ int state_open(struct state *s, struct arena *a, const char *root, struct str fa
     return sys_mkdirs(s->dir, e);
 }
 
-int state_reset(const struct state *s, struct error *e)
+/* spool.db goes before its log, without which it need not be whole. */
+static int remove_spool(const struct state *s, struct arena *a, struct error *e)
 {
-    if (sys_remove_all(s->dir, e) < 0)
-        return -1;
-    return sys_mkdirs(s->dir, e);
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < sizeof spool_files / sizeof spool_files[0]; i++)
+        rc = sys_remove_all(state_path(a, s->dir, spool_files[i]), e);
+    return rc;
 }
 
-/* A run is as old as its mark; an unfinished one has none and stays. */
-static bool is_old(const char *mark, int64_t now_us)
+int state_reset(const struct state *s, struct error *e)
+{
+    struct arena a = { 0 };
+    int rc = sys_remove_all(state_path(&a, s->dir, "done.json"), e);
+
+    if (rc == 0)
+        rc = remove_spool(s, &a, e);
+    arena_release(&a);
+    return rc;
+}
+
+/* A finished run is as old as its mark, and one whose output went to a reader, which leaves nothing,
+ * as its folder. What has a spool and no mark is not finished and stays. */
+static bool is_old(struct arena *a, const char *run, int64_t now_us)
 {
     struct stat st;
 
-    if (stat(mark, &st) < 0)
+    if (stat(state_path(a, run, "done.json"), &st) < 0 &&
+        (stat(state_path(a, run, "spool.db"), &st) == 0 || stat(run, &st) < 0))
         return false;
     return now_us - (int64_t)st.st_mtim.tv_sec * 1000000 > STATE_DAYS_MAX * DAY_US;
+}
+
+/* It may have been begun again before the lock was taken, so it is looked at once more. */
+static void prune_run(struct arena *a, const char *run, int64_t now_us)
+{
+    struct error ignored = { 0 };
+
+    if (!is_old(a, run, now_us))
+        return;
+    int lock = sys_open_locked(state_path(a, run, "lock"), &ignored);
+    if (lock < 0)
+        return;
+    int rc = is_old(a, run, now_us) ? sys_remove_all(run, &ignored) : 0;
+    (void)rc; /* what is left of it is removed another time */
+    (void)close(lock);
 }
 
 void state_prune(const char *root, int64_t now_us)
 {
     struct arena a = { 0 };
-    struct error ignored = { 0 };
     const char *runs = state_path(&a, root, "runs");
     DIR *dir = opendir(runs);
     const struct dirent *entry;
 
-    while (dir && (entry = readdir(dir))) {
-        if (strlen(entry->d_name) != STATE_KEY_BYTES - 1)
-            continue;
-        const char *run = state_path(&a, runs, entry->d_name);
-        if (is_old(state_path(&a, run, "done.json"), now_us) && sys_remove_all(run, &ignored) < 0)
-            break;
-    }
+    while (dir && (entry = readdir(dir)))
+        if (strlen(entry->d_name) == STATE_KEY_BYTES - 1)
+            prune_run(&a, state_path(&a, runs, entry->d_name), now_us);
     if (dir)
         (void)closedir(dir);
     arena_release(&a);
@@ -141,9 +167,11 @@ int state_done_write(const struct state *s, const struct done *d, struct error *
     buf_add_c(&text, ",\"summary\":");
     buf_add_json(&text, d->summary);
     buf_add_c(&text, "}\n");
-    int rc = state_file_write(state_path(&a, s->dir, "done.json"), buf_str(&text), e);
-    for (size_t i = 0; rc == 0 && i < sizeof spool_files / sizeof spool_files[0]; i++)
-        rc = sys_remove_all(state_path(&a, s->dir, spool_files[i]), e);
+    int rc = buf_ok(&text)
+                 ? state_file_write(state_path(&a, s->dir, "done.json"), buf_str(&text), e)
+                 : error_set(e, ERROR_INVALID_ARGUMENT, "the summary is too long");
+    if (rc == 0)
+        rc = remove_spool(s, &a, e);
     buf_release(&text);
     arena_release(&a);
     return rc;

@@ -36,9 +36,10 @@ struct state {
 /* facts: all that decides the answers, as text. Makes the run's folder. */
 int state_open(struct state *s, struct arena *a, const char *root, struct str facts,
                struct error *e) FALLIBLE;
-/* Forgets all that is known of this run; its spool must be closed. */
+/* Forgets all that is known of this run. Call it while the spool is open, so that its lock is held;
+ * what the spool has open has no name any more. */
 int state_reset(const struct state *s, struct error *e) FALLIBLE;
-/* Removes the finished runs that are too old; what fails stays. */
+/* Removes the finished runs that are too old, but none that a process has open; what fails stays. */
 void state_prune(const char *root, int64_t now_us);
 
 /* How a run ended, for the same command given again. */

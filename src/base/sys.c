@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,7 +15,10 @@
 
 /* Linux moves at most this much in one call anyway. */
 #define IO_BYTES_MAX ((size_t)1 << 30)
+/* A name that goes to another file each time it is opened is somebody's game. */
+#define LOCK_TRIES_MAX 100
 
+static int open_to_lock(const char *path, int flags, mode_t mode, bool must_lock, struct error *e);
 static char *folder_of(const char *path);
 static int make_folder(const char *path, struct error *e);
 static int remove_at(int dir, const char *name, unsigned depth);
@@ -31,11 +35,18 @@ int sys_open(const char *path, int flags, struct error *e)
 
 int sys_create(const char *path, struct error *e)
 {
-    int fd = -1;
+    int fd = open_to_lock(path, O_WRONLY | O_CREAT, 0666, false, e);
 
-    if (!fault_hit("sys.open"))
-        fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    return fd < 0 ? error_errno(e, "cannot write %s", path) : fd;
+    if (fd < 0 || ftruncate(fd, 0) == 0)
+        return fd;
+    (void)error_errno(e, "cannot write %s", path);
+    (void)close(fd);
+    return -1;
+}
+
+int sys_open_locked(const char *path, struct error *e)
+{
+    return open_to_lock(path, O_RDWR | O_CREAT, 0600, true, e);
 }
 
 int sys_write_all(int fd, const void *p, size_t len, const char *path, struct error *e)
@@ -167,6 +178,37 @@ static int read_to_end(int fd, const char *path, struct buf *out, struct error *
     return 0;
 }
 
+static bool is_named(int fd, const char *path)
+{
+    struct stat file, named;
+
+    return fstat(fd, &file) == 0 && stat(path, &named) == 0 && file.st_dev == named.st_dev &&
+           file.st_ino == named.st_ino;
+}
+
+/* Between open and lock the file may be renamed or removed by who held it: then the name is opened
+ * again. must_lock: a file system without locks is an error. */
+static int open_to_lock(const char *path, int flags, mode_t mode, bool must_lock, struct error *e)
+{
+    for (int i = 0; i < LOCK_TRIES_MAX; i++) {
+        int fd = fault_hit("sys.open") ? -1 : open(path, flags | O_CLOEXEC, mode);
+        if (fd < 0)
+            return error_errno(e, "cannot open %s", path);
+        bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
+        bool held = !locked && errno == EWOULDBLOCK;
+        if (!locked && !held && must_lock)
+            (void)error_errno(e, "cannot lock %s", path);
+        else if (!held && is_named(fd, path))
+            return fd;
+        (void)close(fd);
+        if (!locked && !held)
+            return -1;
+        if (held)
+            break;
+    }
+    return error_set(e, ERROR_ABORTED, "another process writes %s", path);
+}
+
 /* The folder part of path, "." when it has none; the caller frees it. */
 static char *folder_of(const char *path)
 {
@@ -186,7 +228,7 @@ static int make_folder(const char *path, struct error *e)
     bool failed = fault_hit("sys.mkdir");
 
     if (!failed && mkdir(path, 0700) == 0)
-        return 0;
+        return sys_sync_folder(path, e);
     if (failed || errno != EEXIST)
         return error_errno(e, "cannot make the folder %s", path);
     if (stat(path, &st) < 0)

@@ -18,8 +18,13 @@
 
 int sys_open(const char *path, int flags,
              struct error *e) FALLIBLE; /* mode 0600; O_CLOEXEC added */
-/* Makes or empties a file for writing that is the user's, not ours: mode 0666 less the umask. */
+/* Makes or empties a file for writing that is the user's, not ours: mode 0666 less the umask. It is
+ * locked while it is open, where the file system can: ABORTED, and the file as it was, when another
+ * process writes it so. */
 int sys_create(const char *path, struct error *e) FALLIBLE;
+/* Makes or opens a file of ours and locks it until it is closed or the process ends, however it ends.
+ * ABORTED when another process holds it. */
+int sys_open_locked(const char *path, struct error *e) FALLIBLE;
 int sys_write_all(int fd, const void *p, size_t len, const char *path, struct error *e) FALLIBLE;
 /* Reads until len or the end of the file: returns how many bytes, or -1. */
 int64_t sys_read_at(int fd, void *p, size_t len, uint64_t offset, const char *path,
@@ -29,7 +34,8 @@ int sys_sync(int fd, const char *path, struct error *e) FALLIBLE;
 int sys_rename(const char *from, const char *to, struct error *e) FALLIBLE;
 /* Syncs the folder that holds path: a file made in it then survives a power cut. */
 int sys_sync_folder(const char *path, struct error *e) FALLIBLE;
-int sys_mkdirs(const char *path, struct error *e) FALLIBLE; /* with its parents, mode 0700 */
+/* With its parents, mode 0700; what is made survives a power cut. */
+int sys_mkdirs(const char *path, struct error *e) FALLIBLE;
 /* Removes a file or a whole folder, at most SYS_FOLDERS_DEEP_MAX deep; an absent one is fine.
  * Symbolic links are removed, not followed. */
 #define SYS_FOLDERS_DEEP_MAX 32

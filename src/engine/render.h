@@ -8,7 +8,7 @@
  *          After a crash the file is rendered again from the first line: the spool is the truth.
  * Errors:  of writing (RESOURCE_EXHAUSTED: disk full; CANCELLED: nobody reads the pipe any more);
  *          FAILED_PRECONDITION when the input changed; INVALID_ARGUMENT when the path is a folder or
- *          an input.
+ *          an input; ABORTED when another process renders to it.
  * Threads: one owner, the pipeline's; a thread of its own writes the file.
  */
 #ifndef TRANCHE_ENGINE_RENDER_H

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/fault.h"
@@ -203,14 +202,16 @@ int spool_error(struct spool *s, int result, const char *doing, struct error *e)
 }
 
 /* The number that the holder of the lock wrote into the file; 0 when there is none. */
-static long lock_holder(int fd, const char *path)
+static long lock_holder(const char *path)
 {
-    char text[24] = { 0 };
+    struct buf text = BUF_INIT(24);
     struct error ignored = { 0 };
+    long pid = 0;
 
-    if (sys_read_at(fd, text, sizeof text - 1, 0, path, &ignored) <= 0)
-        return 0;
-    return strtol(text, NULL, 10);
+    if (sys_read_file(path, text.max, &text, &ignored) == 0 && text.len)
+        pid = strtol(text.p, NULL, 10);
+    buf_release(&text);
+    return pid;
 }
 
 /* The kernel drops the lock when the process dies, so a stale one cannot be. */
@@ -218,16 +219,13 @@ static int lock_hold(struct spool *s, const char *path, struct error *e)
 {
     char text[24];
 
-    s->lock = sys_open(path, O_RDWR | O_CREAT, e);
-    if (s->lock < 0)
-        return -1;
-    if (flock(s->lock, LOCK_EX | LOCK_NB) < 0) {
-        if (errno != EWOULDBLOCK)
-            return error_errno(e, "cannot lock %s", path);
+    s->lock = sys_open_locked(path, e);
+    if (s->lock < 0 && e->code == ERROR_ABORTED)
         return error_set(e, ERROR_FAILED_PRECONDITION,
                          "process %ld runs this job already; wait for it or stop it first",
-                         lock_holder(s->lock, path));
-    }
+                         lock_holder(path));
+    if (s->lock < 0)
+        return -1;
     int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
     if (ftruncate(s->lock, 0) < 0)
         return error_errno(e, "cannot write %s", path);

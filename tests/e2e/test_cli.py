@@ -453,6 +453,28 @@ def test_a_finished_run_is_done_again_when_its_output_is_not_there(tranche, how)
     assert len(tranche.rows("in.out.jsonl")) == 5
 
 
+def test_a_run_that_finished_long_ago_is_simply_done_again(tranche):
+    batch(tranche)
+    tranche("run", "in.jsonl", *FAKE, "--state", "state")
+    (mark,) = (tranche.folder / "state" / "runs").glob("*/done.json")
+    long_ago = time.time() - 40 * 86400
+    os.utime(mark, (long_ago, long_ago))
+    done = tranche("run", "in.jsonl", *FAKE, "--state", "state")
+    assert done.returncode == OK, done.stderr
+    assert "already finished" not in done.stderr
+    assert mark.stat().st_mtime > long_ago
+
+
+def test_two_jobs_do_not_write_one_output(tranche):
+    process = start_slow(tranche)
+    second = tranche("run", "in.jsonl", *FAKE, "--config", "slow.yaml", "--limit", "3")
+    process.kill()
+    process.communicate()
+    assert second.returncode == STOPPED
+    assert "in.out.jsonl" in second.stderr
+    assert finish_fast(tranche, "--limit", "3").returncode == OK
+
+
 def test_the_state_stays_in_its_folder_and_stays_small(tranche):
     batch(tranche, count=300)
     tranche("run", "in.jsonl", *FAKE, "--state", "deep/state")

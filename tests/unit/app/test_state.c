@@ -11,6 +11,8 @@
 #include "app/rates.h"
 #include "app/state.h"
 #include "base/fault.h"
+#include "base/sys.h"
+#include "store/spool.h"
 #include "unit/app/temporary.h"
 
 #define DAY_US ((int64_t)86400 * 1000000)
@@ -126,6 +128,10 @@ static void test_only_old_finished_runs_are_pruned(void **state)
     struct stat st;
 
     assert_int_equal(state_open(&unfinished, &w->arena, w->dir.path, STR("other"), &w->error), 0);
+    struct buf spool = BUF_INIT(256);
+    buf_addf(&spool, "runs/%s/spool.db", unfinished.key);
+    (void)temporary_file(&w->dir, spool.p, "rows");
+    buf_release(&spool);
     (void)temporary_file(&w->dir, "out.jsonl", "answers\n");
     struct done d = done_of(w);
     assert_int_equal(state_done_write(&w->state, &d, &w->error), 0);
@@ -136,6 +142,52 @@ static void test_only_old_finished_runs_are_pruned(void **state)
     state_prune(w->dir.path, written_us + STATE_DAYS_MAX * DAY_US + 1);
     assert_int_equal(access(w->state.dir, F_OK), -1);
     assert_int_equal(access(unfinished.dir, F_OK), 0);
+}
+
+/* As a process that runs the job has it. */
+static void test_an_old_run_that_is_open_again_is_not_pruned(void **state)
+{
+    struct world *w = *state;
+
+    (void)temporary_file(&w->dir, "out.jsonl", "answers\n");
+    struct done d = done_of(w);
+    assert_int_equal(state_done_write(&w->state, &d, &w->error), 0);
+    int lock = sys_open_locked(state_path(&w->arena, w->state.dir, "lock"), &w->error);
+    assert_true(lock >= 0);
+    state_prune(w->dir.path, INT64_MAX);
+    assert_true(exists(w, "done.json"));
+    assert_int_equal(close(lock), 0);
+    state_prune(w->dir.path, INT64_MAX);
+    assert_int_equal(access(w->state.dir, F_OK), -1);
+}
+
+/* A second process may wait for the lock while the first forgets a run: it must then hold the same
+ * file's lock as all that come later, so the file stays. */
+static void test_a_reset_forgets_the_run_but_keeps_its_lock(void **state)
+{
+    struct world *w = *state;
+    struct done read = { 0 };
+
+    (void)temporary_file(&w->dir, "out.jsonl", "answers\n");
+    struct done d = done_of(w);
+    struct spool *s = spool_open(w->state.dir, &w->error);
+    assert_non_null(s);
+    assert_int_equal(state_done_write(&w->state, &d, &w->error), 0);
+    assert_int_equal(state_reset(&w->state, &w->error), 0);
+    assert_int_equal(sys_open_locked(state_path(&w->arena, w->state.dir, "lock"), &w->error), -1);
+    assert_int_equal(w->error.code, ERROR_ABORTED);
+    spool_close(s);
+    assert_false(exists(w, "spool.db"));
+    assert_false(exists(w, "spool.db-wal"));
+    assert_int_equal(state_done_read(&w->state, &w->arena, &read, &w->error), 0);
+}
+
+static void test_what_a_run_into_a_pipe_leaves_is_pruned_too(void **state)
+{
+    struct world *w = *state;
+
+    state_prune(w->dir.path, INT64_MAX);
+    assert_int_equal(access(w->state.dir, F_OK), -1);
 }
 
 /* Fail each fallible step in turn: the file is the old one or the new one, never something else. */
@@ -204,6 +256,9 @@ int main(void)
         TEST(test_an_output_that_changed_or_is_gone_is_noticed),
         TEST(test_a_damaged_mark_is_an_error_that_names_the_remedy),
         TEST(test_only_old_finished_runs_are_pruned),
+        TEST(test_an_old_run_that_is_open_again_is_not_pruned),
+        TEST(test_a_reset_forgets_the_run_but_keeps_its_lock),
+        TEST(test_what_a_run_into_a_pipe_leaves_is_pruned_too),
         TEST(test_a_small_file_is_written_whole_or_not_at_all),
         TEST(test_rates_of_each_model_are_kept_and_the_newest_counts),
         TEST(test_a_damaged_rates_file_counts_as_none),

@@ -187,6 +187,28 @@ static void test_an_output_that_cannot_be_is_refused_before_any_work(void **stat
     assert_non_null(strstr(e.msg, "is an input"));
 }
 
+/* Two jobs with one output: rows of both in one file would be nobody's answers. */
+static void test_an_output_that_another_run_writes_is_refused_and_left_alone(void **state)
+{
+    struct fixture *f = *state;
+    struct error e = { 0 };
+    char path[SCRATCH_PATH_BYTES];
+    struct buf text;
+
+    begin(f, STR(LINE("0")));
+    assert_int_equal(open_output(f, "out.jsonl", &e), 0);
+    assert_null(
+        render_open(scratch_path(&f->dir, "out.jsonl", path), &f->input, &f->job, &rules, &e));
+    assert_int_equal(e.code, ERROR_ABORTED);
+    commit_row(f, 0, STR("{}"));
+    advance_to(f, 1);
+    finish(f);
+    scratch_read(&f->dir, "out.jsonl", &text);
+    assert_string_equal(text.p, ROW("0", "{\"contents\":[]}", "{}"));
+    buf_release(&text);
+    assert_int_equal(open_output(f, "out.jsonl", &e), 0);
+}
+
 static void test_a_partial_name_that_is_an_input_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -270,6 +292,7 @@ int main(void)
         TEST(test_an_output_that_was_cut_off_is_written_again_from_its_first_line),
         TEST(test_an_older_output_stays_until_the_new_one_is_whole),
         TEST(test_an_output_that_cannot_be_is_refused_before_any_work),
+        TEST(test_an_output_that_another_run_writes_is_refused_and_left_alone),
         TEST(test_a_partial_name_that_is_an_input_is_refused),
         TEST(test_a_device_is_written_and_stays_what_it_is),
         TEST(test_an_overlong_line_is_shown_by_its_beginning),
