@@ -4,8 +4,8 @@
  * its time and its place, and are not paid again.
  *
  * Shape:   kept is a row with status "" and a response whose request is the input line's, as
- *          written. Kept rows are put into the spool before the run begins; then the run sees them
- *          as done.
+ *          written, even when the request would be refused now. Kept rows are put into the spool
+ *          before the run begins; then the run sees them as done.
  * Errors:  INVALID_ARGUMENT when the earlier output has not one row for each input line; CANCELLED
  *          on stop; of reading and writing.
  * Threads: none.

@@ -112,8 +112,9 @@ static int judge_bad(const struct run *r, struct error *e)
                          "%s of %s lines are bad and --strict is given; `tranche validate` prints "
                          "all faults",
                          human_count(HUMAN, all->bad), human_count(HUMAN, all->lines));
-    console_warn(&r->job.console, "%s of %s lines are bad and become error lines in the output",
-                 human_count(HUMAN, all->bad), human_count(HUMAN, all->lines));
+    console_warn(&r->job.console, "%s of %s lines are bad and become error lines in the output%s",
+                 human_count(HUMAN, all->bad), human_count(HUMAN, all->lines),
+                 r->o->retry_failed ? ", unless they have an answer already" : "");
     return STEP_NEXT;
 }
 
@@ -137,19 +138,48 @@ int run_step_check(struct run *r, struct error *e)
     return r->o->strict ? judge_bad(r, e) : STEP_NEXT;
 }
 
-/* The earlier output, when it is not itself the input. */
+/* An earlier output that is replaced must not lose rows by it. */
+static int check_replaced(struct run *r, struct error *e)
+{
+    const struct input *old = run_in_place(r) ? &r->job.input : &r->old_input;
+    const struct shard_list *rows = run_in_place(r) ? &r->job.ingest.shards : &r->old.shards;
+
+    if (!output_is_input(r->output_path, old))
+        return STEP_NEXT;
+    if (r->o->limit) {
+        r->job.stage = EXIT_USAGE;
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "--limit would cut %s to its first lines; name another output with -o",
+                         r->output);
+    }
+    for (size_t i = 0; i < rows->count; i++) {
+        if (rows->item[i].overlong)
+            return error_set(e, ERROR_INVALID_ARGUMENT,
+                             "%s:%llu: the row is over %zu MiB, too long to be kept; name another "
+                             "output with -o",
+                             r->output, (unsigned long long)rows->item[i].line_no,
+                             LINE_BYTES_MAX >> 20);
+    }
+    return STEP_NEXT;
+}
+
+/* Reads the earlier output, when it is not itself the input. */
 int run_step_earlier(struct run *r, struct error *e)
 {
     struct ingest_options rules = { .rules.from_output = true,
                                     .limit = r->o->limit,
                                     .stop = r->job.rules.stop };
 
-    if (!r->o->retry_failed || run_in_place(r))
+    if (!r->o->retry_failed)
         return STEP_NEXT;
     r->job.stage = EXIT_INPUT;
+    if (run_in_place(r))
+        return check_replaced(r, e);
     if (input_open(&r->old_input, &r->o->retry_failed, 1, r->job.state_root, e) < 0)
         return -1;
-    return ingest_run(&r->old_input, &rules, &r->old, e);
+    if (ingest_run(&r->old_input, &rules, &r->old, e) < 0)
+        return -1;
+    return check_replaced(r, e);
 }
 
 /* ---- What is known of it? ---- */

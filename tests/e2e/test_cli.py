@@ -535,6 +535,63 @@ def test_retry_failed_runs_lines_that_were_edited_since(tranche):
     assert text_of(tranche.rows("out.jsonl")[0]) == "echo: edited"
 
 
+@pytest.mark.parametrize("arguments", [[], ["in.jsonl"], ["in.jsonl", "-o", "./out.jsonl"]])
+def test_retry_failed_never_cuts_the_earlier_output(tranche, arguments):
+    before = failing_batch(tranche)
+    done = tranche("run", *arguments, "--retry-failed", "out.jsonl", "--limit", "5", *FAKE)
+    assert done.returncode == USAGE
+    assert "-o" in done.stderr
+    assert tranche.rows("out.jsonl") == before
+
+
+def test_retry_failed_of_the_first_lines_goes_to_another_output(tranche):
+    before = failing_batch(tranche)
+    done = tranche("run", "--retry-failed", "out.jsonl", "--limit", "5", "-o", "new.jsonl", *FAKE)
+    assert done.returncode == OK, done.stderr
+    assert len(tranche.rows("new.jsonl")) == 5
+    assert tranche.rows("out.jsonl") == before
+
+
+@pytest.mark.parametrize("with_input", [False, True])
+def test_retry_failed_keeps_answers_to_requests_that_would_be_refused_now(tranche, with_input):
+    odd = {"key": 1, "request": {"contents": [{"role": "oracle", "parts": [{"text": "x"}]}]}}
+    row = {**odd, "status": "", "processed_time": "2025-07-09T19:57:43.558+00:00",
+           "response": {"candidates": [{"content": {"parts": [{"text": "paid for"}]}}]}}
+    tranche.write("in.jsonl", odd)
+    tranche.write("out.jsonl", row)
+    done = tranche("run", *(["in.jsonl"] if with_input else []), "--retry-failed", "out.jsonl",
+                   *FAKE)
+    assert done.returncode == OK, done.stderr
+    (after,) = tranche.rows("out.jsonl")
+    assert after["status"] == "" and text_of(after) == "paid for" and after["key"] == 1
+
+
+def test_retry_failed_runs_lines_again_whose_rows_are_damaged(tranche):
+    failing_batch(tranche)
+    path = tranche.folder / "out.jsonl"
+    rows = path.read_text().splitlines()
+    assert "\"index\":0}]" in rows[0]
+    path.write_text("\n".join([rows[0].replace("\"index\":0}]", "\"index\":0]]"), *rows[1:]]) + "\n")
+    done = tranche("run", "in.jsonl", "--retry-failed", "out.jsonl", *FAKE, "--config", "c.yaml",
+                   "--json")
+    assert done.returncode == OK, done.stderr
+    assert json.loads(done.stdout)["lines"]["kept"] == 8
+    assert texts(tranche.rows("out.jsonl"))[0] == "echo: fine 0"
+
+
+def test_retry_failed_does_not_replace_a_row_that_is_too_long_to_be_read(tranche):
+    failing_batch(tranche)
+    path = tranche.folder / "out.jsonl"
+    row = json.loads(path.read_text().splitlines()[0])
+    row["response"]["candidates"][0]["content"]["parts"][0]["text"] = "x" * (33 << 20)
+    tranche.write("out.jsonl", row)
+    before = path.stat().st_size
+    done = tranche("run", "--retry-failed", "out.jsonl", *FAKE)
+    assert done.returncode == INPUT
+    assert "-o" in done.stderr
+    assert path.stat().st_size == before
+
+
 def test_retry_failed_refuses_the_output_of_another_input(tranche):
     failing_batch(tranche)
     batch(tranche, "short.jsonl", count=3)
