@@ -43,6 +43,8 @@ yyjson_val *json_parse(struct arena *a, struct str text, size_t *at, struct erro
     return NULL;
 }
 
+#define UTF_16 "This is UTF-16 text, but JSON must be UTF-8: iconv -f UTF-16 -t UTF-8 converts it"
+
 /* What often stands where JSON was expected, by the parser's code and the first bytes there. */
 // clang-format off
 static const struct {
@@ -52,10 +54,8 @@ static const struct {
 } clues[] = {
     { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "\x1f\x8b",
       "This is gzip-compressed data, not JSON: decompress it first" },
-    { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "\xff\xfe",
-      "This is UTF-16 text: JSON must be UTF-8" },
-    { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "\xfe\xff",
-      "This is UTF-16 text: JSON must be UTF-8" },
+    { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "\xff\xfe", UTF_16 },
+    { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "\xfe\xff", UTF_16 },
     { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "\xef\xbb\xbf",
       "A byte order mark stands here: only a file may begin with one" },
     { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "NaN", "NaN is no JSON number" },
@@ -119,8 +119,14 @@ static int character_error(unsigned char c, const char *msg, struct error *e)
     static const struct str opening = STR_INIT("unexpected character, expected ");
     struct str wanted = str_of(msg);
 
+    if (c == '\0')
+        return error_set(
+            e, ERROR_INVALID_ARGUMENT,
+            "Not JSON: a zero byte stands here, as in UTF-16 text; JSON must be UTF-8");
     if (str_starts(wanted, opening))
         wanted = str_sub(wanted, opening.len, wanted.len);
+    if (str_eq_c(wanted, "a valid root value"))
+        wanted = STR("a value");
     if (c > 0x20 && c < 0x7f)
         return error_set(e, ERROR_INVALID_ARGUMENT, "Not JSON: \"%c\" stands here, expected %.*s",
                          c, STR_ARG(wanted));
@@ -144,6 +150,9 @@ static int syntax_error(struct str text, const yyjson_read_err *err, size_t *at,
         return string_error(c, e);
     if (err->code == YYJSON_READ_ERROR_UNEXPECTED_CHARACTER)
         return character_error(c, err->msg, e);
+    if (strstr(err->msg, "infinity"))
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "The number is too large: 1.7e308 is about the largest");
     return error_set(e, ERROR_INVALID_ARGUMENT, "Not JSON: %s", err->msg);
 }
 

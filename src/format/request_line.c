@@ -33,6 +33,20 @@ bool request_read_line(struct arena *a, struct str text, const struct line_rules
     return bad->count == 0;
 }
 
+/* A file that is JSON as a whole, over many lines or as one array, is known by the line alone. */
+static const char *remedy_of_broken(struct str text)
+{
+    struct str line = str_trim(text);
+
+    if (str_starts(line, STR("[")))
+        return "Is the file one JSON array? Write each element on a line of its own, as "
+               "`jq -c '.[]'` does.";
+    if (str_eq_c(line, "{"))
+        return "Does the JSON stand over many lines? Write each request on one line, as `jq -c .` "
+               "does.";
+    return "Write one JSON object on the line: {\"request\": {\"contents\": [...]}}.";
+}
+
 /* The line as an object, or NULL and a violation. */
 static yyjson_val *line_parse(struct check *c, struct arena *a)
 {
@@ -49,7 +63,7 @@ static yyjson_val *line_parse(struct check *c, struct arena *a)
         v->offset = at;
         violation_message(v, "%s.", e.msg);
     }
-    violation_remedy(v, "Write one JSON object on the line: {\"request\": {\"contents\": [...]}}.");
+    violation_remedy(v, "%s", remedy_of_broken(c->line));
     return NULL;
 }
 
@@ -150,6 +164,24 @@ static void siblings_check(struct check *c, const struct line_rules *rules, yyjs
     }
 }
 
+/* What a line of another service has where ours has its request, and what to make of it. */
+static const struct {
+    const char *key, *remedy;
+} foreign[] = {
+    { "body", "This looks like OpenAI's batch format: write the text of body.messages" },
+    { "params", "This looks like Anthropic's batch format: write the text of params.messages" },
+    { "messages", "Write the text of messages" },
+    { "instances", "Write each instance on a line of its own" },
+};
+
+static const char *remedy_of_foreign(yyjson_val *root)
+{
+    for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++)
+        if (json_get(root, foreign[i].key))
+            return foreign[i].remedy;
+    return "Write the line";
+}
+
 static void neither_wrapped_nor_bare(struct check *c, yyjson_val *root)
 {
     struct violation *v =
@@ -157,7 +189,8 @@ static void neither_wrapped_nor_bare(struct check *c, yyjson_val *root)
     yyjson_obj_iter it = yyjson_obj_iter_with(root);
     yyjson_val *key;
 
-    violation_remedy(v, "Write {\"request\": {\"contents\": [...]}}.");
+    violation_remedy(v, "%s as {\"request\": %s}.", remedy_of_foreign(root),
+                     request_message.example);
     while ((key = yyjson_obj_iter_next(&it)))
         if (str_distance(json_str(key), STR("request"), 2) <= 2)
             violation_remedy(v, "Rename %s to \"request\".", quote(json_str(key)).text);
@@ -168,8 +201,9 @@ static bool is_bare_request(yyjson_val *root)
     yyjson_obj_iter it = yyjson_obj_iter_with(root);
     yyjson_val *key;
 
+    /* Requests of other services name a model too. */
     while ((key = yyjson_obj_iter_next(&it)))
-        if (message_field(&request_message, json_str(key)))
+        if (!str_eq_c(json_str(key), "model") && message_field(&request_message, json_str(key)))
             return true;
     return false;
 }
