@@ -35,6 +35,7 @@ static enum exit_code command_start(const struct command *c, int argc, char **ar
 
 enum exit_code command_main(int argc, char **argv)
 {
+    console_guard_streams();
     fault_from_env();
     if (argc < 2)
         return no_command();

@@ -1,6 +1,7 @@
 #include "app/console.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +20,16 @@ static const char *const styles[] = {
 
 static bool locale_is_utf8(void);
 static void say(const struct console *c, enum log_level level, const char *fmt, va_list ap);
+
+void console_guard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        /* The lowest free number is fd, as those below are open. Each is open the wrong way round. */
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
+            return;
+    }
+}
 
 void console_init(struct console *c, bool quiet, const char *log_format)
 {

@@ -28,6 +28,9 @@ struct console {
 };
 enum style { STYLE_BOLD, STYLE_DIM, STYLE_RED, STYLE_GREEN, STYLE_YELLOW, STYLE_CYAN, STYLE_END };
 
+/* Call it first. A standard stream that is closed would lend its number to the next file that is
+ * opened, and messages would go into that; it becomes one that fails instead. */
+void console_guard_streams(void);
 /* Looks at standard error and the environment; sets up the log. */
 void console_init(struct console *c, bool quiet, const char *log_format);
 /* Columns of the terminal now; 80 when nobody knows. */

@@ -15,6 +15,7 @@ struct keeper {
     struct spool *spool;
     struct walk lines, rows;
     struct arena arena; /* of one line */
+    uint64_t rows_seen; /* rows that a run wrote, kept or not */
     uint64_t kept;
     uint32_t group; /* rows put since the last commit */
 };
@@ -64,6 +65,11 @@ static int keep_all(struct keeper *k, struct error *e)
         if (k->r->stop && atomic_load(k->r->stop))
             return error_set(e, ERROR_CANCELLED, "interrupted");
     }
+    if (rc == 0 && k->rows_seen == 0)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "%s is not an output: none of its lines has a status; without "
+                         "--retry-failed it is answered as an input",
+                         k->r->old_input->file[0].path);
     if (rc < 0 || spool_commit(k->spool, e) < 0)
         return -1;
     int n = snprintf(text, sizeof text, "%llu", (unsigned long long)k->kept);
@@ -122,8 +128,10 @@ static int keep_line(struct keeper *k, const struct line *line, const struct lin
 
     arena_reset(&k->arena);
     yyjson_val *response = json_get(parse(k, row->text), "response");
-    if (!yyjson_is_obj(response) || !row_read(&k->arena, row->text, &parts) ||
-        !answers(k, line, &parts))
+    if (!yyjson_is_obj(response) || !row_read(&k->arena, row->text, &parts))
+        return 0;
+    k->rows_seen++;
+    if (!answers(k, line, &parts))
         return 0;
     k->kept++;
     /* A run that was killed while it kept rows begins again and finds some of them. */

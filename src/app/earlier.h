@@ -6,8 +6,9 @@
  * Shape:   kept is a row with status "" and a response whose request is the input line's, as
  *          written, even when the request would be refused now. Kept rows are put into the spool
  *          before the run begins; then the run sees them as done.
- * Errors:  INVALID_ARGUMENT when the earlier output has not one row for each input line; CANCELLED
- *          on stop; of reading and writing.
+ * Errors:  INVALID_ARGUMENT when the earlier output has not one row for each input line, or none that
+ *          a run wrote: replacing it would destroy what it is; CANCELLED on stop; of reading and
+ *          writing.
  * Threads: none.
  */
 #ifndef TRANCHE_APP_EARLIER_H

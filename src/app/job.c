@@ -85,13 +85,19 @@ static void on_signal(int signal)
 
 const atomic_bool *stop_on_signals(void)
 {
-    static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
-    struct sigaction act = { .sa_handler = on_signal };
+    static const int stops[] = { SIGINT, SIGTERM, SIGHUP };
+    /* A reader that went away and a file at its limit are errors of write(2). */
+    static const int ignored[] = { SIGPIPE, SIGXFSZ };
+    struct sigaction act = { .sa_handler = on_signal }, before;
 
     (void)sigemptyset(&act.sa_mask);
-    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
-        (void)sigaction(signals[i], &act, NULL);
+    for (size_t i = 0; i < sizeof stops / sizeof stops[0]; i++) {
+        /* What the caller had us ignore, as nohup does, stays ignored. */
+        if (sigaction(stops[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+            (void)sigaction(stops[i], &act, NULL);
+    }
     act.sa_handler = SIG_IGN;
-    (void)sigaction(SIGPIPE, &act, NULL);
+    for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
+        (void)sigaction(ignored[i], &act, NULL);
     return &stop;
 }

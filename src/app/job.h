@@ -48,7 +48,8 @@ void job_release(struct job *j);
 enum exit_code job_exit(enum exit_code stage, enum error_code code);
 
 /* The flag that Ctrl-C, SIGTERM and SIGHUP set from here on; a second Ctrl-C ends the program at
- * once. A write to a reader that went away becomes an error. */
+ * once. Those that the program was started to ignore stay ignored. A write to a reader that went away,
+ * or over the limit of a file's size, becomes an error. */
 const atomic_bool *stop_on_signals(void);
 
 #endif

@@ -13,6 +13,7 @@
 #include "app/state.h"
 #include "base/str.h"
 
+static const char *follow_link(struct arena *a, const char *path);
 static int check_file(const char *path, const struct input *in, bool in_place, struct error *e);
 
 const char *output_default(struct arena *a, const struct input *in, bool from_stdin,
@@ -37,12 +38,14 @@ const char *output_default(struct arena *a, const struct input *in, bool from_st
 const char *output_resolve(struct arena *a, const char *path, const struct input *in, bool in_place,
                            struct error *e)
 {
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    const char *dir = ".";
+    const char *slash, *name, *dir = ".";
     char real[PATH_MAX];
 
     if (strcmp(path, "-") == 0)
         return path;
+    path = follow_link(a, path);
+    slash = strrchr(path, '/');
+    name = slash ? slash + 1 : path;
     if (slash)
         dir = slash == path ? "/" : arena_copy(a, path, (size_t)(slash - path));
     if (*name == '\0') {
@@ -83,6 +86,18 @@ bool output_is_input(const char *path, const struct input *in)
     struct stat out;
 
     return strcmp(path, "-") != 0 && stat(path, &out) == 0 && is_input(&out, in);
+}
+
+/* A link to a file stays a link: the answers go to where it leads. */
+static const char *follow_link(struct arena *a, const char *path)
+{
+    struct stat link, target;
+    char real[PATH_MAX];
+
+    if (lstat(path, &link) < 0 || !S_ISLNK(link.st_mode) || stat(path, &target) < 0 ||
+        !S_ISREG(target.st_mode) || !realpath(path, real))
+        return path;
+    return arena_copy(a, real, strlen(real));
 }
 
 static int check_file(const char *path, const struct input *in, bool in_place, struct error *e)

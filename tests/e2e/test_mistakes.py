@@ -1,0 +1,113 @@
+"""What people do wrong, and what their systems do to them: no file is harmed, and the way out is said."""
+import json
+import os
+import resource
+import signal
+import subprocess
+import time
+
+import pytest
+
+from conftest import PROGRAM, request, text_of
+
+FAKE = ("--model", "tranche-fake")
+OK, SOME_FAILED, USAGE, INPUT, STOPPED, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+
+def batch(tranche, name="in.jsonl", count=5):
+    return tranche.write(name, *(request(f"line {i}") for i in range(count)))
+
+
+def run(tranche, *arguments, **options):
+    """A run with changes to the process that the fixture does not offer."""
+    return subprocess.run([PROGRAM, "run", *arguments, *FAKE], cwd=tranche.folder, text=True,
+                          env=tranche.environment, timeout=300, check=False, **options)
+
+
+# ---- The wrong file ----
+
+
+def test_retry_failed_of_an_input_leaves_it_alone(tranche):
+    before = batch(tranche).read_bytes()
+    done = tranche("run", "--retry-failed", "in.jsonl", *FAKE)
+    assert done.returncode == INPUT
+    assert "in.jsonl is not an output" in done.stderr
+    assert (tranche.folder / "in.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("text, says", [
+    ('[{"request":{"contents":[]}}]\n', "jq -c '.[]'"),
+    ('[\n{"request":{"contents":[]}}\n]\n', "jq -c '.[]'"),
+    ('{\n  "request": {}\n}\n', "jq -c ."),
+    ('{"custom_id":"1","method":"POST","url":"/v1/chat/completions","body":{}}\n', "OpenAI"),
+])
+def test_a_file_of_another_format_is_told_how_to_become_one_of_ours(tranche, text, says):
+    (tranche.folder / "in.jsonl").write_text(text)
+    done = tranche("validate", "in.jsonl", *FAKE)
+    assert done.returncode == INPUT
+    assert says in done.stdout
+
+
+def test_utf_16_is_recognised_with_and_without_its_mark(tranche):
+    for encoding in ("utf-16", "utf-16-le"):
+        (tranche.folder / "in.jsonl").write_bytes(json.dumps(request("x")).encode(encoding))
+        done = tranche("validate", "in.jsonl", *FAKE)
+        assert done.returncode == INPUT
+        assert "UTF-16" in done.stdout
+
+
+def test_a_link_as_output_stays_a_link(tranche):
+    batch(tranche, count=1)
+    (tranche.folder / "data").mkdir()
+    (tranche.folder / "data" / "real.jsonl").write_text("old\n")
+    (tranche.folder / "link.jsonl").symlink_to("data/real.jsonl")
+    assert tranche("run", "in.jsonl", *FAKE, "-o", "link.jsonl").returncode == OK
+    assert (tranche.folder / "link.jsonl").is_symlink()
+    assert text_of(tranche.rows("data/real.jsonl")[0]) == "echo: line 0"
+
+
+# ---- The wrong surroundings ----
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_closed_standard_streams_do_not_leak_into_files(tranche, closed):
+    batch(tranche)
+
+    def close():
+        for fd in closed:
+            os.close(fd)
+
+    done = run(tranche, "in.jsonl", "--json", "--state", "state", preexec_fn=close)
+    assert done.returncode == OK
+    assert [text_of(row) for row in tranche.rows("in.out.jsonl")] == \
+        [f"echo: line {i}" for i in range(5)]
+    assert tranche("run", "in.jsonl", *FAKE, "--state", "state").returncode == OK
+
+
+def test_a_limit_of_file_size_stops_like_a_full_disk(tranche):
+    batch(tranche, count=300)
+    limit = (40_000, resource.RLIM_INFINITY)
+    stopped = run(tranche, "in.jsonl", capture_output=True,
+                  preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
+    assert stopped.returncode == STOPPED, stopped.stderr
+    assert "the same command" in stopped.stderr
+    assert not (tranche.folder / "in.out.jsonl").exists()
+    assert tranche("run", "in.jsonl", *FAKE).returncode == OK
+    assert len(tranche.rows("in.out.jsonl")) == 300
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+def test_a_signal_that_the_caller_ignores_does_not_stop_the_run(tranche, number):
+    batch(tranche, count=40)
+    (tranche.folder / "slow.yaml").write_text("fake: { delay_ms: 50, window: 4 }\n")
+    process = tranche.start("run", "in.jsonl", *FAKE, "--config", "slow.yaml",
+                            preexec_fn=lambda: signal.signal(number, signal.SIG_IGN))
+    partial = tranche.folder / "in.out.jsonl.partial"
+    end = time.monotonic() + 60
+    while not (partial.exists() and partial.stat().st_size):
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(number)
+    assert process.wait(60) == OK
+    process.communicate()
+    assert len(tranche.rows("in.out.jsonl")) == 40
