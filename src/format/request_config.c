@@ -2,6 +2,7 @@
 #include "format/request_fields.h"
 
 #include "format/request.h"
+#include "format/schema.h"
 
 static void stops_check(struct check *c, const struct place *at, yyjson_val *stops)
 {
@@ -142,6 +143,28 @@ static void required_check(struct check *c, const struct place *at, yyjson_val *
                              "Define it in properties, or remove it from required.");
 }
 
+/* Each required name is looked for among all properties, so neither may be without bound. */
+static bool schema_size_check(struct check *c, const struct place *at, yyjson_val *schema)
+{
+    static const char *const lists[] = { "properties", "required", "propertyOrdering" };
+    bool small = true;
+    struct member m;
+
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        if (!request_member(schema, lists[i], &m))
+            continue;
+        size_t count = yyjson_is_obj(m.value) ? yyjson_obj_size(m.value) : values_of(m.value).count;
+        struct place here = { .up = at, .key = m.key };
+        if (count <= SCHEMA_PROPERTIES_MAX)
+            continue;
+        small = false;
+        violation_remedy(check_fail(c, &here, "%s has %zu names, but at most %d are allowed.",
+                                    lists[i], count, SCHEMA_PROPERTIES_MAX),
+                         "Gather properties in objects below this one.");
+    }
+    return small;
+}
+
 void rule_schema(struct check *c, const struct place *at, yyjson_val *schema)
 {
     struct str type = json_str(request_field(schema, "type"));
@@ -150,7 +173,7 @@ void rule_schema(struct check *c, const struct place *at, yyjson_val *schema)
     if (lower_equal(type, "ARRAY") && !request_member(schema, "items", &m))
         violation_remedy(check_fail(c, at, "A schema of type ARRAY has no items."),
                          "Add the elements' schema: \"items\": {\"type\": \"STRING\"}.");
-    if (request_member(schema, "required", &m)) {
+    if (schema_size_check(c, at, schema) && request_member(schema, "required", &m)) {
         struct place here = { .up = at, .key = m.key };
         required_check(c, &here, m.value, request_field(schema, "properties"));
     }

@@ -196,12 +196,21 @@ static void spell(const char *camel, bool snake, char out[NAME_BYTES_MAX])
     out[len] = '\0';
 }
 
+/* Whether the last violation was only counted: then nobody reads its remedy, and what was meant is
+ * not looked for. */
+static bool is_unread(const struct check *c)
+{
+    return c->bad->count > VIOLATIONS_PER_LINE_MAX;
+}
+
 void name_unknown(struct check *c, const struct place *at, const struct message *m)
 {
     struct violation *v = check_fail(c, at, "Unknown name %s in %s.", quote(at->key).text, m->name);
-    const char *home = home_of(m, at->key), *near = nearest_field(m, at->key);
     char name[NAME_BYTES_MAX];
 
+    if (is_unread(c))
+        return;
+    const char *home = home_of(m, at->key), *near = nearest_field(m, at->key);
     if (home) {
         violation_remedy(v, "Move it: it belongs in %s.", home);
     } else if (near) {
@@ -235,9 +244,11 @@ static const char *nearest_value(const struct field *f, struct str value)
 void value_unknown(struct check *c, const struct place *at, const struct field *f, struct str value)
 {
     struct violation *v = check_fail(c, at, "%s has no value %s.", f->name, quote(value).text);
-    const char *near = nearest_value(f, value);
     struct buf all = BUF_INIT(VALUES_BYTES_MAX);
 
+    if (is_unread(c))
+        return;
+    const char *near = nearest_value(f, value);
     if (near) {
         violation_remedy(v, "Did you mean \"%s\"?", near);
         return;

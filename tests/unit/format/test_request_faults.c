@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "format/schema.h"
 #include "unit/format/request_case.h"
 
 /* A request with contents and more, wrapped. */
@@ -297,6 +298,13 @@ static const struct {
       REQUEST_PARTS_MAX },
     { "{'request':{'contents':{'parts':{'text':'x'}},'tools':{'functionDeclarations':[",
       "{'name':'f'}", "]}}}", "request.tools.functionDeclarations", REQUEST_FUNCTIONS_MAX },
+    { "{'request':{'contents':{'parts':{'text':'x'}},'generationConfig':{'responseMimeType':"
+      "'application/json','responseSchema':{'properties':{'a':{}},'required':[",
+      "'a'", "]}}}}", "request.generationConfig.responseSchema.required", SCHEMA_PROPERTIES_MAX },
+    { "{'request':{'contents':{'parts':{'text':'x'}},'generationConfig':{'responseMimeType':"
+      "'application/json','responseSchema':{'properties':{'a':{}},'propertyOrdering':[",
+      "'a'", "]}}}}", "request.generationConfig.responseSchema.propertyOrdering",
+      SCHEMA_PROPERTIES_MAX },
 };
 
 static void test_a_line_of_nothing_but_faults_is_not_read_on_for_ever(void **state)
