@@ -32,9 +32,11 @@ static void print_bad(void *arg, const struct input *in, const struct shard *s,
         else
             fault_text(file, l, &bad->item[i], &v->out);
     }
-    if (bad->count > held && !v->wish->json)
-        buf_addf(&v->out, "%s:%llu: ... and %u more faults in this line\n", file,
+    if (bad->count > held && !v->wish->json) {
+        console_plain(&v->out, str_of(file));
+        buf_addf(&v->out, ":%llu: ... and %u more faults in this line\n",
                  (unsigned long long)l->line_no, bad->count - held);
+    }
     console_write(STDOUT_FILENO, buf_str(&v->out));
 }
 
@@ -114,7 +116,7 @@ static void summary_text(const struct validation *v, struct buf *out)
             buf_addf(out, "  cost      at most %s at the batch price; online %s\n",
                      human_money(HUMAN, m->batch_nano), human_money(HUMAN, m->online_nano));
         else
-            buf_addf(out, "  cost      none: %s has no price\n", v->job.model_name);
+            buf_add_c(out, "  cost      none: this model has no price\n");
         text_time(m, out);
     }
 }

@@ -111,10 +111,7 @@ void console_write(int fd, struct str text)
 
 void console_plain(struct buf *out, struct str text)
 {
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char ch = (unsigned char)text.p[i];
-        buf_add_char(out, ch < 0x20 || ch == 0x7f ? '?' : (char)ch);
-    }
+    buf_add_plain(out, text, false);
 }
 
 static bool locale_is_utf8(void)

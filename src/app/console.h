@@ -47,7 +47,7 @@ void console_error(const struct console *c, const char *fmt, ...)
 
 /* Writes text whole to a file descriptor; a reader that went away is not our fault. */
 void console_write(int fd, struct str text);
-/* Text for one line of a terminal: control characters, which could steer it, become '?'. */
+/* Text for one line of a terminal: what could steer it becomes '?'. */
 void console_plain(struct buf *out, struct str text);
 
 #endif

@@ -186,9 +186,12 @@ void summary_text(const struct summary *s, const struct console *c, struct buf *
     if (s->priced)
         buf_addf(out, "  cost      %s at the batch price; online %s\n",
                  human_money(HUMAN, b->cost_nano), human_money(HUMAN, b->cost_online_nano));
-    buf_addf(out, "  model     %s", s->model);
-    if (strcmp(s->model, s->version) != 0)
-        buf_addf(out, ", answered by %s", s->version);
+    buf_add_c(out, "  model     ");
+    console_plain(out, str_of(s->model));
+    if (strcmp(s->model, s->version) != 0) {
+        buf_add_c(out, ", answered by ");
+        console_plain(out, str_of(s->version)); /* a name that a model's file gives itself */
+    }
     buf_add_c(out, "\n  output    ");
     console_plain(out, strcmp(s->output, "-") == 0 ? STR("standard output") : str_of(s->output));
     buf_add_c(out, s->interrupted ? ".partial\n" : "\n");

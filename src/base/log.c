@@ -26,18 +26,6 @@ bool log_enabled(enum log_level level)
     return level <= settings.level;
 }
 
-/* Control characters become \u00XX; quotes stay, for a person reads this. */
-static void add_text(struct buf *b, struct str s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        if (c < 0x20 || c == 0x7f)
-            buf_addf(b, "\\u%04x", c);
-        else
-            buf_add_char(b, (char)c);
-    }
-}
-
 void log_line(enum log_level level, const char *fmt, ...)
 {
     int saved = errno;
@@ -57,7 +45,7 @@ void log_line(enum log_level level, const char *fmt, ...)
         buf_add_c(&line, "}\n");
     } else {
         buf_addf(&line, "%s %-5s ", at, level_names[level]);
-        add_text(&line, str_of(msg));
+        buf_add_plain(&line, str_of(msg), true);
         buf_add_char(&line, '\n');
     }
     ssize_t ignored = write(STDERR_FILENO, line.p, line.len);

@@ -309,6 +309,23 @@ void buf_add_json(struct buf *b, struct str s)
     buf_add_char(b, '"');
 }
 
+void buf_add_plain(struct buf *b, struct str s, bool escaped)
+{
+    const unsigned char *p = (const unsigned char *)s.p;
+
+    for (size_t at = 0, n; at < s.len; at += n ? n : 1) {
+        n = utf8_sequence(p + at, s.len - at);
+        bool c1 = n == 2 && p[at] == 0xC2 && p[at + 1] < 0xA0;
+        bool steers = n == 0 || c1 || (n == 1 && (p[at] < 0x20 || p[at] == 0x7F));
+        if (!steers)
+            buf_add(b, s.p + at, n);
+        else if (escaped)
+            buf_addf(b, "\\u%04x", p[c1 ? at + 1 : at]);
+        else
+            buf_add_char(b, '?');
+    }
+}
+
 void buf_add_double(struct buf *b, double v)
 {
     char text[32];

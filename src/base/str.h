@@ -22,7 +22,10 @@ struct str {
 };
 
 #define STR(literal) ((struct str){ "" literal, sizeof(literal) - 1 })
-#define STR_INIT(literal) { "" literal, sizeof(literal) - 1 } /* for static tables */
+#define STR_INIT(literal)                                                                          \
+    {                                                                                              \
+        "" literal, sizeof(literal) - 1                                                            \
+    } /* for static tables */
 /* For printf's "%.*s"; the length is cut to int. */
 #define STR_ARG(s) (int)((s).len > 0x7fffffff ? 0x7fffffff : (s).len), ((s).p ? (s).p : "")
 
@@ -61,6 +64,9 @@ void buf_add_char(struct buf *b, char c);
 void buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* A JSON string with its quotes: what JSON must escape is escaped, invalid UTF-8 becomes U+FFFD. */
 void buf_add_json(struct buf *b, struct str s);
+/* Text for a terminal or a line of a log, which nothing in it can steer or forge: a control character
+ * (C0, DEL, C1) and a byte that is no UTF-8 become '?', or a \u escape when `escaped`. */
+void buf_add_plain(struct buf *b, struct str s, bool escaped);
 /* The shortest decimal that reads back as the same double; not finite gives null. */
 void buf_add_double(struct buf *b, double v);
 void buf_clear(struct buf *b);   /* forgets the bytes and the overflow, keeps the memory */

@@ -5,6 +5,9 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <stdio.h>
+#include <string.h>
+
 #include "app/summary.h"
 #include "base/clock.h"
 
@@ -154,6 +157,25 @@ static void test_the_json_has_every_number(void **state)
     buf_release(&out);
 }
 
+/* A model's file names itself, and a file can have any name. */
+static void test_nothing_in_the_text_steers_a_terminal(void **state)
+{
+    struct summary s = some_failed();
+    struct buf out = BUF_INIT(SUMMARY_BYTES_MAX);
+
+    (void)state;
+    s.version = "\033[2Jmodel";
+    s.output = "\033]0;title\a.jsonl";
+    (void)snprintf(s.failure[0].message, sizeof s.failure[0].message,
+                   "\xC2\x9B"
+                   "31mred");
+    summary_text(&s, &plain, &out);
+    assert_null(strchr(out.p, '\033'));
+    assert_null(strstr(out.p, "\xC2\x9B"));
+    assert_non_null(strstr(out.p, "answered by ?[2Jmodel"));
+    buf_release(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +184,7 @@ int main(void)
         cmocka_unit_test(test_an_interruption_names_the_partial_output),
         cmocka_unit_test(test_a_file_name_cannot_steer_the_terminal),
         cmocka_unit_test(test_the_json_has_every_number),
+        cmocka_unit_test(test_nothing_in_the_text_steers_a_terminal),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -188,6 +188,36 @@ static void test_doubles_are_short_and_read_back_the_same(void **state)
     buf_release(&b);
 }
 
+static void test_plain_text_has_nothing_that_steers_a_terminal(void **state)
+{
+    static const struct {
+        struct str text;
+        const char *shown, *escaped;
+    } cases[] = {
+        { STR_INIT("a \xC3\xBC \xE2\x82\xAC"), "a \xC3\xBC \xE2\x82\xAC",
+          "a \xC3\xBC \xE2\x82\xAC" },
+        { STR_INIT("\033[2J\n\x7F"), "?[2J??", "\\u001b[2J\\u000a\\u007f" },
+        { STR_INIT("\0"), "?", "\\u0000" },
+        { STR_INIT("\xC2\x9B"
+                   "31m\xC2\x80\xC2\xA0"),
+          "?31m?\xC2\xA0", "\\u009b31m\\u0080\xC2\xA0" },
+        { STR_INIT("\x9B"
+                   "0m\xFFz\xC2"),
+          "?0m?z?", "\\u009b0m\\u00ffz\\u00c2" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct buf shown = BUF_INIT(100), escaped = BUF_INIT(100);
+        buf_add_plain(&shown, cases[i].text, false);
+        buf_add_plain(&escaped, cases[i].text, true);
+        assert_string_equal(shown.p, cases[i].shown);
+        assert_string_equal(escaped.p, cases[i].escaped);
+        buf_release(&shown);
+        buf_release(&escaped);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -200,6 +230,7 @@ int main(void)
         cmocka_unit_test(test_a_buffer_grows_to_its_maximum_and_no_further),
         cmocka_unit_test(test_json_strings_escape_what_json_must_and_mend_bad_utf8),
         cmocka_unit_test(test_doubles_are_short_and_read_back_the_same),
+        cmocka_unit_test(test_plain_text_has_nothing_that_steers_a_terminal),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
