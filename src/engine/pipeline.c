@@ -34,6 +34,7 @@ struct run {
 
 static void run_init(struct run *r, const struct pipeline_job *j);
 static void run_release(struct run *r);
+static int take_books(struct run *r, struct error *e);
 static int run_lines(struct run *r, struct error *e);
 static int take_in(struct run *r, struct error *e);
 static int take_overlong(struct run *r, const struct line *line, struct error *e);
@@ -56,13 +57,12 @@ int pipeline_run(const struct pipeline_job *j, struct progress *out, enum pipeli
     struct error ignored;
 
     run_init(&r, j);
-    int rc = spool_counters(j->spool, &r.progress.books, e);
+    int rc = take_books(&r, e);
     r.progress.resumed = counters_done(&r.progress.books);
     if (rc == 0)
         rc = run_lines(&r, e);
     /* What was answered before a failure of the predictor or the output is kept. */
-    if (rc < 0 && (ledger_commit(&r.ledger, &ignored) < 0 ||
-                   spool_counters(j->spool, &r.progress.books, &ignored) < 0))
+    if (rc < 0 && (ledger_commit(&r.ledger, &ignored) < 0 || take_books(&r, &ignored) < 0))
         log_warn("%s", ignored.msg);
     *end = render_lines(j->render) == j->ingest->lines ? PIPELINE_DONE : PIPELINE_INTERRUPTED;
     if (rc == 0 && *end == PIPELINE_DONE)
@@ -71,6 +71,15 @@ int pipeline_run(const struct pipeline_job *j, struct progress *out, enum pipeli
     *out = r.progress;
     run_release(&r);
     return rc;
+}
+
+/* What is committed counts, and nothing else (I2). */
+static int take_books(struct run *r, struct error *e)
+{
+    if (spool_counters(r->job->spool, &r->progress.books, e) < 0)
+        return -1;
+    assert(counters_balanced(&r->progress.books)); /* I6 */
+    return 0;
 }
 
 static void run_init(struct run *r, const struct pipeline_job *j)
@@ -311,8 +320,7 @@ static int settle(struct run *r, bool now, struct error *e)
     uint64_t time = now_ns(r);
 
     if (now || r->behind || ledger_due(&r->ledger, time)) {
-        if (ledger_commit(&r->ledger, e) < 0 ||
-            spool_counters(r->job->spool, &r->progress.books, e) < 0)
+        if (ledger_commit(&r->ledger, e) < 0 || take_books(r, e) < 0)
             return -1;
         int more = render_advance(r->job->render, r->job->spool, e);
         if (more < 0)

@@ -7,7 +7,8 @@
  *          Answers come in any order; each submitted request gives exactly one.
  * Errors:  a request's failure is an answer with a code; -1 from submit means "full" (only
  *          RESOURCE_EXHAUSTED) or a broken session, -1 from wait means a broken session.
- * Threads: one thread owns a session and makes all calls. Kinds may have threads of their own.
+ * Threads: one thread owns a session and makes all calls, but accepts and count_tokens, which any
+ *          number of threads may call at once. Kinds may have threads of their own.
  * Owns:    a submitted request is borrowed until its answer is taken; an answer belongs to the taker,
  *          who calls answer_release.
  */
