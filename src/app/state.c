@@ -148,7 +148,11 @@ int state_file_write(const char *path, struct str text, struct error *e)
     if (rc == 0)
         rc = sys_sync(fd, temporary, e);
     (void)close(fd);
-    return rc < 0 ? -1 : sys_rename(temporary, path, e);
+    if (rc == 0)
+        rc = sys_rename(temporary, path, e);
+    if (rc < 0)
+        (void)unlink(temporary); /* a full disk must not fill with attempts */
+    return rc;
 }
 
 int state_done_write(const struct state *s, const struct done *d, struct error *e)

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <sys/stat.h>
 
@@ -47,6 +48,18 @@ static int tear_down(void **state)
 static bool exists(struct world *w, const char *name)
 {
     return access(state_path(&w->arena, w->state.dir, name), F_OK) == 0;
+}
+
+static int entries(const char *path)
+{
+    DIR *dir = opendir(path);
+    int count = -2; /* "." and ".." */
+
+    assert_non_null(dir);
+    while (readdir(dir))
+        count++;
+    (void)closedir(dir);
+    return count;
 }
 
 static struct done done_of(struct world *w)
@@ -208,6 +221,7 @@ static void test_a_small_file_is_written_whole_or_not_at_all(void **state)
             assert_int_equal(w->error.code, ERROR_RESOURCE_EXHAUSTED);
         assert_int_equal(sys_read_file(path, 64, &text, &w->error), 0);
         assert_true(str_eq_c(buf_str(&text), "old") || str_eq_c(buf_str(&text), "new text"));
+        assert_int_equal(entries(w->dir.path), 2); /* "runs" and the file itself */
         buf_release(&text);
     } while (fired);
     assert_true(n > 3);
