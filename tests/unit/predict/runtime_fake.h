@@ -131,12 +131,14 @@ static inline uint32_t fake_history(const struct fake_runtime *f, uint32_t seque
     return found;
 }
 
+/* There must be one: the caller has counted. */
 static inline struct fake_cell *fake_free_cell(struct fake_runtime *f)
 {
-    for (uint32_t i = 0; i < f->info.cells; i++)
-        if (!f->cell[i].holders)
-            return &f->cell[i];
-    return NULL;
+    uint32_t i = 0;
+
+    while (f->cell[i].holders)
+        i++;
+    return &f->cell[i];
 }
 
 static inline uint32_t fake_used(const struct fake_runtime *f)
