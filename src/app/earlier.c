@@ -16,6 +16,7 @@ struct keeper {
     struct walk lines, rows;
     struct arena arena; /* of one line */
     uint64_t rows_seen; /* rows that a run wrote, kept or not */
+    uint64_t answered;  /* of them, those with an answer */
     uint64_t kept;
     uint32_t group; /* rows put since the last commit */
 };
@@ -69,6 +70,11 @@ static int keep_all(struct keeper *k, struct error *e)
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "%s is not an output: none of its lines has a status; without "
                          "--retry-failed it is answered as an input",
+                         k->r->old_input->file[0].path);
+    if (rc == 0 && k->kept == 0 && k->answered > 0)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "none of the answers in %s is to a line of the input, in its order: it is "
+                         "not the output of this input",
                          k->r->old_input->file[0].path);
     if (rc < 0 || spool_commit(k->spool, e) < 0)
         return -1;
@@ -131,6 +137,7 @@ static int keep_line(struct keeper *k, const struct line *line, const struct lin
     if (!yyjson_is_obj(response) || !row_read(&k->arena, row->text, &parts))
         return 0;
     k->rows_seen++;
+    k->answered += parts.status.len == 0;
     if (!answers(k, line, &parts))
         return 0;
     k->kept++;

@@ -196,7 +196,7 @@ int run_step_state(struct run *r, struct error *e)
     struct job *j = &r->job;
     struct buf facts = BUF_INIT(FACTS_BYTES_MAX);
 
-    j->stage = EXIT_INTERNAL;
+    j->stage = EXIT_USAGE;
     buf_add_c(&facts, STATE_FORMAT "\n");
     add_digest(&facts, "input", &j->ingest);
     add_digest(&facts, "earlier", &r->old);
@@ -254,10 +254,12 @@ int run_step_spool(struct run *r, struct error *e)
     struct counters books = { 0 };
     struct done done = { 0 };
 
+    if (r->o->fresh && state_discard(&r->state, e) < 0)
+        return -1;
     if (spool_begin(r, e) < 0)
         return -1;
     r->job.stage = EXIT_INTERNAL;
-    int known = r->o->fresh ? 2 : state_done_read(&r->state, &r->job.arena, &done, e);
+    int known = state_done_read(&r->state, &r->job.arena, &done, e);
     if (known < 0)
         return -1;
     if (known == 1)

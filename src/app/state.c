@@ -80,6 +80,18 @@ int state_reset(const struct state *s, struct error *e)
     return rc;
 }
 
+int state_discard(const struct state *s, struct error *e)
+{
+    struct arena a = { 0 };
+    int lock = sys_open_locked(state_path(&a, s->dir, "lock"), e);
+    int rc = lock >= 0 ? state_reset(s, e) : e->code == ERROR_ABORTED ? 0 : -1;
+
+    if (lock >= 0)
+        (void)close(lock);
+    arena_release(&a);
+    return rc;
+}
+
 /* A finished run is as old as its mark, and one whose output went to a reader, which leaves nothing,
  * as its folder. What has a spool and no mark is not finished and stays. */
 static bool is_old(struct arena *a, const char *run, int64_t now_us)

@@ -39,6 +39,9 @@ int state_open(struct state *s, struct arena *a, const char *root, struct str fa
 /* Forgets all that is known of this run. Call it while the spool is open, so that its lock is held;
  * what the spool has open has no name any more. */
 int state_reset(const struct state *s, struct error *e) FALLIBLE;
+/* The same while the spool is not open, as a damaged one cannot be. Leaves all as it is while another
+ * process has it. */
+int state_discard(const struct state *s, struct error *e) FALLIBLE;
 /* Removes the finished runs that are too old, but none that a process has open; what fails stays. */
 void state_prune(const char *root, int64_t now_us);
 

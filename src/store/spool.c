@@ -187,8 +187,8 @@ int spool_error(struct spool *s, int result, const char *doing, struct error *e)
         return error_of_io(s, doing, e);
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-        return error_set(e, ERROR_DATA_LOSS, "%s %s: the file is damaged; remove it to start again",
-                         doing, s->path);
+        return error_set(e, ERROR_DATA_LOSS,
+                         "%s %s: the file is damaged; --fresh begins the run anew", doing, s->path);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
         return error_set(e, ERROR_FAILED_PRECONDITION, "%s %s: another process has it open", doing,

@@ -35,6 +35,18 @@ def test_retry_failed_of_an_input_leaves_it_alone(tranche):
     assert (tranche.folder / "in.jsonl").read_bytes() == before
 
 
+def test_retry_failed_of_another_order_keeps_the_answers(tranche):
+    batch(tranche)
+    assert tranche("run", "in.jsonl", *FAKE, "-o", "out.jsonl").returncode == OK
+    rows = (tranche.folder / "out.jsonl").read_text().splitlines()
+    path = tranche.write("out.jsonl", rows[4], *rows[:4])
+    before = path.read_bytes()
+    done = tranche("run", "in.jsonl", "--retry-failed", "out.jsonl", *FAKE)
+    assert done.returncode == INPUT
+    assert "not the output of this input" in done.stderr
+    assert path.read_bytes() == before
+
+
 @pytest.mark.parametrize("text, says", [
     ('[{"request":{"contents":[]}}]\n', "jq -c '.[]'"),
     ('[\n{"request":{"contents":[]}}\n]\n', "jq -c '.[]'"),
@@ -93,6 +105,23 @@ def test_a_limit_of_file_size_stops_like_a_full_disk(tranche):
     assert "the same command" in stopped.stderr
     assert not (tranche.folder / "in.out.jsonl").exists()
     assert tranche("run", "in.jsonl", *FAKE).returncode == OK
+    assert len(tranche.rows("in.out.jsonl")) == 300
+
+
+def test_a_damaged_state_is_told_and_fresh_begins_anew(tranche):
+    batch(tranche, count=300)
+    stopped = run(tranche, "in.jsonl", "--state", "state", capture_output=True,
+                  preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE,
+                                                        (60_000, resource.RLIM_INFINITY)))
+    assert stopped.returncode == STOPPED
+    (spool,) = (tranche.folder / "state" / "runs").glob("*/spool.db")
+    spool.write_bytes(b"no database" * 1000)
+    for log in spool.parent.glob("spool.db-*"):
+        log.unlink()
+    damaged = tranche("run", "in.jsonl", *FAKE, "--state", "state")
+    assert damaged.returncode == STOPPED
+    assert "--fresh" in damaged.stderr
+    assert tranche("run", "in.jsonl", *FAKE, "--state", "state", "--fresh").returncode == OK
     assert len(tranche.rows("in.out.jsonl")) == 300
 
 
