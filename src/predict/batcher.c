@@ -268,11 +268,15 @@ static uint32_t pick(struct batcher *b)
     return best;
 }
 
+/* Only the first beginning counts: what a preempted run computes again is not shared with anyone. */
 static void count_begin(struct batcher *b, struct run *r, uint32_t shared)
 {
     if (!r->task->begun)
         r->task->cached_tokens = shared;
     r->task->begun = true;
+    if (r->begun)
+        return;
+    r->begun = true;
     b->stats.prompt_tokens += r->tokens.count;
     b->stats.shared_tokens += shared;
 }

@@ -1,13 +1,33 @@
 #include "predict/plan.h"
 
-#define SEQUENCES_DEFAULT 16
-#define ROWS_DEFAULT 512
+#include <unistd.h>
 
-struct batcher_plan plan_for(const struct model *m)
+/* From here on a forward costs in proportion to its rows: the weights' way from memory is paid for.
+ * Each further core computes faster while the memory does not, so it takes more rows. */
+#define SEQUENCES_MIN 16
+#define SEQUENCES_PER_CORE 2
+/* Prompts gain nothing from larger forwards, and a short prompt waits less for the next one. */
+#define ROWS_MAX 256
+
+static uint32_t sequences_for(uint32_t threads)
 {
-    return (struct batcher_plan){
-        .sequences = m->sequences ? m->sequences : SEQUENCES_DEFAULT,
-        .rows_max = ROWS_DEFAULT,
+    long cores = threads ? (long)threads : sysconf(_SC_NPROCESSORS_ONLN);
+    long wanted = cores * SEQUENCES_PER_CORE;
+
+    if (wanted < SEQUENCES_MIN)
+        return SEQUENCES_MIN;
+    return wanted > PLAN_SEQUENCES_MAX ? PLAN_SEQUENCES_MAX : (uint32_t)wanted;
+}
+
+int plan_for(const struct model *m, struct batcher_plan *out, struct error *e)
+{
+    if (m->sequences > PLAN_SEQUENCES_MAX)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "model %s: sequences %u: at most %d",
+                         m->pattern, m->sequences, PLAN_SEQUENCES_MAX);
+    *out = (struct batcher_plan){
+        .sequences = m->sequences ? m->sequences : sequences_for(m->threads),
+        .rows_max = ROWS_MAX,
         .decode_apart = true,
     };
+    return 0;
 }

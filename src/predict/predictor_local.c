@@ -132,17 +132,11 @@ static void release(struct local *l)
     mem_free(l);
 }
 
-struct predictor *predictor_local_open(const struct model *m, const struct predictor_env *env,
-                                       struct error *e)
+static int open_runtime(struct local *l, const struct model *m, struct error *e)
 {
-    struct local *l = mem_alloc(sizeof *l);
-
-    l->base.ops = &local_ops;
-    l->clock = env->clock;
-    l->chance = env->seed;
-    l->plan = plan_for(m);
-    l->base.window = WINDOW_PER_SEQUENCE * l->plan.sequences;
-    struct runtime_wish wish = {
+    if (plan_for(m, &l->plan, e) < 0)
+        return -1;
+    const struct runtime_wish wish = {
         .sequences = l->plan.sequences,
         .rows_max = l->plan.rows_max,
         .threads = m->threads,
@@ -151,16 +145,31 @@ struct predictor *predictor_local_open(const struct model *m, const struct predi
     };
     l->runtime = runtime_llama_open(m, &wish, e);
     if (!l->runtime)
-        goto failed;
+        return -1;
     l->runtime->ops->info(l->runtime, &l->info);
     (void)snprintf(l->base.version, sizeof l->base.version, "%s", l->info.name);
+    return 0;
+}
+
+struct predictor *predictor_local_open(const struct model *m, const struct predictor_env *env,
+                                       struct error *e)
+{
+    struct local *l = mem_alloc(sizeof *l);
+
+    l->base.ops = &local_ops;
+    l->clock = env->clock;
+    l->chance = env->seed;
+    if (open_runtime(l, m, e) < 0) {
+        release(l);
+        return NULL;
+    }
+    l->base.window = WINDOW_PER_SEQUENCE * l->plan.sequences;
     l->constraints = constraints_new(l->runtime);
-    if (start(l, e) < 0)
-        goto failed;
+    if (start(l, e) < 0) {
+        release(l);
+        return NULL;
+    }
     return &l->base;
-failed:
-    release(l);
-    return NULL;
 }
 
 static void local_close(struct predictor *p)

@@ -24,6 +24,7 @@ struct run {
     uint32_t computed;
     uint32_t sequence; /* while it computes */
     uint64_t order;    /* of arrival: the youngest has the highest */
+    bool begun;        /* it has had a sequence */
     uint32_t passed;   /* how often another, longer one was preferred */
     struct sampler sampler;
     struct grammar *grammar; /* NULL: any text */
