@@ -24,7 +24,7 @@ bool chan_try_send(struct chan *c, void *item);
 /* Takes one: waits up to timeout_ms (0: not at all, UINT32_MAX: for ever). NULL after the time, or
  * when closed and empty. */
 void *chan_recv(struct chan *c, uint32_t timeout_ms);
-void chan_close(struct chan *c);        /* send then refuses, recv drains what is left */
+void chan_close(struct chan *c); /* send then refuses, recv drains what is left */
 bool chan_closed(const struct chan *c);
 size_t chan_count(const struct chan *c);
 

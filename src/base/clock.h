@@ -15,8 +15,9 @@
 struct clock {
     int64_t (*wall_us)(struct clock *);
     uint64_t (*mono_ns)(struct clock *);
-    void (*sleep_ns)(struct clock *, uint64_t ns); /* a fake clock jumps instead; may return early */
-    int64_t fake_us;  /* read by clock_fake only */
+    void (*sleep_ns)(struct clock *,
+                     uint64_t ns); /* a fake clock jumps instead; may return early */
+    int64_t fake_us;               /* read by clock_fake only */
     uint64_t fake_ns;
 };
 

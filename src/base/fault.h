@@ -16,7 +16,7 @@
 
 void fault_arm(const char *point, int n, int err); /* the n-th hit (from 0) fails, once */
 int fault_disarm(void);                            /* how many failed since armed */
-bool fault_hit(const char *point);                 /* true: this call must fail with fault_errno() */
+bool fault_hit(const char *point); /* true: this call must fail with fault_errno() */
 int fault_errno(void);
 void fault_from_env(void);
 

@@ -28,8 +28,8 @@ yyjson_val *json_parse(struct arena *a, struct str text, size_t *at, struct erro
  * the path to it as JSON path text in *path (see json_path_*) and the message in e. */
 int json_check(yyjson_val *root, struct buf *path, struct error *e) FALLIBLE;
 
-struct str json_str(yyjson_val *v);                         /* empty when v is no string */
-yyjson_val *json_get(yyjson_val *object, const char *key);  /* NULL when absent or no object */
+struct str json_str(yyjson_val *v);                        /* empty when v is no string */
+yyjson_val *json_get(yyjson_val *object, const char *key); /* NULL when absent or no object */
 
 /* One past the value that begins at text.p[at] (after white space). The text must be valid JSON. */
 size_t json_skip(struct str text, size_t at);

@@ -15,13 +15,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-void *mem_alloc(size_t bytes);                        /* never NULL; zeroed */
-void *mem_array(size_t count, size_t size);           /* never NULL; zeroed; overflow dies */
-void *mem_grow(void *p, size_t bytes);                /* realloc; the new part is not zeroed */
-char *mem_strdup(const char *s);                      /* owned by the caller */
-void mem_free(void *p);                               /* accepts NULL */
-bool size_add(size_t a, size_t b, size_t *sum);       /* false on overflow */
-bool size_mul(size_t a, size_t b, size_t *product);   /* false on overflow */
+void *mem_alloc(size_t bytes);                      /* never NULL; zeroed */
+void *mem_array(size_t count, size_t size);         /* never NULL; zeroed; overflow dies */
+void *mem_grow(void *p, size_t bytes);              /* realloc; the new part is not zeroed */
+char *mem_strdup(const char *s);                    /* owned by the caller */
+void mem_free(void *p);                             /* accepts NULL */
+bool size_add(size_t a, size_t b, size_t *sum);     /* false on overflow */
+bool size_mul(size_t a, size_t b, size_t *product); /* false on overflow */
 
 /* Blocks of at least ARENA_BLOCK_BYTES; nothing is freed singly. */
 #define ARENA_BLOCK_BYTES ((size_t)16 * 1024)
@@ -32,7 +32,7 @@ struct arena {
     size_t bytes;              /* reserved in all blocks */
 };
 
-void *arena_alloc(struct arena *a, size_t bytes); /* zeroed, aligned for any type; never NULL */
+void *arena_alloc(struct arena *a, size_t bytes);     /* zeroed, aligned for any type; never NULL */
 void *arena_alloc_raw(struct arena *a, size_t bytes); /* as arena_alloc, but not zeroed */
 void *arena_array(struct arena *a, size_t count, size_t size);
 /* Makes an allocation larger, where it stands if it has the newest block to itself, as big ones have;

@@ -20,16 +20,21 @@ struct usage {
 };
 
 /* How a line ended. The numbers are in the spool's file: never reuse one. */
-enum outcome { OUTCOME_PENDING = 0, OUTCOME_SUCCEEDED = 1, OUTCOME_FAILED = 2, OUTCOME_NOT_RUN = 3 };
+enum outcome {
+    OUTCOME_PENDING = 0,
+    OUTCOME_SUCCEEDED = 1,
+    OUTCOME_FAILED = 2,
+    OUTCOME_NOT_RUN = 3
+};
 
 struct counters {
     uint64_t total; /* lines of the job */
     uint64_t succeeded, failed, not_run;
     uint64_t duplicates; /* of succeeded: copied from an identical request's answer */
     uint64_t prompt_tokens, cached_tokens, candidate_tokens, thought_tokens;
-    uint64_t duplicate_tokens;   /* prompt and generated tokens that duplicates did not compute */
-    uint64_t cost_nano;          /* at the batch price */
-    uint64_t cost_online_nano;   /* what the same would have cost online */
+    uint64_t duplicate_tokens; /* prompt and generated tokens that duplicates did not compute */
+    uint64_t cost_nano;        /* at the batch price */
+    uint64_t cost_online_nano; /* what the same would have cost online */
 };
 
 uint64_t counters_done(const struct counters *c);

@@ -21,8 +21,8 @@
 #define VIOLATION_TEXT_BYTES 320
 
 struct violation {
-    size_t offset;                      /* of the offending value, from the start of the line */
-    char path[VIOLATION_PATH_BYTES];    /* "request.contents[0].role"; "" when the line is no JSON */
+    size_t offset;                   /* of the offending value, from the start of the line */
+    char path[VIOLATION_PATH_BYTES]; /* "request.contents[0].role"; "" when the line is no JSON */
     char message[VIOLATION_TEXT_BYTES]; /* what is wrong: one sentence with its full stop */
     char remedy[VIOLATION_TEXT_BYTES];  /* what to do: one sentence with its full stop */
 };

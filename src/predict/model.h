@@ -30,21 +30,21 @@ struct adapter {
 
 /* One scripted fault: a request that it matches fails with code. */
 struct fake_fault {
-    const char *match;     /* substring of the last user text; NULL: any request */
-    uint32_t every;        /* each every-th matching request; 0 and 1: each */
-    uint32_t times;        /* attempts of one request that fail; 0: all */
-    double rate;           /* share of matching attempts, by the seed; 0: not used */
+    const char *match; /* substring of the last user text; NULL: any request */
+    uint32_t every;    /* each every-th matching request; 0 and 1: each */
+    uint32_t times;    /* attempts of one request that fail; 0: all */
+    double rate;       /* share of matching attempts, by the seed; 0: not used */
     enum error_code code;
-    const char *message;   /* NULL: a default text */
+    const char *message; /* NULL: a default text */
     uint32_t retry_after_ms;
-    bool hang;             /* no answer ever comes (until close) */
+    bool hang; /* no answer ever comes (until close) */
 };
 
 struct fake_script {
-    uint32_t delay_ms;         /* from submit to answer */
-    uint32_t jitter_ms;        /* up to this much more, by the seed */
-    uint32_t delay_token_us;   /* more for each token of the answer */
-    uint32_t window;           /* 0: default */
+    uint32_t delay_ms;       /* from submit to answer */
+    uint32_t jitter_ms;      /* up to this much more, by the seed */
+    uint32_t delay_token_us; /* more for each token of the answer */
+    uint32_t window;         /* 0: default */
     struct fake_fault fault[FAKE_FAULTS_MAX];
     uint32_t fault_count;
 };
@@ -52,12 +52,12 @@ struct fake_script {
 struct model {
     const char *pattern; /* glob over the short name */
     enum model_kind kind;
-    const char *about;   /* one line for `tranche models` */
-    const char *file;    /* GGUF; NULL for fakes */
-    uint32_t context;    /* tokens of one request, prompt and answer; 0: the model's own */
-    uint32_t sequences;  /* at once; 0: measured */
-    uint32_t threads;    /* 0: all cores */
-    uint32_t cache_mib;  /* key-value cache; 0: from the model's shape */
+    const char *about;  /* one line for `tranche models` */
+    const char *file;   /* GGUF; NULL for fakes */
+    uint32_t context;   /* tokens of one request, prompt and answer; 0: the model's own */
+    uint32_t sequences; /* at once; 0: measured */
+    uint32_t threads;   /* 0: all cores */
+    uint32_t cache_mib; /* key-value cache; 0: from the model's shape */
     struct adapter adapter[MODEL_ADAPTERS_MAX];
     uint32_t adapter_count;
     bool has_price;

@@ -25,23 +25,23 @@
 #include "predict/model.h"
 
 struct answer {
-    void *tag;                /* as given to submit */
-    struct error error;       /* code OK: the answer is in response */
-    uint32_t retry_after_ms;  /* with a retryable error: the answerer's wish; 0 when it has none */
-    struct buf response;      /* GenerateContentResponse as JSON; owned */
+    void *tag;               /* as given to submit */
+    struct error error;      /* code OK: the answer is in response */
+    uint32_t retry_after_ms; /* with a retryable error: the answerer's wish; 0 when it has none */
+    struct buf response;     /* GenerateContentResponse as JSON; owned */
     struct usage usage;
 };
 void answer_release(struct answer *a);
 
 /* What a session did so far, for progress and summaries; any counter may stay 0. */
 struct predictor_stats {
-    uint64_t prompt_tokens;    /* of started requests, shared ones included */
-    uint64_t shared_tokens;    /* of prompt_tokens: taken from another request's cache */
-    uint64_t computed_tokens;  /* rows that went through the model */
+    uint64_t prompt_tokens;   /* of started requests, shared ones included */
+    uint64_t shared_tokens;   /* of prompt_tokens: taken from another request's cache */
+    uint64_t computed_tokens; /* rows that went through the model */
     uint64_t generated_tokens;
-    uint32_t sequences;        /* computing now */
+    uint32_t sequences; /* computing now */
     uint32_t sequences_max;
-    uint64_t memory_bytes;     /* model and cache */
+    uint64_t memory_bytes; /* model and cache */
 };
 
 struct predictor;
@@ -51,7 +51,8 @@ struct predictor_ops {
      * violation filled in, path relative to the request. Called at validation. NULL: everything. */
     bool (*accepts)(struct predictor *p, const struct request *r, struct violation *why);
     /* Starts r. RESOURCE_EXHAUSTED when the session is full. Never blocks. */
-    int (*submit)(struct predictor *p, const struct request *r, void *tag, struct error *e) FALLIBLE;
+    int (*submit)(struct predictor *p, const struct request *r, void *tag,
+                  struct error *e) FALLIBLE;
     /* Takes one answer: 1 and *out, or 0 after timeout_ms, or -1 when the session is broken. */
     int (*wait)(struct predictor *p, uint32_t timeout_ms, struct answer *out,
                 struct error *e) FALLIBLE;
@@ -65,18 +66,18 @@ struct predictor_ops {
 };
 struct predictor {
     const struct predictor_ops *ops;
-    uint32_t window; /* requests that may be open at once: submit refuses more */
+    uint32_t window;   /* requests that may be open at once: submit refuses more */
     char version[128]; /* what really answers: goes into modelVersion */
 };
 
 /* Each kind's way to open a session on a model. */
 struct predictor_env {
     struct clock *clock;
-    uint64_t seed;        /* of response ids and of sampling without a seed */
+    uint64_t seed;         /* of response ids and of sampling without a seed */
     const char *state_dir; /* where measurements of this machine are kept; NULL: nowhere */
 };
-typedef struct predictor *(*predictor_open_fn)(const struct model *m, const struct predictor_env *env,
-                                               struct error *e);
+typedef struct predictor *(*predictor_open_fn)(const struct model *m,
+                                               const struct predictor_env *env, struct error *e);
 struct predictor *predictor_fake_open(const struct model *m, const struct predictor_env *env,
                                       struct error *e);
 struct predictor *predictor_local_open(const struct model *m, const struct predictor_env *env,
