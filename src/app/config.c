@@ -38,7 +38,8 @@ static const struct {
 } built_in[] = {
     { "tranche-fake", MODEL_FAKE, NULL, "answers \"echo: \" and the last user text; for tests" },
     { DEFAULT_MODEL, MODEL_LOCAL, DEFAULT_MODEL ".gguf", "SmolLM2 135M, embedded (default)" },
-    { "gemma-3-270m-it", MODEL_LOCAL, "gemma-3-270m-it.gguf", "Gemma 3 270M, embedded" },
+    { "gemma-3-270m", MODEL_LOCAL, "gemma-3-270m.gguf", "Gemma 3 270M, pretrained" },
+    { "gemma-3-270m-it", MODEL_LOCAL, "gemma-3-270m-it.gguf", "Gemma 3 270M, instruction-tuned" },
     { "gemini-*", MODEL_LOCAL, DEFAULT_MODEL ".gguf",
       "Gemini names, answered by the default model" },
 };

@@ -21,6 +21,7 @@
 #define CELLS_PER_SEQUENCE 512   /* room for a usual request in each sequence */
 #define CELLS_MULTIPLE 256       /* libllama rounds up to this */
 #define KEPT_SEQUENCES 16        /* ids beyond the computing ones, for kept prefixes */
+#define SPIN_COUNT "1000"        /* of libgomp: some microseconds */
 #define PIECE_BYTES 512          /* of one token; longer ones are asked for again */
 #define BYTES_PER_MIB ((uint64_t)1024 * 1024)
 #define KEY_BYTES 96 /* of a metadata key or number */
@@ -251,18 +252,13 @@ static bool puts_space_first(const struct llama_runtime *l)
            strcmp(value, "true") == 0;
 }
 
-/* One token through the model, in the opener's thread. It pages the weights in; and it leaves idle
- * threads of libgomp behind, so that libgomp counts more threads than cores and lets the engine's
- * threads sleep at a barrier after some microseconds. Else they would spin for milliseconds there,
- * and whatever else ran on the machine would slow every forward down several times. */
-static int warm_up(struct llama_runtime *l, struct error *e)
+/* By default libgomp's threads spin for milliseconds at a barrier, of which a forward has hundreds:
+ * whatever else runs on the machine then slows every forward down many times. A short spin, then
+ * sleep, costs next to nothing when the machine is idle (docs/performance.md). libgomp reads the
+ * variable in its own constructor, so this one goes first; what the user has set stays. */
+__attribute__((constructor(101))) static void spin_shortly(void)
 {
-    const struct runtime_row row = { .token = 0, .logits = true };
-
-    if (l->base.ops->forward(&l->base, &row, 1, e) < 0)
-        return -1;
-    l->base.ops->trim(&l->base, 0, 0);
-    return 0;
+    (void)setenv("GOMP_SPINCOUNT", SPIN_COUNT, 0);
 }
 
 static int open_all(struct llama_runtime *l, const struct model *m, const struct runtime_wish *w,
@@ -287,7 +283,7 @@ static int open_all(struct llama_runtime *l, const struct model *m, const struct
     l->candidate = mem_array(l->info.vocab, sizeof *l->candidate);
     l->strips_space = puts_space_first(l);
     name_model(l, m->file);
-    return warm_up(l, e);
+    return 0;
 }
 
 static void llama_runtime_close(struct runtime *r)

@@ -65,6 +65,7 @@ static void test_an_empty_file_gives_the_built_in_models_and_defaults(void **sta
         assert_int_equal(find(l, "tranche-fake")->kind, MODEL_FAKE);
         assert_string_equal(find(l, "models/gemini-2.5-flash")->file,
                             "/models/smollm2-135m-instruct.gguf");
+        assert_string_equal(find(l, "gemma-3-270m")->file, "/models/gemma-3-270m.gguf");
         assert_string_equal(find(l, "gemma-3-270m-it")->file, "/models/gemma-3-270m-it.gguf");
     }
 }
