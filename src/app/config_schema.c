@@ -40,7 +40,7 @@
     X(TEXT,      model,   file,           "FILE", "GGUF file of a local model") \
     X(TEXT,      model,   about,          "TEXT", "one line for `tranche models`") \
     X(COUNT,     model,   context,        "N",    "prompt and answer; 0: the model's own") \
-    X(COUNT,     model,   sequences,      "N",    "requests computed at once; 0: measured") \
+    X(COUNT,     model,   sequences,      "N",    "requests computed at once; 0: by the cores") \
     X(COUNT,     model,   threads,        "N",    "processor threads; 0: all cores") \
     X(COUNT,     model,   cache_mib,      "MIB",  "key-value cache; 0: from the model's shape") \
     X(ADAPTERS,  model,   adapters,       "LIST", "LoRA adapters, at most 8") \

@@ -55,7 +55,7 @@ struct model {
     const char *about;  /* one line for `tranche models` */
     const char *file;   /* GGUF; NULL for fakes */
     uint32_t context;   /* tokens of one request, prompt and answer; 0: the model's own */
-    uint32_t sequences; /* at once; 0: measured */
+    uint32_t sequences; /* at once; 0: by the number of cores */
     uint32_t threads;   /* 0: all cores */
     uint32_t cache_mib; /* key-value cache; 0: from the model's shape */
     struct adapter adapter[MODEL_ADAPTERS_MAX];

@@ -5,12 +5,19 @@ command line; state, configuration and cache of the user who runs the tests are 
 import json
 import os
 import pathlib
+import signal
 import subprocess
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("TRANCHE", str(ROOT / "build" / "tranche"))
+
+
+def default_signals():
+    """In a child: a signal that whoever runs the tests ignores would stay ignored in the program."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 class Tranche:
@@ -34,6 +41,7 @@ class Tranche:
 
     def start(self, *arguments, **options):
         """The running process, for tests that signal it."""
+        options.setdefault("preexec_fn", default_signals)
         return subprocess.Popen(
             [PROGRAM, *map(str, arguments)], cwd=self.folder, text=True, env=self.environment,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
