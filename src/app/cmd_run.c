@@ -16,7 +16,7 @@ static void run_release(struct run *r)
     buf_release(&r->bad_text);
     ingest_result_release(&r->old);
     input_release(&r->old_input);
-    job_release(&r->job);
+    local_job_release(&r->job);
 }
 
 static enum exit_code run(struct run *r)

@@ -5,14 +5,14 @@
 #include "app/estimate.h"
 #include "app/faults.h"
 #include "app/human.h"
-#include "app/job.h"
+#include "app/local_job.h"
 #include "base/clock.h"
 
 #define SUMMARY_BYTES_MAX ((size_t)16 * 1024)
 
 struct validation {
     const struct validate_wish *wish;
-    struct job job;
+    struct local_job job;
     struct estimate estimate;
     struct buf out; /* reused for each line of output */
 };
@@ -124,11 +124,11 @@ static void summary_text(const struct validation *v, struct buf *out)
 static int validation_run(struct validation *v, struct error *e)
 {
     const struct validate_wish *w = v->wish;
-    struct job *j = &v->job;
+    struct local_job *j = &v->job;
 
-    if (job_config(j, w->model, w->config, w->state, e) < 0 ||
-        job_input(j, w->path, w->path_count, e) < 0 || job_predictor(j, e) < 0 ||
-        job_ingest(j, e) < 0)
+    if (local_job_config(j, w->model, w->config, w->state, e) < 0 ||
+        local_job_input(j, w->path, w->path_count, e) < 0 || local_job_predictor(j, e) < 0 ||
+        local_job_ingest(j, e) < 0)
         return -1;
     if (j->ingest.lines == 0)
         return error_set(e, ERROR_INVALID_ARGUMENT, "the input has no lines");
@@ -161,11 +161,11 @@ enum exit_code validate(const struct validate_wish *w)
     };
     if (validation_run(&v, &e) < 0) {
         console_error(&v.job.console, "%s", e.msg);
-        code = job_exit(v.job.stage, e.code);
+        code = local_job_exit(v.job.stage, e.code);
     } else {
         code = v.job.ingest.bad ? EXIT_INPUT : EXIT_OK;
     }
-    job_release(&v.job);
+    local_job_release(&v.job);
     buf_release(&v.out);
     return code;
 }

@@ -8,11 +8,11 @@ struct sample {
     uint64_t bytes; /* of the lines */
 };
 
-static int sample_take(const struct job *j, struct sample *s, struct error *e);
-static void estimate_cost(const struct job *j, uint64_t good, struct estimate *out);
-static void estimate_time(const struct job *j, uint64_t good, struct estimate *out);
+static int sample_take(const struct local_job *j, struct sample *s, struct error *e);
+static void estimate_cost(const struct local_job *j, uint64_t good, struct estimate *out);
+static void estimate_time(const struct local_job *j, uint64_t good, struct estimate *out);
 
-int estimate_make(const struct job *j, struct estimate *out, struct error *e)
+int estimate_make(const struct local_job *j, struct estimate *out, struct error *e)
 {
     const struct ingest_result *r = &j->ingest;
     uint64_t good = r->lines - r->bad;
@@ -36,7 +36,7 @@ int estimate_make(const struct job *j, struct estimate *out, struct error *e)
     return 0;
 }
 
-static int count_line(const struct job *j, struct arena *a, const struct line *line,
+static int count_line(const struct local_job *j, struct arena *a, const struct line *line,
                       struct sample *s, struct error *e)
 {
     struct violations bad = { .count = 0 };
@@ -55,7 +55,7 @@ static int count_line(const struct job *j, struct arena *a, const struct line *l
 }
 
 /* Lines [first, first + count). */
-static int sample_range(const struct job *j, struct walk *w, uint64_t first, uint64_t count,
+static int sample_range(const struct local_job *j, struct walk *w, uint64_t first, uint64_t count,
                         struct sample *s, struct error *e)
 {
     struct arena a = { 0 };
@@ -74,7 +74,7 @@ static int sample_range(const struct job *j, struct walk *w, uint64_t first, uin
 }
 
 /* All lines, or runs of neighbours that are spread evenly, so that few shards are read. */
-static int sample_take(const struct job *j, struct sample *s, struct error *e)
+static int sample_take(const struct local_job *j, struct sample *s, struct error *e)
 {
     const uint64_t run = ESTIMATE_SAMPLE_LINES / ESTIMATE_SAMPLE_SHARDS;
     uint64_t lines = j->ingest.lines;
@@ -99,7 +99,7 @@ static uint32_t mean(uint64_t sum, uint64_t count)
 }
 
 /* The price of the average line, times lines: the long-prompt price is per line. */
-static void estimate_cost(const struct job *j, uint64_t good, struct estimate *out)
+static void estimate_cost(const struct local_job *j, uint64_t good, struct estimate *out)
 {
     const uint32_t million = 1000000;
     struct price p = model_price(j->model, j->model_name);
@@ -123,7 +123,7 @@ static void estimate_cost(const struct job *j, uint64_t good, struct estimate *o
 }
 
 /* Few answers are as long as they may be: the last run's mean counts when it is shorter. */
-static void estimate_time(const struct job *j, uint64_t good, struct estimate *out)
+static void estimate_time(const struct local_job *j, uint64_t good, struct estimate *out)
 {
     struct rates r;
 

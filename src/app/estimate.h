@@ -15,7 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "app/job.h"
+#include "app/local_job.h"
 
 #define ESTIMATE_SAMPLE_LINES 200
 #define ESTIMATE_SAMPLE_SHARDS 20
@@ -34,6 +34,6 @@ struct estimate {
     uint64_t time_ns;
     int64_t measured_us; /* when the speed was measured */
 };
-int estimate_make(const struct job *j, struct estimate *out, struct error *e) FALLIBLE;
+int estimate_make(const struct local_job *j, struct estimate *out, struct error *e) FALLIBLE;
 
 #endif

@@ -12,7 +12,7 @@
 #define TRANCHE_APP_RUN_H
 
 #include "app/command.h"
-#include "app/job.h"
+#include "app/local_job.h"
 #include "app/progress.h"
 #include "app/state.h"
 #include "app/summary.h"
@@ -27,7 +27,7 @@ struct run {
     const struct run_options *o;
     const char *const *path; /* the inputs as given */
     uint32_t path_count;
-    struct job job;
+    struct local_job job;
     struct input old_input; /* --retry-failed with INPUT: the earlier output */
     struct ingest_result old;
     const char *output;      /* as given */

@@ -25,7 +25,7 @@ bool run_in_place(const struct run *r)
 
 int run_step_open(struct run *r, struct error *e)
 {
-    struct job *j = &r->job;
+    struct local_job *j = &r->job;
     const char *const *path = r->path;
     uint32_t count = r->path_count;
 
@@ -37,9 +37,9 @@ int run_step_open(struct run *r, struct error *e)
         path = &r->o->retry_failed;
         count = 1;
     }
-    if (job_config(j, r->o->model, r->o->config, r->o->state, e) < 0)
+    if (local_job_config(j, r->o->model, r->o->config, r->o->state, e) < 0)
         return -1;
-    return job_input(j, path, count, e);
+    return local_job_input(j, path, count, e);
 }
 
 static const char *with_suffix(struct arena *a, const char *path, const char *suffix)
@@ -53,7 +53,7 @@ static const char *with_suffix(struct arena *a, const char *path, const char *su
 
 int run_step_output(struct run *r, struct error *e)
 {
-    struct job *j = &r->job;
+    struct local_job *j = &r->job;
     bool from_stdin = r->path_count == 1 && strcmp(r->path[0], "-") == 0;
 
     j->stage = EXIT_USAGE;
@@ -86,7 +86,7 @@ static void note_bad(void *arg, const struct input *in, const struct shard *s, c
 
 static void show_bad(const struct run *r)
 {
-    const struct job *j = &r->job;
+    const struct local_job *j = &r->job;
     struct str rest = buf_str(&r->bad_text);
 
     while (rest.len) {
@@ -120,9 +120,9 @@ static int judge_bad(const struct run *r, struct error *e)
 
 int run_step_check(struct run *r, struct error *e)
 {
-    struct job *j = &r->job;
+    struct local_job *j = &r->job;
 
-    if (job_predictor(j, e) < 0)
+    if (local_job_predictor(j, e) < 0)
         return -1;
     j->rules = (struct ingest_options){
         .rules.from_output = run_in_place(r),
@@ -131,7 +131,7 @@ int run_step_check(struct run *r, struct error *e)
         .on_bad = note_bad,
         .arg = r,
     };
-    if (job_ingest(j, e) < 0)
+    if (local_job_ingest(j, e) < 0)
         return -1;
     if (j->ingest.lines == 0)
         return error_set(e, ERROR_INVALID_ARGUMENT, "the input has no lines");
@@ -193,7 +193,7 @@ static void add_digest(struct buf *out, const char *name, const struct ingest_re
 /* All that decides the answers and where they go. */
 int run_step_state(struct run *r, struct error *e)
 {
-    struct job *j = &r->job;
+    struct local_job *j = &r->job;
     struct buf facts = BUF_INIT(FACTS_BYTES_MAX);
 
     j->stage = EXIT_USAGE;
@@ -277,7 +277,7 @@ int run_step_spool(struct run *r, struct error *e)
 
 int run_step_keep(struct run *r, struct error *e)
 {
-    struct job *j = &r->job;
+    struct local_job *j = &r->job;
     bool in_place = run_in_place(r);
     struct earlier earlier = {
         .input = &j->input,

@@ -54,7 +54,7 @@ static void summary_init(struct run *r)
 
 int run_step_work(struct run *r, struct error *e)
 {
-    struct job *j = &r->job;
+    struct local_job *j = &r->job;
     struct clock *clock = clock_system();
     enum pipeline_end end = PIPELINE_DONE;
     struct pipeline_job work = {
@@ -195,7 +195,7 @@ void run_report_failure(struct run *r, const struct error *e)
     const struct console *c = &r->job.console;
     const struct counters *b = &r->summary.progress.books;
 
-    r->code = job_exit(r->job.stage, e->code);
+    r->code = local_job_exit(r->job.stage, e->code);
     if (r->job.stage == EXIT_INTERNAL && e->code == ERROR_FAILED_PRECONDITION)
         r->code = EXIT_INPUT; /* the input changed while it ran */
     console_error(c, "%s", e->msg);

@@ -23,6 +23,9 @@ struct clock {
 
 struct clock *clock_system(void);
 struct clock clock_fake(int64_t wall_us); /* stands still until slept or set */
+/* The system's clock and what clock_advance added so far: `tranche serve --test-clock`. One a process. */
+struct clock *clock_movable(void);
+void clock_advance(int64_t us); /* of clock_movable; forward only; thread-safe */
 
 #define NS_PER_MS 1000000ULL
 #define NS_PER_S 1000000000ULL

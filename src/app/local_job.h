@@ -1,16 +1,16 @@
-/* job.h -- what `run` and `validate` begin with: configuration, model, input, predictor, ingest.
+/* local_job.h -- what `run` and `validate` begin with: configuration, model, input, predictor, ingest.
  *
  * Why: both must judge an input in exactly the same way, and a usage error must be told before a
  * model is loaded.
  *
- * Shape:   the steps are called in the order below; each sets job.stage, which says how its failure
- *          ends the program (job_exit).
+ * Shape:   the steps are called in the order below; each sets local_job.stage, which says how its failure
+ *          ends the program (local_job_exit).
  * Errors:  in the user's words.
  * Threads: the main thread.
- * Owns:    all that it opened; job_release.
+ * Owns:    all that it opened; local_job_release.
  */
-#ifndef TRANCHE_APP_JOB_H
-#define TRANCHE_APP_JOB_H
+#ifndef TRANCHE_APP_LOCAL_JOB_H
+#define TRANCHE_APP_LOCAL_JOB_H
 
 #include <stdatomic.h>
 
@@ -21,7 +21,7 @@
 #include "engine/input.h"
 #include "predict/predictor.h"
 
-struct job {
+struct local_job {
     struct console console;
     struct config config;
     const struct model *model;
@@ -36,16 +36,17 @@ struct job {
 };
 
 /* model, config, state: the options' values or NULL. */
-int job_config(struct job *j, const char *model, const char *config, const char *state,
-               struct error *e) FALLIBLE;
-int job_input(struct job *j, const char *const *paths, uint32_t count, struct error *e) FALLIBLE;
-int job_predictor(struct job *j, struct error *e) FALLIBLE;
+int local_job_config(struct local_job *j, const char *model, const char *config, const char *state,
+                     struct error *e) FALLIBLE;
+int local_job_input(struct local_job *j, const char *const *paths, uint32_t count,
+                    struct error *e) FALLIBLE;
+int local_job_predictor(struct local_job *j, struct error *e) FALLIBLE;
 /* rules.limit, .on_bad and so on may be set before. */
-int job_ingest(struct job *j, struct error *e) FALLIBLE;
-void job_release(struct job *j);
+int local_job_ingest(struct local_job *j, struct error *e) FALLIBLE;
+void local_job_release(struct local_job *j);
 
 /* How a failure at this stage ends the program. */
-enum exit_code job_exit(enum exit_code stage, enum error_code code);
+enum exit_code local_job_exit(enum exit_code stage, enum error_code code);
 
 /* The flag that Ctrl-C, SIGTERM and SIGHUP set from here on; a second Ctrl-C ends the program at
  * once. Those that the program was started to ignore stay ignored. A write to a reader that went away,

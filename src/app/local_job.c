@@ -1,4 +1,4 @@
-#include "app/job.h"
+#include "app/local_job.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -10,8 +10,8 @@
 /* Below this, reading the input takes no time worth a word. */
 #define SLOW_INPUT_BYTES ((uint64_t)64 * 1024 * 1024)
 
-int job_config(struct job *j, const char *model, const char *config, const char *state,
-               struct error *e)
+int local_job_config(struct local_job *j, const char *model, const char *config, const char *state,
+                     struct error *e)
 {
     j->stage = EXIT_USAGE;
     if (config_load(config, &j->config, e) < 0)
@@ -24,13 +24,13 @@ int job_config(struct job *j, const char *model, const char *config, const char 
     return j->state_root ? 0 : -1;
 }
 
-int job_input(struct job *j, const char *const *paths, uint32_t count, struct error *e)
+int local_job_input(struct local_job *j, const char *const *paths, uint32_t count, struct error *e)
 {
     j->stage = EXIT_INPUT;
     return input_open(&j->input, paths, count, j->state_root, e);
 }
 
-int job_predictor(struct job *j, struct error *e)
+int local_job_predictor(struct local_job *j, struct error *e)
 {
     struct clock *clock = clock_system();
     struct predictor_env env = { .clock = clock, .state_dir = j->state_root };
@@ -45,7 +45,7 @@ int job_predictor(struct job *j, struct error *e)
     return j->predictor ? 0 : -1;
 }
 
-int job_ingest(struct job *j, struct error *e)
+int local_job_ingest(struct local_job *j, struct error *e)
 {
     bool slow = j->console.live && j->input.bytes > SLOW_INPUT_BYTES;
 
@@ -57,7 +57,7 @@ int job_ingest(struct job *j, struct error *e)
     return ingest_run(&j->input, &j->rules, &j->ingest, e);
 }
 
-void job_release(struct job *j)
+void local_job_release(struct local_job *j)
 {
     ingest_result_release(&j->ingest);
     if (j->predictor)
@@ -67,7 +67,7 @@ void job_release(struct job *j)
     arena_release(&j->arena);
 }
 
-enum exit_code job_exit(enum exit_code stage, enum error_code code)
+enum exit_code local_job_exit(enum exit_code stage, enum error_code code)
 {
     if (code == ERROR_CANCELLED)
         return EXIT_INTERRUPTED;

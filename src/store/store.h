@@ -1,0 +1,44 @@
+/* store.h -- the service's state folder: one database, and the bytes of objects as files.
+ *
+ * Why: everything that must survive a crash is in one place with one way to commit, so that a job's
+ * end, its output object and the event that tells of it become true together (I1, I3, I4).
+ *
+ * Shape:   DIR/state.db (SQLite, WAL, synchronous=FULL; the tables are made by the numbered files in
+ *          store/migrations/), DIR/blobs/ab/ID (immutable files, blob.h), DIR/uploads/ID
+ *          (unfinished ones), DIR/jobs/ID/ (spools and outputs of jobs, engine/runner.h).
+ *          The database knows every blob that counts; others are swept (blob_sweep).
+ * Errors:  RESOURCE_EXHAUSTED: the disk is full; FAILED_PRECONDITION: another server runs on this
+ *          folder, or it is of a newer version; DATA_LOSS: damaged; else as each call says.
+ * Threads: all calls from any thread at once. One connection writes, under a lock; readers have
+ *          connections of their own.
+ * Owns:    records are read into the caller's arena.
+ */
+#ifndef TRANCHE_STORE_STORE_H
+#define TRANCHE_STORE_STORE_H
+
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+struct store;
+/* exclusive: take the server's lock on the folder; without it (the keys and backup commands, beside a
+ * running server) only the database is used. dir is made when it is absent. */
+struct store *store_open(const char *dir, bool exclusive, struct clock *clock, struct error *e);
+void store_close(struct store *s); /* accepts NULL */
+const char *store_dir(const struct store *s);
+struct clock *store_clock(const struct store *s);
+
+/* A consistent copy of a folder that is in use: the database, then the blobs it names (linked
+ * where the file system can, else copied), and the spools of jobs that are not final. to must not
+ * exist or be empty. */
+int store_backup(struct store *s, const char *to, struct error *e) FALLIBLE;
+
+/* A secret of this folder, made at first use: 32 random bytes. For signing access tokens and so on. */
+#define STORE_SECRET_BYTES 32
+int store_secret(struct store *s, const char *name, unsigned char out[STORE_SECRET_BYTES],
+                 struct error *e) FALLIBLE;
+
+#endif
