@@ -24,20 +24,27 @@ struct api {
     struct store *store;
     struct service *service;
     struct clock *clock;
-    const struct models *models;  /* for list calls; lives as long as the program */
+    /* For list calls. What it points to lives as long as the program; a reload of the configuration
+     * puts another there. */
+    _Atomic(const struct models *) models;
     const char *default_location; /* "us-central1" */
     const char *default_project;  /* of calls that name none, where no keys are: "default" */
     const char *public_url;       /* as clients see us, or NULL: from the Host header */
     enum job_state expired_as;    /* JOB_EXPIRED or JOB_FAILED: how Vertex clients see it */
     bool test_clock;
-    bool open;                        /* no keys: every call may everything */
+    bool open; /* reachable from this machine only: while no key was ever made, every call may
+                * everything (auth.h) */
     const char *const *webhook_allow; /* targets allowed though private, until NULL; or NULL */
     atomic_bool draining;             /* /readyz says no */
+    struct api_events *events;        /* api_serve's own */
 };
 
-/* Begins to serve; *out is to be freed with http_server_free. */
+/* Begins to serve; *out is to be freed with api_close. */
 int api_serve(struct api *a, const struct http_settings *set, struct http_server **out,
               struct error *e) FALLIBLE;
+/* Ends the streams of events, waits up to timeout_ms for the calls under way, and frees the server,
+ * which may be NULL. Until then jobs_on_change of the store is the api's. */
+void api_close(struct api *a, struct http_server *s, uint32_t timeout_ms);
 
 /* The tables of routes, each ended by a zeroed one. */
 extern const struct route api_vertex_routes[], api_gemini_routes[], api_online_routes[],

@@ -1,0 +1,266 @@
+#include "api/api.h"
+
+#include <stdio.h>
+
+#include "api/api_events.h"
+#include "base/log.h"
+#include "base/metric.h"
+
+/* Where a body may be larger than this the caller is known before it is read, so that strangers
+ * cannot make us keep it; the look-up is short, but it is the connection's thread that makes it. */
+#define BARE_BODY_BYTES ((size_t)64 * 1024)
+#define LOGGED_PATH_BYTES 200
+
+static const struct route *const tables[] = {
+    api_admin_routes,
+    NULL,
+};
+
+/* What a path that is no route's is answered with. */
+static const struct route unknown = { .pattern = "" };
+static const struct route unknown_storage = { .pattern = "", .flags = ROUTE_STORAGE };
+
+static const char *const method_names[] = {
+    [HTTP_GET] = "GET",         [HTTP_HEAD] = "HEAD",   [HTTP_POST] = "POST",
+    [HTTP_PUT] = "PUT",         [HTTP_PATCH] = "PATCH", [HTTP_DELETE] = "DELETE",
+    [HTTP_OPTIONS] = "OPTIONS", [HTTP_OTHER] = "OTHER",
+};
+
+/* A call, and what only this file knows of it. */
+struct serving {
+    struct call call;
+    bool admitted;
+    uint64_t began_ns;
+};
+
+static bool dispatch(struct call *c);
+static bool admit(struct call *c);
+static void refuse_stranger(struct call *c, enum auth_result why, const struct error *e);
+static void count(const struct serving *s, int status, double seconds);
+
+static enum http_next on_begin(void *arg, struct http_call *http)
+{
+    struct api *api = arg;
+    struct serving *s = arena_alloc(http_arena(http), sizeof *s);
+    struct call *c = &s->call;
+
+    *c = (struct call){ .http = http, .api = api, .arena = http_arena(http) };
+    s->began_ns = api->clock->mono_ns(api->clock);
+    http_attach(http, s);
+    http_set_header(http, "X-Content-Type-Options", STR("nosniff"));
+    /* Objects are what somebody uploaded; a browser must not run them as pages of ours. */
+    http_set_header(http, "Content-Security-Policy", STR("sandbox; default-src 'none'"));
+    if (!dispatch(c))
+        return HTTP_REPLIED;
+    size_t body_max = c->route->body_max ? c->route->body_max : BARE_BODY_BYTES;
+    http_set_keep_max(http, body_max);
+    if (!c->route->begin && body_max <= BARE_BODY_BYTES)
+        return HTTP_KEEP;
+    s->admitted = admit(c);
+    if (!s->admitted)
+        return HTTP_REPLIED;
+    if (!c->route->begin)
+        return HTTP_KEEP;
+    return c->route->begin(c) ? HTTP_SINK : HTTP_REPLIED;
+}
+
+static void on_handle(void *arg, struct http_call *http)
+{
+    struct serving *s = http_attached(http);
+    struct call *c = &s->call;
+
+    (void)arg;
+    if (!s->admitted && !admit(c))
+        return;
+    if (!c->route->begin && http_body_error(http))
+        call_fail(c, http_body_error(http));
+    else if (!c->route->begin && !http_body_complete(http))
+        call_fail_as(c, 400, NULL, "The request's body is not whole.");
+    else
+        c->route->handle(c);
+}
+
+static void on_end(void *arg, struct http_call *http)
+{
+    struct api *api = arg;
+    struct serving *s = http_attached(http);
+    struct str path = str_sub(http_path(http), 0, LOGGED_PATH_BYTES);
+    int status = http_status(http);
+
+    if (!s) /* refused before it came here */
+        return;
+    double seconds = (double)(api->clock->mono_ns(api->clock) - s->began_ns) / (double)NS_PER_S;
+    bool reads = http_method(http) == HTTP_GET || http_method(http) == HTTP_HEAD;
+    log_line(reads && status < 500 ? LOG_DEBUG : LOG_INFO,
+             "call %s: %s %.*s status=%d ms=%.1f project=%s key=%s", http_id(http),
+             method_names[http_method(http)], STR_ARG(path), status, seconds * 1e3,
+             s->call.who.project, s->call.who.key);
+    count(s, status, seconds);
+    if (s->call.free_state)
+        s->call.free_state(s->call.state);
+}
+
+int api_serve(struct api *a, const struct http_settings *set, struct http_server **out,
+              struct error *e)
+{
+    const struct http_handlers handlers = {
+        .begin = on_begin,
+        .handle = on_handle,
+        .end = on_end,
+        .arg = a,
+    };
+
+    a->events = api_events_start(a->store, e);
+    if (!a->events)
+        return -1;
+    *out = http_server_start(set, &handlers, e);
+    if (*out)
+        return 0;
+    api_events_free(a->events);
+    a->events = NULL;
+    return -1;
+}
+
+void api_close(struct api *a, struct http_server *s, uint32_t timeout_ms)
+{
+    if (a->events)
+        api_events_end(a->events);
+    http_server_free(s, timeout_ms);
+    api_events_free(a->events);
+    a->events = NULL;
+}
+
+static bool is_storage(struct str path)
+{
+    size_t at =
+        str_find(str_sub(path, 0, sizeof "/resumable/upload/storage/v1/" - 1), STR("/storage/v1/"));
+
+    return at != SIZE_MAX;
+}
+
+/* False: there is no such route, and that is answered. */
+static bool dispatch(struct call *c)
+{
+    struct str path = http_path(c->http);
+    struct route_match m;
+    enum route_result result = route_find(tables, http_method(c->http), path, c->arena, &m);
+    char message[ERROR_MSG_BYTES];
+
+    c->route = m.route ? m.route : is_storage(path) ? &unknown_storage : &unknown;
+    c->version = m.version;
+    c->param_count = m.param_count;
+    for (uint32_t i = 0; i < m.param_count; i++)
+        c->param[i] = m.param[i];
+    if (result == ROUTE_FOUND)
+        return true;
+    if (result == ROUTE_NO_METHOD)
+        http_set_header(c->http, "Allow", str_of(method_names[m.route->method]));
+    (void)snprintf(message, sizeof message, "The requested URL %.*s was not found on this server.",
+                   STR_ARG(str_sub(path, 0, LOGGED_PATH_BYTES)));
+    if (result == ROUTE_NO_PATH)
+        call_fail_as(c, 404, NULL, message);
+    else if (result == ROUTE_NO_METHOD)
+        call_fail_as(c, 405, NULL, "The requested URL does not take this method.");
+    else
+        call_fail_as(c, 400, NULL, "The requested URL is not UTF-8 in percent-encoding.");
+    return false;
+}
+
+/* Whether the caller may; if not, that is answered. */
+static bool admit(struct call *c)
+{
+    struct error e = { 0 };
+
+    if (c->route->flags & ROUTE_PUBLIC)
+        return true;
+    enum auth_result result = auth_principal(c->api->store, c->http, &c->who, &e);
+    if (result == AUTH_OK && c->who.all && !c->api->open) {
+        c->who = (struct principal){ 0 };
+        result = AUTH_NONE;
+    }
+    if (result != AUTH_OK) {
+        refuse_stranger(c, result, &e);
+        return false;
+    }
+    if (c->who.all &&
+        auth_open_guard(http_header(c->http, "Host"), http_header(c->http, "Origin"), &e) < 0) {
+        call_fail(c, &e);
+        return false;
+    }
+    if (c->who.role >= c->route->role)
+        return true;
+    (void)error_set(&e, ERROR_PERMISSION_DENIED,
+                    "Permission denied on resource '%.*s' (or it may not exist): the key's role is "
+                    "%s, and this needs %s.",
+                    STR_ARG(str_sub(http_path(c->http), 0, LOGGED_PATH_BYTES)),
+                    key_role_name(c->who.role), key_role_name(c->route->role));
+    call_fail(c, &e);
+    return false;
+}
+
+/* In whose words a call is refused. */
+enum dialect_words { WORDS_VERTEX, WORDS_GEMINI, WORDS_STORAGE, WORDS_COUNT };
+
+// clang-format off
+static const struct {
+    int status;
+    const char *reason, *message;
+} refusals[WORDS_COUNT][2] = { /* nothing given, something bad */
+    [WORDS_VERTEX] = {
+        { 401, NULL, "Request is missing required authentication credential. Expected OAuth 2 "
+          "access token, login cookie or other valid authentication credential." },
+        { 401, NULL, "Request had invalid authentication credentials. Expected OAuth 2 access "
+          "token, login cookie or other valid authentication credential." },
+    },
+    [WORDS_GEMINI] = {
+        { 403, NULL, "Method doesn't allow unregistered callers (callers without established "
+          "identity). Please use API Key or other form of API consumer identity to call this "
+          "API." },
+        { 400, "API_KEY_INVALID", "API key not valid. Please pass a valid API key." },
+    },
+    [WORDS_STORAGE] = {
+        { 401, "required", "Anonymous caller does not have storage access." },
+        { 401, "authError", "Invalid Credentials" },
+    },
+};
+// clang-format on
+
+static enum dialect_words words_of(const struct call *c)
+{
+    static const char *const not_gemini[] = { "/projects/", "/publishers/", "/batchPredictionJobs",
+                                              "/tranche/", "/metrics" };
+    struct str path = http_path(c->http);
+
+    if (c->route->flags & ROUTE_STORAGE)
+        return WORDS_STORAGE;
+    for (size_t i = 0; i < sizeof not_gemini / sizeof not_gemini[0]; i++)
+        if (str_find(path, str_of(not_gemini[i])) != SIZE_MAX)
+            return WORDS_VERTEX;
+    return WORDS_GEMINI;
+}
+
+static void refuse_stranger(struct call *c, enum auth_result why, const struct error *e)
+{
+    enum dialect_words words = words_of(c);
+    bool bad = why == AUTH_BAD;
+
+    if (why == AUTH_FAILED)
+        call_fail(c, e);
+    else
+        call_fail_as(c, refusals[words][bad].status, refusals[words][bad].reason,
+                     refusals[words][bad].message);
+}
+
+static void count(const struct serving *s, int status, double seconds)
+{
+    const struct route *r = s->call.route;
+    char labels[METRIC_LABELS_BYTES];
+
+    (void)snprintf(labels, sizeof labels, "method=\"%s\",route=\"%s\"", method_names[r->method],
+                   r->pattern);
+    metric_observe(metric_histogram("tranche_http_request_seconds",
+                                    "Time from a call's head to the end of its answer", labels),
+                   seconds);
+    (void)snprintf(labels, sizeof labels, "status=\"%d\"", status);
+    metric_add(metric_counter("tranche_http_requests_total", "Calls by HTTP status", labels), 1);
+}

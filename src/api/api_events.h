@@ -1,0 +1,44 @@
+/* api_events.h -- streams of job events to any number of listeners.
+ *
+ * Why: a client that waits for jobs should not have to poll; the store knows every change in order, so
+ * a stream is only a place in that order, and a listener that comes back goes on where it was.
+ *
+ * Shape:   server-sent events: "id: SEQ", "event: job", "data: {"job", "state", "time", ...}"; on the
+ *          stream of one job also "event: progress", without an id, when its figures changed, at most
+ *          once in EVENTS_PROGRESS_MS; a comment every EVENTS_ALIVE_S. A stream of one job ends with
+ *          the job.
+ * Limits:  EVENTS_STREAMS_MAX streams, of a project EVENTS_PROJECT_STREAMS_MAX; a listener slower than
+ *          HTTP_STREAM_BYTES_MAX allows is cut off and can come back.
+ * Threads: one for all streams, woken by the store; the calls from any.
+ * Source:  https://html.spec.whatwg.org/multipage/server-sent-events.html
+ */
+#ifndef TRANCHE_API_API_EVENTS_H
+#define TRANCHE_API_API_EVENTS_H
+
+#include "format/job.h"
+#include "net/http_server.h"
+#include "store/store.h"
+
+#define EVENTS_STREAMS_MAX 512
+#define EVENTS_PROJECT_STREAMS_MAX 128
+#define EVENTS_ALIVE_S 15
+#define EVENTS_PROGRESS_MS 1000
+
+struct api_events;
+/* Takes jobs_on_change of the store. */
+struct api_events *api_events_start(struct store *s, struct error *e);
+/* Ends all streams and the thread; later streams are refused. */
+void api_events_end(struct api_events *ev);
+void api_events_free(struct api_events *ev); /* ends it first; accepts NULL */
+
+struct api_listener {
+    const char *project; /* whose jobs; NULL: all */
+    int64_t job;         /* 0: all of them */
+    int64_t after;       /* events after this one */
+};
+/* Answers the call with a stream. RESOURCE_EXHAUSTED when there are too many; the call is then not
+ * answered yet. */
+int api_events_listen(struct api_events *ev, const struct api_listener *who, struct http_call *http,
+                      struct error *e) FALLIBLE;
+
+#endif

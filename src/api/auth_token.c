@@ -1,0 +1,343 @@
+/* auth_token.c -- access tokens: given for a service account's assertion, and recognised again.
+ *
+ * Shape:   "tat.KEY.END.MAC": the key's id, when it ends in seconds since 1970, and HMAC-SHA256 of all
+ *          before it in hexadecimal digits. Nothing is kept: the store's secret and the key's state
+ *          say whether it holds.
+ */
+#include "api/auth.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/pem.h>
+
+#include "base/json.h"
+
+#define TOKEN_PREFIX "tat."
+#define TOKEN_SECRET "access-token"
+#define MAC_BYTES 32
+#define MAC_DIGITS ((size_t)2 * MAC_BYTES)
+#define SKEW_S 60
+#define ASSERTION_BYTES_MAX ((size_t)8 * 1024)
+#define PUBLIC_KEY_BITS_MIN 2048
+#define GRANT_TYPE "urn:ietf:params:oauth:grant-type:jwt-bearer"
+
+/* A client dates its assertion by its own clock, which a test clock of ours does not move. */
+static int64_t now_s(struct store *s)
+{
+    struct clock *clock = store_clock(s);
+
+    if (clock == clock_movable())
+        clock = clock_system();
+    return clock->wall_us(clock) / 1000000;
+}
+
+static int mac_of(struct store *s, struct str text, char out[MAC_DIGITS + 1], struct error *e)
+{
+    unsigned char secret[STORE_SECRET_BYTES], mac[EVP_MAX_MD_SIZE];
+    unsigned int len = 0;
+
+    if (store_secret(s, TOKEN_SECRET, secret, e) < 0)
+        return -1;
+    bool ok = HMAC(EVP_sha256(), secret, (int)sizeof secret, (const unsigned char *)text.p,
+                   text.len, mac, &len) != NULL;
+    OPENSSL_cleanse(secret, sizeof secret);
+    if (!ok || len != MAC_BYTES)
+        return error_set(e, ERROR_INTERNAL, "HMAC-SHA256 is not available");
+    for (size_t i = 0; i < MAC_BYTES; i++)
+        (void)snprintf(out + 2 * i, 3, "%02x", mac[i]);
+    return 0;
+}
+
+int auth_token_make(struct store *s, const char *key, char out[AUTH_TOKEN_BYTES], struct error *e)
+{
+    char mac[MAC_DIGITS + 1];
+    int n = snprintf(out, AUTH_TOKEN_BYTES, TOKEN_PREFIX "%s.%lld", key,
+                     (long long)(now_s(s) + AUTH_TOKEN_S));
+
+    if (mac_of(s, (struct str){ out, (size_t)n }, mac, e) < 0)
+        return -1;
+    (void)snprintf(out + n, AUTH_TOKEN_BYTES - (size_t)n, ".%s", mac);
+    return 0;
+}
+
+/* Splits "tat.KEY.END"; false when it is not of that form. */
+static bool token_read(struct str head, char id[KEY_ID_BYTES], int64_t *end)
+{
+    struct str rest = str_sub(head, sizeof TOKEN_PREFIX - 1, head.len);
+    size_t dot = str_find(rest, STR("."));
+
+    if (dot == SIZE_MAX || dot == 0 || dot >= KEY_ID_BYTES || rest.len - dot > 12)
+        return false;
+    memcpy(id, rest.p, dot);
+    id[dot] = '\0';
+    *end = 0;
+    for (size_t i = dot + 1; i < rest.len; i++) {
+        if (rest.p[i] < '0' || rest.p[i] > '9')
+            return false;
+        *end = *end * 10 + (rest.p[i] - '0');
+    }
+    return true;
+}
+
+int auth_token_find(struct store *s, struct arena *a, struct str token, struct key *out,
+                    struct error *e)
+{
+    char mac[MAC_DIGITS + 1], id[KEY_ID_BYTES];
+    int64_t end;
+
+    if (!str_starts(token, STR(TOKEN_PREFIX)) || token.len >= AUTH_TOKEN_BYTES ||
+        token.len <= MAC_DIGITS + sizeof TOKEN_PREFIX)
+        return 0;
+    struct str head = str_sub(token, 0, token.len - MAC_DIGITS - 1);
+    if (token.p[head.len] != '.' || !token_read(head, id, &end))
+        return 0;
+    if (mac_of(s, head, mac, e) < 0)
+        return -1;
+    if (CRYPTO_memcmp(mac, token.p + head.len + 1, MAC_DIGITS) != 0 || end <= now_s(s))
+        return 0;
+    return key_get(s, a, id, out, e);
+}
+
+/* ---- The endpoint ---- */
+
+/* What is wrong with a call to it, in OAuth's words; code NULL: nothing. */
+struct refusal {
+    const char *code, *about;
+};
+#define REFUSED(code, about) ((struct refusal){ code, about })
+#define GRANT_REFUSED(about) REFUSED("invalid_grant", about)
+static const struct refusal accepted;
+
+/* A JWT: the three parts as sent, and what they say. */
+struct jwt {
+    struct str text; /* what is signed */
+    struct str signature;
+    yyjson_val *header, *claims;
+};
+
+static struct refusal form_read(struct arena *a, struct str form, struct str *assertion);
+static struct refusal jwt_read(struct arena *a, struct str text, struct jwt *out);
+static struct refusal claims_check(const struct jwt *j, int64_t now);
+static bool signature_holds(struct str public_key, const struct jwt *j);
+
+/* The account that the assertion is of, into *key. e is set for failures of ours. */
+static struct refusal judge(struct store *s, struct arena *a, struct str form, struct key *key,
+                            struct error *e)
+{
+    struct str assertion = { 0 };
+    struct jwt jwt = { 0 };
+    struct refusal r = form_read(a, form, &assertion);
+
+    if (!r.code)
+        r = jwt_read(a, assertion, &jwt);
+    if (!r.code)
+        r = claims_check(&jwt, now_s(s));
+    if (r.code)
+        return r;
+    int found = key_find_email(s, a, json_str(json_get(jwt.claims, "iss")), key, e);
+    if (found < 0)
+        return REFUSED("server_error", "The server cannot look up accounts at the moment.");
+    /* One answer for an unknown account and a wrong key: names of accounts are not for guessing. */
+    if (!found || !signature_holds(key->public_key, &jwt))
+        return GRANT_REFUSED("Invalid JWT Signature.");
+    return accepted;
+}
+
+bool auth_token(struct store *s, struct arena *a, struct str form, struct buf *out)
+{
+    char token[AUTH_TOKEN_BYTES];
+    struct key key = { 0 };
+    struct error e = { 0 };
+    struct refusal r = judge(s, a, form, &key, &e);
+
+    if (!r.code && auth_token_make(s, key.id, token, &e) < 0)
+        r = REFUSED("server_error", "The server cannot make tokens at the moment.");
+    if (r.code)
+        buf_addf(out, "{\"error\":\"%s\",\"error_description\":\"%s\"}\n", r.code, r.about);
+    else
+        buf_addf(out, "{\"access_token\":\"%s\",\"expires_in\":%d,\"token_type\":\"Bearer\"}\n",
+                 token, AUTH_TOKEN_S);
+    return !r.code;
+}
+
+static bool form_field(struct arena *a, struct str form, const char *name, struct str *out)
+{
+    while (form.len) {
+        struct str pair = str_sub(form, 0, str_find(form, STR("&")));
+        size_t eq = str_find(pair, STR("="));
+        if (eq != SIZE_MAX && str_eq_c(str_sub(pair, 0, eq), name))
+            return http_decode(a, str_sub(pair, eq + 1, pair.len), true, out);
+        form = str_sub(form, pair.len + 1, form.len);
+    }
+    return false;
+}
+
+static struct refusal form_read(struct arena *a, struct str form, struct str *assertion)
+{
+    struct str grant = { 0 };
+
+    form = str_trim(form);
+    if (form.len > AUTH_FORM_BYTES_MAX)
+        return REFUSED("invalid_request", "The request is too large.");
+    if (!form_field(a, form, "grant_type", &grant))
+        return REFUSED("invalid_request", "Required parameter is missing: grant_type");
+    if (!str_eq_c(grant, GRANT_TYPE))
+        return REFUSED("unsupported_grant_type", "Only " GRANT_TYPE " is supported.");
+    if (!form_field(a, form, "assertion", assertion))
+        return REFUSED("invalid_request", "Required parameter is missing: assertion");
+    if (assertion->len > ASSERTION_BYTES_MAX)
+        return GRANT_REFUSED("Invalid JWT: it is too large.");
+    return accepted;
+}
+
+static int url_digit(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '-' ? 62 : c == '_' ? 63 : -1;
+}
+
+/* base64url without padding, RFC 7515. */
+static bool decode_part(struct arena *a, struct str in, struct str *out)
+{
+    char *p = arena_alloc(a, in.len + 1);
+    size_t n = 0;
+    uint32_t bits = 0;
+
+    if (in.len % 4 == 1)
+        return false;
+    for (size_t i = 0; i < in.len; i++) {
+        int digit = url_digit(in.p[i]);
+        if (digit < 0)
+            return false;
+        bits = bits << 6 | (uint32_t)digit;
+        if (i % 4 == 0)
+            continue;
+        p[n++] = (char)(unsigned char)(bits >> (6 - 2 * (i % 4)));
+    }
+    *out = (struct str){ p, n };
+    return true;
+}
+
+/* The object in one part; NULL when it is none. A name that stands twice could mean two things. */
+static yyjson_val *part_object(struct arena *a, struct str part)
+{
+    struct buf path = BUF_INIT(ERROR_MSG_BYTES);
+    struct error ignored = { 0 };
+    struct str text;
+    size_t at;
+
+    if (!decode_part(a, part, &text))
+        return NULL;
+    yyjson_val *v = json_parse(a, text, &at, &ignored);
+    bool good = v && json_check(v, &path, &ignored) == 0 && yyjson_is_obj(v);
+    buf_release(&path);
+    return good ? v : NULL;
+}
+
+static struct refusal jwt_read(struct arena *a, struct str text, struct jwt *out)
+{
+    size_t first = str_find(text, STR("."));
+    struct str rest = first == SIZE_MAX ? (struct str){ 0 } : str_sub(text, first + 1, text.len);
+    size_t second = str_find(rest, STR("."));
+
+    if (second == SIZE_MAX)
+        return GRANT_REFUSED("Invalid JWT: it must have three parts.");
+    out->text = str_sub(text, 0, first + 1 + second);
+    out->header = part_object(a, str_sub(text, 0, first));
+    out->claims = part_object(a, str_sub(rest, 0, second));
+    if (!out->header || !out->claims ||
+        !decode_part(a, str_sub(rest, second + 1, rest.len), &out->signature))
+        return GRANT_REFUSED("Invalid JWT: its parts must be JSON objects in base64url.");
+    if (!str_eq_c(json_str(json_get(out->header, "alg")), "RS256") || json_get(out->header, "crit"))
+        return GRANT_REFUSED("Invalid JWT: it must be signed with RS256.");
+    return accepted;
+}
+
+static bool is_token_url(yyjson_val *v)
+{
+    return str_ends(json_str(v), STR("/token"));
+}
+
+static bool audience_is_us(yyjson_val *aud)
+{
+    size_t i, count;
+    yyjson_val *v;
+
+    if (!yyjson_is_arr(aud))
+        return is_token_url(aud);
+    yyjson_arr_foreach(aud, i, count, v)
+    {
+        if (is_token_url(v))
+            return true;
+    }
+    return false;
+}
+
+/* Seconds since 1970; RFC 7519 allows fractions. A time out of all reason is no time. */
+static bool claim_time(yyjson_val *v, int64_t *out)
+{
+    double seconds = yyjson_is_num(v) ? yyjson_get_num(v) : -1;
+
+    if (!(seconds > 0 && seconds < 1e11))
+        return false;
+    *out = (int64_t)seconds;
+    return true;
+}
+
+static struct refusal claims_check(const struct jwt *j, int64_t now)
+{
+    struct str iss = json_str(json_get(j->claims, "iss"));
+    yyjson_val *sub = json_get(j->claims, "sub");
+    int64_t iat, exp;
+
+    if (iss.len == 0)
+        return GRANT_REFUSED("Invalid JWT: iss is missing.");
+    if (sub && !str_eq(json_str(sub), iss))
+        return REFUSED("unauthorized_client", "Accounts cannot act for others: sub must be iss.");
+    if (!audience_is_us(json_get(j->claims, "aud")))
+        return GRANT_REFUSED("Invalid JWT: aud must be this server's /token.");
+    if (!claim_time(json_get(j->claims, "iat"), &iat) ||
+        !claim_time(json_get(j->claims, "exp"), &exp))
+        return GRANT_REFUSED("Invalid JWT: iat and exp must be times in seconds.");
+    if (iat > now + SKEW_S || exp < now - SKEW_S || exp > iat + AUTH_TOKEN_S + SKEW_S)
+        return GRANT_REFUSED("Invalid JWT: Token must be a short-lived token (60 minutes) and in a "
+                             "reasonable timeframe. Check your iat and exp values in the JWT "
+                             "claim, and the clock.");
+    return accepted;
+}
+
+static EVP_PKEY *key_read(struct str pem)
+{
+    BIO *bio =
+        pem.len && pem.len < ASSERTION_BYTES_MAX ? BIO_new_mem_buf(pem.p, (int)pem.len) : NULL;
+    EVP_PKEY *key = bio ? PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL) : NULL;
+
+    BIO_free(bio);
+    if (key && EVP_PKEY_base_id(key) == EVP_PKEY_RSA && EVP_PKEY_bits(key) >= PUBLIC_KEY_BITS_MIN)
+        return key;
+    EVP_PKEY_free(key);
+    return NULL;
+}
+
+static bool signature_holds(struct str public_key, const struct jwt *j)
+{
+    EVP_PKEY *key = key_read(public_key);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool holds = false;
+
+    if (key && ctx && EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL, key) == 1)
+        holds = EVP_DigestVerify(ctx, (const unsigned char *)j->signature.p, j->signature.len,
+                                 (const unsigned char *)j->text.p, j->text.len) == 1;
+    EVP_MD_CTX_free(ctx);
+    EVP_PKEY_free(key);
+    return holds;
+}

@@ -1,0 +1,240 @@
+/* call.c -- what handlers use of a call: replies, errors in the words of each dialect, the body. */
+#include "api/api.h"
+
+#include <assert.h>
+
+#include "base/log.h"
+
+#define JSON_TYPE "application/json; charset=UTF-8"
+#define ERROR_BYTES_MAX ((size_t)8 * 1024)
+
+/* What an HTTP status is called in an error's body when no code of ours says it. */
+static const struct {
+    int http;
+    const char *status; /* google.rpc.Code */
+    const char *reason; /* of Cloud Storage */
+} statuses[] = {
+    { 400, "INVALID_ARGUMENT", "invalid" },
+    { 401, "UNAUTHENTICATED", "authError" },
+    { 403, "PERMISSION_DENIED", "forbidden" },
+    { 404, "NOT_FOUND", "notFound" },
+    { 405, "UNIMPLEMENTED", "methodNotAllowed" },
+    { 408, "DEADLINE_EXCEEDED", "requestTimeout" },
+    { 409, "ALREADY_EXISTS", "conflict" },
+    { 410, "NOT_FOUND", "gone" },
+    { 411, "INVALID_ARGUMENT", "lengthRequired" },
+    { 412, "FAILED_PRECONDITION", "conditionNotMet" },
+    { 413, "INVALID_ARGUMENT", "uploadTooLarge" },
+    { 416, "OUT_OF_RANGE", "requestedRangeNotSatisfiable" },
+    { 429, "RESOURCE_EXHAUSTED", "rateLimitExceeded" },
+    { 499, "CANCELLED", "clientClosedRequest" },
+    { 500, "INTERNAL", "internalError" },
+    { 501, "UNIMPLEMENTED", "notImplemented" },
+    { 503, "UNAVAILABLE", "backendError" },
+    { 504, "DEADLINE_EXCEEDED", "gatewayTimeout" },
+};
+#define STATUS_COUNT (sizeof statuses / sizeof statuses[0])
+
+struct failure {
+    int http;
+    const char *status, *reason, *message;
+    bool own_reason; /* the caller's: shown in every dialect */
+};
+
+static void reply_failure(struct call *c, const struct failure *f);
+static void write_google(const struct failure *f, struct buf *out);
+static void write_storage(const struct failure *f, struct buf *out);
+
+void call_reply(struct call *c, struct buf *body)
+{
+    if (buf_ok(body)) {
+        http_reply(c->http, 200, JSON_TYPE, body);
+        return;
+    }
+    log_error("call %s: the answer is larger than its buffer may be", http_id(c->http));
+    buf_release(body);
+    call_fail(c, &(struct error){ .code = ERROR_INTERNAL });
+}
+
+void call_reply_c(struct call *c, const char *json)
+{
+    struct buf body = BUF_INIT(SIZE_MAX);
+
+    buf_add_c(&body, json);
+    call_reply(c, &body);
+}
+
+static size_t status_index(int http)
+{
+    size_t i = 0;
+
+    while (i < STATUS_COUNT && statuses[i].http != http)
+        i++;
+    return i;
+}
+
+/* What went wrong within the server is for its log: it may name paths and other projects' things. */
+static const char *public_message(const struct call *c, const struct error *e)
+{
+    if (error_http(e->code) != 500)
+        return e->msg;
+    log_error("call %s: %s", http_id(c->http), e->msg);
+    return "Internal error encountered.";
+}
+
+void call_fail(struct call *c, const struct error *e)
+{
+    int http = error_http(e->code);
+    size_t i = status_index(http);
+
+    reply_failure(c, &(struct failure){
+                         .http = http,
+                         .status = error_name(e->code),
+                         .reason = i < STATUS_COUNT ? statuses[i].reason : "backendError",
+                         .message = public_message(c, e),
+                     });
+}
+
+void call_fail_as(struct call *c, int status, const char *reason, const char *message)
+{
+    size_t i = status_index(status);
+
+    assert(i < STATUS_COUNT);
+    reply_failure(c, &(struct failure){
+                         .http = status,
+                         .status = statuses[i].status,
+                         .reason = reason ? reason : statuses[i].reason,
+                         .message = message,
+                         .own_reason = reason != NULL,
+                     });
+}
+
+static void reply_failure(struct call *c, const struct failure *f)
+{
+    unsigned flags = c->route ? c->route->flags : 0;
+    struct buf body = BUF_INIT(ERROR_BYTES_MAX);
+
+    if (f->http == 401)
+        http_set_header(c->http, "WWW-Authenticate", STR("Bearer realm=\"tranche\""));
+    if (flags & ROUTE_TEXT)
+        buf_addf(&body, "%s\n", f->message);
+    else if (flags & ROUTE_STORAGE)
+        write_storage(f, &body);
+    else
+        write_google(f, &body);
+    http_reply(c->http, f->http, flags & ROUTE_TEXT ? "text/plain; charset=utf-8" : JSON_TYPE,
+               &body);
+}
+
+static void write_google(const struct failure *f, struct buf *out)
+{
+    buf_addf(out, "{\"error\":{\"code\":%d,\"message\":", f->http);
+    buf_add_json(out, str_of(f->message));
+    buf_addf(out, ",\"status\":\"%s\"", f->status);
+    if (f->own_reason)
+        buf_addf(out,
+                 ",\"details\":[{\"@type\":\"type.googleapis.com/google.rpc.ErrorInfo\","
+                 "\"reason\":\"%s\",\"domain\":\"googleapis.com\"}]",
+                 f->reason);
+    buf_add_c(out, "}}\n");
+}
+
+static void write_storage(const struct failure *f, struct buf *out)
+{
+    buf_addf(out, "{\"error\":{\"code\":%d,\"message\":", f->http);
+    buf_add_json(out, str_of(f->message));
+    buf_add_c(out, ",\"errors\":[{\"message\":");
+    buf_add_json(out, str_of(f->message));
+    buf_addf(out, ",\"domain\":\"global\",\"reason\":\"%s\"}]}}\n", f->reason);
+}
+
+/* JSON path text, with what json_check found at it. */
+static int check(yyjson_val *root, struct error *e)
+{
+    struct buf path = BUF_INIT(ERROR_MSG_BYTES);
+    int rc = json_check(root, &path, e);
+
+    if (rc < 0)
+        (void)error_wrap(e, "Invalid JSON payload received at '%.*s'", STR_ARG(buf_str(&path)));
+    buf_release(&path);
+    return rc;
+}
+
+yyjson_val *call_json(struct call *c, struct error *e)
+{
+    struct str body = http_body(c->http);
+    size_t at = 0;
+
+    if (str_trim(body).len == 0)
+        body = STR("{}");
+    yyjson_val *root = json_parse(c->arena, body, &at, e);
+    if (!root) {
+        (void)error_wrap(e, "Invalid JSON payload received at byte %zu", at + 1);
+        return NULL;
+    }
+    if (check(root, e) < 0)
+        return NULL;
+    if (yyjson_is_obj(root))
+        return root;
+    (void)error_set(e, ERROR_INVALID_ARGUMENT,
+                    "Invalid JSON payload received. Expected an object at the top.");
+    return NULL;
+}
+
+/* Digits only; a number too large for the type is the largest. */
+static bool read_number(struct str text, uint64_t *out)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.p[i] < '0' || text.p[i] > '9')
+            return false;
+        if (__builtin_mul_overflow(n, (uint64_t)10, &n) ||
+            __builtin_add_overflow(n, (uint64_t)(text.p[i] - '0'), &n))
+            n = UINT64_MAX;
+    }
+    *out = n;
+    return true;
+}
+
+int call_number(struct call *c, const char *name, uint64_t deflt, uint64_t max, uint64_t *out,
+                struct error *e)
+{
+    struct str text;
+    uint64_t n = 0;
+
+    if (http_query(c->http, name, &text) && !read_number(text, &n))
+        return error_set(e, ERROR_INVALID_ARGUMENT, "Invalid value at '%s': \"%.*s\"", name,
+                         STR_ARG(str_sub(text, 0, 64)));
+    if (n == 0)
+        n = deflt;
+    *out = n < max ? n : max;
+    return 0;
+}
+
+bool call_project(struct call *c, struct str path_project, const char **out)
+{
+    if (path_project.len && !auth_project_valid(path_project))
+        return false;
+    if (!c->who.all && path_project.len && !str_eq_c(path_project, c->who.project))
+        return false;
+    if (path_project.len)
+        *out = arena_copy(c->arena, path_project.p, path_project.len);
+    else
+        *out = c->who.all ? c->api->default_project : c->who.project;
+    return true;
+}
+
+struct str call_base_url(struct call *c)
+{
+    struct str url = c->api->public_url ? str_of(c->api->public_url) : http_base_url(c->http);
+
+    while (str_ends(url, STR("/")))
+        url = str_sub(url, 0, url.len - 1);
+    return url;
+}
+
+const char *call_scope(const struct call *c)
+{
+    return c->who.all ? NULL : c->who.project;
+}
