@@ -1,0 +1,326 @@
+/* runner.c -- one job from QUEUED to its end, or to where somebody stopped it. */
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/sys.h"
+#include "engine/closeout.h"
+#include "engine/ingest.h"
+#include "engine/service_inner.h"
+
+#define SAVE_EVERY_NS (500 * NS_PER_MS)
+#define ERROR_LINES_MIN 100
+
+struct runner {
+    struct running *self;
+    struct service *service;
+    struct arena arena;
+    struct job job;
+    struct service_settings set;
+    struct input input;
+    struct ingest_result ingest;
+    struct ingest_options rules;
+    struct spool *spool;
+    struct render *render;
+    uint64_t save_due_ns;
+    char dir[SERVICE_PATH_BYTES], output[SERVICE_PATH_BYTES];
+};
+
+static int run_job(struct runner *r, struct error *e);
+static void after_failure(struct runner *r, const struct error *why);
+static void release(struct runner *r);
+
+void *runner_run(void *arg)
+{
+    struct running *self = arg;
+    struct runner r = { .self = self, .service = self->service };
+    struct error e = { 0 };
+
+    service_settings(r.service, &r.set);
+    int rc = job_get(r.service->env.store, &r.arena, NULL, self->id, &r.job, &e);
+    if (rc == 1 && !job_state_final(r.job.state) && run_job(&r, &e) < 0)
+        after_failure(&r, &e);
+    else if (rc < 0)
+        log_error("job %lld: %s", (long long)self->id, e.msg);
+    release(&r);
+    atomic_store(&self->ended, true);
+    service_wake(self->service);
+    return NULL;
+}
+
+static int open_job(struct runner *r, struct error *e);
+static int work(struct runner *r, struct error *e);
+static int close_out(struct runner *r, enum stop_reason why, struct error *e);
+static int end_as(struct runner *r, enum stop_reason why, struct error *e);
+
+static int run_job(struct runner *r, struct error *e)
+{
+    enum stop_reason why = (enum stop_reason)atomic_load(&r->self->reason);
+
+    /* Nothing was done: nothing is to be returned. */
+    if (r->self->closing && counters_done(&r->job.books) == 0)
+        return end_as(r, why, e);
+    if (!r->self->closing && job_begin(r->service->env.store, &r->job, e) < 0)
+        return -1;
+    if (open_job(r, e) < 0)
+        return -1;
+    return r->self->closing ? close_out(r, why, e) : work(r, e);
+}
+
+static void release(struct runner *r)
+{
+    render_close(r->render);
+    spool_close(r->spool);
+    ingest_result_release(&r->ingest);
+    input_release(&r->input);
+    arena_release(&r->arena);
+}
+
+/* ---- Opening ---- */
+
+static enum row_style style_of(const struct job *j)
+{
+    static const enum row_style styles[] = {
+        [JOB_OBJECTS] = ROW_VERTEX,
+        [JOB_FILE] = ROW_KEYED,
+        [JOB_INLINE] = ROW_INLINED,
+    };
+
+    return styles[j->source];
+}
+
+/* What the job that this one retries has answered is answered. */
+static int take_earlier(struct runner *r, struct error *e)
+{
+    char dir[SERVICE_PATH_BYTES];
+    uint64_t copied;
+
+    if (r->job.retry_of == 0)
+        return 0;
+    job_path(r->service, dir, r->job.retry_of, NULL);
+    return spool_copy_answers(r->spool, dir, &copied, e);
+}
+
+static int open_job(struct runner *r, struct error *e)
+{
+    struct service *s = r->service;
+
+    job_path(s, r->dir, r->job.id, NULL);
+    job_path(s, r->output, r->job.id, "output.jsonl");
+    if (sys_mkdirs(r->dir, e) < 0 || job_input_open(s, &r->arena, r->job.id, &r->input, e) < 0)
+        return -1;
+    r->rules = (struct ingest_options){ .lines_max = r->set.lines_max, .threads = 1 };
+    if (r->set.lines_max && r->job.books.total > r->set.lines_max)
+        r->rules.lines_max = r->job.books.total; /* it was checked under a higher limit */
+    struct predictor *p = job_predictor(s, &r->arena, &r->job, e);
+    if (!p)
+        return -1;
+    r->rules.predictor = p;
+    int rc = ingest_run(&r->input, &r->rules, &r->ingest, e);
+    p->ops->close(p);
+    r->rules.predictor = NULL;
+    if (rc < 0)
+        return -1;
+    r->spool = spool_open(r->dir, e);
+    if (!r->spool || take_earlier(r, e) < 0)
+        return -1;
+    r->render =
+        render_open(r->output, &r->input, &r->ingest, &r->rules.rules, style_of(&r->job), e);
+    return r->render ? 0 : -1;
+}
+
+/* ---- Working ---- */
+
+static void save_books(struct runner *r, const struct progress *p, uint64_t now)
+{
+    struct error e;
+
+    if (now < r->save_due_ns)
+        return;
+    r->save_due_ns = now + SAVE_EVERY_NS;
+    r->job.books = p->books;
+    if (job_progress(r->service->env.store, &r->job, &e) < 0)
+        log_warn("job %lld: %s", (long long)r->job.id, e.msg);
+}
+
+static void on_progress(void *arg, const struct progress *p)
+{
+    struct runner *r = arg;
+    struct service *s = r->service;
+    uint64_t now = service_now_ns(s);
+
+    pthread_mutex_lock(&s->lock);
+    live_add(&r->self->live, p, now);
+    pthread_mutex_unlock(&s->lock);
+    save_books(r, p, now);
+}
+
+static struct pipeline_limits limits_of(const struct job_options *o)
+{
+    return (struct pipeline_limits){
+        .cost_nano_max = o->budget_nano,
+        .tokens_max = o->budget_tokens,
+        .error_rate_max = o->error_rate_max,
+        .error_lines_min = o->error_lines_min ? o->error_lines_min : ERROR_LINES_MIN,
+    };
+}
+
+static int run_pipeline(struct runner *r, enum pipeline_end *end, struct error *e)
+{
+    struct service *s = r->service;
+    struct progress p = { 0 };
+    const struct model *m;
+    char name[MODEL_NAME_BYTES], *model = arena_copy(&r->arena, r->job.model.p, r->job.model.len);
+
+    if (!service_hub(s, model, &m, e))
+        return -1;
+    model_short_name(model, name);
+    struct pipeline_job work = {
+        .input = &r->input,
+        .ingest = &r->ingest,
+        .rules = r->rules,
+        .price = model_price(m, name),
+        .spool = r->spool,
+        .render = r->render,
+        .retry = r->set.retry,
+        .in_flight_max = r->set.in_flight_max,
+        .drain_ms = r->set.drain_ms,
+        .limits = limits_of(&r->job.options),
+        .seed = s->env.seed ^ (uint64_t)r->job.id,
+        .clock = s->env.clock,
+        .stop = &r->self->stop,
+        .on_progress = on_progress,
+        .arg = r,
+    };
+    work.predictor = job_predictor(s, &r->arena, &r->job, e);
+    if (!work.predictor)
+        return -1;
+    work.rules.predictor = work.predictor;
+    int rc = pipeline_run(&work, &p, end, e);
+    r->job.books = p.books;
+    return rc;
+}
+
+static int give_back(struct runner *r, enum job_state to, const char *reason, struct error *e)
+{
+    r->job.pause_reason = str_of(reason);
+    log_info("job %lld: %s after %llu of %llu lines", (long long)r->job.id, job_state_name(to),
+             (unsigned long long)counters_done(&r->job.books),
+             (unsigned long long)r->job.books.total);
+    return job_yield(r->service->env.store, &r->job, to, e);
+}
+
+/* Why the pipeline was interrupted decides where the job goes. */
+static int interrupted(struct runner *r, struct error *e)
+{
+    enum stop_reason why = (enum stop_reason)atomic_load(&r->self->reason);
+
+    switch (why) {
+    case STOP_CANCEL:
+    case STOP_EXPIRE:
+        return close_out(r, why, e);
+    case STOP_PAUSE:
+        return give_back(r, JOB_PAUSED, "asked", e);
+    case STOP_NONE:
+    case STOP_YIELD:
+    case STOP_DRAIN:
+        break;
+    }
+    return give_back(r, JOB_QUEUED, "", e);
+}
+
+static int work(struct runner *r, struct error *e)
+{
+    enum pipeline_end end;
+
+    if (run_pipeline(r, &end, e) < 0)
+        return -1;
+    r->self->failures = 0;
+    switch (end) {
+    case PIPELINE_DONE:
+        render_close(r->render);
+        r->render = NULL;
+        return job_output_finish(r->service, &r->arena, &r->job, JOB_SUCCEEDED, true, e);
+    case PIPELINE_BUDGET:
+        return give_back(r, JOB_PAUSED, "budget", e);
+    case PIPELINE_ERRORS:
+        return give_back(r, JOB_PAUSED, "errors", e);
+    case PIPELINE_INTERRUPTED:
+        break;
+    }
+    return interrupted(r, e);
+}
+
+/* ---- Ending early ---- */
+
+static void set_reason(struct job *j, enum stop_reason why)
+{
+    j->error = why == STOP_EXPIRE ? ERROR_DEADLINE_EXCEEDED : ERROR_CANCELLED;
+    j->error_message = why == STOP_EXPIRE
+                           ? STR("The job has expired: it was not done within its time. Lines that "
+                                 "were not run say so in the output.")
+                           : STR("CANCELED");
+}
+
+static int end_as(struct runner *r, enum stop_reason why, struct error *e)
+{
+    struct job *j = &r->job;
+
+    set_reason(j, why);
+    j->books.not_run += counters_pending(&j->books);
+    return job_output_finish(r->service, &r->arena, j,
+                             why == STOP_EXPIRE ? JOB_EXPIRED : JOB_CANCELLED, false, e);
+}
+
+/* Every line without a row gets one that says why; then the output is as whole as any (I1). */
+static int close_out(struct runner *r, enum stop_reason why, struct error *e)
+{
+    struct closeout_job c = {
+        .ingest = &r->ingest,
+        .spool = r->spool,
+        .render = r->render,
+        .clock = r->service->env.clock,
+    };
+
+    (void)error_set(&c.why, why == STOP_EXPIRE ? ERROR_DEADLINE_EXCEEDED : ERROR_CANCELLED, "%s",
+                    why == STOP_EXPIRE ? "The batch expired before this line was run."
+                                       : "The batch was cancelled before this line was run.");
+    if (closeout_run(&c, &r->job.books, e) < 0 || render_finish(r->render, e) < 0)
+        return -1;
+    r->job.books.total = r->ingest.lines;
+    render_close(r->render);
+    r->render = NULL;
+    set_reason(&r->job, why);
+    return job_output_finish(r->service, &r->arena, &r->job,
+                             why == STOP_EXPIRE ? JOB_EXPIRED : JOB_CANCELLED, true, e);
+}
+
+/* ---- Failing ---- */
+
+static bool passes(enum error_code code)
+{
+    return code == ERROR_RESOURCE_EXHAUSTED || code == ERROR_CANCELLED || error_retryable(code);
+}
+
+/* A full disk or a broken session is tried again; what cannot get better ends the job. */
+static void after_failure(struct runner *r, const struct error *why)
+{
+    struct service *s = r->service;
+    struct error e;
+
+    log_warn("job %lld: %s", (long long)r->job.id, why->msg);
+    if (r->spool && spool_counters(r->spool, &r->job.books, &e) < 0)
+        log_warn("job %lld: %s", (long long)r->job.id, e.msg);
+    if (why->code != ERROR_RESOURCE_EXHAUSTED)
+        r->self->failures++;
+    if (passes(why->code) && r->self->failures < SESSION_FAILURES_MAX) {
+        r->self->retry_ns = service_now_ns(s) + FULL_RETRY_S * NS_PER_S;
+        if (r->job.state == JOB_RUNNING && give_back(r, JOB_QUEUED, "", &e) < 0)
+            log_error("job %lld: %s", (long long)r->job.id, e.msg);
+        return;
+    }
+    if (job_output_fail(s, &r->job, why, &e) < 0) {
+        log_error("job %lld: %s", (long long)r->job.id, e.msg);
+        r->self->retry_ns = service_now_ns(s) + FULL_RETRY_S * NS_PER_S;
+    }
+}
