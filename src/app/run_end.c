@@ -79,7 +79,7 @@ int run_step_work(struct run *r, struct error *e)
     console_note(&j->console, "%s %s, %s", human_count(HUMAN, j->ingest.lines),
                  j->ingest.lines == 1 ? "line" : "lines", r->title);
     j->stage = EXIT_STOPPED; /* an output that cannot be written can be mended */
-    r->render = render_open(r->render_path, &j->input, &j->ingest, &j->rules.rules, e);
+    r->render = render_open(r->render_path, &j->input, &j->ingest, &j->rules.rules, ROW_VERTEX, e);
     if (!r->render)
         return -1;
     j->stage = EXIT_INTERNAL;

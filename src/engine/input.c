@@ -22,6 +22,7 @@ static int add_path(struct input *in, const char *path, const char *dir, struct 
 static int add_pattern(struct input *in, const char *pattern, struct error *e);
 static int add_file(struct input *in, const char *path, struct error *e);
 static int add_stdin(struct input *in, const char *dir, struct error *e);
+static int add_open(struct input *in, const char *name, int fd, struct error *e);
 static int changed(const struct input_file *f, struct error *e);
 static int read_overlong(const struct input *in, const struct shard *s, struct buf *out,
                          struct error *e);
@@ -37,6 +38,25 @@ int input_open(struct input *in, const char *const *paths, uint32_t count, const
         }
     }
     return 0;
+}
+
+int input_open_fds(struct input *in, const struct input_source *src, uint32_t count,
+                   struct error *e)
+{
+    uint32_t taken = 0;
+    int rc = 0;
+
+    *in = (struct input){ 0 };
+    while (taken < count && rc == 0) {
+        rc = add_open(in, src[taken].name, src[taken].fd, e);
+        taken++;
+    }
+    if (rc == 0)
+        return 0;
+    for (; taken < count; taken++)
+        (void)close(src[taken].fd);
+    input_release(in);
+    return -1;
 }
 
 void input_release(struct input *in)
@@ -192,18 +212,22 @@ static int check_file(int fd, const char *path, struct stat *st, struct error *e
 
 static int add_file(struct input *in, const char *path, struct error *e)
 {
-    struct stat st;
-
     allow_files((rlim_t)in->count + SPARE_FILES);
     /* O_NONBLOCK: opening a pipe that nobody writes would wait for ever. */
     int fd = sys_open(path, O_RDONLY | O_NONBLOCK, e);
-    if (fd < 0)
-        return -1;
-    if (check_file(fd, path, &st, e) < 0) {
+    return fd < 0 ? -1 : add_open(in, path, fd, e);
+}
+
+/* Takes fd, also when it fails. */
+static int add_open(struct input *in, const char *name, int fd, struct error *e)
+{
+    struct stat st;
+
+    if (check_file(fd, name, &st, e) < 0) {
         (void)close(fd);
         return -1;
     }
-    return append(in, path, fd, (uint64_t)st.st_size, e);
+    return append(in, name, fd, (uint64_t)st.st_size, e);
 }
 
 static int copy_all(int from, int to, const char *path, struct error *e)
@@ -246,7 +270,6 @@ static int nameless_file(const char *dir, struct error *e)
 static int add_stdin(struct input *in, const char *dir, struct error *e)
 {
     static const char name[] = "standard input";
-    struct stat st;
 
     for (uint32_t i = 0; i < in->count; i++) {
         if (strcmp(in->file[i].path, name) == 0)
@@ -255,9 +278,9 @@ static int add_stdin(struct input *in, const char *dir, struct error *e)
     int fd = nameless_file(dir, e);
     if (fd < 0)
         return -1;
-    if (copy_all(STDIN_FILENO, fd, name, e) < 0 || check_file(fd, name, &st, e) < 0) {
+    if (copy_all(STDIN_FILENO, fd, name, e) < 0) {
         (void)close(fd);
         return -1;
     }
-    return append(in, name, fd, (uint64_t)st.st_size, e);
+    return add_open(in, name, fd, e);
 }

@@ -35,6 +35,14 @@ struct input {
 /* paths: files, patterns with * ? [, or "-". dir: where standard input is copied. */
 int input_open(struct input *in, const char *const *paths, uint32_t count, const char *dir,
                struct error *e) FALLIBLE;
+/* A file that is open already. */
+struct input_source {
+    const char *name; /* for messages; copied */
+    int fd;           /* taken */
+};
+/* The files of src in their order. All descriptors are taken, also when it fails. */
+int input_open_fds(struct input *in, const struct input_source *src, uint32_t count,
+                   struct error *e) FALLIBLE;
 /* All len bytes, which must lie within the file as it was opened. */
 int input_read_at(const struct input *in, uint32_t file, uint64_t offset, void *p, size_t len,
                   struct error *e) FALLIBLE;

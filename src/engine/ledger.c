@@ -49,18 +49,29 @@ int ledger_answer(struct ledger *g, const struct open_line *l, const struct answ
     return 0;
 }
 
-int ledger_failure(struct ledger *g, uint64_t index, const struct error *why, struct error *e)
+static int put_error(struct ledger *g, uint64_t index, enum outcome outcome,
+                     const struct error *why, struct error *e)
 {
     buf_clear(&g->scratch);
     row_status(why->code, str_of(why->msg), &g->scratch);
     struct spool_row row = {
         .index = index,
-        .outcome = OUTCOME_FAILED,
+        .outcome = outcome,
         .code = why->code,
         .status = buf_str(&g->scratch),
         .processed_us = g->clock->wall_us(g->clock),
     };
     return put(g, &row, e);
+}
+
+int ledger_failure(struct ledger *g, uint64_t index, const struct error *why, struct error *e)
+{
+    return put_error(g, index, OUTCOME_FAILED, why, e);
+}
+
+int ledger_not_run(struct ledger *g, uint64_t index, const struct error *why, struct error *e)
+{
+    return put_error(g, index, OUTCOME_NOT_RUN, why, e);
 }
 
 /* What spool_find shows is gone with the next call on the spool, so the response is copied. */

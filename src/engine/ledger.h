@@ -5,7 +5,7 @@
  *
  * Shape:   rows gather in the spool's open group; ledger_commit makes them durable, all or none.
  * Errors:  the spool's; after one, the group is gone and its lines are pending again.
- * Threads: one owner, the pipeline.
+ * Threads: one owner, the pipeline or closeout.
  */
 #ifndef TRANCHE_ENGINE_LEDGER_H
 #define TRANCHE_ENGINE_LEDGER_H
@@ -31,6 +31,9 @@ void ledger_release(struct ledger *g);
 int ledger_answer(struct ledger *g, const struct open_line *l, const struct answer *a,
                   struct error *e) FALLIBLE;
 int ledger_failure(struct ledger *g, uint64_t index, const struct error *why,
+                   struct error *e) FALLIBLE;
+/* The line was not run, and why. */
+int ledger_not_run(struct ledger *g, uint64_t index, const struct error *why,
                    struct error *e) FALLIBLE;
 /* Copies the answer of an identical line: 1, or 0 when none has one. */
 int ledger_copy(struct ledger *g, const struct open_line *l, struct error *e) FALLIBLE;

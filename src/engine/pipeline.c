@@ -26,9 +26,11 @@ struct run {
     uint64_t began_ns, progress_due_ns;
     uint64_t ready_ns; /* when the next line that waits for a time is ready */
     uint64_t seed;
-    bool fed;      /* no line is left to enter */
-    bool hungry;   /* lines could enter at once */
-    bool behind;   /* rows are committed that are not rendered yet */
+    bool fed;     /* no line is left to enter */
+    bool hungry;  /* lines could enter at once */
+    bool behind;  /* rows are committed that are not rendered yet */
+    bool limited; /* a limit is passed: end says which */
+    enum pipeline_end end;
     bool draining; /* failures are not judged any more: their lines stay pending */
 };
 
@@ -64,7 +66,7 @@ int pipeline_run(const struct pipeline_job *j, struct progress *out, enum pipeli
     /* What was answered before a failure of the predictor or the output is kept. */
     if (rc < 0 && (ledger_commit(&r.ledger, &ignored) < 0 || take_books(&r, &ignored) < 0))
         log_warn("%s", ignored.msg);
-    *end = render_lines(j->render) == j->ingest->lines ? PIPELINE_DONE : PIPELINE_INTERRUPTED;
+    *end = render_lines(j->render) == j->ingest->lines ? PIPELINE_DONE : r.end;
     if (rc == 0 && *end == PIPELINE_DONE)
         rc = render_finish(j->render, e);
     r.progress.elapsed_ns = now_ns(&r) - r.began_ns;
@@ -87,6 +89,7 @@ static void run_init(struct run *r, const struct pipeline_job *j)
     uint32_t window = j->predictor->window;
 
     *r = (struct run){ .job = j, .seed = j->seed, .ready_ns = UINT64_MAX };
+    r->end = PIPELINE_INTERRUPTED;
     r->feed = feed_new(j->input, j->ingest, j->spool);
     r->window = window_new();
     ledger_init(&r->ledger, j->spool, &j->price, j->clock);
@@ -130,6 +133,8 @@ static int run_lines(struct run *r, struct error *e)
     while (!stopped(r)) {
         if (take_in(r, e) < 0 || send(r, e) < 0)
             return -1;
+        if (r->limited)
+            break;
         if (r->fed && window_count(r->window) == 0)
             return finish(r, e);
         if (take_answers(r, wait_ms(r), e) < 0 || settle(r, false, e) < 0)
@@ -213,6 +218,31 @@ static int take_line(struct run *r, const struct line *line, struct error *e)
     return rc < 0 ? -1 : 0;
 }
 
+static bool limit_pass(struct run *r, enum pipeline_end end)
+{
+    r->limited = true;
+    r->end = end;
+    return true;
+}
+
+/* What is answered counts, committed or not. A duplicate costs nothing and is no token computed. */
+static bool limits_passed(struct run *r)
+{
+    const struct pipeline_limits *l = &r->job->limits;
+    struct counters c = { 0 };
+
+    spool_counters_open(r->job->spool, &c);
+    uint64_t tokens = c.prompt_tokens + c.candidate_tokens + c.thought_tokens;
+    uint64_t ended = c.succeeded + c.failed;
+    if ((l->cost_nano_max && c.cost_nano >= l->cost_nano_max) ||
+        (l->tokens_max && tokens >= l->tokens_max))
+        return limit_pass(r, PIPELINE_BUDGET);
+    if (l->error_lines_min && ended >= l->error_lines_min &&
+        (double)c.failed > l->error_rate_max * (double)ended)
+        return limit_pass(r, PIPELINE_ERRORS);
+    return false;
+}
+
 /* Lines from the window to the predictor, as many as it takes. */
 static int send(struct run *r, struct error *e)
 {
@@ -224,6 +254,10 @@ static int send(struct run *r, struct error *e)
         struct open_line *l = window_next(r->window, now, &r->ready_ns);
         if (!l)
             return 0;
+        if (limits_passed(r)) {
+            window_unsend(r->window, l);
+            return 0;
+        }
         if (p->ops->submit(p, l->in.request, l, &full) < 0) {
             window_unsend(r->window, l);
             if (full.code == ERROR_RESOURCE_EXHAUSTED)

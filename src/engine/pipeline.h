@@ -4,6 +4,8 @@
  *          rendered. Retryable failures go back to the window; duplicates copy an answer.
  * Stop:    when *stop is set nothing more is submitted, what the predictor has begun is awaited for
  *          drain_ms at most, everything answered is committed, and the result says interrupted.
+ * Limits:  looked at before each submit, on what is committed and what is answered; passing one ends
+ *          as a stop does, so that a budget is never exceeded by more than what was in flight.
  * Errors:  RESOURCE_EXHAUSTED (disk full), FAILED_PRECONDITION (input changed), INTERNAL (predictor
  *          broken). Whatever was committed stays and a later run goes on.
  * Owns:    takes the predictor's session and closes it before it returns, whatever happened, because
@@ -35,6 +37,14 @@ struct progress {
     uint64_t elapsed_ns; /* since this run began */
 };
 
+/* Where a job ends early; zeroed: nowhere. They cover all its runs together. */
+struct pipeline_limits {
+    uint64_t cost_nano_max;   /* at the batch price; 0: none */
+    uint64_t tokens_max;      /* prompt and generated ones that were computed; 0: none */
+    double error_rate_max;    /* failed of all that ended, bad lines too: more is too many, */
+    uint64_t error_lines_min; /* once so many ended; 0: none is */
+};
+
 struct pipeline_job {
     const struct input *input;
     const struct ingest_result *ingest;
@@ -44,6 +54,7 @@ struct pipeline_job {
     struct spool *spool;
     struct render *render;
     struct retry_rules retry;
+    struct pipeline_limits limits;
     uint32_t in_flight_max; /* 0: the predictor's window */
     uint32_t drain_ms;
     uint64_t seed;
@@ -52,7 +63,13 @@ struct pipeline_job {
     void (*on_progress)(void *arg, const struct progress *p); /* about ten times a second */
     void *arg;
 };
-enum pipeline_end { PIPELINE_DONE, PIPELINE_INTERRUPTED };
+/* DONE also when a limit is passed with nothing left to submit. */
+enum pipeline_end {
+    PIPELINE_DONE,
+    PIPELINE_INTERRUPTED,
+    PIPELINE_BUDGET, /* cost_nano_max or tokens_max is reached */
+    PIPELINE_ERRORS, /* error_rate_max is passed */
+};
 int pipeline_run(const struct pipeline_job *j, struct progress *out, enum pipeline_end *end,
                  struct error *e) FALLIBLE;
 

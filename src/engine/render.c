@@ -10,7 +10,6 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "engine/writer.h"
-#include "format/row.h"
 
 #define WRITE_BYTES ((size_t)1024 * 1024)
 /* What one very large line made the arena take is given back. */
@@ -20,6 +19,7 @@ struct render {
     const struct input *in;
     const struct ingest_result *job;
     struct line_rules rules;
+    enum row_style style;
     char *path;    /* of the finished output, or what to call it */
     char *partial; /* NULL: fd is written directly */
     int fd;
@@ -41,13 +41,14 @@ static int hand_over(struct render *r, struct error *e);
 
 struct render *render_open(const char *path, const struct input *in,
                            const struct ingest_result *job, const struct line_rules *rules,
-                           struct error *e)
+                           enum row_style style, struct error *e)
 {
     struct render *r = mem_alloc(sizeof *r);
 
     r->in = in;
     r->job = job;
     r->rules = *rules;
+    r->style = style;
     r->fd = -1;
     r->bytes = BUF_INIT(LINE_BYTES_MAX + SHARD_BYTES_MAX);
     r->out = BUF_INIT(ROW_BYTES_MAX + WRITE_BYTES);
@@ -216,7 +217,7 @@ static int write_line(struct render *r, const struct spool_row *row, struct erro
         arena_release(&r->arena);
     if (!r->shard->overlong)
         take_spans(r, text, row->outcome == OUTCOME_SUCCEEDED, &in);
-    const struct row answer = { row->status, row->processed_us, row->response };
+    const struct row answer = { row->status, row->processed_us, row->response, r->style };
     row_write(&in, text, &answer, &r->out);
     if (!buf_ok(&r->out))
         return error_set(e, ERROR_INTERNAL, "the row of answer %llu is too long",

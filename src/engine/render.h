@@ -16,12 +16,13 @@
 
 #include "engine/ingest.h"
 #include "engine/input.h"
+#include "format/row.h"
 #include "store/spool.h"
 
 struct render;
 struct render *render_open(const char *path, const struct input *in,
                            const struct ingest_result *job, const struct line_rules *rules,
-                           struct error *e);
+                           enum row_style style, struct error *e);
 /* Writes what has become ready, RENDER_BURST lines at most: 1 when there may be more, 0 when the next
  * line has no row. Call it when all rows in the spool are committed. */
 #define RENDER_BURST 4096

@@ -3,11 +3,19 @@
  * Why: a row is what the user gets. It holds the line's sibling keys and request as they were
  * written, and the answer or the error in the words that clients of the service look for.
  *
- * Shape:   {sibling keys, "status":"", "processed_time":"...", "request":{...}, "response":{...}}
+ * Shape:   ROW_VERTEX:
+ *          {sibling keys, "status":"", "processed_time":"...", "request":{...}, "response":{...}}
  *          A failure: "status":"Bad Request: {\"error\": {\"code\": 400, ...}}", "response":{}.
  *          A line that is no JSON stands under "request" as a string.
+ *          ROW_KEYED, an output file of the Gemini API: {"key":"request-1","response":{...}} or
+ *          {"key":"...","error":{"code":3,"message":"...","status":"INVALID_ARGUMENT"}}; of the
+ *          other siblings only "metadata" passes, before the answer. A line without one has none.
+ *          ROW_INLINED, an inlined response: {"response":{...},"metadata":{"name":"value"}} or
+ *          {"error":{"code":3,"message":"..."},"metadata":{...}}; metadata's values are strings
+ *          whatever they were, and metadata that is no object is left out.
+ *          The code of an error is google.rpc's in the last two, HTTP's in the first.
  * Threads: none.
- * Source:  Vertex AI "Batch inference from Cloud Storage"; docs/formats.md.
+ * Source:  Vertex AI "Batch inference from Cloud Storage"; Gemini API "Batch API"; docs/formats.md.
  */
 #ifndef TRANCHE_FORMAT_ROW_H
 #define TRANCHE_FORMAT_ROW_H
@@ -24,10 +32,14 @@
 /* Bytes of one output row: a line, its answer, and what is around them. */
 #define ROW_BYTES_MAX (LINE_BYTES_MAX * 6 + RESPONSE_BYTES_MAX)
 
+/* Whose clients read the rows. */
+enum row_style { ROW_VERTEX, ROW_KEYED, ROW_INLINED };
+
 struct row {
     struct str status; /* "" for an answer, else as row_status wrote it */
     int64_t processed_us;
     struct str response; /* JSON; empty for "{}" */
+    enum row_style style;
 };
 
 /* One row with its line end. line is the input line's text: used when there is no request in it. No
@@ -36,6 +48,13 @@ void row_write(const struct input_line *in, struct str line, const struct row *r
 
 /* "Bad Request: {"error": {"code": 400, "message": "...", "status": "INVALID_ARGUMENT"}}". */
 void row_status(enum error_code code, struct str message, struct buf *out);
+
+/* The error in a whole status that row_status wrote; false when it is another text. */
+struct row_error {
+    enum error_code code;
+    struct str message; /* as JSON, in its quotes; in the status */
+};
+bool row_error_read(struct str status, struct row_error *out);
 
 /* The answer part of an earlier output row (for --retry-failed); false when it is none. The line must
  * be JSON, which request_read_line tells: of other bytes the spans mean nothing. */

@@ -157,6 +157,14 @@ int spool_counters(struct spool *s, struct counters *out, struct error *e)
     return 0;
 }
 
+void spool_counters_open(const struct spool *s, struct counters *out)
+{
+    uint64_t total = out->total;
+
+    *out = s->opened;
+    out->total = total;
+}
+
 sqlite3_stmt *spool_stmt(struct spool *s, enum spool_statement which)
 {
     for (int i = 0; i < SPOOL_STATEMENT_COUNT; i++) {

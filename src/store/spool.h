@@ -56,6 +56,9 @@ int spool_done(struct spool *s, uint64_t first, uint32_t count, bool *done,
 /* Sums over the committed rows; total is left alone. */
 int spool_counters(struct spool *s, struct counters *out, struct error *e) FALLIBLE;
 
+/* The same with the rows of the open group. */
+void spool_counters_open(const struct spool *s, struct counters *out);
+
 /* Failures by code, the most frequent first: up to cap groups with their first few indexes. */
 #define SPOOL_FIRST_MAX 5
 struct spool_failures {
@@ -67,6 +70,14 @@ struct spool_failures {
 };
 int spool_failures(struct spool *s, struct spool_failures *out, uint32_t cap, uint32_t *count,
                    struct error *e) FALLIBLE;
+
+/* Puts the answers that another run's folder holds, in groups of SPOOL_COPY_GROUP that are committed,
+ * where this one has no row: again after a kill, it goes on. They are copies: they count as duplicates,
+ * whose tokens and price were the other run's. The other spool is only read; FAILED_PRECONDITION when
+ * a process writes it, NOT_FOUND when there is none. copied: rows put. No group may be open. */
+#define SPOOL_COPY_GROUP 4096
+int spool_copy_answers(struct spool *to, const char *from_dir, uint64_t *copied,
+                       struct error *e) FALLIBLE;
 
 /* Small facts about the run, durable at once: "done", "output", ... */
 int spool_fact_set(struct spool *s, const char *name, struct str value, struct error *e) FALLIBLE;

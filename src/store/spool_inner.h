@@ -59,6 +59,8 @@ struct spool {
 sqlite3_stmt *spool_stmt(struct spool *s, enum spool_statement which);
 /* Sets e from the connection's last error and SQLite's result code. Returns -1. */
 int spool_error(struct spool *s, int result, const char *doing, struct error *e);
+/* The columns of the statement's row, which are SPOOL_COLUMNS; valid until it is stepped or reset. */
+void spool_row_read(sqlite3_stmt *st, struct spool_row *row);
 /* The file system's calls of SQLite as fault points "sqlite.write", "sqlite.sync" and so on: the
  * name of a VFS over the default one. */
 const char *spool_vfs(void);

@@ -103,8 +103,7 @@ static struct str column(sqlite3_stmt *st, int at)
     return (struct str){ p, (size_t)sqlite3_column_bytes(st, at) };
 }
 
-/* Columns are those of SPOOL_COLUMNS. */
-static void row_read(sqlite3_stmt *st, struct spool_row *row)
+void spool_row_read(sqlite3_stmt *st, struct spool_row *row)
 {
     row->index = (uint64_t)sqlite3_column_int64(st, 0);
     row->outcome = (enum outcome)sqlite3_column_int(st, 1);
@@ -130,7 +129,7 @@ static int row_step(struct spool *s, sqlite3_stmt *st, struct spool_row *row, st
         return 0;
     if (rc != SQLITE_ROW)
         return spool_error(s, rc, "cannot read", e);
-    row_read(st, row);
+    spool_row_read(st, row);
     return 1;
 }
 

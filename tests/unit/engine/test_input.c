@@ -1,5 +1,6 @@
 /* Goal: the files that the user means are opened, the others refused with a remedy, and changed bytes
  * are noticed. Method: a scratch folder of odd names. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -195,6 +196,51 @@ static void test_an_overlong_shard_is_checked_whole_but_only_its_head_is_kept(vo
     buf_release(&bytes);
 }
 
+static int scratch_fd(const struct fixture *f, const char *name)
+{
+    char path[SCRATCH_PATH_BYTES];
+    struct error e = { 0 };
+    int fd = sys_open(scratch_path(&f->dir, name, path), O_RDONLY, &e);
+
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static void test_open_descriptors_are_an_input_under_the_names_given(void **state)
+{
+    struct fixture *f = *state;
+    struct error e = { 0 };
+    char got[6];
+
+    scratch_write(&f->dir, "a", "one\n", 4);
+    scratch_write(&f->dir, "b", "three\n", 6);
+    const struct input_source src[] = { { "gs://b/a", scratch_fd(f, "a") },
+                                        { "gs://b/b", scratch_fd(f, "b") } };
+    assert_int_equal(input_open_fds(&f->input, src, 2, &e), 0);
+    assert_int_equal(f->input.count, 2);
+    assert_int_equal(f->input.bytes, 10);
+    assert_string_equal(f->input.file[1].path, "gs://b/b");
+    assert_int_equal(input_read_at(&f->input, 1, 0, got, sizeof got, &e), 0);
+    assert_memory_equal(got, "three\n", 6);
+}
+
+static void test_refused_descriptors_are_closed_with_the_others(void **state)
+{
+    struct fixture *f = *state;
+    struct error e = { 0 };
+
+    scratch_write(&f->dir, "a", "one\n", 4);
+    scratch_write(&f->dir, "zip", "\x1F\x8B\x08", 3);
+    const struct input_source src[] = { { "first", scratch_fd(f, "a") },
+                                        { "packed", scratch_fd(f, "zip") },
+                                        { "last", scratch_fd(f, "a") } };
+    assert_int_equal(input_open_fds(&f->input, src, 3, &e), -1);
+    assert_int_equal(e.code, ERROR_INVALID_ARGUMENT);
+    assert_non_null(strstr(e.msg, "packed"));
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(fcntl(src[i].fd, F_GETFD), -1);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -206,6 +252,8 @@ int main(void)
         TEST(test_standard_input_is_copied_and_read_as_a_file),
         TEST(test_a_shard_that_changed_is_not_read),
         TEST(test_an_overlong_shard_is_checked_whole_but_only_its_head_is_kept),
+        TEST(test_open_descriptors_are_an_input_under_the_names_given),
+        TEST(test_refused_descriptors_are_closed_with_the_others),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -349,6 +349,102 @@ static void test_progress_is_shown_about_ten_times_a_second(void **state)
     assert_in_range(w->shown, 60, 110);
 }
 
+/* Of questions that are two words and answers of three words, at 1 and 2 dollars a million, halved:
+ * 5 tokens and 4 micro-dollars each. */
+#define ANSWER_TOKENS 5
+#define ANSWER_NANO 4000
+
+static void run_to(struct world *w, enum pipeline_end end)
+{
+    struct error e = { 0 };
+
+    assert_int_equal(world_run(w, &e), 0);
+    assert_int_equal(w->end, end);
+}
+
+static void test_a_budget_is_exceeded_by_no_more_than_what_was_in_flight(void **state)
+{
+    struct world *w = *state;
+    static const struct pipeline_limits limits[] = {
+        { .tokens_max = 100 * ANSWER_TOKENS },
+        { .cost_nano_max = 150 * ANSWER_NANO },
+    };
+    const uint64_t least[] = { 100, 150 };
+
+    w->model.fake.delay_ms = 10;
+    w->model.fake.jitter_ms = 100;
+    w->in_flight_max = 8;
+    world_ask_many(w, 200);
+    world_save(w);
+    for (size_t i = 0; i < 2; i++) {
+        w->limits = limits[i];
+        run_to(w, PIPELINE_BUDGET);
+        assert_in_range(w->progress.books.succeeded, least[i], least[i] + 7);
+        assert_int_equal(w->progress.books.cost_nano, w->progress.books.succeeded * ANSWER_NANO);
+        run_to(w, PIPELINE_BUDGET); /* it is spent: nothing more is submitted */
+        assert_int_equal(w->progress.books.succeeded, w->progress.resumed);
+    }
+    w->limits = (struct pipeline_limits){ 0 };
+    world_finish(w);
+    world_assert_all_answered(w);
+}
+
+static void test_a_budget_that_is_just_enough_ends_no_job(void **state)
+{
+    struct world *w = *state;
+
+    world_ask_many(w, 50);
+    world_save(w);
+    w->in_flight_max = 1;
+    w->limits.tokens_max = 50 * ANSWER_TOKENS;
+    world_finish(w);
+    world_assert_all_answered(w);
+}
+
+static void test_a_budget_one_token_less_leaves_what_it_does_not_cover(void **state)
+{
+    struct world *w = *state;
+
+    world_ask_many(w, 50);
+    world_save(w);
+    w->in_flight_max = 1;
+    w->limits.tokens_max = 49 * ANSWER_TOKENS;
+    run_to(w, PIPELINE_BUDGET);
+    assert_int_equal(counters_pending(&w->progress.books), 1);
+}
+
+static void test_too_many_errors_stop_the_job_once_enough_lines_ended(void **state)
+{
+    struct world *w = *state;
+
+    add_fault(w, (struct fake_fault){ .every = 4, .code = ERROR_PERMISSION_DENIED });
+    w->in_flight_max = 4;
+    world_line(w, "this is no JSON");
+    world_ask_many(w, 400);
+    world_save(w);
+    w->limits = (struct pipeline_limits){ .error_rate_max = 0.2, .error_lines_min = 100 };
+    run_to(w, PIPELINE_ERRORS);
+    assert_in_range(counters_done(&w->progress.books), 100, 104);
+    assert_in_range(w->progress.books.failed, 25, 27); /* the bad line too */
+    w->limits.error_rate_max = 0.5;
+    run_to(w, PIPELINE_DONE);
+    assert_int_equal(counters_pending(&w->progress.books), 0);
+}
+
+static void test_a_rate_of_zero_stops_at_the_first_failure(void **state)
+{
+    struct world *w = *state;
+
+    add_fault(w, (struct fake_fault){ .match = "question 17", .code = ERROR_PERMISSION_DENIED });
+    w->in_flight_max = 1;
+    world_ask_many(w, 100);
+    world_save(w);
+    w->limits = (struct pipeline_limits){ .error_lines_min = 1 };
+    run_to(w, PIPELINE_ERRORS);
+    assert_int_equal(w->progress.books.failed, 1);
+    assert_true(counters_pending(&w->progress.books) > 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -371,6 +467,11 @@ int main(void)
         TEST(test_no_more_than_the_given_number_is_in_flight),
         TEST(test_a_retry_that_is_due_while_the_model_is_full_does_not_keep_the_pipeline_busy),
         TEST(test_progress_is_shown_about_ten_times_a_second),
+        TEST(test_a_budget_is_exceeded_by_no_more_than_what_was_in_flight),
+        TEST(test_a_budget_that_is_just_enough_ends_no_job),
+        TEST(test_a_budget_one_token_less_leaves_what_it_does_not_cover),
+        TEST(test_too_many_errors_stop_the_job_once_enough_lines_ended),
+        TEST(test_a_rate_of_zero_stops_at_the_first_failure),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

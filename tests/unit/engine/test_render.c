@@ -65,7 +65,8 @@ static int open_output(struct fixture *f, const char *name, struct error *e)
     char path[SCRATCH_PATH_BYTES];
 
     render_close(f->render);
-    f->render = render_open(scratch_path(&f->dir, name, path), &f->input, &f->job, &rules, e);
+    f->render =
+        render_open(scratch_path(&f->dir, name, path), &f->input, &f->job, &rules, ROW_VERTEX, e);
     return f->render ? 0 : -1;
 }
 
@@ -197,8 +198,8 @@ static void test_an_output_that_another_run_writes_is_refused_and_left_alone(voi
 
     begin(f, STR(LINE("0")));
     assert_int_equal(open_output(f, "out.jsonl", &e), 0);
-    assert_null(
-        render_open(scratch_path(&f->dir, "out.jsonl", path), &f->input, &f->job, &rules, &e));
+    assert_null(render_open(scratch_path(&f->dir, "out.jsonl", path), &f->input, &f->job, &rules,
+                            ROW_VERTEX, &e));
     assert_int_equal(e.code, ERROR_ABORTED);
     commit_row(f, 0, STR("{}"));
     advance_to(f, 1);
@@ -230,7 +231,7 @@ static void test_a_device_is_written_and_stays_what_it_is(void **state)
     struct stat st;
 
     begin(f, STR(LINE("0")));
-    f->render = render_open("/dev/null", &f->input, &f->job, &rules, &e);
+    f->render = render_open("/dev/null", &f->input, &f->job, &rules, ROW_VERTEX, &e);
     assert_non_null(f->render);
     commit_row(f, 0, STR("{}"));
     advance_to(f, 1);

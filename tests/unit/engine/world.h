@@ -14,6 +14,7 @@ struct world {
     struct clock clock;
     struct model model;
     struct retry_rules retry;
+    struct pipeline_limits limits;
     uint32_t in_flight_max, drain_ms;
     atomic_bool stop;
     uint64_t stop_after;  /* lines done in this run; 0: never */
@@ -111,8 +112,8 @@ static inline int world_open(struct world *w, struct world_run *r, struct ingest
     r->spool = spool_open(scratch_path(&w->dir, "state", state), e);
     if (!r->spool)
         return -1;
-    r->render =
-        render_open(scratch_path(&w->dir, "out.jsonl", out), &r->input, &r->ingest, &o->rules, e);
+    r->render = render_open(scratch_path(&w->dir, "out.jsonl", out), &r->input, &r->ingest,
+                            &o->rules, ROW_VERTEX, e);
     if (!r->render)
         return -1;
     r->predictor = predictor_fake_open(&w->model, &env, e);
@@ -146,6 +147,7 @@ static inline int world_run(struct world *w, struct error *e)
             .spool = r.spool,
             .render = r.render,
             .retry = w->retry,
+            .limits = w->limits,
             .in_flight_max = w->in_flight_max,
             .drain_ms = w->drain_ms,
             .seed = 1,

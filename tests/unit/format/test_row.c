@@ -189,6 +189,94 @@ static void test_other_lines_are_no_rows(void **state)
     arena_release(&a);
 }
 
+/* One row of a style, from a line as users write it. */
+static void style_write(enum row_style style, const char *text, enum error_code code,
+                        const char *message, struct buf *out)
+{
+    struct buf status = BUF_INIT(4096);
+    struct row row = { .response = STR("{\"candidates\":[]}"), .style = style };
+    struct line_rules rules = { 0 };
+    struct arena a = { 0 };
+    struct input_line in;
+    struct violations bad;
+
+    if (code != ERROR_OK) {
+        row_status(code, str_of(message), &status);
+        row.status = buf_str(&status);
+    }
+    (void)request_read_line(&a, str_of(text), &rules, &in, &bad);
+    row_write(&in, str_of(text), &row, out);
+    arena_release(&a);
+    buf_release(&status);
+}
+
+static void style_golden(enum row_style style, const char *name)
+{
+    static const struct {
+        const char *line;
+        enum error_code code;
+        const char *message;
+    } rows[] = {
+        { "{\"key\": \"request-1\", \"request\": {\"contents\":[{\"parts\":[{\"text\":\"a\"}]}]},"
+          " \"metadata\": {\"id\": \"x\\\"y\", \"n\": 1.50, \"o\": {\"a\": [\"b\", null]}, "
+          "\"t\":true},"
+          " \"other\": 1}",
+          ERROR_OK, NULL },
+        { "{\"request\": {\"contents\":[{\"parts\":[{\"text\":\"a\"}]}]}}", ERROR_OK, NULL },
+        { "{\"contents\":[{\"parts\":[{\"text\":\"bare\"}]}]}", ERROR_OK, NULL },
+        { "{\"key\": 7, \"request\": {\"contents\":[]}, \"metadata\": {}}", ERROR_INVALID_ARGUMENT,
+          "Please use a \"valid\" role: user, model." },
+        { "{\"key\": \"k\", \"request\": {}, \"metadata\": \"no object\"}", ERROR_DEADLINE_EXCEEDED,
+          "{\"error\": {\"status\": \"OK\"}}" },
+        { "this is no JSON", ERROR_INVALID_ARGUMENT, "No." },
+    };
+    struct buf out = BUF_INIT(ROW_BYTES_MAX);
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        style_write(style, rows[i].line, rows[i].code, rows[i].message, &out);
+    assert_golden(name, buf_str(&out));
+    buf_release(&out);
+}
+
+static void test_rows_of_the_gemini_api_are_as_the_golden_files(void **state)
+{
+    (void)state;
+    style_golden(ROW_KEYED, "row_keyed.jsonl");
+    style_golden(ROW_INLINED, "row_inlined.jsonl");
+}
+
+static void test_every_status_gives_its_error_back(void **state)
+{
+    (void)state;
+    struct row_error error;
+
+    for (int code = ERROR_CANCELLED; code < ERROR_CODE_COUNT; code++) {
+        struct buf status = BUF_INIT(4096), message = BUF_INIT(4096);
+        row_status((enum error_code)code, STR("\"}} \n{\"error\": \xC3\xA9"), &status);
+        buf_add_json(&message, STR("\"}} \n{\"error\": \xC3\xA9"));
+        assert_true(row_error_read(buf_str(&status), &error));
+        assert_int_equal(error.code, code);
+        assert_true(str_eq(error.message, buf_str(&message)));
+        for (size_t len = 0; len < status.len; len++) /* a part of one is none, and is safe */
+            assert_false(row_error_read((struct str){ status.p, len }, &error));
+        buf_release(&message);
+        buf_release(&status);
+    }
+}
+
+static void test_a_status_of_another_form_is_the_message(void **state)
+{
+    (void)state;
+    struct input_line in = { 0 };
+    struct row row = { .status = STR("busy"), .style = ROW_KEYED };
+    struct buf out = BUF_INIT(ROW_BYTES_MAX);
+
+    row_write(&in, STR(""), &row, &out);
+    assert_string_equal(out.p,
+                        "{\"error\":{\"code\":2,\"message\":\"busy\",\"status\":\"UNKNOWN\"}}\n");
+    buf_release(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +289,9 @@ int main(void)
         cmocka_unit_test(test_a_row_over_the_buffers_maximum_is_marked),
         cmocka_unit_test(test_a_written_row_reads_back),
         cmocka_unit_test(test_other_lines_are_no_rows),
+        cmocka_unit_test(test_rows_of_the_gemini_api_are_as_the_golden_files),
+        cmocka_unit_test(test_every_status_gives_its_error_back),
+        cmocka_unit_test(test_a_status_of_another_form_is_the_message),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

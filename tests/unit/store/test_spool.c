@@ -499,6 +499,143 @@ static void test_a_group_can_be_put_again_after_space_is_freed(void **state)
     spool_close(s);
 }
 
+/* Two folders of one run and its retry. */
+struct two {
+    char from[SCRATCH_PATH_BYTES], to[SCRATCH_PATH_BYTES];
+};
+
+static struct spool *open_at(const char *dir)
+{
+    struct error e = { 0 };
+    struct spool *s = spool_open(dir, &e);
+
+    assert_string_equal(e.msg, "");
+    return s;
+}
+
+/* count lines, each third failed; the run closed, or killed with all in its log. */
+static void two_make(const struct scratch *dir, struct two *t, uint64_t count, bool killed)
+{
+    struct error e = { 0 };
+
+    assert_int_equal(sys_mkdirs(scratch_path(dir, "from", t->from), &e), 0);
+    assert_int_equal(sys_mkdirs(scratch_path(dir, "to", t->to), &e), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child > 0) {
+        assert_int_equal(waitpid(child, NULL, 0), child);
+        return;
+    }
+    struct spool *s = open_at(t->from);
+    for (uint64_t i = 0; i < count; i++) {
+        struct spool_row row = i % 3 ? answer(i) : failure(i, ERROR_UNAVAILABLE);
+        if (i == 1)
+            row.digest = STR(DIGEST);
+        put(s, &row);
+    }
+    commit(s);
+    if (!killed)
+        spool_close(s);
+    _exit(0);
+}
+
+static void assert_copied(struct spool *s, uint64_t count)
+{
+    struct error e = { 0 };
+    struct spool_row row;
+
+    for (uint64_t i = 0; i < count; i++)
+        assert_int_equal(spool_get(s, i, &row, &e), i % 3 != 0);
+    assert_int_equal(spool_find(s, STR(DIGEST), &row, &e), 1);
+    assert_int_equal(row.index, 1);
+    assert_true(str_eq_c(row.response, "{\"candidates\":[]}"));
+    struct counters c = books(s);
+    assert_int_equal(c.succeeded, count - (count + 2) / 3);
+    assert_int_equal(c.failed, 0);
+    assert_int_equal(c.duplicates, c.succeeded);
+    assert_int_equal(c.cost_nano, 0); /* it was the other run's */
+}
+
+static void test_the_answers_of_a_run_are_copied_closed_or_killed(void **state)
+{
+    for (int killed = 0; killed < 2; killed++) {
+        struct two t;
+        struct error e = { 0 };
+        uint64_t copied;
+
+        two_make(*state, &t, 2 * SPOOL_COPY_GROUP, killed);
+        struct spool *to = open_at(t.to);
+        assert_int_equal(spool_copy_answers(to, t.from, &copied, &e), 0);
+        assert_int_equal(copied, books(to).succeeded);
+        assert_copied(to, 2 * SPOOL_COPY_GROUP);
+        assert_int_equal(spool_copy_answers(to, t.from, &copied, &e), 0);
+        assert_int_equal(copied, 0);
+        spool_close(to);
+        struct spool *from = open_at(t.from); /* it is as it was */
+        assert_int_equal(books(from).failed, (2 * SPOOL_COPY_GROUP + 2) / 3);
+        spool_close(from);
+        assert_int_equal(sys_remove_all(t.from, &e), 0);
+        assert_int_equal(sys_remove_all(t.to, &e), 0);
+    }
+}
+
+static void test_a_copy_that_failed_anywhere_goes_on(void **state)
+{
+    static const char *const points[] = { "spool.put", "spool.commit", "sqlite.write" };
+    const uint64_t count = 60;
+
+    for (size_t p = 0; p < sizeof points / sizeof points[0]; p++) {
+        for (int n = 0, fired = 1; fired; n++) {
+            struct two t;
+            struct error e = { 0 };
+            uint64_t copied;
+            two_make(*state, &t, count, false);
+            struct spool *to = open_at(t.to);
+            fault_arm(points[p], n, ENOSPC);
+            int rc = spool_copy_answers(to, t.from, &copied, &e);
+            fired = fault_disarm();
+            assert_int_equal(rc, fired ? -1 : 0);
+            assert_int_equal(spool_copy_answers(to, t.from, &copied, &e), 0);
+            assert_copied(to, count);
+            spool_close(to);
+            assert_int_equal(sys_remove_all(t.from, &e), 0);
+            assert_int_equal(sys_remove_all(t.to, &e), 0);
+        }
+    }
+}
+
+static void test_a_source_that_is_absent_or_being_written_is_refused(void **state)
+{
+    struct two t;
+    struct error e = { 0 };
+    uint64_t copied;
+
+    two_make(*state, &t, 3, false);
+    struct spool *to = open_at(t.to);
+    assert_int_equal(spool_copy_answers(to, "/no/such/folder", &copied, &e), -1);
+    assert_int_equal(e.code, ERROR_NOT_FOUND);
+    struct spool *from = open_at(t.from);
+    assert_int_equal(spool_copy_answers(to, t.from, &copied, &e), -1);
+    assert_int_equal(e.code, ERROR_FAILED_PRECONDITION);
+    spool_close(from);
+    assert_int_equal(spool_copy_answers(to, t.from, &copied, &e), 0);
+    spool_close(to);
+}
+
+static void test_open_counters_have_the_rows_of_the_open_group(void **state)
+{
+    struct spool *s = open_spool(*state);
+    struct counters open = { .total = 9 };
+    struct spool_row row = answer(0);
+
+    put(s, &row);
+    spool_counters_open(s, &open);
+    assert_int_equal(open.succeeded, 1);
+    assert_int_equal(open.total, 9);
+    assert_int_equal(books(s).succeeded, 0);
+    spool_close(s);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -522,6 +659,10 @@ int main(void)
         TEST(test_a_full_disk_at_any_write_loses_nothing_that_was_committed),
         TEST(test_a_failure_of_any_other_call_loses_nothing_that_was_committed),
         TEST(test_a_group_can_be_put_again_after_space_is_freed),
+        TEST(test_the_answers_of_a_run_are_copied_closed_or_killed),
+        TEST(test_a_copy_that_failed_anywhere_goes_on),
+        TEST(test_a_source_that_is_absent_or_being_written_is_refused),
+        TEST(test_open_counters_have_the_rows_of_the_open_group),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
