@@ -110,7 +110,7 @@ int api_serve(struct api *a, const struct http_settings *set, struct http_server
         .arg = a,
     };
 
-    a->events = api_events_start(a->store, e);
+    a->events = api_events_start(a->store, a->service, e);
     if (!a->events)
         return -1;
     *out = http_server_start(set, &handlers, e);

@@ -3,7 +3,8 @@
  * Why: a client that waits for jobs should not have to poll; the store knows every change in order, so
  * a stream is only a place in that order, and a listener that comes back goes on where it was.
  *
- * Shape:   server-sent events: "id: SEQ", "event: job", "data: {"job", "state", "time", ...}"; on the
+ * Shape:   server-sent events: "id: SEQ", "event: job", "data: {"job", "state", "time",
+ *          "tranche"}", the last as the resource has it; on the
  *          stream of one job also "event: progress", without an id, when its figures changed, at most
  *          once in EVENTS_PROGRESS_MS; a comment every EVENTS_ALIVE_S. A stream of one job ends with
  *          the job.
@@ -15,7 +16,7 @@
 #ifndef TRANCHE_API_API_EVENTS_H
 #define TRANCHE_API_API_EVENTS_H
 
-#include "format/job.h"
+#include "engine/service.h"
 #include "net/http_server.h"
 #include "store/store.h"
 
@@ -25,9 +26,10 @@
 #define EVENTS_PROGRESS_MS 1000
 
 struct api_events;
-/* Takes jobs_on_change of the store. */
-struct api_events *api_events_start(struct store *s, struct error *e);
-/* Ends all streams and the thread; later streams are refused. */
+/* Takes jobs_on_change of the store. service (or NULL) adds what is known of running jobs. */
+struct api_events *api_events_start(struct store *s, struct service *service, struct error *e);
+/* Ends all streams and the thread; later streams are refused. No thread changes jobs any more: one
+ * that does might be about to wake this. */
 void api_events_end(struct api_events *ev);
 void api_events_free(struct api_events *ev); /* ends it first; accepts NULL */
 

@@ -1,0 +1,256 @@
+/* api_admin.c -- the service about itself: health, figures, tokens, events, and the test clock. */
+#include "api/api.h"
+
+#include <inttypes.h>
+
+#include "api/api_events.h"
+#include "base/metric.h"
+
+#define METRICS_BYTES_MAX ((size_t)8 * 1024 * 1024)
+#define INFO_BYTES_MAX ((size_t)1024 * 1024)
+#define ADVANCE_S_MAX ((int64_t)10 * 366 * 86400)
+#define PROBE_BYTES_MAX 256
+
+static void reply_text(struct call *c, int status, const char *text)
+{
+    struct buf body = BUF_INIT(PROBE_BYTES_MAX);
+
+    buf_add_c(&body, text);
+    http_reply(c->http, status, "text/plain; charset=utf-8", &body);
+}
+
+/* ---- Health ---- */
+
+static void get_healthz(struct call *c)
+{
+    reply_text(c, 200, "ok\n");
+}
+
+/* Ready: the store answers, and the server is not about to end. */
+static void get_readyz(struct call *c)
+{
+    struct error e = { 0 };
+    uint64_t count;
+
+    if (atomic_load(&c->api->draining))
+        reply_text(c, 503, "draining\n");
+    else if (key_count(c->api->store, &count, &e) < 0)
+        call_fail_as(c, 503, NULL, "the store does not answer");
+    else
+        reply_text(c, 200, "ok\n");
+}
+
+static const char *model_labels(struct arena *a, const char *model)
+{
+    struct buf text = BUF_INIT(METRIC_LABELS_BYTES - 1);
+
+    /* JSON's escapes for what a name may have are those of a label. */
+    buf_add_c(&text, "model=");
+    buf_add_json(&text, str_of(model));
+    const char *labels = buf_ok(&text) ? arena_copy(a, text.p, text.len) : "model=\"other\"";
+    buf_release(&text);
+    return labels;
+}
+
+static void set_model(void *arg, const char *model, const struct hub_stats *st)
+{
+    const char *labels = model_labels(arg, model);
+
+    metric_set(metric_gauge("tranche_model_in_flight", "Requests a model works at", labels),
+               st->in_flight);
+    metric_set(metric_gauge("tranche_model_waiting", "Requests that wait for a model", labels),
+               st->waiting);
+    metric_set(metric_gauge("tranche_model_shares", "Jobs that share a model", labels), st->shares);
+    metric_set(metric_gauge("tranche_model_loaded", "1: the model is loaded", labels), st->loaded);
+    metric_set(
+        metric_gauge("tranche_model_requests", "Requests given to a model's session", labels),
+        (double)st->submitted);
+    metric_set(
+        metric_gauge("tranche_model_failed", "Requests that a model's session failed", labels),
+        (double)st->failed);
+}
+
+static void get_metrics(struct call *c)
+{
+    struct buf body = BUF_INIT(METRICS_BYTES_MAX);
+
+    service_models(c->api->service, set_model, c->arena);
+    metric_write(&body);
+    http_reply(c->http, 200, "text/plain; version=0.0.4; charset=utf-8", &body);
+}
+
+/* ---- Tokens ---- */
+
+static void post_token(struct call *c)
+{
+    struct buf body = BUF_INIT(ERROR_MSG_BYTES);
+    bool given = auth_token(c->api->store, c->arena, http_body(c->http), &body);
+
+    http_set_header(c->http, "Cache-Control", STR("no-store"));
+    http_reply(c->http, given ? 200 : 400, "application/json; charset=UTF-8", &body);
+}
+
+/* ---- What serves here ---- */
+
+static void get_info(struct call *c)
+{
+    const struct models *models = c->api->models;
+    struct buf body = BUF_INIT(INFO_BYTES_MAX);
+
+    buf_addf(&body, "{\"name\":\"tranche\",\"version\":\"%s\",\"testClock\":%s,\"models\":[",
+             TRANCHE_VERSION, c->api->test_clock ? "true" : "false");
+    for (uint32_t i = 0; i < models->count; i++) {
+        const struct model *m = &models->item[i];
+        buf_addf(&body, "%s{\"name\":", i ? "," : "");
+        buf_add_json(&body, str_of(m->pattern));
+        buf_addf(&body, ",\"kind\":\"%s\",\"about\":", m->kind == MODEL_FAKE ? "fake" : "local");
+        buf_add_json(&body, str_of(m->about));
+        buf_add_char(&body, '}');
+    }
+    buf_add_c(&body, "]}\n");
+    call_reply(c, &body);
+}
+
+/* ---- The test clock ---- */
+
+static void reply_clock(struct call *c)
+{
+    struct clock *clock = c->api->clock;
+    struct buf body = BUF_INIT(PROBE_BYTES_MAX);
+    char now[CLOCK_TEXT_BYTES];
+
+    clock_format_rfc3339(clock->wall_us(clock), now);
+    buf_addf(&body, "{\"now\":\"%s\"}\n", now);
+    call_reply(c, &body);
+}
+
+/* False: there is no test clock, and that is answered. */
+static bool has_test_clock(struct call *c)
+{
+    if (!c->api->test_clock)
+        call_fail_as(c, 404, NULL,
+                     "There is no test clock: start the server with `tranche serve --test-clock`.");
+    return c->api->test_clock;
+}
+
+static void get_clock(struct call *c)
+{
+    if (has_test_clock(c))
+        reply_clock(c);
+}
+
+static int advance_seconds(struct call *c, int64_t *out, struct error *e)
+{
+    yyjson_val *body = call_json(c, e);
+    yyjson_val *seconds = body ? json_get(body, "seconds") : NULL;
+
+    if (!body)
+        return -1;
+    if (!yyjson_is_uint(seconds) || yyjson_get_uint(seconds) > (uint64_t)ADVANCE_S_MAX)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "seconds: a whole number from 0 to %" PRId64 " is needed, as in "
+                         "{\"seconds\": 3600}",
+                         ADVANCE_S_MAX);
+    *out = (int64_t)yyjson_get_uint(seconds);
+    return 0;
+}
+
+static void post_clock_advance(struct call *c)
+{
+    struct error e = { 0 };
+    int64_t seconds = 0;
+
+    if (!has_test_clock(c))
+        return;
+    if (advance_seconds(c, &seconds, &e) < 0) {
+        call_fail(c, &e);
+        return;
+    }
+    clock_advance(seconds * 1000000);
+    service_wake(c->api->service);
+    reply_clock(c);
+}
+
+/* ---- Events ---- */
+
+/* Digits that make a number; none make 0. */
+static bool read_number(struct str text, int64_t *out)
+{
+    int64_t n = 0;
+
+    for (size_t i = 0; i < text.len; i++)
+        if (text.p[i] < '0' || text.p[i] > '9' || __builtin_mul_overflow(n, (int64_t)10, &n) ||
+            __builtin_add_overflow(n, (int64_t)(text.p[i] - '0'), &n))
+            return false;
+    *out = n;
+    return true;
+}
+
+static void listen_to(struct call *c, struct api_listener who)
+{
+    struct str last = http_header(c->http, "Last-Event-ID");
+    struct error e = { 0 };
+
+    if (last.len && !read_number(last, &who.after))
+        call_fail_as(c, 400, NULL, "Last-Event-ID must be the id of an event, a number.");
+    else if (api_events_listen(c->api->events, &who, c->http, &e) < 0)
+        call_fail(c, &e);
+}
+
+/* Of all jobs that the caller may see, from now on. */
+static void get_events(struct call *c)
+{
+    listen_to(
+        c, (struct api_listener){ .project = call_scope(c), .after = events_last(c->api->store) });
+}
+
+/* A job's own stream begins with its creation. */
+static void listen_to_job(struct call *c, int found, const struct job *j, const struct error *e)
+{
+    if (found < 0)
+        call_fail(c, e);
+    else if (!found)
+        call_fail_as(c, 404, NULL, "The job does not exist.");
+    else
+        listen_to(c, (struct api_listener){ .project = call_scope(c), .job = j->id });
+}
+
+static void get_vertex_job_events(struct call *c)
+{
+    const char *project;
+    struct error e = { 0 };
+    struct job j = { 0 };
+    int64_t id;
+    int found = 0;
+
+    if (call_project(c, c->param[0], &project) && read_number(c->param[2], &id))
+        found = job_get(c->api->store, c->arena, project, id, &j, &e);
+    listen_to_job(c, found, &j, &e);
+}
+
+static void get_gemini_job_events(struct call *c)
+{
+    const char *batch = arena_copy(c->arena, c->param[0].p, c->param[0].len);
+    struct error e = { 0 };
+    struct job j = { 0 };
+    int found = job_get_batch(c->api->store, c->arena, call_scope(c), batch, &j, &e);
+
+    listen_to_job(c, found, &j, &e);
+}
+
+#define VERTEX_JOB "/(v1|v1beta1)/projects/{}/locations/{}/batchPredictionJobs/{}"
+
+const struct route api_admin_routes[] = {
+    { HTTP_GET, "/healthz", ROLE_VIEWER, ROUTE_PUBLIC | ROUTE_TEXT, get_healthz, 0, NULL },
+    { HTTP_GET, "/readyz", ROLE_VIEWER, ROUTE_PUBLIC | ROUTE_TEXT, get_readyz, 0, NULL },
+    { HTTP_GET, "/metrics", ROLE_VIEWER, ROUTE_TEXT, get_metrics, 0, NULL },
+    { HTTP_POST, "/token", ROLE_VIEWER, ROUTE_PUBLIC, post_token, AUTH_FORM_BYTES_MAX, NULL },
+    { HTTP_GET, "/tranche/v1/info", ROLE_VIEWER, 0, get_info, 0, NULL },
+    { HTTP_GET, "/tranche/v1/clock", ROLE_VIEWER, 0, get_clock, 0, NULL },
+    { HTTP_POST, "/tranche/v1/clock:advance", ROLE_SUBMITTER, 0, post_clock_advance, 0, NULL },
+    { HTTP_GET, "/tranche/v1/events", ROLE_VIEWER, 0, get_events, 0, NULL },
+    { HTTP_GET, VERTEX_JOB ":events", ROLE_VIEWER, 0, get_vertex_job_events, 0, NULL },
+    { HTTP_GET, "/(v1|v1beta|v1alpha)/batches/{}:events", ROLE_VIEWER, 0, get_gemini_job_events, 0,
+      NULL },
+    { 0 },
+};

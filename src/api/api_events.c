@@ -1,0 +1,328 @@
+#include "api/api_events.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/chan.h"
+#include "base/log.h"
+#include "base/metric.h"
+#include "format/vertex.h"
+#include "store/jobs.h"
+
+#define ROUND_EVENTS 256 /* of one listener; then the others have their turn */
+#define ROUND_MS 20      /* between rounds: what changes meanwhile is told together */
+#define TICK_MS 1000     /* for progress and comments */
+#define ROUND_BYTES_MAX (HTTP_STREAM_BYTES_MAX / 2)
+#define RETRY_TEXT "retry: 2000\n\n" /* when a listener that lost us is to come back, in ms */
+#define ALIVE_TEXT ": alive\n\n"
+
+/* Once it is in a slot the thread owns what changes of it. */
+struct listener {
+    struct http_stream *stream;
+    char project[PROJECT_BYTES];
+    bool all; /* of any project */
+    int64_t job, after;
+    uint64_t said_ns;     /* when something was last written; 0: nothing yet */
+    uint64_t progress_ns; /* when progress was last looked at */
+    uint64_t done;        /* lines that had ended then */
+};
+
+struct api_events {
+    struct store *store;
+    struct service *service;
+    struct clock *clock;
+    struct chan *wake; /* one item at most: something has changed; closed: the end */
+    pthread_t thread;
+    bool running;         /* the thread is to be joined */
+    pthread_mutex_t lock; /* guards which slots are taken, and ended */
+    struct listener *slot[EVENTS_STREAMS_MAX];
+    bool ended;
+};
+
+static void *run(void *arg);
+static bool tell(struct api_events *ev, struct listener *l, bool *behind);
+static void listener_free(struct listener *l);
+
+static void on_change(void *arg, int64_t id)
+{
+    struct api_events *ev = arg;
+
+    (void)id;
+    (void)chan_try_send(ev->wake, ev); /* full: it will look anyway */
+}
+
+struct api_events *api_events_start(struct store *s, struct service *service, struct error *e)
+{
+    struct api_events *ev = mem_alloc(sizeof *ev);
+
+    *ev = (struct api_events){
+        .store = s, .service = service, .clock = clock_system(), .wake = chan_new(1)
+    };
+    (void)pthread_mutex_init(&ev->lock, NULL);
+    ev->running = pthread_create(&ev->thread, NULL, run, ev) == 0;
+    if (!ev->running) {
+        (void)error_set(e, ERROR_UNAVAILABLE, "cannot start the thread of events");
+        api_events_free(ev);
+        return NULL;
+    }
+    jobs_on_change(s, on_change, ev);
+    return ev;
+}
+
+void api_events_end(struct api_events *ev)
+{
+    jobs_on_change(ev->store, NULL, NULL);
+    (void)pthread_mutex_lock(&ev->lock);
+    ev->ended = true;
+    (void)pthread_mutex_unlock(&ev->lock);
+    chan_close(ev->wake);
+    if (ev->running)
+        (void)pthread_join(ev->thread, NULL);
+    ev->running = false;
+    for (size_t i = 0; i < EVENTS_STREAMS_MAX; i++) {
+        listener_free(ev->slot[i]);
+        ev->slot[i] = NULL;
+    }
+}
+
+void api_events_free(struct api_events *ev)
+{
+    if (!ev)
+        return;
+    api_events_end(ev);
+    chan_free(ev->wake);
+    (void)pthread_mutex_destroy(&ev->lock);
+    mem_free(ev);
+}
+
+/* A free slot that this project may take; NULL when there is none. Under the lock. */
+static struct listener **slot_find(struct api_events *ev, const char *project)
+{
+    struct listener **found = NULL;
+    uint32_t of_project = 0;
+
+    for (size_t i = 0; i < EVENTS_STREAMS_MAX; i++) {
+        const struct listener *l = ev->slot[i];
+        if (!l && !found)
+            found = &ev->slot[i];
+        of_project += l && project && !l->all && strcmp(l->project, project) == 0;
+    }
+    return of_project < EVENTS_PROJECT_STREAMS_MAX ? found : NULL;
+}
+
+int api_events_listen(struct api_events *ev, const struct api_listener *who, struct http_call *http,
+                      struct error *e)
+{
+    struct listener *l = mem_alloc(sizeof *l);
+
+    l->all = who->project == NULL;
+    l->job = who->job;
+    l->after = who->after;
+    l->progress_ns = ev->clock->mono_ns(ev->clock);
+    (void)snprintf(l->project, sizeof l->project, "%s", who->project ? who->project : "");
+    (void)pthread_mutex_lock(&ev->lock);
+    struct listener **slot = ev->ended ? NULL : slot_find(ev, who->project);
+    if (slot) { /* before the thread sees it: the stream is there from then on */
+        http_set_header(http, "Cache-Control", STR("no-store"));
+        l->stream = http_reply_stream(http, 200, "text/event-stream");
+        *slot = l;
+    }
+    (void)pthread_mutex_unlock(&ev->lock);
+    if (!slot) {
+        mem_free(l);
+        return error_set(e, ERROR_RESOURCE_EXHAUSTED, "Too many streams of events are open.");
+    }
+    (void)chan_try_send(ev->wake, ev);
+    return 0;
+}
+
+static void listener_free(struct listener *l)
+{
+    if (l && l->stream)
+        http_stream_end(l->stream);
+    mem_free(l);
+}
+
+static struct listener *slot_get(struct api_events *ev, size_t i)
+{
+    (void)pthread_mutex_lock(&ev->lock);
+    struct listener *l = ev->slot[i];
+    (void)pthread_mutex_unlock(&ev->lock);
+    return l;
+}
+
+static void slot_clear(struct api_events *ev, size_t i)
+{
+    (void)pthread_mutex_lock(&ev->lock);
+    struct listener *l = ev->slot[i];
+    ev->slot[i] = NULL;
+    (void)pthread_mutex_unlock(&ev->lock);
+    listener_free(l);
+}
+
+/* One look at every listener: how many there are; *behind: some have more to be told. */
+static uint32_t tell_all(struct api_events *ev, bool *behind)
+{
+    uint32_t count = 0;
+
+    *behind = false;
+    for (size_t i = 0; i < EVENTS_STREAMS_MAX; i++) {
+        struct listener *l = slot_get(ev, i);
+        if (!l)
+            continue;
+        if (tell(ev, l, behind))
+            count++;
+        else
+            slot_clear(ev, i);
+    }
+    return count;
+}
+
+static void *run(void *arg)
+{
+    struct api_events *ev = arg;
+    struct metric *open = metric_gauge("tranche_event_streams", "Open streams of events", NULL);
+    uint32_t wait_ms = UINT32_MAX;
+
+    while (!chan_closed(ev->wake)) {
+        bool behind;
+        (void)chan_recv(ev->wake, wait_ms);
+        uint32_t count = tell_all(ev, &behind);
+        metric_set(open, count);
+        wait_ms = behind ? 0 : count ? TICK_MS : UINT32_MAX;
+        if (count)
+            ev->clock->sleep_ns(ev->clock, ROUND_MS * NS_PER_MS);
+    }
+    return NULL;
+}
+
+/* ---- What is told ---- */
+
+static void write_name(const struct job *j, struct buf *out)
+{
+    struct buf name = BUF_INIT(ERROR_MSG_BYTES);
+
+    if (j->dialect == DIALECT_GEMINI)
+        buf_addf(&name, "batches/%s", j->batch);
+    else
+        buf_addf(&name, "projects/%s/locations/%s/batchPredictionJobs/%" PRId64, j->project,
+                 j->location, j->id);
+    buf_add_json(out, buf_str(&name));
+    buf_release(&name);
+}
+
+/* The data of an event: the job as it is now, in the state of the event. */
+static void write_data(struct api_events *ev, const struct job *j, enum job_state state,
+                       int64_t time_us, struct buf *out)
+{
+    bool gemini = j->dialect == DIALECT_GEMINI;
+    struct job_live live = { 0 };
+    char time[CLOCK_TEXT_BYTES];
+
+    if (ev->service)
+        service_live(ev->service, j, &live);
+    clock_format_rfc3339(time_us, time);
+    buf_add_c(out, "data: {\"job\":");
+    write_name(j, out);
+    buf_addf(out, ",\"state\":\"%s\",\"time\":\"%s\",\"tranche\":",
+             gemini ? job_state_gemini(state) : job_state_vertex(state), time);
+    job_write_extension(j, ev->service ? &live : NULL, out);
+    buf_add_c(out, "}\n\n");
+}
+
+/* A job that was deleted meanwhile has no name any more: its events are stepped over. */
+static int write_event(struct api_events *ev, const struct event *event, struct buf *out,
+                       struct error *e)
+{
+    struct arena a = { 0 };
+    struct job j;
+    int found = job_get(ev->store, &a, NULL, event->job, &j, e);
+
+    if (found > 0) {
+        buf_addf(out, "id: %" PRId64 "\nevent: job\n", event->seq);
+        write_data(ev, &j, event->state, event->time_us, out);
+    }
+    arena_release(&a);
+    return found;
+}
+
+/* What is new of its job, when it is time to look. *over: the job will not change any more. */
+static int write_progress(struct api_events *ev, struct listener *l, uint64_t now_ns,
+                          struct buf *out, bool *over, struct error *e)
+{
+    struct clock *clock = store_clock(ev->store);
+    struct arena a = { 0 };
+    struct job j;
+
+    if (now_ns - l->progress_ns < EVENTS_PROGRESS_MS * NS_PER_MS)
+        return 0;
+    l->progress_ns = now_ns;
+    int found = job_get(ev->store, &a, NULL, l->job, &j, e);
+    *over = found == 0 || (found > 0 && job_state_final(j.state));
+    if (found > 0 && !*over && counters_done(&j.books) != l->done) {
+        l->done = counters_done(&j.books);
+        buf_add_c(out, "event: progress\n");
+        write_data(ev, &j, j.state, clock->wall_us(clock), out);
+    }
+    arena_release(&a);
+    return found < 0 ? -1 : 0;
+}
+
+/* The next events; *count: how many there were. */
+static int write_events(struct api_events *ev, struct listener *l, struct buf *out, uint32_t *count,
+                        bool *over, struct error *e)
+{
+    struct event event[ROUND_EVENTS];
+
+    if (events_after(ev->store, l->after, l->all ? NULL : l->project, l->job, event, ROUND_EVENTS,
+                     count, e) < 0)
+        return -1;
+    for (uint32_t i = 0; i < *count; i++) {
+        size_t before = out->len;
+        if (write_event(ev, &event[i], out, e) < 0)
+            return -1;
+        if (!buf_ok(out)) { /* the rest in the next round */
+            out->len = before;
+            out->overflow = false;
+            *count = ROUND_EVENTS;
+            return 0;
+        }
+        l->after = event[i].seq;
+        *over = l->job && job_state_final(event[i].state);
+    }
+    return 0;
+}
+
+static bool say(struct listener *l, struct buf *text, uint64_t now_ns)
+{
+    if (l->said_ns == 0 && !http_stream_write(l->stream, RETRY_TEXT, sizeof RETRY_TEXT - 1))
+        return false;
+    if (text->len == 0 && l->said_ns && now_ns - l->said_ns >= EVENTS_ALIVE_S * NS_PER_S)
+        buf_add_c(text, ALIVE_TEXT);
+    if (text->len == 0 && l->said_ns)
+        return true;
+    l->said_ns = now_ns;
+    return text->len == 0 || http_stream_write(l->stream, text->p, text->len);
+}
+
+/* False: its stream is at its end. */
+static bool tell(struct api_events *ev, struct listener *l, bool *behind)
+{
+    uint64_t now_ns = ev->clock->mono_ns(ev->clock);
+    struct buf text = BUF_INIT(ROUND_BYTES_MAX);
+    struct error e = { 0 };
+    uint32_t count = 0;
+    bool over = false;
+    int rc = write_events(ev, l, &text, &count, &over, &e);
+
+    if (rc == 0 && count == 0 && l->job)
+        rc = write_progress(ev, l, now_ns, &text, &over, &e);
+    *behind |= count == ROUND_EVENTS;
+    if (rc < 0) /* it stays: the store may work again */
+        log_warn("events: %s", e.msg);
+    bool open = say(l, &text, now_ns) && !over;
+    buf_release(&text);
+    return open;
+}
