@@ -45,14 +45,27 @@ struct vertex_view {
     enum job_state expired_as;
 };
 void vertex_write(const struct job *j, const struct vertex_view *v, struct buf *out);
-/* The finished operation that DELETE answers with. version "v1" or "v1beta1". */
-void vertex_write_delete(const struct job *j, const char *version, int64_t now_us, struct buf *out);
+/* The finished operation that DELETE answers with: `operation` is the last step of its name. version
+ * "v1" or "v1beta1". */
+struct vertex_deletion {
+    const char *project, *location, *operation, *version;
+    int64_t time_us;
+};
+void vertex_write_delete(const struct vertex_deletion *d, struct buf *out);
+
+/* Of a job that failed, was cancelled or expired: its google.rpc.Status, without details, which the
+ * clients' models do not take. */
+bool job_has_error(const struct job *j);
+void job_write_error(const struct job *j, struct buf *out);
 
 /* The key "tranche" of both dialects: its value. */
 void job_write_extension(const struct job *j, const struct job_live *live, struct buf *out);
 /* Reads it: the value of "tranche" in a create body, or the body of :resume. request_id and priority
- * too. Unknown members are errors with the nearest name. */
+ * too. Members that are absent leave *out as it is; unknown ones are errors with the nearest name. */
 int job_read_extension(struct arena *a, yyjson_val *object, struct job *out,
                        struct error *e) FALLIBLE;
+int job_display_name_check(struct str name, struct error *e) FALLIBLE; /* its length */
+/* A request id, wherever it came from: visible ASCII, not too long. */
+int job_request_id_check(struct str id, struct error *e) FALLIBLE;
 
 #endif
