@@ -14,6 +14,7 @@
 #include "engine/ingest.h"
 #include "format/price.h"
 #include "format/request.h"
+#include "format/response.h"
 
 #define ONLINE_BODY_MAX LINE_BYTES_MAX
 #define REPLY_BYTES_MAX (RESPONSE_BYTES_MAX + 64)
