@@ -46,6 +46,9 @@ pins() {
     done
 }
 
+# client_pins USE: the same of scripts/pins.clients.
+client_pins() { awk -v use="$1" '!/^#/ && $4 == use' "$root/scripts/pins.clients"; }
+
 short_hash() { sha256sum | cut -c1-12; }
 
 # The folder of compiled dependencies: its name changes with anything that changes its content.
@@ -66,6 +69,15 @@ deps_dir() {
 python_dir() {
     printf '%s/python-%s\n' "$cache" "$({
         pins tool
+        /usr/bin/env python3 --version
+    } | short_hash)"
+}
+
+# client_dir USE: the environment with these clients.
+client_dir() {
+    printf '%s/clients-%s-%s\n' "$cache" "$1" "$({
+        client_pins "$1"
+        cat "$root/tests/accept/package-lock.json"
         /usr/bin/env python3 --version
     } | short_hash)"
 }
