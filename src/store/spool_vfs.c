@@ -2,9 +2,11 @@
  * a commit" is a test.
  *
  * Shape:   a VFS over the default one; each file holds the default VFS's file behind its own head and
- *          passes every call on. Methods of version 1 are enough: the spool opens its file with
- *          exclusive locking, which needs no shared memory, and does not map it.
- * Faults:  sqlite.open, sqlite.read, sqlite.write, sqlite.truncate, sqlite.sync, sqlite.delete.
+ *          passes every call on. Methods of version 2: the service's database has several
+ *          connections, which share memory (the spool's one locks its file instead); nothing maps
+ *          the file itself.
+ * Faults:  sqlite.open, sqlite.read, sqlite.write, sqlite.truncate, sqlite.sync, sqlite.delete,
+ *          sqlite.share.
  * Source:  https://www.sqlite.org/vfs.html, "VFS Shims".
  */
 #include <errno.h>
@@ -95,8 +97,30 @@ static int fault_device(sqlite3_file *f)
     return real_of(f)->pMethods->xDeviceCharacteristics(real_of(f));
 }
 
+static int fault_share(sqlite3_file *f, int region, int bytes, int extend, void volatile **out)
+{
+    if (fault_hit("sqlite.share"))
+        return SQLITE_IOERR_SHMMAP;
+    return real_of(f)->pMethods->xShmMap(real_of(f), region, bytes, extend, out);
+}
+
+static int fault_share_lock(sqlite3_file *f, int offset, int count, int flags)
+{
+    return real_of(f)->pMethods->xShmLock(real_of(f), offset, count, flags);
+}
+
+static void fault_share_barrier(sqlite3_file *f)
+{
+    real_of(f)->pMethods->xShmBarrier(real_of(f));
+}
+
+static int fault_share_end(sqlite3_file *f, int remove)
+{
+    return real_of(f)->pMethods->xShmUnmap(real_of(f), remove);
+}
+
 static const sqlite3_io_methods fault_methods = {
-    .iVersion = 1,
+    .iVersion = 2,
     .xClose = fault_close,
     .xRead = fault_read,
     .xWrite = fault_write,
@@ -109,6 +133,10 @@ static const sqlite3_io_methods fault_methods = {
     .xFileControl = fault_control,
     .xSectorSize = fault_sector,
     .xDeviceCharacteristics = fault_device,
+    .xShmMap = fault_share,
+    .xShmLock = fault_share_lock,
+    .xShmBarrier = fault_share_barrier,
+    .xShmUnmap = fault_share_end,
 };
 
 static sqlite3_vfs *default_of(sqlite3_vfs *vfs)

@@ -8,7 +8,8 @@
  *          struct db *d = store_write(s, e); ... rc = store_commit(s, d, rc, e);
  *          store_commit commits when rc is 0 and rolls back otherwise; -1 in both cases of failure.
  *          Durable when it has returned 0. Waits for the lock are short: no call that can block is
- *          made inside a transaction.
+ *          made inside a transaction. A reader has no transaction: each statement sees what was
+ *          committed when it took its first step, and must not be left half-way while others run.
  * Threads: all; a struct db has one owner between its two calls.
  */
 #ifndef TRANCHE_STORE_STORE_INNER_H
@@ -22,20 +23,50 @@
 #include "store/objects.h"
 #include "store/store.h"
 
-struct db; /* a connection and its prepared statements */
+struct db;    /* a connection and its prepared statements */
+struct blobs; /* blob_inner.h */
+
+struct store {
+    char *dir;
+    struct clock *clock;
+    int lock; /* descriptor of DIR/lock; -1: without it */
+
+    pthread_mutex_t write_lock; /* guards writer */
+    struct db *writer;
+
+    pthread_mutex_t read_lock; /* guards the readers that nobody uses */
+    struct db *idle;
+    uint32_t idle_count;
+
+    struct blobs *blobs;
+
+    void (*changed)(void *arg, int64_t job); /* set before other threads call */
+    void *changed_arg;
+};
 
 struct db *store_read(struct store *s, struct error *e);
 void store_read_done(struct store *s, struct db *d);
 struct db *store_write(struct store *s, struct error *e);
 int store_commit(struct store *s, struct db *d, int rc, struct error *e) FALLIBLE;
 
+/* A new connection, and its end. The database of a store is opened by store_open. */
+struct db *db_open(const char *path, struct error *e);
+void db_close(struct db *d); /* accepts NULL */
+/* For what has no statement: the backup's copy. */
+sqlite3 *db_handle(struct db *d);
+/* SQL text of one or more statements without results. */
+int db_exec(struct db *d, const char *sql, const char *doing, struct error *e) FALLIBLE;
+
 /* The statement of this SQL, reset, nothing bound. sql is a constant: it is cached by its address. It
- * dies when it does not compile: a programmer's error. */
+ * dies when it does not compile: a programmer's error. Where the disk failed it is NULL, which
+ * db_bind accepts and db_step reports, so that callers need not look. */
 sqlite3_stmt *db_stmt(struct db *d, const char *sql);
-/* Binds from a format, one letter a parameter: i int64_t, d double, s const char * (NULL: null),
- * t struct str (text), b struct str (blob), z nothing (null). */
+/* Binds from a format, one letter a parameter: i int64_t (nothing narrower: cast), n int (an enum,
+ * a bool), d double, s const char * (NULL: null), t struct str (text), b struct str (blob), z nothing
+ * (null). Texts are borrowed until the statement has run. */
 void db_bind(sqlite3_stmt *q, const char *format, ...);
-/* 1: a row; 0: done; -1: failed, as an error about `doing`. */
+/* 1: a row; 0: done; -1: failed, as an error about `doing` ("cannot read the job"). A text or number
+ * that must be unique and is not: ALREADY_EXISTS. */
 int db_step(struct db *d, sqlite3_stmt *q, const char *doing, struct error *e) FALLIBLE;
 /* Runs one that gives no rows; the number of changed rows, or -1. */
 int db_run(struct db *d, sqlite3_stmt *q, const char *doing, struct error *e) FALLIBLE;
