@@ -43,8 +43,7 @@ struct api {
 int api_serve(struct api *a, const struct http_settings *set, struct http_server **out,
               struct error *e) FALLIBLE;
 /* Ends the streams of events, waits up to timeout_ms for the calls under way, and frees the server,
- * which may be NULL. Until then jobs_on_change of the store is the api's; the
- * service must have been drained. */
+ * which may be NULL. */
 void api_close(struct api *a, struct http_server *s, uint32_t timeout_ms);
 
 /* The tables of routes, each ended by a zeroed one. */

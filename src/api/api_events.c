@@ -12,8 +12,8 @@
 #include "store/jobs.h"
 
 #define ROUND_EVENTS 256 /* of one listener; then the others have their turn */
-#define ROUND_MS 20      /* between rounds: what changes meanwhile is told together */
-#define TICK_MS 1000     /* for progress and comments */
+#define ROUND_MS 20      /* between rounds while somebody is behind */
+#define TICK_MS 250      /* the store is looked at so often, while somebody listens */
 #define ROUND_BYTES_MAX (HTTP_STREAM_BYTES_MAX / 2)
 #define RETRY_TEXT "retry: 2000\n\n" /* when a listener that lost us is to come back, in ms */
 #define ALIVE_TEXT ": alive\n\n"
@@ -33,7 +33,7 @@ struct api_events {
     struct store *store;
     struct service *service;
     struct clock *clock;
-    struct chan *wake; /* one item at most: something has changed; closed: the end */
+    struct chan *wake; /* one item at most: there is a new listener; closed: the end */
     pthread_t thread;
     bool running;         /* the thread is to be joined */
     pthread_mutex_t lock; /* guards which slots are taken, and ended */
@@ -42,16 +42,8 @@ struct api_events {
 };
 
 static void *run(void *arg);
-static bool tell(struct api_events *ev, struct listener *l, bool *behind);
+static bool tell(struct api_events *ev, struct listener *l, int64_t last, bool *behind);
 static void listener_free(struct listener *l);
-
-static void on_change(void *arg, int64_t id)
-{
-    struct api_events *ev = arg;
-
-    (void)id;
-    (void)chan_try_send(ev->wake, ev); /* full: it will look anyway */
-}
 
 struct api_events *api_events_start(struct store *s, struct service *service, struct error *e)
 {
@@ -67,13 +59,11 @@ struct api_events *api_events_start(struct store *s, struct service *service, st
         api_events_free(ev);
         return NULL;
     }
-    jobs_on_change(s, on_change, ev);
     return ev;
 }
 
 void api_events_end(struct api_events *ev)
 {
-    jobs_on_change(ev->store, NULL, NULL);
     (void)pthread_mutex_lock(&ev->lock);
     ev->ended = true;
     (void)pthread_mutex_unlock(&ev->lock);
@@ -165,6 +155,7 @@ static void slot_clear(struct api_events *ev, size_t i)
 /* One look at every listener: how many there are; *behind: some have more to be told. */
 static uint32_t tell_all(struct api_events *ev, bool *behind)
 {
+    int64_t last = events_last(ev->store);
     uint32_t count = 0;
 
     *behind = false;
@@ -172,7 +163,7 @@ static uint32_t tell_all(struct api_events *ev, bool *behind)
         struct listener *l = slot_get(ev, i);
         if (!l)
             continue;
-        if (tell(ev, l, behind))
+        if (tell(ev, l, last, behind))
             count++;
         else
             slot_clear(ev, i);
@@ -191,9 +182,7 @@ static void *run(void *arg)
         (void)chan_recv(ev->wake, wait_ms);
         uint32_t count = tell_all(ev, &behind);
         metric_set(open, count);
-        wait_ms = behind ? 0 : count ? TICK_MS : UINT32_MAX;
-        if (count)
-            ev->clock->sleep_ns(ev->clock, ROUND_MS * NS_PER_MS);
+        wait_ms = behind ? ROUND_MS : count ? TICK_MS : UINT32_MAX;
     }
     return NULL;
 }
@@ -307,16 +296,18 @@ static bool say(struct listener *l, struct buf *text, uint64_t now_ns)
     return text->len == 0 || http_stream_write(l->stream, text->p, text->len);
 }
 
-/* False: its stream is at its end. */
-static bool tell(struct api_events *ev, struct listener *l, bool *behind)
+/* last: the newest event there is. False: its stream is at its end. */
+static bool tell(struct api_events *ev, struct listener *l, int64_t last, bool *behind)
 {
     uint64_t now_ns = ev->clock->mono_ns(ev->clock);
     struct buf text = BUF_INIT(ROUND_BYTES_MAX);
     struct error e = { 0 };
     uint32_t count = 0;
     bool over = false;
-    int rc = write_events(ev, l, &text, &count, &over, &e);
+    int rc = 0;
 
+    if (l->after < last)
+        rc = write_events(ev, l, &text, &count, &over, &e);
     if (rc == 0 && count == 0 && l->job)
         rc = write_progress(ev, l, now_ns, &text, &over, &e);
     *behind |= count == ROUND_EVENTS;

@@ -3,14 +3,13 @@
  * Why: a client that waits for jobs should not have to poll; the store knows every change in order, so
  * a stream is only a place in that order, and a listener that comes back goes on where it was.
  *
- * Shape:   server-sent events: "id: SEQ", "event: job", "data: {"job", "state", "time",
- *          "tranche"}", the last as the resource has it; on the
- *          stream of one job also "event: progress", without an id, when its figures changed, at most
- *          once in EVENTS_PROGRESS_MS; a comment every EVENTS_ALIVE_S. A stream of one job ends with
- *          the job.
+ * Shape:   server-sent events: "id: SEQ", "event: job", and as data {"job", "state", "time",
+ *          "tranche"}, the last as the resource has it. On the stream of one job also "event:
+ *          progress", without an id, when its figures changed, at most once in EVENTS_PROGRESS_MS. A
+ *          comment when nothing was to be said for EVENTS_ALIVE_S. A stream of one job ends with it.
  * Limits:  EVENTS_STREAMS_MAX streams, of a project EVENTS_PROJECT_STREAMS_MAX; a listener slower than
  *          HTTP_STREAM_BYTES_MAX allows is cut off and can come back.
- * Threads: one for all streams, woken by the store; the calls from any.
+ * Threads: one for all streams, which looks at the store while somebody listens; the calls from any.
  * Source:  https://html.spec.whatwg.org/multipage/server-sent-events.html
  */
 #ifndef TRANCHE_API_API_EVENTS_H
@@ -26,10 +25,9 @@
 #define EVENTS_PROGRESS_MS 1000
 
 struct api_events;
-/* Takes jobs_on_change of the store. service (or NULL) adds what is known of running jobs. */
+/* service (or NULL) adds what is known of running jobs. */
 struct api_events *api_events_start(struct store *s, struct service *service, struct error *e);
-/* Ends all streams and the thread; later streams are refused. No thread changes jobs any more: one
- * that does might be about to wake this. */
+/* Ends all streams and the thread; later streams are refused. */
 void api_events_end(struct api_events *ev);
 void api_events_free(struct api_events *ev); /* ends it first; accepts NULL */
 

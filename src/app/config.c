@@ -21,9 +21,18 @@ static const struct {
     { "TRANCHE_CONFIG", "configuration file, when --config is not given" },
     { "TRANCHE_STATE", "folder of the runs' state, when --state is not given" },
     { "TRANCHE_MODEL_DIR", "folder of the built-in models' files" },
+    { "TRANCHE_SERVER", "service of the client commands, when --server is not given" },
+    { "TRANCHE_STORAGE_SERVER", "object store, when it is not at the service" },
+    { "TRANCHE_PROJECT", "project, when --project is not given" },
+    { "TRANCHE_LOCATION", "region, when --location is not given" },
+    { "TRANCHE_API_KEY", "key of the client commands" },
+    { "TRANCHE_TOKEN", "access token, instead of a key" },
+    { "TRANCHE_CA_FILE", "certificates (PEM) that the client commands trust" },
+    { "TRANCHE_MODEL", "model of submit, when --model is not given" },
     { "XDG_CONFIG_HOME", "where tranche/config.yaml is looked for (default ~/.config)" },
     { "XDG_STATE_HOME", "where tranche/ keeps state (default ~/.local/state)" },
     { "HOME", "base of both defaults" },
+    { "NOTIFY_SOCKET", "where systemd is told that `serve` is ready" },
     { "NO_COLOR", "set to anything: no colours" },
     { "TERM", "dumb: no live display" },
     { "COLUMNS", "width of the display when the terminal does not say" },
@@ -61,6 +70,8 @@ int config_load(const char *path, struct config *out, struct error *e)
     };
     out->path = find_file(path, out);
     if (out->path && (read_file(out, e) < 0 || take_settings(out, e) < 0))
+        return -1;
+    if (config_service_load(out, e) < 0)
         return -1;
     uint32_t configured = out->file ? out->file->models_count : 0;
     out->model = arena_array(&out->arena, configured + BUILT_IN_COUNT, sizeof *out->model);
@@ -165,8 +176,7 @@ static int take_settings(struct config *c, struct error *e)
     return 0;
 }
 
-/* A file named in the configuration, relative to the configuration's folder. */
-static const char *beside(struct config *c, const char *file)
+const char *config_beside(struct config *c, const char *file)
 {
     const char *slash = c->path ? strrchr(c->path, '/') : NULL;
     int dir = slash ? (int)(slash - c->path) + 1 : 0;
@@ -244,7 +254,8 @@ static int take_adapters(struct config *c, const struct model_entry *in, struct 
         if (!(fabs(scale) <= ADAPTER_SCALE_MAX))
             return error_set(e, ERROR_INVALID_ARGUMENT, "adapters[%u].scale is %g; 1.0 is usual", i,
                              scale);
-        m->adapter[m->adapter_count++] = (struct adapter){ beside(c, a->file), (float)scale };
+        m->adapter[m->adapter_count++] =
+            (struct adapter){ config_beside(c, a->file), (float)scale };
     }
     return 0;
 }
@@ -285,7 +296,7 @@ static int take_model(struct config *c, const struct model_entry *in, struct err
     if (take_kind(in, m, e) < 0)
         return -1;
     if (m->kind == MODEL_LOCAL)
-        m->file = beside(c, in->file);
+        m->file = config_beside(c, in->file);
     if (in->price && take_price(in->price, m, e) < 0)
         return -1;
     if (in->fake && take_fake(in->fake, &m->fake, e) < 0)

@@ -19,9 +19,22 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "engine/retry.h"
+#include "engine/service.h"
 #include "predict/model.h"
 
 #define DEFAULT_MODEL "smollm2-135m-instruct"
+
+/* What `tranche serve` takes from the file; defaults where it says nothing. */
+struct config_service {
+    const char *listen;               /* "127.0.0.1:8080" */
+    const char *public_url;           /* or NULL */
+    const char *tls_cert, *tls_key;   /* both or none */
+    const char *default_project;      /* "default" */
+    const char *const *webhook_allow; /* until NULL; or NULL */
+    enum job_state expired_as;
+    uint32_t connections_max; /* 0: the server's default */
+    struct service_settings settings;
+};
 
 struct file_entry;
 struct config {
@@ -30,6 +43,7 @@ struct config {
     uint64_t lines_max;        /* of one job; 0: no limit */
     struct retry_rules retry;
     uint32_t drain_ms;
+    struct config_service service;
     const char *path; /* NULL: no file was read */
     struct file_entry *file;
     struct model *model; /* models.item, while it is made */
@@ -38,6 +52,11 @@ struct config {
 /* path: --config, or NULL. */
 int config_load(const char *path, struct config *out, struct error *e) FALLIBLE;
 void config_release(struct config *c); /* accepts a zeroed one */
+
+/* A part of config_load: out->service. */
+int config_service_load(struct config *c, struct error *e) FALLIBLE;
+/* A file that the configuration names, relative to its folder; in its arena. */
+const char *config_beside(struct config *c, const char *file);
 
 /* Everything of a model and the settings that can change an answer, as text: part of a job's key.
  * A model file counts with its size and time. */

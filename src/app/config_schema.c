@@ -7,6 +7,7 @@
 #include <cyaml/cyaml.h>
 
 #include "app/options.h"
+#include "engine/service.h"
 #include "predict/model.h"
 
 /* The table: X(type, section, key, what stands for the value, about). A type is a FIELD_ macro
@@ -53,12 +54,36 @@
     X(COUNT_IF,  retry,   attempts,       "N",    "attempts at one request in all (default 5)") \
     X(COUNT_IF,  retry,   base_ms,        "MS",   "longest first wait (default 250)") \
     X(COUNT_IF,  retry,   cap_ms,         "MS",   "longest wait (default 30000)")
+#define WEIGHT_KEYS(X) \
+    X(TEXT,      weight,  project,        "NAME", "a project") \
+    X(NUMBER,    weight,  weight,         "X",    "its share of a model, beside the others' (1)")
+#define SERVICE_KEYS(X) \
+    X(TEXT,      service, listen,         "ADDR", "address served (default 127.0.0.1:8080)") \
+    X(TEXT,      service, public_url,     "URL",  "where clients find it, behind a proxy") \
+    X(TEXT,      service, tls_cert,       "FILE", "certificate as PEM: serve HTTPS") \
+    X(TEXT,      service, tls_key,        "FILE", "its private key as PEM") \
+    X(TEXT,      service, default_project, "NAME", "of calls that name none (default \"default\")") \
+    X(BIG_IF,    service, lines_max,      "N",    "requests of one job (default 200000)") \
+    X(BIG_IF,    service, input_bytes_max, "N",   "input of one job (default 1073741824)") \
+    X(COUNT_IF,  service, queue_hours,    "N",    "a job may wait so long (default 72)") \
+    X(COUNT_IF,  service, run_hours,      "N",    "a job may run so long (default 24)") \
+    X(COUNT_IF,  service, paused_hours,   "N",    "a job may be paused so long (default 72)") \
+    X(COUNT_IF,  service, file_hours,     "N",    "a file of the Files API lives so long (48)") \
+    X(COUNT_IF,  service, running_jobs_max, "N",  "jobs of a model at once (default 8)") \
+    X(COUNT_IF,  service, queued_jobs_max, "N",   "open jobs of a project (default 10000)") \
+    X(COUNT_IF,  service, in_flight_max,  "N",    "requests of a job at once; 0: the model's") \
+    X(COUNT_IF,  service, connections_max, "N",   "connections at once (default 2000)") \
+    X(COUNT_IF,  service, online_deadline_ms, "MS", "for an online call (default 600000)") \
+    X(TEXT,      service, expired_as,     "STATE", "EXPIRED (default) or FAILED: for Vertex clients") \
+    X(TEXTS,     service, webhook_allow,  "LIST", "webhook targets allowed though private") \
+    X(WEIGHTS,   service, weights,        "LIST", "shares of projects")
 #define FILE_KEYS(X) \
     X(TEXT,      file,    default_model,  "NAME", "model when --model is not given") \
     X(LIMITS,    file,    limits,         "MAP",  "limits of one job") \
     X(RETRY,     file,    retry,          "MAP",  "how failed requests are tried again") \
     X(MODELS,    file,    models,         "LIST", "models, before the built-in ones") \
-    X(FAKE,      file,    fake,           "MAP",  "script of the built-in tranche-fake")
+    X(FAKE,      file,    fake,           "MAP",  "script of the built-in tranche-fake") \
+    X(SERVICE,   file,    service,        "MAP",  "`tranche serve`")
 
 #define OPT CYAML_FLAG_OPTIONAL
 #define ENTRY(s) struct s##_entry
@@ -79,6 +104,9 @@
 #define FIELD_FAULTS(s, key)   FIELD_LIST(s, key, FAKE_FAULTS_MAX)
 #define FIELD_ADAPTERS(s, key) FIELD_LIST(s, key, MODEL_ADAPTERS_MAX)
 #define FIELD_MODELS(s, key)   FIELD_LIST(s, key, CONFIG_MODELS_MAX)
+#define FIELD_SERVICE(s, key)  CYAML_FIELD_MAPPING_PTR(#key, OPT, ENTRY(s), key, service_fields),
+#define FIELD_WEIGHTS(s, key)  FIELD_LIST(s, key, SERVICE_WEIGHTS_MAX)
+#define FIELD_TEXTS(s, key)    FIELD_LIST(s, key, CONFIG_WEBHOOK_ALLOW_MAX)
 #define FIELD(type, s, key, value, about) FIELD_##type(s, key)
 
 #define ITEM(name, s, fields) \
@@ -96,24 +124,50 @@ static const cyaml_schema_field_t model_fields[] = { MODEL_KEYS(FIELD) CYAML_FIE
 ITEM(models_item, model, model_fields);
 static const cyaml_schema_field_t limits_fields[] = { LIMITS_KEYS(FIELD) CYAML_FIELD_END };
 static const cyaml_schema_field_t retry_fields[] = { RETRY_KEYS(FIELD) CYAML_FIELD_END };
+static const cyaml_schema_field_t weight_fields[] = { WEIGHT_KEYS(FIELD) CYAML_FIELD_END };
+ITEM(weights_item, weight, weight_fields);
+static const cyaml_schema_value_t webhook_allow_item = {
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, CONFIG_TEXT_BYTES_MAX),
+};
+static const cyaml_schema_field_t service_fields[] = { SERVICE_KEYS(FIELD) CYAML_FIELD_END };
 static const cyaml_schema_field_t file_fields[] = { FILE_KEYS(FIELD) CYAML_FIELD_END };
 static const cyaml_schema_value_t file_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct file_entry, file_fields),
 };
 
-#define KEY(prefix, key, value, about) { prefix, #key, value, about },
-#define KEY_FILE(t, s, key, value, about)    KEY("", key, value, about)
-#define KEY_LIMITS(t, s, key, value, about)  KEY("limits.", key, value, about)
-#define KEY_RETRY(t, s, key, value, about)   KEY("retry.", key, value, about)
-#define KEY_MODEL(t, s, key, value, about)   KEY("models[].", key, value, about)
-#define KEY_ADAPTER(t, s, key, value, about) KEY("models[].adapters[].", key, value, about)
-#define KEY_PRICE(t, s, key, value, about)   KEY("models[].price.", key, value, about)
-#define KEY_FAKE(t, s, key, value, about)    KEY("fake.", key, value, about)
-#define KEY_FAULT(t, s, key, value, about)   KEY("fake.faults[].", key, value, about)
+#define KIND_TEXT      CONFIG_OTHER
+#define KIND_TEXTS     CONFIG_OTHER
+#define KIND_FLAG      CONFIG_OTHER
+#define KIND_COUNT     CONFIG_COUNT
+#define KIND_COUNT_IF  CONFIG_COUNT
+#define KIND_BIG_IF    CONFIG_BIG
+#define KIND_NUMBER    CONFIG_NUMBER
+#define KIND_NUMBER_IF CONFIG_NUMBER
+#define KIND_FAULTS    CONFIG_OTHER
+#define KIND_FAKE      CONFIG_OTHER
+#define KIND_ADAPTERS  CONFIG_OTHER
+#define KIND_PRICE     CONFIG_OTHER
+#define KIND_LIMITS    CONFIG_OTHER
+#define KIND_RETRY     CONFIG_OTHER
+#define KIND_MODELS    CONFIG_OTHER
+#define KIND_SERVICE   CONFIG_OTHER
+#define KIND_WEIGHTS   CONFIG_OTHER
+#define KEY(prefix, type, key, value, about) { prefix, #key, value, about, KIND_##type },
+#define KEY_FILE(t, s, key, value, about) KEY("", t, key, value, about)
+#define KEY_LIMITS(t, s, key, value, about) KEY("limits.", t, key, value, about)
+#define KEY_RETRY(t, s, key, value, about) KEY("retry.", t, key, value, about)
+#define KEY_SERVICE(t, s, key, value, about) KEY("service.", t, key, value, about)
+#define KEY_WEIGHT(t, s, key, value, about) KEY("service.weights[].", t, key, value, about)
+#define KEY_MODEL(t, s, key, value, about) KEY("models[].", t, key, value, about)
+#define KEY_ADAPTER(t, s, key, value, about) KEY("models[].adapters[].", t, key, value, about)
+#define KEY_PRICE(t, s, key, value, about) KEY("models[].price.", t, key, value, about)
+#define KEY_FAKE(t, s, key, value, about) KEY("fake.", t, key, value, about)
+#define KEY_FAULT(t, s, key, value, about) KEY("fake.faults[].", t, key, value, about)
 
 static const struct config_key keys[] = {
-    FILE_KEYS(KEY_FILE) LIMITS_KEYS(KEY_LIMITS) RETRY_KEYS(KEY_RETRY) MODEL_KEYS(KEY_MODEL)
-    ADAPTER_KEYS(KEY_ADAPTER) PRICE_KEYS(KEY_PRICE) FAKE_KEYS(KEY_FAKE) FAULT_KEYS(KEY_FAULT)
+    FILE_KEYS(KEY_FILE) LIMITS_KEYS(KEY_LIMITS) RETRY_KEYS(KEY_RETRY) SERVICE_KEYS(KEY_SERVICE)
+    WEIGHT_KEYS(KEY_WEIGHT) MODEL_KEYS(KEY_MODEL) ADAPTER_KEYS(KEY_ADAPTER) PRICE_KEYS(KEY_PRICE)
+    FAKE_KEYS(KEY_FAKE) FAULT_KEYS(KEY_FAULT)
 };
 // clang-format on
 
@@ -153,6 +207,8 @@ struct file_entry *config_file_parse(const char *path, struct str text, struct e
                         str_utf8_valid(text) + 1);
         return NULL;
     }
+    if (config_numbers_check(path, text, e) < 0)
+        return NULL;
     cyaml_err_t err = load(text.len ? text : nothing, &config, &loaded);
     if (err == CYAML_OK && !loaded) /* only comments */
         err = load(nothing, &config, &loaded);

@@ -21,6 +21,7 @@
 #define CONFIG_BYTES_MAX ((size_t)1024 * 1024)
 #define CONFIG_MODELS_MAX 256
 #define CONFIG_TEXT_BYTES_MAX 4096
+#define CONFIG_WEBHOOK_ALLOW_MAX 256
 
 struct fault_entry {
     char *match, *code, *message;
@@ -55,6 +56,21 @@ struct limits_entry {
 struct retry_entry {
     uint32_t *attempts, *base_ms, *cap_ms;
 };
+struct weight_entry {
+    char *project;
+    double weight;
+};
+struct service_entry {
+    char *listen, *public_url, *tls_cert, *tls_key, *default_project, *expired_as;
+    uint64_t *lines_max, *input_bytes_max;
+    uint32_t *queue_hours, *run_hours, *paused_hours, *file_hours;
+    uint32_t *running_jobs_max, *queued_jobs_max, *in_flight_max, *connections_max;
+    uint32_t *online_deadline_ms;
+    char **webhook_allow;
+    uint32_t webhook_allow_count;
+    struct weight_entry *weights;
+    uint32_t weights_count;
+};
 struct file_entry {
     char *default_model;
     struct limits_entry *limits;
@@ -62,6 +78,7 @@ struct file_entry {
     struct model_entry *models;
     uint32_t models_count;
     struct fake_entry *fake;
+    struct service_entry *service;
 };
 
 /* path is for messages. text must be UTF-8 YAML; empty text gives an empty configuration. */
@@ -69,9 +86,20 @@ struct file_entry *config_file_parse(const char *path, struct str text, struct e
 void config_file_free(struct file_entry *f); /* accepts NULL */
 
 /* One key of the file, for help: "models[].price.input". */
+enum config_kind {
+    CONFIG_OTHER,
+    CONFIG_COUNT, /* a whole number of 32 bits */
+    CONFIG_BIG,   /* of 64 bits */
+    CONFIG_NUMBER /* with a fraction or not */
+};
 struct config_key {
     const char *section, *name, *value, *about;
+    enum config_kind kind;
 };
 bool config_key_at(uint32_t i, struct config_key *out); /* false after the last */
+
+/* What libcyaml would take as a number though it is none ("8k", "-1"), found beforehand: -1 with the
+ * place and the key. What is wrong otherwise is left to config_file_parse. */
+int config_numbers_check(const char *path, struct str text, struct error *e) FALLIBLE;
 
 #endif
