@@ -1,0 +1,158 @@
+/* api_extension.c -- what Google's services lack: pause, resume, retry what failed, results while the
+ * job runs, and the faults of its input. Under the job's path in both dialects.
+ */
+#include <inttypes.h>
+#include <unistd.h>
+
+#include "api/job_calls.h"
+#include "format/vertex.h"
+
+#define LINES_TYPE "application/jsonl"
+#define OPTIONS_BYTES_MAX ((size_t)64 * 1024)
+
+static void reply_changed(struct call *c, int rc, const struct job *j, const struct error *e)
+{
+    if (rc < 0) {
+        call_fail(c, e);
+        return;
+    }
+    service_wake(c->api->service);
+    job_reply(c, j);
+}
+
+static void post_pause(struct call *c)
+{
+    struct error e = { 0 };
+    struct job j;
+    int rc = job_of_path(c, &j, &e);
+
+    if (rc == 0)
+        rc = job_pause(c->api->store, c->arena, call_scope(c), j.id, &j, &e);
+    reply_changed(c, rc, &j, &e);
+}
+
+/* What stops a job may be changed when it goes on; what it is may not. */
+static int resume_read(struct call *c, const struct job *j, struct job_options *out,
+                       struct error *e)
+{
+    yyjson_val *body = call_json(c, e);
+    struct job asked = { .options = j->options, .priority = j->priority };
+
+    if (!body || job_read_extension(c->arena, body, &asked, e) < 0)
+        return -1;
+    if (asked.request_id.len || asked.priority != j->priority ||
+        asked.options.validate_only != j->options.validate_only ||
+        asked.options.strict != j->options.strict)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "Only budget, maxErrorRate and maxErrorRateMinLines can be changed when a "
+                         "job goes on.");
+    *out = asked.options;
+    return 0;
+}
+
+static int resume(struct call *c, struct job *j, struct error *e)
+{
+    struct job_options options;
+
+    if (job_of_path(c, j, e) < 0 || resume_read(c, j, &options, e) < 0)
+        return -1;
+    return job_resume(c->api->store, c->arena, call_scope(c), j->id, &options, j, e);
+}
+
+static void post_resume(struct call *c)
+{
+    struct error e = { 0 };
+    struct job j;
+    int rc = resume(c, &j, &e);
+
+    reply_changed(c, rc, &j, &e);
+}
+
+static void post_retry(struct call *c)
+{
+    struct error e = { 0 };
+    struct job failed, j;
+    int rc = job_of_path(c, &failed, &e);
+
+    if (rc == 0)
+        rc = service_retry(c->api->service, c->arena, call_scope(c), failed.id, &j, &e);
+    reply_changed(c, rc, &j, &e);
+}
+
+/* ---- Lines of a file that may still grow ---- */
+
+typedef int lines_fn(struct service *s, const struct job *j, uint64_t *bytes, struct error *e);
+
+static void reply_lines(struct call *c, int fd, uint64_t offset, uint64_t bytes)
+{
+    struct buf none = BUF_INIT(0);
+
+    if (fd >= 0 && offset < bytes) {
+        http_reply_file(c->http, 200, LINES_TYPE, fd, offset, bytes - offset);
+        return;
+    }
+    if (fd >= 0)
+        (void)close(fd);
+    http_reply(c->http, 200, LINES_TYPE, &none);
+}
+
+/* The job was read before its file is: one that was final then has all its lines now. */
+static void get_lines(struct call *c, lines_fn *open_lines)
+{
+    uint64_t offset = 0, bytes = 0;
+    struct error e = { 0 };
+    struct job j;
+    int fd = -1;
+
+    if (job_of_path(c, &j, &e) < 0 || call_number(c, "offset", 0, INT64_MAX, &offset, &e) < 0) {
+        call_fail(c, &e);
+        return;
+    }
+    fd = open_lines(c->api->service, &j, &bytes, &e);
+    if (fd < 0 && e.code != ERROR_NOT_FOUND) {
+        call_fail(c, &e);
+        return;
+    }
+    if (offset > bytes) {
+        if (fd >= 0)
+            (void)close(fd);
+        (void)error_set(&e, ERROR_OUT_OF_RANGE,
+                        "offset %" PRIu64 " is behind the end: there are %" PRIu64 " bytes so far.",
+                        offset, bytes);
+        call_fail(c, &e);
+        return;
+    }
+    http_set_header(c->http, "X-Tranche-Complete",
+                    str_of(job_state_final(j.state) ? "true" : "false"));
+    reply_lines(c, fd, offset, bytes);
+}
+
+static void get_results(struct call *c)
+{
+    get_lines(c, service_results);
+}
+
+static void get_faults(struct call *c)
+{
+    get_lines(c, service_faults);
+}
+
+#define PLACE "/(v1|v1beta1)/projects/{}/locations/{}/batchPredictionJobs/{}"
+#define EXPRESS "/(v1|v1beta1)/batchPredictionJobs/{}"
+#define BATCH "/(v1|v1beta|v1alpha)/batches/{}"
+
+#define JOB_ROUTES(path)                                                                           \
+    { HTTP_POST, path ":pause", ROLE_SUBMITTER, 0, post_pause, 0, NULL },                          \
+        { HTTP_POST, path ":resume", ROLE_SUBMITTER, 0, post_resume, OPTIONS_BYTES_MAX, NULL },    \
+        { HTTP_POST, path ":retryFailed", ROLE_SUBMITTER, 0, post_retry, 0, NULL },                \
+        { HTTP_GET, path ":results", ROLE_VIEWER, 0, get_results, 0, NULL },                       \
+    {                                                                                              \
+        HTTP_GET, path ":faults", ROLE_VIEWER, 0, get_faults, 0, NULL                              \
+    }
+
+const struct route api_extension_routes[] = {
+    JOB_ROUTES(PLACE),
+    JOB_ROUTES(EXPRESS),
+    JOB_ROUTES(BATCH),
+    { 0 },
+};

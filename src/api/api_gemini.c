@@ -1,0 +1,172 @@
+/* api_gemini.c -- batches of the Gemini Developer API: made by a model's method, kept as operations. */
+#include <string.h>
+
+#include "api/job_calls.h"
+
+#define PAGE_SIZE 50
+/* Written again, numbers can become longer than they were sent. */
+#define LINES_BYTES_MAX (2 * GEMINI_INLINE_BYTES_MAX)
+
+/* "models/X" of the path; the body may name it too, but no other. */
+static int model_take(struct call *c, struct job *j, struct error *e)
+{
+    bool tuned = strstr(c->route->pattern, "/tunedModels/") != NULL;
+    struct buf name = BUF_INIT(MODEL_NAME_BYTES);
+    struct error ignored = { 0 };
+    struct str id = c->param[0];
+
+    buf_add_c(&name, tuned ? "tunedModels/" : "models/");
+    buf_add_str(&name, id);
+    const char *model = arena_copy(c->arena, buf_ok(&name) ? name.p : "", name.len);
+    struct str asked = { model, name.len };
+    bool fits = buf_ok(&name);
+    buf_release(&name);
+    if (!fits || !model_find(atomic_load(&c->api->models), model, &ignored))
+        return error_set(e, ERROR_NOT_FOUND,
+                         "models/%.*s is not found for API version %.*s, or is not supported for "
+                         "generateContent. Call ListModels to see the list of available models and "
+                         "their supported methods.",
+                         STR_ARG(str_sub(id, 0, str_utf8_valid(str_sub(id, 0, 128)))),
+                         STR_ARG(c->version));
+    if (j->model.len && !str_eq(j->model, asked) && !str_eq(j->model, id))
+        return error_set(
+            e, ERROR_INVALID_ARGUMENT,
+            "batch.model: It is another model than the one in the path. Leave it out.");
+    j->model = asked;
+    return 0;
+}
+
+static int read_and_submit(struct call *c, struct job *j, struct buf *lines, struct error *e)
+{
+    struct job_place at;
+
+    if (job_place(c, "create", &at, e) < 0 ||
+        gemini_read(c->arena, http_body(c->http), j, lines, e) < 0 || model_take(c, j, e) < 0)
+        return -1;
+    return job_submit(c, j, &at, buf_str(lines), e);
+}
+
+static void post_batch(struct call *c)
+{
+    struct buf lines = BUF_INIT(LINES_BYTES_MAX);
+    struct error e = { 0 };
+    struct job j = { 0 };
+    int rc = read_and_submit(c, &j, &lines, &e);
+
+    buf_release(&lines);
+    if (rc < 0)
+        call_fail(c, &e);
+    else
+        job_reply(c, &j);
+}
+
+static void refuse_embedding(struct call *c)
+{
+    struct error e = { 0 };
+
+    (void)error_set(&e, ERROR_UNIMPLEMENTED,
+                    "Batches of embeddings are not supported by this version: only "
+                    "generateContent is. Use :batchGenerateContent with a model that generates.");
+    call_fail(c, &e);
+}
+
+static void get_batch(struct call *c)
+{
+    struct error e = { 0 };
+    struct job j;
+
+    if (job_of_path(c, &j, &e) < 0)
+        call_fail(c, &e);
+    else
+        job_reply(c, &j);
+}
+
+static void get_batches(struct call *c)
+{
+    struct job_page page = {
+        .dialect = DIALECT_GEMINI,
+        .name = "operations",
+        .size_default = PAGE_SIZE,
+    };
+    struct error e = { 0 };
+
+    if (job_place(c, "list", &page.at, &e) < 0)
+        call_fail(c, &e);
+    else
+        job_list_reply(c, &page);
+}
+
+static void post_cancel(struct call *c)
+{
+    struct error e = { 0 };
+    struct job j;
+
+    if (job_of_path(c, &j, &e) < 0 || job_cancel_asked(c, &j, &e) < 0)
+        call_fail(c, &e);
+    else
+        call_reply_c(c, "{}");
+}
+
+static void delete_batch(struct call *c)
+{
+    struct error e = { 0 };
+    struct job j;
+
+    if (job_of_path(c, &j, &e) < 0 || job_delete_asked(c, &j, &e) < 0)
+        call_fail(c, &e);
+    else
+        call_reply_c(c, "{}");
+}
+
+static int update(struct call *c, struct job *j, struct error *e)
+{
+    struct gemini_update u;
+    struct str mask = { 0 };
+
+    (void)http_query(c->http, "updateMask", &mask);
+    if (job_of_path(c, j, e) < 0 ||
+        gemini_read_update(c->arena, http_body(c->http), mask, &u, e) < 0)
+        return -1;
+    if (job_patch(c->api->store, c->arena, call_scope(c), j->id,
+                  u.has_display_name ? &u.display_name : NULL, u.has_priority ? &u.priority : NULL,
+                  j, e) < 0)
+        return -1;
+    service_wake(c->api->service);
+    return 0;
+}
+
+static void patch_batch(struct call *c)
+{
+    struct buf out = BUF_INIT(GEMINI_INLINE_BYTES_MAX);
+    struct error e = { 0 };
+    struct job j;
+
+    if (update(c, &j, &e) < 0) {
+        call_fail(c, &e);
+        return;
+    }
+    job_write(c, &j, (struct str){ 0 }, GEMINI_RESOURCE, &out);
+    call_reply(c, &out);
+}
+
+#define ROOT "/(v1|v1beta|v1alpha)"
+
+// clang-format off
+const struct route api_gemini_routes[] = {
+    { HTTP_POST,   ROOT "/models/{}:batchGenerateContent",       ROLE_SUBMITTER, 0, post_batch,
+      GEMINI_INLINE_BYTES_MAX, NULL },
+    { HTTP_POST,   ROOT "/tunedModels/{}:batchGenerateContent",  ROLE_SUBMITTER, 0, post_batch,
+      GEMINI_INLINE_BYTES_MAX, NULL },
+    { HTTP_POST,   ROOT "/(models|tunedModels)/{}:asyncBatchEmbedContent", ROLE_SUBMITTER, 0,
+      refuse_embedding, GEMINI_INLINE_BYTES_MAX, NULL },
+    { HTTP_GET,    ROOT "/batches",            ROLE_VIEWER,    0, get_batches, 0, NULL },
+    { HTTP_GET,    ROOT "/batches/{}",         ROLE_VIEWER,    0, get_batch, 0, NULL },
+    { HTTP_DELETE, ROOT "/batches/{}",         ROLE_SUBMITTER, 0, delete_batch, 0, NULL },
+    { HTTP_POST,   ROOT "/batches/{}:cancel",  ROLE_SUBMITTER, 0, post_cancel, 0, NULL },
+    { HTTP_PATCH,  ROOT "/batches/{}:updateGenerateContentBatch", ROLE_SUBMITTER, 0, patch_batch,
+      VERTEX_BODY_BYTES_MAX, NULL },
+    { HTTP_PATCH,  ROOT "/batches/{}:updateEmbedContentBatch",    ROLE_SUBMITTER, 0,
+      refuse_embedding, VERTEX_BODY_BYTES_MAX, NULL },
+    { 0 },
+};
+// clang-format on

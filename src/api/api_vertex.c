@@ -1,0 +1,211 @@
+/* api_vertex.c -- batchPredictionJobs and their operations, as Vertex AI has them.
+ *
+ * Why: a create call only writes down what is wanted: whether the input exists and is right is found out
+ * later, and the job tells of it. What is refused at once is what the real service refuses at once.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "api/job_calls.h"
+#include "api/seal.h"
+#include "format/vertex.h"
+
+#define PAGE_SIZE 100
+#define OPERATION_BYTES_MAX ((size_t)16 * 1024)
+
+/* Of "publishers/google/models/X" X; tuned models and endpoints go by their id. */
+static int model_check(struct call *c, const struct job *j, struct error *e)
+{
+    const char *name = arena_copy(c->arena, j->model.p, j->model.len);
+    char short_name[MODEL_NAME_BYTES];
+    struct error ignored = { 0 };
+
+    if (model_find(atomic_load(&c->api->models), name, &ignored))
+        return 0;
+    model_short_name(name, short_name);
+    if (strstr(name, "publishers/"))
+        return error_set(e, ERROR_NOT_FOUND, "The PublisherModel %s does not exist.", short_name);
+    return error_set(e, ERROR_NOT_FOUND, "The %s %s does not exist.",
+                     strstr(name, "endpoints/") ? "Endpoint" : "Model", name);
+}
+
+static void post_job(struct call *c)
+{
+    struct job j = { 0 };
+    struct job_place at;
+    struct error e = { 0 };
+
+    if (job_place(c, "create", &at, &e) < 0 ||
+        vertex_read(c->arena, http_body(c->http), &j, &e) < 0 || model_check(c, &j, &e) < 0 ||
+        job_submit(c, &j, &at, (struct str){ 0 }, &e) < 0)
+        call_fail(c, &e);
+    else
+        job_reply(c, &j);
+}
+
+static void get_job(struct call *c)
+{
+    struct error e = { 0 };
+    struct job j;
+
+    if (job_of_path(c, &j, &e) < 0)
+        call_fail(c, &e);
+    else
+        job_reply(c, &j);
+}
+
+static void get_jobs(struct call *c)
+{
+    struct job_page page = {
+        .dialect = DIALECT_VERTEX,
+        .name = "batchPredictionJobs",
+        .size_default = PAGE_SIZE,
+    };
+    struct error e = { 0 };
+
+    if (job_place(c, "list", &page.at, &e) < 0)
+        call_fail(c, &e);
+    else
+        job_list_reply(c, &page);
+}
+
+static void post_cancel(struct call *c)
+{
+    struct error e = { 0 };
+    struct job j;
+
+    if (job_of_path(c, &j, &e) < 0 || job_cancel_asked(c, &j, &e) < 0)
+        call_fail(c, &e);
+    else
+        call_reply_c(c, "{}");
+}
+
+/* ---- Operations: a deletion is done when it is answered, so an operation is never anything but
+ * done, and its name says all there is to know of it. ---- */
+
+static const char *api_version(const struct call *c)
+{
+    return str_eq_c(c->version, "v1beta1") ? "v1beta1" : "v1";
+}
+
+static struct seal operation_seal(struct call *c, const char *project, const char *location)
+{
+    struct buf scope = BUF_INIT(PROJECT_BYTES + LOCATION_BYTES + 1);
+
+    buf_addf(&scope, "%s %s", project, location);
+    struct seal seal = { "operation", { arena_copy(c->arena, scope.p, scope.len), scope.len } };
+    buf_release(&scope);
+    return seal;
+}
+
+static void reply_operation(struct call *c, const struct vertex_deletion *d)
+{
+    struct buf out = BUF_INIT(OPERATION_BYTES_MAX);
+
+    vertex_write_delete(d, &out);
+    call_reply(c, &out);
+}
+
+static void delete_job(struct call *c)
+{
+    char operation[SEAL_TEXT_BYTES];
+    struct error e = { 0 };
+    struct job j;
+    int64_t number[2];
+
+    if (job_of_path(c, &j, &e) < 0 || job_delete_asked(c, &j, &e) < 0) {
+        call_fail(c, &e);
+        return;
+    }
+    number[0] = j.id;
+    number[1] = c->api->clock->wall_us(c->api->clock);
+    struct seal seal = operation_seal(c, j.project, j.location);
+    if (seal_write(c->api->store, &seal, number, operation, &e) < 0) {
+        call_fail(c, &e);
+        return;
+    }
+    reply_operation(c, &(struct vertex_deletion){ j.project, j.location, operation, api_version(c),
+                                                  number[1] });
+}
+
+/* Fills *d from the path; NOT_FOUND when this project and location never had it. */
+static int operation_of_path(struct call *c, struct vertex_deletion *d, struct error *e)
+{
+    struct str id = c->param[2];
+    struct job_place at;
+    int64_t number[2];
+
+    if (job_place(c, "get", &at, e) < 0 && e->code != ERROR_PERMISSION_DENIED)
+        return -1;
+    if (at.scope && at.location) {
+        struct seal seal = operation_seal(c, at.scope, at.location);
+        if (seal_read(c->api->store, &seal, id, number)) {
+            *d =
+                (struct vertex_deletion){ at.scope, at.location, arena_copy(c->arena, id.p, id.len),
+                                          api_version(c), number[1] };
+            return 0;
+        }
+    }
+    return error_set(e, ERROR_NOT_FOUND, "Operation %.*s is not found.",
+                     STR_ARG(str_sub(id, 0, str_utf8_valid(str_sub(id, 0, 128)))));
+}
+
+static void get_operation(struct call *c)
+{
+    struct vertex_deletion d;
+    struct error e = { 0 };
+
+    if (operation_of_path(c, &d, &e) < 0)
+        call_fail(c, &e);
+    else
+        reply_operation(c, &d);
+}
+
+/* Cancelling what is done changes nothing, and what is forgotten was never kept. */
+static void forget_operation(struct call *c)
+{
+    struct vertex_deletion d;
+    struct error e = { 0 };
+
+    if (operation_of_path(c, &d, &e) < 0)
+        call_fail(c, &e);
+    else
+        call_reply_c(c, "{}");
+}
+
+static void get_operations(struct call *c)
+{
+    struct job_place at;
+    struct error e = { 0 };
+
+    if (job_place(c, "list", &at, &e) < 0)
+        call_fail(c, &e);
+    else
+        call_reply_c(c, "{}");
+}
+
+#define PLACE "/(v1|v1beta1)/projects/{}/locations/{}"
+#define EXPRESS "/(v1|v1beta1)"
+#define UI_TOO "/(v1|v1beta1|ui)/projects/{}/locations/{}"
+#define JOBS "/batchPredictionJobs"
+
+// clang-format off
+const struct route api_vertex_routes[] = {
+    { HTTP_POST,   PLACE JOBS,                ROLE_SUBMITTER, 0, post_job, VERTEX_BODY_BYTES_MAX, NULL },
+    { HTTP_GET,    PLACE JOBS,                ROLE_VIEWER,    0, get_jobs, 0, NULL },
+    { HTTP_GET,    PLACE JOBS "/{}",          ROLE_VIEWER,    0, get_job, 0, NULL },
+    { HTTP_DELETE, PLACE JOBS "/{}",          ROLE_SUBMITTER, 0, delete_job, 0, NULL },
+    { HTTP_POST,   PLACE JOBS "/{}:cancel",   ROLE_SUBMITTER, 0, post_cancel, 0, NULL },
+    { HTTP_POST,   EXPRESS JOBS,              ROLE_SUBMITTER, 0, post_job, VERTEX_BODY_BYTES_MAX, NULL },
+    { HTTP_GET,    EXPRESS JOBS,              ROLE_VIEWER,    0, get_jobs, 0, NULL },
+    { HTTP_GET,    EXPRESS JOBS "/{}",        ROLE_VIEWER,    0, get_job, 0, NULL },
+    { HTTP_DELETE, EXPRESS JOBS "/{}",        ROLE_SUBMITTER, 0, delete_job, 0, NULL },
+    { HTTP_POST,   EXPRESS JOBS "/{}:cancel", ROLE_SUBMITTER, 0, post_cancel, 0, NULL },
+    { HTTP_GET,    UI_TOO "/operations",           ROLE_VIEWER,    0, get_operations, 0, NULL },
+    { HTTP_GET,    UI_TOO "/operations/{}",        ROLE_VIEWER,    0, get_operation, 0, NULL },
+    { HTTP_DELETE, UI_TOO "/operations/{}",        ROLE_SUBMITTER, 0, forget_operation, 0, NULL },
+    { HTTP_POST,   UI_TOO "/operations/{}:cancel", ROLE_SUBMITTER, 0, forget_operation, 0, NULL },
+    { HTTP_POST,   UI_TOO "/operations/{}:wait",   ROLE_VIEWER,    0, get_operation, 0, NULL },
+    { 0 },
+};
+// clang-format on
