@@ -8,10 +8,15 @@
  *          then the project with the least used capacity for its weight (start-time fair queueing
  *          over the requests' estimated tokens: an idle project gains no credit); of a project the
  *          highest priority, then the oldest job.
+ *          Of a window of one, online and batch take turns.
  * Errors:  a broken session breaks all its shares (their wait returns -1, online calls are answered
  *          UNAVAILABLE); the next hub_join or hub_ask opens a new one.
- * Threads: a thread of the hub owns the session. A share has one owner, as every predictor; the rest is
- *          callable from any thread.
+ * Closing: a share's close returns when the session reads none of its requests: what waits is dropped,
+ *          what was sent is awaited and thrown away. When no other share or call is there, the session
+ *          is closed at once, as all it computes is for nobody; the next hub_join loads it again. A
+ *          session that computes nothing for HUB_STILL_MS (hub_inner.h) while a close waits is broken.
+ * Threads: a thread of the hub owns the session, loads it too, and makes all callbacks, under no lock.
+ *          A share has one owner, as every predictor; the rest is callable from any thread but that.
  * Source:  P. Goyal et al., "Start-time fair queueing", SIGCOMM 1996.
  */
 #ifndef TRANCHE_PREDICT_HUB_H
@@ -22,7 +27,8 @@
 struct hub;
 /* The model is loaded at the first hub_join or hub_ask, not here. m must outlive the hub. */
 struct hub *hub_new(const struct model *m, const struct predictor_env *env, predictor_open_fn open);
-void hub_free(struct hub *h); /* no share is open and no call is under way; accepts NULL */
+/* No share is open. Calls that are open are answered UNAVAILABLE. Accepts NULL. */
+void hub_free(struct hub *h);
 
 struct hub_share {
     const char *project; /* copied */
@@ -33,20 +39,25 @@ struct hub_share {
 };
 struct predictor *hub_join(struct hub *h, const struct hub_share *who, struct error *e);
 
-/* An online call. done is called once, on the hub's thread or, at a deadline, another one: it owns
- * the answer. released is called once after done, when r is no longer read. */
+/* Online calls that may be open: more are refused with RESOURCE_EXHAUSTED. */
+#define HUB_CALLS_MAX 4096
+
+/* An online call, which never blocks: it waits while the model is loaded. done is called once and owns
+ * the answer; released is called once after it, when the request is no longer read. Neither is called
+ * when hub_ask fails. */
 struct hub_call {
     const struct request *request;
-    const char *project;
+    const char *project; /* copied */
     double weight;
-    uint32_t deadline_ms; /* DEADLINE_EXCEEDED after this; 0: none */
+    uint32_t deadline_ms; /* DEADLINE_EXCEEDED after this, or once a model is loaded; 0: none */
     void (*done)(void *arg, struct answer *a);
-    void (*released)(void *arg);
+    void (*released)(void *arg); /* may be NULL */
     void *arg;
 };
 int hub_ask(struct hub *h, const struct hub_call *c, struct error *e) FALLIBLE;
 
-/* As predictor_ops says; the session is opened for them when need be. */
+/* As predictor_ops says; the session is opened for them when need be. accepts: false with *why, or,
+ * when there is no session, with the reason in *e, whose code is OK otherwise. */
 bool hub_accepts(struct hub *h, const struct request *r, struct violation *why, struct error *e);
 int hub_count_tokens(struct hub *h, const struct request *r, uint32_t *tokens,
                      struct error *e) FALLIBLE;
