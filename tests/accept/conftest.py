@@ -7,6 +7,8 @@ import re
 import signal
 import subprocess
 import time
+import urllib.error
+import urllib.parse
 import urllib.request
 
 import pytest
@@ -14,6 +16,11 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("TRANCHE", str(ROOT / "build" / "tranche"))
 READY_S = 30
+# Names that clients take for Gemini's, answered by the fake.
+CONFIG = """models:
+  - name: "gemini-*"
+    kind: fake
+"""
 
 
 def default_signals():
@@ -37,11 +44,12 @@ class Server:
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TRANCHE_FAULT"):
             if name in os.environ:
                 environment[name] = os.environ[name]
+        (self.folder / "config.yaml").write_text(CONFIG)
         self.log = open(self.folder / "serve.log", "ab+")
         start = self.log.tell()
         self.process = subprocess.Popen(
             [PROGRAM, "serve", "--listen", "127.0.0.1:0", "--state", str(self.folder / "state"),
-             *map(str, self.options)],
+             "--config", str(self.folder / "config.yaml"), *map(str, self.options)],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=environment,
             cwd=self.folder, preexec_fn=default_signals)
         self.url = self.wait_for_url(start)

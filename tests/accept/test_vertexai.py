@@ -21,7 +21,7 @@ def client(server):
 def test_a_batch_prediction_job_is_made_waited_for_and_deleted(server, client):
     from vertexai.batch_prediction import BatchPredictionJob
     server.upload("v1", "in.jsonl", lines(3))
-    job = BatchPredictionJob.submit(source_model="gemini-2.5-flash-fake",
+    job = BatchPredictionJob.submit(source_model="gemini-2.5-flash",
                                     input_dataset="gs://v1/in.jsonl",
                                     output_uri_prefix="gs://v1/out")
     while not job.has_ended:
@@ -40,7 +40,7 @@ def test_a_job_is_cancelled(server, client):
     from vertexai.batch_prediction import BatchPredictionJob
     slow = '{"request":{"contents":[{"parts":[{"text":"x"}]}],"labels":{"tranche-test":"hang"}}}\n'
     server.upload("v2", "in.jsonl", slow)
-    job = BatchPredictionJob.submit(source_model="gemini-2.5-flash-fake",
+    job = BatchPredictionJob.submit(source_model="gemini-2.5-flash",
                                     input_dataset="gs://v2/in.jsonl",
                                     output_uri_prefix="gs://v2/out")
     job.cancel()
