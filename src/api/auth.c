@@ -10,7 +10,6 @@
 static bool credential(struct http_call *c, struct str *out);
 static int find(struct store *s, struct arena *a, struct str text, struct key *out,
                 struct error *e);
-static int is_open(struct store *s, struct arena *a, struct error *e);
 
 enum auth_result auth_principal(struct store *s, struct http_call *c, struct principal *out,
                                 struct error *e)
@@ -30,7 +29,7 @@ enum auth_result auth_principal(struct store *s, struct http_call *c, struct pri
         (void)snprintf(out->key, sizeof out->key, "%s", key.id);
         return AUTH_OK;
     }
-    int open = is_open(s, a, e);
+    int open = auth_is_open(s, a, e);
     if (open < 0)
         return AUTH_FAILED;
     if (!open)
@@ -72,7 +71,7 @@ static int find(struct store *s, struct arena *a, struct str text, struct key *o
 }
 
 /* Counting valid keys is cheap; that there is not even a revoked one is asked only when none is. */
-static int is_open(struct store *s, struct arena *a, struct error *e)
+int auth_is_open(struct store *s, struct arena *a, struct error *e)
 {
     uint64_t valid = 0;
     struct key_list ever = { 0 };

@@ -31,6 +31,8 @@ enum auth_result {
 };
 enum auth_result auth_principal(struct store *s, struct http_call *c, struct principal *out,
                                 struct error *e);
+/* 1: no key was ever made, so the mode is open; 0: it is not. */
+int auth_is_open(struct store *s, struct arena *a, struct error *e) FALLIBLE;
 /* In the open mode a page that a browser shows must not reach the server: not by a name that it made
  * resolve to this machine (Host), nor by a call to another site (Origin). host and origin: the
  * headers, origin empty when absent. PERMISSION_DENIED. */

@@ -82,6 +82,7 @@ void command_man(struct buf *out);        /* roff, the whole page */
 int command_completion(const char *shell, struct buf *out, struct error *e) FALLIBLE;
 
 extern const struct command command_run, command_validate, command_models, command_version,
-    command_help_command, command_man_command, command_completion_command;
+    command_help_command, command_man_command, command_completion_command, command_serve,
+    command_keys, command_backup;
 
 #endif
