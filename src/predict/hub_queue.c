@@ -91,6 +91,7 @@ static struct fair_source *source_next(struct fair_project *p, enum fair_class c
     for (struct fair_source *s = p->batch; s; s = s->next)
         if (s->waiting && (!best || goes_before(s, best)))
             best = s;
+    assert(best); /* the project counts what waits in it */
     return best;
 }
 
@@ -164,6 +165,7 @@ static struct fair_item *pop(struct fair_queue *q, struct fair_source *s)
 {
     struct fair_item *i = s->head;
 
+    assert(i);
     s->head = i->next;
     if (!s->head)
         s->tail = NULL;
