@@ -15,10 +15,17 @@
 #define FILE_COLUMNS                                                                               \
     "id, project, display_name, mime, " BLOB_COLUMNS ", origin, create_us, update_us, expire_us"
 
+/* A file as a call names it: of any project when that is NULL, unless it has expired by now. */
+struct wanted {
+    const char *project;
+    struct str id;
+    int64_t now_us;
+};
+
 static int put_in(struct store *s, struct db *d, const struct file_new *in, char id[FILE_ID_BYTES],
                   struct error *e);
-static int find(struct store *s, struct db *d, struct arena *a, const char *project, struct str id,
-                struct file *out, struct error *e);
+static int find(struct db *d, struct arena *a, const struct wanted *which, struct file *out,
+                struct error *e);
 static void file_row(sqlite3_stmt *q, struct arena *a, struct file *out);
 
 static int64_t now_us(struct store *s)
@@ -29,20 +36,21 @@ static int64_t now_us(struct store *s)
 int file_put(struct store *s, struct arena *a, const struct file_new *in, struct file *out,
              struct error *e)
 {
-    char id[FILE_ID_BYTES];
+    char id[FILE_ID_BYTES] = "";
     struct db *d = store_write(s, e);
 
     if (!d)
         return -1;
     int rc = put_in(s, d, in, id, e);
+    const struct wanted made = { NULL, str_of(id), now_us(s) };
     if (rc == 0 && out)
-        rc = find(s, d, a, NULL, str_of(id), out, e);
+        rc = find(d, a, &made, out, e);
     return store_commit(s, d, rc, e);
 }
 
 int file_put_in(struct store *s, struct db *d, const struct file_new *in, struct error *e)
 {
-    char id[FILE_ID_BYTES];
+    char id[FILE_ID_BYTES] = "";
 
     return put_in(s, d, in, id, e);
 }
@@ -54,7 +62,8 @@ int file_get(struct store *s, struct arena *a, const char *project, struct str i
 
     if (!d)
         return -1;
-    int rc = find(s, d, a, project, id, out, e);
+    const struct wanted which = { project, id, now_us(s) };
+    int rc = find(d, a, &which, out, e);
     store_read_done(s, d);
     return rc;
 }
@@ -73,13 +82,14 @@ static int give_up(struct db *d, struct str id, int64_t blob, int64_t *file, str
 int file_delete(struct store *s, const char *project, struct str id, struct error *e)
 {
     struct arena a = { 0 };
-    struct file f;
+    struct file f = { 0 };
     int64_t file = 0;
     struct db *d = store_write(s, e);
 
     if (!d)
         return -1;
-    int rc = find(s, d, &a, project, id, &f, e);
+    const struct wanted which = { project, id, now_us(s) };
+    int rc = find(d, &a, &which, &f, e);
     if (rc == 0)
         rc = give_up(d, id, f.blob.id, &file, e);
     rc = store_commit(s, d, rc, e);
@@ -257,16 +267,16 @@ static int put_in(struct store *s, struct db *d, const struct file_new *in, char
     return db_run(d, q, "cannot write a file", e) < 0 ? -1 : 0;
 }
 
-static int find(struct store *s, struct db *d, struct arena *a, const char *project, struct str id,
-                struct file *out, struct error *e)
+static int find(struct db *d, struct arena *a, const struct wanted *which, struct file *out,
+                struct error *e)
 {
     sqlite3_stmt *q = db_stmt(d, "SELECT " FILE_COLUMNS " FROM file WHERE id = ?1 AND blob != 0"
                                  " AND expire_us > ?2 AND (?3 IS NULL OR project = ?3)");
 
-    db_bind(q, "tis", id, now_us(s), project);
+    db_bind(q, "tis", which->id, which->now_us, which->project);
     int rc = db_step(d, q, "cannot read a file", e);
     if (rc == 0)
-        return error_set(e, ERROR_NOT_FOUND, "File %.*s does not exist.", STR_ARG(id));
+        return error_set(e, ERROR_NOT_FOUND, "File %.*s does not exist.", STR_ARG(which->id));
     if (rc == 1)
         file_row(q, a, out);
     return rc < 0 ? -1 : 0;

@@ -363,7 +363,7 @@ static struct str literal_prefix(struct str text)
 {
     size_t len = 0;
 
-    while (len < text.len && !memchr("*?[{\\", text.p[len], 5))
+    while (len < text.len && str_find(STR("*?[{\\"), str_sub(text, len, 1)) == SIZE_MAX)
         len++;
     return (struct str){ text.p, len };
 }

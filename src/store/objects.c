@@ -5,13 +5,21 @@
 
 #define TYPE_UNKNOWN "application/octet-stream"
 
+/* An object as a call names it. */
+struct wanted {
+    const char *project;
+    struct str bucket, name;
+    int64_t generation;                   /* 0: the live one */
+    const struct object_conditions *when; /* NULL: any */
+};
+
 static int name_check(struct str name, struct error *e);
 static int put_in(struct store *s, struct db *d, const struct object_new *in, int64_t *file,
                   struct error *e);
 static int find(struct db *d, struct arena *a, struct str bucket, struct str name,
                 struct object *out, struct error *e);
-static int need(struct db *d, struct arena *a, const struct object *ref, const char *project,
-                const struct object_conditions *when, struct object *out, struct error *e);
+static int need(struct db *d, struct arena *a, const struct wanted *which, struct object *out,
+                struct error *e);
 static bool holds(const struct object_conditions *when, int64_t generation, int64_t metageneration);
 
 static int not_met(struct error *e)
@@ -46,12 +54,12 @@ int object_get(struct store *s, struct arena *a, const char *project, struct str
                struct str name, int64_t generation, const struct object_conditions *when,
                struct object *out, struct error *e)
 {
-    const struct object ref = { .bucket = bucket, .name = name, .generation = generation };
+    const struct wanted which = { project, bucket, name, generation, when };
     struct db *d = store_read(s, e);
 
     if (!d)
         return -1;
-    int rc = need(d, a, &ref, project, when, out, e);
+    int rc = need(d, a, &which, out, e);
     store_read_done(s, d);
     return rc;
 }
@@ -77,13 +85,13 @@ int object_patch(struct store *s, struct arena *a, const char *project, struct s
                  struct str name, const struct str *content_type, struct str meta,
                  const struct object_conditions *when, struct object *out, struct error *e)
 {
-    const struct object ref = { .bucket = bucket, .name = name };
-    struct object now;
+    const struct wanted which = { project, bucket, name, 0, when };
+    struct object now = { 0 };
     struct db *d = store_write(s, e);
 
     if (!d)
         return -1;
-    int rc = need(d, a, &ref, project, when, &now, e);
+    int rc = need(d, a, &which, &now, e);
     if (rc == 0)
         rc = patch_in(s, d, &now, content_type, meta, e);
     if (rc == 0 && out)
@@ -104,15 +112,15 @@ static int delete_in(struct db *d, const struct object *o, int64_t *file, struct
 int object_delete(struct store *s, const char *project, struct str bucket, struct str name,
                   int64_t generation, const struct object_conditions *when, struct error *e)
 {
-    const struct object ref = { .bucket = bucket, .name = name, .generation = generation };
+    const struct wanted which = { project, bucket, name, generation, when };
     struct arena a = { 0 };
-    struct object now;
+    struct object now = { 0 };
     int64_t file = 0;
     struct db *d = store_write(s, e);
 
     if (!d)
         return -1;
-    int rc = need(d, &a, &ref, project, when, &now, e);
+    int rc = need(d, &a, &which, &now, e);
     if (rc == 0)
         rc = delete_in(d, &now, &file, e);
     rc = store_commit(s, d, rc, e);
@@ -208,19 +216,24 @@ static int find(struct db *d, struct arena *a, struct str bucket, struct str nam
     return rc;
 }
 
-/* The object that ref names, when the project may see it and the conditions hold. */
-static int need(struct db *d, struct arena *a, const struct object *ref, const char *project,
-                const struct object_conditions *when, struct object *out, struct error *e)
+/* The object, when the project may see it and the conditions hold. */
+static int need(struct db *d, struct arena *a, const struct wanted *which, struct object *out,
+                struct error *e)
 {
-    if (bucket_check(d, project, ref->bucket, e) < 0)
+    struct object o = { 0 };
+
+    if (bucket_check(d, which->project, which->bucket, e) < 0)
         return -1;
-    int found = find(d, a, ref->bucket, ref->name, out, e);
+    int found = find(d, a, which->bucket, which->name, &o, e);
     if (found < 0)
         return -1;
-    if (found == 0 || (ref->generation != 0 && ref->generation != out->generation))
-        return error_set(e, ERROR_NOT_FOUND, "No such object: %.*s/%.*s", STR_ARG(ref->bucket),
-                         STR_ARG(ref->name));
-    return when && !holds(when, out->generation, out->metageneration) ? not_met(e) : 0;
+    if (found == 0 || (which->generation != 0 && which->generation != o.generation))
+        return error_set(e, ERROR_NOT_FOUND, "No such object: %.*s/%.*s", STR_ARG(which->bucket),
+                         STR_ARG(which->name));
+    if (which->when && !holds(which->when, o.generation, o.metageneration))
+        return not_met(e);
+    *out = o;
+    return 0;
 }
 
 /* An absent object has generation 0 and metageneration 0. */

@@ -200,7 +200,7 @@ void *list_grow(struct arena *a, void *items, uint32_t count, size_t item_bytes)
         return arena_alloc(a, item_bytes);
     if ((count & (count - 1)) != 0)
         return items;
-    return arena_grow(a, items, count * item_bytes, 2 * count * item_bytes);
+    return arena_grow(a, items, count * item_bytes, (size_t)2 * count * item_bytes);
 }
 
 static void item_add(struct walk *w)

@@ -131,7 +131,7 @@ struct blob_writer *upload_open(struct store *s, const char *id, struct error *e
 {
     struct arena a = { 0 };
     struct slot slot = { 0 };
-    struct upload up;
+    struct upload up = { 0 };
 
     if (slot_take(s->blobs->uploads, id, &slot, e) < 0)
         return NULL;
@@ -212,7 +212,7 @@ int upload_delete(struct store *s, const char *id, struct error *e)
     char path[PATH_BYTES];
     struct arena a = { 0 };
     struct slot slot = { 0 };
-    struct upload up;
+    struct upload up = { 0 };
 
     if (slot_take(s->blobs->uploads, id, &slot, e) < 0)
         return -1;
