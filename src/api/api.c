@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "api/api_events.h"
+#include "api/webhook_send.h"
 #include "base/log.h"
 #include "base/metric.h"
 
@@ -12,6 +13,11 @@
 #define LOGGED_PATH_BYTES 200
 
 static const struct route *const tables[] = {
+    api_vertex_routes,
+    api_gemini_routes,
+    api_extension_routes,
+    api_online_routes,
+    api_webhooks_routes,
     api_admin_routes,
     NULL,
 };
@@ -111,13 +117,11 @@ int api_serve(struct api *a, const struct http_settings *set, struct http_server
     };
 
     a->events = api_events_start(a->store, a->service, e);
-    if (!a->events)
-        return -1;
-    *out = http_server_start(set, &handlers, e);
+    a->sender = a->events ? webhook_sender_start(a, e) : NULL;
+    *out = a->sender ? http_server_start(set, &handlers, e) : NULL;
     if (*out)
         return 0;
-    api_events_free(a->events);
-    a->events = NULL;
+    api_close(a, NULL, 0);
     return -1;
 }
 
@@ -126,7 +130,9 @@ void api_close(struct api *a, struct http_server *s, uint32_t timeout_ms)
     if (a->events)
         api_events_end(a->events);
     http_server_free(s, timeout_ms);
+    webhook_sender_stop(a->sender);
     api_events_free(a->events);
+    a->sender = NULL;
     a->events = NULL;
 }
 

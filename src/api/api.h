@@ -37,6 +37,7 @@ struct api {
     const char *const *webhook_allow; /* targets allowed though private, until NULL; or NULL */
     atomic_bool draining;             /* /readyz says no */
     struct api_events *events;        /* api_serve's own */
+    struct webhook_sender *sender;    /* api_serve's own */
 };
 
 /* Begins to serve; *out is to be freed with api_close. */

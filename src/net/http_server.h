@@ -76,7 +76,7 @@ bool http_server_loopback(const char *listen); /* only reachable from this machi
 /* Accepts no more; calls that came go on. */
 void http_server_quiesce(struct http_server *s);
 /* Waits up to timeout_ms for calls to end, then closes what is left. */
-void http_server_free(struct http_server *s, uint32_t timeout_ms);
+void http_server_free(struct http_server *s, uint32_t timeout_ms); /* accepts NULL */
 
 /* ---- What came ---- */
 enum http_method http_method(const struct http_call *c);
