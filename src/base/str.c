@@ -305,7 +305,8 @@ void buf_add_json(struct buf *b, struct str s)
             buf_add_c(b, "\xEF\xBF\xBD");
         plain = ++at;
     }
-    buf_add(b, s.p + plain, s.len - plain);
+    if (plain < s.len) /* an empty str may have no bytes to point to */
+        buf_add(b, s.p + plain, s.len - plain);
     buf_add_char(b, '"');
 }
 
