@@ -18,7 +18,7 @@
     "SELECT EXISTS (SELECT 1 FROM object WHERE blob = ?1)"                                         \
     " OR EXISTS (SELECT 1 FROM file WHERE blob = ?1 AND blob != 0)"                                \
     " OR EXISTS (SELECT 1 FROM job_input WHERE blob = ?1)"                                         \
-    " OR EXISTS (SELECT 1 FROM job WHERE result = ?1)"
+    " OR EXISTS (SELECT 1 FROM job WHERE result = ?1 AND result != 0)"
 
 /* Old files of one folder that no row names. */
 struct sweep {
