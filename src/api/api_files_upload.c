@@ -1,0 +1,388 @@
+/* api_files_upload.c -- uploads of files: X-Goog-Upload-Command start, upload, finalize, query, cancel.
+ *
+ * Shape:   "start" gives the address of the upload; the others go there, "upload, finalize" being two in
+ *          one call. The upload's id is the right to write it and no other; the file belongs to the
+ *          project that began it.
+ * Source:  the clients; https://ai.google.dev/api/files#method:-media.upload
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/files.h"
+#include "api/intake.h"
+#include "api/media.h"
+
+#define KIND "file"
+#define DEFAULT_MIME "application/octet-stream"
+#define WHAT_BYTES_MAX ((size_t)64 * 1024)
+#define US_PER_HOUR ((int64_t)3600 * 1000000)
+
+enum { COMMAND_UPLOAD = 1, COMMAND_FINALIZE = 2, COMMAND_QUERY = 4, COMMAND_CANCEL = 8 };
+
+/* What an upload is to become. */
+struct wanted {
+    const char *project;
+    struct str id, display_name, mime;
+    bool has_total;
+    uint64_t total;
+};
+struct sending {
+    unsigned commands;
+    struct upload upload;
+    struct wanted wanted;
+    struct intake in;
+};
+
+static int start(struct call *c, struct upload *out, struct error *e);
+static int wanted_read(struct call *c, yyjson_val *body, struct wanted *out, struct error *e);
+static void wanted_write(const struct wanted *w, struct buf *out);
+static int wanted_parse(struct arena *a, const struct upload *up, struct wanted *out,
+                        struct error *e);
+static int commands_read(struct call *c, unsigned *out, struct error *e);
+static int sending_begin(struct call *c, struct sending *s, struct error *e);
+static void sending_free(void *state);
+static int sink(void *arg, const void *p, size_t len, struct error *e);
+static void reply_final(struct call *c, struct sending *s);
+static void reply_active(struct call *c, struct sending *s, const struct error *why);
+
+int64_t files_expiry(struct call *c)
+{
+    return c->api->clock->wall_us(c->api->clock) + FILES_LIFE_HOURS * US_PER_HOUR;
+}
+
+static void set_status(struct call *c, const char *status)
+{
+    http_set_header(c->http, "X-Goog-Upload-Status", str_of(status));
+}
+
+/* ---- Start ---- */
+
+void files_upload_start(struct call *c)
+{
+    struct error e = { 0 };
+    struct upload up;
+    struct buf url = BUF_INIT(HTTP_HEAD_BYTES_MAX);
+    struct str command = http_header(c->http, "X-Goog-Upload-Command");
+
+    if (!str_eq_c(command, "start")) {
+        call_fail_as(c, 400, NULL,
+                     "Uploads are resumable ones here: X-Goog-Upload-Protocol: resumable and "
+                     "X-Goog-Upload-Command: start begin one.");
+        return;
+    }
+    if (start(c, &up, &e) < 0) {
+        call_fail(c, &e);
+        return;
+    }
+    buf_addf(&url, "%.*s/resumable/upload/%.*s/files?upload_id=%s&upload_protocol=resumable",
+             STR_ARG(call_base_url(c)), STR_ARG(c->version), up.id);
+    http_set_header(c->http, "X-Goog-Upload-URL", buf_str(&url));
+    http_set_header(c->http, "X-Goog-Upload-Control-URL", buf_str(&url));
+    http_set_header(c->http, "X-GUploader-UploadID", str_of(up.id));
+    set_status(c, "active");
+    buf_release(&url);
+    http_reply(c->http, 200, NULL, NULL);
+}
+
+static int start(struct call *c, struct upload *out, struct error *e)
+{
+    struct buf what = BUF_INIT(WHAT_BYTES_MAX);
+    struct wanted w = { 0 };
+    yyjson_val *body = call_json(c, e);
+
+    if (!body || wanted_read(c, body, &w, e) < 0)
+        return -1;
+    wanted_write(&w, &what);
+    uint64_t bytes_max = w.has_total ? w.total : FILES_BYTES_MAX;
+    int rc = buf_ok(&what) ? upload_create(c->api->store, c->arena, w.project, buf_str(&what),
+                                           bytes_max, out, e)
+                           : error_set(e, ERROR_INVALID_ARGUMENT, "The metadata is too large.");
+    buf_release(&what);
+    return rc;
+}
+
+/* Both spellings, as proto3 JSON has it. */
+static struct str text_of(yyjson_val *file, const char *camel, const char *snake)
+{
+    struct str s = json_str(json_get(file, camel));
+
+    return s.len ? s : json_str(json_get(file, snake));
+}
+
+static bool is_id(struct str id)
+{
+    for (size_t i = 0; i < id.len; i++) {
+        char c = id.p[i];
+        bool dash = c == '-' && i > 0 && i + 1 < id.len;
+        if (!dash && !(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9'))
+            return false;
+    }
+    return id.len > 0 && id.len <= FILES_NAME_BYTES_MAX;
+}
+
+static int name_read(yyjson_val *file, struct str *id, struct error *e)
+{
+    struct str name = json_str(json_get(file, "name"));
+
+    if (name.len == 0)
+        return 0;
+    *id = str_starts(name, STR("files/")) ? str_sub(name, 6, name.len) : name;
+    if (is_id(*id))
+        return 0;
+    return error_set(e, ERROR_INVALID_ARGUMENT,
+                     "The file's name must be files/ and up to %d of a-z, 0-9 and, within, \"-\".",
+                     FILES_NAME_BYTES_MAX);
+}
+
+static int total_read(struct call *c, struct wanted *w, struct error *e)
+{
+    struct str text = http_header(c->http, "X-Goog-Upload-Header-Content-Length");
+    struct media_span span;
+    char range[48];
+
+    if (text.len == 0)
+        return 0;
+    (void)snprintf(range, sizeof range, "bytes */%.*s", STR_ARG(str_sub(text, 0, 24)));
+    if (media_span_read(str_of(range), &span, e) < 0 || !span.has_total)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "Invalid X-Goog-Upload-Header-Content-Length: \"%.*s\"",
+                         STR_ARG(str_sub(text, 0, 64)));
+    w->has_total = true;
+    w->total = span.total;
+    if (w->total > FILES_BYTES_MAX)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "The file has %" PRIu64 " bytes; the limit is %" PRIu64 " (2 GiB).",
+                         w->total, FILES_BYTES_MAX);
+    return 0;
+}
+
+/* Any word will do as a type: clients are told to send "jsonl". */
+static int wanted_read(struct call *c, yyjson_val *body, struct wanted *out, struct error *e)
+{
+    yyjson_val *file = json_get(body, "file");
+
+    if (!call_project(c, (struct str){ 0 }, &out->project))
+        return error_set(e, ERROR_PERMISSION_DENIED, "The key names no project.");
+    out->display_name = text_of(file, "displayName", "display_name");
+    out->mime = text_of(file, "mimeType", "mime_type");
+    if (out->mime.len == 0)
+        out->mime = http_header(c->http, "X-Goog-Upload-Header-Content-Type");
+    if (out->mime.len == 0)
+        out->mime = STR(DEFAULT_MIME);
+    if (!media_type_valid(out->mime))
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "Unsupported MIME type: printable ASCII of at most %d bytes",
+                         MEDIA_TYPE_MAX);
+    if (out->display_name.len > FILES_DISPLAY_BYTES_MAX)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "The displayName is over %d bytes.",
+                         FILES_DISPLAY_BYTES_MAX);
+    if (name_read(file, &out->id, e) < 0)
+        return -1;
+    return total_read(c, out, e);
+}
+
+static void wanted_write(const struct wanted *w, struct buf *out)
+{
+    buf_add_c(out, "{\"kind\":\"" KIND "\",\"id\":");
+    buf_add_json(out, w->id);
+    buf_add_c(out, ",\"displayName\":");
+    buf_add_json(out, w->display_name);
+    buf_add_c(out, ",\"mime\":");
+    buf_add_json(out, w->mime);
+    if (w->has_total)
+        buf_addf(out, ",\"total\":%" PRIu64, w->total);
+    buf_add_char(out, '}');
+}
+
+static int wanted_parse(struct arena *a, const struct upload *up, struct wanted *out,
+                        struct error *e)
+{
+    size_t at;
+    yyjson_val *what = json_parse(a, up->what, &at, e), *total = json_get(what, "total");
+
+    if (!what)
+        return -1;
+    if (!str_eq_c(json_str(json_get(what, "kind")), KIND))
+        return error_set(e, ERROR_NOT_FOUND, "No such upload");
+    *out = (struct wanted){
+        .project = arena_copy(a, up->project.p, up->project.len),
+        .id = json_str(json_get(what, "id")),
+        .display_name = json_str(json_get(what, "displayName")),
+        .mime = json_str(json_get(what, "mime")),
+        .has_total = total != NULL,
+        .total = yyjson_get_uint(total),
+    };
+    return 0;
+}
+
+/* ---- Bytes, questions, the end ---- */
+
+bool files_upload_begin(struct call *c)
+{
+    struct sending *s = arena_alloc(c->arena, sizeof *s);
+    struct error e = { 0 };
+
+    c->state = s;
+    c->free_state = sending_free;
+    if (sending_begin(c, s, &e) < 0) {
+        call_fail(c, &e);
+        return false;
+    }
+    http_set_sink(c->http, &(struct http_sink){ sink, s });
+    return true;
+}
+
+void files_upload_more(struct call *c)
+{
+    struct sending *s = c->state;
+    struct error e = { 0 };
+
+    if (s->commands & COMMAND_CANCEL) {
+        if (upload_delete(c->api->store, s->upload.id, &e) < 0) {
+            call_fail(c, &e);
+            return;
+        }
+        set_status(c, "cancelled");
+        http_reply(c->http, 200, NULL, NULL);
+    } else if (!s->in.writer && intake_upload(&s->in, c->api->store, &s->upload, s->upload.bytes,
+                                              s->upload.bytes, &e) < 0)
+        call_fail(c, &e);
+    else if (http_body_error(c->http))
+        reply_active(c, s, http_body_error(c->http));
+    else if (http_body_complete(c->http) && (s->commands & COMMAND_FINALIZE))
+        reply_final(c, s);
+    else
+        reply_active(c, s, NULL);
+}
+
+/* "upload, finalize" */
+static int commands_read(struct call *c, unsigned *out, struct error *e)
+{
+    static const struct {
+        const char *name;
+        unsigned command;
+    } known[] = {
+        { "upload", COMMAND_UPLOAD },
+        { "finalize", COMMAND_FINALIZE },
+        { "query", COMMAND_QUERY },
+        { "cancel", COMMAND_CANCEL },
+    };
+    struct str rest = http_header(c->http, "X-Goog-Upload-Command");
+
+    *out = 0;
+    while (rest.len > 0) {
+        size_t comma = str_find(rest, STR(",")), i = 0;
+        struct str word = str_trim(str_sub(rest, 0, comma));
+        while (i < sizeof known / sizeof known[0] && !str_eq_c(word, known[i].name))
+            i++;
+        if (i == sizeof known / sizeof known[0])
+            return error_set(e, ERROR_INVALID_ARGUMENT, "Invalid X-Goog-Upload-Command: \"%.*s\"",
+                             STR_ARG(str_sub(word, 0, 64)));
+        *out |= known[i].command;
+        rest = comma == SIZE_MAX ? (struct str){ 0 } : str_sub(rest, comma + 1, rest.len);
+    }
+    if (*out)
+        return 0;
+    return error_set(e, ERROR_INVALID_ARGUMENT, "X-Goog-Upload-Command is missing.");
+}
+
+static int sending_begin(struct call *c, struct sending *s, struct error *e)
+{
+    struct str id = { 0 }, text = http_header(c->http, "X-Goog-Upload-Offset");
+    struct media_span span;
+    char range[48];
+
+    (void)http_query(c->http, "upload_id", &id);
+    if (commands_read(c, &s->commands, e) < 0 ||
+        upload_get(c->api->store, c->arena, id, &s->upload, e) < 0 ||
+        wanted_parse(c->arena, &s->upload, &s->wanted, e) < 0)
+        return -1;
+    if (!(s->commands & COMMAND_UPLOAD))
+        return 0;
+    (void)snprintf(range, sizeof range, "bytes %.*s-*/*", STR_ARG(str_sub(text, 0, 24)));
+    if (media_span_read(str_of(range), &span, e) < 0 || span.has_end || !span.has_bytes)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "Invalid X-Goog-Upload-Offset: \"%.*s\"",
+                         STR_ARG(str_sub(text, 0, 64)));
+    return intake_upload(&s->in, c->api->store, &s->upload, span.first, s->upload.bytes_max, e);
+}
+
+static void sending_free(void *state)
+{
+    struct sending *s = state;
+
+    intake_release(&s->in);
+}
+
+static int sink(void *arg, const void *p, size_t len, struct error *e)
+{
+    struct sending *s = arg;
+
+    if (!(s->commands & COMMAND_UPLOAD))
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "A body came with an X-Goog-Upload-Command that takes none.");
+    return intake_write(&s->in, p, len, e);
+}
+
+static int make(struct call *c, struct sending *s, struct file *out, struct error *e)
+{
+    struct file_new n = {
+        .project = s->wanted.project,
+        .display_name = s->wanted.display_name,
+        .mime = s->wanted.mime,
+        .origin = FILE_UPLOADED,
+        .expire_us = files_expiry(c),
+    };
+
+    if (s->wanted.id.len < sizeof n.id)
+        (void)snprintf(n.id, sizeof n.id, "%.*s", STR_ARG(s->wanted.id));
+    if (intake_finish(&s->in, &n.blob, e) < 0)
+        return -1;
+    return file_put(c->api->store, c->arena, &n, out, e);
+}
+
+static void reply_final(struct call *c, struct sending *s)
+{
+    struct error e = { 0 };
+    struct file f;
+    struct buf out = BUF_INIT(FILES_REPLY_BYTES_MAX);
+    uint64_t have = blob_written(s->in.writer);
+
+    if (s->wanted.has_total && have != s->wanted.total) {
+        (void)error_set(&e, ERROR_INVALID_ARGUMENT,
+                        "The upload has %" PRIu64 " bytes, and it began with a length of %" PRIu64
+                        ".",
+                        have, s->wanted.total);
+        reply_active(c, s, &e);
+        return;
+    }
+    if (make(c, s, &f, &e) < 0) {
+        call_fail(c, &e);
+        return;
+    }
+    set_status(c, "final");
+    buf_add_c(&out, "{\"file\":");
+    files_write(c, &f, &out);
+    buf_add_char(&out, '}');
+    call_reply(c, &out);
+}
+
+/* How much is there, or why it did not go on, with the same state behind it. */
+static void reply_active(struct call *c, struct sending *s, const struct error *why)
+{
+    struct error e = { 0 };
+    char text[24];
+    uint64_t bytes;
+
+    if (intake_pause(&s->in, &bytes, &e) < 0) {
+        call_fail(c, why ? why : &e);
+        return;
+    }
+    set_status(c, "active");
+    (void)snprintf(text, sizeof text, "%" PRIu64, bytes);
+    http_set_header(c->http, "X-Goog-Upload-Size-Received", str_of(text));
+    if (why)
+        call_fail(c, why);
+    else
+        http_reply(c->http, 200, NULL, NULL);
+}

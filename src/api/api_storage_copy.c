@@ -1,0 +1,182 @@
+/* api_storage_copy.c -- objects made of objects: copy, rewrite, move, compose. Copies share the bytes. */
+#include <inttypes.h>
+
+#include "api/storage.h"
+
+#define COMPOSE_SOURCES_MAX 32
+
+/* A copy's source and where it goes. */
+struct copying {
+    struct object source, made;
+    struct str bucket, name;
+};
+
+static int copy(struct call *c, struct copying *k, struct error *e);
+
+static int source_get(struct call *c, struct object *out, struct error *e)
+{
+    struct object_conditions when;
+    struct str text;
+    int64_t generation = 0;
+
+    if (storage_conditions(c, true, &when, e) < 0)
+        return -1;
+    if (http_query(c->http, "sourceGeneration", &text) &&
+        storage_number(text, "sourceGeneration", &generation, e) < 0)
+        return -1;
+    return object_get(c->api->store, c->arena, call_scope(c), c->param[0], c->param[1], generation,
+                      &when, out, e);
+}
+
+/* What the body sets replaces all that the source had; when it sets nothing, all is as the source's. */
+static int copy(struct call *c, struct copying *k, struct error *e)
+{
+    struct storage_wish wish;
+    struct object_new n = { .project = call_scope(c), .bucket = k->bucket, .name = k->name };
+    yyjson_val *body = call_json(c, e);
+
+    if (!body || storage_wish_read(c, body, (struct str){ 0 }, &wish, e) < 0 ||
+        storage_conditions(c, false, &n.when, e) < 0 || source_get(c, &k->source, e) < 0)
+        return -1;
+    n.blob = k->source.blob;
+    n.component_count = k->source.component_count;
+    n.content_type = wish.content_type.len ? wish.content_type : k->source.content_type;
+    n.meta = wish.sets ? wish.meta : k->source.meta;
+    return object_put(c->api->store, c->arena, &n, &k->made, e);
+}
+
+static bool copied(struct call *c, struct copying *k)
+{
+    struct error e = { 0 };
+
+    *k = (struct copying){ .bucket = c->param[2], .name = c->param[3] };
+    if (copy(c, k, &e) == 0)
+        return true;
+    storage_fail(c, &e);
+    return false;
+}
+
+void storage_object_copy(struct call *c)
+{
+    struct copying k;
+
+    if (copied(c, &k))
+        storage_reply_object(c, &k.made);
+}
+
+void storage_object_rewrite(struct call *c)
+{
+    struct copying k;
+    struct buf out = BUF_INIT(STORAGE_REPLY_BYTES_MAX);
+
+    if (!copied(c, &k))
+        return;
+    buf_addf(&out,
+             "{\"kind\":\"storage#rewriteResponse\",\"totalBytesRewritten\":\"%" PRIu64 "\","
+             "\"objectSize\":\"%" PRIu64 "\",\"done\":true,\"resource\":",
+             k.made.blob.bytes, k.made.blob.bytes);
+    storage_write_object(c, &k.made, &out);
+    buf_add_char(&out, '}');
+    call_reply(c, &out);
+}
+
+/* The copy stands before the source goes: a crash between leaves both. */
+void storage_object_move(struct call *c)
+{
+    struct error e = { 0 };
+    struct object_conditions same = OBJECT_ANY;
+    struct copying k = { .bucket = c->param[0], .name = c->param[2] };
+
+    if (str_eq(c->param[1], c->param[2])) {
+        call_fail_as(c, 400, NULL, "An object cannot be moved to itself.");
+        return;
+    }
+    if (copy(c, &k, &e) < 0) {
+        storage_fail(c, &e);
+        return;
+    }
+    same.generation_match = k.source.generation;
+    if (object_delete(c->api->store, call_scope(c), k.source.bucket, k.source.name, 0, &same, &e) <
+        0)
+        storage_fail(c, &e);
+    else
+        storage_reply_object(c, &k.made);
+}
+
+/* ---- Compose ---- */
+
+struct composing {
+    int64_t part[COMPOSE_SOURCES_MAX];
+    uint32_t count, components;
+    uint64_t bytes;
+    struct str type; /* of the first */
+};
+
+static int source_add(struct call *c, yyjson_val *source, struct composing *k, struct error *e)
+{
+    struct object_conditions when = OBJECT_ANY;
+    struct object o;
+    int64_t generation = 0;
+    yyjson_val *only = json_get(json_get(source, "objectPreconditions"), "ifGenerationMatch");
+
+    if (storage_number_json(json_get(source, "generation"), "generation", &generation, e) < 0 ||
+        storage_number_json(only, "ifGenerationMatch", &when.generation_match, e) < 0 ||
+        object_get(c->api->store, c->arena, call_scope(c), c->param[0],
+                   json_str(json_get(source, "name")), generation, &when, &o, e) < 0)
+        return -1;
+    if (k->count == 0)
+        k->type = o.content_type;
+    k->part[k->count++] = o.blob.id;
+    k->components += o.component_count ? o.component_count : 1;
+    if (__builtin_add_overflow(k->bytes, o.blob.bytes, &k->bytes) ||
+        k->bytes > STORAGE_OBJECT_BYTES_MAX)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "The composed object is over 5 TiB.");
+    return 0;
+}
+
+static int sources_read(struct call *c, yyjson_val *body, struct composing *k, struct error *e)
+{
+    yyjson_val *sources = json_get(body, "sourceObjects"), *source;
+    size_t count = yyjson_arr_size(sources), i, n;
+
+    if (count == 0 || count > COMPOSE_SOURCES_MAX)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "The number of source components provided (%zu) must be 1 to %d", count,
+                         COMPOSE_SOURCES_MAX);
+    yyjson_arr_foreach(sources, i, n, source)
+    {
+        if (source_add(c, source, k, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int compose(struct call *c, struct object *out, struct error *e)
+{
+    struct composing k = { .count = 0 };
+    struct storage_wish wish;
+    struct object_new n = { .project = call_scope(c), .bucket = c->param[0], .name = c->param[1] };
+    yyjson_val *body = call_json(c, e);
+
+    if (!body ||
+        storage_wish_read(c, json_get(body, "destination"), (struct str){ 0 }, &wish, e) < 0 ||
+        storage_conditions(c, false, &n.when, e) < 0 || sources_read(c, body, &k, e) < 0 ||
+        blob_compose(c->api->store, k.part, k.count, &n.blob, e) < 0 ||
+        media_hashes_check(&wish.hashes, &n.blob, e) < 0)
+        return -1;
+    n.component_count = k.components;
+    n.content_type = wish.content_type.len ? wish.content_type : k.type;
+    n.meta = wish.meta;
+    return object_put(c->api->store, c->arena, &n, out, e);
+}
+
+void storage_object_compose(struct call *c)
+{
+    struct error e = { 0 };
+    struct object made;
+
+    if (compose(c, &made, &e) < 0)
+        storage_fail(c, &e);
+    else
+        storage_reply_object(c, &made);
+}

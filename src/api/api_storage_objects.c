@@ -1,0 +1,247 @@
+/* api_storage_objects.c -- objects as they stand: list, get, bytes, patch, delete. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "api/storage.h"
+
+#define LIST_MAX 1000
+/* A read or change that another writer overtakes is tried again so often. */
+#define TRIES 5
+
+static void reply_media(struct call *c);
+
+/* ---- Lists ---- */
+
+static struct str query_or_empty(struct call *c, const char *name)
+{
+    struct str s = { 0 };
+
+    (void)http_query(c->http, name, &s);
+    return s;
+}
+
+static void write_list(struct call *c, const struct object_list *list, struct buf *out)
+{
+    buf_add_c(out, "{\"kind\":\"storage#objects\",\"items\":[");
+    for (uint32_t i = 0; i < list->count; i++) {
+        if (i > 0)
+            buf_add_char(out, ',');
+        storage_write_object(c, &list->item[i], out);
+    }
+    buf_add_char(out, ']');
+    for (uint32_t i = 0; i < list->prefix_count; i++) {
+        buf_add_c(out, i > 0 ? "," : ",\"prefixes\":[");
+        buf_add_json(out, list->prefix[i]);
+    }
+    if (list->prefix_count > 0)
+        buf_add_char(out, ']');
+    if (list->last.len > 0) {
+        buf_add_c(out, ",\"nextPageToken\":");
+        buf_add_json(out, list->last);
+    }
+    buf_add_char(out, '}');
+}
+
+void storage_object_list(struct call *c)
+{
+    struct error e = { 0 };
+    struct object_list list;
+    struct buf out = BUF_INIT(STORAGE_REPLY_BYTES_MAX);
+    uint64_t most;
+    struct object_query q = {
+        .project = call_scope(c),
+        .bucket = c->param[0],
+        .prefix = query_or_empty(c, "prefix"),
+        .delimiter = query_or_empty(c, "delimiter"),
+        .start = query_or_empty(c, "startOffset"),
+        .end = query_or_empty(c, "endOffset"),
+        .glob = query_or_empty(c, "matchGlob"),
+        .after = query_or_empty(c, "pageToken"),
+        .trailing_delimiter = str_eq_c(query_or_empty(c, "includeTrailingDelimiter"), "true"),
+    };
+
+    if (call_number(c, "maxResults", LIST_MAX, LIST_MAX, &most, &e) < 0) {
+        storage_fail(c, &e);
+        return;
+    }
+    q.most = (uint32_t)most;
+    if (object_query(c->api->store, c->arena, &q, &list, &e) < 0) {
+        storage_fail(c, &e);
+        return;
+    }
+    write_list(c, &list, &out);
+    call_reply(c, &out);
+}
+
+/* ---- Get ---- */
+
+/* The object of the call that may be read; false when that is answered. */
+static bool find(struct call *c, struct object *o)
+{
+    struct error e = { 0 };
+    struct object_conditions when;
+    int64_t generation;
+
+    if (storage_conditions(c, false, &when, &e) < 0 || storage_generation(c, &generation, &e) < 0 ||
+        object_get(c->api->store, c->arena, call_scope(c), c->param[0], c->param[1], generation,
+                   &OBJECT_ANY, o, &e) < 0) {
+        storage_fail(c, &e);
+        return false;
+    }
+    return storage_readable(c, &when, o);
+}
+
+void storage_object_get(struct call *c)
+{
+    struct object o;
+
+    if (str_eq_c(query_or_empty(c, "alt"), "media"))
+        reply_media(c);
+    else if (find(c, &o))
+        storage_reply_object(c, &o);
+}
+
+void storage_object_download(struct call *c)
+{
+    reply_media(c);
+}
+
+static void set_hash(struct call *c, const struct object *o)
+{
+    struct buf text = BUF_INIT(128);
+
+    buf_add_c(&text, "crc32c=");
+    media_crc32c_write(o->blob.crc32c, &text);
+    if (o->blob.has_md5) {
+        buf_add_c(&text, ",md5=");
+        media_base64(o->blob.md5, sizeof o->blob.md5, &text);
+    }
+    http_set_header(c->http, "X-Goog-Hash", buf_str(&text));
+    buf_release(&text);
+}
+
+static void set_number(struct call *c, const char *name, uint64_t n)
+{
+    char text[24];
+
+    (void)snprintf(text, sizeof text, "%" PRIu64, n);
+    http_set_header(c->http, name, str_of(text));
+}
+
+static void set_headers(struct call *c, const struct object *o)
+{
+    static const char *const kept[][2] = {
+        { "Cache-Control", "cacheControl" },
+        { "Content-Disposition", "contentDisposition" },
+        { "Content-Encoding", "contentEncoding" },
+        { "Content-Language", "contentLanguage" },
+    };
+    char etag[STORAGE_ETAG_BYTES + 2];
+
+    set_hash(c, o);
+    set_number(c, "X-Goog-Generation", (uint64_t)o->generation);
+    set_number(c, "X-Goog-Metageneration", (uint64_t)o->metageneration);
+    set_number(c, "X-Goog-Stored-Content-Length", o->blob.bytes);
+    struct str encoding = storage_meta_text(c, o->meta, "contentEncoding");
+    http_set_header(c->http, "X-Goog-Stored-Content-Encoding",
+                    encoding.len ? encoding : STR("identity"));
+    http_set_header(c->http, "X-Goog-Storage-Class", STR("STANDARD"));
+    storage_etag(o, etag + 1);
+    etag[0] = '"';
+    struct buf quoted = BUF_INIT(sizeof etag);
+    buf_addf(&quoted, "%s\"", etag);
+    http_set_header(c->http, "ETag", buf_str(&quoted));
+    buf_release(&quoted);
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
+        struct str value = storage_meta_text(c, o->meta, kept[i][1]);
+        if (value.len)
+            http_set_header(c->http, kept[i][0], value);
+    }
+}
+
+/* The bytes may go between finding their row and opening them: then there is a newer row. */
+static void reply_media(struct call *c)
+{
+    struct error e = { 0 };
+    struct object o;
+    int fd = -1;
+
+    for (int i = 0; i < TRIES && fd < 0; i++) {
+        if (!find(c, &o))
+            return;
+        fd = blob_open(c->api->store, o.blob.id, &e);
+        if (fd < 0 && e.code != ERROR_NOT_FOUND)
+            break;
+    }
+    if (fd < 0) {
+        storage_fail(c, &e);
+        return;
+    }
+    set_headers(c, &o);
+    media_reply(c, &o.blob, arena_copy(c->arena, o.content_type.p, o.content_type.len), fd);
+}
+
+/* ---- Changes ---- */
+
+/* One try: reads, merges, writes what nobody changed meanwhile. 1: somebody did. */
+static int change_once(struct call *c, yyjson_val *body, bool replaces, struct object *out,
+                       struct error *e)
+{
+    struct store *s = c->api->store;
+    struct object_conditions when;
+    struct storage_wish wish;
+    struct object o;
+    int64_t generation;
+
+    if (storage_conditions(c, false, &when, e) < 0 || storage_generation(c, &generation, e) < 0 ||
+        object_get(s, c->arena, call_scope(c), c->param[0], c->param[1], generation, &when, &o, e) <
+            0 ||
+        storage_wish_read(c, body, replaces ? (struct str){ 0 } : o.meta, &wish, e) < 0)
+        return -1;
+    when.generation_match = o.generation;
+    when.metageneration_match = o.metageneration;
+    if (object_patch(s, c->arena, call_scope(c), o.bucket, o.name,
+                     wish.content_type.len ? &wish.content_type : NULL, wish.meta, &when, out,
+                     e) == 0)
+        return 0;
+    return e->code == ERROR_ABORTED ? 1 : -1;
+}
+
+static void change(struct call *c, bool replaces)
+{
+    struct error e = { 0 };
+    struct object o;
+    yyjson_val *body = call_json(c, &e);
+    int rc = body ? 1 : -1;
+
+    for (int i = 0; i < TRIES && rc == 1; i++)
+        rc = change_once(c, body, replaces, &o, &e);
+    if (rc == 0)
+        storage_reply_object(c, &o);
+    else
+        storage_fail(c, &e);
+}
+
+void storage_object_patch(struct call *c)
+{
+    change(c, false);
+}
+
+void storage_object_update(struct call *c)
+{
+    change(c, true);
+}
+
+void storage_object_delete(struct call *c)
+{
+    struct error e = { 0 };
+    struct object_conditions when;
+    int64_t generation;
+
+    if (storage_conditions(c, false, &when, &e) < 0 || storage_generation(c, &generation, &e) < 0 ||
+        object_delete(c->api->store, call_scope(c), c->param[0], c->param[1], generation, &when,
+                      &e) < 0)
+        storage_fail(c, &e);
+    else
+        http_reply(c->http, 204, NULL, NULL);
+}

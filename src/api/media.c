@@ -1,0 +1,239 @@
+#include "api/media.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include <openssl/evp.h>
+
+#define HASH_BYTES_MAX 32
+#define HASH_TEXT_MAX ((size_t)48)
+#define RANGE_TEXT_BYTES 80
+
+static bool take_number(struct str *s, uint64_t *out);
+static bool take(struct str *s, struct str word);
+
+void media_base64(const void *p, size_t len, struct buf *out)
+{
+    const unsigned char *in = p;
+    unsigned char text[65];
+
+    for (size_t at = 0; at < len; at += 48) {
+        size_t n = len - at < 48 ? len - at : 48;
+        int made = EVP_EncodeBlock(text, in + at, (int)n);
+        buf_add(out, text, (size_t)made);
+    }
+}
+
+bool media_base64_read(struct str s, unsigned char *out, size_t len)
+{
+    unsigned char bytes[HASH_TEXT_MAX];
+    char again[HASH_TEXT_MAX + 1];
+
+    if (len > HASH_BYTES_MAX || s.len != (len + 2) / 3 * 4)
+        return false;
+    if (EVP_DecodeBlock(bytes, (const unsigned char *)s.p, (int)s.len) < (int)len)
+        return false;
+    /* The decoder counts padding as bytes and bears stray bits; writing it again tells. */
+    (void)EVP_EncodeBlock((unsigned char *)again, bytes, (int)len);
+    if (memcmp(again, s.p, s.len) != 0)
+        return false;
+    memcpy(out, bytes, len);
+    return true;
+}
+
+static void crc32c_bytes(uint32_t crc32c, unsigned char out[4])
+{
+    for (unsigned i = 0; i < 4; i++)
+        out[i] = (unsigned char)(crc32c >> (24 - 8 * i));
+}
+
+void media_crc32c_write(uint32_t crc32c, struct buf *out)
+{
+    unsigned char bytes[4];
+
+    crc32c_bytes(crc32c, bytes);
+    media_base64(bytes, sizeof bytes, out);
+}
+
+bool media_type_valid(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.p[i] < ' ' || s.p[i] > '~')
+            return false;
+    return s.len <= MEDIA_TYPE_MAX;
+}
+
+/* ---- Hashes ---- */
+
+int media_hashes_add(struct media_hashes *h, const char *name, struct str base64, struct error *e)
+{
+    bool is_md5 = strcmp(name, "md5") == 0;
+    bool ok = is_md5 ? media_base64_read(base64, h->md5, sizeof h->md5)
+                     : media_base64_read(base64, h->crc32c, sizeof h->crc32c);
+
+    if (!ok)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "Invalid value for %s: \"%.*s\"", name,
+                         STR_ARG(str_sub(base64, 0, 64)));
+    if (is_md5)
+        h->has_md5 = true;
+    else
+        h->has_crc32c = true;
+    return 0;
+}
+
+/* "crc32c=AAAAAA==,md5=1B2M2Y8AsgTpgAmY7PhCfg==" */
+int media_hashes_header(struct str x_goog_hash, struct media_hashes *h, struct error *e)
+{
+    while (x_goog_hash.len > 0) {
+        size_t comma = str_find(x_goog_hash, STR(","));
+        struct str one = str_trim(str_sub(x_goog_hash, 0, comma));
+        int rc = 0;
+        if (take(&one, STR("crc32c=")))
+            rc = media_hashes_add(h, "crc32c", one, e);
+        else if (take(&one, STR("md5=")))
+            rc = media_hashes_add(h, "md5", one, e);
+        if (rc < 0)
+            return -1;
+        x_goog_hash = comma == SIZE_MAX ? (struct str){ 0 }
+                                        : str_sub(x_goog_hash, comma + 1, x_goog_hash.len);
+    }
+    return 0;
+}
+
+static int mismatch(const char *name, struct buf *given, struct buf *have, struct error *e)
+{
+    (void)error_set(e, ERROR_INVALID_ARGUMENT,
+                    "Provided %s \"%.*s\" doesn't match calculated %s \"%.*s\".", name,
+                    STR_ARG(buf_str(given)), name, STR_ARG(buf_str(have)));
+    buf_release(given);
+    buf_release(have);
+    return -1;
+}
+
+int media_hashes_check(const struct media_hashes *h, const struct blob *b, struct error *e)
+{
+    struct buf given = BUF_INIT(HASH_TEXT_MAX), have = BUF_INIT(HASH_TEXT_MAX);
+    unsigned char crc32c[4];
+
+    crc32c_bytes(b->crc32c, crc32c);
+    if (h->has_crc32c && memcmp(h->crc32c, crc32c, sizeof crc32c) != 0) {
+        media_base64(h->crc32c, sizeof h->crc32c, &given);
+        media_base64(crc32c, sizeof crc32c, &have);
+        return mismatch("CRC32C", &given, &have, e);
+    }
+    if (h->has_md5 && b->has_md5 && memcmp(h->md5, b->md5, sizeof b->md5) != 0) {
+        media_base64(h->md5, sizeof h->md5, &given);
+        media_base64(b->md5, sizeof b->md5, &have);
+        return mismatch("MD5 hash", &given, &have, e);
+    }
+    return 0;
+}
+
+/* ---- Ranges ---- */
+
+static bool take(struct str *s, struct str word)
+{
+    if (!str_starts(*s, word))
+        return false;
+    *s = str_sub(*s, word.len, s->len);
+    return true;
+}
+
+/* Digits off s; false when there are none or the number is too large. */
+static bool take_number(struct str *s, uint64_t *out)
+{
+    uint64_t n = 0;
+    size_t i = 0;
+
+    for (; i < s->len && s->p[i] >= '0' && s->p[i] <= '9'; i++)
+        if (__builtin_mul_overflow(n, (uint64_t)10, &n) ||
+            __builtin_add_overflow(n, (uint64_t)(s->p[i] - '0'), &n))
+            return false;
+    *s = str_sub(*s, i, s->len);
+    *out = n;
+    return i > 0;
+}
+
+/* "*" or "a-*" or "a-b" */
+static bool take_span(struct str *s, struct media_span *out)
+{
+    if (take(s, STR("*")))
+        return true;
+    out->has_bytes = true;
+    if (!take_number(s, &out->first) || !take(s, STR("-")))
+        return false;
+    if (take(s, STR("*")))
+        return true;
+    out->has_end = true;
+    return take_number(s, &out->end) && out->end >= out->first && out->end++ != UINT64_MAX;
+}
+
+int media_span_read(struct str content_range, struct media_span *out, struct error *e)
+{
+    struct str s = content_range;
+
+    *out = (struct media_span){ 0 };
+    bool ok = take(&s, STR("bytes ")) && take_span(&s, out) && take(&s, STR("/"));
+    if (ok && !take(&s, STR("*"))) {
+        out->has_total = true;
+        ok = take_number(&s, &out->total);
+    }
+    uint64_t end = out->has_end ? out->end : out->first;
+    if (ok && s.len == 0 && !(out->has_total && end > out->total))
+        return 0;
+    return error_set(e, ERROR_INVALID_ARGUMENT, "Failed to parse Content-Range header: \"%.*s\"",
+                     STR_ARG(str_sub(content_range, 0, 64)));
+}
+
+/* "bytes=a-b", "bytes=a-", "bytes=-n" */
+enum media_wish media_range(struct str range, uint64_t bytes, uint64_t *first, uint64_t *end)
+{
+    uint64_t last = UINT64_MAX;
+
+    *first = 0;
+    *end = bytes;
+    if (!take(&range, STR("bytes=")))
+        return MEDIA_ALL;
+    if (take(&range, STR("-"))) {
+        uint64_t suffix;
+        if (!take_number(&range, &suffix) || range.len > 0)
+            return MEDIA_ALL;
+        *first = suffix < bytes ? bytes - suffix : 0;
+        return suffix == 0 || bytes == 0 ? MEDIA_OUTSIDE : MEDIA_PART;
+    }
+    uint64_t from;
+    if (!take_number(&range, &from) || !take(&range, STR("-")))
+        return MEDIA_ALL;
+    if (range.len > 0 && (!take_number(&range, &last) || range.len > 0 || last < from))
+        return MEDIA_ALL;
+    if (from >= bytes)
+        return MEDIA_OUTSIDE;
+    *first = from;
+    *end = last < bytes ? last + 1 : bytes;
+    return MEDIA_PART;
+}
+
+void media_reply(struct call *c, const struct blob *b, const char *type, int fd)
+{
+    char text[RANGE_TEXT_BYTES];
+    uint64_t first, end;
+    enum media_wish wish = media_range(http_header(c->http, "Range"), b->bytes, &first, &end);
+
+    http_set_header(c->http, "Accept-Ranges", STR("bytes"));
+    if (wish == MEDIA_OUTSIDE) {
+        (void)close(fd);
+        (void)snprintf(text, sizeof text, "bytes */%" PRIu64, b->bytes);
+        http_set_header(c->http, "Content-Range", str_of(text));
+        call_fail_as(c, 416, NULL, "Request range not satisfiable");
+        return;
+    }
+    if (wish == MEDIA_PART) {
+        (void)snprintf(text, sizeof text, "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, first, end - 1,
+                       b->bytes);
+        http_set_header(c->http, "Content-Range", str_of(text));
+    }
+    http_reply_file(c->http, wish == MEDIA_PART ? 206 : 200, type, fd, first, end - first);
+}
