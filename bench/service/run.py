@@ -130,7 +130,7 @@ def main():
     parser.add_argument("--program", default=str(ROOT / "build" / "tranche"))
     options = parser.parse_args()
     os.environ["TRANCHE"] = options.program
-    from conftest import Server  # pylint: disable=import-outside-toplevel
+    from server import Server  # pylint: disable=import-outside-toplevel
 
     for measure in (lambda s, f: bench_jobs(s, 1, options.lines),
                     lambda s, f: bench_jobs(s, options.jobs, 200),

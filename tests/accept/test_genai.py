@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from conftest import line, lines, wait_until
+from server import line, lines, wait_until
 
 genai = pytest.importorskip("google.genai")
 from google.genai import errors, types  # noqa: E402

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from conftest import lines
+from server import lines
 
 aiplatform = pytest.importorskip("google.cloud.aiplatform")
 vertexai = pytest.importorskip("vertexai")
