@@ -35,7 +35,8 @@ uint64_t blob_written(const struct blob_writer *w);
 int blob_finish(struct blob_writer *w, struct blob *out, struct error *e) FALLIBLE;
 void blob_abort(struct blob_writer *w); /* accepts NULL */
 
-/* Takes a finished file in the state folder (same file system): hashed, synced, renamed. */
+/* Takes a finished file in the state folder (same file system): hashed, synced, renamed. It stays
+ * where it is when that fails. */
 int blob_adopt(struct store *s, const char *path, struct blob *out, struct error *e) FALLIBLE;
 /* The concatenation. crc32c only. */
 int blob_compose(struct store *s, const int64_t *part, uint32_t count, struct blob *out,

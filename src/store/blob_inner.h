@@ -50,7 +50,7 @@ struct blob_writer {
 /* Syncs the file and moves it to where blobs are. Takes nothing; w->fd is closed when it succeeds. */
 int blob_place(struct blob_writer *w, struct blob *out, struct error *e) FALLIBLE;
 void blob_writer_free(struct blob_writer *w); /* leaves the file; accepts NULL */
-/* While an upload is written, so that a killed server has lost little of it. */
+/* As often an upload becomes durable while it is written: a killed server has lost little of it. */
 #define UPLOAD_MARK_BYTES ((uint64_t)64 * 1024 * 1024)
 int upload_mark(struct blob_writer *w, struct error *e) FALLIBLE;
 void upload_abort(struct blob_writer *w); /* takes w; the upload stays as last marked */

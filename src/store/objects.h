@@ -10,7 +10,8 @@
  * Rights:  every call takes the caller's project, NULL where it may use all. A bucket of another
  *          project is NOT_FOUND.
  * Errors:  NOT_FOUND ("No such object: b/o"), ALREADY_EXISTS, FAILED_PRECONDITION (a bucket that is
- *          not empty), INVALID_ARGUMENT (a bad name), ABORTED: a precondition does not hold.
+ *          not empty), INVALID_ARGUMENT (a bad name), ABORTED: a precondition does not hold,
+ *          UNAVAILABLE: the blob to be named (of a copy's source) was deleted meanwhile.
  * Threads: all.
  * Source:  https://cloud.google.com/storage/docs/json_api/v1, docs/reference/storage.md
  */
@@ -90,7 +91,9 @@ struct object_query {
     struct str bucket, prefix, delimiter, start, end /* [start, end) of names */, glob;
     struct str after; /* page token: names (or prefixes) after this one */
     bool trailing_delimiter;
-    uint32_t most; /* objects and prefixes together */
+    /* Objects and prefixes together. A page may have fewer and still not be the last (a glob that few
+     * names match), or one more (trailing_delimiter). */
+    uint32_t most;
 };
 struct object_list {
     struct object *item;
@@ -137,12 +140,15 @@ struct file_list {
 /* The newest first; after: the last id of the page before, or "". */
 int file_query(struct store *s, struct arena *a, const char *project, struct str after,
                uint32_t most, struct file_list *out, struct error *e) FALLIBLE;
-int file_expire(struct store *s, int64_t now_us, struct error *e) FALLIBLE; /* removes old ones */
+/* Removes those that have expired, with their blobs. */
+int file_expire(struct store *s, int64_t now_us, struct error *e) FALLIBLE;
 
 /* ---- Unfinished uploads of both ---- */
 
 /* A resumable upload: its bytes so far are in a file, and it survives a restart of the server. What is
- * durable is what `bytes` says after upload_sync. Ids cannot be guessed. */
+ * durable is what `bytes` says: it grows with each upload_pause, and every UPLOAD_MARK_BYTES between.
+ * All three hashes are made. It is NOT_FOUND after 7 days. Ids cannot be guessed. blob_abort of its
+ * writer leaves the upload as it was when last durable. */
 #define UPLOAD_ID_BYTES 48
 struct upload {
     char id[UPLOAD_ID_BYTES];

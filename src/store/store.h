@@ -32,8 +32,9 @@ const char *store_dir(const struct store *s);
 struct clock *store_clock(const struct store *s);
 
 /* A consistent copy of a folder that is in use: the database, then the blobs it names (linked
- * where the file system can, else copied), and the spools of jobs that are not final. to must not
- * exist or be empty. */
+ * where the file system can, else copied), and the folders of jobs that are not final. to must not
+ * exist or be empty (else ALREADY_EXISTS). Unfinished uploads are not in it. TO/backup.json is written
+ * last: a folder without it is no backup. While it is made, no blob's file is removed. */
 int store_backup(struct store *s, const char *to, struct error *e) FALLIBLE;
 
 /* A secret of this folder, made at first use: 32 random bytes. For signing access tokens and so on. */
