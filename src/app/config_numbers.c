@@ -45,6 +45,8 @@ int config_numbers_check(const char *path, struct str text, struct error *e)
     yaml_parser_t parser;
     int rc = 0;
 
+    if (text.len == 0)
+        return 0;
     if (!yaml_parser_initialize(&parser))
         return error_set(e, ERROR_INTERNAL, "%s: no YAML parser", path);
     yaml_parser_set_input_string(&parser, (const unsigned char *)text.p, text.len);

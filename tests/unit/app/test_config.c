@@ -111,6 +111,86 @@ static void test_every_setting_arrives(void **state)
     assert_string_equal(m->about, "ours");
 }
 
+static void test_the_service_has_defaults_and_takes_every_setting(void **state)
+{
+    struct loading *l = *state;
+    const struct config_service *s = &l->config.service;
+
+    assert_int_equal(load(l, "limits: { drain_ms: 7 }\n"), 0);
+    assert_string_equal(s->listen, "127.0.0.1:8080");
+    assert_string_equal(s->default_project, "default");
+    assert_null(s->public_url);
+    assert_null(s->webhook_allow);
+    assert_int_equal(s->expired_as, JOB_EXPIRED);
+    assert_int_equal(s->settings.lines_max, 200000);
+    assert_int_equal(s->settings.input_bytes_max, 1073741824);
+    assert_int_equal(s->settings.queue_hours, 72);
+    assert_int_equal(s->settings.run_hours, 24);
+    assert_int_equal(s->settings.drain_ms, 7);
+    assert_int_equal(load(l,
+                          "retry: { attempts: 2 }\n"
+                          "service:\n"
+                          "  listen: \"[::1]:0\"\n"
+                          "  public_url: https://tranche.test/\n"
+                          "  tls_cert: c.pem\n"
+                          "  tls_key: /k.pem\n"
+                          "  default_project: mine\n"
+                          "  lines_max: 18446744073709551615\n"
+                          "  input_bytes_max: 5000000000\n"
+                          "  queue_hours: 1\n"
+                          "  run_hours: 2\n"
+                          "  paused_hours: 3\n"
+                          "  file_hours: 4\n"
+                          "  running_jobs_max: 5\n"
+                          "  queued_jobs_max: 6\n"
+                          "  in_flight_max: 7\n"
+                          "  connections_max: 8\n"
+                          "  online_deadline_ms: 9\n"
+                          "  expired_as: FAILED\n"
+                          "  webhook_allow: [http://127.0.0.1:9000/, http://10.0.0.1/]\n"
+                          "  weights: [{ project: a, weight: 2 }, { project: b, weight: 0.5 }]\n"),
+                     0);
+    assert_string_equal(s->listen, "[::1]:0");
+    assert_string_equal(s->public_url, "https://tranche.test/");
+    assert_true(strstr(s->tls_cert, l->dir.path) == s->tls_cert);
+    assert_string_equal(s->tls_key, "/k.pem");
+    assert_string_equal(s->default_project, "mine");
+    assert_true(s->settings.lines_max == UINT64_MAX);
+    assert_int_equal(s->settings.input_bytes_max, 5000000000);
+    assert_int_equal(s->settings.queue_hours, 1);
+    assert_int_equal(s->settings.run_hours, 2);
+    assert_int_equal(s->settings.paused_hours, 3);
+    assert_int_equal(s->settings.file_hours, 4);
+    assert_int_equal(s->settings.running_max, 5);
+    assert_int_equal(s->settings.queued_max, 6);
+    assert_int_equal(s->settings.in_flight_max, 7);
+    assert_int_equal(s->connections_max, 8);
+    assert_int_equal(s->settings.online_deadline_ms, 9);
+    assert_int_equal(s->settings.retry.attempts_max, 2);
+    assert_int_equal(s->expired_as, JOB_FAILED);
+    assert_string_equal(s->webhook_allow[1], "http://10.0.0.1/");
+    assert_null(s->webhook_allow[2]);
+    assert_int_equal(s->settings.weight_count, 2);
+    assert_string_equal(s->settings.weight[1].project, "b");
+    assert_true(s->settings.weight[1].weight > 0.49 && s->settings.weight[1].weight < 0.51);
+}
+
+static void test_numbers_may_be_written_as_yaml_has_them(void **state)
+{
+    struct loading *l = *state;
+
+    assert_int_equal(load(l, "limits: &l { lines_max: \"8\", drain_ms: 007 }\n"
+                             "models:\n"
+                             "  - name: x\n"
+                             "    file: a\n"
+                             "    adapters: [{ file: b, scale: -0.5 }]\n"
+                             "    price: { input: 1e-1, output: .5 }\n"),
+                     0);
+    assert_int_equal(l->config.lines_max, 8);
+    assert_int_equal(l->config.drain_ms, 7);
+    assert_true(find(l, "x")->adapter[0].scale < -0.49F);
+}
+
 static void test_a_fake_is_scripted_at_the_top_or_as_a_model(void **state)
 {
     static const char *const files[] = {
@@ -174,7 +254,8 @@ static void test_a_fault_is_told_with_its_place_and_remedy(void **state)
         { "models: [{ name: x, kind: fake, file: y }]\n", "a fake model has no file" },
         { "models: [{ name: x, file: y, fake: {} }]\n", "`fake` is for models of kind fake" },
         { "models: [{ name: x, file: y, price: { input: -1 } }]\n", "numbers from 0 to 1000000" },
-        { "models: [{ name: x, file: y, price: { output: nan } }]\n", "numbers from 0 to 1000000" },
+        { "models: [{ name: x, file: y, price: { output: nan } }]\n",
+          "models[].price.output is \"nan\"; it takes a number" },
         { "models: [{ name: x, file: y, adapters: [{ scale: 1 }] }]\n",
           "adapters[0] needs a file" },
         { "models: [{ name: x, file: y, adapters: [{ file: z, scale: inf }] }]\n", "scale" },
@@ -182,6 +263,31 @@ static void test_a_fault_is_told_with_its_place_and_remedy(void **state)
           "fake.faults[0]: code \"BROKEN\" is no error code" },
         { "fake: { faults: [{ code: OK }] }\n", "is no error code" },
         { "fake: { faults: [{ rate: 1.5 }] }\n", "a share from 0 to 1" },
+        { "limits:\n  lines_max: 8k\n",
+          "(line 2, column 14): limits.lines_max is \"8k\"; it takes a whole number from 0 to" },
+        { "limits: { lines_max: -1 }\n", "(line 1, column 22): limits.lines_max is \"-1\"" },
+        { "limits: { lines_max: 18446744073709551616 }\n", "limits.lines_max is" },
+        { "limits: { drain_ms: 4294967296 }\n", "limits.drain_ms is" },
+        { "limits: { drain_ms: 0x10 }\n", "limits.drain_ms is" },
+        { "limits: { drain_ms: \"\" }\n", "limits.drain_ms is \"\"" },
+        { "limits: { drain_ms: }\n", "limits.drain_ms is" },
+        { "default_model: &a 8k\nlimits: { drain_ms: *a }\n", "limits.drain_ms is \"8k\"" },
+        { "fake: { faults: [{ match: m }, { every: 2x }] }\n", "fake.faults[].every is \"2x\"" },
+        { "models: [{ name: x, kind: fake, fake: { delay_ms: 5ms } }]\n", "delay_ms is \"5ms\"" },
+        { "fake: { faults: [{ rate: 0.5.5 }] }\n", "fake.faults[].rate is" },
+        { "fake: { faults: [{ rate: 0x1 }] }\n", "fake.faults[].rate is" },
+        { "service: { queue_hours: 3d }\n", "service.queue_hours is \"3d\"" },
+        { "service: { queue_hours: 0 }\n", "service: queue_hours is 0; it takes 1 to" },
+        { "service: { lines_max: 0 }\n", "service: lines_max is 0" },
+        { "service: { running_jobs_max: 1025 }\n", "running_jobs_max is 1025; it takes 1 to 1024" },
+        { "service: { expired_as: GONE }\n", "write EXPIRED or FAILED" },
+        { "service: { expired_as: RUNNING }\n", "write EXPIRED or FAILED" },
+        { "service: { public_url: tranche.test }\n", "must begin with http://" },
+        { "service: { default_project: a/b }\n", "is no name of a project" },
+        { "service: { weights: [{ weight: 2 }] }\n", "weights[0] needs the name of a project" },
+        { "service: { weights: [{ project: a, weight: 0 }] }\n", "weight is 0; it is more than 0" },
+        { "service: { weights: [{ project: a, weight: two }] }\n", "weight is \"two\"" },
+        { "service: { lines: 5 }\n", "unknown key \"lines\"; did you mean" },
         { "a: [\n", "c.yaml (" },
         { "- 1\n", "c.yaml (" },
         { "\xFF\n", "byte 1 is not UTF-8" },
@@ -286,6 +392,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(test_an_empty_file_gives_the_built_in_models_and_defaults),
         TEST(test_every_setting_arrives),
+        TEST(test_the_service_has_defaults_and_takes_every_setting),
+        TEST(test_numbers_may_be_written_as_yaml_has_them),
         TEST(test_a_fake_is_scripted_at_the_top_or_as_a_model),
         TEST(test_the_first_model_that_matches_decides),
         TEST(test_a_fault_is_told_with_its_place_and_remedy),
