@@ -35,8 +35,14 @@ enum exit_code {
 #undef X
 };
 
-/* A flag is a bool, a count a uint64_t, a string and a choice a const char * (NULL: not given). */
-enum option_type { OPTION_FLAG, OPTION_STRING, OPTION_COUNT, OPTION_CHOICE };
+/* A flag is a bool, a count a uint64_t, a string and a choice a const char * (NULL: not given), a list
+ * a struct option_list: each time it is given adds a string. */
+enum option_type { OPTION_FLAG, OPTION_STRING, OPTION_COUNT, OPTION_CHOICE, OPTION_LIST };
+#define OPTION_LIST_MAX 64
+struct option_list {
+    const char *item[OPTION_LIST_MAX];
+    uint32_t count;
+};
 enum option_completion { COMPLETE_NONE, COMPLETE_FILE, COMPLETE_DIR, COMPLETE_MODEL };
 
 #define OPTIONS_MAX 32 /* of one command, --help included */
@@ -84,5 +90,8 @@ int command_completion(const char *shell, struct buf *out, struct error *e) FALL
 extern const struct command command_run, command_validate, command_models, command_version,
     command_help_command, command_man_command, command_completion_command, command_serve,
     command_keys, command_backup;
+extern const struct command command_submit, command_jobs, command_get, command_watch,
+    command_results, command_cancel, command_delete, command_retry, command_pause, command_resume,
+    command_cost, command_ls, command_cp, command_rm, command_mb;
 
 #endif

@@ -98,7 +98,7 @@ static void zsh_option(struct buf *out, const struct option_spec *o)
     if (o->letter)
         buf_addf(out, "'(-%c --%s)'{-%c,--%s}'", o->letter, o->name, o->letter, o->name);
     else
-        buf_addf(out, "'--%s", o->name);
+        buf_addf(out, "'%s--%s", o->type == OPTION_LIST ? "*" : "", o->name);
     buf_add_char(out, '[');
     quoted(out, o->about, true);
     buf_add_char(out, ']');

@@ -161,6 +161,16 @@ static int count_store(const struct option_spec *spec, const char *value, uint64
                      (unsigned long long)spec->min, value);
 }
 
+static int list_store(const struct option_spec *spec, const char *value, struct option_list *out,
+                      struct error *e)
+{
+    if (out->count == OPTION_LIST_MAX)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "--%s is given more than %d times", spec->name,
+                         OPTION_LIST_MAX);
+    out->item[out->count++] = value;
+    return 0;
+}
+
 static int option_store(const struct option_spec *spec, const char *value, void *options,
                         struct error *e)
 {
@@ -175,6 +185,8 @@ static int option_store(const struct option_spec *spec, const char *value, void 
                          spec->name);
     if (spec->type == OPTION_COUNT)
         return count_store(spec, value, at, e);
+    if (spec->type == OPTION_LIST)
+        return list_store(spec, value, at, e);
     if (spec->type == OPTION_CHOICE && !is_choice(spec->value, str_of(value)))
         return error_set(e, ERROR_INVALID_ARGUMENT, "--%s takes %s, not \"%s\"", spec->name,
                          spec->value, value);

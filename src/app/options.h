@@ -4,7 +4,8 @@
  * checks every number.
  *
  * Shape:   options may stand before, between and after arguments; "--" ends them; "-" is an
- *          argument; a long name may be cut while it stays unique. The last one wins.
+ *          argument; a long name may be cut while it stays unique. The last one
+ *          wins, but for a list, which takes all.
  * Errors:  INVALID_ARGUMENT in the user's words, with the nearest name for an unknown one.
  * Threads: the main thread: getopt_long keeps global state.
  */

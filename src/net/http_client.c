@@ -339,6 +339,7 @@ static size_t take_body(char *p, size_t size, size_t count, void *arg)
     long status = 0;
 
     (void)curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &status);
+    x->in->status = (int)status;
     if (x->out->on_body && status / 100 == 2)
         return x->out->on_body(x->out->arg, p, len, &x->fault) < 0 ? 0 : len;
     buf_add(&x->in->body, p, len);

@@ -45,7 +45,7 @@ struct http_out {
         follow; /* redirects, at most HTTP_REDIRECTS_MAX, http(s) only; never with guard. The headers
                   * go along, also to another host: not for requests that carry a secret */
     /* Where the answer's body goes: of a status 2xx to on_body, when there is one; else into
-     * http_in.body, up to body_max (0: HTTP_BODY_BYTES). */
+     * http_in.body, up to body_max (0: HTTP_BODY_BYTES). Status and headers are there by then. */
     int (*on_body)(void *arg, const void *p, size_t len, struct error *e);
     void *arg;
     size_t body_max;

@@ -19,6 +19,7 @@ struct given {
     const char *output, *format;
     uint64_t limit;
     bool strict, stray;
+    struct option_list label;
 };
 
 #define AT(field) offsetof(struct given, field)
@@ -28,6 +29,7 @@ static const struct option_spec specs[] = {
     { "limit", 'n', OPTION_COUNT, AT(limit), "N", "", COMPLETE_NONE, 2, 100 },
     { "strict", 's', OPTION_FLAG, AT(strict), NULL, "", COMPLETE_NONE, 0, 0 },
     { "stray", 0, OPTION_FLAG, AT(stray), NULL, "", COMPLETE_NONE, 0, 0 },
+    { "label", 0, OPTION_LIST, AT(label), "K=V", "", COMPLETE_NONE, 0, 0 },
     { 0 },
 };
 static const struct command command = {
@@ -216,6 +218,30 @@ static void test_arguments_are_counted_up_to_the_maximum(void **state)
     }
 }
 
+static void test_a_list_takes_every_value_up_to_its_maximum(void **state)
+{
+    static char name[] = "test", in[] = "in", label[] = "--label=x=1";
+    static char *argv[OPTION_LIST_MAX + 4];
+    struct arguments a;
+    struct error e = { 0 };
+    int argc = 0;
+
+    (void)state;
+    argv[argc++] = name;
+    argv[argc++] = in;
+    for (int i = 0; i < OPTION_LIST_MAX; i++)
+        argv[argc++] = label;
+    assert_int_equal(options_parse(&command, argc, argv, &a, &e), 0);
+    const struct given *g = a.options;
+    assert_int_equal(g->label.count, OPTION_LIST_MAX);
+    assert_string_equal(g->label.item[OPTION_LIST_MAX - 1], "x=1");
+    options_release(&a);
+    argv[argc++] = label;
+    assert_int_equal(options_parse(&command, argc, argv, &a, &e), -1);
+    assert_int_equal(e.code, ERROR_INVALID_ARGUMENT);
+    options_release(&a);
+}
+
 static void test_only_a_near_word_is_offered(void **state)
 {
     static const struct {
@@ -248,6 +274,7 @@ int main(void)
         cmocka_unit_test(test_a_wrong_command_line_is_told_in_the_users_words),
         cmocka_unit_test(test_numbers_are_whole_decimal_and_fit),
         cmocka_unit_test(test_arguments_are_counted_up_to_the_maximum),
+        cmocka_unit_test(test_a_list_takes_every_value_up_to_its_maximum),
         cmocka_unit_test(test_only_a_near_word_is_offered),
     };
 
