@@ -506,3 +506,18 @@ def test_names_from_a_listing_cannot_leave_the_target_folder(client, objects, tr
     assert client("cp", "gs://b/evil/*.txt", "got").returncode == OK
     assert client("cp", "gs://b/evil/..", "got").returncode == USAGE
     assert [p.name for p in (tranche.folder / "got").iterdir()] == ["x.txt"]
+
+
+# ---- The reference ----
+
+
+@pytest.mark.parametrize("command", [
+    "submit", "jobs", "get", "watch", "results", "cost", "cancel", "pause", "resume", "retry", "delete",
+    "ls", "cp", "rm", "mb"])
+def test_the_reference_names_every_option(tranche, root, command):
+    part = (root / "docs/reference/cli.md").read_text().split("## Client commands")[1]
+    lines = tranche(command, "--help").stdout.split("Options:\n")[1].splitlines()
+    names = [word.rstrip(",") for line in lines for word in line.split()[:2] if word.startswith("--")]
+    assert f"`{command}" in part
+    for name in names:
+        assert name == "--help" or f"`{name}" in part, name
