@@ -56,21 +56,34 @@ static void add_float(struct buf *out, float v)
     ADD(out, "null"); /* not a number */
 }
 
-void response_write(const struct response *r, struct buf *out)
+static void write_candidates(struct buf *out, const struct response *r)
 {
-    char time[CLOCK_TEXT_BYTES];
-
-    clock_format_rfc3339(r->create_time_us, time);
-    ADD(out, "{\"candidates\":[");
+    ADD(out, "\"candidates\":[");
     for (uint32_t i = 0; i < r->candidate_count; i++) {
         if (i)
             buf_add_char(out, ',');
         write_candidate(out, &r->candidate[i], i);
     }
-    ADD(out, "],\"createTime\":\"");
+    ADD(out, "],");
+}
+
+void response_write(const struct response *r, struct buf *out)
+{
+    char time[CLOCK_TEXT_BYTES];
+
+    clock_format_rfc3339(r->create_time_us, time);
+    buf_add_char(out, '{');
+    if (!r->block_reason)
+        write_candidates(out, r);
+    ADD(out, "\"createTime\":\"");
     buf_add_c(out, time);
     ADD(out, "\",\"modelVersion\":");
     buf_add_json(out, r->model_version);
+    if (r->block_reason) {
+        ADD(out, ",\"promptFeedback\":{\"blockReason\":");
+        buf_add_json(out, str_of(r->block_reason));
+        buf_add_char(out, '}');
+    }
     ADD(out, ",\"responseId\":");
     buf_add_json(out, str_of(r->response_id));
     ADD(out, ",\"usageMetadata\":");

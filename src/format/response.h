@@ -42,6 +42,7 @@ struct candidate {
 struct response {
     const struct candidate *candidate;
     uint32_t candidate_count;
+    const char *block_reason; /* of a blocked prompt, which has no candidate; else NULL */
     struct usage usage;
     struct str model_version; /* what really answered */
     const char *response_id;

@@ -2,13 +2,14 @@
 #include "predict/hub.h"
 
 #include <assert.h>
-#include <string.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "predict/hub_inner.h"
 
 static void *hub_main(void *arg);
+static void idle(struct hub *h);
 static void session_open(struct hub *h);
 static void session_end(struct hub *h, const struct error *why);
 static void round_run(struct hub *h);
@@ -16,6 +17,7 @@ static void round_run(struct hub *h);
 struct hub *hub_new(const struct model *m, const struct predictor_env *env, predictor_open_fn open)
 {
     struct hub *h = mem_alloc(sizeof *h);
+    pthread_condattr_t attr;
 
     h->model = m;
     h->env = *env;
@@ -23,7 +25,10 @@ struct hub *hub_new(const struct model *m, const struct predictor_env *env, pred
     h->still_ms = HUB_STILL_MS;
     h->deadline_ns = UINT64_MAX;
     (void)pthread_mutex_init(&h->lock, NULL);
-    (void)pthread_cond_init(&h->work, NULL);
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&h->work, &attr);
+    (void)pthread_condattr_destroy(&attr);
     (void)pthread_cond_init(&h->changed, NULL);
     return h;
 }
@@ -40,6 +45,7 @@ void hub_free(struct hub *h)
     (void)pthread_mutex_unlock(&h->lock);
     if (started)
         (void)pthread_join(h->thread, NULL);
+    script_memory_release(&h->scripts);
     fair_release(&h->queue);
     (void)pthread_cond_destroy(&h->changed);
     (void)pthread_cond_destroy(&h->work);
@@ -203,10 +209,7 @@ static void *hub_main(void *arg)
         if (!h->session && h->wanted) {
             session_open(h);
         } else if (!h->session || (!h->in_flight && !waiting(h))) {
-            h->sleeping = true;
-            (void)pthread_cond_wait(&h->work, &h->lock);
-            h->sleeping = false;
-            h->still_ns = 0;
+            idle(h);
         } else if (abandoned(h)) {
             session_end(h, &stop);
         } else {
@@ -227,6 +230,27 @@ static void tell(struct hub *h, struct told *t)
     (void)pthread_mutex_unlock(&h->lock);
     calls_tell(t);
     (void)pthread_mutex_lock(&h->lock);
+}
+
+/* Until there is something to do. What a script delays is due by a clock that may be moved. */
+static void idle(struct hub *h)
+{
+    struct clock *system = clock_system();
+    struct told t = { 0 };
+
+    h->sleeping = true;
+    if (h->delayed_count) {
+        uint64_t until = system->mono_ns(system) + HUB_DELAYED_LOOK_MS * NS_PER_MS;
+        const struct timespec at = { (time_t)(until / NS_PER_S), (long)(until % NS_PER_S) };
+        (void)pthread_cond_timedwait(&h->work, &h->lock, &at);
+    } else {
+        (void)pthread_cond_wait(&h->work, &h->lock);
+    }
+    h->sleeping = false;
+    h->still_ns = 0;
+    calls_due(h, &t);
+    calls_expire(h, &t);
+    tell(h, &t);
 }
 
 static void session_open(struct hub *h)
@@ -444,6 +468,7 @@ static void round_run(struct hub *h)
         h->stats_ns = now + HUB_STATS_EVERY_MS * NS_PER_MS;
     }
     hand_out(h, answers.first, &t);
+    calls_due(h, &t);
     calls_expire(h, &t);
     tell(h, &t);
     if (rc == 0 && is_still(h, now)) {

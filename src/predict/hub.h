@@ -50,6 +50,8 @@ struct hub_call {
     const char *project; /* copied */
     double weight;
     uint32_t deadline_ms; /* DEADLINE_EXCEEDED after this, or once a model is loaded; 0: none */
+    bool scripted;        /* its label, or script, says what is to happen (script.h) */
+    const char *script;   /* of a request without the label; copied, may be NULL */
     void (*done)(void *arg, struct answer *a);
     void (*released)(void *arg); /* may be NULL */
     void *arg;

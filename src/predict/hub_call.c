@@ -5,6 +5,28 @@
 #include "base/mem.h"
 #include "predict/hub_inner.h"
 
+/* Into the fair queue, or held back by a script. */
+static void call_begin(struct hub *h, struct call *c, uint64_t now)
+{
+    struct str script = { 0 };
+
+    if (c->ask.scripted)
+        script = script_of(c->ask.request, c->ask.script);
+    if (script.len) {
+        script_meet(&h->scripts, script, c->ask.request, &c->act);
+        c->due_ns = script_due_ns(&c->act, now);
+        c->delayed = c->due_ns > now || !script_passes(&c->act);
+    }
+    if (c->delayed) {
+        c->project = mem_strdup(c->ask.project);
+        h->delayed_count++;
+        hub_wake(h);
+        return;
+    }
+    c->source = fair_online(&h->queue, c->ask.project, c->ask.weight);
+    hub_put(h, c->source, &c->item);
+}
+
 int hub_ask(struct hub *h, const struct hub_call *ask, struct error *e)
 {
     uint64_t now = h->env.clock->mono_ns(h->env.clock);
@@ -22,7 +44,6 @@ int hub_ask(struct hub *h, const struct hub_call *ask, struct error *e)
     else
         rc = hub_start(h, e);
     if (rc == 0) {
-        c->source = fair_online(&h->queue, ask->project, ask->weight);
         c->next = h->call;
         c->at = &h->call;
         if (c->next)
@@ -31,7 +52,7 @@ int hub_ask(struct hub *h, const struct hub_call *ask, struct error *e)
         h->call_count++;
         if (c->deadline_ns < h->deadline_ns)
             h->deadline_ns = c->deadline_ns;
-        hub_put(h, c->source, &c->item);
+        call_begin(h, c, now);
     }
     (void)pthread_mutex_unlock(&h->lock);
     if (rc < 0)
@@ -55,14 +76,27 @@ void call_deliver(struct hub *h, struct call *c, struct told *t)
     call_end(h, c, t);
 }
 
+/* No longer waits: false when it did not, but is with the session. */
+static bool call_unwait(struct hub *h, struct call *c)
+{
+    if (c->delayed)
+        h->delayed_count--;
+    else if (c->source)
+        fair_remove(&h->queue, c->source, &c->item.fair);
+    else
+        return false;
+    c->delayed = false;
+    c->source = NULL;
+    return true;
+}
+
 static void call_late(struct hub *h, struct call *c, struct told *t)
 {
     struct answer late = { 0 };
 
     (void)error_set(&late.error, ERROR_DEADLINE_EXCEEDED, "The model did not answer within %u ms.",
                     c->ask.deadline_ms);
-    if (c->source) {
-        fair_remove(&h->queue, c->source, &c->item.fair);
+    if (call_unwait(h, c)) {
         c->item.answer = late;
         call_end(h, c, t);
         return;
@@ -94,12 +128,37 @@ void calls_expire(struct hub *h, struct told *t)
     h->deadline_ns = first;
 }
 
+static void call_act(struct hub *h, struct call *c, struct told *t)
+{
+    (void)call_unwait(h, c);
+    if (script_passes(&c->act)) {
+        c->source = fair_online(&h->queue, c->project, c->ask.weight);
+        hub_put(h, c->source, &c->item);
+        return;
+    }
+    const char *version = h->session ? h->session->version : h->model->pattern;
+    script_answer(&c->act, c->ask.request, version, h->env.clock, &c->item.answer);
+    call_end(h, c, t);
+}
+
+void calls_due(struct hub *h, struct told *t)
+{
+    uint64_t now = h->env.clock->mono_ns(h->env.clock);
+
+    if (!h->delayed_count)
+        return;
+    for (struct call *c = h->call, *next; c; c = next) {
+        next = c->next;
+        if (c->delayed && c->due_ns <= now)
+            call_act(h, c, t);
+    }
+}
+
 void calls_fail(struct hub *h, const struct error *why, struct told *t)
 {
     while (h->call) {
         struct call *c = h->call;
-        if (c->source)
-            fair_remove(&h->queue, c->source, &c->item.fair);
+        (void)call_unwait(h, c);
         c->item.answer = (struct answer){ .error = *why };
         c->item.answer.error.code = ERROR_UNAVAILABLE;
         call_end(h, c, t);
@@ -121,6 +180,7 @@ void calls_tell(struct told *t)
             c->ask.done(c->ask.arg, &c->item.answer);
         if (c->ask.released)
             c->ask.released(c->ask.arg);
+        mem_free(c->project);
         mem_free(c);
     }
     *t = (struct told){ 0 };

@@ -13,6 +13,7 @@
 
 #include "predict/hub.h"
 #include "predict/hub_queue.h"
+#include "predict/script_steps.h"
 
 /* Requests and answers that pass in one round, so that the lock is taken a few times for many. */
 #define HUB_BURST 256
@@ -22,6 +23,8 @@
 /* A session that computes nothing for so long, while a share waits to be closed, is broken. */
 #define HUB_STILL_MS 10000
 #define HUB_STATS_EVERY_MS 100
+/* While a script delays a call and nothing else is to do, the clock is looked at so often. */
+#define HUB_DELAYED_LOOK_MS 10
 /* An answer's tokens when the request does not say, for the fair choice. */
 #define HUB_OUTPUT_TOKENS 256
 #define HUB_TEXT_BYTES_TOKEN 4 /* bytes of a request for each of its tokens, about */
@@ -67,10 +70,14 @@ struct call {
     struct hub_call ask;
     struct fair_source *source; /* while it waits; NULL: with the session */
     uint64_t deadline_ns;       /* UINT64_MAX: none */
-    bool told;                  /* its deadline passed and done was called, */
-    struct error late;          /* with this */
-    struct call *next, **at;    /* of the hub's */
-    struct call *round;         /* of those that a round tells */
+    bool delayed;               /* a script holds it until due_ns, and then act is done */
+    uint64_t due_ns;
+    struct script_act act;
+    char *project;           /* of a delayed one */
+    bool told;               /* its deadline passed and done was called, */
+    struct error late;       /* with this */
+    struct call *next, **at; /* of the hub's */
+    struct call *round;      /* of those that a round tells */
 };
 /* What a round has to tell, without the lock. */
 struct told {
@@ -96,7 +103,8 @@ struct hub {
     struct share *share;
     uint32_t share_count, closing_count;
     struct call *call;
-    uint32_t call_count;
+    uint32_t call_count, delayed_count;
+    struct script_memory scripts;
     uint64_t deadline_ns; /* the first of the calls' */
     uint32_t in_flight, online_in_flight;
     bool online_last; /* the choice for a window of one */
@@ -134,6 +142,7 @@ void share_forget(struct share *s);                         /* the session is cl
 /* hub_call.c, under the lock but for calls_tell. */
 void call_deliver(struct hub *h, struct call *c, struct told *t);
 void calls_expire(struct hub *h, struct told *t);
+void calls_due(struct hub *h, struct told *t); /* what scripts held back */
 /* Every call ends with why; those that are with a session only once it is closed. */
 void calls_fail(struct hub *h, const struct error *why, struct told *t);
 void calls_tell(struct told *t);

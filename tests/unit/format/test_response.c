@@ -49,6 +49,19 @@ static void test_a_plain_response_is_as_the_golden_file(void **state)
     buf_release(&out);
 }
 
+static void test_a_blocked_prompt_has_a_reason_and_no_candidates(void **state)
+{
+    (void)state;
+    struct response r = response_of(NULL, 0);
+    struct buf out = BUF_INIT(RESPONSE_BYTES_MAX);
+
+    r.block_reason = "PROHIBITED_CONTENT";
+    r.usage.candidate_tokens = 0;
+    response_write(&r, &out);
+    assert_golden("response_blocked.json", buf_str(&out));
+    buf_release(&out);
+}
+
 static void test_a_response_with_everything_is_as_the_golden_file(void **state)
 {
     (void)state;
@@ -175,6 +188,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_plain_response_is_as_the_golden_file),
+        cmocka_unit_test(test_a_blocked_prompt_has_a_reason_and_no_candidates),
         cmocka_unit_test(test_a_response_with_everything_is_as_the_golden_file),
         cmocka_unit_test(test_keys_are_in_alphabetical_order_at_every_depth),
         cmocka_unit_test(test_an_empty_text_is_still_a_part),
