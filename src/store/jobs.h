@@ -31,8 +31,12 @@ int job_get(struct store *s, struct arena *a, const char *project, int64_t id, s
 int job_get_batch(struct store *s, struct arena *a, const char *project, const char *batch,
                   struct job *out, struct error *e) FALLIBLE;
 
-/* The newest first, those older than id `before` (0: from the newest). keep says which count; the
- * walk ends after `most` of them. project, location NULL: any. */
+/* The newest first, those older than id `before` (0: from the newest). keep (NULL: all) says which
+ * count; the walk ends after `most` of them (at most JOB_QUERY_MAX), or after JOB_WALK_MAX jobs of
+ * any kind: then `more` is true with fewer than `most`, even none, and the next page begins before
+ * `last`. project, location NULL: any. */
+#define JOB_QUERY_MAX 1000
+#define JOB_WALK_MAX 100000
 struct job_query {
     const char *project, *location;
     enum dialect dialect;
@@ -44,7 +48,8 @@ struct job_query {
 struct job_list {
     struct job *item;
     uint32_t count;
-    bool more; /* there may be others after the last */
+    bool more;    /* there may be others after the last */
+    int64_t last; /* of a query: how far it walked; `before` of the next page */
 };
 int job_query(struct store *s, struct arena *a, const struct job_query *q, struct job_list *out,
               struct error *e) FALLIBLE;
@@ -62,7 +67,7 @@ int job_pause(struct store *s, struct arena *a, const char *project, int64_t id,
 /* options: replace the job's (a larger budget); NULL: as they are. */
 int job_resume(struct store *s, struct arena *a, const char *project, int64_t id,
                const struct job_options *options, struct job *out, struct error *e) FALLIBLE;
-/* Display name, priority: NULL leaves one as it is. */
+/* Display name, priority: NULL leaves one as it is. A final job is FAILED_PRECONDITION (I3). */
 int job_patch(struct store *s, struct arena *a, const char *project, int64_t id,
               const struct str *display_name, const int64_t *priority, struct job *out,
               struct error *e) FALLIBLE;
@@ -78,30 +83,33 @@ struct job_input {
     int64_t blob;
     uint64_t bytes;
 };
+/* Replaces them; only of a PENDING job. */
 int job_inputs_set(struct store *s, int64_t id, const struct job_input *in, uint32_t count,
                    struct error *e) FALLIBLE;
 int job_inputs(struct store *s, struct arena *a, int64_t id, struct job_input **out,
                uint32_t *count, struct error *e) FALLIBLE;
 
-/* The checked input's figures (books.total, bad, input_bytes, text_bytes, output_max, output_unset of
- * j) and PENDING -> QUEUED, with queue_us. */
+/* The checked input's figures (books, bad, input_bytes, text_bytes, output_max, output_unset of j)
+ * and PENDING -> QUEUED, with queue_us; from there to PAUSED when that was asked meanwhile. */
 int job_checked(struct store *s, const struct job *j, struct error *e) FALLIBLE;
 /* QUEUED -> RUNNING under a new fence, which it sets in j, with start_us and stretch_us. */
 int job_begin(struct store *s, struct job *j, struct error *e) FALLIBLE;
 /* The books, under the fence. */
 int job_progress(struct store *s, const struct job *j, struct error *e) FALLIBLE;
-/* RUNNING -> QUEUED or PAUSED (pause_reason of j), under the fence: what is done stays. */
+/* RUNNING -> QUEUED or PAUSED (pause_reason of j), with j's books, under the fence. A job that was
+ * asked to pause meanwhile is PAUSED. j's state is what it became. */
 int job_yield(struct store *s, struct job *j, enum job_state to, struct error *e) FALLIBLE;
 
-/* The end of a job, all or nothing: state, books, error, output and result of j, its output object
- * or generated file. From any state that may move to `to`. fence 0: it does not run. */
+/* The end of a job, all or nothing: state, books, figures, error, output and result of j, its output
+ * object or generated file. From any state that may move to `to`. fence 0: it does not run. */
 struct job_end {
     enum job_state to;
     const struct object_new *object; /* NULL: none */
     const struct file_new *file;     /* NULL: none */
 };
 int job_finish(struct store *s, struct job *j, const struct job_end *end, struct error *e) FALLIBLE;
-/* At start: what runs in no process any more is QUEUED again (CANCELLING stays). */
+/* At start: what runs in no process any more is QUEUED again, or PAUSED when that was asked
+ * (CANCELLING stays, and can be ended with fence 0). Old fences are void. */
 int job_recover(struct store *s, struct error *e) FALLIBLE;
 
 /* How many jobs would be taken before this one, of its model: 0 for the next. */

@@ -1,7 +1,6 @@
 #include "store/store.h"
 
 #include <assert.h>
-#include <openssl/rand.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +32,7 @@ struct store *store_open(const char *dir, bool exclusive, struct clock *clock, s
     s->lock = -1;
     (void)pthread_mutex_init(&s->write_lock, NULL);
     (void)pthread_mutex_init(&s->read_lock, NULL);
+    (void)pthread_mutex_init(&s->changed_lock, NULL);
     s->blobs = blobs_new();
     if (sys_mkdirs(dir, e) < 0 || (exclusive && lock_take(s, e) < 0) || database_open(s, e) < 0 ||
         version_check(s, exclusive, e) < 0 || (exclusive && blobs_open(s, e) < 0)) {
@@ -57,6 +57,7 @@ void store_close(struct store *s)
         (void)close(s->lock);
     (void)pthread_mutex_destroy(&s->write_lock);
     (void)pthread_mutex_destroy(&s->read_lock);
+    (void)pthread_mutex_destroy(&s->changed_lock);
     mem_free(s->dir);
     mem_free(s);
 }
@@ -82,49 +83,6 @@ void store_path(const struct store *s, char out[PATH_BYTES], const char *fmt, ..
     int n = vsnprintf(out + len, PATH_BYTES - len, fmt, args);
     va_end(args);
     assert(n >= 0 && (size_t)n < PATH_BYTES - len);
-}
-
-static int secret_read(struct db *d, const char *name, unsigned char *out, struct error *e)
-{
-    sqlite3_stmt *q = db_stmt(d, "SELECT value FROM secret WHERE name = ?");
-
-    db_bind(q, "s", name);
-    int rc = db_step(d, q, "cannot read a secret", e);
-    if (rc <= 0)
-        return rc;
-    if (sqlite3_column_bytes(q, 0) != STORE_SECRET_BYTES)
-        return error_set(e, ERROR_DATA_LOSS, "cannot read a secret: it is damaged");
-    memcpy(out, sqlite3_column_blob(q, 0), STORE_SECRET_BYTES);
-    return 1;
-}
-
-/* Inside a transaction, so that of two first uses one makes it and the other reads it. */
-static int secret_make(struct db *d, const char *name, unsigned char *out, struct error *e)
-{
-    int rc = secret_read(d, name, out, e);
-
-    if (rc != 0)
-        return rc < 0 ? -1 : 0;
-    if (RAND_bytes(out, STORE_SECRET_BYTES) != 1)
-        return error_set(e, ERROR_INTERNAL, "no random bytes");
-    sqlite3_stmt *q = db_stmt(d, "INSERT INTO secret (name, value) VALUES (?, ?)");
-    db_bind(q, "sb", name, (struct str){ (const char *)out, STORE_SECRET_BYTES });
-    return db_run(d, q, "cannot write a secret", e) < 0 ? -1 : 0;
-}
-
-int store_secret(struct store *s, const char *name, unsigned char out[STORE_SECRET_BYTES],
-                 struct error *e)
-{
-    struct db *d = store_read(s, e);
-
-    if (!d)
-        return -1;
-    int rc = secret_read(d, name, out, e);
-    store_read_done(s, d);
-    if (rc != 0)
-        return rc < 0 ? -1 : 0;
-    d = store_write(s, e);
-    return d ? store_commit(s, d, secret_make(d, name, out, e), e) : -1;
 }
 
 static int lock_take(struct store *s, struct error *e)

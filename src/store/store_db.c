@@ -235,17 +235,29 @@ static int bind_one(sqlite3_stmt *q, int at, char letter, va_list *args)
 
 /* A bind fails for want of memory, a value over SQLite's limit of 1 GB, or a wrong number: callers
  * bound their sizes, so all are a programmer's errors. */
+static void bind_all(sqlite3_stmt *q, int first, const char *format, va_list *args)
+{
+    for (int i = 0; q && format[i]; i++) {
+        int rc = bind_one(q, first + i, format[i], args);
+        assert(rc == SQLITE_OK);
+    }
+}
+
 void db_bind(sqlite3_stmt *q, const char *format, ...)
 {
     va_list args;
 
-    if (!q)
-        return;
     va_start(args, format);
-    for (int i = 0; format[i]; i++) {
-        int rc = bind_one(q, i + 1, format[i], &args);
-        assert(rc == SQLITE_OK);
-    }
+    bind_all(q, 1, format, &args);
+    va_end(args);
+}
+
+void db_bind_from(sqlite3_stmt *q, int first, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    bind_all(q, first, format, &args);
     va_end(args);
 }
 

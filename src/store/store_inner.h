@@ -40,7 +40,8 @@ struct store {
 
     struct blobs *blobs;
 
-    void (*changed)(void *arg, int64_t job); /* set before other threads call */
+    pthread_mutex_t changed_lock; /* guards which function it is, not its calls */
+    void (*changed)(void *arg, int64_t job);
     void *changed_arg;
 };
 
@@ -65,6 +66,8 @@ sqlite3_stmt *db_stmt(struct db *d, const char *sql);
  * a bool), d double, s const char * (NULL: null), t struct str (text), b struct str (blob), z nothing
  * (null). Texts are borrowed until the statement has run. */
 void db_bind(sqlite3_stmt *q, const char *format, ...);
+/* The same from parameter `first` on; db_bind begins at 1. */
+void db_bind_from(sqlite3_stmt *q, int first, const char *format, ...);
 /* 1: a row; 0: done; -1: failed, as an error about `doing` ("cannot read the job"). A text or number
  * that must be unique and is not: ALREADY_EXISTS. */
 int db_step(struct db *d, sqlite3_stmt *q, const char *doing, struct error *e) FALLIBLE;
@@ -75,6 +78,11 @@ struct str db_text(sqlite3_stmt *q, int column, struct arena *a);
 int64_t db_int(sqlite3_stmt *q, int column);
 double db_double(sqlite3_stmt *q, int column);
 void db_text_to(sqlite3_stmt *q, int column, char *out, size_t bytes); /* cut to bytes - 1 */
+
+/* count letters of alphabet, each as likely as another and not to be guessed, and a NUL. */
+int store_random_text(char *out, size_t count, const char *alphabet, struct error *e) FALLIBLE;
+#define ALPHABET_36 "0123456789abcdefghijklmnopqrstuvwxyz"
+#define ALPHABET_62 ALPHABET_36 "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 /* Inside a transaction of the caller: an object or a file as part of a job's end. */
 int object_put_in(struct store *s, struct db *d, const struct object_new *in,

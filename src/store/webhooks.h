@@ -4,7 +4,12 @@
  * tried until it is taken or too old, and can be played again.
  *
  * Shape:   registered webhooks of a project (the Gemini API's `webhooks` resource), and a job's own
- *          (webhookConfig). An outbox row a target and event.
+ *          (webhookConfig), which take their place for that job. An outbox row a target and event.
+ *          A body is {"type": "batch.succeeded", "version": "v1", "timestamp": RFC 3339, "data":
+ *          {"id": the job's resource name, "output_file_uri": where the result is, or "error_code"
+ *          and "error_message"}}, and "user_metadata" of a job's own webhookConfig.
+ * Errors:  NOT_FOUND, also for another project's; RESOURCE_EXHAUSTED over WEBHOOKS_MAX;
+ *          INVALID_ARGUMENT over the other limits.
  * Threads: all.
  * Source:  google-genai's client.webhooks; docs/reference/webhooks.md
  */
@@ -17,6 +22,8 @@
 #define WEBHOOK_ID_BYTES 40
 #define WEBHOOK_URI_MAX 2048
 #define WEBHOOKS_MAX 100 /* of one project */
+/* Deliveries that have ended are kept so long, for the list and for playing again. */
+#define DELIVERY_KEPT_S ((int64_t)30 * 24 * 3600)
 #define WEBHOOK_EVENTS_MAX 32
 
 struct webhook {
@@ -35,6 +42,7 @@ int webhook_put(struct store *s, struct webhook *w,
                 struct error *e) FALLIBLE; /* id "": a new one */
 int webhook_get(struct store *s, struct arena *a, const char *project, struct str id,
                 struct webhook *out, struct error *e) FALLIBLE; /* 1 or 0 */
+/* Its waiting deliveries are given up. */
 int webhook_delete(struct store *s, const char *project, struct str id, struct error *e) FALLIBLE;
 struct webhook_list {
     struct webhook *item;
