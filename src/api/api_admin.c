@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "api/api_events.h"
+#include "api/job_calls.h"
 #include "base/metric.h"
 
 #define METRICS_BYTES_MAX ((size_t)8 * 1024 * 1024)
@@ -205,40 +206,20 @@ static void get_events(struct call *c)
 }
 
 /* A job's own stream begins with its creation. */
-static void listen_to_job(struct call *c, int found, const struct job *j, const struct error *e)
+static void get_job_events(struct call *c)
 {
-    if (found < 0)
-        call_fail(c, e);
-    else if (!found)
-        call_fail_as(c, 404, NULL, "The job does not exist.");
+    struct error e = { 0 };
+    struct job j;
+
+    if (job_of_path(c, &j, &e) < 0)
+        call_fail(c, &e);
     else
-        listen_to(c, (struct api_listener){ .project = call_scope(c), .job = j->id });
+        listen_to(c, (struct api_listener){ .project = call_scope(c), .job = j.id });
 }
 
-static void get_vertex_job_events(struct call *c)
-{
-    const char *project;
-    struct error e = { 0 };
-    struct job j = { 0 };
-    int64_t id;
-    int found = 0;
-
-    if (call_project(c, c->param[0], &project) && read_number(c->param[2], &id))
-        found = job_get(c->api->store, c->arena, project, id, &j, &e);
-    listen_to_job(c, found, &j, &e);
-}
-
-static void get_gemini_job_events(struct call *c)
-{
-    const char *batch = arena_copy(c->arena, c->param[0].p, c->param[0].len);
-    struct error e = { 0 };
-    struct job j = { 0 };
-    int found = job_get_batch(c->api->store, c->arena, call_scope(c), batch, &j, &e);
-
-    listen_to_job(c, found, &j, &e);
-}
-
-#define VERTEX_JOB "/(v1|v1beta1)/projects/{}/locations/{}/batchPredictionJobs/{}"
+#define JOB_PLACE "/(v1|v1beta1)/projects/{}/locations/{}/batchPredictionJobs/{}"
+#define JOB_EXPRESS "/(v1|v1beta1)/batchPredictionJobs/{}"
+#define JOB_BATCH "/(v1|v1beta|v1alpha)/batches/{}"
 
 const struct route api_admin_routes[] = {
     { HTTP_GET, "/healthz", ROLE_VIEWER, ROUTE_PUBLIC | ROUTE_TEXT, get_healthz, 0, NULL },
@@ -249,8 +230,8 @@ const struct route api_admin_routes[] = {
     { HTTP_GET, "/tranche/v1/clock", ROLE_VIEWER, 0, get_clock, 0, NULL },
     { HTTP_POST, "/tranche/v1/clock:advance", ROLE_SUBMITTER, 0, post_clock_advance, 0, NULL },
     { HTTP_GET, "/tranche/v1/events", ROLE_VIEWER, 0, get_events, 0, NULL },
-    { HTTP_GET, VERTEX_JOB ":events", ROLE_VIEWER, 0, get_vertex_job_events, 0, NULL },
-    { HTTP_GET, "/(v1|v1beta|v1alpha)/batches/{}:events", ROLE_VIEWER, 0, get_gemini_job_events, 0,
-      NULL },
+    { HTTP_GET, JOB_PLACE ":events", ROLE_VIEWER, 0, get_job_events, 0, NULL },
+    { HTTP_GET, JOB_EXPRESS ":events", ROLE_VIEWER, 0, get_job_events, 0, NULL },
+    { HTTP_GET, JOB_BATCH ":events", ROLE_VIEWER, 0, get_job_events, 0, NULL },
     { 0 },
 };
