@@ -56,7 +56,7 @@ struct hub_call {
     void (*released)(void *arg); /* may be NULL */
     void *arg;
 };
-int hub_ask(struct hub *h, const struct hub_call *c, struct error *e) FALLIBLE;
+int hub_ask(struct hub *h, const struct hub_call *ask, struct error *e) FALLIBLE;
 
 /* As predictor_ops says; the session is opened for them when need be. accepts: false with *why, or,
  * when there is no session, with the reason in *e, whose code is OK otherwise. */

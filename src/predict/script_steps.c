@@ -61,14 +61,14 @@ static bool counts_attempts(const struct script *s)
     return false;
 }
 
-void script_meet(struct script_memory *m, struct str text, const struct request *r,
+void script_meet(struct script_memory *m, struct str script, const struct request *r,
                  struct script_act *out)
 {
     struct script_place *place = NULL;
     struct script s;
 
     *out = (struct script_act){ 0 };
-    if (script_parse(text, &s, &out->error) < 0)
+    if (script_parse(script, &s, &out->error) < 0)
         return;
     if (counts_attempts(&s)) {
         place = place_of(m, r);
@@ -161,18 +161,20 @@ static int number_cut(struct str *text, uint32_t max, uint32_t *out)
 
 static bool code_read(struct str name, enum error_code *out)
 {
-    char upper[CODE_BYTES];
+    static const char lower[] = "abcdefghijklmnopqrstuvwxyz_";
+    static const char upper[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+    char wire[CODE_BYTES];
 
-    if (name.len >= sizeof upper)
+    if (name.len >= sizeof wire)
         return false;
     for (size_t i = 0; i < name.len; i++) {
-        char c = name.p[i];
-        if (c >= 'A' && c <= 'Z')
+        const char *at = memchr(lower, name.p[i], sizeof lower - 1);
+        if (!at)
             return false;
-        upper[i] = c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+        wire[i] = upper[at - lower];
     }
-    upper[name.len] = '\0';
-    return error_from_name(upper, out) && *out != ERROR_OK;
+    wire[name.len] = '\0';
+    return error_from_name(wire, out) && *out != ERROR_OK;
 }
 
 static bool step_read(struct str text, struct step *out)

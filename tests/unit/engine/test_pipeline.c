@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "predict/hub.h"
 #include "unit/engine/world.h"
 
 static int setup(void **state)
@@ -445,6 +446,43 @@ static void test_a_rate_of_zero_stops_at_the_first_failure(void **state)
     assert_true(counters_pending(&w->progress.books) > 0);
 }
 
+static struct predictor *share_open(void *hub, struct error *e)
+{
+    const struct hub_share who = { .project = "p", .weight = 1 };
+
+    return hub_join(hub, &who, e);
+}
+
+/* A job on a share of a model, as in the service: stopped in the middle with a request that hangs,
+ * whose session nobody else has, and gone on with. In real time, as two threads look at the clock. */
+static void test_a_job_on_a_share_stops_and_goes_on(void **state)
+{
+    struct world *w = *state;
+    struct error e = { 0 };
+    const struct predictor_env env = { clock_system(), 1, NULL };
+
+    w->clock = *clock_system();
+    w->retry = (struct retry_rules){ .attempts_max = 5, .base_ms = 1, .cap_ms = 5 };
+    w->drain_ms = 50;
+    add_fault(w, (struct fake_fault){ .every = 5, .times = 2, .code = ERROR_UNAVAILABLE });
+    add_fault(w, (struct fake_fault){ .match = "question 700", .hang = true });
+    w->model.fake.delay_ms = 1;
+    w->model.fake.window = 32;
+    w->open_arg = hub_new(&w->model, &env, predictor_fake_open);
+    w->open = share_open;
+    world_ask_many(w, 1500);
+    world_save(w);
+    w->stop_after = 1499;
+    assert_int_equal(world_run(w, &e), 0);
+    assert_int_equal(w->end, PIPELINE_INTERRUPTED);
+    assert_int_equal(counters_pending(&w->progress.books), 1);
+    w->model.fake.fault_count = 0; /* of the session that is opened next */
+    atomic_store(&w->stop, false);
+    world_finish(w);
+    world_assert_all_answered(w);
+    hub_free(w->open_arg);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -471,6 +509,7 @@ int main(void)
         TEST(test_a_budget_that_is_just_enough_ends_no_job),
         TEST(test_a_budget_one_token_less_leaves_what_it_does_not_cover),
         TEST(test_too_many_errors_stop_the_job_once_enough_lines_ended),
+        TEST(test_a_job_on_a_share_stops_and_goes_on),
         TEST(test_a_rate_of_zero_stops_at_the_first_failure),
     };
 

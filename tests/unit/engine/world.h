@@ -13,6 +13,9 @@ struct world {
     struct scratch dir;
     struct clock clock;
     struct model model;
+    /* Another predictor than the fake on this model; NULL: that. */
+    struct predictor *(*open)(void *arg, struct error *e);
+    void *open_arg;
     struct retry_rules retry;
     struct pipeline_limits limits;
     uint32_t in_flight_max, drain_ms;
@@ -116,7 +119,7 @@ static inline int world_open(struct world *w, struct world_run *r, struct ingest
                             &o->rules, ROW_VERTEX, e);
     if (!r->render)
         return -1;
-    r->predictor = predictor_fake_open(&w->model, &env, e);
+    r->predictor = w->open ? w->open(w->open_arg, e) : predictor_fake_open(&w->model, &env, e);
     return r->predictor ? 0 : -1;
 }
 
