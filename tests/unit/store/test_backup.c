@@ -8,6 +8,7 @@
 
 #include "base/fault.h"
 #include "store/backup_inner.h"
+#include "store/jobs.h"
 #include "store/spool.h"
 
 struct writer {
@@ -149,6 +150,41 @@ static void test_a_failed_backup_has_no_marker(void **state)
     }
 }
 
+/* A job that is not final goes on in the copy, so its folder and its input are there. */
+static void test_a_backup_has_the_folders_of_open_jobs_and_what_they_read(void **state)
+{
+    struct world *w = *state;
+    struct error e = { 0 };
+    struct job j[2] = { { .source = JOB_INLINE, .project = "p" },
+                        { .source = JOB_INLINE, .project = "p" } };
+    char path[2 * PATH_BYTES], to[SCRATCH_PATH_BYTES];
+    bool existed;
+
+    for (int i = 0; i < 2; i++) {
+        ASSERT_OK(job_create(w->s, &w->a, &j[i], blob_of(w, "input").id, &existed, &e), e);
+        (void)snprintf(path, sizeof path, "%s/jobs/%lld", w->dir, (long long)j[i].id);
+        ASSERT_OK(sys_mkdirs(path, &e), e);
+        (void)snprintf(path, sizeof path, "%s/jobs/%lld/output", w->dir, (long long)j[i].id);
+        assert_true(close(sys_create(path, &e)) == 0);
+    }
+    ASSERT_OK(job_cancel(w->s, &w->a, "p", j[1].id, &j[1], &e), e);
+    ASSERT_OK(store_backup(w->s, scratch_path(&w->scratch, "copy", to), &e), e);
+    (void)snprintf(path, sizeof path, "%s/jobs/%lld/output", to, (long long)j[0].id);
+    assert_int_equal(access(path, F_OK), 0);
+    (void)snprintf(path, sizeof path, "%s/jobs/%lld", to, (long long)j[1].id);
+    assert_int_equal(access(path, F_OK), -1);
+    struct store *copy = store_open(to, true, &w->clock, &e);
+    struct job_input *in;
+    uint32_t count;
+    assert_non_null(copy);
+    ASSERT_OK(job_inputs(copy, &w->a, j[0].id, &in, &count, &e), e);
+    assert_int_equal(count, 1);
+    int fd = blob_open(copy, in[0].blob, &e);
+    assert_true(fd >= 0);
+    assert_int_equal(close(fd), 0);
+    store_close(copy);
+}
+
 static void test_a_folder_with_something_in_it_is_refused(void **state)
 {
     struct world *w = *state;
@@ -247,6 +283,7 @@ int main(void)
         WITH_STORE(test_a_backup_beside_a_writing_server_is_whole),
         WITH_STORE(test_what_was_dropped_during_a_backup_goes_with_a_later_sweep),
         WITH_STORE(test_a_failed_backup_has_no_marker),
+        WITH_STORE(test_a_backup_has_the_folders_of_open_jobs_and_what_they_read),
         WITH_STORE(test_a_folder_with_something_in_it_is_refused),
         WITH_STORE(test_a_spool_is_copied_whole_while_it_is_written),
         WITH_STORE(test_a_job_without_a_folder_is_fine),

@@ -2,6 +2,7 @@
  * store; tables where inputs vary. */
 #include "blob_world.h"
 
+#include "store/jobs.h"
 #include "store/object_glob.h"
 
 #define ACME STR("acme-data")
@@ -184,6 +185,26 @@ static void test_a_copy_shares_the_blob_until_the_last_goes(void **state)
     ASSERT_OK(object_delete(w->s, "p", ACME, STR("b"), 0, NULL, &e), e);
     assert_false(blob_is_there(w, o.blob.id));
     ASSERT_FAILS(object_put(w->s, &w->a, &copy, NULL, &e), e, ERROR_UNAVAILABLE);
+}
+
+static void test_a_jobs_input_stays_when_the_object_goes(void **state)
+{
+    struct world *w = *state;
+    struct error e = { 0 };
+    struct job j = { .dialect = DIALECT_VERTEX, .source = JOB_INLINE, .project = "p" };
+    bool existed;
+    uint64_t removed;
+
+    bucket_of(w, "p", "acme-data");
+    struct object o = put(w, "acme-data", "a", "text");
+    ASSERT_OK(job_create(w->s, &w->a, &j, o.blob.id, &existed, &e), e);
+    ASSERT_OK(object_delete(w->s, "p", ACME, STR("a"), 0, NULL, &e), e);
+    make_old(blob_path(w->s, &w->a, o.blob.id));
+    ASSERT_OK(blob_sweep(w->s, &removed, &e), e);
+    assert_blob(w, o.blob.id, "text");
+    ASSERT_OK(job_cancel(w->s, &w->a, "p", j.id, &j, &e), e);
+    ASSERT_OK(job_delete(w->s, "p", j.id, &e), e);
+    assert_false(blob_is_there(w, o.blob.id));
 }
 
 static void test_each_condition_holds_or_nothing_happens(void **state)
@@ -492,6 +513,7 @@ int main(void)
         WITH_STORE(test_names_are_only_names),
         WITH_STORE(test_overwriting_makes_a_later_generation_and_removes_the_old_file),
         WITH_STORE(test_a_copy_shares_the_blob_until_the_last_goes),
+        WITH_STORE(test_a_jobs_input_stays_when_the_object_goes),
         WITH_STORE(test_each_condition_holds_or_nothing_happens),
         WITH_STORE(test_a_patch_changes_facts_and_not_the_generation),
         WITH_STORE(test_lists_fold_filter_and_page),
