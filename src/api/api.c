@@ -14,6 +14,8 @@
 
 static const struct route *const tables[] = {
     api_vertex_routes,
+    api_storage_routes,
+    api_files_routes,
     api_gemini_routes,
     api_extension_routes,
     api_online_routes,
