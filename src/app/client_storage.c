@@ -138,9 +138,9 @@ static bool token_moves(struct str before, struct str next)
     return next.len && !str_eq(before, next);
 }
 
-int storage_list(struct client *c, const struct listing *l,
-                 int (*fn)(void *arg, const struct object_view *o, struct error *e), void *arg,
-                 struct error *e)
+int remote_list(struct client *c, const struct listing *l,
+                int (*fn)(void *arg, const struct object_view *o, struct error *e), void *arg,
+                struct error *e)
 {
     struct arena page[2] = {
         { 0 }
@@ -163,10 +163,10 @@ int storage_list(struct client *c, const struct listing *l,
     return rc;
 }
 
-int storage_list_buckets(struct client *c,
-                         int (*fn)(void *arg, struct str bucket, struct str created,
-                                   struct error *e),
-                         void *arg, struct error *e)
+int remote_list_buckets(struct client *c,
+                        int (*fn)(void *arg, struct str bucket, struct str created,
+                                  struct error *e),
+                        void *arg, struct error *e)
 {
     struct str token = { 0 }, before;
 
@@ -201,7 +201,7 @@ static const char *object_url(struct client *c, const struct gs *at)
     return client_url(c, c->storage, "/storage/v1/b/{}/o/{}", names);
 }
 
-int storage_stat(struct client *c, const struct gs *at, struct object_view *out, struct error *e)
+int remote_stat(struct client *c, const struct gs *at, struct object_view *out, struct error *e)
 {
     const struct client_call call = { .method = "GET", .url = object_url(c, at) };
     yyjson_val *v = client_json(c, &call, &c->arena, NULL, e);
@@ -212,7 +212,7 @@ int storage_stat(struct client *c, const struct gs *at, struct object_view *out,
     return 0;
 }
 
-int storage_remove(struct client *c, const struct gs *at, struct error *e)
+int remote_remove(struct client *c, const struct gs *at, struct error *e)
 {
     const struct client_call call = { .method = "DELETE", .url = object_url(c, at) };
     struct http_in in;
@@ -224,7 +224,7 @@ int storage_remove(struct client *c, const struct gs *at, struct error *e)
 }
 
 /* Large copies are made in several calls, each with the token of the one before. */
-int storage_copy(struct client *c, const struct gs *from, const struct gs *to, struct error *e)
+int remote_copy(struct client *c, const struct gs *from, const struct gs *to, struct error *e)
 {
     struct str token = { 0 };
 
@@ -248,7 +248,7 @@ int storage_copy(struct client *c, const struct gs *from, const struct gs *to, s
     return error_set(e, ERROR_INTERNAL, "the service never ends the copy");
 }
 
-int storage_make_bucket(struct client *c, struct str bucket, struct error *e)
+int remote_make_bucket(struct client *c, struct str bucket, struct error *e)
 {
     const struct str names[] = { str_of(c->project) };
     struct buf body = BUF_INIT(BODY_BYTES_MAX);
@@ -266,7 +266,7 @@ int storage_make_bucket(struct client *c, struct str bucket, struct error *e)
     return v ? 0 : -1;
 }
 
-int storage_want_bucket(struct client *c, struct str bucket, struct error *e)
+int remote_want_bucket(struct client *c, struct str bucket, struct error *e)
 {
     struct error absent = { 0 };
     const struct client_call call = {
@@ -283,7 +283,7 @@ int storage_want_bucket(struct client *c, struct str bucket, struct error *e)
                          "there is no bucket %.*s; `tranche mb gs://NAME` makes one, and --bucket "
                          "chooses another",
                          STR_ARG(bucket));
-    if (storage_make_bucket(c, bucket, &absent) < 0 && absent.code != ERROR_ALREADY_EXISTS)
+    if (remote_make_bucket(c, bucket, &absent) < 0 && absent.code != ERROR_ALREADY_EXISTS)
         return error_set(e, absent.code, "%s", absent.msg);
     return 0;
 }

@@ -40,29 +40,29 @@ struct listing {
 void gs_pattern(struct listing *l, struct str pattern);
 /* Every object, and every prefix when not deep, in the order of names a page; fn's -1 ends it. The
  * view lives until fn returns. */
-int storage_list(struct client *c, const struct listing *l,
-                 int (*fn)(void *arg, const struct object_view *o, struct error *e), void *arg,
-                 struct error *e) FALLIBLE;
-int storage_list_buckets(struct client *c,
-                         int (*fn)(void *arg, struct str bucket, struct str created,
-                                   struct error *e),
-                         void *arg, struct error *e) FALLIBLE;
+int remote_list(struct client *c, const struct listing *l,
+                int (*fn)(void *arg, const struct object_view *o, struct error *e), void *arg,
+                struct error *e) FALLIBLE;
+int remote_list_buckets(struct client *c,
+                        int (*fn)(void *arg, struct str bucket, struct str created,
+                                  struct error *e),
+                        void *arg, struct error *e) FALLIBLE;
 /* NOT_FOUND when it is absent. The view's texts lie in the arena of c. */
-int storage_stat(struct client *c, const struct gs *at, struct object_view *out,
-                 struct error *e) FALLIBLE;
-int storage_remove(struct client *c, const struct gs *at, struct error *e) FALLIBLE;
-int storage_copy(struct client *c, const struct gs *from, const struct gs *to,
-                 struct error *e) FALLIBLE;
-int storage_make_bucket(struct client *c, struct str bucket, struct error *e) FALLIBLE;
+int remote_stat(struct client *c, const struct gs *at, struct object_view *out,
+                struct error *e) FALLIBLE;
+int remote_remove(struct client *c, const struct gs *at, struct error *e) FALLIBLE;
+int remote_copy(struct client *c, const struct gs *from, const struct gs *to,
+                struct error *e) FALLIBLE;
+int remote_make_bucket(struct client *c, struct str bucket, struct error *e) FALLIBLE;
 /* Makes it when it is absent and the service is not Google's. */
-int storage_want_bucket(struct client *c, struct str bucket, struct error *e) FALLIBLE;
+int remote_want_bucket(struct client *c, struct str bucket, struct error *e) FALLIBLE;
 
 /* All that fd gives until its end becomes the object. label: what progress shows. */
-int storage_upload(struct client *c, int fd, const struct gs *to, const char *label,
-                   struct error *e) FALLIBLE;
+int remote_upload(struct client *c, int fd, const struct gs *to, const char *label,
+                  struct error *e) FALLIBLE;
 /* Into a file, by way of FILE.partial; path "-" is standard output. */
-int storage_download(struct client *c, const struct gs *from, const char *path,
-                     struct error *e) FALLIBLE;
+int remote_download(struct client *c, const struct gs *from, const char *path,
+                    struct error *e) FALLIBLE;
 
 /* How far a transfer is: one line on a terminal, nothing elsewhere. */
 struct transfer {

@@ -247,11 +247,10 @@ static int upload_check(struct upload *u, struct error *e)
     if (crc_matches(u->crc, json_str(json_get(object, "crc32c"))))
         return 0;
     return error_set(e, ERROR_DATA_LOSS, "%s was changed on its way; the object %s", u->label,
-                     storage_remove(u->client, u->to, &ignored) < 0 ? "is wrong" : "was removed");
+                     remote_remove(u->client, u->to, &ignored) < 0 ? "is wrong" : "was removed");
 }
 
-int storage_upload(struct client *c, int fd, const struct gs *to, const char *label,
-                   struct error *e)
+int remote_upload(struct client *c, int fd, const struct gs *to, const char *label, struct error *e)
 {
     struct upload u = {
         .client = c, .to = to, .fd = fd, .label = label, .part = BUF_INIT(UPLOAD_PART_BYTES + 1)
@@ -339,7 +338,7 @@ static int download_to(struct client *c, const struct gs *from, int fd, const ch
     struct object_view o;
     struct fetch f = { .fd = fd, .path = path };
 
-    if (storage_stat(c, from, &o, e) < 0)
+    if (remote_stat(c, from, &o, e) < 0)
         return -1;
     const struct str names[] = { from->bucket, from->name, o.generation };
     const char *url =
@@ -355,7 +354,7 @@ static int download_to(struct client *c, const struct gs *from, int fd, const ch
                      path);
 }
 
-int storage_download(struct client *c, const struct gs *from, const char *path, struct error *e)
+int remote_download(struct client *c, const struct gs *from, const char *path, struct error *e)
 {
     struct buf partial = BUF_INIT(8192);
     int fd, rc = -1;

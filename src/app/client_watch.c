@@ -84,9 +84,9 @@ static int watch_until_end(struct watch *w, struct error *e)
     for (;;) {
         if (look(w, e) < 0)
             return -1;
-        tell_state(w);
         if (job_view_ended(&w->job))
             return 0;
+        tell_state(w);
         show(w);
         if (client_sleep(w->client, w->poll_ms, e) < 0)
             return -1;

@@ -49,9 +49,9 @@ static int copy_object(struct cp *c, struct str bucket, struct str name, struct 
     if (c->into && !c->to_gs && (str_eq(base, STR(".")) || str_eq(base, STR(".."))))
         (void)error_set(e, ERROR_INVALID_ARGUMENT, "it has no name for a file; name the TARGET");
     else if (!c->to_gs)
-        rc = storage_download(c->client, &from, target, e);
+        rc = remote_download(c->client, &from, target, e);
     else if (gs_read(target, &to, e) == 0)
-        rc = storage_copy(c->client, &from, &to, e);
+        rc = remote_copy(c->client, &from, &to, e);
     if (rc < 0)
         return error_wrap(e, "gs://%.*s/%.*s", STR_ARG(bucket), STR_ARG(name));
     c->copied++;
@@ -82,7 +82,7 @@ static int copy_from_gs(struct cp *c, const char *source, struct error *e)
     struct listing what = { .bucket = from.bucket };
     gs_pattern(&what, from.name);
     c->bucket = from.bucket;
-    if (storage_list(c->client, &what, copy_listed, c, e) < 0)
+    if (remote_list(c->client, &what, copy_listed, c, e) < 0)
         return -1;
     return c->copied > before ? 0 : error_set(e, ERROR_NOT_FOUND, "nothing matches %s", source);
 }
@@ -103,7 +103,7 @@ static int copy_from_file(struct cp *c, const char *source, struct error *e)
     int fd = stream ? STDIN_FILENO : sys_open(source, O_RDONLY, e);
     if (fd < 0)
         return -1;
-    int rc = storage_upload(c->client, fd, &to, stream ? "standard input" : source, e);
+    int rc = remote_upload(c->client, fd, &to, stream ? "standard input" : source, e);
     if (!stream)
         (void)close(fd);
     c->copied++;

@@ -84,7 +84,7 @@ struct list {
     const struct jobs_options *o;
     uint64_t left;
     struct table table;
-    struct buf json;
+    struct buf json; /* of one page */
 };
 
 /* The elements of an array as they were written. */
@@ -161,6 +161,8 @@ static int read_pages(struct list *l, struct error *e)
         if (!page)
             return -1;
         l->left -= add_page(l, page, text);
+        console_write(STDOUT_FILENO, buf_str(&l->json));
+        buf_clear(&l->json);
         struct str next = json_str(json_get(page, "nextPageToken"));
         token = str_eq(next, token) ? (struct str){ 0 } : next;
     } while (l->left && token.len);
@@ -203,13 +205,11 @@ static int list_jobs(struct client *c, const struct jobs_options *o, struct erro
 
     add_head(&l.table);
     rc = read_pages(&l, e);
-    if (rc == 0 && !(buf_ok(&l.json) && buf_ok(&l.table.cells)))
+    if (rc == 0 && !buf_ok(&l.table.cells))
         rc = error_set(e, ERROR_RESOURCE_EXHAUSTED, "too many jobs to show; use --limit");
-    if (rc == 0 && o->json)
-        console_write(STDOUT_FILENO, buf_str(&l.json));
-    else if (rc == 0 && l.table.count > 1)
+    if (rc == 0 && l.table.count > 1)
         print_table(&l.table);
-    else if (rc == 0)
+    else if (rc == 0 && !o->json)
         console_note(&c->console, o->filter ? "no job matches" : "no jobs yet");
     buf_release(&l.table.cells);
     buf_release(&l.json);

@@ -110,14 +110,14 @@ static int list_name(struct ls *l, struct str name, struct error *e)
 
     memcpy(folder, name.p, name.len);
     l->only = arena_copy(&l->client->arena, name.p, name.len);
-    if (storage_list(l->client, &what, show, l, e) < 0)
+    if (remote_list(l->client, &what, show, l, e) < 0)
         return -1;
     l->only = NULL;
     if (!l->folder)
         return 0;
     folder[name.len] = '/';
     what.prefix = str_of(folder);
-    return storage_list(l->client, &what, show, l, e);
+    return remote_list(l->client, &what, show, l, e);
 }
 
 static int list(struct ls *l, const char *text, struct error *e)
@@ -134,13 +134,13 @@ static int list(struct ls *l, const char *text, struct error *e)
     struct listing what = { .bucket = at.bucket, .prefix = at.name, .deep = l->o->recursive };
     if (gs_has_wildcard(at.name))
         gs_pattern(&what, at.name);
-    return storage_list(l->client, &what, show, l, e);
+    return remote_list(l->client, &what, show, l, e);
 }
 
 static int list_each(struct ls *l, const char *const *argument, uint32_t count, struct error *e)
 {
     if (count == 0)
-        return storage_list_buckets(l->client, show_bucket, l, e);
+        return remote_list_buckets(l->client, show_bucket, l, e);
     for (uint32_t i = 0; i < count; i++) {
         uint64_t before = l->shown;
         struct gs at;
@@ -191,7 +191,7 @@ static enum exit_code mb_run(const void *options, const char *const *argument, u
             rc = error_set(&e, ERROR_INVALID_ARGUMENT,
                            "%s is more than a bucket; folders need not be made", argument[i]);
         if (rc == 0)
-            rc = storage_make_bucket(&c, at.bucket, &e);
+            rc = remote_make_bucket(&c, at.bucket, &e);
     }
     return client_end(&c, rc, &e);
 }

@@ -21,7 +21,7 @@ static int remove_one(void *arg, const struct object_view *v, struct error *e)
 
     if (v->is_prefix)
         return 0;
-    if (storage_remove(r->client, &at, e) < 0)
+    if (remote_remove(r->client, &at, e) < 0)
         return error_wrap(e, "gs://%.*s/%.*s", STR_ARG(r->bucket), STR_ARG(v->name));
     r->removed++;
     return 0;
@@ -51,7 +51,7 @@ static int remove_all(struct rm *r, const char *text, bool recursive, struct err
                          "write %s/ for the folder, or a pattern: other names may begin like it",
                          text);
     uint64_t before = r->removed;
-    if (storage_list(r->client, &what, remove_one, r, e) < 0)
+    if (remote_list(r->client, &what, remove_one, r, e) < 0)
         return -1;
     return r->removed > before ? 0 : error_set(e, ERROR_NOT_FOUND, "nothing matches %s", text);
 }

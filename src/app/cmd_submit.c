@@ -193,7 +193,7 @@ static const char *upload_file(struct submit *s, const char *path, uint32_t numb
     buf_add_str(&name, base_name(str_of(path)));
     at.name = buf_str(&name);
     if (fd >= 0) {
-        rc = storage_upload(s->client, fd, &at, path, e);
+        rc = remote_upload(s->client, fd, &at, path, e);
         (void)close(fd);
     }
     const char *uri = rc == 0 ? gs_text(&s->client->arena, at.bucket, at.name) : NULL;
@@ -206,7 +206,7 @@ static int place_inputs(struct submit *s, const char *const *input, struct error
     bool local = false;
 
     if (check_files(input, s->count, &local, e) < 0 ||
-        (local && storage_want_bucket(s->client, str_of(bucket_of(s)), e) < 0))
+        (local && remote_want_bucket(s->client, str_of(bucket_of(s)), e) < 0))
         return -1;
     s->uri = arena_array(&s->client->arena, s->count, sizeof *s->uri);
     for (uint32_t i = 0; i < s->count; i++) {
