@@ -406,9 +406,9 @@ static void test_a_delimiter_leaps_over_200000_names(void **state)
     uint64_t took = clock_system()->mono_ns(clock_system()) - begin;
     assert_int_equal(list.prefix_count, 2);
     assert_int_equal(list.last.len, 0);
-    assert_true(took < 20 * NS_PER_MS); /* a walk over all takes ten times that */
     q = (struct object_query){ .bucket = ACME, .glob = STR("*/*99999"), .most = 1000 };
     uint32_t found = 0, pages = 0;
+    begin = clock_system()->mono_ns(clock_system());
     do {
         ASSERT_OK(object_query(w->s, &w->a, &q, &list, &e), e);
         found += list.count;
@@ -417,6 +417,7 @@ static void test_a_delimiter_leaps_over_200000_names(void **state)
     } while (list.last.len > 0);
     assert_int_equal(found, 2);
     assert_true(pages >= 10); /* none looks at all names */
+    assert_true(took < (clock_system()->mono_ns(clock_system()) - begin) / 10);
 }
 
 /* ---- Patterns ---- */
