@@ -71,7 +71,7 @@ int blob_write(struct blob_writer *w, const void *p, size_t len, struct error *e
         w->broken = true;
         return -1;
     }
-    digest_add(&w->digest, p, len);
+    blob_digest_add(&w->digest, p, len);
     w->bytes += len;
     if (w->upload[0] != '\0' && w->bytes - w->marked >= UPLOAD_MARK_BYTES)
         return upload_mark(w, e);
@@ -128,7 +128,7 @@ int blob_place(struct blob_writer *w, struct blob *out, struct error *e)
     (void)close(w->fd);
     w->fd = -1;
     done.id = w->id;
-    digest_end(&w->digest, &done);
+    blob_digest_end(&w->digest, &done);
     *out = done;
     return 0;
 }
@@ -139,7 +139,7 @@ void blob_writer_free(struct blob_writer *w)
         return;
     if (w->fd >= 0)
         (void)close(w->fd);
-    digest_release(&w->digest);
+    blob_digest_release(&w->digest);
     mem_free(w);
 }
 
@@ -152,14 +152,14 @@ int blob_adopt(struct store *s, const char *path, struct blob *out, struct error
     w->s = s;
     (void)snprintf(w->path, sizeof w->path, "%s", path);
     w->fd = sys_open(path, O_RDWR, e);
-    if (w->fd < 0 || digest_begin(&w->digest, true, true, e) < 0)
+    if (w->fd < 0 || blob_digest_begin(&w->digest, true, true, e) < 0)
         goto out;
     if (fstat(w->fd, &st) < 0) {
         (void)error_errno(e, "cannot look at %s", path);
         goto out;
     }
     w->bytes = (uint64_t)st.st_size;
-    if (digest_add_file(&w->digest, w->fd, w->bytes, path, e) == 0)
+    if (blob_digest_add_file(&w->digest, w->fd, w->bytes, path, e) == 0)
         rc = blob_place(w, out, e);
 out:
     blob_writer_free(w);
@@ -254,7 +254,7 @@ static struct blob_writer *writer_new(struct store *s, bool md5, bool sha256, st
 
     w->s = s;
     w->fd = -1;
-    if (id_take(s, &w->id, e) < 0 || digest_begin(&w->digest, md5, sha256, e) < 0)
+    if (id_take(s, &w->id, e) < 0 || blob_digest_begin(&w->digest, md5, sha256, e) < 0)
         goto fail;
     store_path(s, w->path, "uploads/w%lld", (long long)w->id);
     w->fd = sys_open(w->path, O_RDWR | O_CREAT | O_EXCL, e);

@@ -17,12 +17,12 @@ static int begin_one(EVP_MD_CTX **out, const EVP_MD *kind, struct error *e)
     return 0;
 }
 
-int digest_begin(struct digest *h, bool md5, bool sha256, struct error *e)
+int blob_digest_begin(struct blob_digest *h, bool md5, bool sha256, struct error *e)
 {
-    *h = (struct digest){ 0 };
+    *h = (struct blob_digest){ 0 };
     if ((md5 && begin_one(&h->md5, EVP_md5(), e) < 0) ||
         (sha256 && begin_one(&h->sha256, EVP_sha256(), e) < 0)) {
-        digest_release(h);
+        blob_digest_release(h);
         return -1;
     }
     return 0;
@@ -36,7 +36,7 @@ static void add_one(EVP_MD_CTX *one, const void *p, size_t len)
     assert(ok == 1); /* it cannot fail on a begun digest */
 }
 
-void digest_add(struct digest *h, const void *p, size_t len)
+void blob_digest_add(struct blob_digest *h, const void *p, size_t len)
 {
     h->crc32c = crc32c_add(h->crc32c, p, len);
     add_one(h->md5, p, len);
@@ -52,22 +52,23 @@ static bool end_one(EVP_MD_CTX *one, unsigned char *out)
     return true;
 }
 
-void digest_end(struct digest *h, struct blob *out)
+void blob_digest_end(struct blob_digest *h, struct blob *out)
 {
     out->crc32c = h->crc32c;
     out->has_md5 = end_one(h->md5, out->md5);
     out->has_sha256 = end_one(h->sha256, out->sha256);
-    digest_release(h);
+    blob_digest_release(h);
 }
 
-void digest_release(struct digest *h)
+void blob_digest_release(struct blob_digest *h)
 {
     EVP_MD_CTX_free(h->md5);
     EVP_MD_CTX_free(h->sha256);
-    *h = (struct digest){ 0 };
+    *h = (struct blob_digest){ 0 };
 }
 
-int digest_add_file(struct digest *h, int fd, uint64_t bytes, const char *path, struct error *e)
+int blob_digest_add_file(struct blob_digest *h, int fd, uint64_t bytes, const char *path,
+                         struct error *e)
 {
     char *chunk = mem_alloc(READ_BYTES);
     uint64_t at = 0;
@@ -78,7 +79,7 @@ int digest_add_file(struct digest *h, int fd, uint64_t bytes, const char *path, 
         n = sys_read_at(fd, chunk, want, at, path, e);
         if (n <= 0)
             break;
-        digest_add(h, chunk, (size_t)n);
+        blob_digest_add(h, chunk, (size_t)n);
         at += (uint64_t)n;
     }
     mem_free(chunk);

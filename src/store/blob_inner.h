@@ -20,17 +20,17 @@
 
 /* ---- Hashes as bytes arrive ---- */
 
-struct digest {
+struct blob_digest {
     uint32_t crc32c;
     EVP_MD_CTX *md5, *sha256; /* NULL: not wanted */
 };
-int digest_begin(struct digest *h, bool md5, bool sha256, struct error *e) FALLIBLE;
-void digest_add(struct digest *h, const void *p, size_t len);
-void digest_end(struct digest *h, struct blob *out); /* fills the hashes; releases */
-void digest_release(struct digest *h);
+int blob_digest_begin(struct blob_digest *h, bool md5, bool sha256, struct error *e) FALLIBLE;
+void blob_digest_add(struct blob_digest *h, const void *p, size_t len);
+void blob_digest_end(struct blob_digest *h, struct blob *out); /* fills the hashes; releases */
+void blob_digest_release(struct blob_digest *h);
 /* Adds the first `bytes` of a file; DATA_LOSS when it has fewer. */
-int digest_add_file(struct digest *h, int fd, uint64_t bytes, const char *path,
-                    struct error *e) FALLIBLE;
+int blob_digest_add_file(struct blob_digest *h, int fd, uint64_t bytes, const char *path,
+                         struct error *e) FALLIBLE;
 /* crc32c_add without the processor's help: for tests and for other processors. */
 uint32_t crc32c_portable(uint32_t crc, const void *p, size_t len);
 
@@ -42,7 +42,7 @@ struct blob_writer {
     int64_t id; /* of the blob; 0: taken when it is placed */
     uint64_t bytes, bytes_max;
     uint64_t marked; /* of an upload: as many are durable and in its row */
-    struct digest digest;
+    struct blob_digest digest;
     bool broken;                  /* a write failed: what is behind `bytes` is undefined */
     char upload[UPLOAD_ID_BYTES]; /* of an upload's writer, else "" */
     char path[PATH_BYTES];

@@ -26,8 +26,8 @@
 
 struct slot {
     char id[UPLOAD_ID_BYTES];
-    bool busy;            /* a writer has it, and the digest */
-    struct digest digest; /* of a paused one, of the first `bytes` */
+    bool busy;                 /* a writer has it, and the digest */
+    struct blob_digest digest; /* of a paused one, of the first `bytes` */
     uint64_t bytes;
 };
 
@@ -38,7 +38,8 @@ struct uploads {
 };
 
 static int slot_take(struct uploads *u, const char *id, struct slot *out, struct error *e);
-static void slot_give(struct uploads *u, const char *id, struct digest *digest, uint64_t bytes);
+static void slot_give(struct uploads *u, const char *id, struct blob_digest *digest,
+                      uint64_t bytes);
 static void slot_forget(struct uploads *u, const char *id);
 static int read_row(struct store *s, struct arena *a, struct str id, struct upload *out,
                     struct error *e);
@@ -58,7 +59,7 @@ void uploads_free(struct uploads *u)
     if (!u)
         return;
     for (uint32_t i = 0; i < u->count; i++)
-        digest_release(&u->slot[i].digest);
+        blob_digest_release(&u->slot[i].digest);
     mem_free(u->slot);
     (void)pthread_mutex_destroy(&u->lock);
     mem_free(u);
@@ -146,7 +147,7 @@ struct blob_writer *upload_open(struct store *s, const char *id, struct error *e
         rc = writer_open(w, &slot, e);
     }
     arena_release(&a);
-    digest_release(&slot.digest);
+    blob_digest_release(&slot.digest);
     if (rc == 0)
         return w;
     slot_forget(s->blobs->uploads, id);
@@ -223,7 +224,7 @@ int upload_delete(struct store *s, const char *id, struct error *e)
         store_path(s, path, "uploads/%s", up.id);
         (void)unlink(path); /* what stays is swept */
     }
-    digest_release(&slot.digest);
+    blob_digest_release(&slot.digest);
     slot_forget(s->blobs->uploads, id);
     arena_release(&a);
     return rc;
@@ -240,7 +241,7 @@ static uint32_t slot_find(const struct uploads *u, const char *id)
 
 static void slot_remove(struct uploads *u, uint32_t i)
 {
-    digest_release(&u->slot[i].digest);
+    blob_digest_release(&u->slot[i].digest);
     memmove(&u->slot[i], &u->slot[i + 1], (u->count - i - 1) * sizeof *u->slot);
     u->count--;
 }
@@ -270,7 +271,7 @@ static int slot_take(struct uploads *u, const char *id, struct slot *out, struct
     } else {
         if (i < u->count) {
             *out = u->slot[i];
-            u->slot[i].digest = (struct digest){ 0 };
+            u->slot[i].digest = (struct blob_digest){ 0 };
             slot_remove(u, i);
         }
         slot_add(u, &busy);
@@ -280,12 +281,12 @@ static int slot_take(struct uploads *u, const char *id, struct slot *out, struct
 }
 
 /* Takes the digest. The one that was paused longest ago makes room. */
-static void slot_give(struct uploads *u, const char *id, struct digest *digest, uint64_t bytes)
+static void slot_give(struct uploads *u, const char *id, struct blob_digest *digest, uint64_t bytes)
 {
     struct slot paused = { .digest = *digest, .bytes = bytes };
     uint32_t count = 0, oldest = 0;
 
-    *digest = (struct digest){ 0 };
+    *digest = (struct blob_digest){ 0 };
     (void)snprintf(paused.id, sizeof paused.id, "%s", id);
     (void)pthread_mutex_lock(&u->lock);
     slot_remove(u, slot_find(u, id));
@@ -346,9 +347,9 @@ static int writer_open(struct blob_writer *w, struct slot *slot, struct error *e
         return -1;
     if (slot->bytes == w->bytes && slot->digest.md5) {
         w->digest = slot->digest;
-        slot->digest = (struct digest){ 0 };
-    } else if (digest_begin(&w->digest, true, true, e) < 0 ||
-               digest_add_file(&w->digest, w->fd, w->bytes, w->path, e) < 0)
+        slot->digest = (struct blob_digest){ 0 };
+    } else if (blob_digest_begin(&w->digest, true, true, e) < 0 ||
+               blob_digest_add_file(&w->digest, w->fd, w->bytes, w->path, e) < 0)
         return -1;
     if (ftruncate(w->fd, (off_t)w->bytes) < 0 || lseek(w->fd, (off_t)w->bytes, SEEK_SET) < 0)
         return error_errno(e, "cannot go on with %s", w->path);
