@@ -10,6 +10,8 @@
 #define PAGE_SIZE_MAX 1000
 #define PAGE_BYTES_MAX ((size_t)8 * 1024 * 1024)
 #define CHUNK_JOBS 16
+/* A filter that keeps nothing ends its page after so many walks of JOB_WALK_MAX jobs. */
+#define IDLE_WALKS_MAX 10
 #define REPLY_BYTES_MAX (PAGE_BYTES_MAX + CHUNK_JOBS * (size_t)4 * 1024 * 1024)
 
 struct listing {
@@ -20,6 +22,7 @@ struct listing {
     uint64_t left;
     int64_t before;
     uint32_t written;
+    uint32_t idle; /* walks that found none */
     bool more;
     struct buf out;
 };
@@ -101,10 +104,11 @@ static int chunk_write(struct listing *l, struct arena *a, struct error *e)
         else
             buf_addf(&l->out, "{\"%s\":[", l->page->name);
         job_write(l->call, &list.item[i], l->mask, GEMINI_LISTED, &l->out);
-        l->before = list.item[i].id;
     }
     l->left -= list.count;
-    l->more = list.more && list.count > 0;
+    l->before = list.last;
+    l->more = list.more;
+    l->idle += list.count == 0;
     return 0;
 }
 
@@ -116,7 +120,8 @@ static int chunks_write(struct listing *l, struct error *e)
         struct arena a = { 0 };
         rc = chunk_write(l, &a, e);
         arena_release(&a);
-    } while (rc == 0 && l->more && l->left && l->out.len < PAGE_BYTES_MAX);
+    } while (rc == 0 && l->more && l->left && l->out.len < PAGE_BYTES_MAX &&
+             l->idle < IDLE_WALKS_MAX);
     return rc;
 }
 
@@ -125,16 +130,12 @@ static int end_write(struct listing *l, struct error *e)
     struct seal seal = seal_of(l);
     char token[SEAL_TEXT_BYTES];
 
-    if (l->written == 0) {
-        buf_add_c(&l->out, "{}");
-        return 0;
-    }
-    buf_add_char(&l->out, ']');
+    buf_add_c(&l->out, l->written ? "]" : "{");
     if (l->more) {
         if (seal_write(l->call->api->store, &seal, (const int64_t[2]){ l->before, 0 }, token, e) <
             0)
             return -1;
-        buf_addf(&l->out, ",\"nextPageToken\":\"%s\"", token);
+        buf_addf(&l->out, "%s\"nextPageToken\":\"%s\"", l->written ? "," : "", token);
     }
     buf_add_char(&l->out, '}');
     return 0;

@@ -1,0 +1,239 @@
+/* service_case.h -- the whole service in the test's process, and calls to it over a socket.
+ *
+ * Why: what a handler promises is what a client sees, with the store, the scheduler and the server that
+ * users have; only the model is a fake. Include after cmocka.h.
+ */
+#ifndef TRANCHE_TESTS_SERVICE_CASE_H
+#define TRANCHE_TESTS_SERVICE_CASE_H
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "api/api.h"
+#include "base/json.h"
+#include "scratch.h"
+
+#define REPLY_MAX ((size_t)16 * 1024 * 1024)
+
+struct serving {
+    struct scratch dir;
+    struct store *store;
+    struct service *service;
+    struct service_settings settings;
+    struct http_server *server;
+    struct api api;
+    struct arena arena;
+    struct buf reply; /* of the last call, head and body */
+    int status;
+    struct str head, body;
+};
+
+/* The slow one answers after a minute: its jobs stay as they are while a test looks at them. */
+static const struct model serving_fakes[] = {
+    { .pattern = "slow", .kind = MODEL_FAKE, .about = "slow", .fake = { .delay_ms = 60000 } },
+    { .pattern = "gemini-*", .kind = MODEL_FAKE, .about = "fast" },
+    { .pattern = "777", .kind = MODEL_FAKE, .about = "tuned" },
+};
+static const struct models serving_models = { serving_fakes, 3, "slow, gemini-*, 777" };
+
+static const struct model *serving_model(void *arg, const char *name, struct error *e)
+{
+    return model_find(arg, name, e);
+}
+
+static inline void serving_start(struct serving *w)
+{
+    const struct http_settings http = { .listen = "127.0.0.1:0" };
+    struct error e = { 0 };
+    char path[SCRATCH_PATH_BYTES];
+
+    *w = (struct serving){ .reply = BUF_INIT(REPLY_MAX) };
+    scratch_make(&w->dir);
+    w->store = store_open(scratch_path(&w->dir, "s", path), true, clock_system(), &e);
+    if (!w->store)
+        fail_msg("%s", e.msg);
+    union {
+        const struct models *in;
+        void *out;
+    } models = { .in = &serving_models };
+    const struct service_env env = {
+        .store = w->store,
+        .clock = clock_system(),
+        .model = serving_model,
+        .arg = models.out,
+        .open = predictor_fake_open,
+        .state_dir = store_dir(w->store),
+        .seed = 1,
+        .scripted = true,
+        .checkers = 1,
+    };
+    service_defaults(&w->settings);
+    w->service = service_start(&env, &w->settings, &e);
+    if (!w->service)
+        fail_msg("%s", e.msg);
+    w->api = (struct api){
+        .store = w->store,
+        .service = w->service,
+        .clock = clock_system(),
+        .default_location = "us-central1",
+        .default_project = "default",
+        .expired_as = JOB_EXPIRED,
+        .test_clock = true,
+        .open = true,
+    };
+    atomic_store(&w->api.models, &serving_models);
+    if (api_serve(&w->api, &http, &w->server, &e) < 0)
+        fail_msg("%s", e.msg);
+}
+
+static inline void serving_stop(struct serving *w)
+{
+    service_drain(w->service);
+    api_close(&w->api, w->server, 1000);
+    service_free(w->service);
+    store_close(w->store);
+    scratch_remove(&w->dir);
+    arena_release(&w->arena);
+    buf_release(&w->reply);
+}
+
+static inline int serving_connect(const struct serving *w)
+{
+    struct sockaddr_in to = { .sin_family = AF_INET,
+                              .sin_port = htons(http_server_port(w->server)) };
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&to, sizeof to), 0);
+    return fd;
+}
+
+/* Chunks joined, in place. */
+static inline void serving_unchunk(struct serving *w)
+{
+    char *from = w->reply.p + (w->body.p - w->reply.p), *to = from;
+
+    for (;;) {
+        size_t n = strtoul(from, &from, 16);
+        from += 2;
+        if (n == 0)
+            break;
+        memmove(to, from, n);
+        to += n;
+        from += n + 2;
+    }
+    w->body.len = (size_t)(to - w->body.p);
+}
+
+/* One call; headers end in CRLF each. body's ' stand for ". The answer is in w until the next call. */
+static inline int ask_with(struct serving *w, const char *method, const char *path,
+                           const char *headers, const char *body)
+{
+    struct buf text = BUF_INIT(REPLY_MAX);
+    char part[4096];
+    int fd = serving_connect(w);
+    ssize_t n;
+
+    buf_addf(&text,
+             "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n",
+             method, path, headers, strlen(body));
+    for (const char *p = body; *p; p++)
+        buf_add_char(&text, *p == '\'' ? '"' : *p);
+    for (size_t at = 0; at < text.len; at += (size_t)n) {
+        n = write(fd, text.p + at, text.len - at);
+        assert_true(n > 0);
+    }
+    buf_release(&text);
+    buf_clear(&w->reply);
+    while ((n = read(fd, part, sizeof part)) > 0)
+        buf_add(&w->reply, part, (size_t)n);
+    (void)close(fd);
+    size_t end = str_find(buf_str(&w->reply), STR("\r\n\r\n"));
+    assert_true(end < SIZE_MAX);
+    w->head = str_sub(buf_str(&w->reply), 0, end);
+    w->body = str_sub(buf_str(&w->reply), end + 4, SIZE_MAX);
+    w->status = (int)strtol(w->reply.p + sizeof "HTTP/1.1 " - 1, NULL, 10);
+    if (str_find(w->head, STR("hunked")) < SIZE_MAX)
+        serving_unchunk(w);
+    return w->status;
+}
+
+static inline int ask(struct serving *w, const char *method, const char *path, const char *body)
+{
+    return ask_with(w, method, path, "", body);
+}
+
+/* The body, parsed; a fault of the test when it is no JSON. */
+static inline yyjson_val *answer(struct serving *w)
+{
+    struct error e = { 0 };
+    size_t at;
+    yyjson_val *root = json_parse(&w->arena, w->body, &at, &e);
+
+    if (!root)
+        fail_msg("%s: %.*s", e.msg, STR_ARG(w->body));
+    return root;
+}
+
+/* The text at a path of keys between dots; "" when there is none. */
+static inline const char *answer_text(struct serving *w, const char *path)
+{
+    yyjson_val *v = answer(w);
+
+    while (*path && v) {
+        size_t len = strcspn(path, ".");
+        const char *key = arena_copy(&w->arena, path, len);
+        v = yyjson_is_arr(v) ? yyjson_arr_get(v, strtoul(key, NULL, 10)) : json_get(v, key);
+        path += path[len] ? len + 1 : len;
+    }
+    struct str s = json_str(v);
+    return s.len ? arena_copy(&w->arena, s.p, s.len) : "";
+}
+
+#define assert_asked(w, want)                                                                      \
+    do {                                                                                           \
+        if ((w)->status != (want))                                                                 \
+            fail_msg("HTTP %d: %.*s", (w)->status, STR_ARG((w)->body));                            \
+    } while (0)
+#define assert_failed(w, http, name, words)                                                        \
+    do {                                                                                           \
+        assert_asked(w, http);                                                                     \
+        assert_string_equal(answer_text(w, "error.status"), name);                                 \
+        if (!strstr(answer_text(w, "error.message"), words))                                       \
+            fail_msg("\"%s\" is not in: %s", words, answer_text(w, "error.message"));              \
+    } while (0)
+
+static inline const char *joined(struct serving *w, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+static inline const char *joined(struct serving *w, const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    return arena_copy(&w->arena, text, strlen(text));
+}
+
+/* Asks for a path until the text at `at` is `want`, for up to 20 s. */
+static inline void wait_for(struct serving *w, const char *path, const char *at, const char *want)
+{
+    struct clock *clock = clock_system();
+
+    for (int i = 0; i < 400; i++) {
+        (void)ask(w, "GET", path, "");
+        if (strcmp(answer_text(w, at), want) == 0)
+            return;
+        clock->sleep_ns(clock, 50 * NS_PER_MS);
+    }
+    fail_msg("%s never became %s: %.*s", path, want, STR_ARG(w->body));
+}
+
+#endif

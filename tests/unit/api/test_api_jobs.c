@@ -1,0 +1,379 @@
+/* Goal: clients of both dialects make, see, list, stop and delete jobs as with Google's services, and
+ * see none that is not theirs. Method: the whole service with a fake model, over a socket. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "service_case.h"
+
+#define JOBS "/v1beta1/projects/p1/locations/us-central1/batchPredictionJobs"
+#define BODY(model)                                                                                \
+    "{'model':'" model "','inputConfig':{'instancesFormat':'jsonl','gcsSource':{'uris':"           \
+    "['gs://nowhere/in.jsonl']}},'displayName':'d','outputConfig':{'predictionsFormat':'jsonl',"   \
+    "'gcsDestination':{'outputUriPrefix':'gs://nowhere/out'}}}"
+#define FLASH BODY("publishers/google/models/gemini-2.5-flash")
+#define INLINE(count_more)                                                                         \
+    "{'batch':{'inputConfig':{'requests':{'requests':[{'request':{'contents':[{'parts':[{'text':"  \
+    "'a'}]}]},'metadata':{'key':'k1'}}" count_more "]}},'displayName':'dn'}}"
+#define ONE_MORE ",{'request':{'contents':[{'parts':[{'text':'b'}]}]},'metadata':{'key':'k2'}}"
+#define CREATE_BATCH "/v1/models/gemini-2.5-flash:batchGenerateContent"
+#define CREATE_SLOW "/v1/models/slow:batchGenerateContent"
+
+static struct serving world;
+
+static int set_up(void **state)
+{
+    *state = &world;
+    serving_start(&world);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    serving_stop(*state);
+    return 0;
+}
+
+/* Creates, and gives the path of what was made, under a version. */
+static const char *made(struct serving *w, const char *version, const char *path, const char *body)
+{
+    (void)ask(w, "POST", path, body);
+    assert_asked(w, 200);
+    return joined(w, "/%s/%s", version, answer_text(w, "name"));
+}
+
+static void test_a_created_job_is_pending_and_fails_later_over_its_input(void **state)
+{
+    struct serving *w = *state;
+    const char *job = made(w, "v1", JOBS, FLASH);
+
+    assert_string_equal(answer_text(w, "state"), "JOB_STATE_PENDING");
+    assert_string_equal(answer_text(w, "inputConfig.gcsSource.uris.0"), "gs://nowhere/in.jsonl");
+    wait_for(w, job, "state", "JOB_STATE_FAILED");
+    assert_true(strlen(answer_text(w, "error.message")) > 0);
+    assert_null(json_get(json_get(answer(w), "error"), "details"));
+}
+
+static void test_what_the_real_service_refuses_at_create_is_refused(void **state)
+{
+    struct serving *w = *state;
+
+    (void)ask(w, "POST", JOBS, BODY("publishers/google/models/nope-1"));
+    assert_failed(w, 404, "NOT_FOUND", "The PublisherModel nope-1 does not exist.");
+    (void)ask(w, "POST", "/v1/projects/p1/locations/global/batchPredictionJobs", FLASH);
+    assert_failed(w, 400, "INVALID_ARGUMENT", "\"global\" is not supported");
+    (void)ask(w, "POST", "/v1beta/models/nope:batchGenerateContent", INLINE(""));
+    assert_failed(w, 404, "NOT_FOUND",
+                  "models/nope is not found for API version v1beta, or is not supported for "
+                  "generateContent. Call ListModels");
+    (void)ask(w, "POST", "/v1/models/gemini-embedding-001:asyncBatchEmbedContent", "{'batch':{}}");
+    assert_failed(w, 501, "UNIMPLEMENTED", "embeddings are not supported");
+    (void)ask(w, "POST", JOBS, "{'displayName':1}");
+    assert_failed(w, 400, "INVALID_ARGUMENT", "displayName");
+}
+
+static void test_tuned_models_and_express_paths_are_taken(void **state)
+{
+    struct serving *w = *state;
+
+    (void)made(w, "v1", JOBS, BODY("projects/p1/locations/us-central1/models/777@2"));
+    assert_string_equal(answer_text(w, "modelVersionId"), "2");
+    (void)made(w, "v1", JOBS, BODY("projects/p1/locations/us-central1/endpoints/777"));
+    const char *job = made(w, "v1", "/v1beta1/batchPredictionJobs", FLASH);
+    assert_non_null(strstr(job, "projects/default/locations/us-central1/"));
+    (void)ask(w, "GET", joined(w, "/v1beta1/batchPredictionJobs/%s", strrchr(job, '/') + 1), "");
+    assert_asked(w, 200);
+}
+
+static void test_a_job_is_seen_only_where_it_is(void **state)
+{
+    struct serving *w = *state;
+    const char *job = made(w, "v1", JOBS, FLASH), *id = strrchr(job, '/') + 1;
+    const char *const elsewhere[] = {
+        joined(w, "/v1/projects/p2/locations/us-central1/batchPredictionJobs/%s", id),
+        joined(w, "/v1/projects/p1/locations/europe-west4/batchPredictionJobs/%s", id),
+        joined(w, "/v1/batches/%s", id),
+        JOBS "/99999999999999999999999",
+        JOBS "/abc",
+        JOBS "/0",
+    };
+
+    for (size_t i = 0; i < sizeof elsewhere / sizeof elsewhere[0]; i++) {
+        (void)ask(w, "GET", elsewhere[i], "");
+        assert_failed(w, 404, "NOT_FOUND", "is not found");
+        (void)ask(w, "DELETE", elsewhere[i], "");
+        assert_asked(w, 404);
+    }
+    const char *batch = made(w, "v1", CREATE_SLOW, INLINE(""));
+    const char *number = answer_text(w, "metadata.tranche.id");
+    (void)ask(w, "GET", joined(w, JOBS "/%s", number), "");
+    assert_asked(w, 404);
+    (void)ask(w, "GET", batch, "");
+    assert_asked(w, 200);
+}
+
+static void test_a_request_id_makes_one_job(void **state)
+{
+    struct serving *w = *state;
+    const char *with_query = JOBS "?requestId=once";
+    const char *first = made(w, "v1", with_query, FLASH), *again = made(w, "v1", with_query, FLASH);
+
+    assert_string_equal(first, again);
+    (void)ask_with(w, "POST", JOBS, "x-tranche-request-id: once\r\n",
+                   BODY("publishers/google/models/gemini-2.0-flash"));
+    assert_failed(w, 409, "ALREADY_EXISTS", "requestId \"once\"");
+    (void)ask(w, "POST", JOBS "?requestId=a%20b", FLASH);
+    assert_failed(w, 400, "INVALID_ARGUMENT", "requestId");
+    first = made(w, "v1", CREATE_SLOW "?requestId=twice", INLINE(""));
+    assert_string_equal(first, made(w, "v1", CREATE_SLOW "?requestId=twice", INLINE("")));
+    (void)ask(w, "POST", CREATE_SLOW "?requestId=twice", INLINE(ONE_MORE));
+    assert_asked(w, 409);
+}
+
+static void test_lists_are_paged_filtered_and_their_tokens_are_ours(void **state)
+{
+    struct serving *w = *state;
+    const char *job[3];
+
+    (void)ask(w, "GET", JOBS, "");
+    assert_string_equal(joined(w, "%.*s", STR_ARG(w->body)), "{}");
+    for (int i = 0; i < 3; i++)
+        job[i] = made(w, "v1beta1", JOBS, FLASH);
+    (void)ask(w, "GET", JOBS "?pageSize=2&filter=display_name:%22*%22&readMask=name", "");
+    assert_asked(w, 200);
+    assert_string_equal(joined(w, "/v1beta1/%s", answer_text(w, "batchPredictionJobs.0.name")),
+                        job[2]);
+    assert_string_equal(answer_text(w, "batchPredictionJobs.0.state"), "");
+    const char *token = answer_text(w, "nextPageToken");
+    (void)ask(w, "GET",
+              joined(w, JOBS "?pageSize=2&filter=display_name:%%22*%%22&pageToken=%s", token), "");
+    assert_string_equal(joined(w, "/v1beta1/%s", answer_text(w, "batchPredictionJobs.0.name")),
+                        job[0]);
+    assert_string_equal(answer_text(w, "nextPageToken"), "");
+    (void)ask(w, "GET", joined(w, JOBS "?pageSize=2&pageToken=%s", token), "");
+    assert_failed(w, 400, "INVALID_ARGUMENT", "pageToken");
+    (void)ask(w, "GET", JOBS "?pageToken=x", "");
+    assert_failed(w, 400, "INVALID_ARGUMENT", "pageToken");
+    (void)ask(w, "GET", JOBS "?filter=bogus%3D1", "");
+    assert_failed(w, 400, "INVALID_ARGUMENT", "filter: at byte 1");
+    (void)ask(w, "GET", "/v1/projects/p1/locations/-/batchPredictionJobs", "");
+    assert_true(strlen(answer_text(w, "batchPredictionJobs.2.name")) > 0);
+    (void)ask(w, "GET", "/v1/batches", "");
+    assert_string_equal(joined(w, "%.*s", STR_ARG(w->body)), "{}");
+}
+
+static void test_an_active_job_is_cancelled_before_it_is_deleted(void **state)
+{
+    struct serving *w = *state;
+    const char *batch = made(w, "v1beta", CREATE_SLOW, INLINE(""));
+
+    wait_for(w, batch, "metadata.state", "BATCH_STATE_RUNNING");
+    (void)ask(w, "DELETE", batch, "{}");
+    assert_failed(w, 400, "FAILED_PRECONDITION", "Cancel it first");
+    (void)ask(w, "POST", joined(w, "%s:cancel", batch), "");
+    assert_asked(w, 200);
+    assert_string_equal(joined(w, "%.*s", STR_ARG(w->body)), "{}");
+    wait_for(w, batch, "metadata.state", "BATCH_STATE_CANCELLED");
+    assert_string_equal(answer_text(w, "error.message"), "CANCELED");
+    (void)ask(w, "POST", joined(w, "%s:cancel", batch), "{}");
+    assert_failed(w, 400, "FAILED_PRECONDITION", "final state CANCELLED");
+    (void)ask(w, "DELETE", batch, "");
+    assert_asked(w, 200);
+    (void)ask(w, "GET", batch, "");
+    assert_asked(w, 404);
+}
+
+static void test_a_deletion_is_an_operation_that_can_be_polled(void **state)
+{
+    struct serving *w = *state;
+    const char *job = made(w, "v1", JOBS, FLASH);
+
+    wait_for(w, job, "state", "JOB_STATE_FAILED");
+    (void)ask(w, "DELETE", job, "");
+    assert_asked(w, 200);
+    assert_true(yyjson_get_bool(json_get(answer(w), "done")));
+    const char *name = answer_text(w, "name");
+    /* As google-cloud-aiplatform polls. */
+    (void)ask(w, "GET", joined(w, "/ui/%s?%%24alt=json%%3Benum-encoding%%3Dint", name), "");
+    assert_asked(w, 200);
+    assert_string_equal(answer_text(w, "name"), name);
+    (void)ask(w, "POST", joined(w, "/v1/%s:wait?timeout=1s", name), "");
+    assert_asked(w, 200);
+    (void)ask(
+        w, "GET",
+        joined(w, "/v1/projects/p2/locations/us-central1/operations/%s", strrchr(name, '/') + 1),
+        "");
+    assert_failed(w, 404, "NOT_FOUND", "is not found");
+}
+
+static void test_inline_responses_come_back_in_order_in_both_places(void **state)
+{
+    struct serving *w = *state;
+    const char *batch = made(w, "v1", CREATE_BATCH, INLINE(ONE_MORE));
+    static const char *const places[] = { "metadata.output", "response" };
+
+    wait_for(w, batch, "metadata.state", "BATCH_STATE_SUCCEEDED");
+    for (int i = 0; i < 2; i++) {
+        const char *at = joined(w, "%s.inlinedResponses.inlinedResponses", places[i]);
+        assert_string_equal(answer_text(w, joined(w, "%s.0.metadata.key", at)), "k1");
+        assert_string_equal(answer_text(w, joined(w, "%s.1.metadata.key", at)), "k2");
+        assert_true(strlen(answer_text(
+                        w, joined(w, "%s.1.response.candidates.0.content.parts.0.text", at))) > 0);
+    }
+    (void)ask(w, "GET", "/v1/batches", "");
+    assert_asked(w, 200);
+    assert_string_equal(answer_text(w, "operations.0.metadata.state"), "BATCH_STATE_SUCCEEDED");
+}
+
+static void test_results_go_on_from_an_offset(void **state)
+{
+    struct serving *w = *state;
+    const char *batch = made(w, "v1", CREATE_BATCH, INLINE(ONE_MORE));
+
+    wait_for(w, batch, "metadata.state", "BATCH_STATE_SUCCEEDED");
+    (void)ask(w, "GET", joined(w, "%s:results", batch), "");
+    assert_asked(w, 200);
+    assert_true(str_find(w->head, STR("X-Tranche-Complete: true")) < SIZE_MAX);
+    assert_true(str_find(w->head, STR("application/jsonl")) < SIZE_MAX);
+    const char *all = joined(w, "%.*s", STR_ARG(str_sub(w->body, 0, 1000)));
+    size_t bytes = w->body.len, first = str_find(w->body, STR("\n")) + 1;
+    (void)ask(w, "GET", joined(w, "%s:results?offset=%zu", batch, first), "");
+    assert_int_equal(w->body.len, bytes - first);
+    assert_int_equal(strncmp(w->body.p, all + first, strlen(all) - first), 0);
+    (void)ask(w, "GET", joined(w, "%s:results?offset=%zu", batch, bytes), "");
+    assert_asked(w, 200);
+    assert_int_equal(w->body.len, 0);
+    (void)ask(w, "GET", joined(w, "%s:results?offset=%zu", batch, bytes + 1), "");
+    assert_failed(w, 400, "OUT_OF_RANGE", "behind the end");
+}
+
+static void test_a_job_is_paused_and_goes_on_with_another_budget(void **state)
+{
+    struct serving *w = *state;
+    const char *batch = made(w, "v1", CREATE_SLOW, INLINE(""));
+
+    wait_for(w, batch, "metadata.state", "BATCH_STATE_RUNNING");
+    (void)ask(w, "POST", joined(w, "%s:pause", batch), "");
+    assert_asked(w, 200);
+    wait_for(w, batch, "metadata.tranche.state", "PAUSED");
+    (void)ask(w, "POST", joined(w, "%s:resume", batch), "{'strict':true}");
+    assert_failed(w, 400, "INVALID_ARGUMENT", "Only budget");
+    (void)ask(w, "POST", joined(w, "%s:resume", batch), "{'bugdet':{}}");
+    assert_failed(w, 400, "INVALID_ARGUMENT", "Did you mean \"budget\"?");
+    (void)ask(w, "POST", joined(w, "%s:resume", batch), "{'budget':{'tokens':5000}}");
+    assert_asked(w, 200);
+    yyjson_val *extension = json_get(json_get(answer(w), "metadata"), "tranche");
+    yyjson_val *budget = json_get(json_get(extension, "options"), "budget");
+    assert_int_equal(yyjson_get_uint(json_get(budget, "tokens")), 5000);
+}
+
+static void test_an_update_changes_name_and_priority(void **state)
+{
+    struct serving *w = *state;
+    const char *batch = made(w, "v1", CREATE_SLOW, INLINE(""));
+    const char *update = joined(w, "%s:updateGenerateContentBatch", batch);
+
+    (void)ask(w, "PATCH", joined(w, "%s?updateMask=displayName", update),
+              "{'displayName':'n','priority':3}");
+    assert_asked(w, 200);
+    assert_string_equal(answer_text(w, "displayName"), "n");
+    (void)ask(w, "PATCH", update, "{'priority':'3'}");
+    assert_string_equal(answer_text(w, "priority"), "3");
+    (void)ask(w, "PATCH", joined(w, "%s?updateMask=state", update), "{}");
+    assert_asked(w, 400);
+}
+
+static void test_a_project_may_queue_only_so_many(void **state)
+{
+    struct serving *w = *state;
+
+    w->settings.queued_max = 2;
+    service_set(w->service, &w->settings);
+    (void)made(w, "v1", CREATE_SLOW, INLINE(""));
+    (void)made(w, "v1", CREATE_SLOW, INLINE(""));
+    (void)ask(w, "POST", CREATE_SLOW, INLINE(""));
+    assert_failed(w, 429, "RESOURCE_EXHAUSTED", "as many as it may");
+}
+
+static void test_a_test_script_is_checked_at_create(void **state)
+{
+    struct serving *w = *state;
+
+    (void)ask_with(w, "POST", CREATE_BATCH, "x-tranche-test: nonsense\r\n", INLINE(""));
+    assert_failed(w, 400, "INVALID_ARGUMENT", "x-tranche-test");
+    (void)ask_with(w, "POST", CREATE_BATCH, "x-tranche-test: invalid_argument\r\n", INLINE(""));
+    assert_asked(w, 200);
+    wait_for(w, joined(w, "/v1/%s", answer_text(w, "name")), "metadata.state",
+             "BATCH_STATE_SUCCEEDED");
+    assert_true(str_find(w->body, STR("\"error\":{\"code\":3")) < SIZE_MAX);
+}
+
+static const char *key_header(struct serving *w, const char *project, enum key_role role)
+{
+    struct key k = { .role = role, .name = STR("test") };
+    char text[KEY_TEXT_BYTES];
+    struct error e = { 0 };
+
+    (void)snprintf(k.project, sizeof k.project, "%s", project);
+    assert_int_equal(key_create(w->store, &k, text, &e), 0);
+    return joined(w, "x-goog-api-key: %s\r\n", text);
+}
+
+static void test_a_key_reaches_its_own_project_only(void **state)
+{
+    struct serving *w = *state;
+    const char *ours = key_header(w, "p1", ROLE_SUBMITTER);
+    const char *theirs = key_header(w, "p2", ROLE_ADMIN),
+               *viewer = key_header(w, "p1", ROLE_VIEWER);
+
+    (void)ask_with(w, "POST", JOBS, ours, FLASH);
+    assert_asked(w, 200);
+    const char *job = joined(w, "/v1/%s", answer_text(w, "name"));
+    (void)ask_with(w, "POST", CREATE_SLOW, ours, INLINE(""));
+    const char *batch = joined(w, "/v1/%s", answer_text(w, "name"));
+    (void)ask_with(w, "POST", JOBS, theirs, FLASH);
+    assert_failed(w, 403, "PERMISSION_DENIED", "'aiplatform.batchPredictionJobs.create' denied");
+    (void)ask_with(w, "POST", JOBS, viewer, FLASH);
+    assert_asked(w, 403);
+    (void)ask_with(w, "GET", job, viewer, "");
+    assert_asked(w, 200);
+    const char *const paths[] = { job, batch, joined(w, "%s:results", job),
+                                  joined(w, "/v1/batchPredictionJobs/%s", strrchr(job, '/') + 1) };
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        (void)ask_with(w, "GET", paths[i], theirs, "");
+        assert_failed(w, 404, "NOT_FOUND", "is not found");
+    }
+    (void)ask_with(w, "POST", joined(w, "%s:cancel", batch), theirs, "");
+    assert_asked(w, 404);
+    (void)ask_with(w, "GET", "/v1/batches", theirs, "");
+    assert_string_equal(joined(w, "%.*s", STR_ARG(w->body)), "{}");
+}
+
+#define ONE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ONE(test_a_created_job_is_pending_and_fails_later_over_its_input),
+        ONE(test_what_the_real_service_refuses_at_create_is_refused),
+        ONE(test_tuned_models_and_express_paths_are_taken),
+        ONE(test_a_job_is_seen_only_where_it_is),
+        ONE(test_a_request_id_makes_one_job),
+        ONE(test_lists_are_paged_filtered_and_their_tokens_are_ours),
+        ONE(test_an_active_job_is_cancelled_before_it_is_deleted),
+        ONE(test_a_deletion_is_an_operation_that_can_be_polled),
+        ONE(test_inline_responses_come_back_in_order_in_both_places),
+        ONE(test_results_go_on_from_an_offset),
+        ONE(test_a_job_is_paused_and_goes_on_with_another_budget),
+        ONE(test_an_update_changes_name_and_priority),
+        ONE(test_a_project_may_queue_only_so_many),
+        ONE(test_a_test_script_is_checked_at_create),
+        ONE(test_a_key_reaches_its_own_project_only),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
