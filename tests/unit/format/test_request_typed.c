@@ -162,6 +162,15 @@ static void test_tools_labels_and_fields_are_found_by_either_name(void **state)
     assert_null(request_field(NULL, "tools"));
     assert_null(request_field(r->tools, "google"));
 }
+static void test_what_only_the_gemini_api_has_in_a_request_is_taken_and_left_alone(void **state)
+{
+    const struct request *r = read_request(
+        *state, "{'request':{'contents':{'parts':{'text':'x'}},'model':'models/gemini-2.5-flash',"
+                "'store':false,'service_tier':'flex','labels':{'team':'a'}}}");
+
+    assert_int_equal(r->content_count, 1);
+    assert_true(str_eq_c(json_str(json_get(r->labels, "team")), "a"));
+}
 
 int main(void)
 {
@@ -174,6 +183,7 @@ int main(void)
         WITH_READING(test_the_answers_form_follows_the_mime_type),
         WITH_READING(test_the_same_answer_is_promised_only_when_it_must_be),
         WITH_READING(test_tools_labels_and_fields_are_found_by_either_name),
+        WITH_READING(test_what_only_the_gemini_api_has_in_a_request_is_taken_and_left_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
