@@ -110,8 +110,12 @@ void *arena_grow(struct arena *a, void *p, size_t old_bytes, size_t bytes)
     struct arena_block *b = a->block;
     size_t whole;
 
+    if (old_bytes == 0)
+        return arena_alloc_raw(a, bytes); /* p may be NULL */
     if (bytes <= old_bytes)
         return p;
+    if (old_bytes == 0)
+        return arena_alloc_raw(a, bytes);
     if (!b || p != b->data || b->used >= old_bytes + alignof(max_align_t))
         return memcpy(arena_alloc_raw(a, bytes), p, old_bytes);
     if (!size_add(sizeof *b + alignof(max_align_t), bytes, &whole))

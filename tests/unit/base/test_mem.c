@@ -74,6 +74,7 @@ static void test_an_arena_takes_what_is_bigger_than_a_block(void **state)
     assert_int_equal(small[0], 0);
     assert_string_equal(arena_copy(&a, "text", 2), "te");
     assert_string_equal(arena_copy(&a, NULL, 0), "");
+    assert_non_null(arena_grow(&a, NULL, 0, 16)); /* from nothing */
     arena_release(&a);
 }
 
