@@ -140,9 +140,11 @@ static void words_of_break(const struct client *c, const char *url, struct error
 {
     if (e->code == ERROR_CANCELLED)
         (void)error_set(e, ERROR_CANCELLED, "interrupted");
-    if (e->code != ERROR_UNAVAILABLE || c->reached)
+    if (e->code != ERROR_UNAVAILABLE)
         return;
-    if (c->google || !is_ours(c, url))
+    if (c->reached)
+        (void)error_wrap(e, "the service does not answer any more");
+    else if (c->google || !is_ours(c, url))
         (void)error_wrap(e, "cannot reach the service");
     else
         (void)error_set(e, e->code,

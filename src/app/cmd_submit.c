@@ -47,39 +47,55 @@ static int place_output(struct submit *s, struct error *e);
 static int create(struct submit *s, struct error *e);
 static int show_faults(struct submit *s, struct error *e);
 
-/* What happens, in order. 0 with *code: how the job ended, when it was waited for. */
-static int submit(struct submit *s, const char *const *input, enum exit_code *code, struct error *e)
+/* On standard output, so that scripts can take it: the number, or the resource. */
+static void print_job(const struct submit *s)
 {
-    const struct submit_options *o = s->o;
     struct buf line = BUF_INIT(TEXT_BYTES_MAX);
 
-    if (check(s, e) < 0 || place_inputs(s, input, e) < 0 || place_output(s, e) < 0 ||
-        create(s, e) < 0)
-        return -1;
-    if (o->json)
+    if (s->o->json)
         client_compact(s->text, &line);
     else
         buf_add_plain(&line, job_view_id(&s->job), false);
     buf_add_char(&line, '\n');
     console_write(STDOUT_FILENO, buf_str(&line));
-    buf_clear(&line);
-    int rc = 0;
-    if (o->watch || o->validate_only) {
-        const char *name = arena_copy(&s->client->arena, s->job.name.p, s->job.name.len);
-        rc = client_watch(s->client, name, &s->job, e);
-        job_view_sum_up(&s->job, &line);
-        *code = job_view_exit(&s->job);
-    } else {
-        buf_addf(&line, "job %.*s is %.*s; `tranche watch %.*s` shows its progress",
-                 STR_ARG(job_view_id(&s->job)), STR_ARG(s->job.state),
-                 STR_ARG(job_view_id(&s->job)));
-    }
-    if (rc == 0 && o->validate_only)
+    buf_release(&line);
+}
+
+/* *code: how the job ended. */
+static int wait_for_end(struct submit *s, enum exit_code *code, struct error *e)
+{
+    struct client *c = s->client;
+    struct buf line = BUF_INIT(TEXT_BYTES_MAX);
+    const char *name = arena_copy(&c->arena, s->job.name.p, s->job.name.len);
+    int rc = client_watch(c, name, &s->job, e);
+
+    if (rc == 0 && s->o->validate_only)
         rc = show_faults(s, e);
-    if (rc == 0)
-        console_note(&s->client->console, "%s", line.p);
+    if (rc == 0) {
+        job_view_sum_up(&s->job, &line);
+        console_note(&c->console, "%s", line.p);
+        *code = job_view_exit(&s->job);
+    }
     buf_release(&line);
     return rc;
+}
+
+/* What happens, in order. With --validate-only the bad lines have standard output for themselves. */
+static int submit(struct submit *s, const char *const *input, enum exit_code *code, struct error *e)
+{
+    const struct submit_options *o = s->o;
+
+    if (check(s, e) < 0 || place_inputs(s, input, e) < 0 || place_output(s, e) < 0 ||
+        create(s, e) < 0)
+        return -1;
+    if (o->json || !o->validate_only)
+        print_job(s);
+    if (o->watch || o->validate_only)
+        return wait_for_end(s, code, e);
+    console_note(&s->client->console, "job %.*s is %.*s; `tranche watch %.*s` shows its progress",
+                 STR_ARG(job_view_id(&s->job)), STR_ARG(s->job.state),
+                 STR_ARG(job_view_id(&s->job)));
+    return 0;
 }
 
 /* ---- Before anything is sent ---- */

@@ -359,6 +359,16 @@ def test_submit_and_watch(client, stub):
     assert "SUCCEEDED" in done.stderr.splitlines()[-1]
 
 
+def test_validate_only_prints_the_bad_lines_alone(client, stub):
+    stub.add_job(5, "PENDING", "FAILED", error={"code": 3, "message": "1 of 2 lines are bad"})
+    stub.answer_next("POST", JOBS, 200, stub.jobs["5"])
+    stub.results["5"] = b'{"line":2,"message":"no"}\n'
+    done = client("submit", "gs://b/in.jsonl", "-m", "m", "--validate-only")
+    assert done.returncode == INPUT
+    assert done.stdout == '{"line":2,"message":"no"}\n'
+    assert "1 of 2 lines are bad" in done.stderr.splitlines()[-1]
+
+
 # ---- Objects ----
 
 
