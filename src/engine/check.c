@@ -34,6 +34,29 @@ struct check {
 
 static void check_job(struct service *s, int64_t id);
 
+/* Once an hour one of the checkers removes what no row names any more. */
+static bool sweep_due(struct service *s)
+{
+    uint64_t now = service_now_ns(s);
+
+    if (s->draining || now < s->sweep_ns)
+        return false;
+    s->sweep_ns = now + SWEEP_EVERY_NS;
+    return true;
+}
+
+static void sweep(struct service *s)
+{
+    struct error e;
+    uint64_t removed = 0;
+
+    if (file_expire(s->env.store, service_now_us(s), &e) < 0 ||
+        blob_sweep(s->env.store, &removed, &e) < 0)
+        log_warn("old files are not removed: %s", e.msg);
+    if (removed)
+        log_info("%llu unused blobs and uploads removed", (unsigned long long)removed);
+}
+
 void *check_run(void *arg)
 {
     struct service *s = arg;
@@ -41,12 +64,16 @@ void *check_run(void *arg)
     pthread_mutex_lock(&s->lock);
     while (!s->stopping) {
         int64_t id = s->draining ? 0 : schedule_next_check(s);
-        if (id == 0) {
+        bool idle = id == 0, sweeps = idle && sweep_due(s);
+        if (idle && !sweeps) {
             (void)pthread_cond_wait(&s->check_wake, &s->lock);
             continue;
         }
         pthread_mutex_unlock(&s->lock);
-        check_job(s, id);
+        if (sweeps)
+            sweep(s);
+        else
+            check_job(s, id);
         pthread_mutex_lock(&s->lock);
     }
     pthread_mutex_unlock(&s->lock);
@@ -68,7 +95,8 @@ static void failed(struct check *c, const struct error *why)
         give_back(s, c->job.id, FULL_RETRY_S * NS_PER_S);
         return;
     }
-    if (job_output_fail(s, &c->job, why, &e) < 0)
+    /* Cancelled while it was checked: it has ended already. */
+    if (job_output_fail(s, &c->job, why, &e) < 0 && e.code != ERROR_FAILED_PRECONDITION)
         log_error("job %lld: %s", (long long)c->job.id, e.msg);
     give_back(s, c->job.id, 0);
 }

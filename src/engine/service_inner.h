@@ -21,6 +21,7 @@
 #define YIELD_AFTER_US ((int64_t)5 * 1000000) /* a job runs so long before it is asked to yield */
 #define SESSION_FAILURES_MAX 3                /* in a row without a line done; then the job fails */
 #define HUBS_MAX 256
+#define SWEEP_EVERY_NS (3600 * NS_PER_S)
 
 /* Why a running job is to stop. A later one does not replace an earlier. */
 enum stop_reason { STOP_NONE, STOP_YIELD, STOP_PAUSE, STOP_CANCEL, STOP_EXPIRE, STOP_DRAIN };
@@ -78,6 +79,7 @@ struct service {
     pthread_t *checker; /* checker_count threads */
     uint32_t checker_count;
     pthread_cond_t check_wake; /* checkers wait here */
+    uint64_t sweep_ns; /* monotonic; when a checker is to sweep next */
     bool woken, draining, stopping;
 };
 

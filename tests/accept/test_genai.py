@@ -45,9 +45,9 @@ def output_rows(server, job):
 # ---- Vertex ----
 
 def test_a_vertex_job_runs_from_its_object_to_its_output(server, vertex):
-    server.upload("b1", "in.jsonl", lines(5))
-    job = vertex.batches.create(model=MODEL, src="gs://b1/in.jsonl",
-                                config={"display_name": "first", "dest": "gs://b1/out"})
+    server.upload("bucket1", "in.jsonl", lines(5))
+    job = vertex.batches.create(model=MODEL, src="gs://bucket1/in.jsonl",
+                                config={"display_name": "first", "dest": "gs://bucket1/out"})
     assert job.state == types.JobState.JOB_STATE_PENDING
     assert job.name.startswith("projects/p1/locations/us-central1/batchPredictionJobs/")
     job = finish(vertex, job)
@@ -63,10 +63,10 @@ def test_a_vertex_job_runs_from_its_object_to_its_output(server, vertex):
 
 def test_several_uris_with_wildcards_are_read_in_order(server, vertex):
     for name, key in (("w/a1.jsonl", "a1"), ("w/a2.jsonl", "a2"), ("w/b.jsonl", "b")):
-        server.upload("b2", name.replace("/", "%2F"), line(key, key=key) + "\n")
+        server.upload("bucket2", name.replace("/", "%2F"), line(key, key=key) + "\n")
     job = vertex.batches.create(
-        model=MODEL, config={"dest": "gs://b2/out"},
-        src={"gcs_uri": ["gs://b2/w/b.jsonl", "gs://b2/w/a*.jsonl"], "format": "jsonl"})
+        model=MODEL, config={"dest": "gs://bucket2/out"},
+        src={"gcs_uri": ["gs://bucket2/w/b.jsonl", "gs://bucket2/w/a*.jsonl"], "format": "jsonl"})
     job = finish(vertex, job)
     assert [row["key"] for row in output_rows(server, job)] == ["b", "a1", "a2"]
 
@@ -82,18 +82,18 @@ def test_a_missing_input_fails_the_job_later_not_the_create(server, vertex):
 
 def test_an_unknown_model_fails_at_create(vertex):
     with pytest.raises(errors.ClientError) as caught:
-        vertex.batches.create(model="no-such-model", src="gs://b1/in.jsonl",
-                              config={"dest": "gs://b1/out"})
+        vertex.batches.create(model="no-such-model", src="gs://bucket1/in.jsonl",
+                              config={"dest": "gs://bucket1/out"})
     assert caught.value.code == 404
     assert "no-such-model does not exist" in caught.value.message
 
 
 def test_bad_lines_become_rows_and_the_job_succeeds(server, vertex):
-    server.upload("b3", "in.jsonl", line("good", key="g") + "\n" +
+    server.upload("bucket3", "in.jsonl", line("good", key="g") + "\n" +
                   '{"key":"t","request":{"contents":[{"parts":[{"text":"x"}],"role":"tester"}]}}\n' +
                   "no json\n")
-    job = finish(vertex, vertex.batches.create(model=MODEL, src="gs://b3/in.jsonl",
-                                               config={"dest": "gs://b3/out"}))
+    job = finish(vertex, vertex.batches.create(model=MODEL, src="gs://bucket3/in.jsonl",
+                                               config={"dest": "gs://bucket3/out"}))
     assert job.state == types.JobState.JOB_STATE_SUCCEEDED
     assert (job.completion_stats.successful_count, job.completion_stats.failed_count) == (1, 2)
     rows = output_rows(server, job)
@@ -102,19 +102,19 @@ def test_bad_lines_become_rows_and_the_job_succeeds(server, vertex):
 
 
 def test_list_filters_pages_and_ends(server, vertex):
-    server.upload("b4", "in.jsonl", lines(1))
+    server.upload("bucket4", "in.jsonl", lines(1))
     for name in ("page-a", "page-b", "other"):
-        vertex.batches.create(model=MODEL, src="gs://b4/in.jsonl",
-                              config={"dest": "gs://b4/out", "display_name": name})
+        vertex.batches.create(model=MODEL, src="gs://bucket4/in.jsonl",
+                              config={"dest": "gs://bucket4/out", "display_name": name})
     found = list(vertex.batches.list(config={"page_size": 1, "filter": 'display_name:"page-*"'}))
     assert [job.display_name for job in found] == ["page-b", "page-a"]
     assert list(vertex.batches.list(config={"filter": 'display_name="nobody"'})) == []
 
 
 def test_a_queued_job_is_cancelled_and_deleted(server, vertex):
-    server.upload("b5", "in.jsonl", lines(3))
-    job = vertex.batches.create(model=MODEL, src="gs://b5/in.jsonl", config={
-        "dest": "gs://b5/out", "http_options": {"headers": {"x-tranche-test": "hang"}}})
+    server.upload("bucket5", "in.jsonl", lines(3))
+    job = vertex.batches.create(model=MODEL, src="gs://bucket5/in.jsonl", config={
+        "dest": "gs://bucket5/out", "http_options": {"headers": {"x-tranche-test": "hang"}}})
     vertex.batches.cancel(name=job.name)
     job = finish(vertex, job)
     assert job.state == types.JobState.JOB_STATE_CANCELLED
@@ -130,8 +130,8 @@ def test_a_queued_job_is_cancelled_and_deleted(server, vertex):
 
 def test_a_cancelled_job_returns_what_was_done_and_lists_the_rest(server, vertex):
     slow = '{"key":"slow","request":{"contents":[{"parts":[{"text":"x"}]}],"labels":{"tranche-test":"hang"}}}'
-    server.upload("b6", "in.jsonl", lines(3) + slow + "\n")
-    job = vertex.batches.create(model=MODEL, src="gs://b6/in.jsonl", config={"dest": "gs://b6/out"})
+    server.upload("bucket6", "in.jsonl", lines(3) + slow + "\n")
+    job = vertex.batches.create(model=MODEL, src="gs://bucket6/in.jsonl", config={"dest": "gs://bucket6/out"})
     path = "/v1/" + job.name
 
     def three_done():
@@ -147,8 +147,8 @@ def test_a_cancelled_job_returns_what_was_done_and_lists_the_rest(server, vertex
 
 def test_a_job_that_waits_too_long_expires(server, vertex):
     slow = '{"request":{"contents":[{"parts":[{"text":"x"}]}],"labels":{"tranche-test":"hang"}}}'
-    server.upload("b7", "in.jsonl", lines(2) + slow + "\n")
-    job = vertex.batches.create(model=MODEL, src="gs://b7/in.jsonl", config={"dest": "gs://b7/out"})
+    server.upload("bucket7", "in.jsonl", lines(2) + slow + "\n")
+    job = vertex.batches.create(model=MODEL, src="gs://bucket7/in.jsonl", config={"dest": "gs://bucket7/out"})
     wait_until(lambda: server.call("GET", "/v1/" + job.name)[1]
                .get("completionStats", {}).get("successfulCount") == "2")
     server.advance(25 * 3600)
@@ -169,13 +169,13 @@ def test_online_and_batch_answer_alike(server, vertex):
 
 
 def test_the_async_vertex_client_works_too(server):
-    server.upload("b8", "in.jsonl", lines(4))
+    server.upload("bucket8", "in.jsonl", lines(4))
 
     async def run():
         client = genai.Client(vertexai=True, api_key="any", project="p1", location="us-central1",
                               http_options={"base_url": server.url}).aio
-        job = await client.batches.create(model=MODEL, src="gs://b8/in.jsonl",
-                                          config={"dest": "gs://b8/out"})
+        job = await client.batches.create(model=MODEL, src="gs://bucket8/in.jsonl",
+                                          config={"dest": "gs://bucket8/out"})
         while not job.done:
             await asyncio.sleep(0.05)
             job = await client.batches.get(name=job.name)

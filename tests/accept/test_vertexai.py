@@ -20,14 +20,14 @@ def client(server):
 
 def test_a_batch_prediction_job_is_made_waited_for_and_deleted(server, client):
     from vertexai.batch_prediction import BatchPredictionJob
-    server.upload("v1", "in.jsonl", lines(3))
+    server.upload("vbucket1", "in.jsonl", lines(3))
     job = BatchPredictionJob.submit(source_model="gemini-2.5-flash",
-                                    input_dataset="gs://v1/in.jsonl",
-                                    output_uri_prefix="gs://v1/out")
+                                    input_dataset="gs://vbucket1/in.jsonl",
+                                    output_uri_prefix="gs://vbucket1/out")
     while not job.has_ended:
         job.refresh()
     assert job.has_succeeded, job.error
-    assert job.output_location.startswith("gs://v1/out/prediction-model-")
+    assert job.output_location.startswith("gs://vbucket1/out/prediction-model-")
     bucket, _, prefix = job.output_location.removeprefix("gs://").partition("/")
     rows = server.download(bucket, prefix + "/predictions.jsonl").splitlines()
     assert [json.loads(row)["key"] for row in rows] == ["k0", "k1", "k2"]
@@ -39,10 +39,10 @@ def test_a_batch_prediction_job_is_made_waited_for_and_deleted(server, client):
 def test_a_job_is_cancelled(server, client):
     from vertexai.batch_prediction import BatchPredictionJob
     slow = '{"request":{"contents":[{"parts":[{"text":"x"}]}],"labels":{"tranche-test":"hang"}}}\n'
-    server.upload("v2", "in.jsonl", slow)
+    server.upload("vbucket2", "in.jsonl", slow)
     job = BatchPredictionJob.submit(source_model="gemini-2.5-flash",
-                                    input_dataset="gs://v2/in.jsonl",
-                                    output_uri_prefix="gs://v2/out")
+                                    input_dataset="gs://vbucket2/in.jsonl",
+                                    output_uri_prefix="gs://vbucket2/out")
     job.cancel()
     while not job.has_ended:
         job.refresh()
