@@ -1,7 +1,8 @@
 /* job_list.c -- pages of jobs for both dialects.
  *
  * Why: a job's resource may have a megabyte, so a page is read and written a few jobs at a time and
- * ends early when it has become large; the client goes on with its token.
+ * ends early when it has become large; the client goes on with its token. A token is only given when
+ * another job is known to follow: clients fail on an empty last page.
  */
 #include "api/job_calls.h"
 #include "api/seal.h"
@@ -10,8 +11,6 @@
 #define PAGE_SIZE_MAX 1000
 #define PAGE_BYTES_MAX ((size_t)8 * 1024 * 1024)
 #define CHUNK_JOBS 16
-/* A filter that keeps nothing ends its page after so many walks of JOB_WALK_MAX jobs. */
-#define IDLE_WALKS_MAX 10
 #define REPLY_BYTES_MAX (PAGE_BYTES_MAX + CHUNK_JOBS * (size_t)4 * 1024 * 1024)
 
 struct listing {
@@ -19,11 +18,12 @@ struct listing {
     const struct job_page *page;
     const struct filter *filter;
     struct str mask;
-    uint64_t left;
-    int64_t before;
+    uint64_t left;  /* jobs that may still be written; then one more is looked for */
+    int64_t before; /* of the next page: the last job that was written */
+    int64_t walk;   /* where the walk has come */
     uint32_t written;
-    uint32_t idle; /* walks that found none */
-    bool more;
+    bool walked; /* all jobs were looked at */
+    bool more;   /* another job follows the page */
     struct buf out;
 };
 
@@ -55,7 +55,7 @@ static int token_read(struct listing *l, struct error *e)
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "pageToken: It is none of this list. Use the nextPageToken of the page "
                          "before, with the same filter.");
-    l->before = number[0];
+    l->before = l->walk = number[0];
     return 0;
 }
 
@@ -83,14 +83,25 @@ static bool keep(void *arg, const struct job *j)
     return filter_keeps(l->filter, &shown);
 }
 
+static void one_write(struct listing *l, const struct job *j)
+{
+    if (l->written++)
+        buf_add_char(&l->out, ',');
+    else
+        buf_addf(&l->out, "{\"%s\":[", l->page->name);
+    job_write(l->call, j, l->mask, GEMINI_LISTED, &l->out);
+    l->before = j->id;
+    l->left = l->out.len < PAGE_BYTES_MAX ? l->left - 1 : 0;
+}
+
 static int chunk_write(struct listing *l, struct arena *a, struct error *e)
 {
     const struct job_query q = {
         .project = l->page->at.scope,
         .location = l->page->at.location,
         .dialect = l->page->dialect,
-        .before = l->before,
-        .most = l->left < CHUNK_JOBS ? (uint32_t)l->left : CHUNK_JOBS,
+        .before = l->walk,
+        .most = l->left < CHUNK_JOBS ? (uint32_t)l->left + 1 : CHUNK_JOBS,
         .keep = keep,
         .arg = l,
     };
@@ -99,16 +110,14 @@ static int chunk_write(struct listing *l, struct arena *a, struct error *e)
     if (job_query(l->call->api->store, a, &q, &list, e) < 0)
         return -1;
     for (uint32_t i = 0; i < list.count; i++) {
-        if (l->written++)
-            buf_add_char(&l->out, ',');
-        else
-            buf_addf(&l->out, "{\"%s\":[", l->page->name);
-        job_write(l->call, &list.item[i], l->mask, GEMINI_LISTED, &l->out);
+        if (l->left == 0) {
+            l->more = true;
+            return 0;
+        }
+        one_write(l, &list.item[i]);
     }
-    l->left -= list.count;
-    l->before = list.last;
-    l->more = list.more;
-    l->idle += list.count == 0;
+    l->walk = list.last;
+    l->walked = !list.more;
     return 0;
 }
 
@@ -120,8 +129,7 @@ static int chunks_write(struct listing *l, struct error *e)
         struct arena a = { 0 };
         rc = chunk_write(l, &a, e);
         arena_release(&a);
-    } while (rc == 0 && l->more && l->left && l->out.len < PAGE_BYTES_MAX &&
-             l->idle < IDLE_WALKS_MAX);
+    } while (rc == 0 && !l->walked && !l->more);
     return rc;
 }
 
