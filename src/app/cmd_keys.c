@@ -299,7 +299,7 @@ const struct command command_keys = {
         "Examples:\n"
         "  tranche keys create --project reviews\n"
         "  tranche keys create --project reviews --role viewer --expires-days 30\n"
-        "  tranche keys create -p ci --service-account ci.json --url http://localhost:8080\n"
+        "  tranche keys create -p ci --service-account ci.json --url http://HOST:8080\n"
         "  tranche keys revoke tk_1a2b3c4d",
     .options = options,
     .options_bytes = sizeof(struct keys_options),
