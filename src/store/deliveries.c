@@ -175,7 +175,7 @@ static int tell_registered(struct db *d, const struct news *n, struct error *e)
 {
     sqlite3_stmt *q =
         db_stmt(d, "SELECT id, uri, events FROM webhook WHERE project = ? AND enabled != 0"
-                   " ORDER BY create_us, id");
+                   " ORDER BY rowid");
     int rc;
 
     db_bind(q, "s", n->job.project);

@@ -139,7 +139,8 @@ int job_refused(struct db *d, int64_t id, int64_t fence, struct error *e)
     if (rc == 0)
         return error_set(e, ERROR_NOT_FOUND, "there is no job %lld", (long long)id);
     enum job_state state = (enum job_state)db_int(q, 0);
-    if (fence ? db_int(q, 1) != fence : db_int(q, 2) != 0)
+    bool other = fence ? db_int(q, 1) != fence : db_int(q, 2) != 0;
+    if (other && fence != JOB_NO_FENCE)
         return error_set(e, ERROR_ABORTED, "job %lld has another runner", (long long)id);
     return error_set(e, ERROR_FAILED_PRECONDITION, "job %lld is %s", (long long)id,
                      job_state_name(state));

@@ -193,7 +193,7 @@ static int write_control(struct db *d, const struct job *j, enum job_state from,
     next = job_bind(q, next, j, FIELD_error, FIELD_error_message);
     db_bind_from(q, next, "in", j->id, (int)from);
     int rc = db_run(d, q, "cannot change the job", e);
-    return rc == 1 ? 0 : rc == 0 ? job_refused(d, j->id, j->fence, e) : -1;
+    return rc == 1 ? 0 : rc == 0 ? job_refused(d, j->id, JOB_NO_FENCE, e) : -1;
 }
 
 static int change_in(struct store *s, struct db *d, struct arena *a, const char *project,

@@ -73,7 +73,9 @@ int job_find(struct db *d, struct arena *a, const char *project, int64_t id, str
              struct error *e) FALLIBLE;
 /* The states that may become `to`, as a set: bit n is state n. */
 unsigned job_states_before(enum job_state to);
-/* Why a write of this fence (0: none) changed no row. Returns -1. */
+/* Why a write of this fence (0: of nobody who runs it; JOB_NO_FENCE: that asks for none) changed no
+ * row. Returns -1. */
+#define JOB_NO_FENCE (-1)
 int job_refused(struct db *d, int64_t id, int64_t fence, struct error *e);
 /* Adds an input at a position, after blob_keep_in. */
 int job_input_add(struct store *s, struct db *d, int64_t id, uint32_t position,

@@ -131,7 +131,7 @@ static int must_be_pending(struct db *d, int64_t id, struct error *e)
 
     db_bind(q, "i", id);
     int rc = db_step(d, q, "cannot read the job", e);
-    return rc == 1 ? 0 : rc == 0 ? job_refused(d, id, 0, e) : -1;
+    return rc == 1 ? 0 : rc == 0 ? job_refused(d, id, JOB_NO_FENCE, e) : -1;
 }
 
 static int inputs_set_in(struct store *s, struct db *d, int64_t id, const struct job_input *in,
@@ -167,7 +167,7 @@ static int checked_in(struct store *s, struct db *d, const struct job *j, struct
     db_bind_from(q, next, "iii", now_us, now_us, j->id);
     int rc = db_run(d, q, "cannot queue the job", e);
     if (rc <= 0)
-        return rc < 0 ? -1 : job_refused(d, j->id, 0, e);
+        return rc < 0 ? -1 : job_refused(d, j->id, JOB_NO_FENCE, e);
     if (event_add(d, j->id, JOB_QUEUED, now_us, e) < 0)
         return -1;
     q = db_stmt(d, "UPDATE job SET state = 3, wish = 0, pause_reason = 'asked'"
@@ -191,7 +191,7 @@ static int begin_in(struct db *d, struct job *j, int64_t now_us, struct error *e
     db_bind(q, "ii", now_us, j->id);
     int rc = db_step(d, q, "cannot start the job", e);
     if (rc <= 0)
-        return rc < 0 ? -1 : job_refused(d, j->id, 0, e);
+        return rc < 0 ? -1 : job_refused(d, j->id, JOB_NO_FENCE, e);
     j->fence = db_int(q, 0);
     j->start_us = db_int(q, 1);
     j->ran_us = db_int(q, 2);

@@ -153,7 +153,7 @@ int webhook_list(struct store *s, struct arena *a, const char *project, struct w
     if (!d)
         return -1;
     sqlite3_stmt *q = db_stmt(d, "SELECT " WEBHOOK_COLUMNS ", count(*) OVER () FROM webhook"
-                                 " WHERE ?1 IS NULL OR project = ?1 ORDER BY create_us, id");
+                                 " WHERE ?1 IS NULL OR project = ?1 ORDER BY rowid");
     db_bind(q, "s", project);
     while ((rc = db_step(d, q, "cannot list the webhooks", e)) == 1) {
         if (!out->item)

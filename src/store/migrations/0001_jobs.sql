@@ -104,7 +104,7 @@ CREATE TABLE webhook (
     update_us INTEGER NOT NULL,
     spec TEXT NOT NULL
 ) STRICT;
-CREATE INDEX webhook_project ON webhook (project, create_us);
+CREATE INDEX webhook_project ON webhook (project);
 
 -- The outbox. It refers to jobs and webhooks by number only: what was promised is told even when they
 -- are deleted.
