@@ -157,11 +157,13 @@ static void on_progress(void *arg, const struct progress *p)
 
 static struct pipeline_limits limits_of(const struct job_options *o)
 {
+    uint64_t lines_min = o->error_lines_min ? o->error_lines_min : ERROR_LINES_MIN;
+
     return (struct pipeline_limits){
         .cost_nano_max = o->budget_nano,
         .tokens_max = o->budget_tokens,
         .error_rate_max = o->error_rate_max,
-        .error_lines_min = o->error_lines_min ? o->error_lines_min : ERROR_LINES_MIN,
+        .error_lines_min = o->error_rate_max > 0 ? lines_min : 0, /* 0: no limit */
     };
 }
 

@@ -3,7 +3,6 @@
 
 #include <assert.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -142,9 +141,8 @@ void schedule_dirty(struct service *s, int64_t id)
         s->dirty = mem_grow(s->dirty, s->dirty_cap * sizeof *s->dirty);
     }
     s->dirty[s->dirty_count++] = id;
-    s->woken = true;
-    pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&s->lock);
+    service_wake(s);
 }
 
 static void forget(struct service *s, int64_t id)
@@ -471,18 +469,5 @@ static void stop_all(struct service *s)
 
 static void wait_tick(struct service *s)
 {
-    struct timespec until;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += (long)(TICK_MS * NS_PER_MS);
-    if (until.tv_nsec >= (long)NS_PER_S) {
-        until.tv_nsec -= (long)NS_PER_S;
-        until.tv_sec++;
-    }
-    pthread_mutex_lock(&s->lock);
-    int rc = 0;
-    while (!s->woken && rc == 0)
-        rc = pthread_cond_timedwait(&s->wake, &s->lock, &until);
-    s->woken = false;
-    pthread_mutex_unlock(&s->lock);
+    (void)chan_recv(s->wake, TICK_MS);
 }

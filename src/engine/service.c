@@ -42,17 +42,14 @@ struct service *service_start(const struct service_env *env, const struct servic
                               struct error *e)
 {
     struct service *s = mem_alloc(sizeof *s);
-    pthread_condattr_t monotonic;
 
     s->env = *env;
     s->set = *set;
     (void)pthread_mutex_init(&s->lock, NULL);
-    (void)pthread_condattr_init(&monotonic);
-    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&s->wake, &monotonic);
     (void)pthread_cond_init(&s->check_wake, NULL);
-    (void)pthread_condattr_destroy(&monotonic);
+    s->wake = chan_new(1);
     if (job_recover(env->store, e) < 0) {
+        chan_free(s->wake);
         mem_free(s);
         return NULL;
     }
@@ -96,10 +93,7 @@ void service_settings(struct service *s, struct service_settings *out)
 
 void service_wake(struct service *s)
 {
-    pthread_mutex_lock(&s->lock);
-    s->woken = true;
-    pthread_cond_signal(&s->wake);
-    pthread_mutex_unlock(&s->lock);
+    (void)chan_try_send(s->wake, s); /* full: it will look anyway */
 }
 
 static bool stands_still(const struct service *s)
@@ -143,8 +137,8 @@ void service_free(struct service *s)
     for (uint32_t i = 0; i < s->hub_count; i++)
         hub_free(s->hub[i].hub);
     pthread_cond_destroy(&s->check_wake);
-    pthread_cond_destroy(&s->wake);
     pthread_mutex_destroy(&s->lock);
+    chan_free(s->wake);
     mem_free(s->checker);
     mem_free(s->entry);
     mem_free(s->dirty);

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/chan.h"
 #include "engine/live.h"
 #include "engine/pipeline.h"
 #include "engine/service.h"
@@ -67,8 +68,8 @@ struct hub_entry {
 struct service {
     struct service_env env;
     pthread_t scheduler;
+    struct chan *wake;    /* holds something: the scheduler is to look */
     pthread_mutex_t lock; /* guards all below */
-    pthread_cond_t wake;
     struct service_settings set;
     struct entry *entry; /* in order of ids */
     size_t entry_count, entry_cap;
@@ -79,8 +80,8 @@ struct service {
     pthread_t *checker; /* checker_count threads */
     uint32_t checker_count;
     pthread_cond_t check_wake; /* checkers wait here */
-    uint64_t sweep_ns; /* monotonic; when a checker is to sweep next */
-    bool woken, draining, stopping;
+    uint64_t sweep_ns;         /* monotonic; when a checker is to sweep next */
+    bool draining, stopping;
 };
 
 /* ---- Any thread ---- */
