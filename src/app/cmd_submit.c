@@ -35,6 +35,7 @@ struct submit {
     const char *model, *output;
     const char **uri;
     uint32_t count;
+    bool uploaded; /* the first input was a file */
     char random[2 * RANDOM_BYTES + 1];
     char stamp[STAMP_BYTES]; /* names what this submission puts into the bucket */
     struct str text;         /* of the new job */
@@ -224,6 +225,7 @@ static int place_inputs(struct submit *s, const char *const *input, struct error
     if (check_files(input, s->count, &local, e) < 0 ||
         (local && remote_want_bucket(s->client, str_of(bucket_of(s)), e) < 0))
         return -1;
+    s->uploaded = !gs_is(input[0]);
     s->uri = arena_array(&s->client->arena, s->count, sizeof *s->uri);
     for (uint32_t i = 0; i < s->count; i++) {
         s->uri[i] = gs_is(input[i]) ? input[i] : upload_file(s, input[i], i + 1, e);
@@ -233,7 +235,7 @@ static int place_inputs(struct submit *s, const char *const *input, struct error
     return 0;
 }
 
-/* Beside the first input, where Google's SDK puts it too: in.jsonl gives in/dest, and a pattern the folder
+/* Of objects: beside the first, where Google's SDK puts it too: in.jsonl gives in/dest, and a pattern the folder
  * dest next to what it matches. */
 static const char *beside(struct arena *a, const struct gs *at)
 {
@@ -257,13 +259,17 @@ static const char *beside(struct arena *a, const struct gs *at)
 static int place_output(struct submit *s, struct error *e)
 {
     struct gs at;
+    struct buf name = BUF_INIT(PATH_BYTES_MAX);
 
     s->output = s->o->output;
     if (s->output)
         return gs_read(s->output, &at, e);
     if (gs_read(s->uri[0], &at, e) < 0)
         return -1;
-    s->output = beside(&s->client->arena, &at);
+    buf_addf(&name, "outputs/%s", s->stamp);
+    s->output = s->uploaded ? gs_text(&s->client->arena, at.bucket, buf_str(&name))
+                            : beside(&s->client->arena, &at);
+    buf_release(&name);
     return 0;
 }
 
@@ -347,7 +353,7 @@ static int create(struct submit *s, struct error *e)
                            : error_set(e, ERROR_INTERNAL, "%s did not answer with a job", call.url);
 }
 
-/* The bad lines, one JSON object each, on standard output; then what the good ones would cost. */
+/* The bad lines, one JSON object each, on standard output; then what the job would take. */
 static int show_faults(struct submit *s, struct error *e)
 {
     struct client *c = s->client;
@@ -360,10 +366,10 @@ static int show_faults(struct submit *s, struct error *e)
         return -1;
     if (client_fetch(c, url, &f, &none) < 0 && none.code != ERROR_NOT_FOUND)
         return error_set(e, none.code, "%s", none.msg);
-    if (s->job.cost_estimate_nano)
-        console_note(&c->console, "about %s at the batch price; online %s",
-                     human_money(HUMAN, s->job.cost_estimate_nano),
-                     human_money(HUMAN, s->job.online_estimate_nano));
+    console_note(&c->console, "%s of %s lines are good; about %s tokens, %s at the batch price",
+                 human_count(HUMAN, s->job.books.total - s->job.bad),
+                 human_count(HUMAN, s->job.books.total), human_count(HUMAN, s->job.tokens_estimate),
+                 human_money(HUMAN, s->job.cost_estimate_nano));
     return 0;
 }
 

@@ -41,10 +41,11 @@ class Tranche:
 
     def start(self, *arguments, **options):
         """The running process, for tests that signal it."""
-        options.setdefault("preexec_fn", default_signals)
+        options = {"preexec_fn": default_signals, "stdin": subprocess.DEVNULL,
+                   "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
         return subprocess.Popen(
             [PROGRAM, *map(str, arguments)], cwd=self.folder, text=True, env=self.environment,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+            **options)
 
     def write(self, name, *lines):
         """A JSON Lines file of objects, or of text as it is."""

@@ -2,6 +2,7 @@
 exit codes, and what they make of faults on the way."""
 import json
 import random
+import subprocess
 
 import pytest
 
@@ -516,6 +517,78 @@ def test_names_from_a_listing_cannot_leave_the_target_folder(client, objects, tr
     assert client("cp", "gs://b/evil/*.txt", "got").returncode == OK
     assert client("cp", "gs://b/evil/..", "got").returncode == USAGE
     assert [p.name for p in (tranche.folder / "got").iterdir()] == ["x.txt"]
+
+
+# ---- With the service itself ----
+
+
+@pytest.fixture
+def served(tranche):
+    """The commands against `tranche serve` with the fake model."""
+    serve = tranche.start("serve", "--listen", "127.0.0.1:0", "--state", "state", "--json",
+                          stderr=subprocess.DEVNULL)
+    tranche.environment["TRANCHE_SERVER"] = json.loads(serve.stdout.readline())["url"]
+    tranche.environment["TRANCHE_MODEL"] = "tranche-fake"
+    yield tranche
+    serve.terminate()
+    serve.wait(60)
+
+
+BAD = {"request": {"contents": [{"role": "tester", "parts": [{"text": "x"}]}]}}
+
+
+def test_a_batch_from_file_to_file(served):
+    served.write("in.jsonl", *(request(f"line {i}") for i in range(100)))
+    done = served("submit", "in.jsonl", "--watch", "--label", "a=b", "-o", "gs://tranche-default/o")
+    assert done.returncode == OK, done.stderr
+    number = done.stdout.strip()
+    assert served("results", number, "-o", "out.jsonl").returncode == OK
+    assert [row["status"] for row in served.rows("out.jsonl")] == [""] * 100
+    assert served("get", number, "--json").stdout.startswith('{"name":"projects/default/')
+    assert number in served("jobs", "--filter", "labels.a=b AND state=JOB_STATE_SUCCEEDED").stdout
+    assert json.loads(served("cost", number, "--json").stdout)["prompt_tokens"] > 0
+    (row,) = served("ls", "gs://tranche-default/o/**.jsonl").stdout.splitlines()
+    assert served("cp", row, "-").stdout == (served.folder / "out.jsonl").read_text()
+    assert served("delete", number).returncode == OK
+    assert served("get", number).returncode == INPUT
+
+
+def test_a_bad_line_in_each_way_of_submitting(served):
+    served.write("in.jsonl", request("good"), BAD)
+    only = served("submit", "in.jsonl", "--validate-only")
+    assert only.returncode == INPUT
+    assert [json.loads(line)["line"] for line in only.stdout.splitlines()] == [2]
+    assert "1 of 2 lines are good" in only.stderr
+    assert served("submit", "in.jsonl", "--strict", "--watch").returncode == INPUT
+    lenient = served("submit", "in.jsonl", "--watch")
+    assert lenient.returncode == SOME_FAILED and "1 succeeded, 1 failed" in lenient.stderr
+    again = served("retry", lenient.stdout.strip())
+    assert again.returncode == OK, again.stderr
+    assert served("watch", again.stdout.strip()).returncode == SOME_FAILED
+
+
+def test_the_same_request_id_is_the_same_job(served):
+    served.write("in.jsonl", request("x"))
+    assert served("mb", "gs://bucket").returncode == OK
+    assert served("cp", "in.jsonl", "gs://bucket/in.jsonl").returncode == OK
+    submit = ("submit", "gs://bucket/in.jsonl", "--request-id", "once", "--name", "n")
+    assert served(*submit).stdout == served(*submit).stdout
+    assert len(served("jobs", "--json").stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize("size", [0, 1, PART - 1, PART, PART + 1, 3 * PART + 777])
+def test_objects_of_every_size_come_back_as_they_went(served, size):
+    data = random.Random(size).randbytes(size)
+    (served.folder / "f").write_bytes(data)
+    assert served("mb", "gs://bucket").returncode == OK
+    for arguments in (("f", "gs://bucket/d/ü #%+&=.bin"), ("gs://bucket/d/ü #%+&=.bin", "gs://bucket/copy"),
+                      ("gs://bucket/copy", "back")):
+        done = served("cp", *arguments)
+        assert done.returncode == OK, done.stderr
+    assert (served.folder / "back").read_bytes() == data
+    assert served("ls", "-l", "gs://bucket/copy").stdout.split()[0] == str(size)
+    assert served("rm", "-r", "gs://bucket").returncode == OK
+    assert served("ls", "-r", "gs://bucket").stdout == ""
 
 
 # ---- The reference ----
