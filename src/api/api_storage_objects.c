@@ -20,6 +20,14 @@ static struct str query_or_empty(struct call *c, const char *name)
     return s;
 }
 
+/* Some clients write "True". */
+static bool query_is_true(struct call *c, const char *name)
+{
+    struct str s = query_or_empty(c, name);
+
+    return str_eq_c(s, "true") || str_eq_c(s, "True");
+}
+
 static void write_list(struct call *c, const struct object_list *list, struct buf *out)
 {
     buf_add_c(out, "{\"kind\":\"storage#objects\",\"items\":[");
@@ -57,7 +65,7 @@ void storage_object_list(struct call *c)
         .end = query_or_empty(c, "endOffset"),
         .glob = query_or_empty(c, "matchGlob"),
         .after = query_or_empty(c, "pageToken"),
-        .trailing_delimiter = str_eq_c(query_or_empty(c, "includeTrailingDelimiter"), "true"),
+        .trailing_delimiter = query_is_true(c, "includeTrailingDelimiter"),
     };
 
     if (call_number(c, "maxResults", LIST_MAX, LIST_MAX, &most, &e) < 0) {

@@ -30,6 +30,14 @@ static int target_make(struct posting *p, struct storage_target *out, struct err
 static void reply_made(struct posting *p, struct storage_target *t);
 static void reply_started(struct call *c, const struct storage_target *t);
 
+/* gcsfs sends the bytes of a resumable upload by POST, too. */
+static bool goes_on(struct call *c)
+{
+    struct str id;
+
+    return http_query(c->http, "upload_id", &id) && id.len > 0;
+}
+
 bool storage_upload_begin(struct call *c)
 {
     static int (*const sinks[])(void *, const void *, size_t, struct error *) = {
@@ -41,6 +49,8 @@ bool storage_upload_begin(struct call *c)
     struct error e = { 0 };
     struct bucket b;
 
+    if (goes_on(c))
+        return storage_resume_begin(c);
     p->call = c;
     p->meta = BUF_INIT(STORAGE_META_BYTES_MAX);
     if (!kind_read(c, &p->kind)) {
@@ -65,6 +75,10 @@ void storage_upload(struct call *c)
     struct storage_target t;
     struct error e = { 0 };
 
+    if (goes_on(c)) {
+        storage_resume(c);
+        return;
+    }
     if (http_body_error(c->http)) {
         storage_fail(c, http_body_error(c->http));
         return;

@@ -23,7 +23,7 @@ int intake_upload(struct intake *in, struct store *s, const struct upload *up, u
         return -1;
     }
     uint64_t have = blob_written(in->writer);
-    if (first <= have && first <= end) {
+    if (first <= have && first <= end && end <= up->bytes_max) {
         in->skip = have - first;
         in->room = end - first;
         return 0;
