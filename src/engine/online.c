@@ -1,9 +1,5 @@
-/* online.c -- one request, answered at once: through the model's hub, or as a script says. */
-#include "base/json.h"
+/* online.c -- one request, answered at once, through the model's hub. */
 #include "engine/service_inner.h"
-#include "predict/script.h"
-
-#define LOOK_MS 20 /* the deadline and the end of the service are looked at so often */
 
 int service_ask(struct service *s, const struct online *o, struct error *e)
 {

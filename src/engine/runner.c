@@ -7,6 +7,7 @@
 #include "engine/closeout.h"
 #include "engine/ingest.h"
 #include "engine/service_inner.h"
+#include "engine/tally.h"
 
 #define SAVE_EVERY_NS (500 * NS_PER_MS)
 #define ERROR_LINES_MIN 100
@@ -22,6 +23,7 @@ struct runner {
     struct ingest_options rules;
     struct spool *spool;
     struct render *render;
+    struct tally tally;
     uint64_t save_due_ns;
     char dir[SERVICE_PATH_BYTES], output[SERVICE_PATH_BYTES];
 };
@@ -152,6 +154,7 @@ static void on_progress(void *arg, const struct progress *p)
     pthread_mutex_lock(&s->lock);
     live_add(&r->self->live, p, now);
     pthread_mutex_unlock(&s->lock);
+    tally_progress(&r->tally, p);
     save_books(r, p, now);
 }
 
@@ -238,6 +241,8 @@ static int work(struct runner *r, struct error *e)
     if (run_pipeline(r, &end, e) < 0)
         return -1;
     r->self->failures = 0;
+    if (end == PIPELINE_DONE)
+        tally_failures(r->spool);
     switch (end) {
     case PIPELINE_DONE:
         render_close(r->render);

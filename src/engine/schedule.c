@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "engine/sched.h"
+#include "engine/tally.h"
 
 #define HOUR_US ((int64_t)3600 * 1000000)
 
@@ -16,6 +17,7 @@ static void reap(struct service *s);
 static void obey(struct service *s);
 static void expire(struct service *s);
 static void admit(struct service *s);
+static void count_open(struct service *s);
 static void wait_tick(struct service *s);
 static void stop_all(struct service *s);
 
@@ -39,6 +41,7 @@ void *schedule_run(void *arg)
             expire(s);
             admit(s);
         }
+        count_open(s);
         wait_tick(s);
     }
 }
@@ -415,6 +418,17 @@ static void admit_model(struct service *s, const struct model *m)
     if (at != SIZE_MAX)
         ask_to_stop(schedule_find(s, c.job[at].id)->running, STOP_YIELD);
     choice_release(&c);
+}
+
+static void count_open(struct service *s)
+{
+    uint64_t count[JOB_STATE_COUNT] = { 0 };
+
+    pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < s->entry_count; i++)
+        count[s->entry[i].state]++;
+    pthread_mutex_unlock(&s->lock);
+    tally_open(count);
 }
 
 /* Each model that has a waiting job, once. */

@@ -45,6 +45,10 @@ static void statements_reset(struct db *d);
 /* The file is made here, not by SQLite, because it is for its owner's eyes only. */
 static int file_make(const char *path, struct error *e)
 {
+    /* Never when it is there: closing any descriptor of a file drops all of the process's locks on
+     * it, SQLite's too (fcntl(2)), and another process would take the database for unused. */
+    if (access(path, F_OK) == 0)
+        return 0;
     int fd = sys_open(path, O_RDWR | O_CREAT, e);
 
     if (fd < 0)

@@ -1,0 +1,25 @@
+/* tally.h -- what the service counts for /metrics: lines, tokens, retries, failures by cause, jobs.
+ *
+ * Shape:   a runner gives its books as they grow, and what is new since the last time is added; a
+ *          job's failures are added by their code when it ends.
+ * Threads: a struct tally has one owner, the runner; the metrics are atomic.
+ */
+#ifndef TRANCHE_ENGINE_TALLY_H
+#define TRANCHE_ENGINE_TALLY_H
+
+#include "engine/pipeline.h"
+#include "format/job.h"
+
+struct tally {
+    bool begun; /* the books of earlier stretches were counted then */
+    struct counters seen;
+    uint64_t retries;
+};
+void tally_progress(struct tally *t, const struct progress *p);
+/* The rows that failed, by code. */
+void tally_failures(struct spool *s);
+void tally_end(enum job_state state);
+/* Open jobs by state: a gauge for each of JOB_STATE_COUNT. */
+void tally_open(const uint64_t count[JOB_STATE_COUNT]);
+
+#endif
