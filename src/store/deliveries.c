@@ -214,19 +214,26 @@ static void delivery_row(sqlite3_stmt *q, struct arena *a, struct delivery *out)
     };
 }
 
-static int rows(struct db *d, sqlite3_stmt *q, struct arena *a, struct delivery *out, uint32_t cap,
-                uint32_t *count, struct error *e)
+/* Rows for the caller's array. */
+struct page {
+    struct delivery *out;
+    uint32_t cap, count;
+};
+
+static int page_read(struct db *d, sqlite3_stmt *q, struct arena *a, struct page *p,
+                     struct error *e)
 {
     int rc = 0;
 
-    while (*count < cap && (rc = db_step(d, q, "cannot read the deliveries", e)) == 1)
-        delivery_row(q, a, &out[(*count)++]);
+    while (p->count < p->cap && (rc = db_step(d, q, "cannot read the deliveries", e)) == 1)
+        delivery_row(q, a, &p->out[p->count++]);
     return rc < 0 ? -1 : 0;
 }
 
 int delivery_due(struct store *s, struct arena *a, int64_t now_us, struct delivery *out,
                  uint32_t cap, uint32_t *count, struct error *e)
 {
+    struct page p = { out, cap, 0 };
     struct db *d = store_read(s, e);
 
     *count = 0;
@@ -235,8 +242,9 @@ int delivery_due(struct store *s, struct arena *a, int64_t now_us, struct delive
     sqlite3_stmt *q = db_stmt(d, "SELECT " DELIVERY_COLUMNS " FROM delivery"
                                  " WHERE state = 0 AND due_us <= ? ORDER BY due_us, id LIMIT ?");
     db_bind(q, "ii", now_us, (int64_t)cap);
-    int rc = rows(d, q, a, out, cap, count, e);
+    int rc = page_read(d, q, a, &p, e);
     store_read_done(s, d);
+    *count = p.count;
     return rc;
 }
 
@@ -265,13 +273,15 @@ int delivery_list(struct store *s, struct arena *a, const char *project, struct 
                   int64_t job, uint32_t most, struct delivery *out, uint32_t *count,
                   struct error *e)
 {
+    struct page p = { out, most, 0 };
     struct db *d = store_read(s, e);
 
     *count = 0;
     if (!d)
         return -1;
-    int rc = rows(d, list_stmt(d, project, webhook, job, most), a, out, most, count, e);
+    int rc = page_read(d, list_stmt(d, project, webhook, job, most), a, &p, e);
     store_read_done(s, d);
+    *count = p.count;
     return rc;
 }
 

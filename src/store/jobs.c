@@ -11,19 +11,27 @@
 #define JOB_ID_MIN INT64_C(1000000000000000000)
 #define BATCH_CHARS (JOB_BATCH_ID_BYTES - 1)
 
+/* What is to be created, and what came of it. */
+struct creation {
+    struct arena *a;
+    struct job job;
+    int64_t inline_blob;
+    bool existed;
+};
+
 /* A change of a job that was read in the same transaction; writes into *j what it is to be. */
 struct change {
     int (*apply)(const struct change *c, struct job *j, struct error *e);
+    const char *project; /* the caller's, or NULL */
     const struct job_options *options;
     const struct str *display_name;
     const int64_t *priority;
     int64_t now_us;
 };
 
-static int create_in(struct store *s, struct db *d, struct arena *a, struct job *j,
-                     int64_t inline_blob, bool *existed, struct error *e);
-static int change(struct store *s, struct arena *a, const char *project, struct change *c,
-                  struct job *j, struct error *e);
+static int create_in(struct store *s, struct db *d, struct creation *c, struct error *e);
+static int change(struct store *s, struct arena *a, struct change *c, struct job *j,
+                  struct error *e);
 static int apply_cancel(const struct change *c, struct job *j, struct error *e);
 static int apply_pause(const struct change *c, struct job *j, struct error *e);
 static int apply_resume(const struct change *c, struct job *j, struct error *e);
@@ -32,15 +40,14 @@ static int apply_patch(const struct change *c, struct job *j, struct error *e);
 int job_create(struct store *s, struct arena *a, struct job *j, int64_t inline_blob, bool *existed,
                struct error *e)
 {
-    struct job made = *j;
-    bool found = false;
+    struct creation c = { .a = a, .job = *j, .inline_blob = inline_blob };
     struct db *d = store_write(s, e);
 
-    if (!d || store_commit(s, d, create_in(s, d, a, &made, inline_blob, &found, e), e) < 0)
+    if (!d || store_commit(s, d, create_in(s, d, &c, e), e) < 0)
         return -1;
-    *j = made;
-    *existed = found;
-    if (!found)
+    *j = c.job;
+    *existed = c.existed;
+    if (!c.existed)
         job_tell(s, j->id);
     return 0;
 }
@@ -48,33 +55,33 @@ int job_create(struct store *s, struct arena *a, struct job *j, int64_t inline_b
 int job_cancel(struct store *s, struct arena *a, const char *project, int64_t id, struct job *out,
                struct error *e)
 {
-    struct change c = { .apply = apply_cancel };
+    struct change c = { .apply = apply_cancel, .project = project };
 
     *out = (struct job){ .id = id };
-    return change(s, a, project, &c, out, e);
+    return change(s, a, &c, out, e);
 }
 
 int job_pause(struct store *s, struct arena *a, const char *project, int64_t id, struct job *out,
               struct error *e)
 {
-    struct change c = { .apply = apply_pause };
+    struct change c = { .apply = apply_pause, .project = project };
 
     *out = (struct job){ .id = id };
-    return change(s, a, project, &c, out, e);
+    return change(s, a, &c, out, e);
 }
 
 int job_resume(struct store *s, struct arena *a, const char *project, int64_t id,
                const struct job_options *options, struct job *out, struct error *e)
 {
     struct job_options copy; /* they may be those of *out */
-    struct change c = { .apply = apply_resume };
+    struct change c = { .apply = apply_resume, .project = project };
 
     if (options) {
         copy = *options;
         c.options = &copy;
     }
     *out = (struct job){ .id = id };
-    return change(s, a, project, &c, out, e);
+    return change(s, a, &c, out, e);
 }
 
 int job_patch(struct store *s, struct arena *a, const char *project, int64_t id,
@@ -85,12 +92,13 @@ int job_patch(struct store *s, struct arena *a, const char *project, int64_t id,
     int64_t number = priority ? *priority : 0;
     struct change c = {
         .apply = apply_patch,
+        .project = project,
         .display_name = display_name ? &name : NULL,
         .priority = priority ? &number : NULL,
     };
 
     *out = (struct job){ .id = id };
-    return change(s, a, project, &c, out, e);
+    return change(s, a, &c, out, e);
 }
 
 /* ---- Creating ---- */
@@ -160,19 +168,19 @@ static void begin_life(struct job *j, int64_t now_us)
     j->fence = j->result = 0;
 }
 
-static int create_in(struct store *s, struct db *d, struct arena *a, struct job *j,
-                     int64_t inline_blob, bool *existed, struct error *e)
+static int create_in(struct store *s, struct db *d, struct creation *c, struct error *e)
 {
-    int rc = find_request(d, a, j, j, e);
+    struct job *j = &c->job;
+    int rc = find_request(d, c->a, j, j, e);
 
-    *existed = rc == 1;
+    c->existed = rc == 1;
     if (rc != 0)
         return rc < 0 ? -1 : 0;
     begin_life(j, store_now(s));
     if (j->dialect == DIALECT_GEMINI && j->batch[0] == '\0' &&
         store_random_text(j->batch, BATCH_CHARS, ALPHABET_36, e) < 0)
         return -1;
-    if (take_id(d, j, e) < 0 || insert(d, j, e) < 0 || add_inline(s, d, j, inline_blob, e) < 0)
+    if (take_id(d, j, e) < 0 || insert(d, j, e) < 0 || add_inline(s, d, j, c->inline_blob, e) < 0)
         return -1;
     return event_add(d, j->id, j->state, j->create_us, e);
 }
@@ -196,10 +204,10 @@ static int write_control(struct db *d, const struct job *j, enum job_state from,
     return rc == 1 ? 0 : rc == 0 ? job_refused(d, j->id, JOB_NO_FENCE, e) : -1;
 }
 
-static int change_in(struct store *s, struct db *d, struct arena *a, const char *project,
-                     struct change *c, struct job *j, struct error *e)
+static int change_in(struct store *s, struct db *d, struct arena *a, struct change *c,
+                     struct job *j, struct error *e)
 {
-    if (job_find(d, a, project, j->id, j, e) < 0)
+    if (job_find(d, a, c->project, j->id, j, e) < 0)
         return -1;
     enum job_state from = j->state;
     c->now_us = store_now(s);
@@ -211,12 +219,12 @@ static int change_in(struct store *s, struct db *d, struct arena *a, const char 
     return j->state == from ? 0 : event_add(d, j->id, j->state, c->now_us, e);
 }
 
-static int change(struct store *s, struct arena *a, const char *project, struct change *c,
-                  struct job *j, struct error *e)
+static int change(struct store *s, struct arena *a, struct change *c, struct job *j,
+                  struct error *e)
 {
     struct db *d = store_write(s, e);
 
-    if (!d || store_commit(s, d, change_in(s, d, a, project, c, j, e), e) < 0)
+    if (!d || store_commit(s, d, change_in(s, d, a, c, j, e), e) < 0)
         return -1;
     job_tell(s, j->id);
     return 0;

@@ -93,16 +93,21 @@ static void key_row(sqlite3_stmt *q, struct arena *a, struct key *out)
     db_text_to(q, 1, out->project, sizeof out->project);
 }
 
-/* The valid key of the one row that sql finds by value; sql's second parameter is the time. */
-static int find(struct store *s, struct arena *a, const char *sql, struct str value, bool text,
-                struct key *out, struct error *e)
+/* How one row is found: what its statement takes, and then the time. */
+struct lookup {
+    const char *sql, *format;
+    struct str value;
+};
+
+static int find(struct store *s, struct arena *a, const struct lookup *by, struct key *out,
+                struct error *e)
 {
     struct db *d = store_read(s, e);
 
     if (!d)
         return -1;
-    sqlite3_stmt *q = db_stmt(d, sql);
-    db_bind(q, text ? "ti" : "bi", value, store_now(s));
+    sqlite3_stmt *q = db_stmt(d, by->sql);
+    db_bind(q, by->format, by->value, store_now(s));
     int rc = db_step(d, q, "cannot read the keys", e);
     if (rc == 1)
         key_row(q, a, out);
@@ -118,23 +123,36 @@ int key_find(struct store *s, struct arena *a, struct str text, struct key *out,
         return 0;
     if (hash(text, hashed, e) < 0)
         return -1;
-    return find(s, a, "SELECT " KEY_COLUMNS " FROM key WHERE hash = ? AND " KEY_VALID,
-                (struct str){ (const char *)hashed, HASH_BYTES }, false, out, e);
+    const struct lookup by = {
+        "SELECT " KEY_COLUMNS " FROM key WHERE hash = ? AND " KEY_VALID,
+        "bi",
+        { (const char *)hashed, HASH_BYTES },
+    };
+    return find(s, a, &by, out, e);
 }
 
 int key_find_email(struct store *s, struct arena *a, struct str email, struct key *out,
                    struct error *e)
 {
-    return find(s, a,
-                "SELECT " KEY_COLUMNS " FROM key WHERE email = ? AND email != '' AND " KEY_VALID
-                " ORDER BY create_us DESC, id LIMIT 1",
-                email, true, out, e);
+    const struct lookup by = {
+        "SELECT " KEY_COLUMNS " FROM key WHERE email = ? AND email != '' AND " KEY_VALID
+        " ORDER BY create_us DESC, id LIMIT 1",
+        "ti",
+        email,
+    };
+
+    return find(s, a, &by, out, e);
 }
 
 int key_get(struct store *s, struct arena *a, const char *id, struct key *out, struct error *e)
 {
-    return find(s, a, "SELECT " KEY_COLUMNS " FROM key WHERE id = ? AND " KEY_VALID, str_of(id),
-                true, out, e);
+    const struct lookup by = {
+        "SELECT " KEY_COLUMNS " FROM key WHERE id = ? AND " KEY_VALID,
+        "ti",
+        str_of(id),
+    };
+
+    return find(s, a, &by, out, e);
 }
 
 static int revoke_in(struct store *s, struct db *d, const char *id, struct error *e)

@@ -65,8 +65,8 @@ struct delivery {
 /* Deliveries that are due, the oldest first, at most cap. */
 int delivery_due(struct store *s, struct arena *a, int64_t now_us, struct delivery *out,
                  uint32_t cap, uint32_t *count, struct error *e) FALLIBLE;
-/* One attempt ended: state, attempts, due_us, last_* of d. */
-int delivery_update(struct store *s, const struct delivery *d, struct error *e) FALLIBLE;
+/* One attempt ended: state, attempts, due_us, last_* of v. */
+int delivery_update(struct store *s, const struct delivery *v, struct error *e) FALLIBLE;
 /* The newest first; webhook "" and job 0: all of the project. */
 int delivery_list(struct store *s, struct arena *a, const char *project, struct str webhook,
                   int64_t job, uint32_t most, struct delivery *out, uint32_t *count,
