@@ -217,8 +217,8 @@ static int bind_str(sqlite3_stmt *q, int at, struct str v, bool text)
 
 static int bind_one(sqlite3_stmt *q, int at, char letter, va_list *args)
 {
-    /* NOLINTNEXTLINE(bugprone-branch-clone): the branches differ in the type they take */
     switch (letter) {
+    /* NOLINTNEXTLINE(bugprone-branch-clone): the branches differ in the type they take */
     case 'i':
         return sqlite3_bind_int64(q, at, va_arg(*args, int64_t));
     case 'n':
