@@ -135,6 +135,17 @@ static int name_read(yyjson_val *file, struct str *id, struct error *e)
                      FILES_NAME_BYTES_MAX);
 }
 
+/* Said before the bytes are sent; that nobody takes it meanwhile is the store's to see. */
+static int id_check(struct call *c, struct str id, struct error *e)
+{
+    struct error absent = { 0 };
+    struct file f;
+
+    if (id.len == 0 || file_get(c->api->store, c->arena, NULL, id, &f, &absent) < 0)
+        return 0;
+    return error_set(e, ERROR_ALREADY_EXISTS, "File %.*s already exists.", STR_ARG(id));
+}
+
 static int total_read(struct call *c, struct wanted *w, struct error *e)
 {
     struct str text = http_header(c->http, "X-Goog-Upload-Header-Content-Length");
@@ -177,7 +188,7 @@ static int wanted_read(struct call *c, yyjson_val *body, struct wanted *out, str
     if (out->display_name.len > FILES_DISPLAY_BYTES_MAX)
         return error_set(e, ERROR_INVALID_ARGUMENT, "The displayName is over %d bytes.",
                          FILES_DISPLAY_BYTES_MAX);
-    if (name_read(file, &out->id, e) < 0)
+    if (name_read(file, &out->id, e) < 0 || id_check(c, out->id, e) < 0)
         return -1;
     return total_read(c, out, e);
 }
@@ -357,6 +368,7 @@ static void reply_final(struct call *c, struct sending *s)
         return;
     }
     if (make(c, s, &f, &e) < 0) {
+        set_status(c, "final"); /* without it clients send the bytes again */
         call_fail(c, &e);
         return;
     }
