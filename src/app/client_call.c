@@ -140,6 +140,11 @@ static void words_of_break(const struct client *c, const char *url, struct error
 {
     if (e->code == ERROR_CANCELLED)
         (void)error_set(e, ERROR_CANCELLED, "interrupted");
+    if (e->code == ERROR_FAILED_PRECONDITION) {
+        const struct error was = *e;
+        (void)error_set(e, was.code, "%s; set TRANCHE_CA_FILE to trust a certificate of your own",
+                        was.msg);
+    }
     if (e->code != ERROR_UNAVAILABLE)
         return;
     if (c->reached)
@@ -257,7 +262,10 @@ static void words_of_status(const struct client *c, const char *url, const struc
     if (status && error_from_name(status, &named) && named != ERROR_OK)
         e->code = named;
     if (message.len) {
-        (void)error_set(e, e->code, "%.*s%s", STR_ARG(message), remedy(c, e->code));
+        const char *more = remedy(c, e->code);
+        if (more[0] && str_ends(message, STR(".")))
+            message.len--;
+        (void)error_set(e, e->code, "%.*s%s", STR_ARG(message), more);
     } else {
         buf_add_plain(&shown, str_sub(str_trim(buf_str(&in->body)), 0, SHOWN_BYTES), false);
         (void)error_set(e, e->code, "%s answered HTTP %d%s%s%s", url, in->status,

@@ -54,7 +54,8 @@ static int fetch_object(struct results *r, struct error *e)
     return client_fetch(c, url, &r->fetch, e);
 }
 
-/* What there is; before the first row that is nothing. */
+/* What there is: before the first row nothing, and less than before for a moment when a job goes on, as it
+ * renders its rows again. */
 static int fetch_rows(struct results *r, bool ended, struct error *e)
 {
     struct error none = { 0 };
@@ -65,7 +66,7 @@ static int fetch_rows(struct results *r, bool ended, struct error *e)
     if (!url)
         return -1;
     if (client_fetch(r->client, url, &r->fetch, &none) == 0 ||
-        (none.code == ERROR_NOT_FOUND && !ended))
+        (!ended && (none.code == ERROR_NOT_FOUND || none.code == ERROR_OUT_OF_RANGE)))
         return 0;
     return error_set(e, none.code, "%s", none.msg);
 }

@@ -92,7 +92,7 @@ def test_an_unknown_key_is_told_with_a_remedy(client, stub):
     stub.answer_next("GET", JOBS, 401, error(401, "UNAUTHENTICATED", "Request had no key."))
     done = client("jobs")
     assert done.returncode == USAGE
-    assert "Request had no key.; set TRANCHE_API_KEY" in done.stderr
+    assert "Request had no key; set TRANCHE_API_KEY" in done.stderr
 
 
 def test_a_job_that_does_not_exist(client):
@@ -294,6 +294,15 @@ def test_results_follow_until_the_end_and_nothing_comes_twice(client, stub):
     done = client("results", "5", "--follow")
     assert done.stdout.encode() == rows
     assert stub.requests("GET", ":results")[1].query["offset"] == str(len(rows) // 2)
+
+
+def test_results_follow_a_job_that_shows_fewer_rows_for_a_while(client, stub):
+    stub.add_job(5, "RUNNING", "RUNNING", "SUCCEEDED")
+    stub.results["5"] = b'{"row":1}\n'
+    stub.answer_next("GET", ":results?offset=10", 400, error(400, "OUT_OF_RANGE", "behind the end"))
+    done = client("results", "5", "--follow")
+    assert (done.returncode, done.stdout) == (OK, '{"row":1}\n'), done.stderr
+    assert len(stub.requests("GET", ":results")) == 3
 
 
 # ---- Submit ----
