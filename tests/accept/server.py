@@ -30,8 +30,10 @@ def default_signals():
 class Server:
     """A running `tranche serve`; `url` is where it listens."""
 
-    def __init__(self, folder, *options):
+    def __init__(self, folder, *options, more=""):
+        """more: what stands in the configuration besides CONFIG."""
         self.folder = pathlib.Path(folder)
+        self.config = CONFIG + more
         self.options = options
         self.process = None
         self.url = None
@@ -42,7 +44,7 @@ class Server:
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TRANCHE_FAULT"):
             if name in os.environ:
                 environment[name] = os.environ[name]
-        (self.folder / "config.yaml").write_text(CONFIG)
+        (self.folder / "config.yaml").write_text(self.config)
         self.log = open(self.folder / "serve.log", "ab+")
         start = self.log.tell()
         self.process = subprocess.Popen(
