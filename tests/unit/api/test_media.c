@@ -1,0 +1,167 @@
+/* Goal: ranges, spans of uploads and hashes mean what HTTP and Cloud Storage say they mean, at their
+ * limits too. Method: tables of texts. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "api/media.h"
+
+static void test_a_range_is_cut_to_the_bytes_there_are(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t bytes;
+        enum media_wish wish;
+        uint64_t first, end;
+    } cases[] = {
+        { "", 10, MEDIA_ALL, 0, 10 },
+        { "bytes=0-", 10, MEDIA_PART, 0, 10 },
+        { "bytes=0-0", 10, MEDIA_PART, 0, 1 },
+        { "bytes=9-9", 10, MEDIA_PART, 9, 10 },
+        { "bytes=3-99", 10, MEDIA_PART, 3, 10 },
+        { "bytes=-3", 10, MEDIA_PART, 7, 10 },
+        { "bytes=-10", 10, MEDIA_PART, 0, 10 },
+        { "bytes=-11", 10, MEDIA_PART, 0, 10 },
+        { "bytes=0-18446744073709551615", 10, MEDIA_PART, 0, 10 },
+        { "bytes=10-", 10, MEDIA_OUTSIDE, 0, 10 },
+        { "bytes=18446744073709551615-", 10, MEDIA_OUTSIDE, 0, 10 },
+        { "bytes=-0", 10, MEDIA_OUTSIDE, 10, 10 },
+        { "bytes=0-", 0, MEDIA_OUTSIDE, 0, 0 },
+        { "bytes=-1", 0, MEDIA_OUTSIDE, 0, 0 },
+        { "bytes=5-4", 10, MEDIA_ALL, 0, 10 },
+        { "bytes=1-2,4-5", 10, MEDIA_ALL, 0, 10 },
+        { "bytes=18446744073709551616-", 10, MEDIA_ALL, 0, 10 },
+        { "bytes=-", 10, MEDIA_ALL, 0, 10 },
+        { "bytes=a-b", 10, MEDIA_ALL, 0, 10 },
+        { "lines=0-1", 10, MEDIA_ALL, 0, 10 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint64_t first, end;
+        enum media_wish wish = media_range(str_of(cases[i].text), cases[i].bytes, &first, &end);
+        assert_int_equal(wish, cases[i].wish);
+        if (wish == MEDIA_OUTSIDE)
+            continue;
+        assert_int_equal(first, cases[i].first);
+        assert_int_equal(end, cases[i].end);
+    }
+}
+
+static void test_a_content_range_says_bytes_or_asks(void **state)
+{
+    static const struct {
+        const char *text;
+        struct media_span want;
+    } good[] = {
+        { "bytes 0-9/10", { true, true, true, 0, 10, 10 } },
+        { "bytes 5-5/*", { true, true, false, 5, 6, 0 } },
+        { "bytes 0-*/*", { true, false, false, 0, 0, 0 } },
+        { "bytes 7-*/10", { true, false, true, 7, 0, 10 } },
+        { "bytes */10", { false, false, true, 0, 0, 10 } },
+        { "bytes */*", { false, false, false, 0, 0, 0 } },
+        { "bytes */0", { false, false, true, 0, 0, 0 } },
+        { "bytes 0-18446744073709551614/*", { true, true, false, 0, UINT64_MAX, 0 } },
+    };
+    static const char *const bad[] = {
+        "",
+        "bytes",
+        "bytes 0-9",
+        "bytes 0/10",
+        "bytes 1-0/",
+        "bytes 1-0/10",
+        "bytes 0-10/10",
+        "bytes 11-*/10",
+        "bytes -1/2",
+        "bytes 0-9/10 ",
+        "octets 0-9/10",
+        "bytes 0-9/18446744073709551616",
+        "bytes=0-9/10",
+        "bytes 0-18446744073709551615/*",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        struct error e = { 0 };
+        struct media_span s;
+        assert_int_equal(media_span_read(str_of(good[i].text), &s, &e), 0);
+        assert_int_equal(s.has_bytes, good[i].want.has_bytes);
+        assert_int_equal(s.has_end, good[i].want.has_end);
+        assert_int_equal(s.has_total, good[i].want.has_total);
+        assert_int_equal(s.first, good[i].want.first);
+        assert_int_equal(s.end, good[i].want.end);
+        assert_int_equal(s.total, good[i].want.total);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct error e = { 0 };
+        struct media_span s;
+        assert_int_equal(media_span_read(str_of(bad[i]), &s, &e), -1);
+        assert_int_equal(e.code, ERROR_INVALID_ARGUMENT);
+    }
+}
+
+static void test_base64_is_read_only_as_it_would_be_written(void **state)
+{
+    static const char *const bad[] = { "",          "mnG7T",    "mnG7TA=",  "mnG7TB==",
+                                       "mnG7TA===", "mnG7TAAA", "mnG7!A==", "mnG7\nA=" };
+    unsigned char out[4];
+    struct buf text = BUF_INIT(64);
+
+    (void)state;
+    assert_true(media_base64_read(STR("mnG7TA=="), out, sizeof out));
+    media_base64(out, sizeof out, &text);
+    assert_true(str_eq_c(buf_str(&text), "mnG7TA=="));
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_false(media_base64_read(str_of(bad[i]), out, sizeof out));
+    buf_release(&text);
+}
+
+static void test_hashes_are_compared_where_both_sides_have_them(void **state)
+{
+    static const struct blob b = { .crc32c = 0x9a71bb4c,
+                                   .md5 = "0123456789abcde",
+                                   .has_md5 = true };
+    struct blob composed = b;
+    static const struct {
+        const char *header;
+        int read, check;
+    } cases[] = {
+        { "", 0, 0 },
+        { "crc32c=mnG7TA==", 0, 0 },
+        { " md5=MDEyMzQ1Njc4OWFiY2RlAA== , crc32c=mnG7TA==", 0, 0 },
+        { "sha256=whatever", 0, 0 },
+        { "crc32c=mnG7TQ==", 0, -1 },
+        { "md5=AAAAAAAAAAAAAAAAAAAAAA==", 0, -1 },
+        { "md5=AAAA", -1, 0 },
+        { "crc32c=", -1, 0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct error e = { 0 };
+        struct media_hashes h = { 0 };
+        assert_int_equal(media_hashes_header(str_of(cases[i].header), &h, &e), cases[i].read);
+        if (cases[i].read == 0)
+            assert_int_equal(media_hashes_check(&h, &b, &e), cases[i].check);
+    }
+    struct error e = { 0 };
+    struct media_hashes h = { .has_md5 = true };
+    composed.has_md5 = false;
+    assert_int_equal(media_hashes_check(&h, &composed, &e), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_range_is_cut_to_the_bytes_there_are),
+        cmocka_unit_test(test_a_content_range_says_bytes_or_asks),
+        cmocka_unit_test(test_base64_is_read_only_as_it_would_be_written),
+        cmocka_unit_test(test_hashes_are_compared_where_both_sides_have_them),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
