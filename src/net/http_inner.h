@@ -1,6 +1,7 @@
 /* http_inner.h -- what the files of the HTTP server share.
  *
  * Data:    http_server.c  start, workers, end        http_listen.c  addresses and sockets
+ *          http_accept.c  connections come in
  *          http_peer.c    connections and their time http_head.c    the checks of a head
  *          http_exchange.c libmicrohttpd's calls     http_body.c    where a body goes
  *          http_call.c    one call, its life         http_reply.c   answers
@@ -48,7 +49,8 @@ struct http_server {
     uint16_t port;
     char at[INET6_ADDRSTRLEN + 10]; /* "127.0.0.1:8080": where we listen */
     struct buf cert, key;
-    int listen_fd;
+    int listen_fd; /* -1 before it is open */
+    int quiet[2];  /* [0] is libmicrohttpd's; a byte written to it wakes the keeper, who has [1] */
     pthread_t worker[HTTP_WORKERS_MAX], keeper;
     uint32_t worker_count;
     bool keeper_runs;
@@ -56,8 +58,8 @@ struct http_server {
     atomic_uint_fast64_t ids;
 
     pthread_mutex_t lock;
-    pthread_cond_t call_left, keeper_wake; /* with the monotonic clock */
-    struct http_peer *peers;               /* lock, with all below */
+    pthread_cond_t call_left; /* with the monotonic clock */
+    struct http_peer *peers;  /* lock, with all below */
     size_t peer_count;
     struct http_call *calls; /* whose connection is there */
     size_t refs;             /* the owner, and one a call */
@@ -162,7 +164,11 @@ struct http_peer *http_peer_of(struct MHD_Connection *conn);
 void http_peer_head_began(struct http_server *s, struct http_peer *p);
 void http_peer_head_ended(struct http_server *s, struct http_peer *p);
 void http_peer_call_ended(struct http_server *s, struct http_peer *p);
-void *http_keeper(void *server); /* the thread that hangs up on the slow */
+/* Hangs up on the slow, and wakes streams whose reader is gone. Under server.lock. */
+void http_peers_check(struct http_server *s);
+
+/* http_accept.c: the thread that takes connections in and looks after them. */
+void *http_keeper(void *server);
 
 /* http_listen.c */
 struct http_address {

@@ -5,8 +5,6 @@
 #include "base/metric.h"
 #include "net/http_inner.h"
 
-#define KEEPER_TICK_NS (NS_PER_S / 4)
-
 static uint64_t now_ns(void)
 {
     return clock_system()->mono_ns(clock_system());
@@ -148,19 +146,9 @@ static void wake_left(struct http_server *s)
     }
 }
 
-void *http_keeper(void *server)
+/* Under the lock. */
+void http_peers_check(struct http_server *s)
 {
-    struct http_server *s = server;
-
-    (void)pthread_mutex_lock(&s->lock);
-    while (!s->closing) {
-        uint64_t now = now_ns(), until = now + KEEPER_TICK_NS;
-        struct timespec t = { .tv_sec = (time_t)(until / NS_PER_S),
-                              .tv_nsec = (long)(until % NS_PER_S) };
-        close_slow(s, now);
-        wake_left(s);
-        (void)pthread_cond_timedwait(&s->keeper_wake, &s->lock, &t);
-    }
-    (void)pthread_mutex_unlock(&s->lock);
-    return NULL;
+    close_slow(s, now_ns());
+    wake_left(s);
 }

@@ -15,6 +15,7 @@
     ((size_t)64 * 1024) /* of a connection: its head and a piece of its body */
 #define LOG_TEXT_BYTES 256
 #define CONNECTIONS_DEFAULT 2000
+#define CONNECTIONS_SPARE 256 /* of libmicrohttpd, so that the limit here decides */
 #define PER_ADDRESS_DEFAULT 500
 #define IDLE_S_DEFAULT 75
 #define HEAD_S_DEFAULT 15
@@ -62,6 +63,11 @@ static int start_threads(struct http_server *s, uint32_t workers, struct error *
         if (pthread_create(&s->worker[s->worker_count], NULL, work, s) != 0)
             return error_set(e, ERROR_RESOURCE_EXHAUSTED, "cannot start a thread");
     }
+    return 0;
+}
+
+static int start_keeper(struct http_server *s, struct error *e)
+{
     if (pthread_create(&s->keeper, NULL, http_keeper, s) != 0)
         return error_set(e, ERROR_RESOURCE_EXHAUSTED, "cannot start a thread");
     s->keeper_runs = true;
@@ -120,17 +126,19 @@ static int start_daemon(struct http_server *s, const struct http_settings *set, 
                            MHD_USE_ERROR_LOG | (s->tls ? MHD_USE_TLS : 0U);
     struct MHD_OptionItem callbacks[8] = { 0 }, tls[8] = { { MHD_OPTION_END, 0, NULL } };
 
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s->quiet) < 0)
+        return error_errno(e, "cannot start the HTTP server");
     callback_options(s, callbacks);
     tls_options(s, tls);
     s->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, http_on_access, s, MHD_OPTION_EXTERNAL_LOGGER, log_mhd, NULL,
-        MHD_OPTION_LISTEN_SOCKET, s->listen_fd, MHD_OPTION_THREAD_POOL_SIZE,
-        or_default(set->threads, THREADS_DEFAULT), MHD_OPTION_CONNECTION_LIMIT, s->connections_max,
-        MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        MHD_OPTION_LISTEN_SOCKET, s->quiet[0], MHD_OPTION_THREAD_POOL_SIZE,
+        or_default(set->threads, THREADS_DEFAULT), MHD_OPTION_CONNECTION_LIMIT,
+        s->connections_max + CONNECTIONS_SPARE, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
         or_default(set->connections_per_address_max, PER_ADDRESS_DEFAULT),
         MHD_OPTION_CONNECTION_TIMEOUT, s->idle_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         PEER_MEMORY_BYTES, MHD_OPTION_ARRAY, callbacks, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
-    if (!s->daemon)
+    if (!s->daemon) /* it may have closed quiet[0], and does not tell: that is left to the process */
         return error_set(e, ERROR_INTERNAL, "cannot start the HTTP server on %s%s", s->at,
                          s->tls ? ": look at the TLS certificate and key" : "");
     return 0;
@@ -146,7 +154,7 @@ static struct http_server *server_new(const struct http_settings *set,
 
     s->h = *h;
     s->refs = 1;
-    s->listen_fd = -1;
+    s->listen_fd = s->quiet[0] = s->quiet[1] = -1;
     s->idle_s = or_default(set->idle_s, IDLE_S_DEFAULT);
     s->head_s = or_default(set->head_s, HEAD_S_DEFAULT);
     s->queue_max = or_default(set->queue_max, QUEUE_DEFAULT);
@@ -159,7 +167,6 @@ static struct http_server *server_new(const struct http_settings *set,
     (void)pthread_condattr_init(&attr);
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&s->call_left, &attr);
-    (void)pthread_cond_init(&s->keeper_wake, &attr);
     (void)pthread_condattr_destroy(&attr);
     return s;
 }
@@ -196,7 +203,7 @@ struct http_server *http_server_start(const struct http_settings *set,
 
     if (load_tls(s, set, e) < 0 || open_listener(s, set->listen, e) < 0 ||
         start_threads(s, or_default(set->workers, WORKERS_DEFAULT), e) < 0 ||
-        start_daemon(s, set, e) < 0) {
+        start_daemon(s, set, e) < 0 || start_keeper(s, e) < 0) {
         http_server_free(s, 0);
         return NULL;
     }
@@ -210,16 +217,12 @@ uint16_t http_server_port(const struct http_server *s)
 
 /* ---- End ---- */
 
-/* The socket stays open, and deaf, until no thread can be about to use it. */
+/* The socket stays open, and deaf, until the keeper cannot be about to use it. */
 void http_server_quiesce(struct http_server *s)
 {
     (void)pthread_mutex_lock(&s->lock);
-    bool first = !s->quiesced;
     s->quiesced = true;
     (void)pthread_mutex_unlock(&s->lock);
-    if (!first || !s->daemon)
-        return;
-    (void)MHD_quiesce_daemon(s->daemon);
     (void)shutdown(s->listen_fd, SHUT_RDWR);
 }
 
@@ -243,7 +246,6 @@ static void wake_all(struct http_server *s)
             MHD_resume_connection(c->conn);
         c->suspended = false;
     }
-    (void)pthread_cond_broadcast(&s->keeper_wake);
 }
 
 void http_server_unref(struct http_server *s)
@@ -254,7 +256,6 @@ void http_server_unref(struct http_server *s)
     if (!last)
         return;
     (void)pthread_cond_destroy(&s->call_left);
-    (void)pthread_cond_destroy(&s->keeper_wake);
     (void)pthread_mutex_destroy(&s->lock);
     chan_free(s->queue);
     buf_release(&s->cert);
@@ -272,8 +273,10 @@ void http_server_free(struct http_server *s, uint32_t timeout_ms)
     await_calls(s, timeout_ms);
     wake_all(s);
     (void)pthread_mutex_unlock(&s->lock);
-    if (s->keeper_runs)
+    if (s->keeper_runs) {
+        (void)send(s->quiet[0], "", 1, MSG_NOSIGNAL);
         (void)pthread_join(s->keeper, NULL);
+    }
     if (s->daemon)
         MHD_stop_daemon(s->daemon);
     chan_close(s->queue);
@@ -281,5 +284,7 @@ void http_server_free(struct http_server *s, uint32_t timeout_ms)
         (void)pthread_join(s->worker[i], NULL);
     if (s->listen_fd >= 0)
         (void)close(s->listen_fd);
+    if (s->quiet[1] >= 0)
+        (void)close(s->quiet[1]);
     http_server_unref(s);
 }

@@ -6,12 +6,16 @@
  * Data:    connection threads (epoll) read the head -> `begin` says what happens to the body: kept up
  *          to a limit, or given to a sink as it arrives -> the whole call goes to a worker ->
  *          `handle` -> http_reply* -> the connection threads send.
- * Errors:  what breaks HTTP or a limit is answered here, with Google's error JSON: 400, 408, 411, 413,
- *          414, 431, 503 (all workers busy and the queue full), and both a Content-Length and a
- *          Transfer-Encoding, a repeated Content-Length or Host, is 400 and the connection closes.
+ * Errors:  what breaks HTTP or a limit is answered here, with Google's error JSON: 400, 408 (not through
+ *          TLS), 413, 414, 431, 503 (all workers busy and the queue full), and both a Content-Length and
+ *          a Transfer-Encoding, a repeated Content-Length or Host, is 400 and the connection closes.
+ *          A head that libmicrohttpd itself cannot read (no colon, over 64 KiB) gets its status with a
+ *          page of its. A POST without a length has no body.
  * Threads: begin and the sink: a connection's thread; they must not wait. handle: a worker; it may
  *          block. http_reply*: any thread, once a call.
- * Owns:    a call lives until its reply is sent or its client is gone; then `end`.
+ * Owns:    a call lives until its reply is sent or its client is gone, and handle has returned, and a
+ *          reply that is still owed is given, and its stream has ended; then `end`, once, on any thread.
+ *          So a handler may use its call after it replied, and one that keeps the call must reply.
  */
 #ifndef TRANCHE_NET_HTTP_SERVER_H
 #define TRANCHE_NET_HTTP_SERVER_H
@@ -43,7 +47,10 @@ struct http_call;
 
 /* Where a body goes that is not kept. */
 struct http_sink {
-    /* A failure ends the reading; handle is then called with http_body_error set. */
+    /* A failure ends the writing: what still comes, up to 64 MiB, is thrown away, so that the client
+     * gets the reply; handle is then called with http_body_error set. handle is also called when the
+     * client leaves in the middle: http_body_complete is false, http_body_error is CANCELLED, and the
+     * reply, which is owed all the same, goes nowhere. */
     int (*write)(void *arg, const void *p, size_t len, struct error *e);
     void *arg;
 };
@@ -75,7 +82,8 @@ uint16_t http_server_port(const struct http_server *s);
 bool http_server_loopback(const char *listen); /* only reachable from this machine? */
 /* Accepts no more; calls that came go on. */
 void http_server_quiesce(struct http_server *s);
-/* Waits up to timeout_ms for calls to end, then closes what is left. */
+/* Waits up to timeout_ms for calls to end, then closes what is left and waits for handlers that run. A
+ * reply that is owed after that may still be given, and goes nowhere; handlers.arg must live so long. */
 void http_server_free(struct http_server *s, uint32_t timeout_ms); /* accepts NULL */
 
 /* ---- What came ---- */

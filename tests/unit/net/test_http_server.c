@@ -1,6 +1,7 @@
 /* The HTTP server: what comes in is whole, checked and within limits; what goes out arrives.
  * Method: raw sockets on the loopback address; the path of a request chooses what the handler does. */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -12,14 +13,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #include <cmocka.h>
+#include <curl/curl.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/metric.h"
 #include "net/http_server.h"
+#include "scratch.h"
 
 #define TEXT_MAX ((size_t)64 * 1024 * 1024)
 #define WAIT_MS 10000
@@ -714,9 +719,11 @@ static void test_an_answer_may_come_later_from_any_thread(void **state)
 
 static struct http_stream *open_stream(struct app *a, int *fd, struct buf *in)
 {
+    unsigned before = a->handled; /* nothing is under way */
+
     *fd = dial(a);
     assert_true(say(*fd, "GET /stream HTTP/1.1\r\nHost: h\r\n\r\n"));
-    await_handled(a, a->handled + 1);
+    await_handled(a, before + 1);
     assert_true(http_stream_write(a->stream, "data: 1\n\n", 9));
     assert_true(hear_until(*fd, in, "data: 1\n\n"));
     return a->stream;
@@ -890,6 +897,134 @@ static void test_addresses_are_read_strictly(void **state)
                  http_server_loopback("10.0.0.1:80"));
 }
 
+static void test_it_listens_on_ipv6_and_by_the_name_localhost(void **state)
+{
+    static const char *const listen[] = { "[::1]:0", "localhost:0", "0.0.0.0:0" };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof listen / sizeof listen[0]; i++) {
+        struct app a;
+        app_start(&a, &(struct http_settings){ .listen = listen[i] });
+        if (i > 0)
+            expect(&a, "GET / HTTP/1.1\r\n" CLOSE "\r\n", "remote=127.0.0.1");
+        app_stop(&a);
+    }
+}
+
+/* Makes a certificate for a day; false when there is no openssl program. */
+static bool make_certificate(const char *key, const char *cert)
+{
+    pid_t pid = fork();
+    int status = -1;
+
+    if (pid == 0) {
+        int null = open("/dev/null", O_RDWR);
+        (void)dup2(null, STDERR_FILENO);
+        (void)execlp("openssl", "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                     "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", cert,
+                     "-subj", "/CN=localhost", "-days", "1", (char *)NULL);
+        _exit(127);
+    }
+    return waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+static size_t keep_text(char *p, size_t size, size_t count, void *arg)
+{
+    buf_add(arg, p, size * count);
+    return size * count;
+}
+
+static void fetch_by_tls(const struct app *a, struct buf *in)
+{
+    CURL *curl = curl_easy_init();
+    char url[64];
+
+    (void)snprintf(url, sizeof url, "https://127.0.0.1:%u/x", http_server_port(a->server));
+    (void)curl_easy_setopt(curl, CURLOPT_URL, url);
+    (void)curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
+    (void)curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
+    (void)curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+    (void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, keep_text);
+    (void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, in);
+    assert_int_equal(curl_easy_perform(curl), CURLE_OK);
+    curl_easy_cleanup(curl);
+}
+
+static void test_tls_is_spoken_with_the_files_given(void **state)
+{
+    const struct http_handlers h = { begin, handle, end, NULL };
+    struct scratch dir;
+    struct http_settings set = { .listen = "127.0.0.1:0" };
+    char key[SCRATCH_PATH_BYTES], cert[SCRATCH_PATH_BYTES];
+    struct buf in = BUF_INIT(TEXT_MAX);
+    struct error e;
+    struct app a;
+
+    (void)state;
+    scratch_make(&dir);
+    set.tls_key = scratch_path(&dir, "key.pem", key);
+    assert_null(http_server_start(&set, &h, &e)); /* a key alone */
+    set.tls_cert = scratch_path(&dir, "cert.pem", cert);
+    assert_null(http_server_start(&set, &h, &e)); /* no such files */
+    assert_int_equal(e.code, ERROR_NOT_FOUND);
+    if (make_certificate(key, cert)) {
+        app_start(&a, &set);
+        fetch_by_tls(&a, &in);
+        assert_true(has(&in, "path=/x") && has(&in, "base=https://127.0.0.1:"));
+        app_stop(&a);
+        set.tls_key = cert;
+        assert_null(http_server_start(&set, &h, &e)); /* no key in it */
+        assert_non_null(strstr(e.msg, "TLS"));
+    }
+    buf_release(&in);
+    scratch_remove(&dir);
+}
+
+static void test_connections_of_an_address_have_a_limit(void **state)
+{
+    struct app a;
+    struct buf in = BUF_INIT(TEXT_MAX);
+    int fd[3];
+
+    (void)state;
+    app_start(&a,
+              &(struct http_settings){ .listen = "127.0.0.1:0", .connections_per_address_max = 2 });
+    for (int i = 0; i < 3; i++) {
+        fd[i] = dial(&a);
+        buf_clear(&in);
+        bool heard =
+            say(fd[i], "GET / HTTP/1.1\r\nHost: h\r\n\r\n") && hear_until(fd[i], &in, "base=");
+        assert_int_equal(heard, i < 2);
+    }
+    for (int i = 0; i < 3; i++)
+        (void)close(fd[i]);
+    buf_release(&in);
+    app_stop(&a);
+}
+
+/* One connection waits without an answer until the other one ends. */
+static void test_connections_beyond_the_limit_wait(void **state)
+{
+    struct app a;
+    struct buf in = BUF_INIT(TEXT_MAX);
+
+    (void)state;
+    app_start(&a, &(struct http_settings){ .listen = "127.0.0.1:0", .connections_max = 1 });
+    int first = dial(&a);
+    assert_true(say(first, "GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
+    assert_true(hear_until(first, &in, "base="));
+    int second = dial(&a);
+    struct pollfd p = { .fd = second, .events = POLLIN };
+    assert_true(say(second, "GET / HTTP/1.1\r\n" CLOSE "\r\n"));
+    assert_int_equal(poll(&p, 1, 300), 0);
+    (void)close(first);
+    buf_release(&in);
+    in = hear_all(second);
+    assert_true(has(&in, "base="));
+    buf_release(&in);
+    app_stop(&a);
+}
+
 static void test_a_taken_port_is_an_error(void **state)
 {
     const struct app *a = *state;
@@ -944,9 +1079,14 @@ int main(void)
         cmocka_unit_test(test_answers_under_way_survive_the_end),
         cmocka_unit_test(test_the_end_closes_what_does_not_end),
         cmocka_unit_test(test_addresses_are_read_strictly),
+        cmocka_unit_test(test_it_listens_on_ipv6_and_by_the_name_localhost),
+        cmocka_unit_test(test_tls_is_spoken_with_the_files_given),
+        cmocka_unit_test(test_connections_of_an_address_have_a_limit),
+        cmocka_unit_test(test_connections_beyond_the_limit_wait),
         WITH_SERVER(test_a_taken_port_is_an_error),
         WITH_SERVER(test_calls_are_counted),
     };
 
+    log_setup(LOG_ERROR, LOG_TEXT);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
