@@ -12,7 +12,7 @@ import urllib.parse
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAM = os.environ.get("TRANCHE", str(ROOT / "build" / "tranche"))
+PROGRAM = os.path.abspath(os.environ.get("TRANCHE", ROOT / "build" / "tranche"))
 READY_S = 30
 # Names that clients take for Gemini's, answered by the fake.
 CONFIG = """models:
