@@ -10,18 +10,41 @@
 #define FULL_TICK_MS 20 /* the same, while there is no room for another connection */
 #define ACCEPTS_MAX 64  /* between two looks */
 
+/* The place of a connection is taken before it is there and given back when it ends: the limit holds
+ * also while libmicrohttpd has not yet seen the last ones. */
+static bool take_place(struct http_server *s)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    bool room = s->peer_count < s->connections_max;
+    if (room)
+        http_peers_count(s, 1);
+    (void)pthread_mutex_unlock(&s->lock);
+    return room;
+}
+
+static void give_place(struct http_server *s)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    http_peers_count(s, -1);
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
 /* Takes one connection in. False: there is none, or no room for one. */
 static bool accept_one(struct http_server *s)
 {
     struct http_address from = { .len = sizeof from.sa };
-    int fd = accept(s->listen_fd, (struct sockaddr *)&from.sa, &from.len);
 
-    if (fd < 0)
-        return errno == ECONNABORTED || errno == EINTR;
+    if (!take_place(s))
+        return false;
+    int fd = accept(s->listen_fd, (struct sockaddr *)&from.sa, &from.len);
+    if (fd < 0) {
+        bool again = errno == ECONNABORTED || errno == EINTR;
+        give_place(s);
+        return again;
+    }
     (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
-    /* It closes what it refuses: an address that has too many. */
     if (MHD_add_connection(s->daemon, fd, (const struct sockaddr *)&from.sa, from.len) != MHD_YES)
-        log_debug("http: a connection was refused");
+        give_place(s); /* it has closed it: an address that has too many */
     return true;
 }
 

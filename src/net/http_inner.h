@@ -60,9 +60,9 @@ struct http_server {
     pthread_mutex_t lock;
     pthread_cond_t call_left; /* with the monotonic clock */
     struct http_peer *peers;  /* lock, with all below */
-    size_t peer_count;
-    struct http_call *calls; /* whose connection is there */
-    size_t refs;             /* the owner, and one a call */
+    uint32_t peer_count;      /* and those about to be in the list */
+    struct http_call *calls;  /* whose connection is there */
+    size_t refs;              /* the owner, and one a call */
     bool quiesced, closing;
 };
 
@@ -164,6 +164,7 @@ struct http_peer *http_peer_of(struct MHD_Connection *conn);
 void http_peer_head_began(struct http_server *s, struct http_peer *p);
 void http_peer_head_ended(struct http_server *s, struct http_peer *p);
 void http_peer_call_ended(struct http_server *s, struct http_peer *p);
+void http_peers_count(struct http_server *s, int change); /* under server.lock */
 /* Hangs up on the slow, and wakes streams whose reader is gone. Under server.lock. */
 void http_peers_check(struct http_server *s);
 

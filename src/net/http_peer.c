@@ -10,9 +10,9 @@ static uint64_t now_ns(void)
     return clock_system()->mono_ns(clock_system());
 }
 
-/* Under the lock. */
-static void count_peers(const struct http_server *s)
+void http_peers_count(struct http_server *s, int change)
 {
+    s->peer_count = (uint32_t)((int64_t)s->peer_count + change);
     metric_set(
         metric_gauge("tranche_http_connections", "Connections of clients that are open", NULL),
         (double)s->peer_count);
@@ -32,8 +32,6 @@ static void peer_open(struct http_server *s, struct MHD_Connection *conn, void *
     if (p->next)
         p->next->at = &p->next;
     s->peers = p;
-    s->peer_count++;
-    count_peers(s);
     (void)pthread_mutex_unlock(&s->lock);
     *arg = p;
 }
@@ -44,8 +42,7 @@ static void peer_close(struct http_server *s, struct http_peer *p)
     *p->at = p->next;
     if (p->next)
         p->next->at = p->at;
-    s->peer_count--;
-    count_peers(s);
+    http_peers_count(s, -1);
     (void)pthread_mutex_unlock(&s->lock);
     mem_free(p);
 }
