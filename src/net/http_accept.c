@@ -1,7 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <string.h>
 
 #include "base/log.h"
 #include "net/http_inner.h"
@@ -51,6 +50,7 @@ static bool accept_one(struct http_server *s)
 /* False: the descriptors are used up, so that trying again at once would only spin. */
 static bool accept_some(struct http_server *s)
 {
+    struct error e;
     int n = 0;
 
     errno = 0;
@@ -58,7 +58,8 @@ static bool accept_some(struct http_server *s)
         n++;
     if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
         return true;
-    log_warn("http: no connection can be accepted: %s", strerror(errno));
+    (void)error_errno(&e, "no connection can be accepted");
+    log_warn("http: %s", e.msg);
     return false;
 }
 

@@ -54,11 +54,9 @@ static ssize_t read_some(void *cls, uint64_t at, char *p, size_t cap)
     (void)at;
     (void)pthread_mutex_lock(&s->lock);
     n = (ssize_t)take(s, p, cap);
-    if (s->gone)
-        n = MHD_CONTENT_READER_END_WITH_ERROR;
-    else if (n == 0 && s->ended)
+    if (n == 0 && s->ended && !s->gone)
         n = MHD_CONTENT_READER_END_OF_STREAM;
-    else if (n == 0 && !http_call_suspend(s->call))
+    else if (s->gone || (n == 0 && !http_call_suspend(s->call)))
         n = MHD_CONTENT_READER_END_WITH_ERROR;
     (void)pthread_mutex_unlock(&s->lock);
     return n;
