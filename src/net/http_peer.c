@@ -143,9 +143,20 @@ static void wake_left(struct http_server *s)
     }
 }
 
+/* Under the lock. A client that leaves together with its last bytes makes one event of both, of which
+ * libmicrohttpd's edge-triggered loop sees the bytes only. Shutting down the side that is shut already
+ * makes another event, and takes nothing from a client that still waits for its answer. */
+static void wake_unfinished(struct http_server *s)
+{
+    for (struct http_call *c = s->calls; c; c = c->next)
+        if (c->peer && !c->suspended && !c->owed && !c->status && left(c->peer->fd))
+            (void)shutdown(c->peer->fd, SHUT_RD);
+}
+
 /* Under the lock. */
 void http_peers_check(struct http_server *s)
 {
     close_slow(s, now_ns());
     wake_left(s);
+    wake_unfinished(s);
 }
