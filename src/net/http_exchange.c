@@ -7,12 +7,15 @@
 
 void *http_on_target(void *cls, const char *target, struct MHD_Connection *conn)
 {
-    struct http_call *c = http_call_new(cls, target ? target : "");
+    struct http_server *s = cls;
+    struct http_call *c = http_call_new(s, target ? target : "");
 
+    (void)pthread_mutex_lock(&s->lock);
     c->conn = conn;
     c->peer = http_peer_of(conn);
+    (void)pthread_mutex_unlock(&s->lock);
     memcpy(c->remote, c->peer->address, sizeof c->remote);
-    http_peer_head_began(cls, c->peer);
+    http_peer_head_began(s, c->peer);
     return c;
 }
 
