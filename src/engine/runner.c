@@ -62,7 +62,9 @@ static int run_job(struct runner *r, struct error *e)
     /* Nothing was done: nothing is to be returned. */
     if (r->self->closing && counters_done(&r->job.books) == 0)
         return end_as(r, why, e);
-    if (!r->self->closing && job_begin(r->service->env.store, &r->job, e) < 0)
+    /* A job that is RUNNING without a runner could not be given back: its stretch goes on. */
+    if (!r->self->closing && r->job.state != JOB_RUNNING &&
+        job_begin(r->service->env.store, &r->job, e) < 0)
         return -1;
     if (open_job(r, e) < 0)
         return -1;
@@ -100,7 +102,9 @@ static int take_earlier(struct runner *r, struct error *e)
     if (r->job.retry_of == 0)
         return 0;
     job_path(r->service, dir, r->job.retry_of, NULL);
-    return spool_copy_answers(r->spool, dir, &copied, e);
+    if (spool_copy_answers(r->spool, dir, &copied, e) == 0)
+        return 0;
+    return e->code == ERROR_NOT_FOUND ? 0 : -1; /* it was ended before it began */
 }
 
 static int open_job(struct runner *r, struct error *e)
@@ -309,12 +313,26 @@ static bool passes(enum error_code code)
     return code == ERROR_RESOURCE_EXHAUSTED || code == ERROR_CANCELLED || error_retryable(code);
 }
 
+/* Somebody moved the job while the runner was about to: what it is now is looked at again. */
+static bool was_moved(struct runner *r)
+{
+    struct job now;
+    struct error e;
+    int rc = job_get(r->service->env.store, &r->arena, NULL, r->job.id, &now, &e);
+
+    return rc == 0 || (rc == 1 && now.state != r->job.state);
+}
+
 /* A full disk or a broken session is tried again; what cannot get better ends the job. */
 static void after_failure(struct runner *r, const struct error *why)
 {
     struct service *s = r->service;
     struct error e;
 
+    if (was_moved(r)) {
+        log_info("job %lld: %s", (long long)r->job.id, why->msg);
+        return;
+    }
     log_warn("job %lld: %s", (long long)r->job.id, why->msg);
     if (r->spool && spool_counters(r->spool, &r->job.books, &e) < 0)
         log_warn("job %lld: %s", (long long)r->job.id, e.msg);

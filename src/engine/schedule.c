@@ -376,6 +376,14 @@ static void choice_add(struct service *s, struct choice *c, const struct entry *
     };
 }
 
+/* RUNNING without a runner: the disk was too full to give it back. */
+static bool waits(const struct entry *n, uint64_t now)
+{
+    bool may_run = n->state == JOB_QUEUED || n->state == JOB_RUNNING;
+
+    return may_run && !n->busy && n->not_before_ns <= now;
+}
+
 static void choice_make(struct service *s, const struct model *m, struct choice *c)
 {
     uint64_t now = service_now_ns(s);
@@ -387,8 +395,7 @@ static void choice_make(struct service *s, const struct model *m, struct choice 
     c->sched.running_max = s->set.running_max;
     for (size_t i = 0; i < s->entry_count; i++) {
         const struct entry *n = &s->entry[i];
-        bool waits = n->state == JOB_QUEUED && !n->busy && n->not_before_ns <= now;
-        if (n->model == m && (n->running || waits))
+        if (n->model == m && (n->running || waits(n, now)))
             choice_add(s, c, n);
     }
 }
@@ -435,13 +442,14 @@ static void count_open(struct service *s)
 static void admit(struct service *s)
 {
     const struct model *seen[HUBS_MAX];
+    uint64_t now = service_now_ns(s);
     uint32_t count = 0;
 
     pthread_mutex_lock(&s->lock);
     for (size_t i = 0; i < s->entry_count && count < HUBS_MAX; i++) {
         const struct entry *n = &s->entry[i];
         uint32_t at = 0;
-        if (n->state != JOB_QUEUED || n->busy)
+        if (!waits(n, now))
             continue;
         while (at < count && seen[at] != n->model)
             at++;
