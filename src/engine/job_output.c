@@ -57,7 +57,7 @@ int job_output_finish(struct service *s, struct arena *a, struct job *j, enum jo
     log_info("job %lld: %s, %llu answered, %llu failed, %llu not run", (long long)j->id,
              job_state_name(to), (unsigned long long)j->books.succeeded,
              (unsigned long long)j->books.failed, (unsigned long long)j->books.not_run);
-    tally_end(to);
+    tally_end(j);
     tidy(s, j);
     return 0;
 }
@@ -72,7 +72,7 @@ int job_output_fail(struct service *s, struct job *j, const struct error *why, s
     if (job_finish(s->env.store, j, &end, e) < 0)
         return -1;
     log_warn("job %lld: failed: %s", (long long)j->id, why->msg);
-    tally_end(JOB_FAILED);
+    tally_end(j);
     tidy(s, j);
     return 0;
 }

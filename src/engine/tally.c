@@ -61,12 +61,24 @@ void tally_failures(struct spool *s)
     }
 }
 
-void tally_end(enum job_state state)
+static double seconds_between(int64_t from_us, int64_t to_us)
+{
+    return to_us > from_us ? (double)(to_us - from_us) / 1e6 : 0;
+}
+
+void tally_end(const struct job *j)
 {
     char labels[64];
 
-    (void)snprintf(labels, sizeof labels, "state=\"%s\"", job_state_name(state));
+    (void)snprintf(labels, sizeof labels, "state=\"%s\"", job_state_name(j->state));
     metric_add(metric_counter("tranche_jobs_ended_total", "Jobs that ended, by state", labels), 1);
+    if (j->start_us)
+        metric_observe(metric_histogram("tranche_job_wait_seconds",
+                                        "From a job's creation to its first running", NULL),
+                       seconds_between(j->create_us, j->start_us));
+    metric_observe(
+        metric_histogram("tranche_job_seconds", "From a job's creation to its end", NULL),
+        seconds_between(j->create_us, j->end_us));
 }
 
 void tally_open(const uint64_t count[JOB_STATE_COUNT])

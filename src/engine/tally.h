@@ -18,7 +18,8 @@ struct tally {
 void tally_progress(struct tally *t, const struct progress *p);
 /* The rows that failed, by code. */
 void tally_failures(struct spool *s);
-void tally_end(enum job_state state);
+/* A job that ended now: its state, how long it waited to run, and how long it took in all. */
+void tally_end(const struct job *j);
 /* Open jobs by state: a gauge for each of JOB_STATE_COUNT. */
 void tally_open(const uint64_t count[JOB_STATE_COUNT]);
 
