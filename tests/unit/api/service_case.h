@@ -140,9 +140,10 @@ static inline int ask_with(struct serving *w, const char *method, const char *pa
     int fd = serving_connect(w);
     ssize_t n;
 
-    buf_addf(&text,
-             "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n",
-             method, path, headers, strlen(body));
+    buf_addf(
+        &text,
+        "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n",
+        method, path, headers, strlen(body));
     for (const char *p = body; *p; p++)
         buf_add_char(&text, *p == '\'' ? '"' : *p);
     for (size_t at = 0; at < text.len; at += (size_t)n) {
