@@ -70,17 +70,6 @@ static void refuse_embedding(struct call *c)
     call_fail(c, &e);
 }
 
-static void get_batch(struct call *c)
-{
-    struct error e = { 0 };
-    struct job j;
-
-    if (job_of_path(c, &j, &e) < 0)
-        call_fail(c, &e);
-    else
-        job_reply(c, &j);
-}
-
 static void get_batches(struct call *c)
 {
     struct job_page page = {
@@ -94,17 +83,6 @@ static void get_batches(struct call *c)
         call_fail(c, &e);
     else
         job_list_reply(c, &page);
-}
-
-static void post_cancel(struct call *c)
-{
-    struct error e = { 0 };
-    struct job j;
-
-    if (job_of_path(c, &j, &e) < 0 || job_cancel_asked(c, &j, &e) < 0)
-        call_fail(c, &e);
-    else
-        call_reply_c(c, "{}");
 }
 
 static void delete_batch(struct call *c)
@@ -160,9 +138,9 @@ const struct route api_gemini_routes[] = {
     { HTTP_POST,   ROOT "/(models|tunedModels)/{}:asyncBatchEmbedContent", ROLE_SUBMITTER, 0,
       refuse_embedding, GEMINI_INLINE_BYTES_MAX, NULL },
     { HTTP_GET,    ROOT "/batches",            ROLE_VIEWER,    0, get_batches, 0, NULL },
-    { HTTP_GET,    ROOT "/batches/{}",         ROLE_VIEWER,    0, get_batch, 0, NULL },
+    { HTTP_GET,    ROOT "/batches/{}",         ROLE_VIEWER,    0, job_get_call, 0, NULL },
     { HTTP_DELETE, ROOT "/batches/{}",         ROLE_SUBMITTER, 0, delete_batch, 0, NULL },
-    { HTTP_POST,   ROOT "/batches/{}:cancel",  ROLE_SUBMITTER, 0, post_cancel, 0, NULL },
+    { HTTP_POST,   ROOT "/batches/{}:cancel",  ROLE_SUBMITTER, 0, job_cancel_call, 0, NULL },
     { HTTP_PATCH,  ROOT "/batches/{}:updateGenerateContentBatch", ROLE_SUBMITTER, 0, patch_batch,
       VERTEX_BODY_BYTES_MAX, NULL },
     { HTTP_PATCH,  ROOT "/batches/{}:updateEmbedContentBatch",    ROLE_SUBMITTER, 0,

@@ -43,17 +43,6 @@ static void post_job(struct call *c)
         job_reply(c, &j);
 }
 
-static void get_job(struct call *c)
-{
-    struct error e = { 0 };
-    struct job j;
-
-    if (job_of_path(c, &j, &e) < 0)
-        call_fail(c, &e);
-    else
-        job_reply(c, &j);
-}
-
 static void get_jobs(struct call *c)
 {
     struct job_page page = {
@@ -67,17 +56,6 @@ static void get_jobs(struct call *c)
         call_fail(c, &e);
     else
         job_list_reply(c, &page);
-}
-
-static void post_cancel(struct call *c)
-{
-    struct error e = { 0 };
-    struct job j;
-
-    if (job_of_path(c, &j, &e) < 0 || job_cancel_asked(c, &j, &e) < 0)
-        call_fail(c, &e);
-    else
-        call_reply_c(c, "{}");
 }
 
 /* ---- Operations: a deletion is done when it is answered, so an operation is never anything but
@@ -193,14 +171,14 @@ static void get_operations(struct call *c)
 const struct route api_vertex_routes[] = {
     { HTTP_POST,   PLACE JOBS,                ROLE_SUBMITTER, 0, post_job, VERTEX_BODY_BYTES_MAX, NULL },
     { HTTP_GET,    PLACE JOBS,                ROLE_VIEWER,    0, get_jobs, 0, NULL },
-    { HTTP_GET,    PLACE JOBS "/{}",          ROLE_VIEWER,    0, get_job, 0, NULL },
+    { HTTP_GET,    PLACE JOBS "/{}",          ROLE_VIEWER,    0, job_get_call, 0, NULL },
     { HTTP_DELETE, PLACE JOBS "/{}",          ROLE_SUBMITTER, 0, delete_job, 0, NULL },
-    { HTTP_POST,   PLACE JOBS "/{}:cancel",   ROLE_SUBMITTER, 0, post_cancel, 0, NULL },
+    { HTTP_POST,   PLACE JOBS "/{}:cancel",   ROLE_SUBMITTER, 0, job_cancel_call, 0, NULL },
     { HTTP_POST,   EXPRESS JOBS,              ROLE_SUBMITTER, 0, post_job, VERTEX_BODY_BYTES_MAX, NULL },
     { HTTP_GET,    EXPRESS JOBS,              ROLE_VIEWER,    0, get_jobs, 0, NULL },
-    { HTTP_GET,    EXPRESS JOBS "/{}",        ROLE_VIEWER,    0, get_job, 0, NULL },
+    { HTTP_GET,    EXPRESS JOBS "/{}",        ROLE_VIEWER,    0, job_get_call, 0, NULL },
     { HTTP_DELETE, EXPRESS JOBS "/{}",        ROLE_SUBMITTER, 0, delete_job, 0, NULL },
-    { HTTP_POST,   EXPRESS JOBS "/{}:cancel", ROLE_SUBMITTER, 0, post_cancel, 0, NULL },
+    { HTTP_POST,   EXPRESS JOBS "/{}:cancel", ROLE_SUBMITTER, 0, job_cancel_call, 0, NULL },
     { HTTP_GET,    UI_TOO "/operations",           ROLE_VIEWER,    0, get_operations, 0, NULL },
     { HTTP_GET,    UI_TOO "/operations/{}",        ROLE_VIEWER,    0, get_operation, 0, NULL },
     { HTTP_DELETE, UI_TOO "/operations/{}",        ROLE_SUBMITTER, 0, forget_operation, 0, NULL },

@@ -240,3 +240,25 @@ int job_delete_asked(struct call *c, const struct job *j, struct error *e)
                          job_state_name(j->state));
     return service_delete(c->api->service, call_scope(c), j->id, e);
 }
+
+void job_get_call(struct call *c)
+{
+    struct error e = { 0 };
+    struct job j;
+
+    if (job_of_path(c, &j, &e) < 0)
+        call_fail(c, &e);
+    else
+        job_reply(c, &j);
+}
+
+void job_cancel_call(struct call *c)
+{
+    struct error e = { 0 };
+    struct job j;
+
+    if (job_of_path(c, &j, &e) < 0 || job_cancel_asked(c, &j, &e) < 0)
+        call_fail(c, &e);
+    else
+        call_reply_c(c, "{}");
+}

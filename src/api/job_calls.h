@@ -54,4 +54,8 @@ struct job_page {
 };
 void job_list_reply(struct call *c, const struct job_page *p);
 
+/* The handlers that are the same in both dialects. */
+void job_get_call(struct call *c);
+void job_cancel_call(struct call *c);
+
 #endif
