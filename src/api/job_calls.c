@@ -155,8 +155,14 @@ static int room_check(struct call *c, const char *project, struct error *e)
 {
     struct service_settings *set = arena_alloc(c->arena, sizeof *set); /* large */
 
+    uint32_t open = 0;
+
     service_settings(c->api->service, set);
-    if (set->queued_max == 0 || service_open_jobs(c->api->service, project) < set->queued_max)
+    if (set->queued_max == 0)
+        return 0;
+    if (job_open_count(c->api->store, project, set->queued_max, &open, e) < 0)
+        return -1;
+    if (open < set->queued_max)
         return 0;
     return error_set(
         e, ERROR_RESOURCE_EXHAUSTED,

@@ -131,6 +131,33 @@ size_t str_utf8_valid(struct str s)
     return at;
 }
 
+bool str_number(struct str s, uint64_t *out)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.p[i] < '0' || s.p[i] > '9')
+            return false;
+        if (__builtin_mul_overflow(n, (uint64_t)10, &n) ||
+            __builtin_add_overflow(n, (uint64_t)(s.p[i] - '0'), &n))
+            n = UINT64_MAX;
+    }
+    *out = n;
+    return s.len > 0;
+}
+
+void str_hex(const void *p, size_t len, char *out)
+{
+    static const char digits[] = "0123456789abcdef";
+    const unsigned char *byte = p;
+
+    for (size_t i = 0; i < len; i++) {
+        *out++ = digits[byte[i] >> 4];
+        *out++ = digits[byte[i] & 15];
+    }
+    *out = '\0';
+}
+
 bool str_glob(const char *pattern, const char *name)
 {
     const char *star = NULL, *resume = NULL;

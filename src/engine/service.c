@@ -275,17 +275,6 @@ int job_input_open(struct service *s, struct arena *a, int64_t id, struct input 
     return error_wrap(e, "the job's input");
 }
 
-uint32_t service_open_jobs(struct service *s, const char *project)
-{
-    uint32_t n = 0;
-
-    pthread_mutex_lock(&s->lock);
-    for (size_t i = 0; i < s->entry_count; i++)
-        n += strcmp(s->entry[i].project, project) == 0;
-    pthread_mutex_unlock(&s->lock);
-    return n;
-}
-
 static bool is_retried(struct service *s, int64_t id)
 {
     bool found = false;

@@ -70,9 +70,6 @@ void service_drain(struct service *s);
 void service_free(struct service *s); /* drains first; accepts NULL */
 void service_wake(struct service *s); /* a job was created or wished something of */
 
-/* Jobs of a project that are not final: for the limit at creation. */
-uint32_t service_open_jobs(struct service *s, const char *project);
-
 /* What is known of a job beyond its record; zeroed fields where nothing is. */
 void service_live(struct service *s, const struct job *j, struct job_live *out);
 

@@ -56,6 +56,10 @@ int job_query(struct store *s, struct arena *a, const struct job_query *q, struc
 /* All jobs that are not final, the oldest first: what the scheduler begins with and looks after. */
 int job_open_list(struct store *s, struct arena *a, struct job_list *out, struct error *e) FALLIBLE;
 
+/* How many of a project's jobs are not final; counted up to `most`. */
+int job_open_count(struct store *s, const char *project, uint32_t most, uint32_t *out,
+                   struct error *e) FALLIBLE;
+
 /* A state change from outside the runner. Sets wish, or moves the state where nothing runs: cancel of
  * PENDING, QUEUED and PAUSED jobs without work done is CANCELLED at once; other ones are CANCELLING
  * and the scheduler ends them. Cancelling a final job is FAILED_PRECONDITION; cancelling twice is

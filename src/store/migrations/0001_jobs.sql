@@ -64,7 +64,7 @@ CREATE UNIQUE INDEX job_batch ON job (batch) WHERE batch != '';
 CREATE UNIQUE INDEX job_request ON job (project, request_id) WHERE request_id != '';
 CREATE INDEX job_list ON job (project, dialect, id);
 CREATE INDEX job_dialect ON job (dialect, id);
-CREATE INDEX job_open ON job (id) WHERE state < 5;
+CREATE INDEX job_open ON job (project, id) WHERE state < 5;
 CREATE INDEX job_queue ON job (model, priority, id) WHERE state = 1;
 CREATE INDEX job_result ON job (result) WHERE result != 0;
 
