@@ -76,7 +76,9 @@ static void read_fields(struct head *h, const char *method)
         MHD_get_connection_info(c->conn, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
     h->next = h->version + strlen(h->version) + 2;
     (void)MHD_get_connection_values_n(c->conn, MHD_HEADER_KIND, add_field, h);
-    if (h->next + 2 != method + h->bytes)
+    /* Single spaces, and no NUL, in the first line, too. */
+    if (h->version != method + strlen(method) + 1 + c->target.len + 1 ||
+        h->next + 2 != method + h->bytes)
         h->torn = true;
     if (strncmp(MHD_get_version(), "0.9.", 4) != 0)
         h->torn = false; /* later ones check it themselves, and lie otherwise */
