@@ -174,16 +174,13 @@ static void post_clock_advance(struct call *c)
 
 /* ---- Events ---- */
 
-/* Digits that make a number; none make 0. */
-static bool read_number(struct str text, int64_t *out)
+static bool read_id(struct str text, int64_t *out)
 {
-    int64_t n = 0;
+    uint64_t n;
 
-    for (size_t i = 0; i < text.len; i++)
-        if (text.p[i] < '0' || text.p[i] > '9' || __builtin_mul_overflow(n, (int64_t)10, &n) ||
-            __builtin_add_overflow(n, (int64_t)(text.p[i] - '0'), &n))
-            return false;
-    *out = n;
+    if (!str_number(text, &n) || n > INT64_MAX)
+        return false;
+    *out = (int64_t)n;
     return true;
 }
 
@@ -192,7 +189,7 @@ static void listen_to(struct call *c, struct api_listener who)
     struct str last = http_header(c->http, "Last-Event-ID");
     struct error e = { 0 };
 
-    if (last.len && !read_number(last, &who.after))
+    if (last.len && !read_id(last, &who.after))
         call_fail_as(c, 400, NULL, "Last-Event-ID must be the id of an event, a number.");
     else if (api_events_listen(c->api->events, &who, c->http, &e) < 0)
         call_fail(c, &e);

@@ -62,14 +62,12 @@ static void add_link(struct call *c, struct buf *out, const char *name, const st
 /* As the real service has it: base64 of the digest in hexadecimal digits. */
 static void add_sha256(struct buf *out, const struct blob *b)
 {
-    struct buf hex = BUF_INIT(2 * sizeof b->sha256);
+    char hex[2 * sizeof b->sha256 + 1];
 
-    for (size_t i = 0; i < sizeof b->sha256; i++)
-        buf_addf(&hex, "%02x", b->sha256[i]);
+    str_hex(b->sha256, sizeof b->sha256, hex);
     buf_add_c(out, ",\"sha256Hash\":\"");
-    media_base64(hex.p, hex.len, out);
+    media_base64(hex, sizeof hex - 1, out);
     buf_add_char(out, '"');
-    buf_release(&hex);
 }
 
 void files_write(struct call *c, const struct file *f, struct buf *out)

@@ -407,14 +407,11 @@ static void deliveries(struct call *c)
 
 static bool read_id(struct str text, int64_t *id)
 {
-    *id = 0;
-    if (text.len == 0 || text.len > 18)
+    uint64_t n;
+
+    if (!str_number(text, &n) || n > INT64_MAX)
         return false;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.p[i] < '0' || text.p[i] > '9')
-            return false;
-        *id = *id * 10 + (text.p[i] - '0');
-    }
+    *id = (int64_t)n;
     return true;
 }
 

@@ -11,15 +11,13 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <openssl/pem.h>
 
 #include "base/json.h"
 
 #define TOKEN_PREFIX "tat."
 #define TOKEN_SECRET "access-token"
-#define MAC_BYTES 32
-#define MAC_DIGITS ((size_t)2 * MAC_BYTES)
+#define MAC_DIGITS ((size_t)2 * STORE_MAC_BYTES)
 #define SKEW_S 60
 #define ASSERTION_BYTES_MAX ((size_t)8 * 1024)
 #define PUBLIC_KEY_BITS_MIN 2048
@@ -37,18 +35,11 @@ static int64_t now_s(struct store *s)
 
 static int mac_of(struct store *s, struct str text, char out[MAC_DIGITS + 1], struct error *e)
 {
-    unsigned char secret[STORE_SECRET_BYTES], mac[EVP_MAX_MD_SIZE];
-    unsigned int len = 0;
+    unsigned char mac[STORE_MAC_BYTES];
 
-    if (store_secret(s, TOKEN_SECRET, secret, e) < 0)
+    if (store_mac(s, TOKEN_SECRET, text, mac, e) < 0)
         return -1;
-    bool ok = HMAC(EVP_sha256(), secret, (int)sizeof secret, (const unsigned char *)text.p,
-                   text.len, mac, &len) != NULL;
-    OPENSSL_cleanse(secret, sizeof secret);
-    if (!ok || len != MAC_BYTES)
-        return error_set(e, ERROR_INTERNAL, "HMAC-SHA256 is not available");
-    for (size_t i = 0; i < MAC_BYTES; i++)
-        (void)snprintf(out + 2 * i, 3, "%02x", mac[i]);
+    str_hex(mac, sizeof mac, out);
     return 0;
 }
 
@@ -69,17 +60,14 @@ static bool token_read(struct str head, char id[KEY_ID_BYTES], int64_t *end)
 {
     struct str rest = str_sub(head, sizeof TOKEN_PREFIX - 1, head.len);
     size_t dot = str_find(rest, STR("."));
+    uint64_t seconds;
 
-    if (dot == SIZE_MAX || dot == 0 || dot >= KEY_ID_BYTES || rest.len - dot > 12)
+    if (dot == SIZE_MAX || dot == 0 || dot >= KEY_ID_BYTES ||
+        !str_number(str_sub(rest, dot + 1, rest.len), &seconds) || seconds > INT64_MAX)
         return false;
     memcpy(id, rest.p, dot);
     id[dot] = '\0';
-    *end = 0;
-    for (size_t i = dot + 1; i < rest.len; i++) {
-        if (rest.p[i] < '0' || rest.p[i] > '9')
-            return false;
-        *end = *end * 10 + (rest.p[i] - '0');
-    }
+    *end = (int64_t)seconds;
     return true;
 }
 

@@ -181,29 +181,13 @@ yyjson_val *call_json(struct call *c, struct error *e)
     return NULL;
 }
 
-/* Digits only; a number too large for the type is the largest. */
-static bool read_number(struct str text, uint64_t *out)
-{
-    uint64_t n = 0;
-
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.p[i] < '0' || text.p[i] > '9')
-            return false;
-        if (__builtin_mul_overflow(n, (uint64_t)10, &n) ||
-            __builtin_add_overflow(n, (uint64_t)(text.p[i] - '0'), &n))
-            n = UINT64_MAX;
-    }
-    *out = n;
-    return true;
-}
-
 int call_number(struct call *c, const char *name, uint64_t deflt, uint64_t max, uint64_t *out,
                 struct error *e)
 {
     struct str text;
     uint64_t n = 0;
 
-    if (http_query(c->http, name, &text) && !read_number(text, &n))
+    if (http_query(c->http, name, &text) && text.len > 0 && !str_number(text, &n))
         return error_set(e, ERROR_INVALID_ARGUMENT, "Invalid value at '%s': \"%.*s\"", name,
                          STR_ARG(str_sub(text, 0, 64)));
     if (n == 0)

@@ -72,15 +72,12 @@ int job_place(struct call *c, const char *verb, struct job_place *out, struct er
 /* All digits, as the service makes them. */
 static bool id_read(struct str text, int64_t *out)
 {
-    uint64_t id = 0;
+    uint64_t id;
 
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.p[i] < '0' || text.p[i] > '9')
-            return false;
-        id = id * 10 + (uint64_t)(text.p[i] - '0');
-    }
+    if (text.len > ID_DIGITS_MAX || !str_number(text, &id) || id == 0 || id > INT64_MAX)
+        return false;
     *out = (int64_t)id;
-    return text.len > 0 && text.len <= ID_DIGITS_MAX && id > 0 && id <= INT64_MAX;
+    return true;
 }
 
 static int not_found(struct str id, const char *kind, struct error *e)

@@ -145,16 +145,13 @@ static bool take(struct str *s, struct str word)
 /* Digits off s; false when there are none or the number is too large. */
 static bool take_number(struct str *s, uint64_t *out)
 {
-    uint64_t n = 0;
-    size_t i = 0;
+    size_t len = 0;
 
-    for (; i < s->len && s->p[i] >= '0' && s->p[i] <= '9'; i++)
-        if (__builtin_mul_overflow(n, (uint64_t)10, &n) ||
-            __builtin_add_overflow(n, (uint64_t)(s->p[i] - '0'), &n))
-            return false;
-    *s = str_sub(*s, i, s->len);
-    *out = n;
-    return i > 0;
+    while (len < s->len && s->p[len] >= '0' && s->p[len] <= '9')
+        len++;
+    bool good = str_number(str_sub(*s, 0, len), out);
+    *s = str_sub(*s, len, s->len);
+    return good;
 }
 
 /* "*" or "a-*" or "a-b" */

@@ -3,8 +3,6 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,27 +15,20 @@ static_assert(NUMBERS_CHARS + 2 * MAC_BYTES + 1 == SEAL_TEXT_BYTES, "a seal's te
 int seal_write(struct store *s, const struct seal *seal, const int64_t number[2],
                char text[SEAL_TEXT_BYTES], struct error *e)
 {
-    unsigned char secret[STORE_SECRET_BYTES], mac[EVP_MAX_MD_SIZE];
+    unsigned char mac[STORE_MAC_BYTES];
     struct buf signed_text = BUF_INIT(SIZE_MAX);
 
-    if (store_secret(s, "seal", secret, e) < 0)
-        return -1;
     (void)snprintf(text, SEAL_TEXT_BYTES, "%016" PRIx64 "%016" PRIx64, (uint64_t)number[0],
                    (uint64_t)number[1]);
     buf_add(&signed_text, seal->purpose, strlen(seal->purpose) + 1);
     buf_add_str(&signed_text, seal->scope);
     buf_add_char(&signed_text, '\0');
     buf_add_c(&signed_text, text);
-    const unsigned char *done =
-        HMAC(EVP_sha256(), secret, (int)sizeof secret, (const unsigned char *)signed_text.p,
-             signed_text.len, mac, NULL);
-    OPENSSL_cleanse(secret, sizeof secret);
+    int rc = store_mac(s, "seal", buf_str(&signed_text), mac, e);
     buf_release(&signed_text);
-    if (!done)
-        return error_set(e, ERROR_INTERNAL, "HMAC-SHA256 is not available");
-    for (size_t i = 0; i < MAC_BYTES; i++)
-        (void)snprintf(text + NUMBERS_CHARS + 2 * i, 3, "%02x", mac[i]);
-    return 0;
+    if (rc == 0)
+        str_hex(mac, MAC_BYTES, text + NUMBERS_CHARS);
+    return rc;
 }
 
 static bool number_read(struct str hex, int64_t *out)

@@ -45,13 +45,9 @@ yyjson_val *storage_json(struct call *c, struct str text, struct error *e)
 
 int storage_number(struct str text, const char *name, int64_t *out, struct error *e)
 {
-    uint64_t n = 0;
-    bool ok = text.len > 0;
+    uint64_t n;
 
-    for (size_t i = 0; i < text.len && ok; i++)
-        ok = text.p[i] >= '0' && text.p[i] <= '9' && !__builtin_mul_overflow(n, (uint64_t)10, &n) &&
-             !__builtin_add_overflow(n, (uint64_t)(text.p[i] - '0'), &n);
-    if (!ok || n > INT64_MAX)
+    if (!str_number(text, &n) || n > INT64_MAX)
         return error_set(e, ERROR_INVALID_ARGUMENT, "Invalid value for %s: \"%.*s\"", name,
                          STR_ARG(str_sub(text, 0, 64)));
     *out = (int64_t)n;

@@ -86,13 +86,11 @@ void webhook_secret_new(char out[WEBHOOK_SECRET_BYTES])
 int webhook_secret_project(struct store *s, const char *project, char out[WEBHOOK_SECRET_BYTES],
                            struct error *e)
 {
-    unsigned char key[STORE_SECRET_BYTES], raw[EVP_MAX_MD_SIZE];
-    unsigned int len = sizeof raw;
+    unsigned char raw[STORE_MAC_BYTES];
 
-    if (store_secret(s, "webhooks", key, e) < 0)
+    static_assert(sizeof raw == SECRET_RAW_BYTES, "a secret is a whole MAC");
+    if (store_mac(s, "webhooks", str_of(project), raw, e) < 0)
         return -1;
-    (void)HMAC(EVP_sha256(), key, sizeof key, (const unsigned char *)project, strlen(project), raw,
-               &len);
     secret_text(raw, out);
     return 0;
 }

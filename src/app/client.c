@@ -188,19 +188,13 @@ static bool split_name(struct str name, struct str part[3])
     return name.len == 0;
 }
 
-static bool is_digits(struct str s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if (s.p[i] < '0' || s.p[i] > '9')
-            return false;
-    return s.len > 0;
-}
-
 const char *client_job_url(struct client *c, const char *id, const char *verb, struct error *e)
 {
     struct str part[4] = { str_of(c->project), str_of(c->location), str_of(id), str_of(verb) };
+    uint64_t number;
 
-    if ((!is_digits(part[2]) && !split_name(str_of(id), part)) || !is_digits(part[2])) {
+    if (!str_number(part[2], &number) &&
+        !(split_name(str_of(id), part) && str_number(part[2], &number))) {
         (void)error_set(e, ERROR_INVALID_ARGUMENT,
                         "\"%s\" is no job; write the digits that `tranche jobs` shows, or "
                         "projects/P/locations/L/batchPredictionJobs/DIGITS",

@@ -104,14 +104,10 @@ static int submit(struct submit *s, const char *const *input, enum exit_code *co
 static int random_text(struct submit *s, struct error *e)
 {
     unsigned char bytes[RANDOM_BYTES];
-    static const char digits[] = "0123456789abcdef";
 
     if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
         return error_errno(e, "no random numbers");
-    for (size_t i = 0; i < sizeof bytes; i++) {
-        s->random[2 * i] = digits[bytes[i] >> 4];
-        s->random[2 * i + 1] = digits[bytes[i] & 15];
-    }
+    str_hex(bytes, sizeof bytes, s->random);
     return 0;
 }
 

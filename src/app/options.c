@@ -68,19 +68,7 @@ void options_release(struct arguments *a)
 
 bool options_number(const char *text, uint64_t min, uint64_t max, uint64_t *out)
 {
-    uint64_t n = 0;
-
-    if (*text == '\0')
-        return false;
-    for (; *text; text++) {
-        if (*text < '0' || *text > '9')
-            return false;
-        if (__builtin_mul_overflow(n, (uint64_t)10, &n) ||
-            __builtin_add_overflow(n, (uint64_t)(*text - '0'), &n))
-            return false;
-    }
-    *out = n;
-    return n >= min && n <= (max ? max : UINT64_MAX);
+    return str_number(str_of(text), out) && *out >= min && *out <= (max ? max : UINT64_MAX);
 }
 
 /* Near: one edit, and one more for each four letters; or the beginning of the candidate. */

@@ -21,11 +21,12 @@
 static int random_hex(struct buf *out, size_t bytes, struct error *e)
 {
     unsigned char random[RANDOM_BYTES_MAX];
+    char hex[2 * sizeof random + 1];
 
     if (RAND_bytes(random, (int)bytes) != 1)
         return error_set(e, ERROR_INTERNAL, "no random bytes are to be had");
-    for (size_t i = 0; i < bytes; i++)
-        buf_addf(out, "%02x", random[i]);
+    str_hex(random, bytes, hex);
+    buf_add_c(out, hex);
     return 0;
 }
 

@@ -136,11 +136,9 @@ bool str_number(struct str s, uint64_t *out)
     uint64_t n = 0;
 
     for (size_t i = 0; i < s.len; i++) {
-        if (s.p[i] < '0' || s.p[i] > '9')
-            return false;
-        if (__builtin_mul_overflow(n, (uint64_t)10, &n) ||
+        if (s.p[i] < '0' || s.p[i] > '9' || __builtin_mul_overflow(n, (uint64_t)10, &n) ||
             __builtin_add_overflow(n, (uint64_t)(s.p[i] - '0'), &n))
-            n = UINT64_MAX;
+            return false;
     }
     *out = n;
     return s.len > 0;

@@ -43,8 +43,7 @@ size_t str_find(struct str s, struct str needle);
 size_t str_utf8_valid(struct str s);
 /* Shell-like match of a whole name: '*' any run, '?' one byte, all else itself. */
 bool str_glob(const char *pattern, const char *name);
-/* Digits in base 10 and nothing else, at least one; false otherwise. A number too large for the type is
- * UINT64_MAX, so that one comparison with the caller's own maximum refuses it. */
+/* Digits in base 10 and nothing else, at least one; false otherwise, or when the type cannot hold it. */
 bool str_number(struct str s, uint64_t *out);
 /* Two lower-case digits a byte and a NUL: out has room for 2 * len + 1. */
 void str_hex(const void *p, size_t len, char *out);

@@ -142,21 +142,18 @@ static const struct step *step_met(const struct script *s, uint32_t attempt)
 /* "-N" at the end of text, cut off: 1, 0 when there is none, -1 when it is not 1 to max. */
 static int number_cut(struct str *text, uint32_t max, uint32_t *out)
 {
-    uint64_t value = 0;
+    uint64_t value;
     size_t at = 0;
 
     while (at < text->len && text->p[at] != '-')
         at++;
     if (at == text->len)
         return 0;
-    for (size_t i = at + 1; i < text->len; i++) {
-        if (text->p[i] < '0' || text->p[i] > '9' || value > max)
-            return -1;
-        value = value * 10 + (uint64_t)(text->p[i] - '0');
-    }
+    if (!str_number(str_sub(*text, at + 1, text->len), &value) || value == 0 || value > max)
+        return -1;
     text->len = at;
     *out = (uint32_t)value;
-    return value && value <= max ? 1 : -1;
+    return 1;
 }
 
 static bool code_read(struct str name, enum error_code *out)

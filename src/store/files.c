@@ -3,8 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <openssl/rand.h>
-
 #include "store/objects_inner.h"
 
 #define ID_RANDOM 12
@@ -209,23 +207,6 @@ int file_expire(struct store *s, int64_t now, struct error *e)
     return rc;
 }
 
-/* 36 is no divisor of 256, so bytes from 252 on are thrown away: all letters are as likely. */
-static int id_make(char id[FILE_ID_BYTES], struct error *e)
-{
-    static const char digit[] = "abcdefghijklmnopqrstuvwxyz0123456789";
-    unsigned char random;
-    size_t n = 0;
-
-    while (n < ID_RANDOM) {
-        if (RAND_bytes(&random, 1) != 1)
-            return error_set(e, ERROR_INTERNAL, "the system gives no random bytes");
-        if (random < 252)
-            id[n++] = digit[random % 36];
-    }
-    id[n] = '\0';
-    return 0;
-}
-
 /* 1 when a row has it, even a deleted one's. */
 static int id_taken(struct db *d, const char *id, struct error *e)
 {
@@ -245,7 +226,7 @@ static int id_choose(struct db *d, const struct file_new *in, char id[FILE_ID_BY
         taken = id_taken(d, id, e);
     }
     for (int i = 0; i < ID_TRIES_MAX && in->id[0] == '\0' && taken == 1; i++)
-        taken = id_make(id, e) < 0 ? -1 : id_taken(d, id, e);
+        taken = store_random_text(id, ID_RANDOM, ALPHABET_36, e) < 0 ? -1 : id_taken(d, id, e);
     if (taken == 1)
         return error_set(e, ERROR_ALREADY_EXISTS, "File %s already exists.", id);
     return taken;

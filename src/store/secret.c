@@ -1,6 +1,9 @@
 #include "store/store_inner.h"
 
 #include <assert.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <string.h>
 
@@ -45,6 +48,22 @@ int store_secret(struct store *s, const char *name, unsigned char out[STORE_SECR
         return rc < 0 ? -1 : 0;
     d = store_write(s, e);
     return d ? store_commit(s, d, secret_make(d, name, out, e), e) : -1;
+}
+
+int store_mac(struct store *s, const char *name, struct str text,
+              unsigned char out[STORE_MAC_BYTES], struct error *e)
+{
+    unsigned char secret[STORE_SECRET_BYTES];
+    unsigned int len = 0;
+
+    if (store_secret(s, name, secret, e) < 0)
+        return -1;
+    bool ok = HMAC(EVP_sha256(), secret, (int)sizeof secret, (const unsigned char *)text.p,
+                   text.len, out, &len) != NULL;
+    OPENSSL_cleanse(secret, sizeof secret);
+    if (!ok || len != STORE_MAC_BYTES)
+        return error_set(e, ERROR_INTERNAL, "HMAC-SHA256 is not available");
+    return 0;
 }
 
 int store_random_text(char *out, size_t count, const char *alphabet, struct error *e)

@@ -41,5 +41,9 @@ int store_backup(struct store *s, const char *to, struct error *e) FALLIBLE;
 #define STORE_SECRET_BYTES 32
 int store_secret(struct store *s, const char *name, unsigned char out[STORE_SECRET_BYTES],
                  struct error *e) FALLIBLE;
+/* HMAC-SHA256 of text under that secret. */
+#define STORE_MAC_BYTES 32
+int store_mac(struct store *s, const char *name, struct str text,
+              unsigned char out[STORE_MAC_BYTES], struct error *e) FALLIBLE;
 
 #endif

@@ -14,14 +14,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <openssl/rand.h>
-
 #include "base/sys.h"
 #include "store/blob_inner.h"
 
 /* Hashes are kept for so many paused uploads; others are hashed again from their files. */
 #define PAUSED_MAX 64
-#define ID_RANDOM_BYTES 20
+#define ID_CHARS 40
+static_assert(ID_CHARS < UPLOAD_ID_BYTES, "an id fits");
 #define US_PER_DAY ((int64_t)86400 * 1000000)
 
 struct slot {
@@ -65,22 +64,6 @@ void uploads_free(struct uploads *u)
     mem_free(u);
 }
 
-static int id_make(char id[UPLOAD_ID_BYTES], struct error *e)
-{
-    static const char digit[] = "0123456789abcdef";
-    unsigned char random[ID_RANDOM_BYTES];
-
-    if (RAND_bytes(random, sizeof random) != 1)
-        return error_set(e, ERROR_INTERNAL, "the system gives no random bytes");
-    for (size_t i = 0; i < sizeof random; i++) {
-        id[2 * i] = digit[random[i] >> 4];
-        id[2 * i + 1] = digit[random[i] & 15];
-    }
-    id[2 * sizeof random] = '\0';
-    return 0;
-}
-static_assert(2 * ID_RANDOM_BYTES < UPLOAD_ID_BYTES, "an id has two digits a byte");
-
 static int row_insert(struct store *s, const struct upload *up, struct error *e)
 {
     struct db *d = store_write(s, e);
@@ -105,7 +88,7 @@ int upload_create(struct store *s, struct arena *a, const char *project, struct 
     char path[PATH_BYTES];
     struct upload up = { .bytes_max = bytes_max };
 
-    if (id_make(up.id, e) < 0)
+    if (store_random_text(up.id, ID_CHARS, ALPHABET_36, e) < 0)
         return -1;
     up.project = str_of(project);
     up.project = (struct str){ arena_copy(a, up.project.p, up.project.len), up.project.len };

@@ -80,6 +80,50 @@ static void test_utf8_is_valid_up_to_the_first_wrong_sequence(void **state)
             fail_msg("case %zu: %zu", i, str_utf8_valid(sequences[i].s));
 }
 
+/* What is no digit is refused wherever it stands, and the first number that does not fit. */
+static void test_a_number_is_digits_and_nothing_else(void **state)
+{
+    static const struct {
+        const char *text;
+        bool good;
+        uint64_t n;
+    } cases[] = {
+        { "0", true, 0 },
+        { "007", true, 7 },
+        { "18446744073709551614", true, UINT64_MAX - 1 },
+        { "18446744073709551615", true, UINT64_MAX },
+        { "18446744073709551616", false, 0 },
+        { "99999999999999999999999999", false, 0 },
+        { "184467440737095516160", false, 0 },
+        { "", false, 0 },
+        { "+1", false, 0 },
+        { "-1", false, 0 },
+        { " 1", false, 0 },
+        { "1 ", false, 0 },
+        { "1.0", false, 0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint64_t n = 1;
+        if (str_number(str_of(cases[i].text), &n) != cases[i].good)
+            fail_msg("\"%s\"", cases[i].text);
+        if (cases[i].good)
+            assert_int_equal(n, cases[i].n);
+    }
+}
+
+static void test_hex_has_two_digits_a_byte(void **state)
+{
+    char text[9] = "????????";
+
+    (void)state;
+    str_hex("\x00\x7F\xA0\xFF", 4, text);
+    assert_string_equal(text, "007fa0ff");
+    str_hex("", 0, text);
+    assert_string_equal(text, "");
+}
+
 static void test_a_glob_matches_whole_names(void **state)
 {
     static const struct {
@@ -225,6 +269,8 @@ int main(void)
         cmocka_unit_test(test_parts_are_clamped_to_the_string),
         cmocka_unit_test(test_find_gives_the_first_place),
         cmocka_unit_test(test_utf8_is_valid_up_to_the_first_wrong_sequence),
+        cmocka_unit_test(test_a_number_is_digits_and_nothing_else),
+        cmocka_unit_test(test_hex_has_two_digits_a_byte),
         cmocka_unit_test(test_a_glob_matches_whole_names),
         cmocka_unit_test(test_distance_counts_edits_up_to_its_limit),
         cmocka_unit_test(test_a_buffer_grows_to_its_maximum_and_no_further),
