@@ -83,22 +83,58 @@ void *check_run(void *arg)
 static int find_input(struct check *c, struct error *e);
 static int validate(struct check *c, struct error *e);
 static void give_back(struct service *s, int64_t id, uint64_t wait_ns);
+static bool is_final(struct check *c, const struct error *why);
 
-/* A failure of the input is the job's end; a full disk or a stop only puts it off. */
+/* Cancelled or deleted while it was checked: what was written since belongs to nobody. */
+static void was_moved(struct check *c, const struct error *why)
+{
+    struct error e;
+
+    log_info("job %lld: %s", (long long)c->job.id, why->msg);
+    job_path(c->service, c->path, c->job.id, NULL);
+    if (why->code == ERROR_NOT_FOUND && sys_remove_all(c->path, &e) < 0)
+        log_warn("job %lld: %s", (long long)c->job.id, e.msg);
+    give_back(c->service, c->job.id, 0);
+}
+
+/* A failure of the input is the job's end; what may get better only puts it off. */
 static void failed(struct check *c, const struct error *why)
 {
     struct service *s = c->service;
     struct error e;
 
-    if (why->code == ERROR_RESOURCE_EXHAUSTED || why->code == ERROR_CANCELLED) {
+    if (!is_final(c, why)) {
         log_warn("job %lld: %s; it waits", (long long)c->job.id, why->msg);
         give_back(s, c->job.id, FULL_RETRY_S * NS_PER_S);
         return;
     }
-    /* Cancelled while it was checked: it has ended already. */
-    if (job_output_fail(s, &c->job, why, &e) < 0 && e.code != ERROR_FAILED_PRECONDITION)
-        log_error("job %lld: %s", (long long)c->job.id, e.msg);
-    give_back(s, c->job.id, 0);
+    if (job_output_fail(s, &c->job, why, &e) == 0) {
+        give_back(s, c->job.id, 0);
+        return;
+    }
+    if (e.code == ERROR_FAILED_PRECONDITION || e.code == ERROR_NOT_FOUND) {
+        was_moved(c, &e);
+        return;
+    }
+    log_error("job %lld: %s", (long long)c->job.id, e.msg);
+    give_back(s, c->job.id, FULL_RETRY_S * NS_PER_S);
+}
+
+/* A full disk and a drain are no fault of the job's; other failures that may pass are tried a few
+ * times. */
+static bool is_final(struct check *c, const struct error *why)
+{
+    struct service *s = c->service;
+
+    if (why->code == ERROR_RESOURCE_EXHAUSTED || why->code == ERROR_CANCELLED)
+        return false;
+    if (!error_retryable(why->code))
+        return true;
+    pthread_mutex_lock(&s->lock);
+    struct entry *n = schedule_find(s, c->job.id);
+    bool enough = !n || ++n->failures >= SESSION_FAILURES_MAX;
+    pthread_mutex_unlock(&s->lock);
+    return enough;
 }
 
 static void check_job(struct service *s, int64_t id)
@@ -126,7 +162,10 @@ static void give_back(struct service *s, int64_t id, uint64_t wait_ns)
     struct entry *n = schedule_find(s, id);
     if (n) {
         n->busy = false;
+        n->stale = true;
         n->not_before_ns = wait_ns ? service_now_ns(s) + wait_ns : 0;
+        if (wait_ns == 0)
+            n->failures = 0;
     }
     pthread_mutex_unlock(&s->lock);
     schedule_dirty(s, id);
@@ -350,7 +389,9 @@ static int ingest_input(struct check *c, struct predictor *p, struct ingest_resu
 {
     struct service_settings set;
     struct input in = { 0 };
-    struct ingest_options o = { .predictor = p, .on_bad = on_bad, .arg = c, .threads = 1 };
+    struct ingest_options o = {
+        .predictor = p, .on_bad = on_bad, .arg = c, .threads = 1, .stop = &c->service->halt
+    };
 
     service_settings(c->service, &set);
     o.lines_max = set.lines_max;

@@ -158,8 +158,13 @@ static int no_permission(struct service *s, struct job *j, const struct error *w
                    STR_ARG(j->output), why->msg, (long long)j->id);
     j->error = ERROR_PERMISSION_DENIED;
     j->error_message = str_of(text);
-    if (job_finish(s->env.store, j, &end, e) < 0)
+    j->output = (struct str){ 0 }; /* nothing is there */
+    int rc = job_finish(s->env.store, j, &end, e);
+    j->error_message = (struct str){ 0 }; /* text ends here */
+    if (rc < 0)
         return -1;
+    log_warn("job %lld: failed: %s", (long long)j->id, text);
+    tally_end(j);
     tidy(s, j);
     return 0;
 }

@@ -25,6 +25,8 @@ struct runner {
     struct render *render;
     struct tally tally;
     uint64_t save_due_ns;
+    uint64_t done_before; /* lines, before this stretch */
+    bool closing;         /* no line is run any more: only the end is made */
     char dir[SERVICE_PATH_BYTES], output[SERVICE_PATH_BYTES];
 };
 
@@ -35,7 +37,7 @@ static void release(struct runner *r);
 void *runner_run(void *arg)
 {
     struct running *self = arg;
-    struct runner r = { .self = self, .service = self->service };
+    struct runner r = { .self = self, .service = self->service, .closing = self->closing };
     struct error e = { 0 };
 
     service_settings(r.service, &r.set);
@@ -51,6 +53,7 @@ void *runner_run(void *arg)
 }
 
 static int open_job(struct runner *r, struct error *e);
+static int stopped_early(struct runner *r, struct error *e);
 static int work(struct runner *r, struct error *e);
 static int close_out(struct runner *r, enum stop_reason why, struct error *e);
 static int end_as(struct runner *r, enum stop_reason why, struct error *e);
@@ -59,22 +62,32 @@ static int run_job(struct runner *r, struct error *e)
 {
     enum stop_reason why = (enum stop_reason)atomic_load(&r->self->reason);
 
+    r->done_before = counters_done(&r->job.books);
     /* Nothing was done: nothing is to be returned. */
-    if (r->self->closing && counters_done(&r->job.books) == 0)
+    if (r->closing && r->done_before == 0)
         return end_as(r, why, e);
     /* A job that is RUNNING without a runner could not be given back: its stretch goes on. */
-    if (!r->self->closing && r->job.state != JOB_RUNNING &&
+    if (!r->closing && r->job.state != JOB_RUNNING &&
         job_begin(r->service->env.store, &r->job, e) < 0)
         return -1;
-    if (open_job(r, e) < 0)
-        return -1;
-    return r->self->closing ? close_out(r, why, e) : work(r, e);
+    if (open_job(r, e) < 0) {
+        bool stopped = e->code == ERROR_CANCELLED && atomic_load(&r->self->stop);
+        return stopped && !r->closing ? stopped_early(r, e) : -1;
+    }
+    return r->closing ? close_out(r, why, e) : work(r, e);
+}
+
+static void close_files(struct runner *r)
+{
+    render_close(r->render);
+    r->render = NULL;
+    spool_close(r->spool);
+    r->spool = NULL;
 }
 
 static void release(struct runner *r)
 {
-    render_close(r->render);
-    spool_close(r->spool);
+    close_files(r);
     ingest_result_release(&r->ingest);
     input_release(&r->input);
     arena_release(&r->arena);
@@ -93,18 +106,56 @@ static enum row_style style_of(const struct job *j)
     return styles[j->source];
 }
 
-/* What the job that this one retries has answered is answered. */
+/* What the job that this one retries has answered is answered. One that was ended before it began has
+ * nothing of its own: then it is what that one would have gone on from. */
 static int take_earlier(struct runner *r, struct error *e)
 {
+    int64_t from = r->job.retry_of;
     char dir[SERVICE_PATH_BYTES];
     uint64_t copied;
+    struct error why;
 
-    if (r->job.retry_of == 0)
-        return 0;
-    job_path(r->service, dir, r->job.retry_of, NULL);
-    if (spool_copy_answers(r->spool, dir, &copied, e) == 0)
-        return 0;
-    return e->code == ERROR_NOT_FOUND ? 0 : -1; /* it was ended before it began */
+    for (int i = 0; from && i < RETRY_CHAIN_MAX; i++) {
+        struct job earlier;
+        job_path(r->service, dir, from, NULL);
+        if (spool_copy_answers(r->spool, dir, &copied, &why) == 0)
+            return 0;
+        if (why.code != ERROR_NOT_FOUND) {
+            *e = why;
+            return -1;
+        }
+        int rc = job_get(r->service->env.store, &r->arena, NULL, from, &earlier, e);
+        if (rc <= 0)
+            return rc;
+        from = earlier.retry_of;
+    }
+    return 0;
+}
+
+/* Its lines as the check found them. A job that is only ended needs no model for that. */
+static int read_input(struct runner *r, struct error *e)
+{
+    struct ingest_options *o = &r->rules;
+    struct predictor *p = NULL;
+
+    *o = (struct ingest_options){ .lines_max = r->set.lines_max, .threads = 1 };
+    if (r->set.lines_max && r->job.books.total > r->set.lines_max)
+        o->lines_max = r->job.books.total; /* it was checked under a higher limit */
+    if (job_input_open(r->service, &r->arena, r->job.id, &r->input, e) < 0)
+        return -1;
+    if (!r->closing) {
+        p = job_predictor(r->service, &r->arena, &r->job, e);
+        if (!p)
+            return -1;
+        o->predictor = p;
+        o->stop = &r->self->stop;
+    }
+    int rc = ingest_run(&r->input, o, &r->ingest, e);
+    if (p)
+        p->ops->close(p);
+    o->predictor = NULL;
+    o->stop = NULL;
+    return rc;
 }
 
 static int open_job(struct runner *r, struct error *e)
@@ -113,19 +164,7 @@ static int open_job(struct runner *r, struct error *e)
 
     job_path(s, r->dir, r->job.id, NULL);
     job_path(s, r->output, r->job.id, "output.jsonl");
-    if (sys_mkdirs(r->dir, e) < 0 || job_input_open(s, &r->arena, r->job.id, &r->input, e) < 0)
-        return -1;
-    r->rules = (struct ingest_options){ .lines_max = r->set.lines_max, .threads = 1 };
-    if (r->set.lines_max && r->job.books.total > r->set.lines_max)
-        r->rules.lines_max = r->job.books.total; /* it was checked under a higher limit */
-    struct predictor *p = job_predictor(s, &r->arena, &r->job, e);
-    if (!p)
-        return -1;
-    r->rules.predictor = p;
-    int rc = ingest_run(&r->input, &r->rules, &r->ingest, e);
-    p->ops->close(p);
-    r->rules.predictor = NULL;
-    if (rc < 0)
+    if (sys_mkdirs(r->dir, e) < 0 || read_input(r, e) < 0)
         return -1;
     r->spool = spool_open(r->dir, e);
     if (!r->spool || take_earlier(r, e) < 0)
@@ -201,13 +240,16 @@ static int run_pipeline(struct runner *r, enum pipeline_end *end, struct error *
         .on_progress = on_progress,
         .arg = r,
     };
+    if (spool_counters(r->spool, &r->tally.seen, e) < 0)
+        return -1;
     work.predictor = job_predictor(s, &r->arena, &r->job, e);
     if (!work.predictor)
         return -1;
     work.rules.predictor = work.predictor;
-    int rc = pipeline_run(&work, &p, end, e);
+    if (pipeline_run(&work, &p, end, e) < 0)
+        return -1; /* what is committed is counted there */
     r->job.books = p.books;
-    return rc;
+    return 0;
 }
 
 static int give_back(struct runner *r, enum job_state to, const char *reason, struct error *e)
@@ -228,14 +270,28 @@ static int interrupted(struct runner *r, struct error *e)
     case STOP_CANCEL:
     case STOP_EXPIRE:
         return close_out(r, why, e);
-    case STOP_PAUSE:
-        return give_back(r, JOB_PAUSED, "asked", e);
     case STOP_NONE:
+    case STOP_PAUSE: /* the store makes it PAUSED, unless it was resumed meanwhile */
     case STOP_YIELD:
     case STOP_DRAIN:
         break;
     }
     return give_back(r, JOB_QUEUED, "", e);
+}
+
+/* Asked to stop before a line was run in this stretch. */
+static int stopped_early(struct runner *r, struct error *e)
+{
+    enum stop_reason why = (enum stop_reason)atomic_load(&r->self->reason);
+
+    if (why != STOP_CANCEL && why != STOP_EXPIRE)
+        return give_back(r, JOB_QUEUED, "", e);
+    if (r->done_before == 0)
+        return end_as(r, why, e);
+    ingest_result_release(&r->ingest);
+    input_release(&r->input);
+    r->closing = true;
+    return open_job(r, e) < 0 ? -1 : close_out(r, why, e);
 }
 
 static int work(struct runner *r, struct error *e)
@@ -249,8 +305,7 @@ static int work(struct runner *r, struct error *e)
         tally_failures(r->spool);
     switch (end) {
     case PIPELINE_DONE:
-        render_close(r->render);
-        r->render = NULL;
+        close_files(r); /* once it is final, a retry may read them */
         return job_output_finish(r->service, &r->arena, &r->job, JOB_SUCCEEDED, true, e);
     case PIPELINE_BUDGET:
         return give_back(r, JOB_PAUSED, "budget", e);
@@ -299,8 +354,7 @@ static int close_out(struct runner *r, enum stop_reason why, struct error *e)
     if (closeout_run(&c, &r->job.books, e) < 0 || render_finish(r->render, e) < 0)
         return -1;
     r->job.books.total = r->ingest.lines;
-    render_close(r->render);
-    r->render = NULL;
+    close_files(r);
     set_reason(&r->job, why);
     return job_output_finish(r->service, &r->arena, &r->job,
                              why == STOP_EXPIRE ? JOB_EXPIRED : JOB_CANCELLED, true, e);
@@ -336,6 +390,9 @@ static void after_failure(struct runner *r, const struct error *why)
     log_warn("job %lld: %s", (long long)r->job.id, why->msg);
     if (r->spool && spool_counters(r->spool, &r->job.books, &e) < 0)
         log_warn("job %lld: %s", (long long)r->job.id, e.msg);
+    close_files(r);
+    if (counters_done(&r->job.books) > r->done_before)
+        r->self->failures = 0;
     if (why->code != ERROR_RESOURCE_EXHAUSTED)
         r->self->failures++;
     if (passes(why->code) && r->self->failures < SESSION_FAILURES_MAX) {

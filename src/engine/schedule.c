@@ -11,7 +11,6 @@
 
 #define HOUR_US ((int64_t)3600 * 1000000)
 
-static void load_all(struct service *s);
 static void read_dirty(struct service *s);
 static void reap(struct service *s);
 static void obey(struct service *s);
@@ -25,7 +24,6 @@ void *schedule_run(void *arg)
 {
     struct service *s = arg;
 
-    load_all(s);
     for (;;) {
         read_dirty(s);
         reap(s);
@@ -100,6 +98,7 @@ static void fill_entry(struct entry *n, const struct job *j, const struct model 
     n->ran_us = j->ran_us;
     n->retry_of = j->retry_of;
     n->has_done = counters_done(&j->books) > 0;
+    n->stale = false;
 }
 
 static void take_job(struct service *s, const struct job *j)
@@ -121,29 +120,47 @@ static void take_job(struct service *s, const struct job *j)
     pthread_mutex_unlock(&s->lock);
 }
 
-static void load_all(struct service *s)
+int schedule_load(struct service *s, struct error *e)
 {
     struct arena a = { 0 };
     struct job_list all = { 0 };
-    struct error e;
+    int rc = job_open_list(s->env.store, &a, &all, e);
 
-    if (job_open_list(s->env.store, &a, &all, &e) < 0)
-        log_error("the jobs cannot be read: %s", e.msg);
     for (uint32_t i = 0; i < all.count; i++)
         take_job(s, &all.item[i]);
     if (all.count)
         log_info("%u jobs are open", all.count);
     arena_release(&a);
+    return rc;
 }
 
-void schedule_dirty(struct service *s, int64_t id)
+/* Under lock. */
+static void add_dirty(struct service *s, int64_t id)
 {
-    pthread_mutex_lock(&s->lock);
+    struct entry *n = schedule_find(s, id);
+
+    if (n)
+        n->stale = true;
     if (s->dirty_count == s->dirty_cap) {
         s->dirty_cap = s->dirty_cap ? s->dirty_cap * 2 : 64;
         s->dirty = mem_grow(s->dirty, s->dirty_cap * sizeof *s->dirty);
     }
     s->dirty[s->dirty_count++] = id;
+}
+
+void schedule_dirty(struct service *s, int64_t id)
+{
+    pthread_mutex_lock(&s->lock);
+    add_dirty(s, id);
+    pthread_mutex_unlock(&s->lock);
+    service_wake(s);
+}
+
+void schedule_all_dirty(struct service *s)
+{
+    pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < s->entry_count; i++)
+        add_dirty(s, s->entry[i].id);
     pthread_mutex_unlock(&s->lock);
     service_wake(s);
 }
@@ -154,6 +171,15 @@ static void forget(struct service *s, int64_t id)
     struct entry *n = schedule_find(s, id);
     if (n && !n->busy)
         drop_entry(s, n);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* At the next tick, not at once: the store may be out of order for a while. */
+static void read_later(struct service *s, int64_t id, const struct error *why)
+{
+    log_error("job %lld cannot be read: %s", (long long)id, why->msg);
+    pthread_mutex_lock(&s->lock);
+    add_dirty(s, id);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -168,7 +194,7 @@ static void read_one(struct service *s, struct arena *a, int64_t id)
     else if (rc == 0)
         forget(s, id);
     else
-        log_error("job %lld cannot be read: %s", (long long)id, e.msg);
+        read_later(s, id, &e);
 }
 
 static void read_dirty(struct service *s)
@@ -193,13 +219,18 @@ static void read_dirty(struct service *s)
 
 /* ---- Checkers ---- */
 
+static bool is_free(const struct entry *n, uint64_t now)
+{
+    return !n->busy && !n->stale && n->not_before_ns <= now;
+}
+
 int64_t schedule_next_check(struct service *s)
 {
     uint64_t now = service_now_ns(s);
 
     for (size_t i = 0; i < s->entry_count; i++) {
         struct entry *n = &s->entry[i];
-        if (n->state == JOB_PENDING && !n->busy && n->not_before_ns <= now) {
+        if (n->state == JOB_PENDING && is_free(n, now)) {
             n->busy = true;
             return n->id;
         }
@@ -219,8 +250,8 @@ static void end_runner(struct service *s, struct running *r)
     n->busy = false;
     n->failures = r->failures;
     n->not_before_ns = r->retry_ns;
+    add_dirty(s, r->id);
     pthread_mutex_unlock(&s->lock);
-    schedule_dirty(s, r->id);
     mem_free(r);
 }
 
@@ -251,11 +282,12 @@ static void ask_to_stop(struct running *r, enum stop_reason why)
         atomic_store(&r->stop, true);
 }
 
-/* Under lock. */
+/* Under lock, where a drain cannot begin meanwhile. */
 static void start_runner(struct service *s, struct entry *n, bool closing, enum stop_reason why)
 {
+    if (s->draining)
+        return;
     struct running *r = mem_alloc(sizeof *r);
-
     r->service = s;
     r->id = n->id;
     r->closing = closing;
@@ -275,12 +307,30 @@ static void start_runner(struct service *s, struct entry *n, bool closing, enum 
     mem_free(r);
 }
 
+/* Many jobs may be cancelled or expire at once: how many more may be ended now. Under lock. */
+static uint32_t closing_room(const struct service *s)
+{
+    uint32_t closing = 0;
+
+    for (size_t i = 0; i < s->entry_count; i++)
+        closing += s->entry[i].running && s->entry[i].running->closing;
+    return closing < CLOSING_MAX ? CLOSING_MAX - closing : 0;
+}
+
+/* Under lock. */
+static void close_entry(struct service *s, struct entry *n, enum stop_reason why, uint32_t *room)
+{
+    if (*room == 0 || !is_free(n, service_now_ns(s)))
+        return;
+    start_runner(s, n, true, why);
+    (*room)--;
+}
+
 /* What was asked of running jobs, and the end of cancelled ones that do not run. */
 static void obey(struct service *s)
 {
-    uint64_t now = service_now_ns(s);
-
     pthread_mutex_lock(&s->lock);
+    uint32_t room = closing_room(s);
     for (size_t i = 0; i < s->entry_count; i++) {
         struct entry *n = &s->entry[i];
         bool cancelled = n->state == JOB_CANCELLING || n->wish == WISH_CANCEL;
@@ -288,8 +338,8 @@ static void obey(struct service *s)
             ask_to_stop(n->running, STOP_CANCEL);
         else if (n->running && n->wish == WISH_PAUSE)
             ask_to_stop(n->running, STOP_PAUSE);
-        else if (!n->busy && n->state == JOB_CANCELLING && n->not_before_ns <= now)
-            start_runner(s, n, true, STOP_CANCEL);
+        else if (n->state == JOB_CANCELLING)
+            close_entry(s, n, STOP_CANCEL, &room);
     }
     pthread_mutex_unlock(&s->lock);
 }
@@ -322,17 +372,17 @@ static bool too_old(const struct service *s, const struct entry *n, int64_t now)
 static void expire(struct service *s)
 {
     int64_t now = service_now_us(s);
-    uint64_t now_ns = service_now_ns(s);
 
     pthread_mutex_lock(&s->lock);
+    uint32_t room = closing_room(s);
     for (size_t i = 0; i < s->entry_count; i++) {
         struct entry *n = &s->entry[i];
         if (!too_old(s, n, now))
             continue;
         if (n->running)
             ask_to_stop(n->running, STOP_EXPIRE);
-        else if (!n->busy && n->not_before_ns <= now_ns)
-            start_runner(s, n, true, STOP_EXPIRE);
+        else
+            close_entry(s, n, STOP_EXPIRE, &room);
     }
     pthread_mutex_unlock(&s->lock);
 }
@@ -381,7 +431,7 @@ static bool waits(const struct entry *n, uint64_t now)
 {
     bool may_run = n->state == JOB_QUEUED || n->state == JOB_RUNNING;
 
-    return may_run && !n->busy && n->not_before_ns <= now;
+    return may_run && is_free(n, now);
 }
 
 static void choice_make(struct service *s, const struct model *m, struct choice *c)
@@ -395,7 +445,8 @@ static void choice_make(struct service *s, const struct model *m, struct choice 
     c->sched.running_max = s->set.running_max;
     for (size_t i = 0; i < s->entry_count; i++) {
         const struct entry *n = &s->entry[i];
-        if (n->model == m && (n->running || waits(n, now)))
+        bool runs = n->running && !n->running->closing;
+        if (n->model == m && (runs || waits(n, now)))
             choice_add(s, c, n);
     }
 }

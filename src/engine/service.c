@@ -15,6 +15,7 @@
 #define CHECKERS_MAX 16
 
 static void start_threads(struct service *s);
+static void release(struct service *s);
 
 void service_defaults(struct service_settings *out)
 {
@@ -48,14 +49,27 @@ struct service *service_start(const struct service_env *env, const struct servic
     (void)pthread_mutex_init(&s->lock, NULL);
     (void)pthread_cond_init(&s->check_wake, NULL);
     s->wake = chan_new(1);
-    if (job_recover(env->store, e) < 0) {
-        chan_free(s->wake);
-        mem_free(s);
+    atomic_init(&s->halt, false);
+    if (job_recover(env->store, e) < 0 || schedule_load(s, e) < 0) {
+        release(s);
         return NULL;
     }
     jobs_on_change(env->store, on_change, s);
     start_threads(s);
     return s;
+}
+
+static void release(struct service *s)
+{
+    for (uint32_t i = 0; i < s->hub_count; i++)
+        hub_free(s->hub[i].hub);
+    pthread_cond_destroy(&s->check_wake);
+    pthread_mutex_destroy(&s->lock);
+    chan_free(s->wake);
+    mem_free(s->checker);
+    mem_free(s->entry);
+    mem_free(s->dirty);
+    mem_free(s);
 }
 
 static void start_threads(struct service *s)
@@ -74,6 +88,10 @@ static void start_threads(struct service *s)
     while (s->checker_count < wanted &&
            pthread_create(&s->checker[s->checker_count], NULL, check_run, s) == 0)
         s->checker_count++;
+    if (s->checker_count == 0) {
+        log_error("no thread could be made for a checker");
+        _exit(1);
+    }
 }
 
 void service_set(struct service *s, const struct service_settings *set)
@@ -81,7 +99,7 @@ void service_set(struct service *s, const struct service_settings *set)
     pthread_mutex_lock(&s->lock);
     s->set = *set;
     pthread_mutex_unlock(&s->lock);
-    service_wake(s);
+    schedule_all_dirty(s); /* their models may stand elsewhere now */
 }
 
 void service_settings(struct service *s, struct service_settings *out)
@@ -112,6 +130,7 @@ void service_drain(struct service *s)
     while (!still) {
         pthread_mutex_lock(&s->lock);
         s->draining = true;
+        atomic_store(&s->halt, true);
         still = stands_still(s);
         pthread_mutex_unlock(&s->lock);
         service_wake(s);
@@ -134,15 +153,7 @@ void service_free(struct service *s)
     (void)pthread_join(s->scheduler, NULL);
     for (uint32_t i = 0; i < s->checker_count; i++)
         (void)pthread_join(s->checker[i], NULL);
-    for (uint32_t i = 0; i < s->hub_count; i++)
-        hub_free(s->hub[i].hub);
-    pthread_cond_destroy(&s->check_wake);
-    pthread_mutex_destroy(&s->lock);
-    chan_free(s->wake);
-    mem_free(s->checker);
-    mem_free(s->entry);
-    mem_free(s->dirty);
-    mem_free(s);
+    release(s);
 }
 
 /* ---- Models ---- */
@@ -376,22 +387,41 @@ static int open_rows(const char *path, uint64_t *bytes, struct error *e)
     return -1;
 }
 
+static int open_result(struct service *s, int64_t blob, uint64_t *bytes, struct error *e)
+{
+    struct stat st;
+    int fd = blob_open(s->env.store, blob, e);
+
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, &st) < 0) {
+        (void)close(fd);
+        return error_errno(e, "the job's result");
+    }
+    *bytes = (uint64_t)st.st_size;
+    return fd;
+}
+
 int service_results(struct service *s, const struct job *j, uint64_t *bytes, struct error *e)
 {
     char path[SERVICE_PATH_BYTES];
-    struct stat st;
+    struct error why = { 0 };
+    int fd = -1;
 
-    if (j->result) {
-        int fd = blob_open(s->env.store, j->result, e);
-        if (fd < 0 || fstat(fd, &st) < 0)
+    if (j->result)
+        return open_result(s, j->result, bytes, e);
+    /* The last is there for the moment between the last row and the job's end. */
+    static const char *const names[] = { "output.jsonl.partial", "output.jsonl" };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        job_path(s, path, j->id, names[i]);
+        fd = open_rows(path, bytes, &why);
+        if (fd >= 0)
             return fd;
-        *bytes = (uint64_t)st.st_size;
-        return fd;
+        if (why.code != ERROR_NOT_FOUND) {
+            *e = why;
+            return -1;
+        }
     }
-    job_path(s, path, j->id, "output.jsonl.partial");
-    int fd = open_rows(path, bytes, e);
-    if (fd >= 0 || e->code != ERROR_NOT_FOUND)
-        return fd;
     return error_set(e, ERROR_NOT_FOUND, "the job has no results yet");
 }
 

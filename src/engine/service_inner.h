@@ -21,6 +21,8 @@
 #define TICK_MS 250                           /* the scheduler looks at the time so often */
 #define YIELD_AFTER_US ((int64_t)5 * 1000000) /* a job runs so long before it is asked to yield */
 #define SESSION_FAILURES_MAX 3                /* in a row without a line done; then the job fails */
+#define CLOSING_MAX 8                         /* jobs that are only being ended, at once */
+#define RETRY_CHAIN_MAX 100 /* retries of retries that were ended before they began */
 #define HUBS_MAX 256
 #define SWEEP_EVERY_NS (3600 * NS_PER_S)
 
@@ -39,7 +41,8 @@ struct entry {
     int64_t retry_of;
     bool has_done;           /* some lines have ended */
     bool busy;               /* a checker or a runner has it */
-    uint32_t failures;       /* of the model's session, in a row */
+    bool stale;              /* changed since it was read: nobody takes it until it is read again */
+    uint32_t failures;       /* of its check or its model's session, in a row */
     uint64_t not_before_ns;  /* monotonic; after a full disk or a broken session */
     struct running *running; /* or NULL */
 };
@@ -69,6 +72,7 @@ struct service {
     struct service_env env;
     pthread_t scheduler;
     struct chan *wake;    /* holds something: the scheduler is to look */
+    atomic_bool halt;     /* set with draining: checkers give up soon */
     pthread_mutex_t lock; /* guards all below */
     struct service_settings set;
     struct entry *entry; /* in order of ids */
@@ -105,6 +109,11 @@ int job_input_open(struct service *s, struct arena *a, int64_t id, struct input 
 /* The job's share of its model, under its project's weight, scripted when the service is. */
 struct predictor *job_predictor(struct service *s, struct arena *a, const struct job *j,
                                 struct error *e);
+
+/* Reads every open job into the table; before the threads begin. */
+int schedule_load(struct service *s, struct error *e) FALLIBLE;
+/* Reads every known job again. */
+void schedule_all_dirty(struct service *s);
 
 /* ---- The scheduler's thread (schedule.c) ---- */
 void *schedule_run(void *service);

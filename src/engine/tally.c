@@ -30,10 +30,6 @@ static uint64_t at(const struct counters *c, size_t offset)
 
 void tally_progress(struct tally *t, const struct progress *p)
 {
-    if (!t->begun) {
-        t->begun = true;
-        t->seen = p->resumed ? p->books : (struct counters){ 0 };
-    }
     for (size_t i = 0; i < sizeof counted / sizeof counted[0]; i++)
         metric_add(metric_counter(counted[i].name, counted[i].help, counted[i].labels),
                    at(&p->books, counted[i].offset) - at(&t->seen, counted[i].offset));

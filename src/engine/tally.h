@@ -11,8 +11,7 @@
 #include "format/job.h"
 
 struct tally {
-    bool begun; /* the books of earlier stretches were counted then */
-    struct counters seen;
+    struct counters seen; /* to begin with: those of earlier stretches, which were counted then */
     uint64_t retries;
 };
 void tally_progress(struct tally *t, const struct progress *p);
