@@ -10,6 +10,8 @@ static const struct {
 #else
     [MODEL_LOCAL] = { "local", NULL },
 #endif
+    [MODEL_UPSTREAM] = { "upstream", NULL },
+    [MODEL_REMOTE_BATCH] = { "remote-batch", NULL },
 };
 
 struct predictor *backend_open(const struct model *m, const struct predictor_env *env,

@@ -16,12 +16,15 @@
 
 #include "base/error.h"
 #include "format/price.h"
+#include "predict/upstream.h"
 
 #define MODEL_NAME_BYTES 256
 #define MODEL_ADAPTERS_MAX 8
+#define MODEL_UPSTREAMS_MAX 8
 #define FAKE_FAULTS_MAX 32
 
-enum model_kind { MODEL_LOCAL, MODEL_FAKE };
+/* REMOTE_BATCH: whole jobs go to Google's own batch service; it answers no single request. */
+enum model_kind { MODEL_LOCAL, MODEL_FAKE, MODEL_UPSTREAM, MODEL_REMOTE_BATCH };
 
 struct adapter {
     const char *file; /* LoRA as GGUF */
@@ -53,7 +56,7 @@ struct model {
     const char *pattern; /* glob over the short name */
     enum model_kind kind;
     const char *about;  /* one line for `tranche models` */
-    const char *file;   /* GGUF; NULL for fakes */
+    const char *file;   /* GGUF; NULL for what is not local */
     uint32_t context;   /* tokens of one request, prompt and answer; 0: the model's own */
     uint32_t sequences; /* at once; 0: by the number of cores */
     uint32_t threads;   /* 0: all cores */
@@ -63,6 +66,11 @@ struct model {
     bool has_price;
     struct price price; /* with has_price; else the published price of the name, else free */
     struct fake_script fake;
+    struct model_upstream upstream[MODEL_UPSTREAMS_MAX]; /* of upstream and remote-batch models */
+    uint32_t upstream_count;
+    uint32_t spill_after_ms; /* a request that waited so long may go to a weight of 0; 0: never */
+    const char *staging;     /* of remote-batch on Vertex: "gs://bucket/prefix" for its files */
+    uint32_t poll_ms;        /* of remote-batch: how often the job is looked at */
 };
 
 struct models {
