@@ -1,4 +1,5 @@
-/* base64.h -- whether text is base64, without decoding it; and writing it.
+/* base64.h -- whether text is base64, without decoding it; writing it; and the one spelling that all
+ * read.
  *
  * Why: inline media stand in requests as base64, megabytes of it; a fault must be found before any
  * work, and the text is passed on as it was written.
@@ -19,5 +20,7 @@
 /* False with the first offending byte's position in *at; the length when the end is wrong. */
 bool base64_valid(struct str s, size_t *at);
 void base64_add(const void *p, size_t len, struct buf *out);
+/* Valid base64 in the alphabet with "+/" and padded, which is all that most readers take. */
+void base64_add_standard(struct buf *out, struct str s);
 
 #endif
