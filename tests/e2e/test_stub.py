@@ -147,6 +147,8 @@ def test_more_than_slots_and_queue_is_refused_and_those_that_left_make_room():
         assert (stub.stats()["busy"], stub.stats()["queue_max"]) == (2, 1)
         status, headers, _ = stub.chat("one too many")
         assert (status, headers["Retry-After"]) == (429, "1")
+        open_.pop().close()
+        wait_for(stub, "abandoned", 1)
         for connection in open_:
             connection.close()
         wait_for(stub, "busy", 0)
