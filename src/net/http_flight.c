@@ -63,24 +63,41 @@ struct http_flight *http_flight_take(struct http_multi *m, const struct http_ask
     return f;
 }
 
+/* The first that has a connection for one more, so that few are in use; else the one that has least to
+ * do. */
+static struct http_shard *shard_for(struct http_multi *m)
+{
+    struct http_shard *least = m->shard;
+
+    for (struct http_shard *s = m->shard; s < m->shard + m->shard_count; s++) {
+        if (s->open < s->connections_max)
+            return s;
+        if (s->open < least->open)
+            least = s;
+    }
+    return least;
+}
+
 int http_flight_enter(struct http_flight *f, struct error *e)
 {
-    CURLMcode code = curl_multi_add_handle(f->multi->curl, f->curl);
+    struct http_shard *s = shard_for(f->multi);
+    CURLMcode code = curl_multi_add_handle(s->curl, f->curl);
 
     if (code != CURLM_OK) {
         http_flight_free(f);
         return error_set(e, ERROR_INTERNAL, "libcurl: %s", curl_multi_strerror(code));
     }
-    f->inside = true;
+    f->shard = s;
+    s->open++;
     http_flights_push(&f->multi->open, f);
     return 0;
 }
 
 void http_flight_leave(struct http_flight *f)
 {
-    if (f->inside)
-        (void)curl_multi_remove_handle(f->multi->curl, f->curl);
-    f->inside = false;
+    if (f->shard)
+        (void)curl_multi_remove_handle(f->shard->curl, f->curl);
+    f->shard = NULL;
 }
 
 static void settle(struct buf *b)
@@ -315,6 +332,7 @@ static void note_end(struct http_flight *f)
     f->status = f->head_whole ? (int)status : 0;
     f->sent = sent > 0;
     f->ended_ns = http_multi_now(f->multi);
+    f->shard->open--;
     http_flights_remove(&f->multi->open, f);
     http_flights_push(&f->multi->done, f);
 }

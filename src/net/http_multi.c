@@ -1,6 +1,5 @@
 #include "net/http_multi.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <unistd.h>
 
@@ -13,9 +12,31 @@
 #define STREAMS_MAX 1000 /* of one HTTP/2 connection; its server may want fewer */
 
 static void watch(struct http_multi *m);
-static void collect(struct http_multi *m);
 static bool take_done(struct http_multi *m, struct http_done *out);
 static void forget_last(struct http_multi *m);
+
+/* The connections are spread evenly: where requests wait for one, all shards end together. */
+static int make_shards(struct http_multi *m, uint32_t connections_max, struct error *e)
+{
+    uint32_t count = (connections_max - 1) / HTTP_SHARD_CONNECTIONS + 1;
+
+    count = count < HTTP_SHARDS_MAX ? count : HTTP_SHARDS_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        struct http_shard *s = &m->shard[m->shard_count];
+        s->multi = m;
+        s->connections_max = connections_max / count + (i < connections_max % count);
+        s->curl = curl_multi_init();
+        if (!s->curl)
+            return error_set(e, ERROR_INTERNAL, "libcurl gives no multi handle");
+        m->shard_count++;
+        long connections = s->connections_max;
+        (void)curl_multi_setopt(s->curl, CURLMOPT_MAX_TOTAL_CONNECTIONS, connections);
+        (void)curl_multi_setopt(s->curl, CURLMOPT_MAXCONNECTS, connections);
+        (void)curl_multi_setopt(s->curl, CURLMOPT_MAX_CONCURRENT_STREAMS, (long)STREAMS_MAX);
+        http_sockets_serve(s);
+    }
+    return 0;
+}
 
 struct http_multi *http_multi_new(uint32_t connections_max, struct error *e)
 {
@@ -27,18 +48,11 @@ struct http_multi *http_multi_new(uint32_t connections_max, struct error *e)
         return NULL;
     }
     m = mem_alloc(sizeof *m);
-    m->epoll = m->wakeup = -1;
     m->watch_ns = UINT64_MAX;
-    m->curl = curl_multi_init();
-    if (!m->curl)
-        (void)error_set(e, ERROR_INTERNAL, "libcurl gives no multi handle");
-    if (!m->curl || http_sockets_init(m, e) < 0) {
+    if (http_sockets_init(m, e) < 0 || make_shards(m, connections_max, e) < 0) {
         http_multi_free(m);
         return NULL;
     }
-    (void)curl_multi_setopt(m->curl, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)connections_max);
-    (void)curl_multi_setopt(m->curl, CURLMOPT_MAXCONNECTS, (long)connections_max);
-    (void)curl_multi_setopt(m->curl, CURLMOPT_MAX_CONCURRENT_STREAMS, (long)STREAMS_MAX);
     return m;
 }
 
@@ -58,7 +72,8 @@ void http_multi_free(struct http_multi *m)
     free_all(&m->open);
     free_all(&m->done);
     free_all(&m->spare);
-    (void)curl_multi_cleanup(m->curl); /* closes the sockets, which are still ours */
+    for (uint32_t i = 0; i < m->shard_count; i++)
+        (void)curl_multi_cleanup(m->shard[i].curl); /* closes sockets, by our callback */
     http_sockets_release(m);
     mem_free(m);
 }
@@ -97,7 +112,6 @@ int http_multi_poll(struct http_multi *m, uint32_t timeout_ms, struct http_done 
     for (bool over = false;;) {
         if (http_sockets_timer(m, e) < 0)
             return -1;
-        collect(m);
         if (m->now_ns >= m->watch_ns)
             watch(m);
         if (take_done(m, out))
@@ -134,12 +148,12 @@ struct str http_done_header(const struct http_done *d, const char *name)
 
 /* Handles are taken out of libcurl one by one, when they are given, not here: for each it would look
  * through the messages that are left. */
-static void collect(struct http_multi *m)
+void http_multi_collect(struct http_shard *s)
 {
     const CURLMsg *msg;
     int left;
 
-    while ((msg = curl_multi_info_read(m->curl, &left))) {
+    while ((msg = curl_multi_info_read(s->curl, &left))) {
         struct http_flight *f = NULL;
         (void)curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&f);
         http_flight_ended(f, msg->data.result);

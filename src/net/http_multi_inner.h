@@ -5,6 +5,8 @@
  * Owns:    a flight is in one list at a time: `open` while libcurl works at it, `done` until poll
  *          gives it, `last` until the next call, then `spare`, with its handle, buffers and headers, so
  *          that the next request like it needs no memory and sets next to nothing.
+ * Shards:  libcurl walks through all its connections at the start and end of each request, so no handle
+ *          of its gets more than some 64: a request goes to the first that has a connection for it.
  * Threads: the multi's owner, but for the eventfd.
  */
 #ifndef TRANCHE_NET_HTTP_MULTI_INNER_H
@@ -15,15 +17,18 @@
 #include "net/http_curl.h"
 #include "net/http_multi.h"
 
+#define HTTP_SHARD_CONNECTIONS 64 /* more only when HTTP_SHARDS_MAX are not enough */
+#define HTTP_SHARDS_MAX 16
 #define HTTP_SPARE_MAX 1024                  /* flights that wait for use */
 #define HTTP_SPARE_BYTES ((size_t)32 * 1024) /* a buffer that grew over it is given back */
 
 struct http_flight {
     struct http_flight *prev, *next;
     struct http_multi *multi;
+    struct http_shard *shard; /* that has its handle; NULL: none has */
 
-    CURL *curl;                 /* what it is set to, when `set`: */
-    bool set, has_body, inside; /* inside: libcurl has it */
+    CURL *curl; /* what it is set to, when `set`: */
+    bool set, has_body;
     struct http_site site;
     struct buf method, url, line; /* line: the ask's own header */
     struct curl_slist *header;
@@ -47,19 +52,27 @@ struct http_flights {
     uint32_t count;
 };
 
+struct http_shard {
+    struct http_multi *multi;
+    CURLM *curl;
+    uint64_t timer_ns; /* when libcurl wants to be called; UINT64_MAX: not */
+    uint32_t connections_max, open;
+};
+
 /* A socket, by its number: what libcurl wants to know of it and what epoll was asked. */
 struct http_socket {
+    struct http_shard *shard;
     uint32_t want, have; /* EPOLLIN | EPOLLOUT */
     bool ours;           /* opened and closed by callbacks: nobody closes it unseen */
 };
 
 struct http_multi {
-    CURLM *curl;
+    struct http_shard shard[HTTP_SHARDS_MAX];
+    uint32_t shard_count;
     int epoll, wakeup;
     struct http_socket *socket;
     size_t socket_count;
     uint64_t now_ns;   /* as read last */
-    uint64_t timer_ns; /* when libcurl wants to be called; UINT64_MAX: not */
     uint64_t watch_ns; /* when the open ones are looked at; UINT64_MAX: not */
     bool woken;
     struct http_flights open, done, spare;
@@ -67,6 +80,7 @@ struct http_multi {
 };
 
 uint64_t http_multi_now(struct http_multi *m); /* reads the clock into now_ns */
+void http_multi_collect(struct http_shard *s); /* takes what ended */
 
 /* http_flight.c */
 /* A flight for the ask, with its handle set, not yet started; NULL: the ask is wrong. */
@@ -86,6 +100,7 @@ void http_flights_remove(struct http_flights *l, struct http_flight *f);
 
 /* http_socket.c */
 int http_sockets_init(struct http_multi *m, struct error *e) FALLIBLE;
+void http_sockets_serve(struct http_shard *s); /* libcurl tells us what it waits for */
 void http_sockets_release(struct http_multi *m);
 void http_socket_options(struct http_multi *m, CURL *c);
 /* Waits until a socket is ready, libcurl's timer is due, someone wakes us, or until_ns. */

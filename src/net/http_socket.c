@@ -30,17 +30,21 @@ int http_sockets_init(struct http_multi *m, struct error *e)
 {
     struct epoll_event wake = { .events = EPOLLIN };
 
-    m->timer_ns = UINT64_MAX;
     m->epoll = epoll_create1(EPOLL_CLOEXEC);
     m->wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     wake.data.fd = m->wakeup;
     if (m->epoll < 0 || m->wakeup < 0 || epoll_ctl(m->epoll, EPOLL_CTL_ADD, m->wakeup, &wake) < 0)
         return error_errno(e, "cannot wait for sockets");
-    (void)curl_multi_setopt(m->curl, CURLMOPT_SOCKETFUNCTION, on_socket);
-    (void)curl_multi_setopt(m->curl, CURLMOPT_SOCKETDATA, m);
-    (void)curl_multi_setopt(m->curl, CURLMOPT_TIMERFUNCTION, on_timer);
-    (void)curl_multi_setopt(m->curl, CURLMOPT_TIMERDATA, m);
     return 0;
+}
+
+void http_sockets_serve(struct http_shard *s)
+{
+    s->timer_ns = UINT64_MAX;
+    (void)curl_multi_setopt(s->curl, CURLMOPT_SOCKETFUNCTION, on_socket);
+    (void)curl_multi_setopt(s->curl, CURLMOPT_SOCKETDATA, s);
+    (void)curl_multi_setopt(s->curl, CURLMOPT_TIMERFUNCTION, on_timer);
+    (void)curl_multi_setopt(s->curl, CURLMOPT_TIMERDATA, s);
 }
 
 void http_sockets_release(struct http_multi *m)
@@ -62,11 +66,12 @@ void http_socket_options(struct http_multi *m, CURL *c)
 
 /* ---- Waiting ---- */
 
-static int act(struct http_multi *m, curl_socket_t fd, int events, struct error *e)
+static int act(struct http_shard *s, curl_socket_t fd, int events, struct error *e)
 {
     int running;
-    CURLMcode code = curl_multi_socket_action(m->curl, fd, events, &running);
+    CURLMcode code = curl_multi_socket_action(s->curl, fd, events, &running);
 
+    http_multi_collect(s);
     if (code == CURLM_OK)
         return 0;
     return error_set(e, ERROR_INTERNAL, "libcurl: %s", curl_multi_strerror(code));
@@ -74,10 +79,14 @@ static int act(struct http_multi *m, curl_socket_t fd, int events, struct error 
 
 int http_sockets_timer(struct http_multi *m, struct error *e)
 {
-    if (m->timer_ns > m->now_ns)
-        return 0;
-    m->timer_ns = UINT64_MAX; /* libcurl sets it again */
-    return act(m, CURL_SOCKET_TIMEOUT, 0, e);
+    for (struct http_shard *s = m->shard; s < m->shard + m->shard_count; s++) {
+        if (s->timer_ns > m->now_ns)
+            continue;
+        s->timer_ns = UINT64_MAX; /* libcurl sets it again */
+        if (act(s, CURL_SOCKET_TIMEOUT, 0, e) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 static int set_events(struct http_multi *m, int fd, struct http_socket *s)
@@ -106,7 +115,7 @@ static int take_event(struct http_multi *m, const struct epoll_event *ev, struct
         bits |= CURL_CSELECT_OUT;
     if (ev->events & EPOLLERR)
         bits |= CURL_CSELECT_ERR;
-    return act(m, fd, bits, e);
+    return act(s->shard, fd, bits, e);
 }
 
 static void take_wake(struct http_multi *m)
@@ -131,8 +140,8 @@ int http_sockets_wait(struct http_multi *m, uint64_t until_ns, struct error *e)
 {
     struct epoll_event event[EVENTS_MAX];
 
-    if (m->timer_ns < until_ns)
-        until_ns = m->timer_ns;
+    for (const struct http_shard *s = m->shard; s < m->shard + m->shard_count; s++)
+        until_ns = s->timer_ns < until_ns ? s->timer_ns : until_ns;
     int n = epoll_wait(m->epoll, event, EVENTS_MAX, wait_ms(m->now_ns, until_ns));
     if (n < 0 && errno != EINTR)
         return error_errno(e, "cannot wait for sockets");
@@ -170,26 +179,27 @@ static int on_socket(CURL *c, curl_socket_t fd, int what, void *arg, void *of_so
         [CURL_POLL_INOUT] = EPOLLIN | EPOLLOUT,
         [CURL_POLL_REMOVE] = 0,
     };
-    struct http_multi *m = arg;
-    struct http_socket *s = socket_at(m, fd);
+    struct http_shard *shard = arg;
+    struct http_socket *s = socket_at(shard->multi, fd);
 
     (void)c;
     (void)of_socket;
+    s->shard = shard;
     s->want = wants[what];
     if (s->want == s->have || (s->want == 0 && s->ours))
         return 0;
-    return set_events(m, fd, s);
+    return set_events(shard->multi, fd, s);
 }
 
 static int on_timer(CURLM *c, long ms, void *arg)
 {
-    struct http_multi *m = arg;
+    struct http_shard *s = arg;
 
     (void)c;
     if (ms < 0)
-        m->timer_ns = UINT64_MAX;
+        s->timer_ns = UINT64_MAX;
     else
-        m->timer_ns = ms == 0 ? 0 : http_multi_now(m) + (uint64_t)ms * NS_PER_MS;
+        s->timer_ns = ms == 0 ? 0 : http_multi_now(s->multi) + (uint64_t)ms * NS_PER_MS;
     return 0;
 }
 
