@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "format/openai.h"
 #include "format/request_fields.h"
+#include "format/response.h"
 
 /* Appends a literal with the length that the compiler knows. */
 #define ADD(out, literal) buf_add((out), "" literal, sizeof(literal) - 1)
@@ -93,6 +94,26 @@ bool openai_schema_accepts(yyjson_val *schema, bool google, const char *path,
                            struct violation *why);
 bool openai_tools_accept(const struct request *r, struct violation *why);
 bool openai_contents_accept(const struct request *r, struct violation *why);
+
+/* ---- Answers: openai_response.c and what it asks ---- */
+
+/* A choice as it is being read. */
+struct openai_answer {
+    struct arena *arena;
+    const struct openai_reply_rules *rules;
+    uint64_t text_bytes,
+        thought_bytes; /* generated, over all candidates: what counts are made of */
+    struct error *e;
+};
+/* Each fills in its members of c; number is the choice's, for the error. */
+int openai_message_read(struct openai_answer *r, yyjson_val *message, uint32_t number,
+                        struct candidate *c) FALLIBLE;
+int openai_logprobs_read(struct openai_answer *r, yyjson_val *choice, uint32_t number,
+                         struct candidate *c) FALLIBLE;
+/* What the server counted, and an estimate where it did not. */
+struct usage openai_usage_read(const struct openai_answer *r, yyjson_val *usage);
+/* Whether the server itself says that tokens were generated. */
+bool openai_usage_generated(yyjson_val *usage);
 
 /* ---- The rest ---- */
 
