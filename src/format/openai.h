@@ -4,7 +4,8 @@
  * said without loss; what it cannot is refused at validation, by openai_accepts, and never dropped.
  *
  * In:      struct request; files' contents when the request names files (openai_file).
- * Out:     the body of POST {base}/chat/completions; a GenerateContentResponse with its usage.
+ * Out:     the body of POST {base}/chat/completions or /embeddings; a GenerateContentResponse or
+ *          an embedding, with its usage.
  * Errors:  reading an answer: INTERNAL, retryable, with what is wrong about it (no JSON, no choices, a
  *          broken call...); an error object under status 200 by its own code; UNIMPLEMENTED when
  *          what was asked for (logprobs) is not there; OUT_OF_RANGE when out is full.
@@ -39,7 +40,10 @@ struct openai_files {
 /* Can the dialect say all of r? False with the violation, path relative to the request. */
 bool openai_accepts(const struct request *r, struct violation *why);
 
-/* The body of a chat completion for that model, appended to out. The error is for what accepts would
+/* Where a request goes, below the base: "/chat/completions" or "/embeddings". */
+const char *openai_path(const struct request *r);
+
+/* The body of a POST there for that model, appended to out. The error is for what accepts would
  * have refused, NOT_FOUND for a file that is not among files, OUT_OF_RANGE when out is full; what was
  * written until then stays. files may be NULL: there are none. */
 int openai_request_write(const struct request *r, const char *model,

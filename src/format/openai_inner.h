@@ -120,6 +120,13 @@ bool openai_usage_generated(yyjson_val *usage);
 /* "messages":[...]; scratch takes what is needed meanwhile. */
 int openai_messages_write(const struct request *r, const struct openai_files *files,
                           struct arena *scratch, struct buf *out, struct error *e) FALLIBLE;
+/* All texts of a turn as one JSON string. */
+void openai_texts_write(const struct content *c, struct buf *out);
+/* Of requests that embed: openai_embedding.c. The body is written from its input on. */
+bool openai_embed_accepts(const struct request *r, struct violation *why);
+void openai_embed_write(const struct request *r, struct buf *out);
+int openai_embed_read(const struct openai_answer *r, yyjson_val *root, struct buf *out,
+                      struct usage *usage) FALLIBLE;
 /* The schema of an answer or of parameters; google says in which dialect it is. */
 int openai_schema_write(yyjson_val *schema, bool google, struct buf *out, struct error *e) FALLIBLE;
 /* Whether OpenAI's strict mode takes the schema. */

@@ -10,6 +10,8 @@
 #define CREATED_MAX 253402300799.0 /* the last second of the year 9999 */
 
 static yyjson_val *body_parse(struct arena *a, struct str body, struct error *e);
+static int chat_read(struct openai_answer *r, yyjson_val *root, struct buf *out,
+                     struct usage *usage);
 static int choices_read(struct openai_answer *r, yyjson_val *root, struct candidate *c);
 static int something_check(struct openai_answer *r, yyjson_val *root, const struct candidate *c);
 static void head_read(struct openai_answer *r, yyjson_val *root, struct response *out);
@@ -18,20 +20,31 @@ int openai_response_read(struct arena *a, struct str body, const struct openai_r
                          struct buf *out, struct usage *usage, struct error *e)
 {
     struct openai_answer r = { .arena = a, .rules = rules, .e = e };
-    struct candidate candidate[REQUEST_CANDIDATES_MAX] = { 0 };
     yyjson_val *root = body_parse(a, body, e);
 
-    if (!root || choices_read(&r, root, candidate) < 0 || something_check(&r, root, candidate) < 0)
+    if (!root)
+        return -1;
+    if (rules->request->kind == REQUEST_EMBED)
+        return openai_embed_read(&r, root, out, usage);
+    return chat_read(&r, root, out, usage);
+}
+
+static int chat_read(struct openai_answer *r, yyjson_val *root, struct buf *out,
+                     struct usage *usage)
+{
+    struct candidate candidate[REQUEST_CANDIDATES_MAX] = { 0 };
+
+    if (choices_read(r, root, candidate) < 0 || something_check(r, root, candidate) < 0)
         return -1;
     struct response response = {
         .candidate = candidate,
-        .candidate_count = rules->request->generation.candidate_count,
-        .usage = openai_usage_read(&r, json_get(root, "usage")),
+        .candidate_count = r->rules->request->generation.candidate_count,
+        .usage = openai_usage_read(r, json_get(root, "usage")),
     };
-    head_read(&r, root, &response);
+    head_read(r, root, &response);
     response_write(&response, out);
     if (!buf_ok(out))
-        return error_set(e, ERROR_OUT_OF_RANGE, "The answer is over %zu bytes.", out->max);
+        return error_set(r->e, ERROR_OUT_OF_RANGE, "The answer is over %zu bytes.", out->max);
     *usage = response.usage;
     return 0;
 }

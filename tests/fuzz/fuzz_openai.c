@@ -21,6 +21,7 @@ static const char *const asked[] = {
     "\"responseLogprobs\":true,\"logprobs\":2,\"thinkingConfig\":{\"includeThoughts\":true}}}",
     "{\"contents\":{\"parts\":{\"text\":\"x\"}},\"generationConfig\":{\"responseMimeType\":"
     "\"text/x.enum\",\"responseSchema\":{\"enum\":[\"A\",\"B\"]}}}",
+    "{\"content\":{\"parts\":{\"text\":\"x\"}}}",
 };
 
 static void check_json(struct arena *a, struct str text)
