@@ -12,6 +12,7 @@ static int content_read(struct openai_answer *r, yyjson_val *content, uint32_t n
                         struct parts *p);
 static int calls_read(struct openai_answer *r, yyjson_val *message, uint32_t number,
                       struct parts *p, bool cut);
+static int call_check(struct openai_answer *r, const struct parts *p);
 static int enum_undo(struct openai_answer *r, struct parts *p, bool cut);
 
 /* Thoughts go under the name that the server gives them: vLLM's new one, or that of all others. */
@@ -62,6 +63,7 @@ int openai_message_read(struct openai_answer *r, yyjson_val *message, uint32_t n
     if (refusal.len)
         c->finish = FINISH_SAFETY;
     if (calls_read(r, message, number, &p, cut) < 0 ||
+        (c->finish == FINISH_STOP && call_check(r, &p) < 0) ||
         (c->finish != FINISH_SAFETY && enum_undo(r, &p, cut) < 0))
         return -1;
     if (!p.said) /* an empty text is never absent */
@@ -185,6 +187,19 @@ static int calls_read(struct openai_answer *r, yyjson_val *message, uint32_t num
     if (yyjson_is_obj(older) && !yyjson_arr_size(calls))
         return call_read(r, older, (struct str){ 0 }, cut, p);
     return 0;
+}
+
+/* A server that does not know tool_choice answers with text. */
+static int call_check(struct openai_answer *r, const struct parts *p)
+{
+    const struct request *q = r->rules->request;
+
+    if (!q->tool_config || (p->count && p->item[p->count - 1].kind == RESPONSE_CALL))
+        return 0;
+    if (openai_choice_of(q).calling != CALLING_ANY)
+        return 0;
+    return error_set(r->e, ERROR_INTERNAL,
+                     "The answer calls no function, though one had to be called.");
 }
 
 /* ---- text/x.enum ---- */

@@ -207,6 +207,23 @@ static void test_a_call_that_was_cut_off_is_left_out(void **state)
     buf_release(&whole);
 }
 
+static void test_a_function_that_had_to_be_called_is_missed(void **state)
+{
+    static const char text[] = ONE("{'content':'a'}", "stop");
+    const struct request *r =
+        read_with(*state, "'tools':{'functionDeclarations':{'name':'f'}},'toolConfig':"
+                          "{'functionCallingConfig':{'mode':'ANY'}}");
+
+    check_fails(r, text, ERROR_INTERNAL,
+                "The answer calls no function, though one had to be called.");
+    check_with(r, ONE("{'content':'a'}", "length"), "'finishReason':'MAX_TOKENS'");
+    check_with(r, ONE("{'tool_calls':[{'function':{'name':'f'}}]}", "stop"),
+               "'functionCall':{'args':{},'name':'f'}");
+    r = read_with(*state, "'tools':{'functionDeclarations':{'name':'f'}},'toolConfig':"
+                          "{'functionCallingConfig':{'mode':'AUTO'}}");
+    check_with(r, text, "'text':'a'");
+}
+
 /* "{'a':{'a':...{}}}" with so many levels, escaped for a string of a body. */
 static struct buf nested(unsigned levels)
 {
@@ -498,6 +515,7 @@ int main(void)
         TEST(test_thoughts_are_shown_only_when_asked_for),
         TEST(test_calls_become_functionCalls),
         TEST(test_a_call_that_was_cut_off_is_left_out),
+        TEST(test_a_function_that_had_to_be_called_is_missed),
         TEST(test_arguments_are_nested_so_deep_and_no_deeper),
         TEST(test_so_many_calls_are_read_and_no_more),
         TEST(test_choices_stand_in_the_order_of_their_indexes),
