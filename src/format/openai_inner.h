@@ -67,7 +67,6 @@ struct openai_choice {
     enum openai_calling calling;
     yyjson_val *allowed; /* allowedFunctionNames, or NULL: all */
     uint32_t count;      /* functions that may be called */
-    yyjson_val *first;   /* of these */
 };
 struct openai_choice openai_choice_of(const struct request *r);
 int openai_tools_write(const struct request *r, struct buf *out, struct error *e) FALLIBLE;
