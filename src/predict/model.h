@@ -82,6 +82,9 @@ struct models {
 /* The last step of a resource name or path, cut at "@"; empty when it is MODEL_NAME_BYTES or longer. */
 void model_short_name(const char *name, char out[MODEL_NAME_BYTES]);
 const struct model *model_find(const struct models *all, const char *name, struct error *e);
+const char *model_kind_name(enum model_kind kind); /* "local", "remote-batch" */
+/* What an upstream bills for a model; false when that is not known. */
+bool model_upstream_price(const struct model_upstream *to, struct price *out);
 /* The price of this name under this model: its own, the published one, or zero. */
 struct price model_price(const struct model *m, const char *name);
 
