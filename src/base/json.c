@@ -1,5 +1,6 @@
 #include "base/json.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -305,4 +306,15 @@ struct str json_str(yyjson_val *v)
 yyjson_val *json_get(yyjson_val *object, const char *key)
 {
     return yyjson_obj_get(object, key);
+}
+
+/* What was parsed holds nothing that cannot be written. */
+struct str json_text(struct arena *a, yyjson_val *v)
+{
+    const yyjson_alc alc = { arena_malloc, arena_realloc, arena_no_free, a };
+    size_t len = 0;
+    const char *text = yyjson_val_write_opts(v, 0, &alc, &len, NULL);
+
+    assert(text);
+    return (struct str){ text, len };
 }

@@ -30,6 +30,8 @@ int json_check(yyjson_val *root, struct buf *path, struct error *e) FALLIBLE;
 
 struct str json_str(yyjson_val *v);                        /* empty when v is no string */
 yyjson_val *json_get(yyjson_val *object, const char *key); /* NULL when absent or no object */
+/* A parsed value as text again, on one line and without white space; in the arena. */
+struct str json_text(struct arena *a, yyjson_val *v);
 
 /* One past the value that begins at text.p[at] (after white space). The text must be valid JSON. */
 size_t json_skip(struct str text, size_t at);

@@ -303,12 +303,11 @@ static size_t plain_run(const char *p, size_t len)
     return at;
 }
 
-void buf_add_json(struct buf *b, struct str s)
+void buf_add_json_inside(struct buf *b, struct str s)
 {
     size_t plain = 0; /* start of the run that needs no change */
     size_t at = 0;
 
-    buf_add_char(b, '"');
     while (at < s.len) {
         at += plain_run(s.p + at, s.len - at);
         if (at == s.len)
@@ -332,6 +331,12 @@ void buf_add_json(struct buf *b, struct str s)
     }
     if (plain < s.len) /* an empty str may have no bytes to point to */
         buf_add(b, s.p + plain, s.len - plain);
+}
+
+void buf_add_json(struct buf *b, struct str s)
+{
+    buf_add_char(b, '"');
+    buf_add_json_inside(b, s);
     buf_add_char(b, '"');
 }
 

@@ -61,3 +61,20 @@ bool base64_valid(struct str s, size_t *at)
     *at = i < len ? i : s.len;
     return i == len && len % 4 != 1 && (pad == 0 || s.len % 4 == 0);
 }
+
+void base64_add_standard(struct buf *out, struct str s)
+{
+    size_t from = out->len;
+
+    buf_add_str(out, s);
+    for (size_t i = padding(s) ? 0 : s.len % 4; i % 4; i++)
+        buf_add_char(out, '=');
+    if (!buf_ok(out) || !s.len || (!memchr(s.p, '-', s.len) && !memchr(s.p, '_', s.len)))
+        return;
+    for (size_t i = from; i < out->len; i++) {
+        if (out->p[i] == '-')
+            out->p[i] = '+';
+        else if (out->p[i] == '_')
+            out->p[i] = '/';
+    }
+}

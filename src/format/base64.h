@@ -1,4 +1,4 @@
-/* base64.h -- whether text is base64, without decoding it.
+/* base64.h -- whether text is base64, without decoding it; and the one spelling that all read.
  *
  * Why: inline media stand in requests as base64, megabytes of it; a fault must be found before any
  * work, and the text is passed on as it was written.
@@ -17,5 +17,7 @@
 
 /* False with the first offending byte's position in *at; the length when the end is wrong. */
 bool base64_valid(struct str s, size_t *at);
+/* Valid base64 in the alphabet with "+/" and padded, which is all that most readers take. */
+void base64_add_standard(struct buf *out, struct str s);
 
 #endif

@@ -12,6 +12,7 @@ static const char *const finish_names[] = {
     [FINISH_STOP] = "STOP",
     [FINISH_MAX_TOKENS] = "MAX_TOKENS",
     [FINISH_OTHER] = "OTHER",
+    [FINISH_SAFETY] = "SAFETY",
 };
 
 static void write_candidate(struct buf *out, const struct candidate *c, uint32_t index);
@@ -97,8 +98,10 @@ static void write_logprob(struct buf *out, const struct token_logprob *t)
     add_float(out, t->logprob);
     ADD(out, ",\"token\":");
     buf_add_json(out, t->token);
-    ADD(out, ",\"tokenId\":");
-    add_int(out, t->id);
+    if (t->id != TOKEN_ID_NONE) {
+        ADD(out, ",\"tokenId\":");
+        add_int(out, t->id);
+    }
     buf_add_char(out, '}');
 }
 
@@ -123,12 +126,50 @@ static void write_logprobs_result(struct buf *out, const struct candidate *c)
             if (i)
                 buf_add_char(out, ',');
             ADD(out, "{\"candidates\":");
-            write_logprobs(out, c->top + (size_t)i * c->top_count, c->top_count);
+            write_logprobs(out, c->top + (size_t)i * c->top_count,
+                           c->top_counts ? c->top_counts[i] : c->top_count);
             buf_add_char(out, '}');
         }
         buf_add_char(out, ']');
     }
     buf_add_char(out, '}');
+}
+
+static void write_call(struct buf *out, const struct response_part *p)
+{
+    ADD(out, "{\"functionCall\":{\"args\":");
+    buf_add_str(out, p->args);
+    if (p->id.len) {
+        ADD(out, ",\"id\":");
+        buf_add_json(out, p->id);
+    }
+    ADD(out, ",\"name\":");
+    buf_add_json(out, p->name);
+    ADD(out, "}}");
+}
+
+static void write_text(struct buf *out, struct str text, bool thought)
+{
+    ADD(out, "{\"text\":");
+    buf_add_json(out, text);
+    if (thought)
+        ADD(out, ",\"thought\":true");
+    buf_add_char(out, '}');
+}
+
+static void write_parts(struct buf *out, const struct candidate *c)
+{
+    if (!c->part)
+        write_text(out, c->text, false);
+    for (uint32_t i = 0; i < c->part_count; i++) {
+        const struct response_part *p = &c->part[i];
+        if (i)
+            buf_add_char(out, ',');
+        if (p->kind == RESPONSE_CALL)
+            write_call(out, p);
+        else
+            write_text(out, p->text, p->kind == RESPONSE_THOUGHT);
+    }
 }
 
 static void write_candidate(struct buf *out, const struct candidate *c, uint32_t index)
@@ -139,9 +180,9 @@ static void write_candidate(struct buf *out, const struct candidate *c, uint32_t
         buf_add_double(out, c->avg_logprob);
         buf_add_char(out, ',');
     }
-    ADD(out, "\"content\":{\"parts\":[{\"text\":");
-    buf_add_json(out, c->text);
-    ADD(out, "}],\"role\":\"model\"},\"finishReason\":\"");
+    ADD(out, "\"content\":{\"parts\":[");
+    write_parts(out, c);
+    ADD(out, "],\"role\":\"model\"},\"finishReason\":\"");
     buf_add_c(out, finish_names[c->finish]);
     ADD(out, "\",\"index\":");
     add_uint(out, index);

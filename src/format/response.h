@@ -19,7 +19,9 @@
 #define RESPONSE_BYTES_MAX ((size_t)64 * 1024 * 1024)
 #define RESPONSE_ID_BYTES 27 /* 26 characters and a NUL */
 
-enum finish_reason { FINISH_STOP, FINISH_MAX_TOKENS, FINISH_OTHER };
+enum finish_reason { FINISH_STOP, FINISH_MAX_TOKENS, FINISH_OTHER, FINISH_SAFETY };
+
+#define TOKEN_ID_NONE INT32_MIN /* whoever answered names no ids: none is written */
 
 struct token_logprob {
     struct str token; /* the token's text */
@@ -27,8 +29,19 @@ struct token_logprob {
     float logprob; /* natural logarithm of the probability */
 };
 
+enum response_part_kind { RESPONSE_TEXT, RESPONSE_THOUGHT, RESPONSE_CALL };
+struct response_part {
+    enum response_part_kind kind;
+    struct str text; /* of a text or a thought */
+    struct str name; /* of a call */
+    struct str args; /* of a call: a JSON object on one line */
+    struct str id;   /* of a call; empty: none is written */
+};
+
 struct candidate {
-    struct str text;
+    struct str text;                  /* the only part, when part is NULL */
+    const struct response_part *part; /* part_count parts; there may be none */
+    uint32_t part_count;
     enum finish_reason finish;
     bool has_avg_logprob;
     double avg_logprob;
@@ -37,6 +50,7 @@ struct candidate {
     uint32_t chosen_count;
     const struct token_logprob *top; /* chosen_count rows of top_count, the likeliest first */
     uint32_t top_count;
+    const uint32_t *top_counts; /* for each row how many of its top_count are there; NULL: all */
 };
 
 struct response {

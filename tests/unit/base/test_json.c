@@ -279,6 +279,21 @@ static void test_an_empty_object_and_a_scalar_have_no_members(void **state)
     }
 }
 
+static void test_a_value_is_written_again_on_one_line(void **state)
+{
+    (void)state;
+    struct arena a = { 0 };
+    struct error e = { 0 };
+    size_t at;
+    yyjson_val *v =
+        json_parse(&a, STR("{ \"a\" : [ 1, -2.5,\n true ], \"\\u00fc\\n\": { } }"), &at, &e);
+
+    assert_non_null(v);
+    assert_true(str_eq_c(json_text(&a, v), "{\"a\":[1,-2.5,true],\"\xC3\xBC\\n\":{}}"));
+    assert_true(str_eq_c(json_text(&a, json_get(v, "a")), "[1,-2.5,true]"));
+    arena_release(&a);
+}
+
 static void test_a_path_leads_to_the_offset_of_its_value(void **state)
 {
     static const struct str text = STR_INIT("{\"a\": [10, {\"b\":\"x\"}, []], \"odd \\\"key\": 1, "
@@ -348,6 +363,7 @@ int main(void)
         cmocka_unit_test(test_skip_ends_right_after_each_kind_of_value),
         cmocka_unit_test(test_members_come_in_order_as_they_were_written),
         cmocka_unit_test(test_an_empty_object_and_a_scalar_have_no_members),
+        cmocka_unit_test(test_a_value_is_written_again_on_one_line),
         cmocka_unit_test(test_a_path_leads_to_the_offset_of_its_value),
         cmocka_unit_test(test_a_written_path_is_found_again_for_any_key),
     };

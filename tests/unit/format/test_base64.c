@@ -59,12 +59,47 @@ static void test_the_end_is_padded_rightly_or_not_at_all(void **state)
     }
 }
 
+static void test_every_spelling_is_written_in_the_standard_one(void **state)
+{
+    static const struct {
+        const char *text, *standard;
+    } cases[] = {
+        { "", "" },         { "QUJD", "QUJD" }, { "QQ", "QQ==" },         { "QUI", "QUI=" },
+        { "QUI=", "QUI=" }, { "-_-_", "+/+/" }, { "ab-_QQ", "ab+/QQ==" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct buf out = BUF_INIT(64);
+        buf_add_c(&out, "-_"); /* what stands before is left alone */
+        base64_add_standard(&out, str_of(cases[i].text));
+        assert_true(str_eq_c(str_sub(buf_str(&out), 2, 64), cases[i].standard));
+        assert_true(str_starts(buf_str(&out), STR("-_")));
+        buf_release(&out);
+    }
+}
+
+static void test_base64_over_the_buffers_maximum_is_marked(void **state)
+{
+    (void)state;
+    struct buf fits = BUF_INIT(4), small = BUF_INIT(3);
+
+    base64_add_standard(&fits, STR("Q-"));
+    assert_true(str_eq_c(buf_str(&fits), "Q+=="));
+    base64_add_standard(&small, STR("Q-"));
+    assert_false(buf_ok(&small));
+    buf_release(&fits);
+    buf_release(&small);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_byte_is_judged_as_its_alphabets_say),
         cmocka_unit_test(test_the_first_foreign_byte_is_found_at_any_place),
         cmocka_unit_test(test_the_end_is_padded_rightly_or_not_at_all),
+        cmocka_unit_test(test_every_spelling_is_written_in_the_standard_one),
+        cmocka_unit_test(test_base64_over_the_buffers_maximum_is_marked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -140,6 +140,51 @@ static void test_an_empty_text_is_still_a_part(void **state)
     buf_release(&out);
 }
 
+static void test_thoughts_texts_and_calls_are_parts_in_their_order(void **state)
+{
+    (void)state;
+    const struct response_part part[] = {
+        { .kind = RESPONSE_THOUGHT, .text = STR_INIT("hm") },
+        { .kind = RESPONSE_TEXT, .text = STR_INIT("I look.") },
+        { .kind = RESPONSE_CALL,
+          .name = STR_INIT("f"),
+          .args = STR_INIT("{\"x\":1}"),
+          .id = STR_INIT("c1") },
+        { .kind = RESPONSE_CALL, .name = STR_INIT("g"), .args = STR_INIT("{}") },
+    };
+    struct candidate c[] = { { .part = part, .part_count = 4 },
+                             { .part = part, .finish = FINISH_SAFETY } };
+    struct response r = response_of(c, 2);
+    struct buf out = BUF_INIT(RESPONSE_BYTES_MAX);
+
+    response_write(&r, &out);
+    assert_golden("response_parts.json", buf_str(&out));
+    buf_release(&out);
+}
+
+static void test_tokens_without_ids_and_short_rows_are_written_as_they_are(void **state)
+{
+    (void)state;
+    const struct token_logprob one = { STR_INIT("a"), TOKEN_ID_NONE, -0.5F };
+    const struct token_logprob row[] = { one, { { 0 }, 0, 0 } };
+    const uint32_t counts[] = { 1 };
+    struct candidate c = { .text = STR("a"),
+                           .chosen = &one,
+                           .chosen_count = 1,
+                           .top = row,
+                           .top_count = 2,
+                           .top_counts = counts };
+    struct response r = response_of(&c, 1);
+    struct buf out = BUF_INIT(RESPONSE_BYTES_MAX);
+
+    response_write(&r, &out);
+    assert_non_null(strstr(
+        out.p,
+        "\"logprobsResult\":{\"chosenCandidates\":[{\"logProbability\":-0.5,\"token\":\"a\"}],"
+        "\"topCandidates\":[{\"candidates\":[{\"logProbability\":-0.5,\"token\":\"a\"}]}]}"));
+    buf_release(&out);
+}
+
 static void test_the_total_does_not_wrap_at_32_bits(void **state)
 {
     (void)state;
@@ -192,6 +237,8 @@ int main(void)
         cmocka_unit_test(test_a_response_with_everything_is_as_the_golden_file),
         cmocka_unit_test(test_keys_are_in_alphabetical_order_at_every_depth),
         cmocka_unit_test(test_an_empty_text_is_still_a_part),
+        cmocka_unit_test(test_thoughts_texts_and_calls_are_parts_in_their_order),
+        cmocka_unit_test(test_tokens_without_ids_and_short_rows_are_written_as_they_are),
         cmocka_unit_test(test_the_total_does_not_wrap_at_32_bits),
         cmocka_unit_test(test_a_response_over_the_buffers_maximum_is_marked),
         cmocka_unit_test(test_ids_hold_all_128_bits),
