@@ -163,7 +163,9 @@ static int wait_ms(struct delegation *d, uint64_t ms, struct error *e)
  * job runs for hours, and an hour's outage must not cost more than this run. */
 bool delegate_again(struct delegation *d, struct trial *t, const struct error *why, struct error *e)
 {
-    static const struct retry_rules rules = { UINT32_MAX, RETRY_BASE_MS, RETRY_CAP_MS };
+    static const struct retry_rules rules = { .attempts_max = UINT32_MAX,
+                                              .base_ms = RETRY_BASE_MS,
+                                              .cap_ms = RETRY_CAP_MS };
     uint64_t now = now_ns(d);
     uint32_t patience = d->job->patience_ms ? d->job->patience_ms : DELEGATE_PATIENCE_MS;
     uint32_t ms;

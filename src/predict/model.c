@@ -30,6 +30,16 @@ const struct model *model_find(const struct models *all, const char *name, struc
     return NULL;
 }
 
+int model_takes_requests(const struct model *m, struct error *e)
+{
+    if (m->kind != MODEL_REMOTE_BATCH)
+        return 0;
+    return error_set(e, ERROR_UNIMPLEMENTED,
+                     "The model %s hands whole jobs to another batch service and answers no single "
+                     "request. Make a batch job of it, or choose another model.",
+                     m->pattern);
+}
+
 struct price model_price(const struct model *m, const char *name)
 {
     const struct price *published = price_find(name);
