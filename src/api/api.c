@@ -13,9 +13,11 @@
 #define LOGGED_PATH_BYTES 200
 
 static const struct route *const tables[] = {
-    api_vertex_routes,   api_storage_routes,   api_files_routes,
-    api_gemini_routes,   api_extension_routes, api_online_routes,
-    api_webhooks_routes, api_admin_routes,     NULL,
+    api_vertex_routes,    api_storage_routes,
+    api_files_routes,     api_gemini_routes,
+    api_extension_routes, api_online_routes,
+    api_webhooks_routes,  api_admin_routes,
+    api_upstreams_routes, NULL,
 };
 
 /* What a path that is no route's is answered with. */

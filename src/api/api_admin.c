@@ -76,6 +76,7 @@ static void get_metrics(struct call *c)
     struct buf body = BUF_INIT(METRICS_BYTES_MAX);
 
     service_models(c->api->service, set_model, c->arena);
+    upstream_sites_measure(service_upstreams(c->api->service));
     metric_write(&body);
     http_reply(c->http, 200, "text/plain; version=0.0.4; charset=utf-8", &body);
 }
@@ -104,7 +105,7 @@ static void get_info(struct call *c)
         const struct model *m = &models->item[i];
         buf_addf(&body, "%s{\"name\":", i ? "," : "");
         buf_add_json(&body, str_of(m->pattern));
-        buf_addf(&body, ",\"kind\":\"%s\",\"about\":", m->kind == MODEL_FAKE ? "fake" : "local");
+        buf_addf(&body, ",\"kind\":\"%s\",\"about\":", model_kind_name(m->kind));
         buf_add_json(&body, str_of(m->about));
         buf_add_char(&body, '}');
     }

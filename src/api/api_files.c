@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/media.h"
+#include "format/base64.h"
 
 #define V "(v1|v1beta|v1alpha)"
 #define PAGE_DEFAULT 10
@@ -66,7 +67,7 @@ static void add_sha256(struct buf *out, const struct blob *b)
 
     str_hex(b->sha256, sizeof b->sha256, hex);
     buf_add_c(out, ",\"sha256Hash\":\"");
-    media_base64(hex, sizeof hex - 1, out);
+    base64_add(hex, sizeof hex - 1, out);
     buf_add_char(out, '"');
 }
 

@@ -12,6 +12,7 @@
 #include "api/api.h"
 #include "base/mem.h"
 #include "engine/ingest.h"
+#include "engine/job_files.h"
 #include "format/price.h"
 #include "format/request.h"
 #include "format/response.h"
@@ -28,6 +29,7 @@ struct online_call {
     struct arena arena;
     struct call *call;
     struct request *request;
+    struct job_files files;
     enum form form;
 };
 
@@ -87,6 +89,8 @@ static void generate(struct call *c, enum form form)
         return;
     }
     o->form = form;
+    job_files_init(&o->files, c->api->store, c->who.all ? NULL : c->who.project);
+    o->request->files = &o->files.source;
     struct online ask = {
         .model = model,
         .project = project,

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "api/storage.h"
+#include "format/base64.h"
 
 #define LIST_MAX 1000
 /* A read or change that another writer overtakes is tried again so often. */
@@ -122,7 +123,7 @@ static void set_hash(struct call *c, const struct object *o)
     media_crc32c_write(o->blob.crc32c, &text);
     if (o->blob.has_md5) {
         buf_add_c(&text, ",md5=");
-        media_base64(o->blob.md5, sizeof o->blob.md5, &text);
+        base64_add(o->blob.md5, sizeof o->blob.md5, &text);
     }
     http_set_header(c->http, "X-Goog-Hash", buf_str(&text));
     buf_release(&text);

@@ -1,4 +1,5 @@
 #include "api/media.h"
+#include "format/base64.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,18 +15,6 @@
 
 static bool take_number(struct str *s, uint64_t *out);
 static bool take(struct str *s, struct str word);
-
-void media_base64(const void *p, size_t len, struct buf *out)
-{
-    const unsigned char *in = p;
-    unsigned char text[65];
-
-    for (size_t at = 0; at < len; at += 48) {
-        size_t n = len - at < 48 ? len - at : 48;
-        int made = EVP_EncodeBlock(text, in + at, (int)n);
-        buf_add(out, text, (size_t)made);
-    }
-}
 
 bool media_base64_read(struct str s, unsigned char *out, size_t len)
 {
@@ -55,7 +44,7 @@ void media_crc32c_write(uint32_t crc32c, struct buf *out)
     unsigned char bytes[4];
 
     crc32c_bytes(crc32c, bytes);
-    media_base64(bytes, sizeof bytes, out);
+    base64_add(bytes, sizeof bytes, out);
 }
 
 bool media_type_valid(struct str s)
@@ -120,13 +109,13 @@ int media_hashes_check(const struct media_hashes *h, const struct blob *b, struc
 
     crc32c_bytes(b->crc32c, crc32c);
     if (h->has_crc32c && memcmp(h->crc32c, crc32c, sizeof crc32c) != 0) {
-        media_base64(h->crc32c, sizeof h->crc32c, &given);
-        media_base64(crc32c, sizeof crc32c, &have);
+        base64_add(h->crc32c, sizeof h->crc32c, &given);
+        base64_add(crc32c, sizeof crc32c, &have);
         return mismatch("CRC32C", &given, &have, e);
     }
     if (h->has_md5 && b->has_md5 && memcmp(h->md5, b->md5, sizeof b->md5) != 0) {
-        media_base64(h->md5, sizeof h->md5, &given);
-        media_base64(b->md5, sizeof b->md5, &have);
+        base64_add(h->md5, sizeof h->md5, &given);
+        base64_add(b->md5, sizeof b->md5, &have);
         return mismatch("MD5 hash", &given, &have, e);
     }
     return 0;

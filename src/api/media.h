@@ -11,7 +11,6 @@
 #include "api/route.h"
 #include "store/blob.h"
 
-void media_base64(const void *p, size_t len, struct buf *out);
 /* False when s is not base64 of exactly len bytes. */
 bool media_base64_read(struct str s, unsigned char *out, size_t len);
 void media_crc32c_write(uint32_t crc32c, struct buf *out); /* base64 of its big-endian bytes */

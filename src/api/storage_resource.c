@@ -1,5 +1,6 @@
 /* storage_resource.c -- objects and buckets as JSON, conditions, and errors in this API's words. */
 #include "api/storage.h"
+#include "format/base64.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -194,7 +195,7 @@ static void add_hashes(const struct object *o, struct buf *out)
     if (!o->blob.has_md5)
         return;
     buf_add_c(out, ",\"md5Hash\":\"");
-    media_base64(o->blob.md5, sizeof o->blob.md5, out);
+    base64_add(o->blob.md5, sizeof o->blob.md5, out);
     buf_add_char(out, '"');
 }
 

@@ -2,13 +2,14 @@
 #include <inttypes.h>
 
 #include "api/storage.h"
+#include "format/base64.h"
 
 #define KIND "object"
 
 static void add_hash(struct buf *out, const char *name, const unsigned char *p, size_t len)
 {
     buf_addf(out, ",\"%s\":\"", name);
-    media_base64(p, len, out);
+    base64_add(p, len, out);
     buf_add_char(out, '"');
 }
 

@@ -1,30 +1,29 @@
 #include "app/backends.h"
 
-static const struct {
-    const char *kind;
-    predictor_open_fn open; /* NULL: not in this build */
-} backends[] = {
-    [MODEL_FAKE] = { "fake", predictor_fake_open },
+/* NULL: not in this build, or of no use for single requests. */
+static const predictor_open_fn backends[] = {
+    [MODEL_FAKE] = predictor_fake_open,
 #if TRANCHE_LOCAL
-    [MODEL_LOCAL] = { "local", predictor_local_open },
+    [MODEL_LOCAL] = predictor_local_open,
 #else
-    [MODEL_LOCAL] = { "local", NULL },
+    [MODEL_LOCAL] = NULL,
 #endif
-    [MODEL_UPSTREAM] = { "upstream", NULL },
-    [MODEL_REMOTE_BATCH] = { "remote-batch", NULL },
+    [MODEL_UPSTREAM] = predictor_upstream_open,
+    [MODEL_REMOTE_BATCH] = NULL,
 };
 
 struct predictor *backend_open(const struct model *m, const struct predictor_env *env,
                                struct error *e)
 {
-    if (backends[m->kind].open)
-        return backends[m->kind].open(m, env, e);
-    (void)error_set(e, ERROR_UNIMPLEMENTED,
-                    "model %s: this tranche was built without the embedded engine", m->pattern);
+    if (backends[m->kind])
+        return backends[m->kind](m, env, e);
+    if (m->kind == MODEL_REMOTE_BATCH)
+        (void)error_set(
+            e, ERROR_UNIMPLEMENTED,
+            "model %s hands whole jobs to a batch service; it answers no single request",
+            m->pattern);
+    else
+        (void)error_set(e, ERROR_UNIMPLEMENTED,
+                        "model %s: this tranche was built without the embedded engine", m->pattern);
     return NULL;
-}
-
-const char *backend_kind(enum model_kind kind)
-{
-    return backends[kind].kind;
 }

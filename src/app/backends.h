@@ -10,6 +10,5 @@
 
 struct predictor *backend_open(const struct model *m, const struct predictor_env *env,
                                struct error *e);
-const char *backend_kind(enum model_kind kind); /* "local", "fake" */
 
 #endif

@@ -34,8 +34,11 @@ static uint32_t retry_after_ms(const struct http_in *in);
 
 int client_do(struct client *c, const struct client_call *call, struct http_in *in, struct error *e)
 {
-    const struct retry_rules rules = { c->patient ? ATTEMPTS_PATIENT_MAX : ATTEMPTS_MAX,
-                                       WAIT_BASE_MS, WAIT_CAP_MS };
+    const struct retry_rules rules = {
+        .attempts_max = c->patient ? ATTEMPTS_PATIENT_MAX : ATTEMPTS_MAX,
+        .base_ms = WAIT_BASE_MS,
+        .cap_ms = WAIT_CAP_MS,
+    };
     struct exchange x = { .client = c, .call = call, .in = in };
 
     make_headers(&x);

@@ -6,12 +6,11 @@
 #include <unistd.h>
 
 #include "app/human.h"
+#include "app/table.h"
 
 #define LIMIT_DEFAULT 50
 #define PAGE_MAX 100
 #define COLUMNS 7
-#define CELL_BYTES 100
-#define TABLE_BYTES_MAX ((size_t)64 * 1024 * 1024)
 #define TIME_COLUMNS 16 /* "2026-11-22T10:00" */
 
 struct jobs_options {
@@ -20,26 +19,6 @@ struct jobs_options {
     uint64_t limit;
     bool json;
 };
-
-struct table {
-    struct buf cells; /* count rows of COLUMNS cells */
-    size_t width[COLUMNS];
-    size_t count;
-};
-
-static void cell(struct table *t, size_t column, struct str text)
-{
-    char out[CELL_BYTES] = "";
-    struct buf plain = BUF_INIT(4 * CELL_BYTES);
-
-    console_plain(&plain, str_sub(text, 0, CELL_BYTES - 1));
-    size_t len = str_utf8_valid(str_sub(buf_str(&plain), 0, CELL_BYTES - 1));
-    if (len)
-        memcpy(out, plain.p, len);
-    buf_add(&t->cells, out, sizeof out);
-    t->width[column] = len > t->width[column] ? len : t->width[column];
-    buf_release(&plain);
-}
 
 /* The model's own name: what stands before it is the same for all. */
 static struct str short_model(struct str model)
@@ -54,7 +33,7 @@ static struct str short_model(struct str model)
 static void add_row(struct table *t, const struct job_view *v)
 {
     const struct counters *b = &v->books;
-    char done[CELL_BYTES] = "-";
+    char done[TABLE_CELL_BYTES] = "-";
     uint64_t cost = b->cost_nano;
 
     if (b->total)
@@ -72,9 +51,7 @@ static void add_row(struct table *t, const struct job_view *v)
         short_model(v->model),
     };
 
-    for (size_t i = 0; i < COLUMNS; i++)
-        cell(t, i, cells[i]);
-    t->count++;
+    table_row(t, cells);
 }
 
 /* ---- Pages ---- */
@@ -173,45 +150,30 @@ static void print_table(const struct table *t)
 {
     struct buf out = BUF_INIT(TABLE_BYTES_MAX);
 
-    for (size_t row = 0; row < t->count; row++) {
-        for (size_t c = 0; c < COLUMNS; c++) {
-            const char *text = t->cells.p + (row * COLUMNS + c) * CELL_BYTES;
-            buf_addf(&out, c + 1 < COLUMNS ? "%-*s  " : "%.*s\n",
-                     (int)(c + 1 < COLUMNS ? t->width[c] : strlen(text)), text);
-        }
-    }
+    table_write(t, &out);
     console_write(STDOUT_FILENO, buf_str(&out));
     buf_release(&out);
 }
 
-static void add_head(struct table *t)
+static int list_jobs(struct client *c, const struct jobs_options *o, struct error *e)
 {
     static const char *const names[COLUMNS] = { "JOB",  "STATE",   "LINES", "FAILED",
                                                 "COST", "CREATED", "MODEL" };
-
-    for (size_t i = 0; i < COLUMNS; i++)
-        cell(t, i, str_of(names[i]));
-    t->count++;
-}
-
-static int list_jobs(struct client *c, const struct jobs_options *o, struct error *e)
-{
     struct list l = { .client = c,
                       .o = o,
                       .left = o->limit ? o->limit : LIMIT_DEFAULT,
-                      .table.cells = BUF_INIT(TABLE_BYTES_MAX),
                       .json = BUF_INIT(TABLE_BYTES_MAX) };
     int rc;
 
-    add_head(&l.table);
+    table_init(&l.table, names, COLUMNS);
     rc = read_pages(&l, e);
     if (rc == 0 && !buf_ok(&l.table.cells))
         rc = error_set(e, ERROR_RESOURCE_EXHAUSTED, "too many jobs to show; use --limit");
-    if (rc == 0 && l.table.count > 1)
+    if (rc == 0 && l.table.rows > 1)
         print_table(&l.table);
     else if (rc == 0 && !o->json)
         console_note(&c->console, o->filter ? "no job matches" : "no jobs yet");
-    buf_release(&l.table.cells);
+    table_release(&l.table);
     buf_release(&l.json);
     return rc;
 }

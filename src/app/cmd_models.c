@@ -5,12 +5,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "app/backends.h"
 #include "app/config.h"
 #include "app/console.h"
+#include "app/table.h"
 
 #define COLUMNS 6
-#define CELL_BYTES 160
 #define MODELS_BYTES_MAX ((size_t)4 * 1024 * 1024)
 
 struct models_options {
@@ -18,15 +17,17 @@ struct models_options {
     bool json, names;
 };
 
-struct table_row {
-    char cell[COLUMNS][CELL_BYTES];
-};
-
-static const char *file_name(const struct model *m)
+/* Who really answers: a file, or servers. */
+static const char *answered_by(const struct model *m, char text[TABLE_CELL_BYTES])
 {
     const char *slash = m->file ? strrchr(m->file, '/') : NULL;
+    size_t at = 0;
 
-    return slash ? slash + 1 : m->file ? m->file : "itself";
+    (void)snprintf(text, TABLE_CELL_BYTES, "%s", slash ? slash + 1 : m->file ? m->file : "itself");
+    for (uint32_t i = 0; i < m->upstream_count && at < TABLE_CELL_BYTES; i++)
+        at += (size_t)snprintf(text + at, TABLE_CELL_BYTES - at, "%s%s@%s", i ? ", " : "",
+                               m->upstream[i].model, m->upstream[i].upstream->name);
+    return text;
 }
 
 static bool present(const struct model *m)
@@ -48,48 +49,39 @@ static bool is_published(const struct model *m)
     return false;
 }
 
-static void row_of(const struct model *m, struct table_row *r)
+static void add_row(struct table *t, const struct model *m)
 {
     struct price p = model_price(m, m->pattern);
-    bool priced = p.input > 0 || p.output > 0;
+    char by[TABLE_CELL_BYTES], file[2 * TABLE_CELL_BYTES], context[16], price[48];
 
-    *r = (struct table_row){ 0 };
-    (void)snprintf(r->cell[0], CELL_BYTES, "%s", m->pattern);
-    (void)snprintf(r->cell[1], CELL_BYTES, "%s", backend_kind(m->kind));
-    (void)snprintf(r->cell[2], CELL_BYTES, "%s%s", file_name(m),
+    (void)snprintf(file, sizeof file, "%s%s", answered_by(m, by),
                    present(m) ? "" : " (not installed)");
-    if (m->context)
-        (void)snprintf(r->cell[3], CELL_BYTES, "%u", m->context);
-    else
-        (void)snprintf(r->cell[3], CELL_BYTES, "%s", m->kind == MODEL_LOCAL ? "model's" : "-");
-    if (priced)
-        (void)snprintf(r->cell[4], CELL_BYTES, "%.2f / %.2f", p.input, p.output);
-    else
-        (void)snprintf(r->cell[4], CELL_BYTES, "%s", is_published(m) ? "published" : "-");
-    (void)snprintf(r->cell[5], CELL_BYTES, "%s", m->about ? m->about : "");
+    (void)snprintf(context, sizeof context, "%u", m->context);
+    (void)snprintf(price, sizeof price, "%.2f / %.2f", p.input, p.output);
+    const char *unpriced = is_published(m) ? "published" : "-";
+    const char *unlimited = m->kind == MODEL_LOCAL ? "model's" : "-";
+    const struct str cells[COLUMNS] = {
+        str_of(m->pattern),
+        str_of(model_kind_name(m->kind)),
+        str_of(file),
+        str_of(m->context ? context : unlimited),
+        str_of(p.input > 0 || p.output > 0 ? price : unpriced),
+        str_of(m->about),
+    };
+    table_row(t, cells);
 }
 
 static void print_table(const struct models *all, struct buf *out)
 {
-    static const struct table_row head = { { "NAME", "KIND", "ANSWERED BY", "CONTEXT",
-                                             "USD/M IN / OUT", "ABOUT" } };
-    size_t width[COLUMNS] = { 0 };
-    struct table_row row = head;
+    static const char *const head[COLUMNS] = { "NAME",    "KIND",           "ANSWERED BY",
+                                               "CONTEXT", "USD/M IN / OUT", "ABOUT" };
+    struct table t;
 
-    for (uint32_t i = 0; i <= all->count; i++) {
-        for (size_t c = 0; c < COLUMNS; c++)
-            width[c] = strlen(row.cell[c]) > width[c] ? strlen(row.cell[c]) : width[c];
-        if (i < all->count)
-            row_of(&all->item[i], &row);
-    }
-    row = head;
-    for (uint32_t i = 0; i <= all->count; i++) {
-        for (size_t c = 0; c + 1 < COLUMNS; c++)
-            buf_addf(out, "%-*s  ", (int)width[c], row.cell[c]);
-        buf_addf(out, "%s\n", row.cell[COLUMNS - 1]);
-        if (i < all->count)
-            row_of(&all->item[i], &row);
-    }
+    table_init(&t, head, COLUMNS);
+    for (uint32_t i = 0; i < all->count; i++)
+        add_row(&t, &all->item[i]);
+    table_write(&t, out);
+    table_release(&t);
 }
 
 static void print_json(const struct model *m, bool is_default, struct buf *out)
@@ -98,7 +90,7 @@ static void print_json(const struct model *m, bool is_default, struct buf *out)
 
     buf_add_c(out, "{\"name\":");
     buf_add_json(out, str_of(m->pattern));
-    buf_addf(out, ",\"kind\":\"%s\",\"file\":", backend_kind(m->kind));
+    buf_addf(out, ",\"kind\":\"%s\",\"file\":", model_kind_name(m->kind));
     if (m->file)
         buf_add_json(out, str_of(m->file));
     else

@@ -44,6 +44,15 @@ static const struct option_spec options[] = {
       0 },
     { "model", 'm', OPTION_STRING, AT(model), "NAME",
       "who answers; `tranche models` lists the names", COMPLETE_MODEL, 0, 0 },
+    { "upstream", 'u', OPTION_STRING, AT(upstream), "URL",
+      "a server answers: http://host:8000/v1; its key is $TRANCHE_UPSTREAM_KEY", COMPLETE_NONE, 0,
+      0 },
+    { "dialect", 0, OPTION_CHOICE, AT(dialect), "openai|gemini",
+      "what the upstream speaks (default: by its URL)", COMPLETE_NONE, 0, 0 },
+    { "max-rpm", 0, OPTION_COUNT, AT(max_rpm), "N", "requests a minute to the upstream",
+      COMPLETE_NONE, 1, UINT32_MAX },
+    { "max-tpm", 0, OPTION_COUNT, AT(max_tpm), "N", "tokens a minute to the upstream",
+      COMPLETE_NONE, 1, 0 },
     { "limit", 'n', OPTION_COUNT, AT(limit), "N", "only the first N lines: a canary", COMPLETE_NONE,
       1, 0 },
     { "strict", 0, OPTION_FLAG, AT(strict), NULL, "stop before any work when a line is bad",
@@ -72,9 +81,11 @@ static enum exit_code dry_run(const struct run_options *o, const char *const *pa
     bool in_place = o->retry_failed && count == 0;
 
     return validate(&(struct validate_wish){
-        .model = o->model,
-        .config = o->config,
-        .state = o->state,
+        .who = { .model = o->model,
+                 .config = o->config,
+                 .state = o->state,
+                 .upstream = o->upstream,
+                 .dialect = o->dialect },
         .log_format = o->log_format,
         .limit = o->limit,
         .json = o->json,
@@ -112,6 +123,7 @@ const struct command command_run = {
         "Examples:\n"
         "  tranche run requests.jsonl\n"
         "  tranche run 'parts/*.jsonl' -o answers.jsonl --model gemini-2.5-flash\n"
+        "  tranche run requests.jsonl --upstream http://127.0.0.1:8000/v1 --model my-model\n"
         "  tranche run - < requests.jsonl > answers.jsonl\n"
         "  tranche run --retry-failed answers.jsonl",
     .options = options,

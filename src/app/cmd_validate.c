@@ -126,9 +126,8 @@ static int validation_run(struct validation *v, struct error *e)
     const struct validate_wish *w = v->wish;
     struct local_job *j = &v->job;
 
-    if (local_job_config(j, w->model, w->config, w->state, e) < 0 ||
-        local_job_input(j, w->path, w->path_count, e) < 0 || local_job_predictor(j, e) < 0 ||
-        local_job_ingest(j, e) < 0)
+    if (local_job_config(j, &w->who, e) < 0 || local_job_input(j, w->path, w->path_count, e) < 0 ||
+        local_job_predictor(j, e) < 0 || local_job_ingest(j, e) < 0)
         return -1;
     if (j->ingest.lines == 0)
         return error_set(e, ERROR_INVALID_ARGUMENT, "the input has no lines");
@@ -171,19 +170,24 @@ enum exit_code validate(const struct validate_wish *w)
 }
 
 struct validate_options {
-    const char *model, *config, *state;
+    struct local_wish who;
     uint64_t limit;
     bool json, quiet;
 };
 
 #define AT(field) offsetof(struct validate_options, field)
 static const struct option_spec options[] = {
-    { "model", 'm', OPTION_STRING, AT(model), "NAME", "judge and estimate for this model",
+    { "model", 'm', OPTION_STRING, AT(who.model), "NAME", "judge and estimate for this model",
       COMPLETE_MODEL, 0, 0 },
+    { "upstream", 'u', OPTION_STRING, AT(who.upstream), "URL",
+      "for the server at this URL, as `tranche run` has it", COMPLETE_NONE, 0, 0 },
+    { "dialect", 0, OPTION_CHOICE, AT(who.dialect), "openai|gemini", "what that server speaks",
+      COMPLETE_NONE, 0, 0 },
     { "limit", 'n', OPTION_COUNT, AT(limit), "N", "only the first N lines", COMPLETE_NONE, 1, 0 },
-    { "config", 'c', OPTION_STRING, AT(config), "FILE", "configuration file", COMPLETE_FILE, 0, 0 },
-    { "state", 0, OPTION_STRING, AT(state), "DIR", "folder where tranche keeps state", COMPLETE_DIR,
-      0, 0 },
+    { "config", 'c', OPTION_STRING, AT(who.config), "FILE", "configuration file", COMPLETE_FILE, 0,
+      0 },
+    { "state", 0, OPTION_STRING, AT(who.state), "DIR", "folder where tranche keeps state",
+      COMPLETE_DIR, 0, 0 },
     { "json", 0, OPTION_FLAG, AT(json), NULL, "one JSON object a fault, then a summary",
       COMPLETE_NONE, 0, 0 },
     { "quiet", 'q', OPTION_FLAG, AT(quiet), NULL, "only the faults", COMPLETE_NONE, 0, 0 },
@@ -195,9 +199,7 @@ static enum exit_code validate_run(const void *given, const char *const *argumen
     const struct validate_options *o = given;
 
     return validate(&(struct validate_wish){
-        .model = o->model,
-        .config = o->config,
-        .state = o->state,
+        .who = o->who,
         .limit = o->limit,
         .json = o->json,
         .quiet = o->quiet,

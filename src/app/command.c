@@ -21,6 +21,7 @@ const struct command *const commands[] = {
     &command_watch,
     &command_results,
     &command_cost,
+    &command_upstreams,
     &command_cancel,
     &command_pause,
     &command_resume,

@@ -92,6 +92,6 @@ extern const struct command command_run, command_validate, command_models, comma
     command_keys, command_backup;
 extern const struct command command_submit, command_jobs, command_get, command_watch,
     command_results, command_cancel, command_delete, command_retry, command_pause, command_resume,
-    command_cost, command_ls, command_cp, command_rm, command_mb;
+    command_cost, command_upstreams, command_ls, command_cp, command_rm, command_mb;
 
 #endif

@@ -28,6 +28,7 @@ static const struct {
     { "TRANCHE_API_KEY", "key of the client commands" },
     { "TRANCHE_TOKEN", "access token, instead of a key" },
     { "TRANCHE_CA_FILE", "certificates (PEM) that the client commands trust" },
+    { UPSTREAM_KEY_VARIABLE, "key or token of --upstream" },
     { "TRANCHE_MODEL", "model of submit, when --model is not given" },
     { "XDG_CONFIG_HOME", "where tranche/config.yaml is looked for (default ~/.config)" },
     { "XDG_STATE_HOME", "where tranche/ keeps state (default ~/.local/state)" },
@@ -68,10 +69,11 @@ int config_load(const char *path, struct config *out, struct error *e)
         .retry = retry_defaults(),
         .drain_ms = DRAIN_DEFAULT_MS,
     };
+    out->retry.attempts_max = 0; /* the predictor knows best */
     out->path = find_file(path, out);
     if (out->path && (read_file(out, e) < 0 || take_settings(out, e) < 0))
         return -1;
-    if (config_service_load(out, e) < 0)
+    if (config_service_load(out, e) < 0 || config_upstreams_load(out, e) < 0)
         return -1;
     uint32_t configured = out->file ? out->file->models_count : 0;
     out->model = arena_array(&out->arena, configured + BUILT_IN_COUNT, sizeof *out->model);
@@ -169,8 +171,13 @@ static int take_settings(struct config *c, struct error *e)
         take_u32(f->retry->attempts, &c->retry.attempts_max);
         take_u32(f->retry->base_ms, &c->retry.base_ms);
         take_u32(f->retry->cap_ms, &c->retry.cap_ms);
+        if (f->retry->ratio)
+            c->retry.ratio = *f->retry->ratio;
     }
-    if (c->retry.attempts_max == 0)
+    if (!(c->retry.ratio >= 0 && c->retry.ratio <= RETRY_RATIO_MAX))
+        return error_set(e, ERROR_INVALID_ARGUMENT, "%s: retry.ratio is %g; 3 is usual", c->path,
+                         c->retry.ratio);
+    if (f->retry && f->retry->attempts && *f->retry->attempts == 0)
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "%s: retry.attempts is 0; write 1 for a single attempt", c->path);
     return 0;
@@ -231,12 +238,11 @@ static bool price_valid(double usd)
     return usd >= 0 && usd <= PRICE_USD_MAX_CONFIG;
 }
 
-static int take_price(const struct price_entry *in, struct model *m, struct error *e)
+int config_price(const struct price_entry *in, struct price *out, struct error *e)
 {
-    m->price = (struct price){ .input = in->input, .output = in->output };
-    m->price.cached = in->cached ? *in->cached : in->input / 10;
-    m->has_price = true;
-    if (price_valid(in->input) && price_valid(in->output) && price_valid(m->price.cached))
+    *out = (struct price){ .input = in->input, .output = in->output };
+    out->cached = in->cached ? *in->cached : in->input / 10;
+    if (price_valid(in->input) && price_valid(in->output) && price_valid(out->cached))
         return 0;
     return error_set(e, ERROR_INVALID_ARGUMENT,
                      "price: USD per million tokens are numbers from 0 to %.0f",
@@ -262,20 +268,34 @@ static int take_adapters(struct config *c, const struct model_entry *in, struct 
 
 static int take_kind(const struct model_entry *in, struct model *m, struct error *e)
 {
-    const char *kind = in->kind ? in->kind : "local";
+    static const struct {
+        const char *name;
+        enum model_kind kind;
+    } kinds[] = {
+        { "local", MODEL_LOCAL },
+        { "upstream", MODEL_UPSTREAM },
+        { "remote-batch", MODEL_REMOTE_BATCH },
+        { "fake", MODEL_FAKE },
+    };
+    const char *kind = in->kind ? in->kind : in->upstreams_count ? "upstream" : "local";
+    size_t i = 0;
 
     if (!in->name || !*in->name || strlen(in->name) >= MODEL_NAME_BYTES)
         return error_set(e, ERROR_INVALID_ARGUMENT, "a model needs a name, such as \"tuned-*\"");
-    if (strcmp(kind, "local") != 0 && strcmp(kind, "fake") != 0)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "kind \"%s\" is not known; write local or fake",
+    while (i < sizeof kinds / sizeof kinds[0] && strcmp(kind, kinds[i].name) != 0)
+        i++;
+    if (i == sizeof kinds / sizeof kinds[0])
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "kind \"%s\" is not known; write local, upstream, remote-batch or fake",
                          kind);
-    m->kind = strcmp(kind, "fake") == 0 ? MODEL_FAKE : MODEL_LOCAL;
+    m->kind = kinds[i].kind;
     if (m->kind == MODEL_LOCAL && (!in->file || !*in->file))
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "a local model needs `file`, the path of its GGUF file");
-    if (m->kind == MODEL_FAKE && in->file)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "a fake model has no file; remove `file`");
-    if (m->kind == MODEL_LOCAL && in->fake)
+    if (m->kind != MODEL_LOCAL && in->file)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "a model of kind %s has no file; remove `file`",
+                         kind);
+    if (m->kind != MODEL_FAKE && in->fake)
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "`fake` is for models of kind fake; remove it, or write kind: fake");
     return 0;
@@ -297,7 +317,8 @@ static int take_model(struct config *c, const struct model_entry *in, struct err
         return -1;
     if (m->kind == MODEL_LOCAL)
         m->file = config_beside(c, in->file);
-    if (in->price && take_price(in->price, m, e) < 0)
+    m->has_price = in->price != NULL;
+    if ((in->price && config_price(in->price, &m->price, e) < 0) || config_places(c, in, m, e) < 0)
         return -1;
     if (in->fake && take_fake(in->fake, &m->fake, e) < 0)
         return -1;
@@ -387,16 +408,27 @@ static void fingerprint_fake(const struct fake_script *s, struct buf *out)
 }
 
 /* The rows of one output are priced alike. */
-static void fingerprint_price(const struct model *m, struct buf *out)
+static void fingerprint_price(bool given, const struct price *p, struct buf *out)
 {
-    const double usd[] = { m->price.input, m->price.output, m->price.cached };
+    const double usd[] = { p->input, p->output, p->cached };
 
-    buf_addf(out, "price %d", m->has_price);
+    buf_addf(out, "price %d", given);
     for (size_t i = 0; i < sizeof usd / sizeof usd[0]; i++) {
         buf_add_char(out, ' ');
         buf_add_double(out, usd[i]);
     }
     buf_add_char(out, '\n');
+}
+
+/* Where it is answered, and as what; not with which key or how fast. */
+static void fingerprint_upstreams(const struct model *m, struct buf *out)
+{
+    for (uint32_t i = 0; i < m->upstream_count; i++) {
+        const struct model_upstream *u = &m->upstream[i];
+        buf_addf(out, "upstream %d %s ", (int)u->upstream->wire, u->upstream->url);
+        buf_add_json(out, str_of(u->model));
+        fingerprint_price(u->has_price, &u->price, out);
+    }
 }
 
 /* Delays, threads and sequences change how an answer comes, not what it is. */
@@ -412,8 +444,9 @@ void config_fingerprint(const struct config *c, const struct model *m, struct bu
         buf_add_char(out, ' ');
         fingerprint_file(m->adapter[i].file, out);
     }
+    fingerprint_upstreams(m, out);
     fingerprint_fake(&m->fake, out);
-    fingerprint_price(m, out);
+    fingerprint_price(m->has_price, &m->price, out);
 }
 
 static int file_present(const char *path, struct error *e)

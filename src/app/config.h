@@ -37,8 +37,12 @@ struct config_service {
 };
 
 struct file_entry;
+struct model_entry;
+struct price_entry;
 struct config {
     struct models models;
+    struct upstream *upstream; /* upstream_count of them, by the file */
+    uint32_t upstream_count;
     const char *default_model; /* what `run` uses without --model */
     uint64_t lines_max;        /* of one job; 0: no limit */
     struct retry_rules retry;
@@ -57,6 +61,23 @@ void config_release(struct config *c); /* accepts a zeroed one */
 int config_service_load(struct config *c, struct error *e) FALLIBLE;
 /* A file that the configuration names, relative to its folder; in its arena. */
 const char *config_beside(struct config *c, const char *file);
+
+/* Parts of config_load: out->upstream, and what a model of this entry is answered by. */
+int config_upstreams_load(struct config *c, struct error *e) FALLIBLE;
+int config_places(struct config *c, const struct model_entry *in, struct model *m,
+                  struct error *e) FALLIBLE;
+int config_price(const struct price_entry *in, struct price *out, struct error *e) FALLIBLE;
+
+/* A model without any configuration: --upstream and what goes with it. The key comes from the
+ * environment (UPSTREAM_KEY_VARIABLE). */
+#define UPSTREAM_KEY_VARIABLE "TRANCHE_UPSTREAM_KEY"
+struct upstream_wish {
+    const char *url, *dialect, *model; /* dialect: NULL: by the URL */
+    uint32_t max_rpm;                  /* 0: no limit */
+    uint64_t max_tpm;
+};
+const struct model *config_upstream_model(struct config *c, const struct upstream_wish *w,
+                                          struct error *e);
 
 /* Everything of a model and the settings that can change an answer, as text: part of a job's key.
  * A model file counts with its size and time. */

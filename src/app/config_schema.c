@@ -35,9 +35,33 @@
     X(NUMBER,    price,   input,          "USD",  "online price of a million prompt tokens") \
     X(NUMBER,    price,   output,         "USD",  "online price of a million generated tokens") \
     X(NUMBER_IF, price,   cached,         "USD",  "price of cached ones (a tenth of input)")
+#define UPSTREAM_KEYS(X) \
+    X(TEXT,      upstream, name,          "NAME", "how models and reports call it") \
+    X(TEXT,      upstream, url,           "URL",  "base of its paths: http://host:8000/v1") \
+    X(TEXT,      upstream, dialect,       "NAME", "openai or gemini (default: by the URL)") \
+    X(TEXT,      upstream, key_env,       "NAME", "variable of the environment with its key") \
+    X(TEXT,      upstream, key_file,      "FILE", "file with its key or token; may change") \
+    X(TEXT,      upstream, service_account, "FILE", "service account as JSON: tokens are fetched") \
+    X(HEADERS,   upstream, headers,       "LIST", "more headers: \"Name: value\"") \
+    X(TEXT,      upstream, ca_file,       "FILE", "certificates as PEM that are trusted") \
+    X(TEXT,      upstream, proxy,         "URL",  "instead of the environment's; \"none\": no proxy") \
+    X(FLAG,      upstream, http1,         "true", "never HTTP/2") \
+    X(FLAG_IF,   upstream, inline_files,  "true", "send gs:// files along (default but on Vertex)") \
+    X(COUNT,     upstream, max_rpm,       "N",    "requests a minute, of all jobs; 0: no limit") \
+    X(BIG_IF,    upstream, max_tpm,       "N",    "tokens a minute, of all jobs; 0: no limit") \
+    X(COUNT,     upstream, concurrency,   "N",    "requests at once; 0: found by measuring") \
+    X(COUNT,     upstream, concurrency_max, "N",  "the most that is tried (default 1024)") \
+    X(COUNT_IF,  upstream, timeout_ms,    "MS",   "for one attempt (default 600000)") \
+    X(COUNT_IF,  upstream, idle_ms,       "MS",   "without a byte (default 300000); 0: no limit") \
+    X(COUNT_IF,  upstream, patience_ms,   "MS",   "nothing answered, then given up (300000)")
+#define PLACE_KEYS(X) \
+    X(TEXT,      place,   upstream,       "NAME", "one of `upstreams`") \
+    X(TEXT,      place,   model,          "NAME", "the model's name there (default: as asked)") \
+    X(NUMBER_IF, place,   weight,         "X",    "share of the requests (1); 0: only to spill over") \
+    X(PRICE,     place,   price,          "MAP",  "what it bills, instead of the model's price")
 #define MODEL_KEYS(X) \
     X(TEXT,      model,   name,           "GLOB", "names it answers to: \"tuned-*\"") \
-    X(TEXT,      model,   kind,           "KIND", "local (default) or fake") \
+    X(TEXT,      model,   kind,           "KIND", "local (default), upstream, remote-batch or fake") \
     X(TEXT,      model,   file,           "FILE", "GGUF file of a local model") \
     X(TEXT,      model,   about,          "TEXT", "one line for `tranche models`") \
     X(COUNT,     model,   context,        "N",    "prompt and answer; 0: the model's own") \
@@ -45,15 +69,20 @@
     X(COUNT,     model,   threads,        "N",    "processor threads; 0: all cores") \
     X(COUNT,     model,   cache_mib,      "MIB",  "key-value cache; 0: from the model's shape") \
     X(ADAPTERS,  model,   adapters,       "LIST", "LoRA adapters, at most 8") \
+    X(PLACES,    model,   upstreams,      "LIST", "who answers an upstream or remote-batch model") \
+    X(COUNT,     model,   spill_after_ms, "MS",   "then weight 0 is used too; 0: when others fail") \
+    X(TEXT,      model,   staging,        "URI",  "gs://bucket/prefix for a remote batch on Vertex") \
+    X(COUNT,     model,   poll_ms,        "MS",   "how often a remote batch is looked at (30000)") \
     X(PRICE,     model,   price,          "MAP",  "its price instead of the published one") \
     X(FAKE,      model,   fake,           "MAP",  "script of a fake model")
 #define LIMITS_KEYS(X) \
     X(BIG_IF,    limits,  lines_max,      "N",    "lines of one job; 0: no limit (default)") \
     X(COUNT_IF,  limits,  drain_ms,       "MS",   "wait for open requests on Ctrl-C (default 5000)")
 #define RETRY_KEYS(X) \
-    X(COUNT_IF,  retry,   attempts,       "N",    "attempts at one request in all (default 5)") \
+    X(COUNT_IF,  retry,   attempts,       "N",    "attempts at one request in all (default 5; upstreams 10)") \
     X(COUNT_IF,  retry,   base_ms,        "MS",   "longest first wait (default 250)") \
-    X(COUNT_IF,  retry,   cap_ms,         "MS",   "longest wait (default 30000)")
+    X(COUNT_IF,  retry,   cap_ms,         "MS",   "longest wait (default 30000)") \
+    X(NUMBER_IF, retry,   ratio,          "X",    "retries of a job for each of its lines (default 3)")
 #define WEIGHT_KEYS(X) \
     X(TEXT,      weight,  project,        "NAME", "a project") \
     X(NUMBER,    weight,  weight,         "X",    "its share of a model, beside the others' (1)")
@@ -81,6 +110,7 @@
     X(TEXT,      file,    default_model,  "NAME", "model when --model is not given") \
     X(LIMITS,    file,    limits,         "MAP",  "limits of one job") \
     X(RETRY,     file,    retry,          "MAP",  "how failed requests are tried again") \
+    X(UPSTREAMS, file,    upstreams,      "LIST", "servers that models can be answered by") \
     X(MODELS,    file,    models,         "LIST", "models, before the built-in ones") \
     X(FAKE,      file,    fake,           "MAP",  "script of the built-in tranche-fake") \
     X(SERVICE,   file,    service,        "MAP",  "`tranche serve`")
@@ -95,18 +125,23 @@
 #define FIELD_NUMBER(s, key)   CYAML_FIELD_FLOAT(#key, OPT, ENTRY(s), key),
 #define FIELD_NUMBER_IF(s, key) CYAML_FIELD_FLOAT_PTR(#key, OPT, ENTRY(s), key),
 #define FIELD_FLAG(s, key)     CYAML_FIELD_BOOL(#key, OPT, ENTRY(s), key),
+#define FIELD_FLAG_IF(s, key)  CYAML_FIELD_BOOL_PTR(#key, OPT, ENTRY(s), key),
 #define FIELD_PRICE(s, key)    CYAML_FIELD_MAPPING_PTR(#key, OPT, ENTRY(s), key, price_fields),
 #define FIELD_FAKE(s, key)     CYAML_FIELD_MAPPING_PTR(#key, OPT, ENTRY(s), key, fake_fields),
 #define FIELD_LIMITS(s, key)   CYAML_FIELD_MAPPING_PTR(#key, OPT, ENTRY(s), key, limits_fields),
 #define FIELD_RETRY(s, key)    CYAML_FIELD_MAPPING_PTR(#key, OPT, ENTRY(s), key, retry_fields),
-#define FIELD_LIST(s, key, most) \
-    CYAML_FIELD_SEQUENCE(#key, OPT | CYAML_FLAG_POINTER, ENTRY(s), key, &key##_item, 0, most),
+#define FIELD_OF(s, key, item, most) \
+    CYAML_FIELD_SEQUENCE(#key, OPT | CYAML_FLAG_POINTER, ENTRY(s), key, &item, 0, most),
+#define FIELD_LIST(s, key, most) FIELD_OF(s, key, key##_item, most)
 #define FIELD_FAULTS(s, key)   FIELD_LIST(s, key, FAKE_FAULTS_MAX)
 #define FIELD_ADAPTERS(s, key) FIELD_LIST(s, key, MODEL_ADAPTERS_MAX)
 #define FIELD_MODELS(s, key)   FIELD_LIST(s, key, CONFIG_MODELS_MAX)
 #define FIELD_SERVICE(s, key)  CYAML_FIELD_MAPPING_PTR(#key, OPT, ENTRY(s), key, service_fields),
 #define FIELD_WEIGHTS(s, key)  FIELD_LIST(s, key, SERVICE_WEIGHTS_MAX)
-#define FIELD_TEXTS(s, key)    FIELD_LIST(s, key, CONFIG_WEBHOOK_ALLOW_MAX)
+#define FIELD_TEXTS(s, key)    FIELD_OF(s, key, text_item, CONFIG_WEBHOOK_ALLOW_MAX)
+#define FIELD_HEADERS(s, key)  FIELD_OF(s, key, text_item, CONFIG_HEADERS_MAX)
+#define FIELD_UPSTREAMS(s, key) FIELD_LIST(s, key, UPSTREAMS_MAX)
+#define FIELD_PLACES(s, key)   FIELD_OF(s, key, place_item, MODEL_UPSTREAMS_MAX)
 #define FIELD(type, s, key, value, about) FIELD_##type(s, key)
 
 #define ITEM(name, s, fields) \
@@ -120,15 +155,19 @@ static const cyaml_schema_field_t fake_fields[] = { FAKE_KEYS(FIELD) CYAML_FIELD
 static const cyaml_schema_field_t adapter_fields[] = { ADAPTER_KEYS(FIELD) CYAML_FIELD_END };
 ITEM(adapters_item, adapter, adapter_fields);
 static const cyaml_schema_field_t price_fields[] = { PRICE_KEYS(FIELD) CYAML_FIELD_END };
+static const cyaml_schema_field_t place_fields[] = { PLACE_KEYS(FIELD) CYAML_FIELD_END };
+ITEM(place_item, place, place_fields);
+static const cyaml_schema_value_t text_item = {
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, CONFIG_TEXT_BYTES_MAX),
+};
+static const cyaml_schema_field_t upstream_fields[] = { UPSTREAM_KEYS(FIELD) CYAML_FIELD_END };
+ITEM(upstreams_item, upstream, upstream_fields);
 static const cyaml_schema_field_t model_fields[] = { MODEL_KEYS(FIELD) CYAML_FIELD_END };
 ITEM(models_item, model, model_fields);
 static const cyaml_schema_field_t limits_fields[] = { LIMITS_KEYS(FIELD) CYAML_FIELD_END };
 static const cyaml_schema_field_t retry_fields[] = { RETRY_KEYS(FIELD) CYAML_FIELD_END };
 static const cyaml_schema_field_t weight_fields[] = { WEIGHT_KEYS(FIELD) CYAML_FIELD_END };
 ITEM(weights_item, weight, weight_fields);
-static const cyaml_schema_value_t webhook_allow_item = {
-    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, CONFIG_TEXT_BYTES_MAX),
-};
 static const cyaml_schema_field_t service_fields[] = { SERVICE_KEYS(FIELD) CYAML_FIELD_END };
 static const cyaml_schema_field_t file_fields[] = { FILE_KEYS(FIELD) CYAML_FIELD_END };
 static const cyaml_schema_value_t file_schema = {
@@ -138,6 +177,10 @@ static const cyaml_schema_value_t file_schema = {
 #define KIND_TEXT      CONFIG_OTHER
 #define KIND_TEXTS     CONFIG_OTHER
 #define KIND_FLAG      CONFIG_OTHER
+#define KIND_FLAG_IF   CONFIG_OTHER
+#define KIND_HEADERS   CONFIG_OTHER
+#define KIND_UPSTREAMS CONFIG_OTHER
+#define KIND_PLACES    CONFIG_OTHER
 #define KIND_COUNT     CONFIG_COUNT
 #define KIND_COUNT_IF  CONFIG_COUNT
 #define KIND_BIG_IF    CONFIG_BIG
@@ -158,6 +201,8 @@ static const cyaml_schema_value_t file_schema = {
 #define KEY_RETRY(t, s, key, value, about) KEY("retry.", t, key, value, about)
 #define KEY_SERVICE(t, s, key, value, about) KEY("service.", t, key, value, about)
 #define KEY_WEIGHT(t, s, key, value, about) KEY("service.weights[].", t, key, value, about)
+#define KEY_UPSTREAM(t, s, key, value, about) KEY("upstreams[].", t, key, value, about)
+#define KEY_PLACE(t, s, key, value, about) KEY("models[].upstreams[].", t, key, value, about)
 #define KEY_MODEL(t, s, key, value, about) KEY("models[].", t, key, value, about)
 #define KEY_ADAPTER(t, s, key, value, about) KEY("models[].adapters[].", t, key, value, about)
 #define KEY_PRICE(t, s, key, value, about) KEY("models[].price.", t, key, value, about)
@@ -166,7 +211,8 @@ static const cyaml_schema_value_t file_schema = {
 
 static const struct config_key keys[] = {
     FILE_KEYS(KEY_FILE) LIMITS_KEYS(KEY_LIMITS) RETRY_KEYS(KEY_RETRY) SERVICE_KEYS(KEY_SERVICE)
-    WEIGHT_KEYS(KEY_WEIGHT) MODEL_KEYS(KEY_MODEL) ADAPTER_KEYS(KEY_ADAPTER) PRICE_KEYS(KEY_PRICE)
+    WEIGHT_KEYS(KEY_WEIGHT) UPSTREAM_KEYS(KEY_UPSTREAM) MODEL_KEYS(KEY_MODEL)
+    PLACE_KEYS(KEY_PLACE) ADAPTER_KEYS(KEY_ADAPTER) PRICE_KEYS(KEY_PRICE)
     FAKE_KEYS(KEY_FAKE) FAULT_KEYS(KEY_FAULT)
 };
 // clang-format on

@@ -22,6 +22,7 @@
 #define CONFIG_MODELS_MAX 256
 #define CONFIG_TEXT_BYTES_MAX 4096
 #define CONFIG_WEBHOOK_ALLOW_MAX 256
+#define CONFIG_HEADERS_MAX 32
 
 struct fault_entry {
     char *match, *code, *message;
@@ -41,9 +42,26 @@ struct adapter_entry {
 struct price_entry {
     double input, output, *cached;
 };
+struct upstream_entry {
+    char *name, *url, *dialect, *key_env, *key_file, *service_account, *ca_file, *proxy;
+    char **headers;
+    uint32_t headers_count;
+    bool http1;
+    bool *inline_files;
+    uint32_t max_rpm, concurrency, concurrency_max;
+    uint64_t *max_tpm;
+    uint32_t *timeout_ms, *idle_ms, *patience_ms;
+};
+struct place_entry {
+    char *upstream, *model;
+    double *weight;
+    struct price_entry *price;
+};
 struct model_entry {
-    char *name, *kind, *file, *about;
-    uint32_t context, sequences, threads, cache_mib;
+    char *name, *kind, *file, *about, *staging;
+    uint32_t context, sequences, threads, cache_mib, spill_after_ms, poll_ms;
+    struct place_entry *upstreams;
+    uint32_t upstreams_count;
     struct adapter_entry *adapters;
     uint32_t adapters_count;
     struct price_entry *price;
@@ -55,6 +73,7 @@ struct limits_entry {
 };
 struct retry_entry {
     uint32_t *attempts, *base_ms, *cap_ms;
+    double *ratio;
 };
 struct weight_entry {
     char *project;
@@ -75,6 +94,8 @@ struct file_entry {
     char *default_model;
     struct limits_entry *limits;
     struct retry_entry *retry;
+    struct upstream_entry *upstreams;
+    uint32_t upstreams_count;
     struct model_entry *models;
     uint32_t models_count;
     struct fake_entry *fake;

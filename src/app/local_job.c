@@ -10,17 +10,38 @@
 /* Below this, reading the input takes no time worth a word. */
 #define SLOW_INPUT_BYTES ((uint64_t)64 * 1024 * 1024)
 
-int local_job_config(struct local_job *j, const char *model, const char *config, const char *state,
-                     struct error *e)
+/* Who answers: what --upstream names, or what the configuration says of the model's name. */
+static const struct model *find_model(struct local_job *j, const struct local_wish *w,
+                                      struct error *e)
+{
+    const struct upstream_wish far = {
+        .url = w->upstream,
+        .dialect = w->dialect,
+        .model = w->model,
+        .max_rpm = (uint32_t)w->max_rpm,
+        .max_tpm = w->max_tpm,
+    };
+
+    if (w->upstream)
+        return config_upstream_model(&j->config, &far, e);
+    if (w->dialect || w->max_rpm || w->max_tpm) {
+        (void)error_set(e, ERROR_INVALID_ARGUMENT,
+                        "--dialect, --max-rpm and --max-tpm go with --upstream");
+        return NULL;
+    }
+    return model_find(&j->config.models, j->model_name, e);
+}
+
+int local_job_config(struct local_job *j, const struct local_wish *w, struct error *e)
 {
     j->stage = EXIT_USAGE;
-    if (config_load(config, &j->config, e) < 0)
+    if (config_load(w->config, &j->config, e) < 0)
         return -1;
-    j->model_name = model ? model : j->config.default_model;
-    j->model = model_find(&j->config.models, j->model_name, e);
+    j->model_name = w->model ? w->model : j->config.default_model;
+    j->model = find_model(j, w, e);
     if (!j->model)
         return -1;
-    j->state_root = state_root(&j->arena, state, e);
+    j->state_root = state_root(&j->arena, w->state, e);
     return j->state_root ? 0 : -1;
 }
 

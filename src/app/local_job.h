@@ -35,9 +35,13 @@ struct local_job {
     enum exit_code stage;
 };
 
-/* model, config, state: the options' values or NULL. */
-int local_job_config(struct local_job *j, const char *model, const char *config, const char *state,
-                     struct error *e) FALLIBLE;
+/* The options' values; NULL and 0 where they are not given. */
+struct local_wish {
+    const char *model, *config, *state;
+    const char *upstream, *dialect;
+    uint64_t max_rpm, max_tpm;
+};
+int local_job_config(struct local_job *j, const struct local_wish *w, struct error *e) FALLIBLE;
 int local_job_input(struct local_job *j, const char *const *paths, uint32_t count,
                     struct error *e) FALLIBLE;
 int local_job_predictor(struct local_job *j, struct error *e) FALLIBLE;

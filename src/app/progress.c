@@ -251,6 +251,12 @@ static void draw_bar_line(const struct progress_view *v, const struct progress *
     put_fields(v->console, &l, width, out);
 }
 
+/* What waits in the predictor before it is begun is not at work. */
+static uint32_t at_work(const struct progress *p)
+{
+    return p->predictor.sequences ? p->predictor.sequences : p->in_flight;
+}
+
 static void draw_speed_line(const struct progress_view *v, const struct progress *p, size_t width,
                             struct buf *out)
 {
@@ -262,7 +268,7 @@ static void draw_speed_line(const struct progress_view *v, const struct progress
     if (v->stop && atomic_load(v->stop))
         add_field(&l, 0, STYLE_YELLOW, "stopping: %u in flight", p->in_flight);
     else
-        add_field(&l, 3, STYLE_DIM, "%u in flight", p->in_flight);
+        add_field(&l, 3, STYLE_DIM, "%u in flight", at_work(p));
     fit(&l, width);
     put_fields(v->console, &l, width, out);
 }
@@ -281,6 +287,8 @@ static void draw_money_line(const struct progress_view *v, const struct progress
         add_field(&l, 1, STYLE_END, "%s batch price", human_money(HUMAN, b->cost_nano));
     if (saved)
         add_field(&l, 2, STYLE_END, "%s tokens shared", human_count(HUMAN, saved));
+    if (p->predictor.note[0])
+        add_field(&l, 1, STYLE_YELLOW, "%s", p->predictor.note);
     add_field(&l, 4, STYLE_DIM, "%s", v->title);
     fit(&l, width);
     put_fields(v->console, &l, width, out);

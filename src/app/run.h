@@ -19,7 +19,8 @@
 
 struct run_options {
     const char *output, *model, *retry_failed, *config, *state, *log_format;
-    uint64_t max_in_flight, limit;
+    const char *upstream, *dialect;
+    uint64_t max_in_flight, limit, max_rpm, max_tpm;
     bool strict, json, dry_run, fresh, quiet;
 };
 

@@ -37,7 +37,16 @@ int run_step_open(struct run *r, struct error *e)
         path = &r->o->retry_failed;
         count = 1;
     }
-    if (local_job_config(j, r->o->model, r->o->config, r->o->state, e) < 0)
+    const struct local_wish wish = {
+        .model = r->o->model,
+        .config = r->o->config,
+        .state = r->o->state,
+        .upstream = r->o->upstream,
+        .dialect = r->o->dialect,
+        .max_rpm = r->o->max_rpm,
+        .max_tpm = r->o->max_tpm,
+    };
+    if (local_job_config(j, &wish, e) < 0)
         return -1;
     return local_job_input(j, path, count, e);
 }

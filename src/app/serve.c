@@ -65,11 +65,43 @@ const struct model *serve_model(void *arg, const char *name, struct error *e)
     return m ? now->model[m - now->config.models.item] : NULL;
 }
 
+static void describe_text(const char *text, struct buf *out)
+{
+    buf_add_json(out, str_of(text));
+    buf_add_char(out, '\n');
+}
+
+/* What config_fingerprint leaves out, because it changes no answer. */
+static void describe_upstream(const struct model_upstream *to, struct buf *out)
+{
+    const struct upstream *u = to->upstream;
+    const char *const texts[] = {
+        u->name,
+        u->credential.secret,
+        u->credential.secret_file,
+        u->credential.service_account,
+        u->ca_file,
+        u->proxy,
+    };
+
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        describe_text(texts[i], out);
+    for (const char *const *h = u->header; h && *h; h++)
+        describe_text(*h, out);
+    buf_add_double(out, to->weight);
+    buf_addf(out, " %d %d %u %llu %u %u %u %u %u\n", u->http1, u->inline_files, u->max_rpm,
+             (unsigned long long)u->max_tpm, u->concurrency, u->concurrency_max, u->timeout_ms,
+             u->idle_ms, u->patience_ms);
+}
+
 /* All of a model that makes it behave as it does. */
 static void describe(const struct config *c, const struct model *m, struct buf *out)
 {
     buf_addf(out, "%s\n%u %u %u\n%u %u %u %u\n", m->pattern, m->sequences, m->threads, m->cache_mib,
              m->fake.delay_ms, m->fake.jitter_ms, m->fake.delay_token_us, m->fake.window);
+    buf_addf(out, "%u %u %s\n", m->spill_after_ms, m->poll_ms, m->staging ? m->staging : "");
+    for (uint32_t i = 0; i < m->upstream_count; i++)
+        describe_upstream(&m->upstream[i], out);
     config_fingerprint(c, m, out);
 }
 

@@ -11,9 +11,11 @@
 #include <stdint.h>
 
 #include "app/command.h"
+#include "app/local_job.h"
 
 struct validate_wish {
-    const char *model, *config, *state, *log_format;
+    struct local_wish who;
+    const char *log_format;
     uint64_t limit;
     bool json, quiet;
     bool from_output; /* the input is an earlier output, as for --retry-failed */

@@ -25,14 +25,15 @@ void ledger_release(struct ledger *g)
 int ledger_answer(struct ledger *g, const struct open_line *l, const struct answer *a,
                   struct error *e)
 {
+    const struct price *price = a->price ? a->price : &g->price;
     struct spool_row row = {
         .index = l->line.index,
         .outcome = OUTCOME_SUCCEEDED,
         .response = buf_str(&a->response),
         .processed_us = g->clock->wall_us(g->clock),
         .usage = a->usage,
-        .cost_nano = price_batch_nano(&g->price, &a->usage),
-        .cost_online_nano = price_online_nano(&g->price, &a->usage),
+        .cost_nano = price_batch_nano(price, &a->usage),
+        .cost_online_nano = price_online_nano(price, &a->usage),
         .digest = digest_str(l),
     };
 

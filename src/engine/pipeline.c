@@ -23,6 +23,8 @@ struct run {
     struct violations violations; /* of the line that is being read */
     struct progress progress;
     uint32_t in_flight_max;
+    struct retry_rules retry;
+    uint64_t retries_max;
     uint64_t began_ns, progress_due_ns;
     uint64_t ready_ns; /* when the next line that waits for a time is ready */
     uint64_t seed;
@@ -94,6 +96,11 @@ static void run_init(struct run *r, const struct pipeline_job *j)
     r->window = window_new();
     ledger_init(&r->ledger, j->spool, &j->price, j->clock);
     r->in_flight_max = j->in_flight_max && j->in_flight_max < window ? j->in_flight_max : window;
+    r->retry = j->retry;
+    if (r->retry.attempts_max == 0)
+        r->retry.attempts_max =
+            j->predictor->attempts ? j->predictor->attempts : RETRY_ATTEMPTS_MAX;
+    r->retries_max = retry_budget(&r->retry, j->ingest->lines);
     r->progress.books.total = j->ingest->lines;
     r->began_ns = now_ns(r);
     r->progress_due_ns = r->began_ns;
@@ -208,6 +215,7 @@ static int take_line(struct run *r, const struct line *line, struct error *e)
         window_drop(r->window, l);
         return rc;
     }
+    l->in.request->files = r->job->files;
     set_digest(r, l);
     if (l->has_digest)
         rc = ledger_copy(&r->ledger, l, e);
@@ -289,10 +297,34 @@ static int fail_line(struct run *r, struct open_line *l, const struct error *why
     return 0;
 }
 
+/* A failure is tried again, unless that cannot help, the line has had its attempts, or the job all
+ * its retries: what fails for everybody must not cost a multiple of the job. */
+static bool retry_line(struct run *r, struct open_line *l, const struct answer *a,
+                       struct error *why)
+{
+    uint32_t wait;
+
+    *why = a->error;
+    l->attempt++;
+    if (a->final ||
+        !retry_next(&r->retry, l->attempt, a->error.code, a->retry_after_ms, &r->seed, &wait))
+        return false;
+    if (r->progress.retries >= r->retries_max) {
+        (void)error_set(why, a->error.code,
+                        "%.380s (not tried again: the job's %llu retries are "
+                        "used up)",
+                        a->error.msg, (unsigned long long)r->retries_max);
+        return false;
+    }
+    r->progress.retries++;
+    window_retry(r->window, l, now_ns(r) + wait * NS_PER_MS);
+    return true;
+}
+
 static int take_answer(struct run *r, const struct answer *a, struct error *e)
 {
     struct open_line *l = a->tag;
-    uint32_t wait;
+    struct error why;
 
     r->progress.in_flight--;
     if (a->error.code == ERROR_OK) {
@@ -302,12 +334,7 @@ static int take_answer(struct run *r, const struct answer *a, struct error *e)
     }
     if (r->draining && (a->error.code == ERROR_CANCELLED || error_retryable(a->error.code)))
         return 0;
-    l->attempt++;
-    if (!retry_next(&r->job->retry, l->attempt, a->error.code, a->retry_after_ms, &r->seed, &wait))
-        return fail_line(r, l, &a->error, e);
-    r->progress.retries++;
-    window_retry(r->window, l, now_ns(r) + wait * NS_PER_MS);
-    return 0;
+    return retry_line(r, l, a, &why) ? 0 : fail_line(r, l, &why, e);
 }
 
 /* Waits for the first answer, then takes what is there. */

@@ -5,7 +5,12 @@ static uint64_t backoff_ms(const struct retry_rules *r, uint32_t attempt);
 
 struct retry_rules retry_defaults(void)
 {
-    return (struct retry_rules){ RETRY_ATTEMPTS_MAX, RETRY_BASE_MS, RETRY_CAP_MS };
+    return (struct retry_rules){ RETRY_ATTEMPTS_MAX, RETRY_BASE_MS, RETRY_CAP_MS, RETRY_RATIO };
+}
+
+uint64_t retry_budget(const struct retry_rules *r, uint64_t lines)
+{
+    return RETRY_FREE + (uint64_t)((double)lines * r->ratio);
 }
 
 bool retry_next(const struct retry_rules *r, uint32_t attempt, enum error_code code,

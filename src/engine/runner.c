@@ -6,6 +6,7 @@
 #include "base/sys.h"
 #include "engine/closeout.h"
 #include "engine/ingest.h"
+#include "engine/job_files.h"
 #include "engine/service_inner.h"
 #include "engine/tally.h"
 
@@ -24,6 +25,7 @@ struct runner {
     struct spool *spool;
     struct render *render;
     struct tally tally;
+    struct job_files files;
     uint64_t save_due_ns;
     uint64_t done_before; /* lines, before this stretch */
     bool closing;         /* no line is run any more: only the end is made */
@@ -223,10 +225,12 @@ static int run_pipeline(struct runner *r, enum pipeline_end *end, struct error *
     if (!service_hub(s, model, &m, e))
         return -1;
     model_short_name(model, name);
+    job_files_init(&r->files, s->env.store, r->job.open ? NULL : r->job.project);
     struct pipeline_job work = {
         .input = &r->input,
         .ingest = &r->ingest,
         .rules = r->rules,
+        .files = &r->files.source,
         .price = model_price(m, name),
         .spool = r->spool,
         .render = r->render,

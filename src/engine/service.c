@@ -49,6 +49,7 @@ struct service *service_start(const struct service_env *env, const struct servic
     (void)pthread_mutex_init(&s->lock, NULL);
     (void)pthread_cond_init(&s->check_wake, NULL);
     s->wake = chan_new(1);
+    s->sites = upstream_sites_new(env->clock);
     atomic_init(&s->halt, false);
     if (job_recover(env->store, e) < 0 || schedule_load(s, e) < 0) {
         release(s);
@@ -63,6 +64,7 @@ static void release(struct service *s)
 {
     for (uint32_t i = 0; i < s->hub_count; i++)
         hub_free(s->hub[i].hub);
+    upstream_sites_free(s->sites);
     pthread_cond_destroy(&s->check_wake);
     pthread_mutex_destroy(&s->lock);
     chan_free(s->wake);
@@ -156,6 +158,11 @@ void service_free(struct service *s)
     release(s);
 }
 
+struct upstream_sites *service_upstreams(struct service *s)
+{
+    return s->sites;
+}
+
 /* ---- Models ---- */
 
 /* After a reload of the configuration the same model may stand elsewhere. */
@@ -169,7 +176,7 @@ static bool same_model(const struct model *a, const struct model *b)
     return a == b || (a->kind == b->kind && same_text(a->pattern, b->pattern) &&
                       same_text(a->file, b->file) && a->context == b->context &&
                       a->sequences == b->sequences && a->adapter_count == b->adapter_count &&
-                      a->kind != MODEL_FAKE);
+                      a->kind == MODEL_LOCAL);
 }
 
 static struct hub *find_hub(struct service *s, const struct model *m)
@@ -185,7 +192,9 @@ struct hub *service_hub(struct service *s, const char *model, const struct model
 {
     struct predictor_env env = { .clock = s->env.clock,
                                  .seed = s->env.seed,
-                                 .state_dir = s->env.state_dir };
+                                 .state_dir = s->env.state_dir,
+                                 .sites = s->sites,
+                                 .has_files = true };
 
     *m = s->env.model(s->env.arg, model, e);
     if (!*m)

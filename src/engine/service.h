@@ -19,6 +19,7 @@
 #include "engine/retry.h"
 #include "format/job.h"
 #include "predict/hub.h"
+#include "predict/upstream_site.h"
 #include "store/jobs.h"
 
 #define SERVICE_WEIGHTS_MAX 256
@@ -101,6 +102,8 @@ struct online {
 int service_ask(struct service *s, const struct online *o, struct error *e) FALLIBLE;
 int service_count_tokens(struct service *s, const char *model, const struct request *r,
                          uint32_t *tokens, struct error *e) FALLIBLE;
+/* The servers that models are answered by. */
+struct upstream_sites *service_upstreams(struct service *s);
 /* Each loaded model: for /metrics. */
 void service_models(struct service *s,
                     void (*fn)(void *arg, const char *model, const struct hub_stats *st),

@@ -1,4 +1,6 @@
 /* service_live.c -- what is known of a job beyond its record: rates, position, estimates. */
+#include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/service_inner.h"
@@ -51,6 +53,32 @@ static void estimate(const struct job *j, const struct price *p, struct job_live
         ((uint64_t)mean.prompt_tokens + mean.candidate_tokens + mean.thought_tokens) * good;
 }
 
+static void take_upstream(const struct site_stats *st, struct job_upstream *out)
+{
+    *out = (struct job_upstream){
+        .health = site_health(st),
+        .in_flight = st->in_flight,
+        .concurrency = st->limit,
+        .requests_per_s = st->requests_per_s,
+        .tokens_per_s = st->tokens_per_s,
+        .latency_s = st->latency_s,
+    };
+    static_assert(sizeof out->name == UPSTREAM_NAME_BYTES, "a name of an upstream fits");
+    (void)snprintf(out->name, sizeof out->name, "%s", st->upstream->name);
+}
+
+static void take_upstreams(struct service *s, const struct model *m, struct job_live *out)
+{
+    struct site_stats st;
+
+    static_assert(JOB_UPSTREAMS_MAX == MODEL_UPSTREAMS_MAX, "all of a model's fit");
+    for (uint32_t i = 0; m && i < m->upstream_count; i++)
+        for (uint32_t k = 0; upstream_sites_at(s->sites, k, &st); k++)
+            if (strcmp(st.upstream->name, m->upstream[i].upstream->name) == 0 &&
+                out->upstream_count < JOB_UPSTREAMS_MAX)
+                take_upstream(&st, &out->upstream[out->upstream_count++]);
+}
+
 void service_live(struct service *s, const struct job *j, struct job_live *out)
 {
     char model[MODEL_NAME_BYTES * 2] = { 0 }, name[MODEL_NAME_BYTES];
@@ -68,6 +96,8 @@ void service_live(struct service *s, const struct job *j, struct job_live *out)
     }
     if (j->state == JOB_RUNNING || j->state == JOB_CANCELLING)
         take_live(s, j, out);
+    if (out->running)
+        take_upstreams(s, m, out);
     if (j->state == JOB_QUEUED)
         out->queued = job_position(s->env.store, j, &out->position, &e) == 0;
 }

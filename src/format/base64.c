@@ -62,6 +62,32 @@ bool base64_valid(struct str s, size_t *at)
     return i == len && len % 4 != 1 && (pad == 0 || s.len % 4 == 0);
 }
 
+/* Bytes that are encoded on the stack before they are appended; a multiple of three. */
+#define PIECE_BYTES 768
+
+void base64_add(const void *p, size_t len, struct buf *out)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *in = p;
+    char text[PIECE_BYTES / 3 * 4];
+    size_t n = 0;
+
+    for (size_t i = 0; i < len; i += 3) {
+        size_t left = len - i;
+        uint32_t bits = (uint32_t)in[i] << 16 | (left > 1 ? (uint32_t)in[i + 1] << 8 : 0) |
+                        (left > 2 ? in[i + 2] : 0);
+        text[n++] = digits[bits >> 18];
+        text[n++] = digits[bits >> 12 & 63];
+        text[n++] = left > 1 ? digits[bits >> 6 & 63] : '=';
+        text[n++] = left > 2 ? digits[bits & 63] : '=';
+        if (n == sizeof text) {
+            buf_add(out, text, n);
+            n = 0;
+        }
+    }
+    buf_add(out, text, n);
+}
+
 void base64_add_standard(struct buf *out, struct str s)
 {
     size_t from = out->len;

@@ -1,9 +1,11 @@
-/* base64.h -- whether text is base64, without decoding it; and the one spelling that all read.
+/* base64.h -- whether text is base64, without decoding it; writing it; and the one spelling that all
+ * read.
  *
  * Why: inline media stand in requests as base64, megabytes of it; a fault must be found before any
  * work, and the text is passed on as it was written.
  *
- * In:      both alphabets of RFC 4648 ("+/" and "-_"), padded or not, without white space.
+ * Shape:   read: both alphabets of RFC 4648 ("+/" and "-_"), padded or not, without white space;
+ *          written: "+/", padded.
  * Threads: none.
  * Source:  RFC 4648; the proto3 JSON mapping of bytes.
  */
@@ -17,6 +19,7 @@
 
 /* False with the first offending byte's position in *at; the length when the end is wrong. */
 bool base64_valid(struct str s, size_t *at);
+void base64_add(const void *p, size_t len, struct buf *out);
 /* Valid base64 in the alphabet with "+/" and padded, which is all that most readers take. */
 void base64_add_standard(struct buf *out, struct str s);
 

@@ -112,6 +112,16 @@ struct job {
     int64_t fence;     /* grows with each stretch of running; only its holder may write (I4) */
 };
 
+/* A server that a running job's model is answered by. */
+#define JOB_UPSTREAMS_MAX 8
+#define JOB_UPSTREAM_NAME_BYTES 64
+struct job_upstream {
+    char name[JOB_UPSTREAM_NAME_BYTES];
+    const char *health; /* constant */
+    uint32_t in_flight, concurrency;
+    double requests_per_s, tokens_per_s, latency_s;
+};
+
 /* What is known of a job besides its record: for the key "tranche" of its resource. */
 struct job_live {
     bool running, has_eta;
@@ -123,6 +133,8 @@ struct job_live {
     uint64_t position;                                 /* jobs before it; with queued */
     uint64_t cost_estimate_nano, online_estimate_nano; /* of the whole job; 0 when unknown */
     uint64_t tokens_estimate;
+    struct job_upstream upstream[JOB_UPSTREAMS_MAX]; /* of all jobs together; while it runs */
+    uint32_t upstream_count;
 };
 
 #endif

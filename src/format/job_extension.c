@@ -138,6 +138,32 @@ static void add_live(struct members *m, const struct job_live *live)
     }
 }
 
+static void add_upstream(const struct job_upstream *u, struct buf *out)
+{
+    struct members inner;
+
+    members_begin(&inner, out, (struct str){ 0 });
+    member_add_text(&inner, "name", str_of(u->name));
+    member_add_text(&inner, "health", str_of(u->health));
+    member_add_count(&inner, "inFlight", u->in_flight);
+    member_add_count(&inner, "concurrency", u->concurrency);
+    member_add_double(&inner, "requestsPerSecond", u->requests_per_s);
+    member_add_double(&inner, "tokensPerSecond", u->tokens_per_s);
+    member_add_double(&inner, "latencySeconds", u->latency_s);
+    members_end(&inner);
+}
+
+static void add_upstreams(struct members *m, const struct job_live *live)
+{
+    if (live->upstream_count == 0 || !member_add(m, "upstreams"))
+        return;
+    for (uint32_t i = 0; i < live->upstream_count; i++) {
+        buf_add_char(m->out, i ? ',' : '[');
+        add_upstream(&live->upstream[i], m->out);
+    }
+    buf_add_char(m->out, ']');
+}
+
 static void add_tokens(struct members *m, const struct job *j, const struct job_live *live)
 {
     struct members t;
@@ -250,6 +276,7 @@ void job_write_extension(const struct job *j, const struct job_live *live, struc
     add_validation(&m, j);
     if (live)
         add_live(&m, live);
+    add_upstreams(&m, live);
     add_tokens(&m, j, live);
     add_cost(&m, j, live);
     add_saved(&m, j);

@@ -20,6 +20,9 @@
 #include "format/request.h"
 #include "format/usage.h"
 
+#define OPENAI_CALLS_MAX 1024    /* functionCall parts of one request */
+#define OPENAI_FUNCTIONS_MAX 512 /* functions of all its tools; names in allowedFunctionNames */
+
 /* The content of a file that parts name by uri; found by its uri. */
 struct openai_file {
     struct str uri;
@@ -33,8 +36,9 @@ struct openai_files {
 /* Can the dialect say all of r? False with the violation, path relative to the request. */
 bool openai_accepts(const struct request *r, struct violation *why);
 
-/* The body of a chat completion for that model; the error is for what accepts would have refused, or
- * NOT_FOUND for a file that is not among files. */
+/* The body of a chat completion for that model, appended to out. The error is for what accepts would
+ * have refused, NOT_FOUND for a file that is not among files, OUT_OF_RANGE when out is full; what was
+ * written until then stays. files may be NULL: there are none. */
 int openai_request_write(const struct request *r, const char *model,
                          const struct openai_files *files, struct buf *out,
                          struct error *e) FALLIBLE;

@@ -11,20 +11,20 @@ static const struct {
     const char *model;
     struct price price;
 } prices[] = {
-    /* model                      input  output  cached   long: above  input output */
-    { "gemini-3.8-flash",       { 0.75,   3.75,  0.075,   0, 0, 0 } },
-    { "gemini-3.7-flash",       { 0.75,   3.75,  0.075,   0, 0, 0 } },
-    { "gemini-3.6-flash",       { 0.75,   3.75,  0.075,   0, 0, 0 } },
-    { "gemini-3.5-flash",       { 1.50,   9.00,  0.15,    0, 0, 0 } },
-    { "gemini-3.5-flash-lite",  { 0.30,   2.50,  0.03,    0, 0, 0 } },
-    { "gemini-3.1-pro-preview", { 2.00,  12.00,  0.20,    LONG_PROMPT_TOKENS, 4.00, 18.00 } },
-    { "gemini-3.1-flash-lite",  { 0.25,   1.50,  0.025,   0, 0, 0 } },
-    { "gemini-3-flash-preview", { 0.50,   3.00,  0.05,    0, 0, 0 } },
-    { "gemini-2.5-pro",         { 1.25,  10.00,  0.125,   LONG_PROMPT_TOKENS, 2.50, 15.00 } },
-    { "gemini-2.5-flash",       { 0.30,   2.50,  0.03,    0, 0, 0 } },
-    { "gemini-2.5-flash-lite",  { 0.10,   0.40,  0.01,    0, 0, 0 } },
-    { "gemini-2.0-flash",       { 0.15,   0.60,  0.015,   0, 0, 0 } },
-    { "gemini-2.0-flash-lite",  { 0.075,  0.30,  0.0075,  0, 0, 0 } },
+    /* model                      input  output  cached   long: above  input output, no batch price */
+    { "gemini-3.8-flash",       { 0.75,   3.75,  0.075,   0, 0, 0, false } },
+    { "gemini-3.7-flash",       { 0.75,   3.75,  0.075,   0, 0, 0, false } },
+    { "gemini-3.6-flash",       { 0.75,   3.75,  0.075,   0, 0, 0, false } },
+    { "gemini-3.5-flash",       { 1.50,   9.00,  0.15,    0, 0, 0, false } },
+    { "gemini-3.5-flash-lite",  { 0.30,   2.50,  0.03,    0, 0, 0, false } },
+    { "gemini-3.1-pro-preview", { 2.00,  12.00,  0.20,    LONG_PROMPT_TOKENS, 4.00, 18.00, false } },
+    { "gemini-3.1-flash-lite",  { 0.25,   1.50,  0.025,   0, 0, 0, false } },
+    { "gemini-3-flash-preview", { 0.50,   3.00,  0.05,    0, 0, 0, false } },
+    { "gemini-2.5-pro",         { 1.25,  10.00,  0.125,   LONG_PROMPT_TOKENS, 2.50, 15.00, false } },
+    { "gemini-2.5-flash",       { 0.30,   2.50,  0.03,    0, 0, 0, false } },
+    { "gemini-2.5-flash-lite",  { 0.10,   0.40,  0.01,    0, 0, 0, false } },
+    { "gemini-2.0-flash",       { 0.15,   0.60,  0.015,   0, 0, 0, false } },
+    { "gemini-2.0-flash-lite",  { 0.075,  0.30,  0.0075,  0, 0, 0, false } },
 };
 // clang-format on
 #define PRICE_COUNT (sizeof prices / sizeof prices[0])
@@ -113,6 +113,8 @@ uint64_t price_batch_nano(const struct price *p, const struct usage *u)
 {
     struct cost c = cost_of(p, u);
 
+    if (p->no_batch_price)
+        return price_online_nano(p, u);
     return (c.other + 2 * c.cached + 1000) / 2000;
 }
 

@@ -25,6 +25,7 @@ struct price {
                                   * the same share of long_input as this is of input. */
     uint32_t long_prompt_tokens; /* above this many, the long prices hold; 0: never */
     double long_input, long_output;
+    bool no_batch_price; /* who bills halves nothing: batch costs what online costs */
 };
 
 /* The published price of a model name ("gemini-2.5-flash", with or without "publishers/google/

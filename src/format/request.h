@@ -79,6 +79,13 @@ struct generation {
     yyjson_val *thinking;    /* thinkingConfig, or NULL */
 };
 
+/* Where the contents of files come from that a request names (gs://): whoever runs it knows. */
+struct file_source {
+    /* Appends the file's bytes; RESOURCE_EXHAUSTED when it has more than bytes_max. Any thread. */
+    int (*read)(void *arg, struct str uri, size_t bytes_max, struct buf *out, struct error *e);
+    void *arg;
+};
+
 struct request {
     struct str text;         /* the request object as written; borrowed from the line */
     yyjson_val *root;        /* the same, parsed */
@@ -89,7 +96,8 @@ struct request {
     yyjson_val *tools; /* the tools array (or one tool), or NULL */
     yyjson_val *tool_config;
     yyjson_val *labels;
-    bool has_media; /* any inline or file data */
+    bool has_media;                  /* any inline or file data */
+    const struct file_source *files; /* set by who runs it; NULL: files cannot be read */
 };
 
 /* A line's sibling keys of "request", as spans of the line. */

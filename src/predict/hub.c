@@ -340,6 +340,8 @@ static void choose(struct hub *h)
 {
     if (h->closing_count && h->held.first)
         held_drop(h);
+    for (struct share *s = h->share; h->closing_count && s; s = s->next)
+        share_cancel(s);
     for (int n = 0; n < HUB_BURST && h->in_flight < h->session->window; n++) {
         enum fair_class class = class_next(h);
         struct fair_item *f = fair_take(&h->queue, class);
@@ -373,6 +375,7 @@ static int64_t send(struct hub *h, struct predictor *p, struct error *e)
             return -1;
         }
         sent++;
+        i->sent = true;
         h->held.first = i->next;
         if (!i->next)
             h->held.last = NULL;

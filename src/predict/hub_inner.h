@@ -38,6 +38,7 @@ struct hub_item {
     struct share *share; /* or NULL and */
     struct call *call;
     struct answer answer;
+    bool sent; /* with the session; the hub's thread's */
 };
 struct hub_list {
     struct hub_item *first, *last;
@@ -60,6 +61,7 @@ struct share {
     struct hub_list ready;
     uint32_t in_flight;
     bool closing, broken;
+    bool cancelled;   /* closing, and the session was told */
     struct error why; /* when broken */
     pthread_cond_t wake;
     struct share *next; /* of the hub's */
@@ -138,6 +140,7 @@ int hub_count(struct predictor *p, const struct request *r, uint32_t *tokens,
 void share_deliver(struct share *s, struct hub_item *i);    /* takes its answer */
 void share_break(struct share *s, const struct error *why); /* nothing is sent for it */
 void share_forget(struct share *s);                         /* the session is closed */
+void share_cancel(struct share *s); /* the session is told that a closing share's are not wanted */
 
 /* hub_call.c, under the lock but for calls_tell. */
 void call_deliver(struct hub *h, struct call *c, struct told *t);

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/mem.h"
@@ -30,6 +31,7 @@ static struct share *share_new(struct hub *h, const struct hub_share *who)
         s->ops.count_tokens = NULL;
     s->base.ops = &s->ops;
     s->base.window = who->window && who->window < window ? who->window : window;
+    s->base.attempts = h->session->attempts;
     (void)snprintf(s->base.version, sizeof s->base.version, "%s", h->session->version);
     s->item = mem_array(s->base.window, sizeof *s->item);
     s->source.priority = who->priority;
@@ -63,6 +65,7 @@ void share_deliver(struct share *s, struct hub_item *i)
 {
     assert(s->in_flight > 0);
     s->in_flight--;
+    i->sent = false;
     if (s->closing)
         answer_release(&i->answer); /* nobody takes it */
     else
@@ -83,6 +86,19 @@ void share_forget(struct share *s)
 {
     s->in_flight = 0;
     (void)pthread_cond_signal(&s->wake);
+}
+
+/* On the session's own thread, as every call of it. */
+void share_cancel(struct share *s)
+{
+    struct predictor *p = s->hub->session;
+
+    if (!s->closing || s->cancelled || !p->ops->cancel)
+        return;
+    s->cancelled = true;
+    for (uint32_t i = 0; i < s->used; i++)
+        if (s->item[i].sent)
+            p->ops->cancel(p, &s->item[i]);
 }
 
 /* ---- In ---- */
@@ -247,6 +263,7 @@ static void share_stats(struct predictor *p, struct predictor_stats *out)
     out->sequences = all->sequences;
     out->sequences_max = all->sequences_max;
     out->memory_bytes = all->memory_bytes;
+    memcpy(out->note, all->note, sizeof out->note);
     (void)pthread_mutex_unlock(&s->hub->lock);
 }
 

@@ -40,11 +40,39 @@ int model_takes_requests(const struct model *m, struct error *e)
                      m->pattern);
 }
 
+const char *model_kind_name(enum model_kind kind)
+{
+    static const char *const names[] = {
+        [MODEL_LOCAL] = "local",
+        [MODEL_FAKE] = "fake",
+        [MODEL_UPSTREAM] = "upstream",
+        [MODEL_REMOTE_BATCH] = "remote-batch",
+    };
+
+    return names[kind];
+}
+
+/* What Google's online calls cost is published; what else costs, the operator says. */
+bool model_upstream_price(const struct model_upstream *to, struct price *out)
+{
+    const struct price *published =
+        to->upstream->wire == WIRE_GEMINI ? price_find(to->model) : NULL;
+
+    if (!to->has_price && !published)
+        return false;
+    *out = to->has_price ? to->price : *published;
+    out->no_batch_price = true;
+    return true;
+}
+
 struct price model_price(const struct model *m, const char *name)
 {
     const struct price *published = price_find(name);
+    struct price billed;
 
     if (m->has_price)
         return m->price;
+    if (m->kind == MODEL_UPSTREAM && model_upstream_price(&m->upstream[0], &billed))
+        return billed;
     return published ? *published : (struct price){ 0 };
 }

@@ -28,10 +28,14 @@ struct answer {
     void *tag;               /* as given to submit */
     struct error error;      /* code OK: the answer is in response */
     uint32_t retry_after_ms; /* with a retryable error: the answerer's wish; 0 when it has none */
+    bool final;              /* with a retryable error: trying again cannot help any more */
     struct buf response;     /* GenerateContentResponse as JSON; owned */
     struct usage usage;
+    const struct price *price; /* what who answered bills; NULL: the model's. The session's */
 };
 void answer_release(struct answer *a);
+
+#define PREDICTOR_NOTE_BYTES 192
 
 /* What a session did so far, for progress and summaries; any counter may stay 0. */
 struct predictor_stats {
@@ -41,7 +45,8 @@ struct predictor_stats {
     uint64_t generated_tokens;
     uint32_t sequences; /* computing now */
     uint32_t sequences_max;
-    uint64_t memory_bytes; /* model and cache */
+    uint64_t memory_bytes;           /* model and cache */
+    char note[PREDICTOR_NOTE_BYTES]; /* what holds it up, for the display; "" when nothing does */
 };
 
 struct predictor;
@@ -62,24 +67,34 @@ struct predictor_ops {
     int (*count_tokens)(struct predictor *p, const struct request *r, uint32_t *tokens,
                         struct error *e) FALLIBLE;
     void (*stats)(struct predictor *p, struct predictor_stats *out);
+    /* The answer to this request is not wanted any more: unless it has one it is answered CANCELLED
+     * soon. Never blocks. NULL: it is computed to its end. */
+    void (*cancel)(struct predictor *p, void *tag);
     void (*close)(struct predictor *p); /* cancels what is open, frees p */
 };
 struct predictor {
     const struct predictor_ops *ops;
     uint32_t window;   /* requests that may be open at once: submit refuses more */
+    uint32_t attempts; /* worth making at a request that fails; 0: as many as usual */
     char version[128]; /* what really answers: goes into modelVersion */
 };
+
+struct upstream_sites;
 
 /* Each kind's way to open a session on a model. */
 struct predictor_env {
     struct clock *clock;
-    uint64_t seed;         /* of response ids and of sampling without a seed */
-    const char *state_dir; /* where measurements of this machine are kept; NULL: nowhere */
+    uint64_t seed;                /* of response ids and of sampling without a seed */
+    const char *state_dir;        /* where measurements of this machine are kept; NULL: nowhere */
+    struct upstream_sites *sites; /* of all sessions; NULL: an upstream session has its own */
+    bool has_files;               /* requests will have a file_source */
 };
 typedef struct predictor *(*predictor_open_fn)(const struct model *m,
                                                const struct predictor_env *env, struct error *e);
 struct predictor *predictor_fake_open(const struct model *m, const struct predictor_env *env,
                                       struct error *e);
+struct predictor *predictor_upstream_open(const struct model *m, const struct predictor_env *env,
+                                          struct error *e);
 struct predictor *predictor_local_open(const struct model *m, const struct predictor_env *env,
                                        struct error *e);
 

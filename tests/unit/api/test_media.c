@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "api/media.h"
+#include "format/base64.h"
 
 static void test_a_range_is_cut_to_the_bytes_there_are(void **state)
 {
@@ -113,7 +114,7 @@ static void test_base64_is_read_only_as_it_would_be_written(void **state)
 
     (void)state;
     assert_true(media_base64_read(STR("mnG7TA=="), out, sizeof out));
-    media_base64(out, sizeof out, &text);
+    base64_add(out, sizeof out, &text);
     assert_true(str_eq_c(buf_str(&text), "mnG7TA=="));
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_false(media_base64_read(str_of(bad[i]), out, sizeof out));
