@@ -74,5 +74,9 @@ struct price model_price(const struct model *m, const char *name)
         return m->price;
     if (m->kind == MODEL_UPSTREAM && model_upstream_price(&m->upstream[0], &billed))
         return billed;
+    if (m->kind == MODEL_REMOTE_BATCH && model_upstream_price(&m->upstream[0], &billed)) {
+        billed.no_batch_price = false; /* which is what it is for */
+        return billed;
+    }
     return published ? *published : (struct price){ 0 };
 }
