@@ -18,6 +18,7 @@
 static void delegation_init(struct delegation *d, const struct delegate_job *j);
 static void delegation_release(struct delegation *d);
 static int take_books(struct delegation *d, struct error *e);
+static void count_there(struct delegation *d);
 static int run_rounds(struct delegation *d, struct error *e);
 static int hand_over(struct delegation *d, uint32_t part, struct error *e);
 static int follow(struct delegation *d, struct error *e);
@@ -64,6 +65,7 @@ int delegate_run(const struct delegate_job *j, struct progress *out, enum pipeli
         rc = render_finish(j->render, e);
     if (rc == 0 && *end == PIPELINE_DONE)
         remove_folder(&d);
+    count_there(&d);
     d.progress.elapsed_ns = now_ns(&d) - d.began_ns;
     *out = d.progress;
     delegation_release(&d);
@@ -110,16 +112,21 @@ int delegate_stopped(const struct delegation *d, struct error *e)
     return is_stopped(d) ? error_set(e, ERROR_CANCELLED, "interrupted") : 0;
 }
 
-static void show_progress(struct delegation *d, uint64_t now)
+/* Lines that the far side has and that have no row yet. */
+static void count_there(struct delegation *d)
 {
-    uint64_t there = 0;
+    uint64_t there = 0, pending = counters_pending(&d->progress.books);
 
     for (uint32_t i = 0; i < d->part_count; i++)
         there += d->part[i].phase == PART_CREATED ? d->part[i].rows : 0;
-    uint64_t pending = counters_pending(&d->progress.books);
     if (there > pending)
         there = pending;
     d->progress.in_flight = there > UINT32_MAX ? UINT32_MAX : (uint32_t)there;
+}
+
+static void show_progress(struct delegation *d, uint64_t now)
+{
+    count_there(d);
     d->progress.elapsed_ns = now - d->began_ns;
     d->progress_due_ns = now + PROGRESS_EVERY_MS * NS_PER_MS;
     if (d->job->on_progress)
