@@ -72,8 +72,7 @@ static inline int far_upload(struct remote *r, const struct remote_file *file,
     assert_true(f->file_count < FAR_JOBS_MAX);
     f->file[f->file_count] = BUF_INIT(FAR_FILE_MAX);
     char *bytes = mem_alloc((size_t)file->bytes + 1);
-    assert_int_equal(sys_read_at(file->fd, bytes, (size_t)file->bytes, 0, file->path, e),
-                     file->bytes);
+    assert_int_equal(pread(file->fd, bytes, (size_t)file->bytes, 0), file->bytes);
     buf_add(&f->file[f->file_count], bytes, (size_t)file->bytes);
     mem_free(bytes);
     assert_true(file->bytes <= f->base.bytes_max);

@@ -1,5 +1,6 @@
 /* Goal: a job that is handed over ends with one row a line, whatever the far side does, and whenever
  * we are cut off; and no far job runs twice. Method: whole jobs against a far side in memory. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/fault.h"
 #include "engine/delegate_inner.h"
 #include "unit/engine/world.h"
 
@@ -437,6 +439,58 @@ static void test_a_run_that_is_cut_off_after_any_call_goes_on(void **state)
     cut_everywhere(true);
 }
 
+static void ask_twins(struct handover *h)
+{
+    char text[64];
+
+    for (uint32_t i = 0; i < 100; i++) {
+        (void)snprintf(text, sizeof text, "question %u", i % 20);
+        world_ask(&h->w, text, 0.0);
+    }
+    world_save(&h->w);
+}
+
+/* Each fallible call of the system fails in turn, once. */
+static void sweep(const char *point, int err)
+{
+    int fired = 1;
+
+    for (int n = 0; fired; n++) {
+        void *fresh;
+        struct error e = { 0 };
+        assert_int_equal(setup(&fresh), 0);
+        struct handover *h = fresh;
+        h->far.base.rows_max = 40;
+        ask_twins(h);
+        fault_arm(point, n, err);
+        int rc = run(h, &e);
+        fired = fault_disarm();
+        if (rc < 0 || h->w.end != PIPELINE_DONE)
+            run_to_end(h);
+        world_assert_all_answered(&h->w);
+        assert_int_equal(h->far.job_count, 1);
+        (void)teardown(&fresh);
+        assert_true(n < 2000);
+    }
+}
+
+static void test_no_failing_call_of_the_system_loses_a_line_or_doubles_a_job(void **state)
+{
+    static const struct {
+        const char *point;
+        int err;
+    } faults[] = {
+        { "sys.open", EIO },        { "sys.read", EIO },       { "sys.write", ENOSPC },
+        { "sys.sync", EIO },        { "sys.rename", EIO },     { "sys.mkdir", EIO },
+        { "sys.remove", EIO },      { "spool.put", ENOSPC },   { "spool.commit", ENOSPC },
+        { "sqlite.write", ENOSPC }, { "sqlite.sync", ENOSPC },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+        sweep(faults[i].point, faults[i].err);
+}
+
 static void stop_at_poll(void *arg, enum far_call which)
 {
     struct handover *h = arg;
@@ -482,17 +536,6 @@ static void test_detached_it_returns_when_the_jobs_are_made_and_later_fetches(vo
     run_to_end(h);
     world_assert_all_answered(&h->w);
     assert_int_equal(h->far.job_count, 3);
-}
-
-static void ask_twins(struct handover *h)
-{
-    char text[64];
-
-    for (uint32_t i = 0; i < 100; i++) {
-        (void)snprintf(text, sizeof text, "question %u", i % 20);
-        world_ask(&h->w, text, 0.0);
-    }
-    world_save(&h->w);
 }
 
 static void test_identical_deterministic_requests_are_sent_once(void **state)
@@ -644,6 +687,7 @@ int main(void)
         TEST(test_a_refusal_ends_the_run_at_once),
         TEST(test_a_run_that_is_cut_off_before_any_call_goes_on),
         TEST(test_a_run_that_is_cut_off_after_any_call_goes_on),
+        TEST(test_no_failing_call_of_the_system_loses_a_line_or_doubles_a_job),
         TEST(test_when_it_is_stopped_the_far_job_goes_on_and_so_does_the_next_run),
         TEST(test_detached_it_returns_when_the_jobs_are_made_and_later_fetches),
         TEST(test_identical_deterministic_requests_are_sent_once),
