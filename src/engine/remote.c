@@ -263,62 +263,6 @@ const char *remote_url(struct arena *a, const char *base, const char *path,
     return out;
 }
 
-/* ---- Fetching ---- */
-
-struct fetching {
-    struct remote_site *site;
-    struct remote_cursor *at;
-    const struct http_in *in;
-    uint64_t skip; /* of the answer: bytes that were got before */
-    bool begun;
-    int (*on_bytes)(void *arg, const void *p, size_t len, struct error *e);
-    void *arg;
-};
-
-static int take_bytes(void *arg, const void *p, size_t len, struct error *e)
-{
-    struct fetching *f = arg;
-    const char *bytes = p;
-
-    if (!f->begun) /* a service that knows no ranges begins anew */
-        f->skip = f->in->status == 206 ? 0 : f->at->offset;
-    f->begun = true;
-    size_t skip = f->skip < len ? (size_t)f->skip : len;
-    f->skip -= skip;
-    if (len == skip)
-        return 0;
-    if (f->on_bytes(f->arg, bytes + skip, len - skip, e) < 0)
-        return -1;
-    f->at->offset += len - skip;
-    return 0;
-}
-
-int remote_fetch_file(struct remote_site *s, const char *url, struct remote_cursor *at,
-                      int (*on_bytes)(void *arg, const void *p, size_t len, struct error *e),
-                      void *arg, struct error *e)
-{
-    char from[64];
-    const char *const header[] = { from, NULL };
-    struct http_in in;
-    struct fetching f = { .site = s, .at = at, .in = &in, .on_bytes = on_bytes, .arg = arg };
-    const struct remote_call call = {
-        .method = "GET",
-        .url = url,
-        .header = at->offset ? header : NULL,
-        .on_body = take_bytes,
-        .arg = &f,
-    };
-
-    (void)snprintf(from, sizeof from, "Range: bytes=%llu-", (unsigned long long)at->offset);
-    if (remote_do(s, &call, &in, e) == 0)
-        http_in_release(&in);
-    else if (s->status != 416 || at->offset == 0) /* behind the last byte: it was all there */
-        return -1;
-    at->file++;
-    at->offset = 0;
-    return on_bytes(arg, "\n", 1, e);
-}
-
 /* ---- What both have in their answers ---- */
 
 struct str remote_step(struct str name)

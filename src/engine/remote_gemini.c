@@ -9,7 +9,6 @@
 
 #define BODY_BYTES_MAX ((size_t)64 * 1024)
 #define HEADER_BYTES 96
-#define UPLOAD_BREAKS_MAX 8 /* without a byte of progress between them */
 
 static struct remote_site *site_of(struct remote *r)
 {
@@ -18,17 +17,8 @@ static struct remote_site *site_of(struct remote *r)
 
 /* ---- Up ---- */
 
-struct upload {
-    struct remote_site *site;
-    const struct remote_file *file;
-    const char *session;
-    uint64_t at; /* bytes that are there */
-    char *place;
-    struct arena arena;
-};
-
 /* "https://HOST/v1beta" has its uploads at "https://HOST/upload/v1beta/files". */
-static const char *start_url(struct upload *u)
+static const char *start_url(struct remote_upload *u)
 {
     const char *url = u->site->upstream->url, *version = strrchr(url, '/');
     struct buf text = BUF_INIT(REMOTE_URL_BYTES_MAX);
@@ -40,7 +30,7 @@ static const char *start_url(struct upload *u)
     return out;
 }
 
-static int upload_begin(struct upload *u, struct error *e)
+static int upload_begin(struct remote_upload *u, struct error *e)
 {
     char length[HEADER_BYTES];
     const char *const header[] = { "X-Goog-Upload-Protocol: resumable",
@@ -68,7 +58,7 @@ static int upload_begin(struct upload *u, struct error *e)
     return session.len ? 0 : error_set(e, ERROR_INTERNAL, "%s began no upload", call.url);
 }
 
-static int read_file(struct upload *u, const struct http_in *in, struct error *e)
+static int read_file(struct remote_upload *u, const struct http_in *in, struct error *e)
 {
     struct error bad = { 0 };
     size_t at;
@@ -77,8 +67,14 @@ static int read_file(struct upload *u, const struct http_in *in, struct error *e
     return remote_name(json_str(json_get(json_get(root, "file"), "name")), u->place, e);
 }
 
-/* One command: 1 when the file is finished. */
-static int upload_send(struct upload *u, const char *command, uint64_t bytes, struct error *e)
+static const char *command_of(const struct remote_upload *u, uint64_t bytes)
+{
+    if (u->at + bytes == u->file->bytes)
+        return "upload, finalize";
+    return bytes ? "upload" : "query";
+}
+
+static int upload_send(struct remote_upload *u, uint64_t bytes, struct error *e)
 {
     char offset[HEADER_BYTES], words[HEADER_BYTES];
     const char *const header[] = { words, offset, NULL };
@@ -93,7 +89,7 @@ static int upload_send(struct upload *u, const char *command, uint64_t bytes, st
     struct http_in in;
     uint64_t have;
 
-    (void)snprintf(words, sizeof words, "X-Goog-Upload-Command: %s", command);
+    (void)snprintf(words, sizeof words, "X-Goog-Upload-Command: %s", command_of(u, bytes));
     (void)snprintf(offset, sizeof offset, "X-Goog-Upload-Offset: %llu", (unsigned long long)u->at);
     if (remote_do(u->site, &call, &in, e) < 0)
         return -1;
@@ -108,45 +104,14 @@ static int upload_send(struct upload *u, const char *command, uint64_t bytes, st
     return rc;
 }
 
-static int upload_piece(struct upload *u, struct error *e)
-{
-    uint64_t left = u->file->bytes - u->at;
-    bool last = left <= REMOTE_PIECE_BYTES;
-
-    return upload_send(u, last ? "upload, finalize" : "upload", last ? left : REMOTE_PIECE_BYTES,
-                       e);
-}
-
-static int upload_all(struct upload *u, struct error *e)
-{
-    int breaks = 0, rc = 0;
-
-    while (rc == 0) {
-        struct error broken = { 0 };
-        uint64_t before = u->at;
-        rc = upload_piece(u, &broken);
-        if (rc < 0 && (!error_retryable(broken.code) || ++breaks > UPLOAD_BREAKS_MAX)) {
-            *e = broken;
-            return -1;
-        }
-        if (rc < 0)
-            rc = upload_send(u, "query", 0, e);
-        if (u->at > before)
-            breaks = 0;
-        else if (rc == 0 && ++breaks > UPLOAD_BREAKS_MAX)
-            return error_set(e, ERROR_UNAVAILABLE, "the service takes no byte of the upload");
-    }
-    return rc < 0 ? -1 : 0;
-}
-
 static int gemini_upload(struct remote *r, const struct remote_file *f,
                          char place[REMOTE_NAME_BYTES], struct error *e)
 {
-    struct upload u = { .site = site_of(r), .file = f, .place = place };
+    struct remote_upload u = { .site = site_of(r), .file = f, .place = place, .send = upload_send };
     int rc = upload_begin(&u, e);
 
     if (rc == 0)
-        rc = upload_all(&u, e);
+        rc = remote_upload_all(&u, e);
     arena_release(&u.arena);
     return rc;
 }

@@ -54,6 +54,18 @@ yyjson_val *remote_json(struct remote_site *s, const struct remote_call *call, s
 /* A URL in the arena: the text, and each "{}" in it replaced by the next argument, percent-encoded. */
 const char *remote_url(struct arena *a, const char *base, const char *path,
                        const struct str *argument);
+/* An upload in a session: what send does differs by dialect, when it is called does not. */
+struct remote_upload {
+    struct remote_site *site;
+    const struct remote_file *file;
+    const char *session; /* its URL */
+    uint64_t at;         /* bytes that are there; kept by send */
+    char *place;         /* what it becomes */
+    /* The next bytes, or with none the question how many are there: 1 when it is finished. */
+    int (*send)(struct remote_upload *u, uint64_t bytes, struct error *e);
+    struct arena arena;
+};
+int remote_upload_all(struct remote_upload *u, struct error *e) FALLIBLE;
 /* The bytes of one file from at->offset on; then a line end, and *at is the next file's begin. */
 int remote_fetch_file(struct remote_site *s, const char *url, struct remote_cursor *at,
                       int (*on_bytes)(void *arg, const void *p, size_t len, struct error *e),

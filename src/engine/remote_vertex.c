@@ -11,7 +11,6 @@
 #define BODY_BYTES_MAX ((size_t)64 * 1024)
 #define OBJECTS_MAX 10000
 #define HEADER_BYTES 96
-#define UPLOAD_BREAKS_MAX 8 /* without a byte of progress between them */
 
 struct gs {
     struct str bucket, name;
@@ -33,18 +32,10 @@ static struct gs gs_of(const char *uri)
 
 /* ---- Up ---- */
 
-struct upload {
-    struct remote_site *site;
-    const struct remote_file *file;
-    const char *session;
-    uint64_t at; /* bytes that are there */
-    struct arena arena;
-};
-
-static int upload_begin(struct upload *u, const char *place, struct error *e)
+static int upload_begin(struct remote_upload *u, struct error *e)
 {
     static const char *const header[] = { "X-Upload-Content-Type: application/jsonl", NULL };
-    struct gs to = gs_of(place);
+    struct gs to = gs_of(u->place);
     const struct str names[] = { to.bucket, to.name };
     const struct remote_call call = {
         .method = "POST",
@@ -64,7 +55,7 @@ static int upload_begin(struct upload *u, const char *place, struct error *e)
 }
 
 /* "bytes=0-N", or nothing at all: how much is there. */
-static int upload_keep(struct upload *u, struct str range, struct error *e)
+static int upload_keep(struct remote_upload *u, struct str range, struct error *e)
 {
     size_t dash = str_find(range, STR("-"));
     uint64_t last = 0;
@@ -81,7 +72,7 @@ static int upload_keep(struct upload *u, struct str range, struct error *e)
 }
 
 /* One piece, or with no bytes the question how much is there: 1 when the object is finished. */
-static int upload_send(struct upload *u, uint64_t bytes, struct error *e)
+static int upload_send(struct remote_upload *u, uint64_t bytes, struct error *e)
 {
     unsigned long long from = u->at, total = u->file->bytes;
     char range[HEADER_BYTES];
@@ -110,41 +101,17 @@ static int upload_send(struct upload *u, uint64_t bytes, struct error *e)
     return rc;
 }
 
-static int upload_all(struct upload *u, struct error *e)
-{
-    uint64_t left, before;
-    int breaks = 0, rc = 0;
-
-    while (rc == 0) {
-        struct error broken = { 0 };
-        before = u->at;
-        left = u->file->bytes - u->at;
-        rc = upload_send(u, left < REMOTE_PIECE_BYTES ? left : REMOTE_PIECE_BYTES, &broken);
-        if (rc < 0 && (!error_retryable(broken.code) || ++breaks > UPLOAD_BREAKS_MAX)) {
-            *e = broken;
-            return -1;
-        }
-        if (rc < 0)
-            rc = upload_send(u, 0, e);
-        if (u->at > before)
-            breaks = 0;
-        else if (rc == 0 && ++breaks > UPLOAD_BREAKS_MAX)
-            return error_set(e, ERROR_UNAVAILABLE, "the storage takes no byte of the upload");
-    }
-    return rc < 0 ? -1 : 0;
-}
-
 static int vertex_upload(struct remote *r, const struct remote_file *f,
                          char place[REMOTE_NAME_BYTES], struct error *e)
 {
-    struct upload u = { .site = site_of(r), .file = f };
+    struct remote_upload u = { .site = site_of(r), .file = f, .place = place, .send = upload_send };
     int n = snprintf(place, REMOTE_NAME_BYTES, "%s/%s.jsonl", u.site->staging, f->name);
 
     if (n < 0 || n >= REMOTE_NAME_BYTES)
         return error_set(e, ERROR_INVALID_ARGUMENT, "the staging place's name is too long");
-    int rc = upload_begin(&u, place, e);
+    int rc = upload_begin(&u, e);
     if (rc == 0)
-        rc = upload_all(&u, e);
+        rc = remote_upload_all(&u, e);
     arena_release(&u.arena);
     return rc;
 }

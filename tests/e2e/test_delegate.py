@@ -1,9 +1,12 @@
 """Whole jobs handed to another batch service: `submit --to`, and models of kind remote-batch. The other
 service is ours, which speaks both of Google's dialects."""
+import http.client
+import http.server
 import json
 import random
 import select
 import signal
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -106,6 +109,70 @@ def far(request, service, tranche):
         return Far(service, tranche, request.param, config)
 
     return start
+
+
+class BadLine(http.server.ThreadingHTTPServer):
+    """Stands before a service; of its exchanges a share breaks, each in one of five ways."""
+
+    WAYS = ("before", "after", "busy", "quota", "cut")
+
+    def __init__(self, url, share, seed):
+        super().__init__(("127.0.0.1", 0), BadLineHandler)
+        self.there = url.removeprefix("http://")
+        self.share, self.chance = share, random.Random(seed)
+        self.broken = {way: 0 for way in self.WAYS}
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def choose(self):
+        if self.chance.random() >= self.share:
+            return None
+        way = self.chance.choice(self.WAYS)
+        self.broken[way] += 1
+        return way
+
+
+class BadLineHandler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def refuse(self, status):
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.send_header("Retry-After", "0")
+        self.end_headers()
+
+    def exchange(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        way = self.server.choose()
+        if way in ("busy", "quota"):
+            self.refuse(503 if way == "busy" else 429)
+            return
+        if way == "before":
+            self.close_connection = True
+            return
+        there = http.client.HTTPConnection(self.server.there)
+        there.request(self.command, self.path, body, dict(self.headers))
+        reply = there.getresponse()
+        data = reply.read()
+        there.close()
+        if way == "after":
+            self.close_connection = True
+            return
+        self.send_response_only(reply.status)
+        for name, value in reply.getheaders():
+            if name.lower() not in ("connection", "transfer-encoding", "content-length"):
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if way == "cut" and data:
+            data = data[:len(data) // 2]
+            self.close_connection = True
+        self.wfile.write(data)
+
+    do_GET = do_POST = do_PUT = do_DELETE = exchange
 
 
 def ask(tranche, count, name="in.jsonl"):
@@ -216,6 +283,24 @@ def test_killed_at_random_instants_it_goes_on_and_no_far_job_is_doubled(tranche,
         assert len(far.there.jobs()) == before + 1
 
 
+@pytest.mark.parametrize("share", [0.1, 0.4])
+def test_over_a_bad_line_every_line_is_answered_and_no_far_job_is_doubled(tranche, far, share):
+    far = far("fake: {delay_ms: 20}")
+    for trial in range(5):
+        line = BadLine(far.there.url, share, trial)
+        name, output = f"in{trial}.jsonl", f"out{trial}.jsonl"
+        ask(tranche, 300, name)
+        options = far.options()
+        options[options.index("--endpoint") + 1] = line.url
+        done = tranche("submit", name, "-o", output, "--watch", *options)
+        line.shutdown()
+        line.server_close()
+        assert done.returncode == OK, done.stderr
+        assert_answered(tranche, 300, output)
+        assert len(far.there.jobs()) == trial + 1
+    assert sum(line.broken.values()) > 0
+
+
 def test_failures_there_are_failures_here_and_are_retried(tranche, service, far):
     far = far("fake: {faults: [{match: question 7, code: INVALID_ARGUMENT, message: no sevens}]}")
     ask(tranche, 10)
@@ -233,7 +318,7 @@ def test_failures_there_are_failures_here_and_are_retried(tranche, service, far)
 
 def test_of_a_job_that_is_cancelled_there_the_lines_say_so(tranche, far):
     far = far("fake: {delay_ms: 100, window: 1}")
-    ask(tranche, 100)
+    ask(tranche, 40)
     far.submit("in.jsonl", "-o", "out.jsonl")
     if far.dialect == "vertex":
         path = far.there.call(JOBS)[1]["batchPredictionJobs"][0]["name"]
@@ -246,11 +331,11 @@ def test_of_a_job_that_is_cancelled_there_the_lines_say_so(tranche, far):
     assert done.returncode == SOME_FAILED
     rows = tranche.rows("out.jsonl")
     answered = [row for row in rows if row["status"] == ""]
-    assert len(rows) == 100 and 0 < len(answered) < 100
+    assert len(rows) == 40 and 0 < len(answered) < 40
     assert all("cancelled" in row["status"] for row in rows if row["status"])
     done = far.submit("--retry-failed", "out.jsonl", "--watch")
     assert done.returncode == OK
-    assert_answered(tranche, 100)
+    assert_answered(tranche, 40)
 
 
 def test_a_model_that_is_not_there_ends_the_run_and_fails_no_line(tranche, far):
