@@ -46,14 +46,22 @@ void remote_site_free(struct remote_site *s)
 
 /* ---- Where it is ---- */
 
-/* Of Google's APIs the storage has a host of its own; any other service has both. */
-static const char *storage_of(struct arena *a, const char *url)
+/* "https://host:port" of a URL. */
+static struct str host_of(const char *url)
 {
     const char *host = strstr(url, "://");
     size_t len = host ? strcspn(host + 3, "/") + (size_t)(host + 3 - url) : strlen(url);
-    struct str base = { url, len };
 
-    return str_ends(base, STR(".googleapis.com")) ? GOOGLE_STORAGE : arena_copy(a, url, len);
+    return (struct str){ url, len };
+}
+
+/* Of Google's APIs the storage has a host of its own; any other service has both. */
+static const char *storage_of(struct arena *a, const char *url)
+{
+    struct str host = host_of(url);
+
+    return str_ends(host, STR(".googleapis.com")) ? GOOGLE_STORAGE
+                                                  : arena_copy(a, host.p, host.len);
 }
 
 static int choose_vertex(struct remote_site *s, const struct model *m, struct error *e)
@@ -108,20 +116,12 @@ struct headers {
     struct buf credential;
 };
 
-static bool is_below(const char *url, const char *base)
-{
-    size_t len = base ? strlen(base) : 0;
-
-    return len && strncmp(url, base, len) == 0 && strchr("/?:", url[len]);
-}
-
-/* Up to the path, so that an API's upload path is its own too. */
 static bool is_ours(const struct remote_site *s, const char *url)
 {
-    const char *at = s->upstream->url, *host = strstr(at, "://");
-    size_t len = host ? strcspn(host + 3, "/") + (size_t)(host + 3 - at) : strlen(at);
+    struct str host = host_of(url);
 
-    return (strncmp(url, at, len) == 0 && url[len] == '/') || is_below(url, s->storage);
+    return str_eq(host, host_of(s->upstream->url)) ||
+           (s->storage && str_eq(host, host_of(s->storage)));
 }
 
 static int add_credential(struct remote_site *s, struct headers *h, struct error *e)
