@@ -17,12 +17,7 @@ struct predictor *backend_open(const struct model *m, const struct predictor_env
 {
     if (backends[m->kind])
         return backends[m->kind](m, env, e);
-    if (m->kind == MODEL_REMOTE_BATCH)
-        (void)error_set(
-            e, ERROR_UNIMPLEMENTED,
-            "model %s hands whole jobs to a batch service; it answers no single request",
-            m->pattern);
-    else
+    if (model_takes_requests(m, e) == 0)
         (void)error_set(e, ERROR_UNIMPLEMENTED,
                         "model %s: this tranche was built without the embedded engine", m->pattern);
     return NULL;

@@ -4,6 +4,8 @@
 #include "app/run.h"
 #include "app/validate.h"
 
+#define BAD_TEXT_BYTES_MAX ((size_t)64 * 1024)
+
 static int (*const steps[])(struct run *r, struct error *e) = {
     run_step_open,  run_step_output, run_step_check, run_step_earlier, run_step_state,
     run_step_spool, run_step_keep,   run_step_work,  run_step_finish,
@@ -19,11 +21,12 @@ static void run_release(struct run *r)
     local_job_release(&r->job);
 }
 
-static enum exit_code run(struct run *r)
+enum exit_code run_all(struct run *r)
 {
     struct error e = { 0 };
     int rc = STEP_NEXT;
 
+    r->bad_text = BUF_INIT(BAD_TEXT_BYTES_MAX);
     console_init(&r->job.console, r->o->quiet, r->o->log_format);
     for (size_t i = 0; i < sizeof steps / sizeof steps[0] && rc == STEP_NEXT; i++)
         rc = steps[i](r, &e);
@@ -34,8 +37,6 @@ static enum exit_code run(struct run *r)
     run_release(r);
     return code;
 }
-
-#define BAD_TEXT_BYTES_MAX ((size_t)64 * 1024)
 
 #define AT(field) offsetof(struct run_options, field)
 static const struct option_spec options[] = {
@@ -99,13 +100,11 @@ static enum exit_code dry_run(const struct run_options *o, const char *const *pa
 static enum exit_code run_run(const void *given, const char *const *argument, uint32_t count)
 {
     const struct run_options *o = given;
-    struct run r = {
-        .o = o, .path = argument, .path_count = count, .bad_text = BUF_INIT(BAD_TEXT_BYTES_MAX)
-    };
+    struct run r = { .o = o, .path = argument, .path_count = count };
 
     if (o->dry_run && (count || o->retry_failed))
         return dry_run(o, argument, count);
-    return run(&r);
+    return run_all(&r);
 }
 
 const struct command command_run = {

@@ -11,6 +11,7 @@
 #include "app/client_wish.h"
 #include "app/config.h"
 #include "app/human.h"
+#include "app/submit_to.h"
 #include "base/clock.h"
 #include "base/sys.h"
 
@@ -27,6 +28,7 @@ struct submit_options {
     const char *model, *output, *bucket, *name, *request_id;
     struct option_list label;
     bool watch, strict, validate_only, json;
+    struct submit_to to;
 };
 
 struct submit {
@@ -111,9 +113,9 @@ static int random_text(struct submit *s, struct error *e)
     return 0;
 }
 
-static bool asks_extension(const struct submit_options *o)
+static bool asks_extension(const struct submit_options *o, bool strict)
 {
-    return wish_given(&o->wish) || o->strict || o->validate_only || o->request_id;
+    return wish_given(&o->wish) || (strict && o->strict) || o->validate_only || o->request_id;
 }
 
 static int check_labels(const struct option_list *label, struct error *e)
@@ -151,7 +153,7 @@ static int check(struct submit *s, struct error *e)
     if (wish_check(&o->wish, e) < 0 || check_labels(&o->label, e) < 0 || choose_model(s, e) < 0 ||
         random_text(s, e) < 0)
         return -1;
-    if (asks_extension(o) && client_needs_tranche(s->client, "what these options ask", e) < 0)
+    if (asks_extension(o, true) && client_needs_tranche(s->client, "what these options ask", e) < 0)
         return -1;
     clock_format_rfc3339(clock->wall_us(clock), now);
     (void)snprintf(s->stamp, sizeof s->stamp, "%.10s-%.8s", now, s->random);
@@ -369,6 +371,48 @@ static int show_faults(struct submit *s, struct error *e)
     return 0;
 }
 
+static enum exit_code refuse(const struct submit_options *o, const struct error *e)
+{
+    struct console c;
+
+    console_init(&c, o->client.quiet, NULL);
+    console_error(&c, "%s", e->msg);
+    return client_exit(e->code);
+}
+
+/* What only our service, or only the far side of --to, knows. */
+static int check_options(const struct submit_options *o, uint32_t count, struct error *e)
+{
+    if (!submit_to_given(&o->to))
+        return count ? 0 : error_set(e, ERROR_INVALID_ARGUMENT, "INPUT is missing");
+    if (o->client.server || o->bucket || o->name || o->label.count || asks_extension(o, false))
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "with --to only --endpoint, --staging, --project, --location, --model, "
+                         "--output, --watch, --strict, --json, --quiet, --state, --fresh and "
+                         "--retry-failed have a meaning");
+    return 0;
+}
+
+static enum exit_code run_there(const struct submit_options *o, const char *const *argument,
+                                uint32_t count)
+{
+    const struct submit_wish wish = {
+        .to = &o->to,
+        .model = o->model,
+        .output = o->output,
+        .project = o->client.project,
+        .location = o->client.location,
+        .watch = o->watch,
+        .strict = o->strict,
+        .json = o->json,
+        .quiet = o->client.quiet,
+        .path = argument,
+        .path_count = count,
+    };
+
+    return submit_to(&wish);
+}
+
 static enum exit_code submit_run(const void *options, const char *const *argument, uint32_t count)
 {
     const struct submit_options *o = options;
@@ -376,6 +420,11 @@ static enum exit_code submit_run(const void *options, const char *const *argumen
     struct error e = { 0 };
     struct submit s = { .client = &c, .o = o, .count = count };
     enum exit_code ended = EXIT_OK;
+
+    if (check_options(o, count, &e) < 0)
+        return refuse(o, &e);
+    if (submit_to_given(&o->to))
+        return run_there(o, argument, count);
     int rc = client_open(&c, &o->client, &e);
 
     if (rc == 0)
@@ -389,7 +438,8 @@ static const struct option_spec options[] = {
     { "model", 'm', OPTION_STRING, AT(model), "NAME", "who answers (default $TRANCHE_MODEL)",
       COMPLETE_MODEL, 0, 0 },
     { "output", 'o', OPTION_STRING, AT(output), "GS",
-      "folder for the answers, gs://BUCKET/PREFIX (default: dest beside the first input)",
+      "folder for the answers, gs://BUCKET/PREFIX (default: dest beside the first input); with "
+      "--to a file here",
       COMPLETE_NONE, 0, 0 },
     { "name", 0, OPTION_STRING, AT(name), "TEXT", "display name", COMPLETE_NONE, 0, 0 },
     { "label", 0, OPTION_LIST, AT(label), "KEY=VALUE", "a label; may be given several times",
@@ -409,6 +459,7 @@ static const struct option_spec options[] = {
     WISH_OPTIONS(struct submit_options),
     PRIORITY_OPTION(struct submit_options),
     CLIENT_OPTIONS(struct submit_options),
+    SUBMIT_TO_OPTIONS(struct submit_options),
     { 0 },
 };
 
@@ -416,12 +467,17 @@ const struct command command_submit = {
     .name = "submit",
     .summary = "make a job of files or objects; its number is printed",
     .arguments = "INPUT...",
-    .about = "INPUT is a file of JSON lines, which is uploaded first, or gs://BUCKET/NAME, with "
-             "wildcards in quotes. With --watch and --validate-only the exit code is that of "
-             "`tranche watch`.",
+    .about =
+        "INPUT is a file of JSON lines, which is uploaded first, or gs://BUCKET/NAME, with "
+        "wildcards in quotes. With --watch and --validate-only the exit code is that of "
+        "`tranche watch`.\n"
+        "\n"
+        "With --to the job goes to Google's own batch service at its half price: INPUT and "
+        "the output are files here, as with `tranche run`. Without --watch the command returns "
+        "when the job is made; given again with --watch it waits and fetches, and after an "
+        "interruption it goes on.",
     .options = options,
     .options_bytes = sizeof(struct submit_options),
-    .arguments_min = 1,
     .arguments_max = ARGUMENTS_MAX,
     .takes_files = true,
     .run = submit_run,

@@ -19,7 +19,7 @@ int estimate_make(const struct local_job *j, struct estimate *out, struct error 
     struct sample s = { 0 };
 
     *out = (struct estimate){ .output_unset = r->output_unset };
-    if (good && j->predictor->ops->count_tokens && sample_take(j, &s, e) < 0)
+    if (good && j->predictor && j->predictor->ops->count_tokens && sample_take(j, &s, e) < 0)
         return -1;
     out->sampled = s.lines;
     out->exact = s.lines == good;
@@ -127,7 +127,8 @@ static void estimate_time(const struct local_job *j, uint64_t good, struct estim
 {
     struct rates r;
 
-    out->timed = rates_load(j->state_root, j->predictor->version, &r);
+    /* How long another service takes is not measured here. */
+    out->timed = j->predictor && rates_load(j->state_root, j->predictor->version, &r);
     if (!out->timed)
         return;
     double generated = r.generated_per_line * (double)good;

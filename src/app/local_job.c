@@ -22,6 +22,8 @@ static const struct model *find_model(struct local_job *j, const struct local_wi
         .max_tpm = w->max_tpm,
     };
 
+    if (w->given)
+        return w->given;
     if (w->upstream)
         return config_upstream_model(&j->config, &far, e);
     if (w->dialect || w->max_rpm || w->max_tpm) {
@@ -59,6 +61,8 @@ int local_job_predictor(struct local_job *j, struct error *e)
     j->stage = EXIT_INTERNAL;
     if (config_model_present(j->model, e) < 0)
         return -1;
+    if (j->model->kind == MODEL_REMOTE_BATCH)
+        return 0;
     /* Response ids must differ from those of any other run. */
     env.seed = (uint64_t)clock->wall_us(clock) ^ ((uint64_t)getpid() << 48);
     j->predictor = backend_open(j->model, &env, e);

@@ -40,10 +40,12 @@ struct local_wish {
     const char *model, *config, *state;
     const char *upstream, *dialect;
     uint64_t max_rpm, max_tpm;
+    const struct model *given; /* who answers, whatever the configuration says */
 };
 int local_job_config(struct local_job *j, const struct local_wish *w, struct error *e) FALLIBLE;
 int local_job_input(struct local_job *j, const char *const *paths, uint32_t count,
                     struct error *e) FALLIBLE;
+/* Of a model that takes only whole jobs there is none. */
 int local_job_predictor(struct local_job *j, struct error *e) FALLIBLE;
 /* rules.limit, .on_bad and so on may be set before. */
 int local_job_ingest(struct local_job *j, struct error *e) FALLIBLE;

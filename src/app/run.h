@@ -22,6 +22,8 @@ struct run_options {
     const char *upstream, *dialect;
     uint64_t max_in_flight, limit, max_rpm, max_tpm;
     bool strict, json, dry_run, fresh, quiet;
+    const struct model *given; /* of `submit --to`: who answers */
+    bool detach;               /* hand the job over, and don't wait for it */
 };
 
 struct run {
@@ -59,6 +61,9 @@ int run_step_spool(struct run *r, struct error *e) FALLIBLE;
 int run_step_keep(struct run *r, struct error *e) FALLIBLE;
 int run_step_work(struct run *r, struct error *e) FALLIBLE;
 int run_step_finish(struct run *r, struct error *e) FALLIBLE;
+
+/* All steps; releases r. */
+enum exit_code run_all(struct run *r);
 
 /* --retry-failed without INPUT: the earlier output is the input and is replaced at the end. */
 bool run_in_place(const struct run *r);

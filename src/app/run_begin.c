@@ -45,6 +45,7 @@ int run_step_open(struct run *r, struct error *e)
         .dialect = r->o->dialect,
         .max_rpm = r->o->max_rpm,
         .max_tpm = r->o->max_tpm,
+        .given = r->o->given,
     };
     if (local_job_config(j, &wish, e) < 0)
         return -1;

@@ -9,6 +9,8 @@
 #include "app/rates.h"
 #include "base/clock.h"
 #include "base/sys.h"
+#include "engine/delegate.h"
+#include "net/http_client.h"
 
 static void print_summary(struct run *r, const struct console *c);
 
@@ -44,7 +46,8 @@ static void view_init(struct run *r, const struct price *price)
 static void summary_init(struct run *r)
 {
     r->summary.model = r->job.model_name;
-    (void)snprintf(r->version, sizeof r->version, "%s", r->job.predictor->version);
+    (void)snprintf(r->version, sizeof r->version, "%s",
+                   r->job.predictor ? r->job.predictor->version : r->job.model->pattern);
     r->summary.version = r->version;
     r->summary.output = r->output;
     r->summary.several_files = r->job.input.count > 1;
@@ -52,18 +55,20 @@ static void summary_init(struct run *r)
     r->summary.progress.books.total = r->job.ingest.lines;
 }
 
-int run_step_work(struct run *r, struct error *e)
+/* Line by line, by a predictor of ours. */
+static int run_lines(struct run *r, const struct price *price, enum pipeline_end *end,
+                     struct error *e)
 {
     struct local_job *j = &r->job;
     struct clock *clock = clock_system();
-    enum pipeline_end end = PIPELINE_DONE;
-    struct pipeline_job work = {
+    const struct pipeline_job work = {
         .input = &j->input,
         .ingest = &j->ingest,
         .rules = j->rules,
         .predictor = j->predictor,
-        .price = model_price(j->model, j->model_name),
+        .price = *price,
         .spool = r->spool,
+        .render = r->render,
         .retry = j->config.retry,
         .in_flight_max = (uint32_t)r->o->max_in_flight,
         .drain_ms = j->config.drain_ms,
@@ -74,7 +79,82 @@ int run_step_work(struct run *r, struct error *e)
         .arg = r,
     };
 
-    view_init(r, &work.price);
+    j->predictor = NULL; /* the pipeline takes it */
+    return pipeline_run(&work, &r->summary.progress, end, e);
+}
+
+static void on_note(void *arg, const char *text)
+{
+    struct run *r = arg;
+
+    progress_clear(&r->view);
+    console_note(&r->job.console, "%s", text);
+}
+
+/* The whole job, by another batch service. What stops it can be mended: it goes on there meanwhile. */
+static int run_there(struct run *r, const struct price *price, enum pipeline_end *end,
+                     struct error *e)
+{
+    struct local_job *j = &r->job;
+    struct clock *clock = clock_system();
+    struct delegate_job work = {
+        .input = &j->input,
+        .ingest = &j->ingest,
+        .rules = j->rules,
+        .spool = r->spool,
+        .render = r->render,
+        .price = *price,
+        .dir = r->state.dir,
+        .poll_ms = j->model->poll_ms,
+        .patience_ms = j->model->upstream[0].upstream->patience_ms,
+        .detach = r->o->detach,
+        .seed = (uint64_t)clock->wall_us(clock),
+        .clock = clock,
+        .stop = j->rules.stop,
+        .on_progress = on_progress,
+        .on_note = on_note,
+        .arg = r,
+    };
+
+    j->stage = EXIT_STOPPED;
+    if (http_client_init(e) < 0)
+        return -1;
+    work.remote = remote_open(j->model, j->model_name, clock, j->rules.stop, e);
+    if (!work.remote)
+        return -1;
+    int rc = delegate_run(&work, &r->summary.progress, end, e);
+    remote_close(work.remote);
+    return rc;
+}
+
+/* Its lines are with another service, where nothing of ours has to run meanwhile. */
+static int leave_there(struct run *r)
+{
+    const struct local_job *j = &r->job;
+
+    if (r->o->detach) {
+        console_note(&j->console,
+                     "%s of %s lines are done; the same command with --watch waits for the others "
+                     "and fetches them",
+                     human_count(HUMAN, counters_done(&r->summary.progress.books)),
+                     human_count(HUMAN, j->ingest.lines));
+        r->code = EXIT_OK;
+        return STEP_END;
+    }
+    console_note(&j->console, "the job goes on at %s; run the same command again to go on",
+                 j->model->upstream[0].upstream->url);
+    r->code = EXIT_INTERRUPTED;
+    return STEP_END;
+}
+
+int run_step_work(struct run *r, struct error *e)
+{
+    struct local_job *j = &r->job;
+    bool there = j->model->kind == MODEL_REMOTE_BATCH;
+    enum pipeline_end end = PIPELINE_DONE;
+    const struct price price = model_price(j->model, j->model_name);
+
+    view_init(r, &price);
     summary_init(r);
     console_note(&j->console, "%s %s, %s", human_count(HUMAN, j->ingest.lines),
                  j->ingest.lines == 1 ? "line" : "lines", r->title);
@@ -83,14 +163,14 @@ int run_step_work(struct run *r, struct error *e)
     if (!r->render)
         return -1;
     j->stage = EXIT_INTERNAL;
-    work.render = r->render;
-    j->predictor = NULL; /* the pipeline takes it */
-    if (pipeline_run(&work, &r->summary.progress, &end, e) < 0)
+    if ((there ? run_there(r, &price, &end, e) : run_lines(r, &price, &end, e)) < 0)
         return -1;
     progress_clear(&r->view);
     r->summary.interrupted = end == PIPELINE_INTERRUPTED;
     if (!r->summary.interrupted)
         return STEP_NEXT;
+    if (there)
+        return leave_there(r);
     r->code = EXIT_INTERRUPTED;
     print_summary(r, &j->console);
     console_note(&j->console, "run the same command again to go on");

@@ -425,9 +425,25 @@ static int judge(struct check *c, const struct ingest_result *r, struct error *e
     return job_output_finish(c->service, &c->arena, j, JOB_SUCCEEDED, false, e);
 }
 
+/* What another service runs cannot be stopped at a sum: rather no job than one that spends more. */
+static int check_limits(struct check *c, struct error *e)
+{
+    const struct job_options *o = &c->job.options;
+    const struct model *m = job_model(c->service, &c->arena, &c->job, e);
+
+    if (!m || m->kind != MODEL_REMOTE_BATCH)
+        return m ? 0 : -1;
+    if (o->budget_nano == 0 && o->budget_tokens == 0 && !(o->error_rate_max > 0))
+        return 0;
+    return error_set(e, ERROR_INVALID_ARGUMENT,
+                     "The model is a batch service that takes whole jobs, where no budget and no "
+                     "error rate can be held. Make the job without these limits.");
+}
+
 static int validate(struct check *c, struct error *e)
 {
     struct ingest_result r = { 0 };
+    struct predictor *p;
     int rc = -1;
 
     job_path(c->service, c->path, c->job.id, NULL);
@@ -437,11 +453,11 @@ static int validate(struct check *c, struct error *e)
     c->faults_fd = sys_open(c->path, O_WRONLY | O_CREAT | O_TRUNC, e);
     if (c->faults_fd < 0)
         return -1;
-    struct predictor *p = job_predictor(c->service, &c->arena, &c->job, e);
-    if (!p)
+    if (check_limits(c, e) < 0 || job_judge(c->service, &c->arena, &c->job, &p, e) < 0)
         return -1;
     rc = ingest_input(c, p, &r, e);
-    p->ops->close(p);
+    if (p)
+        p->ops->close(p);
     flush_faults(c);
     if (rc == 0)
         rc = judge(c, &r, e);

@@ -7,7 +7,7 @@ int service_ask(struct service *s, const struct online *o, struct error *e)
     const struct model *m;
     struct hub *h = service_hub(s, o->model, &m, e);
 
-    if (!h)
+    if (!h || model_takes_requests(m, e) < 0)
         return -1;
     service_settings(s, &set);
     struct hub_call c = {
@@ -30,5 +30,7 @@ int service_count_tokens(struct service *s, const char *model, const struct requ
     const struct model *m;
     struct hub *h = service_hub(s, model, &m, e);
 
-    return h ? hub_count_tokens(h, r, tokens, e) : -1;
+    if (!h || model_takes_requests(m, e) < 0)
+        return -1;
+    return hub_count_tokens(h, r, tokens, e);
 }

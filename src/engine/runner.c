@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "engine/closeout.h"
+#include "engine/delegate.h"
 #include "engine/ingest.h"
 #include "engine/job_files.h"
 #include "engine/service_inner.h"
@@ -29,6 +30,7 @@ struct runner {
     uint64_t save_due_ns;
     uint64_t done_before; /* lines, before this stretch */
     bool closing;         /* no line is run any more: only the end is made */
+    uint32_t there;       /* lines that another batch service has */
     char dir[SERVICE_PATH_BYTES], output[SERVICE_PATH_BYTES];
 };
 
@@ -59,6 +61,8 @@ static int stopped_early(struct runner *r, struct error *e);
 static int work(struct runner *r, struct error *e);
 static int close_out(struct runner *r, enum stop_reason why, struct error *e);
 static int end_as(struct runner *r, enum stop_reason why, struct error *e);
+static bool is_handed_over(struct runner *r);
+static void end_there(struct runner *r);
 
 static int run_job(struct runner *r, struct error *e)
 {
@@ -66,7 +70,7 @@ static int run_job(struct runner *r, struct error *e)
 
     r->done_before = counters_done(&r->job.books);
     /* Nothing was done: nothing is to be returned. */
-    if (r->closing && r->done_before == 0)
+    if (r->closing && r->done_before == 0 && !is_handed_over(r))
         return end_as(r, why, e);
     /* A job that is RUNNING without a runner could not be given back: its stretch goes on. */
     if (!r->closing && r->job.state != JOB_RUNNING &&
@@ -146,8 +150,7 @@ static int read_input(struct runner *r, struct error *e)
     if (job_input_open(r->service, &r->arena, r->job.id, &r->input, e) < 0)
         return -1;
     if (!r->closing) {
-        p = job_predictor(r->service, &r->arena, &r->job, e);
-        if (!p)
+        if (job_judge(r->service, &r->arena, &r->job, &p, e) < 0)
             return -1;
         o->predictor = p;
         o->stop = &r->self->stop;
@@ -215,23 +218,28 @@ static struct pipeline_limits limits_of(const struct job_options *o)
     };
 }
 
-static int run_pipeline(struct runner *r, enum pipeline_end *end, struct error *e)
+/* The price of the job's model by the name that the job has for it. */
+static struct price price_of(struct runner *r, const struct model *m)
+{
+    char name[MODEL_NAME_BYTES];
+
+    model_short_name(arena_copy(&r->arena, r->job.model.p, r->job.model.len), name);
+    return model_price(m, name);
+}
+
+static int run_pipeline(struct runner *r, const struct model *m, enum pipeline_end *end,
+                        struct error *e)
 {
     struct service *s = r->service;
     struct progress p = { 0 };
-    const struct model *m;
-    char name[MODEL_NAME_BYTES], *model = arena_copy(&r->arena, r->job.model.p, r->job.model.len);
 
-    if (!service_hub(s, model, &m, e))
-        return -1;
-    model_short_name(model, name);
     job_files_init(&r->files, s->env.store, r->job.open ? NULL : r->job.project);
     struct pipeline_job work = {
         .input = &r->input,
         .ingest = &r->ingest,
         .rules = r->rules,
         .files = &r->files.source,
-        .price = model_price(m, name),
+        .price = price_of(r, m),
         .spool = r->spool,
         .render = r->render,
         .retry = r->set.retry,
@@ -255,6 +263,104 @@ static int run_pipeline(struct runner *r, enum pipeline_end *end, struct error *
     r->job.books = p.books;
     return 0;
 }
+
+/* ---- By another batch service ---- */
+
+static void on_note(void *arg, const char *text)
+{
+    const struct runner *r = arg;
+
+    log_info("job %lld: %s", (long long)r->job.id, text);
+}
+
+static struct delegate_job delegate_of(struct runner *r, const struct model *m)
+{
+    struct service *s = r->service;
+
+    return (struct delegate_job){
+        .input = &r->input,
+        .ingest = &r->ingest,
+        .rules = r->rules,
+        .spool = r->spool,
+        .render = r->render,
+        .price = price_of(r, m),
+        .dir = r->dir,
+        .poll_ms = m->poll_ms,
+        .patience_ms = m->upstream[0].upstream->patience_ms,
+        .seed = s->env.seed ^ (uint64_t)r->job.id,
+        .clock = s->env.clock,
+        .stop = &r->self->stop,
+        .on_progress = on_progress,
+        .on_note = on_note,
+        .arg = r,
+    };
+}
+
+/* Its far side; stop NULL: what is asked of it is not given up. */
+static struct remote *open_there(struct runner *r, const struct model *m, const atomic_bool *stop,
+                                 struct error *e)
+{
+    char name[MODEL_NAME_BYTES];
+
+    model_short_name(arena_copy(&r->arena, r->job.model.p, r->job.model.len), name);
+    return remote_open(m, name, r->service->env.clock, stop, e);
+}
+
+static int run_there(struct runner *r, const struct model *m, enum pipeline_end *end,
+                     struct error *e)
+{
+    struct delegate_job work = delegate_of(r, m);
+    struct progress p = { 0 };
+
+    if (spool_counters(r->spool, &r->tally.seen, e) < 0)
+        return -1;
+    work.remote = open_there(r, m, work.stop, e);
+    if (!work.remote)
+        return -1;
+    int rc = delegate_run(&work, &p, end, e);
+    remote_close(work.remote);
+    r->there = p.in_flight;
+    if (rc == 0)
+        r->job.books = p.books;
+    return rc;
+}
+
+static const struct model *model_there(struct runner *r)
+{
+    struct error ignored;
+    const struct model *m = job_model(r->service, &r->arena, &r->job, &ignored);
+
+    return m && m->kind == MODEL_REMOTE_BATCH ? m : NULL;
+}
+
+/* Something of it may run there, though no line has ended here. */
+static bool is_handed_over(struct runner *r)
+{
+    char path[SERVICE_PATH_BYTES];
+
+    job_path(r->service, path, r->job.id, "spool.db");
+    return model_there(r) && access(path, F_OK) == 0;
+}
+
+/* Its jobs there are ended too, and what they answered is taken, as it is paid. */
+static void end_there(struct runner *r)
+{
+    const struct model *m = model_there(r);
+    struct progress p = { 0 };
+    struct error e;
+
+    if (!m)
+        return;
+    struct delegate_job work = delegate_of(r, m);
+    work.stop = NULL;
+    work.on_progress = NULL; /* its books are the end's to write */
+    work.remote = open_there(r, m, NULL, &e);
+    if (!work.remote || delegate_cancel(&work, &p, &e) < 0)
+        log_warn("job %lld: it may go on there: %s", (long long)r->job.id, e.msg);
+    remote_close(work.remote);
+}
+
+/* ---- What becomes of it ---- */
 
 static int give_back(struct runner *r, enum job_state to, const char *reason, struct error *e)
 {
@@ -290,7 +396,7 @@ static int stopped_early(struct runner *r, struct error *e)
 
     if (why != STOP_CANCEL && why != STOP_EXPIRE)
         return give_back(r, JOB_QUEUED, "", e);
-    if (r->done_before == 0)
+    if (r->done_before == 0 && !is_handed_over(r))
         return end_as(r, why, e);
     ingest_result_release(&r->ingest);
     input_release(&r->input);
@@ -300,9 +406,13 @@ static int stopped_early(struct runner *r, struct error *e)
 
 static int work(struct runner *r, struct error *e)
 {
+    const struct model *m = job_model(r->service, &r->arena, &r->job, e);
     enum pipeline_end end;
 
-    if (run_pipeline(r, &end, e) < 0)
+    if (!m)
+        return -1;
+    bool there = m->kind == MODEL_REMOTE_BATCH;
+    if ((there ? run_there(r, m, &end, e) : run_pipeline(r, m, &end, e)) < 0)
         return -1;
     r->self->failures = 0;
     if (end == PIPELINE_DONE)
@@ -355,6 +465,7 @@ static int close_out(struct runner *r, enum stop_reason why, struct error *e)
     (void)error_set(&c.why, why == STOP_EXPIRE ? ERROR_DEADLINE_EXCEEDED : ERROR_CANCELLED, "%s",
                     why == STOP_EXPIRE ? "The batch expired before this line was run."
                                        : "The batch was cancelled before this line was run.");
+    end_there(r);
     if (closeout_run(&c, &r->job.books, e) < 0 || render_finish(r->render, e) < 0)
         return -1;
     r->job.books.total = r->ingest.lines;
@@ -366,9 +477,11 @@ static int close_out(struct runner *r, enum stop_reason why, struct error *e)
 
 /* ---- Failing ---- */
 
-static bool passes(enum error_code code)
+/* While another service works on it the job waits rather than fails: what is done there is paid. */
+static bool passes(const struct runner *r, enum error_code code)
 {
-    return code == ERROR_RESOURCE_EXHAUSTED || code == ERROR_CANCELLED || error_retryable(code);
+    return r->there || code == ERROR_RESOURCE_EXHAUSTED || code == ERROR_CANCELLED ||
+           error_retryable(code);
 }
 
 /* Somebody moved the job while the runner was about to: what it is now is looked at again. */
@@ -397,9 +510,9 @@ static void after_failure(struct runner *r, const struct error *why)
     close_files(r);
     if (counters_done(&r->job.books) > r->done_before)
         r->self->failures = 0;
-    if (why->code != ERROR_RESOURCE_EXHAUSTED)
+    if (why->code != ERROR_RESOURCE_EXHAUSTED && !r->there)
         r->self->failures++;
-    if (passes(why->code) && r->self->failures < SESSION_FAILURES_MAX) {
+    if (passes(r, why->code) && r->self->failures < SESSION_FAILURES_MAX) {
         r->self->retry_ns = service_now_ns(s) + FULL_RETRY_S * NS_PER_S;
         if (r->job.state == JOB_RUNNING && give_back(r, JOB_QUEUED, "", &e) < 0)
             log_error("job %lld: %s", (long long)r->job.id, e.msg);

@@ -243,6 +243,24 @@ void service_models(struct service *s,
 
 /* ---- Jobs ---- */
 
+const struct model *job_model(struct service *s, struct arena *a, const struct job *j,
+                              struct error *e)
+{
+    return s->env.model(s->env.arg, arena_copy(a, j->model.p, j->model.len), e);
+}
+
+int job_judge(struct service *s, struct arena *a, const struct job *j, struct predictor **out,
+              struct error *e)
+{
+    const struct model *m = job_model(s, a, j, e);
+
+    *out = NULL;
+    if (!m || m->kind == MODEL_REMOTE_BATCH)
+        return m ? 0 : -1;
+    *out = job_predictor(s, a, j, e);
+    return *out ? 0 : -1;
+}
+
 struct predictor *job_predictor(struct service *s, struct arena *a, const struct job *j,
                                 struct error *e)
 {

@@ -107,6 +107,13 @@ bool job_failures_left(const struct job *j); /* final, and some lines have no an
 /* What a job's input is: opened by its pins; FAILED_PRECONDITION when it has none. */
 int job_input_open(struct service *s, struct arena *a, int64_t id, struct input *in,
                    struct error *e) FALLIBLE;
+/* What stands for a job's model name now; NULL with NOT_FOUND. */
+const struct model *job_model(struct service *s, struct arena *a, const struct job *j,
+                              struct error *e);
+/* Who judges the job's requests: a share of its model, to be closed; NULL and 0 when the model takes
+ * only whole jobs, as its far side judges them. */
+int job_judge(struct service *s, struct arena *a, const struct job *j, struct predictor **out,
+              struct error *e) FALLIBLE;
 /* The job's share of its model, under its project's weight, scripted when the service is. */
 struct predictor *job_predictor(struct service *s, struct arena *a, const struct job *j,
                                 struct error *e);

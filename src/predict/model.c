@@ -30,6 +30,16 @@ const struct model *model_find(const struct models *all, const char *name, struc
     return NULL;
 }
 
+int model_takes_requests(const struct model *m, struct error *e)
+{
+    if (m->kind != MODEL_REMOTE_BATCH)
+        return 0;
+    return error_set(e, ERROR_UNIMPLEMENTED,
+                     "The model %s hands whole jobs to another batch service and answers no single "
+                     "request. Make a batch job of it, or choose another model.",
+                     m->pattern);
+}
+
 const char *model_kind_name(enum model_kind kind)
 {
     static const char *const names[] = {
@@ -64,5 +74,9 @@ struct price model_price(const struct model *m, const char *name)
         return m->price;
     if (m->kind == MODEL_UPSTREAM && model_upstream_price(&m->upstream[0], &billed))
         return billed;
+    if (m->kind == MODEL_REMOTE_BATCH && model_upstream_price(&m->upstream[0], &billed)) {
+        billed.no_batch_price = false; /* which is what it is for */
+        return billed;
+    }
     return published ? *published : (struct price){ 0 };
 }

@@ -82,6 +82,8 @@ struct models {
 /* The last step of a resource name or path, cut at "@"; empty when it is MODEL_NAME_BYTES or longer. */
 void model_short_name(const char *name, char out[MODEL_NAME_BYTES]);
 const struct model *model_find(const struct models *all, const char *name, struct error *e);
+/* UNIMPLEMENTED for one that only takes whole jobs. */
+int model_takes_requests(const struct model *m, struct error *e) FALLIBLE;
 const char *model_kind_name(enum model_kind kind); /* "local", "remote-batch" */
 /* What an upstream bills for a model; false when that is not known. */
 bool model_upstream_price(const struct model_upstream *to, struct price *out);
