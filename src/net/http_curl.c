@@ -91,6 +91,7 @@ void http_curl_defaults(CURL *c)
     (void)curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
     (void)curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
     (void)curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(c, CURLOPT_QUICK_EXIT, 1L); /* never wait for a resolver's thread */
     (void)curl_easy_setopt(c, CURLOPT_USERAGENT, "tranche/" TRANCHE_VERSION);
 }
 

@@ -26,7 +26,7 @@ bool http_curl_this_machine(const char *authority);
 int http_curl_headers(const char *const *header, const char *one_more, struct curl_slist **out,
                       struct error *e) FALLIBLE;
 
-/* Only http and https, no signals, our name. */
+/* Only http and https, no signals, our name; to end a transfer never waits for a name server. */
 void http_curl_defaults(CURL *c);
 /* The body is borrowed until the transfer ends. */
 void http_curl_method(CURL *c, const char *method, struct str body);

@@ -243,7 +243,6 @@ static void set_transport(struct http_flight *f)
     (void)curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS,
                            (long)(s->connect_ms ? s->connect_ms : HTTP_CONNECT_MS));
     (void)curl_easy_setopt(c, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-    (void)curl_easy_setopt(c, CURLOPT_QUICK_EXIT, 1L); /* never wait for a resolver's thread */
     if (s->ca_file)
         (void)curl_easy_setopt(c, CURLOPT_CAINFO, s->ca_file);
     set_proxy(f);
