@@ -236,11 +236,13 @@ int google_response_read(struct arena *a, struct str body, const struct openai_r
                          struct buf *out, struct usage *usage, struct error *e)
 {
     struct buf line = BUF_INIT(RESPONSE_BYTES_MAX);
+    struct error broken = { 0 };
     size_t at = 0;
-    yyjson_val *root = json_parse(a, body, &at, e);
+    yyjson_val *root = json_parse(a, body, &at, &broken);
 
     if (!root)
-        return error_set(e, ERROR_INTERNAL, "the answer is no JSON: byte %zu", at + 1);
+        return error_set(e, ERROR_INTERNAL, "the answer is no JSON after %zu of %zu bytes: %s", at,
+                         body.len, broken.msg);
     if (check(root, e) < 0)
         return -1;
     usage_read(root, usage);
