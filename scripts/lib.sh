@@ -65,6 +65,16 @@ deps_dir() {
     printf '%s/deps-%s\n' "$cache" "$key"
 }
 
+# The folder of the llama-server that the tests run: of the same sources, compiler and CPU.
+llama_server_dir() {
+    local key
+    key=$({
+        basename "$(deps_dir)"
+        cat "$root/tools/llama-server/CMakeLists.txt"
+    } | short_hash)
+    printf '%s/llama-server-%s\n' "$cache" "$key"
+}
+
 # The Python environment with the pinned tools.
 python_dir() {
     printf '%s/python-%s\n' "$cache" "$({

@@ -129,11 +129,16 @@ static struct online_call *online_new(struct call *c, struct str body, struct er
     struct str own = { arena_copy(&o->arena, body.p, body.len), body.len };
 
     o->call = c;
-    if (request_read_line(&o->arena, own, &rules, &in, &bad)) {
+    bool good = request_read_line(&o->arena, own, &rules, &in, &bad);
+    if (good && in.request->kind == REQUEST_GENERATE) {
         o->request = in.request;
         return o;
     }
-    ingest_error(&bad, e);
+    if (good)
+        (void)error_set(e, ERROR_INVALID_ARGUMENT,
+                        "This is a request for an embedding: write contents to generate.");
+    else
+        ingest_error(&bad, e);
     online_free(o);
     return NULL;
 }

@@ -122,7 +122,7 @@ const struct command command_run = {
         "Examples:\n"
         "  tranche run requests.jsonl\n"
         "  tranche run 'parts/*.jsonl' -o answers.jsonl --model gemini-2.5-flash\n"
-        "  tranche run requests.jsonl --upstream http://127.0.0.1:8000/v1 --model my-model\n"
+        "  tranche run requests.jsonl --upstream http://127.0.0.1:8000/v1 -m my-model\n"
         "  tranche run - < requests.jsonl > answers.jsonl\n"
         "  tranche run --retry-failed answers.jsonl",
     .options = options,

@@ -243,9 +243,9 @@ static int take_credential(struct config *c, const struct upstream_entry *in, st
     if (!in->key_env)
         return 0;
     u->credential.secret = config_env(in->key_env);
-    return u->credential.secret
-               ? 0
-               : error_set(e, ERROR_NOT_FOUND, "the variable %s (key_env) is not set", in->key_env);
+    return u->credential.secret ? 0
+                                : error_set(e, ERROR_INVALID_ARGUMENT,
+                                            "the variable %s (key_env) is not set", in->key_env);
 }
 
 static int take_headers(struct config *c, const struct upstream_entry *in, struct upstream *u,

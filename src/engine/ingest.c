@@ -176,7 +176,7 @@ static void count_good(struct worker *w, const struct request *r)
     for (uint32_t i = 0; i < r->content_count; i++)
         count_text(&r->content[i], &t->text_bytes);
     t->output_max += r->generation.max_output_tokens;
-    t->output_unset += r->generation.max_output_tokens == 0;
+    t->output_unset += r->kind == REQUEST_GENERATE && r->generation.max_output_tokens == 0;
     if (!request_deterministic(r))
         return;
     digest_of(r->text.p, r->text.len, digest);

@@ -274,9 +274,10 @@ void job_write_extension(const struct job *j, const struct job_live *live, struc
         member_add_text(&m, "pauseReason", j->pause_reason);
     add_progress(&m, j);
     add_validation(&m, j);
-    if (live)
+    if (live) {
         add_live(&m, live);
-    add_upstreams(&m, live);
+        add_upstreams(&m, live);
+    }
     add_tokens(&m, j, live);
     add_cost(&m, j, live);
     add_saved(&m, j);

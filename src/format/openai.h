@@ -4,9 +4,11 @@
  * said without loss; what it cannot is refused at validation, by openai_accepts, and never dropped.
  *
  * In:      struct request; files' contents when the request names files (openai_file).
- * Out:     the body of POST {base}/chat/completions; a GenerateContentResponse with its usage.
- * Errors:  reading an answer: INTERNAL with what is wrong about it (no JSON, no choices, a broken
- *          call...), all retryable; an error object in a 200 body by its own code.
+ * Out:     the body of POST {base}/chat/completions or /embeddings; a GenerateContentResponse or
+ *          an embedding, with its usage.
+ * Errors:  reading an answer: INTERNAL, retryable, with what is wrong about it (no JSON, no choices, a
+ *          broken call...); an error object under status 200 by its own code; UNIMPLEMENTED when
+ *          what was asked for (logprobs) is not there; OUT_OF_RANGE when out is full.
  * Threads: none; the arena takes what is parsed.
  * Source:  docs/reference/dialects.md; https://platform.openai.com/docs/api-reference/chat and the
  *          servers' own additions (top_k, guided decoding, reasoning_content).
@@ -21,6 +23,8 @@
 #include "format/usage.h"
 
 #define OPENAI_CALLS_MAX 1024    /* functionCall parts of one request */
+#define OPENAI_ARGS_DEPTH_MAX 48 /* of a call's arguments in an answer: rows can be read again */
+#define OPENAI_ID_BYTES_MAX 256  /* of an answer's id; a longer one is not taken */
 #define OPENAI_FUNCTIONS_MAX 512 /* functions of all its tools; names in allowedFunctionNames */
 
 /* The content of a file that parts name by uri; found by its uri. */
@@ -36,7 +40,10 @@ struct openai_files {
 /* Can the dialect say all of r? False with the violation, path relative to the request. */
 bool openai_accepts(const struct request *r, struct violation *why);
 
-/* The body of a chat completion for that model, appended to out. The error is for what accepts would
+/* Where a request goes, below the base: "/chat/completions" or "/embeddings". */
+const char *openai_path(const struct request *r);
+
+/* The body of a POST there for that model, appended to out. The error is for what accepts would
  * have refused, NOT_FOUND for a file that is not among files, OUT_OF_RANGE when out is full; what was
  * written until then stays. files may be NULL: there are none. */
 int openai_request_write(const struct request *r, const char *model,
@@ -51,7 +58,8 @@ struct openai_reply_rules {
     const char *response_id;       /* when the body has no id */
     int64_t create_time_us;        /* when the body has none */
 };
-/* A body of status 200. On success the response is appended to out and usage is set. */
+/* A body of status 200. On success the response is appended to out and usage is set. What the server
+ * does not count is estimated, and no count can overflow. */
 int openai_response_read(struct arena *a, struct str body, const struct openai_reply_rules *rules,
                          struct buf *out, struct usage *usage, struct error *e) FALLIBLE;
 

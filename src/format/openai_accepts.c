@@ -151,6 +151,8 @@ static bool safety_accepts(yyjson_val *settings, struct violation *why)
 
 bool openai_accepts(const struct request *r, struct violation *why)
 {
+    if (r->kind == REQUEST_EMBED)
+        return openai_embed_accepts(r, why);
     return openai_all_silent(r->root, of_request, COUNT(of_request), "", why) &&
            generation_accepts(r, why) &&
            safety_accepts(request_field(r->root, "safetySettings"), why) &&

@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "format/openai.h"
 #include "format/request_fields.h"
+#include "format/response.h"
 
 /* Appends a literal with the length that the compiler knows. */
 #define ADD(out, literal) buf_add((out), "" literal, sizeof(literal) - 1)
@@ -66,7 +67,6 @@ struct openai_choice {
     enum openai_calling calling;
     yyjson_val *allowed; /* allowedFunctionNames, or NULL: all */
     uint32_t count;      /* functions that may be called */
-    yyjson_val *first;   /* of these */
 };
 struct openai_choice openai_choice_of(const struct request *r);
 int openai_tools_write(const struct request *r, struct buf *out, struct error *e) FALLIBLE;
@@ -94,11 +94,38 @@ bool openai_schema_accepts(yyjson_val *schema, bool google, const char *path,
 bool openai_tools_accept(const struct request *r, struct violation *why);
 bool openai_contents_accept(const struct request *r, struct violation *why);
 
+/* ---- Answers: openai_response.c and what it asks ---- */
+
+/* A choice as it is being read. */
+struct openai_answer {
+    struct arena *arena;
+    const struct openai_reply_rules *rules;
+    uint64_t text_bytes,
+        thought_bytes; /* generated, over all candidates: what counts are made of */
+    struct error *e;
+};
+/* Each fills in its members of c; number is the choice's, for the error. */
+int openai_message_read(struct openai_answer *r, yyjson_val *message, uint32_t number,
+                        struct candidate *c) FALLIBLE;
+int openai_logprobs_read(struct openai_answer *r, yyjson_val *choice, uint32_t number,
+                         struct candidate *c) FALLIBLE;
+/* What the server counted, and an estimate where it did not. */
+struct usage openai_usage_read(const struct openai_answer *r, yyjson_val *usage);
+/* Whether the server itself says that tokens were generated. */
+bool openai_usage_generated(yyjson_val *usage);
+
 /* ---- The rest ---- */
 
 /* "messages":[...]; scratch takes what is needed meanwhile. */
 int openai_messages_write(const struct request *r, const struct openai_files *files,
                           struct arena *scratch, struct buf *out, struct error *e) FALLIBLE;
+/* All texts of a turn as one JSON string. */
+void openai_texts_write(const struct content *c, struct buf *out);
+/* Of requests that embed: openai_embedding.c. The body is written from its input on. */
+bool openai_embed_accepts(const struct request *r, struct violation *why);
+void openai_embed_write(const struct request *r, struct buf *out);
+int openai_embed_read(const struct openai_answer *r, yyjson_val *root, struct buf *out,
+                      struct usage *usage) FALLIBLE;
 /* The schema of an answer or of parameters; google says in which dialect it is. */
 int openai_schema_write(yyjson_val *schema, bool google, struct buf *out, struct error *e) FALLIBLE;
 /* Whether OpenAI's strict mode takes the schema. */

@@ -48,7 +48,7 @@ static uint32_t count_of(const struct content *c, bool (*is)(const struct part *
 
 /* All texts as one, joined by a line feed as the embedded engine does: most chat templates take a
  * string only. */
-static void add_texts(struct buf *out, const struct content *c)
+void openai_texts_write(const struct content *c, struct buf *out)
 {
     const char *join = "";
 
@@ -71,7 +71,7 @@ int openai_messages_write(const struct request *r, const struct openai_files *fi
     ADD(out, "\"messages\":[");
     if (r->system && count_of(r->system, is_text)) {
         begin(&w, STR("system"));
-        add_texts(out, r->system);
+        openai_texts_write(r->system, out);
         buf_add_char(out, '}');
     }
     for (uint32_t i = 0; i < r->content_count; i++)
@@ -142,7 +142,7 @@ static int write_user(struct writer *w, const struct content *c)
         return 0;
     begin(w, STR("user"));
     if (!media)
-        add_texts(w->out, c);
+        openai_texts_write(c, w->out);
     else if (write_content(w, c) < 0)
         return -1;
     buf_add_char(w->out, '}');
@@ -196,7 +196,7 @@ static int write_model(struct writer *w, const struct content *c, uint32_t turn)
         return 0; /* it only thought */
     begin(w, STR("assistant"));
     if (texts)
-        add_texts(w->out, c);
+        openai_texts_write(c, w->out);
     else
         ADD(w->out, "null");
     if (calls && write_calls(w, c, turn) < 0)

@@ -16,27 +16,41 @@ static int write_form(const struct request *r, struct buf *out, struct error *e)
 static void write_sampling(const struct generation *g, struct buf *out);
 static void write_thinking(yyjson_val *thinking, struct buf *out);
 
-int openai_request_write(const struct request *r, const char *model,
-                         const struct openai_files *files, struct buf *out, struct error *e)
+const char *openai_path(const struct request *r)
+{
+    return r->kind == REQUEST_EMBED ? "/embeddings" : "/chat/completions";
+}
+
+/* The body of a chat completion after its model. */
+static int write_chat(const struct request *r, const struct openai_files *files, struct buf *out,
+                      struct error *e)
 {
     struct arena scratch = { 0 };
-    int rc = -1;
+    int rc = openai_messages_write(r, files, &scratch, out, e);
 
-    ADD(out, "{\"model\":");
-    buf_add_json(out, str_of(model));
-    buf_add_char(out, ',');
-    if (openai_messages_write(r, files, &scratch, out, e) < 0 ||
-        openai_tools_write(r, out, e) < 0 || write_form(r, out, e) < 0)
-        goto out;
+    arena_release(&scratch);
+    if (rc < 0 || openai_tools_write(r, out, e) < 0 || write_form(r, out, e) < 0)
+        return -1;
     write_sampling(&r->generation, out);
     write_thinking(r->generation.thinking, out);
     buf_add_char(out, '}');
-    rc = buf_ok(out) ? 0
-                     : error_set(e, ERROR_OUT_OF_RANGE,
-                                 "The request for the server is over %zu bytes.", out->max);
-out:
-    arena_release(&scratch);
-    return rc;
+    return 0;
+}
+
+int openai_request_write(const struct request *r, const char *model,
+                         const struct openai_files *files, struct buf *out, struct error *e)
+{
+    ADD(out, "{\"model\":");
+    buf_add_json(out, str_of(model));
+    buf_add_char(out, ',');
+    if (r->kind == REQUEST_EMBED)
+        openai_embed_write(r, out);
+    else if (write_chat(r, files, out, e) < 0)
+        return -1;
+    if (!buf_ok(out))
+        return error_set(e, ERROR_OUT_OF_RANGE, "The request for the server is over %zu bytes.",
+                         out->max);
+    return 0;
 }
 
 /* ---- The form of the answer ---- */

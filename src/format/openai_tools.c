@@ -66,11 +66,7 @@ struct openai_choice openai_choice_of(const struct request *r)
     yyjson_val *function;
 
     while ((function = openai_functions_next(&it))) {
-        if (!is_allowed(c.allowed, function))
-            continue;
-        if (!c.first)
-            c.first = function;
-        c.count++;
+        c.count += is_allowed(c.allowed, function);
     }
     return c;
 }
@@ -113,18 +109,14 @@ static int write_function(yyjson_val *function, bool validated, struct buf *out,
     return 0;
 }
 
-/* AUTO is what a server does untold. */
-static void write_choice(const struct openai_choice *c, struct buf *out)
+/* AUTO is what a server does untold. A function that must be called is the only one sent and not
+ * named: llama-server takes a choice that is an object for AUTO. */
+static void write_choice(enum openai_calling calling, struct buf *out)
 {
-    if (c->calling == CALLING_NONE) {
+    if (calling == CALLING_NONE)
         ADD(out, ",\"tool_choice\":\"none\"");
-    } else if (c->calling == CALLING_ANY && c->count > 1) {
+    else if (calling == CALLING_ANY)
         ADD(out, ",\"tool_choice\":\"required\"");
-    } else if (c->calling == CALLING_ANY) {
-        ADD(out, ",\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":");
-        buf_add_json(out, name_of(c->first));
-        ADD(out, "}}");
-    }
 }
 
 int openai_tools_write(const struct request *r, struct buf *out, struct error *e)
@@ -139,11 +131,9 @@ int openai_tools_write(const struct request *r, struct buf *out, struct error *e
                          "A function must be called, but there is none.");
     if (!c.count)
         return 0;
-    /* One that must be called is named; the others stay, so that prompts begin alike. */
-    bool all = c.calling == CALLING_NONE || (c.calling == CALLING_ANY && c.count == 1);
     ADD(out, ",\"tools\":[");
     while ((function = openai_functions_next(&it))) {
-        if (!all && !is_allowed(c.allowed, function))
+        if (!is_allowed(c.allowed, function))
             continue;
         buf_add_c(out, comma);
         comma = ",";
@@ -151,6 +141,6 @@ int openai_tools_write(const struct request *r, struct buf *out, struct error *e
             return -1;
     }
     buf_add_char(out, ']');
-    write_choice(&c, out);
+    write_choice(c.calling, out);
     return 0;
 }

@@ -1,14 +1,16 @@
-/* request.h -- one input line as a GenerateContent request: validated whole, then typed.
+/* request.h -- one input line as a request to generate or to embed: validated whole, then typed.
  *
  * Why: everything behind this file may trust a request: roles, types, enums, ranges and limits are
  * checked here, once, by tables, for every dialect. The text as written is kept for the echo.
  *
  * In:      {"request": {...}, "any": "sibling keys"} or a bare request object. camelCase and
- *          snake_case names at every level; one object or string where a list is expected.
+ *          snake_case names at every level; one object or string where a list is expected. A
+ *          request with "content" and no member of a GenerateContentRequest is one to embed.
  * Out:     struct request in the line's arena, or the list of all that is wrong.
  * Errors:  violations only; this never fails otherwise.
  * Threads: none; all memory is the arena's.
- * Source:  docs/reference/request.md; Vertex AI REST reference, GenerateContentRequest.
+ * Source:  docs/reference/request.md; Vertex AI REST reference, GenerateContentRequest,
+ *          EmbedContentRequest; "Get batch embeddings inferences".
  */
 #ifndef TRANCHE_FORMAT_REQUEST_H
 #define TRANCHE_FORMAT_REQUEST_H
@@ -30,6 +32,7 @@
 #define REQUEST_LOGPROBS_MAX 20
 #define REQUEST_LABELS_MAX 64
 #define REQUEST_FUNCTIONS_MAX 512
+#define EMBEDDING_DIMENSIONS_MAX 65536
 
 enum role { ROLE_USER, ROLE_MODEL, ROLE_FUNCTION };
 
@@ -86,7 +89,19 @@ struct file_source {
     void *arg;
 };
 
+/* What is wanted of an embedding. */
+struct embedding {
+    struct str task_type; /* "RETRIEVAL_QUERY"; empty or ..._UNSPECIFIED: any */
+    struct str title;
+    uint32_t dimensions; /* 0: the model's own */
+    bool truncate;       /* a text that is too long is cut */
+};
+
+enum request_kind { REQUEST_GENERATE, REQUEST_EMBED };
+
+/* One to embed has its text as its only turn, of the user, and nothing else of a conversation. */
 struct request {
+    enum request_kind kind;
     struct str text;         /* the request object as written; borrowed from the line */
     yyjson_val *root;        /* the same, parsed */
     struct content *content; /* content_count turns, the oldest first */
@@ -98,6 +113,7 @@ struct request {
     yyjson_val *labels;
     bool has_media;                  /* any inline or file data */
     const struct file_source *files; /* set by who runs it; NULL: files cannot be read */
+    struct embedding embedding;      /* of REQUEST_EMBED */
 };
 
 /* A line's sibling keys of "request", as spans of the line. */
@@ -130,7 +146,8 @@ bool request_read_line(struct arena *a, struct str text, const struct line_rules
 bool request_line_spans(struct arena *a, struct str text, const struct line_rules *rules,
                         struct input_line *out);
 
-/* True when the same request must give the same answer: temperature 0, top-k 1, or a seed. */
+/* True when the same request must give the same answer: temperature 0, top-k 1, a seed, or an
+ * embedding. */
 bool request_deterministic(const struct request *r);
 
 /* Finds a field in an object by its camelCase name, also as snake_case. */

@@ -138,10 +138,39 @@ struct request *request_build(struct arena *a, yyjson_val *root)
     return r;
 }
 
+/* A setting that may stand beside content or in embedContentConfig, which counts more. */
+static yyjson_val *embed_field(yyjson_val *root, const char *name)
+{
+    yyjson_val *v = request_field(request_field(root, "embedContentConfig"), name);
+
+    return v ? v : request_field(root, name);
+}
+
+struct request *embed_build(struct arena *a, yyjson_val *root)
+{
+    struct request *r = arena_alloc(a, sizeof *r);
+    struct content *c = arena_alloc(a, sizeof *c);
+    int64_t n;
+
+    r->kind = REQUEST_EMBED;
+    r->root = root;
+    content_build(a, r, c, request_field(root, "content"));
+    c->role = ROLE_USER;
+    r->content = c;
+    r->content_count = 1;
+    r->generation.candidate_count = 1;
+    r->embedding.task_type = json_str(embed_field(root, "taskType"));
+    r->embedding.title = json_str(embed_field(root, "title"));
+    r->embedding.truncate = yyjson_is_true(embed_field(root, "autoTruncate"));
+    if (request_integer(embed_field(root, "outputDimensionality"), &n))
+        r->embedding.dimensions = (uint32_t)n;
+    return r;
+}
+
 bool request_deterministic(const struct request *r)
 {
     const struct generation *g = &r->generation;
 
-    return (g->has_temperature && g->temperature <= 0) || (g->has_top_k && g->top_k == 1) ||
-           g->has_seed;
+    return r->kind == REQUEST_EMBED || (g->has_temperature && g->temperature <= 0) ||
+           (g->has_top_k && g->top_k == 1) || g->has_seed;
 }

@@ -357,4 +357,46 @@ static const struct field request_fields[] = {
 const struct message request_message =
     MESSAGE("GenerateContentRequest", request_fields, .rule = rule_request,
     .example = "{\"contents\": [{\"role\": \"user\", \"parts\": [{\"text\": \"...\"}]}]}");
+
+#define TASK_TYPES                                                                                \
+    VALUES("TASK_TYPE_UNSPECIFIED", "RETRIEVAL_QUERY", "RETRIEVAL_DOCUMENT",                      \
+           "SEMANTIC_SIMILARITY", "CLASSIFICATION", "CLUSTERING", "QUESTION_ANSWERING",           \
+           "FACT_VERIFICATION", "CODE_RETRIEVAL_QUERY")
+
+/* The Gemini API has these beside content, Vertex AI in a message of their own. */
+static const struct field embed_config_fields[] = {
+    F("taskType",             ENUM, TASK_TYPES),
+    F("title",                STRING),
+    F("outputDimensionality", INTEGER, BELOW(1, EMBEDDING_DIMENSIONS_MAX + 1)),
+    F("autoTruncate",         BOOL),
+};
+static const struct message embed_config_message =
+    MESSAGE("EmbedContentConfig", embed_config_fields,
+    .example = "{\"outputDimensionality\": 768}");
+static const struct field embed_fields[] = {
+    F("content",              MESSAGE, NEEDED, .message = &content_message),
+    F("taskType",             ENUM, TASK_TYPES),
+    F("title",                STRING),
+    F("outputDimensionality", INTEGER, BELOW(1, EMBEDDING_DIMENSIONS_MAX + 1)),
+    F("autoTruncate",         BOOL),
+    F("embedContentConfig",   MESSAGE, .message = &embed_config_message),
+    F("model",                STRING),
+};
+const struct message embed_message = MESSAGE("EmbedContentRequest", embed_fields,
+    .example = "{\"content\": {\"parts\": [{\"text\": \"...\"}]}}");
 // clang-format on
+
+/* Both kinds may name a model. Any other member of a GenerateContentRequest means that content was
+ * meant to be contents, which its check then says. */
+const struct message *request_message_of(yyjson_val *object)
+{
+    yyjson_obj_iter it = yyjson_obj_iter_with(object);
+    yyjson_val *key;
+
+    if (!yyjson_is_obj(request_field(object, "content")))
+        return &request_message;
+    while ((key = yyjson_obj_iter_next(&it)))
+        if (!str_eq_c(json_str(key), "model") && message_field(&request_message, json_str(key)))
+            return &request_message;
+    return &embed_message;
+}

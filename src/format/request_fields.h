@@ -75,7 +75,9 @@ struct message {
     message_rule *rule;  /* what the fields alone do not say; NULL: nothing */
 };
 
-extern const struct message request_message;
+extern const struct message request_message, embed_message;
+/* The message that an object is, by its members. */
+const struct message *request_message_of(yyjson_val *object);
 
 /* The field that a key names, in camelCase or snake_case; NULL when there is none. */
 const struct field *message_field(const struct message *m, struct str key);
@@ -107,6 +109,7 @@ bool request_integer(yyjson_val *v, int64_t *out); /* as above, whole and in int
 
 /* The typed request of an object that message_check found right. */
 struct request *request_build(struct arena *a, yyjson_val *root);
+struct request *embed_build(struct arena *a, yyjson_val *root);
 
 /* Checks a message and all below it. */
 void message_check(struct check *c, const struct place *at, const struct message *m,

@@ -201,6 +201,8 @@ static bool is_bare_request(yyjson_val *root)
     yyjson_obj_iter it = yyjson_obj_iter_with(root);
     yyjson_val *key;
 
+    if (request_message_of(root) == &embed_message)
+        return true;
     /* Requests of other services name a model too. */
     while ((key = yyjson_obj_iter_next(&it)))
         if (!str_eq_c(json_str(key), "model") && message_field(&request_message, json_str(key)))
@@ -236,10 +238,11 @@ static void request_read(struct check *c, struct arena *a, const struct place *a
                          "Write it as an object: %s.", request_message.example);
         return;
     }
-    message_check(c, at, &request_message, object);
+    const struct message *message = request_message_of(object);
+    message_check(c, at, message, object);
     if (c->bad->count)
         return;
-    out->request = request_build(a, object);
+    out->request = message == &embed_message ? embed_build(a, object) : request_build(a, object);
     out->request->text = out->request_text;
 }
 

@@ -175,8 +175,8 @@ static const char *home_of(const struct message *m, struct str name)
     for (size_t i = 0; i < m->field_count; i++)
         if (m->field[i].kind == FIELD_MESSAGE && message_field(m->field[i].message, name))
             return m->field[i].name;
-    return m != &request_message && message_field(&request_message, name) ? "the request itself"
-                                                                          : NULL;
+    bool is_top = m == &request_message || m == &embed_message;
+    return !is_top && message_field(&request_message, name) ? "the request itself" : NULL;
 }
 
 /* A field's name in the spelling that the user chose. */

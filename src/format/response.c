@@ -116,22 +116,29 @@ static void write_logprobs(struct buf *out, const struct token_logprob *t, uint3
     buf_add_char(out, ']');
 }
 
+static void write_top(struct buf *out, const struct candidate *c)
+{
+    const struct token_logprob *row = c->top;
+
+    ADD(out, ",\"topCandidates\":[");
+    for (uint32_t i = 0; i < c->chosen_count; i++) {
+        uint32_t count = c->top_counts ? c->top_counts[i] : c->top_count;
+        if (i)
+            buf_add_char(out, ',');
+        ADD(out, "{\"candidates\":");
+        write_logprobs(out, row, count);
+        buf_add_char(out, '}');
+        row += count;
+    }
+    buf_add_char(out, ']');
+}
+
 static void write_logprobs_result(struct buf *out, const struct candidate *c)
 {
     ADD(out, "{\"chosenCandidates\":");
     write_logprobs(out, c->chosen, c->chosen_count);
-    if (c->top && c->top_count) {
-        ADD(out, ",\"topCandidates\":[");
-        for (uint32_t i = 0; i < c->chosen_count; i++) {
-            if (i)
-                buf_add_char(out, ',');
-            ADD(out, "{\"candidates\":");
-            write_logprobs(out, c->top + (size_t)i * c->top_count,
-                           c->top_counts ? c->top_counts[i] : c->top_count);
-            buf_add_char(out, '}');
-        }
-        buf_add_char(out, ']');
-    }
+    if (c->top && (c->top_counts || c->top_count))
+        write_top(out, c);
     buf_add_char(out, '}');
 }
 

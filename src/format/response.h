@@ -48,9 +48,9 @@ struct candidate {
     uint32_t token_count;
     const struct token_logprob *chosen; /* chosen_count, or NULL when not asked for */
     uint32_t chosen_count;
-    const struct token_logprob *top; /* chosen_count rows of top_count, the likeliest first */
-    uint32_t top_count;
-    const uint32_t *top_counts; /* for each row how many of its top_count are there; NULL: all */
+    const struct token_logprob *top; /* a row for each chosen token, the likeliest first */
+    uint32_t top_count;              /* in each row */
+    const uint32_t *top_counts;      /* when not NULL: in each row so many instead */
 };
 
 struct response {

@@ -1,7 +1,6 @@
 #include "net/http_client.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,8 +11,7 @@
 #include <curl/curl.h>
 
 #include "base/mem.h"
-
-#define AUTHORITY_BYTES 320 /* a host name has at most 255 bytes */
+#include "net/http_curl.h"
 
 struct http_client {
     CURL *curl;
@@ -25,12 +23,13 @@ struct exchange {
     const struct http_out *out;
     struct http_in *in;
     struct curl_slist *header;
-    uint64_t body_at;                /* of the body's file: read so far */
-    bool guarded;                    /* the address must be a public one */
-    char refused[INET6_ADDRSTRLEN];  /* the address that the guard refused, or "" */
-    char authority[AUTHORITY_BYTES]; /* "host:port" of the URL */
-    struct error fault;              /* a callback's own; OK: none */
-    char text[CURL_ERROR_SIZE];      /* the library's words */
+    uint64_t body_at;                     /* of the body's file: read so far */
+    bool head_whole;                      /* the last line of a head has come */
+    bool guarded;                         /* the address must be a public one */
+    char refused[INET6_ADDRSTRLEN];       /* the address that the guard refused, or "" */
+    char authority[HTTP_AUTHORITY_BYTES]; /* "host:port" of the URL */
+    struct error fault;                   /* a callback's own; OK: none */
+    char text[CURL_ERROR_SIZE];           /* the library's words */
 };
 
 static int exchange_prepare(struct exchange *x, struct error *e);
@@ -86,6 +85,8 @@ int http_do(struct http_client *c, const struct http_out *out, struct http_in *i
         CURLcode code = curl_easy_perform(c->curl);
         (void)curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
         in->status = (int)status;
+        if (code == CURLE_OK && !x.head_whole)
+            code = CURLE_PARTIAL_FILE;
         rc = code == CURLE_OK ? 0 : exchange_fail(&x, code, e);
     }
     curl_slist_free_all(x.header);
@@ -94,16 +95,7 @@ int http_do(struct http_client *c, const struct http_out *out, struct http_in *i
 
 struct str http_in_header(const struct http_in *in, const char *name)
 {
-    struct str wanted = str_of(name), rest = buf_str(&in->headers);
-
-    while (rest.len) {
-        struct str line = str_sub(rest, 0, str_find(rest, STR("\n")));
-        size_t colon = str_find(line, STR(":"));
-        if (colon != SIZE_MAX && str_eq(str_sub(line, 0, colon), wanted))
-            return str_trim(str_sub(line, colon + 1, line.len));
-        rest = str_sub(rest, line.len + 1, rest.len);
-    }
-    return (struct str){ 0 };
+    return http_curl_header(buf_str(&in->headers), name);
 }
 
 void http_in_release(struct http_in *in)
@@ -114,27 +106,6 @@ void http_in_release(struct http_in *in)
 
 /* ---- Before ---- */
 
-/* "host:port" as the guard's list has it. */
-static int read_authority(struct exchange *x, struct error *e)
-{
-    CURLU *url = curl_url();
-    char *host = NULL, *port = NULL;
-    int rc = -1;
-
-    if (!url || curl_url_set(url, CURLUPART_URL, x->out->url, 0) != CURLUE_OK ||
-        curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
-        curl_url_get(url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) != CURLUE_OK)
-        (void)error_set(e, ERROR_INVALID_ARGUMENT, "\"%s\" is no http or https URL", x->out->url);
-    else
-        rc = snprintf(x->authority, sizeof x->authority, "%s:%s", host, port);
-    if (rc >= (int)sizeof x->authority)
-        rc = error_set(e, ERROR_INVALID_ARGUMENT, "the URL's host name is too long");
-    curl_free(host);
-    curl_free(port);
-    curl_url_cleanup(url);
-    return rc < 0 ? -1 : 0;
-}
-
 static bool allowed(const struct exchange *x)
 {
     for (const char *const *a = x->out->guard_allow; a && *a; a++)
@@ -143,42 +114,12 @@ static bool allowed(const struct exchange *x)
     return false;
 }
 
-static int add_header(struct exchange *x, const char *line, struct error *e)
-{
-    if (line[strcspn(line, "\r\n")] != '\0')
-        return error_set(e, ERROR_INVALID_ARGUMENT, "a header may not have a line break");
-    struct curl_slist *longer = curl_slist_append(x->header, line);
-    if (!longer)
-        return error_set(e, ERROR_INTERNAL, "no memory for headers");
-    x->header = longer;
-    return 0;
-}
-
-/* The library's own Expect costs a round trip, and its Content-Type is that of a form: a header that
- * is empty takes them away; the caller's own Content-Type stays. */
 static int exchange_prepare(struct exchange *x, struct error *e)
 {
-    bool typed = false;
-
-    if (read_authority(x, e) < 0 || add_header(x, "Expect:", e) < 0)
+    if (http_curl_authority(x->out->url, x->authority, e) < 0)
         return -1;
     x->guarded = x->out->guard && !allowed(x);
-    for (const char *const *h = x->out->header; h && *h; h++) {
-        typed = typed || strncasecmp(*h, "content-type:", 13) == 0;
-        if (add_header(x, *h, e) < 0)
-            return -1;
-    }
-    return typed ? 0 : add_header(x, "Content-Type:", e);
-}
-
-static bool to_this_machine(const char *authority)
-{
-    static const char *const hosts[] = { "localhost:", "127.", "[::1]:" };
-
-    for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++)
-        if (strncasecmp(authority, hosts[i], strlen(hosts[i])) == 0)
-            return true;
-    return false;
+    return http_curl_headers(x->out->header, NULL, &x->header, e);
 }
 
 static void set_target(CURL *c, struct exchange *x)
@@ -186,16 +127,14 @@ static void set_target(CURL *c, struct exchange *x)
     const struct http_out *out = x->out;
     bool follow = out->follow && !out->guard;
 
+    http_curl_defaults(c);
     (void)curl_easy_setopt(c, CURLOPT_URL, out->url);
-    (void)curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
-    (void)curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
     (void)curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, follow ? 1L : 0L);
     (void)curl_easy_setopt(c, CURLOPT_MAXREDIRS, (long)HTTP_REDIRECTS_MAX);
     (void)curl_easy_setopt(c, CURLOPT_HTTPHEADER, x->header);
-    (void)curl_easy_setopt(c, CURLOPT_USERAGENT, "tranche/" TRANCHE_VERSION);
     if (out->ca_file)
         (void)curl_easy_setopt(c, CURLOPT_CAINFO, out->ca_file);
-    if (out->guard || to_this_machine(x->authority))
+    if (out->guard || http_curl_this_machine(x->authority))
         (void)curl_easy_setopt(c, CURLOPT_PROXY, "");
     /* The guard looks at connections as they are made: it must not meet one that was made before. */
     (void)curl_easy_setopt(c, CURLOPT_FRESH_CONNECT, out->guard ? 1L : 0L);
@@ -237,31 +176,20 @@ static int seek_body(void *arg, curl_off_t offset, int origin)
     return CURL_SEEKFUNC_OK;
 }
 
-static bool may_have_body(const char *method)
-{
-    return strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 ||
-           strcmp(method, "PATCH") == 0;
-}
-
 static void set_body(CURL *c, struct exchange *x)
 {
     const struct http_out *out = x->out;
 
-    if (strcmp(out->method, "HEAD") == 0) {
-        (void)curl_easy_setopt(c, CURLOPT_NOBODY, 1L);
+    if (!out->has_body_file) {
+        http_curl_method(c, out->method, out->body);
         return;
     }
-    if (out->has_body_file) {
-        (void)curl_easy_setopt(c, CURLOPT_UPLOAD, 1L);
-        (void)curl_easy_setopt(c, CURLOPT_INFILESIZE_LARGE, (curl_off_t)out->body_bytes);
-        (void)curl_easy_setopt(c, CURLOPT_READFUNCTION, read_body);
-        (void)curl_easy_setopt(c, CURLOPT_READDATA, x);
-        (void)curl_easy_setopt(c, CURLOPT_SEEKFUNCTION, seek_body);
-        (void)curl_easy_setopt(c, CURLOPT_SEEKDATA, x);
-    } else if (out->body.len || may_have_body(out->method)) {
-        (void)curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)out->body.len);
-        (void)curl_easy_setopt(c, CURLOPT_POSTFIELDS, out->body.len ? out->body.p : "");
-    }
+    (void)curl_easy_setopt(c, CURLOPT_UPLOAD, 1L);
+    (void)curl_easy_setopt(c, CURLOPT_INFILESIZE_LARGE, (curl_off_t)out->body_bytes);
+    (void)curl_easy_setopt(c, CURLOPT_READFUNCTION, read_body);
+    (void)curl_easy_setopt(c, CURLOPT_READDATA, x);
+    (void)curl_easy_setopt(c, CURLOPT_SEEKFUNCTION, seek_body);
+    (void)curl_easy_setopt(c, CURLOPT_SEEKDATA, x);
     (void)curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, out->method);
 }
 
@@ -269,7 +197,6 @@ static void set_limits(CURL *c, struct exchange *x)
 {
     const struct http_out *out = x->out;
 
-    (void)curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     (void)curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS,
                            (long)(out->connect_ms ? out->connect_ms : HTTP_CONNECT_MS));
     (void)curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)out->timeout_ms);
@@ -309,23 +236,18 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
     return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
 }
 
-/* One line of a head. Of several heads (100 Continue, redirects) the last is kept. */
+/* One line of a head. What came with an earlier one (a redirect) is no part of the answer. */
 static size_t take_header(char *p, size_t size, size_t count, void *arg)
 {
     struct exchange *x = arg;
-    struct buf *out = &x->in->headers;
-    struct str line = str_trim((struct str){ p, size * count });
-    size_t colon = str_find(line, STR(":"));
+    struct str line = { p, size * count };
 
     if (str_starts(line, STR("HTTP/"))) {
-        buf_clear(out);
         buf_clear(&x->in->body);
-    } else if (colon != SIZE_MAX) {
-        for (size_t i = 0; i < colon; i++)
-            buf_add_char(out, (char)tolower((unsigned char)line.p[i]));
-        buf_addf(out, ": %.*s\n", STR_ARG(str_trim(str_sub(line, colon + 1, line.len))));
+        x->head_whole = false;
     }
-    if (buf_ok(out))
+    x->head_whole = x->head_whole || http_curl_head_ends(x->curl, line);
+    if (http_curl_head_line(&x->in->headers, line))
         return size * count;
     (void)error_set(&x->fault, ERROR_RESOURCE_EXHAUSTED, "the answer's head is over %zu bytes",
                     HTTP_IN_HEAD_BYTES_MAX);
@@ -378,34 +300,13 @@ static void set_callbacks(CURL *c, struct exchange *x)
 
 /* ---- After ---- */
 
-/* What is none of these broke on the way: UNAVAILABLE. */
-static const struct {
-    CURLcode curl;
-    enum error_code code;
-} codes[] = {
-    { CURLE_OPERATION_TIMEDOUT, ERROR_DEADLINE_EXCEEDED },
-    { CURLE_ABORTED_BY_CALLBACK, ERROR_CANCELLED },
-    { CURLE_URL_MALFORMAT, ERROR_INVALID_ARGUMENT },
-    { CURLE_UNSUPPORTED_PROTOCOL, ERROR_INVALID_ARGUMENT },
-    { CURLE_TOO_MANY_REDIRECTS, ERROR_FAILED_PRECONDITION },
-    { CURLE_PEER_FAILED_VERIFICATION, ERROR_FAILED_PRECONDITION },
-    { CURLE_SSL_CACERT_BADFILE, ERROR_FAILED_PRECONDITION },
-    { CURLE_OUT_OF_MEMORY, ERROR_INTERNAL },
-};
-
 static int exchange_fail(const struct exchange *x, CURLcode code, struct error *e)
 {
-    enum error_code as = ERROR_UNAVAILABLE;
-
     if (x->fault.code != ERROR_OK)
         return error_set(e, x->fault.code, "%s", x->fault.msg);
     if (x->refused[0])
         return error_set(e, ERROR_PERMISSION_DENIED,
                          "%s is at %s, which is no public address: it may not be called",
                          x->authority, x->refused);
-    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
-        if (codes[i].curl == code)
-            as = codes[i].code;
-    return error_set(e, as, "%s: %s", x->authority,
-                     x->text[0] ? x->text : curl_easy_strerror(code));
+    return http_curl_fail(x->curl, code, x->authority, x->text, e);
 }

@@ -7,8 +7,11 @@
  *          Each started one is finished exactly once, with an answer or an error.
  * Limits:  a body over body_max, a head over HTTP_IN_HEAD_BYTES_MAX, more than timeout_ms in all, no
  *          byte for idle_ms, connect_ms until connected: each ends the exchange.
+ *          A request that waits for a connection to become free is not silent, nor is one that is
+ *          still being sent. A head counts line by line.
  * Errors:  as http_client.h; the status of an answer is no error here. `sent` tells whether the far
- *          side may have seen the request.
+ *          side may have seen the request. A request on a kept connection that turns out to be closed
+ *          is sent once more on another before it fails.
  * Proxies: of the settings, else of the environment, but never to this machine without a setting.
  * Threads: one owner, but http_multi_wake, which any thread may call.
  */
@@ -20,6 +23,13 @@
 
 #include "base/error.h"
 #include "base/str.h"
+
+#define HTTP_MULTI_CONNECTIONS_MAX 10000
+#define HTTP_MULTI_OPEN_MAX                                                                        \
+    16384 /* requests started and not yet given; those over connections_max wait */
+#define HTTP_ASK_URL_BYTES_MAX ((size_t)16 * 1024)
+#define HTTP_ASK_HEADER_BYTES_MAX ((size_t)32 * 1024)
+#define HTTP_ASK_METHOD_BYTES_MAX ((size_t)32)
 
 /* What all requests of one far side have in common. The strings must outlive the multi. */
 struct http_site {
@@ -50,15 +60,18 @@ struct http_done {
 };
 
 struct http_multi;
+/* After http_client_init. connections_max: 1 to HTTP_MULTI_CONNECTIONS_MAX, else INVALID_ARGUMENT. */
 struct http_multi *http_multi_new(uint32_t connections_max, struct error *e);
 /* Exchanges that are open are ended without being told. Accepts NULL. */
 void http_multi_free(struct http_multi *m);
+/* RESOURCE_EXHAUSTED when HTTP_MULTI_OPEN_MAX are open; INVALID_ARGUMENT of what cannot be sent. */
 int http_multi_start(struct http_multi *m, const struct http_ask *ask, struct error *e) FALLIBLE;
 /* One finished exchange: 1 and *out; or 0 after timeout_ms, or when woken. */
 int http_multi_poll(struct http_multi *m, uint32_t timeout_ms, struct http_done *out,
                     struct error *e) FALLIBLE;
-void http_multi_wake(struct http_multi *m);
-uint32_t http_multi_open(const struct http_multi *m);
+void http_multi_wake(
+    struct http_multi *m); /* ends a poll that waits, or else the next that would */
+uint32_t http_multi_open(const struct http_multi *m); /* started and not yet given */
 struct str http_done_header(const struct http_done *d, const char *name); /* lower case */
 
 #endif

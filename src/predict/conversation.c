@@ -46,6 +46,12 @@ bool conversation_is_text(const struct request *r, const char *model, struct vio
 {
     char path[64];
 
+    if (r->kind == REQUEST_EMBED) {
+        explain(why, "content", model, "requests for embeddings");
+        (void)snprintf(why->remedy, sizeof why->remedy,
+                       "Use a model that makes embeddings; to generate, write contents.");
+        return false;
+    }
     if (r->tools) {
         explain(why, "tools", model, "tools");
         return false;

@@ -7,7 +7,8 @@
 /* An epoch whose requests met fewer in flight than this share of the limit did not use it. */
 #define USED 0.8
 #define LESS 0.9
-#define DEAF 1.3 /* chance makes some epochs worse than others */
+#define MORE 0.25 /* large enough that its gain stands out of chance */
+#define DEAF 1.3  /* chance makes some epochs worse than others */
 #define NS 1e9
 
 static void epoch_begin(struct limit *l, uint64_t now_ns);
@@ -92,7 +93,7 @@ static void try_more(struct limit *l)
     if (l->move == LIMIT_DOUBLES)
         move_to(l, 2 * l->now, LIMIT_DOUBLES);
     else
-        move_to(l, l->now + fmax(1, sqrt(l->now)), LIMIT_TRIES_MORE);
+        move_to(l, l->now + fmax(1, MORE * l->now), LIMIT_TRIES_MORE);
 }
 
 /* A good limit is known: more is tried after a while, and after that less. */
@@ -115,7 +116,13 @@ static void tried_more(struct limit *l, double rate)
 {
     double wanted = l->best_rate * (1 + LIMIT_GAIN * (l->now / l->best - 1));
 
-    if (l->best_rate > 0 && rate < wanted) {
+    bool gained = l->best_rate <= 0 || rate >= wanted;
+    if (!gained && !l->doubted) {
+        l->doubted = true;
+        return;
+    }
+    l->doubted = false;
+    if (!gained) {
         hold(l, l->best, l->hold_for ? 2 * l->hold_for : LIMIT_HOLD_MIN);
         return;
     }

@@ -8,7 +8,7 @@
  *          in flight / latency (in work, so that long answers count as such), and compared with the
  *          best one known:
  *            slow start  doubles while each doubling gains LIMIT_GAIN of what it added,
- *            then        adds the square root of the limit; a gain is kept and tried again, no gain
+ *            then        a quarter more is tried; a gain is kept and more tried, no gain, seen twice,
  *                        goes back and waits for twice as many epochs,
  *            now and then less is tried, and kept when it does the same work;
  *            refusals    (429, 503, time-outs) over LIMIT_REFUSED of an epoch cut it to LIMIT_CUT;
@@ -26,7 +26,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LIMIT_START 8
+#define LIMIT_START 16
 #define LIMIT_EPOCH_MIN 32
 #define LIMIT_GAIN 0.3
 #define LIMIT_KEEP 0.97 /* of the throughput must be left when less is tried */
@@ -44,6 +44,7 @@ struct limit {
     double best, best_rate; /* the limit that is known to be good, and its throughput; 0: unknown */
     uint32_t hold, hold_for;    /* epochs left; of this waiting */
     bool less_next;             /* the next trial is of less */
+    bool doubted;               /* no gain was seen once: chance, or connections that were made */
     uint32_t cuts;              /* in a row, */
     double cut_from, cut_share; /* the limit before the first, and what was refused then */
     double deaf;                /* refusals up to this share mean nothing */
@@ -54,9 +55,9 @@ struct limit {
 };
 struct limit_sample {
     uint64_t sent_ns, latency_ns;
-    uint32_t in_flight; /* when it was sent, itself included */
-    double work;        /* 0: unknown */
-    bool refused;       /* overloaded rather than answered */
+    double in_flight; /* on average while it was, itself included */
+    double work;      /* 0: unknown */
+    bool refused;     /* overloaded rather than answered */
 };
 /* fixed: 0, or the limit for ever. */
 void limit_init(struct limit *l, uint32_t fixed, uint32_t max);

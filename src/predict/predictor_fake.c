@@ -7,12 +7,14 @@
 #include <xxhash.h>
 
 #include "base/mem.h"
+#include "format/embedding.h"
 #include "format/response.h"
 #include "predict/fake_fault.h"
 #include "predict/fake_text.h"
 
 #define FAKE_WINDOW_DEFAULT 1024
 #define FAKE_WINDOW_MAX 65536
+#define FAKE_DIMENSIONS 8 /* of an embedding that asks for none */
 #define FAKE_VERSION "tranche-fake"
 #define FAKE_MESSAGE "This fault is scripted."
 #define NS_PER_US 1000ULL
@@ -201,6 +203,23 @@ static void answer_text(struct fake *f, const struct pending *q, struct answer *
     response_write(&r, &out->response);
 }
 
+/* Numbers from -1 to 1 by the request's hash. */
+static void answer_embedding(const struct pending *q, struct answer *out)
+{
+    uint32_t count = q->request->embedding.dimensions;
+    struct buf values = BUF_INIT(RESPONSE_BYTES_MAX);
+
+    count = count ? count : FAKE_DIMENSIONS;
+    for (uint32_t i = 0; i < count; i++) {
+        int thousandths = (int)(fake_chance(q->hash.low64, i) % 2001) - 1000;
+        buf_addf(&values, "%s%.3f", i ? "," : "[", thousandths / 1000.0);
+    }
+    buf_add_char(&values, ']');
+    out->usage.prompt_tokens = fake_prompt_words(q->request);
+    embedding_write(buf_str(&values), &out->usage, &out->response);
+    buf_release(&values);
+}
+
 static void answer_make(struct fake *f, const struct pending *q, struct answer *out)
 {
     *out = (struct answer){ .tag = q->tag, .response = BUF_INIT(RESPONSE_BYTES_MAX) };
@@ -215,7 +234,10 @@ static void answer_make(struct fake *f, const struct pending *q, struct answer *
         out->retry_after_ms = q->fault->retry_after_ms;
         return;
     }
-    answer_text(f, q, out);
+    if (q->request->kind == REQUEST_EMBED)
+        answer_embedding(q, out);
+    else
+        answer_text(f, q, out);
     if (!buf_ok(&out->response)) {
         buf_release(&out->response);
         out->usage = (struct usage){ 0 };

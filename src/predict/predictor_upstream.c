@@ -181,6 +181,8 @@ static void upstream_stats(struct predictor *p, struct predictor_stats *out)
     *out = s->stats;
     out->sequences = upstream_loop_in_flight(s->loop);
     out->sequences_max = upstream_route_room(&s->route);
+    if (out->sequences_max < out->sequences) /* the limit was lowered meanwhile */
+        out->sequences_max = out->sequences;
     upstream_route_note(&s->route, out->note);
 }
 

@@ -31,6 +31,8 @@ struct upstream_site {
     struct bucket requests, tokens; /* a minute */
     uint64_t paused_ns;             /* its own wish: nothing before */
     uint32_t in_flight;
+    double load_ns; /* in_flight, summed over the time until load_at_ns */
+    uint64_t load_at_ns;
     double bytes_per_token, output_tokens;
     struct site_recent recent;
     struct site_stats stats;
@@ -245,15 +247,25 @@ uint32_t site_room(struct upstream_site *s)
     return room;
 }
 
+/* Before in_flight changes. The difference of two loads by their time is the mean between them. */
+static void load_add(struct upstream_site *s, uint64_t now)
+{
+    if (now > s->load_at_ns)
+        s->load_ns += (double)(now - s->load_at_ns) * s->in_flight;
+    s->load_at_ns = now;
+}
+
 void site_sent(struct upstream_site *s, size_t bytes, struct site_exchange *x)
 {
     (void)pthread_mutex_lock(&s->lock);
     uint64_t now = now_ns(s);
+    load_add(s, now);
+    s->in_flight++;
     *x = (struct site_exchange){
         .sent_ns = now,
         .bytes = bytes,
         .tokens = reckon(s, bytes),
-        .in_flight = ++s->in_flight,
+        .load_ns = s->load_ns,
         .probe = breaker_sent(&s->breaker),
     };
     bucket_take(&s->requests, 1, now);
@@ -279,10 +291,11 @@ static void learn(struct upstream_site *s, const struct site_exchange *x,
 static void judge(struct upstream_site *s, const struct site_exchange *x,
                   const struct site_result *r, uint64_t now)
 {
+    uint64_t latency_ns = now > x->sent_ns ? now - x->sent_ns : 1;
     const struct limit_sample sample = {
         .sent_ns = x->sent_ns,
-        .latency_ns = now - x->sent_ns,
-        .in_flight = x->in_flight,
+        .latency_ns = latency_ns,
+        .in_flight = (s->load_ns - x->load_ns) / (double)latency_ns,
         .work = r->output_tokens + PROMPT_WORK * r->prompt_tokens,
         .refused = r->end == SITE_OVERLOAD,
     };
@@ -334,6 +347,7 @@ void site_ended(struct upstream_site *s, const struct site_exchange *x, const st
 {
     (void)pthread_mutex_lock(&s->lock);
     uint64_t now = now_ns(s);
+    load_add(s, now);
     s->in_flight--;
     learn(s, x, r, now);
     judge(s, x, r, now);

@@ -45,8 +45,8 @@ uint32_t site_room(struct upstream_site *s);
 struct site_exchange {
     uint64_t sent_ns;
     size_t bytes;
-    double tokens; /* that were reckoned with */
-    uint32_t in_flight;
+    double tokens;  /* that were reckoned with */
+    double load_ns; /* of the site until then: see upstream_site.c */
     bool probe;
 };
 enum site_end {

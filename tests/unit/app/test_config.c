@@ -60,7 +60,7 @@ static void test_an_empty_file_gives_the_built_in_models_and_defaults(void **sta
         assert_int_equal(load(l, empty[i]), 0);
         assert_string_equal(l->config.default_model, "smollm2-135m-instruct");
         assert_int_equal(l->config.lines_max, 0);
-        assert_int_equal(l->config.retry.attempts_max, RETRY_ATTEMPTS_MAX);
+        assert_int_equal(l->config.retry.attempts_max, 0); /* the predictor's */
         assert_int_equal(l->config.drain_ms, DRAIN_DEFAULT_MS);
         assert_int_equal(find(l, "tranche-fake")->kind, MODEL_FAKE);
         assert_string_equal(find(l, "models/gemini-2.5-flash")->file,
@@ -235,6 +235,47 @@ static void test_the_first_model_that_matches_decides(void **state)
     assert_int_equal(find(l, "gemini-3-flash-preview")->kind, MODEL_LOCAL);
 }
 
+#define UPSTREAM "upstreams: [{ name: u, url: \"http://h/v1\" }]\n"
+
+static void test_upstreams_and_their_places_are_read(void **state)
+{
+    struct loading *l = *state;
+
+    (void)setenv("TEST_UPSTREAM_KEY", "secret", 1);
+    assert_int_equal(load(l,
+                          "upstreams:\n"
+                          "  - { name: own, url: \"http://h:8000/v1/\", max_rpm: 60,\n"
+                          "      max_tpm: 5000000000, headers: [\"X-A: b\"], key_env: "
+                          "TEST_UPSTREAM_KEY, proxy: none }\n"
+                          "  - { name: google, url: \"https://generativelanguage.googleapis.com\","
+                          " key_file: k }\n"
+                          "models:\n"
+                          "  - name: \"gemini-*\"\n"
+                          "    spill_after_ms: 1000\n"
+                          "    upstreams:\n"
+                          "      - { upstream: own, model: qwen, weight: 2, price: { input: 1 } }\n"
+                          "      - { upstream: google, model: gemini-2.5-flash, weight: 0 }\n"),
+                     0);
+    const struct model *m = find(l, "gemini-2.5-pro");
+    assert_int_equal(m->kind, MODEL_UPSTREAM);
+    assert_int_equal(m->upstream_count, 2);
+    assert_int_equal(m->spill_after_ms, 1000);
+    const struct upstream *own = m->upstream[0].upstream, *google = m->upstream[1].upstream;
+    assert_string_equal(own->url, "http://h:8000/v1");
+    assert_int_equal(own->wire, WIRE_OPENAI);
+    assert_int_equal(google->wire, WIRE_GEMINI);
+    assert_int_equal(own->max_tpm, 5000000000);
+    assert_string_equal(own->credential.secret, "secret");
+    assert_string_equal(own->header[0], "X-A: b");
+    assert_null(own->header[1]);
+    assert_string_equal(own->proxy, "");
+    assert_int_equal(own->concurrency_max, UPSTREAM_CONCURRENCY_DEFAULT);
+    assert_true(m->upstream[0].has_price);
+    assert_true(m->upstream[1].weight == 0);
+    struct price p = model_price(m, "gemini-2.5-pro");
+    assert_true(p.input == 1 && p.no_batch_price);
+}
+
 static void test_a_fault_is_told_with_its_place_and_remedy(void **state)
 {
     static const struct {
@@ -250,8 +291,42 @@ static void test_a_fault_is_told_with_its_place_and_remedy(void **state)
         { "models: [{ kind: fake }]\n", "models[0]: a model needs a name" },
         { "models: [{ name: x }]\n", "models[0] x: a local model needs `file`" },
         { "models: [{ name: x, kind: cloud }]\n",
-          "kind \"cloud\" is not known; write local or fake" },
-        { "models: [{ name: x, kind: fake, file: y }]\n", "a fake model has no file" },
+          "kind \"cloud\" is not known; write local, upstream, remote-batch or fake" },
+        { "models: [{ name: x, kind: fake, file: y }]\n", "a model of kind fake has no file" },
+        { "upstreams: [{ url: \"http://h/v1\" }]\n", "upstreams[0]: an upstream needs a name" },
+        { "upstreams: [{ name: u }]\n", "upstreams[0] u: an upstream needs a url" },
+        { "upstreams: [{ name: u, url: \"ftp://h\" }]\n", "an upstream needs a url" },
+        { "upstreams: [{ name: u, url: \"http://h\", dialect: klingon }]\n",
+          "dialect \"klingon\" is not known; write openai or gemini" },
+        { "upstreams: [{ name: u, url: \"http://h\", key_env: NOT_SET_ANYWHERE }]\n",
+          "the variable NOT_SET_ANYWHERE (key_env) is not set" },
+        { "upstreams: [{ name: u, url: \"http://h\", key_file: a, service_account: b }]\n",
+          "one of key_env, key_file and service_account" },
+        { "upstreams: [{ name: u, url: \"http://h\", headers: [nonsense] }]\n",
+          "headers[0]: a line such as" },
+        { "upstreams: [{ name: u, url: \"http://h\", timeout_ms: 0 }]\n", "timeout_ms is 0" },
+        { "upstreams: [{ name: u, url: \"http://h\", concurrency: 4097 }]\n",
+          "at most 4096 requests" },
+        { "upstreams: [{ name: u, url: \"http://h\" }, { name: u, url: \"http://i\" }]\n",
+          "upstreams[1]: the name u stands twice" },
+        { "models: [{ name: x, kind: upstream }]\n", "models[0] x: it needs `upstreams`" },
+        { "models: [{ name: x, upstreams: [{ upstream: v }] }]\n",
+          "upstream \"v\" is not one of the section `upstreams`" },
+        { UPSTREAM "models: [{ name: \"x*\", upstreams: [{ upstream: u }] }]\n",
+          "say which `model` is asked for there" },
+        { UPSTREAM "models: [{ name: x, upstreams: [{ upstream: u, weight: 0 }] }]\n",
+          "at least one of them with a weight above 0" },
+        { UPSTREAM "models: [{ name: x, upstreams: [{ upstream: u, weight: -1 }] }]\n",
+          "weight is -1" },
+        { UPSTREAM "models: [{ name: x, kind: fake, upstreams: [{ upstream: u }] }]\n",
+          "`upstreams` is for models of kind upstream or remote-batch" },
+        { UPSTREAM "models: [{ name: x, kind: remote-batch, upstreams: [{ upstream: u }] }]\n",
+          "a remote batch has one upstream, of dialect gemini" },
+        { "upstreams: [{ name: v, url: "
+          "\"https://h-aiplatform.googleapis.com/v1/projects/p/locations/l"
+          "\" }]\nmodels: [{ name: x, kind: remote-batch, upstreams: [{ upstream: v }] }]\n",
+          "needs `staging`" },
+        { "retry: { ratio: -1 }\n", "retry.ratio is -1" },
         { "models: [{ name: x, file: y, fake: {} }]\n", "`fake` is for models of kind fake" },
         { "models: [{ name: x, file: y, price: { input: -1 } }]\n", "numbers from 0 to 1000000" },
         { "models: [{ name: x, file: y, price: { output: nan } }]\n",
@@ -396,6 +471,7 @@ int main(void)
         TEST(test_numbers_may_be_written_as_yaml_has_them),
         TEST(test_a_fake_is_scripted_at_the_top_or_as_a_model),
         TEST(test_the_first_model_that_matches_decides),
+        TEST(test_upstreams_and_their_places_are_read),
         TEST(test_a_fault_is_told_with_its_place_and_remedy),
         TEST(test_lists_are_bounded),
         TEST(test_a_file_that_is_named_must_be_there),

@@ -459,10 +459,10 @@ static void test_a_job_on_a_share_stops_and_goes_on(void **state)
 {
     struct world *w = *state;
     struct error e = { 0 };
-    const struct predictor_env env = { clock_system(), 1, NULL };
+    const struct predictor_env env = { .clock = clock_system(), .seed = 1 };
 
     w->clock = *clock_system();
-    w->retry = (struct retry_rules){ .attempts_max = 5, .base_ms = 1, .cap_ms = 5 };
+    w->retry = (struct retry_rules){ .attempts_max = 5, .base_ms = 1, .cap_ms = 5, .ratio = 1 };
     w->drain_ms = 50;
     add_fault(w, (struct fake_fault){ .every = 5, .times = 2, .code = ERROR_UNAVAILABLE });
     add_fault(w, (struct fake_fault){ .match = "question 700", .hang = true });

@@ -107,7 +107,7 @@ static inline int world_open(struct world *w, struct world_run *r, struct ingest
 {
     char in[SCRATCH_PATH_BYTES], out[SCRATCH_PATH_BYTES], state[SCRATCH_PATH_BYTES];
     const char *path = scratch_path(&w->dir, "in.jsonl", in);
-    const struct predictor_env env = { &w->clock, 1, NULL };
+    const struct predictor_env env = { .clock = &w->clock, .seed = 1 };
 
     if (input_open(&r->input, &path, 1, w->dir.dir, e) < 0 ||
         ingest_run(&r->input, o, &r->ingest, e) < 0)

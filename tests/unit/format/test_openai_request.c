@@ -173,8 +173,7 @@ static void test_calling_modes_become_the_choice_of_tools(void **state)
         { "'mode':'NONE'", "'tools':[" TOOL("f") "," TOOL("g") "],'tool_choice':'none'" },
         { "'mode':'ANY'", "'tools':[" TOOL("f") "," TOOL("g") "],'tool_choice':'required'" },
         { "'mode':'ANY','allowedFunctionNames':['g']",
-          "'tools':[" TOOL("f") "," TOOL("g") "],'tool_choice':{'type':'function','function':"
-                                              "{'name':'g'}}" },
+          "'tools':[" TOOL("g") "],'tool_choice':'required'" },
         { "'mode':'ANY','allowedFunctionNames':['g','f','none']",
           "'tools':[" TOOL("f") "," TOOL("g") "],'tool_choice':'required'" },
         { "'mode':'AUTO','allowed_function_names':'g'", "'tools':[" TOOL("g") "]" },

@@ -153,6 +153,12 @@ static const struct fault other_faults[] = {
     { WITH("'labels':^['x']"), "request.labels", "labels must be an object, but is an array.", "object of strings" },
     { WITH("'temperature':^1"), "request.temperature", "Unknown name \"temperature\" in GenerateContentRequest.", "Move it: it belongs in generationConfig." },
     { WITH("'content':^[]"), "request.content", "Unknown name \"content\" in GenerateContentRequest.", "Did you mean \"contents\"?" },
+    { "{'request':{'content':{'parts':{'text':'a'}},'taskType':^'QUERY'}}", "request.taskType", "taskType has no value \"QUERY\".", "RETRIEVAL_QUERY" },
+    { "{'request':{'content':{'parts':{'text':'a'}},'outputDimensionalty':^1}}", "request.outputDimensionalty", "Unknown name \"outputDimensionalty\" in EmbedContentRequest.", "Did you mean \"outputDimensionality\"?" },
+    { "{'request':{'content':{'parts':{'text':'a'}},'outputDimensionality':^65537}}", "request.outputDimensionality", "from 1 (inclusive) to 65537 (exclusive)", "Update" },
+    { "{'request':{'content':{'parts':{'text':'a'}},'outputDimensionality':^0}}", "request.outputDimensionality", "from 1 (inclusive) to 65537 (exclusive)", "Update" },
+    { "{'request':{'content':^{'parts':[]}}}", "request.content", "at least one parts field", "Add parts" },
+    { WITH("'content':^{'parts':{'text':'a'}}"), "request.content", "Unknown name \"content\" in GenerateContentRequest.", "Did you mean \"contents\"?" },
     { WITH("'odd key\\n':^[]"), "request[\"odd key\\n\"]", "Unknown name \"odd key\\n\" in GenerateContentRequest.", "Remove it." },
 };
 

@@ -172,6 +172,25 @@ static void test_what_only_the_gemini_api_has_in_a_request_is_taken_and_left_alo
     assert_true(str_eq_c(json_str(json_get(r->labels, "team")), "a"));
 }
 
+static void test_content_alone_is_a_request_to_embed(void **state)
+{
+    const struct request *r = read_request(
+        *state, "{'request':{'content':{'role':'model','parts':[{'text':'a'},{'text':'b'}]},"
+                "'taskType':'CLUSTERING','title':'t','outputDimensionality':'65536',"
+                "'embed_content_config':{'title':'u','autoTruncate':true}}}");
+
+    assert_int_equal(r->kind, REQUEST_EMBED);
+    assert_int_equal(r->content_count, 1);
+    assert_int_equal(r->content[0].role, ROLE_USER);
+    assert_int_equal(r->content[0].part_count, 2);
+    assert_null(r->system);
+    assert_true(str_eq_c(r->embedding.task_type, "CLUSTERING"));
+    assert_true(str_eq_c(r->embedding.title, "u")); /* the config counts more */
+    assert_int_equal(r->embedding.dimensions, EMBEDDING_DIMENSIONS_MAX);
+    assert_true(r->embedding.truncate);
+    assert_true(request_deterministic(r));
+}
+
 int main(void)
 {
 #define WITH_READING(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -183,6 +202,7 @@ int main(void)
         WITH_READING(test_the_answers_form_follows_the_mime_type),
         WITH_READING(test_the_same_answer_is_promised_only_when_it_must_be),
         WITH_READING(test_tools_labels_and_fields_are_found_by_either_name),
+        WITH_READING(test_content_alone_is_a_request_to_embed),
         WITH_READING(test_what_only_the_gemini_api_has_in_a_request_is_taken_and_left_alone),
     };
 

@@ -165,23 +165,22 @@ static void test_thoughts_texts_and_calls_are_parts_in_their_order(void **state)
 static void test_tokens_without_ids_and_short_rows_are_written_as_they_are(void **state)
 {
     (void)state;
-    const struct token_logprob one = { STR_INIT("a"), TOKEN_ID_NONE, -0.5F };
-    const struct token_logprob row[] = { one, { { 0 }, 0, 0 } };
-    const uint32_t counts[] = { 1 };
-    struct candidate c = { .text = STR("a"),
-                           .chosen = &one,
-                           .chosen_count = 1,
-                           .top = row,
-                           .top_count = 2,
-                           .top_counts = counts };
+    const struct token_logprob token[] = { { STR_INIT("a"), TOKEN_ID_NONE, -0.5F },
+                                           { STR_INIT("b"), 7, -1 } };
+    const uint32_t counts[] = { 0, 2 };
+    struct candidate c = {
+        .text = STR("ab"), .chosen = token, .chosen_count = 2, .top = token, .top_counts = counts
+    };
     struct response r = response_of(&c, 1);
     struct buf out = BUF_INIT(RESPONSE_BYTES_MAX);
 
     response_write(&r, &out);
     assert_non_null(strstr(
-        out.p,
-        "\"logprobsResult\":{\"chosenCandidates\":[{\"logProbability\":-0.5,\"token\":\"a\"}],"
-        "\"topCandidates\":[{\"candidates\":[{\"logProbability\":-0.5,\"token\":\"a\"}]}]}"));
+        out.p, "\"logprobsResult\":{\"chosenCandidates\":[{\"logProbability\":-0.5,\"token\":"
+               "\"a\"},{\"logProbability\":-1,\"token\":\"b\",\"tokenId\":7}],"
+               "\"topCandidates\":[{\"candidates\":[]},{\"candidates\":[{"
+               "\"logProbability\":-0.5,\"token\":\"a\"},{\"logProbability\":-1,"
+               "\"token\":\"b\",\"tokenId\":7}]}]}"));
     buf_release(&out);
 }
 

@@ -78,6 +78,14 @@ static void *serve_one(void *arg)
             say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this");
             break;
         }
+        if (strcmp(path, "/cut-head") == 0) {
+            say(fd, "HTTP/1.1 200 OK\r\nContent-Le");
+            break;
+        }
+        if (strcmp(path, "/garbage") == 0) {
+            say(fd, "220 mail.example.org ESMTP ready\r\n");
+            break;
+        }
         if (strcmp(path, "/reset") == 0)
             break;
         if (strcmp(path, "/silent") == 0)
@@ -330,16 +338,19 @@ static void test_a_head_over_its_limit_is_refused(void **state)
 
 static void test_what_breaks_on_the_way_is_unavailable(void **state)
 {
-    struct http_out out = get("/reset");
+    static const char *const paths[] = { "/reset", "/cut", "/cut-head", "/garbage" };
+    static const char *const urls[] = { "http://127.0.0.1:1/", "http://no-such-host.invalid/" };
+    struct http_out out = get("/");
 
     (void)state;
-    assert_fails(&out, ERROR_UNAVAILABLE);
-    out.url = url("127.0.0.1", "/cut");
-    assert_fails(&out, ERROR_UNAVAILABLE);
-    out.url = "http://127.0.0.1:1/";
-    assert_fails(&out, ERROR_UNAVAILABLE);
-    out.url = "http://no-such-host.invalid/";
-    assert_fails(&out, ERROR_UNAVAILABLE);
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        out.url = url("127.0.0.1", paths[i]);
+        assert_fails(&out, ERROR_UNAVAILABLE);
+    }
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+        out.url = urls[i];
+        assert_fails(&out, ERROR_UNAVAILABLE);
+    }
 }
 
 static void test_a_silent_server_meets_the_deadline(void **state)

@@ -200,6 +200,39 @@ static void test_candidates_are_equal_and_each_is_counted(void **state)
     answer_release(&a);
 }
 
+static void test_an_embedding_has_as_many_numbers_as_are_wanted(void **state)
+{
+    struct world *w = *state;
+    static const struct {
+        const char *request;
+        size_t count;
+    } cases[] = {
+        { "{\"content\":{\"parts\":{\"text\":\"a b c\"}}}", 8 },
+        { "{\"content\":{\"parts\":{\"text\":\"a b c\"}},\"outputDimensionality\":1}", 1 },
+        { "{\"content\":{\"parts\":{\"text\":\"a b c\"}},\"outputDimensionality\":65536}", 65536 },
+    };
+
+    open_session(w);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct answer a;
+        size_t n, max;
+        yyjson_val *v;
+        submit(w, request_make(&w->arena, cases[i].request), "");
+        assert_int_equal(wait_ms(w, 0, &a), 1);
+        assert_int_equal(a.usage.prompt_tokens, 3);
+        assert_int_equal(a.usage.candidate_tokens, 0);
+        yyjson_doc *doc = yyjson_read(a.response.p, a.response.len, 0);
+        yyjson_val *values = yyjson_doc_ptr_get(doc, "/embedding/values");
+        assert_int_equal(yyjson_arr_size(values), cases[i].count);
+        yyjson_arr_foreach(values, n, max, v)
+        {
+            assert_true(yyjson_get_num(v) >= -1 && yyjson_get_num(v) <= 1);
+        }
+        yyjson_doc_free(doc);
+        answer_release(&a);
+    }
+}
+
 /* The whole response to one text, owned by the caller. */
 static struct buf respond(struct world *w, const char *text)
 {
@@ -494,6 +527,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_the_answer_is_the_last_user_text_echoed_and_cut),
+        TEST(test_an_embedding_has_as_many_numbers_as_are_wanted),
         TEST(test_candidates_are_equal_and_each_is_counted),
         TEST(test_the_same_seed_gives_the_same_bytes),
         TEST(test_an_answer_over_its_maximum_is_a_failure),

@@ -29,7 +29,7 @@ struct fixture {
 
 static void reopen(struct fixture *f, const char *deflt)
 {
-    const struct predictor_env env = { &f->clock, 1, NULL };
+    const struct predictor_env env = { .clock = &f->clock, .seed = 1 };
     struct error e = { 0 };
 
     if (f->p)
@@ -277,7 +277,7 @@ static void test_a_wrong_script_is_told_at_its_check_and_as_the_answer(void **st
 static void test_a_wrong_default_closes_the_inner_predictor(void **state)
 {
     struct fixture *f = *state;
-    const struct predictor_env env = { &f->clock, 1, NULL };
+    const struct predictor_env env = { .clock = &f->clock, .seed = 1 };
     struct error e = { 0 };
     struct predictor *inner = predictor_fake_open(&model, &env, &e);
 
@@ -347,7 +347,7 @@ static void ask(struct hub *h, const struct request *r, const char *script, uint
 static void test_an_online_call_does_what_its_script_says(void **state)
 {
     struct fixture *f = *state;
-    const struct predictor_env env = { clock_movable(), 1, NULL };
+    const struct predictor_env env = { .clock = clock_movable(), .seed = 1 };
     struct hub *h = hub_new(&model, &env, predictor_fake_open);
     const struct request *twice = labelled(f, "unavailable-2");
     struct asked q = { 0 };
@@ -375,7 +375,7 @@ static void test_an_online_call_does_what_its_script_says(void **state)
 static void test_a_hub_that_is_freed_ends_calls_that_a_script_holds(void **state)
 {
     struct fixture *f = *state;
-    const struct predictor_env env = { clock_system(), 1, NULL };
+    const struct predictor_env env = { .clock = clock_system(), .seed = 1 };
     struct hub *h = hub_new(&model, &env, predictor_fake_open);
     struct asked q = { 0 };
     struct error e = { 0 };
