@@ -79,6 +79,7 @@ static int choose_vertex(struct remote_site *s, const struct model *m, struct er
     s->base.bytes_max = REMOTE_VERTEX_BYTES_MAX;
     s->staging = arena_copy(&s->arena, staging.p, staging.len);
     s->storage = storage_of(&s->arena, s->upstream->url);
+    s->tokens_only = strcmp(s->storage, GOOGLE_STORAGE) == 0;
     return 0;
 }
 
@@ -130,9 +131,9 @@ static int add_credential(struct remote_site *s, struct headers *h, struct error
     int rc = credential_wait(s->credential, REMOTE_CREDENTIAL_MS, &secret, e);
 
     if (rc == 0 && secret.len) {
+        bool token = s->tokens_only || credential_is_token(s->credential);
         buf_addf(&h->credential, "%s%s",
-                 credential_is_token(s->credential) ? "Authorization: Bearer " : "x-goog-api-key: ",
-                 secret.p);
+                 token ? "Authorization: Bearer " : "x-goog-api-key: ", secret.p);
         h->item[h->count++] = h->credential.p;
     }
     buf_release(&secret);

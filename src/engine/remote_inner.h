@@ -27,6 +27,7 @@ struct remote_site {
     const char *model;   /* its name there */
     const char *staging; /* "gs://bucket/prefix" without a slash at its end; of Vertex AI */
     const char *storage; /* base URL of Cloud Storage; of Vertex AI */
+    bool tokens_only;    /* Google's Cloud Storage takes no keys: what we have is a token */
     struct clock *clock;
     const atomic_bool *stop;
     struct credential *credential;

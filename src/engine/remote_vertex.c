@@ -359,14 +359,18 @@ static int remove_object(struct remote_site *s, struct arena *a, struct str buck
     return 0;
 }
 
-/* What was uploaded is one object, an output is a folder. */
+/* What was uploaded is one object, an output is a folder: both below our staging place, and nothing
+ * else is ever removed, whatever the far side says its output is. */
 static int vertex_remove(struct remote *r, const char *place, struct error *e)
 {
     struct remote_site *s = site_of(r);
+    struct str rest = str_sub(str_of(place), strlen(s->staging), SIZE_MAX);
     struct gs at = gs_of(place);
     struct objects o = { 0 };
     int rc = 0;
 
+    if (!str_starts(str_of(place), str_of(s->staging)) || !str_starts(rest, STR("/tranche-")))
+        return error_set(e, ERROR_FAILED_PRECONDITION, "it is none of ours");
     if (str_ends(at.name, STR(".jsonl")))
         objects_add(&o, at.name);
     else

@@ -236,7 +236,8 @@ static int refuse(const struct job *j, const char *what, struct error *e)
                      (long long)j->id, job_state_name(j->state), what);
 }
 
-/* Work that was done is to be returned, by the scheduler; where there is none, that is the end. */
+/* Work that was done is to be returned, by the scheduler, and what ran once may still be at work with
+ * another service; where there is neither, that is the end. */
 static int apply_cancel(const struct change *c, struct job *j, struct error *e)
 {
     if (job_state_final(j->state))
@@ -244,7 +245,7 @@ static int apply_cancel(const struct change *c, struct job *j, struct error *e)
     if (j->state == JOB_CANCELLING)
         return 0;
     j->pause_reason = (struct str){ 0 };
-    if (j->state == JOB_RUNNING || counters_done(&j->books) > 0) {
+    if (j->state == JOB_RUNNING || j->start_us || counters_done(&j->books) > 0) {
         j->state = JOB_CANCELLING;
         j->wish = WISH_CANCEL;
         return 0;

@@ -459,6 +459,37 @@ def test_a_cancel_here_cancels_there_and_keeps_what_was_answered(tranche, near):
     assert len(rows) == 200 and 0 < len(answered) < 200
 
 
+def test_a_paused_job_goes_on_there_and_a_cancel_ends_it_there_too(tranche, near):
+    _, far = near("fake: {delay_ms: 100, window: 1}")
+    ask(tranche, 200)
+    job = tranche("submit", "in.jsonl", "--model", "gemini-2.5-flash").stdout.strip()
+    wait_for(lambda: [s for _, s in far.there.jobs()] == ["RUNNING"])
+    assert tranche("pause", job).returncode == OK
+    wait_for(lambda: "PAUSED" in tranche("get", job, "--json").stdout)
+    assert [s for _, s in far.there.jobs()] == ["RUNNING"]
+    assert tranche("cancel", job).returncode == OK
+    wait_for(lambda: [s for _, s in far.there.jobs()] == ["CANCELLED"])
+    tranche("watch", job)
+    assert tranche("results", job, "-o", "out.jsonl").returncode == OK
+    rows = tranche.rows("out.jsonl")
+    assert len(rows) == 200 and any(row["status"] == "" for row in rows)
+
+
+def test_the_failures_of_a_job_are_retried_alone(tranche, near):
+    _, far = near("fake: {faults: [{match: question 7, times: 1, code: INVALID_ARGUMENT}]}")
+    ask(tranche, 10)
+    job = tranche("submit", "in.jsonl", "--model", "gemini-2.5-flash", "--watch").stdout.strip()
+    again = tranche("retry", job).stdout.strip()
+    tranche("watch", again)
+    assert tranche("results", again, "-o", "out.jsonl").returncode == OK
+    assert len(tranche.rows("out.jsonl")) == 10
+    assert len(far.there.jobs()) == 2
+    stats = far.there.call("/v1beta/batches?pageSize=9")[1].get("operations")
+    if stats:
+        counts = sorted(int(o["metadata"]["batchStats"]["requestCount"]) for o in stats)
+        assert counts == [1, 10]
+
+
 def test_the_service_killed_and_started_again_hands_nothing_over_twice(tranche, near):
     here, far = near("fake: {delay_ms: 400, jitter_ms: 400}")
     chance = random.Random(6)

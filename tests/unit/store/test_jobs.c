@@ -412,6 +412,10 @@ static void test_cancelling_without_work_done_is_the_end_and_with_it_is_the_sche
         some.books.not_run = 6;
         ASSERT_OK(finish_as(w, &some, JOB_CANCELLED, &e), e);
     }
+    struct job ran = running(w);
+    ASSERT_OK(job_yield(w->s, &ran, JOB_PAUSED, &e), e);
+    ASSERT_OK(call_cancel(w, &ran, &e), e);
+    assert_int_equal(ran.state, JOB_CANCELLING); /* another service may work on it */
     struct job runs = running(w), seen = runs;
     ASSERT_OK(call_cancel(w, &seen, &e), e);
     assert_int_equal(seen.state, JOB_CANCELLING);
