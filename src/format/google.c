@@ -179,16 +179,21 @@ static int error_in_body(yyjson_val *error, struct error *e)
 }
 
 /* An answer has candidates, or says why the prompt was blocked; an embedding has its values. */
-static int check(yyjson_val *root, struct error *e)
+static int check(const struct request *r, yyjson_val *root, struct error *e)
 {
+    bool embeds = r->kind == REQUEST_EMBED;
+
     if (!yyjson_is_obj(root))
         return error_set(e, ERROR_INTERNAL, "the answer is no JSON object");
     if (json_get(root, "error"))
         return error_in_body(json_get(root, "error"), e);
-    if (yyjson_arr_size(json_get(root, "candidates")) ||
-        json_get(json_get(root, "promptFeedback"), "blockReason") || json_get(root, "embedding"))
+    if (embeds && yyjson_arr_size(json_get(json_get(root, "embedding"), "values")))
         return 0;
-    return error_set(e, ERROR_INTERNAL, "the answer has no candidates");
+    if (!embeds && (yyjson_arr_size(json_get(root, "candidates")) ||
+                    json_get(json_get(root, "promptFeedback"), "blockReason")))
+        return 0;
+    return error_set(e, ERROR_INTERNAL, "the answer has no %s",
+                     embeds ? "embedding" : "candidates");
 }
 
 /* Without the line breaks and spaces between its tokens: a row is one line. */
@@ -236,12 +241,14 @@ int google_response_read(struct arena *a, struct str body, const struct openai_r
                          struct buf *out, struct usage *usage, struct error *e)
 {
     struct buf line = BUF_INIT(RESPONSE_BYTES_MAX);
+    struct error broken = { 0 };
     size_t at = 0;
-    yyjson_val *root = json_parse(a, body, &at, e);
+    yyjson_val *root = json_parse(a, body, &at, &broken);
 
     if (!root)
-        return error_set(e, ERROR_INTERNAL, "the answer is no JSON: byte %zu", at + 1);
-    if (check(root, e) < 0)
+        return error_set(e, ERROR_INTERNAL, "the answer is no JSON after %zu of %zu bytes: %s", at,
+                         body.len, broken.msg);
+    if (check(rules->request, root, e) < 0)
         return -1;
     usage_read(root, usage);
     if (rules->at) {

@@ -18,7 +18,7 @@
 /* The Gemini API has no labels, and reads no gs:// file; Vertex does both. */
 int google_request_write(const struct request *r, bool vertex, const struct openai_files *files,
                          struct buf *out, struct error *e) FALLIBLE;
-/* As openai_response_read; of the rules only `at` is used. */
+/* As openai_response_read; candidates are taken as they are. */
 int google_response_read(struct arena *a, struct str body, const struct openai_reply_rules *rules,
                          struct buf *out, struct usage *usage, struct error *e) FALLIBLE;
 

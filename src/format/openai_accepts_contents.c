@@ -23,7 +23,7 @@ static const struct openai_unsayable of_response[] = {
 /* A part, and where it stands. */
 struct place_of_part {
     const struct part *part;
-    const char *path; /* "contents[0].parts[1]" */
+    char path[OPENAI_PLACE_BYTES]; /* "contents[0].parts[1]" */
     uint32_t turn;
     bool by_model;
     struct openai_calls *calls;
@@ -139,17 +139,15 @@ static bool turn_accepts(const struct content *c, yyjson_val *content, struct pl
                          struct violation *why)
 {
     struct values it = values_of(request_field(content, "parts"));
-    char path[OPENAI_PLACE_BYTES];
 
-    at->path = path;
     at->by_model = c->role == ROLE_MODEL;
     for (uint32_t i = 0; i < c->part_count; i++) {
         yyjson_val *value = values_next(&it);
         at->part = &c->part[i];
         if (at->part->kind == PART_TEXT && yyjson_obj_size(value) < 2)
             continue; /* nearly all are so: no path is wanted */
-        (void)snprintf(path, sizeof path, "contents[%u].parts[%u]", at->turn, i);
-        if (!part_accepts(at, why) || !modifiers_accept(value, path, why))
+        (void)snprintf(at->path, sizeof at->path, "contents[%u].parts[%u]", at->turn, i);
+        if (!part_accepts(at, why) || !modifiers_accept(value, at->path, why))
             return false;
     }
     return true;

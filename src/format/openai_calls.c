@@ -1,6 +1,7 @@
 /* openai_calls.c -- which answer belongs to which call: the other dialect knows calls by ids only. */
 #include "format/openai_inner.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 const struct openai_call *openai_calls_add(struct openai_calls *c, struct arena *a,
@@ -8,6 +9,7 @@ const struct openai_call *openai_calls_add(struct openai_calls *c, struct arena 
 {
     if (!c->item)
         c->item = arena_array(a, OPENAI_CALLS_MAX, sizeof *c->item);
+    assert(c->item);
     if (c->count == OPENAI_CALLS_MAX)
         return NULL;
     const struct openai_call *before = c->count ? &c->item[c->count - 1] : NULL;

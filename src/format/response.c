@@ -168,7 +168,7 @@ static void write_parts(struct buf *out, const struct candidate *c)
 {
     if (!c->part)
         write_text(out, c->text, false);
-    for (uint32_t i = 0; i < c->part_count; i++) {
+    for (uint32_t i = 0; c->part && i < c->part_count; i++) {
         const struct response_part *p = &c->part[i];
         if (i)
             buf_add_char(out, ',');

@@ -145,7 +145,7 @@ bool upstream_error_in(yyjson_val *body, struct error *e)
 /* One line of printable text: a run of white space is one space. */
 static void message_set(struct finding *f, struct str text)
 {
-    struct buf line = BUF_INIT(MESSAGE_BYTES_MAX * 2);
+    struct buf line = BUF_INIT((size_t)MESSAGE_BYTES_MAX * 2);
     size_t at = 0;
 
     text = str_trim(str_sub(text, 0, QUOTED_BYTES_MAX));

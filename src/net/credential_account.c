@@ -77,6 +77,17 @@ static bool is_web_address(const char *uri)
     return strncasecmp(uri, "https://", 8) == 0 || strncasecmp(uri, "http://", 7) == 0;
 }
 
+/* The document's text is in our arena, so it may be written, and is the key's only copy. */
+static void wipe(struct str text)
+{
+    union {
+        const char *read;
+        void *ours;
+    } p = { .read = text.p };
+
+    OPENSSL_cleanse(p.ours, text.len);
+}
+
 static int read_members(yyjson_val *root, const char *path, struct credential_account *out,
                         struct error *e)
 {
@@ -104,7 +115,7 @@ static int read_members(yyjson_val *root, const char *path, struct credential_ac
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "%s: \"private_key\" is no RSA key of %d to %d bits in PEM", path,
                          CREDENTIAL_KEY_BITS_MIN, CREDENTIAL_KEY_BITS_MAX);
-    OPENSSL_cleanse((void *)(uintptr_t)json_str(pem).p, json_str(pem).len); /* its only copy */
+    wipe(json_str(pem));
     return 0;
 }
 

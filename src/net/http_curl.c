@@ -1,6 +1,5 @@
 #include "net/http_curl.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -124,6 +123,16 @@ void http_curl_method(CURL *c, const char *method, struct str body)
 
 /* ---- While it runs ---- */
 
+static void add_lower(struct buf *out, struct str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.p[i];
+        if (c >= 'A' && c <= 'Z')
+            c = (char)(c | 0x20);
+        buf_add_char(out, c);
+    }
+}
+
 bool http_curl_head_line(struct buf *headers, struct str line)
 {
     size_t colon;
@@ -136,8 +145,7 @@ bool http_curl_head_line(struct buf *headers, struct str line)
     colon = str_find(line, STR(":"));
     if (colon == SIZE_MAX)
         return true;
-    for (size_t i = 0; i < colon; i++)
-        buf_add_char(headers, (char)tolower((unsigned char)line.p[i]));
+    add_lower(headers, str_sub(line, 0, colon));
     buf_add_str(headers, STR(": "));
     buf_add_str(headers, str_trim(str_sub(line, colon + 1, line.len)));
     buf_add_char(headers, '\n');

@@ -13,6 +13,8 @@
 #include "base/mem.h"
 #include "net/http_client.h"
 
+#define AT_ONCE_BYTES                                                                              \
+    ((size_t)64 * 1024)   /* libcurl sends so much of a body together with the head */
 #define SPARE_LOOKED_AT 8 /* for one that is set as needed: far sides take turns */
 
 static struct http_flight *flight_new(struct http_multi *m);
@@ -55,7 +57,7 @@ struct http_flight *http_flight_take(struct http_multi *m, const struct http_ask
     f->due_ns = ask->timeout_ms ? f->begun_ns + ask->timeout_ms * NS_PER_MS : UINT64_MAX;
     f->idle_ns = f->site.idle_ms ? f->site.idle_ms * NS_PER_MS : UINT64_MAX;
     f->byte_ns = 0;
-    f->uploaded = 0;
+    f->uploaded = ask->body.len > AT_ONCE_BYTES ? 0 : (curl_off_t)ask->body.len;
     f->head_whole = f->sent = false;
     f->status = 0;
     f->error.code = ERROR_OK;
@@ -353,7 +355,7 @@ static bool is_silent(struct http_flight *f, uint64_t now_ns)
     if (f->byte_ns == 0 || f->idle_ns == UINT64_MAX || now_ns < f->byte_ns + f->idle_ns)
         return false;
     (void)curl_easy_getinfo(f->curl, CURLINFO_SIZE_UPLOAD_T, &up);
-    if (up == f->uploaded)
+    if (up <= f->uploaded)
         return true;
     f->uploaded = up;
     f->byte_ns = now_ns;

@@ -7,8 +7,8 @@
 #include "base/mem.h"
 #include "net/http_multi_inner.h"
 
-#define WATCH_GAP_NS                                                                               \
-    (20 * NS_PER_MS)     /* how late a time may be noticed, so that looking stays cheap */
+/* How late a time may be noticed, so that looking stays cheap. */
+#define WATCH_GAP_NS (20 * NS_PER_MS)
 #define STREAMS_MAX 1000 /* of one HTTP/2 connection; its server may want fewer */
 
 static void watch(struct http_multi *m);

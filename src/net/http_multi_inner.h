@@ -39,7 +39,7 @@ struct http_flight {
     uint64_t due_ns;     /* UINT64_MAX: takes as long as it wants */
     uint64_t byte_ns;    /* when the last byte came or went; 0: has no connection yet */
     uint64_t idle_ns;    /* how long there may be none; UINT64_MAX: no limit */
-    curl_off_t uploaded; /* seen by the last look */
+    curl_off_t uploaded; /* of the body, seen by the last look */
     struct buf headers, body;
     bool head_whole, sent;
     int status;

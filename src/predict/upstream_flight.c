@@ -186,7 +186,10 @@ static int read_answer(const struct flight *f, struct flight_desk *d, const stru
         .create_time_us = d->clock->wall_us(d->clock),
     };
     a->response = BUF_INIT(RESPONSE_BYTES_MAX);
-    if (f->place->wire->read(&d->arena, done->body, &rules, &a->response, &a->usage, why) == 0) {
+    int rc = f->place->wire->read(&d->arena, done->body, &rules, &a->response, &a->usage, why);
+    if (rc == 0 && reply_seen(&d->seen, buf_str(&a->response), done->body))
+        rc = error_set(why, ERROR_INTERNAL, "the same reply came before, to another request");
+    if (rc == 0) {
         a->price = f->place->has_price ? &f->place->price : NULL;
         return 0;
     }

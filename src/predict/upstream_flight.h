@@ -13,6 +13,7 @@
 
 #include "base/mem.h"
 #include "net/http_multi.h"
+#include "predict/reply_seen.h"
 #include "predict/upstream_route.h"
 #include "predict/upstream_task.h"
 
@@ -30,6 +31,7 @@ struct flight_desk {
     struct buf url, header, secret;
     struct clock *clock;
     uint64_t chance; /* state of random numbers, for response ids */
+    struct reply_seen seen;
 };
 void flight_desk_release(struct flight_desk *d);
 

@@ -57,8 +57,7 @@ static bool openai_can(const struct model_upstream *to, bool has_files, const st
 
 static void openai_url(const struct model_upstream *to, const struct request *r, struct buf *out)
 {
-    (void)r;
-    buf_addf(out, "%s/chat/completions", to->upstream->url);
+    buf_addf(out, "%s%s", to->upstream->url, openai_path(r));
 }
 
 static int openai_write(const struct model_upstream *to, const struct request *r,
@@ -69,20 +68,33 @@ static int openai_write(const struct model_upstream *to, const struct request *r
 
 /* ---- Google ---- */
 
+static bool google_can(const struct model_upstream *to, bool has_files, const struct request *r,
+                       struct violation *why)
+{
+    if (r->kind != REQUEST_EMBED || !upstream_is_vertex(to->upstream))
+        return files_readable(to, has_files, r, why);
+    *why = (struct violation){ 0 };
+    (void)snprintf(why->path, sizeof why->path, "content");
+    (void)snprintf(why->message, sizeof why->message,
+                   "Vertex embeds by a call of another form, which is not made here.");
+    (void)snprintf(why->remedy, sizeof why->remedy,
+                   "Use the Gemini API, or a server with OpenAI's /embeddings, as the upstream.");
+    return false;
+}
+
 /* A base without a version gets the one that all clients speak. */
 static void google_url(const struct model_upstream *to, const struct request *r, struct buf *out)
 {
     const char *url = to->upstream->url, *slash = strrchr(url, '/');
     bool versioned = slash && slash[1] == 'v' && slash[2] >= '0' && slash[2] <= '9';
 
-    (void)r;
     if (upstream_is_vertex(to->upstream) && !strncmp(to->model, "projects/", 9))
         buf_addf(out, "%.*s/%s", (int)(strstr(url, "/projects/") - url), url, to->model);
     else if (upstream_is_vertex(to->upstream))
         buf_addf(out, "%s/publishers/google/models/%s", url, to->model);
     else
         buf_addf(out, "%s%s/models/%s", url, versioned ? "" : "/v1beta", to->model);
-    buf_add_c(out, ":generateContent");
+    buf_add_c(out, r->kind == REQUEST_EMBED ? ":embedContent" : ":generateContent");
 }
 
 static int google_write(const struct model_upstream *to, const struct request *r,
@@ -106,7 +118,7 @@ const struct wire *wire_of(enum upstream_wire w)
     static const struct wire wires[] = {
         [WIRE_OPENAI] = { "openai", openai_can, openai_url, openai_write, openai_response_read,
                           add_bearer },
-        [WIRE_GEMINI] = { "gemini", files_readable, google_url, google_write, google_response_read,
+        [WIRE_GEMINI] = { "gemini", google_can, google_url, google_write, google_response_read,
                           add_google },
     };
 

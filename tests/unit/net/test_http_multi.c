@@ -19,8 +19,9 @@
 #include "net/http_server.h"
 #include "scratch.h"
 
-#define REQUEST_BYTES_MAX ((size_t)8 * 1024 * 1024)
+#define REQUEST_BYTES_MAX ((size_t)40 * 1024 * 1024)
 #define URL_BYTES 256
+#define SLOW_BYTES ((size_t)512 * 1024)
 #define LONG_MS 60000 /* ends a test that hangs */
 
 /* ---- The far side ---- */
@@ -29,6 +30,7 @@ static struct {
     int listener;
     uint16_t port;
     atomic_uint connections, requests;
+    atomic_bool slow; /* it rests between parts of what it reads */
 } server;
 
 static void say_bytes(int fd, const void *p, size_t len)
@@ -69,7 +71,7 @@ static void rest_ms(uint64_t ms)
 /* One request; *body is where its body begins. False: the client left. */
 static bool hear(int fd, struct buf *b, struct str *body)
 {
-    size_t wanted = SIZE_MAX;
+    size_t wanted = SIZE_MAX, head = 0, rested = 0;
 
     buf_clear(b);
     while (b->len < wanted) {
@@ -78,13 +80,16 @@ static bool hear(int fd, struct buf *b, struct str *body)
         if (n <= 0)
             return false;
         buf_add(b, part, (size_t)n);
-        const char *end = strstr(b->p, "\r\n\r\n"), *len = strstr(b->p, "Content-Length: ");
+        for (; atomic_load(&server.slow) && rested < b->len; rested += SLOW_BYTES)
+            rest_ms(20);
+        const char *end = wanted == SIZE_MAX ? strstr(b->p, "\r\n\r\n") : NULL;
         if (!end)
             continue;
-        size_t head = (size_t)(end + 4 - b->p), bytes = len ? strtoul(len + 16, NULL, 10) : 0;
-        *body = (struct str){ b->p + head, bytes };
-        wanted = head + bytes;
+        const char *len = strstr(b->p, "Content-Length: ");
+        head = (size_t)(end + 4 - b->p);
+        wanted = head + (len ? strtoul(len + 16, NULL, 10) : 0);
     }
+    *body = (struct str){ b->p + head, wanted - head };
     return true;
 }
 
@@ -673,6 +678,28 @@ static void test_a_request_that_waits_for_a_connection_is_not_silent(void **stat
     http_multi_free(m);
 }
 
+/* Sending takes longer than the server may be silent. */
+static void test_a_request_that_is_still_being_sent_is_not_silent(void **state)
+{
+    const struct http_site site = { .idle_ms = 1000 };
+    struct http_multi *m = multi_new(1);
+    struct http_ask ask = post("/missing");
+    char *bytes = mem_alloc(64 * SLOW_BYTES);
+    struct http_done d;
+
+    (void)state;
+    ask.site = &site;
+    ask.body = (struct str){ bytes, 64 * SLOW_BYTES };
+    atomic_store(&server.slow, true);
+    ask_one(m, &ask, &d);
+    atomic_store(&server.slow, false);
+    assert_int_equal(d.error.code, ERROR_OK);
+    assert_int_equal(d.status, 404);
+    assert_true(d.total_ns > 1000 * NS_PER_MS);
+    http_multi_free(m);
+    mem_free(bytes);
+}
+
 static void test_packed_answers_are_unpacked(void **state)
 {
     struct http_multi *m = multi_new(1);
@@ -1178,6 +1205,7 @@ int main(void)
         cmocka_unit_test(test_a_kept_connection_that_closes_costs_no_request),
         cmocka_unit_test(test_an_answer_that_drips_is_not_silent),
         cmocka_unit_test(test_a_request_that_waits_for_a_connection_is_not_silent),
+        cmocka_unit_test(test_a_request_that_is_still_being_sent_is_not_silent),
         cmocka_unit_test(test_packed_answers_are_unpacked),
         cmocka_unit_test(test_each_failure_is_told_once_with_its_cause),
         cmocka_unit_test(test_what_never_reached_the_far_side_says_so),

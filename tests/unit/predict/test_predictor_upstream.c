@@ -295,6 +295,29 @@ static void test_a_reply_that_is_nonsense_can_be_tried_again_and_says_what_it_is
     assert_non_null(strstr(a.error.msg, "upstream s"));
 }
 
+/* The very same bytes to whoever asks. */
+static void reply_same(struct stub *s, struct str body, struct stub_reply *out)
+{
+    (void)s;
+    (void)body;
+    buf_add_c(&out->body, "{\"id\":\"chatcmpl-1\",\"created\":1,\"model\":\"m\",\"choices\":[{"
+                          "\"index\":0,\"finish_reason\":\"stop\",\"message\":{\"role\":"
+                          "\"assistant\",\"content\":\"yes\"}}]}");
+}
+
+static void test_a_reply_that_came_before_is_not_another_requests_answer(void **state)
+{
+    (void)state;
+    add_server("s", WIRE_OPENAI, 1)->reply = reply_same;
+    open_session();
+    struct answer a = ask_one("x");
+    assert_text(&a, "yes");
+    answer_release(&a);
+    a = ask_one("y");
+    assert_true(error_retryable(a.error.code));
+    assert_non_null(strstr(a.error.msg, "came before"));
+}
+
 /* ---- Health ---- */
 
 static void test_a_server_that_only_fails_is_left_alone_and_found_again(void **state)
@@ -615,6 +638,7 @@ int main(void)
         TEST(test_a_wish_to_wait_pauses_the_server_and_reaches_the_answer),
         TEST(test_a_refused_key_is_not_worth_another_try),
         TEST(test_a_reply_that_is_nonsense_can_be_tried_again_and_says_what_it_is),
+        TEST(test_a_reply_that_came_before_is_not_another_requests_answer),
         TEST(test_a_server_that_only_fails_is_left_alone_and_found_again),
         TEST(test_a_server_that_is_not_there_is_given_up_after_its_patience),
         TEST(test_servers_share_by_their_weights),
