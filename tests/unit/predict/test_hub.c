@@ -451,7 +451,8 @@ static void test_a_close_and_a_late_call_cancel_what_was_sent(void **state)
     gate_await(3);
     p->ops->close(p);
     assert_int_equal(gate.cancelled, 3);
-    assert_int_equal(ask(f, 'L', 50, &late, &e), 0);
+    assert_int_equal(ask(f, 'L', 1000, &late, &e), 0);
+    gate_await(4); /* it is sent before it is late */
     await(&late.done, 1);
     await(&late.released, 1);
     assert_int_equal(late.code, ERROR_DEADLINE_EXCEEDED);
