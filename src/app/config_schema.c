@@ -53,7 +53,7 @@
     X(COUNT,     upstream, concurrency_max, "N",  "the most that is tried (default 1024)") \
     X(COUNT_IF,  upstream, timeout_ms,    "MS",   "for one attempt (default 600000)") \
     X(COUNT_IF,  upstream, idle_ms,       "MS",   "without a byte (default 300000); 0: no limit") \
-    X(COUNT_IF,  upstream, patience_ms,   "MS",   "nothing answered, then given up (300000)")
+    X(COUNT_IF,  upstream, patience_ms,   "MS",   "nothing answered, then given up (900000)")
 #define PLACE_KEYS(X) \
     X(TEXT,      place,   upstream,       "NAME", "one of `upstreams`") \
     X(TEXT,      place,   model,          "NAME", "the model's name there (default: as asked)") \

@@ -12,6 +12,8 @@
 /* So many lines or answers are taken before the other side gets its turn. */
 #define BURST 256
 #define PROGRESS_EVERY_MS 100
+/* Requests open at once under a budget while no answer has told what one costs. */
+#define BUDGET_BLIND 16
 /* The longest wait: the stop flag is looked at this often. */
 #define WAIT_MAX_MS 50
 
@@ -226,15 +228,34 @@ static int take_line(struct run *r, const struct line *line, struct error *e)
     return rc < 0 ? -1 : 0;
 }
 
-static bool limit_pass(struct run *r, enum pipeline_end end)
+enum may_send {
+    SEND_NEXT,
+    SEND_LATER, /* what is in flight may use up what is left of the budget */
+    SEND_NOTHING
+};
+
+static enum may_send stop_at(struct run *r, enum pipeline_end end)
 {
     r->limited = true;
     r->end = end;
-    return true;
+    return SEND_NOTHING;
+}
+
+/* What is in flight is reckoned with at the mean of what was computed so far, so that a budget holds
+ * however many requests are open. Before anything is known, few are. */
+static bool fits(const struct run *r, const struct counters *c, uint64_t used, uint64_t max)
+{
+    uint64_t computed = c->succeeded - c->duplicates, open = r->progress.in_flight;
+
+    if (max == 0 || open == 0)
+        return true;
+    if (computed == 0)
+        return open < BUDGET_BLIND;
+    return (double)used + (double)used / (double)computed * (double)(open + 1) <= (double)max;
 }
 
 /* What is answered counts, committed or not. A duplicate costs nothing and is no token computed. */
-static bool limits_passed(struct run *r)
+static enum may_send look_at_limits(struct run *r)
 {
     const struct pipeline_limits *l = &r->job->limits;
     struct counters c = { 0 };
@@ -244,11 +265,13 @@ static bool limits_passed(struct run *r)
     uint64_t ended = c.succeeded + c.failed;
     if ((l->cost_nano_max && c.cost_nano >= l->cost_nano_max) ||
         (l->tokens_max && tokens >= l->tokens_max))
-        return limit_pass(r, PIPELINE_BUDGET);
+        return stop_at(r, PIPELINE_BUDGET);
     if (l->error_lines_min && ended >= l->error_lines_min &&
         (double)c.failed > l->error_rate_max * (double)ended)
-        return limit_pass(r, PIPELINE_ERRORS);
-    return false;
+        return stop_at(r, PIPELINE_ERRORS);
+    return fits(r, &c, c.cost_nano, l->cost_nano_max) && fits(r, &c, tokens, l->tokens_max)
+               ? SEND_NEXT
+               : SEND_LATER;
 }
 
 /* Lines from the window to the predictor, as many as it takes. */
@@ -262,7 +285,7 @@ static int send(struct run *r, struct error *e)
         struct open_line *l = window_next(r->window, now, &r->ready_ns);
         if (!l)
             return 0;
-        if (limits_passed(r)) {
+        if (look_at_limits(r) != SEND_NEXT) {
             window_unsend(r->window, l);
             return 0;
         }

@@ -5,7 +5,8 @@
  * Stop:    when *stop is set nothing more is submitted, what the predictor has begun is awaited for
  *          drain_ms at most, everything answered is committed, and the result says interrupted.
  * Limits:  looked at before each submit, on what is committed and what is answered; passing one ends
- *          as a stop does, so that a budget is never exceeded by more than what was in flight.
+ *          as a stop does. What is in flight is reckoned with at the mean of what was answered, so that
+ *          a budget is exceeded by no more than what the last few lines differ from the mean.
  * Errors:  RESOURCE_EXHAUSTED (disk full), FAILED_PRECONDITION (input changed), INTERNAL (predictor
  *          broken). Whatever was committed stays and a later run goes on.
  * Owns:    takes the predictor's session and closes it before it returns, whatever happened, because

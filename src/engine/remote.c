@@ -130,14 +130,14 @@ static int add_credential(struct remote_site *s, struct headers *h, struct error
     struct buf secret = BUF_INIT(CREDENTIAL_BYTES_MAX);
     int rc = credential_wait(s->credential, REMOTE_CREDENTIAL_MS, &secret, e);
 
-    if (rc == 0 && secret.len) {
+    if (rc > 0 && secret.len) {
         bool token = s->tokens_only || credential_is_token(s->credential);
         buf_addf(&h->credential, "%s%s",
                  token ? "Authorization: Bearer " : "x-goog-api-key: ", secret.p);
         h->item[h->count++] = h->credential.p;
     }
     buf_release(&secret);
-    return rc;
+    return rc < 0 ? -1 : 0;
 }
 
 static int make_headers(struct remote_site *s, const struct remote_call *call, struct headers *h,

@@ -5,6 +5,9 @@
 #include "base/json.h"
 #include "format/response.h"
 
+/* Tokens of a kind that one request can have: sums of them fit 32 bits. */
+#define TOKENS_MAX (UINT32_MAX / 8)
+
 static bool names_files(const struct request *r);
 static int write_with_files(const struct request *r, const struct openai_files *files,
                             struct buf *out, struct error *e);
@@ -141,16 +144,22 @@ static int write_with_files(const struct request *r, const struct openai_files *
 
 /* ---- Back ---- */
 
+/* A number, or a string as int64 is written. */
 static uint32_t tokens_of(yyjson_val *usage, const char *name)
 {
-    uint64_t n = yyjson_get_uint(request_field(usage, name));
+    yyjson_val *v = request_field(usage, name);
+    uint64_t n = 0;
 
-    return n < UINT32_MAX / 8 ? (uint32_t)n : UINT32_MAX / 8;
+    if (yyjson_is_uint(v))
+        n = yyjson_get_uint(v);
+    else if (!str_number(json_str(v), &n))
+        return 0;
+    return n < TOKENS_MAX ? (uint32_t)n : TOKENS_MAX;
 }
 
-static void usage_read(yyjson_val *root, struct usage *out)
+void google_usage_read(yyjson_val *response, struct usage *out)
 {
-    yyjson_val *u = request_field(root, "usageMetadata");
+    yyjson_val *u = request_field(response, "usageMetadata");
 
     *out = (struct usage){
         .prompt_tokens = tokens_of(u, "promptTokenCount"),
@@ -250,7 +259,7 @@ int google_response_read(struct arena *a, struct str body, const struct openai_r
                          body.len, broken.msg);
     if (check(rules->request, root, e) < 0)
         return -1;
-    usage_read(root, usage);
+    google_usage_read(root, usage);
     if (rules->at) {
         add_one_line(body, &line);
         add_version(buf_str(&line), root, rules, out);

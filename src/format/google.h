@@ -21,5 +21,7 @@ int google_request_write(const struct request *r, bool vertex, const struct open
 /* As openai_response_read; candidates are taken as they are. */
 int google_response_read(struct arena *a, struct str body, const struct openai_reply_rules *rules,
                          struct buf *out, struct usage *usage, struct error *e) FALLIBLE;
+/* usageMetadata of a response, as far as it is there; no sum of it overflows. */
+void google_usage_read(yyjson_val *response, struct usage *out);
 
 #endif

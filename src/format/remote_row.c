@@ -3,13 +3,13 @@
 #include <stdio.h>
 
 #include "base/json.h"
+#include "format/google.h"
 
 #define KEY_BYTES 24
 #define BEFORE_KEY "{\"key\":\""
 
 static void read_failure(yyjson_val *error, struct error *out);
 static void read_status(struct arena *a, struct str status, struct error *out);
-static void read_usage(yyjson_val *response, struct usage *out);
 
 static struct str key_of(struct arena *a, yyjson_val *v)
 {
@@ -47,7 +47,7 @@ static void read_response(yyjson_val *root, struct str line, struct remote_row *
     if (out->response.len > RESPONSE_BYTES_MAX)
         (void)error_set(&out->error, ERROR_RESOURCE_EXHAUSTED, "the answer is over %zu bytes",
                         RESPONSE_BYTES_MAX);
-    read_usage(response, &out->usage);
+    google_usage_read(response, &out->usage);
 }
 
 bool remote_row_read(struct arena *a, struct str line, struct remote_row *out)
@@ -140,33 +140,4 @@ static void read_status(struct arena *a, struct str status, struct error *out)
         read_failure(error, out);
     else
         set_words(out, ERROR_UNKNOWN, status);
-}
-
-/* ---- Usage ---- */
-
-static uint32_t count_of(yyjson_val *usage, const char *name)
-{
-    yyjson_val *v = json_get(usage, name);
-    uint64_t n = 0;
-
-    if (yyjson_is_uint(v))
-        n = yyjson_get_uint(v);
-    else if (!str_number(json_str(v), &n))
-        return 0;
-    return n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
-}
-
-static void read_usage(yyjson_val *response, struct usage *out)
-{
-    yyjson_val *usage = json_get(response, "usageMetadata");
-
-    *out = (struct usage){
-        .prompt_tokens = count_of(usage, "promptTokenCount"),
-        .cached_tokens = count_of(usage, "cachedContentTokenCount"),
-        .candidate_tokens = count_of(usage, "candidatesTokenCount"),
-        .thought_tokens = count_of(usage, "thoughtsTokenCount"),
-    };
-    uint32_t tools = count_of(usage, "toolUsePromptTokenCount");
-    if (out->prompt_tokens <= UINT32_MAX - tools)
-        out->prompt_tokens += tools;
 }

@@ -105,6 +105,8 @@ static void call_late(struct hub *h, struct call *c, struct told *t)
     c->told = true; /* the session still reads its request */
     c->round = t->late;
     t->late = c;
+    if (c->item.sent && h->session->ops->cancel)
+        h->session->ops->cancel(h->session, &c->item);
 }
 
 void calls_expire(struct hub *h, struct told *t)

@@ -142,7 +142,8 @@ static int upstream_wait(struct predictor *p, uint32_t timeout_ms, struct answer
     struct upstream_session *s = session_of(p);
     struct upstream_task *t = upstream_loop_take(s->loop, timeout_ms);
 
-    (void)e; /* it never breaks */
+    if (!t && upstream_loop_broken(s->loop))
+        return error_set(e, ERROR_INTERNAL, "the connections to upstreams broke down");
     if (!t)
         return 0;
     const struct usage *u = &t->answer.usage;

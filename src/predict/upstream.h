@@ -22,7 +22,7 @@
 #define UPSTREAM_CONCURRENCY_DEFAULT 1024 /* the most, when nothing is said */
 #define UPSTREAM_TIMEOUT_MS 600000        /* of one attempt */
 #define UPSTREAM_IDLE_MS 300000           /* without a byte */
-#define UPSTREAM_PATIENCE_MS 300000       /* one that answers nothing for so long is given up */
+#define UPSTREAM_PATIENCE_MS 900000       /* one that answers nothing for so long is given up */
 
 enum upstream_wire { WIRE_OPENAI, WIRE_GEMINI };
 

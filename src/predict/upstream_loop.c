@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/chan.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "predict/upstream_flight.h"
 
@@ -19,7 +20,7 @@ struct upstream_loop {
     struct http_multi *multi;
     struct chan *in, *out;
     pthread_t thread;
-    atomic_bool stop, draining, cancels, sleeping;
+    atomic_bool stop, draining, cancels, sleeping, broken;
     atomic_uint in_flight;
     /* The loop's thread's: */
     struct upstream_task *first, **last; /* the queue */
@@ -129,6 +130,11 @@ void upstream_loop_drain(struct upstream_loop *l)
 {
     atomic_store(&l->draining, true);
     wake(l);
+}
+
+bool upstream_loop_broken(const struct upstream_loop *l)
+{
+    return atomic_load(&l->broken);
 }
 
 uint32_t upstream_loop_in_flight(const struct upstream_loop *l)
@@ -374,8 +380,12 @@ static void take_ended(struct upstream_loop *l)
     for (int i = 0; i < BURST; i++) {
         int rc = http_multi_poll(l->multi, i ? 0 : ms, &done, &e);
         atomic_store(&l->sleeping, false);
+        if (rc < 0) {
+            log_error("%s", e.msg);
+            atomic_store(&l->broken, true);
+        }
         if (rc <= 0)
-            break;
+            return;
         finish(l, &done);
     }
 }
@@ -384,7 +394,7 @@ static void *loop_main(void *arg)
 {
     struct upstream_loop *l = arg;
 
-    while (!atomic_load(&l->stop)) {
+    while (!atomic_load(&l->stop) && !atomic_load(&l->broken)) {
         take_in(l);
         if (atomic_load(&l->draining))
             queue_cancel(l, true);

@@ -6,7 +6,7 @@
  * Shape:   in (a channel of tasks) -> queue, in the order given -> a place that can and may take it
  *          (upstream_route) -> flight (upstream_flight) -> answer -> out (a channel).
  * Memory:  bodies in flight: LOOP_BODIES_BYTES_MAX, and one flight's over it.
- * Errors:  a task's, in its answer. The loop itself never breaks.
+ * Errors:  a task's, in its answer. When sockets cannot be waited for any more the loop is broken.
  * Threads: free, send, take, cancel and drain from the session's thread; room and note from any.
  */
 #ifndef TRANCHE_PREDICT_UPSTREAM_LOOP_H
@@ -30,6 +30,7 @@ struct upstream_task *upstream_loop_take(struct upstream_loop *l,
 void upstream_loop_cancel(struct upstream_loop *l, struct upstream_task *t); /* answered soon */
 void upstream_loop_drain(struct upstream_loop *l); /* what is not sent is answered CANCELLED */
 
+bool upstream_loop_broken(const struct upstream_loop *l);
 uint32_t upstream_loop_in_flight(const struct upstream_loop *l);
 
 #endif

@@ -362,6 +362,20 @@ def test_the_key_comes_from_the_environment_and_is_not_shown(tranche, far):
     assert key not in done.stderr + done.stdout
 
 
+def test_a_service_account_gets_its_token_from_there(tranche, far):
+    far = far()
+    account = tranche.folder / "account.json"
+    made = tranche("keys", "create", "--project", "p1", "--state", "far", "--service-account", account,
+                   "--url", far.there.url)
+    assert made.returncode == OK, made.stderr
+    ask(tranche, 10)
+    assert far.submit("in.jsonl", "-o", "out.jsonl", "--watch").returncode == STOPPED
+    done = far.submit("in.jsonl", "-o", "out.jsonl", "--watch",
+                      GOOGLE_APPLICATION_CREDENTIALS=str(account))
+    assert done.returncode == OK, done.stderr
+    assert_answered(tranche, 10)
+
+
 @pytest.mark.parametrize("arguments, words", [
     (["--staging", "gs://b"], "go with --to"),
     (["--to", "vertex", "--model", "m", "--project", "p"], "--staging"),

@@ -27,6 +27,8 @@ static struct {
     pthread_mutex_t lock; /* guards everything below */
     uint32_t window, let, opened, closed;
     bool no_session, broken;
+    bool cancels; /* sessions that are opened know cancel, which lets a request through */
+    uint32_t cancelled;
     char log[GATE_MAX + 1]; /* the first letter of each request's text, over all sessions */
     uint32_t logged;
     uint32_t open_max; /* requests open at once */
@@ -37,7 +39,8 @@ static inline void gate_reset(uint32_t window)
     (void)pthread_mutex_lock(&gate.lock);
     gate.window = window;
     gate.let = gate.opened = gate.closed = gate.logged = gate.open_max = 0;
-    gate.no_session = gate.broken = false;
+    gate.no_session = gate.broken = gate.cancels = false;
+    gate.cancelled = 0;
     memset(gate.log, 0, sizeof gate.log);
     (void)pthread_mutex_unlock(&gate.lock);
 }
@@ -142,6 +145,28 @@ static inline void gate_close(struct predictor *p)
     mem_free(s);
 }
 
+static inline void gate_cancel(struct predictor *p, void *tag)
+{
+    struct gate_session *s = (struct gate_session *)p;
+    bool open = false;
+
+    (void)pthread_mutex_lock(&gate.lock);
+    for (uint32_t i = s->taken; i < s->submitted; i++)
+        open = open || s->tag[i] == tag;
+    assert_true(open);
+    gate.cancelled++;
+    gate.let++;
+    (void)pthread_mutex_unlock(&gate.lock);
+}
+
+static const struct predictor_ops gate_cancel_ops = {
+    .name = "gate",
+    .submit = gate_submit,
+    .wait = gate_wait,
+    .cancel = gate_cancel,
+    .close = gate_close,
+};
+
 static const struct predictor_ops gate_ops = {
     .name = "gate",
     .submit = gate_submit,
@@ -161,8 +186,9 @@ static inline struct predictor *gate_open(const struct model *m, const struct pr
         (void)error_set(e, ERROR_NOT_FOUND, "no file");
     } else {
         s = mem_alloc(sizeof *s);
-        s->base =
-            (struct predictor){ .ops = &gate_ops, .window = gate.window, .version = "gate-1" };
+        s->base = (struct predictor){ .ops = gate.cancels ? &gate_cancel_ops : &gate_ops,
+                                      .window = gate.window,
+                                      .version = "gate-1" };
         gate.opened++;
     }
     (void)pthread_mutex_unlock(&gate.lock);

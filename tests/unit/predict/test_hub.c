@@ -437,6 +437,30 @@ static void test_a_close_waits_until_its_requests_are_read_no_more(void **state)
     other->ops->close(other);
 }
 
+/* The session is told what is not wanted any more, so that nobody waits for what takes an hour. */
+static void test_a_close_and_a_late_call_cancel_what_was_sent(void **state)
+{
+    struct fixture *f = *state;
+    struct asked late = { 0 };
+    struct error e = { 0 };
+
+    gate.cancels = true;
+    struct predictor *other = join(f, &(struct hub_share){ .project = "b", .weight = 1 });
+    struct predictor *p = join(f, &(struct hub_share){ .project = "a", .weight = 1 });
+    submit(f, p, 'C', 3);
+    gate_await(3);
+    p->ops->close(p);
+    assert_int_equal(gate.cancelled, 3);
+    assert_int_equal(ask(f, 'L', 1000, &late, &e), 0);
+    gate_await(4); /* it is sent before it is late */
+    await(&late.done, 1);
+    await(&late.released, 1);
+    assert_int_equal(late.code, ERROR_DEADLINE_EXCEEDED);
+    assert_int_equal(gate.cancelled, 4);
+    assert_int_equal(gate.opened, 1);
+    other->ops->close(other);
+}
+
 static void test_what_waits_of_a_closed_share_is_never_sent(void **state)
 {
     struct fixture *f = *state;
@@ -624,6 +648,7 @@ int main(void)
         TEST(test_a_broken_session_breaks_its_shares_and_the_next_join_opens_another),
         TEST(test_a_model_that_cannot_be_opened_is_told_and_tried_again),
         TEST(test_a_close_waits_until_its_requests_are_read_no_more),
+        TEST(test_a_close_and_a_late_call_cancel_what_was_sent),
         TEST(test_what_waits_of_a_closed_share_is_never_sent),
         TEST(test_the_last_share_takes_a_session_that_is_busy_with_it),
         TEST(test_a_session_that_stands_still_while_a_share_closes_is_broken),
