@@ -140,6 +140,13 @@ static int step_guard(struct serve *s, struct error *e)
                      s->http.listen, store_dir(s->store));
 }
 
+static void add_upstreams(struct serve *s)
+{
+    const struct config *c = serve_config(&s->configs);
+
+    service_upstreams_add(s->service, c->upstream, c->upstream_count);
+}
+
 static int step_service(struct serve *s, struct error *e)
 {
     const struct service_env env = {
@@ -154,7 +161,10 @@ static int step_service(struct serve *s, struct error *e)
     };
 
     s->service = service_start(&env, &serve_config(&s->configs)->service.settings, e);
-    return s->service ? 0 : -1;
+    if (!s->service)
+        return -1;
+    add_upstreams(s);
+    return 0;
 }
 
 static int step_listen(struct serve *s, struct error *e)
@@ -221,6 +231,7 @@ static void reload(struct serve *s)
     const struct config *config = serve_config(&s->configs);
     atomic_store(&s->api.models, &config->models);
     service_set(s->service, &config->service.settings);
+    add_upstreams(s);
     log_info("configuration reloaded");
 }
 

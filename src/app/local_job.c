@@ -65,6 +65,8 @@ int local_job_predictor(struct local_job *j, struct error *e)
         return 0;
     /* Response ids must differ from those of any other run. */
     env.seed = (uint64_t)clock->wall_us(clock) ^ ((uint64_t)getpid() << 48);
+    if (j->model->kind == MODEL_UPSTREAM) /* what can fail is what the operator wrote */
+        j->stage = EXIT_USAGE;
     j->predictor = backend_open(j->model, &env, e);
     j->rules.predictor = j->predictor;
     return j->predictor ? 0 : -1;

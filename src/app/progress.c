@@ -142,6 +142,12 @@ static void log_stop(struct progress_view *v, const struct progress *p)
     log_info("stopping: %u requests are in flight", p->in_flight);
 }
 
+/* What waits in the predictor before it is begun is not at work. */
+static uint32_t at_work(const struct progress *p)
+{
+    return p->predictor.sequences_max ? p->predictor.sequences : p->in_flight;
+}
+
 static void log_progress(const struct progress_view *v, const struct progress *p)
 {
     const struct counters *b = &p->books;
@@ -151,11 +157,12 @@ static void log_progress(const struct progress_view *v, const struct progress *p
     if (eta != UINT64_MAX)
         (void)snprintf(eta_text, sizeof eta_text, ", ETA %s", human_duration(HUMAN, eta));
     log_info("%llu of %llu lines (%s), %s/s, prompt %s tok/s, generated %s tok/s, %llu failed, "
-             "%u in flight%s",
+             "%u in flight%s%s%s",
              (unsigned long long)counters_done(b), (unsigned long long)b->total,
              human_percent(HUMAN, counters_done(b), b->total), human_rate(HUMAN, v->speed.lines),
              human_rate(HUMAN, v->speed.prompt), human_rate(HUMAN, v->speed.generated),
-             (unsigned long long)b->failed, p->in_flight, eta_text);
+             (unsigned long long)b->failed, at_work(p), eta_text, p->predictor.note[0] ? "; " : "",
+             p->predictor.note);
 }
 
 /* ---- The display ---- */
@@ -251,12 +258,6 @@ static void draw_bar_line(const struct progress_view *v, const struct progress *
     put_fields(v->console, &l, width, out);
 }
 
-/* What waits in the predictor before it is begun is not at work. */
-static uint32_t at_work(const struct progress *p)
-{
-    return p->predictor.sequences ? p->predictor.sequences : p->in_flight;
-}
-
 static void draw_speed_line(const struct progress_view *v, const struct progress *p, size_t width,
                             struct buf *out)
 {
@@ -273,6 +274,16 @@ static void draw_speed_line(const struct progress_view *v, const struct progress
     put_fields(v->console, &l, width, out);
 }
 
+/* What holds the run up is told before all that can be read afterwards, cut to what fits. */
+static void add_note(struct field_line *l, const char *note, size_t width)
+{
+    size_t used = strlen(l->field[0].text) + 2;
+    int room = width > used ? (int)(width - used) : 0;
+
+    if (note[0])
+        add_field(l, 0, STYLE_YELLOW, "%.*s", room, note);
+}
+
 static void draw_money_line(const struct progress_view *v, const struct progress *p, size_t width,
                             struct buf *out)
 {
@@ -281,14 +292,13 @@ static void draw_money_line(const struct progress_view *v, const struct progress
     uint64_t saved = tokens_saved(p);
 
     add_field(&l, 0, b->failed ? STYLE_RED : STYLE_END, "%s failed", human_count(HUMAN, b->failed));
+    add_note(&l, p->predictor.note, width);
     if (p->retries)
         add_field(&l, 3, STYLE_YELLOW, "%s retried", human_count(HUMAN, p->retries));
     if (v->priced)
         add_field(&l, 1, STYLE_END, "%s batch price", human_money(HUMAN, b->cost_nano));
     if (saved)
         add_field(&l, 2, STYLE_END, "%s tokens shared", human_count(HUMAN, saved));
-    if (p->predictor.note[0])
-        add_field(&l, 1, STYLE_YELLOW, "%s", p->predictor.note);
     add_field(&l, 4, STYLE_DIM, "%s", v->title);
     fit(&l, width);
     put_fields(v->console, &l, width, out);

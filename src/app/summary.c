@@ -183,7 +183,9 @@ void summary_text(const struct summary *s, const struct console *c, struct buf *
     if (b->not_run)
         buf_addf(out, "  not run   %s\n", human_count(HUMAN, b->not_run));
     text_tokens(s, out);
-    if (s->priced)
+    if (s->priced && b->cost_nano == b->cost_online_nano)
+        buf_addf(out, "  cost      %s\n", human_money(HUMAN, b->cost_nano));
+    else if (s->priced)
         buf_addf(out, "  cost      %s at the batch price; online %s\n",
                  human_money(HUMAN, b->cost_nano), human_money(HUMAN, b->cost_online_nano));
     buf_add_c(out, "  model     ");

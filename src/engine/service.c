@@ -163,6 +163,15 @@ struct upstream_sites *service_upstreams(struct service *s)
     return s->sites;
 }
 
+void service_upstreams_add(struct service *s, const struct upstream *u, uint32_t count)
+{
+    struct error e;
+
+    for (uint32_t i = 0; i < count; i++)
+        if (!upstream_site_of(s->sites, &u[i], &e))
+            log_warn("%s", e.msg);
+}
+
 /* ---- Models ---- */
 
 /* After a reload of the configuration the same model may stand elsewhere. */

@@ -104,6 +104,8 @@ int service_count_tokens(struct service *s, const char *model, const struct requ
                          uint32_t *tokens, struct error *e) FALLIBLE;
 /* The servers that models are answered by. */
 struct upstream_sites *service_upstreams(struct service *s);
+/* These are known from now on, though nothing asked them yet. They live as long as the service. */
+void service_upstreams_add(struct service *s, const struct upstream *u, uint32_t count);
 /* Each loaded model: for /metrics. */
 void service_models(struct service *s,
                     void (*fn)(void *arg, const char *model, const struct hub_stats *st),

@@ -121,8 +121,11 @@ void upstream_error_read(struct arena *a, const struct upstream_refusal *r, stru
     if (!retry_after_read(r->retry_after, r->now_us, &header_ms))
         header_ms = 0;
     *retry_after_ms = header_ms > f.retry_ms ? header_ms : f.retry_ms;
-    (void)error_set(e, f.code, "%s: %d%s%s%s%s", r->upstream, r->status, phrase[0] ? " " : "",
-                    phrase, f.message[0] ? ": " : "", f.message);
+    struct str said = str_of(f.message), again = str_of(phrase);
+    if (again.len && str_ends(said, again) && said.len <= again.len + 4)
+        said.len = 0; /* a page's "502 Bad Gateway" */
+    (void)error_set(e, f.code, "%s: %d%s%s%s%.*s", r->upstream, r->status, phrase[0] ? " " : "",
+                    phrase, said.len ? ": " : "", STR_ARG(said));
 }
 
 bool upstream_error_in(yyjson_val *body, struct error *e)

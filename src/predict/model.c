@@ -53,14 +53,15 @@ const char *model_kind_name(enum model_kind kind)
 }
 
 /* What Google's online calls cost is published; what else costs, the operator says. */
-bool model_upstream_price(const struct model_upstream *to, struct price *out)
+bool model_upstream_price(const struct model *m, uint32_t i, struct price *out)
 {
+    const struct model_upstream *to = &m->upstream[i];
     const struct price *published =
         to->upstream->wire == WIRE_GEMINI ? price_find(to->model) : NULL;
 
-    if (!to->has_price && !published)
+    if (!to->has_price && !m->has_price && !published)
         return false;
-    *out = to->has_price ? to->price : *published;
+    *out = to->has_price ? to->price : m->has_price ? m->price : *published;
     out->no_batch_price = true;
     return true;
 }
@@ -70,13 +71,11 @@ struct price model_price(const struct model *m, const char *name)
     const struct price *published = price_find(name);
     struct price billed;
 
-    if (m->has_price)
-        return m->price;
-    if (m->kind == MODEL_UPSTREAM && model_upstream_price(&m->upstream[0], &billed))
-        return billed;
-    if (m->kind == MODEL_REMOTE_BATCH && model_upstream_price(&m->upstream[0], &billed)) {
-        billed.no_batch_price = false; /* which is what it is for */
+    if (m->upstream_count && model_upstream_price(m, 0, &billed)) {
+        billed.no_batch_price = m->kind == MODEL_UPSTREAM; /* half of it is what the other is for */
         return billed;
     }
+    if (m->has_price)
+        return m->price;
     return published ? *published : (struct price){ 0 };
 }

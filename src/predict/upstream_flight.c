@@ -129,9 +129,14 @@ static enum site_end end_of_status(int status)
 }
 
 /* The exchange ended without a whole reply. An endless body is the server's fault, not a full disk. */
-static void read_broken(const struct http_done *done, struct site_result *out, struct error *why)
+static void read_broken(const struct flight *f, const struct http_done *done,
+                        struct site_result *out, struct error *why)
 {
+    const char *name = f->place->to->upstream->name;
+
     *why = done->error;
+    if (strncmp(why->msg, name, strlen(name)) != 0) /* which may be the host that is named there */
+        (void)error_wrap(why, "%s", name);
     out->end = end_of_error(why->code);
     if (why->code == ERROR_RESOURCE_EXHAUSTED) {
         why->code = ERROR_INTERNAL;
@@ -195,7 +200,7 @@ static int read_answer(const struct flight *f, struct flight_desk *d, const stru
     }
     buf_release(&a->response);
     a->usage = (struct usage){ 0 };
-    return error_wrap(why, "upstream %s", f->place->to->upstream->name);
+    return error_wrap(why, "%s", f->place->to->upstream->name);
 }
 
 static void read_whole(const struct flight *f, struct flight_desk *d, const struct http_done *done,
@@ -220,7 +225,7 @@ void flight_read(const struct flight *f, struct flight_desk *d, const struct htt
     *out = (struct site_result){ 0 };
     *why = (struct error){ 0 };
     if (done->error.code != ERROR_OK)
-        read_broken(done, out, why);
+        read_broken(f, done, out, why);
     else if (done->status == 200)
         read_whole(f, d, done, out, why);
     else

@@ -298,8 +298,8 @@ static void give_up_first(struct upstream_loop *l, const struct place *p)
     queue_drop_first(l);
     t->answer.final = true;
     (void)error_set(&t->answer.error, ERROR_UNAVAILABLE,
-                    "Upstream %s is given up: it has answered nothing for too long. Last: %.300s",
-                    st.upstream->name, st.last_error);
+                    "%.380s (%s has answered nothing for too long and is given up)", st.last_error,
+                    st.upstream->name);
     give(l, t);
 }
 

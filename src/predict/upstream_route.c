@@ -19,7 +19,7 @@ int upstream_route_init(struct upstream_route *r, const struct model *m,
         p->site = upstream_site_of(sites, p->to->upstream, e);
         if (!p->site)
             return -1;
-        p->has_price = model_upstream_price(p->to, &p->price);
+        p->has_price = model_upstream_price(m, i, &p->price);
     }
     return 0;
 }
@@ -100,8 +100,12 @@ static void note_of(const struct site_stats *st, bool paced, char *note)
     const char *name = st->upstream->name;
 
     if (st->breaker != BREAKER_CLOSED)
-        (void)snprintf(note, PREDICTOR_NOTE_BYTES, "%s %s: %.120s", name,
-                       st->given_up ? "is given up" : "fails and is probed", st->last_error);
+        (void)snprintf(note, PREDICTOR_NOTE_BYTES, "%.40s %s: %.120s", name,
+                       st->given_up ? "is given up" : "fails",
+                       strncmp(st->last_error, name, strlen(name)) == 0
+                           ? st->last_error + strlen(name) +
+                                 strspn(st->last_error + strlen(name), ": ")
+                           : st->last_error);
     else if (st->paused_ms)
         (void)snprintf(note, PREDICTOR_NOTE_BYTES, "%s wishes to be left alone for %.1f s", name,
                        st->paused_ms / 1e3);

@@ -297,10 +297,11 @@ static void judge(struct upstream_site *s, const struct site_exchange *x,
         .latency_ns = latency_ns,
         .in_flight = (s->load_ns - x->load_ns) / (double)latency_ns,
         .work = r->output_tokens + PROMPT_WORK * r->prompt_tokens,
-        .refused = r->end == SITE_OVERLOAD,
+        .refused = r->end != SITE_ANSWERED,
     };
 
-    if (r->end == SITE_ANSWERED || r->end == SITE_OVERLOAD)
+    /* A server that closes connections has too many of them as often as it is broken. */
+    if (r->end == SITE_ANSWERED || r->end == SITE_OVERLOAD || r->end == SITE_FAILED)
         limit_add(&s->limit, &sample, now);
     switch (r->end) {
     case SITE_ANSWERED:

@@ -59,7 +59,7 @@ static void test_each_form_of_an_error_gives_its_code_and_words(void **state)
           ERROR_INVALID_ARGUMENT,
           "u: 422 Unprocessable Content: body.messages.0.role: Field required" },
         { 405, "{\"detail\":\"Method Not Allowed\"}", ERROR_UNIMPLEMENTED,
-          "u: 405 Method Not Allowed: Method Not Allowed" },
+          "u: 405 Method Not Allowed" },
         { 500, "{\"error\":\"CUDA out of memory\"}", ERROR_INTERNAL,
           "u: 500 Internal Server Error: CUDA out of memory" },
         { 400, "{\"error\":{\"code\":400,\"message\":\"m\",\"status\":\"FAILED_PRECONDITION\"}}",

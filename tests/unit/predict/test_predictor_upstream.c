@@ -292,7 +292,7 @@ static void test_a_reply_that_is_nonsense_can_be_tried_again_and_says_what_it_is
     struct answer a = ask_one("x");
     assert_true(error_retryable(a.error.code));
     assert_non_null(strstr(a.error.msg, "JSON"));
-    assert_non_null(strstr(a.error.msg, "upstream s"));
+    assert_non_null(strstr(a.error.msg, "s: "));
 }
 
 /* The very same bytes to whoever asks. */
