@@ -258,6 +258,8 @@ int http_curl_fail(CURL *c, CURLcode code, const char *authority, const char *te
                 cause = causes[i];
     if (is_of_socket(code))
         cause.words = words_of_errno(c, authority, text);
+    if (strstr(text, "wrong version number")) /* OpenSSL's way to say it */
+        cause.words = "the far side does not speak TLS";
     if (!cause.words)
         cause.words = text[0] ? text : curl_easy_strerror(code);
     return error_set(e, cause.code, "%s: %s", authority, cause.words);

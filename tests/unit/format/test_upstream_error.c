@@ -71,7 +71,7 @@ static void test_each_form_of_an_error_gives_its_code_and_words(void **state)
         { 403, "{\"message\":\"Missing key\"}", ERROR_PERMISSION_DENIED,
           "u: 403 Forbidden: Missing key" },
         { 502, "<html>\r\n<head><TITLE>502 Bad Gateway</title></head>\r\n<body>nginx</body></html>",
-          ERROR_UNAVAILABLE, "u: 502 Bad Gateway: 502 Bad Gateway" },
+          ERROR_UNAVAILABLE, "u: 502 Bad Gateway" },
         { 502, "<html><body>no title</body></html>", ERROR_UNAVAILABLE, "u: 502 Bad Gateway" },
         { 500, "upstream  said\r\n\tno\n", ERROR_INTERNAL,
           "u: 500 Internal Server Error: upstream said no" },
