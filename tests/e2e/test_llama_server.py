@@ -150,6 +150,20 @@ def test_a_seed_gives_the_same_answer_again(run):
     assert text_of(first) == text_of(other)
 
 
+# ---- Embeddings ----
+
+
+def test_texts_are_embedded(tranche):
+    asked = [{"request": {"content": {"parts": [{"text": text}]}}}
+             for text in ("A cat sleeps.", "Prices fell on Monday.", "A cat sleeps.")]
+    with llama_server.running("-c", 512, "--embeddings", "--pooling", "mean") as server:
+        first, other, again = runner(tranche, server)(*asked)
+    values = first["response"]["embedding"]["values"]
+    assert len(values) == len(other["response"]["embedding"]["values"]) > 100
+    assert values == pytest.approx(again["response"]["embedding"]["values"], abs=1e-3)
+    assert int(first["response"]["tokenCount"]) > 0
+
+
 # ---- Calls ----
 
 
