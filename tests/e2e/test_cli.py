@@ -673,7 +673,7 @@ def test_the_reference_names_every_option_exit_code_and_configuration_key(tranch
 def test_bash_completion_offers_what_help_lists(tranche):
     script = tranche.folder / "tranche.bash"
     script.write_text(tranche("completion", "bash").stdout)
-    probe = f"source {script}; COMP_WORDS=(tranche run --ma); COMP_CWORD=2; _tranche; " \
+    probe = f"source {script}; COMP_WORDS=(tranche run --max-i); COMP_CWORD=2; _tranche; " \
             "echo \"${COMPREPLY[@]}\"; COMP_WORDS=(tranche val); COMP_CWORD=1; _tranche; " \
             "echo \"${COMPREPLY[@]}\""
     done = subprocess.run(["bash", "-c", probe], capture_output=True, text=True, check=True)
