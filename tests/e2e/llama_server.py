@@ -37,13 +37,17 @@ def free_port():
 
 
 class Server:
-    """`url` is what tranche and others take as the base of the dialect."""
+    """`url` is what tranche and others take as the base of the dialect.
+
+    It computes on one thread unless an option says otherwise: two wait for each other at each step by
+    spinning, and get nowhere on a machine that does something else as well."""
 
     def __init__(self, *options, log=None):
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/v1"
         command = [program(), "--model", model(), "--alias", NAME, "--host", "127.0.0.1",
-                   "--port", str(self.port), "--no-ui", "--metrics", *map(str, options)]
+                   "--port", str(self.port), "--no-ui", "--metrics",
+                   "--threads", "1", *map(str, options)]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=log or subprocess.DEVNULL)
 

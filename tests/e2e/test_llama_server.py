@@ -150,6 +150,20 @@ def test_a_seed_gives_the_same_answer_again(run):
     assert text_of(first) == text_of(other)
 
 
+# ---- Embeddings ----
+
+
+def test_texts_are_embedded(tranche):
+    asked = [{"request": {"content": {"parts": [{"text": text}]}}}
+             for text in ("A cat sleeps.", "Prices fell on Monday.", "A cat sleeps.")]
+    with llama_server.running("-c", 512, "--embeddings", "--pooling", "mean") as server:
+        first, other, again = runner(tranche, server)(*asked)
+    values = first["response"]["embedding"]["values"]
+    assert len(values) == len(other["response"]["embedding"]["values"]) > 100
+    assert values == pytest.approx(again["response"]["embedding"]["values"], abs=1e-3)
+    assert int(first["response"]["tokenCount"]) > 0
+
+
 # ---- Calls ----
 
 
@@ -165,15 +179,15 @@ HISTORY = [said("user", "Call get_weather for Paris"), called("get_weather", "Pa
            result("get_weather", {"celsius": 3}), said("model", "It is 3 degrees in Paris.")]
 
 
-def test_a_call_that_must_be_made_comes_back_with_its_arguments(tranche):
-    forced = {"functionCallingConfig": {"mode": "ANY"}}
+def test_the_call_that_must_be_made_comes_back_with_its_arguments(tranche):
+    forced = {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["get_time"]}}
     asked = {"contents": [*HISTORY, said("user", "Call get_weather for Oslo")], "tools": TOOLS,
              "toolConfig": forced, "generationConfig": {"temperature": 0, "maxOutputTokens": 300}}
     with llama_server.running("-c", 2048, "-np", 1, "--chat-template-file", llama_server.template("calls"),
                               "--chat-template-kwargs", '{"reasoning":false}') as server:
         (row,) = runner(tranche, server)({"request": asked})
     (part,) = candidate(row)["content"]["parts"]
-    assert part["functionCall"]["name"] in ("get_weather", "get_time")
+    assert part["functionCall"]["name"] == "get_time"
     assert part["functionCall"]["args"]["city"] in CITIES["properties"]["city"]["enum"]
     assert candidate(row)["finishReason"] == "STOP"
 
