@@ -22,6 +22,7 @@ struct upstream_session {
     struct upstream_loop *loop;
     struct upstream_task *task; /* base.window of them */
     struct upstream_task *pool;
+    struct upstream_task *ready; /* answered, and not taken */
     uint32_t open;
     bool draining;
     struct predictor_stats stats;
@@ -140,12 +141,13 @@ static int upstream_wait(struct predictor *p, uint32_t timeout_ms, struct answer
                          struct error *e)
 {
     struct upstream_session *s = session_of(p);
-    struct upstream_task *t = upstream_loop_take(s->loop, timeout_ms);
+    struct upstream_task *t = s->ready ? s->ready : upstream_loop_take(s->loop, timeout_ms);
 
     if (!t && upstream_loop_broken(s->loop))
         return error_set(e, ERROR_INTERNAL, "the connections to upstreams broke down");
     if (!t)
         return 0;
+    s->ready = t->next;
     const struct usage *u = &t->answer.usage;
     uint64_t generated = (uint64_t)u->candidate_tokens + u->thought_tokens;
     s->stats.prompt_tokens += u->prompt_tokens;

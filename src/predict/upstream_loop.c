@@ -23,7 +23,8 @@ struct upstream_loop {
     atomic_bool stop, draining, cancels, sleeping, broken;
     atomic_uint in_flight;
     /* The loop's thread's: */
-    struct upstream_task *first, **last; /* the queue */
+    struct upstream_task *first, **last;     /* the queue */
+    struct upstream_task *done, **done_last; /* of this round, to be given together */
     struct flight *flight, *pool;
     size_t bodies_bytes;
     struct flight_desk desk;
@@ -63,6 +64,7 @@ struct upstream_loop *upstream_loop_new(struct upstream_route *route,
     l->in = chan_new(window);
     l->out = chan_new(window);
     l->last = &l->first;
+    l->done_last = &l->done;
     l->desk.clock = env->clock;
     l->desk.chance = env->seed;
     if (loop_start(l, window, e) == 0)
@@ -146,7 +148,18 @@ uint32_t upstream_loop_in_flight(const struct upstream_loop *l)
 
 static void give(struct upstream_loop *l, struct upstream_task *t)
 {
-    (void)chan_send(l->out, t);
+    t->next = NULL;
+    *l->done_last = t;
+    l->done_last = &t->next;
+}
+
+/* Waking the session's thread costs more than an answer, so it is woken once for a round's. */
+static void give_round(struct upstream_loop *l)
+{
+    if (l->done)
+        (void)chan_send(l->out, l->done); /* has room for the whole window */
+    l->done = NULL;
+    l->done_last = &l->done;
 }
 
 static void give_cancelled(struct upstream_loop *l, struct upstream_task *t)
@@ -403,7 +416,9 @@ static void *loop_main(void *arg)
             flights_cancel(l);
         }
         send_queue(l);
+        give_round(l); /* what need not be sent */
         take_ended(l);
+        give_round(l);
     }
     return NULL;
 }

@@ -25,8 +25,8 @@ struct upstream_loop *upstream_loop_new(struct upstream_route *route,
 void upstream_loop_free(struct upstream_loop *l); /* ends the thread; what is in it is dropped */
 
 void upstream_loop_send(struct upstream_loop *l, struct upstream_task *t);
-struct upstream_task *upstream_loop_take(struct upstream_loop *l,
-                                         uint32_t timeout_ms);               /* or NULL */
+/* Tasks that are answered, a list by `next`; NULL: none came in time. */
+struct upstream_task *upstream_loop_take(struct upstream_loop *l, uint32_t timeout_ms);
 void upstream_loop_cancel(struct upstream_loop *l, struct upstream_task *t); /* answered soon */
 void upstream_loop_drain(struct upstream_loop *l); /* what is not sent is answered CANCELLED */
 
