@@ -41,8 +41,8 @@ PEER_CONCURRENCY = 256
 # What the stub does; lines of tranche and bare; bare's connections, by which it was fastest.
 SCENARIOS = {
     "instant": ([], 20000, 64),
-    "latency": (["--latency-ms", 50], 20000, 1024),
-    "slots": (["--latency-ms", 50, "--slots", 64], 5000, 128),
+    "latency": (["--latency-ms", 50], 100000, 1024),
+    "slots": (["--latency-ms", 50, "--slots", 64], 20000, 128),
 }
 PEERS = {
     "openai": ("openai_sdk.py", 2000, ["httpx"]),

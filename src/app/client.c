@@ -147,17 +147,8 @@ const char *client_url(struct client *c, const char *base, const char *path,
                        const struct str *argument)
 {
     struct buf url = BUF_INIT(URL_BYTES_MAX);
-    struct str rest = str_of(path);
 
-    buf_add_c(&url, base);
-    for (;;) {
-        size_t hole = str_find(rest, STR("{}"));
-        buf_add_str(&url, str_sub(rest, 0, hole));
-        if (hole == SIZE_MAX)
-            break;
-        http_encode(*argument++, &url);
-        rest = str_sub(rest, hole + 2, rest.len);
-    }
+    http_url_fill(base, path, argument, &url);
     const char *out = arena_copy(&c->arena, url.p, url.len);
     buf_release(&url);
     return out;

@@ -244,21 +244,23 @@ yyjson_val *remote_json(struct remote_site *s, const struct remote_call *call, s
     return NULL;
 }
 
+int remote_cancel(struct remote_site *s, struct arena *a, const char *url, struct error *e)
+{
+    const struct remote_call call = { .method = "POST", .url = url, .body = STR("{}") };
+    struct error why = { 0 };
+
+    if (remote_json(s, &call, a, &why) || why.code == ERROR_FAILED_PRECONDITION)
+        return 0;
+    *e = why;
+    return -1;
+}
+
 const char *remote_url(struct arena *a, const char *base, const char *path,
                        const struct str *argument)
 {
     struct buf url = BUF_INIT(REMOTE_URL_BYTES_MAX);
-    struct str rest = str_of(path);
 
-    buf_add_c(&url, base);
-    for (;;) {
-        size_t hole = str_find(rest, STR("{}"));
-        buf_add_str(&url, str_sub(rest, 0, hole));
-        if (hole == SIZE_MAX)
-            break;
-        http_encode(*argument++, &url);
-        rest = str_sub(rest, hole + 2, rest.len);
-    }
+    http_url_fill(base, path, argument, &url);
     const char *out = arena_copy(a, url.p, url.len);
     buf_release(&url);
     return out;

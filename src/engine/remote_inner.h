@@ -52,6 +52,9 @@ int remote_do(struct remote_site *s, const struct remote_call *call, struct http
 /* The answer as a JSON object in the arena. */
 yyjson_val *remote_json(struct remote_site *s, const struct remote_call *call, struct arena *a,
                         struct error *e) FALLIBLE;
+/* POSTs to a job's cancel; one that has ended cannot be cancelled, which is as good. */
+int remote_cancel(struct remote_site *s, struct arena *a, const char *url,
+                  struct error *e) FALLIBLE;
 /* A URL in the arena: the text, and each "{}" in it replaced by the next argument, percent-encoded. */
 const char *remote_url(struct arena *a, const char *base, const char *path,
                        const struct str *argument);

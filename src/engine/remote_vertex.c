@@ -223,24 +223,14 @@ static int vertex_poll(struct remote *r, const char *job, struct remote_status *
     return rc;
 }
 
-/* One that has ended cannot be cancelled, which is as good. */
 static int vertex_cancel(struct remote *r, const char *job, struct error *e)
 {
     struct remote_site *s = site_of(r);
     struct arena a = { 0 };
-    struct error why = { 0 };
-    const struct remote_call call = {
-        .method = "POST",
-        .url = job_url(s, &a, job, ":cancel"),
-        .body = STR("{}"),
-    };
-    int rc = remote_json(s, &call, &a, &why) ? 0 : -1;
+    int rc = remote_cancel(s, &a, job_url(s, &a, job, ":cancel"), e);
 
     arena_release(&a);
-    if (rc == 0 || why.code == ERROR_FAILED_PRECONDITION)
-        return 0;
-    *e = why;
-    return -1;
+    return rc;
 }
 
 /* ---- Outputs ---- */

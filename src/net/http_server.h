@@ -141,5 +141,7 @@ void http_stream_end(struct http_stream *s);
 /* %XX undone, in the arena; false on a bad escape or a NUL. plus: "+" is a space. */
 bool http_decode(struct arena *a, struct str in, bool plus, struct str *out);
 void http_encode(struct str in, struct buf *out); /* all but A-Za-z0-9-._~ becomes %XX */
+/* base, then path with each "{}" in it replaced by the next argument, encoded. */
+void http_url_fill(const char *base, const char *path, const struct str *argument, struct buf *out);
 
 #endif

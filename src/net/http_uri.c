@@ -97,3 +97,18 @@ bool http_query(struct http_call *c, const char *name, struct str *out)
     }
     return found && http_decode(&c->arena, last, true, out);
 }
+
+void http_url_fill(const char *base, const char *path, const struct str *argument, struct buf *out)
+{
+    struct str rest = str_of(path);
+
+    buf_add_c(out, base);
+    for (;;) {
+        size_t hole = str_find(rest, STR("{}"));
+        buf_add_str(out, str_sub(rest, 0, hole));
+        if (hole == SIZE_MAX)
+            return;
+        http_encode(*argument++, out);
+        rest = str_sub(rest, hole + 2, rest.len);
+    }
+}
