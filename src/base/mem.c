@@ -1,9 +1,14 @@
+#define _DEFAULT_SOURCE /* madvise */
 #include "base/mem.h"
 
 #include <stdalign.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+/* Of a huge page; smaller arrays do not want one. */
+#define HUGE_BYTES ((size_t)2 * 1024 * 1024)
 
 struct arena_block {
     struct arena_block *older;
@@ -42,6 +47,24 @@ void *mem_grow(void *p, size_t bytes)
     if (!q)
         die_of_memory(bytes);
     return q;
+}
+
+void *mem_aligned(size_t bytes, size_t align)
+{
+    size_t unit = bytes >= HUGE_BYTES && align < HUGE_BYTES ? HUGE_BYTES : align;
+    size_t whole;
+    void *p = NULL;
+
+    if (!size_add(bytes, unit - 1, &whole))
+        die_of_memory(bytes);
+    whole = whole / unit * unit;
+    if (posix_memalign(&p, unit < sizeof(void *) ? sizeof(void *) : unit, whole ? whole : unit) != 0)
+        die_of_memory(bytes);
+#ifdef MADV_HUGEPAGE
+    if (unit == HUGE_BYTES)
+        (void)madvise(p, whole, MADV_HUGEPAGE);
+#endif
+    return p;
 }
 
 char *mem_strdup(const char *s)
