@@ -1,7 +1,7 @@
 /* runtime.h -- a language model that computes packed batches: what the batcher knows of it.
  *
  * Why: the batcher (continuous batching, prefixes, sampling, stopping) is ours and stays; the library
- * that multiplies matrices can change. runtime_llama is libllama; a native one can follow.
+ * that multiplies matrices can change. runtime_llama is libllama; runtime_native computes by itself.
  *
  * Shape:   a batch is `count` rows (sequence, position, token), rows of one sequence together and in
  *          order of position, positions without holes after what the cache holds. A row that wants
@@ -27,6 +27,8 @@
 
 /* Sequences that any runtime may have: ids are kept in sets of this size. */
 #define RUNTIME_SEQUENCES_MAX 256
+/* Ids of an embedded runtime beyond the computing ones, for kept prefixes. */
+#define RUNTIME_SEQUENCES_KEPT 16
 /* Bytes of a grammar's text. */
 #define GRAMMAR_BYTES_MAX ((size_t)4 * 1024 * 1024)
 
@@ -98,6 +100,9 @@ struct runtime {
     const struct runtime_ops *ops;
 };
 
+/* Only of models that it covers: else UNIMPLEMENTED, or what is wrong with the file. */
+struct runtime *runtime_native_open(const struct model *m, const struct runtime_wish *wish,
+                                    struct error *e);
 struct runtime *runtime_llama_open(const struct model *m, const struct runtime_wish *wish,
                                    struct error *e);
 
