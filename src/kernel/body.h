@@ -79,6 +79,24 @@ static void body_gate(enum kernel_gate kind, float *gate, const float *up, uint3
             lanes_store(gate + i, body_gelu(lanes_load(gate + i)) * lanes_load(up + i));
 }
 
+static void body_add(float *x, const float *y, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i += LANES)
+        lanes_store(x + i, lanes_load(x + i) + lanes_load(y + i));
+}
+
+static void body_rotate(float *x, const float *turn, uint32_t dim, float scale)
+{
+    const uint32_t half = dim / 2;
+
+    for (uint32_t i = 0; i < half; i += LANES) {
+        lanes a = lanes_load(x + i) * scale, b = lanes_load(x + i + half) * scale;
+        lanes cosine = lanes_load(turn + i), sine = lanes_load(turn + i + half);
+        lanes_store(x + i, a * cosine - b * sine);
+        lanes_store(x + i + half, a * sine + b * cosine);
+    }
+}
+
 /* ---- The cache ---- */
 
 static void body_store_key(const float *x, uint32_t dim, uint32_t position, uint16_t *keys)

@@ -116,6 +116,11 @@ struct kernel_ops {
     void (*norm)(const float *x, const float *weight, uint32_t count, float epsilon, float *out);
     /* gate = activation(gate) * up; count: a multiple of 16. */
     void (*gate)(enum kernel_gate kind, float *gate, const float *up, uint32_t count);
+    /* x += y; count: a multiple of 16. */
+    void (*add)(float *x, const float *y, uint32_t count);
+    /* Turns each pair (x[i], x[i + dim / 2]) by the angle whose cosine is turn[i] and whose sine is
+     * turn[i + dim / 2], and scales it. */
+    void (*rotate)(float *x, const float *turn, uint32_t dim, float scale);
     /* Puts a row of dim floats into a page, at a position of it. */
     void (*store_key)(const float *x, uint32_t dim, uint32_t position, uint16_t *keys);
     void (*store_value)(const float *x, uint32_t dim, uint32_t position, uint16_t *values);

@@ -270,6 +270,33 @@ static void test_gates_are_their_formulas(void **state)
     for_each_kind(check_gates);
 }
 
+static void check_rotation(const struct kernel_ops *k)
+{
+    float *x = chance_floats(64, 1.0f, 4), *y = chance_floats(64, 1.0f, 4), turn[64];
+
+    for (int i = 0; i < 32; i++) {
+        turn[i] = cosf((float)i);
+        turn[i + 32] = sinf((float)i);
+    }
+    k->rotate(x, turn, 64, 0.5f);
+    for (int i = 0; i < 32; i++) {
+        float a = y[i] / 2.0f, b = y[i + 32] / 2.0f;
+        assert_true(fabsf(x[i] - (a * turn[i] - b * turn[i + 32])) < 1e-6f);
+        assert_true(fabsf(x[i + 32] - (a * turn[i + 32] + b * turn[i])) < 1e-6f);
+    }
+    k->add(x, y, 64);
+    for (int i = 0; i < 32; i++)
+        assert_true(fabsf(x[i] - y[i] - (y[i] * turn[i] - y[i + 32] * turn[i + 32]) / 2) < 1e-6f);
+    mem_free(x);
+    mem_free(y);
+}
+
+static void test_a_rotation_turns_pairs_and_a_sum_adds(void **state)
+{
+    (void)state;
+    for_each_kind(check_rotation);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +306,7 @@ int main(void)
         cmocka_unit_test(test_halves_are_the_nearest_and_finite),
         cmocka_unit_test(test_a_norm_makes_the_mean_square_one),
         cmocka_unit_test(test_gates_are_their_formulas),
+        cmocka_unit_test(test_a_rotation_turns_pairs_and_a_sum_adds),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
