@@ -58,7 +58,8 @@ void *mem_aligned(size_t bytes, size_t align)
     if (!size_add(bytes, unit - 1, &whole))
         die_of_memory(bytes);
     whole = whole / unit * unit;
-    if (posix_memalign(&p, unit < sizeof(void *) ? sizeof(void *) : unit, whole ? whole : unit) != 0)
+    if (posix_memalign(&p, unit < sizeof(void *) ? sizeof(void *) : unit, whole ? whole : unit) !=
+        0)
         die_of_memory(bytes);
 #ifdef MADV_HUGEPAGE
     if (unit == HUGE_BYTES)

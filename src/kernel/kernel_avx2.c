@@ -3,6 +3,7 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
+#define LANES 8
 #include "kernel/kinds.h"
 #include "kernel/lanes.h"
 #include "kernel/quantise_plain.h"

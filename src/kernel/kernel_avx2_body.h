@@ -5,55 +5,32 @@
  * Threads: none; pure functions.
  */
 #define QUADS (KERNEL_GROUP / KERNEL_QUAD)
-#define EIGHT 8 /* outputs of a register */
 #define PARTS 2 /* registers taken together */
 #define ROWS_TOGETHER 3
 #define BODY_ROWS 1
 
-LANES_INLINE __m256 low_of(lanes v)
-{
-    return (__m256)__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7);
-}
-
-LANES_INLINE __m256 high_of(lanes v)
-{
-    return (__m256)__builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
-}
-
-LANES_INLINE lanes join(__m256 low, __m256 high)
-{
-    return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-}
-
 LANES_INLINE lanes lanes_madd(lanes a, lanes b, lanes c)
 {
-    return join(_mm256_fmadd_ps(low_of(a), low_of(b), low_of(c)),
-                _mm256_fmadd_ps(high_of(a), high_of(b), high_of(c)));
+    return _mm256_fmadd_ps(a, b, c);
 }
 
 LANES_INLINE lanes lanes_max(lanes a, lanes b)
 {
-    return join(_mm256_max_ps(low_of(a), low_of(b)), _mm256_max_ps(high_of(a), high_of(b)));
+    return _mm256_max_ps(a, b);
 }
 
 LANES_INLINE lanes lanes_halves(const uint16_t *p)
 {
-    return join(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i_u *)(const void *)p)),
-                _mm256_cvtph_ps(_mm_loadu_si128((const __m128i_u *)(const void *)(p + EIGHT))));
-}
-
-LANES_INLINE __m128i eight_halves(__m256 v)
-{
-    const __m256 most = _mm256_set1_ps(65504.0f);
-
-    return _mm256_cvtps_ph(_mm256_max_ps(_mm256_min_ps(v, most), -most), _MM_FROUND_TO_NEAREST_INT);
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i_u *)(const void *)p));
 }
 
 /* Beyond what a half can hold is cut to it: an infinity would poison whatever it is multiplied with. */
 LANES_INLINE void lanes_to_halves(uint16_t *p, lanes v)
 {
-    _mm_storeu_si128((__m128i_u *)(void *)p, eight_halves(low_of(v)));
-    _mm_storeu_si128((__m128i_u *)(void *)(p + EIGHT), eight_halves(high_of(v)));
+    const __m256 most = _mm256_set1_ps(65504.0f);
+    __m256 cut = _mm256_max_ps(_mm256_min_ps(v, most), -most);
+
+    _mm_storeu_si128((__m128i_u *)(void *)p, _mm256_cvtps_ph(cut, _MM_FROUND_TO_NEAREST_INT));
 }
 
 #include "kernel/lanes_fold.h"
@@ -81,7 +58,7 @@ LANES_INLINE void add_group(const int m, const uint8_t *quant, const float *scal
         }
     }
     for (int p = 0; p < PARTS; p++) {
-        __m256 d = _mm256_load_ps(scale + p * EIGHT);
+        __m256 d = _mm256_load_ps(scale + p * LANES);
         for (int i = 0; i < m; i++) {
             __m256 both = _mm256_mul_ps(d, _mm256_set1_ps(x->scale[at + (uint32_t)i]));
             f[i][p] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(c[i][p]), both, f[i][p]);
@@ -89,7 +66,7 @@ LANES_INLINE void add_group(const int m, const uint8_t *quant, const float *scal
     }
 }
 
-/* PARTS * EIGHT outputs, from output `skip` of the tile. */
+/* PARTS * LANES outputs, from output `skip` of the tile. */
 LANES_INLINE void multiply_part(const int m, const struct kernel_weights *w, size_t first_group,
                                 uint32_t skip, const struct kernel_rows_group *x, uint32_t at,
                                 float *out, size_t stride)
@@ -108,7 +85,7 @@ LANES_INLINE void multiply_part(const int m, const struct kernel_weights *w, siz
     }
     for (int i = 0; i < m; i++)
         for (int p = 0; p < PARTS; p++)
-            _mm256_storeu_ps(out + (size_t)i * stride + skip + (size_t)p * EIGHT, f[i][p]);
+            _mm256_storeu_ps(out + (size_t)i * stride + skip + (size_t)p * LANES, f[i][p]);
 }
 
 static void avx2_product(const struct kernel_weights *w, uint32_t tile, const struct kernel_rows *x,
@@ -119,7 +96,7 @@ static void avx2_product(const struct kernel_weights *w, uint32_t tile, const st
     while (count) {
         const struct kernel_rows_group *rows = kernel_rows_at(x, first);
         uint32_t at = first % KERNEL_BLOCK, m = count >= ROWS_TOGETHER ? ROWS_TOGETHER : 1;
-        for (uint32_t skip = 0; skip < KERNEL_TILE; skip += PARTS * EIGHT) {
+        for (uint32_t skip = 0; skip < KERNEL_TILE; skip += PARTS * LANES) {
             if (m == ROWS_TOGETHER)
                 multiply_part(ROWS_TOGETHER, w, group, skip, rows, at, out, stride);
             else

@@ -4,6 +4,7 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
+#define LANES 16
 #include "kernel/kinds.h"
 #include "kernel/lanes.h"
 

@@ -3,6 +3,7 @@
 #include <cpuid.h>
 #include <immintrin.h>
 
+#define LANES 8
 #include "kernel/kinds.h"
 #include "kernel/lanes.h"
 #include "kernel/quantise_plain.h"

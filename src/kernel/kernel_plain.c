@@ -1,4 +1,5 @@
 /* C for any machine: the reference of the other kinds. */
+#define LANES 4 /* of a register of every machine the program is built for */
 #include "kernel/kinds.h"
 #include "kernel/lanes.h"
 #include "kernel/quantise_plain.h"

@@ -1,10 +1,10 @@
-/* lanes.h -- sixteen floats at a time, as GCC and Clang write them for any machine.
+/* lanes.h -- as many floats as a register holds, as GCC and Clang write them for any machine.
  *
- * Why: what is not worth an instruction set of its own is written once, in body.h, over this type; the
- * compiler splits it where registers are shorter. A kind defines, before it includes body.h, what C
- * has no operator for: lanes_madd, lanes_max, lanes_halves, lanes_to_halves.
+ * Why: what is not worth an instruction set of its own is written once, in body.h, over this type. A
+ * kind defines LANES, 4, 8 or 16, before it includes this, and then what C has no operator for:
+ * lanes_madd, lanes_max, lanes_halves, lanes_to_halves.
  *
- * Order:   lanes_sum and lanes_most fold the upper half upon the lower one, four times.
+ * Order:   lanes_sum and lanes_most fold the upper half upon the lower one until one is left.
  * Threads: none; pure functions.
  */
 #ifndef TRANCHE_KERNEL_LANES_H
@@ -13,7 +13,9 @@
 #include <stdint.h>
 #include <string.h>
 
-#define LANES 16
+#ifndef LANES
+#error "a kind defines LANES"
+#endif
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
 typedef int32_t lanes_int __attribute__((vector_size(LANES * sizeof(int32_t))));
 
