@@ -247,3 +247,53 @@ static void body_attend(const struct kernel_attention *a, const uint16_t *keys,
         body_multiply(a, values + d / KERNEL_CHUNK * chunk, seen, a->scores, KERNEL_PAGE,
                       a->out + d, a->dim);
 }
+
+/* ---- Logits ---- */
+
+/* Terms summed in single precision before they go into a double. */
+#define BODY_SUM_TERMS 1024
+
+static float body_largest(const float *x, uint32_t count)
+{
+    lanes best = lanes_spread(-INFINITY);
+    uint32_t i = 0;
+
+    for (; i + LANES <= count; i += LANES) {
+        lanes v = lanes_load(x + i);
+        best = lanes_choose(v > best, v, best); /* a NaN loses */
+    }
+    float most = lanes_most(best);
+    for (; i < count; i++)
+        most = x[i] > most ? x[i] : most;
+    return most;
+}
+
+static float body_exp_sum(const float *x, uint32_t count, float most)
+{
+    lanes sum = lanes_spread(0.0f);
+    uint32_t i = 0;
+
+    for (; i + LANES <= count; i += LANES)
+        sum += body_exp(lanes_load(x + i) - most);
+    float all = lanes_sum(sum);
+    for (; i < count; i++)
+        all += expf(x[i] - most);
+    return all;
+}
+
+static void body_sum_up(const float *logits, uint32_t count, uint32_t *largest, float *log_sum)
+{
+    float most = body_largest(logits, count);
+    double sum = 0.0;
+
+    *largest = 0;
+    *log_sum = most;
+    if (!isfinite(most))
+        return;
+    while (!(logits[*largest] >= most))
+        ++*largest;
+    for (uint32_t i = 0; i < count; i += BODY_SUM_TERMS)
+        sum += (double)body_exp_sum(logits + i,
+                                    count - i < BODY_SUM_TERMS ? count - i : BODY_SUM_TERMS, most);
+    *log_sum = most + (float)log(sum);
+}

@@ -167,5 +167,6 @@ const struct kernel_ops kernel_avx512_ops = {
     .store_key = body_store_key,
     .store_value = body_store_value,
     .attend = body_attend,
+    .sum_up = body_sum_up,
 };
 #endif

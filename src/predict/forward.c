@@ -45,7 +45,8 @@ struct forward {
     float *sum;    /* rows of width: what is to be added, where it is normalised first */
     float *logits; /* logits_max rows of logits_stride */
     size_t logits_stride;
-    uint32_t *logits_of; /* for each row of the batch, or NOWHERE */
+    struct logits_summary *summary; /* of each row of logits */
+    uint32_t *logits_of;            /* for each row of the batch, or NOWHERE */
     struct kernel_rows width_rows, attended_rows, hidden_rows;
 };
 
@@ -113,6 +114,7 @@ static void make_rows(struct forward *f)
     f->sum = floats((size_t)rows * s->width);
     f->logits_stride = (size_t)kernel_weights_tiles(decoder_output(f->is.decoder)) * KERNEL_TILE;
     f->logits = mem_aligned(f->is.logits_max * f->logits_stride * sizeof(float), KERNEL_ALIGN);
+    f->summary = mem_array(f->is.logits_max, sizeof *f->summary);
     f->logits_of = mem_array(rows, sizeof *f->logits_of);
     f->all.row = mem_array(rows, sizeof *f->all.row);
     f->wanted.row = mem_array(rows, sizeof *f->wanted.row);
@@ -150,6 +152,7 @@ void forward_free(struct forward *f)
     mem_free(f->in);
     mem_free(f->sum);
     mem_free(f->logits);
+    mem_free(f->summary);
     mem_free(f->logits_of);
     mem_free(f->all.row);
     mem_free(f->wanted.row);
@@ -558,6 +561,18 @@ static void compute_layer(const struct part *p, uint32_t layer, const float *bef
     run_sum(p, &l->down, &f->hidden_rows, of->count, l->hidden_after != NULL);
 }
 
+/* Here, because all members can do it: the sampler that asks for it is one thread. */
+static void sum_up_logits(const struct part *p)
+{
+    struct forward *f = p->f;
+    uint32_t i;
+
+    while (team_take(p->m, f->wanted.count, &i))
+        f->is.kernel->sum_up(f->logits + i * f->logits_stride, f->is.decoder->shape.vocab,
+                             &f->summary[i].largest, &f->summary[i].log_sum);
+    team_barrier(p->m);
+}
+
 static void compute_logits(const struct part *p, const float *before)
 {
     struct forward *f = p->f;
@@ -569,6 +584,7 @@ static void compute_logits(const struct part *p, const float *before)
 
     norm_rows(p, f->wanted.count, before, f->is.decoder->output_norm);
     run_product(p, &job);
+    sum_up_logits(p);
 }
 
 static void compute(void *arg, const struct team_member *m)
@@ -604,4 +620,10 @@ const float *forward_logits(const struct forward *f, uint32_t row)
 {
     assert(f->logits_of[row] != NOWHERE);
     return f->logits + f->logits_of[row] * f->logits_stride;
+}
+
+struct logits_summary forward_summary(const struct forward *f, uint32_t row)
+{
+    assert(f->logits_of[row] != NOWHERE);
+    return f->summary[f->logits_of[row]];
 }

@@ -38,5 +38,6 @@ uint64_t forward_bytes(const struct forward *f);
 /* The rows have room in the cache; tokens are of the vocabulary. */
 void forward_compute(struct forward *f, const struct runtime_row *row, uint32_t count);
 const float *forward_logits(const struct forward *f, uint32_t row);
+struct logits_summary forward_summary(const struct forward *f, uint32_t row);
 
 #endif

@@ -54,6 +54,12 @@ struct chat_message {
     struct str text;
 };
 
+/* What sampling asks of nearly every row of logits. */
+struct logits_summary {
+    uint32_t largest; /* of equal ones the first */
+    float log_sum;    /* logit - this is the natural logarithm of a probability */
+};
+
 struct grammar; /* a constraint on one answer's text, and how far the answer has come in it */
 
 /* What the opener asks for; 0 leaves it to the runtime. */
@@ -79,6 +85,8 @@ struct runtime_ops {
     int (*forward)(struct runtime *r, const struct runtime_row *row, uint32_t count,
                    struct error *e) FALLIBLE;
     const float *(*logits)(struct runtime *r, uint32_t row); /* row index in the last batch */
+    /* The summary of those logits, where the runtime makes it. NULL: it does not. */
+    struct logits_summary (*summary)(struct runtime *r, uint32_t row);
     void (*copy)(struct runtime *r, uint32_t from, uint32_t to, uint32_t len);
     void (*trim)(struct runtime *r, uint32_t sequence, uint32_t len); /* drops positions >= len */
 

@@ -91,8 +91,8 @@ static int open_all(struct native *n, const struct model *m, const struct runtim
     n->decoder = decoder_open(m->file, e);
     if (!n->decoder || llama_text_open(&n->text, m->file, false, e) < 0)
         return -1;
-    if (n->text.info.vocab > n->decoder->shape.vocab)
-        return error_set(e, ERROR_UNIMPLEMENTED, "more tokens than embeddings");
+    if (n->text.info.vocab != n->decoder->shape.vocab)
+        return error_set(e, ERROR_UNIMPLEMENTED, "more or less tokens than embeddings");
     if (size_cache(n, w, e) < 0)
         return -1;
     decoder_turn(n->decoder, n->text.info.context_max);
@@ -143,6 +143,11 @@ static const float *native_logits(struct runtime *r, uint32_t row)
     return forward_logits(native_of(r)->forward, row);
 }
 
+static struct logits_summary native_summary(struct runtime *r, uint32_t row)
+{
+    return forward_summary(native_of(r)->forward, row);
+}
+
 static void native_copy(struct runtime *r, uint32_t from, uint32_t to, uint32_t len)
 {
     page_cache_copy(native_of(r)->cache, from, to, len);
@@ -161,6 +166,7 @@ static const struct runtime_ops native_ops = {
     .is_end = llama_text_is_end,
     .forward = native_forward,
     .logits = native_logits,
+    .summary = native_summary,
     .copy = native_copy,
     .trim = native_trim,
     .schema_grammar = llama_text_schema_grammar,

@@ -9,7 +9,7 @@
 
 /* Looks at a barrier before a thread goes to sleep: some tens of microseconds, longer than most phases
  * leave one waiting. */
-#define SPINS 4000
+#define SPINS 1000
 #define CACHE_LINE 64
 
 struct team {

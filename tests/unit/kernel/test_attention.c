@@ -1,4 +1,4 @@
-/* Goal: attention, norms and gates are what their formulas say, and a row's result does not depend on
+/* Goal: attention, norms, gates and sums of logits are what their formulas say, and a row's result does not depend on
  * the rows beside it. Method: double precision over the same halves; rows alone and together. */
 #include <math.h>
 #include <setjmp.h>
@@ -297,6 +297,36 @@ static void test_a_rotation_turns_pairs_and_a_sum_adds(void **state)
     for_each_kind(check_rotation);
 }
 
+static void check_sums(const struct kernel_ops *k)
+{
+    static const uint32_t counts[] = { 1, 15, 16, 17, 1024, 1025, 5003 };
+    float *x = chance_floats(5003, 20.0f, 6), log_sum;
+    uint32_t largest;
+
+    for (size_t n = 0; n < sizeof counts / sizeof counts[0]; n++) {
+        double sum = 0.0;
+        uint32_t best = 0;
+        for (uint32_t i = 0; i < counts[n]; i++) {
+            sum += exp((double)x[i]);
+            best = x[i] > x[best] ? i : best;
+        }
+        k->sum_up(x, counts[n], &largest, &log_sum);
+        assert_int_equal(largest, best);
+        assert_true(fabs((double)log_sum - log(sum)) < 1e-5);
+    }
+    x[3] = x[40] = 30.0f; /* of equal ones the first */
+    x[5] = NAN;
+    k->sum_up(x, 100, &largest, &log_sum);
+    assert_int_equal(largest, 3);
+    mem_free(x);
+}
+
+static void test_logits_are_summed_up_as_exp_and_log_say(void **state)
+{
+    (void)state;
+    for_each_kind(check_sums);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,6 +337,7 @@ int main(void)
         cmocka_unit_test(test_a_norm_makes_the_mean_square_one),
         cmocka_unit_test(test_gates_are_their_formulas),
         cmocka_unit_test(test_a_rotation_turns_pairs_and_a_sum_adds),
+        cmocka_unit_test(test_logits_are_summed_up_as_exp_and_log_say),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
