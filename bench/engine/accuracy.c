@@ -1,13 +1,14 @@
-/* accuracy.c -- how far the native runtime's answers are from libllama's on the same file.
+/* accuracy.c -- how far one runtime's answers are from another's.
  *
  * Why: int8 products round, and what rounds differently sometimes answers differently. Both runtimes get
- * the same tokens: a workload's prompts, then the answers that libllama gives greedily. Nothing is
- * compared after the two have parted.
+ * the same tokens: a workload's prompts, then the answers that the reference gives greedily, so that
+ * one difference does not make all that follow.
  *
- * Usage:   bench_accuracy MODEL.gguf WORKLOAD.jsonl [LINES [ANSWER-TOKENS]]
- * Prints:  one line of a Markdown table: perplexity of the prompts by both, mean Kullback-Leibler
- *          divergence from libllama's distribution, and how often the likeliest token is the same, in
- *          prompts and in answers.
+ * Usage:   bench_accuracy SIDE REFERENCE WORKLOAD.jsonl [LINES [ANSWER-TOKENS]]
+ *          with a SIDE and a REFERENCE of native:MODEL.gguf or plain:MODEL.gguf (libllama)
+ * Prints:  one line of a Markdown table: rows of prompts and answers, perplexity of the prompts by the
+ *          reference and by the side, mean Kullback-Leibler divergence from the reference, and how often
+ *          the likeliest token is the same, in prompts and in answers.
  */
 #include <math.h>
 #include <stdio.h>
@@ -78,7 +79,7 @@ static void forward(const struct pair *p, const struct runtime_row *row, uint32_
         die("forward", &e);
 }
 
-/* Gives the token that libllama would answer with first. */
+/* Gives the token that the reference would answer with first. */
 static int32_t run_prompt(struct pair *p, const struct tokens *t)
 {
     struct runtime_row row[ROWS_MAX];
@@ -132,24 +133,31 @@ static void run_line(struct pair *p, struct str line, uint32_t most)
     arena_release(&a);
 }
 
-static struct pair open_pair(const char *file)
+static struct runtime *open_side(const char *side)
 {
-    const struct model m = { .pattern = file, .kind = MODEL_LOCAL, .file = file };
+    const char *file = strchr(side, ':') ? strchr(side, ':') + 1 : side;
+    const struct model m = { .pattern = side, .kind = MODEL_LOCAL, .file = file };
     const struct runtime_wish wish = {
         .sequences = ROWS_MAX + 1, .rows_max = ROWS_MAX, .context = 2048, .cache_mib = 512
     };
-    struct runtime_info info;
     struct error e = { 0 };
-    struct pair p = { .mine = runtime_native_open(&m, &wish, &e) };
+    struct runtime *r = strncmp(side, "plain:", 6) == 0 ? runtime_llama_open(&m, &wish, &e)
+                                                        : runtime_native_open(&m, &wish, &e);
 
-    if (!p.mine)
-        die("native", &e);
-    p.theirs = runtime_llama_open(&m, &wish, &e);
-    if (!p.theirs)
-        die("libllama", &e);
-    p.mine->ops->info(p.mine, &info);
-    p.vocab = info.vocab;
-    printf("| %s ", info.name);
+    if (!r)
+        die(side, &e);
+    return r;
+}
+
+static struct pair open_pair(const char *side, const char *reference)
+{
+    struct pair p = { .mine = open_side(side), .theirs = open_side(reference) };
+    struct runtime_info mine, theirs;
+
+    p.mine->ops->info(p.mine, &mine);
+    p.theirs->ops->info(p.theirs, &theirs);
+    p.vocab = mine.vocab;
+    printf("| %s %s | %s %s ", p.mine->ops->name, mine.name, p.theirs->ops->name, theirs.name);
     return p;
 }
 
@@ -163,17 +171,17 @@ int main(int argc, char **argv)
     struct buf file = BUF_INIT(WORKLOAD_BYTES_MAX);
     struct error e = { 0 };
 
-    if (argc < 3) {
-        fprintf(stderr, "usage: bench_accuracy MODEL.gguf WORKLOAD.jsonl [LINES [TOKENS]]\n");
+    if (argc < 4) {
+        fprintf(stderr, "usage: bench_accuracy SIDE REFERENCE WORKLOAD.jsonl [LINES [TOKENS]]\n");
         return 2;
     }
-    if (sys_read_file(argv[2], WORKLOAD_BYTES_MAX, &file, &e) < 0)
-        die(argv[2], &e);
-    struct pair p = open_pair(argv[1]);
+    if (sys_read_file(argv[3], WORKLOAD_BYTES_MAX, &file, &e) < 0)
+        die(argv[3], &e);
+    struct pair p = open_pair(argv[1], argv[2]);
     struct str rest = buf_str(&file);
-    for (uint32_t n = number(argc, argv, 3, LINES_DEFAULT); n && rest.len; n--) {
+    for (uint32_t n = number(argc, argv, 4, LINES_DEFAULT); n && rest.len; n--) {
         size_t end = str_find(rest, STR("\n"));
-        run_line(&p, str_sub(rest, 0, end), number(argc, argv, 4, ANSWER_DEFAULT));
+        run_line(&p, str_sub(rest, 0, end), number(argc, argv, 5, ANSWER_DEFAULT));
         rest = end == SIZE_MAX ? (struct str){ NULL, 0 } : str_sub(rest, end + 1, SIZE_MAX);
     }
     const struct sums *s = &p.prompts, *a = &p.answers;

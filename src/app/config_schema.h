@@ -42,7 +42,7 @@ struct price_entry {
     double input, output, *cached;
 };
 struct model_entry {
-    char *name, *kind, *file, *about;
+    char *name, *kind, *file, *about, *engine;
     uint32_t context, sequences, threads, cache_mib;
     struct adapter_entry *adapters;
     uint32_t adapters_count;

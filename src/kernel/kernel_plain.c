@@ -24,7 +24,7 @@ LANES_INLINE lanes lanes_halves(const uint16_t *p)
     lanes_int bits;
 
     for (int i = 0; i < LANES; i++)
-        bits[i] = (p[i] & 0x7fff) << 13 | (p[i] & 0x8000) << 16;
+        bits[i] = (int32_t)((p[i] & 0x7fffu) << 13 | (p[i] & 0x8000u) << 16);
     return (lanes)bits * 0x1p112f;
 }
 
