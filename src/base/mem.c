@@ -49,6 +49,20 @@ void *mem_grow(void *p, size_t bytes)
     return q;
 }
 
+void mem_huge(void *p, size_t bytes)
+{
+#ifdef MADV_HUGEPAGE
+    uintptr_t from = ((uintptr_t)p + HUGE_BYTES - 1) / HUGE_BYTES * HUGE_BYTES;
+    uintptr_t to = ((uintptr_t)p + bytes) / HUGE_BYTES * HUGE_BYTES;
+
+    if (from < to) /* a refusal costs speed only */
+        (void)madvise((char *)p + (from - (uintptr_t)p), to - from, MADV_HUGEPAGE);
+#else
+    (void)p;
+    (void)bytes;
+#endif
+}
+
 void *mem_aligned(size_t bytes, size_t align)
 {
     size_t unit = bytes >= HUGE_BYTES && align < HUGE_BYTES ? HUGE_BYTES : align;
@@ -61,10 +75,7 @@ void *mem_aligned(size_t bytes, size_t align)
     if (posix_memalign(&p, unit < sizeof(void *) ? sizeof(void *) : unit, whole ? whole : unit) !=
         0)
         die_of_memory(bytes);
-#ifdef MADV_HUGEPAGE
-    if (unit == HUGE_BYTES)
-        (void)madvise(p, whole, MADV_HUGEPAGE);
-#endif
+    mem_huge(p, whole);
     return p;
 }
 

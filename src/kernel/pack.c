@@ -58,14 +58,12 @@ void kernel_weights_set(struct kernel_weights *w, uint32_t output, uint32_t grou
                         const int8_t *value, float scale)
 {
     size_t at = tile_group(w, output, group);
+    uint8_t biased[KERNEL_GROUP];
 
-    for (uint32_t quad = 0; quad < QUADS; quad++) {
-        uint8_t *to = quad_at(w, at, quad, output);
-        for (uint32_t i = 0; i < KERNEL_QUAD; i++) {
-            int8_t v = value[quad * KERNEL_QUAD + i];
-            to[i] = (uint8_t)((v == INT8_MIN ? -INT8_MAX : v) + KERNEL_BIAS);
-        }
-    }
+    for (uint32_t i = 0; i < KERNEL_GROUP; i++)
+        biased[i] = (uint8_t)((value[i] == INT8_MIN ? -INT8_MAX : value[i]) + KERNEL_BIAS);
+    for (uint32_t quad = 0; quad < QUADS; quad++)
+        memcpy(quad_at(w, at, quad, output), biased + quad * KERNEL_QUAD, KERNEL_QUAD);
     w->scale[at * KERNEL_TILE + output % KERNEL_TILE] = scale;
 }
 

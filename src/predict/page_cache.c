@@ -10,13 +10,13 @@ struct page_cache {
     struct page_shape shape;
     uint32_t per_sequence; /* pages of the longest sequence */
     size_t head_halves;    /* keys or values of one head in a page */
-    uint16_t *half;        /* pages of 2 * heads * head_halves */
+    void *memory;          /* zeroed when it is first touched, and not before */
+    uint16_t *half;        /* in memory: pages of 2 * heads * head_halves */
     uint32_t *holders;     /* of each page */
     uint32_t *spare;       /* a stack of pages without holders */
     uint32_t spare_count;
-    uint32_t written; /* pages below have been taken before: what they hold is finite */
-    uint32_t *table;  /* per_sequence pages for each sequence */
-    uint32_t *len;    /* positions of each sequence */
+    uint32_t *table; /* per_sequence pages for each sequence */
+    uint32_t *len;   /* positions of each sequence */
 };
 
 static uint32_t pages_for(uint32_t positions)
@@ -34,6 +34,13 @@ uint64_t page_cache_bytes(const struct page_shape *shape)
     return (uint64_t)shape->pages * page_halves(shape) * sizeof(uint16_t);
 }
 
+static uint16_t *aligned(void *p)
+{
+    size_t over = (uintptr_t)p % KERNEL_ALIGN;
+
+    return (uint16_t *)(void *)((char *)p + (over ? KERNEL_ALIGN - over : 0));
+}
+
 struct page_cache *page_cache_new(const struct page_shape *shape)
 {
     struct page_cache *c = mem_alloc(sizeof *c);
@@ -42,9 +49,12 @@ struct page_cache *page_cache_new(const struct page_shape *shape)
     c->shape = *shape;
     c->per_sequence = pages_for(shape->positions_max);
     c->head_halves = kernel_page_halves(shape->dim);
-    if (!size_mul(shape->pages, page_halves(shape) * sizeof *c->half, &bytes))
+    if (!size_mul(shape->pages, page_halves(shape) * sizeof *c->half, &bytes) ||
+        !size_add(bytes, KERNEL_ALIGN, &bytes))
         bytes = SIZE_MAX; /* which dies as any other size that there is not */
-    c->half = mem_aligned(bytes, KERNEL_ALIGN);
+    c->memory = mem_array(bytes, 1);
+    mem_huge(c->memory, bytes);
+    c->half = aligned(c->memory);
     c->holders = mem_array(shape->pages, sizeof *c->holders);
     c->spare = mem_array(shape->pages, sizeof *c->spare);
     c->table = mem_array((size_t)shape->sequences * c->per_sequence, sizeof *c->table);
@@ -59,7 +69,7 @@ void page_cache_free(struct page_cache *c)
 {
     if (!c)
         return;
-    mem_free(c->half);
+    mem_free(c->memory);
     mem_free(c->holders);
     mem_free(c->spare);
     mem_free(c->table);
@@ -77,17 +87,13 @@ static uint16_t *page_at(const struct page_cache *c, uint32_t page)
     return c->half + page * page_halves(&c->shape);
 }
 
-/* Attention multiplies also what a row does not see, by zero: it must be finite, so a page that was
- * never taken is cleared. The spare ones are taken from below, so these are the highest. */
+/* What a page holds is always a number: zeroes at first, then what was stored. Attention relies on it,
+ * because it multiplies also what a row does not see, by zero. */
 static uint32_t take_page(struct page_cache *c)
 {
     uint32_t page = c->spare[--c->spare_count];
 
     c->holders[page] = 1;
-    if (page >= c->written) {
-        memset(page_at(c, page), 0, page_halves(&c->shape) * sizeof *c->half);
-        c->written = page + 1;
-    }
     return page;
 }
 
