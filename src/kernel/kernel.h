@@ -51,6 +51,9 @@ void kernel_weights_set(struct kernel_weights *w, uint32_t output, uint32_t grou
 void kernel_weights_quantise(struct kernel_weights *w, uint32_t output, const float *row);
 /* One output's row as floats. */
 void kernel_weights_row(const struct kernel_weights *w, uint32_t output, float *row);
+/* Begins to fetch the part of a tile from `from` to `to`, of `all`, into the second cache. */
+void kernel_weights_fetch(const struct kernel_weights *w, uint32_t tile, uint32_t from, uint32_t to,
+                          uint32_t all);
 static inline uint32_t kernel_weights_tiles(const struct kernel_weights *w)
 {
     return (w->outputs + KERNEL_TILE - 1) / KERNEL_TILE;
@@ -60,7 +63,7 @@ static inline uint32_t kernel_weights_tiles(const struct kernel_weights *w)
 
 /* One group of a block of rows: what a product reads of them, in that order. */
 struct kernel_rows_group {
-    int8_t quant[KERNEL_GROUP / KERNEL_QUAD][KERNEL_BLOCK][KERNEL_QUAD];
+    int8_t quant[KERNEL_BLOCK][KERNEL_GROUP];
     float scale[KERNEL_BLOCK];
     int32_t offset[KERNEL_BLOCK]; /* -KERNEL_BIAS * sum of quant: takes the weights' bias out */
 };

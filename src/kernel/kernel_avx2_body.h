@@ -50,7 +50,7 @@ LANES_INLINE void add_group(const int m, const uint8_t *quant, const float *scal
         const uint8_t *w = quant + q * KERNEL_TILE * KERNEL_QUAD;
         for (int i = 0; i < m; i++) {
             int32_t four;
-            memcpy(&four, x->quant[q][at + (uint32_t)i], sizeof four);
+            memcpy(&four, x->quant[at + (uint32_t)i] + q * KERNEL_QUAD, sizeof four);
             __m256i a = _mm256_set1_epi32(four);
             for (int p = 0; p < PARTS; p++)
                 c[i][p] =

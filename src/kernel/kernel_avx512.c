@@ -55,6 +55,17 @@ static bool avx512_runs_here(void)
            __builtin_cpu_supports("avx512dq");
 }
 
+/* The sum of 32 of int8, by multiplying them with ones. */
+LANES_INLINE int32_t sum_of_group(__m256i quant)
+{
+    __m256i by_quad = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), quant);
+    __m128i four =
+        _mm_add_epi32(_mm256_castsi256_si128(by_quad), _mm256_extracti128_si256(by_quad, 1));
+    __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
+
+    return _mm_cvtsi128_si32(two) + _mm_extract_epi32(two, 1);
+}
+
 static void avx512_quantise(const float *x, uint32_t groups, struct kernel_rows *to, uint32_t row,
                             uint32_t first)
 {
@@ -65,14 +76,12 @@ static void avx512_quantise(const float *x, uint32_t groups, struct kernel_rows 
         __m512 low = _mm512_loadu_ps(x), high = _mm512_loadu_ps(x + LANES);
         float most = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(low), _mm512_abs_ps(high)));
         __m512 inverse = _mm512_set1_ps(most > 0.0f ? 127.0f / most : 0.0f);
-        __m512i a = _mm512_cvtps_epi32(low * inverse), b = _mm512_cvtps_epi32(high * inverse);
-        _Alignas(16) int32_t quad[QUADS];
-        _mm_store_si128((__m128i *)(void *)quad, _mm512_cvtsepi32_epi8(a));
-        _mm_store_si128((__m128i *)(void *)(quad + QUADS / 2), _mm512_cvtsepi32_epi8(b));
-        for (int q = 0; q < QUADS; q++)
-            memcpy(group->quant[q][at], &quad[q], sizeof quad[q]);
+        __m128i a = _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(low * inverse));
+        __m128i b = _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(high * inverse));
+        __m256i quant = _mm256_inserti128_si256(_mm256_castsi128_si256(a), b, 1);
+        memcpy(group->quant[at], &quant, sizeof quant);
         group->scale[at] = most / 127.0f;
-        group->offset[at] = -KERNEL_BIAS * _mm512_reduce_add_epi32(_mm512_add_epi32(a, b));
+        group->offset[at] = -KERNEL_BIAS * sum_of_group(quant);
     }
 }
 
@@ -91,7 +100,7 @@ LANES_INLINE void add_group(const int m, const uint8_t *quant, const float *scal
         __m512i low = _mm512_load_si512(w), high = _mm512_load_si512(w + KERNEL_ALIGN);
         for (int i = 0; i < m; i++) {
             int32_t four;
-            memcpy(&four, x->quant[q][i], sizeof four);
+            memcpy(&four, x->quant[i] + q * KERNEL_QUAD, sizeof four);
             __m512i a = _mm512_set1_epi32(four);
             c[i][0] = _mm512_dpbusd_epi32(c[i][0], low, a);
             c[i][1] = _mm512_dpbusd_epi32(c[i][1], high, a);

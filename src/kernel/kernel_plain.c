@@ -61,7 +61,7 @@ static float multiply(const uint8_t *quant, const float *scale, const struct ker
         int32_t sum = x->offset[at];
         for (uint32_t q = 0; q < QUADS; q++, quant += KERNEL_TILE * KERNEL_QUAD)
             for (uint32_t i = 0; i < KERNEL_QUAD; i++)
-                sum += quant[i] * x->quant[q][at][i];
+                sum += quant[i] * x->quant[at][q * KERNEL_QUAD + i];
         f = fmaf((float)sum, *scale * x->scale[at], f);
         scale += KERNEL_TILE;
     }

@@ -18,7 +18,7 @@ static void quantise_group(const float *x, struct kernel_rows_group *group, uint
     for (uint32_t i = 0; i < KERNEL_GROUP; i++) {
         float scaled = x[i] * inverse; /* of a broken model perhaps no number */
         int32_t value = fabsf(scaled) <= 127.5f ? (int32_t)((scaled + to_int) - to_int) : 0;
-        group->quant[i / KERNEL_QUAD][at][i % KERNEL_QUAD] = (int8_t)value;
+        group->quant[at][i] = (int8_t)value;
         sum += value;
     }
     group->scale[at] = most / 127.0f;

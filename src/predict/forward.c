@@ -11,7 +11,7 @@
 #define ATTEND_ROWS 48
 /* Rows of a product between two looks at its outputs, and of a piece of work. */
 #define TOGETHER_ROWS (8 * KERNEL_BLOCK)
-#define PIECE_ROWS (42 * KERNEL_BLOCK)
+#define PIECE_ROWS 300
 /* Rows of a piece where each is worked on by itself; whole blocks, so that no two threads write to
  * one. */
 #define SINGLE_ROWS (2 * KERNEL_BLOCK)
@@ -205,7 +205,7 @@ static void embed(const struct part *p)
         for (uint32_t i = first; i < end; i++) {
             float *x = x_row(p->f, i);
             kernel_weights_row(&d->embedding, (uint32_t)p->f->row[i].token, x);
-            for (uint32_t k = 0; k < d->shape.width; k++)
+            for (uint32_t k = 0; d->shape.embedding_scale != 1.0f && k < d->shape.width; k++)
                 x[k] *= d->shape.embedding_scale;
         }
     team_barrier(p->m);
@@ -287,19 +287,43 @@ static void multiply(const struct part *p, const struct product *job, uint32_t t
                made + (size_t)i * KERNEL_TILE, KERNEL_TILE);
 }
 
-/* A piece is a tile by some rows: the tile's weights stay in the first cache, the rows in the second. */
+/* Fetches, of the tile's weights, the part that these rows are of all. */
+static void fetch_ahead(const struct product *job, uint32_t tile, uint32_t done, uint32_t rows)
+{
+    if (tile >= kernel_weights_tiles(job->w))
+        return;
+    kernel_weights_fetch(job->w, tile, done, done + TOGETHER_ROWS, rows);
+    if (job->up)
+        kernel_weights_fetch(job->up, tile, done, done + TOGETHER_ROWS, rows);
+}
+
+/* How a product's rows are cut: in parts of whole blocks, as alike as can be. */
+static uint32_t rows_of_part(uint32_t count, uint32_t parts)
+{
+    uint32_t rows = (count + parts - 1) / parts;
+
+    return (rows + KERNEL_BLOCK - 1) / KERNEL_BLOCK * KERNEL_BLOCK;
+}
+
+/* A piece is a tile by a part of the rows: the tile's weights stay in the first cache, the rows in the
+ * second. Meanwhile the weights that are likely to come next are fetched. */
 static void run_product(const struct part *p, const struct product *job)
 {
     const uint32_t tiles = kernel_weights_tiles(job->w);
     const uint32_t parts = (job->count + PIECE_ROWS - 1) / PIECE_ROWS;
+    const uint32_t rows = parts ? rows_of_part(job->count, parts) : 0;
+    const uint32_t members = team_members(p->f->is.team);
+    const uint32_t ahead = members > parts ? members / (parts ? parts : 1) : 1;
     uint32_t piece;
 
     while (team_take(p->m, tiles * parts, &piece)) {
-        uint32_t first = piece / tiles * PIECE_ROWS;
-        uint32_t end = first + PIECE_ROWS < job->count ? first + PIECE_ROWS : job->count;
-        for (; first < end; first += TOGETHER_ROWS)
-            multiply(p, job, piece % tiles, first,
+        uint32_t tile = piece / parts, first = piece % parts * rows, begin = first;
+        uint32_t end = first + rows < job->count ? first + rows : job->count;
+        for (; first < end; first += TOGETHER_ROWS) {
+            fetch_ahead(job, tile + ahead, first - begin, end - begin);
+            multiply(p, job, tile, first,
                      end - first < TOGETHER_ROWS ? end - first : TOGETHER_ROWS);
+        }
     }
     team_barrier(p->m);
 }
@@ -465,22 +489,18 @@ static void attend_page(const struct part *p, const struct tile *t, uint32_t n)
     }
 }
 
-/* Divides by the sum of weights and quantises for the next product. */
-static void finish_tile(const struct part *p, const struct tile *t)
+/* Quantises for the next product and divides by the sum of weights, which is left to the scales. */
+static void finish_row(const struct part *p, const struct tile *t, uint32_t i)
 {
     const struct decoder_shape *s = &p->f->is.decoder->shape;
-    const uint32_t group = s->heads / s->kv_heads, width = group * s->dim;
+    const uint32_t group = s->heads / s->kv_heads, quants = s->dim / KERNEL_GROUP;
+    const uint32_t first = t->head * group * quants, to = t->first + i;
+    struct kernel_rows_group *out = kernel_rows_at(&p->f->attended_rows, to) + first;
 
-    for (uint32_t i = 0; i < t->count; i++) {
-        float *out = p->w->attended + (size_t)i * width;
-        for (uint32_t g = 0; g < group; g++) {
-            float part = 1.0f / p->w->sum[i * group + g];
-            for (uint32_t d = 0; d < s->dim; d++)
-                out[g * s->dim + d] *= part;
-        }
-        p->f->is.kernel->quantise(out, width / KERNEL_GROUP, &p->f->attended_rows, t->first + i,
-                                  t->head * width / KERNEL_GROUP);
-    }
+    p->f->is.kernel->quantise(p->w->attended + (size_t)i * group * s->dim, group * quants,
+                              &p->f->attended_rows, to, first);
+    for (uint32_t g = 0; g < group * quants; g++)
+        out[g].scale[to % KERNEL_BLOCK] /= p->w->sum[i * group + g / quants];
 }
 
 static void attend_tile(const struct part *p, const struct tile *t)
@@ -494,7 +514,8 @@ static void attend_tile(const struct part *p, const struct tile *t)
     }
     for (uint32_t n = 0; n < pages; n++)
         attend_page(p, t, n);
-    finish_tile(p, t);
+    for (uint32_t i = 0; i < t->count; i++)
+        finish_row(p, t, i);
 }
 
 /* A piece is some rows by one head of keys. The last, which see most, begin: a long piece at the end

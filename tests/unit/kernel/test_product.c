@@ -69,8 +69,7 @@ static float expected(const struct problem *p, uint32_t output, uint32_t row)
         size_t scale = ((size_t)output / KERNEL_TILE * groups_of(&p->w) + g) * KERNEL_TILE;
         int32_t sum = 0;
         for (uint32_t i = 0; i < KERNEL_GROUP; i++)
-            sum += weight_at(&p->w, output, g * KERNEL_GROUP + i) *
-                   x->quant[i / KERNEL_QUAD][at][i % KERNEL_QUAD];
+            sum += weight_at(&p->w, output, g * KERNEL_GROUP + i) * x->quant[at][i];
         f = fmaf((float)sum, p->w.scale[scale + output % KERNEL_TILE] * x->scale[at], f);
     }
     return f;
