@@ -421,6 +421,20 @@ static int read_layer(struct reader *r, struct decoder *d, uint32_t i, struct er
 
 /* ---- The whole ---- */
 
+/* A file cannot claim more weights than it has bits, so that none makes us reserve what it likes. */
+static int check_size(const struct reader *r, const struct decoder_shape *s, struct error *e)
+{
+    const uint64_t heads = 2ULL * (s->heads + s->kv_heads) * s->dim;
+    const uint64_t layer = (heads + 3ULL * s->hidden) * s->width;
+    off_t bytes = lseek(r->fd, 0, SEEK_END);
+
+    if (bytes < 0)
+        return error_errno(e, "%s", r->path);
+    if (s->layers * layer + (uint64_t)s->vocab * s->width > 8ULL * (uint64_t)bytes)
+        return error_set(e, ERROR_FAILED_PRECONDITION, "%s is cut short", r->path);
+    return 0;
+}
+
 static int read_ends(struct reader *r, struct decoder *d, struct error *e)
 {
     struct decoder_shape *s = &d->shape;
@@ -432,6 +446,8 @@ static int read_ends(struct reader *r, struct decoder *d, struct error *e)
     if (vocab < 1 || vocab > DECODER_VOCAB_MAX)
         return refuse("its vocabulary", e);
     s->vocab = (uint32_t)vocab;
+    if (check_size(r, s, e) < 0)
+        return -1;
     kernel_weights_init(&d->embedding, s->vocab, s->width);
     if (pack_tensor(r, "token_embd.weight", s->vocab, 0, &d->embedding, 0, e) < 0 ||
         read_vector(r, "output_norm.weight", s->width, &d->output_norm, e) < 0)

@@ -12,9 +12,10 @@
 #include "predict/llama_text.h"
 #include "predict/runtime_size.h"
 
-#define CELLS_MULTIPLE 256 /* libllama rounds up to this */
-#define SPIN_COUNT "1000"  /* of libgomp: some microseconds */
-#define KEY_BYTES 96       /* of a metadata key or number */
+#define CELLS_MULTIPLE 256     /* libllama rounds up to this */
+#define CELLS_PER_SEQUENCE 512 /* room for a usual request in each sequence */
+#define SPIN_COUNT "1000"      /* of libgomp: some microseconds */
+#define KEY_BYTES 96           /* of a metadata key or number */
 
 struct llama_runtime {
     struct llama_text text; /* first, so that a pointer to its base is one to this */
@@ -117,6 +118,7 @@ static int size_cache(struct llama_runtime *l, const struct runtime_wish *w, str
         .trained = (uint32_t)llama_model_n_ctx_train(l->text.model),
         .cell_bytes = cell_bytes(l->text.model),
         .multiple = CELLS_MULTIPLE,
+        .per_sequence = CELLS_PER_SEQUENCE,
     };
 
     if (runtime_size_cache(&facts, w, &l->text.info, e) < 0)

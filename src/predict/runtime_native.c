@@ -7,6 +7,10 @@
 #include "predict/llama_text.h"
 #include "predict/runtime_size.h"
 
+/* Of short requests that share their beginning all sequences have room, of long ones a third: these
+ * fill a forward with fewer, and the cache is most of the memory. */
+#define CELLS_PER_SEQUENCE 192
+
 struct native {
     struct llama_text text; /* first, so that a pointer to its base is one to this */
     struct decoder *decoder;
@@ -46,6 +50,7 @@ static int size_cache(struct native *n, const struct runtime_wish *w, struct err
         .trained = s->positions,
         .cell_bytes = 2ULL * s->layers * s->kv_heads * s->dim * sizeof(uint16_t),
         .multiple = KERNEL_PAGE,
+        .per_sequence = CELLS_PER_SEQUENCE,
     };
     struct runtime_info *info = &n->text.info;
 

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #define CONTEXT_DEFAULT_MAX 8192 /* tokens of a request, when the model allows more */
-#define CELLS_PER_SEQUENCE 512   /* room for a usual request in each sequence */
 #define BYTES_PER_MIB ((uint64_t)1024 * 1024)
 
 static uint32_t round_up(uint64_t count, uint32_t multiple)
@@ -18,7 +17,7 @@ int runtime_size_cache(const struct cache_facts *facts, const struct runtime_wis
 {
     uint32_t usual = facts->trained < CONTEXT_DEFAULT_MAX ? facts->trained : CONTEXT_DEFAULT_MAX;
     uint32_t context = w->context ? w->context : usual;
-    uint64_t cells = (uint64_t)w->sequences * CELLS_PER_SEQUENCE;
+    uint64_t cells = (uint64_t)w->sequences * facts->per_sequence;
 
     if (context > facts->trained)
         return error_set(e, ERROR_INVALID_ARGUMENT,

@@ -12,9 +12,10 @@
 #include "predict/runtime.h"
 
 struct cache_facts {
-    uint32_t trained;    /* tokens of context that the model was trained for */
-    uint64_t cell_bytes; /* keys and values of one token; 0: not known */
-    uint32_t multiple;   /* cells come in multiples of this */
+    uint32_t trained;      /* tokens of context that the model was trained for */
+    uint64_t cell_bytes;   /* keys and values of one token; 0: not known */
+    uint32_t multiple;     /* cells come in multiples of this */
+    uint32_t per_sequence; /* cells for a usual request */
 };
 
 /* Sets info's cells and context_max. */

@@ -1,6 +1,7 @@
 /* Goal: the native forward computes what libllama computes, and a row's logits depend on its sequence
  * alone. Method: tiny models of every architecture and format, given to both; the same sequence alone,
  * among others, in parts, after a copy, on more threads, compared bit by bit. */
+#include <fcntl.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -308,6 +309,47 @@ static void test_what_is_not_covered_is_unimplemented(void **state)
     assert_int_equal(sys_remove_all(dir, &e), 0);
 }
 
+/* ---- Damaged files ---- */
+
+#define HEAD_BYTES 6000 /* of a tiny file: metadata and the names of tensors */
+#define FILE_BYTES_MAX ((size_t)64 * 1024 * 1024)
+
+static void open_damaged(const char *path, const struct buf *file, size_t len)
+{
+    struct error e = { 0 };
+    int fd = sys_open(path, O_WRONLY | O_CREAT | O_TRUNC, &e);
+
+    assert_int_equal(sys_write_all(fd, file->p, len, path, &e), 0);
+    (void)close(fd);
+    struct decoder *d = decoder_open(path, &e);
+    assert_true(d || e.msg[0]);
+    decoder_free(d);
+}
+
+/* Any outcome but a crash: some bytes change nothing that matters. */
+static void test_damaged_files_do_no_harm(void **state)
+{
+    const struct tiny as = { .architecture = "llama", .type = GGML_TYPE_Q4_0 };
+    char dir[] = "/tmp/tranche-test-XXXXXX", file[64];
+    struct buf bytes = BUF_INIT(FILE_BYTES_MAX);
+    struct error e = { 0 };
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    (void)snprintf(file, sizeof file, "%s/damaged.gguf", dir);
+    tiny_write(&as, file);
+    assert_int_equal(sys_read_file(file, FILE_BYTES_MAX, &bytes, &e), 0);
+    for (size_t len = 0; len < bytes.len; len = len * 5 / 4 + 7)
+        open_damaged(file, &bytes, len);
+    for (size_t at = 0; at < HEAD_BYTES; at += 41) {
+        bytes.p[at] = (char)(bytes.p[at] ^ 0x81);
+        open_damaged(file, &bytes, bytes.len);
+        bytes.p[at] = (char)(bytes.p[at] ^ 0x81);
+    }
+    buf_release(&bytes);
+    assert_int_equal(sys_remove_all(dir, &e), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,6 +358,7 @@ int main(void)
         cmocka_unit_test(test_a_sequence_gives_the_same_logits_in_any_batch),
         cmocka_unit_test(test_the_number_of_threads_changes_no_bit),
         cmocka_unit_test(test_what_is_not_covered_is_unimplemented),
+        cmocka_unit_test(test_damaged_files_do_no_harm),
     };
 
     llama_log_set(drop_log, NULL);
