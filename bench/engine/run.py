@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """usage: bench/engine/run.py [--runs N] [--lines N] [--concurrency 4,8,16] [--workload NAME]...
 
-Runs the workloads through `tranche run` and through llama-server on the same model file, taking turns,
-and prints a table: requests/s, prompt and generated tokens/s, peak memory, prompt tokens shared.
+Runs the workloads through `tranche run`, on the native runtime and with `engine: plain`, and through
+llama-server on the same model file, taking turns, and prints a table: requests/s, prompt and generated
+tokens/s, peak memory, prompt tokens shared.
 A figure is the median of the runs; the range stands beside it.
 
 environment: TRANCHE      the program            (default: build/tranche)
              LLAMA_BIN    folder of llama-server (without it only tranche is measured)
-             MODEL        llama-server's GGUF    (default: the one that build/ was set up with)
+             MODEL        the GGUF               (default: the one that build/ was set up with)
 """
 import argparse
 import http.client
@@ -69,13 +70,16 @@ def read_lines(name, count):
     return lines[:count] if count else lines
 
 
-def run_tranche(name, lines, args):
+def run_tranche(lines, args, engine):
     """One `tranche run` from an empty state; the figures are of its own summary and output."""
+    config = {"models": [{"name": args.name, "file": os.path.abspath(args.model), "engine": engine}]}
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder)
         (path / "in.jsonl").write_text("\n".join(lines) + "\n")
+        (path / "config.yaml").write_text(json.dumps(config))
         command = [args.tranche, "run", str(path / "in.jsonl"), "-o", str(path / "out.jsonl"),
-                   "--model", args.name, "--state", str(path / "state"), "--json"]
+                   "--model", args.name, "--state", str(path / "state"), "--json",
+                   "--config", str(path / "config.yaml")]
         begun = time.monotonic()
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         watch = Watch(process.pid)
@@ -196,7 +200,8 @@ def report(name, side, count, runs):
 
 def measure(name, args):
     lines = read_lines(name, args.lines)
-    sides = {"tranche": lambda: run_tranche(name, lines, args)}
+    sides = {"tranche": lambda: run_tranche(lines, args, "fast"),
+             "tranche, plain": lambda: run_tranche(lines, args, "plain")}
     if args.llama_bin:
         for c in args.concurrency:
             sides[f"llama-server {c}"] = lambda c=c: run_server(name, lines, args, c)
@@ -205,7 +210,8 @@ def measure(name, args):
         for side, run in sides.items():
             runs[side].append(run())
     rates = {side: report(name, side, len(lines), r) for side, r in runs.items()}
-    servers = [rate for side, rate in rates.items() if side != "tranche"]
+    print(f"{name:14} tranche / plain: {rates['tranche'] / rates['tranche, plain']:.2f}")
+    servers = [rate for side, rate in rates.items() if "tranche" not in side]
     if servers:
         print(f"{name:14} tranche / best llama-server: {rates['tranche'] / max(servers):.2f}")
 
@@ -223,8 +229,8 @@ def main():
     args.llama_bin = os.environ.get("LLAMA_BIN", "")
     args.name = "smollm2-135m-instruct"
     args.model = os.environ.get("MODEL") or default_model(args.name)
-    if args.llama_bin and not os.path.exists(args.model):
-        sys.exit("set MODEL to the GGUF file that tranche uses")
+    if not os.path.exists(args.model):
+        sys.exit("set MODEL to a GGUF file")
     for name in args.workload or sorted(CELLS):
         measure(name, args)
 

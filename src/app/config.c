@@ -302,6 +302,17 @@ static int take_kind(const struct model_entry *in, struct model *m, struct error
     return 0;
 }
 
+static int take_engine(const struct model_entry *in, struct model *m, struct error *e)
+{
+    const char *engine = in->engine ? in->engine : "fast";
+
+    if (strcmp(engine, "fast") != 0 && strcmp(engine, "plain") != 0)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "engine \"%s\" is not known; write fast or plain", engine);
+    m->plain = strcmp(engine, "plain") == 0;
+    return 0;
+}
+
 static int take_model(struct config *c, const struct model_entry *in, struct error *e)
 {
     struct model *m = &c->model[c->models.count++];
@@ -314,7 +325,7 @@ static int take_model(struct config *c, const struct model_entry *in, struct err
         .threads = in->threads,
         .cache_mib = in->cache_mib,
     };
-    if (take_kind(in, m, e) < 0)
+    if (take_kind(in, m, e) < 0 || take_engine(in, m, e) < 0)
         return -1;
     if (m->kind == MODEL_LOCAL)
         m->file = config_beside(c, in->file);
@@ -437,6 +448,8 @@ void config_fingerprint(const struct config *c, const struct model *m, struct bu
 {
     buf_addf(out, "kind %d context %u attempts %u\n", (int)m->kind, m->context,
              c->retry.attempts_max);
+    if (m->plain)
+        buf_add_c(out, "plain\n");
     if (m->file)
         fingerprint_file(m->file, out);
     for (uint32_t i = 0; i < m->adapter_count; i++) {

@@ -68,6 +68,7 @@
     X(COUNT,     model,   sequences,      "N",    "requests computed at once; 0: by the cores") \
     X(COUNT,     model,   threads,        "N",    "processor threads; 0: all cores") \
     X(COUNT,     model,   cache_mib,      "MIB",  "key-value cache; 0: from the model's shape") \
+    X(TEXT,      model,   engine,         "KIND", "fast (default) or plain: libllama alone") \
     X(ADAPTERS,  model,   adapters,       "LIST", "LoRA adapters, at most 8") \
     X(PLACES,    model,   upstreams,      "LIST", "who answers an upstream or remote-batch model") \
     X(COUNT,     model,   spill_after_ms, "MS",   "then weight 0 is used too; 0: when others fail") \

@@ -58,7 +58,7 @@ struct place_entry {
     struct price_entry *price;
 };
 struct model_entry {
-    char *name, *kind, *file, *about, *staging;
+    char *name, *kind, *file, *about, *engine, *staging;
     uint32_t context, sequences, threads, cache_mib, spill_after_ms, poll_ms;
     struct place_entry *upstreams;
     uint32_t upstreams_count;

@@ -1,9 +1,14 @@
+#define _DEFAULT_SOURCE /* madvise */
 #include "base/mem.h"
 
 #include <stdalign.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+/* Of a huge page; smaller arrays do not want one. */
+#define HUGE_BYTES ((size_t)2 * 1024 * 1024)
 
 struct arena_block {
     struct arena_block *older;
@@ -42,6 +47,36 @@ void *mem_grow(void *p, size_t bytes)
     if (!q)
         die_of_memory(bytes);
     return q;
+}
+
+void mem_huge(void *p, size_t bytes)
+{
+#ifdef MADV_HUGEPAGE
+    uintptr_t from = ((uintptr_t)p + HUGE_BYTES - 1) / HUGE_BYTES * HUGE_BYTES;
+    uintptr_t to = ((uintptr_t)p + bytes) / HUGE_BYTES * HUGE_BYTES;
+
+    if (from < to) /* a refusal costs speed only */
+        (void)madvise((char *)p + (from - (uintptr_t)p), to - from, MADV_HUGEPAGE);
+#else
+    (void)p;
+    (void)bytes;
+#endif
+}
+
+void *mem_aligned(size_t bytes, size_t align)
+{
+    size_t unit = bytes >= HUGE_BYTES && align < HUGE_BYTES ? HUGE_BYTES : align;
+    size_t whole;
+    void *p = NULL;
+
+    if (!size_add(bytes, unit - 1, &whole))
+        die_of_memory(bytes);
+    whole = whole / unit * unit;
+    if (posix_memalign(&p, unit < sizeof(void *) ? sizeof(void *) : unit, whole ? whole : unit) !=
+        0)
+        die_of_memory(bytes);
+    mem_huge(p, whole);
+    return p;
 }
 
 char *mem_strdup(const char *s)

@@ -15,9 +15,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-void *mem_alloc(size_t bytes);                      /* never NULL; zeroed */
-void *mem_array(size_t count, size_t size);         /* never NULL; zeroed; overflow dies */
-void *mem_grow(void *p, size_t bytes);              /* realloc; the new part is not zeroed */
+void *mem_alloc(size_t bytes);              /* never NULL; zeroed */
+void *mem_array(size_t count, size_t size); /* never NULL; zeroed; overflow dies */
+void *mem_grow(void *p, size_t bytes);      /* realloc; the new part is not zeroed */
+/* For large numeric arrays: on a boundary of `align` bytes, a power of two, and in huge pages where
+ * the system gives them. Not zeroed; mem_free frees it. */
+void *mem_aligned(size_t bytes, size_t align);
+/* Asks for huge pages for memory of at least some of them, which is better done before it is used. */
+void mem_huge(void *p, size_t bytes);
 char *mem_strdup(const char *s);                    /* owned by the caller */
 void mem_free(void *p);                             /* accepts NULL */
 bool size_add(size_t a, size_t b, size_t *sum);     /* false on overflow */

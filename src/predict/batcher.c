@@ -416,7 +416,14 @@ static bool row_computed(struct batcher *b, uint32_t i)
         prefix_cache_computed(b->cache, r->sequence, r->tokens.item, r->computed);
     if (!b->row[i].logits)
         return false;
-    bool over = run_advance(r, &b->place, b->runtime->ops->logits(b->runtime, i));
+    const struct runtime_ops *ops = b->runtime->ops;
+    struct logits_summary summary;
+    struct sampled_row row = { ops->logits(b->runtime, i), NULL };
+    if (ops->summary) {
+        summary = ops->summary(b->runtime, i);
+        row.summary = &summary;
+    }
+    bool over = run_advance(r, &b->place, &row);
     b->stats.generated_tokens++;
     return over;
 }

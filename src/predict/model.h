@@ -61,6 +61,7 @@ struct model {
     uint32_t sequences; /* at once; 0: by the number of cores */
     uint32_t threads;   /* 0: all cores */
     uint32_t cache_mib; /* key-value cache; 0: from the model's shape */
+    bool plain;         /* computed by libllama also where the native runtime could */
     struct adapter adapter[MODEL_ADAPTERS_MAX];
     uint32_t adapter_count;
     bool has_price;

@@ -2,32 +2,44 @@
 
 #include <unistd.h>
 
-/* The best of 8 to 32 on two cores, by little. More cores are taken to want more rows; that is a
- * rule, not a measurement. */
-#define SEQUENCES_MIN 16
-#define SEQUENCES_PER_CORE 2
-/* Prompts gain nothing from larger forwards, and a short prompt waits less for the next one. */
-#define ROWS_MAX 256
+/* Requests of some tens of own tokens and answers as short come to five rows for each sequence in a
+ * forward: as many sequences fill ROWS_MAX. */
+#define SEQUENCES 96
+#define ROWS_MAX 512
 
-static uint32_t sequences_for(uint32_t threads)
+/* Plain: the best of 8 to 32 on two cores, by little. More cores are taken to want more rows; that is
+ * a rule, not a measurement. */
+#define PLAIN_SEQUENCES_MIN 16
+#define PLAIN_SEQUENCES_PER_CORE 2
+/* Prompts gain nothing from larger forwards, and a short prompt waits less for the next one. */
+#define PLAIN_ROWS_MAX 256
+
+static uint32_t plain_sequences(uint32_t threads)
 {
     long cores = threads ? (long)threads : sysconf(_SC_NPROCESSORS_ONLN);
-    long wanted = cores * SEQUENCES_PER_CORE;
+    long wanted = cores * PLAIN_SEQUENCES_PER_CORE;
 
-    if (wanted < SEQUENCES_MIN)
-        return SEQUENCES_MIN;
-    return wanted > PLAN_SEQUENCES_MAX ? PLAN_SEQUENCES_MAX : (uint32_t)wanted;
+    if (wanted < PLAIN_SEQUENCES_MIN)
+        return PLAIN_SEQUENCES_MIN;
+    return wanted > PLAN_PLAIN_SEQUENCES_MAX ? PLAN_PLAIN_SEQUENCES_MAX : (uint32_t)wanted;
 }
 
-int plan_for(const struct model *m, struct batcher_plan *out, struct error *e)
+int plan_for(const struct model *m, bool plain, struct batcher_plan *out, struct error *e)
 {
-    if (m->sequences > PLAN_SEQUENCES_MAX)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "model %s: sequences %u: at most %d",
-                         m->pattern, m->sequences, PLAN_SEQUENCES_MAX);
+    const uint32_t most = plain ? PLAN_PLAIN_SEQUENCES_MAX : PLAN_SEQUENCES_MAX;
+
+    if (m->sequences > most)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "model %s: sequences %u: at most %u",
+                         m->pattern, m->sequences, most);
     *out = (struct batcher_plan){
-        .sequences = m->sequences ? m->sequences : sequences_for(m->threads),
+        .sequences = m->sequences ? m->sequences : SEQUENCES,
         .rows_max = ROWS_MAX,
-        .decode_apart = true,
     };
+    if (!plain)
+        return 0;
+    if (!m->sequences)
+        out->sequences = plain_sequences(m->threads);
+    out->rows_max = PLAIN_ROWS_MAX;
+    out->decode_apart = true;
     return 0;
 }

@@ -132,10 +132,11 @@ static void release(struct local *l)
     mem_free(l);
 }
 
-static int open_runtime(struct local *l, const struct model *m, struct error *e)
+static struct runtime *open_planned(struct local *l, const struct model *m, bool plain,
+                                    struct error *e)
 {
-    if (plan_for(m, &l->plan, e) < 0)
-        return -1;
+    if (plan_for(m, plain, &l->plan, e) < 0)
+        return NULL;
     const struct runtime_wish wish = {
         .sequences = l->plan.sequences,
         .rows_max = l->plan.rows_max,
@@ -143,7 +144,21 @@ static int open_runtime(struct local *l, const struct model *m, struct error *e)
         .context = m->context,
         .cache_mib = m->cache_mib,
     };
-    l->runtime = runtime_llama_open(m, &wish, e);
+    return plain ? runtime_llama_open(m, &wish, e) : runtime_native_open(m, &wish, e);
+}
+
+/* The native runtime, or libllama for what it does not cover; which also says best what is wrong with
+ * a file or the settings. */
+static int open_runtime(struct local *l, const struct model *m, struct error *e)
+{
+    struct error why = { 0 };
+
+    if (!m->plain)
+        l->runtime = open_planned(l, m, false, &why);
+    if (why.code == ERROR_UNIMPLEMENTED)
+        log_info("%s; computed by libllama", why.msg);
+    if (!l->runtime)
+        l->runtime = open_planned(l, m, true, e);
     if (!l->runtime)
         return -1;
     l->runtime->ops->info(l->runtime, &l->info);

@@ -86,16 +86,20 @@ static int32_t choose_allowed(struct run *r, struct sampling_place *at, const fl
 }
 
 /* The next token: by the sampler alone when there is no grammar or it allows that. */
-static int32_t choose(struct run *r, struct sampling_place *at, const float *logits)
+static int32_t choose(struct run *r, struct sampling_place *at, const struct sampled_row *row)
 {
-    const float *view = logits;
+    const float *view = row->logits;
+    struct scored one = { 0 };
 
     if (sampler_penalises(&r->sampler)) {
-        memcpy(at->scratch, logits, at->vocab * sizeof *logits);
+        memcpy(at->scratch, view, at->vocab * sizeof *view);
         sampler_penalise(&r->sampler, at->scratch, at->vocab);
         view = at->scratch;
     }
-    struct scored one = { sampler_choose(&r->sampler, view, at->vocab), 0.0f };
+    if (row->summary && view == row->logits && sampler_takes_largest(&r->sampler))
+        one.token = (int32_t)row->summary->largest;
+    else
+        one.token = sampler_choose(&r->sampler, view, at->vocab);
     if (!r->grammar || at->runtime->ops->grammar_filter(r->grammar, &one, 1))
         return one.token;
     return choose_allowed(r, at, view);
@@ -124,12 +128,13 @@ static void reserve_logprobs(struct generated *g, uint32_t top_count)
 }
 
 /* The probabilities are the model's: before penalties, temperature and grammar. */
-static void note_logprobs(struct run *r, struct sampling_place *at, const float *logits,
+static void note_logprobs(struct run *r, struct sampling_place *at, const struct sampled_row *row,
                           int32_t token)
 {
+    const float *logits = row->logits;
     struct generated *g = generated_of(r);
     const struct task *t = r->task;
-    float all = logits_log_sum(logits, at->vocab);
+    float all = row->summary ? row->summary->log_sum : logits_log_sum(logits, at->vocab);
     struct scored top[REQUEST_LOGPROBS_MAX];
 
     g->logprob_sum += (double)(logits[token] - all);
@@ -157,17 +162,17 @@ static bool is_over(struct run *r, const struct sampling_place *at, enum finish_
            !buf_ok(&r->text.bytes);
 }
 
-bool run_advance(struct run *r, struct sampling_place *at, const float *logits)
+bool run_advance(struct run *r, struct sampling_place *at, const struct sampled_row *row)
 {
     const struct runtime_ops *ops = at->runtime->ops;
-    int32_t token = choose(r, at, logits);
+    int32_t token = choose(r, at, row);
     enum finish_reason why;
 
     if (token < 0 || ops->is_end(at->runtime, token)) {
         run_finish(r, token < 0 ? FINISH_OTHER : FINISH_STOP);
         return true;
     }
-    note_logprobs(r, at, logits, token);
+    note_logprobs(r, at, row, token);
     sampler_accept(&r->sampler, token);
     if (r->grammar)
         ops->grammar_accept(r->grammar, token);

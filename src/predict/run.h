@@ -31,6 +31,12 @@ struct run {
     struct answer_text text;
 };
 
+/* A row of logits; summary is NULL where the runtime makes none. */
+struct sampled_row {
+    const float *logits;
+    const struct logits_summary *summary;
+};
+
 /* Where a run samples: the runtime and a row of scratch memory, of one batcher. */
 struct sampling_place {
     struct runtime *runtime;
@@ -45,7 +51,7 @@ void run_free(struct run *r, struct runtime *runtime); /* accepts NULL */
 /* Makes the grammar, once. */
 int run_begin(struct run *r, struct runtime *runtime, struct error *e) FALLIBLE;
 /* Takes the logits of the last token: true when the answer is at its end and in the task. */
-bool run_advance(struct run *r, struct sampling_place *at, const float *logits);
+bool run_advance(struct run *r, struct sampling_place *at, const struct sampled_row *row);
 /* Ends the answer with what there is. */
 void run_finish(struct run *r, enum finish_reason why);
 

@@ -1,7 +1,7 @@
 /* runtime.h -- a language model that computes packed batches: what the batcher knows of it.
  *
  * Why: the batcher (continuous batching, prefixes, sampling, stopping) is ours and stays; the library
- * that multiplies matrices can change. runtime_llama is libllama; a native one can follow.
+ * that multiplies matrices can change. runtime_llama is libllama; runtime_native computes by itself.
  *
  * Shape:   a batch is `count` rows (sequence, position, token), rows of one sequence together and in
  *          order of position, positions without holes after what the cache holds. A row that wants
@@ -27,6 +27,8 @@
 
 /* Sequences that any runtime may have: ids are kept in sets of this size. */
 #define RUNTIME_SEQUENCES_MAX 256
+/* Ids of an embedded runtime beyond the computing ones, for kept prefixes. */
+#define RUNTIME_SEQUENCES_KEPT 16
 /* Bytes of a grammar's text. */
 #define GRAMMAR_BYTES_MAX ((size_t)4 * 1024 * 1024)
 
@@ -50,6 +52,12 @@ struct runtime_row {
 struct chat_message {
     struct str role; /* "system", "user", "assistant" */
     struct str text;
+};
+
+/* What sampling asks of nearly every row of logits. */
+struct logits_summary {
+    uint32_t largest; /* of equal ones the first */
+    float log_sum;    /* logit - this is the natural logarithm of a probability */
 };
 
 struct grammar; /* a constraint on one answer's text, and how far the answer has come in it */
@@ -77,6 +85,8 @@ struct runtime_ops {
     int (*forward)(struct runtime *r, const struct runtime_row *row, uint32_t count,
                    struct error *e) FALLIBLE;
     const float *(*logits)(struct runtime *r, uint32_t row); /* row index in the last batch */
+    /* The summary of those logits, where the runtime makes it. NULL: it does not. */
+    struct logits_summary (*summary)(struct runtime *r, uint32_t row);
     void (*copy)(struct runtime *r, uint32_t from, uint32_t to, uint32_t len);
     void (*trim)(struct runtime *r, uint32_t sequence, uint32_t len); /* drops positions >= len */
 
@@ -98,6 +108,9 @@ struct runtime {
     const struct runtime_ops *ops;
 };
 
+/* Only of models that it covers: else UNIMPLEMENTED, or what is wrong with the file. */
+struct runtime *runtime_native_open(const struct model *m, const struct runtime_wish *wish,
+                                    struct error *e);
 struct runtime *runtime_llama_open(const struct model *m, const struct runtime_wish *wish,
                                    struct error *e);
 

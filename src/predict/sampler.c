@@ -101,9 +101,14 @@ static int32_t draw(const struct scored *pick, uint32_t count, float temperature
     return pick[0].token; /* rounding left nothing: as good as any */
 }
 
+bool sampler_takes_largest(const struct sampler *s)
+{
+    return s->how.temperature <= 0.0f || s->how.top_k == 1;
+}
+
 int32_t sampler_choose_among(struct sampler *s, const struct scored *c, uint32_t count)
 {
-    if (s->how.temperature <= 0.0f || s->how.top_k == 1)
+    if (sampler_takes_largest(s))
         return c[0].token;
     if (s->how.top_k && s->how.top_k < count)
         count = s->how.top_k;
@@ -117,7 +122,7 @@ int32_t sampler_choose(struct sampler *s, const float *logits, uint32_t vocab)
 {
     uint32_t want = s->how.top_k && s->how.top_k < vocab ? s->how.top_k : vocab;
 
-    if (s->how.temperature <= 0.0f || want == 1)
+    if (sampler_takes_largest(s) || want == 1)
         return (int32_t)logits_argmax(logits, vocab);
     if (want > s->pick_cap) {
         s->pick = mem_grow(s->pick, want * sizeof *s->pick);

@@ -44,6 +44,8 @@ void sampler_release(struct sampler *s);
 /* Whether sampler_penalise would change any logit. */
 bool sampler_penalises(const struct sampler *s);
 void sampler_penalise(const struct sampler *s, float *logits, uint32_t vocab);
+/* Whether the largest logit is chosen whatever the others are. */
+bool sampler_takes_largest(const struct sampler *s);
 /* The next token. Logits of -INFINITY are never chosen while another is there. */
 int32_t sampler_choose(struct sampler *s, const float *logits, uint32_t vocab);
 /* The same when only these may come, at least one, the likeliest first. */

@@ -84,6 +84,7 @@ static void test_every_setting_arrives(void **state)
                              "    sequences: 12\n"
                              "    threads: 3\n"
                              "    cache_mib: 99\n"
+                             "    engine: plain\n"
                              "    adapters: [{ file: /abs/a.gguf, scale: 0.5 }, { file: b.gguf }]\n"
                              "    price: { input: 0.10, output: 0.40 }\n"
                              "    about: ours\n"),
@@ -102,6 +103,7 @@ static void test_every_setting_arrives(void **state)
     assert_int_equal(m->sequences, 12);
     assert_int_equal(m->threads, 3);
     assert_int_equal(m->cache_mib, 99);
+    assert_true(m->plain);
     assert_int_equal(m->adapter_count, 2);
     assert_string_equal(m->adapter[0].file, "/abs/a.gguf");
     assert_true(m->adapter[0].scale > 0.49F && m->adapter[0].scale < 0.51F);
@@ -327,6 +329,8 @@ static void test_a_fault_is_told_with_its_place_and_remedy(void **state)
           "\" }]\nmodels: [{ name: x, kind: remote-batch, upstreams: [{ upstream: v }] }]\n",
           "needs `staging`" },
         { "retry: { ratio: -1 }\n", "retry.ratio is -1" },
+        { "models: [{ name: x, file: y, engine: warp }]\n",
+          "engine \"warp\" is not known; write fast or plain" },
         { "models: [{ name: x, file: y, fake: {} }]\n", "`fake` is for models of kind fake" },
         { "models: [{ name: x, file: y, price: { input: -1 } }]\n", "numbers from 0 to 1000000" },
         { "models: [{ name: x, file: y, price: { output: nan } }]\n",

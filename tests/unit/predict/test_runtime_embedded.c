@@ -1,5 +1,5 @@
-/* Goal: libllama behind runtime.h keeps that contract. Method: the small model; prompts are compared
- * with the plain rendering, shared cells with computed ones. */
+/* Goal: each embedded runtime keeps the contract of runtime.h. Method: the small model; prompts are
+ * compared with the plain rendering, shared cells with computed ones. */
 #include <fcntl.h>
 #include <math.h>
 #include <setjmp.h>
@@ -27,11 +27,15 @@ static const struct runtime_wish small = {
     .sequences = 2, .rows_max = 512, .threads = 1, .context = 512, .cache_mib = 24
 };
 
+/* Which is tested. */
+static struct runtime *(*opener)(const struct model *m, const struct runtime_wish *wish,
+                                 struct error *e);
+
 static int open_runtime(void **state)
 {
     struct error e = { 0 };
 
-    *state = runtime_llama_open(&local_model, &small, &e);
+    *state = opener(&local_model, &small, &e);
     if (!*state)
         fail_msg("%s", e.msg);
     return 0;
@@ -318,7 +322,7 @@ static void assert_does_not_open(const char *file, enum error_code code, const c
     struct error e = { 0 };
 
     m.file = file;
-    assert_null(runtime_llama_open(&m, &small, &e));
+    assert_null(opener(&m, &small, &e));
     assert_int_equal(e.code, code);
     if (!strstr(e.msg, says) || !strstr(e.msg, file))
         fail_msg("unclear: %s", e.msg);
@@ -352,7 +356,8 @@ static void test_files_that_are_no_models_are_named_with_the_reason(void **state
     write_file(cut, head, sizeof head);
     assert_does_not_open("/nowhere/model.gguf", ERROR_NOT_FOUND, "No such file");
     assert_does_not_open(text, ERROR_FAILED_PRECONDITION, "not a GGUF file");
-    assert_does_not_open(cut, ERROR_FAILED_PRECONDITION, "cannot be loaded");
+    assert_does_not_open(cut, ERROR_FAILED_PRECONDITION,
+                         opener == runtime_llama_open ? "cannot be loaded" : "damaged");
     assert_int_equal(sys_remove_all(dir, &e), 0);
 }
 
@@ -364,7 +369,7 @@ static void test_an_adapter_that_is_none_is_an_error(void **state)
     (void)state;
     m.adapter_count = 1;
     m.adapter[0] = (struct adapter){ LOCAL_MODEL_FILE, 1.0f };
-    assert_null(runtime_llama_open(&m, &small, &e));
+    assert_null(opener(&m, &small, &e));
     assert_non_null(strstr(e.msg, "adapter"));
 }
 
@@ -395,5 +400,8 @@ int main(void)
         cmocka_unit_test(test_the_name_says_file_and_format),
     };
 
-    return RUN_WITH_LOCAL_MODEL(tests, open_runtime, close_runtime);
+    opener = runtime_llama_open;
+    int failed = RUN_WITH_LOCAL_MODEL(tests, open_runtime, close_runtime);
+    opener = runtime_native_open;
+    return failed + RUN_WITH_LOCAL_MODEL(tests, open_runtime, close_runtime);
 }

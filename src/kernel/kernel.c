@@ -1,0 +1,27 @@
+#include "kernel/kernel.h"
+
+#include "kernel/kinds.h"
+
+static const struct kernel_ops *const kinds[] = {
+#if defined(__x86_64__)
+    &kernel_avx512_ops,
+    &kernel_avxvnni_ops,
+    &kernel_avx2_ops,
+#endif
+    &kernel_plain_ops,
+};
+#define KIND_COUNT ((uint32_t)(sizeof kinds / sizeof kinds[0]))
+
+const struct kernel_ops *kernel_at(uint32_t i)
+{
+    return i < KIND_COUNT ? kinds[i] : NULL;
+}
+
+const struct kernel_ops *kernel_best(void)
+{
+    uint32_t i = 0;
+
+    while (!kinds[i]->runs_here()) /* the last runs everywhere */
+        i++;
+    return kinds[i];
+}

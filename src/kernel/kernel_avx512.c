@@ -1,0 +1,181 @@
+/* AVX-512 with VNNI: two registers of sixteen outputs by six rows, which are 24 accumulators of the 32
+ * registers (12 of int32, 12 of float); per quad of columns two loads of weights and six of rows for
+ * twelve instructions of sixteen times four products. */
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#define LANES 16
+#include "kernel/kinds.h"
+#include "kernel/lanes.h"
+
+#define QUADS (KERNEL_GROUP / KERNEL_QUAD)
+#define PARTS (KERNEL_TILE / LANES)
+#define BODY_ROWS 6
+
+LANES_INLINE lanes lanes_madd(lanes a, lanes b, lanes c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+
+LANES_INLINE lanes lanes_max(lanes a, lanes b)
+{
+    return _mm512_max_ps(a, b);
+}
+
+LANES_INLINE lanes lanes_halves(const uint16_t *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i_u *)(const void *)p));
+}
+
+/* Beyond what a half can hold is cut to it: an infinity would poison whatever it is multiplied with. */
+LANES_INLINE void lanes_to_halves(uint16_t *p, lanes v)
+{
+    const __m512 most = _mm512_set1_ps(65504.0f);
+    __m512 cut = _mm512_max_ps(_mm512_min_ps(v, most), -most);
+
+    _mm256_storeu_si256((__m256i_u *)(void *)p, _mm512_cvtps_ph(cut, _MM_FROUND_TO_NEAREST_INT));
+}
+
+LANES_INLINE float lanes_sum(lanes v)
+{
+    return _mm512_reduce_add_ps(v);
+}
+
+LANES_INLINE float lanes_most(lanes v)
+{
+    return _mm512_reduce_max_ps(v);
+}
+
+#include "kernel/body.h"
+
+static bool avx512_runs_here(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") &&
+           __builtin_cpu_supports("avx512dq");
+}
+
+/* The sum of 32 of int8, by multiplying them with ones. */
+LANES_INLINE int32_t sum_of_group(__m256i quant)
+{
+    __m256i by_quad = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), quant);
+    __m128i four =
+        _mm_add_epi32(_mm256_castsi256_si128(by_quad), _mm256_extracti128_si256(by_quad, 1));
+    __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
+
+    return _mm_cvtsi128_si32(two) + _mm_extract_epi32(two, 1);
+}
+
+static void avx512_quantise(const float *x, uint32_t groups, struct kernel_rows *to, uint32_t row,
+                            uint32_t first)
+{
+    struct kernel_rows_group *group = kernel_rows_at(to, row) + first;
+    const uint32_t at = row % KERNEL_BLOCK;
+
+    for (uint32_t g = 0; g < groups; g++, group++, x += KERNEL_GROUP) {
+        __m512 low = _mm512_loadu_ps(x), high = _mm512_loadu_ps(x + LANES);
+        float most = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(low), _mm512_abs_ps(high)));
+        __m512 inverse = _mm512_set1_ps(most > 0.0f ? 127.0f / most : 0.0f);
+        __m128i a = _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(low * inverse));
+        __m128i b = _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(high * inverse));
+        __m256i quant = _mm256_inserti128_si256(_mm256_castsi128_si256(a), b, 1);
+        memcpy(group->quant[at], &quant, sizeof quant);
+        group->scale[at] = most / 127.0f;
+        group->offset[at] = -KERNEL_BIAS * sum_of_group(quant);
+    }
+}
+
+/* One group of m rows: sums in int32, then scaled onto the floats. */
+LANES_INLINE void add_group(const int m, const uint8_t *quant, const float *scale,
+                            const struct kernel_rows_group *x, __m512 f[][PARTS])
+{
+    __m512i c[KERNEL_BLOCK][PARTS];
+
+    for (int i = 0; i < m; i++)
+        for (int p = 0; p < PARTS; p++)
+            c[i][p] = _mm512_set1_epi32(x->offset[i]);
+#pragma GCC unroll 8
+    for (int q = 0; q < QUADS; q++) {
+        const uint8_t *w = quant + q * KERNEL_TILE * KERNEL_QUAD;
+        __m512i low = _mm512_load_si512(w), high = _mm512_load_si512(w + KERNEL_ALIGN);
+        for (int i = 0; i < m; i++) {
+            int32_t four;
+            memcpy(&four, x->quant[i] + q * KERNEL_QUAD, sizeof four);
+            __m512i a = _mm512_set1_epi32(four);
+            c[i][0] = _mm512_dpbusd_epi32(c[i][0], low, a);
+            c[i][1] = _mm512_dpbusd_epi32(c[i][1], high, a);
+        }
+    }
+    for (int p = 0; p < PARTS; p++) {
+        __m512 d = _mm512_load_ps(scale + p * LANES);
+        for (int i = 0; i < m; i++)
+            f[i][p] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(c[i][p]),
+                                      _mm512_mul_ps(d, _mm512_set1_ps(x->scale[i])), f[i][p]);
+    }
+}
+
+LANES_INLINE void multiply_block(const int m, const struct kernel_weights *w, uint32_t tile,
+                                 const struct kernel_rows_group *x, float *out, size_t stride)
+{
+    const uint32_t groups = w->columns / KERNEL_GROUP;
+    const uint8_t *quant = w->quant + (size_t)tile * groups * KERNEL_TILE * KERNEL_GROUP;
+    const float *scale = w->scale + (size_t)tile * groups * KERNEL_TILE;
+    __m512 f[KERNEL_BLOCK][PARTS];
+
+    for (int i = 0; i < m; i++)
+        for (int p = 0; p < PARTS; p++)
+            f[i][p] = _mm512_setzero_ps();
+    for (uint32_t g = 0; g < groups; g++) {
+        add_group(m, quant, scale, x++, f);
+        quant += KERNEL_TILE * KERNEL_GROUP;
+        scale += KERNEL_TILE;
+    }
+    for (int i = 0; i < m; i++)
+        for (int p = 0; p < PARTS; p++)
+            _mm512_storeu_ps(out + (size_t)i * stride + p * LANES, f[i][p]);
+}
+
+static void avx512_product(const struct kernel_weights *w, uint32_t tile,
+                           const struct kernel_rows *x, uint32_t first, uint32_t count, float *out,
+                           size_t stride)
+{
+    for (; count >= KERNEL_BLOCK; count -= KERNEL_BLOCK, first += KERNEL_BLOCK) {
+        multiply_block(KERNEL_BLOCK, w, tile, kernel_rows_at(x, first), out, stride);
+        out += KERNEL_BLOCK * stride;
+    }
+    switch (count) {
+    case 5:
+        multiply_block(5, w, tile, kernel_rows_at(x, first), out, stride);
+        break;
+    case 4:
+        multiply_block(4, w, tile, kernel_rows_at(x, first), out, stride);
+        break;
+    case 3:
+        multiply_block(3, w, tile, kernel_rows_at(x, first), out, stride);
+        break;
+    case 2:
+        multiply_block(2, w, tile, kernel_rows_at(x, first), out, stride);
+        break;
+    case 1:
+        multiply_block(1, w, tile, kernel_rows_at(x, first), out, stride);
+        break;
+    default:
+        break;
+    }
+}
+
+const struct kernel_ops kernel_avx512_ops = {
+    .name = "avx512-vnni",
+    .runs_here = avx512_runs_here,
+    .quantise = avx512_quantise,
+    .product = avx512_product,
+    .norm = body_norm,
+    .gate = body_gate,
+    .add = body_add,
+    .rotate = body_rotate,
+    .store_key = body_store_key,
+    .store_value = body_store_value,
+    .attend = body_attend,
+    .sum_up = body_sum_up,
+};
+#endif

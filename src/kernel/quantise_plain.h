@@ -1,0 +1,35 @@
+/* quantise_plain.h -- the quantisation of activations in C: kinds without a shorter way include it.
+ *
+ * Threads: none; pure functions.
+ */
+#include <math.h>
+
+#include "kernel/kernel.h"
+
+static void quantise_group(const float *x, struct kernel_rows_group *group, uint32_t at)
+{
+    const float to_int = 12582912.0f; /* 1.5 * 2^23: adding it rounds to a whole number */
+    float most = 0.0f;
+    int32_t sum = 0;
+
+    for (uint32_t i = 0; i < KERNEL_GROUP; i++)
+        most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
+    float inverse = most > 0.0f ? 127.0f / most : 0.0f;
+    for (uint32_t i = 0; i < KERNEL_GROUP; i++) {
+        float scaled = x[i] * inverse; /* of a broken model perhaps no number */
+        int32_t value = fabsf(scaled) <= 127.5f ? (int32_t)((scaled + to_int) - to_int) : 0;
+        group->quant[at][i] = (int8_t)value;
+        sum += value;
+    }
+    group->scale[at] = most / 127.0f;
+    group->offset[at] = -KERNEL_BIAS * sum;
+}
+
+static void quantise_plain(const float *x, uint32_t groups, struct kernel_rows *to, uint32_t row,
+                           uint32_t first)
+{
+    struct kernel_rows_group *group = kernel_rows_at(to, row) + first;
+
+    for (uint32_t g = 0; g < groups; g++)
+        quantise_group(x + (size_t)g * KERNEL_GROUP, group + g, row % KERNEL_BLOCK);
+}

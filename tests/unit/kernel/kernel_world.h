@@ -1,0 +1,37 @@
+/* kernel_world.h -- numbers by chance and the kinds of this machine, for tests of kernels.
+ *
+ * Threads: one. Include after cmocka.h.
+ */
+#ifndef TRANCHE_TESTS_KERNEL_WORLD_H
+#define TRANCHE_TESTS_KERNEL_WORLD_H
+
+#include "base/mem.h"
+#include "kernel/kernel.h"
+
+/* Uniform in [-1, 1); the same numbers in every run. */
+static inline float chance(uint64_t *state)
+{
+    *state = *state * 6364136223846793005ULL + 1442695040888963407ULL;
+    return (float)(int32_t)(*state >> 32) * 0x1p-31f;
+}
+
+static inline float *chance_floats(size_t count, float size, uint64_t seed)
+{
+    float *x = mem_aligned((count + 16) * sizeof *x, KERNEL_ALIGN);
+
+    for (size_t i = 0; i < count; i++)
+        x[i] = chance(&seed) * size;
+    return x;
+}
+
+/* Calls the test for every kind that runs here. */
+static inline void for_each_kind(void (*test)(const struct kernel_ops *k))
+{
+    const struct kernel_ops *k;
+
+    for (uint32_t i = 0; (k = kernel_at(i)); i++)
+        if (k->runs_here())
+            test(k);
+}
+
+#endif
