@@ -450,6 +450,8 @@ void config_fingerprint(const struct config *c, const struct model *m, struct bu
              c->retry.attempts_max);
     if (m->plain)
         buf_add_c(out, "plain\n");
+    if (m->kind == MODEL_LOCAL)
+        buf_addf(out, "engine %s\n", m->plain ? "plain" : "fast");
     if (m->file)
         fingerprint_file(m->file, out);
     for (uint32_t i = 0; i < m->adapter_count; i++) {

@@ -1,6 +1,7 @@
 #include "app/local_job.h"
 
 #include <signal.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "app/backends.h"
@@ -9,6 +10,23 @@
 
 /* Below this, reading the input takes no time worth a word. */
 #define SLOW_INPUT_BYTES ((uint64_t)64 * 1024 * 1024)
+
+/* The same model on the engine of --engine. */
+static const struct model *with_engine(struct local_job *j, const struct model *m,
+                                       const char *engine, struct error *e)
+{
+    struct model *own = arena_alloc(&j->arena, sizeof *own);
+
+    if (m->kind != MODEL_LOCAL) {
+        (void)error_set(e, ERROR_INVALID_ARGUMENT,
+                        "--engine is for embedded models; %s is of kind %s", m->pattern,
+                        model_kind_name(m->kind));
+        return NULL;
+    }
+    *own = *m;
+    own->plain = strcmp(engine, "plain") == 0;
+    return own;
+}
 
 /* Who answers: what --upstream names, or what the configuration says of the model's name. */
 static const struct model *find_model(struct local_job *j, const struct local_wish *w,
@@ -31,7 +49,8 @@ static const struct model *find_model(struct local_job *j, const struct local_wi
                         "--dialect, --max-rpm and --max-tpm go with --upstream");
         return NULL;
     }
-    return model_find(&j->config.models, j->model_name, e);
+    const struct model *m = model_find(&j->config.models, j->model_name, e);
+    return m && w->engine ? with_engine(j, m, w->engine, e) : m;
 }
 
 int local_job_config(struct local_job *j, const struct local_wish *w, struct error *e)

@@ -38,7 +38,7 @@ struct local_job {
 /* The options' values; NULL and 0 where they are not given. */
 struct local_wish {
     const char *model, *config, *state;
-    const char *upstream, *dialect;
+    const char *upstream, *dialect, *engine;
     uint64_t max_rpm, max_tpm;
     const struct model *given; /* who answers, whatever the configuration says */
 };

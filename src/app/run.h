@@ -19,7 +19,7 @@
 
 struct run_options {
     const char *output, *model, *retry_failed, *config, *state, *log_format;
-    const char *upstream, *dialect;
+    const char *upstream, *dialect, *engine;
     uint64_t max_in_flight, limit, max_rpm, max_tpm;
     bool strict, json, dry_run, fresh, quiet;
     const struct model *given; /* of `submit --to`: who answers */

@@ -43,6 +43,7 @@ int run_step_open(struct run *r, struct error *e)
         .state = r->o->state,
         .upstream = r->o->upstream,
         .dialect = r->o->dialect,
+        .engine = r->o->engine,
         .max_rpm = r->o->max_rpm,
         .max_tpm = r->o->max_tpm,
         .given = r->o->given,
