@@ -164,6 +164,7 @@ def measure(name, args):
     for _ in range(args.runs):
         for side, run in sides.items():
             runs[side].append(measure_side(name, args, run))
+            print(f"  {side}: {runs[side][-1][0]:.1f} s", file=sys.stderr, flush=True)
     rates = {side: report(name, side, len(found), r) for side, r in runs.items()}
     best = max(rate for side, rate in rates.items() if side != "tranche" and "ordered" not in side)
     print(f"{name:14} tranche / best plain client: {rates['tranche'] / best:.3f}", flush=True)
