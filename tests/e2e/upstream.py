@@ -9,7 +9,7 @@ import socket
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("TRANCHE", ROOT / "build" / "tranche")).parent
+BUILD = pathlib.Path(os.environ.get("TRANCHE", ROOT / "build" / "tranche")).resolve().parent
 PROGRAM = os.environ.get("UPSTREAM_STUB", str(BUILD / "tests" / "stub" / "upstream_stub"))
 CHAT = "/v1/chat/completions"
 GENERATE = "/v1beta/models/stub:generateContent"
