@@ -121,73 +121,80 @@ static void body_store_value(const float *x, uint32_t dim, uint32_t position, ui
 
 /* ---- Attention ---- */
 
-/* What a block of rows is multiplied with: `count` rows of KERNEL_CHUNK, as floats or as halves. */
+/* What rows are multiplied with: `count` rows of KERNEL_CHUNK, as floats or as halves. */
 struct body_matrix {
     const float *wide;
     const uint16_t *half;
     uint32_t count;
 };
 
-/* out[m][KERNEL_CHUNK] += a[m][count] * b, each in order of count. */
-LANES_INLINE void body_rows(const int m, const bool half, const struct body_matrix *b,
-                            const float *a, size_t a_stride, float *out, size_t out_stride)
+/* Rows that are multiplied, of body_matrix.count numbers each, and where KERNEL_CHUNK results of each
+ * are added. */
+struct body_rows {
+    const float *in;
+    size_t in_stride;
+    float *out;
+    size_t out_stride;
+};
+
+/* m rows; the sums of each go in order of count. */
+LANES_INLINE void body_block(const int m, const bool half, const struct body_matrix *b,
+                             const struct body_rows *r)
 {
     lanes sum[BODY_ROWS][WIDE];
 
     for (int i = 0; i < m; i++)
         for (int w = 0; w < WIDE; w++)
-            sum[i][w] = lanes_load(out + (size_t)i * out_stride + w * LANES);
+            sum[i][w] = lanes_load(r->out + (size_t)i * r->out_stride + w * LANES);
     for (uint32_t k = 0; k < b->count; k++) {
         lanes v[WIDE];
         for (int w = 0; w < WIDE; w++)
             v[w] = half ? lanes_halves(b->half + (size_t)k * KERNEL_CHUNK + w * LANES)
                         : lanes_load(b->wide + (size_t)k * KERNEL_CHUNK + w * LANES);
         for (int i = 0; i < m; i++) {
-            lanes factor = lanes_spread(a[(size_t)i * a_stride + k]);
+            lanes factor = lanes_spread(r->in[(size_t)i * r->in_stride + k]);
             for (int w = 0; w < WIDE; w++)
                 sum[i][w] = lanes_madd(factor, v[w], sum[i][w]);
         }
     }
     for (int i = 0; i < m; i++)
         for (int w = 0; w < WIDE; w++)
-            lanes_store(out + (size_t)i * out_stride + w * LANES, sum[i][w]);
+            lanes_store(r->out + (size_t)i * r->out_stride + w * LANES, sum[i][w]);
 }
 
-/* body_rows for any number of rows, BODY_ROWS at a time. */
-LANES_INLINE void body_blocks(const bool half, const struct body_matrix *b, uint32_t rows,
-                              const float *a, size_t a_stride, float *out, size_t out_stride)
+LANES_INLINE void body_skip(struct body_rows *r, uint32_t rows)
 {
-    while (rows >= BODY_ROWS) {
-        body_rows(BODY_ROWS, half, b, a, a_stride, out, out_stride);
-        rows -= BODY_ROWS;
-        a += BODY_ROWS * a_stride;
-        out += BODY_ROWS * out_stride;
-    }
+    r->in += rows * r->in_stride;
+    r->out += rows * r->out_stride;
+}
+
+/* Any number of rows, BODY_ROWS at a time. */
+LANES_INLINE void body_blocks(const bool half, const struct body_matrix *b, uint32_t count,
+                              struct body_rows r)
+{
+    for (; count >= BODY_ROWS; count -= BODY_ROWS, body_skip(&r, BODY_ROWS))
+        body_block(BODY_ROWS, half, b, &r);
 #if BODY_ROWS > 3
-    if (rows >= 3) {
-        body_rows(3, half, b, a, a_stride, out, out_stride);
-        rows -= 3;
-        a += 3 * a_stride;
-        out += 3 * out_stride;
-    }
+    for (; count >= 3; count -= 3, body_skip(&r, 3))
+        body_block(3, half, b, &r);
 #endif
-    for (; rows; rows--, a += a_stride, out += out_stride)
-        body_rows(1, half, b, a, a_stride, out, out_stride);
+    for (; count; count--, body_skip(&r, 1))
+        body_block(1, half, b, &r);
 }
 
 /* Many rows share the work of turning halves into floats. */
 static void body_multiply(const struct kernel_attention *at, const uint16_t *half, uint32_t count,
-                          const float *a, size_t a_stride, float *out, size_t out_stride)
+                          const struct body_rows *r)
 {
     const struct body_matrix b = { at->scratch, half, count };
 
     if (at->count <= BODY_ROWS) {
-        body_blocks(true, &b, at->count, a, a_stride, out, out_stride);
+        body_blocks(true, &b, at->count, *r);
         return;
     }
     for (uint32_t i = 0; i < count * KERNEL_CHUNK; i += LANES)
         lanes_store(at->scratch + i, lanes_halves(half + i));
-    body_blocks(false, &b, at->count, a, a_stride, out, out_stride);
+    body_blocks(false, &b, at->count, *r);
 }
 
 /* The scores of a row, less what it may not see. */
@@ -236,16 +243,18 @@ static void body_attend(const struct kernel_attention *a, const uint16_t *keys,
     uint32_t seen = 0;
 
     memset(a->scores, 0, (size_t)a->count * KERNEL_PAGE * sizeof *a->scores);
-    for (uint32_t d = 0; d < a->dim; d += KERNEL_CHUNK)
-        body_multiply(a, keys + d / KERNEL_CHUNK * chunk, KERNEL_CHUNK, a->query + d, a->dim,
-                      a->scores, KERNEL_PAGE);
+    for (uint32_t d = 0; d < a->dim; d += KERNEL_CHUNK) {
+        const struct body_rows r = { a->query + d, a->dim, a->scores, KERNEL_PAGE };
+        body_multiply(a, keys + d / KERNEL_CHUNK * chunk, KERNEL_CHUNK, &r);
+    }
     for (uint32_t i = 0; i < a->count; i++) {
         body_soften(a, i);
         seen = a->to[i] > seen ? a->to[i] : seen;
     }
-    for (uint32_t d = 0; d < a->dim; d += KERNEL_CHUNK)
-        body_multiply(a, values + d / KERNEL_CHUNK * chunk, seen, a->scores, KERNEL_PAGE,
-                      a->out + d, a->dim);
+    for (uint32_t d = 0; d < a->dim; d += KERNEL_CHUNK) {
+        const struct body_rows r = { a->scores, KERNEL_PAGE, a->out + d, a->dim };
+        body_multiply(a, values + d / KERNEL_CHUNK * chunk, seen, &r);
+    }
 }
 
 /* ---- Logits ---- */

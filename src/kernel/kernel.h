@@ -82,6 +82,12 @@ static inline struct kernel_rows_group *kernel_rows_at(const struct kernel_rows 
     return x->group + (size_t)(row / KERNEL_BLOCK) * (x->columns / KERNEL_GROUP);
 }
 
+/* Where a product goes: a row of `stride` floats for each of its rows. */
+struct kernel_outputs {
+    float *at;
+    size_t stride;
+};
+
 /* ---- Attention ---- */
 
 /* Query rows and what they have seen so far; a page at a time is added. */
@@ -112,9 +118,9 @@ struct kernel_ops {
     void (*quantise)(const float *x, uint32_t groups, struct kernel_rows *to, uint32_t row,
                      uint32_t first);
     /* KERNEL_TILE outputs of the rows first .. first + count - 1; first is a multiple of
-     * KERNEL_BLOCK. out has a row of `stride` floats for each. */
+     * KERNEL_BLOCK. */
     void (*product)(const struct kernel_weights *w, uint32_t tile, const struct kernel_rows *x,
-                    uint32_t first, uint32_t count, float *out, size_t stride);
+                    uint32_t first, uint32_t count, struct kernel_outputs out);
     /* out = x * weight / sqrt(mean of squares + epsilon); count: a multiple of 16. */
     void (*norm)(const float *x, const float *weight, uint32_t count, float epsilon, float *out);
     /* gate = activation(gate) * up; count: a multiple of 16. */

@@ -37,20 +37,26 @@ LANES_INLINE void lanes_to_halves(uint16_t *p, lanes v)
 
 #include "kernel/body.h"
 
-/* One group of ROWS_TOGETHER rows at most, from row `at` of the block, and PARTS registers. */
-LANES_INLINE void add_group(const int m, const uint8_t *quant, const float *scale,
-                            const struct kernel_rows_group *x, uint32_t at, __m256 f[][PARTS])
+/* PARTS registers of a tile's outputs, and ROWS_TOGETHER rows at most from row `at` of a block. */
+struct piece {
+    const uint8_t *quant;
+    const float *scale;
+    const struct kernel_rows_group *x;
+    uint32_t at;
+};
+
+LANES_INLINE void add_group(const int m, const struct piece *of, __m256 f[][PARTS])
 {
     __m256i c[ROWS_TOGETHER][PARTS];
 
     for (int i = 0; i < m; i++)
         for (int p = 0; p < PARTS; p++)
-            c[i][p] = begin_sum(x->offset[at + (uint32_t)i]);
+            c[i][p] = begin_sum(of->x->offset[of->at + (uint32_t)i]);
     for (int q = 0; q < QUADS; q++) {
-        const uint8_t *w = quant + q * KERNEL_TILE * KERNEL_QUAD;
+        const uint8_t *w = of->quant + q * KERNEL_TILE * KERNEL_QUAD;
         for (int i = 0; i < m; i++) {
             int32_t four;
-            memcpy(&four, x->quant[at + (uint32_t)i] + q * KERNEL_QUAD, sizeof four);
+            memcpy(&four, of->x->quant[of->at + (uint32_t)i] + q * KERNEL_QUAD, sizeof four);
             __m256i a = _mm256_set1_epi32(four);
             for (int p = 0; p < PARTS; p++)
                 c[i][p] =
@@ -58,52 +64,53 @@ LANES_INLINE void add_group(const int m, const uint8_t *quant, const float *scal
         }
     }
     for (int p = 0; p < PARTS; p++) {
-        __m256 d = _mm256_load_ps(scale + p * LANES);
+        __m256 d = _mm256_load_ps(of->scale + p * LANES);
         for (int i = 0; i < m; i++) {
-            __m256 both = _mm256_mul_ps(d, _mm256_set1_ps(x->scale[at + (uint32_t)i]));
+            __m256 both = _mm256_mul_ps(d, _mm256_set1_ps(of->x->scale[of->at + (uint32_t)i]));
             f[i][p] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(c[i][p]), both, f[i][p]);
         }
     }
 }
 
-/* PARTS * LANES outputs, from output `skip` of the tile. */
-LANES_INLINE void multiply_part(const int m, const struct kernel_weights *w, size_t first_group,
-                                uint32_t skip, const struct kernel_rows_group *x, uint32_t at,
-                                float *out, size_t stride)
+LANES_INLINE void multiply_piece(const int m, struct piece of, uint32_t groups,
+                                 struct kernel_outputs out)
 {
-    const uint8_t *quant = w->quant + first_group * KERNEL_TILE * KERNEL_GROUP + skip * KERNEL_QUAD;
-    const float *scale = w->scale + first_group * KERNEL_TILE + skip;
     __m256 f[ROWS_TOGETHER][PARTS];
 
     for (int i = 0; i < m; i++)
         for (int p = 0; p < PARTS; p++)
             f[i][p] = _mm256_setzero_ps();
-    for (uint32_t g = 0; g < w->columns / KERNEL_GROUP; g++) {
-        add_group(m, quant, scale, x++, at, f);
-        quant += KERNEL_TILE * KERNEL_GROUP;
-        scale += KERNEL_TILE;
+    for (uint32_t g = 0; g < groups; g++) {
+        add_group(m, &of, f);
+        of.quant += KERNEL_TILE * KERNEL_GROUP;
+        of.scale += KERNEL_TILE;
+        of.x++;
     }
     for (int i = 0; i < m; i++)
         for (int p = 0; p < PARTS; p++)
-            _mm256_storeu_ps(out + (size_t)i * stride + skip + (size_t)p * LANES, f[i][p]);
+            _mm256_storeu_ps(out.at + (size_t)i * out.stride + (size_t)p * LANES, f[i][p]);
 }
 
 static void avx2_product(const struct kernel_weights *w, uint32_t tile, const struct kernel_rows *x,
-                         uint32_t first, uint32_t count, float *out, size_t stride)
+                         uint32_t first, uint32_t count, struct kernel_outputs out)
 {
-    const size_t group = (size_t)tile * (w->columns / KERNEL_GROUP);
+    const uint32_t groups = w->columns / KERNEL_GROUP;
+    const uint8_t *quant = w->quant + (size_t)tile * groups * KERNEL_TILE * KERNEL_GROUP;
+    const float *scale = w->scale + (size_t)tile * groups * KERNEL_TILE;
 
     while (count) {
-        const struct kernel_rows_group *rows = kernel_rows_at(x, first);
-        uint32_t at = first % KERNEL_BLOCK, m = count >= ROWS_TOGETHER ? ROWS_TOGETHER : 1;
+        uint32_t m = count >= ROWS_TOGETHER ? ROWS_TOGETHER : 1;
         for (uint32_t skip = 0; skip < KERNEL_TILE; skip += PARTS * LANES) {
+            const struct piece of = { quant + skip * KERNEL_QUAD, scale + skip,
+                                      kernel_rows_at(x, first), first % KERNEL_BLOCK };
+            const struct kernel_outputs to = { out.at + skip, out.stride };
             if (m == ROWS_TOGETHER)
-                multiply_part(ROWS_TOGETHER, w, group, skip, rows, at, out, stride);
+                multiply_piece(ROWS_TOGETHER, of, groups, to);
             else
-                multiply_part(1, w, group, skip, rows, at, out, stride);
+                multiply_piece(1, of, groups, to);
         }
         first += m;
         count -= m;
-        out += m * stride;
+        out.at += m * out.stride;
     }
 }

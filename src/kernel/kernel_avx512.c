@@ -115,7 +115,7 @@ LANES_INLINE void add_group(const int m, const uint8_t *quant, const float *scal
 }
 
 LANES_INLINE void multiply_block(const int m, const struct kernel_weights *w, uint32_t tile,
-                                 const struct kernel_rows_group *x, float *out, size_t stride)
+                                 const struct kernel_rows_group *x, struct kernel_outputs out)
 {
     const uint32_t groups = w->columns / KERNEL_GROUP;
     const uint8_t *quant = w->quant + (size_t)tile * groups * KERNEL_TILE * KERNEL_GROUP;
@@ -132,36 +132,42 @@ LANES_INLINE void multiply_block(const int m, const struct kernel_weights *w, ui
     }
     for (int i = 0; i < m; i++)
         for (int p = 0; p < PARTS; p++)
-            _mm512_storeu_ps(out + (size_t)i * stride + p * LANES, f[i][p]);
+            _mm512_storeu_ps(out.at + (size_t)i * out.stride + p * LANES, f[i][p]);
+}
+
+/* The last rows, fewer than a block. */
+static void multiply_rest(uint32_t count, const struct kernel_weights *w, uint32_t tile,
+                          const struct kernel_rows_group *x, struct kernel_outputs out)
+{
+    switch (count) {
+    case 5:
+        multiply_block(5, w, tile, x, out);
+        break;
+    case 4:
+        multiply_block(4, w, tile, x, out);
+        break;
+    case 3:
+        multiply_block(3, w, tile, x, out);
+        break;
+    case 2:
+        multiply_block(2, w, tile, x, out);
+        break;
+    default:
+        multiply_block(1, w, tile, x, out);
+        break;
+    }
 }
 
 static void avx512_product(const struct kernel_weights *w, uint32_t tile,
-                           const struct kernel_rows *x, uint32_t first, uint32_t count, float *out,
-                           size_t stride)
+                           const struct kernel_rows *x, uint32_t first, uint32_t count,
+                           struct kernel_outputs out)
 {
     for (; count >= KERNEL_BLOCK; count -= KERNEL_BLOCK, first += KERNEL_BLOCK) {
-        multiply_block(KERNEL_BLOCK, w, tile, kernel_rows_at(x, first), out, stride);
-        out += KERNEL_BLOCK * stride;
+        multiply_block(KERNEL_BLOCK, w, tile, kernel_rows_at(x, first), out);
+        out.at += KERNEL_BLOCK * out.stride;
     }
-    switch (count) {
-    case 5:
-        multiply_block(5, w, tile, kernel_rows_at(x, first), out, stride);
-        break;
-    case 4:
-        multiply_block(4, w, tile, kernel_rows_at(x, first), out, stride);
-        break;
-    case 3:
-        multiply_block(3, w, tile, kernel_rows_at(x, first), out, stride);
-        break;
-    case 2:
-        multiply_block(2, w, tile, kernel_rows_at(x, first), out, stride);
-        break;
-    case 1:
-        multiply_block(1, w, tile, kernel_rows_at(x, first), out, stride);
-        break;
-    default:
-        break;
-    }
+    if (count)
+        multiply_rest(count, w, tile, kernel_rows_at(x, first), out);
 }
 
 const struct kernel_ops kernel_avx512_ops = {

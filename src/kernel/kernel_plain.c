@@ -69,17 +69,17 @@ static float multiply(const uint8_t *quant, const float *scale, const struct ker
 }
 
 static void plain_product(const struct kernel_weights *w, uint32_t tile,
-                          const struct kernel_rows *x, uint32_t first, uint32_t count, float *out,
-                          size_t stride)
+                          const struct kernel_rows *x, uint32_t first, uint32_t count,
+                          struct kernel_outputs out)
 {
     const uint32_t groups = w->columns / KERNEL_GROUP;
     const uint8_t *quant = w->quant + (size_t)tile * groups * KERNEL_TILE * KERNEL_GROUP;
     const float *scale = w->scale + (size_t)tile * groups * KERNEL_TILE;
 
-    for (uint32_t i = first; i < first + count; i++, out += stride)
+    for (uint32_t i = first; i < first + count; i++, out.at += out.stride)
         for (uint32_t o = 0; o < KERNEL_TILE; o++)
-            out[o] = multiply(quant + o * KERNEL_QUAD, scale + o, kernel_rows_at(x, i), groups,
-                              i % KERNEL_BLOCK);
+            out.at[o] = multiply(quant + o * KERNEL_QUAD, scale + o, kernel_rows_at(x, i), groups,
+                                 i % KERNEL_BLOCK);
 }
 
 const struct kernel_ops kernel_plain_ops = {

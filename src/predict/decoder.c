@@ -255,12 +255,17 @@ static uint32_t half_apart(uint32_t row, uint32_t dim)
     return row - in_head + in_head % 2 * (dim / 2) + in_head / 2;
 }
 
-/* Packs a tensor of `rows` rows into outputs from `first` on; pairs of heads of dim go half apart when
- * dim is not 0. */
-static int pack_tensor(struct reader *r, const char *name, uint32_t rows, uint32_t dim,
-                       struct kernel_weights *w, uint32_t first, struct error *e)
+/* Where a tensor's rows go: outputs from `first` on; pairs of heads of dim go half apart when dim is not
+ * 0. */
+struct target {
+    struct kernel_weights *w;
+    uint32_t first, dim;
+};
+
+static int pack_tensor(struct reader *r, const char *name, uint32_t rows, struct target to,
+                       struct error *e)
 {
-    int64_t at = find_tensor(r, name, w->columns, rows, e);
+    int64_t at = find_tensor(r, name, to.w->columns, rows, e);
     int rc = 0;
 
     if (at < 0)
@@ -268,12 +273,12 @@ static int pack_tensor(struct reader *r, const char *name, uint32_t rows, uint32
     size_t bytes = row_bytes(r, at);
     uint32_t together = bytes < READ_BYTES ? (uint32_t)(READ_BYTES / bytes) : 1;
     uint8_t *raw = mem_array(together, bytes);
-    float *floats = mem_array(w->columns, sizeof *floats);
+    float *floats = mem_array(to.w->columns, sizeof *floats);
     for (uint32_t i = 0; i < rows && rc == 0; i += together) {
         uint32_t count = rows - i < together ? rows - i : together;
         rc = read_bytes(r, at, i * bytes, raw, count * bytes, e);
         for (uint32_t k = 0; k < count && rc == 0; k++)
-            pack_row(w, first + (dim ? half_apart(i + k, dim) : i + k),
+            pack_row(to.w, to.first + (to.dim ? half_apart(i + k, to.dim) : i + k),
                      gguf_get_tensor_type(r->file, at), raw + k * bytes, floats);
     }
     mem_free(raw);
@@ -349,29 +354,46 @@ static int read_attention(struct reader *r, const struct decoder_shape *s, uint3
     const uint32_t pairs = s->turns_neighbours ? s->dim : 0;
     char name[NAME_BYTES];
 
+    const struct {
+        const char *name;
+        uint32_t rows;
+        struct target to;
+    } parts[] = {
+        { "attn_q.weight", queries, { &l->in, 0, pairs } },
+        { "attn_k.weight", keys, { &l->in, queries, pairs } },
+        { "attn_v.weight", keys, { &l->in, queries + keys, 0 } },
+        { "attn_output.weight", s->width, { &l->out, 0, 0 } },
+    };
+
     kernel_weights_init(&l->in, queries + 2 * keys, s->width);
     kernel_weights_init(&l->out, s->width, queries);
-    if (pack_tensor(r, layer_name(name, i, "attn_q.weight"), queries, pairs, &l->in, 0, e) < 0 ||
-        pack_tensor(r, layer_name(name, i, "attn_k.weight"), keys, pairs, &l->in, queries, e) < 0 ||
-        pack_tensor(r, layer_name(name, i, "attn_v.weight"), keys, 0, &l->in, queries + keys, e) <
-            0 ||
-        pack_tensor(r, layer_name(name, i, "attn_output.weight"), s->width, 0, &l->out, 0, e) < 0)
-        return -1;
+    for (size_t n = 0; n < sizeof parts / sizeof parts[0]; n++)
+        if (pack_tensor(r, layer_name(name, i, parts[n].name), parts[n].rows, parts[n].to, e) < 0)
+            return -1;
     return read_bias(r, s, i, l, e);
 }
 
 static int read_hidden(struct reader *r, const struct decoder_shape *s, uint32_t i,
                        struct decoder_layer *l, struct error *e)
 {
+    const struct {
+        const char *name;
+        uint32_t rows, columns;
+        struct kernel_weights *to;
+    } parts[] = {
+        { "ffn_gate.weight", s->hidden, s->width, &l->gate },
+        { "ffn_up.weight", s->hidden, s->width, &l->up },
+        { "ffn_down.weight", s->width, s->hidden, &l->down },
+    };
     char name[NAME_BYTES];
 
-    kernel_weights_init(&l->gate, s->hidden, s->width);
-    kernel_weights_init(&l->up, s->hidden, s->width);
-    kernel_weights_init(&l->down, s->width, s->hidden);
-    if (pack_tensor(r, layer_name(name, i, "ffn_gate.weight"), s->hidden, 0, &l->gate, 0, e) < 0 ||
-        pack_tensor(r, layer_name(name, i, "ffn_up.weight"), s->hidden, 0, &l->up, 0, e) < 0)
-        return -1;
-    return pack_tensor(r, layer_name(name, i, "ffn_down.weight"), s->width, 0, &l->down, 0, e);
+    for (size_t n = 0; n < sizeof parts / sizeof parts[0]; n++) {
+        const struct target to = { parts[n].to, 0, 0 };
+        kernel_weights_init(to.w, parts[n].rows, parts[n].columns);
+        if (pack_tensor(r, layer_name(name, i, parts[n].name), parts[n].rows, to, e) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 static int read_norms(struct reader *r, const struct decoder_shape *s, uint32_t i,
@@ -449,12 +471,13 @@ static int read_ends(struct reader *r, struct decoder *d, struct error *e)
     if (check_size(r, s, e) < 0)
         return -1;
     kernel_weights_init(&d->embedding, s->vocab, s->width);
-    if (pack_tensor(r, "token_embd.weight", s->vocab, 0, &d->embedding, 0, e) < 0 ||
+    if (pack_tensor(r, "token_embd.weight", s->vocab, (struct target){ &d->embedding, 0, 0 }, e) <
+            0 ||
         read_vector(r, "output_norm.weight", s->width, &d->output_norm, e) < 0)
         return -1;
     if (gguf_find_tensor(r->file, "output.weight") >= 0) {
         kernel_weights_init(&d->output, s->vocab, s->width);
-        if (pack_tensor(r, "output.weight", s->vocab, 0, &d->output, 0, e) < 0)
+        if (pack_tensor(r, "output.weight", s->vocab, (struct target){ &d->output, 0, 0 }, e) < 0)
             return -1;
     }
     if (gguf_find_tensor(r->file, "rope_freqs.weight") >= 0 &&

@@ -260,7 +260,7 @@ static void finish_gate(const struct part *p, const struct product *job, uint32_
     const struct kernel_ops *k = p->f->is.kernel;
     float *gate = p->w->product, *up = gate + (size_t)TOGETHER_ROWS * KERNEL_TILE;
 
-    k->product(job->up, tile, job->rows, first, count, up, KERNEL_TILE);
+    k->product(job->up, tile, job->rows, first, count, (struct kernel_outputs){ up, KERNEL_TILE });
     k->gate(p->f->is.decoder->shape.gate, gate, up, count * KERNEL_TILE);
     for (uint32_t i = 0; i < count; i++)
         k->quantise(gate + (size_t)i * KERNEL_TILE, 1, &p->f->hidden_rows, first + i, tile);
@@ -270,21 +270,20 @@ static void multiply(const struct part *p, const struct product *job, uint32_t t
                      uint32_t count)
 {
     const struct kernel_ops *k = p->f->is.kernel;
-    float *made = p->w->product;
+    const struct kernel_outputs made = { p->w->product, KERNEL_TILE };
+    const struct kernel_outputs out = {
+        job->out ? job->out + first * job->stride + (size_t)tile * KERNEL_TILE : NULL, job->stride
+    };
 
-    if (!job->up && !job->adds) {
-        k->product(job->w, tile, job->rows, first, count,
-                   job->out + first * job->stride + (size_t)tile * KERNEL_TILE, job->stride);
+    k->product(job->w, tile, job->rows, first, count, job->up || job->adds ? made : out);
+    if (!job->up && !job->adds)
         return;
-    }
-    k->product(job->w, tile, job->rows, first, count, made, KERNEL_TILE);
     if (job->up) {
         finish_gate(p, job, tile, first, count);
         return;
     }
     for (uint32_t i = 0; i < count; i++)
-        k->add(job->out + (first + i) * job->stride + (size_t)tile * KERNEL_TILE,
-               made + (size_t)i * KERNEL_TILE, KERNEL_TILE);
+        k->add(out.at + i * out.stride, made.at + (size_t)i * KERNEL_TILE, KERNEL_TILE);
 }
 
 /* Fetches, of the tile's weights, the part that these rows are of all. */

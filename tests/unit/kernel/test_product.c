@@ -85,7 +85,7 @@ static void check_shape(const struct kernel_ops *k, uint32_t outputs, uint32_t c
     problem_make(&p, outputs, columns, rows);
     quantise_rows(k, &p, rows);
     for (uint32_t tile = 0; tile < kernel_weights_tiles(&p.w); tile++) {
-        k->product(&p.w, tile, &p.x, 0, rows, out, stride);
+        k->product(&p.w, tile, &p.x, 0, rows, (struct kernel_outputs){ out, stride });
         for (uint32_t i = 0; i < rows; i++)
             for (uint32_t o = 0; o < KERNEL_TILE && tile * KERNEL_TILE + o < outputs; o++) {
                 float want = expected(&p, tile * KERNEL_TILE + o, i);
@@ -131,7 +131,7 @@ static void check_extremes(const struct kernel_ops *k)
         p.row[KERNEL_GROUP + i] = -127.0f;
     }
     quantise_rows(k, &p, 2);
-    k->product(&p.w, 0, &p.x, 0, 2, out, KERNEL_TILE);
+    k->product(&p.w, 0, &p.x, 0, 2, (struct kernel_outputs){ out, KERNEL_TILE });
     for (uint32_t o = 0; o < KERNEL_TILE; o++) {
         float most = 127.0f * 127.0f * KERNEL_GROUP;
         assert_true(out[o] == (o % 2 ? most : -most));
