@@ -42,6 +42,7 @@ static void upstream_close(struct predictor *p)
     if (!s)
         return;
     upstream_loop_free(s->loop);
+    upstream_route_release(&s->route);
     for (uint32_t i = 0; s->task && i < s->base.window; i++)
         answer_release(&s->task[i].answer);
     mem_free(s->task);

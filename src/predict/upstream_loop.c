@@ -270,7 +270,7 @@ static int flight_start(struct upstream_loop *l, struct flight *f, struct error 
         .tag = f,
     };
 
-    site_sent(f->place->site, f->task->request->text.len, &f->exchange);
+    site_sent(f->place->site, &f->place->member, f->task->request->text.len, &f->exchange);
     if (http_multi_start(l->multi, &ask, e) == 0) {
         flight_link(l, f);
         return 0;

@@ -19,9 +19,17 @@ int upstream_route_init(struct upstream_route *r, const struct model *m,
         p->site = upstream_site_of(sites, p->to->upstream, e);
         if (!p->site)
             return -1;
+        site_join(p->site, &p->member);
         p->has_price = model_upstream_price(m, i, &p->price);
     }
     return 0;
+}
+
+void upstream_route_release(struct upstream_route *r)
+{
+    for (uint32_t i = 0; i < r->count; i++)
+        if (r->place[i].site)
+            site_leave(r->place[i].site, &r->place[i].member);
 }
 
 uint32_t upstream_route_can(const struct upstream_route *r, const struct request *q,
@@ -55,7 +63,7 @@ static void look(struct upstream_route *r, const struct route_wish *w, bool weig
         uint64_t ready_ns;
         if (!(w->places & 1u << i) || (p->to->weight > 0) != weighted)
             continue;
-        enum site_go go = site_ask(p->site, w->bytes, &ready_ns);
+        enum site_go go = site_ask(p->site, &p->member, w->bytes, &ready_ns);
         out->well = out->well || go < SITE_BROKEN;
         out->given_up = out->given_up && go == SITE_GIVEN_UP;
         out->ready_ns = ready_ns < out->ready_ns ? ready_ns : out->ready_ns;
@@ -120,7 +128,7 @@ void upstream_route_note(const struct upstream_route *r, char note[PREDICTOR_NOT
     note[0] = '\0';
     for (uint32_t i = 0; i < r->count && !note[0]; i++) {
         uint64_t ready_ns;
-        bool paced = site_ask(r->place[i].site, 1, &ready_ns) == SITE_PACED;
+        bool paced = site_ask(r->place[i].site, NULL, 1, &ready_ns) == SITE_PACED;
         site_stats(r->place[i].site, &st);
         note_of(&st, paced, note);
     }

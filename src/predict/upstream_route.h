@@ -24,6 +24,7 @@ struct place {
     struct price price; /* what it bills */
     bool has_price;
     double credit; /* its share so far */
+    struct site_member member;
 };
 struct upstream_route {
     struct place place[MODEL_UPSTREAMS_MAX];
@@ -31,8 +32,11 @@ struct upstream_route {
     uint64_t spill_after_ns; /* UINT64_MAX: never */
     bool has_files;
 };
+/* r must stay where it is until it is released. */
 int upstream_route_init(struct upstream_route *r, const struct model *m,
                         struct upstream_sites *sites, bool has_files, struct error *e) FALLIBLE;
+
+void upstream_route_release(struct upstream_route *r);
 
 /* A bit for each place that can say this request; none, and why: the first one's words. */
 uint32_t upstream_route_can(const struct upstream_route *r, const struct request *q,

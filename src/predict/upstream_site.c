@@ -16,6 +16,9 @@
 #define LEARN 0.05        /* how much a single answer changes what is reckoned with */
 #define PROMPT_WORK 0.125 /* a prompt token's work beside a generated one's */
 #define PAUSE_MAX_MS 300000
+/* Who asked within this time still wants; who has nothing open asks this often. */
+#define WANTED_NS (100 * NS_PER_MS)
+#define LOOK_NS (20 * NS_PER_MS)
 
 struct upstream_site {
     const struct upstream *upstream;
@@ -30,6 +33,7 @@ struct upstream_site {
     struct limit limit;
     struct bucket requests, tokens; /* a minute */
     uint64_t paused_ns;             /* its own wish: nothing before */
+    struct site_member *member;
     uint32_t in_flight;
     double load_ns; /* in_flight, summed over the time until load_at_ns */
     uint64_t load_at_ns;
@@ -212,13 +216,67 @@ static double reckon(const struct upstream_site *s, size_t bytes)
     return (double)bytes / s->bytes_per_token + s->output_tokens;
 }
 
-static enum site_go ask(struct upstream_site *s, size_t bytes, uint64_t *ready_ns)
+void site_join(struct upstream_site *s, struct site_member *m)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    *m = (struct site_member){ .next = s->member };
+    s->member = m;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+void site_leave(struct upstream_site *s, struct site_member *m)
+{
+    struct site_member **at = &s->member;
+
+    (void)pthread_mutex_lock(&s->lock);
+    while (*at != m)
+        at = &(*at)->next;
+    *at = m->next;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+static bool wants(const struct site_member *m, uint64_t now)
+{
+    return m->wanted_ns && now - m->wanted_ns < WANTED_NS;
+}
+
+/* Has m its part of the places while another wants and has less? */
+static bool owes(const struct upstream_site *s, const struct site_member *m, uint64_t now)
+{
+    uint32_t members = 0;
+
+    if (!s->member->next)
+        return false;
+    for (const struct site_member *o = s->member; o; o = o->next)
+        members += o->in_flight || wants(o, now);
+    uint32_t part = members ? limit_now(&s->limit) / members : 0;
+    for (const struct site_member *o = s->member; o; o = o->next)
+        if (o != m && m->in_flight > part && o->in_flight < part && wants(o, now))
+            return true;
+    return false;
+}
+
+/* Who has nothing open is not woken when a place becomes free: it looks again soon. */
+static bool is_full(struct upstream_site *s, struct site_member *m, uint64_t now,
+                    uint64_t *ready_ns)
+{
+    if (m)
+        m->wanted_ns = now;
+    if (s->in_flight < limit_now(&s->limit) && !(m && owes(s, m, now)))
+        return false;
+    if (m && m->in_flight == 0)
+        *ready_ns = now + LOOK_NS;
+    return true;
+}
+
+static enum site_go ask(struct upstream_site *s, struct site_member *m, size_t bytes,
+                        uint64_t *ready_ns)
 {
     uint64_t now = now_ns(s);
 
     if (!breaker_ready(&s->breaker, now, ready_ns))
         return given_up(s, now) ? SITE_GIVEN_UP : SITE_BROKEN;
-    if (s->in_flight >= limit_now(&s->limit))
+    if (is_full(s, m, now, ready_ns))
         return SITE_FULL;
     if (now < s->paused_ns) {
         *ready_ns = s->paused_ns;
@@ -230,11 +288,12 @@ static enum site_go ask(struct upstream_site *s, size_t bytes, uint64_t *ready_n
     return SITE_GO;
 }
 
-enum site_go site_ask(struct upstream_site *s, size_t bytes, uint64_t *ready_ns)
+enum site_go site_ask(struct upstream_site *s, struct site_member *m, size_t bytes,
+                      uint64_t *ready_ns)
 {
     *ready_ns = UINT64_MAX;
     (void)pthread_mutex_lock(&s->lock);
-    enum site_go go = ask(s, bytes, ready_ns);
+    enum site_go go = ask(s, m, bytes, ready_ns);
     (void)pthread_mutex_unlock(&s->lock);
     return go;
 }
@@ -255,13 +314,16 @@ static void load_add(struct upstream_site *s, uint64_t now)
     s->load_at_ns = now;
 }
 
-void site_sent(struct upstream_site *s, size_t bytes, struct site_exchange *x)
+void site_sent(struct upstream_site *s, struct site_member *m, size_t bytes,
+               struct site_exchange *x)
 {
     (void)pthread_mutex_lock(&s->lock);
     uint64_t now = now_ns(s);
     load_add(s, now);
     s->in_flight++;
+    m->in_flight++;
     *x = (struct site_exchange){
+        .member = m,
         .sent_ns = now,
         .bytes = bytes,
         .tokens = reckon(s, bytes),
@@ -350,6 +412,7 @@ void site_ended(struct upstream_site *s, const struct site_exchange *x, const st
     uint64_t now = now_ns(s);
     load_add(s, now);
     s->in_flight--;
+    x->member->in_flight--;
     learn(s, x, r, now);
     judge(s, x, r, now);
     record(s, x, r, now);

@@ -3,7 +3,9 @@
  * Why: limits and health belong to the server and not to a job or model: whatever asks it goes
  * through one site, and what one learns all know.
  *
- * Shape:   site_ask (may one go now?) -> site_sent -> the exchange -> site_ended.
+ * Shape:   site_join -> site_ask (may one go now?) -> site_sent -> the exchange -> site_ended ->
+ *          site_leave. Who asks is a member; when the site is full its places are shared: one that has
+ *          more than its part waits while another wants what it has less.
  *          A site lives as long as the sites it is of; the same description gives the same site.
  * Errors:  of a credential's file; a description is otherwise always good.
  * Threads: all calls from any thread; a lock of the site guards what moves.
@@ -29,6 +31,15 @@ const struct upstream *site_upstream(const struct upstream_site *s);
 const struct http_site *site_http(const struct upstream_site *s);
 struct credential *site_credential(const struct upstream_site *s); /* NULL: none is needed */
 
+/* One that sends requests: a session's place. Owned by it; what is in it is the site's. */
+struct site_member {
+    uint32_t in_flight;
+    uint64_t wanted_ns; /* it asked last; 0: it has not */
+    struct site_member *next;
+};
+void site_join(struct upstream_site *s, struct site_member *m);
+void site_leave(struct upstream_site *s, struct site_member *m); /* nothing of it is open */
+
 enum site_go {
     SITE_GO,
     SITE_FULL,    /* as many as it does well are open */
@@ -36,13 +47,15 @@ enum site_go {
     SITE_BROKEN,  /* at ready_ns it is probed again */
     SITE_GIVEN_UP /* broken for longer than its patience; at ready_ns it is probed again */
 };
-/* May a request of so many bytes be sent now? */
-enum site_go site_ask(struct upstream_site *s, size_t bytes, uint64_t *ready_ns);
+/* May a request of so many bytes be sent now? m NULL: who only wants to know. */
+enum site_go site_ask(struct upstream_site *s, struct site_member *m, size_t bytes,
+                      uint64_t *ready_ns);
 /* Requests that it takes now, open ones included. */
 uint32_t site_room(struct upstream_site *s);
 
 /* One exchange, from site_sent to site_ended; the caller keeps it. */
 struct site_exchange {
+    struct site_member *member;
     uint64_t sent_ns;
     size_t bytes;
     double tokens;  /* that were reckoned with */
@@ -63,7 +76,8 @@ struct site_result {
     uint32_t retry_after_ms;                              /* its wish; 0: none */
     const struct error *why;                              /* of what is no answer */
 };
-void site_sent(struct upstream_site *s, size_t bytes, struct site_exchange *x);
+void site_sent(struct upstream_site *s, struct site_member *m, size_t bytes,
+               struct site_exchange *x);
 void site_ended(struct upstream_site *s, const struct site_exchange *x,
                 const struct site_result *r);
 

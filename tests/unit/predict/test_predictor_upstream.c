@@ -509,6 +509,36 @@ static void test_two_sessions_of_one_server_share_its_limits(void **state)
     other->ops->close(other);
 }
 
+/* One has all the places of a server and always more to send; the other gets its part all the same. */
+static void test_two_sessions_of_one_server_share_its_places(void **state)
+{
+    char tag;
+    struct answer a;
+    struct error e = { 0 };
+    const struct predictor_env env = { .clock = clock_system(), .seed = 2, .sites = w->sites };
+    uint32_t mine = 0;
+
+    (void)state;
+    struct stub *s = add_server("s", WIRE_OPENAI, 1);
+    s->upstream.concurrency = s->upstream.concurrency_max = 2;
+    open_session();
+    struct predictor *other = predictor_upstream_open(&w->model, &env, &e);
+    assert_non_null(other);
+    for (int i = 0; i < 12; i++)
+        submit(ask("x"), &tag);
+    assert_int_equal(other->ops->submit(other, ask("y"), &tag, &e), 0);
+    for (int rc = 0; rc == 0; mine++) {
+        a = take();
+        answer_release(&a);
+        submit(ask("x"), &tag);
+        rc = other->ops->wait(other, 0, &a, &e);
+        if (mine == 100000)
+            fail_msg("the other got nothing");
+    }
+    answer_release(&a);
+    other->ops->close(other);
+}
+
 static void test_a_cancelled_request_is_answered_though_its_server_is_not_done(void **state)
 {
     char waiting, open;
@@ -649,6 +679,7 @@ int main(void)
         TEST(test_no_more_are_open_at_once_than_the_concurrency),
         TEST(test_a_limit_a_minute_lets_its_burst_through_and_no_more),
         TEST(test_two_sessions_of_one_server_share_its_limits),
+        TEST(test_two_sessions_of_one_server_share_its_places),
         TEST(test_a_cancelled_request_is_answered_though_its_server_is_not_done),
         TEST(test_a_drained_session_cancels_what_was_not_sent),
         TEST(test_files_of_the_object_store_are_sent_along_in_both_dialects),
