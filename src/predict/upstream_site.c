@@ -240,7 +240,7 @@ static bool wants(const struct site_member *m, uint64_t now)
     return m->wanted_ns && now - m->wanted_ns < WANTED_NS;
 }
 
-/* Has m its part of the places while another wants and has less? */
+/* Has m its part of the places already while another wants and has less? m is counted: it asks. */
 static bool owes(const struct upstream_site *s, const struct site_member *m, uint64_t now)
 {
     uint32_t members = 0;
@@ -249,9 +249,9 @@ static bool owes(const struct upstream_site *s, const struct site_member *m, uin
         return false;
     for (const struct site_member *o = s->member; o; o = o->next)
         members += o->in_flight || wants(o, now);
-    uint32_t part = members ? limit_now(&s->limit) / members : 0;
+    uint32_t part = members < limit_now(&s->limit) ? limit_now(&s->limit) / members : 1;
     for (const struct site_member *o = s->member; o; o = o->next)
-        if (o != m && m->in_flight > part && o->in_flight < part && wants(o, now))
+        if (o != m && m->in_flight >= part && o->in_flight < part && wants(o, now))
             return true;
     return false;
 }
