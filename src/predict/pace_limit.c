@@ -135,12 +135,16 @@ static void tried_more(struct limit *l, double rate)
 static void tried_less(struct limit *l, double rate)
 {
     if (rate < l->best_rate * LIMIT_KEEP) {
-        hold(l, l->best, 2 * l->hold_for);
+        hold(l, l->best, l->hold_for ? 2 * l->hold_for : LIMIT_HOLD_MIN);
         return;
     }
     l->best_rate = rate;
     l->best = l->now;
-    hold(l, l->now, LIMIT_HOLD_MIN);
+    l->hold_for = 0;
+    if (l->now < 2)
+        hold(l, l->now, LIMIT_HOLD_MIN);
+    else
+        move_to(l, l->now * LESS, LIMIT_TRIES_LESS);
 }
 
 static void judge(struct limit *l)

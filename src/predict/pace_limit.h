@@ -10,7 +10,7 @@
  *            slow start  doubles while each doubling gains LIMIT_GAIN of what it added,
  *            then        a quarter more is tried; a gain is kept and more tried, no gain, seen twice,
  *                        goes back and waits for twice as many epochs,
- *            now and then less is tried, and kept when it does the same work;
+ *            now and then less is tried, kept when it does the same work, and even less tried;
  *            refusals    (429, 503, time-outs, lost connections) over LIMIT_REFUSED of an epoch cut it to LIMIT_CUT;
  *                        when LIMIT_CUTS in a row refuse no less, they don't come from load: the limit
  *                        is as before, and so many of them are ignored.

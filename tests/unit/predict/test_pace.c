@@ -243,7 +243,7 @@ static void test_the_limit_finds_a_servers_slots_and_stays_near_them(void **stat
         for (int k = 0; k < 20; k++) {
             serve(&l, &s, 1000);
             assert_true(limit_now(&l) >= 0.85 * slots[i] - 1);
-            assert_true(limit_now(&l) <= 2.2 * slots[i] + LIMIT_START);
+            assert_true(limit_now(&l) <= 1.5 * slots[i] + 4);
         }
     }
 }
