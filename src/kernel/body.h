@@ -106,16 +106,17 @@ static void body_store_key(const float *x, uint32_t dim, uint32_t position, uint
     for (uint32_t d = 0; d < dim; d += LANES) {
         lanes_to_halves(half, lanes_load(x + d));
         for (uint32_t i = 0; i < LANES; i++)
-            keys[(d + i) * KERNEL_PAGE + position] = half[i];
+            keys[(size_t)(d + i) * KERNEL_PAGE + position] = half[i];
     }
 }
 
 static void body_store_value(const float *x, uint32_t dim, uint32_t position, uint16_t *values)
 {
     for (uint32_t d = 0; d < dim; d++) {
-        uint16_t *to = values + d / KERNEL_CHUNK * KERNEL_CHUNK * KERNEL_PAGE;
+        uint16_t *to = values + (size_t)(d / KERNEL_CHUNK) * KERNEL_CHUNK * KERNEL_PAGE;
         if (d % LANES == 0)
-            lanes_to_halves(to + position * KERNEL_CHUNK + d % KERNEL_CHUNK, lanes_load(x + d));
+            lanes_to_halves(to + (size_t)position * KERNEL_CHUNK + d % KERNEL_CHUNK,
+                            lanes_load(x + d));
     }
 }
 
@@ -144,21 +145,21 @@ LANES_INLINE void body_block(const int m, const bool half, const struct body_mat
     lanes sum[BODY_ROWS][WIDE];
 
     for (int i = 0; i < m; i++)
-        for (int w = 0; w < WIDE; w++)
+        for (size_t w = 0; w < WIDE; w++)
             sum[i][w] = lanes_load(r->out + (size_t)i * r->out_stride + w * LANES);
     for (uint32_t k = 0; k < b->count; k++) {
         lanes v[WIDE];
-        for (int w = 0; w < WIDE; w++)
+        for (size_t w = 0; w < WIDE; w++)
             v[w] = half ? lanes_halves(b->half + (size_t)k * KERNEL_CHUNK + w * LANES)
                         : lanes_load(b->wide + (size_t)k * KERNEL_CHUNK + w * LANES);
         for (int i = 0; i < m; i++) {
             lanes factor = lanes_spread(r->in[(size_t)i * r->in_stride + k]);
-            for (int w = 0; w < WIDE; w++)
+            for (size_t w = 0; w < WIDE; w++)
                 sum[i][w] = lanes_madd(factor, v[w], sum[i][w]);
         }
     }
     for (int i = 0; i < m; i++)
-        for (int w = 0; w < WIDE; w++)
+        for (size_t w = 0; w < WIDE; w++)
             lanes_store(r->out + (size_t)i * r->out_stride + w * LANES, sum[i][w]);
 }
 
@@ -215,12 +216,12 @@ static void body_soften(const struct kernel_attention *a, uint32_t row)
 
     if (a->from[row] > 0 || a->to[row] < KERNEL_PAGE)
         body_mask(scores, a->from[row], a->to[row]);
-    for (int w = 0; w < WIDE; w++) {
+    for (size_t w = 0; w < WIDE; w++) {
         s[w] = lanes_load(scores + w * LANES);
         most = lanes_max(most, s[w]);
     }
     float max = lanes_most(most);
-    for (int w = 0; w < WIDE; w++) {
+    for (size_t w = 0; w < WIDE; w++) {
         lanes weight = body_exp(s[w] - max);
         weight = lanes_choose(s[w] > -INFINITY, weight, lanes_spread(0.0f));
         lanes_store(scores + w * LANES, weight);

@@ -1,6 +1,7 @@
 /* AVX2 with FMA and F16C. Its one instruction for int8 wants an unsigned factor and saturates, so the
  * rows' signs go over to the weights: |a| * sign(w, a), of which two always fit an int16. */
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
 
 #define LANES 8
@@ -24,15 +25,9 @@ LANES_INLINE __m256i add_quads(__m256i sum, __m256i w, __m256i a)
 
 #include "kernel/kernel_avx2_body.h"
 
-static bool avx2_runs_here(void)
-{
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("f16c");
-}
-
 const struct kernel_ops kernel_avx2_ops = {
     .name = "avx2",
-    .runs_here = avx2_runs_here,
+    .runs_here = has_avx2,
     .quantise = quantise_plain,
     .product = avx2_product,
     .norm = body_norm,

@@ -7,6 +7,7 @@
 #define QUADS (KERNEL_GROUP / KERNEL_QUAD)
 #define PARTS 2 /* registers taken together */
 #define ROWS_TOGETHER 3
+#define TILE_QUAD_BYTES ((size_t)KERNEL_TILE * KERNEL_QUAD)
 #define BODY_ROWS 1
 
 LANES_INLINE lanes lanes_madd(lanes a, lanes b, lanes c)
@@ -37,6 +38,15 @@ LANES_INLINE void lanes_to_halves(uint16_t *p, lanes v)
 
 #include "kernel/body.h"
 
+/* What both need; clang's list of features lacks F16C. */
+static bool has_avx2(void)
+{
+    unsigned int a = 0, b = 0, c = 0, d = 0;
+
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+
 /* PARTS registers of a tile's outputs, and ROWS_TOGETHER rows at most from row `at` of a block. */
 struct piece {
     const uint8_t *quant;
@@ -50,20 +60,20 @@ LANES_INLINE void add_group(const int m, const struct piece *of, __m256 f[][PART
     __m256i c[ROWS_TOGETHER][PARTS];
 
     for (int i = 0; i < m; i++)
-        for (int p = 0; p < PARTS; p++)
+        for (size_t p = 0; p < PARTS; p++)
             c[i][p] = begin_sum(of->x->offset[of->at + (uint32_t)i]);
-    for (int q = 0; q < QUADS; q++) {
-        const uint8_t *w = of->quant + q * KERNEL_TILE * KERNEL_QUAD;
+    for (size_t q = 0; q < QUADS; q++) {
+        const uint8_t *w = of->quant + q * TILE_QUAD_BYTES;
         for (int i = 0; i < m; i++) {
             int32_t four;
             memcpy(&four, of->x->quant[of->at + (uint32_t)i] + q * KERNEL_QUAD, sizeof four);
             __m256i a = _mm256_set1_epi32(four);
-            for (int p = 0; p < PARTS; p++)
+            for (size_t p = 0; p < PARTS; p++)
                 c[i][p] =
                     add_quads(c[i][p], _mm256_load_si256((const __m256i *)(const void *)w + p), a);
         }
     }
-    for (int p = 0; p < PARTS; p++) {
+    for (size_t p = 0; p < PARTS; p++) {
         __m256 d = _mm256_load_ps(of->scale + p * LANES);
         for (int i = 0; i < m; i++) {
             __m256 both = _mm256_mul_ps(d, _mm256_set1_ps(of->x->scale[of->at + (uint32_t)i]));
@@ -78,17 +88,17 @@ LANES_INLINE void multiply_piece(const int m, struct piece of, uint32_t groups,
     __m256 f[ROWS_TOGETHER][PARTS];
 
     for (int i = 0; i < m; i++)
-        for (int p = 0; p < PARTS; p++)
+        for (size_t p = 0; p < PARTS; p++)
             f[i][p] = _mm256_setzero_ps();
     for (uint32_t g = 0; g < groups; g++) {
         add_group(m, &of, f);
-        of.quant += KERNEL_TILE * KERNEL_GROUP;
+        of.quant += (size_t)KERNEL_TILE * KERNEL_GROUP;
         of.scale += KERNEL_TILE;
         of.x++;
     }
     for (int i = 0; i < m; i++)
-        for (int p = 0; p < PARTS; p++)
-            _mm256_storeu_ps(out.at + (size_t)i * out.stride + (size_t)p * LANES, f[i][p]);
+        for (size_t p = 0; p < PARTS; p++)
+            _mm256_storeu_ps(out.at + (size_t)i * out.stride + p * LANES, f[i][p]);
 }
 
 static void avx2_product(const struct kernel_weights *w, uint32_t tile, const struct kernel_rows *x,
@@ -101,7 +111,7 @@ static void avx2_product(const struct kernel_weights *w, uint32_t tile, const st
     while (count) {
         uint32_t m = count >= ROWS_TOGETHER ? ROWS_TOGETHER : 1;
         for (uint32_t skip = 0; skip < KERNEL_TILE; skip += PARTS * LANES) {
-            const struct piece of = { quant + skip * KERNEL_QUAD, scale + skip,
+            const struct piece of = { quant + (size_t)skip * KERNEL_QUAD, scale + skip,
                                       kernel_rows_at(x, first), first % KERNEL_BLOCK };
             const struct kernel_outputs to = { out.at + skip, out.stride };
             if (m == ROWS_TOGETHER)

@@ -11,6 +11,7 @@
 #define QUADS (KERNEL_GROUP / KERNEL_QUAD)
 #define PARTS (KERNEL_TILE / LANES)
 #define BODY_ROWS 6
+#define TILE_QUAD_BYTES ((size_t)KERNEL_TILE * KERNEL_QUAD)
 
 LANES_INLINE lanes lanes_madd(lanes a, lanes b, lanes c)
 {
@@ -92,11 +93,11 @@ LANES_INLINE void add_group(const int m, const uint8_t *quant, const float *scal
     __m512i c[KERNEL_BLOCK][PARTS];
 
     for (int i = 0; i < m; i++)
-        for (int p = 0; p < PARTS; p++)
+        for (size_t p = 0; p < PARTS; p++)
             c[i][p] = _mm512_set1_epi32(x->offset[i]);
 #pragma GCC unroll 8
-    for (int q = 0; q < QUADS; q++) {
-        const uint8_t *w = quant + q * KERNEL_TILE * KERNEL_QUAD;
+    for (size_t q = 0; q < QUADS; q++) {
+        const uint8_t *w = quant + q * TILE_QUAD_BYTES;
         __m512i low = _mm512_load_si512(w), high = _mm512_load_si512(w + KERNEL_ALIGN);
         for (int i = 0; i < m; i++) {
             int32_t four;
@@ -106,7 +107,7 @@ LANES_INLINE void add_group(const int m, const uint8_t *quant, const float *scal
             c[i][1] = _mm512_dpbusd_epi32(c[i][1], high, a);
         }
     }
-    for (int p = 0; p < PARTS; p++) {
+    for (size_t p = 0; p < PARTS; p++) {
         __m512 d = _mm512_load_ps(scale + p * LANES);
         for (int i = 0; i < m; i++)
             f[i][p] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(c[i][p]),
@@ -123,15 +124,15 @@ LANES_INLINE void multiply_block(const int m, const struct kernel_weights *w, ui
     __m512 f[KERNEL_BLOCK][PARTS];
 
     for (int i = 0; i < m; i++)
-        for (int p = 0; p < PARTS; p++)
+        for (size_t p = 0; p < PARTS; p++)
             f[i][p] = _mm512_setzero_ps();
     for (uint32_t g = 0; g < groups; g++) {
         add_group(m, quant, scale, x++, f);
-        quant += KERNEL_TILE * KERNEL_GROUP;
+        quant += (size_t)KERNEL_TILE * KERNEL_GROUP;
         scale += KERNEL_TILE;
     }
     for (int i = 0; i < m; i++)
-        for (int p = 0; p < PARTS; p++)
+        for (size_t p = 0; p < PARTS; p++)
             _mm512_storeu_ps(out.at + (size_t)i * out.stride + p * LANES, f[i][p]);
 }
 

@@ -26,9 +26,7 @@ static bool avxvnni_runs_here(void)
     const unsigned int avxvnni = 1u << 4; /* leaf 7, subleaf 1, EAX */
     unsigned int a = 0, b = 0, c = 0, d = 0;
 
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("f16c") && __get_cpuid_count(7, 1, &a, &b, &c, &d) &&
-           (a & avxvnni);
+    return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & avxvnni);
 }
 
 const struct kernel_ops kernel_avxvnni_ops = {

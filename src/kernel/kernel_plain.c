@@ -59,7 +59,7 @@ static float multiply(const uint8_t *quant, const float *scale, const struct ker
 
     for (uint32_t g = 0; g < groups; g++, x++) {
         int32_t sum = x->offset[at];
-        for (uint32_t q = 0; q < QUADS; q++, quant += KERNEL_TILE * KERNEL_QUAD)
+        for (uint32_t q = 0; q < QUADS; q++, quant += (size_t)KERNEL_TILE * KERNEL_QUAD)
             for (uint32_t i = 0; i < KERNEL_QUAD; i++)
                 sum += quant[i] * x->quant[at][q * KERNEL_QUAD + i];
         f = fmaf((float)sum, *scale * x->scale[at], f);
@@ -78,8 +78,8 @@ static void plain_product(const struct kernel_weights *w, uint32_t tile,
 
     for (uint32_t i = first; i < first + count; i++, out.at += out.stride)
         for (uint32_t o = 0; o < KERNEL_TILE; o++)
-            out.at[o] = multiply(quant + o * KERNEL_QUAD, scale + o, kernel_rows_at(x, i), groups,
-                                 i % KERNEL_BLOCK);
+            out.at[o] = multiply(quant + (size_t)o * KERNEL_QUAD, scale + o, kernel_rows_at(x, i),
+                                 groups, i % KERNEL_BLOCK);
 }
 
 const struct kernel_ops kernel_plain_ops = {

@@ -63,7 +63,7 @@ void kernel_weights_set(struct kernel_weights *w, uint32_t output, uint32_t grou
     for (uint32_t i = 0; i < KERNEL_GROUP; i++)
         biased[i] = (uint8_t)((value[i] == INT8_MIN ? -INT8_MAX : value[i]) + KERNEL_BIAS);
     for (uint32_t quad = 0; quad < QUADS; quad++)
-        memcpy(quad_at(w, at, quad, output), biased + quad * KERNEL_QUAD, KERNEL_QUAD);
+        memcpy(quad_at(w, at, quad, output), biased + (size_t)quad * KERNEL_QUAD, KERNEL_QUAD);
     w->scale[at * KERNEL_TILE + output % KERNEL_TILE] = scale;
 }
 
@@ -116,7 +116,8 @@ void kernel_weights_fetch(const struct kernel_weights *w, uint32_t tile, uint32_
 
     for (size_t i = bytes * from / all; i < end; i += KERNEL_ALIGN)
         __builtin_prefetch(quant + i, 0, 2);
-    for (size_t i = bytes * from / all; i < end; i += KERNEL_GROUP * KERNEL_ALIGN / sizeof *scale)
+    for (size_t i = bytes * from / all; i < end;
+         i += (size_t)KERNEL_GROUP * KERNEL_ALIGN / sizeof *scale)
         __builtin_prefetch(scale + i / KERNEL_GROUP, 0, 2);
 }
 

@@ -150,7 +150,7 @@ static int read_shape(const struct reader *r, struct decoder_shape *s, struct er
     s->embedding_scale = r->kind->scales_embedding ? sqrtf((float)s->width) : 1.0f;
     s->query_scale = 1.0f / sqrtf((float)s->dim);
     if (r->kind->window_every && s->layers == 62) /* Gemma 3 27B */
-        s->query_scale = 1.0f / sqrtf((float)(s->width / s->heads));
+        s->query_scale = 1.0f / sqrtf((float)s->width / (float)s->heads);
     return 0;
 }
 

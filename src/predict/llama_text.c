@@ -1,6 +1,5 @@
 #include "predict/llama_text.h"
 
-#include <ctype.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,6 +82,13 @@ static int load_model(struct llama_text *t, const char *path, bool weights, stru
     return 0;
 }
 
+static void lower(char *text)
+{
+    for (; *text; text++)
+        if (*text >= 'A' && *text <= 'Z')
+            *text = (char)(*text - 'A' + 'a');
+}
+
 /* The file's name without folder and ".gguf", and the format of its weights. */
 static void name_model(struct llama_text *t, const char *path)
 {
@@ -98,10 +104,8 @@ static void name_model(struct llama_text *t, const char *path)
     if (len > 5 && strcmp(file + len - 5, ".gguf") == 0)
         file[len - 5] = '\0';
     (void)snprintf(kind, sizeof kind, "%.*s", (int)strcspn(format, " "), format);
-    for (char *p = file; *p; p++)
-        *p = (char)tolower((unsigned char)*p);
-    for (char *p = kind; *p; p++)
-        *p = (char)tolower((unsigned char)*p);
+    lower(file);
+    lower(kind);
     (void)snprintf(t->info.name, sizeof t->info.name, strstr(file, kind) ? "%s" : "%s-%s", file,
                    kind);
 }

@@ -149,7 +149,8 @@ struct team *team_new(uint32_t members, struct error *e)
         int rc = pthread_create(&t->thread[i - 1], NULL, member_main, &t->member[i]);
         if (rc == 0)
             continue;
-        (void)error_set(e, ERROR_RESOURCE_EXHAUSTED, "no thread: %s", strerror(rc));
+        (void)error_set(e, ERROR_RESOURCE_EXHAUSTED, "thread %u of %u cannot be made (%d)", i,
+                        members, rc);
         t->members = i; /* those that stand at the barrier */
         end_members(t);
         release(t);
