@@ -7,7 +7,7 @@
 
 static void add_cell(struct table *t, size_t column, struct str text)
 {
-    struct buf plain = BUF_INIT(4 * TABLE_CELL_BYTES);
+    struct buf plain = BUF_INIT(4 * (size_t)TABLE_CELL_BYTES);
     char cell[TABLE_CELL_BYTES] = { 0 };
 
     console_plain(&plain, str_sub(text, 0, sizeof cell - 1));

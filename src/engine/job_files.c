@@ -24,7 +24,7 @@ static int read_object(struct job_files *f, struct arena *a, struct str uri, siz
                        struct buf *out, struct error *e)
 {
     const struct object_conditions any = OBJECT_ANY;
-    struct str bucket, name;
+    struct str bucket = { 0 }, name = { 0 };
     struct object o;
 
     if (uri_split(uri, &bucket, &name, e) < 0 ||

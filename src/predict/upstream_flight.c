@@ -52,9 +52,8 @@ int flight_write(struct flight *f, struct flight_desk *d, struct error *e)
     if (f->body.cap > BODY_KEEP_BYTES)
         buf_release(&f->body);
     buf_clear(&f->body);
-    if (r->files && r->has_media && files_read(f, d, &files, e) < 0)
-        rc = -1;
-    else if (f->place->wire->write(f->place->to, r, &files, &f->body, e) < 0)
+    if ((r->files && r->has_media && files_read(f, d, &files, e) < 0) ||
+        f->place->wire->write(f->place->to, r, &files, &f->body, e) < 0)
         rc = -1;
     arena_reset(&d->arena);
     return rc;

@@ -40,7 +40,7 @@ static int loop_start(struct upstream_loop *l, uint32_t connections, struct erro
         return -1;
     int rc = pthread_create(&l->thread, NULL, loop_main, l);
     if (rc != 0)
-        return error_set(e, ERROR_RESOURCE_EXHAUSTED, "no thread for upstreams: %s", strerror(rc));
+        return error_set(e, ERROR_RESOURCE_EXHAUSTED, "no thread for upstreams (error %d)", rc);
     return 0;
 }
 

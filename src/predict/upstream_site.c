@@ -63,17 +63,17 @@ struct upstream_sites *upstream_sites_new(struct clock *clock)
     return s;
 }
 
-void upstream_sites_free(struct upstream_sites *s)
+void upstream_sites_free(struct upstream_sites *all)
 {
-    if (!s)
+    if (!all)
         return;
-    while (s->first) {
-        struct upstream_site *next = s->first->next;
-        site_free(s->first);
-        s->first = next;
+    while (all->first) {
+        struct upstream_site *next = all->first->next;
+        site_free(all->first);
+        all->first = next;
     }
-    (void)pthread_mutex_destroy(&s->lock);
-    mem_free(s);
+    (void)pthread_mutex_destroy(&all->lock);
+    mem_free(all);
 }
 
 static bool same_text(const char *a, const char *b)
@@ -243,13 +243,13 @@ static bool wants(const struct site_member *m, uint64_t now)
 /* Has m its part of the places already while another wants and has less? m is counted: it asks. */
 static bool owes(const struct upstream_site *s, const struct site_member *m, uint64_t now)
 {
-    uint32_t members = 0;
+    uint32_t members = 0, limit = limit_now(&s->limit);
 
     if (!s->member->next)
         return false;
     for (const struct site_member *o = s->member; o; o = o->next)
         members += o->in_flight || wants(o, now);
-    uint32_t part = members < limit_now(&s->limit) ? limit_now(&s->limit) / members : 1;
+    uint32_t part = members && members < limit ? limit / members : 1;
     for (const struct site_member *o = s->member; o; o = o->next)
         if (o != m && m->in_flight >= part && o->in_flight < part && wants(o, now))
             return true;

@@ -21,11 +21,11 @@
 
 struct upstream_sites;
 struct upstream_sites *upstream_sites_new(struct clock *clock);
-void upstream_sites_free(struct upstream_sites *s); /* nothing uses them; accepts NULL */
+void upstream_sites_free(struct upstream_sites *all); /* nothing uses them; accepts NULL */
 
 struct upstream_site;
 /* u must outlive the sites. */
-struct upstream_site *upstream_site_of(struct upstream_sites *s, const struct upstream *u,
+struct upstream_site *upstream_site_of(struct upstream_sites *all, const struct upstream *u,
                                        struct error *e);
 const struct upstream *site_upstream(const struct upstream_site *s);
 const struct http_site *site_http(const struct upstream_site *s);
@@ -98,8 +98,8 @@ struct site_stats {
 void site_stats(struct upstream_site *s, struct site_stats *out);
 const char *site_health(const struct site_stats *st); /* "healthy", "paused", "open", "given up" */
 /* All that were used so far, in the order of their first use; false after the last. */
-bool upstream_sites_at(struct upstream_sites *s, uint32_t i, struct site_stats *out);
+bool upstream_sites_at(struct upstream_sites *all, uint32_t i, struct site_stats *out);
 /* The same as /metrics has them: sets the gauges of each. */
-void upstream_sites_measure(struct upstream_sites *s);
+void upstream_sites_measure(struct upstream_sites *all);
 
 #endif
