@@ -1,7 +1,6 @@
 #include "predict/upstream_loop.h"
 
 #include <pthread.h>
-#include <string.h>
 
 #include "base/chan.h"
 #include "base/log.h"
