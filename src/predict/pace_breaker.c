@@ -18,25 +18,31 @@ bool breaker_sent(struct breaker *b)
     return true;
 }
 
-void breaker_success(struct breaker *b)
+void breaker_success(struct breaker *b, uint64_t sent_ns)
 {
-    *b = (struct breaker){ .state = BREAKER_CLOSED };
+    uint64_t newest = sent_ns > b->answered_ns ? sent_ns : b->answered_ns;
+
+    *b = (struct breaker){ .state = BREAKER_CLOSED, .answered_ns = newest };
 }
 
-static void open(struct breaker *b, uint64_t now_ns)
+static void open(struct breaker *b, const struct breaker_failure *f)
 {
-    b->wait_ms = b->wait_ms ? 2 * b->wait_ms : BREAKER_MS;
+    uint32_t longer = f->reached ? BREAKER_MS : 2 * b->wait_ms;
+
+    b->wait_ms = b->wait_ms ? longer : BREAKER_MS;
     b->wait_ms = b->wait_ms < BREAKER_CAP_MS ? b->wait_ms : BREAKER_CAP_MS;
-    b->until_ns = now_ns + b->wait_ms * NS_PER_MS;
+    b->until_ns = f->now_ns + b->wait_ms * NS_PER_MS;
     b->state = BREAKER_OPEN;
 }
 
-void breaker_failure(struct breaker *b, bool probe, uint64_t now_ns)
+void breaker_failure(struct breaker *b, const struct breaker_failure *f)
 {
+    if (!f->probe && f->sent_ns < b->answered_ns)
+        return;
     b->failures++;
-    b->failing_ns = b->failing_ns ? b->failing_ns : now_ns;
-    if (probe || (b->state == BREAKER_CLOSED && b->failures >= BREAKER_FAILURES))
-        open(b, now_ns);
+    b->failing_ns = b->failing_ns ? b->failing_ns : f->now_ns;
+    if (f->probe || (b->state == BREAKER_CLOSED && b->failures >= BREAKER_FAILURES))
+        open(b, f);
 }
 
 void breaker_void(struct breaker *b, bool probe)

@@ -221,7 +221,7 @@ static void read_whole(const struct flight *f, struct flight_desk *d, const stru
 void flight_read(const struct flight *f, struct flight_desk *d, const struct http_done *done,
                  struct site_result *out, struct error *why)
 {
-    *out = (struct site_result){ 0 };
+    *out = (struct site_result){ .reached = done->status != 0 };
     *why = (struct error){ 0 };
     if (done->error.code != ERROR_OK)
         read_broken(f, done, out, why);

@@ -362,17 +362,21 @@ static void judge(struct upstream_site *s, const struct site_exchange *x,
         .refused = r->end != SITE_ANSWERED,
     };
 
+    const struct breaker_failure failure = {
+        .sent_ns = x->sent_ns, .now_ns = now, .probe = x->probe, .reached = r->reached
+    };
+
     /* A server that closes connections has too many of them as often as it is broken. */
     if (r->end == SITE_ANSWERED || r->end == SITE_OVERLOAD || r->end == SITE_FAILED)
         limit_add(&s->limit, &sample, now);
     switch (r->end) {
     case SITE_ANSWERED:
     case SITE_REFUSED:
-        breaker_success(&s->breaker);
+        breaker_success(&s->breaker, x->sent_ns);
         break;
     case SITE_OVERLOAD: /* it is there, but not for a request that took all its time */
     case SITE_FAILED:
-        breaker_failure(&s->breaker, x->probe, now);
+        breaker_failure(&s->breaker, &failure);
         break;
     case SITE_CANCELLED:
     case SITE_END_COUNT:

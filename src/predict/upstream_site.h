@@ -74,6 +74,7 @@ struct site_result {
     enum site_end end;
     uint32_t prompt_tokens, output_tokens, cached_tokens; /* of an answer */
     uint32_t retry_after_ms;                              /* its wish; 0: none */
+    bool reached;                                         /* it answered something */
     const struct error *why;                              /* of what is no answer */
 };
 void site_sent(struct upstream_site *s, struct site_member *m, size_t bytes,

@@ -116,10 +116,20 @@ static void test_no_limit_never_waits(void **state)
 
 /* ---- Breaker ---- */
 
+/* Of a server that is not even reached, sent when they fail. */
 static void fail_times(struct breaker *b, int n, uint64_t now)
 {
     for (int i = 0; i < n; i++)
-        breaker_failure(b, false, now);
+        breaker_failure(b, &(struct breaker_failure){ .sent_ns = now, .now_ns = now });
+}
+
+static void fail_probe(struct breaker *b, bool reached, uint64_t now)
+{
+    const struct breaker_failure f = {
+        .sent_ns = now, .now_ns = now, .probe = true, .reached = reached
+    };
+
+    breaker_failure(b, &f);
 }
 
 static void test_the_breaker_opens_at_the_limit_of_failures_in_a_row_and_not_before(void **state)
@@ -130,7 +140,7 @@ static void test_the_breaker_opens_at_the_limit_of_failures_in_a_row_and_not_bef
     (void)state;
     fail_times(&b, BREAKER_FAILURES - 1, 5);
     assert_true(breaker_ready(&b, 5, &ready));
-    breaker_success(&b);
+    breaker_success(&b, 0);
     fail_times(&b, BREAKER_FAILURES - 1, 6);
     assert_true(breaker_ready(&b, 6, &ready));
     fail_times(&b, 1, 7);
@@ -149,7 +159,7 @@ static void test_an_open_breaker_lets_one_probe_through(void **state)
     assert_true(breaker_sent(&b));
     assert_false(breaker_ready(&b, BREAKER_MS * NS_PER_MS, &ready));
     assert_true(ready == UINT64_MAX);
-    breaker_success(&b);
+    breaker_success(&b, 0);
     assert_true(breaker_ready(&b, 0, &ready));
     assert_false(breaker_sent(&b));
 }
@@ -166,9 +176,39 @@ static void test_failed_probes_wait_twice_as_long_up_to_the_cap(void **state)
         assert_int_equal(ready, now + waited * NS_PER_MS);
         now = ready;
         assert_true(breaker_sent(&b));
-        breaker_failure(&b, true, now);
+        fail_probe(&b, false, now);
         waited = 2 * waited < BREAKER_CAP_MS ? 2 * waited : BREAKER_CAP_MS;
     }
+}
+
+static void test_probes_of_a_server_that_answers_come_at_the_same_pace(void **state)
+{
+    struct breaker b = { 0 };
+    uint64_t now = 0, ready;
+
+    (void)state;
+    fail_times(&b, BREAKER_FAILURES, now);
+    for (int i = 0; i < 5; i++) {
+        assert_false(breaker_ready(&b, now, &ready));
+        assert_int_equal(ready, now + BREAKER_MS * NS_PER_MS);
+        now = ready;
+        assert_true(breaker_sent(&b));
+        fail_probe(&b, true, now);
+    }
+}
+
+static void test_failures_that_were_sent_before_the_newest_success_do_not_count(void **state)
+{
+    struct breaker b = { 0 };
+    uint64_t ready;
+
+    (void)state;
+    breaker_success(&b, 100);
+    for (int i = 0; i < 3 * BREAKER_FAILURES; i++)
+        breaker_failure(&b, &(struct breaker_failure){ .sent_ns = 99, .now_ns = 500 });
+    assert_true(breaker_ready(&b, 500, &ready));
+    fail_times(&b, BREAKER_FAILURES, 500);
+    assert_false(breaker_ready(&b, 500, &ready));
 }
 
 static void test_late_failures_do_not_prolong_an_opening_and_a_late_success_ends_it(void **state)
@@ -181,7 +221,7 @@ static void test_late_failures_do_not_prolong_an_opening_and_a_late_success_ends
     fail_times(&b, 100, 2);
     assert_false(breaker_ready(&b, 2, &ready));
     assert_int_equal(ready, 1 + BREAKER_MS * NS_PER_MS);
-    breaker_success(&b);
+    breaker_success(&b, 0);
     assert_true(breaker_ready(&b, 2, &ready));
 }
 
@@ -333,6 +373,8 @@ int main(void)
         cmocka_unit_test(test_the_breaker_opens_at_the_limit_of_failures_in_a_row_and_not_before),
         cmocka_unit_test(test_an_open_breaker_lets_one_probe_through),
         cmocka_unit_test(test_failed_probes_wait_twice_as_long_up_to_the_cap),
+        cmocka_unit_test(test_probes_of_a_server_that_answers_come_at_the_same_pace),
+        cmocka_unit_test(test_failures_that_were_sent_before_the_newest_success_do_not_count),
         cmocka_unit_test(test_late_failures_do_not_prolong_an_opening_and_a_late_success_ends_it),
         cmocka_unit_test(test_a_probe_that_was_cancelled_makes_room_for_the_next),
         cmocka_unit_test(test_the_limit_finds_a_servers_slots_and_stays_near_them),
