@@ -315,6 +315,14 @@ static void give_up_first(struct upstream_loop *l, const struct place *p)
     give(l, t);
 }
 
+/* When it may spill over; never, with a time that has no end. */
+static void look_again(struct upstream_loop *l, uint64_t since_ns, uint64_t after_ns)
+{
+    uint64_t at = after_ns < UINT64_MAX - since_ns ? since_ns + after_ns : UINT64_MAX;
+
+    l->ready_ns = at < l->ready_ns ? at : l->ready_ns;
+}
+
 /* False: the queue's first has to wait. */
 static bool route_first(struct upstream_loop *l, uint64_t now)
 {
@@ -338,6 +346,8 @@ static bool route_first(struct upstream_loop *l, uint64_t now)
         give_up_first(l, &l->route->place[place]);
         return true;
     case ROUTE_WAIT:
+        if (l->route->spill_after_ns > wish.waited_ns)
+            look_again(l, t->since_ns, l->route->spill_after_ns);
         break;
     }
     return false;
