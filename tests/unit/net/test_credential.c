@@ -18,6 +18,7 @@
 #include "net/credential.h"
 #include "net/http_client.h"
 #include "scratch.h"
+#include "unit/net/hear.h"
 
 #define REQUEST_BYTES_MAX ((size_t)128 * 1024)
 #define ANSWER_BYTES ((size_t)64 * 1024)
@@ -40,24 +41,6 @@ static struct {
     unsigned requests;
     struct buf last;
 } server = { .lock = PTHREAD_MUTEX_INITIALIZER, .may_answer = PTHREAD_COND_INITIALIZER };
-
-static bool hear(int fd, struct buf *b)
-{
-    size_t wanted = SIZE_MAX;
-
-    buf_clear(b);
-    while (b->len < wanted) {
-        char part[4096];
-        ssize_t n = recv(fd, part, sizeof part, 0);
-        if (n <= 0)
-            return false;
-        buf_add(b, part, (size_t)n);
-        const char *end = strstr(b->p, "\r\n\r\n"), *len = strstr(b->p, "Content-Length: ");
-        if (end)
-            wanted = (size_t)(end + 4 - b->p) + (len ? strtoul(len + 16, NULL, 10) : 0);
-    }
-    return true;
-}
 
 static void answer(int fd)
 {

@@ -13,6 +13,7 @@
 
 #include "net/http_client.h"
 #include "scratch.h"
+#include "unit/net/hear.h"
 
 #define REQUEST_BYTES_MAX ((size_t)4 * 1024 * 1024)
 #define URL_BYTES 256
@@ -44,25 +45,6 @@ static void reply(int fd, const char *status, const char *header, const char *bo
                    strlen(body), header);
     say(fd, head);
     say(fd, body);
-}
-
-/* One request, head and body, as text in b. False: the client left. */
-static bool hear(int fd, struct buf *b)
-{
-    size_t wanted = SIZE_MAX;
-
-    buf_clear(b);
-    while (b->len < wanted) {
-        char part[16384];
-        ssize_t n = recv(fd, part, sizeof part, 0);
-        if (n <= 0)
-            return false;
-        buf_add(b, part, (size_t)n);
-        const char *end = strstr(b->p, "\r\n\r\n"), *len = strstr(b->p, "Content-Length: ");
-        if (end)
-            wanted = (size_t)(end + 4 - b->p) + (len ? strtoul(len + 16, NULL, 10) : 0);
-    }
-    return true;
 }
 
 static void *serve_one(void *arg)
