@@ -1,6 +1,7 @@
 /* Goal: limits hold, places are shared, what is not wanted is cancelled, files go along.
  * Method: servers in this process (upstream_stub.h), real sockets, the system's clock; nothing is
  * decided by how long something took. */
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -73,45 +74,51 @@ static void test_two_sessions_of_one_server_share_its_limits(void **state)
     other->ops->close(other);
 }
 
-/* Takes what there is and asks again for each; gives how many. */
-static uint32_t turn_over(struct predictor *p, uint32_t wait_ms)
-{
-    static char tag;
-    struct answer a = { 0 };
-    struct error e = { 0 };
-    uint32_t count = 0;
+#define PLACES 2
+#define EACH 18                 /* that a session takes: PLACES and what may wait */
+#define COUNTED (PLACES + EACH) /* before both have been sent, so that both want more */
 
-    while (p->ops->wait(p, count ? 0 : wait_ms, &a, &e) == 1) {
-        answer_release(&a);
-        assert_int_equal(p->ops->submit(p, ask("x"), &tag, &e), 0);
-        count++;
-    }
-    return count;
+/* Held; counts whose are among the first. */
+static void reply_counts(struct stub *s, struct str body, struct stub_reply *out)
+{
+    reply_held(s, body, out);
+    if (atomic_load(&s->requests) <= COUNTED && str_eq(stub_last_text(body), STR("y")))
+        atomic_fetch_add(&s->failures, 1);
 }
 
-/* Both always have more to send than there are places. */
+static void wait_for_requests(struct stub *s, uint32_t count)
+{
+    for (int ms = 0; atomic_load(&s->requests) < count; ms++) {
+        if (ms == ANSWER_MS)
+            fail_msg("%u requests came, not %u", atomic_load(&s->requests), count);
+        (void)poll(NULL, 0, 1);
+    }
+}
+
 static void test_two_sessions_of_one_server_share_its_places(void **state)
 {
     char tag;
     struct error e = { 0 };
     const struct predictor_env env = { .clock = clock_system(), .seed = 2, .sites = w->sites };
-    uint32_t mine = 0, others = 0;
 
     (void)state;
     struct stub *s = add_server("s", WIRE_OPENAI, 1);
-    s->upstream.concurrency = s->upstream.concurrency_max = 2;
+    s->upstream.concurrency = s->upstream.concurrency_max = PLACES;
+    s->reply = reply_counts;
     open_session();
     struct predictor *other = predictor_upstream_open(&w->model, &env, &e);
     assert_non_null(other);
-    for (int i = 0; i < 12; i++)
+    for (int i = 0; i < EACH; i++)
         submit(ask("x"), &tag);
-    for (int i = 0; i < 12; i++)
+    for (int i = 0; i < EACH; i++)
         assert_int_equal(other->ops->submit(other, ask("y"), &tag, &e), 0);
-    while (mine + others < 600) {
-        mine += turn_over(w->p, 1);
-        others += turn_over(other, 1);
+    for (uint32_t came = PLACES; came < COUNTED; came += PLACES) {
+        wait_for_requests(s, came);
+        stub_let_some_go(s, PLACES);
     }
-    assert_in_range(others, 180, 420);
+    wait_for_requests(s, COUNTED);
+    assert_in_range(atomic_load(&s->failures), COUNTED / 4, COUNTED - COUNTED / 4);
+    stub_let_go(s);
     other->ops->close(other);
 }
 
