@@ -67,18 +67,24 @@ static void peak_work(void *arg, const struct team_member *m)
     (void)arg;
     (void)m;
 #if defined(__x86_64__)
-    if (kernel_at(0)->runs_here())
+    if (__builtin_cpu_supports("avx512vnni"))
         peak_loop();
 #endif
 }
+
+struct peaks {
+    double one, all; /* threads */
+};
 
 /* int8 operations a second of all members; 0 when the instruction is not there. */
 static double peak(struct team *team)
 {
     double best = 0.0;
 
-    if (!kernel_at(0)->runs_here())
+#if defined(__x86_64__)
+    if (!__builtin_cpu_supports("avx512vnni"))
         return 0.0;
+#endif
     for (int i = 0; i < REPEATS; i++) {
         double start = team_members(team) > 1 ? now() : used();
         team_run(team, peak_work, NULL);
@@ -107,9 +113,11 @@ static void bench_product(const struct kernel_ops *k, const struct kernel_weight
     float *row = numbers(w->columns), *out = numbers((size_t)rows * KERNEL_TILE);
     double best = 1e9;
 
-    kernel_rows_init(&x, rows, w->columns);
-    for (uint32_t i = 0; i < rows; i++)
-        k->quantise(row, w->columns / KERNEL_GROUP, &x, i, 0);
+    kernel_rows_init(&x, &k->layout, rows, w->columns);
+    for (uint32_t i = 0; i < rows; i++) {
+        const struct kernel_place to = { &x, i, 0 };
+        k->quantise(row, 1.0f, w->columns / KERNEL_GROUP, &to);
+    }
     for (int n = 0; n < REPEATS; n++) {
         double start = used();
         for (uint32_t t = 0; t < kernel_weights_tiles(w); t++)
@@ -163,7 +171,6 @@ static void bench_kernels(const struct kernel_ops *k, const struct decoder *d, d
 {
     const struct decoder_layer *l = &d->layer[0];
 
-    printf("%s:\n", k->name);
     bench_product(k, &l->in, PROMPT_ROWS, one_peak);
     bench_product(k, &l->gate, PROMPT_ROWS, one_peak);
     bench_product(k, &l->down, PROMPT_ROWS, one_peak);
@@ -248,16 +255,17 @@ static double bench_answers(struct forward *f, struct page_cache *c, uint32_t sh
     return ANSWERS / best;
 }
 
-static void bench_model(const struct decoder *d, struct team *team, double all_peak)
+static void bench_model(const struct kernel_ops *k, const struct decoder *d, struct team *team,
+                        double all_peak)
 {
     const struct decoder_shape *s = &d->shape;
     const struct page_shape shape = { 256, ANSWERS, POSITIONS, s->layers * s->kv_heads, s->dim };
     struct page_cache *c = page_cache_new(&shape);
-    const struct forward_setup setup = { d, kernel_best(), c, team, PROMPT_ROWS, ANSWERS };
+    const struct forward_setup setup = { d, k, c, team, PROMPT_ROWS, ANSWERS };
     struct forward *f = forward_new(&setup);
     double prompts = bench_prompts(f, c), answers = bench_answers(f, c, 200);
 
-    printf("%u threads:\n  prompts of 128: %7.0f tokens/s  %5.1f %% of the peak\n",
+    printf("  %u threads:\n  prompts of 128: %7.0f tokens/s  %5.1f %% of the peak\n",
            team_members(team), prompts, 100.0 * prompts * row_ops(d, false) / all_peak);
     printf("  %u answers at 200: %5.0f tokens/s  %5.1f %% of the peak\n", ANSWERS, answers,
            100.0 * answers * row_ops(d, true) / all_peak);
@@ -265,34 +273,48 @@ static void bench_model(const struct decoder *d, struct team *team, double all_p
     page_cache_free(c);
 }
 
+/* One kind of CPU that this machine can be: its products, then a model by them. */
+static void bench_kind(const struct kernel_ops *k, const char *path, struct team *all,
+                       struct peaks peaks)
+{
+    struct error e = { 0 };
+    struct kernel_before before;
+    double start = now();
+    struct decoder *d = decoder_open(path, k->layout.format, &e);
+
+    if (!d) {
+        fprintf(stderr, "%s\n", e.msg);
+        exit(1);
+    }
+    decoder_turn(d, POSITIONS);
+    printf("%s: opened in %.2f s, %llu MiB of weights\n", k->name, now() - start,
+           (unsigned long long)(d->bytes >> 20));
+    bench_model(k, d, all, peaks.all);
+    kernel_enter(k, &before);
+    bench_kernels(k, d, peaks.one);
+    kernel_leave(k, &before);
+    decoder_free(d);
+}
+
 int main(int argc, char **argv)
 {
     struct error e = { 0 };
     uint32_t threads = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 2;
-    double start = now();
-    struct decoder *d = argc > 1 ? decoder_open(argv[1], &e) : NULL;
+    struct team *one = team_new(1, &e), *all = team_new(threads, &e);
 
-    if (!d) {
+    if (argc < 2 || !one || !all) {
         fprintf(stderr, "usage: bench_kernels MODEL.gguf [THREADS]  %s\n", e.msg);
         return 2;
     }
-    decoder_turn(d, POSITIONS);
-    printf("opened in %.2f s, %llu MiB of weights\n", now() - start,
-           (unsigned long long)(d->bytes >> 20));
-    struct team *one = team_new(1, &e), *all = team_new(threads, &e);
-    if (!one || !all)
-        return 1;
-    double one_peak = peak(one), all_peak = peak(all);
+    const struct peaks peaks = { peak(one), peak(all) };
     whole_clock = threads > 1 ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID;
-    printf("int8 peak: %.0f GOP/s with one thread, %.0f with %u\n", one_peak * 1e-9,
-           all_peak * 1e-9, threads);
-    bench_model(d, all, all_peak);
+    printf("int8 peak: %.0f GOP/s with one thread, %.0f with %u\n", peaks.one * 1e-9,
+           peaks.all * 1e-9, threads);
     for (uint32_t i = 0; kernel_at(i); i++)
         if (kernel_at(i)->runs_here())
-            bench_kernels(kernel_at(i), d, one_peak);
+            bench_kind(kernel_at(i), argv[1], all, peaks);
     printf("int8 peak after: %.0f GOP/s with %u threads\n", peak(all) * 1e-9, threads);
     team_free(one);
     team_free(all);
-    decoder_free(d);
     return 0;
 }

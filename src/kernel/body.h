@@ -1,9 +1,11 @@
 /* body.h -- what every kind of CPU computes in the same way, over lanes.h. Each kernel_*.c includes it
- * once, after its own lanes_madd, lanes_max, lanes_sum, lanes_most, lanes_halves, lanes_to_halves and
- * BODY_ROWS: how many rows of four accumulators the registers hold.
+ * once, after its own lanes_madd, lanes_max, lanes_sum and lanes_most.
  *
  * Threads: none; pure functions.
  */
+#ifndef TRANCHE_KERNEL_BODY_H
+#define TRANCHE_KERNEL_BODY_H
+
 #include <math.h>
 
 #include "kernel/kernel.h"
@@ -97,165 +99,62 @@ static void body_rotate(float *x, const float *turn, uint32_t dim, float scale)
     }
 }
 
-/* ---- The cache ---- */
+/* ---- Scores of attention ---- */
 
-static void body_store_key(const float *x, uint32_t dim, uint32_t position, uint16_t *keys)
+/* The scores of a register of a page, or -INFINITY where the row may not look. */
+LANES_INLINE lanes body_seen(const float *scores, size_t w, int32_t from, int32_t to)
 {
-    uint16_t half[LANES];
+    lanes_int at;
 
-    for (uint32_t d = 0; d < dim; d += LANES) {
-        lanes_to_halves(half, lanes_load(x + d));
-        for (uint32_t i = 0; i < LANES; i++)
-            keys[(size_t)(d + i) * KERNEL_PAGE + position] = half[i];
-    }
+    for (int i = 0; i < LANES; i++)
+        at[i] = (int32_t)(w * LANES) + i;
+    return lanes_choose((at >= from) & (at < to), lanes_load(scores + w * LANES),
+                        lanes_spread(-INFINITY));
 }
 
-static void body_store_value(const float *x, uint32_t dim, uint32_t position, uint16_t *values)
+/* Brings what a row has summed before into the measure of a larger score. */
+LANES_INLINE void body_shrink(const struct kernel_attention *a, uint32_t row, float max)
 {
-    for (uint32_t d = 0; d < dim; d++) {
-        uint16_t *to = values + (size_t)(d / KERNEL_CHUNK) * KERNEL_CHUNK * KERNEL_PAGE;
-        if (d % LANES == 0)
-            lanes_to_halves(to + (size_t)position * KERNEL_CHUNK + d % KERNEL_CHUNK,
-                            lanes_load(x + d));
-    }
+    float *out = a->out + (size_t)row * a->dim;
+    lanes shrink = body_exp(lanes_spread(a->max[row] - max));
+
+    for (uint32_t d = 0; d < a->dim; d += LANES)
+        lanes_store(out + d, lanes_load(out + d) * shrink);
+    a->sum[row] *= shrink[0];
+    a->max[row] = max;
 }
 
-/* ---- Attention ---- */
-
-/* What rows are multiplied with: `count` rows of KERNEL_CHUNK, as floats or as halves. */
-struct body_matrix {
-    const float *wide;
-    const uint16_t *half;
-    uint32_t count;
-};
-
-/* Rows that are multiplied, of body_matrix.count numbers each, and where KERNEL_CHUNK results of each
- * are added. */
-struct body_rows {
-    const float *in;
-    size_t in_stride;
-    float *out;
-    size_t out_stride;
-};
-
-/* m rows; the sums of each go in order of count. */
-LANES_INLINE void body_block(const int m, const bool half, const struct body_matrix *b,
-                             const struct body_rows *r)
+/* Turns a row's scores into weights relative to the largest score so far. What it does not see weighs
+ * nothing, exactly. */
+LANES_INLINE void body_weigh(const struct kernel_attention *a, uint32_t row, const bool whole)
 {
-    lanes sum[BODY_ROWS][WIDE];
-
-    for (int i = 0; i < m; i++)
-        for (size_t w = 0; w < WIDE; w++)
-            sum[i][w] = lanes_load(r->out + (size_t)i * r->out_stride + w * LANES);
-    for (uint32_t k = 0; k < b->count; k++) {
-        lanes v[WIDE];
-        for (size_t w = 0; w < WIDE; w++)
-            v[w] = half ? lanes_halves(b->half + (size_t)k * KERNEL_CHUNK + w * LANES)
-                        : lanes_load(b->wide + (size_t)k * KERNEL_CHUNK + w * LANES);
-        for (int i = 0; i < m; i++) {
-            lanes factor = lanes_spread(r->in[(size_t)i * r->in_stride + k]);
-            for (size_t w = 0; w < WIDE; w++)
-                sum[i][w] = lanes_madd(factor, v[w], sum[i][w]);
-        }
-    }
-    for (int i = 0; i < m; i++)
-        for (size_t w = 0; w < WIDE; w++)
-            lanes_store(r->out + (size_t)i * r->out_stride + w * LANES, sum[i][w]);
-}
-
-LANES_INLINE void body_skip(struct body_rows *r, uint32_t rows)
-{
-    r->in += rows * r->in_stride;
-    r->out += rows * r->out_stride;
-}
-
-/* Any number of rows, BODY_ROWS at a time. */
-LANES_INLINE void body_blocks(const bool half, const struct body_matrix *b, uint32_t count,
-                              struct body_rows r)
-{
-    for (; count >= BODY_ROWS; count -= BODY_ROWS, body_skip(&r, BODY_ROWS))
-        body_block(BODY_ROWS, half, b, &r);
-#if BODY_ROWS > 3
-    for (; count >= 3; count -= 3, body_skip(&r, 3))
-        body_block(3, half, b, &r);
-#endif
-    for (; count; count--, body_skip(&r, 1))
-        body_block(1, half, b, &r);
-}
-
-/* Many rows share the work of turning halves into floats. */
-static void body_multiply(const struct kernel_attention *at, const uint16_t *half, uint32_t count,
-                          const struct body_rows *r)
-{
-    const struct body_matrix b = { at->scratch, half, count };
-
-    if (at->count <= BODY_ROWS) {
-        body_blocks(true, &b, at->count, *r);
-        return;
-    }
-    for (uint32_t i = 0; i < count * KERNEL_CHUNK; i += LANES)
-        lanes_store(at->scratch + i, lanes_halves(half + i));
-    body_blocks(false, &b, at->count, *r);
-}
-
-/* The scores of a row, less what it may not see. */
-LANES_INLINE void body_mask(float *scores, uint32_t from, uint32_t to)
-{
-    for (uint32_t i = 0; i < from; i++)
-        scores[i] = -INFINITY;
-    for (uint32_t i = to; i < KERNEL_PAGE; i++)
-        scores[i] = -INFINITY;
-}
-
-/* Turns a row's scores into weights relative to the largest score so far, and what was summed before
- * into the same measure. What is masked weighs nothing, exactly. */
-static void body_soften(const struct kernel_attention *a, uint32_t row)
-{
-    float *scores = a->scores + (size_t)row * KERNEL_PAGE, *out = a->out + (size_t)row * a->dim;
+    float *scores = a->scores + (size_t)row * KERNEL_PAGE;
     lanes s[WIDE], most = lanes_spread(a->max[row]), sum = lanes_spread(0.0f);
 
-    if (a->from[row] > 0 || a->to[row] < KERNEL_PAGE)
-        body_mask(scores, a->from[row], a->to[row]);
     for (size_t w = 0; w < WIDE; w++) {
-        s[w] = lanes_load(scores + w * LANES);
+        s[w] =
+            whole ? lanes_load(scores + w * LANES) : body_seen(scores, w, a->from[row], a->to[row]);
         most = lanes_max(most, s[w]);
     }
     float max = lanes_most(most);
     for (size_t w = 0; w < WIDE; w++) {
         lanes weight = body_exp(s[w] - max);
-        weight = lanes_choose(s[w] > -INFINITY, weight, lanes_spread(0.0f));
+        if (!whole)
+            weight = lanes_choose(s[w] > -INFINITY, weight, lanes_spread(0.0f));
         lanes_store(scores + w * LANES, weight);
         sum += weight;
     }
-    if (max > a->max[row]) {
-        lanes shrink = body_exp(lanes_spread(a->max[row] - max));
-        for (uint32_t d = 0; d < a->dim; d += LANES)
-            lanes_store(out + d, lanes_load(out + d) * shrink);
-        a->sum[row] *= shrink[0];
-        a->max[row] = max;
-    }
+    if (max > a->max[row])
+        body_shrink(a, row, max);
     a->sum[row] += lanes_sum(sum);
 }
 
-static void body_attend(const struct kernel_attention *a, const uint16_t *keys,
-                        const uint16_t *values)
+static void body_soften(const struct kernel_attention *a, uint32_t row)
 {
-    const size_t chunk = (size_t)KERNEL_CHUNK * KERNEL_PAGE;
-    uint32_t seen = 0;
-
-    memset(a->scores, 0, (size_t)a->count * KERNEL_PAGE * sizeof *a->scores);
-    for (uint32_t d = 0; d < a->dim; d += KERNEL_CHUNK) {
-        const struct body_rows r = { a->query + d, a->dim, a->scores, KERNEL_PAGE };
-        body_multiply(a, keys + d / KERNEL_CHUNK * chunk, KERNEL_CHUNK, &r);
-    }
-    for (uint32_t i = 0; i < a->count; i++) {
-        body_soften(a, i);
-        seen = a->to[i] > seen ? a->to[i] : seen;
-    }
-    for (uint32_t d = 0; d < a->dim; d += KERNEL_CHUNK) {
-        const struct body_rows r = { a->scores, KERNEL_PAGE, a->out + d, a->dim };
-        body_multiply(a, values + d / KERNEL_CHUNK * chunk, seen, &r);
-    }
+    if (a->from[row] == 0 && a->to[row] == KERNEL_PAGE)
+        body_weigh(a, row, true);
+    else
+        body_weigh(a, row, false);
 }
 
 /* ---- Logits ---- */
@@ -307,3 +206,5 @@ static void body_sum_up(const float *logits, uint32_t count, uint32_t *largest, 
                                     count - i < BODY_SUM_TERMS ? count - i : BODY_SUM_TERMS, most);
     *log_sum = most + (float)log(sum);
 }
+
+#endif

@@ -4,14 +4,16 @@
  * Both are written for wide registers here, over layouts of their own; everything above is plain C.
  *
  * Rows:    what a row's result is depends on that row alone: every sum has one order, whatever the
- *          rows beside it, the tile or the thread. Products are bit-identical on every CPU that has
- *          fused multiply-add; the others only on one kind of CPU.
- * Product: weights are int8 with a scale for KERNEL_GROUP columns; so are activations. A group is
- *          summed in int32, which is exact; groups are added in order, in float:
- *          f = fma(sum, weight_scale * row_scale, f).
- * Cache:   a page holds KERNEL_PAGE positions of one head in one layer, in half precision: keys by
- *          dimension, then position, so that one register holds scores of many positions; values by
- *          chunk of KERNEL_CHUNK dimensions, then position.
+ *          rows beside it, the tile or the thread. Products in int8 are bit-identical on every CPU
+ *          that has fused multiply-add; the others only on one kind of CPU.
+ * Product: in KERNEL_INT8 weights are int8 with a scale for KERNEL_GROUP columns; so are rows. A group
+ *          is summed in int32, which is exact; groups are added in order, in float:
+ *          f = fma(sum, weight_scale * row_scale, f). In KERNEL_BF16 both are bfloat16, whose products
+ *          are summed in float in order of pairs of columns.
+ * Cache:   a page holds KERNEL_PAGE positions of one head in one layer, in 16 bits a number and the
+ *          order of the kind: in half precision keys by dimension, then position, so that one register
+ *          holds scores of many positions, and values by chunk of KERNEL_CHUNK dimensions, then
+ *          position; in bfloat16 tiles of 16 pairs, of dimensions or of positions.
  * Threads: all functions are pure but for what they are given to write.
  * Source:  online softmax: Milakov and Gimelshein, arXiv:1805.02867; docs/engine.md.
  */
@@ -22,32 +24,43 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KERNEL_GROUP 32 /* columns with one scale */
+#define KERNEL_GROUP 32 /* columns with one scale; columns of a tile in bfloat16 */
 #define KERNEL_TILE 32  /* outputs that a product makes together */
-#define KERNEL_BLOCK 6  /* rows that a product takes together: as many as fit the registers */
-#define KERNEL_QUAD 4   /* columns that one instruction multiplies and adds */
+#define KERNEL_QUAD 4   /* columns of int8 that one instruction multiplies and adds */
+#define KERNEL_PAIR 2   /* the same of bfloat16 */
 #define KERNEL_PAGE 64  /* positions of a page */
 #define KERNEL_CHUNK 64 /* dimensions of a head come in multiples of this */
 #define KERNEL_ALIGN 64 /* of weights, rows and pages, in bytes */
 
+/* What one kind of CPU multiplies. What is packed for one layout is not for another. */
+enum kernel_format { KERNEL_INT8, KERNEL_BF16 };
+struct kernel_layout {
+    enum kernel_format format;
+    uint32_t block; /* rows that a product takes together: as many as fit the registers */
+};
+
 /* ---- Weights ---- */
 
-/* A matrix in the order in which a product streams it: tile, group, quad, output, column. Outputs
- * beyond `outputs` are zero. */
+/* A matrix in the order in which a product streams it. int8: tile, group, quad, output, column.
+ * bfloat16: tile, group, half of the outputs, pair, output, column. Outputs beyond `outputs` are
+ * zero. */
 struct kernel_weights {
     uint32_t outputs, columns; /* columns: a multiple of KERNEL_GROUP */
-    uint8_t *quant;            /* value + KERNEL_BIAS; owned */
-    float *scale;              /* tile, group, output; owned */
+    enum kernel_format format;
+    uint8_t *packed; /* int8: value + KERNEL_BIAS; owned */
+    float *scale;    /* int8: tile, group, output; owned */
 };
 #define KERNEL_BIAS 128 /* the instruction wants one factor unsigned */
 
-void kernel_weights_init(struct kernel_weights *w, uint32_t outputs, uint32_t columns);
+void kernel_weights_init(struct kernel_weights *w, enum kernel_format format, uint32_t outputs,
+                         uint32_t columns);
 void kernel_weights_release(struct kernel_weights *w); /* accepts a zeroed one */
 uint64_t kernel_weights_bytes(const struct kernel_weights *w);
-/* Sets one group of one output. -128 becomes -127: its negative would not be an int8. */
+/* Sets one group of one output. -128 becomes -127: its negative would not be an int8. bfloat16: the
+ * nearest to value * scale. */
 void kernel_weights_set(struct kernel_weights *w, uint32_t output, uint32_t group,
                         const int8_t *value, float scale);
-/* Quantises one output's row of floats: the largest of a group becomes 127. */
+/* Rounds one output's row of floats. int8: the largest of a group becomes 127. */
 void kernel_weights_quantise(struct kernel_weights *w, uint32_t output, const float *row);
 /* One output's row as floats. */
 void kernel_weights_row(const struct kernel_weights *w, uint32_t output, float *row);
@@ -61,26 +74,33 @@ static inline uint32_t kernel_weights_tiles(const struct kernel_weights *w)
 
 /* ---- Rows ---- */
 
-/* One group of a block of rows: what a product reads of them, in that order. */
-struct kernel_rows_group {
-    int8_t quant[KERNEL_BLOCK][KERNEL_GROUP];
-    float scale[KERNEL_BLOCK];
-    int32_t offset[KERNEL_BLOCK]; /* -KERNEL_BIAS * sum of quant: takes the weights' bias out */
-};
-
-/* Quantised rows: block, group. */
+/* Quantised rows: block, group, and in that what a product reads together: in the order of struct
+ * kernel_rows_int8, or of each row KERNEL_GROUP of bfloat16. */
 struct kernel_rows {
     uint32_t columns, cap;
-    struct kernel_rows_group *group; /* owned */
+    struct kernel_layout layout;
+    uint8_t *group; /* owned */
 };
 
-void kernel_rows_init(struct kernel_rows *x, uint32_t cap, uint32_t columns);
+void kernel_rows_init(struct kernel_rows *x, const struct kernel_layout *l, uint32_t cap,
+                      uint32_t columns);
 void kernel_rows_release(struct kernel_rows *x); /* accepts a zeroed one */
 uint64_t kernel_rows_bytes(const struct kernel_rows *x);
-static inline struct kernel_rows_group *kernel_rows_at(const struct kernel_rows *x, uint32_t row)
-{
-    return x->group + (size_t)(row / KERNEL_BLOCK) * (x->columns / KERNEL_GROUP);
-}
+/* A group of the block that the row is in. */
+uint8_t *kernel_rows_at(const struct kernel_rows *x, uint32_t row, uint32_t group);
+
+#define KERNEL_SIX 6 /* rows of a block in int8 */
+struct kernel_rows_int8 {
+    int8_t quant[KERNEL_SIX][KERNEL_GROUP];
+    float scale[KERNEL_SIX];
+    int32_t offset[KERNEL_SIX]; /* -KERNEL_BIAS * sum of quant: takes the weights' bias out */
+};
+
+/* Where groups of a row go: from group `first` of row `row` on. */
+struct kernel_place {
+    struct kernel_rows *rows;
+    uint32_t row, first;
+};
 
 /* Where a product goes: a row of `stride` floats for each of its rows. */
 struct kernel_outputs {
@@ -111,14 +131,21 @@ static inline size_t kernel_page_halves(uint32_t dim)
 
 enum kernel_gate { KERNEL_SILU, KERNEL_GELU }; /* gelu: the tanh form */
 
+/* How a thread's registers were set up before. */
+struct kernel_before {
+    uint8_t bytes[64];
+};
+
 struct kernel_ops {
     const char *name;
+    struct kernel_layout layout;
     bool (*runs_here)(void);
-    /* Quantises `groups` groups of a row, the first of which is group `first` of it. */
-    void (*quantise)(const float *x, uint32_t groups, struct kernel_rows *to, uint32_t row,
-                     uint32_t first);
-    /* KERNEL_TILE outputs of the rows first .. first + count - 1; first is a multiple of
-     * KERNEL_BLOCK. */
+    /* Sets up the thread for the functions below, and back again; NULL: there is nothing to set up. */
+    void (*enter)(struct kernel_before *before);
+    void (*leave)(const struct kernel_before *before);
+    /* Quantises `groups` groups of a row, times a factor; the first is group `first` of the row. */
+    void (*quantise)(const float *x, float factor, uint32_t groups, const struct kernel_place *to);
+    /* KERNEL_TILE outputs of the rows first .. first + count - 1; first begins a block. */
     void (*product)(const struct kernel_weights *w, uint32_t tile, const struct kernel_rows *x,
                     uint32_t first, uint32_t count, struct kernel_outputs out);
     /* out = x * weight / sqrt(mean of squares + epsilon); count: a multiple of 16. */
@@ -143,5 +170,17 @@ struct kernel_ops {
 const struct kernel_ops *kernel_at(uint32_t i);
 /* The best that runs on this machine. */
 const struct kernel_ops *kernel_best(void);
+
+static inline void kernel_enter(const struct kernel_ops *k, struct kernel_before *before)
+{
+    if (k->enter)
+        k->enter(before);
+}
+
+static inline void kernel_leave(const struct kernel_ops *k, const struct kernel_before *before)
+{
+    if (k->leave)
+        k->leave(before);
+}
 
 #endif

@@ -27,6 +27,7 @@ LANES_INLINE __m256i add_quads(__m256i sum, __m256i w, __m256i a)
 
 const struct kernel_ops kernel_avx2_ops = {
     .name = "avx2",
+    .layout = { KERNEL_INT8, KERNEL_SIX },
     .runs_here = has_avx2,
     .quantise = quantise_plain,
     .product = avx2_product,

@@ -36,7 +36,7 @@ LANES_INLINE void lanes_to_halves(uint16_t *p, lanes v)
 
 #include "kernel/lanes_fold.h"
 
-#include "kernel/body.h"
+#include "kernel/body_attend.h"
 
 /* What both need; clang's list of features lacks F16C. */
 static bool has_avx2(void)
@@ -51,7 +51,7 @@ static bool has_avx2(void)
 struct piece {
     const uint8_t *quant;
     const float *scale;
-    const struct kernel_rows_group *x;
+    const struct kernel_rows_int8 *x;
     uint32_t at;
 };
 
@@ -105,14 +105,14 @@ static void avx2_product(const struct kernel_weights *w, uint32_t tile, const st
                          uint32_t first, uint32_t count, struct kernel_outputs out)
 {
     const uint32_t groups = w->columns / KERNEL_GROUP;
-    const uint8_t *quant = w->quant + (size_t)tile * groups * KERNEL_TILE * KERNEL_GROUP;
+    const uint8_t *quant = w->packed + (size_t)tile * groups * KERNEL_TILE * KERNEL_GROUP;
     const float *scale = w->scale + (size_t)tile * groups * KERNEL_TILE;
 
     while (count) {
         uint32_t m = count >= ROWS_TOGETHER ? ROWS_TOGETHER : 1;
         for (uint32_t skip = 0; skip < KERNEL_TILE; skip += PARTS * LANES) {
             const struct piece of = { quant + (size_t)skip * KERNEL_QUAD, scale + skip,
-                                      kernel_rows_at(x, first), first % KERNEL_BLOCK };
+                                      int8_at(x, first, 0), first % KERNEL_SIX };
             const struct kernel_outputs to = { out.at + skip, out.stride };
             if (m == ROWS_TOGETHER)
                 multiply_piece(ROWS_TOGETHER, of, groups, to);

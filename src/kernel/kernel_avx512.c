@@ -2,26 +2,12 @@
  * registers (12 of int32, 12 of float); per quad of columns two loads of weights and six of rows for
  * twelve instructions of sixteen times four products. */
 #if defined(__x86_64__)
-#include <immintrin.h>
+#include "kernel/kernel_avx512_body.h"
 
-#define LANES 16
-#include "kernel/kinds.h"
-#include "kernel/lanes.h"
-
+#define BODY_ROWS 6
 #define QUADS (KERNEL_GROUP / KERNEL_QUAD)
 #define PARTS (KERNEL_TILE / LANES)
-#define BODY_ROWS 6
 #define TILE_QUAD_BYTES ((size_t)KERNEL_TILE * KERNEL_QUAD)
-
-LANES_INLINE lanes lanes_madd(lanes a, lanes b, lanes c)
-{
-    return _mm512_fmadd_ps(a, b, c);
-}
-
-LANES_INLINE lanes lanes_max(lanes a, lanes b)
-{
-    return _mm512_max_ps(a, b);
-}
 
 LANES_INLINE lanes lanes_halves(const uint16_t *p)
 {
@@ -37,23 +23,11 @@ LANES_INLINE void lanes_to_halves(uint16_t *p, lanes v)
     _mm256_storeu_si256((__m256i_u *)(void *)p, _mm512_cvtps_ph(cut, _MM_FROUND_TO_NEAREST_INT));
 }
 
-LANES_INLINE float lanes_sum(lanes v)
-{
-    return _mm512_reduce_add_ps(v);
-}
-
-LANES_INLINE float lanes_most(lanes v)
-{
-    return _mm512_reduce_max_ps(v);
-}
-
-#include "kernel/body.h"
+#include "kernel/body_attend.h"
 
 static bool avx512_runs_here(void)
 {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") &&
-           __builtin_cpu_supports("avx512dq");
+    return has_avx512() && __builtin_cpu_supports("avx512vnni");
 }
 
 /* The sum of 32 of int8, by multiplying them with ones. */
@@ -67,11 +41,11 @@ LANES_INLINE int32_t sum_of_group(__m256i quant)
     return _mm_cvtsi128_si32(two) + _mm_extract_epi32(two, 1);
 }
 
-static void avx512_quantise(const float *x, uint32_t groups, struct kernel_rows *to, uint32_t row,
-                            uint32_t first)
+static void avx512_quantise(const float *x, float factor, uint32_t groups,
+                            const struct kernel_place *to)
 {
-    struct kernel_rows_group *group = kernel_rows_at(to, row) + first;
-    const uint32_t at = row % KERNEL_BLOCK;
+    struct kernel_rows_int8 *group = int8_at(to->rows, to->row, to->first);
+    const uint32_t at = to->row % KERNEL_SIX;
 
     for (uint32_t g = 0; g < groups; g++, group++, x += KERNEL_GROUP) {
         __m512 low = _mm512_loadu_ps(x), high = _mm512_loadu_ps(x + LANES);
@@ -81,16 +55,16 @@ static void avx512_quantise(const float *x, uint32_t groups, struct kernel_rows 
         __m128i b = _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(high * inverse));
         __m256i quant = _mm256_inserti128_si256(_mm256_castsi128_si256(a), b, 1);
         memcpy(group->quant[at], &quant, sizeof quant);
-        group->scale[at] = most / 127.0f;
+        group->scale[at] = most / 127.0f * factor;
         group->offset[at] = -KERNEL_BIAS * sum_of_group(quant);
     }
 }
 
 /* One group of m rows: sums in int32, then scaled onto the floats. */
 LANES_INLINE void add_group(const int m, const uint8_t *quant, const float *scale,
-                            const struct kernel_rows_group *x, __m512 f[][PARTS])
+                            const struct kernel_rows_int8 *x, __m512 f[][PARTS])
 {
-    __m512i c[KERNEL_BLOCK][PARTS];
+    __m512i c[KERNEL_SIX][PARTS];
 
     for (int i = 0; i < m; i++)
         for (size_t p = 0; p < PARTS; p++)
@@ -116,12 +90,12 @@ LANES_INLINE void add_group(const int m, const uint8_t *quant, const float *scal
 }
 
 LANES_INLINE void multiply_block(const int m, const struct kernel_weights *w, uint32_t tile,
-                                 const struct kernel_rows_group *x, struct kernel_outputs out)
+                                 const struct kernel_rows_int8 *x, struct kernel_outputs out)
 {
     const uint32_t groups = w->columns / KERNEL_GROUP;
-    const uint8_t *quant = w->quant + (size_t)tile * groups * KERNEL_TILE * KERNEL_GROUP;
+    const uint8_t *quant = w->packed + (size_t)tile * groups * KERNEL_TILE * KERNEL_GROUP;
     const float *scale = w->scale + (size_t)tile * groups * KERNEL_TILE;
-    __m512 f[KERNEL_BLOCK][PARTS];
+    __m512 f[KERNEL_SIX][PARTS];
 
     for (int i = 0; i < m; i++)
         for (size_t p = 0; p < PARTS; p++)
@@ -138,7 +112,7 @@ LANES_INLINE void multiply_block(const int m, const struct kernel_weights *w, ui
 
 /* The last rows, fewer than a block. */
 static void multiply_rest(uint32_t count, const struct kernel_weights *w, uint32_t tile,
-                          const struct kernel_rows_group *x, struct kernel_outputs out)
+                          const struct kernel_rows_int8 *x, struct kernel_outputs out)
 {
     switch (count) {
     case 5:
@@ -163,16 +137,17 @@ static void avx512_product(const struct kernel_weights *w, uint32_t tile,
                            const struct kernel_rows *x, uint32_t first, uint32_t count,
                            struct kernel_outputs out)
 {
-    for (; count >= KERNEL_BLOCK; count -= KERNEL_BLOCK, first += KERNEL_BLOCK) {
-        multiply_block(KERNEL_BLOCK, w, tile, kernel_rows_at(x, first), out);
-        out.at += KERNEL_BLOCK * out.stride;
+    for (; count >= KERNEL_SIX; count -= KERNEL_SIX, first += KERNEL_SIX) {
+        multiply_block(KERNEL_SIX, w, tile, int8_at(x, first, 0), out);
+        out.at += KERNEL_SIX * out.stride;
     }
     if (count)
-        multiply_rest(count, w, tile, kernel_rows_at(x, first), out);
+        multiply_rest(count, w, tile, int8_at(x, first, 0), out);
 }
 
 const struct kernel_ops kernel_avx512_ops = {
     .name = "avx512-vnni",
+    .layout = { KERNEL_INT8, KERNEL_SIX },
     .runs_here = avx512_runs_here,
     .quantise = avx512_quantise,
     .product = avx512_product,

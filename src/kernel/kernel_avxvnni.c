@@ -31,6 +31,7 @@ static bool avxvnni_runs_here(void)
 
 const struct kernel_ops kernel_avxvnni_ops = {
     .name = "avx-vnni",
+    .layout = { KERNEL_INT8, KERNEL_SIX },
     .runs_here = avxvnni_runs_here,
     .quantise = quantise_plain,
     .product = avx2_product,

@@ -44,7 +44,7 @@ LANES_INLINE void lanes_to_halves(uint16_t *p, lanes v)
 
 #include "kernel/lanes_fold.h"
 
-#include "kernel/body.h"
+#include "kernel/body_attend.h"
 
 static bool plain_runs_here(void)
 {
@@ -52,7 +52,7 @@ static bool plain_runs_here(void)
 }
 
 /* One output of one row. */
-static float multiply(const uint8_t *quant, const float *scale, const struct kernel_rows_group *x,
+static float multiply(const uint8_t *quant, const float *scale, const struct kernel_rows_int8 *x,
                       uint32_t groups, uint32_t at)
 {
     float f = 0.0f;
@@ -73,17 +73,18 @@ static void plain_product(const struct kernel_weights *w, uint32_t tile,
                           struct kernel_outputs out)
 {
     const uint32_t groups = w->columns / KERNEL_GROUP;
-    const uint8_t *quant = w->quant + (size_t)tile * groups * KERNEL_TILE * KERNEL_GROUP;
+    const uint8_t *quant = w->packed + (size_t)tile * groups * KERNEL_TILE * KERNEL_GROUP;
     const float *scale = w->scale + (size_t)tile * groups * KERNEL_TILE;
 
     for (uint32_t i = first; i < first + count; i++, out.at += out.stride)
         for (uint32_t o = 0; o < KERNEL_TILE; o++)
-            out.at[o] = multiply(quant + (size_t)o * KERNEL_QUAD, scale + o, kernel_rows_at(x, i),
-                                 groups, i % KERNEL_BLOCK);
+            out.at[o] = multiply(quant + (size_t)o * KERNEL_QUAD, scale + o, int8_at(x, i, 0),
+                                 groups, i % KERNEL_SIX);
 }
 
 const struct kernel_ops kernel_plain_ops = {
     .name = "plain",
+    .layout = { KERNEL_INT8, KERNEL_SIX },
     .runs_here = plain_runs_here,
     .quantise = quantise_plain,
     .product = plain_product,

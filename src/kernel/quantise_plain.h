@@ -6,7 +6,8 @@
 
 #include "kernel/kernel.h"
 
-static void quantise_group(const float *x, struct kernel_rows_group *group, uint32_t at)
+static void quantise_group(const float *x, float factor, struct kernel_rows_int8 *group,
+                           uint32_t at)
 {
     const float to_int = 12582912.0f; /* 1.5 * 2^23: adding it rounds to a whole number */
     float most = 0.0f;
@@ -21,15 +22,15 @@ static void quantise_group(const float *x, struct kernel_rows_group *group, uint
         group->quant[at][i] = (int8_t)value;
         sum += value;
     }
-    group->scale[at] = most / 127.0f;
+    group->scale[at] = most / 127.0f * factor;
     group->offset[at] = -KERNEL_BIAS * sum;
 }
 
-static void quantise_plain(const float *x, uint32_t groups, struct kernel_rows *to, uint32_t row,
-                           uint32_t first)
+static void quantise_plain(const float *x, float factor, uint32_t groups,
+                           const struct kernel_place *to)
 {
-    struct kernel_rows_group *group = kernel_rows_at(to, row) + first;
+    struct kernel_rows_int8 *group = int8_at(to->rows, to->row, to->first);
 
     for (uint32_t g = 0; g < groups; g++)
-        quantise_group(x + (size_t)g * KERNEL_GROUP, group + g, row % KERNEL_BLOCK);
+        quantise_group(x + (size_t)g * KERNEL_GROUP, factor, group + g, to->row % KERNEL_SIX);
 }

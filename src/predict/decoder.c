@@ -43,6 +43,7 @@ struct reader {
     struct gguf_context *file;
     int fd;
     const struct kind *kind;
+    enum kernel_format format;
     uint32_t tensors; /* that were taken */
 };
 
@@ -365,8 +366,8 @@ static int read_attention(struct reader *r, const struct decoder_shape *s, uint3
         { "attn_output.weight", s->width, { &l->out, 0, 0 } },
     };
 
-    kernel_weights_init(&l->in, queries + 2 * keys, s->width);
-    kernel_weights_init(&l->out, s->width, queries);
+    kernel_weights_init(&l->in, r->format, queries + 2 * keys, s->width);
+    kernel_weights_init(&l->out, r->format, s->width, queries);
     for (size_t n = 0; n < sizeof parts / sizeof parts[0]; n++)
         if (pack_tensor(r, layer_name(name, i, parts[n].name), parts[n].rows, parts[n].to, e) < 0)
             return -1;
@@ -389,7 +390,7 @@ static int read_hidden(struct reader *r, const struct decoder_shape *s, uint32_t
 
     for (size_t n = 0; n < sizeof parts / sizeof parts[0]; n++) {
         const struct target to = { parts[n].to, 0, 0 };
-        kernel_weights_init(to.w, parts[n].rows, parts[n].columns);
+        kernel_weights_init(to.w, r->format, parts[n].rows, parts[n].columns);
         if (pack_tensor(r, layer_name(name, i, parts[n].name), parts[n].rows, to, e) < 0)
             return -1;
     }
@@ -470,13 +471,13 @@ static int read_ends(struct reader *r, struct decoder *d, struct error *e)
     s->vocab = (uint32_t)vocab;
     if (check_size(r, s, e) < 0)
         return -1;
-    kernel_weights_init(&d->embedding, s->vocab, s->width);
+    kernel_weights_init(&d->embedding, r->format, s->vocab, s->width);
     if (pack_tensor(r, "token_embd.weight", s->vocab, (struct target){ &d->embedding, 0, 0 }, e) <
             0 ||
         read_vector(r, "output_norm.weight", s->width, &d->output_norm, e) < 0)
         return -1;
     if (gguf_find_tensor(r->file, "output.weight") >= 0) {
-        kernel_weights_init(&d->output, s->vocab, s->width);
+        kernel_weights_init(&d->output, r->format, s->vocab, s->width);
         if (pack_tensor(r, "output.weight", s->vocab, (struct target){ &d->output, 0, 0 }, e) < 0)
             return -1;
     }
@@ -500,10 +501,10 @@ static int read_all(struct reader *r, struct decoder *d, struct error *e)
     return 0;
 }
 
-struct decoder *decoder_open(const char *path, struct error *e)
+struct decoder *decoder_open(const char *path, enum kernel_format format, struct error *e)
 {
     const struct gguf_init_params params = { .no_alloc = true, .ctx = NULL };
-    struct reader r = { .path = path, .fd = -1 };
+    struct reader r = { .path = path, .fd = -1, .format = format };
     struct decoder *d = mem_alloc(sizeof *d);
     int rc = -1;
 

@@ -52,7 +52,7 @@ struct decoder_layer {
 struct decoder {
     struct decoder_shape shape;
     struct decoder_layer *layer;
-    struct kernel_weights embedding, output; /* output.quant NULL: the embedding serves */
+    struct kernel_weights embedding, output; /* output.packed NULL: the embedding serves */
     float *output_norm;
     float *turns;         /* positions rows of dim: cosines, then sines */
     float *window_turns;  /* the same for windowed layers; NULL: none */
@@ -60,14 +60,15 @@ struct decoder {
     uint64_t bytes;       /* of all weights */
 };
 
-struct decoder *decoder_open(const char *path, struct error *e);
+/* The weights are packed in the format of the kernel that will read them. */
+struct decoder *decoder_open(const char *path, enum kernel_format format, struct error *e);
 void decoder_free(struct decoder *d); /* accepts NULL */
 /* Makes the tables of angles for so many positions. */
 void decoder_turn(struct decoder *d, uint32_t positions);
 
 static inline const struct kernel_weights *decoder_output(const struct decoder *d)
 {
-    return d->output.quant ? &d->output : &d->embedding;
+    return d->output.packed ? &d->output : &d->embedding;
 }
 
 #endif

@@ -10,11 +10,11 @@
  * scores and sums stay in the first cache. */
 #define ATTEND_ROWS 48
 /* Rows of a product between two looks at its outputs, and of a piece of work. */
-#define TOGETHER_ROWS (8 * KERNEL_BLOCK)
+#define TOGETHER_ROWS 96 /* whole blocks of every kind */
 #define PIECE_ROWS 300
 /* Rows of a piece where each is worked on by itself; whole blocks, so that no two threads write to
  * one. */
-#define SINGLE_ROWS (2 * KERNEL_BLOCK)
+#define SINGLE_ROWS 12
 #define NOWHERE UINT32_MAX
 
 /* Scratch memory of one member of the team. */
@@ -106,6 +106,7 @@ static void release_worker(struct worker *w)
 static void make_rows(struct forward *f)
 {
     const struct decoder_shape *s = &f->is.decoder->shape;
+    const struct kernel_layout *l = &f->is.kernel->layout;
     const uint32_t rows = f->is.rows_max;
     const uint32_t most = rows > f->is.logits_max ? rows : f->is.logits_max;
 
@@ -120,9 +121,9 @@ static void make_rows(struct forward *f)
     f->wanted.row = mem_array(rows, sizeof *f->wanted.row);
     for (uint32_t i = 0; i < rows; i++)
         f->all.row[i] = i;
-    kernel_rows_init(&f->width_rows, most, s->width);
-    kernel_rows_init(&f->attended_rows, rows, s->heads * s->dim);
-    kernel_rows_init(&f->hidden_rows, rows, s->hidden);
+    kernel_rows_init(&f->width_rows, l, most, s->width);
+    kernel_rows_init(&f->attended_rows, l, rows, s->heads * s->dim);
+    kernel_rows_init(&f->hidden_rows, l, rows, s->hidden);
 }
 
 struct forward *forward_new(const struct forward_setup *setup)
@@ -174,15 +175,23 @@ uint64_t forward_bytes(const struct forward *f)
 
 /* ---- Rows by themselves ---- */
 
+static uint32_t whole_blocks(const struct forward *f, uint32_t rows)
+{
+    const uint32_t block = f->is.kernel->layout.block;
+
+    return (rows + block - 1) / block * block;
+}
+
 /* The next few of `count` rows that this member works on alone. */
 static bool take_rows(const struct part *p, uint32_t count, uint32_t *first, uint32_t *end)
 {
+    const uint32_t rows = whole_blocks(p->f, SINGLE_ROWS);
     uint32_t piece;
 
-    if (!team_take(p->m, (count + SINGLE_ROWS - 1) / SINGLE_ROWS, &piece))
+    if (!team_take(p->m, (count + rows - 1) / rows, &piece))
         return false;
-    *first = piece * SINGLE_ROWS;
-    *end = *first + SINGLE_ROWS < count ? *first + SINGLE_ROWS : count;
+    *first = piece * rows;
+    *end = *first + rows < count ? *first + rows : count;
     return true;
 }
 
@@ -218,7 +227,8 @@ static void norm_row(const struct part *p, const float *weight, uint32_t from, u
     const struct kernel_ops *k = p->f->is.kernel;
 
     k->norm(x_row(p->f, from), weight, s->width, s->norm_epsilon, p->w->row);
-    k->quantise(p->w->row, s->width / KERNEL_GROUP, &p->f->width_rows, to, 0);
+    const struct kernel_place place = { &p->f->width_rows, to, 0 };
+    k->quantise(p->w->row, 1.0f, s->width / KERNEL_GROUP, &place);
 }
 
 /* Adds to the first `count` rows of x what the last product made, if that must be normalised first (by
@@ -262,8 +272,10 @@ static void finish_gate(const struct part *p, const struct product *job, uint32_
 
     k->product(job->up, tile, job->rows, first, count, (struct kernel_outputs){ up, KERNEL_TILE });
     k->gate(p->f->is.decoder->shape.gate, gate, up, count * KERNEL_TILE);
-    for (uint32_t i = 0; i < count; i++)
-        k->quantise(gate + (size_t)i * KERNEL_TILE, 1, &p->f->hidden_rows, first + i, tile);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct kernel_place place = { &p->f->hidden_rows, first + i, tile };
+        k->quantise(gate + (size_t)i * KERNEL_TILE, 1.0f, 1, &place);
+    }
 }
 
 static void multiply(const struct part *p, const struct product *job, uint32_t tile, uint32_t first,
@@ -296,21 +308,13 @@ static void fetch_ahead(const struct product *job, uint32_t tile, uint32_t done,
         kernel_weights_fetch(job->up, tile, done, done + TOGETHER_ROWS, rows);
 }
 
-/* How a product's rows are cut: in parts of whole blocks, as alike as can be. */
-static uint32_t rows_of_part(uint32_t count, uint32_t parts)
-{
-    uint32_t rows = (count + parts - 1) / parts;
-
-    return (rows + KERNEL_BLOCK - 1) / KERNEL_BLOCK * KERNEL_BLOCK;
-}
-
 /* A piece is a tile by a part of the rows: the tile's weights stay in the first cache, the rows in the
  * second. Meanwhile the weights that are likely to come next are fetched. */
 static void run_product(const struct part *p, const struct product *job)
 {
     const uint32_t tiles = kernel_weights_tiles(job->w);
     const uint32_t parts = (job->count + PIECE_ROWS - 1) / PIECE_ROWS;
-    const uint32_t rows = parts ? rows_of_part(job->count, parts) : 0;
+    const uint32_t rows = parts ? whole_blocks(p->f, (job->count + parts - 1) / parts) : 0;
     const uint32_t members = team_members(p->f->is.team);
     const uint32_t ahead = members > parts ? members / (parts ? parts : 1) : 1;
     uint32_t piece;
@@ -403,6 +407,7 @@ struct tile {
     uint32_t layer, head;
     const uint32_t *row;   /* count of them */
     uint32_t count, first; /* first: where the results of row[0] go */
+    uint32_t pages;        /* that any of them sees */
 };
 
 /* What row i of the batch sees in page n: false when that is nothing. */
@@ -436,83 +441,120 @@ static void gather_queries(const struct part *p, const struct tile *t)
     }
 }
 
-/* The rows of the tile from i on that see something in the same page n; 0 when i sees nothing. */
-static uint32_t rows_alike(const struct part *p, const struct tile *t, uint32_t i, uint32_t n,
-                           uint32_t *page)
+/* Neighbouring rows of a tile that see something in the same page, the n-th of their sequences. */
+struct run {
+    uint32_t n, page;
+    uint32_t first, count; /* 0: there is none any more */
+};
+
+static bool row_sees(const struct part *p, const struct tile *t, uint32_t i, uint32_t n,
+                     uint8_t *from, uint8_t *to)
+{
+    return sees(p->f, p->f->is.decoder->layer[t->layer].windowed, t->row[i], n, from, to);
+}
+
+/* The run that begins with row i, if that sees something in page n. */
+static struct run run_at(const struct part *p, const struct tile *t, uint32_t i, uint32_t n)
+{
+    struct run run = { .n = n, .first = i };
+    uint8_t from, to;
+
+    for (; i < t->count && row_sees(p, t, i, n, &from, &to); i++) {
+        uint32_t sequence = p->f->row[t->row[i]].sequence;
+        uint32_t page = page_cache_page(p->f->is.cache, sequence, n);
+        if (run.count && page != run.page)
+            break;
+        run.page = page;
+        run.count++;
+    }
+    return run;
+}
+
+/* The first run from row i on, or of the next pages. */
+static struct run next_run(const struct part *p, const struct tile *t, uint32_t i, uint32_t n)
+{
+    struct run run = { 0 };
+
+    for (; n < t->pages && !run.count; n++, i = 0)
+        for (; i < t->count && !run.count; i++)
+            run = run_at(p, t, i, n);
+    return run;
+}
+
+static const uint16_t *run_keys(const struct part *p, const struct tile *t, const struct run *run)
+{
+    const uint32_t heads = p->f->is.decoder->shape.kv_heads;
+
+    return page_cache_keys(p->f->is.cache, run->page, t->layer * heads + t->head);
+}
+
+/* Begins to fetch a head's keys and values, which stand behind them, into the second cache. */
+static void fetch_page(const struct part *p, const struct tile *t, const struct run *run)
+{
+    const size_t halves = 2 * kernel_page_halves(p->f->is.decoder->shape.dim);
+    const uint16_t *keys = run_keys(p, t, run);
+
+    for (size_t i = 0; i < halves; i += KERNEL_ALIGN / sizeof *keys)
+        __builtin_prefetch(keys + i, 0, 2);
+}
+
+static void attend_run(const struct part *p, const struct tile *t, const struct run *run)
 {
     const struct decoder_shape *s = &p->f->is.decoder->shape;
-    const bool windowed = p->f->is.decoder->layer[t->layer].windowed;
     const uint32_t group = s->heads / s->kv_heads;
-    uint32_t count = 0;
+    const size_t at = (size_t)run->first * group;
+    const uint16_t *keys = run_keys(p, t, run);
+    const struct kernel_attention a = {
+        .count = run->count * group,
+        .dim = s->dim,
+        .query = p->w->query + at * s->dim,
+        .out = p->w->attended + at * s->dim,
+        .max = p->w->max + at,
+        .sum = p->w->sum + at,
+        .from = p->w->from + at,
+        .to = p->w->to + at,
+        .scores = p->w->scores,
+        .scratch = p->w->scratch,
+    };
 
-    for (; i + count < t->count; count++) {
-        uint32_t row = t->row[i + count];
-        uint8_t from, to;
-        if (!sees(p->f, windowed, row, n, &from, &to))
-            break;
-        uint32_t at = page_cache_page(p->f->is.cache, p->f->row[row].sequence, n);
-        if (count && at != *page)
-            break;
-        *page = at;
-        memset(p->w->from + (size_t)(i + count) * group, from, group);
-        memset(p->w->to + (size_t)(i + count) * group, to, group);
+    for (uint32_t i = 0; i < run->count; i++) {
+        uint8_t from = 0, to = 0;
+        (void)row_sees(p, t, run->first + i, run->n, &from, &to);
+        memset(p->w->from + at + (size_t)i * group, from, group);
+        memset(p->w->to + at + (size_t)i * group, to, group);
     }
-    return count;
+    p->f->is.kernel->attend(&a, keys, keys + kernel_page_halves(s->dim));
 }
 
-static void attend_page(const struct part *p, const struct tile *t, uint32_t n)
-{
-    const struct decoder_shape *s = &p->f->is.decoder->shape;
-    const uint32_t group = s->heads / s->kv_heads, head = t->layer * s->kv_heads + t->head;
-    uint32_t page = 0;
-
-    for (uint32_t i = 0, count; i < t->count; i += count ? count : 1) {
-        count = rows_alike(p, t, i, n, &page);
-        if (!count)
-            continue;
-        const size_t at = (size_t)i * group;
-        const struct kernel_attention a = {
-            .count = count * group,
-            .dim = s->dim,
-            .query = p->w->query + at * s->dim,
-            .out = p->w->attended + at * s->dim,
-            .max = p->w->max + at,
-            .sum = p->w->sum + at,
-            .from = p->w->from + at,
-            .to = p->w->to + at,
-            .scores = p->w->scores,
-            .scratch = p->w->scratch,
-        };
-        p->f->is.kernel->attend(&a, page_cache_keys(p->f->is.cache, page, head),
-                                page_cache_values(p->f->is.cache, page, head));
-    }
-}
-
-/* Quantises for the next product and divides by the sum of weights, which is left to the scales. */
+/* Divides by the sum of weights, and quantises for the next product. */
 static void finish_row(const struct part *p, const struct tile *t, uint32_t i)
 {
     const struct decoder_shape *s = &p->f->is.decoder->shape;
     const uint32_t group = s->heads / s->kv_heads, quants = s->dim / KERNEL_GROUP;
-    const uint32_t first = t->head * group * quants, to = t->first + i;
-    struct kernel_rows_group *out = kernel_rows_at(&p->f->attended_rows, to) + first;
-
-    p->f->is.kernel->quantise(p->w->attended + (size_t)i * group * s->dim, group * quants,
-                              &p->f->attended_rows, to, first);
-    for (uint32_t g = 0; g < group * quants; g++)
-        out[g].scale[to % KERNEL_BLOCK] /= p->w->sum[i * group + g / quants];
+    for (uint32_t h = 0; h < group; h++) {
+        const uint32_t row = i * group + h;
+        const struct kernel_place to = { &p->f->attended_rows, t->first + i,
+                                         (t->head * group + h) * quants };
+        p->f->is.kernel->quantise(p->w->attended + (size_t)row * s->dim, 1.0f / p->w->sum[row],
+                                  quants, &to);
+    }
 }
 
-static void attend_tile(const struct part *p, const struct tile *t)
+static void attend_tile(const struct part *p, struct tile *t)
 {
-    uint32_t pages = 0;
-
     gather_queries(p, t);
     for (uint32_t i = 0; i < t->count; i++) {
         uint32_t own = p->f->row[t->row[i]].position / KERNEL_PAGE + 1;
-        pages = own > pages ? own : pages;
+        t->pages = own > t->pages ? own : t->pages;
     }
-    for (uint32_t n = 0; n < pages; n++)
-        attend_page(p, t, n);
+    struct run run = next_run(p, t, 0, 0);
+    while (run.count) {
+        struct run next = next_run(p, t, run.first + run.count, run.n);
+        if (next.count)
+            fetch_page(p, t, &next);
+        attend_run(p, t, &run);
+        run = next;
+    }
     for (uint32_t i = 0; i < t->count; i++)
         finish_row(p, t, i);
 }
@@ -527,7 +569,7 @@ static void attend_rows(const struct part *p, uint32_t layer, const struct selec
 
     while (team_take(p->m, pieces, &piece)) {
         uint32_t left = pieces - 1 - piece, first = left / heads * together;
-        const struct tile t = {
+        struct tile t = {
             .layer = layer,
             .head = left % heads,
             .row = of->row + first,
@@ -612,13 +654,16 @@ static void compute(void *arg, const struct team_member *m)
     struct forward *f = arg;
     const struct part p = { f, m, &f->worker[m->index] };
     const float *before = NULL; /* the norm of what the layer before has put aside */
+    struct kernel_before registers;
 
+    kernel_enter(f->is.kernel, &registers);
     embed(&p);
     for (uint32_t i = 0; i < f->is.decoder->shape.layers; i++) {
         compute_layer(&p, i, before);
         before = f->is.decoder->layer[i].hidden_after;
     }
     compute_logits(&p, before);
+    kernel_leave(f->is.kernel, &registers);
 }
 
 void forward_compute(struct forward *f, const struct runtime_row *row, uint32_t count)

@@ -93,7 +93,7 @@ static int open_all(struct native *n, const struct model *m, const struct runtim
         return error_set(e, ERROR_UNIMPLEMENTED, "adapters");
     if (llama_text_check(m->file, e) < 0)
         return -1;
-    n->decoder = decoder_open(m->file, e);
+    n->decoder = decoder_open(m->file, kernel_best()->layout.format, e);
     if (!n->decoder || llama_text_open(&n->text, m->file, false, e) < 0)
         return -1;
     if (n->text.info.vocab != n->decoder->shape.vocab)

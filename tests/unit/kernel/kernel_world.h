@@ -5,6 +5,8 @@
 #ifndef TRANCHE_TESTS_KERNEL_WORLD_H
 #define TRANCHE_TESTS_KERNEL_WORLD_H
 
+#include <string.h>
+
 #include "base/mem.h"
 #include "kernel/kernel.h"
 
@@ -24,14 +26,30 @@ static inline float *chance_floats(size_t count, float size, uint64_t seed)
     return x;
 }
 
+/* The nearest bfloat16, as a float. */
+static inline float rounded_to_bf16(float x)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &x, sizeof bits);
+    bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
 /* Calls the test for every kind that runs here. */
 static inline void for_each_kind(void (*test)(const struct kernel_ops *k))
 {
     const struct kernel_ops *k;
+    struct kernel_before before;
 
-    for (uint32_t i = 0; (k = kernel_at(i)); i++)
-        if (k->runs_here())
-            test(k);
+    for (uint32_t i = 0; (k = kernel_at(i)); i++) {
+        if (!k->runs_here())
+            continue;
+        kernel_enter(k, &before);
+        test(k);
+        kernel_leave(k, &before);
+    }
 }
 
 #endif

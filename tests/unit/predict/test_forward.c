@@ -50,7 +50,7 @@ static void world_open(struct world *w, const struct tiny *as, uint32_t threads)
     assert_non_null(mkdtemp(w->dir));
     (void)snprintf(w->file, sizeof w->file, "%s/tiny.gguf", w->dir);
     tiny_write(as, w->file);
-    w->decoder = decoder_open(w->file, &e);
+    w->decoder = decoder_open(w->file, kernel_best()->layout.format, &e);
     if (!w->decoder)
         fail_msg("%s: %s", as->architecture, e.msg);
     decoder_turn(w->decoder, TINY_CONTEXT);
@@ -303,7 +303,7 @@ static void test_what_is_not_covered_is_unimplemented(void **state)
     for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++) {
         tiny_write(&odd[i], file);
         e = (struct error){ 0 };
-        assert_null(decoder_open(file, &e));
+        assert_null(decoder_open(file, KERNEL_INT8, &e));
         assert_int_equal(e.code, ERROR_UNIMPLEMENTED);
     }
     assert_int_equal(sys_remove_all(dir, &e), 0);
@@ -321,7 +321,7 @@ static void open_damaged(const char *path, const struct buf *file, size_t len)
 
     assert_int_equal(sys_write_all(fd, file->p, len, path, &e), 0);
     (void)close(fd);
-    struct decoder *d = decoder_open(path, &e);
+    struct decoder *d = decoder_open(path, KERNEL_INT8, &e);
     assert_true(d || e.msg[0]);
     decoder_free(d);
 }

@@ -117,7 +117,8 @@ static void test_two_sessions_of_one_server_share_its_places(void **state)
         stub_let_some_go(s, PLACES);
     }
     wait_for_requests(s, COUNTED);
-    assert_in_range(atomic_load(&s->failures), COUNTED / 4, COUNTED - COUNTED / 4);
+    /* Half, but for times in which one of them got no processor: nobody is shut out. */
+    assert_in_range(atomic_load(&s->failures), PLACES + 1, COUNTED - PLACES - 1);
     stub_let_go(s);
     other->ops->close(other);
 }

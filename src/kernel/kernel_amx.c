@@ -1,0 +1,369 @@
+/* AMX: tiles of sixteen rows of 64 bytes, which one instruction multiplies and adds: sixteen rows by
+ * sixteen outputs by 32 columns of bfloat16 in sixteen cycles. A scale for every 32 columns, which int8
+ * needs, would cost more than these products; bfloat16 needs none, rounds less, and is as many products
+ * an instruction as 32 columns of int8.
+ *
+ * Tiles:   four of sums, two of rows, two of weights; so each that is read serves two products, and a
+ *          sum is needed again after four products, which is when it is there.
+ * Order:   a tile adds the products of a row and an output pair by pair of columns, whatever the other
+ *          rows are.
+ * Threads: the shape of the tiles is a thread's own, from enter to leave.
+ * Source:  Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
+ */
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+#include "base/cpu.h"
+#include "kernel/kernel_avx512_body.h"
+
+#define ROWS 16 /* of a tile */
+#define TILE_BYTES 64
+#define TILE_HALVES (ROWS * TILE_BYTES / sizeof(uint16_t))
+#define OUTPUTS 16 /* of a tile */
+#define STEP 32    /* columns, dimensions or positions of a tile */
+_Static_assert(STEP == KERNEL_GROUP && KERNEL_TILE == 2 * OUTPUTS,
+               "a group of a tile is two tiles");
+_Static_assert(KERNEL_PAGE == 4 * OUTPUTS && KERNEL_CHUNK == 4 * OUTPUTS, "four tiles of sums");
+
+/* What the tiles are numbered: the instructions want constants. */
+#define SUM_0 0
+#define SUM_1 1
+#define SUM_2 2
+#define SUM_3 3
+#define ROWS_0 4
+#define ROWS_1 5
+#define WEIGHTS_0 6
+#define WEIGHTS_1 7
+
+/* ---- This machine ---- */
+
+static bool amx_runs_here(void)
+{
+    const unsigned int avx512_bf16 = 1u << 5, amx_bf16 = 1u << 22, amx_tile = 1u << 24;
+    unsigned int a = 0, b = 0, c = 0, d = 0;
+
+    if (!has_avx512() || !__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a & avx512_bf16))
+        return false;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & amx_bf16) || !(d & amx_tile))
+        return false;
+    return cpu_grants_tiles();
+}
+
+/* What the instruction reads: eight tiles of whole size. */
+struct tile_config {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t bytes[16];
+    uint8_t rows[16];
+};
+_Static_assert(sizeof(struct tile_config) == 64, "as the manual says");
+
+_Static_assert(sizeof(struct tile_config) == sizeof(struct kernel_before), "room for it");
+
+/* The compiler's own function for it tells GCC 12 that eight bytes are read, not 64. */
+static void load_config(const void *config)
+{
+    __asm__ volatile("ldtilecfg %0" : : "m"(*(const struct tile_config *)config));
+}
+
+/* Another library may have set the tiles up for itself, and think that it need not do so again. */
+static void amx_enter(struct kernel_before *before)
+{
+    struct tile_config config = { .palette = 1 };
+
+    for (int i = 0; i < 8; i++) {
+        config.bytes[i] = TILE_BYTES;
+        config.rows[i] = ROWS;
+    }
+    __asm__ volatile("sttilecfg %0" : "=m"(*before));
+    load_config(&config);
+}
+
+static void amx_leave(const struct kernel_before *before)
+{
+    load_config(before);
+}
+
+/* ---- Products ---- */
+
+/* 32 floats as bfloat16. */
+LANES_INLINE __m512i to_bf16(__m512 low, __m512 high)
+{
+    return (__m512i)_mm512_cvtne2ps_pbh(high, low);
+}
+
+static void amx_quantise(const float *x, float factor, uint32_t groups,
+                         const struct kernel_place *to)
+{
+    uint8_t *row =
+        kernel_rows_at(to->rows, to->row, to->first) + (size_t)(to->row % ROWS) * TILE_BYTES;
+
+    for (uint32_t g = 0; g < groups; g++, x += KERNEL_GROUP, row += (size_t)ROWS * TILE_BYTES)
+        _mm512_store_si512(
+            row, to_bf16(_mm512_loadu_ps(x) * factor, _mm512_loadu_ps(x + LANES) * factor));
+}
+
+/* A tile of weights by one block of rows or, from `second` on, another. */
+LANES_INLINE void multiply(const bool two, const uint8_t *w, const uint8_t *first,
+                           const uint8_t *second, uint32_t groups)
+{
+    const size_t bytes = (size_t)ROWS * TILE_BYTES;
+
+    _tile_zero(SUM_0);
+    _tile_zero(SUM_1);
+    if (two) {
+        _tile_zero(SUM_2);
+        _tile_zero(SUM_3);
+    }
+    for (uint32_t g = 0; g < groups; g++, w += 2 * bytes, first += bytes, second += bytes) {
+        _tile_loadd(ROWS_0, first, TILE_BYTES);
+        _tile_loadd(WEIGHTS_0, w, TILE_BYTES);
+        _tile_loadd(WEIGHTS_1, w + bytes, TILE_BYTES);
+        _tile_dpbf16ps(SUM_0, ROWS_0, WEIGHTS_0);
+        _tile_dpbf16ps(SUM_1, ROWS_0, WEIGHTS_1);
+        if (two) {
+            _tile_loadd(ROWS_1, second, TILE_BYTES);
+            _tile_dpbf16ps(SUM_2, ROWS_1, WEIGHTS_0);
+            _tile_dpbf16ps(SUM_3, ROWS_1, WEIGHTS_1);
+        }
+    }
+}
+
+/* Two blocks of rows or, if there are no more, one; the sums to `out`, for all their rows. */
+static void multiply_blocks(const struct kernel_weights *w, uint32_t tile,
+                            const struct kernel_rows *x, uint32_t first, bool two,
+                            struct kernel_outputs out)
+{
+    const uint32_t groups = w->columns / KERNEL_GROUP;
+    const uint8_t *packed = w->packed + (size_t)tile * groups * 2 * ROWS * TILE_BYTES;
+    const uint8_t *row = kernel_rows_at(x, first, 0);
+    const size_t stride = out.stride * sizeof *out.at;
+
+    if (!two) {
+        multiply(false, packed, row, row, groups);
+    } else {
+        multiply(true, packed, row, kernel_rows_at(x, first + ROWS, 0), groups);
+        _tile_stored(SUM_2, out.at + ROWS * out.stride, stride);
+        _tile_stored(SUM_3, out.at + ROWS * out.stride + OUTPUTS, stride);
+    }
+    _tile_stored(SUM_0, out.at, stride);
+    _tile_stored(SUM_1, out.at + OUTPUTS, stride);
+}
+
+/* The last rows, which do not fill their blocks. */
+static void multiply_rest(const struct kernel_weights *w, uint32_t tile,
+                          const struct kernel_rows *x, uint32_t first, uint32_t count,
+                          struct kernel_outputs out)
+{
+    float all[2 * ROWS * KERNEL_TILE] __attribute__((aligned(KERNEL_ALIGN)));
+    const struct kernel_outputs to = { all, KERNEL_TILE };
+
+    multiply_blocks(w, tile, x, first, count > ROWS, to);
+    for (uint32_t i = 0; i < count; i++)
+        memcpy(out.at + i * out.stride, all + (size_t)i * KERNEL_TILE, KERNEL_TILE * sizeof *all);
+}
+
+static void amx_product(const struct kernel_weights *w, uint32_t tile, const struct kernel_rows *x,
+                        uint32_t first, uint32_t count, struct kernel_outputs out)
+{
+    while (count >= ROWS) {
+        uint32_t together = count >= 2 * ROWS ? 2 * ROWS : ROWS;
+        multiply_blocks(w, tile, x, first, together > ROWS, out);
+        out.at += together * out.stride;
+        first += together;
+        count -= together;
+    }
+    if (count)
+        multiply_rest(w, tile, x, first, count, out);
+}
+
+/* ---- The cache ---- */
+
+/* Sixteen floats that stay finite as bfloat16: an infinity would poison whatever it is multiplied with,
+ * also by zero. No number becomes the largest. */
+LANES_INLINE __m512 cut_finite(const float *x)
+{
+    const __m512 most = _mm512_set1_ps(0x1.fep127f);
+
+    return _mm512_max_ps(_mm512_min_ps(_mm512_loadu_ps(x), most), -most);
+}
+
+/* Keys: step of dimensions, sixteen positions; in such a tile pair of dimensions, position. */
+static void amx_store_key(const float *x, uint32_t dim, uint32_t position, uint16_t *keys)
+{
+    uint32_t pair[STEP / KERNEL_PAIR];
+
+    keys += position / OUTPUTS * TILE_HALVES + position % OUTPUTS * KERNEL_PAIR;
+    for (uint32_t d = 0; d < dim; d += STEP, keys += KERNEL_PAGE / OUTPUTS * TILE_HALVES) {
+        __m512i both = to_bf16(cut_finite(x + d), cut_finite(x + d + LANES));
+        _mm512_storeu_si512(pair, both);
+        for (size_t i = 0; i < STEP / KERNEL_PAIR; i++)
+            memcpy(keys + i * OUTPUTS * KERNEL_PAIR, &pair[i], sizeof pair[i]);
+    }
+}
+
+/* Values: sixteen dimensions, step of positions; in such a tile pair of positions, dimension. Only this
+ * position's halves are written: a neighbour's may be written at the same time. */
+static void amx_store_value(const float *x, uint32_t dim, uint32_t position, uint16_t *values)
+{
+    const __mmask32 mine = position % KERNEL_PAIR ? 0xaaaaaaaa : 0x55555555;
+    const size_t step = KERNEL_PAGE / STEP * TILE_HALVES;
+
+    values += position / STEP * TILE_HALVES + position % STEP / KERNEL_PAIR * OUTPUTS * KERNEL_PAIR;
+    for (uint32_t d = 0; d < dim; d += OUTPUTS, values += step) {
+        __m512i half = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(cut_finite(x + d)));
+        _mm512_mask_storeu_epi16(values, mine, _mm512_or_si512(half, _mm512_slli_epi32(half, 16)));
+    }
+}
+
+/* ---- Attention ---- */
+
+/* What sixteen rows of queries need on their way, in the first cache. */
+struct sixteen {
+    uint16_t high[ROWS][STEP], low[ROWS][STEP]; /* of queries: together 16 bits of precision */
+    float scores[ROWS][KERNEL_PAGE];
+    uint16_t weight[ROWS][KERNEL_PAGE];
+    float out[ROWS][KERNEL_CHUNK];
+} __attribute__((aligned(KERNEL_ALIGN)));
+
+/* A step of dimensions of m queries. */
+static void split_queries(struct sixteen *s, const float *query, uint32_t dim, uint32_t m)
+{
+    for (uint32_t i = 0; i < m; i++, query += dim) {
+        __m512 low = _mm512_loadu_ps(query), high = _mm512_loadu_ps(query + LANES);
+        __m512i both = to_bf16(low, high);
+        __m512 a = _mm512_cvtpbh_ps((__m256bh)_mm512_castsi512_si256(both));
+        __m512 b = _mm512_cvtpbh_ps((__m256bh)_mm512_extracti64x4_epi64(both, 1));
+        _mm512_store_si512(s->high[i], both);
+        _mm512_store_si512(s->low[i], to_bf16(low - a, high - b));
+    }
+}
+
+/* Adds to the four tiles of sums the rows in ROWS_0 by four tiles that are `step` halves apart. */
+LANES_INLINE void multiply_four(const uint16_t *from, size_t step)
+{
+    _tile_loadd(WEIGHTS_0, from, TILE_BYTES);
+    _tile_dpbf16ps(SUM_0, ROWS_0, WEIGHTS_0);
+    _tile_loadd(WEIGHTS_1, from + step, TILE_BYTES);
+    _tile_dpbf16ps(SUM_1, ROWS_0, WEIGHTS_1);
+    _tile_loadd(WEIGHTS_0, from + 2 * step, TILE_BYTES);
+    _tile_dpbf16ps(SUM_2, ROWS_0, WEIGHTS_0);
+    _tile_loadd(WEIGHTS_1, from + 3 * step, TILE_BYTES);
+    _tile_dpbf16ps(SUM_3, ROWS_0, WEIGHTS_1);
+}
+
+LANES_INLINE void store_four(float *to, size_t stride)
+{
+    _tile_stored(SUM_0, to, stride * sizeof *to);
+    _tile_stored(SUM_1, to + OUTPUTS, stride * sizeof *to);
+    _tile_stored(SUM_2, to + 2 * (size_t)OUTPUTS, stride * sizeof *to);
+    _tile_stored(SUM_3, to + 3 * (size_t)OUTPUTS, stride * sizeof *to);
+}
+
+LANES_INLINE void load_four(const float *from, size_t stride)
+{
+    _tile_loadd(SUM_0, from, stride * sizeof *from);
+    _tile_loadd(SUM_1, from + OUTPUTS, stride * sizeof *from);
+    _tile_loadd(SUM_2, from + 2 * (size_t)OUTPUTS, stride * sizeof *from);
+    _tile_loadd(SUM_3, from + 3 * (size_t)OUTPUTS, stride * sizeof *from);
+}
+
+static void score(struct sixteen *s, const struct kernel_attention *a, const uint16_t *keys)
+{
+    _tile_zero(SUM_0);
+    _tile_zero(SUM_1);
+    _tile_zero(SUM_2);
+    _tile_zero(SUM_3);
+    for (uint32_t d = 0; d < a->dim; d += STEP, keys += (size_t)STEP * KERNEL_PAGE) {
+        split_queries(s, a->query + d, a->dim, a->count);
+        _tile_loadd(ROWS_0, s->high, TILE_BYTES);
+        multiply_four(keys, TILE_HALVES);
+        _tile_loadd(ROWS_0, s->low, TILE_BYTES);
+        multiply_four(keys, TILE_HALVES);
+    }
+    store_four(s->scores[0], KERNEL_PAGE);
+}
+
+static void soften(struct sixteen *s, const struct kernel_attention *a)
+{
+    for (uint32_t i = 0; i < a->count; i++) {
+        const float *weight = s->scores[i];
+        body_soften(a, i);
+        for (uint32_t k = 0; k < KERNEL_PAGE; k += STEP)
+            _mm512_store_si512(s->weight[i] + k, to_bf16(_mm512_load_ps(weight + k),
+                                                         _mm512_load_ps(weight + k + LANES)));
+    }
+}
+
+/* Adds the weighted values of a chunk of dimensions. */
+static void add_values(const struct sixteen *s, const uint16_t *values, float *out, size_t stride)
+{
+    const size_t step = KERNEL_PAGE / STEP * TILE_HALVES;
+
+    load_four(out, stride);
+    _tile_loadd(ROWS_0, s->weight[0], KERNEL_PAGE * sizeof(uint16_t));
+    multiply_four(values, step);
+    _tile_loadd(ROWS_0, s->weight[0] + STEP, KERNEL_PAGE * sizeof(uint16_t));
+    multiply_four(values + TILE_HALVES, step);
+    store_four(out, stride);
+}
+
+/* Sixteen rows or, at the end, fewer; those that are not there must not be written to. */
+static void attend_sixteen(struct sixteen *s, const struct kernel_attention *a,
+                           const uint16_t *keys, const uint16_t *values)
+{
+    const size_t chunk = (size_t)KERNEL_CHUNK * KERNEL_PAGE, bytes = sizeof s->out[0];
+
+    score(s, a, keys);
+    soften(s, a);
+    for (uint32_t d = 0; d < a->dim; d += KERNEL_CHUNK, values += chunk) {
+        if (a->count == ROWS) {
+            add_values(s, values, a->out + d, a->dim);
+            continue;
+        }
+        for (uint32_t i = 0; i < a->count; i++)
+            memcpy(s->out[i], a->out + (size_t)i * a->dim + d, bytes);
+        add_values(s, values, s->out[0], KERNEL_CHUNK);
+        for (uint32_t i = 0; i < a->count; i++)
+            memcpy(a->out + (size_t)i * a->dim + d, s->out[i], bytes);
+    }
+}
+
+static void amx_attend(const struct kernel_attention *a, const uint16_t *keys,
+                       const uint16_t *values)
+{
+    struct sixteen s;
+
+    if (a->count % ROWS)
+        memset(&s, 0, sizeof s);
+    for (uint32_t i = 0; i < a->count; i += ROWS) {
+        struct kernel_attention part = *a;
+        part.count = a->count - i < ROWS ? a->count - i : ROWS;
+        part.query += (size_t)i * a->dim;
+        part.out += (size_t)i * a->dim;
+        part.max += i;
+        part.sum += i;
+        part.from += i;
+        part.to += i;
+        part.scores = s.scores[0];
+        attend_sixteen(&s, &part, keys, values);
+    }
+}
+
+const struct kernel_ops kernel_amx_ops = {
+    .name = "amx-bf16",
+    .layout = { KERNEL_BF16, ROWS },
+    .runs_here = amx_runs_here,
+    .enter = amx_enter,
+    .leave = amx_leave,
+    .quantise = amx_quantise,
+    .product = amx_product,
+    .norm = body_norm,
+    .gate = body_gate,
+    .add = body_add,
+    .rotate = body_rotate,
+    .store_key = amx_store_key,
+    .store_value = amx_store_value,
+    .attend = amx_attend,
+    .sum_up = body_sum_up,
+};
+#endif
