@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 """usage: bench/engine/run.py [--runs N] [--lines N] [--concurrency 4,8,16] [--workload NAME]...
+                           [--no-plain] [--peer NAME=COMMAND]...
 
 Runs the workloads through `tranche run`, on the native runtime and with `engine: plain`, and through
 llama-server on the same model file, taking turns, and prints a table: requests/s, prompt and generated
 tokens/s, peak memory, prompt tokens shared.
-A figure is the median of the runs; the range stands beside it.
+A figure is the median of the runs; the range stands beside it. The whole command of tranche is timed;
+of others their start is not counted. A peer's command gets the workload on its standard input and
+prints a line of figures: bench/engine/peers has those for OpenVINO GenAI and vLLM.
 
 environment: TRANCHE      the program            (default: build/tranche)
              LLAMA_BIN    folder of llama-server (without it only tranche is measured)
@@ -16,6 +19,7 @@ import json
 import os
 import pathlib
 import queue
+import shlex
 import socket
 import statistics
 import subprocess
@@ -188,20 +192,35 @@ def run_server(name, lines, args, concurrency):
     }
 
 
+def run_peer(command, lines):
+    """Another engine; its start is its own figure."""
+    done = subprocess.run(shlex.split(command), input="\n".join(lines) + "\n", text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    try:
+        return json.loads(done.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        sys.exit(f"{command} failed with {done.returncode}:\n{done.stderr[-2000:]}")
+
+
 def report(name, side, count, runs):
     rates = sorted(count / r["seconds"] for r in runs)
     middle = statistics.median(rates)
     last = runs[-1]
     print(f"{name:14} {side:18} {middle:6.2f} ({rates[0]:.2f}-{rates[-1]:.2f}) requests/s"
           f" {last['prompt'] * middle / count:8.0f} prompt/s {last['generated'] * middle / count:6.0f}"
-          f" generated/s {last['peak']:6} MiB {last['shared']:7} shared", flush=True)
+          f" generated/s {last['peak']:6} MiB {last['shared']:7} shared"
+          f" {last.get('start', 0):5.1f} s start", flush=True)
     return middle
 
 
 def measure(name, args):
     lines = read_lines(name, args.lines)
-    sides = {"tranche": lambda: run_tranche(lines, args, "fast"),
-             "tranche, plain": lambda: run_tranche(lines, args, "plain")}
+    sides = {"tranche": lambda: run_tranche(lines, args, "fast")}
+    if args.plain:
+        sides["tranche, plain"] = lambda: run_tranche(lines, args, "plain")
+    for peer in args.peer:
+        side, command = peer.split("=", 1)
+        sides[side] = lambda command=command: run_peer(command, lines)
     if args.llama_bin:
         for c in args.concurrency:
             sides[f"llama-server {c}"] = lambda c=c: run_server(name, lines, args, c)
@@ -210,10 +229,9 @@ def measure(name, args):
         for side, run in sides.items():
             runs[side].append(run())
     rates = {side: report(name, side, len(lines), r) for side, r in runs.items()}
-    print(f"{name:14} tranche / plain: {rates['tranche'] / rates['tranche, plain']:.2f}")
-    servers = [rate for side, rate in rates.items() if "tranche" not in side]
-    if servers:
-        print(f"{name:14} tranche / best llama-server: {rates['tranche'] / max(servers):.2f}")
+    for side, rate in rates.items():
+        if side != "tranche":
+            print(f"{name:14} tranche / {side}: {rates['tranche'] / rate:.2f}", flush=True)
 
 
 def main():
@@ -223,6 +241,8 @@ def main():
     parser.add_argument("--concurrency", default="2,4,8,16")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--workload", action="append", choices=sorted(CELLS))
+    parser.add_argument("--no-plain", dest="plain", action="store_false")
+    parser.add_argument("--peer", action="append", default=[])
     args = parser.parse_args()
     args.concurrency = [int(c) for c in args.concurrency.split(",")]
     args.tranche = os.environ.get("TRANCHE", str(ROOT / "build" / "tranche"))

@@ -15,8 +15,9 @@ struct world {
     struct stub stub[SERVERS_MAX];
     uint32_t stubs;
     struct model model;
+    struct clock *clock, still;
     struct upstream_sites *sites;
-    struct predictor *p;
+    struct predictor *p, *other;
     struct arena arena;
 };
 
@@ -26,7 +27,8 @@ static inline int set_up(void **state)
 {
     (void)state;
     w = mem_alloc(sizeof *w);
-    w->sites = upstream_sites_new(clock_system());
+    w->clock = clock_system();
+    w->sites = upstream_sites_new(w->clock);
     w->model = (struct model){ .pattern = "far", .kind = MODEL_UPSTREAM };
     return 0;
 }
@@ -38,6 +40,8 @@ static inline int tear_down(void **state)
         stub_let_go(&w->stub[i]);
     if (w->p)
         w->p->ops->close(w->p);
+    if (w->other)
+        w->other->ops->close(w->other);
     upstream_sites_free(w->sites);
     for (uint32_t i = 0; i < w->stubs; i++)
         stub_end(&w->stub[i]);
@@ -56,14 +60,34 @@ static inline struct stub *add_server(const char *name, enum upstream_wire wire,
     return s;
 }
 
+/* Before anything is opened: no time passes from here on, so nothing is too late. */
+static inline void stop_clock(void)
+{
+    upstream_sites_free(w->sites);
+    w->still = clock_fake(0);
+    w->clock = &w->still;
+    w->sites = upstream_sites_new(w->clock);
+}
+
+static inline struct predictor *open_predictor(uint64_t seed)
+{
+    const struct predictor_env env = { .clock = w->clock, .seed = seed, .sites = w->sites };
+    struct error e = { 0 };
+    struct predictor *p = predictor_upstream_open(&w->model, &env, &e);
+
+    if (!p)
+        fail_msg("open: %s", e.msg);
+    return p;
+}
+
 static inline void open_session(void)
 {
-    const struct predictor_env env = { .clock = clock_system(), .seed = 1, .sites = w->sites };
-    struct error e = { 0 };
+    w->p = open_predictor(1);
+}
 
-    w->p = predictor_upstream_open(&w->model, &env, &e);
-    if (!w->p)
-        fail_msg("open: %s", e.msg);
+static inline void open_other_session(void)
+{
+    w->other = open_predictor(2);
 }
 
 static inline const struct request *ask(const char *text)
