@@ -1,7 +1,6 @@
-/* Goal: limits hold, places are shared, what is not wanted is cancelled, files go along.
+/* Goal: limits hold, what is not wanted is cancelled, files go along.
  * Method: servers in this process (upstream_stub.h), real sockets, the system's clock; nothing is
  * decided by how long something took. */
-#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -69,66 +68,6 @@ static void test_two_sessions_of_one_server_share_its_limits(void **state)
     assert_int_equal(w->other->ops->submit(w->other, ask("y"), &tags[1], &e), 0);
     assert_int_equal(w->other->ops->wait(w->other, 50, &a, &e), 0);
     assert_int_equal(atomic_load(&s->requests), 1);
-}
-
-#define PLACES 2
-#define EACH 18                 /* that a session takes: PLACES and what may wait */
-#define COUNTED (PLACES + EACH) /* before both have been sent, so that both want more */
-
-/* All but "z" are held; counts whose are among the first. */
-static void reply_counts(struct stub *s, struct str body, struct stub_reply *out)
-{
-    struct str text = stub_last_text(body);
-
-    stub_echo(s, body, out);
-    out->held = !str_eq(text, STR("z"));
-    if (atomic_load(&s->requests) <= 1 + COUNTED && str_eq(text, STR("y")))
-        atomic_fetch_add(&s->failures, 1);
-}
-
-static void submit_to_other(const char *text, void *tag)
-{
-    struct error e = { 0 };
-
-    if (w->other->ops->submit(w->other, ask(text), tag, &e) < 0)
-        fail_msg("submit: %s", e.msg);
-}
-
-static void wait_for_requests(struct stub *s, uint32_t count)
-{
-    for (int ms = 0; atomic_load(&s->requests) < count; ms++) {
-        if (ms == ANSWER_MS)
-            fail_msg("%u requests came, not %u", atomic_load(&s->requests), count);
-        (void)poll(NULL, 0, 1);
-    }
-}
-
-static void test_two_sessions_of_one_server_share_its_places(void **state)
-{
-    char tag;
-    struct answer a = { 0 };
-    struct error e = { 0 };
-
-    (void)state;
-    stop_clock(); /* who has ever wanted a place still does */
-    struct stub *s = add_server("s", WIRE_OPENAI, 1);
-    s->upstream.concurrency = s->upstream.concurrency_max = PLACES;
-    s->reply = reply_counts;
-    open_session();
-    open_other_session();
-    submit_to_other("z", &tag);
-    assert_int_equal(w->other->ops->wait(w->other, ANSWER_MS, &a, &e), 1);
-    answer_release(&a);
-    for (int i = 0; i < EACH; i++) {
-        submit(ask("x"), &tag);
-        submit_to_other("y", &tag);
-    }
-    for (uint32_t came = PLACES; came < COUNTED; came += PLACES) {
-        wait_for_requests(s, 1 + came);
-        stub_let_some_go(s, PLACES);
-    }
-    wait_for_requests(s, 1 + COUNTED);
-    assert_in_range(atomic_load(&s->failures), COUNTED / 2 - 1, COUNTED / 2 + 1);
 }
 
 static void test_a_cancelled_request_is_answered_though_its_server_is_not_done(void **state)
@@ -254,7 +193,6 @@ int main(void)
         UPSTREAM_TEST(test_no_more_are_open_at_once_than_the_concurrency),
         UPSTREAM_TEST(test_a_limit_a_minute_lets_its_burst_through_and_no_more),
         UPSTREAM_TEST(test_two_sessions_of_one_server_share_its_limits),
-        UPSTREAM_TEST(test_two_sessions_of_one_server_share_its_places),
         UPSTREAM_TEST(test_a_cancelled_request_is_answered_though_its_server_is_not_done),
         UPSTREAM_TEST(test_a_drained_session_cancels_what_was_not_sent),
         UPSTREAM_TEST(test_files_of_the_object_store_are_sent_along_in_both_dialects),

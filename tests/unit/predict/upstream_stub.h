@@ -39,7 +39,6 @@ struct stub {
     pthread_mutex_t lock; /* guards the texts above and what is held */
     pthread_cond_t let_go;
     bool holding;
-    uint32_t let_through; /* of those that are held */
 };
 
 /* "text" members' last value, as it was escaped. */
@@ -126,10 +125,8 @@ static void stub_handle(void *arg, struct http_call *c)
     stub_note(s, c);
     s->reply(s, http_body(c), &r);
     (void)pthread_mutex_lock(&s->lock);
-    while (r.held && s->holding && !s->let_through)
+    while (r.held && s->holding)
         (void)pthread_cond_wait(&s->let_go, &s->lock);
-    if (r.held && s->holding)
-        s->let_through--;
     (void)pthread_mutex_unlock(&s->lock);
     if (r.retry_after)
         http_set_header(c, "Retry-After", str_of(r.retry_after));
@@ -162,15 +159,6 @@ static void stub_start(struct stub *s, const char *name, enum upstream_wire wire
                                      .timeout_ms = 20000,
                                      .idle_ms = 20000,
                                      .patience_ms = 20000 };
-}
-
-/* So many of those that are held, or will be. */
-static inline void stub_let_some_go(struct stub *s, uint32_t count)
-{
-    (void)pthread_mutex_lock(&s->lock);
-    s->let_through += count;
-    (void)pthread_cond_broadcast(&s->let_go);
-    (void)pthread_mutex_unlock(&s->lock);
 }
 
 static void stub_let_go(struct stub *s)
