@@ -135,8 +135,9 @@ static void bench_product(const struct kernel_ops *k, const struct kernel_weight
 
 static void bench_attention(const struct kernel_ops *k, uint32_t dim, uint32_t rows)
 {
-    float *query = numbers((size_t)rows * dim), *out = numbers((size_t)rows * dim);
-    float *max = numbers(rows), *sum = numbers(rows), *scores = numbers(rows * KERNEL_PAGE);
+    const uint32_t spare = rows + KERNEL_ROWS_SPARE;
+    float *query = numbers((size_t)spare * dim), *out = numbers((size_t)rows * dim);
+    float *max = numbers(rows), *sum = numbers(rows), *scores = numbers(spare * KERNEL_PAGE);
     float *scratch = numbers(KERNEL_PAGE * KERNEL_CHUNK);
     uint16_t *keys = mem_aligned(kernel_page_halves(dim) * 2, KERNEL_ALIGN);
     uint8_t *from = mem_array(rows, 1), *to = mem_array(rows, 1);
@@ -145,6 +146,8 @@ static void bench_attention(const struct kernel_ops *k, uint32_t dim, uint32_t r
     };
     double best = 1e9;
 
+    for (uint32_t i = 0; i < rows; i++)
+        k->store_query(out, dim, query + (size_t)i * dim);
     memset(keys, 0x20, kernel_page_halves(dim) * 2);
     memset(to, KERNEL_PAGE, rows);
     for (int n = 0; n < REPEATS; n++) {

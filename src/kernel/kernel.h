@@ -110,14 +110,17 @@ struct kernel_outputs {
 
 /* ---- Attention ---- */
 
+/* Rows that stand behind those of queries and scores, because they are computed sixteen at a time. */
+#define KERNEL_ROWS_SPARE 15
+
 /* Query rows and what they have seen so far; a page at a time is added. */
 struct kernel_attention {
     uint32_t count, dim;
-    const float *query;       /* count rows of dim, scaled already */
+    const float *query;       /* count rows of dim as store_query made them, scaled already */
     float *out;               /* count rows of dim; zero at first */
     float *max, *sum;         /* -INFINITY and 0 at first; out / sum is the result */
     const uint8_t *from, *to; /* positions of the page that each row sees: at least one */
-    float *scores;            /* scratch: count rows of KERNEL_PAGE */
+    float *scores;            /* scratch: rows of KERNEL_PAGE */
     float *scratch;           /* KERNEL_PAGE rows of KERNEL_CHUNK */
 };
 
@@ -157,6 +160,8 @@ struct kernel_ops {
     /* Turns each pair (x[i], x[i + dim / 2]) by the angle whose cosine is turn[i] and whose sine is
      * turn[i + dim / 2], and scales it. */
     void (*rotate)(float *x, const float *turn, uint32_t dim, float scale);
+    /* A row of dim floats as attention wants it, in as many bytes. */
+    void (*store_query)(const float *x, uint32_t dim, float *query);
     /* Puts a row of dim floats into a page, at a position of it. */
     void (*store_key)(const float *x, uint32_t dim, uint32_t position, uint16_t *keys);
     void (*store_value)(const float *x, uint32_t dim, uint32_t position, uint16_t *values);

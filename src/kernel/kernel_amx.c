@@ -217,24 +217,16 @@ static void amx_store_value(const float *x, uint32_t dim, uint32_t position, uin
 
 /* ---- Attention ---- */
 
-/* What sixteen rows of queries need on their way, in the first cache. */
-struct sixteen {
-    uint16_t high[ROWS][STEP], low[ROWS][STEP]; /* of queries: together 16 bits of precision */
-    float scores[ROWS][KERNEL_PAGE];
-    uint16_t weight[ROWS][KERNEL_PAGE];
-    float out[ROWS][KERNEL_CHUNK];
-} __attribute__((aligned(KERNEL_ALIGN)));
-
-/* A step of dimensions of m queries. */
-static void split_queries(struct sixteen *s, const float *query, uint32_t dim, uint32_t m)
+/* A query in two parts, which together are 16 bits precise: of each step the high ones, the low ones. */
+static void amx_store_query(const float *x, uint32_t dim, float *query)
 {
-    for (uint32_t i = 0; i < m; i++, query += dim) {
-        __m512 low = _mm512_loadu_ps(query), high = _mm512_loadu_ps(query + LANES);
-        __m512i both = to_bf16(low, high);
-        __m512 a = _mm512_cvtpbh_ps((__m256bh)_mm512_castsi512_si256(both));
-        __m512 b = _mm512_cvtpbh_ps((__m256bh)_mm512_extracti64x4_epi64(both, 1));
-        _mm512_store_si512(s->high[i], both);
-        _mm512_store_si512(s->low[i], to_bf16(low - a, high - b));
+    for (uint32_t d = 0; d < dim; d += STEP, x += STEP, query += STEP) {
+        __m512 first = _mm512_loadu_ps(x), second = _mm512_loadu_ps(x + LANES);
+        __m512i high = to_bf16(first, second);
+        first -= _mm512_cvtpbh_ps((__m256bh)_mm512_castsi512_si256(high));
+        second -= _mm512_cvtpbh_ps((__m256bh)_mm512_extracti64x4_epi64(high, 1));
+        _mm512_storeu_si512(query, high);
+        _mm512_storeu_si512(query + LANES, to_bf16(first, second));
     }
 }
 
@@ -267,86 +259,78 @@ LANES_INLINE void load_four(const float *from, size_t stride)
     _tile_loadd(SUM_3, from + 3 * (size_t)OUTPUTS, stride * sizeof *from);
 }
 
-static void score(struct sixteen *s, const struct kernel_attention *a, const uint16_t *keys)
+/* Sixteen rows of scores, those that are to spare included. */
+static void score(const float *query, uint32_t dim, const uint16_t *keys, float *scores)
 {
     _tile_zero(SUM_0);
     _tile_zero(SUM_1);
     _tile_zero(SUM_2);
     _tile_zero(SUM_3);
-    for (uint32_t d = 0; d < a->dim; d += STEP, keys += (size_t)STEP * KERNEL_PAGE) {
-        split_queries(s, a->query + d, a->dim, a->count);
-        _tile_loadd(ROWS_0, s->high, TILE_BYTES);
+    for (uint32_t d = 0; d < dim; d += STEP, keys += (size_t)STEP * KERNEL_PAGE) {
+        _tile_loadd(ROWS_0, query + d, dim * sizeof *query);
         multiply_four(keys, TILE_HALVES);
-        _tile_loadd(ROWS_0, s->low, TILE_BYTES);
+        _tile_loadd(ROWS_0, query + d + LANES, dim * sizeof *query);
         multiply_four(keys, TILE_HALVES);
     }
-    store_four(s->scores[0], KERNEL_PAGE);
+    store_four(scores, KERNEL_PAGE);
 }
 
-static void soften(struct sixteen *s, const struct kernel_attention *a)
+/* A row's weights, as bfloat16 where its scores were. */
+static void soften(const struct kernel_attention *a, uint32_t row)
 {
-    for (uint32_t i = 0; i < a->count; i++) {
-        const float *weight = s->scores[i];
-        body_soften(a, i);
-        for (uint32_t k = 0; k < KERNEL_PAGE; k += STEP)
-            _mm512_store_si512(s->weight[i] + k, to_bf16(_mm512_load_ps(weight + k),
-                                                         _mm512_load_ps(weight + k + LANES)));
-    }
+    float *weight = a->scores + (size_t)row * KERNEL_PAGE;
+
+    body_soften(a, row);
+    for (uint32_t k = 0; k < KERNEL_PAGE; k += STEP)
+        _mm512_storeu_si512(weight + k / 2, to_bf16(_mm512_loadu_ps(weight + k),
+                                                    _mm512_loadu_ps(weight + k + LANES)));
 }
 
-/* Adds the weighted values of a chunk of dimensions. */
-static void add_values(const struct sixteen *s, const uint16_t *values, float *out, size_t stride)
+/* Adds sixteen rows' weighted values of a chunk of dimensions. */
+static void add_values(const float *weight, const uint16_t *values, float *out, size_t stride)
 {
-    const size_t step = KERNEL_PAGE / STEP * TILE_HALVES;
+    const size_t step = KERNEL_PAGE / STEP * TILE_HALVES, row = KERNEL_PAGE * sizeof *weight;
 
     load_four(out, stride);
-    _tile_loadd(ROWS_0, s->weight[0], KERNEL_PAGE * sizeof(uint16_t));
+    _tile_loadd(ROWS_0, weight, row);
     multiply_four(values, step);
-    _tile_loadd(ROWS_0, s->weight[0] + STEP, KERNEL_PAGE * sizeof(uint16_t));
+    _tile_loadd(ROWS_0, weight + STEP / 2, row);
     multiply_four(values + TILE_HALVES, step);
     store_four(out, stride);
 }
 
-/* Sixteen rows or, at the end, fewer; those that are not there must not be written to. */
-static void attend_sixteen(struct sixteen *s, const struct kernel_attention *a,
-                           const uint16_t *keys, const uint16_t *values)
+/* The same of fewer rows: the others of `out` are not to be written to. */
+static void add_some_values(const float *weight, const uint16_t *values, float *out, size_t stride,
+                            uint32_t count)
 {
-    const size_t chunk = (size_t)KERNEL_CHUNK * KERNEL_PAGE, bytes = sizeof s->out[0];
+    float all[ROWS][KERNEL_CHUNK] __attribute__((aligned(KERNEL_ALIGN)));
 
-    score(s, a, keys);
-    soften(s, a);
-    for (uint32_t d = 0; d < a->dim; d += KERNEL_CHUNK, values += chunk) {
-        if (a->count == ROWS) {
-            add_values(s, values, a->out + d, a->dim);
-            continue;
-        }
-        for (uint32_t i = 0; i < a->count; i++)
-            memcpy(s->out[i], a->out + (size_t)i * a->dim + d, bytes);
-        add_values(s, values, s->out[0], KERNEL_CHUNK);
-        for (uint32_t i = 0; i < a->count; i++)
-            memcpy(a->out + (size_t)i * a->dim + d, s->out[i], bytes);
-    }
+    for (uint32_t i = 0; i < ROWS; i++)
+        memcpy(all[i], out + (i < count ? i : 0) * stride, sizeof all[i]);
+    add_values(weight, values, all[0], KERNEL_CHUNK);
+    for (uint32_t i = 0; i < count; i++)
+        memcpy(out + i * stride, all[i], sizeof all[i]);
 }
 
 static void amx_attend(const struct kernel_attention *a, const uint16_t *keys,
                        const uint16_t *values)
 {
-    struct sixteen s;
+    const size_t chunk = (size_t)KERNEL_CHUNK * KERNEL_PAGE;
 
-    if (a->count % ROWS)
-        memset(&s, 0, sizeof s);
-    for (uint32_t i = 0; i < a->count; i += ROWS) {
-        struct kernel_attention part = *a;
-        part.count = a->count - i < ROWS ? a->count - i : ROWS;
-        part.query += (size_t)i * a->dim;
-        part.out += (size_t)i * a->dim;
-        part.max += i;
-        part.sum += i;
-        part.from += i;
-        part.to += i;
-        part.scores = s.scores[0];
-        attend_sixteen(&s, &part, keys, values);
-    }
+    for (uint32_t i = 0; i < a->count; i += ROWS)
+        score(a->query + (size_t)i * a->dim, a->dim, keys, a->scores + (size_t)i * KERNEL_PAGE);
+    for (uint32_t i = 0; i < a->count; i++)
+        soften(a, i);
+    for (uint32_t i = 0; i < a->count; i += ROWS)
+        for (uint32_t d = 0; d < a->dim; d += KERNEL_CHUNK) {
+            const float *weight = a->scores + (size_t)i * KERNEL_PAGE;
+            const uint16_t *from = values + d / KERNEL_CHUNK * chunk;
+            float *out = a->out + (size_t)i * a->dim + d;
+            if (a->count - i >= ROWS)
+                add_values(weight, from, out, a->dim);
+            else
+                add_some_values(weight, from, out, a->dim, a->count - i);
+        }
 }
 
 const struct kernel_ops kernel_amx_ops = {
@@ -361,6 +345,7 @@ const struct kernel_ops kernel_amx_ops = {
     .gate = body_gate,
     .add = body_add,
     .rotate = body_rotate,
+    .store_query = amx_store_query,
     .store_key = amx_store_key,
     .store_value = amx_store_value,
     .attend = amx_attend,

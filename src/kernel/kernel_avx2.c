@@ -35,6 +35,7 @@ const struct kernel_ops kernel_avx2_ops = {
     .gate = body_gate,
     .add = body_add,
     .rotate = body_rotate,
+    .store_query = body_store_query,
     .store_key = body_store_key,
     .store_value = body_store_value,
     .attend = body_attend,

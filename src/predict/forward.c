@@ -79,13 +79,13 @@ static void make_worker(const struct forward *f, struct worker *w)
 
     w->row = floats(s->width);
     w->product = floats((size_t)TOGETHER_ROWS * 2 * KERNEL_TILE);
-    w->query = floats(rows * s->dim);
+    w->query = floats((rows + KERNEL_ROWS_SPARE) * s->dim);
     w->attended = floats(rows * s->dim);
     w->max = floats(rows);
     w->sum = floats(rows);
     w->from = mem_array(rows, sizeof *w->from);
     w->to = mem_array(rows, sizeof *w->to);
-    w->scores = floats(rows * KERNEL_PAGE);
+    w->scores = floats((rows + KERNEL_ROWS_SPARE) * KERNEL_PAGE);
     w->scratch = floats((size_t)KERNEL_PAGE * KERNEL_CHUNK);
 }
 
@@ -407,7 +407,6 @@ struct tile {
     uint32_t layer, head;
     const uint32_t *row;   /* count of them */
     uint32_t count, first; /* first: where the results of row[0] go */
-    uint32_t pages;        /* that any of them sees */
 };
 
 /* What row i of the batch sees in page n: false when that is nothing. */
@@ -428,102 +427,70 @@ static bool sees(const struct forward *f, bool windowed, uint32_t i, uint32_t n,
 static void gather_queries(const struct part *p, const struct tile *t)
 {
     const struct decoder_shape *s = &p->f->is.decoder->shape;
-    const size_t group = (size_t)(s->heads / s->kv_heads) * s->dim;
+    const uint32_t group = s->heads / s->kv_heads, first = t->head * group;
+    float *query = p->w->query;
 
     for (uint32_t i = 0; i < t->count; i++)
-        memcpy(p->w->query + i * group,
-               p->f->in + (size_t)t->row[i] * in_width(s) + t->head * group,
-               group * sizeof *p->w->query);
-    memset(p->w->attended, 0, t->count * group * sizeof *p->w->attended);
+        for (uint32_t h = first; h < first + group; h++, query += s->dim)
+            p->f->is.kernel->store_query(
+                p->f->in + (size_t)t->row[i] * in_width(s) + (size_t)h * s->dim, s->dim, query);
+    memset(p->w->attended, 0, (size_t)t->count * group * s->dim * sizeof *p->w->attended);
     for (uint32_t i = 0; i < p->f->attend_rows; i++) {
         p->w->max[i] = -INFINITY;
         p->w->sum[i] = 0.0f;
     }
 }
 
-/* Neighbouring rows of a tile that see something in the same page, the n-th of their sequences. */
-struct run {
-    uint32_t n, page;
-    uint32_t first, count; /* 0: there is none any more */
-};
-
-static bool row_sees(const struct part *p, const struct tile *t, uint32_t i, uint32_t n,
-                     uint8_t *from, uint8_t *to)
-{
-    return sees(p->f, p->f->is.decoder->layer[t->layer].windowed, t->row[i], n, from, to);
-}
-
-/* The run that begins with row i, if that sees something in page n. */
-static struct run run_at(const struct part *p, const struct tile *t, uint32_t i, uint32_t n)
-{
-    struct run run = { .n = n, .first = i };
-    uint8_t from, to;
-
-    for (; i < t->count && row_sees(p, t, i, n, &from, &to); i++) {
-        uint32_t sequence = p->f->row[t->row[i]].sequence;
-        uint32_t page = page_cache_page(p->f->is.cache, sequence, n);
-        if (run.count && page != run.page)
-            break;
-        run.page = page;
-        run.count++;
-    }
-    return run;
-}
-
-/* The first run from row i on, or of the next pages. */
-static struct run next_run(const struct part *p, const struct tile *t, uint32_t i, uint32_t n)
-{
-    struct run run = { 0 };
-
-    for (; n < t->pages && !run.count; n++, i = 0)
-        for (; i < t->count && !run.count; i++)
-            run = run_at(p, t, i, n);
-    return run;
-}
-
-static const uint16_t *run_keys(const struct part *p, const struct tile *t, const struct run *run)
-{
-    const uint32_t heads = p->f->is.decoder->shape.kv_heads;
-
-    return page_cache_keys(p->f->is.cache, run->page, t->layer * heads + t->head);
-}
-
-/* Begins to fetch a head's keys and values, which stand behind them, into the second cache. */
-static void fetch_page(const struct part *p, const struct tile *t, const struct run *run)
-{
-    const size_t halves = 2 * kernel_page_halves(p->f->is.decoder->shape.dim);
-    const uint16_t *keys = run_keys(p, t, run);
-
-    for (size_t i = 0; i < halves; i += KERNEL_ALIGN / sizeof *keys)
-        __builtin_prefetch(keys + i, 0, 2);
-}
-
-static void attend_run(const struct part *p, const struct tile *t, const struct run *run)
+/* The rows of the tile from i on that see something in the same page n; 0 when i sees nothing. */
+static uint32_t rows_alike(const struct part *p, const struct tile *t, uint32_t i, uint32_t n,
+                           uint32_t *page)
 {
     const struct decoder_shape *s = &p->f->is.decoder->shape;
+    const bool windowed = p->f->is.decoder->layer[t->layer].windowed;
     const uint32_t group = s->heads / s->kv_heads;
-    const size_t at = (size_t)run->first * group;
-    const uint16_t *keys = run_keys(p, t, run);
-    const struct kernel_attention a = {
-        .count = run->count * group,
-        .dim = s->dim,
-        .query = p->w->query + at * s->dim,
-        .out = p->w->attended + at * s->dim,
-        .max = p->w->max + at,
-        .sum = p->w->sum + at,
-        .from = p->w->from + at,
-        .to = p->w->to + at,
-        .scores = p->w->scores,
-        .scratch = p->w->scratch,
-    };
+    uint32_t count = 0;
 
-    for (uint32_t i = 0; i < run->count; i++) {
-        uint8_t from = 0, to = 0;
-        (void)row_sees(p, t, run->first + i, run->n, &from, &to);
-        memset(p->w->from + at + (size_t)i * group, from, group);
-        memset(p->w->to + at + (size_t)i * group, to, group);
+    for (; i + count < t->count; count++) {
+        uint32_t row = t->row[i + count];
+        uint8_t from, to;
+        if (!sees(p->f, windowed, row, n, &from, &to))
+            break;
+        uint32_t at = page_cache_page(p->f->is.cache, p->f->row[row].sequence, n);
+        if (count && at != *page)
+            break;
+        *page = at;
+        memset(p->w->from + (size_t)(i + count) * group, from, group);
+        memset(p->w->to + (size_t)(i + count) * group, to, group);
     }
-    p->f->is.kernel->attend(&a, keys, keys + kernel_page_halves(s->dim));
+    return count;
+}
+
+static void attend_page(const struct part *p, const struct tile *t, uint32_t n)
+{
+    const struct decoder_shape *s = &p->f->is.decoder->shape;
+    const uint32_t group = s->heads / s->kv_heads, head = t->layer * s->kv_heads + t->head;
+    uint32_t page = 0;
+
+    for (uint32_t i = 0, count; i < t->count; i += count ? count : 1) {
+        count = rows_alike(p, t, i, n, &page);
+        if (!count)
+            continue;
+        const size_t at = (size_t)i * group;
+        const struct kernel_attention a = {
+            .count = count * group,
+            .dim = s->dim,
+            .query = p->w->query + at * s->dim,
+            .out = p->w->attended + at * s->dim,
+            .max = p->w->max + at,
+            .sum = p->w->sum + at,
+            .from = p->w->from + at,
+            .to = p->w->to + at,
+            .scores = p->w->scores,
+            .scratch = p->w->scratch,
+        };
+        p->f->is.kernel->attend(&a, page_cache_keys(p->f->is.cache, page, head),
+                                page_cache_values(p->f->is.cache, page, head));
+    }
 }
 
 /* Divides by the sum of weights, and quantises for the next product. */
@@ -540,21 +507,17 @@ static void finish_row(const struct part *p, const struct tile *t, uint32_t i)
     }
 }
 
-static void attend_tile(const struct part *p, struct tile *t)
+static void attend_tile(const struct part *p, const struct tile *t)
 {
+    uint32_t pages = 0;
+
     gather_queries(p, t);
     for (uint32_t i = 0; i < t->count; i++) {
         uint32_t own = p->f->row[t->row[i]].position / KERNEL_PAGE + 1;
-        t->pages = own > t->pages ? own : t->pages;
+        pages = own > pages ? own : pages;
     }
-    struct run run = next_run(p, t, 0, 0);
-    while (run.count) {
-        struct run next = next_run(p, t, run.first + run.count, run.n);
-        if (next.count)
-            fetch_page(p, t, &next);
-        attend_run(p, t, &run);
-        run = next;
-    }
+    for (uint32_t n = 0; n < pages; n++)
+        attend_page(p, t, n);
     for (uint32_t i = 0; i < t->count; i++)
         finish_row(p, t, i);
 }
@@ -569,7 +532,7 @@ static void attend_rows(const struct part *p, uint32_t layer, const struct selec
 
     while (team_take(p->m, pieces, &piece)) {
         uint32_t left = pieces - 1 - piece, first = left / heads * together;
-        struct tile t = {
+        const struct tile t = {
             .layer = layer,
             .head = left % heads,
             .row = of->row + first,

@@ -19,6 +19,7 @@
 struct heads {
     uint32_t dim;
     float *key, *value, *query; /* rows of dim */
+    float *stored;              /* queries as attention wants them */
     uint16_t *keys, *values;    /* pages */
 };
 
@@ -30,6 +31,9 @@ static void heads_make(const struct kernel_ops *k, struct heads *h, uint32_t dim
     h->key = chance_floats((size_t)PAGES * KERNEL_PAGE * dim, 1.0f, 1);
     h->value = chance_floats((size_t)PAGES * KERNEL_PAGE * dim, 2.0f, 2);
     h->query = chance_floats((size_t)ROWS_MAX * dim, 1.0f, 3);
+    h->stored = chance_floats((size_t)(ROWS_MAX + KERNEL_ROWS_SPARE) * dim, 0.0f, 0);
+    for (size_t i = 0; i < ROWS_MAX; i++)
+        k->store_query(h->query + i * dim, dim, h->stored + i * dim);
     h->keys = mem_aligned(PAGES * halves * sizeof *h->keys, KERNEL_ALIGN);
     h->values = mem_aligned(PAGES * halves * sizeof *h->values, KERNEL_ALIGN);
     for (uint32_t i = 0; i < PAGES * KERNEL_PAGE; i++) {
@@ -44,6 +48,7 @@ static void heads_release(struct heads *h)
     mem_free(h->key);
     mem_free(h->value);
     mem_free(h->query);
+    mem_free(h->stored);
     mem_free(h->keys);
     mem_free(h->values);
 }
@@ -63,10 +68,11 @@ static bool part_of(uint32_t page, uint32_t from, uint32_t to, uint8_t *first, u
 static void attend(const struct kernel_ops *k, const struct heads *h, uint32_t first,
                    uint32_t count, float *out)
 {
-    float max[ROWS_MAX], sum[ROWS_MAX], *scores = chance_floats(ROWS_MAX * KERNEL_PAGE, 0.0f, 0);
+    float max[ROWS_MAX], sum[ROWS_MAX], *scores;
     float *scratch = chance_floats(KERNEL_PAGE * KERNEL_CHUNK, 0.0f, 0);
     uint8_t from[ROWS_MAX], to[ROWS_MAX];
 
+    scores = chance_floats((ROWS_MAX + KERNEL_ROWS_SPARE) * KERNEL_PAGE, 0.0f, 0);
     memset(out, 0, (size_t)count * h->dim * sizeof *out);
     for (uint32_t i = 0; i < count; i++) {
         max[i] = -INFINITY;
@@ -82,7 +88,7 @@ static void attend(const struct kernel_ops *k, const struct heads *h, uint32_t f
             break;
         const struct kernel_attention a = { count - skip,
                                             h->dim,
-                                            h->query + (size_t)(first + skip) * h->dim,
+                                            h->stored + (size_t)(first + skip) * h->dim,
                                             out + (size_t)skip * h->dim,
                                             max + skip,
                                             sum + skip,
