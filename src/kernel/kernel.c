@@ -15,11 +15,11 @@ const struct kernel_ops *kernel_at(uint32_t i)
     return i < KIND_COUNT ? kinds[i] : NULL;
 }
 
-const struct kernel_ops *kernel_best(void)
+const struct kernel_ops *kernel_best(bool small)
 {
     uint32_t i = 0;
 
-    while (!kinds[i]->runs_here()) /* the last runs everywhere */
-        i++;
+    while ((small && kinds[i]->layout.format != KERNEL_INT8) || !kinds[i]->runs_here())
+        i++; /* the last is small and runs everywhere */
     return kinds[i];
 }

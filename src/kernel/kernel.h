@@ -173,8 +173,8 @@ struct kernel_ops {
 
 /* The kinds that this program has, best first; the last is portable. NULL beyond the last. */
 const struct kernel_ops *kernel_at(uint32_t i);
-/* The best that runs on this machine. */
-const struct kernel_ops *kernel_best(void);
+/* The best that runs on this machine; of those with one byte a weight, if weights are to be small. */
+const struct kernel_ops *kernel_best(bool small);
 
 static inline void kernel_enter(const struct kernel_ops *k, struct kernel_before *before)
 {

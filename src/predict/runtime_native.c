@@ -1,6 +1,7 @@
 /* A runtime that computes by itself: decoder (weights), page_cache (keys and values), forward (the
  * arithmetic). libllama is there for text only. */
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "base/mem.h"
 #include "predict/forward.h"
@@ -13,6 +14,7 @@
 
 struct native {
     struct llama_text text; /* first, so that a pointer to its base is one to this */
+    const struct kernel_ops *kernel;
     struct decoder *decoder;
     struct page_cache *cache;
     struct team *team;
@@ -74,7 +76,7 @@ static int make_forward(struct native *n, const struct runtime_wish *w, struct e
     n->cache = page_cache_new(&shape);
     const struct forward_setup setup = {
         .decoder = n->decoder,
-        .kernel = kernel_best(),
+        .kernel = n->kernel,
         .cache = n->cache,
         .team = n->team,
         .rows_max = w->rows_max,
@@ -86,6 +88,14 @@ static int make_forward(struct native *n, const struct runtime_wish *w, struct e
     return 0;
 }
 
+static const struct kernel_ops *choose_kernel(const char *file)
+{
+    struct stat st;
+    uint64_t bytes = stat(file, &st) == 0 ? (uint64_t)st.st_size : 0;
+
+    return kernel_best(runtime_size_is_large(bytes, runtime_size_machine()));
+}
+
 static int open_all(struct native *n, const struct model *m, const struct runtime_wish *w,
                     struct error *e)
 {
@@ -93,7 +103,8 @@ static int open_all(struct native *n, const struct model *m, const struct runtim
         return error_set(e, ERROR_UNIMPLEMENTED, "adapters");
     if (llama_text_check(m->file, e) < 0)
         return -1;
-    n->decoder = decoder_open(m->file, kernel_best()->layout.format, e);
+    n->kernel = choose_kernel(m->file);
+    n->decoder = decoder_open(m->file, n->kernel->layout.format, e);
     if (!n->decoder || llama_text_open(&n->text, m->file, false, e) < 0)
         return -1;
     if (n->text.info.vocab != n->decoder->shape.vocab)

@@ -37,6 +37,22 @@ int runtime_size_cache(const struct cache_facts *facts, const struct runtime_wis
     return 0;
 }
 
+/* The densest usual format has half a byte for a weight: two bytes are four times the file. */
+#define LARGE_TIMES 4
+#define LARGE_PART 2 /* half of the machine's memory is too much */
+
+bool runtime_size_is_large(uint64_t file_bytes, uint64_t machine_bytes)
+{
+    return file_bytes > machine_bytes / LARGE_PART / LARGE_TIMES;
+}
+
+uint64_t runtime_size_machine(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
+
+    return pages > 0 && bytes > 0 ? (uint64_t)pages * (uint64_t)bytes : 0;
+}
+
 uint32_t runtime_size_threads(const struct runtime_wish *w)
 {
     long cores = w->threads ? (long)w->threads : sysconf(_SC_NPROCESSORS_ONLN);

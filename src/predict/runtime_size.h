@@ -1,6 +1,6 @@
 /* runtime_size.h -- what an embedded runtime takes of the machine: threads and cache.
  *
- * Why: one request must fit whole into the cache, and beyond that a usual one in each sequence, unless
+ * Why: weights must leave room for the rest; one request must fit whole into the cache, and beyond that a usual one in each sequence, unless
  * the configuration says how much memory there is.
  *
  * Errors:  INVALID_ARGUMENT when the wishes contradict the model or each other.
@@ -21,6 +21,10 @@ struct cache_facts {
 /* Sets info's cells and context_max. */
 int runtime_size_cache(const struct cache_facts *facts, const struct runtime_wish *w,
                        struct runtime_info *info, struct error *e) FALLIBLE;
+/* Are a file's weights too many for two bytes each? By the machine's memory, and not by what is free of
+ * it, so that a model is always computed alike. */
+bool runtime_size_is_large(uint64_t file_bytes, uint64_t machine_bytes);
+uint64_t runtime_size_machine(void); /* bytes of memory */
 /* The wish, or all cores. */
 uint32_t runtime_size_threads(const struct runtime_wish *w);
 

@@ -18,9 +18,12 @@ def requests():
         yield messages, request["generationConfig"]["maxOutputTokens"]
 
 
+END_OF_TURN = "<|im_end|>"
+
+
 def chatml(messages):
     """The template of the default model."""
-    turns = "".join(f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in messages)
+    turns = "".join(f"<|im_start|>{m['role']}\n{m['content']}{END_OF_TURN}\n" for m in messages)
     return turns + "<|im_start|>assistant\n"
 
 

@@ -50,7 +50,7 @@ static void world_open(struct world *w, const struct tiny *as, uint32_t threads)
     assert_non_null(mkdtemp(w->dir));
     (void)snprintf(w->file, sizeof w->file, "%s/tiny.gguf", w->dir);
     tiny_write(as, w->file);
-    w->decoder = decoder_open(w->file, kernel_best()->layout.format, &e);
+    w->decoder = decoder_open(w->file, kernel_best(false)->layout.format, &e);
     if (!w->decoder)
         fail_msg("%s: %s", as->architecture, e.msg);
     decoder_turn(w->decoder, TINY_CONTEXT);
@@ -58,7 +58,7 @@ static void world_open(struct world *w, const struct tiny *as, uint32_t threads)
     const struct page_shape shape = { 64, SEQUENCES, TINY_CONTEXT, TINY_LAYERS * TINY_KV_HEADS,
                                       TINY_DIM };
     w->cache = page_cache_new(&shape);
-    const struct forward_setup setup = { w->decoder, kernel_best(), w->cache,
+    const struct forward_setup setup = { w->decoder, kernel_best(false), w->cache,
                                          w->team,    ROWS_MAX,      SEQUENCES };
     w->forward = forward_new(&setup);
 }

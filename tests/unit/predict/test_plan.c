@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "kernel/kernel.h"
 #include "predict/plan.h"
 #include "predict/runtime_size.h"
 
@@ -87,6 +88,22 @@ static void test_threads_are_the_wish_or_all(void **state)
     assert_in_range(runtime_size_threads(&all), 1, 100000);
 }
 
+static void test_a_file_over_an_eighth_of_the_memory_is_large(void **state)
+{
+    (void)state;
+    assert_false(runtime_size_is_large(1000, 8000));
+    assert_true(runtime_size_is_large(1001, 8000));
+    assert_true(runtime_size_machine() > 0);
+}
+
+/* Whatever the CPU: weights that are to be small take a byte each. */
+static void test_large_models_are_computed_in_int8(void **state)
+{
+    (void)state;
+    assert_int_equal(kernel_best(true)->layout.format, KERNEL_INT8);
+    assert_true(kernel_best(true)->runs_here());
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -95,6 +112,8 @@ int main(void)
         cmocka_unit_test(test_a_context_is_at_most_the_trained_one),
         cmocka_unit_test(test_memory_that_is_given_limits_the_context),
         cmocka_unit_test(test_threads_are_the_wish_or_all),
+        cmocka_unit_test(test_a_file_over_an_eighth_of_the_memory_is_large),
+        cmocka_unit_test(test_large_models_are_computed_in_int8),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
