@@ -121,7 +121,7 @@ static void bench_product(const struct kernel_ops *k, const struct kernel_weight
     for (int n = 0; n < REPEATS; n++) {
         double start = used();
         for (uint32_t t = 0; t < kernel_weights_tiles(w); t++)
-            k->product(w, t, &x, 0, rows, (struct kernel_outputs){ out, KERNEL_TILE });
+            k->product(w, t, &x, 0, rows, (struct kernel_outputs){ out, KERNEL_TILE, false });
         double took = used() - start;
         best = took < best ? took : best;
     }

@@ -64,7 +64,8 @@ void kernel_weights_set(struct kernel_weights *w, uint32_t output, uint32_t grou
 void kernel_weights_quantise(struct kernel_weights *w, uint32_t output, const float *row);
 /* One output's row as floats. */
 void kernel_weights_row(const struct kernel_weights *w, uint32_t output, float *row);
-/* Begins to fetch the part of a tile from `from` to `to`, of `all`, into the second cache. */
+/* Begins to fetch the part of a tile from `from` to `to`, of `all`, into the second cache. bfloat16:
+ * does nothing, which is faster. */
 void kernel_weights_fetch(const struct kernel_weights *w, uint32_t tile, uint32_t from, uint32_t to,
                           uint32_t all);
 static inline uint32_t kernel_weights_tiles(const struct kernel_weights *w)
@@ -106,6 +107,7 @@ struct kernel_place {
 struct kernel_outputs {
     float *at;
     size_t stride;
+    bool adds; /* to what is there */
 };
 
 /* ---- Attention ---- */

@@ -16,11 +16,11 @@
 #include "base/cpu.h"
 #include "kernel/kernel_avx512_body.h"
 
-#define ROWS 16 /* of a tile */
+#define ROWS ((size_t)16) /* of a tile */
 #define TILE_BYTES 64
 #define TILE_HALVES (ROWS * TILE_BYTES / sizeof(uint16_t))
-#define OUTPUTS 16 /* of a tile */
-#define STEP 32    /* columns, dimensions or positions of a tile */
+#define OUTPUTS ((size_t)16) /* of a tile */
+#define STEP ((size_t)32)    /* columns, dimensions or positions of a tile */
 _Static_assert(STEP == KERNEL_GROUP && KERNEL_TILE == 2 * OUTPUTS,
                "a group of a tile is two tiles");
 _Static_assert(KERNEL_PAGE == 4 * OUTPUTS && KERNEL_CHUNK == 4 * OUTPUTS, "four tiles of sums");
@@ -97,23 +97,42 @@ static void amx_quantise(const float *x, float factor, uint32_t groups,
     uint8_t *row =
         kernel_rows_at(to->rows, to->row, to->first) + (size_t)(to->row % ROWS) * TILE_BYTES;
 
-    for (uint32_t g = 0; g < groups; g++, x += KERNEL_GROUP, row += (size_t)ROWS * TILE_BYTES)
+    for (uint32_t g = 0; g < groups; g++, x += KERNEL_GROUP, row += ROWS * TILE_BYTES)
         _mm512_store_si512(
             row, to_bf16(_mm512_loadu_ps(x) * factor, _mm512_loadu_ps(x + LANES) * factor));
+}
+
+/* The sums of a block of rows begin with what is there, or with nothing. */
+LANES_INLINE void begin_first(const struct kernel_outputs *out)
+{
+    if (out->adds) {
+        _tile_loadd(SUM_0, out->at, out->stride * sizeof *out->at);
+        _tile_loadd(SUM_1, out->at + OUTPUTS, out->stride * sizeof *out->at);
+    } else {
+        _tile_zero(SUM_0);
+        _tile_zero(SUM_1);
+    }
+}
+
+LANES_INLINE void begin_second(const struct kernel_outputs *out)
+{
+    const float *at = out->at + ROWS * out->stride;
+
+    if (out->adds) {
+        _tile_loadd(SUM_2, at, out->stride * sizeof *at);
+        _tile_loadd(SUM_3, at + OUTPUTS, out->stride * sizeof *at);
+    } else {
+        _tile_zero(SUM_2);
+        _tile_zero(SUM_3);
+    }
 }
 
 /* A tile of weights by one block of rows or, from `second` on, another. */
 LANES_INLINE void multiply(const bool two, const uint8_t *w, const uint8_t *first,
                            const uint8_t *second, uint32_t groups)
 {
-    const size_t bytes = (size_t)ROWS * TILE_BYTES;
+    const size_t bytes = ROWS * TILE_BYTES;
 
-    _tile_zero(SUM_0);
-    _tile_zero(SUM_1);
-    if (two) {
-        _tile_zero(SUM_2);
-        _tile_zero(SUM_3);
-    }
     for (uint32_t g = 0; g < groups; g++, w += 2 * bytes, first += bytes, second += bytes) {
         _tile_loadd(ROWS_0, first, TILE_BYTES);
         _tile_loadd(WEIGHTS_0, w, TILE_BYTES);
@@ -138,9 +157,11 @@ static void multiply_blocks(const struct kernel_weights *w, uint32_t tile,
     const uint8_t *row = kernel_rows_at(x, first, 0);
     const size_t stride = out.stride * sizeof *out.at;
 
+    begin_first(&out);
     if (!two) {
         multiply(false, packed, row, row, groups);
     } else {
+        begin_second(&out);
         multiply(true, packed, row, kernel_rows_at(x, first + ROWS, 0), groups);
         _tile_stored(SUM_2, out.at + ROWS * out.stride, stride);
         _tile_stored(SUM_3, out.at + ROWS * out.stride + OUTPUTS, stride);
@@ -149,24 +170,26 @@ static void multiply_blocks(const struct kernel_weights *w, uint32_t tile,
     _tile_stored(SUM_1, out.at + OUTPUTS, stride);
 }
 
-/* The last rows, which do not fill their blocks. */
+/* The last rows, which do not fill their blocks: nothing behind them is read or written. */
 static void multiply_rest(const struct kernel_weights *w, uint32_t tile,
                           const struct kernel_rows *x, uint32_t first, uint32_t count,
                           struct kernel_outputs out)
 {
-    float all[2 * ROWS * KERNEL_TILE] __attribute__((aligned(KERNEL_ALIGN)));
-    const struct kernel_outputs to = { all, KERNEL_TILE };
+    float all[2 * ROWS][KERNEL_TILE] __attribute__((aligned(KERNEL_ALIGN))) = { { 0 } };
+    const struct kernel_outputs to = { all[0], KERNEL_TILE, out.adds };
 
+    for (uint32_t i = 0; i < count && out.adds; i++)
+        memcpy(all[i], out.at + i * out.stride, sizeof all[i]);
     multiply_blocks(w, tile, x, first, count > ROWS, to);
     for (uint32_t i = 0; i < count; i++)
-        memcpy(out.at + i * out.stride, all + (size_t)i * KERNEL_TILE, KERNEL_TILE * sizeof *all);
+        memcpy(out.at + i * out.stride, all[i], sizeof all[i]);
 }
 
 static void amx_product(const struct kernel_weights *w, uint32_t tile, const struct kernel_rows *x,
                         uint32_t first, uint32_t count, struct kernel_outputs out)
 {
     while (count >= ROWS) {
-        uint32_t together = count >= 2 * ROWS ? 2 * ROWS : ROWS;
+        uint32_t together = count >= 2 * ROWS ? (uint32_t)(2 * ROWS) : (uint32_t)ROWS;
         multiply_blocks(w, tile, x, first, together > ROWS, out);
         out.at += together * out.stride;
         first += together;
@@ -247,16 +270,16 @@ LANES_INLINE void store_four(float *to, size_t stride)
 {
     _tile_stored(SUM_0, to, stride * sizeof *to);
     _tile_stored(SUM_1, to + OUTPUTS, stride * sizeof *to);
-    _tile_stored(SUM_2, to + 2 * (size_t)OUTPUTS, stride * sizeof *to);
-    _tile_stored(SUM_3, to + 3 * (size_t)OUTPUTS, stride * sizeof *to);
+    _tile_stored(SUM_2, to + 2 * OUTPUTS, stride * sizeof *to);
+    _tile_stored(SUM_3, to + 3 * OUTPUTS, stride * sizeof *to);
 }
 
 LANES_INLINE void load_four(const float *from, size_t stride)
 {
     _tile_loadd(SUM_0, from, stride * sizeof *from);
     _tile_loadd(SUM_1, from + OUTPUTS, stride * sizeof *from);
-    _tile_loadd(SUM_2, from + 2 * (size_t)OUTPUTS, stride * sizeof *from);
-    _tile_loadd(SUM_3, from + 3 * (size_t)OUTPUTS, stride * sizeof *from);
+    _tile_loadd(SUM_2, from + 2 * OUTPUTS, stride * sizeof *from);
+    _tile_loadd(SUM_3, from + 3 * OUTPUTS, stride * sizeof *from);
 }
 
 /* Sixteen rows of scores, those that are to spare included. */
@@ -266,7 +289,7 @@ static void score(const float *query, uint32_t dim, const uint16_t *keys, float 
     _tile_zero(SUM_1);
     _tile_zero(SUM_2);
     _tile_zero(SUM_3);
-    for (uint32_t d = 0; d < dim; d += STEP, keys += (size_t)STEP * KERNEL_PAGE) {
+    for (uint32_t d = 0; d < dim; d += STEP, keys += STEP * KERNEL_PAGE) {
         _tile_loadd(ROWS_0, query + d, dim * sizeof *query);
         multiply_four(keys, TILE_HALVES);
         _tile_loadd(ROWS_0, query + d + LANES, dim * sizeof *query);

@@ -97,8 +97,10 @@ LANES_INLINE void multiply_piece(const int m, struct piece of, uint32_t groups,
         of.x++;
     }
     for (int i = 0; i < m; i++)
-        for (size_t p = 0; p < PARTS; p++)
-            _mm256_storeu_ps(out.at + (size_t)i * out.stride + p * LANES, f[i][p]);
+        for (size_t p = 0; p < PARTS; p++) {
+            float *to = out.at + (size_t)i * out.stride + p * LANES;
+            lanes_store(to, out.adds ? lanes_load(to) + (lanes)f[i][p] : (lanes)f[i][p]);
+        }
 }
 
 static void avx2_product(const struct kernel_weights *w, uint32_t tile, const struct kernel_rows *x,
@@ -113,7 +115,7 @@ static void avx2_product(const struct kernel_weights *w, uint32_t tile, const st
         for (uint32_t skip = 0; skip < KERNEL_TILE; skip += PARTS * LANES) {
             const struct piece of = { quant + (size_t)skip * KERNEL_QUAD, scale + skip,
                                       int8_at(x, first, 0), first % KERNEL_SIX };
-            const struct kernel_outputs to = { out.at + skip, out.stride };
+            const struct kernel_outputs to = { out.at + skip, out.stride, out.adds };
             if (m == ROWS_TOGETHER)
                 multiply_piece(ROWS_TOGETHER, of, groups, to);
             else

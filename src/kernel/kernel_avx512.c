@@ -106,8 +106,10 @@ LANES_INLINE void multiply_block(const int m, const struct kernel_weights *w, ui
         scale += KERNEL_TILE;
     }
     for (int i = 0; i < m; i++)
-        for (size_t p = 0; p < PARTS; p++)
-            _mm512_storeu_ps(out.at + (size_t)i * out.stride + p * LANES, f[i][p]);
+        for (size_t p = 0; p < PARTS; p++) {
+            float *to = out.at + (size_t)i * out.stride + p * LANES;
+            lanes_store(to, out.adds ? lanes_load(to) + (lanes)f[i][p] : (lanes)f[i][p]);
+        }
 }
 
 /* The last rows, fewer than a block. */

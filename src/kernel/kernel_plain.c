@@ -77,9 +77,11 @@ static void plain_product(const struct kernel_weights *w, uint32_t tile,
     const float *scale = w->scale + (size_t)tile * groups * KERNEL_TILE;
 
     for (uint32_t i = first; i < first + count; i++, out.at += out.stride)
-        for (uint32_t o = 0; o < KERNEL_TILE; o++)
-            out.at[o] = multiply(quant + (size_t)o * KERNEL_QUAD, scale + o, int8_at(x, i, 0),
-                                 groups, i % KERNEL_SIX);
+        for (uint32_t o = 0; o < KERNEL_TILE; o++) {
+            float f = multiply(quant + (size_t)o * KERNEL_QUAD, scale + o, int8_at(x, i, 0), groups,
+                               i % KERNEL_SIX);
+            out.at[o] = out.adds ? out.at[o] + f : f;
+        }
 }
 
 const struct kernel_ops kernel_plain_ops = {

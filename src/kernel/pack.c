@@ -205,16 +205,15 @@ void kernel_weights_row(const struct kernel_weights *w, uint32_t output, float *
 void kernel_weights_fetch(const struct kernel_weights *w, uint32_t tile, uint32_t from, uint32_t to,
                           uint32_t all)
 {
-    const size_t groups = groups_of(w->columns) * KERNEL_TILE;
-    const size_t bytes = groups * KERNEL_GROUP * weight_bytes[w->format];
-    const uint8_t *packed = w->packed + tile * bytes;
-    const float *scale = w->scale + tile * groups;
+    const size_t bytes = groups_of(w->columns) * KERNEL_TILE * KERNEL_GROUP;
     const size_t end = bytes * (to < all ? to : all) / all;
 
-    for (size_t i = bytes * from / all; i < end; i += KERNEL_ALIGN)
-        __builtin_prefetch(packed + i, 0, 2);
     if (w->format != KERNEL_INT8)
         return;
+    const uint8_t *packed = w->packed + tile * bytes;
+    const float *scale = w->scale + tile * (bytes / KERNEL_GROUP);
+    for (size_t i = bytes * from / all; i < end; i += KERNEL_ALIGN)
+        __builtin_prefetch(packed + i, 0, 2);
     for (size_t i = bytes * from / all; i < end;
          i += (size_t)KERNEL_GROUP * KERNEL_ALIGN / sizeof *scale)
         __builtin_prefetch(scale + i / KERNEL_GROUP, 0, 2);

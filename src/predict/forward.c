@@ -270,7 +270,8 @@ static void finish_gate(const struct part *p, const struct product *job, uint32_
     const struct kernel_ops *k = p->f->is.kernel;
     float *gate = p->w->product, *up = gate + (size_t)TOGETHER_ROWS * KERNEL_TILE;
 
-    k->product(job->up, tile, job->rows, first, count, (struct kernel_outputs){ up, KERNEL_TILE });
+    k->product(job->up, tile, job->rows, first, count,
+               (struct kernel_outputs){ up, KERNEL_TILE, false });
     k->gate(p->f->is.decoder->shape.gate, gate, up, count * KERNEL_TILE);
     for (uint32_t i = 0; i < count; i++) {
         const struct kernel_place place = { &p->f->hidden_rows, first + i, tile };
@@ -282,20 +283,16 @@ static void multiply(const struct part *p, const struct product *job, uint32_t t
                      uint32_t count)
 {
     const struct kernel_ops *k = p->f->is.kernel;
-    const struct kernel_outputs made = { p->w->product, KERNEL_TILE };
-    const struct kernel_outputs out = {
-        job->out ? job->out + first * job->stride + (size_t)tile * KERNEL_TILE : NULL, job->stride
-    };
+    const struct kernel_outputs made = { p->w->product, KERNEL_TILE, false };
 
-    k->product(job->w, tile, job->rows, first, count, job->up || job->adds ? made : out);
-    if (!job->up && !job->adds)
-        return;
     if (job->up) {
+        k->product(job->w, tile, job->rows, first, count, made);
         finish_gate(p, job, tile, first, count);
         return;
     }
-    for (uint32_t i = 0; i < count; i++)
-        k->add(out.at + i * out.stride, made.at + (size_t)i * KERNEL_TILE, KERNEL_TILE);
+    const struct kernel_outputs out = { job->out + first * job->stride + (size_t)tile * KERNEL_TILE,
+                                        job->stride, job->adds };
+    k->product(job->w, tile, job->rows, first, count, out);
 }
 
 /* Fetches, of the tile's weights, the part that these rows are of all. */
@@ -313,10 +310,10 @@ static void fetch_ahead(const struct product *job, uint32_t tile, uint32_t done,
 static void run_product(const struct part *p, const struct product *job)
 {
     const uint32_t tiles = kernel_weights_tiles(job->w);
-    const uint32_t parts = (job->count + PIECE_ROWS - 1) / PIECE_ROWS;
-    const uint32_t rows = parts ? whole_blocks(p->f, (job->count + parts - 1) / parts) : 0;
+    const uint32_t parts = job->count > PIECE_ROWS ? (job->count + PIECE_ROWS - 1) / PIECE_ROWS : 1;
+    const uint32_t rows = whole_blocks(p->f, (job->count + parts - 1) / parts);
     const uint32_t members = team_members(p->f->is.team);
-    const uint32_t ahead = members > parts ? members / (parts ? parts : 1) : 1;
+    const uint32_t ahead = members > parts ? members / parts : 1;
     uint32_t piece;
 
     while (team_take(p->m, tiles * parts, &piece)) {

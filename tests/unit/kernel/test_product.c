@@ -107,7 +107,7 @@ static void check_shape(const struct kernel_ops *k, uint32_t outputs, uint32_t c
     problem_make(k, &p, outputs, columns, rows);
     quantise_rows(k, &p, rows);
     for (uint32_t tile = 0; tile < kernel_weights_tiles(&p.w); tile++) {
-        k->product(&p.w, tile, &p.x, 0, rows, (struct kernel_outputs){ out, stride });
+        k->product(&p.w, tile, &p.x, 0, rows, (struct kernel_outputs){ out, stride, false });
         for (uint32_t i = 0; i < rows; i++)
             for (uint32_t o = 0; o < KERNEL_TILE && tile * KERNEL_TILE + o < outputs; o++)
                 if (!is_expected(&p, tile * KERNEL_TILE + o, i, out[i * stride + o]))
@@ -134,6 +134,34 @@ static void test_a_product_is_the_documented_sum_in_every_shape(void **state)
     for_each_kind(check_shapes);
 }
 
+/* What is there is added to, and nothing beside it is touched. */
+static void check_adds(const struct kernel_ops *k)
+{
+    static const uint32_t rows[] = { 1, 6, 16, 17, 32, 33, 50 };
+    float made[ROWS_MAX * KERNEL_TILE], sum[ROWS_MAX * KERNEL_TILE + KERNEL_TILE];
+
+    for (size_t n = 0; n < sizeof rows / sizeof rows[0]; n++) {
+        struct problem p;
+        problem_make(k, &p, KERNEL_TILE, 96, rows[n]);
+        quantise_rows(k, &p, rows[n]);
+        for (size_t i = 0; i < sizeof sum / sizeof sum[0]; i++)
+            sum[i] = (float)i * 0.25f;
+        k->product(&p.w, 0, &p.x, 0, rows[n], (struct kernel_outputs){ made, KERNEL_TILE, false });
+        k->product(&p.w, 0, &p.x, 0, rows[n], (struct kernel_outputs){ sum, KERNEL_TILE, true });
+        for (uint32_t i = 0; i < rows[n] * KERNEL_TILE; i++)
+            assert_true(fabsf(sum[i] - made[i] - (float)i * 0.25f) < 1e-3f);
+        for (uint32_t i = rows[n] * KERNEL_TILE; i < (rows[n] + 1) * KERNEL_TILE; i++)
+            assert_true(sum[i] == (float)i * 0.25f);
+        problem_release(&p);
+    }
+}
+
+static void test_a_product_can_be_added_to_what_is_there(void **state)
+{
+    (void)state;
+    for_each_kind(check_adds);
+}
+
 /* The extremes of int8 in both factors: nothing saturates. */
 static void check_extremes(const struct kernel_ops *k)
 {
@@ -151,7 +179,7 @@ static void check_extremes(const struct kernel_ops *k)
         p.row[KERNEL_GROUP + i] = -127.0f;
     }
     quantise_rows(k, &p, 2);
-    k->product(&p.w, 0, &p.x, 0, 2, (struct kernel_outputs){ out, KERNEL_TILE });
+    k->product(&p.w, 0, &p.x, 0, 2, (struct kernel_outputs){ out, KERNEL_TILE, false });
     for (uint32_t o = 0; o < KERNEL_TILE; o++) {
         float least = k->layout.format == KERNEL_INT8 ? -127.0f : -128.0f;
         assert_true(out[o] == (o % 2 ? 127.0f : least) * 127.0f * KERNEL_GROUP);
@@ -286,6 +314,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_product_is_the_documented_sum_in_every_shape),
+        cmocka_unit_test(test_a_product_can_be_added_to_what_is_there),
         cmocka_unit_test(test_the_extremes_of_int8_do_not_saturate),
         cmocka_unit_test(test_all_kinds_quantise_to_int8_alike),
         cmocka_unit_test(test_a_row_can_be_quantised_in_parts),

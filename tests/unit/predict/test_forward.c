@@ -59,7 +59,7 @@ static void world_open(struct world *w, const struct tiny *as, uint32_t threads)
                                       TINY_DIM };
     w->cache = page_cache_new(&shape);
     const struct forward_setup setup = { w->decoder, kernel_best(false), w->cache,
-                                         w->team,    ROWS_MAX,      SEQUENCES };
+                                         w->team,    ROWS_MAX,           SEQUENCES };
     w->forward = forward_new(&setup);
 }
 
