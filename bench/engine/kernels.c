@@ -95,6 +95,34 @@ static double peak(struct team *team)
     return best;
 }
 
+/* ---- The peak of tiles ---- */
+
+#define TILE_ROUNDS 2000000
+#define TILE_OPS (2.0 * 4 * TILE_ROUNDS * 16 * 16 * 32)
+
+/* Four sums of tiles, none of which waits for another; the kind has set them up. */
+static void tile_loop(void)
+{
+#if defined(__x86_64__)
+    for (int n = 0; n < TILE_ROUNDS; n++)
+        __asm__ volatile("tdpbf16ps %tmm6, %tmm4, %tmm0\n\ttdpbf16ps %tmm7, %tmm4, %tmm1\n\t"
+                         "tdpbf16ps %tmm6, %tmm5, %tmm2\n\ttdpbf16ps %tmm7, %tmm5, %tmm3");
+#endif
+}
+
+static void print_tile_peak(void)
+{
+    double best = 1e9;
+
+    for (int i = 0; i < REPEATS; i++) {
+        double start = used();
+        tile_loop();
+        double took = used() - start;
+        best = took < best ? took : best;
+    }
+    printf("  peak of tiles: %.0f GFLOP/s with one thread\n", TILE_OPS / best * 1e-9);
+}
+
 /* ---- Products and attention, one thread ---- */
 
 static float *numbers(size_t count)
@@ -294,6 +322,8 @@ static void bench_kind(const struct kernel_ops *k, const char *path, struct team
            (unsigned long long)(d->bytes >> 20));
     bench_model(k, d, all, peaks.all);
     kernel_enter(k, &before);
+    if (k->layout.format == KERNEL_BF16)
+        print_tile_peak();
     bench_kernels(k, d, peaks.one);
     kernel_leave(k, &before);
     decoder_free(d);

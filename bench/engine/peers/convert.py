@@ -4,13 +4,14 @@
 The weights of a GGUF for other engines: FOLDER/float (as floats, for what converts further, such as
 `optimum-cli export openvino --weight-format int8`), and FOLDER/w8a8 for vLLM: int8 with a scale for
 each output, rows quantised when they are computed. Needs: pip install torch transformers accelerate
-gguf safetensors."""
+gguf safetensors; tried with transformers 4.57 (5 takes the tokenizer for another kind)."""
 import json
 import pathlib
 import shutil
 import sys
 
 import torch
+from common import END_OF_TURN
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -20,13 +21,16 @@ INT8 = {"num_bits": 8, "type": "int", "symmetric": True, "group_size": None,
 
 def to_floats(gguf, folder):
     where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+    tokenizer = AutoTokenizer.from_pretrained(**where)
+    tokenizer.eos_token = END_OF_TURN  # what a GGUF says of it is not always understood
     model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+    model.config.eos_token_id = model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.hf_quantizer, model.is_quantized = None, False
     for name in ("quantization_config", "_pre_quantization_dtype"):
         if hasattr(model.config, name):
             delattr(model.config, name)
     model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(**where).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def to_w8a8(source, folder):
