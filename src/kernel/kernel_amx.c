@@ -364,14 +364,10 @@ const struct kernel_ops kernel_amx_ops = {
     .leave = amx_leave,
     .quantise = amx_quantise,
     .product = amx_product,
-    .norm = body_norm,
-    .gate = body_gate,
-    .add = body_add,
-    .rotate = body_rotate,
+    BODY_OPS,
     .store_query = amx_store_query,
     .store_key = amx_store_key,
     .store_value = amx_store_value,
     .attend = amx_attend,
-    .sum_up = body_sum_up,
 };
 #endif

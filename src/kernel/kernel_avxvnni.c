@@ -35,14 +35,7 @@ const struct kernel_ops kernel_avxvnni_ops = {
     .runs_here = avxvnni_runs_here,
     .quantise = quantise_plain,
     .product = avx2_product,
-    .norm = body_norm,
-    .gate = body_gate,
-    .add = body_add,
-    .rotate = body_rotate,
-    .store_query = body_store_query,
-    .store_key = body_store_key,
-    .store_value = body_store_value,
-    .attend = body_attend,
-    .sum_up = body_sum_up,
+    BODY_OPS,
+    BODY_ATTEND_OPS,
 };
 #endif
