@@ -136,5 +136,5 @@ static void body_attend(const struct kernel_attention *a, const uint16_t *keys,
 
 /* Of a kind's table. */
 #define BODY_ATTEND_OPS                                                                            \
-    .store_query = body_store_query, .store_key = body_store_key, .store_value = body_store_value, \
-    .attend = body_attend
+    .cache = KERNEL_CACHE_HALF, .store_query = body_store_query, .store_key = body_store_key,      \
+    .store_value = body_store_value, .attend = body_attend

@@ -4,7 +4,8 @@
 
 static const struct kernel_ops *const kinds[] = {
 #if defined(__x86_64__)
-    &kernel_amx_ops,   &kernel_avx512_ops, &kernel_avxvnni_ops, &kernel_avx2_ops,
+    &kernel_amx_ops,     &kernel_avx512bf16_ops, &kernel_avx512_ops,
+    &kernel_avxvnni_ops, &kernel_avx2_ops,
 #endif
     &kernel_plain_ops,
 };

@@ -134,6 +134,9 @@ static inline size_t kernel_page_halves(uint32_t dim)
 
 /* ---- The functions of one kind of CPU ---- */
 
+/* What keys and values are rounded to; with bfloat16 queries too, or weights of attention. */
+enum kernel_cache { KERNEL_CACHE_HALF, KERNEL_CACHE_BF16 };
+
 enum kernel_gate { KERNEL_SILU, KERNEL_GELU }; /* gelu: the tanh form */
 
 /* How a thread's registers were set up before. */
@@ -144,6 +147,7 @@ struct kernel_before {
 struct kernel_ops {
     const char *name;
     struct kernel_layout layout;
+    enum kernel_cache cache;
     bool (*runs_here)(void);
     /* Sets up the thread for the functions below, and back again; NULL: there is nothing to set up. */
     void (*enter)(struct kernel_before *before);

@@ -14,16 +14,12 @@
 #include <cpuid.h>
 
 #include "base/cpu.h"
-#include "kernel/kernel_avx512_body.h"
+#include "kernel/kernel_avx512_bf16.h"
 
-#define ROWS ((size_t)16) /* of a tile */
-#define TILE_BYTES 64
-#define TILE_HALVES (ROWS * TILE_BYTES / sizeof(uint16_t))
+#define ROWS PAIRS           /* of a tile */
 #define OUTPUTS ((size_t)16) /* of a tile */
-#define STEP ((size_t)32)    /* columns, dimensions or positions of a tile */
 _Static_assert(STEP == KERNEL_GROUP && KERNEL_TILE == 2 * OUTPUTS,
                "a group of a tile is two tiles");
-_Static_assert(KERNEL_PAGE == 4 * OUTPUTS && KERNEL_CHUNK == 4 * OUTPUTS, "four tiles of sums");
 
 /* What the tiles are numbered: the instructions want constants. */
 #define SUM_0 0
@@ -84,12 +80,6 @@ static void amx_leave(const struct kernel_before *before)
 }
 
 /* ---- Products ---- */
-
-/* 32 floats as bfloat16. */
-LANES_INLINE __m512i to_bf16(__m512 low, __m512 high)
-{
-    return (__m512i)_mm512_cvtne2ps_pbh(high, low);
-}
 
 static void amx_quantise(const float *x, float factor, uint32_t groups,
                          const struct kernel_place *to)
@@ -199,45 +189,6 @@ static void amx_product(const struct kernel_weights *w, uint32_t tile, const str
         multiply_rest(w, tile, x, first, count, out);
 }
 
-/* ---- The cache ---- */
-
-/* Sixteen floats that stay finite as bfloat16: an infinity would poison whatever it is multiplied with,
- * also by zero. No number becomes the largest. */
-LANES_INLINE __m512 cut_finite(const float *x)
-{
-    const __m512 most = _mm512_set1_ps(0x1.fep127f);
-
-    return _mm512_max_ps(_mm512_min_ps(_mm512_loadu_ps(x), most), -most);
-}
-
-/* Keys: step of dimensions, sixteen positions; in such a tile pair of dimensions, position. */
-static void amx_store_key(const float *x, uint32_t dim, uint32_t position, uint16_t *keys)
-{
-    uint32_t pair[STEP / KERNEL_PAIR];
-
-    keys += position / OUTPUTS * TILE_HALVES + position % OUTPUTS * KERNEL_PAIR;
-    for (uint32_t d = 0; d < dim; d += STEP, keys += KERNEL_PAGE / OUTPUTS * TILE_HALVES) {
-        __m512i both = to_bf16(cut_finite(x + d), cut_finite(x + d + LANES));
-        _mm512_storeu_si512(pair, both);
-        for (size_t i = 0; i < STEP / KERNEL_PAIR; i++)
-            memcpy(keys + i * OUTPUTS * KERNEL_PAIR, &pair[i], sizeof pair[i]);
-    }
-}
-
-/* Values: sixteen dimensions, step of positions; in such a tile pair of positions, dimension. Only this
- * position's halves are written: a neighbour's may be written at the same time. */
-static void amx_store_value(const float *x, uint32_t dim, uint32_t position, uint16_t *values)
-{
-    const __mmask32 mine = position % KERNEL_PAIR ? 0xaaaaaaaa : 0x55555555;
-    const size_t step = KERNEL_PAGE / STEP * TILE_HALVES;
-
-    values += position / STEP * TILE_HALVES + position % STEP / KERNEL_PAIR * OUTPUTS * KERNEL_PAIR;
-    for (uint32_t d = 0; d < dim; d += OUTPUTS, values += step) {
-        __m512i half = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(cut_finite(x + d)));
-        _mm512_mask_storeu_epi16(values, mine, _mm512_or_si512(half, _mm512_slli_epi32(half, 16)));
-    }
-}
-
 /* ---- Attention ---- */
 
 /* A query in two parts, which together are 16 bits precise: of each step the high ones, the low ones. */
@@ -298,17 +249,6 @@ static void score(const float *query, uint32_t dim, const uint16_t *keys, float 
     store_four(scores, KERNEL_PAGE);
 }
 
-/* A row's weights, as bfloat16 where its scores were. */
-static void soften(const struct kernel_attention *a, uint32_t row)
-{
-    float *weight = a->scores + (size_t)row * KERNEL_PAGE;
-
-    body_soften(a, row);
-    for (uint32_t k = 0; k < KERNEL_PAGE; k += STEP)
-        _mm512_storeu_si512(weight + k / 2, to_bf16(_mm512_loadu_ps(weight + k),
-                                                    _mm512_loadu_ps(weight + k + LANES)));
-}
-
 /* Adds sixteen rows' weighted values of a chunk of dimensions. */
 static void add_values(const float *weight, const uint16_t *values, float *out, size_t stride)
 {
@@ -343,7 +283,7 @@ static void amx_attend(const struct kernel_attention *a, const uint16_t *keys,
     for (uint32_t i = 0; i < a->count; i += ROWS)
         score(a->query + (size_t)i * a->dim, a->dim, keys, a->scores + (size_t)i * KERNEL_PAGE);
     for (uint32_t i = 0; i < a->count; i++)
-        soften(a, i);
+        bf16_soften(a, i);
     for (uint32_t i = 0; i < a->count; i += ROWS)
         for (uint32_t d = 0; d < a->dim; d += KERNEL_CHUNK) {
             const float *weight = a->scores + (size_t)i * KERNEL_PAGE;
@@ -366,8 +306,7 @@ const struct kernel_ops kernel_amx_ops = {
     .product = amx_product,
     BODY_OPS,
     .store_query = amx_store_query,
-    .store_key = amx_store_key,
-    .store_value = amx_store_value,
+    BF16_STORE_OPS,
     .attend = amx_attend,
 };
 #endif

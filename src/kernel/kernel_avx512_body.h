@@ -2,6 +2,9 @@
  *
  * Threads: none; pure functions.
  */
+#ifndef TRANCHE_KERNEL_KERNEL_AVX512_BODY_H
+#define TRANCHE_KERNEL_KERNEL_AVX512_BODY_H
+
 #include <immintrin.h>
 
 #define LANES 16
@@ -36,3 +39,5 @@ static bool has_avx512(void)
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
 }
+
+#endif

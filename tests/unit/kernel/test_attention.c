@@ -129,7 +129,7 @@ static void check_attention(const struct kernel_ops *k)
 {
     static const uint32_t dims[] = { 64, 128, DIM_MAX };
     /* What rounding keys to 11 bits makes of weights, or to 8. */
-    const double most = k->layout.format == KERNEL_INT8 ? 4e-3 : 3.2e-2;
+    const double most = k->cache == KERNEL_CACHE_HALF ? 4e-3 : 3.2e-2;
     double want[DIM_MAX];
 
     for (size_t n = 0; n < 3; n++) {
@@ -219,7 +219,7 @@ static void check_halves(const struct kernel_ops *k)
     uint16_t values[KERNEL_CHUNK * KERNEL_PAGE];
     float x[KERNEL_CHUNK] = { 0 };
 
-    if (k->layout.format != KERNEL_INT8)
+    if (k->cache != KERNEL_CACHE_HALF)
         return;
     memcpy(x, odd, sizeof odd);
     k->store_value(x, KERNEL_CHUNK, 0, values);
