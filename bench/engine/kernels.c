@@ -169,9 +169,8 @@ static void bench_attention(const struct kernel_ops *k, uint32_t dim, uint32_t r
     float *scratch = numbers(KERNEL_PAGE * KERNEL_CHUNK);
     uint16_t *keys = mem_aligned(kernel_page_halves(dim) * 2, KERNEL_ALIGN);
     uint8_t *from = mem_array(rows, 1), *to = mem_array(rows, 1);
-    const struct kernel_attention a = {
-        rows, dim, query, out, max, sum, from, to, scores, scratch
-    };
+    const struct kernel_attention a = { rows, dim, query,  out,     max,  sum,
+                                        from, to,  scores, scratch, NULL, NULL };
     double best = 1e9;
 
     for (uint32_t i = 0; i < rows; i++)

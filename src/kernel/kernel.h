@@ -124,6 +124,8 @@ struct kernel_attention {
     const uint8_t *from, *to; /* positions of the page that each row sees: at least one */
     float *scores;            /* scratch: rows of KERNEL_PAGE */
     float *scratch;           /* KERNEL_PAGE rows of KERNEL_CHUNK */
+    /* What is attended to next, or NULL: a kind may fetch it meanwhile. */
+    const uint16_t *next_keys, *next_values;
 };
 
 /* Halves of a head's keys in a page, and of its values. */

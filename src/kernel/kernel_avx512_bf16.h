@@ -11,7 +11,8 @@
 #define PAIRS ((size_t)16)         /* of a tile */
 #define STEP (PAIRS * KERNEL_PAIR) /* columns, dimensions or positions of a tile */
 #define TILE_BYTES 64              /* of each pair */
-#define TILE_HALVES (PAIRS * TILE_BYTES / sizeof(uint16_t))
+#define PAIR_HALVES (TILE_BYTES / sizeof(uint16_t))
+#define TILE_HALVES (PAIRS * PAIR_HALVES)
 _Static_assert(KERNEL_PAGE == 4 * LANES && KERNEL_CHUNK == 4 * LANES, "four tiles of sums");
 
 /* 32 floats as bfloat16. */
@@ -34,12 +35,12 @@ static void bf16_store_key(const float *x, uint32_t dim, uint32_t position, uint
 {
     uint32_t pair[PAIRS];
 
-    keys += position / LANES * TILE_HALVES + position % LANES * KERNEL_PAIR;
+    keys += position / LANES * TILE_HALVES + (size_t)(position % LANES) * KERNEL_PAIR;
     for (uint32_t d = 0; d < dim; d += STEP, keys += KERNEL_PAGE / LANES * TILE_HALVES) {
         __m512i both = to_bf16(cut_finite(x + d), cut_finite(x + d + LANES));
         _mm512_storeu_si512(pair, both);
         for (size_t i = 0; i < PAIRS; i++)
-            memcpy(keys + i * LANES * KERNEL_PAIR, &pair[i], sizeof pair[i]);
+            memcpy(keys + i * PAIR_HALVES, &pair[i], sizeof pair[i]);
     }
 }
 
@@ -50,7 +51,7 @@ static void bf16_store_value(const float *x, uint32_t dim, uint32_t position, ui
     const __mmask32 mine = position % KERNEL_PAIR ? 0xaaaaaaaa : 0x55555555;
     const size_t step = KERNEL_PAGE / STEP * TILE_HALVES;
 
-    values += position / STEP * TILE_HALVES + position % STEP / KERNEL_PAIR * LANES * KERNEL_PAIR;
+    values += position / STEP * TILE_HALVES + position % STEP / KERNEL_PAIR * PAIR_HALVES;
     for (uint32_t d = 0; d < dim; d += LANES, values += step) {
         __m512i half = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(cut_finite(x + d)));
         _mm512_mask_storeu_epi16(values, mine, _mm512_or_si512(half, _mm512_slli_epi32(half, 16)));

@@ -23,6 +23,7 @@ struct matrix {
     size_t across,
         along; /* halves from a tile to the one beside it, and to that of the next pairs */
     uint32_t pairs;
+    const uint16_t *next; /* what is fetched meanwhile, as much as there is of this; or NULL */
 };
 
 /* Rows of pairs, and where 64 sums of each go. */
@@ -32,6 +33,13 @@ struct rows {
     float *out;
     size_t out_stride;
 };
+
+/* A pair's numbers, into the second cache: a page is long gone from it when it is needed again. */
+LANES_INLINE void fetch(const uint16_t *from)
+{
+    for (size_t w = 0; w < WIDE; w++)
+        _mm_prefetch((const char *)(from + w * PAIR_HALVES), _MM_HINT_T1);
+}
 
 /* m rows; each adds pair after pair to what it has, or to nothing. */
 LANES_INLINE void multiply(const int m, const bool adds, const struct matrix *b,
@@ -44,10 +52,12 @@ LANES_INLINE void multiply(const int m, const bool adds, const struct matrix *b,
             sum[i][w] = adds ? _mm512_loadu_ps(r->out + (size_t)i * r->out_stride + w * LANES)
                              : _mm512_setzero_ps();
     for (uint32_t k = 0; k < b->pairs; k++) {
-        const uint16_t *at = b->tile + k / PAIRS * b->along + k % PAIRS * LANES * KERNEL_PAIR;
+        const uint16_t *at = b->tile + k / PAIRS * b->along + k % PAIRS * PAIR_HALVES;
         __m512bh v[WIDE];
         for (size_t w = 0; w < WIDE; w++)
             v[w] = (__m512bh)_mm512_load_si512(at + w * b->across);
+        if (b->next)
+            fetch(b->next + k * WIDE * PAIR_HALVES);
         for (int i = 0; i < m; i++) {
             __m512bh pair = (__m512bh)_mm512_set1_epi32((int)r->pair[(size_t)i * r->stride + k]);
             for (size_t w = 0; w < WIDE; w++)
@@ -65,15 +75,14 @@ LANES_INLINE void skip(struct rows *r, uint32_t rows)
     r->out += rows * r->out_stride;
 }
 
-LANES_INLINE void multiply_all(const bool adds, const struct matrix *b, uint32_t count,
-                               struct rows r)
+LANES_INLINE void multiply_all(const bool adds, struct matrix b, uint32_t count, struct rows r)
 {
-    for (; count >= ROWS; count -= ROWS, skip(&r, ROWS))
-        multiply(ROWS, adds, b, &r);
-    for (; count >= ROWS / 2; count -= ROWS / 2, skip(&r, ROWS / 2))
-        multiply(ROWS / 2, adds, b, &r);
-    for (; count; count--, skip(&r, 1))
-        multiply(1, adds, b, &r);
+    for (; count >= ROWS; count -= ROWS, skip(&r, ROWS), b.next = NULL)
+        multiply(ROWS, adds, &b, &r);
+    for (; count >= ROWS / 2; count -= ROWS / 2, skip(&r, ROWS / 2), b.next = NULL)
+        multiply(ROWS / 2, adds, &b, &r);
+    for (; count; count--, skip(&r, 1), b.next = NULL)
+        multiply(1, adds, &b, &r);
 }
 
 static void bf16_store_query(const float *x, uint32_t dim, float *query)
@@ -91,10 +100,11 @@ static const uint32_t *pairs_at(const float *x)
 static void bf16_attend(const struct kernel_attention *a, const uint16_t *keys,
                         const uint16_t *values)
 {
-    const struct matrix key = { keys, TILE_HALVES, WIDE * TILE_HALVES, a->dim / KERNEL_PAIR };
+    const struct matrix key = { keys, TILE_HALVES, WIDE * TILE_HALVES, a->dim / KERNEL_PAIR,
+                                a->next_keys };
     uint32_t seen = 0;
 
-    multiply_all(false, &key, a->count,
+    multiply_all(false, key, a->count,
                  (struct rows){ pairs_at(a->query), a->dim, a->scores, KERNEL_PAGE });
     for (uint32_t i = 0; i < a->count; i++) {
         bf16_soften(a, i);
@@ -102,9 +112,10 @@ static void bf16_attend(const struct kernel_attention *a, const uint16_t *keys,
     }
     for (uint32_t d = 0; d < a->dim; d += KERNEL_CHUNK) {
         const size_t across = KERNEL_PAGE / STEP * TILE_HALVES;
+        const uint16_t *next = a->next_values ? a->next_values + d / LANES * across : NULL;
         const struct matrix value = { values + d / LANES * across, across, TILE_HALVES,
-                                      (seen + 1) / KERNEL_PAIR };
-        multiply_all(true, &value, a->count,
+                                      (seen + 1) / KERNEL_PAIR, next };
+        multiply_all(true, value, a->count,
                      (struct rows){ pairs_at(a->scores), KERNEL_PAGE, a->out + d, a->dim });
     }
 }

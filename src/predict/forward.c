@@ -462,6 +462,20 @@ static uint32_t rows_alike(const struct part *p, const struct tile *t, uint32_t 
     return count;
 }
 
+/* The page that is attended to after page n of row i - 1 of the tile, or NOWHERE. */
+static uint32_t next_page(const struct part *p, const struct tile *t, uint32_t i, uint32_t n)
+{
+    const bool windowed = p->f->is.decoder->layer[t->layer].windowed;
+    const uint32_t row = t->row[i < t->count ? i : 0];
+    uint8_t from, to;
+
+    if (i >= t->count)
+        n++;
+    if (!sees(p->f, windowed, row, n, &from, &to))
+        return NOWHERE;
+    return page_cache_page(p->f->is.cache, p->f->row[row].sequence, n);
+}
+
 static void attend_page(const struct part *p, const struct tile *t, uint32_t n)
 {
     const struct decoder_shape *s = &p->f->is.decoder->shape;
@@ -473,6 +487,8 @@ static void attend_page(const struct part *p, const struct tile *t, uint32_t n)
         if (!count)
             continue;
         const size_t at = (size_t)i * group;
+        const uint32_t next = next_page(p, t, i + count, n);
+        const bool ahead = next != NOWHERE && next != page;
         const struct kernel_attention a = {
             .count = count * group,
             .dim = s->dim,
@@ -484,6 +500,8 @@ static void attend_page(const struct part *p, const struct tile *t, uint32_t n)
             .to = p->w->to + at,
             .scores = p->w->scores,
             .scratch = p->w->scratch,
+            .next_keys = ahead ? page_cache_keys(p->f->is.cache, next, head) : NULL,
+            .next_values = ahead ? page_cache_values(p->f->is.cache, next, head) : NULL,
         };
         p->f->is.kernel->attend(&a, page_cache_keys(p->f->is.cache, page, head),
                                 page_cache_values(p->f->is.cache, page, head));
