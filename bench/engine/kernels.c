@@ -46,50 +46,77 @@ static double used(void)
 #define PEAK_SUMS 12
 #define PEAK_ROUNDS 2000000
 
-#if defined(__x86_64__)
-#define PEAK_ONE(n) "vpdpbusd %%zmm30, %%zmm31, %%zmm" #n "\n\t"
+/* A loop of nothing but what multiplies int8, in sums of which none waits for another. */
+struct probe {
+    void (*loop)(void);
+    double ops;
+};
 
-/* Twelve sums, none of which waits for another. */
-static void peak_loop(void)
+#if defined(__x86_64__)
+#define TWELVE(one)                                                                                \
+    one(0) one(1) one(2) one(3) one(4) one(5) one(6) one(7) one(8) one(9) one(10) one(11)
+#define TWELVE_USED                                                                                \
+    "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11"
+
+#define VNNI_ONE(n) "vpdpbusd %%zmm30, %%zmm31, %%zmm" #n "\n\t"
+static void vnni_loop(void)
 {
     for (int n = 0; n < PEAK_ROUNDS; n++)
-        __asm__ volatile(PEAK_ONE(0) PEAK_ONE(1) PEAK_ONE(2) PEAK_ONE(3) PEAK_ONE(4) PEAK_ONE(5)
-                             PEAK_ONE(6) PEAK_ONE(7) PEAK_ONE(8) PEAK_ONE(9) PEAK_ONE(10)
-                                 PEAK_ONE(11)::
-                                     : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6",
-                                       "xmm7", "xmm8", "xmm9", "xmm10", "xmm11");
+        __asm__ volatile(TWELVE(VNNI_ONE)::: TWELVE_USED);
 }
-#define PEAK_OPS (2.0 * PEAK_SUMS * PEAK_ROUNDS * 64)
+
+/* Without VNNI three instructions do the work of one, when nothing saturates. */
+#define AVX2_ONE(n)                                                                                \
+    "vpmaddubsw %%ymm14, %%ymm15, %%ymm12\n\t"                                                     \
+    "vpmaddwd %%ymm12, %%ymm13, %%ymm12\n\t"                                                       \
+    "vpaddd %%ymm12, %%ymm" #n ", %%ymm" #n "\n\t"
+static void avx2_loop(void)
+{
+    for (int n = 0; n < PEAK_ROUNDS; n++)
+        __asm__ volatile(TWELVE(AVX2_ONE)::: TWELVE_USED, "xmm12");
+}
+
+/* Operations: a product and a sum for each byte of a register. */
+static struct probe probe_here(void)
+{
+    const double sums = 2.0 * PEAK_SUMS * PEAK_ROUNDS;
+
+    if (__builtin_cpu_supports("avx512vnni"))
+        return (struct probe){ vnni_loop, sums * 64 };
+    if (__builtin_cpu_supports("avx2"))
+        return (struct probe){ avx2_loop, sums * 32 };
+    return (struct probe){ 0 };
+}
+#else
+static struct probe probe_here(void)
+{
+    return (struct probe){ 0 };
+}
 #endif
 
 static void peak_work(void *arg, const struct team_member *m)
 {
-    (void)arg;
     (void)m;
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512vnni"))
-        peak_loop();
-#endif
+    ((const struct probe *)arg)->loop();
 }
 
 struct peaks {
     double one, all; /* threads */
 };
 
-/* int8 operations a second of all members; 0 when the instruction is not there. */
+/* int8 operations a second of all members; 0 when the instructions are not there. */
 static double peak(struct team *team)
 {
+    struct probe probe = probe_here();
     double best = 0.0;
 
-#if defined(__x86_64__)
-    if (!__builtin_cpu_supports("avx512vnni"))
+    if (!probe.loop)
         return 0.0;
-#endif
     for (int i = 0; i < REPEATS; i++) {
         double start = team_members(team) > 1 ? now() : used();
-        team_run(team, peak_work, NULL);
+        team_run(team, peak_work, &probe);
         double took = (team_members(team) > 1 ? now() : used()) - start;
-        double rate = team_members(team) * PEAK_OPS / took;
+        double rate = team_members(team) * probe.ops / took;
         best = rate > best ? rate : best;
     }
     return best;
