@@ -57,7 +57,7 @@ LANES_INLINE void multiply(const int m, const bool adds, const struct matrix *b,
         for (size_t w = 0; w < WIDE; w++)
             v[w] = (__m512bh)_mm512_load_si512(at + w * b->across);
         if (b->next)
-            fetch(b->next + k * WIDE * PAIR_HALVES);
+            fetch(b->next + WIDE * PAIR_HALVES * k);
         for (int i = 0; i < m; i++) {
             __m512bh pair = (__m512bh)_mm512_set1_epi32((int)r->pair[(size_t)i * r->stride + k]);
             for (size_t w = 0; w < WIDE; w++)
