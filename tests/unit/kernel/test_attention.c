@@ -86,18 +86,24 @@ static void attend(const struct kernel_ops *k, const struct heads *h, uint32_t f
             assert_true(part_of(page, 0, (first + i) * 3 + 1, &from[i], &to[i]));
         if (skip == count)
             break;
-        const struct kernel_attention a = { count - skip,
-                                            h->dim,
-                                            h->stored + (size_t)(first + skip) * h->dim,
-                                            out + (size_t)skip * h->dim,
-                                            max + skip,
-                                            sum + skip,
-                                            from + skip,
-                                            to + skip,
-                                            scores,
-                                            scratch };
-        k->attend(&a, h->keys + page * kernel_page_halves(h->dim),
-                  h->values + page * kernel_page_halves(h->dim));
+        const size_t at = page * kernel_page_halves(h->dim);
+        const size_t next = at + kernel_page_halves(h->dim);
+        const bool ahead = page + 1 < PAGES;
+        const struct kernel_attention a = {
+            .count = count - skip,
+            .dim = h->dim,
+            .query = h->stored + (size_t)(first + skip) * h->dim,
+            .out = out + (size_t)skip * h->dim,
+            .max = max + skip,
+            .sum = sum + skip,
+            .from = from + skip,
+            .to = to + skip,
+            .scores = scores,
+            .scratch = scratch,
+            .next_keys = ahead ? h->keys + next : NULL,
+            .next_values = ahead ? h->values + next : NULL,
+        };
+        k->attend(&a, h->keys + at, h->values + at);
     }
     for (uint32_t i = 0; i < count; i++)
         for (uint32_t d = 0; d < h->dim; d++)
