@@ -31,6 +31,7 @@ class Server:
         if not line:
             self.process.kill()
             raise AssertionError(self.process.communicate()[1])
+        self.unread = ""  # of the log: select knows nothing of what a file object keeps
         self.ready = json.loads(line)
         self.url = self.ready["url"]
 
@@ -58,10 +59,13 @@ class Server:
         """Reads the log until a line has this text."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            ready, _, _ = select.select([self.process.stderr], [], [], 1)
-            line = self.process.stderr.readline() if ready else ""
-            if text in line:
-                return line
+            line, whole, rest = self.unread.partition("\n")
+            if whole:
+                self.unread = rest
+                if text in line:
+                    return line
+            elif select.select([self.process.stderr], [], [], 1)[0]:
+                self.unread += os.read(self.process.stderr.fileno(), 1 << 16).decode()
         raise AssertionError(f"no line with {text!r}")
 
     def end(self, number=signal.SIGTERM):
