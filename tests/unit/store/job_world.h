@@ -92,4 +92,45 @@ static inline uint32_t events_of(struct world *w, int64_t id, struct event *out,
     return count;
 }
 
+static inline void expect_same(const struct job *a, const struct job *b)
+{
+    assert_int_equal(a->id, b->id);
+    assert_string_equal(a->batch, b->batch);
+    assert_string_equal(a->project, b->project);
+    assert_string_equal(a->location, b->location);
+    assert_int_equal(a->state, b->state);
+    assert_int_equal(a->wish, b->wish);
+    assert_true(str_eq(a->display_name, b->display_name));
+    assert_true(str_eq(a->error_message, b->error_message));
+    assert_true(str_eq(a->pause_reason, b->pause_reason));
+    assert_true(str_eq(a->output, b->output));
+    assert_memory_equal(&a->books, &b->books, sizeof a->books);
+    assert_int_equal(a->priority, b->priority);
+    assert_int_equal(a->end_us, b->end_us);
+    assert_int_equal(a->update_us, b->update_us);
+    assert_int_equal(a->ran_us, b->ran_us);
+    assert_int_equal(a->fence, b->fence);
+    assert_int_equal(a->result, b->result);
+}
+
+static inline int finish_as(struct world *w, struct job *j, enum job_state to, struct error *e)
+{
+    const struct job_end end = { .to = to };
+
+    return job_finish(w->s, j, &end, e);
+}
+
+static inline uint64_t rows(struct world *w, const char *text)
+{
+    struct error e = { 0 };
+    struct db *d = store_read(w->s, &e);
+
+    assert_non_null(d);
+    sqlite3_stmt *q = db_stmt(d, text);
+    assert_int_equal(db_step(d, q, "test", &e), 1);
+    uint64_t n = (uint64_t)db_int(q, 0);
+    store_read_done(w->s, d);
+    return n;
+}
+
 #endif
