@@ -48,9 +48,11 @@ static double used(void)
 
 /* A loop of nothing but what multiplies int8, in sums of which none waits for another. */
 struct probe {
+    const char *kind;
     void (*loop)(void);
-    double ops;
+    uint32_t bytes; /* of a register: a product and a sum for each */
 };
+#define PROBE_SUMS (2.0 * PEAK_SUMS * PEAK_ROUNDS)
 
 #if defined(__x86_64__)
 #define TWELVE(one)                                                                                \
@@ -76,28 +78,41 @@ static void avx2_loop(void)
         __asm__ volatile(TWELVE(AVX2_ONE)::: TWELVE_USED, "xmm12");
 }
 
-/* Operations: a product and a sum for each byte of a register. */
-static struct probe probe_here(void)
+/* AVX2's own VNNI. */
+#define AVXVNNI_ONE(n) "%{vex%} vpdpbusd %%ymm14, %%ymm15, %%ymm" #n "\n\t"
+static void avxvnni_loop(void)
 {
-    const double sums = 2.0 * PEAK_SUMS * PEAK_ROUNDS;
-
-    if (__builtin_cpu_supports("avx512vnni"))
-        return (struct probe){ vnni_loop, sums * 64 };
-    if (__builtin_cpu_supports("avx2"))
-        return (struct probe){ avx2_loop, sums * 32 };
-    return (struct probe){ 0 };
-}
-#else
-static struct probe probe_here(void)
-{
-    return (struct probe){ 0 };
+    for (int n = 0; n < PEAK_ROUNDS; n++)
+        __asm__ volatile(TWELVE(AVXVNNI_ONE)::: TWELVE_USED);
 }
 #endif
+
+/* By the kind that runs it. */
+static const struct probe probes[] = {
+#if defined(__x86_64__)
+    { "avx512-vnni", vnni_loop, 64 },
+    { "avx-vnni", avxvnni_loop, 32 },
+    { "avx2", avx2_loop, 32 },
+#endif
+    { NULL, NULL, 0 },
+};
+
+/* That of the best kind that runs here, or NULL. */
+static const struct probe *probe_here(void)
+{
+    const struct kernel_ops *k;
+
+    for (uint32_t i = 0; (k = kernel_at(i)); i++)
+        for (const struct probe *p = probes; p->kind; p++)
+            if (strcmp(k->name, p->kind) == 0 && k->runs_here())
+                return p;
+    return NULL;
+}
 
 static void peak_work(void *arg, const struct team_member *m)
 {
     (void)m;
-    ((const struct probe *)arg)->loop();
+    (*(const struct probe *const *)arg)->loop();
 }
 
 struct peaks {
@@ -107,16 +122,16 @@ struct peaks {
 /* int8 operations a second of all members; 0 when the instructions are not there. */
 static double peak(struct team *team)
 {
-    struct probe probe = probe_here();
+    const struct probe *probe = probe_here();
     double best = 0.0;
 
-    if (!probe.loop)
+    if (!probe)
         return 0.0;
     for (int i = 0; i < REPEATS; i++) {
         double start = team_members(team) > 1 ? now() : used();
         team_run(team, peak_work, &probe);
         double took = (team_members(team) > 1 ? now() : used()) - start;
-        double rate = team_members(team) * probe.ops / took;
+        double rate = team_members(team) * PROBE_SUMS * probe->bytes / took;
         best = rate > best ? rate : best;
     }
     return best;

@@ -65,7 +65,10 @@ class Server:
                 if text in line:
                     return line
             elif select.select([self.process.stderr], [], [], 1)[0]:
-                self.unread += os.read(self.process.stderr.fileno(), 1 << 16).decode()
+                more = os.read(self.process.stderr.fileno(), 1 << 16)
+                if not more:
+                    break
+                self.unread += more.decode()
         raise AssertionError(f"no line with {text!r}")
 
     def end(self, number=signal.SIGTERM):
