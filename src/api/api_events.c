@@ -8,7 +8,7 @@
 #include "base/chan.h"
 #include "base/log.h"
 #include "base/metric.h"
-#include "format/vertex.h"
+#include "format/job/vertex.h"
 #include "store/jobs.h"
 
 #define ROUND_EVENTS 256 /* of one listener; then the others have their turn */

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "api/job_calls.h"
-#include "format/vertex.h"
+#include "format/job/vertex.h"
 
 #define LINES_TYPE "application/jsonl"
 #define OPTIONS_BYTES_MAX ((size_t)64 * 1024)

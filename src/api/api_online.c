@@ -13,8 +13,8 @@
 #include "base/mem.h"
 #include "engine/ingest.h"
 #include "engine/job_files.h"
-#include "format/price.h"
-#include "format/request.h"
+#include "format/job/price.h"
+#include "format/request/request.h"
 #include "format/response.h"
 
 #define ONLINE_BODY_MAX LINE_BYTES_MAX

@@ -8,7 +8,7 @@
 
 #include "api/job_calls.h"
 #include "api/seal.h"
-#include "format/vertex.h"
+#include "format/job/vertex.h"
 
 #define PAGE_SIZE 100
 #define OPERATION_BYTES_MAX ((size_t)16 * 1024)

@@ -8,7 +8,7 @@
 
 #include "api/api.h"
 #include "api/webhook_send.h"
-#include "format/request.h"
+#include "format/request/request.h"
 #include "net/http_client.h"
 
 #define BODY_MAX ((size_t)64 * 1024)

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "format/vertex.h"
+#include "format/job/vertex.h"
 #include "predict/script.h"
 
 #define ID_DIGITS_MAX 19

@@ -13,7 +13,7 @@
 #define TRANCHE_API_JOB_CALLS_H
 
 #include "api/api.h"
-#include "format/gemini.h"
+#include "format/job/gemini.h"
 
 /* Where a call's path stands. */
 struct job_place {

@@ -6,7 +6,7 @@
  */
 #include "api/job_calls.h"
 #include "api/seal.h"
-#include "format/filter.h"
+#include "format/job/filter.h"
 
 #define PAGE_SIZE_MAX 1000
 #define PAGE_BYTES_MAX ((size_t)8 * 1024 * 1024)

@@ -5,7 +5,7 @@
 #include "api/job_calls.h"
 #include "base/log.h"
 #include "base/sys.h"
-#include "format/vertex.h"
+#include "format/job/vertex.h"
 
 #define JOB_BYTES_MAX ((size_t)8 * 1024 * 1024)
 #define JSON_TYPE "application/json; charset=UTF-8"

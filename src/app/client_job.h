@@ -13,7 +13,7 @@
 #define TRANCHE_APP_CLIENT_JOB_H
 
 #include "app/client.h"
-#include "format/job.h"
+#include "format/job/job.h"
 
 struct job_view {
     struct str name, display_name, model, output;

@@ -15,7 +15,7 @@
 
 #include "base/str.h"
 #include "format/lines.h"
-#include "format/violation.h"
+#include "format/request/violation.h"
 
 #define FAULT_LINE_BYTES_MAX ((size_t)64 * 1024)
 

@@ -8,8 +8,8 @@
 #include "base/sys.h"
 #include "engine/ingest.h"
 #include "engine/service_inner.h"
-#include "format/gemini.h"
-#include "format/vertex.h"
+#include "format/job/gemini.h"
+#include "format/job/vertex.h"
 
 #define FAULTS_WRITE_BYTES ((size_t)256 * 1024)
 #define INPUT_OBJECTS_MAX 10000

@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "engine/delegate_inner.h"
-#include "format/remote_row.h"
+#include "format/google/remote_row.h"
 
 #define ROWS_CAP_KEPT ((size_t)1024 * 1024)
 #define BLOCK_BYTES ((size_t)256 * 1024)

@@ -7,7 +7,7 @@
 #include "engine/delegate_inner.h"
 #include "engine/digest.h"
 #include "engine/feed.h"
-#include "format/remote_row.h"
+#include "format/google/remote_row.h"
 
 #define FLUSH_BYTES ((size_t)1024 * 1024)
 /* Digests of what was sent, one a place: what is forgotten is only sent once more. */

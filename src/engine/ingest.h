@@ -17,8 +17,8 @@
 
 #include "engine/input.h"
 #include "engine/repeats.h"
-#include "format/request.h"
-#include "format/violation.h"
+#include "format/request/request.h"
+#include "format/request/violation.h"
 #include "predict/predictor.h"
 
 struct shard_list {

@@ -8,7 +8,7 @@
 #ifndef TRANCHE_ENGINE_JOB_FILES_H
 #define TRANCHE_ENGINE_JOB_FILES_H
 
-#include "format/request.h"
+#include "format/request/request.h"
 #include "store/store.h"
 
 struct job_files {

@@ -7,7 +7,7 @@
 #include "base/sys.h"
 #include "engine/service_inner.h"
 #include "engine/tally.h"
-#include "format/vertex.h"
+#include "format/job/vertex.h"
 
 #define HOUR_US ((int64_t)3600 * 1000000)
 #define OUTPUT_TYPE "application/jsonl"

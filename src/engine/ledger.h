@@ -12,7 +12,7 @@
 
 #include "base/clock.h"
 #include "engine/window.h"
-#include "format/price.h"
+#include "format/job/price.h"
 #include "predict/predictor.h"
 #include "store/spool.h"
 

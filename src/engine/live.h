@@ -11,7 +11,7 @@
 #define TRANCHE_ENGINE_LIVE_H
 
 #include "engine/pipeline.h"
-#include "format/job.h"
+#include "format/job/job.h"
 
 #define LIVE_SAMPLES 64
 

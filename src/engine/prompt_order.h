@@ -10,7 +10,7 @@
 #ifndef TRANCHE_ENGINE_PROMPT_ORDER_H
 #define TRANCHE_ENGINE_PROMPT_ORDER_H
 
-#include "format/request.h"
+#include "format/request/request.h"
 
 int prompt_cmp(const struct request *a, const struct request *b); /* as memcmp */
 

@@ -4,7 +4,7 @@
  * Vertex AI with Cloud Storage and the Gemini API with its files is behind this interface; the
  * order of the steps, and what survives a crash, is delegate.h's.
  *
- * Shape:   upload a file of rows (format/remote_row.h) -> create a job of it under a name -> poll until
+ * Shape:   upload a file of rows (format/google/remote_row.h) -> create a job of it under a name -> poll until
  *          it ended -> fetch its rows, in any order -> remove what was put there.
  * Errors:  by their google.rpc code; error_retryable tells whether another attempt can help, and
  *          retry_after_ms how long the far side wishes to be left alone. CANCELLED when *stop was set.

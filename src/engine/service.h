@@ -17,7 +17,7 @@
 #define TRANCHE_ENGINE_SERVICE_H
 
 #include "engine/retry.h"
-#include "format/job.h"
+#include "format/job/job.h"
 #include "predict/hub.h"
 #include "predict/upstream_site.h"
 #include "store/jobs.h"

@@ -8,7 +8,7 @@
 #define TRANCHE_ENGINE_TALLY_H
 
 #include "engine/pipeline.h"
-#include "format/job.h"
+#include "format/job/job.h"
 
 struct tally {
     struct counters seen; /* to begin with: those of earlier stretches, which were counted then */

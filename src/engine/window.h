@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 #include "base/mem.h"
-#include "format/request.h"
+#include "format/request/request.h"
 #include "format/lines.h"
 #include "store/spool.h"
 

@@ -26,7 +26,7 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "format/lines.h"
-#include "format/request.h"
+#include "format/request/request.h"
 #include "format/response.h"
 
 /* Bytes of one output row: a line, its answer, and what is around them. */

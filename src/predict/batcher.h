@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 #include "base/mem.h"
-#include "format/request.h"
+#include "format/request/request.h"
 #include "format/response.h"
 #include "predict/runtime.h"
 #include "predict/sampler.h"

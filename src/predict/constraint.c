@@ -3,8 +3,8 @@
 #include <pthread.h>
 
 #include "base/mem.h"
-#include "format/schema.h"
-#include "format/schema_value.h"
+#include "format/request/schema.h"
+#include "format/request/schema_value.h"
 
 /* A schema's text and what became of it. */
 struct compiled {

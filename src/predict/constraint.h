@@ -11,7 +11,7 @@
 #ifndef TRANCHE_PREDICT_CONSTRAINT_H
 #define TRANCHE_PREDICT_CONSTRAINT_H
 
-#include "format/request.h"
+#include "format/request/request.h"
 #include "predict/runtime.h"
 
 /* Compiled grammars that are remembered. */

@@ -15,7 +15,7 @@
 #include <stdbool.h>
 
 #include "base/mem.h"
-#include "format/request.h"
+#include "format/request/request.h"
 #include "predict/runtime.h"
 
 /* Whether all of it can be said to a text model: false with the reason. model is its name. */

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "base/str.h"
-#include "format/request.h"
+#include "format/request/request.h"
 #include "format/response.h"
 
 #define FAKE_SCRATCH_BYTES_MAX ((size_t)64 * 1024 * 1024)

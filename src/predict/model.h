@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "format/price.h"
+#include "format/job/price.h"
 #include "predict/upstream.h"
 
 #define MODEL_NAME_BYTES 256

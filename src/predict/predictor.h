@@ -20,7 +20,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/str.h"
-#include "format/request.h"
+#include "format/request/request.h"
 #include "format/usage.h"
 #include "predict/model.h"
 

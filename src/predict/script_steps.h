@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "format/request.h"
+#include "format/request/request.h"
 #include "predict/predictor.h"
 
 #define SCRIPT_MEMORY_MAX 4096

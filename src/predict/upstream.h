@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "format/price.h"
+#include "format/job/price.h"
 #include "net/credential.h"
 
 #define UPSTREAM_NAME_BYTES 64

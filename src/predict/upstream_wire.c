@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "format/google.h"
+#include "format/google/google.h"
 
 bool upstream_is_vertex(const struct upstream *u)
 {

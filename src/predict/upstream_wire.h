@@ -7,7 +7,7 @@
 #ifndef TRANCHE_PREDICT_UPSTREAM_WIRE_H
 #define TRANCHE_PREDICT_UPSTREAM_WIRE_H
 
-#include "format/openai.h"
+#include "format/openai/openai.h"
 #include "predict/upstream.h"
 
 /* Bytes of a request's files together, before base64. */

@@ -13,7 +13,7 @@
 #ifndef TRANCHE_STORE_JOBS_H
 #define TRANCHE_STORE_JOBS_H
 
-#include "format/job.h"
+#include "format/job/job.h"
 #include "store/blob.h"
 #include "store/objects.h"
 #include "store/store.h"

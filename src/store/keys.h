@@ -8,7 +8,7 @@
 #ifndef TRANCHE_STORE_KEYS_H
 #define TRANCHE_STORE_KEYS_H
 
-#include "format/job.h"
+#include "format/job/job.h"
 #include "store/store.h"
 
 enum key_role {

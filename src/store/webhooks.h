@@ -16,7 +16,7 @@
 #ifndef TRANCHE_STORE_WEBHOOKS_H
 #define TRANCHE_STORE_WEBHOOKS_H
 
-#include "format/job.h"
+#include "format/job/job.h"
 #include "store/store.h"
 
 #define WEBHOOK_ID_BYTES 40

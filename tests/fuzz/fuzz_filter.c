@@ -2,7 +2,7 @@
  * Method: the text as it is, then in NOT (...). */
 #include <assert.h>
 
-#include "format/filter.h"
+#include "format/job/filter.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

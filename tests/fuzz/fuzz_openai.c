@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "format/openai.h"
+#include "format/openai/openai.h"
 #include "format/response.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

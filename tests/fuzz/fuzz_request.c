@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "format/request.h"
+#include "format/request/request.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -3,7 +3,7 @@
  * dialect. */
 #include <assert.h>
 
-#include "format/gemini.h"
+#include "format/job/gemini.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -8,7 +8,7 @@
 #ifndef TRANCHE_TESTS_REQUEST_MAKE_H
 #define TRANCHE_TESTS_REQUEST_MAKE_H
 
-#include "format/request.h"
+#include "format/request/request.h"
 
 static inline const struct request *request_make(struct arena *a, const char *json)
 {

@@ -4,7 +4,7 @@
 #define TRANCHE_TESTS_FAR_H
 
 #include "engine/delegate.h"
-#include "format/remote_row.h"
+#include "format/google/remote_row.h"
 
 #define FAR_JOBS_MAX 64
 #define FAR_FILE_MAX ((size_t)64 * 1024 * 1024)

@@ -8,7 +8,7 @@
 
 #include "base/mem.h"
 #include "format/usage.h"
-#include "format/violation.h"
+#include "format/request/violation.h"
 
 static void test_books_balance_only_when_no_more_is_done_than_there_is(void **state)
 {

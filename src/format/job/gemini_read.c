@@ -1,0 +1,299 @@
+/* gemini_read.c -- a :batchGenerateContent body as a job, and its inline requests as a file of lines. */
+#include "format/job/gemini.h"
+
+#include <inttypes.h>
+#include <xxhash.h>
+
+#include "format/job/resource.h"
+
+#define WEBHOOKS_MAX 10 /* targets of one job */
+#define WEBHOOK_BYTES_MAX 2048
+#define WEBHOOK_CONFIG_BYTES_MAX ((size_t)64 * 1024)
+#define SPEC_BYTES_MAX 4096
+#define MODEL_BYTES_MAX 255
+#define FILE_NAME_BYTES_MAX 512
+
+// clang-format off
+#define F(text, ...) RESOURCE_FIELD(text, __VA_ARGS__)
+#define LIST .repeated = true
+#define NEEDED .required = true
+#define EITHER .group = 1
+
+static const struct field item_fields[] = {
+    F("request",  OBJECT, NEEDED),
+    F("metadata", OBJECT),
+};
+static const struct message item_message = RESOURCE_MESSAGE("InlinedRequest", item_fields,
+    .example = "\"request\": {\"contents\": [{\"parts\": [{\"text\": \"...\"}]}]}");
+
+static const struct field requests_fields[] = {
+    F("requests", MESSAGE, LIST, NEEDED, .message = &item_message),
+};
+static const struct message requests_message = RESOURCE_MESSAGE("InlinedRequests", requests_fields,
+    .example = "{\"requests\": [{\"request\": {\"contents\": [...]}}]}");
+
+static const struct field input_fields[] = {
+    F("requests", MESSAGE, EITHER, .message = &requests_message),
+    F("fileName", STRING, EITHER),
+};
+static const struct message input_message = RESOURCE_MESSAGE("InputConfig", input_fields,
+    .example = "{\"fileName\": \"files/...\"} or {\"requests\": {\"requests\": [...]}}");
+
+static const struct field webhook_fields[] = {
+    F("uris",         STRING, LIST),
+    F("userMetadata", OBJECT),
+};
+static const struct message webhook_message = RESOURCE_MESSAGE("WebhookConfig", webhook_fields,
+    .example = "{\"uris\": [\"https://example.com/hook\"]}");
+
+static const struct field batch_fields[] = {
+    F("inputConfig",   MESSAGE, NEEDED, .message = &input_message),
+    F("displayName",   STRING),
+    F("model",         STRING),
+    F("priority",      INTEGER, .ranged = true, .lo = -1e6, .hi = 1e6),
+    F("webhookConfig", MESSAGE, .message = &webhook_message),
+    F("tranche",       OBJECT),
+    F("name",          ANY),
+    F("output",        ANY),
+    F("createTime",    ANY),
+    F("endTime",       ANY),
+    F("updateTime",    ANY),
+    F("batchStats",    ANY),
+    F("state",         ANY),
+};
+static const struct message batch_message = RESOURCE_MESSAGE("GenerateContentBatch", batch_fields,
+    .example = "{\"inputConfig\": {\"fileName\": \"files/...\"}}");
+
+static const struct field create_fields[] = {
+    F("batch", MESSAGE, NEEDED, .message = &batch_message),
+};
+static const struct message create_message =
+    RESOURCE_MESSAGE("the body", create_fields,
+    .example = "{\"batch\": {\"inputConfig\": {\"fileName\": \"files/...\"}}}");
+// clang-format on
+
+static int input_read(struct arena *a, yyjson_val *batch, struct job *out, struct buf *lines,
+                      struct error *e);
+static int webhook_read(struct arena *a, yyjson_val *batch, struct job *out, struct error *e);
+
+static struct str kept(struct arena *a, struct str s)
+{
+    return (struct str){ arena_copy(a, s.p, s.len), s.len };
+}
+
+int gemini_read(struct arena *a, struct str body, struct job *out, struct buf *lines,
+                struct error *e)
+{
+    yyjson_val *root = resource_parse(a, body, GEMINI_INLINE_BYTES_MAX, &create_message, e);
+
+    if (!root)
+        return -1;
+    yyjson_val *batch = request_field(root, "batch");
+    struct str name = json_str(request_field(batch, "displayName"));
+    struct str model = json_str(request_field(batch, "model"));
+    if (job_display_name_check(name, e) < 0)
+        return -1;
+    if (model.len > MODEL_BYTES_MAX)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "batch.model: At most %d bytes are taken.",
+                         MODEL_BYTES_MAX);
+    out->dialect = DIALECT_GEMINI;
+    out->display_name = kept(a, name);
+    if (model.len)
+        out->model = kept(a, model);
+    (void)request_integer(request_field(batch, "priority"), &out->priority);
+    if (job_read_extension(a, request_field(batch, "tranche"), out, e) < 0 ||
+        webhook_read(a, batch, out, e) < 0)
+        return -1;
+    return input_read(a, batch, out, lines, e);
+}
+
+/* The values of metadata are strings for the clients: others become their JSON text. */
+static void metadata_write(struct buf *lines, yyjson_val *metadata)
+{
+    struct buf text = BUF_INIT(lines->max);
+    yyjson_obj_iter it = yyjson_obj_iter_with(metadata);
+    yyjson_val *key;
+    const char *comma = "";
+
+    buf_add_char(lines, '{');
+    while ((key = yyjson_obj_iter_next(&it))) {
+        yyjson_val *v = yyjson_obj_iter_get_val(key);
+        buf_add_c(lines, comma);
+        buf_add_json(lines, json_str(key));
+        buf_add_char(lines, ':');
+        buf_clear(&text);
+        if (!yyjson_is_str(v))
+            resource_add_value(&text, v);
+        buf_add_json(lines, yyjson_is_str(v) ? json_str(v) : buf_str(&text));
+        comma = ",";
+    }
+    buf_add_char(lines, '}');
+    buf_release(&text);
+}
+
+static void line_write(struct buf *lines, yyjson_val *item)
+{
+    yyjson_val *metadata = request_field(item, "metadata");
+
+    buf_add_c(lines, "{\"request\":");
+    resource_add_value(lines, request_field(item, "request"));
+    if (metadata) {
+        buf_add_c(lines, ",\"metadata\":");
+        metadata_write(lines, metadata);
+    }
+    buf_add_c(lines, "}\n");
+}
+
+/* Their digest tells one create call from another with the same request id. */
+static int requests_read(struct arena *a, yyjson_val *requests, struct job *out, struct buf *lines,
+                         struct error *e)
+{
+    struct values it = resource_values(requests, "requests");
+    struct buf spec = BUF_INIT(SPEC_BYTES_MAX);
+    size_t count = it.count;
+    yyjson_val *item;
+
+    if (count == 0)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "batch.inputConfig.requests.requests: The batch has no requests. Add at "
+                         "least one.");
+    while ((item = values_next(&it)) && buf_ok(lines))
+        line_write(lines, item);
+    if (!buf_ok(lines))
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "batch.inputConfig.requests: The inline requests are too large together. "
+                         "Upload them as a file and name it in inputConfig.fileName.");
+    XXH128_hash_t digest = XXH3_128bits(lines->p, lines->len);
+    buf_addf(&spec,
+             "{\"inputConfig\":{\"requests\":{\"count\":%zu,\"digest\":\"%016" PRIx64 "%016" PRIx64
+             "\"}}}",
+             count, digest.high64, digest.low64);
+    out->spec = kept(a, buf_str(&spec));
+    out->source = JOB_INLINE;
+    buf_release(&spec);
+    return 0;
+}
+
+static int file_read(struct arena *a, struct str file, struct job *out, struct error *e)
+{
+    struct buf spec = BUF_INIT(SPEC_BYTES_MAX);
+
+    if (!str_starts(file, STR("files/")) || file.len <= sizeof "files/" - 1 ||
+        file.len > FILE_NAME_BYTES_MAX)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "batch.inputConfig.fileName: %s is no file's name. Upload the file and "
+                         "write its name, \"files/...\".",
+                         quote(file).text);
+    buf_add_c(&spec, "{\"inputConfig\":{\"fileName\":");
+    buf_add_json(&spec, file);
+    buf_add_c(&spec, "}}");
+    out->spec = kept(a, buf_str(&spec));
+    out->source = JOB_FILE;
+    buf_release(&spec);
+    return 0;
+}
+
+static int input_read(struct arena *a, yyjson_val *batch, struct job *out, struct buf *lines,
+                      struct error *e)
+{
+    yyjson_val *input = request_field(batch, "inputConfig");
+    yyjson_val *requests = request_field(input, "requests");
+    yyjson_val *file = request_field(input, "fileName");
+
+    if (requests)
+        return requests_read(a, requests, out, lines, e);
+    if (file)
+        return file_read(a, json_str(file), out, e);
+    return error_set(e, ERROR_INVALID_ARGUMENT,
+                     "batch.inputConfig: There is no input. Add requests or fileName: %s.",
+                     input_message.example);
+}
+
+static int webhook_read(struct arena *a, yyjson_val *batch, struct job *out, struct error *e)
+{
+    yyjson_val *config = request_field(batch, "webhookConfig"), *uri;
+    struct values it = resource_values(config, "uris");
+    struct buf text = BUF_INIT(WEBHOOK_CONFIG_BYTES_MAX);
+
+    if (it.count == 0)
+        return 0;
+    if (it.count > WEBHOOKS_MAX)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "batch.webhookConfig.uris: At most %d are taken.", WEBHOOKS_MAX);
+    while ((uri = values_next(&it))) {
+        struct str u = json_str(uri);
+        bool web = str_starts(u, STR("https://")) || str_starts(u, STR("http://"));
+        if (!web || u.len > WEBHOOK_BYTES_MAX)
+            return error_set(e, ERROR_INVALID_ARGUMENT,
+                             "batch.webhookConfig.uris: %s is no web address of at most %d bytes.",
+                             quote(u).text, WEBHOOK_BYTES_MAX);
+    }
+    resource_add_message(&text, &webhook_message, config);
+    bool fits = buf_ok(&text);
+    if (fits)
+        out->webhook = kept(a, buf_str(&text));
+    buf_release(&text);
+    return fits ? 0 : error_set(e, ERROR_INVALID_ARGUMENT, "batch.webhookConfig: It is too large.");
+}
+
+struct str gemini_input_file(struct arena *a, struct str spec)
+{
+    struct error ignored = { 0 };
+    size_t at;
+    yyjson_val *root = json_parse(a, spec, &at, &ignored);
+
+    return kept(a, json_str(request_field(request_field(root, "inputConfig"), "fileName")));
+}
+
+// clang-format off
+static const struct field update_fields[] = {
+    F("displayName", STRING),
+    F("priority",    INTEGER, .ranged = true, .lo = -1e6, .hi = 1e6),
+    F("batch",       OBJECT),
+    F("name",        ANY), F("model",      ANY), F("inputConfig",   ANY), F("output",     ANY),
+    F("createTime",  ANY), F("endTime",    ANY), F("updateTime",    ANY), F("batchStats", ANY),
+    F("state",       ANY), F("webhookConfig", ANY), F("tranche",    ANY),
+};
+static const struct message update_message = RESOURCE_MESSAGE("GenerateContentBatch", update_fields,
+    .example = NULL);
+// clang-format on
+
+/* Marks what the mask names; what cannot be changed is an error. */
+static int mask_read(struct str mask, bool *display_name, bool *priority, struct error *e)
+{
+    *display_name = *priority = mask.len == 0;
+    while (mask.len) {
+        size_t comma = str_find(mask, STR(","));
+        struct str path = str_trim(str_sub(mask, 0, comma));
+        if (field_named("displayName", path))
+            *display_name = true;
+        else if (field_named("priority", path))
+            *priority = true;
+        else
+            return error_set(e, ERROR_INVALID_ARGUMENT,
+                             "updateMask: %s cannot be changed. Use displayName or priority.",
+                             quote(path).text);
+        mask = comma == SIZE_MAX ? (struct str){ 0 } : str_sub(mask, comma + 1, mask.len);
+    }
+    return 0;
+}
+
+int gemini_read_update(struct arena *a, struct str body, struct str mask, struct gemini_update *out,
+                       struct error *e)
+{
+    yyjson_val *root = resource_parse(a, body, VERTEX_BODY_BYTES_MAX, &update_message, e);
+    bool name_wanted, priority_wanted;
+
+    if (!root || mask_read(mask, &name_wanted, &priority_wanted, e) < 0)
+        return -1;
+    yyjson_val *batch = request_field(root, "batch");
+    if (batch && resource_check("batch", &update_message, batch, e) < 0)
+        return -1;
+    root = batch ? batch : root;
+    *out = (struct gemini_update){ 0 };
+    out->display_name = kept(a, json_str(request_field(root, "displayName")));
+    out->has_display_name = name_wanted && (mask.len || request_field(root, "displayName"));
+    bool given = request_integer(request_field(root, "priority"), &out->priority);
+    out->has_priority = priority_wanted && (mask.len || given);
+    return job_display_name_check(out->display_name, e);
+}

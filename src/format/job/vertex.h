@@ -1,0 +1,71 @@
+/* vertex.h -- a job as Vertex AI's BatchPredictionJob resource.
+ *
+ * Why: unmodified Vertex clients create and read jobs in this form; what they may send and what they
+ * must see is here, and nothing else knows it.
+ *
+ * In:      the create body. camelCase and snake_case at every level, one string where a list is
+ *          expected, int64 as numbers or strings (wire.md 0.8-0.10). What Gemini jobs do not support
+ *          (bigquery until there are tables, dedicatedResources, encryptionSpec, serviceAccount...)
+ *          is refused or kept as the service does; every fault names its field.
+ * Out:     the resource with exactly the members that the state gives it: completionStats without
+ *          zero members and absent while pending, error without details, outputInfo a oneof.
+ * Errors:  INVALID_ARGUMENT with the field's path.
+ * Threads: none.
+ * Source:  docs/reference/api.md; aiplatform v1 BatchPredictionJob.
+ */
+#ifndef TRANCHE_FORMAT_JOB_VERTEX_H
+#define TRANCHE_FORMAT_JOB_VERTEX_H
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "format/job/job.h"
+
+#define VERTEX_BODY_BYTES_MAX ((size_t)1024 * 1024)
+#define VERTEX_URIS_MAX 1000
+#define VERTEX_LABELS_MAX 64
+
+/* Fills model, display_name, spec, options, request_id, priority, source of *out; its texts live in
+ * the arena. */
+int vertex_read(struct arena *a, struct str body, struct job *out, struct error *e) FALLIBLE;
+/* Of a spec: the input's URIs ("gs://bucket/pattern"), and where the output goes
+ * ("gs://bucket/prefix", without a slash at its end; empty when none was given). */
+int vertex_inputs(struct arena *a, struct str spec, struct str **uri, uint32_t *count,
+                  struct error *e) FALLIBLE;
+struct str vertex_output_prefix(struct arena *a, struct str spec);
+/* "gs://bucket/name" -> its parts; false when it is none. */
+bool vertex_gs_split(struct str uri, struct str *bucket, struct str *name);
+
+/* The resource. live may be NULL. mask: readMask ("name,state"), or empty for all. expired_as: the
+ * state shown for EXPIRED (JOB_EXPIRED, or JOB_FAILED for clients that do not know it). */
+struct vertex_view {
+    const struct job_live *live;
+    struct str mask;
+    enum job_state expired_as;
+};
+void vertex_write(const struct job *j, const struct vertex_view *v, struct buf *out);
+/* The finished operation that DELETE answers with: `operation` is the last step of its name. version
+ * "v1" or "v1beta1". */
+struct vertex_deletion {
+    const char *project, *location, *operation, *version;
+    int64_t time_us;
+};
+void vertex_write_delete(const struct vertex_deletion *d, struct buf *out);
+
+/* Of a job that failed, was cancelled or expired: its google.rpc.Status, without details, which the
+ * clients' models do not take. */
+bool job_has_error(const struct job *j);
+void job_write_error(const struct job *j, struct buf *out);
+
+/* The key "tranche" of both dialects: its value. */
+void job_write_extension(const struct job *j, const struct job_live *live, struct buf *out);
+/* Reads it: the value of "tranche" in a create body, or the body of :resume. request_id and priority
+ * too. Members that are absent leave *out as it is; unknown ones are errors with the nearest name. */
+int job_read_extension(struct arena *a, yyjson_val *object, struct job *out,
+                       struct error *e) FALLIBLE;
+int job_display_name_check(struct str name, struct error *e) FALLIBLE; /* its length */
+/* A request id, wherever it came from: visible ASCII, not too long. */
+int job_request_id_check(struct str id, struct error *e) FALLIBLE;
+
+#endif

@@ -1,0 +1,251 @@
+/* vertex_read.c -- a create body of Vertex AI as a job, and what its spec says of input and output. */
+#include "format/job/vertex.h"
+
+#include <inttypes.h>
+
+#include "format/job/vertex_fields.h"
+
+#define DISPLAY_NAME_CHARS_MAX 128
+#define MODEL_BYTES_MAX 255
+#define LABEL_CHARS_MAX 63
+#define URI_BYTES_MAX 2048
+
+static int input_check(yyjson_val *root, struct error *e);
+static int output_check(yyjson_val *root, struct error *e);
+static int labels_check(yyjson_val *labels, struct error *e);
+static int model_read(struct arena *a, yyjson_val *root, struct str *out, struct error *e);
+
+static struct str kept(struct arena *a, struct str s)
+{
+    return (struct str){ arena_copy(a, s.p, s.len), s.len };
+}
+
+/* Characters of valid UTF-8: all bytes but those that go on one. */
+static size_t characters(struct str s)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s.len; i++)
+        n += ((unsigned char)s.p[i] & 0xC0) != 0x80;
+    return n;
+}
+
+int job_display_name_check(struct str name, struct error *e)
+{
+    if (characters(name) <= DISPLAY_NAME_CHARS_MAX)
+        return 0;
+    return error_set(e, ERROR_INVALID_ARGUMENT, "displayName: At most %d characters are taken.",
+                     DISPLAY_NAME_CHARS_MAX);
+}
+
+static struct str spec_write(struct arena *a, yyjson_val *root)
+{
+    struct buf spec = BUF_INIT(2 * VERTEX_BODY_BYTES_MAX);
+    struct members m;
+
+    members_begin(&m, &spec, (struct str){ 0 });
+    for (const char *const *name = vertex_spec_fields; *name; name++) {
+        yyjson_val *value = request_field(root, *name);
+        if (value && member_add(&m, *name))
+            resource_add_field(&spec, message_field(&vertex_job_message, str_of(*name)), value);
+    }
+    members_end(&m);
+    struct str out = kept(a, buf_ok(&spec) ? buf_str(&spec) : (struct str){ 0 });
+    buf_release(&spec);
+    return out;
+}
+
+int vertex_read(struct arena *a, struct str body, struct job *out, struct error *e)
+{
+    yyjson_val *root = resource_parse(a, body, VERTEX_BODY_BYTES_MAX, &vertex_job_message, e);
+
+    if (!root)
+        return -1;
+    struct str display_name = json_str(request_field(root, "displayName"));
+    if (job_display_name_check(display_name, e) < 0 || model_read(a, root, &out->model, e) < 0 ||
+        input_check(root, e) < 0 || output_check(root, e) < 0 ||
+        labels_check(request_field(root, "labels"), e) < 0 ||
+        job_read_extension(a, request_field(root, "tranche"), out, e) < 0)
+        return -1;
+    out->dialect = DIALECT_VERTEX;
+    out->source = JOB_OBJECTS;
+    out->display_name = kept(a, display_name);
+    out->spec = spec_write(a, root);
+    if (out->spec.len == 0)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "The body is too large when it is escaped.");
+    return 0;
+}
+
+/* Models and endpoints are resources; a bare name is what the clients turn into one. */
+static int model_read(struct arena *a, yyjson_val *root, struct str *out, struct error *e)
+{
+    yyjson_val *field = request_field(root, "model");
+    struct str model = json_str(field ? field : request_field(root, "endpoint"));
+    bool resource = str_find(model, STR("models/")) != SIZE_MAX ||
+                    str_find(model, STR("endpoints/")) != SIZE_MAX;
+
+    if (model.len == 0)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "model: model is missing in BatchPredictionJob. Add it, such as "
+                         "\"publishers/google/models/gemini-2.5-flash\".");
+    if (model.len > MODEL_BYTES_MAX)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "model: At most %d bytes are taken.",
+                         MODEL_BYTES_MAX);
+    if (!resource)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "model: %s is no model's resource name. Write "
+                         "\"publishers/google/models/...\" or \"projects/.../models/...\".",
+                         quote(model).text);
+    *out = kept(a, model);
+    return 0;
+}
+
+static int format_check(const char *path, struct str format, struct error *e)
+{
+    if (format.len == 0 || str_eq_c(format, "jsonl"))
+        return 0;
+    if (str_eq_c(format, "bigquery"))
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "%s: Tables (bigquery) are not supported by this version. Use \"jsonl\" "
+                         "with files under gs://.",
+                         path);
+    return error_set(e, ERROR_INVALID_ARGUMENT, "%s: %s is not supported. Use \"jsonl\".", path,
+                     quote(format).text);
+}
+
+static int uri_check(const char *path, struct str uri, bool prefix, struct error *e)
+{
+    struct str bucket, name;
+
+    if (str_starts(uri, STR("bq://")))
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "%s: Tables (bq://) are not supported by this version. Use files: "
+                         "gs://bucket/name.",
+                         path);
+    if (uri.len <= URI_BYTES_MAX && vertex_gs_split(uri, &bucket, &name) && (prefix || name.len))
+        return 0;
+    return error_set(e, ERROR_INVALID_ARGUMENT, "%s: %s is no Cloud Storage URI. Write %s.", path,
+                     quote(uri).text, prefix ? "gs://bucket/folder" : "gs://bucket/name.jsonl");
+}
+
+static int input_check(yyjson_val *root, struct error *e)
+{
+    yyjson_val *input = request_field(root, "inputConfig"), *uri;
+    struct values it = resource_values(request_field(input, "gcsSource"), "uris");
+    struct str format = json_str(request_field(input, "instancesFormat"));
+
+    if (format_check("inputConfig.instancesFormat", format, e) < 0)
+        return -1;
+    if (it.count == 0)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "inputConfig.gcsSource.uris: Name at least one file, such as "
+                         "\"gs://bucket/requests.jsonl\".");
+    if (it.count > VERTEX_URIS_MAX)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "inputConfig.gcsSource.uris: At most %d are taken. A * stands for many "
+                         "names.",
+                         VERTEX_URIS_MAX);
+    while ((uri = values_next(&it)))
+        if (uri_check("inputConfig.gcsSource.uris", json_str(uri), false, e) < 0)
+            return -1;
+    return 0;
+}
+
+/* The Gen AI SDK sends no output when it cannot derive one from the input's name. */
+static int output_check(yyjson_val *root, struct error *e)
+{
+    yyjson_val *output = request_field(root, "outputConfig");
+    struct str format = json_str(request_field(output, "predictionsFormat"));
+    struct str prefix =
+        json_str(request_field(request_field(output, "gcsDestination"), "outputUriPrefix"));
+
+    if (format_check("outputConfig.predictionsFormat", format, e) < 0)
+        return -1;
+    if (prefix.len == 0)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "outputConfig.gcsDestination.outputUriPrefix is missing. Name where the "
+                         "output goes, such as \"gs://bucket/out\" (`dest` in the Gen AI SDK).");
+    return uri_check("outputConfig.gcsDestination.outputUriPrefix", prefix, true, e);
+}
+
+/* Lower case letters, digits, _ and -; letters of other scripts are taken as they are. */
+static bool label_valid(struct str s, bool key)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        bool letter = (c >= 'a' && c <= 'z') || c >= 0x80;
+        bool other = (c >= '0' && c <= '9') || c == '_' || c == '-';
+        if (!letter && (!other || (key && i == 0)))
+            return false;
+    }
+    return characters(s) <= LABEL_CHARS_MAX && (s.len > 0 || !key);
+}
+
+static int labels_check(yyjson_val *labels, struct error *e)
+{
+    yyjson_obj_iter it = yyjson_obj_iter_with(labels);
+    yyjson_val *key;
+
+    if (yyjson_obj_size(labels) > VERTEX_LABELS_MAX)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "labels: At most %d are taken.",
+                         VERTEX_LABELS_MAX);
+    while ((key = yyjson_obj_iter_next(&it))) {
+        bool key_valid = label_valid(json_str(key), true);
+        if (key_valid && label_valid(json_str(yyjson_obj_iter_get_val(key)), false))
+            continue;
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "labels: The %s of %s is not a label. Use at most %d lower case letters, "
+                         "digits, _ and -%s.",
+                         key_valid ? "value" : "key", quote(json_str(key)).text, LABEL_CHARS_MAX,
+                         key_valid ? "" : ", beginning with a letter");
+    }
+    return 0;
+}
+
+static yyjson_val *spec_parse(struct arena *a, struct str spec, struct error *e)
+{
+    size_t at;
+
+    return json_parse(a, spec, &at, e);
+}
+
+int vertex_inputs(struct arena *a, struct str spec, struct str **uri, uint32_t *count,
+                  struct error *e)
+{
+    yyjson_val *root = spec_parse(a, spec, e), *v;
+
+    if (!root)
+        return error_wrap(e, "the job's stored resource");
+    yyjson_val *source = request_field(request_field(root, "inputConfig"), "gcsSource");
+    struct values it = resource_values(source, "uris");
+    *uri = arena_array(a, it.count, sizeof **uri);
+    *count = 0;
+    while ((v = values_next(&it)))
+        (*uri)[(*count)++] = kept(a, json_str(v));
+    return 0;
+}
+
+struct str vertex_output_prefix(struct arena *a, struct str spec)
+{
+    struct error ignored = { 0 };
+    yyjson_val *output = request_field(spec_parse(a, spec, &ignored), "outputConfig");
+    struct str prefix =
+        json_str(request_field(request_field(output, "gcsDestination"), "outputUriPrefix"));
+
+    while (prefix.len && prefix.p[prefix.len - 1] == '/')
+        prefix.len--;
+    return kept(a, prefix);
+}
+
+bool vertex_gs_split(struct str uri, struct str *bucket, struct str *name)
+{
+    static const struct str scheme = STR_INIT("gs://");
+
+    if (!str_starts(uri, scheme))
+        return false;
+    struct str rest = str_sub(uri, scheme.len, uri.len);
+    size_t slash = str_find(rest, STR("/"));
+    *bucket = str_sub(rest, 0, slash);
+    *name = slash == SIZE_MAX ? (struct str){ 0 } : str_sub(rest, slash + 1, rest.len);
+    return bucket->len > 0;
+}

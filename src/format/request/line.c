@@ -1,0 +1,286 @@
+/* line.c -- what is around a request on its line: the wrapper, its sibling keys, a row of
+ * an earlier output, or nothing.
+ *
+ * Why: rows carry the line's own keys and the request as they were written, so their spans are
+ * taken from the text even when the request in it is wrong.
+ */
+#include "format/request/request.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "format/request/fields.h"
+
+/* Keys of an output row: in an input they would stand there twice. */
+static const char *const row_keys[] = { "status", "processed_time", "response" };
+
+static yyjson_val *line_parse(struct check *c, struct arena *a);
+static void line_read(struct check *c, struct arena *a, const struct line_rules *rules,
+                      yyjson_val *root, struct input_line *out);
+static void violations_order(struct violations *bad);
+
+bool request_read_line(struct arena *a, struct str text, const struct line_rules *rules,
+                       struct input_line *out, struct violations *bad)
+{
+    struct check c = { .line = text, .bad = bad };
+
+    *out = (struct input_line){ 0 };
+    bad->count = 0;
+    yyjson_val *root = line_parse(&c, a);
+    if (root)
+        line_read(&c, a, rules, root, out);
+    violations_order(bad);
+    return bad->count == 0;
+}
+
+/* A file that is JSON as a whole, over many lines or as one array, is known by the line alone. */
+static const char *remedy_of_broken(struct str text)
+{
+    struct str line = str_trim(text);
+
+    if (str_starts(line, STR("[")))
+        return "Is the file one JSON array? Write each element on a line of its own, as "
+               "`jq -c '.[]'` does.";
+    if (str_eq_c(line, "{"))
+        return "Does the JSON stand over many lines? Write each request on one line, as `jq -c .` "
+               "does.";
+    return "Write one JSON object on the line: {\"request\": {\"contents\": [...]}}.";
+}
+
+/* The line as an object, or NULL and a violation. */
+static yyjson_val *line_parse(struct check *c, struct arena *a)
+{
+    struct error e = { .code = ERROR_OK };
+    size_t at = 0;
+    yyjson_val *root = json_parse(a, c->line, &at, &e);
+
+    if (root && yyjson_is_obj(root))
+        return root;
+    struct violation *v = check_fail_at(c, (struct str){ 0 });
+    if (root) {
+        violation_message(v, "The line is JSON, but not an object.");
+    } else {
+        v->offset = at;
+        violation_message(v, "%s.", e.msg);
+    }
+    violation_remedy(v, "%s", remedy_of_broken(c->line));
+    return NULL;
+}
+
+/* A fault that the parser lets pass; true when there is none. */
+static bool structure_check(struct check *c, yyjson_val *root)
+{
+    struct error e = { .code = ERROR_OK };
+    struct buf path = BUF_INIT(c->line.len * 6 + 64);
+
+    if (json_check(root, &path, &e) == 0)
+        return true;
+    struct violation *v = check_fail_at(c, buf_str(&path));
+    violation_message(v, "%s.", e.msg);
+    violation_remedy(v, "Remove what is too much.");
+    buf_release(&path);
+    return false;
+}
+
+static bool is_row_key(struct str key)
+{
+    for (size_t i = 0; i < sizeof row_keys / sizeof row_keys[0]; i++)
+        if (str_eq_c(key, row_keys[i]))
+            return true;
+    return false;
+}
+
+/* Keeps one member's span; room is how many siblings out has place for. */
+static void member_take(struct input_line *out, uint32_t room, struct str name,
+                        const struct json_member *m)
+{
+    if (str_eq_c(name, "request"))
+        out->request_text = m->value;
+    else if (!is_row_key(name) && out->sibling_count < room)
+        out->sibling[out->sibling_count++] = (struct sibling){ m->key, m->value };
+    if (str_eq_c(name, "key"))
+        out->key = m->value;
+}
+
+/* Where the request and its siblings stand. The members of the text and of the parsed object come
+ * in the same order, which spares decoding keys. */
+static void spans_take(struct arena *a, struct str text, yyjson_val *root, struct input_line *out)
+{
+    yyjson_obj_iter it = yyjson_obj_iter_with(root);
+    size_t room = yyjson_obj_size(root);
+    struct json_member m = { 0 };
+    yyjson_val *key;
+
+    room = room < LINE_SIBLINGS_MAX ? room : LINE_SIBLINGS_MAX;
+    out->sibling = arena_array(a, room, sizeof *out->sibling);
+    while ((key = yyjson_obj_iter_next(&it))) {
+        if (!(yyjson_obj_iter_has_next(&it) ? json_member_next : json_member_last)(text, &m))
+            break; /* never, as the text is known to be right */
+        member_take(out, (uint32_t)room, json_str(key), &m);
+    }
+}
+
+/* A key's characters: as it stands, or decoded into the arena. */
+static struct str key_name(struct arena *a, struct str key)
+{
+    struct error e = { 0 };
+    size_t at = 0;
+
+    if (!key.len || !memchr(key.p, '\\', key.len))
+        return key;
+    return json_str(json_parse(a, (struct str){ key.p - 1, key.len + 2 }, &at, &e));
+}
+
+bool request_line_spans(struct arena *a, struct str text, const struct line_rules *rules,
+                        struct input_line *out)
+{
+    struct json_member m = { 0 };
+
+    *out = (struct input_line){ 0 };
+    out->sibling = arena_alloc_raw(a, LINE_SIBLINGS_MAX * sizeof *out->sibling);
+    while (json_member_next(text, &m))
+        member_take(out, LINE_SIBLINGS_MAX, key_name(a, m.key), &m);
+    if (!out->request_text.len)
+        *out = (struct input_line){ .request_text = str_trim(text) };
+    return !rules->from_output || out->request_text.p[0] != '"';
+}
+
+static void siblings_check(struct check *c, const struct line_rules *rules, yyjson_val *root)
+{
+    yyjson_obj_iter it = yyjson_obj_iter_with(root);
+    yyjson_val *key;
+
+    while ((key = yyjson_obj_iter_next(&it))) {
+        struct place here = { .key = json_str(key) };
+        if (is_row_key(here.key) && !rules->from_output)
+            violation_remedy(
+                check_fail(c, &here, "%s is written by the service.", quote(here.key).text),
+                "Rename it, or use --retry-failed to run an output file's failures "
+                "again.");
+        else if (it.idx == LINE_SIBLINGS_MAX + 2)
+            violation_remedy(check_fail(c, &here, "More than %d keys stand beside the request.",
+                                        LINE_SIBLINGS_MAX),
+                             "Gather them in one object.");
+    }
+}
+
+/* What a line of another service has where ours has its request, and what to make of it. */
+static const struct {
+    const char *key, *remedy;
+} foreign[] = {
+    { "body", "This looks like OpenAI's batch format: write the text of body.messages" },
+    { "params", "This looks like Anthropic's batch format: write the text of params.messages" },
+    { "messages", "Write the text of messages" },
+    { "instances", "Write each instance on a line of its own" },
+};
+
+static const char *remedy_of_foreign(yyjson_val *root)
+{
+    for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++)
+        if (json_get(root, foreign[i].key))
+            return foreign[i].remedy;
+    return "Write the line";
+}
+
+static void neither_wrapped_nor_bare(struct check *c, yyjson_val *root)
+{
+    struct violation *v =
+        check_fail(c, NULL, "The line has no \"request\" and is not a request itself.");
+    yyjson_obj_iter it = yyjson_obj_iter_with(root);
+    yyjson_val *key;
+
+    violation_remedy(v, "%s as {\"request\": %s}.", remedy_of_foreign(root),
+                     request_message.example);
+    while ((key = yyjson_obj_iter_next(&it)))
+        if (str_distance(json_str(key), STR("request"), 2) <= 2)
+            violation_remedy(v, "Rename %s to \"request\".", quote(json_str(key)).text);
+}
+
+static bool is_bare_request(yyjson_val *root)
+{
+    yyjson_obj_iter it = yyjson_obj_iter_with(root);
+    yyjson_val *key;
+
+    if (request_message_of(root) == &embed_message)
+        return true;
+    /* Requests of other services name a model too. */
+    while ((key = yyjson_obj_iter_next(&it)))
+        if (!str_eq_c(json_str(key), "model") && message_field(&request_message, json_str(key)))
+            return true;
+    return false;
+}
+
+/* An output row whose "request" is a string: its line was no JSON object. The line is read again
+ * and gives the same violations, all at the string. */
+static void quoted_line_read(struct check *c, struct arena *a, struct str line,
+                             struct input_line *out)
+{
+    static const struct line_rules plain = { .from_output = false };
+    size_t offset = json_locate(c->line, STR("request"));
+    struct input_line inner;
+
+    if (request_read_line(a, line, &plain, &inner, c->bad)) {
+        *out = inner;
+        return;
+    }
+    for (unsigned i = 0; i < violations_held(c->bad); i++) {
+        struct violation *v = &c->bad->item[i];
+        v->offset = offset;
+        (void)snprintf(v->path, sizeof v->path, "request");
+    }
+}
+
+static void request_read(struct check *c, struct arena *a, const struct place *at,
+                         yyjson_val *object, struct input_line *out)
+{
+    if (!yyjson_is_obj(object)) {
+        violation_remedy(check_fail(c, at, "request must be an object."),
+                         "Write it as an object: %s.", request_message.example);
+        return;
+    }
+    const struct message *message = request_message_of(object);
+    message_check(c, at, message, object);
+    if (c->bad->count)
+        return;
+    out->request = message == &embed_message ? embed_build(a, object) : request_build(a, object);
+    out->request->text = out->request_text;
+}
+
+static void line_read(struct check *c, struct arena *a, const struct line_rules *rules,
+                      yyjson_val *root, struct input_line *out)
+{
+    const struct place at = { .key = STR("request") };
+    yyjson_val *request = json_get(root, "request");
+
+    c->bare = !request;
+    if (request)
+        spans_take(a, c->line, root, out);
+    else
+        out->request_text = str_trim(c->line);
+    if (!structure_check(c, root))
+        return;
+    if (!request && !is_bare_request(root)) {
+        neither_wrapped_nor_bare(c, root);
+    } else if (!request) {
+        request_read(c, a, NULL, root, out);
+    } else if (rules->from_output && yyjson_is_str(request)) {
+        quoted_line_read(c, a, json_str(request), out);
+    } else {
+        siblings_check(c, rules, root);
+        request_read(c, a, &at, request, out);
+    }
+}
+
+/* By position; insertion, as they are few and mostly in order. */
+static void violations_order(struct violations *bad)
+{
+    for (unsigned i = 1; i < violations_held(bad); i++) {
+        if (bad->item[i].offset >= bad->item[i - 1].offset)
+            continue;
+        struct violation moved = bad->item[i];
+        unsigned j = i;
+        for (; j > 0 && bad->item[j - 1].offset > moved.offset; j--)
+            bad->item[j] = bad->item[j - 1];
+        bad->item[j] = moved;
+    }
+}
