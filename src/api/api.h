@@ -16,7 +16,7 @@
 #include "api/auth.h"
 #include "api/route.h"
 #include "engine/service.h"
-#include "net/http_server.h"
+#include "net/server/http_server.h"
 #include "predict/model.h"
 #include "store/store.h"
 

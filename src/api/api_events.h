@@ -16,7 +16,7 @@
 #define TRANCHE_API_API_EVENTS_H
 
 #include "engine/service.h"
-#include "net/http_server.h"
+#include "net/server/http_server.h"
 #include "store/store.h"
 
 #define EVENTS_STREAMS_MAX 512

@@ -7,7 +7,7 @@
 
 #include "api/intake.h"
 #include "api/storage.h"
-#include "net/multipart.h"
+#include "net/server/multipart.h"
 
 enum posting_kind { POSTING_SIMPLE, POSTING_MULTIPART, POSTING_START };
 struct posting {

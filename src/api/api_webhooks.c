@@ -9,7 +9,7 @@
 #include "api/api.h"
 #include "api/webhook_send.h"
 #include "format/request/request.h"
-#include "net/http_client.h"
+#include "net/client/http_client.h"
 
 #define BODY_MAX ((size_t)64 * 1024)
 #define REPLY_MAX ((size_t)4 * 1024 * 1024)

@@ -14,7 +14,7 @@
 #ifndef TRANCHE_API_AUTH_H
 #define TRANCHE_API_AUTH_H
 
-#include "net/http_server.h"
+#include "net/server/http_server.h"
 #include "store/keys.h"
 
 struct principal {

@@ -16,7 +16,7 @@
 #include "api/auth.h"
 #include "base/error.h"
 #include "base/json.h"
-#include "net/http_server.h"
+#include "net/server/http_server.h"
 
 #define ROUTE_PARAMS_MAX 8
 

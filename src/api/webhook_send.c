@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metric.h"
-#include "net/http_client.h"
+#include "net/client/http_client.h"
 
 #define SECRET_PREFIX "whsec_"
 #define SECRET_RAW_BYTES 32

@@ -6,7 +6,7 @@
 #include "app/config.h"
 #include "app/local_job.h"
 #include "base/clock.h"
-#include "net/http_server.h"
+#include "net/server/http_server.h"
 
 #define GOOGLE_STORAGE "https://storage.googleapis.com"
 #define URL_BYTES_MAX ((size_t)16 * 1024)

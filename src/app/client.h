@@ -23,7 +23,7 @@
 #include "app/console.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "net/http_client.h"
+#include "net/client/http_client.h"
 
 #define CLIENT_SERVER_DEFAULT "http://127.0.0.1:8080"
 #define CLIENT_PROJECT_DEFAULT "default"

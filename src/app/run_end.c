@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/sys.h"
 #include "engine/delegate.h"
-#include "net/http_client.h"
+#include "net/client/http_client.h"
 
 static void print_summary(struct run *r, const struct console *c);
 

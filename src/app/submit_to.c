@@ -5,7 +5,7 @@
 #include "app/client.h"
 #include "app/config.h"
 #include "app/run.h"
-#include "net/http_server.h"
+#include "net/server/http_server.h"
 
 #define URL_BYTES_MAX ((size_t)16 * 1024)
 #define CREDENTIALS_VARIABLE "GOOGLE_APPLICATION_CREDENTIALS"

@@ -5,7 +5,7 @@
 
 #include "engine/remote_inner.h"
 #include "format/upstream_error.h"
-#include "net/http_server.h"
+#include "net/server/http_server.h"
 
 #define HEADERS_MAX 8
 #define GOOGLE_STORAGE "https://storage.googleapis.com"

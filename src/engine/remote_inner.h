@@ -11,8 +11,8 @@
 
 #include "base/json.h"
 #include "engine/remote.h"
-#include "net/credential.h"
-#include "net/http_client.h"
+#include "net/client/credential.h"
+#include "net/client/http_client.h"
 
 #define REMOTE_URL_BYTES_MAX ((size_t)16 * 1024)
 #define REMOTE_ANSWER_BYTES_MAX ((size_t)16 * 1024 * 1024)

@@ -1,4 +1,4 @@
-#include "net/http_client.h"
+#include "net/client/http_client.h"
 
 #include <arpa/inet.h>
 #include <string.h>

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #include "format/job/price.h"
-#include "net/credential.h"
+#include "net/client/credential.h"
 
 #define UPSTREAM_NAME_BYTES 64
 #define UPSTREAMS_MAX 64 /* of one configuration */

@@ -12,7 +12,7 @@
 #define TRANCHE_PREDICT_UPSTREAM_FLIGHT_H
 
 #include "base/mem.h"
-#include "net/http_multi.h"
+#include "net/client/http_multi.h"
 #include "predict/reply_seen.h"
 #include "predict/upstream_route.h"
 #include "predict/upstream_task.h"

@@ -15,7 +15,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "net/http_multi.h"
+#include "net/client/http_multi.h"
 #include "predict/pace_breaker.h"
 #include "predict/upstream.h"
 

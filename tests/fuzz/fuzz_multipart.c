@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "net/multipart.h"
+#include "net/server/multipart.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

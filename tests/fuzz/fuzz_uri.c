@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "net/http_inner.h"
+#include "net/server/http_inner.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

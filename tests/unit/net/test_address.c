@@ -5,7 +5,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "net/http_client.h"
+#include "net/client/http_client.h"
 
 static void check(const char *const *address, bool wanted)
 {

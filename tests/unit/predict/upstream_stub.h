@@ -16,8 +16,8 @@
 
 #include "base/json.h"
 #include "base/mem.h"
-#include "net/http_client.h"
-#include "net/http_server.h"
+#include "net/client/http_client.h"
+#include "net/server/http_server.h"
 #include "predict/predictor.h"
 #include "predict/upstream_site.h"
 

@@ -1,0 +1,77 @@
+/* http_multi.h -- HTTP out: thousands of requests open at once on one thread (libcurl multi, epoll).
+ *
+ * Why: a predictor keeps an inference server full over kept-alive connections; what it wants back is
+ * a status, a bounded body and the truth about what went wrong, with no thread a request.
+ *
+ * Shape:   http_multi_start ... http_multi_poll -> finished exchanges, in the order they ended.
+ *          Each started one is finished exactly once, with an answer or an error.
+ * Limits:  a body over body_max, a head over HTTP_IN_HEAD_BYTES_MAX, more than timeout_ms in all, no
+ *          byte for idle_ms, connect_ms until connected: each ends the exchange.
+ *          A request that waits for a connection to become free is not silent, nor is one that is
+ *          still being sent. A head counts line by line.
+ * Errors:  as http_client.h; the status of an answer is no error here. `sent` tells whether the far
+ *          side may have seen the request. A request on a kept connection that turns out to be closed
+ *          is sent once more on another before it fails.
+ * Proxies: of the settings, else of the environment, but never to this machine without a setting.
+ * Threads: one owner, but http_multi_wake, which any thread may call.
+ */
+#ifndef TRANCHE_NET_CLIENT_HTTP_MULTI_H
+#define TRANCHE_NET_CLIENT_HTTP_MULTI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/str.h"
+
+#define HTTP_MULTI_CONNECTIONS_MAX 10000
+#define HTTP_MULTI_OPEN_MAX                                                                        \
+    16384 /* requests started and not yet given; those over connections_max wait */
+#define HTTP_ASK_URL_BYTES_MAX ((size_t)16 * 1024)
+#define HTTP_ASK_HEADER_BYTES_MAX ((size_t)32 * 1024)
+#define HTTP_ASK_METHOD_BYTES_MAX ((size_t)32)
+
+/* What all requests of one far side have in common. The strings must outlive the multi. */
+struct http_site {
+    const char *ca_file;       /* PEM; NULL: whom the system trusts */
+    const char *proxy;         /* NULL: of the environment; "": none */
+    const char *const *header; /* "Name: value", until NULL; or NULL */
+    bool http1;                /* never HTTP/2 */
+    uint32_t connect_ms;       /* 0: HTTP_CONNECT_MS */
+    uint32_t idle_ms;          /* no byte received for so long ends an exchange; 0: no limit */
+};
+struct http_ask {
+    const struct http_site *site; /* outlives the exchange */
+    const char *method, *url;     /* copied */
+    struct str body;              /* borrowed until the exchange is finished */
+    const char *header;           /* one more, "Authorization: Bearer ..."; copied; or NULL */
+    uint32_t timeout_ms;          /* of the whole exchange; 0: none */
+    size_t body_max;              /* of the answer */
+    void *tag;
+};
+struct http_done {
+    void *tag;
+    int status;         /* 0: no answer's head came */
+    struct error error; /* OK: the answer is whole */
+    bool sent;          /* some of the request left */
+    struct str body;    /* as far as it came; valid until the next call on the multi */
+    struct str headers; /* lines "name: value\n", names in lower case; as above */
+    uint64_t total_ns;  /* from start to end */
+};
+
+struct http_multi;
+/* After http_client_init. connections_max: 1 to HTTP_MULTI_CONNECTIONS_MAX, else INVALID_ARGUMENT. */
+struct http_multi *http_multi_new(uint32_t connections_max, struct error *e);
+/* Exchanges that are open are ended without being told. Accepts NULL. */
+void http_multi_free(struct http_multi *m);
+/* RESOURCE_EXHAUSTED when HTTP_MULTI_OPEN_MAX are open; INVALID_ARGUMENT of what cannot be sent. */
+int http_multi_start(struct http_multi *m, const struct http_ask *ask, struct error *e) FALLIBLE;
+/* One finished exchange: 1 and *out; or 0 after timeout_ms, or when woken. */
+int http_multi_poll(struct http_multi *m, uint32_t timeout_ms, struct http_done *out,
+                    struct error *e) FALLIBLE;
+void http_multi_wake(
+    struct http_multi *m); /* ends a poll that waits, or else the next that would */
+uint32_t http_multi_open(const struct http_multi *m); /* started and not yet given */
+struct str http_done_header(const struct http_done *d, const char *name); /* lower case */
+
+#endif

@@ -1,0 +1,234 @@
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/clock.h"
+#include "net/server/http_inner.h"
+
+/* ---- Its life ---- */
+
+static void link_call(struct http_call *c)
+{
+    struct http_server *s = c->server;
+
+    c->next = s->calls;
+    c->at = &s->calls;
+    if (c->next)
+        c->next->at = &c->next;
+    s->calls = c;
+    s->refs++;
+}
+
+struct http_call *http_call_new(struct http_server *s, const char *target)
+{
+    struct http_call *c = mem_alloc(sizeof *c);
+    size_t len = strlen(target);
+
+    c->server = s;
+    c->refs = 1;
+    c->begun_ns = clock_system()->mono_ns(clock_system());
+    c->target = (struct str){ arena_copy(&c->arena, target, len), len };
+    c->keep_max = HTTP_KEEP_BYTES;
+    c->content_length = UINT64_MAX;
+    (void)snprintf(c->id, sizeof c->id, "%" PRIx64 "-%" PRIx64, (uint64_t)s->started_us,
+                   (uint64_t)atomic_fetch_add(&s->ids, 1));
+    (void)pthread_mutex_lock(&s->lock);
+    link_call(c);
+    (void)pthread_mutex_unlock(&s->lock);
+    return c;
+}
+
+void http_call_ref(struct http_call *c)
+{
+    (void)pthread_mutex_lock(&c->server->lock);
+    c->refs++;
+    (void)pthread_mutex_unlock(&c->server->lock);
+}
+
+void http_call_unref(struct http_call *c)
+{
+    struct http_server *s = c->server;
+
+    (void)pthread_mutex_lock(&s->lock);
+    bool last = --c->refs == 0;
+    (void)pthread_mutex_unlock(&s->lock);
+    if (!last)
+        return;
+    if (c->begun && s->h.end)
+        s->h.end(s->h.arg, c);
+    buf_release(&c->body);
+    arena_release(&c->arena);
+    mem_free(c);
+    http_server_unref(s);
+}
+
+/* ---- Its connection ---- */
+
+bool http_call_suspend(struct http_call *c)
+{
+    struct http_server *s = c->server;
+
+    (void)pthread_mutex_lock(&s->lock);
+    bool may = c->conn && !c->cut && !s->closing;
+    if (may) {
+        MHD_suspend_connection(c->conn);
+        c->suspended = true;
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+    return may;
+}
+
+/* Under the lock, so that the connection is there. */
+static void wake(struct http_call *c)
+{
+    if (c->suspended)
+        MHD_resume_connection(c->conn);
+    c->suspended = false;
+}
+
+void http_call_resume(struct http_call *c)
+{
+    (void)pthread_mutex_lock(&c->server->lock);
+    wake(c);
+    (void)pthread_mutex_unlock(&c->server->lock);
+}
+
+void http_call_cut(struct http_call *c)
+{
+    (void)pthread_mutex_lock(&c->server->lock);
+    c->cut = true;
+    if (c->peer)
+        (void)shutdown(c->peer->fd, SHUT_RDWR);
+    wake(c);
+    (void)pthread_mutex_unlock(&c->server->lock);
+}
+
+struct MHD_Response *http_call_take(struct http_call *c)
+{
+    (void)pthread_mutex_lock(&c->server->lock);
+    struct MHD_Response *r = c->response;
+    c->response = NULL;
+    (void)pthread_mutex_unlock(&c->server->lock);
+    return r;
+}
+
+void http_call_detach(struct http_call *c)
+{
+    struct http_server *s = c->server;
+
+    (void)pthread_mutex_lock(&s->lock);
+    *c->at = c->next;
+    if (c->next)
+        c->next->at = c->at;
+    c->conn = NULL;
+    c->peer = NULL;
+    (void)pthread_cond_broadcast(&s->call_left);
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- What came ---- */
+
+enum http_method http_method(const struct http_call *c)
+{
+    return c->method;
+}
+
+struct str http_path(const struct http_call *c)
+{
+    return c->path;
+}
+
+struct str http_query_text(const struct http_call *c)
+{
+    return c->query;
+}
+
+struct str http_header(const struct http_call *c, const char *name)
+{
+    for (size_t i = 0; i < c->field_count; i++) {
+        if (strcasecmp(c->field[i].name, name) == 0)
+            return c->field[i].value;
+    }
+    return (struct str){ "", 0 };
+}
+
+struct str http_body(const struct http_call *c)
+{
+    return buf_str(&c->body);
+}
+
+uint64_t http_body_bytes(const struct http_call *c)
+{
+    return c->body_bytes;
+}
+
+const struct error *http_body_error(const struct http_call *c)
+{
+    return c->body_failed ? &c->body_error : NULL;
+}
+
+bool http_body_complete(const struct http_call *c)
+{
+    return c->body_complete;
+}
+
+struct str http_remote(const struct http_call *c)
+{
+    return str_of(c->remote);
+}
+
+const char *http_id(const struct http_call *c)
+{
+    return c->id;
+}
+
+struct str http_base_url(struct http_call *c)
+{
+    struct str host = http_header(c, "host"); /* the head's check allows no odd one */
+    struct buf url = BUF_INIT((size_t)2 * HTTP_HOST_BYTES_MAX);
+
+    buf_add_c(&url, c->server->tls ? "https://" : "http://");
+    if (host.len)
+        buf_add_str(&url, host);
+    else
+        buf_add_c(&url, c->server->at);
+    struct str out = { arena_copy(&c->arena, url.p, url.len), url.len };
+    buf_release(&url);
+    return out;
+}
+
+struct arena *http_arena(struct http_call *c)
+{
+    return &c->arena;
+}
+
+int http_status(const struct http_call *c)
+{
+    (void)pthread_mutex_lock(&c->server->lock);
+    int status = c->status;
+    (void)pthread_mutex_unlock(&c->server->lock);
+    return status;
+}
+
+void http_attach(struct http_call *c, void *p)
+{
+    c->attached = p;
+}
+
+void *http_attached(const struct http_call *c)
+{
+    return c->attached;
+}
+
+void http_set_sink(struct http_call *c, const struct http_sink *sink)
+{
+    assert(sink->write);
+    c->sink = *sink;
+}
+
+void http_set_keep_max(struct http_call *c, size_t bytes)
+{
+    c->keep_max = bytes;
+}

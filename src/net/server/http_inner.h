@@ -1,0 +1,186 @@
+/* http_inner.h -- what the files of the HTTP server share.
+ *
+ * Data:    http_server.c  start, workers, end        http_listen.c  addresses and sockets
+ *          http_accept.c  connections come in
+ *          http_peer.c    connections and their time http_head.c    the checks of a head
+ *          http_exchange.c libmicrohttpd's calls     http_body.c    where a body goes
+ *          http_call.c    one call, its life         http_reply.c   answers
+ *          http_stream.c  answers by and by          http_gzip.c    both ways
+ *          http_uri.c     %XX and parameters
+ * Threads: server.lock guards what says so; nothing is called back under it. A stream's lock is taken
+ *          before it, never after.
+ * Owns:    a call is held by its connection until libmicrohttpd is done with it, by the answer that is
+ *          owed, by a worker while it runs, and by a stream. The last to let go frees it.
+ */
+#ifndef TRANCHE_NET_SERVER_HTTP_INNER_H
+#define TRANCHE_NET_SERVER_HTTP_INNER_H
+
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+
+#include "base/chan.h"
+#include "net/server/http_server.h"
+
+#define HTTP_TARGET_BYTES_MAX ((size_t)16 * 1024)  /* path and query */
+#define HTTP_KEEP_BYTES ((size_t)1024 * 1024)      /* of a kept body, unless set */
+#define HTTP_DISCARD_BYTES_MAX ((uint64_t)1 << 20) /* of a body that nobody wants */
+#define HTTP_BROKEN_BYTES_MAX ((uint64_t)64 << 20) /* the same, after its sink failed */
+#define HTTP_HOST_BYTES_MAX 255
+#define HTTP_WORKERS_MAX 256
+#define HTTP_ID_BYTES 40
+
+/* A connection. Under server.lock; it leaves the list before its socket is closed. */
+struct http_peer {
+    struct http_peer *next, **at;
+    int fd;
+    uint64_t head_due_ns; /* when the head must have come; 0 while a call is under way */
+    char address[INET6_ADDRSTRLEN];
+};
+
+struct http_server {
+    struct http_handlers h;
+    struct MHD_Daemon *daemon;
+    struct chan *queue;
+    uint32_t idle_s, head_s, queue_max, connections_max;
+    bool tls;
+    uint16_t port;
+    char at[INET6_ADDRSTRLEN + 10]; /* "127.0.0.1:8080": where we listen */
+    struct buf cert, key;
+    int listen_fd; /* -1 before it is open */
+    int quiet[2];  /* [0] is libmicrohttpd's; a byte written to it wakes the keeper, who has [1] */
+    pthread_t worker[HTTP_WORKERS_MAX], keeper;
+    uint32_t worker_count;
+    bool keeper_runs;
+    int64_t started_us;
+    atomic_uint_fast64_t ids;
+
+    pthread_mutex_t lock;
+    pthread_cond_t call_left; /* with the monotonic clock */
+    struct http_peer *peers;  /* lock, with all below */
+    uint32_t peer_count;      /* and those about to be in the list */
+    struct http_call *calls;  /* whose connection is there */
+    size_t refs;              /* the owner, and one a call */
+    bool quiesced, closing;
+};
+
+struct http_field {
+    struct http_field *next; /* of an answer's */
+    const char *name;        /* ends in NUL */
+    struct str value;        /* in the call's arena, ends in NUL */
+};
+
+enum http_mode { HTTP_MODE_KEEP, HTTP_MODE_SINK, HTTP_MODE_DISCARD };
+
+struct http_call {
+    struct http_server *server;
+    struct arena arena;
+    char id[HTTP_ID_BYTES];
+    uint64_t begun_ns;
+    void *attached;
+
+    struct http_call *next, **at;  /* server.lock, with all of this block */
+    struct MHD_Connection *conn;   /* NULL when the client is gone or served */
+    struct http_peer *peer;        /* while conn is set */
+    struct MHD_Response *response; /* set, not yet given to libmicrohttpd */
+    bool streams; /* the answer is a stream, and sleeps when there is nothing to send */
+    int status;   /* of the answer, 0 before it */
+    unsigned refs;
+    bool suspended, cut;
+    bool owed; /* a worker was given it and its answer is not there */
+
+    enum http_method method; /* the head: set before begin */
+    struct str target, path, query;
+    struct http_field *field;
+    size_t field_count;
+    uint64_t content_length; /* UINT64_MAX: unknown or none */
+    bool head_read, begun;   /* begun: end is owed */
+    bool expects_continue, must_close;
+    bool queued; /* it went to a worker; its connection's thread */
+    char remote[INET6_ADDRSTRLEN];
+
+    enum http_mode mode; /* the body: its connection's thread, then the worker */
+    struct buf body;
+    struct http_sink sink;
+    size_t keep_max;
+    uint64_t body_bytes, discarded;
+    bool has_body, sink_used, body_complete, body_failed, gzip;
+    struct error body_error;
+
+    struct http_field *reply_fields; /* the answer: who answers */
+};
+
+/* http_call.c */
+struct http_call *http_call_new(struct http_server *s, const char *target);
+void http_call_ref(struct http_call *c);
+void http_call_unref(struct http_call *c);
+/* Puts the connection to sleep until http_call_resume. False: the server is closing. */
+bool http_call_suspend(struct http_call *c);
+void http_call_resume(struct http_call *c);
+void http_call_cut(struct http_call *c); /* hangs up on the client */
+/* The answer that waits to be sent, which is then the caller's; or NULL. */
+struct MHD_Response *http_call_take(struct http_call *c);
+/* The connection is done with the call. */
+void http_call_detach(struct http_call *c);
+void http_server_unref(struct http_server *s);
+
+/* http_head.c: reads and checks the head. False: it was answered with an error. */
+bool http_head_read(struct http_call *c, const char *method, const char *version);
+bool http_is_token(struct str s);
+
+/* http_body.c */
+void http_body_plan(struct http_call *c, enum http_next next);
+/* Takes bytes of the body. False: too many came that nobody wants. */
+bool http_body_take(struct http_call *c, const char *p, size_t len);
+void http_body_broke_off(struct http_call *c);
+/* Undoes gzip, on a worker. False: it was answered with an error. */
+bool http_body_unpack(struct http_call *c);
+
+/* http_gzip.c */
+int http_gunzip(struct str in, size_t bytes_max, struct buf *out, struct error *e) FALLIBLE;
+bool http_gzip(struct str in, struct buf *out); /* false: it got no smaller */
+
+/* http_reply.c */
+/* Hands the answer, which it takes, to the connection, or to nobody when that is gone. */
+void http_deliver(struct http_call *c, int status, const char *type, struct MHD_Response *r);
+void http_fail(struct http_call *c, int status, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void http_error_json(struct buf *out, int status, const char *message);
+
+/* http_exchange.c: libmicrohttpd's callbacks; cls is the server. */
+void *http_on_target(void *cls, const char *target, struct MHD_Connection *conn);
+enum MHD_Result http_on_access(void *cls, struct MHD_Connection *conn, const char *url,
+                               const char *method, const char *version, const char *data,
+                               size_t *size, void **arg);
+void http_on_completed(void *cls, struct MHD_Connection *conn, void **arg,
+                       enum MHD_RequestTerminationCode why);
+
+/* http_peer.c */
+void http_on_peer(void *cls, struct MHD_Connection *conn, void **arg,
+                  enum MHD_ConnectionNotificationCode what);
+struct http_peer *http_peer_of(struct MHD_Connection *conn);
+void http_peer_head_began(struct http_server *s, struct http_peer *p);
+void http_peer_head_ended(struct http_server *s, struct http_peer *p);
+void http_peer_call_ended(struct http_server *s, struct http_peer *p);
+void http_peers_count(struct http_server *s, int change); /* under server.lock */
+/* Hangs up on the slow, and wakes streams whose reader is gone. Under server.lock. */
+void http_peers_check(struct http_server *s);
+
+/* http_accept.c: the thread that takes connections in and looks after them. */
+void *http_keeper(void *server);
+
+/* http_listen.c */
+struct http_address {
+    struct sockaddr_storage sa;
+    socklen_t len;
+};
+/* "127.0.0.1:8080", "[::1]:0", "localhost:80". */
+int http_address_parse(const char *text, struct http_address *out, struct error *e) FALLIBLE;
+/* A listening socket; *port is where, also when 0 was wanted. */
+int http_listen(const char *listen, uint16_t *port, struct error *e) FALLIBLE;
+/* The address without port; an IPv4 address in IPv6 dress loses the dress. */
+void http_address_text(const struct sockaddr *sa, char out[INET6_ADDRSTRLEN]);
+
+#endif

@@ -1,0 +1,162 @@
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/metric.h"
+#include "net/server/http_inner.h"
+
+static uint64_t now_ns(void)
+{
+    return clock_system()->mono_ns(clock_system());
+}
+
+void http_peers_count(struct http_server *s, int change)
+{
+    s->peer_count = (uint32_t)((int64_t)s->peer_count + change);
+    metric_set(
+        metric_gauge("tranche_http_connections", "Connections of clients that are open", NULL),
+        (double)s->peer_count);
+}
+
+static void peer_open(struct http_server *s, struct MHD_Connection *conn, void **arg)
+{
+    struct http_peer *p = mem_alloc(sizeof *p);
+
+    p->fd = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    http_address_text(
+        MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr, p->address);
+    p->head_due_ns = now_ns() + s->head_s * NS_PER_S;
+    (void)pthread_mutex_lock(&s->lock);
+    p->next = s->peers;
+    p->at = &s->peers;
+    if (p->next)
+        p->next->at = &p->next;
+    s->peers = p;
+    (void)pthread_mutex_unlock(&s->lock);
+    *arg = p;
+}
+
+static void peer_close(struct http_server *s, struct http_peer *p)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    *p->at = p->next;
+    if (p->next)
+        p->next->at = p->at;
+    http_peers_count(s, -1);
+    (void)pthread_mutex_unlock(&s->lock);
+    mem_free(p);
+}
+
+/* "Closed" comes before the socket is closed, so that a peer in the list has a socket of its own. */
+void http_on_peer(void *cls, struct MHD_Connection *conn, void **arg,
+                  enum MHD_ConnectionNotificationCode what)
+{
+    if (what == MHD_CONNECTION_NOTIFY_STARTED)
+        peer_open(cls, conn, arg);
+    else if (*arg)
+        peer_close(cls, *arg);
+}
+
+struct http_peer *http_peer_of(struct MHD_Connection *conn)
+{
+    return MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
+static void set_due(struct http_server *s, struct http_peer *p, uint64_t due_ns)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    p->head_due_ns = due_ns;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+/* Shortens the time that was given for the idling before it. */
+void http_peer_head_began(struct http_server *s, struct http_peer *p)
+{
+    uint64_t due = now_ns() + s->head_s * NS_PER_S;
+
+    (void)pthread_mutex_lock(&s->lock);
+    if (p->head_due_ns == 0 || due < p->head_due_ns)
+        p->head_due_ns = due;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+void http_peer_head_ended(struct http_server *s, struct http_peer *p)
+{
+    set_due(s, p, 0);
+}
+
+/* The next head may begin within the idle time; its first bytes are not seen here, so both times are
+ * given at once. */
+void http_peer_call_ended(struct http_server *s, struct http_peer *p)
+{
+    set_due(s, p, now_ns() + ((uint64_t)s->idle_s + s->head_s) * NS_PER_S);
+}
+
+/* Nothing else is being sent to a peer whose head has not come, so this may be written past
+ * libmicrohttpd; not through TLS. */
+static void say_timeout(const struct http_server *s, const struct http_peer *p)
+{
+    struct buf body = BUF_INIT(1024), text = BUF_INIT(2048);
+
+    http_error_json(&body, 408, "the request's head did not come in time");
+    buf_addf(&text,
+             "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"
+             "Content-Type: application/json; charset=UTF-8\r\nContent-Length: %zu\r\n\r\n",
+             body.len);
+    buf_add_str(&text, buf_str(&body));
+    if (!s->tls)
+        (void)send(p->fd, text.p, text.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    buf_release(&body);
+    buf_release(&text);
+}
+
+/* Under the lock. */
+static void close_slow(struct http_server *s, uint64_t now)
+{
+    for (struct http_peer *p = s->peers; p; p = p->next) {
+        if (p->head_due_ns == 0 || now < p->head_due_ns)
+            continue;
+        say_timeout(s, p);
+        (void)shutdown(p->fd, SHUT_RDWR);
+        p->head_due_ns = now + s->head_s * NS_PER_S; /* said once */
+    }
+}
+
+static bool left(int fd)
+{
+    char c;
+    ssize_t n = recv(fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
+
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
+/* Under the lock. libmicrohttpd does not look at a suspended connection, so nobody else would see
+ * that the reader of a quiet stream is gone. */
+static void wake_left(struct http_server *s)
+{
+    for (struct http_call *c = s->calls; c; c = c->next) {
+        if (!c->streams || !c->status || !c->suspended || !left(c->peer->fd))
+            continue;
+        c->cut = true;
+        c->suspended = false;
+        MHD_resume_connection(c->conn);
+    }
+}
+
+/* Under the lock. A client that leaves together with its last bytes makes one event of both, of which
+ * libmicrohttpd's edge-triggered loop sees the bytes only. Shutting down the side that is shut already
+ * makes another event, and takes nothing from a client that still waits for its answer. */
+static void wake_unfinished(struct http_server *s)
+{
+    for (struct http_call *c = s->calls; c; c = c->next)
+        if (c->peer && !c->suspended && !c->owed && !c->status && left(c->peer->fd))
+            (void)shutdown(c->peer->fd, SHUT_RD);
+}
+
+/* Under the lock. */
+void http_peers_check(struct http_server *s)
+{
+    close_slow(s, now_ns());
+    wake_left(s);
+    wake_unfinished(s);
+}
