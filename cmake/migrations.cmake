@@ -1,5 +1,5 @@
 # Writes OUTPUT, a C file with the texts of FOLDER/NNNN_name.sql in the order of their numbers, which
-# must be 1, 2, 3 ... without a gap: src/store/migration.h says what is done with them.
+# must be 1, 2, 3 ... without a gap: src/store/db/migration.h says what is done with them.
 file(GLOB files "${FOLDER}/*.sql")
 list(SORT files)
 set(texts "")
@@ -18,6 +18,6 @@ foreach(file IN LISTS files)
   string(APPEND texts "static const char text_${number}[] = {\n    ${hex}0\n};\n")
   string(APPEND table "    { \"${name}\", text_${number} },\n")
 endforeach()
-file(WRITE "${OUTPUT}" "#include \"store/migration.h\"\n\n${texts}\n"
+file(WRITE "${OUTPUT}" "#include \"store/db/migration.h\"\n\n${texts}\n"
   "const struct migration migrations[] = {\n${table}};\n"
   "const int migration_count = ${number};\n")

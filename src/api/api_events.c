@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "format/job/vertex.h"
-#include "store/jobs.h"
+#include "store/jobs/jobs.h"
 
 #define ROUND_EVENTS 256 /* of one listener; then the others have their turn */
 #define ROUND_MS 20      /* between rounds while somebody is behind */

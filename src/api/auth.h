@@ -15,7 +15,7 @@
 #define TRANCHE_API_AUTH_H
 
 #include "net/server/http_server.h"
-#include "store/keys.h"
+#include "store/jobs/keys.h"
 
 struct principal {
     bool all; /* no keys are configured: every project, every right */

@@ -7,7 +7,7 @@
 #define TRANCHE_API_FILES_H
 
 #include "api/api.h"
-#include "store/objects.h"
+#include "store/objects/objects.h"
 
 #define FILES_BYTES_MAX ((uint64_t)2 << 30) /* of one file: 2 GiB, as Google's */
 #define FILES_META_BYTES_MAX ((size_t)64 * 1024)

@@ -12,7 +12,7 @@
 #ifndef TRANCHE_API_INTAKE_H
 #define TRANCHE_API_INTAKE_H
 
-#include "store/objects.h"
+#include "store/objects/objects.h"
 
 struct intake {
     struct store *store;

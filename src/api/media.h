@@ -9,7 +9,7 @@
 #define TRANCHE_API_MEDIA_H
 
 #include "api/route.h"
-#include "store/blob.h"
+#include "store/objects/blob.h"
 
 /* False when s is not base64 of exactly len bytes. */
 bool media_base64_read(struct str s, unsigned char *out, size_t len);

@@ -14,7 +14,7 @@
 
 #include "api/api.h"
 #include "api/media.h"
-#include "store/objects.h"
+#include "store/objects/objects.h"
 
 #define STORAGE_OBJECT_BYTES_MAX ((uint64_t)5 << 40) /* of one object: 5 TiB, as Google's */
 #define STORAGE_META_BYTES_MAX ((size_t)64 * 1024)   /* a resource that a client sends */

@@ -1,6 +1,6 @@
 /* webhook_send.h -- tells registered webhooks of jobs: signed, retried, never lost.
  *
- * Shape:   a thread takes what is due from the outbox (store/webhooks.h), posts it and writes down what
+ * Shape:   a thread takes what is due from the outbox (store/jobs/webhooks.h), posts it and writes down what
  *          came of it. A receiver that answers 2xx has it; else it is tried again after 5 s, 30 s,
  *          2 min, ... for a day. Redirects are not followed; private addresses are refused, on the
  *          address that is connected to.
@@ -14,7 +14,7 @@
 #define TRANCHE_API_WEBHOOK_SEND_H
 
 #include "base/error.h"
-#include "store/webhooks.h"
+#include "store/jobs/webhooks.h"
 
 #define WEBHOOK_SECRET_BYTES 64 /* "whsec_", 44 characters of base64, and a NUL */
 

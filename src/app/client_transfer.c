@@ -12,7 +12,7 @@
 #include "app/options.h"
 #include "base/clock.h"
 #include "base/sys.h"
-#include "store/blob.h"
+#include "store/objects/blob.h"
 
 #define SHOW_EVERY_MS 200
 #define SHOW_AFTER_MS 500 /* what is over by then is not worth a line */

@@ -19,7 +19,7 @@
 
 #include "engine/ingest.h"
 #include "engine/input.h"
-#include "store/spool.h"
+#include "store/spool/spool.h"
 
 struct earlier {
     const struct input *input; /* of the run */

@@ -16,7 +16,7 @@
 #include "app/console.h"
 #include "engine/ingest.h"
 #include "engine/pipeline.h"
-#include "store/spool.h"
+#include "store/spool/spool.h"
 
 #define SUMMARY_BYTES_MAX ((size_t)256 * 1024)
 #define SUMMARY_FAILURES_MAX 8 /* groups shown; the rest is in the output */

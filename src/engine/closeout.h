@@ -16,7 +16,7 @@
 #include "base/clock.h"
 #include "engine/ingest.h"
 #include "engine/render.h"
-#include "store/spool.h"
+#include "store/spool/spool.h"
 
 struct closeout_job {
     const struct ingest_result *ingest;

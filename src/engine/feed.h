@@ -13,7 +13,7 @@
 
 #include "engine/ingest.h"
 #include "engine/input.h"
-#include "store/spool.h"
+#include "store/spool/spool.h"
 
 struct feed;
 struct feed *feed_new(const struct input *in, const struct ingest_result *job, struct spool *s);

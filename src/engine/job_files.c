@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
-#include "store/objects.h"
+#include "store/objects/objects.h"
 
 /* "gs://bucket/name". */
 static int uri_split(struct str uri, struct str *bucket, struct str *name, struct error *e)

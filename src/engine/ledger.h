@@ -14,7 +14,7 @@
 #include "engine/window.h"
 #include "format/job/price.h"
 #include "predict/predictor.h"
-#include "store/spool.h"
+#include "store/spool/spool.h"
 
 struct ledger {
     struct spool *spool;

@@ -23,7 +23,7 @@
 #include "engine/render.h"
 #include "engine/retry.h"
 #include "predict/predictor.h"
-#include "store/spool.h"
+#include "store/spool/spool.h"
 
 #define COMMIT_EVERY_MS 100  /* a group is committed at least this often */
 #define COMMIT_ROWS_MAX 4096 /* or when it holds so many rows */

@@ -17,7 +17,7 @@
 #include "engine/ingest.h"
 #include "engine/input.h"
 #include "format/row.h"
-#include "store/spool.h"
+#include "store/spool/spool.h"
 
 struct render;
 struct render *render_open(const char *path, const struct input *in,

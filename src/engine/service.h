@@ -20,7 +20,7 @@
 #include "format/job/job.h"
 #include "predict/hub.h"
 #include "predict/upstream_site.h"
-#include "store/jobs.h"
+#include "store/jobs/jobs.h"
 
 #define SERVICE_WEIGHTS_MAX 256
 #define FULL_RETRY_S 30

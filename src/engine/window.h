@@ -21,7 +21,7 @@
 #include "base/mem.h"
 #include "format/request/request.h"
 #include "format/lines.h"
-#include "store/spool.h"
+#include "store/spool/spool.h"
 
 #define WINDOW_LINES_MAX 4096
 #define WINDOW_BYTES_MAX                                                                           \

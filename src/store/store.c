@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "base/sys.h"
-#include "store/blob_inner.h"
-#include "store/migration.h"
+#include "store/objects/blob_inner.h"
+#include "store/db/migration.h"
 #include "store/store_inner.h"
 
 /* Room for the longest path below the folder. */

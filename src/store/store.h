@@ -4,7 +4,7 @@
  * end, its output object and the event that tells of it become true together (I1, I3, I4).
  *
  * Shape:   DIR/state.db (SQLite, WAL, synchronous=FULL; the tables are made by the numbered files in
- *          store/migrations/), DIR/blobs/ab/ID (immutable files, blob.h), DIR/uploads/ID
+ *          store/db/migrations/), DIR/blobs/ab/ID (immutable files, blob.h), DIR/uploads/ID
  *          (unfinished ones), DIR/jobs/ID/ (spools and outputs of jobs, engine/runner.h).
  *          The database knows every blob that counts; others are swept (blob_sweep).
  * Errors:  RESOURCE_EXHAUSTED: the disk is full; FAILED_PRECONDITION: another server runs on this

@@ -19,8 +19,8 @@
 #include <sqlite3.h>
 #include <stdbool.h>
 
-#include "store/jobs.h"
-#include "store/objects.h"
+#include "store/jobs/jobs.h"
+#include "store/objects/objects.h"
 #include "store/store.h"
 
 struct db;    /* a connection and its prepared statements */

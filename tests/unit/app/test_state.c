@@ -13,7 +13,7 @@
 #include "app/state.h"
 #include "base/fault.h"
 #include "base/sys.h"
-#include "store/spool.h"
+#include "store/spool/spool.h"
 #include "unit/app/temporary.h"
 
 #define DAY_US ((int64_t)86400 * 1000000)

@@ -5,7 +5,7 @@
 
 #include "base/fault.h"
 #include "blob_world.h"
-#include "store/migration.h"
+#include "store/db/migration.h"
 
 static void exec(struct store *s, const char *sql)
 {

@@ -1,0 +1,334 @@
+/* deliveries.c -- the outbox: what webhooks are still to be told, written with what it tells of. */
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "store/jobs/jobs_inner.h"
+#include "store/jobs/webhooks.h"
+
+/* A body without what the client sent: names, times, an error's message. */
+#define BODY_BYTES_MAX ((size_t)64 * 1024)
+
+/* What happened, as one body for all of its receivers. */
+struct news {
+    struct job job;
+    struct str config; /* the job's own webhookConfig, or empty */
+    const char *name;
+    int64_t event_seq, now_us;
+    struct buf body;
+};
+
+static int tell_registered(struct db *d, const struct news *n, struct error *e);
+static int tell_own(struct db *d, struct arena *a, const struct news *n, struct error *e);
+static void write_body(struct news *n);
+
+const char *webhook_event(enum job_state state)
+{
+    static const char *const names[JOB_STATE_COUNT] = {
+        [JOB_SUCCEEDED] = "batch.succeeded",
+        [JOB_FAILED] = "batch.failed",
+        [JOB_CANCELLED] = "batch.cancelled",
+        [JOB_EXPIRED] = "batch.expired",
+    };
+
+    return names[state];
+}
+
+int deliveries_add(struct db *d, int64_t id, int64_t event_seq, enum job_state state,
+                   int64_t now_us, struct error *e)
+{
+    struct arena a = { 0 };
+    struct news n = { .name = webhook_event(state), .event_seq = event_seq, .now_us = now_us };
+
+    if (!n.name)
+        return 0;
+    int rc = job_find(d, &a, NULL, id, &n.job, e);
+    if (rc == 0) {
+        n.config = n.job.webhook;
+        n.body = BUF_INIT(BODY_BYTES_MAX + n.config.len + 6 * n.job.output.len);
+        write_body(&n);
+        rc = n.config.len ? tell_own(d, &a, &n, e) : tell_registered(d, &n, e);
+    }
+    buf_release(&n.body);
+    arena_release(&a);
+    return rc;
+}
+
+/* ---- The body ---- */
+
+/* The value of a member of a JSON object, as written; empty when it has none. */
+static struct str member(struct str object, const char *key)
+{
+    struct json_member m = { 0 };
+
+    while (object.len && json_member_next(object, &m)) {
+        if (str_eq_c(m.key, key))
+            return m.value;
+    }
+    return (struct str){ 0 };
+}
+
+static void write_name(struct buf *out, const struct job *j)
+{
+    char name[PROJECT_BYTES + LOCATION_BYTES + 80];
+
+    if (j->dialect == DIALECT_GEMINI)
+        (void)snprintf(name, sizeof name, "batches/%s", j->batch);
+    else
+        (void)snprintf(name, sizeof name, "projects/%s/locations/%s/batchPredictionJobs/%lld",
+                       j->project, j->location, (long long)j->id);
+    buf_add_json(out, str_of(name));
+}
+
+/* Where a job of objects put its rows: a folder, whose one file is meant. */
+static void write_output(struct buf *out, const struct job *j)
+{
+    struct buf uri = BUF_INIT(j->output.len + sizeof "/predictions.jsonl");
+
+    buf_add_str(&uri, j->output);
+    if (j->source == JOB_OBJECTS)
+        buf_add_c(&uri, "/predictions.jsonl");
+    buf_add_c(out, ",\"output_file_uri\":");
+    buf_add_json(out, buf_str(&uri));
+    buf_release(&uri);
+}
+
+static void write_body(struct news *n)
+{
+    char time[CLOCK_TEXT_BYTES];
+    struct buf *out = &n->body;
+    const struct job *j = &n->job;
+    struct str metadata = member(n->config, "userMetadata");
+
+    clock_format_rfc3339(n->now_us, time);
+    buf_addf(out,
+             "{\"type\":\"%s\",\"version\":\"v1\",\"timestamp\":\"%s\",\"data\":{\"id\":", n->name,
+             time);
+    write_name(out, j);
+    if (j->state == JOB_SUCCEEDED && j->output.len)
+        write_output(out, j);
+    if (j->state == JOB_FAILED) {
+        buf_addf(out, ",\"error_code\":%d,\"error_message\":", error_rpc(j->error));
+        buf_add_json(out, j->error_message);
+    }
+    buf_add_char(out, '}');
+    if (metadata.len) {
+        buf_add_c(out, ",\"user_metadata\":");
+        buf_add_str(out, metadata);
+    }
+    buf_add_char(out, '}');
+    assert(buf_ok(out));
+}
+
+/* ---- The receivers ---- */
+
+static int insert(struct db *d, const struct news *n, struct str webhook, struct str uri,
+                  struct error *e)
+{
+    sqlite3_stmt *q =
+        db_stmt(d, "INSERT INTO delivery (job, event_seq, project, webhook, uri, attempts,"
+                   " create_us, due_us, state, last_status, last_error, body)"
+                   " VALUES (?, ?, ?, ?, ?, 0, ?, ?, 0, 0, '', ?)");
+
+    db_bind(q, "iisttiit", n->job.id, n->event_seq, n->job.project, webhook, uri, n->now_us,
+            n->now_us, buf_str(&n->body));
+    return db_run(d, q, "cannot write a delivery", e) < 0 ? -1 : 0;
+}
+
+static int tell_own(struct db *d, struct arena *a, const struct news *n, struct error *e)
+{
+    struct error bad = { 0 };
+    size_t at, i, count;
+    yyjson_val *uri, *config = json_parse(a, n->config, &at, &bad);
+    yyjson_val *uris = json_get(config, "uris");
+
+    yyjson_arr_foreach(uris, i, count, uri)
+    {
+        if (insert(d, n, (struct str){ 0 }, json_str(uri), e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static bool is_listed(struct str events, const char *name)
+{
+    while (events.len) {
+        size_t comma = str_find(events, STR(","));
+        if (str_eq_c(str_trim(str_sub(events, 0, comma)), name))
+            return true;
+        if (comma == SIZE_MAX)
+            return false;
+        events = str_sub(events, comma + 1, SIZE_MAX);
+    }
+    return false;
+}
+
+static struct str column(sqlite3_stmt *q, int at)
+{
+    const void *p = sqlite3_column_blob(q, at);
+
+    return (struct str){ p, (size_t)sqlite3_column_bytes(q, at) };
+}
+
+static int tell_registered(struct db *d, const struct news *n, struct error *e)
+{
+    sqlite3_stmt *q =
+        db_stmt(d, "SELECT id, uri, events FROM webhook WHERE project = ? AND enabled != 0"
+                   " ORDER BY rowid");
+    int rc;
+
+    db_bind(q, "s", n->job.project);
+    while ((rc = db_step(d, q, "cannot read the webhooks", e)) == 1) {
+        struct str events = column(q, 2);
+        if (events.len && !is_listed(events, n->name))
+            continue;
+        if (insert(d, n, column(q, 0), column(q, 1), e) < 0)
+            return -1;
+    }
+    return rc;
+}
+
+/* ---- The outbox ---- */
+
+#define DELIVERY_COLUMNS                                                                           \
+    "id, job, event_seq, project, webhook, uri, body, attempts, create_us, due_us, state,"         \
+    " last_status, last_error"
+
+static void delivery_row(sqlite3_stmt *q, struct arena *a, struct delivery *out)
+{
+    *out = (struct delivery){
+        .id = db_int(q, 0),
+        .job = db_int(q, 1),
+        .event_seq = db_int(q, 2),
+        .project = db_text(q, 3, a),
+        .webhook = db_text(q, 4, a),
+        .uri = db_text(q, 5, a),
+        .body = db_text(q, 6, a),
+        .attempts = (uint32_t)db_int(q, 7),
+        .create_us = db_int(q, 8),
+        .due_us = db_int(q, 9),
+        .state = (enum delivery_state)db_int(q, 10),
+        .last_status = (int32_t)db_int(q, 11),
+        .last_error = db_text(q, 12, a),
+    };
+}
+
+/* Rows for the caller's array. */
+struct page {
+    struct delivery *out;
+    uint32_t cap, count;
+};
+
+static int page_read(struct db *d, sqlite3_stmt *q, struct arena *a, struct page *p,
+                     struct error *e)
+{
+    int rc = 0;
+
+    while (p->count < p->cap && (rc = db_step(d, q, "cannot read the deliveries", e)) == 1)
+        delivery_row(q, a, &p->out[p->count++]);
+    return rc < 0 ? -1 : 0;
+}
+
+int delivery_due(struct store *s, struct arena *a, int64_t now_us, struct delivery *out,
+                 uint32_t cap, uint32_t *count, struct error *e)
+{
+    struct page p = { out, cap, 0 };
+    struct db *d = store_read(s, e);
+
+    *count = 0;
+    if (!d)
+        return -1;
+    sqlite3_stmt *q = db_stmt(d, "SELECT " DELIVERY_COLUMNS " FROM delivery"
+                                 " WHERE state = 0 AND due_us <= ? ORDER BY due_us, id LIMIT ?");
+    db_bind(q, "ii", now_us, (int64_t)cap);
+    int rc = page_read(d, q, a, &p, e);
+    store_read_done(s, d);
+    *count = p.count;
+    return rc;
+}
+
+/* The newest first. */
+static sqlite3_stmt *list_stmt(struct db *d, const char *project, struct str webhook, int64_t job,
+                               uint32_t most)
+{
+    sqlite3_stmt *q;
+
+#define LIST_REST                                                                                  \
+    " AND (?1 IS NULL OR project = ?1) AND (?2 = '' OR webhook = ?2) AND (?3 = 0 OR job = ?3)"     \
+    " ORDER BY id DESC LIMIT ?4"
+    if (job)
+        q = db_stmt(d, "SELECT " DELIVERY_COLUMNS " FROM delivery WHERE job = ?3" LIST_REST);
+    else if (webhook.len)
+        q = db_stmt(d, "SELECT " DELIVERY_COLUMNS " FROM delivery WHERE webhook = ?2" LIST_REST);
+    else if (project)
+        q = db_stmt(d, "SELECT " DELIVERY_COLUMNS " FROM delivery WHERE project = ?1" LIST_REST);
+    else
+        q = db_stmt(d, "SELECT " DELIVERY_COLUMNS " FROM delivery WHERE id > 0" LIST_REST);
+    db_bind(q, "stii", project, webhook, job, (int64_t)most);
+    return q;
+}
+
+int delivery_list(struct store *s, struct arena *a, const char *project, struct str webhook,
+                  int64_t job, uint32_t most, struct delivery *out, uint32_t *count,
+                  struct error *e)
+{
+    struct page p = { out, most, 0 };
+    struct db *d = store_read(s, e);
+
+    *count = 0;
+    if (!d)
+        return -1;
+    int rc = page_read(d, list_stmt(d, project, webhook, job, most), a, &p, e);
+    store_read_done(s, d);
+    *count = p.count;
+    return rc;
+}
+
+/* Old ones that have ended go in passing: the outbox is as large as a month's events. */
+static int update_in(struct store *s, struct db *d, const struct delivery *v, struct error *e)
+{
+    sqlite3_stmt *q = db_stmt(d, "UPDATE delivery SET state = ?, attempts = ?, due_us = ?,"
+                                 " last_status = ?, last_error = ? WHERE id = ?");
+
+    db_bind(q, "niinti", (int)v->state, (int64_t)v->attempts, v->due_us, (int)v->last_status,
+            v->last_error, v->id);
+    int rc = db_run(d, q, "cannot write the delivery", e);
+    if (rc == 0)
+        return error_set(e, ERROR_NOT_FOUND, "there is no delivery %lld", (long long)v->id);
+    if (rc < 0)
+        return -1;
+    q = db_stmt(d, "DELETE FROM delivery WHERE state != 0 AND create_us < ?");
+    db_bind(q, "i", store_now(s) - DELIVERY_KEPT_S * 1000000);
+    return db_run(d, q, "cannot forget old deliveries", e) < 0 ? -1 : 0;
+}
+
+int delivery_update(struct store *s, const struct delivery *v, struct error *e)
+{
+    struct db *d = store_write(s, e);
+
+    return d ? store_commit(s, d, update_in(s, d, v, e), e) : -1;
+}
+
+static int replay_in(struct store *s, struct db *d, const char *project, int64_t id,
+                     struct error *e)
+{
+    sqlite3_stmt *q = db_stmt(d, "UPDATE delivery SET state = 0, attempts = 0, due_us = ?1"
+                                 " WHERE id = ?2 AND (?3 IS NULL OR project = ?3)");
+
+    db_bind(q, "iis", store_now(s), id, project);
+    int rc = db_run(d, q, "cannot write the delivery", e);
+    if (rc == 0)
+        return error_set(e, ERROR_NOT_FOUND, "there is no delivery %lld", (long long)id);
+    return rc < 0 ? -1 : 0;
+}
+
+int delivery_replay(struct store *s, const char *project, int64_t id, struct error *e)
+{
+    struct db *d = store_write(s, e);
+
+    return d ? store_commit(s, d, replay_in(s, d, project, id, e), e) : -1;
+}
+
+static_assert(DELIVERY_WAITS == 0 && DELIVERY_GIVEN_UP == 2,
+              "the statements name states by number");

@@ -1,0 +1,139 @@
+/* jobs.h -- the records of batch jobs, and the only way to change them.
+ *
+ * Why: whatever happens to a job is one row in one transaction, so a crash leaves a state that the
+ * next start understands. A change names the state it is from and is refused when the states' table
+ * forbids it (I3); what a runner writes names its fence and is refused when another has it (I4).
+ *
+ * Shape:   each change of state also appends an event, and a delivery for each webhook that wants it
+ *          (webhooks.h), in the same transaction.
+ * Errors:  NOT_FOUND; FAILED_PRECONDITION when the state forbids it; ABORTED when the fence is an old
+ *          one; ALREADY_EXISTS only where said.
+ * Threads: all.
+ */
+#ifndef TRANCHE_STORE_JOBS_JOBS_H
+#define TRANCHE_STORE_JOBS_JOBS_H
+
+#include "format/job/job.h"
+#include "store/objects/blob.h"
+#include "store/objects/objects.h"
+#include "store/store.h"
+
+/* Takes id (when 0), batch (when "" and the dialect is Gemini's), create_us and update_us upon
+ * itself and writes them into j, state PENDING. When the project has a job with the same request_id
+ * already, *j becomes that one and *existed is true. inline_blob (or 0) is the blob id of the
+ * inline requests' file, which then belongs to the job. */
+int job_create(struct store *s, struct arena *a, struct job *j, int64_t inline_blob, bool *existed,
+               struct error *e) FALLIBLE;
+
+/* 1, or 0 when there is none. project NULL: of any project. */
+int job_get(struct store *s, struct arena *a, const char *project, int64_t id, struct job *out,
+            struct error *e) FALLIBLE;
+int job_get_batch(struct store *s, struct arena *a, const char *project, const char *batch,
+                  struct job *out, struct error *e) FALLIBLE;
+
+/* The newest first, those older than id `before` (0: from the newest). keep (NULL: all) says which
+ * count; the walk ends after `most` of them (at most JOB_QUERY_MAX), or after JOB_WALK_MAX jobs of
+ * any kind: then `more` is true with fewer than `most`, even none, and the next page begins before
+ * `last`. project, location NULL: any. */
+#define JOB_QUERY_MAX 1000
+#define JOB_WALK_MAX 100000
+struct job_query {
+    const char *project, *location;
+    enum dialect dialect;
+    int64_t before;
+    uint32_t most;
+    bool (*keep)(void *arg, const struct job *j);
+    void *arg;
+};
+struct job_list {
+    struct job *item;
+    uint32_t count;
+    bool more;    /* there may be others after the last */
+    int64_t last; /* of a query: how far it walked; `before` of the next page */
+};
+int job_query(struct store *s, struct arena *a, const struct job_query *q, struct job_list *out,
+              struct error *e) FALLIBLE;
+/* All jobs that are not final, the oldest first: what the scheduler begins with and looks after. */
+int job_open_list(struct store *s, struct arena *a, struct job_list *out, struct error *e) FALLIBLE;
+
+/* How many of a project's jobs are not final; counted up to `most`. */
+int job_open_count(struct store *s, const char *project, uint32_t most, uint32_t *out,
+                   struct error *e) FALLIBLE;
+
+/* A state change from outside the runner. Sets wish, or moves the state where nothing runs: cancel of
+ * PENDING, QUEUED and PAUSED jobs without work done is CANCELLED at once; other ones are CANCELLING
+ * and the scheduler ends them. Cancelling a final job is FAILED_PRECONDITION; cancelling twice is
+ * fine. out: as it is then. */
+int job_cancel(struct store *s, struct arena *a, const char *project, int64_t id, struct job *out,
+               struct error *e) FALLIBLE;
+int job_pause(struct store *s, struct arena *a, const char *project, int64_t id, struct job *out,
+              struct error *e) FALLIBLE;
+/* options: replace the job's (a larger budget); NULL: as they are. */
+int job_resume(struct store *s, struct arena *a, const char *project, int64_t id,
+               const struct job_options *options, struct job *out, struct error *e) FALLIBLE;
+/* Display name, priority: NULL leaves one as it is. A final job is FAILED_PRECONDITION (I3). */
+int job_patch(struct store *s, struct arena *a, const char *project, int64_t id,
+              const struct str *display_name, const int64_t *priority, struct job *out,
+              struct error *e) FALLIBLE;
+/* Only a final job (else FAILED_PRECONDITION). Its output objects stay; its own blobs go. */
+int job_delete(struct store *s, const char *project, int64_t id, struct error *e) FALLIBLE;
+
+/* ---- For the scheduler and its runners ---- */
+
+/* What a job reads: pinned when its input is checked, so that later changes of the objects do not
+ * change the job. */
+struct job_input {
+    struct str name; /* "gs://bucket/object", "files/x" or "inline": for messages */
+    int64_t blob;
+    uint64_t bytes;
+};
+/* Replaces them; only of a PENDING job. */
+int job_inputs_set(struct store *s, int64_t id, const struct job_input *in, uint32_t count,
+                   struct error *e) FALLIBLE;
+int job_inputs(struct store *s, struct arena *a, int64_t id, struct job_input **out,
+               uint32_t *count, struct error *e) FALLIBLE;
+
+/* The checked input's figures (books, bad, input_bytes, text_bytes, output_max, output_unset of j)
+ * and PENDING -> QUEUED, with queue_us; from there to PAUSED when that was asked meanwhile. */
+int job_checked(struct store *s, const struct job *j, struct error *e) FALLIBLE;
+/* QUEUED -> RUNNING under a new fence, which it sets in j, with start_us and stretch_us. */
+int job_begin(struct store *s, struct job *j, struct error *e) FALLIBLE;
+/* The books, under the fence. */
+int job_progress(struct store *s, const struct job *j, struct error *e) FALLIBLE;
+/* RUNNING -> QUEUED or PAUSED (pause_reason of j), with j's books, under the fence. A job that was
+ * asked to pause meanwhile is PAUSED. j's state is what it became. */
+int job_yield(struct store *s, struct job *j, enum job_state to, struct error *e) FALLIBLE;
+
+/* The end of a job, all or nothing: state, books, figures, error, output and result of j, its output
+ * object or generated file. From any state that may move to `to`. fence 0: it does not run. */
+struct job_end {
+    enum job_state to;
+    const struct object_new *object; /* NULL: none */
+    const struct file_new *file;     /* NULL: none */
+};
+int job_finish(struct store *s, struct job *j, const struct job_end *end, struct error *e) FALLIBLE;
+/* At start: what runs in no process any more is QUEUED again, or PAUSED when that was asked
+ * (CANCELLING stays, and can be ended with fence 0). Old fences are void. */
+int job_recover(struct store *s, struct error *e) FALLIBLE;
+
+/* How many jobs would be taken before this one, of its model: 0 for the next. */
+int job_position(struct store *s, const struct job *j, uint64_t *out, struct error *e) FALLIBLE;
+
+/* ---- Events ---- */
+
+/* "job.created", "job.state" with the state, in order. */
+struct event {
+    int64_t seq;
+    int64_t job;
+    enum job_state state;
+    int64_t time_us;
+    char project[PROJECT_BYTES];
+};
+/* Events after seq, at most cap; of one job, or job 0: of the project (NULL: all). */
+int events_after(struct store *s, int64_t seq, const char *project, int64_t job, struct event *out,
+                 uint32_t cap, uint32_t *count, struct error *e) FALLIBLE;
+int64_t events_last(struct store *s); /* seq of the newest; 0: none */
+/* fn is called after a commit that changed a job, on the thread that did it, under no lock. One. */
+void jobs_on_change(struct store *s, void (*fn)(void *arg, int64_t id), void *arg);
+
+#endif

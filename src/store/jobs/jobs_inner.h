@@ -1,0 +1,93 @@
+/* jobs_inner.h -- what the files about jobs, events and webhooks share. Nothing outside src/store
+ * includes it.
+ *
+ * Why: a job's row has many columns; which member each one is stands once, in JOB_FIELDS, and every
+ * INSERT, SELECT and UPDATE of many columns is made from it.
+ *
+ * Rule:    who changes a job's state writes the row with the state it is from in WHERE, and calls
+ *          event_add in the same transaction; after the commit and outside of every lock, job_tell.
+ */
+#ifndef TRANCHE_STORE_JOBS_JOBS_INNER_H
+#define TRANCHE_STORE_JOBS_JOBS_INNER_H
+
+#include "store/objects/blob_inner.h"
+
+// clang-format off
+/* X(column, kind, member of struct job). The groups are runs of columns that are written together. */
+#define JOB_IDENTITY(X)                                                                           \
+    X(batch, CHARS, batch)               X(dialect, ENUM, dialect)                                 \
+    X(source, ENUM, source)              X(project, CHARS, project)                                \
+    X(location, CHARS, location)         X(open, FLAG, open)                                       \
+    X(request_id, TEXT, request_id)      X(retry_of, NUMBER, retry_of)                             \
+    X(model, TEXT, model)                X(create_us, NUMBER, create_us)                           \
+    X(queue_us, NUMBER, queue_us)        X(start_us, NUMBER, start_us)                             \
+    X(ran_us, NUMBER, ran_us)            X(stretch_us, NUMBER, stretch_us)                         \
+    X(fence, NUMBER, fence)              X(webhook, TEXT, webhook)                                 \
+    X(test, TEXT, test)                  X(spec, TEXT, spec)
+#define JOB_CONTROL(X)                                                                            \
+    X(state, ENUM, state)                X(wish, ENUM, wish)                                       \
+    X(priority, NUMBER, priority)        X(display_name, TEXT, display_name)                       \
+    X(validate_only, FLAG, options.validate_only) X(strict, FLAG, options.strict)                  \
+    X(budget_nano, NUMBER, options.budget_nano) X(budget_tokens, NUMBER, options.budget_tokens)    \
+    X(error_rate_max, REAL, options.error_rate_max)                                                \
+    X(error_lines_min, NUMBER, options.error_lines_min)                                            \
+    X(pause_reason, TEXT, pause_reason)  X(end_us, NUMBER, end_us)                                 \
+    X(update_us, NUMBER, update_us)
+#define JOB_BOOKS(X)                                                                              \
+    X(total, NUMBER, books.total)        X(succeeded, NUMBER, books.succeeded)                     \
+    X(failed, NUMBER, books.failed)      X(not_run, NUMBER, books.not_run)                         \
+    X(duplicates, NUMBER, books.duplicates)                                                        \
+    X(prompt_tokens, NUMBER, books.prompt_tokens) X(cached_tokens, NUMBER, books.cached_tokens)    \
+    X(candidate_tokens, NUMBER, books.candidate_tokens)                                            \
+    X(thought_tokens, NUMBER, books.thought_tokens)                                                \
+    X(duplicate_tokens, NUMBER, books.duplicate_tokens)                                            \
+    X(cost_nano, NUMBER, books.cost_nano) X(cost_online_nano, NUMBER, books.cost_online_nano)
+#define JOB_FIGURES(X)                                                                            \
+    X(bad, NUMBER, bad)                  X(input_bytes, NUMBER, input_bytes)                       \
+    X(text_bytes, NUMBER, text_bytes)    X(output_max, NUMBER, output_max)                         \
+    X(output_unset, NUMBER, output_unset)
+#define JOB_ENDING(X)                                                                             \
+    X(error, ENUM, error)                X(error_message, TEXT, error_message)                     \
+    X(output, TEXT, output)              X(result, NUMBER, result)
+#define JOB_FIELDS(X) JOB_IDENTITY(X) JOB_CONTROL(X) JOB_BOOKS(X) JOB_FIGURES(X) JOB_ENDING(X)
+// clang-format on
+
+enum job_field {
+#define X(column, kind, member) FIELD_##column,
+    JOB_FIELDS(X)
+#undef X
+        JOB_FIELD_COUNT
+};
+
+#define JOB_COMMA(column, kind, member) ", " #column
+#define JOB_SET(column, kind, member) #column " = ?, "
+#define JOB_COLUMNS "id" JOB_FIELDS(JOB_COMMA)
+
+/* A row of JOB_COLUMNS. */
+void job_row(sqlite3_stmt *q, struct arena *a, struct job *out);
+/* Binds the members of fields [from, to] from parameter `first` on; the number after them. */
+int job_bind(sqlite3_stmt *q, int first, const struct job *j, enum job_field from,
+             enum job_field to);
+/* Inside a transaction or not: NOT_FOUND when there is none, or it is another project's. */
+int job_find(struct db *d, struct arena *a, const char *project, int64_t id, struct job *out,
+             struct error *e) FALLIBLE;
+/* The states that may become `to`, as a set: bit n is state n. */
+unsigned job_states_before(enum job_state to);
+/* Why a write of this fence (0: of nobody who runs it; JOB_NO_FENCE: that asks for none) changed no
+ * row. Returns -1. */
+#define JOB_NO_FENCE (-1)
+int job_refused(struct db *d, int64_t id, int64_t fence, struct error *e);
+/* Adds an input at a position, after blob_keep_in. */
+int job_input_add(struct store *s, struct db *d, int64_t id, uint32_t position,
+                  const struct job_input *in, struct error *e) FALLIBLE;
+
+/* The event of a job that has come to this state, and a delivery for each webhook that wants it. */
+int event_add(struct db *d, int64_t id, enum job_state state, int64_t now_us,
+              struct error *e) FALLIBLE;
+int deliveries_add(struct db *d, int64_t id, int64_t event_seq, enum job_state state,
+                   int64_t now_us, struct error *e) FALLIBLE;
+void job_tell(struct store *s, int64_t id);
+
+int64_t store_now(const struct store *s); /* wall time in microseconds */
+
+#endif

@@ -1,0 +1,198 @@
+/* jobs_read.c -- jobs as they are: one, a page of a list, the open ones, what a job reads. */
+#include <string.h>
+
+#include "store/jobs/jobs.h"
+#include "store/jobs/jobs_inner.h"
+
+int job_get(struct store *s, struct arena *a, const char *project, int64_t id, struct job *out,
+            struct error *e)
+{
+    struct db *d = store_read(s, e);
+
+    if (!d)
+        return -1;
+    sqlite3_stmt *q = db_stmt(d, "SELECT " JOB_COLUMNS " FROM job"
+                                 " WHERE id = ?1 AND (?2 IS NULL OR project = ?2)");
+    db_bind(q, "is", id, project);
+    int rc = db_step(d, q, "cannot read the job", e);
+    if (rc == 1)
+        job_row(q, a, out);
+    store_read_done(s, d);
+    return rc;
+}
+
+int job_get_batch(struct store *s, struct arena *a, const char *project, const char *batch,
+                  struct job *out, struct error *e)
+{
+    struct db *d = store_read(s, e);
+
+    if (!d)
+        return -1;
+    sqlite3_stmt *q = db_stmt(d, "SELECT " JOB_COLUMNS " FROM job WHERE batch = ?1"
+                                 " AND batch != '' AND (?2 IS NULL OR project = ?2)");
+    db_bind(q, "ss", batch, project);
+    int rc = db_step(d, q, "cannot read the job", e);
+    if (rc == 1)
+        job_row(q, a, out);
+    store_read_done(s, d);
+    return rc;
+}
+
+/* ---- Lists ---- */
+
+/* Two texts, because an index serves each only when the text names its columns plainly. */
+#define QUERY_REST " AND (?3 IS NULL OR location = ?3) ORDER BY id DESC LIMIT ?4"
+
+static sqlite3_stmt *query_stmt(struct db *d, const struct job_query *q)
+{
+    int64_t before = q->before ? q->before : INT64_MAX;
+    sqlite3_stmt *st;
+
+    if (q->project) {
+        st = db_stmt(d, "SELECT " JOB_COLUMNS " FROM job WHERE project = ?5 AND dialect = ?1"
+                        " AND id < ?2" QUERY_REST);
+        db_bind_from(st, 5, "s", q->project);
+    } else {
+        st =
+            db_stmt(d, "SELECT " JOB_COLUMNS " FROM job WHERE dialect = ?1 AND id < ?2" QUERY_REST);
+    }
+    db_bind(st, "nisi", (int)q->dialect, before, q->location, (int64_t)JOB_WALK_MAX + 1);
+    return st;
+}
+
+/* Rows that are not kept live in scratch, so that a long walk takes no memory. */
+static int query_walk(struct db *d, struct arena *a, const struct job_query *q,
+                      struct arena *scratch, struct job_list *out, struct error *e)
+{
+    uint32_t most = q->most < JOB_QUERY_MAX ? q->most : JOB_QUERY_MAX, walked = 0;
+    sqlite3_stmt *st = query_stmt(d, q);
+    struct job j;
+    int rc;
+
+    out->item = arena_array(a, (size_t)most + 1, sizeof *out->item);
+    while ((rc = db_step(d, st, "cannot list the jobs", e)) == 1) {
+        if (out->count == most || walked++ == JOB_WALK_MAX) {
+            out->more = true;
+            return 0;
+        }
+        arena_reset(scratch);
+        job_row(st, scratch, &j);
+        if (!q->keep || q->keep(q->arg, &j))
+            job_row(st, a, &out->item[out->count++]);
+        out->last = j.id;
+    }
+    return rc;
+}
+
+int job_query(struct store *s, struct arena *a, const struct job_query *q, struct job_list *out,
+              struct error *e)
+{
+    struct arena scratch = { 0 };
+    struct db *d = store_read(s, e);
+
+    *out = (struct job_list){ .last = q->before };
+    if (!d)
+        return -1;
+    int rc = query_walk(d, a, q, &scratch, out, e);
+    store_read_done(s, d);
+    arena_release(&scratch);
+    return rc;
+}
+
+/* An array of which *cap items of this size are used, with room for as many again. */
+static void *twice(struct arena *a, void *p, size_t *cap, size_t size)
+{
+    size_t had = *cap;
+
+    *cap = had ? had * 2 : 16;
+    return had ? arena_grow(a, p, had * size, *cap * size) : arena_array(a, *cap, size);
+}
+
+int job_open_list(struct store *s, struct arena *a, struct job_list *out, struct error *e)
+{
+    struct db *d = store_read(s, e);
+    size_t cap = 0;
+    int rc;
+
+    *out = (struct job_list){ 0 };
+    if (!d)
+        return -1;
+    sqlite3_stmt *q = db_stmt(d, "SELECT " JOB_COLUMNS " FROM job WHERE state < 5 ORDER BY id");
+    while ((rc = db_step(d, q, "cannot list the jobs", e)) == 1) {
+        if (out->count == cap)
+            out->item = twice(a, out->item, &cap, sizeof *out->item);
+        job_row(q, a, &out->item[out->count++]);
+    }
+    store_read_done(s, d);
+    return rc;
+}
+
+int job_open_count(struct store *s, const char *project, uint32_t most, uint32_t *out,
+                   struct error *e)
+{
+    struct db *d = store_read(s, e);
+
+    if (!d)
+        return -1;
+    sqlite3_stmt *q = db_stmt(d, "SELECT count(*) FROM (SELECT 1 FROM job WHERE project = ?1"
+                                 " AND state < 5 LIMIT ?2)");
+    db_bind(q, "si", project, (int64_t)most);
+    int rc = db_step(d, q, "cannot count the open jobs", e);
+    if (rc == 1)
+        *out = (uint32_t)db_int(q, 0);
+    store_read_done(s, d);
+    return rc < 0 ? -1 : 0;
+}
+
+int job_position(struct store *s, const struct job *j, uint64_t *out, struct error *e)
+{
+    struct db *d = store_read(s, e);
+
+    if (!d)
+        return -1;
+    sqlite3_stmt *q = db_stmt(d, "SELECT count(*) FROM job WHERE state = 1 AND model = ?1"
+                                 " AND (priority > ?2 OR (priority = ?2 AND id < ?3))");
+    db_bind(q, "tii", j->model, j->priority, j->id);
+    int rc = db_step(d, q, "cannot read the queue", e);
+    if (rc == 1)
+        *out = (uint64_t)db_int(q, 0);
+    store_read_done(s, d);
+    return rc < 0 ? -1 : 0;
+}
+
+/* ---- Inputs ---- */
+
+static int inputs_read(struct db *d, struct arena *a, int64_t id, struct job_input **out,
+                       uint32_t *count, struct error *e)
+{
+    sqlite3_stmt *q = db_stmt(d, "SELECT name, blob, bytes FROM job_input WHERE job = ?"
+                                 " ORDER BY position");
+    size_t cap = 0;
+    int rc;
+
+    db_bind(q, "i", id);
+    while ((rc = db_step(d, q, "cannot read the job's inputs", e)) == 1) {
+        if (*count == cap)
+            *out = twice(a, *out, &cap, sizeof **out);
+        (*out)[(*count)++] = (struct job_input){
+            .name = db_text(q, 0, a),
+            .blob = db_int(q, 1),
+            .bytes = (uint64_t)db_int(q, 2),
+        };
+    }
+    return rc;
+}
+
+int job_inputs(struct store *s, struct arena *a, int64_t id, struct job_input **out,
+               uint32_t *count, struct error *e)
+{
+    struct db *d = store_read(s, e);
+
+    *out = NULL;
+    *count = 0;
+    if (!d)
+        return -1;
+    int rc = inputs_read(d, a, id, out, count, e);
+    store_read_done(s, d);
+    return rc;
+}

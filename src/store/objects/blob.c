@@ -1,0 +1,292 @@
+/* blob.c -- the files of blobs: written beside, synced, then renamed to where readers look.
+ *
+ * Shape:   DIR/uploads/wID while it is written, DIR/blobs/<last two hex digits of ID>/ID after. IDs come
+ *          from the database a block at a time, so that one which was given is never given again.
+ */
+#include "store/objects/blob.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/sys.h"
+#include "store/objects/blob_inner.h"
+
+/* Ids that a crash may leave unused. */
+#define ID_BLOCK 1024
+#define COPY_BYTES ((size_t)256 * 1024)
+
+static int id_take(struct store *s, int64_t *out, struct error *e);
+static struct blob_writer *writer_new(struct store *s, bool md5, bool sha256, struct error *e);
+static int append_blob(struct blob_writer *w, int64_t id, struct error *e);
+
+struct blobs *blobs_new(void)
+{
+    struct blobs *b = mem_alloc(sizeof *b);
+
+    (void)pthread_mutex_init(&b->lock, NULL);
+    b->uploads = uploads_new();
+    return b;
+}
+
+int blobs_open(struct store *s, struct error *e)
+{
+    char path[PATH_BYTES];
+
+    store_path(s, path, "uploads");
+    return sys_mkdirs(path, e);
+}
+
+void blobs_free(struct blobs *b)
+{
+    if (!b)
+        return;
+    uploads_free(b->uploads);
+    (void)pthread_mutex_destroy(&b->lock);
+    mem_free(b);
+}
+
+struct blob_writer *blob_create(struct store *s, uint64_t bytes_max, bool sha256, struct error *e)
+{
+    struct blob_writer *w = writer_new(s, true, sha256, e);
+
+    if (w)
+        w->bytes_max = bytes_max;
+    return w;
+}
+
+int blob_write(struct blob_writer *w, const void *p, size_t len, struct error *e)
+{
+    if (w->broken)
+        return error_set(e, ERROR_FAILED_PRECONDITION, "an earlier write failed");
+    if (len > w->bytes_max - w->bytes)
+        return error_set(e, ERROR_RESOURCE_EXHAUSTED, "more than the allowed %llu bytes",
+                         (unsigned long long)w->bytes_max);
+    if (sys_write_all(w->fd, p, len, w->path, e) < 0) {
+        w->broken = true;
+        return -1;
+    }
+    blob_digest_add(&w->digest, p, len);
+    w->bytes += len;
+    if (w->upload[0] != '\0' && w->bytes - w->marked >= UPLOAD_MARK_BYTES)
+        return upload_mark(w, e);
+    return 0;
+}
+
+uint64_t blob_written(const struct blob_writer *w)
+{
+    return w->bytes;
+}
+
+int blob_finish(struct blob_writer *w, struct blob *out, struct error *e)
+{
+    assert(w->upload[0] == '\0');
+    if (blob_place(w, out, e) < 0) {
+        blob_abort(w);
+        return -1;
+    }
+    blob_writer_free(w);
+    return 0;
+}
+
+void blob_abort(struct blob_writer *w)
+{
+    if (!w)
+        return;
+    if (w->upload[0] != '\0') {
+        upload_abort(w);
+        return;
+    }
+    (void)unlink(w->path); /* what stays is swept */
+    blob_writer_free(w);
+}
+
+int blob_place(struct blob_writer *w, struct blob *out, struct error *e)
+{
+    char to[PATH_BYTES];
+    struct blob done = { .bytes = w->bytes };
+
+    if (w->broken)
+        return error_set(e, ERROR_FAILED_PRECONDITION, "an earlier write failed");
+    if (w->id == 0 && id_take(w->s, &w->id, e) < 0)
+        return -1;
+    if (sys_sync(w->fd, w->path, e) < 0)
+        return -1;
+    blob_file(w->s, to, w->id);
+    char *slash = strrchr(to, '/');
+    *slash = '\0';
+    if (sys_mkdirs(to, e) < 0)
+        return -1;
+    *slash = '/';
+    if (sys_rename(w->path, to, e) < 0)
+        return -1;
+    (void)close(w->fd);
+    w->fd = -1;
+    done.id = w->id;
+    blob_digest_end(&w->digest, &done);
+    *out = done;
+    return 0;
+}
+
+void blob_writer_free(struct blob_writer *w)
+{
+    if (!w)
+        return;
+    if (w->fd >= 0)
+        (void)close(w->fd);
+    blob_digest_release(&w->digest);
+    mem_free(w);
+}
+
+int blob_adopt(struct store *s, const char *path, struct blob *out, struct error *e)
+{
+    struct blob_writer *w = mem_alloc(sizeof *w);
+    struct stat st;
+    int rc = -1;
+
+    w->s = s;
+    (void)snprintf(w->path, sizeof w->path, "%s", path);
+    w->fd = sys_open(path, O_RDWR, e);
+    if (w->fd < 0 || blob_digest_begin(&w->digest, true, true, e) < 0)
+        goto out;
+    if (fstat(w->fd, &st) < 0) {
+        (void)error_errno(e, "cannot look at %s", path);
+        goto out;
+    }
+    w->bytes = (uint64_t)st.st_size;
+    if (blob_digest_add_file(&w->digest, w->fd, w->bytes, path, e) == 0)
+        rc = blob_place(w, out, e);
+out:
+    blob_writer_free(w);
+    return rc;
+}
+
+int blob_compose(struct store *s, const int64_t *part, uint32_t count, struct blob *out,
+                 struct error *e)
+{
+    struct blob_writer *w = writer_new(s, false, false, e);
+
+    if (!w)
+        return -1;
+    w->bytes_max = UINT64_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        if (append_blob(w, part[i], e) < 0) {
+            blob_abort(w);
+            return -1;
+        }
+    }
+    return blob_finish(w, out, e);
+}
+
+int blob_open(struct store *s, int64_t id, struct error *e)
+{
+    char path[PATH_BYTES];
+
+    blob_file(s, path, id);
+    return sys_open(path, O_RDONLY, e);
+}
+
+const char *blob_path(struct store *s, struct arena *a, int64_t id)
+{
+    char path[PATH_BYTES];
+
+    blob_file(s, path, id);
+    return arena_copy(a, path, strlen(path));
+}
+
+void blob_file(const struct store *s, char out[PATH_BYTES], int64_t id)
+{
+    store_path(s, out, "blobs/%02x/%lld", (unsigned)(id & 0xff), (long long)id);
+}
+
+bool blob_unlink(struct store *s, int64_t id)
+{
+    char path[PATH_BYTES];
+
+    if (id == 0)
+        return false;
+    blob_file(s, path, id);
+    if (unlink(path) == 0)
+        return true;
+    if (errno != ENOENT)
+        log_warn("cannot remove %s, a later sweep will: error %d", path, errno);
+    return false;
+}
+
+static int block_take(struct store *s, int64_t *last, struct error *e)
+{
+    struct db *d = store_write(s, e);
+
+    if (!d)
+        return -1;
+    int rc = counter_next(d, "blob", ID_BLOCK, ID_BLOCK, last, e);
+    return store_commit(s, d, rc, e);
+}
+
+static int id_take(struct store *s, int64_t *out, struct error *e)
+{
+    struct blobs *b = s->blobs;
+    int64_t last = 0;
+    int rc = 0;
+
+    (void)pthread_mutex_lock(&b->lock);
+    if (b->next == b->end) {
+        rc = block_take(s, &last, e);
+        if (rc == 0) {
+            b->end = last + 1;
+            b->next = b->end - ID_BLOCK;
+        }
+    }
+    if (rc == 0)
+        *out = b->next++;
+    (void)pthread_mutex_unlock(&b->lock);
+    return rc;
+}
+
+static struct blob_writer *writer_new(struct store *s, bool md5, bool sha256, struct error *e)
+{
+    struct blob_writer *w = mem_alloc(sizeof *w);
+
+    w->s = s;
+    w->fd = -1;
+    if (id_take(s, &w->id, e) < 0 || blob_digest_begin(&w->digest, md5, sha256, e) < 0)
+        goto fail;
+    store_path(s, w->path, "uploads/w%lld", (long long)w->id);
+    w->fd = sys_open(w->path, O_RDWR | O_CREAT | O_EXCL, e);
+    if (w->fd >= 0)
+        return w;
+fail:
+    blob_writer_free(w);
+    return NULL;
+}
+
+static int append_fd(struct blob_writer *w, int fd, char *chunk, struct error *e)
+{
+    uint64_t at = 0;
+    int64_t n;
+
+    while ((n = sys_read_at(fd, chunk, COPY_BYTES, at, "a part", e)) > 0) {
+        if (blob_write(w, chunk, (size_t)n, e) < 0)
+            return -1;
+        at += (uint64_t)n;
+    }
+    return n < 0 ? -1 : 0;
+}
+
+static int append_blob(struct blob_writer *w, int64_t id, struct error *e)
+{
+    int fd = blob_open(w->s, id, e);
+
+    if (fd < 0)
+        return -1;
+    char *chunk = mem_alloc(COPY_BYTES);
+    int rc = append_fd(w, fd, chunk, e);
+    mem_free(chunk);
+    (void)close(fd);
+    return rc;
+}

@@ -1,0 +1,57 @@
+/* blob.h -- the bytes of objects and files: immutable, named by number, hashed as they arrive.
+ *
+ * Why: a name that a client chose never becomes a path, and bytes that are known to the database
+ * are whole and on the disk.
+ *
+ * Shape:   write: blob_create -> blob_write ... -> blob_finish (hashes, fsync) -> its id goes
+ *          into a row of the database (an object, a file, a job) in a later transaction. A blob in
+ *          no row is swept after BLOB_GRACE_S.
+ * Units:   crc32c and md5 as GCS means them, sha256 as the Files API does.
+ * Errors:  of writing; RESOURCE_EXHAUSTED when full or over the writer's bytes_max.
+ * Threads: all; one writer has one owner at a time.
+ */
+#ifndef TRANCHE_STORE_OBJECTS_BLOB_H
+#define TRANCHE_STORE_OBJECTS_BLOB_H
+
+#include "store/store.h"
+
+#define BLOB_GRACE_S 3600
+
+struct blob {
+    int64_t id;
+    uint64_t bytes;
+    uint32_t crc32c;
+    unsigned char md5[16];
+    unsigned char sha256[32];
+    bool has_md5, has_sha256; /* not of a composed one */
+};
+
+struct blob_writer;
+/* sha256: also that hash (it costs as much as the others together). */
+struct blob_writer *blob_create(struct store *s, uint64_t bytes_max, bool sha256, struct error *e);
+int blob_write(struct blob_writer *w, const void *p, size_t len, struct error *e) FALLIBLE;
+uint64_t blob_written(const struct blob_writer *w);
+/* Takes w, whatever happens. */
+int blob_finish(struct blob_writer *w, struct blob *out, struct error *e) FALLIBLE;
+void blob_abort(struct blob_writer *w); /* accepts NULL */
+
+/* Takes a finished file in the state folder (same file system): hashed, synced, renamed. It stays
+ * where it is when that fails. */
+int blob_adopt(struct store *s, const char *path, struct blob *out, struct error *e) FALLIBLE;
+/* The concatenation. crc32c only. */
+int blob_compose(struct store *s, const int64_t *part, uint32_t count, struct blob *out,
+                 struct error *e) FALLIBLE;
+
+int blob_open(struct store *s, int64_t id, struct error *e) FALLIBLE; /* a descriptor for reading */
+/* The path of a blob, for input_open_named and messages to the operator; in the arena. */
+const char *blob_path(struct store *s, struct arena *a, int64_t id);
+
+/* Removes blobs and uploads that no row knows and that are older than the grace time. */
+int blob_sweep(struct store *s, uint64_t *removed, struct error *e) FALLIBLE;
+
+/* CRC-32C (Castagnoli) of more bytes; begin with 0. */
+uint32_t crc32c_add(uint32_t crc, const void *p, size_t len);
+/* Of two parts joined, from theirs and the second's length. */
+uint32_t crc32c_join(uint32_t first, uint32_t second, uint64_t second_bytes);
+
+#endif

@@ -1,0 +1,411 @@
+/* uploads.c -- resumable uploads: a row with what is durable, a file with the bytes, and in memory who
+ * writes now and the hashes so far.
+ *
+ * Shape:   DIR/uploads/ID; the row's `bytes` are synced, what the file has behind them is cut off when it
+ *          is opened again.
+ * Locks:   uploads.lock guards the slots; it is never held over a file's or the database's work.
+ */
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/sys.h"
+#include "store/objects/blob_inner.h"
+
+/* Hashes are kept for so many paused uploads; others are hashed again from their files. */
+#define PAUSED_MAX 64
+#define ID_CHARS 40
+static_assert(ID_CHARS < UPLOAD_ID_BYTES, "an id fits");
+#define US_PER_DAY ((int64_t)86400 * 1000000)
+
+struct slot {
+    char id[UPLOAD_ID_BYTES];
+    bool busy;                 /* a writer has it, and the digest */
+    struct blob_digest digest; /* of a paused one, of the first `bytes` */
+    uint64_t bytes;
+};
+
+struct uploads {
+    pthread_mutex_t lock; /* guards all below */
+    struct slot *slot;    /* in the order of their last use */
+    uint32_t count, cap;
+};
+
+static int slot_take(struct uploads *u, const char *id, struct slot *out, struct error *e);
+static void slot_give(struct uploads *u, const char *id, struct blob_digest *digest,
+                      uint64_t bytes);
+static void slot_forget(struct uploads *u, const char *id);
+static int read_row(struct store *s, struct arena *a, struct str id, struct upload *out,
+                    struct error *e);
+static int writer_open(struct blob_writer *w, struct slot *slot, struct error *e);
+static int row_delete(struct store *s, const char *id, struct error *e);
+
+struct uploads *uploads_new(void)
+{
+    struct uploads *u = mem_alloc(sizeof *u);
+
+    (void)pthread_mutex_init(&u->lock, NULL);
+    return u;
+}
+
+void uploads_free(struct uploads *u)
+{
+    if (!u)
+        return;
+    for (uint32_t i = 0; i < u->count; i++)
+        blob_digest_release(&u->slot[i].digest);
+    mem_free(u->slot);
+    (void)pthread_mutex_destroy(&u->lock);
+    mem_free(u);
+}
+
+static int row_insert(struct store *s, const struct upload *up, struct error *e)
+{
+    struct db *d = store_write(s, e);
+
+    if (!d)
+        return -1;
+    sqlite3_stmt *q =
+        db_stmt(d, "INSERT INTO upload (id, project, what, bytes, bytes_max, create_us)"
+                   " VALUES (?, coalesce(?, ''), coalesce(?, ''), 0, ?, ?)");
+    /* SQLite's integers are signed; so many bytes are no limit at all. */
+    int64_t most = up->bytes_max > INT64_MAX ? INT64_MAX : (int64_t)up->bytes_max;
+    db_bind(q, "sttii", up->id, up->project, up->what, most,
+            store_clock(s)->wall_us(store_clock(s)));
+    int rc = db_run(d, q, "cannot begin an upload", e);
+    return store_commit(s, d, rc < 0 ? -1 : 0, e);
+}
+
+/* The file first: a crash leaves one that no row knows. */
+int upload_create(struct store *s, struct arena *a, const char *project, struct str what,
+                  uint64_t bytes_max, struct upload *out, struct error *e)
+{
+    char path[PATH_BYTES];
+    struct upload up = { .bytes_max = bytes_max };
+
+    if (store_random_text(up.id, ID_CHARS, ALPHABET_36, e) < 0)
+        return -1;
+    up.project = str_of(project);
+    up.project = (struct str){ arena_copy(a, up.project.p, up.project.len), up.project.len };
+    up.what = (struct str){ arena_copy(a, what.p, what.len), what.len };
+    store_path(s, path, "uploads/%s", up.id);
+    int fd = sys_open(path, O_RDWR | O_CREAT | O_EXCL, e);
+    if (fd < 0)
+        return -1;
+    (void)close(fd);
+    if (sys_sync_folder(path, e) < 0 || row_insert(s, &up, e) < 0) {
+        (void)unlink(path);
+        return -1;
+    }
+    *out = up;
+    return 0;
+}
+
+int upload_get(struct store *s, struct arena *a, struct str id, struct upload *out, struct error *e)
+{
+    return read_row(s, a, id, out, e);
+}
+
+struct blob_writer *upload_open(struct store *s, const char *id, struct error *e)
+{
+    struct arena a = { 0 };
+    struct slot slot = { 0 };
+    struct upload up = { 0 };
+
+    if (slot_take(s->blobs->uploads, id, &slot, e) < 0)
+        return NULL;
+    struct blob_writer *w = mem_alloc(sizeof *w);
+    w->s = s;
+    w->fd = -1;
+    int rc = read_row(s, &a, str_of(id), &up, e);
+    if (rc == 0) {
+        memcpy(w->upload, up.id, sizeof w->upload);
+        w->bytes = w->marked = up.bytes;
+        w->bytes_max = up.bytes_max;
+        rc = writer_open(w, &slot, e);
+    }
+    arena_release(&a);
+    blob_digest_release(&slot.digest);
+    if (rc == 0)
+        return w;
+    slot_forget(s->blobs->uploads, id);
+    blob_writer_free(w);
+    return NULL;
+}
+
+int upload_mark(struct blob_writer *w, struct error *e)
+{
+    if (sys_sync(w->fd, w->path, e) < 0)
+        return -1;
+    struct db *d = store_write(w->s, e);
+    if (!d)
+        return -1;
+    sqlite3_stmt *q = db_stmt(d, "UPDATE upload SET bytes = ? WHERE id = ?");
+    db_bind(q, "is", (int64_t)w->bytes, w->upload);
+    int changed = db_run(d, q, "cannot record an upload", e);
+    if (changed == 0)
+        changed = error_set(e, ERROR_NOT_FOUND, "No such upload");
+    if (store_commit(w->s, d, changed < 0 ? -1 : 0, e) < 0)
+        return -1;
+    w->marked = w->bytes;
+    return 0;
+}
+
+/* After a write that failed, the bytes before it are good and what it left behind them is cut off. */
+int upload_pause(struct store *s, const char *id, struct blob_writer *w, uint64_t *bytes,
+                 struct error *e)
+{
+    assert(strcmp(w->upload, id) == 0);
+    if (w->broken && ftruncate(w->fd, (off_t)w->bytes) < 0)
+        (void)error_errno(e, "cannot cut %s", w->path);
+    else if (w->marked == w->bytes || upload_mark(w, e) == 0) {
+        *bytes = w->bytes;
+        slot_give(s->blobs->uploads, id, &w->digest, w->bytes);
+        blob_writer_free(w);
+        return 0;
+    }
+    upload_abort(w);
+    return -1;
+}
+
+void upload_abort(struct blob_writer *w)
+{
+    slot_forget(w->s->blobs->uploads, w->upload);
+    blob_writer_free(w);
+}
+
+int upload_finish(struct store *s, const char *id, struct blob_writer *w, struct blob *out,
+                  struct error *e)
+{
+    assert(strcmp(w->upload, id) == 0);
+    int rc = blob_place(w, out, e);
+
+    if (rc == 0)
+        rc = row_delete(s, id, e);
+    upload_abort(w);
+    return rc;
+}
+
+int upload_delete(struct store *s, const char *id, struct error *e)
+{
+    char path[PATH_BYTES];
+    struct arena a = { 0 };
+    struct slot slot = { 0 };
+    struct upload up = { 0 };
+
+    if (slot_take(s->blobs->uploads, id, &slot, e) < 0)
+        return -1;
+    int rc = read_row(s, &a, str_of(id), &up, e);
+    if (rc == 0)
+        rc = row_delete(s, id, e);
+    if (rc == 0) {
+        store_path(s, path, "uploads/%s", up.id);
+        (void)unlink(path); /* what stays is swept */
+    }
+    blob_digest_release(&slot.digest);
+    slot_forget(s->blobs->uploads, id);
+    arena_release(&a);
+    return rc;
+}
+
+static uint32_t slot_find(const struct uploads *u, const char *id)
+{
+    uint32_t i = 0;
+
+    while (i < u->count && strcmp(u->slot[i].id, id) != 0)
+        i++;
+    return i;
+}
+
+static void slot_remove(struct uploads *u, uint32_t i)
+{
+    blob_digest_release(&u->slot[i].digest);
+    memmove(&u->slot[i], &u->slot[i + 1], (u->count - i - 1) * sizeof *u->slot);
+    u->count--;
+}
+
+static void slot_add(struct uploads *u, const struct slot *slot)
+{
+    if (u->count == u->cap) {
+        u->cap = u->cap ? 2 * u->cap : 16;
+        u->slot = mem_grow(u->slot, u->cap * sizeof *u->slot);
+    }
+    u->slot[u->count++] = *slot;
+}
+
+/* Makes it busy. out: what was kept of a paused one; it has bytes 0 when nothing was. */
+static int slot_take(struct uploads *u, const char *id, struct slot *out, struct error *e)
+{
+    struct slot busy = { .busy = true };
+    int rc = 0;
+
+    if (strlen(id) >= sizeof busy.id)
+        return error_set(e, ERROR_NOT_FOUND, "No such upload");
+    (void)snprintf(busy.id, sizeof busy.id, "%s", id);
+    (void)pthread_mutex_lock(&u->lock);
+    uint32_t i = slot_find(u, id);
+    if (i < u->count && u->slot[i].busy) {
+        rc = error_set(e, ERROR_ABORTED, "another request writes this upload");
+    } else {
+        if (i < u->count) {
+            *out = u->slot[i];
+            u->slot[i].digest = (struct blob_digest){ 0 };
+            slot_remove(u, i);
+        }
+        slot_add(u, &busy);
+    }
+    (void)pthread_mutex_unlock(&u->lock);
+    return rc;
+}
+
+/* Takes the digest. The one that was paused longest ago makes room. */
+static void slot_give(struct uploads *u, const char *id, struct blob_digest *digest, uint64_t bytes)
+{
+    struct slot paused = { .digest = *digest, .bytes = bytes };
+    uint32_t count = 0, oldest = 0;
+
+    *digest = (struct blob_digest){ 0 };
+    (void)snprintf(paused.id, sizeof paused.id, "%s", id);
+    (void)pthread_mutex_lock(&u->lock);
+    slot_remove(u, slot_find(u, id));
+    slot_add(u, &paused);
+    for (uint32_t i = u->count; i-- > 0;) {
+        if (!u->slot[i].busy) {
+            count++;
+            oldest = i;
+        }
+    }
+    if (count > PAUSED_MAX)
+        slot_remove(u, oldest);
+    (void)pthread_mutex_unlock(&u->lock);
+}
+
+static void slot_forget(struct uploads *u, const char *id)
+{
+    (void)pthread_mutex_lock(&u->lock);
+    uint32_t i = slot_find(u, id);
+    if (i < u->count)
+        slot_remove(u, i);
+    (void)pthread_mutex_unlock(&u->lock);
+}
+
+static int64_t expired_before(struct store *s)
+{
+    return store_clock(s)->wall_us(store_clock(s)) - UPLOAD_DAYS * US_PER_DAY;
+}
+
+static int read_row(struct store *s, struct arena *a, struct str id, struct upload *out,
+                    struct error *e)
+{
+    struct db *d = store_read(s, e);
+
+    if (!d)
+        return -1;
+    sqlite3_stmt *q = db_stmt(d, "SELECT id, project, what, bytes, bytes_max FROM upload"
+                                 " WHERE id = ? AND create_us > ?");
+    db_bind(q, "ti", id, expired_before(s));
+    int rc = db_step(d, q, "cannot read an upload", e);
+    if (rc == 1) {
+        db_text_to(q, 0, out->id, sizeof out->id);
+        out->project = db_text(q, 1, a);
+        out->what = db_text(q, 2, a);
+        out->bytes = (uint64_t)db_int(q, 3);
+        out->bytes_max = (uint64_t)db_int(q, 4);
+    }
+    store_read_done(s, d);
+    return rc == 1 ? 0 : rc < 0 ? -1 : error_set(e, ERROR_NOT_FOUND, "No such upload");
+}
+
+/* Opens the file behind its durable bytes and takes the slot's hashes, or makes them again. */
+static int writer_open(struct blob_writer *w, struct slot *slot, struct error *e)
+{
+    store_path(w->s, w->path, "uploads/%s", w->upload);
+    w->fd = sys_open(w->path, O_RDWR, e);
+    if (w->fd < 0)
+        return -1;
+    if (slot->bytes == w->bytes && slot->digest.md5) {
+        w->digest = slot->digest;
+        slot->digest = (struct blob_digest){ 0 };
+    } else if (blob_digest_begin(&w->digest, true, true, e) < 0 ||
+               blob_digest_add_file(&w->digest, w->fd, w->bytes, w->path, e) < 0)
+        return -1;
+    if (ftruncate(w->fd, (off_t)w->bytes) < 0 || lseek(w->fd, (off_t)w->bytes, SEEK_SET) < 0)
+        return error_errno(e, "cannot go on with %s", w->path);
+    return 0;
+}
+
+static int row_delete(struct store *s, const char *id, struct error *e)
+{
+    struct db *d = store_write(s, e);
+
+    if (!d)
+        return -1;
+    sqlite3_stmt *q = db_stmt(d, "DELETE FROM upload WHERE id = ?");
+    db_bind(q, "s", id);
+    int rc = db_run(d, q, "cannot end an upload", e);
+    return store_commit(s, d, rc < 0 ? -1 : 0, e);
+}
+
+/* The rows only: their files are then known to nobody. */
+static int expire_rows(struct store *s, struct error *e)
+{
+    struct db *d = store_write(s, e);
+
+    if (!d)
+        return -1;
+    sqlite3_stmt *q = db_stmt(d, "DELETE FROM upload WHERE create_us <= ?");
+    db_bind(q, "i", expired_before(s));
+    int rc = db_run(d, q, "cannot expire uploads", e);
+    return store_commit(s, d, rc < 0 ? -1 : 0, e);
+}
+
+/* 1 when a row knows this file of uploads/. */
+static int is_known(struct db *d, const char *name, struct error *e)
+{
+    sqlite3_stmt *q = db_stmt(d, "SELECT 1 FROM upload WHERE id = ?");
+
+    db_bind(q, "s", name);
+    return db_step(d, q, "cannot read uploads", e);
+}
+
+static int sweep_files(struct db *d, DIR *dir, uint64_t *removed, struct error *e)
+{
+    int64_t before_s = clock_system()->wall_us(clock_system()) / 1000000 - BLOB_GRACE_S;
+    struct dirent *entry;
+    struct stat st;
+    int known = 0;
+
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread has this stream */
+    while (known >= 0 && (entry = readdir(dir)) != NULL) {
+        if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+            !S_ISREG(st.st_mode) || (int64_t)st.st_mtime >= before_s)
+            continue;
+        known = is_known(d, entry->d_name, e);
+        if (known == 0)
+            *removed += unlinkat(dirfd(dir), entry->d_name, 0) == 0;
+    }
+    return known < 0 ? -1 : 0;
+}
+
+int uploads_sweep(struct store *s, uint64_t *removed, struct error *e)
+{
+    char path[PATH_BYTES];
+
+    if (expire_rows(s, e) < 0)
+        return -1;
+    store_path(s, path, "uploads");
+    DIR *dir = opendir(path);
+    if (!dir)
+        return errno == ENOENT ? 0 : error_errno(e, "cannot read %s", path);
+    struct db *d = store_read(s, e);
+    int rc = d ? sweep_files(d, dir, removed, e) : -1;
+    if (d)
+        store_read_done(s, d);
+    (void)closedir(dir);
+    return rc;
+}

@@ -1,0 +1,87 @@
+/* spool.h -- the durable record of a run: which lines are answered, and how.
+ *
+ * Why: a line's answer is durable here before anything counts it (I2), and each line has at most one
+ * (I1), so that a run killed at any instant goes on from exactly what is here. Output files are
+ * renderings of the input and this; they can be made again at any time.
+ *
+ * Shape:   one SQLite file a run (WAL, synchronous=FULL), a lock file beside it. Rows are put into an
+ *          open group and become durable, all or none, with spool_commit.
+ * Units:   index: the line's index in the job, from 0. Times in microseconds since 1970.
+ * Errors:  RESOURCE_EXHAUSTED: the disk is full; the group was rolled back and can be put again
+ *          after space is freed. FAILED_PRECONDITION: another process runs this job, or the file
+ *          is from another version. DATA_LOSS: the file is damaged.
+ * Threads: one owner.
+ */
+#ifndef TRANCHE_STORE_SPOOL_SPOOL_H
+#define TRANCHE_STORE_SPOOL_SPOOL_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/str.h"
+#include "format/usage.h"
+
+#define SPOOL_DIGEST_BYTES 16
+
+struct spool_row {
+    uint64_t index;
+    enum outcome outcome;
+    enum error_code code; /* of a failure, for the summary; OK otherwise */
+    bool duplicate;       /* a copy of another line's answer */
+    struct str status;    /* as row.h writes it; "" for an answer */
+    struct str response;  /* JSON, or empty */
+    int64_t processed_us;
+    struct usage usage;
+    uint64_t cost_nano, cost_online_nano;
+    struct str
+        digest; /* SPOOL_DIGEST_BYTES of a deterministic request with an answer, else empty */
+};
+
+struct spool;
+/* Opens or makes dir/spool.db and takes dir/lock. dir must exist. */
+struct spool *spool_open(const char *dir, struct error *e);
+void spool_close(struct spool *s); /* rolls an open group back; accepts NULL */
+
+int spool_put(struct spool *s, const struct spool_row *row, struct error *e) FALLIBLE;
+int spool_commit(struct spool *s, struct error *e) FALLIBLE; /* durable when it returns 0 */
+
+/* 1 and *row, or 0 when the line has none; the open group's rows are seen too. The strs are valid
+ * until the next call on s. */
+int spool_get(struct spool *s, uint64_t index, struct spool_row *row, struct error *e) FALLIBLE;
+/* An answered line with this digest: 1 and *row, or 0. */
+int spool_find(struct spool *s, struct str digest, struct spool_row *row, struct error *e) FALLIBLE;
+/* done[i] is set for each i < count when line first + i has a row. */
+int spool_done(struct spool *s, uint64_t first, uint32_t count, bool *done,
+               struct error *e) FALLIBLE;
+/* Sums over the committed rows; total is left alone. */
+int spool_counters(struct spool *s, struct counters *out, struct error *e) FALLIBLE;
+
+/* The same with the rows of the open group. */
+void spool_counters_open(const struct spool *s, struct counters *out);
+
+/* Failures by code, the most frequent first: up to cap groups with their first few indexes. */
+#define SPOOL_FIRST_MAX 5
+struct spool_failures {
+    enum error_code code;
+    uint64_t count;
+    uint64_t first[SPOOL_FIRST_MAX];
+    uint32_t first_count;
+    char message[ERROR_MSG_BYTES]; /* status of the first */
+};
+int spool_failures(struct spool *s, struct spool_failures *out, uint32_t cap, uint32_t *count,
+                   struct error *e) FALLIBLE;
+
+/* Puts the answers that another run's folder holds, in groups of SPOOL_COPY_GROUP that are committed,
+ * where this one has no row: again after a kill, it goes on. They are copies: they count as duplicates,
+ * whose tokens and price were the other run's. The other spool is only read; FAILED_PRECONDITION when
+ * a process writes it, NOT_FOUND when there is none. copied: rows put. No group may be open. */
+#define SPOOL_COPY_GROUP 4096
+int spool_copy_answers(struct spool *to, const char *from_dir, uint64_t *copied,
+                       struct error *e) FALLIBLE;
+
+/* Small facts about the run, durable at once: "done", "output", ... */
+int spool_fact_set(struct spool *s, const char *name, struct str value, struct error *e) FALLIBLE;
+int spool_fact_get(struct spool *s, const char *name, struct buf *value,
+                   struct error *e) FALLIBLE; /* 1, or 0 when unset */
+
+#endif

@@ -1,0 +1,145 @@
+/* blob_world.h -- a store of its own for each test, and short words for what the tests of blobs do. */
+#ifndef TRANCHE_TESTS_BLOB_WORLD_H
+#define TRANCHE_TESTS_BLOB_WORLD_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "scratch.h"
+#include "store/objects/blob_inner.h"
+
+#define NOW_US 1763805600000000
+
+struct world {
+    struct scratch scratch;
+    struct clock clock;
+    struct store *s;
+    struct arena a;
+    char dir[SCRATCH_PATH_BYTES];
+};
+
+static inline void world_open(struct world *w)
+{
+    struct error e = { 0 };
+
+    w->s = store_open(w->dir, true, &w->clock, &e);
+    assert_string_equal(e.msg, "");
+    assert_non_null(w->s);
+}
+
+static inline void world_reopen(struct world *w)
+{
+    store_close(w->s);
+    world_open(w);
+}
+
+static inline int world_make(void **state)
+{
+    struct world *w = mem_alloc(sizeof *w);
+
+    scratch_make(&w->scratch);
+    (void)scratch_path(&w->scratch, "state", w->dir);
+    w->clock = clock_fake(NOW_US);
+    world_open(w);
+    *state = w;
+    return 0;
+}
+
+static inline int world_remove(void **state)
+{
+    struct world *w = *state;
+
+    store_close(w->s);
+    arena_release(&w->a);
+    scratch_remove(&w->scratch);
+    mem_free(w);
+    return 0;
+}
+
+#define ASSERT_OK(call, e)                                                                         \
+    do {                                                                                           \
+        int ok_rc = (call);                                                                        \
+        assert_string_equal((e).msg, "");                                                          \
+        assert_int_equal(ok_rc, 0);                                                                \
+    } while (0)
+
+#define ASSERT_FAILS(call, e, failure)                                                             \
+    do {                                                                                           \
+        assert_int_equal((call), -1);                                                              \
+        assert_string_equal(error_name((e).code), error_name(failure));                            \
+        (e) = (struct error){ 0 };                                                                 \
+    } while (0)
+
+static inline struct blob blob_of(struct world *w, const char *text)
+{
+    struct error e = { 0 };
+    struct blob b = { 0 };
+    struct blob_writer *writer = blob_create(w->s, 1 << 20, true, &e);
+
+    assert_non_null(writer);
+    ASSERT_OK(blob_write(writer, text, strlen(text), &e), e);
+    ASSERT_OK(blob_finish(writer, &b, &e), e);
+    return b;
+}
+
+static inline bool blob_is_there(struct world *w, int64_t id)
+{
+    struct stat st;
+
+    return stat(blob_path(w->s, &w->a, id), &st) == 0;
+}
+
+static inline void assert_blob(struct world *w, int64_t id, const char *text)
+{
+    struct error e = { 0 };
+    struct buf got = BUF_INIT(1 << 20);
+
+    ASSERT_OK(sys_read_file(blob_path(w->s, &w->a, id), 1 << 20, &got, &e), e);
+    assert_int_equal(got.len, strlen(text));
+    assert_memory_equal(got.p ? got.p : "", text, got.len);
+    buf_release(&got);
+}
+
+/* Makes a file look as old as the sweep wants it. */
+static inline void make_old(const char *path)
+{
+    struct timespec t[2] = { { .tv_sec = 1600000000 }, { .tv_sec = 1600000000 } };
+
+    assert_int_equal(utimensat(AT_FDCWD, path, t, 0), 0);
+}
+
+static inline void bucket_of(struct world *w, const char *project, const char *name)
+{
+    struct error e = { 0 };
+    struct bucket b = { .name = str_of(name), .project = STR("open") };
+
+    ASSERT_OK(bucket_create(w->s, project, &b, &e), e);
+}
+
+static inline struct object_new object_of(const char *bucket, const char *name, struct blob blob)
+{
+    return (struct object_new){
+        .bucket = str_of(bucket),
+        .name = str_of(name),
+        .blob = blob,
+        .when = OBJECT_ANY,
+    };
+}
+
+static inline struct object put(struct world *w, const char *bucket, const char *name,
+                                const char *text)
+{
+    struct error e = { 0 };
+    struct object out;
+    struct object_new in = object_of(bucket, name, blob_of(w, text));
+
+    ASSERT_OK(object_put(w->s, &w->a, &in, &out, &e), e);
+    return out;
+}
+
+#endif
