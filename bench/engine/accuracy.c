@@ -18,8 +18,8 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/sys.h"
-#include "predict/logits.h"
-#include "predict/runtime.h"
+#include "predict/local/logits.h"
+#include "predict/local/runtime.h"
 
 #define WORKLOAD_BYTES_MAX ((size_t)64 * 1024 * 1024)
 #define ROWS_MAX 200 /* of a forward: all of them want logits */

@@ -15,7 +15,7 @@
 
 #include "base/mem.h"
 #include "kernel/kernel.h"
-#include "predict/forward.h"
+#include "predict/local/native/forward.h"
 
 #define REPEATS 7
 #define PROMPT_ROWS 512

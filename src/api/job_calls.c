@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "format/job/vertex.h"
-#include "predict/script.h"
+#include "predict/fake/script.h"
 
 #define ID_DIGITS_MAX 19
 

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
-#include "predict/script.h"
+#include "predict/fake/script.h"
 
 #define CHECKERS_MAX 16
 

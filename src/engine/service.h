@@ -18,8 +18,8 @@
 
 #include "engine/retry.h"
 #include "format/job/job.h"
-#include "predict/hub.h"
-#include "predict/upstream_site.h"
+#include "predict/hub/hub.h"
+#include "predict/upstream/site.h"
 #include "store/jobs/jobs.h"
 
 #define SERVICE_WEIGHTS_MAX 256

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "predict/hub.h"
+#include "predict/hub/hub.h"
 #include "unit/engine/world.h"
 
 static int setup(void **state)

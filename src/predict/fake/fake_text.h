@@ -1,0 +1,35 @@
+/* fake_text.h -- what the fake answers, and how it counts.
+ *
+ * Why: a test must be able to say by hand what the answer is, so it is the last user text with
+ * "echo: " before it, and a token is a word: a run of bytes that are not white space.
+ *
+ * Shape:   maxOutputTokens cuts after that many words (MAX_TOKENS), a stop sequence before its first
+ *          place (STOP). The enum form gives the schema's first value; the JSON form is an echo too,
+ *          so its text is not JSON.
+ * Threads: none; the scratch buffer belongs to the caller and holds the text until the next call.
+ */
+#ifndef TRANCHE_PREDICT_FAKE_FAKE_TEXT_H
+#define TRANCHE_PREDICT_FAKE_FAKE_TEXT_H
+
+#include <stdint.h>
+
+#include "base/str.h"
+#include "format/request/request.h"
+#include "format/response.h"
+
+#define FAKE_SCRATCH_BYTES_MAX ((size_t)64 * 1024 * 1024)
+
+struct fake_answer {
+    struct str text; /* in the request or the scratch buffer */
+    enum finish_reason finish;
+    uint32_t words;
+};
+void fake_answer(const struct request *r, struct buf *scratch, struct fake_answer *out);
+
+/* The text parts of the last user turn, joined; empty when there is none. */
+struct str fake_user_text(const struct request *r, struct buf *scratch);
+
+uint32_t fake_words(struct str text);
+uint32_t fake_prompt_words(const struct request *r); /* system instruction and all turns */
+
+#endif

@@ -1,0 +1,242 @@
+#include "predict/fake/script_steps.h"
+
+#include <string.h>
+#include <xxhash.h>
+
+#include "base/mem.h"
+#include "format/response.h"
+#include "predict/fake/script.h"
+
+#define SEPARATOR "_and_"
+#define MESSAGE "This failure is scripted."
+#define BLOCK_REASON "PROHIBITED_CONTENT"
+#define NEAR 8 /* places that are looked at for a hash */
+#define CODE_BYTES 32
+#define TEXT_BYTES_TOKEN 4 /* of a blocked request, whose tokens nobody counts */
+
+enum step_kind { STEP_OK, STEP_HANG, STEP_BLOCK, STEP_DELAY, STEP_FAIL };
+struct step {
+    enum step_kind kind;
+    enum error_code code;
+    uint32_t number; /* attempts that fail, 0: all; or milliseconds */
+};
+struct script {
+    struct step step[SCRIPT_STEPS_MAX];
+    uint32_t count;
+};
+struct script_place {
+    uint64_t hash; /* 0: free */
+    uint32_t attempts;
+};
+
+static int script_parse(struct str text, struct script *out, struct error *e);
+static const struct step *step_met(const struct script *s, uint32_t attempt);
+static struct script_place *place_of(struct script_memory *m, const struct request *r);
+
+int script_check(struct str text, struct error *e)
+{
+    struct script ignored;
+
+    return script_parse(text, &ignored, e);
+}
+
+void script_memory_release(struct script_memory *m)
+{
+    mem_free(m->place);
+    m->place = NULL;
+}
+
+struct str script_of(const struct request *r, const char *deflt)
+{
+    yyjson_val *label = r->labels ? json_get(r->labels, SCRIPT_LABEL) : NULL;
+
+    return label ? json_str(label) : str_of(deflt);
+}
+
+static bool counts_attempts(const struct script *s)
+{
+    for (uint32_t i = 0; i < s->count; i++)
+        if (s->step[i].kind == STEP_FAIL && s->step[i].number)
+            return true;
+    return false;
+}
+
+void script_meet(struct script_memory *m, struct str script, const struct request *r,
+                 struct script_act *out)
+{
+    struct script_place *place = NULL;
+    struct script s;
+
+    *out = (struct script_act){ 0 };
+    if (script_parse(script, &s, &out->error) < 0)
+        return;
+    if (counts_attempts(&s)) {
+        place = place_of(m, r);
+        place->attempts++;
+    }
+    for (uint32_t i = 0; i < s.count; i++)
+        if (s.step[i].kind == STEP_DELAY)
+            out->delay_ms = s.step[i].number;
+    const struct step *met = step_met(&s, place ? place->attempts : 1);
+    if (met && met->kind == STEP_FAIL) {
+        (void)error_set(&out->error, met->code, MESSAGE);
+        return;
+    }
+    out->hang = met && met->kind == STEP_HANG;
+    out->block = met && met->kind == STEP_BLOCK;
+    if (place)
+        place->hash = 0;
+}
+
+bool script_passes(const struct script_act *a)
+{
+    return !a->hang && !a->block && a->error.code == ERROR_OK;
+}
+
+uint64_t script_due_ns(const struct script_act *a, uint64_t now_ns)
+{
+    return a->hang ? UINT64_MAX : now_ns + a->delay_ms * NS_PER_MS;
+}
+
+void script_answer(const struct script_act *a, const struct request *r, const char *version,
+                   struct clock *clock, struct answer *out)
+{
+    char id[RESPONSE_ID_BYTES];
+
+    out->error = a->error;
+    if (a->error.code != ERROR_OK)
+        return;
+    XXH128_hash_t hash = XXH3_128bits(r->text.p, r->text.len);
+    response_id_format(hash.high64, hash.low64, id);
+    out->usage.prompt_tokens = 1 + (uint32_t)(r->text.len / TEXT_BYTES_TOKEN);
+    const struct response blocked = { .block_reason = BLOCK_REASON,
+                                      .usage = out->usage,
+                                      .model_version = str_of(version),
+                                      .response_id = id,
+                                      .create_time_us = clock->wall_us(clock) };
+    out->response = BUF_INIT(RESPONSE_BYTES_MAX);
+    response_write(&blocked, &out->response);
+}
+
+/* ---- Steps ---- */
+
+/* The failing steps take the attempts in turn; what else is said holds for all after them. */
+static const struct step *step_met(const struct script *s, uint32_t attempt)
+{
+    const struct step *last = NULL;
+    uint64_t failing = 0;
+
+    for (uint32_t i = 0; i < s->count; i++) {
+        const struct step *step = &s->step[i];
+        if (step->kind == STEP_HANG || step->kind == STEP_BLOCK)
+            last = step;
+        if (step->kind != STEP_FAIL)
+            continue;
+        failing += step->number;
+        if (step->number == 0 || attempt <= failing)
+            return step;
+    }
+    return last;
+}
+
+/* "-N" at the end of text, cut off: 1, 0 when there is none, -1 when it is not 1 to max. */
+static int number_cut(struct str *text, uint32_t max, uint32_t *out)
+{
+    uint64_t value;
+    size_t at = 0;
+
+    while (at < text->len && text->p[at] != '-')
+        at++;
+    if (at == text->len)
+        return 0;
+    if (!str_number(str_sub(*text, at + 1, text->len), &value) || value == 0 || value > max)
+        return -1;
+    text->len = at;
+    *out = (uint32_t)value;
+    return 1;
+}
+
+static bool code_read(struct str name, enum error_code *out)
+{
+    static const char lower[] = "abcdefghijklmnopqrstuvwxyz_";
+    static const char upper[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+    char wire[CODE_BYTES];
+
+    if (name.len >= sizeof wire)
+        return false;
+    for (size_t i = 0; i < name.len; i++) {
+        const char *at = memchr(lower, name.p[i], sizeof lower - 1);
+        if (!at)
+            return false;
+        wire[i] = upper[at - lower];
+    }
+    wire[name.len] = '\0';
+    return error_from_name(wire, out) && *out != ERROR_OK;
+}
+
+static bool step_read(struct str text, struct step *out)
+{
+    static const struct {
+        const char *name;
+        enum step_kind kind;
+    } plain[] = { { "ok", STEP_OK }, { "hang", STEP_HANG }, { "block", STEP_BLOCK } };
+
+    for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
+        if (str_eq_c(text, plain[i].name)) {
+            *out = (struct step){ .kind = plain[i].kind };
+            return true;
+        }
+    }
+    *out = (struct step){ .kind = STEP_FAIL };
+    bool delay = str_starts(text, STR("delay-"));
+    int rc = number_cut(&text, delay ? SCRIPT_DELAY_MS_MAX : SCRIPT_TIMES_MAX, &out->number);
+    if (delay)
+        out->kind = STEP_DELAY;
+    return delay ? rc == 1 : rc >= 0 && code_read(text, &out->code);
+}
+
+static int script_parse(struct str text, struct script *out, struct error *e)
+{
+    const struct str separator = STR(SEPARATOR);
+    struct str rest = text;
+
+    *out = (struct script){ 0 };
+    for (bool more = true; more;) {
+        size_t end = str_find(rest, separator);
+        struct str step = str_sub(rest, 0, end);
+        more = end != SIZE_MAX;
+        rest = more ? str_sub(rest, end + separator.len, rest.len) : rest;
+        if (out->count == SCRIPT_STEPS_MAX)
+            return error_set(e, ERROR_INVALID_ARGUMENT, "%s: more than %d steps.", SCRIPT_LABEL,
+                             SCRIPT_STEPS_MAX);
+        if (!step_read(step, &out->step[out->count++]))
+            return error_set(e, ERROR_INVALID_ARGUMENT,
+                             "%s: \"%.*s\" is no step. Steps are ok, block, hang, delay-MS and "
+                             "error codes as unavailable or unavailable-2, joined by " SEPARATOR
+                             ".",
+                             SCRIPT_LABEL, STR_ARG(str_sub(step, 0, CODE_BYTES)));
+    }
+    return 0;
+}
+
+/* ---- Attempts ---- */
+
+static struct script_place *place_of(struct script_memory *m, const struct request *r)
+{
+    uint64_t hash = XXH3_64bits(r->text.p, r->text.len) | 1; /* never that of a free place */
+    struct script_place *free_place = NULL;
+
+    if (!m->place)
+        m->place = mem_array(SCRIPT_MEMORY_MAX, sizeof *m->place);
+    for (uint64_t i = 0; i < NEAR; i++) {
+        struct script_place *p = &m->place[((hash >> 1) + i) % SCRIPT_MEMORY_MAX];
+        if (p->hash == hash)
+            return p;
+        if (!p->hash && !free_place)
+            free_place = p;
+    }
+    if (!free_place)
+        free_place = &m->place[(hash >> 1) % SCRIPT_MEMORY_MAX];
+    *free_place = (struct script_place){ .hash = hash };
+    return free_place;
+}

@@ -1,0 +1,485 @@
+/* The hub's own thread: opens the session, sends what the fair choice gives, and hands answers out. */
+#include "predict/hub/hub.h"
+
+#include <assert.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "predict/hub/hub_inner.h"
+
+static void *hub_main(void *arg);
+static void idle(struct hub *h);
+static void session_open(struct hub *h);
+static void session_end(struct hub *h, const struct error *why);
+static void round_run(struct hub *h);
+
+struct hub *hub_new(const struct model *m, const struct predictor_env *env, predictor_open_fn open)
+{
+    struct hub *h = mem_alloc(sizeof *h);
+    pthread_condattr_t attr;
+
+    h->model = m;
+    h->env = *env;
+    h->open = open;
+    h->still_ms = HUB_STILL_MS;
+    h->deadline_ns = UINT64_MAX;
+    (void)pthread_mutex_init(&h->lock, NULL);
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&h->work, &attr);
+    (void)pthread_condattr_destroy(&attr);
+    (void)pthread_cond_init(&h->changed, NULL);
+    return h;
+}
+
+void hub_free(struct hub *h)
+{
+    if (!h)
+        return;
+    (void)pthread_mutex_lock(&h->lock);
+    assert(!h->share);
+    h->stopping = true;
+    hub_wake(h);
+    bool started = h->started;
+    (void)pthread_mutex_unlock(&h->lock);
+    if (started)
+        (void)pthread_join(h->thread, NULL);
+    script_memory_release(&h->scripts);
+    fair_release(&h->queue);
+    (void)pthread_cond_destroy(&h->changed);
+    (void)pthread_cond_destroy(&h->work);
+    (void)pthread_mutex_destroy(&h->lock);
+    mem_free(h);
+}
+
+bool hub_accepts(struct hub *h, const struct request *r, struct violation *why, struct error *e)
+{
+    (void)pthread_mutex_lock(&h->lock);
+    int rc = hub_need_session(h, e);
+    struct predictor *p = h->session;
+    h->pins += rc == 0;
+    (void)pthread_mutex_unlock(&h->lock);
+    if (rc < 0)
+        return false;
+    e->code = ERROR_OK;
+    bool ok = !p->ops->accepts || p->ops->accepts(p, r, why);
+    hub_unpin(h);
+    return ok;
+}
+
+int hub_count_tokens(struct hub *h, const struct request *r, uint32_t *tokens, struct error *e)
+{
+    (void)pthread_mutex_lock(&h->lock);
+    int rc = hub_need_session(h, e);
+    struct predictor *p = h->session;
+    h->pins += rc == 0;
+    (void)pthread_mutex_unlock(&h->lock);
+    if (rc < 0)
+        return -1;
+    rc = hub_count(p, r, tokens, e);
+    hub_unpin(h);
+    return rc;
+}
+
+void hub_stats(struct hub *h, struct hub_stats *out)
+{
+    (void)pthread_mutex_lock(&h->lock);
+    *out = (struct hub_stats){
+        .session = h->stats,
+        .submitted = h->submitted,
+        .answered = h->answered,
+        .failed = h->failed,
+        .in_flight = h->in_flight,
+        .waiting = h->queue.waiting[FAIR_BATCH] + h->queue.waiting[FAIR_ONLINE],
+        .shares = h->share_count,
+        .loaded = h->session != NULL,
+    };
+    (void)pthread_mutex_unlock(&h->lock);
+}
+
+/* ---- For the other files ---- */
+
+void hub_list_add(struct hub_list *l, struct hub_item *i)
+{
+    i->next = NULL;
+    if (l->last)
+        l->last->next = i;
+    else
+        l->first = i;
+    l->last = i;
+}
+
+void hub_wake(struct hub *h)
+{
+    if (h->sleeping)
+        (void)pthread_cond_signal(&h->work);
+}
+
+int hub_start(struct hub *h, struct error *e)
+{
+    if (h->stopping)
+        return error_set(e, ERROR_UNAVAILABLE, "the model is being shut down");
+    if (!h->started && pthread_create(&h->thread, NULL, hub_main, h) != 0)
+        return error_set(e, ERROR_UNAVAILABLE, "no thread can be started for the model");
+    h->started = true;
+    h->wanted = h->wanted || !h->session;
+    hub_wake(h);
+    return 0;
+}
+
+/* A session that was opened and broke before this woke is asked for again. */
+int hub_need_session(struct hub *h, struct error *e)
+{
+    uint64_t failures = h->open_failures;
+
+    while (!h->session) {
+        if (h->open_failures != failures) {
+            *e = h->open_error;
+            return -1;
+        }
+        if (hub_start(h, e) < 0)
+            return -1;
+        (void)pthread_cond_wait(&h->changed, &h->lock);
+    }
+    return 0;
+}
+
+static uint64_t request_cost(const struct request *r)
+{
+    uint64_t output = r->generation.max_output_tokens;
+    uint64_t candidates = r->generation.candidate_count ? r->generation.candidate_count : 1;
+
+    return 1 + r->text.len / HUB_TEXT_BYTES_TOKEN +
+           (output ? output : HUB_OUTPUT_TOKENS) * candidates;
+}
+
+void hub_put(struct hub *h, struct fair_source *s, struct hub_item *i)
+{
+    i->fair.cost = request_cost(i->request);
+    fair_put(&h->queue, s, &i->fair);
+    hub_wake(h);
+}
+
+struct predictor *hub_pin(struct hub *h, const struct share *s)
+{
+    (void)pthread_mutex_lock(&h->lock);
+    struct predictor *p = s->broken ? NULL : h->session;
+    h->pins += p != NULL;
+    (void)pthread_mutex_unlock(&h->lock);
+    return p;
+}
+
+void hub_unpin(struct hub *h)
+{
+    (void)pthread_mutex_lock(&h->lock);
+    if (--h->pins == 0)
+        (void)pthread_cond_broadcast(&h->changed);
+    (void)pthread_mutex_unlock(&h->lock);
+}
+
+int hub_count(struct predictor *p, const struct request *r, uint32_t *tokens, struct error *e)
+{
+    if (p->ops->count_tokens)
+        return p->ops->count_tokens(p, r, tokens, e);
+    *tokens = 1 + (uint32_t)(r->text.len / HUB_TEXT_BYTES_TOKEN);
+    return 0;
+}
+
+/* ---- The thread ---- */
+
+static uint32_t waiting(const struct hub *h)
+{
+    return h->queue.waiting[FAIR_BATCH] + h->queue.waiting[FAIR_ONLINE];
+}
+
+/* What is computed is nobody's any more: sooner closed than awaited. */
+static bool abandoned(const struct hub *h)
+{
+    return h->closing_count && h->closing_count == h->share_count && !h->call_count;
+}
+
+static void *hub_main(void *arg)
+{
+    static const struct error stop = { ERROR_UNAVAILABLE, "The service is shutting down." };
+    struct hub *h = arg;
+
+    (void)pthread_mutex_lock(&h->lock);
+    while (!h->stopping) {
+        if (!h->session && h->wanted) {
+            session_open(h);
+        } else if (!h->session || (!h->in_flight && !waiting(h))) {
+            idle(h);
+        } else if (abandoned(h)) {
+            session_end(h, &stop);
+        } else {
+            round_run(h);
+        }
+    }
+    session_end(h, &stop);
+    (void)pthread_cond_broadcast(&h->changed);
+    (void)pthread_mutex_unlock(&h->lock);
+    return NULL;
+}
+
+/* Tells what there is to tell, giving the lock up for it. */
+static void tell(struct hub *h, struct told *t)
+{
+    if (!t->late && !t->ended)
+        return;
+    (void)pthread_mutex_unlock(&h->lock);
+    calls_tell(t);
+    (void)pthread_mutex_lock(&h->lock);
+}
+
+/* Until there is something to do. What a script delays is due by a clock that may be moved. */
+static void idle(struct hub *h)
+{
+    struct clock *system = clock_system();
+    struct told t = { 0 };
+
+    h->sleeping = true;
+    if (h->delayed_count) {
+        uint64_t until = system->mono_ns(system) + HUB_DELAYED_LOOK_MS * NS_PER_MS;
+        const struct timespec at = { (time_t)(until / NS_PER_S), (long)(until % NS_PER_S) };
+        (void)pthread_cond_timedwait(&h->work, &h->lock, &at);
+    } else {
+        (void)pthread_cond_wait(&h->work, &h->lock);
+    }
+    h->sleeping = false;
+    h->still_ns = 0;
+    calls_due(h, &t);
+    calls_expire(h, &t);
+    tell(h, &t);
+}
+
+static void session_open(struct hub *h)
+{
+    struct error e = { 0 }, why;
+    struct told t = { 0 };
+
+    h->wanted = false;
+    (void)pthread_mutex_unlock(&h->lock);
+    struct predictor *p = h->open(h->model, &h->env, &e);
+    (void)pthread_mutex_lock(&h->lock);
+    h->session = p;
+    h->still_ns = 0;
+    h->stats = (struct predictor_stats){ 0 };
+    h->stats_ns = 0;
+    if (!p) {
+        h->open_failures++;
+        h->open_error = e;
+        (void)error_set(&why, ERROR_UNAVAILABLE, "The model cannot be loaded: %s", e.msg);
+        calls_fail(h, &why, &t);
+    }
+    (void)pthread_cond_broadcast(&h->changed);
+    tell(h, &t);
+}
+
+/* Closes the session, and with it ends all that is open: shares are broken, calls fail. Requests
+ * are let go only after the close, as they are read until then. */
+static void session_end(struct hub *h, const struct error *why)
+{
+    struct predictor *p = h->session;
+    struct told t = { 0 };
+
+    h->session = NULL;
+    h->held = (struct hub_list){ 0 };
+    for (struct share *s = h->share; s; s = s->next)
+        share_break(s, why);
+    calls_fail(h, why, &t);
+    h->in_flight = 0;
+    h->online_in_flight = 0;
+    while (h->pins)
+        (void)pthread_cond_wait(&h->changed, &h->lock);
+    (void)pthread_mutex_unlock(&h->lock);
+    if (p)
+        p->ops->close(p);
+    calls_tell(&t);
+    (void)pthread_mutex_lock(&h->lock);
+    for (struct share *s = h->share; s; s = s->next)
+        share_forget(s);
+}
+
+/* ---- A round: choose, send, take, hand out ---- */
+
+/* Online calls go first, up to half of the window while batch waits; of a window of one, in turn. */
+static enum fair_class class_next(const struct hub *h)
+{
+    uint32_t half = h->session->window / 2;
+
+    if (!h->queue.waiting[FAIR_ONLINE])
+        return FAIR_BATCH;
+    if (!h->queue.waiting[FAIR_BATCH])
+        return FAIR_ONLINE;
+    if (half == 0)
+        return h->online_last ? FAIR_BATCH : FAIR_ONLINE;
+    return h->online_in_flight < half ? FAIR_ONLINE : FAIR_BATCH;
+}
+
+/* What a closing share has among the held need not be sent. */
+static void held_drop(struct hub *h)
+{
+    struct hub_item *i = h->held.first;
+
+    h->held = (struct hub_list){ 0 };
+    while (i) {
+        struct hub_item *next = i->next;
+        if (i->share && i->share->closing) {
+            h->in_flight--;
+            share_deliver(i->share, i);
+        } else {
+            hub_list_add(&h->held, i);
+        }
+        i = next;
+    }
+}
+
+/* Up to a burst of what goes next, behind what is held. */
+static void choose(struct hub *h)
+{
+    if (h->closing_count && h->held.first)
+        held_drop(h);
+    for (struct share *s = h->share; h->closing_count && s; s = s->next)
+        share_cancel(s);
+    for (int n = 0; n < HUB_BURST && h->in_flight < h->session->window; n++) {
+        enum fair_class class = class_next(h);
+        struct fair_item *f = fair_take(&h->queue, class);
+        if (!f)
+            return;
+        struct hub_item *i = (struct hub_item *)f;
+        h->in_flight++;
+        h->online_last = class == FAIR_ONLINE;
+        if (i->call) {
+            h->online_in_flight++;
+            i->call->source = NULL;
+        } else {
+            i->share->in_flight++;
+        }
+        hub_list_add(&h->held, i);
+    }
+}
+
+/* To the session, until it is full or broken; gives how many went. */
+static int64_t send(struct hub *h, struct predictor *p, struct error *e)
+{
+    struct error full;
+    int64_t sent = 0;
+
+    while (h->held.first) {
+        struct hub_item *i = h->held.first;
+        if (p->ops->submit(p, i->request, i, &full) < 0) {
+            if (full.code == ERROR_RESOURCE_EXHAUSTED)
+                return sent;
+            *e = full;
+            return -1;
+        }
+        sent++;
+        i->sent = true;
+        h->held.first = i->next;
+        if (!i->next)
+            h->held.last = NULL;
+    }
+    return sent;
+}
+
+/* Answers as they are there, after a wait for the first. */
+static int take(struct predictor *p, uint32_t wait_ms, struct hub_list *answers, struct error *e)
+{
+    for (int n = 0; n < HUB_BURST; n++) {
+        struct answer a = { 0 };
+        int rc = p->ops->wait(p, n ? 0 : wait_ms, &a, e);
+        if (rc <= 0)
+            return rc;
+        struct hub_item *i = a.tag;
+        i->answer = a;
+        hub_list_add(answers, i);
+    }
+    return 0;
+}
+
+static uint32_t wait_ms(const struct hub *h)
+{
+    bool room = h->in_flight < h->session->window;
+    uint32_t ms = room ? HUB_WAIT_ROOM_MS : HUB_WAIT_FULL_MS;
+
+    if (room && waiting(h))
+        return 0;
+    if (h->deadline_ns == UINT64_MAX)
+        return ms;
+    uint64_t now = h->env.clock->mono_ns(h->env.clock);
+    if (h->deadline_ns <= now)
+        return 0;
+    uint64_t left = (h->deadline_ns - now + NS_PER_MS - 1) / NS_PER_MS;
+    return left < ms ? (uint32_t)left : ms;
+}
+
+static void hand_out(struct hub *h, struct hub_item *i, struct told *t)
+{
+    while (i) {
+        struct hub_item *next = i->next;
+        h->in_flight--;
+        h->answered++;
+        h->failed += i->answer.error.code != ERROR_OK;
+        if (i->call) {
+            h->online_in_flight--;
+            call_deliver(h, i->call, t);
+        } else {
+            share_deliver(i->share, i);
+        }
+        i = next;
+    }
+}
+
+/* While shares wait to be closed: does the session still compute? In the system's own time, as a
+ * movable clock would make it late. */
+static bool is_still(struct hub *h, uint64_t now)
+{
+    uint64_t tokens = h->stats.computed_tokens + h->stats.generated_tokens;
+
+    if (h->closing_count && h->still_ns && tokens == h->still_tokens &&
+        h->answered == h->still_answers)
+        return now - h->still_ns >= h->still_ms * NS_PER_MS;
+    h->still_ns = now;
+    h->still_tokens = tokens;
+    h->still_answers = h->answered;
+    return false;
+}
+
+static void round_run(struct hub *h)
+{
+    struct predictor *p = h->session;
+    struct clock *system = clock_system();
+    struct predictor_stats stats = { 0 };
+    struct hub_list answers = { 0 };
+    struct told t = { 0 };
+    struct error e = { 0 };
+
+    choose(h);
+    uint32_t ms = wait_ms(h);
+    bool look = h->closing_count || system->mono_ns(system) >= h->stats_ns;
+    (void)pthread_mutex_unlock(&h->lock);
+    int64_t sent = send(h, p, &e);
+    int rc = sent < 0 ? -1 : take(p, ms, &answers, &e);
+    if (look && p->ops->stats)
+        p->ops->stats(p, &stats);
+    (void)pthread_mutex_lock(&h->lock);
+    uint64_t now = system->mono_ns(system);
+    h->submitted += sent > 0 ? (uint64_t)sent : 0;
+    if (look) {
+        h->stats = stats;
+        h->stats_ns = now + HUB_STATS_EVERY_MS * NS_PER_MS;
+    }
+    hand_out(h, answers.first, &t);
+    calls_due(h, &t);
+    calls_expire(h, &t);
+    tell(h, &t);
+    if (rc == 0 && is_still(h, now)) {
+        rc =
+            error_set(&e, ERROR_UNAVAILABLE, "the session computed nothing for %u ms", h->still_ms);
+    }
+    if (rc < 0) {
+        log_error("%s: %s", h->model->pattern, e.msg);
+        session_end(h, &e);
+    }
+}

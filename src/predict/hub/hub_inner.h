@@ -1,0 +1,153 @@
+/* hub_inner.h -- what the files of the hub share: the session's thread (hub.c), shares (hub_share.c)
+ * and online calls (hub_call.c).
+ *
+ * Shape:   a request is an item: it waits in the fair queue, then it is with the session (in_flight),
+ *          then it is answered: to its share's ready list or to its call.
+ * Threads: `lock` guards all that is not marked otherwise; the session is used without it. Nothing
+ *          outside src/predict/hub*.c and their tests includes this.
+ */
+#ifndef TRANCHE_PREDICT_HUB_HUB_INNER_H
+#define TRANCHE_PREDICT_HUB_HUB_INNER_H
+
+#include <pthread.h>
+
+#include "predict/hub/hub.h"
+#include "predict/hub/hub_queue.h"
+#include "predict/fake/script_steps.h"
+
+/* Requests and answers that pass in one round, so that the lock is taken a few times for many. */
+#define HUB_BURST 256
+/* The session's wait: while more could come for it, and while it is full. */
+#define HUB_WAIT_ROOM_MS 2
+#define HUB_WAIT_FULL_MS 50
+/* A session that computes nothing for so long, while a share waits to be closed, is broken. */
+#define HUB_STILL_MS 10000
+#define HUB_STATS_EVERY_MS 100
+/* While a script delays a call and nothing else is to do, the clock is looked at so often. */
+#define HUB_DELAYED_LOOK_MS 10
+/* An answer's tokens when the request does not say, for the fair choice. */
+#define HUB_OUTPUT_TOKENS 256
+#define HUB_TEXT_BYTES_TOKEN 4 /* bytes of a request for each of its tokens, about */
+
+struct hub_item {
+    struct fair_item fair; /* first, so that a pointer to it is one to this */
+    struct hub_item
+        *next; /* of its share's free or ready list, of the held, of a round's answers */
+    const struct request *request;
+    void *tag;           /* of a share's request */
+    struct share *share; /* or NULL and */
+    struct call *call;
+    struct answer answer;
+    bool sent; /* with the session; the hub's thread's */
+};
+struct hub_list {
+    struct hub_item *first, *last;
+};
+
+struct share {
+    struct predictor base;    /* first, so that a pointer to it is one to this */
+    struct predictor_ops ops; /* without count_tokens where the session has none */
+    struct hub *hub;
+    /* Its owner's: */
+    struct hub_item *item;  /* base.window of them */
+    uint32_t used;          /* of item, from the first */
+    struct hub_item *free;  /* of the used */
+    struct hub_item *taken; /* answers that left ready */
+    uint32_t open;          /* submitted and not taken */
+    bool draining;
+    struct predictor_stats stats;
+    /* Under the lock: */
+    struct fair_source source;
+    struct hub_list ready;
+    uint32_t in_flight;
+    bool closing, broken;
+    bool cancelled;   /* closing, and the session was told */
+    struct error why; /* when broken */
+    pthread_cond_t wake;
+    struct share *next; /* of the hub's */
+};
+
+struct call {
+    struct hub_item item;
+    struct hub_call ask;
+    struct fair_source *source; /* while it waits; NULL: with the session */
+    uint64_t deadline_ns;       /* UINT64_MAX: none */
+    bool delayed;               /* a script holds it until due_ns, and then act is done */
+    uint64_t due_ns;
+    struct script_act act;
+    char *project;           /* of a delayed one */
+    bool told;               /* its deadline passed and done was called, */
+    struct error late;       /* with this */
+    struct call *next, **at; /* of the hub's */
+    struct call *round;      /* of those that a round tells */
+};
+/* What a round has to tell, without the lock. */
+struct told {
+    struct call *late, *ended;
+};
+
+struct hub {
+    const struct model *model;
+    struct predictor_env env;
+    predictor_open_fn open;
+    uint32_t still_ms;
+    pthread_mutex_t lock;
+    pthread_cond_t work;    /* for the hub's thread, when sleeping */
+    pthread_cond_t changed; /* session, open_failures or pins */
+    pthread_t thread;
+    bool started, stopping, sleeping;
+    bool wanted;               /* a session */
+    struct predictor *session; /* NULL: none, or it is being closed */
+    uint32_t pins;             /* calls of other threads into the session */
+    uint64_t open_failures;
+    struct error open_error;
+    struct fair_queue queue;
+    struct share *share;
+    uint32_t share_count, closing_count;
+    struct call *call;
+    uint32_t call_count, delayed_count;
+    struct script_memory scripts;
+    uint64_t deadline_ns; /* the first of the calls' */
+    uint32_t in_flight, online_in_flight;
+    bool online_last; /* the choice for a window of one */
+    uint64_t submitted, answered, failed;
+    struct predictor_stats stats; /* as of stats_ns */
+    uint64_t stats_ns;
+    /* The hub's thread's: */
+    struct hub_list held;   /* in flight, but the session was full */
+    uint64_t still_ns;      /* since then nothing was computed */
+    uint64_t still_tokens;  /* computed by then */
+    uint64_t still_answers; /* answered by then */
+};
+
+void hub_list_add(struct hub_list *l, struct hub_item *i);
+
+/* Under the lock: */
+int hub_start(struct hub *h,
+              struct error *e) FALLIBLE; /* the thread is there, a session asked for */
+int hub_need_session(struct hub *h, struct error *e) FALLIBLE; /* waits until it is open */
+void hub_wake(struct hub *h);                                  /* there is something to do */
+void hub_put(struct hub *h, struct fair_source *s, struct hub_item *i);
+
+/* The session for a call of another thread, which hub_unpin follows; NULL: there is none. */
+struct predictor *hub_pin(struct hub *h, const struct share *s);
+void hub_unpin(struct hub *h);
+/* By the session, or estimated when it does not count. */
+int hub_count(struct predictor *p, const struct request *r, uint32_t *tokens,
+              struct error *e) FALLIBLE;
+
+/* hub_share.c, under the lock. */
+void share_deliver(struct share *s, struct hub_item *i);    /* takes its answer */
+void share_break(struct share *s, const struct error *why); /* nothing is sent for it */
+void share_forget(struct share *s);                         /* the session is closed */
+void share_cancel(struct share *s); /* the session is told that a closing share's are not wanted */
+
+/* hub_call.c, under the lock but for calls_tell. */
+void call_deliver(struct hub *h, struct call *c, struct told *t);
+void calls_expire(struct hub *h, struct told *t);
+void calls_due(struct hub *h, struct told *t); /* what scripts held back */
+/* Every call ends with why; those that are with a session only once it is closed. */
+void calls_fail(struct hub *h, const struct error *why, struct told *t);
+void calls_tell(struct told *t);
+
+#endif

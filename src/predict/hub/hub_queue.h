@@ -1,0 +1,61 @@
+/* hub_queue.h -- whose request goes next: projects by what they used for their weight.
+ *
+ * Why: a project that asks for ten times as much must not get ten times as much, and one that was
+ * idle must not get all for a while. Start-time fair queueing gives both with one number a project.
+ *
+ * Shape:   requests wait in order in a source (a share, or a project's online calls); a project's
+ *          start is what it was given so far for its weight. The project with the least start goes
+ *          next and its start grows by the request's cost / weight. The queue's time is the least
+ *          start of those that wait; a project that begins to wait starts from it at least.
+ *          Of a project's sources the highest priority goes first, then the lowest age.
+ *          Both classes count for their project; which class goes is the caller's choice.
+ * Memory:  a project is kept while it has a source, something that waits, or a start that is ahead;
+ *          so no more than have asked since the queue was last empty.
+ * Units:   cost in tokens.
+ * Threads: none; guarded by the hub's lock.
+ * Source:  P. Goyal et al., "Start-time fair queueing", SIGCOMM 1996.
+ */
+#ifndef TRANCHE_PREDICT_HUB_HUB_QUEUE_H
+#define TRANCHE_PREDICT_HUB_HUB_QUEUE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum fair_class { FAIR_BATCH, FAIR_ONLINE };
+#define FAIR_CLASSES 2
+
+/* A request that waits. It belongs to whoever put it. */
+struct fair_item {
+    struct fair_item *next; /* of its source */
+    uint64_t cost;
+};
+struct fair_source {
+    struct fair_project *project;
+    int64_t priority; /* higher goes first */
+    uint64_t age;     /* lower goes first */
+    struct fair_item *head, *tail;
+    uint32_t waiting;
+    struct fair_source *next; /* of the project's batch sources */
+};
+struct fair_queue {
+    struct fair_project *project; /* all */
+    double now;
+    uint32_t waiting[FAIR_CLASSES];
+};
+
+void fair_release(struct fair_queue *q); /* nothing waits and no source is there */
+
+/* A batch source, with priority and age set, of this project, whose weight is this from now on. */
+void fair_join(struct fair_queue *q, struct fair_source *s, const char *project, double weight);
+void fair_leave(struct fair_queue *q, struct fair_source *s); /* it is empty */
+/* The source of a project's online calls, until something waits in it no more. */
+struct fair_source *fair_online(struct fair_queue *q, const char *project, double weight);
+
+void fair_put(struct fair_queue *q, struct fair_source *s, struct fair_item *i);
+/* The next of the class, or NULL. */
+struct fair_item *fair_take(struct fair_queue *q, enum fair_class class);
+/* All that waits in a source, in its order. */
+struct fair_item *fair_drop(struct fair_queue *q, struct fair_source *s);
+void fair_remove(struct fair_queue *q, struct fair_source *s, struct fair_item *i); /* it waits */
+
+#endif

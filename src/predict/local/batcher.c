@@ -1,0 +1,477 @@
+#include "predict/local/batcher.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "predict/local/prefix_cache.h"
+#include "predict/local/run.h"
+
+/* Cells that a new run must find beyond its prompt, so that it can begin to answer. */
+#define ANSWER_CELLS_MIN 32
+/* A run may be preferred to an earlier one when its answer may be so many times as long. */
+#define LONGER_BY 2
+
+/* An ordered list of runs. */
+struct runs {
+    struct run **item;
+    uint32_t count, cap;
+};
+
+struct batcher {
+    struct runtime *runtime;
+    struct runtime_info info;
+    struct batcher_plan plan;
+    struct prefix_cache *cache;
+    struct runs waiting, active; /* both in the order in which they came in */
+    struct task *done, **done_end;
+    struct runtime_row *row; /* the forward that is being packed: row_count of plan.rows_max */
+    struct run **owner;      /* of each row */
+    uint32_t row_count;
+    struct sampling_place place;
+    uint64_t arrivals;
+    uint32_t open;
+    bool full; /* a run was preempted and none has ended since: nothing new begins */
+    struct batcher_stats stats;
+};
+
+/* ---- Lists of runs ---- */
+
+static void runs_insert(struct runs *l, uint32_t at, struct run *r)
+{
+    if (l->count == l->cap) {
+        l->cap = l->cap ? 2 * l->cap : 64;
+        l->item = mem_grow(l->item, l->cap * sizeof(struct run *));
+    }
+    memmove(l->item + at + 1, l->item + at, (l->count - at) * sizeof(struct run *));
+    l->item[at] = r;
+    l->count++;
+}
+
+static void runs_remove(struct runs *l, uint32_t at)
+{
+    l->count--;
+    memmove(l->item + at, l->item + at + 1, (l->count - at) * sizeof(struct run *));
+}
+
+static uint32_t runs_find(const struct runs *l, const struct run *r)
+{
+    uint32_t i = 0;
+
+    while (l->item[i] != r)
+        i++; /* it is there */
+    return i;
+}
+
+/* ---- Tasks ---- */
+
+struct task *task_new(void)
+{
+    struct task *t = mem_alloc(sizeof *t);
+
+    t->candidate_count = 1;
+    return t;
+}
+
+void task_free(struct task *t)
+{
+    if (!t)
+        return;
+    for (uint32_t i = 0; i < REQUEST_CANDIDATES_MAX; i++) {
+        buf_release(&t->candidate[i].text);
+        mem_free(t->candidate[i].chosen);
+        mem_free(t->candidate[i].top);
+    }
+    tokens_release(&t->prompt);
+    arena_release(&t->arena);
+    mem_free(t);
+}
+
+struct batcher *batcher_new(struct runtime *r, const struct batcher_plan *plan)
+{
+    struct batcher *b = mem_alloc(sizeof *b);
+
+    b->runtime = r;
+    r->ops->info(r, &b->info);
+    b->plan = *plan;
+    assert(plan->sequences <= b->info.sequences && plan->rows_max <= b->info.rows_max);
+    b->cache = prefix_cache_new(r);
+    b->done_end = &b->done;
+    b->row = mem_array(plan->rows_max, sizeof *b->row);
+    b->owner = mem_array(plan->rows_max, sizeof(struct run *));
+    b->place = (struct sampling_place){
+        .runtime = r,
+        .vocab = b->info.vocab,
+        .context_max = b->info.context_max,
+        .scratch = mem_array(b->info.vocab, sizeof(float)),
+        .likely = mem_array(b->info.vocab, sizeof(struct scored)),
+        .piece = BUF_INIT(RESPONSE_BYTES_MAX),
+    };
+    return b;
+}
+
+void batcher_add(struct batcher *b, struct task *t)
+{
+    assert(t->tokens_max && t->prompt.count && t->candidate_count <= REQUEST_CANDIDATES_MAX);
+    b->open++;
+    t->open = t->candidate_count;
+    for (uint32_t i = 0; i < t->candidate_count; i++) {
+        struct run *r = run_new(t, i);
+        r->order = b->arrivals++;
+        runs_insert(&b->waiting, b->waiting.count, r);
+    }
+}
+
+struct task *batcher_done(struct batcher *b)
+{
+    struct task *t = b->done;
+
+    if (!t)
+        return NULL;
+    b->done = t->next;
+    if (!b->done)
+        b->done_end = &b->done;
+    t->next = NULL;
+    return t;
+}
+
+/* One candidate of its task is finished, with an answer or (e not NULL) without. */
+static void close_run(struct batcher *b, struct run *r, const struct error *e)
+{
+    struct task *t = r->task;
+
+    if (e && t->error.code == ERROR_OK)
+        t->error = *e;
+    run_free(r, b->runtime);
+    if (--t->open)
+        return;
+    b->open--;
+    *b->done_end = t;
+    b->done_end = &t->next;
+}
+
+static void fail_all(struct batcher *b, const struct error *e)
+{
+    for (uint32_t i = 0; i < b->active.count; i++)
+        close_run(b, b->active.item[i], e);
+    for (uint32_t i = 0; i < b->waiting.count; i++)
+        close_run(b, b->waiting.item[i], e);
+    b->active.count = b->waiting.count = 0;
+}
+
+void batcher_drop_waiting(struct batcher *b, const struct error *why)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < b->waiting.count; i++) {
+        struct run *r = b->waiting.item[i];
+        if (r->task->begun)
+            b->waiting.item[kept++] = r;
+        else
+            close_run(b, r, why);
+    }
+    b->waiting.count = kept;
+}
+
+void batcher_free(struct batcher *b)
+{
+    struct error closed = { ERROR_CANCELLED, "The session was closed." };
+    struct task *t;
+
+    if (!b)
+        return;
+    fail_all(b, &closed);
+    while ((t = batcher_done(b)))
+        task_free(t);
+    prefix_cache_free(b->cache);
+    mem_free(b->waiting.item);
+    mem_free(b->active.item);
+    mem_free(b->row);
+    mem_free(b->owner);
+    mem_free(b->place.scratch);
+    mem_free(b->place.likely);
+    buf_release(&b->place.piece);
+    mem_free(b);
+}
+
+/* ---- Admission ---- */
+
+/* Of a prompt the last token is always computed: its logits choose the first of the answer. */
+static uint32_t shareable(const struct run *r)
+{
+    return r->tokens.count - 1;
+}
+
+/* Whether a run that computes now will soon have more of r's beginning than the cache has. */
+static bool is_deferred(const struct batcher *b, const struct run *r)
+{
+    uint32_t have = prefix_cache_match(b->cache, r->tokens.item, shareable(r));
+
+    if (!b->info.shares)
+        return false;
+    for (uint32_t i = 0; i < b->active.count; i++) {
+        const struct run *a = b->active.item[i];
+        if (a->computed >= a->task->prompt.count)
+            continue;
+        uint32_t soon =
+            tokens_common(a->tokens.item, a->task->prompt.count, r->tokens.item, shareable(r));
+        if (soon >= have + PREFIX_TOKENS_MIN && soon > a->computed)
+            return true;
+    }
+    return false;
+}
+
+/* Cells that are in use or will be, by what has been admitted. */
+static uint64_t cells_claimed(const struct batcher *b)
+{
+    uint64_t cells = prefix_cache_tokens(b->cache);
+
+    for (uint32_t i = 0; i < b->active.count; i++) {
+        const struct run *a = b->active.item[i];
+        uint32_t prompt = a->computed < a->task->prompt.count ? a->computed : a->task->prompt.count;
+        cells += a->tokens.count - prompt;
+    }
+    return cells;
+}
+
+static bool has_room(const struct batcher *b, const struct run *r)
+{
+    uint32_t shared = prefix_cache_match(b->cache, r->tokens.item, shareable(r));
+    uint32_t more = r->task->tokens_max < ANSWER_CELLS_MIN ? r->task->tokens_max : ANSWER_CELLS_MIN;
+
+    return !b->active.count ||
+           cells_claimed(b) + (r->tokens.count - shared) + more <= b->info.cells;
+}
+
+/* The waiting run that begins next, or waiting.count: the first that need not wait for a prefix, but
+ * one whose answer may be much longer goes first (so that no long one is left for the end), though
+ * it may pass another only so many times. */
+static uint32_t pick(struct batcher *b)
+{
+    uint32_t best = b->waiting.count, looked = 0;
+
+    for (uint32_t i = 0; i < b->waiting.count && looked < b->plan.sequences; i++) {
+        struct run *r = b->waiting.item[i];
+        if (is_deferred(b, r))
+            continue;
+        looked++;
+        if (best == b->waiting.count) {
+            best = i;
+            continue;
+        }
+        struct run *first = b->waiting.item[best];
+        if (first->passed < b->plan.sequences &&
+            r->task->tokens_max / LONGER_BY >= first->task->tokens_max) {
+            first->passed++;
+            best = i;
+        }
+    }
+    return best;
+}
+
+/* Only the first beginning counts: what a preempted run computes again is not shared with anyone. */
+static void count_begin(struct batcher *b, struct run *r, uint32_t shared)
+{
+    if (!r->task->begun)
+        r->task->cached_tokens = shared;
+    r->task->begun = true;
+    if (r->begun)
+        return;
+    r->begun = true;
+    b->stats.prompt_tokens += r->tokens.count;
+    b->stats.shared_tokens += shared;
+}
+
+/* Starts waiting run `at`; false when no sequence or no room is left for it now. */
+static bool begin(struct batcher *b, uint32_t at)
+{
+    struct run *r = b->waiting.item[at];
+    struct error e = { 0 };
+
+    if (run_begin(r, b->runtime, &e) < 0) {
+        runs_remove(&b->waiting, at);
+        close_run(b, r, &e);
+        return true;
+    }
+    while (!has_room(b, r))
+        if (!prefix_cache_evict(b->cache))
+            return false;
+    if (!prefix_cache_take(b->cache, r->tokens.item, shareable(r), &r->sequence, &r->computed))
+        return false;
+    count_begin(b, r, r->computed);
+    runs_remove(&b->waiting, at);
+    runs_insert(&b->active, b->active.count, r);
+    return true;
+}
+
+static void admit(struct batcher *b)
+{
+    while (b->active.count < b->plan.sequences && b->waiting.count &&
+           (!b->full || !b->active.count)) {
+        uint32_t at = pick(b);
+        if (at == b->waiting.count || !begin(b, at))
+            return;
+    }
+}
+
+/* ---- Room ---- */
+
+/* The longest beginning of r's prompt that a waiting run has too. */
+static uint32_t wanted_prefix(const struct batcher *b, const struct run *r)
+{
+    uint32_t most = 0;
+
+    for (uint32_t i = 0; i < b->waiting.count; i++) {
+        const struct run *w = b->waiting.item[i];
+        uint32_t same =
+            tokens_common(r->tokens.item, r->task->prompt.count, w->tokens.item, shareable(w));
+        most = same > most ? same : most;
+    }
+    return most;
+}
+
+/* Takes active run `at` off its sequence. */
+static struct run *retire(struct batcher *b, uint32_t at)
+{
+    struct run *r = b->active.item[at];
+
+    prefix_cache_give_back(b->cache, r->sequence, wanted_prefix(b, r));
+    r->computed = 0;
+    runs_remove(&b->active, at);
+    b->full = false;
+    return r;
+}
+
+/* The youngest run gives its cells up and waits again, before all younger ones. */
+static void preempt_youngest(struct batcher *b)
+{
+    uint32_t youngest = 0, at = 0;
+
+    for (uint32_t i = 1; i < b->active.count; i++)
+        if (b->active.item[i]->order > b->active.item[youngest]->order)
+            youngest = i;
+    struct run *r = b->active.item[youngest];
+    prefix_cache_give_back(b->cache, r->sequence, 0);
+    r->computed = 0;
+    runs_remove(&b->active, youngest);
+    while (at < b->waiting.count && b->waiting.item[at]->order < r->order)
+        at++;
+    runs_insert(&b->waiting, at, r);
+    b->full = true;
+    b->stats.preempted++;
+}
+
+/* The forward found no room: gives some up, so that a later one will. */
+static void make_room(struct batcher *b)
+{
+    static const struct error too_big = { ERROR_FAILED_PRECONDITION,
+                                          "The request does not fit into the model's cache." };
+
+    if (prefix_cache_evict(b->cache))
+        return;
+    if (b->active.count > 1) {
+        preempt_youngest(b);
+        return;
+    }
+    struct run *r = retire(b, 0);
+    if (r->tokens.count > r->task->prompt.count)
+        run_finish(r, FINISH_MAX_TOKENS);
+    close_run(b, r, r->tokens.count > r->task->prompt.count ? NULL : &too_big);
+}
+
+/* ---- Packing and computing ---- */
+
+static void pack_run(struct batcher *b, struct run *r)
+{
+    uint32_t room = b->plan.rows_max - b->row_count, left = run_left(r);
+    uint32_t count = left < room ? left : room;
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t position = r->computed + i;
+        b->owner[b->row_count] = r;
+        b->row[b->row_count++] = (struct runtime_row){
+            .token = r->tokens.item[position],
+            .sequence = r->sequence,
+            .position = position,
+            .logits = position + 1 == r->tokens.count,
+        };
+    }
+}
+
+static void pack(struct batcher *b, bool answering)
+{
+    for (uint32_t i = 0; i < b->active.count; i++)
+        if (run_answering(b->active.item[i]) == answering)
+            pack_run(b, b->active.item[i]);
+}
+
+/* The run of row i has computed it; true when the run has ended with it. */
+static bool row_computed(struct batcher *b, uint32_t i)
+{
+    struct run *r = b->owner[i];
+    bool last = i + 1 == b->row_count || b->owner[i + 1] != r;
+    uint32_t prompt = r->task->prompt.count;
+
+    r->computed++;
+    if (r->computed == prompt || (last && r->computed < prompt))
+        prefix_cache_computed(b->cache, r->sequence, r->tokens.item, r->computed);
+    if (!b->row[i].logits)
+        return false;
+    const struct runtime_ops *ops = b->runtime->ops;
+    struct logits_summary summary;
+    struct sampled_row row = { ops->logits(b->runtime, i), NULL };
+    if (ops->summary) {
+        summary = ops->summary(b->runtime, i);
+        row.summary = &summary;
+    }
+    bool over = run_advance(r, &b->place, &row);
+    b->stats.generated_tokens++;
+    return over;
+}
+
+/* Computes what is packed. */
+static int compute(struct batcher *b, struct error *e)
+{
+    struct error why = { 0 };
+
+    if (!b->row_count)
+        return 0;
+    if (b->runtime->ops->forward(b->runtime, b->row, b->row_count, &why) < 0) {
+        b->row_count = 0;
+        if (why.code == ERROR_RESOURCE_EXHAUSTED) {
+            make_room(b);
+            return 0;
+        }
+        fail_all(b, &why);
+        *e = why;
+        return -1;
+    }
+    b->stats.forwards++;
+    b->stats.computed_tokens += b->row_count;
+    for (uint32_t i = 0; i < b->row_count; i++)
+        if (row_computed(b, i))
+            close_run(b, retire(b, runs_find(&b->active, b->owner[i])), NULL);
+    b->row_count = 0;
+    return 0;
+}
+
+int batcher_step(struct batcher *b, struct error *e)
+{
+    admit(b);
+    pack(b, true);
+    if (b->plan.decode_apart && compute(b, e) < 0)
+        return -1;
+    pack(b, false);
+    return compute(b, e);
+}
+
+uint32_t batcher_open(const struct batcher *b)
+{
+    return b->open;
+}
+
+void batcher_stats(const struct batcher *b, struct batcher_stats *out)
+{
+    *out = b->stats;
+    out->active = b->active.count;
+    out->retained = prefix_cache_kept(b->cache);
+}

@@ -1,0 +1,67 @@
+/* llama_bridge.h -- what libllama offers only in C++, for C.
+ *
+ * Why: chat templates and JSON-schema grammars have no C interface, and some C functions of libllama
+ * can throw. Every call here catches whatever is thrown and gives it back as an error.
+ *
+ * Strings: pointer and length; nothing is kept after the call.
+ * Errors:  -1 or NULL with a message of at most message_cap bytes (with its NUL) in message.
+ * Threads: the functions only read what is shared; a grammar belongs to one thread at a time.
+ * Source:  llama.cpp, common/chat.h and common/json-schema-to-grammar.h.
+ */
+#ifndef TRANCHE_PREDICT_LOCAL_LLAMA_LLAMA_BRIDGE_H
+#define TRANCHE_PREDICT_LOCAL_LLAMA_LLAMA_BRIDGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <llama.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct bridge_text {
+    const char *p;
+    size_t len;
+};
+struct bridge_message {
+    struct bridge_text role, text;
+};
+struct bridge_error {
+    char message[400];
+};
+/* Takes bytes of a result; called once or not at all. */
+typedef void (*bridge_sink)(void *arg, const char *p, size_t len);
+
+struct bridge_templates;
+struct bridge_templates *bridge_templates_new(const struct llama_model *model,
+                                              struct bridge_error *e);
+void bridge_templates_free(struct bridge_templates *t);
+/* The text of a conversation, with what makes the model answer; without a BOS token that the
+ * tokenizer adds by itself. */
+int bridge_render(const struct bridge_templates *t, const struct bridge_message *m, size_t count,
+                  bridge_sink sink, void *arg, struct bridge_error *e);
+
+int bridge_schema_grammar(struct bridge_text json_schema, bridge_sink sink, void *arg,
+                          struct bridge_error *e);
+
+struct llama_sampler *bridge_grammar_new(const struct llama_vocab *vocab, struct bridge_text gbnf,
+                                         struct bridge_error *e);
+/* Sets the logits of refused candidates to -INFINITY. */
+int bridge_grammar_apply(struct llama_sampler *g, struct llama_token_data_array *candidates);
+int bridge_grammar_accept(struct llama_sampler *g, int32_t token);
+
+/* As llama_tokenize without BOS and EOS, and llama_decode; INT32_MIN when they threw. */
+int32_t bridge_tokenize(const struct llama_vocab *vocab, struct bridge_text text, bool special,
+                        int32_t *out, int32_t cap);
+int32_t bridge_decode(struct llama_context *context, struct llama_batch batch);
+
+/* Keeps the C++ parts of llama.cpp from writing to standard error on their own. */
+void bridge_quiet(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,54 @@
+/* llama_text.h -- what an embedded runtime has of libllama whatever computes: vocabulary, chat template
+ * and grammars.
+ *
+ * Why: tokenizers and templates are many and libllama has them all; a runtime that computes by itself
+ * loads the file for these only.
+ *
+ * Shape:   the first member of such a runtime, so that its functions stand in the runtime's table.
+ * Errors:  FAILED_PRECONDITION for a file that is no model that generates text.
+ * Threads: as runtime.h says of each function.
+ */
+#ifndef TRANCHE_PREDICT_LOCAL_LLAMA_LLAMA_TEXT_H
+#define TRANCHE_PREDICT_LOCAL_LLAMA_LLAMA_TEXT_H
+
+#include <llama.h>
+
+#include "predict/local/llama/llama_prompt.h"
+#include "predict/local/runtime.h"
+
+struct llama_text {
+    struct runtime base; /* first, so that a pointer to it is one to this */
+    struct llama_model *model;
+    const struct llama_vocab *vocab;
+    struct llama_prompt *prompt;
+    struct llama_token_data *candidate; /* info.vocab of them: scratch of grammars */
+    bool strips_space;        /* the tokenizer puts a space before an answer's first word */
+    struct runtime_info info; /* vocab and name are set here, the rest by the runtime */
+};
+
+/* Fails early and clearly where libllama would by a failed assertion or not at all. */
+int llama_text_check(const char *path, struct error *e) FALLIBLE;
+/* Loads the file, with or without its weights. */
+int llama_text_open(struct llama_text *t, const char *path, bool weights, struct error *e) FALLIBLE;
+void llama_text_close(struct llama_text *t); /* what was opened; not t itself */
+
+/* While libllama works on something: the last error that it reported. Its log goes to ours. */
+struct llama_errors {
+    char last[256];
+};
+void llama_errors_catch(struct llama_errors *errors); /* NULL: no longer */
+
+/* For a table of struct runtime_ops. */
+void llama_text_info(struct runtime *r, struct runtime_info *out);
+int llama_text_prompt(struct runtime *r, const struct chat_message *m, uint32_t count,
+                      struct tokens *out, struct error *e) FALLIBLE;
+void llama_text_piece(struct runtime *r, int32_t token, bool first, struct buf *out);
+bool llama_text_is_end(struct runtime *r, int32_t token);
+int llama_text_schema_grammar(struct runtime *r, struct str json_schema, struct buf *out,
+                              struct error *e) FALLIBLE;
+struct grammar *llama_text_grammar_new(struct runtime *r, struct str gbnf, struct error *e);
+uint32_t llama_text_grammar_filter(struct grammar *g, struct scored *c, uint32_t count);
+void llama_text_grammar_accept(struct grammar *g, int32_t token);
+void llama_text_grammar_free(struct grammar *g);
+
+#endif

@@ -1,0 +1,234 @@
+/* libllama as a runtime: one unified key-value cache, so that sequences share cells; flash attention;
+ * one micro-batch a forward. */
+#include "predict/local/runtime.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "predict/local/llama/llama_bridge.h"
+#include "predict/local/llama/llama_text.h"
+#include "predict/local/runtime_size.h"
+
+#define CELLS_MULTIPLE 256     /* libllama rounds up to this */
+#define CELLS_PER_SEQUENCE 512 /* room for a usual request in each sequence */
+#define SPIN_COUNT "1000"      /* of libgomp: some microseconds */
+#define KEY_BYTES 96           /* of a metadata key or number */
+
+struct llama_runtime {
+    struct llama_text text; /* first, so that a pointer to its base is one to this */
+    struct llama_context *context;
+    struct llama_batch batch; /* of info.rows_max rows */
+};
+
+static const struct runtime_ops llama_ops;
+
+static struct llama_runtime *llama_of(struct runtime *r)
+{
+    return (struct llama_runtime *)r;
+}
+
+/* ---- Opening ---- */
+
+/* A number of the model's metadata under its architecture's name, or 0. */
+static uint64_t meta_number(const struct llama_model *m, const char *key)
+{
+    char arch[KEY_BYTES], full[2 * KEY_BYTES], value[KEY_BYTES];
+
+    if (llama_model_meta_val_str(m, "general.architecture", arch, sizeof arch) < 0)
+        return 0;
+    (void)snprintf(full, sizeof full, "%s.%s", arch, key);
+    if (llama_model_meta_val_str(m, full, value, sizeof value) < 0)
+        return 0;
+    return strtoull(value, NULL, 10);
+}
+
+/* Bytes of keys and values for one token, in f16. */
+static uint64_t cell_bytes(const struct llama_model *m)
+{
+    uint64_t heads = (uint64_t)llama_model_n_head_kv(m);
+    uint64_t key = meta_number(m, "attention.key_length");
+
+    if (!key && llama_model_n_head(m) > 0)
+        key = (uint64_t)(llama_model_n_embd(m) / llama_model_n_head(m));
+    return (uint64_t)llama_model_n_layer(m) * heads * key * 2 * sizeof(uint16_t);
+}
+
+static int make_context(struct llama_runtime *l, const struct runtime_wish *w, struct error *e)
+{
+    struct llama_context_params p = llama_context_default_params();
+    struct llama_errors errors = { "" };
+
+    p.n_ctx = l->text.info.cells;
+    p.n_seq_max = l->text.info.sequences;
+    p.n_batch = p.n_ubatch = l->text.info.rows_max;
+    p.n_outputs_max = l->text.info.sequences; /* rows of one forward that give logits */
+    p.n_threads = p.n_threads_batch = (int32_t)runtime_size_threads(w);
+    p.kv_unified = true;
+    p.swa_full = true; /* a sliding window would forget what prefixes are shared from */
+    p.no_perf = true;
+    p.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_AUTO; /* on wherever the model allows it */
+    llama_errors_catch(&errors);
+    l->context = llama_init_from_model(l->text.model, p);
+    llama_errors_catch(NULL);
+    if (!l->context)
+        return error_set(e, ERROR_RESOURCE_EXHAUSTED, "no cache of %u tokens could be made: %s",
+                         l->text.info.cells, errors.last[0] ? errors.last : "out of memory");
+    l->text.info.cells = llama_n_ctx(l->context);
+    return 0;
+}
+
+static int load_adapters(struct llama_runtime *l, const struct model *m, struct error *e)
+{
+    struct llama_adapter_lora *adapter[MODEL_ADAPTERS_MAX];
+    float scale[MODEL_ADAPTERS_MAX];
+
+    for (uint32_t i = 0; i < m->adapter_count; i++) {
+        if (llama_text_check(m->adapter[i].file, e) < 0)
+            return error_wrap(e, "adapter");
+        scale[i] = m->adapter[i].scale;
+        struct llama_errors errors = { "" };
+        llama_errors_catch(&errors);
+        adapter[i] = llama_adapter_lora_init(l->text.model, m->adapter[i].file);
+        llama_errors_catch(NULL);
+        if (!adapter[i])
+            return error_set(e, ERROR_FAILED_PRECONDITION, "adapter %s does not fit the model: %s",
+                             m->adapter[i].file, errors.last);
+    }
+    if (m->adapter_count &&
+        llama_set_adapters_lora(l->context, adapter, m->adapter_count, scale) != 0)
+        return error_set(e, ERROR_FAILED_PRECONDITION, "the adapters cannot be used together");
+    return 0;
+}
+
+/* By default libgomp's threads spin for milliseconds at a barrier, of which a forward has hundreds:
+ * whatever else runs on the machine then slows every forward down many times. A short spin, then
+ * sleep, costs next to nothing when the machine is idle (docs/performance.md). libgomp reads the
+ * variable in its own constructor, so this one goes first; what the user has set stays. */
+__attribute__((constructor(101))) static void spin_shortly(void)
+{
+    (void)setenv("GOMP_SPINCOUNT", SPIN_COUNT, 0);
+}
+
+static int size_cache(struct llama_runtime *l, const struct runtime_wish *w, struct error *e)
+{
+    const struct cache_facts facts = {
+        .trained = (uint32_t)llama_model_n_ctx_train(l->text.model),
+        .cell_bytes = cell_bytes(l->text.model),
+        .multiple = CELLS_MULTIPLE,
+        .per_sequence = CELLS_PER_SEQUENCE,
+    };
+
+    if (runtime_size_cache(&facts, w, &l->text.info, e) < 0)
+        return -1;
+    l->text.info.memory_bytes =
+        llama_model_size(l->text.model) + l->text.info.cells * facts.cell_bytes;
+    return 0;
+}
+
+static int open_all(struct llama_runtime *l, const struct model *m, const struct runtime_wish *w,
+                    struct error *e)
+{
+    struct runtime_info *info = &l->text.info;
+
+    if (llama_text_open(&l->text, m->file, true, e) < 0)
+        return -1;
+    info->rows_max = w->rows_max;
+    info->shares =
+        !llama_model_is_recurrent(l->text.model) && !llama_model_is_hybrid(l->text.model);
+    info->sequences = w->sequences + (info->shares ? RUNTIME_SEQUENCES_KEPT : 0);
+    if (info->sequences > RUNTIME_SEQUENCES_MAX || info->sequences > llama_max_parallel_sequences())
+        return error_set(e, ERROR_INVALID_ARGUMENT, "sequences %u: at most %d", w->sequences,
+                         RUNTIME_SEQUENCES_MAX - RUNTIME_SEQUENCES_KEPT);
+    if (size_cache(l, w, e) < 0 || make_context(l, w, e) < 0 || load_adapters(l, m, e) < 0)
+        return -1;
+    l->batch = llama_batch_init((int32_t)w->rows_max, 0, 1);
+    return 0;
+}
+
+static void llama_runtime_close(struct runtime *r)
+{
+    struct llama_runtime *l = llama_of(r);
+
+    if (l->batch.token)
+        llama_batch_free(l->batch);
+    if (l->context)
+        llama_free(l->context);
+    llama_text_close(&l->text);
+    mem_free(l);
+}
+
+struct runtime *runtime_llama_open(const struct model *m, const struct runtime_wish *wish,
+                                   struct error *e)
+{
+    struct llama_runtime *l = mem_alloc(sizeof *l);
+
+    l->text.base.ops = &llama_ops;
+    if (open_all(l, m, wish, e) < 0) {
+        (void)error_wrap(e, "model %s", m->pattern);
+        llama_runtime_close(&l->text.base);
+        return NULL;
+    }
+    return &l->text.base;
+}
+
+/* ---- Computing ---- */
+
+static int llama_runtime_forward(struct runtime *r, const struct runtime_row *row, uint32_t count,
+                                 struct error *e)
+{
+    struct llama_runtime *l = llama_of(r);
+    struct llama_batch *b = &l->batch;
+
+    for (uint32_t i = 0; i < count; i++) {
+        b->token[i] = row[i].token;
+        b->pos[i] = (llama_pos)row[i].position;
+        b->n_seq_id[i] = 1;
+        b->seq_id[i][0] = (llama_seq_id)row[i].sequence;
+        b->logits[i] = row[i].logits;
+    }
+    b->n_tokens = (int32_t)count;
+    int32_t rc = bridge_decode(l->context, *b);
+    if (rc == 1)
+        return error_set(e, ERROR_RESOURCE_EXHAUSTED, "The model's cache is full.");
+    if (rc != 0)
+        return error_set(e, ERROR_INTERNAL, "The embedded engine failed (libllama: %d).", rc);
+    return 0;
+}
+
+static const float *llama_runtime_logits(struct runtime *r, uint32_t row)
+{
+    return llama_get_logits_ith(llama_of(r)->context, (int32_t)row);
+}
+
+static void llama_runtime_copy(struct runtime *r, uint32_t from, uint32_t to, uint32_t len)
+{
+    llama_memory_seq_cp(llama_get_memory(llama_of(r)->context), (llama_seq_id)from,
+                        (llama_seq_id)to, 0, (llama_pos)len);
+}
+
+static void llama_runtime_trim(struct runtime *r, uint32_t sequence, uint32_t len)
+{
+    (void)llama_memory_seq_rm(llama_get_memory(llama_of(r)->context), (llama_seq_id)sequence,
+                              (llama_pos)len, -1);
+}
+
+static const struct runtime_ops llama_ops = {
+    .name = "llama",
+    .info = llama_text_info,
+    .prompt = llama_text_prompt,
+    .piece = llama_text_piece,
+    .is_end = llama_text_is_end,
+    .forward = llama_runtime_forward,
+    .logits = llama_runtime_logits,
+    .copy = llama_runtime_copy,
+    .trim = llama_runtime_trim,
+    .schema_grammar = llama_text_schema_grammar,
+    .grammar_new = llama_text_grammar_new,
+    .grammar_filter = llama_text_grammar_filter,
+    .grammar_accept = llama_text_grammar_accept,
+    .grammar_free = llama_text_grammar_free,
+    .close = llama_runtime_close,
+};

@@ -1,0 +1,591 @@
+#include "predict/local/native/decoder.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <ggml.h>
+#include <gguf.h>
+
+#include "base/mem.h"
+#include "base/sys.h"
+
+#define NAME_BYTES 96
+#define Q8_0_BYTES 34 /* of a group: a half and 32 of int8 */
+#define Q4_0_BYTES 18 /* of a group: a half and 32 of four bits, less 8 */
+/* Bytes of a tensor that are read at once, but a row at least. */
+#define READ_BYTES ((size_t)1024 * 1024)
+
+/* What an architecture has; the rest is in the file. */
+struct kind {
+    const char *name;
+    enum kernel_gate gate;
+    bool turns_neighbours, has_bias, has_head_norms, has_after_norms, scales_embedding;
+    uint32_t window_every; /* every so many layers one looks back over everything; 0: all do */
+};
+
+static const struct kind kinds[] = {
+    { .name = "llama", .gate = KERNEL_SILU, .turns_neighbours = true },
+    { .name = "qwen2", .gate = KERNEL_SILU, .has_bias = true },
+    { .name = "qwen3", .gate = KERNEL_SILU, .has_head_norms = true },
+    { .name = "gemma3",
+      .gate = KERNEL_GELU,
+      .has_head_norms = true,
+      .has_after_norms = true,
+      .scales_embedding = true,
+      .window_every = 6 },
+};
+
+struct reader {
+    const char *path;
+    struct gguf_context *file;
+    int fd;
+    const struct kind *kind;
+    enum kernel_format format;
+    uint32_t tensors; /* that were taken */
+};
+
+/* ---- Metadata ---- */
+
+static int64_t find_key(const struct reader *r, const char *key)
+{
+    char full[NAME_BYTES];
+
+    (void)snprintf(full, sizeof full, "%s.%s", r->kind->name, key);
+    return gguf_find_key(r->file, full);
+}
+
+/* A number of the architecture; `otherwise` when the key is absent or of another type. */
+static uint32_t number(const struct reader *r, const char *key, uint32_t otherwise)
+{
+    int64_t at = find_key(r, key);
+
+    if (at < 0 || gguf_get_kv_type(r->file, at) != GGUF_TYPE_UINT32)
+        return otherwise;
+    return gguf_get_val_u32(r->file, at);
+}
+
+static float real(const struct reader *r, const char *key, float otherwise)
+{
+    int64_t at = find_key(r, key);
+
+    if (at < 0 || gguf_get_kv_type(r->file, at) != GGUF_TYPE_FLOAT32)
+        return otherwise;
+    return gguf_get_val_f32(r->file, at);
+}
+
+static int refuse(const char *what, struct error *e)
+{
+    return error_set(e, ERROR_UNIMPLEMENTED, "%s", what);
+}
+
+static int find_kind(struct reader *r, struct error *e)
+{
+    int64_t at = gguf_find_key(r->file, "general.architecture");
+
+    if (at < 0 || gguf_get_kv_type(r->file, at) != GGUF_TYPE_STRING)
+        return refuse("it names no architecture", e);
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (strcmp(gguf_get_val_str(r->file, at), kinds[i].name) == 0)
+            r->kind = &kinds[i];
+    if (!r->kind)
+        return error_set(e, ERROR_UNIMPLEMENTED, "architecture %.40s",
+                         gguf_get_val_str(r->file, at));
+    return 0;
+}
+
+static int read_turns(const struct reader *r, struct decoder_shape *s, struct error *e)
+{
+    int64_t scaling = find_key(r, "rope.scaling.type");
+    float factor = real(r, "rope.scaling.factor", real(r, "rope.scale_linear", 0.0f));
+
+    if (scaling >= 0 && gguf_get_kv_type(r->file, scaling) == GGUF_TYPE_STRING &&
+        strcmp(gguf_get_val_str(r->file, scaling), "linear") != 0 &&
+        strcmp(gguf_get_val_str(r->file, scaling), "none") != 0)
+        return refuse("its way of scaling positions", e);
+    if (number(r, "rope.dimension_count", s->dim) != s->dim)
+        return refuse("heads that turn in part", e);
+    s->turn_base = real(r, "rope.freq_base", 10000.0f);
+    s->turn_scale = factor > 0.0f ? 1.0f / factor : 1.0f;
+    s->window_turn_base = real(r, "rope.freq_base_swa", 10000.0f);
+    s->turns_neighbours = r->kind->turns_neighbours;
+    return 0;
+}
+
+static int read_numbers(const struct reader *r, struct decoder_shape *s, struct error *e)
+{
+    s->layers = number(r, "block_count", 0);
+    s->width = number(r, "embedding_length", 0);
+    s->heads = number(r, "attention.head_count", 0);
+    s->kv_heads = number(r, "attention.head_count_kv", s->heads);
+    s->hidden = number(r, "feed_forward_length", 0);
+    s->positions = number(r, "context_length", 0);
+    s->dim = number(r, "attention.key_length", s->heads ? s->width / s->heads : 0);
+    s->norm_epsilon = real(r, "attention.layer_norm_rms_epsilon", 0.0f);
+    if (number(r, "attention.value_length", s->dim) != s->dim)
+        return refuse("keys and values of two sizes", e);
+    if (number(r, "expert_count", 0) || find_key(r, "final_logit_softcapping") >= 0 ||
+        find_key(r, "attention.scale") >= 0)
+        return refuse("experts or capped scores", e);
+    if (!s->layers || s->layers > DECODER_LAYERS_MAX || !s->heads || !s->kv_heads ||
+        s->heads % s->kv_heads || !s->positions || s->positions > DECODER_POSITIONS_MAX)
+        return refuse("its number of layers, heads or positions", e);
+    if (!s->width || s->width > DECODER_WIDTH_MAX || s->width % KERNEL_GROUP || !s->hidden ||
+        s->hidden > DECODER_WIDTH_MAX || s->hidden % KERNEL_GROUP)
+        return refuse("its widths", e);
+    if (!s->dim || s->dim % KERNEL_CHUNK || s->dim > DECODER_WIDTH_MAX / s->heads / 2)
+        return refuse("its size of heads", e);
+    return 0;
+}
+
+static int read_shape(const struct reader *r, struct decoder_shape *s, struct error *e)
+{
+    if (read_numbers(r, s, e) < 0 || read_turns(r, s, e) < 0)
+        return -1;
+    if (find_key(r, "attention.sliding_window_pattern") >= 0)
+        return refuse("its own pattern of windows", e);
+    s->gate = r->kind->gate;
+    s->window = r->kind->window_every ? number(r, "attention.sliding_window", 0) : 0;
+    s->embedding_scale = r->kind->scales_embedding ? sqrtf((float)s->width) : 1.0f;
+    s->query_scale = 1.0f / sqrtf((float)s->dim);
+    if (r->kind->window_every && s->layers == 62) /* Gemma 3 27B */
+        s->query_scale = 1.0f / sqrtf((float)s->width / (float)s->heads);
+    return 0;
+}
+
+/* ---- Tensors ---- */
+
+/* The tensor of that name and exactly that shape, or -1. */
+static int64_t find_tensor(struct reader *r, const char *name, uint32_t columns, uint32_t rows,
+                           struct error *e)
+{
+    int64_t at = gguf_find_tensor(r->file, name);
+
+    if (at < 0)
+        return error_set(e, ERROR_UNIMPLEMENTED, "no tensor %s", name);
+    const int64_t *shape = gguf_get_tensor_ne(r->file, at);
+    if (shape[0] != columns || shape[1] != rows || shape[2] != 1 || shape[3] != 1)
+        return error_set(e, ERROR_UNIMPLEMENTED, "the shape of %s", name);
+    const struct ggml_type_traits *traits = ggml_get_type_traits(gguf_get_tensor_type(r->file, at));
+    if (gguf_get_tensor_type(r->file, at) != GGML_TYPE_F32 && !traits->to_float)
+        return error_set(e, ERROR_UNIMPLEMENTED, "the format of %s", name);
+    r->tensors++;
+    return at;
+}
+
+static size_t row_bytes(const struct reader *r, int64_t tensor)
+{
+    return ggml_row_size(gguf_get_tensor_type(r->file, tensor),
+                         gguf_get_tensor_ne(r->file, tensor)[0]);
+}
+
+static int read_bytes(const struct reader *r, int64_t tensor, size_t skip, void *out, size_t bytes,
+                      struct error *e)
+{
+    uint64_t at = gguf_get_data_offset(r->file) + gguf_get_tensor_offset(r->file, tensor) + skip;
+    int64_t got = sys_read_at(r->fd, out, bytes, at, r->path, e);
+
+    if (got < 0)
+        return -1;
+    if ((size_t)got != bytes)
+        return error_set(e, ERROR_FAILED_PRECONDITION, "%s is cut short", r->path);
+    return 0;
+}
+
+static void to_floats(enum ggml_type type, const uint8_t *row, float *out, uint32_t count)
+{
+    if (type == GGML_TYPE_F32)
+        memcpy(out, row, count * sizeof *out);
+    else
+        ggml_get_type_traits(type)->to_float(row, out, count);
+}
+
+static float scale_of(const uint8_t *group)
+{
+    ggml_fp16_t half;
+
+    memcpy(&half, group, sizeof half);
+    return ggml_fp16_to_fp32(half);
+}
+
+static void pack_q8_0(struct kernel_weights *w, uint32_t output, const uint8_t *row)
+{
+    int8_t value[KERNEL_GROUP];
+
+    for (uint32_t g = 0; g < w->columns / KERNEL_GROUP; g++, row += Q8_0_BYTES) {
+        memcpy(value, row + sizeof(ggml_fp16_t), sizeof value);
+        kernel_weights_set(w, output, g, value, scale_of(row));
+    }
+}
+
+static void pack_q4_0(struct kernel_weights *w, uint32_t output, const uint8_t *row)
+{
+    int8_t value[KERNEL_GROUP];
+
+    for (uint32_t g = 0; g < w->columns / KERNEL_GROUP; g++, row += Q4_0_BYTES) {
+        for (uint32_t i = 0; i < KERNEL_GROUP / 2; i++) {
+            uint8_t two = row[sizeof(ggml_fp16_t) + i];
+            value[i] = (int8_t)((two & 15) - 8);
+            value[i + KERNEL_GROUP / 2] = (int8_t)((two >> 4) - 8);
+        }
+        kernel_weights_set(w, output, g, value, scale_of(row));
+    }
+}
+
+/* One row of a tensor becomes an output; `floats` is scratch for a row. */
+static void pack_row(struct kernel_weights *w, uint32_t output, enum ggml_type type,
+                     const uint8_t *row, float *floats)
+{
+    if (type == GGML_TYPE_Q8_0) {
+        pack_q8_0(w, output, row);
+    } else if (type == GGML_TYPE_Q4_0) {
+        pack_q4_0(w, output, row);
+    } else {
+        to_floats(type, row, floats, w->columns);
+        kernel_weights_quantise(w, output, floats);
+    }
+}
+
+/* Where the file's row of a head goes, so that pairs to be turned together lie half a head apart. */
+static uint32_t half_apart(uint32_t row, uint32_t dim)
+{
+    uint32_t in_head = row % dim;
+
+    return row - in_head + in_head % 2 * (dim / 2) + in_head / 2;
+}
+
+/* Where a tensor's rows go: outputs from `first` on; pairs of heads of dim go half apart when dim is not
+ * 0. */
+struct target {
+    struct kernel_weights *w;
+    uint32_t first, dim;
+};
+
+static int pack_tensor(struct reader *r, const char *name, uint32_t rows, struct target to,
+                       struct error *e)
+{
+    int64_t at = find_tensor(r, name, to.w->columns, rows, e);
+    int rc = 0;
+
+    if (at < 0)
+        return -1;
+    size_t bytes = row_bytes(r, at);
+    uint32_t together = bytes < READ_BYTES ? (uint32_t)(READ_BYTES / bytes) : 1;
+    uint8_t *raw = mem_array(together, bytes);
+    float *floats = mem_array(to.w->columns, sizeof *floats);
+    for (uint32_t i = 0; i < rows && rc == 0; i += together) {
+        uint32_t count = rows - i < together ? rows - i : together;
+        rc = read_bytes(r, at, i * bytes, raw, count * bytes, e);
+        for (uint32_t k = 0; k < count && rc == 0; k++)
+            pack_row(to.w, to.first + (to.dim ? half_apart(i + k, to.dim) : i + k),
+                     gguf_get_tensor_type(r->file, at), raw + k * bytes, floats);
+    }
+    mem_free(raw);
+    mem_free(floats);
+    return rc;
+}
+
+/* A tensor of one row as floats, to `out`. */
+static int read_floats(struct reader *r, const char *name, uint32_t count, float *out,
+                       struct error *e)
+{
+    int64_t at = find_tensor(r, name, count, 1, e);
+
+    if (at < 0)
+        return -1;
+    size_t bytes = row_bytes(r, at);
+    uint8_t *raw = mem_alloc(bytes);
+    int rc = read_bytes(r, at, 0, raw, bytes, e);
+    if (rc == 0)
+        to_floats(gguf_get_tensor_type(r->file, at), raw, out, count);
+    mem_free(raw);
+    return rc;
+}
+
+static int read_vector(struct reader *r, const char *name, uint32_t count, float **out,
+                       struct error *e)
+{
+    *out = mem_array(count, sizeof **out);
+    return read_floats(r, name, count, *out, e);
+}
+
+/* ---- A layer ---- */
+
+static const char *layer_name(char name[NAME_BYTES], uint32_t layer, const char *part)
+{
+    (void)snprintf(name, NAME_BYTES, "blk.%u.%s", layer, part);
+    return name;
+}
+
+/* Floats in the order in which half_apart puts the rows of heads. */
+static void spread_pairs(float *x, uint32_t count, uint32_t dim)
+{
+    float *copy = mem_array(count, sizeof *copy);
+
+    memcpy(copy, x, count * sizeof *x);
+    for (uint32_t i = 0; i < count; i++)
+        x[half_apart(i, dim)] = copy[i];
+    mem_free(copy);
+}
+
+static int read_bias(struct reader *r, const struct decoder_shape *s, uint32_t i,
+                     struct decoder_layer *l, struct error *e)
+{
+    const uint32_t queries = s->heads * s->dim, keys = s->kv_heads * s->dim;
+    char name[NAME_BYTES];
+
+    if (gguf_find_tensor(r->file, layer_name(name, i, "attn_q.bias")) < 0)
+        return 0;
+    l->bias = mem_array(queries + 2 * (size_t)keys, sizeof *l->bias);
+    if (read_floats(r, name, queries, l->bias, e) < 0 ||
+        read_floats(r, layer_name(name, i, "attn_k.bias"), keys, l->bias + queries, e) < 0 ||
+        read_floats(r, layer_name(name, i, "attn_v.bias"), keys, l->bias + queries + keys, e) < 0)
+        return -1;
+    if (s->turns_neighbours)
+        spread_pairs(l->bias, queries + keys, s->dim);
+    return 0;
+}
+
+static int read_attention(struct reader *r, const struct decoder_shape *s, uint32_t i,
+                          struct decoder_layer *l, struct error *e)
+{
+    const uint32_t queries = s->heads * s->dim, keys = s->kv_heads * s->dim;
+    const uint32_t pairs = s->turns_neighbours ? s->dim : 0;
+    char name[NAME_BYTES];
+
+    const struct {
+        const char *name;
+        uint32_t rows;
+        struct target to;
+    } parts[] = {
+        { "attn_q.weight", queries, { &l->in, 0, pairs } },
+        { "attn_k.weight", keys, { &l->in, queries, pairs } },
+        { "attn_v.weight", keys, { &l->in, queries + keys, 0 } },
+        { "attn_output.weight", s->width, { &l->out, 0, 0 } },
+    };
+
+    kernel_weights_init(&l->in, r->format, queries + 2 * keys, s->width);
+    kernel_weights_init(&l->out, r->format, s->width, queries);
+    for (size_t n = 0; n < sizeof parts / sizeof parts[0]; n++)
+        if (pack_tensor(r, layer_name(name, i, parts[n].name), parts[n].rows, parts[n].to, e) < 0)
+            return -1;
+    return read_bias(r, s, i, l, e);
+}
+
+static int read_hidden(struct reader *r, const struct decoder_shape *s, uint32_t i,
+                       struct decoder_layer *l, struct error *e)
+{
+    const struct {
+        const char *name;
+        uint32_t rows, columns;
+        struct kernel_weights *to;
+    } parts[] = {
+        { "ffn_gate.weight", s->hidden, s->width, &l->gate },
+        { "ffn_up.weight", s->hidden, s->width, &l->up },
+        { "ffn_down.weight", s->width, s->hidden, &l->down },
+    };
+    char name[NAME_BYTES];
+
+    for (size_t n = 0; n < sizeof parts / sizeof parts[0]; n++) {
+        const struct target to = { parts[n].to, 0, 0 };
+        kernel_weights_init(to.w, r->format, parts[n].rows, parts[n].columns);
+        if (pack_tensor(r, layer_name(name, i, parts[n].name), parts[n].rows, to, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int read_norms(struct reader *r, const struct decoder_shape *s, uint32_t i,
+                      struct decoder_layer *l, struct error *e)
+{
+    const struct {
+        const char *name;
+        bool wanted;
+        uint32_t count;
+        float **to;
+    } norms[] = {
+        { "attn_norm.weight", true, s->width, &l->attention_norm },
+        { "ffn_norm.weight", true, s->width, &l->hidden_norm },
+        { "attn_q_norm.weight", r->kind->has_head_norms, s->dim, &l->query_norm },
+        { "attn_k_norm.weight", r->kind->has_head_norms, s->dim, &l->key_norm },
+        { "post_attention_norm.weight", r->kind->has_after_norms, s->width, &l->attention_after },
+        { "post_ffw_norm.weight", r->kind->has_after_norms, s->width, &l->hidden_after },
+    };
+    char name[NAME_BYTES];
+
+    for (size_t n = 0; n < sizeof norms / sizeof norms[0]; n++)
+        if (norms[n].wanted &&
+            read_vector(r, layer_name(name, i, norms[n].name), norms[n].count, norms[n].to, e) < 0)
+            return -1;
+    return 0;
+}
+
+static uint64_t layer_bytes(const struct decoder_layer *l)
+{
+    return kernel_weights_bytes(&l->in) + kernel_weights_bytes(&l->out) +
+           kernel_weights_bytes(&l->gate) + kernel_weights_bytes(&l->up) +
+           kernel_weights_bytes(&l->down);
+}
+
+static int read_layer(struct reader *r, struct decoder *d, uint32_t i, struct error *e)
+{
+    const struct decoder_shape *s = &d->shape;
+    struct decoder_layer *l = &d->layer[i];
+
+    l->windowed = s->window && (i + 1) % r->kind->window_every != 0;
+    if (read_norms(r, s, i, l, e) < 0 || read_attention(r, s, i, l, e) < 0 ||
+        read_hidden(r, s, i, l, e) < 0)
+        return -1;
+    d->bytes += layer_bytes(l);
+    return 0;
+}
+
+/* ---- The whole ---- */
+
+/* A file cannot claim more weights than it has bits, so that none makes us reserve what it likes. */
+static int check_size(const struct reader *r, const struct decoder_shape *s, struct error *e)
+{
+    const uint64_t heads = 2ULL * (s->heads + s->kv_heads) * s->dim;
+    const uint64_t layer = (heads + 3ULL * s->hidden) * s->width;
+    off_t bytes = lseek(r->fd, 0, SEEK_END);
+
+    if (bytes < 0)
+        return error_errno(e, "%s", r->path);
+    if (s->layers * layer + (uint64_t)s->vocab * s->width > 8ULL * (uint64_t)bytes)
+        return error_set(e, ERROR_FAILED_PRECONDITION, "%s is cut short", r->path);
+    return 0;
+}
+
+static int read_ends(struct reader *r, struct decoder *d, struct error *e)
+{
+    struct decoder_shape *s = &d->shape;
+    int64_t at = gguf_find_tensor(r->file, "token_embd.weight");
+
+    if (at < 0)
+        return refuse("no tensor token_embd.weight", e);
+    int64_t vocab = gguf_get_tensor_ne(r->file, at)[1];
+    if (vocab < 1 || vocab > DECODER_VOCAB_MAX)
+        return refuse("its vocabulary", e);
+    s->vocab = (uint32_t)vocab;
+    if (check_size(r, s, e) < 0)
+        return -1;
+    kernel_weights_init(&d->embedding, r->format, s->vocab, s->width);
+    if (pack_tensor(r, "token_embd.weight", s->vocab, (struct target){ &d->embedding, 0, 0 }, e) <
+            0 ||
+        read_vector(r, "output_norm.weight", s->width, &d->output_norm, e) < 0)
+        return -1;
+    if (gguf_find_tensor(r->file, "output.weight") >= 0) {
+        kernel_weights_init(&d->output, r->format, s->vocab, s->width);
+        if (pack_tensor(r, "output.weight", s->vocab, (struct target){ &d->output, 0, 0 }, e) < 0)
+            return -1;
+    }
+    if (gguf_find_tensor(r->file, "rope_freqs.weight") >= 0 &&
+        read_vector(r, "rope_freqs.weight", s->dim / 2, &d->turn_divisors, e) < 0)
+        return -1;
+    d->bytes += kernel_weights_bytes(&d->embedding) + kernel_weights_bytes(&d->output);
+    return 0;
+}
+
+static int read_all(struct reader *r, struct decoder *d, struct error *e)
+{
+    if (find_kind(r, e) < 0 || read_shape(r, &d->shape, e) < 0 || read_ends(r, d, e) < 0)
+        return -1;
+    d->layer = mem_array(d->shape.layers, sizeof *d->layer);
+    for (uint32_t i = 0; i < d->shape.layers; i++)
+        if (read_layer(r, d, i, e) < 0)
+            return -1;
+    if (r->tensors != gguf_get_n_tensors(r->file))
+        return refuse("tensors that are not known", e);
+    return 0;
+}
+
+struct decoder *decoder_open(const char *path, enum kernel_format format, struct error *e)
+{
+    const struct gguf_init_params params = { .no_alloc = true, .ctx = NULL };
+    struct reader r = { .path = path, .fd = -1, .format = format };
+    struct decoder *d = mem_alloc(sizeof *d);
+    int rc = -1;
+
+    r.fd = sys_open(path, O_RDONLY, e);
+    if (r.fd < 0)
+        goto out;
+    r.file = gguf_init_from_file(path, params);
+    if (!r.file)
+        (void)error_set(e, ERROR_FAILED_PRECONDITION, "%s is damaged", path);
+    else
+        rc = read_all(&r, d, e);
+out:
+    if (r.file)
+        gguf_free(r.file);
+    if (r.fd >= 0)
+        (void)close(r.fd);
+    if (rc == 0)
+        return d;
+    decoder_free(d);
+    return NULL;
+}
+
+static void release_layer(struct decoder_layer *l)
+{
+    mem_free(l->attention_norm);
+    mem_free(l->hidden_norm);
+    mem_free(l->query_norm);
+    mem_free(l->key_norm);
+    mem_free(l->attention_after);
+    mem_free(l->hidden_after);
+    mem_free(l->bias);
+    kernel_weights_release(&l->in);
+    kernel_weights_release(&l->out);
+    kernel_weights_release(&l->gate);
+    kernel_weights_release(&l->up);
+    kernel_weights_release(&l->down);
+}
+
+void decoder_free(struct decoder *d)
+{
+    if (!d)
+        return;
+    for (uint32_t i = 0; d->layer && i < d->shape.layers; i++)
+        release_layer(&d->layer[i]);
+    mem_free(d->layer);
+    kernel_weights_release(&d->embedding);
+    kernel_weights_release(&d->output);
+    mem_free(d->output_norm);
+    mem_free(d->turns);
+    mem_free(d->window_turns);
+    mem_free(d->turn_divisors);
+    mem_free(d);
+}
+
+/* ---- Angles ---- */
+
+/* Pair i of position p turns by p * scale / base^(2 i / dim) / divisor[i]. */
+static float *make_turns(const struct decoder *d, uint32_t positions, float base, float scale,
+                         const float *divisor)
+{
+    const uint32_t half = d->shape.dim / 2;
+    float *turns = mem_array((size_t)positions * d->shape.dim, sizeof *turns);
+
+    for (uint32_t i = 0; i < half; i++) {
+        double step = pow((double)base, -(double)i / half) * (double)scale;
+        if (divisor)
+            step /= (double)divisor[i];
+        for (uint32_t p = 0; p < positions; p++) {
+            turns[(size_t)p * d->shape.dim + i] = (float)cos(p * step);
+            turns[(size_t)p * d->shape.dim + i + half] = (float)sin(p * step);
+        }
+    }
+    return turns;
+}
+
+void decoder_turn(struct decoder *d, uint32_t positions)
+{
+    const struct decoder_shape *s = &d->shape;
+
+    mem_free(d->turns);
+    mem_free(d->window_turns);
+    d->turns = make_turns(d, positions, s->turn_base, s->turn_scale, d->turn_divisors);
+    d->window_turns = s->window ? make_turns(d, positions, s->window_turn_base, 1.0f, NULL) : NULL;
+}

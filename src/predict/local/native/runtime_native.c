@@ -1,0 +1,194 @@
+/* A runtime that computes by itself: decoder (weights), page_cache (keys and values), forward (the
+ * arithmetic). libllama is there for text only. */
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "base/mem.h"
+#include "predict/local/native/forward.h"
+#include "predict/local/llama/llama_text.h"
+#include "predict/local/runtime_size.h"
+
+/* Of short requests that share their beginning all sequences have room, of long ones a third: these
+ * fill a forward with fewer, and the cache is most of the memory. */
+#define CELLS_PER_SEQUENCE 192
+
+struct native {
+    struct llama_text text; /* first, so that a pointer to its base is one to this */
+    const struct kernel_ops *kernel;
+    struct decoder *decoder;
+    struct page_cache *cache;
+    struct team *team;
+    struct forward *forward;
+};
+
+static const struct runtime_ops native_ops;
+
+static struct native *native_of(struct runtime *r)
+{
+    return (struct native *)r;
+}
+
+/* ---- Opening ---- */
+
+static struct page_shape cache_shape(const struct native *n)
+{
+    const struct decoder_shape *s = &n->decoder->shape;
+    const struct runtime_info *info = &n->text.info;
+
+    return (struct page_shape){
+        /* Each sequence may leave its last page nearly empty. */
+        .pages = info->cells / KERNEL_PAGE + info->sequences,
+        .sequences = info->sequences,
+        .positions_max = info->context_max,
+        .heads = s->layers * s->kv_heads,
+        .dim = s->dim,
+    };
+}
+
+static int size_cache(struct native *n, const struct runtime_wish *w, struct error *e)
+{
+    const struct decoder_shape *s = &n->decoder->shape;
+    const struct cache_facts facts = {
+        .trained = s->positions,
+        .cell_bytes = 2ULL * s->layers * s->kv_heads * s->dim * sizeof(uint16_t),
+        .multiple = KERNEL_PAGE,
+        .per_sequence = CELLS_PER_SEQUENCE,
+    };
+    struct runtime_info *info = &n->text.info;
+
+    info->rows_max = w->rows_max;
+    info->shares = true;
+    info->sequences = w->sequences + RUNTIME_SEQUENCES_KEPT;
+    if (info->sequences > RUNTIME_SEQUENCES_MAX)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "sequences %u: at most %d", w->sequences,
+                         RUNTIME_SEQUENCES_MAX - RUNTIME_SEQUENCES_KEPT);
+    return runtime_size_cache(&facts, w, info, e);
+}
+
+static int make_forward(struct native *n, const struct runtime_wish *w, struct error *e)
+{
+    const struct page_shape shape = cache_shape(n);
+    uint32_t threads = runtime_size_threads(w);
+
+    n->team = team_new(threads < TEAM_MEMBERS_MAX ? threads : TEAM_MEMBERS_MAX, e);
+    if (!n->team)
+        return -1;
+    n->cache = page_cache_new(&shape);
+    const struct forward_setup setup = {
+        .decoder = n->decoder,
+        .kernel = n->kernel,
+        .cache = n->cache,
+        .team = n->team,
+        .rows_max = w->rows_max,
+        .logits_max = n->text.info.sequences,
+    };
+    n->forward = forward_new(&setup);
+    n->text.info.memory_bytes =
+        n->decoder->bytes + page_cache_bytes(&shape) + forward_bytes(n->forward);
+    return 0;
+}
+
+static const struct kernel_ops *choose_kernel(const char *file)
+{
+    struct stat st;
+    uint64_t bytes = stat(file, &st) == 0 ? (uint64_t)st.st_size : 0;
+
+    return kernel_best(runtime_size_is_large(bytes, runtime_size_machine()));
+}
+
+static int open_all(struct native *n, const struct model *m, const struct runtime_wish *w,
+                    struct error *e)
+{
+    if (m->adapter_count)
+        return error_set(e, ERROR_UNIMPLEMENTED, "adapters");
+    if (llama_text_check(m->file, e) < 0)
+        return -1;
+    n->kernel = choose_kernel(m->file);
+    n->decoder = decoder_open(m->file, n->kernel->layout.format, e);
+    if (!n->decoder || llama_text_open(&n->text, m->file, false, e) < 0)
+        return -1;
+    if (n->text.info.vocab != n->decoder->shape.vocab)
+        return error_set(e, ERROR_UNIMPLEMENTED, "more or less tokens than embeddings");
+    if (size_cache(n, w, e) < 0)
+        return -1;
+    decoder_turn(n->decoder, n->text.info.context_max);
+    return make_forward(n, w, e);
+}
+
+static void native_close(struct runtime *r)
+{
+    struct native *n = native_of(r);
+
+    forward_free(n->forward);
+    team_free(n->team);
+    page_cache_free(n->cache);
+    decoder_free(n->decoder);
+    llama_text_close(&n->text);
+    mem_free(n);
+}
+
+struct runtime *runtime_native_open(const struct model *m, const struct runtime_wish *wish,
+                                    struct error *e)
+{
+    struct native *n = mem_alloc(sizeof *n);
+
+    n->text.base.ops = &native_ops;
+    if (open_all(n, m, wish, e) < 0) {
+        (void)error_wrap(e, "model %s", m->pattern);
+        native_close(&n->text.base);
+        return NULL;
+    }
+    return &n->text.base;
+}
+
+/* ---- Computing ---- */
+
+static int native_forward(struct runtime *r, const struct runtime_row *row, uint32_t count,
+                          struct error *e)
+{
+    struct native *n = native_of(r);
+
+    if (page_cache_reserve(n->cache, row, count, e) < 0)
+        return -1;
+    forward_compute(n->forward, row, count);
+    return 0;
+}
+
+static const float *native_logits(struct runtime *r, uint32_t row)
+{
+    return forward_logits(native_of(r)->forward, row);
+}
+
+static struct logits_summary native_summary(struct runtime *r, uint32_t row)
+{
+    return forward_summary(native_of(r)->forward, row);
+}
+
+static void native_copy(struct runtime *r, uint32_t from, uint32_t to, uint32_t len)
+{
+    page_cache_copy(native_of(r)->cache, from, to, len);
+}
+
+static void native_trim(struct runtime *r, uint32_t sequence, uint32_t len)
+{
+    page_cache_trim(native_of(r)->cache, sequence, len);
+}
+
+static const struct runtime_ops native_ops = {
+    .name = "native",
+    .info = llama_text_info,
+    .prompt = llama_text_prompt,
+    .piece = llama_text_piece,
+    .is_end = llama_text_is_end,
+    .forward = native_forward,
+    .logits = native_logits,
+    .summary = native_summary,
+    .copy = native_copy,
+    .trim = native_trim,
+    .schema_grammar = llama_text_schema_grammar,
+    .grammar_new = llama_text_grammar_new,
+    .grammar_filter = llama_text_grammar_filter,
+    .grammar_accept = llama_text_grammar_accept,
+    .grammar_free = llama_text_grammar_free,
+    .close = native_close,
+};

@@ -1,0 +1,36 @@
+/* prefix_tree.h -- which beginnings of prompts the cache holds, and for which sequences.
+ *
+ * Why: requests of a batch share their beginnings (system instruction, examples, schema). A radix
+ * tree over tokens finds the longest beginning that is already computed, in time that depends on the
+ * prompt only, and knows how many cells would be freed if a sequence went.
+ *
+ * Shape:   a node is a run of tokens; the set of its holders are the sequences whose prompt goes
+ *          through it to its end. Every sequence ends at the end of a node (runs are split where
+ *          needed), and a node without holders does not exist.
+ * Threads: none; the batcher's.
+ */
+#ifndef TRANCHE_PREDICT_LOCAL_PREFIX_TREE_H
+#define TRANCHE_PREDICT_LOCAL_PREFIX_TREE_H
+
+#include <stdint.h>
+
+struct prefix_tree;
+
+struct prefix_tree *prefix_tree_new(uint32_t sequences); /* at most RUNTIME_SEQUENCES_MAX */
+void prefix_tree_free(struct prefix_tree *t);            /* accepts NULL */
+
+/* The longest beginning of the tokens that some sequence holds; *holder is one of those. */
+uint32_t prefix_tree_match(const struct prefix_tree *t, const int32_t *token, uint32_t count,
+                           uint32_t *holder);
+/* The sequence now holds these tokens; what it holds already must be a beginning of them. */
+void prefix_tree_extend(struct prefix_tree *t, uint32_t sequence, const int32_t *token,
+                        uint32_t count);
+/* The sequence keeps only its first len tokens; 0 takes it out. */
+void prefix_tree_cut(struct prefix_tree *t, uint32_t sequence, uint32_t len);
+
+uint32_t prefix_tree_len(const struct prefix_tree *t, uint32_t sequence);
+/* How many tokens at the sequence's beginning another sequence holds too. */
+uint32_t prefix_tree_shared(const struct prefix_tree *t, uint32_t sequence);
+uint64_t prefix_tree_tokens(const struct prefix_tree *t); /* in all runs: cells in use */
+
+#endif

@@ -1,0 +1,117 @@
+/* runtime.h -- a language model that computes packed batches: what the batcher knows of it.
+ *
+ * Why: the batcher (continuous batching, prefixes, sampling, stopping) is ours and stays; the library
+ * that multiplies matrices can change. runtime_llama is libllama; runtime_native computes by itself.
+ *
+ * Shape:   a batch is `count` rows (sequence, position, token), rows of one sequence together and in
+ *          order of position, positions without holes after what the cache holds. A row that wants
+ *          logits gives `vocab` floats.
+ * Cache:   cells hold one (position, token) for one or more sequences. copy shares the cells of
+ *          [0, len) with another sequence, which must be empty; cells are freed when no sequence
+ *          holds them.
+ * Errors:  RESOURCE_EXHAUSTED from forward: no room in the cache, nothing was changed. INTERNAL: the
+ *          runtime is broken and only close may follow.
+ * Threads: one thread owns a runtime, the batcher's. info, prompt, piece, is_end, schema_grammar,
+ *          grammar_new and grammar_free are also safe from other threads, as they only read.
+ */
+#ifndef TRANCHE_PREDICT_LOCAL_RUNTIME_H
+#define TRANCHE_PREDICT_LOCAL_RUNTIME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/str.h"
+#include "predict/model.h"
+#include "predict/local/tokens.h"
+
+/* Sequences that any runtime may have: ids are kept in sets of this size. */
+#define RUNTIME_SEQUENCES_MAX 256
+/* Ids of an embedded runtime beyond the computing ones, for kept prefixes. */
+#define RUNTIME_SEQUENCES_KEPT 16
+/* Bytes of a grammar's text. */
+#define GRAMMAR_BYTES_MAX ((size_t)4 * 1024 * 1024)
+
+struct runtime_info {
+    uint32_t vocab;        /* tokens in the vocabulary */
+    uint32_t context_max;  /* tokens of one sequence, prompt and answer */
+    uint32_t cells;        /* of the cache */
+    uint32_t sequences;    /* ids are 0 .. sequences - 1 */
+    uint32_t rows_max;     /* of one forward */
+    bool shares;           /* copy and a trim to a part work: false for recurrent models */
+    uint64_t memory_bytes; /* weights and cache */
+    char name[96];         /* of the model, from its file: "smollm2-135m-instruct-q8_0" */
+};
+
+struct runtime_row {
+    int32_t token;
+    uint32_t sequence, position;
+    bool logits; /* wanted for this row */
+};
+
+struct chat_message {
+    struct str role; /* "system", "user", "assistant" */
+    struct str text;
+};
+
+/* What sampling asks of nearly every row of logits. */
+struct logits_summary {
+    uint32_t largest; /* of equal ones the first */
+    float log_sum;    /* logit - this is the natural logarithm of a probability */
+};
+
+struct grammar; /* a constraint on one answer's text, and how far the answer has come in it */
+
+/* What the opener asks for; 0 leaves it to the runtime. */
+struct runtime_wish {
+    uint32_t sequences; /* that compute at once; a few more ids are made for kept prefixes */
+    uint32_t rows_max, threads, context;
+    uint32_t cache_mib; /* key-value cache */
+};
+
+struct runtime;
+struct runtime_ops {
+    const char *name;
+    void (*info)(struct runtime *r, struct runtime_info *out);
+    /* The prompt of a conversation by the model's own template, ready for the model's answer. What
+     * looks like a control token in a message's text stays text. */
+    int (*prompt)(struct runtime *r, const struct chat_message *m, uint32_t count,
+                  struct tokens *out, struct error *e) FALLIBLE;
+    /* The bytes of a token (part of a character perhaps); control tokens give none. The first token
+     * of an answer loses the space that some tokenizers put before every word. */
+    void (*piece)(struct runtime *r, int32_t token, bool first, struct buf *out);
+    bool (*is_end)(struct runtime *r, int32_t token); /* ends a turn */
+    /* Computes the batch; logits of the wanting rows can be read until the next forward. */
+    int (*forward)(struct runtime *r, const struct runtime_row *row, uint32_t count,
+                   struct error *e) FALLIBLE;
+    const float *(*logits)(struct runtime *r, uint32_t row); /* row index in the last batch */
+    /* The summary of those logits, where the runtime makes it. NULL: it does not. */
+    struct logits_summary (*summary)(struct runtime *r, uint32_t row);
+    void (*copy)(struct runtime *r, uint32_t from, uint32_t to, uint32_t len);
+    void (*trim)(struct runtime *r, uint32_t sequence, uint32_t len); /* drops positions >= len */
+
+    /* The grammar text (GBNF) of JSON that matches a JSON Schema. INVALID_ARGUMENT when the schema
+     * cannot be a grammar. */
+    int (*schema_grammar)(struct runtime *r, struct str json_schema, struct buf *out,
+                          struct error *e) FALLIBLE;
+    /* A grammar at its start, from its text. INVALID_ARGUMENT when the text is no grammar. */
+    struct grammar *(*grammar_new)(struct runtime *r, struct str gbnf, struct error *e);
+    /* Keeps those of the candidates that may come next, in their order, and gives how many. The end
+     * token may come where the text may end; other control tokens never. */
+    uint32_t (*grammar_filter)(struct grammar *g, struct scored *c, uint32_t count);
+    void (*grammar_accept)(struct grammar *g, int32_t token); /* an allowed one */
+    void (*grammar_free)(struct grammar *g);                  /* accepts NULL */
+
+    void (*close)(struct runtime *r);
+};
+struct runtime {
+    const struct runtime_ops *ops;
+};
+
+/* Only of models that it covers: else UNIMPLEMENTED, or what is wrong with the file. */
+struct runtime *runtime_native_open(const struct model *m, const struct runtime_wish *wish,
+                                    struct error *e);
+struct runtime *runtime_llama_open(const struct model *m, const struct runtime_wish *wish,
+                                   struct error *e);
+
+#endif

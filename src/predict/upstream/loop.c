@@ -1,0 +1,433 @@
+#include "predict/upstream/loop.h"
+
+#include <pthread.h>
+
+#include "base/chan.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "predict/upstream/flight.h"
+
+/* The longest sleep: what changes without a wake is looked at this often. */
+#define SLEEP_MS 1000
+/* Finished exchanges that are read before the queue gets its turn. */
+#define BURST 64
+#define CREDENTIAL_LOOK_MS 20
+
+struct upstream_loop {
+    struct upstream_route *route;
+    struct clock *clock;
+    struct http_multi *multi;
+    struct chan *in, *out;
+    pthread_t thread;
+    atomic_bool stop, draining, cancels, sleeping, broken;
+    atomic_uint in_flight;
+    /* The loop's thread's: */
+    struct upstream_task *first, **last;     /* the queue */
+    struct upstream_task *done, **done_last; /* of this round, to be given together */
+    struct flight *flight, *pool;
+    size_t bodies_bytes;
+    struct flight_desk desk;
+    uint64_t ready_ns; /* when the queue's first may go; UINT64_MAX: when something happens */
+};
+
+static void *loop_main(void *arg);
+
+static int loop_start(struct upstream_loop *l, uint32_t connections, struct error *e)
+{
+    l->multi = http_multi_new(connections, e);
+    if (!l->multi)
+        return -1;
+    int rc = pthread_create(&l->thread, NULL, loop_main, l);
+    if (rc != 0)
+        return error_set(e, ERROR_RESOURCE_EXHAUSTED, "no thread for upstreams (error %d)", rc);
+    return 0;
+}
+
+static void release(struct upstream_loop *l)
+{
+    http_multi_free(l->multi);
+    chan_free(l->in);
+    chan_free(l->out);
+    flight_desk_release(&l->desk);
+    mem_free(l);
+}
+
+struct upstream_loop *upstream_loop_new(struct upstream_route *route,
+                                        const struct predictor_env *env, uint32_t window,
+                                        struct error *e)
+{
+    struct upstream_loop *l = mem_alloc(sizeof *l);
+
+    l->route = route;
+    l->clock = env->clock;
+    l->in = chan_new(window);
+    l->out = chan_new(window);
+    l->last = &l->first;
+    l->done_last = &l->done;
+    l->desk.clock = env->clock;
+    l->desk.chance = env->seed;
+    if (loop_start(l, window, e) == 0)
+        return l;
+    release(l);
+    return NULL;
+}
+
+static void flights_free(struct flight *f)
+{
+    while (f) {
+        struct flight *next = f->next;
+        buf_release(&f->body);
+        mem_free(f);
+        f = next;
+    }
+}
+
+/* Exchanges that are open end here for the sites too: others use those. */
+void upstream_loop_free(struct upstream_loop *l)
+{
+    const struct site_result cancelled = { .end = SITE_CANCELLED };
+
+    if (!l)
+        return;
+    atomic_store(&l->stop, true);
+    http_multi_wake(l->multi);
+    (void)pthread_join(l->thread, NULL);
+    for (struct flight *f = l->flight; f; f = f->next)
+        site_ended(f->place->site, &f->exchange, &cancelled);
+    http_multi_free(l->multi); /* it reads the bodies until here */
+    l->multi = NULL;
+    flights_free(l->flight);
+    flights_free(l->pool);
+    release(l);
+}
+
+/* ---- The session's side ---- */
+
+static void wake(struct upstream_loop *l)
+{
+    if (atomic_exchange(&l->sleeping, false))
+        http_multi_wake(l->multi);
+}
+
+void upstream_loop_send(struct upstream_loop *l, struct upstream_task *t)
+{
+    (void)chan_send(l->in, t); /* has room for the whole window */
+    wake(l);
+}
+
+struct upstream_task *upstream_loop_take(struct upstream_loop *l, uint32_t timeout_ms)
+{
+    return chan_recv(l->out, timeout_ms);
+}
+
+void upstream_loop_cancel(struct upstream_loop *l, struct upstream_task *t)
+{
+    atomic_store(&t->cancelled, true);
+    atomic_store(&l->cancels, true);
+    wake(l);
+}
+
+void upstream_loop_drain(struct upstream_loop *l)
+{
+    atomic_store(&l->draining, true);
+    wake(l);
+}
+
+bool upstream_loop_broken(const struct upstream_loop *l)
+{
+    return atomic_load(&l->broken);
+}
+
+uint32_t upstream_loop_in_flight(const struct upstream_loop *l)
+{
+    return atomic_load(&l->in_flight);
+}
+
+/* ---- The queue ---- */
+
+static void give(struct upstream_loop *l, struct upstream_task *t)
+{
+    t->next = NULL;
+    *l->done_last = t;
+    l->done_last = &t->next;
+}
+
+/* Waking the session's thread costs more than an answer, so it is woken once for a round's. */
+static void give_round(struct upstream_loop *l)
+{
+    if (l->done)
+        (void)chan_send(l->out, l->done); /* has room for the whole window */
+    l->done = NULL;
+    l->done_last = &l->done;
+}
+
+static void give_cancelled(struct upstream_loop *l, struct upstream_task *t)
+{
+    (void)error_set(&t->answer.error, ERROR_CANCELLED, "The run was stopped before this request.");
+    give(l, t);
+}
+
+static void take_in(struct upstream_loop *l)
+{
+    struct upstream_task *t;
+
+    while ((t = chan_recv(l->in, 0))) {
+        t->next = NULL;
+        *l->last = t;
+        l->last = &t->next;
+    }
+}
+
+static void queue_drop_first(struct upstream_loop *l)
+{
+    l->first = l->first->next;
+    if (!l->first)
+        l->last = &l->first;
+}
+
+/* Takes out of the queue what is cancelled, or everything. */
+static void queue_cancel(struct upstream_loop *l, bool all)
+{
+    struct upstream_task **at = &l->first;
+
+    while (*at) {
+        struct upstream_task *t = *at;
+        if (!all && !atomic_load(&t->cancelled)) {
+            at = &t->next;
+            continue;
+        }
+        *at = t->next;
+        give_cancelled(l, t);
+    }
+    l->last = at;
+}
+
+/* Their exchanges go on, for nobody: what the server has begun cannot be taken back. */
+static void flights_cancel(struct upstream_loop *l)
+{
+    for (struct flight *f = l->flight; f; f = f->next) {
+        if (!f->task || !atomic_load(&f->task->cancelled))
+            continue;
+        give_cancelled(l, f->task);
+        f->task = NULL;
+    }
+}
+
+/* ---- Flights ---- */
+
+static struct flight *flight_new(struct upstream_loop *l, struct upstream_task *t)
+{
+    struct flight *f = l->pool;
+
+    if (f)
+        l->pool = f->next;
+    else
+        f = mem_alloc(sizeof *f);
+    f->task = t;
+    return f;
+}
+
+static void flight_to_pool(struct upstream_loop *l, struct flight *f)
+{
+    f->next = l->pool;
+    l->pool = f;
+}
+
+static void flight_link(struct upstream_loop *l, struct flight *f)
+{
+    f->before = NULL;
+    f->next = l->flight;
+    if (f->next)
+        f->next->before = f;
+    l->flight = f;
+    l->bodies_bytes += f->body.len;
+    atomic_fetch_add(&l->in_flight, 1);
+}
+
+static void flight_unlink(struct upstream_loop *l, struct flight *f)
+{
+    if (f->before)
+        f->before->next = f->next;
+    else
+        l->flight = f->next;
+    if (f->next)
+        f->next->before = f->before;
+    l->bodies_bytes -= f->body.len;
+    atomic_fetch_sub(&l->in_flight, 1);
+}
+
+static int flight_start(struct upstream_loop *l, struct flight *f, struct error *e)
+{
+    const struct http_ask ask = {
+        .site = site_http(f->place->site),
+        .method = "POST",
+        .url = l->desk.url.p,
+        .body = buf_str(&f->body),
+        .header = l->desk.header.len ? l->desk.header.p : NULL,
+        .timeout_ms = f->place->to->upstream->timeout_ms,
+        .body_max = UPSTREAM_REPLY_BYTES_MAX,
+        .tag = f,
+    };
+
+    site_sent(f->place->site, &f->place->member, f->task->request->text.len, &f->exchange);
+    if (http_multi_start(l->multi, &ask, e) == 0) {
+        flight_link(l, f);
+        return 0;
+    }
+    const struct site_result failed = { .end = SITE_FAILED, .why = e };
+    site_ended(f->place->site, &f->exchange, &failed);
+    return -1;
+}
+
+/* The queue's first, to this place. False: its credential is not there yet. */
+static bool send_first(struct upstream_loop *l, struct place *p, uint64_t now)
+{
+    struct upstream_task *t = l->first;
+    struct flight *f = flight_new(l, t);
+    struct error *e = &t->answer.error;
+
+    f->place = p;
+    int rc = flight_write(f, &l->desk, e);
+    if (rc == 0) {
+        l->ready_ns = now + CREDENTIAL_LOOK_MS * NS_PER_MS;
+        flight_to_pool(l, f);
+        return false;
+    }
+    queue_drop_first(l);
+    if (rc < 0 || flight_start(l, f, e) < 0) {
+        flight_to_pool(l, f);
+        give(l, t);
+    }
+    return true;
+}
+
+static void give_up_first(struct upstream_loop *l, const struct place *p)
+{
+    struct upstream_task *t = l->first;
+    struct site_stats st;
+
+    site_stats(p->site, &st);
+    queue_drop_first(l);
+    t->answer.final = true;
+    (void)error_set(&t->answer.error, ERROR_UNAVAILABLE,
+                    "%.380s (%s has answered nothing for too long and is given up)", st.last_error,
+                    st.upstream->name);
+    give(l, t);
+}
+
+/* When it may spill over; never, with a time that has no end. */
+static void look_again(struct upstream_loop *l, uint64_t since_ns, uint64_t after_ns)
+{
+    uint64_t at = after_ns < UINT64_MAX - since_ns ? since_ns + after_ns : UINT64_MAX;
+
+    l->ready_ns = at < l->ready_ns ? at : l->ready_ns;
+}
+
+/* False: the queue's first has to wait. */
+static bool route_first(struct upstream_loop *l, uint64_t now)
+{
+    struct upstream_task *t = l->first;
+    const struct route_wish wish = {
+        .places = t->places,
+        .bytes = t->request->text.len,
+        .waited_ns = now > t->since_ns ? now - t->since_ns : 0,
+    };
+    uint32_t place;
+
+    if (!t->places) { /* no place can say it: its error is there */
+        queue_drop_first(l);
+        give(l, t);
+        return true;
+    }
+    switch (upstream_route_next(l->route, &wish, &place, &l->ready_ns)) {
+    case ROUTE_GO:
+        return send_first(l, &l->route->place[place], now);
+    case ROUTE_GIVEN_UP:
+        give_up_first(l, &l->route->place[place]);
+        return true;
+    case ROUTE_WAIT:
+        if (l->route->spill_after_ns > wish.waited_ns)
+            look_again(l, t->since_ns, l->route->spill_after_ns);
+        break;
+    }
+    return false;
+}
+
+static void send_queue(struct upstream_loop *l)
+{
+    uint64_t now = l->clock->mono_ns(l->clock);
+
+    l->ready_ns = UINT64_MAX;
+    while (l->first && (!l->flight || l->bodies_bytes < LOOP_BODIES_BYTES_MAX))
+        if (!route_first(l, now))
+            return;
+}
+
+static void finish(struct upstream_loop *l, const struct http_done *done)
+{
+    struct flight *f = done->tag;
+    struct site_result result;
+    struct error why;
+
+    flight_read(f, &l->desk, done, &result, &why);
+    site_ended(f->place->site, &f->exchange, &result);
+    flight_unlink(l, f);
+    if (f->task)
+        give(l, f->task);
+    flight_to_pool(l, f);
+}
+
+/* ---- The thread ---- */
+
+static uint32_t sleep_ms(const struct upstream_loop *l)
+{
+    uint64_t now = l->clock->mono_ns(l->clock);
+
+    if (!l->first || l->ready_ns >= now + SLEEP_MS * NS_PER_MS)
+        return SLEEP_MS;
+    return l->ready_ns <= now ? 0 : (uint32_t)((l->ready_ns - now + NS_PER_MS - 1) / NS_PER_MS);
+}
+
+/* Waits for the first exchange that ends, then takes what has ended. Who sends looks at `sleeping`
+ * after it put a task into the channel, and this looks at the channel after it set it. */
+static void take_ended(struct upstream_loop *l)
+{
+    struct http_done done;
+    struct error e;
+    uint32_t ms = sleep_ms(l);
+
+    atomic_store(&l->sleeping, true);
+    if (chan_count(l->in) || atomic_load(&l->cancels) || atomic_load(&l->stop))
+        ms = 0;
+    for (int i = 0; i < BURST; i++) {
+        int rc = http_multi_poll(l->multi, i ? 0 : ms, &done, &e);
+        atomic_store(&l->sleeping, false);
+        if (rc < 0) {
+            log_error("%s", e.msg);
+            atomic_store(&l->broken, true);
+        }
+        if (rc <= 0)
+            return;
+        finish(l, &done);
+    }
+}
+
+static void *loop_main(void *arg)
+{
+    struct upstream_loop *l = arg;
+
+    while (!atomic_load(&l->stop) && !atomic_load(&l->broken)) {
+        take_in(l);
+        if (atomic_load(&l->draining))
+            queue_cancel(l, true);
+        if (atomic_exchange(&l->cancels, false)) {
+            queue_cancel(l, false);
+            flights_cancel(l);
+        }
+        send_queue(l);
+        give_round(l); /* what need not be sent */
+        take_ended(l);
+        give_round(l);
+    }
+    return NULL;
+}

@@ -1,0 +1,202 @@
+/* Servers as a predictor: the session's thread makes tasks of requests and takes them back answered;
+ * the loop's thread (upstream_loop.c) does what lies between. */
+#include "predict/predictor.h"
+
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "predict/upstream/loop.h"
+
+/* Requests that wait in the session beside those that are sent: enough that none must be asked for
+ * when one ends, few enough that an online call does not wait behind many. */
+#define AHEAD_MIN 16
+#define AHEAD_SHARE 4 /* of the room: one for so many */
+#define UPSTREAM_ATTEMPTS 10
+
+/* All of it is the session's thread's, but route, which stands still but for its credits, and loop. */
+struct upstream_session {
+    struct predictor base; /* first, so that a pointer to it is one to this */
+    struct clock *clock;
+    struct upstream_sites *own; /* NULL: they are the environment's */
+    struct upstream_route route;
+    struct upstream_loop *loop;
+    struct upstream_task *task; /* base.window of them */
+    struct upstream_task *pool;
+    struct upstream_task *ready; /* answered, and not taken */
+    uint32_t open;
+    bool draining;
+    struct predictor_stats stats;
+};
+
+static const struct predictor_ops upstream_ops;
+
+static struct upstream_session *session_of(struct predictor *p)
+{
+    return (struct upstream_session *)p;
+}
+
+static void upstream_close(struct predictor *p)
+{
+    struct upstream_session *s = session_of(p);
+
+    if (!s)
+        return;
+    upstream_loop_free(s->loop);
+    upstream_route_release(&s->route);
+    for (uint32_t i = 0; s->task && i < s->base.window; i++)
+        answer_release(&s->task[i].answer);
+    mem_free(s->task);
+    upstream_sites_free(s->own);
+    mem_free(s);
+}
+
+static uint32_t window_of(const struct model *m)
+{
+    uint32_t most = 0;
+
+    for (uint32_t i = 0; i < m->upstream_count; i++)
+        most += m->upstream[i].upstream->concurrency_max;
+    return most + most / AHEAD_SHARE + AHEAD_MIN;
+}
+
+static void name_version(struct predictor *p, const struct model *m)
+{
+    size_t at = 0;
+
+    for (uint32_t i = 0; i < m->upstream_count && at + 1 < sizeof p->version; i++)
+        at += (size_t)snprintf(p->version + at, sizeof p->version - at, "%s%s%s%s", i ? ", " : "",
+                               m->upstream[i].model, m->upstream_count > 1 ? "@" : "",
+                               m->upstream_count > 1 ? m->upstream[i].upstream->name : "");
+}
+
+static int open_loop(struct upstream_session *s, const struct model *m,
+                     const struct predictor_env *env, struct error *e)
+{
+    struct upstream_sites *sites = env->sites;
+
+    if (!sites)
+        sites = s->own = upstream_sites_new(env->clock);
+    if (upstream_route_init(&s->route, m, sites, env->has_files, e) < 0)
+        return -1;
+    s->loop = upstream_loop_new(&s->route, env, s->base.window, e);
+    return s->loop ? 0 : -1;
+}
+
+struct predictor *predictor_upstream_open(const struct model *m, const struct predictor_env *env,
+                                          struct error *e)
+{
+    struct upstream_session *s = mem_alloc(sizeof *s);
+
+    s->base.ops = &upstream_ops;
+    s->base.window = window_of(m);
+    s->base.attempts = UPSTREAM_ATTEMPTS;
+    s->clock = env->clock;
+    name_version(&s->base, m);
+    s->task = mem_array(s->base.window, sizeof *s->task);
+    for (uint32_t i = s->base.window; i > 0; i--) {
+        s->task[i - 1].next = s->pool;
+        s->pool = &s->task[i - 1];
+    }
+    if (open_loop(s, m, env, e) == 0)
+        return &s->base;
+    upstream_close(&s->base);
+    return NULL;
+}
+
+static bool upstream_accepts(struct predictor *p, const struct request *r, struct violation *why)
+{
+    return upstream_route_can(&session_of(p)->route, r, why) != 0;
+}
+
+/* Which places can take it: of several, each must be asked. */
+static int find_places(const struct upstream_session *s, struct upstream_task *t)
+{
+    struct violation why;
+
+    t->places = s->route.count == 1 ? 1 : upstream_route_can(&s->route, t->request, &why);
+    if (t->places)
+        return 0;
+    return error_set(&t->answer.error, ERROR_INVALID_ARGUMENT, "%s: %s %s", why.path, why.message,
+                     why.remedy);
+}
+
+static int upstream_submit(struct predictor *p, const struct request *r, void *tag, struct error *e)
+{
+    struct upstream_session *s = session_of(p);
+    uint32_t room = upstream_route_room(&s->route);
+
+    if (!s->pool || s->open >= room + room / AHEAD_SHARE + AHEAD_MIN)
+        return error_set(e, ERROR_RESOURCE_EXHAUSTED, "%u requests are open.", s->open);
+    struct upstream_task *t = s->pool;
+    s->pool = t->next;
+    *t = (struct upstream_task){ .request = r, .since_ns = s->clock->mono_ns(s->clock) };
+    t->answer.tag = tag;
+    s->open++;
+    if (find_places(s, t) < 0)
+        t->places = 0; /* the loop gives it back as it is */
+    upstream_loop_send(s->loop, t);
+    return 0;
+}
+
+static int upstream_wait(struct predictor *p, uint32_t timeout_ms, struct answer *out,
+                         struct error *e)
+{
+    struct upstream_session *s = session_of(p);
+    struct upstream_task *t = s->ready ? s->ready : upstream_loop_take(s->loop, timeout_ms);
+
+    if (!t && upstream_loop_broken(s->loop))
+        return error_set(e, ERROR_INTERNAL, "the connections to upstreams broke down");
+    if (!t)
+        return 0;
+    s->ready = t->next;
+    const struct usage *u = &t->answer.usage;
+    uint64_t generated = (uint64_t)u->candidate_tokens + u->thought_tokens;
+    s->stats.prompt_tokens += u->prompt_tokens;
+    s->stats.shared_tokens += u->cached_tokens;
+    s->stats.generated_tokens += generated;
+    s->stats.computed_tokens += u->prompt_tokens - u->cached_tokens + generated;
+    *out = t->answer;
+    t->answer = (struct answer){ 0 };
+    t->next = s->pool;
+    s->pool = t;
+    s->open--;
+    return 1;
+}
+
+static void upstream_drain(struct predictor *p)
+{
+    upstream_loop_drain(session_of(p)->loop);
+}
+
+/* A task that is in the pool was answered already, and its tag is gone. */
+static void upstream_cancel(struct predictor *p, void *tag)
+{
+    struct upstream_session *s = session_of(p);
+
+    for (uint32_t i = 0; i < s->base.window; i++)
+        if (s->task[i].request && s->task[i].answer.tag == tag)
+            upstream_loop_cancel(s->loop, &s->task[i]);
+}
+
+static void upstream_stats(struct predictor *p, struct predictor_stats *out)
+{
+    struct upstream_session *s = session_of(p);
+
+    *out = s->stats;
+    out->sequences = upstream_loop_in_flight(s->loop);
+    out->sequences_max = upstream_route_room(&s->route);
+    if (out->sequences_max < out->sequences) /* the limit was lowered meanwhile */
+        out->sequences_max = out->sequences;
+    upstream_route_note(&s->route, out->note);
+}
+
+static const struct predictor_ops upstream_ops = {
+    .name = "upstream",
+    .accepts = upstream_accepts,
+    .submit = upstream_submit,
+    .wait = upstream_wait,
+    .drain = upstream_drain,
+    .stats = upstream_stats,
+    .cancel = upstream_cancel,
+    .close = upstream_close,
+};

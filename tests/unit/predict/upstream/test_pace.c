@@ -1,0 +1,390 @@
+/* What keeps a server full and not over its limits: bucket, breaker, limit. Time is a number here, and
+ * servers are formulas, so that each case says what must come out. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <math.h>
+
+#include "base/clock.h"
+#include "predict/upstream/pace_bucket.h"
+#include "predict/upstream/pace_breaker.h"
+#include "predict/upstream/pace_limit.h"
+
+#define MINUTE_NS (60 * NS_PER_S)
+#define TAKEN_MAX 20000
+
+/* ---- Bucket ---- */
+
+/* Takes n as often as it may for ten minutes; gives the times. */
+static uint32_t take_all(uint64_t limit, double n, uint64_t *at)
+{
+    struct bucket b;
+    uint64_t now = NS_PER_S, end = now + 10 * MINUTE_NS;
+    uint32_t count = 0;
+
+    bucket_init(&b, limit, now);
+    while (now < end && count < TAKEN_MAX) {
+        uint64_t ready = now;
+        if (bucket_ready(&b, n, now, &ready)) {
+            bucket_take(&b, n, now);
+            at[count++] = now;
+        } else {
+            assert_true(ready > now);
+            now = ready;
+        }
+    }
+    return count;
+}
+
+/* The most that was taken in any sixty seconds. */
+static uint32_t most_in_a_minute(const uint64_t *at, uint32_t count)
+{
+    uint32_t most = 0;
+
+    for (uint32_t from = 0, to = 0; to < count; to++) {
+        while (at[to] - at[from] >= MINUTE_NS)
+            from++;
+        most = to - from + 1 > most ? to - from + 1 : most;
+    }
+    return most;
+}
+
+static void test_no_minute_has_more_than_the_limit_and_nearly_all_of_it_is_used(void **state)
+{
+    static const uint64_t limits[] = { 1, 2, 7, 10, 59, 60, 61, 600, 1000 };
+    static uint64_t at[TAKEN_MAX];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        uint32_t count = take_all(limits[i], 1, at);
+        assert_true(most_in_a_minute(at, count) <= limits[i]);
+        assert_true(count >= 5 * limits[i]); /* of ten minutes' worth: a limit of 1 takes half */
+        if (limits[i] >= 10)
+            assert_true(count >= 9 * limits[i]);
+    }
+}
+
+static void test_takings_larger_than_a_second_of_the_limit_stay_within_it(void **state)
+{
+    static uint64_t at[TAKEN_MAX];
+
+    (void)state;
+    uint32_t count = take_all(10000, 3000, at);
+    assert_true(most_in_a_minute(at, count) <= 3);
+    assert_true(count > 10);
+}
+
+static void test_more_than_the_limit_at_once_counts_as_the_limit(void **state)
+{
+    static uint64_t at[TAKEN_MAX];
+
+    (void)state;
+    uint32_t count = take_all(100, 100000, at);
+    assert_true(count >= 2);
+    assert_true(most_in_a_minute(at, count) <= 1);
+}
+
+static void test_what_was_reckoned_too_high_is_given_back(void **state)
+{
+    struct bucket b;
+    uint64_t ready;
+
+    (void)state;
+    bucket_init(&b, 6000, 0);
+    assert_true(bucket_ready(&b, 100, 0, &ready));
+    bucket_take(&b, 100, 0);
+    assert_false(bucket_ready(&b, 50, 0, &ready));
+    bucket_take(&b, -80, 0);
+    assert_true(bucket_ready(&b, 50, 0, &ready));
+}
+
+static void test_no_limit_never_waits(void **state)
+{
+    struct bucket b;
+    uint64_t ready;
+
+    (void)state;
+    bucket_init(&b, 0, 0);
+    for (int i = 0; i < 1000; i++) {
+        assert_true(bucket_ready(&b, 1e9, 0, &ready));
+        bucket_take(&b, 1e9, 0);
+    }
+}
+
+/* ---- Breaker ---- */
+
+/* Of a server that is not even reached, sent when they fail. */
+static void fail_times(struct breaker *b, int n, uint64_t now)
+{
+    for (int i = 0; i < n; i++)
+        breaker_failure(b, &(struct breaker_failure){ .sent_ns = now, .now_ns = now });
+}
+
+static void fail_probe(struct breaker *b, bool reached, uint64_t now)
+{
+    const struct breaker_failure f = {
+        .sent_ns = now, .now_ns = now, .probe = true, .reached = reached
+    };
+
+    breaker_failure(b, &f);
+}
+
+static void test_the_breaker_opens_at_the_limit_of_failures_in_a_row_and_not_before(void **state)
+{
+    struct breaker b = { 0 };
+    uint64_t ready;
+
+    (void)state;
+    fail_times(&b, BREAKER_FAILURES - 1, 5);
+    assert_true(breaker_ready(&b, 5, &ready));
+    breaker_success(&b, 0);
+    fail_times(&b, BREAKER_FAILURES - 1, 6);
+    assert_true(breaker_ready(&b, 6, &ready));
+    fail_times(&b, 1, 7);
+    assert_false(breaker_ready(&b, 7, &ready));
+    assert_int_equal(ready, 7 + BREAKER_MS * NS_PER_MS);
+}
+
+static void test_an_open_breaker_lets_one_probe_through(void **state)
+{
+    struct breaker b = { 0 };
+    uint64_t ready;
+
+    (void)state;
+    fail_times(&b, BREAKER_FAILURES, 0);
+    assert_true(breaker_ready(&b, BREAKER_MS * NS_PER_MS, &ready));
+    assert_true(breaker_sent(&b));
+    assert_false(breaker_ready(&b, BREAKER_MS * NS_PER_MS, &ready));
+    assert_true(ready == UINT64_MAX);
+    breaker_success(&b, 0);
+    assert_true(breaker_ready(&b, 0, &ready));
+    assert_false(breaker_sent(&b));
+}
+
+static void test_failed_probes_wait_twice_as_long_up_to_the_cap(void **state)
+{
+    struct breaker b = { 0 };
+    uint64_t now = 0, waited = BREAKER_MS, ready;
+
+    (void)state;
+    fail_times(&b, BREAKER_FAILURES, now);
+    for (int i = 0; i < 12; i++) {
+        assert_false(breaker_ready(&b, now, &ready));
+        assert_int_equal(ready, now + waited * NS_PER_MS);
+        now = ready;
+        assert_true(breaker_sent(&b));
+        fail_probe(&b, false, now);
+        waited = 2 * waited < BREAKER_CAP_MS ? 2 * waited : BREAKER_CAP_MS;
+    }
+}
+
+static void test_probes_of_a_server_that_answers_come_at_the_same_pace(void **state)
+{
+    struct breaker b = { 0 };
+    uint64_t now = 0, ready;
+
+    (void)state;
+    fail_times(&b, BREAKER_FAILURES, now);
+    for (int i = 0; i < 5; i++) {
+        assert_false(breaker_ready(&b, now, &ready));
+        assert_int_equal(ready, now + BREAKER_MS * NS_PER_MS);
+        now = ready;
+        assert_true(breaker_sent(&b));
+        fail_probe(&b, true, now);
+    }
+}
+
+static void test_failures_that_were_sent_before_the_newest_success_do_not_count(void **state)
+{
+    struct breaker b = { 0 };
+    uint64_t ready;
+
+    (void)state;
+    breaker_success(&b, 100);
+    for (int i = 0; i < 3 * BREAKER_FAILURES; i++)
+        breaker_failure(&b, &(struct breaker_failure){ .sent_ns = 99, .now_ns = 500 });
+    assert_true(breaker_ready(&b, 500, &ready));
+    fail_times(&b, BREAKER_FAILURES, 500);
+    assert_false(breaker_ready(&b, 500, &ready));
+}
+
+static void test_late_failures_do_not_prolong_an_opening_and_a_late_success_ends_it(void **state)
+{
+    struct breaker b = { 0 };
+    uint64_t ready;
+
+    (void)state;
+    fail_times(&b, BREAKER_FAILURES, 1);
+    fail_times(&b, 100, 2);
+    assert_false(breaker_ready(&b, 2, &ready));
+    assert_int_equal(ready, 1 + BREAKER_MS * NS_PER_MS);
+    breaker_success(&b, 0);
+    assert_true(breaker_ready(&b, 2, &ready));
+}
+
+static void test_a_probe_that_was_cancelled_makes_room_for_the_next(void **state)
+{
+    struct breaker b = { 0 };
+    uint64_t ready, later = BREAKER_MS * NS_PER_MS;
+
+    (void)state;
+    fail_times(&b, BREAKER_FAILURES, 0);
+    assert_true(breaker_ready(&b, later, &ready));
+    assert_true(breaker_sent(&b));
+    breaker_void(&b, true);
+    assert_true(breaker_ready(&b, later, &ready));
+    assert_true(breaker_sent(&b));
+}
+
+/* ---- Limit ---- */
+
+/* A server that works at `slots` at once, each for base_ms, and lets the others wait; it refuses
+ * those over `takes` (0: none), and by chance every refuse_every-th (0: none). */
+struct server {
+    double slots, base_ms;
+    uint32_t takes, refuse_every;
+    uint32_t served;
+    uint64_t now;
+};
+
+/* Keeps the limit full for so many requests; each epoch's answers come after one latency. */
+static void serve(struct limit *l, struct server *s, uint32_t requests)
+{
+    for (uint32_t n = 0; n < requests;) {
+        uint32_t in_flight = limit_now(l);
+        double latency_ms = s->base_ms * fmax(1, in_flight / s->slots);
+        uint64_t sent = s->now + 1;
+        s->now = sent + (uint64_t)(latency_ms * 1e6);
+        for (uint32_t i = 0; i < in_flight; i++, n++) {
+            struct limit_sample sample = { .sent_ns = sent,
+                                           .latency_ns = (uint64_t)(latency_ms * 1e6),
+                                           .in_flight = in_flight };
+            s->served++;
+            sample.refused = (s->takes && i >= s->takes) ||
+                             (s->refuse_every && s->served % s->refuse_every == 0);
+            limit_add(l, &sample, s->now);
+        }
+    }
+}
+
+static void test_the_limit_finds_a_servers_slots_and_stays_near_them(void **state)
+{
+    static const double slots[] = { 4, 8, 64, 256 };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof slots / sizeof slots[0]; i++) {
+        struct server s = { .slots = slots[i], .base_ms = 50 };
+        struct limit l;
+        limit_init(&l, 0, 1024);
+        serve(&l, &s, 100000);
+        for (int k = 0; k < 20; k++) {
+            serve(&l, &s, 1000);
+            assert_true(limit_now(&l) >= 0.85 * slots[i] - 1);
+            assert_true(limit_now(&l) <= 1.5 * slots[i] + 4);
+        }
+    }
+}
+
+static void test_a_server_without_bounds_is_given_the_most(void **state)
+{
+    struct server s = { .slots = 1e9, .base_ms = 50 };
+    struct limit l;
+
+    (void)state;
+    limit_init(&l, 0, 1000);
+    serve(&l, &s, 20000);
+    assert_int_equal(limit_now(&l), 1000);
+}
+
+static void test_a_server_that_grows_is_followed(void **state)
+{
+    struct server s = { .slots = 16, .base_ms = 20 };
+    struct limit l;
+
+    (void)state;
+    limit_init(&l, 0, 1024);
+    serve(&l, &s, 50000);
+    assert_true(limit_now(&l) < 64);
+    s.slots = 200;
+    serve(&l, &s, 400000);
+    assert_true(limit_now(&l) >= 150);
+}
+
+static void test_refusals_of_load_bring_the_limit_down(void **state)
+{
+    struct server s = { .slots = 1e9, .base_ms = 50, .takes = 100 };
+    struct limit l;
+
+    (void)state;
+    limit_init(&l, 0, 1024);
+    serve(&l, &s, 100000);
+    assert_true(limit_now(&l) <= 160);
+    assert_true(limit_now(&l) >= 50);
+}
+
+static void test_refusals_that_do_not_come_from_load_are_borne(void **state)
+{
+    struct server s = { .slots = 64, .base_ms = 50, .refuse_every = 3 };
+    struct limit l;
+
+    (void)state;
+    limit_init(&l, 0, 1024);
+    serve(&l, &s, 200000);
+    assert_true(limit_now(&l) >= 40);
+}
+
+static void test_a_limit_that_is_not_used_is_not_raised(void **state)
+{
+    struct limit l;
+
+    (void)state;
+    limit_init(&l, 0, 1024);
+    for (uint64_t i = 1; i < 10000; i++) {
+        struct limit_sample sample = { .sent_ns = i * NS_PER_MS,
+                                       .latency_ns = NS_PER_MS,
+                                       .in_flight = 1 };
+        limit_add(&l, &sample, (i + 1) * NS_PER_MS);
+    }
+    assert_int_equal(limit_now(&l), LIMIT_START);
+}
+
+static void test_a_fixed_limit_never_moves(void **state)
+{
+    struct server s = { .slots = 4, .base_ms = 50, .takes = 2 };
+    struct limit l;
+
+    (void)state;
+    limit_init(&l, 17, 1024);
+    serve(&l, &s, 10000);
+    assert_int_equal(limit_now(&l), 17);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_minute_has_more_than_the_limit_and_nearly_all_of_it_is_used),
+        cmocka_unit_test(test_takings_larger_than_a_second_of_the_limit_stay_within_it),
+        cmocka_unit_test(test_more_than_the_limit_at_once_counts_as_the_limit),
+        cmocka_unit_test(test_what_was_reckoned_too_high_is_given_back),
+        cmocka_unit_test(test_no_limit_never_waits),
+        cmocka_unit_test(test_the_breaker_opens_at_the_limit_of_failures_in_a_row_and_not_before),
+        cmocka_unit_test(test_an_open_breaker_lets_one_probe_through),
+        cmocka_unit_test(test_failed_probes_wait_twice_as_long_up_to_the_cap),
+        cmocka_unit_test(test_probes_of_a_server_that_answers_come_at_the_same_pace),
+        cmocka_unit_test(test_failures_that_were_sent_before_the_newest_success_do_not_count),
+        cmocka_unit_test(test_late_failures_do_not_prolong_an_opening_and_a_late_success_ends_it),
+        cmocka_unit_test(test_a_probe_that_was_cancelled_makes_room_for_the_next),
+        cmocka_unit_test(test_the_limit_finds_a_servers_slots_and_stays_near_them),
+        cmocka_unit_test(test_a_server_without_bounds_is_given_the_most),
+        cmocka_unit_test(test_a_server_that_grows_is_followed),
+        cmocka_unit_test(test_refusals_of_load_bring_the_limit_down),
+        cmocka_unit_test(test_refusals_that_do_not_come_from_load_are_borne),
+        cmocka_unit_test(test_a_limit_that_is_not_used_is_not_raised),
+        cmocka_unit_test(test_a_fixed_limit_never_moves),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,152 @@
+/* Goal: the places of a full server are shared by those who want them, and nobody else has a part.
+ * Method: members of one site ask in turn, on a clock that moves when it is told to. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "predict/upstream/site.h"
+
+#define PLACES 4
+#define OPEN_MAX 16
+#define LONG_AFTER_NS (1000ULL * 1000 * 1000)
+
+/* A member and what it has open, oldest first. */
+struct asker {
+    struct site_member member;
+    struct site_exchange open[OPEN_MAX];
+    uint32_t count;
+};
+
+struct world {
+    struct clock clock;
+    struct upstream upstream;
+    struct upstream_sites *sites;
+    struct upstream_site *site;
+    struct asker first, second;
+};
+
+static struct world *w;
+
+static int set_up(void **state)
+{
+    struct error e = { 0 };
+
+    (void)state;
+    w = mem_alloc(sizeof *w);
+    w->clock = clock_fake(0);
+    w->upstream = (struct upstream){ .name = "s",
+                                     .url = "http://127.0.0.1:1/v1",
+                                     .wire = WIRE_OPENAI,
+                                     .concurrency = PLACES,
+                                     .concurrency_max = PLACES };
+    w->sites = upstream_sites_new(&w->clock);
+    w->site = upstream_site_of(w->sites, &w->upstream, &e);
+    if (!w->site)
+        fail_msg("%s", e.msg);
+    site_join(w->site, &w->first.member);
+    site_join(w->site, &w->second.member);
+    return 0;
+}
+
+static void end_one(struct asker *a)
+{
+    const struct site_result answered = { .end = SITE_ANSWERED, .reached = true };
+
+    assert_true(a->count > 0);
+    site_ended(w->site, &a->open[0], &answered);
+    a->count--;
+    for (uint32_t i = 0; i < a->count; i++)
+        a->open[i] = a->open[i + 1];
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    while (w->first.count)
+        end_one(&w->first);
+    while (w->second.count)
+        end_one(&w->second);
+    site_leave(w->site, &w->first.member);
+    site_leave(w->site, &w->second.member);
+    upstream_sites_free(w->sites);
+    mem_free(w);
+    return 0;
+}
+
+/* Sends as long as it may; how many went. */
+static uint32_t send_all(struct asker *a)
+{
+    uint64_t ready_ns;
+    uint32_t sent = 0;
+
+    for (; site_ask(w->site, &a->member, 10, &ready_ns) == SITE_GO; sent++)
+        site_sent(w->site, &a->member, 10, &a->open[a->count++]);
+    return sent;
+}
+
+static void test_who_is_alone_has_all_places(void **state)
+{
+    (void)state;
+    assert_int_equal(send_all(&w->first), PLACES);
+    end_one(&w->first);
+    assert_int_equal(send_all(&w->first), 1);
+}
+
+static void test_places_that_become_free_go_to_who_has_less(void **state)
+{
+    (void)state;
+    assert_int_equal(send_all(&w->first), PLACES);
+    assert_int_equal(send_all(&w->second), 0);
+    for (uint32_t i = 0; i < PLACES / 2; i++) {
+        end_one(&w->first);
+        assert_int_equal(send_all(&w->first), 0);
+        assert_int_equal(send_all(&w->second), 1);
+    }
+    for (int i = 0; i < 10; i++) { /* now each has its part, and keeps it */
+        end_one(&w->first);
+        end_one(&w->second);
+        assert_int_equal(send_all(i % 2 ? &w->first : &w->second), 1);
+        assert_int_equal(send_all(i % 2 ? &w->second : &w->first), 1);
+    }
+}
+
+static void test_who_has_not_asked_for_long_has_no_part(void **state)
+{
+    (void)state;
+    assert_int_equal(send_all(&w->first), PLACES);
+    assert_int_equal(send_all(&w->second), 0);
+    w->clock.sleep_ns(&w->clock, LONG_AFTER_NS);
+    end_one(&w->first);
+    assert_int_equal(send_all(&w->first), 1);
+    assert_int_equal(send_all(&w->second), 0);
+}
+
+static void test_who_has_nothing_open_is_told_when_to_ask_again(void **state)
+{
+    uint64_t ready_ns, now = w->clock.mono_ns(&w->clock);
+
+    (void)state;
+    assert_int_equal(send_all(&w->first), PLACES);
+    assert_int_equal(site_ask(w->site, &w->second.member, 10, &ready_ns), SITE_FULL);
+    assert_in_range(ready_ns, now + 1, now + LONG_AFTER_NS);
+    assert_int_equal(site_ask(w->site, &w->first.member, 10, &ready_ns), SITE_FULL);
+    assert_true(ready_ns == UINT64_MAX); /* an end of its own wakes it */
+}
+
+#define SITE_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SITE_TEST(test_who_is_alone_has_all_places),
+        SITE_TEST(test_places_that_become_free_go_to_who_has_less),
+        SITE_TEST(test_who_has_not_asked_for_long_has_no_part),
+        SITE_TEST(test_who_has_nothing_open_is_told_when_to_ask_again),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
