@@ -15,7 +15,7 @@
 
 #include "api/auth.h"
 #include "api/route.h"
-#include "engine/service.h"
+#include "engine/service/service.h"
 #include "net/server/http_server.h"
 #include "predict/model.h"
 #include "store/store.h"

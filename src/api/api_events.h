@@ -15,7 +15,7 @@
 #ifndef TRANCHE_API_API_EVENTS_H
 #define TRANCHE_API_API_EVENTS_H
 
-#include "engine/service.h"
+#include "engine/service/service.h"
 #include "net/server/http_server.h"
 #include "store/store.h"
 

@@ -11,8 +11,8 @@
 
 #include "api/api.h"
 #include "base/mem.h"
-#include "engine/ingest.h"
-#include "engine/job_files.h"
+#include "engine/lines/ingest.h"
+#include "engine/lines/job_files.h"
 #include "format/job/price.h"
 #include "format/request/request.h"
 #include "format/response.h"

@@ -6,7 +6,7 @@
 
 #include "app/options.h"
 #include "base/clock.h"
-#include "engine/retry.h"
+#include "engine/lines/retry.h"
 
 /* After the n-th failure a wait of up to 0.5 s * 2^(n-1), at most 8 s: some 10 s in all, and minutes for
  * the patient. */

@@ -9,7 +9,7 @@
 
 #include "app/config_schema.h"
 #include "base/sys.h"
-#include "engine/pipeline.h"
+#include "engine/lines/pipeline.h"
 
 #define PRICE_USD_MAX_CONFIG 1e6
 #define ADAPTER_SCALE_MAX 100.0

@@ -18,8 +18,8 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "engine/retry.h"
-#include "engine/service.h"
+#include "engine/lines/retry.h"
+#include "engine/service/service.h"
 #include "predict/model.h"
 
 #define DEFAULT_MODEL "smollm2-135m-instruct"

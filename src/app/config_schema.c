@@ -7,7 +7,7 @@
 #include <cyaml/cyaml.h>
 
 #include "app/options.h"
-#include "engine/service.h"
+#include "engine/service/service.h"
 #include "predict/model.h"
 
 /* The table: X(type, section, key, what stands for the value, about). A type is a FIELD_ macro

@@ -5,7 +5,7 @@
 #include "app/options.h"
 #include "app/walk.h"
 #include "base/json.h"
-#include "engine/pipeline.h"
+#include "engine/lines/pipeline.h"
 #include "format/row.h"
 
 #define FACT_KEPT "kept" /* set when all is in the spool: how many */

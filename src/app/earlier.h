@@ -17,8 +17,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "engine/ingest.h"
-#include "engine/input.h"
+#include "engine/lines/ingest.h"
+#include "engine/lines/input.h"
 #include "store/spool/spool.h"
 
 struct earlier {

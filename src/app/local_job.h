@@ -17,8 +17,8 @@
 #include "app/command.h"
 #include "app/config.h"
 #include "app/console.h"
-#include "engine/ingest.h"
-#include "engine/input.h"
+#include "engine/lines/ingest.h"
+#include "engine/lines/input.h"
 #include "predict/predictor.h"
 
 struct local_job {

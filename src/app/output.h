@@ -15,7 +15,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
-#include "engine/input.h"
+#include "engine/lines/input.h"
 
 /* The name when none was given, in the arena; from_stdin: the only input is standard input. */
 const char *output_default(struct arena *a, const struct input *in, bool from_stdin,

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #include "app/console.h"
-#include "engine/pipeline.h"
+#include "engine/lines/pipeline.h"
 
 #define PROGRESS_DRAW_MS 200
 #define PROGRESS_LOG_MS 5000

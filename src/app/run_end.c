@@ -9,7 +9,7 @@
 #include "app/rates.h"
 #include "base/clock.h"
 #include "base/sys.h"
-#include "engine/delegate.h"
+#include "engine/remote/delegate.h"
 #include "net/client/http_client.h"
 
 static void print_summary(struct run *r, const struct console *c);

@@ -14,8 +14,8 @@
 
 #include "app/command.h"
 #include "app/console.h"
-#include "engine/ingest.h"
-#include "engine/pipeline.h"
+#include "engine/lines/ingest.h"
+#include "engine/lines/pipeline.h"
 #include "store/spool/spool.h"
 
 #define SUMMARY_BYTES_MAX ((size_t)256 * 1024)

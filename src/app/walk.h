@@ -11,8 +11,8 @@
 #ifndef TRANCHE_APP_WALK_H
 #define TRANCHE_APP_WALK_H
 
-#include "engine/ingest.h"
-#include "engine/input.h"
+#include "engine/lines/ingest.h"
+#include "engine/lines/input.h"
 
 struct walk {
     const struct input *input;

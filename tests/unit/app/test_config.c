@@ -7,7 +7,7 @@
 
 #include "app/config.h"
 #include "app/config_schema.h"
-#include "engine/pipeline.h"
+#include "engine/lines/pipeline.h"
 #include "unit/app/temporary.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

@@ -1,0 +1,286 @@
+#include "engine/lines/ingest.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "engine/lines/cutter.h"
+#include "engine/lines/digest.h"
+
+#define THREADS_MAX 64
+/* A worker gives back what one very long line made it take. */
+#define ARENA_KEEP_BYTES ((size_t)4 * 1024 * 1024)
+#define PIECE_KEEP_BYTES (SHARD_BYTES_MAX * 2)
+
+/* What was found in one shard. */
+struct tally {
+    uint64_t bad, text_bytes, output_max, output_unset;
+    bool bad_line[SHARD_LINES_MAX];
+};
+
+/* The shared state of one ingest_run. Shards are cut in order under the lock, validated outside it,
+ * and handed in again in order: the worker whose turn it is works alone. */
+struct ingest {
+    const struct input *in;
+    const struct ingest_options *o;
+    pthread_mutex_t lock; /* guards everything below */
+    pthread_cond_t turned;
+    struct cutter cutter;
+    uint64_t cut, turn; /* shards cut, and the one to be handed in next */
+    bool failed;        /* error holds why; all workers end */
+    struct error error;
+    struct ingest_result *out;
+};
+
+/* One thread. */
+struct worker {
+    struct ingest *all;
+    pthread_t thread;
+    struct piece piece;
+    struct arena arena;
+    struct violations violations;
+    struct tally tally;
+};
+
+static void *work(void *arg);
+static bool take_shard(struct worker *w, struct shard *s, uint64_t *number);
+static void validate(struct worker *w, struct shard *s);
+static bool hand_in(struct worker *w, const struct shard *s, uint64_t number);
+static void worker_run_all(struct ingest *all);
+static void digest_shards(struct ingest_result *r);
+
+int ingest_run(const struct input *in, const struct ingest_options *o, struct ingest_result *out,
+               struct error *e)
+{
+    struct ingest all = { .in = in, .o = o, .out = out };
+
+    *out = (struct ingest_result){ .repeats = repeats_new(in->bytes) };
+    cutter_init(&all.cutter, in, o->limit, o->lines_max);
+    (void)pthread_mutex_init(&all.lock, NULL);
+    (void)pthread_cond_init(&all.turned, NULL);
+    worker_run_all(&all);
+    (void)pthread_cond_destroy(&all.turned);
+    (void)pthread_mutex_destroy(&all.lock);
+    if (all.failed) {
+        ingest_result_release(out);
+        *e = all.error;
+        return -1;
+    }
+    digest_shards(out);
+    return 0;
+}
+
+void ingest_result_release(struct ingest_result *r)
+{
+    repeats_free(r->repeats);
+    mem_free(r->shards.item);
+    *r = (struct ingest_result){ 0 };
+}
+
+static uint32_t thread_count(const struct ingest_options *o)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    uint32_t wanted = o->threads ? o->threads : cpus > 0 ? (uint32_t)cpus : 1;
+
+    return wanted < THREADS_MAX ? wanted : THREADS_MAX;
+}
+
+/* The caller's thread is the first worker, so a thread that cannot be made only makes it slower. */
+static void worker_run_all(struct ingest *all)
+{
+    uint32_t wanted = thread_count(all->o), count = 1;
+    struct worker *w = mem_array(wanted, sizeof *w);
+
+    w[0].all = all;
+    for (; count < wanted; count++) {
+        w[count].all = all;
+        if (pthread_create(&w[count].thread, NULL, work, &w[count]) != 0)
+            break;
+    }
+    (void)work(&w[0]);
+    for (uint32_t i = 1; i < count; i++)
+        (void)pthread_join(w[i].thread, NULL);
+    mem_free(w);
+}
+
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+    struct shard s;
+    uint64_t number = 0;
+
+    while (take_shard(w, &s, &number)) {
+        validate(w, &s);
+        if (!hand_in(w, &s, number))
+            break;
+        if (w->piece.cap > PIECE_KEEP_BYTES)
+            piece_release(&w->piece);
+    }
+    piece_release(&w->piece);
+    arena_release(&w->arena);
+    return NULL;
+}
+
+/* Under the lock. */
+static bool cut_next(struct worker *w, struct shard *s, uint64_t *number)
+{
+    struct ingest *all = w->all;
+
+    if (all->failed)
+        return false;
+    if (all->o->stop && atomic_load(all->o->stop)) {
+        (void)error_set(&all->error, ERROR_CANCELLED, "interrupted");
+        all->failed = true;
+        return false;
+    }
+    int rc = cutter_next(&all->cutter, &w->piece, s, &all->error);
+    if (rc < 0)
+        all->failed = true;
+    if (rc == 1)
+        *number = all->cut++;
+    return rc == 1;
+}
+
+static bool take_shard(struct worker *w, struct shard *s, uint64_t *number)
+{
+    (void)pthread_mutex_lock(&w->all->lock);
+    bool taken = cut_next(w, s, number);
+    if (w->all->failed)
+        (void)pthread_cond_broadcast(&w->all->turned);
+    (void)pthread_mutex_unlock(&w->all->lock);
+    return taken;
+}
+
+static bool read_line(struct worker *w, struct str text, struct input_line *in)
+{
+    arena_reset(&w->arena);
+    if (w->arena.bytes > ARENA_KEEP_BYTES)
+        arena_release(&w->arena);
+    w->violations.count = 0;
+    return ingest_line(&w->arena, text, w->all->o, in, &w->violations);
+}
+
+static void count_text(const struct content *c, uint64_t *bytes)
+{
+    for (uint32_t i = 0; c && i < c->part_count; i++)
+        *bytes += c->part[i].text.len;
+}
+
+static void count_good(struct worker *w, const struct request *r)
+{
+    struct tally *t = &w->tally;
+    uint64_t digest[2];
+
+    count_text(r->system, &t->text_bytes);
+    for (uint32_t i = 0; i < r->content_count; i++)
+        count_text(&r->content[i], &t->text_bytes);
+    t->output_max += r->generation.max_output_tokens;
+    t->output_unset += r->kind == REQUEST_GENERATE && r->generation.max_output_tokens == 0;
+    if (!request_deterministic(r))
+        return;
+    digest_of(r->text.p, r->text.len, digest);
+    repeats_note(w->all->out->repeats, digest);
+}
+
+static void validate(struct worker *w, struct shard *s)
+{
+    struct tally *t = &w->tally;
+    struct input_line in;
+    struct lines it;
+    struct line line;
+
+    *t = (struct tally){ 0 };
+    if (s->overlong) {
+        t->bad = s->line_count;
+        t->bad_line[0] = true;
+        return;
+    }
+    digest_of(w->piece.p, (size_t)s->bytes, s->digest);
+    lines_init(&it, s, w->piece.p);
+    while (lines_next(&it, &line)) {
+        bool good = read_line(w, line.text, &in);
+        t->bad_line[line.index - s->index] = !good;
+        t->bad += !good;
+        if (good)
+            count_good(w, in.request);
+    }
+}
+
+/* Bad lines are few, so they are read a second time here instead of keeping what was found. */
+static void report(struct worker *w, const struct shard *s)
+{
+    const struct ingest_options *o = w->all->o;
+    struct input_line in;
+    struct lines it;
+    struct line line = { .offset = s->offset, .line_no = s->line_no, .index = s->index };
+
+    if (!o->on_bad || w->tally.bad == 0)
+        return;
+    if (s->overlong) {
+        ingest_overlong(&w->violations);
+        o->on_bad(o->arg, w->all->in, s, &line, &w->violations);
+        return;
+    }
+    lines_init(&it, s, w->piece.p);
+    while (lines_next(&it, &line)) {
+        if (w->tally.bad_line[line.index - s->index] && !read_line(w, line.text, &in))
+            o->on_bad(o->arg, w->all->in, s, &line, &w->violations);
+    }
+}
+
+static void keep_shard(struct shard_list *list, const struct shard *s)
+{
+    if (list->count == list->cap) {
+        list->cap = list->cap ? list->cap * 2 : 64;
+        list->item = mem_grow(list->item, list->cap * sizeof *list->item);
+    }
+    list->item[list->count++] = *s;
+}
+
+static void keep_tally(struct ingest_result *r, const struct shard *s, const struct tally *t)
+{
+    keep_shard(&r->shards, s);
+    r->lines += s->line_count;
+    r->bytes += s->bytes;
+    r->bad += t->bad;
+    r->text_bytes += t->text_bytes;
+    r->output_max += t->output_max;
+    r->output_unset += t->output_unset;
+}
+
+/* Waits for its turn; false when the run has failed. */
+static bool hand_in(struct worker *w, const struct shard *s, uint64_t number)
+{
+    struct ingest *all = w->all;
+
+    (void)pthread_mutex_lock(&all->lock);
+    while (all->turn != number && !all->failed)
+        (void)pthread_cond_wait(&all->turned, &all->lock);
+    bool failed = all->failed;
+    (void)pthread_mutex_unlock(&all->lock);
+    if (failed)
+        return false;
+
+    report(w, s);
+    (void)pthread_mutex_lock(&all->lock);
+    keep_tally(all->out, s, &w->tally);
+    all->turn++;
+    (void)pthread_cond_broadcast(&all->turned);
+    (void)pthread_mutex_unlock(&all->lock);
+    return true;
+}
+
+/* The job's name must depend on all that can change its output: which bytes, cut into which lines. */
+static void digest_shards(struct ingest_result *r)
+{
+    struct digest *d = digest_new();
+
+    for (size_t i = 0; i < r->shards.count; i++) {
+        const struct shard *s = &r->shards.item[i];
+        uint64_t fact[4] = { s->digest[0], s->digest[1], s->line_count, s->overlong };
+        digest_add(d, fact, sizeof fact);
+    }
+    digest_end(d, r->digest);
+    digest_free(d);
+}

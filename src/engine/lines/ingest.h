@@ -1,0 +1,65 @@
+/* ingest.h -- read the whole input once: validate every line, count, cut into shards, name the job.
+ *
+ * Why: every bad line is known before any work, the total is known for progress, and the content's
+ * digest names the state folder, so that a changed input never resumes wrongly.
+ *
+ * Data:    input bytes -> shards (in order, under a lock) -> lines -> violations (reported in order)
+ * Threads: `threads` workers cut and validate shards; on_bad is called by one thread at a
+ *          time, in input order, under no lock. rules.predictor's `accepts` is called by all workers.
+ * Memory:  a shard and a parse for each worker; a struct shard for each shard is kept.
+ * Errors:  only of reading; bad lines are not errors.
+ */
+#ifndef TRANCHE_ENGINE_LINES_INGEST_H
+#define TRANCHE_ENGINE_LINES_INGEST_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "engine/lines/input.h"
+#include "engine/lines/repeats.h"
+#include "format/request/request.h"
+#include "format/request/violation.h"
+#include "predict/predictor.h"
+
+struct shard_list {
+    struct shard *item;
+    size_t count, cap;
+};
+
+struct ingest_options {
+    struct line_rules rules;
+    struct predictor *predictor; /* for ops->accepts; NULL: any model */
+    uint64_t limit;              /* lines; 0: all */
+    uint64_t lines_max;          /* more is an error; 0: none */
+    uint32_t threads;            /* 0: one a core */
+    const atomic_bool *stop;     /* set: give up soon with CANCELLED */
+    /* A bad line: everything that is wrong with it. NULL: only counted. */
+    void (*on_bad)(void *arg, const struct input *in, const struct shard *s, const struct line *l,
+                   const struct violations *bad);
+    void *arg;
+};
+struct ingest_result {
+    struct shard_list shards;
+    uint64_t lines;          /* not empty, cut by limit */
+    uint64_t bad;            /* of lines */
+    uint64_t bytes;          /* of input read */
+    uint64_t text_bytes;     /* of good requests' prompt texts: for estimates */
+    uint64_t output_max;     /* sum of maxOutputTokens where given */
+    uint64_t output_unset;   /* good lines without maxOutputTokens */
+    uint64_t digest[2];      /* of the shards' digests, in order */
+    struct repeats *repeats; /* which deterministic requests may stand more than once; owned */
+};
+int ingest_run(const struct input *in, const struct ingest_options *o, struct ingest_result *out,
+               struct error *e) FALLIBLE;
+void ingest_result_release(struct ingest_result *r);
+
+/* Validates one line as ingest does, model's limits included: the pipeline uses the same. text must
+ * stay until the arena is done with. */
+bool ingest_line(struct arena *a, struct str text, const struct ingest_options *o,
+                 struct input_line *out, struct violations *bad);
+/* What is wrong with the line of an overlong shard. */
+void ingest_overlong(struct violations *bad);
+/* The first violation as the error an output row carries: "path: message remedy". */
+void ingest_error(const struct violations *bad, struct error *e);
+
+#endif

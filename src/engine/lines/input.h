@@ -1,0 +1,56 @@
+/* input.h -- the files of a run, opened once and read by byte range.
+ *
+ * Why: ingest, pipeline and renderer read the same bytes at different times; a file that changed in
+ * between must be noticed, never mixed.
+ *
+ * Shape:   files in the order given; a pattern's matches in byte order; "-" is standard input, copied
+ *          first to a file in the state folder that has no name any more and goes when it is closed.
+ *          A path that exists is itself, even with * ? [ in it.
+ * Errors:  NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT (a folder, gzip bytes) naming the path;
+ *          FAILED_PRECONDITION from reading when the bytes are no longer those of ingest.
+ * Threads: input_read_at may be called from several at once; the rest is the owner's.
+ */
+#ifndef TRANCHE_ENGINE_LINES_INPUT_H
+#define TRANCHE_ENGINE_LINES_INPUT_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/str.h"
+#include "format/lines.h"
+
+#define INPUT_FILES_MAX 10000
+
+struct input_file {
+    char *path; /* as shown to the user */
+    int fd;
+    uint64_t bytes;
+};
+struct input {
+    struct input_file *file;
+    uint32_t count;
+    uint64_t bytes; /* of all */
+};
+
+/* paths: files, patterns with * ? [, or "-". dir: where standard input is copied. */
+int input_open(struct input *in, const char *const *paths, uint32_t count, const char *dir,
+               struct error *e) FALLIBLE;
+/* A file that is open already. */
+struct input_source {
+    const char *name; /* for messages; copied */
+    int fd;           /* taken */
+};
+/* The files of src in their order. All descriptors are taken, also when it fails. */
+int input_open_fds(struct input *in, const struct input_source *src, uint32_t count,
+                   struct error *e) FALLIBLE;
+/* All len bytes, which must lie within the file as it was opened. */
+int input_read_at(const struct input *in, uint32_t file, uint64_t offset, void *p, size_t len,
+                  struct error *e) FALLIBLE;
+/* The bytes of a shard into out (cleared first), checked against its digest. Of an overlong shard
+ * only the first OVERLONG_HEAD_BYTES are kept: enough to recognise the line. */
+#define OVERLONG_HEAD_BYTES 1024
+int input_read_shard(const struct input *in, const struct shard *s, struct buf *out,
+                     struct error *e) FALLIBLE;
+void input_release(struct input *in);
+
+#endif

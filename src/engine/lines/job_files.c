@@ -1,0 +1,53 @@
+#include "engine/lines/job_files.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/sys.h"
+#include "store/objects/objects.h"
+
+/* "gs://bucket/name". */
+static int uri_split(struct str uri, struct str *bucket, struct str *name, struct error *e)
+{
+    struct str rest = str_sub(uri, strlen("gs://"), uri.len);
+    size_t slash = str_find(rest, STR("/"));
+
+    if (!str_starts(uri, STR("gs://")) || slash == SIZE_MAX || slash + 1 == rest.len)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "a file is named as gs://bucket/object; %.*s is not", STR_ARG(uri));
+    *bucket = str_sub(rest, 0, slash);
+    *name = str_sub(rest, slash + 1, rest.len);
+    return 0;
+}
+
+static int read_object(struct job_files *f, struct arena *a, struct str uri, size_t bytes_max,
+                       struct buf *out, struct error *e)
+{
+    const struct object_conditions any = OBJECT_ANY;
+    struct str bucket = { 0 }, name = { 0 };
+    struct object o;
+
+    if (uri_split(uri, &bucket, &name, e) < 0 ||
+        object_get(f->store, a, f->project, bucket, name, 0, &any, &o, e) < 0)
+        return -1;
+    if (o.blob.bytes > bytes_max)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "%.*s has %llu bytes; a request's files may have %zu here together",
+                         STR_ARG(uri), (unsigned long long)o.blob.bytes, bytes_max);
+    return sys_read_file(blob_path(f->store, a, o.blob.id), bytes_max, out, e);
+}
+
+static int job_files_read(void *arg, struct str uri, size_t bytes_max, struct buf *out,
+                          struct error *e)
+{
+    struct arena a = { 0 };
+    int rc = read_object(arg, &a, uri, bytes_max, out, e);
+
+    arena_release(&a);
+    return rc;
+}
+
+void job_files_init(struct job_files *f, struct store *s, const char *project)
+{
+    *f = (struct job_files){ .source = { job_files_read, f }, .store = s, .project = project };
+}

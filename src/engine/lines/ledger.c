@@ -1,0 +1,123 @@
+#include "engine/lines/ledger.h"
+
+#include <string.h>
+
+#include "engine/lines/pipeline.h"
+#include "format/row.h"
+
+/* A scratch buffer that grew beyond this is given back. */
+#define SCRATCH_KEEP_BYTES ((size_t)1024 * 1024)
+
+static int put(struct ledger *g, const struct spool_row *row, struct error *e);
+static struct str digest_str(const struct open_line *l);
+
+void ledger_init(struct ledger *g, struct spool *s, const struct price *price, struct clock *clock)
+{
+    *g = (struct ledger){ .spool = s, .price = *price, .clock = clock };
+    g->scratch = BUF_INIT(RESPONSE_BYTES_MAX);
+}
+
+void ledger_release(struct ledger *g)
+{
+    buf_release(&g->scratch);
+}
+
+int ledger_answer(struct ledger *g, const struct open_line *l, const struct answer *a,
+                  struct error *e)
+{
+    const struct price *price = a->price ? a->price : &g->price;
+    struct spool_row row = {
+        .index = l->line.index,
+        .outcome = OUTCOME_SUCCEEDED,
+        .response = buf_str(&a->response),
+        .processed_us = g->clock->wall_us(g->clock),
+        .usage = a->usage,
+        .cost_nano = price_batch_nano(price, &a->usage),
+        .cost_online_nano = price_online_nano(price, &a->usage),
+        .digest = digest_str(l),
+    };
+
+    if (put(g, &row, e) < 0)
+        return -1;
+    row.duplicate = true;
+    row.cost_nano = 0;
+    row.digest = (struct str){ 0 };
+    for (const struct open_line *f = l->follower; f; f = f->follower) {
+        row.index = f->line.index;
+        if (put(g, &row, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int put_error(struct ledger *g, uint64_t index, enum outcome outcome,
+                     const struct error *why, struct error *e)
+{
+    buf_clear(&g->scratch);
+    row_status(why->code, str_of(why->msg), &g->scratch);
+    struct spool_row row = {
+        .index = index,
+        .outcome = outcome,
+        .code = why->code,
+        .status = buf_str(&g->scratch),
+        .processed_us = g->clock->wall_us(g->clock),
+    };
+    return put(g, &row, e);
+}
+
+int ledger_failure(struct ledger *g, uint64_t index, const struct error *why, struct error *e)
+{
+    return put_error(g, index, OUTCOME_FAILED, why, e);
+}
+
+int ledger_not_run(struct ledger *g, uint64_t index, const struct error *why, struct error *e)
+{
+    return put_error(g, index, OUTCOME_NOT_RUN, why, e);
+}
+
+/* What spool_find shows is gone with the next call on the spool, so the response is copied. */
+int ledger_copy(struct ledger *g, const struct open_line *l, struct error *e)
+{
+    struct spool_row row;
+    int rc = spool_find(g->spool, digest_str(l), &row, e);
+
+    if (rc <= 0)
+        return rc;
+    buf_clear(&g->scratch);
+    buf_add_str(&g->scratch, row.response);
+    row.index = l->line.index;
+    row.duplicate = true;
+    row.cost_nano = 0;
+    row.processed_us = g->clock->wall_us(g->clock);
+    row.response = buf_str(&g->scratch);
+    row.status = (struct str){ 0 };
+    row.digest = (struct str){ 0 };
+    rc = put(g, &row, e) < 0 ? -1 : 1;
+    if (g->scratch.cap > SCRATCH_KEEP_BYTES)
+        buf_release(&g->scratch);
+    return rc;
+}
+
+bool ledger_due(const struct ledger *g, uint64_t now_ns)
+{
+    return g->rows >= COMMIT_ROWS_MAX || (g->rows && now_ns >= g->group_due_ns);
+}
+
+int ledger_commit(struct ledger *g, struct error *e)
+{
+    g->rows = 0;
+    return spool_commit(g->spool, e);
+}
+
+static int put(struct ledger *g, const struct spool_row *row, struct error *e)
+{
+    if (g->rows == 0)
+        g->group_due_ns = g->clock->mono_ns(g->clock) + COMMIT_EVERY_MS * NS_PER_MS;
+    g->rows++;
+    return spool_put(g->spool, row, e);
+}
+
+static struct str digest_str(const struct open_line *l)
+{
+    return (struct str){ (const char *)l->digest, l->has_digest ? SPOOL_DIGEST_BYTES : 0 };
+}

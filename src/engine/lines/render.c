@@ -1,0 +1,232 @@
+#include "engine/lines/render.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/sys.h"
+#include "engine/lines/writer.h"
+
+#define WRITE_BYTES ((size_t)1024 * 1024)
+/* What one very large line made the arena take is given back. */
+#define KEEP_BYTES ((size_t)4 * 1024 * 1024)
+
+struct render {
+    const struct input *in;
+    const struct ingest_result *job;
+    struct line_rules rules;
+    enum row_style style;
+    char *path;    /* of the finished output, or what to call it */
+    char *partial; /* NULL: fd is written directly */
+    int fd;
+    bool owns_fd;
+    struct writer *writer;
+    uint64_t written; /* lines; also the index of the next one */
+    size_t next;      /* shard to be opened next */
+    const struct shard *shard;
+    struct buf bytes; /* of the open shard */
+    struct lines it;
+    struct arena arena;
+    struct violations ignored; /* they are in the row's status already */
+    struct buf out;
+};
+
+static int output_open(struct render *r, const char *path, struct error *e);
+static int write_line(struct render *r, const struct spool_row *row, struct error *e);
+static int hand_over(struct render *r, struct error *e);
+
+struct render *render_open(const char *path, const struct input *in,
+                           const struct ingest_result *job, const struct line_rules *rules,
+                           enum row_style style, struct error *e)
+{
+    struct render *r = mem_alloc(sizeof *r);
+
+    r->in = in;
+    r->job = job;
+    r->rules = *rules;
+    r->style = style;
+    r->fd = -1;
+    r->bytes = BUF_INIT(LINE_BYTES_MAX + SHARD_BYTES_MAX);
+    r->out = BUF_INIT(ROW_BYTES_MAX + WRITE_BYTES);
+    if (output_open(r, path, e) < 0)
+        goto fail;
+    r->writer = writer_new(r->fd, r->partial ? r->partial : r->path, r->partial != NULL, e);
+    if (!r->writer)
+        goto fail;
+    return r;
+fail:
+    render_close(r);
+    return NULL;
+}
+
+void render_close(struct render *r)
+{
+    if (!r)
+        return;
+    writer_free(r->writer);
+    if (r->owns_fd && r->fd >= 0)
+        (void)close(r->fd);
+    buf_release(&r->out);
+    buf_release(&r->bytes);
+    arena_release(&r->arena);
+    mem_free(r->partial);
+    mem_free(r->path);
+    mem_free(r);
+}
+
+int render_advance(struct render *r, struct spool *s, struct error *e)
+{
+    uint64_t until = r->written + RENDER_BURST;
+    struct spool_row row;
+    int rc = 1;
+
+    while (rc == 1 && r->written < r->job->lines && r->written < until) {
+        rc = spool_get(s, r->written, &row, e);
+        if (rc == 1 && write_line(r, &row, e) < 0)
+            return -1;
+        if (r->out.len >= WRITE_BYTES && hand_over(r, e) < 0)
+            return -1;
+    }
+    if (rc < 0 || hand_over(r, e) < 0)
+        return -1;
+    return rc == 1 && r->written < r->job->lines;
+}
+
+uint64_t render_lines(const struct render *r)
+{
+    return r->written;
+}
+
+int render_finish(struct render *r, struct error *e)
+{
+    assert(r->written == r->job->lines);
+    if (hand_over(r, e) < 0 || writer_flush(r->writer, e) < 0)
+        return -1;
+    return r->partial ? sys_rename(r->partial, r->path, e) : 0;
+}
+
+/* Writing over an input would destroy it. */
+static int check_not_input(const struct render *r, const char *path, struct error *e)
+{
+    struct stat out, in;
+
+    if (stat(path, &out) < 0)
+        return 0;
+    for (uint32_t i = 0; i < r->in->count; i++) {
+        if (fstat(r->in->file[i].fd, &in) == 0 && in.st_dev == out.st_dev &&
+            in.st_ino == out.st_ino)
+            return error_set(e, ERROR_INVALID_ARGUMENT,
+                             "the output %s is an input too; choose another name", path);
+    }
+    return 0;
+}
+
+static int partial_open(struct render *r, struct error *e)
+{
+    size_t bytes = strlen(r->path) + sizeof ".partial";
+
+    r->partial = mem_alloc(bytes);
+    (void)snprintf(r->partial, bytes, "%s.partial", r->path);
+    if (check_not_input(r, r->path, e) < 0 || check_not_input(r, r->partial, e) < 0)
+        return -1;
+    r->fd = sys_create(r->partial, e);
+    return r->fd < 0 ? -1 : 0;
+}
+
+static int output_open(struct render *r, const char *path, struct error *e)
+{
+    struct stat st;
+    bool is_stdout = strcmp(path, "-") == 0;
+
+    r->path = mem_strdup(is_stdout ? "standard output" : path);
+    r->owns_fd = !is_stdout;
+    if (is_stdout) {
+        r->fd = STDOUT_FILENO;
+        return 0;
+    }
+    bool exists = stat(path, &st) == 0;
+    if (exists && S_ISDIR(st.st_mode))
+        return error_set(e, ERROR_INVALID_ARGUMENT, "the output %s is a folder; name a file in it",
+                         path);
+    if (!exists || S_ISREG(st.st_mode))
+        return partial_open(r, e);
+    r->fd = sys_open(path, O_WRONLY, e);
+    return r->fd < 0 ? -1 : 0;
+}
+
+/* The shard of the next line. Empty shards have no line. */
+static int open_shard(struct render *r, struct error *e)
+{
+    const struct shard *s;
+
+    do
+        s = &r->job->shards.item[r->next++];
+    while (s->line_count == 0);
+    assert(s->index == r->written);
+    if (r->bytes.cap > SHARD_BYTES_MAX + 1)
+        buf_release(&r->bytes);
+    if (input_read_shard(r->in, s, &r->bytes, e) < 0)
+        return -1;
+    r->shard = s;
+    lines_init(&r->it, s, r->bytes.p);
+    return 0;
+}
+
+/* The next line's text; of an overlong one its beginning, which is all that was read. */
+static int next_text(struct render *r, struct str *text, struct error *e)
+{
+    struct line line;
+
+    while (!r->shard || r->written == r->shard->index + r->shard->line_count) {
+        if (open_shard(r, e) < 0)
+            return -1;
+    }
+    if (r->shard->overlong) {
+        *text = buf_str(&r->bytes);
+        return 0;
+    }
+    bool found = lines_next(&r->it, &line);
+    assert(found && line.index == r->written);
+    *text = line.text;
+    return 0;
+}
+
+/* What of the line its row echoes. A line with an answer is JSON for sure and need not be checked
+ * again. */
+static void take_spans(struct render *r, struct str text, bool answered, struct input_line *in)
+{
+    if (answered && request_line_spans(&r->arena, text, &r->rules, in))
+        return;
+    r->ignored.count = 0;
+    (void)request_read_line(&r->arena, text, &r->rules, in, &r->ignored);
+}
+
+static int write_line(struct render *r, const struct spool_row *row, struct error *e)
+{
+    struct input_line in = { 0 };
+    struct str text;
+
+    if (next_text(r, &text, e) < 0)
+        return -1;
+    arena_reset(&r->arena);
+    if (r->arena.bytes > KEEP_BYTES)
+        arena_release(&r->arena);
+    if (!r->shard->overlong)
+        take_spans(r, text, row->outcome == OUTCOME_SUCCEEDED, &in);
+    const struct row answer = { row->status, row->processed_us, row->response, r->style };
+    row_write(&in, text, &answer, &r->out);
+    if (!buf_ok(&r->out))
+        return error_set(e, ERROR_INTERNAL, "the row of answer %llu is too long",
+                         (unsigned long long)r->written + 1);
+    r->written++;
+    return 0;
+}
+
+static int hand_over(struct render *r, struct error *e)
+{
+    return r->out.len ? writer_put(r->writer, &r->out, e) : 0;
+}

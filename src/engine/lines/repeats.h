@@ -1,0 +1,26 @@
+/* repeats.h -- which requests may stand more than once in a job, in constant memory.
+ *
+ * Why: an identical request is computed once, however far apart its lines are. Looking every one up
+ * in the spool, and keeping an index of them all there, costs a random write a line; ingest sees all
+ * lines anyway and can tell which few are worth it.
+ *
+ * Shape:   a sketch of two bits a place: met, met again. Of what was noted twice it always says so; of
+ *          others in one of a hundred or so, which only costs a needless look.
+ * Threads: repeats_note is for any number at once; repeats_maybe for after that.
+ */
+#ifndef TRANCHE_ENGINE_LINES_REPEATS_H
+#define TRANCHE_ENGINE_LINES_REPEATS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Bytes of the largest sketch; it grows with the input up to it. */
+#define REPEATS_BYTES_MAX ((uint64_t)16 * 1024 * 1024)
+
+struct repeats;
+struct repeats *repeats_new(uint64_t input_bytes);
+void repeats_free(struct repeats *r); /* accepts NULL */
+void repeats_note(struct repeats *r, const uint64_t digest[2]);
+bool repeats_maybe(const struct repeats *r, const uint64_t digest[2]);
+
+#endif

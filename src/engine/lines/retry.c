@@ -1,0 +1,47 @@
+#include "engine/lines/retry.h"
+
+static uint64_t chance(uint64_t *seed);
+static uint64_t backoff_ms(const struct retry_rules *r, uint32_t attempt);
+
+struct retry_rules retry_defaults(void)
+{
+    return (struct retry_rules){ RETRY_ATTEMPTS_MAX, RETRY_BASE_MS, RETRY_CAP_MS, RETRY_RATIO };
+}
+
+uint64_t retry_budget(const struct retry_rules *r, uint64_t lines)
+{
+    return RETRY_FREE + (uint64_t)((double)lines * r->ratio);
+}
+
+bool retry_next(const struct retry_rules *r, uint32_t attempt, enum error_code code,
+                uint32_t retry_after_ms, uint64_t *seed, uint32_t *wait_ms)
+{
+    if (!error_retryable(code) || attempt >= r->attempts_max)
+        return false;
+
+    uint64_t range = backoff_ms(r, attempt);
+    uint32_t wait = range ? (uint32_t)(1 + chance(seed) % range) : 0;
+    uint32_t wish = retry_after_ms < RETRY_AFTER_MAX_MS ? retry_after_ms : RETRY_AFTER_MAX_MS;
+    *wait_ms = wait > wish ? wait : wish;
+    return true;
+}
+
+/* min(cap, base * 2^(attempt - 1)): the first wait is within the base. */
+static uint64_t backoff_ms(const struct retry_rules *r, uint32_t attempt)
+{
+    uint64_t ms = r->base_ms;
+
+    for (uint32_t i = 1; i < attempt && ms < r->cap_ms; i++)
+        ms *= 2;
+    return ms < r->cap_ms ? ms : r->cap_ms;
+}
+
+/* SplitMix64: any seed is good, and the whole state is the seed. */
+static uint64_t chance(uint64_t *seed)
+{
+    uint64_t z = *seed += 0x9E3779B97F4A7C15u;
+
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
+}

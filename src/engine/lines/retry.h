@@ -1,0 +1,39 @@
+/* retry.h -- whether and when a failed request is tried again.
+ *
+ * Why: a batch service retries by itself, so that a transient fault never becomes a failed line, and
+ * with jitter, so that many failures do not come back as one wave.
+ *
+ * Shape:   exponential backoff with full jitter: uniform in 1 .. min(cap, base * 2^(n-1)) ms
+ *          after the n-th failure, at least the answerer's own wish (Retry-After).
+ * Threads: none; the state is the caller's. Chance comes from the seed that is passed in.
+ * Source:  Marc Brooker, "Exponential Backoff And Jitter" (AWS, 2015).
+ */
+#ifndef TRANCHE_ENGINE_LINES_RETRY_H
+#define TRANCHE_ENGINE_LINES_RETRY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+#define RETRY_ATTEMPTS_MAX 5 /* the first one included */
+#define RETRY_BASE_MS 250
+#define RETRY_CAP_MS 30000
+#define RETRY_AFTER_MAX_MS 300000 /* a longer wish is cut */
+#define RETRY_RATIO 3.0           /* retries of a job for each of its lines, */
+#define RETRY_RATIO_MAX 1e6
+#define RETRY_FREE 100 /* and so many more, so that a small job may be patient */
+
+struct retry_rules {
+    uint32_t attempts_max; /* 0: as many as the predictor says */
+    uint32_t base_ms, cap_ms;
+    double ratio;
+};
+struct retry_rules retry_defaults(void);
+/* How many retries a job of so many lines may make in all. */
+uint64_t retry_budget(const struct retry_rules *r, uint64_t lines);
+/* After the attempt-th failure (from 1): true and how long to wait, or false: give up. */
+bool retry_next(const struct retry_rules *r, uint32_t attempt, enum error_code code,
+                uint32_t retry_after_ms, uint64_t *seed, uint32_t *wait_ms);
+
+#endif

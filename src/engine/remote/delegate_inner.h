@@ -1,0 +1,98 @@
+/* delegate_inner.h -- what the files of a delegated job share: its parts, and how far each is.
+ *
+ * Why: cutting the input (delegate_stage.c), remembering (delegate_facts.c), taking answers
+ * (delegate_merge.c) and the order of it all (delegate.c) are one idea each over the same parts.
+ *
+ * Threads: one owner.
+ */
+#ifndef TRANCHE_ENGINE_REMOTE_DELEGATE_INNER_H
+#define TRANCHE_ENGINE_REMOTE_DELEGATE_INNER_H
+
+#include "engine/remote/delegate.h"
+#include "engine/lines/ledger.h"
+
+#define DELEGATE_STEM_BYTES 48
+#define DELEGATE_PATH_BYTES 4096
+
+enum part_phase {
+    PART_STAGED,   /* its rows lie in a file here */
+    PART_UPLOADED, /* and at the far side */
+    PART_CREATED,  /* its job is known */
+    PART_MERGED,   /* every row that was sent has its answer or failure */
+    PART_PHASES
+};
+
+struct far_part {
+    enum part_phase phase;
+    uint64_t to; /* lines from the previous part's end to before this index were looked at for it */
+    uint64_t rows; /* of those: sent */
+    char place[REMOTE_NAME_BYTES], job[REMOTE_NAME_BYTES];
+    bool unsure;    /* its job may be there without our knowing */
+    char state[48]; /* the last that was seen */
+};
+
+struct delegation {
+    const struct delegate_job *job;
+    char stem[DELEGATE_STEM_BYTES]; /* of the far jobs' names */
+    uint32_t round;                 /* from 1 */
+    bool staged;                    /* every line of the round was looked at */
+    struct far_part *part;
+    uint32_t part_count, part_cap;
+    struct ledger ledger;
+    struct progress progress;
+    uint64_t began_ns, progress_due_ns;
+    uint64_t seed;
+    bool behind;          /* rows are committed that are not rendered yet */
+    bool cancelling;      /* only what was answered is taken */
+    uint64_t deadline_ns; /* of a cancel */
+};
+
+/* Attempts at one call to the far side. */
+struct trial {
+    uint32_t failures;
+    uint64_t since_ns; /* of the first */
+};
+
+/* ---- delegate.c ---- */
+int delegate_stopped(const struct delegation *d, struct error *e) FALLIBLE; /* -1: CANCELLED */
+/* Commits when it is time (or now), then counts, renders and shows. */
+int delegate_settle(struct delegation *d, bool now, struct error *e) FALLIBLE;
+/* After a failed call: waits and says true, or says why not in *e. */
+bool delegate_again(struct delegation *d, struct trial *t, const struct error *why,
+                    struct error *e);
+void delegate_note(const struct delegation *d, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Lines before this part's first. */
+static inline uint64_t part_from(const struct delegation *d, uint32_t part)
+{
+    return part ? d->part[part - 1].to : 0;
+}
+
+/* ---- delegate_facts.c ---- */
+int facts_load(struct delegation *d, struct error *e) FALLIBLE; /* or begins them */
+struct far_part *facts_part_add(struct delegation *d);          /* not remembered until saved */
+int facts_part_save(struct delegation *d, uint32_t part, struct error *e) FALLIBLE;
+int facts_round_save(struct delegation *d, struct error *e) FALLIBLE;
+void facts_part_name(const struct delegation *d, uint32_t part, char out[REMOTE_NAME_BYTES]);
+void facts_part_path(const struct delegation *d, uint32_t part, char out[DELEGATE_PATH_BYTES]);
+void facts_folder(const struct delegation *d, char out[DELEGATE_PATH_BYTES]);
+
+/* ---- delegate_stage.c ---- */
+struct stage;
+/* Goes through the round's lines from where its last part ends. */
+struct stage *stage_new(struct delegation *d);
+void stage_free(struct stage *s); /* accepts NULL */
+/* Makes the next part: 1; or 0 when no line was left for one. */
+int stage_next(struct stage *s, struct error *e) FALLIBLE;
+
+/* ---- delegate_merge.c ---- */
+/* The key of a line's row, with its digest when it has one; and back. */
+#define ROW_KEY_BYTES 64
+void row_key_write(uint64_t index, const unsigned char *digest, char out[ROW_KEY_BYTES]);
+bool row_key_read(struct str key, uint64_t *index, unsigned char digest[SPOOL_DIGEST_BYTES],
+                  bool *has_digest);
+/* Takes all that a job that has ended answered. */
+int merge_part(struct delegation *d, uint32_t part, const struct remote_status *st,
+               struct error *e) FALLIBLE;
+
+#endif

@@ -1,0 +1,466 @@
+/* check.c -- a PENDING job's input: found, pinned, every line validated; then it is QUEUED. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/sys.h"
+#include "engine/lines/ingest.h"
+#include "engine/service/service_inner.h"
+#include "format/job/gemini.h"
+#include "format/job/vertex.h"
+
+#define FAULTS_WRITE_BYTES ((size_t)256 * 1024)
+#define INPUT_OBJECTS_MAX 10000
+#define WHERE_TO_LOOK                                                                              \
+    "Failed to import data. Please check 'Prepare input' section in "                              \
+    "https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/"                            \
+    "batch-prediction-from-cloud-storage"
+
+struct check {
+    struct service *service;
+    struct arena arena;
+    struct job job;
+    struct job_input *input; /* what it reads */
+    uint32_t count, cap;
+    uint64_t bytes;
+    struct buf faults; /* lines of the faults' file that are not written yet */
+    int faults_fd;
+    bool faults_broken;
+    struct error first; /* the first bad line's fault */
+    char path[SERVICE_PATH_BYTES];
+};
+
+static void check_job(struct service *s, int64_t id);
+
+/* Once an hour one of the checkers removes what no row names any more. */
+static bool sweep_due(struct service *s)
+{
+    uint64_t now = service_now_ns(s);
+
+    if (s->draining || now < s->sweep_ns)
+        return false;
+    s->sweep_ns = now + SWEEP_EVERY_NS;
+    return true;
+}
+
+static void sweep(struct service *s)
+{
+    struct error e;
+    uint64_t removed = 0;
+
+    if (file_expire(s->env.store, service_now_us(s), &e) < 0 ||
+        blob_sweep(s->env.store, &removed, &e) < 0)
+        log_warn("old files are not removed: %s", e.msg);
+    if (removed)
+        log_info("%llu unused blobs and uploads removed", (unsigned long long)removed);
+}
+
+void *check_run(void *arg)
+{
+    struct service *s = arg;
+
+    pthread_mutex_lock(&s->lock);
+    while (!s->stopping) {
+        int64_t id = s->draining ? 0 : schedule_next_check(s);
+        bool idle = id == 0, sweeps = idle && sweep_due(s);
+        if (idle && !sweeps) {
+            (void)pthread_cond_wait(&s->check_wake, &s->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&s->lock);
+        if (sweeps)
+            sweep(s);
+        else
+            check_job(s, id);
+        pthread_mutex_lock(&s->lock);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+static int find_input(struct check *c, struct error *e);
+static int validate(struct check *c, struct error *e);
+static void give_back(struct service *s, int64_t id, uint64_t wait_ns);
+static bool is_final(struct check *c, const struct error *why);
+
+/* Cancelled or deleted while it was checked: what was written since belongs to nobody. */
+static void was_moved(struct check *c, const struct error *why)
+{
+    struct error e;
+
+    log_info("job %lld: %s", (long long)c->job.id, why->msg);
+    job_path(c->service, c->path, c->job.id, NULL);
+    if (why->code == ERROR_NOT_FOUND && sys_remove_all(c->path, &e) < 0)
+        log_warn("job %lld: %s", (long long)c->job.id, e.msg);
+    give_back(c->service, c->job.id, 0);
+}
+
+/* A failure of the input is the job's end; what may get better only puts it off. */
+static void failed(struct check *c, const struct error *why)
+{
+    struct service *s = c->service;
+    struct error e;
+
+    if (!is_final(c, why)) {
+        log_warn("job %lld: %s; it waits", (long long)c->job.id, why->msg);
+        give_back(s, c->job.id, FULL_RETRY_S * NS_PER_S);
+        return;
+    }
+    if (job_output_fail(s, &c->job, why, &e) == 0) {
+        give_back(s, c->job.id, 0);
+        return;
+    }
+    if (e.code == ERROR_FAILED_PRECONDITION || e.code == ERROR_NOT_FOUND) {
+        was_moved(c, &e);
+        return;
+    }
+    log_error("job %lld: %s", (long long)c->job.id, e.msg);
+    give_back(s, c->job.id, FULL_RETRY_S * NS_PER_S);
+}
+
+/* A full disk and a drain are no fault of the job's; other failures that may pass are tried a few
+ * times. */
+static bool is_final(struct check *c, const struct error *why)
+{
+    struct service *s = c->service;
+
+    if (why->code == ERROR_RESOURCE_EXHAUSTED || why->code == ERROR_CANCELLED)
+        return false;
+    if (!error_retryable(why->code))
+        return true;
+    pthread_mutex_lock(&s->lock);
+    struct entry *n = schedule_find(s, c->job.id);
+    bool enough = !n || ++n->failures >= SESSION_FAILURES_MAX;
+    pthread_mutex_unlock(&s->lock);
+    return enough;
+}
+
+static void check_job(struct service *s, int64_t id)
+{
+    struct check c = { .service = s, .faults_fd = -1 };
+    struct error e = { 0 };
+    int rc = job_get(s->env.store, &c.arena, NULL, id, &c.job, &e);
+
+    c.faults = BUF_INIT(FAULTS_WRITE_BYTES * 2);
+    if (rc <= 0 || c.job.state != JOB_PENDING)
+        give_back(s, id, rc < 0 ? NS_PER_S : 0);
+    else if (find_input(&c, &e) < 0 || validate(&c, &e) < 0)
+        failed(&c, &e);
+    else
+        give_back(s, id, 0);
+    if (c.faults_fd >= 0)
+        (void)close(c.faults_fd);
+    buf_release(&c.faults);
+    arena_release(&c.arena);
+}
+
+static void give_back(struct service *s, int64_t id, uint64_t wait_ns)
+{
+    pthread_mutex_lock(&s->lock);
+    struct entry *n = schedule_find(s, id);
+    if (n) {
+        n->busy = false;
+        n->stale = true;
+        n->not_before_ns = wait_ns ? service_now_ns(s) + wait_ns : 0;
+        if (wait_ns == 0)
+            n->failures = 0;
+    }
+    pthread_mutex_unlock(&s->lock);
+    schedule_dirty(s, id);
+}
+
+/* ---- What it reads ---- */
+
+static int add_input(struct check *c, const char *name, int64_t blob, uint64_t bytes,
+                     struct error *e)
+{
+    if (c->count == INPUT_OBJECTS_MAX)
+        return error_set(e, ERROR_INVALID_ARGUMENT, WHERE_TO_LOOK ". More than %d files match.",
+                         INPUT_OBJECTS_MAX);
+    if (c->count == c->cap) {
+        uint32_t cap = c->cap ? c->cap * 2 : 16;
+        c->input =
+            arena_grow(&c->arena, c->input, c->cap * sizeof *c->input, cap * sizeof *c->input);
+        c->cap = cap;
+    }
+    struct str text = { arena_copy(&c->arena, name, strlen(name)), strlen(name) };
+    c->input[c->count++] = (struct job_input){ text, blob, bytes };
+    c->bytes += bytes;
+    return 0;
+}
+
+static const char *job_scope(const struct job *j)
+{
+    return j->open ? NULL : j->project;
+}
+
+static int no_bucket(struct str bucket, struct error *e)
+{
+    return error_set(e, ERROR_FAILED_PRECONDITION,
+                     "Failed to get GCS bucket location for %.*s. Please check that the bucket "
+                     "exists and permissions are set correctly.",
+                     STR_ARG(bucket));
+}
+
+static int add_object(struct check *c, const struct object *o, struct error *e)
+{
+    char name[BUCKET_NAME_MAX + OBJECT_NAME_MAX + 8];
+
+    (void)snprintf(name, sizeof name, "gs://%.*s/%.*s", STR_ARG(o->bucket), STR_ARG(o->name));
+    return add_input(c, name, o->blob.id, o->blob.bytes, e);
+}
+
+/* All objects that a name with wildcards matches, in the order of their names. */
+static int add_matches(struct check *c, struct str bucket, struct str pattern, struct error *e)
+{
+    struct str prefix = str_sub(pattern, 0, str_find(pattern, STR("*")));
+    struct object_query q = { .project = job_scope(&c->job),
+                              .bucket = bucket,
+                              .prefix = prefix,
+                              .glob = pattern,
+                              .most = 1000 };
+
+    for (;;) {
+        struct object_list page = { 0 };
+        if (object_query(c->service->env.store, &c->arena, &q, &page, e) < 0)
+            return -1;
+        for (uint32_t i = 0; i < page.count; i++)
+            if (add_object(c, &page.item[i], e) < 0)
+                return -1;
+        if (page.last.len == 0)
+            return 0;
+        q.after = page.last;
+    }
+}
+
+static int add_uri(struct check *c, struct str uri, struct error *e)
+{
+    struct str bucket, name;
+    struct bucket unused;
+    struct object o;
+    struct store *store = c->service->env.store;
+    const char *scope = job_scope(&c->job);
+    uint32_t before = c->count;
+
+    if (!vertex_gs_split(uri, &bucket, &name))
+        return error_set(e, ERROR_INVALID_ARGUMENT, WHERE_TO_LOOK ". %.*s is no gs:// URI.",
+                         STR_ARG(uri));
+    if (bucket_get(store, &c->arena, scope, bucket, &unused, e) < 0)
+        return e->code == ERROR_NOT_FOUND ? no_bucket(bucket, e) : -1;
+    if (str_find(name, STR("*")) != SIZE_MAX) {
+        if (add_matches(c, bucket, name, e) < 0)
+            return -1;
+        if (c->count > before)
+            return 0;
+    } else {
+        struct object_conditions any = OBJECT_ANY;
+        if (object_get(store, &c->arena, scope, bucket, name, 0, &any, &o, e) == 0)
+            return add_object(c, &o, e);
+        if (e->code != ERROR_NOT_FOUND)
+            return -1;
+    }
+    return error_set(e, ERROR_INVALID_ARGUMENT, WHERE_TO_LOOK ". Not found: URI %.*s",
+                     STR_ARG(uri));
+}
+
+static int add_objects(struct check *c, struct error *e)
+{
+    struct str *uri, prefix = vertex_output_prefix(&c->arena, c->job.spec), bucket, name;
+    struct bucket unused;
+    uint32_t count;
+
+    if (vertex_inputs(&c->arena, c->job.spec, &uri, &count, e) < 0)
+        return -1;
+    for (uint32_t i = 0; i < count; i++)
+        if (add_uri(c, uri[i], e) < 0)
+            return -1;
+    if (!vertex_gs_split(prefix, &bucket, &name))
+        return error_set(e, ERROR_INVALID_ARGUMENT, "the output %.*s is no gs:// URI",
+                         STR_ARG(prefix));
+    if (bucket_get(c->service->env.store, &c->arena, job_scope(&c->job), bucket, &unused, e) < 0)
+        return e->code == ERROR_NOT_FOUND ? no_bucket(bucket, e) : -1;
+    return 0;
+}
+
+static int add_file(struct check *c, struct error *e)
+{
+    struct str name = gemini_input_file(&c->arena, c->job.spec);
+    struct str id = str_sub(name, strlen("files/"), name.len);
+    struct file f;
+    char text[FILE_ID_BYTES + 8];
+
+    if (file_get(c->service->env.store, &c->arena, job_scope(&c->job), id, &f, e) < 0)
+        return e->code == ERROR_NOT_FOUND
+                   ? error_set(e, ERROR_NOT_FOUND, "File %.*s is not there or has expired.",
+                               STR_ARG(name))
+                   : -1;
+    (void)snprintf(text, sizeof text, "files/%s", f.id);
+    return add_input(c, text, f.blob.id, f.blob.bytes, e);
+}
+
+/* A job that was made with its input pinned keeps that; a retry has that of the job it goes on
+ * from. */
+static int find_pinned(struct check *c, struct error *e)
+{
+    struct store *store = c->service->env.store;
+
+    if (job_inputs(store, &c->arena, c->job.id, &c->input, &c->count, e) < 0)
+        return -1;
+    if (c->count == 0 && c->job.retry_of &&
+        job_inputs(store, &c->arena, c->job.retry_of, &c->input, &c->count, e) < 0)
+        return -1;
+    c->cap = c->count;
+    for (uint32_t i = 0; i < c->count; i++)
+        c->bytes += c->input[i].bytes;
+    return 0;
+}
+
+static int find_input(struct check *c, struct error *e)
+{
+    struct service_settings set;
+
+    service_settings(c->service, &set);
+    if (find_pinned(c, e) < 0)
+        return -1;
+    if (c->count == 0 && c->job.retry_of)
+        return error_set(e, ERROR_FAILED_PRECONDITION, "the job that this one retries is gone");
+    if (c->count == 0 && (c->job.source == JOB_FILE ? add_file(c, e) : add_objects(c, e)) < 0)
+        return -1;
+    if (c->bytes > set.input_bytes_max)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         WHERE_TO_LOOK ". The input has %llu bytes, the limit is %llu; split it, "
+                                       "or raise service.input_bytes_max.",
+                         (unsigned long long)c->bytes, (unsigned long long)set.input_bytes_max);
+    return job_inputs_set(c->service->env.store, c->job.id, c->input, c->count, e);
+}
+
+/* ---- Its lines ---- */
+
+static void flush_faults(struct check *c)
+{
+    struct error e;
+
+    if (c->faults.len && !c->faults_broken &&
+        sys_write_all(c->faults_fd, c->faults.p, c->faults.len, c->path, &e) < 0) {
+        log_warn("job %lld: the list of bad lines is cut: %s", (long long)c->job.id, e.msg);
+        c->faults_broken = true;
+    }
+    buf_clear(&c->faults);
+}
+
+static void note_fault(struct check *c, const char *file, const struct line *l,
+                       const struct violation *v)
+{
+    struct buf *b = &c->faults;
+
+    buf_add_c(b, "{\"input\":");
+    buf_add_json(b, str_of(file));
+    buf_addf(b, ",\"line\":%llu,\"offset\":%llu,\"path\":", (unsigned long long)l->line_no,
+             (unsigned long long)(l->offset + v->offset));
+    buf_add_json(b, str_of(v->path));
+    buf_add_c(b, ",\"message\":");
+    buf_add_json(b, str_of(v->message));
+    buf_add_c(b, ",\"remedy\":");
+    buf_add_json(b, str_of(v->remedy));
+    buf_add_c(b, "}\n");
+    if (b->len > FAULTS_WRITE_BYTES)
+        flush_faults(c);
+}
+
+static void on_bad(void *arg, const struct input *in, const struct shard *s, const struct line *l,
+                   const struct violations *bad)
+{
+    struct check *c = arg;
+
+    if (c->first.code == ERROR_OK) {
+        struct error why;
+        ingest_error(bad, &why);
+        (void)error_set(&c->first, ERROR_INVALID_ARGUMENT, "line %llu of %s: %s",
+                        (unsigned long long)l->line_no, in->file[s->file].path, why.msg);
+    }
+    for (unsigned i = 0; i < violations_held(bad); i++)
+        note_fault(c, in->file[s->file].path, l, &bad->item[i]);
+}
+
+static int ingest_input(struct check *c, struct predictor *p, struct ingest_result *out,
+                        struct error *e)
+{
+    struct service_settings set;
+    struct input in = { 0 };
+    struct ingest_options o = {
+        .predictor = p, .on_bad = on_bad, .arg = c, .threads = 1, .stop = &c->service->halt
+    };
+
+    service_settings(c->service, &set);
+    o.lines_max = set.lines_max;
+    if (job_input_open(c->service, &c->arena, c->job.id, &in, e) < 0)
+        return -1;
+    int rc = ingest_run(&in, &o, out, e);
+    input_release(&in);
+    return rc;
+}
+
+static int judge(struct check *c, const struct ingest_result *r, struct error *e)
+{
+    struct job *j = &c->job;
+
+    if (r->lines == 0)
+        return error_set(e, ERROR_INVALID_ARGUMENT, WHERE_TO_LOOK ". The input has no requests.");
+    j->books.total = r->lines;
+    j->bad = r->bad;
+    j->input_bytes = r->bytes;
+    j->text_bytes = r->text_bytes;
+    j->output_max = r->output_max;
+    j->output_unset = r->output_unset;
+    if ((j->options.strict || j->options.validate_only) && r->bad) {
+        *e = c->first;
+        return error_wrap(e, "%llu of %llu lines are bad, the first is", (unsigned long long)r->bad,
+                          (unsigned long long)r->lines);
+    }
+    if (!j->options.validate_only)
+        return job_checked(c->service->env.store, j, e);
+    j->error = ERROR_OK;
+    return job_output_finish(c->service, &c->arena, j, JOB_SUCCEEDED, false, e);
+}
+
+/* What another service runs cannot be stopped at a sum: rather no job than one that spends more. */
+static int check_limits(struct check *c, struct error *e)
+{
+    const struct job_options *o = &c->job.options;
+    const struct model *m = job_model(c->service, &c->arena, &c->job, e);
+
+    if (!m || m->kind != MODEL_REMOTE_BATCH)
+        return m ? 0 : -1;
+    if (o->budget_nano == 0 && o->budget_tokens == 0 && !(o->error_rate_max > 0))
+        return 0;
+    return error_set(e, ERROR_INVALID_ARGUMENT,
+                     "The model is a batch service that takes whole jobs, where no budget and no "
+                     "error rate can be held. Make the job without these limits.");
+}
+
+static int validate(struct check *c, struct error *e)
+{
+    struct ingest_result r = { 0 };
+    struct predictor *p;
+    int rc = -1;
+
+    job_path(c->service, c->path, c->job.id, NULL);
+    if (sys_mkdirs(c->path, e) < 0)
+        return -1;
+    job_path(c->service, c->path, c->job.id, "faults.jsonl");
+    c->faults_fd = sys_open(c->path, O_WRONLY | O_CREAT | O_TRUNC, e);
+    if (c->faults_fd < 0)
+        return -1;
+    if (check_limits(c, e) < 0 || job_judge(c->service, &c->arena, &c->job, &p, e) < 0)
+        return -1;
+    rc = ingest_input(c, p, &r, e);
+    if (p)
+        p->ops->close(p);
+    flush_faults(c);
+    if (rc == 0)
+        rc = judge(c, &r, e);
+    ingest_result_release(&r);
+    return rc;
+}

@@ -1,0 +1,190 @@
+/* output.c -- the end of a job: its output becomes an object or a file, its folder goes. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/sys.h"
+#include "engine/service/service_inner.h"
+#include "engine/lines/tally.h"
+#include "format/job/vertex.h"
+
+#define HOUR_US ((int64_t)3600 * 1000000)
+#define OUTPUT_TYPE "application/jsonl"
+
+static const char *const run_files[] = { "output.jsonl", "output.jsonl.partial", "lock" };
+
+static int put_result(struct service *s, struct arena *a, struct job *j, struct job_end *end,
+                      struct error *e);
+static int no_permission(struct service *s, struct job *j, const struct error *why,
+                         struct error *e);
+static void tidy(struct service *s, const struct job *j);
+
+bool job_failures_left(const struct job *j)
+{
+    return job_state_final(j->state) && j->books.failed + j->books.not_run > 0;
+}
+
+struct str job_output_dir(struct arena *a, const struct job *j)
+{
+    struct str prefix = vertex_output_prefix(a, j->spec);
+    char time[CLOCK_TEXT_BYTES];
+    size_t bytes = prefix.len + sizeof "/prediction-model-" + CLOCK_TEXT_BYTES;
+    char *out = arena_alloc(a, bytes);
+
+    if (j->source != JOB_OBJECTS)
+        return (struct str){ 0 };
+    clock_format_rfc3339(j->create_us, time);
+    (void)snprintf(out, bytes, "%.*s/prediction-model-%s", STR_ARG(prefix), time);
+    return str_of(out);
+}
+
+int job_output_finish(struct service *s, struct arena *a, struct job *j, enum job_state to,
+                      bool has_output, struct error *e)
+{
+    struct job_end end = { .to = to };
+
+    if (has_output && put_result(s, a, j, &end, e) < 0)
+        return -1;
+    int rc = job_finish(s->env.store, j, &end, e);
+    if (rc < 0 && end.object &&
+        (e->code == ERROR_NOT_FOUND || e->code == ERROR_PERMISSION_DENIED)) {
+        struct error why = *e;
+        return no_permission(s, j, &why, e);
+    }
+    if (rc < 0)
+        return -1;
+    log_info("job %lld: %s, %llu answered, %llu failed, %llu not run", (long long)j->id,
+             job_state_name(to), (unsigned long long)j->books.succeeded,
+             (unsigned long long)j->books.failed, (unsigned long long)j->books.not_run);
+    tally_end(j);
+    tidy(s, j);
+    return 0;
+}
+
+int job_output_fail(struct service *s, struct job *j, const struct error *why, struct error *e)
+{
+    struct job_end end = { .to = JOB_FAILED };
+
+    j->error = why->code;
+    j->error_message = str_of(why->msg);
+    j->books.not_run += counters_pending(&j->books);
+    if (job_finish(s->env.store, j, &end, e) < 0)
+        return -1;
+    log_warn("job %lld: failed: %s", (long long)j->id, why->msg);
+    tally_end(j);
+    tidy(s, j);
+    return 0;
+}
+
+static void fill_object(struct arena *a, const struct job *j, const struct blob *b,
+                        struct object_new *o)
+{
+    struct str dir = job_output_dir(a, j), bucket = { 0 }, name = { 0 };
+    size_t bytes = dir.len + sizeof "/predictions.jsonl";
+    char *path = arena_alloc(a, bytes);
+
+    (void)snprintf(path, bytes, "%.*s/predictions.jsonl", STR_ARG(dir));
+    (void)vertex_gs_split(str_of(path), &bucket, &name);
+    *o = (struct object_new){
+        .project = j->open ? NULL : arena_copy(a, j->project, strlen(j->project)),
+        .bucket = bucket,
+        .name = name,
+        .blob = *b,
+        .content_type = STR(OUTPUT_TYPE),
+        .when = OBJECT_ANY,
+    };
+}
+
+static void fill_file(struct service *s, struct arena *a, const struct job *j, const struct blob *b,
+                      struct file_new *f)
+{
+    struct service_settings set;
+
+    service_settings(s, &set);
+    *f = (struct file_new){
+        .project = arena_copy(a, j->project, strlen(j->project)),
+        .display_name = j->display_name,
+        .mime = STR(OUTPUT_TYPE),
+        .blob = *b,
+        .origin = FILE_GENERATED,
+        .expire_us = service_now_us(s) + set.file_hours * HOUR_US,
+    };
+    (void)snprintf(f->id, sizeof f->id, "batch-%s", j->batch);
+}
+
+/* The finished file becomes a blob; which row makes it known depends on the dialect. */
+static int put_result(struct service *s, struct arena *a, struct job *j, struct job_end *end,
+                      struct error *e)
+{
+    char path[SERVICE_PATH_BYTES];
+    struct blob b = { 0 };
+    struct object_new *object = arena_alloc(a, sizeof *object);
+    struct file_new *file = arena_alloc(a, sizeof *file);
+
+    job_path(s, path, j->id, "output.jsonl");
+    if (blob_adopt(s->env.store, path, &b, e) < 0)
+        return -1;
+    j->result = b.id;
+    switch (j->source) {
+    case JOB_OBJECTS:
+        fill_object(a, j, &b, object);
+        end->object = object;
+        j->output = job_output_dir(a, j);
+        break;
+    case JOB_FILE: {
+        char *name = arena_alloc(a, FILE_ID_BYTES + sizeof "files/");
+        fill_file(s, a, j, &b, file);
+        end->file = file;
+        (void)snprintf(name, FILE_ID_BYTES + sizeof "files/", "files/%s", file->id);
+        j->output = str_of(name);
+        break;
+    }
+    case JOB_INLINE:
+        break;
+    }
+    return 0;
+}
+
+/* The answers are there but their bucket is not: the job says so and keeps them as its result. */
+static int no_permission(struct service *s, struct job *j, const struct error *why, struct error *e)
+{
+    struct job_end end = { .to = JOB_FAILED };
+    char text[ERROR_MSG_BYTES];
+
+    (void)snprintf(text, sizeof text,
+                   "Cannot write %.*s/predictions.jsonl: %.300s. The answers are kept: `tranche "
+                   "results %lld` fetches them.",
+                   STR_ARG(j->output), why->msg, (long long)j->id);
+    j->error = ERROR_PERMISSION_DENIED;
+    j->error_message = str_of(text);
+    j->output = (struct str){ 0 }; /* nothing is there */
+    int rc = job_finish(s->env.store, j, &end, e);
+    j->error_message = (struct str){ 0 }; /* text ends here */
+    if (rc < 0)
+        return -1;
+    log_warn("job %lld: failed: %s", (long long)j->id, text);
+    tally_end(j);
+    tidy(s, j);
+    return 0;
+}
+
+/* The spool stays while lines could be run again from it; the list of bad lines always. */
+static void tidy(struct service *s, const struct job *j)
+{
+    char path[SERVICE_PATH_BYTES];
+    struct error e;
+    static const char *const spool_files[] = { "spool.db", "spool.db-wal", "spool.db-shm" };
+
+    for (size_t i = 0; i < sizeof run_files / sizeof run_files[0]; i++) {
+        job_path(s, path, j->id, run_files[i]);
+        if (sys_remove_all(path, &e) < 0)
+            log_warn("job %lld: %s", (long long)j->id, e.msg);
+    }
+    for (size_t i = 0; !job_failures_left(j) && i < sizeof spool_files / sizeof spool_files[0];
+         i++) {
+        job_path(s, path, j->id, spool_files[i]);
+        if (sys_remove_all(path, &e) < 0)
+            log_warn("job %lld: %s", (long long)j->id, e.msg);
+    }
+}

@@ -1,0 +1,525 @@
+/* runner.c -- one job from QUEUED to its end, or to where somebody stopped it. */
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/sys.h"
+#include "engine/lines/closeout.h"
+#include "engine/remote/delegate.h"
+#include "engine/lines/ingest.h"
+#include "engine/lines/job_files.h"
+#include "engine/service/service_inner.h"
+#include "engine/lines/tally.h"
+
+#define SAVE_EVERY_NS (500 * NS_PER_MS)
+#define ERROR_LINES_MIN 100
+
+struct runner {
+    struct running *self;
+    struct service *service;
+    struct arena arena;
+    struct job job;
+    struct service_settings set;
+    struct input input;
+    struct ingest_result ingest;
+    struct ingest_options rules;
+    struct spool *spool;
+    struct render *render;
+    struct tally tally;
+    struct job_files files;
+    uint64_t save_due_ns;
+    uint64_t done_before; /* lines, before this stretch */
+    bool closing;         /* no line is run any more: only the end is made */
+    uint32_t there;       /* lines that another batch service has */
+    char dir[SERVICE_PATH_BYTES], output[SERVICE_PATH_BYTES];
+};
+
+static int run_job(struct runner *r, struct error *e);
+static void after_failure(struct runner *r, const struct error *why);
+static void release(struct runner *r);
+
+void *runner_run(void *arg)
+{
+    struct running *self = arg;
+    struct runner r = { .self = self, .service = self->service, .closing = self->closing };
+    struct error e = { 0 };
+
+    service_settings(r.service, &r.set);
+    int rc = job_get(r.service->env.store, &r.arena, NULL, self->id, &r.job, &e);
+    if (rc == 1 && !job_state_final(r.job.state) && run_job(&r, &e) < 0)
+        after_failure(&r, &e);
+    else if (rc < 0)
+        log_error("job %lld: %s", (long long)self->id, e.msg);
+    release(&r);
+    atomic_store(&self->ended, true);
+    service_wake(self->service);
+    return NULL;
+}
+
+static int open_job(struct runner *r, struct error *e);
+static int stopped_early(struct runner *r, struct error *e);
+static int work(struct runner *r, struct error *e);
+static int close_out(struct runner *r, enum stop_reason why, struct error *e);
+static int end_as(struct runner *r, enum stop_reason why, struct error *e);
+static bool is_handed_over(struct runner *r);
+static void end_there(struct runner *r);
+
+static int run_job(struct runner *r, struct error *e)
+{
+    enum stop_reason why = (enum stop_reason)atomic_load(&r->self->reason);
+
+    r->done_before = counters_done(&r->job.books);
+    /* Nothing was done: nothing is to be returned. */
+    if (r->closing && r->done_before == 0 && !is_handed_over(r))
+        return end_as(r, why, e);
+    /* A job that is RUNNING without a runner could not be given back: its stretch goes on. */
+    if (!r->closing && r->job.state != JOB_RUNNING &&
+        job_begin(r->service->env.store, &r->job, e) < 0)
+        return -1;
+    if (open_job(r, e) < 0) {
+        bool stopped = e->code == ERROR_CANCELLED && atomic_load(&r->self->stop);
+        return stopped && !r->closing ? stopped_early(r, e) : -1;
+    }
+    return r->closing ? close_out(r, why, e) : work(r, e);
+}
+
+static void close_files(struct runner *r)
+{
+    render_close(r->render);
+    r->render = NULL;
+    spool_close(r->spool);
+    r->spool = NULL;
+}
+
+static void release(struct runner *r)
+{
+    close_files(r);
+    ingest_result_release(&r->ingest);
+    input_release(&r->input);
+    arena_release(&r->arena);
+}
+
+/* ---- Opening ---- */
+
+static enum row_style style_of(const struct job *j)
+{
+    static const enum row_style styles[] = {
+        [JOB_OBJECTS] = ROW_VERTEX,
+        [JOB_FILE] = ROW_KEYED,
+        [JOB_INLINE] = ROW_INLINED,
+    };
+
+    return styles[j->source];
+}
+
+/* What the job that this one retries has answered is answered. One that was ended before it began has
+ * nothing of its own: then it is what that one would have gone on from. */
+static int take_earlier(struct runner *r, struct error *e)
+{
+    int64_t from = r->job.retry_of;
+    char dir[SERVICE_PATH_BYTES];
+    uint64_t copied;
+    struct error why;
+
+    for (int i = 0; from && i < RETRY_CHAIN_MAX; i++) {
+        struct job earlier;
+        job_path(r->service, dir, from, NULL);
+        if (spool_copy_answers(r->spool, dir, &copied, &why) == 0)
+            return 0;
+        if (why.code != ERROR_NOT_FOUND) {
+            *e = why;
+            return -1;
+        }
+        int rc = job_get(r->service->env.store, &r->arena, NULL, from, &earlier, e);
+        if (rc <= 0)
+            return rc;
+        from = earlier.retry_of;
+    }
+    return 0;
+}
+
+/* Its lines as the check found them. A job that is only ended needs no model for that. */
+static int read_input(struct runner *r, struct error *e)
+{
+    struct ingest_options *o = &r->rules;
+    struct predictor *p = NULL;
+
+    *o = (struct ingest_options){ .lines_max = r->set.lines_max, .threads = 1 };
+    if (r->set.lines_max && r->job.books.total > r->set.lines_max)
+        o->lines_max = r->job.books.total; /* it was checked under a higher limit */
+    if (job_input_open(r->service, &r->arena, r->job.id, &r->input, e) < 0)
+        return -1;
+    if (!r->closing) {
+        if (job_judge(r->service, &r->arena, &r->job, &p, e) < 0)
+            return -1;
+        o->predictor = p;
+        o->stop = &r->self->stop;
+    }
+    int rc = ingest_run(&r->input, o, &r->ingest, e);
+    if (p)
+        p->ops->close(p);
+    o->predictor = NULL;
+    o->stop = NULL;
+    return rc;
+}
+
+static int open_job(struct runner *r, struct error *e)
+{
+    struct service *s = r->service;
+
+    job_path(s, r->dir, r->job.id, NULL);
+    job_path(s, r->output, r->job.id, "output.jsonl");
+    if (sys_mkdirs(r->dir, e) < 0 || read_input(r, e) < 0)
+        return -1;
+    r->spool = spool_open(r->dir, e);
+    if (!r->spool || take_earlier(r, e) < 0)
+        return -1;
+    r->render =
+        render_open(r->output, &r->input, &r->ingest, &r->rules.rules, style_of(&r->job), e);
+    return r->render ? 0 : -1;
+}
+
+/* ---- Working ---- */
+
+static void save_books(struct runner *r, const struct progress *p, uint64_t now)
+{
+    struct error e;
+
+    if (now < r->save_due_ns)
+        return;
+    r->save_due_ns = now + SAVE_EVERY_NS;
+    r->job.books = p->books;
+    if (job_progress(r->service->env.store, &r->job, &e) < 0)
+        log_warn("job %lld: %s", (long long)r->job.id, e.msg);
+}
+
+static void on_progress(void *arg, const struct progress *p)
+{
+    struct runner *r = arg;
+    struct service *s = r->service;
+    uint64_t now = service_now_ns(s);
+
+    pthread_mutex_lock(&s->lock);
+    live_add(&r->self->live, p, now);
+    pthread_mutex_unlock(&s->lock);
+    tally_progress(&r->tally, p);
+    save_books(r, p, now);
+}
+
+static struct pipeline_limits limits_of(const struct job_options *o)
+{
+    uint64_t lines_min = o->error_lines_min ? o->error_lines_min : ERROR_LINES_MIN;
+
+    return (struct pipeline_limits){
+        .cost_nano_max = o->budget_nano,
+        .tokens_max = o->budget_tokens,
+        .error_rate_max = o->error_rate_max,
+        .error_lines_min = o->error_rate_max > 0 ? lines_min : 0, /* 0: no limit */
+    };
+}
+
+/* The price of the job's model by the name that the job has for it. */
+static struct price price_of(struct runner *r, const struct model *m)
+{
+    char name[MODEL_NAME_BYTES];
+
+    model_short_name(arena_copy(&r->arena, r->job.model.p, r->job.model.len), name);
+    return model_price(m, name);
+}
+
+static int run_pipeline(struct runner *r, const struct model *m, enum pipeline_end *end,
+                        struct error *e)
+{
+    struct service *s = r->service;
+    struct progress p = { 0 };
+
+    job_files_init(&r->files, s->env.store, r->job.open ? NULL : r->job.project);
+    struct pipeline_job work = {
+        .input = &r->input,
+        .ingest = &r->ingest,
+        .rules = r->rules,
+        .files = &r->files.source,
+        .price = price_of(r, m),
+        .spool = r->spool,
+        .render = r->render,
+        .retry = r->set.retry,
+        .in_flight_max = r->set.in_flight_max,
+        .drain_ms = r->set.drain_ms,
+        .limits = limits_of(&r->job.options),
+        .seed = s->env.seed ^ (uint64_t)r->job.id,
+        .clock = s->env.clock,
+        .stop = &r->self->stop,
+        .on_progress = on_progress,
+        .arg = r,
+    };
+    if (spool_counters(r->spool, &r->tally.seen, e) < 0)
+        return -1;
+    work.predictor = job_predictor(s, &r->arena, &r->job, e);
+    if (!work.predictor)
+        return -1;
+    work.rules.predictor = work.predictor;
+    if (pipeline_run(&work, &p, end, e) < 0)
+        return -1; /* what is committed is counted there */
+    r->job.books = p.books;
+    return 0;
+}
+
+/* ---- By another batch service ---- */
+
+static void on_note(void *arg, const char *text)
+{
+    const struct runner *r = arg;
+
+    log_info("job %lld: %s", (long long)r->job.id, text);
+}
+
+static struct delegate_job delegate_of(struct runner *r, const struct model *m)
+{
+    struct service *s = r->service;
+
+    return (struct delegate_job){
+        .input = &r->input,
+        .ingest = &r->ingest,
+        .rules = r->rules,
+        .spool = r->spool,
+        .render = r->render,
+        .price = price_of(r, m),
+        .dir = r->dir,
+        .poll_ms = m->poll_ms,
+        .patience_ms = m->upstream[0].upstream->patience_ms,
+        .seed = s->env.seed ^ (uint64_t)r->job.id,
+        .clock = s->env.clock,
+        .stop = &r->self->stop,
+        .on_progress = on_progress,
+        .on_note = on_note,
+        .arg = r,
+    };
+}
+
+/* Its far side; stop NULL: what is asked of it is not given up. */
+static struct remote *open_there(struct runner *r, const struct model *m, const atomic_bool *stop,
+                                 struct error *e)
+{
+    char name[MODEL_NAME_BYTES];
+
+    model_short_name(arena_copy(&r->arena, r->job.model.p, r->job.model.len), name);
+    return remote_open(m, name, r->service->env.clock, stop, e);
+}
+
+static int run_there(struct runner *r, const struct model *m, enum pipeline_end *end,
+                     struct error *e)
+{
+    struct delegate_job work = delegate_of(r, m);
+    struct progress p = { 0 };
+
+    if (spool_counters(r->spool, &r->tally.seen, e) < 0)
+        return -1;
+    work.remote = open_there(r, m, work.stop, e);
+    if (!work.remote)
+        return -1;
+    int rc = delegate_run(&work, &p, end, e);
+    remote_close(work.remote);
+    r->there = p.in_flight;
+    if (rc == 0)
+        r->job.books = p.books;
+    return rc;
+}
+
+static const struct model *model_there(struct runner *r)
+{
+    struct error ignored;
+    const struct model *m = job_model(r->service, &r->arena, &r->job, &ignored);
+
+    return m && m->kind == MODEL_REMOTE_BATCH ? m : NULL;
+}
+
+/* Something of it may run there, though no line has ended here. */
+static bool is_handed_over(struct runner *r)
+{
+    char path[SERVICE_PATH_BYTES];
+
+    job_path(r->service, path, r->job.id, "spool.db");
+    return model_there(r) && access(path, F_OK) == 0;
+}
+
+/* Its jobs there are ended too, and what they answered is taken, as it is paid. */
+static void end_there(struct runner *r)
+{
+    const struct model *m = model_there(r);
+    struct progress p = { 0 };
+    struct error e;
+
+    if (!m)
+        return;
+    struct delegate_job work = delegate_of(r, m);
+    work.stop = NULL;
+    work.on_progress = NULL; /* its books are the end's to write */
+    work.remote = open_there(r, m, NULL, &e);
+    if (!work.remote || delegate_cancel(&work, &p, &e) < 0)
+        log_warn("job %lld: it may go on there: %s", (long long)r->job.id, e.msg);
+    remote_close(work.remote);
+}
+
+/* ---- What becomes of it ---- */
+
+static int give_back(struct runner *r, enum job_state to, const char *reason, struct error *e)
+{
+    r->job.pause_reason = str_of(reason);
+    log_info("job %lld: %s after %llu of %llu lines", (long long)r->job.id, job_state_name(to),
+             (unsigned long long)counters_done(&r->job.books),
+             (unsigned long long)r->job.books.total);
+    return job_yield(r->service->env.store, &r->job, to, e);
+}
+
+/* Why the pipeline was interrupted decides where the job goes. */
+static int interrupted(struct runner *r, struct error *e)
+{
+    enum stop_reason why = (enum stop_reason)atomic_load(&r->self->reason);
+
+    switch (why) {
+    case STOP_CANCEL:
+    case STOP_EXPIRE:
+        return close_out(r, why, e);
+    case STOP_NONE:
+    case STOP_PAUSE: /* the store makes it PAUSED, unless it was resumed meanwhile */
+    case STOP_YIELD:
+    case STOP_DRAIN:
+        break;
+    }
+    return give_back(r, JOB_QUEUED, "", e);
+}
+
+/* Asked to stop before a line was run in this stretch. */
+static int stopped_early(struct runner *r, struct error *e)
+{
+    enum stop_reason why = (enum stop_reason)atomic_load(&r->self->reason);
+
+    if (why != STOP_CANCEL && why != STOP_EXPIRE)
+        return give_back(r, JOB_QUEUED, "", e);
+    if (r->done_before == 0 && !is_handed_over(r))
+        return end_as(r, why, e);
+    ingest_result_release(&r->ingest);
+    input_release(&r->input);
+    r->closing = true;
+    return open_job(r, e) < 0 ? -1 : close_out(r, why, e);
+}
+
+static int work(struct runner *r, struct error *e)
+{
+    const struct model *m = job_model(r->service, &r->arena, &r->job, e);
+    enum pipeline_end end;
+
+    if (!m)
+        return -1;
+    bool there = m->kind == MODEL_REMOTE_BATCH;
+    if ((there ? run_there(r, m, &end, e) : run_pipeline(r, m, &end, e)) < 0)
+        return -1;
+    r->self->failures = 0;
+    if (end == PIPELINE_DONE)
+        tally_failures(r->spool);
+    switch (end) {
+    case PIPELINE_DONE:
+        close_files(r); /* once it is final, a retry may read them */
+        return job_output_finish(r->service, &r->arena, &r->job, JOB_SUCCEEDED, true, e);
+    case PIPELINE_BUDGET:
+        return give_back(r, JOB_PAUSED, "budget", e);
+    case PIPELINE_ERRORS:
+        return give_back(r, JOB_PAUSED, "errors", e);
+    case PIPELINE_INTERRUPTED:
+        break;
+    }
+    return interrupted(r, e);
+}
+
+/* ---- Ending early ---- */
+
+static void set_reason(struct job *j, enum stop_reason why)
+{
+    j->error = why == STOP_EXPIRE ? ERROR_DEADLINE_EXCEEDED : ERROR_CANCELLED;
+    j->error_message = why == STOP_EXPIRE
+                           ? STR("The job has expired: it was not done within its time. Lines that "
+                                 "were not run say so in the output.")
+                           : STR("CANCELED");
+}
+
+static int end_as(struct runner *r, enum stop_reason why, struct error *e)
+{
+    struct job *j = &r->job;
+
+    set_reason(j, why);
+    j->books.not_run += counters_pending(&j->books);
+    return job_output_finish(r->service, &r->arena, j,
+                             why == STOP_EXPIRE ? JOB_EXPIRED : JOB_CANCELLED, false, e);
+}
+
+/* Every line without a row gets one that says why; then the output is as whole as any (I1). */
+static int close_out(struct runner *r, enum stop_reason why, struct error *e)
+{
+    struct closeout_job c = {
+        .ingest = &r->ingest,
+        .spool = r->spool,
+        .render = r->render,
+        .clock = r->service->env.clock,
+    };
+
+    (void)error_set(&c.why, why == STOP_EXPIRE ? ERROR_DEADLINE_EXCEEDED : ERROR_CANCELLED, "%s",
+                    why == STOP_EXPIRE ? "The batch expired before this line was run."
+                                       : "The batch was cancelled before this line was run.");
+    end_there(r);
+    if (closeout_run(&c, &r->job.books, e) < 0 || render_finish(r->render, e) < 0)
+        return -1;
+    r->job.books.total = r->ingest.lines;
+    close_files(r);
+    set_reason(&r->job, why);
+    return job_output_finish(r->service, &r->arena, &r->job,
+                             why == STOP_EXPIRE ? JOB_EXPIRED : JOB_CANCELLED, true, e);
+}
+
+/* ---- Failing ---- */
+
+/* While another service works on it the job waits rather than fails: what is done there is paid. */
+static bool passes(const struct runner *r, enum error_code code)
+{
+    return r->there || code == ERROR_RESOURCE_EXHAUSTED || code == ERROR_CANCELLED ||
+           error_retryable(code);
+}
+
+/* Somebody moved the job while the runner was about to: what it is now is looked at again. */
+static bool was_moved(struct runner *r)
+{
+    struct job now;
+    struct error e;
+    int rc = job_get(r->service->env.store, &r->arena, NULL, r->job.id, &now, &e);
+
+    return rc == 0 || (rc == 1 && now.state != r->job.state);
+}
+
+/* A full disk or a broken session is tried again; what cannot get better ends the job. */
+static void after_failure(struct runner *r, const struct error *why)
+{
+    struct service *s = r->service;
+    struct error e;
+
+    if (was_moved(r)) {
+        log_info("job %lld: %s", (long long)r->job.id, why->msg);
+        return;
+    }
+    log_warn("job %lld: %s", (long long)r->job.id, why->msg);
+    if (r->spool && spool_counters(r->spool, &r->job.books, &e) < 0)
+        log_warn("job %lld: %s", (long long)r->job.id, e.msg);
+    close_files(r);
+    if (counters_done(&r->job.books) > r->done_before)
+        r->self->failures = 0;
+    if (why->code != ERROR_RESOURCE_EXHAUSTED && !r->there)
+        r->self->failures++;
+    if (passes(r, why->code) && r->self->failures < SESSION_FAILURES_MAX) {
+        r->self->retry_ns = service_now_ns(s) + FULL_RETRY_S * NS_PER_S;
+        if (r->job.state == JOB_RUNNING && give_back(r, JOB_QUEUED, "", &e) < 0)
+            log_error("job %lld: %s", (long long)r->job.id, e.msg);
+        return;
+    }
+    if (job_output_fail(s, &r->job, why, &e) < 0) {
+        log_error("job %lld: %s", (long long)r->job.id, e.msg);
+        r->self->retry_ns = service_now_ns(s) + FULL_RETRY_S * NS_PER_S;
+    }
+}

@@ -1,0 +1,546 @@
+/* scheduler.c -- the scheduler's thread: knows every job that is not final, and gives them out. */
+#include "engine/service/service_inner.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "engine/service/choice.h"
+#include "engine/lines/tally.h"
+
+#define HOUR_US ((int64_t)3600 * 1000000)
+
+static void read_dirty(struct service *s);
+static void reap(struct service *s);
+static void obey(struct service *s);
+static void expire(struct service *s);
+static void admit(struct service *s);
+static void count_open(struct service *s);
+static void wait_tick(struct service *s);
+static void stop_all(struct service *s);
+
+void *schedule_run(void *arg)
+{
+    struct service *s = arg;
+
+    for (;;) {
+        read_dirty(s);
+        reap(s);
+        pthread_mutex_lock(&s->lock);
+        bool stopping = s->stopping, draining = s->draining;
+        pthread_mutex_unlock(&s->lock);
+        if (draining || stopping)
+            stop_all(s);
+        if (stopping)
+            return NULL;
+        if (!draining) {
+            obey(s);
+            expire(s);
+            admit(s);
+        }
+        count_open(s);
+        wait_tick(s);
+    }
+}
+
+/* ---- The table ---- */
+
+struct entry *schedule_find(struct service *s, int64_t id)
+{
+    size_t low = 0, high = s->entry_count;
+
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (s->entry[mid].id < id)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < s->entry_count && s->entry[low].id == id ? &s->entry[low] : NULL;
+}
+
+/* Ids grow, so a new one mostly goes to the end. */
+static struct entry *add_entry(struct service *s, int64_t id)
+{
+    size_t at = s->entry_count;
+
+    if (s->entry_count == s->entry_cap) {
+        s->entry_cap = s->entry_cap ? s->entry_cap * 2 : 64;
+        s->entry = mem_grow(s->entry, s->entry_cap * sizeof *s->entry);
+    }
+    while (at > 0 && s->entry[at - 1].id > id)
+        at--;
+    memmove(&s->entry[at + 1], &s->entry[at], (s->entry_count - at) * sizeof *s->entry);
+    s->entry_count++;
+    s->entry[at] = (struct entry){ .id = id };
+    return &s->entry[at];
+}
+
+static void drop_entry(struct service *s, struct entry *n)
+{
+    size_t at = (size_t)(n - s->entry);
+
+    memmove(n, n + 1, (s->entry_count - at - 1) * sizeof *n);
+    s->entry_count--;
+}
+
+static void fill_entry(struct entry *n, const struct job *j, const struct model *m)
+{
+    n->state = j->state;
+    n->wish = j->wish;
+    memcpy(n->project, j->project, sizeof n->project);
+    n->model = m;
+    n->priority = j->priority;
+    n->create_us = j->create_us;
+    n->queue_us = j->queue_us;
+    n->update_us = j->update_us;
+    n->ran_us = j->ran_us;
+    n->retry_of = j->retry_of;
+    n->has_done = counters_done(&j->books) > 0;
+    n->stale = false;
+}
+
+static void take_job(struct service *s, const struct job *j)
+{
+    struct error e;
+    char name[MODEL_NAME_BYTES * 2] = { 0 };
+
+    if (j->model.len < sizeof name)
+        memcpy(name, j->model.p, j->model.len);
+    const struct model *m = s->env.model(s->env.arg, name, &e);
+    pthread_mutex_lock(&s->lock);
+    struct entry *n = schedule_find(s, j->id);
+    if (!n && !job_state_final(j->state))
+        n = add_entry(s, j->id);
+    if (n)
+        fill_entry(n, j, m);
+    if (n && job_state_final(j->state) && !n->busy)
+        drop_entry(s, n);
+    pthread_mutex_unlock(&s->lock);
+}
+
+int schedule_load(struct service *s, struct error *e)
+{
+    struct arena a = { 0 };
+    struct job_list all = { 0 };
+    int rc = job_open_list(s->env.store, &a, &all, e);
+
+    for (uint32_t i = 0; i < all.count; i++)
+        take_job(s, &all.item[i]);
+    if (all.count)
+        log_info("%u jobs are open", all.count);
+    arena_release(&a);
+    return rc;
+}
+
+/* Under lock. */
+static void add_dirty(struct service *s, int64_t id)
+{
+    struct entry *n = schedule_find(s, id);
+
+    if (n)
+        n->stale = true;
+    if (s->dirty_count == s->dirty_cap) {
+        s->dirty_cap = s->dirty_cap ? s->dirty_cap * 2 : 64;
+        s->dirty = mem_grow(s->dirty, s->dirty_cap * sizeof *s->dirty);
+    }
+    s->dirty[s->dirty_count++] = id;
+}
+
+void schedule_dirty(struct service *s, int64_t id)
+{
+    pthread_mutex_lock(&s->lock);
+    add_dirty(s, id);
+    pthread_mutex_unlock(&s->lock);
+    service_wake(s);
+}
+
+void schedule_all_dirty(struct service *s)
+{
+    pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < s->entry_count; i++)
+        add_dirty(s, s->entry[i].id);
+    pthread_mutex_unlock(&s->lock);
+    service_wake(s);
+}
+
+static void forget(struct service *s, int64_t id)
+{
+    pthread_mutex_lock(&s->lock);
+    struct entry *n = schedule_find(s, id);
+    if (n && !n->busy)
+        drop_entry(s, n);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* At the next tick, not at once: the store may be out of order for a while. */
+static void read_later(struct service *s, int64_t id, const struct error *why)
+{
+    log_error("job %lld cannot be read: %s", (long long)id, why->msg);
+    pthread_mutex_lock(&s->lock);
+    add_dirty(s, id);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void read_one(struct service *s, struct arena *a, int64_t id)
+{
+    struct job j;
+    struct error e;
+    int rc = job_get(s->env.store, a, NULL, id, &j, &e);
+
+    if (rc == 1)
+        take_job(s, &j);
+    else if (rc == 0)
+        forget(s, id);
+    else
+        read_later(s, id, &e);
+}
+
+static void read_dirty(struct service *s)
+{
+    struct arena a = { 0 };
+
+    pthread_mutex_lock(&s->lock);
+    int64_t *ids = s->dirty;
+    size_t count = s->dirty_count;
+    s->dirty = NULL;
+    s->dirty_count = s->dirty_cap = 0;
+    pthread_mutex_unlock(&s->lock);
+    for (size_t i = 0; i < count; i++) {
+        if (i && ids[i] == ids[i - 1])
+            continue;
+        read_one(s, &a, ids[i]);
+        arena_reset(&a);
+    }
+    mem_free(ids);
+    arena_release(&a);
+}
+
+/* ---- Checkers ---- */
+
+static bool is_free(const struct entry *n, uint64_t now)
+{
+    return !n->busy && !n->stale && n->not_before_ns <= now;
+}
+
+int64_t schedule_next_check(struct service *s)
+{
+    uint64_t now = service_now_ns(s);
+
+    for (size_t i = 0; i < s->entry_count; i++) {
+        struct entry *n = &s->entry[i];
+        if (n->state == JOB_PENDING && is_free(n, now)) {
+            n->busy = true;
+            return n->id;
+        }
+    }
+    return 0;
+}
+
+/* ---- Runners ---- */
+
+static void end_runner(struct service *s, struct running *r)
+{
+    (void)pthread_join(r->thread, NULL);
+    pthread_mutex_lock(&s->lock);
+    struct entry *n = schedule_find(s, r->id);
+    assert(n && n->running == r);
+    n->running = NULL;
+    n->busy = false;
+    n->failures = r->failures;
+    n->not_before_ns = r->retry_ns;
+    add_dirty(s, r->id);
+    pthread_mutex_unlock(&s->lock);
+    mem_free(r);
+}
+
+/* Runners whose thread has ended; their jobs are read again. */
+static void reap(struct service *s)
+{
+    for (;;) {
+        struct running *ended = NULL;
+        pthread_mutex_lock(&s->lock);
+        for (size_t i = 0; i < s->entry_count && !ended; i++) {
+            struct running *r = s->entry[i].running;
+            if (r && atomic_load(&r->ended))
+                ended = r;
+        }
+        pthread_mutex_unlock(&s->lock);
+        if (!ended)
+            break;
+        end_runner(s, ended);
+    }
+    read_dirty(s);
+}
+
+static void ask_to_stop(struct running *r, enum stop_reason why)
+{
+    int none = STOP_NONE;
+
+    if (atomic_compare_exchange_strong(&r->reason, &none, (int)why))
+        atomic_store(&r->stop, true);
+}
+
+/* Under lock, where a drain cannot begin meanwhile. */
+static void start_runner(struct service *s, struct entry *n, bool closing, enum stop_reason why)
+{
+    if (s->draining)
+        return;
+    struct running *r = mem_alloc(sizeof *r);
+    r->service = s;
+    r->id = n->id;
+    r->closing = closing;
+    r->failures = n->failures;
+    r->began_us = service_now_us(s);
+    atomic_init(&r->stop, closing);
+    atomic_init(&r->reason, (int)why);
+    atomic_init(&r->ended, false);
+    n->busy = true;
+    n->running = r;
+    if (pthread_create(&r->thread, NULL, runner_run, r) == 0)
+        return;
+    log_error("job %lld: no thread could be made", (long long)n->id);
+    n->busy = false;
+    n->running = NULL;
+    n->not_before_ns = service_now_ns(s) + FULL_RETRY_S * NS_PER_S;
+    mem_free(r);
+}
+
+/* Many jobs may be cancelled or expire at once: how many more may be ended now. Under lock. */
+static uint32_t closing_room(const struct service *s)
+{
+    uint32_t closing = 0;
+
+    for (size_t i = 0; i < s->entry_count; i++)
+        closing += s->entry[i].running && s->entry[i].running->closing;
+    return closing < CLOSING_MAX ? CLOSING_MAX - closing : 0;
+}
+
+/* Under lock. */
+static void close_entry(struct service *s, struct entry *n, enum stop_reason why, uint32_t *room)
+{
+    if (*room == 0 || !is_free(n, service_now_ns(s)))
+        return;
+    start_runner(s, n, true, why);
+    (*room)--;
+}
+
+/* What was asked of running jobs, and the end of cancelled ones that do not run. */
+static void obey(struct service *s)
+{
+    pthread_mutex_lock(&s->lock);
+    uint32_t room = closing_room(s);
+    for (size_t i = 0; i < s->entry_count; i++) {
+        struct entry *n = &s->entry[i];
+        bool cancelled = n->state == JOB_CANCELLING || n->wish == WISH_CANCEL;
+        if (n->running && cancelled)
+            ask_to_stop(n->running, STOP_CANCEL);
+        else if (n->running && n->wish == WISH_PAUSE)
+            ask_to_stop(n->running, STOP_PAUSE);
+        else if (n->state == JOB_CANCELLING)
+            close_entry(s, n, STOP_CANCEL, &room);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- Time ---- */
+
+static bool too_old(const struct service *s, const struct entry *n, int64_t now)
+{
+    const struct service_settings *set = &s->set;
+
+    switch (n->state) {
+    case JOB_PENDING:
+    case JOB_QUEUED: /* the time it ran does not count as queueing */
+        return now - n->create_us - n->ran_us > set->queue_hours * HOUR_US;
+    case JOB_PAUSED:
+        return now - n->update_us > set->paused_hours * HOUR_US;
+    case JOB_RUNNING:
+        return n->running && n->ran_us + now - n->running->began_us > set->run_hours * HOUR_US;
+    case JOB_CANCELLING:
+    case JOB_SUCCEEDED:
+    case JOB_FAILED:
+    case JOB_CANCELLED:
+    case JOB_EXPIRED:
+    case JOB_STATE_COUNT:
+        break;
+    }
+    return false;
+}
+
+static void expire(struct service *s)
+{
+    int64_t now = service_now_us(s);
+
+    pthread_mutex_lock(&s->lock);
+    uint32_t room = closing_room(s);
+    for (size_t i = 0; i < s->entry_count; i++) {
+        struct entry *n = &s->entry[i];
+        if (!too_old(s, n, now))
+            continue;
+        if (n->running)
+            ask_to_stop(n->running, STOP_EXPIRE);
+        else
+            close_entry(s, n, STOP_EXPIRE, &room);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- Choice ---- */
+
+/* The jobs of one model that run or may run now. */
+struct choice {
+    struct sched sched;
+    struct sched_job *job;
+    double *weight;
+    const char **project;
+};
+
+static uint32_t project_index(struct service *s, struct choice *c, const char *project)
+{
+    for (uint32_t i = 0; i < c->sched.project_count; i++)
+        if (strcmp(c->project[i], project) == 0)
+            return i;
+    uint32_t at = c->sched.project_count++;
+    c->project[at] = project;
+    c->weight[at] = 1;
+    for (uint32_t i = 0; i < s->set.weight_count; i++)
+        if (strcmp(s->set.weight[i].project, project) == 0)
+            c->weight[at] = s->set.weight[i].weight;
+    return at;
+}
+
+static void choice_add(struct service *s, struct choice *c, const struct entry *n)
+{
+    bool asked = n->running && atomic_load(&n->running->reason) != STOP_NONE;
+    bool long_enough = n->running && service_now_us(s) - n->running->began_us > YIELD_AFTER_US;
+
+    c->job[c->sched.count++] = (struct sched_job){
+        .id = n->id,
+        .project = project_index(s, c, n->project),
+        .priority = n->priority,
+        .running = n->running != NULL,
+        .yields = asked,
+        .may_yield = long_enough,
+    };
+}
+
+/* RUNNING without a runner: the disk was too full to give it back. */
+static bool waits(const struct entry *n, uint64_t now)
+{
+    bool may_run = n->state == JOB_QUEUED || n->state == JOB_RUNNING;
+
+    return may_run && is_free(n, now);
+}
+
+static void choice_make(struct service *s, const struct model *m, struct choice *c)
+{
+    uint64_t now = service_now_ns(s);
+
+    c->job = mem_array(s->entry_count, sizeof *c->job);
+    c->weight = mem_array(s->entry_count, sizeof *c->weight);
+    c->project = mem_array(s->entry_count, sizeof *c->project);
+    c->sched = (struct sched){ .job = c->job, .weight = c->weight };
+    c->sched.running_max = s->set.running_max;
+    for (size_t i = 0; i < s->entry_count; i++) {
+        const struct entry *n = &s->entry[i];
+        bool runs = n->running && !n->running->closing;
+        if (n->model == m && (runs || waits(n, now)))
+            choice_add(s, c, n);
+    }
+}
+
+static void choice_release(struct choice *c)
+{
+    mem_free(c->job);
+    mem_free(c->weight);
+    mem_free(c->project);
+}
+
+/* Under lock. */
+static void admit_model(struct service *s, const struct model *m)
+{
+    struct choice c;
+    size_t at;
+
+    choice_make(s, m, &c);
+    while ((at = sched_start(&c.sched)) != SIZE_MAX) {
+        struct entry *n = schedule_find(s, c.job[at].id);
+        start_runner(s, n, false, STOP_NONE);
+        if (!n->running)
+            break;
+        c.job[at].running = true;
+    }
+    at = sched_yield_one(&c.sched);
+    if (at != SIZE_MAX)
+        ask_to_stop(schedule_find(s, c.job[at].id)->running, STOP_YIELD);
+    choice_release(&c);
+}
+
+static void count_open(struct service *s)
+{
+    uint64_t count[JOB_STATE_COUNT] = { 0 };
+
+    pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < s->entry_count; i++)
+        count[s->entry[i].state]++;
+    pthread_mutex_unlock(&s->lock);
+    tally_open(count);
+}
+
+/* Each model that has a waiting job, once. */
+static void admit(struct service *s)
+{
+    const struct model *seen[HUBS_MAX];
+    uint64_t now = service_now_ns(s);
+    uint32_t count = 0;
+
+    pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < s->entry_count && count < HUBS_MAX; i++) {
+        const struct entry *n = &s->entry[i];
+        uint32_t at = 0;
+        if (!waits(n, now))
+            continue;
+        while (at < count && seen[at] != n->model)
+            at++;
+        if (at < count)
+            continue;
+        seen[count++] = n->model;
+        admit_model(s, n->model);
+    }
+    pthread_cond_broadcast(&s->check_wake);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- Stopping and waiting ---- */
+
+static bool any_running(const struct service *s)
+{
+    for (size_t i = 0; i < s->entry_count; i++)
+        if (s->entry[i].running)
+            return true;
+    return false;
+}
+
+static void stop_all(struct service *s)
+{
+    pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < s->entry_count; i++)
+        if (s->entry[i].running)
+            ask_to_stop(s->entry[i].running, STOP_DRAIN);
+    bool left = any_running(s);
+    pthread_mutex_unlock(&s->lock);
+    while (left) {
+        wait_tick(s);
+        reap(s);
+        pthread_mutex_lock(&s->lock);
+        left = any_running(s);
+        pthread_mutex_unlock(&s->lock);
+    }
+}
+
+static void wait_tick(struct service *s)
+{
+    (void)chan_recv(s->wake, TICK_MS);
+}

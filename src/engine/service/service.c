@@ -1,0 +1,473 @@
+#include "engine/service/service_inner.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/sys.h"
+#include "predict/fake/script.h"
+
+#define CHECKERS_MAX 16
+
+static void start_threads(struct service *s);
+static void release(struct service *s);
+
+void service_defaults(struct service_settings *out)
+{
+    *out = (struct service_settings){
+        .lines_max = 200000,
+        .input_bytes_max = (uint64_t)1024 * 1024 * 1024,
+        .queue_hours = 72,
+        .run_hours = 24,
+        .paused_hours = 72,
+        .running_max = 8,
+        .queued_max = 10000,
+        .drain_ms = DRAIN_DEFAULT_MS,
+        .online_deadline_ms = 600000,
+        .file_hours = 48,
+        .retry = retry_defaults(),
+    };
+}
+
+static void on_change(void *arg, int64_t id)
+{
+    schedule_dirty(arg, id);
+}
+
+struct service *service_start(const struct service_env *env, const struct service_settings *set,
+                              struct error *e)
+{
+    struct service *s = mem_alloc(sizeof *s);
+
+    s->env = *env;
+    s->set = *set;
+    (void)pthread_mutex_init(&s->lock, NULL);
+    (void)pthread_cond_init(&s->check_wake, NULL);
+    s->wake = chan_new(1);
+    s->sites = upstream_sites_new(env->clock);
+    atomic_init(&s->halt, false);
+    if (job_recover(env->store, e) < 0 || schedule_load(s, e) < 0) {
+        release(s);
+        return NULL;
+    }
+    jobs_on_change(env->store, on_change, s);
+    start_threads(s);
+    return s;
+}
+
+static void release(struct service *s)
+{
+    for (uint32_t i = 0; i < s->hub_count; i++)
+        hub_free(s->hub[i].hub);
+    upstream_sites_free(s->sites);
+    pthread_cond_destroy(&s->check_wake);
+    pthread_mutex_destroy(&s->lock);
+    chan_free(s->wake);
+    mem_free(s->checker);
+    mem_free(s->entry);
+    mem_free(s->dirty);
+    mem_free(s);
+}
+
+static void start_threads(struct service *s)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    uint32_t wanted = s->env.checkers ? s->env.checkers : (cores > 0 ? (uint32_t)cores : 1);
+
+    s->checker = mem_array(CHECKERS_MAX, sizeof *s->checker);
+    if (wanted > CHECKERS_MAX)
+        wanted = CHECKERS_MAX;
+    /* Without its threads there is no service: as when there is no memory. */
+    if (pthread_create(&s->scheduler, NULL, schedule_run, s) != 0) {
+        log_error("no thread could be made for the scheduler");
+        _exit(1);
+    }
+    while (s->checker_count < wanted &&
+           pthread_create(&s->checker[s->checker_count], NULL, check_run, s) == 0)
+        s->checker_count++;
+    if (s->checker_count == 0) {
+        log_error("no thread could be made for a checker");
+        _exit(1);
+    }
+}
+
+void service_set(struct service *s, const struct service_settings *set)
+{
+    pthread_mutex_lock(&s->lock);
+    s->set = *set;
+    pthread_mutex_unlock(&s->lock);
+    schedule_all_dirty(s); /* their models may stand elsewhere now */
+}
+
+void service_settings(struct service *s, struct service_settings *out)
+{
+    pthread_mutex_lock(&s->lock);
+    *out = s->set;
+    pthread_mutex_unlock(&s->lock);
+}
+
+void service_wake(struct service *s)
+{
+    (void)chan_try_send(s->wake, s); /* full: it will look anyway */
+}
+
+static bool stands_still(const struct service *s)
+{
+    for (size_t i = 0; i < s->entry_count; i++)
+        if (s->entry[i].busy)
+            return false;
+    return true;
+}
+
+void service_drain(struct service *s)
+{
+    const uint64_t pause_ns = 10 * NS_PER_MS;
+    bool still = false;
+
+    while (!still) {
+        pthread_mutex_lock(&s->lock);
+        s->draining = true;
+        atomic_store(&s->halt, true);
+        still = stands_still(s);
+        pthread_mutex_unlock(&s->lock);
+        service_wake(s);
+        if (!still)
+            clock_system()->sleep_ns(clock_system(), pause_ns);
+    }
+}
+
+void service_free(struct service *s)
+{
+    if (!s)
+        return;
+    service_drain(s);
+    jobs_on_change(s->env.store, NULL, NULL);
+    pthread_mutex_lock(&s->lock);
+    s->stopping = true;
+    pthread_cond_broadcast(&s->check_wake);
+    pthread_mutex_unlock(&s->lock);
+    service_wake(s);
+    (void)pthread_join(s->scheduler, NULL);
+    for (uint32_t i = 0; i < s->checker_count; i++)
+        (void)pthread_join(s->checker[i], NULL);
+    release(s);
+}
+
+struct upstream_sites *service_upstreams(struct service *s)
+{
+    return s->sites;
+}
+
+void service_upstreams_add(struct service *s, const struct upstream *u, uint32_t count)
+{
+    struct error e;
+
+    for (uint32_t i = 0; i < count; i++)
+        if (!upstream_site_of(s->sites, &u[i], &e))
+            log_warn("%s", e.msg);
+}
+
+/* ---- Models ---- */
+
+/* After a reload of the configuration the same model may stand elsewhere. */
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool same_model(const struct model *a, const struct model *b)
+{
+    return a == b || (a->kind == b->kind && same_text(a->pattern, b->pattern) &&
+                      same_text(a->file, b->file) && a->context == b->context &&
+                      a->sequences == b->sequences && a->adapter_count == b->adapter_count &&
+                      a->kind == MODEL_LOCAL);
+}
+
+static struct hub *find_hub(struct service *s, const struct model *m)
+{
+    for (uint32_t i = 0; i < s->hub_count; i++)
+        if (same_model(s->hub[i].model, m))
+            return s->hub[i].hub;
+    return NULL;
+}
+
+struct hub *service_hub(struct service *s, const char *model, const struct model **m,
+                        struct error *e)
+{
+    struct predictor_env env = { .clock = s->env.clock,
+                                 .seed = s->env.seed,
+                                 .state_dir = s->env.state_dir,
+                                 .sites = s->sites,
+                                 .has_files = true };
+
+    *m = s->env.model(s->env.arg, model, e);
+    if (!*m)
+        return NULL;
+    pthread_mutex_lock(&s->lock);
+    struct hub *h = find_hub(s, *m);
+    if (!h && s->hub_count < HUBS_MAX) {
+        struct hub_entry *n = &s->hub[s->hub_count++];
+        n->model = *m;
+        model_short_name((*m)->pattern, n->name);
+        n->hub = h = hub_new(*m, &env, s->env.open);
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (!h)
+        (void)error_set(e, ERROR_RESOURCE_EXHAUSTED, "more than %d models are in use", HUBS_MAX);
+    return h;
+}
+
+double service_weight(struct service *s, const char *project)
+{
+    double weight = 1;
+
+    pthread_mutex_lock(&s->lock);
+    for (uint32_t i = 0; i < s->set.weight_count; i++)
+        if (strcmp(s->set.weight[i].project, project) == 0)
+            weight = s->set.weight[i].weight;
+    pthread_mutex_unlock(&s->lock);
+    return weight;
+}
+
+void service_models(struct service *s,
+                    void (*fn)(void *arg, const char *model, const struct hub_stats *st), void *arg)
+{
+    for (uint32_t i = 0; i < HUBS_MAX; i++) {
+        struct hub_stats st;
+        pthread_mutex_lock(&s->lock);
+        bool there = i < s->hub_count;
+        struct hub_entry n = s->hub[i];
+        pthread_mutex_unlock(&s->lock);
+        if (!there)
+            return;
+        hub_stats(n.hub, &st);
+        fn(arg, n.name, &st);
+    }
+}
+
+/* ---- Jobs ---- */
+
+const struct model *job_model(struct service *s, struct arena *a, const struct job *j,
+                              struct error *e)
+{
+    return s->env.model(s->env.arg, arena_copy(a, j->model.p, j->model.len), e);
+}
+
+int job_judge(struct service *s, struct arena *a, const struct job *j, struct predictor **out,
+              struct error *e)
+{
+    const struct model *m = job_model(s, a, j, e);
+
+    *out = NULL;
+    if (!m || m->kind == MODEL_REMOTE_BATCH)
+        return m ? 0 : -1;
+    *out = job_predictor(s, a, j, e);
+    return *out ? 0 : -1;
+}
+
+struct predictor *job_predictor(struct service *s, struct arena *a, const struct job *j,
+                                struct error *e)
+{
+    const struct model *m;
+    struct hub *h = service_hub(s, arena_copy(a, j->model.p, j->model.len), &m, e);
+
+    if (!h)
+        return NULL;
+    struct hub_share who = {
+        .project = j->project,
+        .weight = service_weight(s, j->project),
+        .priority = j->priority,
+        .age = (uint64_t)j->id,
+    };
+    struct predictor *p = hub_join(h, &who, e);
+    if (!p || !s->env.scripted)
+        return p;
+    const char *deflt = j->test.len ? arena_copy(a, j->test.p, j->test.len) : NULL;
+    return predictor_scripted(p, deflt, s->env.clock, e);
+}
+
+void job_path(const struct service *s, char out[SERVICE_PATH_BYTES], int64_t id, const char *name)
+{
+    (void)snprintf(out, SERVICE_PATH_BYTES, "%s/jobs/%lld%s%s", store_dir(s->env.store),
+                   (long long)id, name ? "/" : "", name ? name : "");
+}
+
+int job_input_open(struct service *s, struct arena *a, int64_t id, struct input *in,
+                   struct error *e)
+{
+    struct job_input *pin;
+    uint32_t count = 0, opened = 0;
+
+    if (job_inputs(s->env.store, a, id, &pin, &count, e) < 0)
+        return -1;
+    if (count == 0)
+        return error_set(e, ERROR_FAILED_PRECONDITION, "the job has no input");
+    struct input_source *src = arena_array(a, count, sizeof *src);
+    while (opened < count) {
+        src[opened].name = arena_copy(a, pin[opened].name.p, pin[opened].name.len);
+        src[opened].fd = blob_open(s->env.store, pin[opened].blob, e);
+        if (src[opened].fd < 0)
+            break;
+        opened++;
+    }
+    if (opened == count)
+        return input_open_fds(in, src, count, e);
+    while (opened > 0)
+        (void)close(src[--opened].fd);
+    return error_wrap(e, "the job's input");
+}
+
+static bool is_retried(struct service *s, int64_t id)
+{
+    bool found = false;
+
+    pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < s->entry_count && !found; i++)
+        found = s->entry[i].retry_of == id;
+    pthread_mutex_unlock(&s->lock);
+    return found;
+}
+
+static int get_job(struct service *s, struct arena *a, const char *project, int64_t id,
+                   struct job *j, struct error *e)
+{
+    int rc = job_get(s->env.store, a, project, id, j, e);
+
+    if (rc == 0)
+        return error_set(e, ERROR_NOT_FOUND, "job %lld is not there", (long long)id);
+    return rc < 0 ? -1 : 0;
+}
+
+int service_delete(struct service *s, const char *project, int64_t id, struct error *e)
+{
+    char path[SERVICE_PATH_BYTES];
+
+    if (is_retried(s, id))
+        return error_set(e, ERROR_FAILED_PRECONDITION,
+                         "a job that retries this one is not done yet; cancel that first");
+    if (job_delete(s->env.store, project, id, e) < 0)
+        return -1;
+    job_path(s, path, id, NULL);
+    return sys_remove_all(path, e);
+}
+
+int service_retry(struct service *s, struct arena *a, const char *project, int64_t id,
+                  struct job *out, struct error *e)
+{
+    struct job old;
+    bool existed;
+
+    if (get_job(s, a, project, id, &old, e) < 0)
+        return -1;
+    if (!job_failures_left(&old))
+        return error_set(e, ERROR_FAILED_PRECONDITION,
+                         job_state_final(old.state) ? "the job has no failed lines"
+                                                    : "the job is not done yet");
+    *out = old;
+    out->id = 0;
+    out->batch[0] = '\0';
+    out->state = JOB_PENDING;
+    out->wish = WISH_NONE;
+    out->retry_of = id;
+    out->test = (struct str){ 0 }; /* what was scripted for the first is not for this one */
+    out->request_id = out->output = out->error_message = out->pause_reason = (struct str){ 0 };
+    out->error = ERROR_OK;
+    out->result = out->fence = 0;
+    out->create_us = out->queue_us = out->start_us = out->end_us = out->update_us = 0;
+    out->ran_us = out->stretch_us = 0;
+    out->books = (struct counters){ 0 };
+    return job_create(s->env.store, a, out, 0, &existed, e);
+}
+
+/* ---- What a job has so far ---- */
+
+/* Bytes up to the last line end: a row may be half written. */
+static int whole_rows(int fd, uint64_t *bytes, struct error *e)
+{
+    char piece[64 * 1024];
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return error_errno(e, "the job's output");
+    for (uint64_t end = (uint64_t)st.st_size; end > 0;) {
+        uint64_t from = end > sizeof piece ? end - sizeof piece : 0;
+        int64_t n = sys_read_at(fd, piece, (size_t)(end - from), from, "the job's output", e);
+        if (n < 0)
+            return -1;
+        for (int64_t i = n; i > 0; i--) {
+            if (piece[i - 1] == '\n') {
+                *bytes = from + (uint64_t)i;
+                return 0;
+            }
+        }
+        end = from;
+    }
+    *bytes = 0;
+    return 0;
+}
+
+static int open_rows(const char *path, uint64_t *bytes, struct error *e)
+{
+    int fd = sys_open(path, O_RDONLY, e);
+
+    if (fd < 0)
+        return -1;
+    if (whole_rows(fd, bytes, e) == 0)
+        return fd;
+    (void)close(fd);
+    return -1;
+}
+
+static int open_result(struct service *s, int64_t blob, uint64_t *bytes, struct error *e)
+{
+    struct stat st;
+    int fd = blob_open(s->env.store, blob, e);
+
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, &st) < 0) {
+        (void)close(fd);
+        return error_errno(e, "the job's result");
+    }
+    *bytes = (uint64_t)st.st_size;
+    return fd;
+}
+
+int service_results(struct service *s, const struct job *j, uint64_t *bytes, struct error *e)
+{
+    char path[SERVICE_PATH_BYTES];
+    struct error why = { 0 };
+    int fd = -1;
+
+    if (j->result)
+        return open_result(s, j->result, bytes, e);
+    /* The last is there for the moment between the last row and the job's end. */
+    static const char *const names[] = { "output.jsonl.partial", "output.jsonl" };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        job_path(s, path, j->id, names[i]);
+        fd = open_rows(path, bytes, &why);
+        if (fd >= 0)
+            return fd;
+        if (why.code != ERROR_NOT_FOUND) {
+            *e = why;
+            return -1;
+        }
+    }
+    return error_set(e, ERROR_NOT_FOUND, "the job has no results yet");
+}
+
+int service_faults(struct service *s, const struct job *j, uint64_t *bytes, struct error *e)
+{
+    char path[SERVICE_PATH_BYTES];
+
+    job_path(s, path, j->id, "faults.jsonl");
+    int fd = open_rows(path, bytes, e);
+    if (fd >= 0 || e->code != ERROR_NOT_FOUND)
+        return fd;
+    return error_set(e, ERROR_NOT_FOUND, "the job's input has not been checked");
+}

@@ -1,0 +1,114 @@
+/* service.h -- the scheduler: takes jobs from the store, checks, runs, ends them; and online calls.
+ *
+ * Why: the api only writes wishes into the store and wakes this; whatever happens to a job happens
+ * here, so that a restart finds every job where it was.
+ *
+ * Data:    PENDING -> checker: inputs resolved and pinned, every line validated -> QUEUED -> the
+ *          scheduler's choice -> runner (a thread a running job): ingest -> pipeline over a share of
+ *          the model's hub -> finished output -> job_finish.
+ * Choice:  of the queued jobs of a model: the project with the fewest running for its weight, then
+ *          priority, then age. A project that has more than its share while another waits gives
+ *          back its youngest job, which goes on later where it was.
+ * Threads: one scheduler, `checkers` checkers, a runner a running job; calls from any thread.
+ * Errors:  a job's failure is its own; the service goes on. A full disk stops the job QUEUED and is
+ *          tried again after FULL_RETRY_S.
+ */
+#ifndef TRANCHE_ENGINE_SERVICE_SERVICE_H
+#define TRANCHE_ENGINE_SERVICE_SERVICE_H
+
+#include "engine/lines/retry.h"
+#include "format/job/job.h"
+#include "predict/hub/hub.h"
+#include "predict/upstream/site.h"
+#include "store/jobs/jobs.h"
+
+#define SERVICE_WEIGHTS_MAX 256
+#define FULL_RETRY_S 30
+
+struct project_weight {
+    char project[PROJECT_BYTES];
+    double weight;
+};
+/* What can be changed while it runs (service_set). */
+struct service_settings {
+    uint64_t lines_max;              /* of a job; default 200,000 */
+    uint64_t input_bytes_max;        /* of a job; default 1 GiB */
+    uint32_t queue_hours, run_hours; /* 72, 24 */
+    uint32_t paused_hours;           /* a paused job expires after so many; 72 */
+    uint32_t running_max;            /* jobs of a model at once; default 8 */
+    uint32_t queued_max;             /* open jobs of a project; default 10,000 */
+    uint32_t in_flight_max;          /* requests of one job; 0: the model's */
+    uint32_t drain_ms;
+    uint32_t online_deadline_ms; /* of an online call; default 600,000 */
+    uint32_t file_hours;         /* a generated file lives so long; 48 */
+    struct retry_rules retry;
+    struct project_weight weight[SERVICE_WEIGHTS_MAX];
+    uint32_t weight_count;
+};
+void service_defaults(struct service_settings *out);
+
+struct service_env {
+    struct store *store;
+    struct clock *clock;
+    /* The model of a name, or NULL with NOT_FOUND; what it points to lives as long as the program. */
+    const struct model *(*model)(void *arg, const char *name, struct error *e);
+    void *arg;
+    predictor_open_fn open;
+    const char *state_dir;
+    uint64_t seed;
+    bool scripted;     /* requests may carry scripts (script.h) */
+    uint32_t checkers; /* 0: one a core */
+};
+struct service;
+/* Recovers what a crash left, then starts the threads. */
+struct service *service_start(const struct service_env *env, const struct service_settings *set,
+                              struct error *e);
+void service_set(struct service *s, const struct service_settings *set);
+void service_settings(struct service *s, struct service_settings *out);
+/* No new work is begun; running jobs give back what is done and are QUEUED. Returns when all stand
+ * still. */
+void service_drain(struct service *s);
+void service_free(struct service *s); /* drains first; accepts NULL */
+void service_wake(struct service *s); /* a job was created or wished something of */
+
+/* What is known of a job beyond its record; zeroed fields where nothing is. */
+void service_live(struct service *s, const struct job *j, struct job_live *out);
+
+/* What a job has finished so far, in input order, in its own output's form: a descriptor of an
+ * unfinished or finished file, and its bytes (whole rows only). NOT_FOUND before the first row. */
+int service_results(struct service *s, const struct job *j, uint64_t *bytes,
+                    struct error *e) FALLIBLE;
+/* The bad lines of its input as JSON lines {"line","offset","path","message"}: as above. */
+int service_faults(struct service *s, const struct job *j, uint64_t *bytes,
+                   struct error *e) FALLIBLE;
+
+/* A job that runs again what failed or was not run in `id` (a final job that has such lines), whose
+ * output has the answers of both. *out is the new job. */
+int service_retry(struct service *s, struct arena *a, const char *project, int64_t id,
+                  struct job *out, struct error *e) FALLIBLE;
+/* Removes a final job, its folder and blobs. */
+int service_delete(struct service *s, const char *project, int64_t id, struct error *e) FALLIBLE;
+
+/* An online call on the model of that name: hub_ask with the project's weight and the service's
+ * deadline. script: as script.h, or NULL. */
+struct online {
+    const char *model, *project;
+    const struct request *request;
+    const char *script;
+    void (*done)(void *arg, struct answer *a);
+    void (*released)(void *arg);
+    void *arg;
+};
+int service_ask(struct service *s, const struct online *o, struct error *e) FALLIBLE;
+int service_count_tokens(struct service *s, const char *model, const struct request *r,
+                         uint32_t *tokens, struct error *e) FALLIBLE;
+/* The servers that models are answered by. */
+struct upstream_sites *service_upstreams(struct service *s);
+/* These are known from now on, though nothing asked them yet. They live as long as the service. */
+void service_upstreams_add(struct service *s, const struct upstream *u, uint32_t count);
+/* Each loaded model: for /metrics. */
+void service_models(struct service *s,
+                    void (*fn)(void *arg, const char *model, const struct hub_stats *st),
+                    void *arg);
+
+#endif
