@@ -2,8 +2,8 @@
 
 #include <stdio.h>
 
-#include "api/api_events.h"
-#include "api/webhook_send.h"
+#include "api/jobs/events.h"
+#include "api/webhooks/webhook_send.h"
 #include "base/log.h"
 #include "base/metric.h"
 

@@ -1,5 +1,5 @@
-/* api_storage.c -- the Cloud Storage JSON API: its routes, and buckets. */
-#include "api/storage.h"
+/* buckets.c -- the Cloud Storage JSON API: its routes, and buckets. */
+#include "api/storage/storage.h"
 
 #include <stdio.h>
 

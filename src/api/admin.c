@@ -1,10 +1,10 @@
-/* api_admin.c -- the service about itself: health, figures, tokens, events, and the test clock. */
+/* admin.c -- the service about itself: health, figures, tokens, events, and the test clock. */
 #include "api/api.h"
 
 #include <inttypes.h>
 
-#include "api/api_events.h"
-#include "api/job_calls.h"
+#include "api/jobs/events.h"
+#include "api/jobs/job_calls.h"
 #include "base/metric.h"
 
 #define METRICS_BYTES_MAX ((size_t)8 * 1024 * 1024)

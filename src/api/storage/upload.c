@@ -1,4 +1,4 @@
-/* api_storage_upload.c -- POST: an object in one call (simple or multipart), or a resumable upload's start.
+/* upload.c -- POST: an object in one call (simple or multipart), or a resumable upload's start.
  *
  * Threads: the sink runs on the connection's thread while the body comes, the handler on a worker after
  *          it; c->state passes from one to the other.
@@ -6,7 +6,7 @@
 #include <inttypes.h>
 
 #include "api/intake.h"
-#include "api/storage.h"
+#include "api/storage/storage.h"
 #include "net/server/multipart.h"
 
 enum posting_kind { POSTING_SIMPLE, POSTING_MULTIPART, POSTING_START };

@@ -1,4 +1,4 @@
-/* api_events.h -- streams of job events to any number of listeners.
+/* events.h -- streams of job events to any number of listeners.
  *
  * Why: a client that waits for jobs should not have to poll; the store knows every change in order, so
  * a stream is only a place in that order, and a listener that comes back goes on where it was.
@@ -12,8 +12,8 @@
  * Threads: one for all streams, which looks at the store while somebody listens; the calls from any.
  * Source:  https://html.spec.whatwg.org/multipage/server-sent-events.html
  */
-#ifndef TRANCHE_API_API_EVENTS_H
-#define TRANCHE_API_API_EVENTS_H
+#ifndef TRANCHE_API_JOBS_EVENTS_H
+#define TRANCHE_API_JOBS_EVENTS_H
 
 #include "engine/service/service.h"
 #include "net/server/http_server.h"

@@ -1,7 +1,7 @@
-/* api_storage_copy.c -- objects made of objects: copy, rewrite, move, compose. Copies share the bytes. */
+/* copy.c -- objects made of objects: copy, rewrite, move, compose. Copies share the bytes. */
 #include <inttypes.h>
 
-#include "api/storage.h"
+#include "api/storage/storage.h"
 
 #define COMPOSE_SOURCES_MAX 32
 

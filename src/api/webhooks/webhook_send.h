@@ -10,8 +10,8 @@
  * Threads: one of its own.
  * Source:  https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
  */
-#ifndef TRANCHE_API_WEBHOOK_SEND_H
-#define TRANCHE_API_WEBHOOK_SEND_H
+#ifndef TRANCHE_API_WEBHOOKS_WEBHOOK_SEND_H
+#define TRANCHE_API_WEBHOOKS_WEBHOOK_SEND_H
 
 #include "base/error.h"
 #include "store/jobs/webhooks.h"

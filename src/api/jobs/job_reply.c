@@ -2,7 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "api/job_calls.h"
+#include "api/jobs/job_calls.h"
 #include "base/log.h"
 #include "base/sys.h"
 #include "format/job/vertex.h"

@@ -4,7 +4,7 @@
  * ends early when it has become large; the client goes on with its token. A token is only given when
  * another job is known to follow: clients fail on an empty last page.
  */
-#include "api/job_calls.h"
+#include "api/jobs/job_calls.h"
 #include "api/seal.h"
 #include "format/job/filter.h"
 

@@ -1,4 +1,4 @@
-/* api_upstreams.c -- the servers that models are answered by: how they are and what they do.
+/* upstreams.c -- the servers that models are answered by: how they are and what they do.
  *
  * Rights:  every key sees names and figures; where a server is and what it said, only who may see all.
  */

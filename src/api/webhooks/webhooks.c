@@ -1,4 +1,4 @@
-/* api_webhooks.c -- the Gemini API's webhooks resource, as google-genai's client.webhooks uses it,
+/* webhooks.c -- the Gemini API's webhooks resource, as google-genai's client.webhooks uses it,
  * and what was delivered.
  *
  * Source:  google-genai 3.4, webhooks; docs/reference/webhooks.md.
@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "api/api.h"
-#include "api/webhook_send.h"
+#include "api/webhooks/webhook_send.h"
 #include "format/request/request.h"
 #include "net/client/http_client.h"
 

@@ -1,4 +1,4 @@
-#include "api/api_events.h"
+#include "api/jobs/events.h"
 
 #include <inttypes.h>
 #include <pthread.h>

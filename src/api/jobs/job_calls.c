@@ -1,4 +1,4 @@
-#include "api/job_calls.h"
+#include "api/jobs/job_calls.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,10 +1,10 @@
-/* api_extension.c -- what Google's services lack: pause, resume, retry what failed, results while the
+/* extension.c -- what Google's services lack: pause, resume, retry what failed, results while the
  * job runs, and the faults of its input. Under the job's path in both dialects.
  */
 #include <inttypes.h>
 #include <unistd.h>
 
-#include "api/job_calls.h"
+#include "api/jobs/job_calls.h"
 #include "format/job/vertex.h"
 
 #define LINES_TYPE "application/jsonl"

@@ -1,5 +1,5 @@
-/* storage_resource.c -- objects and buckets as JSON, conditions, and errors in this API's words. */
-#include "api/storage.h"
+/* resource.c -- objects and buckets as JSON, conditions, and errors in this API's words. */
+#include "api/storage/storage.h"
 #include "format/base64.h"
 
 #include <inttypes.h>

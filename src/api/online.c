@@ -1,4 +1,4 @@
-/* api_online.c -- one request, one answer, at once: generateContent, its stream, countTokens, and
+/* online.c -- one request, one answer, at once: generateContent, its stream, countTokens, and
  * the models there are.
  *
  * Why: an online call and a batch line with the same request go through the same validation and the

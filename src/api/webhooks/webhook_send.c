@@ -1,4 +1,4 @@
-#include "api/webhook_send.h"
+#include "api/webhooks/webhook_send.h"
 
 #include <assert.h>
 #include <openssl/evp.h>

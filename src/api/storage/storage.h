@@ -9,8 +9,8 @@
  * Threads: none.
  * Source:  https://cloud.google.com/storage/docs/json_api/v1/objects
  */
-#ifndef TRANCHE_API_STORAGE_H
-#define TRANCHE_API_STORAGE_H
+#ifndef TRANCHE_API_STORAGE_STORAGE_H
+#define TRANCHE_API_STORAGE_STORAGE_H
 
 #include "api/api.h"
 #include "api/media.h"

@@ -9,8 +9,8 @@
  * Threads: handlers run on any worker; a call has one.
  * Source:  docs/reference/api.md
  */
-#ifndef TRANCHE_API_JOB_CALLS_H
-#define TRANCHE_API_JOB_CALLS_H
+#ifndef TRANCHE_API_JOBS_JOB_CALLS_H
+#define TRANCHE_API_JOBS_JOB_CALLS_H
 
 #include "api/api.h"
 #include "format/job/gemini.h"

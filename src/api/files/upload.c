@@ -1,4 +1,4 @@
-/* api_files_upload.c -- uploads of files: X-Goog-Upload-Command start, upload, finalize, query, cancel.
+/* upload.c -- uploads of files: X-Goog-Upload-Command start, upload, finalize, query, cancel.
  *
  * Shape:   "start" gives the address of the upload; the others go there, "upload, finalize" being two in
  *          one call. The upload's id is the right to write it and no other; the file belongs to the
@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api/files.h"
+#include "api/files/files.h"
 #include "api/intake.h"
 #include "api/media.h"
 

@@ -1,7 +1,7 @@
-/* storage_target.c -- what an upload is to become: written into its row, read again, made true. */
+/* target.c -- what an upload is to become: written into its row, read again, made true. */
 #include <inttypes.h>
 
-#include "api/storage.h"
+#include "api/storage/storage.h"
 #include "format/base64.h"
 
 #define KIND "object"

@@ -1,5 +1,5 @@
-/* storage_meta.c -- what clients set on objects and buckets: read, checked, merged. */
-#include "api/storage.h"
+/* meta.c -- what clients set on objects and buckets: read, checked, merged. */
+#include "api/storage/storage.h"
 
 #include <string.h>
 

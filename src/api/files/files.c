@@ -1,5 +1,5 @@
-/* api_files.c -- the Files API: its routes, and files as they stand. Uploads: api_files_upload.c. */
-#include "api/files.h"
+/* files.c -- the Files API: its routes, and files as they stand. Uploads: api_files_upload.c. */
+#include "api/files/files.h"
 
 #include <string.h>
 

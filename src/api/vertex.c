@@ -1,4 +1,4 @@
-/* api_vertex.c -- batchPredictionJobs and their operations, as Vertex AI has them.
+/* vertex.c -- batchPredictionJobs and their operations, as Vertex AI has them.
  *
  * Why: a create call only writes down what is wanted: whether the input exists and is right is found out
  * later, and the job tells of it. What is refused at once is what the real service refuses at once.
@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "api/job_calls.h"
+#include "api/jobs/job_calls.h"
 #include "api/seal.h"
 #include "format/job/vertex.h"
 

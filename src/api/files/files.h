@@ -3,8 +3,8 @@
  * Threads: none.
  * Source:  https://ai.google.dev/api/files
  */
-#ifndef TRANCHE_API_FILES_H
-#define TRANCHE_API_FILES_H
+#ifndef TRANCHE_API_FILES_FILES_H
+#define TRANCHE_API_FILES_FILES_H
 
 #include "api/api.h"
 #include "store/objects/objects.h"

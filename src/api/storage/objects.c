@@ -1,8 +1,8 @@
-/* api_storage_objects.c -- objects as they stand: list, get, bytes, patch, delete. */
+/* objects.c -- objects as they stand: list, get, bytes, patch, delete. */
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "api/storage.h"
+#include "api/storage/storage.h"
 #include "format/base64.h"
 
 #define LIST_MAX 1000

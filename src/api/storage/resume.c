@@ -1,4 +1,4 @@
-/* api_storage_resume.c -- PUT and DELETE: the bytes of a resumable upload, its state, its end.
+/* resume.c -- PUT and DELETE: the bytes of a resumable upload, its state, its end.
  *
  * Why: a connection may break anywhere; what came before is durable, the client asks how much that is,
  * and goes on there. Bytes that are sent again are skipped.
@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #include "api/intake.h"
-#include "api/storage.h"
+#include "api/storage/storage.h"
 
 #define RANGE_BYTES 48
 

@@ -1,7 +1,7 @@
-/* api_gemini.c -- batches of the Gemini Developer API: made by a model's method, kept as operations. */
+/* gemini.c -- batches of the Gemini Developer API: made by a model's method, kept as operations. */
 #include <string.h>
 
-#include "api/job_calls.h"
+#include "api/jobs/job_calls.h"
 
 #define PAGE_SIZE 50
 /* Written again, numbers can become longer than they were sent. */
