@@ -1,0 +1,154 @@
+#include "app/cli/console.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "app/config/config.h"
+#include "app/cli/options.h"
+#include "base/log.h"
+
+static const char *const styles[] = {
+    [STYLE_BOLD] = "\033[1m",   [STYLE_DIM] = "\033[2m",     [STYLE_RED] = "\033[31m",
+    [STYLE_GREEN] = "\033[32m", [STYLE_YELLOW] = "\033[33m", [STYLE_CYAN] = "\033[36m",
+    [STYLE_END] = "\033[0m",
+};
+
+static bool locale_is_utf8(void);
+static void say(const struct console *c, enum log_level level, const char *fmt, va_list ap);
+
+void console_guard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        /* The lowest free number is fd, as those below are open. Each is open the wrong way round. */
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
+            return;
+    }
+}
+
+void console_init(struct console *c, bool quiet, const char *log_format)
+{
+    const char *term = config_env("TERM");
+    bool terminal = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
+
+    *c = (struct console){ .quiet = quiet };
+    c->json = log_format && strcmp(log_format, "json") == 0;
+    c->live = terminal && !quiet && !log_format;
+    c->color = terminal && !log_format && !config_env("NO_COLOR");
+    c->utf8 = locale_is_utf8();
+    c->width = console_width();
+    /* Below a live display a log line would break the picture; errors may. */
+    log_setup(c->live || quiet ? LOG_ERROR : LOG_INFO, c->json ? LOG_JSON : LOG_TEXT);
+}
+
+uint32_t console_width(void)
+{
+    struct winsize size = { 0 };
+    const char *columns = config_env("COLUMNS");
+    uint64_t width = 80;
+
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        width = size.ws_col;
+    else if (columns && !options_number(columns, 1, UINT32_MAX, &width))
+        width = 80;
+    if (width > CONSOLE_WIDTH_MAX)
+        return CONSOLE_WIDTH_MAX;
+    return width < CONSOLE_WIDTH_MIN ? CONSOLE_WIDTH_MIN : (uint32_t)width;
+}
+
+const char *console_style(const struct console *c, enum style s)
+{
+    return c->color ? styles[s] : "";
+}
+
+void console_note(const struct console *c, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (c->quiet)
+        return;
+    va_start(ap, fmt);
+    say(c, LOG_INFO, fmt, ap);
+    va_end(ap);
+}
+
+void console_warn(const struct console *c, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (c->quiet)
+        return;
+    va_start(ap, fmt);
+    say(c, LOG_WARN, fmt, ap);
+    va_end(ap);
+}
+
+void console_error(const struct console *c, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    say(c, LOG_ERROR, fmt, ap);
+    va_end(ap);
+}
+
+/* No fault point: what people read is not what must be durable, and a fault sweep is for that. */
+void console_write(int fd, struct str text)
+{
+    while (text.len) {
+        ssize_t n = write(fd, text.p, text.len);
+        if (n < 0 && errno != EINTR)
+            return;
+        if (n > 0)
+            text = str_sub(text, (size_t)n, text.len);
+    }
+}
+
+void console_plain(struct buf *out, struct str text)
+{
+    buf_add_plain(out, text, false);
+}
+
+static bool locale_is_utf8(void)
+{
+    static const char *const names[] = { "LC_ALL", "LC_CTYPE", "LANG" };
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const char *value = config_env(names[i]);
+        if (value)
+            return strstr(value, "UTF-8") || strstr(value, "utf8") || strstr(value, "UTF8");
+    }
+    return false;
+}
+
+static const struct {
+    const char *word;
+    enum style style;
+} levels[] = {
+    [LOG_ERROR] = { "error: ", STYLE_RED },
+    [LOG_WARN] = { "warning: ", STYLE_YELLOW },
+    [LOG_INFO] = { "", STYLE_END },
+};
+
+static void say(const struct console *c, enum log_level level, const char *fmt, va_list ap)
+{
+    struct buf line = BUF_INIT(8192);
+    char text[2048];
+
+    (void)vsnprintf(text, sizeof text, fmt, ap);
+    if (c->json) {
+        log_line(level, "%s", text);
+        return;
+    }
+    buf_addf(&line, "%s%s%s", console_style(c, levels[level].style), levels[level].word,
+             console_style(c, STYLE_END));
+    console_plain(&line, str_of(text));
+    buf_add_char(&line, '\n');
+    console_write(STDERR_FILENO, buf_str(&line));
+    buf_release(&line);
+}

@@ -1,0 +1,484 @@
+/* cmd_submit.c -- `tranche submit`: local files go to the object store first, then a job is made of them. */
+#include "app/client/client_job.h"
+#include "app/client/client_storage.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "app/client/client_wish.h"
+#include "app/config/config.h"
+#include "app/cli/human.h"
+#include "app/client/submit_to.h"
+#include "base/clock.h"
+#include "base/sys.h"
+
+#define BODY_BYTES_MAX ((size_t)1024 * 1024)
+#define TEXT_BYTES_MAX ((size_t)4 * 1024 * 1024)
+#define PATH_BYTES_MAX ((size_t)8192)
+#define RANDOM_BYTES 16
+#define STAMP_BYTES 64
+#define JSONL ".jsonl"
+
+struct submit_options {
+    struct client_options client;
+    struct wish wish;
+    const char *model, *output, *bucket, *name, *request_id;
+    struct option_list label;
+    bool watch, strict, validate_only, json;
+    struct submit_to to;
+};
+
+struct submit {
+    struct client *client;
+    const struct submit_options *o;
+    const char *model, *output;
+    const char **uri;
+    uint32_t count;
+    bool uploaded; /* the first input was a file */
+    char random[2 * RANDOM_BYTES + 1];
+    char stamp[STAMP_BYTES]; /* names what this submission puts into the bucket */
+    struct str text;         /* of the new job */
+    struct job_view job;
+};
+
+static int check(struct submit *s, struct error *e);
+static int place_inputs(struct submit *s, const char *const *input, struct error *e);
+static int place_output(struct submit *s, struct error *e);
+static int create(struct submit *s, struct error *e);
+static int show_faults(struct submit *s, struct error *e);
+
+/* On standard output, so that scripts can take it: the number, or the resource. */
+static void print_job(const struct submit *s)
+{
+    struct buf line = BUF_INIT(TEXT_BYTES_MAX);
+
+    if (s->o->json)
+        client_compact(s->text, &line);
+    else
+        buf_add_plain(&line, job_view_id(&s->job), false);
+    buf_add_char(&line, '\n');
+    console_write(STDOUT_FILENO, buf_str(&line));
+    buf_release(&line);
+}
+
+/* *code: how the job ended. */
+static int wait_for_end(struct submit *s, enum exit_code *code, struct error *e)
+{
+    struct client *c = s->client;
+    struct buf line = BUF_INIT(TEXT_BYTES_MAX);
+    const char *name = arena_copy(&c->arena, s->job.name.p, s->job.name.len);
+    int rc = client_watch(c, name, &s->job, e);
+
+    if (rc == 0 && s->o->validate_only)
+        rc = show_faults(s, e);
+    if (rc == 0) {
+        job_view_sum_up(&s->job, &line);
+        console_note(&c->console, "%s", line.p);
+        *code = job_view_exit(&s->job);
+    }
+    buf_release(&line);
+    return rc;
+}
+
+/* What happens, in order. With --validate-only the bad lines have standard output for themselves. */
+static int submit(struct submit *s, const char *const *input, enum exit_code *code, struct error *e)
+{
+    const struct submit_options *o = s->o;
+
+    if (check(s, e) < 0 || place_inputs(s, input, e) < 0 || place_output(s, e) < 0 ||
+        create(s, e) < 0)
+        return -1;
+    if (o->json || !o->validate_only)
+        print_job(s);
+    if (o->watch || o->validate_only)
+        return wait_for_end(s, code, e);
+    console_note(&s->client->console, "job %.*s is %.*s; `tranche watch %.*s` shows its progress",
+                 STR_ARG(job_view_id(&s->job)), STR_ARG(s->job.state),
+                 STR_ARG(job_view_id(&s->job)));
+    return 0;
+}
+
+/* ---- Before anything is sent ---- */
+
+static int random_text(struct submit *s, struct error *e)
+{
+    unsigned char bytes[RANDOM_BYTES];
+
+    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
+        return error_errno(e, "no random numbers");
+    str_hex(bytes, sizeof bytes, s->random);
+    return 0;
+}
+
+static bool asks_extension(const struct submit_options *o, bool strict)
+{
+    return wish_given(&o->wish) || (strict && o->strict) || o->validate_only || o->request_id;
+}
+
+static int check_labels(const struct option_list *label, struct error *e)
+{
+    for (uint32_t i = 0; i < label->count; i++) {
+        const char *equals = strchr(label->item[i], '=');
+        if (!equals || equals == label->item[i])
+            return error_set(e, ERROR_INVALID_ARGUMENT, "--label takes KEY=VALUE, not \"%s\"",
+                             label->item[i]);
+    }
+    return 0;
+}
+
+/* The model's full name: publishers/google/models/M for a bare one. */
+static int choose_model(struct submit *s, struct error *e)
+{
+    const char *model = s->o->model ? s->o->model : config_env("TRANCHE_MODEL");
+    struct buf name = BUF_INIT(PATH_BYTES_MAX);
+
+    if (!model)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "which model? Name it with --model, or in $TRANCHE_MODEL");
+    buf_addf(&name, "%s%s", strchr(model, '/') ? "" : "publishers/google/models/", model);
+    s->model = arena_copy(&s->client->arena, name.p, name.len);
+    buf_release(&name);
+    return 0;
+}
+
+static int check(struct submit *s, struct error *e)
+{
+    const struct submit_options *o = s->o;
+    struct clock *clock = clock_system();
+    char now[CLOCK_TEXT_BYTES];
+
+    if (wish_check(&o->wish, e) < 0 || check_labels(&o->label, e) < 0 || choose_model(s, e) < 0 ||
+        random_text(s, e) < 0)
+        return -1;
+    if (asks_extension(o, true) && client_needs_tranche(s->client, "what these options ask", e) < 0)
+        return -1;
+    clock_format_rfc3339(clock->wall_us(clock), now);
+    (void)snprintf(s->stamp, sizeof s->stamp, "%.10s-%.8s", now, s->random);
+    return 0;
+}
+
+/* ---- Where the requests come from and the answers go ---- */
+
+static const char *bucket_of(struct submit *s)
+{
+    struct buf name = BUF_INIT(PATH_BYTES_MAX);
+
+    if (s->o->bucket)
+        return s->o->bucket + (gs_is(s->o->bucket) ? strlen("gs://") : 0);
+    buf_addf(&name, "tranche-%s", s->client->project);
+    const char *out = arena_copy(&s->client->arena, name.p, name.len);
+    buf_release(&name);
+    return out;
+}
+
+/* All must be readable before the first is sent. */
+static int check_files(const char *const *input, uint32_t count, bool *local, struct error *e)
+{
+    struct gs at;
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (gs_is(input[i])) {
+            if (gs_read(input[i], &at, e) < 0)
+                return -1;
+            continue;
+        }
+        int fd = sys_open(input[i], O_RDONLY, e);
+        if (fd < 0)
+            return -1;
+        (void)close(fd);
+        *local = true;
+    }
+    return 0;
+}
+
+/* Names of several files may be alike: each gets its number. */
+static const char *upload_file(struct submit *s, const char *path, uint32_t number, struct error *e)
+{
+    struct buf name = BUF_INIT(PATH_BYTES_MAX);
+    const struct gs to = { .bucket = str_of(bucket_of(s)) };
+    struct gs at = to;
+    int fd = sys_open(path, O_RDONLY, e), rc = -1;
+
+    buf_addf(&name, "inputs/%s/", s->stamp);
+    if (s->count > 1)
+        buf_addf(&name, "%04u-", number);
+    buf_add_str(&name, base_name(str_of(path)));
+    at.name = buf_str(&name);
+    if (fd >= 0) {
+        rc = remote_upload(s->client, fd, &at, path, e);
+        (void)close(fd);
+    }
+    const char *uri = rc == 0 ? gs_text(&s->client->arena, at.bucket, at.name) : NULL;
+    buf_release(&name);
+    return uri;
+}
+
+static int place_inputs(struct submit *s, const char *const *input, struct error *e)
+{
+    bool local = false;
+
+    if (check_files(input, s->count, &local, e) < 0 ||
+        (local && remote_want_bucket(s->client, str_of(bucket_of(s)), e) < 0))
+        return -1;
+    s->uploaded = !gs_is(input[0]);
+    s->uri = arena_array(&s->client->arena, s->count, sizeof *s->uri);
+    for (uint32_t i = 0; i < s->count; i++) {
+        s->uri[i] = gs_is(input[i]) ? input[i] : upload_file(s, input[i], i + 1, e);
+        if (!s->uri[i])
+            return -1;
+    }
+    return 0;
+}
+
+/* Of objects: beside the first, where Google's SDK puts it too: in.jsonl gives in/dest, and a pattern the folder
+ * dest next to what it matches. */
+static const char *beside(struct arena *a, const struct gs *at)
+{
+    struct str base = at->name;
+    size_t plain = 0;
+
+    while (plain < base.len && !gs_has_wildcard(str_sub(base, plain, 1)))
+        plain++;
+    if (plain < base.len)
+        base = str_sub(base, 0, plain - base_name(str_sub(base, 0, plain)).len);
+    else if (str_ends(base, STR(JSONL)))
+        base.len -= sizeof JSONL - 1;
+    struct buf name = BUF_INIT(PATH_BYTES_MAX);
+    buf_add_str(&name, base);
+    buf_add_c(&name, base.len == 0 || str_ends(base, STR("/")) ? "dest" : "/dest");
+    const char *out = gs_text(a, at->bucket, buf_str(&name));
+    buf_release(&name);
+    return out;
+}
+
+static int place_output(struct submit *s, struct error *e)
+{
+    struct gs at;
+    struct buf name = BUF_INIT(PATH_BYTES_MAX);
+
+    s->output = s->o->output;
+    if (s->output)
+        return gs_read(s->output, &at, e);
+    if (gs_read(s->uri[0], &at, e) < 0)
+        return -1;
+    buf_addf(&name, "outputs/%s", s->stamp);
+    s->output = s->uploaded ? gs_text(&s->client->arena, at.bucket, buf_str(&name))
+                            : beside(&s->client->arena, &at);
+    buf_release(&name);
+    return 0;
+}
+
+/* ---- The job ---- */
+
+static void write_labels(const struct option_list *label, struct buf *out)
+{
+    for (uint32_t i = 0; i < label->count; i++) {
+        struct str text = str_of(label->item[i]);
+        size_t equals = str_find(text, STR("="));
+        buf_add_c(out, i ? "," : ",\"labels\":{");
+        buf_add_json(out, str_sub(text, 0, equals));
+        buf_add_char(out, ':');
+        buf_add_json(out, str_sub(text, equals + 1, text.len));
+    }
+    if (label->count)
+        buf_add_char(out, '}');
+}
+
+static void write_extension(const struct submit *s, struct buf *out)
+{
+    const struct submit_options *o = s->o;
+
+    buf_add_c(out, ",\"tranche\":{");
+    wish_write(&o->wish, out);
+    if (o->strict)
+        buf_add_c(out, "\"strict\":true,");
+    if (o->validate_only)
+        buf_add_c(out, "\"validateOnly\":true,");
+    buf_add_c(out, "\"requestId\":");
+    buf_add_json(out, str_of(o->request_id ? o->request_id : s->random));
+    buf_add_char(out, '}');
+}
+
+static void write_body(const struct submit *s, struct buf *out)
+{
+    const char *name = s->o->name ? s->o->name : s->stamp;
+
+    buf_addf(out, "{\"displayName\":%s", s->o->name ? "" : "\"tranche-");
+    if (s->o->name)
+        buf_add_json(out, str_of(name));
+    else
+        buf_addf(out, "%s\"", name);
+    buf_add_c(out, ",\"model\":");
+    buf_add_json(out, str_of(s->model));
+    buf_add_c(out, ",\"inputConfig\":{\"instancesFormat\":\"jsonl\",\"gcsSource\":{\"uris\":[");
+    for (uint32_t i = 0; i < s->count; i++) {
+        buf_add_c(out, i ? "," : "");
+        buf_add_json(out, str_of(s->uri[i]));
+    }
+    buf_add_c(out, "]}},\"outputConfig\":{\"predictionsFormat\":\"jsonl\",\"gcsDestination\":{"
+                   "\"outputUriPrefix\":");
+    buf_add_json(out, str_of(s->output));
+    buf_add_c(out, "}}");
+    write_labels(&s->o->label, out);
+    if (!s->client->google)
+        write_extension(s, out);
+    buf_add_char(out, '}');
+}
+
+/* Its request id makes it safe to send twice; Google has none. */
+static int create(struct submit *s, struct error *e)
+{
+    struct client *c = s->client;
+    struct buf body = BUF_INIT(BODY_BYTES_MAX);
+    yyjson_val *job = NULL;
+
+    write_body(s, &body);
+    const struct client_call call = {
+        .method = "POST", .url = client_jobs_url(c), .body = buf_str(&body), .once = c->google
+    };
+    if (buf_ok(&body))
+        job = client_json(c, &call, &c->arena, &s->text, e);
+    else
+        (void)error_set(e, ERROR_INVALID_ARGUMENT, "too many inputs for one job; use a pattern");
+    buf_release(&body);
+    if (!job)
+        return -1;
+    job_view_read(job, &s->job);
+    return s->job.name.len ? 0
+                           : error_set(e, ERROR_INTERNAL, "%s did not answer with a job", call.url);
+}
+
+/* The bad lines, one JSON object each, on standard output; then what the job would take. */
+static int show_faults(struct submit *s, struct error *e)
+{
+    struct client *c = s->client;
+    struct fetch f = { .fd = STDOUT_FILENO, .path = "standard output", .by_offset = true };
+    struct error none = { 0 };
+    const char *url =
+        client_job_url(c, arena_copy(&c->arena, s->job.name.p, s->job.name.len), "faults", e);
+
+    if (!url)
+        return -1;
+    if (client_fetch(c, url, &f, &none) < 0 && none.code != ERROR_NOT_FOUND)
+        return error_set(e, none.code, "%s", none.msg);
+    console_note(&c->console, "%s of %s lines are good; about %s tokens, %s at the batch price",
+                 human_count(HUMAN, s->job.books.total - s->job.bad),
+                 human_count(HUMAN, s->job.books.total), human_count(HUMAN, s->job.tokens_estimate),
+                 human_money(HUMAN, s->job.cost_estimate_nano));
+    return 0;
+}
+
+static enum exit_code refuse(const struct submit_options *o, const struct error *e)
+{
+    struct console c;
+
+    console_init(&c, o->client.quiet, NULL);
+    console_error(&c, "%s", e->msg);
+    return client_exit(e->code);
+}
+
+/* What only our service, or only the far side of --to, knows. */
+static int check_options(const struct submit_options *o, uint32_t count, struct error *e)
+{
+    if (!submit_to_given(&o->to))
+        return count ? 0 : error_set(e, ERROR_INVALID_ARGUMENT, "INPUT is missing");
+    if (o->client.server || o->bucket || o->name || o->label.count || asks_extension(o, false))
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "with --to only --endpoint, --staging, --project, --location, --model, "
+                         "--output, --watch, --strict, --json, --quiet, --state, --fresh and "
+                         "--retry-failed have a meaning");
+    return 0;
+}
+
+static enum exit_code run_there(const struct submit_options *o, const char *const *argument,
+                                uint32_t count)
+{
+    const struct submit_wish wish = {
+        .to = &o->to,
+        .model = o->model,
+        .output = o->output,
+        .project = o->client.project,
+        .location = o->client.location,
+        .watch = o->watch,
+        .strict = o->strict,
+        .json = o->json,
+        .quiet = o->client.quiet,
+        .path = argument,
+        .path_count = count,
+    };
+
+    return submit_to(&wish);
+}
+
+static enum exit_code submit_run(const void *options, const char *const *argument, uint32_t count)
+{
+    const struct submit_options *o = options;
+    struct client c;
+    struct error e = { 0 };
+    struct submit s = { .client = &c, .o = o, .count = count };
+    enum exit_code ended = EXIT_OK;
+
+    if (check_options(o, count, &e) < 0)
+        return refuse(o, &e);
+    if (submit_to_given(&o->to))
+        return run_there(o, argument, count);
+    int rc = client_open(&c, &o->client, &e);
+
+    if (rc == 0)
+        rc = submit(&s, argument, &ended, &e);
+    enum exit_code code = client_end(&c, rc, &e);
+    return rc < 0 ? code : ended;
+}
+
+#define AT(field) offsetof(struct submit_options, field)
+static const struct option_spec options[] = {
+    { "model", 'm', OPTION_STRING, AT(model), "NAME", "who answers (default $TRANCHE_MODEL)",
+      COMPLETE_MODEL, 0, 0 },
+    { "output", 'o', OPTION_STRING, AT(output), "GS",
+      "folder for the answers, gs://BUCKET/PREFIX (default: dest beside the first input); with "
+      "--to a file here",
+      COMPLETE_NONE, 0, 0 },
+    { "name", 0, OPTION_STRING, AT(name), "TEXT", "display name", COMPLETE_NONE, 0, 0 },
+    { "label", 0, OPTION_LIST, AT(label), "KEY=VALUE", "a label; may be given several times",
+      COMPLETE_NONE, 0, 0 },
+    { "bucket", 0, OPTION_STRING, AT(bucket), "NAME",
+      "bucket for local files (default tranche-PROJECT)", COMPLETE_NONE, 0, 0 },
+    { "watch", 'w', OPTION_FLAG, AT(watch), NULL, "then watch it until it ends", COMPLETE_NONE, 0,
+      0 },
+    { "strict", 0, OPTION_FLAG, AT(strict), NULL, "a bad line fails the job before any work",
+      COMPLETE_NONE, 0, 0 },
+    { "validate-only", 0, OPTION_FLAG, AT(validate_only), NULL,
+      "only check the input: its bad lines, and what it would cost", COMPLETE_NONE, 0, 0 },
+    { "request-id", 0, OPTION_STRING, AT(request_id), "ID", "the same ID again gives the same job",
+      COMPLETE_NONE, 0, 0 },
+    { "json", 0, OPTION_FLAG, AT(json), NULL, "the job's resource instead of its number",
+      COMPLETE_NONE, 0, 0 },
+    WISH_OPTIONS(struct submit_options),
+    PRIORITY_OPTION(struct submit_options),
+    CLIENT_OPTIONS(struct submit_options),
+    SUBMIT_TO_OPTIONS(struct submit_options),
+    { 0 },
+};
+
+const struct command command_submit = {
+    .name = "submit",
+    .summary = "make a job of files or objects; its number is printed",
+    .arguments = "INPUT...",
+    .about =
+        "INPUT is a file of JSON lines, which is uploaded first, or gs://BUCKET/NAME, with "
+        "wildcards in quotes. With --watch and --validate-only the exit code is that of "
+        "`tranche watch`.\n"
+        "\n"
+        "With --to the job goes to Google's own batch service at its half price: INPUT and "
+        "the output are files here, as with `tranche run`. Without --watch the command returns "
+        "when the job is made; given again with --watch it waits and fetches, and after an "
+        "interruption it goes on.",
+    .options = options,
+    .options_bytes = sizeof(struct submit_options),
+    .arguments_max = ARGUMENTS_MAX,
+    .takes_files = true,
+    .run = submit_run,
+};

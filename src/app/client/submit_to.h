@@ -1,0 +1,48 @@
+/* submit_to.h -- `tranche submit --to`: a run whose lines are answered by Google's batch service, without
+ * any configuration.
+ *
+ * Why: half the price of online calls is one command away, with validation, resume, --retry-failed and
+ * books as of any run.
+ *
+ * Shape:   the options become a model of kind remote-batch, and then it is `tranche run`.
+ * Secrets: $TRANCHE_UPSTREAM_KEY, else the service account's file that
+ *          $GOOGLE_APPLICATION_CREDENTIALS names; never the command line.
+ * Errors:  INVALID_ARGUMENT in the user's words.
+ * Threads: the main thread.
+ */
+#ifndef TRANCHE_APP_CLIENT_SUBMIT_TO_H
+#define TRANCHE_APP_CLIENT_SUBMIT_TO_H
+
+#include "app/cli/command.h"
+
+struct submit_to {
+    const char *to, *endpoint, *staging, *state, *retry_failed;
+    bool fresh;
+};
+// clang-format off
+#define SUBMIT_TO_OPTIONS(T) \
+    { "to", 0, OPTION_CHOICE, offsetof(T, to.to), "vertex|gemini", \
+      "hand the job to Google's own batch service", COMPLETE_NONE, 0, 0 }, \
+    { "endpoint", 0, OPTION_STRING, offsetof(T, to.endpoint), "URL", \
+      "with --to: where that is, when not at Google", COMPLETE_NONE, 0, 0 }, \
+    { "staging", 0, OPTION_STRING, offsetof(T, to.staging), "GS", \
+      "with --to vertex: gs://BUCKET/PREFIX for requests and answers", COMPLETE_NONE, 0, 0 }, \
+    { "state", 0, OPTION_STRING, offsetof(T, to.state), "DIR", \
+      "with --to: folder of all that makes it resumable", COMPLETE_DIR, 0, 0 }, \
+    { "fresh", 0, OPTION_FLAG, offsetof(T, to.fresh), NULL, \
+      "with --to: forget what an earlier run of this command did", COMPLETE_NONE, 0, 0 }, \
+    { "retry-failed", 0, OPTION_STRING, offsetof(T, to.retry_failed), "FILE", \
+      "with --to: keep the answers of this earlier output", COMPLETE_FILE, 0, 0 }
+// clang-format on
+bool submit_to_given(const struct submit_to *to); /* any of them */
+
+struct submit_wish {
+    const struct submit_to *to;
+    const char *model, *output, *project, *location;
+    bool watch, strict, json, quiet;
+    const char *const *path;
+    uint32_t path_count;
+};
+enum exit_code submit_to(const struct submit_wish *w);
+
+#endif

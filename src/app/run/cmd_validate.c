@@ -1,0 +1,224 @@
+#include "app/run/validate.h"
+
+#include <unistd.h>
+
+#include "app/run/estimate.h"
+#include "app/run/faults.h"
+#include "app/cli/human.h"
+#include "app/run/local_job.h"
+#include "base/clock.h"
+
+#define SUMMARY_BYTES_MAX ((size_t)16 * 1024)
+
+struct validation {
+    const struct validate_wish *wish;
+    struct local_job job;
+    struct estimate estimate;
+    struct buf out; /* reused for each line of output */
+};
+
+/* Faults are results: they go to standard output as they are found. */
+static void print_bad(void *arg, const struct input *in, const struct shard *s,
+                      const struct line *l, const struct violations *bad)
+{
+    struct validation *v = arg;
+    const char *file = in->file[s->file].path;
+    unsigned held = violations_held(bad);
+
+    buf_clear(&v->out);
+    for (unsigned i = 0; i < held; i++) {
+        if (v->wish->json)
+            fault_json(file, l, &bad->item[i], &v->out);
+        else
+            fault_text(file, l, &bad->item[i], &v->out);
+    }
+    if (bad->count > held && !v->wish->json) {
+        console_plain(&v->out, str_of(file));
+        buf_addf(&v->out, ":%llu: ... and %u more faults in this line\n",
+                 (unsigned long long)l->line_no, bad->count - held);
+    }
+    console_write(STDOUT_FILENO, buf_str(&v->out));
+}
+
+static void add_usd(struct buf *out, const char *name, uint64_t nano)
+{
+    buf_addf(out, ",\"%s\":%llu.%09llu", name, (unsigned long long)(nano / 1000000000),
+             (unsigned long long)(nano % 1000000000));
+}
+
+static void summary_json(const struct validation *v, struct buf *out)
+{
+    const struct ingest_result *r = &v->job.ingest;
+    const struct estimate *m = &v->estimate;
+
+    buf_add_c(out, "{\"summary\":{\"model\":");
+    buf_add_json(out, str_of(v->job.model_name));
+    buf_addf(out,
+             ",\"lines\":%llu,\"bad\":%llu,\"bytes\":%llu,\"prompt_tokens\":%llu,"
+             "\"prompt_tokens_exact\":%s,\"output_tokens_max\":%llu,\"output_tokens_unset\":%llu",
+             (unsigned long long)r->lines, (unsigned long long)r->bad, (unsigned long long)r->bytes,
+             (unsigned long long)m->prompt_tokens, m->exact ? "true" : "false",
+             (unsigned long long)m->output_tokens_max, (unsigned long long)m->output_unset);
+    buf_addf(out, ",\"priced\":%s", m->priced ? "true" : "false");
+    add_usd(out, "batch_usd_max", m->batch_nano);
+    add_usd(out, "online_usd_max", m->online_nano);
+    buf_add_c(out, ",\"seconds\":");
+    if (m->timed)
+        buf_add_double(out, (double)m->time_ns / (double)NS_PER_S);
+    else
+        buf_add_c(out, "null");
+    buf_add_c(out, "}}\n");
+}
+
+static void text_tokens(const struct estimate *m, struct buf *out)
+{
+    buf_addf(out, "  prompt    %s%s tokens", m->exact ? "" : "about ",
+             human_count(HUMAN, m->prompt_tokens));
+    if (m->exact)
+        buf_add_c(out, "\n");
+    else if (m->sampled)
+        buf_addf(out, ", from a sample of %s lines\n", human_count(HUMAN, m->sampled));
+    else
+        buf_addf(out, ", at %d bytes a token\n", ESTIMATE_BYTES_PER_TOKEN);
+    buf_addf(out, "  output    at most %s tokens", human_count(HUMAN, m->output_tokens_max));
+    if (m->output_unset)
+        buf_addf(out, "; %s %s no maxOutputTokens and %s as %d",
+                 human_count(HUMAN, m->output_unset),
+                 m->output_unset == 1 ? "line has" : "lines have",
+                 m->output_unset == 1 ? "counts" : "count", ESTIMATE_OUTPUT_DEFAULT);
+    buf_add_char(out, '\n');
+}
+
+static void text_time(const struct estimate *m, struct buf *out)
+{
+    if (m->timed)
+        buf_addf(out, "  time      about %s, at the speed of the last run here\n",
+                 human_duration(HUMAN, m->time_ns));
+    else
+        buf_add_c(out,
+                  "  time      unknown until a first run of 20 lines or more on this machine\n");
+}
+
+static void summary_text(const struct validation *v, struct buf *out)
+{
+    const struct ingest_result *r = &v->job.ingest;
+    const struct estimate *m = &v->estimate;
+
+    if (r->bad)
+        buf_addf(out, "%s of %s lines are bad\n", human_count(HUMAN, r->bad),
+                 human_count(HUMAN, r->lines));
+    else
+        buf_addf(out, "%s %s, all good\n", human_count(HUMAN, r->lines),
+                 r->lines == 1 ? "line" : "lines");
+    if (r->bad < r->lines) {
+        text_tokens(m, out);
+        if (m->priced)
+            buf_addf(out, "  cost      at most %s at the batch price; online %s\n",
+                     human_money(HUMAN, m->batch_nano), human_money(HUMAN, m->online_nano));
+        else
+            buf_add_c(out, "  cost      none: this model has no price\n");
+        text_time(m, out);
+    }
+}
+
+static int validation_run(struct validation *v, struct error *e)
+{
+    const struct validate_wish *w = v->wish;
+    struct local_job *j = &v->job;
+
+    if (local_job_config(j, &w->who, e) < 0 || local_job_input(j, w->path, w->path_count, e) < 0 ||
+        local_job_predictor(j, e) < 0 || local_job_ingest(j, e) < 0)
+        return -1;
+    if (j->ingest.lines == 0)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "the input has no lines");
+    j->stage = EXIT_INTERNAL;
+    if (estimate_make(j, &v->estimate, e) < 0)
+        return -1;
+    buf_clear(&v->out);
+    if (w->json)
+        summary_json(v, &v->out);
+    else if (!w->quiet)
+        summary_text(v, &v->out);
+    console_write(STDOUT_FILENO, buf_str(&v->out));
+    return 0;
+}
+
+enum exit_code validate(const struct validate_wish *w)
+{
+    struct validation v = { .wish = w,
+                            .out = BUF_INIT(SUMMARY_BYTES_MAX +
+                                            VIOLATIONS_PER_LINE_MAX * FAULT_LINE_BYTES_MAX) };
+    struct error e = { 0 };
+    enum exit_code code;
+
+    console_init(&v.job.console, w->quiet, w->log_format);
+    v.job.rules = (struct ingest_options){
+        .rules.from_output = w->from_output,
+        .limit = w->limit,
+        .on_bad = print_bad,
+        .arg = &v,
+    };
+    if (validation_run(&v, &e) < 0) {
+        console_error(&v.job.console, "%s", e.msg);
+        code = local_job_exit(v.job.stage, e.code);
+    } else {
+        code = v.job.ingest.bad ? EXIT_INPUT : EXIT_OK;
+    }
+    local_job_release(&v.job);
+    buf_release(&v.out);
+    return code;
+}
+
+struct validate_options {
+    struct local_wish who;
+    uint64_t limit;
+    bool json, quiet;
+};
+
+#define AT(field) offsetof(struct validate_options, field)
+static const struct option_spec options[] = {
+    { "model", 'm', OPTION_STRING, AT(who.model), "NAME", "judge and estimate for this model",
+      COMPLETE_MODEL, 0, 0 },
+    { "upstream", 'u', OPTION_STRING, AT(who.upstream), "URL",
+      "for the server at this URL, as `tranche run` has it", COMPLETE_NONE, 0, 0 },
+    { "dialect", 0, OPTION_CHOICE, AT(who.dialect), "openai|gemini", "what that server speaks",
+      COMPLETE_NONE, 0, 0 },
+    { "limit", 'n', OPTION_COUNT, AT(limit), "N", "only the first N lines", COMPLETE_NONE, 1, 0 },
+    { "config", 'c', OPTION_STRING, AT(who.config), "FILE", "configuration file", COMPLETE_FILE, 0,
+      0 },
+    { "state", 0, OPTION_STRING, AT(who.state), "DIR", "folder where tranche keeps state",
+      COMPLETE_DIR, 0, 0 },
+    { "json", 0, OPTION_FLAG, AT(json), NULL, "one JSON object a fault, then a summary",
+      COMPLETE_NONE, 0, 0 },
+    { "quiet", 'q', OPTION_FLAG, AT(quiet), NULL, "only the faults", COMPLETE_NONE, 0, 0 },
+    { 0 },
+};
+
+static enum exit_code validate_run(const void *given, const char *const *argument, uint32_t count)
+{
+    const struct validate_options *o = given;
+
+    return validate(&(struct validate_wish){
+        .who = o->who,
+        .limit = o->limit,
+        .json = o->json,
+        .quiet = o->quiet,
+        .path = argument,
+        .path_count = count,
+    });
+}
+
+const struct command command_validate = {
+    .name = "validate",
+    .summary = "check every line, estimate tokens, cost and time; run nothing",
+    .arguments = "INPUT...",
+    .about = "INPUT is a file of JSON lines, a pattern in quotes, or - for standard input. Every "
+             "fault is printed with its file, line, path, remedy and byte. The exit code is 0 when "
+             "all lines are good and 3 otherwise.",
+    .options = options,
+    .options_bytes = sizeof(struct validate_options),
+    .arguments_min = 1,
+    .arguments_max = ARGUMENTS_MAX,
+    .takes_files = true,
+    .run = validate_run,
+};

@@ -1,0 +1,149 @@
+#include "app/run/local_job.h"
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/backends.h"
+#include "app/cli/human.h"
+#include "app/run/state.h"
+
+/* Below this, reading the input takes no time worth a word. */
+#define SLOW_INPUT_BYTES ((uint64_t)64 * 1024 * 1024)
+
+/* The same model on the engine of --engine. */
+static const struct model *with_engine(struct local_job *j, const struct model *m,
+                                       const char *engine, struct error *e)
+{
+    struct model *own = arena_alloc(&j->arena, sizeof *own);
+
+    if (m->kind != MODEL_LOCAL) {
+        (void)error_set(e, ERROR_INVALID_ARGUMENT,
+                        "--engine is for embedded models; %s is of kind %s", m->pattern,
+                        model_kind_name(m->kind));
+        return NULL;
+    }
+    *own = *m;
+    own->plain = strcmp(engine, "plain") == 0;
+    return own;
+}
+
+/* Who answers: what --upstream names, or what the configuration says of the model's name. */
+static const struct model *find_model(struct local_job *j, const struct local_wish *w,
+                                      struct error *e)
+{
+    const struct upstream_wish far = {
+        .url = w->upstream,
+        .dialect = w->dialect,
+        .model = w->model,
+        .max_rpm = (uint32_t)w->max_rpm,
+        .max_tpm = w->max_tpm,
+    };
+
+    if (w->given)
+        return w->given;
+    if (w->upstream)
+        return config_upstream_model(&j->config, &far, e);
+    if (w->dialect || w->max_rpm || w->max_tpm) {
+        (void)error_set(e, ERROR_INVALID_ARGUMENT,
+                        "--dialect, --max-rpm and --max-tpm go with --upstream");
+        return NULL;
+    }
+    const struct model *m = model_find(&j->config.models, j->model_name, e);
+    return m && w->engine ? with_engine(j, m, w->engine, e) : m;
+}
+
+int local_job_config(struct local_job *j, const struct local_wish *w, struct error *e)
+{
+    j->stage = EXIT_USAGE;
+    if (config_load(w->config, &j->config, e) < 0)
+        return -1;
+    j->model_name = w->model ? w->model : j->config.default_model;
+    j->model = find_model(j, w, e);
+    if (!j->model)
+        return -1;
+    j->state_root = state_root(&j->arena, w->state, e);
+    return j->state_root ? 0 : -1;
+}
+
+int local_job_input(struct local_job *j, const char *const *paths, uint32_t count, struct error *e)
+{
+    j->stage = EXIT_INPUT;
+    return input_open(&j->input, paths, count, j->state_root, e);
+}
+
+int local_job_predictor(struct local_job *j, struct error *e)
+{
+    struct clock *clock = clock_system();
+    struct predictor_env env = { .clock = clock, .state_dir = j->state_root };
+
+    j->stage = EXIT_INTERNAL;
+    if (config_model_present(j->model, e) < 0)
+        return -1;
+    if (j->model->kind == MODEL_REMOTE_BATCH)
+        return 0;
+    /* Response ids must differ from those of any other run. */
+    env.seed = (uint64_t)clock->wall_us(clock) ^ ((uint64_t)getpid() << 48);
+    if (j->model->kind == MODEL_UPSTREAM) /* what can fail is what the operator wrote */
+        j->stage = EXIT_USAGE;
+    j->predictor = backend_open(j->model, &env, e);
+    j->rules.predictor = j->predictor;
+    return j->predictor ? 0 : -1;
+}
+
+int local_job_ingest(struct local_job *j, struct error *e)
+{
+    bool slow = j->console.live && j->input.bytes > SLOW_INPUT_BYTES;
+
+    j->stage = EXIT_INPUT;
+    j->rules.lines_max = j->config.lines_max;
+    j->rules.stop = stop_on_signals();
+    if (slow)
+        console_note(&j->console, "checking %s of input ...", human_bytes(HUMAN, j->input.bytes));
+    return ingest_run(&j->input, &j->rules, &j->ingest, e);
+}
+
+void local_job_release(struct local_job *j)
+{
+    ingest_result_release(&j->ingest);
+    if (j->predictor)
+        j->predictor->ops->close(j->predictor);
+    input_release(&j->input);
+    config_release(&j->config);
+    arena_release(&j->arena);
+}
+
+enum exit_code local_job_exit(enum exit_code stage, enum error_code code)
+{
+    if (code == ERROR_CANCELLED)
+        return EXIT_INTERRUPTED;
+    return code == ERROR_RESOURCE_EXHAUSTED ? EXIT_STOPPED : stage;
+}
+
+/* A signal handler can reach nothing but a global. */
+static atomic_bool stop;
+
+static void on_signal(int signal)
+{
+    if (atomic_exchange(&stop, true) && signal == SIGINT)
+        _exit(EXIT_INTERRUPTED);
+}
+
+const atomic_bool *stop_on_signals(void)
+{
+    static const int stops[] = { SIGINT, SIGTERM, SIGHUP };
+    /* A reader that went away and a file at its limit are errors of write(2). */
+    static const int ignored[] = { SIGPIPE, SIGXFSZ };
+    struct sigaction act = { .sa_handler = on_signal }, before;
+
+    (void)sigemptyset(&act.sa_mask);
+    for (size_t i = 0; i < sizeof stops / sizeof stops[0]; i++) {
+        /* What the caller had us ignore, as nohup does, stays ignored. */
+        if (sigaction(stops[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+            (void)sigaction(stops[i], &act, NULL);
+    }
+    act.sa_handler = SIG_IGN;
+    for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
+        (void)sigaction(ignored[i], &act, NULL);
+    return &stop;
+}

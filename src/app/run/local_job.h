@@ -1,0 +1,62 @@
+/* local_job.h -- what `run` and `validate` begin with: configuration, model, input, predictor, ingest.
+ *
+ * Why: both must judge an input in exactly the same way, and a usage error must be told before a
+ * model is loaded.
+ *
+ * Shape:   the steps are called in the order below; each sets local_job.stage, which says how its failure
+ *          ends the program (local_job_exit).
+ * Errors:  in the user's words.
+ * Threads: the main thread.
+ * Owns:    all that it opened; local_job_release.
+ */
+#ifndef TRANCHE_APP_RUN_LOCAL_JOB_H
+#define TRANCHE_APP_RUN_LOCAL_JOB_H
+
+#include <stdatomic.h>
+
+#include "app/cli/command.h"
+#include "app/config/config.h"
+#include "app/cli/console.h"
+#include "engine/lines/ingest.h"
+#include "engine/lines/input.h"
+#include "predict/predictor.h"
+
+struct local_job {
+    struct console console;
+    struct config config;
+    const struct model *model;
+    const char *model_name; /* as asked for */
+    const char *state_root;
+    struct input input;
+    struct predictor *predictor;
+    struct ingest_options rules;
+    struct ingest_result ingest;
+    struct arena arena; /* paths and names */
+    enum exit_code stage;
+};
+
+/* The options' values; NULL and 0 where they are not given. */
+struct local_wish {
+    const char *model, *config, *state;
+    const char *upstream, *dialect, *engine;
+    uint64_t max_rpm, max_tpm;
+    const struct model *given; /* who answers, whatever the configuration says */
+};
+int local_job_config(struct local_job *j, const struct local_wish *w, struct error *e) FALLIBLE;
+int local_job_input(struct local_job *j, const char *const *paths, uint32_t count,
+                    struct error *e) FALLIBLE;
+/* Of a model that takes only whole jobs there is none. */
+int local_job_predictor(struct local_job *j, struct error *e) FALLIBLE;
+/* rules.limit, .on_bad and so on may be set before. */
+int local_job_ingest(struct local_job *j, struct error *e) FALLIBLE;
+void local_job_release(struct local_job *j);
+
+/* How a failure at this stage ends the program. */
+enum exit_code local_job_exit(enum exit_code stage, enum error_code code);
+
+/* The flag that Ctrl-C, SIGTERM and SIGHUP set from here on; a second Ctrl-C ends the program at
+ * once. Those that the program was started to ignore stay ignored. A write to a reader that went away,
+ * or over the limit of a file's size, becomes an error. */
+const atomic_bool *stop_on_signals(void);
+
+#endif

@@ -1,0 +1,116 @@
+/* glibc shows realpath only so, although POSIX has it since 2008. */
+#define _XOPEN_SOURCE 700
+#include "app/run/output.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "app/run/state.h"
+#include "base/str.h"
+
+static const char *follow_link(struct arena *a, const char *path);
+static int check_file(const char *path, const struct input *in, bool in_place, struct error *e);
+
+const char *output_default(struct arena *a, const struct input *in, bool from_stdin,
+                           struct error *e)
+{
+    if (in->count == 1 && from_stdin)
+        return "-";
+    if (in->count != 1) {
+        (void)error_set(e, ERROR_INVALID_ARGUMENT,
+                        "%u inputs: say where the output goes with -o OUTPUT", in->count);
+        return NULL;
+    }
+    struct str name = str_of(in->file[0].path);
+    if (str_ends(name, STR(".jsonl")))
+        name.len -= strlen(".jsonl");
+    size_t bytes = name.len + sizeof ".out.jsonl";
+    char *out = arena_alloc(a, bytes);
+    (void)snprintf(out, bytes, "%.*s.out.jsonl", STR_ARG(name));
+    return out;
+}
+
+const char *output_resolve(struct arena *a, const char *path, const struct input *in, bool in_place,
+                           struct error *e)
+{
+    const char *slash, *name, *dir = ".";
+    char real[PATH_MAX];
+
+    if (strcmp(path, "-") == 0)
+        return path;
+    path = follow_link(a, path);
+    slash = strrchr(path, '/');
+    name = slash ? slash + 1 : path;
+    if (slash)
+        dir = slash == path ? "/" : arena_copy(a, path, (size_t)(slash - path));
+    if (*name == '\0') {
+        (void)error_set(e, ERROR_INVALID_ARGUMENT, "the output %s is a folder; name a file in it",
+                        path);
+        return NULL;
+    }
+    if (!realpath(dir, real)) {
+        (void)error_errno(e, "the output's folder %s", dir);
+        return NULL;
+    }
+    const char *absolute = state_path(a, strcmp(real, "/") == 0 ? "" : real, name);
+    int writable = access(real, W_OK);
+    if (writable < 0)
+        (void)error_errno(e, "the output's folder %s", dir);
+    return writable == 0 && check_file(absolute, in, in_place, e) == 0 ? absolute : NULL;
+}
+
+bool output_is_stream(const char *path)
+{
+    struct stat st;
+
+    return strcmp(path, "-") == 0 || (stat(path, &st) == 0 && !S_ISREG(st.st_mode));
+}
+
+static bool is_input(const struct stat *out, const struct input *in)
+{
+    struct stat st;
+
+    for (uint32_t i = 0; i < in->count; i++)
+        if (fstat(in->file[i].fd, &st) == 0 && st.st_dev == out->st_dev && st.st_ino == out->st_ino)
+            return true;
+    return false;
+}
+
+bool output_is_input(const char *path, const struct input *in)
+{
+    struct stat out;
+
+    return strcmp(path, "-") != 0 && stat(path, &out) == 0 && is_input(&out, in);
+}
+
+/* A link to a file stays a link: the answers go to where it leads. */
+static const char *follow_link(struct arena *a, const char *path)
+{
+    struct stat link, target;
+    char real[PATH_MAX];
+
+    if (lstat(path, &link) < 0 || !S_ISLNK(link.st_mode) || stat(path, &target) < 0 ||
+        !S_ISREG(target.st_mode) || !realpath(path, real))
+        return path;
+    return arena_copy(a, real, strlen(real));
+}
+
+static int check_file(const char *path, const struct input *in, bool in_place, struct error *e)
+{
+    struct stat out;
+
+    if (stat(path, &out) < 0)
+        return errno == ENOENT ? 0 : error_errno(e, "the output %s", path);
+    if (S_ISDIR(out.st_mode))
+        return error_set(e, ERROR_INVALID_ARGUMENT, "the output %s is a folder; name a file in it",
+                         path);
+    if (!in_place && is_input(&out, in))
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "the output %s is the input; choose another with -o OUTPUT", path);
+    return 0;
+}

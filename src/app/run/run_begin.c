@@ -1,0 +1,310 @@
+/* run_begin.c -- the steps of a run before its work: what is asked, is it valid, what is known of
+ * it. */
+#include "app/run/run.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/run/earlier.h"
+#include "app/run/faults.h"
+#include "app/cli/human.h"
+#include "app/run/output.h"
+#include "base/clock.h"
+
+#define BAD_SHOWN_MAX 5         /* lines, as a warning */
+#define BAD_SHOWN_STRICT_MAX 20 /* lines, as the reason to stop */
+#define FACTS_BYTES_MAX ((size_t)1024 * 1024)
+
+bool run_in_place(const struct run *r)
+{
+    return r->o->retry_failed && r->path_count == 0;
+}
+
+/* ---- What is asked ---- */
+
+int run_step_open(struct run *r, struct error *e)
+{
+    struct local_job *j = &r->job;
+    const char *const *path = r->path;
+    uint32_t count = r->path_count;
+
+    j->stage = EXIT_USAGE;
+    if (count == 0 && !r->o->retry_failed)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "INPUT is missing: a file of JSON lines, a pattern in quotes, or -");
+    if (run_in_place(r)) {
+        path = &r->o->retry_failed;
+        count = 1;
+    }
+    const struct local_wish wish = {
+        .model = r->o->model,
+        .config = r->o->config,
+        .state = r->o->state,
+        .upstream = r->o->upstream,
+        .dialect = r->o->dialect,
+        .engine = r->o->engine,
+        .max_rpm = r->o->max_rpm,
+        .max_tpm = r->o->max_tpm,
+        .given = r->o->given,
+    };
+    if (local_job_config(j, &wish, e) < 0)
+        return -1;
+    return local_job_input(j, path, count, e);
+}
+
+static const char *with_suffix(struct arena *a, const char *path, const char *suffix)
+{
+    size_t bytes = strlen(path) + strlen(suffix) + 1;
+    char *out = arena_alloc(a, bytes);
+
+    (void)snprintf(out, bytes, "%s%s", path, suffix);
+    return out;
+}
+
+int run_step_output(struct run *r, struct error *e)
+{
+    struct local_job *j = &r->job;
+    bool from_stdin = r->path_count == 1 && strcmp(r->path[0], "-") == 0;
+
+    j->stage = EXIT_USAGE;
+    r->output = r->o->output ? r->o->output : r->o->retry_failed;
+    if (!r->output)
+        r->output = output_default(&j->arena, &j->input, from_stdin, e);
+    if (!r->output)
+        return -1;
+    r->output_path = output_resolve(&j->arena, r->output, &j->input, run_in_place(r), e);
+    if (!r->output_path)
+        return -1;
+    r->streams = output_is_stream(r->output_path);
+    r->render_path = r->output_path;
+    if (run_in_place(r) && output_is_input(r->output_path, &j->input))
+        r->render_path = with_suffix(&j->arena, r->output_path, ".retry");
+    return STEP_NEXT;
+}
+
+/* ---- Is it valid? ---- */
+
+/* Only kept: a finished run given again shows its summary, not these. */
+static void note_bad(void *arg, const struct input *in, const struct shard *s, const struct line *l,
+                     const struct violations *bad)
+{
+    struct run *r = arg;
+
+    if (r->bad_count++ < (r->o->strict ? BAD_SHOWN_STRICT_MAX : BAD_SHOWN_MAX))
+        fault_text(in->file[s->file].path, l, &bad->item[0], &r->bad_text);
+}
+
+static void show_bad(const struct run *r)
+{
+    const struct local_job *j = &r->job;
+    struct str rest = buf_str(&r->bad_text);
+
+    while (rest.len) {
+        struct str line = str_sub(rest, 0, str_find(rest, STR("\n")));
+        if (r->o->strict)
+            console_error(&j->console, "%.*s", STR_ARG(line));
+        else
+            console_warn(&j->console, "%.*s", STR_ARG(line));
+        rest = str_sub(rest, line.len + 1, rest.len);
+    }
+}
+
+/* How many lines are bad, and the first of them. */
+static int judge_bad(const struct run *r, struct error *e)
+{
+    const struct ingest_result *all = &r->job.ingest;
+
+    if (all->bad == 0)
+        return STEP_NEXT;
+    show_bad(r);
+    if (r->o->strict)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "%s of %s lines are bad and --strict is given; `tranche validate` prints "
+                         "all faults",
+                         human_count(HUMAN, all->bad), human_count(HUMAN, all->lines));
+    console_warn(&r->job.console, "%s of %s lines are bad and become error lines in the output%s",
+                 human_count(HUMAN, all->bad), human_count(HUMAN, all->lines),
+                 r->o->retry_failed ? ", unless they have an answer already" : "");
+    return STEP_NEXT;
+}
+
+int run_step_check(struct run *r, struct error *e)
+{
+    struct local_job *j = &r->job;
+
+    if (local_job_predictor(j, e) < 0)
+        return -1;
+    j->rules = (struct ingest_options){
+        .rules.from_output = run_in_place(r),
+        .predictor = j->predictor,
+        .limit = r->o->limit,
+        .on_bad = note_bad,
+        .arg = r,
+    };
+    if (local_job_ingest(j, e) < 0)
+        return -1;
+    if (j->ingest.lines == 0)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "the input has no lines");
+    return r->o->strict ? judge_bad(r, e) : STEP_NEXT;
+}
+
+/* An earlier output that is replaced must not lose rows by it. */
+static int check_replaced(struct run *r, struct error *e)
+{
+    const struct input *old = run_in_place(r) ? &r->job.input : &r->old_input;
+    const struct shard_list *rows = run_in_place(r) ? &r->job.ingest.shards : &r->old.shards;
+
+    if (!output_is_input(r->output_path, old))
+        return STEP_NEXT;
+    if (r->o->limit) {
+        r->job.stage = EXIT_USAGE;
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "--limit would cut %s to its first lines; name another output with -o",
+                         r->output);
+    }
+    for (size_t i = 0; i < rows->count; i++) {
+        if (rows->item[i].overlong)
+            return error_set(e, ERROR_INVALID_ARGUMENT,
+                             "%s:%llu: the row is over %zu MiB, too long to be kept; name another "
+                             "output with -o",
+                             r->output, (unsigned long long)rows->item[i].line_no,
+                             LINE_BYTES_MAX >> 20);
+    }
+    return STEP_NEXT;
+}
+
+/* Reads the earlier output, when it is not itself the input. */
+int run_step_earlier(struct run *r, struct error *e)
+{
+    struct ingest_options rules = { .rules.from_output = true,
+                                    .limit = r->o->limit,
+                                    .stop = r->job.rules.stop };
+
+    if (!r->o->retry_failed)
+        return STEP_NEXT;
+    r->job.stage = EXIT_INPUT;
+    if (run_in_place(r))
+        return check_replaced(r, e);
+    if (input_open(&r->old_input, &r->o->retry_failed, 1, r->job.state_root, e) < 0)
+        return -1;
+    if (ingest_run(&r->old_input, &rules, &r->old, e) < 0)
+        return -1;
+    return check_replaced(r, e);
+}
+
+/* ---- What is known of it? ---- */
+
+static void add_digest(struct buf *out, const char *name, const struct ingest_result *r)
+{
+    buf_addf(out, "%s %016llx%016llx %llu\n", name, (unsigned long long)r->digest[0],
+             (unsigned long long)r->digest[1], (unsigned long long)r->lines);
+}
+
+/* All that decides the answers and where they go. */
+int run_step_state(struct run *r, struct error *e)
+{
+    struct local_job *j = &r->job;
+    struct buf facts = BUF_INIT(FACTS_BYTES_MAX);
+
+    j->stage = EXIT_USAGE;
+    buf_add_c(&facts, STATE_FORMAT "\n");
+    add_digest(&facts, "input", &j->ingest);
+    add_digest(&facts, "earlier", &r->old);
+    buf_addf(&facts, "limit %llu retry %d\nmodel ", (unsigned long long)r->o->limit,
+             r->o->retry_failed != NULL);
+    buf_add_json(&facts, str_of(j->model_name));
+    buf_add_c(&facts, "\noutput ");
+    buf_add_json(&facts, str_of(r->output_path));
+    buf_add_char(&facts, '\n');
+    config_fingerprint(&j->config, j->model, &facts);
+    /* Before the run's own folder is there, which may be of an old run. */
+    state_prune(j->state_root, clock_system()->wall_us(clock_system()));
+    int rc = buf_ok(&facts) ? state_open(&r->state, &j->arena, j->state_root, buf_str(&facts), e)
+                            : error_set(e, ERROR_INVALID_ARGUMENT, "the names are too long");
+    buf_release(&facts);
+    return rc;
+}
+
+static int spool_begin(struct run *r, struct error *e)
+{
+    r->job.stage = EXIT_STOPPED;
+    r->spool = spool_open(r->state.dir, e);
+    return r->spool ? 0 : -1;
+}
+
+/* The lock is given back only when all is forgotten: who takes it first then begins anew. */
+static int spool_restart(struct run *r, struct error *e)
+{
+    if (state_reset(&r->state, e) < 0)
+        return -1;
+    spool_close(r->spool);
+    r->spool = NULL;
+    return spool_begin(r, e);
+}
+
+static int report_done(struct run *r, const struct done *d)
+{
+    const struct console *c = &r->job.console;
+    char at[CLOCK_TEXT_BYTES];
+
+    clock_format_rfc3339(d->finished_us, at);
+    at[strcspn(at, ".")] = '\0';
+    console_note(c, "already finished at %sZ: %s is complete (--fresh runs it again)", at,
+                 r->output);
+    if (!r->o->quiet && !c->json)
+        console_write(STDERR_FILENO, d->text);
+    if (r->o->json)
+        console_write(STDOUT_FILENO, d->summary);
+    r->code = d->code;
+    return STEP_END;
+}
+
+int run_step_spool(struct run *r, struct error *e)
+{
+    struct counters books = { 0 };
+    struct done done = { 0 };
+
+    if (r->o->fresh && state_discard(&r->state, e) < 0)
+        return -1;
+    if (spool_begin(r, e) < 0)
+        return -1;
+    r->job.stage = EXIT_INTERNAL;
+    int known = state_done_read(&r->state, &r->job.arena, &done, e);
+    if (known < 0)
+        return -1;
+    if (known == 1)
+        return report_done(r, &done);
+    if (known == 2 && spool_restart(r, e) < 0)
+        return -1;
+    if (spool_counters(r->spool, &books, e) < 0 || judge_bad(r, e) < 0)
+        return -1;
+    if (counters_done(&books))
+        console_note(&r->job.console, "resuming: %s of %s lines were done",
+                     human_count(HUMAN, counters_done(&books)),
+                     human_count(HUMAN, r->job.ingest.lines));
+    return STEP_NEXT;
+}
+
+int run_step_keep(struct run *r, struct error *e)
+{
+    struct local_job *j = &r->job;
+    bool in_place = run_in_place(r);
+    struct earlier earlier = {
+        .input = &j->input,
+        .job = &j->ingest,
+        .old_input = in_place ? &j->input : &r->old_input,
+        .old = in_place ? &j->ingest : &r->old,
+        .stop = j->rules.stop,
+        .now_us = clock_system()->wall_us(clock_system()),
+    };
+
+    if (!r->o->retry_failed)
+        return STEP_NEXT;
+    j->stage = EXIT_INPUT;
+    if (earlier_keep(&earlier, r->spool, &r->summary.kept, e) < 0)
+        return -1;
+    console_note(&j->console, "%s of %s answers are kept, the other lines run again",
+                 human_count(HUMAN, r->summary.kept), human_count(HUMAN, j->ingest.lines));
+    return STEP_NEXT;
+}

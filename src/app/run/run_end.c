@@ -1,0 +1,289 @@
+/* run_end.c -- a run's work, and what it leaves: output, summary, memory of it. */
+#include "app/run/run.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/cli/human.h"
+#include "app/run/rates.h"
+#include "base/clock.h"
+#include "base/sys.h"
+#include "engine/remote/delegate.h"
+#include "net/client/http_client.h"
+
+static void print_summary(struct run *r, const struct console *c);
+
+/* ---- The work ---- */
+
+static void on_progress(void *arg, const struct progress *p)
+{
+    struct run *r = arg;
+
+    progress_show(&r->view, p);
+}
+
+static void view_init(struct run *r, const struct price *price)
+{
+    struct buf title = BUF_INIT(4096);
+
+    buf_addf(&title, "%s -> ", r->job.model_name);
+    buf_add_c(&title, strcmp(r->output, "-") == 0 ? "standard output" : r->output);
+    struct buf plain = BUF_INIT(4096);
+    console_plain(&plain, buf_str(&title));
+    (void)snprintf(r->title, sizeof r->title, "%.*s", STR_ARG(buf_str(&plain)));
+    buf_release(&plain);
+    buf_release(&title);
+    r->view = (struct progress_view){
+        .console = &r->job.console,
+        .title = r->title,
+        .priced = price->input > 0 || price->output > 0,
+        .stop = r->job.rules.stop,
+    };
+}
+
+/* What is kept of the pipeline's outcome, also when it failed half-way. */
+static void summary_init(struct run *r)
+{
+    r->summary.model = r->job.model_name;
+    (void)snprintf(r->version, sizeof r->version, "%s",
+                   r->job.predictor ? r->job.predictor->version : r->job.model->pattern);
+    r->summary.version = r->version;
+    r->summary.output = r->output;
+    r->summary.several_files = r->job.input.count > 1;
+    r->summary.priced = r->view.priced;
+    r->summary.progress.books.total = r->job.ingest.lines;
+}
+
+/* Line by line, by a predictor of ours. */
+static int run_lines(struct run *r, const struct price *price, enum pipeline_end *end,
+                     struct error *e)
+{
+    struct local_job *j = &r->job;
+    struct clock *clock = clock_system();
+    const struct pipeline_job work = {
+        .input = &j->input,
+        .ingest = &j->ingest,
+        .rules = j->rules,
+        .predictor = j->predictor,
+        .price = *price,
+        .spool = r->spool,
+        .render = r->render,
+        .retry = j->config.retry,
+        .in_flight_max = (uint32_t)r->o->max_in_flight,
+        .drain_ms = j->config.drain_ms,
+        .seed = (uint64_t)clock->wall_us(clock),
+        .clock = clock,
+        .stop = j->rules.stop,
+        .on_progress = on_progress,
+        .arg = r,
+    };
+
+    j->predictor = NULL; /* the pipeline takes it */
+    return pipeline_run(&work, &r->summary.progress, end, e);
+}
+
+static void on_note(void *arg, const char *text)
+{
+    struct run *r = arg;
+
+    progress_clear(&r->view);
+    console_note(&r->job.console, "%s", text);
+}
+
+/* The whole job, by another batch service. What stops it can be mended: it goes on there meanwhile. */
+static int run_there(struct run *r, const struct price *price, enum pipeline_end *end,
+                     struct error *e)
+{
+    struct local_job *j = &r->job;
+    struct clock *clock = clock_system();
+    struct delegate_job work = {
+        .input = &j->input,
+        .ingest = &j->ingest,
+        .rules = j->rules,
+        .spool = r->spool,
+        .render = r->render,
+        .price = *price,
+        .dir = r->state.dir,
+        .poll_ms = j->model->poll_ms,
+        .patience_ms = j->model->upstream[0].upstream->patience_ms,
+        .detach = r->o->detach,
+        .seed = (uint64_t)clock->wall_us(clock),
+        .clock = clock,
+        .stop = j->rules.stop,
+        .on_progress = on_progress,
+        .on_note = on_note,
+        .arg = r,
+    };
+
+    j->stage = EXIT_STOPPED;
+    if (http_client_init(e) < 0)
+        return -1;
+    work.remote = remote_open(j->model, j->model_name, clock, j->rules.stop, e);
+    if (!work.remote)
+        return -1;
+    int rc = delegate_run(&work, &r->summary.progress, end, e);
+    remote_close(work.remote);
+    return rc;
+}
+
+/* Its lines are with another service, where nothing of ours has to run meanwhile. */
+static int leave_there(struct run *r)
+{
+    const struct local_job *j = &r->job;
+
+    if (r->o->detach) {
+        console_note(&j->console,
+                     "%s of %s lines are done; the same command with --watch waits for the others "
+                     "and fetches them",
+                     human_count(HUMAN, counters_done(&r->summary.progress.books)),
+                     human_count(HUMAN, j->ingest.lines));
+        r->code = EXIT_OK;
+        return STEP_END;
+    }
+    console_note(&j->console, "the job goes on at %s; run the same command again to go on",
+                 j->model->upstream[0].upstream->url);
+    r->code = EXIT_INTERRUPTED;
+    return STEP_END;
+}
+
+int run_step_work(struct run *r, struct error *e)
+{
+    struct local_job *j = &r->job;
+    bool there = j->model->kind == MODEL_REMOTE_BATCH;
+    enum pipeline_end end = PIPELINE_DONE;
+    const struct price price = model_price(j->model, j->model_name);
+
+    view_init(r, &price);
+    summary_init(r);
+    console_note(&j->console, "%s %s, %s", human_count(HUMAN, j->ingest.lines),
+                 j->ingest.lines == 1 ? "line" : "lines", r->title);
+    j->stage = EXIT_STOPPED; /* an output that cannot be written can be mended */
+    r->render = render_open(r->render_path, &j->input, &j->ingest, &j->rules.rules, ROW_VERTEX, e);
+    if (!r->render)
+        return -1;
+    j->stage = EXIT_INTERNAL;
+    if ((there ? run_there(r, &price, &end, e) : run_lines(r, &price, &end, e)) < 0)
+        return -1;
+    progress_clear(&r->view);
+    r->summary.interrupted = end == PIPELINE_INTERRUPTED;
+    if (!r->summary.interrupted)
+        return STEP_NEXT;
+    if (there)
+        return leave_there(r);
+    r->code = EXIT_INTERRUPTED;
+    print_summary(r, &j->console);
+    console_note(&j->console, "run the same command again to go on");
+    return STEP_END;
+}
+
+/* ---- The end ---- */
+
+static void save_rates(struct run *r)
+{
+    const struct progress *p = &r->summary.progress;
+    uint64_t lines = counters_done(&p->books) - p->resumed;
+    uint64_t generated = p->predictor.generated_tokens;
+    uint64_t tokens = p->predictor.prompt_tokens + generated;
+    double seconds = (double)p->elapsed_ns / (double)NS_PER_S;
+    struct error ignored = { 0 };
+
+    if (lines < RATES_LINES_MIN || tokens == 0 || !(seconds > 0))
+        return;
+    struct rates rates = {
+        .tokens_per_s = (double)tokens / seconds,
+        .generated_per_line = (double)generated / (double)lines,
+        .lines_per_s = (double)lines / seconds,
+        .at_us = clock_system()->wall_us(clock_system()),
+    };
+    if (rates_save(r->job.state_root, r->version, &rates, &ignored) < 0)
+        console_warn(&r->job.console, "the measured speed is not kept: %s", ignored.msg);
+}
+
+/* The output is complete: what cannot be remembered only costs the next run its shortcut. */
+static void remember(struct run *r)
+{
+    static const struct console plain = { .width = 80 };
+    struct buf text = BUF_INIT(SUMMARY_BYTES_MAX), json = BUF_INIT(SUMMARY_BYTES_MAX);
+    struct done done = { .output = r->output_path, .code = r->code };
+    struct error e = { 0 };
+
+    summary_text(&r->summary, &plain, &text);
+    summary_json(&r->summary, r->code, &json);
+    done.text = buf_str(&text);
+    done.summary = buf_str(&json);
+    done.finished_us = clock_system()->wall_us(clock_system());
+    if (state_output_facts(r->output_path, &done, &e) < 0 ||
+        state_done_write(&r->state, &done, &e) < 0)
+        console_warn(&r->job.console, "the finished run is not remembered: %s", e.msg);
+    buf_release(&text);
+    buf_release(&json);
+}
+
+/* What went to a reader is not here to be looked at again: nothing is kept. */
+static void forget(struct run *r)
+{
+    struct error e = { 0 };
+
+    if (state_reset(&r->state, &e) < 0)
+        console_warn(&r->job.console, "the finished run's state is still there: %s", e.msg);
+}
+
+int run_step_finish(struct run *r, struct error *e)
+{
+    struct counters *b = &r->summary.progress.books;
+
+    if (r->render_path != r->output_path && sys_rename(r->render_path, r->output_path, e) < 0)
+        return -1;
+    r->code = b->failed || b->not_run ? EXIT_SOME_FAILED : EXIT_OK;
+    print_summary(r, &r->job.console);
+    save_rates(r);
+    if (r->streams)
+        forget(r);
+    else
+        remember(r);
+    return STEP_END;
+}
+
+static void print_summary(struct run *r, const struct console *c)
+{
+    struct buf text = BUF_INIT(SUMMARY_BYTES_MAX);
+    struct error e = { 0 };
+
+    if (summary_failures(&r->summary, r->spool, &r->job.input, &r->job.ingest, &e) < 0)
+        console_warn(c, "the failures cannot be listed: %s", e.msg);
+    if (!c->quiet && !c->json) {
+        summary_text(&r->summary, c, &text);
+        console_write(STDERR_FILENO, buf_str(&text));
+    } else {
+        const struct counters *b = &r->summary.progress.books;
+        console_note(c, "%s: %llu of %llu lines answered, %llu failed, output %s",
+                     r->summary.interrupted ? "interrupted" : "finished",
+                     (unsigned long long)b->succeeded, (unsigned long long)b->total,
+                     (unsigned long long)b->failed, r->output);
+    }
+    buf_clear(&text);
+    if (r->o->json) {
+        summary_json(&r->summary, r->code, &text);
+        console_write(r->streams ? STDERR_FILENO : STDOUT_FILENO, buf_str(&text));
+    }
+    buf_release(&text);
+}
+
+void run_report_failure(struct run *r, const struct error *e)
+{
+    const struct console *c = &r->job.console;
+    const struct counters *b = &r->summary.progress.books;
+
+    r->code = local_job_exit(r->job.stage, e->code);
+    if (r->job.stage == EXIT_INTERNAL && e->code == ERROR_FAILED_PRECONDITION)
+        r->code = EXIT_INPUT; /* the input changed while it ran */
+    console_error(c, "%s", e->msg);
+    if (counters_done(b))
+        console_note(c, "%s of %s lines are done and saved", human_count(HUMAN, counters_done(b)),
+                     human_count(HUMAN, b->total));
+    if (r->code == EXIT_STOPPED)
+        console_note(c, "when that is mended, the same command goes on where it stopped");
+    if (r->code == EXIT_INTERRUPTED)
+        console_note(c, "run the same command again to go on");
+}

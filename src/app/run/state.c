@@ -1,0 +1,242 @@
+#include "app/run/state.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <xxhash.h>
+
+#include "app/config/config.h"
+#include "base/json.h"
+#include "base/sys.h"
+
+#define DAY_US (86400 * (int64_t)1000000)
+#define PATH_BYTES_MAX 4096
+
+static const char *const spool_files[] = { "spool.db", "spool.db-wal", "spool.db-shm" };
+
+static int done_parse(struct arena *a, struct str text, struct done *d, struct error *e);
+
+const char *state_root(struct arena *a, const char *option, struct error *e)
+{
+    const char *root = option ? option : config_env("TRANCHE_STATE");
+
+    if (!root)
+        root = config_xdg(a, "XDG_STATE_HOME", ".local/state");
+    if (!root) {
+        (void)error_set(e, ERROR_INVALID_ARGUMENT,
+                        "there is no HOME to keep state in; name a folder with --state DIR");
+        return NULL;
+    }
+    if (sys_mkdirs(root, e) == 0)
+        return root;
+    (void)error_wrap(e, "the state folder; --state DIR names another");
+    return NULL;
+}
+
+const char *state_path(struct arena *a, const char *dir, const char *name)
+{
+    size_t bytes = strlen(dir) + strlen(name) + 2;
+    char *path = arena_alloc(a, bytes);
+
+    (void)snprintf(path, bytes, "%s/%s", dir, name);
+    return path;
+}
+
+int state_open(struct state *s, struct arena *a, const char *root, struct str facts,
+               struct error *e)
+{
+    XXH128_hash_t hash = XXH3_128bits(facts.p, facts.len);
+
+    *s = (struct state){ .root = root };
+    (void)snprintf(s->key, sizeof s->key, "%016llx%016llx", (unsigned long long)hash.high64,
+                   (unsigned long long)hash.low64);
+    s->dir = state_path(a, state_path(a, root, "runs"), s->key);
+    return sys_mkdirs(s->dir, e);
+}
+
+/* spool.db goes before its log, without which it need not be whole. */
+static int remove_spool(const struct state *s, struct arena *a, struct error *e)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < sizeof spool_files / sizeof spool_files[0]; i++)
+        rc = sys_remove_all(state_path(a, s->dir, spool_files[i]), e);
+    return rc;
+}
+
+int state_reset(const struct state *s, struct error *e)
+{
+    struct arena a = { 0 };
+    int rc = sys_remove_all(state_path(&a, s->dir, "done.json"), e);
+
+    if (rc == 0)
+        rc = remove_spool(s, &a, e);
+    arena_release(&a);
+    return rc;
+}
+
+int state_discard(const struct state *s, struct error *e)
+{
+    struct arena a = { 0 };
+    int lock = sys_open_locked(state_path(&a, s->dir, "lock"), e);
+    int rc = lock >= 0 ? state_reset(s, e) : e->code == ERROR_ABORTED ? 0 : -1;
+
+    if (lock >= 0)
+        (void)close(lock);
+    arena_release(&a);
+    return rc;
+}
+
+/* A finished run is as old as its mark, and one whose output went to a reader, which leaves nothing,
+ * as its folder. What has a spool and no mark is not finished and stays. */
+static bool is_old(struct arena *a, const char *run, int64_t now_us)
+{
+    struct stat st;
+
+    if (stat(state_path(a, run, "done.json"), &st) < 0 &&
+        (stat(state_path(a, run, "spool.db"), &st) == 0 || stat(run, &st) < 0))
+        return false;
+    return now_us - (int64_t)st.st_mtim.tv_sec * 1000000 > STATE_DAYS_MAX * DAY_US;
+}
+
+/* It may have been begun again before the lock was taken, so it is looked at once more. */
+static void prune_run(struct arena *a, const char *run, int64_t now_us)
+{
+    struct error ignored = { 0 };
+
+    if (!is_old(a, run, now_us))
+        return;
+    int lock = sys_open_locked(state_path(a, run, "lock"), &ignored);
+    if (lock < 0)
+        return;
+    int rc = is_old(a, run, now_us) ? sys_remove_all(run, &ignored) : 0;
+    (void)rc; /* what is left of it is removed another time */
+    (void)close(lock);
+}
+
+void state_prune(const char *root, int64_t now_us)
+{
+    struct arena a = { 0 };
+    const char *runs = state_path(&a, root, "runs");
+    DIR *dir = opendir(runs);
+    const struct dirent *entry;
+
+    while (dir && (entry = readdir(dir)))
+        if (strlen(entry->d_name) == STATE_KEY_BYTES - 1)
+            prune_run(&a, state_path(&a, runs, entry->d_name), now_us);
+    if (dir)
+        (void)closedir(dir);
+    arena_release(&a);
+}
+
+int state_output_facts(const char *output, struct done *d, struct error *e)
+{
+    struct stat st;
+
+    if (stat(output, &st) < 0)
+        return error_errno(e, "cannot look at %s", output);
+    d->output_bytes = (uint64_t)st.st_size;
+    d->output_mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    return 0;
+}
+
+int state_file_write(const char *path, struct str text, struct error *e)
+{
+    char temporary[PATH_BYTES_MAX];
+    /* Two processes may write one file: the last rename wins, and each file is whole. */
+    int n = snprintf(temporary, sizeof temporary, "%s.%ld.new", path, (long)getpid());
+
+    if (n < 0 || (size_t)n >= sizeof temporary)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "%s: the path is too long", path);
+    int fd = sys_open(temporary, O_WRONLY | O_CREAT | O_TRUNC, e);
+    if (fd < 0)
+        return -1;
+    int rc = sys_write_all(fd, text.p, text.len, temporary, e);
+    if (rc == 0)
+        rc = sys_sync(fd, temporary, e);
+    (void)close(fd);
+    if (rc == 0)
+        rc = sys_rename(temporary, path, e);
+    if (rc < 0)
+        (void)unlink(temporary); /* a full disk must not fill with attempts */
+    return rc;
+}
+
+int state_done_write(const struct state *s, const struct done *d, struct error *e)
+{
+    struct arena a = { 0 };
+    struct buf text = BUF_INIT(STATE_DONE_BYTES_MAX);
+
+    buf_add_c(&text, "{\"output\":");
+    buf_add_json(&text, str_of(d->output));
+    buf_addf(&text,
+             ",\"output_bytes\":%llu,\"output_mtime_ns\":%lld,\"finished_us\":%lld,\"code\":%d",
+             (unsigned long long)d->output_bytes, (long long)d->output_mtime_ns,
+             (long long)d->finished_us, (int)d->code);
+    buf_add_c(&text, ",\"text\":");
+    buf_add_json(&text, d->text);
+    buf_add_c(&text, ",\"summary\":");
+    buf_add_json(&text, d->summary);
+    buf_add_c(&text, "}\n");
+    int rc = buf_ok(&text)
+                 ? state_file_write(state_path(&a, s->dir, "done.json"), buf_str(&text), e)
+                 : error_set(e, ERROR_INVALID_ARGUMENT, "the summary is too long");
+    if (rc == 0)
+        rc = remove_spool(s, &a, e);
+    buf_release(&text);
+    arena_release(&a);
+    return rc;
+}
+
+int state_done_read(const struct state *s, struct arena *a, struct done *d, struct error *e)
+{
+    struct buf text = BUF_INIT(STATE_DONE_BYTES_MAX);
+    struct error ignored = { 0 };
+    struct done now = { 0 };
+    const char *path = state_path(a, s->dir, "done.json");
+
+    if (access(path, F_OK) < 0)
+        return 0;
+    int rc = sys_read_file(path, STATE_DONE_BYTES_MAX, &text, e);
+    if (rc == 0)
+        rc = done_parse(a, buf_str(&text), d, e);
+    buf_release(&text);
+    if (rc < 0)
+        return error_wrap(e, "%s (--fresh forgets it)", path);
+    if (state_output_facts(d->output, &now, &ignored) < 0)
+        return 2;
+    bool same = now.output_bytes == d->output_bytes && now.output_mtime_ns == d->output_mtime_ns;
+    return same ? 1 : 2;
+}
+
+/* A member's text, with a NUL behind it, in the arena. */
+static struct str member_text(struct arena *a, yyjson_val *root, const char *key)
+{
+    struct str text = json_str(json_get(root, key));
+
+    return (struct str){ arena_copy(a, text.p, text.len), text.len };
+}
+
+static int done_parse(struct arena *a, struct str text, struct done *d, struct error *e)
+{
+    size_t at = 0;
+    yyjson_val *root = json_parse(a, text, &at, e);
+
+    if (!root)
+        return -1;
+    *d = (struct done){
+        .output = member_text(a, root, "output").p,
+        .output_bytes = yyjson_get_uint(json_get(root, "output_bytes")),
+        .output_mtime_ns = yyjson_get_sint(json_get(root, "output_mtime_ns")),
+        .finished_us = yyjson_get_sint(json_get(root, "finished_us")),
+        .code = (enum exit_code)yyjson_get_sint(json_get(root, "code")),
+        .text = member_text(a, root, "text"),
+        .summary = member_text(a, root, "summary"),
+    };
+    return 0;
+}

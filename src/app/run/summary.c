@@ -1,0 +1,309 @@
+#include "app/run/summary.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "app/cli/human.h"
+#include "app/run/walk.h"
+#include "base/json.h"
+
+#define MESSAGE_INDENT 10
+
+static void failure_lines(const struct summary *s, const struct summary_failure *f, uint32_t shown,
+                          struct buf *out);
+
+/* The message within a status, 'Bad Request: {"error": {"message": "..."}}', or else all of it. The
+ * spool cuts a long status, which then is no JSON any more: what stands between the quotes is
+ * taken. */
+static void status_message(const char *status, char *out, size_t bytes)
+{
+    struct arena a = { 0 };
+    struct error ignored = { 0 };
+    struct str text = str_of(status);
+    size_t at = str_find(text, STR(": {")), fault = 0;
+    yyjson_val *root = NULL;
+
+    if (at != SIZE_MAX)
+        root = json_parse(&a, str_sub(text, at + 2, text.len), &fault, &ignored);
+    struct str message = json_str(json_get(json_get(root, "error"), "message"));
+    at = str_find(text, STR("\"message\": \""));
+    if (message.len == 0 && at != SIZE_MAX)
+        message = str_sub(text, at + strlen("\"message\": \""), text.len);
+    if (message.len == 0)
+        message = text;
+    message = str_sub(message, 0, bytes - 1);
+    message.len = str_utf8_valid(message);
+    memcpy(out, message.p, message.len);
+    out[message.len] = '\0';
+    arena_release(&a);
+}
+
+int summary_failures(struct summary *s, struct spool *spool, const struct input *in,
+                     const struct ingest_result *job, struct error *e)
+{
+    struct spool_failures found[SUMMARY_FAILURES_MAX];
+    struct walk walk;
+    struct line line;
+    int rc = 0;
+
+    if (spool_failures(spool, found, SUMMARY_FAILURES_MAX, &s->failure_count, e) < 0)
+        return -1;
+    walk_init(&walk, in, job);
+    for (uint32_t i = 0; i < s->failure_count; i++) {
+        struct summary_failure *f = &s->failure[i];
+        *f = (struct summary_failure){ .code = found[i].code, .count = found[i].count };
+        status_message(found[i].message, f->message, sizeof f->message);
+        for (uint32_t n = 0; rc >= 0 && n < found[i].first_count; n++) {
+            rc = walk_line(&walk, found[i].first[n], &line, e);
+            if (rc != 1)
+                continue;
+            f->file[f->first_count] = in->file[walk.file].path;
+            f->line_no[f->first_count++] = line.line_no;
+        }
+    }
+    walk_release(&walk);
+    return rc < 0 ? -1 : 0;
+}
+
+static double lines_per_s(const struct progress *p)
+{
+    uint64_t lines = counters_done(&p->books) - p->resumed;
+
+    return p->elapsed_ns ? (double)lines * 1e9 / (double)p->elapsed_ns : 0;
+}
+
+/* What an earlier, interrupted run of this command did. */
+static uint64_t resumed(const struct summary *s)
+{
+    return s->progress.resumed > s->kept ? s->progress.resumed - s->kept : 0;
+}
+
+/* ---- For people ---- */
+
+static void text_head(const struct summary *s, const struct console *c, struct buf *out)
+{
+    const struct counters *b = &s->progress.books;
+
+    if (s->interrupted)
+        buf_addf(out, "%sinterrupted%s  %s of %s lines are done and saved",
+                 console_style(c, STYLE_YELLOW), console_style(c, STYLE_END),
+                 human_count(HUMAN, counters_done(b)), human_count(HUMAN, b->total));
+    else
+        buf_addf(out, "%sfinished%s  %s %s", console_style(c, STYLE_GREEN),
+                 console_style(c, STYLE_END), human_count(HUMAN, b->total),
+                 b->total == 1 ? "line" : "lines");
+    buf_addf(out, " in %s (%s/s)\n", human_duration(HUMAN, s->progress.elapsed_ns),
+             human_rate(HUMAN, lines_per_s(&s->progress)));
+}
+
+static void text_answered(const struct summary *s, struct buf *out)
+{
+    const struct counters *b = &s->progress.books;
+    const struct {
+        uint64_t count;
+        const char *what;
+    } notes[] = {
+        { b->duplicates, "duplicates" },
+        { s->kept, "kept from the earlier output" },
+        { resumed(s), "lines done before this run" },
+    };
+    const char *before = "  (";
+
+    buf_addf(out, "  answered  %s", human_count(HUMAN, b->succeeded));
+    for (size_t i = 0; i < sizeof notes / sizeof notes[0]; i++) {
+        if (notes[i].count == 0)
+            continue;
+        buf_addf(out, "%s%s %s", before, human_count(HUMAN, notes[i].count), notes[i].what);
+        before = ", ";
+    }
+    buf_add_c(out, *before == ',' ? ")\n" : "\n");
+}
+
+/* Names as many of the first lines as fit; the message is cut to one line. */
+static void text_failure(const struct summary *s, const struct summary_failure *f, size_t width,
+                         struct buf *out)
+{
+    struct str message = str_of(f->message);
+    size_t room = width - MESSAGE_INDENT - 1;
+    struct buf head = BUF_INIT(SUMMARY_BYTES_MAX);
+
+    for (uint32_t shown = f->first_count; shown > 0; shown--) {
+        buf_clear(&head);
+        buf_addf(&head, "  %6s  %s, ", human_count(HUMAN, f->count), error_name(f->code));
+        failure_lines(s, f, shown, &head);
+        if (head.len < width)
+            break;
+    }
+    buf_add_str(out, buf_str(&head));
+    buf_release(&head);
+    bool cut = message.len > room;
+    message = str_sub(message, 0, cut ? room - 3 : room);
+    message.len = str_utf8_valid(message);
+    buf_addf(out, "\n%*s", MESSAGE_INDENT, "");
+    console_plain(out, message);
+    buf_add_c(out, cut ? "...\n" : "\n");
+}
+
+static void text_failures(const struct summary *s, const struct console *c, struct buf *out)
+{
+    const struct counters *b = &s->progress.books;
+    uint64_t shown = 0;
+
+    if (b->failed == 0)
+        return;
+    buf_addf(out, "  %sfailed%s    %s\n", console_style(c, STYLE_RED), console_style(c, STYLE_END),
+             human_count(HUMAN, b->failed));
+    for (uint32_t i = 0; i < s->failure_count; i++) {
+        text_failure(s, &s->failure[i], c->width, out);
+        shown += s->failure[i].count;
+    }
+    if (shown < b->failed)
+        buf_addf(out, "  %6s  of other kinds\n", human_count(HUMAN, b->failed - shown));
+}
+
+static void text_tokens(const struct summary *s, struct buf *out)
+{
+    const struct counters *b = &s->progress.books;
+    uint64_t saved = b->cached_tokens + b->duplicate_tokens;
+
+    buf_addf(out, "  tokens    %s prompt, %s generated", human_count(HUMAN, b->prompt_tokens),
+             human_count(HUMAN, b->candidate_tokens + b->thought_tokens));
+    if (saved)
+        buf_addf(out, "; %s not computed twice", human_count(HUMAN, saved));
+    buf_add_char(out, '\n');
+}
+
+void summary_text(const struct summary *s, const struct console *c, struct buf *out)
+{
+    const struct counters *b = &s->progress.books;
+
+    text_head(s, c, out);
+    text_answered(s, out);
+    text_failures(s, c, out);
+    if (b->not_run)
+        buf_addf(out, "  not run   %s\n", human_count(HUMAN, b->not_run));
+    text_tokens(s, out);
+    if (s->priced && b->cost_nano == b->cost_online_nano)
+        buf_addf(out, "  cost      %s\n", human_money(HUMAN, b->cost_nano));
+    else if (s->priced)
+        buf_addf(out, "  cost      %s at the batch price; online %s\n",
+                 human_money(HUMAN, b->cost_nano), human_money(HUMAN, b->cost_online_nano));
+    buf_add_c(out, "  model     ");
+    console_plain(out, str_of(s->model));
+    if (strcmp(s->model, s->version) != 0) {
+        buf_add_c(out, ", answered by ");
+        console_plain(out, str_of(s->version)); /* a name that a model's file gives itself */
+    }
+    buf_add_c(out, "\n  output    ");
+    console_plain(out, strcmp(s->output, "-") == 0 ? STR("standard output") : str_of(s->output));
+    buf_add_c(out, s->interrupted ? ".partial\n" : "\n");
+}
+
+/* "lines 4, 17, ..." or "b.jsonl:4, c.jsonl:17" */
+static void failure_lines(const struct summary *s, const struct summary_failure *f, uint32_t shown,
+                          struct buf *out)
+{
+    if (!s->several_files)
+        buf_add_c(out, f->count == 1 ? "line " : "lines ");
+    for (uint32_t i = 0; i < shown; i++) {
+        buf_add_c(out, i ? ", " : "");
+        if (s->several_files) {
+            console_plain(out, str_of(f->file[i]));
+            buf_add_char(out, ':');
+        }
+        buf_addf(out, "%llu", (unsigned long long)f->line_no[i]);
+    }
+    if (f->count > shown)
+        buf_add_c(out, ", ...");
+}
+
+/* ---- For machines ---- */
+
+static void add_usd(struct buf *out, const char *name, uint64_t nano)
+{
+    buf_addf(out, "\"%s\":%llu.%09llu", name, (unsigned long long)(nano / 1000000000),
+             (unsigned long long)(nano % 1000000000));
+}
+
+static void json_failure(const struct summary_failure *f, struct buf *out)
+{
+    buf_addf(out, "{\"code\":\"%s\",\"count\":%llu,\"message\":", error_name(f->code),
+             (unsigned long long)f->count);
+    buf_add_json(out, str_of(f->message));
+    buf_add_c(out, ",\"first\":[");
+    for (uint32_t i = 0; i < f->first_count; i++) {
+        buf_add_c(out, i ? ",{\"file\":" : "{\"file\":");
+        buf_add_json(out, str_of(f->file[i]));
+        buf_addf(out, ",\"line\":%llu}", (unsigned long long)f->line_no[i]);
+    }
+    buf_add_c(out, "]}");
+}
+
+struct json_count {
+    const char *name;
+    uint64_t value;
+};
+
+static void json_group(const char *name, const struct json_count *count, size_t n, struct buf *out)
+{
+    buf_addf(out, "\"%s\":{", name);
+    for (size_t i = 0; i < n; i++)
+        buf_addf(out, "%s\"%s\":%llu", i ? "," : "", count[i].name,
+                 (unsigned long long)count[i].value);
+    buf_add_c(out, "},");
+}
+
+static void json_counts(const struct summary *s, struct buf *out)
+{
+    const struct counters *b = &s->progress.books;
+    const struct json_count lines[] = {
+        { "total", b->total },
+        { "succeeded", b->succeeded },
+        { "failed", b->failed },
+        { "not_run", b->not_run },
+        { "pending", counters_pending(b) },
+        { "duplicates", b->duplicates },
+        { "kept", s->kept },
+        { "resumed", resumed(s) },
+    };
+    const struct json_count tokens[] = {
+        { "prompt", b->prompt_tokens },
+        { "cached", b->cached_tokens },
+        { "generated", b->candidate_tokens },
+        { "thought", b->thought_tokens },
+        { "saved_by_duplicates", b->duplicate_tokens },
+    };
+
+    json_group("lines", lines, sizeof lines / sizeof lines[0], out);
+    json_group("tokens", tokens, sizeof tokens / sizeof tokens[0], out);
+    buf_addf(out, "\"retries\":%llu", (unsigned long long)s->progress.retries);
+}
+
+void summary_json(const struct summary *s, enum exit_code code, struct buf *out)
+{
+    const struct counters *b = &s->progress.books;
+
+    buf_addf(out, "{\"state\":\"%s\",\"exit_code\":%d,\"model\":",
+             s->interrupted ? "interrupted" : "finished", (int)code);
+    buf_add_json(out, str_of(s->model));
+    buf_add_c(out, ",\"model_version\":");
+    buf_add_json(out, str_of(s->version));
+    buf_add_c(out, ",\"output\":");
+    buf_add_json(out, str_of(s->output));
+    buf_add_char(out, ',');
+    json_counts(s, out);
+    buf_addf(out, ",\"cost\":{\"priced\":%s,", s->priced ? "true" : "false");
+    add_usd(out, "batch_usd", b->cost_nano);
+    buf_add_char(out, ',');
+    add_usd(out, "online_usd", b->cost_online_nano);
+    buf_add_c(out, "},\"elapsed_s\":");
+    buf_add_double(out, (double)s->progress.elapsed_ns / 1e9);
+    buf_add_c(out, ",\"lines_per_s\":");
+    buf_add_double(out, lines_per_s(&s->progress));
+    buf_add_c(out, ",\"failures\":[");
+    for (uint32_t i = 0; i < s->failure_count; i++) {
+        buf_add_c(out, i ? "," : "");
+        json_failure(&s->failure[i], out);
+    }
+    buf_add_c(out, "]}\n");
+}

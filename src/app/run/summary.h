@@ -1,0 +1,50 @@
+/* summary.h -- what a run came to: for people, and as one JSON object for machines.
+ *
+ * Why: after a batch one wants to know what failed and where, what it cost, and where the output
+ * is, in a few aligned lines; a program wants the same numbers.
+ *
+ * Shape:   summary_collect reads the spool and finds the lines of failures in the input; the
+ *          writers only format.
+ * Units:   as in usage.h.
+ * Errors:  of reading.
+ * Threads: none.
+ */
+#ifndef TRANCHE_APP_RUN_SUMMARY_H
+#define TRANCHE_APP_RUN_SUMMARY_H
+
+#include "app/cli/command.h"
+#include "app/cli/console.h"
+#include "engine/lines/ingest.h"
+#include "engine/lines/pipeline.h"
+#include "store/spool/spool.h"
+
+#define SUMMARY_BYTES_MAX ((size_t)256 * 1024)
+#define SUMMARY_FAILURES_MAX 8 /* groups shown; the rest is in the output */
+
+struct summary_failure {
+    enum error_code code;
+    uint64_t count;
+    char message[ERROR_MSG_BYTES]; /* of the first */
+    const char *file[SPOOL_FIRST_MAX];
+    uint64_t line_no[SPOOL_FIRST_MAX];
+    uint32_t first_count;
+};
+struct summary {
+    const char *model, *version; /* as asked for; what answered */
+    const char *output;          /* path, "-" for standard output */
+    bool several_files;
+    bool priced;      /* the model has a price */
+    bool interrupted; /* not all lines are done */
+    struct progress progress;
+    uint64_t kept; /* of the books: taken from an earlier output */
+    struct summary_failure failure[SUMMARY_FAILURES_MAX];
+    uint32_t failure_count;
+};
+
+/* Fills failure from the spool, with the line numbers of the input. */
+int summary_failures(struct summary *s, struct spool *spool, const struct input *in,
+                     const struct ingest_result *job, struct error *e) FALLIBLE;
+void summary_text(const struct summary *s, const struct console *c, struct buf *out);
+void summary_json(const struct summary *s, enum exit_code code, struct buf *out);
+
+#endif

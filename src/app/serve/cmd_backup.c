@@ -1,0 +1,61 @@
+/* cmd_backup.c -- `tranche backup`: a copy of the service's state while it runs. */
+#include "app/cli/command.h"
+
+#include "app/cli/console.h"
+#include "app/serve/serve.h"
+#include "store/store.h"
+
+struct backup_options {
+    const char *state;
+};
+
+static int backup(const char *state, const char *to, struct arena *a, struct error *e)
+{
+    const char *dir = serve_dir(a, state, e);
+    struct store *s = dir ? store_open(dir, false, clock_system(), e) : NULL;
+    int rc = s ? store_backup(s, to, e) : -1;
+
+    store_close(s);
+    return rc;
+}
+
+static enum exit_code backup_run(const void *options, const char *const *argument, uint32_t count)
+{
+    const struct backup_options *o = options;
+    struct console console;
+    struct arena arena = { 0 };
+    struct error e = { 0 };
+
+    (void)count;
+    console_init(&console, false, NULL);
+    int rc = backup(o->state, argument[0], &arena, &e);
+    if (rc < 0)
+        console_error(&console, "%s", e.msg);
+    else
+        console_note(&console, "backed up; `tranche serve --state %s` serves the copy",
+                     argument[0]);
+    arena_release(&arena);
+    if (rc == 0)
+        return EXIT_OK;
+    return e.code == ERROR_INVALID_ARGUMENT ? EXIT_USAGE : EXIT_STOPPED;
+}
+
+#define AT(field) offsetof(struct backup_options, field)
+static const struct option_spec options[] = {
+    { "state", 0, OPTION_STRING, AT(state), "DIR", "the server's folder", COMPLETE_DIR, 0, 0 },
+    { 0 },
+};
+
+const struct command command_backup = {
+    .name = "backup",
+    .summary = "copy the service's state while it runs",
+    .arguments = "TO",
+    .about = "TO is a folder that does not exist or is empty. The copy is consistent: a server "
+             "started on it finds every job and object as of the moment of the backup. On the same "
+             "file system objects are linked, not copied.",
+    .options = options,
+    .options_bytes = sizeof(struct backup_options),
+    .arguments_min = 1,
+    .arguments_max = 1,
+    .run = backup_run,
+};

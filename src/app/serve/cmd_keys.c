@@ -1,0 +1,309 @@
+/* cmd_keys.c -- `tranche keys`: who may call the service. Works beside a running server. */
+#include "app/cli/command.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api/auth.h"
+#include "app/cli/console.h"
+#include "app/serve/serve.h"
+#include "app/serve/service_account.h"
+#include "base/sys.h"
+
+#define OUT_BYTES_MAX ((size_t)64 * 1024 * 1024)
+#define DAY_US ((int64_t)86400 * 1000000)
+#define DAYS_MAX 36500
+#define NAME_BYTES_MAX 128
+#define DATE_BYTES (sizeof "2026-11-22" - 1)
+
+struct keys_options {
+    const char *project, *role, *name, *service_account, *url, *state;
+    uint64_t expires_days;
+    bool json;
+};
+
+struct keys {
+    const struct keys_options *o;
+    struct console console;
+    struct arena arena;
+    struct store *store;
+    struct buf out;
+    const char *id; /* of revoke; NULL: none was given */
+};
+
+static int create(struct keys *k, struct error *e);
+static int list(struct keys *k, struct error *e);
+static int revoke(struct keys *k, struct error *e);
+
+static const struct {
+    const char *name;
+    int (*run)(struct keys *k, struct error *e);
+    bool takes_id;
+} verbs[] = {
+    { "create", create, false },
+    { "list", list, false },
+    { "revoke", revoke, true },
+};
+#define VERB_COUNT (sizeof verbs / sizeof verbs[0])
+
+static size_t verb_find(const char *name)
+{
+    size_t i = 0;
+
+    while (i < VERB_COUNT && strcmp(verbs[i].name, name) != 0)
+        i++;
+    return i;
+}
+
+static int run_verb(struct keys *k, const char *const *argument, uint32_t count, struct error *e)
+{
+    size_t verb = verb_find(argument[0]);
+
+    if (verb == VERB_COUNT)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "keys %s: write create, list or revoke",
+                         argument[0]);
+    if (verbs[verb].takes_id != (count == 2))
+        return error_set(e, ERROR_INVALID_ARGUMENT, "keys %s takes %s", verbs[verb].name,
+                         verbs[verb].takes_id ? "the ID of a key" : "no argument");
+    k->id = count == 2 ? argument[1] : NULL;
+    const char *dir = serve_dir(&k->arena, k->o->state, e);
+    k->store = dir ? store_open(dir, false, clock_system(), e) : NULL;
+    return k->store ? verbs[verb].run(k, e) : -1;
+}
+
+static enum exit_code keys_run(const void *options, const char *const *argument, uint32_t count)
+{
+    struct keys k = { .o = options, .out = BUF_INIT(OUT_BYTES_MAX) };
+    struct error e = { 0 };
+
+    console_init(&k.console, false, NULL);
+    int rc = run_verb(&k, argument, count, &e);
+    if (rc < 0)
+        console_error(&k.console, "%s", e.msg);
+    else
+        console_write(STDOUT_FILENO, buf_str(&k.out));
+    buf_release(&k.out);
+    store_close(k.store);
+    arena_release(&k.arena);
+    if (rc == 0)
+        return EXIT_OK;
+    return e.code == ERROR_INVALID_ARGUMENT || e.code == ERROR_NOT_FOUND ? EXIT_USAGE
+                                                                         : EXIT_STOPPED;
+}
+
+/* ---- create ---- */
+
+static int create_check(const struct keys_options *o, struct error *e)
+{
+    if (!o->project)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "keys create needs --project NAME");
+    if (!auth_project_valid(str_of(o->project)))
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "--project takes 1 to %d letters, digits and -_.:, not \"%s\"",
+                         PROJECT_BYTES - 1, o->project);
+    if (o->name && strlen(o->name) > NAME_BYTES_MAX)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "--name has more than %d bytes",
+                         NAME_BYTES_MAX);
+    if (!o->service_account != !o->url)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "a service account needs --service-account FILE and --url URL, where "
+                         "clients find the server");
+    if (o->url && strncmp(o->url, "http://", 7) != 0 && strncmp(o->url, "https://", 8) != 0)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "--url must begin with http:// or https://");
+    return 0;
+}
+
+static void key_fill(const struct keys_options *o, struct key *key)
+{
+    *key = (struct key){ .role = ROLE_SUBMITTER, .name = str_of(o->name) };
+    (void)snprintf(key->project, sizeof key->project, "%s", o->project);
+    if (o->role)
+        (void)key_role_read(o->role, &key->role);
+    if (o->expires_days)
+        key->expire_us =
+            clock_system()->wall_us(clock_system()) + (int64_t)o->expires_days * DAY_US;
+}
+
+static void write_created(const struct keys *k, const struct key *key, const char *text,
+                          struct buf *out)
+{
+    if (!k->o->json) {
+        buf_addf(out, "%s\n", k->o->service_account ? k->o->service_account : text);
+        return;
+    }
+    buf_addf(out, "{\"id\":\"%s\",\"project\":\"%s\",\"role\":\"%s\",", key->id, key->project,
+             key_role_name(key->role));
+    if (k->o->service_account) {
+        buf_add_c(out, "\"email\":");
+        buf_add_json(out, key->email);
+        buf_add_c(out, ",\"file\":");
+        buf_add_json(out, str_of(k->o->service_account));
+    } else {
+        buf_addf(out, "\"key\":\"%s\"", text);
+    }
+    buf_add_c(out, "}\n");
+}
+
+/* The file is there before the account is: one without the other could not be told from a good one. */
+static int create_account(struct keys *k, struct key *key, struct error *e)
+{
+    const struct keys_options *o = k->o;
+    struct service_account account = { 0 };
+    char no_text[KEY_TEXT_BYTES];
+    struct error late = { 0 };
+    int rc = service_account_make(&k->arena, key->project, o->name ? o->name : "client", o->url,
+                                  &account, e);
+
+    if (rc == 0)
+        rc = service_account_write(&account, o->service_account, e);
+    if (rc == 0) {
+        key->email = account.email;
+        key->public_key = account.public_key;
+        rc = key_create(k->store, key, no_text, e);
+        if (rc < 0 && sys_remove_all(o->service_account, &late) < 0)
+            console_warn(&k->console, "%s", late.msg);
+    }
+    service_account_release(&account);
+    return rc;
+}
+
+static int create(struct keys *k, struct error *e)
+{
+    char text[KEY_TEXT_BYTES] = "";
+    struct key key;
+
+    if (create_check(k->o, e) < 0)
+        return -1;
+    key_fill(k->o, &key);
+    int rc =
+        k->o->service_account ? create_account(k, &key, e) : key_create(k->store, &key, text, e);
+    if (rc < 0)
+        return -1;
+    write_created(k, &key, text, &k->out);
+    if (!k->o->service_account)
+        console_note(&k->console, "key %s of project %s, role %s; it is not shown again", key.id,
+                     key.project, key_role_name(key.role));
+    else
+        console_note(&k->console,
+                     "service account %.*s of project %s, role %s; the file is its key",
+                     STR_ARG(key.email), key.project, key_role_name(key.role));
+    return 0;
+}
+
+/* ---- list ---- */
+
+static const char *key_state(const struct key *key, int64_t now_us)
+{
+    if (key->revoke_us)
+        return "revoked";
+    return key->expire_us && key->expire_us <= now_us ? "expired" : "valid";
+}
+
+static void write_time(const char *name, int64_t us, struct buf *out)
+{
+    char text[CLOCK_TEXT_BYTES];
+
+    if (!us)
+        return;
+    clock_format_rfc3339(us, text);
+    buf_addf(out, ",\"%s\":\"%s\"", name, text);
+}
+
+static void write_json(const struct key *key, int64_t now_us, struct buf *out)
+{
+    buf_addf(out, "{\"id\":\"%s\",\"project\":", key->id);
+    buf_add_json(out, str_of(key->project));
+    buf_addf(out, ",\"role\":\"%s\",\"name\":", key_role_name(key->role));
+    buf_add_json(out, key->name);
+    if (key->email.len) {
+        buf_add_c(out, ",\"email\":");
+        buf_add_json(out, key->email);
+    }
+    write_time("created", key->create_us, out);
+    write_time("expires", key->expire_us, out);
+    write_time("revoked", key->revoke_us, out);
+    buf_addf(out, ",\"state\":\"%s\"}\n", key_state(key, now_us));
+}
+
+static void write_row(const struct key *key, int64_t now_us, struct buf *out)
+{
+    char created[CLOCK_TEXT_BYTES], expires[CLOCK_TEXT_BYTES] = "never";
+
+    clock_format_rfc3339(key->create_us, created);
+    if (key->expire_us)
+        clock_format_rfc3339(key->expire_us, expires);
+    buf_addf(out, "%-15s  %-7s  %-6s  %.*s  %-10.*s  %-20s  ", key->id, key_state(key, now_us),
+             key_role_name(key->role), (int)DATE_BYTES, created, (int)DATE_BYTES, expires,
+             key->project);
+    console_plain(out, key->email.len ? key->email : key->name);
+    buf_add_char(out, '\n');
+}
+
+static int list(struct keys *k, struct error *e)
+{
+    int64_t now_us = clock_system()->wall_us(clock_system());
+    struct key_list all = { 0 };
+
+    if (key_list(k->store, &k->arena, &all, e) < 0)
+        return -1;
+    if (!k->o->json)
+        buf_addf(&k->out, "%-15s  %-7s  %-6s  %-10s  %-10s  %-20s  %s\n", "ID", "STATE", "ROLE",
+                 "CREATED", "EXPIRES", "PROJECT", "NAME");
+    for (uint32_t i = 0; i < all.count; i++) {
+        if (k->o->json)
+            write_json(&all.item[i], now_us, &k->out);
+        else
+            write_row(&all.item[i], now_us, &k->out);
+    }
+    return 0;
+}
+
+/* ---- revoke ---- */
+
+static int revoke(struct keys *k, struct error *e)
+{
+    if (key_revoke(k->store, k->id, e) < 0)
+        return -1;
+    console_note(&k->console, "key %s is revoked, and its access tokens with it", k->id);
+    return 0;
+}
+
+#define AT(field) offsetof(struct keys_options, field)
+static const struct option_spec options[] = {
+    { "project", 'p', OPTION_STRING, AT(project), "NAME", "whose jobs and objects it reaches",
+      COMPLETE_NONE, 0, 0 },
+    { "role", 0, OPTION_CHOICE, AT(role), "viewer|user|admin", "what it may do (default user)",
+      COMPLETE_NONE, 0, 0 },
+    { "name", 0, OPTION_STRING, AT(name), "TEXT", "your word for it", COMPLETE_NONE, 0, 0 },
+    { "expires-days", 0, OPTION_COUNT, AT(expires_days), "N", "valid so long (default: for ever)",
+      COMPLETE_NONE, 1, DAYS_MAX },
+    { "service-account", 0, OPTION_STRING, AT(service_account), "FILE",
+      "write a service account's JSON instead of showing a key", COMPLETE_FILE, 0, 0 },
+    { "url", 0, OPTION_STRING, AT(url), "URL",
+      "where the service account's clients find the server", COMPLETE_NONE, 0, 0 },
+    { "state", 0, OPTION_STRING, AT(state), "DIR", "the server's folder", COMPLETE_DIR, 0, 0 },
+    { "json", 0, OPTION_FLAG, AT(json), NULL, "JSON objects", COMPLETE_NONE, 0, 0 },
+    { 0 },
+};
+
+const struct command command_keys = {
+    .name = "keys",
+    .summary = "make, list and revoke the keys of the service",
+    .arguments = "create | list | revoke ID",
+    .about =
+        "A viewer reads, a user also submits jobs and writes objects, an admin may everything in "
+        "its project. Keys are stored hashed; a change counts at once, also while the server "
+        "runs.\n"
+        "\n"
+        "Examples:\n"
+        "  tranche keys create --project reviews\n"
+        "  tranche keys create --project reviews --role viewer --expires-days 30\n"
+        "  tranche keys create -p ci --service-account ci.json --url http://HOST:8080\n"
+        "  tranche keys revoke tk_1a2b3c4d",
+    .options = options,
+    .options_bytes = sizeof(struct keys_options),
+    .arguments_min = 1,
+    .arguments_max = 2,
+    .run = keys_run,
+};

@@ -1,0 +1,320 @@
+/* cmd_serve.c -- `tranche serve`: its options, its parts in order of starting, and its signals. */
+#include "app/cli/command.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api/api.h"
+#include "app/backends.h"
+#include "app/cli/console.h"
+#include "app/serve/serve.h"
+#include "base/log.h"
+
+#define CLOSE_MS 10000 /* calls under way may take so long to end */
+#define READY_BYTES_MAX ((size_t)16 * 1024)
+#define LOCATION "us-central1"
+
+struct serve_options {
+    const char *listen, *state, *config, *tls_cert, *tls_key, *public_url, *log_format;
+    bool test_clock, json;
+};
+
+struct serve {
+    const struct serve_options *o;
+    struct console console;
+    struct arena arena;
+    struct serve_configs configs;
+    struct http_settings http;
+    struct clock *clock;
+    struct store *store;
+    struct service *service;
+    struct api api;
+    struct http_server *server;
+    enum exit_code code; /* of a step that fails */
+};
+
+static int step_settings(struct serve *s, struct error *e);
+static int step_store(struct serve *s, struct error *e);
+static int step_guard(struct serve *s, struct error *e);
+static int step_service(struct serve *s, struct error *e);
+static int step_listen(struct serve *s, struct error *e);
+
+static const struct {
+    int (*run)(struct serve *s, struct error *e);
+    enum exit_code code; /* when it fails */
+} steps[] = {
+    { step_settings, EXIT_USAGE },   { step_store, EXIT_STOPPED },  { step_guard, EXIT_USAGE },
+    { step_service, EXIT_INTERNAL }, { step_listen, EXIT_STOPPED },
+};
+
+static void tell_ready(struct serve *s);
+static void wait_for_end(struct serve *s, const sigset_t *signals);
+static void stop(struct serve *s, const sigset_t *signals);
+static void release(struct serve *s);
+
+/* They are waited for by the main thread alone; the threads that it starts inherit the mask. */
+static void block_signals(sigset_t *set)
+{
+    struct sigaction ignore = { .sa_handler = SIG_IGN };
+
+    (void)sigemptyset(set);
+    (void)sigaddset(set, SIGTERM);
+    (void)sigaddset(set, SIGINT);
+    (void)sigaddset(set, SIGHUP);
+    (void)pthread_sigmask(SIG_BLOCK, set, NULL);
+    (void)sigaction(SIGPIPE, &ignore, NULL);
+    (void)sigaction(SIGXFSZ, &ignore, NULL);
+}
+
+static enum exit_code serve_run(const void *options, const char *const *argument, uint32_t count)
+{
+    struct serve s = { .o = options, .code = EXIT_OK };
+    struct error e = { 0 };
+    sigset_t signals;
+
+    (void)argument;
+    (void)count;
+    console_init(&s.console, false, s.o->log_format ? s.o->log_format : "text");
+    block_signals(&signals);
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0] && s.code == EXIT_OK; i++)
+        if (steps[i].run(&s, &e) < 0)
+            s.code = steps[i].code;
+    if (s.code == EXIT_OK) {
+        tell_ready(&s);
+        wait_for_end(&s, &signals);
+        stop(&s, &signals);
+    } else {
+        console_error(&s.console, "%s", e.msg);
+    }
+    release(&s);
+    return s.code;
+}
+
+static const char *either(const char *option, const char *configured)
+{
+    return option ? option : configured;
+}
+
+static int step_settings(struct serve *s, struct error *e)
+{
+    if (serve_load(&s->configs, s->o->config, e) < 0)
+        return -1;
+    const struct config_service *c = &serve_config(&s->configs)->service;
+    s->http = (struct http_settings){
+        .listen = either(s->o->listen, c->listen),
+        .tls_cert = either(s->o->tls_cert, c->tls_cert),
+        .tls_key = either(s->o->tls_key, c->tls_key),
+        .connections_max = c->connections_max,
+    };
+    if (!s->http.tls_cert != !s->http.tls_key)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "TLS needs a certificate and its key: --tls-cert FILE --tls-key FILE");
+    return 0;
+}
+
+static int step_store(struct serve *s, struct error *e)
+{
+    const char *dir = serve_dir(&s->arena, s->o->state, e);
+
+    s->clock = s->o->test_clock ? clock_movable() : clock_system();
+    s->store = dir ? store_open(dir, true, s->clock, e) : NULL;
+    return s->store ? 0 : -1;
+}
+
+static int step_guard(struct serve *s, struct error *e)
+{
+    uint64_t keys = 0;
+
+    if (http_server_loopback(s->http.listen))
+        return 0;
+    if (key_count(s->store, &keys, e) < 0)
+        return -1;
+    if (keys)
+        return 0;
+    return error_set(e, ERROR_FAILED_PRECONDITION,
+                     "%s can be reached from other machines, and no key exists: anybody could do "
+                     "everything. Make a key first (tranche keys create --project NAME --state "
+                     "%s), or listen on 127.0.0.1",
+                     s->http.listen, store_dir(s->store));
+}
+
+static void add_upstreams(struct serve *s)
+{
+    const struct config *c = serve_config(&s->configs);
+
+    service_upstreams_add(s->service, c->upstream, c->upstream_count);
+}
+
+static int step_service(struct serve *s, struct error *e)
+{
+    const struct service_env env = {
+        .store = s->store,
+        .clock = s->clock,
+        .model = serve_model,
+        .arg = &s->configs,
+        .open = backend_open,
+        .state_dir = store_dir(s->store),
+        .seed = (uint64_t)clock_system()->wall_us(clock_system()) ^ ((uint64_t)getpid() << 48),
+        .scripted = s->o->test_clock,
+    };
+
+    s->service = service_start(&env, &serve_config(&s->configs)->service.settings, e);
+    if (!s->service)
+        return -1;
+    add_upstreams(s);
+    return 0;
+}
+
+static int step_listen(struct serve *s, struct error *e)
+{
+    const struct config *config = serve_config(&s->configs);
+
+    s->api.store = s->store;
+    s->api.service = s->service;
+    s->api.clock = s->clock;
+    atomic_store(&s->api.models, &config->models);
+    s->api.default_location = LOCATION;
+    s->api.default_project = config->service.default_project;
+    s->api.public_url = either(s->o->public_url, config->service.public_url);
+    s->api.expired_as = config->service.expired_as;
+    s->api.test_clock = s->o->test_clock;
+    s->api.open = http_server_loopback(s->http.listen);
+    s->api.webhook_allow = config->service.webhook_allow;
+    return api_serve(&s->api, &s->http, &s->server, e);
+}
+
+/* "http://127.0.0.1:8080": the address as it was given, with the port that it became. */
+static void write_url(const struct serve *s, struct buf *out)
+{
+    const char *colon = strrchr(s->http.listen, ':');
+    size_t host = colon ? (size_t)(colon - s->http.listen) : strlen(s->http.listen);
+
+    buf_addf(out, "%s://%.*s:%u", s->http.tls_cert ? "https" : "http", (int)host, s->http.listen,
+             http_server_port(s->server));
+}
+
+static void tell_ready(struct serve *s)
+{
+    struct buf url = BUF_INIT(READY_BYTES_MAX), line = BUF_INIT(READY_BYTES_MAX);
+    struct error e = { 0 };
+
+    write_url(s, &url);
+    if (s->o->json) {
+        buf_add_c(&line, "{\"url\":");
+        buf_add_json(&line, buf_str(&url));
+        buf_add_c(&line, ",\"state\":");
+        buf_add_json(&line, str_of(store_dir(s->store)));
+        buf_addf(&line, ",\"pid\":%ld}\n", (long)getpid());
+    } else {
+        buf_addf(&line, "serving on %s\n", url.p);
+    }
+    console_write(STDOUT_FILENO, buf_str(&line));
+    if (s->api.open && auth_is_open(s->store, &s->arena, &e) > 0)
+        console_note(&s->console, "no key exists: every call from this machine may do everything; "
+                                  "`tranche keys create` ends that");
+    serve_notify("READY=1");
+    buf_release(&url);
+    buf_release(&line);
+}
+
+/* A bad configuration changes nothing. Addresses and TLS are as they were at the start. */
+static void reload(struct serve *s)
+{
+    struct error e = { 0 };
+
+    if (serve_load(&s->configs, s->o->config, &e) < 0) {
+        log_error("configuration not reloaded, the old one stays: %s", e.msg);
+        return;
+    }
+    const struct config *config = serve_config(&s->configs);
+    atomic_store(&s->api.models, &config->models);
+    service_set(s->service, &config->service.settings);
+    add_upstreams(s);
+    log_info("configuration reloaded");
+}
+
+static void wait_for_end(struct serve *s, const sigset_t *signals)
+{
+    int got = SIGHUP;
+
+    while (got == SIGHUP) {
+        if (sigwait(signals, &got) != 0)
+            continue;
+        if (got == SIGHUP)
+            reload(s);
+    }
+    log_info("%s: running jobs give back what is done; they go on at the next start",
+             got == SIGINT ? "interrupted" : "told to end");
+}
+
+/* A second signal ends the program at once, as a crash may; nothing is lost by it. */
+static void stop(struct serve *s, const sigset_t *signals)
+{
+    struct sigaction at_once = { .sa_handler = SIG_DFL }, never = { .sa_handler = SIG_IGN };
+
+    (void)sigaction(SIGINT, &at_once, NULL);
+    (void)sigaction(SIGTERM, &at_once, NULL);
+    (void)sigaction(SIGHUP, &never, NULL);
+    (void)pthread_sigmask(SIG_UNBLOCK, signals, NULL);
+    serve_notify("STOPPING=1");
+    atomic_store(&s->api.draining, true);
+    http_server_quiesce(s->server);
+    service_drain(s->service);
+}
+
+static void release(struct serve *s)
+{
+    api_close(&s->api, s->server, CLOSE_MS);
+    service_free(s->service);
+    store_close(s->store);
+    serve_release(&s->configs);
+    arena_release(&s->arena);
+}
+
+#define AT(field) offsetof(struct serve_options, field)
+static const struct option_spec options[] = {
+    { "listen", 0, OPTION_STRING, AT(listen), "ADDR:PORT",
+      "where to serve (default 127.0.0.1:8080); port 0: any free one", COMPLETE_NONE, 0, 0 },
+    { "state", 0, OPTION_STRING, AT(state), "DIR", "folder of jobs, objects and keys", COMPLETE_DIR,
+      0, 0 },
+    { "config", 'c', OPTION_STRING, AT(config), "FILE", "configuration file; SIGHUP reads it again",
+      COMPLETE_FILE, 0, 0 },
+    { "tls-cert", 0, OPTION_STRING, AT(tls_cert), "FILE", "certificate as PEM: serve HTTPS",
+      COMPLETE_FILE, 0, 0 },
+    { "tls-key", 0, OPTION_STRING, AT(tls_key), "FILE", "its private key as PEM", COMPLETE_FILE, 0,
+      0 },
+    { "public-url", 0, OPTION_STRING, AT(public_url), "URL",
+      "where clients find the server, behind a proxy", COMPLETE_NONE, 0, 0 },
+    { "test-clock", 0, OPTION_FLAG, AT(test_clock), NULL,
+      "clients may advance the time and script outcomes: for tests", COMPLETE_NONE, 0, 0 },
+    { "json", 0, OPTION_FLAG, AT(json), NULL, "tell of being ready as a JSON object", COMPLETE_NONE,
+      0, 0 },
+    { "log-format", 0, OPTION_CHOICE, AT(log_format), "text|json", "of the log lines",
+      COMPLETE_NONE, 0, 0 },
+    { 0 },
+};
+
+const struct command command_serve = {
+    .name = "serve",
+    .summary = "the batch prediction service, for Google's own clients",
+    .arguments = "",
+    .about =
+        "Serves both dialects of the Gemini API and the object store that jobs read and write. One "
+        "line on standard output tells when it is ready.\n"
+        "\n"
+        "Without any key it serves this machine only, and every call may do everything. `tranche "
+        "keys create` makes a key; then each call needs one.\n"
+        "\n"
+        "SIGTERM and Ctrl-C end it in order, and the jobs go on at the next start; a second one "
+        "ends it at once. SIGHUP reads the configuration again.\n"
+        "\n"
+        "Examples:\n"
+        "  tranche serve\n"
+        "  tranche serve --listen 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem\n"
+        "  tranche serve --listen 127.0.0.1:0 --state ./ci --test-clock --json",
+    .options = options,
+    .options_bytes = sizeof(struct serve_options),
+    .run = serve_run,
+};

@@ -1,0 +1,150 @@
+#include "app/serve/serve.h"
+
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "app/run/state.h"
+#include "base/sys.h"
+
+#define MODEL_TEXT_BYTES_MAX ((size_t)64 * 1024)
+
+static const struct model *first_same(const struct serve_generation *older, const struct config *c,
+                                      const struct model *m);
+
+const char *serve_dir(struct arena *a, const char *option, struct error *e)
+{
+    if (option)
+        return option;
+    const char *root = state_root(a, NULL, e);
+    return root ? state_path(a, root, "service") : NULL;
+}
+
+int serve_load(struct serve_configs *g, const char *path, struct error *e)
+{
+    struct serve_generation *new = mem_alloc(sizeof *new);
+    const struct models *models = &new->config.models;
+
+    new->older = atomic_load(&g->newest);
+    if (config_load(path, &new->config, e) < 0) {
+        config_release(&new->config);
+        mem_free(new);
+        return -1;
+    }
+    new->model = arena_array(&new->config.arena, models->count, sizeof(struct model *));
+    for (uint32_t i = 0; i < models->count; i++)
+        new->model[i] = first_same(new->older, &new->config, &models->item[i]);
+    atomic_store(&g->newest, new);
+    return 0;
+}
+
+const struct config *serve_config(struct serve_configs *g)
+{
+    return &atomic_load(&g->newest)->config;
+}
+
+void serve_release(struct serve_configs *g)
+{
+    struct serve_generation *next = atomic_load(&g->newest);
+
+    while (next) {
+        struct serve_generation *this = next;
+        next = this->older;
+        config_release(&this->config);
+        mem_free(this);
+    }
+    atomic_store(&g->newest, NULL);
+}
+
+const struct model *serve_model(void *arg, const char *name, struct error *e)
+{
+    const struct serve_generation *now = atomic_load(&((struct serve_configs *)arg)->newest);
+    const struct model *m = model_find(&now->config.models, name, e);
+
+    return m ? now->model[m - now->config.models.item] : NULL;
+}
+
+static void describe_text(const char *text, struct buf *out)
+{
+    buf_add_json(out, str_of(text));
+    buf_add_char(out, '\n');
+}
+
+/* What config_fingerprint leaves out, because it changes no answer. */
+static void describe_upstream(const struct model_upstream *to, struct buf *out)
+{
+    const struct upstream *u = to->upstream;
+    const char *const texts[] = {
+        u->name,
+        u->credential.secret,
+        u->credential.secret_file,
+        u->credential.service_account,
+        u->ca_file,
+        u->proxy,
+    };
+
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        describe_text(texts[i], out);
+    for (const char *const *h = u->header; h && *h; h++)
+        describe_text(*h, out);
+    buf_add_double(out, to->weight);
+    buf_addf(out, " %d %d %u %llu %u %u %u %u %u\n", u->http1, u->inline_files, u->max_rpm,
+             (unsigned long long)u->max_tpm, u->concurrency, u->concurrency_max, u->timeout_ms,
+             u->idle_ms, u->patience_ms);
+}
+
+/* All of a model that makes it behave as it does. */
+static void describe(const struct config *c, const struct model *m, struct buf *out)
+{
+    buf_addf(out, "%s\n%u %u %u\n%u %u %u %u\n", m->pattern, m->sequences, m->threads, m->cache_mib,
+             m->fake.delay_ms, m->fake.jitter_ms, m->fake.delay_token_us, m->fake.window);
+    buf_addf(out, "%u %u %s\n", m->spill_after_ms, m->poll_ms, m->staging ? m->staging : "");
+    for (uint32_t i = 0; i < m->upstream_count; i++)
+        describe_upstream(&m->upstream[i], out);
+    config_fingerprint(c, m, out);
+}
+
+static bool is_same(const struct config *c, const struct model *m,
+                    const struct config *other_config, const struct model *other)
+{
+    struct buf one = BUF_INIT(MODEL_TEXT_BYTES_MAX), two = BUF_INIT(MODEL_TEXT_BYTES_MAX);
+
+    describe(c, m, &one);
+    describe(other_config, other, &two);
+    bool same = buf_ok(&one) && buf_ok(&two) && str_eq(buf_str(&one), buf_str(&two));
+    buf_release(&one);
+    buf_release(&two);
+    return same;
+}
+
+/* Each generation points on to the first one already, so the one before is enough. */
+static const struct model *first_same(const struct serve_generation *older, const struct config *c,
+                                      const struct model *m)
+{
+    for (uint32_t i = 0; older && i < older->config.models.count; i++)
+        if (is_same(c, m, &older->config, &older->config.models.item[i]))
+            return older->model[i];
+    return m;
+}
+
+/* The protocol of sd_notify(3): a datagram to a socket of the file system, or an abstract one ("@"). */
+void serve_notify(const char *message)
+{
+    struct sockaddr_un to = { .sun_family = AF_UNIX };
+    const char *path = config_env("NOTIFY_SOCKET");
+
+    if (!path || strlen(path) >= sizeof to.sun_path || !strchr("/@", path[0]))
+        return;
+    memcpy(to.sun_path, path, strlen(path));
+    if (path[0] == '@')
+        to.sun_path[0] = '\0';
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+    ssize_t ignored =
+        sendto(fd, message, strlen(message), MSG_NOSIGNAL, (struct sockaddr *)&to, len);
+    (void)ignored;
+    (void)close(fd);
+}

@@ -1,0 +1,38 @@
+/* serve.h -- what `serve`, `keys` and `backup` share: the state folder, and the configurations of a
+ * running server.
+ *
+ * Why: a reload must not disturb what runs, so an earlier configuration lives on, and a model that
+ * stands unchanged in the new one stays the same model: it is not loaded twice.
+ *
+ * Threads: serve_model any; the rest the main thread.
+ */
+#ifndef TRANCHE_APP_SERVE_SERVE_H
+#define TRANCHE_APP_SERVE_SERVE_H
+
+#include <stdatomic.h>
+
+#include "app/config/config.h"
+
+/* --state, or ROOT/service of the user's state folder (state.h); in the arena. */
+const char *serve_dir(struct arena *a, const char *option, struct error *e);
+
+struct serve_generation {
+    struct config config;
+    const struct model **model; /* for each of config.models, the first one that was the same */
+    struct serve_generation *older;
+};
+struct serve_configs {
+    _Atomic(struct serve_generation *) newest; /* NULL before the first serve_load */
+};
+/* Reads the configuration (path as config_load has it) and makes it the newest; on an error all stays
+ * as it was. */
+int serve_load(struct serve_configs *g, const char *path, struct error *e) FALLIBLE;
+const struct config *serve_config(struct serve_configs *g); /* the newest */
+void serve_release(struct serve_configs *g);
+/* As service_env.model: arg is the struct serve_configs. */
+const struct model *serve_model(void *arg, const char *name, struct error *e);
+
+/* Tells systemd, when it started us ("READY=1"). Failures are not ours to handle. */
+void serve_notify(const char *message);
+
+#endif
