@@ -4,6 +4,7 @@
 
 #include "api/jobs/events.h"
 #include "api/webhooks/webhook_send.h"
+#include "base/mem.h"
 #include "base/log.h"
 #include "base/metric.h"
 
@@ -237,7 +238,7 @@ static enum dialect_words words_of(const struct call *c)
 
     if (c->route->flags & ROUTE_STORAGE)
         return WORDS_STORAGE;
-    for (size_t i = 0; i < sizeof not_gemini / sizeof not_gemini[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(not_gemini); i++)
         if (str_find(path, str_of(not_gemini[i])) != SIZE_MAX)
             return WORDS_VERTEX;
     return WORDS_GEMINI;

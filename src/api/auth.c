@@ -4,6 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/mem.h"
+
 /* A header or parameter longer than this is no credential of ours. */
 #define CREDENTIAL_BYTES_MAX 1024
 
@@ -113,7 +115,7 @@ static bool is_loopback(struct str authority)
 
     if (!is_port(str_sub(authority, host.len, authority.len)))
         return false;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (host.len == strlen(names[i]) && strncasecmp(host.p, names[i], host.len) == 0)
             return true;
     return false;

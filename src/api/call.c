@@ -3,6 +3,7 @@
 
 #include <assert.h>
 
+#include "base/mem.h"
 #include "base/log.h"
 
 #define JSON_TYPE "application/json; charset=UTF-8"
@@ -33,7 +34,7 @@ static const struct {
     { 503, "UNAVAILABLE", "backendError" },
     { 504, "DEADLINE_EXCEEDED", "gatewayTimeout" },
 };
-#define STATUS_COUNT (sizeof statuses / sizeof statuses[0])
+#define STATUS_COUNT (ARRAY_LEN(statuses))
 
 struct failure {
     int http;

@@ -1,5 +1,5 @@
 #include "api/media.h"
-#include "format/base64.h"
+#include "base/base64.h"
 
 #include <inttypes.h>
 #include <stdio.h>

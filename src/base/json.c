@@ -1,3 +1,4 @@
+#include "base/mem.h"
 #include "base/json.h"
 
 #include <assert.h>
@@ -88,7 +89,7 @@ static const struct {
 
 static const char *clue_find(struct str rest, yyjson_read_code code)
 {
-    for (size_t i = 0; i < sizeof clues / sizeof clues[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(clues); i++)
         if (clues[i].code == code && str_starts(rest, str_of(clues[i].bytes)))
             return clues[i].message;
     return NULL;

@@ -79,6 +79,25 @@ void *mem_aligned(size_t bytes, size_t align)
     return p;
 }
 
+/* Items that a list of count has room for once one more is added; 0 when it has that room already. */
+static size_t list_room(size_t count)
+{
+    if (count == 0)
+        return LIST_ITEMS_MIN;
+    return count >= LIST_ITEMS_MIN && (count & (count - 1)) == 0 ? 2 * count : 0;
+}
+
+void *mem_list_grow(void *items, size_t count, size_t item_bytes)
+{
+    size_t room = list_room(count), bytes;
+
+    if (room == 0)
+        return items;
+    if (!size_mul(room, item_bytes, &bytes))
+        die_of_memory(SIZE_MAX);
+    return mem_grow(items, bytes);
+}
+
 char *mem_strdup(const char *s)
 {
     size_t bytes = strlen(s) + 1;
@@ -149,8 +168,6 @@ void *arena_grow(struct arena *a, void *p, size_t old_bytes, size_t bytes)
         return arena_alloc_raw(a, bytes); /* p may be NULL */
     if (bytes <= old_bytes)
         return p;
-    if (old_bytes == 0)
-        return arena_alloc_raw(a, bytes);
     if (!b || p != b->data || b->used >= old_bytes + alignof(max_align_t))
         return memcpy(arena_alloc_raw(a, bytes), p, old_bytes);
     if (!size_add(sizeof *b + alignof(max_align_t), bytes, &whole))
@@ -170,6 +187,17 @@ void *arena_array(struct arena *a, size_t count, size_t size)
     if (!size_mul(count, size, &bytes))
         die_of_memory(SIZE_MAX);
     return arena_alloc(a, bytes);
+}
+
+void *arena_list_grow(struct arena *a, void *items, size_t count, size_t item_bytes)
+{
+    size_t room = list_room(count), bytes;
+
+    if (room == 0)
+        return items;
+    if (!size_mul(room, item_bytes, &bytes))
+        die_of_memory(SIZE_MAX);
+    return arena_grow(a, items, count * item_bytes, bytes);
 }
 
 char *arena_copy(struct arena *a, const void *p, size_t len)

@@ -15,9 +15,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
+
 void *mem_alloc(size_t bytes);              /* never NULL; zeroed */
 void *mem_array(size_t count, size_t size); /* never NULL; zeroed; overflow dies */
 void *mem_grow(void *p, size_t bytes);      /* realloc; the new part is not zeroed */
+/* Makes room for one more item in a list of count, which it moves; NULL is the empty list. Every append
+ * to that list calls it first: the capacity is the next power of two, so no member holds it. */
+#define LIST_ITEMS_MIN 16
+void *mem_list_grow(void *items, size_t count, size_t item_bytes);
 /* For large numeric arrays: on a boundary of `align` bytes, a power of two, and in huge pages where
  * the system gives them. Not zeroed; mem_free frees it. */
 void *mem_aligned(size_t bytes, size_t align);
@@ -43,6 +49,8 @@ void *arena_array(struct arena *a, size_t count, size_t size);
 /* Makes an allocation larger, where it stands if it has the newest block to itself, as big ones have;
  * else a copy. The new part is not zeroed. */
 void *arena_grow(struct arena *a, void *p, size_t old_bytes, size_t bytes);
+/* As mem_list_grow, for a list in the arena. */
+void *arena_list_grow(struct arena *a, void *items, size_t count, size_t item_bytes);
 char *arena_copy(struct arena *a, const void *p, size_t len); /* with a NUL after it */
 /* A block of about this size is made first, so that a big parse takes one allocation. */
 void arena_reserve(struct arena *a, size_t bytes);

@@ -1,3 +1,4 @@
+#include "base/thread.h"
 #include "base/metric.h"
 
 #include <assert.h>
@@ -25,7 +26,7 @@ static const struct {
     { 0.5, "0.5" },     { 1, "1" },           { 2.5, "2.5" },     { 5, "5" },
     { 10, "10" },       { 25, "25" },         { 50, "50" },       { 100, "100" },
 };
-#define BOUNDS (sizeof bounds / sizeof bounds[0])
+#define BOUNDS (ARRAY_LEN(bounds))
 
 struct metric {
     const char *name, *help;
@@ -84,7 +85,7 @@ static struct metric *make(enum metric_kind kind, const char *name, const char *
 static struct metric *make_once(enum metric_kind kind, const char *name, const char *help,
                                 const char *labels)
 {
-    (void)pthread_mutex_lock(&table.lock);
+    lock(&table.lock);
     size_t at = find(name, labels);
     struct metric *m = atomic_load(&table.slot[at]);
     if (!m && table.count < METRIC_SERIES_MAX) {
@@ -92,7 +93,7 @@ static struct metric *make_once(enum metric_kind kind, const char *name, const c
         table.count++;
         atomic_store_explicit(&table.slot[at], m, memory_order_release);
     }
-    (void)pthread_mutex_unlock(&table.lock);
+    unlock(&table.lock);
     return m ? m : &other;
 }
 

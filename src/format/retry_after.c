@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#include "format/timestamp.h"
+#include "base/timestamp.h"
 
 #define MS_PER_S 1000
 #define US_PER_MS 1000

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/clock.h"
 
 static void write_vertex(const struct input_line *in, struct str line, const struct row *r,
@@ -206,7 +207,7 @@ bool row_read(struct arena *a, struct str line, struct row_parts *out)
 
     *out = (struct row_parts){ 0 };
     while (json_member_next(line, &m)) {
-        for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
+        for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
             if (str_eq_c(m.key, wanted[i].name))
                 *wanted[i].value = m.value;
     }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "format/retry_after.h"
 
 /* Of a body that is no JSON; the rest is not looked at. */
@@ -79,7 +80,7 @@ static void text_find(struct str body, struct finding *f);
 
 static const char *phrase_of(int status)
 {
-    for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(statuses); i++)
         if (statuses[i].status == status)
             return statuses[i].phrase;
     return status >= 300 && status < 400 ? "Redirect" : "";
@@ -88,7 +89,7 @@ static const char *phrase_of(int status)
 /* An unknown status means what its class does: a redirect is not followed with a request's body. */
 static enum error_code code_of(int status)
 {
-    for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(statuses); i++)
         if (statuses[i].status == status)
             return statuses[i].code;
     if (status >= 520 && status < 540)
@@ -203,7 +204,7 @@ static void text_find(struct str body, struct finding *f)
 
 static void type_find(yyjson_val *word, struct finding *f)
 {
-    for (size_t i = 0; yyjson_is_str(word) && i < sizeof types / sizeof types[0]; i++) {
+    for (size_t i = 0; yyjson_is_str(word) && i < ARRAY_LEN(types); i++) {
         if (!f->has_type && str_eq_c(json_str(word), types[i].type)) {
             f->type = types[i].code;
             f->has_type = true;

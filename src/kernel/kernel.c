@@ -1,5 +1,6 @@
 #include "kernel/kernel.h"
 
+#include "base/mem.h"
 #include "kernel/kinds.h"
 
 static const struct kernel_ops *const kinds[] = {
@@ -9,7 +10,7 @@ static const struct kernel_ops *const kinds[] = {
 #endif
     &kernel_plain_ops,
 };
-#define KIND_COUNT ((uint32_t)(sizeof kinds / sizeof kinds[0]))
+#define KIND_COUNT ((uint32_t)(ARRAY_LEN(kinds)))
 
 const struct kernel_ops *kernel_at(uint32_t i)
 {

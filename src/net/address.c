@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "base/mem.h"
+
 #define V4_BYTES 4
 #define V6_BYTES 16
 
@@ -69,16 +71,15 @@ static bool within_any(const uint8_t *address, const struct block *block, size_t
 
 static bool is_private_v4(const uint8_t *address)
 {
-    return within_any(address, v4_private, sizeof v4_private / sizeof v4_private[0]);
+    return within_any(address, v4_private, ARRAY_LEN(v4_private));
 }
 
 static bool is_private_v6(const uint8_t *address)
 {
-    for (size_t i = 0; i < sizeof v6_embedding / sizeof v6_embedding[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(v6_embedding); i++)
         if (within(address, &v6_embedding[i].block))
             return is_private_v4(address + v6_embedding[i].v4_at);
-    return !within(address, &v6_public) ||
-           within_any(address, v6_private, sizeof v6_private / sizeof v6_private[0]);
+    return !within(address, &v6_public) || within_any(address, v6_private, ARRAY_LEN(v6_private));
 }
 
 bool net_address_private(const char *address)

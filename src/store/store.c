@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "base/sys.h"
 #include "store/objects/blob_inner.h"
 #include "store/db/migration.h"
@@ -30,9 +31,9 @@ struct store *store_open(const char *dir, bool exclusive, struct clock *clock, s
     s->dir = mem_strdup(dir);
     s->clock = clock;
     s->lock = -1;
-    (void)pthread_mutex_init(&s->write_lock, NULL);
-    (void)pthread_mutex_init(&s->read_lock, NULL);
-    (void)pthread_mutex_init(&s->changed_lock, NULL);
+    lock_init(&s->write_lock);
+    lock_init(&s->read_lock);
+    lock_init(&s->changed_lock);
     s->blobs = blobs_new();
     if (sys_mkdirs(dir, e) < 0 || (exclusive && lock_take(s, e) < 0) || database_open(s, e) < 0 ||
         version_check(s, exclusive, e) < 0 || (exclusive && blobs_open(s, e) < 0)) {
@@ -55,9 +56,9 @@ void store_close(struct store *s)
     blobs_free(s->blobs);
     if (s->lock >= 0)
         (void)close(s->lock);
-    (void)pthread_mutex_destroy(&s->write_lock);
-    (void)pthread_mutex_destroy(&s->read_lock);
-    (void)pthread_mutex_destroy(&s->changed_lock);
+    lock_destroy(&s->write_lock);
+    lock_destroy(&s->read_lock);
+    lock_destroy(&s->changed_lock);
     mem_free(s->dir);
     mem_free(s);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "format/openai/openai.h"
+#include "base/mem.h"
 #include "format/response.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -91,7 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct str text = str_sub((struct str){ (const char *)data, size }, 1, size);
     struct arena a = { 0 };
     size_t which = size ? (size_t)(data[0] - '0') : 0;
-    bool answer = size && data[0] >= '0' && which < sizeof asked / sizeof asked[0];
+    bool answer = size && data[0] >= '0' && which < ARRAY_LEN(asked);
     const struct request *r = request_of(&a, answer ? str_of(asked[which]) : text, &bad);
 
     if (r && answer)

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/json.h"
 
 /* ---- Where it goes ---- */
@@ -66,7 +67,7 @@ static bool is_served(enum dialect dialect, const char *dialects)
 void call_route(struct call *c, const char *dialects)
 {
     c->kind = CALL_UNKNOWN;
-    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
         if (!str_eq_c(c->head.method, routes[i].method) ||
             !path_matches(c->head.path, routes[i].path))
             continue;

@@ -3,6 +3,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/mem.h"
+
 #define NUMBER_BYTES 20
 
 static struct str cut(const char *from, const char *to)
@@ -96,7 +98,7 @@ static bool header_line(struct str line, struct http_head *h)
     if (!colon)
         return false;
     struct str name = cut(line.p, colon);
-    for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(headers); i++) {
         if (headers[i].name.len == name.len &&
             strncasecmp(headers[i].name.p, name.p, name.len) == 0)
             return headers[i].take(str_trim(cut(colon + 1, line.p + line.len)), h);
@@ -150,7 +152,7 @@ const char *http_reason(int status)
         { 503, "Service Unavailable" },
     };
 
-    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
         if (reasons[i].status == status)
             return reasons[i].reason;
     return "Status";

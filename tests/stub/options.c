@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
+
 #define OPTION_FIRST 256
 #define OPTION_COUNT_MAX 32
 
@@ -43,7 +45,7 @@ static const struct option_spec {
     { "with-parent", TYPE_FLAG, AT(with_parent), NULL, "end when the starting process does" },
     { "help", TYPE_FLAG, AT(help), NULL, "this" },
 };
-#define SPEC_COUNT (sizeof specs / sizeof specs[0])
+#define SPEC_COUNT (ARRAY_LEN(specs))
 static_assert(SPEC_COUNT < OPTION_COUNT_MAX, "getopt's table needs an end");
 
 static void *member(struct options *o, const struct option_spec *s)

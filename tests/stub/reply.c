@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <xxhash.h>
 
+#include "base/mem.h"
+
 #define BYTES_PER_TOKEN 4 /* about, in English */
 #define EMBEDDING_SIZE 8
 #define RETRY_LINE_BYTES 48
@@ -156,7 +158,7 @@ static const struct refusal {
 
 static const struct refusal *refusal_of(int status)
 {
-    for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(refusals); i++)
         if (refusals[i].status == status)
             return &refusals[i];
     return &refusals[0];

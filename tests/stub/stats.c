@@ -3,6 +3,8 @@
 #include <stddef.h>
 #include <sys/resource.h>
 
+#include "base/mem.h"
+
 void stats_busy(struct stats *s, uint64_t busy, uint64_t now_ns)
 {
     uint64_t ns = s->changed_ns ? now_ns - s->changed_ns : 0;
@@ -51,7 +53,7 @@ void stats_write(const struct stats *s, uint64_t slots, uint64_t bodies, struct 
     double idle = slots ? 1 - mean / (double)slots : empty;
 
     buf_add_char(out, '{');
-    for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(counters); i++) {
         const void *at = (const char *)s + counters[i].offset;
         buf_addf(out, "\"%s\":%llu,", counters[i].name, (unsigned long long)*(const uint64_t *)at);
     }

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "api/media.h"
-#include "format/base64.h"
+#include "base/base64.h"
 
 #define V "(v1|v1beta|v1alpha)"
 #define PAGE_DEFAULT 10

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "api/files/files.h"
+#include "base/mem.h"
 #include "api/intake.h"
 #include "api/media.h"
 
@@ -285,9 +286,9 @@ static int commands_read(struct call *c, unsigned *out, struct error *e)
     while (rest.len > 0) {
         size_t comma = str_find(rest, STR(",")), i = 0;
         struct str word = str_trim(str_sub(rest, 0, comma));
-        while (i < sizeof known / sizeof known[0] && !str_eq_c(word, known[i].name))
+        while (i < ARRAY_LEN(known) && !str_eq_c(word, known[i].name))
             i++;
-        if (i == sizeof known / sizeof known[0])
+        if (i == ARRAY_LEN(known))
             return error_set(e, ERROR_INVALID_ARGUMENT, "Invalid X-Goog-Upload-Command: \"%.*s\"",
                              STR_ARG(str_sub(word, 0, 64)));
         *out |= known[i].command;

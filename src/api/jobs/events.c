@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/thread.h"
 #include "base/chan.h"
 #include "base/log.h"
 #include "base/metric.h"
@@ -52,7 +53,7 @@ struct api_events *api_events_start(struct store *s, struct service *service, st
     *ev = (struct api_events){
         .store = s, .service = service, .clock = clock_system(), .wake = chan_new(1)
     };
-    (void)pthread_mutex_init(&ev->lock, NULL);
+    lock_init(&ev->lock);
     ev->running = pthread_create(&ev->thread, NULL, run, ev) == 0;
     if (!ev->running) {
         (void)error_set(e, ERROR_UNAVAILABLE, "cannot start the thread of events");
@@ -64,12 +65,12 @@ struct api_events *api_events_start(struct store *s, struct service *service, st
 
 void api_events_end(struct api_events *ev)
 {
-    (void)pthread_mutex_lock(&ev->lock);
+    lock(&ev->lock);
     ev->ended = true;
-    (void)pthread_mutex_unlock(&ev->lock);
+    unlock(&ev->lock);
     chan_close(ev->wake);
     if (ev->running)
-        (void)pthread_join(ev->thread, NULL);
+        thread_join(ev->thread);
     ev->running = false;
     for (size_t i = 0; i < EVENTS_STREAMS_MAX; i++) {
         listener_free(ev->slot[i]);
@@ -83,7 +84,7 @@ void api_events_free(struct api_events *ev)
         return;
     api_events_end(ev);
     chan_free(ev->wake);
-    (void)pthread_mutex_destroy(&ev->lock);
+    lock_destroy(&ev->lock);
     mem_free(ev);
 }
 
@@ -112,14 +113,14 @@ int api_events_listen(struct api_events *ev, const struct api_listener *who, str
     l->after = who->after;
     l->progress_ns = ev->clock->mono_ns(ev->clock);
     (void)snprintf(l->project, sizeof l->project, "%s", who->project ? who->project : "");
-    (void)pthread_mutex_lock(&ev->lock);
+    lock(&ev->lock);
     struct listener **slot = ev->ended ? NULL : slot_find(ev, who->project);
     if (slot) { /* before the thread sees it: the stream is there from then on */
         http_set_header(http, "Cache-Control", STR("no-store"));
         l->stream = http_reply_stream(http, 200, "text/event-stream");
         *slot = l;
     }
-    (void)pthread_mutex_unlock(&ev->lock);
+    unlock(&ev->lock);
     if (!slot) {
         mem_free(l);
         return error_set(e, ERROR_RESOURCE_EXHAUSTED, "Too many streams of events are open.");
@@ -137,18 +138,18 @@ static void listener_free(struct listener *l)
 
 static struct listener *slot_get(struct api_events *ev, size_t i)
 {
-    (void)pthread_mutex_lock(&ev->lock);
+    lock(&ev->lock);
     struct listener *l = ev->slot[i];
-    (void)pthread_mutex_unlock(&ev->lock);
+    unlock(&ev->lock);
     return l;
 }
 
 static void slot_clear(struct api_events *ev, size_t i)
 {
-    (void)pthread_mutex_lock(&ev->lock);
+    lock(&ev->lock);
     struct listener *l = ev->slot[i];
     ev->slot[i] = NULL;
-    (void)pthread_mutex_unlock(&ev->lock);
+    unlock(&ev->lock);
     listener_free(l);
 }
 

@@ -3,7 +3,8 @@
 #include <stdio.h>
 
 #include "api/storage/storage.h"
-#include "format/base64.h"
+#include "base/mem.h"
+#include "base/base64.h"
 
 #define LIST_MAX 1000
 /* A read or change that another writer overtakes is tried again so often. */
@@ -161,7 +162,7 @@ static void set_headers(struct call *c, const struct object *o)
     buf_addf(&quoted, "%s\"", etag);
     http_set_header(c->http, "ETag", buf_str(&quoted));
     buf_release(&quoted);
-    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
         struct str value = storage_meta_text(c, o->meta, kept[i][1]);
         if (value.len)
             http_set_header(c->http, kept[i][0], value);

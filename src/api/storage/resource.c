@@ -1,6 +1,7 @@
 /* resource.c -- objects and buckets as JSON, conditions, and errors in this API's words. */
 #include "api/storage/storage.h"
-#include "format/base64.h"
+#include "base/mem.h"
+#include "base/base64.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -88,7 +89,7 @@ int storage_conditions(struct call *c, bool source, struct object_conditions *ou
     };
 
     *out = OBJECT_ANY;
-    for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(asked); i++)
         if (read_int64(c, source ? asked[i].source_name : asked[i].name, asked[i].value, e) < 0)
             return -1;
     return 0;

@@ -2,7 +2,7 @@
 #include <inttypes.h>
 
 #include "api/storage/storage.h"
-#include "format/base64.h"
+#include "base/base64.h"
 
 #define KIND "object"
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "base/thread.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metric.h"
@@ -27,7 +28,7 @@
 
 /* Waits before the next attempt, after so many failed ones; then it is given up. */
 static const int64_t waits_s[] = { 5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 28800 };
-#define ATTEMPTS_MAX (sizeof waits_s / sizeof waits_s[0] + 1)
+#define ATTEMPTS_MAX (ARRAY_LEN(waits_s) + 1)
 
 struct webhook_sender {
     struct api *api;
@@ -58,7 +59,7 @@ void webhook_sender_stop(struct webhook_sender *s)
     if (!s)
         return;
     atomic_store(&s->stop, true);
-    (void)pthread_join(s->thread, NULL);
+    thread_join(s->thread);
     http_client_free(s->http);
     mem_free(s);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "base/mem.h"
 #include "api/webhooks/webhook_send.h"
 #include "format/request/request.h"
 #include "net/client/http_client.h"
@@ -103,7 +104,7 @@ static void reply_webhook(struct call *c, const struct webhook *w, bool fresh)
 
 static bool known_event(struct str name)
 {
-    for (size_t i = 0; i < sizeof event_names / sizeof event_names[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(event_names); i++)
         if (str_eq_c(name, event_names[i]))
             return true;
     return false;

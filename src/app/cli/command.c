@@ -6,6 +6,7 @@
 
 #include "app/cli/console.h"
 #include "app/cli/options.h"
+#include "base/mem.h"
 #include "base/fault.h"
 
 const struct command *const commands[] = {
@@ -59,7 +60,7 @@ enum exit_code command_main(int argc, char **argv)
     if (argc < 2)
         return no_command();
     const char *name = argv[1];
-    for (size_t i = 0; i < sizeof aliases / sizeof aliases[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(aliases); i++)
         if (strcmp(name, aliases[i].option) == 0)
             name = aliases[i].command;
     const struct command *c = command_find(name);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/mem.h"
+
 /* Text between single quotes of a shell; in zsh's _arguments brackets and colons mean something. */
 static void quoted(struct buf *out, const char *text, bool brackets)
 {
@@ -150,7 +152,7 @@ int command_completion(const char *shell, struct buf *out, struct error *e)
         void (*write)(struct buf *out);
     } shells[] = { { "bash", bash }, { "zsh", zsh } };
 
-    for (size_t i = 0; i < sizeof shells / sizeof shells[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(shells); i++) {
         if (strcmp(shells[i].shell, shell) == 0) {
             shells[i].write(out);
             return 0;

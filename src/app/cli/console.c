@@ -10,6 +10,7 @@
 
 #include "app/config/config.h"
 #include "app/cli/options.h"
+#include "base/mem.h"
 #include "base/log.h"
 
 static const char *const styles[] = {
@@ -118,7 +119,7 @@ static bool locale_is_utf8(void)
 {
     static const char *const names[] = { "LC_ALL", "LC_CTYPE", "LANG" };
 
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         const char *value = config_env(names[i]);
         if (value)
             return strstr(value, "UTF-8") || strstr(value, "utf8") || strstr(value, "UTF8");

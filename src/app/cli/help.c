@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/mem.h"
 #include "app/config/config.h"
 #include "app/config/config_schema.h"
 
@@ -145,7 +146,7 @@ static void topic_exit_codes(struct buf *out)
     };
 
     buf_add_c(out, "Exit codes:\n");
-    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(codes); i++)
         two_columns(out, codes[i].code, codes[i].about, 8);
 }
 
@@ -198,7 +199,7 @@ static const struct {
     { "environment", topic_environment },
 };
 
-#define TOPIC_COUNT (sizeof topics / sizeof topics[0])
+#define TOPIC_COUNT (ARRAY_LEN(topics))
 
 const char *command_topic_at(uint32_t i)
 {

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/clock.h"
 
 #define NANO_PER_USD 1000000000ULL
@@ -28,7 +29,7 @@ const char *human_bytes(struct human *h, uint64_t n)
     double v = (double)n;
     size_t unit = 0;
 
-    while (v >= 999.5 && unit + 1 < sizeof units / sizeof units[0]) {
+    while (v >= 999.5 && unit + 1 < ARRAY_LEN(units)) {
         v /= 1000;
         unit++;
     }
@@ -60,7 +61,7 @@ const char *human_duration(struct human *h, uint64_t ns)
         (void)snprintf(h->text, sizeof h->text, "%.1f s", (double)ns / (double)NS_PER_S);
         return h->text;
     }
-    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
         if (s < steps[i].seconds)
             continue;
         (void)snprintf(h->text, sizeof h->text, "%llu %s %02llu %s",

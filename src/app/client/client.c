@@ -5,6 +5,7 @@
 
 #include "app/config/config.h"
 #include "app/run/local_job.h"
+#include "base/mem.h"
 #include "base/clock.h"
 #include "net/server/http_server.h"
 
@@ -70,7 +71,7 @@ static const struct {
 
 enum exit_code client_exit(enum error_code code)
 {
-    for (size_t i = 0; i < sizeof exits / sizeof exits[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(exits); i++)
         if (exits[i].code == code)
             return exits[i].exit;
     return EXIT_INTERNAL;
@@ -114,7 +115,7 @@ static void warn_of_clear_text(const struct client *c, const char *url)
     static const char *const here[] = { "https://", "http://127.", "http://localhost",
                                         "http://[::1]" };
 
-    for (size_t i = 0; i < sizeof here / sizeof here[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(here); i++)
         if (str_starts(str_of(url), str_of(here[i])))
             return;
     console_warn(&c->console, "the key goes to %s in clear text; use https", url);

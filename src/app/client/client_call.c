@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "app/cli/options.h"
+#include "base/mem.h"
 #include "base/clock.h"
 #include "engine/lines/retry.h"
 
@@ -230,7 +231,7 @@ static enum error_code code_of_status(int status)
     for (int code = 1; code < ERROR_CODE_COUNT; code++)
         if (error_http((enum error_code)code) == status)
             return (enum error_code)code;
-    for (size_t i = 0; i < sizeof other_statuses / sizeof other_statuses[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(other_statuses); i++)
         if (other_statuses[i].status == status)
             return other_statuses[i].code;
     return status >= 500 ? ERROR_INTERNAL : ERROR_FAILED_PRECONDITION;

@@ -5,6 +5,7 @@
 
 #include "app/cli/human.h"
 #include "app/cli/options.h"
+#include "base/mem.h"
 #include "base/clock.h"
 
 #define PATH_STEPS 3
@@ -103,7 +104,7 @@ static void read_fact(const struct fact *f, yyjson_val *v, struct job_view *out)
 void job_view_read(yyjson_val *resource, struct job_view *out)
 {
     *out = (struct job_view){ .detailed = yyjson_is_obj(json_get(resource, "tranche")) };
-    for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(facts); i++) {
         yyjson_val *v = find(resource, facts[i].path);
         if (v)
             read_fact(&facts[i], v, out);

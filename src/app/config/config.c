@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "app/config/config_schema.h"
+#include "base/mem.h"
 #include "base/sys.h"
 #include "engine/lines/pipeline.h"
 
@@ -54,7 +55,7 @@ static const struct {
     { "gemini-*", MODEL_LOCAL, DEFAULT_MODEL ".gguf",
       "Gemini names, answered by the default model" },
 };
-#define BUILT_IN_COUNT (sizeof built_in / sizeof built_in[0])
+#define BUILT_IN_COUNT (ARRAY_LEN(built_in))
 
 static const char *find_file(const char *path, struct config *c);
 static int read_file(struct config *c, struct error *e);
@@ -117,7 +118,7 @@ const char *config_xdg(struct arena *a, const char *variable, const char *below_
 
 bool config_variable_at(uint32_t i, const char **name, const char **about)
 {
-    if (i >= sizeof variables / sizeof variables[0])
+    if (i >= ARRAY_LEN(variables))
         return false;
     *name = variables[i].name;
     *about = variables[i].about;
@@ -283,9 +284,9 @@ static int take_kind(const struct model_entry *in, struct model *m, struct error
 
     if (!in->name || !*in->name || strlen(in->name) >= MODEL_NAME_BYTES)
         return error_set(e, ERROR_INVALID_ARGUMENT, "a model needs a name, such as \"tuned-*\"");
-    while (i < sizeof kinds / sizeof kinds[0] && strcmp(kind, kinds[i].name) != 0)
+    while (i < ARRAY_LEN(kinds) && strcmp(kind, kinds[i].name) != 0)
         i++;
-    if (i == sizeof kinds / sizeof kinds[0])
+    if (i == ARRAY_LEN(kinds))
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "kind \"%s\" is not known; write local, upstream, remote-batch or fake",
                          kind);
@@ -425,7 +426,7 @@ static void fingerprint_price(bool given, const struct price *p, struct buf *out
     const double usd[] = { p->input, p->output, p->cached };
 
     buf_addf(out, "price %d", given);
-    for (size_t i = 0; i < sizeof usd / sizeof usd[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(usd); i++) {
         buf_add_char(out, ' ');
         buf_add_double(out, usd[i]);
     }

@@ -6,6 +6,7 @@
 
 #include <cyaml/cyaml.h>
 
+#include "base/mem.h"
 #include "app/cli/options.h"
 #include "engine/service/service.h"
 #include "predict/model.h"
@@ -273,7 +274,7 @@ void config_file_free(struct file_entry *f)
 
 bool config_key_at(uint32_t i, struct config_key *out)
 {
-    if (i >= sizeof keys / sizeof keys[0])
+    if (i >= ARRAY_LEN(keys))
         return false;
     *out = keys[i];
     return true;
@@ -326,7 +327,7 @@ static const char *nearest_key(const char *word)
 {
     struct nearest n = { .word = word };
 
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
         nearest_offer(&n, keys[i].name);
     return n.best;
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "api/auth.h"
 #include "app/config/config_schema.h"
 
@@ -131,7 +132,7 @@ static int take_limits(struct service_settings *set, const struct service_entry 
         { "online_deadline_ms", in->online_deadline_ms, UINT32_MAX, &set->online_deadline_ms },
     };
 
-    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(limits); i++)
         if (take_u32(limits[i].name, limits[i].from, limits[i].max, limits[i].to, e) < 0)
             return -1;
     if (in->in_flight_max)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/mem.h"
 #include "app/config/config_schema.h"
 
 #define UPSTREAM_WEIGHT_MAX 1e6
@@ -219,7 +220,7 @@ static int take_wire(const char *dialect, const char *url, enum upstream_wire *o
     } wires[] = { { "openai", WIRE_OPENAI }, { "gemini", WIRE_GEMINI } };
 
     *out = strstr(url, "googleapis.com") ? WIRE_GEMINI : WIRE_OPENAI;
-    for (size_t i = 0; dialect && i < sizeof wires / sizeof wires[0]; i++) {
+    for (size_t i = 0; dialect && i < ARRAY_LEN(wires); i++) {
         if (strcmp(dialect, wires[i].name) == 0) {
             *out = wires[i].wire;
             return 0;

@@ -1,6 +1,7 @@
 /* cmd_run.c -- `tranche run`: its options, and its steps in order. */
 #include "app/cli/command.h"
 
+#include "base/mem.h"
 #include "app/run/run.h"
 #include "app/run/validate.h"
 
@@ -28,7 +29,7 @@ enum exit_code run_all(struct run *r)
 
     r->bad_text = BUF_INIT(BAD_TEXT_BYTES_MAX);
     console_init(&r->job.console, r->o->quiet, r->o->log_format);
-    for (size_t i = 0; i < sizeof steps / sizeof steps[0] && rc == STEP_NEXT; i++)
+    for (size_t i = 0; i < ARRAY_LEN(steps) && rc == STEP_NEXT; i++)
         rc = steps[i](r, &e);
     progress_clear(&r->view);
     if (rc < 0)

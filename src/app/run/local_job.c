@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "app/backends.h"
 #include "app/cli/human.h"
 #include "app/run/state.h"
@@ -137,13 +138,13 @@ const atomic_bool *stop_on_signals(void)
     struct sigaction act = { .sa_handler = on_signal }, before;
 
     (void)sigemptyset(&act.sa_mask);
-    for (size_t i = 0; i < sizeof stops / sizeof stops[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(stops); i++) {
         /* What the caller had us ignore, as nohup does, stays ignored. */
         if (sigaction(stops[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
             (void)sigaction(stops[i], &act, NULL);
     }
     act.sa_handler = SIG_IGN;
-    for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
         (void)sigaction(ignored[i], &act, NULL);
     return &stop;
 }

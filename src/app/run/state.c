@@ -11,6 +11,7 @@
 #include <xxhash.h>
 
 #include "app/config/config.h"
+#include "base/mem.h"
 #include "base/json.h"
 #include "base/sys.h"
 
@@ -64,7 +65,7 @@ static int remove_spool(const struct state *s, struct arena *a, struct error *e)
 {
     int rc = 0;
 
-    for (size_t i = 0; rc == 0 && i < sizeof spool_files / sizeof spool_files[0]; i++)
+    for (size_t i = 0; rc == 0 && i < ARRAY_LEN(spool_files); i++)
         rc = sys_remove_all(state_path(a, s->dir, spool_files[i]), e);
     return rc;
 }

@@ -5,6 +5,7 @@
 
 #include "app/cli/human.h"
 #include "app/run/walk.h"
+#include "base/mem.h"
 #include "base/json.h"
 
 #define MESSAGE_INDENT 10
@@ -110,7 +111,7 @@ static void text_answered(const struct summary *s, struct buf *out)
     const char *before = "  (";
 
     buf_addf(out, "  answered  %s", human_count(HUMAN, b->succeeded));
-    for (size_t i = 0; i < sizeof notes / sizeof notes[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(notes); i++) {
         if (notes[i].count == 0)
             continue;
         buf_addf(out, "%s%s %s", before, human_count(HUMAN, notes[i].count), notes[i].what);
@@ -274,8 +275,8 @@ static void json_counts(const struct summary *s, struct buf *out)
         { "saved_by_duplicates", b->duplicate_tokens },
     };
 
-    json_group("lines", lines, sizeof lines / sizeof lines[0], out);
-    json_group("tokens", tokens, sizeof tokens / sizeof tokens[0], out);
+    json_group("lines", lines, ARRAY_LEN(lines), out);
+    json_group("tokens", tokens, ARRAY_LEN(tokens), out);
     buf_addf(out, "\"retries\":%llu", (unsigned long long)s->progress.retries);
 }
 

@@ -9,6 +9,7 @@
 #include "app/cli/console.h"
 #include "app/serve/serve.h"
 #include "app/serve/service_account.h"
+#include "base/mem.h"
 #include "base/sys.h"
 
 #define OUT_BYTES_MAX ((size_t)64 * 1024 * 1024)
@@ -45,7 +46,7 @@ static const struct {
     { "list", list, false },
     { "revoke", revoke, true },
 };
-#define VERB_COUNT (sizeof verbs / sizeof verbs[0])
+#define VERB_COUNT (ARRAY_LEN(verbs))
 
 static size_t verb_find(const char *name)
 {

@@ -10,6 +10,7 @@
 #include "app/backends.h"
 #include "app/cli/console.h"
 #include "app/serve/serve.h"
+#include "base/mem.h"
 #include "base/log.h"
 
 #define CLOSE_MS 10000 /* calls under way may take so long to end */
@@ -78,7 +79,7 @@ static enum exit_code serve_run(const void *options, const char *const *argument
     (void)count;
     console_init(&s.console, false, s.o->log_format ? s.o->log_format : "text");
     block_signals(&signals);
-    for (size_t i = 0; i < sizeof steps / sizeof steps[0] && s.code == EXIT_OK; i++)
+    for (size_t i = 0; i < ARRAY_LEN(steps) && s.code == EXIT_OK; i++)
         if (steps[i].run(&s, &e) < 0)
             s.code = steps[i].code;
     if (s.code == EXIT_OK) {

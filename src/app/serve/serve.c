@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "app/run/state.h"
+#include "base/mem.h"
 #include "base/sys.h"
 
 #define MODEL_TEXT_BYTES_MAX ((size_t)64 * 1024)
@@ -84,7 +85,7 @@ static void describe_upstream(const struct model_upstream *to, struct buf *out)
         u->proxy,
     };
 
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         describe_text(texts[i], out);
     for (const char *const *h = u->header; h && *h; h++)
         describe_text(*h, out);

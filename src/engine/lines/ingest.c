@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "base/mem.h"
 #include "engine/lines/cutter.h"
 #include "engine/lines/digest.h"
@@ -57,11 +58,11 @@ int ingest_run(const struct input *in, const struct ingest_options *o, struct in
 
     *out = (struct ingest_result){ .repeats = repeats_new(in->bytes) };
     cutter_init(&all.cutter, in, o->limit, o->lines_max);
-    (void)pthread_mutex_init(&all.lock, NULL);
-    (void)pthread_cond_init(&all.turned, NULL);
+    lock_init(&all.lock);
+    cond_init(&all.turned);
     worker_run_all(&all);
-    (void)pthread_cond_destroy(&all.turned);
-    (void)pthread_mutex_destroy(&all.lock);
+    cond_destroy(&all.turned);
+    lock_destroy(&all.lock);
     if (all.failed) {
         ingest_result_release(out);
         *e = all.error;
@@ -100,7 +101,7 @@ static void worker_run_all(struct ingest *all)
     }
     (void)work(&w[0]);
     for (uint32_t i = 1; i < count; i++)
-        (void)pthread_join(w[i].thread, NULL);
+        thread_join(w[i].thread);
     mem_free(w);
 }
 
@@ -144,11 +145,11 @@ static bool cut_next(struct worker *w, struct shard *s, uint64_t *number)
 
 static bool take_shard(struct worker *w, struct shard *s, uint64_t *number)
 {
-    (void)pthread_mutex_lock(&w->all->lock);
+    lock(&w->all->lock);
     bool taken = cut_next(w, s, number);
     if (w->all->failed)
-        (void)pthread_cond_broadcast(&w->all->turned);
-    (void)pthread_mutex_unlock(&w->all->lock);
+        cond_broadcast(&w->all->turned);
+    unlock(&w->all->lock);
     return taken;
 }
 
@@ -254,20 +255,20 @@ static bool hand_in(struct worker *w, const struct shard *s, uint64_t number)
 {
     struct ingest *all = w->all;
 
-    (void)pthread_mutex_lock(&all->lock);
+    lock(&all->lock);
     while (all->turn != number && !all->failed)
-        (void)pthread_cond_wait(&all->turned, &all->lock);
+        cond_wait(&all->turned, &all->lock);
     bool failed = all->failed;
-    (void)pthread_mutex_unlock(&all->lock);
+    unlock(&all->lock);
     if (failed)
         return false;
 
     report(w, s);
-    (void)pthread_mutex_lock(&all->lock);
+    lock(&all->lock);
     keep_tally(all->out, s, &w->tally);
     all->turn++;
-    (void)pthread_cond_broadcast(&all->turned);
-    (void)pthread_mutex_unlock(&all->lock);
+    cond_broadcast(&all->turned);
+    unlock(&all->lock);
     return true;
 }
 

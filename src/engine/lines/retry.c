@@ -1,6 +1,7 @@
 #include "engine/lines/retry.h"
 
-static uint64_t chance(uint64_t *seed);
+#include "base/random.h"
+
 static uint64_t backoff_ms(const struct retry_rules *r, uint32_t attempt);
 
 struct retry_rules retry_defaults(void)
@@ -20,7 +21,7 @@ bool retry_next(const struct retry_rules *r, uint32_t attempt, enum error_code c
         return false;
 
     uint64_t range = backoff_ms(r, attempt);
-    uint32_t wait = range ? (uint32_t)(1 + chance(seed) % range) : 0;
+    uint32_t wait = range ? (uint32_t)(1 + random_next(seed) % range) : 0;
     uint32_t wish = retry_after_ms < RETRY_AFTER_MAX_MS ? retry_after_ms : RETRY_AFTER_MAX_MS;
     *wait_ms = wait > wish ? wait : wish;
     return true;
@@ -34,14 +35,4 @@ static uint64_t backoff_ms(const struct retry_rules *r, uint32_t attempt)
     for (uint32_t i = 1; i < attempt && ms < r->cap_ms; i++)
         ms *= 2;
     return ms < r->cap_ms ? ms : r->cap_ms;
-}
-
-/* SplitMix64: any seed is good, and the whole state is the seed. */
-static uint64_t chance(uint64_t *seed)
-{
-    uint64_t z = *seed += 0x9E3779B97F4A7C15u;
-
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return z ^ (z >> 31);
 }

@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "base/mem.h"
 #include "base/log.h"
 #include "base/metric.h"
 
@@ -30,7 +31,7 @@ static uint64_t at(const struct counters *c, size_t offset)
 
 void tally_progress(struct tally *t, const struct progress *p)
 {
-    for (size_t i = 0; i < sizeof counted / sizeof counted[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(counted); i++)
         metric_add(metric_counter(counted[i].name, counted[i].help, counted[i].labels),
                    at(&p->books, counted[i].offset) - at(&t->seen, counted[i].offset));
     metric_add(

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include "base/thread.h"
 #include "base/mem.h"
 #include "base/sys.h"
 
@@ -36,13 +37,13 @@ struct writer *writer_new(int fd, const char *path, bool synced, struct error *e
     w->synced = synced;
     for (size_t i = 0; i < WRITER_BUFFERS; i++)
         w->buffer[i] = BUF_INIT(SIZE_MAX / 2);
-    (void)pthread_mutex_init(&w->lock, NULL);
-    (void)pthread_cond_init(&w->changed, NULL);
+    lock_init(&w->lock);
+    cond_init(&w->changed);
     errno = pthread_create(&w->thread, NULL, run, w);
     if (errno != 0) {
         (void)error_errno(e, "cannot start a thread to write %s", path);
-        (void)pthread_cond_destroy(&w->changed);
-        (void)pthread_mutex_destroy(&w->lock);
+        cond_destroy(&w->changed);
+        lock_destroy(&w->lock);
         mem_free(w);
         return NULL;
     }
@@ -53,15 +54,15 @@ void writer_free(struct writer *w)
 {
     if (!w)
         return;
-    (void)pthread_mutex_lock(&w->lock);
+    lock(&w->lock);
     w->closed = true;
-    (void)pthread_cond_broadcast(&w->changed);
-    (void)pthread_mutex_unlock(&w->lock);
-    (void)pthread_join(w->thread, NULL);
+    cond_broadcast(&w->changed);
+    unlock(&w->lock);
+    thread_join(w->thread);
     for (size_t i = 0; i < WRITER_BUFFERS; i++)
         buf_release(&w->buffer[i]);
-    (void)pthread_cond_destroy(&w->changed);
-    (void)pthread_mutex_destroy(&w->lock);
+    cond_destroy(&w->changed);
+    lock_destroy(&w->lock);
     mem_free(w);
 }
 
@@ -69,7 +70,7 @@ void writer_free(struct writer *w)
 static int wait_for(struct writer *w, size_t count, struct error *e)
 {
     while (w->count > count && !w->failed)
-        (void)pthread_cond_wait(&w->changed, &w->lock);
+        cond_wait(&w->changed, &w->lock);
     if (!w->failed)
         return 0;
     *e = w->error;
@@ -78,7 +79,7 @@ static int wait_for(struct writer *w, size_t count, struct error *e)
 
 int writer_put(struct writer *w, struct buf *b, struct error *e)
 {
-    (void)pthread_mutex_lock(&w->lock);
+    lock(&w->lock);
     int rc = wait_for(w, WRITER_BUFFERS - 1, e);
     if (rc == 0) {
         struct buf *slot = &w->buffer[(w->head + w->count++) % WRITER_BUFFERS];
@@ -86,17 +87,17 @@ int writer_put(struct writer *w, struct buf *b, struct error *e)
         *slot = *b;
         empty.max = b->max;
         *b = empty;
-        (void)pthread_cond_broadcast(&w->changed);
+        cond_broadcast(&w->changed);
     }
-    (void)pthread_mutex_unlock(&w->lock);
+    unlock(&w->lock);
     return rc;
 }
 
 int writer_flush(struct writer *w, struct error *e)
 {
-    (void)pthread_mutex_lock(&w->lock);
+    lock(&w->lock);
     int rc = wait_for(w, 0, e);
-    (void)pthread_mutex_unlock(&w->lock);
+    unlock(&w->lock);
     return rc < 0 || !w->synced ? rc : sys_sync(w->fd, w->path, e);
 }
 
@@ -120,29 +121,29 @@ static void *run(void *arg)
     struct writer *w = arg;
     size_t unsynced = 0;
 
-    (void)pthread_mutex_lock(&w->lock);
+    lock(&w->lock);
     for (;;) {
         while (w->count == 0 && !w->closed)
-            (void)pthread_cond_wait(&w->changed, &w->lock);
+            cond_wait(&w->changed, &w->lock);
         if (w->closed)
             break;
         struct buf *b = &w->buffer[w->head];
         struct error error;
-        (void)pthread_mutex_unlock(&w->lock);
+        unlock(&w->lock);
         int rc = write_one(w, b, &unsynced, &error);
         buf_clear(b);
         if (b->cap > KEEP_BYTES)
             buf_release(b);
-        (void)pthread_mutex_lock(&w->lock);
+        lock(&w->lock);
         if (rc < 0)
             w->error = error;
         w->failed = rc < 0;
         w->head = (w->head + 1) % WRITER_BUFFERS;
         w->count--;
-        (void)pthread_cond_broadcast(&w->changed);
+        cond_broadcast(&w->changed);
         if (w->failed)
             break;
     }
-    (void)pthread_mutex_unlock(&w->lock);
+    unlock(&w->lock);
     return NULL;
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "engine/remote/remote_inner.h"
 #include "format/upstream_error.h"
 #include "net/server/http_server.h"
@@ -304,7 +305,7 @@ void remote_state_read(struct str state, struct str prefix, struct remote_status
     if (str_starts(state, prefix))
         state = str_sub(state, prefix.len, state.len);
     (void)snprintf(out->state, sizeof out->state, "%.*s", STR_ARG(state));
-    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
         if (!str_eq_c(state, ends[i].state))
             continue;
         out->ended = true;

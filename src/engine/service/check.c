@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "base/log.h"
 #include "base/sys.h"
 #include "engine/lines/ingest.h"
@@ -66,7 +67,7 @@ void *check_run(void *arg)
         int64_t id = s->draining ? 0 : schedule_next_check(s);
         bool idle = id == 0, sweeps = idle && sweep_due(s);
         if (idle && !sweeps) {
-            (void)pthread_cond_wait(&s->check_wake, &s->lock);
+            cond_wait(&s->check_wake, &s->lock);
             continue;
         }
         pthread_mutex_unlock(&s->lock);

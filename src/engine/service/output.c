@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "base/log.h"
 #include "base/sys.h"
 #include "engine/service/service_inner.h"
@@ -176,13 +177,12 @@ static void tidy(struct service *s, const struct job *j)
     struct error e;
     static const char *const spool_files[] = { "spool.db", "spool.db-wal", "spool.db-shm" };
 
-    for (size_t i = 0; i < sizeof run_files / sizeof run_files[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(run_files); i++) {
         job_path(s, path, j->id, run_files[i]);
         if (sys_remove_all(path, &e) < 0)
             log_warn("job %lld: %s", (long long)j->id, e.msg);
     }
-    for (size_t i = 0; !job_failures_left(j) && i < sizeof spool_files / sizeof spool_files[0];
-         i++) {
+    for (size_t i = 0; !job_failures_left(j) && i < ARRAY_LEN(spool_files); i++) {
         job_path(s, path, j->id, spool_files[i]);
         if (sys_remove_all(path, &e) < 0)
             log_warn("job %lld: %s", (long long)j->id, e.msg);

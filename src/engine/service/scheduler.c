@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/thread.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "engine/service/choice.h"
@@ -242,7 +243,7 @@ int64_t schedule_next_check(struct service *s)
 
 static void end_runner(struct service *s, struct running *r)
 {
-    (void)pthread_join(r->thread, NULL);
+    thread_join(r->thread);
     pthread_mutex_lock(&s->lock);
     struct entry *n = schedule_find(s, r->id);
     assert(n && n->running == r);

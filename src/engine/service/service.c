@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
@@ -46,8 +47,8 @@ struct service *service_start(const struct service_env *env, const struct servic
 
     s->env = *env;
     s->set = *set;
-    (void)pthread_mutex_init(&s->lock, NULL);
-    (void)pthread_cond_init(&s->check_wake, NULL);
+    lock_init(&s->lock);
+    cond_init(&s->check_wake);
     s->wake = chan_new(1);
     s->sites = upstream_sites_new(env->clock);
     atomic_init(&s->halt, false);
@@ -152,9 +153,9 @@ void service_free(struct service *s)
     pthread_cond_broadcast(&s->check_wake);
     pthread_mutex_unlock(&s->lock);
     service_wake(s);
-    (void)pthread_join(s->scheduler, NULL);
+    thread_join(s->scheduler);
     for (uint32_t i = 0; i < s->checker_count; i++)
-        (void)pthread_join(s->checker[i], NULL);
+        thread_join(s->checker[i]);
     release(s);
 }
 
@@ -448,7 +449,7 @@ int service_results(struct service *s, const struct job *j, uint64_t *bytes, str
         return open_result(s, j->result, bytes, e);
     /* The last is there for the moment between the last row and the job's end. */
     static const char *const names[] = { "output.jsonl.partial", "output.jsonl" };
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         job_path(s, path, j->id, names[i]);
         fd = open_rows(path, bytes, &why);
         if (fd >= 0)

@@ -3,7 +3,8 @@
 #include <string.h>
 
 #include "format/request/fields.h"
-#include "format/timestamp.h"
+#include "base/mem.h"
+#include "base/timestamp.h"
 
 enum token_kind {
     TOKEN_END,
@@ -79,7 +80,7 @@ static bool op_take(struct parser *p)
 {
     struct str rest = str_sub(p->text, p->next, p->text.len);
 
-    for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
         struct str op = str_of(ops[i].text);
         if (!str_starts(rest, op))
             continue;
@@ -271,7 +272,7 @@ static unsigned field_read(struct str name, struct filter *f)
 {
     static const struct str labels = STR_INIT("labels.");
 
-    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
         if (field_named(fields[i].name, name)) {
             f->field = fields[i].field;
             return fields[i].ops;
@@ -309,7 +310,7 @@ static bool state_known(struct str name)
                                           "BATCH_STATE_UNSPECIFIED" };
     enum job_state ignored;
 
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
         if (str_eq_c(name, others[i]))
             return true;
     return job_state_read(name, &ignored);

@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 
+#include "base/mem.h"
 #include "base/str.h"
 
 #define LONG_PROMPT_TOKENS 200000
@@ -27,7 +28,7 @@ static const struct {
     { "gemini-2.0-flash-lite",  { 0.075,  0.30,  0.0075,  0, 0, 0, false } },
 };
 // clang-format on
-#define PRICE_COUNT (sizeof prices / sizeof prices[0])
+#define PRICE_COUNT (ARRAY_LEN(prices))
 
 /* Cuts "-001": a dash and three digits at the end. */
 static struct str without_revision(struct str name)

@@ -13,13 +13,14 @@
 #define TRANCHE_FORMAT_JOB_RESOURCE_H
 
 #include "format/request/request.h"
+#include "base/mem.h"
 #include "format/request/fields.h"
 
 /* Rows of a table of fields, as in request_fields.c. */
 // clang-format off
 #define RESOURCE_FIELD(text, ...) { .name = (text), .kind = FIELD_##__VA_ARGS__ }
 #define RESOURCE_MESSAGE(text, fields, ...) \
-    { .name = (text), .field = (fields), .field_count = sizeof(fields) / sizeof((fields)[0]), \
+    { .name = (text), .field = (fields), .field_count = ARRAY_LEN(fields), \
       __VA_ARGS__ }
 // clang-format on
 

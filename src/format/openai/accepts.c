@@ -121,7 +121,8 @@ static bool generation_accepts(const struct request *r, struct violation *why)
     const char *path =
         g->schema ? "generationConfig.responseSchema" : "generationConfig.responseJsonSchema";
 
-    if (!openai_all_silent(config, of_generation, COUNT(of_generation), "generationConfig.", why) ||
+    if (!openai_all_silent(config, of_generation, ARRAY_LEN(of_generation), "generationConfig.",
+                           why) ||
         !thinking_accepts(g->thinking, why))
         return false;
     if (g->form == ANSWER_ENUM)
@@ -153,7 +154,7 @@ bool openai_accepts(const struct request *r, struct violation *why)
 {
     if (r->kind == REQUEST_EMBED)
         return openai_embed_accepts(r, why);
-    return openai_all_silent(r->root, of_request, COUNT(of_request), "", why) &&
+    return openai_all_silent(r->root, of_request, ARRAY_LEN(of_request), "", why) &&
            generation_accepts(r, why) &&
            safety_accepts(request_field(r->root, "safetySettings"), why) &&
            openai_tools_accept(r, why) && openai_contents_accept(r, why);

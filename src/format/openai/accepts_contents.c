@@ -69,7 +69,7 @@ static bool call_accepts(const struct place_of_part *at, struct violation *why)
         return openai_refuse(why, "A functionCall stands in a turn of the user.",
                              "Write \"model\" as the role of its turn.", "%s.functionCall",
                              at->path);
-    if (!openai_all_silent(at->part->object, of_call, COUNT(of_call), below, why))
+    if (!openai_all_silent(at->part->object, of_call, ARRAY_LEN(of_call), below, why))
         return false;
     return openai_calls_add(at->calls, at->scratch, at->part, at->turn) ||
            openai_refuse(why, "There are too many functionCalls for an OpenAI server.",
@@ -86,7 +86,7 @@ static bool response_accepts(const struct place_of_part *at, struct violation *w
         return openai_refuse(why, "A functionResponse stands in a turn of the model.",
                              "Write \"user\" as the role of its turn.", "%s.functionResponse",
                              at->path);
-    if (!openai_all_silent(at->part->object, of_response, COUNT(of_response), below, why))
+    if (!openai_all_silent(at->part->object, of_response, ARRAY_LEN(of_response), below, why))
         return false;
     return openai_calls_answer(at->calls, at->part) ||
            openai_refuse(why, "A functionResponse answers no functionCall before it.",
@@ -122,7 +122,7 @@ static bool modifiers_accept(yyjson_val *value, const char *path, struct violati
     if (yyjson_obj_size(value) < 2)
         return true; /* its data only */
     (void)snprintf(below, sizeof below, "%s.", path);
-    return openai_all_silent(value, of_part, COUNT(of_part), below, why);
+    return openai_all_silent(value, of_part, ARRAY_LEN(of_part), below, why);
 }
 
 static bool system_accepts(const struct request *r, struct violation *why)

@@ -24,7 +24,7 @@ static bool function_accepts(yyjson_val *function, const char *path, struct viol
     char below[VIOLATION_PATH_BYTES];
 
     (void)snprintf(below, sizeof below, "%s.", path);
-    if (!openai_all_silent(function, of_function, COUNT(of_function), below, why))
+    if (!openai_all_silent(function, of_function, ARRAY_LEN(of_function), below, why))
         return false;
     if (str_eq_c(json_str(request_field(function, "behavior")), "NON_BLOCKING"))
         return openai_refuse(why,
@@ -94,9 +94,9 @@ bool openai_tools_accept(const struct request *r, struct violation *why)
 
     if (!r->tools && !r->tool_config)
         return true;
-    if (!openai_all_silent(r->tool_config, of_tool_config, COUNT(of_tool_config), "toolConfig.",
+    if (!openai_all_silent(r->tool_config, of_tool_config, ARRAY_LEN(of_tool_config), "toolConfig.",
                            why) ||
-        !openai_all_silent(calling, of_calling, COUNT(of_calling),
+        !openai_all_silent(calling, of_calling, ARRAY_LEN(of_calling),
                            "toolConfig.functionCallingConfig.", why))
         return false;
     if (!choice_accepts(r, why))

@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-#include "format/base64.h"
+#include "base/mem.h"
+#include "base/base64.h"
 
 // clang-format off
 static const struct {
@@ -29,7 +30,7 @@ struct openai_mime openai_mime_of(struct str written)
 {
     struct openai_mime m = { .type = str_trim(str_sub(written, 0, str_find(written, STR(";")))) };
 
-    for (size_t i = 0; i < sizeof mimes / sizeof mimes[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(mimes); i++) {
         size_t len = strlen(mimes[i].type);
         bool prefix = mimes[i].type[len - 1] == '/' && m.type.len > len;
         if (!lower_equal(prefix ? str_sub(m.type, 0, len) : m.type, mimes[i].type))

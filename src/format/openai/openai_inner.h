@@ -8,6 +8,7 @@
 #ifndef TRANCHE_FORMAT_OPENAI_OPENAI_INNER_H
 #define TRANCHE_FORMAT_OPENAI_OPENAI_INNER_H
 
+#include "base/mem.h"
 #include "base/json.h"
 #include "format/openai/openai.h"
 #include "format/request/fields.h"
@@ -79,7 +80,6 @@ int openai_parameters_write(yyjson_val *function, struct buf *out, struct error 
 struct openai_unsayable {
     const char *field, *remedy;
 };
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define REMOVE_OR_GEMINI "Remove it, or use a model of the Gemini API."
 #define OPENAI_PLACE_BYTES 96 /* of a path up to a part or a function */
 

@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 
+#include "base/mem.h"
 #include "format/request/schema.h"
 #include "format/request/schema_value.h"
 
@@ -177,7 +178,7 @@ static void write_thinking(yyjson_val *thinking, struct buf *out)
 
     if (request_integer(request_field(thinking, "thinkingBudget"), &budget) && budget == 0)
         ADD(out, ",\"chat_template_kwargs\":{\"enable_thinking\":false,\"thinking\":false}");
-    for (size_t i = 0; i < sizeof efforts / sizeof efforts[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(efforts); i++)
         if (lower_equal(level, efforts[i]))
             buf_addf(out, ",\"reasoning_effort\":\"%s\"", efforts[i]);
 }

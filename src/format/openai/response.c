@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "format/upstream_error.h"
 
 #define US_PER_S 1000000.0
@@ -95,7 +96,7 @@ static int finish_read(struct openai_answer *r, yyjson_val *choice, uint32_t num
         return error_set(r->e, ERROR_INTERNAL, "Choice %u of the answer has no finish_reason.",
                          number);
     c->finish = FINISH_OTHER;
-    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
         if (!str_eq_c(reason, reasons[i].reason))
             continue;
         if (reasons[i].broken)

@@ -8,6 +8,8 @@
  */
 #include "format/openai/openai_inner.h"
 
+#include "base/mem.h"
+
 /* Of one object; a larger one is not looked through. */
 #define STRICT_PROPERTIES_MAX 100
 
@@ -49,7 +51,7 @@ static bool schema_strict(yyjson_val *schema, bool google);
 
 static const struct keyword *keyword_find(struct str key, bool google)
 {
-    for (size_t i = 0; i < sizeof keywords / sizeof keywords[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(keywords); i++) {
         const struct keyword *k = &keywords[i];
         const char *name = google ? k->google : k->json;
         if (name && (google ? field_named(name, key) : str_eq_c(key, name)))

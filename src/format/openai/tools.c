@@ -1,6 +1,8 @@
 /* tools.c -- functionDeclarations as tools, functionCallingConfig as tool_choice. */
 #include "format/openai/openai_inner.h"
 
+#include "base/mem.h"
+
 struct openai_functions openai_functions_of(const struct request *r)
 {
     return (struct openai_functions){ .tools = values_of(r->tools) };
@@ -49,7 +51,7 @@ static enum openai_calling calling_of(struct str mode)
         { "VALIDATED", CALLING_VALIDATED },
     };
 
-    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(modes); i++)
         if (str_eq_c(mode, modes[i].mode))
             return modes[i].calling;
     return CALLING_AUTO;

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "format/base64.h"
+#include "base/base64.h"
 
 static bool integer_wanted(yyjson_val *v);
 static bool number_wanted(yyjson_val *v);

@@ -1,6 +1,7 @@
 /* config.c -- rules over the fields of generationConfig and of a schema. */
 #include "format/request/fields.h"
 
+#include "base/mem.h"
 #include "format/request/request.h"
 #include "format/request/schema.h"
 
@@ -117,7 +118,7 @@ void rule_generation(struct check *c, const struct place *at, yyjson_val *config
     };
     struct member m;
 
-    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
         if (!request_member(config, rules[i].field, &m))
             continue;
         struct place here = { .up = at, .key = m.key };
@@ -150,7 +151,7 @@ static bool schema_size_check(struct check *c, const struct place *at, yyjson_va
     bool small = true;
     struct member m;
 
-    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
         if (!request_member(schema, lists[i], &m))
             continue;
         size_t count = yyjson_is_obj(m.value) ? yyjson_obj_size(m.value) : values_of(m.value).count;

@@ -1,19 +1,19 @@
 /* fields.c -- the tables. A row is a field; what no table can say is the message's rule. */
 #include "format/request/fields.h"
 
+#include "base/mem.h"
 #include "format/request/request.h"
 
 // clang-format off
 /* A field's row: F("name", KIND, what else holds). */
 #define F(text, ...) { .name = (text), .kind = FIELD_##__VA_ARGS__ }
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define RANGE(from, to) .ranged = true, .lo = (from), .hi = (to)
 #define BELOW(from, end) .ranged = true, .lo = (from), .hi = (end), .hi_open = true
 #define LIST .repeated = true
 #define NEEDED .required = true
 #define VALUES(...) .values = (const char *const[]){ __VA_ARGS__, NULL }
 #define MESSAGE(text, fields, ...) \
-    { .name = (text), .field = (fields), .field_count = COUNT(fields), __VA_ARGS__ }
+    { .name = (text), .field = (fields), .field_count = ARRAY_LEN(fields), __VA_ARGS__ }
 
 #define INT32_END 0x1p31
 #define INT64_END 0x1p63

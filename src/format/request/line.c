@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "format/request/fields.h"
 
 /* Keys of an output row: in an input they would stand there twice. */
@@ -84,7 +85,7 @@ static bool structure_check(struct check *c, yyjson_val *root)
 
 static bool is_row_key(struct str key)
 {
-    for (size_t i = 0; i < sizeof row_keys / sizeof row_keys[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(row_keys); i++)
         if (str_eq_c(key, row_keys[i]))
             return true;
     return false;
@@ -176,7 +177,7 @@ static const struct {
 
 static const char *remedy_of_foreign(yyjson_val *root)
 {
-    for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(foreign); i++)
         if (json_get(root, foreign[i].key))
             return foreign[i].remedy;
     return "Write the line";

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/mem.h"
 #include "format/request/request.h"
 
 #define LABEL_BYTES_MAX 64
@@ -89,7 +90,7 @@ static void role_check(struct check *c, const struct place *at, struct str role)
 
     if (role_valid(role))
         return;
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
         if (lower_equal(role, known[i].role))
             remedy = known[i].remedy;
     violation_remedy(check_fail(c, at, "Please use a valid role: user, model."), "%s", remedy);
@@ -151,7 +152,7 @@ void rule_part(struct check *c, const struct place *at, yyjson_val *part)
     };
     struct member m;
 
-    for (size_t i = 0; i < sizeof data / sizeof data[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(data); i++)
         if (request_member(part, data[i], &m))
             return;
     violation_remedy(check_fail(c, at,
@@ -209,7 +210,7 @@ static bool uri_valid(struct str uri)
 {
     static const char *const schemes[] = { "gs://", "https://", "files/" };
 
-    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(schemes); i++)
         if (str_starts(uri, str_of(schemes[i])))
             return uri.len > strlen(schemes[i]);
     return false;

@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 
+#include "base/mem.h"
 #include "format/request/request.h"
 #include "format/request/schema_value.h"
 
@@ -85,7 +86,7 @@ static yyjson_val *list_at(yyjson_val *v, size_t i)
 /* The name in JSON Schema of a type as Google writes it, in any case; NULL when there is none. */
 static const char *type_name(struct str name)
 {
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(types); i++)
         if (str_eq_c(name, types[i].google) || str_eq_c(name, types[i].json))
             return types[i].json;
     return NULL;
@@ -152,7 +153,7 @@ static int write_ref(struct writer *w, yyjson_val *ref, bool nullable)
     static const struct str prefixes[] = { { "#/defs/", 7 }, { "#/$defs/", 8 } };
     struct str text = json_str(ref), name = { 0 };
 
-    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
         if (str_starts(text, prefixes[i]))
             name = str_sub(text, prefixes[i].len, text.len);
     if (!is_plain_name(name) || !yyjson_obj_getn(w->defs, name.p, name.len))
@@ -324,7 +325,7 @@ static const struct keyword keywords[] = {
 
 static int write_keywords(struct writer *w, yyjson_val *schema)
 {
-    for (size_t i = 0; i < sizeof keywords / sizeof keywords[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(keywords); i++) {
         const struct keyword *k = &keywords[i];
         yyjson_val *value = member(schema, k->google);
         if (!value)

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include "base/thread.h"
 #include "net/client/credential_inner.h"
 
 struct credential {
@@ -32,16 +33,12 @@ struct credential *credential_new(const struct credential_spec *from, struct clo
                                   const char *ca_file, struct error *e)
 {
     struct credential *c = mem_alloc(sizeof *c);
-    pthread_condattr_t attr;
 
     c->clock = clock;
     c->ca_file = ca_file;
     c->secret = BUF_INIT(CREDENTIAL_BYTES_MAX);
-    (void)pthread_mutex_init(&c->lock, NULL);
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&c->news, &attr);
-    (void)pthread_condattr_destroy(&attr);
+    lock_init(&c->lock);
+    cond_init(&c->news);
     if (open_source(c, from, e) == 0)
         return c;
     credential_free(c);
@@ -54,33 +51,30 @@ void credential_free(struct credential *c)
         return;
     atomic_store(&c->stop, true);
     if (c->to_join)
-        (void)pthread_join(c->thread, NULL);
+        thread_join(c->thread);
     credential_wipe(&c->secret);
-    (void)pthread_cond_destroy(&c->news);
-    (void)pthread_mutex_destroy(&c->lock);
+    cond_destroy(&c->news);
+    lock_destroy(&c->lock);
     mem_free(c);
 }
 
 int credential_get(struct credential *c, struct buf *out, struct error *e)
 {
-    (void)pthread_mutex_lock(&c->lock);
+    lock(&c->lock);
     int rc = get(c, out, e);
-    (void)pthread_mutex_unlock(&c->lock);
+    unlock(&c->lock);
     return rc;
 }
 
 int credential_wait(struct credential *c, uint32_t timeout_ms, struct buf *out, struct error *e)
 {
-    struct clock *clock = clock_system();
-    uint64_t until = clock->mono_ns(clock) + timeout_ms * NS_PER_MS;
-    struct timespec t = { .tv_sec = (time_t)(until / NS_PER_S),
-                          .tv_nsec = (long)(until % NS_PER_S) };
+    uint64_t deadline = deadline_in_ms(timeout_ms);
     int rc;
 
-    (void)pthread_mutex_lock(&c->lock);
-    while ((rc = get(c, out, e)) == 0 && clock->mono_ns(clock) < until)
-        (void)pthread_cond_timedwait(&c->news, &c->lock, &t);
-    (void)pthread_mutex_unlock(&c->lock);
+    lock(&c->lock);
+    while ((rc = get(c, out, e)) == 0 && cond_wait_until(&c->news, &c->lock, deadline)) {
+    }
+    unlock(&c->lock);
     if (rc == 0)
         return error_set(e, ERROR_DEADLINE_EXCEEDED, "no access token within %lu ms",
                          (unsigned long)timeout_ms);
@@ -91,14 +85,14 @@ void credential_refused(struct credential *c)
 {
     uint64_t now_ns = c->clock->mono_ns(c->clock);
 
-    (void)pthread_mutex_lock(&c->lock);
+    lock(&c->lock);
     bool young = c->kind == OF_ACCOUNT && now_ns < c->token_ns + CREDENTIAL_RETRY_S * NS_PER_S;
     if (c->secret.len && c->kind >= IN_FILE && !young) {
         buf_clear(&c->secret);
         c->stamp = (struct credential_stamp){ 0 };
         c->next_ns = c->fault.code == ERROR_OK ? now_ns : c->next_ns;
     }
-    (void)pthread_mutex_unlock(&c->lock);
+    unlock(&c->lock);
 }
 
 bool credential_is_token(const struct credential *c)
@@ -178,14 +172,14 @@ static void *fetch(void *arg)
     if (rc == 0)
         rc = credential_token_fetch(&account, c->ca_file, &c->stop, &token, &life_s, &e);
     credential_account_release(&account);
-    (void)pthread_mutex_lock(&c->lock);
+    lock(&c->lock);
     if (rc == 0)
         keep_token(c, &token, life_s);
     c->fault = e;
     c->failed = rc < 0;
     c->fetching = false;
-    (void)pthread_cond_broadcast(&c->news);
-    (void)pthread_mutex_unlock(&c->lock);
+    cond_broadcast(&c->news);
+    unlock(&c->lock);
     credential_wipe(&token);
     return NULL;
 }
@@ -194,7 +188,7 @@ static void *fetch(void *arg)
 static void start_fetch(struct credential *c, uint64_t now_ns)
 {
     if (c->to_join)
-        (void)pthread_join(c->thread, NULL);
+        thread_join(c->thread);
     c->begun_ns = now_ns;
     c->to_join = c->fetching = pthread_create(&c->thread, NULL, fetch, c) == 0;
     if (c->fetching)

@@ -8,6 +8,7 @@
 
 #include <openssl/crypto.h>
 
+#include "base/mem.h"
 #include "base/sys.h"
 
 int credential_secret_take(struct str text, const char *where, struct buf *out, struct error *e)
@@ -60,7 +61,7 @@ bool credential_secret_is_token(struct str secret)
 {
     static const struct str begins[] = { STR_INIT("ya29."), STR_INIT("eyJ"), STR_INIT("tat.") };
 
-    for (size_t i = 0; i < sizeof begins / sizeof begins[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(begins); i++)
         if (str_starts(secret, begins[i]))
             return true;
     return false;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/mem.h"
 #include "net/client/http_client.h"
 
 /* How much of a URL may be shown: neither its parameters nor a password. */
@@ -41,7 +42,7 @@ bool http_curl_this_machine(const char *authority)
 {
     static const char *const hosts[] = { "localhost:", "127.", "[::1]:" };
 
-    for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(hosts); i++)
         if (strncasecmp(authority, hosts[i], strlen(hosts[i])) == 0)
             return true;
     return false;
@@ -98,7 +99,7 @@ bool http_curl_has_body(const char *method, struct str body)
 {
     static const char *const methods[] = { "POST", "PUT", "PATCH" };
 
-    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(methods); i++)
         if (strcmp(method, methods[i]) == 0)
             return true;
     return body.len && strcmp(method, "HEAD") != 0;
@@ -220,7 +221,7 @@ static const char *words_of_errno(CURL *c, const char *authority, const char *te
     if (strncmp(text, "Failed to connect", 17) == 0 && !strstr(text, host))
         return NULL;
     (void)curl_easy_getinfo(c, CURLINFO_OS_ERRNO, &err);
-    for (size_t i = 0; i < sizeof errnos / sizeof errnos[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(errnos); i++)
         if (errnos[i].err == err)
             return errnos[i].words;
     return NULL;
@@ -253,7 +254,7 @@ int http_curl_fail(CURL *c, CURLcode code, const char *authority, const char *te
     struct cause cause = { code, ERROR_UNAVAILABLE, NULL };
 
     if (!answer_is_odd(c, code, &cause))
-        for (size_t i = 0; i < sizeof causes / sizeof causes[0]; i++)
+        for (size_t i = 0; i < ARRAY_LEN(causes); i++)
             if (causes[i].curl == code)
                 cause = causes[i];
     if (is_of_socket(code))

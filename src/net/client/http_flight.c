@@ -188,7 +188,7 @@ static bool copy_ask(struct http_flight *f, const struct http_ask *ask)
     const char *const from[] = { ask->method, ask->url, ask->header };
     bool ok = true;
 
-    for (size_t i = 0; i < sizeof to / sizeof to[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(to); i++) {
         buf_clear(to[i]);
         buf_add_str(to[i], str_of(from[i]));
         ok = ok && buf_ok(to[i]);

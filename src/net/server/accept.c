@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <poll.h>
 
+#include "base/thread.h"
 #include "base/log.h"
 #include "net/server/http_inner.h"
 
@@ -13,19 +14,19 @@
  * also while libmicrohttpd has not yet seen the last ones. */
 static bool take_place(struct http_server *s)
 {
-    (void)pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     bool room = s->peer_count < s->connections_max;
     if (room)
         http_peers_count(s, 1);
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
     return room;
 }
 
 static void give_place(struct http_server *s)
 {
-    (void)pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     http_peers_count(s, -1);
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
 }
 
 /* Takes one connection in. False: there is none, or no room for one. */
@@ -69,10 +70,10 @@ struct round {
 
 static struct round look(struct http_server *s)
 {
-    (void)pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     http_peers_check(s);
     const struct round r = { !s->quiesced && s->peer_count < s->connections_max, s->closing };
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
     return r;
 }
 

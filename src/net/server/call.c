@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/thread.h"
 #include "base/clock.h"
 #include "net/server/http_inner.h"
 
@@ -34,26 +35,26 @@ struct http_call *http_call_new(struct http_server *s, const char *target)
     c->content_length = UINT64_MAX;
     (void)snprintf(c->id, sizeof c->id, "%" PRIx64 "-%" PRIx64, (uint64_t)s->started_us,
                    (uint64_t)atomic_fetch_add(&s->ids, 1));
-    (void)pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     link_call(c);
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
     return c;
 }
 
 void http_call_ref(struct http_call *c)
 {
-    (void)pthread_mutex_lock(&c->server->lock);
+    lock(&c->server->lock);
     c->refs++;
-    (void)pthread_mutex_unlock(&c->server->lock);
+    unlock(&c->server->lock);
 }
 
 void http_call_unref(struct http_call *c)
 {
     struct http_server *s = c->server;
 
-    (void)pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     bool last = --c->refs == 0;
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
     if (!last)
         return;
     if (c->begun && s->h.end)
@@ -70,13 +71,13 @@ bool http_call_suspend(struct http_call *c)
 {
     struct http_server *s = c->server;
 
-    (void)pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     bool may = c->conn && !c->cut && !s->closing;
     if (may) {
         MHD_suspend_connection(c->conn);
         c->suspended = true;
     }
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
     return may;
 }
 
@@ -90,27 +91,27 @@ static void wake(struct http_call *c)
 
 void http_call_resume(struct http_call *c)
 {
-    (void)pthread_mutex_lock(&c->server->lock);
+    lock(&c->server->lock);
     wake(c);
-    (void)pthread_mutex_unlock(&c->server->lock);
+    unlock(&c->server->lock);
 }
 
 void http_call_cut(struct http_call *c)
 {
-    (void)pthread_mutex_lock(&c->server->lock);
+    lock(&c->server->lock);
     c->cut = true;
     if (c->peer)
         (void)shutdown(c->peer->fd, SHUT_RDWR);
     wake(c);
-    (void)pthread_mutex_unlock(&c->server->lock);
+    unlock(&c->server->lock);
 }
 
 struct MHD_Response *http_call_take(struct http_call *c)
 {
-    (void)pthread_mutex_lock(&c->server->lock);
+    lock(&c->server->lock);
     struct MHD_Response *r = c->response;
     c->response = NULL;
-    (void)pthread_mutex_unlock(&c->server->lock);
+    unlock(&c->server->lock);
     return r;
 }
 
@@ -118,14 +119,14 @@ void http_call_detach(struct http_call *c)
 {
     struct http_server *s = c->server;
 
-    (void)pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     *c->at = c->next;
     if (c->next)
         c->next->at = c->at;
     c->conn = NULL;
     c->peer = NULL;
-    (void)pthread_cond_broadcast(&s->call_left);
-    (void)pthread_mutex_unlock(&s->lock);
+    cond_broadcast(&s->call_left);
+    unlock(&s->lock);
 }
 
 /* ---- What came ---- */
@@ -206,9 +207,9 @@ struct arena *http_arena(struct http_call *c)
 
 int http_status(const struct http_call *c)
 {
-    (void)pthread_mutex_lock(&c->server->lock);
+    lock(&c->server->lock);
     int status = c->status;
-    (void)pthread_mutex_unlock(&c->server->lock);
+    unlock(&c->server->lock);
     return status;
 }
 

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/thread.h"
 #include "base/clock.h"
 #include "base/metric.h"
 #include "net/server/http_inner.h"
@@ -10,10 +11,10 @@ void *http_on_target(void *cls, const char *target, struct MHD_Connection *conn)
     struct http_server *s = cls;
     struct http_call *c = http_call_new(s, target ? target : "");
 
-    (void)pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     c->conn = conn;
     c->peer = http_peer_of(conn);
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
     memcpy(c->remote, c->peer->address, sizeof c->remote);
     http_peer_head_began(s, c->peer);
     return c;
@@ -56,19 +57,19 @@ static enum MHD_Result on_head(struct http_call *c, const char *method, const ch
 
 static void undo_enqueue(struct http_call *c)
 {
-    (void)pthread_mutex_lock(&c->server->lock);
+    lock(&c->server->lock);
     c->owed = false;
     c->refs -= 2; /* the connection has one still */
-    (void)pthread_mutex_unlock(&c->server->lock);
+    unlock(&c->server->lock);
 }
 
 /* Gives the call to a worker, which holds it, as does the answer that it owes. */
 static bool enqueue(struct http_call *c)
 {
-    (void)pthread_mutex_lock(&c->server->lock);
+    lock(&c->server->lock);
     c->owed = true;
     c->refs += 2;
-    (void)pthread_mutex_unlock(&c->server->lock);
+    unlock(&c->server->lock);
     if (chan_try_send(c->server->queue, c))
         return true;
     undo_enqueue(c);

@@ -2,6 +2,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/mem.h"
+
 #include "net/server/http_inner.h"
 
 /* What libmicrohttpd read, while it is looked at. */
@@ -24,7 +26,7 @@ static const struct {
 
 static enum http_method method_of(const char *name)
 {
-    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
         if (strcmp(name, methods[i].name) == 0)
             return methods[i].method;
     }
@@ -247,7 +249,7 @@ static const struct {
 
 static bool check(const struct head *h)
 {
-    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
         if (rules[i].broken(h)) {
             h->c->must_close = true;
             http_fail(h->c, rules[i].status, "%s", rules[i].message);

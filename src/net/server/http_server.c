@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/sys.h"
@@ -33,9 +34,9 @@ static uint32_t or_default(uint32_t value, uint32_t deflt)
 
 static void run_call(struct http_server *s, struct http_call *c)
 {
-    (void)pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     bool late = s->closing && !c->sink_used;
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
     if (late)
         http_fail(c, 503, "the server is stopping");
     else if (http_body_unpack(c))
@@ -150,7 +151,6 @@ static struct http_server *server_new(const struct http_settings *set,
                                       const struct http_handlers *h)
 {
     struct http_server *s = mem_alloc(sizeof *s);
-    pthread_condattr_t attr;
 
     s->h = *h;
     s->refs = 1;
@@ -163,11 +163,8 @@ static struct http_server *server_new(const struct http_settings *set,
     s->cert = s->key = BUF_INIT(PEM_BYTES_MAX + 1);
     /* Bodies that broke off are queued beyond queue_max, at most one a connection at a time. */
     s->queue = chan_new((size_t)s->queue_max + s->connections_max);
-    (void)pthread_mutex_init(&s->lock, NULL);
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&s->call_left, &attr);
-    (void)pthread_condattr_destroy(&attr);
+    lock_init(&s->lock);
+    cond_init(&s->call_left);
     return s;
 }
 
@@ -220,21 +217,19 @@ uint16_t http_server_port(const struct http_server *s)
 /* The socket stays open, and deaf, until the keeper cannot be about to use it. */
 void http_server_quiesce(struct http_server *s)
 {
-    (void)pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     s->quiesced = true;
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
     (void)shutdown(s->listen_fd, SHUT_RDWR);
 }
 
 /* Under the lock: until no call has a connection, or the time is over. */
 static void await_calls(struct http_server *s, uint32_t timeout_ms)
 {
-    uint64_t until = clock_system()->mono_ns(clock_system()) + timeout_ms * NS_PER_MS;
-    struct timespec t = { .tv_sec = (time_t)(until / NS_PER_S),
-                          .tv_nsec = (long)(until % NS_PER_S) };
+    uint64_t deadline = deadline_in_ms(timeout_ms);
 
-    while (s->calls && clock_system()->mono_ns(clock_system()) < until)
-        (void)pthread_cond_timedwait(&s->call_left, &s->lock, &t);
+    while (s->calls && cond_wait_until(&s->call_left, &s->lock, deadline)) {
+    }
 }
 
 /* Under the lock: from here on nothing sleeps any more, as libmicrohttpd wants before it stops. */
@@ -250,13 +245,13 @@ static void wake_all(struct http_server *s)
 
 void http_server_unref(struct http_server *s)
 {
-    (void)pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     bool last = --s->refs == 0;
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
     if (!last)
         return;
-    (void)pthread_cond_destroy(&s->call_left);
-    (void)pthread_mutex_destroy(&s->lock);
+    cond_destroy(&s->call_left);
+    lock_destroy(&s->lock);
     chan_free(s->queue);
     buf_release(&s->cert);
     buf_release(&s->key);
@@ -269,19 +264,19 @@ void http_server_free(struct http_server *s, uint32_t timeout_ms)
     if (!s)
         return;
     http_server_quiesce(s);
-    (void)pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     await_calls(s, timeout_ms);
     wake_all(s);
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
     if (s->keeper_runs) {
         (void)send(s->quiet[0], "", 1, MSG_NOSIGNAL);
-        (void)pthread_join(s->keeper, NULL);
+        thread_join(s->keeper);
     }
     if (s->daemon)
         MHD_stop_daemon(s->daemon);
     chan_close(s->queue);
     for (uint32_t i = 0; i < s->worker_count; i++)
-        (void)pthread_join(s->worker[i], NULL);
+        thread_join(s->worker[i]);
     if (s->listen_fd >= 0)
         (void)close(s->listen_fd);
     if (s->quiet[1] >= 0)

@@ -3,6 +3,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/mem.h"
+
 /* "--" or white space, and what a client may add to it. */
 #define BOUNDARY_LINE_MAX 128
 
@@ -183,7 +185,7 @@ static bool is_plain(struct str encoding)
 {
     static const char *const plain[] = { "", "binary", "8bit", "7bit" };
 
-    for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(plain); i++)
         if (encoding.len == strlen(plain[i]) &&
             (encoding.len == 0 || strncasecmp(encoding.p, plain[i], encoding.len) == 0))
             return true;

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/thread.h"
 #include "base/clock.h"
 #include "base/metric.h"
 #include "net/server/http_inner.h"
@@ -26,24 +27,24 @@ static void peer_open(struct http_server *s, struct MHD_Connection *conn, void *
     http_address_text(
         MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr, p->address);
     p->head_due_ns = now_ns() + s->head_s * NS_PER_S;
-    (void)pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     p->next = s->peers;
     p->at = &s->peers;
     if (p->next)
         p->next->at = &p->next;
     s->peers = p;
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
     *arg = p;
 }
 
 static void peer_close(struct http_server *s, struct http_peer *p)
 {
-    (void)pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     *p->at = p->next;
     if (p->next)
         p->next->at = p->at;
     http_peers_count(s, -1);
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
     mem_free(p);
 }
 
@@ -64,9 +65,9 @@ struct http_peer *http_peer_of(struct MHD_Connection *conn)
 
 static void set_due(struct http_server *s, struct http_peer *p, uint64_t due_ns)
 {
-    (void)pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     p->head_due_ns = due_ns;
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
 }
 
 /* Shortens the time that was given for the idling before it. */
@@ -74,10 +75,10 @@ void http_peer_head_began(struct http_server *s, struct http_peer *p)
 {
     uint64_t due = now_ns() + s->head_s * NS_PER_S;
 
-    (void)pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     if (p->head_due_ns == 0 || due < p->head_due_ns)
         p->head_due_ns = due;
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
 }
 
 void http_peer_head_ended(struct http_server *s, struct http_peer *p)

@@ -5,6 +5,8 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "base/thread.h"
+#include "base/mem.h"
 #include "base/log.h"
 #include "net/server/http_inner.h"
 
@@ -62,7 +64,7 @@ void http_deliver(struct http_call *c, int status, const char *type, struct MHD_
     struct http_server *s = c->server;
 
     put_headers(c, r, type);
-    (void)pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     assert(!c->status);
     c->status = status;
     bool owed = c->owed, there = c->conn != NULL;
@@ -74,7 +76,7 @@ void http_deliver(struct http_call *c, int status, const char *type, struct MHD_
     if (c->suspended)
         MHD_resume_connection(c->conn);
     c->suspended = false;
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
     if (!there)
         MHD_destroy_response(r);
     if (owed)
@@ -214,7 +216,7 @@ void http_error_json(struct buf *out, int status, const char *message)
 {
     enum error_code code = ERROR_INTERNAL;
 
-    for (size_t i = 0; i < sizeof error_codes / sizeof error_codes[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(error_codes); i++) {
         if (error_codes[i].status == status)
             code = error_codes[i].code;
     }

@@ -1,6 +1,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/thread.h"
+
 #include "net/server/http_inner.h"
 
 #define STREAM_BLOCK_BYTES ((size_t)16 * 1024)
@@ -16,14 +18,14 @@ struct http_stream {
 
 static void stream_unref(struct http_stream *s)
 {
-    (void)pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     bool last = --s->refs == 0;
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
     if (!last)
         return;
     http_call_unref(s->call);
     buf_release(&s->unsent);
-    (void)pthread_mutex_destroy(&s->lock);
+    lock_destroy(&s->lock);
     mem_free(s);
 }
 
@@ -52,13 +54,13 @@ static ssize_t read_some(void *cls, uint64_t at, char *p, size_t cap)
     ssize_t n;
 
     (void)at;
-    (void)pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     n = (ssize_t)take(s, p, cap);
     if (n == 0 && s->ended && !s->gone)
         n = MHD_CONTENT_READER_END_OF_STREAM;
     else if (s->gone || (n == 0 && !http_call_suspend(s->call)))
         n = MHD_CONTENT_READER_END_WITH_ERROR;
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
     return n;
 }
 
@@ -66,9 +68,9 @@ static void on_free(void *cls)
 {
     struct http_stream *s = cls;
 
-    (void)pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     s->gone = true;
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
     stream_unref(s);
 }
 
@@ -79,7 +81,7 @@ struct http_stream *http_reply_stream(struct http_call *c, int status, const cha
     s->call = c;
     s->refs = 2;
     s->unsent = BUF_INIT(2 * HTTP_STREAM_BYTES_MAX);
-    (void)pthread_mutex_init(&s->lock, NULL);
+    lock_init(&s->lock);
     http_call_ref(c);
     struct MHD_Response *r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES,
                                                                read_some, s, on_free);
@@ -107,11 +109,11 @@ static bool append(struct http_stream *s, const void *p, size_t len)
 
 bool http_stream_write(struct http_stream *s, const void *p, size_t len)
 {
-    (void)pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     assert(!s->ended);
     bool gone = s->gone, slow = !gone && !append(s, p, len);
     s->gone = gone || slow;
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
     if (slow)
         http_call_cut(s->call);
     else if (!gone)
@@ -121,9 +123,9 @@ bool http_stream_write(struct http_stream *s, const void *p, size_t len)
 
 void http_stream_end(struct http_stream *s)
 {
-    (void)pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     s->ended = true;
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
     http_call_resume(s->call);
     stream_unref(s);
 }

@@ -181,7 +181,7 @@ static bool step_read(struct str text, struct step *out)
         enum step_kind kind;
     } plain[] = { { "ok", STEP_OK }, { "hang", STEP_HANG }, { "block", STEP_BLOCK } };
 
-    for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(plain); i++) {
         if (str_eq_c(text, plain[i].name)) {
             *out = (struct step){ .kind = plain[i].kind };
             return true;

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <time.h>
 
+#include "base/thread.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "predict/hub/hub_inner.h"
@@ -17,19 +18,15 @@ static void round_run(struct hub *h);
 struct hub *hub_new(const struct model *m, const struct predictor_env *env, predictor_open_fn open)
 {
     struct hub *h = mem_alloc(sizeof *h);
-    pthread_condattr_t attr;
 
     h->model = m;
     h->env = *env;
     h->open = open;
     h->still_ms = HUB_STILL_MS;
     h->deadline_ns = UINT64_MAX;
-    (void)pthread_mutex_init(&h->lock, NULL);
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&h->work, &attr);
-    (void)pthread_condattr_destroy(&attr);
-    (void)pthread_cond_init(&h->changed, NULL);
+    lock_init(&h->lock);
+    cond_init(&h->work);
+    cond_init(&h->changed);
     return h;
 }
 
@@ -37,29 +34,29 @@ void hub_free(struct hub *h)
 {
     if (!h)
         return;
-    (void)pthread_mutex_lock(&h->lock);
+    lock(&h->lock);
     assert(!h->share);
     h->stopping = true;
     hub_wake(h);
     bool started = h->started;
-    (void)pthread_mutex_unlock(&h->lock);
+    unlock(&h->lock);
     if (started)
-        (void)pthread_join(h->thread, NULL);
+        thread_join(h->thread);
     script_memory_release(&h->scripts);
     fair_release(&h->queue);
-    (void)pthread_cond_destroy(&h->changed);
-    (void)pthread_cond_destroy(&h->work);
-    (void)pthread_mutex_destroy(&h->lock);
+    cond_destroy(&h->changed);
+    cond_destroy(&h->work);
+    lock_destroy(&h->lock);
     mem_free(h);
 }
 
 bool hub_accepts(struct hub *h, const struct request *r, struct violation *why, struct error *e)
 {
-    (void)pthread_mutex_lock(&h->lock);
+    lock(&h->lock);
     int rc = hub_need_session(h, e);
     struct predictor *p = h->session;
     h->pins += rc == 0;
-    (void)pthread_mutex_unlock(&h->lock);
+    unlock(&h->lock);
     if (rc < 0)
         return false;
     e->code = ERROR_OK;
@@ -70,11 +67,11 @@ bool hub_accepts(struct hub *h, const struct request *r, struct violation *why, 
 
 int hub_count_tokens(struct hub *h, const struct request *r, uint32_t *tokens, struct error *e)
 {
-    (void)pthread_mutex_lock(&h->lock);
+    lock(&h->lock);
     int rc = hub_need_session(h, e);
     struct predictor *p = h->session;
     h->pins += rc == 0;
-    (void)pthread_mutex_unlock(&h->lock);
+    unlock(&h->lock);
     if (rc < 0)
         return -1;
     rc = hub_count(p, r, tokens, e);
@@ -84,7 +81,7 @@ int hub_count_tokens(struct hub *h, const struct request *r, uint32_t *tokens, s
 
 void hub_stats(struct hub *h, struct hub_stats *out)
 {
-    (void)pthread_mutex_lock(&h->lock);
+    lock(&h->lock);
     *out = (struct hub_stats){
         .session = h->stats,
         .submitted = h->submitted,
@@ -95,7 +92,7 @@ void hub_stats(struct hub *h, struct hub_stats *out)
         .shares = h->share_count,
         .loaded = h->session != NULL,
     };
-    (void)pthread_mutex_unlock(&h->lock);
+    unlock(&h->lock);
 }
 
 /* ---- For the other files ---- */
@@ -113,7 +110,7 @@ void hub_list_add(struct hub_list *l, struct hub_item *i)
 void hub_wake(struct hub *h)
 {
     if (h->sleeping)
-        (void)pthread_cond_signal(&h->work);
+        cond_signal(&h->work);
 }
 
 int hub_start(struct hub *h, struct error *e)
@@ -140,7 +137,7 @@ int hub_need_session(struct hub *h, struct error *e)
         }
         if (hub_start(h, e) < 0)
             return -1;
-        (void)pthread_cond_wait(&h->changed, &h->lock);
+        cond_wait(&h->changed, &h->lock);
     }
     return 0;
 }
@@ -163,19 +160,19 @@ void hub_put(struct hub *h, struct fair_source *s, struct hub_item *i)
 
 struct predictor *hub_pin(struct hub *h, const struct share *s)
 {
-    (void)pthread_mutex_lock(&h->lock);
+    lock(&h->lock);
     struct predictor *p = s->broken ? NULL : h->session;
     h->pins += p != NULL;
-    (void)pthread_mutex_unlock(&h->lock);
+    unlock(&h->lock);
     return p;
 }
 
 void hub_unpin(struct hub *h)
 {
-    (void)pthread_mutex_lock(&h->lock);
+    lock(&h->lock);
     if (--h->pins == 0)
-        (void)pthread_cond_broadcast(&h->changed);
-    (void)pthread_mutex_unlock(&h->lock);
+        cond_broadcast(&h->changed);
+    unlock(&h->lock);
 }
 
 int hub_count(struct predictor *p, const struct request *r, uint32_t *tokens, struct error *e)
@@ -204,7 +201,7 @@ static void *hub_main(void *arg)
     static const struct error stop = { ERROR_UNAVAILABLE, "The service is shutting down." };
     struct hub *h = arg;
 
-    (void)pthread_mutex_lock(&h->lock);
+    lock(&h->lock);
     while (!h->stopping) {
         if (!h->session && h->wanted) {
             session_open(h);
@@ -217,8 +214,8 @@ static void *hub_main(void *arg)
         }
     }
     session_end(h, &stop);
-    (void)pthread_cond_broadcast(&h->changed);
-    (void)pthread_mutex_unlock(&h->lock);
+    cond_broadcast(&h->changed);
+    unlock(&h->lock);
     return NULL;
 }
 
@@ -227,25 +224,19 @@ static void tell(struct hub *h, struct told *t)
 {
     if (!t->late && !t->ended)
         return;
-    (void)pthread_mutex_unlock(&h->lock);
+    unlock(&h->lock);
     calls_tell(t);
-    (void)pthread_mutex_lock(&h->lock);
+    lock(&h->lock);
 }
 
 /* Until there is something to do. What a script delays is due by a clock that may be moved. */
 static void idle(struct hub *h)
 {
-    struct clock *system = clock_system();
+    uint32_t longest_ms = h->delayed_count ? HUB_DELAYED_LOOK_MS : UINT32_MAX;
     struct told t = { 0 };
 
     h->sleeping = true;
-    if (h->delayed_count) {
-        uint64_t until = system->mono_ns(system) + HUB_DELAYED_LOOK_MS * NS_PER_MS;
-        const struct timespec at = { (time_t)(until / NS_PER_S), (long)(until % NS_PER_S) };
-        (void)pthread_cond_timedwait(&h->work, &h->lock, &at);
-    } else {
-        (void)pthread_cond_wait(&h->work, &h->lock);
-    }
+    (void)cond_wait_until(&h->work, &h->lock, deadline_in_ms(longest_ms));
     h->sleeping = false;
     h->still_ns = 0;
     calls_due(h, &t);
@@ -259,9 +250,9 @@ static void session_open(struct hub *h)
     struct told t = { 0 };
 
     h->wanted = false;
-    (void)pthread_mutex_unlock(&h->lock);
+    unlock(&h->lock);
     struct predictor *p = h->open(h->model, &h->env, &e);
-    (void)pthread_mutex_lock(&h->lock);
+    lock(&h->lock);
     h->session = p;
     h->still_ns = 0;
     h->stats = (struct predictor_stats){ 0 };
@@ -272,7 +263,7 @@ static void session_open(struct hub *h)
         (void)error_set(&why, ERROR_UNAVAILABLE, "The model cannot be loaded: %s", e.msg);
         calls_fail(h, &why, &t);
     }
-    (void)pthread_cond_broadcast(&h->changed);
+    cond_broadcast(&h->changed);
     tell(h, &t);
 }
 
@@ -291,12 +282,12 @@ static void session_end(struct hub *h, const struct error *why)
     h->in_flight = 0;
     h->online_in_flight = 0;
     while (h->pins)
-        (void)pthread_cond_wait(&h->changed, &h->lock);
-    (void)pthread_mutex_unlock(&h->lock);
+        cond_wait(&h->changed, &h->lock);
+    unlock(&h->lock);
     if (p)
         p->ops->close(p);
     calls_tell(&t);
-    (void)pthread_mutex_lock(&h->lock);
+    lock(&h->lock);
     for (struct share *s = h->share; s; s = s->next)
         share_forget(s);
 }
@@ -458,12 +449,12 @@ static void round_run(struct hub *h)
     choose(h);
     uint32_t ms = wait_ms(h);
     bool look = h->closing_count || system->mono_ns(system) >= h->stats_ns;
-    (void)pthread_mutex_unlock(&h->lock);
+    unlock(&h->lock);
     int64_t sent = send(h, p, &e);
     int rc = sent < 0 ? -1 : take(p, ms, &answers, &e);
     if (look && p->ops->stats)
         p->ops->stats(p, &stats);
-    (void)pthread_mutex_lock(&h->lock);
+    lock(&h->lock);
     uint64_t now = system->mono_ns(system);
     h->submitted += sent > 0 ? (uint64_t)sent : 0;
     if (look) {

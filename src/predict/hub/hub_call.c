@@ -2,6 +2,7 @@
  * done with their request. */
 #include "predict/hub/hub.h"
 
+#include "base/thread.h"
 #include "base/mem.h"
 #include "predict/hub/hub_inner.h"
 
@@ -37,7 +38,7 @@ int hub_ask(struct hub *h, const struct hub_call *ask, struct error *e)
     c->item.request = ask->request;
     c->item.call = c;
     c->deadline_ns = ask->deadline_ms ? now + ask->deadline_ms * NS_PER_MS : UINT64_MAX;
-    (void)pthread_mutex_lock(&h->lock);
+    lock(&h->lock);
     if (h->call_count == HUB_CALLS_MAX)
         (void)error_set(e, ERROR_RESOURCE_EXHAUSTED, "%d calls are open already; try again later",
                         HUB_CALLS_MAX);
@@ -54,7 +55,7 @@ int hub_ask(struct hub *h, const struct hub_call *ask, struct error *e)
             h->deadline_ns = c->deadline_ns;
         call_begin(h, c, now);
     }
-    (void)pthread_mutex_unlock(&h->lock);
+    unlock(&h->lock);
     if (rc < 0)
         mem_free(c);
     return rc;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/thread.h"
 #include "base/mem.h"
 #include "predict/hub/hub_inner.h"
 
@@ -23,7 +24,6 @@ static struct share *share_new(struct hub *h, const struct hub_share *who)
 {
     struct share *s = mem_alloc(sizeof *s);
     uint32_t window = h->session->window;
-    pthread_condattr_t attr;
 
     s->hub = h;
     s->ops = share_ops;
@@ -36,10 +36,7 @@ static struct share *share_new(struct hub *h, const struct hub_share *who)
     s->item = mem_array(s->base.window, sizeof *s->item);
     s->source.priority = who->priority;
     s->source.age = who->age;
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&s->wake, &attr);
-    (void)pthread_condattr_destroy(&attr);
+    cond_init(&s->wake);
     return s;
 }
 
@@ -47,7 +44,7 @@ struct predictor *hub_join(struct hub *h, const struct hub_share *who, struct er
 {
     struct share *s = NULL;
 
-    (void)pthread_mutex_lock(&h->lock);
+    lock(&h->lock);
     if (hub_need_session(h, e) == 0) {
         s = share_new(h, who);
         fair_join(&h->queue, &s->source, who->project, who->weight);
@@ -55,7 +52,7 @@ struct predictor *hub_join(struct hub *h, const struct hub_share *who, struct er
         h->share = s;
         h->share_count++;
     }
-    (void)pthread_mutex_unlock(&h->lock);
+    unlock(&h->lock);
     return s ? &s->base : NULL;
 }
 
@@ -71,7 +68,7 @@ void share_deliver(struct share *s, struct hub_item *i)
     else
         hub_list_add(&s->ready, i);
     if (!s->closing || s->in_flight == 0)
-        (void)pthread_cond_signal(&s->wake);
+        cond_signal(&s->wake);
 }
 
 void share_break(struct share *s, const struct error *why)
@@ -79,13 +76,13 @@ void share_break(struct share *s, const struct error *why)
     (void)fair_drop(&s->hub->queue, &s->source);
     s->broken = true;
     s->why = *why;
-    (void)pthread_cond_signal(&s->wake);
+    cond_signal(&s->wake);
 }
 
 void share_forget(struct share *s)
 {
     s->in_flight = 0;
-    (void)pthread_cond_signal(&s->wake);
+    cond_signal(&s->wake);
 }
 
 /* On the session's own thread, as every call of it. */
@@ -142,7 +139,7 @@ static int share_submit(struct predictor *p, const struct request *r, void *tag,
     i->request = r;
     i->tag = tag;
     i->share = s;
-    (void)pthread_mutex_lock(&s->hub->lock);
+    lock(&s->hub->lock);
     if (s->broken) {
         *e = s->why;
         if (e->code == ERROR_RESOURCE_EXHAUSTED)
@@ -153,7 +150,7 @@ static int share_submit(struct predictor *p, const struct request *r, void *tag,
     } else {
         hub_put(s->hub, &s->source, i);
     }
-    (void)pthread_mutex_unlock(&s->hub->lock);
+    unlock(&s->hub->lock);
     if (rc < 0)
         item_free(s, i);
     return rc;
@@ -164,14 +161,14 @@ static void share_drain(struct predictor *p)
     struct share *s = share_of(p);
 
     s->draining = true;
-    (void)pthread_mutex_lock(&s->hub->lock);
+    lock(&s->hub->lock);
     struct fair_item *f = fair_drop(&s->hub->queue, &s->source);
     while (f) {
         struct fair_item *next = f->next;
         cancel(s, (struct hub_item *)f);
         f = next;
     }
-    (void)pthread_mutex_unlock(&s->hub->lock);
+    unlock(&s->hub->lock);
 }
 
 /* ---- Out ---- */
@@ -179,21 +176,20 @@ static void share_drain(struct predictor *p)
 /* Takes all that is ready at once: the lock is not needed for the next ones. */
 static int take_ready(struct share *s, uint32_t timeout_ms, struct error *e)
 {
-    struct clock *system = clock_system();
-    uint64_t until = timeout_ms ? system->mono_ns(system) + timeout_ms * NS_PER_MS : 0;
-    const struct timespec at = { (time_t)(until / NS_PER_S), (long)(until % NS_PER_S) };
+    uint64_t deadline = timeout_ms ? deadline_in_ms(timeout_ms) : 0;
+    bool late = !timeout_ms;
     int rc = 0;
 
-    (void)pthread_mutex_lock(&s->hub->lock);
-    for (int late = !timeout_ms; !late && !s->ready.first && !s->broken;)
-        late = pthread_cond_timedwait(&s->wake, &s->hub->lock, &at);
+    lock(&s->hub->lock);
+    while (!late && !s->ready.first && !s->broken)
+        late = !cond_wait_until(&s->wake, &s->hub->lock, deadline);
     s->taken = s->ready.first;
     s->ready = (struct hub_list){ 0 };
     if (!s->taken && s->broken) {
         *e = s->why;
         rc = -1;
     }
-    (void)pthread_mutex_unlock(&s->hub->lock);
+    unlock(&s->hub->lock);
     return rc;
 }
 
@@ -258,13 +254,13 @@ static void share_stats(struct predictor *p, struct predictor_stats *out)
     struct share *s = share_of(p);
 
     *out = s->stats;
-    (void)pthread_mutex_lock(&s->hub->lock);
+    lock(&s->hub->lock);
     const struct predictor_stats *all = &s->hub->stats;
     out->sequences = all->sequences;
     out->sequences_max = all->sequences_max;
     out->memory_bytes = all->memory_bytes;
     memcpy(out->note, all->note, sizeof out->note);
-    (void)pthread_mutex_unlock(&s->hub->lock);
+    unlock(&s->hub->lock);
 }
 
 static void leave(struct share *s)
@@ -276,7 +272,7 @@ static void leave(struct share *s)
     s->closing = true;
     h->closing_count++;
     while (s->in_flight)
-        (void)pthread_cond_wait(&s->wake, &h->lock);
+        cond_wait(&s->wake, &h->lock);
     h->closing_count--;
     fair_leave(&h->queue, &s->source);
     while (*at != s)
@@ -297,12 +293,12 @@ static void share_close(struct predictor *p)
 
     if (!s)
         return;
-    (void)pthread_mutex_lock(&s->hub->lock);
+    lock(&s->hub->lock);
     leave(s);
-    (void)pthread_mutex_unlock(&s->hub->lock);
+    unlock(&s->hub->lock);
     answers_drop(s->taken);
     answers_drop(s->ready.first);
-    (void)pthread_cond_destroy(&s->wake);
+    cond_destroy(&s->wake);
     mem_free(s->item);
     mem_free(s);
 }

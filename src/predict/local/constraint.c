@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include "base/thread.h"
 #include "base/mem.h"
 #include "format/request/schema.h"
 #include "format/request/schema_value.h"
@@ -28,7 +29,7 @@ struct constraints *constraints_new(struct runtime *r)
     struct constraints *c = mem_alloc(sizeof *c);
 
     c->runtime = r;
-    (void)pthread_mutex_init(&c->lock, NULL);
+    lock_init(&c->lock);
     return c;
 }
 
@@ -40,7 +41,7 @@ void constraints_free(struct constraints *c)
         buf_release(&c->item[i].source);
         buf_release(&c->item[i].grammar);
     }
-    (void)pthread_mutex_destroy(&c->lock);
+    lock_destroy(&c->lock);
     mem_free(c);
 }
 
@@ -177,7 +178,7 @@ int constraint_of(struct constraints *c, const struct generation *g, struct buf 
         (void)error_set(e, ERROR_INVALID_ARGUMENT, "The schema is too large.");
         goto out;
     }
-    (void)pthread_mutex_lock(&c->lock);
+    lock(&c->lock);
     const struct compiled *k = compiled_of(c, g, buf_str(&source));
     if (k->error.code == ERROR_OK) {
         buf_add_str(out, buf_str(&k->grammar));
@@ -185,7 +186,7 @@ int constraint_of(struct constraints *c, const struct generation *g, struct buf 
     } else {
         *e = k->error;
     }
-    (void)pthread_mutex_unlock(&c->lock);
+    unlock(&c->lock);
 out:
     buf_release(&source);
     return rc;

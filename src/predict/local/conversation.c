@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
+
 #define TEXT_JOIN "\n" /* between the text parts of a turn */
 
 // clang-format off
@@ -33,7 +35,7 @@ static bool content_is_text(const struct content *c, const char *path, const cha
     char full[VIOLATION_PATH_BYTES];
 
     for (uint32_t i = 0; i < c->part_count; i++)
-        for (size_t k = 0; k < sizeof refused / sizeof refused[0]; k++)
+        for (size_t k = 0; k < ARRAY_LEN(refused); k++)
             if (c->part[i].kind == refused[k].kind) {
                 (void)snprintf(full, sizeof full, "%s.parts[%u]", path, i);
                 explain(why, full, model, refused[k].what);

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/random.h"
+#include "base/thread.h"
 #include "base/chan.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -49,16 +51,6 @@ static const struct predictor_ops local_ops;
 static struct local *local_of(struct predictor *p)
 {
     return (struct local *)p;
-}
-
-/* SplitMix64. */
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15ULL;
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-    return z ^ (z >> 31);
 }
 
 /* ---- The engine thread ---- */
@@ -194,7 +186,7 @@ static void local_close(struct predictor *p)
 
     atomic_store(&l->stop, true);
     chan_close(l->in);
-    (void)pthread_join(l->thread, NULL);
+    thread_join(l->thread);
     while ((t = chan_recv(l->in, 0)))
         task_free(t);
     while ((t = chan_recv(l->out, 0)))
@@ -246,7 +238,7 @@ static struct sampling sampling_of(struct local *l, const struct generation *g)
         .frequency = (float)g->frequency_penalty,
     };
 
-    s.seed = g->has_seed ? (uint64_t)g->seed : next_random(&l->chance);
+    s.seed = g->has_seed ? (uint64_t)g->seed : random_next(&l->chance);
     return s;
 }
 
@@ -359,8 +351,8 @@ static void write_response(struct local *l, const struct task *t, struct answer 
         candidate[i] = candidate_of(t, i);
         out->usage.candidate_tokens += t->candidate[i].token_count;
     }
-    uint64_t high = next_random(&l->chance);
-    response_id_format(high, next_random(&l->chance), id);
+    uint64_t high = random_next(&l->chance);
+    response_id_format(high, random_next(&l->chance), id);
     const struct response r = {
         .candidate = candidate,
         .candidate_count = t->candidate_count,

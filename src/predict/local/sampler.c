@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "base/random.h"
 #include "base/mem.h"
 #include "predict/local/logits.h"
 
@@ -57,17 +58,6 @@ void sampler_accept(struct sampler *s, int32_t token)
     s->seen[s->seen_count++] = (struct seen){ token, 1 };
 }
 
-/* Uniform in [0, 1). SplitMix64: one addition and three mixing steps a number. */
-static double next_uniform(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15ULL;
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-    z ^= z >> 31;
-    return (double)(z >> 11) * 0x1p-53;
-}
-
 /* How many of the picked, likeliest first, reach top_p of their probability; at least one. */
 static uint32_t nucleus(const struct scored *pick, uint32_t count, float top_p)
 {
@@ -115,7 +105,7 @@ int32_t sampler_choose_among(struct sampler *s, const struct scored *c, uint32_t
     while (count > 1 && c[count - 1].logit == -INFINITY)
         count--;
     count = nucleus(c, count, s->how.top_p);
-    return draw(c, count, s->how.temperature, next_uniform(&s->state));
+    return draw(c, count, s->how.temperature, random_unit(&s->state));
 }
 
 int32_t sampler_choose(struct sampler *s, const float *logits, uint32_t vocab)

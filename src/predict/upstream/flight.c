@@ -2,7 +2,9 @@
 
 #include <string.h>
 
-#include "format/base64.h"
+#include "base/random.h"
+#include "base/mem.h"
+#include "base/base64.h"
 #include "format/response.h"
 #include "format/upstream_error.h"
 
@@ -121,7 +123,7 @@ static enum site_end end_of_status(int status)
 {
     static const int overload[] = { 408, 429, 503, 504, 529 };
 
-    for (size_t i = 0; i < sizeof overload / sizeof overload[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(overload); i++)
         if (status == overload[i])
             return SITE_OVERLOAD;
     return status >= 500 ? SITE_FAILED : SITE_REFUSED;
@@ -166,22 +168,13 @@ static void read_refusal(const struct flight *f, struct flight_desk *d,
     }
 }
 
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15ULL;
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-    return z ^ (z >> 31);
-}
-
 static int read_answer(const struct flight *f, struct flight_desk *d, const struct http_done *done,
                        struct error *why)
 {
     struct answer *a = &f->task->answer;
     char id[RESPONSE_ID_BYTES];
 
-    response_id_format(next_random(&d->chance), next_random(&d->chance), id);
+    response_id_format(random_next(&d->chance), random_next(&d->chance), id);
     const struct openai_reply_rules rules = {
         .request = f->task->request,
         .model = f->place->to->model,

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include "base/thread.h"
 #include "base/chan.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -91,7 +92,7 @@ void upstream_loop_free(struct upstream_loop *l)
         return;
     atomic_store(&l->stop, true);
     http_multi_wake(l->multi);
-    (void)pthread_join(l->thread, NULL);
+    thread_join(l->thread);
     for (struct flight *f = l->flight; f; f = f->next)
         site_ended(f->place->site, &f->exchange, &cancelled);
     http_multi_free(l->multi); /* it reads the bodies until here */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/thread.h"
 #include "base/mem.h"
 #include "base/metric.h"
 #include "predict/upstream/pace_bucket.h"
@@ -59,7 +60,7 @@ struct upstream_sites *upstream_sites_new(struct clock *clock)
     struct upstream_sites *s = mem_alloc(sizeof *s);
 
     s->clock = clock;
-    (void)pthread_mutex_init(&s->lock, NULL);
+    lock_init(&s->lock);
     return s;
 }
 
@@ -72,7 +73,7 @@ void upstream_sites_free(struct upstream_sites *all)
         site_free(all->first);
         all->first = next;
     }
-    (void)pthread_mutex_destroy(&all->lock);
+    lock_destroy(&all->lock);
     mem_free(all);
 }
 
@@ -106,23 +107,23 @@ struct upstream_site *upstream_site_of(struct upstream_sites *all, const struct 
 {
     struct upstream_site **at = &all->first;
 
-    (void)pthread_mutex_lock(&all->lock);
+    lock(&all->lock);
     while (*at && !same((*at)->upstream, u))
         at = &(*at)->next;
     if (!*at)
         *at = site_new(u, all->clock, e);
     struct upstream_site *found = *at;
-    (void)pthread_mutex_unlock(&all->lock);
+    unlock(&all->lock);
     return found;
 }
 
 bool upstream_sites_at(struct upstream_sites *all, uint32_t i, struct site_stats *out)
 {
-    (void)pthread_mutex_lock(&all->lock);
+    lock(&all->lock);
     struct upstream_site *s = all->first;
     for (; s && i; i--)
         s = s->next;
-    (void)pthread_mutex_unlock(&all->lock);
+    unlock(&all->lock);
     if (s)
         site_stats(s, out);
     return s != NULL;
@@ -165,7 +166,7 @@ static struct upstream_site *site_new(const struct upstream *u, struct clock *cl
     limit_init(&s->limit, u->concurrency, u->concurrency_max);
     bucket_init(&s->requests, u->max_rpm, now);
     bucket_init(&s->tokens, u->max_tpm, now);
-    (void)pthread_mutex_init(&s->lock, NULL);
+    lock_init(&s->lock);
     if (from->secret || from->secret_file || from->service_account) {
         s->credential = credential_new(from, clock, u->ca_file, e);
         if (!s->credential) {
@@ -181,7 +182,7 @@ static void site_free(struct upstream_site *s)
 {
     credential_free(s->credential);
     mem_free(s->header);
-    (void)pthread_mutex_destroy(&s->lock);
+    lock_destroy(&s->lock);
     mem_free(s);
 }
 
@@ -218,21 +219,21 @@ static double reckon(const struct upstream_site *s, size_t bytes)
 
 void site_join(struct upstream_site *s, struct site_member *m)
 {
-    (void)pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     *m = (struct site_member){ .next = s->member };
     s->member = m;
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
 }
 
 void site_leave(struct upstream_site *s, struct site_member *m)
 {
     struct site_member **at = &s->member;
 
-    (void)pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     while (*at != m)
         at = &(*at)->next;
     *at = m->next;
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
 }
 
 static bool wants(const struct site_member *m, uint64_t now)
@@ -292,17 +293,17 @@ enum site_go site_ask(struct upstream_site *s, struct site_member *m, size_t byt
                       uint64_t *ready_ns)
 {
     *ready_ns = UINT64_MAX;
-    (void)pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     enum site_go go = ask(s, m, bytes, ready_ns);
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
     return go;
 }
 
 uint32_t site_room(struct upstream_site *s)
 {
-    (void)pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     uint32_t room = s->breaker.state == BREAKER_CLOSED ? limit_now(&s->limit) : 1;
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
     return room;
 }
 
@@ -317,7 +318,7 @@ static void load_add(struct upstream_site *s, uint64_t now)
 void site_sent(struct upstream_site *s, struct site_member *m, size_t bytes,
                struct site_exchange *x)
 {
-    (void)pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     uint64_t now = now_ns(s);
     load_add(s, now);
     s->in_flight++;
@@ -333,7 +334,7 @@ void site_sent(struct upstream_site *s, struct site_member *m, size_t bytes,
     bucket_take(&s->requests, 1, now);
     bucket_take(&s->tokens, x->tokens, now);
     s->stats.sent++;
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
 }
 
 /* What was reckoned with is set right, and the next reckoning is better. */
@@ -412,7 +413,7 @@ static void pause_for(struct upstream_site *s, uint32_t ms, uint64_t now)
 
 void site_ended(struct upstream_site *s, const struct site_exchange *x, const struct site_result *r)
 {
-    (void)pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     uint64_t now = now_ns(s);
     load_add(s, now);
     s->in_flight--;
@@ -422,12 +423,12 @@ void site_ended(struct upstream_site *s, const struct site_exchange *x, const st
     record(s, x, r, now);
     if (r->end == SITE_OVERLOAD && r->retry_after_ms)
         pause_for(s, r->retry_after_ms, now);
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
 }
 
 void site_stats(struct upstream_site *s, struct site_stats *out)
 {
-    (void)pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     uint64_t now = now_ns(s);
     *out = s->stats;
     out->breaker = s->breaker.state;
@@ -436,7 +437,7 @@ void site_stats(struct upstream_site *s, struct site_stats *out)
     out->limit = limit_now(&s->limit);
     out->paused_ms = now < s->paused_ns ? (uint32_t)((s->paused_ns - now) / NS_PER_MS) : 0;
     site_recent_read(&s->recent, now, &out->requests_per_s, &out->tokens_per_s, &out->latency_s);
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
 }
 
 const char *site_health(const struct site_stats *st)
@@ -481,7 +482,7 @@ static void measure(const struct site_stats *st)
     char labels[METRIC_LABELS_BYTES];
 
     (void)snprintf(labels, sizeof labels, "upstream=\"%s\"", name);
-    for (size_t i = 0; i < sizeof gauges / sizeof gauges[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(gauges); i++)
         metric_set(metric_gauge(gauges[i].name, gauges[i].help, labels), gauges[i].value);
     for (size_t i = 0; i < SITE_END_COUNT; i++) {
         (void)snprintf(labels, sizeof labels, "upstream=\"%s\",end=\"%s\"", name, end_names[i]);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/sys.h"
@@ -102,13 +103,13 @@ struct db *store_read(struct store *s, struct error *e)
 {
     char path[PATH_BYTES];
 
-    (void)pthread_mutex_lock(&s->read_lock);
+    lock(&s->read_lock);
     struct db *d = s->idle;
     if (d) {
         s->idle = d->next;
         s->idle_count--;
     }
-    (void)pthread_mutex_unlock(&s->read_lock);
+    unlock(&s->read_lock);
     if (d)
         return d;
     store_path(s, path, "state.db");
@@ -123,24 +124,24 @@ struct db *store_read(struct store *s, struct error *e)
 void store_read_done(struct store *s, struct db *d)
 {
     statements_reset(d); /* an unfinished one would hold back the log's checkpoint */
-    (void)pthread_mutex_lock(&s->read_lock);
+    lock(&s->read_lock);
     bool keep = s->idle_count < READERS_IDLE_MAX;
     if (keep) {
         d->next = s->idle;
         s->idle = d;
         s->idle_count++;
     }
-    (void)pthread_mutex_unlock(&s->read_lock);
+    unlock(&s->read_lock);
     if (!keep)
         db_close(d);
 }
 
 struct db *store_write(struct store *s, struct error *e)
 {
-    (void)pthread_mutex_lock(&s->write_lock);
+    lock(&s->write_lock);
     if (db_run(s->writer, db_stmt(s->writer, "BEGIN IMMEDIATE"), "cannot begin to write", e) >= 0)
         return s->writer;
-    (void)pthread_mutex_unlock(&s->write_lock);
+    unlock(&s->write_lock);
     return NULL;
 }
 
@@ -160,7 +161,7 @@ int store_commit(struct store *s, struct db *d, int rc, struct error *e)
         rc = db_run(d, db_stmt(d, "COMMIT"), "cannot write", e) < 0 ? -1 : 0;
     if (rc < 0)
         roll_back(d);
-    (void)pthread_mutex_unlock(&s->write_lock);
+    unlock(&s->write_lock);
     return rc < 0 ? -1 : 0;
 }
 

@@ -1,5 +1,6 @@
 /* events.c -- what happened to jobs, in order, for streams of events and for the scheduler. */
 #include "store/jobs/jobs.h"
+#include "base/thread.h"
 #include "store/jobs/jobs_inner.h"
 
 int64_t store_now(const struct store *s)
@@ -9,18 +10,18 @@ int64_t store_now(const struct store *s)
 
 void jobs_on_change(struct store *s, void (*fn)(void *arg, int64_t id), void *arg)
 {
-    (void)pthread_mutex_lock(&s->changed_lock);
+    lock(&s->changed_lock);
     s->changed = fn;
     s->changed_arg = arg;
-    (void)pthread_mutex_unlock(&s->changed_lock);
+    unlock(&s->changed_lock);
 }
 
 void job_tell(struct store *s, int64_t id)
 {
-    (void)pthread_mutex_lock(&s->changed_lock);
+    lock(&s->changed_lock);
     void (*fn)(void *arg, int64_t id) = s->changed;
     void *arg = s->changed_arg;
-    (void)pthread_mutex_unlock(&s->changed_lock);
+    unlock(&s->changed_lock);
     if (fn)
         fn(arg, id);
 }

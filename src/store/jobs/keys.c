@@ -4,6 +4,7 @@
 #include <openssl/evp.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "store/jobs/jobs_inner.h"
 
 #define KEY_PREFIX "tk_"
@@ -216,7 +217,7 @@ const char *key_role_name(enum key_role r)
 
 bool key_role_read(const char *name, enum key_role *out)
 {
-    for (size_t i = 0; i < sizeof role_names / sizeof role_names[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(role_names); i++) {
         if (strcmp(name, role_names[i]) == 0) {
             *out = (enum key_role)i;
             return true;

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "base/log.h"
 #include "base/sys.h"
 #include "store/objects/blob_inner.h"
@@ -29,7 +30,7 @@ struct blobs *blobs_new(void)
 {
     struct blobs *b = mem_alloc(sizeof *b);
 
-    (void)pthread_mutex_init(&b->lock, NULL);
+    lock_init(&b->lock);
     b->uploads = uploads_new();
     return b;
 }
@@ -47,7 +48,7 @@ void blobs_free(struct blobs *b)
     if (!b)
         return;
     uploads_free(b->uploads);
-    (void)pthread_mutex_destroy(&b->lock);
+    lock_destroy(&b->lock);
     mem_free(b);
 }
 
@@ -234,7 +235,7 @@ static int id_take(struct store *s, int64_t *out, struct error *e)
     int64_t last = 0;
     int rc = 0;
 
-    (void)pthread_mutex_lock(&b->lock);
+    lock(&b->lock);
     if (b->next == b->end) {
         rc = block_take(s, &last, e);
         if (rc == 0) {
@@ -244,7 +245,7 @@ static int id_take(struct store *s, int64_t *out, struct error *e)
     }
     if (rc == 0)
         *out = b->next++;
-    (void)pthread_mutex_unlock(&b->lock);
+    unlock(&b->lock);
     return rc;
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "store/objects/object_glob.h"
+#include "base/mem.h"
 #include "store/objects/objects_inner.h"
 
 #define LOOK_MAX 20000
@@ -69,7 +70,7 @@ static int query_check(const struct object_query *q, struct error *e)
 {
     const struct str text[] = { q->prefix, q->delimiter, q->start, q->end, q->glob, q->after };
 
-    for (size_t i = 0; i < sizeof text / sizeof text[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(text); i++) {
         if (text[i].len > OBJECT_NAME_MAX)
             return error_set(e, ERROR_INVALID_ARGUMENT,
                              "a prefix, delimiter, offset, pattern or page token is over %d bytes",

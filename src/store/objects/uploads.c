@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "base/sys.h"
 #include "store/objects/blob_inner.h"
 
@@ -49,7 +50,7 @@ struct uploads *uploads_new(void)
 {
     struct uploads *u = mem_alloc(sizeof *u);
 
-    (void)pthread_mutex_init(&u->lock, NULL);
+    lock_init(&u->lock);
     return u;
 }
 
@@ -60,7 +61,7 @@ void uploads_free(struct uploads *u)
     for (uint32_t i = 0; i < u->count; i++)
         blob_digest_release(&u->slot[i].digest);
     mem_free(u->slot);
-    (void)pthread_mutex_destroy(&u->lock);
+    lock_destroy(&u->lock);
     mem_free(u);
 }
 
@@ -247,7 +248,7 @@ static int slot_take(struct uploads *u, const char *id, struct slot *out, struct
     if (strlen(id) >= sizeof busy.id)
         return error_set(e, ERROR_NOT_FOUND, "No such upload");
     (void)snprintf(busy.id, sizeof busy.id, "%s", id);
-    (void)pthread_mutex_lock(&u->lock);
+    lock(&u->lock);
     uint32_t i = slot_find(u, id);
     if (i < u->count && u->slot[i].busy) {
         rc = error_set(e, ERROR_ABORTED, "another request writes this upload");
@@ -259,7 +260,7 @@ static int slot_take(struct uploads *u, const char *id, struct slot *out, struct
         }
         slot_add(u, &busy);
     }
-    (void)pthread_mutex_unlock(&u->lock);
+    unlock(&u->lock);
     return rc;
 }
 
@@ -271,7 +272,7 @@ static void slot_give(struct uploads *u, const char *id, struct blob_digest *dig
 
     *digest = (struct blob_digest){ 0 };
     (void)snprintf(paused.id, sizeof paused.id, "%s", id);
-    (void)pthread_mutex_lock(&u->lock);
+    lock(&u->lock);
     slot_remove(u, slot_find(u, id));
     slot_add(u, &paused);
     for (uint32_t i = u->count; i-- > 0;) {
@@ -282,16 +283,16 @@ static void slot_give(struct uploads *u, const char *id, struct blob_digest *dig
     }
     if (count > PAUSED_MAX)
         slot_remove(u, oldest);
-    (void)pthread_mutex_unlock(&u->lock);
+    unlock(&u->lock);
 }
 
 static void slot_forget(struct uploads *u, const char *id)
 {
-    (void)pthread_mutex_lock(&u->lock);
+    lock(&u->lock);
     uint32_t i = slot_find(u, id);
     if (i < u->count)
         slot_remove(u, i);
-    (void)pthread_mutex_unlock(&u->lock);
+    unlock(&u->lock);
 }
 
 static int64_t expired_before(struct store *s)

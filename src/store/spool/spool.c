@@ -55,7 +55,7 @@ static const size_t book_offset[] = {
     offsetof(struct counters, duplicate_tokens), offsetof(struct counters, cost_nano),
     offsetof(struct counters, cost_online_nano),
 };
-#define BOOKS (sizeof book_offset / sizeof book_offset[0])
+#define BOOKS (ARRAY_LEN(book_offset))
 
 static const char *const statement_sql[SPOOL_STATEMENT_COUNT] = {
 #define X(name, sql) sql,
@@ -362,12 +362,12 @@ static int row_bind(sqlite3_stmt *st, const struct spool_row *row)
     const struct str bytes[] = { row->digest, row->status, row->response };
     int at = 1;
 
-    for (size_t i = 0; i < sizeof number / sizeof number[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(number); i++) {
         int rc = sqlite3_bind_int64(st, at++, number[i]);
         if (rc != SQLITE_OK)
             return rc;
     }
-    for (size_t i = 0; i < sizeof bytes / sizeof bytes[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(bytes); i++) {
         int rc = bind_bytes(st, at++, bytes[i]);
         if (rc != SQLITE_OK)
             return rc;

@@ -11,10 +11,10 @@
 #include <openssl/rsa.h>
 
 #include "api/auth.h"
+#include "base/mem.h"
 #include "base/json.h"
 #include "scratch.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define NOW_S 1800000000LL
 #define EMAIL "ci-0a@reviews.tranche.internal"
 #define RS256 "{\"alg\":\"RS256\",\"typ\":\"JWT\"}"
@@ -192,7 +192,7 @@ static void test_good_assertions_differ_in_what_clients_differ_in(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < COUNT(claims); i++)
+    for (size_t i = 0; i < ARRAY_LEN(claims); i++)
         assert_int_equal(error_of(RS256, claims[i], world.ours).len, 0);
     assert_int_equal(
         error_of("{\"alg\":\"RS256\",\"typ\":\"JWT\",\"kid\":\"0a1b\"}", usual(), world.ours).len,
@@ -218,7 +218,7 @@ static void test_times_are_held_to_a_minute(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < COUNT(cases); i++)
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         assert_int_equal(error_of(RS256, claims_at(cases[i].iat, cases[i].exp), world.ours).len ==
                              0,
                          cases[i].good);
@@ -255,9 +255,9 @@ static void test_an_assertion_of_another_form_is_refused(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < COUNT(headers); i++)
+    for (size_t i = 0; i < ARRAY_LEN(headers); i++)
         assert_true(str_eq_c(error_of(headers[i], usual(), world.ours), "invalid_grant"));
-    for (size_t i = 0; i < COUNT(claims); i++)
+    for (size_t i = 0; i < ARRAY_LEN(claims); i++)
         assert_int_not_equal(error_of(RS256, claims[i], world.ours).len, 0);
 }
 
@@ -313,7 +313,7 @@ static void test_the_form_is_judged_before_the_assertion(void **state)
     struct buf out = BUF_INIT(4096);
 
     (void)state;
-    for (size_t i = 0; i < COUNT(cases); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         buf_clear(&out);
         assert_false(auth_token(world.store, &world.arena, str_of(cases[i].form), &out));
         assert_non_null(strstr(out.p, cases[i].error));
@@ -403,7 +403,7 @@ static void test_the_open_mode_keeps_browsers_out(void **state)
     struct error e = { 0 };
 
     (void)state;
-    for (size_t i = 0; i < COUNT(cases); i++)
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         assert_int_equal(auth_open_guard(str_of(cases[i].host), str_of(cases[i].origin), &e) == 0,
                          cases[i].good);
     assert_int_equal(e.code, ERROR_PERMISSION_DENIED);

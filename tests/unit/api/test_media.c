@@ -9,7 +9,8 @@
 #include <cmocka.h>
 
 #include "api/media.h"
-#include "format/base64.h"
+#include "base/mem.h"
+#include "base/base64.h"
 
 static void test_a_range_is_cut_to_the_bytes_there_are(void **state)
 {
@@ -42,7 +43,7 @@ static void test_a_range_is_cut_to_the_bytes_there_are(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         uint64_t first, end;
         enum media_wish wish = media_range(str_of(cases[i].text), cases[i].bytes, &first, &end);
         assert_int_equal(wish, cases[i].wish);
@@ -86,7 +87,7 @@ static void test_a_content_range_says_bytes_or_asks(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
         struct error e = { 0 };
         struct media_span s;
         assert_int_equal(media_span_read(str_of(good[i].text), &s, &e), 0);
@@ -97,7 +98,7 @@ static void test_a_content_range_says_bytes_or_asks(void **state)
         assert_int_equal(s.end, good[i].want.end);
         assert_int_equal(s.total, good[i].want.total);
     }
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct error e = { 0 };
         struct media_span s;
         assert_int_equal(media_span_read(str_of(bad[i]), &s, &e), -1);
@@ -116,7 +117,7 @@ static void test_base64_is_read_only_as_it_would_be_written(void **state)
     assert_true(media_base64_read(STR("mnG7TA=="), out, sizeof out));
     base64_add(out, sizeof out, &text);
     assert_true(str_eq_c(buf_str(&text), "mnG7TA=="));
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         assert_false(media_base64_read(str_of(bad[i]), out, sizeof out));
     buf_release(&text);
 }
@@ -142,7 +143,7 @@ static void test_hashes_are_compared_where_both_sides_have_them(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct error e = { 0 };
         struct media_hashes h = { 0 };
         assert_int_equal(media_hashes_header(str_of(cases[i].header), &h, &e), cases[i].read);

@@ -5,9 +5,9 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "api/route.h"
+#include "base/mem.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#include "api/route.h"
 
 static const struct route first[] = {
     { .method = HTTP_GET, .pattern = "/healthz" },
@@ -88,7 +88,7 @@ static void test_words_choices_and_parameters_match_step_by_step(void **state)
         { HTTP_GET, "/v1/projects/p/locations/l/jobs/7/x", "404" },
     };
 
-    for (size_t i = 0; i < COUNT(cases); i++)
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         assert_string_equal(found(*state, cases[i].method, cases[i].path), cases[i].found);
 }
 
@@ -112,7 +112,7 @@ static void test_a_verb_is_matched_before_a_step_with_a_colon(void **state)
           "/(v1|v1beta1)/projects/{}/locations/{}/jobs/{} <a.b:c> <l> <7>" },
     };
 
-    for (size_t i = 0; i < COUNT(cases); i++)
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         assert_string_equal(found(*state, cases[i].method, cases[i].path), cases[i].found);
 }
 
@@ -141,7 +141,7 @@ static void test_a_decoded_slash_never_splits_a_step(void **state)
         { HTTP_GET, "/%68ealthz", "404" },
     };
 
-    for (size_t i = 0; i < COUNT(cases); i++)
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         assert_string_equal(found(*state, cases[i].method, cases[i].path), cases[i].found);
 }
 
@@ -173,7 +173,7 @@ static void test_the_version_is_the_first_step_that_is_one(void **state)
     };
     struct route_match m;
 
-    for (size_t i = 0; i < COUNT(cases); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         (void)route_find(tables, HTTP_GET, str_of(cases[i][0]), *state, &m);
         assert_true(str_eq_c(m.version, cases[i][1]));
     }

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
 #include "base/error.h"
 #include "base/str.h"
 
@@ -62,7 +63,7 @@ static void test_errno_chooses_the_code(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct error e = { 0 };
         errno = cases[i].err;
         assert_int_equal(error_errno(&e, "open %s", "x"), -1);

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
 #include "base/json.h"
 
 #define PATH_BYTES_MAX 4096
@@ -71,7 +72,7 @@ static void test_a_malformed_text_is_told_in_words_with_its_offset(void **state)
     struct arena a = { 0 };
 
     (void)state;
-    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(faults); i++) {
         struct error e = { 0 };
         size_t at = SIZE_MAX;
         if (json_parse(&a, faults[i].text, &at, &e))
@@ -174,7 +175,7 @@ static void test_a_twin_among_many_keys_is_found(void **state)
     static const int counts[] = { 2, 16, 17, 100000 };
 
     (void)state;
-    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
         struct buf b = BUF_INIT((size_t)4 * 1024 * 1024), path = BUF_INIT(64);
         write_object(&b, counts[i], false);
         checks_as(buf_str(&b), NULL, NULL);
@@ -236,7 +237,7 @@ static void test_skip_ends_right_after_each_kind_of_value(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(values); i++) {
         struct buf b = BUF_INIT(1024);
         buf_addf(&b, "[ \t%s, 0]", values[i]);
         assert_int_equal(json_skip(buf_str(&b), 1), 3 + strlen(values[i]));
@@ -273,7 +274,7 @@ static void test_an_empty_object_and_a_scalar_have_no_members(void **state)
     static const char *const texts[] = { "{}", " { } ", "[1]", "3", "\"{\"", "", "{" };
 
     (void)state;
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         struct json_member m = { 0 };
         assert_false(json_member_next(str_of(texts[i]), &m));
     }
@@ -317,7 +318,7 @@ static void test_a_path_leads_to_the_offset_of_its_value(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         size_t at = json_locate(text, str_of(cases[i].path));
         if (!str_starts(str_sub(text, at, text.len), str_of(cases[i].found)))
             fail_msg("%s leads to %zu", cases[i].path, at);
@@ -334,7 +335,7 @@ static void test_a_written_path_is_found_again_for_any_key(void **state)
                                        STR_INIT("\xc3\xa9"), STR_INIT("tab\there") };
 
     (void)state;
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
         struct buf text = BUF_INIT(1024), path = BUF_INIT(1024);
         buf_add_c(&text, "{\"other\":[0,{");
         buf_add_json(&text, keys[i]);

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
 #include "base/str.h"
 
 static void test_comparisons_look_at_bytes_and_length(void **state)
@@ -75,7 +76,7 @@ static const struct {
 static void test_utf8_is_valid_up_to_the_first_wrong_sequence(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof sequences / sizeof sequences[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(sequences); i++)
         if (str_utf8_valid(sequences[i].s) != sequences[i].valid)
             fail_msg("case %zu: %zu", i, str_utf8_valid(sequences[i].s));
 }
@@ -104,7 +105,7 @@ static void test_a_number_is_digits_and_nothing_else(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         uint64_t n = 1;
         if (str_number(str_of(cases[i].text), &n) != cases[i].good)
             fail_msg("\"%s\"", cases[i].text);
@@ -143,7 +144,7 @@ static void test_a_glob_matches_whole_names(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         if (str_glob(cases[i].pattern, cases[i].name) != cases[i].match)
             fail_msg("%s on %s", cases[i].pattern, cases[i].name);
 }
@@ -203,7 +204,7 @@ static void test_json_strings_escape_what_json_must_and_mend_bad_utf8(void **sta
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct buf b = BUF_INIT(100);
         buf_add_json(&b, cases[i].in);
         assert_string_equal(b.p, cases[i].out);
@@ -217,7 +218,7 @@ static void test_doubles_are_short_and_read_back_the_same(void **state)
                                      1e21, 0.1 + 0.2, -1e-7 };
 
     (void)state;
-    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(values); i++) {
         struct buf b = BUF_INIT(40);
         buf_add_double(&b, values[i]);
         double back = strtod(b.p, NULL);
@@ -251,7 +252,7 @@ static void test_plain_text_has_nothing_that_steers_a_terminal(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct buf shown = BUF_INIT(100), escaped = BUF_INIT(100);
         buf_add_plain(&shown, cases[i].text, false);
         buf_add_plain(&escaped, cases[i].text, true);

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
 #include "base/fault.h"
 #include "scratch.h"
 
@@ -176,7 +177,7 @@ static void test_each_point_fails_with_its_error_and_its_path(void **state)
     const struct scratch *s = *state;
 
     scratch_write(s, "f", "", 0);
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct error e = { 0 };
         fault_arm(cases[i].point, 0, ENOSPC);
         assert_int_equal(cases[i].call(s, &e), -1);

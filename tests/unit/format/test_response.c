@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
 #include "base/json.h"
 #include "format/response.h"
 #include "golden.h"
@@ -222,7 +223,7 @@ static void test_ids_hold_all_128_bits(void **state)
     };
     char id[RESPONSE_ID_BYTES];
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         response_id_format(cases[i].high, cases[i].low, id);
         assert_string_equal(id, cases[i].id);
     }

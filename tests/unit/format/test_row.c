@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "format/row.h"
+#include "base/mem.h"
 #include "golden.h"
 
 #define PROCESSED_US 1758317387352999 /* 2025-09-19T21:29:47.352999Z: cut to milliseconds */
@@ -118,7 +119,7 @@ static void test_a_status_names_phrase_code_message_and_name(void **state)
           "\"status\": \"CANCELLED\"}}" },
     };
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct buf out = BUF_INIT(4096);
         row_status(cases[i].code, str_of(cases[i].message), &out);
         assert_string_equal(out.p, cases[i].text);
@@ -184,7 +185,7 @@ static void test_other_lines_are_no_rows(void **state)
     struct arena a = { 0 };
     struct row_parts parts;
 
-    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++)
         assert_false(row_read(&a, str_of(lines[i]), &parts));
     arena_release(&a);
 }
@@ -232,7 +233,7 @@ static void style_golden(enum row_style style, const char *name)
     };
     struct buf out = BUF_INIT(ROW_BYTES_MAX);
 
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         style_write(style, rows[i].line, rows[i].code, rows[i].message, &out);
     assert_golden(name, buf_str(&out));
     buf_release(&out);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "format/retry_after.h"
+#include "base/mem.h"
 #include "format/upstream_error.h"
 
 #define NOW_US 784111777000000 /* Sun, 06 Nov 1994 08:49:37 GMT */
@@ -81,7 +82,7 @@ static void test_each_form_of_an_error_gives_its_code_and_words(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct refused r = refuse(cases[i].status, str_of(cases[i].body), NULL);
         assert_string_equal(r.error.msg, cases[i].message);
         assert_int_equal(r.error.code, cases[i].code);
@@ -107,7 +108,7 @@ static void test_a_status_that_nobody_knows_means_what_its_class_does(void **sta
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct refused r = refuse(cases[i].status, (struct str){ 0 }, NULL);
         assert_int_equal(r.error.code, cases[i].code);
         assert_string_equal(r.error.msg, cases[i].message);
@@ -184,7 +185,7 @@ static void test_seconds_and_the_three_forms_of_a_date_are_understood(void **sta
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         uint32_t ms = 0;
         if (retry_after_read(str_of(cases[i].header), NOW_US, &ms) != cases[i].read)
             fail_msg("%s", cases[i].header);
@@ -207,7 +208,7 @@ static void test_a_duration_ends_in_s(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         uint32_t ms = 0;
         assert_int_equal(retry_delay_read(str_of(cases[i].text), &ms), cases[i].read);
         assert_int_equal(ms, cases[i].read ? cases[i].ms : ms);
@@ -279,7 +280,7 @@ static void test_an_error_under_status_200_is_found(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct arena a = { 0 };
         struct error e = { 0 }, unused = { 0 };
         size_t at;

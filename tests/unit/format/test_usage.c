@@ -26,7 +26,7 @@ static void test_books_balance_only_when_no_more_is_done_than_there_is(void **st
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         assert_int_equal(counters_balanced(&cases[i].c), cases[i].balanced);
         assert_int_equal(counters_pending(&cases[i].c), cases[i].pending);
     }

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
+
 #include "unit/kernel/kernel_world.h"
 
 #define PAGES 3
@@ -323,7 +325,7 @@ static void check_sums(const struct kernel_ops *k)
     float *x = chance_floats(5003, 20.0f, 6), log_sum;
     uint32_t largest;
 
-    for (size_t n = 0; n < sizeof counts / sizeof counts[0]; n++) {
+    for (size_t n = 0; n < ARRAY_LEN(counts); n++) {
         double sum = 0.0;
         uint32_t best = 0;
         for (uint32_t i = 0; i < counts[n]; i++) {

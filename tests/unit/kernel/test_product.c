@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
+
 #include "unit/kernel/kernel_world.h"
 
 #define ROWS_MAX 50
@@ -122,8 +124,8 @@ static void check_shapes(const struct kernel_ops *k)
     static const uint32_t outputs[] = { 1, 31, 32, 33, 64, 96 };
     static const uint32_t columns[] = { 32, 64, 96, 576, COLUMNS_MAX };
 
-    for (size_t o = 0; o < sizeof outputs / sizeof outputs[0]; o++)
-        for (size_t c = 0; c < sizeof columns / sizeof columns[0]; c++)
+    for (size_t o = 0; o < ARRAY_LEN(outputs); o++)
+        for (size_t c = 0; c < ARRAY_LEN(columns); c++)
             for (uint32_t rows = 1; rows <= (columns[c] > 96 ? 7 : ROWS_MAX); rows++)
                 check_shape(k, outputs[o], columns[c], rows);
 }
@@ -140,11 +142,11 @@ static void check_adds(const struct kernel_ops *k)
     static const uint32_t rows[] = { 1, 6, 16, 17, 32, 33, 50 };
     float made[ROWS_MAX * KERNEL_TILE], sum[ROWS_MAX * KERNEL_TILE + KERNEL_TILE];
 
-    for (size_t n = 0; n < sizeof rows / sizeof rows[0]; n++) {
+    for (size_t n = 0; n < ARRAY_LEN(rows); n++) {
         struct problem p;
         problem_make(k, &p, KERNEL_TILE, 96, rows[n]);
         quantise_rows(k, &p, rows[n]);
-        for (size_t i = 0; i < sizeof sum / sizeof sum[0]; i++)
+        for (size_t i = 0; i < ARRAY_LEN(sum); i++)
             sum[i] = (float)i * 0.25f;
         k->product(&p.w, 0, &p.x, 0, rows[n], (struct kernel_outputs){ made, KERNEL_TILE, false });
         k->product(&p.w, 0, &p.x, 0, rows[n], (struct kernel_outputs){ sum, KERNEL_TILE, true });

@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
+
 #include "predict/model.h"
 
 static const struct model items[] = {
@@ -36,7 +38,7 @@ static void test_a_short_name_is_the_last_step_without_version(void **state)
     };
     char out[MODEL_NAME_BYTES];
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         model_short_name(cases[i][0], out);
         assert_string_equal(out, cases[i][1]);
     }
@@ -71,7 +73,7 @@ static void test_the_first_matching_pattern_decides(void **state)
     };
     struct error e = { 0 };
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         assert_ptr_equal(model_find(&all, cases[i].name, &e), &items[cases[i].item]);
 }
 
@@ -80,7 +82,7 @@ static void test_an_unknown_model_is_named_with_those_that_exist(void **state)
     (void)state;
     static const char *const names[] = { "gpt", "", "models/", "12345" };
 
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         struct error e = { 0 };
         char quoted[64];
         assert_null(model_find(&all, names[i], &e));

@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 
 #include "base/fault.h"
-#include "blob_world.h"
+#include "unit/store/objects/blob_world.h"
 #include "store/db/migration.h"
 
 static void exec(struct store *s, const char *sql)

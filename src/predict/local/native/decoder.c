@@ -87,7 +87,7 @@ static int find_kind(struct reader *r, struct error *e)
 
     if (at < 0 || gguf_get_kv_type(r->file, at) != GGUF_TYPE_STRING)
         return refuse("it names no architecture", e);
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         if (strcmp(gguf_get_val_str(r->file, at), kinds[i].name) == 0)
             r->kind = &kinds[i];
     if (!r->kind)
@@ -368,7 +368,7 @@ static int read_attention(struct reader *r, const struct decoder_shape *s, uint3
 
     kernel_weights_init(&l->in, r->format, queries + 2 * keys, s->width);
     kernel_weights_init(&l->out, r->format, s->width, queries);
-    for (size_t n = 0; n < sizeof parts / sizeof parts[0]; n++)
+    for (size_t n = 0; n < ARRAY_LEN(parts); n++)
         if (pack_tensor(r, layer_name(name, i, parts[n].name), parts[n].rows, parts[n].to, e) < 0)
             return -1;
     return read_bias(r, s, i, l, e);
@@ -388,7 +388,7 @@ static int read_hidden(struct reader *r, const struct decoder_shape *s, uint32_t
     };
     char name[NAME_BYTES];
 
-    for (size_t n = 0; n < sizeof parts / sizeof parts[0]; n++) {
+    for (size_t n = 0; n < ARRAY_LEN(parts); n++) {
         const struct target to = { parts[n].to, 0, 0 };
         kernel_weights_init(to.w, r->format, parts[n].rows, parts[n].columns);
         if (pack_tensor(r, layer_name(name, i, parts[n].name), parts[n].rows, to, e) < 0)
@@ -415,7 +415,7 @@ static int read_norms(struct reader *r, const struct decoder_shape *s, uint32_t 
     };
     char name[NAME_BYTES];
 
-    for (size_t n = 0; n < sizeof norms / sizeof norms[0]; n++)
+    for (size_t n = 0; n < ARRAY_LEN(norms); n++)
         if (norms[n].wanted &&
             read_vector(r, layer_name(name, i, norms[n].name), norms[n].count, norms[n].to, e) < 0)
             return -1;

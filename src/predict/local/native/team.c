@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/thread.h"
 #include "base/mem.h"
 
 /* Looks at a barrier before a thread goes to sleep: some tens of microseconds, longer than most phases
@@ -43,12 +44,12 @@ bool team_take(const struct team_member *m, uint32_t pieces, uint32_t *piece)
 
 static void sleep_until_passed(struct team *t, unsigned int phase)
 {
-    (void)pthread_mutex_lock(&t->lock);
+    lock(&t->lock);
     atomic_fetch_add(&t->sleepers, 1);
     while (atomic_load(&t->phase) == phase)
-        (void)pthread_cond_wait(&t->passed, &t->lock);
+        cond_wait(&t->passed, &t->lock);
     atomic_fetch_sub(&t->sleepers, 1);
-    (void)pthread_mutex_unlock(&t->lock);
+    unlock(&t->lock);
 }
 
 /* The last to arrive opens the next phase. A sleeper has counted itself before it looked at the phase,
@@ -60,9 +61,9 @@ static void open_phase(struct team *t)
     atomic_fetch_add(&t->phase, 1);
     if (!atomic_load(&t->sleepers))
         return;
-    (void)pthread_mutex_lock(&t->lock);
-    (void)pthread_cond_broadcast(&t->passed);
-    (void)pthread_mutex_unlock(&t->lock);
+    lock(&t->lock);
+    cond_broadcast(&t->passed);
+    unlock(&t->lock);
 }
 
 void team_barrier(const struct team_member *m)
@@ -120,13 +121,13 @@ static void end_members(struct team *t)
     t->work = NULL;
     team_barrier(&t->member[0]);
     for (uint32_t i = 1; i < t->members; i++)
-        (void)pthread_join(t->thread[i - 1], NULL);
+        thread_join(t->thread[i - 1]);
 }
 
 static void release(struct team *t)
 {
-    (void)pthread_mutex_destroy(&t->lock);
-    (void)pthread_cond_destroy(&t->passed);
+    lock_destroy(&t->lock);
+    cond_destroy(&t->passed);
     mem_free(t->member);
     mem_free(t->thread);
     mem_free(t);
@@ -138,8 +139,8 @@ struct team *team_new(uint32_t members, struct error *e)
 
     assert(members && members <= TEAM_MEMBERS_MAX);
     memset(t, 0, sizeof *t);
-    (void)pthread_mutex_init(&t->lock, NULL);
-    (void)pthread_cond_init(&t->passed, NULL);
+    lock_init(&t->lock);
+    cond_init(&t->passed);
     t->members = members;
     t->member = mem_array(members, sizeof *t->member);
     t->thread = mem_array(members, sizeof *t->thread);

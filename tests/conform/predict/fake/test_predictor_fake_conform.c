@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
+
 #include "conform/predict/predictor_suite.h"
 
 static const struct model fake = {
@@ -45,7 +47,7 @@ const struct predictor_suite suite = {
     .model = &fake,
     .env = fresh_env,
     .line = lines,
-    .line_count = sizeof lines / sizeof lines[0],
+    .line_count = ARRAY_LEN(lines),
     .bad_line = "{\"contents\":[{\"parts\":[{\"text\":\"please fail\"}]}]}",
 };
 

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "conform/predict/predictor_suite.h"
+#include "base/mem.h"
 #include "predict/fake/script.h"
 
 static const struct model fake = {
@@ -46,7 +47,7 @@ const struct predictor_suite suite = {
     .model = &fake,
     .env = fresh_env,
     .line = lines,
-    .line_count = sizeof lines / sizeof lines[0],
+    .line_count = ARRAY_LEN(lines),
     .bad_line = "{\"contents\":[{\"parts\":[{\"text\":\"x\"}]}],"
                 "\"labels\":{\"tranche-test\":\"invalid_argument\"}}",
 };

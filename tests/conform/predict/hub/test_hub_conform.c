@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "conform/predict/predictor_suite.h"
+#include "base/mem.h"
 #include "predict/hub/hub.h"
 
 static const struct model fake = {
@@ -54,7 +55,7 @@ const struct predictor_suite suite = {
     .model = &fake,
     .env = system_env,
     .line = lines,
-    .line_count = sizeof lines / sizeof lines[0],
+    .line_count = ARRAY_LEN(lines),
     .bad_line = "{\"contents\":[{\"parts\":[{\"text\":\"please fail\"}]}]}",
 };
 

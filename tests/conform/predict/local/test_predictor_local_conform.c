@@ -34,7 +34,7 @@ const struct predictor_suite suite = {
     .model = &local_model,
     .env = fresh_env,
     .line = lines,
-    .line_count = sizeof lines / sizeof lines[0],
+    .line_count = ARRAY_LEN(lines),
     .bad_line = "{\"contents\":[{\"parts\":[{\"text\":\"What is this?\"},{\"inlineData\":{"
                 "\"mimeType\":\"image/png\",\"data\":\"iVBORw0KGgo=\"}}]}]}",
 };

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "conform/predict/predictor_suite.h"
+#include "base/mem.h"
 #include "unit/predict/upstream/upstream_stub.h"
 
 static struct stub stub;
@@ -35,7 +36,7 @@ const struct predictor_suite suite = {
     .model = &far,
     .env = system_env,
     .line = lines,
-    .line_count = sizeof lines / sizeof lines[0],
+    .line_count = ARRAY_LEN(lines),
     .bad_line = "{\"contents\":[{\"parts\":[{\"text\":\"please fail\"}]}]}",
 };
 

@@ -8,7 +8,9 @@
 
 #include <cmocka.h>
 
-#include "service_case.h"
+#include "base/mem.h"
+
+#include "unit/api/service_case.h"
 
 #define JOBS "/v1beta1/projects/p1/locations/us-central1/batchPredictionJobs"
 #define BODY(model)                                                                                \
@@ -102,7 +104,7 @@ static void test_a_job_is_seen_only_where_it_is(void **state)
         JOBS "/0",
     };
 
-    for (size_t i = 0; i < sizeof elsewhere / sizeof elsewhere[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(elsewhere); i++) {
         (void)ask(w, "GET", elsewhere[i], "");
         assert_failed(w, 404, "NOT_FOUND", "is not found");
         (void)ask(w, "DELETE", elsewhere[i], "");
@@ -343,7 +345,7 @@ static void test_a_key_reaches_its_own_project_only(void **state)
     assert_asked(w, 200);
     const char *const paths[] = { job, batch, joined(w, "%s:results", job),
                                   joined(w, "/v1/batchPredictionJobs/%s", strrchr(job, '/') + 1) };
-    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
         (void)ask_with(w, "GET", paths[i], theirs, "");
         assert_failed(w, 404, "NOT_FOUND", "is not found");
     }

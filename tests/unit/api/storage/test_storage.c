@@ -8,7 +8,9 @@
 
 #include <cmocka.h>
 
-#include "service_case.h"
+#include "base/mem.h"
+
+#include "unit/api/service_case.h"
 
 #define JSON "Content-Type: application/json\r\n"
 
@@ -96,7 +98,7 @@ static void test_another_projects_objects_and_files_are_not_found_by_any_verb(vo
     put_bucket_and_object(&w, theirs, "theirs");
     assert_int_equal(ask_with(&w, "POST", start_file(&w, mine), SEND, "secret"), 200);
     const char *file = answer_text(&w, "file.name");
-    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
         (void)ask_with(&w, calls[i].method, calls[i].path, theirs, calls[i].body);
         assert_asked(&w, 404);
         assert_true(str_find(w.body, STR("secret")) == SIZE_MAX);
@@ -106,7 +108,7 @@ static void test_another_projects_objects_and_files_are_not_found_by_any_verb(vo
         joined(&w, "/v1beta/%s:download?alt=media", file),
         joined(&w, "/download/v1beta/%s:download", file),
     };
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(files); i++)
         assert_int_equal(ask_with(&w, "GET", files[i], theirs, ""), 404);
     assert_int_equal(ask_with(&w, "DELETE", files[0], theirs, ""), 404);
     (void)ask_with(&w, "GET", "/v1beta/files", theirs, "");
@@ -151,7 +153,7 @@ static void test_a_viewer_reads_and_changes_nothing(void **state)
     serving_start(&w);
     put_bucket_and_object(&w, key_of(&w, "p1", ROLE_SUBMITTER), "mine");
     const char *viewer = key_of(&w, "p1", ROLE_VIEWER);
-    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
         (void)ask_with(&w, calls[i].method, calls[i].path, viewer, "");
         assert_asked(&w, calls[i].status);
         (void)ask_with(&w, calls[i].method, calls[i].path, "", "");

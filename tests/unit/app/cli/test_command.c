@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "base/mem.h"
+
 #include "app/cli/command.h"
 
 static void test_every_option_table_is_sound(void **state)
@@ -41,7 +43,7 @@ static void test_a_letter_means_the_same_in_every_command(void **state)
             if (o->letter == 0)
                 continue;
             size_t at = (size_t)o->letter;
-            assert_true(at < sizeof meaning / sizeof meaning[0]);
+            assert_true(at < ARRAY_LEN(meaning));
             if (meaning[at])
                 assert_string_equal(meaning[at], o->name);
             meaning[at] = o->name;

@@ -6,9 +6,8 @@
 #include <cmocka.h>
 
 #include "app/cli/human.h"
+#include "base/mem.h"
 #include "base/clock.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static void test_counts_have_a_comma_at_each_thousand(void **state)
 {
@@ -24,7 +23,7 @@ static void test_counts_have_a_comma_at_each_thousand(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < COUNT(cases); i++)
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         assert_string_equal(human_count(HUMAN, cases[i].n), cases[i].text);
 }
 
@@ -40,7 +39,7 @@ static void test_bytes_have_the_unit_that_keeps_them_short(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < COUNT(cases); i++)
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         assert_string_equal(human_bytes(HUMAN, cases[i].n), cases[i].text);
 }
 
@@ -64,7 +63,7 @@ static void test_durations_have_two_units_at_most(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < COUNT(cases); i++)
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         assert_string_equal(human_duration(HUMAN, cases[i].ns), cases[i].text);
 }
 
@@ -79,7 +78,7 @@ static void test_rates_keep_two_or_three_digits(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < COUNT(cases); i++)
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         assert_string_equal(human_rate(HUMAN, cases[i].rate), cases[i].text);
 }
 
@@ -95,7 +94,7 @@ static void test_small_amounts_of_money_are_never_shown_as_nothing(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < COUNT(cases); i++)
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         assert_string_equal(human_money(HUMAN, cases[i].nano), cases[i].text);
 }
 
@@ -110,7 +109,7 @@ static void test_a_part_is_never_shown_as_none_or_all(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < COUNT(cases); i++)
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         assert_string_equal(human_percent(HUMAN, cases[i].part, cases[i].of), cases[i].text);
 }
 

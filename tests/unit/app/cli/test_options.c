@@ -13,7 +13,6 @@
 #include "base/mem.h"
 
 #define ARGV_MAX 16
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 struct given {
     const char *output, *format;
@@ -67,7 +66,7 @@ static void test_options_stand_before_between_and_after_arguments(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < COUNT(lines); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
         struct arguments a = { 0 };
         struct error e = { 0 };
         assert_int_equal(parse(lines[i], &a, &e), 0);
@@ -118,7 +117,7 @@ static void test_help_is_found_whatever_else_is_given(void **state)
     static const char *const lines[] = { "--help", "-h", "a b c --help", "-s -h" };
 
     (void)state;
-    for (size_t i = 0; i < COUNT(lines); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
         struct arguments a = { 0 };
         struct error e = { 0 };
         if (parse(lines[i], &a, &e) == 0)
@@ -154,7 +153,7 @@ static void test_a_wrong_command_line_is_told_in_the_users_words(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < COUNT(cases); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct arguments a = { 0 };
         struct error e = { 0 };
         assert_int_equal(parse(cases[i].line, &a, &e), -1);
@@ -190,7 +189,7 @@ static void test_numbers_are_whole_decimal_and_fit(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < COUNT(cases); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         uint64_t n;
         if (options_number(cases[i].text, cases[i].min, cases[i].max, &n) != cases[i].ok)
             fail_msg("\"%s\" in [%llu, %llu]", cases[i].text, (unsigned long long)cases[i].min,
@@ -252,7 +251,7 @@ static void test_only_a_near_word_is_offered(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < COUNT(cases); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct nearest n = { .word = cases[i].word };
         nearest_offer(&n, "run");
         nearest_offer(&n, "validate");

@@ -6,11 +6,10 @@
 #include <cmocka.h>
 
 #include "app/config/config.h"
+#include "base/mem.h"
 #include "app/config/config_schema.h"
 #include "engine/lines/pipeline.h"
 #include "unit/app/temporary.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 struct loading {
     struct temporary dir;
@@ -56,7 +55,7 @@ static void test_an_empty_file_gives_the_built_in_models_and_defaults(void **sta
     static const char *const empty[] = { "", "# only a comment\n", "{}\n", "models: []\n" };
     struct loading *l = *state;
 
-    for (size_t i = 0; i < COUNT(empty); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(empty); i++) {
         assert_int_equal(load(l, empty[i]), 0);
         assert_string_equal(l->config.default_model, "smollm2-135m-instruct");
         assert_int_equal(l->config.lines_max, 0);
@@ -205,7 +204,7 @@ static void test_a_fake_is_scripted_at_the_top_or_as_a_model(void **state)
     };
     struct loading *l = *state;
 
-    for (size_t i = 0; i < COUNT(files); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         assert_int_equal(load(l, files[i]), 0);
         const struct fake_script *s = &find(l, "tranche-fake")->fake;
         assert_int_equal(s->delay_ms, 5);
@@ -373,7 +372,7 @@ static void test_a_fault_is_told_with_its_place_and_remedy(void **state)
     };
     struct loading *l = *state;
 
-    for (size_t i = 0; i < COUNT(cases); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         assert_int_equal(load(l, cases[i].yaml), -1);
         assert_int_equal(l->error.code, ERROR_INVALID_ARGUMENT);
         if (!strstr(l->error.msg, cases[i].says) || !strstr(l->error.msg, "c.yaml"))
@@ -425,16 +424,16 @@ static void test_the_fingerprint_changes_with_all_that_can_change_an_answer(void
         "models: [{ name: x, file: b.gguf, adapters: [{ file: a }] }]\n",
         "models: [{ name: x, file: b.gguf, adapters: [{ file: a, scale: 2 }] }]\n",
     };
-    struct buf prints[COUNT(files)];
+    struct buf prints[ARRAY_LEN(files)];
     struct loading *l = *state;
 
-    for (size_t i = 0; i < COUNT(files); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         prints[i] = BUF_INIT(65536);
         fingerprint(l, files[i], &prints[i]);
         for (size_t other = 0; other < i; other++)
             assert_false(str_eq(buf_str(&prints[i]), buf_str(&prints[other])));
     }
-    for (size_t i = 0; i < COUNT(files); i++)
+    for (size_t i = 0; i < ARRAY_LEN(files); i++)
         buf_release(&prints[i]);
 }
 

@@ -6,9 +6,8 @@
 #include <cmocka.h>
 
 #include "app/run/earlier.h"
+#include "base/mem.h"
 #include "base/clock.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static void test_a_time_that_a_row_was_written_with_reads_back_as_itself(void **state)
 {
@@ -21,7 +20,7 @@ static void test_a_time_that_a_row_was_written_with_reads_back_as_itself(void **
     };
 
     (void)state;
-    for (size_t i = 0; i < COUNT(times); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(times); i++) {
         char text[CLOCK_TEXT_BYTES];
         int64_t us = -1;
         clock_format_row(times[i], text);
@@ -39,7 +38,7 @@ static void test_times_with_other_offsets_and_fractions_are_the_same_instant(voi
     };
 
     (void)state;
-    for (size_t i = 0; i < COUNT(same); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(same); i++) {
         int64_t us = 0;
         assert_true(earlier_time(str_of(same[i]), &us));
         assert_int_equal(us, 1752091063558000);
@@ -66,7 +65,7 @@ static void test_what_is_no_time_is_refused(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < COUNT(texts); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         int64_t us = 42;
         if (earlier_time(str_of(texts[i]), &us))
             fail_msg("\"%s\" was taken", texts[i]);

@@ -8,9 +8,8 @@
 #include <string.h>
 
 #include "app/run/progress.h"
+#include "base/mem.h"
 #include "base/clock.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static const struct console ascii = { .live = false };
 static const struct console utf8 = { .utf8 = true };
@@ -68,7 +67,7 @@ static void test_no_line_reaches_the_last_column_at_any_width(void **state)
     struct progress p = half_done();
 
     (void)state;
-    for (size_t c = 0; c < COUNT(consoles); c++) {
+    for (size_t c = 0; c < ARRAY_LEN(consoles); c++) {
         struct progress_view v = view_of(consoles[c]);
         for (uint32_t width = CONSOLE_WIDTH_MIN; width <= CONSOLE_WIDTH_MAX; width++) {
             struct buf out = BUF_INIT(PROGRESS_BYTES_MAX);

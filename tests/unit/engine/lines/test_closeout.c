@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
 #include "base/fault.h"
 #include "engine/lines/closeout.h"
 #include "unit/engine/lines/world.h"
@@ -201,7 +202,7 @@ static void test_no_failing_call_loses_or_doubles_a_line(void **state)
                    { "sys.open", EIO },        { "sys.write", EIO },
                    { "sys.sync", EIO },        { "sys.rename", EIO } };
 
-    for (size_t i = 0; i < sizeof points / sizeof points[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(points); i++)
         sweep(points[i].point, points[i].err);
 }
 

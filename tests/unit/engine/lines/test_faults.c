@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
 #include "base/fault.h"
 #include "unit/engine/lines/world.h"
 
@@ -67,7 +68,7 @@ static void test_no_failing_call_of_the_system_loses_a_line(void **state)
     static const char *const points[] = { "sys.open", "sys.read", "sys.write", "sys.sync",
                                           "sys.rename" };
 
-    for (size_t i = 0; i < sizeof points / sizeof points[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(points); i++)
         sweep(points[i], EIO);
 }
 
@@ -78,7 +79,7 @@ static void test_no_failing_call_of_the_spool_loses_a_line(void **state)
                                           "sqlite.read",   "sqlite.write",   "sqlite.sync",
                                           "sqlite.delete", "sqlite.truncate" };
 
-    for (size_t i = 0; i < sizeof points / sizeof points[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(points); i++)
         sweep(points[i], ENOSPC);
 }
 
@@ -110,7 +111,7 @@ static void test_a_job_that_ran_out_of_space_goes_on_when_there_is_some(void **s
 
     (void)signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &all), 0);
-    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
         struct world w;
         struct error e = { 0 };
         world_init(&w);

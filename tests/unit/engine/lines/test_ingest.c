@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "engine/lines/cutter.h"
+#include "base/mem.h"
 #include "engine/lines/ingest.h"
 #include "scratch.h"
 
@@ -137,7 +138,7 @@ static void test_an_empty_input_has_no_lines(void **state)
     struct fixture *f = *state;
     static const char *const texts[] = { "", "\n", "\xEF\xBB\xBF", "\xEF\xBB\xBF\n", " \r\n\t\n" };
 
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         buf_clear(&f->text);
         buf_add_c(&f->text, texts[i]);
         input_release(&f->input);
@@ -215,7 +216,7 @@ static void test_shards_do_not_depend_on_how_much_was_read_at_once(void **state)
     generate(f, 5000);
     open_input(f);
     ingest_well(f, (struct ingest_options){ .threads = 1 });
-    for (size_t g = 0; g < sizeof guesses / sizeof guesses[0]; g++) {
+    for (size_t g = 0; g < ARRAY_LEN(guesses); g++) {
         struct cutter c;
         struct piece piece = { 0 };
         struct shard s;
@@ -254,7 +255,7 @@ static void test_a_limit_ends_the_input_after_so_many_lines(void **state)
 
     generate(f, 3000);
     open_input(f);
-    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
         uint64_t want = limits[i] < 3000 ? limits[i] : 3000;
         ingest_well(f, (struct ingest_options){ .limit = limits[i], .threads = 3 });
         assert_int_equal(f->result.lines, want);
@@ -294,7 +295,7 @@ static void test_a_line_over_the_limit_is_one_bad_line(void **state)
     struct fixture *f = *state;
     static const size_t extra[] = { 0, 1, 2, 1000000 };
 
-    for (size_t i = 0; i < sizeof extra / sizeof extra[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(extra); i++) {
         size_t len = LINE_BYTES_MAX + extra[i];
         char *line = mem_alloc(len);
         memset(line, 'x', len);
@@ -336,7 +337,7 @@ static void test_what_the_model_refuses_is_placed_in_the_line(void **state)
         { "  {\"contents\":[{\"parts\":[{\"text\":\"hello\"}]}]}", "contents[0].parts[0].text" },
     };
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         static struct violations bad;
         struct arena a = { 0 };
         struct input_line in;

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
+
 #include "engine/lines/retry.h"
 
 static void test_only_retryable_codes_are_tried_again(void **state)
@@ -42,7 +44,7 @@ static void test_waits_are_spread_over_a_range_that_doubles_up_to_the_cap(void *
         uint32_t attempt, range_ms;
     } cases[] = { { 1, 100 }, { 2, 200 }, { 3, 400 }, { 4, 800 }, { 5, 1000 }, { 99, 1000 } };
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         uint32_t least = UINT32_MAX, most = 0;
         uint64_t seed = i;
         for (int n = 0; n < 1000; n++) {
@@ -85,7 +87,7 @@ static void test_the_answerers_wish_is_heard_up_to_its_limit(void **state)
                   { RETRY_AFTER_MAX_MS + 1, RETRY_AFTER_MAX_MS },
                   { UINT32_MAX, RETRY_AFTER_MAX_MS } };
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         uint64_t seed = 7;
         uint32_t wait = 0;
         assert_true(retry_next(&r, 1, ERROR_RESOURCE_EXHAUSTED, cases[i].wish, &seed, &wait));

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "engine/lines/prompt_order.h"
+#include "base/mem.h"
 #include "engine/lines/window.h"
 
 static struct open_line *make_text(struct window *w, uint64_t index, const char *json)
@@ -297,7 +298,7 @@ static void test_prompts_are_ordered_as_one_stream_of_bytes(void **state)
           1 },
     };
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct window *w = window_new();
         struct open_line *a = make_text(w, 0, cases[i].a), *b = make_text(w, 1, cases[i].b);
         int order = prompt_cmp(a->in.request, b->in.request);

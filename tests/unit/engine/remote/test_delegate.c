@@ -2,6 +2,8 @@
  * comes back. Method: whole jobs against a far side in memory. */
 #include "unit/engine/remote/delegate_world.h"
 
+#include "base/mem.h"
+
 static void test_every_line_is_answered_in_input_order_whatever_the_order_there(void **state)
 {
     struct handover *h = *state;
@@ -66,7 +68,7 @@ static void test_parts_are_cut_at_the_limit_of_rows_and_one_past_it(void **state
     } cases[] = { { 99, 1 }, { 100, 1 }, { 101, 2 }, { 300, 3 }, { 301, 4 } };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         void *fresh;
         assert_int_equal(setup(&fresh), 0);
         struct handover *h = fresh;
@@ -213,7 +215,7 @@ static void test_a_key_of_a_row_reads_back(void **state)
     assert_true(row_key_read(str_of(key), &index, back, &has));
     assert_true(!has && index == 0);
     static const char *const wrong[] = { "", "-", "x", "1-", "1-00", "-1", "1 ", "1-GG" };
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
         assert_false(row_key_read(str_of(wrong[i]), &index, back, &has));
 }
 

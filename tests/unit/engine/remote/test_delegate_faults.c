@@ -3,6 +3,7 @@
  * of the system failing. */
 #include <errno.h>
 
+#include "base/mem.h"
 #include "base/fault.h"
 #include "unit/engine/remote/delegate_world.h"
 
@@ -156,7 +157,7 @@ static void test_no_failing_call_of_the_system_loses_a_line_or_doubles_a_job(voi
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(faults); i++)
         sweep(faults[i].point, faults[i].err);
 }
 

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#define COUNT(a) (sizeof(a) / sizeof(a)[0])
+#include "base/mem.h"
 
 static const double equal[] = { 1, 1, 1 };
 
@@ -16,7 +16,7 @@ static struct sched of(const struct sched_job *job, size_t count, uint32_t runni
     return (struct sched){ .job = job,
                            .count = count,
                            .weight = equal,
-                           .project_count = COUNT(equal),
+                           .project_count = ARRAY_LEN(equal),
                            .running_max = running_max };
 }
 
@@ -37,7 +37,7 @@ static void test_the_project_with_fewer_running_jobs_goes_first(void **state)
     struct sched_job jobs[] = { { .id = 1, .project = 0, .running = true },
                                 { .id = 2, .project = 0 },
                                 { .id = 3, .project = 1 } };
-    struct sched s = of(jobs, COUNT(jobs), 8);
+    struct sched s = of(jobs, ARRAY_LEN(jobs), 8);
 
     (void)state;
     assert_int_equal(sched_start(&s), 2);
@@ -67,7 +67,7 @@ static void test_within_a_project_priority_comes_before_age(void **state)
     struct sched_job jobs[] = { { .id = 1 },
                                 { .id = 2, .priority = 5 },
                                 { .id = 3, .priority = 5 } };
-    struct sched s = of(jobs, COUNT(jobs), 1);
+    struct sched s = of(jobs, ARRAY_LEN(jobs), 1);
 
     (void)state;
     assert_int_equal(sched_start(&s), 1);
@@ -82,7 +82,7 @@ static void test_a_project_above_its_share_gives_back_its_youngest_job(void **st
     struct sched_job jobs[] = { { .id = 1, .running = true, .may_yield = true },
                                 { .id = 2, .running = true, .may_yield = true },
                                 { .id = 3, .project = 1 } };
-    struct sched s = of(jobs, COUNT(jobs), 2);
+    struct sched s = of(jobs, ARRAY_LEN(jobs), 2);
 
     (void)state;
     assert_int_equal(sched_yield_one(&s), 1);
@@ -97,7 +97,7 @@ static void test_projects_that_have_their_share_keep_it(void **state)
                                 { .id = 2, .project = 1, .running = true, .may_yield = true },
                                 { .id = 3 },
                                 { .id = 4, .project = 1 } };
-    struct sched s = of(jobs, COUNT(jobs), 2);
+    struct sched s = of(jobs, ARRAY_LEN(jobs), 2);
 
     (void)state;
     assert_true(sched_yield_one(&s) == SIZE_MAX);

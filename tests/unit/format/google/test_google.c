@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
 #include "base/json.h"
 #include "conform/predict/request_make.h"
 #include "format/google/google.h"
@@ -163,7 +164,7 @@ static void test_what_is_no_answer_is_told_and_can_be_tried_again(void **state)
     };
     struct world *w = *state;
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         assert_int_equal(read_reply(w, cases[i].body, NULL), -1);
         assert_int_equal(w->error.code, cases[i].code);
         if (!strstr(w->error.msg, cases[i].says))

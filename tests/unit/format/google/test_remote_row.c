@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
+
 #include "format/google/remote_row.h"
 
 static struct arena arena;
@@ -82,7 +84,7 @@ static void test_failures_have_their_true_cause(void **state)
     struct remote_row row;
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         read_row(cases[i].line, &row);
         assert_int_equal(row.error.code, cases[i].code);
         assert_string_equal(row.error.msg, cases[i].message);
@@ -108,7 +110,7 @@ static void test_what_is_no_row_is_none(void **state)
     struct remote_row row;
 
     (void)state;
-    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++)
         assert_false(remote_row_read(&arena, str_of(lines[i]), &row));
 }
 

@@ -9,7 +9,8 @@
 #include <cmocka.h>
 
 #include "format/job/filter.h"
-#include "format/timestamp.h"
+#include "base/mem.h"
+#include "base/timestamp.h"
 
 #define CREATE_US 1795341600000000 /* 2026-11-22T10:00:00Z */
 
@@ -86,7 +87,7 @@ static void test_filters_keep_what_they_say(void **state)
         { "NOT (state=RUNNING AND labels.team=b)", true },
     };
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         if (keeps(cases[i].text) != cases[i].kept)
             fail_msg("%s: is %s", cases[i].text, cases[i].kept ? "not kept" : "kept");
 }
@@ -114,7 +115,7 @@ static void test_a_fault_says_where_it_is_and_what_was_expected(void **state)
         { "=", "at byte 1" },
     };
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct arena a = { 0 };
         struct error e = { 0 };
         assert_null(filter_parse(&a, str_of(cases[i].text), &e));
@@ -178,7 +179,7 @@ static void test_times_are_read_to_the_microsecond(void **state)
         { "", -1 },
     };
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         int64_t us = -1;
         bool ok = timestamp_read(str_of(cases[i].text), &us);
         assert_int_equal(ok, cases[i].us >= 0);

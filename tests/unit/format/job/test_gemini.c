@@ -9,7 +9,8 @@
 
 #include <cmocka.h>
 
-#include "dialect_case.h"
+#include "unit/format/job/dialect_case.h"
+#include "base/mem.h"
 #include "golden.h"
 
 #define CREATE_US 1764782586004734 /* 2025-12-03T17:23:06.004734Z */
@@ -51,7 +52,7 @@ static void test_the_captured_file_body_names_its_file_in_both_spellings(void **
         "{'batch':{'input_config':{'file_name':'files/abc'}}}",
     };
 
-    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
         struct created c;
         created_gemini(&c, bodies[i]);
         assert_int_equal(c.rc, 0);
@@ -134,7 +135,7 @@ static void test_what_is_wrong_is_refused_by_the_name_of_its_field(void **state)
         { "{'batch':{'inputConfig':{'fileName':'files/a'},'tranche':{'x':1}}}", "tranche.x" },
     };
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct created c;
         created_gemini(&c, cases[i].body);
         assert_refused(&c, cases[i].words);

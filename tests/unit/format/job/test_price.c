@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
+
 #include "format/job/price.h"
 
 static void test_requests_cost_what_a_hand_works_out(void **state)
@@ -45,7 +47,7 @@ static void test_requests_cost_what_a_hand_works_out(void **state)
     };
     // clang-format on
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         const struct price *p = price_find(cases[i].model);
         assert_non_null(p);
         assert_int_equal(price_batch_nano(p, &cases[i].usage), cases[i].batch);
@@ -68,7 +70,7 @@ static void test_a_model_is_found_by_each_of_its_spellings(void **state)
     const struct price *want = price_find("gemini-2.5-flash");
 
     assert_non_null(want);
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
         assert_ptr_equal(price_find(names[i]), want);
 }
 
@@ -80,7 +82,7 @@ static void test_other_names_have_no_price(void **state)
                                          "models/", "gemini-2.5-flash-01a",
                                          "x/gpt",   "gemini-2.5-flashy" };
 
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
         assert_null(price_find(names[i]));
 }
 

@@ -9,7 +9,8 @@
 
 #include <cmocka.h>
 
-#include "dialect_case.h"
+#include "unit/format/job/dialect_case.h"
+#include "base/mem.h"
 #include "golden.h"
 
 #define CREATE_US 1795341600000000 /* 2026-11-22T10:00:00Z */
@@ -121,7 +122,7 @@ static void test_what_is_wrong_is_refused_by_the_name_of_its_field(void **state)
           "bigquerySource cannot stand beside gcsSource" },
     };
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct created c;
         created_vertex(&c, cases[i].body);
         assert_refused(&c, cases[i].words);
@@ -147,7 +148,7 @@ static void test_tables_are_refused_with_what_to_use_instead(void **state)
         "'uris':'bq://p.d.t'}}}",
     };
 
-    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
         struct created c;
         created_vertex(&c, bodies[i]);
         assert_refused(&c, i == 2 ? "twice" : "are not supported by this version");

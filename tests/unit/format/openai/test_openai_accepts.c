@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
+
 #include "unit/format/openai/openai_case.h"
 
 /* The path of the refusal, or "" when the request is taken. A refused one is never written either,
@@ -82,7 +84,7 @@ static void test_what_stands_beside_contents_is_refused_by_its_path(void **state
           "toolConfig.functionCallingConfig.streamFunctionCallArguments" },
     };
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         assert_string_equal(refused_at(read_with(*state, cases[i].extra)), cases[i].path);
 }
 
@@ -135,7 +137,7 @@ static void test_what_stands_in_contents_is_refused_by_its_path(void **state)
           "contents[1].parts[0].functionResponse.scheduling" },
     };
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct buf b = BUF_INIT(4096);
         buf_addf(&b, "{'contents':%s}", cases[i].contents);
         assert_string_equal(refused_at(read_request(*state, b.p)), cases[i].path);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "format/response.h"
+#include "base/mem.h"
 #include "unit/format/openai/openai_case.h"
 
 static void check_body(struct reading *s, const char *line, const char *want)
@@ -65,7 +66,7 @@ static void test_what_cannot_be_said_is_refused_by_its_path(void **state)
     };
     struct violation why;
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct buf b = BUF_INIT(4096);
         buf_addf(&b, "{'content':{'parts':{'text':'x'}},%s}", cases[i].extra);
         assert_false(openai_accepts(read_request(*state, b.p), &why));

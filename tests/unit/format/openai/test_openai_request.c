@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
+
 #include "unit/format/openai/openai_case.h"
 
 #define MODEL "m"
@@ -179,7 +181,7 @@ static void test_calling_modes_become_the_choice_of_tools(void **state)
         { "'mode':'AUTO','allowed_function_names':'g'", "'tools':[" TOOL("g") "]" },
     };
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct buf b = BUF_INIT(4096);
         buf_addf(&b, TWO_TOOLS ",'toolConfig':{'functionCallingConfig':{%s}}", cases[i].config);
         check_rest(*state, b.p, cases[i].tools);
@@ -307,7 +309,7 @@ static void test_forms_of_an_answer_become_response_formats(void **state)
           "'schema':{'type':'string','enum':['A']}}}" },
     };
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct buf b = BUF_INIT(4096);
         buf_addf(&b, "'generationConfig':{%s}", cases[i].config);
         check_rest(*state, b.p, cases[i].format);
@@ -332,7 +334,7 @@ static void test_thinking_becomes_an_effort_or_is_turned_off(void **state)
         { "'includeThoughts':true", "" },
     };
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct buf b = BUF_INIT(4096);
         buf_addf(&b, "'generationConfig':{'thinkingConfig':{%s}}", cases[i].thinking);
         check_rest(*state, b.p, cases[i].sent);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "format/response.h"
+#include "base/mem.h"
 #include "golden.h"
 #include "unit/format/openai/openai_case.h"
 
@@ -135,7 +136,7 @@ static void test_finish_reasons_are_translated(void **state)
     };
     const struct request *r = read_with(*state, "");
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct buf body = BUF_INIT(4096), want = BUF_INIT(4096);
         buf_addf(&body, ONE("{'content':'a'}", "%s"), cases[i].reason);
         buf_addf(&want, "'finishReason':'%s'", cases[i].finish);
@@ -306,7 +307,7 @@ static void test_an_enum_is_the_bare_value(void **state)
         *state, "'generationConfig':{'responseMimeType':'text/x.enum','responseSchema':{'type':"
                 "'STRING','enum':['A b','\\u00fc']}}");
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct buf body = BUF_INIT(4096), want = BUF_INIT(4096);
         buf_addf(&body, ONE("{'content':'%s'}", "stop"), cases[i].content);
         buf_addf(&want, "'parts':[{'text':'%s'}]", cases[i].text);
@@ -380,7 +381,7 @@ static void test_counts_are_the_servers_as_far_as_they_can_be(void **state)
     };
     const struct request *r = read_with(*state, "");
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct buf body = BUF_INIT(4096);
         buf_addf(&body,
                  "{'choices':[{'message':{'content':'abcd','reasoning':'efgh'},'finish_reason':"
@@ -453,7 +454,7 @@ static void test_what_is_no_answer_is_an_error_with_its_cause(void **state)
     };
     const struct request *r = read_with(*state, "");
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         check_fails(r, cases[i].body, cases[i].code, cases[i].message);
 }
 

@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
+
 #include "format/openai/openai_inner.h"
 
 struct schema_case {
@@ -64,7 +66,7 @@ static void test_googles_schemas_are_strict_when_all_is_required(void **state)
     };
 
     (void)state;
-    check_all(cases, sizeof cases / sizeof cases[0], true);
+    check_all(cases, ARRAY_LEN(cases), true);
 }
 
 static void test_json_schemas_must_also_be_closed(void **state)
@@ -95,7 +97,7 @@ static void test_json_schemas_must_also_be_closed(void **state)
     };
 
     (void)state;
-    check_all(cases, sizeof cases / sizeof cases[0], false);
+    check_all(cases, ARRAY_LEN(cases), false);
 }
 
 int main(void)

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "format/request/schema.h"
+#include "base/mem.h"
 #include "unit/format/request/request_case.h"
 
 /* A request with contents and more, wrapped. */
@@ -217,7 +218,7 @@ static void check_faults(const struct fault *f, size_t count)
     mem_free(r);
 }
 
-#define CHECK_FAULTS(table) check_faults((table), sizeof(table) / sizeof((table)[0]))
+#define CHECK_FAULTS(table) check_faults((table), ARRAY_LEN(table))
 
 static void test_each_fault_of_contents_is_reported_where_it_stands(void **state)
 {
@@ -335,7 +336,7 @@ static void test_a_list_at_its_limit_is_allowed_and_one_more_is_not(void **state
     struct reading *r = mem_alloc(sizeof *r);
 
     (void)state;
-    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
         for (size_t more = 0; more < 2; more++) {
             struct buf b = BUF_INIT((size_t)1024 * 1024);
 

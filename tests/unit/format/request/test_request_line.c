@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
+
 #include "unit/format/request/request_case.h"
 
 static int setup(void **state)
@@ -218,7 +220,7 @@ static void test_what_the_service_takes_is_accepted_in_all_spellings(void **stat
 {
     struct reading *r = *state;
 
-    for (size_t i = 0; i < sizeof accepted / sizeof accepted[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(accepted); i++) {
         reading_release(r);
         reading_run(r, str_of(accepted[i]), false);
         if (!r->ok)

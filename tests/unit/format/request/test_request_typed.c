@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
+
 #include "unit/format/request/request_case.h"
 
 static int setup(void **state)
@@ -142,7 +144,7 @@ static void test_the_same_answer_is_promised_only_when_it_must_be(void **state)
         { "{'seed':0,'temperature':1}", true },
     };
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         (void)read_config(*state, cases[i].config);
         const struct reading *r = *state;
         assert_int_equal(request_deterministic(r->line.request), cases[i].deterministic);

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
+
 #include "format/request/schema.h"
 
 static int convert(const char *text, struct buf *out, struct error *e)
@@ -175,7 +177,7 @@ static void test_what_cannot_be_said_is_refused_with_its_path(void **state)
         { "{\"additionalProperties\":1}", "additionalProperties: a schema must" },
     };
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct buf out = BUF_INIT(SCHEMA_BYTES_MAX);
         struct error e = { 0 };
         if (convert(cases[i].schema, &out, &e) != -1)

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <zlib.h>
 
+#include "base/mem.h"
 #include "base/clock.h"
 #include "net/client/http_client.h"
 #include "net/client/http_multi.h"
@@ -321,7 +322,7 @@ static inline bool act(const struct heard *h)
     const char *host = strncmp(at, "http://", 7) == 0 ? strchr(at + 7, '/') : at; /* a proxy's */
     struct str path = { host, strcspn(host, " ?") };
 
-    for (size_t i = 0; i < sizeof acts / sizeof acts[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(acts); i++)
         if (str_eq_c(path, acts[i].path))
             return acts[i].act(h);
     return do_missing(h);

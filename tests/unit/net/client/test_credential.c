@@ -5,6 +5,8 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include "base/mem.h"
+
 #include "unit/net/client/credential_world.h"
 
 /* ---- Keys ---- */
@@ -39,7 +41,7 @@ static void test_tokens_are_told_from_keys(void **state)
                   { "eyJh.b.c", true }, { "tat.k.1.m", true }, { "ya29", false } };
     struct world *w = *state;
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         open_as(w, &(struct credential_spec){ .secret = cases[i].secret });
         assert_int_equal(credential_is_token(w->c), cases[i].is_token);
     }

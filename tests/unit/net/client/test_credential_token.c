@@ -6,6 +6,8 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include "base/mem.h"
+
 #include "unit/net/client/credential_world.h"
 
 /* ---- Accounts ---- */
@@ -226,7 +228,7 @@ static void test_each_bad_answer_is_told_and_shows_no_secret(void **state)
     };
     struct world *w = *state;
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         server_says(cases[i].status, cases[i].answer);
         open_account(w);
         assert_fails(w, cases[i].code);
@@ -311,7 +313,7 @@ static void test_each_malformed_account_is_refused_with_its_fault(void **state)
     const struct credential_spec spec = { .service_account = w->path };
 
     assert_no_credential(w, &spec, ERROR_NOT_FOUND, w->path);
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         write_text(w, cases[i].text);
         assert_no_credential(w, &spec, ERROR_INVALID_ARGUMENT, cases[i].words);
         assert_non_null(strstr(w->e.msg, w->path));

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 
 #include "net/client/http_client.h"
+#include "base/mem.h"
 #include "scratch.h"
 #include "unit/net/client/hear.h"
 
@@ -325,11 +326,11 @@ static void test_what_breaks_on_the_way_is_unavailable(void **state)
     struct http_out out = get("/");
 
     (void)state;
-    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
         out.url = url("127.0.0.1", paths[i]);
         assert_fails(&out, ERROR_UNAVAILABLE);
     }
-    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
         out.url = urls[i];
         assert_fails(&out, ERROR_UNAVAILABLE);
     }
@@ -366,7 +367,7 @@ static void test_bad_urls_and_headers_are_refused_before_anything_is_sent(void *
     out.header = forged;
     assert_fails(&out, ERROR_INVALID_ARGUMENT);
     out.header = NULL;
-    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
         out.url = urls[i];
         assert_fails(&out, ERROR_INVALID_ARGUMENT);
     }
@@ -404,7 +405,7 @@ static void test_the_guard_refuses_this_machine_under_every_name(void **state)
     unsigned before = atomic_load(&server.connections);
 
     (void)state;
-    for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
         struct http_out out = get("/echo");
         out.url = url(hosts[i], "/echo");
         out.guard = true;

@@ -5,6 +5,8 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include "base/mem.h"
+
 #include "unit/net/client/multi_world.h"
 
 /* ---- Good answers ---- */
@@ -70,7 +72,7 @@ static void test_bodies_of_any_bytes_and_sizes_go_both_ways(void **state)
     for (size_t i = 0; i < 5000000; i++)
         bytes[i] = (char)(i * 31 % 256); /* with NULs and all else */
     ask.body_max = 5000000;
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
         ask.body = (struct str){ bytes, sizes[i] };
         ask_one(m, &ask, &d);
         assert_good(&d, ask.body);
@@ -120,7 +122,7 @@ static void test_every_method_is_sent_as_named(void **state)
     struct http_done d;
 
     (void)state;
-    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
         ask.method = methods[i];
         ask_one(m, &ask, &d);
         assert_true(str_starts(d.body, str_of(methods[i])));

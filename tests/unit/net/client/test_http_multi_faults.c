@@ -5,6 +5,8 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include "base/mem.h"
+
 #include "unit/net/client/multi_world.h"
 
 /* ---- What goes wrong ---- */
@@ -33,7 +35,7 @@ static void test_each_failure_is_told_once_with_its_cause(void **state)
 
     (void)state;
     (void)snprintf(authority, sizeof authority, "127.0.0.1:%u: ", server.port);
-    for (size_t i = 0; i < 2 * sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < 2 * ARRAY_LEN(cases); i++) {
         size_t c = i / 2; /* each twice: also on a multi that has met it */
         struct http_ask ask = post(cases[c].path);
         struct http_done d;
@@ -62,7 +64,7 @@ static void test_what_never_reached_the_far_side_says_so(void **state)
     struct http_multi *m = multi_new(4);
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct http_ask ask = post("/");
         struct http_done d;
         ask.url = cases[i].url;
@@ -209,9 +211,9 @@ static void test_what_cannot_be_sent_is_refused_at_once_and_shows_no_key(void **
     struct http_ask ask = post("/echo");
 
     (void)state;
-    for (size_t i = 0; i < sizeof urls / sizeof urls[0] + 1; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(urls) + 1; i++) {
         struct error e = { 0 };
-        bool header = i == sizeof urls / sizeof urls[0];
+        bool header = i == ARRAY_LEN(urls);
         ask.url = header ? url("127.0.0.1", "/echo") : urls[i];
         ask.header = header ? "X-A: b\r\nX-Evil: very-secret" : NULL;
         assert_int_equal(http_multi_start(m, &ask, &e), -1);

@@ -19,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "net/server/http_server.h"
@@ -212,9 +213,9 @@ static inline void handle(void *arg, struct http_call *c)
     struct app *a = arg;
     size_t i = 0;
 
-    while (i < sizeof routes / sizeof routes[0] && !str_eq_c(http_path(c), routes[i].path))
+    while (i < ARRAY_LEN(routes) && !str_eq_c(http_path(c), routes[i].path))
         i++;
-    if (i < sizeof routes / sizeof routes[0])
+    if (i < ARRAY_LEN(routes))
         routes[i].handle(a, c);
     else
         on_facts(a, c);

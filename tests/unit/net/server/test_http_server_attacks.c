@@ -2,6 +2,8 @@
  * the loopback address. */
 #include <zlib.h>
 
+#include "base/mem.h"
+
 #include "unit/net/server/http_server_world.h"
 
 static void test_what_two_readers_could_read_in_two_ways_is_refused(void **state)
@@ -39,7 +41,7 @@ static void test_what_two_readers_could_read_in_two_ways_is_refused(void **state
     };
     const struct app *a = *state;
 
-    for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
         struct buf in = ask(a, requests[i]);
         if (!has(&in, "HTTP/1.1 400 ") && !has(&in, "HTTP/1.0 400 "))
             fail_msg("%s\ngot:\n%.*s", requests[i], STR_ARG(buf_str(&in)));
@@ -55,7 +57,7 @@ static void test_a_nul_in_a_head_is_refused(void **state)
     const struct str requests[] = { { in_field, sizeof in_field - 1 },
                                     { in_target, sizeof in_target - 1 } };
 
-    for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
         struct buf in = ask_n(*state, requests[i].p, requests[i].len);
         assert_true(has(&in, " 400 "));
         buf_release(&in);

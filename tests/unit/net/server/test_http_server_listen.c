@@ -4,6 +4,8 @@
 
 #include <curl/curl.h>
 
+#include "base/mem.h"
+
 #include "unit/net/server/http_server_world.h"
 
 static void test_addresses_are_read_strictly(void **state)
@@ -23,7 +25,7 @@ static void test_addresses_are_read_strictly(void **state)
     struct error e;
 
     (void)state;
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         assert_null(http_server_start(&(struct http_settings){ .listen = bad[i] }, &h, &e));
         assert_int_equal(e.code, ERROR_INVALID_ARGUMENT);
         assert_false(http_server_loopback(bad[i]));
@@ -39,7 +41,7 @@ static void test_it_listens_on_ipv6_and_by_the_name_localhost(void **state)
     static const char *const listen[] = { "[::1]:0", "localhost:0", "0.0.0.0:0" };
 
     (void)state;
-    for (size_t i = 0; i < sizeof listen / sizeof listen[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(listen); i++) {
         struct app a;
         app_start(&a, &(struct http_settings){ .listen = listen[i] });
         if (i > 0)

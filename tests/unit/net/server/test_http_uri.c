@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
+
 #include "net/server/http_inner.h"
 
 #define TEXT_MAX ((size_t)4096)
@@ -26,7 +28,7 @@ static void test_escapes_are_undone_or_refused(void **state)
     struct arena a = { 0 };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct str out = STR("unset");
         bool ok = http_decode(&a, str_of(cases[i].in), cases[i].plus, &out);
         assert_int_equal(ok, cases[i].out != NULL);

@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
+
 #include "net/server/multipart.h"
 
 /* All parts in one text: "[type]bytes[type]bytes". */
@@ -97,7 +99,7 @@ static void test_parts_come_out_whole_wherever_the_body_is_cut(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(bodies); i++)
         check(&bodies[i], true);
 }
 
@@ -116,7 +118,7 @@ static void test_what_is_no_multipart_body_is_refused(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(bodies); i++)
         check(&bodies[i], false);
 }
 

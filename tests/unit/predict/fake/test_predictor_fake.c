@@ -157,7 +157,7 @@ static void test_the_answer_is_the_last_user_text_echoed_and_cut(void **state)
     // clang-format on
 
     open_session(w);
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct answer a;
         submit(w, request_make(&w->arena, cases[i].request), "");
         assert_int_equal(wait_ms(w, 0, &a), 1);
@@ -213,7 +213,7 @@ static void test_an_embedding_has_as_many_numbers_as_are_wanted(void **state)
     };
 
     open_session(w);
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct answer a;
         size_t n, max;
         yyjson_val *v;
@@ -361,7 +361,7 @@ static void test_a_fault_hits_each_nth_matching_request(void **state)
     };
     char got[13];
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         w->model.fake.fault_count = 0;
         add_fault(w, cases[i].fault);
         open_session(w);

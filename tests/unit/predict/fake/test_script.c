@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "conform/predict/request_make.h"
+#include "base/mem.h"
 #include "predict/hub/hub.h"
 #include "predict/fake/script.h"
 #include "predict/fake/script_steps.h"
@@ -117,7 +118,7 @@ static void test_a_request_fails_as_often_as_its_label_says(void **state)
         { "ok_and_internal-1", { ERROR_INTERNAL, ERROR_OK } },
     };
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         const struct request *r = labelled(f, cases[i].label);
         assert_int_equal(attempt(f, r), cases[i].code[0]);
         for (size_t n = 1; n < 6 && (cases[i].code[n] || n == 1); n++)
@@ -264,10 +265,10 @@ static void test_a_wrong_script_is_told_at_its_check_and_as_the_answer(void **st
     };
     struct error e = { 0 };
 
-    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(good); i++)
         if (script_check(str_of(good[i]), &e) < 0)
             fail_msg("%s: %s", good[i], e.msg);
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         assert_int_equal(script_check(str_of(bad[i]), &e), -1);
         assert_int_equal(e.code, ERROR_INVALID_ARGUMENT);
     }

@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
+
 #include "predict/local/answer_text.h"
 
 /* Feeds text in pieces of `step` bytes until it stops; the result in out. */
@@ -43,7 +45,7 @@ static void test_a_stop_sequence_is_cut_however_it_is_split(void **state)
     const struct str stop[] = { STR("END"), STR("---"), STR("") };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         for (size_t step = 1; step < 20; step++) {
             struct buf out = BUF_INIT(1000);
             assert_int_equal(feed(cases[i].text, stop, 3, step, &out), cases[i].stopped);
@@ -80,7 +82,7 @@ static void test_text_is_valid_utf8_whatever_was_generated(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct buf out = BUF_INIT(1000);
         (void)feed(cases[i].bytes, NULL, 0, 1, &out);
         assert_true(str_eq_c(buf_str(&out), cases[i].want));

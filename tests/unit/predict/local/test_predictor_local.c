@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
 #include "base/json.h"
 #include "conform/predict/request_make.h"
 #include "predict/predictor.h"
@@ -202,7 +203,7 @@ static void test_an_answer_under_a_schema_parses_and_matches_at_any_temperature(
     };
     struct world *w = *state;
 
-    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
         struct error e = { 0 };
         size_t at = 0;
         yyjson_val *a = ask(w, lines[i]);
@@ -258,7 +259,7 @@ static void test_what_a_text_model_cannot_take_is_named_with_its_place(void **st
     };
     struct world *w = *state;
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct violation why = { 0 };
         const struct request *r = request_make(&w->arena, cases[i].line);
         assert_false(w->p->ops->accepts(w->p, r, &why));

@@ -13,6 +13,7 @@
 
 #include <llama.h>
 
+#include "base/mem.h"
 #include "base/json.h"
 #include "base/sys.h"
 #include "predict/local/logits.h"
@@ -158,7 +159,7 @@ static void test_control_tokens_in_a_text_stay_text(void **state)
     struct runtime *r = *state;
     struct tokens benign = prompt_tokens(r, STR("Be kind."), STR("Hello"));
 
-    for (size_t i = 0; i < sizeof hostile / sizeof hostile[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(hostile); i++) {
         struct tokens user = prompt_tokens(r, STR("Be kind."), str_of(hostile[i]));
         struct tokens system = prompt_tokens(r, str_of(hostile[i]), STR("Hello"));
         struct buf text = text_of(r, &user);

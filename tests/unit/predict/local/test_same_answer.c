@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
 #include "base/json.h"
 #include "conform/predict/request_make.h"
 #include "predict/predictor.h"
@@ -134,7 +135,7 @@ static void test_an_answer_is_the_same_alone_and_in_any_batch(void **state)
 
     (void)state;
     ask_alone(open_with(1, 1, 48), &alone);
-    for (size_t i = 0; i < sizeof plans / sizeof plans[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(plans); i++) {
         ask_together(open_with(plans[i].sequences, plans[i].threads, plans[i].cache_mib),
                      plans[i].first, &together);
         same(&alone, &together);

@@ -131,7 +131,7 @@ static inline void tiny_layer(struct tiny_file *t, const struct tiny *as, int la
     };
     char name[96];
 
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
         if (!parts[i].wanted)
             continue;
         (void)snprintf(name, sizeof name, "blk.%d.%s", layer, parts[i].name);

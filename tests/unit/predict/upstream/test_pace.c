@@ -8,6 +8,7 @@
 
 #include <math.h>
 
+#include "base/mem.h"
 #include "base/clock.h"
 #include "predict/upstream/pace_bucket.h"
 #include "predict/upstream/pace_breaker.h"
@@ -58,7 +59,7 @@ static void test_no_minute_has_more_than_the_limit_and_nearly_all_of_it_is_used(
     static uint64_t at[TAKEN_MAX];
 
     (void)state;
-    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
         uint32_t count = take_all(limits[i], 1, at);
         assert_true(most_in_a_minute(at, count) <= limits[i]);
         assert_true(count >= 5 * limits[i]); /* of ten minutes' worth: a limit of 1 takes half */
@@ -275,7 +276,7 @@ static void test_the_limit_finds_a_servers_slots_and_stays_near_them(void **stat
     static const double slots[] = { 4, 8, 64, 256 };
 
     (void)state;
-    for (size_t i = 0; i < sizeof slots / sizeof slots[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(slots); i++) {
         struct server s = { .slots = slots[i], .base_ms = 50 };
         struct limit l;
         limit_init(&l, 0, 1024);

@@ -1,6 +1,6 @@
 /* Goal: a backup made while others write is a whole state of one instant. Method: a thread that puts,
  * replaces, deletes and sweeps; every blob of the copy is read and its hash compared. */
-#include "blob_world.h"
+#include "unit/store/objects/blob_world.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -2,7 +2,7 @@
 #ifndef TRANCHE_TESTS_JOB_WORLD_H
 #define TRANCHE_TESTS_JOB_WORLD_H
 
-#include "blob_world.h"
+#include "unit/store/objects/blob_world.h"
 #include "store/jobs/jobs_inner.h"
 #include "store/jobs/webhooks.h"
 

@@ -3,7 +3,7 @@
 #include <errno.h>
 
 #include "base/fault.h"
-#include "job_world.h"
+#include "unit/store/jobs/job_world.h"
 
 /* State, books, object, event and delivery become true together, or none of them. */
 static void test_the_end_is_all_or_nothing_under_any_fault(void **state)

@@ -1,6 +1,6 @@
 /* Goal: lists leave nothing out, and every change is told in order. Method: a real store in a scratch
  * folder. */
-#include "job_world.h"
+#include "unit/store/jobs/job_world.h"
 
 static bool keep_even(void *arg, const struct job *j)
 {

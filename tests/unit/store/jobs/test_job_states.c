@@ -1,6 +1,8 @@
 /* Goal: a job's record moves only as its table of states allows, under the newest fence. Method: a real store
  * in a scratch folder; every state against every call. */
-#include "job_world.h"
+#include "unit/store/jobs/job_world.h"
+
+#include "base/mem.h"
 
 #define STRETCH(state) ((state) == JOB_RUNNING || (state) == JOB_CANCELLING)
 
@@ -98,7 +100,7 @@ static void test_each_call_in_each_state_does_what_the_table_says(void **state)
 {
     struct world *w = *state;
 
-    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
         for (int from = 0; from < JOB_STATE_COUNT; from++) {
             struct error e = { 0 };
             struct job before = job_in(w, (enum job_state)from, 0), j = before;
@@ -139,7 +141,7 @@ static void test_a_final_job_never_changes(void **state)
                  ERROR_FAILED_PRECONDITION);
     ASSERT_FAILS(job_progress(w->s, &j, &e), e, ERROR_FAILED_PRECONDITION);
     ASSERT_FAILS(job_inputs_set(w->s, j.id, &in, 1, &e), e, ERROR_FAILED_PRECONDITION);
-    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
         struct job copy = before;
         assert_int_equal(calls[i].call(w, &copy, &e), -1);
     }

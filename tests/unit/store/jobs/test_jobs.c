@@ -2,7 +2,7 @@
  * time. Method: a real store in a scratch folder; threads. */
 #include <pthread.h>
 
-#include "job_world.h"
+#include "unit/store/jobs/job_world.h"
 
 static void test_a_job_comes_back_with_every_member(void **state)
 {

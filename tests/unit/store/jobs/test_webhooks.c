@@ -1,6 +1,6 @@
 /* Goal: whoever asked to hear of a job's end hears of it once it is true, and nobody else does. Method: a
  * real store; jobs brought to their ends; what is in the outbox after each. */
-#include "job_world.h"
+#include "unit/store/jobs/job_world.h"
 
 static struct webhook hook(struct world *w, const char *project, const char *uri,
                            const char *events)

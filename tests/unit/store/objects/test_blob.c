@@ -1,6 +1,6 @@
 /* Goal: a blob that can be named is whole and on the disk, its hashes are right, and what no row names
  * goes in its time. Method: a real folder; vectors; faults at each system call in turn. */
-#include "blob_world.h"
+#include "unit/store/objects/blob_world.h"
 
 #include <dirent.h>
 #include <errno.h>

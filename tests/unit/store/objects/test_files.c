@@ -1,6 +1,6 @@
 /* Goal: files have ids that nobody guesses, belong to a project and live until they expire. Method: a
  * real store under a clock of the test's. */
-#include "blob_world.h"
+#include "unit/store/objects/blob_world.h"
 
 #define HOUR_US ((int64_t)3600 * 1000000)
 

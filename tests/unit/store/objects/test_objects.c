@@ -1,7 +1,8 @@
 /* Goal: objects behave as Cloud Storage's do, whoever asks and whatever they are called. Method: a real
  * store; tables where inputs vary. */
-#include "blob_world.h"
+#include "unit/store/objects/blob_world.h"
 
+#include "base/mem.h"
 #include "store/jobs/jobs.h"
 #include "store/objects/object_glob.h"
 
@@ -32,7 +33,7 @@ static void test_bucket_names_follow_the_rules(void **state)
     for (size_t i = 0; i < BUCKET_NAME_MAX; i++)
         dots[i] = i % 50 == 49 && i < 200 ? '.' : 'd';
     dots[BUCKET_NAME_MAX] = '\0';
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         struct error e = { 0 };
         struct bucket b = { .name = str_of(names[i].name) };
         int rc = bucket_create(w->s, "p", &b, &e);
@@ -130,13 +131,13 @@ static void test_names_are_only_names(void **state)
     bucket_of(w, "p", "acme-data");
     memset(longest, 'n', sizeof longest);
     struct object_new in = object_of("acme-data", "", blob_of(w, "x"));
-    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
         in.name = good[i];
         ASSERT_OK(object_put(w->s, &w->a, &in, &o, &e), e);
         assert_true(str_eq(o.name, good[i]));
         ASSERT_OK(object_get(w->s, &w->a, "p", ACME, good[i], 0, NULL, &o, &e), e);
     }
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         in.name = bad[i];
         ASSERT_FAILS(object_put(w->s, &w->a, &in, NULL, &e), e, ERROR_INVALID_ARGUMENT);
         ASSERT_FAILS(object_get(w->s, &w->a, "p", ACME, bad[i], 0, NULL, &o, &e), e,
@@ -231,7 +232,7 @@ static void test_each_condition_holds_or_nothing_happens(void **state)
         { { -1, -1, -1, 1 }, false }, { { -1, -1, -1, 2 }, true },
         { { g, -1, 2, -1 }, false },
     };
-    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(row); i++) {
         int rc = object_get(w->s, &w->a, "p", ACME, STR("o"), 0, &row[i].when, &o, &e);
         assert_int_equal(rc, row[i].holds ? 0 : -1);
         assert_int_equal(e.code, row[i].holds ? ERROR_OK : ERROR_ABORTED);
@@ -293,7 +294,7 @@ static void fill(struct world *w)
     struct blob b = blob_of(w, "x");
 
     bucket_of(w, "p", "acme-data");
-    for (size_t i = 0; i < sizeof listed / sizeof listed[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(listed); i++) {
         struct object_new in = object_of("acme-data", listed[i], b);
         ASSERT_OK(object_put(w->s, &w->a, &in, NULL, &e), e);
     }
@@ -354,7 +355,7 @@ static void test_lists_fold_filter_and_page(void **state)
     };
 
     fill(w);
-    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(row); i++) {
         struct object_query q = row[i].q;
         q.bucket = ACME;
         q.project = "p";
@@ -475,7 +476,7 @@ static void test_globs_match_as_cloud_storage_has_it(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(row); i++) {
         if (object_glob(str_of(row[i].glob), str_of(row[i].name)) != row[i].matches)
             fail_msg("%s on %s", row[i].glob, row[i].name);
     }

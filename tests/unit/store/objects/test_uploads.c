@@ -1,9 +1,10 @@
 /* Goal: an upload goes on where it was, after a pause, a failure or a restart, and has one writer.
  * Method: a real store, closed and opened again; bytes added behind its back as a crash leaves them. */
-#include "blob_world.h"
+#include "unit/store/objects/blob_world.h"
 
 #include <errno.h>
 
+#include "base/mem.h"
 #include "base/fault.h"
 
 #define WHAT STR("{\"name\":\"o\"}")
@@ -222,7 +223,7 @@ static void test_an_id_that_none_has_is_not_found_whatever_it_looks_like(void **
     static const char *const ids[] = { "", "../state.db", "x", "w1",
                                        "0123456789012345678901234567890123456789012345678901234" };
 
-    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
         struct error e = { 0 };
         struct upload got;
         ASSERT_FAILS(upload_get(w->s, &w->a, str_of(ids[i]), &got, &e), e, ERROR_NOT_FOUND);

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
+#include "base/mem.h"
 #include "base/fault.h"
 #include "scratch.h"
 #include "store/spool/spool.h"
@@ -462,7 +463,7 @@ static void test_a_failure_of_any_other_call_loses_nothing_that_was_committed(vo
                                           "sqlite.delete", "sqlite.open", "sys.open",
                                           "sys.write",     "sys.sync",    "sys.read" };
 
-    for (size_t i = 0; i < sizeof points / sizeof points[0]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(points); i++)
         sweep(points[i], EIO, ERROR_OK);
 }
 
@@ -584,7 +585,7 @@ static void test_a_copy_that_failed_anywhere_goes_on(void **state)
     static const char *const points[] = { "spool.put", "spool.commit", "sqlite.write" };
     const uint64_t count = 60;
 
-    for (size_t p = 0; p < sizeof points / sizeof points[0]; p++) {
+    for (size_t p = 0; p < ARRAY_LEN(points); p++) {
         for (int n = 0, fired = 1; fired; n++) {
             struct two t;
             struct error e = { 0 };

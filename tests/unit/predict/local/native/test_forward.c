@@ -15,6 +15,7 @@
 
 #include <llama.h>
 
+#include "base/mem.h"
 #include "base/sys.h"
 #include "predict/local/native/forward.h"
 #include "unit/predict/local/tiny_model.h"
@@ -30,7 +31,7 @@ static const struct tiny architectures[] = {
     { .architecture = "qwen3", .type = GGML_TYPE_Q8_0, .head_norms = true },
     { .architecture = "gemma3", .type = GGML_TYPE_Q8_0, .head_norms = true, .after_norms = true },
 };
-#define ARCHITECTURES (sizeof architectures / sizeof architectures[0])
+#define ARCHITECTURES (ARRAY_LEN(architectures))
 
 /* ---- A model in a folder ---- */
 
@@ -190,7 +191,7 @@ static void test_every_format_gives_the_logits_of_libllama(void **state)
                                             GGML_TYPE_Q4_K, GGML_TYPE_Q5_K, GGML_TYPE_Q6_K };
 
     (void)state;
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
         const struct tiny as = { .architecture = "llama", .type = types[i] };
         compare(&as, 0.996);
     }
@@ -224,7 +225,7 @@ static void in_parts(struct world *w, const float *want)
     struct runtime_row row[ROWS_MAX];
     uint32_t count = 0;
 
-    for (size_t i = 0; i + 1 < sizeof cuts / sizeof cuts[0]; i++) {
+    for (size_t i = 0; i + 1 < ARRAY_LEN(cuts); i++) {
         count = add_rows(row, 0, 0, cuts[i], cuts[i + 1]);
         compute(w, row, count);
     }
@@ -300,7 +301,7 @@ static void test_what_is_not_covered_is_unimplemented(void **state)
     (void)state;
     assert_non_null(mkdtemp(dir));
     (void)snprintf(file, sizeof file, "%s/odd.gguf", dir);
-    for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
         tiny_write(&odd[i], file);
         e = (struct error){ 0 };
         assert_null(decoder_open(file, KERNEL_INT8, &e));

@@ -1,4 +1,4 @@
-#include "format/timestamp.h"
+#include "base/timestamp.h"
 
 #define FRACTION_DIGITS_MAX 9
 #define US_PER_S 1000000

@@ -7,7 +7,8 @@
 
 #include <cmocka.h>
 
-#include "format/base64.h"
+#include "base/mem.h"
+#include "base/base64.h"
 
 static void test_each_byte_is_judged_as_its_alphabets_say(void **state)
 {
@@ -52,7 +53,7 @@ static void test_the_end_is_padded_rightly_or_not_at_all(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         size_t at;
         if (base64_valid(str_of(cases[i].text), &at) != cases[i].valid)
             fail_msg("%s", cases[i].text);
@@ -69,7 +70,7 @@ static void test_every_spelling_is_written_in_the_standard_one(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct buf out = BUF_INIT(64);
         buf_add_c(&out, "-_"); /* what stands before is left alone */
         base64_add_standard(&out, str_of(cases[i].text));

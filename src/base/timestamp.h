@@ -6,8 +6,8 @@
  * Threads: none.
  * Source:  RFC 3339; https://howardhinnant.github.io/date_algorithms.html (days_from_civil).
  */
-#ifndef TRANCHE_FORMAT_TIMESTAMP_H
-#define TRANCHE_FORMAT_TIMESTAMP_H
+#ifndef TRANCHE_BASE_TIMESTAMP_H
+#define TRANCHE_BASE_TIMESTAMP_H
 
 #include <stdbool.h>
 #include <stdint.h>

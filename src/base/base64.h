@@ -9,8 +9,8 @@
  * Threads: none.
  * Source:  RFC 4648; the proto3 JSON mapping of bytes.
  */
-#ifndef TRANCHE_FORMAT_BASE64_H
-#define TRANCHE_FORMAT_BASE64_H
+#ifndef TRANCHE_BASE_BASE64_H
+#define TRANCHE_BASE_BASE64_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,0 +1,193 @@
+#include "base/json_write.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Digits of the largest uint64_t. */
+#define UINT_DIGITS_MAX 20
+/* Bytes of a text that json_addf makes. */
+#define FORMATTED_BYTES 1024
+
+static bool in_array(const struct json_writer *w)
+{
+    return w->depth == 0 || (w->arrays >> w->depth & 1);
+}
+
+static void separate(struct json_writer *w)
+{
+    if (w->comma)
+        buf_add(w->out, ", ", w->spaced ? 2 : 1);
+    w->comma = true;
+}
+
+static void colon(struct json_writer *w)
+{
+    buf_add(w->out, ": ", w->spaced ? 2 : 1);
+}
+
+/* Keys that the program names need no escapes: letters, digits, and what identifiers have. */
+static void constant_key(struct json_writer *w, const char *key)
+{
+    buf_add_char(w->out, '"');
+    buf_add_c(w->out, key);
+    buf_add_char(w->out, '"');
+    colon(w);
+}
+
+void json_value(struct json_writer *w, const char *key)
+{
+    if (w->keyed) {
+        assert(!key);
+        w->keyed = false;
+        return;
+    }
+    assert(!key == in_array(w));
+    separate(w);
+    if (key)
+        constant_key(w, key);
+}
+
+void json_key(struct json_writer *w, struct str key)
+{
+    assert(!in_array(w) && !w->keyed);
+    separate(w);
+    buf_add_json(w->out, key);
+    colon(w);
+    w->keyed = true;
+}
+
+void json_key_raw(struct json_writer *w, struct str key)
+{
+    assert(!in_array(w) && !w->keyed);
+    separate(w);
+    buf_add_char(w->out, '"');
+    buf_add_str(w->out, key);
+    buf_add_char(w->out, '"');
+    colon(w);
+    w->keyed = true;
+}
+
+static void container_begin(struct json_writer *w, const char *key, bool array)
+{
+    json_value(w, key);
+    assert(w->depth < JSON_WRITE_DEPTH_MAX);
+    w->depth++;
+    w->arrays = (w->arrays & ~(UINT64_C(1) << w->depth)) | (uint64_t)array << w->depth;
+    w->comma = false;
+    buf_add_char(w->out, array ? '[' : '{');
+}
+
+void json_object(struct json_writer *w, const char *key)
+{
+    container_begin(w, key, false);
+}
+
+void json_array(struct json_writer *w, const char *key)
+{
+    container_begin(w, key, true);
+}
+
+void json_end(struct json_writer *w)
+{
+    assert(w->depth > 0 && !w->keyed);
+    buf_add_char(w->out, in_array(w) ? ']' : '}');
+    w->depth--;
+    w->comma = true;
+}
+
+void json_add_text(struct json_writer *w, const char *key, struct str value)
+{
+    json_value(w, key);
+    buf_add_json(w->out, value);
+}
+
+void json_add_c(struct json_writer *w, const char *key, const char *value)
+{
+    if (value)
+        json_add_text(w, key, str_of(value));
+    else
+        json_add_null(w, key);
+}
+
+/* Without printf, which is most of the cost of an answer's ten numbers. */
+static void add_digits(struct buf *out, uint64_t v)
+{
+    char digits[UINT_DIGITS_MAX];
+    size_t at = sizeof digits;
+
+    do {
+        digits[--at] = (char)('0' + v % 10);
+        v /= 10;
+    } while (v);
+    buf_add(out, digits + at, sizeof digits - at);
+}
+
+void json_add_uint(struct json_writer *w, const char *key, uint64_t value)
+{
+    json_value(w, key);
+    add_digits(w->out, value);
+}
+
+void json_add_int(struct json_writer *w, const char *key, int64_t value)
+{
+    json_value(w, key);
+    if (value < 0)
+        buf_add_char(w->out, '-');
+    add_digits(w->out, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
+}
+
+void json_add_double(struct json_writer *w, const char *key, double value)
+{
+    json_value(w, key);
+    buf_add_double(w->out, value);
+}
+
+/* Half the digits that the same number takes as a double. */
+void json_add_float(struct json_writer *w, const char *key, float value)
+{
+    char text[32];
+
+    json_value(w, key);
+    for (int digits = 6; digits <= 9; digits++) {
+        (void)snprintf(text, sizeof text, "%.*g", digits, (double)value);
+        float back = strtof(text, NULL);
+        if (back >= value && back <= value && back - back >= 0) {
+            buf_add_c(w->out, text);
+            return;
+        }
+    }
+    buf_add_c(w->out, "null"); /* not finite */
+}
+
+void json_add_bool(struct json_writer *w, const char *key, bool value)
+{
+    json_value(w, key);
+    buf_add_c(w->out, value ? "true" : "false");
+}
+
+void json_add_null(struct json_writer *w, const char *key)
+{
+    json_value(w, key);
+    buf_add_c(w->out, "null");
+}
+
+void json_add_raw(struct json_writer *w, const char *key, struct str json)
+{
+    json_value(w, key);
+    buf_add_str(w->out, json);
+}
+
+void json_addf(struct json_writer *w, const char *key, const char *fmt, ...)
+{
+    char text[FORMATTED_BYTES];
+    va_list args;
+
+    va_start(args, fmt);
+    int n = vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    assert(n >= 0 && (size_t)n < sizeof text);
+    json_add_text(w, key, (struct str){ text, (size_t)n });
+}
