@@ -1,7 +1,7 @@
 /* embedding.h -- write the response to a request that embeds.
  *
  * Out:     {"embedding":{"values":[...]},"tokenCount":"2","usageMetadata":{...}}: what batches of
- *          embeddings have, and the counts again as other responses have them, for our own books.
+ *          embeddings have, and the counts again as other responses have them, for our own counters.
  * Threads: none.
  * Source:  "Get batch embeddings inferences"; Gemini API "Batch API", embeddings.
  */

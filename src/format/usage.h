@@ -1,6 +1,6 @@
-/* usage.h -- what a request used, and the books of a job.
+/* usage.h -- what a request used, and the counters of a job.
  *
- * Why: every line and every job accounts its tokens and money, and the books must balance (I6):
+ * Why: every line and every job accounts its tokens and money, and the counters must balance (I6):
  * succeeded + failed + not_run + pending = total, wherever they are shown.
  *
  * Units:   tokens; money in nano-dollars (1e-9 USD), so that sums are exact integers.

@@ -251,8 +251,8 @@ static int write_progress(struct api_events *ev, struct listener *l, uint64_t no
     l->progress_ns = now_ns;
     int found = job_get(ev->store, &a, NULL, l->job, &j, e);
     *over = found == 0 || (found > 0 && job_state_final(j.state));
-    if (found > 0 && !*over && counters_done(&j.books) != l->done) {
-        l->done = counters_done(&j.books);
+    if (found > 0 && !*over && counters_done(&j.counters) != l->done) {
+        l->done = counters_done(&j.counters);
         buf_add_c(out, "event: progress\n");
         write_data(ev, &j, j.state, clock->wall_us(clock), out);
     }

@@ -34,27 +34,27 @@ static const struct fact {
     { { "endTime" }, TEXT(end_time) },
     { { "error", "message" }, TEXT(error) },
     { { "outputInfo", "gcsOutputDirectory" }, TEXT(output) },
-    { { "completionStats", "successfulCount" }, COUNT(books.succeeded) },
-    { { "completionStats", "failedCount" }, COUNT(books.failed) },
+    { { "completionStats", "successfulCount" }, COUNT(counters.succeeded) },
+    { { "completionStats", "failedCount" }, COUNT(counters.failed) },
     { { "tranche", "pauseReason" }, TEXT(pause_reason) },
     { { "tranche", "retryOf" }, TEXT(retry_of) },
     { { "tranche", "retries" }, COUNT(retries) },
     { { "tranche", "inFlight" }, COUNT(in_flight) },
     { { "tranche", "queuePosition" }, COUNT(position) },
-    { { "tranche", "progress", "total" }, COUNT(books.total) },
-    { { "tranche", "progress", "succeeded" }, COUNT(books.succeeded) },
-    { { "tranche", "progress", "failed" }, COUNT(books.failed) },
-    { { "tranche", "progress", "notRun" }, COUNT(books.not_run) },
+    { { "tranche", "progress", "total" }, COUNT(counters.total) },
+    { { "tranche", "progress", "succeeded" }, COUNT(counters.succeeded) },
+    { { "tranche", "progress", "failed" }, COUNT(counters.failed) },
+    { { "tranche", "progress", "notRun" }, COUNT(counters.not_run) },
     { { "tranche", "progress", "badLines" }, COUNT(bad) },
-    { { "tranche", "tokens", "prompt" }, COUNT(books.prompt_tokens) },
-    { { "tranche", "tokens", "cached" }, COUNT(books.cached_tokens) },
-    { { "tranche", "tokens", "generated" }, COUNT(books.candidate_tokens) },
-    { { "tranche", "tokens", "thoughts" }, COUNT(books.thought_tokens) },
+    { { "tranche", "tokens", "prompt" }, COUNT(counters.prompt_tokens) },
+    { { "tranche", "tokens", "cached" }, COUNT(counters.cached_tokens) },
+    { { "tranche", "tokens", "generated" }, COUNT(counters.candidate_tokens) },
+    { { "tranche", "tokens", "thoughts" }, COUNT(counters.thought_tokens) },
     { { "tranche", "tokens", "estimated" }, COUNT(tokens_estimate) },
-    { { "tranche", "saved", "duplicateLines" }, COUNT(books.duplicates) },
-    { { "tranche", "saved", "duplicateTokens" }, COUNT(books.duplicate_tokens) },
-    { { "tranche", "cost", "soFarUsd" }, NANOS(books.cost_nano) },
-    { { "tranche", "cost", "onlineUsd" }, NANOS(books.cost_online_nano) },
+    { { "tranche", "saved", "duplicateLines" }, COUNT(counters.duplicates) },
+    { { "tranche", "saved", "duplicateTokens" }, COUNT(counters.duplicate_tokens) },
+    { { "tranche", "cost", "soFarUsd" }, NANOS(counters.cost_nano) },
+    { { "tranche", "cost", "onlineUsd" }, NANOS(counters.cost_online_nano) },
     { { "tranche", "cost", "estimatedUsd" }, NANOS(cost_estimate_nano) },
     { { "tranche", "cost", "estimatedOnlineUsd" }, NANOS(online_estimate_nano) },
     { { "tranche", "eta", "seconds" }, NANOS(eta_ns) },
@@ -143,7 +143,7 @@ enum exit_code job_view_exit(const struct job_view *v)
     if (!v->known)
         return EXIT_SOME_FAILED;
     if (v->is == JOB_SUCCEEDED)
-        return v->books.failed || v->books.not_run ? EXIT_SOME_FAILED : EXIT_OK;
+        return v->counters.failed || v->counters.not_run ? EXIT_SOME_FAILED : EXIT_OK;
     if (v->is == JOB_FAILED)
         return by_input ? EXIT_INPUT : EXIT_INTERNAL;
     return EXIT_STOPPED;
@@ -192,7 +192,7 @@ static void text_line(struct buf *out, const char *name, struct str value)
 
 static void lines_line(const struct job_view *v, struct buf *out)
 {
-    const struct counters *b = &v->books;
+    const struct counters *b = &v->counters;
 
     if (b->total == 0 && counters_done(b) == 0)
         return;
@@ -225,7 +225,7 @@ static void wait_line(const struct job_view *v, struct buf *out)
 
 static void tokens_line(const struct job_view *v, struct buf *out)
 {
-    const struct counters *b = &v->books;
+    const struct counters *b = &v->counters;
 
     if (b->prompt_tokens + b->candidate_tokens == 0)
         return;
@@ -238,10 +238,10 @@ static void tokens_line(const struct job_view *v, struct buf *out)
 
 static void cost_line(const struct job_view *v, struct buf *out)
 {
-    if (v->books.cost_nano == 0 && v->cost_estimate_nano == 0)
+    if (v->counters.cost_nano == 0 && v->cost_estimate_nano == 0)
         return;
     label(out, "cost");
-    buf_addf(out, "%s so far", human_money(HUMAN, v->books.cost_nano));
+    buf_addf(out, "%s so far", human_money(HUMAN, v->counters.cost_nano));
     if (v->cost_estimate_nano && !job_view_ended(v))
         buf_addf(out, ", about %s in all", human_money(HUMAN, v->cost_estimate_nano));
     buf_add_char(out, '\n');
@@ -281,7 +281,7 @@ void job_view_print(const struct job_view *v, const struct console *c)
 
 void job_view_sum_up(const struct job_view *v, struct buf *out)
 {
-    const struct counters *b = &v->books;
+    const struct counters *b = &v->counters;
 
     buf_addf(out, "job %.*s %.*s", STR_ARG(job_view_id(v)), STR_ARG(v->state));
     if (v->pause_reason.len)

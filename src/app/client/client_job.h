@@ -22,9 +22,9 @@ struct job_view {
     struct str error, pause_reason, retry_of;
     int64_t error_rpc;
     bool known;    /* state is one of `is` */
-    bool detailed; /* it has the key "tranche": books and the rest are exact */
+    bool detailed; /* it has the key "tranche": counters and the rest are exact */
     enum job_state is;
-    struct counters books;
+    struct counters counters;
     uint64_t bad, retries, in_flight, position;
     bool queued, has_eta;
     uint64_t eta_ns, eta_low_ns, eta_high_ns;

@@ -48,14 +48,14 @@ static void show(struct watch *w)
     struct clock *clock = clock_system();
     uint64_t now = clock->mono_ns(clock);
 
-    if (!v->detailed || !v->known || v->is != JOB_RUNNING || v->books.total == 0)
+    if (!v->detailed || !v->known || v->is != JOB_RUNNING || v->counters.total == 0)
         return;
     if (w->began_ns == 0) {
         w->began_ns = now;
-        w->done_first = counters_done(&v->books);
+        w->done_first = counters_done(&v->counters);
     }
     const struct progress p = {
-        .books = v->books,
+        .counters = v->counters,
         .resumed = w->done_first,
         .in_flight = (uint32_t)v->in_flight,
         .retries = v->retries,
@@ -69,7 +69,7 @@ static int look(struct watch *w, struct error *e)
     arena_reset(&w->page);
     if (client_job(w->client, w->url, &w->page, &w->job, NULL, e) < 0)
         return -1;
-    w->view.priced = w->job.books.cost_nano > 0;
+    w->view.priced = w->job.counters.cost_nano > 0;
     if (w->title[0] == '\0') {
         struct buf plain = BUF_INIT(4 * TITLE_BYTES);
         console_plain(&plain, str_sub(w->job.model, 0, TITLE_BYTES - 1));

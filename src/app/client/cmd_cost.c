@@ -20,7 +20,7 @@ static void add_usd(struct buf *out, const char *name, uint64_t nano)
 
 static void cost_json(const struct job_view *v, struct buf *out)
 {
-    const struct counters *b = &v->books;
+    const struct counters *b = &v->counters;
 
     buf_add_c(out, "{\"job\":");
     buf_add_json(out, job_view_id(v));
@@ -39,7 +39,7 @@ static void cost_json(const struct job_view *v, struct buf *out)
 
 static void cost_text(const struct job_view *v, struct buf *out)
 {
-    const struct counters *b = &v->books;
+    const struct counters *b = &v->counters;
 
     buf_addf(out, "tokens    %s prompt, %s generated", human_count(HUMAN, b->prompt_tokens),
              human_count(HUMAN, b->candidate_tokens + b->thought_tokens));

@@ -32,7 +32,7 @@ static struct str short_model(struct str model)
 
 static void add_row(struct table *t, const struct job_view *v)
 {
-    const struct counters *b = &v->books;
+    const struct counters *b = &v->counters;
     char done[TABLE_CELL_BYTES] = "-";
     uint64_t cost = b->cost_nano;
 

@@ -365,8 +365,9 @@ static int show_faults(struct submit *s, struct error *e)
     if (client_fetch(c, url, &f, &none) < 0 && none.code != ERROR_NOT_FOUND)
         return error_set(e, none.code, "%s", none.msg);
     console_note(&c->console, "%s of %s lines are good; about %s tokens, %s at the batch price",
-                 human_count(HUMAN, s->job.books.total - s->job.bad),
-                 human_count(HUMAN, s->job.books.total), human_count(HUMAN, s->job.tokens_estimate),
+                 human_count(HUMAN, s->job.counters.total - s->job.bad),
+                 human_count(HUMAN, s->job.counters.total),
+                 human_count(HUMAN, s->job.tokens_estimate),
                  human_money(HUMAN, s->job.cost_estimate_nano));
     return 0;
 }

@@ -2,7 +2,7 @@
  * any configuration.
  *
  * Why: half the price of online calls is one command away, with validation, resume, --retry-failed and
- * books as of any run.
+ * counters as of any run.
  *
  * Shape:   the options become a model of kind remote-batch, and then it is `tranche run`.
  * Secrets: $TRANCHE_UPSTREAM_KEY, else the service account's file that

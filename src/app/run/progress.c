@@ -70,10 +70,10 @@ void progress_clear(struct progress_view *v)
     v->drawn = false;
 }
 
-/* The predictor counts as it computes, the books only what is committed: the former is smoother. */
+/* The predictor counts as it computes, the counters only what is committed: the former is smoother. */
 static struct counters computed(const struct progress *p)
 {
-    struct counters c = p->books;
+    struct counters c = p->counters;
 
     if (p->predictor.prompt_tokens || p->predictor.generated_tokens) {
         c.prompt_tokens = p->predictor.prompt_tokens;
@@ -102,7 +102,7 @@ static void measure(struct progress_view *v, const struct progress *p)
     double keep = first ? 0 : exp(-seconds / memory);
     uint64_t done = first ? p->resumed : counters_done(&before);
     if (first && p->predictor.prompt_tokens == 0 && p->predictor.generated_tokens == 0)
-        before = now; /* the books may begin with what an earlier run computed */
+        before = now; /* the counters may begin with what an earlier run computed */
     v->speed.lines = blend(v->speed.lines, counters_done(&now), done, seconds, keep);
     v->speed.prompt =
         blend(v->speed.prompt, now.prompt_tokens, before.prompt_tokens, seconds, keep);
@@ -115,13 +115,13 @@ static void measure(struct progress_view *v, const struct progress *p)
 /* From the whole run's mean and the last seconds: the one is steady, the other follows changes. */
 static uint64_t eta_ns(const struct progress_view *v, const struct progress *p)
 {
-    uint64_t done = counters_done(&p->books) - p->resumed;
+    uint64_t done = counters_done(&p->counters) - p->resumed;
     double mean = p->elapsed_ns ? (double)done * 1e9 / (double)p->elapsed_ns : 0;
     double rate = (mean + v->speed.lines) / 2;
 
     if (done == 0 || !(rate > 0))
         return UINT64_MAX;
-    double seconds = (double)counters_pending(&p->books) / rate;
+    double seconds = (double)counters_pending(&p->counters) / rate;
     return seconds < 1e9 ? (uint64_t)(seconds * 1e9) : UINT64_MAX;
 }
 
@@ -129,8 +129,8 @@ static uint64_t tokens_saved(const struct progress *p)
 {
     uint64_t shared = p->predictor.shared_tokens;
 
-    return (shared > p->books.cached_tokens ? shared : p->books.cached_tokens) +
-           p->books.duplicate_tokens;
+    return (shared > p->counters.cached_tokens ? shared : p->counters.cached_tokens) +
+           p->counters.duplicate_tokens;
 }
 
 /* The live display shows it by itself. */
@@ -150,7 +150,7 @@ static uint32_t at_work(const struct progress *p)
 
 static void log_progress(const struct progress_view *v, const struct progress *p)
 {
-    const struct counters *b = &p->books;
+    const struct counters *b = &p->counters;
     uint64_t eta = eta_ns(v, p);
     char eta_text[HUMAN_BYTES + 8] = "";
 
@@ -241,7 +241,7 @@ static void put_bar(const struct console *c, double share, size_t columns, struc
 static void draw_bar_line(const struct progress_view *v, const struct progress *p, size_t width,
                           struct buf *out)
 {
-    const struct counters *b = &p->books;
+    const struct counters *b = &p->counters;
     uint64_t done = counters_done(b), eta = eta_ns(v, p);
     struct field_line l = { .count = 0 };
 
@@ -287,7 +287,7 @@ static void add_note(struct field_line *l, const char *note, size_t width)
 static void draw_money_line(const struct progress_view *v, const struct progress *p, size_t width,
                             struct buf *out)
 {
-    const struct counters *b = &p->books;
+    const struct counters *b = &p->counters;
     struct field_line l = { .count = 0 };
     uint64_t saved = tokens_saved(p);
 

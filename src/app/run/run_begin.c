@@ -262,7 +262,7 @@ static int report_done(struct run *r, const struct done *d)
 
 int run_step_spool(struct run *r, struct error *e)
 {
-    struct counters books = { 0 };
+    struct counters counters = { 0 };
     struct done done = { 0 };
 
     if (r->o->fresh && state_discard(&r->state, e) < 0)
@@ -277,11 +277,11 @@ int run_step_spool(struct run *r, struct error *e)
         return report_done(r, &done);
     if (known == 2 && spool_restart(r, e) < 0)
         return -1;
-    if (spool_counters(r->spool, &books, e) < 0 || judge_bad(r, e) < 0)
+    if (spool_counters(r->spool, &counters, e) < 0 || judge_bad(r, e) < 0)
         return -1;
-    if (counters_done(&books))
+    if (counters_done(&counters))
         console_note(&r->job.console, "resuming: %s of %s lines were done",
-                     human_count(HUMAN, counters_done(&books)),
+                     human_count(HUMAN, counters_done(&counters)),
                      human_count(HUMAN, r->job.ingest.lines));
     return STEP_NEXT;
 }

@@ -52,7 +52,7 @@ static void summary_init(struct run *r)
     r->summary.output = r->output;
     r->summary.several_files = r->job.input.count > 1;
     r->summary.priced = r->view.priced;
-    r->summary.progress.books.total = r->job.ingest.lines;
+    r->summary.progress.counters.total = r->job.ingest.lines;
 }
 
 /* Line by line, by a predictor of ours. */
@@ -136,7 +136,7 @@ static int leave_there(struct run *r)
         console_note(&j->console,
                      "%s of %s lines are done; the same command with --watch waits for the others "
                      "and fetches them",
-                     human_count(HUMAN, counters_done(&r->summary.progress.books)),
+                     human_count(HUMAN, counters_done(&r->summary.progress.counters)),
                      human_count(HUMAN, j->ingest.lines));
         r->code = EXIT_OK;
         return STEP_END;
@@ -182,7 +182,7 @@ int run_step_work(struct run *r, struct error *e)
 static void save_rates(struct run *r)
 {
     const struct progress *p = &r->summary.progress;
-    uint64_t lines = counters_done(&p->books) - p->resumed;
+    uint64_t lines = counters_done(&p->counters) - p->resumed;
     uint64_t generated = p->predictor.generated_tokens;
     uint64_t tokens = p->predictor.prompt_tokens + generated;
     double seconds = (double)p->elapsed_ns / (double)NS_PER_S;
@@ -231,7 +231,7 @@ static void forget(struct run *r)
 
 int run_step_finish(struct run *r, struct error *e)
 {
-    struct counters *b = &r->summary.progress.books;
+    struct counters *b = &r->summary.progress.counters;
 
     if (r->render_path != r->output_path && sys_rename(r->render_path, r->output_path, e) < 0)
         return -1;
@@ -256,7 +256,7 @@ static void print_summary(struct run *r, const struct console *c)
         summary_text(&r->summary, c, &text);
         console_write(STDERR_FILENO, buf_str(&text));
     } else {
-        const struct counters *b = &r->summary.progress.books;
+        const struct counters *b = &r->summary.progress.counters;
         console_note(c, "%s: %llu of %llu lines answered, %llu failed, output %s",
                      r->summary.interrupted ? "interrupted" : "finished",
                      (unsigned long long)b->succeeded, (unsigned long long)b->total,
@@ -273,7 +273,7 @@ static void print_summary(struct run *r, const struct console *c)
 void run_report_failure(struct run *r, const struct error *e)
 {
     const struct console *c = &r->job.console;
-    const struct counters *b = &r->summary.progress.books;
+    const struct counters *b = &r->summary.progress.counters;
 
     r->code = local_job_exit(r->job.stage, e->code);
     if (r->job.stage == EXIT_INTERNAL && e->code == ERROR_FAILED_PRECONDITION)

@@ -68,7 +68,7 @@ int summary_failures(struct summary *s, struct spool *spool, const struct input 
 
 static double lines_per_s(const struct progress *p)
 {
-    uint64_t lines = counters_done(&p->books) - p->resumed;
+    uint64_t lines = counters_done(&p->counters) - p->resumed;
 
     return p->elapsed_ns ? (double)lines * 1e9 / (double)p->elapsed_ns : 0;
 }
@@ -83,7 +83,7 @@ static uint64_t resumed(const struct summary *s)
 
 static void text_head(const struct summary *s, const struct console *c, struct buf *out)
 {
-    const struct counters *b = &s->progress.books;
+    const struct counters *b = &s->progress.counters;
 
     if (s->interrupted)
         buf_addf(out, "%sinterrupted%s  %s of %s lines are done and saved",
@@ -99,7 +99,7 @@ static void text_head(const struct summary *s, const struct console *c, struct b
 
 static void text_answered(const struct summary *s, struct buf *out)
 {
-    const struct counters *b = &s->progress.books;
+    const struct counters *b = &s->progress.counters;
     const struct {
         uint64_t count;
         const char *what;
@@ -147,7 +147,7 @@ static void text_failure(const struct summary *s, const struct summary_failure *
 
 static void text_failures(const struct summary *s, const struct console *c, struct buf *out)
 {
-    const struct counters *b = &s->progress.books;
+    const struct counters *b = &s->progress.counters;
     uint64_t shown = 0;
 
     if (b->failed == 0)
@@ -164,7 +164,7 @@ static void text_failures(const struct summary *s, const struct console *c, stru
 
 static void text_tokens(const struct summary *s, struct buf *out)
 {
-    const struct counters *b = &s->progress.books;
+    const struct counters *b = &s->progress.counters;
     uint64_t saved = b->cached_tokens + b->duplicate_tokens;
 
     buf_addf(out, "  tokens    %s prompt, %s generated", human_count(HUMAN, b->prompt_tokens),
@@ -176,7 +176,7 @@ static void text_tokens(const struct summary *s, struct buf *out)
 
 void summary_text(const struct summary *s, const struct console *c, struct buf *out)
 {
-    const struct counters *b = &s->progress.books;
+    const struct counters *b = &s->progress.counters;
 
     text_head(s, c, out);
     text_answered(s, out);
@@ -256,7 +256,7 @@ static void json_group(const char *name, const struct json_count *count, size_t 
 
 static void json_counts(const struct summary *s, struct buf *out)
 {
-    const struct counters *b = &s->progress.books;
+    const struct counters *b = &s->progress.counters;
     const struct json_count lines[] = {
         { "total", b->total },
         { "succeeded", b->succeeded },
@@ -282,7 +282,7 @@ static void json_counts(const struct summary *s, struct buf *out)
 
 void summary_json(const struct summary *s, enum exit_code code, struct buf *out)
 {
-    const struct counters *b = &s->progress.books;
+    const struct counters *b = &s->progress.counters;
 
     buf_addf(out, "{\"state\":\"%s\",\"exit_code\":%d,\"model\":",
              s->interrupted ? "interrupted" : "finished", (int)code);

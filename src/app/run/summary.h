@@ -36,7 +36,7 @@ struct summary {
     bool priced;      /* the model has a price */
     bool interrupted; /* not all lines are done */
     struct progress progress;
-    uint64_t kept; /* of the books: taken from an earlier output */
+    uint64_t kept; /* of the counters: taken from an earlier output */
     struct summary_failure failure[SUMMARY_FAILURES_MAX];
     uint32_t failure_count;
 };

@@ -5,26 +5,26 @@
 #include "engine/lines/ledger.h"
 #include "engine/lines/pipeline.h"
 
-static int close_lines(const struct closeout_job *j, struct ledger *g, struct counters *books,
+static int close_lines(const struct closeout_job *j, struct ledger *g, struct counters *counters,
                        struct error *e);
 static int close_some(const struct closeout_job *j, struct ledger *g, uint64_t first,
                       uint32_t count, struct error *e);
-static int commit(const struct closeout_job *j, struct ledger *g, struct counters *books,
+static int commit(const struct closeout_job *j, struct ledger *g, struct counters *counters,
                   struct error *e);
 static int render_all(const struct closeout_job *j, struct error *e);
 
-int closeout_run(const struct closeout_job *j, struct counters *books, struct error *e)
+int closeout_run(const struct closeout_job *j, struct counters *counters, struct error *e)
 {
     const struct price none = { 0 }; /* nothing is computed here */
     struct ledger g;
     int rc;
 
     assert(j->why.code != ERROR_OK);
-    books->total = j->ingest->lines;
+    counters->total = j->ingest->lines;
     ledger_init(&g, j->spool, &none, j->clock);
-    rc = spool_counters(j->spool, books, e);
+    rc = spool_counters(j->spool, counters, e);
     if (rc == 0)
-        rc = close_lines(j, &g, books, e);
+        rc = close_lines(j, &g, counters, e);
     if (rc == 0)
         rc = render_all(j, e);
     ledger_release(&g);
@@ -38,19 +38,19 @@ static int go_on(const struct closeout_job *j, struct error *e)
     return 0;
 }
 
-static int close_lines(const struct closeout_job *j, struct ledger *g, struct counters *books,
+static int close_lines(const struct closeout_job *j, struct ledger *g, struct counters *counters,
                        struct error *e)
 {
-    for (uint64_t at = 0; at < j->ingest->lines && counters_pending(books);) {
+    for (uint64_t at = 0; at < j->ingest->lines && counters_pending(counters);) {
         uint64_t left = j->ingest->lines - at;
         uint32_t count = left < SHARD_LINES_MAX ? (uint32_t)left : SHARD_LINES_MAX;
         if (close_some(j, g, at, count, e) < 0)
             return -1;
         at += count;
-        if (g->rows + SHARD_LINES_MAX > COMMIT_ROWS_MAX && commit(j, g, books, e) < 0)
+        if (g->rows + SHARD_LINES_MAX > COMMIT_ROWS_MAX && commit(j, g, counters, e) < 0)
             return -1;
     }
-    return commit(j, g, books, e);
+    return commit(j, g, counters, e);
 }
 
 static int close_some(const struct closeout_job *j, struct ledger *g, uint64_t first,
@@ -68,14 +68,14 @@ static int close_some(const struct closeout_job *j, struct ledger *g, uint64_t f
 }
 
 /* What is committed counts, and nothing else (I2). */
-static int commit(const struct closeout_job *j, struct ledger *g, struct counters *books,
+static int commit(const struct closeout_job *j, struct ledger *g, struct counters *counters,
                   struct error *e)
 {
-    if (ledger_commit(g, e) < 0 || spool_counters(j->spool, books, e) < 0)
+    if (ledger_commit(g, e) < 0 || spool_counters(j->spool, counters, e) < 0)
         return -1;
-    assert(counters_balanced(books)); /* I6 */
+    assert(counters_balanced(counters)); /* I6 */
     if (j->on_progress)
-        j->on_progress(j->arg, books);
+        j->on_progress(j->arg, counters);
     return go_on(j, e);
 }
 

@@ -25,10 +25,10 @@ struct closeout_job {
     struct clock *clock;
     struct error why;        /* of each line that was not run: CANCELLED, DEADLINE_EXCEEDED, ... */
     const atomic_bool *stop; /* looked at between groups; may be NULL */
-    void (*on_progress)(void *arg, const struct counters *books); /* committed; may be NULL */
+    void (*on_progress)(void *arg, const struct counters *counters); /* committed; may be NULL */
     void *arg;
 };
-/* books: what is committed in the end, also after a failure. */
-int closeout_run(const struct closeout_job *j, struct counters *books, struct error *e) FALLIBLE;
+/* counters: what is committed in the end, also after a failure. */
+int closeout_run(const struct closeout_job *j, struct counters *counters, struct error *e) FALLIBLE;
 
 #endif

@@ -64,7 +64,7 @@ int pipeline_run(const struct pipeline_job *j, struct progress *out, enum pipeli
 
     run_init(&r, j);
     int rc = take_books(&r, e);
-    r.progress.resumed = counters_done(&r.progress.books);
+    r.progress.resumed = counters_done(&r.progress.counters);
     if (rc == 0)
         rc = run_lines(&r, e);
     /* What was answered before a failure of the predictor or the output is kept. */
@@ -82,9 +82,9 @@ int pipeline_run(const struct pipeline_job *j, struct progress *out, enum pipeli
 /* What is committed counts, and nothing else (I2). */
 static int take_books(struct run *r, struct error *e)
 {
-    if (spool_counters(r->job->spool, &r->progress.books, e) < 0)
+    if (spool_counters(r->job->spool, &r->progress.counters, e) < 0)
         return -1;
-    assert(counters_balanced(&r->progress.books)); /* I6 */
+    assert(counters_balanced(&r->progress.counters)); /* I6 */
     return 0;
 }
 
@@ -103,7 +103,7 @@ static void run_init(struct run *r, const struct pipeline_job *j)
         r->retry.attempts_max =
             j->predictor->attempts ? j->predictor->attempts : RETRY_ATTEMPTS_MAX;
     r->retries_max = retry_budget(&r->retry, j->ingest->lines);
-    r->progress.books.total = j->ingest->lines;
+    r->progress.counters.total = j->ingest->lines;
     r->began_ns = now_ns(r);
     r->progress_due_ns = r->began_ns;
 }

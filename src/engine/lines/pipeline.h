@@ -30,10 +30,10 @@
 #define DRAIN_DEFAULT_MS 5000
 
 struct progress {
-    struct counters books; /* committed */
-    uint64_t resumed;      /* of books: lines done before this run began */
-    uint32_t in_flight;    /* with the predictor */
-    uint64_t retries;      /* attempts that failed and will be tried again */
+    struct counters counters; /* committed */
+    uint64_t resumed;         /* of counters: lines done before this run began */
+    uint32_t in_flight;       /* with the predictor */
+    uint64_t retries;         /* attempts that failed and will be tried again */
     struct predictor_stats predictor;
     uint64_t elapsed_ns; /* since this run began */
 };

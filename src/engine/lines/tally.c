@@ -11,7 +11,7 @@
 #define LINES "tranche_lines_total", "Lines that ended, by outcome"
 #define TOKENS "tranche_tokens_total", "Tokens of answered lines, by kind"
 
-/* What of the books is counted where. */
+/* What of the counters is counted where. */
 static const struct {
     const char *name, *help, *labels;
     size_t offset;
@@ -33,11 +33,11 @@ void tally_progress(struct tally *t, const struct progress *p)
 {
     for (size_t i = 0; i < ARRAY_LEN(counted); i++)
         metric_add(metric_counter(counted[i].name, counted[i].help, counted[i].labels),
-                   at(&p->books, counted[i].offset) - at(&t->seen, counted[i].offset));
+                   at(&p->counters, counted[i].offset) - at(&t->seen, counted[i].offset));
     metric_add(
         metric_counter("tranche_retries_total", "Attempts that failed and were tried again", NULL),
         p->retries - t->retries);
-    t->seen = p->books;
+    t->seen = p->counters;
     t->retries = p->retries;
 }
 

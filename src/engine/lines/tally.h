@@ -1,6 +1,6 @@
 /* tally.h -- what the service counts for /metrics: lines, tokens, retries, failures by cause, jobs.
  *
- * Shape:   a runner gives its books as they grow, and what is new since the last time is added; a
+ * Shape:   a runner gives its counters as they grow, and what is new since the last time is added; a
  *          job's failures are added by their code when it ends.
  * Threads: a struct tally has one owner, the runner; the metrics are atomic.
  */

@@ -51,7 +51,7 @@ int delegate_run(const struct delegate_job *j, struct progress *out, enum pipeli
 
     delegation_init(&d, j);
     int rc = take_books(&d, e);
-    d.progress.resumed = counters_done(&d.progress.books);
+    d.progress.resumed = counters_done(&d.progress.counters);
     if (rc == 0)
         rc = facts_load(&d, e);
     if (rc == 0)
@@ -76,7 +76,7 @@ static void delegation_init(struct delegation *d, const struct delegate_job *j)
 {
     *d = (struct delegation){ .job = j, .seed = j->seed };
     ledger_init(&d->ledger, j->spool, &j->price, j->clock);
-    d->progress.books.total = j->ingest->lines;
+    d->progress.counters.total = j->ingest->lines;
     d->began_ns = d->progress_due_ns = now_ns(d);
 }
 
@@ -99,9 +99,9 @@ static void remove_folder(const struct delegation *d)
 /* What is committed counts, and nothing else (I2). */
 static int take_books(struct delegation *d, struct error *e)
 {
-    if (spool_counters(d->job->spool, &d->progress.books, e) < 0)
+    if (spool_counters(d->job->spool, &d->progress.counters, e) < 0)
         return -1;
-    assert(counters_balanced(&d->progress.books)); /* I6 */
+    assert(counters_balanced(&d->progress.counters)); /* I6 */
     return 0;
 }
 
@@ -115,7 +115,7 @@ int delegate_stopped(const struct delegation *d, struct error *e)
 /* Lines that the far side has and that have no row yet. */
 static void count_there(struct delegation *d)
 {
-    uint64_t there = 0, pending = counters_pending(&d->progress.books);
+    uint64_t there = 0, pending = counters_pending(&d->progress.counters);
 
     for (uint32_t i = 0; i < d->part_count; i++)
         there += d->part[i].phase == PART_CREATED ? d->part[i].rows : 0;

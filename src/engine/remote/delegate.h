@@ -1,7 +1,7 @@
 /* delegate.h -- one job from its shards to its finished output, by way of another batch service.
  *
  * Why: Google's batch service answers at half the price; with it come our validation, a resume after
- * any crash, retry-failed and books, as with any other model. This is pipeline_run with a far side
+ * any crash, retry-failed and counters, as with any other model. This is pipeline_run with a far side
  * in place of a predictor.
  *
  * Data:    line -> row in DIR/remote/R-P.jsonl (staged) -> far file (uploaded) -> far job (created)
@@ -59,7 +59,7 @@ struct delegate_job {
 int delegate_run(const struct delegate_job *j, struct progress *out, enum pipeline_end *end,
                  struct error *e) FALLIBLE;
 /* Cancels the far jobs and takes what they answered; lines that have no row then stay pending. Not
- * ended by *stop. out: the books. */
+ * ended by *stop. out: the counters. */
 int delegate_cancel(const struct delegate_job *j, struct progress *out, struct error *e) FALLIBLE;
 
 #endif

@@ -409,7 +409,7 @@ static int judge(struct check *c, const struct ingest_result *r, struct error *e
 
     if (r->lines == 0)
         return error_set(e, ERROR_INVALID_ARGUMENT, WHERE_TO_LOOK ". The input has no requests.");
-    j->books.total = r->lines;
+    j->counters.total = r->lines;
     j->bad = r->bad;
     j->input_bytes = r->bytes;
     j->text_bytes = r->text_bytes;

@@ -17,9 +17,9 @@ void live_add(struct live *l, const struct progress *p, uint64_t now_ns)
     if (l->count && now_ns - l->at_ns[newest] < SAMPLE_EVERY_NS)
         return;
     l->at_ns[at] = now_ns;
-    l->done[at] = counters_done(&p->books);
-    l->prompt[at] = p->books.prompt_tokens;
-    l->generated[at] = p->books.candidate_tokens + p->books.thought_tokens;
+    l->done[at] = counters_done(&p->counters);
+    l->prompt[at] = p->counters.prompt_tokens;
+    l->generated[at] = p->counters.candidate_tokens + p->counters.thought_tokens;
     l->count++;
 }
 
@@ -64,7 +64,7 @@ void live_rates(const struct live *l, struct job_live *out)
     if (!window_of(l, &w))
         return;
     double rate = (double)(l->done[w.last] - l->done[w.first]) / w.seconds;
-    double rest = (double)counters_pending(&l->progress.books);
+    double rest = (double)counters_pending(&l->progress.counters);
     double off = Z_NINETY * CORRELATION * rate_error(l, &w, rate);
     out->lines_per_s = rate;
     out->prompt_tokens_per_s = (double)(l->prompt[w.last] - l->prompt[w.first]) / w.seconds;

@@ -23,7 +23,7 @@ static void tidy(struct service *s, const struct job *j);
 
 bool job_failures_left(const struct job *j)
 {
-    return job_state_final(j->state) && j->books.failed + j->books.not_run > 0;
+    return job_state_final(j->state) && j->counters.failed + j->counters.not_run > 0;
 }
 
 struct str job_output_dir(struct arena *a, const struct job *j)
@@ -56,8 +56,8 @@ int job_output_finish(struct service *s, struct arena *a, struct job *j, enum jo
     if (rc < 0)
         return -1;
     log_info("job %lld: %s, %llu answered, %llu failed, %llu not run", (long long)j->id,
-             job_state_name(to), (unsigned long long)j->books.succeeded,
-             (unsigned long long)j->books.failed, (unsigned long long)j->books.not_run);
+             job_state_name(to), (unsigned long long)j->counters.succeeded,
+             (unsigned long long)j->counters.failed, (unsigned long long)j->counters.not_run);
     tally_end(j);
     tidy(s, j);
     return 0;
@@ -69,7 +69,7 @@ int job_output_fail(struct service *s, struct job *j, const struct error *why, s
 
     j->error = why->code;
     j->error_message = str_of(why->msg);
-    j->books.not_run += counters_pending(&j->books);
+    j->counters.not_run += counters_pending(&j->counters);
     if (job_finish(s->env.store, j, &end, e) < 0)
         return -1;
     log_warn("job %lld: failed: %s", (long long)j->id, why->msg);

@@ -68,7 +68,7 @@ static int run_job(struct runner *r, struct error *e)
 {
     enum stop_reason why = (enum stop_reason)atomic_load(&r->self->reason);
 
-    r->done_before = counters_done(&r->job.books);
+    r->done_before = counters_done(&r->job.counters);
     /* Nothing was done: nothing is to be returned. */
     if (r->closing && r->done_before == 0 && !is_handed_over(r))
         return end_as(r, why, e);
@@ -145,8 +145,8 @@ static int read_input(struct runner *r, struct error *e)
     struct predictor *p = NULL;
 
     *o = (struct ingest_options){ .lines_max = r->set.lines_max, .threads = 1 };
-    if (r->set.lines_max && r->job.books.total > r->set.lines_max)
-        o->lines_max = r->job.books.total; /* it was checked under a higher limit */
+    if (r->set.lines_max && r->job.counters.total > r->set.lines_max)
+        o->lines_max = r->job.counters.total; /* it was checked under a higher limit */
     if (job_input_open(r->service, &r->arena, r->job.id, &r->input, e) < 0)
         return -1;
     if (!r->closing) {
@@ -188,7 +188,7 @@ static void save_books(struct runner *r, const struct progress *p, uint64_t now)
     if (now < r->save_due_ns)
         return;
     r->save_due_ns = now + SAVE_EVERY_NS;
-    r->job.books = p->books;
+    r->job.counters = p->counters;
     if (job_progress(r->service->env.store, &r->job, &e) < 0)
         log_warn("job %lld: %s", (long long)r->job.id, e.msg);
 }
@@ -260,7 +260,7 @@ static int run_pipeline(struct runner *r, const struct model *m, enum pipeline_e
     work.rules.predictor = work.predictor;
     if (pipeline_run(&work, &p, end, e) < 0)
         return -1; /* what is committed is counted there */
-    r->job.books = p.books;
+    r->job.counters = p.counters;
     return 0;
 }
 
@@ -321,7 +321,7 @@ static int run_there(struct runner *r, const struct model *m, enum pipeline_end 
     remote_close(work.remote);
     r->there = p.in_flight;
     if (rc == 0)
-        r->job.books = p.books;
+        r->job.counters = p.counters;
     return rc;
 }
 
@@ -353,7 +353,7 @@ static void end_there(struct runner *r)
         return;
     struct delegate_job work = delegate_of(r, m);
     work.stop = NULL;
-    work.on_progress = NULL; /* its books are the end's to write */
+    work.on_progress = NULL; /* its counters are the end's to write */
     work.remote = open_there(r, m, NULL, &e);
     if (!work.remote || delegate_cancel(&work, &p, &e) < 0)
         log_warn("job %lld: it may go on there: %s", (long long)r->job.id, e.msg);
@@ -366,8 +366,8 @@ static int give_back(struct runner *r, enum job_state to, const char *reason, st
 {
     r->job.pause_reason = str_of(reason);
     log_info("job %lld: %s after %llu of %llu lines", (long long)r->job.id, job_state_name(to),
-             (unsigned long long)counters_done(&r->job.books),
-             (unsigned long long)r->job.books.total);
+             (unsigned long long)counters_done(&r->job.counters),
+             (unsigned long long)r->job.counters.total);
     return job_yield(r->service->env.store, &r->job, to, e);
 }
 
@@ -447,7 +447,7 @@ static int end_as(struct runner *r, enum stop_reason why, struct error *e)
     struct job *j = &r->job;
 
     set_reason(j, why);
-    j->books.not_run += counters_pending(&j->books);
+    j->counters.not_run += counters_pending(&j->counters);
     return job_output_finish(r->service, &r->arena, j,
                              why == STOP_EXPIRE ? JOB_EXPIRED : JOB_CANCELLED, false, e);
 }
@@ -466,9 +466,9 @@ static int close_out(struct runner *r, enum stop_reason why, struct error *e)
                     why == STOP_EXPIRE ? "The batch expired before this line was run."
                                        : "The batch was cancelled before this line was run.");
     end_there(r);
-    if (closeout_run(&c, &r->job.books, e) < 0 || render_finish(r->render, e) < 0)
+    if (closeout_run(&c, &r->job.counters, e) < 0 || render_finish(r->render, e) < 0)
         return -1;
-    r->job.books.total = r->ingest.lines;
+    r->job.counters.total = r->ingest.lines;
     close_files(r);
     set_reason(&r->job, why);
     return job_output_finish(r->service, &r->arena, &r->job,
@@ -505,10 +505,10 @@ static void after_failure(struct runner *r, const struct error *why)
         return;
     }
     log_warn("job %lld: %s", (long long)r->job.id, why->msg);
-    if (r->spool && spool_counters(r->spool, &r->job.books, &e) < 0)
+    if (r->spool && spool_counters(r->spool, &r->job.counters, &e) < 0)
         log_warn("job %lld: %s", (long long)r->job.id, e.msg);
     close_files(r);
-    if (counters_done(&r->job.books) > r->done_before)
+    if (counters_done(&r->job.counters) > r->done_before)
         r->self->failures = 0;
     if (why->code != ERROR_RESOURCE_EXHAUSTED && !r->there)
         r->self->failures++;

@@ -98,7 +98,7 @@ static void fill_entry(struct entry *n, const struct job *j, const struct model 
     n->update_us = j->update_us;
     n->ran_us = j->ran_us;
     n->retry_of = j->retry_of;
-    n->has_done = counters_done(&j->books) > 0;
+    n->has_done = counters_done(&j->counters) > 0;
     n->stale = false;
 }
 

@@ -381,7 +381,7 @@ int service_retry(struct service *s, struct arena *a, const char *project, int64
     out->result = out->fence = 0;
     out->create_us = out->queue_us = out->start_us = out->end_us = out->update_us = 0;
     out->ran_us = out->stretch_us = 0;
-    out->books = (struct counters){ 0 };
+    out->counters = (struct counters){ 0 };
     return job_create(s->env.store, a, out, 0, &existed, e);
 }
 

@@ -27,7 +27,7 @@ static uint32_t cut(double tokens)
 /* The price of the mean line, times the lines. */
 static void estimate(const struct job *j, const struct price *p, struct job_live *out)
 {
-    const struct counters *b = &j->books;
+    const struct counters *b = &j->counters;
     uint64_t good = b->total - j->bad, done = b->succeeded;
     struct usage mean;
 
@@ -90,7 +90,7 @@ void service_live(struct service *s, const struct job *j, struct job_live *out)
     memcpy(model, j->model.p, j->model.len);
     model_short_name(model, name);
     const struct model *m = s->env.model(s->env.arg, model, &e);
-    if (m && j->books.total) {
+    if (m && j->counters.total) {
         struct price p = model_price(m, name);
         estimate(j, &p, out);
     }

@@ -103,11 +103,11 @@ static void add_progress(struct members *m, const struct job *j)
     if (!member_add(m, "progress"))
         return;
     members_begin(&p, m->out, (struct str){ 0 });
-    member_add_count(&p, "total", j->books.total);
-    member_add_count(&p, "succeeded", j->books.succeeded);
-    member_add_count(&p, "failed", j->books.failed);
-    member_add_count(&p, "notRun", j->books.not_run);
-    member_add_count(&p, "pending", counters_pending(&j->books));
+    member_add_count(&p, "total", j->counters.total);
+    member_add_count(&p, "succeeded", j->counters.succeeded);
+    member_add_count(&p, "failed", j->counters.failed);
+    member_add_count(&p, "notRun", j->counters.not_run);
+    member_add_count(&p, "pending", counters_pending(&j->counters));
     member_add_count(&p, "badLines", j->bad);
     members_end(&p);
 }
@@ -171,10 +171,10 @@ static void add_tokens(struct members *m, const struct job *j, const struct job_
     if (!member_add(m, "tokens"))
         return;
     members_begin(&t, m->out, (struct str){ 0 });
-    member_add_count(&t, "prompt", j->books.prompt_tokens);
-    member_add_count(&t, "cached", j->books.cached_tokens);
-    member_add_count(&t, "generated", j->books.candidate_tokens);
-    member_add_count(&t, "thoughts", j->books.thought_tokens);
+    member_add_count(&t, "prompt", j->counters.prompt_tokens);
+    member_add_count(&t, "cached", j->counters.cached_tokens);
+    member_add_count(&t, "generated", j->counters.candidate_tokens);
+    member_add_count(&t, "thoughts", j->counters.thought_tokens);
     if (live && live->tokens_estimate)
         member_add_count(&t, "estimated", live->tokens_estimate);
     members_end(&t);
@@ -187,8 +187,8 @@ static void add_cost(struct members *m, const struct job *j, const struct job_li
     if (!member_add(m, "cost"))
         return;
     members_begin(&c, m->out, (struct str){ 0 });
-    member_add_double(&c, "soFarUsd", (double)j->books.cost_nano / NANO_PER_USD);
-    member_add_double(&c, "onlineUsd", (double)j->books.cost_online_nano / NANO_PER_USD);
+    member_add_double(&c, "soFarUsd", (double)j->counters.cost_nano / NANO_PER_USD);
+    member_add_double(&c, "onlineUsd", (double)j->counters.cost_online_nano / NANO_PER_USD);
     if (live && live->cost_estimate_nano)
         member_add_double(&c, "estimatedUsd", (double)live->cost_estimate_nano / NANO_PER_USD);
     if (live && live->online_estimate_nano)
@@ -197,7 +197,7 @@ static void add_cost(struct members *m, const struct job *j, const struct job_li
     members_end(&c);
 }
 
-/* Prompt tokens that were not computed, over all stretches of running, are in the books. */
+/* Prompt tokens that were not computed, over all stretches of running, are in the counters. */
 static void add_saved(struct members *m, const struct job *j)
 {
     struct members s;
@@ -205,9 +205,9 @@ static void add_saved(struct members *m, const struct job *j)
     if (!member_add(m, "saved"))
         return;
     members_begin(&s, m->out, (struct str){ 0 });
-    member_add_count(&s, "duplicateLines", j->books.duplicates);
-    member_add_count(&s, "duplicateTokens", j->books.duplicate_tokens);
-    member_add_count(&s, "sharedTokens", j->books.cached_tokens);
+    member_add_count(&s, "duplicateLines", j->counters.duplicates);
+    member_add_count(&s, "duplicateTokens", j->counters.duplicate_tokens);
+    member_add_count(&s, "sharedTokens", j->counters.cached_tokens);
     members_end(&s);
 }
 
@@ -257,7 +257,7 @@ static void add_validation(struct members *m, const struct job *j)
     if (!j->options.validate_only || j->state == JOB_PENDING || !member_add(m, "validation"))
         return;
     members_begin(&v, m->out, (struct str){ 0 });
-    member_add_count(&v, "valid", j->books.total > j->bad ? j->books.total - j->bad : 0);
+    member_add_count(&v, "valid", j->counters.total > j->bad ? j->counters.total - j->bad : 0);
     member_add_count(&v, "badLines", j->bad);
     members_end(&v);
 }

@@ -92,8 +92,8 @@ static uint64_t requests_of(const struct job *j)
     int64_t count = 0;
     size_t at;
 
-    if (j->books.total || j->source != JOB_INLINE)
-        return j->books.total;
+    if (j->counters.total || j->source != JOB_INLINE)
+        return j->counters.total;
     yyjson_val *root = json_parse(&a, j->spec, &at, &ignored);
     yyjson_val *requests = request_field(request_field(root, "inputConfig"), "requests");
     if (!request_integer(request_field(requests, "count"), &count))
@@ -112,9 +112,9 @@ static void add_stats(struct members *m, const struct job *j)
         return;
     members_begin(&s, m->out, (struct str){ 0 });
     member_add_int64(&s, "requestCount", total);
-    member_add_int64(&s, "pendingRequestCount", total - counters_done(&j->books));
-    member_add_int64(&s, "successfulRequestCount", j->books.succeeded);
-    member_add_int64(&s, "failedRequestCount", j->books.failed + j->books.not_run);
+    member_add_int64(&s, "pendingRequestCount", total - counters_done(&j->counters));
+    member_add_int64(&s, "successfulRequestCount", j->counters.succeeded);
+    member_add_int64(&s, "failedRequestCount", j->counters.failed + j->counters.not_run);
     members_end(&s);
 }
 

@@ -100,8 +100,8 @@ struct job {
         update_us;
     int64_t ran_us;     /* running time before the present stretch */
     int64_t stretch_us; /* when the present stretch of running began; 0: it does not run */
-    struct counters books;
-    uint64_t bad;                      /* lines that are invalid, of books.total */
+    struct counters counters;
+    uint64_t bad;                      /* lines that are invalid, of counters.total */
     uint64_t input_bytes, text_bytes;  /* of the input; of the prompts: for estimates */
     uint64_t output_max, output_unset; /* as ingest counts them: for estimates */
     enum error_code error;

@@ -40,7 +40,7 @@ static void add_partial_failures(struct members *m, const struct job *j)
     buf_addf(&text,
              "%" PRIu64 " of %" PRIu64 " input lines are not valid requests; each has its fault in "
              "the output.",
-             j->bad, j->books.total);
+             j->bad, j->counters.total);
     buf_addf(m->out, "[{\"code\":%d,\"message\":", error_rpc(ERROR_INVALID_ARGUMENT));
     buf_add_json(m->out, buf_str(&text));
     buf_add_c(m->out, "}]");
@@ -131,12 +131,12 @@ static void add_stats(struct members *m, const struct job *j)
 {
     struct members s;
 
-    if (counters_done(&j->books) == 0 || j->start_us == 0 || !member_add(m, "completionStats"))
+    if (counters_done(&j->counters) == 0 || j->start_us == 0 || !member_add(m, "completionStats"))
         return;
     members_begin(&s, m->out, (struct str){ 0 });
-    member_add_int64(&s, "successfulCount", j->books.succeeded);
-    member_add_int64(&s, "failedCount", j->books.failed);
-    member_add_int64(&s, "incompleteCount", j->books.not_run + counters_pending(&j->books));
+    member_add_int64(&s, "successfulCount", j->counters.succeeded);
+    member_add_int64(&s, "failedCount", j->counters.failed);
+    member_add_int64(&s, "incompleteCount", j->counters.not_run + counters_pending(&j->counters));
     members_end(&s);
 }
 

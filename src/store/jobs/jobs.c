@@ -137,7 +137,7 @@ static int insert(struct db *d, const struct job *j, struct error *e)
         db_stmt(d, "INSERT INTO job (" JOB_COLUMNS ") VALUES (?" JOB_FIELDS(QUESTION) ")");
 #undef QUESTION
 
-    assert(counters_balanced(&j->books));
+    assert(counters_balanced(&j->counters));
     db_bind(q, "i", j->id);
     (void)job_bind(q, 2, j, 0, JOB_FIELD_COUNT - 1);
     return db_run(d, q, "cannot create the job", e) < 0 ? -1 : 0;
@@ -187,7 +187,7 @@ static int create_in(struct store *s, struct db *d, struct creation *c, struct e
 
 /* ---- Changing ---- */
 
-/* Only what a client may change is written, so a runner's books are not taken back. */
+/* Only what a client may change is written, so a runner's counters are not taken back. */
 static int write_control(struct db *d, const struct job *j, enum job_state from, struct error *e)
 {
     sqlite3_stmt *q = db_stmt(
@@ -195,7 +195,7 @@ static int write_control(struct db *d, const struct job *j, enum job_state from,
                                                   " error_message = ? WHERE id = ? AND state = ?");
 
     assert(from == j->state || job_state_may(from, j->state));
-    assert(counters_balanced(&j->books));
+    assert(counters_balanced(&j->counters));
     int next = job_bind(q, 1, j, FIELD_state, FIELD_update_us);
     next = job_bind(q, next, j, FIELD_not_run, FIELD_not_run);
     next = job_bind(q, next, j, FIELD_error, FIELD_error_message);
@@ -245,7 +245,7 @@ static int apply_cancel(const struct change *c, struct job *j, struct error *e)
     if (j->state == JOB_CANCELLING)
         return 0;
     j->pause_reason = (struct str){ 0 };
-    if (j->state == JOB_RUNNING || j->start_us || counters_done(&j->books) > 0) {
+    if (j->state == JOB_RUNNING || j->start_us || counters_done(&j->counters) > 0) {
         j->state = JOB_CANCELLING;
         j->wish = WISH_CANCEL;
         return 0;
@@ -253,7 +253,7 @@ static int apply_cancel(const struct change *c, struct job *j, struct error *e)
     j->state = JOB_CANCELLED;
     j->wish = WISH_NONE;
     j->end_us = c->now_us;
-    j->books.not_run += counters_pending(&j->books);
+    j->counters.not_run += counters_pending(&j->counters);
     j->error = ERROR_CANCELLED;
     j->error_message = STR("CANCELED");
     return 0;

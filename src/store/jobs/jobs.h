@@ -93,18 +93,18 @@ int job_inputs_set(struct store *s, int64_t id, const struct job_input *in, uint
 int job_inputs(struct store *s, struct arena *a, int64_t id, struct job_input **out,
                uint32_t *count, struct error *e) FALLIBLE;
 
-/* The checked input's figures (books, bad, input_bytes, text_bytes, output_max, output_unset of j)
+/* The checked input's figures (counters, bad, input_bytes, text_bytes, output_max, output_unset of j)
  * and PENDING -> QUEUED, with queue_us; from there to PAUSED when that was asked meanwhile. */
 int job_checked(struct store *s, const struct job *j, struct error *e) FALLIBLE;
 /* QUEUED -> RUNNING under a new fence, which it sets in j, with start_us and stretch_us. */
 int job_begin(struct store *s, struct job *j, struct error *e) FALLIBLE;
-/* The books, under the fence. */
+/* The counters, under the fence. */
 int job_progress(struct store *s, const struct job *j, struct error *e) FALLIBLE;
-/* RUNNING -> QUEUED or PAUSED (pause_reason of j), with j's books, under the fence. A job that was
+/* RUNNING -> QUEUED or PAUSED (pause_reason of j), with j's counters, under the fence. A job that was
  * asked to pause meanwhile is PAUSED. j's state is what it became. */
 int job_yield(struct store *s, struct job *j, enum job_state to, struct error *e) FALLIBLE;
 
-/* The end of a job, all or nothing: state, books, figures, error, output and result of j, its output
+/* The end of a job, all or nothing: state, counters, figures, error, output and result of j, its output
  * object or generated file. From any state that may move to `to`. fence 0: it does not run. */
 struct job_end {
     enum job_state to;

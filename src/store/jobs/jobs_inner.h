@@ -34,14 +34,14 @@
     X(pause_reason, TEXT, pause_reason)  X(end_us, NUMBER, end_us)                                 \
     X(update_us, NUMBER, update_us)
 #define JOB_BOOKS(X)                                                                              \
-    X(total, NUMBER, books.total)        X(succeeded, NUMBER, books.succeeded)                     \
-    X(failed, NUMBER, books.failed)      X(not_run, NUMBER, books.not_run)                         \
-    X(duplicates, NUMBER, books.duplicates)                                                        \
-    X(prompt_tokens, NUMBER, books.prompt_tokens) X(cached_tokens, NUMBER, books.cached_tokens)    \
-    X(candidate_tokens, NUMBER, books.candidate_tokens)                                            \
-    X(thought_tokens, NUMBER, books.thought_tokens)                                                \
-    X(duplicate_tokens, NUMBER, books.duplicate_tokens)                                            \
-    X(cost_nano, NUMBER, books.cost_nano) X(cost_online_nano, NUMBER, books.cost_online_nano)
+    X(total, NUMBER, counters.total)        X(succeeded, NUMBER, counters.succeeded)                     \
+    X(failed, NUMBER, counters.failed)      X(not_run, NUMBER, counters.not_run)                         \
+    X(duplicates, NUMBER, counters.duplicates)                                                        \
+    X(prompt_tokens, NUMBER, counters.prompt_tokens) X(cached_tokens, NUMBER, counters.cached_tokens)    \
+    X(candidate_tokens, NUMBER, counters.candidate_tokens)                                            \
+    X(thought_tokens, NUMBER, counters.thought_tokens)                                                \
+    X(duplicate_tokens, NUMBER, counters.duplicate_tokens)                                            \
+    X(cost_nano, NUMBER, counters.cost_nano) X(cost_online_nano, NUMBER, counters.cost_online_nano)
 #define JOB_FIGURES(X)                                                                            \
     X(bad, NUMBER, bad)                  X(input_bytes, NUMBER, input_bytes)                       \
     X(text_bytes, NUMBER, text_bytes)    X(output_max, NUMBER, output_max)                         \

@@ -162,7 +162,7 @@ static int checked_in(struct store *s, struct db *d, const struct job *j, struct
                                      JOB_FIGURES(JOB_SET) "state = 1, queue_us = ?, update_us = ?"
                                                           " WHERE id = ? AND state = 0");
 
-    assert(counters_balanced(&j->books));
+    assert(counters_balanced(&j->counters));
     int next = job_bind(q, 1, j, FIELD_total, FIELD_output_unset);
     db_bind_from(q, next, "iii", now_us, now_us, j->id);
     int rc = db_run(d, q, "cannot queue the job", e);
@@ -209,7 +209,7 @@ static int progress_in(struct db *d, const struct job *j, int64_t now_us, struct
                                                 " WHERE id = ? AND fence = ? AND state IN (2, 4)"
                                                 " AND stretch_us != 0");
 
-    assert(counters_balanced(&j->books));
+    assert(counters_balanced(&j->counters));
     int next = job_bind(q, 1, j, FIELD_total, FIELD_cost_online_nano);
     db_bind_from(q, next, "iii", now_us, j->id, j->fence);
     int rc = db_run(d, q, "cannot write the job's progress", e);
@@ -228,7 +228,7 @@ static int yield_in(struct db *d, struct job *j, enum job_state to, int64_t now_
     struct str reason = to == JOB_PAUSED ? j->pause_reason : (struct str){ 0 };
 
     assert(to == JOB_QUEUED || to == JOB_PAUSED);
-    assert(counters_balanced(&j->books));
+    assert(counters_balanced(&j->counters));
     int next = job_bind(q, 1, j, FIELD_total, FIELD_cost_online_nano);
     db_bind_from(q, next, "ntiiii", (int)to, reason, now_us, now_us, j->id, j->fence);
     int rc = db_step(d, q, "cannot give the job back", e);
@@ -276,7 +276,7 @@ static int finish_in(struct store *s, struct db *d, struct job *j, const struct 
     int64_t now_us = store_now(s);
 
     assert(job_state_final(end->to));
-    assert(counters_balanced(&j->books));
+    assert(counters_balanced(&j->counters));
     if (finish_row(d, j, end->to, now_us, e) < 0)
         return -1;
     if (j->result && blob_keep_in(s, d, j->result, e) < 0)

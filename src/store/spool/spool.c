@@ -68,7 +68,7 @@ static int database_open(struct spool *s, const char *dir, struct error *e);
 static int group_begin(struct spool *s, struct error *e);
 static void group_undo(struct spool *s);
 static int row_bind(sqlite3_stmt *st, const struct spool_row *row);
-static void books_add(struct counters *books, const struct spool_row *row);
+static void books_add(struct counters *counters, const struct spool_row *row);
 static int books_write(struct spool *s, struct error *e);
 static int books_read(struct spool *s, struct error *e);
 
@@ -140,7 +140,7 @@ int spool_commit(struct spool *s, struct error *e)
         goto fail;
     }
     s->group = false;
-    s->books = s->opened;
+    s->counters = s->opened;
     return 0;
 fail:
     group_undo(s);
@@ -152,7 +152,7 @@ int spool_counters(struct spool *s, struct counters *out, struct error *e)
     uint64_t total = out->total;
 
     (void)e;
-    *out = s->books;
+    *out = s->counters;
     out->total = total;
     return 0;
 }
@@ -322,7 +322,7 @@ static int group_begin(struct spool *s, struct error *e)
     if (rc != SQLITE_DONE)
         return spool_error(s, rc, "cannot write", e);
     s->group = true;
-    s->opened = s->books;
+    s->opened = s->counters;
     return 0;
 }
 
@@ -334,7 +334,7 @@ static void group_undo(struct spool *s)
     if (s->db && !sqlite3_get_autocommit(s->db))
         (void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
     s->group = false;
-    s->opened = s->books;
+    s->opened = s->counters;
 }
 
 static int bind_bytes(sqlite3_stmt *st, int at, struct str bytes)
@@ -376,25 +376,25 @@ static int row_bind(sqlite3_stmt *st, const struct spool_row *row)
 }
 
 /* A duplicate's tokens were computed for another line: they are what it saved, not what it used. */
-static void books_add(struct counters *books, const struct spool_row *row)
+static void books_add(struct counters *counters, const struct spool_row *row)
 {
     const struct usage *u = &row->usage;
 
-    books->succeeded += row->outcome == OUTCOME_SUCCEEDED;
-    books->failed += row->outcome == OUTCOME_FAILED;
-    books->not_run += row->outcome == OUTCOME_NOT_RUN;
-    books->cost_nano += row->cost_nano;
-    books->cost_online_nano += row->cost_online_nano;
+    counters->succeeded += row->outcome == OUTCOME_SUCCEEDED;
+    counters->failed += row->outcome == OUTCOME_FAILED;
+    counters->not_run += row->outcome == OUTCOME_NOT_RUN;
+    counters->cost_nano += row->cost_nano;
+    counters->cost_online_nano += row->cost_online_nano;
     if (row->duplicate) {
-        books->duplicates++;
-        books->duplicate_tokens +=
+        counters->duplicates++;
+        counters->duplicate_tokens +=
             (uint64_t)u->prompt_tokens + u->candidate_tokens + u->thought_tokens;
         return;
     }
-    books->prompt_tokens += u->prompt_tokens;
-    books->cached_tokens += u->cached_tokens;
-    books->candidate_tokens += u->candidate_tokens;
-    books->thought_tokens += u->thought_tokens;
+    counters->prompt_tokens += u->prompt_tokens;
+    counters->cached_tokens += u->cached_tokens;
+    counters->candidate_tokens += u->candidate_tokens;
+    counters->thought_tokens += u->thought_tokens;
 }
 
 static int books_write(struct spool *s, struct error *e)
@@ -421,9 +421,9 @@ static int books_read(struct spool *s, struct error *e)
         rc = sqlite3_step(st);
     for (size_t i = 0; i < BOOKS && rc == SQLITE_ROW; i++) {
         uint64_t v = (uint64_t)sqlite3_column_int64(st, (int)i + 1);
-        memcpy((char *)&s->books + book_offset[i], &v, sizeof v);
+        memcpy((char *)&s->counters + book_offset[i], &v, sizeof v);
     }
-    s->opened = s->books;
+    s->opened = s->counters;
     (void)sqlite3_finalize(st);
     return rc == SQLITE_ROW ? 0 : spool_error(s, rc, "cannot read", e);
 }

@@ -48,11 +48,11 @@ enum spool_statement {
 struct spool {
     sqlite3 *db;
     sqlite3_stmt *stmt[SPOOL_STATEMENT_COUNT];
-    char *path;             /* of the database */
-    int lock;               /* descriptor of the lock file; the lock goes when it is closed */
-    bool group;             /* a transaction is open */
-    struct counters books;  /* of the committed rows */
-    struct counters opened; /* books and the open group's rows */
+    char *path;               /* of the database */
+    int lock;                 /* descriptor of the lock file; the lock goes when it is closed */
+    bool group;               /* a transaction is open */
+    struct counters counters; /* of the committed rows */
+    struct counters opened;   /* counters and the open group's rows */
 };
 
 /* The statement, reset, with nothing bound. What an earlier call returned is no longer valid. */

@@ -87,7 +87,7 @@ static uint64_t suite_count(yyjson_val *usage, const char *name)
     return yyjson_get_uint(json_get(usage, name));
 }
 
-/* An answer is a response with a text and books that balance, or an error with a reason. */
+/* An answer is a response with a text and counters that balance, or an error with a reason. */
 static void assert_answer(const struct answer *a)
 {
     if (a->error.code != ERROR_OK) {

@@ -1,4 +1,4 @@
-/* The books of a job (I6), and a list of violations that never overflows. */
+/* The counters of a job (I6), and a list of violations that never overflows. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -18,11 +18,11 @@ static const struct console colored = { .color = true };
 static struct progress half_done(void)
 {
     return (struct progress){
-        .books = { .total = 1000,
-                   .succeeded = 497,
-                   .failed = 3,
-                   .cost_nano = 12300000,
-                   .duplicate_tokens = 1000 },
+        .counters = { .total = 1000,
+                      .succeeded = 497,
+                      .failed = 3,
+                      .cost_nano = 12300000,
+                      .duplicate_tokens = 1000 },
         .in_flight = 64,
         .retries = 12,
         .predictor = { .prompt_tokens = 60000, .generated_tokens = 30000, .shared_tokens = 20000 },
@@ -131,7 +131,7 @@ static void test_a_stop_is_shown(void **state)
 
 static void test_an_end_that_nobody_knows_is_not_shown(void **state)
 {
-    struct progress p = { .books = { .total = 10 }, .elapsed_ns = 2 * NS_PER_S };
+    struct progress p = { .counters = { .total = 10 }, .elapsed_ns = 2 * NS_PER_S };
     struct progress_view v = view_of(&ascii);
     struct buf out = BUF_INIT(PROGRESS_BYTES_MAX);
 

@@ -33,13 +33,13 @@ static int teardown(void **state)
 }
 
 /* Closes the job as the service does: every line gets its row, then the output its name. */
-static int world_closeout(struct world *w, struct counters *books, struct error *e)
+static int world_closeout(struct world *w, struct counters *counters, struct error *e)
 {
     struct world_run r = { 0 };
     struct ingest_options o = { .threads = 2 };
     int rc = world_open(w, &r, &o, e);
 
-    *books = (struct counters){ 0 };
+    *counters = (struct counters){ 0 };
     if (rc == 0) {
         struct closeout_job job = { .ingest = &r.ingest,
                                     .spool = r.spool,
@@ -47,7 +47,7 @@ static int world_closeout(struct world *w, struct counters *books, struct error 
                                     .clock = &w->clock,
                                     .stop = &w->stop };
         (void)error_set(&job.why, ERROR_CANCELLED, WHY);
-        rc = closeout_run(&job, books, e);
+        rc = closeout_run(&job, counters, e);
     }
     if (rc == 0)
         rc = render_finish(r.render, e);
@@ -95,50 +95,50 @@ static void run_some(struct world *w, uint32_t lines, uint64_t stop_after)
 static void test_lines_without_a_row_get_one_that_says_why(void **state)
 {
     struct world *w = *state;
-    struct counters books;
+    struct counters counters;
     struct error e = { 0 };
 
     run_some(w, 100, 40);
-    uint64_t answered = w->progress.books.succeeded;
-    assert_int_equal(world_closeout(w, &books, &e), 0);
-    assert_int_equal(books.total, 100);
-    assert_int_equal(books.succeeded, answered);
-    assert_int_equal(books.not_run, 100 - answered);
-    assert_int_equal(books.cost_nano, w->progress.books.cost_nano);
+    uint64_t answered = w->progress.counters.succeeded;
+    assert_int_equal(world_closeout(w, &counters, &e), 0);
+    assert_int_equal(counters.total, 100);
+    assert_int_equal(counters.succeeded, answered);
+    assert_int_equal(counters.not_run, 100 - answered);
+    assert_int_equal(counters.cost_nano, w->progress.counters.cost_nano);
     assert_closed(w, (uint32_t)answered);
 }
 
 static void test_a_job_that_never_ran_closes_in_bounded_groups(void **state)
 {
     struct world *w = *state;
-    struct counters books;
+    struct counters counters;
     struct error e = { 0 };
 
     world_ask_many(w, 3 * COMMIT_ROWS_MAX + 1);
     world_save(w);
-    assert_int_equal(world_closeout(w, &books, &e), 0);
-    assert_int_equal(books.not_run, 3 * COMMIT_ROWS_MAX + 1);
+    assert_int_equal(world_closeout(w, &counters, &e), 0);
+    assert_int_equal(counters.not_run, 3 * COMMIT_ROWS_MAX + 1);
     assert_closed(w, 0);
-    assert_int_equal(world_closeout(w, &books, &e), 0); /* again changes nothing */
-    assert_int_equal(books.not_run, 3 * COMMIT_ROWS_MAX + 1);
+    assert_int_equal(world_closeout(w, &counters, &e), 0); /* again changes nothing */
+    assert_int_equal(counters.not_run, 3 * COMMIT_ROWS_MAX + 1);
 }
 
 static void test_an_input_without_lines_closes(void **state)
 {
     struct world *w = *state;
-    struct counters books;
+    struct counters counters;
     struct error e = { 0 };
 
     scratch_write(&w->dir, "in.jsonl", "\n", 1);
-    assert_int_equal(world_closeout(w, &books, &e), 0);
-    assert_int_equal(books.total, 0);
+    assert_int_equal(world_closeout(w, &counters, &e), 0);
+    assert_int_equal(counters.total, 0);
     assert_closed(w, 0);
 }
 
 static void test_a_stop_ends_it_after_a_group_and_it_goes_on_later(void **state)
 {
     struct world *w = *state;
-    struct counters books;
+    struct counters counters;
     struct error e = { 0 };
 
     world_ask_many(w, 2 * COMMIT_ROWS_MAX);
@@ -154,13 +154,13 @@ static void test_a_stop_ends_it_after_a_group_and_it_goes_on_later(void **state)
                                 .clock = &w->clock,
                                 .why = { .code = ERROR_DEADLINE_EXCEEDED, .msg = WHY },
                                 .stop = &w->stop };
-    assert_int_equal(closeout_run(&job, &books, &e), -1);
+    assert_int_equal(closeout_run(&job, &counters, &e), -1);
     assert_int_equal(e.code, ERROR_CANCELLED);
-    assert_in_range(books.not_run, 1, COMMIT_ROWS_MAX);
+    assert_in_range(counters.not_run, 1, COMMIT_ROWS_MAX);
     world_close(&r);
     atomic_store(&w->stop, false);
-    assert_int_equal(world_closeout(w, &books, &e), 0);
-    assert_int_equal(books.not_run, 2 * COMMIT_ROWS_MAX);
+    assert_int_equal(world_closeout(w, &counters, &e), 0);
+    assert_int_equal(counters.not_run, 2 * COMMIT_ROWS_MAX);
     assert_closed(w, 0);
 }
 
@@ -168,21 +168,21 @@ static void sweep(const char *point, int err)
 {
     for (int n = 0;; n++) {
         struct world w;
-        struct counters books;
+        struct counters counters;
         struct error e = { 0 };
 
         world_init(&w);
         run_some(&w, 30, 10);
-        uint64_t answered = w.progress.books.succeeded;
+        uint64_t answered = w.progress.counters.succeeded;
         fault_arm(point, n, err);
-        int rc = world_closeout(&w, &books, &e);
+        int rc = world_closeout(&w, &counters, &e);
         int fired = fault_disarm();
         assert_true(rc == 0 || e.msg[0]);
         if (scratch_has(&w.dir, "out.jsonl"))
             assert_closed(&w, (uint32_t)answered);
-        assert_int_equal(world_closeout(&w, &books, &e), 0);
-        assert_int_equal(books.succeeded, answered);
-        assert_int_equal(books.not_run, 30 - answered);
+        assert_int_equal(world_closeout(&w, &counters, &e), 0);
+        assert_int_equal(counters.succeeded, answered);
+        assert_int_equal(counters.not_run, 30 - answered);
         assert_closed(&w, (uint32_t)answered);
         world_release(&w);
         if (!fired)

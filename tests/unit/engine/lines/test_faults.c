@@ -53,8 +53,8 @@ static void sweep(const char *point, int err)
         check_after_fault(&w, rc, &e);
         world_finish(&w);
         world_assert_all_answered(&w);
-        assert_int_equal(w.progress.books.succeeded, 22);
-        assert_int_equal(w.progress.books.duplicates, 1);
+        assert_int_equal(w.progress.counters.succeeded, 22);
+        assert_int_equal(w.progress.counters.duplicates, 1);
         world_release(&w);
         if (!fired)
             break;

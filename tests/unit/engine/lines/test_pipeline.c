@@ -41,8 +41,8 @@ static void test_all_lines_are_answered_in_input_order(void **state)
     world_save(w);
     world_finish(w);
     world_assert_all_answered(w);
-    assert_int_equal(w->progress.books.total, 3000);
-    assert_int_equal(w->progress.books.succeeded, 3000);
+    assert_int_equal(w->progress.counters.total, 3000);
+    assert_int_equal(w->progress.counters.succeeded, 3000);
     assert_int_equal(w->progress.retries, 0);
     assert_int_equal(w->progress.in_flight, 0);
 }
@@ -72,9 +72,9 @@ static void test_a_bad_line_gets_an_error_row_and_the_others_their_answers(void 
     world_ask_many(w, 1);
     world_save(w);
     world_finish(w);
-    assert_int_equal(w->progress.books.succeeded, 3);
-    assert_int_equal(w->progress.books.failed, 2);
-    assert_int_equal(w->progress.books.cost_nano, w->progress.books.cost_online_nano / 2);
+    assert_int_equal(w->progress.counters.succeeded, 3);
+    assert_int_equal(w->progress.counters.failed, 2);
+    assert_int_equal(w->progress.counters.cost_nano, w->progress.counters.cost_online_nano / 2);
     rows_open(&rows, w);
     while (rows_next(&rows, &line, &parts)) {
         bool bad = rows.count == 3 || rows.count == 4;
@@ -112,8 +112,8 @@ static void test_a_line_that_keeps_failing_is_given_up_after_the_attempts(void *
     world_ask_many(w, 10);
     world_save(w);
     world_finish(w);
-    assert_int_equal(w->progress.books.succeeded, 9);
-    assert_int_equal(w->progress.books.failed, 1);
+    assert_int_equal(w->progress.counters.succeeded, 9);
+    assert_int_equal(w->progress.counters.failed, 1);
     assert_int_equal(w->progress.retries, 2);
 }
 
@@ -125,10 +125,10 @@ static void test_a_permanent_error_is_not_retried_and_costs_nothing(void **state
     world_ask_many(w, 10);
     world_save(w);
     world_finish(w);
-    assert_int_equal(w->progress.books.failed, 10);
+    assert_int_equal(w->progress.counters.failed, 10);
     assert_int_equal(w->progress.retries, 0);
-    assert_int_equal(w->progress.books.cost_nano, 0);
-    assert_int_equal(w->progress.books.cost_online_nano, 0);
+    assert_int_equal(w->progress.counters.cost_nano, 0);
+    assert_int_equal(w->progress.counters.cost_online_nano, 0);
 }
 
 /* 2,000 questions of which every fifth repeats an earlier one, near and far. */
@@ -146,20 +146,20 @@ static void ask_with_repeats(struct world *w)
 static void test_identical_deterministic_requests_are_computed_once(void **state)
 {
     struct world *w = *state;
-    const struct counters *books = &w->progress.books;
+    const struct counters *counters = &w->progress.counters;
 
     w->model.fake.delay_ms = 5;
     ask_with_repeats(w);
     world_save(w);
     world_finish(w);
     world_assert_all_answered(w);
-    assert_int_equal(books->duplicates, 2000);
+    assert_int_equal(counters->duplicates, 2000);
     /* Each question has two words, each answer three. */
-    assert_int_equal(books->prompt_tokens, 8000 * 2);
+    assert_int_equal(counters->prompt_tokens, 8000 * 2);
     assert_int_equal(w->computed, 8000 * 2);
-    assert_int_equal(books->duplicate_tokens, 2000 * 5);
-    assert_int_equal(books->cost_nano, 8000 * (2 * 1000 + 3 * 2000) / 2);
-    assert_int_equal(books->cost_online_nano, 10000 * (2 * 1000 + 3 * 2000));
+    assert_int_equal(counters->duplicate_tokens, 2000 * 5);
+    assert_int_equal(counters->cost_nano, 8000 * (2 * 1000 + 3 * 2000) / 2);
+    assert_int_equal(counters->cost_online_nano, 10000 * (2 * 1000 + 3 * 2000));
 }
 
 static void test_requests_with_chance_in_them_are_all_computed(void **state)
@@ -170,7 +170,7 @@ static void test_requests_with_chance_in_them_are_all_computed(void **state)
         world_ask(w, "the same", 0.9);
     world_save(w);
     world_finish(w);
-    assert_int_equal(w->progress.books.duplicates, 0);
+    assert_int_equal(w->progress.counters.duplicates, 0);
     assert_int_equal(w->computed, 100);
 }
 
@@ -183,7 +183,7 @@ static void test_a_wrong_request_is_wrong_for_its_duplicates_too(void **state)
         world_ask(w, "bad", 0.0);
     world_save(w);
     world_finish(w);
-    assert_int_equal(w->progress.books.failed, 5);
+    assert_int_equal(w->progress.counters.failed, 5);
 }
 
 /* The first attempts all fail for good; the first duplicate that is tried itself succeeds. */
@@ -197,12 +197,12 @@ static void test_a_duplicate_of_a_failed_line_is_tried_itself(void **state)
         world_ask(w, "unlucky", 0.0);
     world_save(w);
     world_finish(w);
-    assert_int_equal(w->progress.books.failed, 1);
-    assert_int_equal(w->progress.books.succeeded, 4);
-    assert_int_equal(w->progress.books.duplicates, 3);
+    assert_int_equal(w->progress.counters.failed, 1);
+    assert_int_equal(w->progress.counters.succeeded, 4);
+    assert_int_equal(w->progress.counters.duplicates, 3);
 }
 
-/* Stops again and again at different points: the books balance each time, nothing is computed twice,
+/* Stops again and again at different points: the counters balance each time, nothing is computed twice,
  * and the last run ends with one row a line. */
 static void test_a_run_that_is_stopped_again_and_again_goes_on_line_for_line(void **state)
 {
@@ -216,13 +216,13 @@ static void test_a_run_that_is_stopped_again_and_again_goes_on_line_for_line(voi
     world_save(w);
     do {
         struct error e = { 0 };
-        uint64_t before = counters_done(&w->progress.books);
+        uint64_t before = counters_done(&w->progress.counters);
         w->stop_after = 1 + (uint64_t)runs * 37 % 200;
         atomic_store(&w->stop, false);
         assert_int_equal(world_run(w, &e), 0);
-        assert_true(counters_balanced(&w->progress.books));
+        assert_true(counters_balanced(&w->progress.counters));
         assert_int_equal(w->progress.resumed, before);
-        assert_true(counters_done(&w->progress.books) > before);
+        assert_true(counters_done(&w->progress.counters) > before);
         assert_int_equal(scratch_has(&w->dir, "out.jsonl"), w->end == PIPELINE_DONE);
         runs++;
     } while (w->end == PIPELINE_INTERRUPTED);
@@ -242,7 +242,7 @@ static void test_what_never_answers_is_left_pending_after_the_drain_time(void **
     world_save(w);
     assert_int_equal(world_run(w, &e), 0);
     assert_int_equal(w->end, PIPELINE_INTERRUPTED);
-    assert_int_equal(counters_pending(&w->progress.books), 1);
+    assert_int_equal(counters_pending(&w->progress.counters), 1);
     assert_false(scratch_has(&w->dir, "out.jsonl"));
     w->model.fake.fault_count = 0;
     atomic_store(&w->stop, false);
@@ -345,7 +345,7 @@ static void test_progress_is_shown_about_ten_times_a_second(void **state)
     world_ask_many(w, 100);
     world_save(w);
     world_finish(w);
-    assert_int_equal(w->seen.books.succeeded, 100);
+    assert_int_equal(w->seen.counters.succeeded, 100);
     assert_true(w->seen.elapsed_ns >= 10 * NS_PER_S);
     assert_in_range(w->shown, 60, 110);
 }
@@ -380,10 +380,11 @@ static void test_a_budget_is_not_exceeded_by_what_is_in_flight(void **state)
     for (size_t i = 0; i < 2; i++) {
         w->limits = limits[i];
         run_to(w, PIPELINE_BUDGET);
-        assert_int_equal(w->progress.books.succeeded, least[i]);
-        assert_int_equal(w->progress.books.cost_nano, w->progress.books.succeeded * ANSWER_NANO);
+        assert_int_equal(w->progress.counters.succeeded, least[i]);
+        assert_int_equal(w->progress.counters.cost_nano,
+                         w->progress.counters.succeeded * ANSWER_NANO);
         run_to(w, PIPELINE_BUDGET); /* it is spent: nothing more is submitted */
-        assert_int_equal(w->progress.books.succeeded, w->progress.resumed);
+        assert_int_equal(w->progress.counters.succeeded, w->progress.resumed);
     }
     w->limits = (struct pipeline_limits){ 0 };
     world_finish(w);
@@ -411,7 +412,7 @@ static void test_a_budget_one_token_less_leaves_what_it_does_not_cover(void **st
     w->in_flight_max = 1;
     w->limits.tokens_max = 49 * ANSWER_TOKENS;
     run_to(w, PIPELINE_BUDGET);
-    assert_int_equal(counters_pending(&w->progress.books), 1);
+    assert_int_equal(counters_pending(&w->progress.counters), 1);
 }
 
 static void test_too_many_errors_stop_the_job_once_enough_lines_ended(void **state)
@@ -425,11 +426,11 @@ static void test_too_many_errors_stop_the_job_once_enough_lines_ended(void **sta
     world_save(w);
     w->limits = (struct pipeline_limits){ .error_rate_max = 0.2, .error_lines_min = 100 };
     run_to(w, PIPELINE_ERRORS);
-    assert_in_range(counters_done(&w->progress.books), 100, 104);
-    assert_in_range(w->progress.books.failed, 25, 27); /* the bad line too */
+    assert_in_range(counters_done(&w->progress.counters), 100, 104);
+    assert_in_range(w->progress.counters.failed, 25, 27); /* the bad line too */
     w->limits.error_rate_max = 0.5;
     run_to(w, PIPELINE_DONE);
-    assert_int_equal(counters_pending(&w->progress.books), 0);
+    assert_int_equal(counters_pending(&w->progress.counters), 0);
 }
 
 static void test_a_rate_of_zero_stops_at_the_first_failure(void **state)
@@ -442,8 +443,8 @@ static void test_a_rate_of_zero_stops_at_the_first_failure(void **state)
     world_save(w);
     w->limits = (struct pipeline_limits){ .error_lines_min = 1 };
     run_to(w, PIPELINE_ERRORS);
-    assert_int_equal(w->progress.books.failed, 1);
-    assert_true(counters_pending(&w->progress.books) > 0);
+    assert_int_equal(w->progress.counters.failed, 1);
+    assert_true(counters_pending(&w->progress.counters) > 0);
 }
 
 static struct predictor *share_open(void *hub, struct error *e)
@@ -475,7 +476,7 @@ static void test_a_job_on_a_share_stops_and_goes_on(void **state)
     w->stop_after = 1499;
     assert_int_equal(world_run(w, &e), 0);
     assert_int_equal(w->end, PIPELINE_INTERRUPTED);
-    assert_int_equal(counters_pending(&w->progress.books), 1);
+    assert_int_equal(counters_pending(&w->progress.counters), 1);
     w->model.fake.fault_count = 0; /* of the session that is opened next */
     atomic_store(&w->stop, false);
     world_finish(w);

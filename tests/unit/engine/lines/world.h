@@ -86,10 +86,10 @@ static inline void world_watch(void *arg, const struct progress *p)
 {
     struct world *w = arg;
 
-    assert_true(counters_balanced(&p->books));
+    assert_true(counters_balanced(&p->counters));
     w->seen = *p;
     w->shown++;
-    if (w->stop_after && counters_done(&p->books) - p->resumed >= w->stop_after)
+    if (w->stop_after && counters_done(&p->counters) - p->resumed >= w->stop_after)
         atomic_store(&w->stop, true);
 }
 

@@ -7,18 +7,18 @@
 static void test_every_line_is_answered_in_input_order_whatever_the_order_there(void **state)
 {
     struct handover *h = *state;
-    const struct counters *books = &h->w.progress.books;
+    const struct counters *counters = &h->w.progress.counters;
 
     h->far.reversed = true;
     h->far.polls_until_done = 5;
     ask(h, 500);
     run_to_end(h);
     world_assert_all_answered(&h->w);
-    assert_int_equal(books->succeeded, 500);
-    assert_int_equal(books->prompt_tokens, 1000);
-    assert_int_equal(books->candidate_tokens, 1500);
-    assert_int_equal(books->cost_nano, 500 * (2 * 1000 + 3 * 2000) / 2);
-    assert_int_equal(books->cost_online_nano, 500 * (2 * 1000 + 3 * 2000));
+    assert_int_equal(counters->succeeded, 500);
+    assert_int_equal(counters->prompt_tokens, 1000);
+    assert_int_equal(counters->candidate_tokens, 1500);
+    assert_int_equal(counters->cost_nano, 500 * (2 * 1000 + 3 * 2000) / 2);
+    assert_int_equal(counters->cost_online_nano, 500 * (2 * 1000 + 3 * 2000));
     assert_int_equal(h->far.job_count, 1);
     assert_int_equal(h->far.removed, 2); /* what was uploaded, and the output */
     assert_non_null(strstr(h->notes, "500 lines are handed over as job/0"));
@@ -44,7 +44,7 @@ static void test_bad_lines_are_not_sent_and_get_their_rows_at_once(void **state)
     h->far.polls_until_done = 1;
     struct error e = { 0 };
     assert_int_equal(run(h, &e), 0);
-    assert_int_equal(h->w.progress.books.failed, 1);
+    assert_int_equal(h->w.progress.counters.failed, 1);
     assert_int_equal(h->far.job[0].rows, 3);
     run_to_end(h);
     assert_int_equal(answered_rows(h, "\"code\": 400"), 3);
@@ -127,7 +127,7 @@ static void test_rows_of_nobody_and_rows_that_come_twice_change_nothing(void **s
     ask(h, 200);
     run_to_end(h);
     world_assert_all_answered(&h->w);
-    assert_int_equal(h->w.progress.books.prompt_tokens, 400);
+    assert_int_equal(h->w.progress.counters.prompt_tokens, 400);
 }
 
 static void test_a_line_without_a_row_fails_and_says_so(void **state)
@@ -139,7 +139,7 @@ static void test_a_line_without_a_row_fails_and_says_so(void **state)
     ask(h, 100);
     run_to_end(h);
     assert_int_equal(answered_rows(h, "has no row for this line"), 90);
-    assert_int_equal(h->w.progress.books.failed, 10);
+    assert_int_equal(h->w.progress.counters.failed, 10);
 }
 
 static void test_an_error_row_is_a_failure_with_its_cause(void **state)
@@ -150,7 +150,7 @@ static void test_an_error_row_is_a_failure_with_its_cause(void **state)
     ask(h, 100);
     run_to_end(h);
     assert_int_equal(answered_rows(h, "row failed"), 75);
-    assert_int_equal(h->w.progress.books.cost_nano, 75 * 4000);
+    assert_int_equal(h->w.progress.counters.cost_nano, 75 * 4000);
 }
 
 static void test_of_a_failed_job_what_was_answered_is_taken(void **state)

@@ -63,7 +63,7 @@ static void test_a_far_side_that_stays_away_ends_the_run_and_no_line(void **stat
     assert_int_equal(e.code, ERROR_UNAVAILABLE);
     assert_true(h->w.progress.elapsed_ns >= DELEGATE_PATIENCE_MS * NS_PER_MS);
     assert_true(h->w.progress.elapsed_ns < 2 * DELEGATE_PATIENCE_MS * NS_PER_MS);
-    assert_int_equal(counters_done(&h->w.progress.books), 0);
+    assert_int_equal(counters_done(&h->w.progress.counters), 0);
     h->far.fails[FAR_POLL] = ERROR_OK;
     run_to_end(h);
     world_assert_all_answered(&h->w);

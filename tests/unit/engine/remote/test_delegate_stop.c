@@ -77,9 +77,9 @@ static void test_a_cancel_ends_the_far_jobs_and_takes_what_they_answered(void **
     atomic_store(&h->w.stop, true); /* which is why it is cancelled */
     cancel(h);
     assert_int_equal(h->far.calls[FAR_CANCEL], 3);
-    assert_int_equal(h->cancelled.books.succeeded, 50);
-    assert_int_equal(h->cancelled.books.failed, 0);
-    assert_int_equal(counters_pending(&h->cancelled.books), 50);
+    assert_int_equal(h->cancelled.counters.succeeded, 50);
+    assert_int_equal(h->cancelled.counters.failed, 0);
+    assert_int_equal(counters_pending(&h->cancelled.counters), 50);
 }
 
 static void test_a_cancel_finds_a_job_that_was_made_unseen(void **state)

@@ -11,8 +11,8 @@ static void test_identical_deterministic_requests_are_sent_once(void **state)
     world_assert_all_answered(&h->w);
     assert_int_equal(h->far.job_count, 1);
     assert_int_equal(h->far.job[0].rows, 20);
-    assert_int_equal(h->w.progress.books.duplicates, 80);
-    assert_int_equal(h->w.progress.books.cost_nano, 20 * 4000);
+    assert_int_equal(h->w.progress.counters.duplicates, 80);
+    assert_int_equal(h->w.progress.counters.cost_nano, 20 * 4000);
 }
 
 static void test_those_whose_first_failed_are_all_sent_in_a_second_round(void **state)
@@ -25,7 +25,7 @@ static void test_those_whose_first_failed_are_all_sent_in_a_second_round(void **
     assert_int_equal(answered_rows(h, "row failed"), 95);
     assert_int_equal(h->far.job_count, 2);
     assert_int_equal(h->far.job[1].rows, 5 * 4);
-    assert_int_equal(h->w.progress.books.duplicates, 15 * 4);
+    assert_int_equal(h->w.progress.counters.duplicates, 15 * 4);
 }
 
 static void test_twins_are_answered_whenever_the_run_is_cut_off(void **state)

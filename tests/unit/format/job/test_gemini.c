@@ -203,7 +203,7 @@ static struct job example(enum job_state s, enum job_source source)
         j.spec = STR("{\"inputConfig\":{\"requests\":{\"count\":3,\"digest\":\"0\"}}}");
     if (job_state_final(s)) {
         j.end_us = j.update_us = CREATE_US + 1000000;
-        j.books = (struct counters){ .total = 3, .succeeded = 2, .failed = 1 };
+        j.counters = (struct counters){ .total = 3, .succeeded = 2, .failed = 1 };
         j.result = 5;
         j.output = source == JOB_INLINE ? (struct str){ 0 }
                                         : STR("files/batch-tti3ik8qob66dxcvynlg5swnutyntbi926ac");
@@ -242,7 +242,7 @@ static void test_a_new_batch_is_an_operation_without_done(void **state)
     (void)state;
     struct job j = example(JOB_PENDING, JOB_FILE);
 
-    j.books.total = 3;
+    j.counters.total = 3;
     assert_written(&j, GEMINI_OPERATION, "gemini_pending.json");
 }
 

@@ -323,7 +323,7 @@ static struct job finished(enum job_state s)
     j.start_us = CREATE_US + 1500001;
     j.end_us = j.update_us = CREATE_US + 61000000;
     j.output = STR("gs://b/in/dest/prediction-model-2026-11-22T10:00:00.000000Z");
-    j.books = (struct counters){ .total = 5, .succeeded = 2, .failed = 1, .not_run = 2 };
+    j.counters = (struct counters){ .total = 5, .succeeded = 2, .failed = 1, .not_run = 2 };
     return j;
 }
 
@@ -333,7 +333,7 @@ static void test_a_finished_job_has_its_output_and_counts_without_zeros(void **s
     struct job j = finished(JOB_SUCCEEDED);
     struct buf out;
 
-    j.books = (struct counters){ .total = 2, .succeeded = 2 };
+    j.counters = (struct counters){ .total = 2, .succeeded = 2 };
     write_view(&j, WITHOUT_EXTENSION, JOB_EXPIRED, &out);
     assert_golden("vertex_succeeded.json", buf_str(&out));
     buf_release(&out);
@@ -368,7 +368,7 @@ static void test_a_cancelled_job_says_cancelled_as_the_real_service_does(void **
                                "\"failedCount\":\"1\",\"incompleteCount\":\"2\"}}");
     buf_release(&out);
     j.start_us = 0; /* before it ran: no counts */
-    j.books = (struct counters){ .total = 5, .not_run = 5 };
+    j.counters = (struct counters){ .total = 5, .not_run = 5 };
     write_view(&j, "completion_stats", JOB_EXPIRED, &out);
     assert_text(buf_str(&out), "{}");
     buf_release(&out);
@@ -442,7 +442,7 @@ static void test_the_live_figures_stand_under_our_key(void **state)
 
     j.retry_of = 17;
     j.bad = 1;
-    j.books.cost_nano = 250000000;
+    j.counters.cost_nano = 250000000;
     job_write_extension(&j, &live, &out);
     assert_golden("extension_running.json", buf_str(&out));
     buf_release(&out);

@@ -252,9 +252,9 @@ static void test_a_spool_is_copied_whole_while_it_is_written(void **state)
             assert_memory_equal(row.response.p, big, sizeof big);
             n++;
         }
-        struct counters books;
-        ASSERT_OK(spool_counters(copy, &books, &e), e);
-        assert_true(n >= before && n <= after && books.succeeded == n);
+        struct counters counters;
+        ASSERT_OK(spool_counters(copy, &counters, &e), e);
+        assert_true(n >= before && n <= after && counters.succeeded == n);
         spool_close(copy);
         assert_true(scratch_has(&w->scratch, "copy/output"));
         ASSERT_OK(sys_remove_all(to, &e), e);

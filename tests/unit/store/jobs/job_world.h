@@ -41,7 +41,7 @@ static inline struct job get(struct world *w, int64_t id)
     struct job j;
 
     assert_int_equal(job_get(w->s, &w->a, NULL, id, &j, &e), 1);
-    assert_true(counters_balanced(&j.books));
+    assert_true(counters_balanced(&j.counters));
     return j;
 }
 
@@ -50,7 +50,7 @@ static inline struct job queued(struct world *w)
     struct error e = { 0 };
     struct job j = create(w);
 
-    j.books.total = 10;
+    j.counters.total = 10;
     ASSERT_OK(job_checked(w->s, &j, &e), e);
     return get(w, j.id);
 }
@@ -78,7 +78,7 @@ static inline struct job succeed(struct world *w, struct job j)
     struct error e = { 0 };
     const struct job_end end = { .to = JOB_SUCCEEDED };
 
-    j.books.succeeded = j.books.total;
+    j.counters.succeeded = j.counters.total;
     ASSERT_OK(job_finish(w->s, &j, &end, &e), e);
     return j;
 }
@@ -104,7 +104,7 @@ static inline void expect_same(const struct job *a, const struct job *b)
     assert_true(str_eq(a->error_message, b->error_message));
     assert_true(str_eq(a->pause_reason, b->pause_reason));
     assert_true(str_eq(a->output, b->output));
-    assert_memory_equal(&a->books, &b->books, sizeof a->books);
+    assert_memory_equal(&a->counters, &b->counters, sizeof a->counters);
     assert_int_equal(a->priority, b->priority);
     assert_int_equal(a->end_us, b->end_us);
     assert_int_equal(a->update_us, b->update_us);

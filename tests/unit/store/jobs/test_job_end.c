@@ -5,7 +5,7 @@
 #include "base/fault.h"
 #include "unit/store/jobs/job_world.h"
 
-/* State, books, object, event and delivery become true together, or none of them. */
+/* State, counters, object, event and delivery become true together, or none of them. */
 static void test_the_end_is_all_or_nothing_under_any_fault(void **state)
 {
     struct world *w = *state;
@@ -18,7 +18,7 @@ static void test_the_end_is_all_or_nothing_under_any_fault(void **state)
     const struct job_end end = { .to = JOB_SUCCEEDED, .object = &object };
     struct job j = running(w);
     uint64_t events = rows(w, "SELECT count(*) FROM event WHERE state < 5");
-    j.books.succeeded = 10;
+    j.counters.succeeded = 10;
     j.output = STR("gs://b/dir");
     j.result = object.blob.id;
 
@@ -32,7 +32,7 @@ static void test_the_end_is_all_or_nothing_under_any_fault(void **state)
         struct job got = get(w, j.id);
         assert_int_equal(got.state, done ? JOB_SUCCEEDED : JOB_RUNNING);
         assert_int_equal(try.state, got.state);
-        assert_int_equal(got.books.succeeded, done ? 10 : 0);
+        assert_int_equal(got.counters.succeeded, done ? 10 : 0);
         assert_int_equal(got.result != 0, done);
         assert_int_equal(rows(w, "SELECT count(*) FROM object"), done);
         assert_int_equal(rows(w, "SELECT count(*) FROM event"), events + done);
@@ -54,7 +54,7 @@ static void test_an_output_that_cannot_be_written_leaves_the_job_as_it_was(void 
     const struct job_end end = { .to = JOB_SUCCEEDED, .object = &object };
     struct job j = running(w);
 
-    j.books.succeeded = 10;
+    j.counters.succeeded = 10;
     ASSERT_FAILS(job_finish(w->s, &j, &end, &e), e, ERROR_NOT_FOUND);
     assert_int_equal(j.state, JOB_RUNNING);
     assert_int_equal(get(w, j.id).state, JOB_RUNNING);

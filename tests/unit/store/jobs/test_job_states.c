@@ -161,7 +161,7 @@ static void test_an_old_fence_writes_nothing(void **state)
     ASSERT_OK(job_begin(w->s, &now, &e), e);
     assert_true(now.fence > old.fence);
     struct job before = get(w, old.id), after;
-    old.books.succeeded = 5;
+    old.counters.succeeded = 5;
     ASSERT_FAILS(job_progress(w->s, &old, &e), e, ERROR_ABORTED);
     ASSERT_FAILS(job_yield(w->s, &old, JOB_QUEUED, &e), e, ERROR_ABORTED);
     ASSERT_FAILS(finish_as(w, &old, JOB_SUCCEEDED, &e), e, ERROR_ABORTED);
@@ -169,7 +169,7 @@ static void test_an_old_fence_writes_nothing(void **state)
     ASSERT_FAILS(finish_as(w, &old, JOB_EXPIRED, &e), e, ERROR_ABORTED);
     after = get(w, old.id);
     expect_same(&after, &before);
-    now.books.succeeded = 10;
+    now.counters.succeeded = 10;
     ASSERT_OK(finish_as(w, &now, JOB_SUCCEEDED, &e), e);
 }
 
@@ -180,7 +180,7 @@ static void test_a_holder_that_gave_back_no_longer_counts(void **state)
     struct job j = running(w), late = j;
 
     ASSERT_OK(job_yield(w->s, &j, JOB_QUEUED, &e), e);
-    late.books.succeeded = 3;
+    late.counters.succeeded = 3;
     ASSERT_FAILS(job_progress(w->s, &late, &e), e, ERROR_FAILED_PRECONDITION);
     ASSERT_FAILS(job_yield(w->s, &late, JOB_PAUSED, &e), e, ERROR_FAILED_PRECONDITION);
 }
@@ -197,12 +197,12 @@ static void test_cancelling_without_work_done_is_the_end_and_with_it_is_the_sche
         assert_int_equal(none.state, JOB_CANCELLED);
         assert_int_equal(none.error, ERROR_CANCELLED);
         assert_true(str_eq_c(none.error_message, "CANCELED"));
-        assert_int_equal(none.books.not_run, 10);
+        assert_int_equal(none.counters.not_run, 10);
         assert_int_equal(none.end_us, NOW_US);
         ASSERT_OK(call_cancel(w, &some, &e), e);
         assert_int_equal(some.state, JOB_CANCELLING);
         some.fence = 0;
-        some.books.not_run = 6;
+        some.counters.not_run = 6;
         ASSERT_OK(finish_as(w, &some, JOB_CANCELLED, &e), e);
     }
     struct job ran = running(w);
@@ -214,11 +214,11 @@ static void test_cancelling_without_work_done_is_the_end_and_with_it_is_the_sche
     assert_int_equal(seen.state, JOB_CANCELLING);
     assert_int_equal(seen.wish, WISH_CANCEL);
     ASSERT_OK(call_cancel(w, &seen, &e), e); /* twice is fine */
-    runs.books.succeeded = 3;
+    runs.counters.succeeded = 3;
     ASSERT_OK(job_progress(w->s, &runs, &e), e);
-    runs.books.not_run = 7;
+    runs.counters.not_run = 7;
     ASSERT_OK(finish_as(w, &runs, JOB_CANCELLED, &e), e);
-    assert_int_equal(get(w, runs.id).books.not_run, 7);
+    assert_int_equal(get(w, runs.id).counters.not_run, 7);
 }
 
 static void test_a_pause_is_honoured_wherever_the_job_is(void **state)
@@ -230,7 +230,7 @@ static void test_a_pause_is_honoured_wherever_the_job_is(void **state)
 
     ASSERT_OK(job_pause(w->s, &w->a, "p", pending.id, &out, &e), e);
     assert_int_equal(out.wish, WISH_PAUSE);
-    pending.books.total = 3;
+    pending.counters.total = 3;
     ASSERT_OK(job_checked(w->s, &pending, &e), e);
     out = get(w, pending.id);
     assert_int_equal(out.state, JOB_PAUSED);
@@ -245,12 +245,12 @@ static void test_a_pause_is_honoured_wherever_the_job_is(void **state)
     assert_true(str_eq_c(q.pause_reason, "asked"));
     ASSERT_OK(job_pause(w->s, &w->a, "p", runs.id, &out, &e), e);
     assert_int_equal(out.state, JOB_RUNNING);
-    runs.books.succeeded = 2;
+    runs.counters.succeeded = 2;
     ASSERT_OK(job_yield(w->s, &runs, JOB_QUEUED, &e), e); /* it stopped for another reason */
     assert_int_equal(runs.state, JOB_PAUSED);
     out = get(w, runs.id);
     assert_int_equal(out.state, JOB_PAUSED);
-    assert_int_equal(out.books.succeeded, 2);
+    assert_int_equal(out.counters.succeeded, 2);
     assert_true(str_eq_c(out.pause_reason, "asked"));
 }
 
@@ -316,7 +316,7 @@ static void test_after_a_crash_what_ran_is_queued_again_under_a_new_fence(void *
     struct job runs = running(w), ends = running(w), rests = running(w), waits = queued(w), out;
 
     w->clock.fake_us += 50;
-    runs.books.succeeded = 4;
+    runs.counters.succeeded = 4;
     ASSERT_OK(job_progress(w->s, &runs, &e), e);
     ASSERT_OK(job_cancel(w->s, &w->a, NULL, ends.id, &out, &e), e);
     ASSERT_OK(job_pause(w->s, &w->a, NULL, rests.id, &out, &e), e);
@@ -326,7 +326,7 @@ static void test_after_a_crash_what_ran_is_queued_again_under_a_new_fence(void *
 
     out = get(w, runs.id);
     assert_int_equal(out.state, JOB_QUEUED);
-    assert_int_equal(out.books.succeeded, 4);
+    assert_int_equal(out.counters.succeeded, 4);
     assert_int_equal(out.ran_us, 50);
     assert_int_equal(out.stretch_us, 0);
     assert_true(out.fence > runs.fence);

@@ -1,4 +1,4 @@
-/* Goal: what was committed is there whatever happened, nothing else is, and the books agree with the
+/* Goal: what was committed is there whatever happened, nothing else is, and the counters agree with the
  * rows. Method: a spool in a scratch folder, closed and opened again; faults at SQLite's own calls. */
 #include <errno.h>
 #include <setjmp.h>
@@ -90,7 +90,7 @@ static int get(struct spool *s, uint64_t index, struct spool_row *row)
     return spool_get(s, index, row, &e);
 }
 
-static struct counters books(struct spool *s)
+static struct counters counters(struct spool *s)
 {
     struct error e = { 0 };
     struct counters c = { 0 };
@@ -151,12 +151,12 @@ static void test_rows_that_were_not_committed_are_gone(void **state)
     commit(s);
     row = answer(1);
     put(s, &row);
-    assert_int_equal(books(s).succeeded, 1);
+    assert_int_equal(counters(s).succeeded, 1);
     spool_close(s);
     s = open_spool(*state);
     assert_int_equal(get(s, 0, &row), 1);
     assert_int_equal(get(s, 1, &row), 0);
-    assert_int_equal(books(s).succeeded, 1);
+    assert_int_equal(counters(s).succeeded, 1);
     spool_close(s);
 }
 
@@ -182,7 +182,7 @@ static void test_a_killed_process_leaves_exactly_its_committed_rows(void **state
     struct spool_row row;
     assert_int_equal(get(s, 0, &row), 1);
     assert_int_equal(get(s, 1, &row), 0);
-    assert_int_equal(books(s).succeeded, 1);
+    assert_int_equal(counters(s).succeeded, 1);
     spool_close(s);
 }
 
@@ -199,7 +199,7 @@ static void test_a_second_row_of_a_line_is_refused_and_undoes_the_group(void **s
     assert_int_equal(e.code, ERROR_INTERNAL);
     commit(s);
     assert_int_equal(get(s, 4, &row), 0);
-    assert_int_equal(books(s).succeeded, 1);
+    assert_int_equal(counters(s).succeeded, 1);
     spool_close(s);
 }
 
@@ -250,7 +250,7 @@ static void test_counters_are_the_sums_over_the_rows(void **state)
         .cost_nano = 200,
         .cost_online_nano = 600,
     };
-    struct counters got = books(s);
+    struct counters got = counters(s);
     assert_memory_equal(&got, &want, sizeof want);
     spool_close(s);
 }
@@ -434,12 +434,12 @@ static void sweep(const char *point, int err, enum error_code code)
         if (rc < 0 && code != ERROR_OK)
             assert_int_equal(e.code, code);
         struct spool *s = open_spool(&dir);
-        assert_true(books(s).succeeded >= committed);
+        assert_true(counters(s).succeeded >= committed);
         spool_close(s);
         assert_int_equal(write_three(&dir, &committed, &e), 0);
         assert_int_equal(committed, 3);
         s = open_spool(&dir);
-        assert_int_equal(books(s).succeeded, 3);
+        assert_int_equal(counters(s).succeeded, 3);
         spool_close(s);
         scratch_remove(&dir);
         if (!fired)
@@ -493,10 +493,10 @@ static void test_a_group_can_be_put_again_after_space_is_freed(void **state)
     assert_int_equal(rc, -1);
     assert_int_equal(e.code, ERROR_RESOURCE_EXHAUSTED);
     row.index--;
-    assert_int_equal(books(s).succeeded, row.index);
+    assert_int_equal(counters(s).succeeded, row.index);
     put(s, &row);
     commit(s);
-    assert_int_equal(books(s).succeeded, row.index + 1);
+    assert_int_equal(counters(s).succeeded, row.index + 1);
     spool_close(s);
 }
 
@@ -550,7 +550,7 @@ static void assert_copied(struct spool *s, uint64_t count)
     assert_int_equal(spool_find(s, STR(DIGEST), &row, &e), 1);
     assert_int_equal(row.index, 1);
     assert_true(str_eq_c(row.response, "{\"candidates\":[]}"));
-    struct counters c = books(s);
+    struct counters c = counters(s);
     assert_int_equal(c.succeeded, count - (count + 2) / 3);
     assert_int_equal(c.failed, 0);
     assert_int_equal(c.duplicates, c.succeeded);
@@ -567,13 +567,13 @@ static void test_the_answers_of_a_run_are_copied_closed_or_killed(void **state)
         two_make(*state, &t, 2 * SPOOL_COPY_GROUP, killed);
         struct spool *to = open_at(t.to);
         assert_int_equal(spool_copy_answers(to, t.from, &copied, &e), 0);
-        assert_int_equal(copied, books(to).succeeded);
+        assert_int_equal(copied, counters(to).succeeded);
         assert_copied(to, 2 * SPOOL_COPY_GROUP);
         assert_int_equal(spool_copy_answers(to, t.from, &copied, &e), 0);
         assert_int_equal(copied, 0);
         spool_close(to);
         struct spool *from = open_at(t.from); /* it is as it was */
-        assert_int_equal(books(from).failed, (2 * SPOOL_COPY_GROUP + 2) / 3);
+        assert_int_equal(counters(from).failed, (2 * SPOOL_COPY_GROUP + 2) / 3);
         spool_close(from);
         assert_int_equal(sys_remove_all(t.from, &e), 0);
         assert_int_equal(sys_remove_all(t.to, &e), 0);
@@ -633,7 +633,7 @@ static void test_open_counters_have_the_rows_of_the_open_group(void **state)
     spool_counters_open(s, &open);
     assert_int_equal(open.succeeded, 1);
     assert_int_equal(open.total, 9);
-    assert_int_equal(books(s).succeeded, 0);
+    assert_int_equal(counters(s).succeeded, 0);
     spool_close(s);
 }
 
