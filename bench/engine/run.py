@@ -4,7 +4,7 @@
 
 Runs the workloads through `tranche run`, on the native runtime and with `engine: plain`, and through
 llama-server on the same model file, taking turns, and prints a table: requests/s, prompt and generated
-tokens/s, peak memory, prompt tokens shared.
+tokens/s, peak memory, prompt tokens reused.
 A figure is the median of the runs; the range stands beside it. The whole command of tranche is timed;
 of others their start is not counted. A peer's command gets the workload on its standard input and
 prints a line of figures: bench/engine/peers has those for OpenVINO GenAI and vLLM.
@@ -98,7 +98,7 @@ def run_tranche(lines, args, engine):
         "seconds": seconds,
         "prompt": sum(u["promptTokenCount"] for u in usage),
         "generated": sum(u.get("candidatesTokenCount", 0) for u in usage),
-        "shared": sum(u.get("cachedContentTokenCount", 0) for u in usage),
+        "reused": sum(u.get("cachedContentTokenCount", 0) for u in usage),
         "peak": watch.peak,
     }
 
@@ -187,7 +187,7 @@ def run_server(name, lines, args, concurrency):
         "seconds": seconds,
         "prompt": sum(u["prompt_tokens"] for u in usages),
         "generated": sum(u["completion_tokens"] for u in usages),
-        "shared": sum((u.get("prompt_tokens_details") or {}).get("cached_tokens", 0) for u in usages),
+        "reused": sum((u.get("prompt_tokens_details") or {}).get("cached_tokens", 0) for u in usages),
         "peak": peak,
     }
 
@@ -208,7 +208,7 @@ def report(name, side, count, runs):
     last = runs[-1]
     print(f"{name:14} {side:18} {middle:6.2f} ({rates[0]:.2f}-{rates[-1]:.2f}) requests/s"
           f" {last['prompt'] * middle / count:8.0f} prompt/s {last['generated'] * middle / count:6.0f}"
-          f" generated/s {last['peak']:6} MiB {last['shared']:7} shared"
+          f" generated/s {last['peak']:6} MiB {last['reused']:7} reused"
           f" {last.get('start', 0):5.1f} s start", flush=True)
     return middle
 

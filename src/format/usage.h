@@ -14,7 +14,7 @@
 
 struct usage {
     uint32_t prompt_tokens;
-    uint32_t cached_tokens;    /* of prompt_tokens: not computed, shared with an earlier request */
+    uint32_t cached_tokens;    /* of prompt_tokens: reused from the cache of an earlier request */
     uint32_t candidate_tokens; /* generated, over all candidates */
     uint32_t thought_tokens;
 };

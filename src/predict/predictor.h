@@ -39,8 +39,8 @@ void answer_release(struct answer *a);
 
 /* What a session did so far, for progress and summaries; any counter may stay 0. */
 struct predictor_stats {
-    uint64_t prompt_tokens;   /* of started requests, shared ones included */
-    uint64_t shared_tokens;   /* of prompt_tokens: taken from another request's cache */
+    uint64_t prompt_tokens;   /* of started requests, reused ones included */
+    uint64_t reused_tokens;   /* of prompt_tokens: taken from another request's cache */
     uint64_t computed_tokens; /* rows that went through the model */
     uint64_t generated_tokens;
     uint32_t sequences; /* computing now */

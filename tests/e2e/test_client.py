@@ -213,7 +213,7 @@ def test_get_shows_what_is_known_and_json_is_the_resource(client, stub):
     name = stub.add_job(5, "RUNNING", **DETAILS)
     text = client("get", name).stdout
     for part in ("RUNNING", "1,000 of 2,000 (50%), 998 succeeded, 2 failed", "1 m 30 s (1 m 00 s to",
-                 "1,000 prompt (400 shared), 50 generated", "$0.50 so far, about $2.25 in all",
+                 "1,000 prompt (400 reused), 50 generated", "$0.50 so far, about $2.25 in all",
                  "gs://b/out/prediction-model-x"):
         assert part in text, part
     assert json.loads(client("get", "5", "--json").stdout) == stub.jobs["5"]
@@ -223,7 +223,7 @@ def test_cost(client, stub):
     stub.add_job(5, "RUNNING", **DETAILS)
     text = client("cost", "5").stdout
     for part in ("1,000 prompt, 50 generated; about 9,000 in all", "$0.50 at the batch price; online "
-                 "$1.00", "$2.25 in all; online $4.50", "400 shared tokens, 70 of duplicates"):
+                 "$1.00", "$2.25 in all; online $4.50", "400 reused tokens, 70 of duplicates"):
         assert part in text, part
     assert json.loads(client("cost", "5", "--json").stdout)["estimated_usd"] == 2.25
 

@@ -41,4 +41,4 @@ def peak_mib(pid):
 def report(begun, ready, prompt, generated):
     """begun, ready: by time.monotonic(), before the engine was loaded and before the first request."""
     print(json.dumps({"start": ready - begun, "seconds": time.monotonic() - ready, "prompt": prompt,
-                      "generated": generated, "shared": 0, "peak": peak_mib(os.getpid())}), flush=True)
+                      "generated": generated, "reused": 0, "peak": peak_mib(os.getpid())}), flush=True)

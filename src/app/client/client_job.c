@@ -232,7 +232,7 @@ static void tokens_line(const struct job_view *v, struct buf *out)
     label(out, "tokens");
     buf_addf(out, "%s prompt", human_count(HUMAN, b->prompt_tokens));
     if (b->cached_tokens)
-        buf_addf(out, " (%s shared)", human_count(HUMAN, b->cached_tokens));
+        buf_addf(out, " (%s reused)", human_count(HUMAN, b->cached_tokens));
     buf_addf(out, ", %s generated\n", human_count(HUMAN, b->candidate_tokens + b->thought_tokens));
 }
 

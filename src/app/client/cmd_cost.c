@@ -45,7 +45,7 @@ static void cost_text(const struct job_view *v, struct buf *out)
              human_count(HUMAN, b->candidate_tokens + b->thought_tokens));
     if (v->tokens_estimate)
         buf_addf(out, "; about %s in all", human_count(HUMAN, v->tokens_estimate));
-    buf_addf(out, "\nsaved     %s shared tokens, %s of duplicates\n",
+    buf_addf(out, "\nsaved     %s reused tokens, %s of duplicates\n",
              human_count(HUMAN, b->cached_tokens), human_count(HUMAN, b->duplicate_tokens));
     buf_addf(out, "cost      %s at the batch price; online %s\n", human_money(HUMAN, b->cost_nano),
              human_money(HUMAN, b->cost_online_nano));

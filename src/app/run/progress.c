@@ -127,9 +127,9 @@ static uint64_t eta_ns(const struct progress_view *v, const struct progress *p)
 
 static uint64_t tokens_saved(const struct progress *p)
 {
-    uint64_t shared = p->predictor.shared_tokens;
+    uint64_t reused = p->predictor.reused_tokens;
 
-    return (shared > p->counters.cached_tokens ? shared : p->counters.cached_tokens) +
+    return (reused > p->counters.cached_tokens ? reused : p->counters.cached_tokens) +
            p->counters.duplicate_tokens;
 }
 
@@ -298,7 +298,7 @@ static void draw_money_line(const struct progress_view *v, const struct progress
     if (v->priced)
         add_field(&l, 1, STYLE_END, "%s batch price", human_money(HUMAN, b->cost_nano));
     if (saved)
-        add_field(&l, 2, STYLE_END, "%s tokens shared", human_count(HUMAN, saved));
+        add_field(&l, 2, STYLE_END, "%s tokens reused", human_count(HUMAN, saved));
     add_field(&l, 4, STYLE_DIM, "%s", v->title);
     fit(&l, width);
     put_fields(v->console, &l, width, out);

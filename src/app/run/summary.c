@@ -170,7 +170,7 @@ static void text_tokens(const struct summary *s, struct buf *out)
     buf_addf(out, "  tokens    %s prompt, %s generated", human_count(HUMAN, b->prompt_tokens),
              human_count(HUMAN, b->candidate_tokens + b->thought_tokens));
     if (saved)
-        buf_addf(out, "; %s not computed twice", human_count(HUMAN, saved));
+        buf_addf(out, "; %s tokens reused", human_count(HUMAN, saved));
     buf_add_char(out, '\n');
 }
 

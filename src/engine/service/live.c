@@ -60,7 +60,7 @@ void live_rates(const struct live *l, struct job_live *out)
 
     out->retries = l->progress.retries;
     out->in_flight = l->progress.in_flight;
-    out->shared_tokens = l->progress.predictor.shared_tokens;
+    out->reused_tokens = l->progress.predictor.reused_tokens;
     if (!window_of(l, &w))
         return;
     double rate = (double)(l->done[w.last] - l->done[w.first]) / w.seconds;

@@ -127,7 +127,7 @@ struct job_live {
     bool running, has_eta;
     double lines_per_s, prompt_tokens_per_s, generated_tokens_per_s;
     double eta_s, eta_low_s, eta_high_s; /* of the rest; the band holds nine times in ten */
-    uint64_t retries, shared_tokens;     /* of this stretch */
+    uint64_t retries, reused_tokens;     /* of this stretch */
     uint32_t in_flight;
     bool queued;
     uint64_t position;                                 /* jobs before it; with queued */

@@ -198,7 +198,7 @@ static void count(struct predictor_stats *st, const struct usage *u)
     uint64_t generated = (uint64_t)u->candidate_tokens + u->thought_tokens;
 
     st->prompt_tokens += u->prompt_tokens;
-    st->shared_tokens += u->cached_tokens;
+    st->reused_tokens += u->cached_tokens;
     st->generated_tokens += generated;
     st->computed_tokens += u->prompt_tokens - u->cached_tokens + generated;
 }

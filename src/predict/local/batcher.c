@@ -278,7 +278,7 @@ static void count_begin(struct batcher *b, struct run *r, uint32_t shared)
         return;
     r->begun = true;
     b->stats.prompt_tokens += r->tokens.count;
-    b->stats.shared_tokens += shared;
+    b->stats.reused_tokens += shared;
 }
 
 /* Starts waiting run `at`; false when no sequence or no room is left for it now. */

@@ -71,7 +71,7 @@ struct batcher_plan {
 };
 
 struct batcher_stats {
-    uint64_t prompt_tokens, shared_tokens, computed_tokens, generated_tokens;
+    uint64_t prompt_tokens, reused_tokens, computed_tokens, generated_tokens;
     uint64_t forwards, preempted;
     uint32_t active;   /* sequences computing */
     uint32_t retained; /* sequences that only keep a prefix */

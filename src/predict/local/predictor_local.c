@@ -61,7 +61,7 @@ static void show(struct local *l, const struct batcher *b)
 
     batcher_stats(b, &s);
     atomic_store(&l->shown.prompt, s.prompt_tokens);
-    atomic_store(&l->shown.shared, s.shared_tokens);
+    atomic_store(&l->shown.shared, s.reused_tokens);
     atomic_store(&l->shown.computed, s.computed_tokens);
     atomic_store(&l->shown.generated, s.generated_tokens);
     atomic_store(&l->shown.active, s.active);
@@ -401,7 +401,7 @@ static void local_stats(struct predictor *p, struct predictor_stats *out)
 
     *out = (struct predictor_stats){
         .prompt_tokens = atomic_load(&l->shown.prompt),
-        .shared_tokens = atomic_load(&l->shown.shared),
+        .reused_tokens = atomic_load(&l->shown.shared),
         .computed_tokens = atomic_load(&l->shown.computed),
         .generated_tokens = atomic_load(&l->shown.generated),
         .sequences = atomic_load(&l->shown.active),

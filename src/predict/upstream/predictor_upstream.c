@@ -152,7 +152,7 @@ static int upstream_wait(struct predictor *p, uint32_t timeout_ms, struct answer
     const struct usage *u = &t->answer.usage;
     uint64_t generated = (uint64_t)u->candidate_tokens + u->thought_tokens;
     s->stats.prompt_tokens += u->prompt_tokens;
-    s->stats.shared_tokens += u->cached_tokens;
+    s->stats.reused_tokens += u->cached_tokens;
     s->stats.generated_tokens += generated;
     s->stats.computed_tokens += u->prompt_tokens - u->cached_tokens + generated;
     *out = t->answer;

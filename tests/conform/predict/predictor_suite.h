@@ -213,7 +213,7 @@ static void test_a_failed_request_is_an_answer_and_the_session_goes_on(void **st
 static void assert_not_less(const struct predictor_stats *before, const struct predictor_stats *now)
 {
     assert_true(now->prompt_tokens >= before->prompt_tokens);
-    assert_true(now->shared_tokens >= before->shared_tokens);
+    assert_true(now->reused_tokens >= before->reused_tokens);
     assert_true(now->computed_tokens >= before->computed_tokens);
     assert_true(now->generated_tokens >= before->generated_tokens);
     assert_true(now->sequences <= now->sequences_max);

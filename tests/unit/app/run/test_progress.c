@@ -25,7 +25,7 @@ static struct progress half_done(void)
                       .duplicate_tokens = 1000 },
         .in_flight = 64,
         .retries = 12,
-        .predictor = { .prompt_tokens = 60000, .generated_tokens = 30000, .shared_tokens = 20000 },
+        .predictor = { .prompt_tokens = 60000, .generated_tokens = 30000, .reused_tokens = 20000 },
         .elapsed_ns = 100 * NS_PER_S,
     };
 }
@@ -101,7 +101,7 @@ static void test_at_80_columns_all_is_there(void **state)
                          "########################.........................  50%  500/1,000  "
                          "ETA 1 m 40 s",
                          "5.0 req/s  600 prompt tok/s  300 generated tok/s  64 in flight",
-                         "3 failed  12 retried  $0.01 batch price  21,000 tokens shared",
+                         "3 failed  12 retried  $0.01 batch price  21,000 tokens reused",
                      });
 }
 

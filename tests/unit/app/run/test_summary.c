@@ -72,7 +72,7 @@ static void test_the_text_is_aligned_and_short(void **state)
                 "          The model is overloaded.\n"
                 "       1  INVALID_ARGUMENT, line 31\n"
                 "          request.contents[0].role: Please use a valid role: user, model. An...\n"
-                "  tokens    123,456 prompt, 6,789 generated; 50,000 not computed twice\n"
+                "  tokens    123,456 prompt, 6,789 generated; 50,000 tokens reused\n"
                 "  cost      $0.0012 at the batch price; online $0.0024\n"
                 "  model     gemini-2.5-flash, answered by smollm2-135m-instruct-q8_0\n"
                 "  output    answers.jsonl\n");
