@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "app/cli/options.h"
-#include "app/run/walk.h"
+#include "engine/lines/walk.h"
 #include "base/json.h"
 #include "engine/lines/pipeline.h"
 #include "format/row.h"
@@ -34,8 +34,8 @@ int earlier_keep(const struct earlier *r, struct spool *s, uint64_t *kept, struc
     if (rc == 1 && options_number(fact.p, 0, 0, kept))
         rc = 0;
     else if (rc >= 0) {
-        walk_init(&k.lines, r->input, r->job);
-        walk_init(&k.rows, r->old_input, r->old);
+        walk_init(&k.lines, r->input, r->job, NULL);
+        walk_init(&k.rows, r->old_input, r->old, NULL);
         rc = keep_all(&k, e);
         walk_release(&k.lines);
         walk_release(&k.rows);

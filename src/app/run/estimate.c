@@ -1,7 +1,7 @@
 #include "app/run/estimate.h"
 
 #include "app/run/rates.h"
-#include "app/run/walk.h"
+#include "engine/lines/walk.h"
 
 struct sample {
     uint64_t lines, tokens;
@@ -81,7 +81,7 @@ static int sample_take(const struct local_job *j, struct sample *s, struct error
     struct walk w;
     int rc = 0;
 
-    walk_init(&w, &j->input, &j->ingest);
+    walk_init(&w, &j->input, &j->ingest, NULL);
     if (lines <= ESTIMATE_SAMPLE_LINES)
         rc = sample_range(j, &w, 0, lines, s, e);
     else

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "app/cli/human.h"
-#include "app/run/walk.h"
+#include "engine/lines/walk.h"
 #include "base/mem.h"
 #include "base/json.h"
 
@@ -49,7 +49,7 @@ int summary_failures(struct summary *s, struct spool *spool, const struct input 
 
     if (spool_failures(spool, found, SUMMARY_FAILURES_MAX, &s->failure_count, e) < 0)
         return -1;
-    walk_init(&walk, in, job);
+    walk_init(&walk, in, job, NULL);
     for (uint32_t i = 0; i < s->failure_count; i++) {
         struct summary_failure *f = &s->failure[i];
         *f = (struct summary_failure){ .code = found[i].code, .count = found[i].count };
@@ -58,7 +58,7 @@ int summary_failures(struct summary *s, struct spool *spool, const struct input 
             rc = walk_line(&walk, found[i].first[n], &line, e);
             if (rc != 1)
                 continue;
-            f->file[f->first_count] = in->file[walk.file].path;
+            f->file[f->first_count] = in->file[walk.shard->file].path;
             f->line_no[f->first_count++] = line.line_no;
         }
     }

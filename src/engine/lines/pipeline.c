@@ -5,8 +5,8 @@
 
 #include "base/log.h"
 #include "engine/lines/digest.h"
-#include "engine/lines/feed.h"
 #include "engine/lines/ledger.h"
+#include "engine/lines/walk.h"
 #include "engine/lines/window.h"
 
 /* So many lines or answers are taken before the other side gets its turn. */
@@ -19,7 +19,7 @@
 
 struct run {
     const struct pipeline_job *job;
-    struct feed *feed;
+    struct walk walk; /* lines that have no row and are not in the window yet */
     struct window *window;
     struct ledger ledger;
     struct violations violations; /* of the line that is being read */
@@ -94,7 +94,7 @@ static void run_init(struct run *r, const struct pipeline_job *j)
 
     *r = (struct run){ .job = j, .seed = j->seed, .ready_ns = UINT64_MAX };
     r->end = PIPELINE_INTERRUPTED;
-    r->feed = feed_new(j->input, j->ingest, j->spool);
+    walk_init(&r->walk, j->input, j->ingest, j->spool);
     r->window = window_new();
     ledger_init(&r->ledger, j->spool, &j->price, j->clock);
     r->in_flight_max = j->in_flight_max && j->in_flight_max < window ? j->in_flight_max : window;
@@ -113,7 +113,7 @@ static void run_release(struct run *r)
 {
     r->job->predictor->ops->close(r->job->predictor);
     window_free(r->window);
-    feed_free(r->feed);
+    walk_release(&r->walk);
     ledger_release(&r->ledger);
 }
 
@@ -156,20 +156,19 @@ static int run_lines(struct run *r, struct error *e)
 static int take_in(struct run *r, struct error *e)
 {
     struct line line;
-    bool overlong;
 
     r->hungry = false;
     for (int i = 0; i < BURST; i++) {
-        int rc = feed_peek(r->feed, &line, &overlong, e);
+        int rc = walk_peek(&r->walk, &line, e);
         if (rc < 0)
             return -1;
         r->fed = rc == 0;
         if (r->fed || !window_has_room(r->window, line.index, line.text.len))
             return 0;
-        rc = overlong ? take_overlong(r, &line, e) : take_line(r, &line, e);
+        rc = r->walk.shard->overlong ? take_overlong(r, &line, e) : take_line(r, &line, e);
         if (rc < 0)
             return -1;
-        feed_take(r->feed);
+        walk_take(&r->walk);
     }
     r->hungry = true;
     return 0;

@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "engine/lines/walk.h"
 #include "engine/lines/writer.h"
 
 #define WRITE_BYTES ((size_t)1024 * 1024)
@@ -16,8 +17,7 @@
 #define KEEP_BYTES ((size_t)4 * 1024 * 1024)
 
 struct render {
-    const struct input *in;
-    const struct ingest_result *job;
+    struct walk walk; /* stands at the next line */
     struct line_rules rules;
     enum row_style style;
     char *path;    /* of the finished output, or what to call it */
@@ -26,10 +26,6 @@ struct render {
     bool owns_fd;
     struct writer *writer;
     uint64_t written; /* lines; also the index of the next one */
-    size_t next;      /* shard to be opened next */
-    const struct shard *shard;
-    struct buf bytes; /* of the open shard */
-    struct lines it;
     struct arena arena;
     struct violations ignored; /* they are in the row's status already */
     struct buf out;
@@ -45,12 +41,10 @@ struct render *render_open(const char *path, const struct input *in,
 {
     struct render *r = mem_alloc(sizeof *r);
 
-    r->in = in;
-    r->job = job;
+    walk_init(&r->walk, in, job, NULL);
     r->rules = *rules;
     r->style = style;
     r->fd = -1;
-    r->bytes = BUF_INIT(LINE_BYTES_MAX + SHARD_BYTES_MAX);
     r->out = BUF_INIT(ROW_BYTES_MAX + WRITE_BYTES);
     if (output_open(r, path, e) < 0)
         goto fail;
@@ -71,7 +65,7 @@ void render_close(struct render *r)
     if (r->owns_fd && r->fd >= 0)
         (void)close(r->fd);
     buf_release(&r->out);
-    buf_release(&r->bytes);
+    walk_release(&r->walk);
     arena_release(&r->arena);
     mem_free(r->partial);
     mem_free(r->path);
@@ -84,7 +78,7 @@ int render_advance(struct render *r, struct spool *s, struct error *e)
     struct spool_row row;
     int rc = 1;
 
-    while (rc == 1 && r->written < r->job->lines && r->written < until) {
+    while (rc == 1 && r->written < r->walk.job->lines && r->written < until) {
         rc = spool_get(s, r->written, &row, e);
         if (rc == 1 && write_line(r, &row, e) < 0)
             return -1;
@@ -93,7 +87,7 @@ int render_advance(struct render *r, struct spool *s, struct error *e)
     }
     if (rc < 0 || hand_over(r, e) < 0)
         return -1;
-    return rc == 1 && r->written < r->job->lines;
+    return rc == 1 && r->written < r->walk.job->lines;
 }
 
 uint64_t render_lines(const struct render *r)
@@ -103,7 +97,7 @@ uint64_t render_lines(const struct render *r)
 
 int render_finish(struct render *r, struct error *e)
 {
-    assert(r->written == r->job->lines);
+    assert(r->written == r->walk.job->lines);
     if (hand_over(r, e) < 0 || writer_flush(r->writer, e) < 0)
         return -1;
     return r->partial ? sys_rename(r->partial, r->path, e) : 0;
@@ -116,8 +110,8 @@ static int check_not_input(const struct render *r, const char *path, struct erro
 
     if (stat(path, &out) < 0)
         return 0;
-    for (uint32_t i = 0; i < r->in->count; i++) {
-        if (fstat(r->in->file[i].fd, &in) == 0 && in.st_dev == out.st_dev &&
+    for (uint32_t i = 0; i < r->walk.input->count; i++) {
+        if (fstat(r->walk.input->file[i].fd, &in) == 0 && in.st_dev == out.st_dev &&
             in.st_ino == out.st_ino)
             return error_set(e, ERROR_INVALID_ARGUMENT,
                              "the output %s is an input too; choose another name", path);
@@ -158,43 +152,6 @@ static int output_open(struct render *r, const char *path, struct error *e)
     return r->fd < 0 ? -1 : 0;
 }
 
-/* The shard of the next line. Empty shards have no line. */
-static int open_shard(struct render *r, struct error *e)
-{
-    const struct shard *s;
-
-    do
-        s = &r->job->shards.item[r->next++];
-    while (s->line_count == 0);
-    assert(s->index == r->written);
-    if (r->bytes.cap > SHARD_BYTES_MAX + 1)
-        buf_release(&r->bytes);
-    if (input_read_shard(r->in, s, &r->bytes, e) < 0)
-        return -1;
-    r->shard = s;
-    lines_init(&r->it, s, r->bytes.p);
-    return 0;
-}
-
-/* The next line's text; of an overlong one its beginning, which is all that was read. */
-static int next_text(struct render *r, struct str *text, struct error *e)
-{
-    struct line line;
-
-    while (!r->shard || r->written == r->shard->index + r->shard->line_count) {
-        if (open_shard(r, e) < 0)
-            return -1;
-    }
-    if (r->shard->overlong) {
-        *text = buf_str(&r->bytes);
-        return 0;
-    }
-    bool found = lines_next(&r->it, &line);
-    assert(found && line.index == r->written);
-    *text = line.text;
-    return 0;
-}
-
 /* What of the line its row echoes. A line with an answer is JSON for sure and need not be checked
  * again. */
 static void take_spans(struct render *r, struct str text, bool answered, struct input_line *in)
@@ -208,14 +165,16 @@ static void take_spans(struct render *r, struct str text, bool answered, struct 
 static int write_line(struct render *r, const struct spool_row *row, struct error *e)
 {
     struct input_line in = { 0 };
-    struct str text;
+    struct line line = { 0 };
 
-    if (next_text(r, &text, e) < 0)
+    if (walk_next(&r->walk, &line, e) < 0)
         return -1;
+    assert(r->walk.shard && line.index == r->written);
+    struct str text = r->walk.shard->overlong ? buf_str(&r->walk.bytes) : line.text;
     arena_reset(&r->arena);
     if (r->arena.bytes > KEEP_BYTES)
         arena_release(&r->arena);
-    if (!r->shard->overlong)
+    if (!r->walk.shard->overlong)
         take_spans(r, text, row->outcome == OUTCOME_SUCCEEDED, &in);
     const struct row answer = { row->status, row->processed_us, row->response, r->style };
     row_write(&in, text, &answer, &r->out);

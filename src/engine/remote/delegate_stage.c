@@ -6,7 +6,7 @@
 #include "base/sys.h"
 #include "engine/remote/delegate_inner.h"
 #include "engine/lines/digest.h"
-#include "engine/lines/feed.h"
+#include "engine/lines/walk.h"
 #include "format/google/remote_row.h"
 
 #define FLUSH_BYTES ((size_t)1024 * 1024)
@@ -15,7 +15,7 @@
 
 struct stage {
     struct delegation *d;
-    struct feed *feed;
+    struct walk walk;   /* lines that have no row */
     struct arena arena; /* of the line that is read */
     struct violations violations;
     uint64_t (*seen)[2]; /* SEEN_SLOTS */
@@ -28,7 +28,7 @@ struct stage {
     uint64_t row_count, bytes;
 };
 
-static int take_line(struct stage *s, const struct line *line, bool overlong, struct error *e);
+static int take_line(struct stage *s, const struct line *line, struct error *e);
 static int part_end(struct stage *s, uint64_t to, struct error *e);
 
 struct stage *stage_new(struct delegation *d)
@@ -36,7 +36,7 @@ struct stage *stage_new(struct delegation *d)
     struct stage *s = mem_alloc(sizeof *s);
 
     s->d = d;
-    s->feed = feed_new(d->job->input, d->job->ingest, d->job->spool);
+    walk_init(&s->walk, d->job->input, d->job->ingest, d->job->spool);
     s->seen = mem_array(SEEN_SLOTS, sizeof *s->seen);
     s->from = part_from(d, d->part_count);
     s->row = BUF_INIT(LINE_BYTES_MAX + ROW_KEY_BYTES + 64);
@@ -51,7 +51,7 @@ void stage_free(struct stage *s)
         return;
     if (s->fd >= 0)
         (void)close(s->fd);
-    feed_free(s->feed);
+    walk_release(&s->walk);
     arena_release(&s->arena);
     buf_release(&s->row);
     buf_release(&s->rows);
@@ -63,15 +63,14 @@ void stage_free(struct stage *s)
 static int take_lines(struct stage *s, uint64_t *to, struct error *e)
 {
     struct line line;
-    bool overlong;
     int rc;
 
-    while ((rc = feed_peek(s->feed, &line, &overlong, e)) == 1) {
-        rc = line.index < s->from ? 0 : take_line(s, &line, overlong, e);
+    while ((rc = walk_peek(&s->walk, &line, e)) == 1) {
+        rc = line.index < s->from ? 0 : take_line(s, &line, e);
         *to = line.index;
         if (rc != 0)
             return rc;
-        feed_take(s->feed);
+        walk_take(&s->walk);
         if (delegate_stopped(s->d, e) < 0 || delegate_settle(s->d, false, e) < 0)
             return -1;
     }
@@ -193,13 +192,13 @@ static int take_good(struct stage *s, const struct line *line, const struct inpu
     return rc;
 }
 
-static int take_line(struct stage *s, const struct line *line, bool overlong, struct error *e)
+static int take_line(struct stage *s, const struct line *line, struct error *e)
 {
     struct input_line in;
 
     arena_reset(&s->arena);
     s->violations.count = 0;
-    if (overlong) {
+    if (s->walk.shard->overlong) {
         ingest_overlong(&s->violations);
         return take_bad(s, line->index, e);
     }
