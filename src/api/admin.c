@@ -76,7 +76,7 @@ static void get_metrics(struct call *c)
     struct buf body = BUF_INIT(METRICS_BYTES_MAX);
 
     service_models(c->api->service, set_model, c->arena);
-    upstream_sites_measure(service_upstreams(c->api->service));
+    upstream_servers_measure(service_upstreams(c->api->service));
     metric_write(&body);
     http_reply(c->http, 200, "text/plain; version=0.0.4; charset=utf-8", &body);
 }

@@ -16,7 +16,7 @@ static void add_limits(const struct upstream *u, struct buf *out)
              u->wire == WIRE_GEMINI ? "gemini" : "openai", u->max_rpm, u->max_tpm);
 }
 
-static void add_rates(const struct site_stats *st, struct buf *out)
+static void add_rates(const struct server_stats *st, struct buf *out)
 {
     buf_add_c(out, ",\"requestsPerSecond\":");
     buf_add_double(out, st->requests_per_s);
@@ -26,18 +26,18 @@ static void add_rates(const struct site_stats *st, struct buf *out)
     buf_add_double(out, st->latency_s);
 }
 
-static void add_counts(const struct site_stats *st, struct buf *out)
+static void add_counts(const struct server_stats *st, struct buf *out)
 {
     buf_addf(out, ",\"sent\":\"%" PRIu64 "\"", st->sent);
-    for (uint32_t i = 0; i < SITE_END_COUNT; i++)
-        buf_addf(out, ",\"%s\":\"%" PRIu64 "\"", site_end_name((enum site_end)i), st->ends[i]);
+    for (uint32_t i = 0; i < EXCHANGE_END_COUNT; i++)
+        buf_addf(out, ",\"%s\":\"%" PRIu64 "\"", exchange_end_name((enum exchange_end)i), st->ends[i]);
     buf_addf(out,
              ",\"promptTokens\":\"%" PRIu64 "\",\"cachedTokens\":\"%" PRIu64
              "\",\"outputTokens\":\"%" PRIu64 "\"",
              st->prompt_tokens, st->cached_tokens, st->output_tokens);
 }
 
-static void add_private(const struct site_stats *st, struct buf *out)
+static void add_private(const struct server_stats *st, struct buf *out)
 {
     char when[CLOCK_TEXT_BYTES];
 
@@ -54,13 +54,13 @@ static void add_private(const struct site_stats *st, struct buf *out)
 static void get_upstreams(struct call *c)
 {
     struct buf body = BUF_INIT(UPSTREAMS_BYTES_MAX);
-    struct site_stats st;
+    struct server_stats st;
 
     buf_add_c(&body, "{\"upstreams\":[");
-    for (uint32_t i = 0; upstream_sites_at(service_upstreams(c->api->service), i, &st); i++) {
+    for (uint32_t i = 0; upstream_servers_at(service_upstreams(c->api->service), i, &st); i++) {
         buf_add_c(&body, i ? ",{\"name\":" : "{\"name\":");
         buf_add_json(&body, str_of(st.upstream->name));
-        buf_addf(&body, ",\"health\":\"%s\",\"inFlight\":%u,\"concurrency\":%u", site_health(&st),
+        buf_addf(&body, ",\"health\":\"%s\",\"inFlight\":%u,\"concurrency\":%u", server_health(&st),
                  st.in_flight, st.limit);
         add_limits(st.upstream, &body);
         add_rates(&st, &body);

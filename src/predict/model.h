@@ -1,7 +1,7 @@
-/* model.h -- names of models, and what each stands for.
+/* model.h -- names of models, and what the configuration says answers each: a file, upstreams, a fake.
  *
- * Why: a request names "gemini-2.5-flash" or a tuned model's resource; what answers is a file, a
- * server or a fake, by configuration. The first entry whose pattern matches decides.
+ * Why: a request names "gemini-2.5-flash" or a tuned model's resource; the configuration decides what
+ * answers it. The first entry whose pattern matches is taken.
  *
  * Shape:   a list of entries; built-in ones stand behind the configured ones. The short name is
  *          matched: "publishers/google/models/X" and "models/X" give X, an "@version" is cut.
@@ -16,12 +16,50 @@
 
 #include "base/error.h"
 #include "format/job/price.h"
-#include "predict/upstream.h"
+#include "net/client/credential.h"
 
 #define MODEL_NAME_BYTES 256
 #define MODEL_ADAPTERS_MAX 8
 #define MODEL_UPSTREAMS_MAX 8
 #define FAKE_FAULTS_MAX 32
+
+#define UPSTREAM_NAME_BYTES 64
+#define UPSTREAMS_MAX 64 /* of one configuration */
+#define UPSTREAM_HEADERS_MAX 32
+#define UPSTREAM_CONCURRENCY_MAX 4096
+#define UPSTREAM_CONCURRENCY_DEFAULT 1024 /* concurrency_max, unless set */
+#define UPSTREAM_TIMEOUT_MS 600000        /* of one attempt */
+#define UPSTREAM_IDLE_MS 300000           /* without a byte */
+#define UPSTREAM_PATIENCE_MS 900000 /* a server that answers nothing for this long is given up */
+
+enum upstream_wire { WIRE_OPENAI, WIRE_GEMINI };
+
+/* A server that answers requests for us (vLLM, llama-server, SGLang, Google's API, ...): its address,
+ * dialect, credential, and limits that hold for all jobs and models that use it. */
+struct upstream {
+    const char *name; /* from the configuration; with --upstream, the URL's host and port */
+    const char *url;  /* base, without a slash at the end: "http://127.0.0.1:8000/v1" */
+    enum upstream_wire wire;
+    struct credential_spec credential;
+    const char *const *header; /* until NULL; or NULL */
+    const char *ca_file, *proxy;
+    bool http1;
+    bool inline_files;    /* send the files of our object store as data, not by name */
+    uint32_t max_rpm;     /* requests a minute; 0: no limit */
+    uint64_t max_tpm;     /* tokens a minute; 0: no limit */
+    uint32_t concurrency; /* requests in flight; 0: found by measuring, up to the maximum */
+    uint32_t concurrency_max;
+    uint32_t timeout_ms, idle_ms, patience_ms;
+};
+
+/* One of the upstreams that answer a model's name. */
+struct model_upstream {
+    const struct upstream *upstream;
+    const char *model; /* the name of the model at the upstream */
+    double weight;     /* share of the requests; 0: only when the others cannot: see route.h */
+    bool has_price;
+    struct price price; /* with has_price */
+};
 
 /* REMOTE_BATCH: whole jobs go to Google's own batch service; it answers no single request. */
 enum model_kind { MODEL_LOCAL, MODEL_FAKE, MODEL_UPSTREAM, MODEL_REMOTE_BATCH };

@@ -79,14 +79,14 @@ struct predictor {
     char version[128]; /* what really answers: goes into modelVersion */
 };
 
-struct upstream_sites;
+struct upstream_servers;
 
 /* Each kind's way to open a session on a model. */
 struct predictor_env {
     struct clock *clock;
     uint64_t seed;                /* of response ids and of sampling without a seed */
     const char *state_dir;        /* where measurements of this machine are kept; NULL: nowhere */
-    struct upstream_sites *sites; /* of all sessions; NULL: an upstream session has its own */
+    struct upstream_servers *servers; /* of all sessions; NULL: an upstream session has its own */
     bool has_files;               /* requests will have a file_source */
 };
 typedef struct predictor *(*predictor_open_fn)(const struct model *m,

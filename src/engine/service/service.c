@@ -50,7 +50,7 @@ struct service *service_start(const struct service_env *env, const struct servic
     lock_init(&s->lock);
     cond_init(&s->check_wake);
     s->wake = chan_new(1);
-    s->sites = upstream_sites_new(env->clock);
+    s->servers = upstream_servers_new(env->clock);
     atomic_init(&s->halt, false);
     if (job_recover(env->store, e) < 0 || schedule_load(s, e) < 0) {
         release(s);
@@ -65,7 +65,7 @@ static void release(struct service *s)
 {
     for (uint32_t i = 0; i < s->hub_count; i++)
         hub_free(s->hub[i].hub);
-    upstream_sites_free(s->sites);
+    upstream_servers_free(s->servers);
     pthread_cond_destroy(&s->check_wake);
     pthread_mutex_destroy(&s->lock);
     chan_free(s->wake);
@@ -159,9 +159,9 @@ void service_free(struct service *s)
     release(s);
 }
 
-struct upstream_sites *service_upstreams(struct service *s)
+struct upstream_servers *service_upstreams(struct service *s)
 {
-    return s->sites;
+    return s->servers;
 }
 
 void service_upstreams_add(struct service *s, const struct upstream *u, uint32_t count)
@@ -169,7 +169,7 @@ void service_upstreams_add(struct service *s, const struct upstream *u, uint32_t
     struct error e;
 
     for (uint32_t i = 0; i < count; i++)
-        if (!upstream_site_of(s->sites, &u[i], &e))
+        if (!upstream_server_of(s->servers, &u[i], &e))
             log_warn("%s", e.msg);
 }
 
@@ -203,7 +203,7 @@ struct hub *service_hub(struct service *s, const char *model, const struct model
     struct predictor_env env = { .clock = s->env.clock,
                                  .seed = s->env.seed,
                                  .state_dir = s->env.state_dir,
-                                 .sites = s->sites,
+                                 .servers = s->servers,
                                  .has_files = true };
 
     *m = s->env.model(s->env.arg, model, e);

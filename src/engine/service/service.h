@@ -19,7 +19,7 @@
 #include "engine/lines/retry.h"
 #include "format/job/job.h"
 #include "predict/hub/hub.h"
-#include "predict/upstream/site.h"
+#include "predict/upstream/server.h"
 #include "store/jobs/jobs.h"
 
 #define SERVICE_WEIGHTS_MAX 256
@@ -103,7 +103,7 @@ int service_ask(struct service *s, const struct online *o, struct error *e) FALL
 int service_count_tokens(struct service *s, const char *model, const struct request *r,
                          uint32_t *tokens, struct error *e) FALLIBLE;
 /* The servers that models are answered by. */
-struct upstream_sites *service_upstreams(struct service *s);
+struct upstream_servers *service_upstreams(struct service *s);
 /* These are known from now on, though nothing asked them yet. They live as long as the service. */
 void service_upstreams_add(struct service *s, const struct upstream *u, uint32_t count);
 /* Each loaded model: for /metrics. */

@@ -70,7 +70,7 @@ struct hub_entry {
 
 struct service {
     struct service_env env;
-    struct upstream_sites *sites;
+    struct upstream_servers *servers;
     pthread_t scheduler;
     struct chan *wake;    /* holds something: the scheduler is to look */
     atomic_bool halt;     /* set with draining: checkers give up soon */

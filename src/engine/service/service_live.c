@@ -53,10 +53,10 @@ static void estimate(const struct job *j, const struct price *p, struct job_live
         ((uint64_t)mean.prompt_tokens + mean.candidate_tokens + mean.thought_tokens) * good;
 }
 
-static void take_upstream(const struct site_stats *st, struct job_upstream *out)
+static void take_upstream(const struct server_stats *st, struct job_upstream *out)
 {
     *out = (struct job_upstream){
-        .health = site_health(st),
+        .health = server_health(st),
         .in_flight = st->in_flight,
         .concurrency = st->limit,
         .requests_per_s = st->requests_per_s,
@@ -69,11 +69,11 @@ static void take_upstream(const struct site_stats *st, struct job_upstream *out)
 
 static void take_upstreams(struct service *s, const struct model *m, struct job_live *out)
 {
-    struct site_stats st;
+    struct server_stats st;
 
     static_assert(JOB_UPSTREAMS_MAX == MODEL_UPSTREAMS_MAX, "all of a model's fit");
     for (uint32_t i = 0; m && i < m->upstream_count; i++)
-        for (uint32_t k = 0; upstream_sites_at(s->sites, k, &st); k++)
+        for (uint32_t k = 0; upstream_servers_at(s->servers, k, &st); k++)
             if (strcmp(st.upstream->name, m->upstream[i].upstream->name) == 0 &&
                 out->upstream_count < JOB_UPSTREAMS_MAX)
                 take_upstream(&st, &out->upstream[out->upstream_count++]);

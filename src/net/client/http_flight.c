@@ -55,7 +55,7 @@ struct http_flight *http_flight_take(struct http_multi *m, const struct http_ask
     f->body.max = ask->body_max;
     f->begun_ns = http_multi_now(m);
     f->due_ns = ask->timeout_ms ? f->begun_ns + ask->timeout_ms * NS_PER_MS : UINT64_MAX;
-    f->idle_ns = f->site.idle_ms ? f->site.idle_ms * NS_PER_MS : UINT64_MAX;
+    f->idle_ns = f->host.idle_ms ? f->host.idle_ms * NS_PER_MS : UINT64_MAX;
     f->byte_ns = 0;
     f->uploaded = ask->body.len > AT_ONCE_BYTES ? 0 : (curl_off_t)ask->body.len;
     f->head_whole = f->sent = false;
@@ -168,7 +168,7 @@ static struct http_flight *spare_for(struct http_multi *m, const struct http_ask
     return found;
 }
 
-static bool same_site(const struct http_site *a, const struct http_site *b)
+static bool same_host(const struct http_host *a, const struct http_host *b)
 {
     return a->ca_file == b->ca_file && a->proxy == b->proxy && a->header == b->header &&
            a->http1 == b->http1 && a->connect_ms == b->connect_ms && a->idle_ms == b->idle_ms;
@@ -176,7 +176,7 @@ static bool same_site(const struct http_site *a, const struct http_site *b)
 
 static bool is_set_for(const struct http_flight *f, const struct http_ask *ask)
 {
-    return f->set && same_site(&f->site, ask->site) && str_eq_c(buf_str(&f->url), ask->url) &&
+    return f->set && same_host(&f->host, ask->host) && str_eq_c(buf_str(&f->url), ask->url) &&
            str_eq_c(buf_str(&f->method), ask->method) &&
            str_eq(buf_str(&f->line), str_of(ask->header)) &&
            f->has_body == http_curl_has_body(ask->method, ask->body);
@@ -193,7 +193,7 @@ static bool copy_ask(struct http_flight *f, const struct http_ask *ask)
         buf_add_str(to[i], str_of(from[i]));
         ok = ok && buf_ok(to[i]);
     }
-    f->site = *ask->site;
+    f->host = *ask->host;
     return ok;
 }
 
@@ -219,7 +219,7 @@ static void set_callbacks(struct http_flight *f)
 /* Once a proxy is settled the environment's exceptions are not looked up for each request. */
 static void set_proxy(struct http_flight *f)
 {
-    const char *proxy = f->site.proxy;
+    const char *proxy = f->host.proxy;
 
     if (!proxy && http_curl_this_machine(f->authority))
         proxy = "";
@@ -233,7 +233,7 @@ static void set_proxy(struct http_flight *f)
  * it can share it. */
 static void set_transport(struct http_flight *f)
 {
-    const struct http_site *s = &f->site;
+    const struct http_host *s = &f->host;
     bool may_share = !s->http1 && strncasecmp(f->url.p, "https:", 6) == 0;
     CURL *c = f->curl;
 
@@ -261,7 +261,7 @@ static int set_handle(struct http_flight *f, const struct http_ask *ask, struct 
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "the request's method, URL or header is too long");
     if (http_curl_authority(ask->url, f->authority, e) < 0 ||
-        http_curl_headers(ask->site->header, ask->header, &f->header, e) < 0)
+        http_curl_headers(ask->host->header, ask->header, &f->header, e) < 0)
         return -1;
     curl_easy_reset(f->curl);
     http_curl_defaults(f->curl);
@@ -371,7 +371,7 @@ bool http_flight_overdue(struct http_flight *f, uint64_t *next_ns)
                         f->authority, (unsigned long long)((f->due_ns - f->begun_ns) / NS_PER_MS));
     else if (is_silent(f, now_ns))
         (void)error_set(&f->error, ERROR_DEADLINE_EXCEEDED, "%s: nothing came for %lu ms",
-                        f->authority, (unsigned long)f->site.idle_ms);
+                        f->authority, (unsigned long)f->host.idle_ms);
     if (f->error.code != ERROR_OK) {
         note_end(f);
         http_flight_leave(f); /* closes its connection, or its stream */

@@ -32,7 +32,7 @@
 #define HTTP_ASK_METHOD_BYTES_MAX ((size_t)32)
 
 /* What all requests of one far side have in common. The strings must outlive the multi. */
-struct http_site {
+struct http_host {
     const char *ca_file;       /* PEM; NULL: whom the system trusts */
     const char *proxy;         /* NULL: of the environment; "": none */
     const char *const *header; /* "Name: value", until NULL; or NULL */
@@ -41,7 +41,7 @@ struct http_site {
     uint32_t idle_ms;          /* no byte received for so long ends an exchange; 0: no limit */
 };
 struct http_ask {
-    const struct http_site *site; /* outlives the exchange */
+    const struct http_host *host; /* outlives the exchange */
     const char *method, *url;     /* copied */
     struct str body;              /* borrowed until the exchange is finished */
     const char *header;           /* one more, "Authorization: Bearer ..."; copied; or NULL */

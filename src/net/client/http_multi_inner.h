@@ -29,7 +29,7 @@ struct http_flight {
 
     CURL *curl; /* what it is set to, when `set`: */
     bool set, has_body;
-    struct http_site site;
+    struct http_host host;
     struct buf method, url, line; /* line: the ask's own header */
     struct curl_slist *header;
     char authority[HTTP_AUTHORITY_BYTES];

@@ -1,6 +1,8 @@
 #include "predict/upstream/flight.h"
 
+#include <assert.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "base/random.h"
 #include "base/mem.h"
@@ -10,9 +12,6 @@
 
 #define URL_BYTES_MAX ((size_t)8192)
 #define BODY_KEEP_BYTES ((size_t)64 * 1024)
-
-static int files_read(const struct flight *f, struct flight_desk *d, struct openai_files *out,
-                      struct error *e);
 
 void flight_desk_release(struct flight_desk *d)
 {
@@ -24,9 +23,9 @@ void flight_desk_release(struct flight_desk *d)
 
 /* ---- Out ---- */
 
-static int credential_write(const struct place *p, struct flight_desk *d, struct error *e)
+static int credential_write(const struct target *p, struct flight_desk *d, struct error *e)
 {
-    struct credential *c = site_credential(p->site);
+    struct credential *c = server_credential(p->server);
 
     d->header.max = 2 * CREDENTIAL_BYTES_MAX;
     buf_clear(&d->header);
@@ -36,28 +35,6 @@ static int credential_write(const struct place *p, struct flight_desk *d, struct
     int rc = credential_get(c, &d->secret, e);
     if (rc > 0)
         p->wire->credential(buf_str(&d->secret), credential_is_token(c), &d->header);
-    return rc;
-}
-
-int flight_write(struct flight *f, struct flight_desk *d, struct error *e)
-{
-    const struct request *r = f->task->request;
-    struct openai_files files = { 0 };
-    int rc = credential_write(f->place, d, e);
-
-    if (rc <= 0)
-        return rc;
-    d->url.max = URL_BYTES_MAX;
-    buf_clear(&d->url);
-    f->place->wire->url(f->place->to, r, &d->url);
-    f->body.max = UPSTREAM_BODY_BYTES_MAX;
-    if (f->body.cap > BODY_KEEP_BYTES)
-        buf_release(&f->body);
-    buf_clear(&f->body);
-    if ((r->files && r->has_media && files_read(f, d, &files, e) < 0) ||
-        f->place->wire->write(f->place->to, r, &files, &f->body, e) < 0)
-        rc = -1;
-    arena_reset(&d->arena);
     return rc;
 }
 
@@ -79,7 +56,7 @@ static int file_read(const struct file_source *from, struct str uri, size_t *lef
     return rc < 0 ? error_wrap(e, "%.*s", STR_ARG(uri)) : 0;
 }
 
-/* The files of our object store that the far side cannot read itself. */
+/* Reads the files of our object store that the server cannot read itself. */
 static int files_read(const struct flight *f, struct flight_desk *d, struct openai_files *out,
                       struct error *e)
 {
@@ -88,7 +65,7 @@ static int files_read(const struct flight *f, struct flight_desk *d, struct open
     size_t left = UPSTREAM_FILES_BYTES_MAX;
 
     out->item = item;
-    for (uint32_t i = 0; f->place->to->upstream->inline_files && i < r->content_count; i++) {
+    for (uint32_t i = 0; f->target->to->upstream->inline_files && i < r->content_count; i++) {
         for (uint32_t k = 0; k < r->content[i].part_count; k++) {
             const struct part *p = &r->content[i].part[k];
             if (p->kind != PART_FILE_DATA || !str_starts(p->uri, STR("gs://")))
@@ -103,66 +80,123 @@ static int files_read(const struct flight *f, struct flight_desk *d, struct open
     return 0;
 }
 
-/* ---- Back ---- */
+int flight_write(struct flight *f, struct flight_desk *d, struct error *e)
+{
+    const struct request *r = f->task->request;
+    struct openai_files files = { 0 };
+    int rc = credential_write(f->target, d, e);
 
-/* What an error without a reply, or with a nonsensical one, says of the server. */
-static enum site_end end_of_error(enum error_code code)
+    if (rc <= 0)
+        return rc;
+    d->url.max = URL_BYTES_MAX;
+    buf_clear(&d->url);
+    f->target->wire->url(f->target->to, r, &d->url);
+    f->body.max = UPSTREAM_BODY_BYTES_MAX;
+    if (f->body.cap > BODY_KEEP_BYTES)
+        buf_release(&f->body);
+    buf_clear(&f->body);
+    if ((r->files && r->has_media && files_read(f, d, &files, e) < 0) ||
+        f->target->wire->write(f->target->to, r, &files, &f->body, e) < 0)
+        rc = -1;
+    arena_reset(&d->arena);
+    return rc;
+}
+
+/* ---- Replies that came before ---- */
+
+/* HTTP/1.1 answers in order and without names: a server or proxy that answers one request twice shifts
+ * all later answers on the connection by one, and a line would silently get another line's answer. A
+ * reply is recognized by its id and all its bytes. A server that repeats ids with other bytes does not
+ * make unique ids, so nothing more can be found out about it. */
+static struct str id_of(struct str response)
+{
+    const struct str name = STR("\"responseId\":\""); /* escaped within texts: this is the member */
+    size_t at = str_find(response, name);
+
+    if (at == SIZE_MAX)
+        return (struct str){ 0 };
+    struct str rest = str_sub(response, at + name.len, response.len);
+    return str_sub(rest, 0, str_find(rest, STR("\"")));
+}
+
+/* Did this reply come before? response: the row's, with its responseId; body: as it came. */
+static bool came_before(struct flight_desk *d, struct str response, struct str body)
+{
+    struct str id = id_of(response);
+
+    if (d->ids_repeat || id.len == 0)
+        return false;
+    uint64_t of_id = XXH3_64bits(id.p, id.len) | 1; /* 0 is a free slot */
+    uint64_t of_body = XXH3_64bits(body.p, body.len);
+    struct seen_reply *slot = &d->seen[of_id / 2 % FLIGHT_SEEN_SLOTS];
+    bool same_id = slot->id == of_id, same = same_id && slot->body == of_body;
+    d->ids_repeat = same_id && !same;
+    *slot = (struct seen_reply){ .id = of_id, .body = of_body };
+    return same;
+}
+
+/* ---- In ---- */
+
+/* What an error says about the server when the reply is missing or malformed. */
+static enum exchange_end end_of_error(enum error_code code)
 {
     switch (code) {
     case ERROR_DEADLINE_EXCEEDED:
     case ERROR_RESOURCE_EXHAUSTED:
-        return SITE_OVERLOAD;
+        return EXCHANGE_OVERLOAD;
     case ERROR_CANCELLED:
-        return SITE_CANCELLED;
+        return EXCHANGE_CANCELLED;
     default:
-        return error_retryable(code) ? SITE_FAILED : SITE_REFUSED;
+        return error_retryable(code) ? EXCHANGE_FAILED : EXCHANGE_REFUSED;
     }
 }
 
-static enum site_end end_of_status(int status)
+static enum exchange_end end_of_status(int status)
 {
     static const int overload[] = { 408, 429, 503, 504, 529 };
 
     for (size_t i = 0; i < ARRAY_LEN(overload); i++)
         if (status == overload[i])
-            return SITE_OVERLOAD;
-    return status >= 500 ? SITE_FAILED : SITE_REFUSED;
+            return EXCHANGE_OVERLOAD;
+    return status >= 500 ? EXCHANGE_FAILED : EXCHANGE_REFUSED;
 }
 
-/* The exchange ended without a whole reply. An endless body is the server's fault, not a full disk. */
+/* The exchange ended without a whole reply. A body over its limit is the server's failure; our code for
+ * it would read as a lack of room here. */
 static void read_broken(const struct flight *f, const struct http_done *done,
-                        struct site_result *out, struct error *why)
+                        struct exchange_result *out, struct error *why)
 {
-    const char *name = f->place->to->upstream->name;
+    const char *name = f->target->to->upstream->name;
 
     *why = done->error;
-    if (strncmp(why->msg, name, strlen(name)) != 0) /* which may be the host that is named there */
+    if (strncmp(why->msg, name, strlen(name)) != 0) /* the message may begin with the host */
         (void)error_wrap(why, "%s", name);
     out->end = end_of_error(why->code);
     if (why->code == ERROR_RESOURCE_EXHAUSTED) {
         why->code = ERROR_INTERNAL;
-        out->end = SITE_FAILED;
+        out->end = EXCHANGE_FAILED;
     }
 }
 
 static void read_refusal(const struct flight *f, struct flight_desk *d,
-                         const struct http_done *done, struct site_result *out, struct error *why)
+                         const struct http_done *done, struct exchange_result *out,
+                         struct error *why)
 {
     const struct upstream_refusal refusal = {
         .status = done->status,
         .body = done->body,
         .retry_after = http_done_header(done, "retry-after"),
-        .upstream = f->place->to->upstream->name,
+        .upstream = f->target->to->upstream->name,
         .now_us = d->clock->wall_us(d->clock),
     };
-    struct credential *c = site_credential(f->place->site);
+    struct credential *c = server_credential(f->target->server);
 
     upstream_error_read(&d->arena, &refusal, why, &out->retry_after_ms);
     out->end = end_of_status(done->status);
     if (done->status != 401 || !c || !credential_is_token(c))
         return;
     credential_refused(c);
-    if (f->task && !f->task->proved) { /* it may have ended early: once more with a new one */
+    if (f->task && !f->task->proved) { /* the token may have expired early: try a new one, once */
         f->task->proved = true;
         why->code = ERROR_UNAVAILABLE;
     }
@@ -177,34 +211,34 @@ static int read_answer(const struct flight *f, struct flight_desk *d, const stru
     response_id_format(random_next(&d->chance), random_next(&d->chance), id);
     const struct openai_reply_rules rules = {
         .request = f->task->request,
-        .model = f->place->to->model,
-        .at = f->place->shown,
+        .model = f->target->to->model,
+        .at = f->target->shown,
         .response_id = id,
         .create_time_us = d->clock->wall_us(d->clock),
     };
     a->response = BUF_INIT(RESPONSE_BYTES_MAX);
-    int rc = f->place->wire->read(&d->arena, done->body, &rules, &a->response, &a->usage, why);
-    if (rc == 0 && reply_seen(&d->seen, buf_str(&a->response), done->body))
-        rc = error_set(why, ERROR_INTERNAL, "the same reply came before, to another request");
+    int rc = f->target->wire->read(&d->arena, done->body, &rules, &a->response, &a->usage, why);
+    if (rc == 0 && came_before(d, buf_str(&a->response), done->body))
+        rc = error_set(why, ERROR_INTERNAL, "this reply was already given to another request");
     if (rc == 0) {
-        a->price = f->place->has_price ? &f->place->price : NULL;
+        a->price = f->target->has_price ? &f->target->price : NULL;
         return 0;
     }
     buf_release(&a->response);
     a->usage = (struct usage){ 0 };
-    return error_wrap(why, "%s", f->place->to->upstream->name);
+    return error_wrap(why, "%s", f->target->to->upstream->name);
 }
 
 static void read_whole(const struct flight *f, struct flight_desk *d, const struct http_done *done,
-                       struct site_result *out, struct error *why)
+                       struct exchange_result *out, struct error *why)
 {
     if (!f->task) {
-        out->end = SITE_ANSWERED;
+        out->end = EXCHANGE_ANSWERED;
     } else if (read_answer(f, d, done, why) < 0) {
         out->end = end_of_error(why->code);
     } else {
         const struct usage *u = &f->task->answer.usage;
-        out->end = SITE_ANSWERED;
+        out->end = EXCHANGE_ANSWERED;
         out->prompt_tokens = u->prompt_tokens;
         out->cached_tokens = u->cached_tokens;
         out->output_tokens = u->candidate_tokens + u->thought_tokens;
@@ -212,9 +246,9 @@ static void read_whole(const struct flight *f, struct flight_desk *d, const stru
 }
 
 void flight_read(const struct flight *f, struct flight_desk *d, const struct http_done *done,
-                 struct site_result *out, struct error *why)
+                 struct exchange_result *out, struct error *why)
 {
-    *out = (struct site_result){ .reached = done->status != 0 };
+    *out = (struct exchange_result){ .reached = done->status != 0 };
     *why = (struct error){ 0 };
     if (done->error.code != ERROR_OK)
         read_broken(f, done, out, why);

@@ -1,16 +1,16 @@
 #include "predict/upstream/loop.h"
 
+#include <assert.h>
 #include <pthread.h>
 
-#include "base/thread.h"
 #include "base/chan.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "predict/upstream/flight.h"
+#include "base/thread.h"
 
-/* The longest sleep: what changes without a wake is looked at this often. */
+/* The longest sleep: the loop notices within this time what changes without a wake. */
 #define SLEEP_MS 1000
-/* Finished exchanges that are read before the queue gets its turn. */
+/* Ended exchanges that are read before the queue is looked at again. */
 #define BURST 64
 #define CREDENTIAL_LOOK_MS 20
 
@@ -22,13 +22,13 @@ struct upstream_loop {
     pthread_t thread;
     atomic_bool stop, draining, cancels, sleeping, broken;
     atomic_uint in_flight;
-    /* The loop's thread's: */
+    /* Only the loop's thread uses what follows: */
     struct upstream_task *first, **last;     /* the queue */
-    struct upstream_task *done, **done_last; /* of this round, to be given together */
+    struct upstream_task *done, **done_last; /* answered in this round, and given together */
     struct flight *flight, *pool;
     size_t bodies_bytes;
     struct flight_desk desk;
-    uint64_t ready_ns; /* when the queue's first may go; UINT64_MAX: when something happens */
+    uint64_t ready_ns; /* when the first of the queue may go; UINT64_MAX: when an exchange ends */
 };
 
 static void *loop_main(void *arg);
@@ -83,10 +83,10 @@ static void flights_free(struct flight *f)
     }
 }
 
-/* Exchanges that are open end here for the sites too: others use those. */
+/* Open exchanges are ended at their servers too, which other sessions use. */
 void upstream_loop_free(struct upstream_loop *l)
 {
-    const struct site_result cancelled = { .end = SITE_CANCELLED };
+    const struct exchange_result cancelled = { .end = EXCHANGE_CANCELLED };
 
     if (!l)
         return;
@@ -94,7 +94,7 @@ void upstream_loop_free(struct upstream_loop *l)
     http_multi_wake(l->multi);
     thread_join(l->thread);
     for (struct flight *f = l->flight; f; f = f->next)
-        site_ended(f->place->site, &f->exchange, &cancelled);
+        server_ended(f->target->server, &f->exchange, &cancelled);
     http_multi_free(l->multi); /* it reads the bodies until here */
     l->multi = NULL;
     flights_free(l->flight);
@@ -153,7 +153,7 @@ static void give(struct upstream_loop *l, struct upstream_task *t)
     l->done_last = &t->next;
 }
 
-/* Waking the session's thread costs more than an answer, so it is woken once for a round's. */
+/* Waking the session's thread costs more than an answer does, so it is woken once a round. */
 static void give_round(struct upstream_loop *l)
 {
     if (l->done)
@@ -186,7 +186,7 @@ static void queue_drop_first(struct upstream_loop *l)
         l->last = &l->first;
 }
 
-/* Takes out of the queue what is cancelled, or everything. */
+/* Answers the cancelled tasks of the queue, or all of them. */
 static void queue_cancel(struct upstream_loop *l, bool all)
 {
     struct upstream_task **at = &l->first;
@@ -203,7 +203,7 @@ static void queue_cancel(struct upstream_loop *l, bool all)
     l->last = at;
 }
 
-/* Their exchanges go on, for nobody: what the server has begun cannot be taken back. */
+/* The exchange of a cancelled task goes on without it: a server cannot take back what it has begun. */
 static void flights_cancel(struct upstream_loop *l)
 {
     for (struct flight *f = l->flight; f; f = f->next) {
@@ -260,34 +260,34 @@ static void flight_unlink(struct upstream_loop *l, struct flight *f)
 static int flight_start(struct upstream_loop *l, struct flight *f, struct error *e)
 {
     const struct http_ask ask = {
-        .site = site_http(f->place->site),
+        .host = server_http(f->target->server),
         .method = "POST",
         .url = l->desk.url.p,
         .body = buf_str(&f->body),
         .header = l->desk.header.len ? l->desk.header.p : NULL,
-        .timeout_ms = f->place->to->upstream->timeout_ms,
+        .timeout_ms = f->target->to->upstream->timeout_ms,
         .body_max = UPSTREAM_REPLY_BYTES_MAX,
         .tag = f,
     };
 
-    site_sent(f->place->site, &f->place->member, f->task->request->text.len, &f->exchange);
+    server_sent(f->target->server, &f->target->member, f->task->request->text.len, &f->exchange);
     if (http_multi_start(l->multi, &ask, e) == 0) {
         flight_link(l, f);
         return 0;
     }
-    const struct site_result failed = { .end = SITE_FAILED, .why = e };
-    site_ended(f->place->site, &f->exchange, &failed);
+    const struct exchange_result failed = { .end = EXCHANGE_FAILED, .why = e };
+    server_ended(f->target->server, &f->exchange, &failed);
     return -1;
 }
 
-/* The queue's first, to this place. False: its credential is not there yet. */
-static bool send_first(struct upstream_loop *l, struct place *p, uint64_t now)
+/* Sends the first of the queue to this target. False: the credential is still being fetched. */
+static bool send_first(struct upstream_loop *l, struct target *p, uint64_t now)
 {
     struct upstream_task *t = l->first;
     struct flight *f = flight_new(l, t);
     struct error *e = &t->answer.error;
 
-    f->place = p;
+    f->target = p;
     int rc = flight_write(f, &l->desk, e);
     if (rc == 0) {
         l->ready_ns = now + CREDENTIAL_LOOK_MS * NS_PER_MS;
@@ -302,12 +302,12 @@ static bool send_first(struct upstream_loop *l, struct place *p, uint64_t now)
     return true;
 }
 
-static void give_up_first(struct upstream_loop *l, const struct place *p)
+static void give_up_first(struct upstream_loop *l, const struct target *p)
 {
     struct upstream_task *t = l->first;
-    struct site_stats st;
+    struct server_stats st;
 
-    site_stats(p->site, &st);
+    server_stats(p->server, &st);
     queue_drop_first(l);
     t->answer.final = true;
     (void)error_set(&t->answer.error, ERROR_UNAVAILABLE,
@@ -316,7 +316,7 @@ static void give_up_first(struct upstream_loop *l, const struct place *p)
     give(l, t);
 }
 
-/* When it may spill over; never, with a time that has no end. */
+/* Looks at the queue again when its first task may spill over. */
 static void look_again(struct upstream_loop *l, uint64_t since_ns, uint64_t after_ns)
 {
     uint64_t at = after_ns < UINT64_MAX - since_ns ? since_ns + after_ns : UINT64_MAX;
@@ -324,30 +324,30 @@ static void look_again(struct upstream_loop *l, uint64_t since_ns, uint64_t afte
     l->ready_ns = at < l->ready_ns ? at : l->ready_ns;
 }
 
-/* False: the queue's first has to wait. */
+/* False: the first of the queue has to wait. */
 static bool route_first(struct upstream_loop *l, uint64_t now)
 {
     struct upstream_task *t = l->first;
-    const struct route_wish wish = {
-        .places = t->places,
+    const struct route_query query = {
+        .targets = t->targets,
         .bytes = t->request->text.len,
         .waited_ns = now > t->since_ns ? now - t->since_ns : 0,
     };
-    uint32_t place;
+    uint32_t target;
 
-    if (!t->places) { /* no place can say it: its error is there */
+    if (!t->targets) { /* no target accepts it: submit has set its error */
         queue_drop_first(l);
         give(l, t);
         return true;
     }
-    switch (upstream_route_next(l->route, &wish, &place, &l->ready_ns)) {
+    switch (upstream_route_next(l->route, &query, &target, &l->ready_ns)) {
     case ROUTE_GO:
-        return send_first(l, &l->route->place[place], now);
+        return send_first(l, &l->route->target[target], now);
     case ROUTE_GIVEN_UP:
-        give_up_first(l, &l->route->place[place]);
+        give_up_first(l, &l->route->target[target]);
         return true;
     case ROUTE_WAIT:
-        if (l->route->spill_after_ns > wish.waited_ns)
+        if (l->route->spill_after_ns > query.waited_ns)
             look_again(l, t->since_ns, l->route->spill_after_ns);
         break;
     }
@@ -367,11 +367,11 @@ static void send_queue(struct upstream_loop *l)
 static void finish(struct upstream_loop *l, const struct http_done *done)
 {
     struct flight *f = done->tag;
-    struct site_result result;
+    struct exchange_result result;
     struct error why;
 
     flight_read(f, &l->desk, done, &result, &why);
-    site_ended(f->place->site, &f->exchange, &result);
+    server_ended(f->target->server, &f->exchange, &result);
     flight_unlink(l, f);
     if (f->task)
         give(l, f->task);
@@ -389,8 +389,9 @@ static uint32_t sleep_ms(const struct upstream_loop *l)
     return l->ready_ns <= now ? 0 : (uint32_t)((l->ready_ns - now + NS_PER_MS - 1) / NS_PER_MS);
 }
 
-/* Waits for the first exchange that ends, then takes what has ended. Who sends looks at `sleeping`
- * after it put a task into the channel, and this looks at the channel after it set it. */
+/* Waits for the first exchange that ends, then takes what has ended. A sender looks at `sleeping` after
+ * it put a task into the channel, and the loop looks at the channel after it set `sleeping`: one of the
+ * two sees the other. */
 static void take_ended(struct upstream_loop *l)
 {
     struct http_done done;
@@ -426,7 +427,7 @@ static void *loop_main(void *arg)
             flights_cancel(l);
         }
         send_queue(l);
-        give_round(l); /* what need not be sent */
+        give_round(l); /* tasks that end without being sent */
         take_ended(l);
         give_round(l);
     }

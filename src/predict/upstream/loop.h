@@ -1,19 +1,18 @@
 /* loop.h -- the thread of an upstream session: sends tasks, gives them back answered.
  *
- * Why: the pipeline waits for disks at times; a server must not wait with it. One thread owns all
+ * Why: the pipeline waits for disks at times, and a server must not wait with it. One thread owns all
  * connections of a session, so nothing that it does needs a lock.
  *
- * Shape:   in (a channel of tasks) -> queue, in the order given -> a place that can and may take it
- *          (upstream_route) -> flight (upstream_flight) -> answer -> out (a channel).
- * Memory:  bodies in flight: LOOP_BODIES_BYTES_MAX, and one flight's over it.
- * Errors:  a task's, in its answer. When sockets cannot be waited for any more the loop is broken.
- * Threads: free, send, take, cancel and drain from the session's thread; room and note from any.
+ * Shape:   channel of tasks -> queue, in the order of submission -> a target (route.h) -> a flight
+ *          (flight.h) -> channel of answered tasks.
+ * Memory:  the bodies in flight take LOOP_BODIES_BYTES_MAX, plus one body.
+ * Errors:  a task's error is in its answer. The loop is broken when it cannot wait for sockets any more.
+ * Threads: free, send, take, cancel and drain from the session's thread; in_flight from any.
  */
 #ifndef TRANCHE_PREDICT_UPSTREAM_LOOP_H
 #define TRANCHE_PREDICT_UPSTREAM_LOOP_H
 
-#include "predict/upstream/route.h"
-#include "predict/upstream/task.h"
+#include "predict/upstream/flight.h"
 
 #define LOOP_BODIES_BYTES_MAX ((size_t)256 * 1024 * 1024)
 
@@ -22,13 +21,13 @@ struct upstream_loop;
 struct upstream_loop *upstream_loop_new(struct upstream_route *route,
                                         const struct predictor_env *env, uint32_t window,
                                         struct error *e);
-void upstream_loop_free(struct upstream_loop *l); /* ends the thread; what is in it is dropped */
+void upstream_loop_free(struct upstream_loop *l); /* ends the thread and drops its tasks */
 
 void upstream_loop_send(struct upstream_loop *l, struct upstream_task *t);
-/* Tasks that are answered, a list by `next`; NULL: none came in time. */
+/* A list of answered tasks; NULL: none came in time. */
 struct upstream_task *upstream_loop_take(struct upstream_loop *l, uint32_t timeout_ms);
 void upstream_loop_cancel(struct upstream_loop *l, struct upstream_task *t); /* answered soon */
-void upstream_loop_drain(struct upstream_loop *l); /* what is not sent is answered CANCELLED */
+void upstream_loop_drain(struct upstream_loop *l); /* answers CANCELLED what is not sent yet */
 
 bool upstream_loop_broken(const struct upstream_loop *l);
 uint32_t upstream_loop_in_flight(const struct upstream_loop *l);

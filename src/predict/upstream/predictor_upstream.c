@@ -17,7 +17,7 @@
 struct upstream_session {
     struct predictor base; /* first, so that a pointer to it is one to this */
     struct clock *clock;
-    struct upstream_sites *own; /* NULL: they are the environment's */
+    struct upstream_servers *own; /* NULL: they are the environment's */
     struct upstream_route route;
     struct upstream_loop *loop;
     struct upstream_task *task; /* base.window of them */
@@ -46,7 +46,7 @@ static void upstream_close(struct predictor *p)
     for (uint32_t i = 0; s->task && i < s->base.window; i++)
         answer_release(&s->task[i].answer);
     mem_free(s->task);
-    upstream_sites_free(s->own);
+    upstream_servers_free(s->own);
     mem_free(s);
 }
 
@@ -72,11 +72,11 @@ static void name_version(struct predictor *p, const struct model *m)
 static int open_loop(struct upstream_session *s, const struct model *m,
                      const struct predictor_env *env, struct error *e)
 {
-    struct upstream_sites *sites = env->sites;
+    struct upstream_servers *servers = env->servers;
 
-    if (!sites)
-        sites = s->own = upstream_sites_new(env->clock);
-    if (upstream_route_init(&s->route, m, sites, env->has_files, e) < 0)
+    if (!servers)
+        servers = s->own = upstream_servers_new(env->clock);
+    if (upstream_route_init(&s->route, m, servers, env->has_files, e) < 0)
         return -1;
     s->loop = upstream_loop_new(&s->route, env, s->base.window, e);
     return s->loop ? 0 : -1;
@@ -108,13 +108,13 @@ static bool upstream_accepts(struct predictor *p, const struct request *r, struc
     return upstream_route_can(&session_of(p)->route, r, why) != 0;
 }
 
-/* Which places can take it: of several, each must be asked. */
-static int find_places(const struct upstream_session *s, struct upstream_task *t)
+/* Which targets can take it: of several, each must be asked. */
+static int find_targets(const struct upstream_session *s, struct upstream_task *t)
 {
     struct violation why;
 
-    t->places = s->route.count == 1 ? 1 : upstream_route_can(&s->route, t->request, &why);
-    if (t->places)
+    t->targets = s->route.count == 1 ? 1 : upstream_route_can(&s->route, t->request, &why);
+    if (t->targets)
         return 0;
     return error_set(&t->answer.error, ERROR_INVALID_ARGUMENT, "%s: %s %s", why.path, why.message,
                      why.remedy);
@@ -132,8 +132,8 @@ static int upstream_submit(struct predictor *p, const struct request *r, void *t
     *t = (struct upstream_task){ .request = r, .since_ns = s->clock->mono_ns(s->clock) };
     t->answer.tag = tag;
     s->open++;
-    if (find_places(s, t) < 0)
-        t->places = 0; /* the loop gives it back as it is */
+    if (find_targets(s, t) < 0)
+        t->targets = 0; /* the loop gives it back as it is */
     upstream_loop_send(s->loop, t);
     return 0;
 }

@@ -4,7 +4,7 @@
 #include <string.h>
 
 int upstream_route_init(struct upstream_route *r, const struct model *m,
-                        struct upstream_sites *sites, bool has_files, struct error *e)
+                        struct upstream_servers *servers, bool has_files, struct error *e)
 {
     *r = (struct upstream_route){
         .count = m->upstream_count,
@@ -12,14 +12,14 @@ int upstream_route_init(struct upstream_route *r, const struct model *m,
         .has_files = has_files,
     };
     for (uint32_t i = 0; i < r->count; i++) {
-        struct place *p = &r->place[i];
+        struct target *p = &r->target[i];
         p->to = &m->upstream[i];
         p->wire = wire_of(p->to->upstream->wire);
         p->shown = m->upstream_count > 1 ? p->to->upstream->name : NULL;
-        p->site = upstream_site_of(sites, p->to->upstream, e);
-        if (!p->site)
+        p->server = upstream_server_of(servers, p->to->upstream, e);
+        if (!p->server)
             return -1;
-        site_join(p->site, &p->member);
+        server_join(p->server, &p->member);
         p->has_price = model_upstream_price(m, i, &p->price);
     }
     return 0;
@@ -28,58 +28,58 @@ int upstream_route_init(struct upstream_route *r, const struct model *m,
 void upstream_route_release(struct upstream_route *r)
 {
     for (uint32_t i = 0; i < r->count; i++)
-        if (r->place[i].site)
-            site_leave(r->place[i].site, &r->place[i].member);
+        if (r->target[i].server)
+            server_leave(r->target[i].server, &r->target[i].member);
 }
 
 uint32_t upstream_route_can(const struct upstream_route *r, const struct request *q,
                             struct violation *why)
 {
     struct violation ignored;
-    uint32_t places = 0;
+    uint32_t targets = 0;
 
     for (uint32_t i = 0; i < r->count; i++)
-        if (r->place[i].wire->accepts(r->place[i].to, r->has_files, q, i ? &ignored : why))
-            places |= 1u << i;
-    return places;
+        if (r->target[i].wire->accepts(r->target[i].to, r->has_files, q, i ? &ignored : why))
+            targets |= 1u << i;
+    return targets;
 }
 
-/* One pass over the places with a weight, or over those without. */
+/* One pass over the targets with a weight, or over those without. */
 struct pass {
-    int64_t best;  /* place, or -1 */
+    int64_t best;  /* target, or -1 */
     bool well;     /* one is there that is not broken */
     bool given_up; /* all are */
     uint64_t ready_ns;
 };
 
-static void look(struct upstream_route *r, const struct route_wish *w, bool weighted,
+static void look(struct upstream_route *r, const struct route_query *w, bool weighted,
                  struct pass *out)
 {
     double total = 0;
 
     *out = (struct pass){ .best = -1, .given_up = true, .ready_ns = UINT64_MAX };
     for (uint32_t i = 0; i < r->count; i++) {
-        struct place *p = &r->place[i];
+        struct target *p = &r->target[i];
         uint64_t ready_ns;
-        if (!(w->places & 1u << i) || (p->to->weight > 0) != weighted)
+        if (!(w->targets & 1u << i) || (p->to->weight > 0) != weighted)
             continue;
-        enum site_go go = site_ask(p->site, &p->member, w->bytes, &ready_ns);
-        out->well = out->well || go < SITE_BROKEN;
-        out->given_up = out->given_up && go == SITE_GIVEN_UP;
+        enum server_go go = server_ask(p->server, &p->member, w->bytes, &ready_ns);
+        out->well = out->well || go < SERVER_BROKEN;
+        out->given_up = out->given_up && go == SERVER_GIVEN_UP;
         out->ready_ns = ready_ns < out->ready_ns ? ready_ns : out->ready_ns;
-        if (go != SITE_GO)
+        if (go != SERVER_GO)
             continue;
         total += p->to->weight;
         p->credit += p->to->weight;
-        if (out->best < 0 || (weighted && p->credit > r->place[out->best].credit))
+        if (out->best < 0 || (weighted && p->credit > r->target[out->best].credit))
             out->best = i;
     }
     if (out->best >= 0)
-        r->place[out->best].credit -= total;
+        r->target[out->best].credit -= total;
 }
 
-enum route_go upstream_route_next(struct upstream_route *r, const struct route_wish *w,
-                                  uint32_t *place, uint64_t *ready_ns)
+enum route_go upstream_route_next(struct upstream_route *r, const struct route_query *w,
+                                  uint32_t *target, uint64_t *ready_ns)
 {
     struct pass first, spill = { .best = -1, .given_up = true, .ready_ns = UINT64_MAX };
 
@@ -87,7 +87,7 @@ enum route_go upstream_route_next(struct upstream_route *r, const struct route_w
     if (first.best < 0 && (!first.well || w->waited_ns >= r->spill_after_ns))
         look(r, w, false, &spill);
     int64_t best = first.best >= 0 ? first.best : spill.best;
-    *place = best >= 0 ? (uint32_t)best : (uint32_t)__builtin_ctz(w->places);
+    *target = best >= 0 ? (uint32_t)best : (uint32_t)__builtin_ctz(w->targets);
     *ready_ns = first.ready_ns < spill.ready_ns ? first.ready_ns : spill.ready_ns;
     if (best < 0 && !first.well && first.given_up && spill.given_up)
         return ROUTE_GIVEN_UP;
@@ -99,11 +99,11 @@ uint32_t upstream_route_room(const struct upstream_route *r)
     uint32_t room = 0;
 
     for (uint32_t i = 0; i < r->count; i++)
-        room += site_room(r->place[i].site);
+        room += server_room(r->target[i].server);
     return room;
 }
 
-static void note_of(const struct site_stats *st, bool paced, char *note)
+static void note_of(const struct server_stats *st, bool paced, char *note)
 {
     const char *name = st->upstream->name;
 
@@ -123,13 +123,13 @@ static void note_of(const struct site_stats *st, bool paced, char *note)
 
 void upstream_route_note(const struct upstream_route *r, char note[PREDICTOR_NOTE_BYTES])
 {
-    struct site_stats st;
+    struct server_stats st;
 
     note[0] = '\0';
     for (uint32_t i = 0; i < r->count && !note[0]; i++) {
         uint64_t ready_ns;
-        bool paced = site_ask(r->place[i].site, NULL, 1, &ready_ns) == SITE_PACED;
-        site_stats(r->place[i].site, &st);
+        bool paced = server_ask(r->target[i].server, NULL, 1, &ready_ns) == SERVER_PACED;
+        server_stats(r->target[i].server, &st);
         note_of(&st, paced, note);
     }
 }

@@ -8,7 +8,7 @@
 #define TRANCHE_PREDICT_UPSTREAM_WIRE_H
 
 #include "format/openai/openai.h"
-#include "predict/upstream.h"
+#include "predict/model.h"
 
 /* Bytes of a request's files together, before base64. */
 #define UPSTREAM_FILES_BYTES_MAX ((size_t)64 * 1024 * 1024)

@@ -398,12 +398,12 @@ static inline struct http_multi *multi_new(uint32_t connections)
     return m;
 }
 
-static const struct http_site plain_site;
+static const struct http_host plain_host;
 
 static inline struct http_ask post(const char *path)
 {
     return (struct http_ask){
-        .site = &plain_site,
+        .host = &plain_host,
         .method = "POST",
         .url = url("127.0.0.1", path),
         .body = STR("the question"),

@@ -85,13 +85,13 @@ static void test_bodies_of_any_bytes_and_sizes_go_both_ways(void **state)
 static void test_nothing_of_a_request_is_left_in_the_next(void **state)
 {
     static const char *const typed[] = { "Content-Type: application/json", "X-Key: k", NULL };
-    const struct http_site site = { .header = typed };
+    const struct http_host host = { .header = typed };
     struct http_multi *m = multi_new(1);
     struct http_ask with = post("/whole"), without = post("/whole");
     struct http_done d;
 
     (void)state;
-    with.site = &site;
+    with.host = &host;
     with.header = "Authorization: Bearer one";
     without.method = "GET";
     without.body = (struct str){ 0 };
@@ -199,13 +199,13 @@ static void test_a_kept_connection_that_closes_costs_no_request(void **state)
 
 static void test_an_answer_that_drips_is_not_silent(void **state)
 {
-    const struct http_site site = { .idle_ms = 900 };
+    const struct http_host host = { .idle_ms = 900 };
     struct http_multi *m = multi_new(1);
     struct http_ask ask = post("/drip");
     struct http_done d;
 
     (void)state;
-    ask.site = &site;
+    ask.host = &host;
     ask_one(m, &ask, &d);
     assert_good(&d, STR("xxxxxxxxxxxxxxxxxxxx"));
     http_multi_free(m);
@@ -214,13 +214,13 @@ static void test_an_answer_that_drips_is_not_silent(void **state)
 static void test_a_request_that_waits_for_a_connection_is_not_silent(void **state)
 {
     enum { REQUESTS = 6 };
-    const struct http_site site = { .idle_ms = 1200, .connect_ms = 1200 };
+    const struct http_host host = { .idle_ms = 1200, .connect_ms = 1200 };
     struct http_multi *m = multi_new(1);
     struct http_ask ask = post("/slow");
     struct http_done d;
 
     (void)state;
-    ask.site = &site;
+    ask.host = &host;
     for (int i = 0; i < REQUESTS; i++)
         start(m, &ask);
     assert_int_equal(http_multi_open(m), REQUESTS);
@@ -234,14 +234,14 @@ static void test_a_request_that_waits_for_a_connection_is_not_silent(void **stat
 /* Sending takes longer than the server may be silent. */
 static void test_a_request_that_is_still_being_sent_is_not_silent(void **state)
 {
-    const struct http_site site = { .idle_ms = 1000 };
+    const struct http_host host = { .idle_ms = 1000 };
     struct http_multi *m = multi_new(1);
     struct http_ask ask = post("/missing");
     char *bytes = mem_alloc(64 * SLOW_BYTES);
     struct http_done d;
 
     (void)state;
-    ask.site = &site;
+    ask.host = &host;
     ask.body = (struct str){ bytes, 64 * SLOW_BYTES };
     atomic_store(&server.slow, true);
     ask_one(m, &ask, &d);
@@ -392,7 +392,7 @@ static void test_only_a_trusted_certificate_is_talked_to(void **state)
     const struct http_handlers h = { .begin = tls_begin, .handle = tls_handle };
     struct scratch dir;
     char key[SCRATCH_PATH_BYTES], cert[SCRATCH_PATH_BYTES], at[URL_BYTES];
-    struct http_site site = { .idle_ms = LONG_MS };
+    struct http_host host = { .idle_ms = LONG_MS };
     struct http_ask ask = post("/");
     struct error e = { 0 };
     struct http_done d;
@@ -408,12 +408,12 @@ static void test_only_a_trusted_certificate_is_talked_to(void **state)
         assert_non_null(s);
         (void)snprintf(at, sizeof at, "https://127.0.0.1:%u/", http_server_port(s));
         ask.url = at;
-        ask.site = &site;
+        ask.host = &host;
         ask_one(m, &ask, &d);
         assert_int_equal(d.error.code, ERROR_FAILED_PRECONDITION);
         assert_non_null(strstr(d.error.msg, "certificate"));
         assert_false(d.sent);
-        site.ca_file = cert;
+        host.ca_file = cert;
         for (int i = 0; i < 20; i++)
             start(m, &ask);
         for (int i = 0; i < 20; i++) {
@@ -428,7 +428,7 @@ static void test_only_a_trusted_certificate_is_talked_to(void **state)
 
 static void test_a_proxy_is_used_for_this_machine_only_when_it_is_set(void **state)
 {
-    struct http_site site = { 0 };
+    struct http_host host = { 0 };
     struct http_multi *m = multi_new(4);
     struct http_ask ask = post("/whole");
     char proxy[URL_BYTES], direct[URL_BYTES];
@@ -438,7 +438,7 @@ static void test_a_proxy_is_used_for_this_machine_only_when_it_is_set(void **sta
     (void)snprintf(proxy, sizeof proxy, "%s", url("127.0.0.1", ""));
     (void)snprintf(direct, sizeof direct, "%s", url("127.0.0.1", "/whole"));
     assert_int_equal(setenv("http_proxy", proxy, 1), 0);
-    ask.site = &site;
+    ask.host = &host;
     ask.url = direct;
     ask_one(m, &ask, &d);
     assert_true(str_starts(d.body, STR("POST /whole ")));
@@ -446,14 +446,14 @@ static void test_a_proxy_is_used_for_this_machine_only_when_it_is_set(void **sta
     ask_one(m, &ask, &d); /* the environment's proxy answers */
     assert_true(str_starts(d.body, STR("POST http://no-such-host.invalid/whole ")));
     assert_int_equal(unsetenv("http_proxy"), 0);
-    site.proxy = proxy;
+    host.proxy = proxy;
     ask.url = direct;
     ask_one(m, &ask, &d);
     assert_true(str_starts(d.body, STR("POST http://127.0.0.1:")));
-    site.proxy = "";
+    host.proxy = "";
     ask_one(m, &ask, &d);
     assert_true(str_starts(d.body, STR("POST /whole ")));
-    site.proxy = "http://127.0.0.1:1";
+    host.proxy = "http://127.0.0.1:1";
     ask.url = "http://no-such-host.invalid/whole";
     ask_one(m, &ask, &d);
     assert_int_equal(d.error.code, ERROR_UNAVAILABLE);

@@ -131,13 +131,13 @@ static void test_a_silent_server_meets_the_deadline(void **state)
 
 static void test_an_answer_that_stops_in_the_middle_is_ended(void **state)
 {
-    const struct http_site site = { .idle_ms = 100 };
+    const struct http_host host = { .idle_ms = 100 };
     struct http_multi *m = multi_new(4);
     struct http_ask ask = post("/stall");
     struct http_done d;
 
     (void)state;
-    ask.site = &site;
+    ask.host = &host;
     ask.timeout_ms = 0;
     ask_one(m, &ask, &d);
     assert_int_equal(d.error.code, ERROR_DEADLINE_EXCEEDED);
@@ -150,13 +150,13 @@ static void test_an_answer_that_stops_in_the_middle_is_ended(void **state)
 /* 192.0.2.1 is no machine's; some networks say so at once, others are silent. */
 static void test_a_far_side_that_cannot_be_reached_ends_in_time(void **state)
 {
-    const struct http_site site = { .connect_ms = 100, .proxy = "" };
+    const struct http_host host = { .connect_ms = 100, .proxy = "" };
     struct http_multi *m = multi_new(4);
     struct http_ask ask = post("/");
     struct http_done d;
 
     (void)state;
-    ask.site = &site;
+    ask.host = &host;
     ask.url = "http://192.0.2.1:9/";
     ask_one(m, &ask, &d);
     assert_true(d.error.code == ERROR_DEADLINE_EXCEEDED || d.error.code == ERROR_UNAVAILABLE);

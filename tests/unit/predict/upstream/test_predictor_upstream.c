@@ -95,7 +95,7 @@ static void test_each_server_bills_its_own_price(void **state)
 
 static void test_a_wish_to_wait_pauses_the_server_and_reaches_the_answer(void **state)
 {
-    struct site_stats st;
+    struct server_stats st;
 
     (void)state;
     add_server("s", WIRE_OPENAI, 1)->reply = reply_429;
@@ -104,9 +104,9 @@ static void test_a_wish_to_wait_pauses_the_server_and_reaches_the_answer(void **
     assert_int_equal(a.error.code, ERROR_RESOURCE_EXHAUSTED);
     assert_int_equal(a.retry_after_ms, 2000);
     assert_non_null(strstr(a.error.msg, "slow down"));
-    site_of(0, &st);
+    server_of(0, &st);
     assert_true(st.paused_ms > 0 && st.paused_ms <= 2000);
-    assert_int_equal(st.ends[SITE_OVERLOAD], 1);
+    assert_int_equal(st.ends[EXCHANGE_OVERLOAD], 1);
 }
 
 static void test_a_refused_key_is_not_worth_another_try(void **state)
@@ -153,14 +153,14 @@ static void test_a_reply_that_came_before_is_not_another_requests_answer(void **
     answer_release(&a);
     a = ask_one("y");
     assert_true(error_retryable(a.error.code));
-    assert_non_null(strstr(a.error.msg, "came before"));
+    assert_non_null(strstr(a.error.msg, "already given"));
 }
 
 /* ---- Health ---- */
 
 static void test_a_server_that_only_fails_is_left_alone_and_found_again(void **state)
 {
-    struct site_stats st;
+    struct server_stats st;
 
     (void)state;
     struct stub *s = add_server("s", WIRE_OPENAI, 1);
@@ -171,14 +171,14 @@ static void test_a_server_that_only_fails_is_left_alone_and_found_again(void **s
         struct answer a = ask_one("x");
         assert_int_equal(a.error.code, ERROR_INTERNAL);
     }
-    site_of(0, &st);
+    server_of(0, &st);
     assert_int_equal(st.breaker, BREAKER_OPEN);
     struct answer a = ask_one("x"); /* the probe, which fails */
     assert_int_equal(a.error.code, ERROR_INTERNAL);
     a = ask_one("back"); /* the next one, which does not */
     assert_text(&a, "back");
     answer_release(&a);
-    site_of(0, &st);
+    server_of(0, &st);
     assert_int_equal(st.breaker, BREAKER_CLOSED);
 }
 

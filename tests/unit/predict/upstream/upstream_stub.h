@@ -19,7 +19,7 @@
 #include "net/client/http_client.h"
 #include "net/server/http_server.h"
 #include "predict/predictor.h"
-#include "predict/upstream/site.h"
+#include "predict/upstream/server.h"
 
 struct stub;
 struct stub_reply {

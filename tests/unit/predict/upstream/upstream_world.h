@@ -15,7 +15,7 @@ struct world {
     struct stub stub[SERVERS_MAX];
     uint32_t stubs;
     struct model model;
-    struct upstream_sites *sites;
+    struct upstream_servers *servers;
     struct predictor *p, *other;
     struct arena arena;
 };
@@ -26,7 +26,7 @@ static inline int set_up(void **state)
 {
     (void)state;
     w = mem_alloc(sizeof *w);
-    w->sites = upstream_sites_new(clock_system());
+    w->servers = upstream_servers_new(clock_system());
     w->model = (struct model){ .pattern = "far", .kind = MODEL_UPSTREAM };
     return 0;
 }
@@ -40,7 +40,7 @@ static inline int tear_down(void **state)
         w->p->ops->close(w->p);
     if (w->other)
         w->other->ops->close(w->other);
-    upstream_sites_free(w->sites);
+    upstream_servers_free(w->servers);
     for (uint32_t i = 0; i < w->stubs; i++)
         stub_end(&w->stub[i]);
     arena_release(&w->arena);
@@ -60,7 +60,9 @@ static inline struct stub *add_server(const char *name, enum upstream_wire wire,
 
 static inline struct predictor *open_predictor(uint64_t seed)
 {
-    const struct predictor_env env = { .clock = clock_system(), .seed = seed, .sites = w->sites };
+    const struct predictor_env env = { .clock = clock_system(),
+                                       .seed = seed,
+                                       .servers = w->servers };
     struct error e = { 0 };
     struct predictor *p = predictor_upstream_open(&w->model, &env, &e);
 
@@ -123,9 +125,9 @@ static inline void assert_text(const struct answer *a, const char *wanted)
         fail_msg("%s is not in %s", wanted, a->response.p);
 }
 
-static inline void site_of(uint32_t i, struct site_stats *out)
+static inline void server_of(uint32_t i, struct server_stats *out)
 {
-    assert_true(upstream_sites_at(w->sites, i, out));
+    assert_true(upstream_servers_at(w->servers, i, out));
 }
 
 /* ---- Replies ---- */

@@ -1,5 +1,5 @@
 /* Goal: the places of a full server are shared by those who want them, and nobody else has a part.
- * Method: members of one site ask in turn, on a clock that moves when it is told to. */
+ * Method: members of one server ask in turn, on a clock that moves when it is told to. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "predict/upstream/site.h"
+#include "predict/upstream/server.h"
 
 #define PLACES 4
 #define OPEN_MAX 16
@@ -16,16 +16,16 @@
 
 /* A member and what it has open, oldest first. */
 struct asker {
-    struct site_member member;
-    struct site_exchange open[OPEN_MAX];
+    struct server_member member;
+    struct server_exchange open[OPEN_MAX];
     uint32_t count;
 };
 
 struct world {
     struct clock clock;
     struct upstream upstream;
-    struct upstream_sites *sites;
-    struct upstream_site *site;
+    struct upstream_servers *servers;
+    struct upstream_server *server;
     struct asker first, second;
 };
 
@@ -43,21 +43,21 @@ static int set_up(void **state)
                                      .wire = WIRE_OPENAI,
                                      .concurrency = PLACES,
                                      .concurrency_max = PLACES };
-    w->sites = upstream_sites_new(&w->clock);
-    w->site = upstream_site_of(w->sites, &w->upstream, &e);
-    if (!w->site)
+    w->servers = upstream_servers_new(&w->clock);
+    w->server = upstream_server_of(w->servers, &w->upstream, &e);
+    if (!w->server)
         fail_msg("%s", e.msg);
-    site_join(w->site, &w->first.member);
-    site_join(w->site, &w->second.member);
+    server_join(w->server, &w->first.member);
+    server_join(w->server, &w->second.member);
     return 0;
 }
 
 static void end_one(struct asker *a)
 {
-    const struct site_result answered = { .end = SITE_ANSWERED, .reached = true };
+    const struct exchange_result answered = { .end = EXCHANGE_ANSWERED, .reached = true };
 
     assert_true(a->count > 0);
-    site_ended(w->site, &a->open[0], &answered);
+    server_ended(w->server, &a->open[0], &answered);
     a->count--;
     for (uint32_t i = 0; i < a->count; i++)
         a->open[i] = a->open[i + 1];
@@ -70,9 +70,9 @@ static int tear_down(void **state)
         end_one(&w->first);
     while (w->second.count)
         end_one(&w->second);
-    site_leave(w->site, &w->first.member);
-    site_leave(w->site, &w->second.member);
-    upstream_sites_free(w->sites);
+    server_leave(w->server, &w->first.member);
+    server_leave(w->server, &w->second.member);
+    upstream_servers_free(w->servers);
     mem_free(w);
     return 0;
 }
@@ -83,8 +83,8 @@ static uint32_t send_all(struct asker *a)
     uint64_t ready_ns;
     uint32_t sent = 0;
 
-    for (; site_ask(w->site, &a->member, 10, &ready_ns) == SITE_GO; sent++)
-        site_sent(w->site, &a->member, 10, &a->open[a->count++]);
+    for (; server_ask(w->server, &a->member, 10, &ready_ns) == SERVER_GO; sent++)
+        server_sent(w->server, &a->member, 10, &a->open[a->count++]);
     return sent;
 }
 
@@ -131,9 +131,9 @@ static void test_who_has_nothing_open_is_told_when_to_ask_again(void **state)
 
     (void)state;
     assert_int_equal(send_all(&w->first), PLACES);
-    assert_int_equal(site_ask(w->site, &w->second.member, 10, &ready_ns), SITE_FULL);
+    assert_int_equal(server_ask(w->server, &w->second.member, 10, &ready_ns), SERVER_FULL);
     assert_in_range(ready_ns, now + 1, now + LONG_AFTER_NS);
-    assert_int_equal(site_ask(w->site, &w->first.member, 10, &ready_ns), SITE_FULL);
+    assert_int_equal(server_ask(w->server, &w->first.member, 10, &ready_ns), SERVER_FULL);
     assert_true(ready_ns == UINT64_MAX); /* an end of its own wakes it */
 }
 

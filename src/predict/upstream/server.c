@@ -1,0 +1,556 @@
+#include "predict/upstream/server.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/metric.h"
+#include "base/thread.h"
+#include "predict/upstream/pace_bucket.h"
+#include "predict/upstream/pace_limit.h"
+
+/* The first estimate of a request's tokens, before the server has answered any. */
+#define BYTES_PER_TOKEN 4.0
+#define OUTPUT_TOKENS 64.0
+#define LEARN 0.05        /* how much one answer changes the estimate */
+#define PROMPT_WORK 0.125 /* work of a prompt token; that of a generated one is 1 */
+#define PAUSE_MAX_MS 300000
+/* A member that asked within WANTED_NS still wants a slot; one with nothing in flight asks again after
+ * LOOK_NS. */
+#define WANTED_NS (100 * NS_PER_MS)
+#define LOOK_NS (20 * NS_PER_MS)
+#define RECENT_SECONDS 32
+
+/* What the server did in the last half minute: a ring of seconds. */
+struct recent {
+    struct {
+        uint64_t second; /* of the monotonic clock, plus 1; 0: unused */
+        uint64_t answers, tokens, latency_ns;
+    } slot[RECENT_SECONDS];
+    uint64_t first_ns; /* the first answer ever; 0: none yet */
+};
+
+struct upstream_server {
+    const struct upstream *upstream;
+    struct clock *clock;
+    struct http_host http;
+    const char **header; /* of all requests, until NULL */
+    struct credential *credential;
+    struct upstream_server *next; /* in the list; guarded by the list's lock */
+
+    pthread_mutex_t lock; /* guards everything below, and the contents of all members */
+    struct breaker breaker;
+    struct limit limit;
+    struct bucket requests, tokens; /* a minute */
+    uint64_t paused_ns;             /* the server asked for a pause until then */
+    struct server_member *member;
+    uint32_t in_flight; /* the sum of the members' */
+    double load_ns;     /* in_flight, summed over the time until load_at_ns */
+    uint64_t load_at_ns;
+    double bytes_per_token, output_tokens;
+    struct recent recent;
+    struct server_stats stats;
+};
+
+struct upstream_servers {
+    struct clock *clock;
+    pthread_mutex_t lock; /* guards the list */
+    struct upstream_server *first;
+};
+
+/* ---- The last half minute ---- */
+
+static void recent_add(struct recent *r, uint64_t now_ns, uint64_t latency_ns, uint64_t tokens)
+{
+    uint64_t second = now_ns / NS_PER_S + 1, i = second % RECENT_SECONDS;
+
+    if (r->slot[i].second != second) {
+        r->slot[i].second = second;
+        r->slot[i].answers = 0;
+        r->slot[i].tokens = 0;
+        r->slot[i].latency_ns = 0;
+    }
+    r->slot[i].answers++;
+    r->slot[i].tokens += tokens;
+    r->slot[i].latency_ns += latency_ns;
+    r->first_ns = r->first_ns ? r->first_ns : now_ns;
+}
+
+static void recent_read(const struct recent *r, uint64_t now_ns, double *requests_per_s,
+                        double *tokens_per_s, double *latency_s)
+{
+    uint64_t second = now_ns / NS_PER_S + 1, answers = 0, tokens = 0, latency_ns = 0;
+    double span = r->first_ns ? (double)(now_ns - r->first_ns) / 1e9 : 0;
+
+    for (uint32_t i = 0; i < RECENT_SECONDS; i++) {
+        if (!r->slot[i].second || r->slot[i].second + RECENT_SECONDS <= second)
+            continue;
+        answers += r->slot[i].answers;
+        tokens += r->slot[i].tokens;
+        latency_ns += r->slot[i].latency_ns;
+    }
+    span = span > RECENT_SECONDS - 1 ? RECENT_SECONDS - 1 : span < 1 ? 1 : span;
+    *requests_per_s = (double)answers / span;
+    *tokens_per_s = (double)tokens / span;
+    *latency_s = answers ? (double)latency_ns / 1e9 / (double)answers : 0;
+}
+
+/* ---- One server ---- */
+
+/* The operator's headers, behind the Content-Type that every request has. */
+static const char **headers_of(const struct upstream *u)
+{
+    size_t count = 0;
+
+    while (u->header && u->header[count])
+        count++;
+    const char **list = mem_array(count + 2, sizeof *list);
+    list[0] = "Content-Type: application/json";
+    for (size_t i = 0; i < count; i++)
+        list[i + 1] = u->header[i];
+    return list;
+}
+
+static void server_free(struct upstream_server *s)
+{
+    assert(!s->member && s->in_flight == 0);
+    credential_free(s->credential);
+    mem_free(s->header);
+    lock_destroy(&s->lock);
+    mem_free(s);
+}
+
+static struct upstream_server *server_new(const struct upstream *u, struct clock *clock,
+                                          struct error *e)
+{
+    struct upstream_server *s = mem_alloc(sizeof *s);
+    const struct credential_spec *from = &u->credential;
+    uint64_t now = clock->mono_ns(clock);
+
+    s->upstream = u;
+    s->clock = clock;
+    s->header = headers_of(u);
+    s->http = (struct http_host){ .ca_file = u->ca_file,
+                                  .proxy = u->proxy,
+                                  .header = s->header,
+                                  .http1 = u->http1,
+                                  .idle_ms = u->idle_ms };
+    s->bytes_per_token = BYTES_PER_TOKEN;
+    s->output_tokens = OUTPUT_TOKENS;
+    s->stats.upstream = u;
+    limit_init(&s->limit, u->concurrency, u->concurrency_max);
+    bucket_init(&s->requests, u->max_rpm, now);
+    bucket_init(&s->tokens, u->max_tpm, now);
+    lock_init(&s->lock);
+    if (from->secret || from->secret_file || from->service_account) {
+        s->credential = credential_new(from, clock, u->ca_file, e);
+        if (!s->credential) {
+            (void)error_wrap(e, "upstream %s", u->name);
+            server_free(s);
+            return NULL;
+        }
+    }
+    return s;
+}
+
+/* ---- The list of servers ---- */
+
+struct upstream_servers *upstream_servers_new(struct clock *clock)
+{
+    struct upstream_servers *s = mem_alloc(sizeof *s);
+
+    s->clock = clock;
+    lock_init(&s->lock);
+    return s;
+}
+
+void upstream_servers_free(struct upstream_servers *all)
+{
+    if (!all)
+        return;
+    while (all->first) {
+        struct upstream_server *next = all->first->next;
+        server_free(all->first);
+        all->first = next;
+    }
+    lock_destroy(&all->lock);
+    mem_free(all);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool same_headers(const char *const *a, const char *const *b)
+{
+    for (; a && b && *a && *b && strcmp(*a, *b) == 0; a++)
+        b++;
+    return (!a || !*a) && (!b || !*b);
+}
+
+static bool same(const struct upstream *a, const struct upstream *b)
+{
+    return same_text(a->name, b->name) && same_text(a->url, b->url) && a->wire == b->wire &&
+           same_text(a->credential.secret, b->credential.secret) &&
+           same_text(a->credential.secret_file, b->credential.secret_file) &&
+           same_text(a->credential.service_account, b->credential.service_account) &&
+           same_headers(a->header, b->header) && same_text(a->ca_file, b->ca_file) &&
+           same_text(a->proxy, b->proxy) && a->http1 == b->http1 && a->max_rpm == b->max_rpm &&
+           a->max_tpm == b->max_tpm && a->concurrency == b->concurrency &&
+           a->concurrency_max == b->concurrency_max && a->timeout_ms == b->timeout_ms &&
+           a->idle_ms == b->idle_ms && a->patience_ms == b->patience_ms;
+}
+
+struct upstream_server *upstream_server_of(struct upstream_servers *all, const struct upstream *u,
+                                           struct error *e)
+{
+    struct upstream_server **at = &all->first;
+
+    lock(&all->lock);
+    while (*at && !same((*at)->upstream, u))
+        at = &(*at)->next;
+    if (!*at)
+        *at = server_new(u, all->clock, e);
+    struct upstream_server *found = *at;
+    unlock(&all->lock);
+    return found;
+}
+
+bool upstream_servers_at(struct upstream_servers *all, uint32_t i, struct server_stats *out)
+{
+    lock(&all->lock);
+    struct upstream_server *s = all->first;
+    for (; s && i; i--)
+        s = s->next;
+    unlock(&all->lock);
+    if (s)
+        server_stats(s, out);
+    return s != NULL;
+}
+
+/* ---- Members and slots ---- */
+
+const struct http_host *server_http(const struct upstream_server *s)
+{
+    return &s->http;
+}
+
+struct credential *server_credential(const struct upstream_server *s)
+{
+    return s->credential;
+}
+
+static uint64_t now_ns(const struct upstream_server *s)
+{
+    return s->clock->mono_ns(s->clock);
+}
+
+static bool given_up(const struct upstream_server *s, uint64_t now)
+{
+    return s->breaker.state != BREAKER_CLOSED && s->breaker.failing_ns &&
+           now - s->breaker.failing_ns >= s->upstream->patience_ms * NS_PER_MS;
+}
+
+static double tokens_estimate(const struct upstream_server *s, size_t bytes)
+{
+    return (double)bytes / s->bytes_per_token + s->output_tokens;
+}
+
+void server_join(struct upstream_server *s, struct server_member *m)
+{
+    lock(&s->lock);
+    *m = (struct server_member){ .next = s->member };
+    s->member = m;
+    unlock(&s->lock);
+}
+
+void server_leave(struct upstream_server *s, struct server_member *m)
+{
+    struct server_member **at = &s->member;
+
+    lock(&s->lock);
+    assert(m->in_flight == 0);
+    while (*at != m)
+        at = &(*at)->next;
+    *at = m->next;
+    unlock(&s->lock);
+}
+
+static bool wants(const struct server_member *m, uint64_t now)
+{
+    return m->wanted_ns && now - m->wanted_ns < WANTED_NS;
+}
+
+/* Has m its share of the slots while another member wants one and has less? m itself asks, so it
+ * counts as one that wants. */
+static bool has_its_share(const struct upstream_server *s, const struct server_member *m,
+                          uint64_t now)
+{
+    uint32_t members = 0, limit = limit_now(&s->limit);
+
+    if (!s->member->next)
+        return false;
+    for (const struct server_member *o = s->member; o; o = o->next)
+        members += o->in_flight || wants(o, now);
+    uint32_t share = members && members < limit ? limit / members : 1;
+    for (const struct server_member *o = s->member; o; o = o->next)
+        if (o != m && m->in_flight >= share && o->in_flight < share && wants(o, now))
+            return true;
+    return false;
+}
+
+/* A member with nothing in flight is not woken when a slot becomes free, so it asks again soon. */
+static bool is_full(struct upstream_server *s, struct server_member *m, uint64_t now,
+                    uint64_t *ready_ns)
+{
+    if (m)
+        m->wanted_ns = now;
+    if (s->in_flight < limit_now(&s->limit) && !(m && has_its_share(s, m, now)))
+        return false;
+    if (m && m->in_flight == 0)
+        *ready_ns = now + LOOK_NS;
+    return true;
+}
+
+static enum server_go ask(struct upstream_server *s, struct server_member *m, size_t bytes,
+                          uint64_t *ready_ns)
+{
+    uint64_t now = now_ns(s);
+
+    if (!breaker_ready(&s->breaker, now, ready_ns))
+        return given_up(s, now) ? SERVER_GIVEN_UP : SERVER_BROKEN;
+    if (is_full(s, m, now, ready_ns))
+        return SERVER_FULL;
+    if (now < s->paused_ns) {
+        *ready_ns = s->paused_ns;
+        return SERVER_PACED;
+    }
+    if (!bucket_ready(&s->requests, 1, now, ready_ns) ||
+        !bucket_ready(&s->tokens, tokens_estimate(s, bytes), now, ready_ns))
+        return SERVER_PACED;
+    return SERVER_GO;
+}
+
+enum server_go server_ask(struct upstream_server *s, struct server_member *m, size_t bytes,
+                          uint64_t *ready_ns)
+{
+    *ready_ns = UINT64_MAX;
+    lock(&s->lock);
+    enum server_go go = ask(s, m, bytes, ready_ns);
+    unlock(&s->lock);
+    return go;
+}
+
+uint32_t server_room(struct upstream_server *s)
+{
+    lock(&s->lock);
+    uint32_t room = s->breaker.state == BREAKER_CLOSED ? limit_now(&s->limit) : 1;
+    unlock(&s->lock);
+    return room;
+}
+
+/* Called before in_flight changes. The difference of two loads, divided by the time between them, is
+ * the mean number in flight. */
+static void load_add(struct upstream_server *s, uint64_t now)
+{
+    if (now > s->load_at_ns)
+        s->load_ns += (double)(now - s->load_at_ns) * s->in_flight;
+    s->load_at_ns = now;
+}
+
+void server_sent(struct upstream_server *s, struct server_member *m, size_t bytes,
+                 struct server_exchange *x)
+{
+    lock(&s->lock);
+    uint64_t now = now_ns(s);
+    load_add(s, now);
+    s->in_flight++;
+    m->in_flight++;
+    *x = (struct server_exchange){
+        .member = m,
+        .sent_ns = now,
+        .bytes = bytes,
+        .tokens = tokens_estimate(s, bytes),
+        .load_ns = s->load_ns,
+        .probe = breaker_sent(&s->breaker),
+    };
+    bucket_take(&s->requests, 1, now);
+    bucket_take(&s->tokens, x->tokens, now);
+    s->stats.sent++;
+    unlock(&s->lock);
+}
+
+/* Charges the difference between the estimate and the tokens that were used, and improves the next
+ * estimate. */
+static void learn(struct upstream_server *s, const struct server_exchange *x,
+                  const struct exchange_result *r, uint64_t now)
+{
+    double used = (double)r->prompt_tokens + r->output_tokens;
+
+    if (r->end != EXCHANGE_ANSWERED || used <= 0)
+        return;
+    bucket_take(&s->tokens, used - x->tokens, now);
+    s->output_tokens += LEARN * (r->output_tokens - s->output_tokens);
+    if (r->prompt_tokens)
+        s->bytes_per_token += LEARN * ((double)x->bytes / r->prompt_tokens - s->bytes_per_token);
+}
+
+static void judge(struct upstream_server *s, const struct server_exchange *x,
+                  const struct exchange_result *r, uint64_t now)
+{
+    uint64_t latency_ns = now > x->sent_ns ? now - x->sent_ns : 1;
+    const struct limit_sample sample = {
+        .sent_ns = x->sent_ns,
+        .latency_ns = latency_ns,
+        .in_flight = (s->load_ns - x->load_ns) / (double)latency_ns,
+        .work = r->output_tokens + PROMPT_WORK * r->prompt_tokens,
+        .refused = r->end != EXCHANGE_ANSWERED,
+    };
+
+    const struct breaker_failure failure = {
+        .sent_ns = x->sent_ns, .now_ns = now, .probe = x->probe, .reached = r->reached
+    };
+
+    /* A server that closes connections is as often overloaded as it is broken. */
+    if (r->end == EXCHANGE_ANSWERED || r->end == EXCHANGE_OVERLOAD || r->end == EXCHANGE_FAILED)
+        limit_add(&s->limit, &sample, now);
+    switch (r->end) {
+    case EXCHANGE_ANSWERED:
+    case EXCHANGE_REFUSED:
+        breaker_success(&s->breaker, x->sent_ns);
+        break;
+    case EXCHANGE_OVERLOAD: /* alive, but not able to answer this request in time */
+    case EXCHANGE_FAILED:
+        breaker_failure(&s->breaker, &failure);
+        break;
+    case EXCHANGE_CANCELLED:
+    case EXCHANGE_END_COUNT:
+        breaker_void(&s->breaker, x->probe);
+        break;
+    }
+}
+
+static void record(struct upstream_server *s, const struct server_exchange *x,
+                   const struct exchange_result *r, uint64_t now)
+{
+    struct server_stats *st = &s->stats;
+
+    st->ends[r->end]++;
+    st->prompt_tokens += r->prompt_tokens;
+    st->output_tokens += r->output_tokens;
+    st->cached_tokens += r->cached_tokens;
+    if (r->end == EXCHANGE_ANSWERED) {
+        recent_add(&s->recent, now, now - x->sent_ns, r->prompt_tokens + r->output_tokens);
+    } else if (r->why) {
+        (void)snprintf(st->last_error, sizeof st->last_error, "%s", r->why->msg);
+        st->last_error_us = s->clock->wall_us(s->clock);
+    }
+}
+
+static void pause_for(struct upstream_server *s, uint32_t ms, uint64_t now)
+{
+    uint64_t until = now + (ms < PAUSE_MAX_MS ? ms : PAUSE_MAX_MS) * NS_PER_MS;
+
+    if (until > s->paused_ns)
+        s->paused_ns = until;
+}
+
+void server_ended(struct upstream_server *s, const struct server_exchange *x,
+                  const struct exchange_result *r)
+{
+    lock(&s->lock);
+    uint64_t now = now_ns(s);
+    load_add(s, now);
+    assert(x->member->in_flight > 0 && x->member->in_flight <= s->in_flight);
+    s->in_flight--;
+    x->member->in_flight--;
+    learn(s, x, r, now);
+    judge(s, x, r, now);
+    record(s, x, r, now);
+    if (r->end == EXCHANGE_OVERLOAD && r->retry_after_ms)
+        pause_for(s, r->retry_after_ms, now);
+    unlock(&s->lock);
+}
+
+void server_stats(struct upstream_server *s, struct server_stats *out)
+{
+    lock(&s->lock);
+    uint64_t now = now_ns(s);
+    *out = s->stats;
+    out->breaker = s->breaker.state;
+    out->given_up = given_up(s, now);
+    out->in_flight = s->in_flight;
+    out->limit = limit_now(&s->limit);
+    out->paused_ms = now < s->paused_ns ? (uint32_t)((s->paused_ns - now) / NS_PER_MS) : 0;
+    recent_read(&s->recent, now, &out->requests_per_s, &out->tokens_per_s, &out->latency_s);
+    unlock(&s->lock);
+}
+
+const char *server_health(const struct server_stats *st)
+{
+    if (st->given_up)
+        return "given up";
+    if (st->breaker != BREAKER_CLOSED)
+        return st->breaker == BREAKER_HALF_OPEN ? "probed" : "open";
+    return st->paused_ms ? "paused" : st->sent ? "healthy" : "unused";
+}
+
+/* ---- Metrics ---- */
+
+static const char *const end_names[EXCHANGE_END_COUNT] = {
+    [EXCHANGE_ANSWERED] = "answered",   [EXCHANGE_REFUSED] = "refused",
+    [EXCHANGE_OVERLOAD] = "overload",   [EXCHANGE_FAILED] = "failed",
+    [EXCHANGE_CANCELLED] = "cancelled",
+};
+
+const char *exchange_end_name(enum exchange_end end)
+{
+    return end_names[end];
+}
+
+static void measure(const struct server_stats *st)
+{
+    const char *name = st->upstream->name;
+    const struct {
+        const char *name, *help;
+        double value;
+    } gauges[] = {
+        { "tranche_upstream_in_flight", "Requests that the upstream is answering", st->in_flight },
+        { "tranche_upstream_limit", "Limit of requests in flight, found by measuring or set",
+          st->limit },
+        { "tranche_upstream_open", "1 while the circuit breaker is not closed",
+          st->breaker != BREAKER_CLOSED },
+        { "tranche_upstream_latency_seconds", "Mean time to an answer over the last half minute",
+          st->latency_s },
+        { "tranche_upstream_requests_per_second", "Answers a second over the last half minute",
+          st->requests_per_s },
+        { "tranche_upstream_prompt_tokens", "Prompt tokens, as the upstream counted them",
+          (double)st->prompt_tokens },
+        { "tranche_upstream_cached_tokens", "Prompt tokens that came from the upstream's cache",
+          (double)st->cached_tokens },
+        { "tranche_upstream_output_tokens", "Tokens that the upstream generated",
+          (double)st->output_tokens },
+    };
+    char labels[METRIC_LABELS_BYTES];
+
+    (void)snprintf(labels, sizeof labels, "upstream=\"%s\"", name);
+    for (size_t i = 0; i < ARRAY_LEN(gauges); i++)
+        metric_set(metric_gauge(gauges[i].name, gauges[i].help, labels), gauges[i].value);
+    for (size_t i = 0; i < EXCHANGE_END_COUNT; i++) {
+        (void)snprintf(labels, sizeof labels, "upstream=\"%s\",end=\"%s\"", name, end_names[i]);
+        metric_set(metric_gauge("tranche_upstream_exchanges",
+                                "Requests to the upstream that ended, by how", labels),
+                   (double)st->ends[i]);
+    }
+}
+
+void upstream_servers_measure(struct upstream_servers *all)
+{
+    struct server_stats st;
+
+    for (uint32_t i = 0; upstream_servers_at(all, i, &st); i++)
+        measure(&st);
+}

@@ -1,0 +1,108 @@
+/* server.h -- an upstream server in use: its pace, its health, its counters.
+ *
+ * Why: limits and health belong to the server and not to a job or model: every session that uses a
+ * server goes through the same struct, and what one session learns holds for all.
+ *
+ * Shape:   server_join -> server_ask (may one request go now?) -> server_sent -> the HTTP exchange ->
+ *          server_ended -> server_leave. Each session that uses the server is a member. When the server
+ *          is full its slots are shared: a member that has its share waits while another member wants
+ *          a slot and has less than its share.
+ *          A server lives as long as its list; the same settings give the same server.
+ * Errors:  only those of a credential's file.
+ * Threads: all calls from any thread; each server has a lock.
+ */
+#ifndef TRANCHE_PREDICT_UPSTREAM_SERVER_H
+#define TRANCHE_PREDICT_UPSTREAM_SERVER_H
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "net/client/http_multi.h"
+#include "predict/model.h"
+#include "predict/upstream/pace_breaker.h"
+
+/* The servers of one process. */
+struct upstream_servers;
+struct upstream_servers *upstream_servers_new(struct clock *clock);
+void upstream_servers_free(struct upstream_servers *all); /* no session is open; accepts NULL */
+
+struct upstream_server;
+/* The server of these settings, which must outlive the list. NULL with *e: its credential is unusable. */
+struct upstream_server *upstream_server_of(struct upstream_servers *all, const struct upstream *u,
+                                           struct error *e);
+const struct http_host *server_http(const struct upstream_server *s);
+struct credential *server_credential(const struct upstream_server *s); /* NULL: none is needed */
+
+/* A session that sends requests. The session owns the memory, the server the contents. */
+struct server_member {
+    uint32_t in_flight;
+    uint64_t wanted_ns; /* when it last asked for a slot; 0: never */
+    struct server_member *next;
+};
+void server_join(struct upstream_server *s, struct server_member *m);
+void server_leave(struct upstream_server *s, struct server_member *m); /* m has nothing in flight */
+
+enum server_go {
+    SERVER_GO,
+    SERVER_FULL,    /* all slots are taken, or the member has its share of them */
+    SERVER_PACED,   /* until ready_ns: a limit a minute, or a pause that the server asked for */
+    SERVER_BROKEN,  /* the breaker is open; at ready_ns the next probe goes */
+    SERVER_GIVEN_UP /* as broken, for longer than patience_ms */
+};
+/* May a request of this many bytes be sent now? m NULL: a question that claims no slot. */
+enum server_go server_ask(struct upstream_server *s, struct server_member *m, size_t bytes,
+                          uint64_t *ready_ns);
+/* Slots: requests that may be in flight at once, those in flight included. */
+uint32_t server_room(struct upstream_server *s);
+
+/* One exchange, from server_sent to server_ended. The caller keeps it. */
+struct server_exchange {
+    struct server_member *member;
+    uint64_t sent_ns;
+    size_t bytes;
+    double tokens;  /* the estimate that the token limit was charged with */
+    double load_ns; /* the server's load_ns when it was sent: see server.c */
+    bool probe;
+};
+enum exchange_end {
+    EXCHANGE_ANSWERED,
+    EXCHANGE_REFUSED,   /* the request is wrong: the server is well */
+    EXCHANGE_OVERLOAD,  /* 429, 503, time-outs */
+    EXCHANGE_FAILED,    /* no connection, a malformed answer, 5xx */
+    EXCHANGE_CANCELLED, /* by us */
+    EXCHANGE_END_COUNT
+};
+struct exchange_result {
+    enum exchange_end end;
+    uint32_t prompt_tokens, output_tokens, cached_tokens; /* of an answer */
+    uint32_t retry_after_ms;                              /* that the server asked for; 0: none */
+    bool reached;                                         /* the head of an answer came */
+    const struct error *why;                              /* NULL: it was answered */
+};
+void server_sent(struct upstream_server *s, struct server_member *m, size_t bytes,
+                 struct server_exchange *x);
+void server_ended(struct upstream_server *s, const struct server_exchange *x,
+                  const struct exchange_result *r);
+
+const char *exchange_end_name(enum exchange_end end); /* "answered" */
+struct server_stats {
+    const struct upstream *upstream;
+    enum breaker_state breaker;
+    bool given_up;
+    uint32_t in_flight, limit;
+    uint64_t ends[EXCHANGE_END_COUNT], sent;
+    uint64_t prompt_tokens, output_tokens, cached_tokens;
+    double requests_per_s, tokens_per_s; /* over the last half minute */
+    double latency_s;                    /* mean over the same time; 0: no answer */
+    uint32_t paused_ms;                  /* what is left of a pause that the server asked for */
+    char last_error[ERROR_MSG_BYTES];    /* "" when there was none */
+    int64_t last_error_us;
+};
+void server_stats(struct upstream_server *s, struct server_stats *out);
+const char *
+server_health(const struct server_stats *st); /* "healthy", "paused", "open", "given up" */
+/* The i-th server in the order of first use; false after the last. */
+bool upstream_servers_at(struct upstream_servers *all, uint32_t i, struct server_stats *out);
+/* Sets the gauges of each server for /metrics. */
+void upstream_servers_measure(struct upstream_servers *all);
+
+#endif

@@ -1,0 +1,114 @@
+/* Goal: a reply that comes a second time is refused, and one that only looks alike is not.
+ * Method: replies are read by flights without a network, as the loop reads them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "conform/predict/request_make.h"
+#include "predict/upstream/flight.h"
+#include "predict/upstream/wire.h"
+
+static const struct upstream upstream = { .name = "s", .url = "http://127.0.0.1:1/v1" };
+static const struct model_upstream to = { .upstream = &upstream, .model = "far" };
+
+struct world {
+    struct flight_desk desk;
+    struct arena arena;
+    struct target target;
+    const struct request *request;
+};
+
+static int set_up(void **state)
+{
+    struct world *w = mem_alloc(sizeof *w);
+
+    w->desk.clock = clock_system();
+    w->target = (struct target){ .to = &to, .wire = wire_of(WIRE_OPENAI) };
+    w->request = request_make(&w->arena, "{\"contents\":[{\"parts\":[{\"text\":\"x\"}]}]}");
+    *state = w;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct world *w = *state;
+
+    flight_desk_release(&w->desk);
+    arena_release(&w->arena);
+    mem_free(w);
+    return 0;
+}
+
+/* Reads a reply with this id, or with none, and this text. */
+static enum error_code read_reply(struct world *w, const char *id, const char *text)
+{
+    struct upstream_task task = { .request = w->request };
+    struct flight f = { .task = &task, .target = &w->target };
+    struct buf body = BUF_INIT(4096);
+    struct exchange_result result;
+    struct error why;
+
+    buf_add_char(&body, '{');
+    if (id)
+        buf_addf(&body, "\"id\":\"%s\",", id);
+    buf_addf(&body,
+             "\"choices\":[{\"index\":0,\"finish_reason\":\"stop\","
+             "\"message\":{\"role\":\"assistant\",\"content\":\"%s\"}}]}",
+             text);
+    const struct http_done done = { .status = 200, .body = buf_str(&body) };
+    flight_read(&f, &w->desk, &done, &result, &why);
+    assert_int_equal(result.end == EXCHANGE_ANSWERED, task.answer.error.code == ERROR_OK);
+    answer_release(&task.answer);
+    buf_release(&body);
+    return task.answer.error.code;
+}
+
+static void test_a_reply_that_comes_twice_is_refused_the_second_time(void **state)
+{
+    assert_int_equal(read_reply(*state, "a", "one"), ERROR_OK);
+    assert_int_equal(read_reply(*state, "b", "two"), ERROR_OK);
+    assert_int_equal(read_reply(*state, "a", "one"), ERROR_INTERNAL);
+}
+
+static void test_replies_without_an_id_are_all_accepted(void **state)
+{
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(read_reply(*state, NULL, "\\\"responseId\\\":\\\"a\\\""), ERROR_OK);
+}
+
+static void test_a_server_whose_ids_are_not_unique_is_accepted(void **state)
+{
+    assert_int_equal(read_reply(*state, "chat", "one"), ERROR_OK);
+    assert_int_equal(read_reply(*state, "chat", "two"), ERROR_OK);
+    assert_int_equal(read_reply(*state, "chat", "two"), ERROR_OK);
+}
+
+static void test_many_replies_are_told_apart(void **state)
+{
+    char id[64];
+
+    for (int i = 0; i < 3 * FLIGHT_SEEN_SLOTS; i++) {
+        (void)snprintf(id, sizeof id, "id-%d", i);
+        assert_int_equal(read_reply(*state, id, id), ERROR_OK);
+        assert_int_equal(read_reply(*state, id, id), ERROR_INTERNAL);
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_reply_that_comes_twice_is_refused_the_second_time),
+        TEST(test_replies_without_an_id_are_all_accepted),
+        TEST(test_a_server_whose_ids_are_not_unique_is_accepted),
+        TEST(test_many_replies_are_told_apart),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
