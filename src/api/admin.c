@@ -1,5 +1,5 @@
 /* admin.c -- the service about itself: health, figures, tokens, events, and the test clock. */
-#include "api/api.h"
+#include "api/call.h"
 
 #include <inttypes.h>
 

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "api/call.h"
 #include "api/jobs/events.h"
 #include "api/webhooks/webhook_send.h"
 #include "base/mem.h"

@@ -8,7 +8,7 @@
 #ifndef TRANCHE_API_MEDIA_H
 #define TRANCHE_API_MEDIA_H
 
-#include "api/route.h"
+#include "api/call.h"
 #include "store/objects/blob.h"
 
 /* False when s is not base64 of exactly len bytes. */

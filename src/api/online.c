@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api/api.h"
+#include "api/call.h"
 #include "base/mem.h"
 #include "engine/lines/ingest.h"
 #include "engine/lines/job_files.h"

@@ -2,7 +2,7 @@
  *
  * Rights:  every key sees names and figures; where a server is and what it said, only who may see all.
  */
-#include "api/api.h"
+#include "api/call.h"
 
 #include <inttypes.h>
 

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "api/jobs/job_calls.h"
-#include "api/seal.h"
 #include "format/job/vertex.h"
 
 #define PAGE_SIZE 100

@@ -6,7 +6,7 @@
 #ifndef TRANCHE_API_FILES_FILES_H
 #define TRANCHE_API_FILES_FILES_H
 
-#include "api/api.h"
+#include "api/call.h"
 #include "store/objects/objects.h"
 
 #define FILES_BYTES_MAX ((uint64_t)2 << 30) /* of one file: 2 GiB, as Google's */

@@ -12,7 +12,7 @@
 #ifndef TRANCHE_API_JOBS_JOB_CALLS_H
 #define TRANCHE_API_JOBS_JOB_CALLS_H
 
-#include "api/api.h"
+#include "api/call.h"
 #include "format/job/gemini.h"
 
 /* Where a call's path stands. */

@@ -5,7 +5,6 @@
  * another job is known to follow: clients fail on an empty last page.
  */
 #include "api/jobs/job_calls.h"
-#include "api/seal.h"
 #include "format/job/filter.h"
 
 #define PAGE_SIZE_MAX 1000

@@ -12,7 +12,7 @@
 #ifndef TRANCHE_API_STORAGE_STORAGE_H
 #define TRANCHE_API_STORAGE_STORAGE_H
 
-#include "api/api.h"
+#include "api/call.h"
 #include "api/media.h"
 #include "store/objects/objects.h"
 

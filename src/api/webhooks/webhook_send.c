@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/api.h"
+#include "api/context.h"
 #include "base/thread.h"
 #include "base/log.h"
 #include "base/mem.h"

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api/api.h"
+#include "api/call.h"
 #include "base/mem.h"
 #include "api/webhooks/webhook_send.h"
 #include "format/request/request.h"

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "api/api.h"
+#include "api/auth.h"
 #include "app/backends.h"
 #include "app/cli/console.h"
 #include "app/serve/serve.h"

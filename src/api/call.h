@@ -1,0 +1,73 @@
+/* call.h -- one call of the API: what its handler knows of it, and how it answers.
+ *
+ * Why: every dialect reads bodies, checks projects, pages lists and refuses in the same way; only the
+ * words differ, and the route's flags choose them.
+ *
+ * Shape:   a handler answers its call exactly once, by call_reply, call_fail or a reply of http_server.
+ *          A body that is kept is JSON (call_json). Error bodies are Google's: {"error": {"code",
+ *          "message", "status"}}, with errors[] for Cloud Storage, or plain text.
+ * Errors:  INTERNAL is logged and answered without its message, which may name paths.
+ * Threads: a call belongs to one thread at a time: the connection's until its body is in, then a
+ *          worker's. The arena dies with the call.
+ * Source:  google.rpc.Status; https://cloud.google.com/storage/docs/json_api/v1/status-codes
+ */
+#ifndef TRANCHE_API_CALL_H
+#define TRANCHE_API_CALL_H
+
+#include "api/auth.h"
+#include "api/context.h"
+#include "api/route.h"
+#include "base/json.h"
+
+/* One API call. It lives as long as its http_call; a handler that answers later keeps the pointer. */
+struct call {
+    struct http_call *http;
+    struct api *api;
+    const struct route *route;
+    struct principal who;
+    struct arena *arena;
+    struct str param[ROUTE_PARAMS_MAX];
+    uint32_t param_count;
+    struct str version; /* the first step that is a version, "v1", "v1beta1"; else the first step */
+    void *state;        /* the handler's own; free_state is called with it at the end */
+    void (*free_state)(void *state);
+};
+
+/* Answers with JSON and HTTP 200; takes the body's bytes. */
+void call_reply(struct call *c, struct buf *body);
+void call_reply_c(struct call *c, const char *json);
+/* Answers with the error in the form of the route, and HTTP error_http(e->code). */
+void call_fail(struct call *c, const struct error *e);
+/* As call_fail with an HTTP status and a reason of its own: for storage errors[].reason
+ * ("conditionNotMet"), else that of an ErrorInfo in details ("API_KEY_INVALID"). NULL: the usual one,
+ * or none. */
+void call_fail_as(struct call *c, int status, const char *reason, const char *message);
+/* The body as a JSON object, in the call's arena; an empty body gives an empty object. */
+yyjson_val *call_json(struct call *c, struct error *e);
+/* "pageSize" (and the like) as a number within [1, max]; deflt when absent or 0, and a larger one is
+ * max. INVALID_ARGUMENT when it is no number. */
+int call_number(struct call *c, const char *name, uint64_t deflt, uint64_t max, uint64_t *out,
+                struct error *e) FALLIBLE;
+/* The project that a path names, checked against the caller's: NOT_FOUND's words are the caller's to
+ * choose. out points into the arena. False: it is another's. */
+bool call_project(struct call *c, struct str path_project, const char **out);
+/* Where clients find this server, without a slash at the end: public_url, or as this one sees us. */
+struct str call_base_url(struct call *c);
+/* What to give the store as project: the caller's, or NULL where it may use all. */
+const char *call_scope(const struct call *c);
+
+/* ---- Seals: numbers that a client must hand back unchanged (page tokens, names of operations) ----
+ * The text is the numbers and half of an HMAC-SHA256 of purpose, scope and numbers, 64 hexadecimal digits.
+ * Nothing is kept for it, and no client can make one or use one of another project or filter. */
+#define SEAL_TEXT_BYTES 65
+
+struct seal {
+    const char *purpose; /* "page" */
+    struct str scope;    /* what it holds for; another scope makes another seal */
+};
+int seal_write(struct store *s, const struct seal *seal, const int64_t number[2],
+               char text[SEAL_TEXT_BYTES], struct error *e) FALLIBLE;
+/* False: it is none of ours, or of another purpose or scope. */
+bool seal_read(struct store *s, const struct seal *seal, struct str text, int64_t number[2]);
+
+#endif
