@@ -39,92 +39,6 @@ struct serving {
     uint64_t began_ns;
 };
 
-static bool dispatch(struct call *c);
-static bool admit(struct call *c);
-static void refuse_stranger(struct call *c, enum auth_result why, const struct error *e);
-static void count(const struct serving *s, int status, double seconds);
-
-static enum http_next on_begin(void *arg, struct http_call *http)
-{
-    struct api *api = arg;
-    struct serving *s = arena_alloc(http_arena(http), sizeof *s);
-    struct call *c = &s->call;
-
-    *c = (struct call){ .http = http, .api = api, .arena = http_arena(http) };
-    s->began_ns = api->clock->mono_ns(api->clock);
-    http_attach(http, s);
-    http_set_header(http, "X-Content-Type-Options", STR("nosniff"));
-    /* Objects are what somebody uploaded; a browser must not run them as pages of ours. */
-    http_set_header(http, "Content-Security-Policy", STR("sandbox; default-src 'none'"));
-    if (!dispatch(c))
-        return HTTP_REPLIED;
-    size_t body_max = c->route->body_max ? c->route->body_max : BARE_BODY_BYTES;
-    http_set_keep_max(http, body_max);
-    if (!c->route->begin && body_max <= BARE_BODY_BYTES)
-        return HTTP_KEEP;
-    s->admitted = admit(c);
-    if (!s->admitted)
-        return HTTP_REPLIED;
-    if (!c->route->begin)
-        return HTTP_KEEP;
-    return c->route->begin(c) ? HTTP_SINK : HTTP_REPLIED;
-}
-
-static void on_handle(void *arg, struct http_call *http)
-{
-    struct serving *s = http_attached(http);
-    struct call *c = &s->call;
-
-    (void)arg;
-    if (!s->admitted && !admit(c))
-        return;
-    if (!c->route->begin && http_body_error(http))
-        call_fail(c, http_body_error(http));
-    else if (!c->route->begin && !http_body_complete(http))
-        call_fail_as(c, 400, NULL, "The request's body is not whole.");
-    else
-        c->route->handle(c);
-}
-
-static void on_end(void *arg, struct http_call *http)
-{
-    struct api *api = arg;
-    struct serving *s = http_attached(http);
-    struct str path = str_sub(http_path(http), 0, LOGGED_PATH_BYTES);
-    int status = http_status(http);
-
-    if (!s) /* refused before it came here */
-        return;
-    double seconds = (double)(api->clock->mono_ns(api->clock) - s->began_ns) / (double)NS_PER_S;
-    bool reads = http_method(http) == HTTP_GET || http_method(http) == HTTP_HEAD;
-    log_line(reads && status < 500 ? LOG_DEBUG : LOG_INFO,
-             "call %s: %s %.*s status=%d ms=%.1f project=%s key=%s", http_id(http),
-             method_names[http_method(http)], STR_ARG(path), status, seconds * 1e3,
-             s->call.who.project, s->call.who.key);
-    count(s, status, seconds);
-    if (s->call.free_state)
-        s->call.free_state(s->call.state);
-}
-
-int api_serve(struct api *a, const struct http_settings *set, struct http_server **out,
-              struct error *e)
-{
-    const struct http_handlers handlers = {
-        .begin = on_begin,
-        .handle = on_handle,
-        .end = on_end,
-        .arg = a,
-    };
-
-    a->events = api_events_start(a->store, a->service, e);
-    a->sender = a->events ? webhook_sender_start(a, e) : NULL;
-    *out = a->sender ? http_server_start(set, &handlers, e) : NULL;
-    if (*out)
-        return 0;
-    api_close(a, NULL, 0);
-    return -1;
-}
-
 void api_close(struct api *a, struct http_server *s, uint32_t timeout_ms)
 {
     if (a->events)
@@ -169,38 +83,6 @@ static bool dispatch(struct call *c)
         call_fail_as(c, 405, NULL, "The requested URL does not take this method.");
     else
         call_fail_as(c, 400, NULL, "The requested URL is not UTF-8 in percent-encoding.");
-    return false;
-}
-
-/* Whether the caller may; if not, that is answered. */
-static bool admit(struct call *c)
-{
-    struct error e = { 0 };
-
-    if (c->route->flags & ROUTE_PUBLIC)
-        return true;
-    enum auth_result result = auth_principal(c->api->store, c->http, &c->who, &e);
-    if (result == AUTH_OK && c->who.all && !c->api->open) {
-        c->who = (struct principal){ 0 };
-        result = AUTH_NONE;
-    }
-    if (result != AUTH_OK) {
-        refuse_stranger(c, result, &e);
-        return false;
-    }
-    if (c->who.all &&
-        auth_open_guard(http_header(c->http, "Host"), http_header(c->http, "Origin"), &e) < 0) {
-        call_fail(c, &e);
-        return false;
-    }
-    if (c->who.role >= c->route->role)
-        return true;
-    (void)error_set(&e, ERROR_PERMISSION_DENIED,
-                    "Permission denied on resource '%.*s' (or it may not exist): the key's role is "
-                    "%s, and this needs %s.",
-                    STR_ARG(str_sub(http_path(c->http), 0, LOGGED_PATH_BYTES)),
-                    key_role_name(c->who.role), key_role_name(c->route->role));
-    call_fail(c, &e);
     return false;
 }
 
@@ -257,6 +139,80 @@ static void refuse_stranger(struct call *c, enum auth_result why, const struct e
                      refusals[words][bad].message);
 }
 
+/* Whether the caller may; if not, that is answered. */
+static bool admit(struct call *c)
+{
+    struct error e = { 0 };
+
+    if (c->route->flags & ROUTE_PUBLIC)
+        return true;
+    enum auth_result result = auth_principal(c->api->store, c->http, &c->who, &e);
+    if (result == AUTH_OK && c->who.all && !c->api->open) {
+        c->who = (struct principal){ 0 };
+        result = AUTH_NONE;
+    }
+    if (result != AUTH_OK) {
+        refuse_stranger(c, result, &e);
+        return false;
+    }
+    if (c->who.all &&
+        auth_open_guard(http_header(c->http, "Host"), http_header(c->http, "Origin"), &e) < 0) {
+        call_fail(c, &e);
+        return false;
+    }
+    if (c->who.role >= c->route->role)
+        return true;
+    (void)error_set(&e, ERROR_PERMISSION_DENIED,
+                    "Permission denied on resource '%.*s' (or it may not exist): the key's role is "
+                    "%s, and this needs %s.",
+                    STR_ARG(str_sub(http_path(c->http), 0, LOGGED_PATH_BYTES)),
+                    key_role_name(c->who.role), key_role_name(c->route->role));
+    call_fail(c, &e);
+    return false;
+}
+
+static enum http_next on_begin(void *arg, struct http_call *http)
+{
+    struct api *api = arg;
+    struct serving *s = arena_alloc(http_arena(http), sizeof *s);
+    struct call *c = &s->call;
+
+    *c = (struct call){ .http = http, .api = api, .arena = http_arena(http) };
+    s->began_ns = api->clock->mono_ns(api->clock);
+    http_attach(http, s);
+    http_set_header(http, "X-Content-Type-Options", STR("nosniff"));
+    /* Objects are what somebody uploaded; a browser must not run them as pages of ours. */
+    http_set_header(http, "Content-Security-Policy", STR("sandbox; default-src 'none'"));
+    if (!dispatch(c))
+        return HTTP_REPLIED;
+    size_t body_max = c->route->body_max ? c->route->body_max : BARE_BODY_BYTES;
+    http_set_keep_max(http, body_max);
+    if (!c->route->begin && body_max <= BARE_BODY_BYTES)
+        return HTTP_KEEP;
+    s->admitted = admit(c);
+    if (!s->admitted)
+        return HTTP_REPLIED;
+    if (!c->route->begin)
+        return HTTP_KEEP;
+    return c->route->begin(c) ? HTTP_SINK : HTTP_REPLIED;
+}
+
+static void on_handle(void *arg, struct http_call *http)
+{
+    struct serving *s = http_attached(http);
+    struct call *c = &s->call;
+
+    (void)arg;
+    if (!s->admitted && !admit(c))
+        return;
+    if (!c->route->begin && http_body_error(http))
+        call_fail(c, http_body_error(http));
+    else if (!c->route->begin && !http_body_complete(http))
+        call_fail_as(c, 400, NULL, "The request's body is not whole.");
+    else
+        c->route->handle(c);
+}
+
 static void count(const struct serving *s, int status, double seconds)
 {
     const struct route *r = s->call.route;
@@ -269,4 +225,43 @@ static void count(const struct serving *s, int status, double seconds)
                    seconds);
     (void)snprintf(labels, sizeof labels, "status=\"%d\"", status);
     metric_add(metric_counter("tranche_http_requests_total", "Calls by HTTP status", labels), 1);
+}
+
+static void on_end(void *arg, struct http_call *http)
+{
+    struct api *api = arg;
+    struct serving *s = http_attached(http);
+    struct str path = str_sub(http_path(http), 0, LOGGED_PATH_BYTES);
+    int status = http_status(http);
+
+    if (!s) /* refused before it came here */
+        return;
+    double seconds = (double)(api->clock->mono_ns(api->clock) - s->began_ns) / (double)NS_PER_S;
+    bool reads = http_method(http) == HTTP_GET || http_method(http) == HTTP_HEAD;
+    log_line(reads && status < 500 ? LOG_DEBUG : LOG_INFO,
+             "call %s: %s %.*s status=%d ms=%.1f project=%s key=%s", http_id(http),
+             method_names[http_method(http)], STR_ARG(path), status, seconds * 1e3,
+             s->call.who.project, s->call.who.key);
+    count(s, status, seconds);
+    if (s->call.free_state)
+        s->call.free_state(s->call.state);
+}
+
+int api_serve(struct api *a, const struct http_settings *set, struct http_server **out,
+              struct error *e)
+{
+    const struct http_handlers handlers = {
+        .begin = on_begin,
+        .handle = on_handle,
+        .end = on_end,
+        .arg = a,
+    };
+
+    a->events = api_events_start(a->store, a->service, e);
+    a->sender = a->events ? webhook_sender_start(a, e) : NULL;
+    *out = a->sender ? http_server_start(set, &handlers, e) : NULL;
+    if (*out)
+        return 0;
+    api_close(a, NULL, 0);
+    return -1;
 }

@@ -9,37 +9,6 @@
 /* A header or parameter longer than this is no credential of ours. */
 #define CREDENTIAL_BYTES_MAX 1024
 
-static bool credential(struct http_call *c, struct str *out);
-static int find(struct store *s, struct arena *a, struct str text, struct key *out,
-                struct error *e);
-
-enum auth_result auth_principal(struct store *s, struct http_call *c, struct principal *out,
-                                struct error *e)
-{
-    struct arena *a = http_arena(c);
-    struct str text = { 0 };
-    struct key key = { 0 };
-    bool given = credential(c, &text);
-    int found = given ? find(s, a, text, &key, e) : 0;
-
-    *out = (struct principal){ 0 };
-    if (found < 0)
-        return AUTH_FAILED;
-    if (found) {
-        out->role = key.role;
-        (void)snprintf(out->project, sizeof out->project, "%s", key.project);
-        (void)snprintf(out->key, sizeof out->key, "%s", key.id);
-        return AUTH_OK;
-    }
-    int open = auth_is_open(s, a, e);
-    if (open < 0)
-        return AUTH_FAILED;
-    if (!open)
-        return given ? AUTH_BAD : AUTH_NONE;
-    *out = (struct principal){ .all = true, .role = ROLE_ADMIN };
-    return AUTH_OK;
-}
-
 /* RFC 9110: the scheme's case does not matter. What has another scheme stays as it is, and is a bad
  * credential. */
 static struct str without_scheme(struct str header)
@@ -83,6 +52,33 @@ int auth_is_open(struct store *s, struct arena *a, struct error *e)
     if (valid)
         return 0;
     return key_list(s, a, &ever, e) < 0 ? -1 : ever.count == 0;
+}
+
+enum auth_result auth_principal(struct store *s, struct http_call *c, struct principal *out,
+                                struct error *e)
+{
+    struct arena *a = http_arena(c);
+    struct str text = { 0 };
+    struct key key = { 0 };
+    bool given = credential(c, &text);
+    int found = given ? find(s, a, text, &key, e) : 0;
+
+    *out = (struct principal){ 0 };
+    if (found < 0)
+        return AUTH_FAILED;
+    if (found) {
+        out->role = key.role;
+        (void)snprintf(out->project, sizeof out->project, "%s", key.project);
+        (void)snprintf(out->key, sizeof out->key, "%s", key.id);
+        return AUTH_OK;
+    }
+    int open = auth_is_open(s, a, e);
+    if (open < 0)
+        return AUTH_FAILED;
+    if (!open)
+        return given ? AUTH_BAD : AUTH_NONE;
+    *out = (struct principal){ .all = true, .role = ROLE_ADMIN };
+    return AUTH_OK;
 }
 
 /* The host of "host:port" or "[address]:port". */

@@ -107,51 +107,6 @@ struct jwt {
     yyjson_val *header, *claims;
 };
 
-static struct refusal form_read(struct arena *a, struct str form, struct str *assertion);
-static struct refusal jwt_read(struct arena *a, struct str text, struct jwt *out);
-static struct refusal claims_check(const struct jwt *j, int64_t now);
-static bool signature_holds(struct str public_key, const struct jwt *j);
-
-/* The account that the assertion is of, into *key. e is set for failures of ours. */
-static struct refusal judge(struct store *s, struct arena *a, struct str form, struct key *key,
-                            struct error *e)
-{
-    struct str assertion = { 0 };
-    struct jwt jwt = { 0 };
-    struct refusal r = form_read(a, form, &assertion);
-
-    if (!r.code)
-        r = jwt_read(a, assertion, &jwt);
-    if (!r.code)
-        r = claims_check(&jwt, now_s(s));
-    if (r.code)
-        return r;
-    int found = key_find_email(s, a, json_str(json_get(jwt.claims, "iss")), key, e);
-    if (found < 0)
-        return REFUSED("server_error", "The server cannot look up accounts at the moment.");
-    /* One answer for an unknown account and a wrong key: names of accounts are not for guessing. */
-    if (!found || !signature_holds(key->public_key, &jwt))
-        return GRANT_REFUSED("Invalid JWT Signature.");
-    return accepted;
-}
-
-bool auth_token(struct store *s, struct arena *a, struct str form, struct buf *out)
-{
-    char token[AUTH_TOKEN_BYTES];
-    struct key key = { 0 };
-    struct error e = { 0 };
-    struct refusal r = judge(s, a, form, &key, &e);
-
-    if (!r.code && auth_token_make(s, key.id, token, &e) < 0)
-        r = REFUSED("server_error", "The server cannot make tokens at the moment.");
-    if (r.code)
-        buf_addf(out, "{\"error\":\"%s\",\"error_description\":\"%s\"}\n", r.code, r.about);
-    else
-        buf_addf(out, "{\"access_token\":\"%s\",\"expires_in\":%d,\"token_type\":\"Bearer\"}\n",
-                 token, AUTH_TOKEN_S);
-    return !r.code;
-}
-
 static bool form_field(struct arena *a, struct str form, const char *name, struct str *out)
 {
     while (form.len) {
@@ -328,4 +283,44 @@ static bool signature_holds(struct str public_key, const struct jwt *j)
     EVP_MD_CTX_free(ctx);
     EVP_PKEY_free(key);
     return holds;
+}
+
+/* The account that the assertion is of, into *key. e is set for failures of ours. */
+static struct refusal judge(struct store *s, struct arena *a, struct str form, struct key *key,
+                            struct error *e)
+{
+    struct str assertion = { 0 };
+    struct jwt jwt = { 0 };
+    struct refusal r = form_read(a, form, &assertion);
+
+    if (!r.code)
+        r = jwt_read(a, assertion, &jwt);
+    if (!r.code)
+        r = claims_check(&jwt, now_s(s));
+    if (r.code)
+        return r;
+    int found = key_find_email(s, a, json_str(json_get(jwt.claims, "iss")), key, e);
+    if (found < 0)
+        return REFUSED("server_error", "The server cannot look up accounts at the moment.");
+    /* One answer for an unknown account and a wrong key: names of accounts are not for guessing. */
+    if (!found || !signature_holds(key->public_key, &jwt))
+        return GRANT_REFUSED("Invalid JWT Signature.");
+    return accepted;
+}
+
+bool auth_token(struct store *s, struct arena *a, struct str form, struct buf *out)
+{
+    char token[AUTH_TOKEN_BYTES];
+    struct key key = { 0 };
+    struct error e = { 0 };
+    struct refusal r = judge(s, a, form, &key, &e);
+
+    if (!r.code && auth_token_make(s, key.id, token, &e) < 0)
+        r = REFUSED("server_error", "The server cannot make tokens at the moment.");
+    if (r.code)
+        buf_addf(out, "{\"error\":\"%s\",\"error_description\":\"%s\"}\n", r.code, r.about);
+    else
+        buf_addf(out, "{\"access_token\":\"%s\",\"expires_in\":%d,\"token_type\":\"Bearer\"}\n",
+                 token, AUTH_TOKEN_S);
+    return !r.code;
 }

@@ -47,29 +47,6 @@ struct failure {
     bool own_reason; /* the caller's: shown in every dialect */
 };
 
-static void reply_failure(struct call *c, const struct failure *f);
-static void write_google(const struct failure *f, struct buf *out);
-static void write_storage(const struct failure *f, struct buf *out);
-
-void call_reply(struct call *c, struct buf *body)
-{
-    if (buf_ok(body)) {
-        http_reply(c->http, 200, JSON_TYPE, body);
-        return;
-    }
-    log_error("call %s: the answer is larger than its buffer may be", http_id(c->http));
-    buf_release(body);
-    call_fail(c, &(struct error){ .code = ERROR_INTERNAL });
-}
-
-void call_reply_c(struct call *c, const char *json)
-{
-    struct buf body = BUF_INIT(SIZE_MAX);
-
-    buf_add_c(&body, json);
-    call_reply(c, &body);
-}
-
 static size_t status_index(int http)
 {
     size_t i = 0;
@@ -86,50 +63,6 @@ static const char *public_message(const struct call *c, const struct error *e)
         return e->msg;
     log_error("call %s: %s", http_id(c->http), e->msg);
     return "Internal error encountered.";
-}
-
-void call_fail(struct call *c, const struct error *e)
-{
-    int http = error_http(e->code);
-    size_t i = status_index(http);
-
-    reply_failure(c, &(struct failure){
-                         .http = http,
-                         .status = error_name(e->code),
-                         .reason = i < STATUS_COUNT ? statuses[i].reason : "backendError",
-                         .message = public_message(c, e),
-                     });
-}
-
-void call_fail_as(struct call *c, int status, const char *reason, const char *message)
-{
-    size_t i = status_index(status);
-
-    assert(i < STATUS_COUNT);
-    reply_failure(c, &(struct failure){
-                         .http = status,
-                         .status = statuses[i].status,
-                         .reason = reason ? reason : statuses[i].reason,
-                         .message = message,
-                         .own_reason = reason != NULL,
-                     });
-}
-
-static void reply_failure(struct call *c, const struct failure *f)
-{
-    unsigned flags = c->route ? c->route->flags : 0;
-    struct buf body = BUF_INIT(ERROR_BYTES_MAX);
-
-    if (f->http == 401)
-        http_set_header(c->http, "WWW-Authenticate", STR("Bearer realm=\"tranche\""));
-    if (flags & ROUTE_TEXT)
-        buf_addf(&body, "%s\n", f->message);
-    else if (flags & ROUTE_STORAGE)
-        write_storage(f, &body);
-    else
-        write_google(f, &body);
-    http_reply(c->http, f->http, flags & ROUTE_TEXT ? "text/plain; charset=utf-8" : JSON_TYPE,
-               &body);
 }
 
 static void write_google(const struct failure *f, struct buf *out)
@@ -152,6 +85,69 @@ static void write_storage(const struct failure *f, struct buf *out)
     buf_add_c(out, ",\"errors\":[{\"message\":");
     buf_add_json(out, str_of(f->message));
     buf_addf(out, ",\"domain\":\"global\",\"reason\":\"%s\"}]}}\n", f->reason);
+}
+
+static void reply_failure(struct call *c, const struct failure *f)
+{
+    unsigned flags = c->route ? c->route->flags : 0;
+    struct buf body = BUF_INIT(ERROR_BYTES_MAX);
+
+    if (f->http == 401)
+        http_set_header(c->http, "WWW-Authenticate", STR("Bearer realm=\"tranche\""));
+    if (flags & ROUTE_TEXT)
+        buf_addf(&body, "%s\n", f->message);
+    else if (flags & ROUTE_STORAGE)
+        write_storage(f, &body);
+    else
+        write_google(f, &body);
+    http_reply(c->http, f->http, flags & ROUTE_TEXT ? "text/plain; charset=utf-8" : JSON_TYPE,
+               &body);
+}
+
+void call_fail(struct call *c, const struct error *e)
+{
+    int http = error_http(e->code);
+    size_t i = status_index(http);
+
+    reply_failure(c, &(struct failure){
+                         .http = http,
+                         .status = error_name(e->code),
+                         .reason = i < STATUS_COUNT ? statuses[i].reason : "backendError",
+                         .message = public_message(c, e),
+                     });
+}
+
+void call_reply(struct call *c, struct buf *body)
+{
+    if (buf_ok(body)) {
+        http_reply(c->http, 200, JSON_TYPE, body);
+        return;
+    }
+    log_error("call %s: the answer is larger than its buffer may be", http_id(c->http));
+    buf_release(body);
+    call_fail(c, &(struct error){ .code = ERROR_INTERNAL });
+}
+
+void call_reply_c(struct call *c, const char *json)
+{
+    struct buf body = BUF_INIT(SIZE_MAX);
+
+    buf_add_c(&body, json);
+    call_reply(c, &body);
+}
+
+void call_fail_as(struct call *c, int status, const char *reason, const char *message)
+{
+    size_t i = status_index(status);
+
+    assert(i < STATUS_COUNT);
+    reply_failure(c, &(struct failure){
+                         .http = status,
+                         .status = statuses[i].status,
+                         .reason = reason ? reason : statuses[i].reason,
+                         .message = message,
+                         .own_reason = reason != NULL,
+                     });
 }
 
 /* JSON path text, with what json_check found at it. */

@@ -13,9 +13,6 @@
 #define HASH_TEXT_MAX ((size_t)48)
 #define RANGE_TEXT_BYTES 80
 
-static bool take_number(struct str *s, uint64_t *out);
-static bool take(struct str *s, struct str word);
-
 bool media_base64_read(struct str s, unsigned char *out, size_t len)
 {
     unsigned char bytes[HASH_TEXT_MAX];
@@ -55,6 +52,15 @@ bool media_type_valid(struct str s)
     return s.len <= MEDIA_TYPE_MAX;
 }
 
+/* Takes word off the beginning of s. */
+static bool take(struct str *s, struct str word)
+{
+    if (!str_starts(*s, word))
+        return false;
+    *s = str_sub(*s, word.len, s->len);
+    return true;
+}
+
 /* ---- Hashes ---- */
 
 int media_hashes_add(struct media_hashes *h, const char *name, struct str base64, struct error *e)
@@ -70,25 +76,6 @@ int media_hashes_add(struct media_hashes *h, const char *name, struct str base64
         h->has_md5 = true;
     else
         h->has_crc32c = true;
-    return 0;
-}
-
-/* "crc32c=AAAAAA==,md5=1B2M2Y8AsgTpgAmY7PhCfg==" */
-int media_hashes_header(struct str x_goog_hash, struct media_hashes *h, struct error *e)
-{
-    while (x_goog_hash.len > 0) {
-        size_t comma = str_find(x_goog_hash, STR(","));
-        struct str one = str_trim(str_sub(x_goog_hash, 0, comma));
-        int rc = 0;
-        if (take(&one, STR("crc32c=")))
-            rc = media_hashes_add(h, "crc32c", one, e);
-        else if (take(&one, STR("md5=")))
-            rc = media_hashes_add(h, "md5", one, e);
-        if (rc < 0)
-            return -1;
-        x_goog_hash = comma == SIZE_MAX ? (struct str){ 0 }
-                                        : str_sub(x_goog_hash, comma + 1, x_goog_hash.len);
-    }
     return 0;
 }
 
@@ -121,15 +108,26 @@ int media_hashes_check(const struct media_hashes *h, const struct blob *b, struc
     return 0;
 }
 
-/* ---- Ranges ---- */
-
-static bool take(struct str *s, struct str word)
+/* "crc32c=AAAAAA==,md5=1B2M2Y8AsgTpgAmY7PhCfg==" */
+int media_hashes_header(struct str x_goog_hash, struct media_hashes *h, struct error *e)
 {
-    if (!str_starts(*s, word))
-        return false;
-    *s = str_sub(*s, word.len, s->len);
-    return true;
+    while (x_goog_hash.len > 0) {
+        size_t comma = str_find(x_goog_hash, STR(","));
+        struct str one = str_trim(str_sub(x_goog_hash, 0, comma));
+        int rc = 0;
+        if (take(&one, STR("crc32c=")))
+            rc = media_hashes_add(h, "crc32c", one, e);
+        else if (take(&one, STR("md5=")))
+            rc = media_hashes_add(h, "md5", one, e);
+        if (rc < 0)
+            return -1;
+        x_goog_hash = comma == SIZE_MAX ? (struct str){ 0 }
+                                        : str_sub(x_goog_hash, comma + 1, x_goog_hash.len);
+    }
+    return 0;
 }
+
+/* ---- Ranges ---- */
 
 /* Digits off s; false when there are none or the number is too large. */
 static bool take_number(struct str *s, uint64_t *out)

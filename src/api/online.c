@@ -33,10 +33,6 @@ struct online_call {
     enum form form;
 };
 
-static struct online_call *online_new(struct call *c, struct str body, struct error *e);
-static void online_free(void *arg);
-static void online_done(void *arg, struct answer *a);
-
 /* ---- Who and what ---- */
 
 /* The model is the last parameter; before it may stand project and location. False: answered. */
@@ -74,6 +70,60 @@ static const char *script_of(struct call *c)
 }
 
 /* ---- generateContent ---- */
+
+static void online_free(void *arg)
+{
+    struct online_call *o = arg;
+
+    arena_release(&o->arena);
+    mem_free(o);
+}
+
+static struct online_call *online_new(struct call *c, struct str body, struct error *e)
+{
+    struct online_call *o = mem_alloc(sizeof *o);
+    struct violations bad = { .count = 0 };
+    struct input_line in = { 0 };
+    struct line_rules rules = { 0 };
+    struct str own = { arena_copy(&o->arena, body.p, body.len), body.len };
+
+    o->call = c;
+    bool good = request_read_line(&o->arena, own, &rules, &in, &bad);
+    if (good && in.request->kind == REQUEST_GENERATE) {
+        o->request = in.request;
+        return o;
+    }
+    if (good)
+        (void)error_set(e, ERROR_INVALID_ARGUMENT,
+                        "This is a request for an embedding: write contents to generate.");
+    else
+        ingest_error(&bad, e);
+    online_free(o);
+    return NULL;
+}
+
+static void online_done(void *arg, struct answer *a)
+{
+    struct online_call *o = arg;
+    static const struct {
+        const char *before, *after, *type;
+    } forms[] = {
+        [FORM_ONE] = { "", "\n", "application/json; charset=UTF-8" },
+        [FORM_SSE] = { "data: ", "\r\n\r\n", "text/event-stream" },
+        [FORM_ARRAY] = { "[", "]\n", "application/json; charset=UTF-8" },
+    };
+    struct buf body = BUF_INIT(REPLY_BYTES_MAX);
+
+    if (a->error.code == ERROR_OK) {
+        buf_add_c(&body, forms[o->form].before);
+        buf_add_str(&body, buf_str(&a->response));
+        buf_add_c(&body, forms[o->form].after);
+        http_reply(o->call->http, 200, forms[o->form].type, &body);
+    } else {
+        call_fail(o->call, &a->error);
+    }
+    answer_release(a);
+}
 
 static void generate(struct call *c, enum form form)
 {
@@ -118,60 +168,6 @@ static void generate_stream(struct call *c)
                str_starts(alt, STR("sse"));
 
     generate(c, sse ? FORM_SSE : FORM_ARRAY);
-}
-
-static struct online_call *online_new(struct call *c, struct str body, struct error *e)
-{
-    struct online_call *o = mem_alloc(sizeof *o);
-    struct violations bad = { .count = 0 };
-    struct input_line in = { 0 };
-    struct line_rules rules = { 0 };
-    struct str own = { arena_copy(&o->arena, body.p, body.len), body.len };
-
-    o->call = c;
-    bool good = request_read_line(&o->arena, own, &rules, &in, &bad);
-    if (good && in.request->kind == REQUEST_GENERATE) {
-        o->request = in.request;
-        return o;
-    }
-    if (good)
-        (void)error_set(e, ERROR_INVALID_ARGUMENT,
-                        "This is a request for an embedding: write contents to generate.");
-    else
-        ingest_error(&bad, e);
-    online_free(o);
-    return NULL;
-}
-
-static void online_free(void *arg)
-{
-    struct online_call *o = arg;
-
-    arena_release(&o->arena);
-    mem_free(o);
-}
-
-static void online_done(void *arg, struct answer *a)
-{
-    struct online_call *o = arg;
-    static const struct {
-        const char *before, *after, *type;
-    } forms[] = {
-        [FORM_ONE] = { "", "\n", "application/json; charset=UTF-8" },
-        [FORM_SSE] = { "data: ", "\r\n\r\n", "text/event-stream" },
-        [FORM_ARRAY] = { "[", "]\n", "application/json; charset=UTF-8" },
-    };
-    struct buf body = BUF_INIT(REPLY_BYTES_MAX);
-
-    if (a->error.code == ERROR_OK) {
-        buf_add_c(&body, forms[o->form].before);
-        buf_add_str(&body, buf_str(&a->response));
-        buf_add_c(&body, forms[o->form].after);
-        http_reply(o->call->http, 200, forms[o->form].type, &body);
-    } else {
-        call_fail(o->call, &a->error);
-    }
-    answer_release(a);
 }
 
 /* ---- countTokens ---- */

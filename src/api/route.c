@@ -2,44 +2,6 @@
 
 #include <string.h>
 
-static bool match(struct route_match *m, bool loose, struct str pattern, struct str path);
-static bool decode(struct route_match *m, struct arena *a);
-static struct str version_of(struct str path);
-
-/* The parameters stay as they were sent. */
-static enum route_result find(const struct route *const *tables, enum http_method method,
-                              struct str path, bool loose, struct route_match *m)
-{
-    enum route_result result = ROUTE_NO_PATH;
-
-    for (; *tables; tables++) {
-        for (const struct route *r = *tables; r->pattern; r++) {
-            m->param_count = 0;
-            if (!match(m, loose, str_of(r->pattern), path))
-                continue;
-            m->route = r;
-            if (r->method == method)
-                return ROUTE_FOUND;
-            result = ROUTE_NO_METHOD;
-        }
-    }
-    return result;
-}
-
-enum route_result route_find(const struct route *const *tables, enum http_method method,
-                             struct str path, struct arena *a, struct route_match *out)
-{
-    *out = (struct route_match){ .version = version_of(path) };
-    enum route_result result = find(tables, method, path, false, out);
-    if (result == ROUTE_NO_PATH)
-        result = find(tables, method, path, true, out);
-    if (result == ROUTE_NO_METHOD && method == HTTP_HEAD)
-        return route_find(tables, HTTP_GET, path, a, out);
-    if (result == ROUTE_FOUND && !decode(out, a))
-        return ROUTE_BAD_PATH;
-    return result;
-}
-
 static bool decode(struct route_match *m, struct arena *a)
 {
     for (uint32_t i = 0; i < m->param_count; i++) {
@@ -113,6 +75,26 @@ static bool match(struct route_match *m, bool loose, struct str pattern, struct 
     return path.len == 0;
 }
 
+/* The parameters stay as they were sent. */
+static enum route_result find(const struct route *const *tables, enum http_method method,
+                              struct str path, bool loose, struct route_match *m)
+{
+    enum route_result result = ROUTE_NO_PATH;
+
+    for (; *tables; tables++) {
+        for (const struct route *r = *tables; r->pattern; r++) {
+            m->param_count = 0;
+            if (!match(m, loose, str_of(r->pattern), path))
+                continue;
+            m->route = r;
+            if (r->method == method)
+                return ROUTE_FOUND;
+            result = ROUTE_NO_METHOD;
+        }
+    }
+    return result;
+}
+
 static bool is_version(struct str step)
 {
     return step.len >= 2 && step.p[0] == 'v' && step.p[1] >= '1' && step.p[1] <= '9';
@@ -130,4 +112,18 @@ static struct str version_of(struct str path)
             first = step;
     }
     return first;
+}
+
+enum route_result route_find(const struct route *const *tables, enum http_method method,
+                             struct str path, struct arena *a, struct route_match *out)
+{
+    *out = (struct route_match){ .version = version_of(path) };
+    enum route_result result = find(tables, method, path, false, out);
+    if (result == ROUTE_NO_PATH)
+        result = find(tables, method, path, true, out);
+    if (result == ROUTE_NO_METHOD && method == HTTP_HEAD)
+        return route_find(tables, HTTP_GET, path, a, out);
+    if (result == ROUTE_FOUND && !decode(out, a))
+        return ROUTE_BAD_PATH;
+    return result;
 }

@@ -11,29 +11,6 @@
 #define PAGE_MAX 100
 #define REGISTER_MAX 100
 
-static void file_show(struct call *c);
-static void file_list_(struct call *c);
-static void file_remove(struct call *c);
-static void file_download(struct call *c);
-static void files_register(struct call *c);
-
-// clang-format off
-const struct route api_files_routes[] = {
-    { HTTP_POST, "/upload/" V "/files", ROLE_SUBMITTER, 0, files_upload_start, FILES_META_BYTES_MAX, NULL },
-    /* Whoever knows an upload's id may go on with it, as at Google's: no key. */
-    { HTTP_POST, "/resumable/upload/" V "/files", ROLE_VIEWER, ROUTE_PUBLIC, files_upload_more, 0, files_upload_begin },
-    { HTTP_PUT, "/resumable/upload/" V "/files", ROLE_VIEWER, ROUTE_PUBLIC, files_upload_more, 0, files_upload_begin },
-
-    { HTTP_GET, "/" V "/files", ROLE_VIEWER, 0, file_list_, 0, NULL },
-    { HTTP_POST, "/" V "/files:register", ROLE_SUBMITTER, 0, files_register, FILES_META_BYTES_MAX, NULL },
-    { HTTP_GET, "/" V "/files/{}:download", ROLE_VIEWER, 0, file_download, 0, NULL },
-    { HTTP_GET, "/download/" V "/files/{}:download", ROLE_VIEWER, 0, file_download, 0, NULL },
-    { HTTP_GET, "/" V "/files/{}", ROLE_VIEWER, 0, file_show, 0, NULL },
-    { HTTP_DELETE, "/" V "/files/{}", ROLE_SUBMITTER, 0, file_remove, 0, NULL },
-    { 0 },
-};
-// clang-format on
-
 static void add_text(struct buf *out, const char *name, struct str s)
 {
     buf_addf(out, ",\"%s\":", name);
@@ -233,3 +210,20 @@ static void files_register(struct call *c)
     buf_add_char(&out, '}');
     call_reply(c, &out);
 }
+
+// clang-format off
+const struct route api_files_routes[] = {
+    { HTTP_POST, "/upload/" V "/files", ROLE_SUBMITTER, 0, files_upload_start, FILES_META_BYTES_MAX, NULL },
+    /* Whoever knows an upload's id may go on with it, as at Google's: no key. */
+    { HTTP_POST, "/resumable/upload/" V "/files", ROLE_VIEWER, ROUTE_PUBLIC, files_upload_more, 0, files_upload_begin },
+    { HTTP_PUT, "/resumable/upload/" V "/files", ROLE_VIEWER, ROUTE_PUBLIC, files_upload_more, 0, files_upload_begin },
+
+    { HTTP_GET, "/" V "/files", ROLE_VIEWER, 0, file_list_, 0, NULL },
+    { HTTP_POST, "/" V "/files:register", ROLE_SUBMITTER, 0, files_register, FILES_META_BYTES_MAX, NULL },
+    { HTTP_GET, "/" V "/files/{}:download", ROLE_VIEWER, 0, file_download, 0, NULL },
+    { HTTP_GET, "/download/" V "/files/{}:download", ROLE_VIEWER, 0, file_download, 0, NULL },
+    { HTTP_GET, "/" V "/files/{}", ROLE_VIEWER, 0, file_show, 0, NULL },
+    { HTTP_DELETE, "/" V "/files/{}", ROLE_SUBMITTER, 0, file_remove, 0, NULL },
+    { 0 },
+};
+// clang-format on

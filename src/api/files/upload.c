@@ -35,18 +35,6 @@ struct sending {
     struct intake in;
 };
 
-static int start(struct call *c, struct upload *out, struct error *e);
-static int wanted_read(struct call *c, yyjson_val *body, struct wanted *out, struct error *e);
-static void wanted_write(const struct wanted *w, struct buf *out);
-static int wanted_parse(struct arena *a, const struct upload *up, struct wanted *out,
-                        struct error *e);
-static int commands_read(struct call *c, unsigned *out, struct error *e);
-static int sending_begin(struct call *c, struct sending *s, struct error *e);
-static void sending_free(void *state);
-static int sink(void *arg, const void *p, size_t len, struct error *e);
-static void reply_final(struct call *c, struct sending *s);
-static void reply_active(struct call *c, struct sending *s, const struct error *why);
-
 int64_t files_expiry(struct call *c)
 {
     return c->api->clock->wall_us(c->api->clock) + FILES_LIFE_HOURS * US_PER_HOUR;
@@ -58,50 +46,6 @@ static void set_status(struct call *c, const char *status)
 }
 
 /* ---- Start ---- */
-
-void files_upload_start(struct call *c)
-{
-    struct error e = { 0 };
-    struct upload up;
-    struct buf url = BUF_INIT(HTTP_HEAD_BYTES_MAX);
-    struct str command = http_header(c->http, "X-Goog-Upload-Command");
-
-    if (!str_eq_c(command, "start")) {
-        call_fail_as(c, 400, NULL,
-                     "Uploads are resumable ones here: X-Goog-Upload-Protocol: resumable and "
-                     "X-Goog-Upload-Command: start begin one.");
-        return;
-    }
-    if (start(c, &up, &e) < 0) {
-        call_fail(c, &e);
-        return;
-    }
-    buf_addf(&url, "%.*s/resumable/upload/%.*s/files?upload_id=%s&upload_protocol=resumable",
-             STR_ARG(call_base_url(c)), STR_ARG(c->version), up.id);
-    http_set_header(c->http, "X-Goog-Upload-URL", buf_str(&url));
-    http_set_header(c->http, "X-Goog-Upload-Control-URL", buf_str(&url));
-    http_set_header(c->http, "X-GUploader-UploadID", str_of(up.id));
-    set_status(c, "active");
-    buf_release(&url);
-    http_reply(c->http, 200, NULL, NULL);
-}
-
-static int start(struct call *c, struct upload *out, struct error *e)
-{
-    struct buf what = BUF_INIT(WHAT_BYTES_MAX);
-    struct wanted w = { 0 };
-    yyjson_val *body = call_json(c, e);
-
-    if (!body || wanted_read(c, body, &w, e) < 0)
-        return -1;
-    wanted_write(&w, &what);
-    uint64_t bytes_max = w.has_total ? w.total : FILES_BYTES_MAX;
-    int rc = buf_ok(&what) ? upload_create(c->api->store, c->arena, w.project, buf_str(&what),
-                                           bytes_max, out, e)
-                           : error_set(e, ERROR_INVALID_ARGUMENT, "The metadata is too large.");
-    buf_release(&what);
-    return rc;
-}
 
 /* Both spellings, as proto3 JSON has it. */
 static struct str text_of(yyjson_val *file, const char *camel, const char *snake)
@@ -207,6 +151,50 @@ static void wanted_write(const struct wanted *w, struct buf *out)
     buf_add_char(out, '}');
 }
 
+static int start(struct call *c, struct upload *out, struct error *e)
+{
+    struct buf what = BUF_INIT(WHAT_BYTES_MAX);
+    struct wanted w = { 0 };
+    yyjson_val *body = call_json(c, e);
+
+    if (!body || wanted_read(c, body, &w, e) < 0)
+        return -1;
+    wanted_write(&w, &what);
+    uint64_t bytes_max = w.has_total ? w.total : FILES_BYTES_MAX;
+    int rc = buf_ok(&what) ? upload_create(c->api->store, c->arena, w.project, buf_str(&what),
+                                           bytes_max, out, e)
+                           : error_set(e, ERROR_INVALID_ARGUMENT, "The metadata is too large.");
+    buf_release(&what);
+    return rc;
+}
+
+void files_upload_start(struct call *c)
+{
+    struct error e = { 0 };
+    struct upload up;
+    struct buf url = BUF_INIT(HTTP_HEAD_BYTES_MAX);
+    struct str command = http_header(c->http, "X-Goog-Upload-Command");
+
+    if (!str_eq_c(command, "start")) {
+        call_fail_as(c, 400, NULL,
+                     "Uploads are resumable ones here: X-Goog-Upload-Protocol: resumable and "
+                     "X-Goog-Upload-Command: start begin one.");
+        return;
+    }
+    if (start(c, &up, &e) < 0) {
+        call_fail(c, &e);
+        return;
+    }
+    buf_addf(&url, "%.*s/resumable/upload/%.*s/files?upload_id=%s&upload_protocol=resumable",
+             STR_ARG(call_base_url(c)), STR_ARG(c->version), up.id);
+    http_set_header(c->http, "X-Goog-Upload-URL", buf_str(&url));
+    http_set_header(c->http, "X-Goog-Upload-Control-URL", buf_str(&url));
+    http_set_header(c->http, "X-GUploader-UploadID", str_of(up.id));
+    set_status(c, "active");
+    buf_release(&url);
+    http_reply(c->http, 200, NULL, NULL);
+}
+
 static int wanted_parse(struct arena *a, const struct upload *up, struct wanted *out,
                         struct error *e)
 {
@@ -229,44 +217,6 @@ static int wanted_parse(struct arena *a, const struct upload *up, struct wanted 
 }
 
 /* ---- Bytes, questions, the end ---- */
-
-bool files_upload_begin(struct call *c)
-{
-    struct sending *s = arena_alloc(c->arena, sizeof *s);
-    struct error e = { 0 };
-
-    c->state = s;
-    c->free_state = sending_free;
-    if (sending_begin(c, s, &e) < 0) {
-        call_fail(c, &e);
-        return false;
-    }
-    http_set_sink(c->http, &(struct http_sink){ sink, s });
-    return true;
-}
-
-void files_upload_more(struct call *c)
-{
-    struct sending *s = c->state;
-    struct error e = { 0 };
-
-    if (s->commands & COMMAND_CANCEL) {
-        if (upload_delete(c->api->store, s->upload.id, &e) < 0) {
-            call_fail(c, &e);
-            return;
-        }
-        set_status(c, "cancelled");
-        http_reply(c->http, 200, NULL, NULL);
-    } else if (!s->in.writer && intake_upload(&s->in, c->api->store, &s->upload, s->upload.bytes,
-                                              s->upload.bytes, &e) < 0)
-        call_fail(c, &e);
-    else if (http_body_error(c->http))
-        reply_active(c, s, http_body_error(c->http));
-    else if (http_body_complete(c->http) && (s->commands & COMMAND_FINALIZE))
-        reply_final(c, s);
-    else
-        reply_active(c, s, NULL);
-}
 
 /* "upload, finalize" */
 static int commands_read(struct call *c, unsigned *out, struct error *e)
@@ -336,6 +286,21 @@ static int sink(void *arg, const void *p, size_t len, struct error *e)
     return intake_write(&s->in, p, len, e);
 }
 
+bool files_upload_begin(struct call *c)
+{
+    struct sending *s = arena_alloc(c->arena, sizeof *s);
+    struct error e = { 0 };
+
+    c->state = s;
+    c->free_state = sending_free;
+    if (sending_begin(c, s, &e) < 0) {
+        call_fail(c, &e);
+        return false;
+    }
+    http_set_sink(c->http, &(struct http_sink){ sink, s });
+    return true;
+}
+
 static int make(struct call *c, struct sending *s, struct file *out, struct error *e)
 {
     struct file_new n = {
@@ -351,6 +316,26 @@ static int make(struct call *c, struct sending *s, struct file *out, struct erro
     if (intake_finish(&s->in, &n.blob, e) < 0)
         return -1;
     return file_put(c->api->store, c->arena, &n, out, e);
+}
+
+/* How much is there, or why it did not go on, with the same state behind it. */
+static void reply_active(struct call *c, struct sending *s, const struct error *why)
+{
+    struct error e = { 0 };
+    char text[24];
+    uint64_t bytes;
+
+    if (intake_pause(&s->in, &bytes, &e) < 0) {
+        call_fail(c, why ? why : &e);
+        return;
+    }
+    set_status(c, "active");
+    (void)snprintf(text, sizeof text, "%" PRIu64, bytes);
+    http_set_header(c->http, "X-Goog-Upload-Size-Received", str_of(text));
+    if (why)
+        call_fail(c, why);
+    else
+        http_reply(c->http, 200, NULL, NULL);
 }
 
 static void reply_final(struct call *c, struct sending *s)
@@ -380,22 +365,25 @@ static void reply_final(struct call *c, struct sending *s)
     call_reply(c, &out);
 }
 
-/* How much is there, or why it did not go on, with the same state behind it. */
-static void reply_active(struct call *c, struct sending *s, const struct error *why)
+void files_upload_more(struct call *c)
 {
+    struct sending *s = c->state;
     struct error e = { 0 };
-    char text[24];
-    uint64_t bytes;
 
-    if (intake_pause(&s->in, &bytes, &e) < 0) {
-        call_fail(c, why ? why : &e);
-        return;
-    }
-    set_status(c, "active");
-    (void)snprintf(text, sizeof text, "%" PRIu64, bytes);
-    http_set_header(c->http, "X-Goog-Upload-Size-Received", str_of(text));
-    if (why)
-        call_fail(c, why);
-    else
+    if (s->commands & COMMAND_CANCEL) {
+        if (upload_delete(c->api->store, s->upload.id, &e) < 0) {
+            call_fail(c, &e);
+            return;
+        }
+        set_status(c, "cancelled");
         http_reply(c->http, 200, NULL, NULL);
+    } else if (!s->in.writer && intake_upload(&s->in, c->api->store, &s->upload, s->upload.bytes,
+                                              s->upload.bytes, &e) < 0)
+        call_fail(c, &e);
+    else if (http_body_error(c->http))
+        reply_active(c, s, http_body_error(c->http));
+    else if (http_body_complete(c->http) && (s->commands & COMMAND_FINALIZE))
+        reply_final(c, s);
+    else
+        reply_active(c, s, NULL);
 }

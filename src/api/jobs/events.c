@@ -42,52 +42,6 @@ struct api_events {
     bool ended;
 };
 
-static void *run(void *arg);
-static bool tell(struct api_events *ev, struct listener *l, int64_t last, bool *behind);
-static void listener_free(struct listener *l);
-
-struct api_events *api_events_start(struct store *s, struct service *service, struct error *e)
-{
-    struct api_events *ev = mem_alloc(sizeof *ev);
-
-    *ev = (struct api_events){
-        .store = s, .service = service, .clock = clock_system(), .wake = chan_new(1)
-    };
-    lock_init(&ev->lock);
-    ev->running = pthread_create(&ev->thread, NULL, run, ev) == 0;
-    if (!ev->running) {
-        (void)error_set(e, ERROR_UNAVAILABLE, "cannot start the thread of events");
-        api_events_free(ev);
-        return NULL;
-    }
-    return ev;
-}
-
-void api_events_end(struct api_events *ev)
-{
-    lock(&ev->lock);
-    ev->ended = true;
-    unlock(&ev->lock);
-    chan_close(ev->wake);
-    if (ev->running)
-        thread_join(ev->thread);
-    ev->running = false;
-    for (size_t i = 0; i < EVENTS_STREAMS_MAX; i++) {
-        listener_free(ev->slot[i]);
-        ev->slot[i] = NULL;
-    }
-}
-
-void api_events_free(struct api_events *ev)
-{
-    if (!ev)
-        return;
-    api_events_end(ev);
-    chan_free(ev->wake);
-    lock_destroy(&ev->lock);
-    mem_free(ev);
-}
-
 /* A free slot that this project may take; NULL when there is none. Under the lock. */
 static struct listener **slot_find(struct api_events *ev, const char *project)
 {
@@ -136,6 +90,31 @@ static void listener_free(struct listener *l)
     mem_free(l);
 }
 
+void api_events_end(struct api_events *ev)
+{
+    lock(&ev->lock);
+    ev->ended = true;
+    unlock(&ev->lock);
+    chan_close(ev->wake);
+    if (ev->running)
+        thread_join(ev->thread);
+    ev->running = false;
+    for (size_t i = 0; i < EVENTS_STREAMS_MAX; i++) {
+        listener_free(ev->slot[i]);
+        ev->slot[i] = NULL;
+    }
+}
+
+void api_events_free(struct api_events *ev)
+{
+    if (!ev)
+        return;
+    api_events_end(ev);
+    chan_free(ev->wake);
+    lock_destroy(&ev->lock);
+    mem_free(ev);
+}
+
 static struct listener *slot_get(struct api_events *ev, size_t i)
 {
     lock(&ev->lock);
@@ -151,41 +130,6 @@ static void slot_clear(struct api_events *ev, size_t i)
     ev->slot[i] = NULL;
     unlock(&ev->lock);
     listener_free(l);
-}
-
-/* One look at every listener: how many there are; *behind: some have more to be told. */
-static uint32_t tell_all(struct api_events *ev, bool *behind)
-{
-    int64_t last = events_last(ev->store);
-    uint32_t count = 0;
-
-    *behind = false;
-    for (size_t i = 0; i < EVENTS_STREAMS_MAX; i++) {
-        struct listener *l = slot_get(ev, i);
-        if (!l)
-            continue;
-        if (tell(ev, l, last, behind))
-            count++;
-        else
-            slot_clear(ev, i);
-    }
-    return count;
-}
-
-static void *run(void *arg)
-{
-    struct api_events *ev = arg;
-    struct metric *open = metric_gauge("tranche_event_streams", "Open streams of events", NULL);
-    uint32_t wait_ms = UINT32_MAX;
-
-    while (!chan_closed(ev->wake)) {
-        bool behind;
-        (void)chan_recv(ev->wake, wait_ms);
-        uint32_t count = tell_all(ev, &behind);
-        metric_set(open, count);
-        wait_ms = behind ? ROUND_MS : count ? TICK_MS : UINT32_MAX;
-    }
-    return NULL;
 }
 
 /* ---- What is told ---- */
@@ -317,4 +261,56 @@ static bool tell(struct api_events *ev, struct listener *l, int64_t last, bool *
     bool open = say(l, &text, now_ns) && !over;
     buf_release(&text);
     return open;
+}
+
+/* One look at every listener: how many there are; *behind: some have more to be told. */
+static uint32_t tell_all(struct api_events *ev, bool *behind)
+{
+    int64_t last = events_last(ev->store);
+    uint32_t count = 0;
+
+    *behind = false;
+    for (size_t i = 0; i < EVENTS_STREAMS_MAX; i++) {
+        struct listener *l = slot_get(ev, i);
+        if (!l)
+            continue;
+        if (tell(ev, l, last, behind))
+            count++;
+        else
+            slot_clear(ev, i);
+    }
+    return count;
+}
+
+static void *run(void *arg)
+{
+    struct api_events *ev = arg;
+    struct metric *open = metric_gauge("tranche_event_streams", "Open streams of events", NULL);
+    uint32_t wait_ms = UINT32_MAX;
+
+    while (!chan_closed(ev->wake)) {
+        bool behind;
+        (void)chan_recv(ev->wake, wait_ms);
+        uint32_t count = tell_all(ev, &behind);
+        metric_set(open, count);
+        wait_ms = behind ? ROUND_MS : count ? TICK_MS : UINT32_MAX;
+    }
+    return NULL;
+}
+
+struct api_events *api_events_start(struct store *s, struct service *service, struct error *e)
+{
+    struct api_events *ev = mem_alloc(sizeof *ev);
+
+    *ev = (struct api_events){
+        .store = s, .service = service, .clock = clock_system(), .wake = chan_new(1)
+    };
+    lock_init(&ev->lock);
+    ev->running = pthread_create(&ev->thread, NULL, run, ev) == 0;
+    if (!ev->running) {
+        (void)error_set(e, ERROR_UNAVAILABLE, "cannot start the thread of events");
+        api_events_free(ev);
+        return NULL;
+    }
+    return ev;
 }

@@ -7,42 +7,6 @@
 #define O "/storage/v1/b/{}/o"
 #define LIST_MAX 1000
 
-static void bucket_insert(struct call *c);
-static void bucket_list_(struct call *c);
-static void bucket_show(struct call *c);
-static void bucket_change(struct call *c);
-static void bucket_remove(struct call *c);
-
-// clang-format off
-const struct route api_storage_routes[] = {
-    { HTTP_POST, B, ROLE_SUBMITTER, ROUTE_STORAGE, bucket_insert, STORAGE_META_BYTES_MAX, NULL },
-    { HTTP_GET, B, ROLE_VIEWER, ROUTE_STORAGE, bucket_list_, 0, NULL },
-    { HTTP_GET, B "/{}", ROLE_VIEWER, ROUTE_STORAGE, bucket_show, 0, NULL },
-    { HTTP_PATCH, B "/{}", ROLE_SUBMITTER, ROUTE_STORAGE, bucket_change, STORAGE_META_BYTES_MAX, NULL },
-    { HTTP_DELETE, B "/{}", ROLE_SUBMITTER, ROUTE_STORAGE, bucket_remove, 0, NULL },
-
-    { HTTP_GET, O, ROLE_VIEWER, ROUTE_STORAGE, storage_object_list, 0, NULL },
-    { HTTP_POST, O "/{}/compose", ROLE_SUBMITTER, ROUTE_STORAGE, storage_object_compose, STORAGE_META_BYTES_MAX, NULL },
-    { HTTP_POST, O "/{}/copyTo/b/{}/o/{**}", ROLE_SUBMITTER, ROUTE_STORAGE, storage_object_copy, STORAGE_META_BYTES_MAX, NULL },
-    { HTTP_POST, O "/{}/rewriteTo/b/{}/o/{**}", ROLE_SUBMITTER, ROUTE_STORAGE, storage_object_rewrite, STORAGE_META_BYTES_MAX, NULL },
-    { HTTP_POST, O "/{}/moveTo/o/{**}", ROLE_SUBMITTER, ROUTE_STORAGE, storage_object_move, STORAGE_META_BYTES_MAX, NULL },
-    { HTTP_GET, O "/{**}", ROLE_VIEWER, ROUTE_STORAGE, storage_object_get, 0, NULL },
-    { HTTP_PATCH, O "/{**}", ROLE_SUBMITTER, ROUTE_STORAGE, storage_object_patch, STORAGE_META_BYTES_MAX, NULL },
-    { HTTP_PUT, O "/{**}", ROLE_SUBMITTER, ROUTE_STORAGE, storage_object_update, STORAGE_META_BYTES_MAX, NULL },
-    { HTTP_DELETE, O "/{**}", ROLE_SUBMITTER, ROUTE_STORAGE, storage_object_delete, 0, NULL },
-    { HTTP_GET, "/download" O "/{**}", ROLE_VIEWER, ROUTE_STORAGE, storage_object_download, 0, NULL },
-
-    { HTTP_POST, "/upload" O, ROLE_SUBMITTER, ROUTE_STORAGE, storage_upload, 0, storage_upload_begin },
-    { HTTP_POST, "/resumable/upload" O, ROLE_SUBMITTER, ROUTE_STORAGE, storage_upload, 0, storage_upload_begin },
-    /* Whoever knows an upload's id may go on with it, as at Google's: no key. */
-    { HTTP_PUT, "/upload" O, ROLE_VIEWER, ROUTE_STORAGE | ROUTE_PUBLIC, storage_resume, 0, storage_resume_begin },
-    { HTTP_PUT, "/resumable/upload" O, ROLE_VIEWER, ROUTE_STORAGE | ROUTE_PUBLIC, storage_resume, 0, storage_resume_begin },
-    { HTTP_DELETE, "/upload" O, ROLE_VIEWER, ROUTE_STORAGE | ROUTE_PUBLIC, storage_upload_cancel, 0, NULL },
-    { HTTP_DELETE, "/resumable/upload" O, ROLE_VIEWER, ROUTE_STORAGE | ROUTE_PUBLIC, storage_upload_cancel, 0, NULL },
-    { 0 },
-};
-// clang-format on
-
 /* Clients of an emulator may say no project, or "<none>". */
 static bool project_of(struct call *c, const char **out)
 {
@@ -170,3 +134,33 @@ static void bucket_remove(struct call *c)
     else
         http_reply(c->http, 204, NULL, NULL);
 }
+
+// clang-format off
+const struct route api_storage_routes[] = {
+    { HTTP_POST, B, ROLE_SUBMITTER, ROUTE_STORAGE, bucket_insert, STORAGE_META_BYTES_MAX, NULL },
+    { HTTP_GET, B, ROLE_VIEWER, ROUTE_STORAGE, bucket_list_, 0, NULL },
+    { HTTP_GET, B "/{}", ROLE_VIEWER, ROUTE_STORAGE, bucket_show, 0, NULL },
+    { HTTP_PATCH, B "/{}", ROLE_SUBMITTER, ROUTE_STORAGE, bucket_change, STORAGE_META_BYTES_MAX, NULL },
+    { HTTP_DELETE, B "/{}", ROLE_SUBMITTER, ROUTE_STORAGE, bucket_remove, 0, NULL },
+
+    { HTTP_GET, O, ROLE_VIEWER, ROUTE_STORAGE, storage_object_list, 0, NULL },
+    { HTTP_POST, O "/{}/compose", ROLE_SUBMITTER, ROUTE_STORAGE, storage_object_compose, STORAGE_META_BYTES_MAX, NULL },
+    { HTTP_POST, O "/{}/copyTo/b/{}/o/{**}", ROLE_SUBMITTER, ROUTE_STORAGE, storage_object_copy, STORAGE_META_BYTES_MAX, NULL },
+    { HTTP_POST, O "/{}/rewriteTo/b/{}/o/{**}", ROLE_SUBMITTER, ROUTE_STORAGE, storage_object_rewrite, STORAGE_META_BYTES_MAX, NULL },
+    { HTTP_POST, O "/{}/moveTo/o/{**}", ROLE_SUBMITTER, ROUTE_STORAGE, storage_object_move, STORAGE_META_BYTES_MAX, NULL },
+    { HTTP_GET, O "/{**}", ROLE_VIEWER, ROUTE_STORAGE, storage_object_get, 0, NULL },
+    { HTTP_PATCH, O "/{**}", ROLE_SUBMITTER, ROUTE_STORAGE, storage_object_patch, STORAGE_META_BYTES_MAX, NULL },
+    { HTTP_PUT, O "/{**}", ROLE_SUBMITTER, ROUTE_STORAGE, storage_object_update, STORAGE_META_BYTES_MAX, NULL },
+    { HTTP_DELETE, O "/{**}", ROLE_SUBMITTER, ROUTE_STORAGE, storage_object_delete, 0, NULL },
+    { HTTP_GET, "/download" O "/{**}", ROLE_VIEWER, ROUTE_STORAGE, storage_object_download, 0, NULL },
+
+    { HTTP_POST, "/upload" O, ROLE_SUBMITTER, ROUTE_STORAGE, storage_upload, 0, storage_upload_begin },
+    { HTTP_POST, "/resumable/upload" O, ROLE_SUBMITTER, ROUTE_STORAGE, storage_upload, 0, storage_upload_begin },
+    /* Whoever knows an upload's id may go on with it, as at Google's: no key. */
+    { HTTP_PUT, "/upload" O, ROLE_VIEWER, ROUTE_STORAGE | ROUTE_PUBLIC, storage_resume, 0, storage_resume_begin },
+    { HTTP_PUT, "/resumable/upload" O, ROLE_VIEWER, ROUTE_STORAGE | ROUTE_PUBLIC, storage_resume, 0, storage_resume_begin },
+    { HTTP_DELETE, "/upload" O, ROLE_VIEWER, ROUTE_STORAGE | ROUTE_PUBLIC, storage_upload_cancel, 0, NULL },
+    { HTTP_DELETE, "/resumable/upload" O, ROLE_VIEWER, ROUTE_STORAGE | ROUTE_PUBLIC, storage_upload_cancel, 0, NULL },
+    { 0 },
+};
+// clang-format on

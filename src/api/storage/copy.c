@@ -11,8 +11,6 @@ struct copying {
     struct str bucket, name;
 };
 
-static int copy(struct call *c, struct copying *k, struct error *e);
-
 static int source_get(struct call *c, struct object *out, struct error *e)
 {
     struct object_conditions when;

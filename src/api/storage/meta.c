@@ -12,11 +12,6 @@ static const char *const bucket_members[] = { "location", "storageClass", "rpo",
 static const char *const bucket_refused[] = { "retentionPolicy", "softDeletePolicy", "encryption",
                                               "logging", NULL };
 
-static int merge_texts(const char *const *names, yyjson_val *old, yyjson_val *patch,
-                       struct buf *out, struct error *e);
-static int merge_map(const char *name, yyjson_val *old, yyjson_val *patch, struct buf *out,
-                     struct error *e);
-
 /* Both spellings of a patch: an absent member stays, null goes. */
 static yyjson_val *chosen(yyjson_val *old, yyjson_val *patch, const char *name)
 {
@@ -60,40 +55,6 @@ static int read_hashes(yyjson_val *resource, struct media_hashes *out, struct er
     return md5.len ? media_hashes_add(out, "md5", md5, e) : 0;
 }
 
-int storage_wish_read(struct call *c, yyjson_val *resource, struct str old,
-                      struct storage_wish *out, struct error *e)
-{
-    struct buf meta = BUF_INIT(STORAGE_META_BYTES_MAX);
-    yyjson_val *kept = parse_old(c, old);
-    int rc = -1;
-
-    *out = (struct storage_wish){ 0 };
-    if (read_text(resource, "name", &out->name, e) < 0 ||
-        read_text(resource, "contentType", &out->content_type, e) < 0 ||
-        read_hashes(resource, &out->hashes, e) < 0)
-        goto out;
-    if (!media_type_valid(out->content_type)) {
-        (void)error_set(e, ERROR_INVALID_ARGUMENT,
-                        "Invalid value at 'contentType': printable ASCII of at most %d bytes",
-                        MEDIA_TYPE_MAX);
-        goto out;
-    }
-    buf_add_char(&meta, '{');
-    if (merge_texts(object_members, kept, resource, &meta, e) < 0 ||
-        merge_map("metadata", kept, resource, &meta, e) < 0)
-        goto out;
-    buf_add_char(&meta, '}');
-    if (!buf_ok(&meta)) {
-        (void)error_set(e, ERROR_INVALID_ARGUMENT, "The metadata is too large.");
-        goto out;
-    }
-    out->sets = out->content_type.len > 0 || meta.len > 2;
-    rc = 0;
-out:
-    out->meta = storage_keep(c, &meta);
-    return rc;
-}
-
 static bool is_enabled(yyjson_val *resource, const char *name)
 {
     return yyjson_get_bool(json_get(json_get(resource, name), "enabled"));
@@ -114,21 +75,6 @@ static int check_refused(yyjson_val *resource, struct error *e)
         refused = "lifecycle";
     if (refused)
         return error_set(e, ERROR_UNIMPLEMENTED, "Buckets have no %s here.", refused);
-    return 0;
-}
-
-int storage_bucket_meta(struct call *c, yyjson_val *resource, struct str old, struct buf *out,
-                        struct error *e)
-{
-    yyjson_val *kept = parse_old(c, old);
-
-    if (check_refused(resource, e) < 0)
-        return -1;
-    buf_add_char(out, '{');
-    if (merge_texts(bucket_members, kept, resource, out, e) < 0 ||
-        merge_map("labels", kept, resource, out, e) < 0)
-        return -1;
-    buf_add_char(out, '}');
     return 0;
 }
 
@@ -235,6 +181,55 @@ static int merge_map(const char *name, yyjson_val *old, yyjson_val *patch, struc
     if (out->overflow || out->len - from > STORAGE_CUSTOM_BYTES_MAX)
         return error_set(e, ERROR_INVALID_ARGUMENT, "The %s are larger than %zu bytes.", name,
                          STORAGE_CUSTOM_BYTES_MAX);
+    buf_add_char(out, '}');
+    return 0;
+}
+
+int storage_wish_read(struct call *c, yyjson_val *resource, struct str old,
+                      struct storage_wish *out, struct error *e)
+{
+    struct buf meta = BUF_INIT(STORAGE_META_BYTES_MAX);
+    yyjson_val *kept = parse_old(c, old);
+    int rc = -1;
+
+    *out = (struct storage_wish){ 0 };
+    if (read_text(resource, "name", &out->name, e) < 0 ||
+        read_text(resource, "contentType", &out->content_type, e) < 0 ||
+        read_hashes(resource, &out->hashes, e) < 0)
+        goto out;
+    if (!media_type_valid(out->content_type)) {
+        (void)error_set(e, ERROR_INVALID_ARGUMENT,
+                        "Invalid value at 'contentType': printable ASCII of at most %d bytes",
+                        MEDIA_TYPE_MAX);
+        goto out;
+    }
+    buf_add_char(&meta, '{');
+    if (merge_texts(object_members, kept, resource, &meta, e) < 0 ||
+        merge_map("metadata", kept, resource, &meta, e) < 0)
+        goto out;
+    buf_add_char(&meta, '}');
+    if (!buf_ok(&meta)) {
+        (void)error_set(e, ERROR_INVALID_ARGUMENT, "The metadata is too large.");
+        goto out;
+    }
+    out->sets = out->content_type.len > 0 || meta.len > 2;
+    rc = 0;
+out:
+    out->meta = storage_keep(c, &meta);
+    return rc;
+}
+
+int storage_bucket_meta(struct call *c, yyjson_val *resource, struct str old, struct buf *out,
+                        struct error *e)
+{
+    yyjson_val *kept = parse_old(c, old);
+
+    if (check_refused(resource, e) < 0)
+        return -1;
+    buf_add_char(out, '{');
+    if (merge_texts(bucket_members, kept, resource, out, e) < 0 ||
+        merge_map("labels", kept, resource, out, e) < 0)
+        return -1;
     buf_add_char(out, '}');
     return 0;
 }

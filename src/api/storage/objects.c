@@ -10,8 +10,6 @@
 /* A read or change that another writer overtakes is tried again so often. */
 #define TRIES 5
 
-static void reply_media(struct call *c);
-
 /* ---- Lists ---- */
 
 static struct str query_or_empty(struct call *c, const char *name)
@@ -101,21 +99,6 @@ static bool find(struct call *c, struct object *o)
     return storage_readable(c, &when, o);
 }
 
-void storage_object_get(struct call *c)
-{
-    struct object o;
-
-    if (str_eq_c(query_or_empty(c, "alt"), "media"))
-        reply_media(c);
-    else if (find(c, &o))
-        storage_reply_object(c, &o);
-}
-
-void storage_object_download(struct call *c)
-{
-    reply_media(c);
-}
-
 static void set_hash(struct call *c, const struct object *o)
 {
     struct buf text = BUF_INIT(128);
@@ -189,6 +172,21 @@ static void reply_media(struct call *c)
     }
     set_headers(c, &o);
     media_reply(c, &o.blob, arena_copy(c->arena, o.content_type.p, o.content_type.len), fd);
+}
+
+void storage_object_get(struct call *c)
+{
+    struct object o;
+
+    if (str_eq_c(query_or_empty(c, "alt"), "media"))
+        reply_media(c);
+    else if (find(c, &o))
+        storage_reply_object(c, &o);
+}
+
+void storage_object_download(struct call *c)
+{
+    reply_media(c);
 }
 
 /* ---- Changes ---- */

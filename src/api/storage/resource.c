@@ -101,6 +101,15 @@ int storage_generation(struct call *c, int64_t *out, struct error *e)
     return read_int64(c, "generation", out, e);
 }
 
+/* ---- Resources ---- */
+
+/* It changes with the bytes and with the metadata. */
+void storage_etag(const struct object *o, char out[STORAGE_ETAG_BYTES])
+{
+    (void)snprintf(out, STORAGE_ETAG_BYTES, "%" PRId64 "-%" PRId64, o->generation,
+                   o->metageneration);
+}
+
 /* "*", or one of a list of quoted or bare tags. */
 static bool etag_in(struct str list, const struct object *o)
 {
@@ -127,15 +136,6 @@ bool storage_readable(struct call *c, const struct object_conditions *when, cons
         return false;
     }
     return true;
-}
-
-/* ---- Resources ---- */
-
-/* It changes with the bytes and with the metadata. */
-void storage_etag(const struct object *o, char out[STORAGE_ETAG_BYTES])
-{
-    (void)snprintf(out, STORAGE_ETAG_BYTES, "%" PRId64 "-%" PRId64, o->generation,
-                   o->metageneration);
 }
 
 static void add_time(struct buf *out, const char *name, int64_t us)

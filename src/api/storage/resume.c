@@ -18,66 +18,6 @@ struct resuming {
     struct intake in;
 };
 
-static int resuming_begin(struct call *c, struct resuming *r, struct error *e);
-static void resuming_free(void *state);
-static int sink(void *arg, const void *p, size_t len, struct error *e);
-static int resuming_open(struct call *c, struct resuming *r, struct error *e);
-static bool is_last(const struct resuming *r);
-static void reply_finished(struct call *c, struct resuming *r);
-static void reply_paused(struct call *c, struct resuming *r, const struct error *why);
-
-bool storage_resume_begin(struct call *c)
-{
-    struct resuming *r = arena_alloc(c->arena, sizeof *r);
-    struct error e = { 0 };
-
-    c->state = r;
-    c->free_state = resuming_free;
-    if (resuming_begin(c, r, &e) < 0 || (r->span.has_bytes && resuming_open(c, r, &e) < 0)) {
-        storage_fail(c, &e);
-        return false;
-    }
-    http_set_sink(c->http, &(struct http_sink){ sink, r });
-    return true;
-}
-
-void storage_resume(struct call *c)
-{
-    struct resuming *r = c->state;
-    struct error e = { 0 };
-    uint64_t came = http_body_bytes(c->http);
-
-    if (!r->span.has_bytes && http_body_error(c->http))
-        storage_fail(c, http_body_error(c->http));
-    else if (!r->in.writer && resuming_open(c, r, &e) < 0)
-        storage_fail(c, &e);
-    else if (http_body_error(c->http))
-        reply_paused(c, r, http_body_error(c->http));
-    else if (http_body_complete(c->http) && r->span.has_end &&
-             came != r->span.end - r->span.first) {
-        (void)error_set(&e, ERROR_INVALID_ARGUMENT,
-                        "The body has %" PRIu64 " bytes, and its Content-Range says %" PRIu64 ".",
-                        came, r->span.end - r->span.first);
-        reply_paused(c, r, &e);
-    } else if (http_body_complete(c->http) && is_last(r))
-        reply_finished(c, r);
-    else
-        reply_paused(c, r, NULL);
-}
-
-void storage_upload_cancel(struct call *c)
-{
-    struct resuming r = { .span.has_bytes = false };
-    struct error e = { 0 };
-
-    if (resuming_begin(c, &r, &e) == 0 && upload_delete(c->api->store, r.upload.id, &e) == 0)
-        http_reply(c->http, 499, NULL, NULL);
-    else if (e.code == ERROR_ABORTED)
-        call_fail_as(c, 503, NULL, "Another call writes to this upload; try again.");
-    else
-        storage_fail(c, &e);
-}
-
 /* What the Content-Range, the Content-Length and the upload's begin say must agree. */
 static int span_check(struct call *c, struct resuming *r, struct error *e)
 {
@@ -125,6 +65,19 @@ static int resuming_begin(struct call *c, struct resuming *r, struct error *e)
     return span_check(c, r, e);
 }
 
+void storage_upload_cancel(struct call *c)
+{
+    struct resuming r = { .span.has_bytes = false };
+    struct error e = { 0 };
+
+    if (resuming_begin(c, &r, &e) == 0 && upload_delete(c->api->store, r.upload.id, &e) == 0)
+        http_reply(c->http, 499, NULL, NULL);
+    else if (e.code == ERROR_ABORTED)
+        call_fail_as(c, 503, NULL, "Another call writes to this upload; try again.");
+    else
+        storage_fail(c, &e);
+}
+
 /* A question about the state opens it too: nobody else writes then, and what is said is durable. */
 static int resuming_open(struct call *c, struct resuming *r, struct error *e)
 {
@@ -153,27 +106,27 @@ static int sink(void *arg, const void *p, size_t len, struct error *e)
     return intake_write(&r->in, p, len, e);
 }
 
+bool storage_resume_begin(struct call *c)
+{
+    struct resuming *r = arena_alloc(c->arena, sizeof *r);
+    struct error e = { 0 };
+
+    c->state = r;
+    c->free_state = resuming_free;
+    if (resuming_begin(c, r, &e) < 0 || (r->span.has_bytes && resuming_open(c, r, &e) < 0)) {
+        storage_fail(c, &e);
+        return false;
+    }
+    http_set_sink(c->http, &(struct http_sink){ sink, r });
+    return true;
+}
+
 /* All bytes are there: as many as the total, or, where none is known, the body's end is the end. */
 static bool is_last(const struct resuming *r)
 {
     if (r->target.has_total)
         return blob_written(r->in.writer) == r->target.total;
     return r->span.has_bytes && !r->span.has_end;
-}
-
-static void reply_finished(struct call *c, struct resuming *r)
-{
-    struct error e = { 0 };
-    struct object made;
-    struct blob b;
-
-    if (media_hashes_header(http_header(c->http, "X-Goog-Hash"), &r->target.hashes, &e) < 0)
-        reply_paused(c, r, &e);
-    else if (intake_finish(&r->in, &b, &e) < 0 ||
-             storage_target_put(c, &r->target, &b, &made, &e) < 0)
-        storage_fail(c, &e);
-    else
-        storage_reply_object(c, &made);
 }
 
 /* 308 with what is there; or why it did not go on, with the same state behind it. */
@@ -197,4 +150,43 @@ static void reply_paused(struct call *c, struct resuming *r, const struct error 
     }
     http_set_header(c->http, "X-GUploader-UploadID", str_of(r->upload.id));
     http_reply(c->http, 308, NULL, NULL);
+}
+
+static void reply_finished(struct call *c, struct resuming *r)
+{
+    struct error e = { 0 };
+    struct object made;
+    struct blob b;
+
+    if (media_hashes_header(http_header(c->http, "X-Goog-Hash"), &r->target.hashes, &e) < 0)
+        reply_paused(c, r, &e);
+    else if (intake_finish(&r->in, &b, &e) < 0 ||
+             storage_target_put(c, &r->target, &b, &made, &e) < 0)
+        storage_fail(c, &e);
+    else
+        storage_reply_object(c, &made);
+}
+
+void storage_resume(struct call *c)
+{
+    struct resuming *r = c->state;
+    struct error e = { 0 };
+    uint64_t came = http_body_bytes(c->http);
+
+    if (!r->span.has_bytes && http_body_error(c->http))
+        storage_fail(c, http_body_error(c->http));
+    else if (!r->in.writer && resuming_open(c, r, &e) < 0)
+        storage_fail(c, &e);
+    else if (http_body_error(c->http))
+        reply_paused(c, r, http_body_error(c->http));
+    else if (http_body_complete(c->http) && r->span.has_end &&
+             came != r->span.end - r->span.first) {
+        (void)error_set(&e, ERROR_INVALID_ARGUMENT,
+                        "The body has %" PRIu64 " bytes, and its Content-Range says %" PRIu64 ".",
+                        came, r->span.end - r->span.first);
+        reply_paused(c, r, &e);
+    } else if (http_body_complete(c->http) && is_last(r))
+        reply_finished(c, r);
+    else
+        reply_paused(c, r, NULL);
 }

@@ -20,79 +20,12 @@ struct posting {
     struct str media_type; /* of the bytes, as their part or the call says */
 };
 
-static bool kind_read(struct call *c, enum posting_kind *out);
-static int posting_begin(struct posting *p, struct error *e);
-static void posting_free(void *state);
-static int sink_bytes(void *arg, const void *p, size_t len, struct error *e);
-static int sink_parts(void *arg, const void *p, size_t len, struct error *e);
-static int sink_meta(void *arg, const void *p, size_t len, struct error *e);
-static int target_make(struct posting *p, struct storage_target *out, struct error *e);
-static void reply_made(struct posting *p, struct storage_target *t);
-static void reply_started(struct call *c, const struct storage_target *t);
-
 /* gcsfs sends the bytes of a resumable upload by POST, too. */
 static bool goes_on(struct call *c)
 {
     struct str id;
 
     return http_query(c->http, "upload_id", &id) && id.len > 0;
-}
-
-bool storage_upload_begin(struct call *c)
-{
-    static int (*const sinks[])(void *, const void *, size_t, struct error *) = {
-        [POSTING_SIMPLE] = sink_bytes,
-        [POSTING_MULTIPART] = sink_parts,
-        [POSTING_START] = sink_meta,
-    };
-    struct posting *p = arena_alloc(c->arena, sizeof *p);
-    struct error e = { 0 };
-    struct bucket b;
-
-    if (goes_on(c))
-        return storage_resume_begin(c);
-    p->call = c;
-    p->meta = BUF_INIT(STORAGE_META_BYTES_MAX);
-    if (!kind_read(c, &p->kind)) {
-        call_fail_as(c, 400, NULL,
-                     "uploadType must be one of \"media\", \"multipart\", \"resumable\".");
-        return false;
-    }
-    c->state = p;
-    c->free_state = posting_free;
-    if (bucket_get(c->api->store, c->arena, call_scope(c), c->param[0], &b, &e) < 0 ||
-        posting_begin(p, &e) < 0) {
-        storage_fail(c, &e);
-        return false;
-    }
-    http_set_sink(c->http, &(struct http_sink){ sinks[p->kind], p });
-    return true;
-}
-
-void storage_upload(struct call *c)
-{
-    struct posting *p = c->state;
-    struct storage_target t;
-    struct error e = { 0 };
-
-    if (goes_on(c)) {
-        storage_resume(c);
-        return;
-    }
-    if (http_body_error(c->http)) {
-        storage_fail(c, http_body_error(c->http));
-        return;
-    }
-    if (!http_body_complete(c->http)) {
-        call_fail_as(c, 400, NULL, "The request's body is not whole.");
-        return;
-    }
-    if (target_make(p, &t, &e) < 0)
-        storage_fail(c, &e);
-    else if (p->kind == POSTING_START)
-        reply_started(c, &t);
-    else
-        reply_made(p, &t);
 }
 
 static bool kind_read(struct call *c, enum posting_kind *out)
@@ -118,26 +51,6 @@ static int on_part(void *arg, struct str content_type, struct error *e)
     p->media_type = (struct str){ arena_copy(p->call->arena, content_type.p, content_type.len),
                                   content_type.len };
     return 0;
-}
-
-static int on_data(void *arg, const void *bytes, size_t len, struct error *e)
-{
-    struct posting *p = arg;
-
-    return p->part == 1 ? sink_meta(p, bytes, len, e) : sink_bytes(p, bytes, len, e);
-}
-
-static int posting_begin(struct posting *p, struct error *e)
-{
-    struct call *c = p->call;
-    const struct multipart_handlers to = { on_part, on_data, p };
-
-    p->media_type = http_header(c->http, "Content-Type");
-    if (p->kind == POSTING_START)
-        return 0;
-    if (p->kind == POSTING_MULTIPART && multipart_init(&p->parts, p->media_type, &to, e) < 0)
-        return -1;
-    return intake_blob(&p->in, c->api->store, STORAGE_OBJECT_BYTES_MAX, e);
 }
 
 static void posting_free(void *state)
@@ -172,6 +85,57 @@ static int sink_meta(void *arg, const void *bytes, size_t len, struct error *e)
         return 0;
     return error_set(e, ERROR_INVALID_ARGUMENT, "The object's metadata is larger than %zu bytes.",
                      STORAGE_META_BYTES_MAX);
+}
+
+static int on_data(void *arg, const void *bytes, size_t len, struct error *e)
+{
+    struct posting *p = arg;
+
+    return p->part == 1 ? sink_meta(p, bytes, len, e) : sink_bytes(p, bytes, len, e);
+}
+
+static int posting_begin(struct posting *p, struct error *e)
+{
+    struct call *c = p->call;
+    const struct multipart_handlers to = { on_part, on_data, p };
+
+    p->media_type = http_header(c->http, "Content-Type");
+    if (p->kind == POSTING_START)
+        return 0;
+    if (p->kind == POSTING_MULTIPART && multipart_init(&p->parts, p->media_type, &to, e) < 0)
+        return -1;
+    return intake_blob(&p->in, c->api->store, STORAGE_OBJECT_BYTES_MAX, e);
+}
+
+bool storage_upload_begin(struct call *c)
+{
+    static int (*const sinks[])(void *, const void *, size_t, struct error *) = {
+        [POSTING_SIMPLE] = sink_bytes,
+        [POSTING_MULTIPART] = sink_parts,
+        [POSTING_START] = sink_meta,
+    };
+    struct posting *p = arena_alloc(c->arena, sizeof *p);
+    struct error e = { 0 };
+    struct bucket b;
+
+    if (goes_on(c))
+        return storage_resume_begin(c);
+    p->call = c;
+    p->meta = BUF_INIT(STORAGE_META_BYTES_MAX);
+    if (!kind_read(c, &p->kind)) {
+        call_fail_as(c, 400, NULL,
+                     "uploadType must be one of \"media\", \"multipart\", \"resumable\".");
+        return false;
+    }
+    c->state = p;
+    c->free_state = posting_free;
+    if (bucket_get(c->api->store, c->arena, call_scope(c), c->param[0], &b, &e) < 0 ||
+        posting_begin(p, &e) < 0) {
+        storage_fail(c, &e);
+        return false;
+    }
+    http_set_sink(c->http, &(struct http_sink){ sinks[p->kind], p });
+    return true;
 }
 
 /* The resource that was sent; NULL when there was none. */
@@ -285,4 +249,30 @@ static void reply_started(struct call *c, const struct storage_target *t)
     }
     buf_release(&what);
     buf_release(&url);
+}
+
+void storage_upload(struct call *c)
+{
+    struct posting *p = c->state;
+    struct storage_target t;
+    struct error e = { 0 };
+
+    if (goes_on(c)) {
+        storage_resume(c);
+        return;
+    }
+    if (http_body_error(c->http)) {
+        storage_fail(c, http_body_error(c->http));
+        return;
+    }
+    if (!http_body_complete(c->http)) {
+        call_fail_as(c, 400, NULL, "The request's body is not whole.");
+        return;
+    }
+    if (target_make(p, &t, &e) < 0)
+        storage_fail(c, &e);
+    else if (p->kind == POSTING_START)
+        reply_started(c, &t);
+    else
+        reply_made(p, &t);
 }

@@ -37,33 +37,6 @@ struct webhook_sender {
     struct http_client *http;
 };
 
-static void *sender_run(void *arg);
-
-struct webhook_sender *webhook_sender_start(struct api *a, struct error *e)
-{
-    struct webhook_sender *s = mem_alloc(sizeof *s);
-
-    s->api = a;
-    s->http = http_client_new();
-    atomic_init(&s->stop, false);
-    if (pthread_create(&s->thread, NULL, sender_run, s) == 0)
-        return s;
-    (void)error_set(e, ERROR_RESOURCE_EXHAUSTED, "no thread could be made for webhooks");
-    http_client_free(s->http);
-    mem_free(s);
-    return NULL;
-}
-
-void webhook_sender_stop(struct webhook_sender *s)
-{
-    if (!s)
-        return;
-    atomic_store(&s->stop, true);
-    thread_join(s->thread);
-    http_client_free(s->http);
-    mem_free(s);
-}
-
 /* ---- Secrets and signatures ---- */
 
 static void secret_text(const unsigned char raw[SECRET_RAW_BYTES], char out[WEBHOOK_SECRET_BYTES])
@@ -272,4 +245,29 @@ static void *sender_run(void *arg)
         if (deliver_due(s) == 0)
             clock_system()->sleep_ns(clock_system(), POLL_NS);
     return NULL;
+}
+
+struct webhook_sender *webhook_sender_start(struct api *a, struct error *e)
+{
+    struct webhook_sender *s = mem_alloc(sizeof *s);
+
+    s->api = a;
+    s->http = http_client_new();
+    atomic_init(&s->stop, false);
+    if (pthread_create(&s->thread, NULL, sender_run, s) == 0)
+        return s;
+    (void)error_set(e, ERROR_RESOURCE_EXHAUSTED, "no thread could be made for webhooks");
+    http_client_free(s->http);
+    mem_free(s);
+    return NULL;
+}
+
+void webhook_sender_stop(struct webhook_sender *s)
+{
+    if (!s)
+        return;
+    atomic_store(&s->stop, true);
+    thread_join(s->thread);
+    http_client_free(s->http);
+    mem_free(s);
 }
