@@ -4,7 +4,7 @@
 #include <inttypes.h>
 
 #include "api/jobs/events.h"
-#include "api/jobs/job_calls.h"
+#include "api/jobs/jobs.h"
 #include "base/metric.h"
 
 #define METRICS_BYTES_MAX ((size_t)8 * 1024 * 1024)

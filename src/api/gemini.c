@@ -1,11 +1,7 @@
 /* gemini.c -- batches of the Gemini Developer API: made by a model's method, kept as operations. */
 #include <string.h>
 
-#include "api/jobs/job_calls.h"
-
-#define PAGE_SIZE 50
-/* Written again, numbers can become longer than they were sent. */
-#define LINES_BYTES_MAX (2 * GEMINI_INLINE_BYTES_MAX)
+#include "api/jobs/jobs.h"
 
 /* "models/X" of the path; the body may name it too, but no other. */
 static int model_take(struct call *c, struct job *j, struct error *e)
@@ -36,28 +32,16 @@ static int model_take(struct call *c, struct job *j, struct error *e)
     return 0;
 }
 
-static int read_and_submit(struct call *c, struct job *j, struct buf *lines, struct error *e)
+static int read_batch(struct call *c, struct job *j, struct buf *inlined, struct error *e)
 {
-    struct job_place at;
-
-    if (job_place(c, "create", &at, e) < 0 ||
-        gemini_read(c->arena, http_body(c->http), j, lines, e) < 0 || model_take(c, j, e) < 0)
+    if (gemini_read(c->arena, http_body(c->http), j, inlined, e) < 0)
         return -1;
-    return job_submit(c, j, &at, buf_str(lines), e);
+    return model_take(c, j, e);
 }
 
 static void post_batch(struct call *c)
 {
-    struct buf lines = BUF_INIT(LINES_BYTES_MAX);
-    struct error e = { 0 };
-    struct job j = { 0 };
-    int rc = read_and_submit(c, &j, &lines, &e);
-
-    buf_release(&lines);
-    if (rc < 0)
-        call_fail(c, &e);
-    else
-        job_reply(c, &j);
+    job_create_call(c, read_batch);
 }
 
 static void refuse_embedding(struct call *c)
@@ -70,27 +54,12 @@ static void refuse_embedding(struct call *c)
     call_fail(c, &e);
 }
 
-static void get_batches(struct call *c)
-{
-    struct job_page page = {
-        .dialect = DIALECT_GEMINI,
-        .name = "operations",
-        .size_default = PAGE_SIZE,
-    };
-    struct error e = { 0 };
-
-    if (job_place(c, "list", &page.at, &e) < 0)
-        call_fail(c, &e);
-    else
-        job_list_reply(c, &page);
-}
-
 static void delete_batch(struct call *c)
 {
     struct error e = { 0 };
     struct job j;
 
-    if (job_of_path(c, &j, &e) < 0 || job_delete_asked(c, &j, &e) < 0)
+    if (job_delete_of_path(c, &j, &e) < 0)
         call_fail(c, &e);
     else
         call_reply_c(c, "{}");
@@ -137,7 +106,7 @@ const struct route api_gemini_routes[] = {
       GEMINI_INLINE_BYTES_MAX, NULL },
     { HTTP_POST,   ROOT "/(models|tunedModels)/{}:asyncBatchEmbedContent", ROLE_SUBMITTER, 0,
       refuse_embedding, GEMINI_INLINE_BYTES_MAX, NULL },
-    { HTTP_GET,    ROOT "/batches",            ROLE_VIEWER,    0, get_batches, 0, NULL },
+    { HTTP_GET,    ROOT "/batches",            ROLE_VIEWER,    0, job_list_call, 0, NULL },
     { HTTP_GET,    ROOT "/batches/{}",         ROLE_VIEWER,    0, job_get_call, 0, NULL },
     { HTTP_DELETE, ROOT "/batches/{}",         ROLE_SUBMITTER, 0, delete_batch, 0, NULL },
     { HTTP_POST,   ROOT "/batches/{}:cancel",  ROLE_SUBMITTER, 0, job_cancel_call, 0, NULL },

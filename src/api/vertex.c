@@ -6,10 +6,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "api/jobs/job_calls.h"
+#include "api/jobs/jobs.h"
 #include "format/job/vertex.h"
 
-#define PAGE_SIZE 100
 #define OPERATION_BYTES_MAX ((size_t)16 * 1024)
 
 /* Of "publishers/google/models/X" X; tuned models and endpoints go by their id. */
@@ -28,33 +27,17 @@ static int model_check(struct call *c, const struct job *j, struct error *e)
                      strstr(name, "endpoints/") ? "Endpoint" : "Model", name);
 }
 
-static void post_job(struct call *c)
+static int read_job(struct call *c, struct job *j, struct buf *inlined, struct error *e)
 {
-    struct job j = { 0 };
-    struct job_place at;
-    struct error e = { 0 };
-
-    if (job_place(c, "create", &at, &e) < 0 ||
-        vertex_read(c->arena, http_body(c->http), &j, &e) < 0 || model_check(c, &j, &e) < 0 ||
-        job_submit(c, &j, &at, (struct str){ 0 }, &e) < 0)
-        call_fail(c, &e);
-    else
-        job_reply(c, &j);
+    (void)inlined; /* this dialect has no inline requests */
+    if (vertex_read(c->arena, http_body(c->http), j, e) < 0)
+        return -1;
+    return model_check(c, j, e);
 }
 
-static void get_jobs(struct call *c)
+static void post_job(struct call *c)
 {
-    struct job_page page = {
-        .dialect = DIALECT_VERTEX,
-        .name = "batchPredictionJobs",
-        .size_default = PAGE_SIZE,
-    };
-    struct error e = { 0 };
-
-    if (job_place(c, "list", &page.at, &e) < 0)
-        call_fail(c, &e);
-    else
-        job_list_reply(c, &page);
+    job_create_call(c, read_job);
 }
 
 /* ---- Operations: a deletion is done when it is answered, so an operation is never anything but
@@ -90,7 +73,7 @@ static void delete_job(struct call *c)
     struct job j;
     int64_t number[2];
 
-    if (job_of_path(c, &j, &e) < 0 || job_delete_asked(c, &j, &e) < 0) {
+    if (job_delete_of_path(c, &j, &e) < 0) {
         call_fail(c, &e);
         return;
     }
@@ -169,12 +152,12 @@ static void get_operations(struct call *c)
 // clang-format off
 const struct route api_vertex_routes[] = {
     { HTTP_POST,   PLACE JOBS,                ROLE_SUBMITTER, 0, post_job, VERTEX_BODY_BYTES_MAX, NULL },
-    { HTTP_GET,    PLACE JOBS,                ROLE_VIEWER,    0, get_jobs, 0, NULL },
+    { HTTP_GET,    PLACE JOBS,                ROLE_VIEWER,    0, job_list_call, 0, NULL },
     { HTTP_GET,    PLACE JOBS "/{}",          ROLE_VIEWER,    0, job_get_call, 0, NULL },
     { HTTP_DELETE, PLACE JOBS "/{}",          ROLE_SUBMITTER, 0, delete_job, 0, NULL },
     { HTTP_POST,   PLACE JOBS "/{}:cancel",   ROLE_SUBMITTER, 0, job_cancel_call, 0, NULL },
     { HTTP_POST,   EXPRESS JOBS,              ROLE_SUBMITTER, 0, post_job, VERTEX_BODY_BYTES_MAX, NULL },
-    { HTTP_GET,    EXPRESS JOBS,              ROLE_VIEWER,    0, get_jobs, 0, NULL },
+    { HTTP_GET,    EXPRESS JOBS,              ROLE_VIEWER,    0, job_list_call, 0, NULL },
     { HTTP_GET,    EXPRESS JOBS "/{}",        ROLE_VIEWER,    0, job_get_call, 0, NULL },
     { HTTP_DELETE, EXPRESS JOBS "/{}",        ROLE_SUBMITTER, 0, delete_job, 0, NULL },
     { HTTP_POST,   EXPRESS JOBS "/{}:cancel", ROLE_SUBMITTER, 0, job_cancel_call, 0, NULL },

@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <unistd.h>
 
-#include "api/jobs/job_calls.h"
+#include "api/jobs/jobs.h"
 #include "format/job/vertex.h"
 
 #define LINES_TYPE "application/jsonl"

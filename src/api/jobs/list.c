@@ -1,10 +1,11 @@
-/* job_list.c -- pages of jobs for both dialects.
+/* list.c -- pages of jobs for both dialects.
  *
- * Why: a job's resource may have a megabyte, so a page is read and written a few jobs at a time and
- * ends early when it has become large; the client goes on with its token. A token is only given when
- * another job is known to follow: clients fail on an empty last page.
+ * Why: a job's resource can have a megabyte, so a page is read and written a few jobs at a time and
+ * ends early when it has become large; the client goes on with its token. A page has a token only when
+ * another job is known to follow, because clients fail on an empty last page.
  */
-#include "api/jobs/job_calls.h"
+#include "api/jobs/jobs.h"
+#include "base/json_write.h"
 #include "format/job/filter.h"
 
 #define PAGE_SIZE_MAX 1000
@@ -12,29 +13,40 @@
 #define CHUNK_JOBS 16
 #define REPLY_BYTES_MAX (PAGE_BYTES_MAX + CHUNK_JOBS * (size_t)4 * 1024 * 1024)
 
-struct listing {
+/* How each dialect's list calls its jobs, and the size of a page when the client asks for none. */
+static const struct {
+    const char *name;
+    uint64_t size;
+} pages[] = {
+    [DIALECT_VERTEX] = { "batchPredictionJobs", 100 },
+    [DIALECT_GEMINI] = { "operations", 50 },
+};
+
+struct job_listing {
     struct call *call;
-    const struct job_page *page;
+    enum dialect dialect;
+    struct job_place at;
     const struct filter *filter;
     struct str mask;
-    uint64_t left;  /* jobs that may still be written; then one more is looked for */
-    int64_t before; /* of the next page: the last job that was written */
-    int64_t walk;   /* where the walk has come */
+    uint64_t left;  /* jobs that may still be written; at 0 one more job is looked for */
+    int64_t before; /* the last job that was written: the next page begins after it */
+    int64_t walk;   /* the last job that was looked at */
     uint32_t written;
     bool walked; /* all jobs were looked at */
     bool more;   /* another job follows the page */
     struct buf out;
+    struct json_writer json; /* into out */
 };
 
-/* A token holds for the same question only. */
-static struct seal seal_of(struct listing *l)
+/* A token is valid for the same list with the same filter only. */
+static struct seal seal_of(struct job_listing *l)
 {
     struct buf scope = BUF_INIT(FILTER_BYTES_MAX + 512);
-    const struct job_place *at = &l->page->at;
+    const struct job_place *at = &l->at;
     struct str filter = { 0 };
 
     (void)http_query(l->call->http, "filter", &filter);
-    buf_addf(&scope, "%d %s %s ", (int)l->page->dialect, at->scope ? at->scope : "",
+    buf_addf(&scope, "%d %s %s ", (int)l->dialect, at->scope ? at->scope : "",
              at->location ? at->location : "-");
     buf_add_str(&scope, filter);
     struct seal seal = { "page", { arena_copy(l->call->arena, scope.p, scope.len), scope.len } };
@@ -42,7 +54,7 @@ static struct seal seal_of(struct listing *l)
     return seal;
 }
 
-static int token_read(struct listing *l, struct error *e)
+static int token_read(struct job_listing *l, struct error *e)
 {
     struct seal seal = seal_of(l);
     int64_t number[2];
@@ -52,13 +64,13 @@ static int token_read(struct listing *l, struct error *e)
         return 0;
     if (!seal_read(l->call->api->store, &seal, token, number))
         return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "pageToken: It is none of this list. Use the nextPageToken of the page "
-                         "before, with the same filter.");
+                         "pageToken: It does not belong to this list. Use the nextPageToken of the "
+                         "page before, with the same filter.");
     l->before = l->walk = number[0];
     return 0;
 }
 
-static int listing_read(struct listing *l, struct error *e)
+static int listing_read(struct job_listing *l, struct error *e)
 {
     struct str filter = { 0 };
 
@@ -66,7 +78,7 @@ static int listing_read(struct listing *l, struct error *e)
     (void)http_query(l->call->http, "readMask", &l->mask);
     l->filter = filter_parse(l->call->arena, filter, e);
     if (!l->filter ||
-        call_number(l->call, "pageSize", l->page->size_default, PAGE_SIZE_MAX, &l->left, e) < 0)
+        call_number(l->call, "pageSize", pages[l->dialect].size, PAGE_SIZE_MAX, &l->left, e) < 0)
         return -1;
     return token_read(l, e);
 }
@@ -74,7 +86,7 @@ static int listing_read(struct listing *l, struct error *e)
 /* The filter asks for the state that the resource shows. */
 static bool keep(void *arg, const struct job *j)
 {
-    const struct listing *l = arg;
+    const struct job_listing *l = arg;
     struct job shown = *j;
 
     if (j->state == JOB_EXPIRED && j->dialect == DIALECT_VERTEX)
@@ -82,23 +94,22 @@ static bool keep(void *arg, const struct job *j)
     return filter_keeps(l->filter, &shown);
 }
 
-static void one_write(struct listing *l, const struct job *j)
+static void one_write(struct job_listing *l, const struct job *j)
 {
-    if (l->written++)
-        buf_add_char(&l->out, ',');
-    else
-        buf_addf(&l->out, "{\"%s\":[", l->page->name);
+    if (l->written++ == 0)
+        json_array(&l->json, pages[l->dialect].name); /* an empty list is {} */
+    json_value(&l->json, NULL);
     job_write(l->call, j, l->mask, GEMINI_LISTED, &l->out);
     l->before = j->id;
     l->left = l->out.len < PAGE_BYTES_MAX ? l->left - 1 : 0;
 }
 
-static int chunk_write(struct listing *l, struct arena *a, struct error *e)
+static int chunk_write(struct job_listing *l, struct arena *a, struct error *e)
 {
     const struct job_query q = {
-        .project = l->page->at.scope,
-        .location = l->page->at.location,
-        .dialect = l->page->dialect,
+        .project = l->at.scope,
+        .location = l->at.location,
+        .dialect = l->dialect,
         .before = l->walk,
         .most = l->left < CHUNK_JOBS ? (uint32_t)l->left + 1 : CHUNK_JOBS,
         .keep = keep,
@@ -120,7 +131,7 @@ static int chunk_write(struct listing *l, struct arena *a, struct error *e)
     return 0;
 }
 
-static int chunks_write(struct listing *l, struct error *e)
+static int chunks_write(struct job_listing *l, struct error *e)
 {
     int rc;
 
@@ -132,28 +143,34 @@ static int chunks_write(struct listing *l, struct error *e)
     return rc;
 }
 
-static int end_write(struct listing *l, struct error *e)
+static int end_write(struct job_listing *l, struct error *e)
 {
     struct seal seal = seal_of(l);
     char token[SEAL_TEXT_BYTES];
 
-    buf_add_c(&l->out, l->written ? "]" : "{");
+    if (l->written)
+        json_end(&l->json);
     if (l->more) {
         if (seal_write(l->call->api->store, &seal, (const int64_t[2]){ l->before, 0 }, token, e) <
             0)
             return -1;
-        buf_addf(&l->out, "%s\"nextPageToken\":\"%s\"", l->written ? "," : "", token);
+        json_add_c(&l->json, "nextPageToken", token);
     }
-    buf_add_char(&l->out, '}');
+    json_end(&l->json);
     return 0;
 }
 
-void job_list_reply(struct call *c, const struct job_page *p)
+void job_list_call(struct call *c)
 {
-    struct listing l = { .call = c, .page = p, .out = BUF_INIT(REPLY_BYTES_MAX) };
+    struct job_listing l = { .call = c,
+                             .dialect = job_dialect(c),
+                             .out = BUF_INIT(REPLY_BYTES_MAX) };
     struct error e = { 0 };
 
-    if (listing_read(&l, &e) < 0 || chunks_write(&l, &e) < 0 || end_write(&l, &e) < 0) {
+    l.json = JSON_WRITER(&l.out);
+    json_object(&l.json, NULL);
+    if (job_place(c, "list", &l.at, &e) < 0 || listing_read(&l, &e) < 0 ||
+        chunks_write(&l, &e) < 0 || end_write(&l, &e) < 0) {
         buf_release(&l.out);
         call_fail(c, &e);
         return;

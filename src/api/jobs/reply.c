@@ -1,8 +1,8 @@
-/* job_reply.c -- a job as the answer of a call; inline responses are streamed from their file. */
+/* reply.c -- a job as the answer to a call; inline responses are streamed from their file. */
 #include <string.h>
 #include <unistd.h>
 
-#include "api/jobs/job_calls.h"
+#include "api/jobs/jobs.h"
 #include "base/log.h"
 #include "base/sys.h"
 #include "format/job/vertex.h"
@@ -50,7 +50,7 @@ static int64_t text_pull(struct inlined *s, const struct buf *text, char *p, siz
     return (int64_t)n;
 }
 
-/* One object a line becomes a list: JSON has no line end within it. */
+/* Lines of one object each become a list: JSON text has no line end within a value here. */
 static int64_t rows_pull(struct inlined *s, char *p, size_t cap)
 {
     uint64_t left = s->row_bytes - s->at;
@@ -60,7 +60,7 @@ static int64_t rows_pull(struct inlined *s, char *p, size_t cap)
     if (want == 0)
         return 0;
     int64_t n = sys_read_at(s->fd, p, want, s->at, "inline responses", &e);
-    if (n <= 0) { /* better no answer than one that lacks its end */
+    if (n <= 0) { /* a broken connection is better than an answer that lacks its end */
         log_error("an inline answer is cut off: %s",
                   n < 0 ? e.msg : "inline responses became shorter");
         return -1;
