@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/env.h"
+
 #define POINT_BYTES 64
 
 /* Written while one thread runs; left is the only part that others change. */
@@ -46,15 +48,10 @@ bool fault_hit(const char *point)
     return true;
 }
 
-int fault_errno(void)
-{
-    return plan.err;
-}
-
 /* "point:n:errno"; anything else arms nothing. */
 void fault_from_env(void)
 {
-    const char *spec = getenv("TRANCHE_FAULT");
+    const char *spec = env_get("TRANCHE_FAULT");
     const char *colon = spec ? strchr(spec, ':') : NULL;
     char point[POINT_BYTES];
     char *end;

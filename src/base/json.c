@@ -304,6 +304,14 @@ struct str json_str(yyjson_val *v)
     return (struct str){ yyjson_get_str(v), yyjson_is_str(v) ? yyjson_get_len(v) : 0 };
 }
 
+bool json_count(yyjson_val *v, uint64_t *out)
+{
+    if (!yyjson_is_uint(v))
+        return str_number(json_str(v), out);
+    *out = yyjson_get_uint(v);
+    return true;
+}
+
 yyjson_val *json_get(yyjson_val *object, const char *key)
 {
     return yyjson_obj_get(object, key);

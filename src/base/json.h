@@ -28,7 +28,9 @@ yyjson_val *json_parse(struct arena *a, struct str text, size_t *at, struct erro
  * the path to it as JSON path text in *path (see json_path_*) and the message in e. */
 int json_check(yyjson_val *root, struct buf *path, struct error *e) FALLIBLE;
 
-struct str json_str(yyjson_val *v);                        /* empty when v is no string */
+struct str json_str(yyjson_val *v); /* empty when v is no string */
+/* A whole number from 0, or a string of its digits, which is how proto3 writes 64 bits. */
+bool json_count(yyjson_val *v, uint64_t *out);
 yyjson_val *json_get(yyjson_val *object, const char *key); /* NULL when absent or no object */
 /* A parsed value as text again, on one line and without white space; in the arena. */
 struct str json_text(struct arena *a, yyjson_val *v);

@@ -83,6 +83,25 @@ size_t str_find(struct str s, struct str needle)
     return SIZE_MAX;
 }
 
+bool str_next(struct str *rest, char separator, struct str *piece)
+{
+    if (rest->len == 0)
+        return false;
+    size_t at = str_find(*rest, (struct str){ &separator, 1 });
+    *piece = str_sub(*rest, 0, at);
+    *rest = at == SIZE_MAX ? (struct str){ 0 } : str_sub(*rest, at + 1, rest->len);
+    return true;
+}
+
+struct str str_after_last(struct str s, char c)
+{
+    size_t at = s.len;
+
+    while (at > 0 && s.p[at - 1] != c)
+        at--;
+    return str_sub(s, at, s.len);
+}
+
 /* Length of the well-formed sequence at p, or 0. The second byte's range depends on the first. */
 static size_t utf8_sequence(const unsigned char *p, size_t len)
 {
@@ -142,6 +161,11 @@ bool str_number(struct str s, uint64_t *out)
     }
     *out = n;
     return s.len > 0;
+}
+
+bool str_number_in(struct str s, uint64_t min, uint64_t max, uint64_t *out)
+{
+    return str_number(s, out) && *out >= min && *out <= max;
 }
 
 void str_hex(const void *p, size_t len, char *out)

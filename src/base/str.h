@@ -41,10 +41,16 @@ struct str str_trim(struct str s);                         /* of space, tab, CR,
 size_t str_find(struct str s, struct str needle);
 /* Bytes of the longest prefix of s that is valid UTF-8 (Unicode 15, table 3-7). */
 size_t str_utf8_valid(struct str s);
+/* Takes the piece before the next separator off *rest; false when nothing is left. "a,,b" has three
+ * pieces, a separator at the end begins none. */
+bool str_next(struct str *rest, char separator, struct str *piece);
+/* What stands after the last c; all of s when there is none. */
+struct str str_after_last(struct str s, char c);
 /* Shell-like match of a whole name: '*' any run, '?' one byte, all else itself. */
 bool str_glob(const char *pattern, const char *name);
 /* Digits in base 10 and nothing else, at least one; false otherwise, or when the type cannot hold it. */
 bool str_number(struct str s, uint64_t *out);
+bool str_number_in(struct str s, uint64_t min, uint64_t max, uint64_t *out); /* min <= it <= max */
 /* Two lower-case digits a byte and a NUL: out has room for 2 * len + 1. */
 void str_hex(const void *p, size_t len, char *out);
 /* Edits (insert, delete, replace a byte, swap neighbours) between a and b; more than limit gives

@@ -10,6 +10,7 @@
 
 #include "app/config/config.h"
 #include "app/cli/options.h"
+#include "base/env.h"
 #include "base/mem.h"
 #include "base/log.h"
 
@@ -34,13 +35,13 @@ void console_guard_streams(void)
 
 void console_init(struct console *c, bool quiet, const char *log_format)
 {
-    const char *term = config_env("TERM");
+    const char *term = env_get("TERM");
     bool terminal = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
 
     *c = (struct console){ .quiet = quiet };
     c->json = log_format && strcmp(log_format, "json") == 0;
     c->live = terminal && !quiet && !log_format;
-    c->color = terminal && !log_format && !config_env("NO_COLOR");
+    c->color = terminal && !log_format && !env_get("NO_COLOR");
     c->utf8 = locale_is_utf8();
     c->width = console_width();
     /* Below a live display a log line would break the picture; errors may. */
@@ -50,12 +51,12 @@ void console_init(struct console *c, bool quiet, const char *log_format)
 uint32_t console_width(void)
 {
     struct winsize size = { 0 };
-    const char *columns = config_env("COLUMNS");
+    const char *columns = env_get("COLUMNS");
     uint64_t width = 80;
 
     if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
         width = size.ws_col;
-    else if (columns && !options_number(columns, 1, UINT32_MAX, &width))
+    else if (columns && !str_number_in(str_of(columns), 1, UINT32_MAX, &width))
         width = 80;
     if (width > CONSOLE_WIDTH_MAX)
         return CONSOLE_WIDTH_MAX;
@@ -120,7 +121,7 @@ static bool locale_is_utf8(void)
     static const char *const names[] = { "LC_ALL", "LC_CTYPE", "LANG" };
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        const char *value = config_env(names[i]);
+        const char *value = env_get(names[i]);
         if (value)
             return strstr(value, "UTF-8") || strstr(value, "utf8") || strstr(value, "UTF8");
     }

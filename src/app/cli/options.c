@@ -66,11 +66,6 @@ void options_release(struct arguments *a)
     *a = (struct arguments){ 0 };
 }
 
-bool options_number(const char *text, uint64_t min, uint64_t max, uint64_t *out)
-{
-    return str_number(str_of(text), out) && *out >= min && *out <= (max ? max : UINT64_MAX);
-}
-
 /* Near: one edit, and one more for each four letters; or the beginning of the candidate. */
 void nearest_offer(struct nearest *n, const char *candidate)
 {
@@ -138,7 +133,7 @@ static bool is_choice(const char *choices, struct str word)
 static int count_store(const struct option_spec *spec, const char *value, uint64_t *out,
                        struct error *e)
 {
-    if (options_number(value, spec->min, spec->max, out))
+    if (str_number_in(str_of(value), spec->min, spec->max ? spec->max : UINT64_MAX, out))
         return 0;
     if (spec->max)
         return error_set(e, ERROR_INVALID_ARGUMENT,

@@ -30,9 +30,6 @@ int options_parse(const struct command *c, int argc, char **argv, struct argumen
                   struct error *e) FALLIBLE;
 void options_release(struct arguments *a);
 
-/* A whole decimal number in [min, max]: no sign, no space, no overflow. */
-bool options_number(const char *text, uint64_t min, uint64_t max, uint64_t *out);
-
 /* The nearest of the words that were offered, when it is near enough to be meant. */
 struct nearest {
     const char *word, *best;

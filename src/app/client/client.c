@@ -5,6 +5,7 @@
 
 #include "app/config/config.h"
 #include "app/run/local_job.h"
+#include "base/env.h"
 #include "base/mem.h"
 #include "base/clock.h"
 #include "net/server/http_server.h"
@@ -33,7 +34,7 @@ int client_open(struct client *c, const struct client_options *o, struct error *
     *c = (struct client){ .seed = (uint64_t)clock->wall_us(clock) };
     console_init(&c->console, o->quiet, NULL);
     c->stop = stop_on_signals();
-    c->ca_file = config_env("TRANCHE_CA_FILE");
+    c->ca_file = env_get("TRANCHE_CA_FILE");
     c->project = first_of(o->project, "TRANCHE_PROJECT", CLIENT_PROJECT_DEFAULT);
     c->location = first_of(o->location, "TRANCHE_LOCATION", CLIENT_LOCATION_DEFAULT);
     c->server = base_url(c, first_of(o->server, "TRANCHE_SERVER", CLIENT_SERVER_DEFAULT),
@@ -88,7 +89,7 @@ enum exit_code client_end(struct client *c, int rc, const struct error *e)
 
 static const char *first_of(const char *option, const char *variable, const char *otherwise)
 {
-    const char *value = option ? option : config_env(variable);
+    const char *value = option ? option : env_get(variable);
 
     return value ? value : otherwise;
 }
@@ -123,7 +124,7 @@ static void warn_of_clear_text(const struct client *c, const char *url)
 
 static int read_credential(struct client *c, struct error *e)
 {
-    const char *token = config_env("TRANCHE_TOKEN"), *key = config_env("TRANCHE_API_KEY");
+    const char *token = env_get("TRANCHE_TOKEN"), *key = env_get("TRANCHE_API_KEY");
     const char *value = token ? token : key;
     struct buf line = BUF_INIT(URL_BYTES_MAX);
 

@@ -202,12 +202,9 @@ static int attempt(struct exchange *x, struct error *e)
 
 static uint32_t retry_after_ms(const struct http_in *in)
 {
-    char text[16];
     uint64_t seconds;
-    struct str value = http_in_header(in, "retry-after");
 
-    (void)snprintf(text, sizeof text, "%.*s", STR_ARG(value));
-    if (!options_number(text, 0, RETRY_AFTER_MAX_MS / 1000, &seconds))
+    if (!str_number_in(http_in_header(in, "retry-after"), 0, RETRY_AFTER_MAX_MS / 1000, &seconds))
         return 0; /* absent, a date, or more than we would wait */
     return (uint32_t)seconds * 1000;
 }

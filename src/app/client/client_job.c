@@ -77,9 +77,7 @@ static uint64_t count_of(yyjson_val *v)
 {
     uint64_t n = 0;
 
-    if (yyjson_is_uint(v))
-        return yyjson_get_uint(v);
-    return yyjson_is_str(v) && options_number(yyjson_get_str(v), 0, 0, &n) ? n : 0;
+    return json_count(v, &n) ? n : 0;
 }
 
 static uint64_t nano_of(yyjson_val *v)

@@ -4,25 +4,17 @@
 #include <string.h>
 
 #include "app/cli/options.h"
+#include "base/json.h"
+#include "format/gs.h"
 
 #define PAGE "1000"
 #define BODY_BYTES_MAX ((size_t)64 * 1024)
 #define REWRITES_MAX 100000 /* each moves at least a megabyte */
 
-bool gs_is(const char *text)
-{
-    return strncmp(text, "gs://", 5) == 0;
-}
-
 int gs_read(const char *text, struct gs *out, struct error *e)
 {
-    struct str rest = str_sub(str_of(text), 5, SIZE_MAX);
-    size_t slash = str_find(rest, STR("/"));
-
-    *out = (struct gs){ .bucket = str_sub(rest, 0, slash) };
-    if (slash != SIZE_MAX)
-        out->name = str_sub(rest, slash + 1, rest.len);
-    if (gs_is(text) && out->bucket.len && !gs_has_wildcard(out->bucket))
+    *out = (struct gs){ 0 };
+    if (gs_split(str_of(text), &out->bucket, &out->name) && !gs_has_wildcard(out->bucket))
         return 0;
     return error_set(e, ERROR_INVALID_ARGUMENT,
                      "\"%s\" names no object; write gs://BUCKET/NAME, wildcards only in NAME",
@@ -53,7 +45,7 @@ const char *gs_text(struct arena *a, struct str bucket, struct str name)
 {
     struct buf text = BUF_INIT(8192);
 
-    buf_addf(&text, "gs://%.*s/%.*s", STR_ARG(bucket), STR_ARG(name));
+    gs_add(&text, bucket, name);
     const char *out = arena_copy(a, text.p, text.len);
     buf_release(&text);
     return out;
@@ -73,12 +65,9 @@ struct str base_name(struct str path)
 /* A count that the API writes as a string. */
 static uint64_t number(yyjson_val *v)
 {
-    const char *text = yyjson_get_str(v);
     uint64_t n = 0;
 
-    if (yyjson_is_uint(v))
-        return yyjson_get_uint(v);
-    return text && options_number(text, 0, 0, &n) ? n : 0;
+    return json_count(v, &n) ? n : 0;
 }
 
 static struct object_view object_of(yyjson_val *v)

@@ -18,7 +18,6 @@
 struct gs {
     struct str bucket, name; /* name may be empty, a prefix or a pattern */
 };
-bool gs_is(const char *text); /* begins with gs:// */
 /* Borrows text. INVALID_ARGUMENT when it is no gs://BUCKET/NAME. */
 int gs_read(const char *text, struct gs *out, struct error *e) FALLIBLE;
 bool gs_has_wildcard(struct str name);

@@ -155,12 +155,11 @@ static int upload_read(struct upload *u, struct error *e)
 static int upload_keep(struct upload *u, struct str range, struct error *e)
 {
     uint64_t have = 0;
-    char text[32];
 
     if (range.len) {
         size_t dash = str_find(range, STR("-"));
-        (void)snprintf(text, sizeof text, "%.*s", STR_ARG(str_sub(range, dash + 1, range.len)));
-        if (dash == SIZE_MAX || !options_number(text, 0, UINT64_MAX - 1, &have))
+        if (dash == SIZE_MAX ||
+            !str_number_in(str_sub(range, dash + 1, range.len), 0, UINT64_MAX - 1, &have))
             return error_set(e, ERROR_INTERNAL, "the service keeps \"%.*s\"", STR_ARG(range));
         have++;
     }

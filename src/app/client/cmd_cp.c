@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "format/gs.h"
 
 #define PATH_BYTES_MAX ((size_t)8192)
 
@@ -119,22 +120,23 @@ static bool is_folder(const char *target)
 
     if (str_ends(str_of(target), STR("/")))
         return true;
-    if (gs_is(target))
+    if (gs_is(str_of(target)))
         return gs_read(target, &at, &ignored) == 0 && at.name.len == 0;
     return stat(target, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 static int copy_all(struct cp *c, const char *const *source, uint32_t count, struct error *e)
 {
-    c->to_gs = gs_is(c->target);
+    c->to_gs = gs_is(str_of(c->target));
     c->into = is_folder(c->target);
-    bool several = count > 1 || (gs_is(source[0]) && gs_has_wildcard(str_of(source[0])));
+    bool several = count > 1 || (gs_is(str_of(source[0])) && gs_has_wildcard(str_of(source[0])));
     bool stream = strcmp(c->target, "-") == 0;
     if (several && !c->into && !stream)
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "several sources need a folder as the target, not %s", c->target);
     for (uint32_t i = 0; i < count; i++) {
-        int rc = gs_is(source[i]) ? copy_from_gs(c, source[i], e) : copy_from_file(c, source[i], e);
+        int rc = gs_is(str_of(source[i])) ? copy_from_gs(c, source[i], e)
+                                          : copy_from_file(c, source[i], e);
         if (rc < 0)
             return -1;
     }

@@ -13,7 +13,9 @@
 #include "app/cli/human.h"
 #include "app/client/submit_to.h"
 #include "base/clock.h"
+#include "base/env.h"
 #include "base/sys.h"
+#include "format/gs.h"
 
 #define BODY_BYTES_MAX ((size_t)1024 * 1024)
 #define TEXT_BYTES_MAX ((size_t)4 * 1024 * 1024)
@@ -132,7 +134,7 @@ static int check_labels(const struct option_list *label, struct error *e)
 /* The model's full name: publishers/google/models/M for a bare one. */
 static int choose_model(struct submit *s, struct error *e)
 {
-    const char *model = s->o->model ? s->o->model : config_env("TRANCHE_MODEL");
+    const char *model = s->o->model ? s->o->model : env_get("TRANCHE_MODEL");
     struct buf name = BUF_INIT(PATH_BYTES_MAX);
 
     if (!model)
@@ -167,7 +169,7 @@ static const char *bucket_of(struct submit *s)
     struct buf name = BUF_INIT(PATH_BYTES_MAX);
 
     if (s->o->bucket)
-        return s->o->bucket + (gs_is(s->o->bucket) ? strlen("gs://") : 0);
+        return s->o->bucket + (gs_is(str_of(s->o->bucket)) ? strlen("gs://") : 0);
     buf_addf(&name, "tranche-%s", s->client->project);
     const char *out = arena_copy(&s->client->arena, name.p, name.len);
     buf_release(&name);
@@ -180,7 +182,7 @@ static int check_files(const char *const *input, uint32_t count, bool *local, st
     struct gs at;
 
     for (uint32_t i = 0; i < count; i++) {
-        if (gs_is(input[i])) {
+        if (gs_is(str_of(input[i]))) {
             if (gs_read(input[i], &at, e) < 0)
                 return -1;
             continue;
@@ -223,10 +225,10 @@ static int place_inputs(struct submit *s, const char *const *input, struct error
     if (check_files(input, s->count, &local, e) < 0 ||
         (local && remote_want_bucket(s->client, str_of(bucket_of(s)), e) < 0))
         return -1;
-    s->uploaded = !gs_is(input[0]);
+    s->uploaded = !gs_is(str_of(input[0]));
     s->uri = arena_array(&s->client->arena, s->count, sizeof *s->uri);
     for (uint32_t i = 0; i < s->count; i++) {
-        s->uri[i] = gs_is(input[i]) ? input[i] : upload_file(s, input[i], i + 1, e);
+        s->uri[i] = gs_is(str_of(input[i])) ? input[i] : upload_file(s, input[i], i + 1, e);
         if (!s->uri[i])
             return -1;
     }

@@ -6,6 +6,7 @@
 #include "app/config/config.h"
 #include "app/run/run.h"
 #include "net/server/http_server.h"
+#include "base/env.h"
 
 #define URL_BYTES_MAX ((size_t)16 * 1024)
 #define CREDENTIALS_VARIABLE "GOOGLE_APPLICATION_CREDENTIALS"
@@ -24,7 +25,7 @@ bool submit_to_given(const struct submit_to *to)
 
 static const char *or_env(const char *option, const char *variable)
 {
-    return option ? option : config_env(variable);
+    return option ? option : env_get(variable);
 }
 
 /* "https://host/" without its slashes; false when it is no URL. */
@@ -95,9 +96,9 @@ static int take_credential(struct far_side *f, struct error *e)
 {
     struct credential_spec *c = &f->upstream.credential;
 
-    c->secret = config_env(UPSTREAM_KEY_VARIABLE);
+    c->secret = env_get(UPSTREAM_KEY_VARIABLE);
     if (!c->secret)
-        c->service_account = config_env(CREDENTIALS_VARIABLE);
+        c->service_account = env_get(CREDENTIALS_VARIABLE);
     if (c->secret || c->service_account || !strstr(f->upstream.url, ".googleapis.com"))
         return 0;
     return error_set(e, ERROR_INVALID_ARGUMENT,
@@ -121,7 +122,7 @@ static int make_model(struct far_side *f, const struct submit_wish *w, struct er
         return -1;
     f->upstream.name = w->to->to;
     f->upstream.wire = WIRE_GEMINI;
-    f->upstream.ca_file = config_env("TRANCHE_CA_FILE");
+    f->upstream.ca_file = env_get("TRANCHE_CA_FILE");
     f->upstream.patience_ms = UPSTREAM_PATIENCE_MS;
     f->model = (struct model){
         .pattern = name,

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "app/config/config_schema.h"
+#include "base/env.h"
 #include "base/mem.h"
 #include "base/sys.h"
 #include "engine/lines/pipeline.h"
@@ -94,16 +95,9 @@ void config_release(struct config *c)
     *c = (struct config){ 0 };
 }
 
-const char *config_env(const char *name)
-{
-    const char *value = getenv(name);
-
-    return value && *value ? value : NULL;
-}
-
 const char *config_xdg(struct arena *a, const char *variable, const char *below_home)
 {
-    const char *base = config_env(variable), *home = config_env("HOME");
+    const char *base = env_get(variable), *home = env_get("HOME");
     struct buf path = BUF_INIT(4096);
 
     /* The specification has relative paths ignored. */
@@ -129,8 +123,8 @@ static const char *find_file(const char *path, struct config *c)
 {
     if (path)
         return path;
-    if (config_env("TRANCHE_CONFIG"))
-        return config_env("TRANCHE_CONFIG");
+    if (env_get("TRANCHE_CONFIG"))
+        return env_get("TRANCHE_CONFIG");
     const char *dir = config_xdg(&c->arena, "XDG_CONFIG_HOME", ".config");
     if (!dir)
         return NULL;
@@ -355,7 +349,7 @@ static int take_models(struct config *c, struct error *e)
 
 static const char *model_file(struct config *c, const char *name)
 {
-    const char *dir = config_env("TRANCHE_MODEL_DIR");
+    const char *dir = env_get("TRANCHE_MODEL_DIR");
 
     if (!dir)
         dir = TRANCHE_MODELS;

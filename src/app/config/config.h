@@ -85,12 +85,10 @@ void config_fingerprint(const struct config *c, const struct model *m, struct bu
 /* Whether the model's file is there; always for a fake. NOT_FOUND says how to get it. */
 int config_model_present(const struct model *m, struct error *e) FALLIBLE;
 
-/* A variable of the environment; NULL when unset or empty. The only way to the environment. */
-const char *config_env(const char *name);
 /* $XDG_..._HOME/tranche, or its default below $HOME, in the arena. NULL when neither is set. */
 const char *config_xdg(struct arena *a, const char *variable, const char *below_home);
 
-/* The variables that config_env is asked for, for help: false after the last. */
+/* The variables that are read, for help: false after the last. */
 bool config_variable_at(uint32_t i, const char **name, const char **about);
 
 #endif

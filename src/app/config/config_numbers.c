@@ -105,7 +105,8 @@ static int check_scalar(const struct walk *w, const char *section, const char *n
     if (kind == CONFIG_OTHER)
         return 0;
     if (strlen(text) == value->data.scalar.length &&
-        (kinds[kind].max ? options_number(text, 0, kinds[kind].max, &ignored) : is_decimal(text)))
+        (kinds[kind].max ? str_number_in(str_of(text), 0, kinds[kind].max, &ignored)
+                         : is_decimal(text)))
         return 0;
     buf_add_plain(&shown, str_sub(str_of(text), 0, SHOWN_BYTES), false);
     (void)error_set(e, ERROR_INVALID_ARGUMENT,

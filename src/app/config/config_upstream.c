@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/env.h"
 #include "base/mem.h"
 #include "app/config/config_schema.h"
 
@@ -127,7 +128,7 @@ const struct model *config_upstream_model(struct config *c, const struct upstrea
     *u = (struct upstream){
         .name = host_of(&c->arena, in.url),
         .url = take_url(c, in.url),
-        .credential.secret = config_env(UPSTREAM_KEY_VARIABLE),
+        .credential.secret = env_get(UPSTREAM_KEY_VARIABLE),
         .max_rpm = w->max_rpm,
         .max_tpm = w->max_tpm,
     };
@@ -243,7 +244,7 @@ static int take_credential(struct config *c, const struct upstream_entry *in, st
         u->credential.service_account = config_beside(c, in->service_account);
     if (!in->key_env)
         return 0;
-    u->credential.secret = config_env(in->key_env);
+    u->credential.secret = env_get(in->key_env);
     return u->credential.secret ? 0
                                 : error_set(e, ERROR_INVALID_ARGUMENT,
                                             "the variable %s (key_env) is not set", in->key_env);

@@ -31,7 +31,7 @@ int earlier_keep(const struct earlier *r, struct spool *s, uint64_t *kept, struc
     struct buf fact = BUF_INIT(32);
 
     int rc = spool_fact_get(s, FACT_KEPT, &fact, e);
-    if (rc == 1 && options_number(fact.p, 0, 0, kept))
+    if (rc == 1 && str_number(buf_str(&fact), kept))
         rc = 0;
     else if (rc >= 0) {
         walk_init(&k.lines, r->input, r->job, NULL);

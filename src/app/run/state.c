@@ -11,6 +11,7 @@
 #include <xxhash.h>
 
 #include "app/config/config.h"
+#include "base/env.h"
 #include "base/mem.h"
 #include "base/json.h"
 #include "base/sys.h"
@@ -24,7 +25,7 @@ static int done_parse(struct arena *a, struct str text, struct done *d, struct e
 
 const char *state_root(struct arena *a, const char *option, struct error *e)
 {
-    const char *root = option ? option : config_env("TRANCHE_STATE");
+    const char *root = option ? option : env_get("TRANCHE_STATE");
 
     if (!root)
         root = config_xdg(a, "XDG_STATE_HOME", ".local/state");

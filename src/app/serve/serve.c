@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "app/run/state.h"
+#include "base/env.h"
 #include "base/mem.h"
 #include "base/sys.h"
 
@@ -133,7 +134,7 @@ static const struct model *first_same(const struct serve_generation *older, cons
 void serve_notify(const char *message)
 {
     struct sockaddr_un to = { .sun_family = AF_UNIX };
-    const char *path = config_env("NOTIFY_SOCKET");
+    const char *path = env_get("NOTIFY_SOCKET");
 
     if (!path || strlen(path) >= sizeof to.sun_path || !strchr("/@", path[0]))
         return;

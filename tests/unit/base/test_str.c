@@ -114,6 +114,69 @@ static void test_a_number_is_digits_and_nothing_else(void **state)
     }
 }
 
+/* Both ends belong to the range; at the largest one nothing wraps around. */
+static void test_a_number_in_a_range_has_both_ends(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t min, max;
+        bool ok;
+    } cases[] = {
+        { "0", 0, UINT64_MAX, true },
+        { "18446744073709551615", 0, UINT64_MAX, true },
+        { "18446744073709551616", 0, UINT64_MAX, false },
+        { "2", 2, 3, true },
+        { "3", 2, 3, true },
+        { "1", 2, 3, false },
+        { "4", 2, 3, false },
+        { "", 0, 0, false },
+        { "1.5", 0, 9, false },
+        { "0x10", 0, 99, false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        uint64_t n;
+        bool ok = str_number_in(str_of(cases[i].text), cases[i].min, cases[i].max, &n);
+        if (ok != cases[i].ok)
+            fail_msg("\"%s\" in [%llu, %llu]", cases[i].text, (unsigned long long)cases[i].min,
+                     (unsigned long long)cases[i].max);
+    }
+}
+
+/* Joined again with bars, the pieces show where each began. */
+static void test_pieces_stand_between_separators(void **state)
+{
+    static const struct {
+        const char *text, *pieces;
+    } cases[] = {
+        { "", "" },      { "a", "a|" },       { "a,b", "a|b|" }, { "a,", "a|" },
+        { ",a", "|a|" }, { "a,,b", "a||b|" }, { ",", "|" },      { "ab,cd,e", "ab|cd|e|" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct str rest = str_of(cases[i].text), piece;
+        struct buf all = BUF_INIT(100);
+        buf_add_c(&all, "");
+        while (str_next(&rest, ',', &piece)) {
+            buf_add_str(&all, piece);
+            buf_add_char(&all, '|');
+        }
+        assert_string_equal(all.p, cases[i].pieces);
+        buf_release(&all);
+    }
+}
+
+static void test_the_last_step_is_after_the_last_separator(void **state)
+{
+    (void)state;
+    assert_true(str_eq_c(str_after_last(STR("a/b/c"), '/'), "c"));
+    assert_true(str_eq_c(str_after_last(STR("c"), '/'), "c"));
+    assert_true(str_eq_c(str_after_last(STR("a/"), '/'), ""));
+    assert_true(str_eq_c(str_after_last((struct str){ 0 }, '/'), ""));
+}
+
 static void test_hex_has_two_digits_a_byte(void **state)
 {
     char text[9] = "????????";
@@ -271,6 +334,9 @@ int main(void)
         cmocka_unit_test(test_find_gives_the_first_place),
         cmocka_unit_test(test_utf8_is_valid_up_to_the_first_wrong_sequence),
         cmocka_unit_test(test_a_number_is_digits_and_nothing_else),
+        cmocka_unit_test(test_a_number_in_a_range_has_both_ends),
+        cmocka_unit_test(test_pieces_stand_between_separators),
+        cmocka_unit_test(test_the_last_step_is_after_the_last_separator),
         cmocka_unit_test(test_hex_has_two_digits_a_byte),
         cmocka_unit_test(test_a_glob_matches_whole_names),
         cmocka_unit_test(test_distance_counts_edits_up_to_its_limit),

@@ -163,40 +163,6 @@ static void test_a_wrong_command_line_is_told_in_the_users_words(void **state)
     }
 }
 
-static void test_numbers_are_whole_decimal_and_fit(void **state)
-{
-    static const struct {
-        const char *text;
-        uint64_t min, max;
-        bool ok;
-    } cases[] = {
-        { "0", 0, 0, true },
-        { "18446744073709551615", 0, 0, true },
-        { "18446744073709551616", 0, 0, false },
-        { "99999999999999999999999", 0, 0, false },
-        { "2", 2, 3, true },
-        { "3", 2, 3, true },
-        { "1", 2, 3, false },
-        { "4", 2, 3, false },
-        { "", 0, 0, false },
-        { " 1", 0, 0, false },
-        { "1 ", 0, 0, false },
-        { "+1", 0, 0, false },
-        { "-1", 0, 0, false },
-        { "1.5", 0, 0, false },
-        { "1e3", 0, 0, false },
-        { "0x10", 0, 0, false },
-    };
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        uint64_t n;
-        if (options_number(cases[i].text, cases[i].min, cases[i].max, &n) != cases[i].ok)
-            fail_msg("\"%s\" in [%llu, %llu]", cases[i].text, (unsigned long long)cases[i].min,
-                     (unsigned long long)cases[i].max);
-    }
-}
-
 static void test_arguments_are_counted_up_to_the_maximum(void **state)
 {
     struct command many = command;
@@ -271,7 +237,6 @@ int main(void)
         cmocka_unit_test(test_a_dash_is_an_argument_and_two_dashes_end_the_options),
         cmocka_unit_test(test_help_is_found_whatever_else_is_given),
         cmocka_unit_test(test_a_wrong_command_line_is_told_in_the_users_words),
-        cmocka_unit_test(test_numbers_are_whole_decimal_and_fit),
         cmocka_unit_test(test_arguments_are_counted_up_to_the_maximum),
         cmocka_unit_test(test_a_list_takes_every_value_up_to_its_maximum),
         cmocka_unit_test(test_only_a_near_word_is_offered),
