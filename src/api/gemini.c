@@ -74,8 +74,11 @@ static int update(struct call *c, struct job *j, struct error *e)
     if (job_of_path(c, j, e) < 0 ||
         gemini_read_update(c->arena, http_body(c->http), mask, &u, e) < 0)
         return -1;
-    if (job_patch(c->api->store, c->arena, call_scope(c), j->id,
-                  u.has_display_name ? &u.display_name : NULL, u.has_priority ? &u.priority : NULL,
+    if (job_patch(c->api->store, c->arena,
+                  &(struct job_patch){ .project = call_scope(c),
+                                       .id = j->id,
+                                       .display_name = u.has_display_name ? &u.display_name : NULL,
+                                       .priority = u.has_priority ? &u.priority : NULL },
                   j, e) < 0)
         return -1;
     service_wake(c->api->service);

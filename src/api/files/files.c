@@ -109,7 +109,10 @@ static void file_list_(struct call *c)
 
     (void)http_query(c->http, "pageToken", &after);
     if (call_number(c, "pageSize", PAGE_DEFAULT, PAGE_MAX, &most, &e) < 0 ||
-        file_query(c->api->store, c->arena, call_scope(c), after, (uint32_t)most, &list, &e) < 0) {
+        file_query(c->api->store, c->arena,
+                   &(struct file_query){
+                       .project = call_scope(c), .after = after, .most = (uint32_t)most },
+                   &list, &e) < 0) {
         call_fail(c, &e);
         return;
     }
@@ -178,7 +181,9 @@ static int register_one(struct call *c, struct str uri, struct file *out, struct
                          STR_ARG(str_sub(uri, 0, 128)));
     if (!call_project(c, (struct str){ 0 }, &n.project))
         return error_set(e, ERROR_PERMISSION_DENIED, "The key names no project.");
-    if (object_get(s, c->arena, call_scope(c), bucket, name, 0, &OBJECT_ANY, &o, e) < 0)
+    if (object_get(s, c->arena,
+                   &(struct object_ref){ .project = call_scope(c), .bucket = bucket, .name = name },
+                   &o, e) < 0)
         return -1;
     n.display_name = last_step(name);
     n.mime = o.content_type;

@@ -160,9 +160,12 @@ static int start(struct call *c, struct upload *out, struct error *e)
     if (!body || wanted_read(c, body, &w, e) < 0)
         return -1;
     wanted_write(&w, &what);
-    uint64_t bytes_max = w.has_total ? w.total : FILES_BYTES_MAX;
-    int rc = buf_ok(&what) ? upload_create(c->api->store, c->arena, w.project, buf_str(&what),
-                                           bytes_max, out, e)
+    *out = (struct upload){
+        .project = str_of(w.project),
+        .what = buf_str(&what),
+        .bytes_max = w.has_total ? w.total : FILES_BYTES_MAX,
+    };
+    int rc = buf_ok(&what) ? upload_create(c->api->store, out, e)
                            : error_set(e, ERROR_INVALID_ARGUMENT, "The metadata is too large.");
     buf_release(&what);
     return rc;

@@ -210,8 +210,12 @@ static int write_events(struct api_events *ev, struct listener *l, struct buf *o
 {
     struct event event[ROUND_EVENTS];
 
-    if (events_after(ev->store, l->after, l->all ? NULL : l->project, l->job, event, ROUND_EVENTS,
-                     count, e) < 0)
+    if (events_after(ev->store,
+                     &(struct event_query){ .after = l->after,
+                                            .project = l->all ? NULL : l->project,
+                                            .job = l->job,
+                                            .most = ROUND_EVENTS },
+                     event, count, e) < 0)
         return -1;
     for (uint32_t i = 0; i < *count; i++) {
         size_t before = out->len;

@@ -56,7 +56,9 @@ static int resume(struct call *c, struct job *j, struct error *e)
 
     if (job_of_path(c, j, e) < 0 || resume_read(c, j, &options, e) < 0)
         return -1;
-    return job_resume(c->api->store, c->arena, call_scope(c), j->id, &options, j, e);
+    return job_resume(
+        c->api->store, c->arena,
+        &(struct job_resume){ .project = call_scope(c), .id = j->id, .options = &options }, j, e);
 }
 
 static void post_resume(struct call *c)

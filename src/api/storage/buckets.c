@@ -92,8 +92,11 @@ static void bucket_list_(struct call *c)
     (void)http_query(c->http, "prefix", &prefix);
     (void)http_query(c->http, "pageToken", &after);
     if (call_number(c, "maxResults", LIST_MAX, LIST_MAX, &most, &e) < 0 ||
-        bucket_query(c->api->store, c->arena, project, prefix, after, (uint32_t)most, &list, &e) <
-            0) {
+        bucket_query(
+            c->api->store, c->arena,
+            &(struct bucket_query){
+                .project = project, .prefix = prefix, .after = after, .most = (uint32_t)most },
+            &list, &e) < 0) {
         storage_fail(c, &e);
         return;
     }

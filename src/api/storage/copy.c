@@ -22,8 +22,8 @@ static int source_get(struct call *c, struct object *out, struct error *e)
     if (http_query(c->http, "sourceGeneration", &text) &&
         storage_number(text, "sourceGeneration", &generation, e) < 0)
         return -1;
-    return object_get(c->api->store, c->arena, call_scope(c), c->param[0], c->param[1], generation,
-                      &when, out, e);
+    const struct object_ref which = { call_scope(c), c->param[0], c->param[1], generation, &when };
+    return object_get(c->api->store, c->arena, &which, out, e);
 }
 
 /* What the body sets replaces all that the source had; when it sets nothing, all is as the source's. */
@@ -94,8 +94,8 @@ void storage_object_move(struct call *c)
         return;
     }
     same.generation_match = k.source.generation;
-    if (object_delete(c->api->store, call_scope(c), k.source.bucket, k.source.name, 0, &same, &e) <
-        0)
+    const struct object_ref source = { call_scope(c), k.source.bucket, k.source.name, 0, &same };
+    if (object_delete(c->api->store, &source, &e) < 0)
         storage_fail(c, &e);
     else
         storage_reply_object(c, &k.made);
@@ -118,9 +118,11 @@ static int source_add(struct call *c, yyjson_val *source, struct composing *k, s
     yyjson_val *only = json_get(json_get(source, "objectPreconditions"), "ifGenerationMatch");
 
     if (storage_number_json(json_get(source, "generation"), "generation", &generation, e) < 0 ||
-        storage_number_json(only, "ifGenerationMatch", &when.generation_match, e) < 0 ||
-        object_get(c->api->store, c->arena, call_scope(c), c->param[0],
-                   json_str(json_get(source, "name")), generation, &when, &o, e) < 0)
+        storage_number_json(only, "ifGenerationMatch", &when.generation_match, e) < 0)
+        return -1;
+    const struct object_ref which = { call_scope(c), c->param[0],
+                                      json_str(json_get(source, "name")), generation, &when };
+    if (object_get(c->api->store, c->arena, &which, &o, e) < 0)
         return -1;
     if (k->count == 0)
         k->type = o.content_type;

@@ -88,11 +88,10 @@ static bool find(struct call *c, struct object *o)
 {
     struct error e = { 0 };
     struct object_conditions when;
-    int64_t generation;
+    struct object_ref which;
 
-    if (storage_conditions(c, false, &when, &e) < 0 || storage_generation(c, &generation, &e) < 0 ||
-        object_get(c->api->store, c->arena, call_scope(c), c->param[0], c->param[1], generation,
-                   &OBJECT_ANY, o, &e) < 0) {
+    if (storage_conditions(c, false, &when, &e) < 0 || storage_ref(c, &which, &e) < 0 ||
+        object_get(c->api->store, c->arena, &which, o, &e) < 0) {
         storage_fail(c, &e);
         return false;
     }
@@ -199,18 +198,22 @@ static int change_once(struct call *c, yyjson_val *body, bool replaces, struct o
     struct object_conditions when;
     struct storage_wish wish;
     struct object o;
-    int64_t generation;
+    struct object_ref which;
 
-    if (storage_conditions(c, false, &when, e) < 0 || storage_generation(c, &generation, e) < 0 ||
-        object_get(s, c->arena, call_scope(c), c->param[0], c->param[1], generation, &when, &o, e) <
-            0 ||
+    if (storage_conditions(c, false, &when, e) < 0 || storage_ref(c, &which, e) < 0)
+        return -1;
+    which.when = &when;
+    if (object_get(s, c->arena, &which, &o, e) < 0 ||
         storage_wish_read(c, body, replaces ? (struct str){ 0 } : o.meta, &wish, e) < 0)
         return -1;
     when.generation_match = o.generation;
     when.metageneration_match = o.metageneration;
-    if (object_patch(s, c->arena, call_scope(c), o.bucket, o.name,
-                     wish.content_type.len ? &wish.content_type : NULL, wish.meta, &when, out,
-                     e) == 0)
+    which.generation = 0;
+    const struct object_patch set = {
+        .content_type = wish.content_type.len ? &wish.content_type : NULL,
+        .meta = wish.meta,
+    };
+    if (object_patch(s, c->arena, &which, &set, out, e) == 0)
         return 0;
     return e->code == ERROR_ABORTED ? 1 : -1;
 }
@@ -244,11 +247,13 @@ void storage_object_delete(struct call *c)
 {
     struct error e = { 0 };
     struct object_conditions when;
-    int64_t generation;
+    struct object_ref which;
 
-    if (storage_conditions(c, false, &when, &e) < 0 || storage_generation(c, &generation, &e) < 0 ||
-        object_delete(c->api->store, call_scope(c), c->param[0], c->param[1], generation, &when,
-                      &e) < 0)
+    int rc = storage_conditions(c, false, &when, &e);
+    if (rc == 0)
+        rc = storage_ref(c, &which, &e);
+    which.when = &when;
+    if (rc < 0 || object_delete(c->api->store, &which, &e) < 0)
         storage_fail(c, &e);
     else
         http_reply(c->http, 204, NULL, NULL);

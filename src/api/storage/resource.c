@@ -95,10 +95,14 @@ int storage_conditions(struct call *c, bool source, struct object_conditions *ou
     return 0;
 }
 
-int storage_generation(struct call *c, int64_t *out, struct error *e)
+int storage_ref(struct call *c, struct object_ref *out, struct error *e)
 {
-    *out = 0;
-    return read_int64(c, "generation", out, e);
+    *out = (struct object_ref){
+        .project = call_scope(c),
+        .bucket = c->param[0],
+        .name = c->param[1],
+    };
+    return read_int64(c, "generation", &out->generation, e);
 }
 
 /* ---- Resources ---- */

@@ -33,8 +33,8 @@ bool storage_readable(struct call *c, const struct object_conditions *when, cons
 /* An int64 that is not negative, as text, and as JSON (a string or a number; absent: *out stays). */
 int storage_number(struct str text, const char *name, int64_t *out, struct error *e) FALLIBLE;
 int storage_number_json(yyjson_val *v, const char *name, int64_t *out, struct error *e) FALLIBLE;
-/* "generation", 0 when absent. */
-int storage_generation(struct call *c, int64_t *out, struct error *e) FALLIBLE;
+/* The object of the path and of "generation", without conditions. */
+int storage_ref(struct call *c, struct object_ref *out, struct error *e) FALLIBLE;
 
 /* Of every resource that a client sends. The strings live in the call's arena. */
 struct storage_wish {

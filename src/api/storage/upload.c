@@ -231,14 +231,16 @@ static void reply_started(struct call *c, const struct storage_target *t)
 {
     struct buf what = BUF_INIT(4 * STORAGE_META_BYTES_MAX), url = BUF_INIT(HTTP_HEAD_BYTES_MAX);
     struct error e = { 0 };
-    struct upload up;
 
     storage_target_write(t, &what);
-    uint64_t bytes_max = t->has_total ? t->total : STORAGE_OBJECT_BYTES_MAX;
+    struct upload up = {
+        .project = str_of(t->project),
+        .what = buf_str(&what),
+        .bytes_max = t->has_total ? t->total : STORAGE_OBJECT_BYTES_MAX,
+    };
     if (!buf_ok(&what))
         call_fail_as(c, 400, NULL, "The metadata is too large.");
-    else if (upload_create(c->api->store, c->arena, t->project, buf_str(&what), bytes_max, &up,
-                           &e) < 0)
+    else if (upload_create(c->api->store, &up, &e) < 0)
         storage_fail(c, &e);
     else {
         buf_addf(&url, "%.*s%.*s?uploadType=resumable&upload_id=%s", STR_ARG(call_base_url(c)),

@@ -222,19 +222,18 @@ static void deliver(struct webhook_sender *s, struct arena *arena, struct delive
 static uint32_t deliver_due(struct webhook_sender *s)
 {
     struct arena arena = { 0 };
-    struct delivery due[DUE_MAX];
+    struct delivery_list due;
     struct error e;
-    uint32_t count = 0;
     int64_t now = s->api->clock->wall_us(s->api->clock);
 
-    if (delivery_due(s->api->store, &arena, now, due, DUE_MAX, &count, &e) < 0) {
+    if (delivery_due(s->api->store, &arena, now, DUE_MAX, &due, &e) < 0) {
         log_error("webhooks: %s", e.msg);
-        count = 0;
+        due.count = 0;
     }
-    for (uint32_t i = 0; i < count && !atomic_load(&s->stop); i++)
-        deliver(s, &arena, &due[i]);
+    for (uint32_t i = 0; i < due.count && !atomic_load(&s->stop); i++)
+        deliver(s, &arena, &due.item[i]);
     arena_release(&arena);
-    return count;
+    return due.count;
 }
 
 static void *sender_run(void *arg)

@@ -373,21 +373,24 @@ static void write_delivery(const struct delivery *d, struct buf *b)
 
 static void list_deliveries_of(struct call *c, struct str webhook)
 {
-    struct delivery all[DELIVERIES_MAX];
-    uint32_t count = 0;
+    struct delivery_list all;
     struct error e = { 0 };
     struct buf body = BUF_INIT(REPLY_MAX);
 
-    if (delivery_list(c->api->store, c->arena, call_scope(c), webhook, 0, DELIVERIES_MAX, all,
-                      &count, &e) < 0) {
+    const struct delivery_query of = {
+        .project = call_scope(c),
+        .webhook = webhook,
+        .most = DELIVERIES_MAX,
+    };
+    if (delivery_query(c->api->store, c->arena, &of, &all, &e) < 0) {
         call_fail(c, &e);
         return;
     }
     buf_add_c(&body, "{\"deliveries\":[");
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < all.count; i++) {
         if (i)
             buf_add_char(&body, ',');
-        write_delivery(&all[i], &body);
+        write_delivery(&all.item[i], &body);
     }
     buf_add_c(&body, "]}");
     call_reply(c, &body);

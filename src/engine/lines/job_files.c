@@ -23,12 +23,13 @@ static int uri_split(struct str uri, struct str *bucket, struct str *name, struc
 static int read_object(struct job_files *f, struct arena *a, struct str uri, size_t bytes_max,
                        struct buf *out, struct error *e)
 {
-    const struct object_conditions any = OBJECT_ANY;
     struct str bucket = { 0 }, name = { 0 };
     struct object o;
 
     if (uri_split(uri, &bucket, &name, e) < 0 ||
-        object_get(f->store, a, f->project, bucket, name, 0, &any, &o, e) < 0)
+        object_get(f->store, a,
+                   &(struct object_ref){ .project = f->project, .bucket = bucket, .name = name },
+                   &o, e) < 0)
         return -1;
     if (o.blob.bytes > bytes_max)
         return error_set(e, ERROR_INVALID_ARGUMENT,

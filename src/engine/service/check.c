@@ -256,8 +256,9 @@ static int add_uri(struct check *c, struct str uri, struct error *e)
         if (c->count > before)
             return 0;
     } else {
-        struct object_conditions any = OBJECT_ANY;
-        if (object_get(store, &c->arena, scope, bucket, name, 0, &any, &o, e) == 0)
+        if (object_get(store, &c->arena,
+                       &(struct object_ref){ .project = scope, .bucket = bucket, .name = name }, &o,
+                       e) == 0)
             return add_object(c, &o, e);
         if (e->code != ERROR_NOT_FOUND)
             return -1;

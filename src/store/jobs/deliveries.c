@@ -214,74 +214,64 @@ static void delivery_row(sqlite3_stmt *q, struct arena *a, struct delivery *out)
     };
 }
 
-/* Rows for the caller's array. */
-struct page {
-    struct delivery *out;
-    uint32_t cap, count;
-};
-
-static int page_read(struct db *d, sqlite3_stmt *q, struct arena *a, struct page *p,
+static int list_read(struct db *d, sqlite3_stmt *q, struct arena *a, struct delivery_list *out,
                      struct error *e)
 {
-    int rc = 0;
+    int rc;
 
-    while (p->count < p->cap && (rc = db_step(d, q, "cannot read the deliveries", e)) == 1)
-        delivery_row(q, a, &p->out[p->count++]);
-    return rc < 0 ? -1 : 0;
+    while ((rc = db_step(d, q, "cannot read the deliveries", e)) == 1) {
+        out->item = arena_list_grow(a, out->item, out->count, sizeof *out->item);
+        delivery_row(q, a, &out->item[out->count++]);
+    }
+    return rc;
 }
 
-int delivery_due(struct store *s, struct arena *a, int64_t now_us, struct delivery *out,
-                 uint32_t cap, uint32_t *count, struct error *e)
+int delivery_due(struct store *s, struct arena *a, int64_t now_us, uint32_t most,
+                 struct delivery_list *out, struct error *e)
 {
-    struct page p = { out, cap, 0 };
     struct db *d = store_read(s, e);
 
-    *count = 0;
+    *out = (struct delivery_list){ 0 };
     if (!d)
         return -1;
     sqlite3_stmt *q = db_stmt(d, "SELECT " DELIVERY_COLUMNS " FROM delivery"
                                  " WHERE state = 0 AND due_us <= ? ORDER BY due_us, id LIMIT ?");
-    db_bind(q, "ii", now_us, (int64_t)cap);
-    int rc = page_read(d, q, a, &p, e);
+    db_bind(q, "ii", now_us, (int64_t)most);
+    int rc = list_read(d, q, a, out, e);
     store_read_done(s, d);
-    *count = p.count;
     return rc;
 }
 
 /* The newest first. */
-static sqlite3_stmt *list_stmt(struct db *d, const char *project, struct str webhook, int64_t job,
-                               uint32_t most)
+static sqlite3_stmt *query_stmt(struct db *d, const struct delivery_query *by)
 {
     sqlite3_stmt *q;
 
 #define LIST_REST                                                                                  \
     " AND (?1 IS NULL OR project = ?1) AND (?2 = '' OR webhook = ?2) AND (?3 = 0 OR job = ?3)"     \
     " ORDER BY id DESC LIMIT ?4"
-    if (job)
+    if (by->job)
         q = db_stmt(d, "SELECT " DELIVERY_COLUMNS " FROM delivery WHERE job = ?3" LIST_REST);
-    else if (webhook.len)
+    else if (by->webhook.len)
         q = db_stmt(d, "SELECT " DELIVERY_COLUMNS " FROM delivery WHERE webhook = ?2" LIST_REST);
-    else if (project)
+    else if (by->project)
         q = db_stmt(d, "SELECT " DELIVERY_COLUMNS " FROM delivery WHERE project = ?1" LIST_REST);
     else
         q = db_stmt(d, "SELECT " DELIVERY_COLUMNS " FROM delivery WHERE id > 0" LIST_REST);
-    db_bind(q, "stii", project, webhook, job, (int64_t)most);
+    db_bind(q, "stii", by->project, by->webhook, by->job, (int64_t)by->most);
     return q;
 }
 
-int delivery_list(struct store *s, struct arena *a, const char *project, struct str webhook,
-                  int64_t job, uint32_t most, struct delivery *out, uint32_t *count,
-                  struct error *e)
+int delivery_query(struct store *s, struct arena *a, const struct delivery_query *by,
+                   struct delivery_list *out, struct error *e)
 {
-    struct page p = { out, most, 0 };
     struct db *d = store_read(s, e);
 
-    *count = 0;
+    *out = (struct delivery_list){ 0 };
     if (!d)
         return -1;
-    int rc = page_read(d, list_stmt(d, project, webhook, job, most), a, &p, e);
+    int rc = list_read(d, query_stmt(d, by), a, out, e);
     store_read_done(s, d);
-    *count = p.count;
     return rc;
 }
 

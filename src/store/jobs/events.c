@@ -59,8 +59,8 @@ static sqlite3_stmt *after_stmt(struct db *d, const char *project, int64_t job)
     return q;
 }
 
-int events_after(struct store *s, int64_t seq, const char *project, int64_t job, struct event *out,
-                 uint32_t cap, uint32_t *count, struct error *e)
+int events_after(struct store *s, const struct event_query *query, struct event *out,
+                 uint32_t *count, struct error *e)
 {
     struct db *d = store_read(s, e);
     int rc = 0;
@@ -68,9 +68,9 @@ int events_after(struct store *s, int64_t seq, const char *project, int64_t job,
     *count = 0;
     if (!d)
         return -1;
-    sqlite3_stmt *q = after_stmt(d, project, job);
-    db_bind(q, "ii", seq, (int64_t)cap);
-    while (*count < cap && (rc = db_step(d, q, "cannot read events", e)) == 1) {
+    sqlite3_stmt *q = after_stmt(d, query->project, query->job);
+    db_bind(q, "ii", query->after, (int64_t)query->most);
+    while (*count < query->most && (rc = db_step(d, q, "cannot read events", e)) == 1) {
         struct event *v = &out[(*count)++];
         v->seq = db_int(q, 0);
         v->job = db_int(q, 1);

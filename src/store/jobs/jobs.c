@@ -70,34 +70,33 @@ int job_pause(struct store *s, struct arena *a, const char *project, int64_t id,
     return change(s, a, &c, out, e);
 }
 
-int job_resume(struct store *s, struct arena *a, const char *project, int64_t id,
-               const struct job_options *options, struct job *out, struct error *e)
+int job_resume(struct store *s, struct arena *a, const struct job_resume *in, struct job *out,
+               struct error *e)
 {
     struct job_options copy; /* they may be those of *out */
-    struct change c = { .apply = apply_resume, .project = project };
+    struct change c = { .apply = apply_resume, .project = in->project };
 
-    if (options) {
-        copy = *options;
+    if (in->options) {
+        copy = *in->options;
         c.options = &copy;
     }
-    *out = (struct job){ .id = id };
+    *out = (struct job){ .id = in->id };
     return change(s, a, &c, out, e);
 }
 
-int job_patch(struct store *s, struct arena *a, const char *project, int64_t id,
-              const struct str *display_name, const int64_t *priority, struct job *out,
+int job_patch(struct store *s, struct arena *a, const struct job_patch *in, struct job *out,
               struct error *e)
 {
-    struct str name = display_name ? *display_name : (struct str){ 0 };
-    int64_t number = priority ? *priority : 0;
+    struct str name = in->display_name ? *in->display_name : (struct str){ 0 };
+    int64_t number = in->priority ? *in->priority : 0;
     struct change c = {
         .apply = apply_patch,
-        .project = project,
-        .display_name = display_name ? &name : NULL,
-        .priority = priority ? &number : NULL,
+        .project = in->project,
+        .display_name = in->display_name ? &name : NULL,
+        .priority = in->priority ? &number : NULL,
     };
 
-    *out = (struct job){ .id = id };
+    *out = (struct job){ .id = in->id };
     return change(s, a, &c, out, e);
 }
 

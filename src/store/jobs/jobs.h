@@ -68,12 +68,21 @@ int job_cancel(struct store *s, struct arena *a, const char *project, int64_t id
                struct error *e) FALLIBLE;
 int job_pause(struct store *s, struct arena *a, const char *project, int64_t id, struct job *out,
               struct error *e) FALLIBLE;
-/* options: replace the job's (a larger budget); NULL: as they are. */
-int job_resume(struct store *s, struct arena *a, const char *project, int64_t id,
-               const struct job_options *options, struct job *out, struct error *e) FALLIBLE;
-/* Display name, priority: NULL leaves one as it is. A final job is FAILED_PRECONDITION (I3). */
-int job_patch(struct store *s, struct arena *a, const char *project, int64_t id,
-              const struct str *display_name, const int64_t *priority, struct job *out,
+struct job_resume {
+    const char *project;
+    int64_t id;
+    const struct job_options *options; /* replace the job's (a larger budget); NULL: as they are */
+};
+int job_resume(struct store *s, struct arena *a, const struct job_resume *in, struct job *out,
+               struct error *e) FALLIBLE;
+/* A final job is FAILED_PRECONDITION (I3). */
+struct job_patch {
+    const char *project;
+    int64_t id;
+    const struct str *display_name; /* NULL: as it is */
+    const int64_t *priority;        /* NULL: as it is */
+};
+int job_patch(struct store *s, struct arena *a, const struct job_patch *in, struct job *out,
               struct error *e) FALLIBLE;
 /* Only a final job (else FAILED_PRECONDITION). Its output objects stay; its own blobs go. */
 int job_delete(struct store *s, const char *project, int64_t id, struct error *e) FALLIBLE;
@@ -129,9 +138,14 @@ struct event {
     int64_t time_us;
     char project[PROJECT_BYTES];
 };
-/* Events after seq, at most cap; of one job, or job 0: of the project (NULL: all). */
-int events_after(struct store *s, int64_t seq, const char *project, int64_t job, struct event *out,
-                 uint32_t cap, uint32_t *count, struct error *e) FALLIBLE;
+struct event_query {
+    int64_t after;       /* a seq; 0: from the first event */
+    const char *project; /* NULL: any */
+    int64_t job;         /* 0: any */
+    uint32_t most;       /* room in out */
+};
+int events_after(struct store *s, const struct event_query *q, struct event *out, uint32_t *count,
+                 struct error *e) FALLIBLE;
 int64_t events_last(struct store *s); /* seq of the newest; 0: none */
 /* fn is called after a commit that changed a job, on the thread that did it, under no lock. One. */
 void jobs_on_change(struct store *s, void (*fn)(void *arg, int64_t id), void *arg);

@@ -62,15 +62,24 @@ struct delivery {
     int32_t last_status; /* HTTP, or 0 */
     struct str last_error;
 };
-/* Deliveries that are due, the oldest first, at most cap. */
-int delivery_due(struct store *s, struct arena *a, int64_t now_us, struct delivery *out,
-                 uint32_t cap, uint32_t *count, struct error *e) FALLIBLE;
+struct delivery_list {
+    struct delivery *item;
+    uint32_t count;
+};
+/* Deliveries that are due, the oldest first, at most `most`. */
+int delivery_due(struct store *s, struct arena *a, int64_t now_us, uint32_t most,
+                 struct delivery_list *out, struct error *e) FALLIBLE;
 /* One attempt ended: state, attempts, due_us, last_* of v. */
 int delivery_update(struct store *s, const struct delivery *v, struct error *e) FALLIBLE;
-/* The newest first; webhook "" and job 0: all of the project. */
-int delivery_list(struct store *s, struct arena *a, const char *project, struct str webhook,
-                  int64_t job, uint32_t most, struct delivery *out, uint32_t *count,
-                  struct error *e) FALLIBLE;
+/* The newest first. */
+struct delivery_query {
+    const char *project; /* NULL: any */
+    struct str webhook;  /* empty: any */
+    int64_t job;         /* 0: any */
+    uint32_t most;
+};
+int delivery_query(struct store *s, struct arena *a, const struct delivery_query *q,
+                   struct delivery_list *out, struct error *e) FALLIBLE;
 /* Waits again from now, with its first body and id, so that the receiver can tell. */
 int delivery_replay(struct store *s, const char *project, int64_t id, struct error *e) FALLIBLE;
 

@@ -130,8 +130,8 @@ static sqlite3_stmt *query_stmt(struct db *d, const char *project)
                       " AND name >= coalesce(?2, '') AND ?3 IS NULL ORDER BY name");
 }
 
-int bucket_query(struct store *s, struct arena *a, const char *project, struct str prefix,
-                 struct str after, uint32_t most, struct bucket_list *out, struct error *e)
+int bucket_query(struct store *s, struct arena *a, const struct bucket_query *query,
+                 struct bucket_list *out, struct error *e)
 {
     struct db *d = store_read(s, e);
     struct bucket b;
@@ -140,13 +140,13 @@ int bucket_query(struct store *s, struct arena *a, const char *project, struct s
     *out = (struct bucket_list){ 0 };
     if (!d)
         return -1;
-    sqlite3_stmt *q = query_stmt(d, project);
-    db_bind(q, "tts", after, prefix, project);
+    sqlite3_stmt *q = query_stmt(d, query->project);
+    db_bind(q, "tts", query->after, query->prefix, query->project);
     while ((rc = db_step(d, q, "cannot list buckets", e)) == 1) {
         bucket_row(q, a, &b);
-        if (!str_starts(b.name, prefix))
+        if (!str_starts(b.name, query->prefix))
             break;
-        out->more = out->count == most;
+        out->more = out->count == query->most;
         if (out->more)
             break;
         out->item = list_grow(a, out->item, out->count, sizeof b);

@@ -130,8 +130,8 @@ static int list_in(struct db *d, struct arena *a, sqlite3_stmt *q, uint32_t most
     return rc;
 }
 
-int file_query(struct store *s, struct arena *a, const char *project, struct str after,
-               uint32_t most, struct file_list *out, struct error *e)
+int file_query(struct store *s, struct arena *a, const struct file_query *query,
+               struct file_list *out, struct error *e)
 {
     int64_t seq = 0;
     struct db *d = store_read(s, e);
@@ -139,16 +139,17 @@ int file_query(struct store *s, struct arena *a, const char *project, struct str
     *out = (struct file_list){ 0 };
     if (!d)
         return -1;
-    int rc = page_begin(d, project, after, &seq, e);
+    int rc = page_begin(d, query->project, query->after, &seq, e);
     if (rc == 0) {
         sqlite3_stmt *q =
-            project ? db_stmt(d, "SELECT " FILE_COLUMNS " FROM file WHERE project = ?1"
-                                 " AND seq < ?2 AND blob != 0 AND expire_us > ?3 ORDER BY seq DESC")
-                    : db_stmt(d, "SELECT " FILE_COLUMNS " FROM file WHERE ?1 IS NULL"
-                                 " AND seq < ?2 AND blob != 0 AND expire_us > ?3"
-                                 " ORDER BY seq DESC");
-        db_bind(q, "sii", project, seq, now_us(s));
-        rc = list_in(d, a, q, most, out, e);
+            query->project
+                ? db_stmt(d, "SELECT " FILE_COLUMNS " FROM file WHERE project = ?1"
+                             " AND seq < ?2 AND blob != 0 AND expire_us > ?3 ORDER BY seq DESC")
+                : db_stmt(d, "SELECT " FILE_COLUMNS " FROM file WHERE ?1 IS NULL"
+                             " AND seq < ?2 AND blob != 0 AND expire_us > ?3"
+                             " ORDER BY seq DESC");
+        db_bind(q, "sii", query->project, seq, now_us(s));
+        rc = list_in(d, a, q, query->most, out, e);
     }
     store_read_done(s, d);
     return rc;

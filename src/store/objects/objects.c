@@ -5,20 +5,12 @@
 
 #define TYPE_UNKNOWN "application/octet-stream"
 
-/* An object as a call names it. */
-struct wanted {
-    const char *project;
-    struct str bucket, name;
-    int64_t generation;                   /* 0: the live one */
-    const struct object_conditions *when; /* NULL: any */
-};
-
 static int name_check(struct str name, struct error *e);
 static int put_in(struct store *s, struct db *d, const struct object_new *in, int64_t *file,
                   struct error *e);
 static int find(struct db *d, struct arena *a, struct str bucket, struct str name,
                 struct object *out, struct error *e);
-static int need(struct db *d, struct arena *a, const struct wanted *which, struct object *out,
+static int need(struct db *d, struct arena *a, const struct object_ref *which, struct object *out,
                 struct error *e);
 static bool holds(const struct object_conditions *when, int64_t generation, int64_t metageneration);
 
@@ -50,52 +42,48 @@ int object_put_in(struct store *s, struct db *d, const struct object_new *in, st
     return put_in(s, d, in, NULL, e);
 }
 
-int object_get(struct store *s, struct arena *a, const char *project, struct str bucket,
-               struct str name, int64_t generation, const struct object_conditions *when,
-               struct object *out, struct error *e)
+int object_get(struct store *s, struct arena *a, const struct object_ref *which, struct object *out,
+               struct error *e)
 {
-    const struct wanted which = { project, bucket, name, generation, when };
     struct db *d = store_read(s, e);
 
     if (!d)
         return -1;
-    int rc = need(d, a, &which, out, e);
+    int rc = need(d, a, which, out, e);
     store_read_done(s, d);
     return rc;
 }
 
-static int patch_in(struct store *s, struct db *d, struct object *o, const struct str *content_type,
-                    struct str meta, struct error *e)
+static int patch_in(struct store *s, struct db *d, struct object *o, const struct object_patch *set,
+                    struct error *e)
 {
     sqlite3_stmt *q =
         db_stmt(d, "UPDATE object SET content_type = coalesce(nullif(?3, ''), '" TYPE_UNKNOWN "'),"
                    " meta = coalesce(nullif(?4, ''), '{}'), metageneration = ?5, update_us = ?6"
                    " WHERE bucket = ?1 AND name = ?2");
 
-    if (content_type)
-        o->content_type = *content_type;
+    if (set->content_type)
+        o->content_type = *set->content_type;
     o->metageneration++;
     o->update_us = store_clock(s)->wall_us(store_clock(s));
-    db_bind(q, "tbttii", o->bucket, o->name, o->content_type, meta, o->metageneration,
+    db_bind(q, "tbttii", o->bucket, o->name, o->content_type, set->meta, o->metageneration,
             o->update_us);
     return db_run(d, q, "cannot change an object", e) < 0 ? -1 : 0;
 }
 
-int object_patch(struct store *s, struct arena *a, const char *project, struct str bucket,
-                 struct str name, const struct str *content_type, struct str meta,
-                 const struct object_conditions *when, struct object *out, struct error *e)
+int object_patch(struct store *s, struct arena *a, const struct object_ref *which,
+                 const struct object_patch *set, struct object *out, struct error *e)
 {
-    const struct wanted which = { project, bucket, name, 0, when };
     struct object now = { 0 };
     struct db *d = store_write(s, e);
 
     if (!d)
         return -1;
-    int rc = need(d, a, &which, &now, e);
+    int rc = need(d, a, which, &now, e);
     if (rc == 0)
-        rc = patch_in(s, d, &now, content_type, meta, e);
+        rc = patch_in(s, d, &now, set, e);
     if (rc == 0 && out)
-        rc = find(d, a, bucket, name, out, e) < 0 ? -1 : 0;
+        rc = find(d, a, which->bucket, which->name, out, e) < 0 ? -1 : 0;
     return store_commit(s, d, rc, e);
 }
 
@@ -109,10 +97,8 @@ static int delete_in(struct db *d, const struct object *o, int64_t *file, struct
     return blob_drop_in(d, o->blob.id, file, e);
 }
 
-int object_delete(struct store *s, const char *project, struct str bucket, struct str name,
-                  int64_t generation, const struct object_conditions *when, struct error *e)
+int object_delete(struct store *s, const struct object_ref *which, struct error *e)
 {
-    const struct wanted which = { project, bucket, name, generation, when };
     struct arena a = { 0 };
     struct object now = { 0 };
     int64_t file = 0;
@@ -120,7 +106,7 @@ int object_delete(struct store *s, const char *project, struct str bucket, struc
 
     if (!d)
         return -1;
-    int rc = need(d, &a, &which, &now, e);
+    int rc = need(d, &a, which, &now, e);
     if (rc == 0)
         rc = delete_in(d, &now, &file, e);
     rc = store_commit(s, d, rc, e);
@@ -217,7 +203,7 @@ static int find(struct db *d, struct arena *a, struct str bucket, struct str nam
 }
 
 /* The object, when the project may see it and the conditions hold. */
-static int need(struct db *d, struct arena *a, const struct wanted *which, struct object *out,
+static int need(struct db *d, struct arena *a, const struct object_ref *which, struct object *out,
                 struct error *e)
 {
     struct object o = { 0 };

@@ -42,10 +42,14 @@ struct bucket_list {
     uint32_t count;
     bool more;
 };
-/* In the order of names, those with prefix and after `after`. */
-int bucket_query(struct store *s, struct arena *a, const char *project, struct str prefix,
-                 struct str after, uint32_t most, struct bucket_list *out,
-                 struct error *e) FALLIBLE;
+/* In the order of names: the first `most` with prefix and after `after`. */
+struct bucket_query {
+    const char *project;
+    struct str prefix, after;
+    uint32_t most;
+};
+int bucket_query(struct store *s, struct arena *a, const struct bucket_query *q,
+                 struct bucket_list *out, struct error *e) FALLIBLE;
 
 struct object {
     struct str bucket, name;
@@ -74,17 +78,24 @@ struct object_new {
 /* out may be NULL. */
 int object_put(struct store *s, struct arena *a, const struct object_new *in, struct object *out,
                struct error *e) FALLIBLE;
-/* generation 0: the live one. ABORTED when `when` does not hold. */
-int object_get(struct store *s, struct arena *a, const char *project, struct str bucket,
-               struct str name, int64_t generation, const struct object_conditions *when,
-               struct object *out, struct error *e) FALLIBLE;
-int object_patch(struct store *s, struct arena *a, const char *project, struct str bucket,
-                 struct str name, const struct str *content_type, struct str meta,
-                 const struct object_conditions *when, struct object *out,
-                 struct error *e) FALLIBLE;
-int object_delete(struct store *s, const char *project, struct str bucket, struct str name,
-                  int64_t generation, const struct object_conditions *when,
-                  struct error *e) FALLIBLE;
+/* An object as a call names it. ABORTED when `when` does not hold. */
+struct object_ref {
+    const char *project; /* the caller's, or NULL */
+    struct str bucket, name;
+    int64_t generation;                   /* 0: the live one */
+    const struct object_conditions *when; /* NULL: any */
+};
+int object_get(struct store *s, struct arena *a, const struct object_ref *which, struct object *out,
+               struct error *e) FALLIBLE;
+/* What is set replaces what was there. */
+struct object_patch {
+    const struct str *content_type; /* NULL: as it is */
+    struct str meta;                /* empty: {} */
+};
+/* out: as it is then; NULL: not wanted. */
+int object_patch(struct store *s, struct arena *a, const struct object_ref *which,
+                 const struct object_patch *set, struct object *out, struct error *e) FALLIBLE;
+int object_delete(struct store *s, const struct object_ref *which, struct error *e) FALLIBLE;
 
 struct object_query {
     const char *project;
@@ -137,9 +148,14 @@ struct file_list {
     uint32_t count;
     bool more;
 };
-/* The newest first; after: the last id of the page before, or "". */
-int file_query(struct store *s, struct arena *a, const char *project, struct str after,
-               uint32_t most, struct file_list *out, struct error *e) FALLIBLE;
+/* The newest first. */
+struct file_query {
+    const char *project;
+    struct str after; /* the last id of the page before, or empty */
+    uint32_t most;
+};
+int file_query(struct store *s, struct arena *a, const struct file_query *q, struct file_list *out,
+               struct error *e) FALLIBLE;
 /* Removes those that have expired, with their blobs. */
 int file_expire(struct store *s, int64_t now_us, struct error *e) FALLIBLE;
 
@@ -157,8 +173,8 @@ struct upload {
     uint64_t bytes;     /* written so far */
     uint64_t bytes_max;
 };
-int upload_create(struct store *s, struct arena *a, const char *project, struct str what,
-                  uint64_t bytes_max, struct upload *out, struct error *e) FALLIBLE;
+/* Sets up->id; project, what and bytes_max are the caller's. */
+int upload_create(struct store *s, struct upload *up, struct error *e) FALLIBLE;
 int upload_get(struct store *s, struct arena *a, struct str id, struct upload *out,
                struct error *e) FALLIBLE;
 /* One writer at a time (ABORTED for a second one). The hashes go on where they were; after a restart

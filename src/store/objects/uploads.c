@@ -83,27 +83,22 @@ static int row_insert(struct store *s, const struct upload *up, struct error *e)
 }
 
 /* The file first: a crash leaves one that no row knows. */
-int upload_create(struct store *s, struct arena *a, const char *project, struct str what,
-                  uint64_t bytes_max, struct upload *out, struct error *e)
+int upload_create(struct store *s, struct upload *up, struct error *e)
 {
     char path[PATH_BYTES];
-    struct upload up = { .bytes_max = bytes_max };
 
-    if (store_random_text(up.id, ID_CHARS, ALPHABET_36, e) < 0)
+    if (store_random_text(up->id, ID_CHARS, ALPHABET_36, e) < 0)
         return -1;
-    up.project = str_of(project);
-    up.project = (struct str){ arena_copy(a, up.project.p, up.project.len), up.project.len };
-    up.what = (struct str){ arena_copy(a, what.p, what.len), what.len };
-    store_path(s, path, "uploads/%s", up.id);
+    up->bytes = 0;
+    store_path(s, path, "uploads/%s", up->id);
     int fd = sys_open(path, O_RDWR | O_CREAT | O_EXCL, e);
     if (fd < 0)
         return -1;
     (void)close(fd);
-    if (sys_sync_folder(path, e) < 0 || row_insert(s, &up, e) < 0) {
+    if (sys_sync_folder(path, e) < 0 || row_insert(s, up, e) < 0) {
         (void)unlink(path);
         return -1;
     }
-    *out = up;
     return 0;
 }
 

@@ -37,7 +37,7 @@ static void *write_on(void *arg)
         struct object_new in = object_of("bucket", name, b);
         ASSERT_OK(object_put(w->s, NULL, &in, NULL, &e), e);
         if (i % 3 == 0)
-            ASSERT_OK(object_delete(w->s, NULL, STR("bucket"), str_of(name), 0, NULL, &e), e);
+            ASSERT_OK(object_delete(w->s, REF(NULL, STR("bucket"), str_of(name)), &e), e);
         if (i % 50 == 49)
             ASSERT_OK(blob_sweep(w->s, &removed, &e), e);
         atomic_fetch_add(&wr->rounds, 1);
@@ -114,7 +114,7 @@ static void test_what_was_dropped_during_a_backup_goes_with_a_later_sweep(void *
     struct db *d = store_write(w->s, &e);
     int rc = db_exec(d, "INSERT INTO blob_hold (until_us) VALUES (9000000000000000)", "hold", &e);
     ASSERT_OK(store_commit(w->s, d, rc, &e), e);
-    ASSERT_OK(object_delete(w->s, NULL, STR("bucket"), STR("o"), 0, NULL, &e), e);
+    ASSERT_OK(object_delete(w->s, REF(NULL, STR("bucket"), STR("o")), &e), e);
     ASSERT_OK(blob_sweep(w->s, &removed, &e), e);
     assert_true(removed == 0 && blob_is_there(w, o.blob.id));
     d = store_write(w->s, &e);

@@ -88,7 +88,8 @@ static inline uint32_t events_of(struct world *w, int64_t id, struct event *out,
     struct error e = { 0 };
     uint32_t count = 0;
 
-    ASSERT_OK(events_after(w->s, 0, NULL, id, out, cap, &count, &e), e);
+    ASSERT_OK(events_after(w->s, &(struct event_query){ .job = id, .most = cap }, out, &count, &e),
+              e);
     return count;
 }
 

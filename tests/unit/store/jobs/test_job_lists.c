@@ -91,7 +91,9 @@ static void test_the_position_counts_who_goes_first_of_the_same_model(void **sta
     ASSERT_OK(job_checked(w->s, &other, &e), e);
     (void)running(w);
     (void)create(w);
-    ASSERT_OK(job_patch(w->s, &w->a, NULL, urgent.id, NULL, &high, &urgent, &e), e);
+    ASSERT_OK(job_patch(w->s, &w->a, &(struct job_patch){ .id = urgent.id, .priority = &high },
+                        &urgent, &e),
+              e);
     assert_int_equal(position(w, &urgent), 0);
     assert_int_equal(position(w, &first), 1);
     assert_int_equal(position(w, &second), 2);
@@ -122,11 +124,16 @@ static void test_events_tell_every_state_in_order(void **state)
     int64_t last = events_last(w->s);
     assert_int_equal(last, v[3].seq);
     (void)create_as(w, job_new("q"));
-    ASSERT_OK(events_after(w->s, v[1].seq, "p", 0, v, 8, &count, &e), e);
+    ASSERT_OK(events_after(w->s,
+                           &(struct event_query){ .after = v[1].seq, .project = "p", .most = 8 }, v,
+                           &count, &e),
+              e);
     assert_int_equal(count, 2);
-    ASSERT_OK(events_after(w->s, 0, NULL, 0, v, 3, &count, &e), e);
+    ASSERT_OK(events_after(w->s, &(struct event_query){ .most = 3 }, v, &count, &e), e);
     assert_int_equal(count, 3);
-    ASSERT_OK(events_after(w->s, 0, "q", j.id, v, 8, &count, &e), e);
+    ASSERT_OK(events_after(w->s, &(struct event_query){ .project = "q", .job = j.id, .most = 8 }, v,
+                           &count, &e),
+              e);
     assert_int_equal(count, 0);
     ASSERT_OK(job_delete(w->s, NULL, j.id, &e), e);
     assert_int_equal(events_of(w, j.id, v, 8), 0);

@@ -52,7 +52,7 @@ static int call_pause(struct world *w, struct job *j, struct error *e)
 
 static int call_resume(struct world *w, struct job *j, struct error *e)
 {
-    return job_resume(w->s, &w->a, NULL, j->id, NULL, j, e);
+    return job_resume(w->s, &w->a, &(struct job_resume){ .id = j->id }, j, e);
 }
 
 static int call_cancel(struct world *w, struct job *j, struct error *e)
@@ -135,10 +135,12 @@ static void test_a_final_job_never_changes(void **state)
     struct job_input in = { .name = STR("gs://b/o") };
 
     w->clock.fake_us += 1000;
-    ASSERT_FAILS(job_patch(w->s, &w->a, NULL, j.id, &name, NULL, &out, &e), e,
-                 ERROR_FAILED_PRECONDITION);
-    ASSERT_FAILS(job_resume(w->s, &w->a, NULL, j.id, &options, &out, &e), e,
-                 ERROR_FAILED_PRECONDITION);
+    ASSERT_FAILS(
+        job_patch(w->s, &w->a, &(struct job_patch){ .id = j.id, .display_name = &name }, &out, &e),
+        e, ERROR_FAILED_PRECONDITION);
+    ASSERT_FAILS(
+        job_resume(w->s, &w->a, &(struct job_resume){ .id = j.id, .options = &options }, &out, &e),
+        e, ERROR_FAILED_PRECONDITION);
     ASSERT_FAILS(job_progress(w->s, &j, &e), e, ERROR_FAILED_PRECONDITION);
     ASSERT_FAILS(job_inputs_set(w->s, j.id, &in, 1, &e), e, ERROR_FAILED_PRECONDITION);
     for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
@@ -261,14 +263,19 @@ static void test_resuming_takes_the_wish_back_and_can_raise_the_budget(void **st
     struct job j = running(w), out;
 
     ASSERT_OK(job_pause(w->s, &w->a, "p", j.id, &out, &e), e);
-    ASSERT_OK(job_resume(w->s, &w->a, "p", j.id, NULL, &out, &e), e);
+    ASSERT_OK(job_resume(w->s, &w->a, &(struct job_resume){ .project = "p", .id = j.id }, &out, &e),
+              e);
     assert_int_equal(out.wish, WISH_NONE);
     j.pause_reason = STR("budget");
     ASSERT_OK(job_yield(w->s, &j, JOB_PAUSED, &e), e);
     out = get(w, j.id);
     assert_true(str_eq_c(out.pause_reason, "budget"));
     out.options.budget_nano = 1000;
-    ASSERT_OK(job_resume(w->s, &w->a, "p", j.id, &out.options, &out, &e), e);
+    ASSERT_OK(
+        job_resume(w->s, &w->a,
+                   &(struct job_resume){ .project = "p", .id = j.id, .options = &out.options },
+                   &out, &e),
+        e);
     assert_int_equal(out.state, JOB_QUEUED);
     assert_int_equal(out.pause_reason.len, 0);
     assert_int_equal(get(w, j.id).options.budget_nano, 1000);
@@ -282,8 +289,14 @@ static void test_a_patch_changes_what_it_names(void **state)
     struct str name = STR("new name");
     int64_t priority = 9;
 
-    ASSERT_OK(job_patch(w->s, &w->a, "p", j.id, &name, NULL, &out, &e), e);
-    ASSERT_OK(job_patch(w->s, &w->a, "p", j.id, NULL, &priority, &out, &e), e);
+    ASSERT_OK(job_patch(w->s, &w->a,
+                        &(struct job_patch){ .project = "p", .id = j.id, .display_name = &name },
+                        &out, &e),
+              e);
+    ASSERT_OK(job_patch(w->s, &w->a,
+                        &(struct job_patch){ .project = "p", .id = j.id, .priority = &priority },
+                        &out, &e),
+              e);
     out = get(w, j.id);
     assert_true(str_eq(out.display_name, name));
     assert_int_equal(out.priority, 9);

@@ -104,8 +104,13 @@ static void test_another_projects_job_is_not_there(void **state)
     assert_int_equal(job_get(w->s, &w->a, "q", j.id, &out, &e), 0);
     ASSERT_FAILS(job_cancel(w->s, &w->a, "q", j.id, &out, &e), e, ERROR_NOT_FOUND);
     ASSERT_FAILS(job_pause(w->s, &w->a, "q", j.id, &out, &e), e, ERROR_NOT_FOUND);
-    ASSERT_FAILS(job_resume(w->s, &w->a, "q", j.id, NULL, &out, &e), e, ERROR_NOT_FOUND);
-    ASSERT_FAILS(job_patch(w->s, &w->a, "q", j.id, &name, NULL, &out, &e), e, ERROR_NOT_FOUND);
+    ASSERT_FAILS(
+        job_resume(w->s, &w->a, &(struct job_resume){ .project = "q", .id = j.id }, &out, &e), e,
+        ERROR_NOT_FOUND);
+    ASSERT_FAILS(job_patch(w->s, &w->a,
+                           &(struct job_patch){ .project = "q", .id = j.id, .display_name = &name },
+                           &out, &e),
+                 e, ERROR_NOT_FOUND);
     ASSERT_FAILS(job_delete(w->s, "q", j.id, &e), e, ERROR_NOT_FOUND);
     assert_int_equal(get(w, j.id).state, JOB_PENDING);
 }

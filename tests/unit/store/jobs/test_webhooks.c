@@ -22,10 +22,26 @@ static struct webhook hook(struct world *w, const char *project, const char *uri
 static uint32_t due(struct world *w, struct delivery *out, uint32_t cap)
 {
     struct error e = { 0 };
-    uint32_t count = 0;
+    struct delivery_list list;
 
-    ASSERT_OK(delivery_due(w->s, &w->a, w->clock.fake_us, out, cap, &count, &e), e);
-    return count;
+    ASSERT_OK(delivery_due(w->s, &w->a, w->clock.fake_us, cap, &list, &e), e);
+    if (list.count)
+        memcpy(out, list.item, list.count * sizeof *out);
+    return list.count;
+}
+
+static uint32_t listed(struct world *w, struct delivery_query by, struct delivery *out)
+{
+    struct error e = { 0 };
+    struct delivery_list list;
+
+    if (by.most == 0)
+        by.most = 8;
+    ASSERT_OK(delivery_query(w->s, &w->a, &by, &list, &e), e);
+    assert_true(list.count <= by.most);
+    if (list.count)
+        memcpy(out, list.item, list.count * sizeof *out);
+    return list.count;
 }
 
 static void test_a_webhook_comes_back_as_it_was_written(void **state)
@@ -199,7 +215,6 @@ static void test_old_deliveries_go_and_waiting_ones_stay(void **state)
     struct world *w = *state;
     struct error e = { 0 };
     struct delivery d[8];
-    uint32_t count = 0;
 
     (void)hook(w, "p", "https://a", "");
     (void)succeed(w, running(w));
@@ -210,37 +225,33 @@ static void test_old_deliveries_go_and_waiting_ones_stay(void **state)
     ASSERT_OK(delivery_update(w->s, &d[0], &e), e);
     w->clock.fake_us = NOW_US + DELIVERY_KEPT_S * 1000000;
     ASSERT_OK(delivery_update(w->s, &d[1], &e), e);
-    ASSERT_OK(delivery_list(w->s, &w->a, "p", STR(""), 0, 8, d, &count, &e), e);
-    assert_int_equal(count, 3);
+    assert_int_equal(listed(w, (struct delivery_query){ .project = "p" }, d), 3);
     w->clock.fake_us++;
     ASSERT_OK(delivery_update(w->s, &d[0], &e), e); /* the newest, which waits */
-    ASSERT_OK(delivery_list(w->s, &w->a, "p", STR(""), 0, 8, d, &count, &e), e);
-    assert_int_equal(count, 1);
+    assert_int_equal(listed(w, (struct delivery_query){ .project = "p" }, d), 1);
     assert_int_equal(d[0].state, DELIVERY_WAITS);
 }
 
 static void test_lists_are_by_project_webhook_and_job_the_newest_first(void **state)
 {
     struct world *w = *state;
-    struct error e = { 0 };
     struct delivery d[8];
-    uint32_t count = 0;
     struct webhook a = hook(w, "p", "https://a", "");
 
     (void)hook(w, "p", "https://b", "");
     struct job first = succeed(w, running(w));
     (void)succeed(w, running(w));
-    ASSERT_OK(delivery_list(w->s, &w->a, "p", STR(""), 0, 3, d, &count, &e), e);
-    assert_int_equal(count, 3);
+    assert_int_equal(listed(w, (struct delivery_query){ .project = "p", .most = 3 }, d), 3);
     assert_true(d[0].id > d[1].id && d[1].id > d[2].id);
-    ASSERT_OK(delivery_list(w->s, &w->a, "p", str_of(a.id), 0, 8, d, &count, &e), e);
-    assert_int_equal(count, 2);
-    ASSERT_OK(delivery_list(w->s, &w->a, "p", STR(""), first.id, 8, d, &count, &e), e);
-    assert_int_equal(count, 2);
-    ASSERT_OK(delivery_list(w->s, &w->a, NULL, STR(""), 0, 8, d, &count, &e), e);
-    assert_int_equal(count, 4);
-    ASSERT_OK(delivery_list(w->s, &w->a, "q", str_of(a.id), first.id, 8, d, &count, &e), e);
-    assert_int_equal(count, 0);
+    assert_int_equal(
+        listed(w, (struct delivery_query){ .project = "p", .webhook = str_of(a.id) }, d), 2);
+    assert_int_equal(listed(w, (struct delivery_query){ .project = "p", .job = first.id }, d), 2);
+    assert_int_equal(listed(w, (struct delivery_query){ .job = 0 }, d), 4);
+    assert_int_equal(
+        listed(w,
+               (struct delivery_query){ .project = "q", .webhook = str_of(a.id), .job = first.id },
+               d),
+        0);
 }
 
 static void test_a_deleted_webhook_is_told_nothing_more(void **state)

@@ -15,6 +15,9 @@
 
 #define NOW_US 1763805600000000
 
+#define REF(project_, bucket_, name_)                                                              \
+    (&(struct object_ref){ .project = (project_), .bucket = (bucket_), .name = (name_) })
+
 struct world {
     struct scratch scratch;
     struct clock clock;

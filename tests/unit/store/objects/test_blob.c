@@ -159,10 +159,10 @@ static void test_nothing_half_made_is_visible_under_any_fault(void **state)
         int rc = write_and_put(w, &e);
         int fired = fault_disarm();
         world_reopen(w);
-        int there = object_get(w->s, &w->a, NULL, STR("bucket"), STR("o"), 0, NULL, &o, &later);
+        int there = object_get(w->s, &w->a, REF(NULL, STR("bucket"), STR("o")), &o, &later);
         if (there == 0) {
             assert_blob(w, o.blob.id, "123456789");
-            ASSERT_OK(object_delete(w->s, NULL, STR("bucket"), STR("o"), 0, NULL, &e), (later));
+            ASSERT_OK(object_delete(w->s, REF(NULL, STR("bucket"), STR("o")), &e), (later));
         } else
             assert_int_equal(rc, -1);
         assert_int_equal(files_in(w, "uploads"), 0);

@@ -90,7 +90,8 @@ static void test_a_file_lives_until_the_microsecond_it_expires(void **state)
     assert_true(blob_is_there(w, f.blob.id));
     w->clock.fake_us++;
     ASSERT_FAILS(file_get(w->s, &w->a, "p", str_of(f.id), &got, &e), e, ERROR_NOT_FOUND);
-    ASSERT_OK(file_query(w->s, &w->a, "p", STR(""), 10, &list, &e), e);
+    ASSERT_OK(
+        file_query(w->s, &w->a, &(struct file_query){ .project = "p", .most = 10 }, &list, &e), e);
     assert_int_equal(list.count, 0);
     ASSERT_OK(file_expire(w->s, w->clock.fake_us, &e), e);
     assert_false(blob_is_there(w, f.blob.id));
@@ -110,18 +111,27 @@ static void test_a_list_goes_on_though_what_it_showed_is_deleted(void **state)
     other.project = "q";
     ASSERT_OK(file_put(w->s, &w->a, &other, NULL, &e), e);
     for (size_t i = 5; i-- > 0;) { /* the newest first */
-        ASSERT_OK(file_query(w->s, &w->a, "p", after, 1, &list, &e), e);
+        ASSERT_OK(file_query(w->s, &w->a,
+                             &(struct file_query){ .project = "p", .after = after, .most = 1 },
+                             &list, &e),
+                  e);
         assert_int_equal(list.count, 1);
         assert_string_equal(list.item[0].id, f[i].id);
         assert_int_equal(list.more, i > 0);
         ASSERT_OK(file_delete(w->s, "p", str_of(f[i].id), &e), e);
         after = str_of(f[i].id);
     }
-    ASSERT_OK(file_query(w->s, &w->a, NULL, STR(""), 10, &list, &e), e);
+    ASSERT_OK(file_query(w->s, &w->a, &(struct file_query){ .most = 10 }, &list, &e), e);
     assert_int_equal(list.count, 1);
-    ASSERT_FAILS(file_query(w->s, &w->a, "p", STR("no-such-file"), 1, &list, &e), e,
-                 ERROR_INVALID_ARGUMENT);
-    ASSERT_FAILS(file_query(w->s, &w->a, "q", after, 1, &list, &e), e, ERROR_INVALID_ARGUMENT);
+    ASSERT_FAILS(
+        file_query(w->s, &w->a,
+                   &(struct file_query){ .project = "p", .after = STR("no-such-file"), .most = 1 },
+                   &list, &e),
+        e, ERROR_INVALID_ARGUMENT);
+    ASSERT_FAILS(file_query(w->s, &w->a,
+                            &(struct file_query){ .project = "q", .after = after, .most = 1 },
+                            &list, &e),
+                 e, ERROR_INVALID_ARGUMENT);
 }
 
 int main(void)

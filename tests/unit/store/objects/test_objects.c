@@ -11,7 +11,7 @@
 static int get(struct world *w, const char *project, const char *name, struct object *out,
                struct error *e)
 {
-    return object_get(w->s, &w->a, project, ACME, str_of(name), 0, NULL, out, e);
+    return object_get(w->s, &w->a, REF(project, ACME, str_of(name)), out, e);
 }
 
 static void test_bucket_names_follow_the_rules(void **state)
@@ -66,15 +66,23 @@ static void test_a_bucket_is_created_once_patched_listed_and_deleted_when_empty(
     bucket_of(w, "p", "acme-more");
     bucket_of(w, "p", "other");
     bucket_of(w, "q", "acme-q");
-    ASSERT_OK(bucket_query(w->s, &w->a, "p", STR("acme"), STR(""), 1, &list, &e), e);
+    ASSERT_OK(
+        bucket_query(w->s, &w->a,
+                     &(struct bucket_query){ .project = "p", .prefix = STR("acme"), .most = 1 },
+                     &list, &e),
+        e);
     assert_true(list.count == 1 && list.more && str_eq(list.item[0].name, ACME));
-    ASSERT_OK(bucket_query(w->s, &w->a, "p", STR("acme"), ACME, 1, &list, &e), e);
+    ASSERT_OK(bucket_query(w->s, &w->a,
+                           &(struct bucket_query){
+                               .project = "p", .prefix = STR("acme"), .after = ACME, .most = 1 },
+                           &list, &e),
+              e);
     assert_true(list.count == 1 && !list.more && str_eq_c(list.item[0].name, "acme-more"));
-    ASSERT_OK(bucket_query(w->s, &w->a, NULL, STR(""), STR(""), 9, &list, &e), e);
+    ASSERT_OK(bucket_query(w->s, &w->a, &(struct bucket_query){ .most = 9 }, &list, &e), e);
     assert_int_equal(list.count, 4);
     (void)put(w, "acme-data", "o", "x");
     ASSERT_FAILS(bucket_delete(w->s, "p", ACME, &e), e, ERROR_FAILED_PRECONDITION);
-    ASSERT_OK(object_delete(w->s, "p", ACME, STR("o"), 0, NULL, &e), e);
+    ASSERT_OK(object_delete(w->s, REF("p", ACME, STR("o")), &e), e);
     ASSERT_OK(bucket_delete(w->s, "p", ACME, &e), e);
     ASSERT_FAILS(bucket_get(w->s, &w->a, "p", ACME, &b, &e), e, ERROR_NOT_FOUND);
 }
@@ -94,9 +102,10 @@ static void test_another_projects_bucket_is_not_found_by_any_call(void **state)
     in.project = "q";
     ASSERT_FAILS(object_put(w->s, &w->a, &in, NULL, &e), e, ERROR_NOT_FOUND);
     ASSERT_FAILS(get(w, "q", "o", &o, &e), e, ERROR_NOT_FOUND);
-    ASSERT_FAILS(object_patch(w->s, &w->a, "q", ACME, STR("o"), NULL, STR("{}"), NULL, NULL, &e), e,
-                 ERROR_NOT_FOUND);
-    ASSERT_FAILS(object_delete(w->s, "q", ACME, STR("o"), 0, NULL, &e), e, ERROR_NOT_FOUND);
+    ASSERT_FAILS(object_patch(w->s, &w->a, REF("q", ACME, STR("o")),
+                              &(struct object_patch){ .meta = STR("{}") }, NULL, &e),
+                 e, ERROR_NOT_FOUND);
+    ASSERT_FAILS(object_delete(w->s, REF("q", ACME, STR("o")), &e), e, ERROR_NOT_FOUND);
     ASSERT_FAILS(object_query(w->s, &w->a, &q, &list, &e), e, ERROR_NOT_FOUND);
     ASSERT_FAILS(bucket_get(w->s, &w->a, "q", ACME, &b, &e), e, ERROR_NOT_FOUND);
     ASSERT_FAILS(bucket_patch(w->s, "q", ACME, STR("{}"), &e), e, ERROR_NOT_FOUND);
@@ -135,13 +144,12 @@ static void test_names_are_only_names(void **state)
         in.name = good[i];
         ASSERT_OK(object_put(w->s, &w->a, &in, &o, &e), e);
         assert_true(str_eq(o.name, good[i]));
-        ASSERT_OK(object_get(w->s, &w->a, "p", ACME, good[i], 0, NULL, &o, &e), e);
+        ASSERT_OK(object_get(w->s, &w->a, REF("p", ACME, good[i]), &o, &e), e);
     }
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         in.name = bad[i];
         ASSERT_FAILS(object_put(w->s, &w->a, &in, NULL, &e), e, ERROR_INVALID_ARGUMENT);
-        ASSERT_FAILS(object_get(w->s, &w->a, "p", ACME, bad[i], 0, NULL, &o, &e), e,
-                     ERROR_NOT_FOUND);
+        ASSERT_FAILS(object_get(w->s, &w->a, REF("p", ACME, bad[i]), &o, &e), e, ERROR_NOT_FOUND);
     }
 }
 
@@ -163,9 +171,20 @@ static void test_overwriting_makes_a_later_generation_and_removes_the_old_file(v
     assert_int_equal(read(fd, text, sizeof text), 5); /* who reads it reads on */
     assert_memory_equal(text, "first", 5);
     assert_int_equal(close(fd), 0);
-    ASSERT_FAILS(object_get(w->s, &w->a, "p", ACME, STR("o"), first.generation, NULL, &first, &e),
+    ASSERT_FAILS(object_get(w->s, &w->a,
+                            &(struct object_ref){ .project = "p",
+                                                  .bucket = ACME,
+                                                  .name = STR("o"),
+                                                  .generation = first.generation },
+                            &first, &e),
                  e, ERROR_NOT_FOUND);
-    ASSERT_OK(object_get(w->s, &w->a, "p", ACME, STR("o"), second.generation, NULL, &first, &e), e);
+    ASSERT_OK(object_get(w->s, &w->a,
+                         &(struct object_ref){ .project = "p",
+                                               .bucket = ACME,
+                                               .name = STR("o"),
+                                               .generation = second.generation },
+                         &first, &e),
+              e);
     w->clock.fake_us -= 1000000; /* nor may it go back */
     world_reopen(w);
     assert_true(put(w, "acme-data", "o", "third").generation > second.generation);
@@ -181,9 +200,9 @@ static void test_a_copy_shares_the_blob_until_the_last_goes(void **state)
     struct object_new copy = object_of("acme-data", "b", o.blob);
     ASSERT_OK(object_put(w->s, &w->a, &copy, NULL, &e), e);
     ASSERT_OK(object_put(w->s, &w->a, &copy, NULL, &e), e); /* over itself */
-    ASSERT_OK(object_delete(w->s, "p", ACME, STR("a"), 0, NULL, &e), e);
+    ASSERT_OK(object_delete(w->s, REF("p", ACME, STR("a")), &e), e);
     assert_blob(w, o.blob.id, "text");
-    ASSERT_OK(object_delete(w->s, "p", ACME, STR("b"), 0, NULL, &e), e);
+    ASSERT_OK(object_delete(w->s, REF("p", ACME, STR("b")), &e), e);
     assert_false(blob_is_there(w, o.blob.id));
     ASSERT_FAILS(object_put(w->s, &w->a, &copy, NULL, &e), e, ERROR_UNAVAILABLE);
 }
@@ -199,7 +218,7 @@ static void test_a_jobs_input_stays_when_the_object_goes(void **state)
     bucket_of(w, "p", "acme-data");
     struct object o = put(w, "acme-data", "a", "text");
     ASSERT_OK(job_create(w->s, &w->a, &j, o.blob.id, &existed, &e), e);
-    ASSERT_OK(object_delete(w->s, "p", ACME, STR("a"), 0, NULL, &e), e);
+    ASSERT_OK(object_delete(w->s, REF("p", ACME, STR("a")), &e), e);
     make_old(blob_path(w->s, &w->a, o.blob.id));
     ASSERT_OK(blob_sweep(w->s, &removed, &e), e);
     assert_blob(w, o.blob.id, "text");
@@ -233,20 +252,40 @@ static void test_each_condition_holds_or_nothing_happens(void **state)
         { { g, -1, 2, -1 }, false },
     };
     for (size_t i = 0; i < ARRAY_LEN(row); i++) {
-        int rc = object_get(w->s, &w->a, "p", ACME, STR("o"), 0, &row[i].when, &o, &e);
+        int rc =
+            object_get(w->s, &w->a,
+                       &(struct object_ref){
+                           .project = "p", .bucket = ACME, .name = STR("o"), .when = &row[i].when },
+                       &o, &e);
         assert_int_equal(rc, row[i].holds ? 0 : -1);
         assert_int_equal(e.code, row[i].holds ? ERROR_OK : ERROR_ABORTED);
         e = (struct error){ 0 };
         if (row[i].holds)
             continue;
-        ASSERT_FAILS(object_delete(w->s, "p", ACME, STR("o"), 0, &row[i].when, &e), e,
-                     ERROR_ABORTED);
-        ASSERT_FAILS(
-            object_patch(w->s, &w->a, "p", ACME, STR("o"), NULL, STR("{}"), &row[i].when, NULL, &e),
-            e, ERROR_ABORTED);
+        ASSERT_FAILS(object_delete(w->s,
+                                   &(struct object_ref){ .project = "p",
+                                                         .bucket = ACME,
+                                                         .name = STR("o"),
+                                                         .when = &row[i].when },
+                                   &e),
+                     e, ERROR_ABORTED);
+        ASSERT_FAILS(object_patch(w->s, &w->a,
+                                  &(struct object_ref){ .project = "p",
+                                                        .bucket = ACME,
+                                                        .name = STR("o"),
+                                                        .when = &row[i].when },
+                                  &(struct object_patch){ .meta = STR("{}") }, NULL, &e),
+                     e, ERROR_ABORTED);
     }
-    ASSERT_OK(object_delete(w->s, "p", ACME, STR("o"), g, &row[0].when, &e), e);
-    ASSERT_FAILS(object_delete(w->s, "p", ACME, STR("o"), 0, NULL, &e), e, ERROR_NOT_FOUND);
+    ASSERT_OK(object_delete(w->s,
+                            &(struct object_ref){ .project = "p",
+                                                  .bucket = ACME,
+                                                  .name = STR("o"),
+                                                  .generation = g,
+                                                  .when = &row[0].when },
+                            &e),
+              e);
+    ASSERT_FAILS(object_delete(w->s, REF("p", ACME, STR("o")), &e), e, ERROR_NOT_FOUND);
 }
 
 static void test_a_patch_changes_facts_and_not_the_generation(void **state)
@@ -259,12 +298,17 @@ static void test_a_patch_changes_facts_and_not_the_generation(void **state)
     bucket_of(w, "p", "acme-data");
     struct object before = put(w, "acme-data", "o", "x");
     assert_true(str_eq_c(before.content_type, "application/octet-stream"));
-    ASSERT_OK(object_patch(w->s, &w->a, "p", ACME, STR("o"), &type, STR("{\"k\":1}"), NULL, &o, &e),
-              e);
+    ASSERT_OK(
+        object_patch(w->s, &w->a, REF("p", ACME, STR("o")),
+                     &(struct object_patch){ .content_type = &type, .meta = STR("{\"k\":1}") }, &o,
+                     &e),
+        e);
     assert_true(str_eq(o.content_type, type) && str_eq_c(o.meta, "{\"k\":1}"));
     assert_int_equal(o.generation, before.generation);
     assert_int_equal(o.metageneration, 2);
-    ASSERT_OK(object_patch(w->s, &w->a, "p", ACME, STR("o"), NULL, STR(""), NULL, &o, &e), e);
+    ASSERT_OK(object_patch(w->s, &w->a, REF("p", ACME, STR("o")),
+                           &(struct object_patch){ .meta = STR("") }, &o, &e),
+              e);
     assert_true(str_eq(o.content_type, type) && str_eq_c(o.meta, "{}"));
     assert_int_equal(o.blob.crc32c, before.blob.crc32c);
     assert_memory_equal(o.blob.md5, before.blob.md5, 16);

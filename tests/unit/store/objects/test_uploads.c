@@ -12,9 +12,9 @@
 static struct upload begin(struct world *w, uint64_t bytes_max)
 {
     struct error e = { 0 };
-    struct upload up;
+    struct upload up = { .project = STR("p"), .what = WHAT, .bytes_max = bytes_max };
 
-    ASSERT_OK(upload_create(w->s, &w->a, "p", WHAT, bytes_max, &up, &e), e);
+    ASSERT_OK(upload_create(w->s, &up, &e), e);
     return up;
 }
 
