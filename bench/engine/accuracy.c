@@ -18,7 +18,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/sys.h"
-#include "predict/local/logits.h"
+#include "predict/local/sampler.h"
 #include "predict/local/runtime.h"
 
 #define WORKLOAD_BYTES_MAX ((size_t)64 * 1024 * 1024)
@@ -137,12 +137,12 @@ static struct runtime *open_side(const char *side)
 {
     const char *file = strchr(side, ':') ? strchr(side, ':') + 1 : side;
     const struct model m = { .pattern = side, .kind = MODEL_LOCAL, .file = file };
-    const struct runtime_wish wish = {
+    const struct runtime_settings settings = {
         .sequences = ROWS_MAX + 1, .rows_max = ROWS_MAX, .context = 2048, .cache_mib = 512
     };
     struct error e = { 0 };
-    struct runtime *r = strncmp(side, "plain:", 6) == 0 ? runtime_llama_open(&m, &wish, &e)
-                                                        : runtime_native_open(&m, &wish, &e);
+    struct runtime *r = strncmp(side, "plain:", 6) == 0 ? runtime_llama_open(&m, &settings, &e)
+                                                        : runtime_native_open(&m, &settings, &e);
 
     if (!r)
         die(side, &e);

@@ -24,6 +24,7 @@
 #include "base/mem.h"
 #include "format/request/request.h"
 #include "format/response.h"
+#include "predict/local/plan.h"
 #include "predict/local/runtime.h"
 #include "predict/local/sampler.h"
 
@@ -62,13 +63,6 @@ struct task {
 };
 struct task *task_new(void);
 void task_free(struct task *t); /* accepts NULL */
-
-/* How rows are put together: chosen for a runtime by plan.h. */
-struct batcher_plan {
-    uint32_t sequences; /* computing at once */
-    uint32_t rows_max;  /* of one forward */
-    bool decode_apart;  /* tokens of answers are computed apart from prompts */
-};
 
 struct batcher_stats {
     uint64_t prompt_tokens, reused_tokens, computed_tokens, generated_tokens;

@@ -129,14 +129,14 @@ static struct runtime *open_planned(struct local *l, const struct model *m, bool
 {
     if (plan_for(m, plain, &l->plan, e) < 0)
         return NULL;
-    const struct runtime_wish wish = {
+    const struct runtime_settings settings = {
         .sequences = l->plan.sequences,
         .rows_max = l->plan.rows_max,
         .threads = m->threads,
         .context = m->context,
         .cache_mib = m->cache_mib,
     };
-    return plain ? runtime_llama_open(m, &wish, e) : runtime_native_open(m, &wish, e);
+    return plain ? runtime_llama_open(m, &settings, e) : runtime_native_open(m, &settings, e);
 }
 
 /* The native runtime, or libllama for what it does not cover; which also says best what is wrong with
@@ -245,7 +245,7 @@ static struct sampling sampling_of(struct local *l, const struct generation *g)
 static int fit_context(struct local *l, const struct generation *g, struct task *t, struct error *e)
 {
     uint32_t most = l->info.context_max - 1; /* an answer has a token at least */
-    uint32_t wish = g->max_output_tokens ? g->max_output_tokens : OUTPUT_TOKENS_DEFAULT;
+    uint32_t asked = g->max_output_tokens ? g->max_output_tokens : OUTPUT_TOKENS_DEFAULT;
 
     if (t->prompt.count > most)
         return error_set(e, ERROR_INVALID_ARGUMENT,
@@ -253,7 +253,7 @@ static int fit_context(struct local *l, const struct generation *g, struct task 
                          "(%u).",
                          t->prompt.count, most);
     uint32_t left = l->info.context_max - t->prompt.count;
-    t->tokens_max = wish < left ? wish : left;
+    t->tokens_max = asked < left ? asked : left;
     return 0;
 }
 

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "predict/local/logits.h"
+#include "predict/local/sampler.h"
 
 /* How many likeliest tokens a grammar is asked about when it refused the first choice, and how many
  * times as many when it refused all of these. */

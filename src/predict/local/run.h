@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "predict/local/answer_text.h"
+#include "predict/local/tokens.h"
 #include "predict/local/batcher.h"
 #include "predict/local/sampler.h"
 

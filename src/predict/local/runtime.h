@@ -63,7 +63,7 @@ struct logits_summary {
 struct grammar; /* a constraint on one answer's text, and how far the answer has come in it */
 
 /* What the opener asks for; 0 leaves it to the runtime. */
-struct runtime_wish {
+struct runtime_settings {
     uint32_t sequences; /* that compute at once; a few more ids are made for kept prefixes */
     uint32_t rows_max, threads, context;
     uint32_t cache_mib; /* key-value cache */
@@ -109,9 +109,9 @@ struct runtime {
 };
 
 /* Only of models that it covers: else UNIMPLEMENTED, or what is wrong with the file. */
-struct runtime *runtime_native_open(const struct model *m, const struct runtime_wish *wish,
+struct runtime *runtime_native_open(const struct model *m, const struct runtime_settings *settings,
                                     struct error *e);
-struct runtime *runtime_llama_open(const struct model *m, const struct runtime_wish *wish,
+struct runtime *runtime_llama_open(const struct model *m, const struct runtime_settings *settings,
                                    struct error *e);
 
 #endif

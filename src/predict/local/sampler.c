@@ -1,10 +1,168 @@
 #include "predict/local/sampler.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
-#include "base/random.h"
 #include "base/mem.h"
-#include "predict/local/logits.h"
+#include "base/random.h"
+
+/* ---- A row of logits ---- */
+
+/* Four floats: a register of every machine the program is built for. */
+#define LANES 4
+typedef float floats __attribute__((vector_size(LANES * sizeof(float))));
+typedef int32_t ints __attribute__((vector_size(LANES * sizeof(int32_t))));
+
+/* Terms summed in single precision before they go into a double. */
+#define SUM_BLOCK 1024
+
+static floats load(const float *p)
+{
+    floats v;
+
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static floats spread(float x)
+{
+    return (floats){ x, x, x, x };
+}
+
+/* a where mask is all ones, b where it is zero. */
+static floats choose(ints mask, floats a, floats b)
+{
+    return (floats)((mask & (ints)a) | (~mask & (ints)b));
+}
+
+static float largest(const float *logits, uint32_t count)
+{
+    floats best = spread(-INFINITY);
+    uint32_t i = 0;
+
+    for (; i + LANES <= count; i += LANES) {
+        floats v = load(logits + i);
+        best = choose(v > best, v, best);
+    }
+    float max = -INFINITY;
+    for (uint32_t k = 0; k < LANES; k++)
+        max = best[k] > max ? best[k] : max;
+    for (; i < count; i++)
+        max = logits[i] > max ? logits[i] : max;
+    return max;
+}
+
+uint32_t logits_argmax(const float *logits, uint32_t count)
+{
+    float max = largest(logits, count);
+
+    for (uint32_t i = 0; i < count; i++)
+        if (logits[i] >= max && max > -INFINITY)
+            return i;
+    return 0;
+}
+
+/* exp(x) for x <= 0, within 2e-7 of the true value: 2^n of the whole part of x / ln 2, and a polynomial
+ * for 2^f, f in [-0.5, 0.5] (Taylor's to the sixth order). */
+static floats exp_nonpositive(floats x)
+{
+    const floats least = spread(-87.0f);       /* exp of less is no normal float */
+    const floats to_int = spread(12582912.0f); /* 1.5 * 2^23: adding it rounds to a whole number */
+    floats t = choose(x > least, x, least) * spread(1.44269504f);
+    floats rounded = t + to_int;
+    floats y = (t - (rounded - to_int)) * spread(0.693147181f);
+    floats p = spread(1.0f / 720.0f);
+
+    p = p * y + spread(1.0f / 120.0f);
+    p = p * y + spread(1.0f / 24.0f);
+    p = p * y + spread(1.0f / 6.0f);
+    p = p * y + spread(0.5f);
+    p = p * y + spread(1.0f);
+    p = p * y + spread(1.0f);
+    /* The whole part stands in the low bits of `rounded`; it is added to the exponent of p. */
+    ints whole = (ints)rounded - (ints)to_int;
+    return (floats)((ints)p + whole * (1 << 23));
+}
+
+/* The sum of exp(logit - max) over at most SUM_BLOCK logits. */
+static float sum_block(const float *logits, uint32_t count, float max)
+{
+    floats sums = spread(0.0f);
+    uint32_t i = 0;
+
+    for (; i + LANES <= count; i += LANES)
+        sums += exp_nonpositive(load(logits + i) - spread(max));
+    float sum = 0.0f;
+    for (uint32_t k = 0; k < LANES; k++)
+        sum += sums[k];
+    for (; i < count; i++)
+        sum += expf(logits[i] - max);
+    return sum;
+}
+
+float logits_log_sum(const float *logits, uint32_t count)
+{
+    float max = largest(logits, count);
+    double sum = 0.0;
+
+    if (!isfinite(max))
+        return max;
+    for (uint32_t i = 0; i < count; i += SUM_BLOCK) {
+        uint32_t rest = count - i;
+        sum += (double)sum_block(logits + i, rest < SUM_BLOCK ? rest : SUM_BLOCK, max);
+    }
+    return max + (float)log(sum);
+}
+
+/* ---- The likeliest few: a heap whose root is the least of them ---- */
+
+static bool less(const struct scored *a, const struct scored *b)
+{
+    return a->logit != b->logit ? a->logit < b->logit : a->token > b->token;
+}
+
+static void sink(struct scored *heap, uint32_t count, uint32_t at, struct scored s)
+{
+    for (;;) {
+        uint32_t child = 2 * at + 1;
+        if (child >= count)
+            break;
+        if (child + 1 < count && less(&heap[child + 1], &heap[child]))
+            child++;
+        if (!less(&heap[child], &s))
+            break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = s;
+}
+
+static int by_likelihood(const void *a, const void *b)
+{
+    const struct scored *x = a, *y = b;
+
+    return less(y, x) ? -1 : less(x, y);
+}
+
+uint32_t logits_top(const float *logits, uint32_t count, uint32_t want, struct scored *out)
+{
+    if (want > count)
+        want = count;
+    if (!want)
+        return 0;
+    for (uint32_t i = 0; i < want; i++)
+        out[i] = (struct scored){ (int32_t)i, logits[i] };
+    for (uint32_t at = want / 2; at-- > 0;)
+        sink(out, want, at, out[at]);
+    for (uint32_t i = want; i < count; i++)
+        if (logits[i] > out[0].logit) /* an equal one has the higher index: it stays out */
+            sink(out, want, 0, (struct scored){ (int32_t)i, logits[i] });
+    qsort(out, want, sizeof *out, by_likelihood);
+    return want;
+}
+
+/* ---- A choice ---- */
 
 struct seen {
     int32_t token;
@@ -51,14 +209,11 @@ void sampler_accept(struct sampler *s, int32_t token)
             s->seen[i].times++;
             return;
         }
-    if (s->seen_count == s->seen_cap) {
-        s->seen_cap = s->seen_cap ? 2 * s->seen_cap : 64;
-        s->seen = mem_grow(s->seen, s->seen_cap * sizeof *s->seen);
-    }
+    s->seen = mem_list_grow(s->seen, s->seen_count, sizeof *s->seen);
     s->seen[s->seen_count++] = (struct seen){ token, 1 };
 }
 
-/* How many of the picked, likeliest first, reach top_p of their probability; at least one. */
+/* The fewest of the picked, likeliest first, that reach top_p of their probability; at least one. */
 static uint32_t nucleus(const struct scored *pick, uint32_t count, float top_p)
 {
     double all = 0.0, sum = 0.0;

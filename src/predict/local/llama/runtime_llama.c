@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "predict/local/llama/llama_bridge.h"
 #include "predict/local/llama/llama_text.h"
-#include "predict/local/runtime_size.h"
+#include "predict/local/plan.h"
 
 #define CELLS_MULTIPLE 256     /* libllama rounds up to this */
 #define CELLS_PER_SEQUENCE 512 /* room for a usual request in each sequence */
@@ -56,7 +56,8 @@ static uint64_t cell_bytes(const struct llama_model *m)
     return (uint64_t)llama_model_n_layer(m) * heads * key * 2 * sizeof(uint16_t);
 }
 
-static int make_context(struct llama_runtime *l, const struct runtime_wish *w, struct error *e)
+static int make_context(struct llama_runtime *l, const struct runtime_settings *settings,
+                        struct error *e)
 {
     struct llama_context_params p = llama_context_default_params();
     struct llama_errors errors = { "" };
@@ -65,7 +66,7 @@ static int make_context(struct llama_runtime *l, const struct runtime_wish *w, s
     p.n_seq_max = l->text.info.sequences;
     p.n_batch = p.n_ubatch = l->text.info.rows_max;
     p.n_outputs_max = l->text.info.sequences; /* rows of one forward that give logits */
-    p.n_threads = p.n_threads_batch = (int32_t)runtime_size_threads(w);
+    p.n_threads = p.n_threads_batch = (int32_t)plan_threads(settings);
     p.kv_unified = true;
     p.swa_full = true; /* a sliding window would forget what prefixes are shared from */
     p.no_perf = true;
@@ -112,7 +113,8 @@ __attribute__((constructor(101))) static void spin_shortly(void)
     (void)setenv("GOMP_SPINCOUNT", SPIN_COUNT, 0);
 }
 
-static int size_cache(struct llama_runtime *l, const struct runtime_wish *w, struct error *e)
+static int size_cache(struct llama_runtime *l, const struct runtime_settings *settings,
+                      struct error *e)
 {
     const struct cache_facts facts = {
         .trained = (uint32_t)llama_model_n_ctx_train(l->text.model),
@@ -121,30 +123,31 @@ static int size_cache(struct llama_runtime *l, const struct runtime_wish *w, str
         .per_sequence = CELLS_PER_SEQUENCE,
     };
 
-    if (runtime_size_cache(&facts, w, &l->text.info, e) < 0)
+    if (plan_cache(&facts, settings, &l->text.info, e) < 0)
         return -1;
     l->text.info.memory_bytes =
         llama_model_size(l->text.model) + l->text.info.cells * facts.cell_bytes;
     return 0;
 }
 
-static int open_all(struct llama_runtime *l, const struct model *m, const struct runtime_wish *w,
-                    struct error *e)
+static int open_all(struct llama_runtime *l, const struct model *m,
+                    const struct runtime_settings *settings, struct error *e)
 {
     struct runtime_info *info = &l->text.info;
 
     if (llama_text_open(&l->text, m->file, true, e) < 0)
         return -1;
-    info->rows_max = w->rows_max;
+    info->rows_max = settings->rows_max;
     info->shares =
         !llama_model_is_recurrent(l->text.model) && !llama_model_is_hybrid(l->text.model);
-    info->sequences = w->sequences + (info->shares ? RUNTIME_SEQUENCES_KEPT : 0);
+    info->sequences = settings->sequences + (info->shares ? RUNTIME_SEQUENCES_KEPT : 0);
     if (info->sequences > RUNTIME_SEQUENCES_MAX || info->sequences > llama_max_parallel_sequences())
-        return error_set(e, ERROR_INVALID_ARGUMENT, "sequences %u: at most %d", w->sequences,
-                         RUNTIME_SEQUENCES_MAX - RUNTIME_SEQUENCES_KEPT);
-    if (size_cache(l, w, e) < 0 || make_context(l, w, e) < 0 || load_adapters(l, m, e) < 0)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "sequences is %u, the maximum is %d",
+                         settings->sequences, RUNTIME_SEQUENCES_MAX - RUNTIME_SEQUENCES_KEPT);
+    if (size_cache(l, settings, e) < 0 || make_context(l, settings, e) < 0 ||
+        load_adapters(l, m, e) < 0)
         return -1;
-    l->batch = llama_batch_init((int32_t)w->rows_max, 0, 1);
+    l->batch = llama_batch_init((int32_t)settings->rows_max, 0, 1);
     return 0;
 }
 
@@ -160,13 +163,13 @@ static void llama_runtime_close(struct runtime *r)
     mem_free(l);
 }
 
-struct runtime *runtime_llama_open(const struct model *m, const struct runtime_wish *wish,
+struct runtime *runtime_llama_open(const struct model *m, const struct runtime_settings *settings,
                                    struct error *e)
 {
     struct llama_runtime *l = mem_alloc(sizeof *l);
 
     l->text.base.ops = &llama_ops;
-    if (open_all(l, m, wish, e) < 0) {
+    if (open_all(l, m, settings, e) < 0) {
         (void)error_wrap(e, "model %s", m->pattern);
         llama_runtime_close(&l->text.base);
         return NULL;

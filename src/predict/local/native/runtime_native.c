@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "predict/local/native/forward.h"
 #include "predict/local/llama/llama_text.h"
-#include "predict/local/runtime_size.h"
+#include "predict/local/plan.h"
 
 /* Of short requests that share their beginning all sequences have room, of long ones a third: these
  * fill a forward with fewer, and the cache is most of the memory. */
@@ -45,7 +45,7 @@ static struct page_shape cache_shape(const struct native *n)
     };
 }
 
-static int size_cache(struct native *n, const struct runtime_wish *w, struct error *e)
+static int size_cache(struct native *n, const struct runtime_settings *settings, struct error *e)
 {
     const struct decoder_shape *s = &n->decoder->shape;
     const struct cache_facts facts = {
@@ -56,19 +56,19 @@ static int size_cache(struct native *n, const struct runtime_wish *w, struct err
     };
     struct runtime_info *info = &n->text.info;
 
-    info->rows_max = w->rows_max;
+    info->rows_max = settings->rows_max;
     info->shares = true;
-    info->sequences = w->sequences + RUNTIME_SEQUENCES_KEPT;
+    info->sequences = settings->sequences + RUNTIME_SEQUENCES_KEPT;
     if (info->sequences > RUNTIME_SEQUENCES_MAX)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "sequences %u: at most %d", w->sequences,
-                         RUNTIME_SEQUENCES_MAX - RUNTIME_SEQUENCES_KEPT);
-    return runtime_size_cache(&facts, w, info, e);
+        return error_set(e, ERROR_INVALID_ARGUMENT, "sequences is %u, the maximum is %d",
+                         settings->sequences, RUNTIME_SEQUENCES_MAX - RUNTIME_SEQUENCES_KEPT);
+    return plan_cache(&facts, settings, info, e);
 }
 
-static int make_forward(struct native *n, const struct runtime_wish *w, struct error *e)
+static int make_forward(struct native *n, const struct runtime_settings *settings, struct error *e)
 {
     const struct page_shape shape = cache_shape(n);
-    uint32_t threads = runtime_size_threads(w);
+    uint32_t threads = plan_threads(settings);
 
     n->team = team_new(threads < TEAM_MEMBERS_MAX ? threads : TEAM_MEMBERS_MAX, e);
     if (!n->team)
@@ -79,7 +79,7 @@ static int make_forward(struct native *n, const struct runtime_wish *w, struct e
         .kernel = n->kernel,
         .cache = n->cache,
         .team = n->team,
-        .rows_max = w->rows_max,
+        .rows_max = settings->rows_max,
         .logits_max = n->text.info.sequences,
     };
     n->forward = forward_new(&setup);
@@ -93,11 +93,11 @@ static const struct kernel_ops *choose_kernel(const char *file)
     struct stat st;
     uint64_t bytes = stat(file, &st) == 0 ? (uint64_t)st.st_size : 0;
 
-    return kernel_best(runtime_size_is_large(bytes, runtime_size_machine()));
+    return kernel_best(plan_is_large(bytes, plan_machine_bytes()));
 }
 
-static int open_all(struct native *n, const struct model *m, const struct runtime_wish *w,
-                    struct error *e)
+static int open_all(struct native *n, const struct model *m,
+                    const struct runtime_settings *settings, struct error *e)
 {
     if (m->adapter_count)
         return error_set(e, ERROR_UNIMPLEMENTED, "adapters");
@@ -109,10 +109,10 @@ static int open_all(struct native *n, const struct model *m, const struct runtim
         return -1;
     if (n->text.info.vocab != n->decoder->shape.vocab)
         return error_set(e, ERROR_UNIMPLEMENTED, "more or less tokens than embeddings");
-    if (size_cache(n, w, e) < 0)
+    if (size_cache(n, settings, e) < 0)
         return -1;
     decoder_turn(n->decoder, n->text.info.context_max);
-    return make_forward(n, w, e);
+    return make_forward(n, settings, e);
 }
 
 static void native_close(struct runtime *r)
@@ -127,13 +127,13 @@ static void native_close(struct runtime *r)
     mem_free(n);
 }
 
-struct runtime *runtime_native_open(const struct model *m, const struct runtime_wish *wish,
+struct runtime *runtime_native_open(const struct model *m, const struct runtime_settings *settings,
                                     struct error *e)
 {
     struct native *n = mem_alloc(sizeof *n);
 
     n->text.base.ops = &native_ops;
-    if (open_all(n, m, wish, e) < 0) {
+    if (open_all(n, m, settings, e) < 0) {
         (void)error_wrap(e, "model %s", m->pattern);
         native_close(&n->text.base);
         return NULL;

@@ -1,4 +1,4 @@
-/* Goal: wishes for sequences, context and memory are taken at their limits and refused beyond. Method:
+/* Goal: settings of sequences, context and memory are taken at their limits and refused beyond. Method:
  * the plan and the cache's size by themselves. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,7 +10,6 @@
 
 #include "kernel/kernel.h"
 #include "predict/local/plan.h"
-#include "predict/local/runtime_size.h"
 
 static void test_sequences_are_taken_at_most(void **state)
 {
@@ -32,13 +31,13 @@ static void test_sequences_are_taken_at_most(void **state)
     }
 }
 
-static int size(struct runtime_wish wish, struct runtime_info *info)
+static int size(struct runtime_settings settings, struct runtime_info *info)
 {
     const struct cache_facts facts = {
         .trained = 4096, .cell_bytes = 1024, .multiple = 64, .per_sequence = 100
     };
     struct error e = { 0 };
-    int rc = runtime_size_cache(&facts, &wish, info, &e);
+    int rc = plan_cache(&facts, &settings, info, &e);
 
     assert_true(rc == 0 || e.code == ERROR_INVALID_ARGUMENT);
     return rc;
@@ -49,10 +48,10 @@ static void test_a_request_fits_whole_and_a_usual_one_in_each_sequence(void **st
     struct runtime_info info = { 0 };
 
     (void)state;
-    assert_int_equal(size((struct runtime_wish){ .sequences = 10 }, &info), 0);
+    assert_int_equal(size((struct runtime_settings){ .sequences = 10 }, &info), 0);
     assert_int_equal(info.context_max, 4096);
     assert_int_equal(info.cells, 4096);
-    assert_int_equal(size((struct runtime_wish){ .sequences = 50 }, &info), 0);
+    assert_int_equal(size((struct runtime_settings){ .sequences = 50 }, &info), 0);
     assert_int_equal(info.cells, 5056); /* 50 * 100, in sixty-fours */
 }
 
@@ -61,8 +60,8 @@ static void test_a_context_is_at_most_the_trained_one(void **state)
     struct runtime_info info = { 0 };
 
     (void)state;
-    assert_int_equal(size((struct runtime_wish){ .sequences = 1, .context = 4096 }, &info), 0);
-    assert_int_equal(size((struct runtime_wish){ .sequences = 1, .context = 4097 }, &info), -1);
+    assert_int_equal(size((struct runtime_settings){ .sequences = 1, .context = 4096 }, &info), 0);
+    assert_int_equal(size((struct runtime_settings){ .sequences = 1, .context = 4097 }, &info), -1);
 }
 
 static void test_memory_that_is_given_limits_the_context(void **state)
@@ -70,30 +69,32 @@ static void test_memory_that_is_given_limits_the_context(void **state)
     struct runtime_info info = { 0 };
 
     (void)state;
-    assert_int_equal(size((struct runtime_wish){ .sequences = 9, .cache_mib = 2 }, &info), 0);
+    assert_int_equal(size((struct runtime_settings){ .sequences = 9, .cache_mib = 2 }, &info), 0);
     assert_int_equal(info.cells, 2048);
     assert_int_equal(info.context_max, 2048);
     assert_int_equal(
-        size((struct runtime_wish){ .sequences = 9, .cache_mib = 2, .context = 2048 }, &info), 0);
+        size((struct runtime_settings){ .sequences = 9, .cache_mib = 2, .context = 2048 }, &info),
+        0);
     assert_int_equal(
-        size((struct runtime_wish){ .sequences = 9, .cache_mib = 2, .context = 2049 }, &info), -1);
+        size((struct runtime_settings){ .sequences = 9, .cache_mib = 2, .context = 2049 }, &info),
+        -1);
 }
 
-static void test_threads_are_the_wish_or_all(void **state)
+static void test_threads_are_as_set_or_all(void **state)
 {
-    const struct runtime_wish three = { .threads = 3 }, all = { 0 };
+    const struct runtime_settings three = { .threads = 3 }, all = { 0 };
 
     (void)state;
-    assert_int_equal(runtime_size_threads(&three), 3);
-    assert_in_range(runtime_size_threads(&all), 1, 100000);
+    assert_int_equal(plan_threads(&three), 3);
+    assert_in_range(plan_threads(&all), 1, 100000);
 }
 
 static void test_a_file_over_an_eighth_of_the_memory_is_large(void **state)
 {
     (void)state;
-    assert_false(runtime_size_is_large(1000, 8000));
-    assert_true(runtime_size_is_large(1001, 8000));
-    assert_true(runtime_size_machine() > 0);
+    assert_false(plan_is_large(1000, 8000));
+    assert_true(plan_is_large(1001, 8000));
+    assert_true(plan_machine_bytes() > 0);
 }
 
 /* Whatever the CPU: weights that are to be small take a byte each. */
@@ -111,7 +112,7 @@ int main(void)
         cmocka_unit_test(test_a_request_fits_whole_and_a_usual_one_in_each_sequence),
         cmocka_unit_test(test_a_context_is_at_most_the_trained_one),
         cmocka_unit_test(test_memory_that_is_given_limits_the_context),
-        cmocka_unit_test(test_threads_are_the_wish_or_all),
+        cmocka_unit_test(test_threads_are_as_set_or_all),
         cmocka_unit_test(test_a_file_over_an_eighth_of_the_memory_is_large),
         cmocka_unit_test(test_large_models_are_computed_in_int8),
     };

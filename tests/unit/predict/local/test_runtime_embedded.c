@@ -16,7 +16,7 @@
 #include "base/mem.h"
 #include "base/json.h"
 #include "base/sys.h"
-#include "predict/local/logits.h"
+#include "predict/local/sampler.h"
 #include "predict/local/runtime.h"
 #include "unit/predict/local/local_model.h"
 
@@ -24,12 +24,12 @@
 #define WORKLOAD_LINES 40 /* of each file */
 #define WORKLOAD_BYTES_MAX ((size_t)16 * 1024 * 1024)
 
-static const struct runtime_wish small = {
+static const struct runtime_settings small = {
     .sequences = 2, .rows_max = 512, .threads = 1, .context = 512, .cache_mib = 24
 };
 
 /* Which is tested. */
-static struct runtime *(*opener)(const struct model *m, const struct runtime_wish *wish,
+static struct runtime *(*opener)(const struct model *m, const struct runtime_settings *settings,
                                  struct error *e);
 
 static int open_runtime(void **state)

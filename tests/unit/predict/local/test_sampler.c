@@ -8,7 +8,6 @@
 
 #include <cmocka.h>
 
-#include "predict/local/logits.h"
 #include "predict/local/sampler.h"
 
 #define DRAWS 20000

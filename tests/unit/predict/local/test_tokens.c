@@ -10,7 +10,7 @@
 
 #include "base/mem.h"
 
-#include "predict/local/answer_text.h"
+#include "predict/local/tokens.h"
 
 /* Feeds text in pieces of `step` bytes until it stops; the result in out. */
 static bool feed(const char *text, const struct str *stop, uint32_t stop_count, size_t step,
