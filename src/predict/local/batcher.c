@@ -4,17 +4,16 @@
 #include <string.h>
 
 #include "predict/local/prefix_cache.h"
-#include "predict/local/run.h"
 
-/* Cells that a new run must find beyond its prompt, so that it can begin to answer. */
+/* Cells that a new candidate must find beyond its prompt, so that it can begin to answer. */
 #define ANSWER_CELLS_MIN 32
-/* A run may be preferred to an earlier one when its answer may be so many times as long. */
+/* A candidate may be preferred to an earlier one when its answer may be so many times as long. */
 #define LONGER_BY 2
 
-/* An ordered list of runs. */
+/* An ordered list of candidates. */
 struct runs {
-    struct run **item;
-    uint32_t count, cap;
+    struct candidate_run **item;
+    uint32_t count;
 };
 
 struct batcher {
@@ -22,69 +21,47 @@ struct batcher {
     struct runtime_info info;
     struct batcher_plan plan;
     struct prefix_cache *cache;
-    struct runs waiting, active; /* both in the order in which they came in */
+    struct runs waiting, active; /* in order of arrival, and of beginning */
     struct task *done, **done_end;
-    struct runtime_row *row; /* the forward that is being packed: row_count of plan.rows_max */
-    struct run **owner;      /* of each row */
+    struct runtime_row *row;      /* [plan.rows_max]: the forward that is being packed */
+    struct candidate_run **owner; /* [plan.rows_max]: of each row */
     uint32_t row_count;
-    struct sampling_place place;
+    struct sampling_scratch sampling;
     uint64_t arrivals;
     uint32_t open;
-    bool full; /* a run was preempted and none has ended since: nothing new begins */
+    bool full; /* a candidate was preempted and none has ended since: nothing new begins */
     struct batcher_stats stats;
 };
 
-/* ---- Lists of runs ---- */
+/* ---- Lists of candidates ---- */
 
-static void runs_insert(struct runs *l, uint32_t at, struct run *r)
+static void runs_insert(struct runs *l, uint32_t at, struct candidate_run *r)
 {
-    if (l->count == l->cap) {
-        l->cap = l->cap ? 2 * l->cap : 64;
-        l->item = mem_grow(l->item, l->cap * sizeof(struct run *));
-    }
-    memmove(l->item + at + 1, l->item + at, (l->count - at) * sizeof(struct run *));
+    assert(at <= l->count);
+    l->item = mem_list_grow(l->item, l->count, sizeof(struct candidate_run *));
+    memmove(l->item + at + 1, l->item + at, (l->count - at) * sizeof(struct candidate_run *));
     l->item[at] = r;
     l->count++;
 }
 
 static void runs_remove(struct runs *l, uint32_t at)
 {
+    assert(at < l->count);
     l->count--;
-    memmove(l->item + at, l->item + at + 1, (l->count - at) * sizeof(struct run *));
+    memmove(l->item + at, l->item + at + 1, (l->count - at) * sizeof(struct candidate_run *));
 }
 
-static uint32_t runs_find(const struct runs *l, const struct run *r)
+static uint32_t runs_find(const struct runs *l, const struct candidate_run *r)
 {
     uint32_t i = 0;
 
-    while (l->item[i] != r)
-        i++; /* it is there */
+    while (i < l->count && l->item[i] != r)
+        i++;
+    assert(i < l->count);
     return i;
 }
 
-/* ---- Tasks ---- */
-
-struct task *task_new(void)
-{
-    struct task *t = mem_alloc(sizeof *t);
-
-    t->candidate_count = 1;
-    return t;
-}
-
-void task_free(struct task *t)
-{
-    if (!t)
-        return;
-    for (uint32_t i = 0; i < REQUEST_CANDIDATES_MAX; i++) {
-        buf_release(&t->candidate[i].text);
-        mem_free(t->candidate[i].chosen);
-        mem_free(t->candidate[i].top);
-    }
-    tokens_release(&t->prompt);
-    arena_release(&t->arena);
-    mem_free(t);
-}
+/* ---- Tasks in and out ---- */
 
 struct batcher *batcher_new(struct runtime *r, const struct batcher_plan *plan)
 {
@@ -97,12 +74,12 @@ struct batcher *batcher_new(struct runtime *r, const struct batcher_plan *plan)
     b->cache = prefix_cache_new(r);
     b->done_end = &b->done;
     b->row = mem_array(plan->rows_max, sizeof *b->row);
-    b->owner = mem_array(plan->rows_max, sizeof(struct run *));
-    b->place = (struct sampling_place){
+    b->owner = mem_array(plan->rows_max, sizeof(struct candidate_run *));
+    b->sampling = (struct sampling_scratch){
         .runtime = r,
         .vocab = b->info.vocab,
         .context_max = b->info.context_max,
-        .scratch = mem_array(b->info.vocab, sizeof(float)),
+        .logits = mem_array(b->info.vocab, sizeof(float)),
         .likely = mem_array(b->info.vocab, sizeof(struct scored)),
         .piece = BUF_INIT(RESPONSE_BYTES_MAX),
     };
@@ -115,7 +92,7 @@ void batcher_add(struct batcher *b, struct task *t)
     b->open++;
     t->open = t->candidate_count;
     for (uint32_t i = 0; i < t->candidate_count; i++) {
-        struct run *r = run_new(t, i);
+        struct candidate_run *r = candidate_new(t, i);
         r->order = b->arrivals++;
         runs_insert(&b->waiting, b->waiting.count, r);
     }
@@ -130,18 +107,20 @@ struct task *batcher_done(struct batcher *b)
     b->done = t->next;
     if (!b->done)
         b->done_end = &b->done;
+    assert(!t->open);
     t->next = NULL;
     return t;
 }
 
 /* One candidate of its task is finished, with an answer or (e not NULL) without. */
-static void close_run(struct batcher *b, struct run *r, const struct error *e)
+static void close_run(struct batcher *b, struct candidate_run *r, const struct error *e)
 {
     struct task *t = r->task;
 
+    assert(t->open && b->open);
     if (e && t->error.code == ERROR_OK)
         t->error = *e;
-    run_free(r, b->runtime);
+    candidate_free(r, b->runtime);
     if (--t->open)
         return;
     b->open--;
@@ -163,7 +142,7 @@ void batcher_drop_waiting(struct batcher *b, const struct error *why)
     uint32_t kept = 0;
 
     for (uint32_t i = 0; i < b->waiting.count; i++) {
-        struct run *r = b->waiting.item[i];
+        struct candidate_run *r = b->waiting.item[i];
         if (r->task->begun)
             b->waiting.item[kept++] = r;
         else
@@ -187,33 +166,33 @@ void batcher_free(struct batcher *b)
     mem_free(b->active.item);
     mem_free(b->row);
     mem_free(b->owner);
-    mem_free(b->place.scratch);
-    mem_free(b->place.likely);
-    buf_release(&b->place.piece);
+    mem_free(b->sampling.logits);
+    mem_free(b->sampling.likely);
+    buf_release(&b->sampling.piece);
     mem_free(b);
 }
 
 /* ---- Admission ---- */
 
-/* Of a prompt the last token is always computed: its logits choose the first of the answer. */
-static uint32_t shareable(const struct run *r)
+/* Tokens that may be reused. The last one is always computed: its logits choose the next. */
+static uint32_t reusable(const struct candidate_run *r)
 {
     return r->tokens.count - 1;
 }
 
-/* Whether a run that computes now will soon have more of r's beginning than the cache has. */
-static bool is_deferred(const struct batcher *b, const struct run *r)
+/* True when a candidate that computes now will soon have more of r's beginning than the cache. */
+static bool is_deferred(const struct batcher *b, const struct candidate_run *r)
 {
-    uint32_t have = prefix_cache_match(b->cache, r->tokens.item, shareable(r));
+    uint32_t have = prefix_cache_match(b->cache, r->tokens.item, reusable(r));
 
     if (!b->info.shares)
         return false;
     for (uint32_t i = 0; i < b->active.count; i++) {
-        const struct run *a = b->active.item[i];
+        const struct candidate_run *a = b->active.item[i];
         if (a->computed >= a->task->prompt.count)
             continue;
         uint32_t soon =
-            tokens_common(a->tokens.item, a->task->prompt.count, r->tokens.item, shareable(r));
+            tokens_common(a->tokens.item, a->task->prompt.count, r->tokens.item, reusable(r));
         if (soon >= have + PREFIX_TOKENS_MIN && soon > a->computed)
             return true;
     }
@@ -226,31 +205,31 @@ static uint64_t cells_claimed(const struct batcher *b)
     uint64_t cells = prefix_cache_tokens(b->cache);
 
     for (uint32_t i = 0; i < b->active.count; i++) {
-        const struct run *a = b->active.item[i];
+        const struct candidate_run *a = b->active.item[i];
         uint32_t prompt = a->computed < a->task->prompt.count ? a->computed : a->task->prompt.count;
         cells += a->tokens.count - prompt;
     }
     return cells;
 }
 
-static bool has_room(const struct batcher *b, const struct run *r)
+static bool has_room(const struct batcher *b, const struct candidate_run *r)
 {
-    uint32_t shared = prefix_cache_match(b->cache, r->tokens.item, shareable(r));
+    uint32_t reused = prefix_cache_match(b->cache, r->tokens.item, reusable(r));
     uint32_t more = r->task->tokens_max < ANSWER_CELLS_MIN ? r->task->tokens_max : ANSWER_CELLS_MIN;
 
     return !b->active.count ||
-           cells_claimed(b) + (r->tokens.count - shared) + more <= b->info.cells;
+           cells_claimed(b) + (r->tokens.count - reused) + more <= b->info.cells;
 }
 
-/* The waiting run that begins next, or waiting.count: the first that need not wait for a prefix, but
- * one whose answer may be much longer goes first (so that no long one is left for the end), though
- * it may pass another only so many times. */
+/* The index of the waiting candidate that begins next, or waiting.count: the first that need not wait
+ * for a prefix. One whose answer may be much longer goes first, so that no long one is left for the
+ * end; the same candidate is passed at most plan.sequences times. */
 static uint32_t pick(struct batcher *b)
 {
     uint32_t best = b->waiting.count, looked = 0;
 
     for (uint32_t i = 0; i < b->waiting.count && looked < b->plan.sequences; i++) {
-        struct run *r = b->waiting.item[i];
+        struct candidate_run *r = b->waiting.item[i];
         if (is_deferred(b, r))
             continue;
         looked++;
@@ -258,7 +237,7 @@ static uint32_t pick(struct batcher *b)
             best = i;
             continue;
         }
-        struct run *first = b->waiting.item[best];
+        struct candidate_run *first = b->waiting.item[best];
         if (first->passed < b->plan.sequences &&
             r->task->tokens_max / LONGER_BY >= first->task->tokens_max) {
             first->passed++;
@@ -268,26 +247,26 @@ static uint32_t pick(struct batcher *b)
     return best;
 }
 
-/* Only the first beginning counts: what a preempted run computes again is not shared with anyone. */
-static void count_begin(struct batcher *b, struct run *r, uint32_t shared)
+/* Counts the first beginning only, not that of a candidate which was preempted. */
+static void count_begin(struct batcher *b, struct candidate_run *r, uint32_t reused)
 {
     if (!r->task->begun)
-        r->task->cached_tokens = shared;
+        r->task->cached_tokens = reused;
     r->task->begun = true;
     if (r->begun)
         return;
     r->begun = true;
     b->stats.prompt_tokens += r->tokens.count;
-    b->stats.reused_tokens += shared;
+    b->stats.reused_tokens += reused;
 }
 
-/* Starts waiting run `at`; false when no sequence or no room is left for it now. */
+/* Starts waiting candidate `at`; false when no sequence or no room is left for it now. */
 static bool begin(struct batcher *b, uint32_t at)
 {
-    struct run *r = b->waiting.item[at];
+    struct candidate_run *r = b->waiting.item[at];
     struct error e = { 0 };
 
-    if (run_begin(r, b->runtime, &e) < 0) {
+    if (candidate_begin(r, b->runtime, &e) < 0) {
         runs_remove(&b->waiting, at);
         close_run(b, r, &e);
         return true;
@@ -295,8 +274,9 @@ static bool begin(struct batcher *b, uint32_t at)
     while (!has_room(b, r))
         if (!prefix_cache_evict(b->cache))
             return false;
-    if (!prefix_cache_take(b->cache, r->tokens.item, shareable(r), &r->sequence, &r->computed))
+    if (!prefix_cache_take(b->cache, r->tokens.item, reusable(r), &r->sequence, &r->computed))
         return false;
+    assert(r->computed <= reusable(r));
     count_begin(b, r, r->computed);
     runs_remove(&b->waiting, at);
     runs_insert(&b->active, b->active.count, r);
@@ -311,28 +291,29 @@ static void admit(struct batcher *b)
         if (at == b->waiting.count || !begin(b, at))
             return;
     }
+    assert(b->active.count <= b->plan.sequences);
 }
 
 /* ---- Room ---- */
 
-/* The longest beginning of r's prompt that a waiting run has too. */
-static uint32_t wanted_prefix(const struct batcher *b, const struct run *r)
+/* The longest beginning of r's prompt that a waiting candidate has too. */
+static uint32_t wanted_prefix(const struct batcher *b, const struct candidate_run *r)
 {
     uint32_t most = 0;
 
     for (uint32_t i = 0; i < b->waiting.count; i++) {
-        const struct run *w = b->waiting.item[i];
+        const struct candidate_run *w = b->waiting.item[i];
         uint32_t same =
-            tokens_common(r->tokens.item, r->task->prompt.count, w->tokens.item, shareable(w));
+            tokens_common(r->tokens.item, r->task->prompt.count, w->tokens.item, reusable(w));
         most = same > most ? same : most;
     }
     return most;
 }
 
-/* Takes active run `at` off its sequence. */
-static struct run *retire(struct batcher *b, uint32_t at)
+/* Takes active candidate `at` off its sequence. */
+static struct candidate_run *retire(struct batcher *b, uint32_t at)
 {
-    struct run *r = b->active.item[at];
+    struct candidate_run *r = b->active.item[at];
 
     prefix_cache_give_back(b->cache, r->sequence, wanted_prefix(b, r));
     r->computed = 0;
@@ -341,15 +322,16 @@ static struct run *retire(struct batcher *b, uint32_t at)
     return r;
 }
 
-/* The youngest run gives its cells up and waits again, before all younger ones. */
+/* The youngest candidate gives its cells up and waits again, before all younger ones. */
 static void preempt_youngest(struct batcher *b)
 {
     uint32_t youngest = 0, at = 0;
 
+    assert(b->active.count > 1);
     for (uint32_t i = 1; i < b->active.count; i++)
         if (b->active.item[i]->order > b->active.item[youngest]->order)
             youngest = i;
-    struct run *r = b->active.item[youngest];
+    struct candidate_run *r = b->active.item[youngest];
     prefix_cache_give_back(b->cache, r->sequence, 0);
     r->computed = 0;
     runs_remove(&b->active, youngest);
@@ -372,19 +354,20 @@ static void make_room(struct batcher *b)
         preempt_youngest(b);
         return;
     }
-    struct run *r = retire(b, 0);
+    struct candidate_run *r = retire(b, 0);
     if (r->tokens.count > r->task->prompt.count)
-        run_finish(r, FINISH_MAX_TOKENS);
+        candidate_finish(r, FINISH_MAX_TOKENS);
     close_run(b, r, r->tokens.count > r->task->prompt.count ? NULL : &too_big);
 }
 
 /* ---- Packing and computing ---- */
 
-static void pack_run(struct batcher *b, struct run *r)
+static void pack_run(struct batcher *b, struct candidate_run *r)
 {
-    uint32_t room = b->plan.rows_max - b->row_count, left = run_left(r);
+    uint32_t room = b->plan.rows_max - b->row_count, left = candidate_left(r);
     uint32_t count = left < room ? left : room;
 
+    assert(left);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t position = r->computed + i;
         b->owner[b->row_count] = r;
@@ -400,17 +383,18 @@ static void pack_run(struct batcher *b, struct run *r)
 static void pack(struct batcher *b, bool answering)
 {
     for (uint32_t i = 0; i < b->active.count; i++)
-        if (run_answering(b->active.item[i]) == answering)
+        if (candidate_answering(b->active.item[i]) == answering)
             pack_run(b, b->active.item[i]);
 }
 
-/* The run of row i has computed it; true when the run has ended with it. */
+/* Row i has been computed for its candidate; true when the candidate has ended with it. */
 static bool row_computed(struct batcher *b, uint32_t i)
 {
-    struct run *r = b->owner[i];
+    struct candidate_run *r = b->owner[i];
     bool last = i + 1 == b->row_count || b->owner[i + 1] != r;
     uint32_t prompt = r->task->prompt.count;
 
+    assert(r->computed == b->row[i].position);
     r->computed++;
     if (r->computed == prompt || (last && r->computed < prompt))
         prefix_cache_computed(b->cache, r->sequence, r->tokens.item, r->computed);
@@ -423,7 +407,7 @@ static bool row_computed(struct batcher *b, uint32_t i)
         summary = ops->summary(b->runtime, i);
         row.summary = &summary;
     }
-    bool over = run_advance(r, &b->place, &row);
+    bool over = candidate_advance(r, &b->sampling, &row);
     b->stats.generated_tokens++;
     return over;
 }
@@ -445,7 +429,6 @@ static int compute(struct batcher *b, struct error *e)
         *e = why;
         return -1;
     }
-    b->stats.forwards++;
     b->stats.computed_tokens += b->row_count;
     for (uint32_t i = 0; i < b->row_count; i++)
         if (row_computed(b, i))
@@ -473,5 +456,4 @@ void batcher_stats(const struct batcher *b, struct batcher_stats *out)
 {
     *out = b->stats;
     out->active = b->active.count;
-    out->retained = prefix_cache_kept(b->cache);
 }

@@ -8,10 +8,10 @@
 /* Kept prefixes fill at most this part of the cells: every row looks at every cell in use. */
 #define KEPT_PART 4
 
-enum use { USE_FREE, USE_TAKEN, USE_KEPT };
+enum slot_use { SLOT_FREE, SLOT_TAKEN, SLOT_KEPT };
 
-struct place {
-    enum use use;
+struct slot {
+    enum slot_use use;
     uint32_t lent;  /* the longest beginning that another took from here */
     uint64_t touch; /* when it was last of use */
 };
@@ -19,7 +19,7 @@ struct place {
 struct prefix_cache {
     struct runtime *runtime;
     struct prefix_tree *tree;
-    struct place *place; /* one for each sequence */
+    struct slot *slot; /* [sequences] */
     uint32_t sequences;
     uint64_t cells;
     uint64_t clock; /* counts takings */
@@ -37,7 +37,7 @@ struct prefix_cache *prefix_cache_new(struct runtime *r)
     c->cells = info.cells;
     c->shares = info.shares;
     c->tree = prefix_tree_new(info.sequences);
-    c->place = mem_array(info.sequences, sizeof *c->place);
+    c->slot = mem_array(info.sequences, sizeof *c->slot);
     return c;
 }
 
@@ -46,7 +46,7 @@ void prefix_cache_free(struct prefix_cache *c)
     if (!c)
         return;
     prefix_tree_free(c->tree);
-    mem_free(c->place);
+    mem_free(c->slot);
     mem_free(c);
 }
 
@@ -58,8 +58,9 @@ static void cut(struct prefix_cache *c, uint32_t sequence, uint32_t len)
 
 static void drop(struct prefix_cache *c, uint32_t sequence)
 {
+    assert(c->slot[sequence].use != SLOT_FREE);
     cut(c, sequence, 0);
-    c->place[sequence] = (struct place){ USE_FREE, 0, 0 };
+    c->slot[sequence] = (struct slot){ SLOT_FREE, 0, 0 };
 }
 
 /* The kept sequence that was of use the longest ago, but not `except`; `sequences` when none is. */
@@ -68,8 +69,8 @@ static uint32_t least_used(const struct prefix_cache *c, uint32_t except)
     uint32_t best = c->sequences;
 
     for (uint32_t i = 0; i < c->sequences; i++)
-        if (c->place[i].use == USE_KEPT && i != except &&
-            (best == c->sequences || c->place[i].touch < c->place[best].touch))
+        if (c->slot[i].use == SLOT_KEPT && i != except &&
+            (best == c->sequences || c->slot[i].touch < c->slot[best].touch))
             best = i;
     return best;
 }
@@ -88,7 +89,7 @@ static uint32_t find_free(const struct prefix_cache *c)
 {
     uint32_t i = 0;
 
-    while (i < c->sequences && c->place[i].use != USE_FREE)
+    while (i < c->sequences && c->slot[i].use != SLOT_FREE)
         i++;
     return i;
 }
@@ -101,7 +102,7 @@ uint32_t prefix_cache_match(const struct prefix_cache *c, const int32_t *token, 
 }
 
 bool prefix_cache_take(struct prefix_cache *c, const int32_t *token, uint32_t count,
-                       uint32_t *sequence, uint32_t *shared)
+                       uint32_t *sequence, uint32_t *reused)
 {
     uint32_t holder = c->sequences, to = find_free(c);
     uint32_t len = c->shares ? prefix_tree_match(c->tree, token, count, &holder) : 0;
@@ -112,23 +113,24 @@ bool prefix_cache_take(struct prefix_cache *c, const int32_t *token, uint32_t co
             return false;
         drop(c, to);
     }
-    c->place[to] = (struct place){ USE_TAKEN, 0, ++c->clock };
+    assert(len <= count && c->slot[to].use == SLOT_FREE && !prefix_tree_len(c->tree, to));
+    c->slot[to] = (struct slot){ SLOT_TAKEN, 0, ++c->clock };
     if (len) {
-        struct place *from = &c->place[holder];
+        struct slot *from = &c->slot[holder];
         from->touch = c->clock;
         from->lent = len > from->lent ? len : from->lent;
         c->runtime->ops->copy(c->runtime, holder, to, len);
         prefix_tree_extend(c->tree, to, token, len);
     }
     *sequence = to;
-    *shared = len;
+    *reused = len;
     return true;
 }
 
 void prefix_cache_computed(struct prefix_cache *c, uint32_t sequence, const int32_t *token,
                            uint32_t count)
 {
-    assert(c->place[sequence].use == USE_TAKEN);
+    assert(c->slot[sequence].use == SLOT_TAKEN && count >= prefix_tree_len(c->tree, sequence));
     prefix_tree_extend(c->tree, sequence, token, count);
 }
 
@@ -138,17 +140,17 @@ static uint64_t kept_cells(const struct prefix_cache *c)
     uint64_t cells = 0;
 
     for (uint32_t i = 0; i < c->sequences; i++)
-        if (c->place[i].use == USE_KEPT)
+        if (c->slot[i].use == SLOT_KEPT)
             cells += prefix_tree_len(c->tree, i) - prefix_tree_shared(c->tree, i);
     return cells;
 }
 
 void prefix_cache_give_back(struct prefix_cache *c, uint32_t sequence, uint32_t keep)
 {
-    struct place *p = &c->place[sequence];
+    struct slot *p = &c->slot[sequence];
     uint32_t len = prefix_tree_len(c->tree, sequence);
 
-    assert(p->use == USE_TAKEN);
+    assert(p->use == SLOT_TAKEN);
     keep = p->lent > keep ? p->lent : keep;
     keep = len < keep ? len : keep;
     if (!c->shares || keep < prefix_tree_shared(c->tree, sequence) + PREFIX_TOKENS_MIN) {
@@ -156,7 +158,7 @@ void prefix_cache_give_back(struct prefix_cache *c, uint32_t sequence, uint32_t 
         return;
     }
     cut(c, sequence, keep);
-    *p = (struct place){ USE_KEPT, keep, ++c->clock };
+    *p = (struct slot){ SLOT_KEPT, keep, ++c->clock };
     while (kept_cells(c) > c->cells / KEPT_PART && prefix_cache_evict(c))
         ;
 }
@@ -164,13 +166,4 @@ void prefix_cache_give_back(struct prefix_cache *c, uint32_t sequence, uint32_t 
 uint64_t prefix_cache_tokens(const struct prefix_cache *c)
 {
     return prefix_tree_tokens(c->tree);
-}
-
-uint32_t prefix_cache_kept(const struct prefix_cache *c)
-{
-    uint32_t count = 0;
-
-    for (uint32_t i = 0; i < c->sequences; i++)
-        count += c->place[i].use == USE_KEPT;
-    return count;
 }

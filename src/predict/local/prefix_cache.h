@@ -1,7 +1,8 @@
-/* prefix_cache.h -- the sequences of a runtime's cache: who computes, and which prefixes are kept.
+/* prefix_cache.h -- the sequences of a runtime's cache: which compute, and which keep a prefix.
  *
- * Why: what one request computed of its prompt serves the next; a finished request's prefix is kept
- * while it is of use and goes, least recently used first, when its room is needed.
+ * Why: the tokens that one request computed of its prompt can be reused by the next. A finished
+ *      request's prefix is kept while it is of use and goes, least recently used first, when its room
+ *      is needed.
  *
  * Shape:   a sequence is free, taken (a run computes in it) or kept (it only holds a prefix).
  *          take -> computed ... -> give_back (which keeps a prefix, or none).
@@ -15,7 +16,7 @@
 
 #include "predict/local/runtime.h"
 
-/* A shorter prefix is not worth a copy, a wait or a place. */
+/* A shorter prefix is not worth a copy, a wait or a sequence. */
 #define PREFIX_TOKENS_MIN 16
 
 struct prefix_cache;
@@ -24,11 +25,11 @@ void prefix_cache_free(struct prefix_cache *c); /* accepts NULL */
 
 /* The longest computed beginning of the tokens. */
 uint32_t prefix_cache_match(const struct prefix_cache *c, const int32_t *token, uint32_t count);
-/* A sequence that shares the longest computed beginning of the tokens; *shared says how long. A kept
- * prefix goes when no sequence is free. False when all are taken. */
+/* A sequence that begins with a copy of the longest computed beginning of the tokens, *reused long. A
+ * kept prefix goes when no sequence is free. False when all are taken. */
 bool prefix_cache_take(struct prefix_cache *c, const int32_t *token, uint32_t count,
-                       uint32_t *sequence, uint32_t *shared);
-/* The taken sequence has computed the prompt up to count: others may share it from now on. */
+                       uint32_t *sequence, uint32_t *reused);
+/* The taken sequence has computed the prompt up to count: others may reuse it from now on. */
 void prefix_cache_computed(struct prefix_cache *c, uint32_t sequence, const int32_t *token,
                            uint32_t count);
 /* Ends the use of a taken sequence. Its first `keep` tokens are kept, or as many as others have
@@ -38,6 +39,5 @@ void prefix_cache_give_back(struct prefix_cache *c, uint32_t sequence, uint32_t 
 bool prefix_cache_evict(struct prefix_cache *c);
 
 uint64_t prefix_cache_tokens(const struct prefix_cache *c); /* cells that prompts fill */
-uint32_t prefix_cache_kept(const struct prefix_cache *c);   /* sequences that are kept */
 
 #endif

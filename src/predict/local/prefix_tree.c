@@ -23,8 +23,8 @@ struct node {
 
 struct prefix_tree {
     struct node root;  /* held by nobody, never removed */
-    struct node **end; /* of each sequence: the node it ends at; the root when it holds nothing */
-    uint32_t *len;     /* of each sequence */
+    struct node **end; /* [sequences]: the node at which it ends; the root when it holds nothing */
+    uint32_t *len;     /* [sequences] */
     uint32_t sequences;
     uint64_t tokens;
 };
@@ -111,6 +111,7 @@ static void remove_node(struct prefix_tree *t, struct node *n)
 {
     struct node **at = &n->parent->child;
 
+    assert(!n->child && !holder_count(n));
     while (*at != n)
         at = &(*at)->next;
     *at = n->next;
@@ -125,6 +126,7 @@ static void split(struct prefix_tree *t, struct node *n, uint32_t len)
 {
     struct node *below = n->child;
 
+    assert(len && len < n->run.count);
     n->child = NULL;
     struct node *rest = add_child(t, n, n->run.item + len, n->run.count - len);
     t->tokens -= n->run.count - len;
@@ -138,7 +140,7 @@ static void split(struct prefix_tree *t, struct node *n, uint32_t len)
             t->end[i] = rest;
 }
 
-/* ---- Public ---- */
+/* ---- Sequences ---- */
 
 uint32_t prefix_tree_match(const struct prefix_tree *t, const int32_t *token, uint32_t count,
                            uint32_t *holder)
@@ -178,6 +180,7 @@ void prefix_tree_extend(struct prefix_tree *t, uint32_t sequence, const int32_t 
         len += c->run.count;
         n = c;
     }
+    assert(len == count || len == t->len[sequence]); /* every sequence ends at the end of a node */
     t->end[sequence] = n;
     t->len[sequence] = len;
 }

@@ -1,0 +1,106 @@
+/* candidate.h -- a request while it is answered (a task), and each of its candidates on its way.
+ *
+ * Why: the batcher decides what is computed when; a candidate knows what its next token is and when it
+ *      is at its end, and keeps that knowledge when the batcher takes its sequence away for a while.
+ *
+ * Shape:   tokens are the prompt and what was generated; the first `computed` are in the cache. The
+ *          logits of the last one choose the next.
+ * Threads: one owner at a time: the session, then the batcher until the task is done, then the session.
+ */
+#ifndef TRANCHE_PREDICT_LOCAL_CANDIDATE_H
+#define TRANCHE_PREDICT_LOCAL_CANDIDATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+#include "format/request/request.h"
+#include "format/response.h"
+#include "predict/local/runtime.h"
+#include "predict/local/sampler.h"
+
+/* ---- Tasks ---- */
+
+/* One answer of a task. */
+struct generated {
+    struct buf text; /* valid UTF-8 */
+    enum finish_reason finish;
+    uint32_t token_count; /* without the token that ends a turn */
+    double logprob_sum;   /* of the chosen tokens, natural logarithm */
+    /* With task.logprobs: [token_count] and [token_count][top_count]; their texts are in task.arena. */
+    struct token_logprob *chosen, *top;
+};
+
+/* A request as the batcher sees it. The maker fills the first part and owns the task again when
+ * batcher_done gives it back. */
+struct task {
+    void *tag;
+    struct tokens prompt; /* owned */
+    uint32_t tokens_max;  /* at least 1: generated at most, for each candidate */
+    uint32_t candidate_count;
+    struct sampling sampling; /* candidate i has seed + i */
+    struct str grammar;       /* GBNF; empty: any text. Borrowed */
+    const struct str *stop;   /* stop_count of them; borrowed */
+    uint32_t stop_count;
+    bool logprobs;      /* keep the logarithms of each token's probability, */
+    uint32_t top_count; /* and this many likeliest tokens beside it */
+
+    struct error error; /* OK: the candidates are answers */
+    struct generated candidate[REQUEST_CANDIDATES_MAX];
+    uint32_t cached_tokens; /* reused tokens of the prompt */
+    struct arena arena;
+    uint32_t open; /* candidates not finished; the batcher's */
+    bool begun;    /* a candidate has had a sequence; the batcher's */
+    struct task *next;
+};
+struct task *task_new(void);
+void task_free(struct task *t); /* accepts NULL */
+
+/* ---- Candidates ---- */
+
+/* One candidate of a task while it is generated. */
+struct candidate_run {
+    struct task *task;
+    uint32_t candidate;
+    struct tokens tokens;
+    uint32_t computed; /* of tokens: at most all of them */
+    uint32_t sequence; /* while it computes */
+    uint64_t order;    /* of arrival: the youngest has the highest */
+    bool begun;        /* it has had a sequence */
+    uint32_t passed;   /* how often another, longer one was preferred */
+    struct sampler sampler;
+    struct grammar *grammar; /* NULL: any text */
+    struct answer_text text;
+};
+
+/* A row of logits. */
+struct sampled_row {
+    const float *logits;                  /* [vocab] */
+    const struct logits_summary *summary; /* NULL where the runtime makes none */
+};
+
+/* The runtime and the scratch memory of one batcher's sampling. */
+struct sampling_scratch {
+    struct runtime *runtime;
+    uint32_t vocab, context_max;
+    float *logits;         /* [vocab]: with penalties */
+    struct scored *likely; /* [vocab] */
+    struct buf piece;
+};
+
+struct candidate_run *candidate_new(struct task *t, uint32_t candidate);
+void candidate_free(struct candidate_run *r, struct runtime *runtime); /* accepts NULL */
+/* Makes the grammar, once. */
+int candidate_begin(struct candidate_run *r, struct runtime *runtime, struct error *e) FALLIBLE;
+/* Takes the logits of the last token: true when the answer is at its end and in the task. */
+bool candidate_advance(struct candidate_run *r, struct sampling_scratch *s,
+                       const struct sampled_row *row);
+/* Ends the answer with what there is. */
+void candidate_finish(struct candidate_run *r, enum finish_reason why);
+
+/* Tokens to compute before the next can be chosen. */
+uint32_t candidate_left(const struct candidate_run *r);
+/* True when only the last generated token is to be computed. */
+bool candidate_answering(const struct candidate_run *r);
+
+#endif
