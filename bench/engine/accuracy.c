@@ -19,7 +19,8 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "predict/local/sampler.h"
-#include "predict/local/runtime.h"
+#include "predict/local/llama/runtime_llama.h"
+#include "predict/local/native/runtime_native.h"
 
 #define WORKLOAD_BYTES_MAX ((size_t)64 * 1024 * 1024)
 #define ROWS_MAX 200 /* of a forward: all of them want logits */

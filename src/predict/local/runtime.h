@@ -108,10 +108,8 @@ struct runtime {
     const struct runtime_ops *ops;
 };
 
-/* Only of models that it covers: else UNIMPLEMENTED, or what is wrong with the file. */
-struct runtime *runtime_native_open(const struct model *m, const struct runtime_settings *settings,
-                                    struct error *e);
-struct runtime *runtime_llama_open(const struct model *m, const struct runtime_settings *settings,
-                                   struct error *e);
+typedef struct runtime *(*runtime_open_fn)(const struct model *m,
+                                           const struct runtime_settings *settings,
+                                           struct error *e);
 
 #endif

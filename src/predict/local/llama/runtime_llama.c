@@ -1,6 +1,6 @@
 /* libllama as a runtime: one unified key-value cache, so that sequences share cells; flash attention;
  * one micro-batch a forward. */
-#include "predict/local/runtime.h"
+#include "predict/local/llama/runtime_llama.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,8 +22,6 @@ struct llama_runtime {
     struct llama_context *context;
     struct llama_batch batch; /* of info.rows_max rows */
 };
-
-static const struct runtime_ops llama_ops;
 
 static struct llama_runtime *llama_of(struct runtime *r)
 {
@@ -163,20 +161,6 @@ static void llama_runtime_close(struct runtime *r)
     mem_free(l);
 }
 
-struct runtime *runtime_llama_open(const struct model *m, const struct runtime_settings *settings,
-                                   struct error *e)
-{
-    struct llama_runtime *l = mem_alloc(sizeof *l);
-
-    l->text.base.ops = &llama_ops;
-    if (open_all(l, m, settings, e) < 0) {
-        (void)error_wrap(e, "model %s", m->pattern);
-        llama_runtime_close(&l->text.base);
-        return NULL;
-    }
-    return &l->text.base;
-}
-
 /* ---- Computing ---- */
 
 static int llama_runtime_forward(struct runtime *r, const struct runtime_row *row, uint32_t count,
@@ -235,3 +219,17 @@ static const struct runtime_ops llama_ops = {
     .grammar_free = llama_text_grammar_free,
     .close = llama_runtime_close,
 };
+
+struct runtime *runtime_llama_open(const struct model *m, const struct runtime_settings *settings,
+                                   struct error *e)
+{
+    struct llama_runtime *l = mem_alloc(sizeof *l);
+
+    l->text.base.ops = &llama_ops;
+    if (open_all(l, m, settings, e) < 0) {
+        (void)error_wrap(e, "model %s", m->pattern);
+        llama_runtime_close(&l->text.base);
+        return NULL;
+    }
+    return &l->text.base;
+}

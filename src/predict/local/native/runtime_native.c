@@ -1,5 +1,7 @@
 /* A runtime that computes by itself: decoder (weights), page_cache (keys and values), forward (the
  * arithmetic). libllama is there for text only. */
+#include "predict/local/native/runtime_native.h"
+
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -20,8 +22,6 @@ struct native {
     struct team *team;
     struct forward *forward;
 };
-
-static const struct runtime_ops native_ops;
 
 static struct native *native_of(struct runtime *r)
 {
@@ -127,20 +127,6 @@ static void native_close(struct runtime *r)
     mem_free(n);
 }
 
-struct runtime *runtime_native_open(const struct model *m, const struct runtime_settings *settings,
-                                    struct error *e)
-{
-    struct native *n = mem_alloc(sizeof *n);
-
-    n->text.base.ops = &native_ops;
-    if (open_all(n, m, settings, e) < 0) {
-        (void)error_wrap(e, "model %s", m->pattern);
-        native_close(&n->text.base);
-        return NULL;
-    }
-    return &n->text.base;
-}
-
 /* ---- Computing ---- */
 
 static int native_forward(struct runtime *r, const struct runtime_row *row, uint32_t count,
@@ -192,3 +178,17 @@ static const struct runtime_ops native_ops = {
     .grammar_free = llama_text_grammar_free,
     .close = native_close,
 };
+
+struct runtime *runtime_native_open(const struct model *m, const struct runtime_settings *settings,
+                                    struct error *e)
+{
+    struct native *n = mem_alloc(sizeof *n);
+
+    n->text.base.ops = &native_ops;
+    if (open_all(n, m, settings, e) < 0) {
+        (void)error_wrap(e, "model %s", m->pattern);
+        native_close(&n->text.base);
+        return NULL;
+    }
+    return &n->text.base;
+}

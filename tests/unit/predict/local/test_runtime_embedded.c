@@ -17,7 +17,8 @@
 #include "base/json.h"
 #include "base/sys.h"
 #include "predict/local/sampler.h"
-#include "predict/local/runtime.h"
+#include "predict/local/llama/runtime_llama.h"
+#include "predict/local/native/runtime_native.h"
 #include "unit/predict/local/local_model.h"
 
 #define WORKLOADS TESTS_DIR "/../bench/workloads/"

@@ -1,0 +1,375 @@
+#include "predict/local/session.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "base/thread.h"
+#include "base/chan.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "format/response.h"
+#include "predict/local/batcher.h"
+#include "predict/local/constraint.h"
+#include "predict/local/conversation.h"
+
+/* Requests that may be open for each sequence: those that wait show which prefixes will be wanted. */
+#define WINDOW_PER_SEQUENCE 4
+/* An answer's tokens when maxOutputTokens is not given. */
+#define OUTPUT_TOKENS_DEFAULT 1024
+
+static const struct error stopped = { ERROR_CANCELLED, "The run was stopped." };
+
+/* What stats reports: written by the engine thread, read by any. */
+struct session_counters {
+    atomic_uint_fast64_t prompt, reused, computed, generated; /* tokens */
+    atomic_uint active;                                       /* sequences */
+};
+
+struct session {
+    struct predictor base; /* first, so that a pointer to it is one to this */
+    struct clock *clock;
+    struct runtime *runtime; /* forward, logits, copy, trim and grammars: the engine thread's */
+    struct runtime_info info;
+    struct constraints *constraints;
+    struct batcher_plan plan;
+    struct chan *in, *out; /* tasks to the engine thread, finished ones from it */
+    pthread_t thread;
+    atomic_bool stop, draining; /* set by the session's thread */
+    atomic_bool broken;         /* set by the engine thread */
+    struct session_counters counters;
+    uint32_t open;   /* submitted and not taken; the session's thread's */
+    uint64_t random; /* state of the random numbers of ids and seeds; the session's thread's */
+};
+
+static struct session *session_of(struct predictor *p)
+{
+    return (struct session *)p;
+}
+
+/* ---- The engine thread ---- */
+
+static void publish(struct session *s, const struct batcher *b)
+{
+    struct batcher_stats now;
+
+    batcher_stats(b, &now);
+    atomic_store(&s->counters.prompt, now.prompt_tokens);
+    atomic_store(&s->counters.reused, now.reused_tokens);
+    atomic_store(&s->counters.computed, now.computed_tokens);
+    atomic_store(&s->counters.generated, now.generated_tokens);
+    atomic_store(&s->counters.active, now.active);
+}
+
+/* Takes what was submitted; waits for it when there is nothing to compute. False: the end. */
+static bool take_tasks(struct session *s, struct batcher *b)
+{
+    struct task *t = chan_recv(s->in, batcher_open(b) ? 0 : UINT32_MAX);
+
+    for (; t; t = chan_recv(s->in, 0))
+        batcher_add(b, t);
+    return !atomic_load(&s->stop);
+}
+
+static void *engine_main(void *arg)
+{
+    struct session *s = arg;
+    struct batcher *b = batcher_new(s->runtime, &s->plan);
+    struct error e = { 0 };
+    struct task *t;
+
+    while (take_tasks(s, b)) {
+        if (atomic_load(&s->draining))
+            batcher_drop_waiting(b, &stopped);
+        if (batcher_step(b, &e) < 0) {
+            log_error("%s: %s", s->base.version, e.msg);
+            atomic_store(&s->broken, true);
+        }
+        publish(s, b);
+        while ((t = batcher_done(b)))
+            (void)chan_send(s->out, t); /* has room for the whole window */
+    }
+    batcher_free(b);
+    return NULL;
+}
+
+/* ---- Closing ---- */
+
+static void release(struct session *s)
+{
+    constraints_free(s->constraints);
+    chan_free(s->in);
+    chan_free(s->out);
+    s->runtime->ops->close(s->runtime);
+    mem_free(s);
+}
+
+static void session_close(struct predictor *p)
+{
+    struct session *s = session_of(p);
+    struct task *t;
+
+    atomic_store(&s->stop, true);
+    chan_close(s->in);
+    thread_join(s->thread);
+    while ((t = chan_recv(s->in, 0)))
+        task_free(t);
+    while ((t = chan_recv(s->out, 0)))
+        task_free(t);
+    release(s);
+}
+
+/* ---- From a request to a task ---- */
+
+static bool session_accepts(struct predictor *p, const struct request *r, struct violation *why)
+{
+    struct session *s = session_of(p);
+    struct buf grammar = BUF_INIT(GRAMMAR_BYTES_MAX);
+    struct error e = { 0 };
+
+    if (!conversation_is_text(r, s->base.version, why))
+        return false;
+    int rc = constraint_of(s->constraints, &r->generation, &grammar, &e);
+    buf_release(&grammar);
+    if (rc == 0)
+        return true;
+    *why = (struct violation){ 0 };
+    (void)snprintf(why->path, sizeof why->path, "%s", constraint_path(&r->generation));
+    (void)snprintf(why->message, sizeof why->message, "%.300s", e.msg);
+    (void)snprintf(why->remedy, sizeof why->remedy,
+                   "Simplify the schema; docs/reference/generation.md lists what is understood.");
+    return false;
+}
+
+/* The prompt's tokens; the arena takes joined texts. */
+static int make_prompt(struct session *s, const struct request *r, struct arena *a,
+                       struct tokens *out, struct error *e)
+{
+    struct chat_message *m;
+    uint32_t count = conversation_make(r, a, &m);
+
+    if (!count)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "The request has no text.");
+    return s->runtime->ops->prompt(s->runtime, m, count, out, e);
+}
+
+static struct sampling sampling_of(struct session *s, const struct generation *g)
+{
+    return (struct sampling){
+        .temperature = g->has_temperature ? (float)g->temperature : SAMPLING_TEMPERATURE_DEFAULT,
+        .top_p = g->has_top_p ? (float)g->top_p : SAMPLING_TOP_P_DEFAULT,
+        .top_k = g->has_top_k && g->top_k > 0 ? (uint32_t)g->top_k : SAMPLING_TOP_K_DEFAULT,
+        .presence = (float)g->presence_penalty,
+        .frequency = (float)g->frequency_penalty,
+        .seed = g->has_seed ? (uint64_t)g->seed : random_next(&s->random),
+    };
+}
+
+static int fit_context(struct session *s, const struct generation *g, struct task *t,
+                       struct error *e)
+{
+    uint32_t most = s->info.context_max - 1; /* an answer has a token at least */
+    uint32_t asked = g->max_output_tokens ? g->max_output_tokens : OUTPUT_TOKENS_DEFAULT;
+
+    if (t->prompt.count > most)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "The input token count (%u) exceeds the maximum number of tokens allowed "
+                         "(%u).",
+                         t->prompt.count, most);
+    uint32_t left = s->info.context_max - t->prompt.count;
+    t->tokens_max = asked < left ? asked : left;
+    return 0;
+}
+
+static int fill_task(struct session *s, const struct request *r, struct task *t, struct error *e)
+{
+    const struct generation *g = &r->generation;
+    struct buf grammar = BUF_INIT(GRAMMAR_BYTES_MAX);
+    struct violation why;
+
+    if (!conversation_is_text(r, s->base.version, &why))
+        return error_set(e, ERROR_INVALID_ARGUMENT, "%s: %s %s", why.path, why.message, why.remedy);
+    if (make_prompt(s, r, &t->arena, &t->prompt, e) < 0 || fit_context(s, g, t, e) < 0)
+        return -1;
+    if (constraint_of(s->constraints, g, &grammar, e) < 0) {
+        buf_release(&grammar);
+        return error_wrap(e, "%s", constraint_path(g));
+    }
+    if (grammar.len)
+        t->grammar = (struct str){ arena_copy(&t->arena, grammar.p, grammar.len), grammar.len };
+    buf_release(&grammar);
+    t->candidate_count = g->candidate_count ? g->candidate_count : 1;
+    t->sampling = sampling_of(s, g);
+    t->stop = g->stop;
+    t->stop_count = g->stop_count;
+    t->logprobs = g->response_logprobs;
+    t->top_count = g->response_logprobs ? g->logprobs : 0;
+    return 0;
+}
+
+static int session_submit(struct predictor *p, const struct request *r, void *tag, struct error *e)
+{
+    struct session *s = session_of(p);
+
+    if (atomic_load(&s->broken))
+        return error_set(e, ERROR_INTERNAL, "The embedded engine has failed.");
+    if (s->open == s->base.window)
+        return error_set(e, ERROR_RESOURCE_EXHAUSTED, "%u requests are open.", s->open);
+    struct task *t = task_new();
+    t->tag = tag;
+    s->open++;
+    if (atomic_load(&s->draining))
+        t->error = stopped;
+    else
+        (void)fill_task(s, r, t, &t->error);
+    (void)chan_send(t->error.code == ERROR_OK ? s->in : s->out, t); /* the window is their size */
+    return 0;
+}
+
+static int session_count_tokens(struct predictor *p, const struct request *r, uint32_t *tokens,
+                                struct error *e)
+{
+    struct arena a = { 0 };
+    struct tokens t = { 0 };
+    int rc = make_prompt(session_of(p), r, &a, &t, e);
+
+    if (rc == 0)
+        *tokens = t.count;
+    tokens_release(&t);
+    arena_release(&a);
+    return rc;
+}
+
+/* ---- From a task to an answer ---- */
+
+static struct candidate candidate_of(const struct task *t, uint32_t i)
+{
+    const struct generated *g = &t->candidate[i];
+    struct candidate c = {
+        .text = buf_str(&g->text),
+        .finish = g->finish,
+        .has_avg_logprob = g->token_count > 0,
+        .token_count = g->token_count,
+    };
+
+    if (g->token_count)
+        c.avg_logprob = g->logprob_sum / g->token_count;
+    if (t->logprobs) {
+        c.chosen = g->chosen;
+        c.chosen_count = g->token_count;
+        c.top = g->top;
+        c.top_count = t->top_count;
+    }
+    return c;
+}
+
+static void write_response(struct session *s, const struct task *t, struct answer *out)
+{
+    struct candidate candidate[REQUEST_CANDIDATES_MAX];
+    char id[RESPONSE_ID_BYTES];
+
+    out->usage.prompt_tokens = t->prompt.count;
+    out->usage.cached_tokens = t->cached_tokens;
+    for (uint32_t i = 0; i < t->candidate_count; i++) {
+        candidate[i] = candidate_of(t, i);
+        out->usage.candidate_tokens += t->candidate[i].token_count;
+    }
+    uint64_t high = random_next(&s->random);
+    response_id_format(high, random_next(&s->random), id);
+    const struct response r = {
+        .candidate = candidate,
+        .candidate_count = t->candidate_count,
+        .usage = out->usage,
+        .model_version = str_of(s->base.version),
+        .response_id = id,
+        .create_time_us = s->clock->wall_us(s->clock),
+    };
+    response_write(&r, &out->response);
+}
+
+static int session_wait(struct predictor *p, uint32_t timeout_ms, struct answer *out,
+                        struct error *e)
+{
+    struct session *s = session_of(p);
+    struct task *t = chan_recv(s->out, timeout_ms);
+
+    if (!t) {
+        if (atomic_load(&s->broken) && !s->open)
+            return error_set(e, ERROR_INTERNAL, "The embedded engine has failed.");
+        return 0;
+    }
+    assert(s->open);
+    s->open--;
+    *out = (struct answer){
+        .tag = t->tag,
+        .error = t->error,
+        .response = BUF_INIT(RESPONSE_BYTES_MAX),
+    };
+    if (t->error.code == ERROR_OK)
+        write_response(s, t, out);
+    if (!buf_ok(&out->response)) {
+        buf_release(&out->response);
+        (void)error_set(&out->error, ERROR_INTERNAL, "The answer is too large.");
+    }
+    task_free(t);
+    return 1;
+}
+
+static void session_drain(struct predictor *p)
+{
+    atomic_store(&session_of(p)->draining, true);
+}
+
+static void session_stats(struct predictor *p, struct predictor_stats *out)
+{
+    struct session *s = session_of(p);
+
+    *out = (struct predictor_stats){
+        .prompt_tokens = atomic_load(&s->counters.prompt),
+        .reused_tokens = atomic_load(&s->counters.reused),
+        .computed_tokens = atomic_load(&s->counters.computed),
+        .generated_tokens = atomic_load(&s->counters.generated),
+        .sequences = atomic_load(&s->counters.active),
+        .sequences_max = s->plan.sequences,
+        .memory_bytes = s->info.memory_bytes,
+    };
+}
+
+static const struct predictor_ops session_ops = {
+    .name = "local",
+    .accepts = session_accepts,
+    .submit = session_submit,
+    .wait = session_wait,
+    .drain = session_drain,
+    .count_tokens = session_count_tokens,
+    .stats = session_stats,
+    .close = session_close,
+};
+
+struct predictor *session_open(struct runtime *r, const struct batcher_plan *plan,
+                               const struct predictor_env *env, struct error *e)
+{
+    struct session *s = mem_alloc(sizeof *s);
+    int rc;
+
+    s->base.ops = &session_ops;
+    s->clock = env->clock;
+    s->random = env->seed;
+    s->plan = *plan;
+    s->runtime = r;
+    r->ops->info(r, &s->info);
+    (void)snprintf(s->base.version, sizeof s->base.version, "%s", s->info.name);
+    s->base.window = WINDOW_PER_SEQUENCE * plan->sequences;
+    s->constraints = constraints_new(r);
+    s->in = chan_new(s->base.window);
+    s->out = chan_new(s->base.window);
+    rc = pthread_create(&s->thread, NULL, engine_main, s);
+    if (rc == 0)
+        return &s->base;
+    (void)error_set(e, ERROR_RESOURCE_EXHAUSTED, "no thread for the engine: %s", strerror(rc));
+    release(s);
+    return NULL;
+}

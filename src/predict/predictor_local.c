@@ -1,0 +1,41 @@
+/* The embedded engine as a predictor: which runtime computes a model. This is the only file that names
+ * the concrete runtimes. */
+#include "predict/predictor.h"
+
+#include "base/log.h"
+#include "predict/local/llama/runtime_llama.h"
+#include "predict/local/native/runtime_native.h"
+#include "predict/local/session.h"
+
+static struct runtime *open_planned(const struct model *m, bool plain, struct batcher_plan *plan,
+                                    struct error *e)
+{
+    if (plan_for(m, plain, plan, e) < 0)
+        return NULL;
+    const struct runtime_settings settings = {
+        .sequences = plan->sequences,
+        .rows_max = plan->rows_max,
+        .threads = m->threads,
+        .context = m->context,
+        .cache_mib = m->cache_mib,
+    };
+    return plain ? runtime_llama_open(m, &settings, e) : runtime_native_open(m, &settings, e);
+}
+
+/* The native runtime, or libllama for what it does not cover. libllama's error is the one that is
+ * reported: it says best what is wrong with a file or the settings. */
+struct predictor *predictor_local_open(const struct model *m, const struct predictor_env *env,
+                                       struct error *e)
+{
+    struct batcher_plan plan;
+    struct error why = { 0 };
+    struct runtime *r = NULL;
+
+    if (!m->plain)
+        r = open_planned(m, false, &plan, &why);
+    if (why.code == ERROR_UNIMPLEMENTED)
+        log_info("%s; computed by libllama", why.msg);
+    if (!r)
+        r = open_planned(m, true, &plan, e);
+    return r ? session_open(r, &plan, env, e) : NULL;
+}
