@@ -14,13 +14,18 @@ die() {
 # usage TEXT... comes from a script's own head: its comment lines after the first.
 usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
 
-# step TEXT COMMAND...: says what it does and how long it took. The command's output goes to a log,
-# which is shown when it fails. Not to be called in a condition: that would switch `set -e` off.
+# Logs of this clone: another clone that shares the cache has its own.
+logs=$root/build/log
+log_of() { printf '%s/%s-%s.log\n' "$logs" "$(basename "$0")" "$(tr -cs 'a-zA-Z0-9' '-' <<<"${1:0:40}")"; }
+
+# step TEXT COMMAND...: prints TEXT and the seconds that the command took. The command's output goes to
+# a log; when the command fails, the end of the log is printed and the script ends. Not for conditions:
+# there `set -e` is off.
 step() {
     local text=$1 start=$SECONDS log rc
     shift
-    mkdir -p "$cache/log"
-    log=$cache/log/$(basename "$0")-$(tr -cs 'a-zA-Z0-9' '-' <<<"${text:0:40}").log
+    mkdir -p "$logs"
+    log=$(log_of "$text")
     [[ -t 2 ]] && printf '  %s ...' "$text" >&2
     set +e
     (
