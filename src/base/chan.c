@@ -1,5 +1,7 @@
 #include "base/chan.h"
 
+#include <assert.h>
+
 #include "base/mem.h"
 #include "base/thread.h"
 
@@ -15,6 +17,7 @@ struct chan *chan_new(size_t cap)
 {
     struct chan *c = mem_alloc(sizeof *c);
 
+    assert(cap > 0);
     c->item = mem_array(cap, sizeof *c->item);
     c->cap = cap;
     lock_init(&c->lock);
@@ -37,6 +40,7 @@ void chan_free(struct chan *c)
 /* Under the lock: true when there was room. */
 static bool put(struct chan *c, void *item)
 {
+    assert(item && c->count <= c->cap && c->head < c->cap); /* NULL is what recv gives for none */
     if (c->closed || c->count == c->cap)
         return false;
     c->item[(c->head + c->count++) % c->cap] = item;
@@ -79,6 +83,7 @@ void *chan_recv(struct chan *c, uint32_t timeout_ms)
 
     lock(&c->lock);
     if (await_item(c, timeout_ms)) {
+        assert(c->count <= c->cap && c->head < c->cap);
         item = c->item[c->head];
         c->head = (c->head + 1) % c->cap;
         c->count--;

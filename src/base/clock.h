@@ -32,7 +32,8 @@ void clock_advance(int64_t us); /* of clock_movable; forward only; thread-safe *
 /* Bytes of a time stamp with its NUL. */
 #define CLOCK_TEXT_BYTES 40
 
-/* "2025-07-09T19:57:43.558+00:00": milliseconds and an offset, as batch output rows have it. */
+/* A time outside the years 0 to 9999 is shown as the nearest one in them.
+ * "2025-07-09T19:57:43.558+00:00": milliseconds and an offset, as batch output rows have it. */
 void clock_format_row(int64_t wall_us, char text[CLOCK_TEXT_BYTES]);
 /* "2026-11-22T10:00:00.000000Z": RFC 3339 as resources have it. */
 void clock_format_rfc3339(int64_t wall_us, char text[CLOCK_TEXT_BYTES]);

@@ -6,9 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
+
 /* Digits of the largest uint64_t. */
 #define UINT_DIGITS_MAX 20
-/* Bytes of a text that json_addf makes. */
+/* Bytes of a text that json_addf makes on the stack. */
 #define FORMATTED_BYTES 1024
 
 static bool in_array(const struct json_writer *w)
@@ -16,58 +18,67 @@ static bool in_array(const struct json_writer *w)
     return w->depth == 0 || (w->arrays >> w->depth & 1);
 }
 
-static void separate(struct json_writer *w)
+/* Writes a comma or a colon, and a space after it when white space is wanted. */
+static char *put(char *at, char c, const struct json_writer *w)
 {
-    if (w->comma)
-        buf_add(w->out, ", ", w->spaced ? 2 : 1);
-    w->comma = true;
+    *at++ = c;
+    if (w->spaced)
+        *at++ = ' ';
+    return at;
 }
 
-static void colon(struct json_writer *w)
-{
-    buf_add(w->out, ": ", w->spaced ? 2 : 1);
-}
-
-/* Keys that the program names need no escapes: letters, digits, and what identifiers have. */
-static void constant_key(struct json_writer *w, const char *key)
-{
-    buf_add_char(w->out, '"');
-    buf_add_c(w->out, key);
-    buf_add_char(w->out, '"');
-    colon(w);
-}
-
+/* All that stands before a value, in one step: this is most of what a writer does. A key that the
+ * program names needs no escapes: letters, digits, and what identifiers have. */
 void json_value(struct json_writer *w, const char *key)
 {
+    size_t len = key ? strlen(key) : 0, mark = w->spaced ? 2 : 1;
+
     if (w->keyed) {
         assert(!key);
         w->keyed = false;
         return;
     }
     assert(!key == in_array(w));
-    separate(w);
-    if (key)
-        constant_key(w, key);
+    char *at = buf_extend(w->out, (w->comma ? mark : 0) + (key ? len + 2 + mark : 0));
+    if (at && w->comma)
+        at = put(at, ',', w);
+    w->comma = true;
+    if (!at || !key)
+        return;
+    *at++ = '"';
+    memcpy(at, key, len);
+    at[len] = '"';
+    (void)put(at + len + 1, ':', w);
+}
+
+static void key_begin(struct json_writer *w)
+{
+    assert(!in_array(w) && !w->keyed);
+    if (w->comma)
+        buf_add(w->out, ", ", w->spaced ? 2 : 1);
+    w->comma = true;
+}
+
+static void key_end(struct json_writer *w)
+{
+    buf_add(w->out, ": ", w->spaced ? 2 : 1);
+    w->keyed = true;
 }
 
 void json_key(struct json_writer *w, struct str key)
 {
-    assert(!in_array(w) && !w->keyed);
-    separate(w);
+    key_begin(w);
     buf_add_json(w->out, key);
-    colon(w);
-    w->keyed = true;
+    key_end(w);
 }
 
 void json_key_raw(struct json_writer *w, struct str key)
 {
-    assert(!in_array(w) && !w->keyed);
-    separate(w);
+    key_begin(w);
     buf_add_char(w->out, '"');
     buf_add_str(w->out, key);
     buf_add_char(w->out, '"');
-    colon(w);
-    w->keyed = true;
+    key_end(w);
 }
 
 static void container_begin(struct json_writer *w, const char *key, bool array)
@@ -183,11 +194,20 @@ void json_add_raw(struct json_writer *w, const char *key, struct str json)
 void json_addf(struct json_writer *w, const char *key, const char *fmt, ...)
 {
     char text[FORMATTED_BYTES];
+    char *whole = text;
     va_list args;
 
     va_start(args, fmt);
     int n = vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    assert(n >= 0 && (size_t)n < sizeof text);
-    json_add_text(w, key, (struct str){ text, (size_t)n });
+    assert(n >= 0);
+    if ((size_t)n >= sizeof text) {
+        whole = mem_alloc((size_t)n + 1);
+        va_start(args, fmt);
+        (void)vsnprintf(whole, (size_t)n + 1, fmt, args);
+        va_end(args);
+    }
+    json_add_text(w, key, (struct str){ whole, (size_t)n });
+    if (whole != text)
+        mem_free(whole);
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/json_write.h"
 #include "base/str.h"
 
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
@@ -31,6 +32,7 @@ void log_line(enum log_level level, const char *fmt, ...)
     int saved = errno;
     char msg[LOG_MSG_BYTES], at[CLOCK_TEXT_BYTES];
     struct buf line = BUF_INIT((size_t)8 * LOG_MSG_BYTES);
+    struct json_writer w = JSON_WRITER(&line);
     va_list ap;
 
     if (!log_enabled(level))
@@ -40,14 +42,16 @@ void log_line(enum log_level level, const char *fmt, ...)
     va_end(ap);
     clock_format_rfc3339(clock_system()->wall_us(clock_system()), at);
     if (settings.format == LOG_JSON) {
-        buf_addf(&line, "{\"time\":\"%s\",\"level\":\"%s\",\"message\":", at, level_names[level]);
-        buf_add_json(&line, str_of(msg));
-        buf_add_c(&line, "}\n");
+        json_object(&w, NULL);
+        json_add_c(&w, "time", at);
+        json_add_c(&w, "level", level_names[level]);
+        json_add_c(&w, "message", msg);
+        json_end(&w);
     } else {
         buf_addf(&line, "%s %-5s ", at, level_names[level]);
         buf_add_plain(&line, str_of(msg), true);
-        buf_add_char(&line, '\n');
     }
+    buf_add_char(&line, '\n');
     ssize_t ignored = write(STDERR_FILENO, line.p, line.len);
     (void)ignored;
     buf_release(&line);

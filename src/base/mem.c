@@ -1,6 +1,7 @@
 #define _DEFAULT_SOURCE /* madvise */
 #include "base/mem.h"
 
+#include <assert.h>
 #include <stdalign.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,6 +66,7 @@ void mem_huge(void *p, size_t bytes)
 
 void *mem_aligned(size_t bytes, size_t align)
 {
+    assert(align && (align & (align - 1)) == 0);
     size_t unit = bytes >= HUGE_BYTES && align < HUGE_BYTES ? HUGE_BYTES : align;
     size_t whole;
     void *p = NULL;
@@ -149,6 +151,7 @@ void *arena_alloc_raw(struct arena *a, size_t bytes)
         die_of_memory(bytes);
     want -= want % align;
     arena_reserve(a, want);
+    assert(want <= a->block->cap - a->block->used && a->block->used <= a->block->cap);
     void *p = a->block->data + a->block->used;
     a->block->used += want;
     return p;
@@ -220,6 +223,7 @@ void arena_reset(struct arena *a)
         free(a->block);
         a->block = older;
     }
+    assert(a->bytes == (a->block ? a->block->cap : 0));
     if (a->block)
         a->block->used = 0;
 }

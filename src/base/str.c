@@ -1,5 +1,6 @@
 #include "base/str.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,6 +10,8 @@
 #include "base/mem.h"
 
 #define DISTANCE_BYTES_MAX 64
+/* Of a buffer that holds anything. */
+#define BUF_BYTES_MIN 64
 
 struct str str_of(const char *cstr)
 {
@@ -233,35 +236,43 @@ unsigned str_distance(struct str a, struct str b, unsigned limit)
     return d > limit ? limit + 1 : d;
 }
 
-/* Makes room for len more bytes and a NUL; false (and overflow) when max forbids it. */
-static bool buf_room(struct buf *b, size_t len)
+/* What holds between all calls: a buffer that was written to has its NUL, and no more than max. */
+static inline void buf_check(const struct buf *b)
 {
-    size_t want;
+    assert(b->len <= b->max && (b->p ? b->len < b->cap : b->len == 0 && b->cap == 0));
+}
 
-    if (b->overflow)
-        return false;
-    if (!size_add(b->len, len, &want) || want > b->max) {
+static void buf_grow(struct buf *b, size_t bytes)
+{
+    size_t cap = b->cap ? b->cap : BUF_BYTES_MIN;
+
+    while (cap < bytes)
+        cap *= 2;
+    b->p = mem_grow(b->p, cap);
+    b->cap = cap;
+}
+
+char *buf_extend(struct buf *b, size_t len)
+{
+    buf_check(b);
+    if (b->overflow || len > b->max - b->len) {
         b->overflow = true;
-        return false;
+        return NULL;
     }
-    if (want + 1 > b->cap) {
-        size_t cap = b->cap ? b->cap : 64;
-        while (cap < want + 1)
-            cap *= 2;
-        b->p = mem_grow(b->p, cap);
-        b->cap = cap;
-    }
-    return true;
+    if (len >= b->cap - b->len)
+        buf_grow(b, b->len + len + 1);
+    char *at = b->p + b->len;
+    b->len += len;
+    at[len] = '\0';
+    return at;
 }
 
 void buf_add(struct buf *b, const void *p, size_t len)
 {
-    if (!buf_room(b, len))
-        return;
-    if (len)
-        memcpy(b->p + b->len, p, len);
-    b->len += len;
-    b->p[b->len] = '\0';
+    char *at = buf_extend(b, len);
+
+    if (at && len)
+        memcpy(at, p, len);
 }
 
 void buf_add_str(struct buf *b, struct str s)
@@ -276,22 +287,31 @@ void buf_add_c(struct buf *b, const char *cstr)
 
 void buf_add_char(struct buf *b, char c)
 {
-    buf_add(b, &c, 1);
+    char *at = buf_extend(b, 1);
+
+    if (at)
+        *at = c;
 }
 
+/* Mostly what is free already suffices; else the text is made once more when there is room for it. */
 void buf_addf(struct buf *b, const char *fmt, ...)
 {
+    size_t room = b->cap - b->len, from = b->len;
     va_list ap;
 
-    va_start(ap, fmt);
-    int n = vsnprintf(NULL, 0, fmt, ap);
-    va_end(ap);
-    if (n < 0 || !buf_room(b, (size_t)n))
+    if (b->overflow)
         return;
     va_start(ap, fmt);
-    (void)vsnprintf(b->p + b->len, (size_t)n + 1, fmt, ap);
+    int n = vsnprintf(b->p ? b->p + from : NULL, room, fmt, ap);
     va_end(ap);
-    b->len += (size_t)n;
+    char *at = n < 0 ? NULL : buf_extend(b, (size_t)n);
+    if (!at && b->p)
+        b->p[from] = '\0'; /* nothing is appended */
+    if (!at || (size_t)n < room)
+        return;
+    va_start(ap, fmt);
+    (void)vsnprintf(at, (size_t)n + 1, fmt, ap);
+    va_end(ap);
 }
 
 static void add_escape(struct buf *b, unsigned char c)

@@ -68,6 +68,8 @@ struct buf {
 #define BUF_INIT(max_bytes) ((struct buf){ .max = (max_bytes) })
 
 void buf_add(struct buf *b, const void *p, size_t len);
+/* Appends len bytes that the caller writes at once; NULL when they do not fit. */
+char *buf_extend(struct buf *b, size_t len);
 void buf_add_str(struct buf *b, struct str s);
 void buf_add_c(struct buf *b, const char *cstr);
 void buf_add_char(struct buf *b, char c);

@@ -48,6 +48,19 @@ static void test_nested_values_get_their_commas(void **state)
                     "\"raw\":[1],\"made\":\"1\\\"\"}");
 }
 
+/* Goal: a formatted text has no greatest length. Method: one over what fits on the stack. */
+static void test_a_long_formatted_text_is_whole(void **state)
+{
+    struct buf b = BUF_INIT(8192);
+    struct json_writer w = JSON_WRITER(&b);
+
+    (void)state;
+    json_addf(&w, NULL, "%4000d", 1);
+    assert_int_equal(b.len, 4002);
+    assert_string_equal(b.p + 4000, "1\"");
+    buf_release(&b);
+}
+
 /* Goal: no text and no key from outside can break the JSON. Method: hostile bytes, read back. */
 static void test_text_and_keys_from_outside_are_escaped(void **state)
 {
@@ -127,6 +140,7 @@ static void test_values_nest_to_the_limit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_long_formatted_text_is_whole),
         cmocka_unit_test(test_nested_values_get_their_commas),
         cmocka_unit_test(test_text_and_keys_from_outside_are_escaped),
         cmocka_unit_test(test_the_spaced_style_has_a_space_after_commas_and_colons),

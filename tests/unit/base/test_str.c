@@ -252,6 +252,26 @@ static void test_a_buffer_grows_to_its_maximum_and_no_further(void **state)
     buf_release(&b);
 }
 
+/* Goal: a formatted text that does not fit leaves the buffer as it was. Method: with room in the
+ * allocation but not under the maximum, and with neither. */
+static void test_a_formatted_text_is_appended_whole_or_not_at_all(void **state)
+{
+    struct buf b = BUF_INIT(80);
+
+    (void)state;
+    buf_addf(&b, "%s", "0123456789");
+    buf_addf(&b, "%70d", 1);
+    assert_int_equal(b.len, 80);
+    assert_true(buf_ok(&b));
+    buf_addf(&b, "%s", "");
+    assert_true(buf_ok(&b));
+    buf_addf(&b, "%d", 12);
+    assert_false(buf_ok(&b));
+    assert_int_equal(b.len, 80);
+    assert_int_equal(strlen(b.p), 80);
+    buf_release(&b);
+}
+
 static void test_json_strings_escape_what_json_must_and_mend_bad_utf8(void **state)
 {
     static const struct {
@@ -341,6 +361,7 @@ int main(void)
         cmocka_unit_test(test_a_glob_matches_whole_names),
         cmocka_unit_test(test_distance_counts_edits_up_to_its_limit),
         cmocka_unit_test(test_a_buffer_grows_to_its_maximum_and_no_further),
+        cmocka_unit_test(test_a_formatted_text_is_appended_whole_or_not_at_all),
         cmocka_unit_test(test_json_strings_escape_what_json_must_and_mend_bad_utf8),
         cmocka_unit_test(test_doubles_are_short_and_read_back_the_same),
         cmocka_unit_test(test_plain_text_has_nothing_that_steers_a_terminal),
