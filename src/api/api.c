@@ -35,7 +35,7 @@ static const char *const method_names[] = {
 /* A call, and what only this file knows of it. */
 struct serving {
     struct call call;
-    bool admitted;
+    bool admitted, counted;
     uint64_t began_ns;
 };
 
@@ -213,7 +213,16 @@ static void on_handle(void *arg, struct http_call *http)
         c->route->handle(c);
 }
 
-static void count(const struct serving *s, int status, double seconds)
+static void count(struct serving *s, int status)
+{
+    char labels[METRIC_LABELS_BYTES];
+
+    (void)snprintf(labels, sizeof labels, "status=\"%d\"", status);
+    metric_add(metric_counter("tranche_http_requests_total", "Calls by HTTP status", labels), 1);
+    s->counted = true;
+}
+
+static void measure(const struct serving *s, double seconds)
 {
     const struct route *r = s->call.route;
     char labels[METRIC_LABELS_BYTES];
@@ -223,8 +232,13 @@ static void count(const struct serving *s, int status, double seconds)
     metric_observe(metric_histogram("tranche_http_request_seconds",
                                     "Time from a call's head to the end of its answer", labels),
                    seconds);
-    (void)snprintf(labels, sizeof labels, "status=\"%d\"", status);
-    metric_add(metric_counter("tranche_http_requests_total", "Calls by HTTP status", labels), 1);
+}
+
+/* A client that has its reply must find its call in the counters. */
+static void on_replying(void *arg, struct http_call *http)
+{
+    (void)arg;
+    count(http_attached(http), http_status(http));
 }
 
 static void on_end(void *arg, struct http_call *http)
@@ -242,7 +256,9 @@ static void on_end(void *arg, struct http_call *http)
              "call %s: %s %.*s status=%d ms=%.1f project=%s key=%s", http_id(http),
              method_names[http_method(http)], STR_ARG(path), status, seconds * 1e3,
              s->call.who.project, s->call.who.key);
-    count(s, status, seconds);
+    if (!s->counted) /* the client left before the reply */
+        count(s, status);
+    measure(s, seconds);
     if (s->call.free_state)
         s->call.free_state(s->call.state);
 }
@@ -253,6 +269,7 @@ int api_serve(struct api *a, const struct http_settings *set, struct http_server
     const struct http_handlers handlers = {
         .begin = on_begin,
         .handle = on_handle,
+        .replying = on_replying,
         .end = on_end,
         .arg = a,
     };

@@ -1,6 +1,7 @@
-#include "net/client/http_client.h"
+#include "net/address.h"
 
 #include <arpa/inet.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -43,7 +44,7 @@ static const struct {
     { { 16, { 0x20, 0x02 } }, 2 },                /* 2002:aabb:ccdd::, 6to4 */
 };
 
-/* Of 2000::/3, the only block that is handed out to the public; all else is special. */
+/* 2000::/3 is the only block of public addresses; v6_private lists the special ones inside it. */
 static const struct block v6_public = { 3, { 0x20 } };
 static const struct block v6_private[] = {
     { 23, { 0x20, 0x01 } },             /* protocol assignments, Teredo among them */

@@ -26,80 +26,6 @@ struct credential {
     uint64_t token_ns, end_ns; /* when the token's did; when the token ends */
 };
 
-static int open_source(struct credential *c, const struct credential_spec *from, struct error *e);
-static int get(struct credential *c, struct buf *out, struct error *e);
-
-struct credential *credential_new(const struct credential_spec *from, struct clock *clock,
-                                  const char *ca_file, struct error *e)
-{
-    struct credential *c = mem_alloc(sizeof *c);
-
-    c->clock = clock;
-    c->ca_file = ca_file;
-    c->secret = BUF_INIT(CREDENTIAL_BYTES_MAX);
-    lock_init(&c->lock);
-    cond_init(&c->news);
-    if (open_source(c, from, e) == 0)
-        return c;
-    credential_free(c);
-    return NULL;
-}
-
-void credential_free(struct credential *c)
-{
-    if (!c)
-        return;
-    atomic_store(&c->stop, true);
-    if (c->to_join)
-        thread_join(c->thread);
-    credential_wipe(&c->secret);
-    cond_destroy(&c->news);
-    lock_destroy(&c->lock);
-    mem_free(c);
-}
-
-int credential_get(struct credential *c, struct buf *out, struct error *e)
-{
-    lock(&c->lock);
-    int rc = get(c, out, e);
-    unlock(&c->lock);
-    return rc;
-}
-
-int credential_wait(struct credential *c, uint32_t timeout_ms, struct buf *out, struct error *e)
-{
-    uint64_t deadline = deadline_in_ms(timeout_ms);
-    int rc;
-
-    lock(&c->lock);
-    while ((rc = get(c, out, e)) == 0 && cond_wait_until(&c->news, &c->lock, deadline)) {
-    }
-    unlock(&c->lock);
-    if (rc == 0)
-        return error_set(e, ERROR_DEADLINE_EXCEEDED, "no access token within %lu ms",
-                         (unsigned long)timeout_ms);
-    return rc;
-}
-
-void credential_refused(struct credential *c)
-{
-    uint64_t now_ns = c->clock->mono_ns(c->clock);
-
-    lock(&c->lock);
-    bool young = c->kind == OF_ACCOUNT && now_ns < c->token_ns + CREDENTIAL_RETRY_S * NS_PER_S;
-    if (c->secret.len && c->kind >= IN_FILE && !young) {
-        buf_clear(&c->secret);
-        c->stamp = (struct credential_stamp){ 0 };
-        c->next_ns = c->fault.code == ERROR_OK ? now_ns : c->next_ns;
-    }
-    unlock(&c->lock);
-}
-
-bool credential_is_token(const struct credential *c)
-{
-    return atomic_load(&c->is_token);
-}
-
 /* ---- Keys ---- */
 
 static void look_at_file(struct credential *c, uint64_t now_ns)
@@ -160,7 +86,7 @@ static void keep_token(struct credential *c, const struct buf *token, uint32_t l
     c->next_ns = c->end_ns - early_s * NS_PER_S;
 }
 
-static void *fetch(void *arg)
+static void *fetch_token(void *arg)
 {
     struct credential *c = arg;
     struct credential_account account = { 0 };
@@ -190,7 +116,7 @@ static void start_fetch(struct credential *c, uint64_t now_ns)
     if (c->to_join)
         thread_join(c->thread);
     c->begun_ns = now_ns;
-    c->to_join = c->fetching = pthread_create(&c->thread, NULL, fetch, c) == 0;
+    c->to_join = c->fetching = pthread_create(&c->thread, NULL, fetch_token, c) == 0;
     if (c->fetching)
         return;
     (void)error_set(&c->fault, ERROR_RESOURCE_EXHAUSTED, "no thread to fetch an access token");
@@ -209,7 +135,7 @@ static void look_at_token(struct credential *c, uint64_t now_ns)
         start_fetch(c, now_ns);
 }
 
-static int get(struct credential *c, struct buf *out, struct error *e)
+static int get_secret(struct credential *c, struct buf *out, struct error *e)
 {
     uint64_t now_ns = c->clock->mono_ns(c->clock);
 
@@ -226,4 +152,77 @@ static int get(struct credential *c, struct buf *out, struct error *e)
     }
     buf_add_str(out, buf_str(&c->secret));
     return buf_ok(out) ? 1 : error_set(e, ERROR_INVALID_ARGUMENT, "the key is too long");
+}
+
+/* ---- What callers use ---- */
+
+void credential_free(struct credential *c)
+{
+    if (!c)
+        return;
+    atomic_store(&c->stop, true);
+    if (c->to_join)
+        thread_join(c->thread);
+    credential_wipe(&c->secret);
+    cond_destroy(&c->news);
+    lock_destroy(&c->lock);
+    mem_free(c);
+}
+
+struct credential *credential_new(const struct credential_spec *from, struct clock *clock,
+                                  const char *ca_file, struct error *e)
+{
+    struct credential *c = mem_alloc(sizeof *c);
+
+    c->clock = clock;
+    c->ca_file = ca_file;
+    c->secret = BUF_INIT(CREDENTIAL_BYTES_MAX);
+    lock_init(&c->lock);
+    cond_init(&c->news);
+    if (open_source(c, from, e) == 0)
+        return c;
+    credential_free(c);
+    return NULL;
+}
+
+int credential_get(struct credential *c, struct buf *out, struct error *e)
+{
+    lock(&c->lock);
+    int rc = get_secret(c, out, e);
+    unlock(&c->lock);
+    return rc;
+}
+
+int credential_wait(struct credential *c, uint32_t timeout_ms, struct buf *out, struct error *e)
+{
+    uint64_t deadline = deadline_in_ms(timeout_ms);
+    int rc;
+
+    lock(&c->lock);
+    while ((rc = get_secret(c, out, e)) == 0 && cond_wait_until(&c->news, &c->lock, deadline)) {
+    }
+    unlock(&c->lock);
+    if (rc == 0)
+        return error_set(e, ERROR_DEADLINE_EXCEEDED, "no access token within %lu ms",
+                         (unsigned long)timeout_ms);
+    return rc;
+}
+
+void credential_refused(struct credential *c)
+{
+    uint64_t now_ns = c->clock->mono_ns(c->clock);
+
+    lock(&c->lock);
+    bool young = c->kind == OF_ACCOUNT && now_ns < c->token_ns + CREDENTIAL_RETRY_S * NS_PER_S;
+    if (c->secret.len && c->kind >= IN_FILE && !young) {
+        buf_clear(&c->secret);
+        c->stamp = (struct credential_stamp){ 0 };
+        c->next_ns = c->fault.code == ERROR_OK ? now_ns : c->next_ns;
+    }
+    unlock(&c->lock);
+}
+
+bool credential_is_token(const struct credential *c)
+{
+    return atomic_load(&c->is_token);
 }

@@ -1,9 +1,8 @@
 /* credential_inner.h -- what the files of a credential share.
  *
- * Data:    credential.c          who asks, what is kept, when it is looked at again
- *          credential_secret.c   a key: given, or in a file
- *          credential_account.c  a service account's file
- *          credential_token.c    an account's assertion, and the token given for it
+ * Data:    credential.c         what callers use; keeps the secret and renews it
+ *          credential_source.c  a key or token, given or in a file; a service account's file
+ *          credential_token.c   an account's assertion, and the token it is exchanged for
  */
 #ifndef TRANCHE_NET_CLIENT_CREDENTIAL_INNER_H
 #define TRANCHE_NET_CLIENT_CREDENTIAL_INNER_H
@@ -22,14 +21,14 @@
 #define CREDENTIAL_LIFE_S 3600 /* of an assertion, and of a token that does not say */
 #define CREDENTIAL_LIFE_S_MAX 86400
 
-/* What tells that a file is another than it was. */
+/* Tells whether a file has changed. */
 struct credential_stamp {
     struct timespec mtime;
     off_t size;
     ino_t inode; /* 0: not yet read */
 };
 
-/* credential_secret.c */
+/* credential_source.c */
 /* Text without the white space around it into out, which is emptied first. `where` names it in errors. */
 int credential_secret_take(struct str text, const char *where, struct buf *out,
                            struct error *e) FALLIBLE;
@@ -39,7 +38,6 @@ int credential_secret_read(const char *path, struct credential_stamp *stamp, str
 bool credential_secret_is_token(struct str secret);
 void credential_wipe(struct buf *b); /* overwrites and releases it */
 
-/* credential_account.c */
 struct credential_account {
     struct arena arena; /* of the texts */
     const char *email, *key_id, *token_uri;

@@ -6,6 +6,7 @@
 #include "net/client/credential_inner.h"
 
 #include "base/json.h"
+#include "base/json_write.h"
 #include "net/client/http_client.h"
 
 #define SCOPE "https://www.googleapis.com/auth/cloud-platform"
@@ -15,46 +16,7 @@
 #define SHOWN_BYTES 160 /* of what the server says */
 #define SIGNATURE_BYTES (CREDENTIAL_KEY_BITS_MAX / 8)
 
-static int make_form(const struct credential_account *a, struct buf *form, struct error *e);
-static int read_answer(const struct http_in *in, struct buf *token, uint32_t *life_s,
-                       struct error *e);
-
-int credential_token_fetch(const struct credential_account *a, const char *ca_file,
-                           const atomic_bool *stop, struct buf *token, uint32_t *life_s,
-                           struct error *e)
-{
-    static const char *const header[] = { "Content-Type: application/x-www-form-urlencoded",
-                                          "Accept: application/json", NULL };
-    struct buf form = BUF_INIT(ASSERTION_BYTES_MAX);
-    struct http_client *client = NULL;
-    struct http_in in = { 0 };
-    int rc = -1;
-
-    if (make_form(a, &form, e) < 0)
-        goto out;
-    client = http_client_new();
-    const struct http_out out = { .method = "POST",
-                                  .url = a->token_uri,
-                                  .header = header,
-                                  .body = buf_str(&form),
-                                  .timeout_ms = CREDENTIAL_FETCH_MS,
-                                  .body_max = ANSWER_BYTES_MAX,
-                                  .ca_file = ca_file,
-                                  .stop = stop };
-    rc = http_do(client, &out, &in, e);
-    if (rc == 0)
-        rc = read_answer(&in, token, life_s, e);
-    else if (e->code == ERROR_DEADLINE_EXCEEDED || e->code == ERROR_RESOURCE_EXHAUSTED)
-        e->code = ERROR_UNAVAILABLE;
-out:
-    http_client_free(client);
-    credential_wipe(&in.body);
-    http_in_release(&in);
-    credential_wipe(&form);
-    return rc < 0 ? error_wrap(e, "no access token for %s", a->email) : 0;
-}
-
-/* ---- What is asked ---- */
+/* ---- The request ---- */
 
 static void add_base64url(struct buf *out, const void *p, size_t len)
 {
@@ -73,13 +35,14 @@ static void add_base64url(struct buf *out, const void *p, size_t len)
 static void add_head(const struct credential_account *a, struct buf *form)
 {
     struct buf json = BUF_INIT(ASSERTION_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&json);
 
-    buf_add_c(&json, "{\"alg\":\"RS256\",\"typ\":\"JWT\"");
-    if (a->key_id[0]) {
-        buf_add_c(&json, ",\"kid\":");
-        buf_add_json(&json, str_of(a->key_id));
-    }
-    buf_add_char(&json, '}');
+    json_object(&w, NULL);
+    json_add_c(&w, "alg", "RS256");
+    json_add_c(&w, "typ", "JWT");
+    if (a->key_id[0])
+        json_add_c(&w, "kid", a->key_id);
+    json_end(&w);
     add_base64url(form, json.p, json.len);
     buf_release(&json);
 }
@@ -87,19 +50,22 @@ static void add_head(const struct credential_account *a, struct buf *form)
 static void add_claims(const struct credential_account *a, struct buf *form)
 {
     struct clock *clock = clock_system();
-    long long now_s = clock->wall_us(clock) / 1000000;
+    int64_t now_s = clock->wall_us(clock) / 1000000;
     struct buf json = BUF_INIT(ASSERTION_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&json);
 
-    buf_add_c(&json, "{\"iss\":");
-    buf_add_json(&json, str_of(a->email));
-    buf_add_c(&json, ",\"scope\":\"" SCOPE "\",\"aud\":");
-    buf_add_json(&json, str_of(a->token_uri));
-    buf_addf(&json, ",\"iat\":%lld,\"exp\":%lld}", now_s, now_s + CREDENTIAL_LIFE_S);
+    json_object(&w, NULL);
+    json_add_c(&w, "iss", a->email);
+    json_add_c(&w, "scope", SCOPE);
+    json_add_c(&w, "aud", a->token_uri);
+    json_add_int(&w, "iat", now_s);
+    json_add_int(&w, "exp", now_s + CREDENTIAL_LIFE_S);
+    json_end(&w);
     add_base64url(form, json.p, json.len);
     buf_release(&json);
 }
 
-static int sign(EVP_PKEY *key, struct str text, struct buf *form, struct error *e)
+static int add_signature(EVP_PKEY *key, struct str text, struct buf *form, struct error *e)
 {
     unsigned char signature[SIGNATURE_BYTES];
     size_t len = sizeof signature;
@@ -123,7 +89,7 @@ static int make_form(const struct credential_account *a, struct buf *form, struc
     add_claims(a, form);
     const struct str text = str_sub(buf_str(form), begin, form->len);
     struct buf signature = BUF_INIT(ASSERTION_BYTES_MAX);
-    int rc = sign(a->key, text, &signature, e);
+    int rc = add_signature(a->key, text, &signature, e);
     buf_add_char(form, '.');
     buf_add_str(form, buf_str(&signature));
     buf_release(&signature);
@@ -132,7 +98,7 @@ static int make_form(const struct credential_account *a, struct buf *form, struc
     return rc;
 }
 
-/* ---- What is answered ---- */
+/* ---- The answer ---- */
 
 /* A server may echo what it was sent: what looks like a part of an assertion is not shown. */
 static void add_shown(struct buf *out, const char *before, struct str said)
@@ -185,4 +151,41 @@ static int read_answer(const struct http_in *in, struct buf *token, uint32_t *li
 
     arena_release(&arena);
     return rc;
+}
+
+/* ---- The exchange ---- */
+
+int credential_token_fetch(const struct credential_account *a, const char *ca_file,
+                           const atomic_bool *stop, struct buf *token, uint32_t *life_s,
+                           struct error *e)
+{
+    static const char *const header[] = { "Content-Type: application/x-www-form-urlencoded",
+                                          "Accept: application/json", NULL };
+    struct buf form = BUF_INIT(ASSERTION_BYTES_MAX);
+    struct http_client *client = NULL;
+    struct http_in in = { 0 };
+    int rc = -1;
+
+    if (make_form(a, &form, e) < 0)
+        goto out;
+    client = http_client_new();
+    const struct http_out out = { .method = "POST",
+                                  .url = a->token_uri,
+                                  .header = header,
+                                  .body = buf_str(&form),
+                                  .timeout_ms = CREDENTIAL_FETCH_MS,
+                                  .body_max = ANSWER_BYTES_MAX,
+                                  .ca_file = ca_file,
+                                  .stop = stop };
+    rc = http_do(client, &out, &in, e);
+    if (rc == 0)
+        rc = read_answer(&in, token, life_s, e);
+    else if (e->code == ERROR_DEADLINE_EXCEEDED || e->code == ERROR_RESOURCE_EXHAUSTED)
+        e->code = ERROR_UNAVAILABLE;
+out:
+    http_client_free(client);
+    credential_wipe(&in.body);
+    http_in_release(&in);
+    credential_wipe(&form);
+    return rc < 0 ? error_wrap(e, "no access token for %s", a->email) : 0;
 }

@@ -11,6 +11,7 @@
 #include <curl/curl.h>
 
 #include "base/mem.h"
+#include "net/address.h"
 #include "net/client/http_curl.h"
 
 struct http_client {
@@ -31,78 +32,6 @@ struct exchange {
     struct error fault;                   /* a callback's own; OK: none */
     char text[CURL_ERROR_SIZE];           /* the library's words */
 };
-
-static int exchange_prepare(struct exchange *x, struct error *e);
-static void set_target(CURL *c, struct exchange *x);
-static void set_body(CURL *c, struct exchange *x);
-static void set_limits(CURL *c, struct exchange *x);
-static void set_callbacks(CURL *c, struct exchange *x);
-static int exchange_fail(const struct exchange *x, CURLcode code, struct error *e);
-
-int http_client_init(struct error *e)
-{
-    CURLcode code = curl_global_init(CURL_GLOBAL_DEFAULT);
-
-    if (code == CURLE_OK)
-        return 0;
-    return error_set(e, ERROR_INTERNAL, "cannot start libcurl: %s", curl_easy_strerror(code));
-}
-
-struct http_client *http_client_new(void)
-{
-    struct http_client *c = mem_alloc(sizeof *c);
-
-    c->curl = curl_easy_init();
-    return c;
-}
-
-void http_client_free(struct http_client *c)
-{
-    if (!c)
-        return;
-    curl_easy_cleanup(c->curl);
-    mem_free(c);
-}
-
-int http_do(struct http_client *c, const struct http_out *out, struct http_in *in, struct error *e)
-{
-    struct exchange x = { .curl = c->curl, .out = out, .in = in };
-    long status = 0;
-    int rc = -1;
-
-    *in = (struct http_in){
-        .body = BUF_INIT(out->body_max ? out->body_max : HTTP_BODY_BYTES),
-        .headers = BUF_INIT(HTTP_IN_HEAD_BYTES_MAX),
-    };
-    if (!c->curl)
-        return error_set(e, ERROR_INTERNAL, "libcurl gives no handle");
-    if (exchange_prepare(&x, e) == 0) {
-        curl_easy_reset(c->curl); /* keeps the connections */
-        set_target(c->curl, &x);
-        set_body(c->curl, &x);
-        set_limits(c->curl, &x);
-        set_callbacks(c->curl, &x);
-        CURLcode code = curl_easy_perform(c->curl);
-        (void)curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
-        in->status = (int)status;
-        if (code == CURLE_OK && !x.head_whole)
-            code = CURLE_PARTIAL_FILE;
-        rc = code == CURLE_OK ? 0 : exchange_fail(&x, code, e);
-    }
-    curl_slist_free_all(x.header);
-    return rc;
-}
-
-struct str http_in_header(const struct http_in *in, const char *name)
-{
-    return http_curl_header(buf_str(&in->headers), name);
-}
-
-void http_in_release(struct http_in *in)
-{
-    buf_release(&in->body);
-    buf_release(&in->headers);
-}
 
 /* ---- Before ---- */
 
@@ -309,4 +238,71 @@ static int exchange_fail(const struct exchange *x, CURLcode code, struct error *
                          "%s is at %s, which is no public address: it may not be called",
                          x->authority, x->refused);
     return http_curl_fail(x->curl, code, x->authority, x->text, e);
+}
+
+/* ---- What callers use ---- */
+
+int http_client_init(struct error *e)
+{
+    CURLcode code = curl_global_init(CURL_GLOBAL_DEFAULT);
+
+    if (code == CURLE_OK)
+        return 0;
+    return error_set(e, ERROR_INTERNAL, "cannot start libcurl: %s", curl_easy_strerror(code));
+}
+
+struct http_client *http_client_new(void)
+{
+    struct http_client *c = mem_alloc(sizeof *c);
+
+    c->curl = curl_easy_init();
+    return c;
+}
+
+void http_client_free(struct http_client *c)
+{
+    if (!c)
+        return;
+    curl_easy_cleanup(c->curl);
+    mem_free(c);
+}
+
+int http_do(struct http_client *c, const struct http_out *out, struct http_in *in, struct error *e)
+{
+    struct exchange x = { .curl = c->curl, .out = out, .in = in };
+    long status = 0;
+    int rc = -1;
+
+    *in = (struct http_in){
+        .body = BUF_INIT(out->body_max ? out->body_max : HTTP_BODY_BYTES),
+        .headers = BUF_INIT(HTTP_IN_HEAD_BYTES_MAX),
+    };
+    if (!c->curl)
+        return error_set(e, ERROR_INTERNAL, "libcurl gives no handle");
+    if (exchange_prepare(&x, e) == 0) {
+        curl_easy_reset(c->curl); /* keeps the connections */
+        set_target(c->curl, &x);
+        set_body(c->curl, &x);
+        set_limits(c->curl, &x);
+        set_callbacks(c->curl, &x);
+        CURLcode code = curl_easy_perform(c->curl);
+        (void)curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
+        in->status = (int)status;
+        if (code == CURLE_OK && !x.head_whole)
+            code = CURLE_PARTIAL_FILE;
+        rc = code == CURLE_OK ? 0 : exchange_fail(&x, code, e);
+    }
+    curl_slist_free_all(x.header);
+    return rc;
+}
+
+struct str http_in_header(const struct http_in *in, const char *name)
+{
+    return http_curl_header(buf_str(&in->headers), name);
+}
+
+void http_in_release(struct http_in *in)
+{
+    buf_release(&in->body);
+    buf_release(&in->headers);
 }

@@ -65,8 +65,4 @@ int http_do(struct http_client *c, const struct http_out *out, struct http_in *i
 struct str http_in_header(const struct http_in *in, const char *name); /* lower case */
 void http_in_release(struct http_in *in);
 
-/* Is this address one of a private or special network (RFC 6890), itself or as the IPv4 address inside
- * an IPv6 one? "10.0.0.1", "::1", "::ffff:10.0.0.1". What is no address is private too. */
-bool net_address_private(const char *address);
-
 #endif

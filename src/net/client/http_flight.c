@@ -17,12 +17,7 @@
     ((size_t)64 * 1024)   /* libcurl sends so much of a body together with the head */
 #define SPARE_LOOKED_AT 8 /* for one that is set as needed: far sides take turns */
 
-static struct http_flight *flight_new(struct http_multi *m);
-static struct http_flight *spare_for(struct http_multi *m, const struct http_ask *ask);
-static bool is_set_for(const struct http_flight *f, const struct http_ask *ask);
-static int set_handle(struct http_flight *f, const struct http_ask *ask, struct error *e);
-
-void http_flights_push(struct http_flights *l, struct http_flight *f)
+static void flights_push(struct http_flights *l, struct http_flight *f)
 {
     f->prev = l->last;
     f->next = NULL;
@@ -38,90 +33,11 @@ void http_flights_remove(struct http_flights *l, struct http_flight *f)
     l->count--;
 }
 
-struct http_flight *http_flight_take(struct http_multi *m, const struct http_ask *ask,
-                                     struct error *e)
-{
-    struct http_flight *f = spare_for(m, ask);
-
-    if (!f)
-        f = flight_new(m);
-    if (!is_set_for(f, ask) && set_handle(f, ask, e) < 0) {
-        http_flight_free(f);
-        return NULL;
-    }
-    if (f->has_body)
-        http_curl_body(f->curl, ask->body);
-    f->tag = ask->tag;
-    f->body.max = ask->body_max;
-    f->begun_ns = http_multi_now(m);
-    f->due_ns = ask->timeout_ms ? f->begun_ns + ask->timeout_ms * NS_PER_MS : UINT64_MAX;
-    f->idle_ns = f->host.idle_ms ? f->host.idle_ms * NS_PER_MS : UINT64_MAX;
-    f->byte_ns = 0;
-    f->uploaded = ask->body.len > AT_ONCE_BYTES ? 0 : (curl_off_t)ask->body.len;
-    f->head_whole = f->sent = false;
-    f->status = 0;
-    f->error.code = ERROR_OK;
-    f->text[0] = '\0';
-    return f;
-}
-
-/* The first that has a connection for one more, so that few are in use; else the one that has least to
- * do. */
-static struct http_shard *shard_for(struct http_multi *m)
-{
-    struct http_shard *least = m->shard;
-
-    for (struct http_shard *s = m->shard; s < m->shard + m->shard_count; s++) {
-        if (s->open < s->connections_max)
-            return s;
-        if (s->open < least->open)
-            least = s;
-    }
-    return least;
-}
-
-int http_flight_enter(struct http_flight *f, struct error *e)
-{
-    struct http_shard *s = shard_for(f->multi);
-    CURLMcode code = curl_multi_add_handle(s->curl, f->curl);
-
-    if (code != CURLM_OK) {
-        http_flight_free(f);
-        return error_set(e, ERROR_INTERNAL, "libcurl: %s", curl_multi_strerror(code));
-    }
-    f->shard = s;
-    s->open++;
-    http_flights_push(&f->multi->open, f);
-    return 0;
-}
-
 void http_flight_leave(struct http_flight *f)
 {
     if (f->shard)
         (void)curl_multi_remove_handle(f->shard->curl, f->curl);
     f->shard = NULL;
-}
-
-static void settle(struct buf *b)
-{
-    if (b->cap > HTTP_SPARE_BYTES)
-        buf_release(b);
-    else
-        buf_clear(b);
-}
-
-/* A handle whose transfer failed is not trusted with another. */
-void http_flight_give(struct http_flight *f)
-{
-    struct http_flights *spare = &f->multi->spare;
-
-    if (f->error.code != ERROR_OK || spare->count >= HTTP_SPARE_MAX) {
-        http_flight_free(f);
-        return;
-    }
-    settle(&f->headers);
-    settle(&f->body);
-    http_flights_push(spare, f);
 }
 
 void http_flight_free(struct http_flight *f)
@@ -137,8 +53,6 @@ void http_flight_free(struct http_flight *f)
     mem_free(f);
 }
 
-/* ---- Its handle ---- */
-
 static struct http_flight *flight_new(struct http_multi *m)
 {
     struct http_flight *f = mem_alloc(sizeof *f);
@@ -150,6 +64,67 @@ static struct http_flight *flight_new(struct http_multi *m)
     f->line = BUF_INIT(HTTP_ASK_HEADER_BYTES_MAX);
     f->headers = BUF_INIT(HTTP_IN_HEAD_BYTES_MAX);
     return f;
+}
+
+/* ---- While it runs ---- */
+
+/* Until then it may have waited for a connection to become free, which is no silence. */
+static int has_connection(void *arg, char *their_ip, char *our_ip, int their_port, int our_port)
+{
+    struct http_flight *f = arg;
+
+    (void)their_ip;
+    (void)our_ip;
+    (void)their_port;
+    (void)our_port;
+    f->byte_ns = f->multi->now_ns;
+    return CURL_PREREQFUNC_OK;
+}
+
+/* One line of a head; the last one is empty. */
+static size_t take_header(char *p, size_t size, size_t count, void *arg)
+{
+    struct http_flight *f = arg;
+    struct str line = { p, size * count };
+
+    f->byte_ns = f->multi->now_ns;
+    if (!http_curl_head_line(&f->headers, line)) {
+        (void)error_set(&f->error, ERROR_RESOURCE_EXHAUSTED,
+                        "%s: the answer's head is over %zu bytes", f->authority,
+                        HTTP_IN_HEAD_BYTES_MAX);
+        return 0;
+    }
+    f->head_whole = f->head_whole || http_curl_head_ends(f->curl, line);
+    return size * count;
+}
+
+static size_t take_body(char *p, size_t size, size_t count, void *arg)
+{
+    struct http_flight *f = arg;
+
+    f->byte_ns = f->multi->now_ns;
+    buf_add(&f->body, p, size * count);
+    if (buf_ok(&f->body))
+        return size * count;
+    (void)error_set(&f->error, ERROR_RESOURCE_EXHAUSTED, "%s: the answer's body is over %zu bytes",
+                    f->authority, f->body.max);
+    return 0;
+}
+
+/* ---- Its handle ---- */
+
+static bool same_host(const struct http_host *a, const struct http_host *b)
+{
+    return a->ca_file == b->ca_file && a->proxy == b->proxy && a->header == b->header &&
+           a->http1 == b->http1 && a->connect_ms == b->connect_ms && a->idle_ms == b->idle_ms;
+}
+
+static bool is_set_for(const struct http_flight *f, const struct http_ask *ask)
+{
+    return f->set && same_host(&f->host, ask->host) && str_eq_c(buf_str(&f->url), ask->url) &&
+           str_eq_c(buf_str(&f->method), ask->method) &&
+           str_eq(buf_str(&f->line), str_of(ask->header)) &&
+           f->has_body == http_curl_has_body(ask->method, ask->body);
 }
 
 /* The one used last is warm in the caches, but one that is set already is better. */
@@ -168,20 +143,6 @@ static struct http_flight *spare_for(struct http_multi *m, const struct http_ask
     return found;
 }
 
-static bool same_host(const struct http_host *a, const struct http_host *b)
-{
-    return a->ca_file == b->ca_file && a->proxy == b->proxy && a->header == b->header &&
-           a->http1 == b->http1 && a->connect_ms == b->connect_ms && a->idle_ms == b->idle_ms;
-}
-
-static bool is_set_for(const struct http_flight *f, const struct http_ask *ask)
-{
-    return f->set && same_host(&f->host, ask->host) && str_eq_c(buf_str(&f->url), ask->url) &&
-           str_eq_c(buf_str(&f->method), ask->method) &&
-           str_eq(buf_str(&f->line), str_of(ask->header)) &&
-           f->has_body == http_curl_has_body(ask->method, ask->body);
-}
-
 static bool copy_ask(struct http_flight *f, const struct http_ask *ask)
 {
     struct buf *const to[] = { &f->method, &f->url, &f->line };
@@ -196,10 +157,6 @@ static bool copy_ask(struct http_flight *f, const struct http_ask *ask)
     f->host = *ask->host;
     return ok;
 }
-
-static size_t take_header(char *p, size_t size, size_t count, void *arg);
-static size_t take_body(char *p, size_t size, size_t count, void *arg);
-static int has_connection(void *arg, char *their_ip, char *our_ip, int their_port, int our_port);
 
 static void set_callbacks(struct http_flight *f)
 {
@@ -277,49 +234,85 @@ static int set_handle(struct http_flight *f, const struct http_ask *ask, struct 
     return 0;
 }
 
-/* ---- While it runs ---- */
+/* ---- Its way ---- */
 
-/* Until then it may have waited for a connection to become free, which is no silence. */
-static int has_connection(void *arg, char *their_ip, char *our_ip, int their_port, int our_port)
+struct http_flight *http_flight_take(struct http_multi *m, const struct http_ask *ask,
+                                     struct error *e)
 {
-    struct http_flight *f = arg;
+    struct http_flight *f = spare_for(m, ask);
 
-    (void)their_ip;
-    (void)our_ip;
-    (void)their_port;
-    (void)our_port;
-    f->byte_ns = f->multi->now_ns;
-    return CURL_PREREQFUNC_OK;
-}
-
-/* One line of a head; the last one is empty. */
-static size_t take_header(char *p, size_t size, size_t count, void *arg)
-{
-    struct http_flight *f = arg;
-    struct str line = { p, size * count };
-
-    f->byte_ns = f->multi->now_ns;
-    if (!http_curl_head_line(&f->headers, line)) {
-        (void)error_set(&f->error, ERROR_RESOURCE_EXHAUSTED,
-                        "%s: the answer's head is over %zu bytes", f->authority,
-                        HTTP_IN_HEAD_BYTES_MAX);
-        return 0;
+    if (!f)
+        f = flight_new(m);
+    if (!is_set_for(f, ask) && set_handle(f, ask, e) < 0) {
+        http_flight_free(f);
+        return NULL;
     }
-    f->head_whole = f->head_whole || http_curl_head_ends(f->curl, line);
-    return size * count;
+    if (f->has_body)
+        http_curl_body(f->curl, ask->body);
+    f->tag = ask->tag;
+    f->body.max = ask->body_max;
+    f->begun_ns = http_multi_now(m);
+    f->due_ns = ask->timeout_ms ? f->begun_ns + ask->timeout_ms * NS_PER_MS : UINT64_MAX;
+    f->idle_ns = f->host.idle_ms ? f->host.idle_ms * NS_PER_MS : UINT64_MAX;
+    f->byte_ns = 0;
+    f->uploaded = ask->body.len > AT_ONCE_BYTES ? 0 : (curl_off_t)ask->body.len;
+    f->head_whole = f->sent = false;
+    f->status = 0;
+    f->error.code = ERROR_OK;
+    f->text[0] = '\0';
+    return f;
 }
 
-static size_t take_body(char *p, size_t size, size_t count, void *arg)
+/* The first that has a connection for one more, so that few are in use; else the one that has least to
+ * do. */
+static struct http_shard *shard_for(struct http_multi *m)
 {
-    struct http_flight *f = arg;
+    struct http_shard *least = m->shard;
 
-    f->byte_ns = f->multi->now_ns;
-    buf_add(&f->body, p, size * count);
-    if (buf_ok(&f->body))
-        return size * count;
-    (void)error_set(&f->error, ERROR_RESOURCE_EXHAUSTED, "%s: the answer's body is over %zu bytes",
-                    f->authority, f->body.max);
+    for (struct http_shard *s = m->shard; s < m->shard + m->shard_count; s++) {
+        if (s->open < s->connections_max)
+            return s;
+        if (s->open < least->open)
+            least = s;
+    }
+    return least;
+}
+
+int http_flight_enter(struct http_flight *f, struct error *e)
+{
+    struct http_shard *s = shard_for(f->multi);
+    CURLMcode code = curl_multi_add_handle(s->curl, f->curl);
+
+    if (code != CURLM_OK) {
+        http_flight_free(f);
+        return error_set(e, ERROR_INTERNAL, "libcurl: %s", curl_multi_strerror(code));
+    }
+    f->shard = s;
+    s->open++;
+    flights_push(&f->multi->open, f);
     return 0;
+}
+
+static void settle(struct buf *b)
+{
+    if (b->cap > HTTP_SPARE_BYTES)
+        buf_release(b);
+    else
+        buf_clear(b);
+}
+
+/* A handle whose transfer failed is not trusted with another. */
+void http_flight_give(struct http_flight *f)
+{
+    struct http_flights *spare = &f->multi->spare;
+
+    if (f->error.code != ERROR_OK || spare->count >= HTTP_SPARE_MAX) {
+        http_flight_free(f);
+        return;
+    }
+    settle(&f->headers);
+    settle(&f->body);
+    flights_push(spare, f);
 }
 
 /* ---- Its end ---- */
@@ -335,7 +328,7 @@ static void note_end(struct http_flight *f)
     f->ended_ns = http_multi_now(f->multi);
     f->shard->open--;
     http_flights_remove(&f->multi->open, f);
-    http_flights_push(&f->multi->done, f);
+    flights_push(&f->multi->done, f);
 }
 
 void http_flight_ended(struct http_flight *f, CURLcode code)

@@ -11,10 +11,6 @@
 #define WATCH_GAP_NS (20 * NS_PER_MS)
 #define STREAMS_MAX 1000 /* of one HTTP/2 connection; its server may want fewer */
 
-static void watch(struct http_multi *m);
-static bool take_done(struct http_multi *m, struct http_done *out);
-static void forget_last(struct http_multi *m);
-
 /* The connections are spread evenly: where requests wait for one, all shards end together. */
 static int make_shards(struct http_multi *m, uint32_t connections_max, struct error *e)
 {
@@ -38,6 +34,35 @@ static int make_shards(struct http_multi *m, uint32_t connections_max, struct er
     return 0;
 }
 
+static void free_all(struct http_flights *l)
+{
+    for (struct http_flight *f = l->first, *next; f; f = next) {
+        next = f->next;
+        http_flight_free(f);
+    }
+}
+
+static void forget_last(struct http_multi *m)
+{
+    if (m->last)
+        http_flight_give(m->last);
+    m->last = NULL;
+}
+
+void http_multi_free(struct http_multi *m)
+{
+    if (!m)
+        return;
+    forget_last(m);
+    free_all(&m->open);
+    free_all(&m->done);
+    free_all(&m->spare);
+    for (uint32_t i = 0; i < m->shard_count; i++)
+        (void)curl_multi_cleanup(m->shard[i].curl); /* closes sockets, by our callback */
+    http_sockets_release(m);
+    mem_free(m);
+}
+
 struct http_multi *http_multi_new(uint32_t connections_max, struct error *e)
 {
     struct http_multi *m;
@@ -56,34 +81,43 @@ struct http_multi *http_multi_new(uint32_t connections_max, struct error *e)
     return m;
 }
 
-static void free_all(struct http_flights *l)
-{
-    for (struct http_flight *f = l->first, *next; f; f = next) {
-        next = f->next;
-        http_flight_free(f);
-    }
-}
-
-void http_multi_free(struct http_multi *m)
-{
-    if (!m)
-        return;
-    forget_last(m);
-    free_all(&m->open);
-    free_all(&m->done);
-    free_all(&m->spare);
-    for (uint32_t i = 0; i < m->shard_count; i++)
-        (void)curl_multi_cleanup(m->shard[i].curl); /* closes sockets, by our callback */
-    http_sockets_release(m);
-    mem_free(m);
-}
-
 uint64_t http_multi_now(struct http_multi *m)
 {
     struct clock *clock = clock_system();
 
     m->now_ns = clock->mono_ns(clock);
     return m->now_ns;
+}
+
+/* Ends what is over its time, and says when to look again. */
+static void watch(struct http_multi *m)
+{
+    uint64_t now_ns = m->now_ns, next_ns = UINT64_MAX;
+
+    for (struct http_flight *f = m->open.first, *next; f; f = next) {
+        next = f->next;
+        (void)http_flight_overdue(f, &next_ns);
+    }
+    m->watch_ns = next_ns < now_ns + WATCH_GAP_NS ? now_ns + WATCH_GAP_NS : next_ns;
+}
+
+static bool take_done(struct http_multi *m, struct http_done *out)
+{
+    struct http_flight *f = m->done.first;
+
+    if (!f)
+        return false;
+    http_flights_remove(&m->done, f);
+    http_flight_leave(f);
+    m->last = f;
+    out->tag = f->tag;
+    out->status = f->status;
+    out->error = f->error;
+    out->sent = f->sent;
+    out->body = buf_str(&f->body);
+    out->headers = buf_str(&f->headers);
+    out->total_ns = f->ended_ns - f->begun_ns;
+    return true;
 }
 
 int http_multi_start(struct http_multi *m, const struct http_ask *ask, struct error *e)
@@ -134,11 +168,6 @@ void http_multi_wake(struct http_multi *m)
         ;
 }
 
-uint32_t http_multi_open(const struct http_multi *m)
-{
-    return m->open.count + m->done.count;
-}
-
 struct str http_done_header(const struct http_done *d, const char *name)
 {
     return http_curl_header(d->headers, name);
@@ -158,42 +187,4 @@ void http_multi_collect(struct http_shard *s)
         (void)curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&f);
         http_flight_ended(f, msg->data.result);
     }
-}
-
-/* Ends what is over its time, and says when to look again. */
-static void watch(struct http_multi *m)
-{
-    uint64_t now_ns = m->now_ns, next_ns = UINT64_MAX;
-
-    for (struct http_flight *f = m->open.first, *next; f; f = next) {
-        next = f->next;
-        (void)http_flight_overdue(f, &next_ns);
-    }
-    m->watch_ns = next_ns < now_ns + WATCH_GAP_NS ? now_ns + WATCH_GAP_NS : next_ns;
-}
-
-static bool take_done(struct http_multi *m, struct http_done *out)
-{
-    struct http_flight *f = m->done.first;
-
-    if (!f)
-        return false;
-    http_flights_remove(&m->done, f);
-    http_flight_leave(f);
-    m->last = f;
-    out->tag = f->tag;
-    out->status = f->status;
-    out->error = f->error;
-    out->sent = f->sent;
-    out->body = buf_str(&f->body);
-    out->headers = buf_str(&f->headers);
-    out->total_ns = f->ended_ns - f->begun_ns;
-    return true;
-}
-
-static void forget_last(struct http_multi *m)
-{
-    if (m->last)
-        http_flight_give(m->last);
-    m->last = NULL;
 }

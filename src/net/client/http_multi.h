@@ -71,7 +71,6 @@ int http_multi_poll(struct http_multi *m, uint32_t timeout_ms, struct http_done 
                     struct error *e) FALLIBLE;
 void http_multi_wake(
     struct http_multi *m); /* ends a poll that waits, or else the next that would */
-uint32_t http_multi_open(const struct http_multi *m); /* started and not yet given */
 struct str http_done_header(const struct http_done *d, const char *name); /* lower case */
 
 #endif

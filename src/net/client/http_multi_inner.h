@@ -95,7 +95,6 @@ void http_flight_free(struct http_flight *f);
 void http_flight_ended(struct http_flight *f, CURLcode code);
 /* Is over one of its times: ended with an error. Else false, and *next_ns may become sooner. */
 bool http_flight_overdue(struct http_flight *f, uint64_t *next_ns);
-void http_flights_push(struct http_flights *l, struct http_flight *f); /* at the end */
 void http_flights_remove(struct http_flights *l, struct http_flight *f);
 
 /* http_socket.c */

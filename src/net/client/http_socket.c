@@ -21,10 +21,82 @@
 #define EVENTS_MAX 256 /* of one wait; what is left comes with the next */
 #define SOCKETS_MIN 64
 
-static int on_socket(CURL *c, curl_socket_t fd, int what, void *arg, void *of_socket);
-static int on_timer(CURLM *c, long ms, void *arg);
-static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a);
-static int close_socket(void *arg, curl_socket_t fd);
+/* ---- What libcurl asks ---- */
+
+static struct http_socket *socket_at(struct http_multi *m, int fd)
+{
+    size_t count = m->socket_count ? m->socket_count : SOCKETS_MIN;
+
+    while (count <= (size_t)fd)
+        count *= 2;
+    if (count > m->socket_count) {
+        m->socket = mem_grow(m->socket, count * sizeof *m->socket);
+        memset(m->socket + m->socket_count, 0, (count - m->socket_count) * sizeof *m->socket);
+        m->socket_count = count;
+    }
+    return &m->socket[fd];
+}
+
+static int set_events(struct http_multi *m, int fd, struct http_socket *s)
+{
+    struct epoll_event ev = { .events = s->want, .data.fd = fd };
+    int op = s->want == 0 ? EPOLL_CTL_DEL : s->have == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+
+    s->have = s->want;
+    return epoll_ctl(m->epoll, op, fd, &ev);
+}
+
+static int on_socket(CURL *c, curl_socket_t fd, int what, void *arg, void *of_socket)
+{
+    static const uint32_t wants[] = {
+        [CURL_POLL_IN] = EPOLLIN,
+        [CURL_POLL_OUT] = EPOLLOUT,
+        [CURL_POLL_INOUT] = EPOLLIN | EPOLLOUT,
+        [CURL_POLL_REMOVE] = 0,
+    };
+    struct http_shard *shard = arg;
+    struct http_socket *s = socket_at(shard->multi, fd);
+
+    (void)c;
+    (void)of_socket;
+    s->shard = shard;
+    s->want = wants[what];
+    if (s->want == s->have || (s->want == 0 && s->ours))
+        return 0;
+    return set_events(shard->multi, fd, s);
+}
+
+static int on_timer(CURLM *c, long ms, void *arg)
+{
+    struct http_shard *s = arg;
+
+    (void)c;
+    if (ms < 0)
+        s->timer_ns = UINT64_MAX;
+    else
+        s->timer_ns = ms == 0 ? 0 : http_multi_now(s->multi) + (uint64_t)ms * NS_PER_MS;
+    return 0;
+}
+
+/* epoll forgets a socket when it is closed; so must we, or its number's next bearer would be missed. */
+static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
+{
+    int fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+
+    (void)purpose;
+    if (fd < 0)
+        return CURL_SOCKET_BAD;
+    *socket_at(arg, fd) = (struct http_socket){ .ours = true };
+    return fd;
+}
+
+static int close_socket(void *arg, curl_socket_t fd)
+{
+    *socket_at(arg, fd) = (struct http_socket){ 0 };
+    return close(fd);
+}
+
+/* ---- Start and end ---- */
 
 int http_sockets_init(struct http_multi *m, struct error *e)
 {
@@ -89,15 +161,6 @@ int http_sockets_timer(struct http_multi *m, struct error *e)
     return 0;
 }
 
-static int set_events(struct http_multi *m, int fd, struct http_socket *s)
-{
-    struct epoll_event ev = { .events = s->want, .data.fd = fd };
-    int op = s->want == 0 ? EPOLL_CTL_DEL : s->have == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-
-    s->have = s->want;
-    return epoll_ctl(m->epoll, op, fd, &ev);
-}
-
 static int take_event(struct http_multi *m, const struct epoll_event *ev, struct error *e)
 {
     int fd = ev->data.fd;
@@ -153,70 +216,4 @@ int http_sockets_wait(struct http_multi *m, uint64_t until_ns, struct error *e)
             return -1;
     }
     return 0;
-}
-
-/* ---- What libcurl asks ---- */
-
-static struct http_socket *socket_at(struct http_multi *m, int fd)
-{
-    size_t count = m->socket_count ? m->socket_count : SOCKETS_MIN;
-
-    while (count <= (size_t)fd)
-        count *= 2;
-    if (count > m->socket_count) {
-        m->socket = mem_grow(m->socket, count * sizeof *m->socket);
-        memset(m->socket + m->socket_count, 0, (count - m->socket_count) * sizeof *m->socket);
-        m->socket_count = count;
-    }
-    return &m->socket[fd];
-}
-
-static int on_socket(CURL *c, curl_socket_t fd, int what, void *arg, void *of_socket)
-{
-    static const uint32_t wants[] = {
-        [CURL_POLL_IN] = EPOLLIN,
-        [CURL_POLL_OUT] = EPOLLOUT,
-        [CURL_POLL_INOUT] = EPOLLIN | EPOLLOUT,
-        [CURL_POLL_REMOVE] = 0,
-    };
-    struct http_shard *shard = arg;
-    struct http_socket *s = socket_at(shard->multi, fd);
-
-    (void)c;
-    (void)of_socket;
-    s->shard = shard;
-    s->want = wants[what];
-    if (s->want == s->have || (s->want == 0 && s->ours))
-        return 0;
-    return set_events(shard->multi, fd, s);
-}
-
-static int on_timer(CURLM *c, long ms, void *arg)
-{
-    struct http_shard *s = arg;
-
-    (void)c;
-    if (ms < 0)
-        s->timer_ns = UINT64_MAX;
-    else
-        s->timer_ns = ms == 0 ? 0 : http_multi_now(s->multi) + (uint64_t)ms * NS_PER_MS;
-    return 0;
-}
-
-/* epoll forgets a socket when it is closed; so must we, or its number's next bearer would be missed. */
-static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
-{
-    int fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
-
-    (void)purpose;
-    if (fd < 0)
-        return CURL_SOCKET_BAD;
-    *socket_at(arg, fd) = (struct http_socket){ .ours = true };
-    return fd;
-}
-
-static int close_socket(void *arg, curl_socket_t fd)
-{
-    *socket_at(arg, fd) = (struct http_socket){ 0 };
-    return close(fd);
 }

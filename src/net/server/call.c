@@ -141,11 +141,6 @@ struct str http_path(const struct http_call *c)
     return c->path;
 }
 
-struct str http_query_text(const struct http_call *c)
-{
-    return c->query;
-}
-
 struct str http_header(const struct http_call *c, const char *name)
 {
     for (size_t i = 0; i < c->field_count; i++) {
@@ -173,11 +168,6 @@ const struct error *http_body_error(const struct http_call *c)
 bool http_body_complete(const struct http_call *c)
 {
     return c->body_complete;
-}
-
-struct str http_remote(const struct http_call *c)
-{
-    return str_of(c->remote);
 }
 
 const char *http_id(const struct http_call *c)

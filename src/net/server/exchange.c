@@ -1,3 +1,5 @@
+/* libmicrohttpd's calls for one exchange: its head, its body, its answer, its end. All but the unpacking
+ * of a body runs on the connection's thread. */
 #include <stdio.h>
 #include <string.h>
 
@@ -5,6 +7,83 @@
 #include "base/clock.h"
 #include "base/metric.h"
 #include "net/server/http_inner.h"
+
+/* ---- The body ---- */
+
+static void refuse_large(struct http_call *c)
+{
+    buf_release(&c->body);
+    c->mode = HTTP_MODE_DISCARD;
+    http_fail(c, 413, "the body is over %zu bytes", c->keep_max);
+}
+
+static void body_plan(struct http_call *c, enum http_next next)
+{
+    c->mode = next == HTTP_KEEP   ? HTTP_MODE_KEEP
+              : next == HTTP_SINK ? HTTP_MODE_SINK
+                                  : HTTP_MODE_DISCARD;
+    c->sink_used = next == HTTP_SINK;
+    if (c->mode != HTTP_MODE_KEEP)
+        return;
+    c->body = BUF_INIT(c->keep_max);
+    if (c->content_length != UINT64_MAX && c->content_length > c->keep_max)
+        refuse_large(c);
+}
+
+static bool discard(struct http_call *c, size_t len)
+{
+    uint64_t max = c->sink_used ? HTTP_BROKEN_BYTES_MAX : HTTP_DISCARD_BYTES_MAX;
+
+    c->discarded += len;
+    return c->discarded <= max;
+}
+
+static bool body_take(struct http_call *c, const char *p, size_t len)
+{
+    struct error e;
+
+    c->body_bytes += len;
+    if (c->mode == HTTP_MODE_KEEP) {
+        buf_add(&c->body, p, len);
+        if (c->body.overflow)
+            refuse_large(c);
+        return true;
+    }
+    if (c->mode == HTTP_MODE_SINK) {
+        if (c->sink.write(c->sink.arg, p, len, &e) == 0)
+            return true;
+        c->body_error = e;
+        c->body_failed = true;
+        c->mode = HTTP_MODE_DISCARD;
+    }
+    return discard(c, len);
+}
+
+static void body_broke_off(struct http_call *c)
+{
+    if (!c->body_failed)
+        (void)error_set(&c->body_error, ERROR_CANCELLED,
+                        "the client left in the middle of the body");
+    c->body_failed = true;
+}
+
+bool http_body_unpack(struct http_call *c)
+{
+    struct buf plain;
+    struct error e;
+
+    if (c->sink_used || !c->gzip || !c->body.len)
+        return true;
+    if (http_gunzip(buf_str(&c->body), c->keep_max, &plain, &e) < 0) {
+        http_fail(c, e.code == ERROR_OUT_OF_RANGE ? 413 : 400, "%s", e.msg);
+        return false;
+    }
+    buf_release(&c->body);
+    c->body = plain;
+    return true;
+}
+
+/* ---- The exchange ---- */
 
 void *http_on_target(void *cls, const char *target, struct MHD_Connection *conn)
 {
@@ -15,18 +94,43 @@ void *http_on_target(void *cls, const char *target, struct MHD_Connection *conn)
     c->conn = conn;
     c->peer = http_peer_of(conn);
     unlock(&s->lock);
-    memcpy(c->remote, c->peer->address, sizeof c->remote);
     http_peer_head_began(s, c->peer);
     return c;
 }
 
-/* Gives the answer to libmicrohttpd; without one the connection ends. */
+static void count_call(struct http_call *c, int status)
+{
+    char code[32];
+
+    (void)snprintf(code, sizeof code, "code=\"%d\"", status);
+    metric_add(metric_counter("tranche_http_requests_total",
+                              "HTTP requests that were answered, or whose client left", code),
+               1);
+    c->counted = true;
+}
+
+static void measure_call(const struct http_call *c)
+{
+    uint64_t ns = clock_system()->mono_ns(clock_system()) - c->begun_ns;
+
+    metric_observe(metric_histogram("tranche_http_request_seconds",
+                                    "From the first line of a request to the end of its answer",
+                                    NULL),
+                   (double)ns / (double)NS_PER_S);
+}
+
+/* Gives the answer to libmicrohttpd; without one the connection ends. The call is counted first: a
+ * client that has its answer must find itself in the counters. */
 static enum MHD_Result send_answer(struct http_call *c)
 {
+    struct http_server *s = c->server;
     struct MHD_Response *r = http_call_take(c);
 
     if (!r)
         return MHD_NO;
+    count_call(c, c->status);
+    if (c->begun && s->h.replying)
+        s->h.replying(s->h.arg, c);
     enum MHD_Result rc = MHD_queue_response(c->conn, (unsigned)c->status, r);
     MHD_destroy_response(r);
     return rc;
@@ -50,7 +154,7 @@ static enum MHD_Result on_head(struct http_call *c, const char *method, const ch
     http_peer_head_ended(s, c->peer);
     if (http_head_read(c, method, version)) {
         c->begun = true;
-        http_body_plan(c, s->h.begin(s->h.arg, c));
+        body_plan(c, s->h.begin(s->h.arg, c));
     }
     return answers_at_once(c) ? send_answer(c) : MHD_YES;
 }
@@ -118,23 +222,7 @@ enum MHD_Result http_on_access(void *cls, struct MHD_Connection *conn, const cha
         return on_body_end(c);
     size_t len = *size;
     *size = 0;
-    return http_body_take(c, data, len) ? MHD_YES : MHD_NO;
-}
-
-static void count_call(const struct http_call *c)
-{
-    char code[32];
-    int status = http_status(c);
-    uint64_t ns = clock_system()->mono_ns(clock_system()) - c->begun_ns;
-
-    if (!status)
-        status = c->head_read ? 499 : 400; /* left before the answer; refused by libmicrohttpd */
-    (void)snprintf(code, sizeof code, "code=\"%d\"", status);
-    metric_add(metric_counter("tranche_http_requests_total", "HTTP requests that ended", code), 1);
-    metric_observe(metric_histogram("tranche_http_request_seconds",
-                                    "From the first line of a request to the end of its answer",
-                                    NULL),
-                   (double)ns / (double)NS_PER_S);
+    return body_take(c, data, len) ? MHD_YES : MHD_NO;
 }
 
 /* A body that broke off in its sink is told to the handler, who may save what came. */
@@ -153,9 +241,13 @@ void http_on_completed(void *cls, struct MHD_Connection *conn, void **arg,
     http_call_detach(c);
     if (unsent)
         MHD_destroy_response(unsent);
-    count_call(c);
+    if (!c->counted) { /* the client left before the answer, or libmicrohttpd refused the head */
+        int status = http_status(c);
+        count_call(c, status ? status : c->head_read ? 499 : 400);
+    }
+    measure_call(c);
     if (c->sink_used && !c->body_complete && !http_status(c)) {
-        http_body_broke_off(c);
+        body_broke_off(c);
         (void)enqueue(c); /* no room: end alone tells it */
     }
     http_call_unref(c);

@@ -1,12 +1,13 @@
 /* http_inner.h -- what the files of the HTTP server share.
  *
- * Data:    http_server.c  start, workers, end        http_listen.c  addresses and sockets
- *          http_accept.c  connections come in
- *          http_peer.c    connections and their time http_head.c    the checks of a head
- *          http_exchange.c libmicrohttpd's calls     http_body.c    where a body goes
- *          http_call.c    one call, its life         http_reply.c   answers
- *          http_stream.c  answers by and by          http_gzip.c    both ways
- *          http_uri.c     %XX and parameters
+ * Data:    http_server.c  start, workers, end
+ *          listen.c       addresses, the listening socket, accepting
+ *          peer.c         connections and their deadlines
+ *          exchange.c     libmicrohttpd's calls: head, body, answer, end
+ *          head.c         checks of a head
+ *          call.c         one call, its life
+ *          reply.c        answers at once; stream.c: answers in pieces; gzip.c: both ways
+ *          uri.c          %XX and parameters
  * Threads: server.lock guards what says so; nothing is called back under it. A stream's lock is taken
  *          before it, never after.
  * Owns:    a call is held by its connection until libmicrohttpd is done with it, by the answer that is
@@ -37,7 +38,6 @@ struct http_peer {
     struct http_peer *next, **at;
     int fd;
     uint64_t head_due_ns; /* when the head must have come; 0 while a call is under way */
-    char address[INET6_ADDRSTRLEN];
 };
 
 struct http_server {
@@ -98,8 +98,8 @@ struct http_call {
     uint64_t content_length; /* UINT64_MAX: unknown or none */
     bool head_read, begun;   /* begun: end is owed */
     bool expects_continue, must_close;
-    bool queued; /* it went to a worker; its connection's thread */
-    char remote[INET6_ADDRSTRLEN];
+    bool queued;  /* it went to a worker; its connection's thread */
+    bool counted; /* in the metrics; its connection's thread */
 
     enum http_mode mode; /* the body: its connection's thread, then the worker */
     struct buf body;
@@ -112,7 +112,7 @@ struct http_call {
     struct http_field *reply_fields; /* the answer: who answers */
 };
 
-/* http_call.c */
+/* call.c */
 struct http_call *http_call_new(struct http_server *s, const char *target);
 void http_call_ref(struct http_call *c);
 void http_call_unref(struct http_call *c);
@@ -126,38 +126,32 @@ struct MHD_Response *http_call_take(struct http_call *c);
 void http_call_detach(struct http_call *c);
 void http_server_unref(struct http_server *s);
 
-/* http_head.c: reads and checks the head. False: it was answered with an error. */
+/* head.c: reads and checks the head. False: it was answered with an error. */
 bool http_head_read(struct http_call *c, const char *method, const char *version);
 bool http_is_token(struct str s);
 
-/* http_body.c */
-void http_body_plan(struct http_call *c, enum http_next next);
-/* Takes bytes of the body. False: too many came that nobody wants. */
-bool http_body_take(struct http_call *c, const char *p, size_t len);
-void http_body_broke_off(struct http_call *c);
-/* Undoes gzip, on a worker. False: it was answered with an error. */
-bool http_body_unpack(struct http_call *c);
-
-/* http_gzip.c */
+/* gzip.c */
 int http_gunzip(struct str in, size_t bytes_max, struct buf *out, struct error *e) FALLIBLE;
 bool http_gzip(struct str in, struct buf *out); /* false: it got no smaller */
 
-/* http_reply.c */
+/* reply.c */
 /* Hands the answer, which it takes, to the connection, or to nobody when that is gone. */
 void http_deliver(struct http_call *c, int status, const char *type, struct MHD_Response *r);
 void http_fail(struct http_call *c, int status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void http_error_json(struct buf *out, int status, const char *message);
 
-/* http_exchange.c: libmicrohttpd's callbacks; cls is the server. */
+/* exchange.c: libmicrohttpd's callbacks; cls is the server. */
 void *http_on_target(void *cls, const char *target, struct MHD_Connection *conn);
 enum MHD_Result http_on_access(void *cls, struct MHD_Connection *conn, const char *url,
                                const char *method, const char *version, const char *data,
                                size_t *size, void **arg);
 void http_on_completed(void *cls, struct MHD_Connection *conn, void **arg,
                        enum MHD_RequestTerminationCode why);
+/* Undoes gzip, on a worker. False: it was answered with an error. */
+bool http_body_unpack(struct http_call *c);
 
-/* http_peer.c */
+/* peer.c */
 void http_on_peer(void *cls, struct MHD_Connection *conn, void **arg,
                   enum MHD_ConnectionNotificationCode what);
 struct http_peer *http_peer_of(struct MHD_Connection *conn);
@@ -168,19 +162,9 @@ void http_peers_count(struct http_server *s, int change); /* under server.lock *
 /* Hangs up on the slow, and wakes streams whose reader is gone. Under server.lock. */
 void http_peers_check(struct http_server *s);
 
-/* http_accept.c: the thread that takes connections in and looks after them. */
-void *http_keeper(void *server);
-
-/* http_listen.c */
-struct http_address {
-    struct sockaddr_storage sa;
-    socklen_t len;
-};
-/* "127.0.0.1:8080", "[::1]:0", "localhost:80". */
-int http_address_parse(const char *text, struct http_address *out, struct error *e) FALLIBLE;
+/* listen.c */
+void *http_keeper(void *server); /* a thread: takes connections in and looks after them */
 /* A listening socket; *port is where, also when 0 was wanted. */
-int http_listen(const char *listen, uint16_t *port, struct error *e) FALLIBLE;
-/* The address without port; an IPv4 address in IPv6 dress loses the dress. */
-void http_address_text(const struct sockaddr *sa, char out[INET6_ADDRSTRLEN]);
+int http_listen(const char *where, uint16_t *port, struct error *e) FALLIBLE;
 
 #endif

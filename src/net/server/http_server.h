@@ -63,6 +63,9 @@ enum http_next {
 struct http_handlers {
     enum http_next (*begin)(void *arg, struct http_call *c);
     void (*handle)(void *arg, struct http_call *c);
+    /* Called after begin, just before the first byte of the reply leaves, on a connection's thread; must
+     * not wait. A client that has its reply thus sees all that is counted here. May be NULL. */
+    void (*replying)(void *arg, struct http_call *c);
     void (*end)(void *arg, struct http_call *c); /* free what http_attach holds; may be NULL */
     void *arg;
 };
@@ -88,8 +91,7 @@ void http_server_free(struct http_server *s, uint32_t timeout_ms); /* accepts NU
 
 /* ---- What came ---- */
 enum http_method http_method(const struct http_call *c);
-struct str http_path(const struct http_call *c);       /* as sent, not decoded, without the query */
-struct str http_query_text(const struct http_call *c); /* as sent, without "?" */
+struct str http_path(const struct http_call *c); /* as sent, not decoded, without the query */
 /* A parameter, decoded ("+" is a space), in the call's arena; false when absent. The last one wins. */
 bool http_query(struct http_call *c, const char *name, struct str *out);
 struct str http_header(const struct http_call *c,
@@ -99,7 +101,6 @@ uint64_t http_body_bytes(const struct http_call *c); /* that came, also to a sin
 const struct error *
 http_body_error(const struct http_call *c);         /* of the sink or of reading; or NULL */
 bool http_body_complete(const struct http_call *c); /* false: the client left in the middle */
-struct str http_remote(const struct http_call *c);  /* address without port */
 const char *http_id(const struct http_call *c);     /* unique, for logs and error replies */
 /* "http://127.0.0.1:8080" as the client sees this server: its Host header (checked: only what a host
  * and port may have), else where we listen. */

@@ -1,12 +1,28 @@
+/* Addresses, the listening socket, and the keeper: the thread that takes connections in and looks after
+ * them. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
+#include "base/thread.h"
 #include "net/server/http_inner.h"
 
 #define LISTEN_BACKLOG 1024
+#define TICK_MS 250     /* between looks at who is slow */
+#define FULL_TICK_MS 20 /* the same, while there is no room for another connection */
+#define ACCEPTS_MAX 64  /* between two looks */
+
+struct address {
+    struct sockaddr_storage sa;
+    socklen_t len;
+};
+
+/* ---- Addresses ---- */
 
 static int port_parse(struct str text, in_port_t *out)
 {
@@ -25,7 +41,7 @@ static int port_parse(struct str text, in_port_t *out)
     return 0;
 }
 
-static int set_v4(struct http_address *out, const char *host, in_port_t port)
+static int set_v4(struct address *out, const char *host, in_port_t port)
 {
     struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = port };
 
@@ -36,7 +52,7 @@ static int set_v4(struct http_address *out, const char *host, in_port_t port)
     return 0;
 }
 
-static int set_v6(struct http_address *out, const char *host, in_port_t port)
+static int set_v6(struct address *out, const char *host, in_port_t port)
 {
     struct sockaddr_in6 sa = { .sin6_family = AF_INET6, .sin6_port = port };
 
@@ -47,7 +63,7 @@ static int set_v6(struct http_address *out, const char *host, in_port_t port)
     return 0;
 }
 
-int http_address_parse(const char *text, struct http_address *out, struct error *e)
+static int address_parse(const char *text, struct address *out, struct error *e)
 {
     const char *colon = strrchr(text, ':');
     struct str host = { text, colon ? (size_t)(colon - text) : 0 };
@@ -73,12 +89,12 @@ bad:
 
 bool http_server_loopback(const char *listen)
 {
-    struct http_address at;
+    struct address at;
     struct error e;
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;
 
-    if (http_address_parse(listen, &at, &e) < 0)
+    if (address_parse(listen, &at, &e) < 0)
         return false;
     memcpy(&v4, &at.sa, sizeof v4);
     memcpy(&v6, &at.sa, sizeof v6);
@@ -87,10 +103,10 @@ bool http_server_loopback(const char *listen)
     return IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr) != 0;
 }
 
-static int bind_to(int fd, const struct http_address *at, uint16_t *port)
+static int bind_to(int fd, const struct address *at, uint16_t *port)
 {
     const int on = 1;
-    struct http_address got = { .len = sizeof got.sa };
+    struct address got = { .len = sizeof got.sa };
     struct sockaddr_in v4;
 
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
@@ -102,37 +118,107 @@ static int bind_to(int fd, const struct http_address *at, uint16_t *port)
     return 0;
 }
 
-int http_listen(const char *listen, uint16_t *port, struct error *e)
+int http_listen(const char *where, uint16_t *port, struct error *e)
 {
-    struct http_address at;
+    struct address at;
 
-    if (http_address_parse(listen, &at, e) < 0)
+    if (address_parse(where, &at, e) < 0)
         return -1;
     int fd = socket(at.sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
-        return error_errno(e, "cannot listen on %s", listen);
+        return error_errno(e, "cannot listen on %s", where);
     if (bind_to(fd, &at, port) < 0) {
-        (void)error_errno(e, "cannot listen on %s", listen);
+        (void)error_errno(e, "cannot listen on %s", where);
         (void)close(fd);
         return -1;
     }
     return fd;
 }
 
-void http_address_text(const struct sockaddr *sa, char out[INET6_ADDRSTRLEN])
-{
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
+/* ---- The keeper ---- */
 
-    out[0] = '\0';
-    if (sa->sa_family == AF_INET) {
-        memcpy(&v4, sa, sizeof v4);
-        (void)inet_ntop(AF_INET, &v4.sin_addr, out, INET6_ADDRSTRLEN);
-    } else if (sa->sa_family == AF_INET6) {
-        memcpy(&v6, sa, sizeof v6);
-        if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr))
-            (void)inet_ntop(AF_INET, &v6.sin6_addr.s6_addr[12], out, INET6_ADDRSTRLEN);
-        else
-            (void)inet_ntop(AF_INET6, &v6.sin6_addr, out, INET6_ADDRSTRLEN);
+/* A slot is taken before its connection is accepted and given back when the connection ends: the limit
+ * holds also while libmicrohttpd has not yet seen the newest connections. */
+static bool take_slot(struct http_server *s)
+{
+    lock(&s->lock);
+    bool room = s->peer_count < s->connections_max;
+    if (room)
+        http_peers_count(s, 1);
+    unlock(&s->lock);
+    return room;
+}
+
+static void give_slot(struct http_server *s)
+{
+    lock(&s->lock);
+    http_peers_count(s, -1);
+    unlock(&s->lock);
+}
+
+/* Takes one connection in. False: there is none, or no room for one. */
+static bool accept_one(struct http_server *s)
+{
+    struct address from = { .len = sizeof from.sa };
+
+    if (!take_slot(s))
+        return false;
+    int fd = accept(s->listen_fd, (struct sockaddr *)&from.sa, &from.len);
+    if (fd < 0) {
+        bool again = errno == ECONNABORTED || errno == EINTR;
+        give_slot(s);
+        return again;
     }
+    (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+    if (MHD_add_connection(s->daemon, fd, (const struct sockaddr *)&from.sa, from.len) != MHD_YES)
+        give_slot(s); /* it has closed it: an address that has too many */
+    return true;
+}
+
+/* False: the descriptors are used up, so that trying again at once would only spin. */
+static bool accept_some(struct http_server *s)
+{
+    struct error e;
+    int n = 0;
+
+    errno = 0;
+    while (n < ACCEPTS_MAX && accept_one(s))
+        n++;
+    if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
+        return true;
+    (void)error_errno(&e, "no connection can be accepted");
+    log_warn("http: %s", e.msg);
+    return false;
+}
+
+struct round {
+    bool listens, ends;
+};
+
+static struct round look(struct http_server *s)
+{
+    lock(&s->lock);
+    http_peers_check(s);
+    const struct round r = { !s->quiesced && s->peer_count < s->connections_max, s->closing };
+    unlock(&s->lock);
+    return r;
+}
+
+/* libmicrohttpd 0.9 can accept by itself, but aborts the program when it is told to stop accepting
+ * at the wrong instant (MHD_quiesce_daemon and its threads both take the socket out of epoll), and
+ * divides the limit of connections by its threads. So it is given a socket on which nothing comes,
+ * and each connection by hand. */
+void *http_keeper(void *server)
+{
+    struct http_server *s = server;
+    bool room = true;
+
+    for (struct round r = look(s); !r.ends; r = look(s)) {
+        bool listens = r.listens && room;
+        struct pollfd p[2] = { { .fd = listens ? s->listen_fd : -1, .events = POLLIN },
+                               { .fd = s->quiet[1], .events = POLLIN } };
+        int n = poll(p, 2, listens ? TICK_MS : FULL_TICK_MS);
+        room = n <= 0 || !p[0].revents || accept_some(s);
+    }
+    return NULL;
 }

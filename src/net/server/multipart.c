@@ -8,63 +8,6 @@
 /* "--" or white space, and what a client may add to it. */
 #define BOUNDARY_LINE_MAX 128
 
-static int read_boundary(struct str content_type, struct str *out);
-static size_t on_text(struct multipart *m, struct str in, int *rc, struct error *e);
-static size_t on_boundary_line(struct multipart *m, struct str in, int *rc, struct error *e);
-static size_t on_head(struct multipart *m, struct str in, int *rc, struct error *e);
-
-int multipart_init(struct multipart *m, struct str content_type,
-                   const struct multipart_handlers *to, struct error *e)
-{
-    struct str boundary;
-
-    *m = (struct multipart){ .to = *to, .head = BUF_INIT(MULTIPART_HEAD_BYTES_MAX) };
-    if (read_boundary(content_type, &boundary) < 0)
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "The Content-Type of a multipart body must name a boundary of 1 to %d "
-                         "characters.",
-                         MULTIPART_BOUNDARY_MAX);
-    memcpy(m->delimiter, "\r\n--", 4);
-    memcpy(m->delimiter + 4, boundary.p, boundary.len);
-    m->delimiter_len = 4 + boundary.len;
-    m->matched = 1; /* the body's begin is a line's begin */
-    return 0;
-}
-
-int multipart_feed(struct multipart *m, const void *p, size_t len, struct error *e)
-{
-    struct str in = { p, len };
-    int rc = 0;
-
-    while (in.len > 0 && rc == 0) {
-        size_t used = in.len;
-        switch (m->state) {
-        case MULTIPART_OUTSIDE:
-        case MULTIPART_DATA:
-            used = on_text(m, in, &rc, e);
-            break;
-        case MULTIPART_LINE:
-            used = on_boundary_line(m, in, &rc, e);
-            break;
-        case MULTIPART_HEAD:
-            used = on_head(m, in, &rc, e);
-            break;
-        case MULTIPART_END:
-            break;
-        }
-        in = str_sub(in, used, in.len);
-    }
-    return rc;
-}
-
-int multipart_finish(const struct multipart *m, struct error *e)
-{
-    if (m->state == MULTIPART_END)
-        return 0;
-    return error_set(e, ERROR_INVALID_ARGUMENT,
-                     "The multipart body ends without its closing boundary.");
-}
-
 void multipart_release(struct multipart *m)
 {
     buf_release(&m->head);
@@ -283,4 +226,58 @@ static int read_boundary(struct str content_type, struct str *out)
         return is_boundary(*out) ? 0 : -1;
     }
     return -1;
+}
+
+/* ---- The reader ---- */
+
+int multipart_init(struct multipart *m, struct str content_type,
+                   const struct multipart_handlers *to, struct error *e)
+{
+    struct str boundary;
+
+    *m = (struct multipart){ .to = *to, .head = BUF_INIT(MULTIPART_HEAD_BYTES_MAX) };
+    if (read_boundary(content_type, &boundary) < 0)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "The Content-Type of a multipart body must name a boundary of 1 to %d "
+                         "characters.",
+                         MULTIPART_BOUNDARY_MAX);
+    memcpy(m->delimiter, "\r\n--", 4);
+    memcpy(m->delimiter + 4, boundary.p, boundary.len);
+    m->delimiter_len = 4 + boundary.len;
+    m->matched = 1; /* the body's begin is a line's begin */
+    return 0;
+}
+
+int multipart_feed(struct multipart *m, const void *p, size_t len, struct error *e)
+{
+    struct str in = { p, len };
+    int rc = 0;
+
+    while (in.len > 0 && rc == 0) {
+        size_t used = in.len;
+        switch (m->state) {
+        case MULTIPART_OUTSIDE:
+        case MULTIPART_DATA:
+            used = on_text(m, in, &rc, e);
+            break;
+        case MULTIPART_LINE:
+            used = on_boundary_line(m, in, &rc, e);
+            break;
+        case MULTIPART_HEAD:
+            used = on_head(m, in, &rc, e);
+            break;
+        case MULTIPART_END:
+            break;
+        }
+        in = str_sub(in, used, in.len);
+    }
+    return rc;
+}
+
+int multipart_finish(const struct multipart *m, struct error *e)
+{
+    if (m->state == MULTIPART_END)
+        return 0;
+    return error_set(e, ERROR_INVALID_ARGUMENT,
+                     "The multipart body ends without its closing boundary.");
 }

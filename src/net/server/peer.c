@@ -24,8 +24,6 @@ static void peer_open(struct http_server *s, struct MHD_Connection *conn, void *
     struct http_peer *p = mem_alloc(sizeof *p);
 
     p->fd = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-    http_address_text(
-        MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr, p->address);
     p->head_due_ns = now_ns() + s->head_s * NS_PER_S;
     lock(&s->lock);
     p->next = s->peers;

@@ -5,9 +5,10 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "base/thread.h"
-#include "base/mem.h"
+#include "base/json_write.h"
 #include "base/log.h"
+#include "base/mem.h"
+#include "base/thread.h"
 #include "net/server/http_inner.h"
 
 #define GZIP_FROM_BYTES 1024
@@ -214,15 +215,21 @@ static const struct {
 
 void http_error_json(struct buf *out, int status, const char *message)
 {
+    struct json_writer w = JSON_WRITER(out);
     enum error_code code = ERROR_INTERNAL;
 
     for (size_t i = 0; i < ARRAY_LEN(error_codes); i++) {
         if (error_codes[i].status == status)
             code = error_codes[i].code;
     }
-    buf_addf(out, "{\"error\":{\"code\":%d,\"message\":", status);
-    buf_add_json(out, str_of(message));
-    buf_addf(out, ",\"status\":\"%s\"}}\n", error_name(code));
+    json_object(&w, NULL);
+    json_object(&w, "error");
+    json_add_int(&w, "code", status);
+    json_add_c(&w, "message", message);
+    json_add_c(&w, "status", error_name(code));
+    json_end(&w);
+    json_end(&w);
+    buf_add_char(out, '\n');
 }
 
 void http_fail(struct http_call *c, int status, const char *fmt, ...)

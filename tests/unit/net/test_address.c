@@ -5,7 +5,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "net/client/http_client.h"
+#include "net/address.h"
 
 static void check(const char *const *address, bool wanted)
 {

@@ -108,9 +108,9 @@ static inline void on_facts(struct app *a, struct http_call *c)
 
     (void)a;
     (void)http_query(c, "$q", &q);
-    buf_addf(&out, "method=%d path=%.*s query=%.*s q=%.*s h=[%.*s] remote=%.*s base=%.*s",
-             (int)http_method(c), STR_ARG(http_path(c)), STR_ARG(http_query_text(c)), STR_ARG(q),
-             STR_ARG(http_header(c, "x-ONE")), STR_ARG(http_remote(c)), STR_ARG(http_base_url(c)));
+    buf_addf(&out, "method=%d path=%.*s q=%.*s h=[%.*s] base=%.*s", (int)http_method(c),
+             STR_ARG(http_path(c)), STR_ARG(q), STR_ARG(http_header(c, "x-ONE")),
+             STR_ARG(http_base_url(c)));
     http_reply(c, 200, "text/plain", &out);
 }
 
@@ -238,7 +238,7 @@ static inline void end(void *arg, struct http_call *c)
 
 static inline void app_start(struct app *a, const struct http_settings *set)
 {
-    const struct http_handlers h = { begin, handle, end, a };
+    const struct http_handlers h = { .begin = begin, .handle = handle, .end = end, .arg = a };
     struct error e = { 0 };
 
     memset(a, 0, sizeof *a);

@@ -12,10 +12,10 @@ static void test_a_request_is_seen_as_it_was_sent(void **state)
 
     assert_true(has(&in, "HTTP/1.1 200 OK\r\n"));
     assert_true(has(&in, "\r\nContent-Type: text/plain\r\n"));
-    assert_true(has(&in, "method=0 path=/a%2Fb//c query=x=1&%24q=old&%24q=%C3%A9+%26 q=\xC3\xA9 & "
-                         "h=[two words] remote=127.0.0.1 base=http://h:1"));
+    assert_true(has(&in, "method=0 path=/a%2Fb//c q=\xC3\xA9 & "
+                         "h=[two words] base=http://h:1"));
     buf_release(&in);
-    expect(*state, "PATCH http://h/p?q HTTP/1.1\r\n" CLOSE "\r\n", "method=4 path=/p query=q");
+    expect(*state, "PATCH http://h/p?q HTTP/1.1\r\n" CLOSE "\r\n", "method=4 path=/p q=");
     expect(*state, "BREW / HTTP/1.1\r\n" CLOSE "\r\n", "method=7 path=/");
     expect(*state, "GET / HTTP/1.0\r\n\r\n", "base=http://127.0.0.1:");
 }
@@ -236,16 +236,17 @@ static void test_a_client_that_does_not_read_is_cut(void **state)
     buf_release(&in);
 }
 
-static void test_calls_are_counted(void **state)
+/* The client reads until the server has closed the connection, so the counter may not come later. */
+static void test_a_call_is_counted_before_its_reply_is_sent(void **state)
 {
     struct metric *m =
-        metric_counter("tranche_http_requests_total", "HTTP requests that ended", "code=\"403\"");
-    uint64_t before = metric_value(m);
+        metric_counter("tranche_http_requests_total", "HTTP requests", "code=\"403\"");
 
-    expect(*state, "GET /deny HTTP/1.1\r\n" CLOSE "\r\n", "403");
-    for (int i = 0; i < 100 && metric_value(m) == before; i++)
-        clock_system()->sleep_ns(clock_system(), 10 * NS_PER_MS);
-    assert_int_equal(metric_value(m), before + 1);
+    for (int i = 0; i < 50; i++) {
+        uint64_t before = metric_value(m);
+        expect(*state, "GET /deny HTTP/1.1\r\n" CLOSE "\r\n", "403");
+        assert_int_equal(metric_value(m), before + 1);
+    }
 }
 
 int main(void)
@@ -266,7 +267,7 @@ int main(void)
         WITH_SERVER(test_a_stream_arrives_as_it_is_written),
         WITH_SERVER(test_a_quiet_stream_notices_that_its_client_left),
         WITH_SERVER(test_a_client_that_does_not_read_is_cut),
-        WITH_SERVER(test_calls_are_counted),
+        WITH_SERVER(test_a_call_is_counted_before_its_reply_is_sent),
     };
 
     log_setup(LOG_ERROR, LOG_TEXT);
