@@ -33,7 +33,7 @@ static uint32_t words_begun(uint64_t bytes, uint64_t *before)
 }
 
 /* Eight bytes at a time, because it runs over every byte of a job. */
-uint32_t fake_words(struct str text)
+static uint32_t count_words(struct str text)
 {
     uint32_t count = 0;
     uint64_t before = 0;
@@ -53,7 +53,7 @@ static uint32_t content_words(const struct content *c)
 
     for (uint32_t i = 0; i < c->part_count; i++)
         if (c->part[i].kind == PART_TEXT)
-            count += fake_words(c->part[i].text);
+            count += count_words(c->part[i].text);
     return count;
 }
 
@@ -131,7 +131,7 @@ void fake_answer(const struct request *r, struct buf *scratch, struct fake_answe
     if (g->form != ANSWER_ENUM || !first_enum(g, &out->text))
         out->text = echo(r, scratch);
     cut_at_stop(g, &out->text);
-    out->words = fake_words(out->text);
+    out->words = count_words(out->text);
     out->finish = FINISH_STOP;
     if (words_max && out->words > words_max) {
         out->text.len = words_end(out->text, words_max);

@@ -29,7 +29,6 @@ void fake_answer(const struct request *r, struct buf *scratch, struct fake_answe
 /* The text parts of the last user turn, joined; empty when there is none. */
 struct str fake_user_text(const struct request *r, struct buf *scratch);
 
-uint32_t fake_words(struct str text);
 uint32_t fake_prompt_words(const struct request *r); /* system instruction and all turns */
 
 #endif

@@ -29,95 +29,6 @@ struct script_place {
     uint32_t attempts;
 };
 
-static int script_parse(struct str text, struct script *out, struct error *e);
-static const struct step *step_met(const struct script *s, uint32_t attempt);
-static struct script_place *place_of(struct script_memory *m, const struct request *r);
-
-int script_check(struct str text, struct error *e)
-{
-    struct script ignored;
-
-    return script_parse(text, &ignored, e);
-}
-
-void script_memory_release(struct script_memory *m)
-{
-    mem_free(m->place);
-    m->place = NULL;
-}
-
-struct str script_of(const struct request *r, const char *deflt)
-{
-    yyjson_val *label = r->labels ? json_get(r->labels, SCRIPT_LABEL) : NULL;
-
-    return label ? json_str(label) : str_of(deflt);
-}
-
-static bool counts_attempts(const struct script *s)
-{
-    for (uint32_t i = 0; i < s->count; i++)
-        if (s->step[i].kind == STEP_FAIL && s->step[i].number)
-            return true;
-    return false;
-}
-
-void script_meet(struct script_memory *m, struct str script, const struct request *r,
-                 struct script_act *out)
-{
-    struct script_place *place = NULL;
-    struct script s;
-
-    *out = (struct script_act){ 0 };
-    if (script_parse(script, &s, &out->error) < 0)
-        return;
-    if (counts_attempts(&s)) {
-        place = place_of(m, r);
-        place->attempts++;
-    }
-    for (uint32_t i = 0; i < s.count; i++)
-        if (s.step[i].kind == STEP_DELAY)
-            out->delay_ms = s.step[i].number;
-    const struct step *met = step_met(&s, place ? place->attempts : 1);
-    if (met && met->kind == STEP_FAIL) {
-        (void)error_set(&out->error, met->code, MESSAGE);
-        return;
-    }
-    out->hang = met && met->kind == STEP_HANG;
-    out->block = met && met->kind == STEP_BLOCK;
-    if (place)
-        place->hash = 0;
-}
-
-bool script_passes(const struct script_act *a)
-{
-    return !a->hang && !a->block && a->error.code == ERROR_OK;
-}
-
-uint64_t script_due_ns(const struct script_act *a, uint64_t now_ns)
-{
-    return a->hang ? UINT64_MAX : now_ns + a->delay_ms * NS_PER_MS;
-}
-
-void script_answer(const struct script_act *a, const struct request *r, const char *version,
-                   struct clock *clock, struct answer *out)
-{
-    char id[RESPONSE_ID_BYTES];
-
-    out->error = a->error;
-    if (a->error.code != ERROR_OK)
-        return;
-    XXH128_hash_t hash = XXH3_128bits(r->text.p, r->text.len);
-    response_id_format(hash.high64, hash.low64, id);
-    out->usage.prompt_tokens = 1 + (uint32_t)(r->text.len / TEXT_BYTES_TOKEN);
-    const struct response blocked = { .block_reason = BLOCK_REASON,
-                                      .usage = out->usage,
-                                      .model_version = str_of(version),
-                                      .response_id = id,
-                                      .create_time_us = clock->wall_us(clock) };
-    out->response = BUF_INIT(RESPONSE_BYTES_MAX);
-    response_write(&blocked, &out->response);
-}
-
 /* ---- Steps ---- */
 
 /* The failing steps take the attempts in turn; what else is said holds for all after them. */
@@ -239,4 +150,91 @@ static struct script_place *place_of(struct script_memory *m, const struct reque
         free_place = &m->place[(hash >> 1) % SCRIPT_MEMORY_MAX];
     *free_place = (struct script_place){ .hash = hash };
     return free_place;
+}
+
+/* ---- What a script says of an attempt ---- */
+
+int script_check(struct str text, struct error *e)
+{
+    struct script ignored;
+
+    return script_parse(text, &ignored, e);
+}
+
+void script_memory_release(struct script_memory *m)
+{
+    mem_free(m->place);
+    m->place = NULL;
+}
+
+struct str script_of(const struct request *r, const char *deflt)
+{
+    yyjson_val *label = r->labels ? json_get(r->labels, SCRIPT_LABEL) : NULL;
+
+    return label ? json_str(label) : str_of(deflt);
+}
+
+static bool counts_attempts(const struct script *s)
+{
+    for (uint32_t i = 0; i < s->count; i++)
+        if (s->step[i].kind == STEP_FAIL && s->step[i].number)
+            return true;
+    return false;
+}
+
+void script_meet(struct script_memory *m, struct str script, const struct request *r,
+                 struct script_act *out)
+{
+    struct script_place *place = NULL;
+    struct script s;
+
+    *out = (struct script_act){ 0 };
+    if (script_parse(script, &s, &out->error) < 0)
+        return;
+    if (counts_attempts(&s)) {
+        place = place_of(m, r);
+        place->attempts++;
+    }
+    for (uint32_t i = 0; i < s.count; i++)
+        if (s.step[i].kind == STEP_DELAY)
+            out->delay_ms = s.step[i].number;
+    const struct step *met = step_met(&s, place ? place->attempts : 1);
+    if (met && met->kind == STEP_FAIL) {
+        (void)error_set(&out->error, met->code, MESSAGE);
+        return;
+    }
+    out->hang = met && met->kind == STEP_HANG;
+    out->block = met && met->kind == STEP_BLOCK;
+    if (place)
+        place->hash = 0;
+}
+
+bool script_passes(const struct script_act *a)
+{
+    return !a->hang && !a->block && a->error.code == ERROR_OK;
+}
+
+uint64_t script_due_ns(const struct script_act *a, uint64_t now_ns)
+{
+    return a->hang ? UINT64_MAX : now_ns + a->delay_ms * NS_PER_MS;
+}
+
+void script_answer(const struct script_act *a, const struct request *r, const char *version,
+                   struct clock *clock, struct answer *out)
+{
+    char id[RESPONSE_ID_BYTES];
+
+    out->error = a->error;
+    if (a->error.code != ERROR_OK)
+        return;
+    XXH128_hash_t hash = XXH3_128bits(r->text.p, r->text.len);
+    response_id_format(hash.high64, hash.low64, id);
+    out->usage.prompt_tokens = 1 + (uint32_t)(r->text.len / TEXT_BYTES_TOKEN);
+    const struct response blocked = { .block_reason = BLOCK_REASON,
+                                      .usage = out->usage,
+                                      .model_version = str_of(version),
+                                      .response_id = id,
+                                      .create_time_us = clock->wall_us(clock) };
+    out->response = BUF_INIT(RESPONSE_BYTES_MAX);
+    response_write(&blocked, &out->response);
 }

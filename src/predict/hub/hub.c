@@ -9,94 +9,6 @@
 #include "base/mem.h"
 #include "predict/hub/hub_inner.h"
 
-static void *hub_main(void *arg);
-static void idle(struct hub *h);
-static void session_open(struct hub *h);
-static void session_end(struct hub *h, const struct error *why);
-static void round_run(struct hub *h);
-
-struct hub *hub_new(const struct model *m, const struct predictor_env *env, predictor_open_fn open)
-{
-    struct hub *h = mem_alloc(sizeof *h);
-
-    h->model = m;
-    h->env = *env;
-    h->open = open;
-    h->still_ms = HUB_STILL_MS;
-    h->deadline_ns = UINT64_MAX;
-    lock_init(&h->lock);
-    cond_init(&h->work);
-    cond_init(&h->changed);
-    return h;
-}
-
-void hub_free(struct hub *h)
-{
-    if (!h)
-        return;
-    lock(&h->lock);
-    assert(!h->share);
-    h->stopping = true;
-    hub_wake(h);
-    bool started = h->started;
-    unlock(&h->lock);
-    if (started)
-        thread_join(h->thread);
-    script_memory_release(&h->scripts);
-    fair_release(&h->queue);
-    cond_destroy(&h->changed);
-    cond_destroy(&h->work);
-    lock_destroy(&h->lock);
-    mem_free(h);
-}
-
-bool hub_accepts(struct hub *h, const struct request *r, struct violation *why, struct error *e)
-{
-    lock(&h->lock);
-    int rc = hub_need_session(h, e);
-    struct predictor *p = h->session;
-    h->pins += rc == 0;
-    unlock(&h->lock);
-    if (rc < 0)
-        return false;
-    e->code = ERROR_OK;
-    bool ok = !p->ops->accepts || p->ops->accepts(p, r, why);
-    hub_unpin(h);
-    return ok;
-}
-
-int hub_count_tokens(struct hub *h, const struct request *r, uint32_t *tokens, struct error *e)
-{
-    lock(&h->lock);
-    int rc = hub_need_session(h, e);
-    struct predictor *p = h->session;
-    h->pins += rc == 0;
-    unlock(&h->lock);
-    if (rc < 0)
-        return -1;
-    rc = hub_count(p, r, tokens, e);
-    hub_unpin(h);
-    return rc;
-}
-
-void hub_stats(struct hub *h, struct hub_stats *out)
-{
-    lock(&h->lock);
-    *out = (struct hub_stats){
-        .session = h->stats,
-        .submitted = h->submitted,
-        .answered = h->answered,
-        .failed = h->failed,
-        .in_flight = h->in_flight,
-        .waiting = h->queue.waiting[FAIR_BATCH] + h->queue.waiting[FAIR_ONLINE],
-        .shares = h->share_count,
-        .loaded = h->session != NULL,
-    };
-    unlock(&h->lock);
-}
-
-/* ---- For the other files ---- */
-
 void hub_list_add(struct hub_list *l, struct hub_item *i)
 {
     i->next = NULL;
@@ -107,147 +19,27 @@ void hub_list_add(struct hub_list *l, struct hub_item *i)
     l->last = i;
 }
 
-void hub_wake(struct hub *h)
-{
-    if (h->sleeping)
-        cond_signal(&h->work);
-}
-
-int hub_start(struct hub *h, struct error *e)
-{
-    if (h->stopping)
-        return error_set(e, ERROR_UNAVAILABLE, "the model is being shut down");
-    if (!h->started && pthread_create(&h->thread, NULL, hub_main, h) != 0)
-        return error_set(e, ERROR_UNAVAILABLE, "no thread can be started for the model");
-    h->started = true;
-    h->wanted = h->wanted || !h->session;
-    hub_wake(h);
-    return 0;
-}
-
-/* A session that was opened and broke before this woke is asked for again. */
-int hub_need_session(struct hub *h, struct error *e)
-{
-    uint64_t failures = h->open_failures;
-
-    while (!h->session) {
-        if (h->open_failures != failures) {
-            *e = h->open_error;
-            return -1;
-        }
-        if (hub_start(h, e) < 0)
-            return -1;
-        cond_wait(&h->changed, &h->lock);
-    }
-    return 0;
-}
-
-static uint64_t request_cost(const struct request *r)
-{
-    uint64_t output = r->generation.max_output_tokens;
-    uint64_t candidates = r->generation.candidate_count ? r->generation.candidate_count : 1;
-
-    return 1 + r->text.len / HUB_TEXT_BYTES_TOKEN +
-           (output ? output : HUB_OUTPUT_TOKENS) * candidates;
-}
-
-void hub_put(struct hub *h, struct fair_source *s, struct hub_item *i)
-{
-    i->fair.cost = request_cost(i->request);
-    fair_put(&h->queue, s, &i->fair);
-    hub_wake(h);
-}
-
-struct predictor *hub_pin(struct hub *h, const struct share *s)
-{
-    lock(&h->lock);
-    struct predictor *p = s->broken ? NULL : h->session;
-    h->pins += p != NULL;
-    unlock(&h->lock);
-    return p;
-}
-
-void hub_unpin(struct hub *h)
-{
-    lock(&h->lock);
-    if (--h->pins == 0)
-        cond_broadcast(&h->changed);
-    unlock(&h->lock);
-}
-
-int hub_count(struct predictor *p, const struct request *r, uint32_t *tokens, struct error *e)
-{
-    if (p->ops->count_tokens)
-        return p->ops->count_tokens(p, r, tokens, e);
-    *tokens = 1 + (uint32_t)(r->text.len / HUB_TEXT_BYTES_TOKEN);
-    return 0;
-}
-
-/* ---- The thread ---- */
-
 static uint32_t waiting(const struct hub *h)
 {
     return h->queue.waiting[FAIR_BATCH] + h->queue.waiting[FAIR_ONLINE];
 }
 
-/* What is computed is nobody's any more: sooner closed than awaited. */
-static bool abandoned(const struct hub *h)
-{
-    return h->closing_count && h->closing_count == h->share_count && !h->call_count;
-}
-
-static void *hub_main(void *arg)
-{
-    static const struct error stop = { ERROR_UNAVAILABLE, "The service is shutting down." };
-    struct hub *h = arg;
-
-    lock(&h->lock);
-    while (!h->stopping) {
-        if (!h->session && h->wanted) {
-            session_open(h);
-        } else if (!h->session || (!h->in_flight && !waiting(h))) {
-            idle(h);
-        } else if (abandoned(h)) {
-            session_end(h, &stop);
-        } else {
-            round_run(h);
-        }
-    }
-    session_end(h, &stop);
-    cond_broadcast(&h->changed);
-    unlock(&h->lock);
-    return NULL;
-}
+/* ---- The session ---- */
 
 /* Tells what there is to tell, giving the lock up for it. */
-static void tell(struct hub *h, struct told *t)
+static void call_back(struct hub *h, struct callbacks *t)
 {
     if (!t->late && !t->ended)
         return;
     unlock(&h->lock);
-    calls_tell(t);
+    callbacks_run(t);
     lock(&h->lock);
-}
-
-/* Until there is something to do. What a script delays is due by a clock that may be moved. */
-static void idle(struct hub *h)
-{
-    uint32_t longest_ms = h->delayed_count ? HUB_DELAYED_LOOK_MS : UINT32_MAX;
-    struct told t = { 0 };
-
-    h->sleeping = true;
-    (void)cond_wait_until(&h->work, &h->lock, deadline_in_ms(longest_ms));
-    h->sleeping = false;
-    h->still_ns = 0;
-    calls_due(h, &t);
-    calls_expire(h, &t);
-    tell(h, &t);
 }
 
 static void session_open(struct hub *h)
 {
     struct error e = { 0 }, why;
-    struct told t = { 0 };
+    struct callbacks t = { 0 };
 
     h->wanted = false;
     unlock(&h->lock);
@@ -264,7 +56,7 @@ static void session_open(struct hub *h)
         calls_fail(h, &why, &t);
     }
     cond_broadcast(&h->changed);
-    tell(h, &t);
+    call_back(h, &t);
 }
 
 /* Closes the session, and with it ends all that is open: shares are broken, calls fail. Requests
@@ -272,7 +64,7 @@ static void session_open(struct hub *h)
 static void session_end(struct hub *h, const struct error *why)
 {
     struct predictor *p = h->session;
-    struct told t = { 0 };
+    struct callbacks t = { 0 };
 
     h->session = NULL;
     h->held = (struct hub_list){ 0 };
@@ -286,7 +78,7 @@ static void session_end(struct hub *h, const struct error *why)
     unlock(&h->lock);
     if (p)
         p->ops->close(p);
-    calls_tell(&t);
+    callbacks_run(&t);
     lock(&h->lock);
     for (struct share *s = h->share; s; s = s->next)
         share_forget(s);
@@ -352,7 +144,7 @@ static void choose(struct hub *h)
 }
 
 /* To the session, until it is full or broken; gives how many went. */
-static int64_t send(struct hub *h, struct predictor *p, struct error *e)
+static int64_t send_held(struct hub *h, struct predictor *p, struct error *e)
 {
     struct error full;
     int64_t sent = 0;
@@ -375,7 +167,8 @@ static int64_t send(struct hub *h, struct predictor *p, struct error *e)
 }
 
 /* Answers as they are there, after a wait for the first. */
-static int take(struct predictor *p, uint32_t wait_ms, struct hub_list *answers, struct error *e)
+static int take_answers(struct predictor *p, uint32_t wait_ms, struct hub_list *answers,
+                        struct error *e)
 {
     for (int n = 0; n < HUB_BURST; n++) {
         struct answer a = { 0 };
@@ -405,7 +198,7 @@ static uint32_t wait_ms(const struct hub *h)
     return left < ms ? (uint32_t)left : ms;
 }
 
-static void hand_out(struct hub *h, struct hub_item *i, struct told *t)
+static void hand_out(struct hub *h, struct hub_item *i, struct callbacks *t)
 {
     while (i) {
         struct hub_item *next = i->next;
@@ -443,15 +236,15 @@ static void round_run(struct hub *h)
     struct clock *system = clock_system();
     struct predictor_stats stats = { 0 };
     struct hub_list answers = { 0 };
-    struct told t = { 0 };
+    struct callbacks t = { 0 };
     struct error e = { 0 };
 
     choose(h);
     uint32_t ms = wait_ms(h);
     bool look = h->closing_count || system->mono_ns(system) >= h->stats_ns;
     unlock(&h->lock);
-    int64_t sent = send(h, p, &e);
-    int rc = sent < 0 ? -1 : take(p, ms, &answers, &e);
+    int64_t sent = send_held(h, p, &e);
+    int rc = sent < 0 ? -1 : take_answers(p, ms, &answers, &e);
     if (look && p->ops->stats)
         p->ops->stats(p, &stats);
     lock(&h->lock);
@@ -464,7 +257,7 @@ static void round_run(struct hub *h)
     hand_out(h, answers.first, &t);
     calls_due(h, &t);
     calls_expire(h, &t);
-    tell(h, &t);
+    call_back(h, &t);
     if (rc == 0 && is_still(h, now)) {
         rc =
             error_set(&e, ERROR_UNAVAILABLE, "the session computed nothing for %u ms", h->still_ms);
@@ -473,4 +266,195 @@ static void round_run(struct hub *h)
         log_error("%s: %s", h->model->pattern, e.msg);
         session_end(h, &e);
     }
+}
+
+/* ---- The thread ---- */
+
+/* What is computed is nobody's any more: sooner closed than awaited. */
+static bool abandoned(const struct hub *h)
+{
+    return h->closing_count && h->closing_count == h->share_count && !h->call_count;
+}
+
+/* Until there is something to do. What a script delays is due by a clock that may be moved. */
+static void idle(struct hub *h)
+{
+    uint32_t longest_ms = h->delayed_count ? HUB_DELAYED_LOOK_MS : UINT32_MAX;
+    struct callbacks t = { 0 };
+
+    h->sleeping = true;
+    (void)cond_wait_until(&h->work, &h->lock, deadline_in_ms(longest_ms));
+    h->sleeping = false;
+    h->still_ns = 0;
+    calls_due(h, &t);
+    calls_expire(h, &t);
+    call_back(h, &t);
+}
+
+static void *hub_main(void *arg)
+{
+    static const struct error stop = { ERROR_UNAVAILABLE, "The service is shutting down." };
+    struct hub *h = arg;
+
+    lock(&h->lock);
+    while (!h->stopping) {
+        if (!h->session && h->wanted) {
+            session_open(h);
+        } else if (!h->session || (!h->in_flight && !waiting(h))) {
+            idle(h);
+        } else if (abandoned(h)) {
+            session_end(h, &stop);
+        } else {
+            round_run(h);
+        }
+    }
+    session_end(h, &stop);
+    cond_broadcast(&h->changed);
+    unlock(&h->lock);
+    return NULL;
+}
+
+/* ---- For the other files ---- */
+
+int hub_start(struct hub *h, struct error *e)
+{
+    if (h->stopping)
+        return error_set(e, ERROR_UNAVAILABLE, "the model is being shut down");
+    if (!h->started && pthread_create(&h->thread, NULL, hub_main, h) != 0)
+        return error_set(e, ERROR_UNAVAILABLE, "no thread can be started for the model");
+    h->started = true;
+    h->wanted = h->wanted || !h->session;
+    hub_wake(h);
+    return 0;
+}
+
+/* A session that was opened and broke before this woke is asked for again. */
+int hub_need_session(struct hub *h, struct error *e)
+{
+    uint64_t failures = h->open_failures;
+
+    while (!h->session) {
+        if (h->open_failures != failures) {
+            *e = h->open_error;
+            return -1;
+        }
+        if (hub_start(h, e) < 0)
+            return -1;
+        cond_wait(&h->changed, &h->lock);
+    }
+    return 0;
+}
+
+void hub_wake(struct hub *h)
+{
+    if (h->sleeping)
+        cond_signal(&h->work);
+}
+
+static uint64_t request_cost(const struct request *r)
+{
+    uint64_t output = r->generation.max_output_tokens;
+    uint64_t candidates = r->generation.candidate_count ? r->generation.candidate_count : 1;
+
+    return 1 + r->text.len / HUB_TEXT_BYTES_TOKEN +
+           (output ? output : HUB_OUTPUT_TOKENS) * candidates;
+}
+
+void hub_put(struct hub *h, struct fair_source *s, struct hub_item *i)
+{
+    i->fair.cost = request_cost(i->request);
+    fair_put(&h->queue, s, &i->fair);
+    hub_wake(h);
+}
+
+struct predictor *hub_pin(struct hub *h, const struct share *s)
+{
+    lock(&h->lock);
+    struct predictor *p = s->broken ? NULL : h->session;
+    h->pins += p != NULL;
+    unlock(&h->lock);
+    return p;
+}
+
+void hub_unpin(struct hub *h)
+{
+    lock(&h->lock);
+    if (--h->pins == 0)
+        cond_broadcast(&h->changed);
+    unlock(&h->lock);
+}
+
+int hub_count(struct predictor *p, const struct request *r, uint32_t *tokens, struct error *e)
+{
+    if (p->ops->count_tokens)
+        return p->ops->count_tokens(p, r, tokens, e);
+    *tokens = 1 + (uint32_t)(r->text.len / HUB_TEXT_BYTES_TOKEN);
+    return 0;
+}
+
+/* ---- What callers use ---- */
+
+struct hub *hub_new(const struct model *m, const struct predictor_env *env, predictor_open_fn open)
+{
+    struct hub *h = mem_alloc(sizeof *h);
+
+    h->model = m;
+    h->env = *env;
+    h->open = open;
+    h->still_ms = HUB_STILL_MS;
+    h->deadline_ns = UINT64_MAX;
+    lock_init(&h->lock);
+    cond_init(&h->work);
+    cond_init(&h->changed);
+    return h;
+}
+
+void hub_free(struct hub *h)
+{
+    if (!h)
+        return;
+    lock(&h->lock);
+    assert(!h->share);
+    h->stopping = true;
+    hub_wake(h);
+    bool started = h->started;
+    unlock(&h->lock);
+    if (started)
+        thread_join(h->thread);
+    script_memory_release(&h->scripts);
+    fair_release(&h->queue);
+    cond_destroy(&h->changed);
+    cond_destroy(&h->work);
+    lock_destroy(&h->lock);
+    mem_free(h);
+}
+
+int hub_count_tokens(struct hub *h, const struct request *r, uint32_t *tokens, struct error *e)
+{
+    lock(&h->lock);
+    int rc = hub_need_session(h, e);
+    struct predictor *p = h->session;
+    h->pins += rc == 0;
+    unlock(&h->lock);
+    if (rc < 0)
+        return -1;
+    rc = hub_count(p, r, tokens, e);
+    hub_unpin(h);
+    return rc;
+}
+
+void hub_stats(struct hub *h, struct hub_stats *out)
+{
+    lock(&h->lock);
+    *out = (struct hub_stats){
+        .session = h->stats,
+        .submitted = h->submitted,
+        .answered = h->answered,
+        .failed = h->failed,
+        .in_flight = h->in_flight,
+        .waiting = h->queue.waiting[FAIR_BATCH] + h->queue.waiting[FAIR_ONLINE],
+        .shares = h->share_count,
+        .loaded = h->session != NULL,
+    };
+    unlock(&h->lock);
 }

@@ -58,9 +58,7 @@ struct hub_call {
 };
 int hub_ask(struct hub *h, const struct hub_call *ask, struct error *e) FALLIBLE;
 
-/* As predictor_ops says; the session is opened for them when need be. accepts: false with *why, or,
- * when there is no session, with the reason in *e, whose code is OK otherwise. */
-bool hub_accepts(struct hub *h, const struct request *r, struct violation *why, struct error *e);
+/* As predictor_ops says; opens the session when there is none. */
 int hub_count_tokens(struct hub *h, const struct request *r, uint32_t *tokens,
                      struct error *e) FALLIBLE;
 

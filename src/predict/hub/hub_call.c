@@ -62,7 +62,7 @@ int hub_ask(struct hub *h, const struct hub_call *ask, struct error *e)
 }
 
 /* Out of the hub's list, into the round's. */
-static void call_end(struct hub *h, struct call *c, struct told *t)
+static void call_end(struct hub *h, struct call *c, struct callbacks *t)
 {
     *c->at = c->next;
     if (c->next)
@@ -72,7 +72,7 @@ static void call_end(struct hub *h, struct call *c, struct told *t)
     t->ended = c;
 }
 
-void call_deliver(struct hub *h, struct call *c, struct told *t)
+void call_deliver(struct hub *h, struct call *c, struct callbacks *t)
 {
     call_end(h, c, t);
 }
@@ -91,7 +91,7 @@ static bool call_unwait(struct hub *h, struct call *c)
     return true;
 }
 
-static void call_late(struct hub *h, struct call *c, struct told *t)
+static void call_late(struct hub *h, struct call *c, struct callbacks *t)
 {
     struct answer late = { 0 };
 
@@ -103,14 +103,14 @@ static void call_late(struct hub *h, struct call *c, struct told *t)
         return;
     }
     c->late = late.error;
-    c->told = true; /* the session still reads its request */
+    c->expired = true; /* the session still reads its request */
     c->round = t->late;
     t->late = c;
     if (c->item.sent && h->session->ops->cancel)
         h->session->ops->cancel(h->session, &c->item);
 }
 
-void calls_expire(struct hub *h, struct told *t)
+void calls_expire(struct hub *h, struct callbacks *t)
 {
     uint64_t first = UINT64_MAX, now;
 
@@ -121,7 +121,7 @@ void calls_expire(struct hub *h, struct told *t)
         return;
     for (struct call *c = h->call, *next; c; c = next) {
         next = c->next;
-        if (c->told)
+        if (c->expired)
             continue;
         if (c->deadline_ns <= now)
             call_late(h, c, t);
@@ -131,7 +131,7 @@ void calls_expire(struct hub *h, struct told *t)
     h->deadline_ns = first;
 }
 
-static void call_act(struct hub *h, struct call *c, struct told *t)
+static void call_act(struct hub *h, struct call *c, struct callbacks *t)
 {
     (void)call_unwait(h, c);
     if (script_passes(&c->act)) {
@@ -144,7 +144,7 @@ static void call_act(struct hub *h, struct call *c, struct told *t)
     call_end(h, c, t);
 }
 
-void calls_due(struct hub *h, struct told *t)
+void calls_due(struct hub *h, struct callbacks *t)
 {
     uint64_t now = h->env.clock->mono_ns(h->env.clock);
 
@@ -157,7 +157,7 @@ void calls_due(struct hub *h, struct told *t)
     }
 }
 
-void calls_fail(struct hub *h, const struct error *why, struct told *t)
+void calls_fail(struct hub *h, const struct error *why, struct callbacks *t)
 {
     while (h->call) {
         struct call *c = h->call;
@@ -169,7 +169,7 @@ void calls_fail(struct hub *h, const struct error *why, struct told *t)
     h->deadline_ns = UINT64_MAX;
 }
 
-void calls_tell(struct told *t)
+void callbacks_run(struct callbacks *t)
 {
     for (struct call *c = t->late; c; c = c->round) {
         struct answer late = { .error = c->late };
@@ -177,7 +177,7 @@ void calls_tell(struct told *t)
     }
     for (struct call *c = t->ended, *next; c; c = next) {
         next = c->round;
-        if (c->told)
+        if (c->expired)
             answer_release(&c->item.answer);
         else
             c->ask.done(c->ask.arg, &c->item.answer);
@@ -186,5 +186,5 @@ void calls_tell(struct told *t)
         mem_free(c->project);
         mem_free(c);
     }
-    *t = (struct told){ 0 };
+    *t = (struct callbacks){ 0 };
 }

@@ -75,14 +75,14 @@ struct call {
     bool delayed;               /* a script holds it until due_ns, and then act is done */
     uint64_t due_ns;
     struct script_act act;
-    char *project;           /* of a delayed one */
-    bool told;               /* its deadline passed and done was called, */
-    struct error late;       /* with this */
+    char *project; /* of a delayed one */
+    bool expired;  /* its deadline passed: done was called with late */
+    struct error late;
     struct call *next, **at; /* of the hub's */
-    struct call *round;      /* of those that a round tells */
+    struct call *round;      /* of a round's callbacks */
 };
-/* What a round has to tell, without the lock. */
-struct told {
+/* The calls whose done and released a round calls after it has given up the lock. */
+struct callbacks {
     struct call *late, *ended;
 };
 
@@ -142,12 +142,12 @@ void share_break(struct share *s, const struct error *why); /* nothing is sent f
 void share_forget(struct share *s);                         /* the session is closed */
 void share_cancel(struct share *s); /* the session is told that a closing share's are not wanted */
 
-/* hub_call.c, under the lock but for calls_tell. */
-void call_deliver(struct hub *h, struct call *c, struct told *t);
-void calls_expire(struct hub *h, struct told *t);
-void calls_due(struct hub *h, struct told *t); /* what scripts held back */
+/* hub_call.c, under the lock but for callbacks_run. */
+void call_deliver(struct hub *h, struct call *c, struct callbacks *t);
+void calls_expire(struct hub *h, struct callbacks *t);
+void calls_due(struct hub *h, struct callbacks *t); /* what scripts held back */
 /* Every call ends with why; those that are with a session only once it is closed. */
-void calls_fail(struct hub *h, const struct error *why, struct told *t);
-void calls_tell(struct told *t);
+void calls_fail(struct hub *h, const struct error *why, struct callbacks *t);
+void callbacks_run(struct callbacks *t);
 
 #endif

@@ -15,11 +15,63 @@ struct fair_project {
     struct fair_project *next;
 };
 
-static struct fair_project *project_of(struct fair_queue *q, const char *name, double weight);
-static void sweep(struct fair_queue *q);
-static enum fair_class class_of(const struct fair_source *s);
-static bool waits(const struct fair_project *p);
-static struct fair_item *pop(struct fair_queue *q, struct fair_source *s);
+static enum fair_class class_of(const struct fair_source *s)
+{
+    return s == &s->project->online ? FAIR_ONLINE : FAIR_BATCH;
+}
+
+static bool waits(const struct fair_project *p)
+{
+    return p->waiting[FAIR_BATCH] || p->waiting[FAIR_ONLINE];
+}
+
+static struct fair_project *project_of(struct fair_queue *q, const char *name, double weight)
+{
+    struct fair_project *p = q->project;
+
+    while (p && strcmp(p->name, name) != 0)
+        p = p->next;
+    if (!p) {
+        p = mem_alloc(sizeof *p);
+        p->name = mem_strdup(name);
+        p->start = q->now;
+        p->online.project = p;
+        p->next = q->project;
+        q->project = p;
+    }
+    p->weight = weight > 0 ? weight : 1;
+    return p;
+}
+
+/* Forgets the projects that would start anew as they are. */
+static void sweep(struct fair_queue *q)
+{
+    for (struct fair_project **at = &q->project; *at;) {
+        struct fair_project *p = *at;
+        if (waits(p) || p->batch || p->start > q->now) {
+            at = &p->next;
+            continue;
+        }
+        *at = p->next;
+        mem_free(p->name);
+        mem_free(p);
+    }
+}
+
+/* The first of a source that has one. Its next stays, for whoever drops a whole list. */
+static struct fair_item *pop(struct fair_queue *q, struct fair_source *s)
+{
+    struct fair_item *i = s->head;
+
+    assert(i);
+    s->head = i->next;
+    if (!s->head)
+        s->tail = NULL;
+    s->waiting--;
+    s->project->waiting[class_of(s)]--;
+    q->waiting[class_of(s)]--;
+    return i;
+}
 
 void fair_release(struct fair_queue *q)
 {
@@ -158,62 +210,4 @@ void fair_remove(struct fair_queue *q, struct fair_source *s, struct fair_item *
     s->waiting--;
     s->project->waiting[class_of(s)]--;
     q->waiting[class_of(s)]--;
-}
-
-/* The first of a source that has one. Its next stays, for whoever drops a whole list. */
-static struct fair_item *pop(struct fair_queue *q, struct fair_source *s)
-{
-    struct fair_item *i = s->head;
-
-    assert(i);
-    s->head = i->next;
-    if (!s->head)
-        s->tail = NULL;
-    s->waiting--;
-    s->project->waiting[class_of(s)]--;
-    q->waiting[class_of(s)]--;
-    return i;
-}
-
-static enum fair_class class_of(const struct fair_source *s)
-{
-    return s == &s->project->online ? FAIR_ONLINE : FAIR_BATCH;
-}
-
-static bool waits(const struct fair_project *p)
-{
-    return p->waiting[FAIR_BATCH] || p->waiting[FAIR_ONLINE];
-}
-
-static struct fair_project *project_of(struct fair_queue *q, const char *name, double weight)
-{
-    struct fair_project *p = q->project;
-
-    while (p && strcmp(p->name, name) != 0)
-        p = p->next;
-    if (!p) {
-        p = mem_alloc(sizeof *p);
-        p->name = mem_strdup(name);
-        p->start = q->now;
-        p->online.project = p;
-        p->next = q->project;
-        q->project = p;
-    }
-    p->weight = weight > 0 ? weight : 1;
-    return p;
-}
-
-/* Forgets the projects that would start anew as they are. */
-static void sweep(struct fair_queue *q)
-{
-    for (struct fair_project **at = &q->project; *at;) {
-        struct fair_project *p = *at;
-        if (waits(p) || p->batch || p->start > q->now) {
-            at = &p->next;
-            continue;
-        }
-        *at = p->next;
-        mem_free(p->name);
-        mem_free(p);
-    }
 }

@@ -31,77 +31,6 @@ struct upstream_loop {
     uint64_t ready_ns; /* when the first of the queue may go; UINT64_MAX: when an exchange ends */
 };
 
-static void *loop_main(void *arg);
-
-static int loop_start(struct upstream_loop *l, uint32_t connections, struct error *e)
-{
-    l->multi = http_multi_new(connections, e);
-    if (!l->multi)
-        return -1;
-    int rc = pthread_create(&l->thread, NULL, loop_main, l);
-    if (rc != 0)
-        return error_set(e, ERROR_RESOURCE_EXHAUSTED, "no thread for upstreams (error %d)", rc);
-    return 0;
-}
-
-static void release(struct upstream_loop *l)
-{
-    http_multi_free(l->multi);
-    chan_free(l->in);
-    chan_free(l->out);
-    flight_desk_release(&l->desk);
-    mem_free(l);
-}
-
-struct upstream_loop *upstream_loop_new(struct upstream_route *route,
-                                        const struct predictor_env *env, uint32_t window,
-                                        struct error *e)
-{
-    struct upstream_loop *l = mem_alloc(sizeof *l);
-
-    l->route = route;
-    l->clock = env->clock;
-    l->in = chan_new(window);
-    l->out = chan_new(window);
-    l->last = &l->first;
-    l->done_last = &l->done;
-    l->desk.clock = env->clock;
-    l->desk.chance = env->seed;
-    if (loop_start(l, window, e) == 0)
-        return l;
-    release(l);
-    return NULL;
-}
-
-static void flights_free(struct flight *f)
-{
-    while (f) {
-        struct flight *next = f->next;
-        buf_release(&f->body);
-        mem_free(f);
-        f = next;
-    }
-}
-
-/* Open exchanges are ended at their servers too, which other sessions use. */
-void upstream_loop_free(struct upstream_loop *l)
-{
-    const struct exchange_result cancelled = { .end = EXCHANGE_CANCELLED };
-
-    if (!l)
-        return;
-    atomic_store(&l->stop, true);
-    http_multi_wake(l->multi);
-    thread_join(l->thread);
-    for (struct flight *f = l->flight; f; f = f->next)
-        server_ended(f->target->server, &f->exchange, &cancelled);
-    http_multi_free(l->multi); /* it reads the bodies until here */
-    l->multi = NULL;
-    flights_free(l->flight);
-    flights_free(l->pool);
-    release(l);
-}
-
 /* ---- The session's side ---- */
 
 static void wake(struct upstream_loop *l)
@@ -432,4 +361,75 @@ static void *loop_main(void *arg)
         give_round(l);
     }
     return NULL;
+}
+
+/* ---- Start and end ---- */
+
+static int loop_start(struct upstream_loop *l, uint32_t connections, struct error *e)
+{
+    l->multi = http_multi_new(connections, e);
+    if (!l->multi)
+        return -1;
+    int rc = pthread_create(&l->thread, NULL, loop_main, l);
+    if (rc != 0)
+        return error_set(e, ERROR_RESOURCE_EXHAUSTED, "no thread for upstreams (error %d)", rc);
+    return 0;
+}
+
+static void release(struct upstream_loop *l)
+{
+    http_multi_free(l->multi);
+    chan_free(l->in);
+    chan_free(l->out);
+    flight_desk_release(&l->desk);
+    mem_free(l);
+}
+
+struct upstream_loop *upstream_loop_new(struct upstream_route *route,
+                                        const struct predictor_env *env, uint32_t window,
+                                        struct error *e)
+{
+    struct upstream_loop *l = mem_alloc(sizeof *l);
+
+    l->route = route;
+    l->clock = env->clock;
+    l->in = chan_new(window);
+    l->out = chan_new(window);
+    l->last = &l->first;
+    l->done_last = &l->done;
+    l->desk.clock = env->clock;
+    l->desk.chance = env->seed;
+    if (loop_start(l, window, e) == 0)
+        return l;
+    release(l);
+    return NULL;
+}
+
+static void flights_free(struct flight *f)
+{
+    while (f) {
+        struct flight *next = f->next;
+        buf_release(&f->body);
+        mem_free(f);
+        f = next;
+    }
+}
+
+/* Open exchanges are ended at their servers too, which other sessions use. */
+void upstream_loop_free(struct upstream_loop *l)
+{
+    const struct exchange_result cancelled = { .end = EXCHANGE_CANCELLED };
+
+    if (!l)
+        return;
+    atomic_store(&l->stop, true);
+    http_multi_wake(l->multi);
+    thread_join(l->thread);
+    for (struct flight *f = l->flight; f; f = f->next)
+        server_ended(f->target->server, &f->exchange, &cancelled);
+    http_multi_free(l->multi); /* it reads the bodies until here */
+    l->multi = NULL;
+    flights_free(l->flight);
+    flights_free(l->pool);
+    release(l);
 }

@@ -25,7 +25,7 @@ void breaker_success(struct breaker *b, uint64_t sent_ns)
     *b = (struct breaker){ .state = BREAKER_CLOSED, .answered_ns = newest };
 }
 
-static void open(struct breaker *b, const struct breaker_failure *f)
+static void breaker_open(struct breaker *b, const struct breaker_failure *f)
 {
     uint32_t longer = f->reached ? BREAKER_MS : 2 * b->wait_ms;
 
@@ -42,7 +42,7 @@ void breaker_failure(struct breaker *b, const struct breaker_failure *f)
     b->failures++;
     b->failing_ns = b->failing_ns ? b->failing_ns : f->now_ns;
     if (f->probe || (b->state == BREAKER_CLOSED && b->failures >= BREAKER_FAILURES))
-        open(b, f);
+        breaker_open(b, f);
 }
 
 void breaker_void(struct breaker *b, bool probe)

@@ -11,8 +11,15 @@
 #define DEAF 1.3  /* chance makes some epochs worse than others */
 #define NS 1e9
 
-static void epoch_begin(struct limit *l, uint64_t now_ns);
-static void epoch_end(struct limit *l, uint64_t now_ns);
+static void epoch_begin(struct limit *l, uint64_t now_ns)
+{
+    l->since_ns = now_ns;
+    l->done = 0;
+    l->refused = 0;
+    l->in_flight_sum = 0;
+    l->latency_sum = 0;
+    l->work_sum = 0;
+}
 
 void limit_init(struct limit *l, uint32_t fixed, uint32_t max)
 {
@@ -34,33 +41,6 @@ uint32_t limit_now(const struct limit *l)
 
     n = n < l->max ? n : l->max;
     return n < 1 ? 1 : (uint32_t)n;
-}
-
-void limit_add(struct limit *l, const struct limit_sample *s, uint64_t now_ns)
-{
-    if (is_fixed(l) || s->sent_ns < l->since_ns)
-        return;
-    if (s->refused) {
-        l->refused++;
-    } else {
-        l->done++;
-        l->in_flight_sum += s->in_flight;
-        l->latency_sum += (double)s->latency_ns / NS;
-        l->work_sum += s->work > 0 ? s->work : 1;
-    }
-    uint32_t wanted = l->now > LIMIT_EPOCH_MIN ? (uint32_t)l->now : LIMIT_EPOCH_MIN;
-    if (l->done + l->refused >= wanted)
-        epoch_end(l, now_ns);
-}
-
-static void epoch_begin(struct limit *l, uint64_t now_ns)
-{
-    l->since_ns = now_ns;
-    l->done = 0;
-    l->refused = 0;
-    l->in_flight_sum = 0;
-    l->latency_sum = 0;
-    l->work_sum = 0;
 }
 
 /* Work a second: in flight / latency requests a second, each of so much work. */
@@ -198,4 +178,21 @@ static void epoch_end(struct limit *l, uint64_t now_ns)
         judge(l);
     }
     epoch_begin(l, now_ns);
+}
+
+void limit_add(struct limit *l, const struct limit_sample *s, uint64_t now_ns)
+{
+    if (is_fixed(l) || s->sent_ns < l->since_ns)
+        return;
+    if (s->refused) {
+        l->refused++;
+    } else {
+        l->done++;
+        l->in_flight_sum += s->in_flight;
+        l->latency_sum += (double)s->latency_ns / NS;
+        l->work_sum += s->work > 0 ? s->work : 1;
+    }
+    uint32_t wanted = l->now > LIMIT_EPOCH_MIN ? (uint32_t)l->now : LIMIT_EPOCH_MIN;
+    if (l->done + l->refused >= wanted)
+        epoch_end(l, now_ns);
 }

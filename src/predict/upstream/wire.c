@@ -5,7 +5,7 @@
 
 #include "format/google/google.h"
 
-bool upstream_is_vertex(const struct upstream *u)
+static bool is_vertex(const struct upstream *u)
 {
     return u->wire == WIRE_GEMINI && strstr(u->url, "/projects/");
 }
@@ -71,7 +71,7 @@ static int openai_write(const struct model_upstream *to, const struct request *r
 static bool google_can(const struct model_upstream *to, bool has_files, const struct request *r,
                        struct violation *why)
 {
-    if (r->kind != REQUEST_EMBED || !upstream_is_vertex(to->upstream))
+    if (r->kind != REQUEST_EMBED || !is_vertex(to->upstream))
         return files_readable(to, has_files, r, why);
     *why = (struct violation){ 0 };
     (void)snprintf(why->path, sizeof why->path, "content");
@@ -88,9 +88,9 @@ static void google_url(const struct model_upstream *to, const struct request *r,
     const char *url = to->upstream->url, *slash = strrchr(url, '/');
     bool versioned = slash && slash[1] == 'v' && slash[2] >= '0' && slash[2] <= '9';
 
-    if (upstream_is_vertex(to->upstream) && !strncmp(to->model, "projects/", 9))
+    if (is_vertex(to->upstream) && !strncmp(to->model, "projects/", 9))
         buf_addf(out, "%.*s/%s", (int)(strstr(url, "/projects/") - url), url, to->model);
-    else if (upstream_is_vertex(to->upstream))
+    else if (is_vertex(to->upstream))
         buf_addf(out, "%s/publishers/google/models/%s", url, to->model);
     else
         buf_addf(out, "%s%s/models/%s", url, versioned ? "" : "/v1beta", to->model);
@@ -100,7 +100,7 @@ static void google_url(const struct model_upstream *to, const struct request *r,
 static int google_write(const struct model_upstream *to, const struct request *r,
                         const struct openai_files *files, struct buf *out, struct error *e)
 {
-    return google_request_write(r, upstream_is_vertex(to->upstream), files, out, e);
+    return google_request_write(r, is_vertex(to->upstream), files, out, e);
 }
 
 static void add_google(struct str secret, bool is_token, struct buf *out)

@@ -30,6 +30,5 @@ struct wire {
     void (*credential)(struct str secret, bool is_token, struct buf *out);
 };
 const struct wire *wire_of(enum upstream_wire w);
-bool upstream_is_vertex(const struct upstream *u); /* its paths begin with projects/ */
 
 #endif

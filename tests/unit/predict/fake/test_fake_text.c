@@ -21,6 +21,16 @@ static uint32_t count_plainly(struct str s)
     return count;
 }
 
+/* A prompt's words. */
+static uint32_t count_words(struct str text)
+{
+    struct part part = { .kind = PART_TEXT, .text = text };
+    struct content content = { .part = &part, .part_count = 1 };
+    const struct request r = { .content = &content, .content_count = 1 };
+
+    return fake_prompt_words(&r);
+}
+
 static void test_every_pattern_of_17_bytes_is_counted(void **state)
 {
     (void)state;
@@ -30,7 +40,7 @@ static void test_every_pattern_of_17_bytes_is_counted(void **state)
         for (unsigned i = 0; i < 17; i++)
             text[i] = bits >> i & 1 ? 'w' : ' ';
         struct str s = { text, sizeof text };
-        assert_int_equal(fake_words(s), count_plainly(s));
+        assert_int_equal(count_words(s), count_plainly(s));
     }
 }
 
@@ -43,9 +53,9 @@ static void test_every_length_and_every_byte_is_counted(void **state)
         text[i] = (char)(i * 37); /* each byte once, in a mixed order */
     for (size_t len = 0; len <= sizeof text; len++) {
         struct str s = { text, len };
-        assert_int_equal(fake_words(s), count_plainly(s));
+        assert_int_equal(count_words(s), count_plainly(s));
     }
-    assert_int_equal(fake_words((struct str){ 0 }), 0);
+    assert_int_equal(count_words((struct str){ 0 }), 0);
 }
 
 int main(void)
