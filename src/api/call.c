@@ -12,6 +12,7 @@
 #include "base/log.h"
 
 #define JSON_TYPE "application/json; charset=UTF-8"
+#define QUOTE_BYTES 128
 #define ERROR_BYTES_MAX ((size_t)8 * 1024)
 
 /* What an HTTP status is called in an error's body when no code of ours says it. */
@@ -209,6 +210,23 @@ bool call_project(struct call *c, struct str path_project, const char **out)
     else
         *out = c->who.all ? c->api->default_project : c->who.project;
     return true;
+}
+
+/* A text for a message: cut, and still UTF-8. */
+struct str call_quote(struct str s)
+{
+    struct str cut = str_sub(s, 0, QUOTE_BYTES);
+
+    return str_sub(cut, 0, str_utf8_valid(cut));
+}
+
+int call_no_model(const struct call *c, struct str model, struct error *e)
+{
+    return error_set(e, ERROR_NOT_FOUND,
+                     "models/%.*s is not found for API version %.*s, or is not supported for "
+                     "generateContent. Call ListModels to see the list of available models and "
+                     "their supported methods.",
+                     STR_ARG(call_quote(model)), STR_ARG(c->version));
 }
 
 struct str call_base_url(struct call *c)

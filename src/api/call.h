@@ -51,6 +51,10 @@ int call_number(struct call *c, const char *name, uint64_t deflt, uint64_t max, 
 /* The project that a path names, checked against the caller's: NOT_FOUND's words are the caller's to
  * choose. out points into the arena. False: it is another's. */
 bool call_project(struct call *c, struct str path_project, const char **out);
+/* A text of the client as a message may quote it: at most 128 bytes, still UTF-8. */
+struct str call_quote(struct str s);
+/* NOT_FOUND in the words of Google's clients. */
+int call_no_model(const struct call *c, struct str model, struct error *e) FALLIBLE;
 /* Where clients find this server, without a slash at the end: public_url, or as this one sees us. */
 struct str call_base_url(struct call *c);
 /* What to give the store as project: the caller's, or NULL where it may use all. */

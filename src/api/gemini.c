@@ -18,12 +18,7 @@ static int model_take(struct call *c, struct job *j, struct error *e)
     bool fits = buf_ok(&name);
     buf_release(&name);
     if (!fits || !model_find(atomic_load(&c->api->models), model, &ignored))
-        return error_set(e, ERROR_NOT_FOUND,
-                         "models/%.*s is not found for API version %.*s, or is not supported for "
-                         "generateContent. Call ListModels to see the list of available models and "
-                         "their supported methods.",
-                         STR_ARG(str_sub(id, 0, str_utf8_valid(str_sub(id, 0, 128)))),
-                         STR_ARG(c->version));
+        return call_no_model(c, id, e);
     if (j->model.len && !str_eq(j->model, asked) && !str_eq(j->model, id))
         return error_set(
             e, ERROR_INVALID_ARGUMENT,

@@ -1,15 +1,17 @@
-/* online.c -- one request, one answer, at once: generateContent, its stream, countTokens, and
- * the models there are.
+/* online.c -- one request answered at once: generateContent, its stream, countTokens; and the models.
  *
  * Why: an online call and a batch line with the same request go through the same validation and the
  * same model, so a prompt can be tried before it is sent 200,000 times.
  *
- * Stream:  the predictor gives whole answers, so a stream is one event with all of the answer.
+ * Stream:  the predictor gives whole answers, so a stream is one event with the whole answer.
+ * Threads: handlers run on workers; online_done and online_free run on a thread of the hub.
+ * Ownership: a struct online_call belongs to the service from service_ask until online_free.
  */
-#include <stdio.h>
+#include "api/call.h"
+
 #include <string.h>
 
-#include "api/call.h"
+#include "base/json_write.h"
 #include "base/mem.h"
 #include "engine/lines/ingest.h"
 #include "engine/lines/job_files.h"
@@ -20,11 +22,11 @@
 #define ONLINE_BODY_MAX LINE_BYTES_MAX
 #define REPLY_BYTES_MAX (RESPONSE_BYTES_MAX + 64)
 #define MODELS_BYTES_MAX ((size_t)1024 * 1024)
-#define MODEL_PATH_BYTES (MODEL_NAME_BYTES + 256)
+#define COUNTS_BYTES_MAX 1024
 
 enum form { FORM_ONE, FORM_SSE, FORM_ARRAY };
 
-/* Lives from the call until the model has let go of the request, which may be after the reply. */
+/* The model may hold the request after the reply, so this owns a copy of the body. */
 struct online_call {
     struct arena arena;
     struct call *call;
@@ -33,33 +35,23 @@ struct online_call {
     enum form form;
 };
 
-/* ---- Who and what ---- */
+/* ---- Model and project ---- */
 
-/* The model is the last parameter; before it may stand project and location. False: answered. */
-static bool find_model(struct call *c, char name[MODEL_NAME_BYTES], const char **project)
+/* The model is the last parameter; project and location may stand before it. */
+static int find_model(struct call *c, char name[MODEL_NAME_BYTES], const char **project,
+                      struct error *e)
 {
-    struct error e = { 0 };
     struct str model = c->param[c->param_count - 1];
+    struct str path_project = c->param_count > 1 ? c->param[0] : (struct str){ 0 };
+    struct error ignored = { 0 };
 
-    *project = c->who.all ? c->api->default_project : c->who.project;
-    if (c->param_count > 1 && !call_project(c, c->param[0], project)) {
-        call_fail_as(c, 403, NULL,
-                     "Permission 'aiplatform.endpoints.predict' denied on this "
-                     "project.");
-        return false;
-    }
-    char *text = arena_copy(c->arena, model.p, model.len);
-    model_short_name(text, name);
-    if (name[0] && model_find(c->api->models, name, &e))
-        return true;
-    char message[MODEL_NAME_BYTES + 160];
-    (void)snprintf(message, sizeof message,
-                   "models/%.*s is not found for API version %.*s, or is not supported for "
-                   "generateContent. Call ListModels to see the list of available models and "
-                   "their supported methods.",
-                   STR_ARG(model.len < MODEL_NAME_BYTES ? model : STR("...")), STR_ARG(c->version));
-    call_fail_as(c, 404, NULL, message);
-    return false;
+    if (!call_project(c, path_project, project))
+        return error_set(e, ERROR_PERMISSION_DENIED,
+                         "Permission 'aiplatform.endpoints.predict' denied on this project.");
+    model_short_name(arena_copy(c->arena, model.p, model.len), name);
+    if (name[0] && model_find(c->api->models, name, &ignored))
+        return 0;
+    return call_no_model(c, model, e);
 }
 
 static const char *script_of(struct call *c)
@@ -95,7 +87,7 @@ static struct online_call *online_new(struct call *c, struct str body, struct er
     }
     if (good)
         (void)error_set(e, ERROR_INVALID_ARGUMENT,
-                        "This is a request for an embedding: write contents to generate.");
+                        "This is a request for an embedding. Use contents for generateContent.");
     else
         ingest_error(&bad, e);
     online_free(o);
@@ -125,21 +117,18 @@ static void online_done(void *arg, struct answer *a)
     answer_release(a);
 }
 
-static void generate(struct call *c, enum form form)
+static int generate_begin(struct call *c, enum form form, struct error *e)
 {
     char model[MODEL_NAME_BYTES];
     const char *project;
-    struct error e = { 0 };
 
-    if (!find_model(c, model, &project))
-        return;
-    struct online_call *o = online_new(c, http_body(c->http), &e);
-    if (!o) {
-        call_fail(c, &e);
-        return;
-    }
+    if (find_model(c, model, &project, e) < 0)
+        return -1;
+    struct online_call *o = online_new(c, http_body(c->http), e);
+    if (!o)
+        return -1;
     o->form = form;
-    job_files_init(&o->files, c->api->store, c->who.all ? NULL : c->who.project);
+    job_files_init(&o->files, c->api->store, call_scope(c));
     o->request->files = &o->files.source;
     struct online ask = {
         .model = model,
@@ -150,10 +139,18 @@ static void generate(struct call *c, enum form form)
         .released = online_free,
         .arg = o,
     };
-    if (service_ask(c->api->service, &ask, &e) == 0)
-        return;
+    if (service_ask(c->api->service, &ask, e) == 0)
+        return 0;
     online_free(o);
-    call_fail(c, &e);
+    return -1;
+}
+
+static void generate(struct call *c, enum form form)
+{
+    struct error e = { 0 };
+
+    if (generate_begin(c, form, &e) < 0)
+        call_fail(c, &e);
 }
 
 static void generate_one(struct call *c)
@@ -172,7 +169,7 @@ static void generate_stream(struct call *c)
 
 /* ---- countTokens ---- */
 
-/* A body may wrap the whole request, as the Gemini API allows. */
+/* The request that is counted: the body, or in the Gemini API its generateContentRequest. */
 static struct str request_text(struct call *c)
 {
     struct str body = http_body(c->http);
@@ -196,7 +193,7 @@ static uint64_t billable(struct str text)
 
     for (size_t i = 0; i < text.len; i++) {
         unsigned char b = (unsigned char)text.p[i];
-        n += b > ' ' && (b & 0xC0) != 0x80; /* a code point's first byte, no space */
+        n += b > ' ' && (b & 0xC0) != 0x80; /* the first byte of a code point that is no space */
     }
     return n;
 }
@@ -213,26 +210,38 @@ static uint64_t billable_characters(const struct request *r)
     return n;
 }
 
+static void write_counts(struct call *c, const struct request *r, uint32_t tokens, struct buf *out)
+{
+    struct json_writer w = JSON_WRITER(out);
+
+    json_object(&w, NULL);
+    json_add_uint(&w, "totalTokens", tokens);
+    if (c->param_count > 1) /* Vertex */
+        json_add_uint(&w, "totalBillableCharacters", billable_characters(r));
+    json_array(&w, "promptTokensDetails");
+    json_object(&w, NULL);
+    json_add_c(&w, "modality", "TEXT");
+    json_add_uint(&w, "tokenCount", tokens);
+    json_end(&w);
+    json_end(&w);
+    json_end(&w);
+}
+
 static void count_tokens(struct call *c)
 {
     char model[MODEL_NAME_BYTES];
     const char *project;
     struct error e = { 0 };
-    struct buf body = BUF_INIT(1024);
+    struct buf body = BUF_INIT(COUNTS_BYTES_MAX);
+    struct online_call *o = NULL;
     uint32_t tokens = 0;
 
-    if (!find_model(c, model, &project))
-        return;
-    struct online_call *o = online_new(c, request_text(c), &e);
+    if (find_model(c, model, &project, &e) == 0)
+        o = online_new(c, request_text(c), &e);
     if (!o || service_count_tokens(c->api->service, model, o->request, &tokens, &e) < 0) {
         call_fail(c, &e);
     } else {
-        buf_addf(&body, "{\"totalTokens\":%u,", tokens);
-        if (c->param_count > 1)
-            buf_addf(&body, "\"totalBillableCharacters\":%llu,",
-                     (unsigned long long)billable_characters(o->request));
-        buf_addf(&body, "\"promptTokensDetails\":[{\"modality\":\"TEXT\",\"tokenCount\":%u}]}",
-                 tokens);
+        write_counts(c, o->request, tokens, &body);
         call_reply(c, &body);
     }
     if (o)
@@ -241,75 +250,74 @@ static void count_tokens(struct call *c)
 
 /* ---- Models ---- */
 
-/* What a configured pattern stands for in a list: itself, or the published names that it matches. */
-static void each_name(const struct api *api, void (*fn)(void *arg, const char *name), void *arg)
-{
-    const char *name;
-    const struct price *p;
-    struct error e;
+/* Writes one model as a JSON object; m is NULL when no configured pattern matches its name. */
+typedef void model_writer(struct json_writer *w, const char *name, const struct model *m);
 
-    for (uint32_t i = 0; i < api->models->count; i++)
-        if (!strpbrk(api->models->item[i].pattern, "*?"))
-            fn(arg, api->models->item[i].pattern);
-    for (unsigned i = 0; price_at(i, &name, &p); i++) {
-        const struct model *m = model_find(api->models, name, &e);
-        if (m && strpbrk(m->pattern, "*?"))
-            fn(arg, name);
+static void write_gemini(struct json_writer *w, const char *name, const struct model *m)
+{
+    static const char *const methods[] = { "generateContent", "countTokens",
+                                           "batchGenerateContent" };
+
+    json_object(w, NULL);
+    json_addf(w, "name", "models/%s", name);
+    json_add_c(w, "version", "001");
+    json_add_c(w, "displayName", name);
+    json_add_c(w, "description", m && m->about ? m->about : "");
+    if (m && m->context) {
+        json_add_uint(w, "inputTokenLimit", m->context);
+        json_add_uint(w, "outputTokenLimit", m->context);
     }
+    json_array(w, "supportedGenerationMethods");
+    for (size_t i = 0; i < ARRAY_LEN(methods); i++)
+        json_add_c(w, NULL, methods[i]);
+    json_end(w);
+    json_end(w);
 }
 
-static void write_gemini(struct buf *b, const char *name, const struct model *m)
-{
-    buf_add_c(b, "{\"name\":\"models/");
-    buf_add_c(b, name);
-    buf_add_c(b, "\",\"version\":\"001\",\"displayName\":\"");
-    buf_add_c(b, name);
-    buf_add_c(b, "\",\"description\":");
-    buf_add_json(b, str_of(m && m->about ? m->about : ""));
-    if (m && m->context)
-        buf_addf(b, ",\"inputTokenLimit\":%u,\"outputTokenLimit\":%u", m->context, m->context);
-    buf_add_c(b, ",\"supportedGenerationMethods\":[\"generateContent\",\"countTokens\","
-                 "\"batchGenerateContent\"]}");
-}
-
-static void write_vertex(struct buf *b, const char *name, const struct model *m)
+static void write_vertex(struct json_writer *w, const char *name, const struct model *m)
 {
     (void)m;
-    buf_addf(b,
-             "{\"name\":\"publishers/google/models/%s\",\"versionId\":\"default\","
-             "\"openSourceCategory\":\"PROPRIETARY\",\"launchStage\":\"GA\","
-             "\"publisherModelTemplate\":\"projects/{user-project}/locations/{location}/publishers/"
-             "google/models/%s\"}",
-             name, name);
+    json_object(w, NULL);
+    json_addf(w, "name", "publishers/google/models/%s", name);
+    json_add_c(w, "versionId", "default");
+    json_add_c(w, "openSourceCategory", "PROPRIETARY");
+    json_add_c(w, "launchStage", "GA");
+    json_addf(w, "publisherModelTemplate",
+              "projects/{user-project}/locations/{location}/publishers/google/models/%s", name);
+    json_end(w);
 }
 
-struct listing {
-    struct buf body;
-    const struct api *api;
-    void (*write)(struct buf *b, const char *name, const struct model *m);
-    bool some;
-};
-
-static void list_one(void *arg, const char *name)
+static void write_found(struct json_writer *w, const struct models *models, const char *name,
+                        model_writer *write_model)
 {
-    struct listing *l = arg;
-    struct error e;
+    struct error ignored = { 0 };
 
-    if (l->some)
-        buf_add_char(&l->body, ',');
-    l->some = true;
-    l->write(&l->body, name, model_find(l->api->models, name, &e));
+    write_model(w, name, model_find(models, name, &ignored));
 }
 
-static void list_models(struct call *c, const char *key,
-                        void (*write)(struct buf *b, const char *name, const struct model *m))
+/* A configured name stands for itself, a pattern for the published names that it matches first. */
+static void list_models(struct call *c, const char *key, model_writer *write_model)
 {
-    struct listing l = { .body = BUF_INIT(MODELS_BYTES_MAX), .api = c->api, .write = write };
+    const struct models *models = c->api->models;
+    struct buf body = BUF_INIT(MODELS_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&body);
+    const char *name;
+    const struct price *p;
+    struct error ignored = { 0 };
 
-    buf_addf(&l.body, "{\"%s\":[", key);
-    each_name(c->api, list_one, &l);
-    buf_add_c(&l.body, "]}");
-    call_reply(c, &l.body);
+    json_object(&w, NULL);
+    json_array(&w, key);
+    for (uint32_t i = 0; i < models->count; i++)
+        if (!strpbrk(models->item[i].pattern, "*?"))
+            write_found(&w, models, models->item[i].pattern, write_model);
+    for (unsigned i = 0; price_at(i, &name, &p); i++) {
+        const struct model *m = model_find(models, name, &ignored);
+        if (m && strpbrk(m->pattern, "*?"))
+            write_model(&w, name, m);
+    }
+    json_end(&w);
+    json_end(&w);
+    call_reply(c, &body);
 }
 
 static void list_gemini(struct call *c)
@@ -322,17 +330,19 @@ static void list_vertex(struct call *c)
     list_models(c, "publisherModels", write_vertex);
 }
 
-static void get_model(struct call *c,
-                      void (*write)(struct buf *b, const char *name, const struct model *m))
+static void get_model(struct call *c, model_writer *write_model)
 {
     char name[MODEL_NAME_BYTES];
     const char *project;
-    struct error e;
+    struct error e = { 0 };
     struct buf body = BUF_INIT(MODELS_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&body);
 
-    if (!find_model(c, name, &project))
+    if (find_model(c, name, &project, &e) < 0) {
+        call_fail(c, &e);
         return;
-    write(&body, name, model_find(c->api->models, name, &e));
+    }
+    write_found(&w, c->api->models, name, write_model);
     call_reply(c, &body);
 }
 
@@ -346,25 +356,31 @@ static void get_vertex(struct call *c)
     get_model(c, write_vertex);
 }
 
-/* A tuned model: clients of Vertex ask what it was made from before they take it for a Gemini one. */
+/* A tuned model: Vertex clients look at its source before they accept it as a Gemini model. */
 static void get_tuned(struct call *c)
 {
     char name[MODEL_NAME_BYTES];
     const char *project;
+    struct error e = { 0 };
     struct buf body = BUF_INIT(MODELS_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&body);
 
-    if (!find_model(c, name, &project))
+    if (find_model(c, name, &project, &e) < 0) {
+        call_fail(c, &e);
         return;
-    buf_add_c(&body, "{\"name\":");
-    char path[MODEL_PATH_BYTES];
-    (void)snprintf(path, sizeof path, "projects/%.*s/locations/%.*s/models/%s",
-                   STR_ARG(str_sub(c->param[0], 0, PROJECT_BYTES)),
-                   STR_ARG(str_sub(c->param[1], 0, LOCATION_BYTES)), name);
-    buf_add_json(&body, str_of(path));
-    buf_add_c(&body, ",\"displayName\":");
-    buf_add_json(&body, str_of(name));
-    buf_add_c(&body, ",\"versionId\":\"1\",\"versionAliases\":[\"default\"],"
-                     "\"modelSourceInfo\":{\"sourceType\":\"GENIE\"}}");
+    }
+    json_object(&w, NULL);
+    json_addf(&w, "name", "projects/%s/locations/%.*s/models/%s", project,
+              STR_ARG(str_sub(c->param[1], 0, LOCATION_BYTES)), name);
+    json_add_c(&w, "displayName", name);
+    json_add_c(&w, "versionId", "1");
+    json_array(&w, "versionAliases");
+    json_add_c(&w, NULL, "default");
+    json_end(&w);
+    json_object(&w, "modelSourceInfo");
+    json_add_c(&w, "sourceType", "GENIE");
+    json_end(&w);
+    json_end(&w);
     call_reply(c, &body);
 }
 

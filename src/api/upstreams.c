@@ -30,7 +30,8 @@ static void add_counts(const struct server_stats *st, struct buf *out)
 {
     buf_addf(out, ",\"sent\":\"%" PRIu64 "\"", st->sent);
     for (uint32_t i = 0; i < EXCHANGE_END_COUNT; i++)
-        buf_addf(out, ",\"%s\":\"%" PRIu64 "\"", exchange_end_name((enum exchange_end)i), st->ends[i]);
+        buf_addf(out, ",\"%s\":\"%" PRIu64 "\"", exchange_end_name((enum exchange_end)i),
+                 st->ends[i]);
     buf_addf(out,
              ",\"promptTokens\":\"%" PRIu64 "\",\"cachedTokens\":\"%" PRIu64
              "\",\"outputTokens\":\"%" PRIu64 "\"",

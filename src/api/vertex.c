@@ -106,8 +106,7 @@ static int operation_of_path(struct call *c, struct vertex_deletion *d, struct e
             return 0;
         }
     }
-    return error_set(e, ERROR_NOT_FOUND, "Operation %.*s is not found.",
-                     STR_ARG(str_sub(id, 0, str_utf8_valid(str_sub(id, 0, 128)))));
+    return error_set(e, ERROR_NOT_FOUND, "Operation %.*s is not found.", STR_ARG(call_quote(id)));
 }
 
 static void get_operation(struct call *c)

@@ -81,8 +81,7 @@ static bool id_read(struct str text, int64_t *out)
 
 static int not_found(struct str id, const char *kind, struct error *e)
 {
-    return error_set(e, ERROR_NOT_FOUND, "%s %.*s is not found.", kind,
-                     STR_ARG(str_sub(id, 0, str_utf8_valid(str_sub(id, 0, 128)))));
+    return error_set(e, ERROR_NOT_FOUND, "%s %.*s is not found.", kind, STR_ARG(call_quote(id)));
 }
 
 static int batch_of_path(struct call *c, struct job *out, struct error *e)

@@ -1,0 +1,209 @@
+/* Goal: online calls answer as Google's do, in each form of reply, and a name from outside stays one JSON
+ * string. Method: the whole service with a fake model, over a socket. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+
+#include "unit/api/service_case.h"
+
+#define HELLO "{'contents':[{'role':'user','parts':[{'text':'Hello you'}]}]}"
+#define PLACE "/v1/projects/p1/locations/us-central1"
+#define PUBLISHED PLACE "/publishers/google/models/gemini-2.5-flash"
+#define FLASH "/v1beta/models/gemini-2.5-flash"
+#define TEXT_AT "candidates.0.content.parts.0.text"
+
+static struct serving world;
+
+static int set_up(void **state)
+{
+    *state = &world;
+    serving_start(&world);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    serving_stop(*state);
+    return 0;
+}
+
+static void test_a_models_name_cannot_break_the_json_of_its_resource(void **state)
+{
+    static const struct {
+        const char *path, *name;
+    } cases[] = {
+        { "/v1beta/models/gemini-%22x", "models/gemini-\"x" },
+        { "/v1beta/models/gemini-%5Cx", "models/gemini-\\x" },
+        { "/v1beta/models/gemini-%22,%22a%22:%22b", "models/gemini-\",\"a\":\"b" },
+        { "/v1beta1/publishers/google/models/gemini-%22x", "publishers/google/models/gemini-\"x" },
+        { "/v1beta1/publishers/google/models/gemini-%0Ax", "publishers/google/models/gemini-\nx" },
+        { PLACE "/models/gemini-%22x", "projects/p1/locations/us-central1/models/gemini-\"x" },
+    };
+    struct serving *w = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        (void)ask(w, "GET", cases[i].path, "");
+        assert_asked(w, 200);
+        assert_string_equal(answer_text(w, "name"), cases[i].name);
+    }
+}
+
+static void test_models_are_listed_in_the_words_of_each_dialect(void **state)
+{
+    struct serving *w = *state;
+
+    (void)ask(w, "GET", "/v1beta/models", "");
+    assert_asked(w, 200);
+    assert_string_equal(answer_text(w, "models.0.name"), "models/slow");
+    assert_string_equal(answer_text(w, "models.0.description"), "slow");
+    assert_string_equal(answer_text(w, "models.1.supportedGenerationMethods.2"),
+                        "batchGenerateContent");
+    (void)ask(w, "GET", "/v1beta1/publishers/google/models", "");
+    assert_asked(w, 200);
+    assert_string_equal(answer_text(w, "publisherModels.0.name"), "publishers/google/models/slow");
+    assert_string_equal(answer_text(w, "publisherModels.0.launchStage"), "GA");
+}
+
+/* A pattern stands for the published names that it matches. */
+static void test_a_pattern_is_listed_as_the_names_that_it_matches(void **state)
+{
+    struct serving *w = *state;
+
+    (void)ask(w, "GET", "/v1beta/models", "");
+    assert_true(str_find(w->body, STR("\"models/gemini-2.5-flash\"")) < SIZE_MAX);
+    assert_true(str_find(w->body, STR("*")) == SIZE_MAX);
+}
+
+static void test_a_tuned_model_says_what_it_was_made_from(void **state)
+{
+    struct serving *w = *state;
+
+    (void)ask(w, "GET", PLACE "/models/777", "");
+    assert_asked(w, 200);
+    assert_string_equal(answer_text(w, "displayName"), "777");
+    assert_string_equal(answer_text(w, "modelSourceInfo.sourceType"), "GENIE");
+}
+
+static void test_a_request_is_answered_in_the_form_that_was_asked_for(void **state)
+{
+    static const struct {
+        const char *path, *type, *text_at;
+    } cases[] = {
+        { FLASH ":generateContent", "application/json", TEXT_AT },
+        { PUBLISHED ":generateContent", "application/json", TEXT_AT },
+        { PLACE "/endpoints/777:generateContent", "application/json", TEXT_AT },
+        { "/v1/publishers/google/models/gemini-2.5-flash:generateContent", "application/json",
+          TEXT_AT },
+        { FLASH ":streamGenerateContent", "application/json", "0." TEXT_AT },
+        { FLASH ":streamGenerateContent?alt=sse", "text/event-stream", TEXT_AT },
+        { PUBLISHED ":streamGenerateContent?$alt=sse", "text/event-stream", TEXT_AT },
+    };
+    struct serving *w = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        (void)ask(w, "POST", cases[i].path, HELLO);
+        assert_asked(w, 200);
+        assert_true(str_find(w->head, str_of(cases[i].type)) < SIZE_MAX);
+        if (str_starts(w->body, STR("data: "))) {
+            assert_true(str_ends(w->body, STR("\r\n\r\n")));
+            w->body = str_sub(w->body, sizeof "data: " - 1, w->body.len);
+        }
+        assert_true(strlen(answer_text(w, cases[i].text_at)) > 0);
+    }
+}
+
+static void test_requests_that_cannot_be_answered_are_refused(void **state)
+{
+    static const struct {
+        const char *path, *body;
+        int status;
+        const char *name, *words;
+    } cases[] = {
+        { "/v1beta/models/nope:generateContent", HELLO, 404, "NOT_FOUND",
+          "models/nope is not found for API version v1beta" },
+        { PLACE "/publishers/google/models/nope:countTokens", HELLO, 404, "NOT_FOUND",
+          "models/nope is not found" },
+        { "/v1beta/models/no%22pe:generateContent", HELLO, 404, "NOT_FOUND", "models/no\"pe" },
+        { FLASH ":generateContent", "{", 400, "INVALID_ARGUMENT", "" },
+        { FLASH ":generateContent", "{'contents':[{'role':'someone','parts':[{'text':'a'}]}]}", 400,
+          "INVALID_ARGUMENT", "contents[0].role" },
+        { FLASH ":generateContent", "{'content':{'parts':[{'text':'a'}]}}", 400, "INVALID_ARGUMENT",
+          "" },
+    };
+    struct serving *w = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        (void)ask(w, "POST", cases[i].path, cases[i].body);
+        assert_failed(w, cases[i].status, cases[i].name, cases[i].words);
+    }
+}
+
+static void test_a_key_asks_under_its_own_project_only(void **state)
+{
+    struct serving *w = *state;
+    struct key k = { .role = ROLE_SUBMITTER, .name = STR("test"), .project = "p2" };
+    char text[KEY_TEXT_BYTES];
+    struct error e = { 0 };
+
+    assert_int_equal(key_create(w->store, &k, text, &e), 0);
+    const char *header = joined(w, "x-goog-api-key: %s\r\n", text);
+    (void)ask_with(w, "POST", PUBLISHED ":generateContent", header, HELLO);
+    assert_failed(w, 403, "PERMISSION_DENIED", "aiplatform.endpoints.predict");
+    (void)ask_with(w, "POST", FLASH ":generateContent", header, HELLO);
+    assert_asked(w, 200);
+}
+
+static uint64_t count_at(struct serving *w, const char *key)
+{
+    return yyjson_get_uint(json_get(answer(w), key));
+}
+
+static void test_tokens_are_counted_with_or_without_a_wrapper(void **state)
+{
+    struct serving *w = *state;
+
+    (void)ask(w, "POST", FLASH ":countTokens", HELLO);
+    assert_asked(w, 200);
+    uint64_t tokens = count_at(w, "totalTokens");
+    assert_true(tokens > 0);
+    assert_null(json_get(answer(w), "totalBillableCharacters"));
+    assert_string_equal(answer_text(w, "promptTokensDetails.0.modality"), "TEXT");
+    (void)ask(w, "POST", FLASH ":countTokens", "{'generateContentRequest':" HELLO "}");
+    assert_asked(w, 200);
+    assert_int_equal(count_at(w, "totalTokens"), tokens);
+}
+
+/* White space is not billed: "Hello you" has 8 other characters. */
+static void test_vertex_counts_billable_characters(void **state)
+{
+    struct serving *w = *state;
+
+    (void)ask(w, "POST", PUBLISHED ":countTokens", HELLO);
+    assert_asked(w, 200);
+    assert_int_equal(count_at(w, "totalBillableCharacters"), 8);
+}
+
+#define ONE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ONE(test_a_models_name_cannot_break_the_json_of_its_resource),
+        ONE(test_models_are_listed_in_the_words_of_each_dialect),
+        ONE(test_a_pattern_is_listed_as_the_names_that_it_matches),
+        ONE(test_a_tuned_model_says_what_it_was_made_from),
+        ONE(test_a_request_is_answered_in_the_form_that_was_asked_for),
+        ONE(test_requests_that_cannot_be_answered_are_refused),
+        ONE(test_a_key_asks_under_its_own_project_only),
+        ONE(test_tokens_are_counted_with_or_without_a_wrapper),
+        ONE(test_vertex_counts_billable_characters),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
