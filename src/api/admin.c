@@ -1,4 +1,4 @@
-/* admin.c -- the service about itself: health, figures, tokens, events, and the test clock. */
+/* admin.c -- the service about itself: health, metrics, tokens, version and models, events, test clock. */
 #include "api/call.h"
 
 #include <inttypes.h>
@@ -27,7 +27,7 @@ static void get_healthz(struct call *c)
     reply_text(c, 200, "ok\n");
 }
 
-/* Ready: the store answers, and the server is not about to end. */
+/* Ready: the store answers, and the server does not drain. */
 static void get_readyz(struct call *c)
 {
     struct error e = { 0 };
@@ -41,13 +41,24 @@ static void get_readyz(struct call *c)
         reply_text(c, 200, "ok\n");
 }
 
+/* A label's value has three escapes, which are not JSON's. */
+static void add_label_value(struct str value, struct buf *out)
+{
+    for (size_t i = 0; i < value.len; i++) {
+        char c = value.p[i];
+        if (c == '\\' || c == '"' || c == '\n')
+            buf_add_char(out, '\\');
+        buf_add_char(out, c == '\n' ? 'n' : c);
+    }
+}
+
 static const char *model_labels(struct arena *a, const char *model)
 {
     struct buf text = BUF_INIT(METRIC_LABELS_BYTES - 1);
 
-    /* JSON's escapes for what a name may have are those of a label. */
-    buf_add_c(&text, "model=");
-    buf_add_json(&text, str_of(model));
+    buf_add_c(&text, "model=\"");
+    add_label_value(str_of(model), &text);
+    buf_add_char(&text, '"');
     const char *labels = buf_ok(&text) ? arena_copy(a, text.p, text.len) : "model=\"other\"";
     buf_release(&text);
     return labels;
@@ -92,24 +103,30 @@ static void post_token(struct call *c)
     http_reply(c->http, given ? 200 : 400, "application/json; charset=UTF-8", &body);
 }
 
-/* ---- What serves here ---- */
+/* ---- Version and models ---- */
 
 static void get_info(struct call *c)
 {
     const struct models *models = c->api->models;
     struct buf body = BUF_INIT(INFO_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&body);
 
-    buf_addf(&body, "{\"name\":\"tranche\",\"version\":\"%s\",\"testClock\":%s,\"models\":[",
-             TRANCHE_VERSION, c->api->test_clock ? "true" : "false");
+    json_object(&w, NULL);
+    json_add_c(&w, "name", "tranche");
+    json_add_c(&w, "version", TRANCHE_VERSION);
+    json_add_bool(&w, "testClock", c->api->test_clock);
+    json_array(&w, "models");
     for (uint32_t i = 0; i < models->count; i++) {
         const struct model *m = &models->item[i];
-        buf_addf(&body, "%s{\"name\":", i ? "," : "");
-        buf_add_json(&body, str_of(m->pattern));
-        buf_addf(&body, ",\"kind\":\"%s\",\"about\":", model_kind_name(m->kind));
-        buf_add_json(&body, str_of(m->about));
-        buf_add_char(&body, '}');
+        json_object(&w, NULL);
+        json_add_c(&w, "name", m->pattern);
+        json_add_c(&w, "kind", model_kind_name(m->kind));
+        json_add_text(&w, "about", str_of(m->about));
+        json_end(&w);
     }
-    buf_add_c(&body, "]}\n");
+    json_end(&w);
+    json_end(&w);
+    buf_add_char(&body, '\n');
     call_reply(c, &body);
 }
 
@@ -119,10 +136,12 @@ static void reply_clock(struct call *c)
 {
     struct clock *clock = c->api->clock;
     struct buf body = BUF_INIT(PROBE_BYTES_MAX);
-    char now[CLOCK_TEXT_BYTES];
+    struct json_writer w = JSON_WRITER(&body);
 
-    clock_format_rfc3339(clock->wall_us(clock), now);
-    buf_addf(&body, "{\"now\":\"%s\"}\n", now);
+    json_object(&w, NULL);
+    call_add_time(&w, "now", clock->wall_us(clock));
+    json_end(&w);
+    buf_add_char(&body, '\n');
     call_reply(c, &body);
 }
 

@@ -14,6 +14,7 @@
 #include <openssl/pem.h>
 
 #include "base/json.h"
+#include "base/json_write.h"
 
 #define TOKEN_PREFIX "tat."
 #define TOKEN_SECRET "access-token"
@@ -314,13 +315,20 @@ bool auth_token(struct store *s, struct arena *a, struct str form, struct buf *o
     struct key key = { 0 };
     struct error e = { 0 };
     struct refusal r = judge(s, a, form, &key, &e);
+    struct json_writer w = JSON_WRITER(out);
 
     if (!r.code && auth_token_make(s, key.id, token, &e) < 0)
         r = REFUSED("server_error", "The server cannot make tokens at the moment.");
-    if (r.code)
-        buf_addf(out, "{\"error\":\"%s\",\"error_description\":\"%s\"}\n", r.code, r.about);
-    else
-        buf_addf(out, "{\"access_token\":\"%s\",\"expires_in\":%d,\"token_type\":\"Bearer\"}\n",
-                 token, AUTH_TOKEN_S);
+    json_object(&w, NULL);
+    if (r.code) {
+        json_add_c(&w, "error", r.code);
+        json_add_c(&w, "error_description", r.about);
+    } else {
+        json_add_c(&w, "access_token", token);
+        json_add_uint(&w, "expires_in", AUTH_TOKEN_S);
+        json_add_c(&w, "token_type", "Bearer");
+    }
+    json_end(&w);
+    buf_add_char(out, '\n');
     return !r.code;
 }

@@ -8,8 +8,8 @@
 
 #include <openssl/crypto.h>
 
-#include "base/mem.h"
 #include "base/log.h"
+#include "base/mem.h"
 
 #define JSON_TYPE "application/json; charset=UTF-8"
 #define QUOTE_BYTES 128
@@ -66,41 +66,61 @@ static const char *public_message(const struct call *c, const struct error *e)
     return "Internal error encountered.";
 }
 
-static void write_google(const struct failure *f, struct buf *out)
+/* What both forms begin with; the error object stays open. */
+static void write_error(const struct failure *f, struct json_writer *w)
 {
-    buf_addf(out, "{\"error\":{\"code\":%d,\"message\":", f->http);
-    buf_add_json(out, str_of(f->message));
-    buf_addf(out, ",\"status\":\"%s\"", f->status);
-    if (f->own_reason)
-        buf_addf(out,
-                 ",\"details\":[{\"@type\":\"type.googleapis.com/google.rpc.ErrorInfo\","
-                 "\"reason\":\"%s\",\"domain\":\"googleapis.com\"}]",
-                 f->reason);
-    buf_add_c(out, "}}\n");
+    json_object(w, NULL);
+    json_object(w, "error");
+    json_add_int(w, "code", f->http);
+    json_add_c(w, "message", f->message);
 }
 
-static void write_storage(const struct failure *f, struct buf *out)
+static void write_google(const struct failure *f, struct json_writer *w)
 {
-    buf_addf(out, "{\"error\":{\"code\":%d,\"message\":", f->http);
-    buf_add_json(out, str_of(f->message));
-    buf_add_c(out, ",\"errors\":[{\"message\":");
-    buf_add_json(out, str_of(f->message));
-    buf_addf(out, ",\"domain\":\"global\",\"reason\":\"%s\"}]}}\n", f->reason);
+    write_error(f, w);
+    json_add_c(w, "status", f->status);
+    if (f->own_reason) {
+        json_array(w, "details");
+        json_object(w, NULL);
+        json_add_c(w, "@type", "type.googleapis.com/google.rpc.ErrorInfo");
+        json_add_c(w, "reason", f->reason);
+        json_add_c(w, "domain", "googleapis.com");
+        json_end(w);
+        json_end(w);
+    }
+    json_end(w);
+    json_end(w);
+}
+
+static void write_storage(const struct failure *f, struct json_writer *w)
+{
+    write_error(f, w);
+    json_array(w, "errors");
+    json_object(w, NULL);
+    json_add_c(w, "message", f->message);
+    json_add_c(w, "domain", "global");
+    json_add_c(w, "reason", f->reason);
+    json_end(w);
+    json_end(w);
+    json_end(w);
+    json_end(w);
 }
 
 static void reply_failure(struct call *c, const struct failure *f)
 {
     unsigned flags = c->route ? c->route->flags : 0;
     struct buf body = BUF_INIT(ERROR_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&body);
 
     if (f->http == 401)
         http_set_header(c->http, "WWW-Authenticate", STR("Bearer realm=\"tranche\""));
     if (flags & ROUTE_TEXT)
-        buf_addf(&body, "%s\n", f->message);
+        buf_add_c(&body, f->message);
     else if (flags & ROUTE_STORAGE)
-        write_storage(f, &body);
+        write_storage(f, &w);
     else
-        write_google(f, &body);
+        write_google(f, &w);
+    buf_add_char(&body, '\n');
     http_reply(c->http, f->http, flags & ROUTE_TEXT ? "text/plain; charset=utf-8" : JSON_TYPE,
                &body);
 }
@@ -227,6 +247,19 @@ int call_no_model(const struct call *c, struct str model, struct error *e)
                      "generateContent. Call ListModels to see the list of available models and "
                      "their supported methods.",
                      STR_ARG(call_quote(model)), STR_ARG(c->version));
+}
+
+void call_add_time(struct json_writer *w, const char *key, int64_t us)
+{
+    char text[CLOCK_TEXT_BYTES];
+
+    clock_format_rfc3339(us, text);
+    json_add_c(w, key, text);
+}
+
+void call_add_int64(struct json_writer *w, const char *key, int64_t n)
+{
+    json_addf(w, key, "%" PRId64, n);
 }
 
 struct str call_base_url(struct call *c)

@@ -18,6 +18,7 @@
 #include "api/context.h"
 #include "api/route.h"
 #include "base/json.h"
+#include "base/json_write.h"
 
 /* One API call. It lives as long as its http_call; a handler that answers later keeps the pointer. */
 struct call {
@@ -55,6 +56,10 @@ bool call_project(struct call *c, struct str path_project, const char **out);
 struct str call_quote(struct str s);
 /* NOT_FOUND in the words of Google's clients. */
 int call_no_model(const struct call *c, struct str model, struct error *e) FALLIBLE;
+/* A member with a time in RFC 3339. */
+void call_add_time(struct json_writer *w, const char *key, int64_t us);
+/* A member with a 64-bit number, which Google's JSON has as a string. */
+void call_add_int64(struct json_writer *w, const char *key, int64_t n);
 /* Where clients find this server, without a slash at the end: public_url, or as this one sees us. */
 struct str call_base_url(struct call *c);
 /* What to give the store as project: the caller's, or NULL where it may use all. */

@@ -11,7 +11,6 @@
 
 #include <string.h>
 
-#include "base/json_write.h"
 #include "base/mem.h"
 #include "engine/lines/ingest.h"
 #include "engine/lines/job_files.h"

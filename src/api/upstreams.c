@@ -1,6 +1,6 @@
-/* upstreams.c -- the servers that models are answered by: how they are and what they do.
+/* upstreams.c -- the upstream servers that answer for models: health, limits, rates and counts.
  *
- * Rights:  every key sees names and figures; where a server is and what it said, only who may see all.
+ * Rights:  every key sees names and figures. Only admins see a server's URL and its last error.
  */
 #include "api/call.h"
 
@@ -8,69 +8,63 @@
 
 #define UPSTREAMS_BYTES_MAX ((size_t)1024 * 1024)
 
-static void add_limits(const struct upstream *u, struct buf *out)
+static void add_limits(const struct upstream *u, struct json_writer *w)
 {
-    buf_addf(out,
-             ",\"dialect\":\"%s\",\"maxRequestsPerMinute\":%u,\"maxTokensPerMinute\":\"%" PRIu64
-             "\"",
-             u->wire == WIRE_GEMINI ? "gemini" : "openai", u->max_rpm, u->max_tpm);
+    json_add_c(w, "dialect", u->wire == WIRE_GEMINI ? "gemini" : "openai");
+    json_add_uint(w, "maxRequestsPerMinute", u->max_rpm);
+    json_addf(w, "maxTokensPerMinute", "%" PRIu64, u->max_tpm);
 }
 
-static void add_rates(const struct server_stats *st, struct buf *out)
+static void add_rates(const struct server_stats *st, struct json_writer *w)
 {
-    buf_add_c(out, ",\"requestsPerSecond\":");
-    buf_add_double(out, st->requests_per_s);
-    buf_add_c(out, ",\"tokensPerSecond\":");
-    buf_add_double(out, st->tokens_per_s);
-    buf_add_c(out, ",\"latencySeconds\":");
-    buf_add_double(out, st->latency_s);
+    json_add_double(w, "requestsPerSecond", st->requests_per_s);
+    json_add_double(w, "tokensPerSecond", st->tokens_per_s);
+    json_add_double(w, "latencySeconds", st->latency_s);
 }
 
-static void add_counts(const struct server_stats *st, struct buf *out)
+static void add_counts(const struct server_stats *st, struct json_writer *w)
 {
-    buf_addf(out, ",\"sent\":\"%" PRIu64 "\"", st->sent);
+    call_add_int64(w, "sent", (int64_t)st->sent);
     for (uint32_t i = 0; i < EXCHANGE_END_COUNT; i++)
-        buf_addf(out, ",\"%s\":\"%" PRIu64 "\"", exchange_end_name((enum exchange_end)i),
-                 st->ends[i]);
-    buf_addf(out,
-             ",\"promptTokens\":\"%" PRIu64 "\",\"cachedTokens\":\"%" PRIu64
-             "\",\"outputTokens\":\"%" PRIu64 "\"",
-             st->prompt_tokens, st->cached_tokens, st->output_tokens);
+        call_add_int64(w, exchange_end_name((enum exchange_end)i), (int64_t)st->ends[i]);
+    call_add_int64(w, "promptTokens", (int64_t)st->prompt_tokens);
+    call_add_int64(w, "cachedTokens", (int64_t)st->cached_tokens);
+    call_add_int64(w, "outputTokens", (int64_t)st->output_tokens);
 }
 
-static void add_private(const struct server_stats *st, struct buf *out)
+static void add_private(const struct server_stats *st, struct json_writer *w)
 {
-    char when[CLOCK_TEXT_BYTES];
-
-    buf_add_c(out, ",\"url\":");
-    buf_add_json(out, str_of(st->upstream->url));
+    json_add_c(w, "url", st->upstream->url);
     if (!st->last_error[0])
         return;
-    clock_format_rfc3339(st->last_error_us, when);
-    buf_add_c(out, ",\"lastError\":");
-    buf_add_json(out, str_of(st->last_error));
-    buf_addf(out, ",\"lastErrorTime\":\"%s\"", when);
+    json_add_c(w, "lastError", st->last_error);
+    call_add_time(w, "lastErrorTime", st->last_error_us);
 }
 
 static void get_upstreams(struct call *c)
 {
     struct buf body = BUF_INIT(UPSTREAMS_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&body);
     struct server_stats st;
 
-    buf_add_c(&body, "{\"upstreams\":[");
+    json_object(&w, NULL);
+    json_array(&w, "upstreams");
     for (uint32_t i = 0; upstream_servers_at(service_upstreams(c->api->service), i, &st); i++) {
-        buf_add_c(&body, i ? ",{\"name\":" : "{\"name\":");
-        buf_add_json(&body, str_of(st.upstream->name));
-        buf_addf(&body, ",\"health\":\"%s\",\"inFlight\":%u,\"concurrency\":%u", server_health(&st),
-                 st.in_flight, st.limit);
-        add_limits(st.upstream, &body);
-        add_rates(&st, &body);
-        add_counts(&st, &body);
+        json_object(&w, NULL);
+        json_add_c(&w, "name", st.upstream->name);
+        json_add_c(&w, "health", server_health(&st));
+        json_add_uint(&w, "inFlight", st.in_flight);
+        json_add_uint(&w, "concurrency", st.limit);
+        add_limits(st.upstream, &w);
+        add_rates(&st, &w);
+        add_counts(&st, &w);
         if (c->who.all || c->who.role == ROLE_ADMIN)
-            add_private(&st, &body);
-        buf_add_char(&body, '}');
+            add_private(&st, &w);
+        json_end(&w);
     }
-    buf_add_c(&body, "]}\n");
+    json_end(&w);
+    json_end(&w);
+    buf_add_char(&body, '\n');
     call_reply(c, &body);
 }
 

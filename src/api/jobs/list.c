@@ -5,7 +5,6 @@
  * another job is known to follow, because clients fail on an empty last page.
  */
 #include "api/jobs/jobs.h"
-#include "base/json_write.h"
 #include "format/job/filter.h"
 
 #define PAGE_SIZE_MAX 1000
