@@ -194,22 +194,12 @@ static void post_clock_advance(struct call *c)
 
 /* ---- Events ---- */
 
-static bool read_id(struct str text, int64_t *out)
-{
-    uint64_t n;
-
-    if (!str_number(text, &n) || n > INT64_MAX)
-        return false;
-    *out = (int64_t)n;
-    return true;
-}
-
 static void listen_to(struct call *c, struct api_listener who)
 {
     struct str last = http_header(c->http, "Last-Event-ID");
     struct error e = { 0 };
 
-    if (last.len && !read_id(last, &who.after))
+    if (last.len && !call_int64(last, &who.after))
         call_fail_as(c, 400, NULL, "Last-Event-ID must be the id of an event, a number.");
     else if (api_events_listen(c->api->events, &who, c->http, &e) < 0)
         call_fail(c, &e);

@@ -4,7 +4,7 @@
 
 #include "api/call.h"
 #include "api/jobs/events.h"
-#include "api/webhooks/webhook_send.h"
+#include "api/webhooks/send.h"
 #include "base/mem.h"
 #include "base/log.h"
 #include "base/metric.h"

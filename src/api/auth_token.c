@@ -13,6 +13,7 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 
+#include "base/base64.h"
 #include "base/json.h"
 #include "base/json_write.h"
 
@@ -138,37 +139,12 @@ static struct refusal form_read(struct arena *a, struct str form, struct str *as
     return accepted;
 }
 
-static int url_digit(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '-' ? 62 : c == '_' ? 63 : -1;
-}
-
-/* base64url without padding, RFC 7515. */
 static bool decode_part(struct arena *a, struct str in, struct str *out)
 {
-    char *p = arena_alloc(a, in.len + 1);
-    size_t n = 0;
-    uint32_t bits = 0;
+    char *p = arena_alloc(a, in.len + 2);
 
-    if (in.len % 4 == 1)
-        return false;
-    for (size_t i = 0; i < in.len; i++) {
-        int digit = url_digit(in.p[i]);
-        if (digit < 0)
-            return false;
-        bits = bits << 6 | (uint32_t)digit;
-        if (i % 4 == 0)
-            continue;
-        p[n++] = (char)(unsigned char)(bits >> (6 - 2 * (i % 4)));
-    }
-    *out = (struct str){ p, n };
-    return true;
+    *out = (struct str){ p, 0 };
+    return base64_read(in, true, p, &out->len);
 }
 
 /* The object in one part; NULL when it is none. A name that stands twice could mean two things. */

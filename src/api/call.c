@@ -219,16 +219,31 @@ int call_number(struct call *c, const char *name, uint64_t deflt, uint64_t max, 
     return 0;
 }
 
+bool call_int64(struct str text, int64_t *out)
+{
+    uint64_t n;
+
+    if (!str_number(text, &n) || n > INT64_MAX)
+        return false;
+    *out = (int64_t)n;
+    return true;
+}
+
+const char *call_own_project(const struct call *c)
+{
+    return c->who.all ? c->api->default_project : c->who.project;
+}
+
 bool call_project(struct call *c, struct str path_project, const char **out)
 {
-    if (path_project.len && !auth_project_valid(path_project))
+    if (path_project.len == 0) {
+        *out = call_own_project(c);
+        return true;
+    }
+    if (!auth_project_valid(path_project) ||
+        !(c->who.all || str_eq_c(path_project, c->who.project)))
         return false;
-    if (!c->who.all && path_project.len && !str_eq_c(path_project, c->who.project))
-        return false;
-    if (path_project.len)
-        *out = arena_copy(c->arena, path_project.p, path_project.len);
-    else
-        *out = c->who.all ? c->api->default_project : c->who.project;
+    *out = arena_copy(c->arena, path_project.p, path_project.len);
     return true;
 }
 

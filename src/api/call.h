@@ -49,8 +49,12 @@ yyjson_val *call_json(struct call *c, struct error *e);
  * max. INVALID_ARGUMENT when it is no number. */
 int call_number(struct call *c, const char *name, uint64_t deflt, uint64_t max, uint64_t *out,
                 struct error *e) FALLIBLE;
-/* The project that a path names, checked against the caller's: NOT_FOUND's words are the caller's to
- * choose. out points into the arena. False: it is another's. */
+/* A number that is not negative, in digits only; false otherwise, or when int64_t cannot hold it. */
+bool call_int64(struct str text, int64_t *out);
+/* The caller's project; the default one while there are no keys. */
+const char *call_own_project(const struct call *c);
+/* The project that a path names, in the arena, or the caller's own when it names none. False: it is
+ * another's; the handler words the error. */
 bool call_project(struct call *c, struct str path_project, const char **out);
 /* A text of the client as a message may quote it: at most 128 bytes, still UTF-8. */
 struct str call_quote(struct str s);
@@ -62,7 +66,7 @@ void call_add_time(struct json_writer *w, const char *key, int64_t us);
 void call_add_int64(struct json_writer *w, const char *key, int64_t n);
 /* Where clients find this server, without a slash at the end: public_url, or as this one sees us. */
 struct str call_base_url(struct call *c);
-/* What to give the store as project: the caller's, or NULL where it may use all. */
+/* The project that the store's calls are restricted to: the caller's, or NULL for every project. */
 const char *call_scope(const struct call *c);
 
 /* ---- Seals: numbers that a client must hand back unchanged (page tokens, names of operations) ----

@@ -11,8 +11,6 @@
 #include "api/call.h"
 #include "store/objects/blob.h"
 
-/* False when s is not base64 of exactly len bytes. */
-bool media_base64_read(struct str s, unsigned char *out, size_t len);
 void media_crc32c_write(uint32_t crc32c, struct buf *out); /* base64 of its big-endian bytes */
 /* A type or other text that goes into a header: printable ASCII of at most MEDIA_TYPE_MAX bytes. */
 #define MEDIA_TYPE_MAX 255

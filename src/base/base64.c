@@ -88,6 +88,37 @@ void base64_add(const void *p, size_t len, struct buf *out)
     buf_add(out, text, n);
 }
 
+static int digit_value(char c, bool url)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == (url ? '-' : '+') ? 62 : c == (url ? '_' : '/') ? 63 : -1;
+}
+
+bool base64_read(struct str s, bool url, void *out, size_t *len)
+{
+    size_t digits = s.len - (url ? 0 : padding(s)), n = 0;
+    unsigned char *to = out;
+    uint32_t bits = 0;
+
+    if (digits % 4 == 1 || (!url && s.len % 4 != 0))
+        return false;
+    for (size_t i = 0; i < digits; i++) {
+        int value = digit_value(s.p[i], url);
+        if (value < 0)
+            return false;
+        bits = bits << 6 | (uint32_t)value;
+        if (i % 4 > 0)
+            to[n++] = (unsigned char)(bits >> (6 - 2 * (i % 4)));
+    }
+    *len = n;
+    return digits % 4 == 0 || (bits & (digits % 4 == 2 ? 15 : 3)) == 0;
+}
+
 void base64_add_standard(struct buf *out, struct str s)
 {
     size_t from = out->len;

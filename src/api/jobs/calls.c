@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ID_DIGITS_MAX 19
-
 static bool location_valid(struct str s)
 {
     for (size_t i = 0; i < s.len; i++) {
@@ -48,14 +46,9 @@ enum dialect job_dialect(const struct call *c)
 
 int job_place(struct call *c, const char *verb, struct job_place *out, struct error *e)
 {
-    struct str none = { 0 };
-
-    *out = (struct job_place){ 0 };
-    if (!names_project(c)) {
-        (void)call_project(c, none, &out->project);
-        out->scope = call_scope(c);
+    *out = (struct job_place){ .project = call_own_project(c), .scope = call_scope(c) };
+    if (!names_project(c))
         return 0;
-    }
     if (!call_project(c, c->param[0], &out->project))
         return error_set(
             e, ERROR_PERMISSION_DENIED,
@@ -66,17 +59,6 @@ int job_place(struct call *c, const char *verb, struct job_place *out, struct er
             STR_ARG(str_sub(c->param[1], 0, LOCATION_BYTES)));
     out->scope = out->project;
     return location_read(c, c->param[1], verb, &out->location, e);
-}
-
-/* The service makes ids of digits only. */
-static bool id_read(struct str text, int64_t *out)
-{
-    uint64_t id;
-
-    if (text.len > ID_DIGITS_MAX || !str_number(text, &id) || id == 0 || id > INT64_MAX)
-        return false;
-    *out = (int64_t)id;
-    return true;
 }
 
 static int not_found(struct str id, const char *kind, struct error *e)
@@ -108,7 +90,8 @@ int job_of_path(struct call *c, struct job *out, struct error *e)
     int rc = job_place(c, "get", &at, e);
     if (rc < 0 && e->code != ERROR_PERMISSION_DENIED)
         return -1;
-    if (rc < 0 || !id_read(id, &number)) /* jobs of another project are not found either */
+    /* A job of another project is not found either. */
+    if (rc < 0 || !call_int64(id, &number))
         return not_found(id, "BatchPredictionJob", e);
     int found = job_get(c->api->store, c->arena, at.scope, number, out, e);
     if (found < 0)

@@ -47,13 +47,10 @@ yyjson_val *storage_json(struct call *c, struct str text, struct error *e)
 
 int storage_number(struct str text, const char *name, int64_t *out, struct error *e)
 {
-    uint64_t n;
-
-    if (!str_number(text, &n) || n > INT64_MAX)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "Invalid value for %s: \"%.*s\"", name,
-                         STR_ARG(str_sub(text, 0, 64)));
-    *out = (int64_t)n;
-    return 0;
+    if (call_int64(text, out))
+        return 0;
+    return error_set(e, ERROR_INVALID_ARGUMENT, "Invalid value for %s: \"%.*s\"", name,
+                     STR_ARG(str_sub(text, 0, 64)));
 }
 
 int storage_number_json(yyjson_val *v, const char *name, int64_t *out, struct error *e)

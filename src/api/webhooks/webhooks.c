@@ -1,102 +1,89 @@
-/* webhooks.c -- the Gemini API's webhooks resource, as google-genai's client.webhooks uses it,
- * and what was delivered.
+/* webhooks.c -- the Gemini API's webhooks resource, as google-genai's client.webhooks uses it, and the
+ * list of deliveries.
  *
  * Source:  google-genai 3.4, webhooks; docs/reference/webhooks.md.
  */
-#include <stdio.h>
-#include <string.h>
-
 #include "api/call.h"
-#include "base/mem.h"
-#include "api/webhooks/webhook_send.h"
+#include "api/webhooks/send.h"
 #include "format/request/request.h"
 #include "net/client/http_client.h"
 
 #define BODY_MAX ((size_t)64 * 1024)
 #define REPLY_MAX ((size_t)4 * 1024 * 1024)
-#define NAME_MAX_BYTES 256
+#define SECRET_REPLY_MAX 1024
+#define NAME_BYTES_MAX 256
+#define EVENTS_BYTES_MAX 4096
 #define DELIVERIES_MAX 100
 #define DAY_US ((int64_t)86400 * 1000000)
 #define SECRET_SHOWN 12 /* characters of a truncated secret */
 
-/* What a webhook may subscribe to; only those of batches are ever sent. */
+/* Events that a webhook may subscribe to; only those of batches are ever sent. */
 static const char *const event_names[] = {
     "batch.succeeded",       "batch.expired",      "batch.failed",
     "batch.cancelled",       "interaction.failed", "interaction.requires_action",
     "interaction.completed", "video.generated",
 };
 
-static const char *own_project(const struct call *c)
-{
-    return c->who.all ? c->api->default_project : c->who.project;
-}
-
 /* ---- Writing ---- */
 
-static void add_time(struct buf *b, const char *name, int64_t us)
+static void add_secret(struct json_writer *j, struct str secret, int64_t until_us)
 {
-    char text[CLOCK_TEXT_BYTES];
-
-    clock_format_rfc3339(us, text);
-    buf_addf(b, ",\"%s\":\"%s\"", name, text);
-}
-
-static void add_secret(struct buf *b, struct str secret, int64_t until_us)
-{
-    buf_add_c(b, "{\"truncated_secret\":");
-    buf_add_json(b, str_sub(secret, 0, SECRET_SHOWN));
+    json_object(j, NULL);
+    json_add_text(j, "truncated_secret", str_sub(secret, 0, SECRET_SHOWN));
     if (until_us)
-        add_time(b, "expire_time", until_us);
-    buf_add_char(b, '}');
+        call_add_time(j, "expire_time", until_us);
+    json_end(j);
 }
 
-static void add_events(struct buf *b, struct str events)
+static void add_events(struct json_writer *j, struct str events)
 {
-    bool first = true;
-
-    buf_add_char(b, '[');
+    json_array(j, "subscribed_events");
     while (events.len) {
-        size_t comma = str_find(events, STR(","));
-        struct str one = str_sub(events, 0, comma);
-        if (!first)
-            buf_add_char(b, ',');
-        first = false;
-        buf_add_json(b, one);
+        struct str one = str_sub(events, 0, str_find(events, STR(",")));
+        json_add_text(j, NULL, one);
         events = str_sub(events, one.len + 1, events.len);
     }
-    buf_add_char(b, ']');
+    json_end(j);
 }
 
-static void write_webhook(const struct webhook *w, bool fresh, struct buf *b)
+/* fresh: the webhook was just made, and its whole secret is shown this once. */
+static void add_webhook(struct json_writer *j, const struct webhook *w, bool fresh)
 {
-    buf_addf(b, "{\"id\":\"%s\",\"name\":", w->id);
-    buf_add_str(b, w->spec.len ? w->spec : STR("\"\""));
-    buf_add_c(b, ",\"uri\":");
-    buf_add_json(b, w->uri);
-    buf_add_c(b, ",\"subscribed_events\":");
-    add_events(b, w->events);
-    buf_addf(b, ",\"state\":\"%s\"", w->enabled ? "enabled" : "disabled");
-    add_time(b, "create_time", w->create_us);
-    add_time(b, "update_time", w->update_us);
-    buf_add_c(b, ",\"signing_secrets\":[");
-    add_secret(b, w->secret, 0);
-    if (w->secret_old.len) {
-        buf_add_char(b, ',');
-        add_secret(b, w->secret_old, w->secret_old_until_us);
-    }
-    buf_add_char(b, ']');
-    if (fresh) {
-        buf_add_c(b, ",\"new_signing_secret\":");
-        buf_add_json(b, w->secret);
-    }
-    buf_add_char(b, '}');
+    json_object(j, NULL);
+    json_add_c(j, "id", w->id);
+    json_add_raw(j, "name", w->spec.len ? w->spec : STR("\"\""));
+    json_add_text(j, "uri", w->uri);
+    add_events(j, w->events);
+    json_add_c(j, "state", w->enabled ? "enabled" : "disabled");
+    call_add_time(j, "create_time", w->create_us);
+    call_add_time(j, "update_time", w->update_us);
+    json_array(j, "signing_secrets");
+    add_secret(j, w->secret, 0);
+    if (w->secret_old.len)
+        add_secret(j, w->secret_old, w->secret_old_until_us);
+    json_end(j);
+    if (fresh)
+        json_add_text(j, "new_signing_secret", w->secret);
+    json_end(j);
 }
 
 static void reply_webhook(struct call *c, const struct webhook *w, bool fresh)
 {
     struct buf body = BUF_INIT(REPLY_MAX);
+    struct json_writer j = JSON_WRITER(&body);
 
-    write_webhook(w, fresh, &body);
+    add_webhook(&j, w, fresh);
+    call_reply(c, &body);
+}
+
+static void reply_secret(struct call *c, struct str secret)
+{
+    struct buf body = BUF_INIT(SECRET_REPLY_MAX);
+    struct json_writer j = JSON_WRITER(&body);
+
+    json_object(&j, NULL);
+    json_add_text(&j, "secret", secret);
+    json_end(&j);
     call_reply(c, &body);
 }
 
@@ -116,8 +103,8 @@ static int read_event(yyjson_val *v, struct buf *out, struct error *e)
 
     if (!yyjson_is_str(v) || !known_event(name))
         return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "subscribed_events: \"%.*s\" is no event; batch.succeeded, batch.failed, "
-                         "batch.cancelled and batch.expired are sent",
+                         "subscribed_events: \"%.*s\" is not an event; batch.succeeded, "
+                         "batch.failed, batch.cancelled and batch.expired are sent",
                          STR_ARG(str_sub(name, 0, 64)));
     if (out->len)
         buf_add_char(out, ',');
@@ -127,7 +114,7 @@ static int read_event(yyjson_val *v, struct buf *out, struct error *e)
 
 static int read_events(struct arena *a, yyjson_val *list, struct webhook *w, struct error *e)
 {
-    struct buf out = BUF_INIT(4096);
+    struct buf out = BUF_INIT(EVENTS_BYTES_MAX);
     size_t i, n;
     yyjson_val *v;
     int rc = 0;
@@ -170,18 +157,18 @@ static int read_state(yyjson_val *v, struct webhook *w, struct error *e)
 
 static int read_name(struct arena *a, yyjson_val *v, struct webhook *w, struct error *e)
 {
-    struct buf text = BUF_INIT(NAME_MAX_BYTES * 8);
+    struct buf text = BUF_INIT(NAME_BYTES_MAX * 8);
 
-    if (!yyjson_is_str(v) || json_str(v).len > NAME_MAX_BYTES)
+    if (!yyjson_is_str(v) || json_str(v).len > NAME_BYTES_MAX)
         return error_set(e, ERROR_INVALID_ARGUMENT, "name must be a text of at most %d bytes",
-                         NAME_MAX_BYTES);
+                         NAME_BYTES_MAX);
     buf_add_json(&text, json_str(v));
     w->spec = (struct str){ arena_copy(a, text.p, text.len), text.len };
     buf_release(&text);
     return 0;
 }
 
-/* The members that are there; the others stay as they are. */
+/* Sets the members that the body has; the others stay as they are. */
 static int read_webhook(struct call *c, struct webhook *w, struct error *e)
 {
     yyjson_val *body = call_json(c, e), *v;
@@ -214,23 +201,26 @@ static bool get_webhook(struct call *c, struct webhook *w)
     return false;
 }
 
+static int create_webhook(struct call *c, struct webhook *w, struct error *e)
+{
+    *w = (struct webhook){ .enabled = true, .project = str_of(call_own_project(c)) };
+    if (read_webhook(c, w, e) < 0)
+        return -1;
+    if (w->uri.len == 0 || w->events.len == 0)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "uri and subscribed_events are required");
+    char *secret = arena_alloc(c->arena, WEBHOOK_SECRET_BYTES);
+    if (webhook_secret_new(secret, e) < 0)
+        return -1;
+    w->secret = str_of(secret);
+    return webhook_put(c->api->store, w, e);
+}
+
 static void create(struct call *c)
 {
-    struct webhook w = { .enabled = true, .project = str_of(own_project(c)) };
+    struct webhook w;
     struct error e = { 0 };
-    char secret[WEBHOOK_SECRET_BYTES];
 
-    if (read_webhook(c, &w, &e) < 0) {
-        call_fail(c, &e);
-        return;
-    }
-    if (w.uri.len == 0 || w.events.len == 0) {
-        call_fail_as(c, 400, NULL, "uri and subscribed_events are required");
-        return;
-    }
-    webhook_secret_new(secret);
-    w.secret = str_of(secret);
-    if (webhook_put(c->api->store, &w, &e) < 0)
+    if (create_webhook(c, &w, &e) < 0)
         call_fail(c, &e);
     else
         reply_webhook(c, &w, true);
@@ -249,18 +239,18 @@ static void list(struct call *c)
     struct webhook_list all = { 0 };
     struct error e = { 0 };
     struct buf body = BUF_INIT(REPLY_MAX);
+    struct json_writer j = JSON_WRITER(&body);
 
     if (webhook_list(c->api->store, c->arena, call_scope(c), &all, &e) < 0) {
         call_fail(c, &e);
         return;
     }
-    buf_add_c(&body, "{\"webhooks\":[");
-    for (uint32_t i = 0; i < all.count; i++) {
-        if (i)
-            buf_add_char(&body, ',');
-        write_webhook(&all.item[i], false, &body);
-    }
-    buf_add_c(&body, "]}");
+    json_object(&j, NULL);
+    json_array(&j, "webhooks");
+    for (uint32_t i = 0; i < all.count; i++)
+        add_webhook(&j, &all.item[i], false);
+    json_end(&j);
+    json_end(&j);
     call_reply(c, &body);
 }
 
@@ -290,37 +280,37 @@ static void delete(struct call *c)
         call_reply_c(c, "{}");
 }
 
+static int rotate_secret(struct call *c, struct webhook *w, struct error *e)
+{
+    yyjson_val *body = call_json(c, e);
+
+    if (!body)
+        return -1;
+    struct str behavior = json_str(request_field(body, "revocationBehavior"));
+    bool at_once = str_eq_c(behavior, "revoke_previous_secrets_immediately");
+    char *secret = arena_alloc(c->arena, WEBHOOK_SECRET_BYTES);
+    if (webhook_secret_new(secret, e) < 0)
+        return -1;
+    w->secret_old = at_once ? (struct str){ 0 } : w->secret;
+    w->secret_old_until_us = at_once ? 0 : c->api->clock->wall_us(c->api->clock) + DAY_US;
+    w->secret = str_of(secret);
+    return webhook_put(c->api->store, w, e);
+}
+
 static void rotate(struct call *c)
 {
     struct webhook w;
     struct error e = { 0 };
-    char secret[WEBHOOK_SECRET_BYTES];
-    struct buf body = BUF_INIT(1024);
 
     if (!get_webhook(c, &w))
         return;
-    yyjson_val *how = call_json(c, &e);
-    if (!how) {
+    if (rotate_secret(c, &w, &e) < 0)
         call_fail(c, &e);
-        return;
-    }
-    struct str behavior = json_str(request_field(how, "revocationBehavior"));
-    bool at_once = str_eq_c(behavior, "revoke_previous_secrets_immediately");
-    webhook_secret_new(secret);
-    w.secret_old = at_once ? (struct str){ 0 } : w.secret;
-    w.secret_old_until_us = at_once ? 0 : c->api->clock->wall_us(c->api->clock) + DAY_US;
-    w.secret = str_of(secret);
-    if (webhook_put(c->api->store, &w, &e) < 0) {
-        call_fail(c, &e);
-        return;
-    }
-    buf_add_c(&body, "{\"secret\":");
-    buf_add_json(&body, w.secret);
-    buf_add_char(&body, '}');
-    call_reply(c, &body);
+    else
+        reply_secret(c, w.secret);
 }
 
-/* Posts a message of no job, at once, and says what came of it. */
+/* Posts a message that belongs to no job, and answers whether the webhook took it. */
 static void ping(struct call *c)
 {
     struct webhook w;
@@ -331,7 +321,7 @@ static void ping(struct call *c)
     struct http_client *http = http_client_new();
     struct webhook_post p = {
         .uri = w.uri,
-        .body = STR("{\"type\":\"ping\",\"data\":{}}"),
+        .body = STR("{\"type\":\"ping\",\"data\":{}}"), /* a constant of the protocol */
         .secret = w.secret,
         .id = "msg_ping",
         .allow = c->api->webhook_allow,
@@ -352,23 +342,24 @@ static void ping(struct call *c)
 
 /* ---- Deliveries ---- */
 
-static void write_delivery(const struct delivery *d, struct buf *b)
+static void add_delivery(struct json_writer *j, const struct delivery *d)
 {
     static const char *const states[] = { "waiting", "delivered", "given_up" };
 
-    buf_addf(b, "{\"id\":\"%lld\",\"job\":\"%lld\",\"state\":\"%s\",\"attempts\":%u,\"uri\":",
-             (long long)d->id, (long long)d->job, states[d->state], d->attempts);
-    buf_add_json(b, d->uri);
-    add_time(b, "create_time", d->create_us);
+    json_object(j, NULL);
+    call_add_int64(j, "id", d->id);
+    call_add_int64(j, "job", d->job);
+    json_add_c(j, "state", states[d->state]);
+    json_add_uint(j, "attempts", d->attempts);
+    json_add_text(j, "uri", d->uri);
+    call_add_time(j, "create_time", d->create_us);
     if (d->state == DELIVERY_WAITS)
-        add_time(b, "next_time", d->due_us);
+        call_add_time(j, "next_time", d->due_us);
     if (d->last_status)
-        buf_addf(b, ",\"last_status\":%d", (int)d->last_status);
-    if (d->last_error.len) {
-        buf_add_c(b, ",\"last_error\":");
-        buf_add_json(b, d->last_error);
-    }
-    buf_add_char(b, '}');
+        json_add_int(j, "last_status", d->last_status);
+    if (d->last_error.len)
+        json_add_text(j, "last_error", d->last_error);
+    json_end(j);
 }
 
 static void list_deliveries_of(struct call *c, struct str webhook)
@@ -376,6 +367,7 @@ static void list_deliveries_of(struct call *c, struct str webhook)
     struct delivery_list all;
     struct error e = { 0 };
     struct buf body = BUF_INIT(REPLY_MAX);
+    struct json_writer j = JSON_WRITER(&body);
 
     const struct delivery_query of = {
         .project = call_scope(c),
@@ -386,13 +378,12 @@ static void list_deliveries_of(struct call *c, struct str webhook)
         call_fail(c, &e);
         return;
     }
-    buf_add_c(&body, "{\"deliveries\":[");
-    for (uint32_t i = 0; i < all.count; i++) {
-        if (i)
-            buf_add_char(&body, ',');
-        write_delivery(&all.item[i], &body);
-    }
-    buf_add_c(&body, "]}");
+    json_object(&j, NULL);
+    json_array(&j, "deliveries");
+    for (uint32_t i = 0; i < all.count; i++)
+        add_delivery(&j, &all.item[i]);
+    json_end(&j);
+    json_end(&j);
     call_reply(c, &body);
 }
 
@@ -409,22 +400,12 @@ static void deliveries(struct call *c)
     list_deliveries_of(c, (struct str){ 0 });
 }
 
-static bool read_id(struct str text, int64_t *id)
-{
-    uint64_t n;
-
-    if (!str_number(text, &n) || n > INT64_MAX)
-        return false;
-    *id = (int64_t)n;
-    return true;
-}
-
 static void replay(struct call *c)
 {
     int64_t id;
     struct error e = { 0 };
 
-    if (!read_id(c->param[0], &id))
+    if (!call_int64(c->param[0], &id))
         call_fail_as(c, 404, NULL, "There is no such delivery.");
     else if (delivery_replay(c->api->store, call_scope(c), id, &e) < 0)
         call_fail(c, &e);
@@ -432,19 +413,16 @@ static void replay(struct call *c)
         call_reply_c(c, "{}");
 }
 
-/* What jobs' own targets (webhookConfig) are signed with. */
+/* The secret that signs what is sent to jobs' own targets (webhookConfig). */
 static void project_secret(struct call *c)
 {
     char secret[WEBHOOK_SECRET_BYTES];
     struct error e = { 0 };
-    struct buf body = BUF_INIT(1024);
 
-    if (webhook_secret_project(c->api->store, own_project(c), secret, &e) < 0) {
+    if (webhook_secret_project(c->api->store, call_own_project(c), secret, &e) < 0)
         call_fail(c, &e);
-        return;
-    }
-    buf_addf(&body, "{\"secret\":\"%s\"}", secret);
-    call_reply(c, &body);
+    else
+        reply_secret(c, str_of(secret));
 }
 
 #define GEMINI "/(v1|v1beta|v1alpha)"

@@ -93,6 +93,33 @@ static void test_base64_over_the_buffers_maximum_is_marked(void **state)
     buf_release(&small);
 }
 
+static void test_bytes_are_read_only_as_they_would_be_written(void **state)
+{
+    static const struct {
+        const char *text;
+        bool url;
+        const char *bytes; /* NULL: refused */
+    } cases[] = {
+        { "", false, "" },        { "YQ==", false, "a" },   { "YWI=", false, "ab" },
+        { "YWJj", false, "abc" }, { "fn5-", true, "~~~" },  { "fn5+", false, "~~~" },
+        { "YQ", true, "a" },      { "YWI", true, "ab" },    { "YQ", false, NULL },
+        { "YQ==", true, NULL },   { "fn5-", false, NULL },  { "fn5+", true, NULL },
+        { "YR==", false, NULL },  { "YR", true, NULL },     { "YWJ=", false, NULL },
+        { "YQ=", false, NULL },   { "YQ===", false, NULL }, { "Y", true, NULL },
+        { "Y!==", false, NULL },  { "YW\nI", false, NULL }, { "YQ==YQ==", false, NULL },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char out[8];
+        size_t len;
+        bool good = base64_read(str_of(cases[i].text), cases[i].url, out, &len);
+        assert_int_equal(good, cases[i].bytes != NULL);
+        if (good)
+            assert_true(str_eq_c((struct str){ out, len }, cases[i].bytes));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -101,6 +128,7 @@ int main(void)
         cmocka_unit_test(test_the_end_is_padded_rightly_or_not_at_all),
         cmocka_unit_test(test_every_spelling_is_written_in_the_standard_one),
         cmocka_unit_test(test_base64_over_the_buffers_maximum_is_marked),
+        cmocka_unit_test(test_bytes_are_read_only_as_they_would_be_written),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,39 +1,42 @@
-#include "api/webhooks/webhook_send.h"
+#include "api/webhooks/send.h"
 
 #include <assert.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-#include <openssl/rand.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
 #include "api/context.h"
-#include "base/thread.h"
+#include "base/base64.h"
+#include "base/chan.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metric.h"
+#include "base/random.h"
+#include "base/thread.h"
 #include "net/client/http_client.h"
 
 #define SECRET_PREFIX "whsec_"
 #define SECRET_RAW_BYTES 32
-#define POLL_NS (500 * NS_PER_MS)
+#define SECRET_TEXT_BYTES 44 /* base64 of them */
+#define POLL_MS 500
 #define POST_TIMEOUT_MS 15000
 #define POST_CONNECT_MS 5000
 #define ANSWER_BYTES_MAX ((size_t)64 * 1024)
 #define DUE_MAX 16
 #define SECOND_US ((int64_t)1000000)
 
-/* Waits before the next attempt, after so many failed ones; then it is given up. */
+/* Pauses after the first failed attempt, the second, ...; after the last one the delivery is given up. */
 static const int64_t waits_s[] = { 5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 28800 };
 #define ATTEMPTS_MAX (ARRAY_LEN(waits_s) + 1)
 
+/* Constant while the thread runs. */
 struct webhook_sender {
     struct api *api;
     pthread_t thread;
-    atomic_bool stop;
+    struct chan *stop; /* nothing is sent to it; closed: the thread ends */
     struct http_client *http;
 };
 
@@ -41,20 +44,23 @@ struct webhook_sender {
 
 static void secret_text(const unsigned char raw[SECRET_RAW_BYTES], char out[WEBHOOK_SECRET_BYTES])
 {
-    static_assert(sizeof SECRET_PREFIX + 44 <= WEBHOOK_SECRET_BYTES, "prefix, base64, NUL");
-    memcpy(out, SECRET_PREFIX, sizeof SECRET_PREFIX - 1);
-    (void)EVP_EncodeBlock((unsigned char *)out + sizeof SECRET_PREFIX - 1, raw, SECRET_RAW_BYTES);
+    struct buf text = BUF_INIT(WEBHOOK_SECRET_BYTES - 1);
+
+    static_assert(sizeof SECRET_PREFIX + SECRET_TEXT_BYTES <= WEBHOOK_SECRET_BYTES, "with a NUL");
+    buf_add_c(&text, SECRET_PREFIX);
+    base64_add(raw, SECRET_RAW_BYTES, &text);
+    memcpy(out, text.p, text.len + 1);
+    buf_release(&text);
 }
 
-void webhook_secret_new(char out[WEBHOOK_SECRET_BYTES])
+int webhook_secret_new(char out[WEBHOOK_SECRET_BYTES], struct error *e)
 {
     unsigned char raw[SECRET_RAW_BYTES];
 
-    if (RAND_bytes(raw, sizeof raw) != 1) {
-        log_error("no random numbers");
-        abort();
-    }
+    if (random_bytes(raw, sizeof raw, e) < 0)
+        return -1;
     secret_text(raw, out);
+    return 0;
 }
 
 int webhook_secret_project(struct store *s, const char *project, char out[WEBHOOK_SECRET_BYTES],
@@ -69,23 +75,23 @@ int webhook_secret_project(struct store *s, const char *project, char out[WEBHOO
     return 0;
 }
 
-/* The bytes that a secret's text stands for; of any other text its own bytes. */
+/* The bytes that a secret's text stands for; of a text in another form its own bytes. */
 static size_t secret_raw(struct str text, unsigned char out[WEBHOOK_SECRET_BYTES])
 {
-    struct str b64 = str_sub(text, sizeof SECRET_PREFIX - 1, text.len);
-    bool coded = str_starts(text, STR(SECRET_PREFIX)) && b64.len == 44;
-    int n = coded ? EVP_DecodeBlock(out, (const unsigned char *)b64.p, (int)b64.len) : -1;
+    struct str coded = str_sub(text, sizeof SECRET_PREFIX - 1, text.len);
+    size_t len;
 
-    if (n > 0)
-        return SECRET_RAW_BYTES;
-    size_t len = text.len < WEBHOOK_SECRET_BYTES ? text.len : WEBHOOK_SECRET_BYTES;
+    if (str_starts(text, STR(SECRET_PREFIX)) && coded.len == SECRET_TEXT_BYTES &&
+        base64_read(coded, false, out, &len))
+        return len;
+    len = text.len < WEBHOOK_SECRET_BYTES ? text.len : WEBHOOK_SECRET_BYTES;
     memcpy(out, text.p, len);
     return len;
 }
 
 static void add_signature(struct str secret, struct str signed_text, struct buf *out)
 {
-    unsigned char key[WEBHOOK_SECRET_BYTES], mac[EVP_MAX_MD_SIZE], text[EVP_MAX_MD_SIZE * 2];
+    unsigned char key[WEBHOOK_SECRET_BYTES], mac[EVP_MAX_MD_SIZE];
     unsigned int len = sizeof mac;
 
     if (secret.len == 0)
@@ -93,8 +99,8 @@ static void add_signature(struct str secret, struct str signed_text, struct buf 
     size_t bytes = secret_raw(secret, key);
     (void)HMAC(EVP_sha256(), key, (int)bytes, (const unsigned char *)signed_text.p, signed_text.len,
                mac, &len);
-    (void)EVP_EncodeBlock(text, mac, (int)len);
-    buf_addf(out, "%sv1,%s", out->len ? " " : "", (const char *)text);
+    buf_add_c(out, out->len ? " v1," : "v1,");
+    base64_add(mac, len, out);
 }
 
 static void sign(const struct webhook_post *p, int64_t seconds, struct buf *out)
@@ -145,7 +151,7 @@ int webhook_post(struct http_client *http, const struct webhook_post *p, struct 
 
 /* ---- The outbox ---- */
 
-/* Whose secret signs this delivery. 0: the webhook is gone or disabled, nothing is to be sent. */
+/* The secrets that sign this delivery, into *p. 0: the webhook is gone or disabled, so nothing is sent. */
 static int find_secret(struct api *a, struct arena *arena, const struct delivery *d,
                        struct webhook_post *p, struct error *e)
 {
@@ -170,14 +176,14 @@ static int find_secret(struct api *a, struct arena *arena, const struct delivery
     return 1;
 }
 
-static void judge(struct delivery *d, int status, const struct error *e, int64_t now_us)
+/* Moves the delivery to its next state: done, waiting for the next attempt, or given up. */
+static void attempt_ended(struct delivery *d, int status, const struct error *e, int64_t now_us)
 {
-    bool taken = status >= 200 && status < 300;
-
+    assert(d->state == DELIVERY_WAITS);
     d->attempts++;
     d->last_status = status > 0 ? status : 0;
     d->last_error = status > 0 ? (struct str){ 0 } : str_of(e->msg);
-    if (taken)
+    if (status >= 200 && status < 300)
         d->state = DELIVERY_DONE;
     else if (d->attempts >= ATTEMPTS_MAX)
         d->state = DELIVERY_GIVEN_UP;
@@ -205,7 +211,7 @@ static void deliver(struct webhook_sender *s, struct arena *arena, struct delive
         d->last_error = STR("the webhook is gone or disabled");
     } else {
         int status = rc < 0 ? -1 : webhook_post(s->http, &p, &e);
-        judge(d, status, &e, p.now_us);
+        attempt_ended(d, status, &e, p.now_us);
         metric_add(
             metric_counter("tranche_webhook_posts_total", "Webhook posts by outcome",
                            d->state == DELIVERY_DONE ? "outcome=\"taken\"" : "outcome=\"failed\""),
@@ -230,7 +236,7 @@ static uint32_t deliver_due(struct webhook_sender *s)
         log_error("webhooks: %s", e.msg);
         due.count = 0;
     }
-    for (uint32_t i = 0; i < due.count && !atomic_load(&s->stop); i++)
+    for (uint32_t i = 0; i < due.count && !chan_closed(s->stop); i++)
         deliver(s, &arena, &due.item[i]);
     arena_release(&arena);
     return due.count;
@@ -240,24 +246,28 @@ static void *sender_run(void *arg)
 {
     struct webhook_sender *s = arg;
 
-    while (!atomic_load(&s->stop))
+    while (!chan_closed(s->stop))
         if (deliver_due(s) == 0)
-            clock_system()->sleep_ns(clock_system(), POLL_NS);
+            (void)chan_recv(s->stop, POLL_MS);
     return NULL;
+}
+
+static void sender_free(struct webhook_sender *s)
+{
+    http_client_free(s->http);
+    chan_free(s->stop);
+    mem_free(s);
 }
 
 struct webhook_sender *webhook_sender_start(struct api *a, struct error *e)
 {
     struct webhook_sender *s = mem_alloc(sizeof *s);
 
-    s->api = a;
-    s->http = http_client_new();
-    atomic_init(&s->stop, false);
+    *s = (struct webhook_sender){ .api = a, .stop = chan_new(1), .http = http_client_new() };
     if (pthread_create(&s->thread, NULL, sender_run, s) == 0)
         return s;
-    (void)error_set(e, ERROR_RESOURCE_EXHAUSTED, "no thread could be made for webhooks");
-    http_client_free(s->http);
-    mem_free(s);
+    (void)error_set(e, ERROR_RESOURCE_EXHAUSTED, "cannot start the thread of webhooks");
+    sender_free(s);
     return NULL;
 }
 
@@ -265,8 +275,7 @@ void webhook_sender_stop(struct webhook_sender *s)
 {
     if (!s)
         return;
-    atomic_store(&s->stop, true);
+    chan_close(s->stop);
     thread_join(s->thread);
-    http_client_free(s->http);
-    mem_free(s);
+    sender_free(s);
 }
