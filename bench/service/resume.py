@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT / "tests" / "accept"))
 JOBS = "/v1/projects/p1/locations/us-central1/batchPredictionJobs"
 MODELS = """  - name: "slow-fake"
     kind: fake
-    fake: { delay_ms: 50 }
+    fake: { delay_ms: 200 }
 """
 
 

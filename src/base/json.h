@@ -48,6 +48,8 @@ struct json_member {
     struct str value; /* as written */
     size_t key_at, value_at;
     size_t next; /* where the iteration goes on; 0 before the first */
+    /* A value known to begin at skip_from ends at skip_to, which spares crossing it; 0: none is. */
+    size_t skip_from, skip_to;
 };
 bool json_member_next(struct str text, struct json_member *m);
 /* The same for a member known to be the last of an object that ends where text does: its value ends

@@ -114,7 +114,7 @@ bool json_member_next(struct str text, struct json_member *m)
 {
     if (!member_begin(text, m))
         return false;
-    m->next = json_skip(text, m->value_at);
+    m->next = m->skip_to && m->value_at == m->skip_from ? m->skip_to : json_skip(text, m->value_at);
     m->value = span(text, m->value_at, m->next);
     return true;
 }

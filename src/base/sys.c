@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -47,6 +48,24 @@ int sys_create(const char *path, struct error *e)
 int sys_open_locked(const char *path, struct error *e)
 {
     return open_to_lock(path, O_RDWR | O_CREAT, 0600, true, e);
+}
+
+int sys_open_nameless(const char *folder, struct error *e)
+{
+    size_t bytes = strlen(folder) + sizeof "/XXXXXX";
+    char *path = mem_alloc(bytes);
+
+    (void)snprintf(path, bytes, "%s/XXXXXX", folder);
+    int fd = fault_hit("sys.open") ? -1 : mkstemp(path);
+    if (fd < 0)
+        (void)error_errno(e, "cannot make %s", path);
+    else if (unlink(path) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
+        (void)error_errno(e, "cannot prepare %s", path);
+        (void)close(fd);
+        fd = -1;
+    }
+    mem_free(path);
+    return fd;
 }
 
 int sys_write_all(int fd, const void *p, size_t len, const char *path, struct error *e)

@@ -25,6 +25,8 @@ int sys_create(const char *path, struct error *e) FALLIBLE;
 /* Makes or opens a file of ours and locks it until it is closed or the process ends, however it ends.
  * ABORTED when another process holds it. */
 int sys_open_locked(const char *path, struct error *e) FALLIBLE;
+/* A new file in the folder that has no name any more: it goes when it is closed. */
+int sys_open_nameless(const char *folder, struct error *e) FALLIBLE;
 int sys_write_all(int fd, const void *p, size_t len, const char *path, struct error *e) FALLIBLE;
 /* Reads until len or the end of the file: returns how many bytes, or -1. */
 int64_t sys_read_at(int fd, void *p, size_t len, uint64_t offset, const char *path,

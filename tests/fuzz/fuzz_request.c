@@ -74,15 +74,17 @@ static void check_wrapped(struct arena *a, const struct request *r, struct viola
     buf_release(&b);
 }
 
-/* Of any line that is a JSON object, valid or not, the spans are found without a parse too. */
-static void check_quick_spans(struct arena *a, struct str line, const struct line_rules *rules,
-                              const struct input_line *in)
+/* Of any line that is a JSON object, valid or not, the spans are found without a parse too, also
+ * when it is known where the request stands. */
+static void check_quick_spans(struct arena *a, struct str line, struct str request,
+                              const struct line_rules *rules, const struct input_line *in)
 {
     struct error e = { 0 };
     struct input_line quick;
     size_t at = 0;
 
-    if (!yyjson_is_obj(json_parse(a, line, &at, &e)) || !request_line_spans(a, line, rules, &quick))
+    if (!yyjson_is_obj(json_parse(a, line, &at, &e)) ||
+        !request_line_spans(a, line, request, rules, &quick))
         return;
     assert(str_eq(quick.request_text, in->request_text) && str_eq(quick.key, in->key));
     assert(quick.sibling_count == in->sibling_count);
@@ -105,7 +107,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_violations(&bad, line.len);
     if (!rules.from_output)
         check_spans(line, &in);
-    check_quick_spans(&a, line, &rules, &in);
+    check_quick_spans(&a, line, (struct str){ 0 }, &rules, &in);
+    if (!rules.from_output)
+        check_quick_spans(&a, line, in.request_text, &rules, &in);
     if (ok) {
         check_request(in.request);
         check_wrapped(&a, in.request, &bad);

@@ -122,7 +122,7 @@ static bool answers(struct keeper *k, const struct line *line, const struct row_
         return false;
     if (k->r->input == k->r->old_input)
         return true; /* the line is the row */
-    return parse(k, line->text) && request_line_spans(&k->arena, line->text, &plain, &in) &&
+    return parse(k, line->text) && request_line_spans(&k->arena, line->text, (struct str){ 0 }, &plain, &in) &&
            str_eq(in.request_text, row->request);
 }
 

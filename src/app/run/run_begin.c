@@ -139,6 +139,7 @@ int run_step_check(struct run *r, struct error *e)
         .rules.from_output = run_in_place(r),
         .predictor = j->predictor,
         .limit = r->o->limit,
+        .index_folder = j->state_root,
         .on_bad = note_bad,
         .arg = r,
     };

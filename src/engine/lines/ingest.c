@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "engine/lines/cutter.h"
 #include "engine/lines/digest.h"
+#include "engine/lines/line_index.h"
 
 #define THREADS_MAX 64
 /* A worker gives back what one very long line made it take. */
@@ -16,9 +17,10 @@
 #define PIECE_KEEP_BYTES (SHARD_BYTES_MAX * 2)
 
 /* What was found in one shard. */
-struct tally {
+struct found {
     uint64_t bad, text_bytes, output_max, output_unset;
     bool bad_line[SHARD_LINES_MAX];
+    struct line_note note[SHARD_LINES_MAX];
 };
 
 /* The shared state of one ingest_run. Shards are cut in order under the lock, validated outside it,
@@ -33,6 +35,7 @@ struct ingest {
     bool failed;        /* error holds why; all workers end */
     struct error error;
     struct ingest_result *out;
+    struct line_index_writer *index; /* the worker whose turn it is has it; NULL: none is made */
 };
 
 /* One thread. */
@@ -42,7 +45,7 @@ struct worker {
     struct piece piece;
     struct arena arena;
     struct violations violations;
-    struct tally tally;
+    struct found found;
 };
 
 static void *work(void *arg);
@@ -58,6 +61,8 @@ int ingest_run(const struct input *in, const struct ingest_options *o, struct in
     struct ingest all = { .in = in, .o = o, .out = out };
 
     *out = (struct ingest_result){ .repeats = repeats_new(in->bytes) };
+    if (o->index_path || o->index_folder)
+        all.index = line_index_begin(o->index_folder, o->index_path);
     cutter_init(&all.cutter, in, o->limit, o->lines_max);
     lock_init(&all.lock);
     cond_init(&all.turned);
@@ -65,16 +70,19 @@ int ingest_run(const struct input *in, const struct ingest_options *o, struct in
     cond_destroy(&all.turned);
     lock_destroy(&all.lock);
     if (all.failed) {
+        line_index_abort(all.index);
         ingest_result_release(out);
         *e = all.error;
         return -1;
     }
     digest_shards(out);
+    line_index_end(all.index, in, out);
     return 0;
 }
 
 void ingest_result_release(struct ingest_result *r)
 {
+    line_index_free(r->index);
     repeats_free(r->repeats);
     mem_free(r->shards.item);
     *r = (struct ingest_result){ 0 };
@@ -171,39 +179,65 @@ static void count_text(const struct content *c, uint64_t *bytes)
 
 static void count_good(struct worker *w, const struct request *r)
 {
-    struct tally *t = &w->tally;
+    struct found *f = &w->found;
     uint64_t digest[2];
 
-    count_text(r->system, &t->text_bytes);
+    count_text(r->system, &f->text_bytes);
     for (uint32_t i = 0; i < r->content_count; i++)
-        count_text(&r->content[i], &t->text_bytes);
-    t->output_max += r->generation.max_output_tokens;
-    t->output_unset += r->kind == REQUEST_GENERATE && r->generation.max_output_tokens == 0;
+        count_text(&r->content[i], &f->text_bytes);
+    f->output_max += r->generation.max_output_tokens;
+    f->output_unset += r->kind == REQUEST_GENERATE && r->generation.max_output_tokens == 0;
     if (!request_deterministic(r))
         return;
     digest_of(r->text.p, r->text.len, digest);
     repeats_note(w->all->out->repeats, digest);
 }
 
+static bool lies_in(struct str part, struct str text)
+{
+    uintptr_t from = (uintptr_t)text.p, at = (uintptr_t)part.p;
+
+    return at >= from && at + part.len <= from + text.len;
+}
+
+/* What the line's row needs to know of it. Of a line that is wrong only what it is, and nothing of an
+ * output row whose request is a string: that may quote a whole line. */
+static struct line_note note_of(struct str text, const struct input_line *in, bool good,
+                                const struct line_rules *rules)
+{
+    struct str r = in->request_text;
+
+    if (rules->from_output && (r.len == 0 || r.p[0] == '"' || !lies_in(r, text)))
+        return (struct line_note){ .at = LINE_UNKNOWN };
+    if (r.len == 0)
+        return (struct line_note){ .at = LINE_TEXT };
+    if (!good)
+        return (struct line_note){ .at = LINE_OBJECT };
+    return (struct line_note){ .at = (uint32_t)(r.p - text.p), .request_bytes = (uint32_t)r.len };
+}
+
 static void validate(struct worker *w, struct shard *s)
 {
-    struct tally *t = &w->tally;
+    struct found *f = &w->found;
     struct input_line in;
     struct lines it;
     struct line line;
 
-    *t = (struct tally){ 0 };
+    f->bad = f->text_bytes = f->output_max = f->output_unset = 0;
+    memset(f->bad_line, 0, s->line_count * sizeof f->bad_line[0]);
+    memset(f->note, 0, s->line_count * sizeof f->note[0]);
     if (s->overlong) {
-        t->bad = s->line_count;
-        t->bad_line[0] = true;
+        f->bad = s->line_count;
+        f->bad_line[0] = true;
         return;
     }
     digest_of(w->piece.p, (size_t)s->bytes, s->digest);
     lines_init(&it, s, w->piece.p);
     while (lines_next(&it, &line)) {
         bool good = read_line(w, line.text, &in);
-        t->bad_line[line.index - s->index] = !good;
-        t->bad += !good;
+        f->bad_line[line.index - s->index] = !good;
+        f->bad += !good;
+        f->note[line.index - s->index] = note_of(line.text, &in, good, &w->all->o->rules);
         if (good)
             count_good(w, in.request);
     }
@@ -217,7 +251,7 @@ static void report(struct worker *w, const struct shard *s)
     struct lines it;
     struct line line = { .offset = s->offset, .line_no = s->line_no, .index = s->index };
 
-    if (!o->on_bad || w->tally.bad == 0)
+    if (!o->on_bad || w->found.bad == 0)
         return;
     if (s->overlong) {
         ingest_overlong(&w->violations);
@@ -226,7 +260,7 @@ static void report(struct worker *w, const struct shard *s)
     }
     lines_init(&it, s, w->piece.p);
     while (lines_next(&it, &line)) {
-        if (w->tally.bad_line[line.index - s->index] && !read_line(w, line.text, &in))
+        if (w->found.bad_line[line.index - s->index] && !read_line(w, line.text, &in))
             o->on_bad(o->arg, w->all->in, s, &line, &w->violations);
     }
 }
@@ -240,15 +274,15 @@ static void keep_shard(struct shard_list *list, const struct shard *s)
     list->item[list->count++] = *s;
 }
 
-static void keep_tally(struct ingest_result *r, const struct shard *s, const struct tally *t)
+static void keep_found(struct ingest_result *r, const struct shard *s, const struct found *f)
 {
     keep_shard(&r->shards, s);
     r->lines += s->line_count;
     r->bytes += s->bytes;
-    r->bad += t->bad;
-    r->text_bytes += t->text_bytes;
-    r->output_max += t->output_max;
-    r->output_unset += t->output_unset;
+    r->bad += f->bad;
+    r->text_bytes += f->text_bytes;
+    r->output_max += f->output_max;
+    r->output_unset += f->output_unset;
 }
 
 /* Waits for its turn; false when the run has failed. */
@@ -265,8 +299,10 @@ static bool hand_in(struct worker *w, const struct shard *s, uint64_t number)
         return false;
 
     report(w, s);
+    if (all->index)
+        line_index_add(all->index, s, w->found.note);
     lock(&all->lock);
-    keep_tally(all->out, s, &w->tally);
+    keep_found(all->out, s, &w->found);
     all->turn++;
     cond_broadcast(&all->turned);
     unlock(&all->lock);

@@ -6,7 +6,8 @@
  * Data:    input bytes -> shards (in order, under a lock) -> lines -> violations (reported in order)
  * Threads: `threads` workers cut and validate shards; on_bad is called by one thread at a
  *          time, in input order, under no lock. rules.predictor's `accepts` is called by all workers.
- * Memory:  a shard and a parse for each worker; a struct shard for each shard is kept.
+ * Memory:  a shard and a parse for each worker; a struct shard for each shard is kept. What was
+ *          learnt of each line goes to a file (line_index.h).
  * Errors:  only of reading; bad lines are not errors.
  */
 #ifndef TRANCHE_ENGINE_LINES_INGEST_H
@@ -33,6 +34,9 @@ struct ingest_options {
     uint64_t lines_max;          /* more is an error; 0: none */
     uint32_t threads;            /* 0: one a core */
     const atomic_bool *stop;     /* set: give up soon with CANCELLED */
+    /* Where what is learnt of the lines is kept (line_index.h): at the path, or in a file of the folder
+     * that has no name. Both NULL: it is not kept. */
+    const char *index_path, *index_folder;
     /* A bad line: everything that is wrong with it. NULL: only counted. */
     void (*on_bad)(void *arg, const struct input *in, const struct shard *s, const struct line *l,
                    const struct violations *bad);
@@ -40,14 +44,15 @@ struct ingest_options {
 };
 struct ingest_result {
     struct shard_list shards;
-    uint64_t lines;          /* not empty, cut by limit */
-    uint64_t bad;            /* of lines */
-    uint64_t bytes;          /* of input read */
-    uint64_t text_bytes;     /* of good requests' prompt texts: for estimates */
-    uint64_t output_max;     /* sum of maxOutputTokens where given */
-    uint64_t output_unset;   /* good lines without maxOutputTokens */
-    uint64_t digest[2];      /* of the shards' digests, in order */
-    struct repeats *repeats; /* which deterministic requests may stand more than once; owned */
+    uint64_t lines;           /* not empty, cut by limit */
+    uint64_t bad;             /* of lines */
+    uint64_t bytes;           /* of input read */
+    uint64_t text_bytes;      /* of good requests' prompt texts: for estimates */
+    uint64_t output_max;      /* sum of maxOutputTokens where given */
+    uint64_t output_unset;    /* good lines without maxOutputTokens */
+    uint64_t digest[2];       /* of the shards' digests, in order */
+    struct repeats *repeats;  /* which deterministic requests may stand more than once; owned */
+    struct line_index *index; /* of the lines; owned; NULL: nothing was kept */
 };
 int ingest_run(const struct input *in, const struct ingest_options *o, struct ingest_result *out,
                struct error *e) FALLIBLE;

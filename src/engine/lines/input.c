@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -248,25 +247,6 @@ static int copy_all(int from, int to, const char *path, struct error *e)
     return rc;
 }
 
-/* A new file in dir that has no name; -1 and e. */
-static int nameless_file(const char *dir, struct error *e)
-{
-    size_t bytes = strlen(dir) + sizeof "/stdin-XXXXXX";
-    char *path = mem_alloc(bytes);
-
-    (void)snprintf(path, bytes, "%s/stdin-XXXXXX", dir);
-    int fd = mkstemp(path);
-    if (fd < 0)
-        (void)error_errno(e, "cannot make %s", path);
-    else if (unlink(path) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
-        (void)error_errno(e, "cannot prepare %s", path);
-        (void)close(fd);
-        fd = -1;
-    }
-    mem_free(path);
-    return fd;
-}
-
 static int add_stdin(struct input *in, const char *dir, struct error *e)
 {
     static const char name[] = "standard input";
@@ -275,7 +255,7 @@ static int add_stdin(struct input *in, const char *dir, struct error *e)
         if (strcmp(in->file[i].path, name) == 0)
             return error_set(e, ERROR_INVALID_ARGUMENT, "'-' is given twice");
     }
-    int fd = nameless_file(dir, e);
+    int fd = sys_open_nameless(dir, e);
     if (fd < 0)
         return -1;
     if (copy_all(STDIN_FILENO, fd, name, e) < 0) {

@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "engine/lines/line_index.h"
 #include "engine/lines/walk.h"
 #include "engine/lines/writer.h"
 
@@ -17,7 +18,9 @@
 #define KEEP_BYTES ((size_t)4 * 1024 * 1024)
 
 struct render {
-    struct walk walk; /* stands at the next line */
+    struct walk walk;                       /* stands at the next line */
+    const struct shard *noted;              /* the shard that note is of */
+    struct line_note note[SHARD_LINES_MAX]; /* what ingest learnt of its lines */
     struct line_rules rules;
     enum row_style style;
     char *path;    /* of the finished output, or what to call it */
@@ -152,14 +155,35 @@ static int output_open(struct render *r, const char *path, struct error *e)
     return r->fd < 0 ? -1 : 0;
 }
 
-/* What of the line its row echoes. A line with an answer is JSON for sure and need not be checked
- * again. */
-static void take_spans(struct render *r, struct str text, bool answered, struct input_line *in)
+/* What ingest learnt of the line of the open shard. */
+static const struct line_note *note_of(struct render *r, const struct line *line)
 {
-    if (answered && request_line_spans(&r->arena, text, &r->rules, in))
+    const struct walk *w = &r->walk;
+
+    if (r->noted != w->shard) {
+        line_index_read(w->job->index, (size_t)(w->shard - w->job->shards.item), w->shard, r->note);
+        r->noted = w->shard;
+    }
+    return &r->note[line->index - w->shard->index];
+}
+
+/* Finds what the line's row echoes: without a parse, unless ingest's notes are not there. A line
+ * with an answer is a JSON object for sure. */
+static void take_spans(struct render *r, const struct line *line, bool answered,
+                       struct input_line *in)
+{
+    const struct line_note *n = note_of(r, line);
+    bool is_object = answered || n->request_bytes || n->at == LINE_OBJECT;
+    struct str request = { 0 };
+
+    if (n->request_bytes)
+        request = str_sub(line->text, n->at, n->request_bytes);
+    if (!n->request_bytes && n->at == LINE_TEXT)
+        return;
+    if (is_object && request_line_spans(&r->arena, line->text, request, &r->rules, in))
         return;
     r->ignored.count = 0;
-    (void)request_read_line(&r->arena, text, &r->rules, in, &r->ignored);
+    (void)request_read_line(&r->arena, line->text, &r->rules, in, &r->ignored);
 }
 
 static int write_line(struct render *r, const struct spool_row *row, struct error *e)
@@ -175,7 +199,7 @@ static int write_line(struct render *r, const struct spool_row *row, struct erro
     if (r->arena.bytes > KEEP_BYTES)
         arena_release(&r->arena);
     if (!r->walk.shard->overlong)
-        take_spans(r, text, row->outcome == OUTCOME_SUCCEEDED, &in);
+        take_spans(r, &line, row->outcome == OUTCOME_SUCCEEDED, &in);
     const struct row answer = { row->status, row->processed_us, row->response, r->style };
     row_write(&in, text, &answer, &r->out);
     if (!buf_ok(&r->out))

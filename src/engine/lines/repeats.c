@@ -41,6 +41,12 @@ void repeats_note(struct repeats *r, const uint64_t digest[2])
         (void)atomic_fetch_or_explicit(word, UINT32_C(2) << shift, memory_order_relaxed);
 }
 
+void *repeats_bytes(struct repeats *r, size_t *len)
+{
+    *len = (size_t)(r->mask + 1) / PLACES_IN_WORD * sizeof r->word[0];
+    return (char *)r + offsetof(struct repeats, word);
+}
+
 bool repeats_maybe(const struct repeats *r, const uint64_t digest[2])
 {
     uint64_t place = digest[0] & r->mask;

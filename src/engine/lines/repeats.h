@@ -12,6 +12,7 @@
 #define TRANCHE_ENGINE_LINES_REPEATS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Bytes of the largest sketch; it grows with the input up to it. */
@@ -21,6 +22,8 @@ struct repeats;
 struct repeats *repeats_new(uint64_t input_bytes);
 void repeats_free(struct repeats *r); /* accepts NULL */
 void repeats_note(struct repeats *r, const uint64_t digest[2]);
+/* The sketch as it is kept in a file: of as many bytes as any sketch for an input of that size. */
+void *repeats_bytes(struct repeats *r, size_t *len);
 bool repeats_maybe(const struct repeats *r, const uint64_t digest[2]);
 
 #endif

@@ -399,6 +399,8 @@ static int ingest_input(struct check *c, struct predictor *p, struct ingest_resu
     o.lines_max = set.lines_max;
     if (job_input_open(c->service, &c->arena, c->job.id, &in, e) < 0)
         return -1;
+    if (!c->job.options.validate_only)
+        o.index_path = job_index_path(c->service, &c->arena, &in, c->job.id);
     int rc = ingest_run(&in, &o, out, e);
     input_release(&in);
     return rc;

@@ -13,7 +13,8 @@
 #define HOUR_US ((int64_t)3600 * 1000000)
 #define OUTPUT_TYPE "application/jsonl"
 
-static const char *const run_files[] = { "output.jsonl", "output.jsonl.partial", "lock" };
+static const char *const run_files[] = { "output.jsonl", "output.jsonl.partial", "lock",
+                                         "lines.index", "lines.index.tmp" };
 
 static int put_result(struct service *s, struct arena *a, struct job *j, struct job_end *end,
                       struct error *e);

@@ -7,6 +7,7 @@
 #include "engine/lines/closeout.h"
 #include "engine/remote/delegate.h"
 #include "engine/lines/ingest.h"
+#include "engine/lines/line_index.h"
 #include "engine/lines/job_files.h"
 #include "engine/service/service_inner.h"
 #include "engine/lines/tally.h"
@@ -138,17 +139,17 @@ static int take_earlier(struct runner *r, struct error *e)
     return 0;
 }
 
-/* Its lines as the check found them. A job that is only ended needs no model for that. */
-static int read_input(struct runner *r, struct error *e)
+/* As the check did: it kept nothing, or an older tranche checked the job. A job that is only ended
+ * needs no model for that. */
+static int ingest_again(struct runner *r, struct error *e)
 {
     struct ingest_options *o = &r->rules;
     struct predictor *p = NULL;
 
-    *o = (struct ingest_options){ .lines_max = r->set.lines_max, .threads = 1 };
     if (r->set.lines_max && r->job.counters.total > r->set.lines_max)
         o->lines_max = r->job.counters.total; /* it was checked under a higher limit */
-    if (job_input_open(r->service, &r->arena, r->job.id, &r->input, e) < 0)
-        return -1;
+    if (!o->index_path)
+        o->index_folder = r->dir;
     if (!r->closing) {
         if (job_judge(r->service, &r->arena, &r->job, &p, e) < 0)
             return -1;
@@ -161,6 +162,20 @@ static int read_input(struct runner *r, struct error *e)
     o->predictor = NULL;
     o->stop = NULL;
     return rc;
+}
+
+/* The job's lines as the check found them. Its input is pinned, so what the check learnt holds. */
+static int read_input(struct runner *r, struct error *e)
+{
+    if (job_input_open(r->service, &r->arena, r->job.id, &r->input, e) < 0)
+        return -1;
+    const char *path = job_index_path(r->service, &r->arena, &r->input, r->job.id);
+    r->rules = (struct ingest_options){
+        .lines_max = r->set.lines_max,
+        .threads = 1,
+        .index_path = path,
+    };
+    return path && line_index_load(path, &r->input, &r->ingest) ? 0 : ingest_again(r, e);
 }
 
 static int open_job(struct runner *r, struct error *e)

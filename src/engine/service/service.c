@@ -298,6 +298,17 @@ void job_path(const struct service *s, char out[SERVICE_PATH_BYTES], int64_t id,
                    (long long)id, name ? "/" : "", name ? name : "");
 }
 
+const char *job_index_path(const struct service *s, struct arena *a, const struct input *in,
+                           int64_t id)
+{
+    char path[SERVICE_PATH_BYTES];
+
+    if (in->bytes < INDEX_INPUT_MIN)
+        return NULL;
+    job_path(s, path, id, "lines.index");
+    return arena_copy(a, path, strlen(path));
+}
+
 int job_input_open(struct service *s, struct arena *a, int64_t id, struct input *in,
                    struct error *e)
 {

@@ -24,6 +24,8 @@
 #define CLOSING_MAX 8                         /* jobs that are only being ended, at once */
 #define RETRY_CHAIN_MAX 100 /* retries of retries that were ended before they began */
 #define HUBS_MAX 256
+/* A smaller input is read again faster than what was learnt of it is synced. */
+#define INDEX_INPUT_MIN ((uint64_t)1024 * 1024)
 #define SWEEP_EVERY_NS (3600 * NS_PER_S)
 
 /* Why a running job is to stop. A later one does not replace an earlier. */
@@ -107,6 +109,9 @@ bool job_failures_left(const struct job *j); /* final, and some lines have no an
 /* What a job's input is: opened by its pins; FAILED_PRECONDITION when it has none. */
 int job_input_open(struct service *s, struct arena *a, int64_t id, struct input *in,
                    struct error *e) FALLIBLE;
+/* Where what the check learnt of the job's lines is kept; NULL for a small input: it is not. */
+const char *job_index_path(const struct service *s, struct arena *a, const struct input *in,
+                           int64_t id);
 /* What stands for a job's model name now; NULL with NOT_FOUND. */
 const struct model *job_model(struct service *s, struct arena *a, const struct job *j,
                               struct error *e);

@@ -132,12 +132,18 @@ static struct str key_name(struct arena *a, struct str key)
     return json_str(json_parse(a, (struct str){ key.p - 1, key.len + 2 }, &at, &e));
 }
 
-bool request_line_spans(struct arena *a, struct str text, const struct line_rules *rules,
-                        struct input_line *out)
+bool request_line_spans(struct arena *a, struct str text, struct str request,
+                        const struct line_rules *rules, struct input_line *out)
 {
     struct json_member m = { 0 };
 
-    *out = (struct input_line){ 0 };
+    *out = (struct input_line){ .request_text = request };
+    if (request.len && request.p == str_trim(text).p)
+        return true; /* a bare request has no siblings */
+    if (request.len) {
+        m.skip_from = (size_t)(request.p - text.p);
+        m.skip_to = m.skip_from + request.len;
+    }
     out->sibling = arena_alloc_raw(a, LINE_SIBLINGS_MAX * sizeof *out->sibling);
     while (json_member_next(text, &m))
         member_take(out, LINE_SIBLINGS_MAX, key_name(a, m.key), &m);

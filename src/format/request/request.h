@@ -141,10 +141,11 @@ bool request_read_line(struct arena *a, struct str text, const struct line_rules
                        struct input_line *out, struct violations *bad);
 
 /* The spans of a line that is known to be a JSON object: siblings, request_text and key as
- * request_read_line finds them, without a parse. False when only that can tell: an output row whose
- * request is a string, which may quote a whole line. */
-bool request_line_spans(struct arena *a, struct str text, const struct line_rules *rules,
-                        struct input_line *out);
+ * request_read_line finds them, without a parse. request: where request_read_line found it in this
+ * text, which spares crossing it; empty when that is not known. False when only a parse can tell: an
+ * output row whose request is a string, which may quote a whole line. */
+bool request_line_spans(struct arena *a, struct str text, struct str request,
+                        const struct line_rules *rules, struct input_line *out);
 
 /* True when the same request must give the same answer: temperature 0, top-k 1, a seed, or an
  * embedding. */

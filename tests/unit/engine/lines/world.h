@@ -136,7 +136,7 @@ static inline void world_close(struct world_run *r)
 static inline int world_run(struct world *w, struct error *e)
 {
     struct world_run r = { 0 };
-    struct ingest_options o = { .threads = 2 };
+    struct ingest_options o = { .threads = 2, .index_folder = w->dir.dir };
     int rc = world_open(w, &r, &o, e);
 
     w->progress = (struct progress){ 0 };

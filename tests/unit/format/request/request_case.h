@@ -32,15 +32,17 @@ static inline void reading_fill(struct reading *r, struct str written)
     }
 }
 
-/* The spans that are found without a parse are those of the whole reading. */
-static inline void reading_spans_agree(struct reading *r, const struct line_rules *rules)
+/* The spans that are found without a parse are those of the whole reading, also when it is known
+ * where the request stands. */
+static inline void reading_spans_agree(struct reading *r, struct str request,
+                                       const struct line_rules *rules)
 {
     struct error e = { 0 };
     struct input_line quick;
     size_t at = 0;
 
     if (!yyjson_is_obj(json_parse(&r->arena, buf_str(&r->text), &at, &e)) ||
-        !request_line_spans(&r->arena, buf_str(&r->text), rules, &quick))
+        !request_line_spans(&r->arena, buf_str(&r->text), request, rules, &quick))
         return;
     assert_true(str_eq(quick.request_text, r->line.request_text));
     assert_true(str_eq(quick.key, r->line.key));
@@ -58,7 +60,9 @@ static inline void reading_run(struct reading *r, struct str written, bool from_
 
     reading_fill(r, written);
     r->ok = request_read_line(&r->arena, buf_str(&r->text), &rules, &r->line, &r->bad);
-    reading_spans_agree(r, &rules);
+    reading_spans_agree(r, (struct str){ 0 }, &rules);
+    if (!from_output)
+        reading_spans_agree(r, r->line.request_text, &rules);
 }
 
 static inline void reading_release(struct reading *r)
