@@ -11,7 +11,7 @@ void model_short_name(const char *name, char out[MODEL_NAME_BYTES])
     size_t len = strcspn(from, "@");
 
     out[0] = '\0';
-    if (len >= MODEL_NAME_BYTES) /* what is left of it could be another model's name */
+    if (len >= MODEL_NAME_BYTES) /* cut short, it could be another model's name */
         return;
     memcpy(out, from, len);
     out[len] = '\0';
@@ -25,7 +25,7 @@ const struct model *model_find(const struct models *all, const char *name, struc
     for (uint32_t i = 0; short_name[0] && i < all->count; i++)
         if (str_glob(all->item[i].pattern, short_name))
             return &all->item[i];
-    (void)error_set(e, ERROR_NOT_FOUND, "There is no model \"%.*s\"; there are: %s.",
+    (void)error_set(e, ERROR_NOT_FOUND, "There is no model \"%.*s\"; the models are: %s.",
                     MODEL_NAME_BYTES, name, all->names);
     return NULL;
 }
@@ -36,7 +36,7 @@ int model_takes_requests(const struct model *m, struct error *e)
         return 0;
     return error_set(e, ERROR_UNIMPLEMENTED,
                      "The model %s hands whole jobs to another batch service and answers no single "
-                     "request. Make a batch job of it, or choose another model.",
+                     "request. Create a batch job, or choose another model.",
                      m->pattern);
 }
 
@@ -52,7 +52,7 @@ const char *model_kind_name(enum model_kind kind)
     return names[kind];
 }
 
-/* What Google's online calls cost is published; what else costs, the operator says. */
+/* Google publishes the price of its online calls; the operator sets any other price. */
 bool model_upstream_price(const struct model *m, uint32_t i, struct price *out)
 {
     const struct model_upstream *to = &m->upstream[i];
@@ -72,7 +72,8 @@ struct price model_price(const struct model *m, const char *name)
     struct price billed;
 
     if (m->upstream_count && model_upstream_price(m, 0, &billed)) {
-        billed.no_batch_price = m->kind == MODEL_UPSTREAM; /* half of it is what the other is for */
+        billed.no_batch_price =
+            m->kind == MODEL_UPSTREAM; /* a batch service takes half the price */
         return billed;
     }
     if (m->has_price)

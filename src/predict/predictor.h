@@ -1,7 +1,7 @@
-/* predictor.h -- something that answers requests: the embedded engine, a server, or a fake.
+/* predictor.h -- a predictor answers requests: the embedded engine, upstream servers, or a fake.
  *
  * Why: the engine keeps a window of requests open and takes answers as they come, and must not know
- * who computes them. A session is this interface; tests/conform/predict runs against every kind.
+ * who computes them. A session implements this interface; tests/conform/predict runs against every kind.
  *
  * Shape:   open (predictor_open) -> submit ... wait ... submit ... wait -> close.
  *          Answers come in any order; each submitted request gives exactly one.
@@ -27,11 +27,11 @@
 struct answer {
     void *tag;               /* as given to submit */
     struct error error;      /* code OK: the answer is in response */
-    uint32_t retry_after_ms; /* with a retryable error: the answerer's wish; 0 when it has none */
-    bool final;              /* with a retryable error: trying again cannot help any more */
+    uint32_t retry_after_ms; /* with a retryable error: the pause that was asked for; 0: none */
+    bool final;              /* with a retryable error: another attempt cannot help any more */
     struct buf response;     /* GenerateContentResponse as JSON; owned */
     struct usage usage;
-    const struct price *price; /* what who answered bills; NULL: the model's. The session's */
+    const struct price *price; /* of the upstream that answered; NULL: the model's. The session's */
 };
 void answer_release(struct answer *a);
 
@@ -46,14 +46,14 @@ struct predictor_stats {
     uint32_t sequences; /* computing now */
     uint32_t sequences_max;
     uint64_t memory_bytes;           /* model and cache */
-    char note[PREDICTOR_NOTE_BYTES]; /* what holds it up, for the display; "" when nothing does */
+    char note[PREDICTOR_NOTE_BYTES]; /* what holds requests up, for the display; "": nothing */
 };
 
 struct predictor;
 struct predictor_ops {
     const char *name;
-    /* Whether this model can answer the request at all (media, tools, schema): false with the
-     * violation filled in, path relative to the request. Called at validation. NULL: everything. */
+    /* Can this model answer the request at all (media, tools, schema)? False with the violation, its
+     * path relative to the request. Called at validation. NULL: it answers everything. */
     bool (*accepts)(struct predictor *p, const struct request *r, struct violation *why);
     /* Starts r. RESOURCE_EXHAUSTED when the session is full. Never blocks. */
     int (*submit)(struct predictor *p, const struct request *r, void *tag,
@@ -61,33 +61,34 @@ struct predictor_ops {
     /* Takes one answer: 1 and *out, or 0 after timeout_ms, or -1 when the session is broken. */
     int (*wait)(struct predictor *p, uint32_t timeout_ms, struct answer *out,
                 struct error *e) FALLIBLE;
-    /* Starts nothing more: what has not begun is answered CANCELLED at once, the rest goes on. */
+    /* Starts no more requests: those that have not begun are answered CANCELLED at once, the others go
+     * on. */
     void (*drain)(struct predictor *p);
     /* Prompt tokens of r by the model's own tokenizer and template. NULL: estimate from bytes. */
     int (*count_tokens)(struct predictor *p, const struct request *r, uint32_t *tokens,
                         struct error *e) FALLIBLE;
     void (*stats)(struct predictor *p, struct predictor_stats *out);
-    /* The answer to this request is not wanted any more: unless it has one it is answered CANCELLED
-     * soon. Never blocks. NULL: it is computed to its end. */
+    /* The caller does not want this request's answer any more: it is answered CANCELLED soon, unless its
+     * answer is there. Never blocks. NULL: the request is computed to its end. */
     void (*cancel)(struct predictor *p, void *tag);
     void (*close)(struct predictor *p); /* cancels what is open, frees p */
 };
 struct predictor {
     const struct predictor_ops *ops;
     uint32_t window;   /* requests that may be open at once: submit refuses more */
-    uint32_t attempts; /* worth making at a request that fails; 0: as many as usual */
-    char version[128]; /* what really answers: goes into modelVersion */
+    uint32_t attempts; /* to make for a request that fails; 0: the usual number */
+    char version[128]; /* the model that answers: goes into modelVersion */
 };
 
 struct upstream_servers;
 
-/* Each kind's way to open a session on a model. */
+/* How each kind opens a session on a model. */
 struct predictor_env {
     struct clock *clock;
-    uint64_t seed;                /* of response ids and of sampling without a seed */
-    const char *state_dir;        /* where measurements of this machine are kept; NULL: nowhere */
+    uint64_t seed;         /* of response ids and of sampling without a seed */
+    const char *state_dir; /* where measurements of this machine are kept; NULL: nowhere */
     struct upstream_servers *servers; /* of all sessions; NULL: an upstream session has its own */
-    bool has_files;               /* requests will have a file_source */
+    bool has_files;                   /* requests will have a file_source */
 };
 typedef struct predictor *(*predictor_open_fn)(const struct model *m,
                                                const struct predictor_env *env, struct error *e);

@@ -44,15 +44,15 @@ uint32_t upstream_route_can(const struct upstream_route *r, const struct request
     return targets;
 }
 
-/* One pass over the targets with a weight, or over those without. */
+/* What one pass over the targets with a weight, or over those without, has found. */
 struct pass {
     int64_t best;  /* target, or -1 */
-    bool well;     /* one is there that is not broken */
-    bool given_up; /* all are */
+    bool well;     /* at least one is not broken */
+    bool given_up; /* all are given up */
     uint64_t ready_ns;
 };
 
-static void look(struct upstream_route *r, const struct route_query *w, bool weighted,
+static void look(struct upstream_route *r, const struct route_query *q, bool weighted,
                  struct pass *out)
 {
     double total = 0;
@@ -61,9 +61,9 @@ static void look(struct upstream_route *r, const struct route_query *w, bool wei
     for (uint32_t i = 0; i < r->count; i++) {
         struct target *p = &r->target[i];
         uint64_t ready_ns;
-        if (!(w->targets & 1u << i) || (p->to->weight > 0) != weighted)
+        if (!(q->targets & 1u << i) || (p->to->weight > 0) != weighted)
             continue;
-        enum server_go go = server_ask(p->server, &p->member, w->bytes, &ready_ns);
+        enum server_go go = server_ask(p->server, &p->member, q->bytes, &ready_ns);
         out->well = out->well || go < SERVER_BROKEN;
         out->given_up = out->given_up && go == SERVER_GIVEN_UP;
         out->ready_ns = ready_ns < out->ready_ns ? ready_ns : out->ready_ns;
@@ -78,16 +78,16 @@ static void look(struct upstream_route *r, const struct route_query *w, bool wei
         r->target[out->best].credit -= total;
 }
 
-enum route_go upstream_route_next(struct upstream_route *r, const struct route_query *w,
+enum route_go upstream_route_next(struct upstream_route *r, const struct route_query *q,
                                   uint32_t *target, uint64_t *ready_ns)
 {
     struct pass first, spill = { .best = -1, .given_up = true, .ready_ns = UINT64_MAX };
 
-    look(r, w, true, &first);
-    if (first.best < 0 && (!first.well || w->waited_ns >= r->spill_after_ns))
-        look(r, w, false, &spill);
+    look(r, q, true, &first);
+    if (first.best < 0 && (!first.well || q->waited_ns >= r->spill_after_ns))
+        look(r, q, false, &spill);
     int64_t best = first.best >= 0 ? first.best : spill.best;
-    *target = best >= 0 ? (uint32_t)best : (uint32_t)__builtin_ctz(w->targets);
+    *target = best >= 0 ? (uint32_t)best : (uint32_t)__builtin_ctz(q->targets);
     *ready_ns = first.ready_ns < spill.ready_ns ? first.ready_ns : spill.ready_ns;
     if (best < 0 && !first.well && first.given_up && spill.given_up)
         return ROUTE_GIVEN_UP;
@@ -115,10 +115,10 @@ static void note_of(const struct server_stats *st, bool paced, char *note)
                                  strspn(st->last_error + strlen(name), ": ")
                            : st->last_error);
     else if (st->paused_ms)
-        (void)snprintf(note, PREDICTOR_NOTE_BYTES, "%s wishes to be left alone for %.1f s", name,
+        (void)snprintf(note, PREDICTOR_NOTE_BYTES, "%s asked for a pause of %.1f s", name,
                        st->paused_ms / 1e3);
     else if (paced)
-        (void)snprintf(note, PREDICTOR_NOTE_BYTES, "%s is at its limit a minute", name);
+        (void)snprintf(note, PREDICTOR_NOTE_BYTES, "%s is at its limit per minute", name);
 }
 
 void upstream_route_note(const struct upstream_route *r, char note[PREDICTOR_NOTE_BYTES])

@@ -1,13 +1,13 @@
 /* route.h -- which of a model's upstreams takes the next request.
  *
- * Why: several servers answer one name: shares by weight while they are well, and a paid one only
- * when the others cannot.
+ * Why: several servers answer one model: they share its requests by weight while they are healthy, and
+ * a paid one takes some only when the others cannot.
  *
- * Shape:   of the targets with a weight that can and may take the request, the one that is furthest
- *          behind its share. When all of those are broken, or the request has waited spill_after_ms,
- *          also the targets without a weight, in their order.
- * Threads: the loop's, but room and note, which any thread may call.
- * Source:  smooth weighted round robin, as nginx has it.
+ * Shape:   the request goes to the target that is furthest behind its share, of those that have a
+ *          weight, accept the request and have a free slot. When all targets with a weight are broken,
+ *          or the request has waited for spill_after_ms, the targets without a weight follow in order.
+ * Threads: the loop's, but can, room and note, which any thread may call.
+ * Source:  smooth weighted round robin, as in nginx.
  */
 #ifndef TRANCHE_PREDICT_UPSTREAM_ROUTE_H
 #define TRANCHE_PREDICT_UPSTREAM_ROUTE_H
@@ -20,10 +20,10 @@ struct target {
     const struct model_upstream *to;
     const struct wire *wire;
     struct upstream_server *server;
-    const char *shown;  /* its name, for modelVersion; NULL: the model has no other target */
-    struct price price; /* what it bills */
+    const char *shown;  /* its name, for modelVersion; NULL: the model has only one target */
+    struct price price; /* with has_price */
     bool has_price;
-    double credit; /* its share so far */
+    double credit; /* how far it is behind its share */
     struct server_member member;
 };
 struct upstream_route {
@@ -32,31 +32,31 @@ struct upstream_route {
     uint64_t spill_after_ns; /* UINT64_MAX: never */
     bool has_files;
 };
-/* r must stay where it is until it is released. */
+/* r must not move until it is released. */
 int upstream_route_init(struct upstream_route *r, const struct model *m,
                         struct upstream_servers *servers, bool has_files, struct error *e) FALLIBLE;
 
 void upstream_route_release(struct upstream_route *r);
 
-/* A bit for each target that can say this request; none, and why: the first one's words. */
+/* A bit for each target that accepts this request. None: *why is the first target's violation. */
 uint32_t upstream_route_can(const struct upstream_route *r, const struct request *q,
                             struct violation *why);
 
 enum route_go {
     ROUTE_GO,      /* to *target */
     ROUTE_WAIT,    /* until *ready_ns, or until an exchange ends */
-    ROUTE_GIVEN_UP /* no target answers any more; *target is the first */
+    ROUTE_GIVEN_UP /* all targets are given up; *target is the first */
 };
 struct route_query {
-    uint32_t targets; /* that can take it */
+    uint32_t targets; /* a bit for each that accepts it */
     size_t bytes;
     uint64_t waited_ns;
 };
 enum route_go upstream_route_next(struct upstream_route *r, const struct route_query *w,
                                   uint32_t *target, uint64_t *ready_ns);
 
-uint32_t upstream_route_room(const struct upstream_route *r); /* requests it takes now */
-/* What holds requests up, in words; "" when nothing does. */
+uint32_t upstream_route_room(const struct upstream_route *r); /* slots of all its servers */
+/* A sentence about what holds requests up; "" when nothing does. */
 void upstream_route_note(const struct upstream_route *r, char note[PREDICTOR_NOTE_BYTES]);
 
 #endif

@@ -10,7 +10,7 @@ static bool is_vertex(const struct upstream *u)
     return u->wire == WIRE_GEMINI && strstr(u->url, "/projects/");
 }
 
-/* ---- Both ---- */
+/* ---- Both dialects ---- */
 
 static bool refuse(struct violation *why, uint32_t content, uint32_t part, const char *message,
                    const char *remedy)
@@ -23,7 +23,7 @@ static bool refuse(struct violation *why, uint32_t content, uint32_t part, const
     return false;
 }
 
-/* A file of an object store that neither we nor the far side can read. */
+/* False: r names a file of an object store that neither we nor the server can read. */
 static bool files_readable(const struct model_upstream *to, bool has_files, const struct request *r,
                            struct violation *why)
 {
@@ -76,13 +76,13 @@ static bool google_can(const struct model_upstream *to, bool has_files, const st
     *why = (struct violation){ 0 };
     (void)snprintf(why->path, sizeof why->path, "content");
     (void)snprintf(why->message, sizeof why->message,
-                   "Vertex embeds by a call of another form, which is not made here.");
+                   "Vertex AI embeds by a call of another form, which is not supported here.");
     (void)snprintf(why->remedy, sizeof why->remedy,
                    "Use the Gemini API, or a server with OpenAI's /embeddings, as the upstream.");
     return false;
 }
 
-/* A base without a version gets the one that all clients speak. */
+/* A base URL without a version gets the one that Google's clients use. */
 static void google_url(const struct model_upstream *to, const struct request *r, struct buf *out)
 {
     const char *url = to->upstream->url, *slash = strrchr(url, '/');

@@ -1,7 +1,13 @@
-/* wire.h -- a dialect as an upstream session uses it: where to, what to say, what came back.
+/* wire.h -- the dialects of upstream servers: where a request goes, how it is written, how its answer
+ * is read.
  *
- * Why: the loop sends bytes and judges answers; which words they are in is a row of a table.
+ * Why: the loop sends bytes and judges answers; a dialect is a row of a table that says the rest.
+ *      tests/conform/predict/upstream runs against each row.
  *
+ * In:      a request and the upstream that takes it; the body of an answer with status 200.
+ * Out:     URL, header and body of a POST; a GenerateContentResponse in one line, with its usage.
+ * Errors:  read: INTERNAL, which can be tried again, for what is no answer; an error object under
+ *          status 200 by its own code; OUT_OF_RANGE when out is full.
  * Threads: none; constant.
  */
 #ifndef TRANCHE_PREDICT_UPSTREAM_WIRE_H
@@ -17,8 +23,9 @@
 #define UPSTREAM_REPLY_BYTES_MAX ((size_t)16 * 1024 * 1024)
 
 struct wire {
-    const char *name;
-    /* Can it be said there? has_files: our files can be read. */
+    const char *name; /* in the configuration */
+    /* Can the dialect express r for this upstream? If not, *why says what and where. has_files: the
+     * files of our object store can be read. */
     bool (*accepts)(const struct model_upstream *to, bool has_files, const struct request *r,
                     struct violation *why);
     void (*url)(const struct model_upstream *to, const struct request *r, struct buf *out);
@@ -26,7 +33,7 @@ struct wire {
                  const struct openai_files *files, struct buf *out, struct error *e) FALLIBLE;
     int (*read)(struct arena *a, struct str body, const struct openai_reply_rules *rules,
                 struct buf *out, struct usage *usage, struct error *e) FALLIBLE;
-    /* "Authorization: Bearer ..." */
+    /* One header line: "Authorization: Bearer ...". is_token: not a key. */
     void (*credential)(struct str secret, bool is_token, struct buf *out);
 };
 const struct wire *wire_of(enum upstream_wire w);

@@ -48,7 +48,7 @@ static void test_a_limit_a_minute_lets_its_burst_through_and_no_more(void **stat
     assert_int_equal(w->p->ops->wait(w->p, 50, &a, &e), 0);
     assert_int_equal(atomic_load(&s->requests), 1);
     w->p->ops->stats(w->p, &st);
-    assert_non_null(strstr(st.note, "limit a minute"));
+    assert_non_null(strstr(st.note, "limit per minute"));
 }
 
 static void test_two_sessions_of_one_server_share_its_limits(void **state)
