@@ -8,6 +8,7 @@
 
 #include <openssl/crypto.h>
 
+#include "base/base64.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -275,6 +276,14 @@ void call_add_time(struct json_writer *w, const char *key, int64_t us)
 void call_add_int64(struct json_writer *w, const char *key, int64_t n)
 {
     json_addf(w, key, "%" PRId64, n);
+}
+
+void call_add_base64(struct json_writer *w, const char *key, const void *p, size_t len)
+{
+    json_value(w, key);
+    buf_add_char(w->out, '"');
+    base64_add(p, len, w->out);
+    buf_add_char(w->out, '"');
 }
 
 struct str call_base_url(struct call *c)

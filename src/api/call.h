@@ -64,6 +64,7 @@ int call_no_model(const struct call *c, struct str model, struct error *e) FALLI
 void call_add_time(struct json_writer *w, const char *key, int64_t us);
 /* A member with a 64-bit number, which Google's JSON has as a string. */
 void call_add_int64(struct json_writer *w, const char *key, int64_t n);
+void call_add_base64(struct json_writer *w, const char *key, const void *p, size_t len);
 /* Where clients find this server, without a slash at the end: public_url, or as this one sees us. */
 struct str call_base_url(struct call *c);
 /* The project that the store's calls are restricted to: the caller's, or NULL for every project. */

@@ -1,70 +1,58 @@
-/* files.c -- the Files API: its routes, and files as they stand. Uploads: api_files_upload.c. */
+/* files.c -- the Files API: its routes, and all calls but uploads (upload.c). */
 #include "api/files/files.h"
 
 #include <string.h>
 
 #include "api/media.h"
-#include "base/base64.h"
+#include "format/gs.h"
 
 #define V "(v1|v1beta|v1alpha)"
 #define PAGE_DEFAULT 10
 #define PAGE_MAX 100
 #define REGISTER_MAX 100
 
-static void add_text(struct buf *out, const char *name, struct str s)
-{
-    buf_addf(out, ",\"%s\":", name);
-    buf_add_json(out, s);
-}
-
-static void add_time(struct buf *out, const char *name, int64_t us)
-{
-    char text[CLOCK_TEXT_BYTES];
-
-    clock_format_rfc3339(us, text);
-    buf_addf(out, ",\"%s\":\"%s\"", name, text);
-}
-
 /* Clients recognise a file's link by "https://" and take its name out of it; where they then go is
  * their own setting. So it says https whatever we serve. */
-static void add_link(struct call *c, struct buf *out, const char *name, const struct file *f,
+static void add_link(struct call *c, struct json_writer *w, const char *key, const struct file *f,
                      const char *verb)
 {
     struct str base = call_base_url(c);
     size_t scheme = str_find(base, STR("://"));
     struct str host = scheme == SIZE_MAX ? base : str_sub(base, scheme + 3, base.len);
 
-    buf_addf(out, ",\"%s\":\"https://%.*s/v1beta/files/%s%s\"", name, STR_ARG(host), f->id, verb);
+    json_addf(w, key, "https://%.*s/v1beta/files/%s%s", STR_ARG(host), f->id, verb);
 }
 
 /* As the real service has it: base64 of the digest in hexadecimal digits. */
-static void add_sha256(struct buf *out, const struct blob *b)
+static void add_sha256(struct json_writer *w, const struct blob *b)
 {
     char hex[2 * sizeof b->sha256 + 1];
 
     str_hex(b->sha256, sizeof b->sha256, hex);
-    buf_add_c(out, ",\"sha256Hash\":\"");
-    base64_add(hex, sizeof hex - 1, out);
-    buf_add_char(out, '"');
+    call_add_base64(w, "sha256Hash", hex, sizeof hex - 1);
 }
 
-void files_write(struct call *c, const struct file *f, struct buf *out)
+void files_write(struct call *c, const struct file *f, struct json_writer *w)
 {
-    buf_addf(out, "{\"name\":\"files/%s\"", f->id);
+    bool generated = f->origin == FILE_GENERATED;
+
+    json_object(w, NULL);
+    json_addf(w, "name", "files/%s", f->id);
     if (f->display_name.len)
-        add_text(out, "displayName", f->display_name);
-    add_text(out, "mimeType", f->mime);
-    buf_addf(out, ",\"sizeBytes\":\"%llu\"", (unsigned long long)f->blob.bytes);
-    add_time(out, "createTime", f->create_us);
-    add_time(out, "updateTime", f->update_us);
-    add_time(out, "expirationTime", f->expire_us);
+        json_add_text(w, "displayName", f->display_name);
+    json_add_text(w, "mimeType", f->mime);
+    call_add_int64(w, "sizeBytes", (int64_t)f->blob.bytes);
+    call_add_time(w, "createTime", f->create_us);
+    call_add_time(w, "updateTime", f->update_us);
+    call_add_time(w, "expirationTime", f->expire_us);
     if (f->blob.has_sha256)
-        add_sha256(out, &f->blob);
-    add_link(c, out, "uri", f, "");
-    if (f->origin == FILE_GENERATED)
-        add_link(c, out, "downloadUri", f, ":download?alt=media");
-    buf_addf(out, ",\"state\":\"ACTIVE\",\"source\":\"%s\"}",
-             f->origin == FILE_GENERATED ? "GENERATED" : "UPLOADED");
+        add_sha256(w, &f->blob);
+    add_link(c, w, "uri", f, "");
+    if (generated)
+        add_link(c, w, "downloadUri", f, ":download?alt=media");
+    json_add_c(w, "state", "ACTIVE");
+    json_add_c(w, "source", generated ? "GENERATED" : "UPLOADED");
+    json_end(w);
 }
 
 static bool find(struct call *c, struct file *f)
@@ -77,34 +65,40 @@ static bool find(struct call *c, struct file *f)
     return false;
 }
 
-static void file_show(struct call *c)
+static void get_file(struct call *c)
 {
     struct buf out = BUF_INIT(FILES_REPLY_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&out);
     struct file f;
 
     if (!find(c, &f))
         return;
-    files_write(c, &f, &out);
+    files_write(c, &f, &w);
     call_reply(c, &out);
 }
 
-static void write_list(struct call *c, const struct file *item, uint32_t count, struct buf *out)
+/* next: the token of the next page, or NULL. */
+static void reply_list(struct call *c, const struct file *item, uint32_t count, const char *next)
 {
-    buf_add_c(out, "{\"files\":[");
-    for (uint32_t i = 0; i < count; i++) {
-        if (i > 0)
-            buf_add_char(out, ',');
-        files_write(c, &item[i], out);
-    }
-    buf_add_char(out, ']');
+    struct buf out = BUF_INIT(FILES_REPLY_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&out);
+
+    json_object(&w, NULL);
+    json_array(&w, "files");
+    for (uint32_t i = 0; i < count; i++)
+        files_write(c, &item[i], &w);
+    json_end(&w);
+    if (next)
+        json_add_c(&w, "nextPageToken", next);
+    json_end(&w);
+    call_reply(c, &out);
 }
 
-static void file_list_(struct call *c)
+static void list_files(struct call *c)
 {
     struct error e = { 0 };
     struct file_list list;
     struct str after = { 0 };
-    struct buf out = BUF_INIT(FILES_REPLY_BYTES_MAX);
     uint64_t most;
 
     (void)http_query(c->http, "pageToken", &after);
@@ -116,14 +110,11 @@ static void file_list_(struct call *c)
         call_fail(c, &e);
         return;
     }
-    write_list(c, list.item, list.count, &out);
-    if (list.more && list.count > 0)
-        buf_addf(&out, ",\"nextPageToken\":\"%s\"", list.item[list.count - 1].id);
-    buf_add_char(&out, '}');
-    call_reply(c, &out);
+    bool more = list.more && list.count > 0;
+    reply_list(c, list.item, list.count, more ? list.item[list.count - 1].id : NULL);
 }
 
-static void file_remove(struct call *c)
+static void delete_file(struct call *c)
 {
     struct error e = { 0 };
 
@@ -133,7 +124,7 @@ static void file_remove(struct call *c)
         call_reply_c(c, "{}");
 }
 
-static void file_download(struct call *c)
+static void download_file(struct call *c)
 {
     struct error e = { 0 };
     struct file f;
@@ -147,18 +138,7 @@ static void file_download(struct call *c)
         media_reply(c, &f.blob, arena_copy(c->arena, f.mime.p, f.mime.len), fd);
 }
 
-/* ---- Registered ones: objects of this store, whose bytes they share ---- */
-
-static bool uri_cut(struct str uri, struct str *bucket, struct str *name)
-{
-    if (!str_starts(uri, STR("gs://")))
-        return false;
-    uri = str_sub(uri, 5, uri.len);
-    size_t slash = str_find(uri, STR("/"));
-    *bucket = str_sub(uri, 0, slash);
-    *name = slash == SIZE_MAX ? (struct str){ 0 } : str_sub(uri, slash + 1, uri.len);
-    return bucket->len > 0 && name->len > 0;
-}
+/* ---- Registered files: they share the bytes of objects of this store ---- */
 
 static struct str last_step(struct str name)
 {
@@ -174,13 +154,12 @@ static int register_one(struct call *c, struct str uri, struct file *out, struct
     struct store *s = c->api->store;
     struct str bucket, name;
     struct object o;
-    struct file_new n = { .origin = FILE_UPLOADED };
+    struct file_new n = { .project = call_own_project(c), .origin = FILE_UPLOADED };
 
-    if (!uri_cut(uri, &bucket, &name))
-        return error_set(e, ERROR_INVALID_ARGUMENT, "Invalid URI \"%.*s\": gs://bucket/object",
-                         STR_ARG(str_sub(uri, 0, 128)));
-    if (!call_project(c, (struct str){ 0 }, &n.project))
-        return error_set(e, ERROR_PERMISSION_DENIED, "The key names no project.");
+    if (!gs_split(uri, &bucket, &name) || name.len == 0)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "\"%.*s\" is not the URI of an object (gs://bucket/object).",
+                         STR_ARG(call_quote(uri)));
     if (object_get(s, c->arena,
                    &(struct object_ref){ .project = call_scope(c), .bucket = bucket, .name = name },
                    &o, e) < 0)
@@ -192,17 +171,17 @@ static int register_one(struct call *c, struct str uri, struct file *out, struct
     return file_put(s, c->arena, &n, out, e);
 }
 
-static void files_register(struct call *c)
+static void register_files(struct call *c)
 {
     struct error e = { 0 };
-    struct buf out = BUF_INIT(FILES_REPLY_BYTES_MAX);
     yyjson_val *body = call_json(c, &e), *uris = json_get(body, "uris"), *uri;
     size_t count = yyjson_is_str(uris) ? 1 : yyjson_arr_size(uris);
     struct file *made = arena_array(c->arena, REGISTER_MAX, sizeof *made);
     int rc = body ? 0 : -1;
 
     if (rc == 0 && (count == 0 || count > REGISTER_MAX))
-        rc = error_set(&e, ERROR_INVALID_ARGUMENT, "uris must have 1 to %d of them.", REGISTER_MAX);
+        rc = error_set(&e, ERROR_INVALID_ARGUMENT, "uris must be 1 to %d URIs of objects.",
+                       REGISTER_MAX);
     for (size_t i = 0; i < count && rc == 0; i++) {
         uri = yyjson_is_str(uris) ? uris : yyjson_arr_get(uris, i);
         rc = register_one(c, json_str(uri), &made[i], &e);
@@ -211,9 +190,7 @@ static void files_register(struct call *c)
         call_fail(c, &e);
         return;
     }
-    write_list(c, made, (uint32_t)count, &out);
-    buf_add_char(&out, '}');
-    call_reply(c, &out);
+    reply_list(c, made, (uint32_t)count, NULL);
 }
 
 // clang-format off
@@ -223,12 +200,12 @@ const struct route api_files_routes[] = {
     { HTTP_POST, "/resumable/upload/" V "/files", ROLE_VIEWER, ROUTE_PUBLIC, files_upload_more, 0, files_upload_begin },
     { HTTP_PUT, "/resumable/upload/" V "/files", ROLE_VIEWER, ROUTE_PUBLIC, files_upload_more, 0, files_upload_begin },
 
-    { HTTP_GET, "/" V "/files", ROLE_VIEWER, 0, file_list_, 0, NULL },
-    { HTTP_POST, "/" V "/files:register", ROLE_SUBMITTER, 0, files_register, FILES_META_BYTES_MAX, NULL },
-    { HTTP_GET, "/" V "/files/{}:download", ROLE_VIEWER, 0, file_download, 0, NULL },
-    { HTTP_GET, "/download/" V "/files/{}:download", ROLE_VIEWER, 0, file_download, 0, NULL },
-    { HTTP_GET, "/" V "/files/{}", ROLE_VIEWER, 0, file_show, 0, NULL },
-    { HTTP_DELETE, "/" V "/files/{}", ROLE_SUBMITTER, 0, file_remove, 0, NULL },
+    { HTTP_GET, "/" V "/files", ROLE_VIEWER, 0, list_files, 0, NULL },
+    { HTTP_POST, "/" V "/files:register", ROLE_SUBMITTER, 0, register_files, FILES_META_BYTES_MAX, NULL },
+    { HTTP_GET, "/" V "/files/{}:download", ROLE_VIEWER, 0, download_file, 0, NULL },
+    { HTTP_GET, "/download/" V "/files/{}:download", ROLE_VIEWER, 0, download_file, 0, NULL },
+    { HTTP_GET, "/" V "/files/{}", ROLE_VIEWER, 0, get_file, 0, NULL },
+    { HTTP_DELETE, "/" V "/files/{}", ROLE_SUBMITTER, 0, delete_file, 0, NULL },
     { 0 },
 };
 // clang-format on

@@ -1,4 +1,6 @@
-/* files.h -- what the two files of the Files API share: limits, the resource, the upload's handlers.
+/* files.h -- the Files API: limits, the resource of a file, the handlers of uploads.
+ *
+ * Why: a file looks the same when it was just uploaded and when it is got or listed later.
  *
  * Threads: none.
  * Source:  https://ai.google.dev/api/files
@@ -16,7 +18,8 @@
 #define FILES_REPLY_BYTES_MAX ((size_t)1024 * 1024)
 #define FILES_LIFE_HOURS 48 /* of an uploaded or registered one */
 
-void files_write(struct call *c, const struct file *f, struct buf *out);
+/* Writes the resource. */
+void files_write(struct call *c, const struct file *f, struct json_writer *w);
 int64_t files_expiry(struct call *c); /* of a file that comes to be now */
 
 void files_upload_start(struct call *c);

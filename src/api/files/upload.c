@@ -118,8 +118,7 @@ static int wanted_read(struct call *c, yyjson_val *body, struct wanted *out, str
 {
     yyjson_val *file = json_get(body, "file");
 
-    if (!call_project(c, (struct str){ 0 }, &out->project))
-        return error_set(e, ERROR_PERMISSION_DENIED, "The key names no project.");
+    out->project = call_own_project(c);
     out->display_name = text_of(file, "displayName", "display_name");
     out->mime = text_of(file, "mimeType", "mime_type");
     if (out->mime.len == 0)
@@ -138,17 +137,18 @@ static int wanted_read(struct call *c, yyjson_val *body, struct wanted *out, str
     return total_read(c, out, e);
 }
 
-static void wanted_write(const struct wanted *w, struct buf *out)
+static void wanted_write(const struct wanted *wanted, struct buf *out)
 {
-    buf_add_c(out, "{\"kind\":\"" KIND "\",\"id\":");
-    buf_add_json(out, w->id);
-    buf_add_c(out, ",\"displayName\":");
-    buf_add_json(out, w->display_name);
-    buf_add_c(out, ",\"mime\":");
-    buf_add_json(out, w->mime);
-    if (w->has_total)
-        buf_addf(out, ",\"total\":%" PRIu64, w->total);
-    buf_add_char(out, '}');
+    struct json_writer w = JSON_WRITER(out);
+
+    json_object(&w, NULL);
+    json_add_c(&w, "kind", KIND);
+    json_add_text(&w, "id", wanted->id);
+    json_add_text(&w, "displayName", wanted->display_name);
+    json_add_text(&w, "mime", wanted->mime);
+    if (wanted->has_total)
+        json_add_uint(&w, "total", wanted->total);
+    json_end(&w);
 }
 
 static int start(struct call *c, struct upload *out, struct error *e)
@@ -346,6 +346,7 @@ static void reply_final(struct call *c, struct sending *s)
     struct error e = { 0 };
     struct file f;
     struct buf out = BUF_INIT(FILES_REPLY_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&out);
     uint64_t have = blob_written(s->in.writer);
 
     if (s->wanted.has_total && have != s->wanted.total) {
@@ -362,9 +363,10 @@ static void reply_final(struct call *c, struct sending *s)
         return;
     }
     set_status(c, "final");
-    buf_add_c(&out, "{\"file\":");
-    files_write(c, &f, &out);
-    buf_add_char(&out, '}');
+    json_object(&w, NULL);
+    json_key(&w, STR("file"));
+    files_write(c, &f, &w);
+    json_end(&w);
     call_reply(c, &out);
 }
 

@@ -5,10 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/thread.h"
+#include "api/call.h"
 #include "base/chan.h"
 #include "base/log.h"
 #include "base/metric.h"
+#include "base/thread.h"
 #include "format/job/vertex.h"
 #include "store/jobs/jobs.h"
 
@@ -132,19 +133,15 @@ static void slot_clear(struct api_events *ev, size_t i)
     listener_free(l);
 }
 
-/* ---- What is told ---- */
+/* ---- The text of events ---- */
 
-static void write_name(const struct job *j, struct buf *out)
+static void add_name(struct json_writer *w, const struct job *j)
 {
-    struct buf name = BUF_INIT(ERROR_MSG_BYTES);
-
     if (j->dialect == DIALECT_GEMINI)
-        buf_addf(&name, "batches/%s", j->batch);
+        json_addf(w, "job", "batches/%s", j->batch);
     else
-        buf_addf(&name, "projects/%s/locations/%s/batchPredictionJobs/%" PRId64, j->project,
-                 j->location, j->id);
-    buf_add_json(out, buf_str(&name));
-    buf_release(&name);
+        json_addf(w, "job", "projects/%s/locations/%s/batchPredictionJobs/%" PRId64, j->project,
+                  j->location, j->id);
 }
 
 /* The data of an event: the job as it is now, in the state of the event. */
@@ -153,17 +150,19 @@ static void write_data(struct api_events *ev, const struct job *j, enum job_stat
 {
     bool gemini = j->dialect == DIALECT_GEMINI;
     struct job_live live = { 0 };
-    char time[CLOCK_TEXT_BYTES];
+    struct json_writer w = JSON_WRITER(out);
 
     if (ev->service)
         service_live(ev->service, j, &live);
-    clock_format_rfc3339(time_us, time);
-    buf_add_c(out, "data: {\"job\":");
-    write_name(j, out);
-    buf_addf(out, ",\"state\":\"%s\",\"time\":\"%s\",\"tranche\":",
-             gemini ? job_state_gemini(state) : job_state_vertex(state), time);
+    buf_add_c(out, "data: ");
+    json_object(&w, NULL);
+    add_name(&w, j);
+    json_add_c(&w, "state", gemini ? job_state_gemini(state) : job_state_vertex(state));
+    call_add_time(&w, "time", time_us);
+    json_value(&w, "tranche");
     job_write_extension(j, ev->service ? &live : NULL, out);
-    buf_add_c(out, "}\n\n");
+    json_end(&w);
+    buf_add_c(out, "\n\n");
 }
 
 /* A job that was deleted meanwhile has no name any more: its events are stepped over. */
