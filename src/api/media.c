@@ -22,18 +22,10 @@ static bool hash_read(struct str s, unsigned char *out, size_t len)
     return true;
 }
 
-static void crc32c_bytes(uint32_t crc32c, unsigned char out[4])
+void media_crc32c_bytes(uint32_t crc32c, unsigned char out[MEDIA_CRC32C_BYTES])
 {
-    for (unsigned i = 0; i < 4; i++)
+    for (unsigned i = 0; i < MEDIA_CRC32C_BYTES; i++)
         out[i] = (unsigned char)(crc32c >> (24 - 8 * i));
-}
-
-void media_crc32c_write(uint32_t crc32c, struct buf *out)
-{
-    unsigned char bytes[4];
-
-    crc32c_bytes(crc32c, bytes);
-    base64_add(bytes, sizeof bytes, out);
 }
 
 bool media_type_valid(struct str s)
@@ -84,9 +76,9 @@ static int mismatch(const char *name, struct buf *given, struct buf *have, struc
 int media_hashes_check(const struct media_hashes *h, const struct blob *b, struct error *e)
 {
     struct buf given = BUF_INIT(HASH_TEXT_MAX), have = BUF_INIT(HASH_TEXT_MAX);
-    unsigned char crc32c[4];
+    unsigned char crc32c[MEDIA_CRC32C_BYTES];
 
-    crc32c_bytes(b->crc32c, crc32c);
+    media_crc32c_bytes(b->crc32c, crc32c);
     if (h->has_crc32c && memcmp(h->crc32c, crc32c, sizeof crc32c) != 0) {
         base64_add(h->crc32c, sizeof h->crc32c, &given);
         base64_add(crc32c, sizeof crc32c, &have);

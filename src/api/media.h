@@ -11,7 +11,9 @@
 #include "api/call.h"
 #include "store/objects/blob.h"
 
-void media_crc32c_write(uint32_t crc32c, struct buf *out); /* base64 of its big-endian bytes */
+/* Big-endian, as its base64 is made of. */
+#define MEDIA_CRC32C_BYTES 4
+void media_crc32c_bytes(uint32_t crc32c, unsigned char out[MEDIA_CRC32C_BYTES]);
 /* A type or other text that goes into a header: printable ASCII of at most MEDIA_TYPE_MAX bytes. */
 #define MEDIA_TYPE_MAX 255
 bool media_type_valid(struct str s);

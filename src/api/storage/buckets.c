@@ -26,16 +26,17 @@ static void reply_bucket(struct call *c, struct str name)
     struct error e = { 0 };
     struct bucket b;
     struct buf out = BUF_INIT(STORAGE_REPLY_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&out);
 
     if (bucket_get(c->api->store, c->arena, call_scope(c), name, &b, &e) < 0) {
         storage_fail(c, &e);
         return;
     }
-    storage_write_bucket(c, &b, &out);
+    storage_write_bucket(c, &b, &w);
     call_reply(c, &out);
 }
 
-static void bucket_insert(struct call *c)
+static void insert_bucket(struct call *c)
 {
     struct error e = { 0 };
     const char *project;
@@ -62,21 +63,20 @@ static void bucket_insert(struct call *c)
 
 static void write_buckets(struct call *c, const struct bucket_list *list, struct buf *out)
 {
-    buf_add_c(out, "{\"kind\":\"storage#buckets\",\"items\":[");
-    for (uint32_t i = 0; i < list->count; i++) {
-        if (i > 0)
-            buf_add_char(out, ',');
-        storage_write_bucket(c, &list->item[i], out);
-    }
-    buf_add_char(out, ']');
-    if (list->more && list->count > 0) {
-        buf_add_c(out, ",\"nextPageToken\":");
-        buf_add_json(out, list->item[list->count - 1].name);
-    }
-    buf_add_char(out, '}');
+    struct json_writer w = JSON_WRITER(out);
+
+    json_object(&w, NULL);
+    json_add_c(&w, "kind", "storage#buckets");
+    json_array(&w, "items");
+    for (uint32_t i = 0; i < list->count; i++)
+        storage_write_bucket(c, &list->item[i], &w);
+    json_end(&w);
+    if (list->more && list->count > 0)
+        json_add_text(&w, "nextPageToken", list->item[list->count - 1].name);
+    json_end(&w);
 }
 
-static void bucket_list_(struct call *c)
+static void list_buckets(struct call *c)
 {
     struct error e = { 0 };
     struct bucket_list list = { 0 };
@@ -104,12 +104,12 @@ static void bucket_list_(struct call *c)
     call_reply(c, &out);
 }
 
-static void bucket_show(struct call *c)
+static void get_bucket(struct call *c)
 {
     reply_bucket(c, c->param[0]);
 }
 
-static void bucket_change(struct call *c)
+static void patch_bucket(struct call *c)
 {
     struct error e = { 0 };
     struct bucket b;
@@ -128,7 +128,7 @@ static void bucket_change(struct call *c)
         reply_bucket(c, b.name);
 }
 
-static void bucket_remove(struct call *c)
+static void delete_bucket(struct call *c)
 {
     struct error e = { 0 };
 
@@ -140,11 +140,11 @@ static void bucket_remove(struct call *c)
 
 // clang-format off
 const struct route api_storage_routes[] = {
-    { HTTP_POST, B, ROLE_SUBMITTER, ROUTE_STORAGE, bucket_insert, STORAGE_META_BYTES_MAX, NULL },
-    { HTTP_GET, B, ROLE_VIEWER, ROUTE_STORAGE, bucket_list_, 0, NULL },
-    { HTTP_GET, B "/{}", ROLE_VIEWER, ROUTE_STORAGE, bucket_show, 0, NULL },
-    { HTTP_PATCH, B "/{}", ROLE_SUBMITTER, ROUTE_STORAGE, bucket_change, STORAGE_META_BYTES_MAX, NULL },
-    { HTTP_DELETE, B "/{}", ROLE_SUBMITTER, ROUTE_STORAGE, bucket_remove, 0, NULL },
+    { HTTP_POST, B, ROLE_SUBMITTER, ROUTE_STORAGE, insert_bucket, STORAGE_META_BYTES_MAX, NULL },
+    { HTTP_GET, B, ROLE_VIEWER, ROUTE_STORAGE, list_buckets, 0, NULL },
+    { HTTP_GET, B "/{}", ROLE_VIEWER, ROUTE_STORAGE, get_bucket, 0, NULL },
+    { HTTP_PATCH, B "/{}", ROLE_SUBMITTER, ROUTE_STORAGE, patch_bucket, STORAGE_META_BYTES_MAX, NULL },
+    { HTTP_DELETE, B "/{}", ROLE_SUBMITTER, ROUTE_STORAGE, delete_bucket, 0, NULL },
 
     { HTTP_GET, O, ROLE_VIEWER, ROUTE_STORAGE, storage_object_list, 0, NULL },
     { HTTP_POST, O "/{}/compose", ROLE_SUBMITTER, ROUTE_STORAGE, storage_object_compose, STORAGE_META_BYTES_MAX, NULL },

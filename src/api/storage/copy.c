@@ -1,6 +1,4 @@
 /* copy.c -- objects made of objects: copy, rewrite, move, compose. Copies share the bytes. */
-#include <inttypes.h>
-
 #include "api/storage/storage.h"
 
 #define COMPOSE_SOURCES_MAX 32
@@ -66,15 +64,18 @@ void storage_object_rewrite(struct call *c)
 {
     struct copying k;
     struct buf out = BUF_INIT(STORAGE_REPLY_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&out);
 
     if (!copied(c, &k))
         return;
-    buf_addf(&out,
-             "{\"kind\":\"storage#rewriteResponse\",\"totalBytesRewritten\":\"%" PRIu64 "\","
-             "\"objectSize\":\"%" PRIu64 "\",\"done\":true,\"resource\":",
-             k.made.blob.bytes, k.made.blob.bytes);
-    storage_write_object(c, &k.made, &out);
-    buf_add_char(&out, '}');
+    json_object(&w, NULL);
+    json_add_c(&w, "kind", "storage#rewriteResponse");
+    call_add_int64(&w, "totalBytesRewritten", (int64_t)k.made.blob.bytes);
+    call_add_int64(&w, "objectSize", (int64_t)k.made.blob.bytes);
+    json_add_bool(&w, "done", true);
+    json_key(&w, STR("resource"));
+    storage_write_object(c, &k.made, &w);
+    json_end(&w);
     call_reply(c, &out);
 }
 

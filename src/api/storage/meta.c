@@ -1,23 +1,31 @@
 /* meta.c -- what clients set on objects and buckets: read, checked, merged. */
 #include "api/storage/storage.h"
 
-#include <string.h>
+#include <inttypes.h>
 
 /* Members of an object's resource that we keep. */
 static const char *const object_members[] = {
     "cacheControl", "contentDisposition", "contentEncoding", "contentLanguage", "customTime", NULL,
 };
 static const char *const bucket_members[] = { "location", "storageClass", "rpo", NULL };
-/* What would have to be done and is not. */
+/* Features that buckets do not have here: to accept their settings would be a broken promise. */
 static const char *const bucket_refused[] = { "retentionPolicy", "softDeletePolicy", "encryption",
                                               "logging", NULL };
 
-/* Both spellings of a patch: an absent member stays, null goes. */
+/* A patch keeps an absent member and removes a member that is null. */
 static yyjson_val *chosen(yyjson_val *old, yyjson_val *patch, const char *name)
 {
     yyjson_val *v = json_get(patch, name);
 
     return v ? v : json_get(old, name);
+}
+
+struct str storage_keep(struct call *c, struct buf *b)
+{
+    struct str s = { arena_copy(c->arena, b->p ? b->p : "", b->len), b->len };
+
+    buf_release(b);
+    return s;
 }
 
 static yyjson_val *parse_old(struct call *c, struct str old)
@@ -60,7 +68,6 @@ static bool is_enabled(yyjson_val *resource, const char *name)
     return yyjson_get_bool(json_get(json_get(resource, name), "enabled"));
 }
 
-/* A promise that nobody keeps would cost a user's data. */
 static int check_refused(yyjson_val *resource, struct error *e)
 {
     const char *refused = NULL;
@@ -78,12 +85,6 @@ static int check_refused(yyjson_val *resource, struct error *e)
     return 0;
 }
 
-static void add_comma(struct buf *out)
-{
-    if (out->len > 0 && out->p[out->len - 1] != '{')
-        buf_add_char(out, ',');
-}
-
 /* These become headers of a download. */
 static int check_text(const char *name, struct str s, struct error *e)
 {
@@ -97,48 +98,47 @@ static int check_text(const char *name, struct str s, struct error *e)
     return 0;
 }
 
+/* Adds the chosen text of each name to the object that w has open. */
 static int merge_texts(const char *const *names, yyjson_val *old, yyjson_val *patch,
-                       struct buf *out, struct error *e)
+                       struct json_writer *w, struct error *e)
 {
     for (; *names; names++) {
         struct str given;
         if (read_text(patch, *names, &given, e) < 0 || check_text(*names, given, e) < 0)
             return -1;
         yyjson_val *v = chosen(old, patch, *names);
-        if (!yyjson_is_str(v))
-            continue;
-        add_comma(out);
-        buf_addf(out, "\"%s\":", *names);
-        buf_add_json(out, json_str(v));
+        if (yyjson_is_str(v))
+            json_add_text(w, *names, json_str(v));
     }
     return 0;
 }
 
-/* A map's value: a string; a number or a boolean is written as one. */
-static int add_value(struct str key, yyjson_val *v, struct buf *out, struct error *e)
+/* A member of a map: a string; a number or a boolean is written as one. */
+static int add_member(struct json_writer *w, struct str key, yyjson_val *v, struct error *e)
 {
-    if (yyjson_is_str(v)) {
-        buf_add_json(out, json_str(v));
-        return 0;
-    }
     if (yyjson_is_ctn(v))
         return error_set(e, ERROR_INVALID_ARGUMENT, "Invalid value at '%.*s': not a string",
                          STR_ARG(str_sub(key, 0, 64)));
-    buf_add_char(out, '"');
-    if (yyjson_is_bool(v))
-        buf_add_c(out, yyjson_get_bool(v) ? "true" : "false");
-    else if (yyjson_is_uint(v))
-        buf_addf(out, "%llu", (unsigned long long)yyjson_get_uint(v));
-    else if (yyjson_is_sint(v))
-        buf_addf(out, "%lld", (long long)yyjson_get_sint(v));
-    else
-        buf_add_double(out, yyjson_get_num(v));
-    buf_add_char(out, '"');
+    json_key(w, key);
+    if (yyjson_is_str(v)) {
+        json_add_text(w, NULL, json_str(v));
+    } else if (yyjson_is_bool(v)) {
+        json_add_c(w, NULL, yyjson_get_bool(v) ? "true" : "false");
+    } else if (yyjson_is_uint(v)) {
+        json_addf(w, NULL, "%" PRIu64, yyjson_get_uint(v));
+    } else if (yyjson_is_sint(v)) {
+        json_addf(w, NULL, "%" PRId64, yyjson_get_sint(v));
+    } else {
+        json_value(w, NULL);
+        buf_add_char(w->out, '"');
+        buf_add_double(w->out, yyjson_get_num(v));
+        buf_add_char(w->out, '"');
+    }
     return 0;
 }
 
 /* Copies the members of `from` that are not null and, when `but` is given, not in it. */
-static int add_members(yyjson_val *from, yyjson_val *but, uint32_t *count, struct buf *out,
+static int add_members(yyjson_val *from, yyjson_val *but, uint32_t *count, struct json_writer *w,
                        struct error *e)
 {
     size_t i, n;
@@ -149,10 +149,7 @@ static int add_members(yyjson_val *from, yyjson_val *but, uint32_t *count, struc
         struct str name = json_str(key);
         if (yyjson_is_null(v) || yyjson_obj_getn(but, name.p, name.len))
             continue;
-        add_comma(out);
-        buf_add_json(out, name);
-        buf_add_char(out, ':');
-        if (add_value(name, v, out, e) < 0)
+        if (add_member(w, name, v, e) < 0)
             return -1;
         if (++*count > STORAGE_CUSTOM_KEYS_MAX)
             return error_set(e, ERROR_INVALID_ARGUMENT, "More than %d keys of metadata or labels",
@@ -161,7 +158,7 @@ static int add_members(yyjson_val *from, yyjson_val *but, uint32_t *count, struc
     return 0;
 }
 
-static int merge_map(const char *name, yyjson_val *old, yyjson_val *patch, struct buf *out,
+static int merge_map(const char *name, yyjson_val *old, yyjson_val *patch, struct json_writer *w,
                      struct error *e)
 {
     yyjson_val *given = json_get(patch, name), *had = json_get(old, name);
@@ -173,15 +170,14 @@ static int merge_map(const char *name, yyjson_val *old, yyjson_val *patch, struc
         had = NULL;
     if (!yyjson_obj_size(had) && !yyjson_obj_size(given))
         return 0;
-    add_comma(out);
-    buf_addf(out, "\"%s\":{", name);
-    size_t from = out->len;
-    if (add_members(had, given, &count, out, e) < 0 || add_members(given, NULL, &count, out, e) < 0)
+    json_object(w, name);
+    size_t from = w->out->len;
+    if (add_members(had, given, &count, w, e) < 0 || add_members(given, NULL, &count, w, e) < 0)
         return -1;
-    if (out->overflow || out->len - from > STORAGE_CUSTOM_BYTES_MAX)
+    if (!buf_ok(w->out) || w->out->len - from > STORAGE_CUSTOM_BYTES_MAX)
         return error_set(e, ERROR_INVALID_ARGUMENT, "The %s are larger than %zu bytes.", name,
                          STORAGE_CUSTOM_BYTES_MAX);
-    buf_add_char(out, '}');
+    json_end(w);
     return 0;
 }
 
@@ -189,6 +185,7 @@ int storage_wish_read(struct call *c, yyjson_val *resource, struct str old,
                       struct storage_wish *out, struct error *e)
 {
     struct buf meta = BUF_INIT(STORAGE_META_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&meta);
     yyjson_val *kept = parse_old(c, old);
     int rc = -1;
 
@@ -203,11 +200,11 @@ int storage_wish_read(struct call *c, yyjson_val *resource, struct str old,
                         MEDIA_TYPE_MAX);
         goto out;
     }
-    buf_add_char(&meta, '{');
-    if (merge_texts(object_members, kept, resource, &meta, e) < 0 ||
-        merge_map("metadata", kept, resource, &meta, e) < 0)
+    json_object(&w, NULL);
+    if (merge_texts(object_members, kept, resource, &w, e) < 0 ||
+        merge_map("metadata", kept, resource, &w, e) < 0)
         goto out;
-    buf_add_char(&meta, '}');
+    json_end(&w);
     if (!buf_ok(&meta)) {
         (void)error_set(e, ERROR_INVALID_ARGUMENT, "The metadata is too large.");
         goto out;
@@ -223,13 +220,14 @@ int storage_bucket_meta(struct call *c, yyjson_val *resource, struct str old, st
                         struct error *e)
 {
     yyjson_val *kept = parse_old(c, old);
+    struct json_writer w = JSON_WRITER(out);
 
     if (check_refused(resource, e) < 0)
         return -1;
-    buf_add_char(out, '{');
-    if (merge_texts(bucket_members, kept, resource, out, e) < 0 ||
-        merge_map("labels", kept, resource, out, e) < 0)
+    json_object(&w, NULL);
+    if (merge_texts(bucket_members, kept, resource, &w, e) < 0 ||
+        merge_map("labels", kept, resource, &w, e) < 0)
         return -1;
-    buf_add_char(out, '}');
+    json_end(&w);
     return 0;
 }

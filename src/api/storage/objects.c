@@ -7,6 +7,7 @@
 #include "base/base64.h"
 
 #define LIST_MAX 1000
+#define HASH_HEADER_BYTES 128
 /* A read or change that another writer overtakes is tried again so often. */
 #define TRIES 5
 
@@ -30,24 +31,23 @@ static bool query_is_true(struct call *c, const char *name)
 
 static void write_list(struct call *c, const struct object_list *list, struct buf *out)
 {
-    buf_add_c(out, "{\"kind\":\"storage#objects\",\"items\":[");
-    for (uint32_t i = 0; i < list->count; i++) {
-        if (i > 0)
-            buf_add_char(out, ',');
-        storage_write_object(c, &list->item[i], out);
+    struct json_writer w = JSON_WRITER(out);
+
+    json_object(&w, NULL);
+    json_add_c(&w, "kind", "storage#objects");
+    json_array(&w, "items");
+    for (uint32_t i = 0; i < list->count; i++)
+        storage_write_object(c, &list->item[i], &w);
+    json_end(&w);
+    if (list->prefix_count > 0) {
+        json_array(&w, "prefixes");
+        for (uint32_t i = 0; i < list->prefix_count; i++)
+            json_add_text(&w, NULL, list->prefix[i]);
+        json_end(&w);
     }
-    buf_add_char(out, ']');
-    for (uint32_t i = 0; i < list->prefix_count; i++) {
-        buf_add_c(out, i > 0 ? "," : ",\"prefixes\":[");
-        buf_add_json(out, list->prefix[i]);
-    }
-    if (list->prefix_count > 0)
-        buf_add_char(out, ']');
-    if (list->last.len > 0) {
-        buf_add_c(out, ",\"nextPageToken\":");
-        buf_add_json(out, list->last);
-    }
-    buf_add_char(out, '}');
+    if (list->last.len > 0)
+        json_add_text(&w, "nextPageToken", list->last);
+    json_end(&w);
 }
 
 void storage_object_list(struct call *c)
@@ -100,10 +100,12 @@ static bool find(struct call *c, struct object *o)
 
 static void set_hash(struct call *c, const struct object *o)
 {
-    struct buf text = BUF_INIT(128);
+    unsigned char crc32c[MEDIA_CRC32C_BYTES];
+    struct buf text = BUF_INIT(HASH_HEADER_BYTES);
 
     buf_add_c(&text, "crc32c=");
-    media_crc32c_write(o->blob.crc32c, &text);
+    media_crc32c_bytes(o->blob.crc32c, crc32c);
+    base64_add(crc32c, sizeof crc32c, &text);
     if (o->blob.has_md5) {
         buf_add_c(&text, ",md5=");
         base64_add(o->blob.md5, sizeof o->blob.md5, &text);

@@ -1,21 +1,15 @@
 /* resource.c -- objects and buckets as JSON, conditions, and errors in this API's words. */
 #include "api/storage/storage.h"
 #include "base/mem.h"
-#include "base/base64.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#define DOWNLOAD "/download"
+/* Percent-encoding makes three bytes of one. */
+#define LINK_BYTES_MAX ((size_t)3 * (BUCKET_NAME_MAX + OBJECT_NAME_MAX) + 128)
 #define NOT_MET "At least one of the pre-conditions you specified did not hold."
-
-struct str storage_keep(struct call *c, struct buf *b)
-{
-    struct str s = { arena_copy(c->arena, b->p ? b->p : "", b->len), b->len };
-
-    buf_release(b);
-    return s;
-}
 
 void storage_fail(struct call *c, const struct error *e)
 {
@@ -139,45 +133,34 @@ bool storage_readable(struct call *c, const struct object_conditions *when, cons
     return true;
 }
 
-static void add_time(struct buf *out, const char *name, int64_t us)
+static void add_link(struct call *c, struct json_writer *w, const char *key, struct str path)
 {
-    char text[CLOCK_TEXT_BYTES];
+    struct str base = call_base_url(c);
+    struct buf url = BUF_INIT(base.len + path.len);
 
-    clock_format_rfc3339(us, text);
-    buf_addf(out, ",\"%s\":\"%s\"", name, text);
+    buf_add_str(&url, base);
+    buf_add_str(&url, path);
+    json_add_text(w, key, buf_str(&url));
+    buf_release(&url);
 }
 
-static void add_int64(struct buf *out, const char *name, int64_t n)
+/* "/storage/v1/b/BUCKET/o/NAME" as a link to the resource, and one to the bytes. */
+static void add_object_links(struct call *c, const struct object *o, struct json_writer *w)
 {
-    buf_addf(out, ",\"%s\":\"%" PRId64 "\"", name, n);
+    struct buf path = BUF_INIT(LINK_BYTES_MAX);
+    const size_t prefix = sizeof DOWNLOAD - 1;
+
+    buf_add_c(&path, DOWNLOAD "/storage/v1/b/");
+    http_encode(o->bucket, &path);
+    buf_add_c(&path, "/o/");
+    http_encode(o->name, &path);
+    add_link(c, w, "selfLink", str_sub(buf_str(&path), prefix, path.len));
+    buf_addf(&path, "?generation=%" PRId64 "&alt=media", o->generation);
+    add_link(c, w, "mediaLink", buf_str(&path));
+    buf_release(&path);
 }
 
-static void add_text(struct buf *out, const char *name, struct str s)
-{
-    buf_addf(out, ",\"%s\":", name);
-    buf_add_json(out, s);
-}
-
-/* The members of a JSON object that is our own. */
-static void add_meta(struct buf *out, struct str meta)
-{
-    if (meta.len <= 2)
-        return;
-    buf_add_char(out, ',');
-    buf_add_str(out, str_sub(meta, 1, meta.len - 2));
-}
-
-/* Base, path and names are URL characters: nothing of them needs JSON's escapes. */
-static void add_link(struct call *c, const struct object *o, const char *name, const char *service,
-                     struct buf *out)
-{
-    buf_addf(out, ",\"%s\":\"%.*s%s/storage/v1/b/", name, STR_ARG(call_base_url(c)), service);
-    http_encode(o->bucket, out);
-    buf_add_c(out, "/o/");
-    http_encode(o->name, out);
-}
-
-static void add_id(const struct object *o, struct buf *out)
+static void add_id(const struct object *o, struct json_writer *w)
 {
     struct buf id = BUF_INIT(BUCKET_NAME_MAX + OBJECT_NAME_MAX + 32);
 
@@ -185,79 +168,97 @@ static void add_id(const struct object *o, struct buf *out)
     buf_add_char(&id, '/');
     buf_add_str(&id, o->name);
     buf_addf(&id, "/%" PRId64, o->generation);
-    add_text(out, "id", buf_str(&id));
+    json_add_text(w, "id", buf_str(&id));
     buf_release(&id);
 }
 
-static void add_hashes(const struct object *o, struct buf *out)
+static void add_hashes(const struct object *o, struct json_writer *w)
 {
-    buf_add_c(out, ",\"crc32c\":\"");
-    media_crc32c_write(o->blob.crc32c, out);
-    buf_add_char(out, '"');
-    if (!o->blob.has_md5)
-        return;
-    buf_add_c(out, ",\"md5Hash\":\"");
-    base64_add(o->blob.md5, sizeof o->blob.md5, out);
-    buf_add_char(out, '"');
+    unsigned char crc32c[MEDIA_CRC32C_BYTES];
+
+    media_crc32c_bytes(o->blob.crc32c, crc32c);
+    call_add_base64(w, "crc32c", crc32c, sizeof crc32c);
+    if (o->blob.has_md5)
+        call_add_base64(w, "md5Hash", o->blob.md5, sizeof o->blob.md5);
 }
 
-void storage_write_object(struct call *c, const struct object *o, struct buf *out)
+/* Ends the resource with the members of meta, which is a JSON object of ours (storage_wish_read). */
+static void end_with_meta(struct json_writer *w, struct str meta)
+{
+    if (meta.len > 2) {
+        buf_add_char(w->out, ',');
+        buf_add_str(w->out, str_sub(meta, 1, meta.len - 2));
+    }
+    json_end(w);
+}
+
+void storage_write_object(struct call *c, const struct object *o, struct json_writer *w)
 {
     char etag[STORAGE_ETAG_BYTES];
 
     storage_etag(o, etag);
-    buf_add_c(out, "{\"kind\":\"storage#object\"");
-    add_id(o, out);
-    add_link(c, o, "selfLink", "", out);
-    buf_add_char(out, '"');
-    add_link(c, o, "mediaLink", "/download", out);
-    buf_addf(out, "?generation=%" PRId64 "&alt=media\"", o->generation);
-    add_text(out, "name", o->name);
-    add_text(out, "bucket", o->bucket);
-    add_int64(out, "generation", o->generation);
-    add_int64(out, "metageneration", o->metageneration);
-    add_text(out, "contentType", o->content_type);
-    buf_add_c(out, ",\"storageClass\":\"STANDARD\"");
-    add_int64(out, "size", (int64_t)o->blob.bytes);
-    add_hashes(o, out);
+    json_object(w, NULL);
+    json_add_c(w, "kind", "storage#object");
+    add_id(o, w);
+    add_object_links(c, o, w);
+    json_add_text(w, "name", o->name);
+    json_add_text(w, "bucket", o->bucket);
+    call_add_int64(w, "generation", o->generation);
+    call_add_int64(w, "metageneration", o->metageneration);
+    json_add_text(w, "contentType", o->content_type);
+    json_add_c(w, "storageClass", "STANDARD");
+    call_add_int64(w, "size", (int64_t)o->blob.bytes);
+    add_hashes(o, w);
     if (o->component_count > 0)
-        buf_addf(out, ",\"componentCount\":%" PRIu32, o->component_count);
-    add_text(out, "etag", str_of(etag));
-    add_time(out, "timeCreated", o->create_us);
-    add_time(out, "updated", o->update_us);
-    add_time(out, "timeStorageClassUpdated", o->create_us);
-    add_time(out, "timeFinalized", o->create_us);
-    add_meta(out, o->meta);
-    buf_add_char(out, '}');
+        json_add_uint(w, "componentCount", o->component_count);
+    json_add_c(w, "etag", etag);
+    call_add_time(w, "timeCreated", o->create_us);
+    call_add_time(w, "updated", o->update_us);
+    call_add_time(w, "timeStorageClassUpdated", o->create_us);
+    call_add_time(w, "timeFinalized", o->create_us);
+    end_with_meta(w, o->meta);
 }
 
-void storage_write_bucket(struct call *c, const struct bucket *b, struct buf *out)
+static void add_iam(struct json_writer *w)
 {
-    buf_add_c(out, "{\"kind\":\"storage#bucket\"");
-    add_text(out, "id", b->name);
-    add_text(out, "name", b->name);
-    buf_addf(out, ",\"selfLink\":\"%.*s/storage/v1/b/", STR_ARG(call_base_url(c)));
-    http_encode(b->name, out);
-    buf_add_char(out, '"');
-    add_int64(out, "metageneration", b->metageneration);
-    buf_addf(out, ",\"etag\":\"%" PRId64 "\"", b->metageneration);
-    add_time(out, "timeCreated", b->create_us);
-    add_time(out, "updated", b->update_us);
+    json_object(w, "iamConfiguration");
+    json_object(w, "uniformBucketLevelAccess");
+    json_add_bool(w, "enabled", true);
+    json_end(w);
+    json_add_c(w, "publicAccessPrevention", "enforced");
+    json_end(w);
+}
+
+void storage_write_bucket(struct call *c, const struct bucket *b, struct json_writer *w)
+{
+    struct buf path = BUF_INIT(LINK_BYTES_MAX);
+
+    buf_add_c(&path, "/storage/v1/b/");
+    http_encode(b->name, &path);
+    json_object(w, NULL);
+    json_add_c(w, "kind", "storage#bucket");
+    json_add_text(w, "id", b->name);
+    json_add_text(w, "name", b->name);
+    add_link(c, w, "selfLink", buf_str(&path));
+    call_add_int64(w, "metageneration", b->metageneration);
+    call_add_int64(w, "etag", b->metageneration);
+    call_add_time(w, "timeCreated", b->create_us);
+    call_add_time(w, "updated", b->update_us);
     if (storage_meta_text(c, b->meta, "location").len == 0)
-        buf_add_c(out, ",\"location\":\"US\"");
+        json_add_c(w, "location", "US");
     if (storage_meta_text(c, b->meta, "storageClass").len == 0)
-        buf_add_c(out, ",\"storageClass\":\"STANDARD\"");
-    buf_add_c(out, ",\"locationType\":\"multi-region\",\"iamConfiguration\":"
-                   "{\"uniformBucketLevelAccess\":{\"enabled\":true},"
-                   "\"publicAccessPrevention\":\"enforced\"}");
-    add_meta(out, b->meta);
-    buf_add_char(out, '}');
+        json_add_c(w, "storageClass", "STANDARD");
+    json_add_c(w, "locationType", "multi-region");
+    add_iam(w);
+    end_with_meta(w, b->meta);
+    buf_release(&path);
 }
 
 void storage_reply_object(struct call *c, const struct object *o)
 {
     struct buf out = BUF_INIT(STORAGE_REPLY_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&out);
 
-    storage_write_object(c, o, &out);
+    storage_write_object(c, o, &w);
     call_reply(c, &out);
 }

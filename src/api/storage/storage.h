@@ -52,8 +52,8 @@ int storage_wish_read(struct call *c, yyjson_val *resource, struct str old,
 int storage_bucket_meta(struct call *c, yyjson_val *resource, struct str old, struct buf *out,
                         struct error *e) FALLIBLE;
 
-void storage_write_object(struct call *c, const struct object *o, struct buf *out);
-void storage_write_bucket(struct call *c, const struct bucket *b, struct buf *out);
+void storage_write_object(struct call *c, const struct object *o, struct json_writer *w);
+void storage_write_bucket(struct call *c, const struct bucket *b, struct json_writer *w);
 #define STORAGE_ETAG_BYTES 48
 void storage_etag(const struct object *o, char out[STORAGE_ETAG_BYTES]);
 void storage_reply_object(struct call *c, const struct object *o);

@@ -1,38 +1,32 @@
-/* target.c -- what an upload is to become: written into its row, read again, made true. */
-#include <inttypes.h>
-
+/* target.c -- the object that an upload will be: kept in the upload's row, read back, made. */
 #include "api/storage/storage.h"
-#include "base/base64.h"
+#include "base/mem.h"
 
 #define KIND "object"
 
-static void add_hash(struct buf *out, const char *name, const unsigned char *p, size_t len)
-{
-    buf_addf(out, ",\"%s\":\"", name);
-    base64_add(p, len, out);
-    buf_add_char(out, '"');
-}
-
 void storage_target_write(const struct storage_target *t, struct buf *out)
 {
-    buf_add_c(out, "{\"kind\":\"" KIND "\",\"bucket\":");
-    buf_add_json(out, t->bucket);
-    buf_add_c(out, ",\"name\":");
-    buf_add_json(out, t->name);
-    buf_add_c(out, ",\"contentType\":");
-    buf_add_json(out, t->content_type);
-    buf_add_c(out, ",\"meta\":"); /* as text, so that it comes back as it was */
-    buf_add_json(out, t->meta);
-    buf_addf(out, ",\"when\":[%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 "]",
-             t->when.generation_match, t->when.generation_not_match, t->when.metageneration_match,
-             t->when.metageneration_not_match);
+    const int64_t when[] = { t->when.generation_match, t->when.generation_not_match,
+                             t->when.metageneration_match, t->when.metageneration_not_match };
+    struct json_writer w = JSON_WRITER(out);
+
+    json_object(&w, NULL);
+    json_add_c(&w, "kind", KIND);
+    json_add_text(&w, "bucket", t->bucket);
+    json_add_text(&w, "name", t->name);
+    json_add_text(&w, "contentType", t->content_type);
+    json_add_text(&w, "meta", t->meta); /* as text, so that it comes back as it was */
+    json_array(&w, "when");
+    for (size_t i = 0; i < ARRAY_LEN(when); i++)
+        json_add_int(&w, NULL, when[i]);
+    json_end(&w);
     if (t->hashes.has_crc32c)
-        add_hash(out, "crc32c", t->hashes.crc32c, sizeof t->hashes.crc32c);
+        call_add_base64(&w, "crc32c", t->hashes.crc32c, sizeof t->hashes.crc32c);
     if (t->hashes.has_md5)
-        add_hash(out, "md5", t->hashes.md5, sizeof t->hashes.md5);
+        call_add_base64(&w, "md5", t->hashes.md5, sizeof t->hashes.md5);
     if (t->has_total)
-        buf_addf(out, ",\"total\":%" PRIu64, t->total);
-    buf_add_char(out, '}');
+        json_add_uint(&w, "total", t->total);
+    json_end(&w);
 }
 
 static int read_hash(yyjson_val *what, const char *name, struct media_hashes *out, struct error *e)

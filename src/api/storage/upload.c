@@ -154,13 +154,14 @@ static int resource_read(struct posting *p, yyjson_val **out, struct error *e)
 static struct str query_meta(struct call *c)
 {
     struct buf meta = BUF_INIT(STORAGE_META_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&meta);
     struct str encoding;
 
     if (!http_query(c->http, "contentEncoding", &encoding) || !media_type_valid(encoding))
         return (struct str){ 0 };
-    buf_add_c(&meta, "{\"contentEncoding\":");
-    buf_add_json(&meta, encoding);
-    buf_add_char(&meta, '}');
+    json_object(&w, NULL);
+    json_add_text(&w, "contentEncoding", encoding);
+    json_end(&w);
     return storage_keep(c, &meta);
 }
 
