@@ -243,7 +243,7 @@ static void bench_kernels(const struct kernel_ops *k, const struct decoder *d, d
 {
     const struct decoder_layer *l = &d->layer[0];
 
-    bench_product(k, &l->in, PROMPT_ROWS, one_peak);
+    bench_product(k, &l->qkv, PROMPT_ROWS, one_peak);
     bench_product(k, &l->gate, PROMPT_ROWS, one_peak);
     bench_product(k, &l->down, PROMPT_ROWS, one_peak);
     bench_product(k, &l->down, ANSWERS, one_peak);
@@ -358,7 +358,7 @@ static void bench_kind(const struct kernel_ops *k, const char *path, struct team
         fprintf(stderr, "%s\n", e.msg);
         exit(1);
     }
-    decoder_turn(d, POSITIONS);
+    decoder_make_rope(d, POSITIONS);
     printf("%s: opened in %.2f s, %llu MiB of weights\n", k->name, now() - start,
            (unsigned long long)(d->bytes >> 20));
     bench_model(k, d, all, peaks.all);

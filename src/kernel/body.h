@@ -87,7 +87,7 @@ static void body_add(float *x, const float *y, uint32_t count)
         lanes_store(x + i, lanes_load(x + i) + lanes_load(y + i));
 }
 
-static void body_rotate(float *x, const float *turn, uint32_t dim, float scale)
+static void body_rope(float *x, const float *turn, uint32_t dim, float scale)
 {
     const uint32_t half = dim / 2;
 
@@ -209,7 +209,7 @@ static void body_sum_up(const float *logits, uint32_t count, uint32_t *largest, 
 
 /* Of a kind's table. */
 #define BODY_OPS                                                                                   \
-    .norm = body_norm, .gate = body_gate, .add = body_add, .rotate = body_rotate,                  \
+    .norm = body_norm, .gate = body_gate, .add = body_add, .rope = body_rope,                  \
     .sum_up = body_sum_up
 
 #endif

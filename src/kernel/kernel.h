@@ -167,7 +167,7 @@ struct kernel_ops {
     void (*add)(float *x, const float *y, uint32_t count);
     /* Turns each pair (x[i], x[i + dim / 2]) by the angle whose cosine is turn[i] and whose sine is
      * turn[i + dim / 2], and scales it. */
-    void (*rotate)(float *x, const float *turn, uint32_t dim, float scale);
+    void (*rope)(float *x, const float *turn, uint32_t dim, float scale);
     /* A row of dim floats as attention wants it, in as many bytes. */
     void (*store_query)(const float *x, uint32_t dim, float *query);
     /* Puts a row of dim floats into a page, at a position of it. */

@@ -34,7 +34,7 @@ struct predictor *predictor_local_open(const struct model *m, const struct predi
     if (!m->plain)
         r = open_planned(m, false, &plan, &why);
     if (why.code == ERROR_UNIMPLEMENTED)
-        log_info("%s; computed by libllama", why.msg);
+        log_info("%s: not covered by the native runtime; libllama computes the model", why.msg);
     if (!r)
         r = open_planned(m, true, &plan, e);
     return r ? session_open(r, &plan, env, e) : NULL;

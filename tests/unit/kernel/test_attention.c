@@ -300,7 +300,7 @@ static void check_rotation(const struct kernel_ops *k)
         turn[i] = cosf((float)i);
         turn[i + 32] = sinf((float)i);
     }
-    k->rotate(x, turn, 64, 0.5f);
+    k->rope(x, turn, 64, 0.5f);
     for (int i = 0; i < 32; i++) {
         float a = y[i] / 2.0f, b = y[i + 32] / 2.0f;
         assert_true(fabsf(x[i] - (a * turn[i] - b * turn[i + 32])) < 1e-6f);

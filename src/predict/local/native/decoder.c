@@ -18,22 +18,22 @@
 /* Bytes of a tensor that are read at once, but a row at least. */
 #define READ_BYTES ((size_t)1024 * 1024)
 
-/* What an architecture has; the rest is in the file. */
+/* The traits of an architecture; the rest is in the file. */
 struct kind {
     const char *name;
     enum kernel_gate gate;
-    bool turns_neighbours, has_bias, has_head_norms, has_after_norms, scales_embedding;
+    bool rope_interleaved, has_bias, has_head_norms, has_post_norms, scales_embedding;
     uint32_t window_every; /* every so many layers one looks back over everything; 0: all do */
 };
 
 static const struct kind kinds[] = {
-    { .name = "llama", .gate = KERNEL_SILU, .turns_neighbours = true },
+    { .name = "llama", .gate = KERNEL_SILU, .rope_interleaved = true },
     { .name = "qwen2", .gate = KERNEL_SILU, .has_bias = true },
     { .name = "qwen3", .gate = KERNEL_SILU, .has_head_norms = true },
     { .name = "gemma3",
       .gate = KERNEL_GELU,
       .has_head_norms = true,
-      .has_after_norms = true,
+      .has_post_norms = true,
       .scales_embedding = true,
       .window_every = 6 },
 };
@@ -86,7 +86,7 @@ static int find_kind(struct reader *r, struct error *e)
     int64_t at = gguf_find_key(r->file, "general.architecture");
 
     if (at < 0 || gguf_get_kv_type(r->file, at) != GGUF_TYPE_STRING)
-        return refuse("it names no architecture", e);
+        return refuse("no architecture", e);
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         if (strcmp(gguf_get_val_str(r->file, at), kinds[i].name) == 0)
             r->kind = &kinds[i];
@@ -96,7 +96,7 @@ static int find_kind(struct reader *r, struct error *e)
     return 0;
 }
 
-static int read_turns(const struct reader *r, struct decoder_shape *s, struct error *e)
+static int read_rope(const struct reader *r, struct decoder_shape *s, struct error *e)
 {
     int64_t scaling = find_key(r, "rope.scaling.type");
     float factor = real(r, "rope.scaling.factor", real(r, "rope.scale_linear", 0.0f));
@@ -104,13 +104,13 @@ static int read_turns(const struct reader *r, struct decoder_shape *s, struct er
     if (scaling >= 0 && gguf_get_kv_type(r->file, scaling) == GGUF_TYPE_STRING &&
         strcmp(gguf_get_val_str(r->file, scaling), "linear") != 0 &&
         strcmp(gguf_get_val_str(r->file, scaling), "none") != 0)
-        return refuse("its way of scaling positions", e);
+        return refuse("a RoPE scaling that is not linear", e);
     if (number(r, "rope.dimension_count", s->dim) != s->dim)
-        return refuse("heads that turn in part", e);
-    s->turn_base = real(r, "rope.freq_base", 10000.0f);
-    s->turn_scale = factor > 0.0f ? 1.0f / factor : 1.0f;
-    s->window_turn_base = real(r, "rope.freq_base_swa", 10000.0f);
-    s->turns_neighbours = r->kind->turns_neighbours;
+        return refuse("RoPE over a part of a head", e);
+    s->rope_base = real(r, "rope.freq_base", 10000.0f);
+    s->rope_scale = factor > 0.0f ? 1.0f / factor : 1.0f;
+    s->window_rope_base = real(r, "rope.freq_base_swa", 10000.0f);
+    s->rope_interleaved = r->kind->rope_interleaved;
     return 0;
 }
 
@@ -125,27 +125,27 @@ static int read_numbers(const struct reader *r, struct decoder_shape *s, struct 
     s->dim = number(r, "attention.key_length", s->heads ? s->width / s->heads : 0);
     s->norm_epsilon = real(r, "attention.layer_norm_rms_epsilon", 0.0f);
     if (number(r, "attention.value_length", s->dim) != s->dim)
-        return refuse("keys and values of two sizes", e);
+        return refuse("keys and values of different sizes", e);
     if (number(r, "expert_count", 0) || find_key(r, "final_logit_softcapping") >= 0 ||
         find_key(r, "attention.scale") >= 0)
-        return refuse("experts or capped scores", e);
+        return refuse("experts, capped logits or an attention scale", e);
     if (!s->layers || s->layers > DECODER_LAYERS_MAX || !s->heads || !s->kv_heads ||
         s->heads % s->kv_heads || !s->positions || s->positions > DECODER_POSITIONS_MAX)
-        return refuse("its number of layers, heads or positions", e);
+        return refuse("a number of layers, heads or positions that is out of range", e);
     if (!s->width || s->width > DECODER_WIDTH_MAX || s->width % KERNEL_GROUP || !s->hidden ||
         s->hidden > DECODER_WIDTH_MAX || s->hidden % KERNEL_GROUP)
-        return refuse("its widths", e);
+        return refuse("a width that is out of range or no multiple of 32", e);
     if (!s->dim || s->dim % KERNEL_CHUNK || s->dim > DECODER_WIDTH_MAX / s->heads / 2)
-        return refuse("its size of heads", e);
+        return refuse("a size of heads that is out of range or no multiple of 64", e);
     return 0;
 }
 
 static int read_shape(const struct reader *r, struct decoder_shape *s, struct error *e)
 {
-    if (read_numbers(r, s, e) < 0 || read_turns(r, s, e) < 0)
+    if (read_numbers(r, s, e) < 0 || read_rope(r, s, e) < 0)
         return -1;
     if (find_key(r, "attention.sliding_window_pattern") >= 0)
-        return refuse("its own pattern of windows", e);
+        return refuse("a pattern of sliding windows of its own", e);
     s->gate = r->kind->gate;
     s->window = r->kind->window_every ? number(r, "attention.sliding_window", 0) : 0;
     s->embedding_scale = r->kind->scales_embedding ? sqrtf((float)s->width) : 1.0f;
@@ -167,10 +167,10 @@ static int64_t find_tensor(struct reader *r, const char *name, uint32_t columns,
         return error_set(e, ERROR_UNIMPLEMENTED, "no tensor %s", name);
     const int64_t *shape = gguf_get_tensor_ne(r->file, at);
     if (shape[0] != columns || shape[1] != rows || shape[2] != 1 || shape[3] != 1)
-        return error_set(e, ERROR_UNIMPLEMENTED, "the shape of %s", name);
+        return error_set(e, ERROR_UNIMPLEMENTED, "the shape of tensor %s", name);
     const struct ggml_type_traits *traits = ggml_get_type_traits(gguf_get_tensor_type(r->file, at));
     if (gguf_get_tensor_type(r->file, at) != GGML_TYPE_F32 && !traits->to_float)
-        return error_set(e, ERROR_UNIMPLEMENTED, "the format of %s", name);
+        return error_set(e, ERROR_UNIMPLEMENTED, "the format of tensor %s", name);
     r->tensors++;
     return at;
 }
@@ -248,7 +248,7 @@ static void pack_row(struct kernel_weights *w, uint32_t output, enum ggml_type t
     }
 }
 
-/* Where the file's row of a head goes, so that pairs to be turned together lie half a head apart. */
+/* The output for a row of the file, so that the pairs of RoPE lie half a head apart. */
 static uint32_t half_apart(uint32_t row, uint32_t dim)
 {
     uint32_t in_head = row % dim;
@@ -256,8 +256,8 @@ static uint32_t half_apart(uint32_t row, uint32_t dim)
     return row - in_head + in_head % 2 * (dim / 2) + in_head / 2;
 }
 
-/* Where a tensor's rows go: outputs from `first` on; pairs of heads of dim go half apart when dim is not
- * 0. */
+/* The destination of a tensor's rows: outputs from `first` on; unless dim is 0, pairs of heads of dim
+ * go half a head apart. */
 struct target {
     struct kernel_weights *w;
     uint32_t first, dim;
@@ -319,7 +319,7 @@ static const char *layer_name(char name[NAME_BYTES], uint32_t layer, const char 
     return name;
 }
 
-/* Floats in the order in which half_apart puts the rows of heads. */
+/* Puts floats in the order in which half_apart puts the rows of heads. */
 static void spread_pairs(float *x, uint32_t count, uint32_t dim)
 {
     float *copy = mem_array(count, sizeof *copy);
@@ -343,7 +343,7 @@ static int read_bias(struct reader *r, const struct decoder_shape *s, uint32_t i
         read_floats(r, layer_name(name, i, "attn_k.bias"), keys, l->bias + queries, e) < 0 ||
         read_floats(r, layer_name(name, i, "attn_v.bias"), keys, l->bias + queries + keys, e) < 0)
         return -1;
-    if (s->turns_neighbours)
+    if (s->rope_interleaved)
         spread_pairs(l->bias, queries + keys, s->dim);
     return 0;
 }
@@ -352,7 +352,7 @@ static int read_attention(struct reader *r, const struct decoder_shape *s, uint3
                           struct decoder_layer *l, struct error *e)
 {
     const uint32_t queries = s->heads * s->dim, keys = s->kv_heads * s->dim;
-    const uint32_t pairs = s->turns_neighbours ? s->dim : 0;
+    const uint32_t pairs = s->rope_interleaved ? s->dim : 0;
     char name[NAME_BYTES];
 
     const struct {
@@ -360,14 +360,14 @@ static int read_attention(struct reader *r, const struct decoder_shape *s, uint3
         uint32_t rows;
         struct target to;
     } parts[] = {
-        { "attn_q.weight", queries, { &l->in, 0, pairs } },
-        { "attn_k.weight", keys, { &l->in, queries, pairs } },
-        { "attn_v.weight", keys, { &l->in, queries + keys, 0 } },
-        { "attn_output.weight", s->width, { &l->out, 0, 0 } },
+        { "attn_q.weight", queries, { &l->qkv, 0, pairs } },
+        { "attn_k.weight", keys, { &l->qkv, queries, pairs } },
+        { "attn_v.weight", keys, { &l->qkv, queries + keys, 0 } },
+        { "attn_output.weight", s->width, { &l->attention_out, 0, 0 } },
     };
 
-    kernel_weights_init(&l->in, r->format, queries + 2 * keys, s->width);
-    kernel_weights_init(&l->out, r->format, s->width, queries);
+    kernel_weights_init(&l->qkv, r->format, queries + 2 * keys, s->width);
+    kernel_weights_init(&l->attention_out, r->format, s->width, queries);
     for (size_t n = 0; n < ARRAY_LEN(parts); n++)
         if (pack_tensor(r, layer_name(name, i, parts[n].name), parts[n].rows, parts[n].to, e) < 0)
             return -1;
@@ -407,11 +407,12 @@ static int read_norms(struct reader *r, const struct decoder_shape *s, uint32_t 
         float **to;
     } norms[] = {
         { "attn_norm.weight", true, s->width, &l->attention_norm },
-        { "ffn_norm.weight", true, s->width, &l->hidden_norm },
+        { "ffn_norm.weight", true, s->width, &l->ffn_norm },
         { "attn_q_norm.weight", r->kind->has_head_norms, s->dim, &l->query_norm },
         { "attn_k_norm.weight", r->kind->has_head_norms, s->dim, &l->key_norm },
-        { "post_attention_norm.weight", r->kind->has_after_norms, s->width, &l->attention_after },
-        { "post_ffw_norm.weight", r->kind->has_after_norms, s->width, &l->hidden_after },
+        { "post_attention_norm.weight", r->kind->has_post_norms, s->width,
+          &l->attention_post_norm },
+        { "post_ffw_norm.weight", r->kind->has_post_norms, s->width, &l->ffn_post_norm },
     };
     char name[NAME_BYTES];
 
@@ -424,7 +425,7 @@ static int read_norms(struct reader *r, const struct decoder_shape *s, uint32_t 
 
 static uint64_t layer_bytes(const struct decoder_layer *l)
 {
-    return kernel_weights_bytes(&l->in) + kernel_weights_bytes(&l->out) +
+    return kernel_weights_bytes(&l->qkv) + kernel_weights_bytes(&l->attention_out) +
            kernel_weights_bytes(&l->gate) + kernel_weights_bytes(&l->up) +
            kernel_weights_bytes(&l->down);
 }
@@ -444,7 +445,7 @@ static int read_layer(struct reader *r, struct decoder *d, uint32_t i, struct er
 
 /* ---- The whole ---- */
 
-/* A file cannot claim more weights than it has bits, so that none makes us reserve what it likes. */
+/* A file cannot claim more weights than it has bits, or it could make us reserve any amount. */
 static int check_size(const struct reader *r, const struct decoder_shape *s, struct error *e)
 {
     const uint64_t heads = 2ULL * (s->heads + s->kv_heads) * s->dim;
@@ -467,7 +468,7 @@ static int read_ends(struct reader *r, struct decoder *d, struct error *e)
         return refuse("no tensor token_embd.weight", e);
     int64_t vocab = gguf_get_tensor_ne(r->file, at)[1];
     if (vocab < 1 || vocab > DECODER_VOCAB_MAX)
-        return refuse("its vocabulary", e);
+        return refuse("a size of the vocabulary that is out of range", e);
     s->vocab = (uint32_t)vocab;
     if (check_size(r, s, e) < 0)
         return -1;
@@ -482,7 +483,7 @@ static int read_ends(struct reader *r, struct decoder *d, struct error *e)
             return -1;
     }
     if (gguf_find_tensor(r->file, "rope_freqs.weight") >= 0 &&
-        read_vector(r, "rope_freqs.weight", s->dim / 2, &d->turn_divisors, e) < 0)
+        read_vector(r, "rope_freqs.weight", s->dim / 2, &d->rope_divisors, e) < 0)
         return -1;
     d->bytes += kernel_weights_bytes(&d->embedding) + kernel_weights_bytes(&d->output);
     return 0;
@@ -497,7 +498,7 @@ static int read_all(struct reader *r, struct decoder *d, struct error *e)
         if (read_layer(r, d, i, e) < 0)
             return -1;
     if (r->tensors != gguf_get_n_tensors(r->file))
-        return refuse("tensors that are not known", e);
+        return refuse("unknown tensors", e);
     return 0;
 }
 
@@ -530,14 +531,14 @@ out:
 static void release_layer(struct decoder_layer *l)
 {
     mem_free(l->attention_norm);
-    mem_free(l->hidden_norm);
+    mem_free(l->ffn_norm);
     mem_free(l->query_norm);
     mem_free(l->key_norm);
-    mem_free(l->attention_after);
-    mem_free(l->hidden_after);
+    mem_free(l->attention_post_norm);
+    mem_free(l->ffn_post_norm);
     mem_free(l->bias);
-    kernel_weights_release(&l->in);
-    kernel_weights_release(&l->out);
+    kernel_weights_release(&l->qkv);
+    kernel_weights_release(&l->attention_out);
     kernel_weights_release(&l->gate);
     kernel_weights_release(&l->up);
     kernel_weights_release(&l->down);
@@ -553,39 +554,39 @@ void decoder_free(struct decoder *d)
     kernel_weights_release(&d->embedding);
     kernel_weights_release(&d->output);
     mem_free(d->output_norm);
-    mem_free(d->turns);
-    mem_free(d->window_turns);
-    mem_free(d->turn_divisors);
+    mem_free(d->rope);
+    mem_free(d->window_rope);
+    mem_free(d->rope_divisors);
     mem_free(d);
 }
 
-/* ---- Angles ---- */
+/* ---- RoPE ---- */
 
-/* Pair i of position p turns by p * scale / base^(2 i / dim) / divisor[i]. */
-static float *make_turns(const struct decoder *d, uint32_t positions, float base, float scale,
-                         const float *divisor)
+/* [positions][dim]. The angle of pair i at position p is p * scale / base^(2 i / dim) / divisor[i]. */
+static float *make_rope(const struct decoder *d, uint32_t positions, float base, float scale,
+                        const float *divisor)
 {
     const uint32_t half = d->shape.dim / 2;
-    float *turns = mem_array((size_t)positions * d->shape.dim, sizeof *turns);
+    float *rope = mem_array((size_t)positions * d->shape.dim, sizeof *rope);
 
     for (uint32_t i = 0; i < half; i++) {
         double step = pow((double)base, -(double)i / half) * (double)scale;
         if (divisor)
             step /= (double)divisor[i];
         for (uint32_t p = 0; p < positions; p++) {
-            turns[(size_t)p * d->shape.dim + i] = (float)cos(p * step);
-            turns[(size_t)p * d->shape.dim + i + half] = (float)sin(p * step);
+            rope[(size_t)p * d->shape.dim + i] = (float)cos(p * step);
+            rope[(size_t)p * d->shape.dim + i + half] = (float)sin(p * step);
         }
     }
-    return turns;
+    return rope;
 }
 
-void decoder_turn(struct decoder *d, uint32_t positions)
+void decoder_make_rope(struct decoder *d, uint32_t positions)
 {
     const struct decoder_shape *s = &d->shape;
 
-    mem_free(d->turns);
-    mem_free(d->window_turns);
-    d->turns = make_turns(d, positions, s->turn_base, s->turn_scale, d->turn_divisors);
-    d->window_turns = s->window ? make_turns(d, positions, s->window_turn_base, 1.0f, NULL) : NULL;
+    mem_free(d->rope);
+    mem_free(d->window_rope);
+    d->rope = make_rope(d, positions, s->rope_base, s->rope_scale, d->rope_divisors);
+    d->window_rope = s->window ? make_rope(d, positions, s->window_rope_base, 1.0f, NULL) : NULL;
 }

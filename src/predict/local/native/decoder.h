@@ -1,13 +1,13 @@
 /* decoder.h -- the weights and the shape of a decoder, read from a GGUF file.
  *
- * Why: the common decoders differ in little: how positions turn heads, which norms and biases there
- * are, the gate's activation, which layers look back only so far. All that is data here, so that one
- * forward (forward.h) computes them all.
+ * Why: the common decoders differ in little: their RoPE, the norms and biases that they have, the
+ *      gate's activation, the layers that see a window of positions only. All that is data here, so
+ *      that one forward (forward.h) computes them all.
  *
  * Covers:  Llama (SmolLM2, Mistral), Qwen 2 and 2.5, Qwen 3, Gemma 3, in every weight format that ggml
  *          can read: Q8_0 and Q4_0 as they are, others as int8 by groups of 32.
- * Errors:  UNIMPLEMENTED for what it does not cover (the message says what), others for a file that
- *          is damaged.
+ * Errors:  UNIMPLEMENTED for a model that it does not cover (the message says why), others for a
+ *          damaged file.
  * Threads: read only once open.
  * Source:  GGUF: ggml/docs/gguf.md of llama.cpp; the architectures: src/models/ of llama.cpp.
  */
@@ -26,45 +26,50 @@
 #define DECODER_POSITIONS_MAX (1u << 20)
 
 struct decoder_shape {
-    uint32_t layers, width, heads, kv_heads, dim; /* dim: of a head */
-    uint32_t hidden;                              /* between gate and down */
-    uint32_t vocab, positions;
-    uint32_t window; /* positions that a windowed layer sees; 0: there is none */
+    uint32_t layers, width, vocab;
+    uint32_t heads, kv_heads, dim; /* heads of queries, of keys and of values; numbers of a head */
+    uint32_t hidden;               /* between the gate and up projections and down */
+    uint32_t positions;            /* that the model was trained for */
+    uint32_t window;               /* positions that a windowed layer sees; 0: there is none */
     float norm_epsilon;
     float query_scale; /* of scores */
     float embedding_scale;
-    float turn_base, turn_scale; /* of full layers */
-    float window_turn_base;
+    float rope_base, rope_scale; /* of layers that are not windowed */
+    float window_rope_base;
     enum kernel_gate gate;
-    bool turns_neighbours; /* in the file a head's pairs are (0, 1), (2, 3) ..., not halves */
+    bool rope_interleaved; /* in the file a head's pairs are (0, 1), (2, 3) ..., not halves */
 };
 
+/* A matrix is [outputs][columns]. */
 struct decoder_layer {
     bool windowed;
-    float *attention_norm, *hidden_norm;   /* width */
-    float *query_norm, *key_norm;          /* dim; NULL: none */
-    float *attention_after, *hidden_after; /* norms of what is added to the row; NULL: none */
-    float *bias;                           /* of queries, keys and values; NULL: none */
-    struct kernel_weights in;              /* queries, keys, values */
-    struct kernel_weights out, gate, up, down;
+    float *attention_norm, *ffn_norm;           /* [width] */
+    float *query_norm, *key_norm;               /* [dim]; NULL: none */
+    float *attention_post_norm, *ffn_post_norm; /* [width]: of a sublayer's update; NULL: none */
+    float *bias;                                /* [qkv.outputs]; NULL: none */
+    struct kernel_weights qkv;                  /* [(heads + 2 * kv_heads) * dim][width] */
+    struct kernel_weights attention_out;        /* [width][heads * dim] */
+    struct kernel_weights gate, up;             /* [hidden][width] */
+    struct kernel_weights down;                 /* [width][hidden] */
 };
 
 struct decoder {
     struct decoder_shape shape;
-    struct decoder_layer *layer;
-    struct kernel_weights embedding, output; /* output.packed NULL: the embedding serves */
-    float *output_norm;
-    float *turns;         /* positions rows of dim: cosines, then sines */
-    float *window_turns;  /* the same for windowed layers; NULL: none */
-    float *turn_divisors; /* dim / 2; NULL: all 1. For longer contexts than trained with */
+    struct decoder_layer *layer;     /* [layers] */
+    struct kernel_weights embedding; /* [vocab][width] */
+    struct kernel_weights output;    /* [vocab][width]; packed is NULL: the embedding serves */
+    float *output_norm;              /* [width] */
+    float *rope;                     /* [positions made][dim]: cosines, then sines */
+    float *window_rope;              /* the same for windowed layers; NULL: none */
+    float *rope_divisors; /* [dim / 2]; NULL: all 1. For longer contexts than trained with */
     uint64_t bytes;       /* of all weights */
 };
 
 /* The weights are packed in the format of the kernel that will read them. */
 struct decoder *decoder_open(const char *path, enum kernel_format format, struct error *e);
 void decoder_free(struct decoder *d); /* accepts NULL */
-/* Makes the tables of angles for so many positions. */
-void decoder_turn(struct decoder *d, uint32_t positions);
+/* Makes the tables of cosines and sines for so many positions. */
+void decoder_make_rope(struct decoder *d, uint32_t positions);
 
 static inline const struct kernel_weights *decoder_output(const struct decoder *d)
 {

@@ -1,3 +1,29 @@
+/* The forward of a decoder over a batch of rows:
+ *
+ *     for each row:
+ *         residual = embedding[token] * embedding_scale
+ *     for each layer:
+ *         for each row:
+ *             normed = norm(residual, attention_norm)
+ *             query, key, value = qkv * normed + bias
+ *             query, key = each head: norm(head, its norm), then RoPE(position)
+ *             cache[sequence][position] = key, value
+ *         for each row, for each head:
+ *             score = query . key of each position that the row sees
+ *             attended = sum of softmax(score) * value
+ *         for each row:
+ *             residual += norm(attention_out * attended, attention_post_norm)
+ *             normed = norm(residual, ffn_norm)
+ *             hidden = activation(gate * normed) * (up * normed)
+ *             residual += norm(down * hidden, ffn_post_norm)
+ *     for each row that wants logits:
+ *         logits = output * norm(residual, output_norm)
+ *         summary = index of the largest logit, ln of the sum of exp(logit)
+ *
+ * Each step is a phase of the team over all rows. A matrix is quantised, and so is each row that it is
+ * multiplied with: normed, attended and hidden; the other rows are floats. A bias or a norm that the
+ * model lacks is left out. Of the last layer all after the cache is computed only for rows that want
+ * logits. */
 #include "predict/local/native/forward.h"
 
 #include <assert.h>
@@ -17,47 +43,53 @@
 #define SINGLE_ROWS 12
 #define NOWHERE UINT32_MAX
 
-/* Scratch memory of one member of the team. */
-struct worker {
-    float *row;              /* width */
-    float *product;          /* TOGETHER_ROWS of two tiles */
-    float *query, *attended; /* attend_rows of dim */
-    float *max, *sum;        /* attend_rows */
-    uint8_t *from, *to;      /* attend_rows */
-    float *scores, *scratch;
+/* Memory of one member of the team. */
+struct scratch {
+    float *row;           /* [width] */
+    float *gate, *up;     /* [TOGETHER_ROWS][KERNEL_TILE] */
+    float *query;         /* [attend_rows + KERNEL_ROWS_SPARE][dim] */
+    float *attended;      /* [attend_rows][dim] */
+    float *max, *sum;     /* [attend_rows] */
+    uint8_t *from, *to;   /* [attend_rows] */
+    float *scores, *page; /* [attend_rows + KERNEL_ROWS_SPARE][KERNEL_PAGE], for the kernel */
 };
 
 /* Rows that go through a part of a layer: all, or those that want logits. */
 struct selection {
-    uint32_t *row; /* their indices in the batch, ascending */
+    uint32_t *row; /* [count]: their indices in the batch, ascending */
     uint32_t count;
 };
 
 struct forward {
-    struct forward_setup is;
-    uint32_t attend_rows;     /* of dim: ATTEND_ROWS, or the heads of one key if these are more */
-    uint32_t attend_together; /* rows of the batch that make up those */
-    struct worker *worker;
+    struct forward_setup setup;
+    uint32_t group;           /* heads of queries for one head of keys */
+    uint32_t attend_together; /* rows of the batch that attend together */
+    uint32_t attend_rows;     /* their rows of queries: attend_together * group */
+    struct scratch *scratch;  /* [members] */
     struct selection all, wanted;
-    const struct runtime_row *row; /* of the batch that is computed */
-    float *x;                      /* rows of width: what layers add to */
-    float *in;                     /* rows of queries, keys, values */
-    float *sum;    /* rows of width: what is to be added, where it is normalised first */
-    float *logits; /* logits_max rows of logits_stride */
-    size_t logits_stride;
-    struct logits_summary *summary; /* of each row of logits */
-    uint32_t *logits_of;            /* for each row of the batch, or NOWHERE */
-    struct kernel_rows width_rows, attended_rows, hidden_rows;
+    const struct runtime_row *row; /* [all.count]: the batch that is computed */
+    float *residual;               /* [rows_max][width] */
+    float *qkv;    /* [rows_max][(heads + 2 * kv_heads) * dim]: queries, keys, values */
+    float *update; /* [rows_max][width]: what is normalised before the residual gets it */
+    struct kernel_rows normed;      /* [rows_max or logits_max][width] */
+    struct kernel_rows attended;    /* [rows_max][heads * dim] */
+    struct kernel_rows hidden;      /* [rows_max][hidden] */
+    float *logits;                  /* [logits_max][logits_stride] */
+    size_t logits_stride;           /* vocab, and padding to whole tiles */
+    struct logits_summary *summary; /* [logits_max] */
+    uint32_t *logits_of;            /* [rows_max]: the row of logits, or NOWHERE */
 };
 
-/* What the members see of a run. */
-struct part {
+/* A forward as one member of the team sees it. */
+struct member {
     struct forward *f;
-    const struct team_member *m;
-    struct worker *w;
+    const struct decoder_shape *s;
+    const struct kernel_ops *k;
+    const struct team_member *team;
+    struct scratch *w;
 };
 
-static uint32_t in_width(const struct decoder_shape *s)
+static uint32_t qkv_width(const struct decoder_shape *s)
 {
     return (s->heads + 2 * s->kv_heads) * s->dim;
 }
@@ -72,13 +104,14 @@ static float *floats(size_t count)
     return x;
 }
 
-static void make_worker(const struct forward *f, struct worker *w)
+static void make_scratch(const struct forward *f, struct scratch *w)
 {
-    const struct decoder_shape *s = &f->is.decoder->shape;
+    const struct decoder_shape *s = &f->setup.decoder->shape;
     const size_t rows = f->attend_rows;
 
     w->row = floats(s->width);
-    w->product = floats((size_t)TOGETHER_ROWS * 2 * KERNEL_TILE);
+    w->gate = floats((size_t)TOGETHER_ROWS * KERNEL_TILE);
+    w->up = floats((size_t)TOGETHER_ROWS * KERNEL_TILE);
     w->query = floats((rows + KERNEL_ROWS_SPARE) * s->dim);
     w->attended = floats(rows * s->dim);
     w->max = floats(rows);
@@ -86,13 +119,14 @@ static void make_worker(const struct forward *f, struct worker *w)
     w->from = mem_array(rows, sizeof *w->from);
     w->to = mem_array(rows, sizeof *w->to);
     w->scores = floats((rows + KERNEL_ROWS_SPARE) * KERNEL_PAGE);
-    w->scratch = floats((size_t)KERNEL_PAGE * KERNEL_CHUNK);
+    w->page = floats((size_t)KERNEL_PAGE * KERNEL_CHUNK);
 }
 
-static void release_worker(struct worker *w)
+static void release_scratch(struct scratch *w)
 {
     mem_free(w->row);
-    mem_free(w->product);
+    mem_free(w->gate);
+    mem_free(w->up);
     mem_free(w->query);
     mem_free(w->attended);
     mem_free(w->max);
@@ -100,45 +134,46 @@ static void release_worker(struct worker *w)
     mem_free(w->from);
     mem_free(w->to);
     mem_free(w->scores);
-    mem_free(w->scratch);
+    mem_free(w->page);
 }
 
 static void make_rows(struct forward *f)
 {
-    const struct decoder_shape *s = &f->is.decoder->shape;
-    const struct kernel_layout *l = &f->is.kernel->layout;
-    const uint32_t rows = f->is.rows_max;
-    const uint32_t most = rows > f->is.logits_max ? rows : f->is.logits_max;
+    const struct decoder_shape *s = &f->setup.decoder->shape;
+    const struct kernel_layout *l = &f->setup.kernel->layout;
+    const uint32_t rows = f->setup.rows_max, logits = f->setup.logits_max;
 
-    f->x = floats((size_t)rows * s->width);
-    f->in = floats((size_t)rows * in_width(s));
-    f->sum = floats((size_t)rows * s->width);
-    f->logits_stride = (size_t)kernel_weights_tiles(decoder_output(f->is.decoder)) * KERNEL_TILE;
-    f->logits = mem_aligned(f->is.logits_max * f->logits_stride * sizeof(float), KERNEL_ALIGN);
-    f->summary = mem_array(f->is.logits_max, sizeof *f->summary);
+    f->residual = floats((size_t)rows * s->width);
+    f->qkv = floats((size_t)rows * qkv_width(s));
+    f->update = floats((size_t)rows * s->width);
+    f->logits_stride = (size_t)kernel_weights_tiles(decoder_output(f->setup.decoder)) * KERNEL_TILE;
+    f->logits = mem_aligned(logits * f->logits_stride * sizeof(float), KERNEL_ALIGN);
+    f->summary = mem_array(logits, sizeof *f->summary);
     f->logits_of = mem_array(rows, sizeof *f->logits_of);
     f->all.row = mem_array(rows, sizeof *f->all.row);
     f->wanted.row = mem_array(rows, sizeof *f->wanted.row);
     for (uint32_t i = 0; i < rows; i++)
         f->all.row[i] = i;
-    kernel_rows_init(&f->width_rows, l, most, s->width);
-    kernel_rows_init(&f->attended_rows, l, rows, s->heads * s->dim);
-    kernel_rows_init(&f->hidden_rows, l, rows, s->hidden);
+    kernel_rows_init(&f->normed, l, rows > logits ? rows : logits, s->width);
+    kernel_rows_init(&f->attended, l, rows, s->heads * s->dim);
+    kernel_rows_init(&f->hidden, l, rows, s->hidden);
 }
 
 struct forward *forward_new(const struct forward_setup *setup)
 {
     const struct decoder_shape *s = &setup->decoder->shape;
-    const uint32_t group = s->heads / s->kv_heads, members = team_members(setup->team);
+    const uint32_t members = team_members(setup->team);
     struct forward *f = mem_alloc(sizeof *f);
 
-    f->is = *setup;
-    f->attend_together = group < ATTEND_ROWS ? ATTEND_ROWS / group : 1;
-    f->attend_rows = f->attend_together * group;
+    assert(s->heads % s->kv_heads == 0);
+    f->setup = *setup;
+    f->group = s->heads / s->kv_heads;
+    f->attend_together = f->group < ATTEND_ROWS ? ATTEND_ROWS / f->group : 1;
+    f->attend_rows = f->attend_together * f->group;
     make_rows(f);
-    f->worker = mem_array(members, sizeof *f->worker);
+    f->scratch = mem_array(members, sizeof *f->scratch);
     for (uint32_t i = 0; i < members; i++)
-        make_worker(f, &f->worker[i]);
+        make_scratch(f, &f->scratch[i]);
     return f;
 }
 
@@ -146,156 +181,145 @@ void forward_free(struct forward *f)
 {
     if (!f)
         return;
-    for (uint32_t i = 0; i < team_members(f->is.team); i++)
-        release_worker(&f->worker[i]);
-    mem_free(f->worker);
-    mem_free(f->x);
-    mem_free(f->in);
-    mem_free(f->sum);
+    for (uint32_t i = 0; i < team_members(f->setup.team); i++)
+        release_scratch(&f->scratch[i]);
+    mem_free(f->scratch);
+    mem_free(f->residual);
+    mem_free(f->qkv);
+    mem_free(f->update);
     mem_free(f->logits);
     mem_free(f->summary);
     mem_free(f->logits_of);
     mem_free(f->all.row);
     mem_free(f->wanted.row);
-    kernel_rows_release(&f->width_rows);
-    kernel_rows_release(&f->attended_rows);
-    kernel_rows_release(&f->hidden_rows);
+    kernel_rows_release(&f->normed);
+    kernel_rows_release(&f->attended);
+    kernel_rows_release(&f->hidden);
     mem_free(f);
 }
 
 uint64_t forward_bytes(const struct forward *f)
 {
-    const struct decoder_shape *s = &f->is.decoder->shape;
-    uint64_t row = (2ULL * s->width + in_width(s)) * sizeof(float);
+    const struct decoder_shape *s = &f->setup.decoder->shape;
+    uint64_t row = (2ULL * s->width + qkv_width(s)) * sizeof(float);
 
-    return f->is.rows_max * row + f->is.logits_max * f->logits_stride * sizeof(float) +
-           kernel_rows_bytes(&f->width_rows) + kernel_rows_bytes(&f->attended_rows) +
-           kernel_rows_bytes(&f->hidden_rows);
+    return f->setup.rows_max * row + f->setup.logits_max * f->logits_stride * sizeof(float) +
+           kernel_rows_bytes(&f->normed) + kernel_rows_bytes(&f->attended) +
+           kernel_rows_bytes(&f->hidden);
 }
 
 /* ---- Rows by themselves ---- */
 
-static uint32_t whole_blocks(const struct forward *f, uint32_t rows)
+static uint32_t whole_blocks(const struct member *m, uint32_t rows)
 {
-    const uint32_t block = f->is.kernel->layout.block;
+    const uint32_t block = m->k->layout.block;
 
     return (rows + block - 1) / block * block;
 }
 
 /* The next few of `count` rows that this member works on alone. */
-static bool take_rows(const struct part *p, uint32_t count, uint32_t *first, uint32_t *end)
+static bool take_rows(const struct member *m, uint32_t count, uint32_t *first, uint32_t *end)
 {
-    const uint32_t rows = whole_blocks(p->f, SINGLE_ROWS);
+    const uint32_t rows = whole_blocks(m, SINGLE_ROWS);
     uint32_t piece;
 
-    if (!team_take(p->m, (count + rows - 1) / rows, &piece))
+    if (!team_take(m->team, (count + rows - 1) / rows, &piece))
         return false;
     *first = piece * rows;
     *end = *first + rows < count ? *first + rows : count;
     return true;
 }
 
-static float *x_row(const struct forward *f, uint32_t i)
+static float *residual_of(const struct forward *f, uint32_t i)
 {
-    return f->x + (size_t)i * f->is.decoder->shape.width;
+    return f->residual + (size_t)i * f->setup.decoder->shape.width;
 }
 
-static float *sum_row(const struct forward *f, uint32_t i)
+static void embed(const struct member *m)
 {
-    return f->sum + (size_t)i * f->is.decoder->shape.width;
-}
-
-static void embed(const struct part *p)
-{
-    const struct decoder *d = p->f->is.decoder;
+    const struct kernel_weights *embedding = &m->f->setup.decoder->embedding;
+    const float scale = m->s->embedding_scale;
     uint32_t first, end;
 
-    while (take_rows(p, p->f->all.count, &first, &end))
+    while (take_rows(m, m->f->all.count, &first, &end))
         for (uint32_t i = first; i < end; i++) {
-            float *x = x_row(p->f, i);
-            kernel_weights_row(&d->embedding, (uint32_t)p->f->row[i].token, x);
-            for (uint32_t k = 0; d->shape.embedding_scale != 1.0f && k < d->shape.width; k++)
-                x[k] *= d->shape.embedding_scale;
+            float *residual = residual_of(m->f, i);
+            kernel_weights_row(embedding, (uint32_t)m->f->row[i].token, residual);
+            for (uint32_t k = 0; scale != 1.0f && k < m->s->width; k++)
+                residual[k] *= scale;
         }
-    team_barrier(p->m);
+    team_barrier(m->team);
 }
 
-/* Row `from` of x, normalised, as row `to` of what products of its width read. */
-static void norm_row(const struct part *p, const float *weight, uint32_t from, uint32_t to)
+/* Makes `normed` of the first `count` rows. If the sublayer before has a norm of its own, `post_norm`,
+ * the residual gets that sublayer's update first. */
+static void norm_rows(const struct member *m, uint32_t count, const float *post_norm,
+                      const float *norm)
 {
-    const struct decoder_shape *s = &p->f->is.decoder->shape;
-    const struct kernel_ops *k = p->f->is.kernel;
-
-    k->norm(x_row(p->f, from), weight, s->width, s->norm_epsilon, p->w->row);
-    const struct kernel_place place = { &p->f->width_rows, to, 0 };
-    k->quantise(p->w->row, 1.0f, s->width / KERNEL_GROUP, &place);
-}
-
-/* Adds to the first `count` rows of x what the last product made, if that must be normalised first (by
- * `after`), and makes the rows ready for the next product. */
-static void norm_rows(const struct part *p, uint32_t count, const float *after, const float *weight)
-{
-    const struct decoder_shape *s = &p->f->is.decoder->shape;
-    const struct kernel_ops *k = p->f->is.kernel;
+    const struct decoder_shape *s = m->s;
+    float *row = m->w->row;
     uint32_t first, end;
 
-    while (take_rows(p, count, &first, &end))
+    while (take_rows(m, count, &first, &end))
         for (uint32_t i = first; i < end; i++) {
-            if (after) {
-                k->norm(sum_row(p->f, i), after, s->width, s->norm_epsilon, p->w->row);
-                k->add(x_row(p->f, i), p->w->row, s->width);
+            const struct kernel_place to = { &m->f->normed, i, 0 };
+            float *residual = residual_of(m->f, i);
+            if (post_norm) {
+                const float *update = m->f->update + (size_t)i * s->width;
+                m->k->norm(update, post_norm, s->width, s->norm_epsilon, row);
+                m->k->add(residual, row, s->width);
             }
-            if (weight)
-                norm_row(p, weight, i, i);
+            m->k->norm(residual, norm, s->width, s->norm_epsilon, row);
+            m->k->quantise(row, 1.0f, s->width / KERNEL_GROUP, &to);
         }
-    team_barrier(p->m);
+    team_barrier(m->team);
 }
 
 /* ---- Products ---- */
 
-/* A product of the first `count` rows. What becomes of a tile of outputs depends on where it goes. */
+/* Rows times a matrix, into `out`; or, with `up`, rows times two matrices, into `hidden`. */
 struct product {
-    const struct kernel_weights *w, *up; /* up: a gate's other factor, or NULL */
-    const struct kernel_rows *rows;
+    const struct kernel_weights *w;  /* [outputs][columns]; the gate projection if `up` is there */
+    const struct kernel_weights *up; /* [outputs][columns]: the up projection, or NULL */
+    const struct kernel_rows *rows;  /* [count][columns] */
     uint32_t count;
-    float *out; /* rows of stride; NULL: the hidden rows */
+    float *out; /* [count][stride] */
     size_t stride;
     bool adds; /* to what is there */
 };
 
-/* One tile of a gate, times the other factor: a group of what the next product reads. */
-static void finish_gate(const struct part *p, const struct product *job, uint32_t tile,
-                        uint32_t first, uint32_t count)
-{
-    const struct kernel_ops *k = p->f->is.kernel;
-    float *gate = p->w->product, *up = gate + (size_t)TOGETHER_ROWS * KERNEL_TILE;
+/* Rows first .. first + count - 1 by the outputs of one tile. */
+struct product_part {
+    uint32_t tile, first, count;
+};
 
-    k->product(job->up, tile, job->rows, first, count,
-               (struct kernel_outputs){ up, KERNEL_TILE, false });
-    k->gate(p->f->is.decoder->shape.gate, gate, up, count * KERNEL_TILE);
-    for (uint32_t i = 0; i < count; i++) {
-        const struct kernel_place place = { &p->f->hidden_rows, first + i, tile };
-        k->quantise(gate + (size_t)i * KERNEL_TILE, 1.0f, 1, &place);
+/* activation(gate) * up: the tile's outputs are one group of the rows that `down` reads. */
+static void multiply_gate(const struct member *m, const struct product *job, struct product_part at)
+{
+    const struct kernel_outputs gate = { m->w->gate, KERNEL_TILE, false };
+    const struct kernel_outputs up = { m->w->up, KERNEL_TILE, false };
+
+    m->k->product(job->w, at.tile, job->rows, at.first, at.count, gate);
+    m->k->product(job->up, at.tile, job->rows, at.first, at.count, up);
+    m->k->gate(m->s->gate, m->w->gate, m->w->up, at.count * KERNEL_TILE);
+    for (uint32_t i = 0; i < at.count; i++) {
+        const struct kernel_place to = { &m->f->hidden, at.first + i, at.tile };
+        m->k->quantise(m->w->gate + (size_t)i * KERNEL_TILE, 1.0f, 1, &to);
     }
 }
 
-static void multiply(const struct part *p, const struct product *job, uint32_t tile, uint32_t first,
-                     uint32_t count)
+static void multiply(const struct member *m, const struct product *job, struct product_part at)
 {
-    const struct kernel_ops *k = p->f->is.kernel;
-    const struct kernel_outputs made = { p->w->product, KERNEL_TILE, false };
-
     if (job->up) {
-        k->product(job->w, tile, job->rows, first, count, made);
-        finish_gate(p, job, tile, first, count);
+        multiply_gate(m, job, at);
         return;
     }
-    const struct kernel_outputs out = { job->out + first * job->stride + (size_t)tile * KERNEL_TILE,
-                                        job->stride, job->adds };
-    k->product(job->w, tile, job->rows, first, count, out);
+    float *out = job->out + at.first * job->stride + (size_t)at.tile * KERNEL_TILE;
+    m->k->product(job->w, at.tile, job->rows, at.first, at.count,
+                  (struct kernel_outputs){ out, job->stride, job->adds });
 }
 
-/* Fetches, of the tile's weights, the part that these rows are of all. */
+/* Fetches a share of the tile's weights: the next TOGETHER_ROWS of `rows`, after `done`. */
 static void fetch_ahead(const struct product *job, uint32_t tile, uint32_t done, uint32_t rows)
 {
     if (tile >= kernel_weights_tiles(job->w))
@@ -307,110 +331,113 @@ static void fetch_ahead(const struct product *job, uint32_t tile, uint32_t done,
 
 /* A piece is a tile by a part of the rows: the tile's weights stay in the first cache, the rows in the
  * second. Meanwhile the weights that are likely to come next are fetched. */
-static void run_product(const struct part *p, const struct product *job)
+static void run_product(const struct member *m, const struct product *job)
 {
     const uint32_t tiles = kernel_weights_tiles(job->w);
     const uint32_t parts = job->count > PIECE_ROWS ? (job->count + PIECE_ROWS - 1) / PIECE_ROWS : 1;
-    const uint32_t rows = whole_blocks(p->f, (job->count + parts - 1) / parts);
-    const uint32_t members = team_members(p->f->is.team);
+    const uint32_t rows = whole_blocks(m, (job->count + parts - 1) / parts);
+    const uint32_t members = team_members(m->f->setup.team);
     const uint32_t ahead = members > parts ? members / parts : 1;
     uint32_t piece;
 
-    while (team_take(p->m, tiles * parts, &piece)) {
+    while (team_take(m->team, tiles * parts, &piece)) {
         uint32_t tile = piece / parts, first = piece % parts * rows, begin = first;
         uint32_t end = first + rows < job->count ? first + rows : job->count;
         for (; first < end; first += TOGETHER_ROWS) {
+            uint32_t count = end - first < TOGETHER_ROWS ? end - first : TOGETHER_ROWS;
             fetch_ahead(job, tile + ahead, first - begin, end - begin);
-            multiply(p, job, tile, first,
-                     end - first < TOGETHER_ROWS ? end - first : TOGETHER_ROWS);
+            multiply(m, job, (struct product_part){ tile, first, count });
         }
     }
-    team_barrier(p->m);
+    team_barrier(m->team);
 }
 
-/* A product whose outputs are added to x, or, if they are normalised first, put aside. */
-static void run_sum(const struct part *p, const struct kernel_weights *w,
-                    const struct kernel_rows *rows, uint32_t count, bool aside)
+/* A product that is added to the residual or, if a norm comes between, kept as the update. */
+static void run_update(const struct member *m, const struct kernel_weights *w,
+                       const struct kernel_rows *rows, uint32_t count, bool normed)
 {
     const struct product job = {
         .w = w,
         .rows = rows,
         .count = count,
-        .out = aside ? p->f->sum : p->f->x,
-        .stride = p->f->is.decoder->shape.width,
-        .adds = !aside,
+        .out = normed ? m->f->update : m->f->residual,
+        .stride = m->s->width,
+        .adds = !normed,
     };
 
-    run_product(p, &job);
+    run_product(m, &job);
 }
 
 /* ---- Queries, keys and values ---- */
 
-static void store_heads(const struct part *p, uint32_t layer, uint32_t i, float *keys)
+/* Head by head, queries then keys, [heads + kv_heads][dim]: the norm, where the model has one, and
+ * RoPE. */
+static void rope_heads(const struct member *m, const struct decoder_layer *l, uint32_t i,
+                       float *head)
 {
-    const struct decoder_shape *s = &p->f->is.decoder->shape;
-    const struct runtime_row *row = &p->f->row[i];
-    const uint32_t at = row->position % KERNEL_PAGE;
-    uint32_t page = page_cache_page(p->f->is.cache, row->sequence, row->position / KERNEL_PAGE);
-    float *values = keys + (size_t)s->kv_heads * s->dim;
-
-    for (uint32_t h = 0; h < s->kv_heads; h++) {
-        uint32_t head = layer * s->kv_heads + h;
-        p->f->is.kernel->store_key(keys + (size_t)h * s->dim, s->dim, at,
-                                   page_cache_keys(p->f->is.cache, page, head));
-        p->f->is.kernel->store_value(values + (size_t)h * s->dim, s->dim, at,
-                                     page_cache_values(p->f->is.cache, page, head));
-    }
-}
-
-/* Normalises where the model does, and turns, the heads of a row: queries, then keys. */
-static void turn_heads(const struct part *p, const struct decoder_layer *l, uint32_t i, float *head)
-{
-    const struct decoder *d = p->f->is.decoder;
-    const struct decoder_shape *s = &d->shape;
-    const struct kernel_ops *k = p->f->is.kernel;
-    const float *turn =
-        (l->windowed ? d->window_turns : d->turns) + (size_t)p->f->row[i].position * s->dim;
+    const struct decoder *d = m->f->setup.decoder;
+    const struct decoder_shape *s = m->s;
+    const float *rope =
+        (l->windowed ? d->window_rope : d->rope) + (size_t)m->f->row[i].position * s->dim;
 
     for (uint32_t h = 0; h < s->heads + s->kv_heads; h++, head += s->dim) {
         const float *norm = h < s->heads ? l->query_norm : l->key_norm;
         if (norm)
-            k->norm(head, norm, s->dim, s->norm_epsilon, head);
-        k->rotate(head, turn, s->dim, h < s->heads ? s->query_scale : 1.0f);
+            m->k->norm(head, norm, s->dim, s->norm_epsilon, head);
+        m->k->rope(head, rope, s->dim, h < s->heads ? s->query_scale : 1.0f);
     }
 }
 
-static void store_rows(const struct part *p, uint32_t layer)
+/* Keys, then values, both [kv_heads][dim], into the row's page of the cache. */
+static void store_heads(const struct member *m, uint32_t layer, uint32_t i, const float *keys)
 {
-    const struct decoder_shape *s = &p->f->is.decoder->shape;
-    const struct decoder_layer *l = &p->f->is.decoder->layer[layer];
+    const struct decoder_shape *s = m->s;
+    const struct page_cache *cache = m->f->setup.cache;
+    const struct runtime_row *row = &m->f->row[i];
+    const uint32_t at = row->position % KERNEL_PAGE;
+    const uint32_t page = page_cache_page(cache, row->sequence, row->position / KERNEL_PAGE);
+    const float *values = keys + (size_t)s->kv_heads * s->dim;
+
+    for (uint32_t h = 0; h < s->kv_heads; h++) {
+        uint32_t head = layer * s->kv_heads + h;
+        size_t from = (size_t)h * s->dim;
+        m->k->store_key(keys + from, s->dim, at, page_cache_keys(cache, page, head));
+        m->k->store_value(values + from, s->dim, at, page_cache_values(cache, page, head));
+    }
+}
+
+static void rope_and_store(const struct member *m, uint32_t layer)
+{
+    const struct decoder_layer *l = &m->f->setup.decoder->layer[layer];
+    const uint32_t width = qkv_width(m->s);
     uint32_t first, end;
 
-    while (take_rows(p, p->f->all.count, &first, &end))
+    while (take_rows(m, m->f->all.count, &first, &end))
         for (uint32_t i = first; i < end; i++) {
-            float *in = p->f->in + (size_t)i * in_width(s);
+            float *qkv = m->f->qkv + (size_t)i * width;
             if (l->bias)
-                p->f->is.kernel->add(in, l->bias, in_width(s));
-            turn_heads(p, l, i, in);
-            store_heads(p, layer, i, in + (size_t)s->heads * s->dim);
+                m->k->add(qkv, l->bias, width);
+            rope_heads(m, l, i, qkv);
+            store_heads(m, layer, i, qkv + (size_t)m->s->heads * m->s->dim);
         }
-    team_barrier(p->m);
+    team_barrier(m->team);
 }
 
 /* ---- Attention ---- */
 
-/* Some rows of the batch, and one head of keys with the heads of queries that look at it. */
-struct tile {
+/* A piece of work: some rows of the batch by one head of keys and its group of query heads. Row i has
+ * the query rows i * group .. (i + 1) * group - 1 of the scratch memory. */
+struct attention {
     uint32_t layer, head;
-    const uint32_t *row;   /* count of them */
-    uint32_t count, first; /* first: where the results of row[0] go */
+    const uint32_t *row;   /* [count] */
+    uint32_t count, first; /* first: the row of `attended` for row[0] */
 };
 
-/* What row i of the batch sees in page n: false when that is nothing. */
+/* The positions [*from, *to) of page n that row i of the batch sees; false when there is none. */
 static bool sees(const struct forward *f, bool windowed, uint32_t i, uint32_t n, uint8_t *from,
                  uint8_t *to)
 {
-    const uint32_t end = f->row[i].position + 1, window = f->is.decoder->shape.window;
+    const uint32_t end = f->row[i].position + 1, window = f->setup.decoder->shape.window;
     const uint32_t begin = windowed && end > window ? end - window : 0;
     const uint32_t low = n * KERNEL_PAGE, high = low + KERNEL_PAGE;
 
@@ -421,252 +448,247 @@ static bool sees(const struct forward *f, bool windowed, uint32_t i, uint32_t n,
     return true;
 }
 
-static void gather_queries(const struct part *p, const struct tile *t)
+static void gather_queries(const struct member *m, const struct attention *a)
 {
-    const struct decoder_shape *s = &p->f->is.decoder->shape;
-    const uint32_t group = s->heads / s->kv_heads, first = t->head * group;
-    float *query = p->w->query;
+    const struct decoder_shape *s = m->s;
+    const uint32_t group = m->f->group, first = a->head * group;
+    float *query = m->w->query;
 
-    for (uint32_t i = 0; i < t->count; i++)
+    for (uint32_t i = 0; i < a->count; i++) {
+        const float *qkv = m->f->qkv + (size_t)a->row[i] * qkv_width(s);
         for (uint32_t h = first; h < first + group; h++, query += s->dim)
-            p->f->is.kernel->store_query(
-                p->f->in + (size_t)t->row[i] * in_width(s) + (size_t)h * s->dim, s->dim, query);
-    memset(p->w->attended, 0, (size_t)t->count * group * s->dim * sizeof *p->w->attended);
-    for (uint32_t i = 0; i < p->f->attend_rows; i++) {
-        p->w->max[i] = -INFINITY;
-        p->w->sum[i] = 0.0f;
+            m->k->store_query(qkv + (size_t)h * s->dim, s->dim, query);
+    }
+    memset(m->w->attended, 0, (size_t)a->count * group * s->dim * sizeof *m->w->attended);
+    for (uint32_t i = 0; i < m->f->attend_rows; i++) {
+        m->w->max[i] = -INFINITY;
+        m->w->sum[i] = 0.0f;
     }
 }
 
-/* The rows of the tile from i on that see something in the same page n; 0 when i sees nothing. */
-static uint32_t rows_alike(const struct part *p, const struct tile *t, uint32_t i, uint32_t n,
-                           uint32_t *page)
+/* The number of rows from i on that see something in the same page n; 0 when i sees nothing. */
+static uint32_t rows_alike(const struct member *m, const struct attention *a, uint32_t i,
+                           uint32_t n, uint32_t *page)
 {
-    const struct decoder_shape *s = &p->f->is.decoder->shape;
-    const bool windowed = p->f->is.decoder->layer[t->layer].windowed;
-    const uint32_t group = s->heads / s->kv_heads;
+    const bool windowed = m->f->setup.decoder->layer[a->layer].windowed;
+    const uint32_t group = m->f->group;
     uint32_t count = 0;
 
-    for (; i + count < t->count; count++) {
-        uint32_t row = t->row[i + count];
+    for (; i + count < a->count; count++) {
+        uint32_t row = a->row[i + count];
         uint8_t from, to;
-        if (!sees(p->f, windowed, row, n, &from, &to))
+        if (!sees(m->f, windowed, row, n, &from, &to))
             break;
-        uint32_t at = page_cache_page(p->f->is.cache, p->f->row[row].sequence, n);
+        uint32_t at = page_cache_page(m->f->setup.cache, m->f->row[row].sequence, n);
         if (count && at != *page)
             break;
         *page = at;
-        memset(p->w->from + (size_t)(i + count) * group, from, group);
-        memset(p->w->to + (size_t)(i + count) * group, to, group);
+        memset(m->w->from + (size_t)(i + count) * group, from, group);
+        memset(m->w->to + (size_t)(i + count) * group, to, group);
     }
     return count;
 }
 
-/* The page that is attended to after page n of row i - 1 of the tile, or NOWHERE. */
-static uint32_t next_page(const struct part *p, const struct tile *t, uint32_t i, uint32_t n)
+/* The page that is attended to after page n of row i - 1, or NOWHERE. */
+static uint32_t next_page(const struct member *m, const struct attention *a, uint32_t i, uint32_t n)
 {
-    const bool windowed = p->f->is.decoder->layer[t->layer].windowed;
-    const uint32_t row = t->row[i < t->count ? i : 0];
+    const bool windowed = m->f->setup.decoder->layer[a->layer].windowed;
+    const uint32_t row = a->row[i < a->count ? i : 0];
     uint8_t from, to;
 
-    if (i >= t->count)
+    if (i >= a->count)
         n++;
-    if (!sees(p->f, windowed, row, n, &from, &to))
+    if (!sees(m->f, windowed, row, n, &from, &to))
         return NOWHERE;
-    return page_cache_page(p->f->is.cache, p->f->row[row].sequence, n);
+    return page_cache_page(m->f->setup.cache, m->f->row[row].sequence, n);
 }
 
-static void attend_page(const struct part *p, const struct tile *t, uint32_t n)
+/* Page n of all rows: rows that have the same page attend to it together. */
+static void attend_page(const struct member *m, const struct attention *a, uint32_t n)
 {
-    const struct decoder_shape *s = &p->f->is.decoder->shape;
-    const uint32_t group = s->heads / s->kv_heads, head = t->layer * s->kv_heads + t->head;
+    const struct decoder_shape *s = m->s;
+    const struct page_cache *cache = m->f->setup.cache;
+    const uint32_t group = m->f->group, head = a->layer * s->kv_heads + a->head;
     uint32_t page = 0;
 
-    for (uint32_t i = 0, count; i < t->count; i += count ? count : 1) {
-        count = rows_alike(p, t, i, n, &page);
+    for (uint32_t i = 0, count; i < a->count; i += count ? count : 1) {
+        count = rows_alike(m, a, i, n, &page);
         if (!count)
             continue;
         const size_t at = (size_t)i * group;
-        const uint32_t next = next_page(p, t, i + count, n);
+        const uint32_t next = next_page(m, a, i + count, n);
         const bool ahead = next != NOWHERE && next != page;
-        const struct kernel_attention a = {
+        const struct kernel_attention job = {
             .count = count * group,
             .dim = s->dim,
-            .query = p->w->query + at * s->dim,
-            .out = p->w->attended + at * s->dim,
-            .max = p->w->max + at,
-            .sum = p->w->sum + at,
-            .from = p->w->from + at,
-            .to = p->w->to + at,
-            .scores = p->w->scores,
-            .scratch = p->w->scratch,
-            .next_keys = ahead ? page_cache_keys(p->f->is.cache, next, head) : NULL,
-            .next_values = ahead ? page_cache_values(p->f->is.cache, next, head) : NULL,
+            .query = m->w->query + at * s->dim,
+            .out = m->w->attended + at * s->dim,
+            .max = m->w->max + at,
+            .sum = m->w->sum + at,
+            .from = m->w->from + at,
+            .to = m->w->to + at,
+            .scores = m->w->scores,
+            .scratch = m->w->page,
+            .next_keys = ahead ? page_cache_keys(cache, next, head) : NULL,
+            .next_values = ahead ? page_cache_values(cache, next, head) : NULL,
         };
-        p->f->is.kernel->attend(&a, page_cache_keys(p->f->is.cache, page, head),
-                                page_cache_values(p->f->is.cache, page, head));
+        m->k->attend(&job, page_cache_keys(cache, page, head),
+                     page_cache_values(cache, page, head));
     }
 }
 
-/* Divides by the sum of weights, and quantises for the next product. */
-static void finish_row(const struct part *p, const struct tile *t, uint32_t i)
+/* Divides the heads of row i by their sums of weights, and quantises them. */
+static void finish_row(const struct member *m, const struct attention *a, uint32_t i)
 {
-    const struct decoder_shape *s = &p->f->is.decoder->shape;
-    const uint32_t group = s->heads / s->kv_heads, quants = s->dim / KERNEL_GROUP;
+    const uint32_t group = m->f->group, dim = m->s->dim, quants = dim / KERNEL_GROUP;
+
     for (uint32_t h = 0; h < group; h++) {
         const uint32_t row = i * group + h;
-        const struct kernel_place to = { &p->f->attended_rows, t->first + i,
-                                         (t->head * group + h) * quants };
-        p->f->is.kernel->quantise(p->w->attended + (size_t)row * s->dim, 1.0f / p->w->sum[row],
-                                  quants, &to);
+        const struct kernel_place to = { &m->f->attended, a->first + i,
+                                         (a->head * group + h) * quants };
+        m->k->quantise(m->w->attended + (size_t)row * dim, 1.0f / m->w->sum[row], quants, &to);
     }
 }
 
-static void attend_tile(const struct part *p, const struct tile *t)
+static void attend(const struct member *m, const struct attention *a)
 {
     uint32_t pages = 0;
 
-    gather_queries(p, t);
-    for (uint32_t i = 0; i < t->count; i++) {
-        uint32_t own = p->f->row[t->row[i]].position / KERNEL_PAGE + 1;
+    gather_queries(m, a);
+    for (uint32_t i = 0; i < a->count; i++) {
+        uint32_t own = m->f->row[a->row[i]].position / KERNEL_PAGE + 1;
         pages = own > pages ? own : pages;
     }
     for (uint32_t n = 0; n < pages; n++)
-        attend_page(p, t, n);
-    for (uint32_t i = 0; i < t->count; i++)
-        finish_row(p, t, i);
+        attend_page(m, a, n);
+    for (uint32_t i = 0; i < a->count; i++)
+        finish_row(m, a, i);
 }
 
-/* A piece is some rows by one head of keys. The last, which see most, begin: a long piece at the end
- * would leave the others waiting. */
-static void attend_rows(const struct part *p, uint32_t layer, const struct selection *of)
+/* The last pieces, which see most, begin: a long piece at the end would leave the others waiting. */
+static void run_attention(const struct member *m, uint32_t layer, const struct selection *of)
 {
-    const uint32_t heads = p->f->is.decoder->shape.kv_heads, together = p->f->attend_together;
+    const uint32_t heads = m->s->kv_heads, together = m->f->attend_together;
     const uint32_t pieces = (of->count + together - 1) / together * heads;
     uint32_t piece;
 
-    while (team_take(p->m, pieces, &piece)) {
+    while (team_take(m->team, pieces, &piece)) {
         uint32_t left = pieces - 1 - piece, first = left / heads * together;
-        const struct tile t = {
+        const struct attention a = {
             .layer = layer,
             .head = left % heads,
             .row = of->row + first,
             .count = of->count - first < together ? of->count - first : together,
             .first = first,
         };
-        attend_tile(p, &t);
+        attend(m, &a);
     }
-    team_barrier(p->m);
+    team_barrier(m->team);
 }
 
 /* ---- Layers ---- */
 
 /* From here on only rows that want logits are computed, and they stand together. */
-static void keep_wanted(const struct part *p)
+static void keep_wanted(const struct member *m)
 {
-    const struct forward *f = p->f;
+    const struct forward *f = m->f;
 
-    if (p->m->index == 0)
+    if (m->team->index == 0)
         for (uint32_t i = 0; i < f->wanted.count; i++)
-            memmove(x_row(f, i), x_row(f, f->wanted.row[i]),
-                    f->is.decoder->shape.width * sizeof *f->x);
-    team_barrier(p->m);
+            memmove(residual_of(f, i), residual_of(f, f->wanted.row[i]),
+                    m->s->width * sizeof *f->residual);
+    team_barrier(m->team);
 }
 
-static void compute_layer(const struct part *p, uint32_t layer, const float *before)
+/* post_norm: of the layer before, whose update the residual does not have yet; NULL: it has all. */
+static void compute_layer(const struct member *m, uint32_t layer, const float *post_norm)
 {
-    struct forward *f = p->f;
-    const struct decoder_shape *s = &f->is.decoder->shape;
-    const struct decoder_layer *l = &f->is.decoder->layer[layer];
-    const bool last = layer + 1 == s->layers;
+    struct forward *f = m->f;
+    const struct decoder_layer *l = &f->setup.decoder->layer[layer];
+    const bool last = layer + 1 == m->s->layers;
     const struct selection *of = last ? &f->wanted : &f->all;
-    const struct product in = { .w = &l->in,
-                                .rows = &f->width_rows,
-                                .count = f->all.count,
-                                .out = f->in,
-                                .stride = in_width(s) };
-    const struct product gate = {
-        .w = &l->gate, .up = &l->up, .rows = &f->width_rows, .count = of->count
+    const struct product qkv = { .w = &l->qkv,
+                                 .rows = &f->normed,
+                                 .count = f->all.count,
+                                 .out = f->qkv,
+                                 .stride = qkv_width(m->s) };
+    const struct product gate_up = {
+        .w = &l->gate, .up = &l->up, .rows = &f->normed, .count = of->count
     };
 
-    norm_rows(p, f->all.count, before, l->attention_norm);
-    run_product(p, &in);
-    store_rows(p, layer);
+    norm_rows(m, f->all.count, post_norm, l->attention_norm);
+    run_product(m, &qkv);
+    rope_and_store(m, layer);
     if (last)
-        keep_wanted(p);
-    attend_rows(p, layer, of);
-    run_sum(p, &l->out, &f->attended_rows, of->count, l->attention_after != NULL);
-    norm_rows(p, of->count, l->attention_after, l->hidden_norm);
-    run_product(p, &gate);
-    run_sum(p, &l->down, &f->hidden_rows, of->count, l->hidden_after != NULL);
+        keep_wanted(m);
+    run_attention(m, layer, of);
+    run_update(m, &l->attention_out, &f->attended, of->count, l->attention_post_norm != NULL);
+    norm_rows(m, of->count, l->attention_post_norm, l->ffn_norm);
+    run_product(m, &gate_up);
+    run_update(m, &l->down, &f->hidden, of->count, l->ffn_post_norm != NULL);
 }
 
-/* Here, because all members can do it: the sampler that asks for it is one thread. */
-static void sum_up_logits(const struct part *p)
+/* The summary is made here because all members can share the work; the sampler is one thread. */
+static void compute_logits(const struct member *m, const float *post_norm)
 {
-    struct forward *f = p->f;
+    struct forward *f = m->f;
+    const struct product logits = { .w = decoder_output(f->setup.decoder),
+                                    .rows = &f->normed,
+                                    .count = f->wanted.count,
+                                    .out = f->logits,
+                                    .stride = f->logits_stride };
     uint32_t i;
 
-    while (team_take(p->m, f->wanted.count, &i))
-        f->is.kernel->sum_up(f->logits + i * f->logits_stride, f->is.decoder->shape.vocab,
-                             &f->summary[i].largest, &f->summary[i].log_sum);
-    team_barrier(p->m);
+    norm_rows(m, f->wanted.count, post_norm, f->setup.decoder->output_norm);
+    run_product(m, &logits);
+    while (team_take(m->team, f->wanted.count, &i))
+        m->k->sum_up(f->logits + i * f->logits_stride, m->s->vocab, &f->summary[i].largest,
+                     &f->summary[i].log_sum);
+    team_barrier(m->team);
 }
 
-static void compute_logits(const struct part *p, const float *before)
-{
-    struct forward *f = p->f;
-    const struct product job = { .w = decoder_output(f->is.decoder),
-                                 .rows = &f->width_rows,
-                                 .count = f->wanted.count,
-                                 .out = f->logits,
-                                 .stride = f->logits_stride };
-
-    norm_rows(p, f->wanted.count, before, f->is.decoder->output_norm);
-    run_product(p, &job);
-    sum_up_logits(p);
-}
-
-static void compute(void *arg, const struct team_member *m)
+static void compute(void *arg, const struct team_member *team)
 {
     struct forward *f = arg;
-    const struct part p = { f, m, &f->worker[m->index] };
-    const float *before = NULL; /* the norm of what the layer before has put aside */
+    const struct decoder *d = f->setup.decoder;
+    const struct member m = { f, &d->shape, f->setup.kernel, team, &f->scratch[team->index] };
+    const float *post_norm = NULL;
     struct kernel_before registers;
 
-    kernel_enter(f->is.kernel, &registers);
-    embed(&p);
-    for (uint32_t i = 0; i < f->is.decoder->shape.layers; i++) {
-        compute_layer(&p, i, before);
-        before = f->is.decoder->layer[i].hidden_after;
+    kernel_enter(m.k, &registers);
+    embed(&m);
+    for (uint32_t i = 0; i < m.s->layers; i++) {
+        compute_layer(&m, i, post_norm);
+        post_norm = d->layer[i].ffn_post_norm;
     }
-    compute_logits(&p, before);
-    kernel_leave(f->is.kernel, &registers);
+    compute_logits(&m, post_norm);
+    kernel_leave(m.k, &registers);
 }
 
 void forward_compute(struct forward *f, const struct runtime_row *row, uint32_t count)
 {
-    assert(count && count <= f->is.rows_max);
+    assert(count && count <= f->setup.rows_max);
     f->row = row;
     f->all.count = count;
     f->wanted.count = 0;
     for (uint32_t i = 0; i < count; i++) {
+        assert((uint32_t)row[i].token < f->setup.decoder->shape.vocab);
         f->logits_of[i] = row[i].logits ? f->wanted.count : NOWHERE;
         if (row[i].logits)
             f->wanted.row[f->wanted.count++] = i;
     }
-    assert(f->wanted.count <= f->is.logits_max);
-    team_run(f->is.team, compute, f);
+    assert(f->wanted.count <= f->setup.logits_max);
+    team_run(f->setup.team, compute, f);
 }
 
 const float *forward_logits(const struct forward *f, uint32_t row)
 {
-    assert(f->logits_of[row] != NOWHERE);
+    assert(row < f->all.count && f->logits_of[row] != NOWHERE);
     return f->logits + f->logits_of[row] * f->logits_stride;
 }
 
 struct logits_summary forward_summary(const struct forward *f, uint32_t row)
 {
-    assert(f->logits_of[row] != NOWHERE);
+    assert(row < f->all.count && f->logits_of[row] != NOWHERE);
     return f->summary[f->logits_of[row]];
 }

@@ -1,12 +1,11 @@
 /* forward.h -- computes a decoder over a batch of rows: the arithmetic of runtime_native.
  *
  * Why: a batch knows all its rows, so everything but attention is a product of many rows with the
- * weights, and attention goes page by page over what neighbouring rows see in common.
+ *      weights, and attention goes page by page over the positions that neighbouring rows both see.
  *
- * Flow:    embed -> for each layer: norm, queries/keys/values, turn and store, attend, out, norm, gate
- *          and up, down -> norm, logits. Each is a phase of the team; a row is int8 wherever a product
- *          reads it and float elsewhere. Of the last layer only rows that want logits are computed.
- * Promise: what a row gives depends on its sequence alone, bit by bit: not on the other rows, their
+ * Shape:   a row is a token at a position of a sequence. Pointers have their shapes beside them:
+ *          [rows][width] is rows of `width` numbers, one behind the other.
+ * Promise: the logits of a row depend on its sequence alone, bit by bit: not on the other rows, their
  *          order, the number of threads or where the batch was cut.
  * Memory:  all of it is made when it is opened.
  * Threads: the owner's, and the team's while forward_compute runs.
@@ -19,8 +18,8 @@
 #include "kernel/kernel.h"
 #include "predict/local/native/decoder.h"
 #include "predict/local/native/page_cache.h"
-#include "predict/local/runtime.h"
 #include "predict/local/native/team.h"
+#include "predict/local/runtime.h"
 
 struct forward_setup {
     const struct decoder *decoder;
@@ -35,9 +34,9 @@ struct forward;
 struct forward *forward_new(const struct forward_setup *setup);
 void forward_free(struct forward *f); /* accepts NULL */
 uint64_t forward_bytes(const struct forward *f);
-/* The rows have room in the cache; tokens are of the vocabulary. */
+/* row: [count]. The rows have room in the cache; their tokens are in the vocabulary. */
 void forward_compute(struct forward *f, const struct runtime_row *row, uint32_t count);
-const float *forward_logits(const struct forward *f, uint32_t row);
+const float *forward_logits(const struct forward *f, uint32_t row); /* [vocab] */
 struct logits_summary forward_summary(const struct forward *f, uint32_t row);
 
 #endif

@@ -10,8 +10,8 @@
 #include "predict/local/llama/llama_text.h"
 #include "predict/local/plan.h"
 
-/* Of short requests that share their beginning all sequences have room, of long ones a third: these
- * fill a forward with fewer, and the cache is most of the memory. */
+/* All sequences have room for short requests that share their beginning, a third of them for long
+ * ones: long requests fill a forward with fewer sequences, and the cache is most of the memory. */
 #define CELLS_PER_SEQUENCE 192
 
 struct native {
@@ -108,10 +108,10 @@ static int open_all(struct native *n, const struct model *m,
     if (!n->decoder || llama_text_open(&n->text, m->file, false, e) < 0)
         return -1;
     if (n->text.info.vocab != n->decoder->shape.vocab)
-        return error_set(e, ERROR_UNIMPLEMENTED, "more or less tokens than embeddings");
+        return error_set(e, ERROR_UNIMPLEMENTED, "a vocabulary and embeddings of different sizes");
     if (size_cache(n, settings, e) < 0)
         return -1;
-    decoder_turn(n->decoder, n->text.info.context_max);
+    decoder_make_rope(n->decoder, n->text.info.context_max);
     return make_forward(n, settings, e);
 }
 

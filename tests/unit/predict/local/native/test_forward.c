@@ -54,7 +54,7 @@ static void world_open(struct world *w, const struct tiny *as, uint32_t threads)
     w->decoder = decoder_open(w->file, kernel_best(false)->layout.format, &e);
     if (!w->decoder)
         fail_msg("%s: %s", as->architecture, e.msg);
-    decoder_turn(w->decoder, TINY_CONTEXT);
+    decoder_make_rope(w->decoder, TINY_CONTEXT);
     w->team = team_new(threads, &e);
     const struct page_shape shape = { 64, SEQUENCES, TINY_CONTEXT, TINY_LAYERS * TINY_KV_HEADS,
                                       TINY_DIM };
