@@ -1,7 +1,7 @@
-/* Goal: each embedded runtime keeps the contract of runtime.h. Method: the small model; prompts are
- * compared with the plain rendering, shared cells with computed ones. */
+/* Goal: prompts, grammars and errors of opening are right on the small model. Method: both embedded
+ * runtimes; prompts are compared with the plain rendering. The rest of a runtime's contract is in
+ * tests/conform/predict/local/runtime_suite.h. */
 #include <fcntl.h>
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +16,6 @@
 #include "base/mem.h"
 #include "base/json.h"
 #include "base/sys.h"
-#include "predict/local/sampler.h"
 #include "predict/local/llama/runtime_llama.h"
 #include "predict/local/native/runtime_native.h"
 #include "unit/predict/local/local_model.h"
@@ -186,67 +185,6 @@ static void test_a_text_that_names_the_stand_in_of_another_is_kept(void **state)
     tokens_release(&t);
 }
 
-/* ---- Computing ---- */
-
-static void forward(struct runtime *r, const struct tokens *t, uint32_t from, uint32_t sequence)
-{
-    struct runtime_row *row = mem_array(t->count, sizeof *row);
-    struct error e = { 0 };
-
-    for (uint32_t i = from; i < t->count; i++)
-        row[i - from] = (struct runtime_row){ t->item[i], sequence, i, i + 1 == t->count };
-    if (r->ops->forward(r, row, t->count - from, &e) < 0)
-        fail_msg("%s", e.msg);
-    mem_free(row);
-}
-
-static void test_a_shared_prefix_gives_the_logits_of_a_computed_one(void **state)
-{
-    struct runtime *r = *state;
-    struct runtime_info info;
-    struct tokens t = prompt_tokens(r, STR("You are brief."), STR("Name a colour of the rainbow."));
-
-    r->ops->info(r, &info);
-    float *first = mem_array(info.vocab, sizeof *first);
-    forward(r, &t, 0, 0);
-    memcpy(first, r->ops->logits(r, t.count - 1), info.vocab * sizeof *first);
-    r->ops->copy(r, 0, 1, t.count - 4);
-    r->ops->trim(r, 0, 0); /* the cells live on in sequence 1 */
-    forward(r, &t, t.count - 4, 1);
-    const float *second = r->ops->logits(r, 3);
-    assert_int_equal(logits_argmax(second, info.vocab), logits_argmax(first, info.vocab));
-    for (uint32_t i = 0; i < info.vocab; i += 97)
-        assert_true(fabsf(first[i] - second[i]) < 0.5f);
-    r->ops->trim(r, 1, 0);
-    mem_free(first);
-    tokens_release(&t);
-}
-
-static void test_a_full_cache_refuses_and_changes_nothing(void **state)
-{
-    struct runtime *r = *state;
-    struct runtime_info info;
-    struct runtime_row row[512] = { 0 };
-    struct error e = { 0 };
-    uint32_t filled = 0;
-
-    r->ops->info(r, &info);
-    for (int32_t i = 0; i < 512; i++)
-        row[i] = (struct runtime_row){ 100, 0, (uint32_t)i, false };
-    while (r->ops->forward(r, row, 256, &e) == 0) {
-        filled += 256;
-        assert_true(filled <= info.cells);
-        for (uint32_t i = 0; i < 256; i++)
-            row[i].position += 256;
-    }
-    assert_int_equal(e.code, ERROR_RESOURCE_EXHAUSTED);
-    r->ops->trim(r, 0, 0);
-    for (uint32_t i = 0; i < 256; i++)
-        row[i].position = i;
-    assert_int_equal(r->ops->forward(r, row, 256, &e), 0);
-    r->ops->trim(r, 0, 0);
-}
-
 /* ---- Grammars ---- */
 
 static int32_t token_for(struct runtime *r, struct grammar *g, const char *piece)
@@ -393,8 +331,6 @@ int main(void)
         cmocka_unit_test(test_ordinary_prompts_are_the_tokens_of_the_plain_rendering),
         cmocka_unit_test(test_control_tokens_in_a_text_stay_text),
         cmocka_unit_test(test_a_text_that_names_the_stand_in_of_another_is_kept),
-        cmocka_unit_test(test_a_shared_prefix_gives_the_logits_of_a_computed_one),
-        cmocka_unit_test(test_a_full_cache_refuses_and_changes_nothing),
         cmocka_unit_test(test_a_grammar_allows_its_text_and_the_end_only_where_it_may_end),
         cmocka_unit_test(test_what_is_no_grammar_or_schema_is_an_error),
         cmocka_unit_test(test_files_that_are_no_models_are_named_with_the_reason),

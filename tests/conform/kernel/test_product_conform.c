@@ -11,7 +11,7 @@
 
 #include "base/mem.h"
 
-#include "unit/kernel/kernel_world.h"
+#include "conform/kernel/kernel_suite.h"
 
 #define ROWS_MAX 50
 #define COLUMNS_MAX 1536

@@ -1,9 +1,12 @@
-/* kernel_world.h -- numbers by chance and the kinds of this machine, for tests of kernels.
+/* kernel_suite.h -- the kinds of kernel that run on this machine, and numbers by chance for them.
+ *
+ * Why: forward.c knows struct kernel_ops only; what it relies on is tested once, in test_product_conform
+ *      and test_attention_conform, for every kind that this CPU can run.
  *
  * Threads: one. Include after cmocka.h.
  */
-#ifndef TRANCHE_TESTS_KERNEL_WORLD_H
-#define TRANCHE_TESTS_KERNEL_WORLD_H
+#ifndef TRANCHE_TESTS_KERNEL_SUITE_H
+#define TRANCHE_TESTS_KERNEL_SUITE_H
 
 #include <string.h>
 

@@ -11,7 +11,7 @@
 
 #include "base/mem.h"
 
-#include "unit/kernel/kernel_world.h"
+#include "conform/kernel/kernel_suite.h"
 
 #define PAGES 3
 #define ROWS_MAX 50
@@ -294,21 +294,21 @@ static void test_gates_are_their_formulas(void **state)
 
 static void check_rotation(const struct kernel_ops *k)
 {
-    float *x = chance_floats(64, 1.0f, 4), *y = chance_floats(64, 1.0f, 4), turn[64];
+    float *x = chance_floats(64, 1.0f, 4), *y = chance_floats(64, 1.0f, 4), rope[64];
 
     for (int i = 0; i < 32; i++) {
-        turn[i] = cosf((float)i);
-        turn[i + 32] = sinf((float)i);
+        rope[i] = cosf((float)i);
+        rope[i + 32] = sinf((float)i);
     }
-    k->rope(x, turn, 64, 0.5f);
+    k->rope(x, rope, 64, 0.5f);
     for (int i = 0; i < 32; i++) {
         float a = y[i] / 2.0f, b = y[i + 32] / 2.0f;
-        assert_true(fabsf(x[i] - (a * turn[i] - b * turn[i + 32])) < 1e-6f);
-        assert_true(fabsf(x[i + 32] - (a * turn[i + 32] + b * turn[i])) < 1e-6f);
+        assert_true(fabsf(x[i] - (a * rope[i] - b * rope[i + 32])) < 1e-6f);
+        assert_true(fabsf(x[i + 32] - (a * rope[i + 32] + b * rope[i])) < 1e-6f);
     }
     k->add(x, y, 64);
     for (int i = 0; i < 32; i++)
-        assert_true(fabsf(x[i] - y[i] - (y[i] * turn[i] - y[i + 32] * turn[i + 32]) / 2) < 1e-6f);
+        assert_true(fabsf(x[i] - y[i] - (y[i] * rope[i] - y[i + 32] * rope[i + 32]) / 2) < 1e-6f);
     mem_free(x);
     mem_free(y);
 }
