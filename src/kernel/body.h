@@ -1,4 +1,4 @@
-/* body.h -- what every kind of CPU computes in the same way, over lanes.h. Each kernel_*.c includes it
+/* body.h -- the functions that every kind of CPU computes in the same way, over lanes.h. Each kernel_*.c includes it
  * once, after its own lanes_madd, lanes_max, lanes_sum and lanes_most.
  *
  * Threads: none; pure functions.
@@ -87,13 +87,13 @@ static void body_add(float *x, const float *y, uint32_t count)
         lanes_store(x + i, lanes_load(x + i) + lanes_load(y + i));
 }
 
-static void body_rope(float *x, const float *turn, uint32_t dim, float scale)
+static void body_rope(float *x, const float *rope, uint32_t dim, float scale)
 {
     const uint32_t half = dim / 2;
 
     for (uint32_t i = 0; i < half; i += LANES) {
         lanes a = lanes_load(x + i) * scale, b = lanes_load(x + i + half) * scale;
-        lanes cosine = lanes_load(turn + i), sine = lanes_load(turn + i + half);
+        lanes cosine = lanes_load(rope + i), sine = lanes_load(rope + i + half);
         lanes_store(x + i, a * cosine - b * sine);
         lanes_store(x + i + half, a * sine + b * cosine);
     }
@@ -112,7 +112,7 @@ LANES_INLINE lanes body_seen(const float *scores, size_t w, int32_t from, int32_
                         lanes_spread(-INFINITY));
 }
 
-/* Brings what a row has summed before into the measure of a larger score. */
+/* Rescales what a row has summed before to a larger score. */
 LANES_INLINE void body_shrink(const struct kernel_attention *a, uint32_t row, float max)
 {
     float *out = a->out + (size_t)row * a->dim;
@@ -124,8 +124,8 @@ LANES_INLINE void body_shrink(const struct kernel_attention *a, uint32_t row, fl
     a->max[row] = max;
 }
 
-/* Turns a row's scores into weights relative to the largest score so far. What it does not see weighs
- * nothing, exactly. */
+/* Makes of a row's scores weights relative to the largest score so far. The weight of a position that
+ * the row does not see is exactly 0. */
 LANES_INLINE void body_weigh(const struct kernel_attention *a, uint32_t row, const bool whole)
 {
     float *scores = a->scores + (size_t)row * KERNEL_PAGE;
@@ -209,7 +209,6 @@ static void body_sum_up(const float *logits, uint32_t count, uint32_t *largest, 
 
 /* Of a kind's table. */
 #define BODY_OPS                                                                                   \
-    .norm = body_norm, .gate = body_gate, .add = body_add, .rope = body_rope,                  \
-    .sum_up = body_sum_up
+    .norm = body_norm, .gate = body_gate, .add = body_add, .rope = body_rope, .sum_up = body_sum_up
 
 #endif

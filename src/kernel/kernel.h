@@ -1,11 +1,12 @@
 /* kernel.h -- the arithmetic of a transformer's forward, once for each kind of CPU.
  *
  * Why: nearly all time of a batch goes into products of many rows with the weights, and into attention.
- * Both are written for wide registers here, over layouts of their own; everything above is plain C.
+ *      Both are written for wide registers here, over layouts of their own; everything above is plain C.
  *
- * Rows:    what a row's result is depends on that row alone: every sum has one order, whatever the
- *          rows beside it, the tile or the thread. Products in int8 are bit-identical on every CPU
- *          that has fused multiply-add; the others only on one kind of CPU.
+ * Shape:   [rows][columns] beside a pointer is that many rows, one behind the other.
+ * Promise: a row's result depends on that row alone: every sum has one order, whatever the rows beside
+ *          it, the tile or the thread. Products in int8 are bit-identical on every CPU that has fused
+ *          multiply-add; the other functions only on one kind of CPU.
  * Product: in KERNEL_INT8 weights are int8 with a scale for KERNEL_GROUP columns; so are rows. A group
  *          is summed in int32, which is exact; groups are added in order, in float:
  *          f = fma(sum, weight_scale * row_scale, f). In KERNEL_BF16 both are bfloat16, whose products
@@ -32,7 +33,7 @@
 #define KERNEL_CHUNK 64 /* dimensions of a head come in multiples of this */
 #define KERNEL_ALIGN 64 /* of weights, rows and pages, in bytes */
 
-/* What one kind of CPU multiplies. What is packed for one layout is not for another. */
+/* The numbers that one kind of CPU multiplies. Rows that are packed for one layout fit no other. */
 enum kernel_format { KERNEL_INT8, KERNEL_BF16 };
 struct kernel_layout {
     enum kernel_format format;
@@ -48,7 +49,7 @@ struct kernel_weights {
     uint32_t outputs, columns; /* columns: a multiple of KERNEL_GROUP */
     enum kernel_format format;
     uint8_t *packed; /* int8: value + KERNEL_BIAS; owned */
-    float *scale;    /* int8: tile, group, output; owned */
+    float *scale;    /* int8: [tiles][groups][KERNEL_TILE]; owned */
 };
 #define KERNEL_BIAS 128 /* the instruction wants one factor unsigned */
 
@@ -60,9 +61,9 @@ uint64_t kernel_weights_bytes(const struct kernel_weights *w);
  * nearest to value * scale. */
 void kernel_weights_set(struct kernel_weights *w, uint32_t output, uint32_t group,
                         const int8_t *value, float scale);
-/* Rounds one output's row of floats. int8: the largest of a group becomes 127. */
+/* Rounds one output's row [columns]. int8: the largest of a group becomes 127. */
 void kernel_weights_quantise(struct kernel_weights *w, uint32_t output, const float *row);
-/* One output's row as floats. */
+/* One output's row [columns] as floats. */
 void kernel_weights_row(const struct kernel_weights *w, uint32_t output, float *row);
 /* Begins to fetch the part of a tile from `from` to `to`, of `all`, into the second cache. bfloat16:
  * does nothing, which is faster. */
@@ -75,8 +76,8 @@ static inline uint32_t kernel_weights_tiles(const struct kernel_weights *w)
 
 /* ---- Rows ---- */
 
-/* Quantised rows: block, group, and in that what a product reads together: in the order of struct
- * kernel_rows_int8, or of each row KERNEL_GROUP of bfloat16. */
+/* Quantised rows [cap][columns], in the order block, group: of a group the rows of a block stand
+ * together, as a struct kernel_rows_int8 or as [block][KERNEL_GROUP] of bfloat16. */
 struct kernel_rows {
     uint32_t columns, cap;
     struct kernel_layout layout;
@@ -97,34 +98,35 @@ struct kernel_rows_int8 {
     int32_t offset[KERNEL_SIX]; /* -KERNEL_BIAS * sum of quant: takes the weights' bias out */
 };
 
-/* Where groups of a row go: from group `first` of row `row` on. */
+/* The destination of a row's groups: from group `first` of row `row` on. */
 struct kernel_place {
     struct kernel_rows *rows;
     uint32_t row, first;
 };
 
-/* Where a product goes: a row of `stride` floats for each of its rows. */
+/* The destination of a product. */
 struct kernel_outputs {
-    float *at;
+    float *at; /* [rows][stride], of which KERNEL_TILE are written */
     size_t stride;
     bool adds; /* to what is there */
 };
 
 /* ---- Attention ---- */
 
-/* Rows that stand behind those of queries and scores, because they are computed sixteen at a time. */
+/* Rows of memory behind those of queries and scores, because they are computed sixteen at a time. */
 #define KERNEL_ROWS_SPARE 15
 
-/* Query rows and what they have seen so far; a page at a time is added. */
+/* Query rows and their attention so far; a page at a time is added. */
 struct kernel_attention {
     uint32_t count, dim;
-    const float *query;       /* count rows of dim as store_query made them, scaled already */
-    float *out;               /* count rows of dim; zero at first */
-    float *max, *sum;         /* -INFINITY and 0 at first; out / sum is the result */
-    const uint8_t *from, *to; /* positions of the page that each row sees: at least one */
-    float *scores;            /* scratch: rows of KERNEL_PAGE */
-    float *scratch;           /* KERNEL_PAGE rows of KERNEL_CHUNK */
-    /* What is attended to next, or NULL: a kind may fetch it meanwhile. */
+    const float *query; /* [count + KERNEL_ROWS_SPARE][dim], by store_query, scaled already */
+    float *out;         /* [count][dim]; zero at first. out / sum is the result */
+    float *max, *sum;   /* [count] each; -INFINITY and 0 at first */
+    const uint8_t *from,
+        *to;        /* [count] each: a row sees positions [from, to) of the page, not none */
+    float *scores;  /* scratch: [count + KERNEL_ROWS_SPARE][KERNEL_PAGE] */
+    float *scratch; /* [KERNEL_PAGE][KERNEL_CHUNK] */
+    /* The page that is attended to next, or NULL: a kind may fetch it meanwhile. */
     const uint16_t *next_keys, *next_values;
 };
 
@@ -136,12 +138,12 @@ static inline size_t kernel_page_halves(uint32_t dim)
 
 /* ---- The functions of one kind of CPU ---- */
 
-/* What keys and values are rounded to; with bfloat16 queries too, or weights of attention. */
+/* The format of keys and values; with bfloat16 queries are rounded too, or weights of attention. */
 enum kernel_cache { KERNEL_CACHE_HALF, KERNEL_CACHE_BF16 };
 
 enum kernel_gate { KERNEL_SILU, KERNEL_GELU }; /* gelu: the tanh form */
 
-/* How a thread's registers were set up before. */
+/* The setup of a thread's registers before kernel_enter. */
 struct kernel_before {
     uint8_t bytes[64];
 };
@@ -154,34 +156,34 @@ struct kernel_ops {
     /* Sets up the thread for the functions below, and back again; NULL: there is nothing to set up. */
     void (*enter)(struct kernel_before *before);
     void (*leave)(const struct kernel_before *before);
-    /* Quantises `groups` groups of a row, times a factor; the first is group `first` of the row. */
+    /* Quantises x [groups][KERNEL_GROUP], times a factor; the first is group to->first of the row. */
     void (*quantise)(const float *x, float factor, uint32_t groups, const struct kernel_place *to);
-    /* KERNEL_TILE outputs of the rows first .. first + count - 1; first begins a block. */
+    /* KERNEL_TILE outputs of the rows first .. first + count - 1 of x; first begins a block. */
     void (*product)(const struct kernel_weights *w, uint32_t tile, const struct kernel_rows *x,
                     uint32_t first, uint32_t count, struct kernel_outputs out);
-    /* out = x * weight / sqrt(mean of squares + epsilon); count: a multiple of 16. */
+    /* out = x * weight / sqrt(mean of squares + epsilon); all [count], a multiple of 16. */
     void (*norm)(const float *x, const float *weight, uint32_t count, float epsilon, float *out);
-    /* gate = activation(gate) * up; count: a multiple of 16. */
+    /* gate = activation(gate) * up; both [count], a multiple of 16. */
     void (*gate)(enum kernel_gate kind, float *gate, const float *up, uint32_t count);
-    /* x += y; count: a multiple of 16. */
+    /* x += y; both [count], a multiple of 16. */
     void (*add)(float *x, const float *y, uint32_t count);
-    /* Turns each pair (x[i], x[i + dim / 2]) by the angle whose cosine is turn[i] and whose sine is
-     * turn[i + dim / 2], and scales it. */
-    void (*rope)(float *x, const float *turn, uint32_t dim, float scale);
-    /* A row of dim floats as attention wants it, in as many bytes. */
+    /* RoPE of a head x [dim], times scale: rotates each pair (x[i], x[i + dim / 2]) by the angle whose
+     * cosine is rope[i] and whose sine is rope[i + dim / 2]. */
+    void (*rope)(float *x, const float *rope, uint32_t dim, float scale);
+    /* Puts x [dim] into the form in which attention reads it, which takes as many bytes. */
     void (*store_query)(const float *x, uint32_t dim, float *query);
-    /* Puts a row of dim floats into a page, at a position of it. */
+    /* Puts x [dim] into a page, at a position of it. */
     void (*store_key)(const float *x, uint32_t dim, uint32_t position, uint16_t *keys);
     void (*store_value)(const float *x, uint32_t dim, uint32_t position, uint16_t *values);
     void (*attend)(const struct kernel_attention *a, const uint16_t *keys, const uint16_t *values);
-    /* The largest of a row of logits (of equal ones the first; 0 when none is a number), and the
-     * natural logarithm of the sum of exp(logit). */
+    /* Of logits [count]: the index of the largest (of equal ones the first; 0 when none is a number),
+     * and the natural logarithm of the sum of exp(logit). */
     void (*sum_up)(const float *logits, uint32_t count, uint32_t *largest, float *log_sum);
 };
 
 /* The kinds that this program has, best first; the last is portable. NULL beyond the last. */
 const struct kernel_ops *kernel_at(uint32_t i);
-/* The best that runs on this machine; of those with one byte a weight, if weights are to be small. */
+/* The best kind that runs on this machine; small: the best of those with one byte a weight. */
 const struct kernel_ops *kernel_best(bool small);
 
 static inline void kernel_enter(const struct kernel_ops *k, struct kernel_before *before)

@@ -34,8 +34,6 @@ LANES_INLINE void lanes_to_halves(uint16_t *p, lanes v)
     _mm_storeu_si128((__m128i_u *)(void *)p, _mm256_cvtps_ph(cut, _MM_FROUND_TO_NEAREST_INT));
 }
 
-#include "kernel/lanes_fold.h"
-
 #include "kernel/body_attend.h"
 
 /* What both need; clang's list of features lacks F16C. */

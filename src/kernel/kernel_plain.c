@@ -42,8 +42,6 @@ LANES_INLINE void lanes_to_halves(uint16_t *p, lanes v)
     }
 }
 
-#include "kernel/lanes_fold.h"
-
 #include "kernel/body_attend.h"
 
 static bool plain_runs_here(void)

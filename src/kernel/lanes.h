@@ -1,8 +1,9 @@
 /* lanes.h -- as many floats as a register holds, as GCC and Clang write them for any machine.
  *
- * Why: what is not worth an instruction set of its own is written once, in body.h, over this type. A
- * kind defines LANES, 4, 8 or 16, before it includes this, and then what C has no operator for:
- * lanes_madd, lanes_max, lanes_halves, lanes_to_halves.
+ * Why: a function that is not worth an instruction set of its own is written once, in body.h, over this
+ *      type. A kind defines LANES, 4, 8 or 16, before it includes this, and then the functions for which
+ *      C has no operator: lanes_madd, lanes_max, lanes_halves, lanes_to_halves; with 16 lanes, which
+ *      have instructions for them, also lanes_sum and lanes_most.
  *
  * Order:   lanes_sum and lanes_most fold the upper half upon the lower one until one is left.
  * Threads: none; pure functions.
@@ -44,5 +45,23 @@ LANES_INLINE lanes lanes_choose(lanes_int mask, lanes a, lanes b)
 {
     return (lanes)((mask & (lanes_int)a) | (~mask & (lanes_int)b));
 }
+
+#if LANES < 16
+LANES_INLINE float lanes_sum(lanes v)
+{
+    for (int half = LANES / 2; half; half /= 2)
+        for (int i = 0; i < half; i++)
+            v[i] += v[i + half];
+    return v[0];
+}
+
+LANES_INLINE float lanes_most(lanes v)
+{
+    for (int half = LANES / 2; half; half /= 2)
+        for (int i = 0; i < half; i++)
+            v[i] = v[i] > v[i + half] ? v[i] : v[i + half];
+    return v[0];
+}
+#endif
 
 #endif
