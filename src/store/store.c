@@ -1,67 +1,23 @@
 #include "store/store.h"
 
 #include <assert.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/thread.h"
+#include "base/random.h"
 #include "base/sys.h"
-#include "store/objects/blob_inner.h"
-#include "store/db/migration.h"
+#include "base/thread.h"
 #include "store/store_inner.h"
 
 /* Room for the longest path below the folder. */
 #define DIR_BYTES_MAX (PATH_BYTES - 512)
 
-static int lock_take(struct store *s, struct error *e);
-static int database_open(struct store *s, struct error *e);
-static int version_read(struct store *s, int *out, struct error *e);
-static int version_check(struct store *s, bool exclusive, struct error *e);
-
-struct store *store_open(const char *dir, bool exclusive, struct clock *clock, struct error *e)
-{
-    if (strlen(dir) > DIR_BYTES_MAX) {
-        (void)error_set(e, ERROR_INVALID_ARGUMENT, "the state folder's path is too long");
-        return NULL;
-    }
-    struct store *s = mem_alloc(sizeof *s);
-    s->dir = mem_strdup(dir);
-    s->clock = clock;
-    s->lock = -1;
-    lock_init(&s->write_lock);
-    lock_init(&s->read_lock);
-    lock_init(&s->changed_lock);
-    s->blobs = blobs_new();
-    if (sys_mkdirs(dir, e) < 0 || (exclusive && lock_take(s, e) < 0) || database_open(s, e) < 0 ||
-        version_check(s, exclusive, e) < 0 || (exclusive && blobs_open(s, e) < 0)) {
-        store_close(s);
-        return NULL;
-    }
-    return s;
-}
-
-void store_close(struct store *s)
-{
-    if (!s)
-        return;
-    while (s->idle) {
-        struct error ignored = { 0 };
-        struct db *d = store_read(s, &ignored);
-        db_close(d);
-    }
-    db_close(s->writer);
-    blobs_free(s->blobs);
-    if (s->lock >= 0)
-        (void)close(s->lock);
-    lock_destroy(&s->write_lock);
-    lock_destroy(&s->read_lock);
-    lock_destroy(&s->changed_lock);
-    mem_free(s->dir);
-    mem_free(s);
-}
+/* ---- Paths and time ---- */
 
 const char *store_dir(const struct store *s)
 {
@@ -71,6 +27,11 @@ const char *store_dir(const struct store *s)
 struct clock *store_clock(const struct store *s)
 {
     return s->clock;
+}
+
+int64_t store_now(const struct store *s)
+{
+    return s->clock->wall_us(s->clock);
 }
 
 void store_path(const struct store *s, char out[PATH_BYTES], const char *fmt, ...)
@@ -85,6 +46,104 @@ void store_path(const struct store *s, char out[PATH_BYTES], const char *fmt, ..
     va_end(args);
     assert(n >= 0 && (size_t)n < PATH_BYTES - len);
 }
+
+/* ---- Connections ---- */
+
+static struct db *connect_as(const char *path, enum db_access access, struct error *e)
+{
+    const struct db_settings settings = {
+        .access = access,
+        .page_bytes = 4096,
+        .cache_kib = 8192,
+        .log_pages = 1000,
+    };
+
+    return db_open(path, &settings, e);
+}
+
+struct db *store_connect(const char *path, struct error *e)
+{
+    return connect_as(path, DB_SHARED, e);
+}
+
+struct db *store_read(struct store *s, struct error *e)
+{
+    char path[PATH_BYTES];
+    struct db *d = NULL;
+
+    lock(&s->read_lock);
+    if (s->idle_count > 0)
+        d = s->idle[--s->idle_count];
+    unlock(&s->read_lock);
+    if (d)
+        return d;
+    store_path(s, path, "state.db");
+    return connect_as(path, DB_READ_ONLY, e);
+}
+
+void store_read_done(struct store *s, struct db *d)
+{
+    db_reset_all(d); /* an unfinished one would hold back the log's checkpoint */
+    lock(&s->read_lock);
+    bool keep = s->idle_count < READERS_IDLE_MAX;
+    if (keep)
+        s->idle[s->idle_count++] = d;
+    unlock(&s->read_lock);
+    if (!keep)
+        db_close(d);
+}
+
+struct db *store_write(struct store *s, struct error *e)
+{
+    lock(&s->write_lock);
+    if (db_begin(s->writer, "cannot begin to write", e) == 0)
+        return s->writer;
+    unlock(&s->write_lock);
+    return NULL;
+}
+
+int store_commit(struct store *s, struct db *d, int rc, struct error *e)
+{
+    assert(d == s->writer && rc <= 0);
+    if (rc == 0)
+        rc = db_commit(d, "cannot write", e);
+    else
+        db_rollback(d);
+    unlock(&s->write_lock);
+    return rc;
+}
+
+int store_number(struct db *d, const char *name, int64_t least, int64_t step, int64_t *out,
+                 struct error *e)
+{
+    struct stmt *q = db_stmt(d, "INSERT INTO counter (name, value) VALUES (?1, ?2)"
+                                " ON CONFLICT (name) DO UPDATE SET value = CASE"
+                                " WHEN counter.value + ?3 > ?2 THEN counter.value + ?3 ELSE ?2 END"
+                                " RETURNING value");
+
+    assert(step >= 0);
+    db_bind(q, "sii", name, least, step);
+    int rc = db_step(q, "cannot take a number", e);
+    assert(rc != 0);
+    if (rc == 1)
+        *out = db_int(q, 0);
+    return rc < 0 ? -1 : 0;
+}
+
+void *store_memory(struct store *s, void *(*make)(void), void (*release)(void *memory))
+{
+    lock(&s->memory_lock);
+    if (!s->memory) {
+        s->memory = make();
+        s->memory_release = release;
+    }
+    void *memory = s->memory;
+    assert(s->memory_release == release);
+    unlock(&s->memory_lock);
+    return memory;
+}
+
+/* ---- Open and close ---- */
 
 static int lock_take(struct store *s, struct error *e)
 {
@@ -103,76 +162,145 @@ static int database_open(struct store *s, struct error *e)
     char path[PATH_BYTES];
 
     store_path(s, path, "state.db");
-    s->writer = db_open(path, e);
-    if (!s->writer)
-        return error_wrap(e, "%s", s->dir);
-    return sys_sync_folder(path, e);
-}
-
-static int version_read(struct store *s, int *out, struct error *e)
-{
-    sqlite3_stmt *q = db_stmt(s->writer, "PRAGMA user_version");
-    int rc = db_step(s->writer, q, "cannot read the database's version", e);
-
-    if (rc < 0)
-        return -1;
-    *out = (int)db_int(q, 0);
-    (void)sqlite3_reset(q);
-    return 0;
-}
-
-/* The next change, unless another process has just made it. */
-static int migrate_one(struct store *s, struct db *d, const struct migration *m, int number,
-                       struct error *e)
-{
-    char sql[64];
-    int version = 0;
-
-    if (version_read(s, &version, e) < 0)
-        return -1;
-    if (version >= number)
-        return 0;
-    if (db_exec(d, m->sql, m->name, e) < 0)
-        return -1;
-    (void)snprintf(sql, sizeof sql, "PRAGMA user_version = %d", number);
-    return db_exec(d, sql, m->name, e);
-}
-
-static int migrate(struct store *s, int version, struct error *e)
-{
-    for (int i = version; i < migration_count; i++) {
-        struct db *d = store_write(s, e);
-        if (!d)
-            return -1;
-        if (store_commit(s, d, migrate_one(s, d, &migrations[i], i + 1, e), e) < 0)
-            return error_wrap(e, "%s: cannot bring the database to version %d", s->dir, i + 1);
-    }
-    return 0;
+    s->writer = store_connect(path, e);
+    return s->writer ? sys_sync_folder(path, e) : -1;
 }
 
 /* The lock keeps a command of a newer version from changing the tables under a running server. */
-static int migrate_beside(struct store *s, int version, struct error *e)
+static int migrate(struct store *s, bool exclusive, struct error *e)
 {
-    if (lock_take(s, e) < 0)
+    if (!exclusive && lock_take(s, e) < 0)
         return error_wrap(e, "the database must be brought to a newer version first");
-    int rc = migrate(s, version, e);
-    (void)close(s->lock);
-    s->lock = -1;
-    return rc;
+    int rc = db_migrate(s->writer, &db_schema_store, e);
+    if (!exclusive) {
+        (void)close(s->lock);
+        s->lock = -1;
+    }
+    return rc < 0 ? error_wrap(e, "%s", s->dir) : 0;
 }
 
 static int version_check(struct store *s, bool exclusive, struct error *e)
 {
     int version = 0;
 
-    if (version_read(s, &version, e) < 0)
+    if (db_version(s->writer, &version, e) < 0)
         return -1;
-    if (version > migration_count)
+    if (version > db_schema_store.version)
         return error_set(e, ERROR_FAILED_PRECONDITION,
                          "%s is of version %d, this program knows version %d: use the program that "
                          "wrote it, or a newer one",
-                         s->dir, version, migration_count);
-    if (version == migration_count)
-        return 0;
-    return exclusive ? migrate(s, version, e) : migrate_beside(s, version, e);
+                         s->dir, version, db_schema_store.version);
+    return version < db_schema_store.version ? migrate(s, exclusive, e) : 0;
+}
+
+static int open_all(struct store *s, bool exclusive, struct error *e)
+{
+    char path[PATH_BYTES];
+
+    if (sys_mkdirs(s->dir, e) < 0 || (exclusive && lock_take(s, e) < 0) ||
+        database_open(s, e) < 0 || version_check(s, exclusive, e) < 0)
+        return -1;
+    store_path(s, path, "uploads");
+    return exclusive ? sys_mkdirs(path, e) : 0;
+}
+
+struct store *store_open(const char *dir, bool exclusive, struct clock *clock, struct error *e)
+{
+    if (strlen(dir) > DIR_BYTES_MAX) {
+        (void)error_set(e, ERROR_INVALID_ARGUMENT, "the state folder's path is too long");
+        return NULL;
+    }
+    struct store *s = mem_alloc(sizeof *s);
+    s->dir = mem_strdup(dir);
+    s->clock = clock;
+    s->lock = -1;
+    lock_init(&s->write_lock);
+    lock_init(&s->read_lock);
+    lock_init(&s->memory_lock);
+    lock_init(&s->changed_lock);
+    if (open_all(s, exclusive, e) == 0)
+        return s;
+    store_close(s);
+    return NULL;
+}
+
+void store_close(struct store *s)
+{
+    if (!s)
+        return;
+    for (uint32_t i = 0; i < s->idle_count; i++)
+        db_close(s->idle[i]);
+    db_close(s->writer);
+    if (s->memory)
+        s->memory_release(s->memory);
+    if (s->lock >= 0)
+        (void)close(s->lock);
+    lock_destroy(&s->write_lock);
+    lock_destroy(&s->read_lock);
+    lock_destroy(&s->memory_lock);
+    lock_destroy(&s->changed_lock);
+    mem_free(s->dir);
+    mem_free(s);
+}
+
+/* ---- Secrets ---- */
+
+static int secret_read(struct db *d, const char *name, unsigned char *out, struct error *e)
+{
+    struct stmt *q = db_stmt(d, "SELECT value FROM secret WHERE name = ?");
+
+    db_bind(q, "s", name);
+    int rc = db_step(q, "cannot read a secret", e);
+    if (rc <= 0)
+        return rc;
+    struct str value = db_bytes(q, 0);
+    if (value.len != STORE_SECRET_BYTES)
+        return error_set(e, ERROR_DATA_LOSS, "cannot read a secret: it is damaged");
+    memcpy(out, value.p, value.len);
+    return 1;
+}
+
+/* Inside a transaction, so that of two first uses one makes it and the other reads it. */
+static int secret_make(struct db *d, const char *name, unsigned char *out, struct error *e)
+{
+    int rc = secret_read(d, name, out, e);
+
+    if (rc != 0)
+        return rc < 0 ? -1 : 0;
+    if (random_bytes(out, STORE_SECRET_BYTES, e) < 0)
+        return -1;
+    struct stmt *q = db_stmt(d, "INSERT INTO secret (name, value) VALUES (?, ?)");
+    db_bind(q, "sb", name, (struct str){ (const char *)out, STORE_SECRET_BYTES });
+    return db_run(q, "cannot write a secret", e) < 0 ? -1 : 0;
+}
+
+int store_secret(struct store *s, const char *name, unsigned char out[STORE_SECRET_BYTES],
+                 struct error *e)
+{
+    struct db *d = store_read(s, e);
+
+    if (!d)
+        return -1;
+    int rc = secret_read(d, name, out, e);
+    store_read_done(s, d);
+    if (rc != 0)
+        return rc < 0 ? -1 : 0;
+    d = store_write(s, e);
+    return d ? store_commit(s, d, secret_make(d, name, out, e), e) : -1;
+}
+
+int store_mac(struct store *s, const char *name, struct str text,
+              unsigned char out[STORE_MAC_BYTES], struct error *e)
+{
+    unsigned char secret[STORE_SECRET_BYTES];
+    unsigned int len = 0;
+
+    if (store_secret(s, name, secret, e) < 0)
+        return -1;
+    bool ok = HMAC(EVP_sha256(), secret, (int)sizeof secret, (const unsigned char *)text.p,
+                   text.len, out, &len) != NULL;
+    OPENSSL_cleanse(secret, sizeof secret);
+    if (!ok || len != STORE_MAC_BYTES)
+        return error_set(e, ERROR_INTERNAL, "HMAC-SHA256 is not available");
+    return 0;
 }

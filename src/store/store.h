@@ -31,12 +31,6 @@ void store_close(struct store *s); /* accepts NULL */
 const char *store_dir(const struct store *s);
 struct clock *store_clock(const struct store *s);
 
-/* A consistent copy of a folder that is in use: the database, then the blobs it names (linked
- * where the file system can, else copied), and the folders of jobs that are not final. to must not
- * exist or be empty (else ALREADY_EXISTS). Unfinished uploads are not in it. TO/backup.json is written
- * last: a folder without it is no backup. While it is made, no blob's file is removed. */
-int store_backup(struct store *s, const char *to, struct error *e) FALLIBLE;
-
 /* A secret of this folder, made at first use: 32 random bytes. For signing access tokens and so on. */
 #define STORE_SECRET_BYTES 32
 int store_secret(struct store *s, const char *name, unsigned char out[STORE_SECRET_BYTES],

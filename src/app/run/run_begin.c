@@ -278,7 +278,8 @@ int run_step_spool(struct run *r, struct error *e)
         return report_done(r, &done);
     if (known == 2 && spool_restart(r, e) < 0)
         return -1;
-    if (spool_counters(r->spool, &counters, e) < 0 || judge_bad(r, e) < 0)
+    spool_counters(r->spool, &counters);
+    if (judge_bad(r, e) < 0)
         return -1;
     if (counters_done(&counters))
         console_note(&r->job.console, "resuming: %s of %s lines were done",

@@ -3,6 +3,7 @@
 
 #include "app/cli/console.h"
 #include "app/serve/serve.h"
+#include "store/backup/backup.h"
 #include "store/store.h"
 
 struct backup_options {

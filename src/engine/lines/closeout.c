@@ -22,9 +22,8 @@ int closeout_run(const struct closeout_job *j, struct counters *counters, struct
     assert(j->why.code != ERROR_OK);
     counters->total = j->ingest->lines;
     ledger_init(&g, j->spool, &none, j->clock);
-    rc = spool_counters(j->spool, counters, e);
-    if (rc == 0)
-        rc = close_lines(j, &g, counters, e);
+    spool_counters(j->spool, counters);
+    rc = close_lines(j, &g, counters, e);
     if (rc == 0)
         rc = render_all(j, e);
     ledger_release(&g);
@@ -71,8 +70,9 @@ static int close_some(const struct closeout_job *j, struct ledger *g, uint64_t f
 static int commit(const struct closeout_job *j, struct ledger *g, struct counters *counters,
                   struct error *e)
 {
-    if (ledger_commit(g, e) < 0 || spool_counters(j->spool, counters, e) < 0)
+    if (ledger_commit(g, e) < 0)
         return -1;
+    spool_counters(j->spool, counters);
     assert(counters_balanced(counters)); /* I6 */
     if (j->on_progress)
         j->on_progress(j->arg, counters);

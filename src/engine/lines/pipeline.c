@@ -40,7 +40,7 @@ struct run {
 
 static void run_init(struct run *r, const struct pipeline_job *j);
 static void run_release(struct run *r);
-static int take_books(struct run *r, struct error *e);
+static void take_counters(struct run *r);
 static int run_lines(struct run *r, struct error *e);
 static int take_in(struct run *r, struct error *e);
 static int take_overlong(struct run *r, const struct line *line, struct error *e);
@@ -63,13 +63,13 @@ int pipeline_run(const struct pipeline_job *j, struct progress *out, enum pipeli
     struct error ignored;
 
     run_init(&r, j);
-    int rc = take_books(&r, e);
+    take_counters(&r);
     r.progress.resumed = counters_done(&r.progress.counters);
-    if (rc == 0)
-        rc = run_lines(&r, e);
+    int rc = run_lines(&r, e);
     /* What was answered before a failure of the predictor or the output is kept. */
-    if (rc < 0 && (ledger_commit(&r.ledger, &ignored) < 0 || take_books(&r, &ignored) < 0))
+    if (rc < 0 && ledger_commit(&r.ledger, &ignored) < 0)
         log_warn("%s", ignored.msg);
+    take_counters(&r);
     *end = render_lines(j->render) == j->ingest->lines ? PIPELINE_DONE : r.end;
     if (rc == 0 && *end == PIPELINE_DONE)
         rc = render_finish(j->render, e);
@@ -80,12 +80,10 @@ int pipeline_run(const struct pipeline_job *j, struct progress *out, enum pipeli
 }
 
 /* What is committed counts, and nothing else (I2). */
-static int take_books(struct run *r, struct error *e)
+static void take_counters(struct run *r)
 {
-    if (spool_counters(r->job->spool, &r->progress.counters, e) < 0)
-        return -1;
+    spool_counters(r->job->spool, &r->progress.counters);
     assert(counters_balanced(&r->progress.counters)); /* I6 */
-    return 0;
 }
 
 static void run_init(struct run *r, const struct pipeline_job *j)
@@ -403,8 +401,9 @@ static int settle(struct run *r, bool now, struct error *e)
     uint64_t time = now_ns(r);
 
     if (now || r->behind || ledger_due(&r->ledger, time)) {
-        if (ledger_commit(&r->ledger, e) < 0 || take_books(r, e) < 0)
+        if (ledger_commit(&r->ledger, e) < 0)
             return -1;
+        take_counters(r);
         int more = render_advance(r->job->render, r->job->spool, e);
         if (more < 0)
             return -1;

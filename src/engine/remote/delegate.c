@@ -17,7 +17,7 @@
 
 static void delegation_init(struct delegation *d, const struct delegate_job *j);
 static void delegation_release(struct delegation *d);
-static int take_books(struct delegation *d, struct error *e);
+static void take_counters(struct delegation *d);
 static void count_there(struct delegation *d);
 static int run_rounds(struct delegation *d, struct error *e);
 static int hand_over(struct delegation *d, uint32_t part, struct error *e);
@@ -40,8 +40,9 @@ static void keep_what_is_there(struct delegation *d)
 {
     struct error ignored;
 
-    if (ledger_commit(&d->ledger, &ignored) < 0 || take_books(d, &ignored) < 0)
+    if (ledger_commit(&d->ledger, &ignored) < 0)
         log_warn("%s", ignored.msg);
+    take_counters(d);
 }
 
 int delegate_run(const struct delegate_job *j, struct progress *out, enum pipeline_end *end,
@@ -50,10 +51,9 @@ int delegate_run(const struct delegate_job *j, struct progress *out, enum pipeli
     struct delegation d;
 
     delegation_init(&d, j);
-    int rc = take_books(&d, e);
+    take_counters(&d);
     d.progress.resumed = counters_done(&d.progress.counters);
-    if (rc == 0)
-        rc = facts_load(&d, e);
+    int rc = facts_load(&d, e);
     if (rc == 0)
         rc = run_rounds(&d, e);
     if (rc < 0)
@@ -97,12 +97,10 @@ static void remove_folder(const struct delegation *d)
 }
 
 /* What is committed counts, and nothing else (I2). */
-static int take_books(struct delegation *d, struct error *e)
+static void take_counters(struct delegation *d)
 {
-    if (spool_counters(d->job->spool, &d->progress.counters, e) < 0)
-        return -1;
+    spool_counters(d->job->spool, &d->progress.counters);
     assert(counters_balanced(&d->progress.counters)); /* I6 */
-    return 0;
 }
 
 /* ---- Between the steps ---- */
@@ -138,8 +136,9 @@ int delegate_settle(struct delegation *d, bool now, struct error *e)
     uint64_t time = now_ns(d);
 
     if (now || d->behind || ledger_due(&d->ledger, time)) {
-        if (ledger_commit(&d->ledger, e) < 0 || take_books(d, e) < 0)
+        if (ledger_commit(&d->ledger, e) < 0)
             return -1;
+        take_counters(d);
         int more = render_advance(d->job->render, d->job->spool, e);
         if (more < 0)
             return -1;
@@ -499,9 +498,8 @@ int delegate_cancel(const struct delegate_job *j, struct progress *out, struct e
     delegation_init(&d, j);
     d.cancelling = true;
     d.deadline_ns = d.began_ns + DELEGATE_CANCEL_MS * NS_PER_MS;
-    int rc = take_books(&d, e);
-    if (rc == 0)
-        rc = spool_fact_get(j->spool, "remote.name", &name, e);
+    take_counters(&d);
+    int rc = spool_fact_get(j->spool, "remote.name", &name, e);
     if (rc > 0) { /* else nothing was ever handed over */
         rc = facts_load(&d, e);
         if (rc == 0)

@@ -267,8 +267,7 @@ static int run_pipeline(struct runner *r, const struct model *m, enum pipeline_e
         .on_progress = on_progress,
         .arg = r,
     };
-    if (spool_counters(r->spool, &r->tally.seen, e) < 0)
-        return -1;
+    spool_counters(r->spool, &r->tally.seen);
     work.predictor = job_predictor(s, &r->arena, &r->job, e);
     if (!work.predictor)
         return -1;
@@ -327,8 +326,7 @@ static int run_there(struct runner *r, const struct model *m, enum pipeline_end 
     struct delegate_job work = delegate_of(r, m);
     struct progress p = { 0 };
 
-    if (spool_counters(r->spool, &r->tally.seen, e) < 0)
-        return -1;
+    spool_counters(r->spool, &r->tally.seen);
     work.remote = open_there(r, m, work.stop, e);
     if (!work.remote)
         return -1;
@@ -520,8 +518,8 @@ static void after_failure(struct runner *r, const struct error *why)
         return;
     }
     log_warn("job %lld: %s", (long long)r->job.id, why->msg);
-    if (r->spool && spool_counters(r->spool, &r->job.counters, &e) < 0)
-        log_warn("job %lld: %s", (long long)r->job.id, e.msg);
+    if (r->spool)
+        spool_counters(r->spool, &r->job.counters);
     close_files(r);
     if (counters_done(&r->job.counters) > r->done_before)
         r->self->failures = 0;

@@ -6,6 +6,9 @@
  *          clients begin again.
  * Threads: any, one connection of its own a database.
  */
+#include "store/backup/backup.h"
+
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,9 +17,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/json_write.h"
 #include "base/sys.h"
 #include "store/backup/backup_inner.h"
-#include "store/objects/blob_inner.h"
+#include "format/job/job.h"
+#include "store/objects/objects_inner.h"
 
 /* Longer than any file takes to copy; prolonged after each file when the half is over. */
 #define HOLD_US ((int64_t)3600 * 1000000)
@@ -35,36 +41,6 @@ struct backup {
     uint64_t blobs, blob_bytes, jobs;
 };
 
-static int folder_prepare(const char *to, struct error *e);
-static int hold_begin(struct backup *b, struct error *e);
-static int hold_on(struct backup *b, struct error *e);
-static void hold_end(struct backup *b);
-static int database_copy(struct backup *b, struct error *e);
-static int blobs_copy(struct backup *b, struct error *e);
-static int jobs_copy(struct backup *b, struct error *e);
-static int database_close(struct backup *b, struct error *e);
-static int marker_write(const struct backup *b, struct error *e);
-
-int store_backup(struct store *s, const char *to, struct error *e)
-{
-    struct backup b = { .s = s, .to = to };
-    int rc = -1;
-
-    if (folder_prepare(to, e) < 0 || hold_begin(&b, e) < 0)
-        return error_wrap(e, "backup to %s", to);
-    if (database_copy(&b, e) == 0 && blobs_copy(&b, e) == 0 && jobs_copy(&b, e) == 0 &&
-        database_close(&b, e) == 0)
-        rc = marker_write(&b, e);
-    db_close(b.copy);
-    hold_end(&b);
-    return rc < 0 ? error_wrap(e, "backup to %s", to) : 0;
-}
-
-static int64_t system_us(void)
-{
-    return clock_system()->wall_us(clock_system());
-}
-
 static int folder_prepare(const char *to, struct error *e)
 {
     struct dirent *entry;
@@ -82,6 +58,11 @@ static int folder_prepare(const char *to, struct error *e)
     return others == 0 ? 0 : error_set(e, ERROR_ALREADY_EXISTS, "the folder is not empty");
 }
 
+static int64_t system_us(void)
+{
+    return clock_system()->wall_us(clock_system());
+}
+
 /* What a backup that was killed held is over by its time. */
 static int hold_begin(struct backup *b, struct error *e)
 {
@@ -90,17 +71,50 @@ static int hold_begin(struct backup *b, struct error *e)
     if (!d)
         return -1;
     b->until_us = system_us() + HOLD_US;
-    sqlite3_stmt *q = db_stmt(d, "DELETE FROM blob_hold WHERE until_us < ?");
+    struct stmt *q = db_stmt(d, "DELETE FROM blob_hold WHERE until_us < ?");
     db_bind(q, "i", system_us());
-    int rc = db_run(d, q, "cannot hold blobs", e);
+    int rc = db_run(q, "cannot hold blobs", e);
     if (rc >= 0)
-        rc = counter_next(d, "hold", 1, 1, &b->hold, e);
+        rc = store_number(d, "hold", 1, 1, &b->hold, e);
     if (rc >= 0) {
         q = db_stmt(d, "INSERT INTO blob_hold (id, until_us) VALUES (?, ?)");
         db_bind(q, "ii", b->hold, b->until_us);
-        rc = db_run(d, q, "cannot hold blobs", e);
+        rc = db_run(q, "cannot hold blobs", e);
     }
     return store_commit(b->s, d, rc < 0 ? -1 : 0, e);
+}
+
+/* A failure only leaves the hold until its time. */
+static void hold_end(struct backup *b)
+{
+    struct error ignored = { 0 };
+    struct db *d = store_write(b->s, &ignored);
+
+    if (!d)
+        return;
+    struct stmt *q = db_stmt(d, "DELETE FROM blob_hold WHERE id = ?");
+    db_bind(q, "i", b->hold);
+    int rc = db_run(q, "cannot release blobs", &ignored);
+    rc = store_commit(b->s, d, rc < 0 ? -1 : 0, &ignored);
+    (void)rc;
+}
+
+static int database_copy(struct backup *b, struct error *e)
+{
+    char path[PATH_BYTES];
+    int rc = -1;
+
+    store_path(b->s, path, "state.db");
+    struct db *from = store_connect(path, e);
+    if (!from)
+        return -1;
+    (void)snprintf(path, sizeof path, "%s/state.db", b->to);
+    b->copy = store_connect(path, e);
+    if (b->copy && db_copy(from, b->copy, e) == 0)
+        rc = db_exec(b->copy, "DELETE FROM blob_hold; DELETE FROM upload;", "cannot write the copy",
+                     e);
+    db_close(from);
+    return rc;
 }
 
 /* A hold that ran out (a machine that slept) may have lost blobs: then the backup has failed. */
@@ -115,71 +129,22 @@ static int hold_on(struct backup *b, struct error *e)
     struct db *d = store_write(b->s, e);
     if (!d)
         return -1;
-    sqlite3_stmt *q = db_stmt(d, "UPDATE blob_hold SET until_us = ? WHERE id = ?");
+    struct stmt *q = db_stmt(d, "UPDATE blob_hold SET until_us = ? WHERE id = ?");
     db_bind(q, "ii", now + HOLD_US, b->hold);
-    int rc = db_run(d, q, "cannot hold blobs", e);
+    int rc = db_run(q, "cannot hold blobs", e);
     if (store_commit(b->s, d, rc < 0 ? -1 : 0, e) < 0)
         return -1;
     b->until_us = now + HOLD_US;
     return 0;
 }
 
-/* A failure only leaves the hold until its time. */
-static void hold_end(struct backup *b)
-{
-    struct error ignored = { 0 };
-    struct db *d = store_write(b->s, &ignored);
-
-    if (!d)
-        return;
-    sqlite3_stmt *q = db_stmt(d, "DELETE FROM blob_hold WHERE id = ?");
-    db_bind(q, "i", b->hold);
-    int rc = db_run(d, q, "cannot release blobs", &ignored);
-    rc = store_commit(b->s, d, rc < 0 ? -1 : 0, &ignored);
-    (void)rc;
-}
-
-/* All pages in one step: they are of one instant. Writers go on meanwhile, into the log. */
-static int pages_copy(struct db *from, struct db *to, struct error *e)
-{
-    sqlite3 *handle = db_handle(to);
-    sqlite3_backup *pages = sqlite3_backup_init(handle, "main", db_handle(from), "main");
-
-    if (pages) {
-        (void)sqlite3_backup_step(pages, -1);
-        if (sqlite3_backup_finish(pages) == SQLITE_OK)
-            return 0;
-    }
-    bool full = (sqlite3_errcode(handle) & 0xff) == SQLITE_FULL;
-    return error_set(e, full ? ERROR_RESOURCE_EXHAUSTED : ERROR_INTERNAL,
-                     "cannot copy the database: %s", sqlite3_errmsg(handle));
-}
-
-static int database_copy(struct backup *b, struct error *e)
-{
-    char path[PATH_BYTES];
-    int rc = -1;
-
-    store_path(b->s, path, "state.db");
-    struct db *from = db_open(path, e);
-    if (!from)
-        return -1;
-    (void)snprintf(path, sizeof path, "%s/state.db", b->to);
-    b->copy = db_open(path, e);
-    if (b->copy && pages_copy(from, b->copy, e) == 0)
-        rc = db_exec(b->copy, "DELETE FROM blob_hold; DELETE FROM upload;", "cannot write the copy",
-                     e);
-    db_close(from);
-    return rc;
-}
-
 /* Calls one for each number that the copy's statement gives. */
-static int each(struct backup *b, sqlite3_stmt *q,
+static int each(struct backup *b, struct stmt *q,
                 int (*one)(struct backup *b, int64_t id, struct error *e), struct error *e)
 {
     int rc;
 
-    while ((rc = db_step(b->copy, q, "cannot read the copy", e)) == 1) {
+    while ((rc = db_step(q, "cannot read the copy", e)) == 1) {
         if (one(b, db_int(q, 0), e) < 0 || hold_on(b, e) < 0)
             return -1;
     }
@@ -239,7 +204,7 @@ static int job_copy(struct backup *b, int64_t id, struct error *e)
 
 static int jobs_copy(struct backup *b, struct error *e)
 {
-    sqlite3_stmt *q = db_stmt(b->copy, "SELECT id FROM job WHERE state < ?");
+    struct stmt *q = db_stmt(b->copy, "SELECT id FROM job WHERE state < ?");
 
     db_bind(q, "n", JOB_SUCCEEDED); /* the first of the final ones */
     return each(b, q, job_copy, e);
@@ -262,20 +227,41 @@ static int database_close(struct backup *b, struct error *e)
 
 static int marker_write(const struct backup *b, struct error *e)
 {
-    char path[PATH_BYTES], time[CLOCK_TEXT_BYTES], text[256];
+    char path[PATH_BYTES], time[CLOCK_TEXT_BYTES];
+    struct buf text = BUF_INIT(256);
+    struct json_writer w = JSON_WRITER(&text);
 
     clock_format_rfc3339(system_us(), time);
-    int len = snprintf(text, sizeof text,
-                       "{\"made\":\"%s\",\"blobs\":%llu,\"blobBytes\":%llu,\"jobs\":%llu}\n", time,
-                       (unsigned long long)b->blobs, (unsigned long long)b->blob_bytes,
-                       (unsigned long long)b->jobs);
+    json_object(&w, NULL);
+    json_add_c(&w, "made", time);
+    json_add_uint(&w, "blobs", b->blobs);
+    json_add_uint(&w, "blobBytes", b->blob_bytes);
+    json_add_uint(&w, "jobs", b->jobs);
+    json_end(&w);
+    buf_add_char(&text, '\n');
+    assert(buf_ok(&text));
     (void)snprintf(path, sizeof path, "%s/backup.json", b->to);
     int fd = sys_open(path, O_WRONLY | O_CREAT | O_EXCL, e);
-    if (fd < 0)
-        return -1;
-    int rc = sys_write_all(fd, text, (size_t)len, path, e);
+    int rc = fd < 0 ? -1 : sys_write_all(fd, text.p, text.len, path, e);
     if (rc == 0)
         rc = sys_sync(fd, path, e);
-    (void)close(fd);
+    if (fd >= 0)
+        (void)close(fd);
+    buf_release(&text);
     return rc < 0 ? -1 : sys_sync_folder(path, e);
+}
+
+int store_backup(struct store *s, const char *to, struct error *e)
+{
+    struct backup b = { .s = s, .to = to };
+    int rc = -1;
+
+    if (folder_prepare(to, e) < 0 || hold_begin(&b, e) < 0)
+        return error_wrap(e, "backup to %s", to);
+    if (database_copy(&b, e) == 0 && blobs_copy(&b, e) == 0 && jobs_copy(&b, e) == 0 &&
+        database_close(&b, e) == 0)
+        rc = marker_write(&b, e);
+    db_close(b.copy);
+    hold_end(&b);
+    return rc < 0 ? error_wrap(e, "backup to %s", to) : 0;
 }

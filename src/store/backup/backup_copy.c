@@ -35,10 +35,20 @@ struct version {
     int64_t log_head; /* bytes of it; 0: no log */
 };
 
-static int copy_bytes(int from, int to, const char *from_path, const char *to_path,
-                      struct error *e);
-static int database_copy(const char *from, const char *to, struct error *e);
-static int files_copy(DIR *dir, const char *from, const char *to, struct error *e);
+static int copy_bytes(int from, int to, const char *from_path, const char *to_path, struct error *e)
+{
+    char *chunk = mem_alloc(CHUNK_BYTES);
+    uint64_t at = 0;
+    int64_t n;
+    int rc = 0;
+
+    while (rc == 0 && (n = sys_read_at(from, chunk, CHUNK_BYTES, at, from_path, e)) != 0) {
+        rc = n < 0 ? -1 : sys_write_all(to, chunk, (size_t)n, to_path, e);
+        at += (uint64_t)n;
+    }
+    mem_free(chunk);
+    return rc;
+}
 
 int backup_file(const char *from, const char *to, struct error *e)
 {
@@ -53,36 +63,6 @@ int backup_file(const char *from, const char *to, struct error *e)
     if (out >= 0)
         (void)close(out);
     (void)close(in);
-    return rc;
-}
-
-int backup_job_folder(const char *from, const char *to, struct error *e)
-{
-    DIR *dir = opendir(from);
-    char in_it[PATH_MAX_BYTES];
-
-    if (!dir)
-        return errno == ENOENT ? 0 : error_errno(e, "cannot read %s", from);
-    int rc = sys_mkdirs(to, e);
-    if (rc == 0)
-        rc = files_copy(dir, from, to, e);
-    (void)closedir(dir);
-    (void)snprintf(in_it, sizeof in_it, "%s/x", to);
-    return rc < 0 ? -1 : sys_sync_folder(in_it, e);
-}
-
-static int copy_bytes(int from, int to, const char *from_path, const char *to_path, struct error *e)
-{
-    char *chunk = mem_alloc(CHUNK_BYTES);
-    uint64_t at = 0;
-    int64_t n;
-    int rc = 0;
-
-    while (rc == 0 && (n = sys_read_at(from, chunk, CHUNK_BYTES, at, from_path, e)) != 0) {
-        rc = n < 0 ? -1 : sys_write_all(to, chunk, (size_t)n, to_path, e);
-        at += (uint64_t)n;
-    }
-    mem_free(chunk);
     return rc;
 }
 
@@ -101,35 +81,6 @@ static int copy_if_there(const char *from, const char *to, struct error *e)
 static bool ends_with(const char *name, const char *end)
 {
     return str_ends(str_of(name), str_of(end));
-}
-
-/* A database is copied with its log at its own name; the lock is of who runs. */
-static int one_copy(DIR *dir, const char *name, const char *from, const char *to, struct error *e)
-{
-    char from_path[PATH_MAX_BYTES], to_path[PATH_MAX_BYTES];
-    struct stat st;
-
-    if (ends_with(name, ".db-wal") || ends_with(name, ".db-shm") || strcmp(name, "lock") == 0)
-        return 0;
-    if (fstatat(dirfd(dir), name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
-        return 0;
-    if (snprintf(from_path, sizeof from_path, "%s/%s", from, name) >= PATH_MAX_BYTES ||
-        snprintf(to_path, sizeof to_path, "%s/%s", to, name) >= PATH_MAX_BYTES)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "the path of the folder is too long");
-    if (ends_with(name, ".db"))
-        return database_copy(from_path, to_path, e);
-    return copy_if_there(from_path, to_path, e);
-}
-
-static int files_copy(DIR *dir, const char *from, const char *to, struct error *e)
-{
-    struct dirent *entry;
-    int rc = 0;
-
-    /* NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread has this stream */
-    while (rc == 0 && (entry = readdir(dir)) != NULL)
-        rc = one_copy(dir, entry->d_name, from, to, e);
-    return rc;
 }
 
 /* 1, or 0 when there is no such database. */
@@ -200,4 +151,48 @@ static int database_copy(const char *from, const char *to, struct error *e)
         clock_system()->sleep_ns(clock_system(), WAIT_NS);
     }
     return error_set(e, ERROR_UNAVAILABLE, "%s changes all the time; try again", from);
+}
+
+/* A database is copied with its log at its own name; the lock is of who runs. */
+static int one_copy(DIR *dir, const char *name, const char *from, const char *to, struct error *e)
+{
+    char from_path[PATH_MAX_BYTES], to_path[PATH_MAX_BYTES];
+    struct stat st;
+
+    if (ends_with(name, ".db-wal") || ends_with(name, ".db-shm") || strcmp(name, "lock") == 0)
+        return 0;
+    if (fstatat(dirfd(dir), name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+        return 0;
+    if (snprintf(from_path, sizeof from_path, "%s/%s", from, name) >= PATH_MAX_BYTES ||
+        snprintf(to_path, sizeof to_path, "%s/%s", to, name) >= PATH_MAX_BYTES)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "the path of the folder is too long");
+    if (ends_with(name, ".db"))
+        return database_copy(from_path, to_path, e);
+    return copy_if_there(from_path, to_path, e);
+}
+
+static int files_copy(DIR *dir, const char *from, const char *to, struct error *e)
+{
+    struct dirent *entry;
+    int rc = 0;
+
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread has this stream */
+    while (rc == 0 && (entry = readdir(dir)) != NULL)
+        rc = one_copy(dir, entry->d_name, from, to, e);
+    return rc;
+}
+
+int backup_job_folder(const char *from, const char *to, struct error *e)
+{
+    DIR *dir = opendir(from);
+    char in_it[PATH_MAX_BYTES];
+
+    if (!dir)
+        return errno == ENOENT ? 0 : error_errno(e, "cannot read %s", from);
+    int rc = sys_mkdirs(to, e);
+    if (rc == 0)
+        rc = files_copy(dir, from, to, e);
+    (void)closedir(dir);
+    (void)snprintf(in_it, sizeof in_it, "%s/x", to);
+    return rc < 0 ? -1 : sys_sync_folder(in_it, e);
 }

@@ -1,49 +1,90 @@
-#include "store/store_inner.h"
+#include "store/db/db.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/thread.h"
-#include "base/fault.h"
 #include "base/log.h"
 #include "base/sys.h"
-#include "store/spool/spool_inner.h"
+#include "store/db/vfs.h"
 
 /* Distinct statements of one connection: a power of two, never more than half full. */
 #define STATEMENTS_MAX 512
-/* Readers that wait for use; more are closed when they come back. */
-#define READERS_IDLE_MAX 16
-/* For another process' transaction: `tranche keys` beside a server, and the other way round. */
+/* For another process's transaction: `tranche keys` beside a server, and the other way round. */
 #define BUSY_TIMEOUT_MS 10000
+#define LOG_BYTES_KEPT (64 * 1024 * 1024)
 
-/* page_size and encoding hold for a file that is made now, the others for the connection. */
-#define SETUP                                                                                      \
-    "PRAGMA encoding = 'UTF-8'; PRAGMA page_size = 4096; PRAGMA journal_mode = WAL;"               \
-    "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864; PRAGMA foreign_keys = ON;"   \
-    "PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;"
-
-struct cached {
-    const char *sql; /* NULL: free */
-    sqlite3_stmt *q;
+struct stmt {
+    const char *sql; /* NULL: a free place of the cache */
+    sqlite3_stmt *raw;
+    struct db *db;
+    int failed; /* the result of a prepare that gave no statement */
 };
 
 struct db {
-    sqlite3 *handle;
-    struct db *next; /* in the list of idle readers */
-    int failed;      /* result of the last prepare that gave no statement */
+    sqlite3 *raw;
+    struct db_settings settings;
     uint32_t count;
-    struct cached cache[STATEMENTS_MAX]; /* by the address of the text, open addressing */
+    struct stmt cache[STATEMENTS_MAX]; /* by the address of the text, open addressing */
 };
 
-static int db_error(struct db *d, int result, const char *doing, struct error *e);
-static void statements_reset(struct db *d);
+/* ---- Errors ---- */
 
-/* The file is made here, not by SQLite, because it is for its owner's eyes only. */
+/* errno says why a call of the file system failed; SQLite keeps it when it can. */
+static int error_of_io(struct db *d, const char *doing, struct error *e)
+{
+    errno = sqlite3_system_errno(d->raw);
+    if (errno)
+        return error_errno(e, "%s", doing);
+    return error_set(e, ERROR_INTERNAL, "%s: %s", doing, sqlite3_errmsg(d->raw));
+}
+
+static int error_of_lock(struct db *d, const char *doing, struct error *e)
+{
+    if (d->settings.access == DB_SHARED || d->settings.access == DB_READ_ONLY)
+        return error_set(e, ERROR_UNAVAILABLE, "%s: another process keeps the database locked",
+                         doing);
+    return error_set(e, ERROR_FAILED_PRECONDITION, "%s: another process has it open", doing);
+}
+
+static int db_error(struct db *d, int result, const char *doing, struct error *e)
+{
+    const char *advice = d->settings.when_damaged;
+
+    switch (result & 0xFF) {
+    case SQLITE_FULL:
+        return error_set(e, ERROR_RESOURCE_EXHAUSTED, "%s: no space left on the disk", doing);
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+        return error_of_io(d, doing, e);
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return error_set(e, ERROR_DATA_LOSS, "%s: the file is damaged%s%s", doing,
+                         advice ? "; " : "", advice ? advice : "");
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return error_of_lock(d, doing, e);
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+        return error_set(e, ERROR_PERMISSION_DENIED, "%s: no permission", doing);
+    case SQLITE_CONSTRAINT:
+        if (result == SQLITE_CONSTRAINT_UNIQUE || result == SQLITE_CONSTRAINT_PRIMARYKEY)
+            return error_set(e, ERROR_ALREADY_EXISTS, "%s: it exists already", doing);
+        return error_set(e, ERROR_INTERNAL, "%s: %s", doing, sqlite3_errmsg(d->raw));
+    default:
+        return error_set(e, ERROR_INTERNAL, "%s: %s", doing, sqlite3_errmsg(d->raw));
+    }
+}
+
+/* ---- Connections ---- */
+
+/* SQLite would make the file readable by others. */
 static int file_make(const char *path, struct error *e)
 {
     /* Never when it is there: closing any descriptor of a file drops all of the process's locks on
@@ -58,21 +99,51 @@ static int file_make(const char *path, struct error *e)
     return 0;
 }
 
-struct db *db_open(const char *path, struct error *e)
+/* page_size and encoding hold for a file that is made now, the others for the connection. */
+static int setup(struct db *d)
 {
-    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+    const struct db_settings *s = &d->settings;
+    char sql[512];
 
-    if (file_make(path, e) < 0)
+    if (s->access == DB_FOREIGN)
+        return SQLITE_OK;
+    int n = snprintf(
+        sql, sizeof sql,
+        "%sPRAGMA encoding = 'UTF-8'; PRAGMA page_size = %u; PRAGMA journal_mode = WAL;"
+        "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = %d; PRAGMA foreign_keys = ON;"
+        "PRAGMA wal_autocheckpoint = %u; PRAGMA cache_size = -%u; PRAGMA temp_store = MEMORY;"
+        "PRAGMA trusted_schema = OFF;%s",
+        s->access == DB_EXCLUSIVE ? "PRAGMA locking_mode = EXCLUSIVE;" : "", s->page_bytes,
+        LOG_BYTES_KEPT, s->log_pages, s->cache_kib,
+        s->access == DB_READ_ONLY ? "PRAGMA query_only = ON;" : "");
+    assert(n > 0 && (size_t)n < sizeof sql);
+    return sqlite3_exec(d->raw, sql, NULL, NULL, NULL);
+}
+
+struct db *db_open(const char *path, const struct db_settings *settings, struct error *e)
+{
+    bool foreign = settings->access == DB_FOREIGN, exclusive = settings->access == DB_EXCLUSIVE;
+    int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+    char doing[ERROR_MSG_BYTES];
+
+    if (foreign && access(path, R_OK) < 0) {
+        (void)error_errno(e, "cannot read %s", path);
+        return NULL;
+    }
+    if (!foreign && file_make(path, e) < 0)
         return NULL;
     struct db *d = mem_alloc(sizeof *d);
-    int rc = sqlite3_open_v2(path, &d->handle, flags, spool_vfs());
+    d->settings = *settings;
+    flags |= foreign ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
+    int rc = sqlite3_open_v2(path, &d->raw, flags, db_vfs());
+    if (rc == SQLITE_OK && !foreign && !exclusive)
+        rc = sqlite3_busy_timeout(d->raw, BUSY_TIMEOUT_MS);
     if (rc == SQLITE_OK)
-        rc = sqlite3_busy_timeout(d->handle, BUSY_TIMEOUT_MS);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_exec(d->handle, SETUP, NULL, NULL, NULL);
+        rc = setup(d);
     if (rc == SQLITE_OK)
         return d;
-    (void)db_error(d, rc, "cannot open the database", e);
+    (void)snprintf(doing, sizeof doing, "cannot open %s", path);
+    (void)db_error(d, rc, doing, e);
     db_close(d);
     return NULL;
 }
@@ -81,159 +152,89 @@ void db_close(struct db *d)
 {
     if (!d)
         return;
+    db_rollback(d);
     for (size_t i = 0; i < STATEMENTS_MAX; i++)
-        (void)sqlite3_finalize(d->cache[i].q);
-    (void)sqlite3_close(d->handle);
+        (void)sqlite3_finalize(d->cache[i].raw);
+    (void)sqlite3_close(d->raw);
     mem_free(d);
 }
 
-sqlite3 *db_handle(struct db *d)
+int db_copy(struct db *from, struct db *to, struct error *e)
 {
-    return d->handle;
-}
+    sqlite3_backup *pages = sqlite3_backup_init(to->raw, "main", from->raw, "main");
 
-int db_exec(struct db *d, const char *sql, const char *doing, struct error *e)
-{
-    int rc = sqlite3_exec(d->handle, sql, NULL, NULL, NULL);
-
-    return rc == SQLITE_OK ? 0 : db_error(d, rc, doing, e);
-}
-
-struct db *store_read(struct store *s, struct error *e)
-{
-    char path[PATH_BYTES];
-
-    lock(&s->read_lock);
-    struct db *d = s->idle;
-    if (d) {
-        s->idle = d->next;
-        s->idle_count--;
+    if (pages) {
+        (void)sqlite3_backup_step(pages, -1); /* all pages in one step: they are of one instant */
+        if (sqlite3_backup_finish(pages) == SQLITE_OK)
+            return 0;
     }
-    unlock(&s->read_lock);
-    if (d)
-        return d;
-    store_path(s, path, "state.db");
-    d = db_open(path, e);
-    if (d && db_exec(d, "PRAGMA query_only = ON", "cannot open the database", e) < 0) {
-        db_close(d);
-        return NULL;
-    }
-    return d;
+    return db_error(to, sqlite3_extended_errcode(to->raw), "cannot copy the database", e);
 }
 
-void store_read_done(struct store *s, struct db *d)
+/* ---- Statements ---- */
+
+/* SQLITE_ERROR is the text's fault; all else is the disk's, or a damaged table. */
+static void prepare(struct stmt *q)
 {
-    statements_reset(d); /* an unfinished one would hold back the log's checkpoint */
-    lock(&s->read_lock);
-    bool keep = s->idle_count < READERS_IDLE_MAX;
-    if (keep) {
-        d->next = s->idle;
-        s->idle = d;
-        s->idle_count++;
-    }
-    unlock(&s->read_lock);
-    if (!keep)
-        db_close(d);
-}
-
-struct db *store_write(struct store *s, struct error *e)
-{
-    lock(&s->write_lock);
-    if (db_run(s->writer, db_stmt(s->writer, "BEGIN IMMEDIATE"), "cannot begin to write", e) >= 0)
-        return s->writer;
-    unlock(&s->write_lock);
-    return NULL;
-}
-
-/* SQLite may have rolled back by itself, so only its own word counts. */
-static void roll_back(struct db *d)
-{
-    statements_reset(d);
-    if (!sqlite3_get_autocommit(d->handle))
-        (void)sqlite3_exec(d->handle, "ROLLBACK", NULL, NULL, NULL);
-}
-
-int store_commit(struct store *s, struct db *d, int rc, struct error *e)
-{
-    assert(d == s->writer && rc <= 0);
-    statements_reset(d);
-    if (rc == 0)
-        rc = db_run(d, db_stmt(d, "COMMIT"), "cannot write", e) < 0 ? -1 : 0;
-    if (rc < 0)
-        roll_back(d);
-    unlock(&s->write_lock);
-    return rc < 0 ? -1 : 0;
-}
-
-static struct cached *cached_find(struct db *d, const char *sql)
-{
-    size_t at = ((uintptr_t)sql * UINT64_C(0x9E3779B97F4A7C15)) >> 32;
-
-    for (;; at++) {
-        struct cached *c = &d->cache[at % STATEMENTS_MAX];
-        if (c->sql == sql || !c->sql)
-            return c;
-    }
-}
-
-/* SQLITE_ERROR is the text's fault; all else is the disk's, or that of who changed the tables. */
-static sqlite3_stmt *prepare(struct db *d, const char *sql)
-{
-    sqlite3_stmt *q = NULL;
-    int rc = sqlite3_prepare_v3(d->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &q, NULL);
-
-    if (rc == SQLITE_ERROR) {
-        log_error("%s: %s", sqlite3_errmsg(d->handle), sql);
+    q->failed =
+        sqlite3_prepare_v3(q->db->raw, q->sql, -1, SQLITE_PREPARE_PERSISTENT, &q->raw, NULL);
+    if (q->failed == SQLITE_ERROR) {
+        log_error("%s: %s", sqlite3_errmsg(q->db->raw), q->sql);
         abort();
     }
-    d->failed = rc;
+}
+
+struct stmt *db_stmt(struct db *d, const char *sql)
+{
+    size_t at = ((uintptr_t)sql * UINT64_C(0x9E3779B97F4A7C15)) >> 32;
+    struct stmt *q = &d->cache[at % STATEMENTS_MAX];
+
+    while (q->sql && q->sql != sql)
+        q = &d->cache[++at % STATEMENTS_MAX];
+    if (!q->sql) {
+        assert(d->count < STATEMENTS_MAX / 2);
+        d->count++;
+        *q = (struct stmt){ .sql = sql, .db = d };
+    }
+    if (!q->raw) {
+        prepare(q);
+        return q;
+    }
+    (void)sqlite3_reset(q->raw);
+    (void)sqlite3_clear_bindings(q->raw);
     return q;
 }
 
-sqlite3_stmt *db_stmt(struct db *d, const char *sql)
-{
-    struct cached *c = cached_find(d, sql);
-
-    if (!c->sql) {
-        sqlite3_stmt *q = prepare(d, sql);
-        if (!q)
-            return NULL;
-        assert(d->count < STATEMENTS_MAX / 2);
-        d->count++;
-        *c = (struct cached){ sql, q };
-    }
-    (void)sqlite3_reset(c->q);
-    (void)sqlite3_clear_bindings(c->q);
-    return c->q;
-}
-
-static int bind_str(sqlite3_stmt *q, int at, struct str v, bool text)
+static int bind_str(sqlite3_stmt *raw, int at, struct str v, bool text)
 {
     const char *p = v.p ? v.p : "";
 
     if (text)
-        return sqlite3_bind_text64(q, at, p, v.len, SQLITE_STATIC, SQLITE_UTF8);
-    return sqlite3_bind_blob64(q, at, p, v.len, SQLITE_STATIC);
+        return sqlite3_bind_text64(raw, at, p, v.len, SQLITE_STATIC, SQLITE_UTF8);
+    return sqlite3_bind_blob64(raw, at, p, v.len, SQLITE_STATIC);
 }
 
-static int bind_one(sqlite3_stmt *q, int at, char letter, va_list *args)
+static int bind_one(sqlite3_stmt *raw, int at, char letter, va_list *args)
 {
+    struct str v;
+
     switch (letter) {
     /* NOLINTNEXTLINE(bugprone-branch-clone): the branches differ in the type they take */
     case 'i':
-        return sqlite3_bind_int64(q, at, va_arg(*args, int64_t));
+        return sqlite3_bind_int64(raw, at, va_arg(*args, int64_t));
     case 'n':
-        return sqlite3_bind_int64(q, at, va_arg(*args, int));
+        return sqlite3_bind_int64(raw, at, va_arg(*args, int));
     case 'd':
-        return sqlite3_bind_double(q, at, va_arg(*args, double));
+        return sqlite3_bind_double(raw, at, va_arg(*args, double));
     case 's':
-        return sqlite3_bind_text(q, at, va_arg(*args, const char *), -1, SQLITE_STATIC);
+        return sqlite3_bind_text(raw, at, va_arg(*args, const char *), -1, SQLITE_STATIC);
     case 't':
-        return bind_str(q, at, va_arg(*args, struct str), true);
+        return bind_str(raw, at, va_arg(*args, struct str), true);
     case 'b':
-        return bind_str(q, at, va_arg(*args, struct str), false);
-    case 'z':
-        return sqlite3_bind_null(q, at);
+        return bind_str(raw, at, va_arg(*args, struct str), false);
+    case 'B':
+        v = va_arg(*args, struct str);
+        return v.len ? bind_str(raw, at, v, false) : sqlite3_bind_null(raw, at);
     default:
         return SQLITE_MISUSE;
     }
@@ -241,15 +242,15 @@ static int bind_one(sqlite3_stmt *q, int at, char letter, va_list *args)
 
 /* A bind fails for want of memory, a value over SQLite's limit of 1 GB, or a wrong number: callers
  * bound their sizes, so all are a programmer's errors. */
-static void bind_all(sqlite3_stmt *q, int first, const char *format, va_list *args)
+static void bind_all(struct stmt *q, int first, const char *format, va_list *args)
 {
-    for (int i = 0; q && format[i]; i++) {
-        int rc = bind_one(q, first + i, format[i], args);
+    for (int i = 0; q->raw && format[i]; i++) {
+        int rc = bind_one(q->raw, first + i, format[i], args);
         assert(rc == SQLITE_OK);
     }
 }
 
-void db_bind(sqlite3_stmt *q, const char *format, ...)
+void db_bind(struct stmt *q, const char *format, ...)
 {
     va_list args;
 
@@ -258,7 +259,7 @@ void db_bind(sqlite3_stmt *q, const char *format, ...)
     va_end(args);
 }
 
-void db_bind_from(sqlite3_stmt *q, int first, const char *format, ...)
+void db_bind_from(struct stmt *q, int first, const char *format, ...)
 {
     va_list args;
 
@@ -267,97 +268,159 @@ void db_bind_from(sqlite3_stmt *q, int first, const char *format, ...)
     va_end(args);
 }
 
-int db_step(struct db *d, sqlite3_stmt *q, const char *doing, struct error *e)
+int db_step(struct stmt *q, const char *doing, struct error *e)
 {
-    if (!q)
-        return db_error(d, d->failed, doing, e);
-    int rc = sqlite3_step(q);
+    int rc = q->raw ? sqlite3_step(q->raw) : q->failed;
+
     if (rc == SQLITE_ROW)
         return 1;
     if (rc != SQLITE_DONE)
-        (void)db_error(d, rc, doing, e);
-    (void)sqlite3_reset(q);
+        (void)db_error(q->db, rc, doing, e);
+    db_reset(q);
     return rc == SQLITE_DONE ? 0 : -1;
 }
 
-int db_run(struct db *d, sqlite3_stmt *q, const char *doing, struct error *e)
+int db_run(struct stmt *q, const char *doing, struct error *e)
 {
-    int rc = db_step(d, q, doing, e);
+    int rc = db_step(q, doing, e);
 
     assert(rc != 1);
-    return rc < 0 ? -1 : sqlite3_changes(d->handle);
+    return rc < 0 ? -1 : sqlite3_changes(q->db->raw);
 }
 
-struct str db_text(sqlite3_stmt *q, int column, struct arena *a)
+void db_reset(struct stmt *q)
 {
-    const void *p = sqlite3_column_blob(q, column);
-    size_t len = (size_t)sqlite3_column_bytes(q, column);
-
-    return len ? (struct str){ arena_copy(a, p, len), len } : (struct str){ 0 };
+    (void)sqlite3_reset(q->raw); /* its result is that of the step before */
 }
 
-int64_t db_int(sqlite3_stmt *q, int column)
-{
-    return sqlite3_column_int64(q, column);
-}
-
-double db_double(sqlite3_stmt *q, int column)
-{
-    return sqlite3_column_double(q, column);
-}
-
-void db_text_to(sqlite3_stmt *q, int column, char *out, size_t bytes)
-{
-    const void *p = sqlite3_column_blob(q, column);
-    size_t len = (size_t)sqlite3_column_bytes(q, column);
-
-    if (len > bytes - 1)
-        len = bytes - 1;
-    if (len)
-        memcpy(out, p, len);
-    out[len] = '\0';
-}
-
-static void statements_reset(struct db *d)
+void db_reset_all(struct db *d)
 {
     for (size_t i = 0; i < STATEMENTS_MAX; i++) {
-        if (d->cache[i].q && sqlite3_stmt_busy(d->cache[i].q))
-            (void)sqlite3_reset(d->cache[i].q);
+        if (d->cache[i].raw && sqlite3_stmt_busy(d->cache[i].raw))
+            db_reset(&d->cache[i]);
     }
 }
 
-/* What a failed call of the file system means is in errno, which SQLite keeps when it can. */
-static int error_of_io(struct db *d, const char *doing, struct error *e)
+int64_t db_int(struct stmt *q, int column)
 {
-    errno = sqlite3_system_errno(d->handle);
-    if (errno)
-        return error_errno(e, "%s", doing);
-    return error_set(e, ERROR_INTERNAL, "%s: %s", doing, sqlite3_errmsg(d->handle));
+    return sqlite3_column_int64(q->raw, column);
 }
 
-static int db_error(struct db *d, int result, const char *doing, struct error *e)
+double db_double(struct stmt *q, int column)
 {
-    switch (result & 0xFF) {
-    case SQLITE_FULL:
-        return error_set(e, ERROR_RESOURCE_EXHAUSTED, "%s: no space left on the disk", doing);
-    case SQLITE_IOERR:
-    case SQLITE_CANTOPEN:
-        return error_of_io(d, doing, e);
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-        return error_set(e, ERROR_DATA_LOSS, "%s: the database is damaged", doing);
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-        return error_set(e, ERROR_UNAVAILABLE, "%s: another process keeps the database locked",
-                         doing);
-    case SQLITE_READONLY:
-    case SQLITE_PERM:
-        return error_set(e, ERROR_PERMISSION_DENIED, "%s: no permission", doing);
-    case SQLITE_CONSTRAINT:
-        if (result == SQLITE_CONSTRAINT_UNIQUE || result == SQLITE_CONSTRAINT_PRIMARYKEY)
-            return error_set(e, ERROR_ALREADY_EXISTS, "%s: it exists already", doing);
-        return error_set(e, ERROR_INTERNAL, "%s: %s", doing, sqlite3_errmsg(d->handle));
-    default:
-        return error_set(e, ERROR_INTERNAL, "%s: %s", doing, sqlite3_errmsg(d->handle));
+    return sqlite3_column_double(q->raw, column);
+}
+
+struct str db_bytes(struct stmt *q, int column)
+{
+    const void *p = sqlite3_column_blob(q->raw, column);
+
+    return (struct str){ p, (size_t)sqlite3_column_bytes(q->raw, column) };
+}
+
+struct str db_text(struct stmt *q, int column, struct arena *a)
+{
+    struct str text = db_bytes(q, column);
+
+    return text.len ? (struct str){ arena_copy(a, text.p, text.len), text.len } : (struct str){ 0 };
+}
+
+void db_text_to(struct stmt *q, int column, char *out, size_t bytes)
+{
+    struct str text = str_sub(db_bytes(q, column), 0, bytes - 1);
+
+    if (text.len)
+        memcpy(out, text.p, text.len);
+    out[text.len] = '\0';
+}
+
+int db_exec(struct db *d, const char *sql, const char *doing, struct error *e)
+{
+    int rc = sqlite3_exec(d->raw, sql, NULL, NULL, NULL);
+
+    return rc == SQLITE_OK ? 0 : db_error(d, rc, doing, e);
+}
+
+int db_last_number(struct db *d, const char *table, int64_t *out, struct error *e)
+{
+    struct stmt *q = db_stmt(d, "SELECT seq FROM sqlite_sequence WHERE name = ?");
+
+    db_bind(q, "s", table);
+    int rc = db_step(q, "cannot read the last number", e);
+    *out = rc == 1 ? db_int(q, 0) : 0;
+    return rc < 0 ? -1 : 0;
+}
+
+/* ---- Transactions ---- */
+
+int db_begin(struct db *d, const char *doing, struct error *e)
+{
+    db_reset_all(d);
+    return db_run(db_stmt(d, "BEGIN IMMEDIATE"), doing, e) < 0 ? -1 : 0;
+}
+
+int db_commit(struct db *d, const char *doing, struct error *e)
+{
+    db_reset_all(d);
+    if (db_run(db_stmt(d, "COMMIT"), doing, e) >= 0)
+        return 0;
+    db_rollback(d);
+    return -1;
+}
+
+/* SQLite may have rolled back by itself: it knows. */
+void db_rollback(struct db *d)
+{
+    db_reset_all(d);
+    if (d->raw && !sqlite3_get_autocommit(d->raw))
+        (void)sqlite3_exec(d->raw, "ROLLBACK", NULL, NULL, NULL);
+}
+
+/* ---- Versions ---- */
+
+int db_version(struct db *d, int *out, struct error *e)
+{
+    struct stmt *q = db_stmt(d, "PRAGMA user_version");
+
+    if (db_step(q, "cannot read the database's version", e) < 0)
+        return -1;
+    *out = (int)db_int(q, 0);
+    db_reset(q);
+    return 0;
+}
+
+/* Change `number`, unless another process has just made it. */
+static int change_in(struct db *d, const char *sql, int number, const char *doing, struct error *e)
+{
+    char set[64];
+    int version = 0;
+
+    if (db_version(d, &version, e) < 0)
+        return -1;
+    if (version >= number)
+        return 0;
+    assert(version == number - 1);
+    (void)snprintf(set, sizeof set, "PRAGMA user_version = %d", number);
+    return db_exec(d, sql, doing, e) < 0 ? -1 : db_exec(d, set, doing, e);
+}
+
+int db_migrate(struct db *d, const struct db_schema *schema, struct error *e)
+{
+    char doing[64];
+    int version = 0;
+
+    if (db_version(d, &version, e) < 0)
+        return -1;
+    for (int i = version; i < schema->version; i++) {
+        (void)snprintf(doing, sizeof doing, "cannot bring the database to version %d", i + 1);
+        if (db_begin(d, doing, e) < 0)
+            return -1;
+        if (change_in(d, schema->change[i], i + 1, doing, e) < 0) {
+            db_rollback(d);
+            return -1;
+        }
+        if (db_commit(d, doing, e) < 0)
+            return -1;
     }
+    return 0;
 }

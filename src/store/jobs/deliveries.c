@@ -1,9 +1,10 @@
-/* deliveries.c -- the outbox: what webhooks are still to be told, written with what it tells of. */
+/* deliveries.c -- the outbox: posts that webhooks have not taken yet, written in the transaction of the
+ * event that they report. */
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
+#include "base/json_write.h"
 #include "store/jobs/jobs_inner.h"
 #include "store/jobs/webhooks.h"
 
@@ -19,10 +20,6 @@ struct news {
     struct buf body;
 };
 
-static int tell_registered(struct db *d, const struct news *n, struct error *e);
-static int tell_own(struct db *d, struct arena *a, const struct news *n, struct error *e);
-static void write_body(struct news *n);
-
 const char *webhook_event(enum job_state state)
 {
     static const char *const names[JOB_STATE_COUNT] = {
@@ -33,26 +30,6 @@ const char *webhook_event(enum job_state state)
     };
 
     return names[state];
-}
-
-int deliveries_add(struct db *d, int64_t id, int64_t event_seq, enum job_state state,
-                   int64_t now_us, struct error *e)
-{
-    struct arena a = { 0 };
-    struct news n = { .name = webhook_event(state), .event_seq = event_seq, .now_us = now_us };
-
-    if (!n.name)
-        return 0;
-    int rc = job_find(d, &a, NULL, id, &n.job, e);
-    if (rc == 0) {
-        n.config = n.job.webhook;
-        n.body = BUF_INIT(BODY_BYTES_MAX + n.config.len + 6 * n.job.output.len);
-        write_body(&n);
-        rc = n.config.len ? tell_own(d, &a, &n, e) : tell_registered(d, &n, e);
-    }
-    buf_release(&n.body);
-    arena_release(&a);
-    return rc;
 }
 
 /* ---- The body ---- */
@@ -69,56 +46,52 @@ static struct str member(struct str object, const char *key)
     return (struct str){ 0 };
 }
 
-static void write_name(struct buf *out, const struct job *j)
+static void write_id(struct json_writer *w, const struct job *j)
 {
-    char name[PROJECT_BYTES + LOCATION_BYTES + 80];
-
     if (j->dialect == DIALECT_GEMINI)
-        (void)snprintf(name, sizeof name, "batches/%s", j->batch);
+        json_addf(w, "id", "batches/%s", j->batch);
     else
-        (void)snprintf(name, sizeof name, "projects/%s/locations/%s/batchPredictionJobs/%lld",
-                       j->project, j->location, (long long)j->id);
-    buf_add_json(out, str_of(name));
+        json_addf(w, "id", "projects/%s/locations/%s/batchPredictionJobs/%lld", j->project,
+                  j->location, (long long)j->id);
 }
 
-/* Where a job of objects put its rows: a folder, whose one file is meant. */
-static void write_output(struct buf *out, const struct job *j)
+/* A job over objects names the folder of its output, which has one file. */
+static void write_output(struct json_writer *w, const struct job *j)
 {
     struct buf uri = BUF_INIT(j->output.len + sizeof "/predictions.jsonl");
 
     buf_add_str(&uri, j->output);
     if (j->source == JOB_OBJECTS)
         buf_add_c(&uri, "/predictions.jsonl");
-    buf_add_c(out, ",\"output_file_uri\":");
-    buf_add_json(out, buf_str(&uri));
+    json_add_text(w, "output_file_uri", buf_str(&uri));
     buf_release(&uri);
 }
 
 static void write_body(struct news *n)
 {
     char time[CLOCK_TEXT_BYTES];
-    struct buf *out = &n->body;
+    struct json_writer w = JSON_WRITER(&n->body);
     const struct job *j = &n->job;
     struct str metadata = member(n->config, "userMetadata");
 
     clock_format_rfc3339(n->now_us, time);
-    buf_addf(out,
-             "{\"type\":\"%s\",\"version\":\"v1\",\"timestamp\":\"%s\",\"data\":{\"id\":", n->name,
-             time);
-    write_name(out, j);
+    json_object(&w, NULL);
+    json_add_c(&w, "type", n->name);
+    json_add_c(&w, "version", "v1");
+    json_add_c(&w, "timestamp", time);
+    json_object(&w, "data");
+    write_id(&w, j);
     if (j->state == JOB_SUCCEEDED && j->output.len)
-        write_output(out, j);
+        write_output(&w, j);
     if (j->state == JOB_FAILED) {
-        buf_addf(out, ",\"error_code\":%d,\"error_message\":", error_rpc(j->error));
-        buf_add_json(out, j->error_message);
+        json_add_int(&w, "error_code", error_rpc(j->error));
+        json_add_text(&w, "error_message", j->error_message);
     }
-    buf_add_char(out, '}');
-    if (metadata.len) {
-        buf_add_c(out, ",\"user_metadata\":");
-        buf_add_str(out, metadata);
-    }
-    buf_add_char(out, '}');
-    assert(buf_ok(out));
+    json_end(&w);
+    if (metadata.len)
+        json_add_raw(&w, "user_metadata", metadata);
+    json_end(&w);
+    assert(buf_ok(&n->body));
 }
 
 /* ---- The receivers ---- */
@@ -126,17 +99,17 @@ static void write_body(struct news *n)
 static int insert(struct db *d, const struct news *n, struct str webhook, struct str uri,
                   struct error *e)
 {
-    sqlite3_stmt *q =
+    struct stmt *q =
         db_stmt(d, "INSERT INTO delivery (job, event_seq, project, webhook, uri, attempts,"
                    " create_us, due_us, state, last_status, last_error, body)"
                    " VALUES (?, ?, ?, ?, ?, 0, ?, ?, 0, 0, '', ?)");
 
     db_bind(q, "iisttiit", n->job.id, n->event_seq, n->job.project, webhook, uri, n->now_us,
             n->now_us, buf_str(&n->body));
-    return db_run(d, q, "cannot write a delivery", e) < 0 ? -1 : 0;
+    return db_run(q, "cannot write a delivery", e) < 0 ? -1 : 0;
 }
 
-static int tell_own(struct db *d, struct arena *a, const struct news *n, struct error *e)
+static int add_own(struct db *d, struct arena *a, const struct news *n, struct error *e)
 {
     struct error bad = { 0 };
     size_t at, i, count;
@@ -153,39 +126,50 @@ static int tell_own(struct db *d, struct arena *a, const struct news *n, struct 
 
 static bool is_listed(struct str events, const char *name)
 {
-    while (events.len) {
-        size_t comma = str_find(events, STR(","));
-        if (str_eq_c(str_trim(str_sub(events, 0, comma)), name))
+    struct str one;
+
+    while (str_next(&events, ',', &one)) {
+        if (str_eq_c(str_trim(one), name))
             return true;
-        if (comma == SIZE_MAX)
-            return false;
-        events = str_sub(events, comma + 1, SIZE_MAX);
     }
     return false;
 }
 
-static struct str column(sqlite3_stmt *q, int at)
+static int add_registered(struct db *d, const struct news *n, struct error *e)
 {
-    const void *p = sqlite3_column_blob(q, at);
-
-    return (struct str){ p, (size_t)sqlite3_column_bytes(q, at) };
-}
-
-static int tell_registered(struct db *d, const struct news *n, struct error *e)
-{
-    sqlite3_stmt *q =
+    struct stmt *q =
         db_stmt(d, "SELECT id, uri, events FROM webhook WHERE project = ? AND enabled != 0"
-                   " ORDER BY rowid");
+                   " ORDER BY create_us, id");
     int rc;
 
     db_bind(q, "s", n->job.project);
-    while ((rc = db_step(d, q, "cannot read the webhooks", e)) == 1) {
-        struct str events = column(q, 2);
+    while ((rc = db_step(q, "cannot read the webhooks", e)) == 1) {
+        struct str events = db_bytes(q, 2);
         if (events.len && !is_listed(events, n->name))
             continue;
-        if (insert(d, n, column(q, 0), column(q, 1), e) < 0)
+        if (insert(d, n, db_bytes(q, 0), db_bytes(q, 1), e) < 0)
             return -1;
     }
+    return rc;
+}
+
+int deliveries_add(struct db *d, int64_t id, int64_t event_seq, enum job_state state,
+                   int64_t now_us, struct error *e)
+{
+    struct arena a = { 0 };
+    struct news n = { .name = webhook_event(state), .event_seq = event_seq, .now_us = now_us };
+
+    if (!n.name)
+        return 0;
+    int rc = job_find(d, &a, NULL, id, &n.job, e);
+    if (rc == 0) {
+        n.config = n.job.webhook;
+        n.body = BUF_INIT(BODY_BYTES_MAX + n.config.len + 6 * n.job.output.len);
+        write_body(&n);
+        rc = n.config.len ? add_own(d, &a, &n, e) : add_registered(d, &n, e);
+    }
+    buf_release(&n.body);
+    arena_release(&a);
     return rc;
 }
 
@@ -195,7 +179,7 @@ static int tell_registered(struct db *d, const struct news *n, struct error *e)
     "id, job, event_seq, project, webhook, uri, body, attempts, create_us, due_us, state,"         \
     " last_status, last_error"
 
-static void delivery_row(sqlite3_stmt *q, struct arena *a, struct delivery *out)
+static void delivery_row(struct stmt *q, struct arena *a, struct delivery *out)
 {
     *out = (struct delivery){
         .id = db_int(q, 0),
@@ -214,12 +198,11 @@ static void delivery_row(sqlite3_stmt *q, struct arena *a, struct delivery *out)
     };
 }
 
-static int list_read(struct db *d, sqlite3_stmt *q, struct arena *a, struct delivery_list *out,
-                     struct error *e)
+static int list_read(struct stmt *q, struct arena *a, struct delivery_list *out, struct error *e)
 {
     int rc;
 
-    while ((rc = db_step(d, q, "cannot read the deliveries", e)) == 1) {
+    while ((rc = db_step(q, "cannot read the deliveries", e)) == 1) {
         out->item = arena_list_grow(a, out->item, out->count, sizeof *out->item);
         delivery_row(q, a, &out->item[out->count++]);
     }
@@ -234,18 +217,19 @@ int delivery_due(struct store *s, struct arena *a, int64_t now_us, uint32_t most
     *out = (struct delivery_list){ 0 };
     if (!d)
         return -1;
-    sqlite3_stmt *q = db_stmt(d, "SELECT " DELIVERY_COLUMNS " FROM delivery"
-                                 " WHERE state = 0 AND due_us <= ? ORDER BY due_us, id LIMIT ?");
+    struct stmt *q =
+        db_stmt(d, "SELECT " DELIVERY_COLUMNS " FROM delivery"
+                   " WHERE state = " SQL_WAITS " AND due_us <= ? ORDER BY due_us, id LIMIT ?");
     db_bind(q, "ii", now_us, (int64_t)most);
-    int rc = list_read(d, q, a, out, e);
+    int rc = list_read(q, a, out, e);
     store_read_done(s, d);
     return rc;
 }
 
 /* The newest first. */
-static sqlite3_stmt *query_stmt(struct db *d, const struct delivery_query *by)
+static struct stmt *query_stmt(struct db *d, const struct delivery_query *by)
 {
-    sqlite3_stmt *q;
+    struct stmt *q;
 
 #define LIST_REST                                                                                  \
     " AND (?1 IS NULL OR project = ?1) AND (?2 = '' OR webhook = ?2) AND (?3 = 0 OR job = ?3)"     \
@@ -270,7 +254,7 @@ int delivery_query(struct store *s, struct arena *a, const struct delivery_query
     *out = (struct delivery_list){ 0 };
     if (!d)
         return -1;
-    int rc = list_read(d, query_stmt(d, by), a, out, e);
+    int rc = list_read(query_stmt(d, by), a, out, e);
     store_read_done(s, d);
     return rc;
 }
@@ -278,19 +262,19 @@ int delivery_query(struct store *s, struct arena *a, const struct delivery_query
 /* Old ones that have ended go in passing: the outbox is as large as a month's events. */
 static int update_in(struct store *s, struct db *d, const struct delivery *v, struct error *e)
 {
-    sqlite3_stmt *q = db_stmt(d, "UPDATE delivery SET state = ?, attempts = ?, due_us = ?,"
-                                 " last_status = ?, last_error = ? WHERE id = ?");
+    struct stmt *q = db_stmt(d, "UPDATE delivery SET state = ?, attempts = ?, due_us = ?,"
+                                " last_status = ?, last_error = ? WHERE id = ?");
 
     db_bind(q, "niinti", (int)v->state, (int64_t)v->attempts, v->due_us, (int)v->last_status,
             v->last_error, v->id);
-    int rc = db_run(d, q, "cannot write the delivery", e);
+    int rc = db_run(q, "cannot write the delivery", e);
     if (rc == 0)
         return error_set(e, ERROR_NOT_FOUND, "there is no delivery %lld", (long long)v->id);
     if (rc < 0)
         return -1;
-    q = db_stmt(d, "DELETE FROM delivery WHERE state != 0 AND create_us < ?");
+    q = db_stmt(d, "DELETE FROM delivery WHERE state != " SQL_WAITS " AND create_us < ?");
     db_bind(q, "i", store_now(s) - DELIVERY_KEPT_S * 1000000);
-    return db_run(d, q, "cannot forget old deliveries", e) < 0 ? -1 : 0;
+    return db_run(q, "cannot forget old deliveries", e) < 0 ? -1 : 0;
 }
 
 int delivery_update(struct store *s, const struct delivery *v, struct error *e)
@@ -303,11 +287,12 @@ int delivery_update(struct store *s, const struct delivery *v, struct error *e)
 static int replay_in(struct store *s, struct db *d, const char *project, int64_t id,
                      struct error *e)
 {
-    sqlite3_stmt *q = db_stmt(d, "UPDATE delivery SET state = 0, attempts = 0, due_us = ?1"
-                                 " WHERE id = ?2 AND (?3 IS NULL OR project = ?3)");
+    struct stmt *q =
+        db_stmt(d, "UPDATE delivery SET state = " SQL_WAITS ", attempts = 0, due_us = ?1"
+                   " WHERE id = ?2 AND (?3 IS NULL OR project = ?3)");
 
     db_bind(q, "iis", store_now(s), id, project);
-    int rc = db_run(d, q, "cannot write the delivery", e);
+    int rc = db_run(q, "cannot write the delivery", e);
     if (rc == 0)
         return error_set(e, ERROR_NOT_FOUND, "there is no delivery %lld", (long long)id);
     return rc < 0 ? -1 : 0;
@@ -319,6 +304,3 @@ int delivery_replay(struct store *s, const char *project, int64_t id, struct err
 
     return d ? store_commit(s, d, replay_in(s, d, project, id, e), e) : -1;
 }
-
-static_assert(DELIVERY_WAITS == 0 && DELIVERY_GIVEN_UP == 2,
-              "the statements name states by number");

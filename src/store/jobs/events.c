@@ -1,12 +1,10 @@
 /* events.c -- what happened to jobs, in order, for streams of events and for the scheduler. */
 #include "store/jobs/jobs.h"
+
+#include <assert.h>
+
 #include "base/thread.h"
 #include "store/jobs/jobs_inner.h"
-
-int64_t store_now(const struct store *s)
-{
-    return s->clock->wall_us(s->clock);
-}
 
 void jobs_on_change(struct store *s, void (*fn)(void *arg, int64_t id), void *arg)
 {
@@ -16,7 +14,7 @@ void jobs_on_change(struct store *s, void (*fn)(void *arg, int64_t id), void *ar
     unlock(&s->changed_lock);
 }
 
-void job_tell(struct store *s, int64_t id)
+void job_notify(struct store *s, int64_t id)
 {
     lock(&s->changed_lock);
     void (*fn)(void *arg, int64_t id) = s->changed;
@@ -28,21 +26,23 @@ void job_tell(struct store *s, int64_t id)
 
 int event_add(struct db *d, int64_t id, enum job_state state, int64_t now_us, struct error *e)
 {
-    sqlite3_stmt *q = db_stmt(d, "INSERT INTO event (job, project, state, time_us)"
-                                 " SELECT id, project, ?, ? FROM job WHERE id = ?");
+    struct stmt *q = db_stmt(d, "INSERT INTO event (job, project, state, time_us)"
+                                " SELECT id, project, ?, ? FROM job WHERE id = ? RETURNING seq");
 
     db_bind(q, "nii", (int)state, now_us, id);
-    if (db_run(d, q, "cannot write an event", e) < 0)
+    int rc = db_step(q, "cannot write an event", e);
+    if (rc < 0)
         return -1;
-    return deliveries_add(d, id, sqlite3_last_insert_rowid(db_handle(d)), state, now_us, e);
+    assert(rc == 1); /* the job's row was just written */
+    return deliveries_add(d, id, db_int(q, 0), state, now_us, e);
 }
 
 #define EVENT_COLUMNS "seq, job, state, time_us, project"
 
 /* A text for each kind of reader, because an index serves only what the text says plainly. */
-static sqlite3_stmt *after_stmt(struct db *d, const char *project, int64_t job)
+static struct stmt *after_stmt(struct db *d, const char *project, int64_t job)
 {
-    sqlite3_stmt *q;
+    struct stmt *q;
 
     if (job) {
         q = db_stmt(d, "SELECT " EVENT_COLUMNS " FROM event WHERE job = ?3 AND seq > ?1"
@@ -68,9 +68,9 @@ int events_after(struct store *s, const struct event_query *query, struct event 
     *count = 0;
     if (!d)
         return -1;
-    sqlite3_stmt *q = after_stmt(d, query->project, query->job);
+    struct stmt *q = after_stmt(d, query->project, query->job);
     db_bind(q, "ii", query->after, (int64_t)query->most);
-    while (*count < query->most && (rc = db_step(d, q, "cannot read events", e)) == 1) {
+    while (*count < query->most && (rc = db_step(q, "cannot read events", e)) == 1) {
         struct event *v = &out[(*count)++];
         v->seq = db_int(q, 0);
         v->job = db_int(q, 1);
@@ -91,9 +91,8 @@ int64_t events_last(struct store *s)
 
     if (!d)
         return 0;
-    sqlite3_stmt *q = db_stmt(d, "SELECT seq FROM sqlite_sequence WHERE name = 'event'");
-    if (db_step(d, q, "cannot read events", &ignored) == 1)
-        seq = db_int(q, 0);
+    if (db_last_number(d, "event", &seq, &ignored) < 0)
+        seq = 0;
     store_read_done(s, d);
     return seq;
 }

@@ -19,7 +19,7 @@ static const struct field {
 static_assert(sizeof(enum job_state) == sizeof(int) && sizeof(enum error_code) == sizeof(int),
               "ENUM members are read and written as int");
 
-static void member_read(sqlite3_stmt *q, int column, const struct field *f, struct arena *a,
+static void member_read(struct stmt *q, int column, const struct field *f, struct arena *a,
                         char *member)
 {
     int64_t number = db_int(q, column);
@@ -51,7 +51,7 @@ static void member_read(sqlite3_stmt *q, int column, const struct field *f, stru
     }
 }
 
-void job_row(sqlite3_stmt *q, struct arena *a, struct job *out)
+void job_row(struct stmt *q, struct arena *a, struct job *out)
 {
     memset(out, 0, sizeof *out);
     out->id = db_int(q, 0);
@@ -59,7 +59,7 @@ void job_row(sqlite3_stmt *q, struct arena *a, struct job *out)
         member_read(q, i + 1, &fields[i], a, (char *)out + fields[i].at);
 }
 
-static void member_bind(sqlite3_stmt *q, int at, const struct field *f, const char *member)
+static void member_bind(struct stmt *q, int at, const struct field *f, const char *member)
 {
     int64_t number;
     int narrow;
@@ -94,8 +94,7 @@ static void member_bind(sqlite3_stmt *q, int at, const struct field *f, const ch
     }
 }
 
-int job_bind(sqlite3_stmt *q, int first, const struct job *j, enum job_field from,
-             enum job_field to)
+int job_bind(struct stmt *q, int first, const struct job *j, enum job_field from, enum job_field to)
 {
     for (int i = (int)from; i <= (int)to; i++)
         member_bind(q, first++, &fields[i], (const char *)j + fields[i].at);
@@ -116,11 +115,11 @@ unsigned job_states_before(enum job_state to)
 int job_find(struct db *d, struct arena *a, const char *project, int64_t id, struct job *out,
              struct error *e)
 {
-    sqlite3_stmt *q = db_stmt(d, "SELECT " JOB_COLUMNS " FROM job"
-                                 " WHERE id = ?1 AND (?2 IS NULL OR project = ?2)");
+    struct stmt *q = db_stmt(d, "SELECT " JOB_COLUMNS " FROM job"
+                                " WHERE id = ?1 AND (?2 IS NULL OR project = ?2)");
 
     db_bind(q, "is", id, project);
-    int rc = db_step(d, q, "cannot read the job", e);
+    int rc = db_step(q, "cannot read the job", e);
     if (rc == 0)
         return error_set(e, ERROR_NOT_FOUND, "there is no job %lld", (long long)id);
     if (rc == 1)
@@ -130,10 +129,10 @@ int job_find(struct db *d, struct arena *a, const char *project, int64_t id, str
 
 int job_refused(struct db *d, int64_t id, int64_t fence, struct error *e)
 {
-    sqlite3_stmt *q = db_stmt(d, "SELECT state, fence, stretch_us FROM job WHERE id = ?");
+    struct stmt *q = db_stmt(d, "SELECT state, fence, stretch_us FROM job WHERE id = ?");
 
     db_bind(q, "i", id);
-    int rc = db_step(d, q, "cannot read the job", e);
+    int rc = db_step(q, "cannot read the job", e);
     if (rc < 0)
         return -1;
     if (rc == 0)

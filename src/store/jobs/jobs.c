@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/random.h"
 #include "store/jobs/jobs_inner.h"
 
 /* Ids have 19 digits whatever the clock says. */
@@ -29,90 +30,19 @@ struct change {
     int64_t now_us;
 };
 
-static int create_in(struct store *s, struct db *d, struct creation *c, struct error *e);
-static int change(struct store *s, struct arena *a, struct change *c, struct job *j,
-                  struct error *e);
-static int apply_cancel(const struct change *c, struct job *j, struct error *e);
-static int apply_pause(const struct change *c, struct job *j, struct error *e);
-static int apply_resume(const struct change *c, struct job *j, struct error *e);
-static int apply_patch(const struct change *c, struct job *j, struct error *e);
-
-int job_create(struct store *s, struct arena *a, struct job *j, int64_t inline_blob, bool *existed,
-               struct error *e)
-{
-    struct creation c = { .a = a, .job = *j, .inline_blob = inline_blob };
-    struct db *d = store_write(s, e);
-
-    if (!d || store_commit(s, d, create_in(s, d, &c, e), e) < 0)
-        return -1;
-    *j = c.job;
-    *existed = c.existed;
-    if (!c.existed)
-        job_tell(s, j->id);
-    return 0;
-}
-
-int job_cancel(struct store *s, struct arena *a, const char *project, int64_t id, struct job *out,
-               struct error *e)
-{
-    struct change c = { .apply = apply_cancel, .project = project };
-
-    *out = (struct job){ .id = id };
-    return change(s, a, &c, out, e);
-}
-
-int job_pause(struct store *s, struct arena *a, const char *project, int64_t id, struct job *out,
-              struct error *e)
-{
-    struct change c = { .apply = apply_pause, .project = project };
-
-    *out = (struct job){ .id = id };
-    return change(s, a, &c, out, e);
-}
-
-int job_resume(struct store *s, struct arena *a, const struct job_resume *in, struct job *out,
-               struct error *e)
-{
-    struct job_options copy; /* they may be those of *out */
-    struct change c = { .apply = apply_resume, .project = in->project };
-
-    if (in->options) {
-        copy = *in->options;
-        c.options = &copy;
-    }
-    *out = (struct job){ .id = in->id };
-    return change(s, a, &c, out, e);
-}
-
-int job_patch(struct store *s, struct arena *a, const struct job_patch *in, struct job *out,
-              struct error *e)
-{
-    struct str name = in->display_name ? *in->display_name : (struct str){ 0 };
-    int64_t number = in->priority ? *in->priority : 0;
-    struct change c = {
-        .apply = apply_patch,
-        .project = in->project,
-        .display_name = in->display_name ? &name : NULL,
-        .priority = in->priority ? &number : NULL,
-    };
-
-    *out = (struct job){ .id = in->id };
-    return change(s, a, &c, out, e);
-}
-
 /* ---- Creating ---- */
 
 /* 1 when the project has a job of this request id. */
 static int find_request(struct db *d, struct arena *a, const struct job *j, struct job *out,
                         struct error *e)
 {
-    sqlite3_stmt *q = db_stmt(d, "SELECT " JOB_COLUMNS " FROM job WHERE project = ?"
-                                 " AND request_id = ? AND request_id != ''");
+    struct stmt *q = db_stmt(d, "SELECT " JOB_COLUMNS " FROM job WHERE project = ?"
+                                " AND request_id = ? AND request_id != ''");
 
     if (j->request_id.len == 0)
         return 0;
     db_bind(q, "st", j->project, j->request_id);
-    int rc = db_step(d, q, "cannot read the job", e);
+    int rc = db_step(q, "cannot read the job", e);
     if (rc == 1)
         job_row(q, a, out);
     return rc;
@@ -125,21 +55,21 @@ static int take_id(struct db *d, struct job *j, struct error *e)
     int64_t least = j->create_us > INT64_MAX / 1000 ? INT64_MAX / 1000 * 1000 : j->create_us * 1000;
 
     if (j->id)
-        return counter_next(d, "job", j->id, 0, &(int64_t){ 0 }, e);
-    return counter_next(d, "job", least < JOB_ID_MIN ? JOB_ID_MIN : least, 1, &j->id, e);
+        return store_number(d, "job", j->id, 0, &(int64_t){ 0 }, e);
+    return store_number(d, "job", least < JOB_ID_MIN ? JOB_ID_MIN : least, 1, &j->id, e);
 }
 
 static int insert(struct db *d, const struct job *j, struct error *e)
 {
 #define QUESTION(column, kind, member) ", ?"
-    sqlite3_stmt *q =
+    struct stmt *q =
         db_stmt(d, "INSERT INTO job (" JOB_COLUMNS ") VALUES (?" JOB_FIELDS(QUESTION) ")");
 #undef QUESTION
 
     assert(counters_balanced(&j->counters));
     db_bind(q, "i", j->id);
     (void)job_bind(q, 2, j, 0, JOB_FIELD_COUNT - 1);
-    return db_run(d, q, "cannot create the job", e) < 0 ? -1 : 0;
+    return db_run(q, "cannot create the job", e) < 0 ? -1 : 0;
 }
 
 static int add_inline(struct store *s, struct db *d, const struct job *j, int64_t blob,
@@ -177,11 +107,26 @@ static int create_in(struct store *s, struct db *d, struct creation *c, struct e
         return rc < 0 ? -1 : 0;
     begin_life(j, store_now(s));
     if (j->dialect == DIALECT_GEMINI && j->batch[0] == '\0' &&
-        store_random_text(j->batch, BATCH_CHARS, ALPHABET_36, e) < 0)
+        random_text(j->batch, BATCH_CHARS, ALPHABET_36, e) < 0)
         return -1;
     if (take_id(d, j, e) < 0 || insert(d, j, e) < 0 || add_inline(s, d, j, c->inline_blob, e) < 0)
         return -1;
     return event_add(d, j->id, j->state, j->create_us, e);
+}
+
+int job_create(struct store *s, struct arena *a, struct job *j, int64_t inline_blob, bool *existed,
+               struct error *e)
+{
+    struct creation c = { .a = a, .job = *j, .inline_blob = inline_blob };
+    struct db *d = store_write(s, e);
+
+    if (!d || store_commit(s, d, create_in(s, d, &c, e), e) < 0)
+        return -1;
+    *j = c.job;
+    *existed = c.existed;
+    if (!c.existed)
+        job_notify(s, j->id);
+    return 0;
 }
 
 /* ---- Changing ---- */
@@ -189,7 +134,7 @@ static int create_in(struct store *s, struct db *d, struct creation *c, struct e
 /* Only what a client may change is written, so a runner's counters are not taken back. */
 static int write_control(struct db *d, const struct job *j, enum job_state from, struct error *e)
 {
-    sqlite3_stmt *q = db_stmt(
+    struct stmt *q = db_stmt(
         d, "UPDATE job SET " JOB_CONTROL(JOB_SET) "not_run = ?, error = ?,"
                                                   " error_message = ? WHERE id = ? AND state = ?");
 
@@ -199,7 +144,7 @@ static int write_control(struct db *d, const struct job *j, enum job_state from,
     next = job_bind(q, next, j, FIELD_not_run, FIELD_not_run);
     next = job_bind(q, next, j, FIELD_error, FIELD_error_message);
     db_bind_from(q, next, "in", j->id, (int)from);
-    int rc = db_run(d, q, "cannot change the job", e);
+    int rc = db_run(q, "cannot change the job", e);
     return rc == 1 ? 0 : rc == 0 ? job_refused(d, j->id, JOB_NO_FENCE, e) : -1;
 }
 
@@ -225,7 +170,7 @@ static int change(struct store *s, struct arena *a, struct change *c, struct job
 
     if (!d || store_commit(s, d, change_in(s, d, a, c, j, e), e) < 0)
         return -1;
-    job_tell(s, j->id);
+    job_notify(s, j->id);
     return 0;
 }
 
@@ -258,6 +203,15 @@ static int apply_cancel(const struct change *c, struct job *j, struct error *e)
     return 0;
 }
 
+int job_cancel(struct store *s, struct arena *a, const char *project, int64_t id, struct job *out,
+               struct error *e)
+{
+    struct change c = { .apply = apply_cancel, .project = project };
+
+    *out = (struct job){ .id = id };
+    return change(s, a, &c, out, e);
+}
+
 static int apply_pause(const struct change *c, struct job *j, struct error *e)
 {
     (void)c;
@@ -274,6 +228,15 @@ static int apply_pause(const struct change *c, struct job *j, struct error *e)
     return 0;
 }
 
+int job_pause(struct store *s, struct arena *a, const char *project, int64_t id, struct job *out,
+              struct error *e)
+{
+    struct change c = { .apply = apply_pause, .project = project };
+
+    *out = (struct job){ .id = id };
+    return change(s, a, &c, out, e);
+}
+
 static int apply_resume(const struct change *c, struct job *j, struct error *e)
 {
     if (job_state_final(j->state) || j->state == JOB_CANCELLING)
@@ -288,6 +251,20 @@ static int apply_resume(const struct change *c, struct job *j, struct error *e)
     return 0;
 }
 
+int job_resume(struct store *s, struct arena *a, const struct job_resume *in, struct job *out,
+               struct error *e)
+{
+    struct job_options copy; /* they may be those of *out */
+    struct change c = { .apply = apply_resume, .project = in->project };
+
+    if (in->options) {
+        copy = *in->options;
+        c.options = &copy;
+    }
+    *out = (struct job){ .id = in->id };
+    return change(s, a, &c, out, e);
+}
+
 static int apply_patch(const struct change *c, struct job *j, struct error *e)
 {
     if (job_state_final(j->state))
@@ -297,6 +274,22 @@ static int apply_patch(const struct change *c, struct job *j, struct error *e)
     if (c->priority)
         j->priority = *c->priority;
     return 0;
+}
+
+int job_patch(struct store *s, struct arena *a, const struct job_patch *in, struct job *out,
+              struct error *e)
+{
+    struct str name = in->display_name ? *in->display_name : (struct str){ 0 };
+    int64_t number = in->priority ? *in->priority : 0;
+    struct change c = {
+        .apply = apply_patch,
+        .project = in->project,
+        .display_name = in->display_name ? &name : NULL,
+        .priority = in->priority ? &number : NULL,
+    };
+
+    *out = (struct job){ .id = in->id };
+    return change(s, a, &c, out, e);
 }
 
 /* ---- Deleting ---- */
@@ -310,17 +303,17 @@ struct blobs_of_job {
 static int find_blobs(struct db *d, struct arena *a, int64_t id, struct blobs_of_job *out,
                       struct error *e)
 {
-    sqlite3_stmt *q = db_stmt(d, "SELECT count(*) FROM job_input WHERE job = ?");
+    struct stmt *q = db_stmt(d, "SELECT count(*) FROM job_input WHERE job = ?");
 
     db_bind(q, "i", id);
-    int rc = db_step(d, q, "cannot read the job's inputs", e);
+    int rc = db_step(q, "cannot read the job's inputs", e);
     if (rc < 0)
         return -1;
     out->id = arena_array(a, (size_t)db_int(q, 0) + 1, sizeof *out->id);
     q = db_stmt(d, "SELECT blob FROM job_input WHERE job = ?1"
                    " UNION SELECT result FROM job WHERE id = ?1");
     db_bind(q, "i", id);
-    while ((rc = db_step(d, q, "cannot read the job's inputs", e)) == 1)
+    while ((rc = db_step(q, "cannot read the job's inputs", e)) == 1)
         out->id[out->count++] = db_int(q, 0);
     return rc;
 }
@@ -337,9 +330,9 @@ static int delete_in(struct db *d, struct arena *a, const char *project, int64_t
         return refuse(&j, "deleted", e);
     if (find_blobs(d, a, id, blobs, e) < 0)
         return -1;
-    sqlite3_stmt *q = db_stmt(d, "DELETE FROM job WHERE id = ? AND state >= ?");
+    struct stmt *q = db_stmt(d, "DELETE FROM job WHERE id = ? AND state >= ?");
     db_bind(q, "in", id, (int)JOB_SUCCEEDED);
-    if (db_run(d, q, "cannot delete the job", e) < 0)
+    if (db_run(q, "cannot delete the job", e) < 0)
         return -1;
     for (uint32_t i = 0; i < blobs->count; i++) {
         if (blob_drop_in(d, blobs->id[i], &blobs->id[i], e) < 0)
@@ -361,6 +354,6 @@ int job_delete(struct store *s, const char *project, int64_t id, struct error *e
         (void)blob_unlink(s, blobs.id[i]);
     arena_release(&a);
     if (rc == 0)
-        job_tell(s, id);
+        job_notify(s, id);
     return rc;
 }

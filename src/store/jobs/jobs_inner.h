@@ -5,12 +5,16 @@
  * INSERT, SELECT and UPDATE of many columns is made from it.
  *
  * Rule:    who changes a job's state writes the row with the state it is from in WHERE, and calls
- *          event_add in the same transaction; after the commit and outside of every lock, job_tell.
+ *          event_add in the same transaction; after the commit and outside of every lock, job_notify.
  */
 #ifndef TRANCHE_STORE_JOBS_JOBS_INNER_H
 #define TRANCHE_STORE_JOBS_JOBS_INNER_H
 
-#include "store/objects/blob_inner.h"
+#include <assert.h>
+
+#include "store/jobs/jobs.h"
+#include "store/jobs/webhooks.h"
+#include "store/objects/objects_inner.h"
 
 // clang-format off
 /* X(column, kind, member of struct job). The groups are runs of columns that are written together. */
@@ -33,7 +37,7 @@
     X(error_lines_min, NUMBER, options.error_lines_min)                                            \
     X(pause_reason, TEXT, pause_reason)  X(end_us, NUMBER, end_us)                                 \
     X(update_us, NUMBER, update_us)
-#define JOB_BOOKS(X)                                                                              \
+#define JOB_COUNTERS(X)                                                                              \
     X(total, NUMBER, counters.total)        X(succeeded, NUMBER, counters.succeeded)                     \
     X(failed, NUMBER, counters.failed)      X(not_run, NUMBER, counters.not_run)                         \
     X(duplicates, NUMBER, counters.duplicates)                                                        \
@@ -49,8 +53,26 @@
 #define JOB_ENDING(X)                                                                             \
     X(error, ENUM, error)                X(error_message, TEXT, error_message)                     \
     X(output, TEXT, output)              X(result, NUMBER, result)
-#define JOB_FIELDS(X) JOB_IDENTITY(X) JOB_CONTROL(X) JOB_BOOKS(X) JOB_FIGURES(X) JOB_ENDING(X)
+#define JOB_FIELDS(X) JOB_IDENTITY(X) JOB_CONTROL(X) JOB_COUNTERS(X) JOB_FIGURES(X) JOB_ENDING(X)
 // clang-format on
+
+/* States and requests as statements name them. */
+#define SQL_PENDING "0"
+#define SQL_QUEUED "1"
+#define SQL_RUNNING "2"
+#define SQL_PAUSED "3"
+#define SQL_CANCELLING "4"
+#define SQL_OPEN "state < 5" /* not final; so do the indexes say */
+#define SQL_NO_WISH "0"
+#define SQL_WISH_PAUSE "2"
+static_assert(JOB_PENDING == 0 && JOB_QUEUED == 1 && JOB_RUNNING == 2 && JOB_PAUSED == 3 &&
+                  JOB_CANCELLING == 4 && JOB_SUCCEEDED == 5,
+              "the statements and the indexes name states by number");
+#define SQL_WAITS "0" /* of a delivery */
+#define SQL_GIVEN_UP "2"
+static_assert(DELIVERY_WAITS == 0 && DELIVERY_GIVEN_UP == 2,
+              "the statements name states by number");
+static_assert(WISH_NONE == 0 && WISH_PAUSE == 2, "the statements name requests by number");
 
 enum job_field {
 #define X(column, kind, member) FIELD_##column,
@@ -64,9 +86,9 @@ enum job_field {
 #define JOB_COLUMNS "id" JOB_FIELDS(JOB_COMMA)
 
 /* A row of JOB_COLUMNS. */
-void job_row(sqlite3_stmt *q, struct arena *a, struct job *out);
+void job_row(struct stmt *q, struct arena *a, struct job *out);
 /* Binds the members of fields [from, to] from parameter `first` on; the number after them. */
-int job_bind(sqlite3_stmt *q, int first, const struct job *j, enum job_field from,
+int job_bind(struct stmt *q, int first, const struct job *j, enum job_field from,
              enum job_field to);
 /* Inside a transaction or not: NOT_FOUND when there is none, or it is another project's. */
 int job_find(struct db *d, struct arena *a, const char *project, int64_t id, struct job *out,
@@ -86,8 +108,7 @@ int event_add(struct db *d, int64_t id, enum job_state state, int64_t now_us,
               struct error *e) FALLIBLE;
 int deliveries_add(struct db *d, int64_t id, int64_t event_seq, enum job_state state,
                    int64_t now_us, struct error *e) FALLIBLE;
-void job_tell(struct store *s, int64_t id);
-
-int64_t store_now(const struct store *s); /* wall time in microseconds */
+/* Calls the function of jobs_on_change. After the commit, under no lock. */
+void job_notify(struct store *s, int64_t id);
 
 #endif

@@ -11,10 +11,10 @@ int job_get(struct store *s, struct arena *a, const char *project, int64_t id, s
 
     if (!d)
         return -1;
-    sqlite3_stmt *q = db_stmt(d, "SELECT " JOB_COLUMNS " FROM job"
-                                 " WHERE id = ?1 AND (?2 IS NULL OR project = ?2)");
+    struct stmt *q = db_stmt(d, "SELECT " JOB_COLUMNS " FROM job"
+                                " WHERE id = ?1 AND (?2 IS NULL OR project = ?2)");
     db_bind(q, "is", id, project);
-    int rc = db_step(d, q, "cannot read the job", e);
+    int rc = db_step(q, "cannot read the job", e);
     if (rc == 1)
         job_row(q, a, out);
     store_read_done(s, d);
@@ -28,10 +28,10 @@ int job_get_batch(struct store *s, struct arena *a, const char *project, const c
 
     if (!d)
         return -1;
-    sqlite3_stmt *q = db_stmt(d, "SELECT " JOB_COLUMNS " FROM job WHERE batch = ?1"
-                                 " AND batch != '' AND (?2 IS NULL OR project = ?2)");
+    struct stmt *q = db_stmt(d, "SELECT " JOB_COLUMNS " FROM job WHERE batch = ?1"
+                                " AND batch != '' AND (?2 IS NULL OR project = ?2)");
     db_bind(q, "ss", batch, project);
-    int rc = db_step(d, q, "cannot read the job", e);
+    int rc = db_step(q, "cannot read the job", e);
     if (rc == 1)
         job_row(q, a, out);
     store_read_done(s, d);
@@ -43,10 +43,10 @@ int job_get_batch(struct store *s, struct arena *a, const char *project, const c
 /* Two texts, because an index serves each only when the text names its columns plainly. */
 #define QUERY_REST " AND (?3 IS NULL OR location = ?3) ORDER BY id DESC LIMIT ?4"
 
-static sqlite3_stmt *query_stmt(struct db *d, const struct job_query *q)
+static struct stmt *query_stmt(struct db *d, const struct job_query *q)
 {
     int64_t before = q->before ? q->before : INT64_MAX;
-    sqlite3_stmt *st;
+    struct stmt *st;
 
     if (q->project) {
         st = db_stmt(d, "SELECT " JOB_COLUMNS " FROM job WHERE project = ?5 AND dialect = ?1"
@@ -65,12 +65,12 @@ static int query_walk(struct db *d, struct arena *a, const struct job_query *q,
                       struct arena *scratch, struct job_list *out, struct error *e)
 {
     uint32_t most = q->most < JOB_QUERY_MAX ? q->most : JOB_QUERY_MAX, walked = 0;
-    sqlite3_stmt *st = query_stmt(d, q);
+    struct stmt *st = query_stmt(d, q);
     struct job j;
     int rc;
 
     out->item = arena_array(a, (size_t)most + 1, sizeof *out->item);
-    while ((rc = db_step(d, st, "cannot list the jobs", e)) == 1) {
+    while ((rc = db_step(st, "cannot list the jobs", e)) == 1) {
         if (out->count == most || walked++ == JOB_WALK_MAX) {
             out->more = true;
             return 0;
@@ -99,28 +99,17 @@ int job_query(struct store *s, struct arena *a, const struct job_query *q, struc
     return rc;
 }
 
-/* An array of which *cap items of this size are used, with room for as many again. */
-static void *twice(struct arena *a, void *p, size_t *cap, size_t size)
-{
-    size_t had = *cap;
-
-    *cap = had ? had * 2 : 16;
-    return had ? arena_grow(a, p, had * size, *cap * size) : arena_array(a, *cap, size);
-}
-
 int job_open_list(struct store *s, struct arena *a, struct job_list *out, struct error *e)
 {
     struct db *d = store_read(s, e);
-    size_t cap = 0;
     int rc;
 
     *out = (struct job_list){ 0 };
     if (!d)
         return -1;
-    sqlite3_stmt *q = db_stmt(d, "SELECT " JOB_COLUMNS " FROM job WHERE state < 5 ORDER BY id");
-    while ((rc = db_step(d, q, "cannot list the jobs", e)) == 1) {
-        if (out->count == cap)
-            out->item = twice(a, out->item, &cap, sizeof *out->item);
+    struct stmt *q = db_stmt(d, "SELECT " JOB_COLUMNS " FROM job WHERE " SQL_OPEN " ORDER BY id");
+    while ((rc = db_step(q, "cannot list the jobs", e)) == 1) {
+        out->item = arena_list_grow(a, out->item, out->count, sizeof *out->item);
         job_row(q, a, &out->item[out->count++]);
     }
     store_read_done(s, d);
@@ -134,10 +123,10 @@ int job_open_count(struct store *s, const char *project, uint32_t most, uint32_t
 
     if (!d)
         return -1;
-    sqlite3_stmt *q = db_stmt(d, "SELECT count(*) FROM (SELECT 1 FROM job WHERE project = ?1"
-                                 " AND state < 5 LIMIT ?2)");
+    struct stmt *q = db_stmt(d, "SELECT count(*) FROM (SELECT 1 FROM job WHERE project = ?1"
+                                " AND " SQL_OPEN " LIMIT ?2) AS open_job");
     db_bind(q, "si", project, (int64_t)most);
-    int rc = db_step(d, q, "cannot count the open jobs", e);
+    int rc = db_step(q, "cannot count the open jobs", e);
     if (rc == 1)
         *out = (uint32_t)db_int(q, 0);
     store_read_done(s, d);
@@ -150,10 +139,11 @@ int job_position(struct store *s, const struct job *j, uint64_t *out, struct err
 
     if (!d)
         return -1;
-    sqlite3_stmt *q = db_stmt(d, "SELECT count(*) FROM job WHERE state = 1 AND model = ?1"
-                                 " AND (priority > ?2 OR (priority = ?2 AND id < ?3))");
+    struct stmt *q =
+        db_stmt(d, "SELECT count(*) FROM job WHERE state = " SQL_QUEUED " AND model = ?1"
+                   " AND (priority > ?2 OR (priority = ?2 AND id < ?3))");
     db_bind(q, "tii", j->model, j->priority, j->id);
-    int rc = db_step(d, q, "cannot read the queue", e);
+    int rc = db_step(q, "cannot read the queue", e);
     if (rc == 1)
         *out = (uint64_t)db_int(q, 0);
     store_read_done(s, d);
@@ -165,15 +155,13 @@ int job_position(struct store *s, const struct job *j, uint64_t *out, struct err
 static int inputs_read(struct db *d, struct arena *a, int64_t id, struct job_input **out,
                        uint32_t *count, struct error *e)
 {
-    sqlite3_stmt *q = db_stmt(d, "SELECT name, blob, bytes FROM job_input WHERE job = ?"
-                                 " ORDER BY position");
-    size_t cap = 0;
+    struct stmt *q = db_stmt(d, "SELECT name, blob, bytes FROM job_input WHERE job = ?"
+                                " ORDER BY position");
     int rc;
 
     db_bind(q, "i", id);
-    while ((rc = db_step(d, q, "cannot read the job's inputs", e)) == 1) {
-        if (*count == cap)
-            *out = twice(a, *out, &cap, sizeof **out);
+    while ((rc = db_step(q, "cannot read the job's inputs", e)) == 1) {
+        *out = arena_list_grow(a, *out, *count, sizeof **out);
         (*out)[(*count)++] = (struct job_input){
             .name = db_text(q, 0, a),
             .blob = db_int(q, 1),

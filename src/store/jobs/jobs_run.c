@@ -5,132 +5,36 @@
 #include "store/jobs/jobs_inner.h"
 
 /* Microseconds of the present stretch are added to what the job ran before; a clock that went back adds
- * none. Takes one parameter: now. */
+ * none. Takes two parameters, both now. */
 #define STRETCH_ENDS                                                                               \
-    "ran_us = ran_us + CASE stretch_us WHEN 0 THEN 0 ELSE max(0, ? - stretch_us) END,"             \
-    " stretch_us = 0, wish = 0"
-
-static int inputs_set_in(struct store *s, struct db *d, int64_t id, const struct job_input *in,
-                         uint32_t count, struct error *e);
-static int checked_in(struct store *s, struct db *d, const struct job *j, struct error *e);
-static int begin_in(struct db *d, struct job *j, int64_t now_us, struct error *e);
-static int progress_in(struct db *d, const struct job *j, int64_t now_us, struct error *e);
-static int yield_in(struct db *d, struct job *j, enum job_state to, int64_t now_us,
-                    struct error *e);
-static int finish_in(struct store *s, struct db *d, struct job *j, const struct job_end *end,
-                     struct error *e);
-static int recover_in(struct db *d, int64_t now_us, struct error *e);
-
-int job_inputs_set(struct store *s, int64_t id, const struct job_input *in, uint32_t count,
-                   struct error *e)
-{
-    struct db *d = store_write(s, e);
-
-    return d ? store_commit(s, d, inputs_set_in(s, d, id, in, count, e), e) : -1;
-}
-
-int job_checked(struct store *s, const struct job *j, struct error *e)
-{
-    struct db *d = store_write(s, e);
-
-    if (!d || store_commit(s, d, checked_in(s, d, j, e), e) < 0)
-        return -1;
-    job_tell(s, j->id);
-    return 0;
-}
-
-int job_begin(struct store *s, struct job *j, struct error *e)
-{
-    struct job next = *j;
-    struct db *d = store_write(s, e);
-
-    if (!d || store_commit(s, d, begin_in(d, &next, store_now(s), e), e) < 0)
-        return -1;
-    *j = next;
-    job_tell(s, j->id);
-    return 0;
-}
-
-int job_progress(struct store *s, const struct job *j, struct error *e)
-{
-    struct db *d = store_write(s, e);
-
-    if (!d || store_commit(s, d, progress_in(d, j, store_now(s), e), e) < 0)
-        return -1;
-    job_tell(s, j->id);
-    return 0;
-}
-
-int job_yield(struct store *s, struct job *j, enum job_state to, struct error *e)
-{
-    struct job next = *j;
-    struct db *d = store_write(s, e);
-
-    if (!d || store_commit(s, d, yield_in(d, &next, to, store_now(s), e), e) < 0)
-        return -1;
-    *j = next;
-    job_tell(s, j->id);
-    return 0;
-}
-
-int job_finish(struct store *s, struct job *j, const struct job_end *end, struct error *e)
-{
-    struct job next = *j;
-    struct db *d = store_write(s, e);
-
-    if (!d || store_commit(s, d, finish_in(s, d, &next, end, e), e) < 0)
-        return -1;
-    *j = next;
-    job_tell(s, j->id);
-    return 0;
-}
-
-int job_recover(struct store *s, struct error *e)
-{
-    struct db *d = store_write(s, e);
-
-    return d ? store_commit(s, d, recover_in(d, store_now(s), e), e) : -1;
-}
-
-/* ---- Inputs ---- */
-
-int job_input_add(struct store *s, struct db *d, int64_t id, uint32_t position,
-                  const struct job_input *in, struct error *e)
-{
-    sqlite3_stmt *q;
-
-    if (in->blob && blob_keep_in(s, d, in->blob, e) < 0)
-        return -1;
-    q = db_stmt(d, "INSERT INTO job_input (job, position, name, blob, bytes)"
-                   " VALUES (?, ?, ?, ?, ?)");
-    db_bind(q, "iitii", id, (int64_t)position, in->name, in->blob, (int64_t)in->bytes);
-    return db_run(d, q, "cannot write the job's inputs", e) < 0 ? -1 : 0;
-}
+    "ran_us = ran_us + CASE WHEN stretch_us != 0 AND ? > stretch_us THEN ? - stretch_us ELSE 0 "   \
+    "END,"                                                                                         \
+    " stretch_us = 0, wish = " SQL_NO_WISH
 
 /* Deletes the rows and says which blobs they named. */
 static int inputs_delete(struct db *d, struct arena *a, int64_t id, int64_t **blob, uint32_t *count,
                          struct error *e)
 {
-    sqlite3_stmt *q = db_stmt(d, "SELECT count(*) FROM job_input WHERE job = ?");
+    struct stmt *q = db_stmt(d, "SELECT count(*) FROM job_input WHERE job = ?");
     int rc;
 
     db_bind(q, "i", id);
-    if (db_step(d, q, "cannot read the job's inputs", e) < 0)
+    if (db_step(q, "cannot read the job's inputs", e) < 0)
         return -1;
     *blob = arena_array(a, (size_t)db_int(q, 0) + 1, sizeof **blob);
     q = db_stmt(d, "DELETE FROM job_input WHERE job = ? RETURNING blob");
     db_bind(q, "i", id);
-    while ((rc = db_step(d, q, "cannot write the job's inputs", e)) == 1)
+    while ((rc = db_step(q, "cannot write the job's inputs", e)) == 1)
         (*blob)[(*count)++] = db_int(q, 0);
     return rc;
 }
 
 static int must_be_pending(struct db *d, int64_t id, struct error *e)
 {
-    sqlite3_stmt *q = db_stmt(d, "SELECT 1 FROM job WHERE id = ? AND state = 0");
+    struct stmt *q = db_stmt(d, "SELECT 1 FROM job WHERE id = ? AND state = " SQL_PENDING);
 
     db_bind(q, "i", id);
-    int rc = db_step(d, q, "cannot read the job", e);
+    int rc = db_step(q, "cannot read the job", e);
     return rc == 1 ? 0 : rc == 0 ? job_refused(d, id, JOB_NO_FENCE, e) : -1;
 }
 
@@ -153,43 +57,64 @@ static int inputs_set_in(struct store *s, struct db *d, int64_t id, const struct
     return rc;
 }
 
+int job_inputs_set(struct store *s, int64_t id, const struct job_input *in, uint32_t count,
+                   struct error *e)
+{
+    struct db *d = store_write(s, e);
+
+    return d ? store_commit(s, d, inputs_set_in(s, d, id, in, count, e), e) : -1;
+}
+
 /* ---- PENDING -> QUEUED ---- */
 
 static int checked_in(struct store *s, struct db *d, const struct job *j, struct error *e)
 {
     int64_t now_us = store_now(s);
-    sqlite3_stmt *q = db_stmt(d, "UPDATE job SET " JOB_BOOKS(JOB_SET)
-                                     JOB_FIGURES(JOB_SET) "state = 1, queue_us = ?, update_us = ?"
-                                                          " WHERE id = ? AND state = 0");
+    struct stmt *q =
+        db_stmt(d, "UPDATE job SET " JOB_COUNTERS(JOB_SET)
+                       JOB_FIGURES(JOB_SET) "state = " SQL_QUEUED ", queue_us = ?, update_us = ?"
+                                            " WHERE id = ? AND state = " SQL_PENDING);
 
     assert(counters_balanced(&j->counters));
     int next = job_bind(q, 1, j, FIELD_total, FIELD_output_unset);
     db_bind_from(q, next, "iii", now_us, now_us, j->id);
-    int rc = db_run(d, q, "cannot queue the job", e);
+    int rc = db_run(q, "cannot queue the job", e);
     if (rc <= 0)
         return rc < 0 ? -1 : job_refused(d, j->id, JOB_NO_FENCE, e);
     if (event_add(d, j->id, JOB_QUEUED, now_us, e) < 0)
         return -1;
-    q = db_stmt(d, "UPDATE job SET state = 3, wish = 0, pause_reason = 'asked'"
-                   " WHERE id = ? AND state = 1 AND wish = 2");
+    q = db_stmt(d, "UPDATE job SET state = " SQL_PAUSED ", wish = " SQL_NO_WISH
+                   ", pause_reason = 'asked' WHERE id = ? AND state = " SQL_QUEUED
+                   " AND wish = " SQL_WISH_PAUSE);
     db_bind(q, "i", j->id);
-    rc = db_run(d, q, "cannot pause the job", e);
+    rc = db_run(q, "cannot pause the job", e);
     if (rc <= 0)
         return rc;
     return event_add(d, j->id, JOB_PAUSED, now_us, e);
+}
+
+int job_checked(struct store *s, const struct job *j, struct error *e)
+{
+    struct db *d = store_write(s, e);
+
+    if (!d || store_commit(s, d, checked_in(s, d, j, e), e) < 0)
+        return -1;
+    job_notify(s, j->id);
+    return 0;
 }
 
 /* ---- A stretch of running ---- */
 
 static int begin_in(struct db *d, struct job *j, int64_t now_us, struct error *e)
 {
-    sqlite3_stmt *q = db_stmt(
-        d, "UPDATE job SET state = 2, fence = fence + 1, stretch_us = ?1, update_us = ?1,"
-           " start_us = CASE start_us WHEN 0 THEN ?1 ELSE start_us END, wish = 0,"
-           " pause_reason = '' WHERE id = ?2 AND state = 1 RETURNING fence, start_us, ran_us");
+    struct stmt *q = db_stmt(
+        d, "UPDATE job SET state = " SQL_RUNNING ", fence = fence + 1, stretch_us = ?1,"
+           " update_us = ?1, start_us = CASE start_us WHEN 0 THEN ?1 ELSE start_us END,"
+           " wish = " SQL_NO_WISH ", pause_reason = '' WHERE id = ?2 AND state = " SQL_QUEUED
+           " RETURNING fence, start_us, ran_us");
 
     db_bind(q, "ii", now_us, j->id);
-    int rc = db_step(d, q, "cannot start the job", e);
+    int rc = db_step(q, "cannot start the job", e);
     if (rc <= 0)
         return rc < 0 ? -1 : job_refused(d, j->id, JOB_NO_FENCE, e);
     j->fence = db_int(q, 0);
@@ -202,36 +127,60 @@ static int begin_in(struct db *d, struct job *j, int64_t now_us, struct error *e
     return event_add(d, j->id, JOB_RUNNING, now_us, e);
 }
 
+int job_begin(struct store *s, struct job *j, struct error *e)
+{
+    struct job next = *j;
+    struct db *d = store_write(s, e);
+
+    if (!d || store_commit(s, d, begin_in(d, &next, store_now(s), e), e) < 0)
+        return -1;
+    *j = next;
+    job_notify(s, j->id);
+    return 0;
+}
+
 static int progress_in(struct db *d, const struct job *j, int64_t now_us, struct error *e)
 {
-    sqlite3_stmt *q = db_stmt(
-        d, "UPDATE job SET " JOB_BOOKS(JOB_SET) "update_us = ?"
-                                                " WHERE id = ? AND fence = ? AND state IN (2, 4)"
-                                                " AND stretch_us != 0");
+    struct stmt *q =
+        db_stmt(d, "UPDATE job SET " JOB_COUNTERS(
+                       JOB_SET) "update_us = ?"
+                                " WHERE id = ? AND fence = ? AND state IN (" SQL_RUNNING
+                                ", " SQL_CANCELLING ")"
+                                " AND stretch_us != 0");
 
     assert(counters_balanced(&j->counters));
     int next = job_bind(q, 1, j, FIELD_total, FIELD_cost_online_nano);
     db_bind_from(q, next, "iii", now_us, j->id, j->fence);
-    int rc = db_run(d, q, "cannot write the job's progress", e);
+    int rc = db_run(q, "cannot write the job's progress", e);
     return rc == 1 ? 0 : rc == 0 ? job_refused(d, j->id, j->fence, e) : -1;
 }
 
-/* A wish to pause outlives a runner that stopped for another reason. */
+int job_progress(struct store *s, const struct job *j, struct error *e)
+{
+    struct db *d = store_write(s, e);
+
+    if (!d || store_commit(s, d, progress_in(d, j, store_now(s), e), e) < 0)
+        return -1;
+    job_notify(s, j->id);
+    return 0;
+}
+
+/* A request to pause outlives a runner that stopped for another reason. */
 static int yield_in(struct db *d, struct job *j, enum job_state to, int64_t now_us, struct error *e)
 {
-    sqlite3_stmt *q = db_stmt(
-        d, "UPDATE job SET " JOB_BOOKS(
-               JOB_SET) "state = CASE wish WHEN 2 THEN 3 ELSE ? END,"
-                        " pause_reason = CASE wish WHEN 2 THEN 'asked' ELSE ? END,"
-                        " update_us = ?, " STRETCH_ENDS
-                        " WHERE id = ? AND fence = ? AND state = 2 RETURNING state, ran_us");
+    struct stmt *q = db_stmt(
+        d, "UPDATE job SET " JOB_COUNTERS(
+               JOB_SET) "state = CASE wish WHEN " SQL_WISH_PAUSE " THEN " SQL_PAUSED " ELSE ? END,"
+                        " pause_reason = CASE wish WHEN " SQL_WISH_PAUSE " THEN 'asked' ELSE ? END,"
+                        " update_us = ?, " STRETCH_ENDS " WHERE id = ? AND fence = ?"
+                        " AND state = " SQL_RUNNING " RETURNING state, ran_us");
     struct str reason = to == JOB_PAUSED ? j->pause_reason : (struct str){ 0 };
 
     assert(to == JOB_QUEUED || to == JOB_PAUSED);
     assert(counters_balanced(&j->counters));
     int next = job_bind(q, 1, j, FIELD_total, FIELD_cost_online_nano);
-    db_bind_from(q, next, "ntiiii", (int)to, reason, now_us, now_us, j->id, j->fence);
-    int rc = db_step(d, q, "cannot give the job back", e);
+    db_bind_from(q, next, "ntiiiii", (int)to, reason, now_us, now_us, now_us, j->id, j->fence);
+    int rc = db_step(q, "cannot give the job back", e);
     if (rc <= 0)
         return rc < 0 ? -1 : job_refused(d, j->id, j->fence, e);
     j->state = (enum job_state)db_int(q, 0);
@@ -243,22 +192,34 @@ static int yield_in(struct db *d, struct job *j, enum job_state to, int64_t now_
     return event_add(d, j->id, j->state, now_us, e);
 }
 
+int job_yield(struct store *s, struct job *j, enum job_state to, struct error *e)
+{
+    struct job next = *j;
+    struct db *d = store_write(s, e);
+
+    if (!d || store_commit(s, d, yield_in(d, &next, to, store_now(s), e), e) < 0)
+        return -1;
+    *j = next;
+    job_notify(s, j->id);
+    return 0;
+}
+
 /* ---- The end ---- */
 
 static int finish_row(struct db *d, struct job *j, enum job_state to, int64_t now_us,
                       struct error *e)
 {
-    sqlite3_stmt *q = db_stmt(
+    struct stmt *q = db_stmt(
         d,
-        "UPDATE job SET " JOB_BOOKS(JOB_SET) JOB_FIGURES(JOB_SET) JOB_ENDING(
+        "UPDATE job SET " JOB_COUNTERS(JOB_SET) JOB_FIGURES(JOB_SET) JOB_ENDING(
             JOB_SET) "state = ?, pause_reason = '', end_us = ?, update_us = ?, " STRETCH_ENDS
                      " WHERE id = ? AND (1 << state) & ? != 0"
                      " AND CASE ? WHEN 0 THEN stretch_us = 0 ELSE fence = ? END RETURNING ran_us");
 
     int next = job_bind(q, 1, j, FIELD_total, FIELD_result);
-    db_bind_from(q, next, "niiiiiii", (int)to, now_us, now_us, now_us, j->id,
+    db_bind_from(q, next, "niiiiiiii", (int)to, now_us, now_us, now_us, now_us, j->id,
                  (int64_t)job_states_before(to), j->fence, j->fence);
-    int rc = db_step(d, q, "cannot end the job", e);
+    int rc = db_step(q, "cannot end the job", e);
     if (rc <= 0)
         return rc < 0 ? -1 : job_refused(d, j->id, j->fence, e);
     j->ran_us = db_int(q, 0);
@@ -288,32 +249,64 @@ static int finish_in(struct store *s, struct db *d, struct job *j, const struct 
     return event_add(d, j->id, j->state, now_us, e);
 }
 
+int job_finish(struct store *s, struct job *j, const struct job_end *end, struct error *e)
+{
+    struct job next = *j;
+    struct db *d = store_write(s, e);
+
+    if (!d || store_commit(s, d, finish_in(s, d, &next, end, e), e) < 0)
+        return -1;
+    *j = next;
+    job_notify(s, j->id);
+    return 0;
+}
+
 /* ---- After a crash ---- */
 
-#define RECOVERED_STATE "CASE state WHEN 2 THEN CASE wish WHEN 2 THEN 3 ELSE 1 END ELSE state END"
+#define RECOVERED_STATE                                                                            \
+    "CASE state WHEN " SQL_RUNNING " THEN CASE wish WHEN " SQL_WISH_PAUSE " THEN " SQL_PAUSED      \
+    " ELSE " SQL_QUEUED " END ELSE state END"
 
 /* How long the last stretch was is known up to its last write. The event stands first, as it reads the
  * rows as they were. */
 static int recover_in(struct db *d, int64_t now_us, struct error *e)
 {
-    sqlite3_stmt *q = db_stmt(d, "INSERT INTO event (job, project, state, time_us)"
-                                 " SELECT id, project, " RECOVERED_STATE
-                                 ", ? FROM job WHERE state = 2 AND state < 5 ORDER BY id");
+    struct stmt *q =
+        db_stmt(d, "INSERT INTO event (job, project, state, time_us)"
+                   " SELECT id, project, " RECOVERED_STATE ", ? FROM job WHERE state = " SQL_RUNNING
+                   " AND " SQL_OPEN " ORDER BY id");
 
     db_bind(q, "i", now_us);
-    if (db_run(d, q, "cannot write events", e) < 0)
+    if (db_run(q, "cannot write events", e) < 0)
         return -1;
-    q = db_stmt(d,
-                "UPDATE job SET ran_us = ran_us + max(0, update_us - stretch_us), stretch_us = 0,"
-                " pause_reason = CASE wish WHEN 2 THEN 'asked' ELSE '' END,"
-                " state = " RECOVERED_STATE ", wish = CASE state WHEN 4 THEN wish ELSE 0 END,"
-                " fence = fence + 1, update_us = ?"
-                " WHERE state < 5 AND stretch_us != 0");
+    q = db_stmt(d, "UPDATE job SET ran_us = ran_us + CASE WHEN update_us > stretch_us"
+                   " THEN update_us - stretch_us ELSE 0 END, stretch_us = 0,"
+                   " pause_reason = CASE wish WHEN " SQL_WISH_PAUSE " THEN 'asked' ELSE '' END,"
+                   " state = " RECOVERED_STATE ", wish = CASE state WHEN " SQL_CANCELLING
+                   " THEN wish ELSE " SQL_NO_WISH " END, fence = fence + 1, update_us = ?"
+                   " WHERE " SQL_OPEN " AND stretch_us != 0");
     db_bind(q, "i", now_us);
-    return db_run(d, q, "cannot take up the jobs", e) < 0 ? -1 : 0;
+    return db_run(q, "cannot take up the jobs", e) < 0 ? -1 : 0;
 }
 
-static_assert(JOB_PENDING == 0 && JOB_QUEUED == 1 && JOB_RUNNING == 2 && JOB_PAUSED == 3 &&
-                  JOB_CANCELLING == 4 && JOB_SUCCEEDED == 5,
-              "the statements and the indexes name states by number");
-static_assert(WISH_CANCEL == 1 && WISH_PAUSE == 2, "the statements name wishes by number");
+int job_recover(struct store *s, struct error *e)
+{
+    struct db *d = store_write(s, e);
+
+    return d ? store_commit(s, d, recover_in(d, store_now(s), e), e) : -1;
+}
+
+/* ---- Inputs ---- */
+
+int job_input_add(struct store *s, struct db *d, int64_t id, uint32_t position,
+                  const struct job_input *in, struct error *e)
+{
+    struct stmt *q;
+
+    if (in->blob && blob_keep_in(s, d, in->blob, e) < 0)
+        return -1;
+    q = db_stmt(d, "INSERT INTO job_input (job, position, name, blob, bytes)"
+                   " VALUES (?, ?, ?, ?, ?)");
+    db_bind(q, "iitii", id, (int64_t)position, in->name, in->blob, (int64_t)in->bytes);
+    return db_run(q, "cannot write the job's inputs", e) < 0 ? -1 : 0;
+}

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/random.h"
 #include "store/jobs/jobs_inner.h"
 
 #define KEY_PREFIX "tk_"
@@ -36,14 +37,14 @@ static int hash(struct str text, unsigned char out[HASH_BYTES], struct error *e)
 /* A service account has no text that could be sent as a key, so no hash either. */
 static int insert(struct db *d, const struct key *k, const unsigned char *hashed, struct error *e)
 {
-    sqlite3_stmt *q = db_stmt(d, "INSERT INTO key (" KEY_COLUMNS ", hash)"
-                                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    struct stmt *q = db_stmt(d, "INSERT INTO key (" KEY_COLUMNS ", hash)"
+                                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
 
     db_bind(q, "ssntttiii", k->id, k->project, (int)k->role, k->name, k->email, k->public_key,
             k->create_us, k->expire_us, k->revoke_us);
     if (k->email.len == 0)
         db_bind_from(q, 10, "b", (struct str){ (const char *)hashed, HASH_BYTES });
-    return db_run(d, q, "cannot create the key", e) < 0 ? -1 : 0;
+    return db_run(q, "cannot create the key", e) < 0 ? -1 : 0;
 }
 
 static int create_once(struct store *s, struct key *k, char text[KEY_TEXT_BYTES], struct error *e)
@@ -51,7 +52,7 @@ static int create_once(struct store *s, struct key *k, char text[KEY_TEXT_BYTES]
     unsigned char hashed[HASH_BYTES];
 
     memcpy(text, KEY_PREFIX, sizeof KEY_PREFIX);
-    if (store_random_text(text + sizeof KEY_PREFIX - 1, KEY_RANDOM, ALPHABET_62, e) < 0 ||
+    if (random_text(text + sizeof KEY_PREFIX - 1, KEY_RANDOM, ALPHABET_62, e) < 0 ||
         hash(str_of(text), hashed, e) < 0)
         return -1;
     memcpy(k->id, text, sizeof KEY_PREFIX - 1 + KEY_SHOWN);
@@ -79,7 +80,7 @@ int key_create(struct store *s, struct key *k, char text[KEY_TEXT_BYTES], struct
     return rc;
 }
 
-static void key_row(sqlite3_stmt *q, struct arena *a, struct key *out)
+static void key_row(struct stmt *q, struct arena *a, struct key *out)
 {
     *out = (struct key){
         .role = (enum key_role)db_int(q, 2),
@@ -107,9 +108,9 @@ static int find(struct store *s, struct arena *a, const struct lookup *by, struc
 
     if (!d)
         return -1;
-    sqlite3_stmt *q = db_stmt(d, by->sql);
+    struct stmt *q = db_stmt(d, by->sql);
     db_bind(q, by->format, by->value, store_now(s));
-    int rc = db_step(d, q, "cannot read the keys", e);
+    int rc = db_step(q, "cannot read the keys", e);
     if (rc == 1)
         key_row(q, a, out);
     store_read_done(s, d);
@@ -158,12 +159,12 @@ int key_get(struct store *s, struct arena *a, const char *id, struct key *out, s
 
 static int revoke_in(struct store *s, struct db *d, const char *id, struct error *e)
 {
-    sqlite3_stmt *q = db_stmt(d, "UPDATE key SET revoke_us ="
-                                 " CASE revoke_us WHEN 0 THEN max(1, ?) ELSE revoke_us END"
-                                 " WHERE id = ?");
+    struct stmt *q = db_stmt(d, "UPDATE key SET revoke_us ="
+                                " CASE revoke_us WHEN 0 THEN ? ELSE revoke_us END WHERE id = ?");
+    int64_t now_us = store_now(s);
 
-    db_bind(q, "is", store_now(s), id);
-    int rc = db_run(d, q, "cannot revoke the key", e);
+    db_bind(q, "is", now_us > 0 ? now_us : 1, id);
+    int rc = db_run(q, "cannot revoke the key", e);
     if (rc == 0)
         return error_set(e, ERROR_NOT_FOUND, "there is no key %s", id);
     return rc < 0 ? -1 : 0;
@@ -184,11 +185,9 @@ int key_list(struct store *s, struct arena *a, struct key_list *out, struct erro
     *out = (struct key_list){ 0 };
     if (!d)
         return -1;
-    sqlite3_stmt *q = db_stmt(d, "SELECT " KEY_COLUMNS ", count(*) OVER () FROM key"
-                                 " ORDER BY create_us, id");
-    while ((rc = db_step(d, q, "cannot list the keys", e)) == 1) {
-        if (!out->item)
-            out->item = arena_array(a, (size_t)db_int(q, 9), sizeof *out->item);
+    struct stmt *q = db_stmt(d, "SELECT " KEY_COLUMNS " FROM key ORDER BY create_us, id");
+    while ((rc = db_step(q, "cannot list the keys", e)) == 1) {
+        out->item = arena_list_grow(a, out->item, out->count, sizeof *out->item);
         key_row(q, a, &out->item[out->count++]);
     }
     store_read_done(s, d);
@@ -201,9 +200,9 @@ int key_count(struct store *s, uint64_t *out, struct error *e)
 
     if (!d)
         return -1;
-    sqlite3_stmt *q = db_stmt(d, "SELECT count(*) FROM key WHERE " KEY_VALID);
+    struct stmt *q = db_stmt(d, "SELECT count(*) FROM key WHERE " KEY_VALID);
     db_bind(q, "i", store_now(s));
-    int rc = db_step(d, q, "cannot count the keys", e);
+    int rc = db_step(q, "cannot count the keys", e);
     if (rc == 1)
         *out = (uint64_t)db_int(q, 0);
     store_read_done(s, d);

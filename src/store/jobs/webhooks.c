@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/random.h"
 #include "store/jobs/jobs_inner.h"
 
 #define ID_RANDOM 24
@@ -12,9 +13,77 @@ static_assert(ID_RANDOM < WEBHOOK_ID_BYTES, "an id fits");
     "id, project, spec, uri, events, secret, secret_old, secret_old_until_us, enabled, create_us," \
     " update_us"
 
-static int put_in(struct store *s, struct db *d, struct webhook *w, struct error *e);
+static int check(const struct webhook *w, struct error *e)
+{
+    size_t names = 1;
 
-static void webhook_row(sqlite3_stmt *q, struct arena *a, struct webhook *out)
+    if (w->uri.len == 0 || w->uri.len > WEBHOOK_URI_MAX)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "uri: 1 to %d bytes", WEBHOOK_URI_MAX);
+    for (size_t i = 0; i < w->events.len; i++)
+        names += w->events.p[i] == ',';
+    if (names > WEBHOOK_EVENTS_MAX)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "subscribed_events: at most %d",
+                         WEBHOOK_EVENTS_MAX);
+    return 0;
+}
+
+static int has_room(struct db *d, struct str project, struct error *e)
+{
+    struct stmt *q = db_stmt(d, "SELECT count(*) FROM webhook WHERE project = ?");
+
+    db_bind(q, "t", project);
+    if (db_step(q, "cannot read the webhooks", e) < 0)
+        return -1;
+    if (db_int(q, 0) >= WEBHOOKS_MAX)
+        return error_set(e, ERROR_RESOURCE_EXHAUSTED, "a project has at most %d webhooks",
+                         WEBHOOKS_MAX);
+    return 0;
+}
+
+static int insert(struct db *d, struct webhook *w, struct error *e)
+{
+    struct stmt *q;
+
+    if (has_room(d, w->project, e) < 0 || random_text(w->id, ID_RANDOM, ALPHABET_36, e) < 0)
+        return -1;
+    w->create_us = w->update_us;
+    q = db_stmt(d, "INSERT INTO webhook (" WEBHOOK_COLUMNS
+                   ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    db_bind(q, "sttttttinii", w->id, w->project, w->spec, w->uri, w->events, w->secret,
+            w->secret_old, w->secret_old_until_us, (int)w->enabled, w->create_us, w->update_us);
+    return db_run(q, "cannot write the webhook", e) < 0 ? -1 : 0;
+}
+
+static int put_in(struct store *s, struct db *d, struct webhook *w, struct error *e)
+{
+    w->update_us = store_now(s);
+    if (w->id[0] == '\0')
+        return insert(d, w, e);
+    struct stmt *q = db_stmt(d, "UPDATE webhook SET spec = ?, uri = ?, events = ?, secret = ?,"
+                                " secret_old = ?, secret_old_until_us = ?, enabled = ?,"
+                                " update_us = ? WHERE id = ? AND project = ?");
+    db_bind(q, "tttttinist", w->spec, w->uri, w->events, w->secret, w->secret_old,
+            w->secret_old_until_us, (int)w->enabled, w->update_us, w->id, w->project);
+    int rc = db_run(q, "cannot write the webhook", e);
+    if (rc == 0)
+        return error_set(e, ERROR_NOT_FOUND, "there is no webhook %s", w->id);
+    return rc < 0 ? -1 : 0;
+}
+
+int webhook_put(struct store *s, struct webhook *w, struct error *e)
+{
+    struct webhook next = *w;
+
+    if (check(w, e) < 0)
+        return -1;
+    struct db *d = store_write(s, e);
+    if (!d || store_commit(s, d, put_in(s, d, &next, e), e) < 0)
+        return -1;
+    *w = next;
+    return 0;
+}
+
+static void webhook_row(struct stmt *q, struct arena *a, struct webhook *out)
 {
     *out = (struct webhook){
         .project = db_text(q, 1, a),
@@ -31,76 +100,6 @@ static void webhook_row(sqlite3_stmt *q, struct arena *a, struct webhook *out)
     db_text_to(q, 0, out->id, sizeof out->id);
 }
 
-static int check(const struct webhook *w, struct error *e)
-{
-    size_t names = 1;
-
-    if (w->uri.len == 0 || w->uri.len > WEBHOOK_URI_MAX)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "uri: 1 to %d bytes", WEBHOOK_URI_MAX);
-    for (size_t i = 0; i < w->events.len; i++)
-        names += w->events.p[i] == ',';
-    if (names > WEBHOOK_EVENTS_MAX)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "subscribed_events: at most %d",
-                         WEBHOOK_EVENTS_MAX);
-    return 0;
-}
-
-int webhook_put(struct store *s, struct webhook *w, struct error *e)
-{
-    struct webhook next = *w;
-
-    if (check(w, e) < 0)
-        return -1;
-    struct db *d = store_write(s, e);
-    if (!d || store_commit(s, d, put_in(s, d, &next, e), e) < 0)
-        return -1;
-    *w = next;
-    return 0;
-}
-
-static int has_room(struct db *d, struct str project, struct error *e)
-{
-    sqlite3_stmt *q = db_stmt(d, "SELECT count(*) FROM webhook WHERE project = ?");
-
-    db_bind(q, "t", project);
-    if (db_step(d, q, "cannot read the webhooks", e) < 0)
-        return -1;
-    if (db_int(q, 0) >= WEBHOOKS_MAX)
-        return error_set(e, ERROR_RESOURCE_EXHAUSTED, "a project has at most %d webhooks",
-                         WEBHOOKS_MAX);
-    return 0;
-}
-
-static int insert(struct db *d, struct webhook *w, struct error *e)
-{
-    sqlite3_stmt *q;
-
-    if (has_room(d, w->project, e) < 0 || store_random_text(w->id, ID_RANDOM, ALPHABET_36, e) < 0)
-        return -1;
-    w->create_us = w->update_us;
-    q = db_stmt(d, "INSERT INTO webhook (" WEBHOOK_COLUMNS
-                   ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
-    db_bind(q, "sttttttinii", w->id, w->project, w->spec, w->uri, w->events, w->secret,
-            w->secret_old, w->secret_old_until_us, (int)w->enabled, w->create_us, w->update_us);
-    return db_run(d, q, "cannot write the webhook", e) < 0 ? -1 : 0;
-}
-
-static int put_in(struct store *s, struct db *d, struct webhook *w, struct error *e)
-{
-    w->update_us = store_now(s);
-    if (w->id[0] == '\0')
-        return insert(d, w, e);
-    sqlite3_stmt *q = db_stmt(d, "UPDATE webhook SET spec = ?, uri = ?, events = ?, secret = ?,"
-                                 " secret_old = ?, secret_old_until_us = ?, enabled = ?,"
-                                 " update_us = ? WHERE id = ? AND project = ?");
-    db_bind(q, "tttttinist", w->spec, w->uri, w->events, w->secret, w->secret_old,
-            w->secret_old_until_us, (int)w->enabled, w->update_us, w->id, w->project);
-    int rc = db_run(d, q, "cannot write the webhook", e);
-    if (rc == 0)
-        return error_set(e, ERROR_NOT_FOUND, "there is no webhook %s", w->id);
-    return rc < 0 ? -1 : 0;
-}
-
 int webhook_get(struct store *s, struct arena *a, const char *project, struct str id,
                 struct webhook *out, struct error *e)
 {
@@ -108,10 +107,10 @@ int webhook_get(struct store *s, struct arena *a, const char *project, struct st
 
     if (!d)
         return -1;
-    sqlite3_stmt *q = db_stmt(d, "SELECT " WEBHOOK_COLUMNS " FROM webhook"
-                                 " WHERE id = ?1 AND (?2 IS NULL OR project = ?2)");
+    struct stmt *q = db_stmt(d, "SELECT " WEBHOOK_COLUMNS " FROM webhook"
+                                " WHERE id = ?1 AND (?2 IS NULL OR project = ?2)");
     db_bind(q, "ts", id, project);
-    int rc = db_step(d, q, "cannot read the webhook", e);
+    int rc = db_step(q, "cannot read the webhook", e);
     if (rc == 1)
         webhook_row(q, a, out);
     store_read_done(s, d);
@@ -120,19 +119,20 @@ int webhook_get(struct store *s, struct arena *a, const char *project, struct st
 
 static int delete_in(struct db *d, const char *project, struct str id, struct error *e)
 {
-    sqlite3_stmt *q = db_stmt(d, "DELETE FROM webhook WHERE id = ?1"
-                                 " AND (?2 IS NULL OR project = ?2)");
+    struct stmt *q = db_stmt(d, "DELETE FROM webhook WHERE id = ?1"
+                                " AND (?2 IS NULL OR project = ?2)");
 
     db_bind(q, "ts", id, project);
-    int rc = db_run(d, q, "cannot delete the webhook", e);
+    int rc = db_run(q, "cannot delete the webhook", e);
     if (rc == 0)
         return error_set(e, ERROR_NOT_FOUND, "there is no webhook %.*s", STR_ARG(id));
     if (rc < 0)
         return -1;
-    q = db_stmt(d, "UPDATE delivery SET state = 2, last_error = 'the webhook was deleted'"
-                   " WHERE webhook = ? AND state = 0");
+    q = db_stmt(d, "UPDATE delivery SET state = " SQL_GIVEN_UP
+                   ", last_error = 'the webhook was deleted'"
+                   " WHERE webhook = ? AND state = " SQL_WAITS);
     db_bind(q, "t", id);
-    return db_run(d, q, "cannot give up its deliveries", e) < 0 ? -1 : 0;
+    return db_run(q, "cannot give up its deliveries", e) < 0 ? -1 : 0;
 }
 
 int webhook_delete(struct store *s, const char *project, struct str id, struct error *e)
@@ -152,12 +152,11 @@ int webhook_list(struct store *s, struct arena *a, const char *project, struct w
     *out = (struct webhook_list){ 0 };
     if (!d)
         return -1;
-    sqlite3_stmt *q = db_stmt(d, "SELECT " WEBHOOK_COLUMNS ", count(*) OVER () FROM webhook"
-                                 " WHERE ?1 IS NULL OR project = ?1 ORDER BY rowid");
+    struct stmt *q = db_stmt(d, "SELECT " WEBHOOK_COLUMNS " FROM webhook"
+                                " WHERE ?1 IS NULL OR project = ?1 ORDER BY create_us, id");
     db_bind(q, "s", project);
-    while ((rc = db_step(d, q, "cannot list the webhooks", e)) == 1) {
-        if (!out->item)
-            out->item = arena_array(a, (size_t)db_int(q, 11), sizeof *out->item);
+    while ((rc = db_step(q, "cannot list the webhooks", e)) == 1) {
+        out->item = arena_list_grow(a, out->item, out->count, sizeof *out->item);
         webhook_row(q, a, &out->item[out->count++]);
     }
     store_read_done(s, d);

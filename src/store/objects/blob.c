@@ -16,17 +16,13 @@
 #include "base/thread.h"
 #include "base/log.h"
 #include "base/sys.h"
-#include "store/objects/blob_inner.h"
+#include "store/objects/objects_inner.h"
 
 /* Ids that a crash may leave unused. */
 #define ID_BLOCK 1024
 #define COPY_BYTES ((size_t)256 * 1024)
 
-static int id_take(struct store *s, int64_t *out, struct error *e);
-static struct blob_writer *writer_new(struct store *s, bool md5, bool sha256, struct error *e);
-static int append_blob(struct blob_writer *w, int64_t id, struct error *e);
-
-struct blobs *blobs_new(void)
+static void *blobs_new(void)
 {
     struct blobs *b = mem_alloc(sizeof *b);
 
@@ -35,21 +31,66 @@ struct blobs *blobs_new(void)
     return b;
 }
 
-int blobs_open(struct store *s, struct error *e)
+static void blobs_free(void *memory)
 {
-    char path[PATH_BYTES];
+    struct blobs *b = memory;
 
-    store_path(s, path, "uploads");
-    return sys_mkdirs(path, e);
-}
-
-void blobs_free(struct blobs *b)
-{
-    if (!b)
-        return;
     uploads_free(b->uploads);
     lock_destroy(&b->lock);
     mem_free(b);
+}
+
+struct blobs *blobs_of(struct store *s)
+{
+    return store_memory(s, blobs_new, blobs_free);
+}
+
+static int block_take(struct store *s, int64_t *last, struct error *e)
+{
+    struct db *d = store_write(s, e);
+
+    if (!d)
+        return -1;
+    int rc = store_number(d, "blob", ID_BLOCK, ID_BLOCK, last, e);
+    return store_commit(s, d, rc, e);
+}
+
+static int id_take(struct store *s, int64_t *out, struct error *e)
+{
+    struct blobs *b = blobs_of(s);
+    int64_t last = 0;
+    int rc = 0;
+
+    lock(&b->lock);
+    if (b->next == b->end) {
+        rc = block_take(s, &last, e);
+        if (rc == 0) {
+            b->end = last + 1;
+            b->next = b->end - ID_BLOCK;
+        }
+    }
+    assert(rc < 0 || (b->next > 0 && b->next < b->end));
+    if (rc == 0)
+        *out = b->next++;
+    unlock(&b->lock);
+    return rc;
+}
+
+static struct blob_writer *writer_new(struct store *s, bool md5, bool sha256, struct error *e)
+{
+    struct blob_writer *w = mem_alloc(sizeof *w);
+
+    w->s = s;
+    w->fd = -1;
+    if (id_take(s, &w->id, e) < 0 || blob_digest_begin(&w->digest, md5, sha256, e) < 0)
+        goto fail;
+    store_path(s, w->path, "uploads/w%lld", (long long)w->id);
+    w->fd = sys_open(w->path, O_RDWR | O_CREAT | O_EXCL, e);
+    if (w->fd >= 0)
+        return w;
+fail:
+    blob_writer_free(w);
+    return NULL;
 }
 
 struct blob_writer *blob_create(struct store *s, uint64_t bytes_max, bool sha256, struct error *e)
@@ -167,6 +208,32 @@ out:
     return rc;
 }
 
+static int append_fd(struct blob_writer *w, int fd, char *chunk, struct error *e)
+{
+    uint64_t at = 0;
+    int64_t n;
+
+    while ((n = sys_read_at(fd, chunk, COPY_BYTES, at, "a part", e)) > 0) {
+        if (blob_write(w, chunk, (size_t)n, e) < 0)
+            return -1;
+        at += (uint64_t)n;
+    }
+    return n < 0 ? -1 : 0;
+}
+
+static int append_blob(struct blob_writer *w, int64_t id, struct error *e)
+{
+    int fd = blob_open(w->s, id, e);
+
+    if (fd < 0)
+        return -1;
+    char *chunk = mem_alloc(COPY_BYTES);
+    int rc = append_fd(w, fd, chunk, e);
+    mem_free(chunk);
+    (void)close(fd);
+    return rc;
+}
+
 int blob_compose(struct store *s, const int64_t *part, uint32_t count, struct blob *out,
                  struct error *e)
 {
@@ -217,77 +284,4 @@ bool blob_unlink(struct store *s, int64_t id)
     if (errno != ENOENT)
         log_warn("cannot remove %s, a later sweep will: error %d", path, errno);
     return false;
-}
-
-static int block_take(struct store *s, int64_t *last, struct error *e)
-{
-    struct db *d = store_write(s, e);
-
-    if (!d)
-        return -1;
-    int rc = counter_next(d, "blob", ID_BLOCK, ID_BLOCK, last, e);
-    return store_commit(s, d, rc, e);
-}
-
-static int id_take(struct store *s, int64_t *out, struct error *e)
-{
-    struct blobs *b = s->blobs;
-    int64_t last = 0;
-    int rc = 0;
-
-    lock(&b->lock);
-    if (b->next == b->end) {
-        rc = block_take(s, &last, e);
-        if (rc == 0) {
-            b->end = last + 1;
-            b->next = b->end - ID_BLOCK;
-        }
-    }
-    if (rc == 0)
-        *out = b->next++;
-    unlock(&b->lock);
-    return rc;
-}
-
-static struct blob_writer *writer_new(struct store *s, bool md5, bool sha256, struct error *e)
-{
-    struct blob_writer *w = mem_alloc(sizeof *w);
-
-    w->s = s;
-    w->fd = -1;
-    if (id_take(s, &w->id, e) < 0 || blob_digest_begin(&w->digest, md5, sha256, e) < 0)
-        goto fail;
-    store_path(s, w->path, "uploads/w%lld", (long long)w->id);
-    w->fd = sys_open(w->path, O_RDWR | O_CREAT | O_EXCL, e);
-    if (w->fd >= 0)
-        return w;
-fail:
-    blob_writer_free(w);
-    return NULL;
-}
-
-static int append_fd(struct blob_writer *w, int fd, char *chunk, struct error *e)
-{
-    uint64_t at = 0;
-    int64_t n;
-
-    while ((n = sys_read_at(fd, chunk, COPY_BYTES, at, "a part", e)) > 0) {
-        if (blob_write(w, chunk, (size_t)n, e) < 0)
-            return -1;
-        at += (uint64_t)n;
-    }
-    return n < 0 ? -1 : 0;
-}
-
-static int append_blob(struct blob_writer *w, int64_t id, struct error *e)
-{
-    int fd = blob_open(w->s, id, e);
-
-    if (fd < 0)
-        return -1;
-    char *chunk = mem_alloc(COPY_BYTES);
-    int rc = append_fd(w, fd, chunk, e);
-    mem_free(chunk);
-    (void)close(fd);
-    return rc;
 }

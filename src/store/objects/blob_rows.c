@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "store/objects/blob_inner.h"
+#include "store/objects/objects_inner.h"
 
 #define FOLDERS 256
 /* Rows of one transaction of the sweep: it must not hold others up. */
@@ -15,7 +15,7 @@
 
 /* Everything that may name a blob. */
 #define BLOB_USED                                                                                  \
-    "SELECT EXISTS (SELECT 1 FROM object WHERE blob = ?1)"                                         \
+    "SELECT 1 WHERE EXISTS (SELECT 1 FROM object WHERE blob = ?1)"                                 \
     " OR EXISTS (SELECT 1 FROM file WHERE blob = ?1 AND blob != 0)"                                \
     " OR EXISTS (SELECT 1 FROM job_input WHERE blob = ?1)"                                         \
     " OR EXISTS (SELECT 1 FROM job WHERE result = ?1 AND result != 0)"
@@ -28,24 +28,29 @@ struct sweep {
     int64_t before_us;
 };
 
-static int is_used(struct db *d, int64_t id, struct error *e);
-static int sweep_folder(struct sweep *w, unsigned folder, struct error *e);
-static int sweep_gone(struct store *s, uint64_t *removed, struct error *e);
-
 int blob_keep_in(struct store *s, struct db *d, int64_t id, struct error *e)
 {
     char path[PATH_BYTES];
     struct stat st;
-    sqlite3_stmt *q = db_stmt(d, "SELECT 1 FROM blob_gone WHERE id = ?");
+    struct stmt *q = db_stmt(d, "SELECT 1 FROM blob_gone WHERE id = ?");
 
     db_bind(q, "i", id);
-    int gone = db_step(d, q, "cannot read blobs", e);
+    int gone = db_step(q, "cannot read blobs", e);
     if (gone < 0)
         return -1;
     blob_file(s, path, id);
     if (gone == 1 || stat(path, &st) < 0)
         return error_set(e, ERROR_UNAVAILABLE, "its data was deleted meanwhile; try again");
     return 0;
+}
+
+/* 1, 0 or -1. */
+static int is_used(struct db *d, int64_t id, struct error *e)
+{
+    struct stmt *q = db_stmt(d, BLOB_USED);
+
+    db_bind(q, "i", id);
+    return db_step(q, "cannot read blobs", e);
 }
 
 int blob_drop_in(struct db *d, int64_t id, int64_t *file, struct error *e)
@@ -57,50 +62,36 @@ int blob_drop_in(struct db *d, int64_t id, int64_t *file, struct error *e)
     int used = is_used(d, id, e);
     if (used != 0)
         return used < 0 ? -1 : 0;
-    sqlite3_stmt *q = db_stmt(d, "INSERT OR IGNORE INTO blob_gone (id) VALUES (?)");
+    struct stmt *q = db_stmt(d, "INSERT INTO blob_gone (id) VALUES (?)"
+                                " ON CONFLICT (id) DO NOTHING");
     db_bind(q, "i", id);
-    if (db_run(d, q, "cannot delete a blob", e) < 0)
+    if (db_run(q, "cannot delete a blob", e) < 0)
         return -1;
     if (!file)
         return 0;
     q = db_stmt(d, "SELECT 1 FROM blob_hold WHERE until_us > ?");
     db_bind(q, "i", clock_system()->wall_us(clock_system()));
-    int held = db_step(d, q, "cannot read blobs", e);
+    int held = db_step(q, "cannot read blobs", e);
     if (held == 0)
         *file = id;
     return held < 0 ? -1 : 0;
 }
 
-int counter_next(struct db *d, const char *name, int64_t least, int64_t step, int64_t *out,
-                 struct error *e)
+void blob_columns(struct stmt *q, int first, struct blob *out)
 {
-    sqlite3_stmt *q = db_stmt(d, "INSERT INTO counter (name, value) VALUES (?1, ?2)"
-                                 " ON CONFLICT (name) DO UPDATE SET value = max(value + ?3, ?2)");
+    struct str md5 = db_bytes(q, first + 3), sha256 = db_bytes(q, first + 4);
 
-    db_bind(q, "sii", name, least, step);
-    if (db_run(d, q, "cannot count", e) < 0)
-        return -1;
-    q = db_stmt(d, "SELECT value FROM counter WHERE name = ?");
-    db_bind(q, "s", name);
-    int rc = db_step(d, q, "cannot count", e);
-    if (rc == 1)
-        *out = db_int(q, 0);
-    return rc == 1 ? 0 : rc == 0 ? error_set(e, ERROR_DATA_LOSS, "no counter %s", name) : -1;
-}
-
-void blob_columns(sqlite3_stmt *q, int first, struct blob *out)
-{
     *out = (struct blob){
         .id = db_int(q, first),
         .bytes = (uint64_t)db_int(q, first + 1),
         .crc32c = (uint32_t)db_int(q, first + 2),
-        .has_md5 = sqlite3_column_bytes(q, first + 3) == (int)sizeof out->md5,
-        .has_sha256 = sqlite3_column_bytes(q, first + 4) == (int)sizeof out->sha256,
+        .has_md5 = md5.len == sizeof out->md5,
+        .has_sha256 = sha256.len == sizeof out->sha256,
     };
     if (out->has_md5)
-        memcpy(out->md5, sqlite3_column_blob(q, first + 3), sizeof out->md5);
+        memcpy(out->md5, md5.p, md5.len);
     if (out->has_sha256)
-        memcpy(out->sha256, sqlite3_column_blob(q, first + 4), sizeof out->sha256);
+        memcpy(out->sha256, sha256.p, sha256.len);
 }
 
 struct str blob_md5(const struct blob *b)
@@ -111,32 +102,6 @@ struct str blob_md5(const struct blob *b)
 struct str blob_sha256(const struct blob *b)
 {
     return (struct str){ (const char *)b->sha256, b->has_sha256 ? sizeof b->sha256 : 0 };
-}
-
-/* Files are told old by their own times, so a moved test clock ages none that is about to be named. */
-int blob_sweep(struct store *s, uint64_t *removed, struct error *e)
-{
-    struct sweep *w = mem_alloc(sizeof *w);
-    int rc = 0;
-
-    w->s = s;
-    w->before_us = clock_system()->wall_us(clock_system()) - (int64_t)BLOB_GRACE_S * 1000000;
-    *removed = 0;
-    for (unsigned i = 0; i < FOLDERS && rc == 0; i++)
-        rc = sweep_folder(w, i, e);
-    mem_free(w);
-    if (rc < 0 || sweep_gone(s, removed, e) < 0)
-        return -1;
-    return uploads_sweep(s, removed, e);
-}
-
-static int is_used(struct db *d, int64_t id, struct error *e)
-{
-    sqlite3_stmt *q = db_stmt(d, BLOB_USED);
-
-    db_bind(q, "i", id);
-    int rc = db_step(d, q, "cannot read blobs", e);
-    return rc == 1 ? db_int(q, 0) != 0 : rc;
 }
 
 /* What was found is looked at again where it counts: in the transaction that gives it up. */
@@ -209,10 +174,10 @@ static int gone_some(struct store *s, int64_t *id, uint32_t *count, struct error
     *count = 0;
     if (!d)
         return -1;
-    sqlite3_stmt *q = db_stmt(d, "SELECT id FROM blob_gone WHERE NOT EXISTS"
-                                 " (SELECT 1 FROM blob_hold WHERE until_us > ?1) LIMIT ?2");
+    struct stmt *q = db_stmt(d, "SELECT id FROM blob_gone WHERE NOT EXISTS"
+                                " (SELECT 1 FROM blob_hold WHERE until_us > ?1) LIMIT ?2");
     db_bind(q, "ii", clock_system()->wall_us(clock_system()), (int64_t)SWEEP_BATCH);
-    while ((rc = db_step(d, q, "cannot read blobs", e)) == 1)
+    while ((rc = db_step(q, "cannot read blobs", e)) == 1)
         id[(*count)++] = db_int(q, 0);
     store_read_done(s, d);
     return rc;
@@ -226,9 +191,9 @@ static int gone_forget(struct store *s, const int64_t *id, uint32_t count, struc
     if (!d)
         return -1;
     for (uint32_t i = 0; i < count && rc >= 0; i++) {
-        sqlite3_stmt *q = db_stmt(d, "DELETE FROM blob_gone WHERE id = ?");
+        struct stmt *q = db_stmt(d, "DELETE FROM blob_gone WHERE id = ?");
         db_bind(q, "i", id[i]);
-        rc = db_run(d, q, "cannot forget a blob", e);
+        rc = db_run(q, "cannot forget a blob", e);
     }
     return store_commit(s, d, rc < 0 ? -1 : 0, e);
 }
@@ -247,4 +212,22 @@ static int sweep_gone(struct store *s, uint64_t *removed, struct error *e)
             return -1;
     } while (count == SWEEP_BATCH);
     return 0;
+}
+
+/* Judges a file's age by its mtime, not by our clock: a moved test clock must not delete a file that is
+ * about to be referenced. */
+int blob_sweep(struct store *s, uint64_t *removed, struct error *e)
+{
+    struct sweep *w = mem_alloc(sizeof *w);
+    int rc = 0;
+
+    w->s = s;
+    w->before_us = clock_system()->wall_us(clock_system()) - (int64_t)BLOB_GRACE_S * 1000000;
+    *removed = 0;
+    for (unsigned i = 0; i < FOLDERS && rc == 0; i++)
+        rc = sweep_folder(w, i, e);
+    mem_free(w);
+    if (rc < 0 || sweep_gone(s, removed, e) < 0)
+        return -1;
+    return uploads_sweep(s, removed, e);
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/random.h"
 #include "store/objects/objects_inner.h"
 
 #define ID_RANDOM 12
@@ -20,15 +21,75 @@ struct wanted {
     int64_t now_us;
 };
 
-static int put_in(struct store *s, struct db *d, const struct file_new *in, char id[FILE_ID_BYTES],
-                  struct error *e);
-static int find(struct db *d, struct arena *a, const struct wanted *which, struct file *out,
-                struct error *e);
-static void file_row(sqlite3_stmt *q, struct arena *a, struct file *out);
-
-static int64_t now_us(struct store *s)
+/* 1 when a row has it, even a deleted one's. */
+static int id_taken(struct db *d, const char *id, struct error *e)
 {
-    return store_clock(s)->wall_us(store_clock(s));
+    struct stmt *q = db_stmt(d, "SELECT 1 FROM file WHERE id = ?");
+
+    db_bind(q, "s", id);
+    return db_step(q, "cannot read a file", e);
+}
+
+static int id_choose(struct db *d, const struct file_new *in, char id[FILE_ID_BYTES],
+                     struct error *e)
+{
+    int taken = 1;
+
+    if (in->id[0] != '\0') {
+        memcpy(id, in->id, FILE_ID_BYTES);
+        taken = id_taken(d, id, e);
+    }
+    for (int i = 0; i < ID_TRIES_MAX && in->id[0] == '\0' && taken == 1; i++)
+        taken = random_text(id, ID_RANDOM, ALPHABET_36, e) < 0 ? -1 : id_taken(d, id, e);
+    if (taken == 1)
+        return error_set(e, ERROR_ALREADY_EXISTS, "File %s already exists.", id);
+    return taken;
+}
+
+static int put_in(struct store *s, struct db *d, const struct file_new *in, char id[FILE_ID_BYTES],
+                  struct error *e)
+{
+    const struct blob *b = &in->blob;
+
+    if (id_choose(d, in, id, e) < 0 || blob_keep_in(s, d, b->id, e) < 0)
+        return -1;
+    struct stmt *q =
+        db_stmt(d, "INSERT INTO file (" FILE_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
+                   " ?10, ?11, ?11, ?12)");
+    db_bind(q, "ssttiiiBBiii", id, in->project ? in->project : "", in->display_name, in->mime,
+            b->id, (int64_t)b->bytes, (int64_t)b->crc32c, blob_md5(b), blob_sha256(b),
+            (int64_t)in->origin, store_now(s), in->expire_us);
+    return db_run(q, "cannot write a file", e) < 0 ? -1 : 0;
+}
+
+static void file_row(struct stmt *q, struct arena *a, struct file *out)
+{
+    *out = (struct file){
+        .project = db_text(q, 1, a),
+        .display_name = db_text(q, 2, a),
+        .mime = db_text(q, 3, a),
+        .origin = (enum file_origin)db_int(q, 9),
+        .create_us = db_int(q, 10),
+        .update_us = db_int(q, 11),
+        .expire_us = db_int(q, 12),
+    };
+    db_text_to(q, 0, out->id, sizeof out->id);
+    blob_columns(q, 4, &out->blob);
+}
+
+static int find(struct db *d, struct arena *a, const struct wanted *which, struct file *out,
+                struct error *e)
+{
+    struct stmt *q = db_stmt(d, "SELECT " FILE_COLUMNS " FROM file WHERE id = ?1 AND blob != 0"
+                                " AND expire_us > ?2 AND (?3 IS NULL OR project = ?3)");
+
+    db_bind(q, "tis", which->id, which->now_us, which->project);
+    int rc = db_step(q, "cannot read a file", e);
+    if (rc == 0)
+        return error_set(e, ERROR_NOT_FOUND, "File %.*s does not exist.", STR_ARG(which->id));
+    if (rc == 1)
+        file_row(q, a, out);
+    return rc < 0 ? -1 : 0;
 }
 
 int file_put(struct store *s, struct arena *a, const struct file_new *in, struct file *out,
@@ -40,7 +101,7 @@ int file_put(struct store *s, struct arena *a, const struct file_new *in, struct
     if (!d)
         return -1;
     int rc = put_in(s, d, in, id, e);
-    const struct wanted made = { NULL, str_of(id), now_us(s) };
+    const struct wanted made = { NULL, str_of(id), store_now(s) };
     if (rc == 0 && out)
         rc = find(d, a, &made, out, e);
     return store_commit(s, d, rc, e);
@@ -60,7 +121,7 @@ int file_get(struct store *s, struct arena *a, const char *project, struct str i
 
     if (!d)
         return -1;
-    const struct wanted which = { project, id, now_us(s) };
+    const struct wanted which = { project, id, store_now(s) };
     int rc = find(d, a, &which, out, e);
     store_read_done(s, d);
     return rc;
@@ -69,10 +130,10 @@ int file_get(struct store *s, struct arena *a, const char *project, struct str i
 /* *file: whose file may go after the commit. */
 static int give_up(struct db *d, struct str id, int64_t blob, int64_t *file, struct error *e)
 {
-    sqlite3_stmt *q = db_stmt(d, "UPDATE file SET blob = 0 WHERE id = ?");
+    struct stmt *q = db_stmt(d, "UPDATE file SET blob = 0 WHERE id = ?");
 
     db_bind(q, "t", id);
-    if (db_run(d, q, "cannot delete a file", e) < 0)
+    if (db_run(q, "cannot delete a file", e) < 0)
         return -1;
     return blob_drop_in(d, blob, file, e);
 }
@@ -86,7 +147,7 @@ int file_delete(struct store *s, const char *project, struct str id, struct erro
 
     if (!d)
         return -1;
-    const struct wanted which = { project, id, now_us(s) };
+    const struct wanted which = { project, id, store_now(s) };
     int rc = find(d, &a, &which, &f, e);
     if (rc == 0)
         rc = give_up(d, id, f.blob.id, &file, e);
@@ -104,10 +165,10 @@ static int page_begin(struct db *d, const char *project, struct str after, int64
     *seq = INT64_MAX;
     if (after.len == 0)
         return 0;
-    sqlite3_stmt *q =
+    struct stmt *q =
         db_stmt(d, "SELECT seq FROM file WHERE id = ?1 AND (?2 IS NULL OR project = ?2)");
     db_bind(q, "ts", after, project);
-    int rc = db_step(d, q, "cannot list files", e);
+    int rc = db_step(q, "cannot list files", e);
     if (rc == 1)
         *seq = db_int(q, 0);
     else if (rc == 0)
@@ -115,19 +176,33 @@ static int page_begin(struct db *d, const char *project, struct str after, int64
     return rc < 0 ? -1 : 0;
 }
 
-static int list_in(struct db *d, struct arena *a, sqlite3_stmt *q, uint32_t most,
-                   struct file_list *out, struct error *e)
+static int list_in(struct stmt *q, struct arena *a, uint32_t most, struct file_list *out,
+                   struct error *e)
 {
     int rc;
 
-    while ((rc = db_step(d, q, "cannot list files", e)) == 1) {
+    while ((rc = db_step(q, "cannot list files", e)) == 1) {
         out->more = out->count == most;
         if (out->more)
             return 0;
-        out->item = list_grow(a, out->item, out->count, sizeof *out->item);
+        out->item = arena_list_grow(a, out->item, out->count, sizeof *out->item);
         file_row(q, a, &out->item[out->count++]);
     }
     return rc;
+}
+
+/* Two texts, so that each goes by its own index. */
+static struct stmt *query_stmt(struct db *d, const char *project)
+{
+    struct stmt *q;
+
+#define LISTED " seq < ?1 AND blob != 0 AND expire_us > ?2 ORDER BY seq DESC"
+    if (!project)
+        return db_stmt(d, "SELECT " FILE_COLUMNS " FROM file WHERE" LISTED);
+    q = db_stmt(d, "SELECT " FILE_COLUMNS " FROM file WHERE project = ?3 AND" LISTED);
+#undef LISTED
+    db_bind_from(q, 3, "s", project);
+    return q;
 }
 
 int file_query(struct store *s, struct arena *a, const struct file_query *query,
@@ -141,15 +216,9 @@ int file_query(struct store *s, struct arena *a, const struct file_query *query,
         return -1;
     int rc = page_begin(d, query->project, query->after, &seq, e);
     if (rc == 0) {
-        sqlite3_stmt *q =
-            query->project
-                ? db_stmt(d, "SELECT " FILE_COLUMNS " FROM file WHERE project = ?1"
-                             " AND seq < ?2 AND blob != 0 AND expire_us > ?3 ORDER BY seq DESC")
-                : db_stmt(d, "SELECT " FILE_COLUMNS " FROM file WHERE ?1 IS NULL"
-                             " AND seq < ?2 AND blob != 0 AND expire_us > ?3"
-                             " ORDER BY seq DESC");
-        db_bind(q, "sii", query->project, seq, now_us(s));
-        rc = list_in(d, a, q, query->most, out, e);
+        struct stmt *q = query_stmt(d, query->project);
+        db_bind(q, "ii", seq, store_now(s));
+        rc = list_in(q, a, query->most, out, e);
     }
     store_read_done(s, d);
     return rc;
@@ -164,13 +233,13 @@ struct expired {
 
 static int expired_find(struct db *d, int64_t now, struct expired *x, struct error *e)
 {
-    sqlite3_stmt *q = db_stmt(d, "SELECT id, blob FROM file WHERE expire_us <= ? AND blob != 0"
-                                 " LIMIT ?");
+    struct stmt *q = db_stmt(d, "SELECT id, blob FROM file WHERE expire_us <= ? AND blob != 0"
+                                " LIMIT ?");
     int rc;
 
     x->count = 0;
     db_bind(q, "ii", now, (int64_t)EXPIRE_BATCH);
-    while ((rc = db_step(d, q, "cannot expire files", e)) == 1) {
+    while ((rc = db_step(q, "cannot expire files", e)) == 1) {
         db_text_to(q, 0, x->id[x->count], FILE_ID_BYTES);
         x->blob[x->count++] = db_int(q, 1);
     }
@@ -187,9 +256,9 @@ static int expire_some(struct store *s, int64_t now, struct expired *x, struct e
     for (uint32_t i = 0; i < x->count && rc == 0; i++)
         rc = give_up(d, str_of(x->id[i]), x->blob[i], &x->file[i], e);
     if (rc == 0) {
-        sqlite3_stmt *q = db_stmt(d, "DELETE FROM file WHERE expire_us <= ? AND blob = 0");
+        struct stmt *q = db_stmt(d, "DELETE FROM file WHERE expire_us <= ? AND blob = 0");
         db_bind(q, "i", now - KEPT_US);
-        rc = db_run(d, q, "cannot forget files", e) < 0 ? -1 : 0;
+        rc = db_run(q, "cannot forget files", e) < 0 ? -1 : 0;
     }
     return store_commit(s, d, rc, e);
 }
@@ -206,75 +275,4 @@ int file_expire(struct store *s, int64_t now, struct error *e)
     } while (rc == 0 && x->count == EXPIRE_BATCH);
     mem_free(x);
     return rc;
-}
-
-/* 1 when a row has it, even a deleted one's. */
-static int id_taken(struct db *d, const char *id, struct error *e)
-{
-    sqlite3_stmt *q = db_stmt(d, "SELECT 1 FROM file WHERE id = ?");
-
-    db_bind(q, "s", id);
-    return db_step(d, q, "cannot read a file", e);
-}
-
-static int id_choose(struct db *d, const struct file_new *in, char id[FILE_ID_BYTES],
-                     struct error *e)
-{
-    int taken = 1;
-
-    if (in->id[0] != '\0') {
-        memcpy(id, in->id, FILE_ID_BYTES);
-        taken = id_taken(d, id, e);
-    }
-    for (int i = 0; i < ID_TRIES_MAX && in->id[0] == '\0' && taken == 1; i++)
-        taken = store_random_text(id, ID_RANDOM, ALPHABET_36, e) < 0 ? -1 : id_taken(d, id, e);
-    if (taken == 1)
-        return error_set(e, ERROR_ALREADY_EXISTS, "File %s already exists.", id);
-    return taken;
-}
-
-static int put_in(struct store *s, struct db *d, const struct file_new *in, char id[FILE_ID_BYTES],
-                  struct error *e)
-{
-    const struct blob *b = &in->blob;
-
-    if (id_choose(d, in, id, e) < 0 || blob_keep_in(s, d, b->id, e) < 0)
-        return -1;
-    sqlite3_stmt *q = db_stmt(d, "INSERT INTO file (" FILE_COLUMNS ") VALUES (?1,"
-                                 " coalesce(?2, ''), coalesce(?3, ''), coalesce(?4, ''), ?5, ?6,"
-                                 " ?7, nullif(?8, x''), nullif(?9, x''), ?10, ?11, ?11, ?12)");
-    db_bind(q, "ssttiiibbiii", id, in->project, in->display_name, in->mime, b->id,
-            (int64_t)b->bytes, (int64_t)b->crc32c, blob_md5(b), blob_sha256(b), (int64_t)in->origin,
-            now_us(s), in->expire_us);
-    return db_run(d, q, "cannot write a file", e) < 0 ? -1 : 0;
-}
-
-static int find(struct db *d, struct arena *a, const struct wanted *which, struct file *out,
-                struct error *e)
-{
-    sqlite3_stmt *q = db_stmt(d, "SELECT " FILE_COLUMNS " FROM file WHERE id = ?1 AND blob != 0"
-                                 " AND expire_us > ?2 AND (?3 IS NULL OR project = ?3)");
-
-    db_bind(q, "tis", which->id, which->now_us, which->project);
-    int rc = db_step(d, q, "cannot read a file", e);
-    if (rc == 0)
-        return error_set(e, ERROR_NOT_FOUND, "File %.*s does not exist.", STR_ARG(which->id));
-    if (rc == 1)
-        file_row(q, a, out);
-    return rc < 0 ? -1 : 0;
-}
-
-static void file_row(sqlite3_stmt *q, struct arena *a, struct file *out)
-{
-    *out = (struct file){
-        .project = db_text(q, 1, a),
-        .display_name = db_text(q, 2, a),
-        .mime = db_text(q, 3, a),
-        .origin = (enum file_origin)db_int(q, 9),
-        .create_us = db_int(q, 10),
-        .update_us = db_int(q, 11),
-        .expire_us = db_int(q, 12),
-    };
-    db_text_to(q, 0, out->id, sizeof out->id);
-    blob_columns(q, 4, &out->blob);
 }

@@ -65,141 +65,6 @@ struct compiler {
     uint32_t depth;
 };
 
-static void compile_one(struct compiler *c);
-static void follow(struct glob *g, struct threads *t, uint32_t from);
-static bool step_takes(const struct step *s, uint32_t c);
-static uint32_t decode(struct str text, size_t *at);
-static struct str literal_prefix(struct str text);
-
-struct glob *glob_compile(struct arena *a, struct str text)
-{
-    if (text.len > GLOB_BYTES_MAX)
-        return NULL;
-    size_t cap = text.len * STEPS_A_BYTE + STEPS_EXTRA;
-    struct glob *g = arena_alloc(a, sizeof *g);
-    struct compiler c = { .g = g };
-
-    g->text = text;
-    g->step = arena_array(a, cap, sizeof *g->step);
-    g->now.at = arena_array(a, cap, sizeof *g->now.at);
-    g->next.at = arena_array(a, cap, sizeof *g->next.at);
-    g->seen = arena_array(a, cap, sizeof *g->seen);
-    g->todo = arena_array(a, 2 * cap, sizeof *g->todo);
-    while (c.at < text.len)
-        compile_one(&c);
-    g->step[g->count++] = (struct step){ .kind = STEP_MATCH };
-    g->prefix = literal_prefix(text);
-    return g;
-}
-
-bool glob_match(struct glob *g, struct str name)
-{
-    size_t at = 0;
-
-    g->now.count = 0;
-    g->round++;
-    follow(g, &g->now, 0);
-    while (at < name.len && g->now.count > 0) {
-        uint32_t c = decode(name, &at);
-        g->next.count = 0;
-        g->round++;
-        for (uint32_t i = 0; i < g->now.count; i++) {
-            if (step_takes(&g->step[g->now.at[i]], c))
-                follow(g, &g->next, g->now.at[i] + 1);
-        }
-        struct threads swap = g->now;
-        g->now = g->next;
-        g->next = swap;
-    }
-    for (uint32_t i = 0; i < g->now.count; i++) {
-        if (g->step[g->now.at[i]].kind == STEP_MATCH)
-            return at == name.len;
-    }
-    return false;
-}
-
-struct str glob_prefix(const struct glob *g)
-{
-    return g->prefix;
-}
-
-bool object_glob(struct str glob, struct str name)
-{
-    struct arena a = { 0 };
-    struct glob *g = glob_compile(&a, glob);
-    bool matches = g && glob_match(g, name);
-
-    arena_release(&a);
-    return matches;
-}
-
-/* Adds the steps that take a character (or end) which are reached from `from` without one. */
-static void follow(struct glob *g, struct threads *t, uint32_t from)
-{
-    uint32_t count = 0;
-
-    g->todo[count++] = from;
-    while (count > 0) {
-        uint32_t i = g->todo[--count];
-        const struct step *s = &g->step[i];
-        if (g->seen[i] == g->round)
-            continue;
-        g->seen[i] = g->round;
-        if (s->kind == STEP_FORK)
-            g->todo[count++] = s->y;
-        if (s->kind == STEP_FORK || s->kind == STEP_JUMP)
-            g->todo[count++] = s->x;
-        else
-            t->at[t->count++] = i;
-    }
-}
-
-static bool in_set(struct str set, uint32_t c)
-{
-    for (size_t at = 0; at < set.len;) {
-        uint32_t low = decode(set, &at), high = low;
-        if (at + 1 < set.len && set.p[at] == '-') {
-            at++;
-            high = decode(set, &at);
-        }
-        if (c >= low && c <= high)
-            return true;
-    }
-    return false;
-}
-
-static bool step_takes(const struct step *s, uint32_t c)
-{
-    switch (s->kind) {
-    case STEP_CHAR:
-        return c == s->c;
-    case STEP_SET:
-        return c != '/' && in_set(s->set, c) != s->negated;
-    case STEP_ONE:
-        return c != '/';
-    case STEP_ANY:
-        return true;
-    case STEP_FORK:
-    case STEP_JUMP:
-    case STEP_MATCH:
-        break;
-    }
-    return false;
-}
-
-/* The code point at *at, which moves past it. A byte that begins none stands for itself, so that a
- * pattern which is no UTF-8 does no harm. */
-static uint32_t decode(struct str text, size_t *at)
-{
-    unsigned char first = (unsigned char)text.p[(*at)++];
-    unsigned more = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : first >= 0xc0 ? 1 : 0;
-    uint32_t c = more == 0 ? first : first & (0x3fU >> more);
-
-    for (; more > 0 && *at < text.len; more--)
-        c = c << 6 | ((unsigned char)text.p[(*at)++] & 0x3fU);
-    return c;
-}
-
 static uint32_t emit(struct glob *g, enum step_kind kind)
 {
     g->step[g->count] = (struct step){ .kind = kind };
@@ -239,6 +104,19 @@ static void compile_stars(struct compiler *c)
     c->g->step[emit(c->g, STEP_CHAR)].c = '/';
     c->g->step[fork].x = fork + 1;
     c->g->step[fork].y = c->g->count;
+}
+
+/* The code point at *at, which moves past it. A byte that begins none stands for itself, so that a
+ * pattern which is no UTF-8 does no harm. */
+static uint32_t decode(struct str text, size_t *at)
+{
+    unsigned char first = (unsigned char)text.p[(*at)++];
+    unsigned more = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : first >= 0xc0 ? 1 : 0;
+    uint32_t c = more == 0 ? first : first & (0x3fU >> more);
+
+    for (; more > 0 && *at < text.len; more--)
+        c = c << 6 | ((unsigned char)text.p[(*at)++] & 0x3fU);
+    return c;
 }
 
 static void compile_char(struct compiler *c)
@@ -366,4 +244,120 @@ static struct str literal_prefix(struct str text)
     while (len < text.len && str_find(STR("*?[{\\"), str_sub(text, len, 1)) == SIZE_MAX)
         len++;
     return (struct str){ text.p, len };
+}
+
+struct glob *glob_compile(struct arena *a, struct str text)
+{
+    if (text.len > GLOB_BYTES_MAX)
+        return NULL;
+    size_t cap = text.len * STEPS_A_BYTE + STEPS_EXTRA;
+    struct glob *g = arena_alloc(a, sizeof *g);
+    struct compiler c = { .g = g };
+
+    g->text = text;
+    g->step = arena_array(a, cap, sizeof *g->step);
+    g->now.at = arena_array(a, cap, sizeof *g->now.at);
+    g->next.at = arena_array(a, cap, sizeof *g->next.at);
+    g->seen = arena_array(a, cap, sizeof *g->seen);
+    g->todo = arena_array(a, 2 * cap, sizeof *g->todo);
+    while (c.at < text.len)
+        compile_one(&c);
+    g->step[g->count++] = (struct step){ .kind = STEP_MATCH };
+    g->prefix = literal_prefix(text);
+    return g;
+}
+
+/* Adds the steps that take a character (or end) which are reached from `from` without one. */
+static void follow(struct glob *g, struct threads *t, uint32_t from)
+{
+    uint32_t count = 0;
+
+    g->todo[count++] = from;
+    while (count > 0) {
+        uint32_t i = g->todo[--count];
+        const struct step *s = &g->step[i];
+        if (g->seen[i] == g->round)
+            continue;
+        g->seen[i] = g->round;
+        if (s->kind == STEP_FORK)
+            g->todo[count++] = s->y;
+        if (s->kind == STEP_FORK || s->kind == STEP_JUMP)
+            g->todo[count++] = s->x;
+        else
+            t->at[t->count++] = i;
+    }
+}
+
+static bool in_set(struct str set, uint32_t c)
+{
+    for (size_t at = 0; at < set.len;) {
+        uint32_t low = decode(set, &at), high = low;
+        if (at + 1 < set.len && set.p[at] == '-') {
+            at++;
+            high = decode(set, &at);
+        }
+        if (c >= low && c <= high)
+            return true;
+    }
+    return false;
+}
+
+static bool step_takes(const struct step *s, uint32_t c)
+{
+    switch (s->kind) {
+    case STEP_CHAR:
+        return c == s->c;
+    case STEP_SET:
+        return c != '/' && in_set(s->set, c) != s->negated;
+    case STEP_ONE:
+        return c != '/';
+    case STEP_ANY:
+        return true;
+    case STEP_FORK:
+    case STEP_JUMP:
+    case STEP_MATCH:
+        break;
+    }
+    return false;
+}
+
+bool glob_match(struct glob *g, struct str name)
+{
+    size_t at = 0;
+
+    g->now.count = 0;
+    g->round++;
+    follow(g, &g->now, 0);
+    while (at < name.len && g->now.count > 0) {
+        uint32_t c = decode(name, &at);
+        g->next.count = 0;
+        g->round++;
+        for (uint32_t i = 0; i < g->now.count; i++) {
+            if (step_takes(&g->step[g->now.at[i]], c))
+                follow(g, &g->next, g->now.at[i] + 1);
+        }
+        struct threads swap = g->now;
+        g->now = g->next;
+        g->next = swap;
+    }
+    for (uint32_t i = 0; i < g->now.count; i++) {
+        if (g->step[g->now.at[i]].kind == STEP_MATCH)
+            return at == name.len;
+    }
+    return false;
+}
+
+struct str glob_prefix(const struct glob *g)
+{
+    return g->prefix;
+}
+
+bool object_glob(struct str glob, struct str name)
+{
+    struct arena a = { 0 };
+    struct glob *g = glob_compile(&a, glob);
+    bool matches = g && glob_match(g, name);
+
+    arena_release(&a);
+    return matches;
 }

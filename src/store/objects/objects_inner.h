@@ -1,18 +1,103 @@
-/* objects_inner.h -- what the files about buckets and objects share. */
+/* objects_inner.h -- what the files of this room share, and what a job's end writes here. Nothing outside
+ * src/store includes it.
+ *
+ * Why: a file goes only when no row can name it any more, and a row names only a file that stays, while
+ * objects are copied, replaced and deleted at once and another process makes a backup.
+ *
+ * Rule:    a row with a blob is written after blob_keep_in in the same transaction; where one was
+ *          removed or changed, blob_drop_in follows in the same transaction: it writes the id into
+ *          blob_gone when no row names it. After that it can be named never again (blob_keep_in
+ *          refuses it; ids are not reused), so its file can go at any time after the commit: at once by
+ *          blob_unlink, or else by the next sweep. While blob_hold has a row (a backup), no
+ *          file goes.
+ * Threads: all; a struct blob_writer has one owner.
+ */
 #ifndef TRANCHE_STORE_OBJECTS_OBJECTS_INNER_H
 #define TRANCHE_STORE_OBJECTS_OBJECTS_INNER_H
 
-#include "store/objects/blob_inner.h"
+#include <openssl/evp.h>
 
-/* NOT_FOUND when there is no such bucket, or it is another project's. */
-int bucket_check(struct db *d, const char *project, struct str name, struct error *e) FALLIBLE;
+#include "store/objects/objects.h"
+#include "store/store_inner.h"
+
+/* ---- Hashes as bytes arrive ---- */
+
+struct blob_digest {
+    uint32_t crc32c;
+    EVP_MD_CTX *md5, *sha256; /* NULL: not wanted */
+};
+int blob_digest_begin(struct blob_digest *h, bool md5, bool sha256, struct error *e) FALLIBLE;
+void blob_digest_add(struct blob_digest *h, const void *p, size_t len);
+void blob_digest_end(struct blob_digest *h, struct blob *out); /* fills the hashes; releases */
+void blob_digest_release(struct blob_digest *h);
+/* Adds the first `bytes` of a file; DATA_LOSS when it has fewer. */
+int blob_digest_add_file(struct blob_digest *h, int fd, uint64_t bytes, const char *path,
+                         struct error *e) FALLIBLE;
+/* crc32c_add without the processor's help: for tests and for other processors. */
+uint32_t crc32c_portable(uint32_t crc, const void *p, size_t len);
+
+/* ---- Writers ---- */
+
+struct blob_writer {
+    struct store *s;
+    int fd;
+    int64_t id; /* of the blob; 0: taken when it is placed */
+    uint64_t bytes, bytes_max;
+    uint64_t marked; /* of an upload: so many bytes are durable and in its row */
+    struct blob_digest digest;
+    bool broken;                  /* a write failed: what is behind `bytes` is undefined */
+    char upload[UPLOAD_ID_BYTES]; /* of an upload's writer, else "" */
+    char path[PATH_BYTES];
+};
+/* Syncs the file and moves it to where blobs are. Takes nothing; w->fd is closed when it succeeds. */
+int blob_place(struct blob_writer *w, struct blob *out, struct error *e) FALLIBLE;
+void blob_writer_free(struct blob_writer *w); /* leaves the file; accepts NULL */
+/* Sync interval of an upload: bounds what a crash can lose. */
+#define UPLOAD_MARK_BYTES ((uint64_t)64 * 1024 * 1024)
+int upload_mark(struct blob_writer *w, struct error *e) FALLIBLE;
+void upload_abort(struct blob_writer *w); /* takes w; the upload stays as last marked */
+/* An unfinished upload is kept for so long. */
+#define UPLOAD_DAYS 7
+/* Expired uploads and files in uploads/ that nothing knows. */
+int uploads_sweep(struct store *s, uint64_t *removed, struct error *e) FALLIBLE;
+
+/* ---- In memory ---- */
+
+struct uploads;
+struct blobs {
+    pthread_mutex_t lock; /* guards next and end: ids that are ours to give */
+    int64_t next, end;
+    struct uploads *uploads;
+};
+struct blobs *blobs_of(struct store *s);
+struct uploads *uploads_new(void);
+void uploads_free(struct uploads *u); /* accepts NULL */
+
+/* ---- Rows ---- */
+
+/* UNAVAILABLE when the blob was given up meanwhile. */
+int blob_keep_in(struct store *s, struct db *d, int64_t id, struct error *e) FALLIBLE;
+/* *file: the id when its file may go after the commit, else 0. file may be NULL: the sweep does it. */
+int blob_drop_in(struct db *d, int64_t id, int64_t *file, struct error *e) FALLIBLE;
+/* True when it removed the file. id 0: nothing to do. A failure is the sweep's. */
+bool blob_unlink(struct store *s, int64_t id);
+void blob_file(const struct store *s, char out[PATH_BYTES], int64_t id);
+/* A blob's columns in objects and files, in this order. */
+#define BLOB_COLUMNS "blob, bytes, crc32c, md5, sha256"
+void blob_columns(struct stmt *q, int first, struct blob *out);
+struct str blob_md5(const struct blob *b);    /* empty when it has none */
+struct str blob_sha256(const struct blob *b); /* empty when it has none */
 
 #define OBJECT_COLUMNS                                                                             \
     "bucket, name, generation, metageneration, " BLOB_COLUMNS                                      \
     ", content_type, meta, component_count, create_us, update_us"
-void object_row(sqlite3_stmt *q, struct arena *a, struct object *out);
+void object_row(struct stmt *q, struct arena *a, struct object *out);
+/* NOT_FOUND when there is no such bucket, or it is another project's. */
+int bucket_check(struct db *d, const char *project, struct str name, struct error *e) FALLIBLE;
 
-/* Room for one more item in a list of the arena, whose room doubles at each power of two. */
-void *list_grow(struct arena *a, void *items, uint32_t count, size_t item_bytes);
+/* In a transaction of the caller: an object or a file as part of a job's end. */
+int object_put_in(struct store *s, struct db *d, const struct object_new *in,
+                  struct error *e) FALLIBLE;
+int file_put_in(struct store *s, struct db *d, const struct file_new *in, struct error *e) FALLIBLE;
 
 #endif

@@ -30,40 +30,12 @@ struct walk {
     struct glob *glob; /* NULL: none */
     struct object_list *out;
     struct bound low, high; /* high.len 0: no end */
-    sqlite3_stmt *rows;     /* NULL: to be begun at low */
+    struct stmt *rows;      /* NULL: to be begun at low */
     uint32_t looked;
     uint64_t work;
     struct str last; /* the newest name or prefix that was looked at, in the arena */
     bool full;
 };
-
-static int query_check(const struct object_query *q, struct error *e);
-static int walk_begin(struct walk *w, struct error *e);
-static int walk_run(struct walk *w, struct error *e);
-static void row_take(struct walk *w);
-static struct str folded(const struct object_query *q, struct str name);
-
-int object_query(struct store *s, struct arena *a, const struct object_query *q,
-                 struct object_list *out, struct error *e)
-{
-    *out = (struct object_list){ 0 };
-    if (query_check(q, e) < 0)
-        return -1;
-    struct walk *w = arena_alloc(a, sizeof *w);
-    w->q = q;
-    w->a = a;
-    w->out = out;
-    w->d = store_read(s, e);
-    if (!w->d)
-        return -1;
-    int rc = bucket_check(w->d, q->project, q->bucket, e);
-    if (rc == 0)
-        rc = walk_begin(w, e);
-    if (rc == 0 && q->most > 0)
-        rc = walk_run(w, e);
-    store_read_done(s, w->d);
-    return rc;
-}
 
 /* Longer ones name nothing; refusing them bounds everything after. */
 static int query_check(const struct object_query *q, struct error *e)
@@ -112,6 +84,17 @@ static void bound_lower(struct bound *high, struct str s)
 {
     if (s.len > 0 && (high->len == 0 || str_cmp(s, bound_str(high)) < 0))
         bound_set(high, s, false);
+}
+
+/* What stands of name up to and with the first delimiter after the prefix; empty when none does. */
+static struct str folded(const struct object_query *q, struct str name)
+{
+    if (q->delimiter.len == 0 || !str_starts(name, q->prefix))
+        return (struct str){ 0 };
+    size_t at = str_find(str_sub(name, q->prefix.len, SIZE_MAX), q->delimiter);
+    if (at == SIZE_MAX)
+        return (struct str){ 0 };
+    return str_sub(name, 0, q->prefix.len + at + q->delimiter.len);
 }
 
 /* A page token inside a folded prefix means that prefix was shown: the walk goes on behind it. */
@@ -169,24 +152,6 @@ static void rows_begin(struct walk *w)
         db_bind(w->rows, "tb", w->q->bucket, low);
 }
 
-static int walk_run(struct walk *w, struct error *e)
-{
-    int rc = 1;
-
-    while (rc == 1) {
-        if (!w->rows)
-            rows_begin(w);
-        rc = db_step(w->d, w->rows, "cannot list objects", e);
-        if (rc == 1 && w->full) {
-            w->out->last = w->last;
-            return 0;
-        }
-        if (rc == 1)
-            row_take(w);
-    }
-    return rc;
-}
-
 static bool is_wanted(struct walk *w, struct str name)
 {
     if (!w->glob)
@@ -195,20 +160,11 @@ static bool is_wanted(struct walk *w, struct str name)
     return glob_match(w->glob, name);
 }
 
-void *list_grow(struct arena *a, void *items, uint32_t count, size_t item_bytes)
-{
-    if (count == 0)
-        return arena_alloc(a, item_bytes);
-    if ((count & (count - 1)) != 0)
-        return items;
-    return arena_grow(a, items, count * item_bytes, (size_t)2 * count * item_bytes);
-}
-
 static void item_add(struct walk *w)
 {
     struct object_list *out = w->out;
 
-    out->item = list_grow(w->a, out->item, out->count, sizeof *out->item);
+    out->item = arena_list_grow(w->a, out->item, out->count, sizeof *out->item);
     object_row(w->rows, w->a, &out->item[out->count++]);
 }
 
@@ -216,7 +172,7 @@ static void prefix_add(struct walk *w, struct str prefix)
 {
     struct object_list *out = w->out;
 
-    out->prefix = list_grow(w->a, out->prefix, out->prefix_count, sizeof *out->prefix);
+    out->prefix = arena_list_grow(w->a, out->prefix, out->prefix_count, sizeof *out->prefix);
     out->prefix[out->prefix_count++] = prefix;
 }
 
@@ -230,7 +186,7 @@ static bool is_prefix_wanted(struct walk *w, struct str prefix)
 /* After a folded one the statement begins again behind its prefix. */
 static void row_take(struct walk *w)
 {
-    struct str name = { sqlite3_column_blob(w->rows, 1), (size_t)sqlite3_column_bytes(w->rows, 1) };
+    struct str name = db_bytes(w->rows, 1);
     struct str fold = folded(w->q, name);
 
     if (fold.len == 0 || (w->q->trailing_delimiter && fold.len == name.len)) {
@@ -250,13 +206,42 @@ static void row_take(struct walk *w)
               w->work >= GLOB_WORK_MAX;
 }
 
-/* What stands of name up to and with the first delimiter after the prefix; empty when none does. */
-static struct str folded(const struct object_query *q, struct str name)
+static int walk_run(struct walk *w, struct error *e)
 {
-    if (q->delimiter.len == 0 || !str_starts(name, q->prefix))
-        return (struct str){ 0 };
-    size_t at = str_find(str_sub(name, q->prefix.len, SIZE_MAX), q->delimiter);
-    if (at == SIZE_MAX)
-        return (struct str){ 0 };
-    return str_sub(name, 0, q->prefix.len + at + q->delimiter.len);
+    int rc = 1;
+
+    while (rc == 1) {
+        if (!w->rows)
+            rows_begin(w);
+        rc = db_step(w->rows, "cannot list objects", e);
+        if (rc == 1 && w->full) {
+            w->out->last = w->last;
+            return 0;
+        }
+        if (rc == 1)
+            row_take(w);
+    }
+    return rc;
+}
+
+int object_query(struct store *s, struct arena *a, const struct object_query *q,
+                 struct object_list *out, struct error *e)
+{
+    *out = (struct object_list){ 0 };
+    if (query_check(q, e) < 0)
+        return -1;
+    struct walk *w = arena_alloc(a, sizeof *w);
+    w->q = q;
+    w->a = a;
+    w->out = out;
+    w->d = store_read(s, e);
+    if (!w->d)
+        return -1;
+    int rc = bucket_check(w->d, q->project, q->bucket, e);
+    if (rc == 0)
+        rc = walk_begin(w, e);
+    if (rc == 0 && q->most > 0)
+        rc = walk_run(w, e);
+    store_read_done(s, w->d);
+    return rc;
 }

@@ -16,7 +16,8 @@
 
 #include "base/thread.h"
 #include "base/sys.h"
-#include "store/objects/blob_inner.h"
+#include "base/random.h"
+#include "store/objects/objects_inner.h"
 
 /* Hashes are kept for so many paused uploads; others are hashed again from their files. */
 #define PAUSED_MAX 64
@@ -36,15 +37,6 @@ struct uploads {
     struct slot *slot;    /* in the order of their last use */
     uint32_t count, cap;
 };
-
-static int slot_take(struct uploads *u, const char *id, struct slot *out, struct error *e);
-static void slot_give(struct uploads *u, const char *id, struct blob_digest *digest,
-                      uint64_t bytes);
-static void slot_forget(struct uploads *u, const char *id);
-static int read_row(struct store *s, struct arena *a, struct str id, struct upload *out,
-                    struct error *e);
-static int writer_open(struct blob_writer *w, struct slot *slot, struct error *e);
-static int row_delete(struct store *s, const char *id, struct error *e);
 
 struct uploads *uploads_new(void)
 {
@@ -71,14 +63,13 @@ static int row_insert(struct store *s, const struct upload *up, struct error *e)
 
     if (!d)
         return -1;
-    sqlite3_stmt *q =
+    struct stmt *q =
         db_stmt(d, "INSERT INTO upload (id, project, what, bytes, bytes_max, create_us)"
-                   " VALUES (?, coalesce(?, ''), coalesce(?, ''), 0, ?, ?)");
-    /* SQLite's integers are signed; so many bytes are no limit at all. */
+                   " VALUES (?, ?, ?, 0, ?, ?)");
+    /* The database's integers are signed; so many bytes are no limit at all. */
     int64_t most = up->bytes_max > INT64_MAX ? INT64_MAX : (int64_t)up->bytes_max;
-    db_bind(q, "sttii", up->id, up->project, up->what, most,
-            store_clock(s)->wall_us(store_clock(s)));
-    int rc = db_run(d, q, "cannot begin an upload", e);
+    db_bind(q, "sttii", up->id, up->project, up->what, most, store_now(s));
+    int rc = db_run(q, "cannot begin an upload", e);
     return store_commit(s, d, rc < 0 ? -1 : 0, e);
 }
 
@@ -87,7 +78,7 @@ int upload_create(struct store *s, struct upload *up, struct error *e)
 {
     char path[PATH_BYTES];
 
-    if (store_random_text(up->id, ID_CHARS, ALPHABET_36, e) < 0)
+    if (random_text(up->id, ID_CHARS, ALPHABET_36, e) < 0)
         return -1;
     up->bytes = 0;
     store_path(s, path, "uploads/%s", up->id);
@@ -102,111 +93,36 @@ int upload_create(struct store *s, struct upload *up, struct error *e)
     return 0;
 }
 
+static int64_t expired_before(struct store *s)
+{
+    return store_now(s) - UPLOAD_DAYS * US_PER_DAY;
+}
+
+static int read_row(struct store *s, struct arena *a, struct str id, struct upload *out,
+                    struct error *e)
+{
+    struct db *d = store_read(s, e);
+
+    if (!d)
+        return -1;
+    struct stmt *q = db_stmt(d, "SELECT id, project, what, bytes, bytes_max FROM upload"
+                                " WHERE id = ? AND create_us > ?");
+    db_bind(q, "ti", id, expired_before(s));
+    int rc = db_step(q, "cannot read an upload", e);
+    if (rc == 1) {
+        db_text_to(q, 0, out->id, sizeof out->id);
+        out->project = db_text(q, 1, a);
+        out->what = db_text(q, 2, a);
+        out->bytes = (uint64_t)db_int(q, 3);
+        out->bytes_max = (uint64_t)db_int(q, 4);
+    }
+    store_read_done(s, d);
+    return rc == 1 ? 0 : rc < 0 ? -1 : error_set(e, ERROR_NOT_FOUND, "No such upload");
+}
+
 int upload_get(struct store *s, struct arena *a, struct str id, struct upload *out, struct error *e)
 {
     return read_row(s, a, id, out, e);
-}
-
-struct blob_writer *upload_open(struct store *s, const char *id, struct error *e)
-{
-    struct arena a = { 0 };
-    struct slot slot = { 0 };
-    struct upload up = { 0 };
-
-    if (slot_take(s->blobs->uploads, id, &slot, e) < 0)
-        return NULL;
-    struct blob_writer *w = mem_alloc(sizeof *w);
-    w->s = s;
-    w->fd = -1;
-    int rc = read_row(s, &a, str_of(id), &up, e);
-    if (rc == 0) {
-        memcpy(w->upload, up.id, sizeof w->upload);
-        w->bytes = w->marked = up.bytes;
-        w->bytes_max = up.bytes_max;
-        rc = writer_open(w, &slot, e);
-    }
-    arena_release(&a);
-    blob_digest_release(&slot.digest);
-    if (rc == 0)
-        return w;
-    slot_forget(s->blobs->uploads, id);
-    blob_writer_free(w);
-    return NULL;
-}
-
-int upload_mark(struct blob_writer *w, struct error *e)
-{
-    if (sys_sync(w->fd, w->path, e) < 0)
-        return -1;
-    struct db *d = store_write(w->s, e);
-    if (!d)
-        return -1;
-    sqlite3_stmt *q = db_stmt(d, "UPDATE upload SET bytes = ? WHERE id = ?");
-    db_bind(q, "is", (int64_t)w->bytes, w->upload);
-    int changed = db_run(d, q, "cannot record an upload", e);
-    if (changed == 0)
-        changed = error_set(e, ERROR_NOT_FOUND, "No such upload");
-    if (store_commit(w->s, d, changed < 0 ? -1 : 0, e) < 0)
-        return -1;
-    w->marked = w->bytes;
-    return 0;
-}
-
-/* After a write that failed, the bytes before it are good and what it left behind them is cut off. */
-int upload_pause(struct store *s, const char *id, struct blob_writer *w, uint64_t *bytes,
-                 struct error *e)
-{
-    assert(strcmp(w->upload, id) == 0);
-    if (w->broken && ftruncate(w->fd, (off_t)w->bytes) < 0)
-        (void)error_errno(e, "cannot cut %s", w->path);
-    else if (w->marked == w->bytes || upload_mark(w, e) == 0) {
-        *bytes = w->bytes;
-        slot_give(s->blobs->uploads, id, &w->digest, w->bytes);
-        blob_writer_free(w);
-        return 0;
-    }
-    upload_abort(w);
-    return -1;
-}
-
-void upload_abort(struct blob_writer *w)
-{
-    slot_forget(w->s->blobs->uploads, w->upload);
-    blob_writer_free(w);
-}
-
-int upload_finish(struct store *s, const char *id, struct blob_writer *w, struct blob *out,
-                  struct error *e)
-{
-    assert(strcmp(w->upload, id) == 0);
-    int rc = blob_place(w, out, e);
-
-    if (rc == 0)
-        rc = row_delete(s, id, e);
-    upload_abort(w);
-    return rc;
-}
-
-int upload_delete(struct store *s, const char *id, struct error *e)
-{
-    char path[PATH_BYTES];
-    struct arena a = { 0 };
-    struct slot slot = { 0 };
-    struct upload up = { 0 };
-
-    if (slot_take(s->blobs->uploads, id, &slot, e) < 0)
-        return -1;
-    int rc = read_row(s, &a, str_of(id), &up, e);
-    if (rc == 0)
-        rc = row_delete(s, id, e);
-    if (rc == 0) {
-        store_path(s, path, "uploads/%s", up.id);
-        (void)unlink(path); /* what stays is swept */
-    }
-    blob_digest_release(&slot.digest);
-    slot_forget(s->blobs->uploads, id);
-    arena_release(&a);
-    return rc;
 }
 
 static uint32_t slot_find(const struct uploads *u, const char *id)
@@ -259,6 +175,78 @@ static int slot_take(struct uploads *u, const char *id, struct slot *out, struct
     return rc;
 }
 
+static void slot_forget(struct uploads *u, const char *id)
+{
+    lock(&u->lock);
+    uint32_t i = slot_find(u, id);
+    if (i < u->count)
+        slot_remove(u, i);
+    unlock(&u->lock);
+}
+
+/* Opens the file behind its durable bytes and takes the slot's hashes, or makes them again. */
+static int writer_open(struct blob_writer *w, struct slot *slot, struct error *e)
+{
+    store_path(w->s, w->path, "uploads/%s", w->upload);
+    w->fd = sys_open(w->path, O_RDWR, e);
+    if (w->fd < 0)
+        return -1;
+    if (slot->bytes == w->bytes && slot->digest.md5) {
+        w->digest = slot->digest;
+        slot->digest = (struct blob_digest){ 0 };
+    } else if (blob_digest_begin(&w->digest, true, true, e) < 0 ||
+               blob_digest_add_file(&w->digest, w->fd, w->bytes, w->path, e) < 0)
+        return -1;
+    if (ftruncate(w->fd, (off_t)w->bytes) < 0 || lseek(w->fd, (off_t)w->bytes, SEEK_SET) < 0)
+        return error_errno(e, "cannot go on with %s", w->path);
+    return 0;
+}
+
+struct blob_writer *upload_open(struct store *s, const char *id, struct error *e)
+{
+    struct arena a = { 0 };
+    struct slot slot = { 0 };
+    struct upload up = { 0 };
+
+    if (slot_take(blobs_of(s)->uploads, id, &slot, e) < 0)
+        return NULL;
+    struct blob_writer *w = mem_alloc(sizeof *w);
+    w->s = s;
+    w->fd = -1;
+    int rc = read_row(s, &a, str_of(id), &up, e);
+    if (rc == 0) {
+        memcpy(w->upload, up.id, sizeof w->upload);
+        w->bytes = w->marked = up.bytes;
+        w->bytes_max = up.bytes_max;
+        rc = writer_open(w, &slot, e);
+    }
+    arena_release(&a);
+    blob_digest_release(&slot.digest);
+    if (rc == 0)
+        return w;
+    slot_forget(blobs_of(s)->uploads, id);
+    blob_writer_free(w);
+    return NULL;
+}
+
+int upload_mark(struct blob_writer *w, struct error *e)
+{
+    if (sys_sync(w->fd, w->path, e) < 0)
+        return -1;
+    struct db *d = store_write(w->s, e);
+    if (!d)
+        return -1;
+    struct stmt *q = db_stmt(d, "UPDATE upload SET bytes = ? WHERE id = ?");
+    db_bind(q, "is", (int64_t)w->bytes, w->upload);
+    int changed = db_run(q, "cannot record an upload", e);
+    if (changed == 0)
+        changed = error_set(e, ERROR_NOT_FOUND, "No such upload");
+    if (store_commit(w->s, d, changed < 0 ? -1 : 0, e) < 0)
+        return -1;
+    w->marked = w->bytes;
+    return 0;
+}
+
 /* Takes the digest. The one that was paused longest ago makes room. */
 static void slot_give(struct uploads *u, const char *id, struct blob_digest *digest, uint64_t bytes)
 {
@@ -281,58 +269,27 @@ static void slot_give(struct uploads *u, const char *id, struct blob_digest *dig
     unlock(&u->lock);
 }
 
-static void slot_forget(struct uploads *u, const char *id)
+/* After a write that failed, the bytes before it are good and what it left behind them is cut off. */
+int upload_pause(struct store *s, const char *id, struct blob_writer *w, uint64_t *bytes,
+                 struct error *e)
 {
-    lock(&u->lock);
-    uint32_t i = slot_find(u, id);
-    if (i < u->count)
-        slot_remove(u, i);
-    unlock(&u->lock);
-}
-
-static int64_t expired_before(struct store *s)
-{
-    return store_clock(s)->wall_us(store_clock(s)) - UPLOAD_DAYS * US_PER_DAY;
-}
-
-static int read_row(struct store *s, struct arena *a, struct str id, struct upload *out,
-                    struct error *e)
-{
-    struct db *d = store_read(s, e);
-
-    if (!d)
-        return -1;
-    sqlite3_stmt *q = db_stmt(d, "SELECT id, project, what, bytes, bytes_max FROM upload"
-                                 " WHERE id = ? AND create_us > ?");
-    db_bind(q, "ti", id, expired_before(s));
-    int rc = db_step(d, q, "cannot read an upload", e);
-    if (rc == 1) {
-        db_text_to(q, 0, out->id, sizeof out->id);
-        out->project = db_text(q, 1, a);
-        out->what = db_text(q, 2, a);
-        out->bytes = (uint64_t)db_int(q, 3);
-        out->bytes_max = (uint64_t)db_int(q, 4);
+    assert(strcmp(w->upload, id) == 0);
+    if (w->broken && ftruncate(w->fd, (off_t)w->bytes) < 0)
+        (void)error_errno(e, "cannot cut %s", w->path);
+    else if (w->marked == w->bytes || upload_mark(w, e) == 0) {
+        *bytes = w->bytes;
+        slot_give(blobs_of(s)->uploads, id, &w->digest, w->bytes);
+        blob_writer_free(w);
+        return 0;
     }
-    store_read_done(s, d);
-    return rc == 1 ? 0 : rc < 0 ? -1 : error_set(e, ERROR_NOT_FOUND, "No such upload");
+    upload_abort(w);
+    return -1;
 }
 
-/* Opens the file behind its durable bytes and takes the slot's hashes, or makes them again. */
-static int writer_open(struct blob_writer *w, struct slot *slot, struct error *e)
+void upload_abort(struct blob_writer *w)
 {
-    store_path(w->s, w->path, "uploads/%s", w->upload);
-    w->fd = sys_open(w->path, O_RDWR, e);
-    if (w->fd < 0)
-        return -1;
-    if (slot->bytes == w->bytes && slot->digest.md5) {
-        w->digest = slot->digest;
-        slot->digest = (struct blob_digest){ 0 };
-    } else if (blob_digest_begin(&w->digest, true, true, e) < 0 ||
-               blob_digest_add_file(&w->digest, w->fd, w->bytes, w->path, e) < 0)
-        return -1;
-    if (ftruncate(w->fd, (off_t)w->bytes) < 0 || lseek(w->fd, (off_t)w->bytes, SEEK_SET) < 0)
-        return error_errno(e, "cannot go on with %s", w->path);
-    return 0;
+    slot_forget(blobs_of(w->s)->uploads, w->upload);
+    blob_writer_free(w);
 }
 
 static int row_delete(struct store *s, const char *id, struct error *e)
@@ -341,10 +298,44 @@ static int row_delete(struct store *s, const char *id, struct error *e)
 
     if (!d)
         return -1;
-    sqlite3_stmt *q = db_stmt(d, "DELETE FROM upload WHERE id = ?");
+    struct stmt *q = db_stmt(d, "DELETE FROM upload WHERE id = ?");
     db_bind(q, "s", id);
-    int rc = db_run(d, q, "cannot end an upload", e);
+    int rc = db_run(q, "cannot end an upload", e);
     return store_commit(s, d, rc < 0 ? -1 : 0, e);
+}
+
+int upload_finish(struct store *s, const char *id, struct blob_writer *w, struct blob *out,
+                  struct error *e)
+{
+    assert(strcmp(w->upload, id) == 0);
+    int rc = blob_place(w, out, e);
+
+    if (rc == 0)
+        rc = row_delete(s, id, e);
+    upload_abort(w);
+    return rc;
+}
+
+int upload_delete(struct store *s, const char *id, struct error *e)
+{
+    char path[PATH_BYTES];
+    struct arena a = { 0 };
+    struct slot slot = { 0 };
+    struct upload up = { 0 };
+
+    if (slot_take(blobs_of(s)->uploads, id, &slot, e) < 0)
+        return -1;
+    int rc = read_row(s, &a, str_of(id), &up, e);
+    if (rc == 0)
+        rc = row_delete(s, id, e);
+    if (rc == 0) {
+        store_path(s, path, "uploads/%s", up.id);
+        (void)unlink(path); /* what stays is swept */
+    }
+    blob_digest_release(&slot.digest);
+    slot_forget(blobs_of(s)->uploads, id);
+    arena_release(&a);
+    return rc;
 }
 
 /* The rows only: their files are then known to nobody. */
@@ -354,19 +345,19 @@ static int expire_rows(struct store *s, struct error *e)
 
     if (!d)
         return -1;
-    sqlite3_stmt *q = db_stmt(d, "DELETE FROM upload WHERE create_us <= ?");
+    struct stmt *q = db_stmt(d, "DELETE FROM upload WHERE create_us <= ?");
     db_bind(q, "i", expired_before(s));
-    int rc = db_run(d, q, "cannot expire uploads", e);
+    int rc = db_run(q, "cannot expire uploads", e);
     return store_commit(s, d, rc < 0 ? -1 : 0, e);
 }
 
 /* 1 when a row knows this file of uploads/. */
 static int is_known(struct db *d, const char *name, struct error *e)
 {
-    sqlite3_stmt *q = db_stmt(d, "SELECT 1 FROM upload WHERE id = ?");
+    struct stmt *q = db_stmt(d, "SELECT 1 FROM upload WHERE id = ?");
 
     db_bind(q, "s", name);
-    return db_step(d, q, "cannot read uploads", e);
+    return db_step(q, "cannot read uploads", e);
 }
 
 static int sweep_files(struct db *d, DIR *dir, uint64_t *removed, struct error *e)

@@ -1,8 +1,7 @@
 #include "store/spool/spool.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,73 +10,215 @@
 #include "base/fault.h"
 #include "base/mem.h"
 #include "base/sys.h"
-#include "store/spool/spool_inner.h"
+#include "store/db/db.h"
 
-/* A checkpoint writes what the log holds back into the file: rare enough not to stall commits often,
- * small enough to bound the log (pages of 8 KiB: 32 MiB). */
-#define SETUP                                                                                      \
-    "PRAGMA page_size = 8192; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;"         \
-    "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4096;"                                 \
-    "PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384; PRAGMA temp_store = "       \
-    "MEMORY;"
-
-/* books has one row: the sums over all rows, changed in the transaction that adds them. The big
- * columns stand last, so that a scan of the others does not read their overflow pages. */
-#define SCHEMA                                                                                     \
-    "BEGIN IMMEDIATE;"                                                                             \
-    "CREATE TABLE row (idx INTEGER PRIMARY KEY, outcome INTEGER NOT NULL, code INTEGER NOT NULL,"  \
-    " duplicate INTEGER NOT NULL, processed_us INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL,"  \
-    " cached_tokens INTEGER NOT NULL, candidate_tokens INTEGER NOT NULL,"                          \
-    " thought_tokens INTEGER NOT NULL, cost_nano INTEGER NOT NULL,"                                \
-    " cost_online_nano INTEGER NOT NULL, digest BLOB, status BLOB, response BLOB) STRICT;"         \
-    "CREATE INDEX row_digest ON row (digest) WHERE digest IS NOT NULL;"                            \
-    "CREATE INDEX row_failed ON row (code, idx) WHERE outcome = 2;"                                \
-    "CREATE TABLE books (id INTEGER PRIMARY KEY CHECK (id = 1), succeeded INTEGER NOT NULL,"       \
-    " failed INTEGER NOT NULL, not_run INTEGER NOT NULL, duplicates INTEGER NOT NULL,"             \
-    " prompt_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL,"                             \
-    " candidate_tokens INTEGER NOT NULL, thought_tokens INTEGER NOT NULL,"                         \
-    " duplicate_tokens INTEGER NOT NULL, cost_nano INTEGER NOT NULL,"                              \
-    " cost_online_nano INTEGER NOT NULL) STRICT;"                                                  \
-    "INSERT INTO books VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);"                               \
-    "CREATE TABLE fact (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;"        \
-    "PRAGMA user_version = 1;"                                                                     \
-    "COMMIT;"
-
-static_assert(SPOOL_VERSION == 1, "SCHEMA sets user_version");
-static_assert(OUTCOME_FAILED == 2, "row_failed and the statements name it by number");
-
-/* The columns of books after id, in their order. */
-static const size_t book_offset[] = {
-    offsetof(struct counters, succeeded),        offsetof(struct counters, failed),
-    offsetof(struct counters, not_run),          offsetof(struct counters, duplicates),
-    offsetof(struct counters, prompt_tokens),    offsetof(struct counters, cached_tokens),
-    offsetof(struct counters, candidate_tokens), offsetof(struct counters, thought_tokens),
-    offsetof(struct counters, duplicate_tokens), offsetof(struct counters, cost_nano),
-    offsetof(struct counters, cost_online_nano),
+/* A checkpoint writes the log back into the file: rare enough not to stall commits often, small enough to
+ * bound the log (32 MiB). */
+static const struct db_settings settings = {
+    .access = DB_EXCLUSIVE,
+    .page_bytes = 8192,
+    .cache_kib = 16384,
+    .log_pages = 4096,
+    .when_damaged = "--fresh begins the run anew",
 };
-#define BOOKS (ARRAY_LEN(book_offset))
 
-static const char *const statement_sql[SPOOL_STATEMENT_COUNT] = {
-#define X(name, sql) sql,
-    SPOOL_STATEMENTS(X)
+/* The row's columns in the order of row_read. */
+#define ROW_COLUMNS                                                                                \
+    "idx, outcome, code, duplicate, processed_us, prompt_tokens, cached_tokens, "                  \
+    "candidate_tokens, thought_tokens, cost_nano, cost_online_nano, digest, status, response"
+#define SUCCEEDED "1"
+#define FAILED "2"
+static_assert(OUTCOME_SUCCEEDED == 1 && OUTCOME_FAILED == 2, "statements name outcomes by number");
+
+/* X(column and member) of the one row of sums. */
+#define COUNTERS(X)                                                                                \
+    X(succeeded)                                                                                   \
+    X(failed)                                                                                      \
+    X(not_run)                                                                                     \
+    X(duplicates)                                                                                  \
+    X(prompt_tokens)                                                                               \
+    X(cached_tokens)                                                                               \
+    X(candidate_tokens)                                                                            \
+    X(thought_tokens)                                                                              \
+    X(duplicate_tokens)                                                                            \
+    X(cost_nano)                                                                                   \
+    X(cost_online_nano)
+
+static const size_t counter_offset[] = {
+#define X(name) offsetof(struct counters, name),
+    COUNTERS(X)
 #undef X
 };
 
-static int lock_take(struct spool *s, const char *dir, struct error *e);
-static int database_open(struct spool *s, const char *dir, struct error *e);
-static int group_begin(struct spool *s, struct error *e);
-static void group_undo(struct spool *s);
-static int row_bind(sqlite3_stmt *st, const struct spool_row *row);
-static void books_add(struct counters *counters, const struct spool_row *row);
-static int books_write(struct spool *s, struct error *e);
-static int books_read(struct spool *s, struct error *e);
+struct spool {
+    struct db *db;
+    char *path;                       /* of the database */
+    char *cannot_read, *cannot_write; /* how an error about the database begins */
+    int lock;                   /* descriptor of the lock file; closing it gives the lock back */
+    bool group;                 /* a transaction is open */
+    struct counters counters;   /* of the committed rows */
+    struct counters with_group; /* of the open group's rows too */
+};
+
+static char *text(const char *a, const char *b)
+{
+    size_t bytes = strlen(a) + strlen(b) + 1;
+    char *out = mem_alloc(bytes);
+
+    (void)snprintf(out, bytes, "%s%s", a, b);
+    return out;
+}
+
+/* ---- The lock ---- */
+
+/* The number that the holder of the lock wrote into the file; 0 when there is none. */
+static long lock_holder(const char *path)
+{
+    struct buf got = BUF_INIT(24);
+    struct error ignored = { 0 };
+    long pid = 0;
+
+    if (sys_read_file(path, got.max, &got, &ignored) == 0 && got.len)
+        pid = strtol(got.p, NULL, 10);
+    buf_release(&got);
+    return pid;
+}
+
+/* The kernel drops the lock when the process dies, so a stale one cannot be. */
+static int lock_hold(struct spool *s, const char *path, struct error *e)
+{
+    char pid[24];
+
+    s->lock = sys_open_locked(path, e);
+    if (s->lock < 0 && e->code == ERROR_ABORTED)
+        return error_set(e, ERROR_FAILED_PRECONDITION,
+                         "process %ld runs this job already; wait for it or stop it first",
+                         lock_holder(path));
+    if (s->lock < 0)
+        return -1;
+    int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+    if (ftruncate(s->lock, 0) < 0)
+        return error_errno(e, "cannot write %s", path);
+    return sys_write_all(s->lock, pid, (size_t)n, path, e);
+}
+
+static int lock_take(struct spool *s, const char *dir, struct error *e)
+{
+    char *path = text(dir, "/lock");
+    int rc = lock_hold(s, path, e);
+
+    mem_free(path);
+    return rc;
+}
+
+/* ---- Counters ---- */
+
+/* A duplicate's tokens were computed for another line: they are what it saved, not what it used. */
+static void counters_add(struct counters *c, const struct spool_row *row)
+{
+    const struct usage *u = &row->usage;
+
+    c->succeeded += row->outcome == OUTCOME_SUCCEEDED;
+    c->failed += row->outcome == OUTCOME_FAILED;
+    c->not_run += row->outcome == OUTCOME_NOT_RUN;
+    c->cost_nano += row->cost_nano;
+    c->cost_online_nano += row->cost_online_nano;
+    if (row->duplicate) {
+        c->duplicates++;
+        c->duplicate_tokens += (uint64_t)u->prompt_tokens + u->candidate_tokens + u->thought_tokens;
+        return;
+    }
+    c->prompt_tokens += u->prompt_tokens;
+    c->cached_tokens += u->cached_tokens;
+    c->candidate_tokens += u->candidate_tokens;
+    c->thought_tokens += u->thought_tokens;
+}
+
+static int counters_write(struct spool *s, struct error *e)
+{
+#define X(name) #name " = ?, "
+    struct stmt *q = db_stmt(s->db, "UPDATE books SET " COUNTERS(X) "id = 1");
+#undef X
+
+    for (size_t i = 0; i < ARRAY_LEN(counter_offset); i++) {
+        int64_t v;
+        memcpy(&v, (const char *)&s->with_group + counter_offset[i], sizeof v);
+        db_bind_from(q, (int)i + 1, "i", v);
+    }
+    return db_run(q, s->cannot_write, e) < 0 ? -1 : 0;
+}
+
+static int counters_read(struct spool *s, struct error *e)
+{
+#define X(name) #name ", "
+    struct stmt *q = db_stmt(s->db, "SELECT " COUNTERS(X) "id FROM books");
+#undef X
+    int rc = db_step(q, s->cannot_read, e);
+
+    if (rc == 0)
+        return error_set(e, ERROR_DATA_LOSS, "%s: the file is damaged; %s", s->cannot_read,
+                         settings.when_damaged);
+    for (size_t i = 0; i < ARRAY_LEN(counter_offset) && rc == 1; i++) {
+        int64_t v = db_int(q, (int)i);
+        memcpy((char *)&s->counters + counter_offset[i], &v, sizeof v);
+    }
+    s->with_group = s->counters;
+    db_reset(q);
+    return rc < 0 ? -1 : 0;
+}
+
+void spool_counters(const struct spool *s, struct counters *out)
+{
+    uint64_t total = out->total;
+
+    *out = s->counters;
+    out->total = total;
+}
+
+void spool_counters_open(const struct spool *s, struct counters *out)
+{
+    uint64_t total = out->total;
+
+    *out = s->with_group;
+    out->total = total;
+}
+
+/* ---- Open and close ---- */
+
+static int database_open(struct spool *s, const char *dir, struct error *e)
+{
+    int version = 0;
+
+    s->path = text(dir, "/spool.db");
+    s->cannot_read = text("cannot read ", s->path);
+    s->cannot_write = text("cannot write ", s->path);
+    s->db = db_open(s->path, &settings, e);
+    if (!s->db || db_version(s->db, &version, e) < 0)
+        return -1;
+    if (version > db_schema_spool.version)
+        return error_set(e, ERROR_FAILED_PRECONDITION,
+                         "%s is of version %d, this program writes version %d: finish the run with "
+                         "the program that began it, or remove the file to start again",
+                         s->path, version, db_schema_spool.version);
+    if (db_migrate(s->db, &db_schema_spool, e) < 0)
+        return error_wrap(e, "%s", s->path);
+    return sys_sync_folder(s->path, e);
+}
+
+static void group_undo(struct spool *s)
+{
+    if (s->db)
+        db_rollback(s->db);
+    s->group = false;
+    s->with_group = s->counters;
+}
 
 struct spool *spool_open(const char *dir, struct error *e)
 {
     struct spool *s = mem_alloc(sizeof *s);
 
     s->lock = -1;
-    if (lock_take(s, dir, e) < 0 || database_open(s, dir, e) < 0 || books_read(s, e) < 0) {
+    if (lock_take(s, dir, e) < 0 || database_open(s, dir, e) < 0 || counters_read(s, e) < 0) {
         spool_close(s);
         return NULL;
     }
@@ -88,14 +229,47 @@ void spool_close(struct spool *s)
 {
     if (!s)
         return;
-    group_undo(s);
-    for (int i = 0; i < SPOOL_STATEMENT_COUNT; i++)
-        (void)sqlite3_finalize(s->stmt[i]);
-    (void)sqlite3_close(s->db);
+    db_close(s->db);
     if (s->lock >= 0)
         (void)close(s->lock);
     mem_free(s->path);
+    mem_free(s->cannot_read);
+    mem_free(s->cannot_write);
     mem_free(s);
+}
+
+/* ---- Writing ---- */
+
+static int row_insert(struct spool *s, const struct spool_row *row, struct error *e)
+{
+    struct stmt *q = db_stmt(s->db, "INSERT INTO row (" ROW_COLUMNS
+                                    ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    const struct usage *u = &row->usage;
+
+    db_bind(q, "innniiiiiiiBBB", (int64_t)row->index, (int)row->outcome, (int)row->code,
+            (int)row->duplicate, row->processed_us, (int64_t)u->prompt_tokens,
+            (int64_t)u->cached_tokens, (int64_t)u->candidate_tokens, (int64_t)u->thought_tokens,
+            (int64_t)row->cost_nano, (int64_t)row->cost_online_nano, row->digest, row->status,
+            row->response);
+    return db_run(q, s->cannot_write, e) < 0 ? -1 : 0;
+}
+
+static int group_begin(struct spool *s, struct error *e)
+{
+    if (db_begin(s->db, s->cannot_write, e) < 0)
+        return -1;
+    s->group = true;
+    s->with_group = s->counters;
+    return 0;
+}
+
+static int put_in(struct spool *s, const struct spool_row *row, struct error *e)
+{
+    if (fault_hit("spool.put"))
+        return error_errno(e, "%s", s->cannot_write);
+    if (!s->group && group_begin(s, e) < 0)
+        return -1;
+    return row_insert(s, row, e);
 }
 
 int spool_put(struct spool *s, const struct spool_row *row, struct error *e)
@@ -103,327 +277,231 @@ int spool_put(struct spool *s, const struct spool_row *row, struct error *e)
     assert(row->outcome != OUTCOME_PENDING);
     assert(row->digest.len == 0 || row->digest.len == SPOOL_DIGEST_BYTES);
 
-    if (fault_hit("spool.put")) {
-        (void)error_errno(e, "cannot write %s", s->path);
-        goto fail;
+    if (put_in(s, row, e) < 0) {
+        group_undo(s);
+        return -1;
     }
-    if (!s->group && group_begin(s, e) < 0)
-        goto fail;
-    sqlite3_stmt *st = spool_stmt(s, SPOOL_PUT);
-    int rc = row_bind(st, row);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(st);
-    if (rc != SQLITE_DONE) {
-        (void)spool_error(s, rc, "cannot write", e);
-        goto fail;
-    }
-    books_add(&s->opened, row);
+    counters_add(&s->with_group, row);
     return 0;
-fail:
-    group_undo(s);
-    return -1;
+}
+
+static int commit_in(struct spool *s, struct error *e)
+{
+    if (fault_hit("spool.commit"))
+        return error_errno(e, "%s", s->cannot_write);
+    if (counters_write(s, e) < 0)
+        return -1;
+    return db_commit(s->db, s->cannot_write, e);
 }
 
 int spool_commit(struct spool *s, struct error *e)
 {
     if (!s->group)
         return 0;
-    if (fault_hit("spool.commit")) {
-        (void)error_errno(e, "cannot write %s", s->path);
-        goto fail;
-    }
-    if (books_write(s, e) < 0)
-        goto fail;
-    int rc = sqlite3_step(spool_stmt(s, SPOOL_COMMIT));
-    if (rc != SQLITE_DONE) {
-        (void)spool_error(s, rc, "cannot write", e);
-        goto fail;
+    if (commit_in(s, e) < 0) {
+        group_undo(s);
+        return -1;
     }
     s->group = false;
-    s->counters = s->opened;
-    return 0;
-fail:
-    group_undo(s);
-    return -1;
-}
-
-int spool_counters(struct spool *s, struct counters *out, struct error *e)
-{
-    uint64_t total = out->total;
-
-    (void)e;
-    *out = s->counters;
-    out->total = total;
+    s->counters = s->with_group;
     return 0;
 }
 
-void spool_counters_open(const struct spool *s, struct counters *out)
-{
-    uint64_t total = out->total;
+/* ---- Reading ---- */
 
-    *out = s->opened;
-    out->total = total;
+static void row_read(struct stmt *q, struct spool_row *row)
+{
+    row->index = (uint64_t)db_int(q, 0);
+    row->outcome = (enum outcome)db_int(q, 1);
+    row->code = (enum error_code)db_int(q, 2);
+    row->duplicate = db_int(q, 3) != 0;
+    row->processed_us = db_int(q, 4);
+    row->usage.prompt_tokens = (uint32_t)db_int(q, 5);
+    row->usage.cached_tokens = (uint32_t)db_int(q, 6);
+    row->usage.candidate_tokens = (uint32_t)db_int(q, 7);
+    row->usage.thought_tokens = (uint32_t)db_int(q, 8);
+    row->cost_nano = (uint64_t)db_int(q, 9);
+    row->cost_online_nano = (uint64_t)db_int(q, 10);
+    row->digest = db_bytes(q, 11);
+    row->status = db_bytes(q, 12);
+    row->response = db_bytes(q, 13);
 }
 
-sqlite3_stmt *spool_stmt(struct spool *s, enum spool_statement which)
+int spool_get(struct spool *s, uint64_t index, struct spool_row *row, struct error *e)
 {
-    for (int i = 0; i < SPOOL_STATEMENT_COUNT; i++) {
-        if (sqlite3_stmt_busy(s->stmt[i]))
-            (void)sqlite3_reset(s->stmt[i]);
-    }
-    (void)sqlite3_reset(s->stmt[which]);
-    return s->stmt[which];
-}
+    struct stmt *q = db_stmt(s->db, "SELECT " ROW_COLUMNS " FROM row WHERE idx = ?");
 
-/* What a failed call of the file system means is in errno, which SQLite keeps when it can. */
-static int error_of_io(struct spool *s, const char *doing, struct error *e)
-{
-    errno = sqlite3_system_errno(s->db);
-    if (errno)
-        return error_errno(e, "%s %s", doing, s->path);
-    return error_set(e, ERROR_INTERNAL, "%s %s: %s", doing, s->path, sqlite3_errmsg(s->db));
-}
-
-int spool_error(struct spool *s, int result, const char *doing, struct error *e)
-{
-    switch (result & 0xFF) {
-    case SQLITE_FULL:
-        return error_set(e, ERROR_RESOURCE_EXHAUSTED, "%s %s: no space left on the disk", doing,
-                         s->path);
-    case SQLITE_IOERR:
-    case SQLITE_CANTOPEN:
-        return error_of_io(s, doing, e);
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-        return error_set(e, ERROR_DATA_LOSS,
-                         "%s %s: the file is damaged; --fresh begins the run anew", doing, s->path);
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-        return error_set(e, ERROR_FAILED_PRECONDITION, "%s %s: another process has it open", doing,
-                         s->path);
-    case SQLITE_READONLY:
-    case SQLITE_PERM:
-        return error_set(e, ERROR_PERMISSION_DENIED, "%s %s: no permission", doing, s->path);
-    default:
-        return error_set(e, ERROR_INTERNAL, "%s %s: %s", doing, s->path, sqlite3_errmsg(s->db));
-    }
-}
-
-/* The number that the holder of the lock wrote into the file; 0 when there is none. */
-static long lock_holder(const char *path)
-{
-    struct buf text = BUF_INIT(24);
-    struct error ignored = { 0 };
-    long pid = 0;
-
-    if (sys_read_file(path, text.max, &text, &ignored) == 0 && text.len)
-        pid = strtol(text.p, NULL, 10);
-    buf_release(&text);
-    return pid;
-}
-
-/* The kernel drops the lock when the process dies, so a stale one cannot be. */
-static int lock_hold(struct spool *s, const char *path, struct error *e)
-{
-    char text[24];
-
-    s->lock = sys_open_locked(path, e);
-    if (s->lock < 0 && e->code == ERROR_ABORTED)
-        return error_set(e, ERROR_FAILED_PRECONDITION,
-                         "process %ld runs this job already; wait for it or stop it first",
-                         lock_holder(path));
-    if (s->lock < 0)
-        return -1;
-    int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-    if (ftruncate(s->lock, 0) < 0)
-        return error_errno(e, "cannot write %s", path);
-    return sys_write_all(s->lock, text, (size_t)n, path, e);
-}
-
-static char *path_in(const char *dir, const char *name)
-{
-    size_t bytes = strlen(dir) + strlen(name) + 2;
-    char *path = mem_alloc(bytes);
-
-    (void)snprintf(path, bytes, "%s/%s", dir, name);
-    return path;
-}
-
-static int lock_take(struct spool *s, const char *dir, struct error *e)
-{
-    char *path = path_in(dir, "lock");
-    int rc = lock_hold(s, path, e);
-
-    mem_free(path);
+    db_bind(q, "i", (int64_t)index);
+    int rc = db_step(q, s->cannot_read, e);
+    if (rc == 1)
+        row_read(q, row);
     return rc;
 }
 
-static int exec(struct spool *s, const char *sql, struct error *e)
+int spool_find(struct spool *s, struct str digest, struct spool_row *row, struct error *e)
 {
-    int rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
+    struct stmt *q = db_stmt(s->db, "SELECT " ROW_COLUMNS " FROM row WHERE digest = ? LIMIT 1");
 
-    return rc == SQLITE_OK ? 0 : spool_error(s, rc, "cannot open", e);
+    assert(digest.len == SPOOL_DIGEST_BYTES);
+    db_bind(q, "b", digest);
+    int rc = db_step(q, s->cannot_read, e);
+    if (rc == 1)
+        row_read(q, row);
+    return rc;
 }
 
-static int schema_check(struct spool *s, struct error *e)
+int spool_done(struct spool *s, uint64_t first, uint32_t count, bool *done, struct error *e)
 {
-    sqlite3_stmt *st = NULL;
-    int rc = sqlite3_prepare_v2(s->db, "PRAGMA user_version", -1, &st, NULL);
+    struct stmt *q = db_stmt(s->db, "SELECT idx FROM row WHERE idx >= ? AND idx < ?");
+    int rc;
 
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(st);
-    int version = rc == SQLITE_ROW ? sqlite3_column_int(st, 0) : -1;
-    (void)sqlite3_finalize(st);
-    if (rc != SQLITE_ROW)
-        return spool_error(s, rc, "cannot open", e);
-    if (version == 0)
-        return exec(s, SCHEMA, e);
-    if (version != SPOOL_VERSION)
+    memset(done, 0, count * sizeof *done);
+    db_bind(q, "ii", (int64_t)first, (int64_t)(first + count));
+    while ((rc = db_step(q, s->cannot_read, e)) == 1)
+        done[(uint64_t)db_int(q, 0) - first] = true;
+    return rc;
+}
+
+/* The first indexes of a group of failures, and the status of the first one. */
+static int failure_fill(struct spool *s, struct spool_failures *f, struct error *e)
+{
+    struct stmt *q = db_stmt(s->db, "SELECT idx FROM row WHERE outcome = " FAILED " AND code = ?"
+                                    " ORDER BY idx LIMIT ?");
+    struct spool_row row = { 0 };
+    int rc;
+
+    db_bind(q, "ni", (int)f->code, (int64_t)SPOOL_FIRST_MAX);
+    while ((rc = db_step(q, s->cannot_read, e)) == 1)
+        f->first[f->first_count++] = (uint64_t)db_int(q, 0);
+    if (rc < 0 || f->first_count == 0)
+        return rc;
+    if (spool_get(s, f->first[0], &row, e) < 0)
+        return -1;
+    struct str cut = str_sub(row.status, 0, sizeof f->message - 1);
+    cut.len = str_utf8_valid(cut);
+    (void)snprintf(f->message, sizeof f->message, "%.*s", STR_ARG(cut));
+    return 0;
+}
+
+int spool_failures(struct spool *s, struct spool_failures *out, uint32_t cap, uint32_t *count,
+                   struct error *e)
+{
+    struct stmt *q = db_stmt(s->db, "SELECT code, count(*) FROM row WHERE outcome = " FAILED
+                                    " GROUP BY code ORDER BY 2 DESC, 1 LIMIT ?");
+    uint32_t n = 0;
+    int rc = 0;
+
+    db_bind(q, "i", (int64_t)cap);
+    while (n < cap && (rc = db_step(q, s->cannot_read, e)) == 1) {
+        out[n++] = (struct spool_failures){
+            .code = (enum error_code)db_int(q, 0),
+            .count = (uint64_t)db_int(q, 1),
+        };
+    }
+    db_reset(q);
+    if (rc < 0)
+        return -1;
+    for (uint32_t i = 0; i < n; i++) {
+        if (failure_fill(s, &out[i], e) < 0)
+            return -1;
+    }
+    *count = n;
+    return 0;
+}
+
+/* ---- Facts ---- */
+
+static int fact_put(struct spool *s, const char *name, struct str value, struct error *e)
+{
+    struct stmt *q = db_stmt(s->db, "INSERT INTO fact (name, value) VALUES (?, ?)"
+                                    " ON CONFLICT (name) DO UPDATE SET value = excluded.value");
+
+    db_bind(q, "sb", name, value);
+    return db_run(q, s->cannot_write, e) < 0 ? -1 : 0;
+}
+
+int spool_fact_set(struct spool *s, const char *name, struct str value, struct error *e)
+{
+    assert(!s->group); /* it would not be durable at once */
+    if (db_begin(s->db, s->cannot_write, e) < 0)
+        return -1;
+    if (fact_put(s, name, value, e) == 0)
+        return db_commit(s->db, s->cannot_write, e);
+    db_rollback(s->db);
+    return -1;
+}
+
+int spool_fact_get(struct spool *s, const char *name, struct buf *value, struct error *e)
+{
+    struct stmt *q = db_stmt(s->db, "SELECT value FROM fact WHERE name = ?");
+
+    db_bind(q, "s", name);
+    int rc = db_step(q, s->cannot_read, e);
+    if (rc == 1) {
+        buf_add_str(value, db_bytes(q, 0));
+        db_reset(q);
+    }
+    return rc;
+}
+
+/* ---- Answers of another run: how a retry of the failures begins ---- */
+
+/* The digest stays, so that an identical line of the new run finds its answer here. */
+static int copy_row(struct spool *to, struct stmt *answers, uint64_t *copied, struct error *e)
+{
+    struct spool_row row = { 0 };
+    bool done;
+
+    row_read(answers, &row);
+    if (spool_done(to, row.index, 1, &done, e) < 0)
+        return -1;
+    if (done)
+        return 0;
+    row.duplicate = true;
+    row.cost_nano = 0;
+    if (spool_put(to, &row, e) < 0)
+        return -1;
+    (*copied)++;
+    return 0;
+}
+
+static int copy_all(struct spool *to, struct db *from, const char *cannot_read, uint64_t *copied,
+                    struct error *e)
+{
+    uint32_t seen = 0;
+    int rc, version = 0;
+
+    if (db_version(from, &version, e) < 0)
+        return -1;
+    if (version != db_schema_spool.version)
         return error_set(e, ERROR_FAILED_PRECONDITION,
-                         "%s is of version %d, this program writes version %d: finish the run with "
-                         "the program that began it, or remove the file to start again",
-                         s->path, version, SPOOL_VERSION);
-    return 0;
-}
-
-static int statements_prepare(struct spool *s, struct error *e)
-{
-    for (int i = 0; i < SPOOL_STATEMENT_COUNT; i++) {
-        int rc = sqlite3_prepare_v3(s->db, statement_sql[i], -1, SQLITE_PREPARE_PERSISTENT,
-                                    &s->stmt[i], NULL);
-        if (rc != SQLITE_OK)
-            return spool_error(s, rc, "cannot open", e);
+                         "%s: it is of version %d, this program reads version %d", cannot_read,
+                         version, db_schema_spool.version);
+    struct stmt *answers =
+        db_stmt(from, "SELECT " ROW_COLUMNS " FROM row WHERE outcome = " SUCCEEDED " ORDER BY idx");
+    while ((rc = db_step(answers, cannot_read, e)) == 1) {
+        if (copy_row(to, answers, copied, e) < 0)
+            return -1;
+        if (++seen % SPOOL_COPY_GROUP == 0 && spool_commit(to, e) < 0)
+            return -1;
     }
-    return 0;
+    return rc < 0 ? -1 : spool_commit(to, e);
 }
 
-/* The file is made here, not by SQLite, because answers are for its owner's eyes only. */
-static int database_open(struct spool *s, const char *dir, struct error *e)
+int spool_copy_answers(struct spool *to, const char *from_dir, uint64_t *copied, struct error *e)
 {
-    s->path = path_in(dir, "spool.db");
-    int fd = sys_open(s->path, O_RDWR | O_CREAT, e);
-    if (fd < 0)
-        return -1;
-    (void)close(fd);
-
-    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
-    int rc = sqlite3_open_v2(s->path, &s->db, flags, spool_vfs());
-    if (rc != SQLITE_OK)
-        return spool_error(s, rc, "cannot open", e);
-    if (exec(s, SETUP, e) < 0 || schema_check(s, e) < 0 || statements_prepare(s, e) < 0)
-        return -1;
-    return sys_sync_folder(s->path, e);
-}
-
-static int group_begin(struct spool *s, struct error *e)
-{
-    int rc = sqlite3_step(spool_stmt(s, SPOOL_BEGIN));
-
-    if (rc != SQLITE_DONE)
-        return spool_error(s, rc, "cannot write", e);
-    s->group = true;
-    s->opened = s->counters;
-    return 0;
-}
-
-/* SQLite may have rolled back by itself, so only its own word counts. */
-static void group_undo(struct spool *s)
-{
-    if (s->db && s->stmt[SPOOL_BEGIN])
-        (void)spool_stmt(s, SPOOL_BEGIN);
-    if (s->db && !sqlite3_get_autocommit(s->db))
-        (void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
-    s->group = false;
-    s->opened = s->counters;
-}
-
-static int bind_bytes(sqlite3_stmt *st, int at, struct str bytes)
-{
-    if (bytes.len == 0)
-        return sqlite3_bind_null(st, at);
-    return sqlite3_bind_blob64(st, at, bytes.p, bytes.len, SQLITE_STATIC);
-}
-
-static int row_bind(sqlite3_stmt *st, const struct spool_row *row)
-{
-    const int64_t number[] = {
-        (int64_t)row->index,
-        row->outcome,
-        row->code,
-        row->duplicate,
-        row->processed_us,
-        row->usage.prompt_tokens,
-        row->usage.cached_tokens,
-        row->usage.candidate_tokens,
-        row->usage.thought_tokens,
-        (int64_t)row->cost_nano,
-        (int64_t)row->cost_online_nano,
+    static const struct db_settings foreign = {
+        .access = DB_FOREIGN,
+        .when_damaged = "--fresh begins the run anew",
     };
-    const struct str bytes[] = { row->digest, row->status, row->response };
-    int at = 1;
+    char *path = text(from_dir, "/spool.db"), *cannot_read = text("cannot read ", path);
+    struct db *from = db_open(path, &foreign, e);
 
-    for (size_t i = 0; i < ARRAY_LEN(number); i++) {
-        int rc = sqlite3_bind_int64(st, at++, number[i]);
-        if (rc != SQLITE_OK)
-            return rc;
-    }
-    for (size_t i = 0; i < ARRAY_LEN(bytes); i++) {
-        int rc = bind_bytes(st, at++, bytes[i]);
-        if (rc != SQLITE_OK)
-            return rc;
-    }
-    return SQLITE_OK;
-}
-
-/* A duplicate's tokens were computed for another line: they are what it saved, not what it used. */
-static void books_add(struct counters *counters, const struct spool_row *row)
-{
-    const struct usage *u = &row->usage;
-
-    counters->succeeded += row->outcome == OUTCOME_SUCCEEDED;
-    counters->failed += row->outcome == OUTCOME_FAILED;
-    counters->not_run += row->outcome == OUTCOME_NOT_RUN;
-    counters->cost_nano += row->cost_nano;
-    counters->cost_online_nano += row->cost_online_nano;
-    if (row->duplicate) {
-        counters->duplicates++;
-        counters->duplicate_tokens +=
-            (uint64_t)u->prompt_tokens + u->candidate_tokens + u->thought_tokens;
-        return;
-    }
-    counters->prompt_tokens += u->prompt_tokens;
-    counters->cached_tokens += u->cached_tokens;
-    counters->candidate_tokens += u->candidate_tokens;
-    counters->thought_tokens += u->thought_tokens;
-}
-
-static int books_write(struct spool *s, struct error *e)
-{
-    sqlite3_stmt *st = spool_stmt(s, SPOOL_BOOKS);
-    int rc = SQLITE_OK;
-
-    for (size_t i = 0; i < BOOKS && rc == SQLITE_OK; i++) {
-        uint64_t v;
-        memcpy(&v, (const char *)&s->opened + book_offset[i], sizeof v);
-        rc = sqlite3_bind_int64(st, (int)i + 1, (int64_t)v);
-    }
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(st);
-    return rc == SQLITE_DONE ? 0 : spool_error(s, rc, "cannot write", e);
-}
-
-static int books_read(struct spool *s, struct error *e)
-{
-    sqlite3_stmt *st = NULL;
-    int rc = sqlite3_prepare_v2(s->db, "SELECT * FROM books", -1, &st, NULL);
-
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(st);
-    for (size_t i = 0; i < BOOKS && rc == SQLITE_ROW; i++) {
-        uint64_t v = (uint64_t)sqlite3_column_int64(st, (int)i + 1);
-        memcpy((char *)&s->counters + book_offset[i], &v, sizeof v);
-    }
-    s->opened = s->counters;
-    (void)sqlite3_finalize(st);
-    return rc == SQLITE_ROW ? 0 : spool_error(s, rc, "cannot read", e);
+    assert(!to->group);
+    *copied = 0;
+    int rc = from ? copy_all(to, from, cannot_read, copied, e) : -1;
+    db_close(from);
+    mem_free(cannot_read);
+    mem_free(path);
+    return rc;
 }

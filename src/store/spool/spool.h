@@ -33,8 +33,8 @@ struct spool_row {
     int64_t processed_us;
     struct usage usage;
     uint64_t cost_nano, cost_online_nano;
-    struct str
-        digest; /* SPOOL_DIGEST_BYTES of a deterministic request with an answer, else empty */
+    /* SPOOL_DIGEST_BYTES of a deterministic request with an answer, else empty. */
+    struct str digest;
 };
 
 struct spool;
@@ -54,8 +54,7 @@ int spool_find(struct spool *s, struct str digest, struct spool_row *row, struct
 int spool_done(struct spool *s, uint64_t first, uint32_t count, bool *done,
                struct error *e) FALLIBLE;
 /* Sums over the committed rows; total is left alone. */
-int spool_counters(struct spool *s, struct counters *out, struct error *e) FALLIBLE;
-
+void spool_counters(const struct spool *s, struct counters *out);
 /* The same with the rows of the open group. */
 void spool_counters_open(const struct spool *s, struct counters *out);
 

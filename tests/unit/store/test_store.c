@@ -5,7 +5,6 @@
 
 #include "base/fault.h"
 #include "unit/store/objects/blob_world.h"
-#include "store/db/migration.h"
 
 static void exec(struct store *s, const char *sql)
 {
@@ -22,8 +21,8 @@ static int64_t number(struct store *s, const char *sql)
     struct db *d = store_read(s, &e);
 
     assert_non_null(d);
-    sqlite3_stmt *q = db_stmt(d, sql);
-    assert_int_equal(db_step(d, q, "test", &e), 1);
+    struct stmt *q = db_stmt(d, sql);
+    assert_int_equal(db_step(q, "test", &e), 1);
     int64_t n = db_int(q, 0);
     store_read_done(s, d);
     return n;
@@ -68,7 +67,7 @@ static void test_a_folder_of_a_newer_version_is_refused(void **state)
     struct error e = { 0 };
     char sql[64];
 
-    (void)snprintf(sql, sizeof sql, "PRAGMA user_version = %d", migration_count + 1);
+    (void)snprintf(sql, sizeof sql, "PRAGMA user_version = %d", db_schema_store.version + 1);
     exec(w->s, sql);
     store_close(w->s);
     w->s = store_open(w->dir, true, &w->clock, &e);
@@ -83,7 +82,7 @@ static void test_the_last_version_and_every_durability_setting_hold(void **state
     struct stat st;
     char path[PATH_BYTES];
 
-    assert_int_equal(number(w->s, "PRAGMA user_version"), migration_count);
+    assert_int_equal(number(w->s, "PRAGMA user_version"), db_schema_store.version);
     assert_int_equal(number(w->s, "PRAGMA synchronous"), 2);
     assert_int_equal(number(w->s, "PRAGMA foreign_keys"), 1);
     assert_int_equal(number(w->s, "SELECT count(*) FROM pragma_journal_mode WHERE"
@@ -138,7 +137,7 @@ static void test_a_folder_half_made_under_any_fault_opens_the_next_time(void **s
         e = (struct error){ 0 };
         s = store_open(dir, true, &w->clock, &e);
         assert_string_equal(e.msg, "");
-        assert_int_equal(number(s, "PRAGMA user_version"), migration_count);
+        assert_int_equal(number(s, "PRAGMA user_version"), db_schema_store.version);
         store_close(s);
         struct error ignored;
         assert_int_equal(sys_remove_all(dir, &ignored), 0);

@@ -3,6 +3,7 @@
 #define TRANCHE_TESTS_JOB_WORLD_H
 
 #include "unit/store/objects/blob_world.h"
+#include "base/random.h"
 #include "store/jobs/jobs_inner.h"
 #include "store/jobs/webhooks.h"
 
@@ -127,8 +128,8 @@ static inline uint64_t rows(struct world *w, const char *text)
     struct db *d = store_read(w->s, &e);
 
     assert_non_null(d);
-    sqlite3_stmt *q = db_stmt(d, text);
-    assert_int_equal(db_step(d, q, "test", &e), 1);
+    struct stmt *q = db_stmt(d, text);
+    assert_int_equal(db_step(q, "test", &e), 1);
     uint64_t n = (uint64_t)db_int(q, 0);
     store_read_done(w->s, d);
     return n;

@@ -1,6 +1,7 @@
 /* Goal: a key is who it was made for until it is revoked or too old, and is nowhere readable. Method: a
  * real store, and a second one on the same folder as `tranche keys` has it. */
 #include "unit/store/objects/blob_world.h"
+#include "base/random.h"
 #include "store/jobs/keys.h"
 
 static struct key make(struct world *w, const char *project, char text[KEY_TEXT_BYTES])

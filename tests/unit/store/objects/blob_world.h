@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "scratch.h"
-#include "store/objects/blob_inner.h"
+#include "store/objects/objects_inner.h"
 
 #define NOW_US 1763805600000000
 

@@ -1,21 +1,22 @@
-/* spool_vfs.c -- SQLite's file calls as fault points, so that "the disk is full at the n-th write of
- * a commit" is a test.
+/* vfs.c -- SQLite's file calls as fault points, so that "the disk is full at the n-th write of a commit"
+ * is a test.
  *
  * Shape:   a VFS over the default one; each file holds the default VFS's file behind its own head and
- *          passes every call on. Methods of version 2: the service's database has several
- *          connections, which share memory (the spool's one locks its file instead); nothing maps
- *          the file itself.
+ *          passes every call on. Methods of version 2: connections to a shared database have memory
+ *          in common; nothing maps the file itself.
  * Faults:  sqlite.open, sqlite.read, sqlite.write, sqlite.truncate, sqlite.sync, sqlite.delete,
  *          sqlite.share.
  * Source:  https://www.sqlite.org/vfs.html, "VFS Shims".
  */
+#include "store/db/vfs.h"
+
 #include <errno.h>
 #include <pthread.h>
+#include <sqlite3.h>
 #include <stdalign.h>
 #include <stddef.h>
 
 #include "base/fault.h"
-#include "store/spool/spool_inner.h"
 
 struct fault_file {
     sqlite3_file head;
@@ -181,7 +182,7 @@ static void register_once(void)
     (void)sqlite3_vfs_register(&fault_vfs, 0);
 }
 
-const char *spool_vfs(void)
+const char *db_vfs(void)
 {
     (void)pthread_once(&registered, register_once);
     return fault_vfs.zName;

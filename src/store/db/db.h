@@ -1,0 +1,107 @@
+/* db.h -- the one SQL layer: connections, statements, transactions, versions of the tables.
+ *
+ * Why: everything durable goes through SQL, and the database behind it is to be replaceable. This room
+ * alone knows SQLite: its calls, pragmas, result codes, backup interface and words of SQL. Statements
+ * of other rooms are standard SQL that PostgreSQL takes as well; tests/unit/store/db/test_sql.c reads
+ * them all and refuses the rest.
+ *
+ * Use:     struct stmt *q = db_stmt(d, "SELECT bytes FROM file WHERE id = ?");
+ *          db_bind(q, "t", id);
+ *          int rc = db_step(q, "cannot read a file", e);     1: db_int(q, 0)
+ * Errors:  `doing` begins the message. RESOURCE_EXHAUSTED: the disk is full. DATA_LOSS: the file is
+ *          damaged. ALREADY_EXISTS: a value that must be unique is not. UNAVAILABLE: another process
+ *          kept the database locked for too long. FAILED_PRECONDITION: another process has an
+ *          exclusive file open. Else as errno says, or INTERNAL. Text that does not compile is a
+ *          programmer's error and dies.
+ * Threads: a connection and its statements have one owner at a time.
+ * Source:  https://www.sqlite.org/c3ref/intro.html
+ */
+#ifndef TRANCHE_STORE_DB_DB_H
+#define TRANCHE_STORE_DB_DB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+struct db;   /* a connection and its cache of statements */
+struct stmt; /* a statement of a connection; its row is what the last db_step found */
+
+/* ---- Connections ---- */
+
+enum db_access {
+    DB_SHARED, /* other connections and processes use the file too; waits for their transactions */
+    DB_READ_ONLY, /* as DB_SHARED, and refuses to write */
+    DB_EXCLUSIVE, /* the file's only connection: cheaper locks, and others are refused */
+    DB_FOREIGN,   /* another process's exclusive file after its end: read, never changed */
+};
+struct db_settings {
+    enum db_access access;
+    uint32_t page_bytes;      /* of a file that is made now; bigger pages hold bigger rows */
+    uint32_t cache_kib;       /* memory for pages */
+    uint32_t log_pages;       /* a log of so many pages is written back into the file */
+    const char *when_damaged; /* put behind the error of a damaged file; NULL: nothing */
+};
+/* Makes the file, readable by its owner only, when it is absent. */
+struct db *db_open(const char *path, const struct db_settings *settings, struct error *e);
+void db_close(struct db *d); /* rolls back; accepts NULL */
+/* Copies all of a database into another, as of one instant; writers go on meanwhile. */
+int db_copy(struct db *from, struct db *to, struct error *e) FALLIBLE;
+
+/* ---- Transactions: durable when db_commit has returned 0 ---- */
+
+/* Takes the right to write at once, so that a transaction never fails half-way for want of it. Begin and
+ * end reset every statement of the connection, which ends their rows. */
+int db_begin(struct db *d, const char *doing, struct error *e) FALLIBLE;
+int db_commit(struct db *d, const char *doing, struct error *e) FALLIBLE; /* a failure rolls back */
+void db_rollback(struct db *d); /* nothing when no transaction is open */
+
+/* ---- Statements ---- */
+
+/* The statement of this SQL, reset, nothing bound. sql is a constant: the cache goes by its address.
+ * A statement that the disk failed to prepare is reported by db_step. */
+struct stmt *db_stmt(struct db *d, const char *sql);
+/* Binds from a format, one letter a parameter: i int64_t (nothing narrower: cast), n int (an enum,
+ * a bool), d double, s const char * (NULL: null), t struct str (text), b struct str (bytes), B the
+ * same, null when empty. Bytes and texts are borrowed until the statement has run. */
+void db_bind(struct stmt *q, const char *format, ...);
+/* The same from parameter `first` on; db_bind begins at 1. */
+void db_bind_from(struct stmt *q, int first, const char *format, ...);
+/* 1: a row; 0: done; -1: failed. */
+int db_step(struct stmt *q, const char *doing, struct error *e) FALLIBLE;
+/* Runs a statement that gives no rows; the number of changed rows, or -1. */
+int db_run(struct stmt *q, const char *doing, struct error *e) FALLIBLE;
+/* Ends the statement's row before its end, so that nothing waits for its reader. */
+void db_reset(struct stmt *q);
+void db_reset_all(struct db *d);
+
+/* Columns of the row; a null is empty or 0. */
+int64_t db_int(struct stmt *q, int column);
+double db_double(struct stmt *q, int column);
+struct str db_bytes(struct stmt *q, int column);                 /* until the next step or reset */
+struct str db_text(struct stmt *q, int column, struct arena *a); /* a copy in the arena */
+void db_text_to(struct stmt *q, int column, char *out, size_t bytes); /* cut to bytes - 1 */
+
+/* SQL of one or more statements without results, not cached. */
+int db_exec(struct db *d, const char *sql, const char *doing, struct error *e) FALLIBLE;
+/* The last number that the table's key gave by itself, even when its row is gone; 0: none. */
+int db_last_number(struct db *d, const char *table, int64_t *out, struct error *e) FALLIBLE;
+
+/* ---- Versions ---- */
+
+/* The numbered changes that make the tables. Each is a file db/migrations/KIND/NNNN_name.sql, which
+ * cmake/migrations.cmake embeds; a released one is never edited. The database remembers how many it had. */
+struct db_schema {
+    const char *const *change;
+    int version; /* how many changes there are */
+};
+extern const struct db_schema db_schema_store, db_schema_spool;
+
+int db_version(struct db *d, int *out, struct error *e) FALLIBLE;
+/* Makes the changes that the database lacks, each in a transaction with its number: a crash leaves whole
+ * ones, and of two processes one makes each. */
+int db_migrate(struct db *d, const struct db_schema *schema, struct error *e) FALLIBLE;
+
+#endif
