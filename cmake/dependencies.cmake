@@ -47,7 +47,7 @@ endmacro()
 # The system's libraries, by pkg-config: name of the target, condition, package of Debian and Ubuntu.
 set(system
   "SQLITE|sqlite3>=3.40|libsqlite3-dev"
-  "CYAML|libcyaml>=1.3|libcyaml-dev"
+  "YAML|yaml-0.1>=0.2|libyaml-dev"
   "XXHASH|libxxhash>=0.8|libxxhash-dev"
   "MICROHTTPD|libmicrohttpd>=0.9.75|libmicrohttpd-dev"
   "CURL|libcurl>=7.88|libcurl4-openssl-dev"

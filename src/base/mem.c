@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdalign.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -213,6 +214,21 @@ char *arena_copy(struct arena *a, const void *p, size_t len)
     if (len)
         memcpy(q, p, len);
     return q;
+}
+
+char *arena_textf(struct arena *a, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    size_t bytes = n > 0 ? (size_t)n + 1 : 1;
+    char *out = arena_alloc(a, bytes);
+    va_start(ap, fmt);
+    (void)vsnprintf(out, bytes, fmt, ap);
+    va_end(ap);
+    return out;
 }
 
 void arena_reset(struct arena *a)

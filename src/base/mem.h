@@ -52,6 +52,8 @@ void *arena_grow(struct arena *a, void *p, size_t old_bytes, size_t bytes);
 /* As mem_list_grow, for a list in the arena. */
 void *arena_list_grow(struct arena *a, void *items, size_t count, size_t item_bytes);
 char *arena_copy(struct arena *a, const void *p, size_t len); /* with a NUL after it */
+/* printf's output as a string. */
+char *arena_textf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* A block of about this size is made first, so that a big parse takes one allocation. */
 void arena_reserve(struct arena *a, size_t bytes);
 void arena_reset(struct arena *a);   /* forgets the contents, keeps one block for reuse */

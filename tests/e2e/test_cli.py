@@ -666,7 +666,7 @@ def test_the_reference_names_every_option_exit_code_and_configuration_key(tranch
         assert f"| {line.split()[0]} |" in cli
     config = (root / "docs/reference/config.md").read_text()
     for line in tranche("help", "config").stdout.split("Example:")[0].splitlines():
-        if line.startswith("  ") and line.strip().split()[0].endswith(":"):
+        if line.startswith("  ") and line[2] != " " and line.split()[0].endswith(":"):
             assert f"`{line.split()[0][:-1]}`" in config, line
 
 

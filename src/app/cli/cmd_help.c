@@ -3,56 +3,59 @@
 
 #include <unistd.h>
 
-#include "app/cli/console.h"
+#include "app/cli/help.h"
 #include "app/cli/options.h"
-
-static const struct option_spec no_options[] = { { 0 } };
+#include "app/cli/terminal.h"
+#include "base/json_write.h"
 
 static enum exit_code print_and_release(struct buf *text)
 {
-    console_write(STDOUT_FILENO, buf_str(text));
+    terminal_write(STDOUT_FILENO, buf_str(text));
     buf_release(text);
     return EXIT_OK;
 }
 
 static enum exit_code help_unknown(const char *name)
 {
-    struct console c;
+    struct terminal t;
     struct nearest n = { .word = name };
 
-    console_init(&c, false, NULL);
+    terminal_init(&t, false, NULL);
     for (size_t i = 0; commands[i]; i++)
         nearest_offer(&n, commands[i]->name);
-    for (uint32_t i = 0; command_topic_at(i); i++)
-        nearest_offer(&n, command_topic_at(i));
+    for (size_t i = 0; topics[i].name; i++)
+        nearest_offer(&n, topics[i].name);
     if (n.best)
-        console_error(&c, "there is no help on %s; did you mean %s?", name, n.best);
+        terminal_error(&t, "there is no help on %s; did you mean %s?", name, n.best);
     else
-        console_error(&c, "there is no help on %s; `tranche help` lists the commands", name);
+        terminal_error(&t, "there is no help on %s; `tranche help` lists the commands", name);
     return EXIT_USAGE;
 }
 
-static enum exit_code help_run(const void *options, const char *const *argument, uint32_t count)
+static enum exit_code help_run(const struct command *self, const struct arguments *given)
 {
     struct buf text = BUF_INIT(HELP_BYTES_MAX);
+    const char *name = given->count ? given->argument[0] : NULL;
+    const struct command *c = name ? command_find(name) : NULL;
+    const struct topic *t = name ? help_topic(name) : NULL;
 
-    (void)options;
-    const struct command *c = count ? command_find(argument[0]) : NULL;
-    if (count == 0)
-        command_overview(&text);
+    (void)self;
+    if (!name)
+        help_write_overview(&text);
     else if (c)
-        command_help(c, &text);
-    else if (!command_topic(argument[0], &text))
-        return help_unknown(argument[0]);
+        help_write_command(c, &text);
+    else if (t)
+        help_write_topic(t, &text);
+    else
+        return help_unknown(name);
     return print_and_release(&text);
 }
 
-const struct command command_help_command = {
+const struct command command_help = {
     .name = "help",
-    .summary = "what a command takes; exit codes, configuration, environment",
+    .summary = "help on commands, exit codes, configuration, environment",
     .arguments = "[COMMAND | exit-codes | config | environment]",
     .about = "",
-    .options = no_options,
     .arguments_max = 1,
     .run = help_run,
 };
@@ -60,27 +63,30 @@ const struct command command_help_command = {
 struct version_options {
     bool json;
 };
+#define OPTIONS struct version_options
 static const struct option_spec version_options[] = {
-    { .name = "json",
-      .type = OPTION_FLAG,
-      .offset = offsetof(struct version_options, json),
-      .about = "as a JSON object" },
+    OPT_FLAG("json", 0, json, "print a JSON object"),
     { 0 },
 };
 
-static enum exit_code version_run(const void *options, const char *const *argument, uint32_t count)
+static enum exit_code version_run(const struct command *c, const struct arguments *given)
 {
-    const struct version_options *o = options;
+    const struct version_options *o = given->options;
     struct buf text = BUF_INIT(HELP_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&text);
 
-    (void)argument;
-    (void)count;
-    if (o->json)
-        buf_addf(&text, "{\"name\":\"tranche\",\"version\":\"%s\",\"embedded_engine\":%s}\n",
-                 TRANCHE_VERSION, TRANCHE_LOCAL ? "true" : "false");
-    else
+    (void)c;
+    if (o->json) {
+        json_object(&w, NULL);
+        json_add_c(&w, "name", "tranche");
+        json_add_c(&w, "version", TRANCHE_VERSION);
+        json_add_bool(&w, "embedded_engine", TRANCHE_LOCAL);
+        json_end(&w);
+        buf_add_char(&text, '\n');
+    } else {
         buf_addf(&text, "tranche %s%s\n", TRANCHE_VERSION,
                  TRANCHE_LOCAL ? "" : " (without the embedded engine)");
+    }
     return print_and_release(&text);
 }
 
@@ -94,49 +100,44 @@ const struct command command_version = {
     .run = version_run,
 };
 
-static enum exit_code man_run(const void *options, const char *const *argument, uint32_t count)
+static enum exit_code man_run(const struct command *c, const struct arguments *given)
 {
     struct buf text = BUF_INIT(HELP_BYTES_MAX);
 
-    (void)options;
-    (void)argument;
-    (void)count;
-    command_man(&text);
+    (void)c;
+    (void)given;
+    help_write_man(&text);
     return print_and_release(&text);
 }
 
-const struct command command_man_command = {
+const struct command command_man = {
     .name = "man",
     .summary = "the man page, as roff",
     .arguments = "",
     .about = "To read it: tranche man | man -l -",
-    .options = no_options,
     .hidden = true,
     .run = man_run,
 };
 
-static enum exit_code completion_run(const void *options, const char *const *argument,
-                                     uint32_t count)
+static enum exit_code completion_run(const struct command *c, const struct arguments *given)
 {
     struct buf text = BUF_INIT(HELP_BYTES_MAX);
     struct error e = { 0 };
-    struct console c;
+    struct terminal t;
 
-    (void)options;
-    (void)count;
-    if (command_completion(argument[0], &text, &e) == 0)
+    (void)c;
+    if (help_write_completion(given->argument[0], &text, &e) == 0)
         return print_and_release(&text);
-    console_init(&c, false, NULL);
-    console_error(&c, "completion: %s", e.msg);
+    terminal_init(&t, false, NULL);
+    terminal_error(&t, "completion: %s", e.msg);
     return EXIT_USAGE;
 }
 
-const struct command command_completion_command = {
+const struct command command_completion = {
     .name = "completion",
     .summary = "the completion script of a shell",
     .arguments = "bash|zsh",
     .about = "",
-    .options = no_options,
     .arguments_min = 1,
     .arguments_max = 1,
     .hidden = true,

@@ -1,5 +1,5 @@
 /* completion.c -- completion scripts for bash and zsh, from the same tables as --help. */
-#include "app/cli/command.h"
+#include "app/cli/help.h"
 
 #include <string.h>
 
@@ -52,11 +52,11 @@ static void bash_value(struct buf *out, const struct option_spec *o)
 static void bash_command(struct buf *out, const struct command *c)
 {
     buf_addf(out, "    %s)\n        case \"$before\" in\n", c->name);
-    for (const struct option_spec *o = c->options; o->name; o++)
+    for (const struct option_spec *o = c->options; o && o->name; o++)
         if (o->type != OPTION_FLAG)
             bash_value(out, o);
     buf_add_c(out, "        esac\n        options='--help");
-    for (const struct option_spec *o = c->options; o->name; o++)
+    for (const struct option_spec *o = c->options; o && o->name; o++)
         buf_addf(out, " --%s", o->name);
     buf_addf(out, "'\n        files=%s ;;\n", c->takes_files ? "yes" : "no");
 }
@@ -137,7 +137,7 @@ static void zsh(struct buf *out)
                  "        %s)\n            shift words; (( CURRENT-- ))\n"
                  "            _arguments -S \\\n",
                  commands[i]->name);
-        for (const struct option_spec *o = commands[i]->options; o->name; o++)
+        for (const struct option_spec *o = commands[i]->options; o && o->name; o++)
             zsh_option(out, o);
         buf_addf(out, "                '--help[this text]'%s ;;\n",
                  commands[i]->takes_files ? " '*:file:_files'" : "");
@@ -145,7 +145,7 @@ static void zsh(struct buf *out)
     buf_add_c(out, "    esac\n}\n_tranche \"$@\"\n");
 }
 
-int command_completion(const char *shell, struct buf *out, struct error *e)
+int help_write_completion(const char *shell, struct buf *out, struct error *e)
 {
     static const struct {
         const char *shell;

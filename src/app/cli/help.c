@@ -1,23 +1,12 @@
-/* help.c -- the help texts, from the tables of commands, options, exit codes and configuration
- * keys. */
-#include "app/cli/command.h"
+/* help.c -- --help and the help topics; the tables are in app/commands.c. */
+#include "app/cli/help.h"
 
 #include <string.h>
-
-#include "base/mem.h"
-#include "app/config/config.h"
-#include "app/config/config_schema.h"
 
 #define WIDTH 80
 #define COLUMN_MAX 30 /* texts of a two-column list begin here at the latest */
 
-struct row {
-    char left[96];
-    const char *right;
-};
-
-/* Appends text in lines of at most WIDTH columns, all but the first indented. at: where it begins.
- * */
+/* Appends text in lines of at most WIDTH columns, all but the first indented. at: its first column. */
 static void wrap(struct buf *out, const char *text, size_t at, size_t indent)
 {
     size_t column = at;
@@ -92,14 +81,14 @@ static void option_list(const struct command *c, struct buf *out)
     struct buf left = BUF_INIT(256);
     size_t column = 0;
 
-    for (const struct option_spec *o = c->options; o->name; o++) {
+    for (const struct option_spec *o = c->options; o && o->name; o++) {
         option_left(o, &left);
         if (left.len + 4 > column)
             column = left.len + 4;
     }
     column = column < 16 ? 16 : column > COLUMN_MAX ? COLUMN_MAX : column;
     buf_add_c(out, "\nOptions:\n");
-    for (const struct option_spec *o = c->options; o->name; o++) {
+    for (const struct option_spec *o = c->options; o && o->name; o++) {
         option_left(o, &left);
         two_columns(out, left.p, o->about, column);
     }
@@ -108,12 +97,12 @@ static void option_list(const struct command *c, struct buf *out)
     buf_release(&left);
 }
 
-void command_help(const struct command *c, struct buf *out)
+void help_write_command(const struct command *c, struct buf *out)
 {
     buf_addf(out, "tranche %s: %s\n\nUsage: tranche %s", c->name, c->summary, c->name);
     if (c->arguments[0])
         buf_addf(out, " %s", c->arguments);
-    buf_add_c(out, c->options[0].name ? " [OPTIONS]\n" : "\n");
+    buf_add_c(out, c->options ? " [OPTIONS]\n" : "\n");
     if (c->about[0]) {
         buf_add_char(out, '\n');
         paragraphs(out, c->about);
@@ -121,7 +110,7 @@ void command_help(const struct command *c, struct buf *out)
     option_list(c, out);
 }
 
-void command_overview(struct buf *out)
+void help_write_overview(struct buf *out)
 {
     buf_add_c(out, "tranche: batch prediction for Gemini-style requests, on your own machine\n\n"
                    "Usage: tranche COMMAND [ARGUMENTS] [OPTIONS]\n\nCommands:\n");
@@ -130,89 +119,33 @@ void command_overview(struct buf *out)
             two_columns(out, commands[i]->name, commands[i]->summary, 16);
     buf_add_c(out, "\nExamples:\n"
                    "  tranche run requests.jsonl              answers in requests.out.jsonl\n"
-                   "  tranche validate requests.jsonl         every fault, tokens, cost, time\n"
+                   "  tranche validate requests.jsonl         every bad line, tokens, cost, time\n"
                    "  tranche run --retry-failed out.jsonl    the failed lines again\n\n"
                    "More: tranche help COMMAND, tranche help exit-codes | config | environment\n");
 }
 
-static void topic_exit_codes(struct buf *out)
+const struct topic *help_topic(const char *name)
 {
-    static const struct {
-        const char *code, *about;
-    } codes[] = {
-#define X(name, code, about) { #code, about },
-        EXIT_CODES(X)
-#undef X
-    };
-
-    buf_add_c(out, "Exit codes:\n");
-    for (size_t i = 0; i < ARRAY_LEN(codes); i++)
-        two_columns(out, codes[i].code, codes[i].about, 8);
+    for (const struct topic *t = topics; t->name; t++)
+        if (strcmp(t->name, name) == 0)
+            return t;
+    return NULL;
 }
 
-static void topic_config(struct buf *out)
+void help_write_topic(const struct topic *t, struct buf *out)
 {
-    struct config_key key;
     const char *section = NULL;
-    struct buf left = BUF_INIT(256);
+    struct topic_row row;
 
-    paragraphs(out, "The configuration is a YAML file: --config FILE, else $TRANCHE_CONFIG, else "
-                    "~/.config/tranche/config.yaml when it exists. All keys are optional.");
-    for (uint32_t i = 0; config_key_at(i, &key); i++) {
-        if (!section || strcmp(section, key.section) != 0) {
-            size_t len = strlen(key.section);
-            buf_addf(out, len ? "\n%.*s:\n" : "\nTop level:\n", len ? (int)len - 1 : 0,
-                     key.section);
-            section = key.section;
-        }
-        buf_clear(&left);
-        buf_addf(&left, "%s: %s", key.name, key.value);
-        two_columns(out, left.p, key.about, COLUMN_MAX);
+    paragraphs(out, t->before);
+    for (uint32_t i = 0; t->row(i, &row); i++) {
+        if (row.section && (!section || strcmp(section, row.section) != 0))
+            buf_addf(out, "\n%s:\n", row.section[0] ? row.section : "Top level");
+        section = row.section;
+        two_columns(out, row.term, row.about, t->column);
     }
-    buf_add_char(out, '\n');
-    paragraphs(
-        out, "The section fake stands at the top, for tranche-fake, and in a model of kind fake.");
-    buf_add_c(out, "\nExample:\n"
-                   "  default_model: tuned-reviews\n"
-                   "  models:\n"
-                   "    - name: \"tuned-*\"\n"
-                   "      file: reviews.gguf\n"
-                   "      price: { input: 0.10, output: 0.40 }\n");
-    buf_release(&left);
-}
-
-static void topic_environment(struct buf *out)
-{
-    const char *name, *about;
-
-    buf_add_c(out, "Environment variables:\n");
-    for (uint32_t i = 0; config_variable_at(i, &name, &about); i++)
-        two_columns(out, name, about, 22);
-}
-
-static const struct {
-    const char *name;
-    void (*write)(struct buf *out);
-} topics[] = {
-    { "exit-codes", topic_exit_codes },
-    { "config", topic_config },
-    { "environment", topic_environment },
-};
-
-#define TOPIC_COUNT (ARRAY_LEN(topics))
-
-const char *command_topic_at(uint32_t i)
-{
-    return i < TOPIC_COUNT ? topics[i].name : NULL;
-}
-
-bool command_topic(const char *name, struct buf *out)
-{
-    for (size_t i = 0; i < TOPIC_COUNT; i++) {
-        if (strcmp(topics[i].name, name) == 0) {
-            topics[i].write(out);
-            return true;
-        }
+    if (t->after) {
+        buf_add_char(out, '\n');
+        paragraphs(out, t->after);
     }
-    return false;
 }

@@ -1,10 +1,7 @@
 /* man.c -- the man page tranche(1) in roff, from the same tables as --help. */
-#include "app/cli/command.h"
+#include "app/cli/help.h"
 
 #include <string.h>
-
-#include "app/config/config.h"
-#include "app/config/config_schema.h"
 
 /* Text that is not markup: dashes and backslashes are written as roff wants them, and a line never
  * begins with a control character. */
@@ -21,13 +18,6 @@ static void plain(struct buf *out, const char *text)
             buf_add_char(out, *text);
         start = *text == '\n';
     }
-}
-
-static void line(struct buf *out, const char *macro, const char *text)
-{
-    buf_addf(out, "%s ", macro);
-    plain(out, text);
-    buf_add_char(out, '\n');
 }
 
 static void item(struct buf *out, const char *term, const char *about)
@@ -96,37 +86,30 @@ static void command_section(struct buf *out, const struct command *c)
     buf_add_c(out, ".\n");
     if (c->about[0])
         paragraphs(out, c->about);
-    for (const struct option_spec *o = c->options; o->name; o++)
+    for (const struct option_spec *o = c->options; o && o->name; o++)
         option(out, o);
 }
 
-static void exit_section(struct buf *out)
+static void topic_section(struct buf *out, const struct topic *t)
 {
-    buf_add_c(out, ".SH EXIT STATUS\n");
-#define X(name, code, about) item(out, #code, about);
-    EXIT_CODES(X)
-#undef X
-}
-
-static void config_section(struct buf *out)
-{
-    struct config_key key;
+    struct topic_row row;
     struct buf term = BUF_INIT(256);
 
-    line(out, ".SH", "CONFIGURATION");
-    plain(out, "A YAML file; all keys are optional.\n");
-    for (uint32_t i = 0; config_key_at(i, &key); i++) {
+    buf_addf(out, ".SH %s\n", t->heading);
+    plain(out, t->before);
+    buf_add_char(out, '\n');
+    for (uint32_t i = 0; t->row(i, &row); i++) {
         buf_clear(&term);
-        buf_addf(&term, "%s%s: %s", key.section, key.name, key.value);
-        item(out, term.p, key.about);
+        if (row.section && row.section[0])
+            buf_addf(&term, "%s.", row.section);
+        buf_add_c(&term, row.term);
+        item(out, term.p, row.about);
     }
     buf_release(&term);
 }
 
-void command_man(struct buf *out)
+void help_write_man(struct buf *out)
 {
-    const char *name, *about;
-
     buf_add_c(out, ".TH TRANCHE 1 \"\" \"tranche " TRANCHE_VERSION "\" \"User Commands\"\n");
     buf_add_c(out, ".SH NAME\ntranche \\- batch prediction for Gemini\\-style requests\n");
     buf_add_c(out, ".SH SYNOPSIS\n.B tranche\n.I COMMAND\n[\\fIARGUMENTS\\fR] [\\fIOPTIONS\\fR]\n");
@@ -134,9 +117,6 @@ void command_man(struct buf *out)
     for (size_t i = 0; commands[i]; i++)
         if (!commands[i]->hidden)
             command_section(out, commands[i]);
-    exit_section(out);
-    config_section(out);
-    buf_add_c(out, ".SH ENVIRONMENT\n");
-    for (uint32_t i = 0; config_variable_at(i, &name, &about); i++)
-        item(out, name, about);
+    for (const struct topic *t = topics; t->name; t++)
+        topic_section(out, t);
 }

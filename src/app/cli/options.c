@@ -16,56 +16,6 @@ struct getopt_tables {
     char letters[LETTERS_BYTES];
 };
 
-static void tables_fill(const struct command *c, struct getopt_tables *t);
-static const struct option_spec *spec_of(const struct command *c, int value);
-static int option_store(const struct option_spec *spec, const char *value, void *options,
-                        struct error *e);
-static int report_unknown(const struct command *c, const char *word, struct error *e);
-static int report_missing(const struct command *c, struct error *e);
-static int argument_add(struct arguments *a, const char *argument, struct error *e);
-static int arguments_check(const struct command *c, const struct arguments *a, struct error *e);
-
-int options_parse(const struct command *c, int argc, char **argv, struct arguments *out,
-                  struct error *e)
-{
-    struct getopt_tables t;
-    int value;
-
-    tables_fill(c, &t);
-    *out = (struct arguments){ .options = mem_alloc(c->options_bytes + 1),
-                               .argument = mem_array((size_t)argc + 1, sizeof(char *)) };
-    opterr = 0;
-    optind = 0; /* glibc: start anew */
-    while ((value = getopt_long(argc, argv, t.letters, t.option, NULL)) != -1) {
-        if (value == HELP || value == 'h') {
-            out->help = true;
-            return 0;
-        }
-        if (value == 1) { /* the "-" mode hands arguments over in their place */
-            if (argument_add(out, optarg, e) < 0)
-                return -1;
-            continue;
-        }
-        if (value == ':')
-            return report_missing(c, e);
-        if (value == '?')
-            return report_unknown(c, argv[optind - 1], e);
-        if (option_store(spec_of(c, value), optarg, out->options, e) < 0)
-            return -1;
-    }
-    for (; optind < argc; optind++)
-        if (argument_add(out, argv[optind], e) < 0)
-            return -1;
-    return arguments_check(c, out, e);
-}
-
-void options_release(struct arguments *a)
-{
-    mem_free(a->options);
-    mem_free(a->argument);
-    *a = (struct arguments){ 0 };
-}
-
 /* Near: one edit, and one more for each four letters; or the beginning of the candidate. */
 void nearest_offer(struct nearest *n, const char *candidate)
 {
@@ -90,8 +40,7 @@ static void tables_fill(const struct command *c, struct getopt_tables *t)
     t->letters[letters++] = '-';
     t->letters[letters++] = ':';
     t->letters[letters++] = 'h';
-    for (; c->options[i].name && i < OPTIONS_MAX; i++) {
-        const struct option_spec *o = &c->options[i];
+    for (const struct option_spec *o = c->options; o && o->name && i < OPTIONS_MAX; o++, i++) {
         bool takes = o->type != OPTION_FLAG;
         t->option[i] = (struct option){ .name = o->name,
                                         .has_arg = takes ? required_argument : no_argument,
@@ -182,7 +131,7 @@ static unsigned begin_with(const struct command *c, struct str name)
 {
     unsigned n = str_starts(STR("help"), name);
 
-    for (const struct option_spec *o = c->options; o->name; o++)
+    for (const struct option_spec *o = c->options; o && o->name; o++)
         n += str_starts(str_of(o->name), name);
     return n;
 }
@@ -204,7 +153,7 @@ static int report_unknown(const struct command *c, const char *word, struct erro
     if (begin_with(c, given) > 1)
         return error_set(e, ERROR_INVALID_ARGUMENT, "--%s could be more than one option", name);
     nearest_offer(&n, "help");
-    for (const struct option_spec *o = c->options; o->name; o++)
+    for (const struct option_spec *o = c->options; o && o->name; o++)
         nearest_offer(&n, o->name);
     if (n.best)
         return error_set(e, ERROR_INVALID_ARGUMENT, "unknown option --%s; did you mean --%s?", name,
@@ -240,4 +189,45 @@ static int arguments_check(const struct command *c, const struct arguments *a, s
         return error_set(e, ERROR_INVALID_ARGUMENT, "there is no place for \"%s\"",
                          a->argument[c->arguments_max]);
     return 0;
+}
+
+int options_parse(const struct command *c, int argc, char **argv, struct arguments *out,
+                  struct error *e)
+{
+    struct getopt_tables t;
+    int value;
+
+    tables_fill(c, &t);
+    *out = (struct arguments){ .options = mem_alloc(c->options_bytes + 1),
+                               .argument = mem_array((size_t)argc + 1, sizeof(char *)) };
+    opterr = 0;
+    optind = 0; /* glibc: start anew */
+    while ((value = getopt_long(argc, argv, t.letters, t.option, NULL)) != -1) {
+        if (value == HELP || value == 'h') {
+            out->help = true;
+            return 0;
+        }
+        if (value == 1) { /* the "-" mode hands arguments over in their place */
+            if (argument_add(out, optarg, e) < 0)
+                return -1;
+            continue;
+        }
+        if (value == ':')
+            return report_missing(c, e);
+        if (value == '?')
+            return report_unknown(c, argv[optind - 1], e);
+        if (option_store(spec_of(c, value), optarg, out->options, e) < 0)
+            return -1;
+    }
+    for (; optind < argc; optind++)
+        if (argument_add(out, argv[optind], e) < 0)
+            return -1;
+    return arguments_check(c, out, e);
+}
+
+void options_release(struct arguments *a)
+{
+    mem_free(a->options);
+    mem_free(a->argument);
+    *a = (struct arguments){ 0 };
 }

@@ -17,13 +17,7 @@
 
 #include "app/cli/command.h"
 #include "base/error.h"
-
-struct arguments {
-    void *options;         /* c->options_bytes, zeroed where not given; owned */
-    const char **argument; /* count strings of argv; the array is owned */
-    uint32_t count;
-    bool help; /* --help was given: the rest is not checked */
-};
+#include "base/str.h"
 
 /* argv[0] is the command's name. */
 int options_parse(const struct command *c, int argc, char **argv, struct arguments *out,

@@ -3,14 +3,14 @@
 #include <assert.h>
 #include <string.h>
 
-#include "app/cli/console.h"
+#include "app/cli/terminal.h"
 
 static void add_cell(struct table *t, size_t column, struct str text)
 {
     struct buf plain = BUF_INIT(4 * (size_t)TABLE_CELL_BYTES);
     char cell[TABLE_CELL_BYTES] = { 0 };
 
-    console_plain(&plain, str_sub(text, 0, sizeof cell - 1));
+    buf_add_plain(&plain, str_sub(text, 0, sizeof cell - 1), false);
     struct str shown = str_sub(buf_str(&plain), 0, sizeof cell - 1);
     shown.len = str_utf8_valid(shown);
     if (shown.len)

@@ -3,19 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "app/config/config.h"
-#include "app/run/local_job.h"
-#include "base/env.h"
 #include "base/mem.h"
 #include "base/clock.h"
 #include "net/server/http_server.h"
+#include "base/env.h"
 
 #define GOOGLE_STORAGE "https://storage.googleapis.com"
 #define URL_BYTES_MAX ((size_t)16 * 1024)
-
-static const char *first_of(const char *option, const char *variable, const char *otherwise);
-static const char *base_url(struct client *c, const char *url, const char *from, struct error *e);
-static int read_credential(struct client *c, struct error *e);
 
 static bool is_google(const char *url)
 {
@@ -27,12 +21,68 @@ static bool is_google(const char *url)
     return str_ends(host, STR(".googleapis.com"));
 }
 
-int client_open(struct client *c, const struct client_options *o, struct error *e)
+static const char *first_of(const char *option, const char *variable, const char *otherwise)
+{
+    const char *value = option ? option : env_get(variable);
+
+    return value ? value : otherwise;
+}
+
+/* Without its slash at the end. A host alone is no URL, because http or https must be said. */
+static const char *base_url(struct client *c, const char *url, const char *from, struct error *e)
+{
+    struct str s = str_of(url);
+
+    while (str_ends(s, STR("/")))
+        s.len--;
+    if (!str_starts(s, STR("http://")) && !str_starts(s, STR("https://"))) {
+        (void)error_set(e, ERROR_INVALID_ARGUMENT,
+                        "%s is \"%s\", which is no URL; write http://HOST:PORT or https://HOST",
+                        from, url);
+        return NULL;
+    }
+    return arena_copy(&c->arena, s.p, s.len);
+}
+
+/* A key sent without TLS to another machine can be read on the way. */
+static void warn_of_clear_text(const struct client *c, const char *url)
+{
+    static const char *const here[] = { "https://", "http://127.", "http://localhost",
+                                        "http://[::1]" };
+
+    for (size_t i = 0; i < ARRAY_LEN(here); i++)
+        if (str_starts(str_of(url), str_of(here[i])))
+            return;
+    terminal_warn(&c->terminal, "the key goes to %s in clear text; use https", url);
+}
+
+static int read_credential(struct client *c, struct error *e)
+{
+    const char *token = env_get("TRANCHE_TOKEN"), *key = env_get("TRANCHE_API_KEY");
+    const char *value = token ? token : key;
+    struct buf line = BUF_INIT(URL_BYTES_MAX);
+
+    if (!value)
+        return 0;
+    buf_addf(&line, "%s%s", token ? "Authorization: Bearer " : "x-goog-api-key: ", value);
+    if (!buf_ok(&line) || value[strcspn(value, "\r\n\t ")] != '\0') {
+        buf_release(&line);
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "$%s holds a space or a line break; copy the %s alone",
+                         token ? "TRANCHE_TOKEN" : "TRANCHE_API_KEY", token ? "token" : "key");
+    }
+    c->auth = arena_copy(&c->arena, line.p, line.len);
+    buf_release(&line);
+    warn_of_clear_text(c, c->server);
+    return 0;
+}
+
+static int client_open(struct client *c, const struct client_options *o, struct error *e)
 {
     struct clock *clock = clock_system();
 
-    *c = (struct client){ .seed = (uint64_t)clock->wall_us(clock) };
-    console_init(&c->console, o->quiet, NULL);
+    c->seed = (uint64_t)clock->wall_us(clock);
+    terminal_init(&c->terminal, o->quiet, NULL);
     c->stop = stop_on_signals();
     c->ca_file = env_get("TRANCHE_CA_FILE");
     c->project = first_of(o->project, "TRANCHE_PROJECT", CLIENT_PROJECT_DEFAULT);
@@ -70,7 +120,7 @@ static const struct {
     { ERROR_CANCELLED, EXIT_INTERRUPTED },
 };
 
-enum exit_code client_exit(enum error_code code)
+static enum exit_code exit_of(enum error_code code)
 {
     for (size_t i = 0; i < ARRAY_LEN(exits); i++)
         if (exits[i].code == code)
@@ -78,69 +128,23 @@ enum exit_code client_exit(enum error_code code)
     return EXIT_INTERNAL;
 }
 
-enum exit_code client_end(struct client *c, int rc, const struct error *e)
+enum exit_code client_run(const struct command *command, const struct arguments *given)
 {
-    if (rc < 0)
-        console_error(&c->console, "%s", e->msg);
-    http_client_free(c->http);
-    arena_release(&c->arena);
-    return rc < 0 ? client_exit(e->code) : EXIT_OK;
-}
+    const struct client_work *work = command->work;
+    struct client c = { .command = command };
+    enum exit_code code = EXIT_OK;
+    struct error e = { 0 };
+    int rc = client_open(&c, given->options, &e);
 
-static const char *first_of(const char *option, const char *variable, const char *otherwise)
-{
-    const char *value = option ? option : env_get(variable);
-
-    return value ? value : otherwise;
-}
-
-/* Without its slash at the end. A host alone is no URL, because http or https must be said. */
-static const char *base_url(struct client *c, const char *url, const char *from, struct error *e)
-{
-    struct str s = str_of(url);
-
-    while (str_ends(s, STR("/")))
-        s.len--;
-    if (!str_starts(s, STR("http://")) && !str_starts(s, STR("https://"))) {
-        (void)error_set(e, ERROR_INVALID_ARGUMENT,
-                        "%s is \"%s\", which is no URL; write http://HOST:PORT or https://HOST",
-                        from, url);
-        return NULL;
+    if (rc == 0)
+        rc = work->run(&c, given, &code, &e);
+    if (rc < 0) {
+        terminal_error(&c.terminal, "%s", e.msg);
+        code = exit_of(e.code);
     }
-    return arena_copy(&c->arena, s.p, s.len);
-}
-
-/* A key sent without TLS to another machine can be read on the way. */
-static void warn_of_clear_text(const struct client *c, const char *url)
-{
-    static const char *const here[] = { "https://", "http://127.", "http://localhost",
-                                        "http://[::1]" };
-
-    for (size_t i = 0; i < ARRAY_LEN(here); i++)
-        if (str_starts(str_of(url), str_of(here[i])))
-            return;
-    console_warn(&c->console, "the key goes to %s in clear text; use https", url);
-}
-
-static int read_credential(struct client *c, struct error *e)
-{
-    const char *token = env_get("TRANCHE_TOKEN"), *key = env_get("TRANCHE_API_KEY");
-    const char *value = token ? token : key;
-    struct buf line = BUF_INIT(URL_BYTES_MAX);
-
-    if (!value)
-        return 0;
-    buf_addf(&line, "%s%s", token ? "Authorization: Bearer " : "x-goog-api-key: ", value);
-    if (!buf_ok(&line) || value[strcspn(value, "\r\n\t ")] != '\0') {
-        buf_release(&line);
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "$%s holds a space or a line break; copy the %s alone",
-                         token ? "TRANCHE_TOKEN" : "TRANCHE_API_KEY", token ? "token" : "key");
-    }
-    c->auth = arena_copy(&c->arena, line.p, line.len);
-    buf_release(&line);
-    warn_of_clear_text(c, c->server);
-    return 0;
+    http_client_free(c.http);
+    arena_release(&c.arena);
+    return code;
 }
 
 /* ---- Names ---- */

@@ -4,9 +4,8 @@
  * against `tranche serve` and against Google's own endpoints. Only the key "tranche" of a job and
  * the verbs that Google lacks are ours.
  *
- * Shape:   client_open reads options and environment; client_do is one exchange, tried again while that
- *          can help; client_json reads its answer; client_end tells the error, closes and chooses the
- *          exit code.
+ * Shape:   client_run reads options and environment and calls the command's work; client_do is one
+ *          exchange, tried again while that can help; client_json reads its answer.
  * Secrets: a key or token comes from the environment alone, and goes only to the two servers.
  * Errors:  in the user's words, with a remedy. The code is the answer's, else its HTTP status'.
  * Threads: the main thread.
@@ -20,7 +19,7 @@
 #include <stdint.h>
 
 #include "app/cli/command.h"
-#include "app/cli/console.h"
+#include "app/cli/terminal.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "net/client/http_client.h"
@@ -37,19 +36,17 @@ struct client_options {
     bool quiet;
 };
 // clang-format off
-#define STORAGE_OPTIONS(T) \
-    { "server", 0, OPTION_STRING, offsetof(T, client.server), "URL", \
-      "the service (default $TRANCHE_SERVER, else " CLIENT_SERVER_DEFAULT ")", COMPLETE_NONE, 0, 0 }, \
-    { "project", 'p', OPTION_STRING, offsetof(T, client.project), "NAME", \
-      "whose (default $TRANCHE_PROJECT, else " CLIENT_PROJECT_DEFAULT ")", COMPLETE_NONE, 0, 0 }, \
-    { "quiet", 'q', OPTION_FLAG, offsetof(T, client.quiet), NULL, "only errors", COMPLETE_NONE, 0, 0 }
-#define CLIENT_OPTIONS(T) STORAGE_OPTIONS(T), \
-    { "location", 0, OPTION_STRING, offsetof(T, client.location), "REGION", \
-      "region (default " CLIENT_LOCATION_DEFAULT ")", COMPLETE_NONE, 0, 0 }
+#define STORAGE_OPTIONS \
+    OPT_TEXT("server", 0, client.server, "URL", "the service (default $TRANCHE_SERVER, else " CLIENT_SERVER_DEFAULT ")"), \
+    OPT_TEXT("project", 'p', client.project, "NAME", "whose (default $TRANCHE_PROJECT, else " CLIENT_PROJECT_DEFAULT ")"), \
+    OPT_FLAG("quiet", 'q', client.quiet, "only errors")
+#define CLIENT_OPTIONS STORAGE_OPTIONS, \
+    OPT_TEXT("location", 0, client.location, "REGION", "region (default " CLIENT_LOCATION_DEFAULT ")")
 // clang-format on
 
 struct client {
-    struct console console;
+    const struct command *command;
+    struct terminal terminal;
     const char *server, *storage; /* URLs without a slash at their end */
     const char *project, *location;
     const char *auth;    /* the header with the credential; NULL: none */
@@ -63,10 +60,20 @@ struct client {
     struct arena arena; /* texts that live as long as the command */
 };
 
-int client_open(struct client *c, const struct client_options *o, struct error *e) FALLIBLE;
-/* Tells e when rc is -1, and releases everything. */
-enum exit_code client_end(struct client *c, int rc, const struct error *e);
-enum exit_code client_exit(enum error_code code);
+/* What a client command does between the opening of the client and its end. */
+struct client_work {
+    /* *code, EXIT_OK before: how the command ends when nothing fails. */
+    int (*run)(struct client *c, const struct arguments *given, enum exit_code *code,
+               struct error *e);
+};
+/* The one runner of client commands: opens the client, does the work, prints the error, and chooses
+ * the exit code. */
+enum exit_code client_run(const struct command *c, const struct arguments *given);
+#define CLIENT_RUN(work_of_it)                                                                     \
+    .run = client_run, .work = &(const struct client_work)                                         \
+    {                                                                                              \
+        work_of_it                                                                                 \
+    }
 
 struct client_call {
     const char *method, *url;

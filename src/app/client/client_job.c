@@ -245,19 +245,19 @@ static void cost_line(const struct job_view *v, struct buf *out)
     buf_add_char(out, '\n');
 }
 
-void job_view_print(const struct job_view *v, const struct console *c)
+void job_view_print(const struct job_view *v, const struct terminal *c)
 {
     struct buf out = BUF_INIT(TEXT_BYTES_MAX);
-    struct console plain = *c;
+    struct terminal plain = *c;
 
     plain.color = plain.color && isatty(STDOUT_FILENO);
     text_line(&out, "job", v->name);
     text_line(&out, "name", v->display_name);
     text_line(&out, "model", v->model);
     label(&out, "state");
-    buf_add_c(&out, console_style(&plain, style_of(v)));
+    buf_add_c(&out, terminal_style(&plain, style_of(v)));
     buf_add_plain(&out, v->state, false);
-    buf_add_c(&out, console_style(&plain, STYLE_END));
+    buf_add_c(&out, terminal_style(&plain, STYLE_END));
     if (v->pause_reason.len) {
         buf_add_c(&out, ", ");
         buf_add_plain(&out, v->pause_reason, false);
@@ -273,7 +273,7 @@ void job_view_print(const struct job_view *v, const struct console *c)
     text_line(&out, "ended", v->end_time);
     text_line(&out, "output", v->output);
     text_line(&out, "retry of", v->retry_of);
-    console_write(STDOUT_FILENO, buf_str(&out));
+    terminal_write(STDOUT_FILENO, buf_str(&out));
     buf_release(&out);
 }
 

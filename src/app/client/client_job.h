@@ -44,7 +44,7 @@ int client_job(struct client *c, const char *url, struct arena *a, struct job_vi
                struct str *text, struct error *e) FALLIBLE;
 
 /* Aligned "name  value" lines on standard output. */
-void job_view_print(const struct job_view *v, const struct console *c);
+void job_view_print(const struct job_view *v, const struct terminal *c);
 /* One line: what it came to. */
 void job_view_sum_up(const struct job_view *v, struct buf *out);
 

@@ -11,22 +11,21 @@
 #define BODY_BYTES_MAX ((size_t)64 * 1024)
 #define REWRITES_MAX 100000 /* each moves at least a megabyte */
 
-int gs_read(const char *text, struct gs *out, struct error *e)
-{
-    *out = (struct gs){ 0 };
-    if (gs_split(str_of(text), &out->bucket, &out->name) && !gs_has_wildcard(out->bucket))
-        return 0;
-    return error_set(e, ERROR_INVALID_ARGUMENT,
-                     "\"%s\" names no object; write gs://BUCKET/NAME, wildcards only in NAME",
-                     text);
-}
-
 bool gs_has_wildcard(struct str name)
 {
     for (size_t i = 0; i < name.len; i++)
         if (strchr("*?[", name.p[i]))
             return true;
     return false;
+}
+
+int gs_read(const char *text, struct gs *out, struct error *e)
+{
+    if (gs_split(str_of(text), &out->bucket, &out->name) && !gs_has_wildcard(out->bucket))
+        return 0;
+    return error_set(e, ERROR_INVALID_ARGUMENT,
+                     "\"%s\" names no object; write gs://BUCKET/NAME, wildcards only in NAME",
+                     text);
 }
 
 /* What stands before the first wildcard narrows the listing; the pattern is of whole names. */
@@ -43,12 +42,7 @@ void gs_pattern(struct listing *l, struct str pattern)
 
 const char *gs_text(struct arena *a, struct str bucket, struct str name)
 {
-    struct buf text = BUF_INIT(8192);
-
-    gs_add(&text, bucket, name);
-    const char *out = arena_copy(a, text.p, text.len);
-    buf_release(&text);
-    return out;
+    return arena_textf(a, GS_SCHEME "%.*s/%.*s", STR_ARG(bucket), STR_ARG(name));
 }
 
 struct str base_name(struct str path)

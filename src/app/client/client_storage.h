@@ -12,6 +12,7 @@
 #define TRANCHE_APP_CLIENT_CLIENT_STORAGE_H
 
 #include "app/client/client.h"
+#include "format/gs.h"
 
 #define UPLOAD_PART_BYTES ((size_t)8 * 1024 * 1024) /* a multiple of 256 KiB, as the API wants */
 
@@ -65,7 +66,7 @@ int remote_download(struct client *c, const struct gs *from, const char *path,
 
 /* How far a transfer is: one line on a terminal, nothing elsewhere. */
 struct transfer {
-    const struct console *console;
+    const struct terminal *terminal;
     const char *label;
     uint64_t done, total; /* total 0: unknown */
     uint64_t begun_ns, shown_ns;

@@ -28,7 +28,7 @@ static void transfer_begin(struct transfer *t, const struct client *c, const cha
     struct clock *clock = clock_system();
 
     *t = (struct transfer){
-        .console = &c->console, .label = label, .total = total, .begun_ns = clock->mono_ns(clock)
+        .terminal = &c->terminal, .label = label, .total = total, .begun_ns = clock->mono_ns(clock)
     };
     t->shown_ns = t->begun_ns + (SHOW_AFTER_MS - SHOW_EVERY_MS) * NS_PER_MS;
 }
@@ -40,7 +40,7 @@ static void transfer_show(struct transfer *t, uint64_t done)
     struct buf line = BUF_INIT(4096);
 
     t->done = done;
-    if (!t->console || !t->console->live || now < t->shown_ns + SHOW_EVERY_MS * NS_PER_MS)
+    if (!t->terminal || !t->terminal->live || now < t->shown_ns + SHOW_EVERY_MS * NS_PER_MS)
         return;
     t->shown_ns = now;
     t->drawn = true;
@@ -53,17 +53,17 @@ static void transfer_show(struct transfer *t, uint64_t done)
     double seconds = (double)(now - t->begun_ns) / (double)NS_PER_S;
     buf_addf(&line, "  %s/s  ", human_bytes(HUMAN, (uint64_t)((double)done / seconds)));
     struct str rest = str_of(t->label);
-    size_t used = line.len - 1, width = console_width() - 1;
-    console_plain(&line, str_sub(rest, 0, width > used ? width - used : 0));
+    size_t used = line.len - 1, width = terminal_width() - 1;
+    buf_add_plain(&line, str_sub(rest, 0, width > used ? width - used : 0), false);
     buf_add_c(&line, "\033[K");
-    console_write(STDERR_FILENO, buf_str(&line));
+    terminal_write(STDERR_FILENO, buf_str(&line));
     buf_release(&line);
 }
 
 static void transfer_clear(struct transfer *t)
 {
     if (t->drawn)
-        console_write(STDERR_FILENO, STR("\r\033[K"));
+        terminal_write(STDERR_FILENO, STR("\r\033[K"));
     t->drawn = false;
 }
 

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "app/run/progress.h"
+#include "app/cli/progress.h"
 #include "base/clock.h"
 
 #define POLL_FIRST_MS 500
@@ -35,10 +35,10 @@ static void tell_state(struct watch *w)
     w->poll_ms = POLL_FIRST_MS;
     progress_clear(&w->view);
     if (v->queued && v->position)
-        console_note(&w->client->console, "job %.*s %s, %llu before it", STR_ARG(job_view_id(v)),
-                     w->state, (unsigned long long)v->position);
+        terminal_note(&w->client->terminal, "job %.*s %s, %llu before it", STR_ARG(job_view_id(v)),
+                      w->state, (unsigned long long)v->position);
     else
-        console_note(&w->client->console, "job %.*s %s", STR_ARG(job_view_id(v)), w->state);
+        terminal_note(&w->client->terminal, "job %.*s %s", STR_ARG(job_view_id(v)), w->state);
 }
 
 /* Speeds are of what happens while we look. */
@@ -72,7 +72,7 @@ static int look(struct watch *w, struct error *e)
     w->view.priced = w->job.counters.cost_nano > 0;
     if (w->title[0] == '\0') {
         struct buf plain = BUF_INIT(4 * TITLE_BYTES);
-        console_plain(&plain, str_sub(w->job.model, 0, TITLE_BYTES - 1));
+        buf_add_plain(&plain, str_sub(w->job.model, 0, TITLE_BYTES - 1), false);
         (void)snprintf(w->title, sizeof w->title, "%.*s", STR_ARG(buf_str(&plain)));
         buf_release(&plain);
     }
@@ -103,7 +103,7 @@ int client_watch(struct client *c, const char *id, struct job_view *out, struct 
 
     if (!w.url)
         return -1;
-    w.view = (struct progress_view){ .console = &c->console, .title = w.title };
+    w.view = (struct progress_view){ .terminal = &c->terminal, .title = w.title };
     c->patient = true;
     int rc = watch_until_end(&w, e);
     progress_clear(&w.view);

@@ -45,18 +45,18 @@ int wish_check(const struct wish *w, struct error *e)
                      priority);
 }
 
-void wish_write(const struct wish *w, struct buf *out)
+void wish_write(const struct wish *w, struct json_writer *out)
 {
     if (w->budget_usd || w->budget_tokens) {
-        buf_add_c(out, "\"budget\":{");
+        json_object(out, "budget");
         if (w->budget_usd)
-            buf_addf(out, "\"usd\":%s%s", w->budget_usd, w->budget_tokens ? "," : "");
+            json_add_raw(out, "usd", str_of(w->budget_usd));
         if (w->budget_tokens)
-            buf_addf(out, "\"tokens\":%llu", (unsigned long long)w->budget_tokens);
-        buf_add_c(out, "},");
+            json_add_uint(out, "tokens", w->budget_tokens);
+        json_end(out);
     }
     if (w->max_error_rate)
-        buf_addf(out, "\"maxErrorRate\":%s,", w->max_error_rate);
+        json_add_raw(out, "maxErrorRate", str_of(w->max_error_rate));
     if (w->priority)
-        buf_addf(out, "\"priority\":%s,", w->priority);
+        json_add_raw(out, "priority", str_of(w->priority));
 }

@@ -10,27 +10,24 @@
 #define TRANCHE_APP_CLIENT_CLIENT_WISH_H
 
 #include "app/cli/command.h"
+#include "base/json_write.h"
 
 struct wish {
     const char *budget_usd, *max_error_rate, *priority;
     uint64_t budget_tokens;
 };
 // clang-format off
-#define WISH_OPTIONS(T) \
-    { "budget-usd", 0, OPTION_STRING, offsetof(T, wish.budget_usd), "X", \
-      "pause when so much is spent, at the batch price", COMPLETE_NONE, 0, 0 }, \
-    { "budget-tokens", 0, OPTION_COUNT, offsetof(T, wish.budget_tokens), "N", \
-      "pause when so many tokens, prompt and generated, are used", COMPLETE_NONE, 1, INT64_MAX }, \
-    { "max-error-rate", 0, OPTION_STRING, offsetof(T, wish.max_error_rate), "X", \
-      "pause when a larger share of the lines failed, 0 to 1", COMPLETE_NONE, 0, 0 }
-#define PRIORITY_OPTION(T) \
-    { "priority", 0, OPTION_STRING, offsetof(T, wish.priority), "N", \
-      "higher goes first within the project; 0 is usual", COMPLETE_NONE, 0, 0 }
+#define WISH_OPTIONS \
+    OPT_TEXT("budget-usd", 0, wish.budget_usd, "X", "pause when so much is spent, at the batch price"), \
+    OPT_COUNT("budget-tokens", 0, wish.budget_tokens, 1, INT64_MAX, "pause when so many tokens, prompt and generated, are used"), \
+    OPT_TEXT("max-error-rate", 0, wish.max_error_rate, "X", "pause when a larger share of the lines failed, 0 to 1")
+#define PRIORITY_OPTION \
+    OPT_TEXT("priority", 0, wish.priority, "N", "higher goes first within the project; 0 is usual")
 // clang-format on
 
 bool wish_given(const struct wish *w);
 int wish_check(const struct wish *w, struct error *e) FALLIBLE;
-/* The members that were given, each with a comma after it. */
-void wish_write(const struct wish *w, struct buf *out);
+/* The members that were given. */
+void wish_write(const struct wish *w, struct json_writer *out);
 
 #endif

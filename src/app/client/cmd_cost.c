@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "app/cli/human.h"
+#include "base/json_write.h"
 
 #define TEXT_BYTES_MAX ((size_t)64 * 1024)
 
@@ -12,29 +13,25 @@ struct cost_options {
     bool json;
 };
 
-static void add_usd(struct buf *out, const char *name, uint64_t nano)
-{
-    buf_addf(out, ",\"%s\":", name);
-    buf_add_double(out, (double)nano / 1e9);
-}
-
 static void cost_json(const struct job_view *v, struct buf *out)
 {
     const struct counters *b = &v->counters;
+    struct json_writer w = JSON_WRITER(out);
 
-    buf_add_c(out, "{\"job\":");
-    buf_add_json(out, job_view_id(v));
-    buf_addf(out, ",\"prompt_tokens\":%llu,\"cached_tokens\":%llu,\"generated_tokens\":%llu",
-             (unsigned long long)b->prompt_tokens, (unsigned long long)b->cached_tokens,
-             (unsigned long long)(b->candidate_tokens + b->thought_tokens));
-    buf_addf(out, ",\"duplicate_lines\":%llu,\"duplicate_tokens\":%llu,\"estimated_tokens\":%llu",
-             (unsigned long long)b->duplicates, (unsigned long long)b->duplicate_tokens,
-             (unsigned long long)v->tokens_estimate);
-    add_usd(out, "batch_usd", b->cost_nano);
-    add_usd(out, "online_usd", b->cost_online_nano);
-    add_usd(out, "estimated_usd", v->cost_estimate_nano);
-    add_usd(out, "estimated_online_usd", v->online_estimate_nano);
-    buf_add_c(out, "}\n");
+    json_object(&w, NULL);
+    json_add_text(&w, "job", job_view_id(v));
+    json_add_uint(&w, "prompt_tokens", b->prompt_tokens);
+    json_add_uint(&w, "cached_tokens", b->cached_tokens);
+    json_add_uint(&w, "generated_tokens", b->candidate_tokens + b->thought_tokens);
+    json_add_uint(&w, "duplicate_lines", b->duplicates);
+    json_add_uint(&w, "duplicate_tokens", b->duplicate_tokens);
+    json_add_uint(&w, "estimated_tokens", v->tokens_estimate);
+    json_add_double(&w, "batch_usd", (double)b->cost_nano / 1e9);
+    json_add_double(&w, "online_usd", (double)b->cost_online_nano / 1e9);
+    json_add_double(&w, "estimated_usd", (double)v->cost_estimate_nano / 1e9);
+    json_add_double(&w, "estimated_online_usd", (double)v->online_estimate_nano / 1e9);
+    json_end(&w);
+    buf_add_char(out, '\n');
 }
 
 static void cost_text(const struct job_view *v, struct buf *out)
@@ -54,43 +51,33 @@ static void cost_text(const struct job_view *v, struct buf *out)
                  human_money(HUMAN, v->online_estimate_nano));
 }
 
-static int print_cost(struct client *c, const char *id, bool json, struct error *e)
+static int cost(struct client *c, const struct arguments *given, enum exit_code *code,
+                struct error *e)
 {
+    const struct cost_options *o = given->options;
     struct job_view v;
     struct buf out = BUF_INIT(TEXT_BYTES_MAX);
-    const char *url = client_job_url(c, id, NULL, e);
+    const char *url = client_job_url(c, given->argument[0], NULL, e);
 
+    (void)code;
     if (!url || client_job(c, url, &c->arena, &v, NULL, e) < 0)
         return -1;
     if (!v.detailed)
         return error_set(e, ERROR_UNIMPLEMENTED, "%s does not say what a job costs; its bill does",
                          c->server);
-    if (json)
+    if (o->json)
         cost_json(&v, &out);
     else
         cost_text(&v, &out);
-    console_write(STDOUT_FILENO, buf_str(&out));
+    terminal_write(STDOUT_FILENO, buf_str(&out));
     buf_release(&out);
     return 0;
 }
 
-static enum exit_code cost_run(const void *options, const char *const *argument, uint32_t count)
-{
-    const struct cost_options *o = options;
-    struct client c;
-    struct error e = { 0 };
-    int rc = client_open(&c, &o->client, &e);
-
-    (void)count;
-    if (rc == 0)
-        rc = print_cost(&c, argument[0], o->json, &e);
-    return client_end(&c, rc, &e);
-}
-
+#define OPTIONS struct cost_options
 static const struct option_spec options[] = {
-    { "json", 0, OPTION_FLAG, offsetof(struct cost_options, json), NULL, "as a JSON object",
-      COMPLETE_NONE, 0, 0 },
-    CLIENT_OPTIONS(struct cost_options),
+    OPT_FLAG("json", 0, json, "as a JSON object"),
+    CLIENT_OPTIONS,
     { 0 },
 };
 
@@ -103,5 +90,5 @@ const struct command command_cost = {
     .options_bytes = sizeof(struct cost_options),
     .arguments_min = 1,
     .arguments_max = 1,
-    .run = cost_run,
+    CLIENT_RUN(cost),
 };

@@ -15,7 +15,7 @@ struct cp_options {
     struct client_options client;
 };
 
-struct cp {
+struct copying {
     struct client *client;
     const char *target; /* as given */
     bool to_gs, into;   /* into: a folder, where each source keeps its own name */
@@ -24,7 +24,7 @@ struct cp {
 };
 
 /* What a source is called in the target, in the arena. */
-static const char *target_of(struct cp *c, struct str source)
+static const char *target_of(struct copying *c, struct str source)
 {
     struct buf path = BUF_INIT(PATH_BYTES_MAX);
 
@@ -39,7 +39,7 @@ static const char *target_of(struct cp *c, struct str source)
     return out;
 }
 
-static int copy_object(struct cp *c, struct str bucket, struct str name, struct error *e)
+static int copy_object(struct copying *c, struct str bucket, struct str name, struct error *e)
 {
     const struct gs from = { bucket, name };
     const char *target = target_of(c, name);
@@ -61,13 +61,13 @@ static int copy_object(struct cp *c, struct str bucket, struct str name, struct 
 
 static int copy_listed(void *arg, const struct object_view *v, struct error *e)
 {
-    struct cp *c = arg;
+    struct copying *c = arg;
 
     /* What ends with a slash stands for a folder. */
     return str_ends(v->name, STR("/")) ? 0 : copy_object(c, c->bucket, v->name, e);
 }
 
-static int copy_from_gs(struct cp *c, const char *source, struct error *e)
+static int copy_from_gs(struct copying *c, const char *source, struct error *e)
 {
     struct gs from;
     uint64_t before = c->copied;
@@ -88,7 +88,7 @@ static int copy_from_gs(struct cp *c, const char *source, struct error *e)
     return c->copied > before ? 0 : error_set(e, ERROR_NOT_FOUND, "nothing matches %s", source);
 }
 
-static int copy_from_file(struct cp *c, const char *source, struct error *e)
+static int copy_from_file(struct copying *c, const char *source, struct error *e)
 {
     bool stream = strcmp(source, "-") == 0;
     struct gs to;
@@ -125,7 +125,7 @@ static bool is_folder(const char *target)
     return stat(target, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-static int copy_all(struct cp *c, const char *const *source, uint32_t count, struct error *e)
+static int copy_all(struct copying *c, const char *const *source, uint32_t count, struct error *e)
 {
     c->to_gs = gs_is(str_of(c->target));
     c->into = is_folder(c->target);
@@ -143,21 +143,19 @@ static int copy_all(struct cp *c, const char *const *source, uint32_t count, str
     return 0;
 }
 
-static enum exit_code cp_run(const void *options, const char *const *argument, uint32_t count)
+static int cp(struct client *client, const struct arguments *given, enum exit_code *code,
+              struct error *e)
 {
-    const struct cp_options *o = options;
-    struct client client;
-    struct error e = { 0 };
-    struct cp c = { .client = &client, .target = argument[count - 1] };
-    int rc = client_open(&client, &o->client, &e);
+    uint32_t sources = given->count - 1;
+    struct copying c = { .client = client, .target = given->argument[sources] };
 
-    if (rc == 0)
-        rc = copy_all(&c, argument, count - 1, &e);
-    return client_end(&client, rc, &e);
+    (void)code;
+    return copy_all(&c, given->argument, sources, e);
 }
 
+#define OPTIONS struct cp_options
 static const struct option_spec options[] = {
-    STORAGE_OPTIONS(struct cp_options),
+    STORAGE_OPTIONS,
     { 0 },
 };
 
@@ -176,5 +174,5 @@ const struct command command_cp = {
     .arguments_min = 2,
     .arguments_max = ARGUMENTS_MAX,
     .takes_files = true,
-    .run = cp_run,
+    CLIENT_RUN(cp),
 };

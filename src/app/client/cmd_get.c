@@ -16,7 +16,7 @@ static void print_line(struct str json)
 
     client_compact(json, &out);
     buf_add_char(&out, '\n');
-    console_write(STDOUT_FILENO, buf_str(&out));
+    terminal_write(STDOUT_FILENO, buf_str(&out));
     buf_release(&out);
 }
 
@@ -32,60 +32,51 @@ static int print_job(struct client *c, const char *id, bool json, struct error *
     if (json)
         print_line(text);
     else
-        job_view_print(&v, &c->console);
+        job_view_print(&v, &c->terminal);
     return 0;
 }
 
-static enum exit_code get_run(const void *options, const char *const *argument, uint32_t count)
+static int get(struct client *c, const struct arguments *given, enum exit_code *code,
+               struct error *e)
 {
-    const struct get_options *o = options;
-    struct client c;
-    struct error e = { 0 };
-    int rc = client_open(&c, &o->client, &e);
+    const struct get_options *o = given->options;
 
-    for (uint32_t i = 0; rc == 0 && i < count; i++) {
+    (void)code;
+    for (uint32_t i = 0; i < given->count; i++) {
         if (i && !o->json)
-            console_write(STDOUT_FILENO, STR("\n"));
-        rc = print_job(&c, argument[i], o->json, &e);
+            terminal_write(STDOUT_FILENO, STR("\n"));
+        if (print_job(c, given->argument[i], o->json, e) < 0)
+            return -1;
     }
-    return client_end(&c, rc, &e);
+    return 0;
 }
 
-static enum exit_code watch_run(const void *options, const char *const *argument, uint32_t count)
+static int watch(struct client *c, const struct arguments *given, enum exit_code *code,
+                 struct error *e)
 {
-    const struct get_options *o = options;
-    struct client c;
-    struct error e = { 0 };
+    const struct get_options *o = given->options;
     struct job_view v = { 0 };
     struct buf line = BUF_INIT(TEXT_BYTES_MAX);
-    enum exit_code code;
-    int rc = client_open(&c, &o->client, &e);
 
-    (void)count;
-    if (rc == 0)
-        rc = client_watch(&c, argument[0], &v, &e);
-    if (rc == 0 && o->json)
-        rc = print_job(&c, argument[0], true, &e);
+    if (client_watch(c, given->argument[0], &v, e) < 0 ||
+        (o->json && print_job(c, given->argument[0], true, e) < 0))
+        return -1;
     job_view_sum_up(&v, &line);
-    if (rc == 0)
-        console_note(&c.console, "%s", line.p);
-    enum exit_code ended = job_view_exit(&v);
+    terminal_note(&c->terminal, "%s", line.p);
     buf_release(&line);
-    code = client_end(&c, rc, &e);
-    return rc < 0 ? code : ended;
+    *code = job_view_exit(&v);
+    return 0;
 }
 
-#define AT(field) offsetof(struct get_options, field)
+#define OPTIONS struct get_options
 static const struct option_spec get_options[] = {
-    { "json", 0, OPTION_FLAG, AT(json), NULL, "the resource as the service has it", COMPLETE_NONE,
-      0, 0 },
-    CLIENT_OPTIONS(struct get_options),
+    OPT_FLAG("json", 0, json, "the resource as the service has it"),
+    CLIENT_OPTIONS,
     { 0 },
 };
 static const struct option_spec watch_options[] = {
-    { "json", 0, OPTION_FLAG, AT(json), NULL, "at the end, the resource as the service has it",
-      COMPLETE_NONE, 0, 0 },
-    CLIENT_OPTIONS(struct get_options),
+    OPT_FLAG("json", 0, json, "at the end, the resource as the service has it"),
+    CLIENT_OPTIONS,
     { 0 },
 };
 
@@ -99,7 +90,7 @@ const struct command command_get = {
     .options_bytes = sizeof(struct get_options),
     .arguments_min = 1,
     .arguments_max = ARGUMENTS_MAX,
-    .run = get_run,
+    CLIENT_RUN(get),
 };
 
 const struct command command_watch = {
@@ -113,5 +104,5 @@ const struct command command_watch = {
     .options_bytes = sizeof(struct get_options),
     .arguments_min = 1,
     .arguments_max = 1,
-    .run = watch_run,
+    CLIENT_RUN(watch),
 };

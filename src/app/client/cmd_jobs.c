@@ -138,7 +138,7 @@ static int read_pages(struct list *l, struct error *e)
         if (!page)
             return -1;
         l->left -= add_page(l, page, text);
-        console_write(STDOUT_FILENO, buf_str(&l->json));
+        terminal_write(STDOUT_FILENO, buf_str(&l->json));
         buf_clear(&l->json);
         struct str next = json_str(json_get(page, "nextPageToken"));
         token = str_eq(next, token) ? (struct str){ 0 } : next;
@@ -151,12 +151,14 @@ static void print_table(const struct table *t)
     struct buf out = BUF_INIT(TABLE_BYTES_MAX);
 
     table_write(t, &out);
-    console_write(STDOUT_FILENO, buf_str(&out));
+    terminal_write(STDOUT_FILENO, buf_str(&out));
     buf_release(&out);
 }
 
-static int list_jobs(struct client *c, const struct jobs_options *o, struct error *e)
+static int jobs(struct client *c, const struct arguments *given, enum exit_code *code,
+                struct error *e)
 {
+    const struct jobs_options *o = given->options;
     static const char *const names[COLUMNS] = { "JOB",  "STATE",   "LINES", "FAILED",
                                                 "COST", "CREATED", "MODEL" };
     struct list l = { .client = c,
@@ -165,6 +167,7 @@ static int list_jobs(struct client *c, const struct jobs_options *o, struct erro
                       .json = BUF_INIT(TABLE_BYTES_MAX) };
     int rc;
 
+    (void)code;
     table_init(&l.table, names, COLUMNS);
     rc = read_pages(&l, e);
     if (rc == 0 && !buf_ok(&l.table.cells))
@@ -172,34 +175,19 @@ static int list_jobs(struct client *c, const struct jobs_options *o, struct erro
     if (rc == 0 && l.table.rows > 1)
         print_table(&l.table);
     else if (rc == 0 && !o->json)
-        console_note(&c->console, o->filter ? "no job matches" : "no jobs yet");
+        terminal_note(&c->terminal, o->filter ? "no job matches" : "no jobs yet");
     table_release(&l.table);
     buf_release(&l.json);
     return rc;
 }
 
-static enum exit_code jobs_run(const void *options, const char *const *argument, uint32_t count)
-{
-    const struct jobs_options *o = options;
-    struct client c;
-    struct error e = { 0 };
-
-    (void)argument;
-    (void)count;
-    int rc = client_open(&c, &o->client, &e);
-    if (rc == 0)
-        rc = list_jobs(&c, o, &e);
-    return client_end(&c, rc, &e);
-}
-
-#define AT(field) offsetof(struct jobs_options, field)
+#define OPTIONS struct jobs_options
 static const struct option_spec options[] = {
-    { "filter", 'f', OPTION_STRING, AT(filter), "EXPR",
-      "only those that match, such as 'state=\"JOB_STATE_RUNNING\"'", COMPLETE_NONE, 0, 0 },
-    { "limit", 'n', OPTION_COUNT, AT(limit), "N", "at most so many (default 50)", COMPLETE_NONE, 1,
-      100000 },
-    { "json", 0, OPTION_FLAG, AT(json), NULL, "one resource a line", COMPLETE_NONE, 0, 0 },
-    CLIENT_OPTIONS(struct jobs_options),
+    OPT_TEXT("filter", 'f', filter, "EXPR",
+             "only those that match, such as 'state=\"JOB_STATE_RUNNING\"'"),
+    OPT_COUNT("limit", 'n', limit, 1, 100000, "maximum number of jobs (default 50)"),
+    OPT_FLAG("json", 0, json, "one resource a line"),
+    CLIENT_OPTIONS,
     { 0 },
 };
 
@@ -212,5 +200,5 @@ const struct command command_jobs = {
              "labels.team=\"search\".",
     .options = options,
     .options_bytes = sizeof(struct jobs_options),
-    .run = jobs_run,
+    CLIENT_RUN(jobs),
 };

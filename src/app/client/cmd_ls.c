@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "app/cli/human.h"
+#include "base/json_write.h"
 
 #define LINE_BYTES_MAX ((size_t)64 * 1024)
 #define FLUSH_BYTES ((size_t)32 * 1024)
@@ -14,7 +15,7 @@ struct ls_options {
     bool details, recursive, json;
 };
 
-struct ls {
+struct listed {
     struct client *client;
     const struct ls_options *o;
     struct str bucket;
@@ -24,45 +25,42 @@ struct ls {
     bool folder;      /* `only` is a folder too */
 };
 
-static void flush(struct ls *l)
+static void flush(struct listed *l)
 {
-    console_write(STDOUT_FILENO, buf_str(&l->out));
+    terminal_write(STDOUT_FILENO, buf_str(&l->out));
     buf_clear(&l->out);
 }
 
-static void object_json(struct ls *l, const struct object_view *v)
+static void object_json(struct listed *l, const struct object_view *v)
 {
-    struct buf uri = BUF_INIT(LINE_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&l->out);
 
-    buf_addf(&uri, "gs://%.*s/%.*s", STR_ARG(l->bucket), STR_ARG(v->name));
-    buf_add_c(&l->out, "{\"uri\":");
-    buf_add_json(&l->out, buf_str(&uri));
+    json_object(&w, NULL);
+    json_addf(&w, "uri", "gs://%.*s/%.*s", STR_ARG(l->bucket), STR_ARG(v->name));
     if (!v->is_prefix) {
-        buf_addf(&l->out, ",\"bytes\":%llu,\"updated\":", (unsigned long long)v->bytes);
-        buf_add_json(&l->out, v->updated);
-        buf_add_c(&l->out, ",\"generation\":");
-        buf_add_json(&l->out, v->generation);
-        buf_add_c(&l->out, ",\"crc32c\":");
-        buf_add_json(&l->out, v->crc32c);
+        json_add_uint(&w, "bytes", v->bytes);
+        json_add_text(&w, "updated", v->updated);
+        json_add_text(&w, "generation", v->generation);
+        json_add_text(&w, "crc32c", v->crc32c);
     }
-    buf_add_c(&l->out, "}\n");
-    buf_release(&uri);
+    json_end(&w);
+    buf_add_char(&l->out, '\n');
 }
 
-static void object_text(struct ls *l, const struct object_view *v)
+static void object_text(struct listed *l, const struct object_view *v)
 {
     if (l->o->details && v->is_prefix)
         buf_addf(&l->out, "%12s  %-27s  ", "", "");
     else if (l->o->details)
         buf_addf(&l->out, "%12llu  %-27.*s  ", (unsigned long long)v->bytes, STR_ARG(v->updated));
     buf_addf(&l->out, "gs://%.*s/", STR_ARG(l->bucket));
-    console_plain(&l->out, v->name);
+    buf_add_plain(&l->out, v->name, false);
     buf_add_char(&l->out, '\n');
 }
 
 static int show(void *arg, const struct object_view *v, struct error *e)
 {
-    struct ls *l = arg;
+    struct listed *l = arg;
 
     (void)e;
     if (l->only && !str_eq_c(v->name, l->only)) {
@@ -83,15 +81,16 @@ static int show(void *arg, const struct object_view *v, struct error *e)
 
 static int show_bucket(void *arg, struct str bucket, struct str created, struct error *e)
 {
-    struct ls *l = arg;
+    struct listed *l = arg;
 
     (void)e;
     if (l->o->json) {
-        buf_add_c(&l->out, "{\"bucket\":");
-        buf_add_json(&l->out, bucket);
-        buf_add_c(&l->out, ",\"created\":");
-        buf_add_json(&l->out, created);
-        buf_add_c(&l->out, "}\n");
+        struct json_writer w = JSON_WRITER(&l->out);
+        json_object(&w, NULL);
+        json_add_text(&w, "bucket", bucket);
+        json_add_text(&w, "created", created);
+        json_end(&w);
+        buf_add_char(&l->out, '\n');
     } else {
         if (l->o->details)
             buf_addf(&l->out, "%-27.*s  ", STR_ARG(created));
@@ -103,7 +102,7 @@ static int show_bucket(void *arg, struct str bucket, struct str created, struct 
 }
 
 /* "dir" may be an object, a folder, or both: what begins with it is listed, and only that kept. */
-static int list_name(struct ls *l, struct str name, struct error *e)
+static int list_name(struct listed *l, struct str name, struct error *e)
 {
     struct listing what = { .bucket = l->bucket, .prefix = name };
     char *folder = arena_alloc(&l->client->arena, name.len + 2);
@@ -120,7 +119,7 @@ static int list_name(struct ls *l, struct str name, struct error *e)
     return remote_list(l->client, &what, show, l, e);
 }
 
-static int list(struct ls *l, const char *text, struct error *e)
+static int list(struct listed *l, const char *text, struct error *e)
 {
     struct gs at;
 
@@ -137,7 +136,7 @@ static int list(struct ls *l, const char *text, struct error *e)
     return remote_list(l->client, &what, show, l, e);
 }
 
-static int list_each(struct ls *l, const char *const *argument, uint32_t count, struct error *e)
+static int list_each(struct listed *l, const char *const *argument, uint32_t count, struct error *e)
 {
     if (count == 0)
         return remote_list_buckets(l->client, show_bucket, l, e);
@@ -155,58 +154,57 @@ static int list_each(struct ls *l, const char *const *argument, uint32_t count, 
     return 0;
 }
 
-static enum exit_code ls_run(const void *options, const char *const *argument, uint32_t count)
+static int ls(struct client *c, const struct arguments *given, enum exit_code *code,
+              struct error *e)
 {
-    const struct ls_options *o = options;
-    struct client c;
-    struct error e = { 0 };
-    struct ls l = { .client = &c, .o = o, .out = BUF_INIT(FLUSH_BYTES + LINE_BYTES_MAX) };
-    int rc = client_open(&c, &o->client, &e);
+    const struct ls_options *o = given->options;
+    struct listed l = { .client = c, .o = o, .out = BUF_INIT(FLUSH_BYTES + LINE_BYTES_MAX) };
+    int rc = list_each(&l, given->argument, given->count, e);
 
-    if (rc == 0)
-        rc = list_each(&l, argument, count, &e);
+    (void)code;
     flush(&l);
-    if (rc == 0 && o->details && count)
-        console_note(&c.console, "%s objects, %s", human_count(HUMAN, l.shown),
-                     human_bytes(HUMAN, l.bytes));
+    if (rc == 0 && o->details && given->count)
+        terminal_note(&c->terminal, "%s objects, %s", human_count(HUMAN, l.shown),
+                      human_bytes(HUMAN, l.bytes));
     buf_release(&l.out);
-    return client_end(&c, rc, &e);
+    return rc;
 }
 
 struct mb_options {
     struct client_options client;
 };
 
-static enum exit_code mb_run(const void *options, const char *const *argument, uint32_t count)
+static int mb(struct client *c, const struct arguments *given, enum exit_code *code,
+              struct error *e)
 {
-    const struct mb_options *o = options;
-    struct client c;
-    struct error e = { 0 };
     struct gs at;
-    int rc = client_open(&c, &o->client, &e);
 
-    for (uint32_t i = 0; rc == 0 && i < count; i++) {
-        rc = gs_read(argument[i], &at, &e);
-        if (rc == 0 && at.name.len)
-            rc = error_set(&e, ERROR_INVALID_ARGUMENT,
-                           "%s is more than a bucket; folders need not be made", argument[i]);
-        if (rc == 0)
-            rc = remote_make_bucket(&c, at.bucket, &e);
+    (void)code;
+    for (uint32_t i = 0; i < given->count; i++) {
+        if (gs_read(given->argument[i], &at, e) < 0)
+            return -1;
+        if (at.name.len)
+            return error_set(e, ERROR_INVALID_ARGUMENT,
+                             "%s is more than a bucket; folders need not be made",
+                             given->argument[i]);
+        if (remote_make_bucket(c, at.bucket, e) < 0)
+            return -1;
     }
-    return client_end(&c, rc, &e);
+    return 0;
 }
 
-#define AT(field) offsetof(struct ls_options, field)
+#define OPTIONS struct ls_options
 static const struct option_spec ls_options[] = {
-    { "long", 'l', OPTION_FLAG, AT(details), NULL, "with size and time", COMPLETE_NONE, 0, 0 },
-    { "recursive", 'r', OPTION_FLAG, AT(recursive), NULL, "all below, not only the next level",
-      COMPLETE_NONE, 0, 0 },
-    { "json", 0, OPTION_FLAG, AT(json), NULL, "a JSON object a line", COMPLETE_NONE, 0, 0 },
-    STORAGE_OPTIONS(struct ls_options),
+    OPT_FLAG("long", 'l', details, "with size and time"),
+    OPT_FLAG("recursive", 'r', recursive, "all below, not only the next level"),
+    OPT_FLAG("json", 0, json, "a JSON object a line"),
+    STORAGE_OPTIONS,
     { 0 },
 };
+#undef OPTIONS
+#define OPTIONS struct mb_options
 static const struct option_spec mb_options[] = {
-    STORAGE_OPTIONS(struct mb_options),
+    STORAGE_OPTIONS,
     { 0 },
 };
 
@@ -219,7 +217,7 @@ const struct command command_ls = {
     .options = ls_options,
     .options_bytes = sizeof(struct ls_options),
     .arguments_max = ARGUMENTS_MAX,
-    .run = ls_run,
+    CLIENT_RUN(ls),
 };
 
 const struct command command_mb = {
@@ -231,5 +229,5 @@ const struct command command_mb = {
     .options_bytes = sizeof(struct mb_options),
     .arguments_min = 1,
     .arguments_max = ARGUMENTS_MAX,
-    .run = mb_run,
+    CLIENT_RUN(mb),
 };

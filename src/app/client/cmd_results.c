@@ -108,9 +108,11 @@ static int to_file(struct results *r, const char *path, bool follow, struct erro
     return rc;
 }
 
-static int results(struct client *c, const char *id, const struct results_options *o,
+static int results(struct client *c, const struct arguments *given, enum exit_code *code,
                    struct error *e)
 {
+    const struct results_options *o = given->options;
+    const char *id = given->argument[0];
     struct results r = {
         .client = c,
         .id = id,
@@ -118,37 +120,23 @@ static int results(struct client *c, const char *id, const struct results_option
         .fetch = { .fd = STDOUT_FILENO, .path = "standard output", .by_offset = !c->google }
     };
 
+    (void)code;
     if (!r.job_url)
         return -1;
     c->patient = o->follow;
     int rc = o->output && strcmp(o->output, "-") != 0 ? to_file(&r, o->output, o->follow, e)
                                                       : fetch_all(&r, o->follow, e);
     if (rc == 0 && r.job.known && !job_state_final(r.job.is))
-        console_note(&c->console, "job %s is %.*s: these are the rows so far", id,
-                     STR_ARG(r.job.state));
+        terminal_note(&c->terminal, "job %s is %.*s: these are the rows so far", id,
+                      STR_ARG(r.job.state));
     return rc;
 }
 
-static enum exit_code results_run(const void *options, const char *const *argument, uint32_t count)
-{
-    const struct results_options *o = options;
-    struct client c;
-    struct error e = { 0 };
-    int rc = client_open(&c, &o->client, &e);
-
-    (void)count;
-    if (rc == 0)
-        rc = results(&c, argument[0], o, &e);
-    return client_end(&c, rc, &e);
-}
-
-#define AT(field) offsetof(struct results_options, field)
+#define OPTIONS struct results_options
 static const struct option_spec options[] = {
-    { "output", 'o', OPTION_STRING, AT(output), "FILE",
-      "where the rows go (default: standard output)", COMPLETE_FILE, 0, 0 },
-    { "follow", 'F', OPTION_FLAG, AT(follow), NULL, "go on until the job has ended", COMPLETE_NONE,
-      0, 0 },
-    CLIENT_OPTIONS(struct results_options),
+    OPT_FILE("output", 'o', output, "where the rows go (default: standard output)"),
+    OPT_FLAG("follow", 'F', follow, "go on until the job has ended"),
+    CLIENT_OPTIONS,
     { 0 },
 };
 
@@ -163,5 +151,5 @@ const struct command command_results = {
     .options_bytes = sizeof(struct results_options),
     .arguments_min = 1,
     .arguments_max = 1,
-    .run = results_run,
+    CLIENT_RUN(results),
 };

@@ -8,7 +8,7 @@ struct rm_options {
     bool recursive;
 };
 
-struct rm {
+struct removal {
     struct client *client;
     struct str bucket;
     uint64_t removed;
@@ -16,7 +16,7 @@ struct rm {
 
 static int remove_one(void *arg, const struct object_view *v, struct error *e)
 {
-    struct rm *r = arg;
+    struct removal *r = arg;
     const struct gs at = { r->bucket, v->name };
 
     if (v->is_prefix)
@@ -28,7 +28,7 @@ static int remove_one(void *arg, const struct object_view *v, struct error *e)
 }
 
 /* A folder or a pattern is listed first; a plain name is removed as it is. */
-static int remove_all(struct rm *r, const char *text, bool recursive, struct error *e)
+static int remove_all(struct removal *r, const char *text, bool recursive, struct error *e)
 {
     struct gs at;
 
@@ -56,26 +56,26 @@ static int remove_all(struct rm *r, const char *text, bool recursive, struct err
     return r->removed > before ? 0 : error_set(e, ERROR_NOT_FOUND, "nothing matches %s", text);
 }
 
-static enum exit_code rm_run(const void *options, const char *const *argument, uint32_t count)
+static int rm(struct client *c, const struct arguments *given, enum exit_code *code,
+              struct error *e)
 {
-    const struct rm_options *o = options;
-    struct client c;
-    struct error e = { 0 };
-    struct rm r = { .client = &c };
-    int rc = client_open(&c, &o->client, &e);
+    const struct rm_options *o = given->options;
+    struct removal r = { .client = c };
+    int rc = 0;
 
-    for (uint32_t i = 0; rc == 0 && i < count; i++)
-        rc = remove_all(&r, argument[i], o->recursive, &e);
+    (void)code;
+    for (uint32_t i = 0; rc == 0 && i < given->count; i++)
+        rc = remove_all(&r, given->argument[i], o->recursive, e);
     if (r.removed)
-        console_note(&c.console, "%s %s removed", human_count(HUMAN, r.removed),
-                     r.removed == 1 ? "object" : "objects");
-    return client_end(&c, rc, &e);
+        terminal_note(&c->terminal, "%s %s removed", human_count(HUMAN, r.removed),
+                      r.removed == 1 ? "object" : "objects");
+    return rc;
 }
 
+#define OPTIONS struct rm_options
 static const struct option_spec options[] = {
-    { "recursive", 'r', OPTION_FLAG, offsetof(struct rm_options, recursive), NULL,
-      "all below a folder or in a bucket", COMPLETE_NONE, 0, 0 },
-    STORAGE_OPTIONS(struct rm_options),
+    OPT_FLAG("recursive", 'r', recursive, "all below a folder or in a bucket"),
+    STORAGE_OPTIONS,
     { 0 },
 };
 
@@ -89,5 +89,5 @@ const struct command command_rm = {
     .options_bytes = sizeof(struct rm_options),
     .arguments_min = 1,
     .arguments_max = ARGUMENTS_MAX,
-    .run = rm_run,
+    CLIENT_RUN(rm),
 };

@@ -5,17 +5,17 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "app/client/client_wish.h"
 #include "app/config/config.h"
 #include "app/cli/human.h"
-#include "app/client/submit_to.h"
+#include "app/run/submit_to.h"
 #include "base/clock.h"
-#include "base/env.h"
+#include "base/json_write.h"
+#include "base/random.h"
 #include "base/sys.h"
-#include "format/gs.h"
+#include "base/env.h"
 
 #define BODY_BYTES_MAX ((size_t)1024 * 1024)
 #define TEXT_BYTES_MAX ((size_t)4 * 1024 * 1024)
@@ -46,74 +46,7 @@ struct submit {
     struct job_view job;
 };
 
-static int check(struct submit *s, struct error *e);
-static int place_inputs(struct submit *s, const char *const *input, struct error *e);
-static int place_output(struct submit *s, struct error *e);
-static int create(struct submit *s, struct error *e);
-static int show_faults(struct submit *s, struct error *e);
-
-/* On standard output, so that scripts can take it: the number, or the resource. */
-static void print_job(const struct submit *s)
-{
-    struct buf line = BUF_INIT(TEXT_BYTES_MAX);
-
-    if (s->o->json)
-        client_compact(s->text, &line);
-    else
-        buf_add_plain(&line, job_view_id(&s->job), false);
-    buf_add_char(&line, '\n');
-    console_write(STDOUT_FILENO, buf_str(&line));
-    buf_release(&line);
-}
-
-/* *code: how the job ended. */
-static int wait_for_end(struct submit *s, enum exit_code *code, struct error *e)
-{
-    struct client *c = s->client;
-    struct buf line = BUF_INIT(TEXT_BYTES_MAX);
-    const char *name = arena_copy(&c->arena, s->job.name.p, s->job.name.len);
-    int rc = client_watch(c, name, &s->job, e);
-
-    if (rc == 0 && s->o->validate_only)
-        rc = show_faults(s, e);
-    if (rc == 0) {
-        job_view_sum_up(&s->job, &line);
-        console_note(&c->console, "%s", line.p);
-        *code = job_view_exit(&s->job);
-    }
-    buf_release(&line);
-    return rc;
-}
-
-/* What happens, in order. With --validate-only the bad lines have standard output for themselves. */
-static int submit(struct submit *s, const char *const *input, enum exit_code *code, struct error *e)
-{
-    const struct submit_options *o = s->o;
-
-    if (check(s, e) < 0 || place_inputs(s, input, e) < 0 || place_output(s, e) < 0 ||
-        create(s, e) < 0)
-        return -1;
-    if (o->json || !o->validate_only)
-        print_job(s);
-    if (o->watch || o->validate_only)
-        return wait_for_end(s, code, e);
-    console_note(&s->client->console, "job %.*s is %.*s; `tranche watch %.*s` shows its progress",
-                 STR_ARG(job_view_id(&s->job)), STR_ARG(s->job.state),
-                 STR_ARG(job_view_id(&s->job)));
-    return 0;
-}
-
 /* ---- Before anything is sent ---- */
-
-static int random_text(struct submit *s, struct error *e)
-{
-    unsigned char bytes[RANDOM_BYTES];
-
-    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
-        return error_errno(e, "no random numbers");
-    str_hex(bytes, sizeof bytes, s->random);
-    return 0;
-}
 
 static bool asks_extension(const struct submit_options *o, bool strict)
 {
@@ -153,7 +86,7 @@ static int check(struct submit *s, struct error *e)
     char now[CLOCK_TEXT_BYTES];
 
     if (wish_check(&o->wish, e) < 0 || check_labels(&o->label, e) < 0 || choose_model(s, e) < 0 ||
-        random_text(s, e) < 0)
+        random_hex(s->random, RANDOM_BYTES, e) < 0)
         return -1;
     if (asks_extension(o, true) && client_needs_tranche(s->client, "what these options ask", e) < 0)
         return -1;
@@ -169,7 +102,7 @@ static const char *bucket_of(struct submit *s)
     struct buf name = BUF_INIT(PATH_BYTES_MAX);
 
     if (s->o->bucket)
-        return s->o->bucket + (gs_is(str_of(s->o->bucket)) ? strlen("gs://") : 0);
+        return s->o->bucket + (gs_is(str_of(s->o->bucket)) ? strlen(GS_SCHEME) : 0);
     buf_addf(&name, "tranche-%s", s->client->project);
     const char *out = arena_copy(&s->client->arena, name.p, name.len);
     buf_release(&name);
@@ -275,59 +208,61 @@ static int place_output(struct submit *s, struct error *e)
 
 /* ---- The job ---- */
 
-static void write_labels(const struct option_list *label, struct buf *out)
+static void write_labels(const struct option_list *label, struct json_writer *w)
 {
+    if (label->count == 0)
+        return;
+    json_object(w, "labels");
     for (uint32_t i = 0; i < label->count; i++) {
         struct str text = str_of(label->item[i]);
         size_t equals = str_find(text, STR("="));
-        buf_add_c(out, i ? "," : ",\"labels\":{");
-        buf_add_json(out, str_sub(text, 0, equals));
-        buf_add_char(out, ':');
-        buf_add_json(out, str_sub(text, equals + 1, text.len));
+        json_key(w, str_sub(text, 0, equals));
+        json_add_text(w, NULL, str_sub(text, equals + 1, text.len));
     }
-    if (label->count)
-        buf_add_char(out, '}');
+    json_end(w);
 }
 
-static void write_extension(const struct submit *s, struct buf *out)
+static void write_extension(const struct submit *s, struct json_writer *w)
 {
     const struct submit_options *o = s->o;
 
-    buf_add_c(out, ",\"tranche\":{");
-    wish_write(&o->wish, out);
+    json_object(w, "tranche");
+    wish_write(&o->wish, w);
     if (o->strict)
-        buf_add_c(out, "\"strict\":true,");
+        json_add_bool(w, "strict", true);
     if (o->validate_only)
-        buf_add_c(out, "\"validateOnly\":true,");
-    buf_add_c(out, "\"requestId\":");
-    buf_add_json(out, str_of(o->request_id ? o->request_id : s->random));
-    buf_add_char(out, '}');
+        json_add_bool(w, "validateOnly", true);
+    json_add_c(w, "requestId", o->request_id ? o->request_id : s->random);
+    json_end(w);
 }
 
 static void write_body(const struct submit *s, struct buf *out)
 {
-    const char *name = s->o->name ? s->o->name : s->stamp;
+    struct json_writer w = JSON_WRITER(out);
 
-    buf_addf(out, "{\"displayName\":%s", s->o->name ? "" : "\"tranche-");
-    if (s->o->name)
-        buf_add_json(out, str_of(name));
-    else
-        buf_addf(out, "%s\"", name);
-    buf_add_c(out, ",\"model\":");
-    buf_add_json(out, str_of(s->model));
-    buf_add_c(out, ",\"inputConfig\":{\"instancesFormat\":\"jsonl\",\"gcsSource\":{\"uris\":[");
-    for (uint32_t i = 0; i < s->count; i++) {
-        buf_add_c(out, i ? "," : "");
-        buf_add_json(out, str_of(s->uri[i]));
-    }
-    buf_add_c(out, "]}},\"outputConfig\":{\"predictionsFormat\":\"jsonl\",\"gcsDestination\":{"
-                   "\"outputUriPrefix\":");
-    buf_add_json(out, str_of(s->output));
-    buf_add_c(out, "}}");
-    write_labels(&s->o->label, out);
+    json_object(&w, NULL);
+    json_addf(&w, "displayName", "%s%s", s->o->name ? "" : "tranche-",
+              s->o->name ? s->o->name : s->stamp);
+    json_add_c(&w, "model", s->model);
+    json_object(&w, "inputConfig");
+    json_add_c(&w, "instancesFormat", "jsonl");
+    json_object(&w, "gcsSource");
+    json_array(&w, "uris");
+    for (uint32_t i = 0; i < s->count; i++)
+        json_add_c(&w, NULL, s->uri[i]);
+    json_end(&w);
+    json_end(&w);
+    json_end(&w);
+    json_object(&w, "outputConfig");
+    json_add_c(&w, "predictionsFormat", "jsonl");
+    json_object(&w, "gcsDestination");
+    json_add_c(&w, "outputUriPrefix", s->output);
+    json_end(&w);
+    json_end(&w);
+    write_labels(&s->o->label, &w);
     if (!s->client->google)
-        write_extension(s, out);
-    buf_add_char(out, '}');
+        write_extension(s, &w);
+    json_end(&w);
 }
 
 /* Its request id makes it safe to send twice; Google has none. */
@@ -366,21 +301,68 @@ static int show_faults(struct submit *s, struct error *e)
         return -1;
     if (client_fetch(c, url, &f, &none) < 0 && none.code != ERROR_NOT_FOUND)
         return error_set(e, none.code, "%s", none.msg);
-    console_note(&c->console, "%s of %s lines are good; about %s tokens, %s at the batch price",
-                 human_count(HUMAN, s->job.counters.total - s->job.bad),
-                 human_count(HUMAN, s->job.counters.total),
-                 human_count(HUMAN, s->job.tokens_estimate),
-                 human_money(HUMAN, s->job.cost_estimate_nano));
+    terminal_note(&c->terminal, "%s of %s lines are good; about %s tokens, %s at the batch price",
+                  human_count(HUMAN, s->job.counters.total - s->job.bad),
+                  human_count(HUMAN, s->job.counters.total),
+                  human_count(HUMAN, s->job.tokens_estimate),
+                  human_money(HUMAN, s->job.cost_estimate_nano));
     return 0;
 }
 
-static enum exit_code refuse(const struct submit_options *o, const struct error *e)
-{
-    struct console c;
+/* ---- In order ---- */
 
-    console_init(&c, o->client.quiet, NULL);
-    console_error(&c, "%s", e->msg);
-    return client_exit(e->code);
+/* On standard output, so that scripts can take it: the number, or the resource. */
+static void print_job(const struct submit *s)
+{
+    struct buf line = BUF_INIT(TEXT_BYTES_MAX);
+
+    if (s->o->json)
+        client_compact(s->text, &line);
+    else
+        buf_add_plain(&line, job_view_id(&s->job), false);
+    buf_add_char(&line, '\n');
+    terminal_write(STDOUT_FILENO, buf_str(&line));
+    buf_release(&line);
+}
+
+/* *code: how the job ended. */
+static int wait_for_end(struct submit *s, enum exit_code *code, struct error *e)
+{
+    struct client *c = s->client;
+    struct buf line = BUF_INIT(TEXT_BYTES_MAX);
+    const char *name = arena_copy(&c->arena, s->job.name.p, s->job.name.len);
+    int rc = client_watch(c, name, &s->job, e);
+
+    if (rc == 0 && s->o->validate_only)
+        rc = show_faults(s, e);
+    if (rc == 0) {
+        job_view_sum_up(&s->job, &line);
+        terminal_note(&c->terminal, "%s", line.p);
+        *code = job_view_exit(&s->job);
+    }
+    buf_release(&line);
+    return rc;
+}
+
+/* With --validate-only the bad lines have standard output for themselves. */
+static int submit(struct client *c, const struct arguments *given, enum exit_code *code,
+                  struct error *e)
+{
+    const struct submit_options *o = given->options;
+    struct submit job = { .client = c, .o = o, .count = given->count }, *s = &job;
+    const char *const *input = given->argument;
+
+    if (check(s, e) < 0 || place_inputs(s, input, e) < 0 || place_output(s, e) < 0 ||
+        create(s, e) < 0)
+        return -1;
+    if (o->json || !o->validate_only)
+        print_job(s);
+    if (o->watch || o->validate_only)
+        return wait_for_end(s, code, e);
+    terminal_note(&s->client->terminal, "job %.*s is %.*s; `tranche watch %.*s` shows its progress",
+                  STR_ARG(job_view_id(&s->job)), STR_ARG(s->job.state),
+                  STR_ARG(job_view_id(&s->job)));
+    return 0;
 }
 
 /* What only our service, or only the far side of --to, knows. */
@@ -396,8 +378,7 @@ static int check_options(const struct submit_options *o, uint32_t count, struct 
     return 0;
 }
 
-static enum exit_code run_there(const struct submit_options *o, const char *const *argument,
-                                uint32_t count)
+static enum exit_code submit_there(const struct submit_options *o, const struct arguments *given)
 {
     const struct submit_wish wish = {
         .to = &o->to,
@@ -409,60 +390,47 @@ static enum exit_code run_there(const struct submit_options *o, const char *cons
         .strict = o->strict,
         .json = o->json,
         .quiet = o->client.quiet,
-        .path = argument,
-        .path_count = count,
+        .path = given->argument,
+        .path_count = given->count,
     };
 
     return submit_to(&wish);
 }
 
-static enum exit_code submit_run(const void *options, const char *const *argument, uint32_t count)
+static enum exit_code submit_run(const struct command *c, const struct arguments *given)
 {
-    const struct submit_options *o = options;
-    struct client c;
+    const struct submit_options *o = given->options;
+    struct terminal t;
     struct error e = { 0 };
-    struct submit s = { .client = &c, .o = o, .count = count };
-    enum exit_code ended = EXIT_OK;
 
-    if (check_options(o, count, &e) < 0)
-        return refuse(o, &e);
-    if (submit_to_given(&o->to))
-        return run_there(o, argument, count);
-    int rc = client_open(&c, &o->client, &e);
-
-    if (rc == 0)
-        rc = submit(&s, argument, &ended, &e);
-    enum exit_code code = client_end(&c, rc, &e);
-    return rc < 0 ? code : ended;
+    if (check_options(o, given->count, &e) < 0) {
+        terminal_init(&t, o->client.quiet, NULL);
+        terminal_error(&t, "%s", e.msg);
+        return EXIT_USAGE;
+    }
+    return submit_to_given(&o->to) ? submit_there(o, given) : client_run(c, given);
 }
 
-#define AT(field) offsetof(struct submit_options, field)
+#define OPTIONS struct submit_options
 static const struct option_spec options[] = {
-    { "model", 'm', OPTION_STRING, AT(model), "NAME", "who answers (default $TRANCHE_MODEL)",
-      COMPLETE_MODEL, 0, 0 },
-    { "output", 'o', OPTION_STRING, AT(output), "GS",
-      "folder for the answers, gs://BUCKET/PREFIX (default: dest beside the first input); with "
-      "--to a file here",
-      COMPLETE_NONE, 0, 0 },
-    { "name", 0, OPTION_STRING, AT(name), "TEXT", "display name", COMPLETE_NONE, 0, 0 },
-    { "label", 0, OPTION_LIST, AT(label), "KEY=VALUE", "a label; may be given several times",
-      COMPLETE_NONE, 0, 0 },
-    { "bucket", 0, OPTION_STRING, AT(bucket), "NAME",
-      "bucket for local files (default tranche-PROJECT)", COMPLETE_NONE, 0, 0 },
-    { "watch", 'w', OPTION_FLAG, AT(watch), NULL, "then watch it until it ends", COMPLETE_NONE, 0,
-      0 },
-    { "strict", 0, OPTION_FLAG, AT(strict), NULL, "a bad line fails the job before any work",
-      COMPLETE_NONE, 0, 0 },
-    { "validate-only", 0, OPTION_FLAG, AT(validate_only), NULL,
-      "only check the input: its bad lines, and what it would cost", COMPLETE_NONE, 0, 0 },
-    { "request-id", 0, OPTION_STRING, AT(request_id), "ID", "the same ID again gives the same job",
-      COMPLETE_NONE, 0, 0 },
-    { "json", 0, OPTION_FLAG, AT(json), NULL, "the job's resource instead of its number",
-      COMPLETE_NONE, 0, 0 },
-    WISH_OPTIONS(struct submit_options),
-    PRIORITY_OPTION(struct submit_options),
-    CLIENT_OPTIONS(struct submit_options),
-    SUBMIT_TO_OPTIONS(struct submit_options),
+    OPT_MODEL("model", 'm', model, "who answers (default $TRANCHE_MODEL)"),
+    OPT_TEXT(
+        "output", 'o', output, "GS",
+        "folder for the answers, gs://BUCKET/PREFIX (default: dest beside the first input); with "
+        "--to a file here"),
+    OPT_TEXT("name", 0, name, "TEXT", "display name"),
+    OPT_LIST("label", 0, label, "KEY=VALUE", "a label; may be given several times"),
+    OPT_TEXT("bucket", 0, bucket, "NAME", "bucket for local files (default tranche-PROJECT)"),
+    OPT_FLAG("watch", 'w', watch, "then watch it until it ends"),
+    OPT_FLAG("strict", 0, strict, "a bad line fails the job before any work"),
+    OPT_FLAG("validate-only", 0, validate_only,
+             "only check the input: its bad lines, and what it would cost"),
+    OPT_TEXT("request-id", 0, request_id, "ID", "the same ID again gives the same job"),
+    OPT_FLAG("json", 0, json, "the job's resource instead of its number"),
+    WISH_OPTIONS,
+    PRIORITY_OPTION,
+    CLIENT_OPTIONS,
+    SUBMIT_TO_OPTIONS,
     { 0 },
 };
 
@@ -484,4 +452,5 @@ const struct command command_submit = {
     .arguments_max = ARGUMENTS_MAX,
     .takes_files = true,
     .run = submit_run,
+    .work = &(const struct client_work){ submit },
 };

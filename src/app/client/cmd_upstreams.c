@@ -70,8 +70,10 @@ static void print_upstreams(yyjson_val *list, struct buf *out)
     table_release(&t);
 }
 
-static int show(struct client *c, bool json, struct error *e)
+static int upstreams(struct client *c, const struct arguments *given, enum exit_code *code,
+                     struct error *e)
 {
+    const struct upstreams_options *o = given->options;
     struct buf out = BUF_INIT(TABLE_BYTES_MAX);
     const struct client_call call = {
         .method = "GET",
@@ -79,42 +81,28 @@ static int show(struct client *c, bool json, struct error *e)
     };
     struct str text;
 
+    (void)code;
     if (client_needs_tranche(c, "upstreams", e) < 0)
         return -1;
     yyjson_val *answer = client_json(c, &call, &c->arena, &text, e);
     if (!answer)
         return -1;
     yyjson_val *list = json_get(answer, "upstreams");
-    if (json)
+    if (o->json)
         buf_add_str(&out, text);
     else if (yyjson_arr_size(list))
         print_upstreams(list, &out);
     else
-        console_note(&c->console, "no upstreams: the configuration names none");
-    console_write(STDOUT_FILENO, buf_str(&out));
+        terminal_note(&c->terminal, "no upstreams: the configuration names none");
+    terminal_write(STDOUT_FILENO, buf_str(&out));
     buf_release(&out);
     return 0;
 }
 
-static enum exit_code upstreams_run(const void *options, const char *const *argument,
-                                    uint32_t count)
-{
-    const struct upstreams_options *o = options;
-    struct client c;
-    struct error e = { 0 };
-
-    (void)argument;
-    (void)count;
-    int rc = client_open(&c, &o->client, &e);
-    if (rc == 0)
-        rc = show(&c, o->json, &e);
-    return client_end(&c, rc, &e);
-}
-
+#define OPTIONS struct upstreams_options
 static const struct option_spec options[] = {
-    { "json", 0, OPTION_FLAG, offsetof(struct upstreams_options, json), NULL, "as a JSON object",
-      COMPLETE_NONE, 0, 0 },
-    CLIENT_OPTIONS(struct upstreams_options),
+    OPT_FLAG("json", 0, json, "as a JSON object"),
+    CLIENT_OPTIONS,
     { 0 },
 };
 
@@ -128,5 +116,5 @@ const struct command command_upstreams = {
         "admins.",
     .options = options,
     .options_bytes = sizeof(struct upstreams_options),
-    .run = upstreams_run,
+    CLIENT_RUN(upstreams),
 };

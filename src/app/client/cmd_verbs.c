@@ -1,7 +1,8 @@
 /* cmd_verbs.c -- what is done to a job in one call: cancel, delete, pause, resume, retry. */
 #include "app/client/client_job.h"
 
-#include <stdio.h>
+#include <assert.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "app/client/client_wish.h"
@@ -15,17 +16,28 @@ struct verb_options {
     struct wish wish;
 };
 
-struct verb {
-    const char *method, *name; /* ":name", or NULL: the job itself */
-    const char *done;          /* what is told of it */
-    const char *extension;     /* what Google lacks; NULL: it has it */
-    bool makes_job;            /* answers with a new job; must not happen twice */
+static const struct verb {
+    const char *command, *method, *name; /* ":name", or NULL: the job itself */
+    const char *done;                    /* printed of it */
+    const char *extension;               /* what Google lacks; NULL: it has it */
+    bool makes_job;                      /* answers with a new job; must not happen twice */
+} verbs[] = {
+    { "cancel", "POST", "cancel", "is being cancelled", NULL, false },
+    { "delete", "DELETE", NULL, "is deleted", NULL, false },
+    { "pause", "POST", "pause", "is being paused", "pausing a job", false },
+    { "resume", "POST", "resume", "goes on", "resuming a job", false },
+    { "retry", "POST", "retryFailed", "is run again", "retrying a job", true },
 };
-static const struct verb cancel = { "POST", "cancel", "is being cancelled", NULL, false };
-static const struct verb remove_job = { "DELETE", NULL, "is deleted", NULL, false };
-static const struct verb pause_job = { "POST", "pause", "is being paused", "pausing a job", false };
-static const struct verb resume = { "POST", "resume", "goes on", "resuming a job", false };
-static const struct verb retry = { "POST", "retryFailed", "is run again", "retrying a job", true };
+
+static const struct verb *verb_of(const struct command *c)
+{
+    size_t i = 0;
+
+    while (strcmp(verbs[i].command, c->name) != 0)
+        i++;
+    assert(i < ARRAY_LEN(verbs));
+    return &verbs[i];
+}
 
 static void print_new_job(const struct verb_options *o, yyjson_val *answer, struct str text)
 {
@@ -38,7 +50,7 @@ static void print_new_job(const struct verb_options *o, yyjson_val *answer, stru
     else
         buf_add_plain(&out, job_view_id(&v), false);
     buf_add_char(&out, '\n');
-    console_write(STDOUT_FILENO, buf_str(&out));
+    terminal_write(STDOUT_FILENO, buf_str(&out));
     buf_release(&out);
 }
 
@@ -54,77 +66,51 @@ static int carry_out(struct client *c, const struct verb *v, const struct verb_o
     if (!call.url)
         return -1;
     if (v->name) {
-        buf_add_char(&body, '{');
-        wish_write(&o->wish, &body);
-        if (body.len > 1)
-            body.len--; /* the last comma */
-        buf_add_char(&body, '}');
+        struct json_writer w = JSON_WRITER(&body);
+        json_object(&w, NULL);
+        wish_write(&o->wish, &w);
+        json_end(&w);
         call.body = buf_str(&body);
     }
     yyjson_val *answer = client_json(c, &call, &c->arena, &text, e);
     buf_release(&body);
     if (!answer)
         return error_wrap(e, "job %s", id);
-    console_note(&c->console, "job %s %s", id, v->done);
+    terminal_note(&c->terminal, "job %s %s", id, v->done);
     if (v->makes_job)
         print_new_job(o, answer, text);
     return 0;
 }
 
-static enum exit_code verb_run(const struct verb *v, const struct verb_options *o,
-                               const char *const *id, uint32_t count)
+static int verb_run(struct client *c, const struct arguments *given, enum exit_code *code,
+                    struct error *e)
 {
-    struct client c;
-    struct error e = { 0 };
-    int rc = client_open(&c, &o->client, &e);
+    const struct verb_options *o = given->options;
+    const struct verb *v = verb_of(c->command);
 
-    if (rc == 0 && v->extension)
-        rc = client_needs_tranche(&c, v->extension, &e);
-    if (rc == 0)
-        rc = wish_check(&o->wish, &e);
-    for (uint32_t i = 0; rc == 0 && i < count; i++)
-        rc = carry_out(&c, v, o, id[i], &e);
-    return client_end(&c, rc, &e);
+    (void)code;
+    if ((v->extension && client_needs_tranche(c, v->extension, e) < 0) ||
+        wish_check(&o->wish, e) < 0)
+        return -1;
+    for (uint32_t i = 0; i < given->count; i++)
+        if (carry_out(c, v, o, given->argument[i], e) < 0)
+            return -1;
+    return 0;
 }
 
-static enum exit_code cancel_run(const void *options, const char *const *argument, uint32_t count)
-{
-    return verb_run(&cancel, options, argument, count);
-}
-
-static enum exit_code delete_run(const void *options, const char *const *argument, uint32_t count)
-{
-    return verb_run(&remove_job, options, argument, count);
-}
-
-static enum exit_code pause_run(const void *options, const char *const *argument, uint32_t count)
-{
-    return verb_run(&pause_job, options, argument, count);
-}
-
-static enum exit_code resume_run(const void *options, const char *const *argument, uint32_t count)
-{
-    return verb_run(&resume, options, argument, count);
-}
-
-static enum exit_code retry_run(const void *options, const char *const *argument, uint32_t count)
-{
-    return verb_run(&retry, options, argument, count);
-}
-
+#define OPTIONS struct verb_options
 static const struct option_spec plain_options[] = {
-    CLIENT_OPTIONS(struct verb_options),
+    CLIENT_OPTIONS,
     { 0 },
 };
 static const struct option_spec resume_options[] = {
-    WISH_OPTIONS(struct verb_options),
-    CLIENT_OPTIONS(struct verb_options),
+    WISH_OPTIONS,
+    CLIENT_OPTIONS,
     { 0 },
 };
 static const struct option_spec retry_options[] = {
-    { "json", 0, OPTION_FLAG, offsetof(struct verb_options, json), NULL,
-      "the new job's resource instead of its number", COMPLETE_NONE, 0, 0 },
-    CLIENT_OPTIONS(struct verb_options),
+    OPT_FLAG("json", 0, json, "the new job's resource instead of its number"),
+    CLIENT_OPTIONS,
     { 0 },
 };
 
@@ -137,7 +123,7 @@ const struct command command_cancel = {
     .options_bytes = sizeof(struct verb_options),
     .arguments_min = 1,
     .arguments_max = ARGUMENTS_MAX,
-    .run = cancel_run,
+    CLIENT_RUN(verb_run),
 };
 
 const struct command command_delete = {
@@ -149,7 +135,7 @@ const struct command command_delete = {
     .options_bytes = sizeof(struct verb_options),
     .arguments_min = 1,
     .arguments_max = ARGUMENTS_MAX,
-    .run = delete_run,
+    CLIENT_RUN(verb_run),
 };
 
 const struct command command_pause = {
@@ -161,7 +147,7 @@ const struct command command_pause = {
     .options_bytes = sizeof(struct verb_options),
     .arguments_min = 1,
     .arguments_max = ARGUMENTS_MAX,
-    .run = pause_run,
+    CLIENT_RUN(verb_run),
 };
 
 const struct command command_resume = {
@@ -173,7 +159,7 @@ const struct command command_resume = {
     .options_bytes = sizeof(struct verb_options),
     .arguments_min = 1,
     .arguments_max = ARGUMENTS_MAX,
-    .run = resume_run,
+    CLIENT_RUN(verb_run),
 };
 
 const struct command command_retry = {
@@ -185,5 +171,5 @@ const struct command command_retry = {
     .options_bytes = sizeof(struct verb_options),
     .arguments_min = 1,
     .arguments_max = 1,
-    .run = retry_run,
+    CLIENT_RUN(verb_run),
 };

@@ -1,9 +1,9 @@
-/* config.h -- the configuration file and the environment: models, prices, fakes, defaults.
+/* config.h -- the configuration: models, prices, fakes, settings of the service.
  *
  * Why: what answers a model name, and at what price, is the operator's to say; a program without
  * any configuration must still work.
  *
- * Shape:   YAML, read by a schema table (config_schema.h); unknown keys are errors with their line.
+ * Shape:   YAML, read by the table (table.h); unknown keys are errors with their line.
  *          Looked for at --config, then $TRANCHE_CONFIG, then $XDG_CONFIG_HOME/tranche/config.yaml
  *          (when it exists). Built-in models stand behind the configured ones: tranche-fake (echo),
  *          smollm2-135m-instruct, gemma-3-270m-it, and "gemini-*" (the default embedded model).
@@ -15,6 +15,7 @@
 #ifndef TRANCHE_APP_CONFIG_CONFIG_H
 #define TRANCHE_APP_CONFIG_CONFIG_H
 
+#include "app/config/table.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -24,59 +25,61 @@
 
 #define DEFAULT_MODEL "smollm2-135m-instruct"
 
-/* What `tranche serve` takes from the file; defaults where it says nothing. */
+/* The section `service`; it has its defaults when the file does not mention it. */
 struct config_service {
-    const char *listen;               /* "127.0.0.1:8080" */
-    const char *public_url;           /* or NULL */
-    const char *tls_cert, *tls_key;   /* both or none */
-    const char *default_project;      /* "default" */
+    const char *listen, *public_url; /* public_url may be NULL */
+    const char *tls_cert, *tls_key;  /* both or none */
+    const char *default_project;
     const char *const *webhook_allow; /* until NULL; or NULL */
+    uint32_t expired_choice;
     enum job_state expired_as;
     uint32_t connections_max; /* 0: the server's default */
+    struct config_list weights;
     struct service_settings settings;
 };
 
-struct file_entry;
-struct model_entry;
-struct price_entry;
 struct config {
     struct models models;
     struct upstream *upstream; /* upstream_count of them, by the file */
     uint32_t upstream_count;
     const char *default_model; /* what `run` uses without --model */
     uint64_t lines_max;        /* of one job; 0: no limit */
-    struct retry_rules retry;
+    struct retry_rules retry;  /* attempts_max 0: the predictor knows best */
     uint32_t drain_ms;
     struct config_service service;
-    const char *path; /* NULL: no file was read */
-    struct file_entry *file;
+    const char *path;    /* NULL: no file was read */
     struct model *model; /* models.item, while it is made */
-    struct arena arena;  /* what is neither in the file nor constant */
+    struct arena arena;  /* everything that the file gave */
+    /* As the file has them: struct upstream_entry, struct model_entry, the script of tranche-fake. */
+    struct config_list upstreams, models_given;
+    struct fake_entry *fake;
 };
 /* path: --config, or NULL. */
 int config_load(const char *path, struct config *out, struct error *e) FALLIBLE;
 void config_release(struct config *c); /* accepts a zeroed one */
+/* Names the settings that differ and count only at the next start of `tranche serve`, each with a comma
+ * before it but the first. */
+void config_needs_restart(const struct config *now, const struct config *next, struct buf *out);
 
-/* A part of config_load: out->service. */
-int config_service_load(struct config *c, struct error *e) FALLIBLE;
 /* A file that the configuration names, relative to its folder; in its arena. */
 const char *config_beside(struct config *c, const char *file);
 
 /* Parts of config_load: out->upstream, and what a model of this entry is answered by. */
 int config_upstreams_load(struct config *c, struct error *e) FALLIBLE;
-int config_places(struct config *c, const struct model_entry *in, struct model *m,
-                  struct error *e) FALLIBLE;
-int config_price(const struct price_entry *in, struct price *out, struct error *e) FALLIBLE;
+int config_model_upstreams(struct config *c, const struct model_entry *in, struct model *m,
+                           struct error *e) FALLIBLE;
+/* The price that the file gives, with the default for reused tokens. */
+struct price config_price(const struct price *in);
 
 /* A model without any configuration: --upstream and what goes with it. The key comes from the
  * environment (UPSTREAM_KEY_VARIABLE). */
 #define UPSTREAM_KEY_VARIABLE "TRANCHE_UPSTREAM_KEY"
-struct upstream_wish {
+struct upstream_options {
     const char *url, *dialect, *model; /* dialect: NULL: by the URL */
     uint32_t max_rpm;                  /* 0: no limit */
     uint64_t max_tpm;
 };
-const struct model *config_upstream_model(struct config *c, const struct upstream_wish *w,
+const struct model *config_upstream_model(struct config *c, const struct upstream_options *o,
                                           struct error *e);
 
 /* Everything of a model and the settings that can change an answer, as text: part of a job's key.
@@ -85,10 +88,8 @@ void config_fingerprint(const struct config *c, const struct model *m, struct bu
 /* Whether the model's file is there; always for a fake. NOT_FOUND says how to get it. */
 int config_model_present(const struct model *m, struct error *e) FALLIBLE;
 
-/* $XDG_..._HOME/tranche, or its default below $HOME, in the arena. NULL when neither is set. */
-const char *config_xdg(struct arena *a, const char *variable, const char *below_home);
-
-/* The variables that are read, for help: false after the last. */
-bool config_variable_at(uint32_t i, const char **name, const char **about);
+/* The folder of all state: --state (option, or NULL), $TRANCHE_STATE, $XDG_STATE_HOME/tranche or
+ * ~/.local/state/tranche. Makes it; the path lives in the arena. */
+const char *config_state_root(struct arena *a, const char *option, struct error *e);
 
 #endif

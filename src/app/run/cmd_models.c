@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "app/config/config.h"
-#include "app/cli/console.h"
+#include "app/cli/terminal.h"
 #include "app/cli/table.h"
 
 #define COLUMNS 6
@@ -123,35 +123,34 @@ static void print_models(const struct config *c, const struct models_options *o,
     }
 }
 
-static enum exit_code models_run(const void *options, const char *const *argument, uint32_t count)
+static enum exit_code models_run(const struct command *c, const struct arguments *given)
 {
-    const struct models_options *o = options;
+    const struct models_options *o = given->options;
     struct config config = { 0 };
-    struct console console;
+    struct terminal terminal;
     struct error e = { 0 };
     struct buf out = BUF_INIT(MODELS_BYTES_MAX);
     enum exit_code code = EXIT_OK;
 
-    (void)argument;
-    (void)count;
-    console_init(&console, false, NULL);
+    (void)c;
+    terminal_init(&terminal, false, NULL);
     if (config_load(o->config, &config, &e) < 0) {
-        console_error(&console, "%s", e.msg);
+        terminal_error(&terminal, "%s", e.msg);
         code = EXIT_USAGE;
     } else {
         print_models(&config, o, &out);
-        console_write(STDOUT_FILENO, buf_str(&out));
+        terminal_write(STDOUT_FILENO, buf_str(&out));
     }
     buf_release(&out);
     config_release(&config);
     return code;
 }
 
-#define AT(field) offsetof(struct models_options, field)
+#define OPTIONS struct models_options
 static const struct option_spec options[] = {
-    { "config", 'c', OPTION_STRING, AT(config), "FILE", "configuration file", COMPLETE_FILE, 0, 0 },
-    { "json", 0, OPTION_FLAG, AT(json), NULL, "a JSON object a model", COMPLETE_NONE, 0, 0 },
-    { "names", 0, OPTION_FLAG, AT(names), NULL, "only the names", COMPLETE_NONE, 0, 0 },
+    OPT_FILE("config", 'c', config, "configuration file"),
+    OPT_FLAG("json", 0, json, "a JSON object a model"),
+    OPT_FLAG("names", 0, names, "only the names"),
     { 0 },
 };
 

@@ -28,7 +28,7 @@ enum exit_code run_all(struct run *r)
     int rc = STEP_NEXT;
 
     r->bad_text = BUF_INIT(BAD_TEXT_BYTES_MAX);
-    console_init(&r->job.console, r->o->quiet, r->o->log_format);
+    terminal_init(&r->job.terminal, r->o->quiet, r->o->log_format);
     for (size_t i = 0; i < ARRAY_LEN(steps) && rc == STEP_NEXT; i++)
         rc = steps[i](r, &e);
     progress_clear(&r->view);
@@ -39,45 +39,32 @@ enum exit_code run_all(struct run *r)
     return code;
 }
 
-#define AT(field) offsetof(struct run_options, field)
+#define OPTIONS struct run_options
 static const struct option_spec options[] = {
-    { "output", 'o', OPTION_STRING, AT(output), "FILE",
-      "where the answers go (default: INPUT.out.jsonl); - is standard output", COMPLETE_FILE, 0,
-      0 },
-    { "model", 'm', OPTION_STRING, AT(model), "NAME",
-      "who answers; `tranche models` lists the names", COMPLETE_MODEL, 0, 0 },
-    { "upstream", 'u', OPTION_STRING, AT(upstream), "URL",
-      "a server answers: http://host:8000/v1; its key is $TRANCHE_UPSTREAM_KEY", COMPLETE_NONE, 0,
-      0 },
-    { "dialect", 0, OPTION_CHOICE, AT(dialect), "openai|gemini",
-      "what the upstream speaks (default: by its URL)", COMPLETE_NONE, 0, 0 },
-    { "max-rpm", 0, OPTION_COUNT, AT(max_rpm), "N", "requests a minute to the upstream",
-      COMPLETE_NONE, 1, UINT32_MAX },
-    { "max-tpm", 0, OPTION_COUNT, AT(max_tpm), "N", "tokens a minute to the upstream",
-      COMPLETE_NONE, 1, 0 },
-    { "engine", 0, OPTION_CHOICE, AT(engine), "fast|plain",
-      "of an embedded model: our own where it can (default), or libllama alone", COMPLETE_NONE, 0,
-      0 },
-    { "limit", 'n', OPTION_COUNT, AT(limit), "N", "only the first N lines: a canary", COMPLETE_NONE,
-      1, 0 },
-    { "strict", 0, OPTION_FLAG, AT(strict), NULL, "stop before any work when a line is bad",
-      COMPLETE_NONE, 0, 0 },
-    { "dry-run", 0, OPTION_FLAG, AT(dry_run), NULL, "the same as `tranche validate`", COMPLETE_NONE,
-      0, 0 },
-    { "retry-failed", 0, OPTION_STRING, AT(retry_failed), "FILE",
-      "keep the answers of this earlier output and run only what failed", COMPLETE_FILE, 0, 0 },
-    { "fresh", 0, OPTION_FLAG, AT(fresh), NULL, "forget what an earlier run of this command did",
-      COMPLETE_NONE, 0, 0 },
-    { "max-in-flight", 0, OPTION_COUNT, AT(max_in_flight), "N",
-      "requests open at once (default: what the model takes)", COMPLETE_NONE, 1, 65536 },
-    { "config", 'c', OPTION_STRING, AT(config), "FILE", "configuration file", COMPLETE_FILE, 0, 0 },
-    { "state", 0, OPTION_STRING, AT(state), "DIR", "folder of all that makes a run resumable",
-      COMPLETE_DIR, 0, 0 },
-    { "json", 0, OPTION_FLAG, AT(json), NULL, "the summary as a JSON object on standard output",
-      COMPLETE_NONE, 0, 0 },
-    { "quiet", 'q', OPTION_FLAG, AT(quiet), NULL, "only errors", COMPLETE_NONE, 0, 0 },
-    { "log-format", 0, OPTION_CHOICE, AT(log_format), "text|json",
-      "log lines instead of the live display", COMPLETE_NONE, 0, 0 },
+    OPT_FILE("output", 'o', output,
+             "where the answers go (default: INPUT.out.jsonl); - is standard output"),
+    OPT_MODEL("model", 'm', model, "who answers; `tranche models` lists the names"),
+    OPT_TEXT("upstream", 'u', upstream, "URL",
+             "a server answers: http://host:8000/v1; its key is $TRANCHE_UPSTREAM_KEY"),
+    OPT_CHOICE("dialect", 0, dialect, "openai|gemini",
+               "what the upstream speaks (default: by its URL)"),
+    OPT_COUNT("max-rpm", 0, max_rpm, 1, UINT32_MAX, "requests a minute to the upstream"),
+    OPT_COUNT("max-tpm", 0, max_tpm, 1, 0, "tokens a minute to the upstream"),
+    OPT_CHOICE("engine", 0, engine, "fast|plain",
+               "of an embedded model: our own where it can (default), or libllama alone"),
+    OPT_COUNT("limit", 'n', limit, 1, 0, "only the first N lines: a canary"),
+    OPT_FLAG("strict", 0, strict, "stop before any work when a line is bad"),
+    OPT_FLAG("dry-run", 0, dry_run, "the same as `tranche validate`"),
+    OPT_FILE("retry-failed", 0, retry_failed,
+             "keep the answers of this earlier output and run only what failed"),
+    OPT_FLAG("fresh", 0, fresh, "forget what an earlier run of this command did"),
+    OPT_COUNT("max-in-flight", 0, max_in_flight, 1, 65536,
+              "requests open at once (default: what the model takes)"),
+    OPT_FILE("config", 'c', config, "configuration file"),
+    OPT_DIR("state", 0, state, "folder of all that makes a run resumable"),
+    OPT_FLAG("json", 0, json, "the summary as a JSON object on standard output"),
+    OPT_FLAG("quiet", 'q', quiet, "only errors"),
+    OPT_CHOICE("log-format", 0, log_format, "text|json", "log lines instead of the live display"),
     { 0 },
 };
 
@@ -101,13 +88,14 @@ static enum exit_code dry_run(const struct run_options *o, const char *const *pa
     });
 }
 
-static enum exit_code run_run(const void *given, const char *const *argument, uint32_t count)
+static enum exit_code run_run(const struct command *c, const struct arguments *given)
 {
-    const struct run_options *o = given;
-    struct run r = { .o = o, .path = argument, .path_count = count };
+    const struct run_options *o = given->options;
+    struct run r = { .o = o, .path = given->argument, .path_count = given->count };
 
-    if (o->dry_run && (count || o->retry_failed))
-        return dry_run(o, argument, count);
+    (void)c;
+    if (o->dry_run && (given->count || o->retry_failed))
+        return dry_run(o, given->argument, given->count);
     return run_all(&r);
 }
 

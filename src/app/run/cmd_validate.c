@@ -33,11 +33,11 @@ static void print_bad(void *arg, const struct input *in, const struct shard *s,
             fault_text(file, l, &bad->item[i], &v->out);
     }
     if (bad->count > held && !v->wish->json) {
-        console_plain(&v->out, str_of(file));
+        buf_add_plain(&v->out, str_of(file), false);
         buf_addf(&v->out, ":%llu: ... and %u more faults in this line\n",
                  (unsigned long long)l->line_no, bad->count - held);
     }
-    console_write(STDOUT_FILENO, buf_str(&v->out));
+    terminal_write(STDOUT_FILENO, buf_str(&v->out));
 }
 
 static void add_usd(struct buf *out, const char *name, uint64_t nano)
@@ -139,7 +139,7 @@ static int validation_run(struct validation *v, struct error *e)
         summary_json(v, &v->out);
     else if (!w->quiet)
         summary_text(v, &v->out);
-    console_write(STDOUT_FILENO, buf_str(&v->out));
+    terminal_write(STDOUT_FILENO, buf_str(&v->out));
     return 0;
 }
 
@@ -151,7 +151,7 @@ enum exit_code validate(const struct validate_wish *w)
     struct error e = { 0 };
     enum exit_code code;
 
-    console_init(&v.job.console, w->quiet, w->log_format);
+    terminal_init(&v.job.terminal, w->quiet, w->log_format);
     v.job.rules = (struct ingest_options){
         .rules.from_output = w->from_output,
         .limit = w->limit,
@@ -159,7 +159,7 @@ enum exit_code validate(const struct validate_wish *w)
         .arg = &v,
     };
     if (validation_run(&v, &e) < 0) {
-        console_error(&v.job.console, "%s", e.msg);
+        terminal_error(&v.job.terminal, "%s", e.msg);
         code = local_job_exit(v.job.stage, e.code);
     } else {
         code = v.job.ingest.bad ? EXIT_INPUT : EXIT_OK;
@@ -175,36 +175,32 @@ struct validate_options {
     bool json, quiet;
 };
 
-#define AT(field) offsetof(struct validate_options, field)
+#define OPTIONS struct validate_options
 static const struct option_spec options[] = {
-    { "model", 'm', OPTION_STRING, AT(who.model), "NAME", "judge and estimate for this model",
-      COMPLETE_MODEL, 0, 0 },
-    { "upstream", 'u', OPTION_STRING, AT(who.upstream), "URL",
-      "for the server at this URL, as `tranche run` has it", COMPLETE_NONE, 0, 0 },
-    { "dialect", 0, OPTION_CHOICE, AT(who.dialect), "openai|gemini", "what that server speaks",
-      COMPLETE_NONE, 0, 0 },
-    { "limit", 'n', OPTION_COUNT, AT(limit), "N", "only the first N lines", COMPLETE_NONE, 1, 0 },
-    { "config", 'c', OPTION_STRING, AT(who.config), "FILE", "configuration file", COMPLETE_FILE, 0,
-      0 },
-    { "state", 0, OPTION_STRING, AT(who.state), "DIR", "folder where tranche keeps state",
-      COMPLETE_DIR, 0, 0 },
-    { "json", 0, OPTION_FLAG, AT(json), NULL, "one JSON object a fault, then a summary",
-      COMPLETE_NONE, 0, 0 },
-    { "quiet", 'q', OPTION_FLAG, AT(quiet), NULL, "only the faults", COMPLETE_NONE, 0, 0 },
+    OPT_MODEL("model", 'm', who.model, "judge and estimate for this model"),
+    OPT_TEXT("upstream", 'u', who.upstream, "URL",
+             "for the server at this URL, as `tranche run` has it"),
+    OPT_CHOICE("dialect", 0, who.dialect, "openai|gemini", "what that server speaks"),
+    OPT_COUNT("limit", 'n', limit, 1, 0, "only the first N lines"),
+    OPT_FILE("config", 'c', who.config, "configuration file"),
+    OPT_DIR("state", 0, who.state, "folder where tranche keeps state"),
+    OPT_FLAG("json", 0, json, "one JSON object a fault, then a summary"),
+    OPT_FLAG("quiet", 'q', quiet, "only the faults"),
     { 0 },
 };
 
-static enum exit_code validate_run(const void *given, const char *const *argument, uint32_t count)
+static enum exit_code validate_run(const struct command *c, const struct arguments *given)
 {
-    const struct validate_options *o = given;
+    const struct validate_options *o = given->options;
 
+    (void)c;
     return validate(&(struct validate_wish){
         .who = o->who,
         .limit = o->limit,
         .json = o->json,
         .quiet = o->quiet,
-        .path = argument,
-        .path_count = count,
+        .path = given->argument,
+        .path_count = given->count,
     });
 }
 

@@ -1,6 +1,6 @@
 #include "app/run/faults.h"
 
-#include "app/cli/console.h"
+#include "app/cli/terminal.h"
 
 void fault_text(const char *file, const struct line *l, const struct violation *v, struct buf *out)
 {
@@ -9,7 +9,7 @@ void fault_text(const char *file, const struct line *l, const struct violation *
     buf_addf(&plain, "%s:%llu: %s%s%s %s (byte %llu)", file, (unsigned long long)l->line_no,
              v->path, v->path[0] ? ": " : "", v->message, v->remedy,
              (unsigned long long)(l->offset + v->offset));
-    console_plain(out, buf_str(&plain));
+    buf_add_plain(out, buf_str(&plain), false);
     buf_add_char(out, '\n');
     buf_release(&plain);
 }

@@ -1,13 +1,11 @@
 #include "app/run/local_job.h"
 
-#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "app/backends.h"
 #include "app/cli/human.h"
-#include "app/run/state.h"
 
 /* Below this, reading the input takes no time worth a word. */
 #define SLOW_INPUT_BYTES ((uint64_t)64 * 1024 * 1024)
@@ -33,7 +31,7 @@ static const struct model *with_engine(struct local_job *j, const struct model *
 static const struct model *find_model(struct local_job *j, const struct local_wish *w,
                                       struct error *e)
 {
-    const struct upstream_wish far = {
+    const struct upstream_options far = {
         .url = w->upstream,
         .dialect = w->dialect,
         .model = w->model,
@@ -63,7 +61,7 @@ int local_job_config(struct local_job *j, const struct local_wish *w, struct err
     j->model = find_model(j, w, e);
     if (!j->model)
         return -1;
-    j->state_root = state_root(&j->arena, w->state, e);
+    j->state_root = config_state_root(&j->arena, w->state, e);
     return j->state_root ? 0 : -1;
 }
 
@@ -94,13 +92,13 @@ int local_job_predictor(struct local_job *j, struct error *e)
 
 int local_job_ingest(struct local_job *j, struct error *e)
 {
-    bool slow = j->console.live && j->input.bytes > SLOW_INPUT_BYTES;
+    bool slow = j->terminal.live && j->input.bytes > SLOW_INPUT_BYTES;
 
     j->stage = EXIT_INPUT;
     j->rules.lines_max = j->config.lines_max;
     j->rules.stop = stop_on_signals();
     if (slow)
-        console_note(&j->console, "checking %s of input ...", human_bytes(HUMAN, j->input.bytes));
+        terminal_note(&j->terminal, "checking %s of input ...", human_bytes(HUMAN, j->input.bytes));
     return ingest_run(&j->input, &j->rules, &j->ingest, e);
 }
 
@@ -119,32 +117,4 @@ enum exit_code local_job_exit(enum exit_code stage, enum error_code code)
     if (code == ERROR_CANCELLED)
         return EXIT_INTERRUPTED;
     return code == ERROR_RESOURCE_EXHAUSTED ? EXIT_STOPPED : stage;
-}
-
-/* A signal handler can reach nothing but a global. */
-static atomic_bool stop;
-
-static void on_signal(int signal)
-{
-    if (atomic_exchange(&stop, true) && signal == SIGINT)
-        _exit(EXIT_INTERRUPTED);
-}
-
-const atomic_bool *stop_on_signals(void)
-{
-    static const int stops[] = { SIGINT, SIGTERM, SIGHUP };
-    /* A reader that went away and a file at its limit are errors of write(2). */
-    static const int ignored[] = { SIGPIPE, SIGXFSZ };
-    struct sigaction act = { .sa_handler = on_signal }, before;
-
-    (void)sigemptyset(&act.sa_mask);
-    for (size_t i = 0; i < ARRAY_LEN(stops); i++) {
-        /* What the caller had us ignore, as nohup does, stays ignored. */
-        if (sigaction(stops[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
-            (void)sigaction(stops[i], &act, NULL);
-    }
-    act.sa_handler = SIG_IGN;
-    for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
-        (void)sigaction(ignored[i], &act, NULL);
-    return &stop;
 }

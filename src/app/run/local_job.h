@@ -12,17 +12,15 @@
 #ifndef TRANCHE_APP_RUN_LOCAL_JOB_H
 #define TRANCHE_APP_RUN_LOCAL_JOB_H
 
-#include <stdatomic.h>
-
 #include "app/cli/command.h"
 #include "app/config/config.h"
-#include "app/cli/console.h"
+#include "app/cli/terminal.h"
 #include "engine/lines/ingest.h"
 #include "engine/lines/input.h"
 #include "predict/predictor.h"
 
 struct local_job {
-    struct console console;
+    struct terminal terminal;
     struct config config;
     const struct model *model;
     const char *model_name; /* as asked for */
@@ -53,10 +51,5 @@ void local_job_release(struct local_job *j);
 
 /* How a failure at this stage ends the program. */
 enum exit_code local_job_exit(enum exit_code stage, enum error_code code);
-
-/* The flag that Ctrl-C, SIGTERM and SIGHUP set from here on; a second Ctrl-C ends the program at
- * once. Those that the program was started to ignore stay ignored. A write to a reader that went away,
- * or over the limit of a file's size, becomes an error. */
-const atomic_bool *stop_on_signals(void);
 
 #endif

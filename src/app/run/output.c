@@ -10,7 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "app/run/state.h"
 #include "base/str.h"
 
 static const char *follow_link(struct arena *a, const char *path);
@@ -57,7 +56,7 @@ const char *output_resolve(struct arena *a, const char *path, const struct input
         (void)error_errno(e, "the output's folder %s", dir);
         return NULL;
     }
-    const char *absolute = state_path(a, strcmp(real, "/") == 0 ? "" : real, name);
+    const char *absolute = arena_textf(a, "%s/%s", strcmp(real, "/") == 0 ? "" : real, name);
     int writable = access(real, W_OK);
     if (writable < 0)
         (void)error_errno(e, "the output's folder %s", dir);

@@ -14,8 +14,8 @@ static yyjson_val *read_all(const char *state_root, struct arena *a)
     yyjson_val *root = NULL;
     size_t at = 0;
 
-    if (sys_read_file(state_path(a, state_root, "rates.json"), RATES_BYTES_MAX, &text, &ignored) ==
-            0 &&
+    if (sys_read_file(arena_textf(a, "%s/%s", state_root, "rates.json"), RATES_BYTES_MAX, &text,
+                      &ignored) == 0 &&
         text.len > 0) {
         char *copy = arena_copy(a, text.p, text.len);
         root = json_parse(a, (struct str){ copy, text.len }, &at, &ignored);
@@ -71,7 +71,8 @@ int rates_save(const char *state_root, const char *version, const struct rates *
         if (!str_eq_c(json_str(key), version) && take(yyjson_obj_iter_get_val(key), &other))
             write_entry(&text, json_str(key), &other);
     buf_add_c(&text, "\n}\n");
-    int rc = state_file_write(state_path(&a, state_root, "rates.json"), buf_str(&text), e);
+    int rc =
+        state_file_write(arena_textf(&a, "%s/%s", state_root, "rates.json"), buf_str(&text), e);
     buf_release(&text);
     arena_release(&a);
     return rc;

@@ -13,7 +13,7 @@
 
 #include "app/cli/command.h"
 #include "app/run/local_job.h"
-#include "app/run/progress.h"
+#include "app/cli/progress.h"
 #include "app/run/state.h"
 #include "app/run/summary.h"
 

@@ -103,9 +103,9 @@ static void show_bad(const struct run *r)
     while (rest.len) {
         struct str line = str_sub(rest, 0, str_find(rest, STR("\n")));
         if (r->o->strict)
-            console_error(&j->console, "%.*s", STR_ARG(line));
+            terminal_error(&j->terminal, "%.*s", STR_ARG(line));
         else
-            console_warn(&j->console, "%.*s", STR_ARG(line));
+            terminal_warn(&j->terminal, "%.*s", STR_ARG(line));
         rest = str_sub(rest, line.len + 1, rest.len);
     }
 }
@@ -123,9 +123,9 @@ static int judge_bad(const struct run *r, struct error *e)
                          "%s of %s lines are bad and --strict is given; `tranche validate` prints "
                          "all faults",
                          human_count(HUMAN, all->bad), human_count(HUMAN, all->lines));
-    console_warn(&r->job.console, "%s of %s lines are bad and become error lines in the output%s",
-                 human_count(HUMAN, all->bad), human_count(HUMAN, all->lines),
-                 r->o->retry_failed ? ", unless they have an answer already" : "");
+    terminal_warn(&r->job.terminal, "%s of %s lines are bad and become error lines in the output%s",
+                  human_count(HUMAN, all->bad), human_count(HUMAN, all->lines),
+                  r->o->retry_failed ? ", unless they have an answer already" : "");
     return STEP_NEXT;
 }
 
@@ -246,17 +246,17 @@ static int spool_restart(struct run *r, struct error *e)
 
 static int report_done(struct run *r, const struct done *d)
 {
-    const struct console *c = &r->job.console;
+    const struct terminal *c = &r->job.terminal;
     char at[CLOCK_TEXT_BYTES];
 
     clock_format_rfc3339(d->finished_us, at);
     at[strcspn(at, ".")] = '\0';
-    console_note(c, "already finished at %sZ: %s is complete (--fresh runs it again)", at,
-                 r->output);
+    terminal_note(c, "already finished at %sZ: %s is complete (--fresh runs it again)", at,
+                  r->output);
     if (!r->o->quiet && !c->json)
-        console_write(STDERR_FILENO, d->text);
+        terminal_write(STDERR_FILENO, d->text);
     if (r->o->json)
-        console_write(STDOUT_FILENO, d->summary);
+        terminal_write(STDOUT_FILENO, d->summary);
     r->code = d->code;
     return STEP_END;
 }
@@ -282,9 +282,9 @@ int run_step_spool(struct run *r, struct error *e)
     if (judge_bad(r, e) < 0)
         return -1;
     if (counters_done(&counters))
-        console_note(&r->job.console, "resuming: %s of %s lines were done",
-                     human_count(HUMAN, counters_done(&counters)),
-                     human_count(HUMAN, r->job.ingest.lines));
+        terminal_note(&r->job.terminal, "resuming: %s of %s lines were done",
+                      human_count(HUMAN, counters_done(&counters)),
+                      human_count(HUMAN, r->job.ingest.lines));
     return STEP_NEXT;
 }
 
@@ -306,7 +306,7 @@ int run_step_keep(struct run *r, struct error *e)
     j->stage = EXIT_INPUT;
     if (earlier_keep(&earlier, r->spool, &r->summary.kept, e) < 0)
         return -1;
-    console_note(&j->console, "%s of %s answers are kept, the other lines run again",
-                 human_count(HUMAN, r->summary.kept), human_count(HUMAN, j->ingest.lines));
+    terminal_note(&j->terminal, "%s of %s answers are kept, the other lines run again",
+                  human_count(HUMAN, r->summary.kept), human_count(HUMAN, j->ingest.lines));
     return STEP_NEXT;
 }

@@ -12,7 +12,7 @@
 #include "engine/remote/delegate.h"
 #include "net/client/http_client.h"
 
-static void print_summary(struct run *r, const struct console *c);
+static void print_summary(struct run *r, const struct terminal *c);
 
 /* ---- The work ---- */
 
@@ -30,12 +30,12 @@ static void view_init(struct run *r, const struct price *price)
     buf_addf(&title, "%s -> ", r->job.model_name);
     buf_add_c(&title, strcmp(r->output, "-") == 0 ? "standard output" : r->output);
     struct buf plain = BUF_INIT(4096);
-    console_plain(&plain, buf_str(&title));
+    buf_add_plain(&plain, buf_str(&title), false);
     (void)snprintf(r->title, sizeof r->title, "%.*s", STR_ARG(buf_str(&plain)));
     buf_release(&plain);
     buf_release(&title);
     r->view = (struct progress_view){
-        .console = &r->job.console,
+        .terminal = &r->job.terminal,
         .title = r->title,
         .priced = price->input > 0 || price->output > 0,
         .stop = r->job.rules.stop,
@@ -88,7 +88,7 @@ static void on_note(void *arg, const char *text)
     struct run *r = arg;
 
     progress_clear(&r->view);
-    console_note(&r->job.console, "%s", text);
+    terminal_note(&r->job.terminal, "%s", text);
 }
 
 /* The whole job, by another batch service. What stops it can be mended: it goes on there meanwhile. */
@@ -133,16 +133,16 @@ static int leave_there(struct run *r)
     const struct local_job *j = &r->job;
 
     if (r->o->detach) {
-        console_note(&j->console,
-                     "%s of %s lines are done; the same command with --watch waits for the others "
-                     "and fetches them",
-                     human_count(HUMAN, counters_done(&r->summary.progress.counters)),
-                     human_count(HUMAN, j->ingest.lines));
+        terminal_note(&j->terminal,
+                      "%s of %s lines are done; the same command with --watch waits for the others "
+                      "and fetches them",
+                      human_count(HUMAN, counters_done(&r->summary.progress.counters)),
+                      human_count(HUMAN, j->ingest.lines));
         r->code = EXIT_OK;
         return STEP_END;
     }
-    console_note(&j->console, "the job goes on at %s; run the same command again to go on",
-                 j->model->upstream[0].upstream->url);
+    terminal_note(&j->terminal, "the job goes on at %s; run the same command again to go on",
+                  j->model->upstream[0].upstream->url);
     r->code = EXIT_INTERRUPTED;
     return STEP_END;
 }
@@ -156,8 +156,8 @@ int run_step_work(struct run *r, struct error *e)
 
     view_init(r, &price);
     summary_init(r);
-    console_note(&j->console, "%s %s, %s", human_count(HUMAN, j->ingest.lines),
-                 j->ingest.lines == 1 ? "line" : "lines", r->title);
+    terminal_note(&j->terminal, "%s %s, %s", human_count(HUMAN, j->ingest.lines),
+                  j->ingest.lines == 1 ? "line" : "lines", r->title);
     j->stage = EXIT_STOPPED; /* an output that cannot be written can be mended */
     r->render = render_open(r->render_path, &j->input, &j->ingest, &j->rules.rules, ROW_VERTEX, e);
     if (!r->render)
@@ -172,8 +172,8 @@ int run_step_work(struct run *r, struct error *e)
     if (there)
         return leave_there(r);
     r->code = EXIT_INTERRUPTED;
-    print_summary(r, &j->console);
-    console_note(&j->console, "run the same command again to go on");
+    print_summary(r, &j->terminal);
+    terminal_note(&j->terminal, "run the same command again to go on");
     return STEP_END;
 }
 
@@ -197,13 +197,13 @@ static void save_rates(struct run *r)
         .at_us = clock_system()->wall_us(clock_system()),
     };
     if (rates_save(r->job.state_root, r->version, &rates, &ignored) < 0)
-        console_warn(&r->job.console, "the measured speed is not kept: %s", ignored.msg);
+        terminal_warn(&r->job.terminal, "the measured speed is not kept: %s", ignored.msg);
 }
 
 /* The output is complete: what cannot be remembered only costs the next run its shortcut. */
 static void remember(struct run *r)
 {
-    static const struct console plain = { .width = 80 };
+    static const struct terminal plain = { .width = 80 };
     struct buf text = BUF_INIT(SUMMARY_BYTES_MAX), json = BUF_INIT(SUMMARY_BYTES_MAX);
     struct done done = { .output = r->output_path, .code = r->code };
     struct error e = { 0 };
@@ -215,7 +215,7 @@ static void remember(struct run *r)
     done.finished_us = clock_system()->wall_us(clock_system());
     if (state_output_facts(r->output_path, &done, &e) < 0 ||
         state_done_write(&r->state, &done, &e) < 0)
-        console_warn(&r->job.console, "the finished run is not remembered: %s", e.msg);
+        terminal_warn(&r->job.terminal, "the finished run is not remembered: %s", e.msg);
     buf_release(&text);
     buf_release(&json);
 }
@@ -226,7 +226,7 @@ static void forget(struct run *r)
     struct error e = { 0 };
 
     if (state_reset(&r->state, &e) < 0)
-        console_warn(&r->job.console, "the finished run's state is still there: %s", e.msg);
+        terminal_warn(&r->job.terminal, "the finished run's state is still there: %s", e.msg);
 }
 
 int run_step_finish(struct run *r, struct error *e)
@@ -236,7 +236,7 @@ int run_step_finish(struct run *r, struct error *e)
     if (r->render_path != r->output_path && sys_rename(r->render_path, r->output_path, e) < 0)
         return -1;
     r->code = b->failed || b->not_run ? EXIT_SOME_FAILED : EXIT_OK;
-    print_summary(r, &r->job.console);
+    print_summary(r, &r->job.terminal);
     save_rates(r);
     if (r->streams)
         forget(r);
@@ -245,45 +245,45 @@ int run_step_finish(struct run *r, struct error *e)
     return STEP_END;
 }
 
-static void print_summary(struct run *r, const struct console *c)
+static void print_summary(struct run *r, const struct terminal *c)
 {
     struct buf text = BUF_INIT(SUMMARY_BYTES_MAX);
     struct error e = { 0 };
 
     if (summary_failures(&r->summary, r->spool, &r->job.input, &r->job.ingest, &e) < 0)
-        console_warn(c, "the failures cannot be listed: %s", e.msg);
+        terminal_warn(c, "the failures cannot be listed: %s", e.msg);
     if (!c->quiet && !c->json) {
         summary_text(&r->summary, c, &text);
-        console_write(STDERR_FILENO, buf_str(&text));
+        terminal_write(STDERR_FILENO, buf_str(&text));
     } else {
         const struct counters *b = &r->summary.progress.counters;
-        console_note(c, "%s: %llu of %llu lines answered, %llu failed, output %s",
-                     r->summary.interrupted ? "interrupted" : "finished",
-                     (unsigned long long)b->succeeded, (unsigned long long)b->total,
-                     (unsigned long long)b->failed, r->output);
+        terminal_note(c, "%s: %llu of %llu lines answered, %llu failed, output %s",
+                      r->summary.interrupted ? "interrupted" : "finished",
+                      (unsigned long long)b->succeeded, (unsigned long long)b->total,
+                      (unsigned long long)b->failed, r->output);
     }
     buf_clear(&text);
     if (r->o->json) {
         summary_json(&r->summary, r->code, &text);
-        console_write(r->streams ? STDERR_FILENO : STDOUT_FILENO, buf_str(&text));
+        terminal_write(r->streams ? STDERR_FILENO : STDOUT_FILENO, buf_str(&text));
     }
     buf_release(&text);
 }
 
 void run_report_failure(struct run *r, const struct error *e)
 {
-    const struct console *c = &r->job.console;
+    const struct terminal *c = &r->job.terminal;
     const struct counters *b = &r->summary.progress.counters;
 
     r->code = local_job_exit(r->job.stage, e->code);
     if (r->job.stage == EXIT_INTERNAL && e->code == ERROR_FAILED_PRECONDITION)
         r->code = EXIT_INPUT; /* the input changed while it ran */
-    console_error(c, "%s", e->msg);
+    terminal_error(c, "%s", e->msg);
     if (counters_done(b))
-        console_note(c, "%s of %s lines are done and saved", human_count(HUMAN, counters_done(b)),
-                     human_count(HUMAN, b->total));
+        terminal_note(c, "%s of %s lines are done and saved", human_count(HUMAN, counters_done(b)),
+                      human_count(HUMAN, b->total));
     if (r->code == EXIT_STOPPED)
-        console_note(c, "when that is mended, the same command goes on where it stopped");
+        terminal_note(c, "when that is mended, the same command goes on where it stopped");
     if (r->code == EXIT_INTERRUPTED)
-        console_note(c, "run the same command again to go on");
+        terminal_note(c, "run the same command again to go on");
 }

@@ -10,44 +10,15 @@
 
 #include <xxhash.h>
 
-#include "app/config/config.h"
-#include "base/env.h"
 #include "base/mem.h"
 #include "base/json.h"
+#include "base/json_write.h"
 #include "base/sys.h"
 
 #define DAY_US (86400 * (int64_t)1000000)
 #define PATH_BYTES_MAX 4096
 
 static const char *const spool_files[] = { "spool.db", "spool.db-wal", "spool.db-shm" };
-
-static int done_parse(struct arena *a, struct str text, struct done *d, struct error *e);
-
-const char *state_root(struct arena *a, const char *option, struct error *e)
-{
-    const char *root = option ? option : env_get("TRANCHE_STATE");
-
-    if (!root)
-        root = config_xdg(a, "XDG_STATE_HOME", ".local/state");
-    if (!root) {
-        (void)error_set(e, ERROR_INVALID_ARGUMENT,
-                        "there is no HOME to keep state in; name a folder with --state DIR");
-        return NULL;
-    }
-    if (sys_mkdirs(root, e) == 0)
-        return root;
-    (void)error_wrap(e, "the state folder; --state DIR names another");
-    return NULL;
-}
-
-const char *state_path(struct arena *a, const char *dir, const char *name)
-{
-    size_t bytes = strlen(dir) + strlen(name) + 2;
-    char *path = arena_alloc(a, bytes);
-
-    (void)snprintf(path, bytes, "%s/%s", dir, name);
-    return path;
-}
 
 int state_open(struct state *s, struct arena *a, const char *root, struct str facts,
                struct error *e)
@@ -57,7 +28,7 @@ int state_open(struct state *s, struct arena *a, const char *root, struct str fa
     *s = (struct state){ .root = root };
     (void)snprintf(s->key, sizeof s->key, "%016llx%016llx", (unsigned long long)hash.high64,
                    (unsigned long long)hash.low64);
-    s->dir = state_path(a, state_path(a, root, "runs"), s->key);
+    s->dir = arena_textf(a, "%s/runs/%s", root, s->key);
     return sys_mkdirs(s->dir, e);
 }
 
@@ -67,14 +38,14 @@ static int remove_spool(const struct state *s, struct arena *a, struct error *e)
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < ARRAY_LEN(spool_files); i++)
-        rc = sys_remove_all(state_path(a, s->dir, spool_files[i]), e);
+        rc = sys_remove_all(arena_textf(a, "%s/%s", s->dir, spool_files[i]), e);
     return rc;
 }
 
 int state_reset(const struct state *s, struct error *e)
 {
     struct arena a = { 0 };
-    int rc = sys_remove_all(state_path(&a, s->dir, "done.json"), e);
+    int rc = sys_remove_all(arena_textf(&a, "%s/%s", s->dir, "done.json"), e);
 
     if (rc == 0)
         rc = remove_spool(s, &a, e);
@@ -85,7 +56,7 @@ int state_reset(const struct state *s, struct error *e)
 int state_discard(const struct state *s, struct error *e)
 {
     struct arena a = { 0 };
-    int lock = sys_open_locked(state_path(&a, s->dir, "lock"), e);
+    int lock = sys_open_locked(arena_textf(&a, "%s/%s", s->dir, "lock"), e);
     int rc = lock >= 0 ? state_reset(s, e) : e->code == ERROR_ABORTED ? 0 : -1;
 
     if (lock >= 0)
@@ -100,8 +71,8 @@ static bool is_old(struct arena *a, const char *run, int64_t now_us)
 {
     struct stat st;
 
-    if (stat(state_path(a, run, "done.json"), &st) < 0 &&
-        (stat(state_path(a, run, "spool.db"), &st) == 0 || stat(run, &st) < 0))
+    if (stat(arena_textf(a, "%s/%s", run, "done.json"), &st) < 0 &&
+        (stat(arena_textf(a, "%s/%s", run, "spool.db"), &st) == 0 || stat(run, &st) < 0))
         return false;
     return now_us - (int64_t)st.st_mtim.tv_sec * 1000000 > STATE_DAYS_MAX * DAY_US;
 }
@@ -113,7 +84,7 @@ static void prune_run(struct arena *a, const char *run, int64_t now_us)
 
     if (!is_old(a, run, now_us))
         return;
-    int lock = sys_open_locked(state_path(a, run, "lock"), &ignored);
+    int lock = sys_open_locked(arena_textf(a, "%s/%s", run, "lock"), &ignored);
     if (lock < 0)
         return;
     int rc = is_old(a, run, now_us) ? sys_remove_all(run, &ignored) : 0;
@@ -124,13 +95,13 @@ static void prune_run(struct arena *a, const char *run, int64_t now_us)
 void state_prune(const char *root, int64_t now_us)
 {
     struct arena a = { 0 };
-    const char *runs = state_path(&a, root, "runs");
+    const char *runs = arena_textf(&a, "%s/%s", root, "runs");
     DIR *dir = opendir(runs);
     const struct dirent *entry;
 
     while (dir && (entry = readdir(dir)))
         if (strlen(entry->d_name) == STATE_KEY_BYTES - 1)
-            prune_run(&a, state_path(&a, runs, entry->d_name), now_us);
+            prune_run(&a, arena_textf(&a, "%s/%s", runs, entry->d_name), now_us);
     if (dir)
         (void)closedir(dir);
     arena_release(&a);
@@ -173,47 +144,26 @@ int state_done_write(const struct state *s, const struct done *d, struct error *
 {
     struct arena a = { 0 };
     struct buf text = BUF_INIT(STATE_DONE_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&text);
 
-    buf_add_c(&text, "{\"output\":");
-    buf_add_json(&text, str_of(d->output));
-    buf_addf(&text,
-             ",\"output_bytes\":%llu,\"output_mtime_ns\":%lld,\"finished_us\":%lld,\"code\":%d",
-             (unsigned long long)d->output_bytes, (long long)d->output_mtime_ns,
-             (long long)d->finished_us, (int)d->code);
-    buf_add_c(&text, ",\"text\":");
-    buf_add_json(&text, d->text);
-    buf_add_c(&text, ",\"summary\":");
-    buf_add_json(&text, d->summary);
-    buf_add_c(&text, "}\n");
-    int rc = buf_ok(&text)
-                 ? state_file_write(state_path(&a, s->dir, "done.json"), buf_str(&text), e)
-                 : error_set(e, ERROR_INVALID_ARGUMENT, "the summary is too long");
+    json_object(&w, NULL);
+    json_add_c(&w, "output", d->output);
+    json_add_uint(&w, "output_bytes", d->output_bytes);
+    json_add_int(&w, "output_mtime_ns", d->output_mtime_ns);
+    json_add_int(&w, "finished_us", d->finished_us);
+    json_add_int(&w, "code", (int)d->code);
+    json_add_text(&w, "text", d->text);
+    json_add_text(&w, "summary", d->summary);
+    json_end(&w);
+    buf_add_char(&text, '\n');
+    int rc = buf_ok(&text) ? state_file_write(arena_textf(&a, "%s/%s", s->dir, "done.json"),
+                                              buf_str(&text), e)
+                           : error_set(e, ERROR_INVALID_ARGUMENT, "the summary is too long");
     if (rc == 0)
         rc = remove_spool(s, &a, e);
     buf_release(&text);
     arena_release(&a);
     return rc;
-}
-
-int state_done_read(const struct state *s, struct arena *a, struct done *d, struct error *e)
-{
-    struct buf text = BUF_INIT(STATE_DONE_BYTES_MAX);
-    struct error ignored = { 0 };
-    struct done now = { 0 };
-    const char *path = state_path(a, s->dir, "done.json");
-
-    if (access(path, F_OK) < 0)
-        return 0;
-    int rc = sys_read_file(path, STATE_DONE_BYTES_MAX, &text, e);
-    if (rc == 0)
-        rc = done_parse(a, buf_str(&text), d, e);
-    buf_release(&text);
-    if (rc < 0)
-        return error_wrap(e, "%s (--fresh forgets it)", path);
-    if (state_output_facts(d->output, &now, &ignored) < 0)
-        return 2;
-    bool same = now.output_bytes == d->output_bytes && now.output_mtime_ns == d->output_mtime_ns;
-    return same ? 1 : 2;
 }
 
 /* A member's text, with a NUL behind it, in the arena. */
@@ -241,4 +191,25 @@ static int done_parse(struct arena *a, struct str text, struct done *d, struct e
         .summary = member_text(a, root, "summary"),
     };
     return 0;
+}
+
+int state_done_read(const struct state *s, struct arena *a, struct done *d, struct error *e)
+{
+    struct buf text = BUF_INIT(STATE_DONE_BYTES_MAX);
+    struct error ignored = { 0 };
+    struct done now = { 0 };
+    const char *path = arena_textf(a, "%s/%s", s->dir, "done.json");
+
+    if (access(path, F_OK) < 0)
+        return 0;
+    int rc = sys_read_file(path, STATE_DONE_BYTES_MAX, &text, e);
+    if (rc == 0)
+        rc = done_parse(a, buf_str(&text), d, e);
+    buf_release(&text);
+    if (rc < 0)
+        return error_wrap(e, "%s (--fresh forgets it)", path);
+    if (state_output_facts(d->output, &now, &ignored) < 0)
+        return 2;
+    bool same = now.output_bytes == d->output_bytes && now.output_mtime_ns == d->output_mtime_ns;
+    return same ? 1 : 2;
 }

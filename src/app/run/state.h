@@ -26,9 +26,6 @@
     "tranche state 1" /* part of every key: change it when old state means nothing */
 #define STATE_DONE_BYTES_MAX ((size_t)1024 * 1024)
 
-/* Makes the folder; the path lives in the arena. option: --state or NULL. */
-const char *state_root(struct arena *a, const char *option, struct error *e);
-
 struct state {
     const char *root, *dir; /* in the arena given to state_open */
     char key[STATE_KEY_BYTES];
@@ -67,7 +64,5 @@ int state_done_read(const struct state *s, struct arena *a, struct done *d,
 
 /* Writes a small file whole or not at all. */
 int state_file_write(const char *path, struct str text, struct error *e) FALLIBLE;
-/* A path of two parts, in the arena. */
-const char *state_path(struct arena *a, const char *dir, const char *name);
 
 #endif

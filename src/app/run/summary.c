@@ -81,17 +81,17 @@ static uint64_t resumed(const struct summary *s)
 
 /* ---- For people ---- */
 
-static void text_head(const struct summary *s, const struct console *c, struct buf *out)
+static void text_head(const struct summary *s, const struct terminal *c, struct buf *out)
 {
     const struct counters *b = &s->progress.counters;
 
     if (s->interrupted)
         buf_addf(out, "%sinterrupted%s  %s of %s lines are done and saved",
-                 console_style(c, STYLE_YELLOW), console_style(c, STYLE_END),
+                 terminal_style(c, STYLE_YELLOW), terminal_style(c, STYLE_END),
                  human_count(HUMAN, counters_done(b)), human_count(HUMAN, b->total));
     else
-        buf_addf(out, "%sfinished%s  %s %s", console_style(c, STYLE_GREEN),
-                 console_style(c, STYLE_END), human_count(HUMAN, b->total),
+        buf_addf(out, "%sfinished%s  %s %s", terminal_style(c, STYLE_GREEN),
+                 terminal_style(c, STYLE_END), human_count(HUMAN, b->total),
                  b->total == 1 ? "line" : "lines");
     buf_addf(out, " in %s (%s/s)\n", human_duration(HUMAN, s->progress.elapsed_ns),
              human_rate(HUMAN, lines_per_s(&s->progress)));
@@ -141,19 +141,19 @@ static void text_failure(const struct summary *s, const struct summary_failure *
     message = str_sub(message, 0, cut ? room - 3 : room);
     message.len = str_utf8_valid(message);
     buf_addf(out, "\n%*s", MESSAGE_INDENT, "");
-    console_plain(out, message);
+    buf_add_plain(out, message, false);
     buf_add_c(out, cut ? "...\n" : "\n");
 }
 
-static void text_failures(const struct summary *s, const struct console *c, struct buf *out)
+static void text_failures(const struct summary *s, const struct terminal *c, struct buf *out)
 {
     const struct counters *b = &s->progress.counters;
     uint64_t shown = 0;
 
     if (b->failed == 0)
         return;
-    buf_addf(out, "  %sfailed%s    %s\n", console_style(c, STYLE_RED), console_style(c, STYLE_END),
-             human_count(HUMAN, b->failed));
+    buf_addf(out, "  %sfailed%s    %s\n", terminal_style(c, STYLE_RED),
+             terminal_style(c, STYLE_END), human_count(HUMAN, b->failed));
     for (uint32_t i = 0; i < s->failure_count; i++) {
         text_failure(s, &s->failure[i], c->width, out);
         shown += s->failure[i].count;
@@ -174,7 +174,7 @@ static void text_tokens(const struct summary *s, struct buf *out)
     buf_add_char(out, '\n');
 }
 
-void summary_text(const struct summary *s, const struct console *c, struct buf *out)
+void summary_text(const struct summary *s, const struct terminal *c, struct buf *out)
 {
     const struct counters *b = &s->progress.counters;
 
@@ -190,13 +190,14 @@ void summary_text(const struct summary *s, const struct console *c, struct buf *
         buf_addf(out, "  cost      %s at the batch price; online %s\n",
                  human_money(HUMAN, b->cost_nano), human_money(HUMAN, b->cost_online_nano));
     buf_add_c(out, "  model     ");
-    console_plain(out, str_of(s->model));
+    buf_add_plain(out, str_of(s->model), false);
     if (strcmp(s->model, s->version) != 0) {
         buf_add_c(out, ", answered by ");
-        console_plain(out, str_of(s->version)); /* a name that a model's file gives itself */
+        buf_add_plain(out, str_of(s->version), false); /* a name that a model's file gives itself */
     }
     buf_add_c(out, "\n  output    ");
-    console_plain(out, strcmp(s->output, "-") == 0 ? STR("standard output") : str_of(s->output));
+    buf_add_plain(out, strcmp(s->output, "-") == 0 ? STR("standard output") : str_of(s->output),
+                  false);
     buf_add_c(out, s->interrupted ? ".partial\n" : "\n");
 }
 
@@ -209,7 +210,7 @@ static void failure_lines(const struct summary *s, const struct summary_failure 
     for (uint32_t i = 0; i < shown; i++) {
         buf_add_c(out, i ? ", " : "");
         if (s->several_files) {
-            console_plain(out, str_of(f->file[i]));
+            buf_add_plain(out, str_of(f->file[i]), false);
             buf_add_char(out, ':');
         }
         buf_addf(out, "%llu", (unsigned long long)f->line_no[i]);

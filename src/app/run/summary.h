@@ -13,7 +13,7 @@
 #define TRANCHE_APP_RUN_SUMMARY_H
 
 #include "app/cli/command.h"
-#include "app/cli/console.h"
+#include "app/cli/terminal.h"
 #include "engine/lines/ingest.h"
 #include "engine/lines/pipeline.h"
 #include "store/spool/spool.h"
@@ -44,7 +44,7 @@ struct summary {
 /* Fills failure from the spool, with the line numbers of the input. */
 int summary_failures(struct summary *s, struct spool *spool, const struct input *in,
                      const struct ingest_result *job, struct error *e) FALLIBLE;
-void summary_text(const struct summary *s, const struct console *c, struct buf *out);
+void summary_text(const struct summary *s, const struct terminal *c, struct buf *out);
 void summary_json(const struct summary *s, enum exit_code code, struct buf *out);
 
 #endif

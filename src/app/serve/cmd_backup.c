@@ -1,7 +1,7 @@
 /* cmd_backup.c -- `tranche backup`: a copy of the service's state while it runs. */
 #include "app/cli/command.h"
 
-#include "app/cli/console.h"
+#include "app/cli/terminal.h"
 #include "app/serve/serve.h"
 #include "store/backup/backup.h"
 #include "store/store.h"
@@ -20,30 +20,30 @@ static int backup(const char *state, const char *to, struct arena *a, struct err
     return rc;
 }
 
-static enum exit_code backup_run(const void *options, const char *const *argument, uint32_t count)
+static enum exit_code backup_run(const struct command *c, const struct arguments *given)
 {
-    const struct backup_options *o = options;
-    struct console console;
+    const struct backup_options *o = given->options;
+    struct terminal terminal;
     struct arena arena = { 0 };
     struct error e = { 0 };
 
-    (void)count;
-    console_init(&console, false, NULL);
-    int rc = backup(o->state, argument[0], &arena, &e);
+    (void)c;
+    terminal_init(&terminal, false, NULL);
+    int rc = backup(o->state, given->argument[0], &arena, &e);
     if (rc < 0)
-        console_error(&console, "%s", e.msg);
+        terminal_error(&terminal, "%s", e.msg);
     else
-        console_note(&console, "backed up; `tranche serve --state %s` serves the copy",
-                     argument[0]);
+        terminal_note(&terminal, "backed up; `tranche serve --state %s` serves the copy",
+                      given->argument[0]);
     arena_release(&arena);
     if (rc == 0)
         return EXIT_OK;
     return e.code == ERROR_INVALID_ARGUMENT ? EXIT_USAGE : EXIT_STOPPED;
 }
 
-#define AT(field) offsetof(struct backup_options, field)
+#define OPTIONS struct backup_options
 static const struct option_spec options[] = {
-    { "state", 0, OPTION_STRING, AT(state), "DIR", "the server's folder", COMPLETE_DIR, 0, 0 },
+    OPT_DIR("state", 0, state, "the server's folder"),
     { 0 },
 };
 

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "api/auth.h"
-#include "app/cli/console.h"
+#include "app/cli/terminal.h"
 #include "app/serve/serve.h"
 #include "app/serve/service_account.h"
 #include "base/mem.h"
@@ -26,7 +26,7 @@ struct keys_options {
 
 struct keys {
     const struct keys_options *o;
-    struct console console;
+    struct terminal terminal;
     struct arena arena;
     struct store *store;
     struct buf out;
@@ -73,17 +73,18 @@ static int run_verb(struct keys *k, const char *const *argument, uint32_t count,
     return k->store ? verbs[verb].run(k, e) : -1;
 }
 
-static enum exit_code keys_run(const void *options, const char *const *argument, uint32_t count)
+static enum exit_code keys_run(const struct command *c, const struct arguments *given)
 {
-    struct keys k = { .o = options, .out = BUF_INIT(OUT_BYTES_MAX) };
+    struct keys k = { .o = given->options, .out = BUF_INIT(OUT_BYTES_MAX) };
     struct error e = { 0 };
 
-    console_init(&k.console, false, NULL);
-    int rc = run_verb(&k, argument, count, &e);
+    (void)c;
+    terminal_init(&k.terminal, false, NULL);
+    int rc = run_verb(&k, given->argument, given->count, &e);
     if (rc < 0)
-        console_error(&k.console, "%s", e.msg);
+        terminal_error(&k.terminal, "%s", e.msg);
     else
-        console_write(STDOUT_FILENO, buf_str(&k.out));
+        terminal_write(STDOUT_FILENO, buf_str(&k.out));
     buf_release(&k.out);
     store_close(k.store);
     arena_release(&k.arena);
@@ -163,7 +164,7 @@ static int create_account(struct keys *k, struct key *key, struct error *e)
         key->public_key = account.public_key;
         rc = key_create(k->store, key, no_text, e);
         if (rc < 0 && sys_remove_all(o->service_account, &late) < 0)
-            console_warn(&k->console, "%s", late.msg);
+            terminal_warn(&k->terminal, "%s", late.msg);
     }
     service_account_release(&account);
     return rc;
@@ -183,12 +184,12 @@ static int create(struct keys *k, struct error *e)
         return -1;
     write_created(k, &key, text, &k->out);
     if (!k->o->service_account)
-        console_note(&k->console, "key %s of project %s, role %s; it is not shown again", key.id,
-                     key.project, key_role_name(key.role));
+        terminal_note(&k->terminal, "key %s of project %s, role %s; it is not shown again", key.id,
+                      key.project, key_role_name(key.role));
     else
-        console_note(&k->console,
-                     "service account %.*s of project %s, role %s; the file is its key",
-                     STR_ARG(key.email), key.project, key_role_name(key.role));
+        terminal_note(&k->terminal,
+                      "service account %.*s of project %s, role %s; the file is its key",
+                      STR_ARG(key.email), key.project, key_role_name(key.role));
     return 0;
 }
 
@@ -237,7 +238,7 @@ static void write_row(const struct key *key, int64_t now_us, struct buf *out)
     buf_addf(out, "%-15s  %-7s  %-6s  %.*s  %-10.*s  %-20s  ", key->id, key_state(key, now_us),
              key_role_name(key->role), (int)DATE_BYTES, created, (int)DATE_BYTES, expires,
              key->project);
-    console_plain(out, key->email.len ? key->email : key->name);
+    buf_add_plain(out, key->email.len ? key->email : key->name, false);
     buf_add_char(out, '\n');
 }
 
@@ -266,25 +267,21 @@ static int revoke(struct keys *k, struct error *e)
 {
     if (key_revoke(k->store, k->id, e) < 0)
         return -1;
-    console_note(&k->console, "key %s is revoked, and its access tokens with it", k->id);
+    terminal_note(&k->terminal, "key %s is revoked, and its access tokens with it", k->id);
     return 0;
 }
 
-#define AT(field) offsetof(struct keys_options, field)
+#define OPTIONS struct keys_options
 static const struct option_spec options[] = {
-    { "project", 'p', OPTION_STRING, AT(project), "NAME", "whose jobs and objects it reaches",
-      COMPLETE_NONE, 0, 0 },
-    { "role", 0, OPTION_CHOICE, AT(role), "viewer|user|admin", "what it may do (default user)",
-      COMPLETE_NONE, 0, 0 },
-    { "name", 0, OPTION_STRING, AT(name), "TEXT", "your word for it", COMPLETE_NONE, 0, 0 },
-    { "expires-days", 0, OPTION_COUNT, AT(expires_days), "N", "valid so long (default: for ever)",
-      COMPLETE_NONE, 1, DAYS_MAX },
-    { "service-account", 0, OPTION_STRING, AT(service_account), "FILE",
-      "write a service account's JSON instead of showing a key", COMPLETE_FILE, 0, 0 },
-    { "url", 0, OPTION_STRING, AT(url), "URL",
-      "where the service account's clients find the server", COMPLETE_NONE, 0, 0 },
-    { "state", 0, OPTION_STRING, AT(state), "DIR", "the server's folder", COMPLETE_DIR, 0, 0 },
-    { "json", 0, OPTION_FLAG, AT(json), NULL, "JSON objects", COMPLETE_NONE, 0, 0 },
+    OPT_TEXT("project", 'p', project, "NAME", "whose jobs and objects it reaches"),
+    OPT_CHOICE("role", 0, role, "viewer|user|admin", "what it may do (default user)"),
+    OPT_TEXT("name", 0, name, "TEXT", "your word for it"),
+    OPT_COUNT("expires-days", 0, expires_days, 1, DAYS_MAX, "valid so long (default: for ever)"),
+    OPT_FILE("service-account", 0, service_account,
+             "write a service account's JSON instead of showing a key"),
+    OPT_TEXT("url", 0, url, "URL", "where the service account's clients find the server"),
+    OPT_DIR("state", 0, state, "the server's folder"),
+    OPT_FLAG("json", 0, json, "JSON objects"),
     { 0 },
 };
 

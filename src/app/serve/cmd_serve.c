@@ -9,7 +9,7 @@
 #include "api/api.h"
 #include "api/auth.h"
 #include "app/backends.h"
-#include "app/cli/console.h"
+#include "app/cli/terminal.h"
 #include "app/serve/serve.h"
 #include "base/mem.h"
 #include "base/log.h"
@@ -25,7 +25,7 @@ struct serve_options {
 
 struct serve {
     const struct serve_options *o;
-    struct console console;
+    struct terminal terminal;
     struct arena arena;
     struct serve_configs configs;
     struct http_settings http;
@@ -70,15 +70,14 @@ static void block_signals(sigset_t *set)
     (void)sigaction(SIGXFSZ, &ignore, NULL);
 }
 
-static enum exit_code serve_run(const void *options, const char *const *argument, uint32_t count)
+static enum exit_code serve_run(const struct command *c, const struct arguments *given)
 {
-    struct serve s = { .o = options, .code = EXIT_OK };
+    struct serve s = { .o = given->options, .code = EXIT_OK };
     struct error e = { 0 };
     sigset_t signals;
 
-    (void)argument;
-    (void)count;
-    console_init(&s.console, false, s.o->log_format ? s.o->log_format : "text");
+    (void)c;
+    terminal_init(&s.terminal, false, s.o->log_format ? s.o->log_format : "text");
     block_signals(&signals);
     for (size_t i = 0; i < ARRAY_LEN(steps) && s.code == EXIT_OK; i++)
         if (steps[i].run(&s, &e) < 0)
@@ -88,7 +87,7 @@ static enum exit_code serve_run(const void *options, const char *const *argument
         wait_for_end(&s, &signals);
         stop(&s, &signals);
     } else {
-        console_error(&s.console, "%s", e.msg);
+        terminal_error(&s.terminal, "%s", e.msg);
     }
     release(&s);
     return s.code;
@@ -212,10 +211,11 @@ static void tell_ready(struct serve *s)
     } else {
         buf_addf(&line, "serving on %s\n", url.p);
     }
-    console_write(STDOUT_FILENO, buf_str(&line));
+    terminal_write(STDOUT_FILENO, buf_str(&line));
     if (s->api.open && auth_is_open(s->store, &s->arena, &e) > 0)
-        console_note(&s->console, "no key exists: every call from this machine may do everything; "
-                                  "`tranche keys create` ends that");
+        terminal_note(&s->terminal,
+                      "no key exists: every call from this machine may do everything; "
+                      "`tranche keys create` ends that");
     serve_notify("READY=1");
     buf_release(&url);
     buf_release(&line);
@@ -224,6 +224,8 @@ static void tell_ready(struct serve *s)
 /* A bad configuration changes nothing. Addresses and TLS are as they were at the start. */
 static void reload(struct serve *s)
 {
+    const struct config *before = serve_config(&s->configs);
+    struct buf late = BUF_INIT(READY_BYTES_MAX);
     struct error e = { 0 };
 
     if (serve_load(&s->configs, s->o->config, &e) < 0) {
@@ -231,10 +233,13 @@ static void reload(struct serve *s)
         return;
     }
     const struct config *config = serve_config(&s->configs);
+    config_needs_restart(before, config, &late);
     atomic_store(&s->api.models, &config->models);
     service_set(s->service, &config->service.settings);
     add_upstreams(s);
-    log_info("configuration reloaded");
+    log_info("configuration reloaded%s%s", late.len ? "; these count at the next start: " : "",
+             late.len ? late.p : "");
+    buf_release(&late);
 }
 
 static void wait_for_end(struct serve *s, const sigset_t *signals)
@@ -275,26 +280,19 @@ static void release(struct serve *s)
     arena_release(&s->arena);
 }
 
-#define AT(field) offsetof(struct serve_options, field)
+#define OPTIONS struct serve_options
 static const struct option_spec options[] = {
-    { "listen", 0, OPTION_STRING, AT(listen), "ADDR:PORT",
-      "where to serve (default 127.0.0.1:8080); port 0: any free one", COMPLETE_NONE, 0, 0 },
-    { "state", 0, OPTION_STRING, AT(state), "DIR", "folder of jobs, objects and keys", COMPLETE_DIR,
-      0, 0 },
-    { "config", 'c', OPTION_STRING, AT(config), "FILE", "configuration file; SIGHUP reads it again",
-      COMPLETE_FILE, 0, 0 },
-    { "tls-cert", 0, OPTION_STRING, AT(tls_cert), "FILE", "certificate as PEM: serve HTTPS",
-      COMPLETE_FILE, 0, 0 },
-    { "tls-key", 0, OPTION_STRING, AT(tls_key), "FILE", "its private key as PEM", COMPLETE_FILE, 0,
-      0 },
-    { "public-url", 0, OPTION_STRING, AT(public_url), "URL",
-      "where clients find the server, behind a proxy", COMPLETE_NONE, 0, 0 },
-    { "test-clock", 0, OPTION_FLAG, AT(test_clock), NULL,
-      "clients may advance the time and script outcomes: for tests", COMPLETE_NONE, 0, 0 },
-    { "json", 0, OPTION_FLAG, AT(json), NULL, "tell of being ready as a JSON object", COMPLETE_NONE,
-      0, 0 },
-    { "log-format", 0, OPTION_CHOICE, AT(log_format), "text|json", "of the log lines",
-      COMPLETE_NONE, 0, 0 },
+    OPT_TEXT("listen", 0, listen, "ADDR:PORT",
+             "where to serve (default 127.0.0.1:8080); port 0: any free one"),
+    OPT_DIR("state", 0, state, "folder of jobs, objects and keys"),
+    OPT_FILE("config", 'c', config, "configuration file; SIGHUP reads it again"),
+    OPT_FILE("tls-cert", 0, tls_cert, "certificate as PEM: serve HTTPS"),
+    OPT_FILE("tls-key", 0, tls_key, "its private key as PEM"),
+    OPT_TEXT("public-url", 0, public_url, "URL", "where clients find the server, behind a proxy"),
+    OPT_FLAG("test-clock", 0, test_clock,
+             "clients may advance the time and script outcomes: for tests"),
+    OPT_FLAG("json", 0, json, "tell of being ready as a JSON object"),
+    OPT_CHOICE("log-format", 0, log_format, "text|json", "of the log lines"),
     { 0 },
 };
 

@@ -5,10 +5,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "app/run/state.h"
-#include "base/env.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "base/env.h"
 
 #define MODEL_TEXT_BYTES_MAX ((size_t)64 * 1024)
 
@@ -19,8 +18,8 @@ const char *serve_dir(struct arena *a, const char *option, struct error *e)
 {
     if (option)
         return option;
-    const char *root = state_root(a, NULL, e);
-    return root ? state_path(a, root, "service") : NULL;
+    const char *root = config_state_root(a, NULL, e);
+    return root ? arena_textf(a, "%s/%s", root, "service") : NULL;
 }
 
 int serve_load(struct serve_configs *g, const char *path, struct error *e)

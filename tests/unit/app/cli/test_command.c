@@ -9,7 +9,7 @@
 
 #include "base/mem.h"
 
-#include "app/cli/command.h"
+#include "app/cli/help.h"
 
 static void test_every_option_table_is_sound(void **state)
 {
@@ -17,7 +17,7 @@ static void test_every_option_table_is_sound(void **state)
     for (size_t c = 0; commands[c]; c++) {
         const struct option_spec *all = commands[c]->options;
         size_t count = 0;
-        for (; all[count].name; count++) {
+        for (; all && all[count].name; count++) {
             const struct option_spec *o = &all[count];
             assert_true((o->type == OPTION_FLAG) == (o->value == NULL));
             assert_true(o->about[0] != '\0' && o->about[strlen(o->about) - 1] != '.');
@@ -39,7 +39,7 @@ static void test_a_letter_means_the_same_in_every_command(void **state)
 
     (void)state;
     for (size_t c = 0; commands[c]; c++)
-        for (const struct option_spec *o = commands[c]->options; o->name; o++) {
+        for (const struct option_spec *o = commands[c]->options; o && o->name; o++) {
             if (o->letter == 0)
                 continue;
             size_t at = (size_t)o->letter;
@@ -76,14 +76,14 @@ static void test_help_man_page_and_completions_name_every_option(void **state)
     struct error e = { 0 };
 
     (void)state;
-    command_man(&man);
-    assert_int_equal(command_completion("bash", &bash, &e), 0);
-    assert_int_equal(command_completion("zsh", &zsh, &e), 0);
+    help_write_man(&man);
+    assert_int_equal(help_write_completion("bash", &bash, &e), 0);
+    assert_int_equal(help_write_completion("zsh", &zsh, &e), 0);
     for (size_t c = 0; commands[c]; c++) {
         struct buf help = BUF_INIT(HELP_BYTES_MAX);
-        command_help(commands[c], &help);
+        help_write_command(commands[c], &help);
         assert_mentions(&help, commands[c]->name);
-        for (const struct option_spec *o = commands[c]->options; o->name; o++) {
+        for (const struct option_spec *o = commands[c]->options; o && o->name; o++) {
             char name[64];
             roff(o->name, name, sizeof name);
             assert_mentions(&help, o->name);
@@ -104,11 +104,11 @@ static void test_no_help_text_is_wider_than_80_columns(void **state)
     struct buf text = BUF_INIT(HELP_BYTES_MAX);
 
     (void)state;
-    command_overview(&text);
+    help_write_overview(&text);
     for (size_t c = 0; commands[c]; c++)
-        command_help(commands[c], &text);
-    for (uint32_t i = 0; command_topic_at(i); i++)
-        assert_true(command_topic(command_topic_at(i), &text));
+        help_write_command(commands[c], &text);
+    for (const struct topic *t = topics; t->name; t++)
+        help_write_topic(t, &text);
     assert_true(buf_ok(&text));
     for (struct str rest = buf_str(&text); rest.len;) {
         struct str line = str_sub(rest, 0, str_find(rest, STR("\n")));
@@ -125,7 +125,7 @@ static void test_a_shell_that_is_not_known_is_refused(void **state)
     struct error e = { 0 };
 
     (void)state;
-    assert_int_equal(command_completion("fish", &out, &e), -1);
+    assert_int_equal(help_write_completion("fish", &out, &e), -1);
     assert_int_equal(e.code, ERROR_INVALID_ARGUMENT);
     assert_int_equal(out.len, 0);
 }

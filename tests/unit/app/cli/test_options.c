@@ -21,14 +21,14 @@ struct given {
     struct option_list label;
 };
 
-#define AT(field) offsetof(struct given, field)
+#define OPTIONS struct given
 static const struct option_spec specs[] = {
-    { "output", 'o', OPTION_STRING, AT(output), "FILE", "", COMPLETE_FILE, 0, 0 },
-    { "format", 0, OPTION_CHOICE, AT(format), "text|json", "", COMPLETE_NONE, 0, 0 },
-    { "limit", 'n', OPTION_COUNT, AT(limit), "N", "", COMPLETE_NONE, 2, 100 },
-    { "strict", 's', OPTION_FLAG, AT(strict), NULL, "", COMPLETE_NONE, 0, 0 },
-    { "stray", 0, OPTION_FLAG, AT(stray), NULL, "", COMPLETE_NONE, 0, 0 },
-    { "label", 0, OPTION_LIST, AT(label), "K=V", "", COMPLETE_NONE, 0, 0 },
+    OPT_FILE("output", 'o', output, ""),
+    OPT_CHOICE("format", 0, format, "text|json", ""),
+    OPT_COUNT("limit", 'n', limit, 2, 100, ""),
+    OPT_FLAG("strict", 's', strict, ""),
+    OPT_FLAG("stray", 0, stray, ""),
+    OPT_LIST("label", 0, label, "K=V", ""),
     { 0 },
 };
 static const struct command command = {

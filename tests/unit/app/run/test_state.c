@@ -47,7 +47,7 @@ static int tear_down(void **state)
 
 static bool exists(struct world *w, const char *name)
 {
-    return access(state_path(&w->arena, w->state.dir, name), F_OK) == 0;
+    return access(arena_textf(&w->arena, "%s/%s", w->state.dir, name), F_OK) == 0;
 }
 
 static int entries(const char *path)
@@ -148,7 +148,7 @@ static void test_only_old_finished_runs_are_pruned(void **state)
     (void)temporary_file(&w->dir, "out.jsonl", "answers\n");
     struct done d = done_of(w);
     assert_int_equal(state_done_write(&w->state, &d, &w->error), 0);
-    assert_int_equal(stat(state_path(&w->arena, w->state.dir, "done.json"), &st), 0);
+    assert_int_equal(stat(arena_textf(&w->arena, "%s/%s", w->state.dir, "done.json"), &st), 0);
     int64_t written_us = (int64_t)st.st_mtim.tv_sec * 1000000;
     state_prune(w->dir.path, written_us + STATE_DAYS_MAX * DAY_US);
     assert_true(exists(w, "done.json"));
@@ -165,7 +165,7 @@ static void test_an_old_run_that_is_open_again_is_not_pruned(void **state)
     (void)temporary_file(&w->dir, "out.jsonl", "answers\n");
     struct done d = done_of(w);
     assert_int_equal(state_done_write(&w->state, &d, &w->error), 0);
-    int lock = sys_open_locked(state_path(&w->arena, w->state.dir, "lock"), &w->error);
+    int lock = sys_open_locked(arena_textf(&w->arena, "%s/%s", w->state.dir, "lock"), &w->error);
     assert_true(lock >= 0);
     state_prune(w->dir.path, INT64_MAX);
     assert_true(exists(w, "done.json"));
@@ -187,7 +187,8 @@ static void test_a_reset_forgets_the_run_but_keeps_its_lock(void **state)
     assert_non_null(s);
     assert_int_equal(state_done_write(&w->state, &d, &w->error), 0);
     assert_int_equal(state_reset(&w->state, &w->error), 0);
-    assert_int_equal(sys_open_locked(state_path(&w->arena, w->state.dir, "lock"), &w->error), -1);
+    assert_int_equal(
+        sys_open_locked(arena_textf(&w->arena, "%s/%s", w->state.dir, "lock"), &w->error), -1);
     assert_int_equal(w->error.code, ERROR_ABORTED);
     spool_close(s);
     assert_false(exists(w, "spool.db"));
@@ -207,7 +208,7 @@ static void test_what_a_run_into_a_pipe_leaves_is_pruned_too(void **state)
 static void test_a_small_file_is_written_whole_or_not_at_all(void **state)
 {
     struct world *w = *state;
-    const char *path = state_path(&w->arena, w->dir.path, "small");
+    const char *path = arena_textf(&w->arena, "%s/%s", w->dir.path, "small");
     int rc, fired, n = 0;
 
     assert_int_equal(state_file_write(path, STR("old"), &w->error), 0);

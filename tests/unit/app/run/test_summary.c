@@ -11,7 +11,7 @@
 #include "app/run/summary.h"
 #include "base/clock.h"
 
-static const struct console plain = { .width = 80 };
+static const struct terminal plain = { .width = 80 };
 
 static struct summary some_failed(void)
 {

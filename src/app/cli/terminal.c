@@ -1,4 +1,4 @@
-#include "app/cli/console.h"
+#include "app/cli/terminal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,8 +8,6 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "app/config/config.h"
-#include "app/cli/options.h"
 #include "base/env.h"
 #include "base/mem.h"
 #include "base/log.h"
@@ -21,9 +19,9 @@ static const char *const styles[] = {
 };
 
 static bool locale_is_utf8(void);
-static void say(const struct console *c, enum log_level level, const char *fmt, va_list ap);
+static void say(const struct terminal *c, enum log_level level, const char *fmt, va_list ap);
 
-void console_guard_streams(void)
+void terminal_guard_streams(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
         /* The lowest free number is fd, as those below are open. Each is open the wrong way round. */
@@ -33,22 +31,22 @@ void console_guard_streams(void)
     }
 }
 
-void console_init(struct console *c, bool quiet, const char *log_format)
+void terminal_init(struct terminal *c, bool quiet, const char *log_format)
 {
     const char *term = env_get("TERM");
     bool terminal = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
 
-    *c = (struct console){ .quiet = quiet };
+    *c = (struct terminal){ .quiet = quiet };
     c->json = log_format && strcmp(log_format, "json") == 0;
     c->live = terminal && !quiet && !log_format;
     c->color = terminal && !log_format && !env_get("NO_COLOR");
     c->utf8 = locale_is_utf8();
-    c->width = console_width();
+    c->width = terminal_width();
     /* Below a live display a log line would break the picture; errors may. */
     log_setup(c->live || quiet ? LOG_ERROR : LOG_INFO, c->json ? LOG_JSON : LOG_TEXT);
 }
 
-uint32_t console_width(void)
+uint32_t terminal_width(void)
 {
     struct winsize size = { 0 };
     const char *columns = env_get("COLUMNS");
@@ -58,17 +56,17 @@ uint32_t console_width(void)
         width = size.ws_col;
     else if (columns && !str_number_in(str_of(columns), 1, UINT32_MAX, &width))
         width = 80;
-    if (width > CONSOLE_WIDTH_MAX)
-        return CONSOLE_WIDTH_MAX;
-    return width < CONSOLE_WIDTH_MIN ? CONSOLE_WIDTH_MIN : (uint32_t)width;
+    if (width > TERMINAL_WIDTH_MAX)
+        return TERMINAL_WIDTH_MAX;
+    return width < TERMINAL_WIDTH_MIN ? TERMINAL_WIDTH_MIN : (uint32_t)width;
 }
 
-const char *console_style(const struct console *c, enum style s)
+const char *terminal_style(const struct terminal *c, enum style s)
 {
     return c->color ? styles[s] : "";
 }
 
-void console_note(const struct console *c, const char *fmt, ...)
+void terminal_note(const struct terminal *c, const char *fmt, ...)
 {
     va_list ap;
 
@@ -79,7 +77,7 @@ void console_note(const struct console *c, const char *fmt, ...)
     va_end(ap);
 }
 
-void console_warn(const struct console *c, const char *fmt, ...)
+void terminal_warn(const struct terminal *c, const char *fmt, ...)
 {
     va_list ap;
 
@@ -90,7 +88,7 @@ void console_warn(const struct console *c, const char *fmt, ...)
     va_end(ap);
 }
 
-void console_error(const struct console *c, const char *fmt, ...)
+void terminal_error(const struct terminal *c, const char *fmt, ...)
 {
     va_list ap;
 
@@ -100,7 +98,7 @@ void console_error(const struct console *c, const char *fmt, ...)
 }
 
 /* No fault point: what people read is not what must be durable, and a fault sweep is for that. */
-void console_write(int fd, struct str text)
+void terminal_write(int fd, struct str text)
 {
     while (text.len) {
         ssize_t n = write(fd, text.p, text.len);
@@ -111,7 +109,7 @@ void console_write(int fd, struct str text)
     }
 }
 
-void console_plain(struct buf *out, struct str text)
+void terminal_plain(struct buf *out, struct str text)
 {
     buf_add_plain(out, text, false);
 }
@@ -137,7 +135,7 @@ static const struct {
     [LOG_INFO] = { "", STYLE_END },
 };
 
-static void say(const struct console *c, enum log_level level, const char *fmt, va_list ap)
+static void say(const struct terminal *c, enum log_level level, const char *fmt, va_list ap)
 {
     struct buf line = BUF_INIT(8192);
     char text[2048];
@@ -147,10 +145,10 @@ static void say(const struct console *c, enum log_level level, const char *fmt, 
         log_line(level, "%s", text);
         return;
     }
-    buf_addf(&line, "%s%s%s", console_style(c, levels[level].style), levels[level].word,
-             console_style(c, STYLE_END));
-    console_plain(&line, str_of(text));
+    buf_addf(&line, "%s%s%s", terminal_style(c, levels[level].style), levels[level].word,
+             terminal_style(c, STYLE_END));
+    terminal_plain(&line, str_of(text));
     buf_add_char(&line, '\n');
-    console_write(STDERR_FILENO, buf_str(&line));
+    terminal_write(STDERR_FILENO, buf_str(&line));
     buf_release(&line);
 }

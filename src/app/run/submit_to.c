@@ -1,18 +1,18 @@
-#include "app/client/submit_to.h"
+#include "app/run/submit_to.h"
 
 #include <string.h>
 
-#include "app/client/client.h"
 #include "app/config/config.h"
 #include "app/run/run.h"
 #include "net/server/http_server.h"
 #include "base/env.h"
 
 #define URL_BYTES_MAX ((size_t)16 * 1024)
+#define LOCATION_DEFAULT "us-central1"
 #define CREDENTIALS_VARIABLE "GOOGLE_APPLICATION_CREDENTIALS"
 
 /* What is made of the options; the strings of the command line and the environment stay. */
-struct far_side {
+struct google_batch {
     struct upstream upstream;
     struct model model;
     struct arena arena;
@@ -51,7 +51,7 @@ static void vertex_url(const struct submit_wish *w, struct str endpoint, const c
     const char *location = or_env(w->location, "TRANCHE_LOCATION");
 
     if (!location)
-        location = CLIENT_LOCATION_DEFAULT;
+        location = LOCATION_DEFAULT;
     if (endpoint.len)
         buf_add_str(out, endpoint);
     else if (strcmp(location, "global") == 0)
@@ -64,7 +64,7 @@ static void vertex_url(const struct submit_wish *w, struct str endpoint, const c
     http_encode(str_of(location), out);
 }
 
-static int make_url(struct far_side *f, const struct submit_wish *w, struct error *e)
+static int make_url(struct google_batch *f, const struct submit_wish *w, struct error *e)
 {
     const char *project = or_env(w->project, "TRANCHE_PROJECT");
     struct buf url = BUF_INIT(URL_BYTES_MAX);
@@ -92,7 +92,7 @@ static int make_url(struct far_side *f, const struct submit_wish *w, struct erro
     return 0;
 }
 
-static int take_credential(struct far_side *f, struct error *e)
+static int take_credential(struct google_batch *f, struct error *e)
 {
     struct credential_spec *c = &f->upstream.credential;
 
@@ -107,7 +107,7 @@ static int take_credential(struct far_side *f, struct error *e)
                      " to the file of a service account");
 }
 
-static int make_model(struct far_side *f, const struct submit_wish *w, struct error *e)
+static int make_model(struct google_batch *f, const struct submit_wish *w, struct error *e)
 {
     const char *name = or_env(w->model, "TRANCHE_MODEL");
 
@@ -135,18 +135,10 @@ static int make_model(struct far_side *f, const struct submit_wish *w, struct er
     return 0;
 }
 
-static enum exit_code refuse(const struct submit_wish *w, const struct error *e)
-{
-    struct console c;
-
-    console_init(&c, w->quiet, NULL);
-    console_error(&c, "%s", e->msg);
-    return client_exit(e->code);
-}
-
 enum exit_code submit_to(const struct submit_wish *w)
 {
-    struct far_side f = { 0 };
+    struct google_batch f = { 0 };
+    struct terminal t;
     struct error e = { 0 };
     enum exit_code code;
 
@@ -154,7 +146,9 @@ enum exit_code submit_to(const struct submit_wish *w)
         (void)error_set(&e, ERROR_INVALID_ARGUMENT,
                         "--endpoint, --staging, --state, --fresh and --retry-failed go with --to");
     if (e.code != ERROR_OK || make_model(&f, w, &e) < 0) {
-        code = refuse(w, &e);
+        terminal_init(&t, w->quiet, NULL);
+        terminal_error(&t, "%s", e.msg);
+        code = EXIT_USAGE;
     } else {
         const struct run_options o = {
             .output = w->output,

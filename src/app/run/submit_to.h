@@ -10,8 +10,8 @@
  * Errors:  INVALID_ARGUMENT in the user's words.
  * Threads: the main thread.
  */
-#ifndef TRANCHE_APP_CLIENT_SUBMIT_TO_H
-#define TRANCHE_APP_CLIENT_SUBMIT_TO_H
+#ifndef TRANCHE_APP_RUN_SUBMIT_TO_H
+#define TRANCHE_APP_RUN_SUBMIT_TO_H
 
 #include "app/cli/command.h"
 
@@ -20,19 +20,13 @@ struct submit_to {
     bool fresh;
 };
 // clang-format off
-#define SUBMIT_TO_OPTIONS(T) \
-    { "to", 0, OPTION_CHOICE, offsetof(T, to.to), "vertex|gemini", \
-      "hand the job to Google's own batch service", COMPLETE_NONE, 0, 0 }, \
-    { "endpoint", 0, OPTION_STRING, offsetof(T, to.endpoint), "URL", \
-      "with --to: where that is, when not at Google", COMPLETE_NONE, 0, 0 }, \
-    { "staging", 0, OPTION_STRING, offsetof(T, to.staging), "GS", \
-      "with --to vertex: gs://BUCKET/PREFIX for requests and answers", COMPLETE_NONE, 0, 0 }, \
-    { "state", 0, OPTION_STRING, offsetof(T, to.state), "DIR", \
-      "with --to: folder of all that makes it resumable", COMPLETE_DIR, 0, 0 }, \
-    { "fresh", 0, OPTION_FLAG, offsetof(T, to.fresh), NULL, \
-      "with --to: forget what an earlier run of this command did", COMPLETE_NONE, 0, 0 }, \
-    { "retry-failed", 0, OPTION_STRING, offsetof(T, to.retry_failed), "FILE", \
-      "with --to: keep the answers of this earlier output", COMPLETE_FILE, 0, 0 }
+#define SUBMIT_TO_OPTIONS \
+    OPT_CHOICE("to", 0, to.to, "vertex|gemini", "hand the job to Google's own batch service"), \
+    OPT_TEXT("endpoint", 0, to.endpoint, "URL", "with --to: where that is, when not at Google"), \
+    OPT_TEXT("staging", 0, to.staging, "GS", "with --to vertex: gs://BUCKET/PREFIX for requests and answers"), \
+    OPT_DIR("state", 0, to.state, "with --to: folder of all that makes it resumable"), \
+    OPT_FLAG("fresh", 0, to.fresh, "with --to: forget what an earlier run of this command did"), \
+    OPT_FILE("retry-failed", 0, to.retry_failed, "with --to: keep the answers of this earlier output")
 // clang-format on
 bool submit_to_given(const struct submit_to *to); /* any of them */
 

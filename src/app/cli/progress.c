@@ -1,4 +1,4 @@
-#include "app/run/progress.h"
+#include "app/cli/progress.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -39,22 +39,22 @@ static void log_progress(const struct progress_view *v, const struct progress *p
 
 void progress_show(struct progress_view *v, const struct progress *p)
 {
-    uint64_t every = (v->console->live ? PROGRESS_DRAW_MS : PROGRESS_LOG_MS) * NS_PER_MS;
+    uint64_t every = (v->terminal->live ? PROGRESS_DRAW_MS : PROGRESS_LOG_MS) * NS_PER_MS;
     struct buf out = BUF_INIT(PROGRESS_BYTES_MAX);
 
     measure(v, p);
     log_stop(v, p);
-    if (v->console->quiet || p->elapsed_ns < v->shown_ns + every)
+    if (v->terminal->quiet || p->elapsed_ns < v->shown_ns + every)
         return;
     v->shown_ns = p->elapsed_ns;
-    if (!v->console->live) {
+    if (!v->terminal->live) {
         log_progress(v, p);
         return;
     }
     if (v->drawn)
         buf_addf(&out, "\r\033[%dA", PROGRESS_LINES - 1);
-    progress_draw(v, p, console_width(), &out);
-    console_write(STDERR_FILENO, buf_str(&out));
+    progress_draw(v, p, terminal_width(), &out);
+    terminal_write(STDERR_FILENO, buf_str(&out));
     buf_release(&out);
     v->drawn = true;
 }
@@ -66,7 +66,7 @@ void progress_clear(struct progress_view *v)
     if (!v->drawn)
         return;
     int n = snprintf(text, sizeof text, "\r\033[%dA\033[J", PROGRESS_LINES - 1);
-    console_write(STDERR_FILENO, (struct str){ text, (size_t)n });
+    terminal_write(STDERR_FILENO, (struct str){ text, (size_t)n });
     v->drawn = false;
 }
 
@@ -136,7 +136,8 @@ static uint64_t tokens_saved(const struct progress *p)
 /* The live display shows it by itself. */
 static void log_stop(struct progress_view *v, const struct progress *p)
 {
-    if (v->stop_told || v->console->live || v->console->quiet || !v->stop || !atomic_load(v->stop))
+    if (v->stop_told || v->terminal->live || v->terminal->quiet || !v->stop ||
+        !atomic_load(v->stop))
         return;
     v->stop_told = true;
     log_info("stopping: %u requests are in flight", p->in_flight);
@@ -208,7 +209,7 @@ static size_t columns_of(const struct field_line *l)
     return used;
 }
 
-static void put_fields(const struct console *c, const struct field_line *l, size_t width,
+static void put_fields(const struct terminal *c, const struct field_line *l, size_t width,
                        struct buf *out)
 {
     size_t used = 0;
@@ -216,26 +217,26 @@ static void put_fields(const struct console *c, const struct field_line *l, size
     for (size_t i = 0; i < l->count && used < width; i++) {
         struct str text = str_sub(str_of(l->field[i].text), 0, width - used);
         buf_add_c(out, i ? "  " : "");
-        buf_addf(out, "%s%.*s%s", console_style(c, l->field[i].style), STR_ARG(text),
-                 console_style(c, STYLE_END));
+        buf_addf(out, "%s%.*s%s", terminal_style(c, l->field[i].style), STR_ARG(text),
+                 terminal_style(c, STYLE_END));
         used += text.len + 2;
     }
 }
 
-static void put_bar(const struct console *c, double share, size_t columns, struct buf *out)
+static void put_bar(const struct terminal *c, double share, size_t columns, struct buf *out)
 {
     size_t full = (size_t)(share * (double)columns);
 
-    buf_add_c(out, console_style(c, STYLE_GREEN));
+    buf_add_c(out, terminal_style(c, STYLE_GREEN));
     for (size_t i = 0; i < columns; i++) {
         if (i == full)
-            buf_addf(out, "%s%s", console_style(c, STYLE_END), console_style(c, STYLE_DIM));
+            buf_addf(out, "%s%s", terminal_style(c, STYLE_END), terminal_style(c, STYLE_DIM));
         if (c->utf8)
             buf_add_c(out, i < full ? "\xE2\x94\x81" : "\xE2\x94\x80"); /* thick, thin line */
         else
             buf_add_char(out, i < full ? '#' : '.');
     }
-    buf_addf(out, "%s  ", console_style(c, STYLE_END));
+    buf_addf(out, "%s  ", terminal_style(c, STYLE_END));
 }
 
 static void draw_bar_line(const struct progress_view *v, const struct progress *p, size_t width,
@@ -254,8 +255,8 @@ static void draw_bar_line(const struct progress_view *v, const struct progress *
     fit(&l, width);
     size_t rest = width - columns_of(&l);
     if (rest >= BAR_COLUMNS_MIN + 2)
-        put_bar(v->console, b->total ? (double)done / (double)b->total : 0, rest - 2, out);
-    put_fields(v->console, &l, width, out);
+        put_bar(v->terminal, b->total ? (double)done / (double)b->total : 0, rest - 2, out);
+    put_fields(v->terminal, &l, width, out);
 }
 
 static void draw_speed_line(const struct progress_view *v, const struct progress *p, size_t width,
@@ -271,7 +272,7 @@ static void draw_speed_line(const struct progress_view *v, const struct progress
     else
         add_field(&l, 3, STYLE_DIM, "%u in flight", at_work(p));
     fit(&l, width);
-    put_fields(v->console, &l, width, out);
+    put_fields(v->terminal, &l, width, out);
 }
 
 /* What holds the run up is told before all that can be read afterwards, cut to what fits. */
@@ -301,7 +302,7 @@ static void draw_money_line(const struct progress_view *v, const struct progress
         add_field(&l, 2, STYLE_END, "%s tokens reused", human_count(HUMAN, saved));
     add_field(&l, 4, STYLE_DIM, "%s", v->title);
     fit(&l, width);
-    put_fields(v->console, &l, width, out);
+    put_fields(v->terminal, &l, width, out);
 }
 
 void progress_draw(const struct progress_view *v, const struct progress *p, uint32_t width,
@@ -318,7 +319,7 @@ void progress_draw(const struct progress_view *v, const struct progress *p, uint
         buf_add_c(out, i ? "\r\n" : "\r");
         /* The last column stays free: some terminals wrap as soon as it is written. */
         lines[i](v, p, width - 1, out);
-        if (v->console->live)
+        if (v->terminal->live)
             buf_add_c(out, "\033[K");
     }
 }

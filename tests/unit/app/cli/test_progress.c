@@ -7,13 +7,13 @@
 
 #include <string.h>
 
-#include "app/run/progress.h"
+#include "app/cli/progress.h"
 #include "base/mem.h"
 #include "base/clock.h"
 
-static const struct console ascii = { .live = false };
-static const struct console utf8 = { .utf8 = true };
-static const struct console colored = { .color = true };
+static const struct terminal ascii = { .live = false };
+static const struct terminal utf8 = { .utf8 = true };
+static const struct terminal colored = { .color = true };
 
 static struct progress half_done(void)
 {
@@ -30,10 +30,10 @@ static struct progress half_done(void)
     };
 }
 
-static struct progress_view view_of(const struct console *c)
+static struct progress_view view_of(const struct terminal *c)
 {
     return (struct progress_view){
-        .console = c,
+        .terminal = c,
         .title = "gemini-2.5-flash -> answers.jsonl",
         .priced = true,
         .speed = { .lines = 5, .prompt = 600, .generated = 300 },
@@ -63,13 +63,13 @@ static size_t widest(struct str text)
 
 static void test_no_line_reaches_the_last_column_at_any_width(void **state)
 {
-    static const struct console *const consoles[] = { &ascii, &utf8, &colored };
+    static const struct terminal *const terminals[] = { &ascii, &utf8, &colored };
     struct progress p = half_done();
 
     (void)state;
-    for (size_t c = 0; c < ARRAY_LEN(consoles); c++) {
-        struct progress_view v = view_of(consoles[c]);
-        for (uint32_t width = CONSOLE_WIDTH_MIN; width <= CONSOLE_WIDTH_MAX; width++) {
+    for (size_t c = 0; c < ARRAY_LEN(terminals); c++) {
+        struct progress_view v = view_of(terminals[c]);
+        for (uint32_t width = TERMINAL_WIDTH_MIN; width <= TERMINAL_WIDTH_MAX; width++) {
             struct buf out = BUF_INIT(PROGRESS_BYTES_MAX);
             progress_draw(&v, &p, width, &out);
             assert_true(buf_ok(&out));

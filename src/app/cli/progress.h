@@ -9,13 +9,13 @@
  *          Lines never wrap: what does not fit is left out, the least important first.
  * Threads: the pipeline's.
  */
-#ifndef TRANCHE_APP_RUN_PROGRESS_H
-#define TRANCHE_APP_RUN_PROGRESS_H
+#ifndef TRANCHE_APP_CLI_PROGRESS_H
+#define TRANCHE_APP_CLI_PROGRESS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "app/cli/console.h"
+#include "app/cli/terminal.h"
 #include "engine/lines/pipeline.h"
 
 #define PROGRESS_DRAW_MS 200
@@ -29,7 +29,7 @@ struct speed {
 };
 
 struct progress_view {
-    const struct console *console;
+    const struct terminal *terminal;
     const char *title; /* "model -> output" */
     bool priced;
     const atomic_bool *stop;
