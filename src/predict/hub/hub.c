@@ -26,7 +26,7 @@ static uint32_t waiting(const struct hub *h)
 
 /* ---- The session ---- */
 
-/* Tells what there is to tell, giving the lock up for it. */
+/* Runs the callbacks without the lock. */
 static void call_back(struct hub *h, struct callbacks *t)
 {
     if (!t->late && !t->ended)
@@ -59,8 +59,8 @@ static void session_open(struct hub *h)
     call_back(h, &t);
 }
 
-/* Closes the session, and with it ends all that is open: shares are broken, calls fail. Requests
- * are let go only after the close, as they are read until then. */
+/* Closes the session and ends all that is open: shares are broken, calls fail. The session reads its
+ * requests until it is closed, so they are released after that. */
 static void session_end(struct hub *h, const struct error *why)
 {
     struct predictor *p = h->session;
@@ -86,7 +86,8 @@ static void session_end(struct hub *h, const struct error *why)
 
 /* ---- A round: choose, send, take, hand out ---- */
 
-/* Online calls go first, up to half of the window while batch waits; of a window of one, in turn. */
+/* Online calls go first, but take no more than half of the window while batch requests wait. Of a window
+ * of one both take turns. */
 static enum fair_class class_next(const struct hub *h)
 {
     uint32_t half = h->session->window / 2;
@@ -100,7 +101,7 @@ static enum fair_class class_next(const struct hub *h)
     return h->online_in_flight < half ? FAIR_ONLINE : FAIR_BATCH;
 }
 
-/* What a closing share has among the held need not be sent. */
+/* The held requests of a closing share are not sent any more. */
 static void held_drop(struct hub *h)
 {
     struct hub_item *i = h->held.first;
@@ -110,6 +111,7 @@ static void held_drop(struct hub *h)
         struct hub_item *next = i->next;
         if (i->share && i->share->closing) {
             h->in_flight--;
+            item_move(i, ITEM_HELD, ITEM_DONE);
             share_deliver(i->share, i);
         } else {
             hub_list_add(&h->held, i);
@@ -118,7 +120,7 @@ static void held_drop(struct hub *h)
     }
 }
 
-/* Up to a burst of what goes next, behind what is held. */
+/* Adds up to a burst of requests to the held ones, in the fair order. */
 static void choose(struct hub *h)
 {
     if (h->closing_count && h->held.first)
@@ -131,6 +133,7 @@ static void choose(struct hub *h)
         if (!f)
             return;
         struct hub_item *i = (struct hub_item *)f;
+        item_move(i, ITEM_WAITING, ITEM_HELD);
         h->in_flight++;
         h->online_last = class == FAIR_ONLINE;
         if (i->call) {
@@ -143,7 +146,7 @@ static void choose(struct hub *h)
     }
 }
 
-/* To the session, until it is full or broken; gives how many went. */
+/* Submits what is held until the session is full or broken: returns how many, or -1. */
 static int64_t send_held(struct hub *h, struct predictor *p, struct error *e)
 {
     struct error full;
@@ -158,7 +161,7 @@ static int64_t send_held(struct hub *h, struct predictor *p, struct error *e)
             return -1;
         }
         sent++;
-        i->sent = true;
+        item_move(i, ITEM_HELD, ITEM_SENT);
         h->held.first = i->next;
         if (!i->next)
             h->held.last = NULL;
@@ -166,7 +169,7 @@ static int64_t send_held(struct hub *h, struct predictor *p, struct error *e)
     return sent;
 }
 
-/* Answers as they are there, after a wait for the first. */
+/* Waits for the first answer, then takes all that are there. */
 static int take_answers(struct predictor *p, uint32_t wait_ms, struct hub_list *answers,
                         struct error *e)
 {
@@ -176,6 +179,7 @@ static int take_answers(struct predictor *p, uint32_t wait_ms, struct hub_list *
         if (rc <= 0)
             return rc;
         struct hub_item *i = a.tag;
+        item_move(i, ITEM_SENT, ITEM_DONE);
         i->answer = a;
         hub_list_add(answers, i);
     }
@@ -202,6 +206,7 @@ static void hand_out(struct hub *h, struct hub_item *i, struct callbacks *t)
 {
     while (i) {
         struct hub_item *next = i->next;
+        assert(h->in_flight > 0 && h->online_in_flight <= h->in_flight);
         h->in_flight--;
         h->answered++;
         h->failed += i->answer.error.code != ERROR_OK;
@@ -215,8 +220,8 @@ static void hand_out(struct hub *h, struct hub_item *i, struct callbacks *t)
     }
 }
 
-/* While shares wait to be closed: does the session still compute? In the system's own time, as a
- * movable clock would make it late. */
+/* Has the session computed nothing for still_ms while shares wait to be closed? By the system's clock,
+ * because a test that moves the other clock would break the session. */
 static bool is_still(struct hub *h, uint64_t now)
 {
     uint64_t tokens = h->stats.computed_tokens + h->stats.generated_tokens;
@@ -270,13 +275,13 @@ static void round_run(struct hub *h)
 
 /* ---- The thread ---- */
 
-/* What is computed is nobody's any more: sooner closed than awaited. */
+/* Nobody wants what the session computes any more: closing it is quicker than waiting. */
 static bool abandoned(const struct hub *h)
 {
     return h->closing_count && h->closing_count == h->share_count && !h->call_count;
 }
 
-/* Until there is something to do. What a script delays is due by a clock that may be moved. */
+/* Waits until there is something to do. Delayed calls are due by a clock that a test may move. */
 static void idle(struct hub *h)
 {
     uint32_t longest_ms = h->delayed_count ? HUB_DELAYED_LOOK_MS : UINT32_MAX;
@@ -328,7 +333,7 @@ int hub_start(struct hub *h, struct error *e)
     return 0;
 }
 
-/* A session that was opened and broke before this woke is asked for again. */
+/* When a session opened and broke before this thread woke, it asks for another one. */
 int hub_need_session(struct hub *h, struct error *e)
 {
     uint64_t failures = h->open_failures;
@@ -362,6 +367,8 @@ static uint64_t request_cost(const struct request *r)
 
 void hub_put(struct hub *h, struct fair_source *s, struct hub_item *i)
 {
+    assert(!i->share != !i->call);
+    item_move(i, ITEM_IDLE, ITEM_WAITING);
     i->fair.cost = request_cost(i->request);
     fair_put(&h->queue, s, &i->fair);
     hub_wake(h);

@@ -1,12 +1,14 @@
-/* Online calls: they wait with the rest, and may be told that they are late before the session is
- * done with their request. */
+/* Online calls: they wait in the same queue as the shares' requests. A call that is late is answered
+ * while the session still reads its request. */
 #include "predict/hub/hub.h"
 
-#include "base/thread.h"
+#include <assert.h>
+
 #include "base/mem.h"
+#include "base/thread.h"
 #include "predict/hub/hub_inner.h"
 
-/* Into the fair queue, or held back by a script. */
+/* Puts the call into the fair queue, or delays it by its script. */
 static void call_begin(struct hub *h, struct call *c, uint64_t now)
 {
     struct str script = { 0 };
@@ -61,12 +63,13 @@ int hub_ask(struct hub *h, const struct hub_call *ask, struct error *e)
     return rc;
 }
 
-/* Out of the hub's list, into the round's. */
+/* Moves the call from the hub's list to the round's callbacks. */
 static void call_end(struct hub *h, struct call *c, struct callbacks *t)
 {
     *c->at = c->next;
     if (c->next)
         c->next->at = c->at;
+    assert(h->call_count > 0 && !c->delayed && !c->source);
     h->call_count--;
     c->round = t->ended;
     t->ended = c;
@@ -77,15 +80,17 @@ void call_deliver(struct hub *h, struct call *c, struct callbacks *t)
     call_end(h, c, t);
 }
 
-/* No longer waits: false when it did not, but is with the session. */
+/* Ends the call's waiting. False: it does not wait, the session has it. */
 static bool call_unwait(struct hub *h, struct call *c)
 {
-    if (c->delayed)
+    if (c->delayed) {
         h->delayed_count--;
-    else if (c->source)
+    } else if (c->source) {
         fair_remove(&h->queue, c->source, &c->item.fair);
-    else
+        item_move(&c->item, ITEM_WAITING, ITEM_IDLE);
+    } else {
         return false;
+    }
     c->delayed = false;
     c->source = NULL;
     return true;
@@ -106,7 +111,7 @@ static void call_late(struct hub *h, struct call *c, struct callbacks *t)
     c->expired = true; /* the session still reads its request */
     c->round = t->late;
     t->late = c;
-    if (c->item.sent && h->session->ops->cancel)
+    if (c->item.state == ITEM_SENT && h->session->ops->cancel)
         h->session->ops->cancel(h->session, &c->item);
 }
 

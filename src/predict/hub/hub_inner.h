@@ -1,45 +1,58 @@
 /* hub_inner.h -- what the files of the hub share: the session's thread (hub.c), shares (hub_share.c)
  * and online calls (hub_call.c).
  *
- * Shape:   a request is an item: it waits in the fair queue, then it is with the session (in_flight),
- *          then it is answered: to its share's ready list or to its call.
- * Threads: `lock` guards all that is not marked otherwise; the session is used without it. Nothing
- *          outside src/predict/hub*.c and their tests includes this.
+ * Shape:   a request is an item. It waits in the fair queue; when its turn comes the hub holds it until
+ *          the session takes it, and it counts as in flight from then on; its answer goes to its share's
+ *          ready list or to its call.
+ * Threads: `lock` guards everything that is not marked otherwise; the hub's thread uses the session
+ *          without it. Nothing outside this folder and its tests includes this.
  */
 #ifndef TRANCHE_PREDICT_HUB_HUB_INNER_H
 #define TRANCHE_PREDICT_HUB_HUB_INNER_H
 
+#include <assert.h>
 #include <pthread.h>
 
 #include "predict/hub/hub.h"
 #include "predict/hub/hub_queue.h"
 #include "predict/fake/script_steps.h"
 
-/* Requests and answers that pass in one round, so that the lock is taken a few times for many. */
+/* Requests and answers of one round: the lock is taken a few times for all of them. */
 #define HUB_BURST 256
-/* The session's wait: while more could come for it, and while it is full. */
+/* The session's wait: while it could take more requests, and while it is full. */
 #define HUB_WAIT_ROOM_MS 2
 #define HUB_WAIT_FULL_MS 50
-/* A session that computes nothing for so long, while a share waits to be closed, is broken. */
+/* A session that computes nothing for this time, while a share waits to be closed, is broken. */
 #define HUB_STILL_MS 10000
 #define HUB_STATS_EVERY_MS 100
-/* While a script delays a call and nothing else is to do, the clock is looked at so often. */
+/* How often an idle hub looks at the clock while a script delays a call. */
 #define HUB_DELAYED_LOOK_MS 10
-/* An answer's tokens when the request does not say, for the fair choice. */
+/* Tokens that the fair choice expects of an answer when the request does not say. */
 #define HUB_OUTPUT_TOKENS 256
-#define HUB_TEXT_BYTES_TOKEN 4 /* bytes of a request for each of its tokens, about */
+#define HUB_TEXT_BYTES_TOKEN 4 /* estimated bytes of a request for each of its tokens */
 
+enum item_state {
+    ITEM_IDLE,    /* of its owner: free, about to be submitted, or delayed by a script */
+    ITEM_WAITING, /* in the fair queue */
+    ITEM_HELD,    /* chosen; the session had no room yet */
+    ITEM_SENT,    /* with the session, which reads its request */
+    ITEM_DONE     /* it has its answer, or nobody wants one */
+};
 struct hub_item {
     struct fair_item fair; /* first, so that a pointer to it is one to this */
-    struct hub_item
-        *next; /* of its share's free or ready list, of the held, of a round's answers */
+    struct hub_item *next; /* in its share's free or ready list, the held, or a round's answers */
     const struct request *request;
     void *tag;           /* of a share's request */
-    struct share *share; /* or NULL and */
-    struct call *call;
+    struct share *share; /* NULL: an online call's */
+    struct call *call;   /* NULL: a share's */
     struct answer answer;
-    bool sent; /* with the session; the hub's thread's */
+    enum item_state state; /* HELD and SENT are the hub's thread's, else as the list it is in */
 };
+static inline void item_move(struct hub_item *i, enum item_state from, enum item_state to)
+{
+    assert(i->state == from);
+    i->state = to;
+}
 struct hub_list {
     struct hub_item *first, *last;
 };
@@ -48,7 +61,7 @@ struct share {
     struct predictor base;    /* first, so that a pointer to it is one to this */
     struct predictor_ops ops; /* without count_tokens where the session has none */
     struct hub *hub;
-    /* Its owner's: */
+    /* Only its owner uses what follows: */
     struct hub_item *item;  /* base.window of them */
     uint32_t used;          /* of item, from the first */
     struct hub_item *free;  /* of the used */
@@ -56,12 +69,12 @@ struct share {
     uint32_t open;          /* submitted and not taken */
     bool draining;
     struct predictor_stats stats;
-    /* Under the lock: */
+    /* The hub's lock guards what follows: */
     struct fair_source source;
     struct hub_list ready;
     uint32_t in_flight;
     bool closing, broken;
-    bool cancelled;   /* closing, and the session was told */
+    bool cancelled;   /* the session was asked to cancel its requests */
     struct error why; /* when broken */
     pthread_cond_t wake;
     struct share *next; /* of the hub's */
@@ -70,9 +83,9 @@ struct share {
 struct call {
     struct hub_item item;
     struct hub_call ask;
-    struct fair_source *source; /* while it waits; NULL: with the session */
+    struct fair_source *source; /* while it waits; NULL: delayed, or with the session */
     uint64_t deadline_ns;       /* UINT64_MAX: none */
-    bool delayed;               /* a script holds it until due_ns, and then act is done */
+    bool delayed;               /* a script delays it until due_ns, and then act follows */
     uint64_t due_ns;
     struct script_act act;
     char *project; /* of a delayed one */
@@ -96,7 +109,7 @@ struct hub {
     pthread_cond_t changed; /* session, open_failures or pins */
     pthread_t thread;
     bool started, stopping, sleeping;
-    bool wanted;               /* a session */
+    bool wanted;               /* somebody waits for a session */
     struct predictor *session; /* NULL: none, or it is being closed */
     uint32_t pins;             /* calls of other threads into the session */
     uint64_t open_failures;
@@ -107,13 +120,13 @@ struct hub {
     struct call *call;
     uint32_t call_count, delayed_count;
     struct script_memory scripts;
-    uint64_t deadline_ns; /* the first of the calls' */
+    uint64_t deadline_ns; /* the earliest of the calls' */
     uint32_t in_flight, online_in_flight;
-    bool online_last; /* the choice for a window of one */
+    bool online_last; /* the class that went last, for a window of one */
     uint64_t submitted, answered, failed;
     struct predictor_stats stats; /* as of stats_ns */
     uint64_t stats_ns;
-    /* The hub's thread's: */
+    /* Only the hub's thread uses what follows: */
     struct hub_list held;   /* in flight, but the session was full */
     uint64_t still_ns;      /* since then nothing was computed */
     uint64_t still_tokens;  /* computed by then */
@@ -126,7 +139,7 @@ void hub_list_add(struct hub_list *l, struct hub_item *i);
 int hub_start(struct hub *h,
               struct error *e) FALLIBLE; /* the thread is there, a session asked for */
 int hub_need_session(struct hub *h, struct error *e) FALLIBLE; /* waits until it is open */
-void hub_wake(struct hub *h);                                  /* there is something to do */
+void hub_wake(struct hub *h);                                  /* the hub has something to do */
 void hub_put(struct hub *h, struct fair_source *s, struct hub_item *i);
 
 /* The session for a call of another thread, which hub_unpin follows; NULL: there is none. */
@@ -140,13 +153,13 @@ int hub_count(struct predictor *p, const struct request *r, uint32_t *tokens,
 void share_deliver(struct share *s, struct hub_item *i);    /* takes its answer */
 void share_break(struct share *s, const struct error *why); /* nothing is sent for it */
 void share_forget(struct share *s);                         /* the session is closed */
-void share_cancel(struct share *s); /* the session is told that a closing share's are not wanted */
+void share_cancel(struct share *s); /* asks the session to cancel a closing share's requests */
 
 /* hub_call.c, under the lock but for callbacks_run. */
 void call_deliver(struct hub *h, struct call *c, struct callbacks *t);
 void calls_expire(struct hub *h, struct callbacks *t);
-void calls_due(struct hub *h, struct callbacks *t); /* what scripts held back */
-/* Every call ends with why; those that are with a session only once it is closed. */
+void calls_due(struct hub *h, struct callbacks *t); /* calls that a script has delayed */
+/* Every call ends with why; calls that are with a session end only once it is closed. */
 void calls_fail(struct hub *h, const struct error *why, struct callbacks *t);
 void callbacks_run(struct callbacks *t);
 

@@ -43,7 +43,7 @@ static struct fair_project *project_of(struct fair_queue *q, const char *name, d
     return p;
 }
 
-/* Forgets the projects that would start anew as they are. */
+/* Forgets the projects whose state is that of a new one. */
 static void sweep(struct fair_queue *q)
 {
     for (struct fair_project **at = &q->project; *at;) {
@@ -58,12 +58,12 @@ static void sweep(struct fair_queue *q)
     }
 }
 
-/* The first of a source that has one. Its next stays, for whoever drops a whole list. */
+/* Takes the first item of a source that has one. The item keeps its next: fair_drop returns a list. */
 static struct fair_item *pop(struct fair_queue *q, struct fair_source *s)
 {
     struct fair_item *i = s->head;
 
-    assert(i);
+    assert(i && s->waiting > 0 && q->waiting[class_of(s)] >= s->waiting);
     s->head = i->next;
     if (!s->head)
         s->tail = NULL;
@@ -147,8 +147,8 @@ static struct fair_source *source_next(struct fair_project *p, enum fair_class c
     return best;
 }
 
-/* The project of that class with the least start; the queue's time becomes the least of any class,
- * so that one which only the choice of the class holds back keeps its place before newcomers. */
+/* Returns the project of that class with the least start. The queue's time becomes the least start of
+ * both classes, so that a project which only waits for its class's turn stays before newcomers. */
 static struct fair_project *project_next(struct fair_queue *q, enum fair_class class)
 {
     struct fair_project *best = NULL, *least = NULL;
@@ -164,7 +164,7 @@ static struct fair_project *project_next(struct fair_queue *q, enum fair_class c
     return best;
 }
 
-/* When nothing waits any more, nobody is ahead of anybody. */
+/* When nothing waits any more, no project is ahead of another. */
 static void time_to_last(struct fair_queue *q)
 {
     for (struct fair_project *p = q->project; p; p = p->next)
@@ -207,6 +207,7 @@ void fair_remove(struct fair_queue *q, struct fair_source *s, struct fair_item *
     before->next = i->next;
     if (s->tail == i)
         s->tail = before;
+    assert(s->waiting > 1);
     s->waiting--;
     s->project->waiting[class_of(s)]--;
     q->waiting[class_of(s)]--;

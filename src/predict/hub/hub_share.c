@@ -1,5 +1,5 @@
-/* A share: the predictor that one job's pipeline owns. Its requests lie in the pipeline's memory, so
- * it closes only when the session reads none of them any more. */
+/* A share: the predictor that one job's pipeline owns. Its requests lie in the pipeline's memory, so a
+ * share closes only when the session reads none of them any more. */
 #include "predict/hub/hub.h"
 
 #include <assert.h>
@@ -62,7 +62,7 @@ void share_deliver(struct share *s, struct hub_item *i)
 {
     assert(s->in_flight > 0);
     s->in_flight--;
-    i->sent = false;
+    assert(i->state == ITEM_DONE);
     if (s->closing)
         answer_release(&i->answer); /* nobody takes it */
     else
@@ -85,7 +85,7 @@ void share_forget(struct share *s)
     cond_signal(&s->wake);
 }
 
-/* On the session's own thread, as every call of it. */
+/* On the hub's thread, as every call to the session. */
 void share_cancel(struct share *s)
 {
     struct predictor *p = s->hub->session;
@@ -94,7 +94,7 @@ void share_cancel(struct share *s)
         return;
     s->cancelled = true;
     for (uint32_t i = 0; i < s->used; i++)
-        if (s->item[i].sent)
+        if (s->item[i].state == ITEM_SENT)
             p->ops->cancel(p, &s->item[i]);
 }
 
@@ -109,19 +109,24 @@ static struct hub_item *item_new(struct share *s)
     else
         i = &s->item[s->used++];
     s->open++;
+    assert(i->state == ITEM_IDLE && s->used <= s->base.window);
     return i;
 }
 
 static void item_free(struct share *s, struct hub_item *i)
 {
+    assert(s->open > 0 && (i->state == ITEM_IDLE || i->state == ITEM_DONE));
+    i->state = ITEM_IDLE;
     i->next = s->free;
     s->free = i;
     s->open--;
 }
 
-/* An answer that the session has no part in. */
+/* Answers a request that the session has not seen. */
 static void cancel(struct share *s, struct hub_item *i)
 {
+    assert(i->state == ITEM_IDLE || i->state == ITEM_WAITING);
+    i->state = ITEM_DONE;
     i->answer = (struct answer){ .tag = i->tag };
     (void)error_set(&i->answer.error, ERROR_CANCELLED, "The run was stopped before this request.");
     hub_list_add(&s->ready, i);
@@ -133,7 +138,7 @@ static int share_submit(struct predictor *p, const struct request *r, void *tag,
     int rc = 0;
 
     if (s->open == s->base.window)
-        return error_set(e, ERROR_RESOURCE_EXHAUSTED, "all %u places of the share are taken",
+        return error_set(e, ERROR_RESOURCE_EXHAUSTED, "all %u slots of the share are taken",
                          s->base.window);
     struct hub_item *i = item_new(s);
     i->request = r;
@@ -173,7 +178,7 @@ static void share_drain(struct predictor *p)
 
 /* ---- Out ---- */
 
-/* Takes all that is ready at once: the lock is not needed for the next ones. */
+/* Takes all that is ready at once, so that the next answers need no lock. */
 static int take_ready(struct share *s, uint32_t timeout_ms, struct error *e)
 {
     uint64_t deadline = timeout_ms ? deadline_in_ms(timeout_ms) : 0;
@@ -222,7 +227,7 @@ static int share_wait(struct predictor *p, uint32_t timeout_ms, struct answer *o
 
 /* ---- The rest ---- */
 
-/* Of a broken session nothing is known; what it would refuse fails when it is submitted. */
+/* A broken session cannot be asked; a request that it would refuse fails when it is submitted. */
 static bool share_accepts(struct predictor *p, const struct request *r, struct violation *why)
 {
     struct share *s = share_of(p);
@@ -248,7 +253,7 @@ static int share_count_tokens(struct predictor *p, const struct request *r, uint
     return rc;
 }
 
-/* Tokens of this share; sequences and memory of the session, which all have together. */
+/* Tokens are this share's; sequences and memory are the session's, which all shares use. */
 static void share_stats(struct predictor *p, struct predictor_stats *out)
 {
     struct share *s = share_of(p);
@@ -274,6 +279,7 @@ static void leave(struct share *s)
     while (s->in_flight)
         cond_wait(&s->wake, &h->lock);
     h->closing_count--;
+    assert(s->source.waiting == 0);
     fair_leave(&h->queue, &s->source);
     while (*at != s)
         at = &(*at)->next;
