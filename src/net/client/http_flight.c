@@ -5,6 +5,7 @@
  */
 #include "net/client/http_multi_inner.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -28,6 +29,7 @@ static void flights_push(struct http_flights *l, struct http_flight *f)
 
 void http_flights_remove(struct http_flights *l, struct http_flight *f)
 {
+    assert(l->count > 0);
     *(f->prev ? &f->prev->next : &l->first) = f->next;
     *(f->next ? &f->next->prev : &l->last) = f->prev;
     l->count--;
@@ -287,6 +289,7 @@ int http_flight_enter(struct http_flight *f, struct error *e)
         http_flight_free(f);
         return error_set(e, ERROR_INTERNAL, "libcurl: %s", curl_multi_strerror(code));
     }
+    assert(!f->shard && f->set && f->error.code == ERROR_OK);
     f->shard = s;
     s->open++;
     flights_push(&f->multi->open, f);
@@ -306,6 +309,7 @@ void http_flight_give(struct http_flight *f)
 {
     struct http_flights *spare = &f->multi->spare;
 
+    assert(!f->shard); /* libcurl has let it go */
     if (f->error.code != ERROR_OK || spare->count >= HTTP_SPARE_MAX) {
         http_flight_free(f);
         return;
@@ -326,6 +330,7 @@ static void note_end(struct http_flight *f)
     f->status = f->head_whole ? (int)status : 0;
     f->sent = sent > 0;
     f->ended_ns = http_multi_now(f->multi);
+    assert(f->shard && f->shard->open > 0);
     f->shard->open--;
     http_flights_remove(&f->multi->open, f);
     flights_push(&f->multi->done, f);

@@ -182,6 +182,7 @@ static void flight_unlink(struct upstream_loop *l, struct flight *f)
         l->flight = f->next;
     if (f->next)
         f->next->before = f->before;
+    assert(l->bodies_bytes >= f->body.len && atomic_load(&l->in_flight) > 0);
     l->bodies_bytes -= f->body.len;
     atomic_fetch_sub(&l->in_flight, 1);
 }
@@ -216,6 +217,7 @@ static bool send_first(struct upstream_loop *l, struct target *p, uint64_t now)
     struct flight *f = flight_new(l, t);
     struct error *e = &t->answer.error;
 
+    assert(t->targets & 1u << (p - l->route->target));
     f->target = p;
     int rc = flight_write(f, &l->desk, e);
     if (rc == 0) {

@@ -1,5 +1,7 @@
 #include "predict/upstream/pace_breaker.h"
 
+#include <assert.h>
+
 #include "base/clock.h"
 
 bool breaker_ready(const struct breaker *b, uint64_t now_ns, uint64_t *ready_ns)
@@ -33,6 +35,7 @@ static void breaker_open(struct breaker *b, const struct breaker_failure *f)
     b->wait_ms = b->wait_ms < BREAKER_CAP_MS ? b->wait_ms : BREAKER_CAP_MS;
     b->until_ns = f->now_ns + b->wait_ms * NS_PER_MS;
     b->state = BREAKER_OPEN;
+    assert(b->wait_ms >= BREAKER_MS && b->wait_ms <= BREAKER_CAP_MS && b->failures);
 }
 
 void breaker_failure(struct breaker *b, const struct breaker_failure *f)
@@ -48,5 +51,5 @@ void breaker_failure(struct breaker *b, const struct breaker_failure *f)
 void breaker_void(struct breaker *b, bool probe)
 {
     if (probe && b->state == BREAKER_HALF_OPEN)
-        b->state = BREAKER_OPEN; /* its time is over: the next one is the probe */
+        b->state = BREAKER_OPEN; /* its time is over, so the next request is the probe */
 }

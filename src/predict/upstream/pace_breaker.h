@@ -1,15 +1,15 @@
-/* pace_breaker.h -- a circuit breaker: a server that only fails is left alone, then probed.
+/* pace_breaker.h -- a circuit breaker: no requests to a server that only fails, but for probes.
  *
- * Why: thousands of requests that time out one after the other cost an hour and the server its
- * recovery; one probe at a time finds out as well.
+ * Why: thousands of requests that time out one after the other cost an hour and keep the server from
+ * recovering; one probe at a time finds out as much.
  *
- * Shape:   closed --BREAKER_FAILURES in a row--> open, for BREAKER_MS -> half-open: one probe;
- *          its success closes, its failure opens again: for twice as long, up to BREAKER_CAP_MS, when
- *          the server was not even reached; for the same time when it was, as the fault may be the
- *          requests' that are left.
- *          What was sent before it opened changes nothing when it fails, and closes it when it
- *          succeeds. Nor does a failure count that was sent before the newest request that was
- *          answered: slow failures end late, after all that went well.
+ * Shape:   closed --BREAKER_FAILURES in a row--> open for BREAKER_MS -> half-open: one probe.
+ *          The probe's success closes the breaker. Its failure opens it again: for twice as long, up to
+ *          BREAKER_CAP_MS, when the server was not even reached; for BREAKER_MS when it was, because the
+ *          remaining requests may be what fails.
+ *          A request that was sent before the breaker opened closes it by success and changes nothing
+ *          by failure. A failure does not count when a request that was sent later has been answered:
+ *          slow failures end late.
  * Units:   monotonic nanoseconds.
  * Threads: none; guarded by its owner.
  * Source:  M. Nygard, "Release It!", 2007.
@@ -28,23 +28,23 @@ enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_HALF_OPEN };
 struct breaker {
     enum breaker_state state;
     uint32_t failures;    /* in a row */
-    uint64_t answered_ns; /* when the newest that was answered was sent */
+    uint64_t answered_ns; /* when the newest answered request was sent */
     uint32_t wait_ms;     /* of this opening */
     uint64_t until_ns;    /* while open */
-    uint64_t failing_ns;  /* since when nothing succeeded; 0: the last one did */
+    uint64_t failing_ns;  /* the first failure since the last success; 0: none */
 };
-/* May a request be sent now? False with *ready_ns when it may be (UINT64_MAX: when the probe ends). */
+/* May a request be sent now? If not, *ready_ns is when (UINT64_MAX: when the probe ends). */
 bool breaker_ready(const struct breaker *b, uint64_t now_ns, uint64_t *ready_ns);
-/* One is sent: true when it is the probe. */
+/* A request is sent. True: it is the probe. */
 bool breaker_sent(struct breaker *b);
 void breaker_success(struct breaker *b, uint64_t sent_ns);
 struct breaker_failure {
     uint64_t sent_ns, now_ns;
     bool probe;
-    bool reached; /* the server answered, though not well */
+    bool reached; /* the server answered, with an error */
 };
 void breaker_failure(struct breaker *b, const struct breaker_failure *f);
-/* The probe ended without telling anything (it was cancelled): the next one probes. */
+/* A request ended without a result (it was cancelled): if it was the probe, the next one probes. */
 void breaker_void(struct breaker *b, bool probe);
 
 #endif

@@ -1,5 +1,6 @@
 #include "predict/upstream/pace_bucket.h"
 
+#include <assert.h>
 #include <math.h>
 
 #define MINUTE_S 60.0
@@ -28,6 +29,7 @@ static void fill(struct bucket *b, uint64_t now_ns)
         b->level += (double)(now_ns - b->at_ns) / NS * fill_s(b);
     b->at_ns = now_ns > b->at_ns ? now_ns : b->at_ns;
     b->level = b->level < b->burst ? b->level : b->burst;
+    assert(b->burst >= 1 && b->limit > 0);
 }
 
 static double capped(const struct bucket *b, double n)

@@ -1,11 +1,10 @@
-/* pace_bucket.h -- a limit of so many a minute that no minute passes.
+/* pace_bucket.h -- a limit per minute that no sixty seconds exceed.
  *
- * Why: an API counts requests and tokens in any minute and refuses what is over; being refused costs
- * more than waiting. Whatever sixty seconds one looks at, no more than the limit was taken.
+ * Why: an API counts requests and tokens in any minute and refuses what exceeds its limit; a refusal
+ * costs more than waiting.
  *
- * Shape:   a token bucket of `burst`, filled at (limit - burst) a minute, so that burst and what is
- *          filled in a minute make the limit. The burst is a second's worth, or as much as the
- *          largest single taking.
+ * Shape:   a token bucket of `burst`, filled at (limit - burst) a minute: the burst and the filling of a
+ *          minute together make the limit. The burst is a second's worth, or the largest single n.
  * Units:   requests or tokens; monotonic nanoseconds.
  * Threads: none; guarded by its owner.
  * Source:  J. Turner, "New directions in communications", IEEE Communications 24(10), 1986.
@@ -22,9 +21,9 @@ struct bucket {
     uint64_t at_ns; /* of level */
 };
 void bucket_init(struct bucket *b, uint64_t limit, uint64_t now_ns);
-/* Could n be taken now? If not, *ready_ns is when. More than the limit counts as the limit. */
+/* Can n be taken now? If not, *ready_ns is when. An n over the limit counts as the limit. */
 bool bucket_ready(struct bucket *b, double n, uint64_t now_ns, uint64_t *ready_ns);
-/* n were taken; a negative n gives back. May go below nothing: then the next waits longer. */
+/* Takes n; a negative n gives back. The level may go below 0: then the next request waits longer. */
 void bucket_take(struct bucket *b, double n, uint64_t now_ns);
 
 #endif

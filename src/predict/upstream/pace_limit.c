@@ -1,14 +1,15 @@
 #include "predict/upstream/pace_limit.h"
 
+#include <assert.h>
 #include <math.h>
 
-/* Of the limit that is held: so much more hides the way back and forth between two requests. */
+/* Share added to a limit that is held: hides the round trip between two requests. */
 #define HEADROOM (1.0 / 16)
-/* An epoch whose requests met fewer in flight than this share of the limit did not use it. */
+/* An epoch with fewer requests in flight than this share of the limit did not use the limit. */
 #define USED 0.8
 #define LESS 0.9
-#define MORE 0.25 /* large enough that its gain stands out of chance */
-#define DEAF 1.3  /* chance makes some epochs worse than others */
+#define MORE 0.25 /* large enough that its gain stands out from chance */
+#define DEAF 1.3  /* margin: chance makes some epochs worse than others */
 #define NS 1e9
 
 static void epoch_begin(struct limit *l, uint64_t now_ns)
@@ -43,7 +44,7 @@ uint32_t limit_now(const struct limit *l)
     return n < 1 ? 1 : (uint32_t)n;
 }
 
-/* Work a second: in flight / latency requests a second, each of so much work. */
+/* Work per second: in flight / latency requests per second, times the mean work of one. */
 static double epoch_rate(const struct limit *l)
 {
     double latency = l->latency_sum / l->done;
@@ -53,6 +54,7 @@ static double epoch_rate(const struct limit *l)
 
 static void move_to(struct limit *l, double now, enum limit_move move)
 {
+    assert(l->max >= 1);
     l->now = now < 1 ? 1 : now > l->max ? l->max : now;
     l->move = move;
 }
@@ -76,7 +78,7 @@ static void try_more(struct limit *l)
         move_to(l, l->now + fmax(1, MORE * l->now), LIMIT_TRIES_MORE);
 }
 
-/* A good limit is known: more is tried after a while, and after that less. */
+/* A good limit is known: after a while more is tried, and the next time less. */
 static void held(struct limit *l, double rate)
 {
     l->best = l->now;
@@ -145,7 +147,7 @@ static void judge(struct limit *l)
     }
 }
 
-/* Refusals that stay the same at a twentieth of the load are not of the load. */
+/* Refusals that stay the same at a twentieth of the load do not come from the load. */
 static void cut(struct limit *l, double share)
 {
     l->best_rate = 0;

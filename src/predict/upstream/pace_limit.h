@@ -1,20 +1,20 @@
-/* pace_limit.h -- how many requests a server works at best at once, found by measuring.
+/* pace_limit.h -- the limit of requests in flight at which a server does most, found by measuring.
  *
  * Why: too few leave an inference server idle, too many only wait in its queue, time out, or are
- * refused; and how many are right differs by server and hour, so nobody should have to say it.
+ * refused. The right number differs by server and hour, so nobody should have to set it.
  *
- * Shape:   time is cut into epochs of at least LIMIT_EPOCH_MIN answers to requests that were sent
- *          since the limit was last moved. At an epoch's end the throughput is known by Little's law,
- *          in flight / latency (in work, so that long answers count as such), and compared with the
- *          best one known:
- *            slow start  doubles while each doubling gains LIMIT_GAIN of what it added,
- *            then        a quarter more is tried; a gain is kept and more tried, no gain, seen twice,
- *                        goes back and waits for twice as many epochs,
- *            now and then less is tried, kept when it does the same work, and even less tried;
- *            refusals    (429, 503, time-outs, lost connections) over LIMIT_REFUSED of an epoch cut it to LIMIT_CUT;
- *                        when LIMIT_CUTS in a row refuse no less, they don't come from load: the limit
- *                        is as before, and so many of them are ignored.
- *          What is not used (fewer requests than the limit) is never raised.
+ * Shape:   time is cut into epochs of at least LIMIT_EPOCH_MIN answers to requests that were sent since
+ *          the limit last moved. At the end of an epoch Little's law gives the throughput, in flight /
+ *          latency (in work, so that long answers count as such), which is compared with the best known:
+ *            slow start  doubles the limit while each doubling gains LIMIT_GAIN of what it added,
+ *            then        tries a quarter more; a gain is kept and more tried; no gain, seen twice, goes
+ *                        back and waits for twice as many epochs,
+ *            sometimes   tries less, keeps it when the throughput stays, and tries even less;
+ *            refusals    (429, 503, time-outs, lost connections) over LIMIT_REFUSED of an epoch cut the
+ *                        limit to LIMIT_CUT of it. When LIMIT_CUTS cuts in a row do not reduce them,
+ *                        they do not come from load: the limit returns to its value before the cuts,
+ *                        and that share of refusals is ignored from then on.
+ *          A limit that is not used (fewer requests than it) is never raised.
  * Units:   requests; work in any unit that is the same for all; nanoseconds.
  * Threads: none; guarded by its owner.
  * Source:  J. Little, "A proof of the queuing formula L = lambda W", 1961; D. Chiu, R. Jain, on
@@ -29,11 +29,11 @@
 #define LIMIT_START 16
 #define LIMIT_EPOCH_MIN 32
 #define LIMIT_GAIN 0.3
-#define LIMIT_KEEP 0.97 /* of the throughput must be left when less is tried */
+#define LIMIT_KEEP 0.97 /* share of the throughput that a smaller limit must keep */
 #define LIMIT_REFUSED 0.1
 #define LIMIT_CUT 0.7
 #define LIMIT_CUTS 8
-#define LIMIT_CUT_HELPS 0.7 /* of the first refusals: fewer, and cutting helps */
+#define LIMIT_CUT_HELPS 0.7 /* share of the first refusals below which cutting has helped */
 #define LIMIT_HOLD_MIN 4
 #define LIMIT_HOLD_MAX 64
 
@@ -41,25 +41,25 @@ enum limit_move { LIMIT_DOUBLES, LIMIT_HOLDS, LIMIT_TRIES_MORE, LIMIT_TRIES_LESS
 struct limit {
     double now, max;
     enum limit_move move;
-    double best, best_rate; /* the limit that is known to be good, and its throughput; 0: unknown */
-    uint32_t hold, hold_for;    /* epochs left; of this waiting */
-    bool less_next;             /* the next trial is of less */
-    bool doubted;               /* no gain was seen once: chance, or connections that were made */
-    uint32_t cuts;              /* in a row, */
-    double cut_from, cut_share; /* the limit before the first, and what was refused then */
-    double deaf;                /* refusals up to this share mean nothing */
+    double best, best_rate;  /* the best limit known, and its throughput; 0: unknown */
+    uint32_t hold, hold_for; /* epochs of this wait: left, in all */
+    bool less_next;          /* the next trial is of a smaller limit */
+    bool doubted;            /* no gain, once: it may be chance, or the cost of new connections */
+    uint32_t cuts;           /* in a row, */
+    double cut_from, cut_share; /* limit and share of refusals before the first cut */
+    double deaf;                /* refusals up to this share are ignored */
     /* The epoch: */
-    uint64_t since_ns; /* what was sent before is not counted */
+    uint64_t since_ns; /* requests that were sent earlier do not count */
     uint32_t done, refused;
     double in_flight_sum, latency_sum, work_sum; /* of done */
 };
 struct limit_sample {
     uint64_t sent_ns, latency_ns;
-    double in_flight; /* on average while it was, itself included */
+    double in_flight; /* mean while the request was, itself included */
     double work;      /* 0: unknown */
-    bool refused;     /* overloaded rather than answered */
+    bool refused;     /* by overload, instead of an answer */
 };
-/* fixed: 0, or the limit for ever. */
+/* fixed: a limit that never moves, or 0. */
 void limit_init(struct limit *l, uint32_t fixed, uint32_t max);
 uint32_t limit_now(const struct limit *l);
 void limit_add(struct limit *l, const struct limit_sample *s, uint64_t now_ns);

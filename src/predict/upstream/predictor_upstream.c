@@ -1,5 +1,5 @@
-/* Servers as a predictor: the session's thread makes tasks of requests and takes them back answered;
- * the loop's thread (upstream_loop.c) does what lies between. */
+/* Upstream servers as a predictor: the session's thread makes tasks of requests and takes them back
+ * answered; the loop's thread (loop.c) does the work between. */
 #include "predict/predictor.h"
 
 #include <stdio.h>
@@ -7,22 +7,22 @@
 #include "base/mem.h"
 #include "predict/upstream/loop.h"
 
-/* Requests that wait in the session beside those that are sent: enough that none must be asked for
- * when one ends, few enough that an online call does not wait behind many. */
+/* Requests that wait in the session beside those in flight: enough that the next one is there when a
+ * slot becomes free, few enough that an online call does not wait behind many. */
 #define AHEAD_MIN 16
-#define AHEAD_SHARE 4 /* of the room: one for so many */
+#define AHEAD_SHARE 4 /* one waits for each 4 slots */
 #define UPSTREAM_ATTEMPTS 10
 
-/* All of it is the session's thread's, but route, which stands still but for its credits, and loop. */
+/* Only the session's thread uses it, but for the route, which the loop uses too (credits, members). */
 struct upstream_session {
     struct predictor base; /* first, so that a pointer to it is one to this */
     struct clock *clock;
-    struct upstream_servers *own; /* NULL: they are the environment's */
+    struct upstream_servers *own; /* NULL: the environment's are used */
     struct upstream_route route;
     struct upstream_loop *loop;
     struct upstream_task *task; /* base.window of them */
     struct upstream_task *pool;
-    struct upstream_task *ready; /* answered, and not taken */
+    struct upstream_task *ready; /* answered, not yet taken */
     uint32_t open;
     bool draining;
     struct predictor_stats stats;
@@ -108,7 +108,7 @@ static bool upstream_accepts(struct predictor *p, const struct request *r, struc
     return upstream_route_can(&session_of(p)->route, r, why) != 0;
 }
 
-/* Which targets can take it: of several, each must be asked. */
+/* Finds the targets that accept the request. A single one was asked at validation. */
 static int find_targets(const struct upstream_session *s, struct upstream_task *t)
 {
     struct violation why;
@@ -133,7 +133,7 @@ static int upstream_submit(struct predictor *p, const struct request *r, void *t
     t->answer.tag = tag;
     s->open++;
     if (find_targets(s, t) < 0)
-        t->targets = 0; /* the loop gives it back as it is */
+        t->targets = 0; /* the loop returns it with its error */
     upstream_loop_send(s->loop, t);
     return 0;
 }
@@ -145,7 +145,7 @@ static int upstream_wait(struct predictor *p, uint32_t timeout_ms, struct answer
     struct upstream_task *t = s->ready ? s->ready : upstream_loop_take(s->loop, timeout_ms);
 
     if (!t && upstream_loop_broken(s->loop))
-        return error_set(e, ERROR_INTERNAL, "the connections to upstreams broke down");
+        return error_set(e, ERROR_INTERNAL, "the session cannot wait for its connections any more");
     if (!t)
         return 0;
     s->ready = t->next;
@@ -168,7 +168,7 @@ static void upstream_drain(struct predictor *p)
     upstream_loop_drain(session_of(p)->loop);
 }
 
-/* A task that is in the pool was answered already, and its tag is gone. */
+/* A task in the pool was answered already, and its tag is gone. */
 static void upstream_cancel(struct predictor *p, void *tag)
 {
     struct upstream_session *s = session_of(p);
@@ -185,7 +185,7 @@ static void upstream_stats(struct predictor *p, struct predictor_stats *out)
     *out = s->stats;
     out->sequences = upstream_loop_in_flight(s->loop);
     out->sequences_max = upstream_route_room(&s->route);
-    if (out->sequences_max < out->sequences) /* the limit was lowered meanwhile */
+    if (out->sequences_max < out->sequences) /* the limit fell in the meantime */
         out->sequences_max = out->sequences;
     upstream_route_note(&s->route, out->note);
 }
