@@ -2,6 +2,9 @@
  *
  * Why: what a handler promises is what a client sees, with the store, the scheduler and the server that
  * users have; only the model is a fake. Include after cmocka.h.
+ *
+ * Shape:   a call is ask or ask_with; its answer stands in struct serving until the next call. In bodies '
+ *          stands for ".
  */
 #ifndef TRANCHE_TESTS_SERVICE_CASE_H
 #define TRANCHE_TESTS_SERVICE_CASE_H
@@ -38,8 +41,9 @@ static const struct model serving_fakes[] = {
     { .pattern = "slow", .kind = MODEL_FAKE, .about = "slow", .fake = { .delay_ms = 60000 } },
     { .pattern = "gemini-*", .kind = MODEL_FAKE, .about = "fast" },
     { .pattern = "777", .kind = MODEL_FAKE, .about = "tuned" },
+    { .pattern = "odd\"\\\001*", .kind = MODEL_FAKE, .about = "a \"name\"" },
 };
-static const struct models serving_models = { serving_fakes, 3, "slow, gemini-*, 777" };
+static const struct models serving_models = { serving_fakes, 4, "slow, gemini-*, 777, odd*" };
 
 static const struct model *serving_model(void *arg, const char *name, struct error *e)
 {
@@ -101,6 +105,24 @@ static inline void serving_stop(struct serving *w)
     arena_release(&w->arena);
     buf_release(&w->reply);
 }
+
+/* For tests that each have a service of their own: ONE(test) in the table, and *state in the test. */
+static inline int serving_set_up(void **state)
+{
+    static struct serving world;
+
+    serving_start(&world);
+    *state = &world;
+    return 0;
+}
+
+static inline int serving_tear_down(void **state)
+{
+    serving_stop(*state);
+    return 0;
+}
+
+#define ONE(test) cmocka_unit_test_setup_teardown(test, serving_set_up, serving_tear_down)
 
 static inline int serving_connect(const struct serving *w)
 {
@@ -221,6 +243,52 @@ static inline const char *joined(struct serving *w, const char *fmt, ...)
     (void)vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     return arena_copy(&w->arena, text, strlen(text));
+}
+
+/* The header that carries a new key. From then on calls without one are refused. */
+static inline const char *key_header(struct serving *w, const char *project, enum key_role role)
+{
+    struct key k = { .role = role, .name = STR("test") };
+    char text[KEY_TEXT_BYTES];
+    struct error e = { 0 };
+
+    (void)snprintf(k.project, sizeof k.project, "%s", project);
+    if (key_create(w->store, &k, text, &e) < 0)
+        fail_msg("%s", e.msg);
+    return joined(w, "x-goog-api-key: %s\r\n", text);
+}
+
+static inline const char *header_value(struct serving *w, const char *name)
+{
+    size_t at = str_find(w->head, str_of(name));
+
+    assert_true(at < SIZE_MAX);
+    struct str s = str_sub(w->head, at + strlen(name) + 2, w->head.len);
+    s = str_sub(s, 0, str_find(s, STR("\r\n")));
+    return arena_copy(&w->arena, s.p, s.len);
+}
+
+/* The path of the address that a header names, such as an upload's. */
+static inline const char *header_path(struct serving *w, const char *name)
+{
+    return strchr(header_value(w, name) + sizeof "http://" - 1, '/');
+}
+
+/* A Gemini batch of one or two inline requests. */
+#define ONE_MORE ",{'request':{'contents':[{'parts':[{'text':'b'}]}]},'metadata':{'key':'k2'}}"
+#define INLINE(more)                                                                               \
+    "{'batch':{'inputConfig':{'requests':{'requests':[{'request':{'contents':[{'parts':[{'text':"  \
+    "'a'}]}]},'metadata':{'key':'k1'}}" more "]}},'displayName':'dn'}}"
+#define CREATE_BATCH "/v1/models/gemini-2.5-flash:batchGenerateContent"
+#define CREATE_SLOW "/v1/models/slow:batchGenerateContent"
+
+/* Creates a job, and gives its path under a version. */
+static inline const char *made(struct serving *w, const char *version, const char *path,
+                               const char *body)
+{
+    (void)ask(w, "POST", path, body);
+    assert_asked(w, 200);
+    return joined(w, "/%s/%s", version, answer_text(w, "name"));
 }
 
 /* Asks for a path until the text at `at` is `want`, for up to 20 s. */

@@ -18,21 +18,6 @@
 #define FLASH "/v1beta/models/gemini-2.5-flash"
 #define TEXT_AT "candidates.0.content.parts.0.text"
 
-static struct serving world;
-
-static int set_up(void **state)
-{
-    *state = &world;
-    serving_start(&world);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    serving_stop(*state);
-    return 0;
-}
-
 static void test_a_models_name_cannot_break_the_json_of_its_resource(void **state)
 {
     static const struct {
@@ -147,12 +132,8 @@ static void test_requests_that_cannot_be_answered_are_refused(void **state)
 static void test_a_key_asks_under_its_own_project_only(void **state)
 {
     struct serving *w = *state;
-    struct key k = { .role = ROLE_SUBMITTER, .name = STR("test"), .project = "p2" };
-    char text[KEY_TEXT_BYTES];
-    struct error e = { 0 };
+    const char *header = key_header(w, "p2", ROLE_SUBMITTER);
 
-    assert_int_equal(key_create(w->store, &k, text, &e), 0);
-    const char *header = joined(w, "x-goog-api-key: %s\r\n", text);
     (void)ask_with(w, "POST", PUBLISHED ":generateContent", header, HELLO);
     assert_failed(w, 403, "PERMISSION_DENIED", "aiplatform.endpoints.predict");
     (void)ask_with(w, "POST", FLASH ":generateContent", header, HELLO);
@@ -188,8 +169,6 @@ static void test_vertex_counts_billable_characters(void **state)
     assert_asked(w, 200);
     assert_int_equal(count_at(w, "totalBillableCharacters"), 8);
 }
-
-#define ONE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
 {

@@ -18,35 +18,6 @@
     "['gs://nowhere/in.jsonl']}},'displayName':'d','outputConfig':{'predictionsFormat':'jsonl',"   \
     "'gcsDestination':{'outputUriPrefix':'gs://nowhere/out'}}}"
 #define FLASH BODY("publishers/google/models/gemini-2.5-flash")
-#define INLINE(count_more)                                                                         \
-    "{'batch':{'inputConfig':{'requests':{'requests':[{'request':{'contents':[{'parts':[{'text':"  \
-    "'a'}]}]},'metadata':{'key':'k1'}}" count_more "]}},'displayName':'dn'}}"
-#define ONE_MORE ",{'request':{'contents':[{'parts':[{'text':'b'}]}]},'metadata':{'key':'k2'}}"
-#define CREATE_BATCH "/v1/models/gemini-2.5-flash:batchGenerateContent"
-#define CREATE_SLOW "/v1/models/slow:batchGenerateContent"
-
-static struct serving world;
-
-static int set_up(void **state)
-{
-    *state = &world;
-    serving_start(&world);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    serving_stop(*state);
-    return 0;
-}
-
-/* Creates, and gives the path of what was made, under a version. */
-static const char *made(struct serving *w, const char *version, const char *path, const char *body)
-{
-    (void)ask(w, "POST", path, body);
-    assert_asked(w, 200);
-    return joined(w, "/%s/%s", version, answer_text(w, "name"));
-}
 
 static void test_a_created_job_is_pending_and_fails_later_over_its_input(void **state)
 {
@@ -231,48 +202,6 @@ static void test_inline_responses_come_back_in_order_in_both_places(void **state
     assert_string_equal(answer_text(w, "operations.0.metadata.state"), "BATCH_STATE_SUCCEEDED");
 }
 
-static void test_results_go_on_from_an_offset(void **state)
-{
-    struct serving *w = *state;
-    const char *batch = made(w, "v1", CREATE_BATCH, INLINE(ONE_MORE));
-
-    wait_for(w, batch, "metadata.state", "BATCH_STATE_SUCCEEDED");
-    (void)ask(w, "GET", joined(w, "%s:results", batch), "");
-    assert_asked(w, 200);
-    assert_true(str_find(w->head, STR("X-Tranche-Complete: true")) < SIZE_MAX);
-    assert_true(str_find(w->head, STR("application/jsonl")) < SIZE_MAX);
-    const char *all = joined(w, "%.*s", STR_ARG(str_sub(w->body, 0, 1000)));
-    size_t bytes = w->body.len, first = str_find(w->body, STR("\n")) + 1;
-    (void)ask(w, "GET", joined(w, "%s:results?offset=%zu", batch, first), "");
-    assert_int_equal(w->body.len, bytes - first);
-    assert_int_equal(strncmp(w->body.p, all + first, strlen(all) - first), 0);
-    (void)ask(w, "GET", joined(w, "%s:results?offset=%zu", batch, bytes), "");
-    assert_asked(w, 200);
-    assert_int_equal(w->body.len, 0);
-    (void)ask(w, "GET", joined(w, "%s:results?offset=%zu", batch, bytes + 1), "");
-    assert_failed(w, 400, "OUT_OF_RANGE", "behind the end");
-}
-
-static void test_a_job_is_paused_and_goes_on_with_another_budget(void **state)
-{
-    struct serving *w = *state;
-    const char *batch = made(w, "v1", CREATE_SLOW, INLINE(""));
-
-    wait_for(w, batch, "metadata.state", "BATCH_STATE_RUNNING");
-    (void)ask(w, "POST", joined(w, "%s:pause", batch), "");
-    assert_asked(w, 200);
-    wait_for(w, batch, "metadata.tranche.state", "PAUSED");
-    (void)ask(w, "POST", joined(w, "%s:resume", batch), "{'strict':true}");
-    assert_failed(w, 400, "INVALID_ARGUMENT", "Only budget");
-    (void)ask(w, "POST", joined(w, "%s:resume", batch), "{'bugdet':{}}");
-    assert_failed(w, 400, "INVALID_ARGUMENT", "Did you mean \"budget\"?");
-    (void)ask(w, "POST", joined(w, "%s:resume", batch), "{'budget':{'tokens':5000}}");
-    assert_asked(w, 200);
-    yyjson_val *extension = json_get(json_get(answer(w), "metadata"), "tranche");
-    yyjson_val *budget = json_get(json_get(extension, "options"), "budget");
-    assert_int_equal(yyjson_get_uint(json_get(budget, "tokens")), 5000);
-}
-
 static void test_an_update_changes_name_and_priority(void **state)
 {
     struct serving *w = *state;
@@ -314,17 +243,6 @@ static void test_a_test_script_is_checked_at_create(void **state)
     assert_true(str_find(w->body, STR("\"error\":{\"code\":3")) < SIZE_MAX);
 }
 
-static const char *key_header(struct serving *w, const char *project, enum key_role role)
-{
-    struct key k = { .role = role, .name = STR("test") };
-    char text[KEY_TEXT_BYTES];
-    struct error e = { 0 };
-
-    (void)snprintf(k.project, sizeof k.project, "%s", project);
-    assert_int_equal(key_create(w->store, &k, text, &e), 0);
-    return joined(w, "x-goog-api-key: %s\r\n", text);
-}
-
 static void test_a_key_reaches_its_own_project_only(void **state)
 {
     struct serving *w = *state;
@@ -355,8 +273,6 @@ static void test_a_key_reaches_its_own_project_only(void **state)
     assert_string_equal(joined(w, "%.*s", STR_ARG(w->body)), "{}");
 }
 
-#define ONE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -369,8 +285,6 @@ int main(void)
         ONE(test_an_active_job_is_cancelled_before_it_is_deleted),
         ONE(test_a_deletion_is_an_operation_that_can_be_polled),
         ONE(test_inline_responses_come_back_in_order_in_both_places),
-        ONE(test_results_go_on_from_an_offset),
-        ONE(test_a_job_is_paused_and_goes_on_with_another_budget),
         ONE(test_an_update_changes_name_and_priority),
         ONE(test_a_project_may_queue_only_so_many),
         ONE(test_a_test_script_is_checked_at_create),
