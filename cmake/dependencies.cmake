@@ -25,7 +25,7 @@ elseif(NOT TRANCHE_MODELS)
   set(TRANCHE_MODELS "${cache}/deps/models")
 endif()
 
-# What was found is looked for again when another place is named.
+# Forget what was found elsewhere when another place is named.
 set(places "${TRANCHE_LLAMA}|${TRANCHE_DEPS}")
 if(NOT places STREQUAL TRANCHE_FOUND_IN)
   foreach(name YYJSON_INCLUDE YYJSON_LIBRARY LLAMA_LLAMA_H LLAMA_GGML_H LLAMA_COMMON_H LLAMA_JSON_H

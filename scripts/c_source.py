@@ -16,7 +16,7 @@ TOKEN = re.compile(r"""
   | (?P<number>\.?\d(?:[eEpP][+-]|[\w.])*)
   | (?P<mark>->|::|\.\.\.|[^\s\w])
 """, re.S | re.X)
-# Words that stand before parentheses at file scope and are no name of a function.
+# Words that stand before parentheses at file scope and do not name a function.
 NO_NAME = {"__attribute__", "__typeof__", "_Alignas", "static_assert", "_Static_assert", "alignas"}
 
 Token = collections.namedtuple("Token", "kind text line")

@@ -35,7 +35,7 @@ static double now(void)
     return clock_read(CLOCK_MONOTONIC);
 }
 
-/* What one thread uses: other work on the machine disturbs it less. */
+/* CPU time of this thread: other work on the machine disturbs it less than the time that passes. */
 static double used(void)
 {
     return clock_read(CLOCK_THREAD_CPUTIME_ID);

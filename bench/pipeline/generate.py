@@ -16,7 +16,7 @@ REPEAT_DISTANCE = 1000
 
 
 def words(chance, size):
-    """Text of about so many bytes, of words that look like words."""
+    """Text of about `size` bytes, of words that look like words."""
     text = []
     while size > 0:
         word = chance.choice(VOCABULARY)

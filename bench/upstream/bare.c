@@ -4,7 +4,7 @@
  * nothing and pays for no library.
  *
  * Shape:   upstream_bare PORT PATH BODIES CONCURRENCY: each line of BODIES is one POST to 127.0.0.1,
- *          over so many kept-alive connections. Prints one line of JSON.
+ *          over CONCURRENCY kept-alive connections. Prints one line of JSON.
  * Errors:  a status that is not 200 is counted; anything else that is unexpected ends it with 1.
  * Threads: one.
  */

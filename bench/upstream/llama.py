@@ -66,7 +66,7 @@ def workload(name, count):
 
 
 def chat_body(request):
-    """What tranche makes of the request."""
+    """The chat body that tranche makes of the request."""
     messages = [{"role": "user", "content": request["contents"][0]["parts"][0]["text"]}]
     if system_text(request):
         messages.insert(0, {"role": "system", "content": system_text(request)})
@@ -129,7 +129,7 @@ def run_tranche(server, found, program):
 
 
 def sides_of(name, found, args):
-    """What is measured: a label and what takes a server and gives the seconds."""
+    """The sides that are compared: each a label and a function that takes a server and returns seconds."""
     sides = {"tranche": lambda server: run_tranche(server, found, args.tranche)}
     for factor in (1, 2, 4):
         count = factor * args.slots

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """usage: openai_sdk.py URL INPUT OUTPUT CONCURRENCY [httpx|aiohttp]
 
-What a careful user of the OpenAI SDK writes to run a batch: one client, a bound on open requests, the
+A batch as a careful user of the OpenAI SDK would run it: one client, a bound on open requests, the
 pool as large as that bound, a row a line as answers come. Prints what it took, without the imports."""
 import asyncio
 import json

@@ -38,7 +38,7 @@ PATH = "/v1/chat/completions"
 WRK_SECONDS = 3
 PEER_CONCURRENCY = 256
 
-# What the stub does; lines of tranche and bare; bare's connections, by which it was fastest.
+# Per scenario: the stub's options; lines of tranche and bare; bare's connections, at which it was fastest.
 SCENARIOS = {
     "instant": ([], 20000, 64),
     "latency": (["--latency-ms", 50], 100000, 1024),

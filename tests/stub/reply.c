@@ -147,7 +147,7 @@ static const struct refusal {
     const char *message; /* of both, unless the dialect has its own */
 } refusals[] = {
     { 400, "INVALID_ARGUMENT", "invalid_request_error",
-      "The stub was told to refuse this request." },
+      "The stub is set to refuse this request." },
     { 401, "UNAUTHENTICATED", "invalid_request_error", "Incorrect API key provided." },
     { 404, "NOT_FOUND", "NotFoundError", "There is nothing at this path." },
     { 429, "RESOURCE_EXHAUSTED", "rate_limit_error",

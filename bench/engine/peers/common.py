@@ -1,4 +1,4 @@
-"""What the runners of other engines share: requests as chat messages, and a line of figures."""
+"""Shared by the runners of other engines: requests as chat messages, and a line of figures."""
 import json
 import os
 import pathlib
