@@ -1,11 +1,14 @@
-/* response.h -- write a GenerateContentResponse.
+/* response.h -- write a GenerateContentResponse, or the response to a request that embeds.
  *
  * Why: every predictor that computes answers itself (embedded, fake) and every dialect translated
  * to Gemini's writes the same object, with the members that clients look for.
  *
- * Out:     JSON with keys in alphabetical order, as the service writes them.
+ * Out:     JSON with keys in alphabetical order, as the service writes them. An embedding:
+ *          {"embedding":{"values":[...]},"tokenCount":"2","usageMetadata":{...}}, as batches of
+ *          embeddings have it, and the counts again as other responses have them, for our counters.
  * Threads: none.
- * Source:  Vertex AI REST reference, GenerateContentResponse; docs/reference/response.md.
+ * Source:  Vertex AI REST reference, GenerateContentResponse; docs/reference/response.md; "Get batch
+ *          embeddings inferences"; Gemini API "Batch API", embeddings.
  */
 #ifndef TRANCHE_FORMAT_RESPONSE_H
 #define TRANCHE_FORMAT_RESPONSE_H
@@ -21,7 +24,7 @@
 
 enum finish_reason { FINISH_STOP, FINISH_MAX_TOKENS, FINISH_OTHER, FINISH_SAFETY };
 
-#define TOKEN_ID_NONE INT32_MIN /* whoever answered names no ids: none is written */
+#define TOKEN_ID_NONE INT32_MIN /* the upstream server names no ids: none is written */
 
 struct token_logprob {
     struct str token; /* the token's text */
@@ -50,7 +53,7 @@ struct candidate {
     uint32_t chosen_count;
     const struct token_logprob *top; /* a row for each chosen token, the likeliest first */
     uint32_t top_count;              /* in each row */
-    const uint32_t *top_counts;      /* when not NULL: in each row so many instead */
+    const uint32_t *top_counts;      /* when not NULL: the count of each row instead */
 };
 
 struct response {
@@ -58,12 +61,14 @@ struct response {
     uint32_t candidate_count;
     const char *block_reason; /* of a blocked prompt, which has no candidate; else NULL */
     struct usage usage;
-    struct str model_version; /* what really answered */
+    struct str model_version; /* the model that answered */
     const char *response_id;
     int64_t create_time_us;
 };
 
 void response_write(const struct response *r, struct buf *out);
+/* values is a JSON array of numbers on one line. */
+void embedding_write(struct str values, const struct usage *usage, struct buf *out);
 
 /* A response id: 26 characters of [0-9A-Za-z] from 128 bits. */
 void response_id_format(uint64_t high, uint64_t low, char id[RESPONSE_ID_BYTES]);

@@ -2,61 +2,54 @@
 
 #include <string.h>
 
-#include "base/mem.h"
 #include "base/clock.h"
+#include "base/json_write.h"
+#include "base/mem.h"
 
-static void write_vertex(const struct input_line *in, struct str line, const struct row *r,
-                         struct buf *out);
-static void write_keyed(const struct input_line *in, const struct row *r, struct buf *out);
-static void write_inlined(const struct input_line *in, const struct row *r, struct buf *out);
-
-void row_write(const struct input_line *in, struct str line, const struct row *r, struct buf *out)
+/* The response or, of a failed line, an empty object. */
+static void add_response(struct json_writer *w, const struct row *r)
 {
-    switch (r->style) {
-    case ROW_VERTEX:
-        write_vertex(in, line, r, out);
-        return;
-    case ROW_KEYED:
-        write_keyed(in, r, out);
-        return;
-    case ROW_INLINED:
-        write_inlined(in, r, out);
-        return;
-    }
+    json_add_raw(w, "response", r->response.len ? r->response : STR("{}"));
 }
 
-static void write_siblings(const struct input_line *in, struct buf *out)
-{
-    for (uint32_t i = 0; i < in->sibling_count; i++) {
-        const struct sibling *s = &in->sibling[i];
-        buf_add_char(out, '"');
-        buf_add_str(out, s->key);
-        buf_add(out, "\":", 2);
-        buf_add_str(out, s->value);
-        buf_add_char(out, ',');
-    }
-}
-
-static void write_vertex(const struct input_line *in, struct str line, const struct row *r,
-                         struct buf *out)
+static void add_vertex(struct json_writer *w, const struct input_line *in, struct str line,
+                       const struct row *r)
 {
     char time[CLOCK_TEXT_BYTES];
 
     clock_format_row(r->processed_us, time);
-    buf_add_char(out, '{');
-    write_siblings(in, out);
-    buf_add_c(out, "\"status\":");
-    buf_add_json(out, r->status);
-    buf_add_c(out, ",\"processed_time\":\"");
-    buf_add_c(out, time);
-    buf_add_c(out, "\",\"request\":");
+    for (uint32_t i = 0; i < in->sibling_count; i++) {
+        json_key_raw(w, in->sibling[i].key);
+        json_add_raw(w, NULL, in->sibling[i].value);
+    }
+    json_add_text(w, "status", r->status);
+    json_add_c(w, "processed_time", time);
     if (in->request_text.len)
-        buf_add_str(out, in->request_text);
+        json_add_raw(w, "request", in->request_text);
     else
-        buf_add_json(out, line);
-    buf_add_c(out, ",\"response\":");
-    buf_add_str(out, r->response.len ? r->response : STR("{}"));
-    buf_add(out, "}\n", 2);
+        json_add_text(w, "request", line);
+    add_response(w, r);
+}
+
+/* A status of another form is the message as a whole. */
+static void add_answer(struct json_writer *w, const struct row *r)
+{
+    struct row_error error = { .code = ERROR_UNKNOWN };
+
+    if (r->status.len == 0) {
+        add_response(w, r);
+        return;
+    }
+    bool read = row_error_read(r->status, &error);
+    json_object(w, "error");
+    json_add_int(w, "code", error_rpc(error.code));
+    if (read)
+        json_add_raw(w, "message", error.message);
+    else
+        json_add_text(w, "message", r->status);
+    if (r->style == ROW_KEYED)
+        json_add_c(w, "status", error_name(error.code));
+    json_end(w);
 }
 
 /* The value of the sibling "metadata" as written; empty when there is none. */
@@ -68,83 +61,71 @@ static struct str metadata_of(const struct input_line *in)
     return (struct str){ 0 };
 }
 
-/* "response":{...} or "error":{...}. A status of another form is the message as a whole. */
-static void write_answer(const struct row *r, bool with_status, struct buf *out)
-{
-    struct row_error error = { .code = ERROR_UNKNOWN };
-
-    if (r->status.len == 0) {
-        buf_add_c(out, "\"response\":");
-        buf_add_str(out, r->response.len ? r->response : STR("{}"));
-        return;
-    }
-    bool read = row_error_read(r->status, &error);
-    buf_addf(out, "\"error\":{\"code\":%d,\"message\":", error_rpc(error.code));
-    if (read)
-        buf_add_str(out, error.message);
-    else
-        buf_add_json(out, r->status);
-    if (with_status)
-        buf_addf(out, ",\"status\":\"%s\"", error_name(error.code));
-    buf_add_char(out, '}');
-}
-
-static void write_keyed(const struct input_line *in, const struct row *r, struct buf *out)
+static void add_keyed(struct json_writer *w, const struct input_line *in, const struct row *r)
 {
     struct str metadata = metadata_of(in);
 
-    buf_add_char(out, '{');
-    if (in->key.len) {
-        buf_add_c(out, "\"key\":");
-        buf_add_str(out, in->key);
-        buf_add_char(out, ',');
-    }
-    if (metadata.len) {
-        buf_add_c(out, "\"metadata\":");
-        buf_add_str(out, metadata);
-        buf_add_char(out, ',');
-    }
-    write_answer(r, true, out);
-    buf_add(out, "}\n", 2);
+    if (in->key.len)
+        json_add_raw(w, "key", in->key);
+    if (metadata.len)
+        json_add_raw(w, "metadata", metadata);
+    add_answer(w, r);
 }
 
 /* Strings as they are, all else as the text of its JSON. */
-static void write_metadata(struct str metadata, struct buf *out)
-{
-    struct json_member m = { 0 };
-    const char *comma = "";
-
-    buf_add_c(out, ",\"metadata\":{");
-    while (json_member_next(metadata, &m)) {
-        buf_addf(out, "%s\"", comma);
-        buf_add_str(out, m.key);
-        buf_add_c(out, "\":");
-        if (m.value.p[0] == '"')
-            buf_add_str(out, m.value);
-        else
-            buf_add_json(out, m.value);
-        comma = ",";
-    }
-    buf_add_char(out, '}');
-}
-
-static void write_inlined(const struct input_line *in, const struct row *r, struct buf *out)
+static void add_inlined(struct json_writer *w, const struct input_line *in, const struct row *r)
 {
     struct str metadata = metadata_of(in);
+    struct json_member m = { 0 };
 
-    buf_add_char(out, '{');
-    write_answer(r, false, out);
-    if (metadata.len && metadata.p[0] == '{')
-        write_metadata(metadata, out);
-    buf_add(out, "}\n", 2);
+    add_answer(w, r);
+    if (metadata.len == 0 || metadata.p[0] != '{')
+        return;
+    json_object(w, "metadata");
+    while (json_member_next(metadata, &m)) {
+        json_key_raw(w, m.key);
+        if (m.value.p[0] == '"')
+            json_add_raw(w, NULL, m.value);
+        else
+            json_add_text(w, NULL, m.value);
+    }
+    json_end(w);
+}
+
+void row_write(const struct input_line *in, struct str line, const struct row *r, struct buf *out)
+{
+    struct json_writer w = JSON_WRITER(out);
+
+    json_object(&w, NULL);
+    switch (r->style) {
+    case ROW_VERTEX:
+        add_vertex(&w, in, line, r);
+        break;
+    case ROW_KEYED:
+        add_keyed(&w, in, r);
+        break;
+    case ROW_INLINED:
+        add_inlined(&w, in, r);
+        break;
+    }
+    json_end(&w);
+    buf_add_char(out, '\n');
 }
 
 void row_status(enum error_code code, struct str message, struct buf *out)
 {
-    buf_addf(out, "%s: {\"error\": {\"code\": %d, \"message\": ", error_phrase(code),
-             error_http(code));
-    buf_add_json(out, message);
-    buf_addf(out, ", \"status\": \"%s\"}}", error_name(code));
+    struct json_writer w = JSON_WRITER(out);
+
+    buf_add_c(out, error_phrase(code));
+    buf_add_c(out, ": ");
+    w.spaced = true;
+    json_object(&w, NULL);
+    json_object(&w, "error");
+    json_add_int(&w, "code", error_http(code));
+    json_add_text(&w, "message", message);
+    json_add_c(&w, "status", error_name(code));
+    json_end(&w);
+    json_end(&w);
 }
 
 /* The value of a member of the object at the start of text; empty when there is none. */

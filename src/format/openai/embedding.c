@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 
-#include "format/embedding.h"
 
 /* A setting that is there, refused where it stands. */
 static bool setting_refuse(const struct request *r, const char *name, const char *remedy,

@@ -7,7 +7,6 @@
 #include <xxhash.h>
 
 #include "base/mem.h"
-#include "format/embedding.h"
 #include "format/response.h"
 #include "predict/fake/fake_fault.h"
 #include "predict/fake/fake_text.h"
