@@ -27,28 +27,43 @@ static char *put(char *at, char c, const struct json_writer *w)
     return at;
 }
 
-/* All that stands before a value, in one step: this is most of what a writer does. A key that the
- * program names needs no escapes: letters, digits, and what identifiers have. */
-void json_value(struct json_writer *w, const char *key)
+/* Writes all that stands before a value and makes room for `bytes` of the value, in one step, because
+ * this is most of what a writer does: where the value goes, or NULL. A key that the program names needs
+ * no escapes: letters, digits, and what identifiers have. */
+static char *value_begin(struct json_writer *w, const char *key, size_t bytes)
 {
     size_t len = key ? strlen(key) : 0, mark = w->spaced ? 2 : 1;
 
     if (w->keyed) {
         assert(!key);
         w->keyed = false;
-        return;
+        return buf_extend(w->out, bytes);
     }
     assert(!key == in_array(w));
-    char *at = buf_extend(w->out, (w->comma ? mark : 0) + (key ? len + 2 + mark : 0));
+    char *at = buf_extend(w->out, (w->comma ? mark : 0) + (key ? len + 2 + mark : 0) + bytes);
     if (at && w->comma)
         at = put(at, ',', w);
     w->comma = true;
     if (!at || !key)
-        return;
+        return at;
     *at++ = '"';
     memcpy(at, key, len);
     at[len] = '"';
-    (void)put(at + len + 1, ':', w);
+    return put(at + len + 1, ':', w);
+}
+
+void json_value(struct json_writer *w, const char *key)
+{
+    (void)value_begin(w, key, 0);
+}
+
+/* A value that needs no escapes. */
+static void value_add(struct json_writer *w, const char *key, struct str value)
+{
+    char *at = value_begin(w, key, value.len);
+
+    if (at && value.len)
+        memcpy(at, value.p, value.len);
 }
 
 static void key_begin(struct json_writer *w)
@@ -83,12 +98,14 @@ void json_key_raw(struct json_writer *w, struct str key)
 
 static void container_begin(struct json_writer *w, const char *key, bool array)
 {
-    json_value(w, key);
+    char *at = value_begin(w, key, 1);
+
+    if (at)
+        *at = array ? '[' : '{';
     assert(w->depth < JSON_WRITE_DEPTH_MAX);
     w->depth++;
     w->arrays = (w->arrays & ~(UINT64_C(1) << w->depth)) | (uint64_t)array << w->depth;
     w->comma = false;
-    buf_add_char(w->out, array ? '[' : '{');
 }
 
 void json_object(struct json_writer *w, const char *key)
@@ -111,8 +128,17 @@ void json_end(struct json_writer *w)
 
 void json_add_text(struct json_writer *w, const char *key, struct str value)
 {
-    json_value(w, key);
-    buf_add_json(w->out, value);
+    if (str_json_plain(value) < value.len) {
+        (void)value_begin(w, key, 0);
+        buf_add_json(w->out, value);
+        return;
+    }
+    char *at = value_begin(w, key, value.len + 2);
+    if (!at)
+        return;
+    at[0] = at[value.len + 1] = '"';
+    if (value.len)
+        memcpy(at + 1, value.p, value.len);
 }
 
 void json_add_c(struct json_writer *w, const char *key, const char *value)
@@ -124,35 +150,33 @@ void json_add_c(struct json_writer *w, const char *key, const char *value)
 }
 
 /* Without printf, which is most of the cost of an answer's ten numbers. */
-static void add_digits(struct buf *out, uint64_t v)
+static void add_digits(struct json_writer *w, const char *key, uint64_t v, bool minus)
 {
-    char digits[UINT_DIGITS_MAX];
+    char digits[UINT_DIGITS_MAX + 1];
     size_t at = sizeof digits;
 
     do {
         digits[--at] = (char)('0' + v % 10);
         v /= 10;
     } while (v);
-    buf_add(out, digits + at, sizeof digits - at);
+    if (minus)
+        digits[--at] = '-';
+    value_add(w, key, (struct str){ digits + at, sizeof digits - at });
 }
 
 void json_add_uint(struct json_writer *w, const char *key, uint64_t value)
 {
-    json_value(w, key);
-    add_digits(w->out, value);
+    add_digits(w, key, value, false);
 }
 
 void json_add_int(struct json_writer *w, const char *key, int64_t value)
 {
-    json_value(w, key);
-    if (value < 0)
-        buf_add_char(w->out, '-');
-    add_digits(w->out, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
+    add_digits(w, key, value < 0 ? 0 - (uint64_t)value : (uint64_t)value, value < 0);
 }
 
 void json_add_double(struct json_writer *w, const char *key, double value)
 {
-    json_value(w, key);
+    (void)value_begin(w, key, 0);
     buf_add_double(w->out, value);
 }
 
@@ -161,34 +185,30 @@ void json_add_float(struct json_writer *w, const char *key, float value)
 {
     char text[32];
 
-    json_value(w, key);
     for (int digits = 6; digits <= 9; digits++) {
         (void)snprintf(text, sizeof text, "%.*g", digits, (double)value);
         float back = strtof(text, NULL);
         if (back >= value && back <= value && back - back >= 0) {
-            buf_add_c(w->out, text);
+            value_add(w, key, str_of(text));
             return;
         }
     }
-    buf_add_c(w->out, "null"); /* not finite */
+    json_add_null(w, key); /* not finite */
 }
 
 void json_add_bool(struct json_writer *w, const char *key, bool value)
 {
-    json_value(w, key);
-    buf_add_c(w->out, value ? "true" : "false");
+    value_add(w, key, value ? STR("true") : STR("false"));
 }
 
 void json_add_null(struct json_writer *w, const char *key)
 {
-    json_value(w, key);
-    buf_add_c(w->out, "null");
+    value_add(w, key, STR("null"));
 }
 
 void json_add_raw(struct json_writer *w, const char *key, struct str json)
 {
-    json_value(w, key);
-    buf_add_str(w->out, json);
+    value_add(w, key, json);
 }
 
 void json_addf(struct json_writer *w, const char *key, const char *fmt, ...)

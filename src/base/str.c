@@ -239,32 +239,39 @@ unsigned str_distance(struct str a, struct str b, unsigned limit)
 /* What holds between all calls: a buffer that was written to has its NUL, and no more than max. */
 static inline void buf_check(const struct buf *b)
 {
-    assert(b->len <= b->max && (b->p ? b->len < b->cap : b->len == 0 && b->cap == 0));
+    assert(b->len <= b->max && b->len <= b->cap && (b->len < b->cap || !b->p));
 }
 
-static void buf_grow(struct buf *b, size_t bytes)
+/* The rare half of buf_extend: a buffer that is full, or at its maximum. */
+static char *buf_grow(struct buf *b, size_t len)
 {
     size_t cap = b->cap ? b->cap : BUF_BYTES_MIN;
 
-    while (cap < bytes)
-        cap *= 2;
-    b->p = mem_grow(b->p, cap);
-    b->cap = cap;
-}
-
-char *buf_extend(struct buf *b, size_t len)
-{
-    buf_check(b);
     if (b->overflow || len > b->max - b->len) {
         b->overflow = true;
         return NULL;
     }
-    if (len >= b->cap - b->len)
-        buf_grow(b, b->len + len + 1);
+    while (cap <= b->len + len)
+        cap *= 2;
+    if (cap > b->cap)
+        b->p = mem_grow(b->p, cap);
+    b->cap = cap;
     char *at = b->p + b->len;
     b->len += len;
     at[len] = '\0';
     return at;
+}
+
+char *buf_extend(struct buf *b, size_t len)
+{
+    size_t from = b->len;
+
+    buf_check(b);
+    if (b->overflow || len > b->max - from || len >= b->cap - from)
+        return buf_grow(b, len);
+    b->len = from + len;
+    b->p[from + len] = '\0';
+    return b->p + from;
 }
 
 void buf_add(struct buf *b, const void *p, size_t len)
@@ -329,21 +336,34 @@ static void add_escape(struct buf *b, unsigned char c)
 
 #define EVERY_BYTE(c) (0x0101010101010101ULL * (c))
 
-/* Bytes from p on, eight at a time, that are ASCII and stand in a JSON string as they are. A byte
- * below 0x20, or equal to a quote or a backslash, borrows into its top bit. */
-static size_t plain_run(const char *p, size_t len)
+/* Eight bytes that are ASCII and stand in a JSON string as they are. A byte below 0x20, or equal to a
+ * quote or a backslash, borrows into its top bit. */
+static inline bool plain_word(const char *p)
+{
+    uint64_t w;
+
+    memcpy(&w, p, 8);
+    uint64_t quote = w ^ EVERY_BYTE('"'), slash = w ^ EVERY_BYTE('\\');
+    uint64_t special =
+        w | (w - EVERY_BYTE(0x20)) | (quote - EVERY_BYTE(1)) | (slash - EVERY_BYTE(1));
+    return (special & EVERY_BYTE(0x80)) == 0;
+}
+
+static inline bool plain_byte(char c)
+{
+    return (unsigned char)c >= 0x20 && (unsigned char)c < 0x80 && c != '"' && c != '\\';
+}
+
+size_t str_json_plain(struct str s)
 {
     size_t at = 0;
 
-    for (; len - at >= 8; at += 8) {
-        uint64_t w;
-        memcpy(&w, p + at, 8);
-        uint64_t quote = w ^ EVERY_BYTE('"'), slash = w ^ EVERY_BYTE('\\');
-        uint64_t special =
-            w | (w - EVERY_BYTE(0x20)) | (quote - EVERY_BYTE(1)) | (slash - EVERY_BYTE(1));
-        if (special & EVERY_BYTE(0x80))
-            break;
-    }
+    while (s.len - at >= 8 && plain_word(s.p + at))
+        at += 8;
+    if (at && s.len - at < 8 && plain_word(s.p + s.len - 8))
+        return s.len; /* the last word again, with what follows it */
+    while (at < s.len && plain_byte(s.p[at]))
+        at++;
     return at;
 }
 
@@ -353,14 +373,10 @@ void buf_add_json_inside(struct buf *b, struct str s)
     size_t at = 0;
 
     while (at < s.len) {
-        at += plain_run(s.p + at, s.len - at);
+        at += str_json_plain(str_sub(s, at, s.len));
         if (at == s.len)
             break;
         unsigned char c = (unsigned char)s.p[at];
-        if (c >= 0x20 && c < 0x80 && c != '"' && c != '\\') {
-            at++;
-            continue;
-        }
         size_t n = c < 0x80 ? 0 : utf8_sequence((const unsigned char *)s.p + at, s.len - at);
         if (n) {
             at += n;

@@ -39,6 +39,8 @@ struct str str_sub(struct str s, size_t from, size_t len); /* clamped to s */
 struct str str_trim(struct str s);                         /* of space, tab, CR, LF at both ends */
 /* Position of needle in s, or SIZE_MAX. An empty needle is at 0. */
 size_t str_find(struct str s, struct str needle);
+/* Bytes of a prefix of s that are ASCII and stand in a JSON string without an escape. */
+size_t str_json_plain(struct str s);
 /* Bytes of the longest prefix of s that is valid UTF-8 (Unicode 15, table 3-7). */
 size_t str_utf8_valid(struct str s);
 /* Takes the piece before the next separator off *rest; false when nothing is left. "a,,b" has three
