@@ -15,7 +15,7 @@
 
 static bool in_array(const struct json_writer *w)
 {
-    return w->depth == 0 || (w->arrays >> w->depth & 1);
+    return w->depth == 0 || (w->arrays[w->depth / 64] >> w->depth % 64 & 1);
 }
 
 /* Writes a comma or a colon, and a space after it when white space is wanted. */
@@ -104,7 +104,8 @@ static void container_begin(struct json_writer *w, const char *key, bool array)
         *at = array ? '[' : '{';
     assert(w->depth < JSON_WRITE_DEPTH_MAX);
     w->depth++;
-    w->arrays = (w->arrays & ~(UINT64_C(1) << w->depth)) | (uint64_t)array << w->depth;
+    uint64_t *word = &w->arrays[w->depth / 64], bit = UINT64_C(1) << w->depth % 64;
+    *word = array ? *word | bit : *word & ~bit;
     w->comma = false;
 }
 
@@ -209,6 +210,41 @@ void json_add_null(struct json_writer *w, const char *key)
 void json_add_raw(struct json_writer *w, const char *key, struct str json)
 {
     value_add(w, key, json);
+}
+
+void json_add_value(struct json_writer *w, const char *key, yyjson_val *value)
+{
+    size_t i, max;
+    yyjson_val *name, *inner;
+
+    if (yyjson_is_obj(value)) {
+        json_object(w, key);
+        yyjson_obj_foreach(value, i, max, name, inner)
+        {
+            json_key(w, json_str(name));
+            json_add_value(w, NULL, inner);
+        }
+        json_end(w);
+    } else if (yyjson_is_arr(value)) {
+        json_array(w, key);
+        yyjson_arr_foreach(value, i, max, inner)
+        {
+            json_add_value(w, NULL, inner);
+        }
+        json_end(w);
+    } else if (yyjson_is_str(value)) {
+        json_add_text(w, key, json_str(value));
+    } else if (yyjson_is_uint(value)) {
+        json_add_uint(w, key, yyjson_get_uint(value));
+    } else if (yyjson_is_sint(value)) {
+        json_add_int(w, key, yyjson_get_sint(value));
+    } else if (yyjson_is_real(value)) {
+        json_add_double(w, key, yyjson_get_real(value));
+    } else if (yyjson_is_bool(value)) {
+        json_add_bool(w, key, yyjson_get_bool(value));
+    } else {
+        json_add_null(w, key);
+    }
 }
 
 void json_addf(struct json_writer *w, const char *key, const char *fmt, ...)

@@ -24,18 +24,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/json.h"
 #include "base/str.h"
 
-/* Open objects and arrays at once. */
-#define JSON_WRITE_DEPTH_MAX 63
+/* Open objects and arrays at once: a value of JSON_DEPTH_MAX and what may stand around and in it. */
+#define JSON_WRITE_DEPTH_MAX 127
 
 struct json_writer {
     struct buf *out;
-    uint64_t arrays; /* bit d: what is open at depth d is an array, else an object */
-    uint32_t depth;  /* how many are open */
-    bool comma;      /* a value stands before the next one */
-    bool keyed;      /* json_key has written the key of the next value */
-    bool spaced;     /* white space after commas and colons */
+    uint64_t arrays[2]; /* bit d: what is open at depth d is an array, else an object */
+    uint32_t depth;     /* how many are open */
+    bool comma;         /* a value stands before the next one */
+    bool keyed;         /* json_key has written the key of the next value */
+    bool spaced;        /* white space after commas and colons */
 };
 #define JSON_WRITER(buf) ((struct json_writer){ .out = (buf) })
 
@@ -52,6 +53,8 @@ void json_add_double(struct json_writer *w, const char *key, double value);
 void json_add_float(struct json_writer *w, const char *key, float value);
 void json_add_bool(struct json_writer *w, const char *key, bool value);
 void json_add_null(struct json_writer *w, const char *key);
+/* A parsed value, without white space. Its depth must have been checked (json_check). */
+void json_add_value(struct json_writer *w, const char *key, yyjson_val *value);
 /* A value that is JSON already. */
 void json_add_raw(struct json_writer *w, const char *key, struct str json);
 /* printf's output as a string value. */

@@ -2,23 +2,27 @@
 
 #include <stdbool.h>
 
+#include "base/json_write.h"
 #include "base/mem.h"
+#include "format/request/fields.h"
 #include "format/request/request.h"
-#include "format/request/schema_value.h"
+
+/* The largest count that a double holds exactly. */
+#define COUNT_MAX 9007199254740992.0
 
 struct writer {
-    struct buf *out;
+    struct json_writer json;
     yyjson_val *defs; /* of the schema at the top, or NULL */
     unsigned depth;   /* of the schema that is being written */
     struct error *e;
 };
 
-/* A keyword that stands alone: its name here and there, and what writes its value: value when that is
- * all it needs, else part. */
+/* A keyword that stands alone: its name in each dialect, and what writes its value under the key:
+ * value when that is all it needs, else part, with the schema that the keyword is of. */
 struct keyword {
     const char *google, *json;
-    int (*value)(struct buf *out, yyjson_val *value, struct error *e);
-    int (*part)(struct writer *w, yyjson_val *schema, yyjson_val *value);
+    int (*value)(struct writer *w, const char *key, yyjson_val *value);
+    int (*part)(struct writer *w, const char *key, yyjson_val *schema, yyjson_val *value);
 };
 
 // clang-format off
@@ -28,9 +32,7 @@ static const struct { const char *google, *json; } types[] = {
 };
 // clang-format on
 
-static int write_schema(struct writer *w, yyjson_val *schema);
-static int write_head(struct writer *w, yyjson_val *schema);
-static int write_keywords(struct writer *w, yyjson_val *schema);
+static int write_schema(struct writer *w, const char *key, yyjson_val *schema);
 
 /* A field of a schema; a null stands for an absent one, as everywhere in Google's JSON. */
 static yyjson_val *member(yyjson_val *schema, const char *name)
@@ -40,45 +42,82 @@ static yyjson_val *member(yyjson_val *schema, const char *name)
     return yyjson_is_null(v) ? NULL : v;
 }
 
-int schema_to_json_schema(yyjson_val *schema, struct buf *out, struct error *e)
-{
-    struct writer w = { .out = out, .defs = member(schema, "defs"), .e = e };
-
-    if (write_schema(&w, schema) < 0)
-        return -1;
-    if (!buf_ok(out))
-        return error_set(e, ERROR_INVALID_ARGUMENT, "the schema is over %zu bytes", out->max);
-    return 0;
-}
-
 static int wrong(struct writer *w, const char *what)
 {
     return error_set(w->e, ERROR_INVALID_ARGUMENT, "%s", what);
 }
 
-static int write_schema(struct writer *w, yyjson_val *schema)
+/* ---- Values ---- */
+
+static size_t digits_end(struct str s, size_t at)
 {
-    if (!yyjson_is_obj(schema))
-        return wrong(w, "a schema must be an object");
-    if (++w->depth > JSON_DEPTH_MAX)
-        return wrong(w, "the schema is nested too deeply");
-    buf_add_char(w->out, '{');
-    if (write_head(w, schema) < 0 || write_keywords(w, schema) < 0)
-        return -1;
-    buf_add_char(w->out, '}');
-    w->depth--;
+    while (at < s.len && s.p[at] >= '0' && s.p[at] <= '9')
+        at++;
+    return at;
+}
+
+/* Whether the text is a number as JSON writes them. */
+static bool is_number_text(struct str s)
+{
+    size_t from = s.len && s.p[0] == '-';
+    size_t at = digits_end(s, from);
+
+    if (at == from || (s.p[from] == '0' && at > from + 1))
+        return false;
+    if (at < s.len && s.p[at] == '.') {
+        from = at + 1;
+        at = digits_end(s, from);
+        if (at == from)
+            return false;
+    }
+    if (at < s.len && (s.p[at] == 'e' || s.p[at] == 'E')) {
+        from = at + 1 + (at + 1 < s.len && (s.p[at + 1] == '-' || s.p[at + 1] == '+'));
+        at = digits_end(s, from);
+        if (at == from)
+            return false;
+    }
+    return at == s.len;
+}
+
+static int write_number(struct writer *w, const char *key, yyjson_val *v)
+{
+    if (yyjson_is_num(v))
+        json_add_value(&w->json, key, v);
+    else if (is_number_text(json_str(v)))
+        json_add_raw(&w->json, key, json_str(v));
+    else
+        return wrong(w, "this must be a number");
     return 0;
 }
 
-/* A list, or one value where a list is expected. */
-static size_t list_count(yyjson_val *v)
+/* 0, 1, 2, ... */
+static int write_count(struct writer *w, const char *key, yyjson_val *v)
 {
-    return yyjson_is_arr(v) ? yyjson_arr_size(v) : (size_t)(v != NULL);
+    struct str text = json_str(v);
+    double n = yyjson_get_num(v);
+
+    if (digits_end(text, 0) == text.len && is_number_text(text)) {
+        json_add_raw(&w->json, key, text);
+        return 0;
+    }
+    if (!yyjson_is_num(v) || !(n >= 0 && n <= COUNT_MAX) || (double)(uint64_t)n < n)
+        return wrong(w, "this must be a count: an integer from 0");
+    json_add_uint(&w->json, key, (uint64_t)n);
+    return 0;
 }
 
-static yyjson_val *list_at(yyjson_val *v, size_t i)
+static int write_text(struct writer *w, const char *key, yyjson_val *v)
 {
-    return yyjson_is_arr(v) ? yyjson_arr_get(v, i) : v;
+    if (!yyjson_is_str(v))
+        return wrong(w, "this must be a string");
+    json_add_text(&w->json, key, json_str(v));
+    return 0;
+}
+
+static int write_any(struct writer *w, const char *key, yyjson_val *v)
+{
+    json_add_value(&w->json, key, v);
+    return 0;
 }
 
 /* ---- What nullable changes: type, enum, ref, anyOf ---- */
@@ -105,11 +144,14 @@ static int write_type(struct writer *w, yyjson_val *schema, yyjson_val *type, bo
     }
     if (!name)
         return 0;
-    schema_key(w->out, STR("type"));
-    if (nullable && !str_eq_c(STR("null"), name))
-        buf_addf(w->out, "[\"%s\",\"null\"]", name);
-    else
-        buf_addf(w->out, "\"%s\"", name);
+    if (!nullable || str_eq_c(STR("null"), name)) {
+        json_add_c(&w->json, "type", name);
+        return 0;
+    }
+    json_array(&w->json, "type");
+    json_add_c(&w->json, NULL, name);
+    json_add_c(&w->json, NULL, "null");
+    json_end(&w->json);
     return 0;
 }
 
@@ -118,20 +160,16 @@ static int write_enum(struct writer *w, yyjson_val *type, yyjson_val *values, bo
 {
     const char *name = type ? type_name(json_str(type)) : NULL;
     bool numeric = name && (str_eq_c(STR("integer"), name) || str_eq_c(STR("number"), name));
+    struct values it = values_of(values);
+    yyjson_val *v;
 
-    schema_key(w->out, STR("enum"));
-    buf_add_char(w->out, '[');
-    for (size_t i = 0; i < list_count(values); i++) {
-        yyjson_val *v = list_at(values, i);
-        schema_comma(w->out);
-        if ((numeric ? schema_write_number : schema_write_any)(w->out, v, w->e) < 0)
+    json_array(&w->json, "enum");
+    while ((v = values_next(&it)))
+        if ((numeric ? write_number : write_any)(w, NULL, v) < 0)
             return error_wrap(w->e, "enum");
-    }
-    if (nullable) {
-        schema_comma(w->out);
-        buf_add_c(w->out, "null");
-    }
-    buf_add_char(w->out, ']');
+    if (nullable)
+        json_add_null(&w->json, NULL);
+    json_end(&w->json);
     return 0;
 }
 
@@ -146,11 +184,19 @@ static bool is_plain_name(struct str s)
     return s.len > 0;
 }
 
+/* An element of anyOf that only null meets. */
+static void add_null_type(struct writer *w)
+{
+    json_object(&w->json, NULL);
+    json_add_c(&w->json, "type", "null");
+    json_end(&w->json);
+}
+
 /* Google's reference is "#/defs/Name". Only plain names: then nothing in the pointer needs an escape
  * of JSON, of URIs or of JSON pointers, about which readers differ. */
 static int write_ref(struct writer *w, yyjson_val *ref, bool nullable)
 {
-    static const struct str prefixes[] = { { "#/defs/", 7 }, { "#/$defs/", 8 } };
+    static const struct str prefixes[] = { STR_INIT("#/defs/"), STR_INIT("#/$defs/") };
     struct str text = json_str(ref), name = { 0 };
 
     for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
@@ -160,28 +206,31 @@ static int write_ref(struct writer *w, yyjson_val *ref, bool nullable)
         return error_set(w->e, ERROR_INVALID_ARGUMENT,
                          "ref \"%.*s\" must be \"#/defs/\" and a name in defs of the whole schema",
                          STR_ARG(text));
-    schema_comma(w->out);
-    buf_addf(w->out,
-             nullable ? "\"anyOf\":[{\"$ref\":\"#/$defs/%.*s\"},{\"type\":\"null\"}]"
-                      : "\"$ref\":\"#/$defs/%.*s\"",
-             STR_ARG(name));
+    if (nullable) {
+        json_array(&w->json, "anyOf");
+        json_object(&w->json, NULL);
+    }
+    json_addf(&w->json, "$ref", "#/$defs/%.*s", STR_ARG(name));
+    if (nullable) {
+        json_end(&w->json);
+        add_null_type(w);
+        json_end(&w->json);
+    }
     return 0;
 }
 
 static int write_any_of(struct writer *w, yyjson_val *schemas, bool nullable)
 {
-    schema_key(w->out, STR("anyOf"));
-    buf_add_char(w->out, '[');
-    for (size_t i = 0; i < list_count(schemas); i++) {
-        schema_comma(w->out);
-        if (write_schema(w, list_at(schemas, i)) < 0)
-            return error_wrap(w->e, "anyOf[%zu]", i);
-    }
-    if (nullable) {
-        schema_comma(w->out);
-        buf_add_c(w->out, "{\"type\":\"null\"}");
-    }
-    buf_add_char(w->out, ']');
+    struct values it = values_of(schemas);
+    yyjson_val *schema;
+
+    json_array(&w->json, "anyOf");
+    while ((schema = values_next(&it)))
+        if (write_schema(w, NULL, schema) < 0)
+            return error_wrap(w->e, "anyOf[%zu]", it.index - 1);
+    if (nullable)
+        add_null_type(w);
+    json_end(&w->json);
     return 0;
 }
 
@@ -203,22 +252,15 @@ static int write_head(struct writer *w, yyjson_val *schema)
 
 /* ---- Keywords ---- */
 
-static int write_sub(struct writer *w, yyjson_val *schema, yyjson_val *value)
+static int write_additional(struct writer *w, const char *key, yyjson_val *value)
 {
-    (void)schema;
-    return write_schema(w, value);
+    return yyjson_is_bool(value) ? write_any(w, key, value) : write_schema(w, key, value);
 }
 
-static int write_additional(struct writer *w, yyjson_val *schema, yyjson_val *value)
+static int write_named(struct writer *w, struct str name, yyjson_val *schema)
 {
-    (void)schema;
-    return yyjson_is_bool(value) ? schema_write_any(w->out, value, w->e) : write_schema(w, value);
-}
-
-static int write_property(struct writer *w, struct str name, yyjson_val *schema)
-{
-    schema_key(w->out, name);
-    if (write_schema(w, schema) < 0)
+    json_key(&w->json, name);
+    if (write_schema(w, NULL, schema) < 0)
         return error_wrap(w->e, "%.*s", STR_ARG(name));
     return 0;
 }
@@ -226,100 +268,103 @@ static int write_property(struct writer *w, struct str name, yyjson_val *schema)
 /* Whether the name stands in the first count of the names. */
 static bool is_listed(yyjson_val *names, size_t count, struct str name)
 {
-    for (size_t i = 0; i < count; i++)
-        if (str_eq(json_str(list_at(names, i)), name))
+    struct values it = values_of(names);
+
+    while (it.index < count)
+        if (str_eq(json_str(values_next(&it)), name))
             return true;
     return false;
 }
 
 /* Those in propertyOrdering first, then the others as written: a model writes them in this order, and
  * what comes first (a reason, say) bears on what follows. */
-static int write_properties(struct writer *w, yyjson_val *schema, yyjson_val *value)
+static int write_properties(struct writer *w, const char *object, yyjson_val *schema,
+                            yyjson_val *value)
 {
-    yyjson_val *order = member(schema, "propertyOrdering"), *key, *property;
-    size_t order_count = list_count(order), i, max;
+    struct values order = values_of(member(schema, "propertyOrdering")), it = order;
+    yyjson_val *key, *property;
+    size_t i, max;
 
     if (!yyjson_is_obj(value))
         return wrong(w, "this must be an object");
-    if (yyjson_obj_size(value) > SCHEMA_PROPERTIES_MAX || order_count > SCHEMA_PROPERTIES_MAX)
+    if (yyjson_obj_size(value) > SCHEMA_PROPERTIES_MAX || order.count > SCHEMA_PROPERTIES_MAX)
         return wrong(w, "an object of a schema may have 1000 properties at most");
-    buf_add_char(w->out, '{');
-    for (i = 0; i < order_count; i++) {
-        struct str name = json_str(list_at(order, i));
+    json_object(&w->json, object);
+    while ((key = values_next(&it))) {
+        struct str name = json_str(key);
         property = name.p ? yyjson_obj_getn(value, name.p, name.len) : NULL;
-        if (property && !is_listed(order, i, name) && write_property(w, name, property) < 0)
+        if (property && !is_listed(member(schema, "propertyOrdering"), it.index - 1, name) &&
+            write_named(w, name, property) < 0)
             return -1;
     }
     yyjson_obj_foreach(value, i, max, key, property)
     {
-        if (!is_listed(order, order_count, json_str(key)) &&
-            write_property(w, json_str(key), property) < 0)
+        if (!is_listed(member(schema, "propertyOrdering"), order.count, json_str(key)) &&
+            write_named(w, json_str(key), property) < 0)
             return -1;
     }
-    buf_add_char(w->out, '}');
+    json_end(&w->json);
     return 0;
 }
 
 /* A required name must be a property: the object is closed, so nothing could meet it otherwise. */
-static int write_required(struct writer *w, yyjson_val *schema, yyjson_val *value)
+static int write_required(struct writer *w, const char *key, yyjson_val *schema, yyjson_val *value)
 {
-    yyjson_val *properties = member(schema, "properties");
+    yyjson_val *properties = member(schema, "properties"), *required;
+    struct values it = values_of(value);
 
-    if (list_count(value) > SCHEMA_PROPERTIES_MAX)
+    if (it.count > SCHEMA_PROPERTIES_MAX)
         return wrong(w, "at most 1000 names can be required");
-    buf_add_char(w->out, '[');
-    for (size_t i = 0; i < list_count(value); i++) {
-        struct str name = json_str(list_at(value, i));
+    json_array(&w->json, key);
+    while ((required = values_next(&it))) {
+        struct str name = json_str(required);
         if (!name.p || (properties && !yyjson_obj_getn(properties, name.p, name.len)))
             return error_set(w->e, ERROR_INVALID_ARGUMENT, "\"%.*s\" is not among the properties",
                              STR_ARG(name));
-        schema_comma(w->out);
-        buf_add_json(w->out, name);
+        json_add_text(&w->json, NULL, name);
     }
-    buf_add_char(w->out, ']');
+    json_end(&w->json);
     return 0;
 }
 
-static int write_defs(struct writer *w, yyjson_val *schema, yyjson_val *value)
+static int write_defs(struct writer *w, const char *key, yyjson_val *value)
 {
     size_t i, max;
-    yyjson_val *key, *def;
+    yyjson_val *name, *def;
 
-    (void)schema;
     if (value != w->defs || !yyjson_is_obj(value))
         return wrong(w, "defs must be an object, and stand in the whole schema only");
-    buf_add_char(w->out, '{');
-    yyjson_obj_foreach(value, i, max, key, def)
+    json_object(&w->json, key);
+    yyjson_obj_foreach(value, i, max, name, def)
     {
-        schema_key(w->out, json_str(key));
-        if (write_schema(w, def) < 0)
-            return error_wrap(w->e, "%.*s", STR_ARG(json_str(key)));
+        if (write_named(w, json_str(name), def) < 0)
+            return -1;
     }
-    buf_add_char(w->out, '}');
+    json_end(&w->json);
     return 0;
 }
 
 /* What is not here is left out: example is for readers, propertyOrdering is in the order itself. */
 // clang-format off
 static const struct keyword keywords[] = {
-    { "title",                "title",                schema_write_text,   NULL             },
-    { "description",          "description",          schema_write_text,   NULL             },
-    { "format",               "format",               schema_write_text,   NULL             },
-    { "default",              "default",              schema_write_any,    NULL             },
-    { "minimum",              "minimum",              schema_write_number, NULL             },
-    { "maximum",              "maximum",              schema_write_number, NULL             },
-    { "minLength",            "minLength",            schema_write_count,  NULL             },
-    { "maxLength",            "maxLength",            schema_write_count,  NULL             },
-    { "pattern",              "pattern",              schema_write_text,   NULL             },
-    { "items",                "items",                NULL,                write_sub        },
-    { "minItems",             "minItems",             schema_write_count,  NULL             },
-    { "maxItems",             "maxItems",             schema_write_count,  NULL             },
-    { "properties",           "properties",           NULL,                write_properties },
-    { "required",             "required",             NULL,                write_required   },
-    { "minProperties",        "minProperties",        schema_write_count,  NULL             },
-    { "maxProperties",        "maxProperties",        schema_write_count,  NULL             },
-    { "additionalProperties", "additionalProperties", NULL,                write_additional },
-    { "defs",                 "$defs",                NULL,                write_defs       },
+    { "title",                "title",                write_text,       NULL             },
+    { "description",          "description",          write_text,       NULL             },
+    { "format",               "format",               write_text,       NULL             },
+    { "default",              "default",              write_any,        NULL             },
+    { "minimum",              "minimum",              write_number,     NULL             },
+    { "maximum",              "maximum",              write_number,     NULL             },
+    { "minLength",            "minLength",            write_count,      NULL             },
+    { "maxLength",            "maxLength",            write_count,      NULL             },
+    { "pattern",              "pattern",              write_text,       NULL             },
+    { "items",                "items",                write_schema,     NULL             },
+    { "minItems",             "minItems",             write_count,      NULL             },
+    { "maxItems",             "maxItems",             write_count,      NULL             },
+    { "properties",           "properties",           NULL,             write_properties },
+    { "required",             "required",             NULL,             write_required   },
+    { "minProperties",        "minProperties",        write_count,      NULL             },
+    { "maxProperties",        "maxProperties",        write_count,      NULL             },
+    { "additionalProperties", "additionalProperties", write_additional, NULL             },
+    { "defs",                 "$defs",                write_defs,       NULL             },
 };
 // clang-format on
 
@@ -330,15 +375,37 @@ static int write_keywords(struct writer *w, yyjson_val *schema)
         yyjson_val *value = member(schema, k->google);
         if (!value)
             continue;
-        schema_key(w->out, str_of(k->json));
-        if ((k->part ? k->part(w, schema, value) : k->value(w->out, value, w->e)) < 0)
+        if ((k->part ? k->part(w, k->json, schema, value) : k->value(w, k->json, value)) < 0)
             return error_wrap(w->e, "%s", k->google);
     }
     /* JSON Schema lets an object have any other members unless told; a grammar made of that lets a
      * model invent members for ever. An object that names no properties at all is a free one. */
-    if (member(schema, "properties") && !member(schema, "additionalProperties")) {
-        schema_key(w->out, STR("additionalProperties"));
-        buf_add_c(w->out, "false");
-    }
+    if (member(schema, "properties") && !member(schema, "additionalProperties"))
+        json_add_bool(&w->json, "additionalProperties", false);
+    return 0;
+}
+
+static int write_schema(struct writer *w, const char *key, yyjson_val *schema)
+{
+    if (!yyjson_is_obj(schema))
+        return wrong(w, "a schema must be an object");
+    if (++w->depth > JSON_DEPTH_MAX)
+        return wrong(w, "the schema is nested too deeply");
+    json_object(&w->json, key);
+    if (write_head(w, schema) < 0 || write_keywords(w, schema) < 0)
+        return -1;
+    json_end(&w->json);
+    w->depth--;
+    return 0;
+}
+
+int schema_to_json_schema(yyjson_val *schema, struct buf *out, struct error *e)
+{
+    struct writer w = { .json = JSON_WRITER(out), .defs = member(schema, "defs"), .e = e };
+
+    if (write_schema(&w, NULL, schema) < 0)
+        return -1;
+    if (!buf_ok(out))
+        return error_set(e, ERROR_INVALID_ARGUMENT, "the schema is over %zu bytes", out->max);
     return 0;
 }

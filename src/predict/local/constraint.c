@@ -3,9 +3,9 @@
 #include <pthread.h>
 
 #include "base/thread.h"
+#include "base/json_write.h"
 #include "base/mem.h"
 #include "format/request/schema.h"
-#include "format/request/schema_value.h"
 
 /* A schema's text and what became of it. */
 struct compiled {
@@ -57,13 +57,16 @@ const char *constraint_path(const struct generation *g)
 /* What the grammar is made of: the same for all requests that mean the same. */
 static int write_source(const struct generation *g, struct buf *out, struct error *e)
 {
-    if (g->form == ANSWER_ENUM)
-        return schema_write_any(out, request_field(g->schema, "enum"), e);
-    if (g->json_schema)
-        return schema_write_any(out, g->json_schema, e);
-    if (g->schema)
+    struct json_writer w = JSON_WRITER(out);
+
+    if (g->form != ANSWER_ENUM && !g->json_schema && g->schema)
         return schema_to_json_schema(g->schema, out, e);
-    buf_add_c(out, "{}");
+    if (g->form == ANSWER_ENUM)
+        json_add_value(&w, NULL, request_field(g->schema, "enum"));
+    else if (g->json_schema)
+        json_add_value(&w, NULL, g->json_schema);
+    else
+        buf_add_c(out, "{}");
     return 0;
 }
 
