@@ -12,8 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define OUT_BYTES_MAX ((size_t)16 * 1024 * 1024)
 
-static const struct openai_file known = { STR_INIT("gs://b/o"), STR_INIT("QUJD") };
-static const struct openai_files files = { &known, 1 };
+static const struct file_content known = { STR_INIT("gs://b/o"), STR_INIT("QUJD") };
+static const struct file_contents files = { &known, 1 };
 
 /* What is asked, so that each way of reading is taken. */
 static const char *const asked[] = {
@@ -51,7 +51,7 @@ static const struct request *request_of(struct arena *a, struct str line, struct
 
 static void check_response(struct arena *a, const struct request *r, struct str body)
 {
-    const struct openai_reply_rules rules = {
+    const struct reply_rules rules = {
         .request = r, .model = "m", .at = "here", .response_id = "id"
     };
     struct buf out = BUF_INIT(OUT_BYTES_MAX);

@@ -9,13 +9,13 @@
 #define TOKENS_MAX (UINT32_MAX / 8)
 
 static bool names_files(const struct request *r);
-static int write_with_files(const struct request *r, const struct openai_files *files,
+static int write_with_files(const struct request *r, const struct file_contents *files,
                             struct buf *out, struct error *e);
 static void add_without(struct str object, const char *left_out, struct buf *out);
 
 /* ---- Out ---- */
 
-int google_request_write(const struct request *r, bool vertex, const struct openai_files *files,
+int google_request_write(const struct request *r, bool vertex, const struct file_contents *files,
                          struct buf *out, struct error *e)
 {
     struct buf whole = BUF_INIT(out->max);
@@ -67,17 +67,9 @@ static bool names_files(const struct request *r)
     return false;
 }
 
-static const struct openai_file *file_find(const struct openai_files *files, struct str uri)
-{
-    for (uint32_t i = 0; i < files->count; i++)
-        if (str_eq(files->item[i].uri, uri))
-            return &files->item[i];
-    return NULL;
-}
-
 /* {"fileData": {...}} becomes {"inlineData": {"mimeType", "data"}} when the file is at hand. */
 static bool part_replace(yyjson_mut_doc *doc, yyjson_mut_val *part,
-                         const struct openai_files *files)
+                         const struct file_contents *files)
 {
     static const char *const names[][3] = { { "fileData", "fileUri", "mimeType" },
                                             { "file_data", "file_uri", "mime_type" } };
@@ -91,8 +83,8 @@ static bool part_replace(yyjson_mut_doc *doc, yyjson_mut_val *part,
         mime = mime ? mime : yyjson_mut_obj_get(data, names[i][2]);
     }
     const char *text = yyjson_mut_get_str(uri);
-    const struct openai_file *f =
-        text ? file_find(files, (struct str){ text, yyjson_mut_get_len(uri) }) : NULL;
+    const struct file_content *f =
+        text ? file_content_find(files, (struct str){ text, yyjson_mut_get_len(uri) }) : NULL;
     if (!f)
         return true;
     yyjson_mut_val *as = yyjson_mut_obj(doc);
@@ -104,8 +96,8 @@ static bool part_replace(yyjson_mut_doc *doc, yyjson_mut_val *part,
 }
 
 /* A list, or the single value that may stand for it. */
-static bool each(yyjson_mut_doc *doc, yyjson_mut_val *list, const struct openai_files *files,
-                 bool (*fn)(yyjson_mut_doc *, yyjson_mut_val *, const struct openai_files *))
+static bool each(yyjson_mut_doc *doc, yyjson_mut_val *list, const struct file_contents *files,
+                 bool (*fn)(yyjson_mut_doc *, yyjson_mut_val *, const struct file_contents *))
 {
     yyjson_mut_arr_iter at;
     yyjson_mut_val *v;
@@ -120,12 +112,12 @@ static bool each(yyjson_mut_doc *doc, yyjson_mut_val *list, const struct openai_
 }
 
 static bool content_replace(yyjson_mut_doc *doc, yyjson_mut_val *content,
-                            const struct openai_files *files)
+                            const struct file_contents *files)
 {
     return each(doc, yyjson_mut_obj_get(content, "parts"), files, part_replace);
 }
 
-static int write_with_files(const struct request *r, const struct openai_files *files,
+static int write_with_files(const struct request *r, const struct file_contents *files,
                             struct buf *out, struct error *e)
 {
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
@@ -150,9 +142,7 @@ static uint32_t tokens_of(yyjson_val *usage, const char *name)
     yyjson_val *v = request_field(usage, name);
     uint64_t n = 0;
 
-    if (yyjson_is_uint(v))
-        n = yyjson_get_uint(v);
-    else if (!str_number(json_str(v), &n))
+    if (!json_count(v, &n))
         return 0;
     return n < TOKENS_MAX ? (uint32_t)n : TOKENS_MAX;
 }
@@ -227,7 +217,7 @@ static void add_one_line(struct str text, struct buf *out)
 }
 
 /* The same object, with the version that says who answered. */
-static void add_version(struct str object, yyjson_val *root, const struct openai_reply_rules *rules,
+static void add_version(struct str object, yyjson_val *root, const struct reply_rules *rules,
                         struct buf *out)
 {
     struct str version = json_str(json_get(root, "modelVersion"));
@@ -246,7 +236,7 @@ static void add_version(struct str object, yyjson_val *root, const struct openai
     buf_release(&name);
 }
 
-int google_response_read(struct arena *a, struct str body, const struct openai_reply_rules *rules,
+int google_response_read(struct arena *a, struct str body, const struct reply_rules *rules,
                          struct buf *out, struct usage *usage, struct error *e)
 {
     struct buf line = BUF_INIT(RESPONSE_BYTES_MAX);

@@ -8,17 +8,27 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/json_write.h"
+#include "format/gs.h"
 #include "format/request/schema.h"
 
+#define REMOVE_OR_GEMINI "Remove it, or use a model of the Gemini API."
+#define PLACE_BYTES 96 /* of a path up to a part or a function */
+
+/* A field that no OpenAI server has, and what to do about it. */
+struct unsayable {
+    const char *field, *remedy;
+};
+
 // clang-format off
-static const struct openai_unsayable of_request[] = {
+static const struct unsayable of_request[] = {
     { "continuationToken", REMOVE_OR_GEMINI },
     { "modelArmorConfig",  REMOVE_OR_GEMINI },
     { "outputConfig",      REMOVE_OR_GEMINI },
     { "serviceTier",       "Remove it: the configuration says which server answers." },
     { "store",             "Remove it: the server's operator decides what is kept." },
 };
-static const struct openai_unsayable of_generation[] = {
+static const struct unsayable of_generation[] = {
     { "mediaResolution",          "Remove it, and send images in the size that is wanted." },
     { "audioTimestamp",           REMOVE_OR_GEMINI },
     { "audioTranscriptionConfig", REMOVE_OR_GEMINI },
@@ -29,6 +39,31 @@ static const struct openai_unsayable of_generation[] = {
     { "enableAffectiveDialog",    REMOVE_OR_GEMINI },
     { "enableEnhancedCivicAnswers", REMOVE_OR_GEMINI },
     { "translationConfig",        REMOVE_OR_GEMINI },
+};
+static const struct unsayable of_tool_config[] = {
+    { "retrievalConfig",                 REMOVE_OR_GEMINI },
+    { "includeServerSideToolInvocations", REMOVE_OR_GEMINI },
+};
+static const struct unsayable of_calling[] = {
+    { "streamFunctionCallArguments", "Remove it: answers come as a whole." },
+};
+static const struct unsayable of_function[] = {
+    { "response",           "Say in description what it returns." },
+    { "responseJsonSchema", "Say in description what it returns." },
+};
+static const struct unsayable of_part[] = {
+    { "videoMetadata",   "Remove it, and send only the piece that is wanted." },
+    { "mediaResolution", "Remove it, and send the image in the size that is wanted." },
+    { "speechMetadata",  REMOVE_OR_GEMINI },
+};
+static const struct unsayable of_call[] = {
+    { "partialArgs",  "Write the whole arguments into args." },
+    { "willContinue", "Write the whole arguments into args." },
+};
+static const struct unsayable of_response[] = {
+    { "parts",        "Put the media into a part of their own." },
+    { "scheduling",   REMOVE_OR_GEMINI },
+    { "willContinue", "Write the whole result into response." },
 };
 // clang-format on
 
@@ -55,7 +90,8 @@ static bool says_nothing(yyjson_val *v)
            (yyjson_is_str(v) && (!s.len || str_ends(s, STR("UNSPECIFIED"))));
 }
 
-bool openai_all_silent(yyjson_val *object, const struct openai_unsayable *u, size_t count,
+/* None of the fields says anything; path is what holds them, with its dot, or empty. */
+static bool all_silent(yyjson_val *object, const struct unsayable *u, size_t count,
                        const char *path, struct violation *why)
 {
     for (size_t i = 0; i < count; i++) {
@@ -85,12 +121,13 @@ static bool thinking_accepts(yyjson_val *thinking, struct violation *why)
         "generationConfig.thinkingConfig.thinkingBudget");
 }
 
-bool openai_schema_accepts(yyjson_val *schema, bool google, const char *path, struct violation *why)
+static bool schema_accepts(yyjson_val *schema, bool google, const char *path, struct violation *why)
 {
     struct buf text = BUF_INIT(SCHEMA_BYTES_MAX);
     struct error e = { 0 };
     char message[VIOLATION_TEXT_BYTES];
-    int rc = openai_schema_write(schema, google, &text, &e);
+    struct json_writer w = JSON_WRITER(&text);
+    int rc = openai_schema_add(&w, NULL, schema, google, &e);
 
     if (rc == 0 && !buf_ok(&text))
         rc = error_set(&e, ERROR_INVALID_ARGUMENT, "it is over %zu bytes", SCHEMA_BYTES_MAX);
@@ -121,16 +158,14 @@ static bool generation_accepts(const struct request *r, struct violation *why)
     const char *path =
         g->schema ? "generationConfig.responseSchema" : "generationConfig.responseJsonSchema";
 
-    if (!openai_all_silent(config, of_generation, ARRAY_LEN(of_generation), "generationConfig.",
-                           why) ||
+    if (!all_silent(config, of_generation, ARRAY_LEN(of_generation), "generationConfig.", why) ||
         !thinking_accepts(g->thinking, why))
         return false;
     if (g->form == ANSWER_ENUM)
         return enum_accepts(g, path, why);
     if (!g->schema && !g->json_schema)
         return true;
-    return openai_schema_accepts(g->schema ? g->schema : g->json_schema, g->schema != NULL, path,
-                                 why);
+    return schema_accepts(g->schema ? g->schema : g->json_schema, g->schema != NULL, path, why);
 }
 
 /* Who asks for a filter must not believe that there is one. */
@@ -150,12 +185,255 @@ static bool safety_accepts(yyjson_val *settings, struct violation *why)
     return true;
 }
 
+/* ---- tools, toolConfig ---- */
+
+static bool function_accepts(yyjson_val *function, const char *path, struct violation *why)
+{
+    yyjson_val *google = request_field(function, "parameters");
+    yyjson_val *json = request_field(function, "parametersJsonSchema");
+    char below[VIOLATION_PATH_BYTES];
+
+    (void)snprintf(below, sizeof below, "%s.", path);
+    if (!all_silent(function, of_function, ARRAY_LEN(of_function), below, why))
+        return false;
+    if (str_eq_c(json_str(request_field(function, "behavior")), "NON_BLOCKING"))
+        return openai_refuse(why,
+                             "A function that does not block cannot be said to an OpenAI server.",
+                             "Remove behavior.", "%s.behavior", path);
+    (void)snprintf(below, sizeof below, "%s.%s", path,
+                   google ? "parameters" : "parametersJsonSchema");
+    return (!google && !json) || schema_accepts(google ? google : json, google, below, why);
+}
+
+/* A tool holds functions and nothing else: the others are run by Google. */
+static bool tool_accepts(yyjson_val *tool, size_t index, struct violation *why)
+{
+    struct values functions = values_of(request_field(tool, "functionDeclarations"));
+    size_t i, max;
+    yyjson_val *key, *value;
+    char path[PLACE_BYTES];
+
+    yyjson_obj_foreach(tool, i, max, key, value)
+    {
+        if (yyjson_is_null(value) || field_named("functionDeclarations", json_str(key)))
+            continue;
+        return openai_refuse(why, "An OpenAI server runs no tools of Google's.",
+                             "Remove it, and put what it would find into contents.",
+                             "tools[%zu].%.*s", index, STR_ARG(json_str(key)));
+    }
+    while ((value = values_next(&functions))) {
+        (void)snprintf(path, sizeof path, "tools[%zu].functionDeclarations[%zu]", index,
+                       functions.index - 1);
+        if (!function_accepts(value, path, why))
+            return false;
+    }
+    return true;
+}
+
+static bool choice_accepts(const struct request *r, struct violation *why)
+{
+    static const char at[] = "toolConfig.functionCallingConfig";
+    struct openai_functions it = openai_functions_of(r);
+    struct openai_choice c = openai_choice_of(r);
+    size_t count = 0;
+
+    while (openai_functions_next(&it))
+        count++;
+    if (count > OPENAI_FUNCTIONS_MAX)
+        return openai_refuse(why, "There are too many functions for an OpenAI server.",
+                             "Declare at most 512 in all tools.", "tools");
+    if (values_of(c.allowed).count > OPENAI_FUNCTIONS_MAX)
+        return openai_refuse(why, "There are too many names of allowed functions.",
+                             "Name at most 512, or none: then all are allowed.",
+                             "%s.allowedFunctionNames", at);
+    if (count && !c.count && c.calling != CALLING_NONE)
+        return openai_refuse(why, "None of the allowed functions is declared.",
+                             "Declare one of them, or remove allowedFunctionNames.",
+                             "%s.allowedFunctionNames", at);
+    if (!c.count && c.calling == CALLING_ANY)
+        return openai_refuse(why, "A function must be called, but none is declared.",
+                             "Declare it in tools, or remove the mode.", "%s.mode", at);
+    return true;
+}
+
+static bool tools_accept(const struct request *r, struct violation *why)
+{
+    yyjson_val *calling = request_field(r->tool_config, "functionCallingConfig");
+    struct values it = values_of(r->tools);
+    yyjson_val *tool;
+
+    if (!r->tools && !r->tool_config)
+        return true;
+    if (!all_silent(r->tool_config, of_tool_config, ARRAY_LEN(of_tool_config), "toolConfig.",
+                    why) ||
+        !all_silent(calling, of_calling, ARRAY_LEN(of_calling), "toolConfig.functionCallingConfig.",
+                    why))
+        return false;
+    if (!choice_accepts(r, why))
+        return false;
+    while ((tool = values_next(&it)))
+        if (!tool_accepts(tool, it.index - 1, why))
+            return false;
+    return true;
+}
+
+/* ---- contents ---- */
+
+/* A part, and where it stands. */
+struct place_of_part {
+    const struct part *part;
+    char path[PLACE_BYTES]; /* "contents[0].parts[1]" */
+    uint32_t turn;
+    bool by_model;
+    struct openai_calls *calls;
+    struct arena *scratch;
+};
+
+static bool media_accepts(const struct place_of_part *at, struct violation *why)
+{
+    const struct part *p = at->part;
+    bool file = p->kind == PART_FILE_DATA;
+    const char *data = file ? "fileData" : "inlineData";
+    struct openai_mime m = openai_mime_of(p->mime);
+
+    if (at->by_model)
+        return openai_refuse(why, "A turn of the model cannot hold media for an OpenAI server.",
+                             "Move the part into a turn of the user.", "%s", at->path);
+    if (m.media == MEDIA_NONE)
+        return openai_refuse(
+            why, "An OpenAI server takes no data of this type.",
+            "Send images, video, application/pdf, audio/wav or audio/mp3; text belongs "
+            "into a text part.",
+            "%s.%s.mimeType", at->path, data);
+    if (!file || gs_is(p->uri))
+        return true;
+    if (!openai_is_web(p->uri))
+        return openai_refuse(why, "An OpenAI server cannot read this file.",
+                             "Copy it into a bucket and write gs://BUCKET/OBJECT, or send it as "
+                             "inlineData.",
+                             "%s.fileData.fileUri", at->path);
+    return m.media == MEDIA_IMAGE ||
+           openai_refuse(
+               why, "An OpenAI server fetches images by their address, but nothing else.",
+               "Copy it into a bucket and write gs://BUCKET/OBJECT, or send it as inlineData.",
+               "%s.fileData.fileUri", at->path);
+}
+
+static bool call_accepts(const struct place_of_part *at, struct violation *why)
+{
+    char below[VIOLATION_PATH_BYTES];
+
+    (void)snprintf(below, sizeof below, "%s.functionCall.", at->path);
+    if (!at->by_model)
+        return openai_refuse(why, "A functionCall stands in a turn of the user.",
+                             "Write \"model\" as the role of its turn.", "%s.functionCall",
+                             at->path);
+    if (!all_silent(at->part->object, of_call, ARRAY_LEN(of_call), below, why))
+        return false;
+    return openai_calls_add(at->calls, at->scratch, at->part, at->turn) ||
+           openai_refuse(why, "There are too many functionCalls for an OpenAI server.",
+                         "Leave out the oldest turns: at most 1024 calls may be there.",
+                         "%s.functionCall", at->path);
+}
+
+static bool response_accepts(const struct place_of_part *at, struct violation *why)
+{
+    char below[VIOLATION_PATH_BYTES];
+
+    (void)snprintf(below, sizeof below, "%s.functionResponse.", at->path);
+    if (at->by_model)
+        return openai_refuse(why, "A functionResponse stands in a turn of the model.",
+                             "Write \"user\" as the role of its turn.", "%s.functionResponse",
+                             at->path);
+    if (!all_silent(at->part->object, of_response, ARRAY_LEN(of_response), below, why))
+        return false;
+    return openai_calls_answer(at->calls, at->part) ||
+           openai_refuse(why, "A functionResponse answers no functionCall before it.",
+                         "Put the model's turn with the functionCall of this name or id before it.",
+                         "%s.functionResponse", at->path);
+}
+
+static bool part_accepts(const struct place_of_part *at, struct violation *why)
+{
+    switch (at->part->kind) {
+    case PART_TEXT:
+        return true;
+    case PART_INLINE_DATA:
+    case PART_FILE_DATA:
+        return media_accepts(at, why);
+    case PART_FUNCTION_CALL:
+        return call_accepts(at, why);
+    case PART_FUNCTION_RESPONSE:
+        return response_accepts(at, why);
+    case PART_EXECUTABLE_CODE:
+    case PART_CODE_RESULT:
+        break;
+    }
+    return openai_refuse(why, "An OpenAI server knows no executed code.",
+                         "Write the code or its result as a text part.", "%s", at->path);
+}
+
+/* The fields beside the data; value is the part as it was written. */
+static bool modifiers_accept(yyjson_val *value, const char *path, struct violation *why)
+{
+    char below[VIOLATION_PATH_BYTES];
+
+    if (yyjson_obj_size(value) < 2)
+        return true; /* its data only */
+    (void)snprintf(below, sizeof below, "%s.", path);
+    return all_silent(value, of_part, ARRAY_LEN(of_part), below, why);
+}
+
+static bool system_accepts(const struct request *r, struct violation *why)
+{
+    for (uint32_t i = 0; r->system && i < r->system->part_count; i++)
+        if (r->system->part[i].kind != PART_TEXT)
+            return openai_refuse(why, "systemInstruction can only be text for an OpenAI server.",
+                                 "Move the part into the first turn of the user.",
+                                 "systemInstruction.parts[%u]", i);
+    return true;
+}
+
+static bool turn_accepts(const struct content *c, yyjson_val *content, struct place_of_part *at,
+                         struct violation *why)
+{
+    struct values it = values_of(request_field(content, "parts"));
+
+    at->by_model = c->role == ROLE_MODEL;
+    for (uint32_t i = 0; i < c->part_count; i++) {
+        yyjson_val *value = values_next(&it);
+        at->part = &c->part[i];
+        if (at->part->kind == PART_TEXT && yyjson_obj_size(value) < 2)
+            continue; /* nearly all are so: no path is wanted */
+        (void)snprintf(at->path, sizeof at->path, "contents[%u].parts[%u]", at->turn, i);
+        if (!part_accepts(at, why) || !modifiers_accept(value, at->path, why))
+            return false;
+    }
+    return true;
+}
+
+static bool contents_accept(const struct request *r, struct violation *why)
+{
+    struct values it = values_of(request_field(r->root, "contents"));
+    struct openai_calls calls = { 0 };
+    struct arena scratch = { 0 };
+    struct place_of_part at = { .calls = &calls, .scratch = &scratch };
+    bool all = system_accepts(r, why);
+
+    for (uint32_t i = 0; all && i < r->content_count; i++) {
+        at.turn = i;
+        all = turn_accepts(&r->content[i], values_next(&it), &at, why);
+    }
+    arena_release(&scratch);
+    return all;
+}
+
 bool openai_accepts(const struct request *r, struct violation *why)
 {
     if (r->kind == REQUEST_EMBED)
         return openai_embed_accepts(r, why);
-    return openai_all_silent(r->root, of_request, ARRAY_LEN(of_request), "", why) &&
+    return all_silent(r->root, of_request, ARRAY_LEN(of_request), "", why) &&
            generation_accepts(r, why) &&
-           safety_accepts(request_field(r->root, "safetySettings"), why) &&
-           openai_tools_accept(r, why) && openai_contents_accept(r, why);
+           safety_accepts(request_field(r->root, "safetySettings"), why) && tools_accept(r, why) &&
+           contents_accept(r, why);
 }

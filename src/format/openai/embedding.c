@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 
-
 /* A setting that is there, refused where it stands. */
 static bool setting_refuse(const struct request *r, const char *name, const char *remedy,
                            struct violation *why)
@@ -37,13 +36,12 @@ bool openai_embed_accepts(const struct request *r, struct violation *why)
     return true;
 }
 
-void openai_embed_write(const struct request *r, struct buf *out)
+void openai_embed_add(struct json_writer *w, const struct request *r)
 {
-    ADD(out, "\"input\":");
-    openai_texts_write(&r->content[0], out);
+    openai_texts_add(w, "input", &r->content[0]);
     if (r->embedding.dimensions)
-        buf_addf(out, ",\"dimensions\":%u", r->embedding.dimensions);
-    ADD(out, ",\"encoding_format\":\"float\"}");
+        json_add_uint(w, "dimensions", r->embedding.dimensions);
+    json_add_c(w, "encoding_format", "float");
 }
 
 /* The numbers of the only embedding; NULL when it is not what was asked for. */

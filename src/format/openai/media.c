@@ -47,89 +47,76 @@ bool openai_is_web(struct str uri)
     return str_starts(uri, STR("https://")) || str_starts(uri, STR("http://"));
 }
 
-static bool file_find(const struct openai_files *files, struct str uri, struct str *base64)
-{
-    for (uint32_t i = 0; files && i < files->count; i++) {
-        if (!str_eq(files->item[i].uri, uri))
-            continue;
-        *base64 = files->item[i].base64;
-        return true;
-    }
-    return false;
-}
-
 /* "data:image/png;base64,..." */
-static void add_data_url(struct buf *out, struct str type, struct str base64)
+static void add_data_url(struct json_writer *w, const char *key, struct str type, struct str base64)
 {
-    ADD(out, "\"data:");
-    buf_add_json_inside(out, type);
-    ADD(out, ";base64,");
-    base64_add_standard(out, base64);
-    buf_add_char(out, '"');
+    json_value(w, key);
+    buf_add_c(w->out, "\"data:");
+    buf_add_json_inside(w->out, type);
+    buf_add_c(w->out, ";base64,");
+    base64_add_standard(w->out, base64);
+    buf_add_char(w->out, '"');
 }
 
 static struct str name_of(const struct part *p)
 {
     struct str name = json_str(request_field(p->object, "displayName"));
-    size_t at = p->uri.len;
 
-    if (name.len)
-        return name;
-    while (at > 0 && p->uri.p[at - 1] != '/')
-        at--;
-    name = str_sub(p->uri, at, p->uri.len);
+    if (!name.len)
+        name = str_after_last(p->uri, '/');
     return name.len ? name : DOCUMENT_NAME;
 }
 
-static void add_document(struct buf *out, const struct part *p, struct str type, struct str base64)
+/* The part opens as {"type":NAME,NAME:{ and is closed by the caller. */
+static void part_begin(struct json_writer *w, const char *name)
 {
-    ADD(out, "{\"type\":\"file\",\"file\":{\"filename\":");
-    buf_add_json(out, name_of(p));
-    ADD(out, ",\"file_data\":");
-    add_data_url(out, type, base64);
-    ADD(out, "}}");
+    json_object(w, NULL);
+    json_add_c(w, "type", name);
+    json_object(w, name);
 }
 
-static void add_audio(struct buf *out, const char *format, struct str base64)
+int openai_media_add(struct json_writer *w, const struct part *p, const struct file_contents *files,
+                     struct error *e)
 {
-    ADD(out, "{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"");
-    base64_add_standard(out, base64);
-    ADD(out, "\",\"format\":\"");
-    buf_add_c(out, format);
-    ADD(out, "\"}}");
-}
-
-int openai_media_write(const struct part *p, const struct openai_files *files, struct buf *out,
-                       struct error *e)
-{
+    const struct file_content *file =
+        p->kind == PART_FILE_DATA ? file_content_find(files, p->uri) : NULL;
     struct openai_mime m = openai_mime_of(p->mime);
-    struct str base64 = p->data;
-    bool by_url = p->kind == PART_FILE_DATA && !file_find(files, p->uri, &base64);
+    struct str base64 = file ? file->base64 : p->data;
+    bool by_url = p->kind == PART_FILE_DATA && !file;
 
     if (by_url && (m.media != MEDIA_IMAGE || !openai_is_web(p->uri)))
-        return error_set(e, ERROR_NOT_FOUND, "The file %.*s is not at hand.", STR_ARG(p->uri));
+        return error_set(e, ERROR_NOT_FOUND, "The content of the file %.*s is missing.",
+                         STR_ARG(p->uri));
     switch (m.media) {
     case MEDIA_IMAGE:
-        ADD(out, "{\"type\":\"image_url\",\"image_url\":{\"url\":");
+        part_begin(w, "image_url");
         if (by_url)
-            buf_add_json(out, p->uri);
+            json_add_text(w, "url", p->uri);
         else
-            add_data_url(out, m.type, base64);
-        ADD(out, "}}");
-        return 0;
-    case MEDIA_VIDEO:
-        ADD(out, "{\"type\":\"video_url\",\"video_url\":{\"url\":");
-        add_data_url(out, m.type, base64);
-        ADD(out, "}}");
-        return 0;
-    case MEDIA_AUDIO:
-        add_audio(out, m.format, base64);
-        return 0;
-    case MEDIA_DOCUMENT:
-        add_document(out, p, m.type, base64);
-        return 0;
-    case MEDIA_NONE:
+            add_data_url(w, "url", m.type, base64);
         break;
+    case MEDIA_VIDEO:
+        part_begin(w, "video_url");
+        add_data_url(w, "url", m.type, base64);
+        break;
+    case MEDIA_AUDIO:
+        part_begin(w, "input_audio");
+        json_value(w, "data");
+        buf_add_char(w->out, '"');
+        base64_add_standard(w->out, base64);
+        buf_add_char(w->out, '"');
+        json_add_c(w, "format", m.format);
+        break;
+    case MEDIA_DOCUMENT:
+        part_begin(w, "file");
+        json_add_text(w, "filename", name_of(p));
+        add_data_url(w, "file_data", m.type, base64);
+        break;
+    case MEDIA_NONE:
+        return error_set(e, ERROR_INVALID_ARGUMENT, "The type %.*s cannot be sent.",
+                         STR_ARG(m.type));
     }
-    return error_set(e, ERROR_INVALID_ARGUMENT, "The type %.*s cannot be sent.", STR_ARG(m.type));
+    json_end(w);
+    json_end(w);
+    return 0;
 }

@@ -1,30 +1,87 @@
 /* messages.c -- the conversation: systemInstruction and contents as messages.
  *
  * A turn of the user may become several messages: one with the role tool for each functionResponse,
- * which must follow the calls at once, then one with all else.
+ * which must follow the calls at once, then one with all else. The dialect knows calls by ids only, so
+ * a response is paired with its call here.
  */
 #include "format/openai/openai_inner.h"
 
+#include <assert.h>
+#include <stdio.h>
+
+#define CALL_ID_BYTES 32
+
+/* ---- Calls: which response belongs to which call ---- */
+
+const struct openai_call *openai_calls_add(struct openai_calls *c, struct arena *a,
+                                           const struct part *call, uint32_t turn)
+{
+    if (!c->item)
+        c->item = arena_array(a, OPENAI_CALLS_MAX, sizeof *c->item);
+    assert(c->item);
+    if (c->count == OPENAI_CALLS_MAX)
+        return NULL;
+    const struct openai_call *before = c->count ? &c->item[c->count - 1] : NULL;
+    uint32_t n = before && before->turn == turn ? before->n + 1 : 0;
+    c->item[c->count] = (struct openai_call){ .part = call, .turn = turn, .n = n };
+    return &c->item[c->count++];
+}
+
+static struct str id_of(const struct part *p)
+{
+    return json_str(request_field(p->object, "id"));
+}
+
+static struct str function_of(const struct part *p)
+{
+    return json_str(request_field(p->object, "name"));
+}
+
+static struct openai_call *open_with(struct openai_calls *c, struct str value,
+                                     struct str (*of)(const struct part *p))
+{
+    for (uint32_t i = 0; value.len && i < c->count; i++)
+        if (!c->item[i].answered && str_eq(of(c->item[i].part), value))
+            return &c->item[i];
+    return NULL;
+}
+
+const struct openai_call *openai_calls_answer(struct openai_calls *c, const struct part *response)
+{
+    struct openai_call *found = open_with(c, id_of(response), id_of);
+
+    if (!found)
+        found = open_with(c, function_of(response), function_of);
+    if (found)
+        found->answered = true;
+    return found;
+}
+
+/* The call's own id, or one made of its place, for which there is room in made. */
+static struct str id_of_call(const struct openai_call *c, char made[CALL_ID_BYTES])
+{
+    struct str id = id_of(c->part);
+
+    if (id.len)
+        return id;
+    (void)snprintf(made, CALL_ID_BYTES, "call_%u_%u", c->turn, c->n);
+    return str_of(made);
+}
+
+/* ---- Messages ---- */
+
 struct writer {
-    const struct openai_files *files;
+    struct json_writer *json;
+    const struct file_contents *files;
     struct openai_calls calls;
     struct arena *scratch;
-    struct buf *out;
     struct error *e;
-    bool any; /* a message was written */
 };
 
-static int turn_write(struct writer *w, const struct content *c, uint32_t turn);
-
-/* Opens a message, up to its content. */
-static void begin(struct writer *w, struct str role)
+static void message_begin(struct writer *w, const char *role)
 {
-    if (w->any)
-        buf_add_char(w->out, ',');
-    w->any = true;
-    ADD(w->out, "{\"role\":\"");
-    buf_add_str(w->out, role);
-    ADD(w->out, "\",\"content\":");
+    json_object(w->json, NULL);
+    json_add_c(w->json, "role", role);
 }
 
 static bool is_text(const struct part *p)
@@ -48,10 +105,12 @@ static uint32_t count_of(const struct content *c, bool (*is)(const struct part *
 
 /* All texts as one, joined by a line feed as the embedded engine does: most chat templates take a
  * string only. */
-void openai_texts_write(const struct content *c, struct buf *out)
+void openai_texts_add(struct json_writer *w, const char *key, const struct content *c)
 {
+    struct buf *out = w->out;
     const char *join = "";
 
+    json_value(w, key);
     buf_add_char(out, '"');
     for (uint32_t i = 0; i < c->part_count; i++) {
         if (!is_text(&c->part[i]))
@@ -63,89 +122,57 @@ void openai_texts_write(const struct content *c, struct buf *out)
     buf_add_char(out, '"');
 }
 
-int openai_messages_write(const struct request *r, const struct openai_files *files,
-                          struct arena *scratch, struct buf *out, struct error *e)
-{
-    struct writer w = { .files = files, .scratch = scratch, .out = out, .e = e };
-
-    ADD(out, "\"messages\":[");
-    if (r->system && count_of(r->system, is_text)) {
-        begin(&w, STR("system"));
-        openai_texts_write(r->system, out);
-        buf_add_char(out, '}');
-    }
-    for (uint32_t i = 0; i < r->content_count; i++)
-        if (turn_write(&w, &r->content[i], i) < 0)
-            return -1;
-    buf_add_char(out, ']');
-    return 0;
-}
-
 /* ---- The user ---- */
 
-static int write_tool(struct writer *w, const struct part *p)
+static int add_tool(struct writer *w, const struct part *p)
 {
     const struct openai_call *call = openai_calls_answer(&w->calls, p);
-    char made[OPENAI_CALL_ID_BYTES];
+    char made[CALL_ID_BYTES];
 
     if (!call)
         return error_set(w->e, ERROR_INVALID_ARGUMENT,
                          "A functionResponse answers no functionCall before it.");
-    begin(w, STR("tool"));
-    buf_add_json(w->out, json_text(w->scratch, request_field(p->object, "response")));
-    ADD(w->out, ",\"tool_call_id\":");
-    buf_add_json(w->out, openai_call_id(call, made));
-    buf_add_char(w->out, '}');
-    return 0;
-}
-
-static int write_tools(struct writer *w, const struct content *c)
-{
-    for (uint32_t i = 0; i < c->part_count; i++)
-        if (c->part[i].kind == PART_FUNCTION_RESPONSE && write_tool(w, &c->part[i]) < 0)
-            return -1;
+    message_begin(w, "tool");
+    json_add_text(w->json, "content", json_text(w->scratch, request_field(p->object, "response")));
+    json_add_text(w->json, "tool_call_id", id_of_call(call, made));
+    json_end(w->json);
     return 0;
 }
 
 /* Text and media in their order. */
-static int write_content(struct writer *w, const struct content *c)
+static int add_content(struct writer *w, const struct content *c)
 {
-    const char *comma = "";
-
-    buf_add_char(w->out, '[');
+    json_array(w->json, "content");
     for (uint32_t i = 0; i < c->part_count; i++) {
         const struct part *p = &c->part[i];
-        if (!is_text(p) && !is_media(p))
+        if (is_media(p) && openai_media_add(w->json, p, w->files, w->e) < 0)
+            return -1;
+        if (!is_text(p))
             continue;
-        buf_add_c(w->out, comma);
-        comma = ",";
-        if (is_media(p)) {
-            if (openai_media_write(p, w->files, w->out, w->e) < 0)
-                return -1;
-            continue;
-        }
-        ADD(w->out, "{\"type\":\"text\",\"text\":");
-        buf_add_json(w->out, p->text);
-        buf_add_char(w->out, '}');
+        json_object(w->json, NULL);
+        json_add_c(w->json, "type", "text");
+        json_add_text(w->json, "text", p->text);
+        json_end(w->json);
     }
-    buf_add_char(w->out, ']');
+    json_end(w->json);
     return 0;
 }
 
-static int write_user(struct writer *w, const struct content *c)
+static int add_user(struct writer *w, const struct content *c)
 {
     uint32_t media = count_of(c, is_media);
 
-    if (write_tools(w, c) < 0)
-        return -1;
+    for (uint32_t i = 0; i < c->part_count; i++)
+        if (c->part[i].kind == PART_FUNCTION_RESPONSE && add_tool(w, &c->part[i]) < 0)
+            return -1;
     if (!media && !count_of(c, is_text))
         return 0;
-    begin(w, STR("user"));
+    message_begin(w, "user");
     if (!media)
-        openai_texts_write(c, w->out);
-    else if (write_content(w, c) < 0)
+        openai_texts_add(w->json, "content", c);
+    else if (add_content(w, c) < 0)
         return -1;
-    buf_add_char(w->out, '}');
+    json_end(w->json);
     return 0;
 }
 
@@ -157,55 +184,69 @@ static bool is_call(const struct part *p)
 }
 
 /* Arguments are a string that holds JSON. */
-static int write_call(struct writer *w, const struct part *p, uint32_t turn)
+static int add_call(struct writer *w, const struct part *p, uint32_t turn)
 {
     const struct openai_call *call = openai_calls_add(&w->calls, w->scratch, p, turn);
     yyjson_val *args = request_field(p->object, "args");
-    char made[OPENAI_CALL_ID_BYTES];
+    char made[CALL_ID_BYTES];
 
     if (!call)
         return error_set(w->e, ERROR_INVALID_ARGUMENT, "There are more than %d functionCalls.",
                          OPENAI_CALLS_MAX);
-    if (call->n)
-        buf_add_char(w->out, ',');
-    ADD(w->out, "{\"id\":");
-    buf_add_json(w->out, openai_call_id(call, made));
-    ADD(w->out, ",\"type\":\"function\",\"function\":{\"name\":");
-    buf_add_json(w->out, json_str(request_field(p->object, "name")));
-    ADD(w->out, ",\"arguments\":");
-    buf_add_json(w->out, args ? json_text(w->scratch, args) : STR("{}"));
-    ADD(w->out, "}}");
+    json_object(w->json, NULL);
+    json_add_text(w->json, "id", id_of_call(call, made));
+    json_add_c(w->json, "type", "function");
+    json_object(w->json, "function");
+    json_add_text(w->json, "name", function_of(p));
+    json_add_text(w->json, "arguments", args ? json_text(w->scratch, args) : STR("{}"));
+    json_end(w->json);
+    json_end(w->json);
     return 0;
 }
 
-static int write_calls(struct writer *w, const struct content *c, uint32_t turn)
+static int add_calls(struct writer *w, const struct content *c, uint32_t turn)
 {
-    ADD(w->out, ",\"tool_calls\":[");
+    json_array(w->json, "tool_calls");
     for (uint32_t i = 0; i < c->part_count; i++)
-        if (is_call(&c->part[i]) && write_call(w, &c->part[i], turn) < 0)
+        if (is_call(&c->part[i]) && add_call(w, &c->part[i], turn) < 0)
             return -1;
-    buf_add_char(w->out, ']');
+    json_end(w->json);
     return 0;
 }
 
-static int write_model(struct writer *w, const struct content *c, uint32_t turn)
+static int add_model(struct writer *w, const struct content *c, uint32_t turn)
 {
     uint32_t texts = count_of(c, is_text), calls = count_of(c, is_call);
 
     if (!texts && !calls)
         return 0; /* it only thought */
-    begin(w, STR("assistant"));
+    message_begin(w, "assistant");
     if (texts)
-        openai_texts_write(c, w->out);
+        openai_texts_add(w->json, "content", c);
     else
-        ADD(w->out, "null");
-    if (calls && write_calls(w, c, turn) < 0)
+        json_add_null(w->json, "content");
+    if (calls && add_calls(w, c, turn) < 0)
         return -1;
-    buf_add_char(w->out, '}');
+    json_end(w->json);
     return 0;
 }
 
-static int turn_write(struct writer *w, const struct content *c, uint32_t turn)
+int openai_messages_add(struct json_writer *json, const struct request *r,
+                        const struct file_contents *files, struct arena *scratch, struct error *e)
 {
-    return c->role == ROLE_MODEL ? write_model(w, c, turn) : write_user(w, c);
+    struct writer w = { .json = json, .files = files, .scratch = scratch, .e = e };
+
+    json_array(json, "messages");
+    if (r->system && count_of(r->system, is_text)) {
+        message_begin(&w, "system");
+        openai_texts_add(json, "content", r->system);
+        json_end(json);
+    }
+    for (uint32_t i = 0; i < r->content_count; i++) {
+        const struct content *c = &r->content[i];
+        if ((c->role == ROLE_MODEL ? add_model(&w, c, i) : add_user(&w, c)) < 0)
+            return -1;
+    }
+    json_end(json);
+    return 0;
 }

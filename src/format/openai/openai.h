@@ -3,7 +3,7 @@
  * Why: vLLM, llama-server, SGLang and most other servers speak this dialect. What it can say is
  * said without loss; what it cannot is refused at validation, by openai_accepts, and never dropped.
  *
- * In:      struct request; files' contents when the request names files (openai_file).
+ * In:      struct request; files' contents when the request names files.
  * Out:     the body of POST {base}/chat/completions or /embeddings; a GenerateContentResponse or
  *          an embedding, with its usage.
  * Errors:  reading an answer: INTERNAL, retryable, with what is wrong about it (no JSON, no choices, a
@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "format/exchange.h"
 #include "format/request/request.h"
 #include "format/usage.h"
 
@@ -26,16 +27,6 @@
 #define OPENAI_ARGS_DEPTH_MAX 48 /* of a call's arguments in an answer: rows can be read again */
 #define OPENAI_ID_BYTES_MAX 256  /* of an answer's id; a longer one is not taken */
 #define OPENAI_FUNCTIONS_MAX 512 /* functions of all its tools; names in allowedFunctionNames */
-
-/* The content of a file that parts name by uri; found by its uri. */
-struct openai_file {
-    struct str uri;
-    struct str base64;
-};
-struct openai_files {
-    const struct openai_file *item;
-    uint32_t count;
-};
 
 /* Can the dialect say all of r? False with the violation, path relative to the request. */
 bool openai_accepts(const struct request *r, struct violation *why);
@@ -47,20 +38,12 @@ const char *openai_path(const struct request *r);
  * have refused, NOT_FOUND for a file that is not among files, OUT_OF_RANGE when out is full; what was
  * written until then stays. files may be NULL: there are none. */
 int openai_request_write(const struct request *r, const char *model,
-                         const struct openai_files *files, struct buf *out,
+                         const struct file_contents *files, struct buf *out,
                          struct error *e) FALLIBLE;
 
-/* What makes an answer complete. */
-struct openai_reply_rules {
-    const struct request *request; /* what was asked: candidates, form, logprobs */
-    const char *model;             /* modelVersion when the body names none */
-    const char *at;                /* appended to modelVersion after "@"; or NULL */
-    const char *response_id;       /* when the body has no id */
-    int64_t create_time_us;        /* when the body has none */
-};
 /* A body of status 200. On success the response is appended to out and usage is set. What the server
  * does not count is estimated, and no count can overflow. */
-int openai_response_read(struct arena *a, struct str body, const struct openai_reply_rules *rules,
+int openai_response_read(struct arena *a, struct str body, const struct reply_rules *rules,
                          struct buf *out, struct usage *usage, struct error *e) FALLIBLE;
 
 #endif

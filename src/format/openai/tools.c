@@ -67,20 +67,20 @@ struct openai_choice openai_choice_of(const struct request *r)
     };
     yyjson_val *function;
 
-    while ((function = openai_functions_next(&it))) {
+    while ((function = openai_functions_next(&it)))
         c.count += is_allowed(c.allowed, function);
-    }
     return c;
 }
 
-int openai_parameters_write(yyjson_val *function, struct buf *out, struct error *e)
+static int add_parameters(struct json_writer *w, yyjson_val *function, struct error *e)
 {
     yyjson_val *google = request_field(function, "parameters");
     yyjson_val *schema = google ? google : request_field(function, "parametersJsonSchema");
 
     if (schema)
-        return openai_schema_write(schema, google != NULL, out, e);
-    ADD(out, "{\"type\":\"object\",\"properties\":{}}"); /* some servers want it to be there */
+        return openai_schema_add(w, "parameters", schema, google != NULL, e);
+    json_add_raw(w, "parameters",
+                 STR("{\"type\":\"object\",\"properties\":{}}")); /* some want it */
     return 0;
 }
 
@@ -92,40 +92,32 @@ static bool is_strict(yyjson_val *function)
     return google ? openai_schema_strict(google, true) : json && openai_schema_strict(json, false);
 }
 
-static int write_function(yyjson_val *function, bool validated, struct buf *out, struct error *e)
+static int add_function(struct json_writer *w, yyjson_val *function, bool validated,
+                        struct error *e)
 {
     struct str description = json_str(request_field(function, "description"));
 
-    ADD(out, "{\"type\":\"function\",\"function\":{\"name\":");
-    buf_add_json(out, name_of(function));
-    if (description.len) {
-        ADD(out, ",\"description\":");
-        buf_add_json(out, description);
-    }
+    json_object(w, NULL);
+    json_add_c(w, "type", "function");
+    json_object(w, "function");
+    json_add_text(w, "name", name_of(function));
+    if (description.len)
+        json_add_text(w, "description", description);
     if (validated && is_strict(function))
-        ADD(out, ",\"strict\":true");
-    ADD(out, ",\"parameters\":");
-    if (openai_parameters_write(function, out, e) < 0)
+        json_add_bool(w, "strict", true);
+    if (add_parameters(w, function, e) < 0)
         return error_wrap(e, "the parameters of %.*s", STR_ARG(name_of(function)));
-    ADD(out, "}}");
+    json_end(w);
+    json_end(w);
     return 0;
 }
 
-/* AUTO is what a server does untold. A function that must be called is the only one sent and not
- * named: llama-server takes a choice that is an object for AUTO. */
-static void write_choice(enum openai_calling calling, struct buf *out)
-{
-    if (calling == CALLING_NONE)
-        ADD(out, ",\"tool_choice\":\"none\"");
-    else if (calling == CALLING_ANY)
-        ADD(out, ",\"tool_choice\":\"required\"");
-}
-
-int openai_tools_write(const struct request *r, struct buf *out, struct error *e)
+/* AUTO is a server's default. A function that must be called is the only one sent and not named:
+ * llama-server takes a choice that is an object for AUTO. */
+int openai_tools_add(struct json_writer *w, const struct request *r, struct error *e)
 {
     struct openai_choice c = openai_choice_of(r);
     struct openai_functions it = openai_functions_of(r);
-    const char *comma = "";
     yyjson_val *function;
 
     if (!c.count && c.calling == CALLING_ANY)
@@ -133,16 +125,15 @@ int openai_tools_write(const struct request *r, struct buf *out, struct error *e
                          "A function must be called, but there is none.");
     if (!c.count)
         return 0;
-    ADD(out, ",\"tools\":[");
-    while ((function = openai_functions_next(&it))) {
-        if (!is_allowed(c.allowed, function))
-            continue;
-        buf_add_c(out, comma);
-        comma = ",";
-        if (write_function(function, c.calling == CALLING_VALIDATED, out, e) < 0)
+    json_array(w, "tools");
+    while ((function = openai_functions_next(&it)))
+        if (is_allowed(c.allowed, function) &&
+            add_function(w, function, c.calling == CALLING_VALIDATED, e) < 0)
             return -1;
-    }
-    buf_add_char(out, ']');
-    write_choice(c.calling, out);
+    json_end(w);
+    if (c.calling == CALLING_NONE)
+        json_add_c(w, "tool_choice", "none");
+    else if (c.calling == CALLING_ANY)
+        json_add_c(w, "tool_choice", "required");
     return 0;
 }

@@ -39,7 +39,7 @@ static int credential_write(const struct target *p, struct flight_desk *d, struc
 }
 
 static int file_read(const struct file_source *from, struct str uri, size_t *left, struct arena *a,
-                     struct openai_file *out, struct error *e)
+                     struct file_content *out, struct error *e)
 {
     struct buf raw = BUF_INIT(*left);
     int rc = from->read(from->arg, uri, *left, &raw, e);
@@ -57,11 +57,11 @@ static int file_read(const struct file_source *from, struct str uri, size_t *lef
 }
 
 /* Reads the files of our object store that the server cannot read itself. */
-static int files_read(const struct flight *f, struct flight_desk *d, struct openai_files *out,
+static int files_read(const struct flight *f, struct flight_desk *d, struct file_contents *out,
                       struct error *e)
 {
     const struct request *r = f->task->request;
-    struct openai_file *item = arena_array(&d->arena, UPSTREAM_FILES_MAX, sizeof *item);
+    struct file_content *item = arena_array(&d->arena, UPSTREAM_FILES_MAX, sizeof *item);
     size_t left = UPSTREAM_FILES_BYTES_MAX;
 
     out->item = item;
@@ -83,7 +83,7 @@ static int files_read(const struct flight *f, struct flight_desk *d, struct open
 int flight_write(struct flight *f, struct flight_desk *d, struct error *e)
 {
     const struct request *r = f->task->request;
-    struct openai_files files = { 0 };
+    struct file_contents files = { 0 };
     int rc = credential_write(f->target, d, e);
 
     if (rc <= 0)
@@ -209,7 +209,7 @@ static int read_answer(const struct flight *f, struct flight_desk *d, const stru
     char id[RESPONSE_ID_BYTES];
 
     response_id_format(random_next(&d->chance), random_next(&d->chance), id);
-    const struct openai_reply_rules rules = {
+    const struct reply_rules rules = {
         .request = f->task->request,
         .model = f->target->to->model,
         .at = f->target->shown,

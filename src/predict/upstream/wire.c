@@ -61,7 +61,7 @@ static void openai_url(const struct model_upstream *to, const struct request *r,
 }
 
 static int openai_write(const struct model_upstream *to, const struct request *r,
-                        const struct openai_files *files, struct buf *out, struct error *e)
+                        const struct file_contents *files, struct buf *out, struct error *e)
 {
     return openai_request_write(r, to->model, files, out, e);
 }
@@ -98,7 +98,7 @@ static void google_url(const struct model_upstream *to, const struct request *r,
 }
 
 static int google_write(const struct model_upstream *to, const struct request *r,
-                        const struct openai_files *files, struct buf *out, struct error *e)
+                        const struct file_contents *files, struct buf *out, struct error *e)
 {
     return google_request_write(r, is_vertex(to->upstream), files, out, e);
 }

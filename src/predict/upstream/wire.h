@@ -30,8 +30,8 @@ struct wire {
                     struct violation *why);
     void (*url)(const struct model_upstream *to, const struct request *r, struct buf *out);
     int (*write)(const struct model_upstream *to, const struct request *r,
-                 const struct openai_files *files, struct buf *out, struct error *e) FALLIBLE;
-    int (*read)(struct arena *a, struct str body, const struct openai_reply_rules *rules,
+                 const struct file_contents *files, struct buf *out, struct error *e) FALLIBLE;
+    int (*read)(struct arena *a, struct str body, const struct reply_rules *rules,
                 struct buf *out, struct usage *usage, struct error *e) FALLIBLE;
     /* One header line: "Authorization: Bearer ...". is_token: not a key. */
     void (*credential)(struct str secret, bool is_token, struct buf *out);

@@ -43,7 +43,7 @@ static int tear_down(void **state)
 
 static void write_as(struct world *w, const char *request, bool vertex, const char *wanted)
 {
-    const struct openai_files none = { 0 };
+    const struct file_contents none = { 0 };
 
     buf_clear(&w->out);
     assert_int_equal(
@@ -75,8 +75,8 @@ static void test_labels_go_to_vertex_only(void **state)
 static void test_files_at_hand_become_inline_data_and_others_stay(void **state)
 {
     struct world *w = *state;
-    const struct openai_file file = { STR("gs://b/a.png"), STR("UE5H") };
-    const struct openai_files files = { &file, 1 };
+    const struct file_content file = { STR("gs://b/a.png"), STR("UE5H") };
+    const struct file_contents files = { &file, 1 };
     const struct request *r = request_make(
         &w->arena,
         "{\"contents\":{\"parts\":[{\"file_data\":{\"file_uri\":\"gs://b/a.png\",\"mime_type\":"
@@ -92,7 +92,7 @@ static void test_files_at_hand_become_inline_data_and_others_stay(void **state)
 
 static int read_reply(struct world *w, const char *body, const char *at)
 {
-    const struct openai_reply_rules rules = {
+    const struct reply_rules rules = {
         .request = request_make(&w->arena, "{" TURN "}"),
         .model = "asked",
         .at = at,

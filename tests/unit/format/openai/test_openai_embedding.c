@@ -84,7 +84,7 @@ static void test_what_cannot_be_said_is_refused_by_its_path(void **state)
 static void check_answer(const struct request *r, const char *body, const char *want,
                          enum error_code code)
 {
-    const struct openai_reply_rules rules = { .request = r, .model = "m", .response_id = "x" };
+    const struct reply_rules rules = { .request = r, .model = "m", .response_id = "x" };
     struct buf out = BUF_INIT(RESPONSE_BYTES_MAX), text = unquoted(body), wanted = unquoted(want);
     struct arena a = { 0 };
     struct usage usage = { 0 };

@@ -14,7 +14,7 @@
 
 #define MODEL "m"
 
-static void check_body(const struct request *r, const struct openai_files *files, const char *want)
+static void check_body(const struct request *r, const struct file_contents *files, const char *want)
 {
     struct buf got = BUF_INIT(BODY_BYTES_MAX), wanted = unquoted(want);
     struct violation why;
@@ -104,11 +104,11 @@ static void test_inline_media_become_content_parts(void **state)
 
 static void test_files_that_were_fetched_are_sent_along(void **state)
 {
-    const struct openai_file item[] = {
+    const struct file_content item[] = {
         { STR_INIT("gs://b/x"), STR_INIT("QQ==") },
         { STR_INIT("gs://b/dir/y.pdf"), STR_INIT("QUJD") },
     };
-    const struct openai_files files = { item, 2 };
+    const struct file_contents files = { item, 2 };
 
     check_body(read_request(*state,
                             "{'contents':{'parts':[{'fileData':{'mimeType':'application/pdf',"
@@ -129,19 +129,19 @@ static void test_images_of_the_web_pass_by_their_address(void **state)
                    "'https://h/p?a=1&b=\\'2'}}]}");
 }
 
-static void test_a_file_that_is_not_at_hand_is_not_found(void **state)
+static void test_a_file_without_content_is_not_found(void **state)
 {
     const struct request *r = read_request(
         *state,
         "{'contents':{'parts':{'fileData':{'mimeType':'image/png','fileUri':'gs://b/x'}}}}");
-    const struct openai_file item = { STR_INIT("gs://b/y"), STR_INIT("QQ==") };
-    const struct openai_files files = { &item, 1 };
+    const struct file_content item = { STR_INIT("gs://b/y"), STR_INIT("QQ==") };
+    const struct file_contents files = { &item, 1 };
     struct buf out = BUF_INIT(BODY_BYTES_MAX);
     struct error e = { 0 };
 
     assert_int_equal(openai_request_write(r, MODEL, &files, &out, &e), -1);
     assert_int_equal(e.code, ERROR_NOT_FOUND);
-    assert_string_equal(e.msg, "The file gs://b/x is not at hand.");
+    assert_string_equal(e.msg, "The content of the file gs://b/x is missing.");
     buf_release(&out);
 }
 
@@ -369,7 +369,7 @@ int main(void)
         TEST(test_inline_media_become_content_parts),
         TEST(test_files_that_were_fetched_are_sent_along),
         TEST(test_images_of_the_web_pass_by_their_address),
-        TEST(test_a_file_that_is_not_at_hand_is_not_found),
+        TEST(test_a_file_without_content_is_not_found),
         TEST(test_functions_become_tools_in_both_schema_dialects),
         TEST(test_calling_modes_become_the_choice_of_tools),
         TEST(test_several_allowed_functions_of_more_are_the_only_ones_sent),

@@ -25,7 +25,7 @@ struct got {
 /* ' in the body stands for ". */
 static struct got read_as(const struct request *r, const char *body)
 {
-    const struct openai_reply_rules rules = {
+    const struct reply_rules rules = {
         .request = r, .model = "asked", .response_id = "OURS", .create_time_us = 1763805600123456
     };
     struct got g = { .text = BUF_INIT(RESPONSE_BYTES_MAX) };
@@ -111,7 +111,7 @@ static void test_who_answered_and_when_falls_back_to_what_we_know(void **state)
 
 static void test_the_place_that_answered_stands_behind_the_model(void **state)
 {
-    const struct openai_reply_rules rules = {
+    const struct reply_rules rules = {
         .request = read_with(*state, ""), .model = "asked", .at = "gpu1", .response_id = "x"
     };
     struct buf out = BUF_INIT(RESPONSE_BYTES_MAX), body = unquoted(ONE("{'content':'a'}", "stop"));
@@ -482,7 +482,7 @@ static void test_a_model_may_say_nothing(void **state)
 
 static void test_an_answer_over_the_buffers_maximum_is_an_error(void **state)
 {
-    const struct openai_reply_rules rules = { .request = read_with(*state, ""),
+    const struct reply_rules rules = { .request = read_with(*state, ""),
                                               .model = "m",
                                               .response_id = "x" };
     struct buf whole = BUF_INIT(RESPONSE_BYTES_MAX),
