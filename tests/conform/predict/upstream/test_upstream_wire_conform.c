@@ -123,7 +123,7 @@ static bool holds(yyjson_val *v, const char *text)
 
 static int read_body(struct world *w, struct str body, const char *at)
 {
-    const struct openai_reply_rules rules = {
+    const struct reply_rules rules = {
         .request = request_make(&w->arena, ASKED),
         .model = "far",
         .at = at,
@@ -159,7 +159,7 @@ static void test_a_text_is_accepted_and_its_url_is_below_the_upstreams(void **st
 static void test_the_body_is_json_and_has_every_character_of_the_text(void **state)
 {
     struct world *w = *state;
-    const struct openai_files none = { 0 };
+    const struct file_contents none = { 0 };
 
     assert_int_equal(w->wire->write(&w->to, request_make(&w->arena, ASKED), &none, &w->out, &w->e),
                      0);
@@ -181,8 +181,8 @@ static void test_a_file_that_nobody_can_read_is_refused_by_its_place(void **stat
 static void test_a_files_content_goes_along(void **state)
 {
     struct world *w = *state;
-    const struct openai_file file = { STR("gs://b/o.png"), STR("QUJD") };
-    const struct openai_files files = { &file, 1 };
+    const struct file_content file = { STR("gs://b/o.png"), STR("QUJD") };
+    const struct file_contents files = { &file, 1 };
 
     assert_int_equal(
         w->wire->write(&w->to, request_make(&w->arena, FILE_ASKED), &files, &w->out, &w->e), 0);
