@@ -16,6 +16,7 @@
 
 /* Room for the longest path below the folder. */
 #define DIR_BYTES_MAX (PATH_BYTES - 512)
+#define SECRET_BYTES 32
 
 /* ---- Paths and time ---- */
 
@@ -254,7 +255,7 @@ static int secret_read(struct db *d, const char *name, unsigned char *out, struc
     if (rc <= 0)
         return rc;
     struct str value = db_bytes(q, 0);
-    if (value.len != STORE_SECRET_BYTES)
+    if (value.len != SECRET_BYTES)
         return error_set(e, ERROR_DATA_LOSS, "cannot read a secret: it is damaged");
     memcpy(out, value.p, value.len);
     return 1;
@@ -267,15 +268,15 @@ static int secret_make(struct db *d, const char *name, unsigned char *out, struc
 
     if (rc != 0)
         return rc < 0 ? -1 : 0;
-    if (random_bytes(out, STORE_SECRET_BYTES, e) < 0)
+    if (random_bytes(out, SECRET_BYTES, e) < 0)
         return -1;
     struct stmt *q = db_stmt(d, "INSERT INTO secret (name, value) VALUES (?, ?)");
-    db_bind(q, "sb", name, (struct str){ (const char *)out, STORE_SECRET_BYTES });
+    db_bind(q, "sb", name, (struct str){ (const char *)out, SECRET_BYTES });
     return db_run(q, "cannot write a secret", e) < 0 ? -1 : 0;
 }
 
-int store_secret(struct store *s, const char *name, unsigned char out[STORE_SECRET_BYTES],
-                 struct error *e)
+static int secret_get(struct store *s, const char *name, unsigned char out[SECRET_BYTES],
+                      struct error *e)
 {
     struct db *d = store_read(s, e);
 
@@ -292,10 +293,10 @@ int store_secret(struct store *s, const char *name, unsigned char out[STORE_SECR
 int store_mac(struct store *s, const char *name, struct str text,
               unsigned char out[STORE_MAC_BYTES], struct error *e)
 {
-    unsigned char secret[STORE_SECRET_BYTES];
+    unsigned char secret[SECRET_BYTES];
     unsigned int len = 0;
 
-    if (store_secret(s, name, secret, e) < 0)
+    if (secret_get(s, name, secret, e) < 0)
         return -1;
     bool ok = HMAC(EVP_sha256(), secret, (int)sizeof secret, (const unsigned char *)text.p,
                    text.len, out, &len) != NULL;

@@ -31,11 +31,8 @@ void store_close(struct store *s); /* accepts NULL */
 const char *store_dir(const struct store *s);
 struct clock *store_clock(const struct store *s);
 
-/* A secret of this folder, made at first use: 32 random bytes. For signing access tokens and so on. */
-#define STORE_SECRET_BYTES 32
-int store_secret(struct store *s, const char *name, unsigned char out[STORE_SECRET_BYTES],
-                 struct error *e) FALLIBLE;
-/* HMAC-SHA256 of text under that secret. */
+/* HMAC-SHA256 of text under a secret of this folder, 32 random bytes that are made at the name's first
+ * use. For signing access tokens and so on. */
 #define STORE_MAC_BYTES 32
 int store_mac(struct store *s, const char *name, struct str text,
               unsigned char out[STORE_MAC_BYTES], struct error *e) FALLIBLE;

@@ -20,7 +20,8 @@ struct news {
     struct buf body;
 };
 
-const char *webhook_event(enum job_state state)
+/* The event's name for a state; NULL: none is sent. */
+static const char *event_name(enum job_state state)
 {
     static const char *const names[JOB_STATE_COUNT] = {
         [JOB_SUCCEEDED] = "batch.succeeded",
@@ -139,7 +140,7 @@ static int add_registered(struct db *d, const struct news *n, struct error *e)
 {
     struct stmt *q =
         db_stmt(d, "SELECT id, uri, events FROM webhook WHERE project = ? AND enabled != 0"
-                   " ORDER BY create_us, id");
+                   " ORDER BY create_us");
     int rc;
 
     db_bind(q, "s", n->job.project);
@@ -157,7 +158,7 @@ int deliveries_add(struct db *d, int64_t id, int64_t event_seq, enum job_state s
                    int64_t now_us, struct error *e)
 {
     struct arena a = { 0 };
-    struct news n = { .name = webhook_event(state), .event_seq = event_seq, .now_us = now_us };
+    struct news n = { .name = event_name(state), .event_seq = event_seq, .now_us = now_us };
 
     if (!n.name)
         return 0;

@@ -40,13 +40,16 @@ static int has_room(struct db *d, struct str project, struct error *e)
     return 0;
 }
 
+/* Times of creation only grow, whatever the clock does: lists go by them. */
 static int insert(struct db *d, struct webhook *w, struct error *e)
 {
     struct stmt *q;
 
     if (has_room(d, w->project, e) < 0 || random_text(w->id, ID_RANDOM, ALPHABET_36, e) < 0)
         return -1;
-    w->create_us = w->update_us;
+    if (store_number(d, "webhook", w->update_us, 1, &w->create_us, e) < 0)
+        return -1;
+    w->update_us = w->create_us;
     q = db_stmt(d, "INSERT INTO webhook (" WEBHOOK_COLUMNS
                    ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     db_bind(q, "sttttttinii", w->id, w->project, w->spec, w->uri, w->events, w->secret,
@@ -153,7 +156,7 @@ int webhook_list(struct store *s, struct arena *a, const char *project, struct w
     if (!d)
         return -1;
     struct stmt *q = db_stmt(d, "SELECT " WEBHOOK_COLUMNS " FROM webhook"
-                                " WHERE ?1 IS NULL OR project = ?1 ORDER BY create_us, id");
+                                " WHERE ?1 IS NULL OR project = ?1 ORDER BY create_us");
     db_bind(q, "s", project);
     while ((rc = db_step(q, "cannot list the webhooks", e)) == 1) {
         out->item = arena_list_grow(a, out->item, out->count, sizeof *out->item);

@@ -83,7 +83,4 @@ int delivery_query(struct store *s, struct arena *a, const struct delivery_query
 /* Waits again from now, with its first body and id, so that the receiver can tell. */
 int delivery_replay(struct store *s, const char *project, int64_t id, struct error *e) FALLIBLE;
 
-/* The event's name for a state, NULL when none is sent: "batch.succeeded", ... */
-const char *webhook_event(enum job_state state);
-
 #endif

@@ -51,7 +51,5 @@ int blob_sweep(struct store *s, uint64_t *removed, struct error *e) FALLIBLE;
 
 /* CRC-32C (Castagnoli) of more bytes; begin with 0. */
 uint32_t crc32c_add(uint32_t crc, const void *p, size_t len);
-/* Of two parts joined, from theirs and the second's length. */
-uint32_t crc32c_join(uint32_t first, uint32_t second, uint64_t second_bytes);
 
 #endif

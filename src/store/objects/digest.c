@@ -1,7 +1,6 @@
 /* digest.c -- the hashes of blob.h while the bytes pass: CRC-32C always, MD5 and SHA-256 on request.
  *
- * Source:  RFC 3720, appendix B.4 (the polynomial and test vectors); Intel SDM, CRC32; the joining as in
- *          zlib's crc32_combine.
+ * Source:  RFC 3720, appendix B.4 (CRC-32C: its polynomial and test vectors); Intel SDM, CRC32.
  */
 #include "store/objects/objects_inner.h"
 
@@ -13,11 +12,6 @@
 #if defined(__x86_64__)
 #include <nmmintrin.h>
 #endif
-
-/* The polynomial without its highest power; bit 31 is x^0, as the bits of a byte come lowest first. */
-#define POLYNOMIAL 0x82f63b78U
-#define X_TO_0 0x80000000U
-#define X_TO_1 0x40000000U
 
 /* The sum of each byte by itself. */
 // clang-format off
@@ -75,10 +69,7 @@ __attribute__((target("sse4.2"))) static uint32_t add_sse42(uint32_t crc, const 
         memcpy(&eight, p, sizeof eight);
         wide = _mm_crc32_u64(wide, eight);
     }
-    uint32_t narrow = (uint32_t)wide;
-    for (; len > 0; p++, len--)
-        narrow = _mm_crc32_u8(narrow, *p);
-    return narrow;
+    return add_table((uint32_t)wide, p, len);
 }
 #endif
 
@@ -89,40 +80,6 @@ uint32_t crc32c_add(uint32_t crc, const void *p, size_t len)
         return ~add_sse42(~crc, p, len);
 #endif
     return ~add_table(~crc, p, len);
-}
-
-uint32_t crc32c_portable(uint32_t crc, const void *p, size_t len)
-{
-    return ~add_table(~crc, p, len);
-}
-
-/* Of polynomials, modulo ours. */
-static uint32_t multiply(uint32_t a, uint32_t b)
-{
-    uint32_t product = 0;
-
-    for (uint32_t bit = X_TO_0; bit != 0; bit >>= 1) {
-        if (a & bit)
-            product ^= b;
-        b = (b >> 1) ^ (b & 1 ? POLYNOMIAL : 0);
-    }
-    return product;
-}
-
-/* Bytes after a part multiply its sum by x^8 each: x^(8 n) by squaring, one step a bit of n. */
-uint32_t crc32c_join(uint32_t first, uint32_t second, uint64_t second_bytes)
-{
-    uint32_t power = multiply(X_TO_1, X_TO_1); /* x^2 */
-    uint32_t shift = X_TO_0;
-
-    power = multiply(power, power);
-    power = multiply(power, power); /* x^8 */
-    for (uint64_t n = second_bytes; n > 0; n >>= 1) {
-        if (n & 1)
-            shift = multiply(shift, power);
-        power = multiply(power, power);
-    }
-    return multiply(shift, first) ^ second;
 }
 
 /* ---- All hashes of a blob ---- */

@@ -10,8 +10,6 @@
 
 #include <string.h>
 
-#include "store/objects/objects.h"
-
 /* A star makes three steps of one byte, "**" and "/" four of three, a brace at most two a byte. */
 #define STEPS_A_BYTE 3
 #define STEPS_EXTRA 8
@@ -350,14 +348,4 @@ bool glob_match(struct glob *g, struct str name)
 struct str glob_prefix(const struct glob *g)
 {
     return g->prefix;
-}
-
-bool object_glob(struct str glob, struct str name)
-{
-    struct arena a = { 0 };
-    struct glob *g = glob_compile(&a, glob);
-    bool matches = g && glob_match(g, name);
-
-    arena_release(&a);
-    return matches;
 }

@@ -114,8 +114,6 @@ struct object_list {
 };
 int object_query(struct store *s, struct arena *a, const struct object_query *q,
                  struct object_list *out, struct error *e) FALLIBLE;
-/* GCS' matchGlob: * within a step, ** over steps, ?, [a-z], {a,b}. */
-bool object_glob(struct str glob, struct str name);
 
 /* ---- The Files API ---- */
 

@@ -33,8 +33,6 @@ void blob_digest_release(struct blob_digest *h);
 /* Adds the first `bytes` of a file; DATA_LOSS when it has fewer. */
 int blob_digest_add_file(struct blob_digest *h, int fd, uint64_t bytes, const char *path,
                          struct error *e) FALLIBLE;
-/* crc32c_add without the processor's help: for tests and for other processors. */
-uint32_t crc32c_portable(uint32_t crc, const void *p, size_t len);
 
 /* ---- Writers ---- */
 

@@ -32,7 +32,7 @@ static void test_a_second_server_is_refused_and_a_command_beside_it_is_not(void 
 {
     struct world *w = *state;
     struct error e = { 0 };
-    unsigned char here[STORE_SECRET_BYTES], there[STORE_SECRET_BYTES];
+    unsigned char here[STORE_MAC_BYTES], there[STORE_MAC_BYTES];
 
     assert_null(store_open(w->dir, true, &w->clock, &e));
     assert_int_equal(e.code, ERROR_FAILED_PRECONDITION);
@@ -41,8 +41,8 @@ static void test_a_second_server_is_refused_and_a_command_beside_it_is_not(void 
     struct store *beside = store_open(w->dir, false, &w->clock, &(struct error){ 0 });
     assert_non_null(beside);
     e = (struct error){ 0 };
-    ASSERT_OK(store_secret(beside, "x", there, &e), e);
-    ASSERT_OK(store_secret(w->s, "x", here, &e), e);
+    ASSERT_OK(store_mac(beside, "x", STR("text"), there, &e), e);
+    ASSERT_OK(store_mac(w->s, "x", STR("text"), here, &e), e);
     assert_memory_equal(here, there, sizeof here);
     store_close(beside);
 }
@@ -51,13 +51,13 @@ static void test_a_secret_is_made_once_and_stays(void **state)
 {
     struct world *w = *state;
     struct error e = { 0 };
-    unsigned char a[STORE_SECRET_BYTES], b[STORE_SECRET_BYTES], again[STORE_SECRET_BYTES];
+    unsigned char a[STORE_MAC_BYTES], b[STORE_MAC_BYTES], again[STORE_MAC_BYTES];
 
-    ASSERT_OK(store_secret(w->s, "a", a, &e), e);
-    ASSERT_OK(store_secret(w->s, "b", b, &e), e);
+    ASSERT_OK(store_mac(w->s, "a", STR("text"), a, &e), e);
+    ASSERT_OK(store_mac(w->s, "b", STR("text"), b, &e), e);
     assert_memory_not_equal(a, b, sizeof a);
     world_reopen(w);
-    ASSERT_OK(store_secret(w->s, "a", again, &e), e);
+    ASSERT_OK(store_mac(w->s, "a", STR("text"), again, &e), e);
     assert_memory_equal(a, again, sizeof a);
 }
 
@@ -153,14 +153,14 @@ static void test_a_failed_read_is_an_error_and_not_the_end(void **state)
 
     for (int n = 0;; n++) {
         struct error e = { 0 };
-        unsigned char out[STORE_SECRET_BYTES];
+        unsigned char out[STORE_MAC_BYTES];
         world_reopen(w);
         fault_arm("*", n, EIO);
-        int rc = store_secret(w->s, "x", out, &e);
+        int rc = store_mac(w->s, "x", STR("text"), out, &e);
         int fired = fault_disarm();
         assert_true(rc == 0 || e.code != ERROR_OK);
         e = (struct error){ 0 };
-        ASSERT_OK(store_secret(w->s, "x", out, &e), e);
+        ASSERT_OK(store_mac(w->s, "x", STR("text"), out, &e), e);
         if (!fired)
             break;
     }

@@ -151,11 +151,11 @@ static void listen(void *arg, int64_t id)
 {
     struct listener *l = arg;
     struct error e = { 0 };
-    unsigned char secret[STORE_SECRET_BYTES];
+    unsigned char secret[STORE_MAC_BYTES];
 
     l->calls++;
     l->last = id;
-    ASSERT_OK(store_secret(l->w->s, "made by a listener", secret, &e), e);
+    ASSERT_OK(store_mac(l->w->s, "made by a listener", STR("text"), secret, &e), e);
     jobs_on_change(l->w->s, listen, l);
 }
 
