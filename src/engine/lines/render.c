@@ -75,6 +75,12 @@ void render_close(struct render *r)
     mem_free(r);
 }
 
+void render_tee(struct render *r, void (*fn)(void *arg, const void *p, size_t len), void *arg)
+{
+    assert(r->written == 0);
+    writer_tee(r->writer, fn, arg);
+}
+
 int render_advance(struct render *r, struct spool *s, struct error *e)
 {
     uint64_t until = r->written + RENDER_BURST;

@@ -23,6 +23,9 @@ struct render;
 struct render *render_open(const char *path, const struct input *in,
                            const struct ingest_result *job, const struct line_rules *rules,
                            enum row_style style, struct error *e);
+/* fn sees all bytes of the output in their order as they are written, on a thread of its own: to hash
+ * them. Set before the first render_advance. */
+void render_tee(struct render *r, void (*fn)(void *arg, const void *p, size_t len), void *arg);
 /* Writes what has become ready, RENDER_BURST lines at most: 1 when there may be more, 0 when the next
  * line has no row. Call it when all rows in the spool are committed. */
 #define RENDER_BURST 4096

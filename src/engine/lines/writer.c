@@ -16,6 +16,8 @@ struct writer {
     int fd;
     const char *path;
     bool synced;
+    void (*tee)(void *arg, const void *p, size_t len); /* or NULL */
+    void *tee_arg;
     pthread_t thread;
     pthread_mutex_t lock; /* guards everything below */
     pthread_cond_t changed;
@@ -48,6 +50,12 @@ struct writer *writer_new(int fd, const char *path, bool synced, struct error *e
         return NULL;
     }
     return w;
+}
+
+void writer_tee(struct writer *w, void (*fn)(void *arg, const void *p, size_t len), void *arg)
+{
+    w->tee = fn;
+    w->tee_arg = arg;
 }
 
 void writer_free(struct writer *w)
@@ -108,6 +116,8 @@ static int write_one(const struct writer *w, const struct buf *b, size_t *unsync
             return error_set(e, ERROR_CANCELLED, "nobody reads %s any more", w->path);
         return -1;
     }
+    if (w->tee)
+        w->tee(w->tee_arg, b->p, b->len);
     *unsynced += b->len;
     if (!w->synced || *unsynced < SYNC_BYTES)
         return 0;

@@ -21,6 +21,9 @@
 struct writer;
 /* fd and path are borrowed. synced: it is a file, whose bytes are synced now and then. */
 struct writer *writer_new(int fd, const char *path, bool synced, struct error *e);
+/* fn sees all bytes in their order as they are written, on the writer's thread. Set before the first
+ * writer_put. */
+void writer_tee(struct writer *w, void (*fn)(void *arg, const void *p, size_t len), void *arg);
 /* Takes the bytes of b, which is then empty. Blocks while all buffers are full. */
 int writer_put(struct writer *w, struct buf *b, struct error *e) FALLIBLE;
 int writer_flush(struct writer *w,

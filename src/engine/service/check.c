@@ -426,7 +426,7 @@ static int judge(struct check *c, const struct ingest_result *r, struct error *e
     if (!j->options.validate_only)
         return job_checked(c->service->env.store, j, e);
     j->error = ERROR_OK;
-    return job_output_finish(c->service, &c->arena, j, JOB_SUCCEEDED, false, e);
+    return job_output_finish(c->service, &c->arena, j, JOB_SUCCEEDED, NULL, e);
 }
 
 /* What another service runs cannot be stopped at a sum: rather no job than one that spends more. */

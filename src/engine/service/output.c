@@ -16,8 +16,8 @@
 static const char *const run_files[] = { "output.jsonl", "output.jsonl.partial", "lock",
                                          "lines.index", "lines.index.tmp" };
 
-static int put_result(struct service *s, struct arena *a, struct job *j, struct job_end *end,
-                      struct error *e);
+static int put_result(struct service *s, struct arena *a, struct job *j, struct blob_hasher *output,
+                      struct job_end *end, struct error *e);
 static int no_permission(struct service *s, struct job *j, const struct error *why,
                          struct error *e);
 static void tidy(struct service *s, const struct job *j);
@@ -42,11 +42,11 @@ struct str job_output_dir(struct arena *a, const struct job *j)
 }
 
 int job_output_finish(struct service *s, struct arena *a, struct job *j, enum job_state to,
-                      bool has_output, struct error *e)
+                      struct blob_hasher *output, struct error *e)
 {
     struct job_end end = { .to = to };
 
-    if (has_output && put_result(s, a, j, &end, e) < 0)
+    if (output && put_result(s, a, j, output, &end, e) < 0)
         return -1;
     int rc = job_finish(s->env.store, j, &end, e);
     if (rc < 0 && end.object &&
@@ -116,8 +116,8 @@ static void fill_file(struct service *s, struct arena *a, const struct job *j, c
 }
 
 /* The finished file becomes a blob; which row makes it known depends on the dialect. */
-static int put_result(struct service *s, struct arena *a, struct job *j, struct job_end *end,
-                      struct error *e)
+static int put_result(struct service *s, struct arena *a, struct job *j, struct blob_hasher *output,
+                      struct job_end *end, struct error *e)
 {
     char path[SERVICE_PATH_BYTES];
     struct blob b = { 0 };
@@ -125,7 +125,7 @@ static int put_result(struct service *s, struct arena *a, struct job *j, struct 
     struct file_new *file = arena_alloc(a, sizeof *file);
 
     job_path(s, path, j->id, "output.jsonl");
-    if (blob_adopt(s->env.store, path, &b, e) < 0)
+    if (blob_adopt(s->env.store, path, output, &b, e) < 0)
         return -1;
     j->result = b.id;
     switch (j->source) {

@@ -26,6 +26,7 @@ struct runner {
     struct ingest_options rules;
     struct spool *spool;
     struct render *render;
+    struct blob_hasher *hasher; /* sees what render writes */
     struct tally tally;
     struct job_files files;
     uint64_t save_due_ns;
@@ -95,6 +96,7 @@ static void close_files(struct runner *r)
 static void release(struct runner *r)
 {
     close_files(r);
+    blob_hasher_free(r->hasher);
     ingest_result_release(&r->ingest);
     input_release(&r->input);
     arena_release(&r->arena);
@@ -178,6 +180,11 @@ static int read_input(struct runner *r, struct error *e)
     return path && line_index_load(path, &r->input, &r->ingest) ? 0 : ingest_again(r, e);
 }
 
+static void hash_output(void *arg, const void *p, size_t len)
+{
+    blob_hasher_add(arg, p, len);
+}
+
 static int open_job(struct runner *r, struct error *e)
 {
     struct service *s = r->service;
@@ -191,7 +198,13 @@ static int open_job(struct runner *r, struct error *e)
         return -1;
     r->render =
         render_open(r->output, &r->input, &r->ingest, &r->rules.rules, style_of(&r->job), e);
-    return r->render ? 0 : -1;
+    if (!r->render)
+        return -1;
+    r->hasher = blob_hasher_new(e);
+    if (!r->hasher)
+        return -1;
+    render_tee(r->render, hash_output, r->hasher);
+    return 0;
 }
 
 /* ---- Working ---- */
@@ -433,7 +446,7 @@ static int work(struct runner *r, struct error *e)
     switch (end) {
     case PIPELINE_DONE:
         close_files(r); /* once it is final, a retry may read them */
-        return job_output_finish(r->service, &r->arena, &r->job, JOB_SUCCEEDED, true, e);
+        return job_output_finish(r->service, &r->arena, &r->job, JOB_SUCCEEDED, r->hasher, e);
     case PIPELINE_BUDGET:
         return give_back(r, JOB_PAUSED, "budget", e);
     case PIPELINE_ERRORS:
@@ -462,7 +475,7 @@ static int end_as(struct runner *r, enum stop_reason why, struct error *e)
     set_reason(j, why);
     j->counters.not_run += counters_pending(&j->counters);
     return job_output_finish(r->service, &r->arena, j,
-                             why == STOP_EXPIRE ? JOB_EXPIRED : JOB_CANCELLED, false, e);
+                             why == STOP_EXPIRE ? JOB_EXPIRED : JOB_CANCELLED, NULL, e);
 }
 
 /* Every line without a row gets one that says why; then the output is as whole as any (I1). */
@@ -485,7 +498,7 @@ static int close_out(struct runner *r, enum stop_reason why, struct error *e)
     close_files(r);
     set_reason(&r->job, why);
     return job_output_finish(r->service, &r->arena, &r->job,
-                             why == STOP_EXPIRE ? JOB_EXPIRED : JOB_CANCELLED, true, e);
+                             why == STOP_EXPIRE ? JOB_EXPIRED : JOB_CANCELLED, r->hasher, e);
 }
 
 /* ---- Failing ---- */

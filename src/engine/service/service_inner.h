@@ -16,6 +16,7 @@
 #include "engine/service/live.h"
 #include "engine/lines/pipeline.h"
 #include "engine/service/service.h"
+#include "store/objects/blob.h"
 
 #define SERVICE_PATH_BYTES 4096
 #define TICK_MS 250                           /* the scheduler looks at the time so often */
@@ -140,9 +141,10 @@ struct entry *schedule_find(struct service *s, int64_t id); /* under lock; or NU
 void schedule_dirty(struct service *s, int64_t id);         /* read it again; any thread */
 
 /* ---- The end of a job (job_output.c), on its runner's thread ---- */
-/* Moves j to `to` with the finished output at DIR/jobs/ID/output.jsonl, when there is one. */
+/* Moves j to `to` with the finished output at DIR/jobs/ID/output.jsonl, whose bytes `output` has seen;
+ * NULL: there is none. */
 int job_output_finish(struct service *s, struct arena *a, struct job *j, enum job_state to,
-                      bool has_output, struct error *e) FALLIBLE;
+                      struct blob_hasher *output, struct error *e) FALLIBLE;
 /* Moves j to FAILED with this error, without an output. */
 int job_output_fail(struct service *s, struct job *j, const struct error *why,
                     struct error *e) FALLIBLE;

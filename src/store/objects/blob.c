@@ -185,7 +185,8 @@ void blob_writer_free(struct blob_writer *w)
     mem_free(w);
 }
 
-int blob_adopt(struct store *s, const char *path, struct blob *out, struct error *e)
+int blob_adopt(struct store *s, const char *path, struct blob_hasher *h, struct blob *out,
+               struct error *e)
 {
     struct blob_writer *w = mem_alloc(sizeof *w);
     struct stat st;
@@ -194,16 +195,14 @@ int blob_adopt(struct store *s, const char *path, struct blob *out, struct error
     w->s = s;
     (void)snprintf(w->path, sizeof w->path, "%s", path);
     w->fd = sys_open(path, O_RDWR, e);
-    if (w->fd < 0 || blob_digest_begin(&w->digest, true, true, e) < 0)
-        goto out;
-    if (fstat(w->fd, &st) < 0) {
+    w->bytes = blob_hasher_take(h, &w->digest);
+    if (w->fd >= 0 && fstat(w->fd, &st) < 0)
         (void)error_errno(e, "cannot look at %s", path);
-        goto out;
-    }
-    w->bytes = (uint64_t)st.st_size;
-    if (blob_digest_add_file(&w->digest, w->fd, w->bytes, path, e) == 0)
+    else if (w->fd >= 0 && (uint64_t)st.st_size != w->bytes)
+        (void)error_set(e, ERROR_DATA_LOSS, "%s has %lld bytes, and %llu were written", path,
+                        (long long)st.st_size, (unsigned long long)w->bytes);
+    else if (w->fd >= 0)
         rc = blob_place(w, out, e);
-out:
     blob_writer_free(w);
     return rc;
 }

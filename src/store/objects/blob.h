@@ -35,9 +35,16 @@ uint64_t blob_written(const struct blob_writer *w);
 int blob_finish(struct blob_writer *w, struct blob *out, struct error *e) FALLIBLE;
 void blob_abort(struct blob_writer *w); /* accepts NULL */
 
-/* Takes a finished file in the state folder (same file system): hashed, synced, renamed. It stays
- * where it is when that fails. */
-int blob_adopt(struct store *s, const char *path, struct blob *out, struct error *e) FALLIBLE;
+/* The hashes of a file that somebody else writes, made while its bytes pass. One owner at a time. */
+struct blob_hasher;
+struct blob_hasher *blob_hasher_new(struct error *e);
+void blob_hasher_add(struct blob_hasher *h, const void *p, size_t len);
+void blob_hasher_free(struct blob_hasher *h); /* accepts NULL */
+/* Takes a finished file in the state folder (same file system): synced, renamed. h has seen all its
+ * bytes, and has nothing after that; DATA_LOSS when the file has more or fewer. The file stays where
+ * it is when this fails. */
+int blob_adopt(struct store *s, const char *path, struct blob_hasher *h, struct blob *out,
+               struct error *e) FALLIBLE;
 /* The concatenation. crc32c only. */
 int blob_compose(struct store *s, const int64_t *part, uint32_t count, struct blob *out,
                  struct error *e) FALLIBLE;

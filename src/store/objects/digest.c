@@ -168,3 +168,39 @@ int blob_digest_add_file(struct blob_digest *h, int fd, uint64_t bytes, const ch
                          (unsigned long long)at, (unsigned long long)bytes);
     return 0;
 }
+
+struct blob_hasher {
+    struct blob_digest digest;
+    uint64_t bytes;
+};
+
+struct blob_hasher *blob_hasher_new(struct error *e)
+{
+    struct blob_hasher *h = mem_alloc(sizeof *h);
+
+    if (blob_digest_begin(&h->digest, true, true, e) == 0)
+        return h;
+    mem_free(h);
+    return NULL;
+}
+
+void blob_hasher_add(struct blob_hasher *h, const void *p, size_t len)
+{
+    blob_digest_add(&h->digest, p, len);
+    h->bytes += len;
+}
+
+void blob_hasher_free(struct blob_hasher *h)
+{
+    if (!h)
+        return;
+    blob_digest_release(&h->digest);
+    mem_free(h);
+}
+
+uint64_t blob_hasher_take(struct blob_hasher *h, struct blob_digest *digest)
+{
+    *digest = h->digest;
+    h->digest = (struct blob_digest){ 0 };
+    return h->bytes;
+}

@@ -88,14 +88,36 @@ static void test_an_adopted_file_moves_and_is_hashed(void **state)
     struct error e = { 0 };
     struct blob b;
     char path[SCRATCH_PATH_BYTES];
+    struct blob_hasher *h = blob_hasher_new(&e);
 
+    assert_non_null(h);
+    blob_hasher_add(h, "1234", 4);
+    blob_hasher_add(h, "56789", 5);
     scratch_write(&w->scratch, "made", "123456789", 9);
-    ASSERT_OK(blob_adopt(w->s, scratch_path(&w->scratch, "made", path), &b, &e), e);
+    ASSERT_OK(blob_adopt(w->s, scratch_path(&w->scratch, "made", path), h, &b, &e), e);
     assert_int_equal(b.crc32c, 0xe3069283);
     assert_true(b.has_md5 && b.has_sha256);
     assert_blob(w, b.id, "123456789");
     assert_false(scratch_has(&w->scratch, "made"));
-    ASSERT_FAILS(blob_adopt(w->s, path, &b, &e), e, ERROR_NOT_FOUND);
+    ASSERT_FAILS(blob_adopt(w->s, path, h, &b, &e), e, ERROR_NOT_FOUND);
+    blob_hasher_free(h);
+}
+
+static void test_a_file_of_another_size_than_was_hashed_is_not_adopted(void **state)
+{
+    struct world *w = *state;
+    struct error e = { 0 };
+    struct blob b;
+    char path[SCRATCH_PATH_BYTES];
+    struct blob_hasher *h = blob_hasher_new(&e);
+
+    assert_non_null(h);
+    blob_hasher_add(h, "1234", 4);
+    scratch_write(&w->scratch, "made", "12345", 5);
+    ASSERT_FAILS(blob_adopt(w->s, scratch_path(&w->scratch, "made", path), h, &b, &e), e,
+                 ERROR_DATA_LOSS);
+    assert_true(scratch_has(&w->scratch, "made"));
+    blob_hasher_free(h);
 }
 
 static void test_a_composed_blob_is_the_concatenation(void **state)
@@ -219,6 +241,7 @@ int main(void)
         WITH_STORE(test_a_writer_takes_its_maximum_and_not_a_byte_more),
         WITH_STORE(test_ids_are_never_given_twice_over_restarts),
         WITH_STORE(test_an_adopted_file_moves_and_is_hashed),
+        WITH_STORE(test_a_file_of_another_size_than_was_hashed_is_not_adopted),
         WITH_STORE(test_a_composed_blob_is_the_concatenation),
         WITH_STORE(test_nothing_half_made_is_visible_under_any_fault),
         WITH_STORE(test_the_sweep_removes_old_blobs_in_no_row_and_nothing_else),
