@@ -1,7 +1,7 @@
 /* constraint.h -- the grammar that a request's answer must follow.
  *
- * Why: a batch says the same schema in every line; it is compiled and tried once. What cannot be a
- * grammar is known at validation, with the place in the request.
+ * Why: every line of a batch has the same schema, which is compiled and tried once. Validation reports
+ *      a schema that cannot be a grammar, with its path in the request.
  *
  * Shape:   text/plain: none. application/json: JSON of the schema, or any JSON value. text/x.enum: one
  *          of the enum's values, as it is.
@@ -14,7 +14,7 @@
 #include "format/request/request.h"
 #include "predict/local/runtime.h"
 
-/* Compiled grammars that are remembered. */
+/* Maximum number of compiled grammars that are kept. */
 #define CONSTRAINTS_MAX 64
 
 struct constraints;

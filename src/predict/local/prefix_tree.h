@@ -1,8 +1,8 @@
-/* prefix_tree.h -- which beginnings of prompts the cache holds, and for which sequences.
+/* prefix_tree.h -- the beginnings of prompts that the cache holds, and the sequences that hold them.
  *
- * Why: requests of a batch share their beginnings (system instruction, examples, schema). A radix
- * tree over tokens finds the longest beginning that is already computed, in time that depends on the
- * prompt only, and knows how many cells would be freed if a sequence went.
+ * Why: requests of a batch have beginnings in common (system instruction, examples, schema). A radix
+ *      tree over tokens finds the longest beginning that is already computed, in time that depends on
+ *      the prompt only, and knows how many cells would be freed if a sequence went.
  *
  * Shape:   a node is a run of tokens; the set of its holders are the sequences whose prompt goes
  *          through it to its end. Every sequence ends at the end of a node (runs are split where
@@ -29,7 +29,7 @@ void prefix_tree_extend(struct prefix_tree *t, uint32_t sequence, const int32_t 
 void prefix_tree_cut(struct prefix_tree *t, uint32_t sequence, uint32_t len);
 
 uint32_t prefix_tree_len(const struct prefix_tree *t, uint32_t sequence);
-/* How many tokens at the sequence's beginning another sequence holds too. */
+/* The number of tokens at the sequence's beginning that another sequence holds too. */
 uint32_t prefix_tree_shared(const struct prefix_tree *t, uint32_t sequence);
 uint64_t prefix_tree_tokens(const struct prefix_tree *t); /* in all runs: cells in use */
 

@@ -1,7 +1,8 @@
-/* runtime.h -- a language model that computes packed batches: what the batcher knows of it.
+/* runtime.h -- the interface between the batcher and a language model that computes packed batches.
  *
- * Why: the batcher (continuous batching, prefixes, sampling, stopping) is ours and stays; the library
- * that multiplies matrices can change. runtime_llama is libllama; runtime_native computes by itself.
+ * Why: the batcher (continuous batching, prefixes, sampling, stopping) stays; the code that multiplies
+ *      matrices can change. runtime_native computes by itself, runtime_llama by libllama.
+ *      tests/conform/predict/local/runtime_suite.h runs against every kind.
  *
  * Shape:   a batch is `count` rows (sequence, position, token), rows of one sequence together and in
  *          order of position, positions without holes after what the cache holds. A row that wants
@@ -25,17 +26,17 @@
 #include "predict/model.h"
 #include "predict/local/tokens.h"
 
-/* Sequences that any runtime may have: ids are kept in sets of this size. */
+/* Maximum number of sequences of a runtime: ids are kept in sets of this size. */
 #define RUNTIME_SEQUENCES_MAX 256
 /* Ids of an embedded runtime beyond the computing ones, for kept prefixes. */
 #define RUNTIME_SEQUENCES_KEPT 16
-/* Bytes of a grammar's text. */
+/* Maximum size of a grammar's text. */
 #define GRAMMAR_BYTES_MAX ((size_t)4 * 1024 * 1024)
 
 struct runtime_info {
     uint32_t vocab;        /* tokens in the vocabulary */
     uint32_t context_max;  /* tokens of one sequence, prompt and answer */
-    uint32_t cells;        /* of the cache */
+    uint32_t cells;        /* of the cache: tokens that it holds */
     uint32_t sequences;    /* ids are 0 .. sequences - 1 */
     uint32_t rows_max;     /* of one forward */
     bool shares;           /* copy and a trim to a part work: false for recurrent models */
@@ -46,7 +47,7 @@ struct runtime_info {
 struct runtime_row {
     int32_t token;
     uint32_t sequence, position;
-    bool logits; /* wanted for this row */
+    bool logits; /* true: make logits of this row */
 };
 
 struct chat_message {
@@ -54,7 +55,7 @@ struct chat_message {
     struct str text;
 };
 
-/* What sampling asks of nearly every row of logits. */
+/* The two facts of a row of logits that nearly every choice of a token needs. */
 struct logits_summary {
     uint32_t largest; /* of equal ones the first */
     float log_sum;    /* logit - this is the natural logarithm of a probability */
@@ -62,9 +63,9 @@ struct logits_summary {
 
 struct grammar; /* a constraint on one answer's text, and how far the answer has come in it */
 
-/* What the opener asks for; 0 leaves it to the runtime. */
+/* Settings of a runtime; 0 leaves one to the runtime. */
 struct runtime_settings {
-    uint32_t sequences; /* that compute at once; a few more ids are made for kept prefixes */
+    uint32_t sequences; /* that compute at once; RUNTIME_SEQUENCES_KEPT more keep prefixes */
     uint32_t rows_max, threads, context;
     uint32_t cache_mib; /* key-value cache */
 };
@@ -73,18 +74,18 @@ struct runtime;
 struct runtime_ops {
     const char *name;
     void (*info)(struct runtime *r, struct runtime_info *out);
-    /* The prompt of a conversation by the model's own template, ready for the model's answer. What
-     * looks like a control token in a message's text stays text. */
+    /* The prompt of a conversation by the model's own template, ready for the model's answer. A message
+     * that spells a control token stays text. */
     int (*prompt)(struct runtime *r, const struct chat_message *m, uint32_t count,
                   struct tokens *out, struct error *e) FALLIBLE;
     /* The bytes of a token (part of a character perhaps); control tokens give none. The first token
      * of an answer loses the space that some tokenizers put before every word. */
     void (*piece)(struct runtime *r, int32_t token, bool first, struct buf *out);
     bool (*is_end)(struct runtime *r, int32_t token); /* ends a turn */
-    /* Computes the batch; logits of the wanting rows can be read until the next forward. */
+    /* Computes row [count]; logits of the rows that want them can be read until the next forward. */
     int (*forward)(struct runtime *r, const struct runtime_row *row, uint32_t count,
                    struct error *e) FALLIBLE;
-    const float *(*logits)(struct runtime *r, uint32_t row); /* row index in the last batch */
+    const float *(*logits)(struct runtime *r, uint32_t row); /* [vocab]; row: in the last batch */
     /* The summary of those logits, where the runtime makes it. NULL: it does not. */
     struct logits_summary (*summary)(struct runtime *r, uint32_t row);
     void (*copy)(struct runtime *r, uint32_t from, uint32_t to, uint32_t len);

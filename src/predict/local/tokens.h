@@ -25,13 +25,13 @@ struct tokens {
     uint32_t count, cap;
 };
 
-/* Room for more beyond count; gives where the next is written. The caller raises count. */
+/* Makes room for `more` beyond count and gives the address of the first. The caller raises count. */
 int32_t *tokens_reserve(struct tokens *t, uint32_t more);
 void tokens_add(struct tokens *t, int32_t token);
 void tokens_append(struct tokens *t, const int32_t *token, uint32_t count);
 void tokens_release(struct tokens *t); /* frees; the list is then empty and usable */
 
-/* How many tokens a and b have in common at the start. */
+/* Length of the common beginning of a and b. */
 uint32_t tokens_common(const int32_t *a, uint32_t a_count, const int32_t *b, uint32_t b_count);
 
 /* ---- The text of an answer ---- */
@@ -45,8 +45,8 @@ struct answer_text {
 
 void answer_text_init(struct answer_text *t, const struct str *stop, uint32_t stop_count);
 void answer_text_release(struct answer_text *t);
-/* After bytes were appended to t->bytes: true when a stop sequence is there; it and what follows is
- * cut off then. Of several the one that begins first counts. */
+/* Called after bytes were appended to t->bytes. True when a stop sequence is there: the text is then
+ * cut before the one that begins first. */
 bool answer_text_stopped(struct answer_text *t);
 /* Appends the text to out: an incomplete character at its end is left out, any other invalid byte
  * becomes U+FFFD. */

@@ -1,7 +1,7 @@
-/* llama_bridge.h -- what libllama offers only in C++, for C.
+/* llama_bridge.h -- the functions of libllama that only C++ can call, for C.
  *
  * Why: chat templates and JSON-schema grammars have no C interface, and some C functions of libllama
- * can throw. Every call here catches whatever is thrown and gives it back as an error.
+ *      can throw. Every call here catches all exceptions and returns them as errors.
  *
  * Strings: pointer and length; nothing is kept after the call.
  * Errors:  -1 or NULL with a message of at most message_cap bytes (with its NUL) in message.
@@ -38,7 +38,7 @@ struct bridge_templates;
 struct bridge_templates *bridge_templates_new(const struct llama_model *model,
                                               struct bridge_error *e);
 void bridge_templates_free(struct bridge_templates *t);
-/* The text of a conversation, with what makes the model answer; without a BOS token that the
+/* The text of a conversation, with the beginning of the model's answer; without a BOS token that the
  * tokenizer adds by itself. */
 int bridge_render(const struct bridge_templates *t, const struct bridge_message *m, size_t count,
                   bridge_sink sink, void *arg, struct bridge_error *e);

@@ -148,7 +148,7 @@ static size_t control_at(const struct llama_prompt *p, struct str s)
     return 0;
 }
 
-/* Whether any control token's text stands in s. */
+/* True when s contains the text of a control token. */
 static bool has_control(const struct llama_prompt *p, struct str s)
 {
     for (size_t at = 0; at < s.len; at++)
@@ -159,7 +159,7 @@ static bool has_control(const struct llama_prompt *p, struct str s)
 
 /* ---- Conversations whose texts spell control tokens ---- */
 
-/* Renders stand-ins in the texts' places, then puts the texts in: the spans say where they are. */
+/* Renders stand-ins instead of the texts, then puts the texts in; the spans are theirs. */
 static int render_spans(const struct llama_prompt *p, const struct chat_message *m, uint32_t count,
                         struct buf *out, struct span *span, struct error *e)
 {
@@ -196,7 +196,7 @@ out:
     return rc;
 }
 
-/* Whether [at, end) touches a message's text. Spans are in order; *next is the first that may. */
+/* True when [at, end) touches a message's text. Spans are in order; *next is the first that may. */
 static bool touches_text(const struct span *span, uint32_t count, uint32_t *next, size_t at,
                          size_t end)
 {

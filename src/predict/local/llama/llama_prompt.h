@@ -1,9 +1,9 @@
 /* llama_prompt.h -- a conversation as the tokens that a model's template makes of it.
  *
- * Why: what a user writes must never act as a control token ("<|im_end|>" in a text would end the
- * user's turn), yet ordinary texts must give exactly the tokens of the rendered template, as any other
- * server does. So the rendering is tokenized whole, but for the places where the text of a message
- * spells a control token: these are tokenized as plain text.
+ * Why: a user's text must never act as a control token ("<|im_end|>" in a text would end the user's
+ *      turn), yet ordinary texts must give exactly the tokens of the rendered template, as any other
+ *      server does. So the rendering is tokenized as a whole; only a control token that the text of a
+ *      message spells is tokenized as plain text.
  *
  * Errors:  INVALID_ARGUMENT when the template refuses the conversation.
  * Threads: several at once may use one.

@@ -24,7 +24,7 @@ static struct llama_text *text_of(struct runtime *r)
     return (struct llama_text *)r;
 }
 
-/* ---- What libllama logs ---- */
+/* ---- The log of libllama ---- */
 
 static void on_log(enum ggml_log_level level, const char *text, void *arg)
 {
@@ -219,7 +219,7 @@ struct grammar *llama_text_grammar_new(struct runtime *r, struct str gbnf, struc
     return g;
 }
 
-/* A control token's text is no text of the answer, whatever the grammar would say to it. */
+/* A control token's text is no text of the answer, even if the grammar allows it. */
 static bool is_text_or_end(const struct llama_text *t, int32_t token)
 {
     return !llama_vocab_is_control(t->vocab, token) || llama_vocab_is_eog(t->vocab, token);

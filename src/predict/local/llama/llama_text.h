@@ -1,8 +1,7 @@
-/* llama_text.h -- what an embedded runtime has of libllama whatever computes: vocabulary, chat template
- * and grammars.
+/* llama_text.h -- vocabulary, chat template and grammars of an embedded runtime, by libllama.
  *
  * Why: tokenizers and templates are many and libllama has them all; a runtime that computes by itself
- * loads the file for these only.
+ *      loads the file for these only.
  *
  * Shape:   the first member of such a runtime, so that its functions stand in the runtime's table.
  * Errors:  FAILED_PRECONDITION for a file that is no model that generates text.
@@ -26,17 +25,17 @@ struct llama_text {
     struct runtime_info info; /* vocab and name are set here, the rest by the runtime */
 };
 
-/* Fails early and clearly where libllama would by a failed assertion or not at all. */
+/* Refuses a file that is no GGUF: libllama would fail an assertion, or not fail at all. */
 int llama_text_check(const char *path, struct error *e) FALLIBLE;
 /* Loads the file, with or without its weights. */
 int llama_text_open(struct llama_text *t, const char *path, bool weights, struct error *e) FALLIBLE;
-void llama_text_close(struct llama_text *t); /* what was opened; not t itself */
+void llama_text_close(struct llama_text *t); /* frees the members, not t itself */
 
-/* While libllama works on something: the last error that it reported. Its log goes to ours. */
+/* The last error that libllama reported while it was watched. Its log goes to ours. */
 struct llama_errors {
     char last[256];
 };
-void llama_errors_catch(struct llama_errors *errors); /* NULL: no longer */
+void llama_errors_catch(struct llama_errors *errors); /* watches; NULL: stops watching */
 
 /* For a table of struct runtime_ops. */
 void llama_text_info(struct runtime *r, struct runtime_info *out);

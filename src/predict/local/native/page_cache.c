@@ -11,12 +11,12 @@ struct page_cache {
     uint32_t per_sequence; /* pages of the longest sequence */
     size_t head_halves;    /* keys or values of one head in a page */
     void *memory;          /* zeroed when it is first touched, and not before */
-    uint16_t *half;        /* in memory: pages of 2 * heads * head_halves */
-    uint32_t *holders;     /* of each page */
-    uint32_t *spare;       /* a stack of pages without holders */
+    uint16_t *half;        /* in memory: [pages][heads][2][head_halves], keys, then values */
+    uint32_t *holders;     /* [pages]: sequences that hold the page; 0: it is spare */
+    uint32_t *spare;       /* [spare_count]: a stack of the pages without holders */
     uint32_t spare_count;
-    uint32_t *table; /* per_sequence pages for each sequence */
-    uint32_t *len;   /* positions of each sequence */
+    uint32_t *table; /* [sequences][per_sequence]: pages */
+    uint32_t *len;   /* [sequences]: positions */
 };
 
 static uint32_t pages_for(uint32_t positions)
@@ -51,7 +51,7 @@ struct page_cache *page_cache_new(const struct page_shape *shape)
     c->head_halves = kernel_page_halves(shape->dim);
     if (!size_mul(shape->pages, page_halves(shape) * sizeof *c->half, &bytes) ||
         !size_add(bytes, KERNEL_ALIGN, &bytes))
-        bytes = SIZE_MAX; /* which dies as any other size that there is not */
+        bytes = SIZE_MAX; /* mem_array dies of it as of any size that the machine lacks */
     c->memory = mem_array(bytes, 1);
     mem_huge(c->memory, bytes);
     c->half = aligned(c->memory);
@@ -87,25 +87,30 @@ static uint16_t *page_at(const struct page_cache *c, uint32_t page)
     return c->half + page * page_halves(&c->shape);
 }
 
-/* What a page holds is always a number: zeroes at first, then what was stored. Attention relies on it,
- * because it multiplies also what a row does not see, by zero. */
+/* A page holds finite numbers at any time: zeroes at first, then stored keys and values. Attention
+ * relies on it, because it multiplies the positions that a row does not see by zero. */
 static uint32_t take_page(struct page_cache *c)
 {
+    assert(c->spare_count);
     uint32_t page = c->spare[--c->spare_count];
 
+    assert(page < c->shape.pages && !c->holders[page]);
     c->holders[page] = 1;
     return page;
 }
 
 static void drop_page(struct page_cache *c, uint32_t page)
 {
-    if (--c->holders[page] == 0)
-        c->spare[c->spare_count++] = page;
+    assert(page < c->shape.pages && c->holders[page]);
+    if (--c->holders[page])
+        return;
+    assert(c->spare_count < c->shape.pages);
+    c->spare[c->spare_count++] = page;
 }
 
 /* ---- Room for rows ---- */
 
-/* The rows of one sequence that stand together: the end of those from `at` on. */
+/* The end of the rows from `at` on that belong to one sequence. */
 static uint32_t rows_end(const struct runtime_row *row, uint32_t count, uint32_t at)
 {
     uint32_t end = at + 1;
@@ -170,7 +175,7 @@ int page_cache_reserve(struct page_cache *c, const struct runtime_row *row, uint
 
 void page_cache_copy(struct page_cache *c, uint32_t from, uint32_t to, uint32_t len)
 {
-    assert(!c->len[to]);
+    assert(from != to && !c->len[to]);
     if (len > c->len[from])
         len = c->len[from];
     for (uint32_t n = 0; n < pages_for(len); n++) {

@@ -1,14 +1,14 @@
 /* page_cache.h -- keys and values of all sequences in pages, which sequences share.
  *
- * Why: attention should touch a sequence's own positions only, and what requests have in common
- * should be there once. A sequence is a list of pages; a copy shares them, and who writes into a
- * shared page gets one of his own first.
+ * Why: attention should touch a sequence's own positions only, and a beginning that requests have in
+ *      common should be in memory once. A sequence is a list of pages; a copy shares them, and a
+ *      sequence that writes into a shared page gets its own copy of the page first.
  *
  * Shape:   a page holds KERNEL_PAGE positions of every layer and head: for each of these the keys,
  *          then the values. Page n of a sequence holds the positions from n * KERNEL_PAGE on.
- * Errors:  RESOURCE_EXHAUSTED from reserve: no page is left, or a sequence would be longer than the
- *          longest, and nothing was changed.
- * Threads: one owner; while it waits, others may read and write what reserve has given.
+ * Errors:  RESOURCE_EXHAUSTED from reserve: no page is left, or a sequence would be longer than
+ *          positions_max, and nothing was changed.
+ * Threads: one owner; while it waits, others may read and write the pages that reserve has given.
  */
 #ifndef TRANCHE_PREDICT_LOCAL_NATIVE_PAGE_CACHE_H
 #define TRANCHE_PREDICT_LOCAL_NATIVE_PAGE_CACHE_H

@@ -1,5 +1,3 @@
-/* A runtime that computes by itself: decoder (weights), page_cache (keys and values), forward (the
- * arithmetic). libllama is there for text only. */
 #include "predict/local/native/runtime_native.h"
 
 #include <stdio.h>

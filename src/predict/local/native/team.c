@@ -8,8 +8,8 @@
 #include "base/thread.h"
 #include "base/mem.h"
 
-/* Looks at a barrier before a thread goes to sleep: some tens of microseconds, longer than most phases
- * leave one waiting. */
+/* Looks at a barrier before a thread goes to sleep: some tens of microseconds, longer than most waits
+ * at the end of a phase. */
 #define SPINS 1000
 #define CACHE_LINE 64
 
@@ -18,10 +18,11 @@ struct team {
     _Alignas(CACHE_LINE) atomic_uint arrived; /* members at the barrier */
     _Alignas(CACHE_LINE) atomic_uint phase;   /* barriers passed */
     atomic_uint sleepers;
-    pthread_mutex_t lock; /* guards the sleep on `passed`, nothing else */
+    pthread_mutex_t lock; /* guards the sleep on `passed`; all counters above are atomic */
     pthread_cond_t passed;
     uint32_t members;
-    team_work work; /* NULL: the end. Set between two runs */
+    team_work
+        work; /* NULL: the end. Set between two runs, read after the barrier that begins one */
     void *arg;
     struct team_member *member;
     pthread_t *thread; /* members - 1 of them */
@@ -56,6 +57,7 @@ static void sleep_until_passed(struct team *t, unsigned int phase)
  * so that either it sees the new one or it is woken. */
 static void open_phase(struct team *t)
 {
+    assert(atomic_load(&t->sleepers) < t->members);
     atomic_store_explicit(&t->arrived, 0, memory_order_relaxed);
     atomic_store_explicit(&t->taken, 0, memory_order_relaxed);
     atomic_fetch_add(&t->phase, 1);
@@ -70,8 +72,10 @@ void team_barrier(const struct team_member *m)
 {
     struct team *t = m->team;
     unsigned int phase = atomic_load_explicit(&t->phase, memory_order_relaxed);
+    unsigned int arrived = atomic_fetch_add_explicit(&t->arrived, 1, memory_order_acq_rel) + 1;
 
-    if (atomic_fetch_add_explicit(&t->arrived, 1, memory_order_acq_rel) + 1 == t->members) {
+    assert(arrived <= t->members);
+    if (arrived == t->members) {
         open_phase(t);
         return;
     }
@@ -150,8 +154,8 @@ struct team *team_new(uint32_t members, struct error *e)
         int rc = pthread_create(&t->thread[i - 1], NULL, member_main, &t->member[i]);
         if (rc == 0)
             continue;
-        (void)error_set(e, ERROR_RESOURCE_EXHAUSTED, "thread %u of %u cannot be made (%d)", i,
-                        members, rc);
+        (void)error_set(e, ERROR_RESOURCE_EXHAUSTED, "thread %u of %u cannot be started (error %d)",
+                        i, members, rc);
         t->members = i; /* those that stand at the barrier */
         end_members(t);
         release(t);

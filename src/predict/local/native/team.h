@@ -1,8 +1,9 @@
 /* team.h -- threads that compute one thing together, phase by phase.
  *
- * Why: a forward has hundreds of phases of some tens of microseconds; between two of them every thread
- * must have ended the first. Taking a piece of work is one atomic addition, waiting is a short spin,
- * and a thread that waits longer sleeps, so that an idle or crowded machine is not kept busy.
+ * Why: a forward has hundreds of phases of some tens of microseconds, and no thread may begin a phase
+ *      before all have ended the one before. A thread takes a piece of work by one atomic addition,
+ *      waits by a short spin, and sleeps when it waits longer, so that an idle or crowded machine is
+ *      not kept busy.
  *
  * Shape:   team_run calls work on every member; inside it, `while (team_take(m, pieces, &i))` shares
  *          a phase's pieces, and team_barrier ends the phase. All members go through the same phases.
@@ -30,7 +31,7 @@ void team_free(struct team *t); /* accepts NULL */
 uint32_t team_members(const struct team *t);
 void team_run(struct team *t, team_work work, void *arg);
 
-/* A piece of this phase that nobody has taken yet; false when all of `pieces` are. */
+/* A piece of this phase that no member has taken yet; false when all of `pieces` are taken. */
 bool team_take(const struct team_member *m, uint32_t pieces, uint32_t *piece);
 void team_barrier(const struct team_member *m);
 
