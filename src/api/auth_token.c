@@ -45,7 +45,7 @@ static int mac_of(struct store *s, struct str text, char out[MAC_DIGITS + 1], st
     return 0;
 }
 
-int auth_token_make(struct store *s, const char *key, char out[AUTH_TOKEN_BYTES], struct error *e)
+static int token_make(struct store *s, const char *key, char out[AUTH_TOKEN_BYTES], struct error *e)
 {
     char mac[MAC_DIGITS + 1];
     int n = snprintf(out, AUTH_TOKEN_BYTES, TOKEN_PREFIX "%s.%lld", key,
@@ -293,7 +293,7 @@ bool auth_token(struct store *s, struct arena *a, struct str form, struct buf *o
     struct refusal r = judge(s, a, form, &key, &e);
     struct json_writer w = JSON_WRITER(out);
 
-    if (!r.code && auth_token_make(s, key.id, token, &e) < 0)
+    if (!r.code && token_make(s, key.id, token, &e) < 0)
         r = REFUSED("server_error", "The server cannot make tokens at the moment.");
     json_object(&w, NULL);
     if (r.code) {

@@ -156,8 +156,11 @@ int media_span_read(struct str content_range, struct media_span *out, struct err
                      STR_ARG(str_sub(content_range, 0, 64)));
 }
 
+/* What a Range header asks of so many bytes. One that is not understood, or has several ranges, means all. */
+enum media_range { MEDIA_ALL, MEDIA_PART, MEDIA_OUTSIDE /* 416 */ };
+
 /* "bytes=a-b", "bytes=a-", "bytes=-n" */
-enum media_wish media_range(struct str range, uint64_t bytes, uint64_t *first, uint64_t *end)
+static enum media_range range_read(struct str range, uint64_t bytes, uint64_t *first, uint64_t *end)
 {
     uint64_t last = UINT64_MAX;
 
@@ -188,20 +191,20 @@ void media_reply(struct call *c, const struct blob *b, const char *type, int fd)
 {
     char text[RANGE_TEXT_BYTES];
     uint64_t first, end;
-    enum media_wish wish = media_range(http_header(c->http, "Range"), b->bytes, &first, &end);
+    enum media_range part = range_read(http_header(c->http, "Range"), b->bytes, &first, &end);
 
     http_set_header(c->http, "Accept-Ranges", STR("bytes"));
-    if (wish == MEDIA_OUTSIDE) {
+    if (part == MEDIA_OUTSIDE) {
         (void)close(fd);
         (void)snprintf(text, sizeof text, "bytes */%" PRIu64, b->bytes);
         http_set_header(c->http, "Content-Range", str_of(text));
         call_fail_as(c, 416, NULL, "Request range not satisfiable");
         return;
     }
-    if (wish == MEDIA_PART) {
+    if (part == MEDIA_PART) {
         (void)snprintf(text, sizeof text, "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, first, end - 1,
                        b->bytes);
         http_set_header(c->http, "Content-Range", str_of(text));
     }
-    http_reply_file(c->http, wish == MEDIA_PART ? 206 : 200, type, fd, first, end - first);
+    http_reply_file(c->http, part == MEDIA_PART ? 206 : 200, type, fd, first, end - first);
 }

@@ -38,10 +38,6 @@ struct media_span {
 };
 int media_span_read(struct str content_range, struct media_span *out, struct error *e) FALLIBLE;
 
-/* What a Range header asks of so many bytes. What is not understood, and several ranges, mean all. */
-enum media_wish { MEDIA_ALL, MEDIA_PART, MEDIA_OUTSIDE /* 416 */ };
-enum media_wish media_range(struct str range, uint64_t bytes, uint64_t *first, uint64_t *end);
-
 /* Answers with a blob's bytes or the part that the call's Range wants; takes fd. The headers that are
  * the dialect's own are set before. */
 void media_reply(struct call *c, const struct blob *b, const char *type, int fd);

@@ -22,7 +22,7 @@
 enum { COMMAND_UPLOAD = 1, COMMAND_FINALIZE = 2, COMMAND_QUERY = 4, COMMAND_CANCEL = 8 };
 
 /* What an upload is to become. */
-struct wanted {
+struct file_target {
     const char *project;
     struct str id, display_name, mime;
     bool has_total;
@@ -31,7 +31,7 @@ struct wanted {
 struct sending {
     unsigned commands;
     struct upload upload;
-    struct wanted wanted;
+    struct file_target target;
     struct intake in;
 };
 
@@ -91,7 +91,7 @@ static int id_check(struct call *c, struct str id, struct error *e)
     return error_set(e, ERROR_ALREADY_EXISTS, "File %.*s already exists.", STR_ARG(id));
 }
 
-static int total_read(struct call *c, struct wanted *w, struct error *e)
+static int total_read(struct call *c, struct file_target *w, struct error *e)
 {
     struct str text = http_header(c->http, "X-Goog-Upload-Header-Content-Length");
     struct media_span span;
@@ -114,7 +114,7 @@ static int total_read(struct call *c, struct wanted *w, struct error *e)
 }
 
 /* Any word will do as a type: clients are told to send "jsonl". */
-static int wanted_read(struct call *c, yyjson_val *body, struct wanted *out, struct error *e)
+static int target_read(struct call *c, yyjson_val *body, struct file_target *out, struct error *e)
 {
     yyjson_val *file = json_get(body, "file");
 
@@ -137,29 +137,29 @@ static int wanted_read(struct call *c, yyjson_val *body, struct wanted *out, str
     return total_read(c, out, e);
 }
 
-static void wanted_write(const struct wanted *wanted, struct buf *out)
+static void target_write(const struct file_target *target, struct buf *out)
 {
     struct json_writer w = JSON_WRITER(out);
 
     json_object(&w, NULL);
     json_add_c(&w, "kind", KIND);
-    json_add_text(&w, "id", wanted->id);
-    json_add_text(&w, "displayName", wanted->display_name);
-    json_add_text(&w, "mime", wanted->mime);
-    if (wanted->has_total)
-        json_add_uint(&w, "total", wanted->total);
+    json_add_text(&w, "id", target->id);
+    json_add_text(&w, "displayName", target->display_name);
+    json_add_text(&w, "mime", target->mime);
+    if (target->has_total)
+        json_add_uint(&w, "total", target->total);
     json_end(&w);
 }
 
 static int start(struct call *c, struct upload *out, struct error *e)
 {
     struct buf what = BUF_INIT(WHAT_BYTES_MAX);
-    struct wanted w = { 0 };
+    struct file_target w = { 0 };
     yyjson_val *body = call_json(c, e);
 
-    if (!body || wanted_read(c, body, &w, e) < 0)
+    if (!body || target_read(c, body, &w, e) < 0)
         return -1;
-    wanted_write(&w, &what);
+    target_write(&w, &what);
     *out = (struct upload){
         .project = str_of(w.project),
         .what = buf_str(&what),
@@ -198,7 +198,7 @@ void files_upload_start(struct call *c)
     http_reply(c->http, 200, NULL, NULL);
 }
 
-static int wanted_parse(struct arena *a, const struct upload *up, struct wanted *out,
+static int target_parse(struct arena *a, const struct upload *up, struct file_target *out,
                         struct error *e)
 {
     size_t at;
@@ -208,7 +208,7 @@ static int wanted_parse(struct arena *a, const struct upload *up, struct wanted 
         return -1;
     if (!str_eq_c(json_str(json_get(what, "kind")), KIND))
         return error_set(e, ERROR_NOT_FOUND, "No such upload");
-    *out = (struct wanted){
+    *out = (struct file_target){
         .project = arena_copy(a, up->project.p, up->project.len),
         .id = json_str(json_get(what, "id")),
         .display_name = json_str(json_get(what, "displayName")),
@@ -261,7 +261,7 @@ static int sending_begin(struct call *c, struct sending *s, struct error *e)
     (void)http_query(c->http, "upload_id", &id);
     if (commands_read(c, &s->commands, e) < 0 ||
         upload_get(c->api->store, c->arena, id, &s->upload, e) < 0 ||
-        wanted_parse(c->arena, &s->upload, &s->wanted, e) < 0)
+        target_parse(c->arena, &s->upload, &s->target, e) < 0)
         return -1;
     if (!(s->commands & COMMAND_UPLOAD))
         return 0;
@@ -307,15 +307,15 @@ bool files_upload_begin(struct call *c)
 static int make(struct call *c, struct sending *s, struct file *out, struct error *e)
 {
     struct file_new n = {
-        .project = s->wanted.project,
-        .display_name = s->wanted.display_name,
-        .mime = s->wanted.mime,
+        .project = s->target.project,
+        .display_name = s->target.display_name,
+        .mime = s->target.mime,
         .origin = FILE_UPLOADED,
         .expire_us = files_expiry(c),
     };
 
-    if (s->wanted.id.len < sizeof n.id)
-        (void)snprintf(n.id, sizeof n.id, "%.*s", STR_ARG(s->wanted.id));
+    if (s->target.id.len < sizeof n.id)
+        (void)snprintf(n.id, sizeof n.id, "%.*s", STR_ARG(s->target.id));
     if (intake_finish(&s->in, &n.blob, e) < 0)
         return -1;
     return file_put(c->api->store, c->arena, &n, out, e);
@@ -349,11 +349,11 @@ static void reply_final(struct call *c, struct sending *s)
     struct json_writer w = JSON_WRITER(&out);
     uint64_t have = blob_written(s->in.writer);
 
-    if (s->wanted.has_total && have != s->wanted.total) {
+    if (s->target.has_total && have != s->target.total) {
         (void)error_set(&e, ERROR_INVALID_ARGUMENT,
                         "The upload has %" PRIu64 " bytes, and it began with a length of %" PRIu64
                         ".",
-                        have, s->wanted.total);
+                        have, s->target.total);
         reply_active(c, s, &e);
         return;
     }

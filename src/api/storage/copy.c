@@ -27,17 +27,17 @@ static int source_get(struct call *c, struct object *out, struct error *e)
 /* What the body sets replaces all that the source had; when it sets nothing, all is as the source's. */
 static int copy(struct call *c, struct copying *k, struct error *e)
 {
-    struct storage_wish wish;
+    struct storage_settings given;
     struct object_new n = { .project = call_scope(c), .bucket = k->bucket, .name = k->name };
     yyjson_val *body = call_json(c, e);
 
-    if (!body || storage_wish_read(c, body, (struct str){ 0 }, &wish, e) < 0 ||
+    if (!body || storage_settings_read(c, body, (struct str){ 0 }, &given, e) < 0 ||
         storage_conditions(c, false, &n.when, e) < 0 || source_get(c, &k->source, e) < 0)
         return -1;
     n.blob = k->source.blob;
     n.component_count = k->source.component_count;
-    n.content_type = wish.content_type.len ? wish.content_type : k->source.content_type;
-    n.meta = wish.sets ? wish.meta : k->source.meta;
+    n.content_type = given.content_type.len ? given.content_type : k->source.content_type;
+    n.meta = given.sets ? given.meta : k->source.meta;
     return object_put(c->api->store, c->arena, &n, &k->made, e);
 }
 
@@ -155,19 +155,19 @@ static int sources_read(struct call *c, yyjson_val *body, struct composing *k, s
 static int compose(struct call *c, struct object *out, struct error *e)
 {
     struct composing k = { .count = 0 };
-    struct storage_wish wish;
+    struct storage_settings given;
     struct object_new n = { .project = call_scope(c), .bucket = c->param[0], .name = c->param[1] };
     yyjson_val *body = call_json(c, e);
 
     if (!body ||
-        storage_wish_read(c, json_get(body, "destination"), (struct str){ 0 }, &wish, e) < 0 ||
+        storage_settings_read(c, json_get(body, "destination"), (struct str){ 0 }, &given, e) < 0 ||
         storage_conditions(c, false, &n.when, e) < 0 || sources_read(c, body, &k, e) < 0 ||
         blob_compose(c->api->store, k.part, k.count, &n.blob, e) < 0 ||
-        media_hashes_check(&wish.hashes, &n.blob, e) < 0)
+        media_hashes_check(&given.hashes, &n.blob, e) < 0)
         return -1;
     n.component_count = k.components;
-    n.content_type = wish.content_type.len ? wish.content_type : k.type;
-    n.meta = wish.meta;
+    n.content_type = given.content_type.len ? given.content_type : k.type;
+    n.meta = given.meta;
     return object_put(c->api->store, c->arena, &n, out, e);
 }
 

@@ -181,15 +181,15 @@ static int merge_map(const char *name, yyjson_val *old, yyjson_val *patch, struc
     return 0;
 }
 
-int storage_wish_read(struct call *c, yyjson_val *resource, struct str old,
-                      struct storage_wish *out, struct error *e)
+int storage_settings_read(struct call *c, yyjson_val *resource, struct str old,
+                          struct storage_settings *out, struct error *e)
 {
     struct buf meta = BUF_INIT(STORAGE_META_BYTES_MAX);
     struct json_writer w = JSON_WRITER(&meta);
     yyjson_val *kept = parse_old(c, old);
     int rc = -1;
 
-    *out = (struct storage_wish){ 0 };
+    *out = (struct storage_settings){ 0 };
     if (read_text(resource, "name", &out->name, e) < 0 ||
         read_text(resource, "contentType", &out->content_type, e) < 0 ||
         read_hashes(resource, &out->hashes, e) < 0)

@@ -198,7 +198,7 @@ static int change_once(struct call *c, yyjson_val *body, bool replaces, struct o
 {
     struct store *s = c->api->store;
     struct object_conditions when;
-    struct storage_wish wish;
+    struct storage_settings given;
     struct object o;
     struct object_ref which;
 
@@ -206,14 +206,14 @@ static int change_once(struct call *c, yyjson_val *body, bool replaces, struct o
         return -1;
     which.when = &when;
     if (object_get(s, c->arena, &which, &o, e) < 0 ||
-        storage_wish_read(c, body, replaces ? (struct str){ 0 } : o.meta, &wish, e) < 0)
+        storage_settings_read(c, body, replaces ? (struct str){ 0 } : o.meta, &given, e) < 0)
         return -1;
     when.generation_match = o.generation;
     when.metageneration_match = o.metageneration;
     which.generation = 0;
     const struct object_patch set = {
-        .content_type = wish.content_type.len ? &wish.content_type : NULL,
-        .meta = wish.meta,
+        .content_type = given.content_type.len ? &given.content_type : NULL,
+        .meta = given.meta,
     };
     if (object_patch(s, c->arena, &which, &set, out, e) == 0)
         return 0;

@@ -182,7 +182,7 @@ static void add_hashes(const struct object *o, struct json_writer *w)
         call_add_base64(w, "md5Hash", o->blob.md5, sizeof o->blob.md5);
 }
 
-/* Ends the resource with the members of meta, which is a JSON object of ours (storage_wish_read). */
+/* Ends the resource with the members of meta, which is a JSON object of ours (storage_settings_read). */
 static void end_with_meta(struct json_writer *w, struct str meta)
 {
     if (meta.len > 2) {

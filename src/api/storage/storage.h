@@ -37,7 +37,7 @@ int storage_number_json(yyjson_val *v, const char *name, int64_t *out, struct er
 int storage_ref(struct call *c, struct object_ref *out, struct error *e) FALLIBLE;
 
 /* Of every resource that a client sends. The strings live in the call's arena. */
-struct storage_wish {
+struct storage_settings {
     struct str name, content_type; /* empty when absent */
     struct str meta;               /* a JSON object; "{}" when nothing is in it */
     bool sets;                     /* content_type or meta have anything */
@@ -45,8 +45,8 @@ struct storage_wish {
 };
 /* resource: NULL or a JSON object. old: the meta that null and absent members refer to (a patch), or
  * empty: none (a new object). */
-int storage_wish_read(struct call *c, yyjson_val *resource, struct str old,
-                      struct storage_wish *out, struct error *e) FALLIBLE;
+int storage_settings_read(struct call *c, yyjson_val *resource, struct str old,
+                          struct storage_settings *out, struct error *e) FALLIBLE;
 /* The same for a bucket's meta: appends the JSON object. What would be promised and not kept
  * (versioning, retention, lifecycle rules) is UNIMPLEMENTED. */
 int storage_bucket_meta(struct call *c, yyjson_val *resource, struct str old, struct buf *out,

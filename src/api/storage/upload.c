@@ -184,7 +184,7 @@ static int total_read(struct call *c, struct storage_target *t, struct error *e)
 static int target_make(struct posting *p, struct storage_target *out, struct error *e)
 {
     struct call *c = p->call;
-    struct storage_wish wish;
+    struct storage_settings given;
     yyjson_val *resource;
 
     *out = (struct storage_target){ .project = call_scope(c), .bucket = c->param[0] };
@@ -194,15 +194,15 @@ static int target_make(struct posting *p, struct storage_target *out, struct err
           error_set(e, ERROR_INVALID_ARGUMENT, "The multipart body must have two parts.") < 0)))
         return -1;
     if (resource_read(p, &resource, e) < 0 ||
-        storage_wish_read(c, resource, query_meta(c), &wish, e) < 0 ||
+        storage_settings_read(c, resource, query_meta(c), &given, e) < 0 ||
         storage_conditions(c, false, &out->when, e) < 0 || total_read(c, out, e) < 0)
         return -1;
-    out->hashes = wish.hashes;
-    out->meta = wish.meta;
-    out->name = wish.name;
+    out->hashes = given.hashes;
+    out->meta = given.meta;
+    out->name = given.name;
     if (out->name.len == 0)
         (void)http_query(c->http, "name", &out->name);
-    out->content_type = wish.content_type;
+    out->content_type = given.content_type;
     if (out->content_type.len == 0)
         out->content_type = p->kind == POSTING_START ? http_header(c->http, "X-Upload-Content-Type")
                                                      : p->media_type;

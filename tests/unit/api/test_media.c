@@ -1,4 +1,4 @@
-/* Goal: ranges, spans of uploads and hashes mean what HTTP and Cloud Storage say they mean, at their
+/* Goal: spans of uploads and hashes mean what HTTP and Cloud Storage say they mean, at their
  * limits too. Method: tables of texts. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,48 +10,6 @@
 
 #include "api/media.h"
 #include "base/mem.h"
-
-static void test_a_range_is_cut_to_the_bytes_there_are(void **state)
-{
-    static const struct {
-        const char *text;
-        uint64_t bytes;
-        enum media_wish wish;
-        uint64_t first, end;
-    } cases[] = {
-        { "", 10, MEDIA_ALL, 0, 10 },
-        { "bytes=0-", 10, MEDIA_PART, 0, 10 },
-        { "bytes=0-0", 10, MEDIA_PART, 0, 1 },
-        { "bytes=9-9", 10, MEDIA_PART, 9, 10 },
-        { "bytes=3-99", 10, MEDIA_PART, 3, 10 },
-        { "bytes=-3", 10, MEDIA_PART, 7, 10 },
-        { "bytes=-10", 10, MEDIA_PART, 0, 10 },
-        { "bytes=-11", 10, MEDIA_PART, 0, 10 },
-        { "bytes=0-18446744073709551615", 10, MEDIA_PART, 0, 10 },
-        { "bytes=10-", 10, MEDIA_OUTSIDE, 0, 10 },
-        { "bytes=18446744073709551615-", 10, MEDIA_OUTSIDE, 0, 10 },
-        { "bytes=-0", 10, MEDIA_OUTSIDE, 10, 10 },
-        { "bytes=0-", 0, MEDIA_OUTSIDE, 0, 0 },
-        { "bytes=-1", 0, MEDIA_OUTSIDE, 0, 0 },
-        { "bytes=5-4", 10, MEDIA_ALL, 0, 10 },
-        { "bytes=1-2,4-5", 10, MEDIA_ALL, 0, 10 },
-        { "bytes=18446744073709551616-", 10, MEDIA_ALL, 0, 10 },
-        { "bytes=-", 10, MEDIA_ALL, 0, 10 },
-        { "bytes=a-b", 10, MEDIA_ALL, 0, 10 },
-        { "lines=0-1", 10, MEDIA_ALL, 0, 10 },
-    };
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        uint64_t first, end;
-        enum media_wish wish = media_range(str_of(cases[i].text), cases[i].bytes, &first, &end);
-        assert_int_equal(wish, cases[i].wish);
-        if (wish == MEDIA_OUTSIDE)
-            continue;
-        assert_int_equal(first, cases[i].first);
-        assert_int_equal(end, cases[i].end);
-    }
-}
 
 static void test_a_content_range_says_bytes_or_asks(void **state)
 {
@@ -144,7 +102,6 @@ static void test_hashes_are_compared_where_both_sides_have_them(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_range_is_cut_to_the_bytes_there_are),
         cmocka_unit_test(test_a_content_range_says_bytes_or_asks),
         cmocka_unit_test(test_hashes_are_compared_where_both_sides_have_them),
     };

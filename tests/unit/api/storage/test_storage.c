@@ -245,6 +245,49 @@ static void test_metadata_keeps_its_keys_and_values(void **state)
     assert_string_equal(answer_text(w, "cacheControl"), "c");
 }
 
+static void test_a_range_is_cut_to_the_bytes_there_are(void **state)
+{
+    static const struct {
+        const char *object, *range;
+        int status;
+        const char *body; /* of a 416: the Content-Range */
+    } cases[] = {
+        { "ten", "bytes=0-", 206, "0123456789" },
+        { "ten", "bytes=0-0", 206, "0" },
+        { "ten", "bytes=9-9", 206, "9" },
+        { "ten", "bytes=3-99", 206, "3456789" },
+        { "ten", "bytes=-3", 206, "789" },
+        { "ten", "bytes=-10", 206, "0123456789" },
+        { "ten", "bytes=-11", 206, "0123456789" },
+        { "ten", "bytes=7-18446744073709551615", 206, "789" },
+        { "ten", "bytes=10-", 416, "bytes */10" },
+        { "ten", "bytes=18446744073709551615-", 416, "bytes */10" },
+        { "ten", "bytes=-0", 416, "bytes */10" },
+        { "none", "bytes=0-", 416, "bytes */0" },
+        { "none", "bytes=-1", 416, "bytes */0" },
+        { "ten", "bytes=5-4", 200, "0123456789" },
+        { "ten", "bytes=1-2,4-5", 200, "0123456789" },
+        { "ten", "bytes=18446744073709551616-", 200, "0123456789" },
+        { "ten", "bytes=-", 200, "0123456789" },
+        { "ten", "bytes=a-b", 200, "0123456789" },
+        { "ten", "lines=0-1", 200, "0123456789" },
+    };
+    struct serving *w = *state;
+
+    assert_int_equal(ask_with(w, "POST", "/storage/v1/b", JSON, "{'name':'mine'}"), 200);
+    (void)ask(w, "POST", "/upload/storage/v1/b/mine/o?uploadType=media&name=ten", "0123456789");
+    (void)ask(w, "POST", "/upload/storage/v1/b/mine/o?uploadType=media&name=none", "");
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        (void)ask_with(w, "GET", joined(w, "/storage/v1/b/mine/o/%s?alt=media", cases[i].object),
+                       joined(w, "Range: %s\r\n", cases[i].range), "");
+        assert_asked(w, cases[i].status);
+        if (w->status == 416)
+            assert_string_equal(header_value(w, "Content-Range"), cases[i].body);
+        else
+            assert_true(str_eq_c(w->body, cases[i].body));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -256,6 +299,7 @@ int main(void)
         ONE(test_a_name_stays_one_string_wherever_it_is_shown),
         ONE(test_prefixes_and_page_tokens_are_names_too),
         ONE(test_metadata_keeps_its_keys_and_values),
+        ONE(test_a_range_is_cut_to_the_bytes_there_are),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
