@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "app/cli/options.h"
+#include "base/json_write.h"
 #include "base/json.h"
 #include "format/gs.h"
 
@@ -235,14 +236,15 @@ int remote_make_bucket(struct client *c, struct str bucket, struct error *e)
 {
     const struct str names[] = { str_of(c->project) };
     struct buf body = BUF_INIT(BODY_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&body);
     struct client_call call = {
         .method = "POST",
         .url = client_url(c, c->storage, "/storage/v1/b?project={}", names),
     };
 
-    buf_add_c(&body, "{\"name\":");
-    buf_add_json(&body, bucket);
-    buf_add_char(&body, '}');
+    json_object(&w, NULL);
+    json_add_text(&w, "name", bucket);
+    json_end(&w);
     call.body = buf_str(&body);
     yyjson_val *v = client_json(c, &call, &c->arena, NULL, e);
     buf_release(&body);

@@ -8,6 +8,7 @@
 #include "app/config/config.h"
 #include "app/cli/terminal.h"
 #include "app/cli/table.h"
+#include "base/json_write.h"
 
 #define COLUMNS 6
 #define MODELS_BYTES_MAX ((size_t)4 * 1024 * 1024)
@@ -87,24 +88,23 @@ static void print_table(const struct models *all, struct buf *out)
 static void print_json(const struct model *m, bool is_default, struct buf *out)
 {
     struct price p = model_price(m, m->pattern);
+    struct json_writer w = JSON_WRITER(out);
 
-    buf_add_c(out, "{\"name\":");
-    buf_add_json(out, str_of(m->pattern));
-    buf_addf(out, ",\"kind\":\"%s\",\"file\":", model_kind_name(m->kind));
-    if (m->file)
-        buf_add_json(out, str_of(m->file));
-    else
-        buf_add_c(out, "null");
-    buf_addf(out, ",\"present\":%s,\"default\":%s,\"context\":%u,\"price\":{\"input\":",
-             present(m) ? "true" : "false", is_default ? "true" : "false", m->context);
-    buf_add_double(out, p.input);
-    buf_add_c(out, ",\"output\":");
-    buf_add_double(out, p.output);
-    buf_add_c(out, ",\"cached\":");
-    buf_add_double(out, p.cached);
-    buf_add_c(out, "},\"about\":");
-    buf_add_json(out, str_of(m->about));
-    buf_add_c(out, "}\n");
+    json_object(&w, NULL);
+    json_add_c(&w, "name", m->pattern);
+    json_add_c(&w, "kind", model_kind_name(m->kind));
+    json_add_c(&w, "file", m->file);
+    json_add_bool(&w, "present", present(m));
+    json_add_bool(&w, "default", is_default);
+    json_add_uint(&w, "context", m->context);
+    json_object(&w, "price");
+    json_add_double(&w, "input", p.input);
+    json_add_double(&w, "output", p.output);
+    json_add_double(&w, "cached", p.cached);
+    json_end(&w);
+    json_add_c(&w, "about", m->about);
+    json_end(&w);
+    buf_add_char(out, '\n');
 }
 
 static void print_models(const struct config *c, const struct models_options *o, struct buf *out)

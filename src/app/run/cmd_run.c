@@ -72,7 +72,7 @@ static enum exit_code dry_run(const struct run_options *o, const char *const *pa
 {
     bool in_place = o->retry_failed && count == 0;
 
-    return validate(&(struct validate_wish){
+    return validate(&(struct validate_options){
         .who = { .model = o->model,
                  .config = o->config,
                  .state = o->state,

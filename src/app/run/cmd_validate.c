@@ -3,21 +3,50 @@
 #include <unistd.h>
 
 #include "app/run/estimate.h"
-#include "app/run/faults.h"
 #include "app/cli/human.h"
 #include "app/run/local_job.h"
+#include "app/run/summary.h"
 #include "base/clock.h"
-
-#define SUMMARY_BYTES_MAX ((size_t)16 * 1024)
+#include "base/json_write.h"
 
 struct validation {
-    const struct validate_wish *wish;
+    const struct validate_options *o;
     struct local_job job;
     struct estimate estimate;
     struct buf out; /* reused for each line of output */
 };
 
-/* Faults are results: they go to standard output as they are found. */
+void line_error_text(const char *file, const struct line *l, const struct violation *v,
+                     struct buf *out)
+{
+    struct buf plain = BUF_INIT(LINE_ERROR_BYTES_MAX);
+
+    buf_addf(&plain, "%s:%llu: %s%s%s %s (byte %llu)", file, (unsigned long long)l->line_no,
+             v->path, v->path[0] ? ": " : "", v->message, v->remedy,
+             (unsigned long long)(l->offset + v->offset));
+    buf_add_plain(out, buf_str(&plain), false);
+    buf_add_char(out, '\n');
+    buf_release(&plain);
+}
+
+static void line_error_json(const char *file, const struct line *l, const struct violation *v,
+                            struct buf *out)
+{
+    struct json_writer w = JSON_WRITER(out);
+
+    json_object(&w, NULL);
+    json_add_c(&w, "file", file);
+    json_add_uint(&w, "line", l->line_no);
+    json_add_uint(&w, "offset", l->offset + v->offset);
+    json_add_uint(&w, "line_offset", v->offset);
+    json_add_c(&w, "path", v->path);
+    json_add_c(&w, "message", v->message);
+    json_add_c(&w, "remedy", v->remedy);
+    json_end(&w);
+    buf_add_char(out, '\n');
+}
+
+/* Line errors are results: they go to standard output as they are found. */
 static void print_bad(void *arg, const struct input *in, const struct shard *s,
                       const struct line *l, const struct violations *bad)
 {
@@ -27,47 +56,45 @@ static void print_bad(void *arg, const struct input *in, const struct shard *s,
 
     buf_clear(&v->out);
     for (unsigned i = 0; i < held; i++) {
-        if (v->wish->json)
-            fault_json(file, l, &bad->item[i], &v->out);
+        if (v->o->json)
+            line_error_json(file, l, &bad->item[i], &v->out);
         else
-            fault_text(file, l, &bad->item[i], &v->out);
+            line_error_text(file, l, &bad->item[i], &v->out);
     }
-    if (bad->count > held && !v->wish->json) {
+    if (bad->count > held && !v->o->json) {
         buf_add_plain(&v->out, str_of(file), false);
-        buf_addf(&v->out, ":%llu: ... and %u more faults in this line\n",
+        buf_addf(&v->out, ":%llu: ... and %u more errors in this line\n",
                  (unsigned long long)l->line_no, bad->count - held);
     }
     terminal_write(STDOUT_FILENO, buf_str(&v->out));
 }
 
-static void add_usd(struct buf *out, const char *name, uint64_t nano)
-{
-    buf_addf(out, ",\"%s\":%llu.%09llu", name, (unsigned long long)(nano / 1000000000),
-             (unsigned long long)(nano % 1000000000));
-}
-
-static void summary_json(const struct validation *v, struct buf *out)
+static void estimate_json(const struct validation *v, struct buf *out)
 {
     const struct ingest_result *r = &v->job.ingest;
     const struct estimate *m = &v->estimate;
+    struct json_writer w = JSON_WRITER(out);
 
-    buf_add_c(out, "{\"summary\":{\"model\":");
-    buf_add_json(out, str_of(v->job.model_name));
-    buf_addf(out,
-             ",\"lines\":%llu,\"bad\":%llu,\"bytes\":%llu,\"prompt_tokens\":%llu,"
-             "\"prompt_tokens_exact\":%s,\"output_tokens_max\":%llu,\"output_tokens_unset\":%llu",
-             (unsigned long long)r->lines, (unsigned long long)r->bad, (unsigned long long)r->bytes,
-             (unsigned long long)m->prompt_tokens, m->exact ? "true" : "false",
-             (unsigned long long)m->output_tokens_max, (unsigned long long)m->output_unset);
-    buf_addf(out, ",\"priced\":%s", m->priced ? "true" : "false");
-    add_usd(out, "batch_usd_max", m->batch_nano);
-    add_usd(out, "online_usd_max", m->online_nano);
-    buf_add_c(out, ",\"seconds\":");
+    json_object(&w, NULL);
+    json_object(&w, "summary");
+    json_add_c(&w, "model", v->job.model_name);
+    json_add_uint(&w, "lines", r->lines);
+    json_add_uint(&w, "bad", r->bad);
+    json_add_uint(&w, "bytes", r->bytes);
+    json_add_uint(&w, "prompt_tokens", m->prompt_tokens);
+    json_add_bool(&w, "prompt_tokens_exact", m->exact);
+    json_add_uint(&w, "output_tokens_max", m->output_tokens_max);
+    json_add_uint(&w, "output_tokens_unset", m->output_unset);
+    json_add_bool(&w, "priced", m->priced);
+    summary_add_usd(&w, "batch_usd_max", m->batch_nano);
+    summary_add_usd(&w, "online_usd_max", m->online_nano);
     if (m->timed)
-        buf_add_double(out, (double)m->time_ns / (double)NS_PER_S);
+        json_add_double(&w, "seconds", (double)m->time_ns / (double)NS_PER_S);
     else
-        buf_add_c(out, "null");
-    buf_add_c(out, "}}\n");
+        json_add_null(&w, "seconds");
+    json_end(&w);
+    json_end(&w);
+    buf_add_char(out, '\n');
 }
 
 static void text_tokens(const struct estimate *m, struct buf *out)
@@ -99,7 +126,7 @@ static void text_time(const struct estimate *m, struct buf *out)
                   "  time      unknown until a first run of 20 lines or more on this machine\n");
 }
 
-static void summary_text(const struct validation *v, struct buf *out)
+static void estimate_text(const struct validation *v, struct buf *out)
 {
     const struct ingest_result *r = &v->job.ingest;
     const struct estimate *m = &v->estimate;
@@ -123,7 +150,7 @@ static void summary_text(const struct validation *v, struct buf *out)
 
 static int validation_run(struct validation *v, struct error *e)
 {
-    const struct validate_wish *w = v->wish;
+    const struct validate_options *w = v->o;
     struct local_job *j = &v->job;
 
     if (local_job_config(j, &w->who, e) < 0 || local_job_input(j, w->path, w->path_count, e) < 0 ||
@@ -136,18 +163,18 @@ static int validation_run(struct validation *v, struct error *e)
         return -1;
     buf_clear(&v->out);
     if (w->json)
-        summary_json(v, &v->out);
+        estimate_json(v, &v->out);
     else if (!w->quiet)
-        summary_text(v, &v->out);
+        estimate_text(v, &v->out);
     terminal_write(STDOUT_FILENO, buf_str(&v->out));
     return 0;
 }
 
-enum exit_code validate(const struct validate_wish *w)
+enum exit_code validate(const struct validate_options *w)
 {
-    struct validation v = { .wish = w,
-                            .out = BUF_INIT(SUMMARY_BYTES_MAX +
-                                            VIOLATIONS_PER_LINE_MAX * FAULT_LINE_BYTES_MAX) };
+    struct validation v = {
+        .o = w, .out = BUF_INIT(SUMMARY_BYTES_MAX + VIOLATIONS_PER_LINE_MAX * LINE_ERROR_BYTES_MAX)
+    };
     struct error e = { 0 };
     enum exit_code code;
 
@@ -169,13 +196,13 @@ enum exit_code validate(const struct validate_wish *w)
     return code;
 }
 
-struct validate_options {
-    struct local_wish who;
+struct command_line {
+    struct local_options who;
     uint64_t limit;
     bool json, quiet;
 };
 
-#define OPTIONS struct validate_options
+#define OPTIONS struct command_line
 static const struct option_spec options[] = {
     OPT_MODEL("model", 'm', who.model, "judge and estimate for this model"),
     OPT_TEXT("upstream", 'u', who.upstream, "URL",
@@ -191,10 +218,10 @@ static const struct option_spec options[] = {
 
 static enum exit_code validate_run(const struct command *c, const struct arguments *given)
 {
-    const struct validate_options *o = given->options;
+    const struct command_line *o = given->options;
 
     (void)c;
-    return validate(&(struct validate_wish){
+    return validate(&(struct validate_options){
         .who = o->who,
         .limit = o->limit,
         .json = o->json,
@@ -212,7 +239,7 @@ const struct command command_validate = {
              "fault is printed with its file, line, path, remedy and byte. The exit code is 0 when "
              "all lines are good and 3 otherwise.",
     .options = options,
-    .options_bytes = sizeof(struct validate_options),
+    .options_bytes = sizeof(struct command_line),
     .arguments_min = 1,
     .arguments_max = ARGUMENTS_MAX,
     .takes_files = true,

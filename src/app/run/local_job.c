@@ -28,7 +28,7 @@ static const struct model *with_engine(struct local_job *j, const struct model *
 }
 
 /* Who answers: what --upstream names, or what the configuration says of the model's name. */
-static const struct model *find_model(struct local_job *j, const struct local_wish *w,
+static const struct model *find_model(struct local_job *j, const struct local_options *w,
                                       struct error *e)
 {
     const struct upstream_options far = {
@@ -52,7 +52,7 @@ static const struct model *find_model(struct local_job *j, const struct local_wi
     return m && w->engine ? with_engine(j, m, w->engine, e) : m;
 }
 
-int local_job_config(struct local_job *j, const struct local_wish *w, struct error *e)
+int local_job_config(struct local_job *j, const struct local_options *w, struct error *e)
 {
     j->stage = EXIT_USAGE;
     if (config_load(w->config, &j->config, e) < 0)

@@ -34,13 +34,13 @@ struct local_job {
 };
 
 /* The options' values; NULL and 0 where they are not given. */
-struct local_wish {
+struct local_options {
     const char *model, *config, *state;
     const char *upstream, *dialect, *engine;
     uint64_t max_rpm, max_tpm;
     const struct model *given; /* who answers, whatever the configuration says */
 };
-int local_job_config(struct local_job *j, const struct local_wish *w, struct error *e) FALLIBLE;
+int local_job_config(struct local_job *j, const struct local_options *w, struct error *e) FALLIBLE;
 int local_job_input(struct local_job *j, const char *const *paths, uint32_t count,
                     struct error *e) FALLIBLE;
 /* Of a model that takes only whole jobs there is none. */

@@ -2,6 +2,7 @@
 
 #include "app/run/state.h"
 #include "base/json.h"
+#include "base/json_write.h"
 #include "base/sys.h"
 
 #define RATES_BYTES_MAX ((size_t)256 * 1024)
@@ -44,33 +45,33 @@ bool rates_load(const char *state_root, const char *version, struct rates *out)
     return found;
 }
 
-static void write_entry(struct buf *out, struct str name, const struct rates *r)
+static void write_entry(struct json_writer *w, struct str name, const struct rates *r)
 {
-    buf_add_c(out, out->len > 1 ? ",\n " : "\n ");
-    buf_add_json(out, name);
-    buf_add_c(out, ": {\"tokens_per_s\": ");
-    buf_add_double(out, r->tokens_per_s);
-    buf_add_c(out, ", \"generated_per_line\": ");
-    buf_add_double(out, r->generated_per_line);
-    buf_add_c(out, ", \"lines_per_s\": ");
-    buf_add_double(out, r->lines_per_s);
-    buf_addf(out, ", \"at_us\": %lld}", (long long)r->at_us);
+    json_key(w, name);
+    json_object(w, NULL);
+    json_add_double(w, "tokens_per_s", r->tokens_per_s);
+    json_add_double(w, "generated_per_line", r->generated_per_line);
+    json_add_double(w, "lines_per_s", r->lines_per_s);
+    json_add_int(w, "at_us", r->at_us);
+    json_end(w);
 }
 
 int rates_save(const char *state_root, const char *version, const struct rates *r, struct error *e)
 {
     struct arena a = { 0 };
     struct buf text = BUF_INIT(RATES_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&text);
     yyjson_obj_iter it = yyjson_obj_iter_with(read_all(state_root, &a));
     yyjson_val *key;
     struct rates other;
 
-    buf_add_char(&text, '{');
-    write_entry(&text, str_of(version), r);
+    json_object(&w, NULL);
+    write_entry(&w, str_of(version), r);
     for (unsigned n = 1; n < RATES_MODELS_MAX && (key = yyjson_obj_iter_next(&it)); n++)
         if (!str_eq_c(json_str(key), version) && take(yyjson_obj_iter_get_val(key), &other))
-            write_entry(&text, json_str(key), &other);
-    buf_add_c(&text, "\n}\n");
+            write_entry(&w, json_str(key), &other);
+    json_end(&w);
+    buf_add_char(&text, '\n');
     int rc =
         state_file_write(arena_textf(&a, "%s/%s", state_root, "rates.json"), buf_str(&text), e);
     buf_release(&text);

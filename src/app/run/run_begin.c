@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "app/run/earlier.h"
-#include "app/run/faults.h"
+#include "app/run/validate.h"
 #include "app/cli/human.h"
 #include "app/run/output.h"
 #include "base/clock.h"
@@ -37,7 +37,7 @@ int run_step_open(struct run *r, struct error *e)
         path = &r->o->retry_failed;
         count = 1;
     }
-    const struct local_wish wish = {
+    const struct local_options options = {
         .model = r->o->model,
         .config = r->o->config,
         .state = r->o->state,
@@ -48,7 +48,7 @@ int run_step_open(struct run *r, struct error *e)
         .max_tpm = r->o->max_tpm,
         .given = r->o->given,
     };
-    if (local_job_config(j, &wish, e) < 0)
+    if (local_job_config(j, &options, e) < 0)
         return -1;
     return local_job_input(j, path, count, e);
 }
@@ -92,7 +92,7 @@ static void note_bad(void *arg, const struct input *in, const struct shard *s, c
     struct run *r = arg;
 
     if (r->bad_count++ < (r->o->strict ? BAD_SHOWN_STRICT_MAX : BAD_SHOWN_MAX))
-        fault_text(in->file[s->file].path, l, &bad->item[0], &r->bad_text);
+        line_error_text(in->file[s->file].path, l, &bad->item[0], &r->bad_text);
 }
 
 static void show_bad(const struct run *r)
@@ -121,7 +121,7 @@ static int judge_bad(const struct run *r, struct error *e)
     if (r->o->strict)
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "%s of %s lines are bad and --strict is given; `tranche validate` prints "
-                         "all faults",
+                         "all errors",
                          human_count(HUMAN, all->bad), human_count(HUMAN, all->lines));
     terminal_warn(&r->job.terminal, "%s of %s lines are bad and become error lines in the output%s",
                   human_count(HUMAN, all->bad), human_count(HUMAN, all->lines),

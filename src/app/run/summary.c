@@ -10,9 +10,6 @@
 
 #define MESSAGE_INDENT 10
 
-static void failure_lines(const struct summary *s, const struct summary_failure *f, uint32_t shown,
-                          struct buf *out);
-
 /* The message within a status, 'Bad Request: {"error": {"message": "..."}}', or else all of it. The
  * spool cuts a long status, which then is no JSON any more: what stands between the quotes is
  * taken. */
@@ -120,6 +117,24 @@ static void text_answered(const struct summary *s, struct buf *out)
     buf_add_c(out, *before == ',' ? ")\n" : "\n");
 }
 
+/* "lines 4, 17, ..." or "b.jsonl:4, c.jsonl:17" */
+static void failure_lines(const struct summary *s, const struct summary_failure *f, uint32_t shown,
+                          struct buf *out)
+{
+    if (!s->several_files)
+        buf_add_c(out, f->count == 1 ? "line " : "lines ");
+    for (uint32_t i = 0; i < shown; i++) {
+        buf_add_c(out, i ? ", " : "");
+        if (s->several_files) {
+            buf_add_plain(out, str_of(f->file[i]), false);
+            buf_add_char(out, ':');
+        }
+        buf_addf(out, "%llu", (unsigned long long)f->line_no[i]);
+    }
+    if (f->count > shown)
+        buf_add_c(out, ", ...");
+}
+
 /* Names as many of the first lines as fit; the message is cut to one line. */
 static void text_failure(const struct summary *s, const struct summary_failure *f, size_t width,
                          struct buf *out)
@@ -201,111 +216,81 @@ void summary_text(const struct summary *s, const struct terminal *c, struct buf 
     buf_add_c(out, s->interrupted ? ".partial\n" : "\n");
 }
 
-/* "lines 4, 17, ..." or "b.jsonl:4, c.jsonl:17" */
-static void failure_lines(const struct summary *s, const struct summary_failure *f, uint32_t shown,
-                          struct buf *out)
-{
-    if (!s->several_files)
-        buf_add_c(out, f->count == 1 ? "line " : "lines ");
-    for (uint32_t i = 0; i < shown; i++) {
-        buf_add_c(out, i ? ", " : "");
-        if (s->several_files) {
-            buf_add_plain(out, str_of(f->file[i]), false);
-            buf_add_char(out, ':');
-        }
-        buf_addf(out, "%llu", (unsigned long long)f->line_no[i]);
-    }
-    if (f->count > shown)
-        buf_add_c(out, ", ...");
-}
-
 /* ---- For machines ---- */
 
-static void add_usd(struct buf *out, const char *name, uint64_t nano)
+void summary_add_usd(struct json_writer *w, const char *name, uint64_t nano)
 {
-    buf_addf(out, "\"%s\":%llu.%09llu", name, (unsigned long long)(nano / 1000000000),
-             (unsigned long long)(nano % 1000000000));
+    char text[32];
+
+    (void)snprintf(text, sizeof text, "%llu.%09llu", (unsigned long long)(nano / 1000000000),
+                   (unsigned long long)(nano % 1000000000));
+    json_add_raw(w, name, str_of(text));
 }
 
-static void json_failure(const struct summary_failure *f, struct buf *out)
+static void json_failure(const struct summary_failure *f, struct json_writer *w)
 {
-    buf_addf(out, "{\"code\":\"%s\",\"count\":%llu,\"message\":", error_name(f->code),
-             (unsigned long long)f->count);
-    buf_add_json(out, str_of(f->message));
-    buf_add_c(out, ",\"first\":[");
+    json_object(w, NULL);
+    json_add_c(w, "code", error_name(f->code));
+    json_add_uint(w, "count", f->count);
+    json_add_c(w, "message", f->message);
+    json_array(w, "first");
     for (uint32_t i = 0; i < f->first_count; i++) {
-        buf_add_c(out, i ? ",{\"file\":" : "{\"file\":");
-        buf_add_json(out, str_of(f->file[i]));
-        buf_addf(out, ",\"line\":%llu}", (unsigned long long)f->line_no[i]);
+        json_object(w, NULL);
+        json_add_text(w, "file", str_of(f->file[i]));
+        json_add_uint(w, "line", f->line_no[i]);
+        json_end(w);
     }
-    buf_add_c(out, "]}");
+    json_end(w);
+    json_end(w);
 }
 
-struct json_count {
-    const char *name;
-    uint64_t value;
-};
-
-static void json_group(const char *name, const struct json_count *count, size_t n, struct buf *out)
-{
-    buf_addf(out, "\"%s\":{", name);
-    for (size_t i = 0; i < n; i++)
-        buf_addf(out, "%s\"%s\":%llu", i ? "," : "", count[i].name,
-                 (unsigned long long)count[i].value);
-    buf_add_c(out, "},");
-}
-
-static void json_counts(const struct summary *s, struct buf *out)
+static void json_counts(const struct summary *s, struct json_writer *w)
 {
     const struct counters *b = &s->progress.counters;
-    const struct json_count lines[] = {
-        { "total", b->total },
-        { "succeeded", b->succeeded },
-        { "failed", b->failed },
-        { "not_run", b->not_run },
-        { "pending", counters_pending(b) },
-        { "duplicates", b->duplicates },
-        { "kept", s->kept },
-        { "resumed", resumed(s) },
-    };
-    const struct json_count tokens[] = {
-        { "prompt", b->prompt_tokens },
-        { "cached", b->cached_tokens },
-        { "generated", b->candidate_tokens },
-        { "thought", b->thought_tokens },
-        { "saved_by_duplicates", b->duplicate_tokens },
-    };
 
-    json_group("lines", lines, ARRAY_LEN(lines), out);
-    json_group("tokens", tokens, ARRAY_LEN(tokens), out);
-    buf_addf(out, "\"retries\":%llu", (unsigned long long)s->progress.retries);
+    json_object(w, "lines");
+    json_add_uint(w, "total", b->total);
+    json_add_uint(w, "succeeded", b->succeeded);
+    json_add_uint(w, "failed", b->failed);
+    json_add_uint(w, "not_run", b->not_run);
+    json_add_uint(w, "pending", counters_pending(b));
+    json_add_uint(w, "duplicates", b->duplicates);
+    json_add_uint(w, "kept", s->kept);
+    json_add_uint(w, "resumed", resumed(s));
+    json_end(w);
+    json_object(w, "tokens");
+    json_add_uint(w, "prompt", b->prompt_tokens);
+    json_add_uint(w, "cached", b->cached_tokens);
+    json_add_uint(w, "generated", b->candidate_tokens);
+    json_add_uint(w, "thought", b->thought_tokens);
+    json_add_uint(w, "saved_by_duplicates", b->duplicate_tokens);
+    json_end(w);
+    json_add_uint(w, "retries", s->progress.retries);
 }
 
 void summary_json(const struct summary *s, enum exit_code code, struct buf *out)
 {
     const struct counters *b = &s->progress.counters;
+    struct json_writer w = JSON_WRITER(out);
 
-    buf_addf(out, "{\"state\":\"%s\",\"exit_code\":%d,\"model\":",
-             s->interrupted ? "interrupted" : "finished", (int)code);
-    buf_add_json(out, str_of(s->model));
-    buf_add_c(out, ",\"model_version\":");
-    buf_add_json(out, str_of(s->version));
-    buf_add_c(out, ",\"output\":");
-    buf_add_json(out, str_of(s->output));
-    buf_add_char(out, ',');
-    json_counts(s, out);
-    buf_addf(out, ",\"cost\":{\"priced\":%s,", s->priced ? "true" : "false");
-    add_usd(out, "batch_usd", b->cost_nano);
-    buf_add_char(out, ',');
-    add_usd(out, "online_usd", b->cost_online_nano);
-    buf_add_c(out, "},\"elapsed_s\":");
-    buf_add_double(out, (double)s->progress.elapsed_ns / 1e9);
-    buf_add_c(out, ",\"lines_per_s\":");
-    buf_add_double(out, lines_per_s(&s->progress));
-    buf_add_c(out, ",\"failures\":[");
-    for (uint32_t i = 0; i < s->failure_count; i++) {
-        buf_add_c(out, i ? "," : "");
-        json_failure(&s->failure[i], out);
-    }
-    buf_add_c(out, "]}\n");
+    json_object(&w, NULL);
+    json_add_c(&w, "state", s->interrupted ? "interrupted" : "finished");
+    json_add_int(&w, "exit_code", (int)code);
+    json_add_c(&w, "model", s->model);
+    json_add_c(&w, "model_version", s->version);
+    json_add_c(&w, "output", s->output);
+    json_counts(s, &w);
+    json_object(&w, "cost");
+    json_add_bool(&w, "priced", s->priced);
+    summary_add_usd(&w, "batch_usd", b->cost_nano);
+    summary_add_usd(&w, "online_usd", b->cost_online_nano);
+    json_end(&w);
+    json_add_double(&w, "elapsed_s", (double)s->progress.elapsed_ns / 1e9);
+    json_add_double(&w, "lines_per_s", lines_per_s(&s->progress));
+    json_array(&w, "failures");
+    for (uint32_t i = 0; i < s->failure_count; i++)
+        json_failure(&s->failure[i], &w);
+    json_end(&w);
+    json_end(&w);
+    buf_add_char(out, '\n');
 }

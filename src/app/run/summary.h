@@ -14,6 +14,7 @@
 
 #include "app/cli/command.h"
 #include "app/cli/terminal.h"
+#include "base/json_write.h"
 #include "engine/lines/ingest.h"
 #include "engine/lines/pipeline.h"
 #include "store/spool/spool.h"
@@ -46,5 +47,7 @@ int summary_failures(struct summary *s, struct spool *spool, const struct input 
                      const struct ingest_result *job, struct error *e) FALLIBLE;
 void summary_text(const struct summary *s, const struct terminal *c, struct buf *out);
 void summary_json(const struct summary *s, enum exit_code code, struct buf *out);
+/* Money as a JSON number with all its nine decimals. */
+void summary_add_usd(struct json_writer *w, const char *name, uint64_t nano);
 
 #endif

@@ -1,6 +1,6 @@
 /* validate.h -- `tranche validate`, and `run --dry-run`, which is the same.
  *
- * Why: both must find the same faults and estimate alike.
+ * Why: both must find the same errors and estimate alike.
  *
  * Threads: the main thread.
  */
@@ -12,9 +12,11 @@
 
 #include "app/cli/command.h"
 #include "app/run/local_job.h"
+#include "format/lines.h"
+#include "format/request/violation.h"
 
-struct validate_wish {
-    struct local_wish who;
+struct validate_options {
+    struct local_options who;
     const char *log_format;
     uint64_t limit;
     bool json, quiet;
@@ -22,6 +24,12 @@ struct validate_wish {
     const char *const *path;
     uint32_t path_count;
 };
-enum exit_code validate(const struct validate_wish *w);
+enum exit_code validate(const struct validate_options *o);
+
+/* "FILE:LINE: PATH: MESSAGE REMEDY (byte OFFSET)" and a line feed. As JSON, an error is an object with
+ * file, line, offset (in the file), line_offset, path, message and remedy. */
+#define LINE_ERROR_BYTES_MAX ((size_t)64 * 1024)
+void line_error_text(const char *file, const struct line *l, const struct violation *v,
+                     struct buf *out);
 
 #endif

@@ -9,6 +9,7 @@
 #include "app/cli/terminal.h"
 #include "app/serve/serve.h"
 #include "app/serve/service_account.h"
+#include "base/json_write.h"
 #include "base/mem.h"
 #include "base/sys.h"
 
@@ -33,9 +34,190 @@ struct keys {
     const char *id; /* of revoke; NULL: none was given */
 };
 
-static int create(struct keys *k, struct error *e);
-static int list(struct keys *k, struct error *e);
-static int revoke(struct keys *k, struct error *e);
+/* ---- create ---- */
+
+static int create_check(const struct keys_options *o, struct error *e)
+{
+    if (!o->project)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "keys create needs --project NAME");
+    if (!auth_project_valid(str_of(o->project)))
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "--project takes 1 to %d letters, digits and -_.:, not \"%s\"",
+                         PROJECT_BYTES - 1, o->project);
+    if (o->name && strlen(o->name) > NAME_BYTES_MAX)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "--name has more than %d bytes",
+                         NAME_BYTES_MAX);
+    if (!o->service_account != !o->url)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "a service account needs --service-account FILE and --url URL, where "
+                         "clients find the server");
+    if (o->url && strncmp(o->url, "http://", 7) != 0 && strncmp(o->url, "https://", 8) != 0)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "--url must begin with http:// or https://");
+    return 0;
+}
+
+static void key_fill(const struct keys_options *o, struct key *key)
+{
+    *key = (struct key){ .role = ROLE_SUBMITTER, .name = str_of(o->name) };
+    (void)snprintf(key->project, sizeof key->project, "%s", o->project);
+    if (o->role)
+        (void)key_role_read(o->role, &key->role);
+    if (o->expires_days)
+        key->expire_us =
+            clock_system()->wall_us(clock_system()) + (int64_t)o->expires_days * DAY_US;
+}
+
+static void write_created(const struct keys *k, const struct key *key, const char *text,
+                          struct buf *out)
+{
+    struct json_writer w = JSON_WRITER(out);
+
+    if (!k->o->json) {
+        buf_addf(out, "%s\n", k->o->service_account ? k->o->service_account : text);
+        return;
+    }
+    json_object(&w, NULL);
+    json_add_c(&w, "id", key->id);
+    json_add_c(&w, "project", key->project);
+    json_add_c(&w, "role", key_role_name(key->role));
+    if (k->o->service_account) {
+        json_add_text(&w, "email", key->email);
+        json_add_c(&w, "file", k->o->service_account);
+    } else {
+        json_add_c(&w, "key", text);
+    }
+    json_end(&w);
+    buf_add_char(out, '\n');
+}
+
+/* The file is there before the account is: one without the other could not be told from a good one. */
+static int create_account(struct keys *k, struct key *key, struct error *e)
+{
+    const struct keys_options *o = k->o;
+    struct service_account account = { 0 };
+    char no_text[KEY_TEXT_BYTES];
+    struct error late = { 0 };
+    int rc = service_account_make(&k->arena, key->project, o->name ? o->name : "client", o->url,
+                                  &account, e);
+
+    if (rc == 0)
+        rc = service_account_write(&account, o->service_account, e);
+    if (rc == 0) {
+        key->email = account.email;
+        key->public_key = account.public_key;
+        rc = key_create(k->store, key, no_text, e);
+        if (rc < 0 && sys_remove_all(o->service_account, &late) < 0)
+            terminal_warn(&k->terminal, "%s", late.msg);
+    }
+    service_account_release(&account);
+    return rc;
+}
+
+static int create(struct keys *k, struct error *e)
+{
+    char text[KEY_TEXT_BYTES] = "";
+    struct key key;
+
+    if (create_check(k->o, e) < 0)
+        return -1;
+    key_fill(k->o, &key);
+    int rc =
+        k->o->service_account ? create_account(k, &key, e) : key_create(k->store, &key, text, e);
+    if (rc < 0)
+        return -1;
+    write_created(k, &key, text, &k->out);
+    if (!k->o->service_account)
+        terminal_note(&k->terminal, "key %s of project %s, role %s; it is not shown again", key.id,
+                      key.project, key_role_name(key.role));
+    else
+        terminal_note(&k->terminal,
+                      "service account %.*s of project %s, role %s; the file is its key",
+                      STR_ARG(key.email), key.project, key_role_name(key.role));
+    return 0;
+}
+
+/* ---- list ---- */
+
+static const char *key_state(const struct key *key, int64_t now_us)
+{
+    if (key->revoke_us)
+        return "revoked";
+    return key->expire_us && key->expire_us <= now_us ? "expired" : "valid";
+}
+
+static void write_time(struct json_writer *w, const char *name, int64_t us)
+{
+    char text[CLOCK_TEXT_BYTES];
+
+    if (!us)
+        return;
+    clock_format_rfc3339(us, text);
+    json_add_c(w, name, text);
+}
+
+static void write_json(const struct key *key, int64_t now_us, struct buf *out)
+{
+    struct json_writer w = JSON_WRITER(out);
+
+    json_object(&w, NULL);
+    json_add_c(&w, "id", key->id);
+    json_add_c(&w, "project", key->project);
+    json_add_c(&w, "role", key_role_name(key->role));
+    json_add_text(&w, "name", key->name);
+    if (key->email.len)
+        json_add_text(&w, "email", key->email);
+    write_time(&w, "created", key->create_us);
+    write_time(&w, "expires", key->expire_us);
+    write_time(&w, "revoked", key->revoke_us);
+    json_add_c(&w, "state", key_state(key, now_us));
+    json_end(&w);
+    buf_add_char(out, '\n');
+}
+
+static void write_row(const struct key *key, int64_t now_us, struct buf *out)
+{
+    char created[CLOCK_TEXT_BYTES], expires[CLOCK_TEXT_BYTES] = "never";
+
+    clock_format_rfc3339(key->create_us, created);
+    if (key->expire_us)
+        clock_format_rfc3339(key->expire_us, expires);
+    buf_addf(out, "%-15s  %-7s  %-6s  %.*s  %-10.*s  %-20s  ", key->id, key_state(key, now_us),
+             key_role_name(key->role), (int)DATE_BYTES, created, (int)DATE_BYTES, expires,
+             key->project);
+    buf_add_plain(out, key->email.len ? key->email : key->name, false);
+    buf_add_char(out, '\n');
+}
+
+static int list(struct keys *k, struct error *e)
+{
+    int64_t now_us = clock_system()->wall_us(clock_system());
+    struct key_list all = { 0 };
+
+    if (key_list(k->store, &k->arena, &all, e) < 0)
+        return -1;
+    if (!k->o->json)
+        buf_addf(&k->out, "%-15s  %-7s  %-6s  %-10s  %-10s  %-20s  %s\n", "ID", "STATE", "ROLE",
+                 "CREATED", "EXPIRES", "PROJECT", "NAME");
+    for (uint32_t i = 0; i < all.count; i++) {
+        if (k->o->json)
+            write_json(&all.item[i], now_us, &k->out);
+        else
+            write_row(&all.item[i], now_us, &k->out);
+    }
+    return 0;
+}
+
+/* ---- revoke ---- */
+
+static int revoke(struct keys *k, struct error *e)
+{
+    if (key_revoke(k->store, k->id, e) < 0)
+        return -1;
+    terminal_note(&k->terminal, "key %s is revoked, and its access tokens with it", k->id);
+    return 0;
+}
+
+/* ---- The command ---- */
 
 static const struct {
     const char *name;
@@ -94,183 +276,6 @@ static enum exit_code keys_run(const struct command *c, const struct arguments *
                                                                          : EXIT_STOPPED;
 }
 
-/* ---- create ---- */
-
-static int create_check(const struct keys_options *o, struct error *e)
-{
-    if (!o->project)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "keys create needs --project NAME");
-    if (!auth_project_valid(str_of(o->project)))
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "--project takes 1 to %d letters, digits and -_.:, not \"%s\"",
-                         PROJECT_BYTES - 1, o->project);
-    if (o->name && strlen(o->name) > NAME_BYTES_MAX)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "--name has more than %d bytes",
-                         NAME_BYTES_MAX);
-    if (!o->service_account != !o->url)
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "a service account needs --service-account FILE and --url URL, where "
-                         "clients find the server");
-    if (o->url && strncmp(o->url, "http://", 7) != 0 && strncmp(o->url, "https://", 8) != 0)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "--url must begin with http:// or https://");
-    return 0;
-}
-
-static void key_fill(const struct keys_options *o, struct key *key)
-{
-    *key = (struct key){ .role = ROLE_SUBMITTER, .name = str_of(o->name) };
-    (void)snprintf(key->project, sizeof key->project, "%s", o->project);
-    if (o->role)
-        (void)key_role_read(o->role, &key->role);
-    if (o->expires_days)
-        key->expire_us =
-            clock_system()->wall_us(clock_system()) + (int64_t)o->expires_days * DAY_US;
-}
-
-static void write_created(const struct keys *k, const struct key *key, const char *text,
-                          struct buf *out)
-{
-    if (!k->o->json) {
-        buf_addf(out, "%s\n", k->o->service_account ? k->o->service_account : text);
-        return;
-    }
-    buf_addf(out, "{\"id\":\"%s\",\"project\":\"%s\",\"role\":\"%s\",", key->id, key->project,
-             key_role_name(key->role));
-    if (k->o->service_account) {
-        buf_add_c(out, "\"email\":");
-        buf_add_json(out, key->email);
-        buf_add_c(out, ",\"file\":");
-        buf_add_json(out, str_of(k->o->service_account));
-    } else {
-        buf_addf(out, "\"key\":\"%s\"", text);
-    }
-    buf_add_c(out, "}\n");
-}
-
-/* The file is there before the account is: one without the other could not be told from a good one. */
-static int create_account(struct keys *k, struct key *key, struct error *e)
-{
-    const struct keys_options *o = k->o;
-    struct service_account account = { 0 };
-    char no_text[KEY_TEXT_BYTES];
-    struct error late = { 0 };
-    int rc = service_account_make(&k->arena, key->project, o->name ? o->name : "client", o->url,
-                                  &account, e);
-
-    if (rc == 0)
-        rc = service_account_write(&account, o->service_account, e);
-    if (rc == 0) {
-        key->email = account.email;
-        key->public_key = account.public_key;
-        rc = key_create(k->store, key, no_text, e);
-        if (rc < 0 && sys_remove_all(o->service_account, &late) < 0)
-            terminal_warn(&k->terminal, "%s", late.msg);
-    }
-    service_account_release(&account);
-    return rc;
-}
-
-static int create(struct keys *k, struct error *e)
-{
-    char text[KEY_TEXT_BYTES] = "";
-    struct key key;
-
-    if (create_check(k->o, e) < 0)
-        return -1;
-    key_fill(k->o, &key);
-    int rc =
-        k->o->service_account ? create_account(k, &key, e) : key_create(k->store, &key, text, e);
-    if (rc < 0)
-        return -1;
-    write_created(k, &key, text, &k->out);
-    if (!k->o->service_account)
-        terminal_note(&k->terminal, "key %s of project %s, role %s; it is not shown again", key.id,
-                      key.project, key_role_name(key.role));
-    else
-        terminal_note(&k->terminal,
-                      "service account %.*s of project %s, role %s; the file is its key",
-                      STR_ARG(key.email), key.project, key_role_name(key.role));
-    return 0;
-}
-
-/* ---- list ---- */
-
-static const char *key_state(const struct key *key, int64_t now_us)
-{
-    if (key->revoke_us)
-        return "revoked";
-    return key->expire_us && key->expire_us <= now_us ? "expired" : "valid";
-}
-
-static void write_time(const char *name, int64_t us, struct buf *out)
-{
-    char text[CLOCK_TEXT_BYTES];
-
-    if (!us)
-        return;
-    clock_format_rfc3339(us, text);
-    buf_addf(out, ",\"%s\":\"%s\"", name, text);
-}
-
-static void write_json(const struct key *key, int64_t now_us, struct buf *out)
-{
-    buf_addf(out, "{\"id\":\"%s\",\"project\":", key->id);
-    buf_add_json(out, str_of(key->project));
-    buf_addf(out, ",\"role\":\"%s\",\"name\":", key_role_name(key->role));
-    buf_add_json(out, key->name);
-    if (key->email.len) {
-        buf_add_c(out, ",\"email\":");
-        buf_add_json(out, key->email);
-    }
-    write_time("created", key->create_us, out);
-    write_time("expires", key->expire_us, out);
-    write_time("revoked", key->revoke_us, out);
-    buf_addf(out, ",\"state\":\"%s\"}\n", key_state(key, now_us));
-}
-
-static void write_row(const struct key *key, int64_t now_us, struct buf *out)
-{
-    char created[CLOCK_TEXT_BYTES], expires[CLOCK_TEXT_BYTES] = "never";
-
-    clock_format_rfc3339(key->create_us, created);
-    if (key->expire_us)
-        clock_format_rfc3339(key->expire_us, expires);
-    buf_addf(out, "%-15s  %-7s  %-6s  %.*s  %-10.*s  %-20s  ", key->id, key_state(key, now_us),
-             key_role_name(key->role), (int)DATE_BYTES, created, (int)DATE_BYTES, expires,
-             key->project);
-    buf_add_plain(out, key->email.len ? key->email : key->name, false);
-    buf_add_char(out, '\n');
-}
-
-static int list(struct keys *k, struct error *e)
-{
-    int64_t now_us = clock_system()->wall_us(clock_system());
-    struct key_list all = { 0 };
-
-    if (key_list(k->store, &k->arena, &all, e) < 0)
-        return -1;
-    if (!k->o->json)
-        buf_addf(&k->out, "%-15s  %-7s  %-6s  %-10s  %-10s  %-20s  %s\n", "ID", "STATE", "ROLE",
-                 "CREATED", "EXPIRES", "PROJECT", "NAME");
-    for (uint32_t i = 0; i < all.count; i++) {
-        if (k->o->json)
-            write_json(&all.item[i], now_us, &k->out);
-        else
-            write_row(&all.item[i], now_us, &k->out);
-    }
-    return 0;
-}
-
-/* ---- revoke ---- */
-
-static int revoke(struct keys *k, struct error *e)
-{
-    if (key_revoke(k->store, k->id, e) < 0)
-        return -1;
-    terminal_note(&k->terminal, "key %s is revoked, and its access tokens with it", k->id);
-    return 0;
-}
-
 #define OPTIONS struct keys_options
 static const struct option_spec options[] = {
     OPT_TEXT("project", 'p', project, "NAME", "whose jobs and objects it reaches"),
@@ -290,7 +295,7 @@ const struct command command_keys = {
     .summary = "make, list and revoke the keys of the service",
     .arguments = "create | list | revoke ID",
     .about =
-        "A viewer reads, a user also submits jobs and writes objects, an admin may everything in "
+        "A viewer reads, a user also submits jobs and writes objects, an admin may do anything in "
         "its project. Keys are stored hashed; a change counts at once, also while the server "
         "runs.\n"
         "\n"

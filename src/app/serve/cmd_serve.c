@@ -11,6 +11,7 @@
 #include "app/backends.h"
 #include "app/cli/terminal.h"
 #include "app/serve/serve.h"
+#include "base/json_write.h"
 #include "base/mem.h"
 #include "base/log.h"
 
@@ -36,62 +37,6 @@ struct serve {
     struct http_server *server;
     enum exit_code code; /* of a step that fails */
 };
-
-static int step_settings(struct serve *s, struct error *e);
-static int step_store(struct serve *s, struct error *e);
-static int step_guard(struct serve *s, struct error *e);
-static int step_service(struct serve *s, struct error *e);
-static int step_listen(struct serve *s, struct error *e);
-
-static const struct {
-    int (*run)(struct serve *s, struct error *e);
-    enum exit_code code; /* when it fails */
-} steps[] = {
-    { step_settings, EXIT_USAGE },   { step_store, EXIT_STOPPED },  { step_guard, EXIT_USAGE },
-    { step_service, EXIT_INTERNAL }, { step_listen, EXIT_STOPPED },
-};
-
-static void tell_ready(struct serve *s);
-static void wait_for_end(struct serve *s, const sigset_t *signals);
-static void stop(struct serve *s, const sigset_t *signals);
-static void release(struct serve *s);
-
-/* They are waited for by the main thread alone; the threads that it starts inherit the mask. */
-static void block_signals(sigset_t *set)
-{
-    struct sigaction ignore = { .sa_handler = SIG_IGN };
-
-    (void)sigemptyset(set);
-    (void)sigaddset(set, SIGTERM);
-    (void)sigaddset(set, SIGINT);
-    (void)sigaddset(set, SIGHUP);
-    (void)pthread_sigmask(SIG_BLOCK, set, NULL);
-    (void)sigaction(SIGPIPE, &ignore, NULL);
-    (void)sigaction(SIGXFSZ, &ignore, NULL);
-}
-
-static enum exit_code serve_run(const struct command *c, const struct arguments *given)
-{
-    struct serve s = { .o = given->options, .code = EXIT_OK };
-    struct error e = { 0 };
-    sigset_t signals;
-
-    (void)c;
-    terminal_init(&s.terminal, false, s.o->log_format ? s.o->log_format : "text");
-    block_signals(&signals);
-    for (size_t i = 0; i < ARRAY_LEN(steps) && s.code == EXIT_OK; i++)
-        if (steps[i].run(&s, &e) < 0)
-            s.code = steps[i].code;
-    if (s.code == EXIT_OK) {
-        tell_ready(&s);
-        wait_for_end(&s, &signals);
-        stop(&s, &signals);
-    } else {
-        terminal_error(&s.terminal, "%s", e.msg);
-    }
-    release(&s);
-    return s.code;
-}
 
 static const char *either(const char *option, const char *configured)
 {
@@ -196,18 +141,20 @@ static void write_url(const struct serve *s, struct buf *out)
              http_server_port(s->server));
 }
 
-static void tell_ready(struct serve *s)
+static void print_ready(struct serve *s)
 {
     struct buf url = BUF_INIT(READY_BYTES_MAX), line = BUF_INIT(READY_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&line);
     struct error e = { 0 };
 
     write_url(s, &url);
     if (s->o->json) {
-        buf_add_c(&line, "{\"url\":");
-        buf_add_json(&line, buf_str(&url));
-        buf_add_c(&line, ",\"state\":");
-        buf_add_json(&line, str_of(store_dir(s->store)));
-        buf_addf(&line, ",\"pid\":%ld}\n", (long)getpid());
+        json_object(&w, NULL);
+        json_add_text(&w, "url", buf_str(&url));
+        json_add_c(&w, "state", store_dir(s->store));
+        json_add_int(&w, "pid", getpid());
+        json_end(&w);
+        buf_add_char(&line, '\n');
     } else {
         buf_addf(&line, "serving on %s\n", url.p);
     }
@@ -280,6 +227,51 @@ static void release(struct serve *s)
     arena_release(&s->arena);
 }
 
+static const struct {
+    int (*run)(struct serve *s, struct error *e);
+    enum exit_code code; /* when it fails */
+} steps[] = {
+    { step_settings, EXIT_USAGE },   { step_store, EXIT_STOPPED },  { step_guard, EXIT_USAGE },
+    { step_service, EXIT_INTERNAL }, { step_listen, EXIT_STOPPED },
+};
+
+/* They are waited for by the main thread alone; the threads that it starts inherit the mask. */
+static void block_signals(sigset_t *set)
+{
+    struct sigaction ignore = { .sa_handler = SIG_IGN };
+
+    (void)sigemptyset(set);
+    (void)sigaddset(set, SIGTERM);
+    (void)sigaddset(set, SIGINT);
+    (void)sigaddset(set, SIGHUP);
+    (void)pthread_sigmask(SIG_BLOCK, set, NULL);
+    (void)sigaction(SIGPIPE, &ignore, NULL);
+    (void)sigaction(SIGXFSZ, &ignore, NULL);
+}
+
+static enum exit_code serve_run(const struct command *c, const struct arguments *given)
+{
+    struct serve s = { .o = given->options, .code = EXIT_OK };
+    struct error e = { 0 };
+    sigset_t signals;
+
+    (void)c;
+    terminal_init(&s.terminal, false, s.o->log_format ? s.o->log_format : "text");
+    block_signals(&signals);
+    for (size_t i = 0; i < ARRAY_LEN(steps) && s.code == EXIT_OK; i++)
+        if (steps[i].run(&s, &e) < 0)
+            s.code = steps[i].code;
+    if (s.code == EXIT_OK) {
+        print_ready(&s);
+        wait_for_end(&s, &signals);
+        stop(&s, &signals);
+    } else {
+        terminal_error(&s.terminal, "%s", e.msg);
+    }
+    release(&s);
+    return s.code;
+}
+
 #define OPTIONS struct serve_options
 static const struct option_spec options[] = {
     OPT_TEXT("listen", 0, listen, "ADDR:PORT",
@@ -291,7 +283,7 @@ static const struct option_spec options[] = {
     OPT_TEXT("public-url", 0, public_url, "URL", "where clients find the server, behind a proxy"),
     OPT_FLAG("test-clock", 0, test_clock,
              "clients may advance the time and script outcomes: for tests"),
-    OPT_FLAG("json", 0, json, "tell of being ready as a JSON object"),
+    OPT_FLAG("json", 0, json, "print a JSON object when ready"),
     OPT_CHOICE("log-format", 0, log_format, "text|json", "of the log lines"),
     { 0 },
 };

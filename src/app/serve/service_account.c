@@ -7,34 +7,25 @@
 
 #include <openssl/crypto.h>
 #include <openssl/pem.h>
-#include <openssl/rand.h>
 #include <openssl/rsa.h>
 
+#include "base/json_write.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "base/sys.h"
 
 #define RSA_BITS 2048
 #define FILE_BYTES_MAX ((size_t)16 * 1024)
 #define NAME_BYTES_MAX 30
-#define RANDOM_BYTES_MAX 32
-
-static int random_hex(struct buf *out, size_t bytes, struct error *e)
-{
-    unsigned char random[RANDOM_BYTES_MAX];
-    char hex[2 * sizeof random + 1];
-
-    if (RAND_bytes(random, (int)bytes) != 1)
-        return error_set(e, ERROR_INTERNAL, "no random bytes are to be had");
-    str_hex(random, bytes, hex);
-    buf_add_c(out, hex);
-    return 0;
-}
+#define EMAIL_RANDOM_BYTES 4
+#define KEY_ID_BYTES 20
 
 /* An e-mail name of lower-case letters, digits and "-", and of its own by chance. */
 static int make_email(struct arena *a, const char *project, const char *name, struct str *out,
                       struct error *e)
 {
     struct buf email = BUF_INIT(512);
+    char hex[2 * EMAIL_RANDOM_BYTES + 1];
 
     for (size_t i = 0; name[i] && i < NAME_BYTES_MAX; i++) {
         char c = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] | 0x20) : name[i];
@@ -42,8 +33,8 @@ static int make_email(struct arena *a, const char *project, const char *name, st
         buf_add_char(&email, plain ? c : '-');
     }
     buf_add_char(&email, '-');
-    int rc = random_hex(&email, 4, e);
-    buf_addf(&email, "@%s.tranche.internal", project);
+    int rc = random_hex(hex, EMAIL_RANDOM_BYTES, e);
+    buf_addf(&email, "%s@%s.tranche.internal", hex, project);
     *out = (struct str){ arena_copy(a, email.p, email.len), email.len };
     buf_release(&email);
     return rc;
@@ -80,28 +71,27 @@ static int write_keys(EVP_PKEY *key, struct buf *private_key, struct buf *public
 static int write_file(struct service_account *s, const char *project, const char *url,
                       struct str private_key, struct error *e)
 {
+    struct json_writer w = JSON_WRITER(&s->file);
     struct str base = str_of(url);
-    unsigned char id[8];
+    char key_id[2 * KEY_ID_BYTES + 1];
     uint64_t client = 0;
 
     while (str_ends(base, STR("/")))
         base = str_sub(base, 0, base.len - 1);
-    buf_add_c(&s->file, "{\n  \"type\": \"service_account\",\n  \"project_id\": ");
-    buf_add_json(&s->file, str_of(project));
-    buf_add_c(&s->file, ",\n  \"private_key_id\": \"");
-    if (random_hex(&s->file, 20, e) < 0)
+    if (random_hex(key_id, KEY_ID_BYTES, e) < 0 || random_bytes(&client, sizeof client, e) < 0)
         return -1;
-    buf_add_c(&s->file, "\",\n  \"private_key\": ");
-    buf_add_json(&s->file, private_key);
-    buf_add_c(&s->file, ",\n  \"client_email\": ");
-    buf_add_json(&s->file, s->email);
-    if (RAND_bytes(id, sizeof id) != 1)
-        return error_set(e, ERROR_INTERNAL, "no random bytes are to be had");
-    memcpy(&client, id, sizeof client);
-    buf_addf(&s->file, ",\n  \"client_id\": \"1%020llu\",\n  \"token_uri\": \"",
-             (unsigned long long)client);
-    buf_add_str(&s->file, base);
-    buf_add_c(&s->file, "/token\",\n  \"universe_domain\": \"googleapis.com\"\n}\n");
+    w.spaced = true;
+    json_object(&w, NULL);
+    json_add_c(&w, "type", "service_account");
+    json_add_c(&w, "project_id", project);
+    json_add_c(&w, "private_key_id", key_id);
+    json_add_text(&w, "private_key", private_key);
+    json_add_text(&w, "client_email", s->email);
+    json_addf(&w, "client_id", "1%020llu", (unsigned long long)client);
+    json_addf(&w, "token_uri", "%.*s/token", STR_ARG(base));
+    json_add_c(&w, "universe_domain", "googleapis.com");
+    json_end(&w);
+    buf_add_char(&s->file, '\n');
     return buf_ok(&s->file) ? 0 : error_set(e, ERROR_INVALID_ARGUMENT, "the URL is too long");
 }
 

@@ -7,6 +7,7 @@
 
 #include "app/config/config.h"
 #include "base/mem.h"
+#include "base/sys.h"
 #include "engine/lines/pipeline.h"
 #include "unit/app/temporary.h"
 
@@ -471,6 +472,78 @@ static void test_a_missing_model_file_is_told_with_the_way_to_get_it(void **stat
     assert_int_equal(config_model_present(find(l, "x"), &l->error), 0);
 }
 
+/* A table of docs/reference/config.md, as it must stand there. */
+static void render(const struct config_section *s, struct buf *out)
+{
+    buf_add_c(out, "| key | default | range | meaning |\n|---|---|---|---|\n");
+    for (size_t i = 0; i < s->row_count; i++) {
+        const struct config_row *r = &s->row[i];
+        buf_addf(out, "| `%s` | ", r->name);
+        if (r->preset)
+            buf_addf(out, "`%s`", r->preset);
+        else if (r->absent)
+            buf_add_c(out, r->absent);
+        buf_add_c(out, " | ");
+        if (r->type == CONFIG_CHOICE)
+            config_row_takes(r, out);
+        else
+            config_row_range(r, out);
+        buf_addf(out, " | %s%s |\n", r->about, r->restart ? "; counts at the next start" : "");
+    }
+}
+
+/* Goal: the reference cannot differ from the program. Method: the tables are made anew; one that is
+ * missing is printed, to be put into the page. */
+static void test_the_reference_has_the_table_as_the_program_has_it(void **state)
+{
+    struct loading *l = *state;
+    struct buf page = BUF_INIT(CONFIG_BYTES_MAX);
+    const struct config_section *section, *last = NULL;
+    const struct config_row *row;
+    bool all = true;
+
+    assert_int_equal(
+        sys_read_file(TESTS_DIR "/../docs/reference/config.md", CONFIG_BYTES_MAX, &page, &l->error),
+        0);
+    for (uint32_t i = 0; config_row_at(i, &section, &row); i++) {
+        struct buf table = BUF_INIT(CONFIG_BYTES_MAX);
+        if (section != last)
+            render(section, &table);
+        if (str_find(buf_str(&page), buf_str(&table)) == SIZE_MAX) {
+            (void)printf("[%s]\n%s", section->path, table.p);
+            all = false;
+        }
+        buf_release(&table);
+        last = section;
+    }
+    buf_release(&page);
+    assert_true(all);
+}
+
+/* What a reload leaves alone is named by the rows. */
+static void test_a_changed_setting_that_needs_a_restart_is_named(void **state)
+{
+    struct loading *l = *state;
+    struct config before = { 0 };
+    struct buf names = BUF_INIT(1024);
+
+    assert_int_equal(load(l, "service: { listen: \"127.0.0.1:1\", webhook_allow: [a, b] }\n"), 0);
+    before = l->config;
+    l->config = (struct config){ 0 };
+    assert_int_equal(load(l, "service: { listen: \"127.0.0.1:1\", webhook_allow: [a, b], "
+                             "lines_max: 5, weights: [{ project: a, weight: 2 }] }\n"),
+                     0);
+    config_needs_restart(&before, &l->config, &names);
+    assert_int_equal(names.len, 0);
+    assert_int_equal(load(l, "service: { listen: \"127.0.0.1:2\", webhook_allow: [a], "
+                             "tls_cert: c, expired_as: FAILED, connections_max: 1 }\n"),
+                     0);
+    config_needs_restart(&before, &l->config, &names);
+    assert_string_equal(names.p, "listen, tls_cert, connections_max, expired_as, webhook_allow");
+    buf_release(&names);
+    config_release(&before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -488,6 +561,8 @@ int main(void)
         TEST(test_the_fingerprint_changes_with_all_that_can_change_an_answer),
         TEST(test_the_fingerprint_does_not_change_with_speed),
         TEST(test_a_missing_model_file_is_told_with_the_way_to_get_it),
+        TEST(test_the_reference_has_the_table_as_the_program_has_it),
+        TEST(test_a_changed_setting_that_needs_a_restart_is_named),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
