@@ -53,7 +53,7 @@ static enum exit_code help_run(const struct command *self, const struct argument
 
 const struct command command_help = {
     .name = "help",
-    .summary = "help on commands, exit codes, configuration, environment",
+    .summary = "print help on commands, exit codes, configuration, environment",
     .arguments = "[COMMAND | exit-codes | config | environment]",
     .about = "",
     .arguments_max = 1,
@@ -92,7 +92,7 @@ static enum exit_code version_run(const struct command *c, const struct argument
 
 const struct command command_version = {
     .name = "version",
-    .summary = "the program's version",
+    .summary = "print the version",
     .arguments = "",
     .about = "",
     .options = version_options,
@@ -112,7 +112,7 @@ static enum exit_code man_run(const struct command *c, const struct arguments *g
 
 const struct command command_man = {
     .name = "man",
-    .summary = "the man page, as roff",
+    .summary = "print the man page as roff",
     .arguments = "",
     .about = "To read it: tranche man | man -l -",
     .hidden = true,
@@ -135,7 +135,7 @@ static enum exit_code completion_run(const struct command *c, const struct argum
 
 const struct command command_completion = {
     .name = "completion",
-    .summary = "the completion script of a shell",
+    .summary = "print the completion script of a shell",
     .arguments = "bash|zsh",
     .about = "",
     .arguments_min = 1,

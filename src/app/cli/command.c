@@ -57,7 +57,7 @@ static enum exit_code command_start(const struct command *c, int argc, char **ar
     if (options_parse(c, argc, argv, &a, &e) < 0) {
         terminal_init(&t, false, NULL);
         terminal_error(&t, "%s: %s", c->name, e.msg);
-        terminal_note(&t, "`tranche %s --help` says what it takes", c->name);
+        terminal_note(&t, "see `tranche %s --help`", c->name);
     } else if (a.help) {
         struct buf text = BUF_INIT(HELP_BYTES_MAX);
         help_write_command(c, &text);

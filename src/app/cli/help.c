@@ -74,7 +74,7 @@ static void option_left(const struct option_spec *o, struct buf *out)
 
 static const struct option_spec help_option = { .name = "help",
                                                 .letter = 'h',
-                                                .about = "this text" };
+                                                .about = "print this text" };
 
 static void option_list(const struct command *c, struct buf *out)
 {

@@ -184,9 +184,9 @@ static int argument_add(struct arguments *a, const char *argument, struct error 
 static int arguments_check(const struct command *c, const struct arguments *a, struct error *e)
 {
     if (a->count < c->arguments_min)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "it takes %s", c->arguments);
+        return error_set(e, ERROR_INVALID_ARGUMENT, "missing argument: %s", c->arguments);
     if (a->count > c->arguments_max)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "there is no place for \"%s\"",
+        return error_set(e, ERROR_INVALID_ARGUMENT, "unexpected argument \"%s\"",
                          a->argument[c->arguments_max]);
     return 0;
 }

@@ -32,44 +32,6 @@ struct field_line {
     size_t count;
 };
 
-static void measure(struct progress_view *v, const struct progress *p);
-static uint64_t eta_ns(const struct progress_view *v, const struct progress *p);
-static void log_stop(struct progress_view *v, const struct progress *p);
-static void log_progress(const struct progress_view *v, const struct progress *p);
-
-void progress_show(struct progress_view *v, const struct progress *p)
-{
-    uint64_t every = (v->terminal->live ? PROGRESS_DRAW_MS : PROGRESS_LOG_MS) * NS_PER_MS;
-    struct buf out = BUF_INIT(PROGRESS_BYTES_MAX);
-
-    measure(v, p);
-    log_stop(v, p);
-    if (v->terminal->quiet || p->elapsed_ns < v->shown_ns + every)
-        return;
-    v->shown_ns = p->elapsed_ns;
-    if (!v->terminal->live) {
-        log_progress(v, p);
-        return;
-    }
-    if (v->drawn)
-        buf_addf(&out, "\r\033[%dA", PROGRESS_LINES - 1);
-    progress_draw(v, p, terminal_width(), &out);
-    terminal_write(STDERR_FILENO, buf_str(&out));
-    buf_release(&out);
-    v->drawn = true;
-}
-
-void progress_clear(struct progress_view *v)
-{
-    char text[32];
-
-    if (!v->drawn)
-        return;
-    int n = snprintf(text, sizeof text, "\r\033[%dA\033[J", PROGRESS_LINES - 1);
-    terminal_write(STDERR_FILENO, (struct str){ text, (size_t)n });
-    v->drawn = false;
-}
-
 /* The predictor counts as it computes, the counters only what is committed: the former is smoother. */
 static struct counters computed(const struct progress *p)
 {
@@ -136,10 +98,10 @@ static uint64_t tokens_saved(const struct progress *p)
 /* The live display shows it by itself. */
 static void log_stop(struct progress_view *v, const struct progress *p)
 {
-    if (v->stop_told || v->terminal->live || v->terminal->quiet || !v->stop ||
+    if (v->stop_logged || v->terminal->live || v->terminal->quiet || !v->stop ||
         !atomic_load(v->stop))
         return;
-    v->stop_told = true;
+    v->stop_logged = true;
     log_info("stopping: %u requests are in flight", p->in_flight);
 }
 
@@ -168,10 +130,8 @@ static void log_progress(const struct progress_view *v, const struct progress *p
 
 /* ---- The display ---- */
 
-static void add_field(struct field_line *l, unsigned rank, enum style style, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
-
-static void add_field(struct field_line *l, unsigned rank, enum style style, const char *fmt, ...)
+__attribute__((format(printf, 4, 5))) static void add_field(struct field_line *l, unsigned rank,
+                                                            enum style style, const char *fmt, ...)
 {
     va_list ap;
     struct field *f = &l->field[l->count++];
@@ -322,4 +282,37 @@ void progress_draw(const struct progress_view *v, const struct progress *p, uint
         if (v->terminal->live)
             buf_add_c(out, "\033[K");
     }
+}
+
+void progress_show(struct progress_view *v, const struct progress *p)
+{
+    uint64_t every = (v->terminal->live ? PROGRESS_DRAW_MS : PROGRESS_LOG_MS) * NS_PER_MS;
+    struct buf out = BUF_INIT(PROGRESS_BYTES_MAX);
+
+    measure(v, p);
+    log_stop(v, p);
+    if (v->terminal->quiet || p->elapsed_ns < v->shown_ns + every)
+        return;
+    v->shown_ns = p->elapsed_ns;
+    if (!v->terminal->live) {
+        log_progress(v, p);
+        return;
+    }
+    if (v->drawn)
+        buf_addf(&out, "\r\033[%dA", PROGRESS_LINES - 1);
+    progress_draw(v, p, terminal_width(), &out);
+    terminal_write(STDERR_FILENO, buf_str(&out));
+    buf_release(&out);
+    v->drawn = true;
+}
+
+void progress_clear(struct progress_view *v)
+{
+    char text[32];
+
+    if (!v->drawn)
+        return;
+    int n = snprintf(text, sizeof text, "\r\033[%dA\033[J", PROGRESS_LINES - 1);
+    terminal_write(STDERR_FILENO, (struct str){ text, (size_t)n });
+    v->drawn = false;
 }

@@ -33,7 +33,7 @@ struct progress_view {
     const char *title; /* "model -> output" */
     bool priced;
     const atomic_bool *stop;
-    bool stop_told;       /* the log has said that it stops */
+    bool stop_logged;     /* the log has said that it stops */
     bool drawn;           /* the display is on the terminal */
     uint64_t shown_ns;    /* elapsed when last drawn or logged */
     uint64_t measured_ns; /* elapsed when speed was last brought up to date */

@@ -18,8 +18,17 @@ static const char *const styles[] = {
     [STYLE_END] = "\033[0m",
 };
 
-static bool locale_is_utf8(void);
-static void say(const struct terminal *c, enum log_level level, const char *fmt, va_list ap);
+static bool locale_is_utf8(void)
+{
+    static const char *const names[] = { "LC_ALL", "LC_CTYPE", "LANG" };
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        const char *value = env_get(names[i]);
+        if (value)
+            return strstr(value, "UTF-8") || strstr(value, "utf8") || strstr(value, "UTF8");
+    }
+    return false;
+}
 
 void terminal_guard_streams(void)
 {
@@ -66,6 +75,45 @@ const char *terminal_style(const struct terminal *c, enum style s)
     return c->color ? styles[s] : "";
 }
 
+/* No fault point: what people read is not what must be durable, and a fault sweep is for that. */
+void terminal_write(int fd, struct str text)
+{
+    while (text.len) {
+        ssize_t n = write(fd, text.p, text.len);
+        if (n < 0 && errno != EINTR)
+            return;
+        if (n > 0)
+            text = str_sub(text, (size_t)n, text.len);
+    }
+}
+
+static const struct {
+    const char *word;
+    enum style style;
+} levels[] = {
+    [LOG_ERROR] = { "error: ", STYLE_RED },
+    [LOG_WARN] = { "warning: ", STYLE_YELLOW },
+    [LOG_INFO] = { "", STYLE_END },
+};
+
+static void say(const struct terminal *c, enum log_level level, const char *fmt, va_list ap)
+{
+    struct buf line = BUF_INIT(8192);
+    char text[2048];
+
+    (void)vsnprintf(text, sizeof text, fmt, ap);
+    if (c->json) {
+        log_line(level, "%s", text);
+        return;
+    }
+    buf_addf(&line, "%s%s%s", terminal_style(c, levels[level].style), levels[level].word,
+             terminal_style(c, STYLE_END));
+    buf_add_plain(&line, str_of(text), false);
+    buf_add_char(&line, '\n');
+    terminal_write(STDERR_FILENO, buf_str(&line));
+    buf_release(&line);
+}
+
 void terminal_note(const struct terminal *c, const char *fmt, ...)
 {
     va_list ap;
@@ -95,60 +143,4 @@ void terminal_error(const struct terminal *c, const char *fmt, ...)
     va_start(ap, fmt);
     say(c, LOG_ERROR, fmt, ap);
     va_end(ap);
-}
-
-/* No fault point: what people read is not what must be durable, and a fault sweep is for that. */
-void terminal_write(int fd, struct str text)
-{
-    while (text.len) {
-        ssize_t n = write(fd, text.p, text.len);
-        if (n < 0 && errno != EINTR)
-            return;
-        if (n > 0)
-            text = str_sub(text, (size_t)n, text.len);
-    }
-}
-
-void terminal_plain(struct buf *out, struct str text)
-{
-    buf_add_plain(out, text, false);
-}
-
-static bool locale_is_utf8(void)
-{
-    static const char *const names[] = { "LC_ALL", "LC_CTYPE", "LANG" };
-
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        const char *value = env_get(names[i]);
-        if (value)
-            return strstr(value, "UTF-8") || strstr(value, "utf8") || strstr(value, "UTF8");
-    }
-    return false;
-}
-
-static const struct {
-    const char *word;
-    enum style style;
-} levels[] = {
-    [LOG_ERROR] = { "error: ", STYLE_RED },
-    [LOG_WARN] = { "warning: ", STYLE_YELLOW },
-    [LOG_INFO] = { "", STYLE_END },
-};
-
-static void say(const struct terminal *c, enum log_level level, const char *fmt, va_list ap)
-{
-    struct buf line = BUF_INIT(8192);
-    char text[2048];
-
-    (void)vsnprintf(text, sizeof text, fmt, ap);
-    if (c->json) {
-        log_line(level, "%s", text);
-        return;
-    }
-    buf_addf(&line, "%s%s%s", terminal_style(c, levels[level].style), levels[level].word,
-             terminal_style(c, STYLE_END));
-    terminal_plain(&line, str_of(text));
-    buf_add_char(&line, '\n');
-    terminal_write(STDERR_FILENO, buf_str(&line));
-    buf_release(&line);
 }

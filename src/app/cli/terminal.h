@@ -47,7 +47,5 @@ void terminal_error(const struct terminal *c, const char *fmt, ...)
 
 /* Writes text whole to a file descriptor; a reader that went away is not our fault. */
 void terminal_write(int fd, struct str text);
-/* Text for one line of a terminal: what could steer it becomes '?'. */
-void terminal_plain(struct buf *out, struct str text);
 
 #endif

@@ -37,11 +37,11 @@ struct client_options {
 };
 // clang-format off
 #define STORAGE_OPTIONS \
-    OPT_TEXT("server", 0, client.server, "URL", "the service (default $TRANCHE_SERVER, else " CLIENT_SERVER_DEFAULT ")"), \
-    OPT_TEXT("project", 'p', client.project, "NAME", "whose (default $TRANCHE_PROJECT, else " CLIENT_PROJECT_DEFAULT ")"), \
-    OPT_FLAG("quiet", 'q', client.quiet, "only errors")
+    OPT_TEXT("server", 0, client.server, "URL", "URL of the service (default $TRANCHE_SERVER, else " CLIENT_SERVER_DEFAULT ")"), \
+    OPT_TEXT("project", 'p', client.project, "NAME", "project of jobs and objects (default $TRANCHE_PROJECT, else " CLIENT_PROJECT_DEFAULT ")"), \
+    OPT_FLAG("quiet", 'q', client.quiet, "print only errors")
 #define CLIENT_OPTIONS STORAGE_OPTIONS, \
-    OPT_TEXT("location", 0, client.location, "REGION", "region (default " CLIENT_LOCATION_DEFAULT ")")
+    OPT_TEXT("location", 0, client.location, "REGION", "region of the jobs (default " CLIENT_LOCATION_DEFAULT ")")
 // clang-format on
 
 struct client {

@@ -76,14 +76,14 @@ static int cost(struct client *c, const struct arguments *given, enum exit_code 
 
 #define OPTIONS struct cost_options
 static const struct option_spec options[] = {
-    OPT_FLAG("json", 0, json, "as a JSON object"),
+    OPT_FLAG("json", 0, json, "print a JSON object"),
     CLIENT_OPTIONS,
     { 0 },
 };
 
 const struct command command_cost = {
     .name = "cost",
-    .summary = "tokens and money of a job: so far, estimated, saved",
+    .summary = "show tokens and cost of a job: so far, estimated, saved",
     .arguments = "JOB",
     .about = "Money is at the batch price, which is half of the online price.",
     .options = options,

@@ -70,19 +70,19 @@ static int watch(struct client *c, const struct arguments *given, enum exit_code
 
 #define OPTIONS struct get_options
 static const struct option_spec get_options[] = {
-    OPT_FLAG("json", 0, json, "the resource as the service has it"),
+    OPT_FLAG("json", 0, json, "print the resource as the service has it"),
     CLIENT_OPTIONS,
     { 0 },
 };
 static const struct option_spec watch_options[] = {
-    OPT_FLAG("json", 0, json, "at the end, the resource as the service has it"),
+    OPT_FLAG("json", 0, json, "print the resource at the end, as the service has it"),
     CLIENT_OPTIONS,
     { 0 },
 };
 
 const struct command command_get = {
     .name = "get",
-    .summary = "what is known of a job",
+    .summary = "show a job",
     .arguments = "JOB...",
     .about = "JOB is the number that `tranche jobs` shows, or the whole name "
              "projects/P/locations/L/batchPredictionJobs/N.",
@@ -95,7 +95,7 @@ const struct command command_get = {
 
 const struct command command_watch = {
     .name = "watch",
-    .summary = "a job's progress until it ends",
+    .summary = "show a job's progress until it ends",
     .arguments = "JOB",
     .about = "Ends with 0 when every line was answered, 1 when some failed, 3 when the job failed "
              "because of its input, 4 when it was cancelled, expired or paused, 5 when it failed "

@@ -184,16 +184,16 @@ static int jobs(struct client *c, const struct arguments *given, enum exit_code 
 #define OPTIONS struct jobs_options
 static const struct option_spec options[] = {
     OPT_TEXT("filter", 'f', filter, "EXPR",
-             "only those that match, such as 'state=\"JOB_STATE_RUNNING\"'"),
+             "list only jobs that match, such as 'state=\"JOB_STATE_RUNNING\"'"),
     OPT_COUNT("limit", 'n', limit, 1, 100000, "maximum number of jobs (default 50)"),
-    OPT_FLAG("json", 0, json, "one resource a line"),
+    OPT_FLAG("json", 0, json, "print one resource a line"),
     CLIENT_OPTIONS,
     { 0 },
 };
 
 const struct command command_jobs = {
     .name = "jobs",
-    .summary = "the jobs of a service, the newest first",
+    .summary = "list the jobs of a service, newest first",
     .arguments = "",
     .about = "A filter is written as in Google's list calls: display_name=\"nightly\" AND "
              "NOT state=\"JOB_STATE_FAILED\", create_time>\"2026-01-01T00:00:00Z\", "

@@ -195,9 +195,9 @@ static int mb(struct client *c, const struct arguments *given, enum exit_code *c
 
 #define OPTIONS struct ls_options
 static const struct option_spec ls_options[] = {
-    OPT_FLAG("long", 'l', details, "with size and time"),
-    OPT_FLAG("recursive", 'r', recursive, "all below, not only the next level"),
-    OPT_FLAG("json", 0, json, "a JSON object a line"),
+    OPT_FLAG("long", 'l', details, "print size and time too"),
+    OPT_FLAG("recursive", 'r', recursive, "list all levels below, not only the next one"),
+    OPT_FLAG("json", 0, json, "print one JSON object a line"),
     STORAGE_OPTIONS,
     { 0 },
 };
@@ -210,7 +210,7 @@ static const struct option_spec mb_options[] = {
 
 const struct command command_ls = {
     .name = "ls",
-    .summary = "buckets and objects of the object store",
+    .summary = "list buckets and objects of the object store",
     .arguments = "[gs://BUCKET[/NAME]...]",
     .about = "NAME is an object, a folder, or a pattern in quotes: * and ? stand for what has no "
              "slash, ** for anything. Without an argument the buckets are listed.",
@@ -222,7 +222,7 @@ const struct command command_ls = {
 
 const struct command command_mb = {
     .name = "mb",
-    .summary = "make a bucket",
+    .summary = "create a bucket",
     .arguments = "gs://BUCKET...",
     .about = "",
     .options = mb_options,

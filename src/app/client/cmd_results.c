@@ -134,15 +134,15 @@ static int results(struct client *c, const struct arguments *given, enum exit_co
 
 #define OPTIONS struct results_options
 static const struct option_spec options[] = {
-    OPT_FILE("output", 'o', output, "where the rows go (default: standard output)"),
-    OPT_FLAG("follow", 'F', follow, "go on until the job has ended"),
+    OPT_FILE("output", 'o', output, "file for the rows (default: standard output)"),
+    OPT_FLAG("follow", 'F', follow, "continue until the job has ended"),
     CLIENT_OPTIONS,
     { 0 },
 };
 
 const struct command command_results = {
     .name = "results",
-    .summary = "the output rows of a job, also while it runs",
+    .summary = "get the output rows of a job, also while it runs",
     .arguments = "JOB",
     .about =
         "A job that runs gives the rows that are finished, in input order. A service of Google "

@@ -74,7 +74,7 @@ static int rm(struct client *c, const struct arguments *given, enum exit_code *c
 
 #define OPTIONS struct rm_options
 static const struct option_spec options[] = {
-    OPT_FLAG("recursive", 'r', recursive, "all below a folder or in a bucket"),
+    OPT_FLAG("recursive", 'r', recursive, "remove everything below a folder or in a bucket"),
     STORAGE_OPTIONS,
     { 0 },
 };

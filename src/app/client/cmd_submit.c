@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "app/client/client_wish.h"
+#include "app/client/job_limits.h"
 #include "app/config/config.h"
 #include "app/cli/human.h"
 #include "app/run/submit_to.h"
@@ -26,7 +26,7 @@
 
 struct submit_options {
     struct client_options client;
-    struct wish wish;
+    struct job_limits job;
     const char *model, *output, *bucket, *name, *request_id;
     struct option_list label;
     bool watch, strict, validate_only, json;
@@ -50,7 +50,7 @@ struct submit {
 
 static bool asks_extension(const struct submit_options *o, bool strict)
 {
-    return wish_given(&o->wish) || (strict && o->strict) || o->validate_only || o->request_id;
+    return job_limits_given(&o->job) || (strict && o->strict) || o->validate_only || o->request_id;
 }
 
 static int check_labels(const struct option_list *label, struct error *e)
@@ -85,8 +85,8 @@ static int check(struct submit *s, struct error *e)
     struct clock *clock = clock_system();
     char now[CLOCK_TEXT_BYTES];
 
-    if (wish_check(&o->wish, e) < 0 || check_labels(&o->label, e) < 0 || choose_model(s, e) < 0 ||
-        random_hex(s->random, RANDOM_BYTES, e) < 0)
+    if (job_limits_check(&o->job, e) < 0 || check_labels(&o->label, e) < 0 ||
+        choose_model(s, e) < 0 || random_hex(s->random, RANDOM_BYTES, e) < 0)
         return -1;
     if (asks_extension(o, true) && client_needs_tranche(s->client, "what these options ask", e) < 0)
         return -1;
@@ -227,7 +227,7 @@ static void write_extension(const struct submit *s, struct json_writer *w)
     const struct submit_options *o = s->o;
 
     json_object(w, "tranche");
-    wish_write(&o->wish, w);
+    job_limits_write(&o->job, w);
     if (o->strict)
         json_add_bool(w, "strict", true);
     if (o->validate_only)
@@ -289,7 +289,7 @@ static int create(struct submit *s, struct error *e)
 }
 
 /* The bad lines, one JSON object each, on standard output; then what the job would take. */
-static int show_faults(struct submit *s, struct error *e)
+static int print_bad_lines(struct submit *s, struct error *e)
 {
     struct client *c = s->client;
     struct fetch f = { .fd = STDOUT_FILENO, .path = "standard output", .by_offset = true };
@@ -334,7 +334,7 @@ static int wait_for_end(struct submit *s, enum exit_code *code, struct error *e)
     int rc = client_watch(c, name, &s->job, e);
 
     if (rc == 0 && s->o->validate_only)
-        rc = show_faults(s, e);
+        rc = print_bad_lines(s, e);
     if (rc == 0) {
         job_view_sum_up(&s->job, &line);
         terminal_note(&c->terminal, "%s", line.p);
@@ -380,7 +380,7 @@ static int check_options(const struct submit_options *o, uint32_t count, struct 
 
 static enum exit_code submit_there(const struct submit_options *o, const struct arguments *given)
 {
-    const struct submit_wish wish = {
+    const struct submit_request request = {
         .to = &o->to,
         .model = o->model,
         .output = o->output,
@@ -394,7 +394,7 @@ static enum exit_code submit_there(const struct submit_options *o, const struct 
         .path_count = given->count,
     };
 
-    return submit_to(&wish);
+    return submit_to(&request);
 }
 
 static enum exit_code submit_run(const struct command *c, const struct arguments *given)
@@ -413,21 +413,22 @@ static enum exit_code submit_run(const struct command *c, const struct arguments
 
 #define OPTIONS struct submit_options
 static const struct option_spec options[] = {
-    OPT_MODEL("model", 'm', model, "who answers (default $TRANCHE_MODEL)"),
+    OPT_MODEL("model", 'm', model, "model that answers (default $TRANCHE_MODEL)"),
     OPT_TEXT(
         "output", 'o', output, "GS",
         "folder for the answers, gs://BUCKET/PREFIX (default: dest beside the first input); with "
         "--to a file here"),
     OPT_TEXT("name", 0, name, "TEXT", "display name"),
-    OPT_LIST("label", 0, label, "KEY=VALUE", "a label; may be given several times"),
+    OPT_LIST("label", 0, label, "KEY=VALUE", "label of the job; may be given several times"),
     OPT_TEXT("bucket", 0, bucket, "NAME", "bucket for local files (default tranche-PROJECT)"),
-    OPT_FLAG("watch", 'w', watch, "then watch it until it ends"),
-    OPT_FLAG("strict", 0, strict, "a bad line fails the job before any work"),
+    OPT_FLAG("watch", 'w', watch, "watch the job until it ends"),
+    OPT_FLAG("strict", 0, strict, "fail the job before any work when a line is bad"),
     OPT_FLAG("validate-only", 0, validate_only,
-             "only check the input: its bad lines, and what it would cost"),
-    OPT_TEXT("request-id", 0, request_id, "ID", "the same ID again gives the same job"),
-    OPT_FLAG("json", 0, json, "the job's resource instead of its number"),
-    WISH_OPTIONS,
+             "only check the input: print its bad lines and an estimate of its cost"),
+    OPT_TEXT("request-id", 0, request_id, "ID",
+             "ID that makes a repeated submit return the same job"),
+    OPT_FLAG("json", 0, json, "print the job's resource instead of its number"),
+    JOB_LIMIT_OPTIONS,
     PRIORITY_OPTION,
     CLIENT_OPTIONS,
     SUBMIT_TO_OPTIONS,
@@ -436,7 +437,7 @@ static const struct option_spec options[] = {
 
 const struct command command_submit = {
     .name = "submit",
-    .summary = "make a job of files or objects; its number is printed",
+    .summary = "create a job from files or objects and print its number",
     .arguments = "INPUT...",
     .about =
         "INPUT is a file of JSON lines, which is uploaded first, or gs://BUCKET/NAME, with "

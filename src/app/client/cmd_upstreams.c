@@ -101,19 +101,19 @@ static int upstreams(struct client *c, const struct arguments *given, enum exit_
 
 #define OPTIONS struct upstreams_options
 static const struct option_spec options[] = {
-    OPT_FLAG("json", 0, json, "as a JSON object"),
+    OPT_FLAG("json", 0, json, "print a JSON object"),
     CLIENT_OPTIONS,
     { 0 },
 };
 
 const struct command command_upstreams = {
     .name = "upstreams",
-    .summary = "the servers that answer for a service, and how they are",
+    .summary = "show the servers behind a service's models, and their health",
     .arguments = "",
     .about =
-        "IN FLIGHT is requests open now, of how many it does best. Rates and latency are of the "
-        "last half minute. Where an upstream is and its last error are shown to a project's "
-        "admins.",
+        "IN FLIGHT is the number of open requests and the limit for them. Rates and latency are "
+        "those of the last half minute. Only a project's admins see an upstream's URL and last "
+        "error.",
     .options = options,
     .options_bytes = sizeof(struct upstreams_options),
     CLIENT_RUN(upstreams),

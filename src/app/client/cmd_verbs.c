@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "app/client/client_wish.h"
+#include "app/client/job_limits.h"
 
 #define BODY_BYTES_MAX 4096
 #define LINE_BYTES_MAX ((size_t)4 * 1024 * 1024)
@@ -13,7 +13,7 @@
 struct verb_options {
     struct client_options client;
     bool json;
-    struct wish wish;
+    struct job_limits job;
 };
 
 static const struct verb {
@@ -68,7 +68,7 @@ static int carry_out(struct client *c, const struct verb *v, const struct verb_o
     if (v->name) {
         struct json_writer w = JSON_WRITER(&body);
         json_object(&w, NULL);
-        wish_write(&o->wish, &w);
+        job_limits_write(&o->job, &w);
         json_end(&w);
         call.body = buf_str(&body);
     }
@@ -90,7 +90,7 @@ static int verb_run(struct client *c, const struct arguments *given, enum exit_c
 
     (void)code;
     if ((v->extension && client_needs_tranche(c, v->extension, e) < 0) ||
-        wish_check(&o->wish, e) < 0)
+        job_limits_check(&o->job, e) < 0)
         return -1;
     for (uint32_t i = 0; i < given->count; i++)
         if (carry_out(c, v, o, given->argument[i], e) < 0)
@@ -104,19 +104,19 @@ static const struct option_spec plain_options[] = {
     { 0 },
 };
 static const struct option_spec resume_options[] = {
-    WISH_OPTIONS,
+    JOB_LIMIT_OPTIONS,
     CLIENT_OPTIONS,
     { 0 },
 };
 static const struct option_spec retry_options[] = {
-    OPT_FLAG("json", 0, json, "the new job's resource instead of its number"),
+    OPT_FLAG("json", 0, json, "print the new job's resource instead of its number"),
     CLIENT_OPTIONS,
     { 0 },
 };
 
 const struct command command_cancel = {
     .name = "cancel",
-    .summary = "stop a job; what is answered stays",
+    .summary = "cancel a job; its answers stay",
     .arguments = "JOB...",
     .about = "Its output holds the answers so far, and lists the other lines as not run.",
     .options = plain_options,
@@ -128,7 +128,7 @@ const struct command command_cancel = {
 
 const struct command command_delete = {
     .name = "delete",
-    .summary = "forget a job that has ended; its output stays",
+    .summary = "delete a job that has ended; its output stays",
     .arguments = "JOB...",
     .about = "",
     .options = plain_options,
@@ -140,9 +140,9 @@ const struct command command_delete = {
 
 const struct command command_pause = {
     .name = "pause",
-    .summary = "let a job rest until it is resumed",
+    .summary = "pause a job until it is resumed",
     .arguments = "JOB...",
-    .about = "What is in flight is finished first.",
+    .about = "Open requests are finished first.",
     .options = plain_options,
     .options_bytes = sizeof(struct verb_options),
     .arguments_min = 1,
@@ -152,7 +152,7 @@ const struct command command_pause = {
 
 const struct command command_resume = {
     .name = "resume",
-    .summary = "go on with a job that is paused",
+    .summary = "resume a paused job",
     .arguments = "JOB...",
     .about = "A job that paused because of its budget or of its errors needs a larger limit.",
     .options = resume_options,
@@ -164,7 +164,7 @@ const struct command command_resume = {
 
 const struct command command_retry = {
     .name = "retry",
-    .summary = "run again what failed or was not run in a job that has ended",
+    .summary = "run the failed and unfinished lines of an ended job again",
     .arguments = "JOB",
     .about = "A new job is made, and its number printed. Its output holds the answers of both.",
     .options = retry_options,

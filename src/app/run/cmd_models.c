@@ -149,14 +149,14 @@ static enum exit_code models_run(const struct command *c, const struct arguments
 #define OPTIONS struct models_options
 static const struct option_spec options[] = {
     OPT_FILE("config", 'c', config, "configuration file"),
-    OPT_FLAG("json", 0, json, "a JSON object a model"),
-    OPT_FLAG("names", 0, names, "only the names"),
+    OPT_FLAG("json", 0, json, "print one JSON object for each model"),
+    OPT_FLAG("names", 0, names, "print only the names"),
     { 0 },
 };
 
 const struct command command_models = {
     .name = "models",
-    .summary = "the model names that are answered, by what, at what price",
+    .summary = "list the model names, what answers them, and prices",
     .arguments = "",
     .about = "The first entry that matches a name decides. Prices are online prices in USD per "
              "million tokens; a batch costs half.",

@@ -204,15 +204,15 @@ struct command_line {
 
 #define OPTIONS struct command_line
 static const struct option_spec options[] = {
-    OPT_MODEL("model", 'm', who.model, "judge and estimate for this model"),
+    OPT_MODEL("model", 'm', who.model, "model to check and estimate for"),
     OPT_TEXT("upstream", 'u', who.upstream, "URL",
-             "for the server at this URL, as `tranche run` has it"),
-    OPT_CHOICE("dialect", 0, who.dialect, "openai|gemini", "what that server speaks"),
-    OPT_COUNT("limit", 'n', limit, 1, 0, "only the first N lines"),
+             "server to check and estimate for, as in `tranche run`"),
+    OPT_CHOICE("dialect", 0, who.dialect, "openai|gemini", "API of that server"),
+    OPT_COUNT("limit", 'n', limit, 1, 0, "check only the first N lines"),
     OPT_FILE("config", 'c', who.config, "configuration file"),
-    OPT_DIR("state", 0, who.state, "folder where tranche keeps state"),
-    OPT_FLAG("json", 0, json, "one JSON object a fault, then a summary"),
-    OPT_FLAG("quiet", 'q', quiet, "only the faults"),
+    OPT_DIR("state", 0, who.state, "folder of tranche's state"),
+    OPT_FLAG("json", 0, json, "print one JSON object for each error, then a summary"),
+    OPT_FLAG("quiet", 'q', quiet, "print only the errors"),
     { 0 },
 };
 

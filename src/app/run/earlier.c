@@ -21,67 +21,6 @@ struct keeper {
     uint32_t group; /* rows put since the last commit */
 };
 
-static int keep_all(struct keeper *k, struct error *e);
-static int keep_line(struct keeper *k, const struct line *line, const struct line *row,
-                     struct error *e);
-
-int earlier_keep(const struct earlier *r, struct spool *s, uint64_t *kept, struct error *e)
-{
-    struct keeper k = { .r = r, .spool = s };
-    struct buf fact = BUF_INIT(32);
-
-    int rc = spool_fact_get(s, FACT_KEPT, &fact, e);
-    if (rc == 1 && str_number(buf_str(&fact), kept))
-        rc = 0;
-    else if (rc >= 0) {
-        walk_init(&k.lines, r->input, r->job, NULL);
-        walk_init(&k.rows, r->old_input, r->old, NULL);
-        rc = keep_all(&k, e);
-        walk_release(&k.lines);
-        walk_release(&k.rows);
-        arena_release(&k.arena);
-        *kept = k.kept;
-    }
-    buf_release(&fact);
-    return rc < 0 ? -1 : 0;
-}
-
-static int keep_all(struct keeper *k, struct error *e)
-{
-    struct line line, row;
-    char text[24];
-    int rc;
-
-    if (k->r->old->lines != k->r->job->lines)
-        return error_set(
-            e, ERROR_INVALID_ARGUMENT,
-            "%s has %llu rows, the input %llu lines: it is not the output of this input",
-            k->r->old_input->file[0].path, (unsigned long long)k->r->old->lines,
-            (unsigned long long)k->r->job->lines);
-    while ((rc = walk_next(&k->lines, &line, e)) == 1) {
-        if (walk_next(&k->rows, &row, e) != 1)
-            return -1;
-        if (keep_line(k, &line, &row, e) < 0)
-            return -1;
-        if (k->r->stop && atomic_load(k->r->stop))
-            return error_set(e, ERROR_CANCELLED, "interrupted");
-    }
-    if (rc == 0 && k->rows_seen == 0)
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "%s is not an output: none of its lines has a status; without "
-                         "--retry-failed it is answered as an input",
-                         k->r->old_input->file[0].path);
-    if (rc == 0 && k->kept == 0 && k->answered > 0)
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "none of the answers in %s is to a line of the input, in its order: it is "
-                         "not the output of this input",
-                         k->r->old_input->file[0].path);
-    if (rc < 0 || spool_commit(k->spool, e) < 0)
-        return -1;
-    int n = snprintf(text, sizeof text, "%llu", (unsigned long long)k->kept);
-    return spool_fact_set(k->spool, FACT_KEPT, (struct str){ text, (size_t)n }, e);
-}
-
 static uint32_t count_of(yyjson_val *usage, const char *name)
 {
     uint64_t n = yyjson_get_uint(json_get(usage, name));
@@ -122,7 +61,8 @@ static bool answers(struct keeper *k, const struct line *line, const struct row_
         return false;
     if (k->r->input == k->r->old_input)
         return true; /* the line is the row */
-    return parse(k, line->text) && request_line_spans(&k->arena, line->text, (struct str){ 0 }, &plain, &in) &&
+    return parse(k, line->text) &&
+           request_line_spans(&k->arena, line->text, (struct str){ 0 }, &plain, &in) &&
            str_eq(in.request_text, row->request);
 }
 
@@ -230,4 +170,61 @@ bool earlier_time(struct str text, int64_t *us)
     int64_t seconds = (part[3] * 60 + part[4] - minutes) * 60 + part[5];
     *us = (days_of(part[0], part[1], part[2]) * 86400 + seconds) * 1000000 + fraction;
     return true;
+}
+
+static int keep_all(struct keeper *k, struct error *e)
+{
+    struct line line, row;
+    char text[24];
+    int rc;
+
+    if (k->r->old->lines != k->r->job->lines)
+        return error_set(
+            e, ERROR_INVALID_ARGUMENT,
+            "%s has %llu rows, the input %llu lines: it is not the output of this input",
+            k->r->old_input->file[0].path, (unsigned long long)k->r->old->lines,
+            (unsigned long long)k->r->job->lines);
+    while ((rc = walk_next(&k->lines, &line, e)) == 1) {
+        if (walk_next(&k->rows, &row, e) != 1)
+            return -1;
+        if (keep_line(k, &line, &row, e) < 0)
+            return -1;
+        if (k->r->stop && atomic_load(k->r->stop))
+            return error_set(e, ERROR_CANCELLED, "interrupted");
+    }
+    if (rc == 0 && k->rows_seen == 0)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "%s is not an output: none of its lines has a status; without "
+                         "--retry-failed it is answered as an input",
+                         k->r->old_input->file[0].path);
+    if (rc == 0 && k->kept == 0 && k->answered > 0)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "none of the answers in %s is to a line of the input, in its order: it is "
+                         "not the output of this input",
+                         k->r->old_input->file[0].path);
+    if (rc < 0 || spool_commit(k->spool, e) < 0)
+        return -1;
+    int n = snprintf(text, sizeof text, "%llu", (unsigned long long)k->kept);
+    return spool_fact_set(k->spool, FACT_KEPT, (struct str){ text, (size_t)n }, e);
+}
+
+int earlier_keep(const struct earlier *r, struct spool *s, uint64_t *kept, struct error *e)
+{
+    struct keeper k = { .r = r, .spool = s };
+    struct buf fact = BUF_INIT(32);
+
+    int rc = spool_fact_get(s, FACT_KEPT, &fact, e);
+    if (rc == 1 && str_number(buf_str(&fact), kept))
+        rc = 0;
+    else if (rc >= 0) {
+        walk_init(&k.lines, r->input, r->job, NULL);
+        walk_init(&k.rows, r->old_input, r->old, NULL);
+        rc = keep_all(&k, e);
+        walk_release(&k.lines);
+        walk_release(&k.rows);
+        arena_release(&k.arena);
+        *kept = k.kept;
+    }
+    buf_release(&fact);
+    return rc < 0 ? -1 : 0;
 }

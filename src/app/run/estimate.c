@@ -8,34 +8,6 @@ struct sample {
     uint64_t bytes; /* of the lines */
 };
 
-static int sample_take(const struct local_job *j, struct sample *s, struct error *e);
-static void estimate_cost(const struct local_job *j, uint64_t good, struct estimate *out);
-static void estimate_time(const struct local_job *j, uint64_t good, struct estimate *out);
-
-int estimate_make(const struct local_job *j, struct estimate *out, struct error *e)
-{
-    const struct ingest_result *r = &j->ingest;
-    uint64_t good = r->lines - r->bad;
-    struct sample s = { 0 };
-
-    *out = (struct estimate){ .output_unset = r->output_unset };
-    if (good && j->predictor && j->predictor->ops->count_tokens && sample_take(j, &s, e) < 0)
-        return -1;
-    out->sampled = s.lines;
-    out->exact = s.lines == good;
-    if (out->exact)
-        out->prompt_tokens = s.tokens;
-    else if (s.bytes && r->lines)
-        out->prompt_tokens = (uint64_t)((double)s.tokens / (double)s.bytes * (double)r->bytes *
-                                        ((double)good / (double)r->lines));
-    else
-        out->prompt_tokens = r->text_bytes / ESTIMATE_BYTES_PER_TOKEN;
-    out->output_tokens_max = r->output_max + r->output_unset * ESTIMATE_OUTPUT_DEFAULT;
-    estimate_cost(j, good, out);
-    estimate_time(j, good, out);
-    return 0;
-}
-
 static int count_line(const struct local_job *j, struct arena *a, const struct line *line,
                       struct sample *s, struct error *e)
 {
@@ -137,4 +109,28 @@ static void estimate_time(const struct local_job *j, uint64_t good, struct estim
     double seconds = ((double)out->prompt_tokens + generated) / r.tokens_per_s;
     out->time_ns = seconds < 1e9 ? (uint64_t)(seconds * 1e9) : (uint64_t)1e18;
     out->measured_us = r.at_us;
+}
+
+int estimate_make(const struct local_job *j, struct estimate *out, struct error *e)
+{
+    const struct ingest_result *r = &j->ingest;
+    uint64_t good = r->lines - r->bad;
+    struct sample s = { 0 };
+
+    *out = (struct estimate){ .output_unset = r->output_unset };
+    if (good && j->predictor && j->predictor->ops->count_tokens && sample_take(j, &s, e) < 0)
+        return -1;
+    out->sampled = s.lines;
+    out->exact = s.lines == good;
+    if (out->exact)
+        out->prompt_tokens = s.tokens;
+    else if (s.bytes && r->lines)
+        out->prompt_tokens = (uint64_t)((double)s.tokens / (double)s.bytes * (double)r->bytes *
+                                        ((double)good / (double)r->lines));
+    else
+        out->prompt_tokens = r->text_bytes / ESTIMATE_BYTES_PER_TOKEN;
+    out->output_tokens_max = r->output_max + r->output_unset * ESTIMATE_OUTPUT_DEFAULT;
+    estimate_cost(j, good, out);
+    estimate_time(j, good, out);
+    return 0;
 }

@@ -12,9 +12,6 @@
 
 #include "base/str.h"
 
-static const char *follow_link(struct arena *a, const char *path);
-static int check_file(const char *path, const struct input *in, bool in_place, struct error *e);
-
 const char *output_default(struct arena *a, const struct input *in, bool from_stdin,
                            struct error *e)
 {
@@ -32,35 +29,6 @@ const char *output_default(struct arena *a, const struct input *in, bool from_st
     char *out = arena_alloc(a, bytes);
     (void)snprintf(out, bytes, "%.*s.out.jsonl", STR_ARG(name));
     return out;
-}
-
-const char *output_resolve(struct arena *a, const char *path, const struct input *in, bool in_place,
-                           struct error *e)
-{
-    const char *slash, *name, *dir = ".";
-    char real[PATH_MAX];
-
-    if (strcmp(path, "-") == 0)
-        return path;
-    path = follow_link(a, path);
-    slash = strrchr(path, '/');
-    name = slash ? slash + 1 : path;
-    if (slash)
-        dir = slash == path ? "/" : arena_copy(a, path, (size_t)(slash - path));
-    if (*name == '\0') {
-        (void)error_set(e, ERROR_INVALID_ARGUMENT, "the output %s is a folder; name a file in it",
-                        path);
-        return NULL;
-    }
-    if (!realpath(dir, real)) {
-        (void)error_errno(e, "the output's folder %s", dir);
-        return NULL;
-    }
-    const char *absolute = arena_textf(a, "%s/%s", strcmp(real, "/") == 0 ? "" : real, name);
-    int writable = access(real, W_OK);
-    if (writable < 0)
-        (void)error_errno(e, "the output's folder %s", dir);
-    return writable == 0 && check_file(absolute, in, in_place, e) == 0 ? absolute : NULL;
 }
 
 bool output_is_stream(const char *path)
@@ -112,4 +80,33 @@ static int check_file(const char *path, const struct input *in, bool in_place, s
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "the output %s is the input; choose another with -o OUTPUT", path);
     return 0;
+}
+
+const char *output_resolve(struct arena *a, const char *path, const struct input *in, bool in_place,
+                           struct error *e)
+{
+    const char *slash, *name, *dir = ".";
+    char real[PATH_MAX];
+
+    if (strcmp(path, "-") == 0)
+        return path;
+    path = follow_link(a, path);
+    slash = strrchr(path, '/');
+    name = slash ? slash + 1 : path;
+    if (slash)
+        dir = slash == path ? "/" : arena_copy(a, path, (size_t)(slash - path));
+    if (*name == '\0') {
+        (void)error_set(e, ERROR_INVALID_ARGUMENT, "the output %s is a folder; name a file in it",
+                        path);
+        return NULL;
+    }
+    if (!realpath(dir, real)) {
+        (void)error_errno(e, "the output's folder %s", dir);
+        return NULL;
+    }
+    const char *absolute = arena_textf(a, "%s/%s", strcmp(real, "/") == 0 ? "" : real, name);
+    int writable = access(real, W_OK);
+    if (writable < 0)
+        (void)error_errno(e, "the output's folder %s", dir);
+    return writable == 0 && check_file(absolute, in, in_place, e) == 0 ? absolute : NULL;
 }

@@ -12,8 +12,6 @@
 #include "engine/remote/delegate.h"
 #include "net/client/http_client.h"
 
-static void print_summary(struct run *r, const struct terminal *c);
-
 /* ---- The work ---- */
 
 static void on_progress(void *arg, const struct progress *p)
@@ -147,6 +145,31 @@ static int leave_there(struct run *r)
     return STEP_END;
 }
 
+static void print_summary(struct run *r, const struct terminal *c)
+{
+    struct buf text = BUF_INIT(SUMMARY_BYTES_MAX);
+    struct error e = { 0 };
+
+    if (summary_failures(&r->summary, r->spool, &r->job.input, &r->job.ingest, &e) < 0)
+        terminal_warn(c, "the failures cannot be listed: %s", e.msg);
+    if (!c->quiet && !c->json) {
+        summary_text(&r->summary, c, &text);
+        terminal_write(STDERR_FILENO, buf_str(&text));
+    } else {
+        const struct counters *b = &r->summary.progress.counters;
+        terminal_note(c, "%s: %llu of %llu lines answered, %llu failed, output %s",
+                      r->summary.interrupted ? "interrupted" : "finished",
+                      (unsigned long long)b->succeeded, (unsigned long long)b->total,
+                      (unsigned long long)b->failed, r->output);
+    }
+    buf_clear(&text);
+    if (r->o->json) {
+        summary_json(&r->summary, r->code, &text);
+        terminal_write(r->streams ? STDERR_FILENO : STDOUT_FILENO, buf_str(&text));
+    }
+    buf_release(&text);
+}
+
 int run_step_work(struct run *r, struct error *e)
 {
     struct local_job *j = &r->job;
@@ -243,31 +266,6 @@ int run_step_finish(struct run *r, struct error *e)
     else
         remember(r);
     return STEP_END;
-}
-
-static void print_summary(struct run *r, const struct terminal *c)
-{
-    struct buf text = BUF_INIT(SUMMARY_BYTES_MAX);
-    struct error e = { 0 };
-
-    if (summary_failures(&r->summary, r->spool, &r->job.input, &r->job.ingest, &e) < 0)
-        terminal_warn(c, "the failures cannot be listed: %s", e.msg);
-    if (!c->quiet && !c->json) {
-        summary_text(&r->summary, c, &text);
-        terminal_write(STDERR_FILENO, buf_str(&text));
-    } else {
-        const struct counters *b = &r->summary.progress.counters;
-        terminal_note(c, "%s: %llu of %llu lines answered, %llu failed, output %s",
-                      r->summary.interrupted ? "interrupted" : "finished",
-                      (unsigned long long)b->succeeded, (unsigned long long)b->total,
-                      (unsigned long long)b->failed, r->output);
-    }
-    buf_clear(&text);
-    if (r->o->json) {
-        summary_json(&r->summary, r->code, &text);
-        terminal_write(r->streams ? STDERR_FILENO : STDOUT_FILENO, buf_str(&text));
-    }
-    buf_release(&text);
 }
 
 void run_report_failure(struct run *r, const struct error *e)

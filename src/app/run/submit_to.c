@@ -45,7 +45,7 @@ static bool has_path(struct str url)
 }
 
 /* A region has a host of its own. */
-static void vertex_url(const struct submit_wish *w, struct str endpoint, const char *project,
+static void vertex_url(const struct submit_request *w, struct str endpoint, const char *project,
                        struct buf *out)
 {
     const char *location = or_env(w->location, "TRANCHE_LOCATION");
@@ -64,7 +64,7 @@ static void vertex_url(const struct submit_wish *w, struct str endpoint, const c
     http_encode(str_of(location), out);
 }
 
-static int make_url(struct google_batch *f, const struct submit_wish *w, struct error *e)
+static int make_url(struct google_batch *f, const struct submit_request *w, struct error *e)
 {
     const char *project = or_env(w->project, "TRANCHE_PROJECT");
     struct buf url = BUF_INIT(URL_BYTES_MAX);
@@ -107,7 +107,7 @@ static int take_credential(struct google_batch *f, struct error *e)
                      " to the file of a service account");
 }
 
-static int make_model(struct google_batch *f, const struct submit_wish *w, struct error *e)
+static int make_model(struct google_batch *f, const struct submit_request *w, struct error *e)
 {
     const char *name = or_env(w->model, "TRANCHE_MODEL");
 
@@ -135,7 +135,7 @@ static int make_model(struct google_batch *f, const struct submit_wish *w, struc
     return 0;
 }
 
-enum exit_code submit_to(const struct submit_wish *w)
+enum exit_code submit_to(const struct submit_request *w)
 {
     struct google_batch f = { 0 };
     struct terminal t;

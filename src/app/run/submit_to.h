@@ -22,21 +22,21 @@ struct submit_to {
 // clang-format off
 #define SUBMIT_TO_OPTIONS \
     OPT_CHOICE("to", 0, to.to, "vertex|gemini", "hand the job to Google's own batch service"), \
-    OPT_TEXT("endpoint", 0, to.endpoint, "URL", "with --to: where that is, when not at Google"), \
+    OPT_TEXT("endpoint", 0, to.endpoint, "URL", "with --to: URL of that service, when it is not Google's"), \
     OPT_TEXT("staging", 0, to.staging, "GS", "with --to vertex: gs://BUCKET/PREFIX for requests and answers"), \
-    OPT_DIR("state", 0, to.state, "with --to: folder of all that makes it resumable"), \
+    OPT_DIR("state", 0, to.state, "with --to: folder of the state that makes it resumable"), \
     OPT_FLAG("fresh", 0, to.fresh, "with --to: forget what an earlier run of this command did"), \
     OPT_FILE("retry-failed", 0, to.retry_failed, "with --to: keep the answers of this earlier output")
 // clang-format on
 bool submit_to_given(const struct submit_to *to); /* any of them */
 
-struct submit_wish {
+struct submit_request {
     const struct submit_to *to;
     const char *model, *output, *project, *location;
     bool watch, strict, json, quiet;
     const char *const *path;
     uint32_t path_count;
 };
-enum exit_code submit_to(const struct submit_wish *w);
+enum exit_code submit_to(const struct submit_request *w);
 
 #endif

@@ -43,7 +43,7 @@ static enum exit_code backup_run(const struct command *c, const struct arguments
 
 #define OPTIONS struct backup_options
 static const struct option_spec options[] = {
-    OPT_DIR("state", 0, state, "the server's folder"),
+    OPT_DIR("state", 0, state, "the server's state folder"),
     { 0 },
 };
 

@@ -278,21 +278,22 @@ static enum exit_code keys_run(const struct command *c, const struct arguments *
 
 #define OPTIONS struct keys_options
 static const struct option_spec options[] = {
-    OPT_TEXT("project", 'p', project, "NAME", "whose jobs and objects it reaches"),
-    OPT_CHOICE("role", 0, role, "viewer|user|admin", "what it may do (default user)"),
-    OPT_TEXT("name", 0, name, "TEXT", "your word for it"),
-    OPT_COUNT("expires-days", 0, expires_days, 1, DAYS_MAX, "valid so long (default: for ever)"),
+    OPT_TEXT("project", 'p', project, "NAME", "project whose jobs and objects the key reaches"),
+    OPT_CHOICE("role", 0, role, "viewer|user|admin", "rights of the key (default user)"),
+    OPT_TEXT("name", 0, name, "TEXT", "name of the key, for `keys list`"),
+    OPT_COUNT("expires-days", 0, expires_days, 1, DAYS_MAX,
+              "days until the key expires (default: never)"),
     OPT_FILE("service-account", 0, service_account,
              "write a service account's JSON instead of showing a key"),
-    OPT_TEXT("url", 0, url, "URL", "where the service account's clients find the server"),
-    OPT_DIR("state", 0, state, "the server's folder"),
-    OPT_FLAG("json", 0, json, "JSON objects"),
+    OPT_TEXT("url", 0, url, "URL", "URL of the server for the service account's clients"),
+    OPT_DIR("state", 0, state, "the server's state folder"),
+    OPT_FLAG("json", 0, json, "print JSON objects"),
     { 0 },
 };
 
 const struct command command_keys = {
     .name = "keys",
-    .summary = "make, list and revoke the keys of the service",
+    .summary = "create, list and revoke keys of the service",
     .arguments = "create | list | revoke ID",
     .about =
         "A viewer reads, a user also submits jobs and writes objects, an admin may do anything in "

@@ -81,7 +81,7 @@ static int step_guard(struct serve *s, struct error *e)
         return 0;
     return error_set(e, ERROR_FAILED_PRECONDITION,
                      "%s can be reached from other machines, and no key exists: anybody could do "
-                     "everything. Make a key first (tranche keys create --project NAME --state "
+                     "anything. Make a key first (tranche keys create --project NAME --state "
                      "%s), or listen on 127.0.0.1",
                      s->http.listen, store_dir(s->store));
 }
@@ -199,8 +199,8 @@ static void wait_for_end(struct serve *s, const sigset_t *signals)
         if (got == SIGHUP)
             reload(s);
     }
-    log_info("%s: running jobs give back what is done; they go on at the next start",
-             got == SIGINT ? "interrupted" : "told to end");
+    log_info("%s: running jobs stop and continue at the next start",
+             got == SIGINT ? "interrupted" : "asked to end");
 }
 
 /* A second signal ends the program at once, as a crash may; nothing is lost by it. */
@@ -275,32 +275,33 @@ static enum exit_code serve_run(const struct command *c, const struct arguments 
 #define OPTIONS struct serve_options
 static const struct option_spec options[] = {
     OPT_TEXT("listen", 0, listen, "ADDR:PORT",
-             "where to serve (default 127.0.0.1:8080); port 0: any free one"),
+             "address to listen on (default 127.0.0.1:8080); port 0: any free one"),
     OPT_DIR("state", 0, state, "folder of jobs, objects and keys"),
     OPT_FILE("config", 'c', config, "configuration file; SIGHUP reads it again"),
     OPT_FILE("tls-cert", 0, tls_cert, "certificate as PEM: serve HTTPS"),
     OPT_FILE("tls-key", 0, tls_key, "its private key as PEM"),
-    OPT_TEXT("public-url", 0, public_url, "URL", "where clients find the server, behind a proxy"),
+    OPT_TEXT("public-url", 0, public_url, "URL",
+             "URL of the server for its clients, when it stands behind a proxy"),
     OPT_FLAG("test-clock", 0, test_clock,
-             "clients may advance the time and script outcomes: for tests"),
+             "let clients advance the time and script outcomes, for tests"),
     OPT_FLAG("json", 0, json, "print a JSON object when ready"),
-    OPT_CHOICE("log-format", 0, log_format, "text|json", "of the log lines"),
+    OPT_CHOICE("log-format", 0, log_format, "text|json", "format of the log lines"),
     { 0 },
 };
 
 const struct command command_serve = {
     .name = "serve",
-    .summary = "the batch prediction service, for Google's own clients",
+    .summary = "run the batch prediction service for Google's own clients",
     .arguments = "",
     .about =
-        "Serves both dialects of the Gemini API and the object store that jobs read and write. One "
-        "line on standard output tells when it is ready.\n"
+        "Serves both dialects of the Gemini API and the object store that jobs read and write. It "
+        "prints one line on standard output when it is ready.\n"
         "\n"
-        "Without any key it serves this machine only, and every call may do everything. `tranche "
+        "Without any key it serves this machine only, and every call may do anything. `tranche "
         "keys create` makes a key; then each call needs one.\n"
         "\n"
-        "SIGTERM and Ctrl-C end it in order, and the jobs go on at the next start; a second one "
-        "ends it at once. SIGHUP reads the configuration again.\n"
+        "SIGTERM and Ctrl-C end it in order, and its jobs continue at the next start; a second one "
+        "ends it at once. SIGHUP makes it read the configuration again.\n"
         "\n"
         "Examples:\n"
         "  tranche serve\n"

@@ -11,59 +11,12 @@
 
 #define MODEL_TEXT_BYTES_MAX ((size_t)64 * 1024)
 
-static const struct model *first_same(const struct serve_generation *older, const struct config *c,
-                                      const struct model *m);
-
 const char *serve_dir(struct arena *a, const char *option, struct error *e)
 {
     if (option)
         return option;
     const char *root = config_state_root(a, NULL, e);
     return root ? arena_textf(a, "%s/%s", root, "service") : NULL;
-}
-
-int serve_load(struct serve_configs *g, const char *path, struct error *e)
-{
-    struct serve_generation *new = mem_alloc(sizeof *new);
-    const struct models *models = &new->config.models;
-
-    new->older = atomic_load(&g->newest);
-    if (config_load(path, &new->config, e) < 0) {
-        config_release(&new->config);
-        mem_free(new);
-        return -1;
-    }
-    new->model = arena_array(&new->config.arena, models->count, sizeof(struct model *));
-    for (uint32_t i = 0; i < models->count; i++)
-        new->model[i] = first_same(new->older, &new->config, &models->item[i]);
-    atomic_store(&g->newest, new);
-    return 0;
-}
-
-const struct config *serve_config(struct serve_configs *g)
-{
-    return &atomic_load(&g->newest)->config;
-}
-
-void serve_release(struct serve_configs *g)
-{
-    struct serve_generation *next = atomic_load(&g->newest);
-
-    while (next) {
-        struct serve_generation *this = next;
-        next = this->older;
-        config_release(&this->config);
-        mem_free(this);
-    }
-    atomic_store(&g->newest, NULL);
-}
-
-const struct model *serve_model(void *arg, const char *name, struct error *e)
-{
-    const struct serve_generation *now = atomic_load(&((struct serve_configs *)arg)->newest);
-    const struct model *m = model_find(&now->config.models, name, e);
-
-    return m ? now->model[m - now->config.models.item] : NULL;
 }
 
 static void describe_text(const char *text, struct buf *out)
@@ -148,4 +101,48 @@ void serve_notify(const char *message)
         sendto(fd, message, strlen(message), MSG_NOSIGNAL, (struct sockaddr *)&to, len);
     (void)ignored;
     (void)close(fd);
+}
+
+int serve_load(struct serve_configs *g, const char *path, struct error *e)
+{
+    struct serve_generation *new = mem_alloc(sizeof *new);
+    const struct models *models = &new->config.models;
+
+    new->older = atomic_load(&g->newest);
+    if (config_load(path, &new->config, e) < 0) {
+        config_release(&new->config);
+        mem_free(new);
+        return -1;
+    }
+    new->model = arena_array(&new->config.arena, models->count, sizeof(struct model *));
+    for (uint32_t i = 0; i < models->count; i++)
+        new->model[i] = first_same(new->older, &new->config, &models->item[i]);
+    atomic_store(&g->newest, new);
+    return 0;
+}
+
+const struct config *serve_config(struct serve_configs *g)
+{
+    return &atomic_load(&g->newest)->config;
+}
+
+void serve_release(struct serve_configs *g)
+{
+    struct serve_generation *next = atomic_load(&g->newest);
+
+    while (next) {
+        struct serve_generation *this = next;
+        next = this->older;
+        config_release(&this->config);
+        mem_free(this);
+    }
+    atomic_store(&g->newest, NULL);
+}
+
+const struct model *serve_model(void *arg, const char *name, struct error *e)
+{
+    const struct serve_generation *now = atomic_load(&((struct serve_configs *)arg)->newest);
+    const struct model *m = model_find(&now->config.models, name, e);
+
+    return m ? now->model[m - now->config.models.item] : NULL;
 }

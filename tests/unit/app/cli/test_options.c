@@ -148,8 +148,8 @@ static void test_a_wrong_command_line_is_told_in_the_users_words(void **state)
         { "a -n 1", "--limit takes a whole number from 2 to 100, not \"1\"" },
         { "a -n 101", "--limit takes a whole number from 2 to 100, not \"101\"" },
         { "a -n -5", "--limit takes a whole number from 2 to 100, not \"-5\"" },
-        { "a b c", "there is no place for \"c\"" },
-        { "-s", "it takes INPUT..." },
+        { "a b c", "unexpected argument \"c\"" },
+        { "-s", "missing argument: INPUT..." },
     };
 
     (void)state;

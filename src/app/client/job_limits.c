@@ -1,4 +1,4 @@
-#include "app/client/client_wish.h"
+#include "app/client/job_limits.h"
 
 #define DIGITS_MAX 15
 
@@ -27,17 +27,17 @@ static int check(const char *option, const char *value, const char *like, struct
                      option, like, value);
 }
 
-bool wish_given(const struct wish *w)
+bool job_limits_given(const struct job_limits *o)
 {
-    return w->budget_usd || w->max_error_rate || w->priority || w->budget_tokens;
+    return o->budget_usd || o->max_error_rate || o->priority || o->budget_tokens;
 }
 
-int wish_check(const struct wish *w, struct error *e)
+int job_limits_check(const struct job_limits *o, struct error *e)
 {
-    const char *priority = w->priority ? w->priority : "0";
+    const char *priority = o->priority ? o->priority : "0";
 
-    if (check("budget-usd", w->budget_usd, "2.50", e) < 0 ||
-        check("max-error-rate", w->max_error_rate, "0.05", e) < 0)
+    if (check("budget-usd", o->budget_usd, "2.50", e) < 0 ||
+        check("max-error-rate", o->max_error_rate, "0.05", e) < 0)
         return -1;
     if (is_decimal(priority[0] == '-' ? priority + 1 : priority, false))
         return 0;
@@ -45,18 +45,18 @@ int wish_check(const struct wish *w, struct error *e)
                      priority);
 }
 
-void wish_write(const struct wish *w, struct json_writer *out)
+void job_limits_write(const struct job_limits *o, struct json_writer *w)
 {
-    if (w->budget_usd || w->budget_tokens) {
-        json_object(out, "budget");
-        if (w->budget_usd)
-            json_add_raw(out, "usd", str_of(w->budget_usd));
-        if (w->budget_tokens)
-            json_add_uint(out, "tokens", w->budget_tokens);
-        json_end(out);
+    if (o->budget_usd || o->budget_tokens) {
+        json_object(w, "budget");
+        if (o->budget_usd)
+            json_add_raw(w, "usd", str_of(o->budget_usd));
+        if (o->budget_tokens)
+            json_add_uint(w, "tokens", o->budget_tokens);
+        json_end(w);
     }
-    if (w->max_error_rate)
-        json_add_raw(out, "maxErrorRate", str_of(w->max_error_rate));
-    if (w->priority)
-        json_add_raw(out, "priority", str_of(w->priority));
+    if (o->max_error_rate)
+        json_add_raw(w, "maxErrorRate", str_of(o->max_error_rate));
+    if (o->priority)
+        json_add_raw(w, "priority", str_of(o->priority));
 }
