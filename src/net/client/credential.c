@@ -15,13 +15,13 @@ struct credential {
     pthread_cond_t news;  /* a fetch ended; with the monotonic clock */
     struct buf secret;    /* empty: there is none at the moment */
     struct error fault;   /* why there is none, or no newer one */
-    uint64_t next_ns;     /* when its file is looked at, or a token fetched, next */
+    uint64_t next_ns;     /* when to look at the file, or fetch a token, again */
     struct credential_stamp stamp;
 
-    pthread_t thread;          /* that fetches */
-    bool fetching;             /* from its start until it has put down what it got */
-    bool to_join;              /* it was started and not yet joined */
-    bool failed;               /* and nobody has seen it yet: next_ns is to be set */
+    pthread_t thread;          /* fetches a token */
+    bool fetching;             /* the thread has not stored its result yet */
+    bool to_join;              /* the thread was started and not joined yet */
+    bool failed;               /* the fetch failed: the next caller sets next_ns */
     uint64_t begun_ns;         /* when the fetch began */
     uint64_t token_ns, end_ns; /* when the token's did; when the token ends */
 };
@@ -74,7 +74,7 @@ static int open_source(struct credential *c, const struct credential_spec *from,
 
 /* ---- Tokens ---- */
 
-/* With half of its life before it a token is not fetched again, however short that is. */
+/* A token is not fetched again while more than half of its life is left, however short it is. */
 static void keep_token(struct credential *c, const struct buf *token, uint32_t life_s)
 {
     uint32_t early_s = life_s / 2 < CREDENTIAL_EARLY_S ? life_s / 2 : CREDENTIAL_EARLY_S;
@@ -110,7 +110,7 @@ static void *fetch_token(void *arg)
     return NULL;
 }
 
-/* A thread that has put down what it got needs the lock no more: it may be joined under it. */
+/* A thread that has stored its result does not need the lock again, so it may be joined under it. */
 static void start_fetch(struct credential *c, uint64_t now_ns)
 {
     if (c->to_join)
@@ -123,7 +123,7 @@ static void start_fetch(struct credential *c, uint64_t now_ns)
     c->next_ns = now_ns + CREDENTIAL_RETRY_S * NS_PER_S;
 }
 
-/* The time is the caller's, so a failure's next attempt is due from when it is first seen. */
+/* Only callers read the clock, so the wait after a failure begins when a caller first sees it. */
 static void look_at_token(struct credential *c, uint64_t now_ns)
 {
     if (c->secret.len && now_ns >= c->end_ns)

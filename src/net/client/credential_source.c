@@ -46,7 +46,7 @@ static bool is_same(const struct credential_stamp *a, const struct credential_st
            a->mtime.tv_nsec == b->mtime.tv_nsec;
 }
 
-/* The stamp is taken before the file is read: a change in between is seen by the next look. */
+/* The stamp is taken before the file is read: the next look sees a change between the two. */
 int credential_secret_read(const char *path, struct credential_stamp *stamp, struct buf *out,
                            struct error *e)
 {
@@ -114,7 +114,7 @@ static bool is_web_address(const char *uri)
     return strncasecmp(uri, "https://", 8) == 0 || strncasecmp(uri, "http://", 7) == 0;
 }
 
-/* The document's text is in our arena, so it may be written, and is the key's only copy. */
+/* The document's text is in our arena, so it may be written; it is the only copy of the key. */
 static void wipe(struct str text)
 {
     union {
@@ -174,7 +174,7 @@ static int read_members(yyjson_val *root, const char *path, struct credential_ac
     out->key = read_key(json_str(pem));
     if (!out->key)
         return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "%s: \"private_key\" is no RSA key of %d to %d bits in PEM", path,
+                         "%s: \"private_key\" is not an RSA key of %d to %d bits in PEM", path,
                          CREDENTIAL_KEY_BITS_MIN, CREDENTIAL_KEY_BITS_MAX);
     wipe(json_str(pem));
     return 0;
@@ -197,11 +197,11 @@ int credential_account_read(const char *path, struct credential_account *out, st
     *out = (struct credential_account){ 0 };
     if (sys_read_file(path, CREDENTIAL_BYTES_MAX, &text, e) < 0)
         goto out;
-    /* The parser's words may quote what stands there. */
+    /* The parser's message may quote the file, so it is not shown. */
     yyjson_val *root = json_parse(&out->arena, buf_str(&text), &at, &bad);
     if (!yyjson_is_obj(root))
         (void)error_set(e, ERROR_INVALID_ARGUMENT,
-                        "%s is no service account's file: it is not a JSON object", path);
+                        "%s is not a service account's file: it is not a JSON object", path);
     else
         rc = read_members(root, path, out, e);
 out:

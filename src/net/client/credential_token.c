@@ -13,7 +13,7 @@
 #define GRANT "urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer"
 #define ASSERTION_BYTES_MAX ((size_t)64 * 1024)
 #define ANSWER_BYTES_MAX ((size_t)64 * 1024)
-#define SHOWN_BYTES 160 /* of what the server says */
+#define SHOWN_BYTES 160 /* of the server's message */
 #define SIGNATURE_BYTES (CREDENTIAL_KEY_BITS_MAX / 8)
 
 /* ---- The request ---- */
@@ -100,7 +100,7 @@ static int make_form(const struct credential_account *a, struct buf *form, struc
 
 /* ---- The answer ---- */
 
-/* A server may echo what it was sent: what looks like a part of an assertion is not shown. */
+/* A server may echo what it was sent: a text that looks like a part of an assertion is not shown. */
 static void add_shown(struct buf *out, const char *before, struct str said)
 {
     if (said.len == 0 || str_find(said, STR("eyJ")) != SIZE_MAX)

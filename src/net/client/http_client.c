@@ -18,7 +18,7 @@ struct http_client {
     CURL *curl;
 };
 
-/* One exchange: what the library's callbacks see. */
+/* One exchange: what libcurl's callbacks see. */
 struct exchange {
     CURL *curl;
     const struct http_out *out;
@@ -30,7 +30,7 @@ struct exchange {
     char refused[INET6_ADDRSTRLEN];       /* the address that the guard refused, or "" */
     char authority[HTTP_AUTHORITY_BYTES]; /* "host:port" of the URL */
     struct error fault;                   /* a callback's own; OK: none */
-    char text[CURL_ERROR_SIZE];           /* the library's words */
+    char text[CURL_ERROR_SIZE];           /* libcurl's message */
 };
 
 /* ---- Before ---- */
@@ -65,7 +65,7 @@ static void set_target(CURL *c, struct exchange *x)
         (void)curl_easy_setopt(c, CURLOPT_CAINFO, out->ca_file);
     if (out->guard || http_curl_this_machine(x->authority))
         (void)curl_easy_setopt(c, CURLOPT_PROXY, "");
-    /* The guard looks at connections as they are made: it must not meet one that was made before. */
+    /* The guard checks connections as they are made, so it must not get one that was made before. */
     (void)curl_easy_setopt(c, CURLOPT_FRESH_CONNECT, out->guard ? 1L : 0L);
     (void)curl_easy_setopt(c, CURLOPT_FORBID_REUSE, out->guard ? 1L : 0L);
 }
@@ -165,7 +165,7 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
     return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
 }
 
-/* One line of a head. What came with an earlier one (a redirect) is no part of the answer. */
+/* Takes one line of a head. A body that came with an earlier head (a redirect) is not the answer's. */
 static size_t take_header(char *p, size_t size, size_t count, void *arg)
 {
     struct exchange *x = arg;
@@ -235,7 +235,7 @@ static int exchange_fail(const struct exchange *x, CURLcode code, struct error *
         return error_set(e, x->fault.code, "%s", x->fault.msg);
     if (x->refused[0])
         return error_set(e, ERROR_PERMISSION_DENIED,
-                         "%s is at %s, which is no public address: it may not be called",
+                         "%s is at %s, which is not a public address: it may not be called",
                          x->authority, x->refused);
     return http_curl_fail(x->curl, code, x->authority, x->text, e);
 }
@@ -278,7 +278,7 @@ int http_do(struct http_client *c, const struct http_out *out, struct http_in *i
         .headers = BUF_INIT(HTTP_IN_HEAD_BYTES_MAX),
     };
     if (!c->curl)
-        return error_set(e, ERROR_INTERNAL, "libcurl gives no handle");
+        return error_set(e, ERROR_INTERNAL, "libcurl cannot create a handle");
     if (exchange_prepare(&x, e) == 0) {
         curl_easy_reset(c->curl); /* keeps the connections */
         set_target(c->curl, &x);

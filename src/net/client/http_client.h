@@ -1,14 +1,14 @@
 /* http_client.h -- HTTP out: one request at a time, blocking, bounded (libcurl).
  *
  * Why: the command line's client and webhooks need a request with a deadline, limits, and streams
- * from and to files. (Predictors that keep many requests open have a loop of their own.)
+ * from and to files. (http_multi.h is for many requests at once.)
  *
  * Errors:  UNAVAILABLE (connect, reset, DNS, an answer cut short), DEADLINE_EXCEEDED, PERMISSION_DENIED
  *          (the guard refuses the address), RESOURCE_EXHAUSTED (a body or head over its limit),
  *          CANCELLED, INVALID_ARGUMENT (the URL or a header), FAILED_PRECONDITION (a certificate that
- *          is not trusted), and what on_body or reading the body's file gave. An HTTP status is no
- *          error here. http_in is valid, and to be released, in any case.
- * Proxies: of the environment (http_proxy and so on), but never to this machine, nor with guard.
+ *          is not trusted), and errors of on_body or of reading the body's file. An HTTP status is not
+ *          an error here. http_in is valid, and must be released, in any case.
+ * Proxies: from the environment (http_proxy and so on), but never to this machine, nor with guard.
  * Threads: one client belongs to one thread; http_client_init once, before others start.
  */
 #ifndef TRANCHE_NET_CLIENT_HTTP_CLIENT_H
@@ -36,7 +36,7 @@ struct http_out {
     bool has_body_file;
     uint32_t timeout_ms; /* of the whole exchange; 0: none, only HTTP_SILENCE_S without a byte */
     uint32_t connect_ms; /* 0: HTTP_CONNECT_MS */
-    const char *ca_file; /* PEM: who is trusted for https; NULL: whom the system trusts */
+    const char *ca_file; /* PEM: trusted certificates for https; NULL: the system's */
     bool guard;          /* refuse private, loopback, link-local, multicast... addresses: checked
                              * on the address that is connected to, so no name can be rebound */
     const char *const

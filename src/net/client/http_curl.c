@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "net/client/http_client.h"
 
-/* How much of a URL may be shown: neither its parameters nor a password. */
+/* The length of a URL that may be shown: neither its parameters nor a password. */
 static int shown(const char *url)
 {
     return strchr(url, '@') ? 0 : (int)strcspn(url, "?");
@@ -25,8 +25,8 @@ int http_curl_authority(const char *url, char out[HTTP_AUTHORITY_BYTES], struct 
         (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0) ||
         curl_url_get(parts, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
         curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) != CURLUE_OK)
-        (void)error_set(e, ERROR_INVALID_ARGUMENT, "\"%.*s\" is no http or https URL", shown(url),
-                        url);
+        (void)error_set(e, ERROR_INVALID_ARGUMENT, "\"%.*s\" is not an http or https URL",
+                        shown(url), url);
     else
         rc = snprintf(out, HTTP_AUTHORITY_BYTES, "%s:%s", host, port);
     if (rc >= HTTP_AUTHORITY_BYTES)
@@ -66,8 +66,8 @@ static bool is_content_type(const char *line)
     return strncasecmp(line, "content-type:", 13) == 0;
 }
 
-/* The library's own Expect costs a round trip, and its Content-Type is that of a form: a header that
- * is empty takes them away; the caller's own Content-Type stays. */
+/* libcurl's own Expect costs a round trip, and its Content-Type is that of a form: an empty header removes
+ * them; the caller's own Content-Type stays. */
 int http_curl_headers(const char *const *header, const char *one_more, struct curl_slist **out,
                       struct error *e)
 {
@@ -179,7 +179,7 @@ struct str http_curl_header(struct str headers, const char *name)
 
 /* ---- After ---- */
 
-/* What is none of these broke on the way: UNAVAILABLE, in the library's words. */
+/* Any other code is UNAVAILABLE, in libcurl's words. */
 static const struct cause {
     CURLcode curl;
     enum error_code code;
@@ -198,7 +198,7 @@ static const struct cause {
     { CURLE_PARTIAL_FILE, ERROR_UNAVAILABLE, "the answer was cut short" },
     { CURLE_WEIRD_SERVER_REPLY, ERROR_UNAVAILABLE, "the answer is not HTTP" },
 };
-/* What the system said about the connection is the plainest cause. */
+/* The system's error code is the plainest cause. */
 static const struct {
     int err;
     const char *words;
@@ -210,7 +210,7 @@ static const struct {
     { ENETUNREACH, "the network is unreachable" },
 };
 
-/* A connection to a proxy is not one to the authority: then the library's text names the proxy. */
+/* NULL when the connection was one to a proxy: then libcurl's text names the proxy. */
 static const char *words_of_errno(CURL *c, const char *authority, const char *text)
 {
     char host[HTTP_AUTHORITY_BYTES];
@@ -232,7 +232,7 @@ static bool is_of_socket(CURLcode code)
     return code == CURLE_COULDNT_CONNECT || code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR;
 }
 
-/* Two codes mean something else once a request is out and no head of an answer has come. */
+/* Two codes mean something else when the request was sent and no head of an answer has come. */
 static bool answer_is_odd(CURL *c, CURLcode code, struct cause *out)
 {
     long sent = 0, status = 0;
@@ -260,7 +260,7 @@ int http_curl_fail(CURL *c, CURLcode code, const char *authority, const char *te
     if (is_of_socket(code))
         cause.words = words_of_errno(c, authority, text);
     if (strstr(text, "wrong version number")) /* OpenSSL's way to say it */
-        cause.words = "the far side does not speak TLS";
+        cause.words = "the server does not speak TLS";
     if (!cause.words)
         cause.words = text[0] ? text : curl_easy_strerror(code);
     return error_set(e, cause.code, "%s: %s", authority, cause.words);

@@ -1,4 +1,4 @@
-/* http_curl.h -- what both HTTP clients tell libcurl, and how they read what it says.
+/* http_curl.h -- settings and errors of libcurl that both HTTP clients share.
  *
  * Why: a request means the same and fails in the same words whether it is sent alone (http_client) or
  * among thousands (http_multi).
@@ -26,20 +26,20 @@ bool http_curl_this_machine(const char *authority);
 int http_curl_headers(const char *const *header, const char *one_more, struct curl_slist **out,
                       struct error *e) FALLIBLE;
 
-/* Only http and https, no signals, our name; to end a transfer never waits for a name server. */
+/* Only http and https, no signals, our name; ending a transfer never waits for a name server. */
 void http_curl_defaults(CURL *c);
 /* The body is borrowed until the transfer ends. */
 void http_curl_method(CURL *c, const char *method, struct str body);
 /* Another body on a handle whose method was set with one. */
 void http_curl_body(CURL *c, struct str body);
-/* Such a method is sent with a body, if only an empty one. */
+/* Is a body sent with this method, if only an empty one? */
 bool http_curl_has_body(const char *method, struct str body);
 
 /* Takes one line of a head: the first line of an answer forgets what `headers` holds, others are added
  * as "name: value\n" with the name in lower case. False: over the buffer's maximum. */
 bool http_curl_head_line(struct buf *headers, struct str line);
-/* Is this the empty line that ends an answer's head, not one of a 100 Continue? libcurl takes an answer
- * for whole that was cut off before it. */
+/* Is this the empty line that ends an answer's head, and not that of a 100 Continue? libcurl reports no
+ * error for an answer that was cut off before it. */
 bool http_curl_head_ends(CURL *c, struct str line);
 /* The first value of a name, in lower case, in such lines; empty when absent. */
 struct str http_curl_header(struct str headers, const char *name);

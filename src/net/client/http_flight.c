@@ -15,8 +15,8 @@
 #include "net/client/http_client.h"
 
 #define AT_ONCE_BYTES                                                                              \
-    ((size_t)64 * 1024)   /* libcurl sends so much of a body together with the head */
-#define SPARE_LOOKED_AT 8 /* for one that is set as needed: far sides take turns */
+    ((size_t)64 * 1024)   /* libcurl sends this much of a body together with the head */
+#define SPARE_LOOKED_AT 8 /* for a handle that is already set as needed: servers take turns */
 
 static void flights_push(struct http_flights *l, struct http_flight *f)
 {
@@ -70,7 +70,7 @@ static struct http_flight *flight_new(struct http_multi *m)
 
 /* ---- While it runs ---- */
 
-/* Until then it may have waited for a connection to become free, which is no silence. */
+/* Before this it may have waited for a free connection; the idle time begins now. */
 static int has_connection(void *arg, char *their_ip, char *our_ip, int their_port, int our_port)
 {
     struct http_flight *f = arg;
@@ -129,7 +129,7 @@ static bool is_set_for(const struct http_flight *f, const struct http_ask *ask)
            f->has_body == http_curl_has_body(ask->method, ask->body);
 }
 
-/* The one used last is warm in the caches, but one that is set already is better. */
+/* The flight used last is warm in the caches, but one that is already set as needed is better. */
 static struct http_flight *spare_for(struct http_multi *m, const struct http_ask *ask)
 {
     struct http_flight *found = m->spare.last, *f = found;
@@ -175,7 +175,7 @@ static void set_callbacks(struct http_flight *f)
     http_socket_options(f->multi, c);
 }
 
-/* Once a proxy is settled the environment's exceptions are not looked up for each request. */
+/* With a proxy set, libcurl does not look up the environment's exceptions for each request. */
 static void set_proxy(struct http_flight *f)
 {
     const char *proxy = f->host.proxy;
@@ -215,7 +215,7 @@ static int set_handle(struct http_flight *f, const struct http_ask *ask, struct 
     curl_slist_free_all(f->header);
     f->header = NULL;
     if (!f->curl)
-        return error_set(e, ERROR_INTERNAL, "libcurl gives no handle");
+        return error_set(e, ERROR_INTERNAL, "libcurl cannot create a handle");
     if (!copy_ask(f, ask))
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "the request's method, URL or header is too long");
@@ -236,7 +236,7 @@ static int set_handle(struct http_flight *f, const struct http_ask *ask, struct 
     return 0;
 }
 
-/* ---- Its way ---- */
+/* ---- From take to give ---- */
 
 struct http_flight *http_flight_take(struct http_multi *m, const struct http_ask *ask,
                                      struct error *e)
@@ -265,8 +265,7 @@ struct http_flight *http_flight_take(struct http_multi *m, const struct http_ask
     return f;
 }
 
-/* The first that has a connection for one more, so that few are in use; else the one that has least to
- * do. */
+/* The first shard with a free connection, so that few are in use; else the one with the fewest requests. */
 static struct http_shard *shard_for(struct http_multi *m)
 {
     struct http_shard *least = m->shard;

@@ -7,11 +7,11 @@
 #include "base/mem.h"
 #include "net/client/http_multi_inner.h"
 
-/* How late a time may be noticed, so that looking stays cheap. */
+/* The longest delay in noticing a time-out, which keeps looking cheap. */
 #define WATCH_GAP_NS (20 * NS_PER_MS)
 #define STREAMS_MAX 1000 /* of one HTTP/2 connection; its server may want fewer */
 
-/* The connections are spread evenly: where requests wait for one, all shards end together. */
+/* The connections are spread evenly, so that all shards end together when requests wait for them. */
 static int make_shards(struct http_multi *m, uint32_t connections_max, struct error *e)
 {
     uint32_t count = (connections_max - 1) / HTTP_SHARD_CONNECTIONS + 1;
@@ -23,7 +23,7 @@ static int make_shards(struct http_multi *m, uint32_t connections_max, struct er
         s->connections_max = connections_max / count + (i < connections_max % count);
         s->curl = curl_multi_init();
         if (!s->curl)
-            return error_set(e, ERROR_INTERNAL, "libcurl gives no multi handle");
+            return error_set(e, ERROR_INTERNAL, "libcurl cannot create a multi handle");
         m->shard_count++;
         long connections = s->connections_max;
         (void)curl_multi_setopt(s->curl, CURLMOPT_MAX_TOTAL_CONNECTIONS, connections);
@@ -89,7 +89,7 @@ uint64_t http_multi_now(struct http_multi *m)
     return m->now_ns;
 }
 
-/* Ends what is over its time, and says when to look again. */
+/* Ends the exchanges that are over a time limit, and sets when to look again. */
 static void watch(struct http_multi *m)
 {
     uint64_t now_ns = m->now_ns, next_ns = UINT64_MAX;
@@ -135,8 +135,8 @@ int http_multi_start(struct http_multi *m, const struct http_ask *ask, struct er
     return 0;
 }
 
-/* What was started since the last call goes out before anything is given, so that the far side has
- * work while the caller looks at answers. */
+/* Sends what was started since the last call before it returns anything, so that servers have work while
+ * the caller looks at answers. */
 int http_multi_poll(struct http_multi *m, uint32_t timeout_ms, struct http_done *out,
                     struct error *e)
 {
@@ -175,8 +175,8 @@ struct str http_done_header(const struct http_done *d, const char *name)
 
 /* ---- What ended ---- */
 
-/* Handles are taken out of libcurl one by one, when they are given, not here: for each it would look
- * through the messages that are left. */
+/* Handles leave libcurl one by one, when their exchange is given, and not here: libcurl would look through
+ * the remaining messages for each. */
 void http_multi_collect(struct http_shard *s)
 {
     const CURLMsg *msg;

@@ -1,18 +1,18 @@
 /* http_multi.h -- HTTP out: thousands of requests open at once on one thread (libcurl multi, epoll).
  *
- * Why: a predictor keeps an inference server full over kept-alive connections; what it wants back is
- * a status, a bounded body and the truth about what went wrong, with no thread a request.
+ * Why: a predictor keeps an inference server busy over kept-alive connections, without a thread per
+ * request. For each request it needs a status, a bounded body and the true cause of a failure.
  *
  * Shape:   http_multi_start ... http_multi_poll -> finished exchanges, in the order they ended.
  *          Each started one is finished exactly once, with an answer or an error.
  * Limits:  a body over body_max, a head over HTTP_IN_HEAD_BYTES_MAX, more than timeout_ms in all, no
  *          byte for idle_ms, connect_ms until connected: each ends the exchange.
- *          A request that waits for a connection to become free is not silent, nor is one that is
- *          still being sent. A head counts line by line.
- * Errors:  as http_client.h; the status of an answer is no error here. `sent` tells whether the far
- *          side may have seen the request. A request on a kept connection that turns out to be closed
- *          is sent once more on another before it fails.
- * Proxies: of the settings, else of the environment, but never to this machine without a setting.
+ *          The time without a byte does not run while a request waits for a connection, nor while it
+ *          is being sent. A head counts line by line.
+ * Errors:  as http_client.h; an HTTP status is not an error here. `sent` says whether the server may
+ *          have seen the request. When a kept connection turns out to be closed, its request is sent
+ *          once more on another one before it fails.
+ * Proxies: from the settings, else from the environment; to this machine only from the settings.
  * Threads: one owner, but http_multi_wake, which any thread may call.
  */
 #ifndef TRANCHE_NET_CLIENT_HTTP_MULTI_H
@@ -31,14 +31,14 @@
 #define HTTP_ASK_HEADER_BYTES_MAX ((size_t)32 * 1024)
 #define HTTP_ASK_METHOD_BYTES_MAX ((size_t)32)
 
-/* What all requests of one far side have in common. The strings must outlive the multi. */
+/* What all requests to one server have in common. The strings must outlive the multi. */
 struct http_host {
     const char *ca_file;       /* PEM; NULL: whom the system trusts */
     const char *proxy;         /* NULL: of the environment; "": none */
     const char *const *header; /* "Name: value", until NULL; or NULL */
     bool http1;                /* never HTTP/2 */
     uint32_t connect_ms;       /* 0: HTTP_CONNECT_MS */
-    uint32_t idle_ms;          /* no byte received for so long ends an exchange; 0: no limit */
+    uint32_t idle_ms;          /* an exchange ends after this time without a byte; 0: no limit */
 };
 struct http_ask {
     const struct http_host *host; /* outlives the exchange */
@@ -62,9 +62,9 @@ struct http_done {
 struct http_multi;
 /* After http_client_init. connections_max: 1 to HTTP_MULTI_CONNECTIONS_MAX, else INVALID_ARGUMENT. */
 struct http_multi *http_multi_new(uint32_t connections_max, struct error *e);
-/* Exchanges that are open are ended without being told. Accepts NULL. */
+/* Drops the open exchanges. Accepts NULL. */
 void http_multi_free(struct http_multi *m);
-/* RESOURCE_EXHAUSTED when HTTP_MULTI_OPEN_MAX are open; INVALID_ARGUMENT of what cannot be sent. */
+/* RESOURCE_EXHAUSTED when HTTP_MULTI_OPEN_MAX are open; INVALID_ARGUMENT: the request is malformed. */
 int http_multi_start(struct http_multi *m, const struct http_ask *ask, struct error *e) FALLIBLE;
 /* One finished exchange: 1 and *out; or 0 after timeout_ms, or when woken. */
 int http_multi_poll(struct http_multi *m, uint32_t timeout_ms, struct http_done *out,

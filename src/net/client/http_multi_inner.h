@@ -5,8 +5,8 @@
  * Owns:    a flight is in one list at a time: `open` while libcurl works at it, `done` until poll
  *          gives it, `last` until the next call, then `spare`, with its handle, buffers and headers, so
  *          that the next request like it needs no memory and sets next to nothing.
- * Shards:  libcurl walks through all its connections at the start and end of each request, so no handle
- *          of its gets more than some 64: a request goes to the first that has a connection for it.
+ * Shards:  libcurl walks through all connections of a multi handle at the start and end of each request,
+ *          so no handle gets more than some 64: a request goes to the first that has a free connection.
  * Threads: the multi's owner, but for the eventfd.
  */
 #ifndef TRANCHE_NET_CLIENT_HTTP_MULTI_INNER_H
@@ -36,7 +36,7 @@ struct http_flight {
 
     void *tag;
     uint64_t begun_ns, ended_ns;
-    uint64_t due_ns;     /* UINT64_MAX: takes as long as it wants */
+    uint64_t due_ns;     /* UINT64_MAX: no limit */
     uint64_t byte_ns;    /* when the last byte came or went; 0: has no connection yet */
     uint64_t idle_ns;    /* how long there may be none; UINT64_MAX: no limit */
     curl_off_t uploaded; /* of the body, seen by the last look */
@@ -44,7 +44,7 @@ struct http_flight {
     bool head_whole, sent;
     int status;
     struct error error;         /* OK until it fails */
-    char text[CURL_ERROR_SIZE]; /* the library's words */
+    char text[CURL_ERROR_SIZE]; /* libcurl's message */
 };
 
 struct http_flights {
@@ -59,11 +59,11 @@ struct http_shard {
     uint32_t connections_max, open;
 };
 
-/* A socket, by its number: what libcurl wants to know of it and what epoll was asked. */
+/* A socket, by its number: the events that libcurl wants, and those that epoll watches. */
 struct http_socket {
     struct http_shard *shard;
     uint32_t want, have; /* EPOLLIN | EPOLLOUT */
-    bool ours;           /* opened and closed by callbacks: nobody closes it unseen */
+    bool ours;           /* our callbacks open and close it */
 };
 
 struct http_multi {
@@ -76,7 +76,7 @@ struct http_multi {
     uint64_t watch_ns; /* when the open ones are looked at; UINT64_MAX: not */
     bool woken;
     struct http_flights open, done, spare;
-    struct http_flight *last; /* what poll gave: its bytes may be in use */
+    struct http_flight *last; /* that poll returned: its bytes may be in use */
 };
 
 uint64_t http_multi_now(struct http_multi *m); /* reads the clock into now_ns */
@@ -89,17 +89,17 @@ struct http_flight *http_flight_take(struct http_multi *m, const struct http_ask
 /* Hands it to libcurl; it is then open. Takes f, also when it fails. */
 int http_flight_enter(struct http_flight *f, struct error *e) FALLIBLE;
 void http_flight_leave(struct http_flight *f); /* takes it from libcurl, if that has it */
-void http_flight_give(struct http_flight *f);  /* is done with: kept for the next, or freed */
+void http_flight_give(struct http_flight *f);  /* keeps it for a later request, or frees it */
 void http_flight_free(struct http_flight *f);
-/* libcurl says so. It is then done. */
+/* libcurl has ended it; it is then done. */
 void http_flight_ended(struct http_flight *f, CURLcode code);
-/* Is over one of its times: ended with an error. Else false, and *next_ns may become sooner. */
+/* Ends it with an error when it is over one of its times. Else false, and *next_ns may become earlier. */
 bool http_flight_overdue(struct http_flight *f, uint64_t *next_ns);
 void http_flights_remove(struct http_flights *l, struct http_flight *f);
 
 /* http_socket.c */
 int http_sockets_init(struct http_multi *m, struct error *e) FALLIBLE;
-void http_sockets_serve(struct http_shard *s); /* libcurl tells us what it waits for */
+void http_sockets_serve(struct http_shard *s); /* sets the callbacks of a shard's handle */
 void http_sockets_release(struct http_multi *m);
 void http_socket_options(struct http_multi *m, CURL *c);
 /* Waits until a socket is ready, libcurl's timer is due, someone wakes us, or until_ns. */

@@ -1,8 +1,8 @@
-/* http_socket.c -- the sockets and the timer of http_multi: libcurl says what it waits for, epoll tells.
+/* http_socket.c -- the sockets and the timer of http_multi: libcurl wants events, epoll reports them.
  *
- * Why: a wake costs as much as there is to do, however many requests are open. A connection that rests
- * between two requests stays registered, which saves two system calls a request; when something comes
- * while it rests, the far side has hung up, and then it is taken out.
+ * Why: a wake costs as much as there is to do, however many requests are open. A connection that is idle
+ * between two requests stays registered, which saves two system calls a request; an event on an idle
+ * connection means that the server has closed it, and then it is removed.
  *
  * Source:  https://curl.se/libcurl/c/curl_multi_socket_action.html, epoll(7).
  */
@@ -21,7 +21,7 @@
 #define EVENTS_MAX 256 /* of one wait; what is left comes with the next */
 #define SOCKETS_MIN 64
 
-/* ---- What libcurl asks ---- */
+/* ---- libcurl's callbacks ---- */
 
 static struct http_socket *socket_at(struct http_multi *m, int fd)
 {
@@ -78,7 +78,7 @@ static int on_timer(CURLM *c, long ms, void *arg)
     return 0;
 }
 
-/* epoll forgets a socket when it is closed; so must we, or its number's next bearer would be missed. */
+/* epoll forgets a socket when it is closed; so must we, or a new socket with its number would be missed. */
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 {
     int fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);

@@ -136,8 +136,8 @@ static enum MHD_Result send_answer(struct http_call *c)
     return rc;
 }
 
-/* An answer before the body: small bodies are read all the same, so that the connection lives. A
- * client that waits for "100 Continue" is told at once. */
+/* Is an answer sent before the body has come? Small bodies are read first, so that the connection can be
+ * kept; a client that waits for "100 Continue" gets its answer now. */
 static bool answers_at_once(const struct http_call *c)
 {
     if (!c->status)
@@ -162,16 +162,16 @@ static enum MHD_Result on_head(struct http_call *c, const char *method, const ch
 static void undo_enqueue(struct http_call *c)
 {
     lock(&c->server->lock);
-    c->owed = false;
+    c->reply_due = false;
     c->refs -= 2; /* the connection has one still */
     unlock(&c->server->lock);
 }
 
-/* Gives the call to a worker, which holds it, as does the answer that it owes. */
+/* Gives the call to a worker. The worker and the reply that is due hold the call. */
 static bool enqueue(struct http_call *c)
 {
     lock(&c->server->lock);
-    c->owed = true;
+    c->reply_due = true;
     c->refs += 2;
     unlock(&c->server->lock);
     if (chan_try_send(c->server->queue, c))
@@ -189,7 +189,7 @@ static void refuse_busy(struct http_call *c)
 static enum MHD_Result on_body_end(struct http_call *c)
 {
     c->body_complete = true;
-    if (http_status(c)) /* begin or a limit has answered; or the worker, and we were woken */
+    if (http_status(c)) /* begin, a limit or the worker has answered */
         return send_answer(c);
     if (c->queued) /* woken without an answer: the server closes */
         return MHD_NO;
@@ -225,7 +225,7 @@ enum MHD_Result http_on_access(void *cls, struct MHD_Connection *conn, const cha
     return body_take(c, data, len) ? MHD_YES : MHD_NO;
 }
 
-/* A body that broke off in its sink is told to the handler, who may save what came. */
+/* The handler also gets a body that broke off in its sink: it may keep what came. */
 void http_on_completed(void *cls, struct MHD_Connection *conn, void **arg,
                        enum MHD_RequestTerminationCode why)
 {
@@ -248,7 +248,7 @@ void http_on_completed(void *cls, struct MHD_Connection *conn, void **arg,
     measure_call(c);
     if (c->sink_used && !c->body_complete && !http_status(c)) {
         body_broke_off(c);
-        (void)enqueue(c); /* no room: end alone tells it */
+        (void)enqueue(c); /* no room: only end is called */
     }
     http_call_unref(c);
 }

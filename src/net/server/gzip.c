@@ -30,7 +30,7 @@ int http_gunzip(struct str in, size_t bytes_max, struct buf *out, struct error *
     int rc = Z_OK;
 
     if (in.len > UINT32_MAX || inflateInit2(&z, GZIP_WINDOW) != Z_OK)
-        return error_set(e, ERROR_INTERNAL, "gzip cannot begin");
+        return error_set(e, ERROR_INTERNAL, "cannot start to unpack gzip");
     *out = BUF_INIT(bytes_max);
     set_input(&z, in);
     while (rc == Z_OK && !out->overflow)
@@ -43,7 +43,7 @@ int http_gunzip(struct str in, size_t bytes_max, struct buf *out, struct error *
     buf_release(out);
     if (overflow)
         return error_set(e, ERROR_OUT_OF_RANGE, "the body is over %zu bytes", bytes_max);
-    return error_set(e, ERROR_INVALID_ARGUMENT, "the body is no whole gzip stream");
+    return error_set(e, ERROR_INVALID_ARGUMENT, "the body is not a whole gzip stream");
 }
 
 static int deflate_all(z_stream *z, struct buf *out)

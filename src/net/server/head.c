@@ -6,13 +6,13 @@
 
 #include "net/server/http_inner.h"
 
-/* What libmicrohttpd read, while it is looked at. */
+/* A head as libmicrohttpd read it, while it is checked. */
 struct head {
     struct http_call *c;
     const char *version;
     const char *next;          /* where the next header line must begin */
     size_t bytes, field_count; /* of all that came, also past the limit */
-    bool torn;                 /* the lines do not lie as CRLF lines do */
+    bool torn;                 /* the lines are not separated by CRLF alone */
 };
 
 static const struct {
@@ -35,10 +35,10 @@ static enum http_method method_of(const char *name)
 
 /* ---- Reading ---- */
 
-/* libmicrohttpd 0.9 takes folded lines, bare LF and NUL as it can and does not tell; a proxy before us
- * may read them otherwise. It puts NULs where ":" and CRLF stood and gives pointers into what came, so
- * a head is as it must be when each line begins right after the one before. */
-static bool lies_well(const struct head *h, const char *name, size_t name_len, const char *value)
+/* libmicrohttpd 0.9 accepts folded lines, bare LF and NUL without a sign, and a proxy before us may read
+ * them differently. It puts NULs where ":" and CRLF were and gives pointers into the bytes that came, so
+ * a head is well formed when each line begins right after the one before. */
+static bool is_next_line(const struct head *h, const char *name, size_t name_len, const char *value)
 {
     if (name != h->next || (uintptr_t)value <= (uintptr_t)name)
         return false;
@@ -58,7 +58,7 @@ static enum MHD_Result add_field(void *cls, enum MHD_ValueKind kind, const char 
     (void)kind;
     if (!value) /* a line that ends at its colon has a value, an empty one */
         return MHD_NO;
-    h->torn = h->torn || !lies_well(h, name, name_len, value);
+    h->torn = h->torn || !is_next_line(h, name, name_len, value);
     h->next = value + value_len + 2;
     if (++h->field_count > HTTP_HEADERS_MAX)
         return MHD_YES;
@@ -83,7 +83,7 @@ static void read_fields(struct head *h, const char *method)
         h->next + 2 != method + h->bytes)
         h->torn = true;
     if (strncmp(MHD_get_version(), "0.9.", 4) != 0)
-        h->torn = false; /* later ones check it themselves, and lie otherwise */
+        h->torn = false; /* later versions check it themselves, with another layout */
 }
 
 /* "http://host/path" is as good as "/path". */
@@ -229,7 +229,7 @@ static bool many_parameters(const struct head *h)
     return n > HTTP_QUERY_MAX;
 }
 
-/* In this order: what would let two readers see two requests comes first. */
+/* In this order: first what two readers could take for two different requests. */
 static const struct {
     bool (*broken)(const struct head *h);
     int status;

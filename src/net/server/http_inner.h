@@ -8,10 +8,10 @@
  *          call.c         one call, its life
  *          reply.c        answers at once; stream.c: answers in pieces; gzip.c: both ways
  *          uri.c          %XX and parameters
- * Threads: server.lock guards what says so; nothing is called back under it. A stream's lock is taken
+ * Threads: server.lock guards what is marked so; no callback runs under it. A stream's lock is taken
  *          before it, never after.
- * Owns:    a call is held by its connection until libmicrohttpd is done with it, by the answer that is
- *          owed, by a worker while it runs, and by a stream. The last to let go frees it.
+ * Owns:    a call is held by its connection until libmicrohttpd is done with it, by a reply that is
+ *          due, by a worker while it runs, and by a stream. The last one frees it.
  */
 #ifndef TRANCHE_NET_SERVER_HTTP_INNER_H
 #define TRANCHE_NET_SERVER_HTTP_INNER_H
@@ -27,13 +27,13 @@
 
 #define HTTP_TARGET_BYTES_MAX ((size_t)16 * 1024)  /* path and query */
 #define HTTP_KEEP_BYTES ((size_t)1024 * 1024)      /* of a kept body, unless set */
-#define HTTP_DISCARD_BYTES_MAX ((uint64_t)1 << 20) /* of a body that nobody wants */
+#define HTTP_DISCARD_BYTES_MAX ((uint64_t)1 << 20) /* of a body that is thrown away */
 #define HTTP_BROKEN_BYTES_MAX ((uint64_t)64 << 20) /* the same, after its sink failed */
 #define HTTP_HOST_BYTES_MAX 255
 #define HTTP_WORKERS_MAX 256
 #define HTTP_ID_BYTES 40
 
-/* A connection. Under server.lock; it leaves the list before its socket is closed. */
+/* A connection. server.lock guards it; it leaves the list before its socket is closed. */
 struct http_peer {
     struct http_peer *next, **at;
     int fd;
@@ -50,7 +50,7 @@ struct http_server {
     char at[INET6_ADDRSTRLEN + 10]; /* "127.0.0.1:8080": where we listen */
     struct buf cert, key;
     int listen_fd; /* -1 before it is open */
-    int quiet[2];  /* [0] is libmicrohttpd's; a byte written to it wakes the keeper, who has [1] */
+    int quiet[2];  /* [0] is libmicrohttpd's; a byte written to it wakes the keeper at [1] */
     pthread_t worker[HTTP_WORKERS_MAX], keeper;
     uint32_t worker_count;
     bool keeper_runs;
@@ -60,8 +60,8 @@ struct http_server {
     pthread_mutex_t lock;
     pthread_cond_t call_left; /* with the monotonic clock */
     struct http_peer *peers;  /* lock, with all below */
-    uint32_t peer_count;      /* and those about to be in the list */
-    struct http_call *calls;  /* whose connection is there */
+    uint32_t peer_count;      /* of peers, and of those about to be in the list */
+    struct http_call *calls;  /* that have a connection */
     size_t refs;              /* the owner, and one a call */
     bool quiesced, closing;
 };
@@ -89,14 +89,14 @@ struct http_call {
     int status;   /* of the answer, 0 before it */
     unsigned refs;
     bool suspended, cut;
-    bool owed; /* a worker was given it and its answer is not there */
+    bool reply_due; /* a worker has it and has not replied yet */
 
     enum http_method method; /* the head: set before begin */
     struct str target, path, query;
     struct http_field *field;
     size_t field_count;
     uint64_t content_length; /* UINT64_MAX: unknown or none */
-    bool head_read, begun;   /* begun: end is owed */
+    bool head_read, begun;   /* begun: end must be called */
     bool expects_continue, must_close;
     bool queued;  /* it went to a worker; its connection's thread */
     bool counted; /* in the metrics; its connection's thread */
@@ -109,7 +109,7 @@ struct http_call {
     bool has_body, sink_used, body_complete, body_failed, gzip;
     struct error body_error;
 
-    struct http_field *reply_fields; /* the answer: who answers */
+    struct http_field *reply_fields; /* of the answer; the replying thread's */
 };
 
 /* call.c */
@@ -120,7 +120,7 @@ void http_call_unref(struct http_call *c);
 bool http_call_suspend(struct http_call *c);
 void http_call_resume(struct http_call *c);
 void http_call_cut(struct http_call *c); /* hangs up on the client */
-/* The answer that waits to be sent, which is then the caller's; or NULL. */
+/* Takes the answer that waits to be sent; or NULL. */
 struct MHD_Response *http_call_take(struct http_call *c);
 /* The connection is done with the call. */
 void http_call_detach(struct http_call *c);
@@ -135,7 +135,7 @@ int http_gunzip(struct str in, size_t bytes_max, struct buf *out, struct error *
 bool http_gzip(struct str in, struct buf *out); /* false: it got no smaller */
 
 /* reply.c */
-/* Hands the answer, which it takes, to the connection, or to nobody when that is gone. */
+/* Takes the answer and hands it to the connection, or drops it when that is gone. */
 void http_deliver(struct http_call *c, int status, const char *type, struct MHD_Response *r);
 void http_fail(struct http_call *c, int status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
@@ -159,12 +159,12 @@ void http_peer_head_began(struct http_server *s, struct http_peer *p);
 void http_peer_head_ended(struct http_server *s, struct http_peer *p);
 void http_peer_call_ended(struct http_server *s, struct http_peer *p);
 void http_peers_count(struct http_server *s, int change); /* under server.lock */
-/* Hangs up on the slow, and wakes streams whose reader is gone. Under server.lock. */
+/* Closes connections over their deadline, and wakes streams whose reader is gone. Under server.lock. */
 void http_peers_check(struct http_server *s);
 
 /* listen.c */
 void *http_keeper(void *server); /* a thread: takes connections in and looks after them */
-/* A listening socket; *port is where, also when 0 was wanted. */
+/* A listening socket; *port is the real one when the address has port 0. */
 int http_listen(const char *where, uint16_t *port, struct error *e) FALLIBLE;
 
 #endif

@@ -87,7 +87,7 @@ static void log_mhd(void *cls, const char *fmt, va_list ap)
     log_debug("http: %s", text);
 }
 
-/* Paths and parameters are decoded here, so libmicrohttpd need not. */
+/* libmicrohttpd must leave escapes alone: http_decode undoes them. */
 static size_t leave_escapes(void *cls, struct MHD_Connection *conn, char *s)
 {
     (void)cls;
@@ -139,9 +139,9 @@ static int start_daemon(struct http_server *s, const struct http_settings *set, 
         or_default(set->connections_per_address_max, PER_ADDRESS_DEFAULT),
         MHD_OPTION_CONNECTION_TIMEOUT, s->idle_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         PEER_MEMORY_BYTES, MHD_OPTION_ARRAY, callbacks, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
-    if (!s->daemon) /* it may have closed quiet[0], and does not tell: that is left to the process */
+    if (!s->daemon) /* it may have closed quiet[0] or not: the descriptor is left to the process */
         return error_set(e, ERROR_INTERNAL, "cannot start the HTTP server on %s%s", s->at,
-                         s->tls ? ": look at the TLS certificate and key" : "");
+                         s->tls ? ": check the TLS certificate and key" : "");
     return 0;
 }
 
@@ -161,7 +161,7 @@ static struct http_server *server_new(const struct http_settings *set,
     s->connections_max = or_default(set->connections_max, CONNECTIONS_DEFAULT);
     s->started_us = clock_system()->wall_us(clock_system());
     s->cert = s->key = BUF_INIT(PEM_BYTES_MAX + 1);
-    /* Bodies that broke off are queued beyond queue_max, at most one a connection at a time. */
+    /* Bodies that broke off are queued beyond queue_max, at most one per connection. */
     s->queue = chan_new((size_t)s->queue_max + s->connections_max);
     lock_init(&s->lock);
     cond_init(&s->call_left);
@@ -214,7 +214,7 @@ uint16_t http_server_port(const struct http_server *s)
 
 /* ---- End ---- */
 
-/* The socket stays open, and deaf, until the keeper cannot be about to use it. */
+/* The socket is shut down here but closed later, when the keeper cannot use it any more. */
 void http_server_quiesce(struct http_server *s)
 {
     lock(&s->lock);
@@ -223,7 +223,7 @@ void http_server_quiesce(struct http_server *s)
     (void)shutdown(s->listen_fd, SHUT_RDWR);
 }
 
-/* Under the lock: until no call has a connection, or the time is over. */
+/* Under the lock: waits until no call has a connection, or the time is over. */
 static void await_calls(struct http_server *s, uint32_t timeout_ms)
 {
     uint64_t deadline = deadline_in_ms(timeout_ms);
@@ -232,7 +232,7 @@ static void await_calls(struct http_server *s, uint32_t timeout_ms)
     }
 }
 
-/* Under the lock: from here on nothing sleeps any more, as libmicrohttpd wants before it stops. */
+/* Under the lock: resumes all connections, as libmicrohttpd requires before it stops. */
 static void wake_all(struct http_server *s)
 {
     s->closing = true;
@@ -258,7 +258,7 @@ void http_server_unref(struct http_server *s)
     mem_free(s);
 }
 
-/* The connections end before the workers, so that bodies that break off by it are still handled. */
+/* The connections end before the workers, so that workers still handle the bodies that this cuts off. */
 void http_server_free(struct http_server *s, uint32_t timeout_ms)
 {
     if (!s)

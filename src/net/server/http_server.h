@@ -1,21 +1,21 @@
 /* http_server.h -- HTTP/1.1 in: connections, limits, bodies; not what a path means.
  *
- * Why: a handler sees one call with everything that came, decoded and within limits, and answers it
- * once, at once or later, from any thread; sockets, slow clients and TLS are here (libmicrohttpd).
+ * Why: a handler gets one call with everything that came, decoded and within limits, and answers it
+ * once, now or later, from any thread; sockets, slow clients and TLS are handled here (libmicrohttpd).
  *
  * Data:    connection threads (epoll) read the head -> `begin` says what happens to the body: kept up
  *          to a limit, or given to a sink as it arrives -> the whole call goes to a worker ->
  *          `handle` -> http_reply* -> the connection threads send.
- * Errors:  what breaks HTTP or a limit is answered here, with Google's error JSON: 400, 408 (not through
- *          TLS), 413, 414, 431, 503 (all workers busy and the queue full), and both a Content-Length and
- *          a Transfer-Encoding, a repeated Content-Length or Host, is 400 and the connection closes.
- *          A head that libmicrohttpd itself cannot read (no colon, over 64 KiB) gets its status with a
- *          page of its. A POST without a length has no body.
+ * Errors:  a request that breaks HTTP or a limit is answered here, with Google's error JSON: 400, 408
+ *          (not through TLS), 413, 414, 431, 503 (all workers busy and the queue full). Both a
+ *          Content-Length and a Transfer-Encoding, or a repeated Content-Length or Host, is 400, and the
+ *          connection closes. libmicrohttpd itself answers a head that it cannot read (no colon, over
+ *          64 KiB), with a page of its own. A POST without a length has no body.
  * Threads: begin and the sink: a connection's thread; they must not wait. handle: a worker; it may
  *          block. http_reply*: any thread, once a call.
- * Owns:    a call lives until its reply is sent or its client is gone, and handle has returned, and a
- *          reply that is still owed is given, and its stream has ended; then `end`, once, on any thread.
- *          So a handler may use its call after it replied, and one that keeps the call must reply.
+ * Owns:    a call lives until its reply is sent or its client is gone, handle has returned, a reply that
+ *          is still due was given, and its stream has ended; then `end` runs, once, on any thread.
+ *          So a handler may use its call after it replied, and a handler that keeps a call must reply.
  */
 #ifndef TRANCHE_NET_SERVER_HTTP_SERVER_H
 #define TRANCHE_NET_SERVER_HTTP_SERVER_H
@@ -45,12 +45,12 @@ enum http_method {
 
 struct http_call;
 
-/* Where a body goes that is not kept. */
+/* Takes a body that is not kept. */
 struct http_sink {
-    /* A failure ends the writing: what still comes, up to 64 MiB, is thrown away, so that the client
+    /* A failure ends the writing: the rest of the body, up to 64 MiB, is thrown away, so that the client
      * gets the reply; handle is then called with http_body_error set. handle is also called when the
      * client leaves in the middle: http_body_complete is false, http_body_error is CANCELLED, and the
-     * reply, which is owed all the same, goes nowhere. */
+     * reply, which must be given all the same, is dropped. */
     int (*write)(void *arg, const void *p, size_t len, struct error *e);
     void *arg;
 };
@@ -74,7 +74,7 @@ struct http_settings {
     const char *tls_cert, *tls_key;       /* files in PEM, or NULL: no TLS */
     uint32_t connections_max;             /* default 2,000 */
     uint32_t connections_per_address_max; /* default 500 */
-    uint32_t idle_s;                      /* default 75: no byte either way for so long */
+    uint32_t idle_s;                      /* default 75: without a byte either way */
     uint32_t head_s;                      /* default 15: the whole head must have come */
     uint32_t threads, workers, queue_max; /* 0: defaults 2, 8, 1,000 */
 };
@@ -86,7 +86,7 @@ bool http_server_loopback(const char *listen); /* only reachable from this machi
 /* Accepts no more; calls that came go on. */
 void http_server_quiesce(struct http_server *s);
 /* Waits up to timeout_ms for calls to end, then closes what is left and waits for handlers that run. A
- * reply that is owed after that may still be given, and goes nowhere; handlers.arg must live so long. */
+ * reply that is still due may be given after that, and is dropped; handlers.arg must live until then. */
 void http_server_free(struct http_server *s, uint32_t timeout_ms); /* accepts NULL */
 
 /* ---- What came ---- */
@@ -131,8 +131,8 @@ struct http_source {
 };
 void http_reply_source(struct http_call *c, int status, const char *type,
                        const struct http_source *s);
-/* A body that comes by and by (SSE). Any thread may write; false: the client is gone, or it is slower
- * than HTTP_STREAM_BYTES_MAX allows and was cut. end once, in any case. */
+/* A body in pieces (SSE). Any thread may write. False: the client is gone, or was cut because more than
+ * HTTP_STREAM_BYTES_MAX are unsent. Call end once, in any case. */
 struct http_stream;
 struct http_stream *http_reply_stream(struct http_call *c, int status, const char *type);
 bool http_stream_write(struct http_stream *s, const void *p, size_t len);

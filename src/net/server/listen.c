@@ -82,7 +82,7 @@ static int address_parse(const char *text, struct address *out, struct error *e)
     return 0;
 bad:
     return error_set(e, ERROR_INVALID_ARGUMENT,
-                     "\"%.80s\" is no address to listen on: give it as 127.0.0.1:8080, "
+                     "\"%.80s\" is not an address to listen on: give it as 127.0.0.1:8080, "
                      "[::1]:8080 or localhost:8080",
                      text);
 }
@@ -171,7 +171,7 @@ static bool accept_one(struct http_server *s)
     }
     (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
     if (MHD_add_connection(s->daemon, fd, (const struct sockaddr *)&from.sa, from.len) != MHD_YES)
-        give_slot(s); /* it has closed it: an address that has too many */
+        give_slot(s); /* it has closed fd: this address has too many connections */
     return true;
 }
 
@@ -204,10 +204,10 @@ static struct round look(struct http_server *s)
     return r;
 }
 
-/* libmicrohttpd 0.9 can accept by itself, but aborts the program when it is told to stop accepting
- * at the wrong instant (MHD_quiesce_daemon and its threads both take the socket out of epoll), and
- * divides the limit of connections by its threads. So it is given a socket on which nothing comes,
- * and each connection by hand. */
+/* libmicrohttpd 0.9 can accept by itself, but aborts the program when it stops accepting at the wrong
+ * instant (MHD_quiesce_daemon and its threads both take the socket out of epoll), and divides the limit
+ * of connections by its threads. So it gets a socket on which no connection comes, and the keeper hands
+ * it each connection. */
 void *http_keeper(void *server)
 {
     struct http_server *s = server;

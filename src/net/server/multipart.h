@@ -1,17 +1,17 @@
 /* multipart.h -- a body of several parts, read as it arrives.
  *
- * Why: an upload brings what describes an object and the object itself, gigabytes maybe, in one body;
- * its bytes go on while they come, and memory stays the same.
+ * Why: an upload has an object's metadata and the object itself, perhaps gigabytes, in one body; its
+ * bytes are passed on as they come, and memory stays the same.
  *
  * Shape:   multipart_init with the Content-Type of the whole; then multipart_feed with pieces cut
  *          anywhere; then multipart_finish. `part` is called when a part's headers are read, then
  *          `data` with its bytes, in order, in pieces of any size.
- * Bears:   line ends of LF alone, when the first boundary's line has one; then a part's last CR is
- *          its own. A boundary in double or single quotes. What is before the first boundary and
- *          after the last is skipped.
+ * Accepts: line ends of LF alone, when the first boundary's line has one; then a CR at the end of a part
+ *          belongs to the part. A boundary in double or single quotes. Bytes before the first boundary
+ *          and after the last are skipped.
  * Errors:  INVALID_ARGUMENT, and those of the callbacks, which end the reading: no boundary, one that
  *          RFC 2046 does not allow, headers over MULTIPART_HEAD_BYTES_MAX, more than
- *          MULTIPART_PARTS_MAX parts, bytes that are encoded (base64), an end that never came.
+ *          MULTIPART_PARTS_MAX parts, an encoded part (base64), a missing end.
  * Threads: none; a reader has one owner.
  * Source:  RFC 2046 5.1, RFC 2387.
  */

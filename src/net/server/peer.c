@@ -46,7 +46,7 @@ static void peer_close(struct http_server *s, struct http_peer *p)
     mem_free(p);
 }
 
-/* "Closed" comes before the socket is closed, so that a peer in the list has a socket of its own. */
+/* "Closed" is reported before the socket is closed, so each peer in the list has an open socket. */
 void http_on_peer(void *cls, struct MHD_Connection *conn, void **arg,
                   enum MHD_ConnectionNotificationCode what)
 {
@@ -68,7 +68,7 @@ static void set_due(struct http_server *s, struct http_peer *p, uint64_t due_ns)
     unlock(&s->lock);
 }
 
-/* Shortens the time that was given for the idling before it. */
+/* Shortens the deadline, which included the idle time before the head. */
 void http_peer_head_began(struct http_server *s, struct http_peer *p)
 {
     uint64_t due = now_ns() + s->head_s * NS_PER_S;
@@ -84,8 +84,8 @@ void http_peer_head_ended(struct http_server *s, struct http_peer *p)
     set_due(s, p, 0);
 }
 
-/* The next head may begin within the idle time; its first bytes are not seen here, so both times are
- * given at once. */
+/* The next head may begin within the idle time. Its first bytes are not seen here, so the deadline covers
+ * both times. */
 void http_peer_call_ended(struct http_server *s, struct http_peer *p)
 {
     set_due(s, p, now_ns() + ((uint64_t)s->idle_s + s->head_s) * NS_PER_S);
@@ -117,7 +117,7 @@ static void close_slow(struct http_server *s, uint64_t now)
             continue;
         say_timeout(s, p);
         (void)shutdown(p->fd, SHUT_RDWR);
-        p->head_due_ns = now + s->head_s * NS_PER_S; /* said once */
+        p->head_due_ns = now + s->head_s * NS_PER_S; /* so that it is sent once */
     }
 }
 
@@ -129,8 +129,8 @@ static bool left(int fd)
     return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
 }
 
-/* Under the lock. libmicrohttpd does not look at a suspended connection, so nobody else would see
- * that the reader of a quiet stream is gone. */
+/* Under the lock. libmicrohttpd does not look at a suspended connection, so it does not notice that the
+ * reader of a quiet stream is gone. */
 static void wake_left(struct http_server *s)
 {
     for (struct http_call *c = s->calls; c; c = c->next) {
@@ -148,7 +148,7 @@ static void wake_left(struct http_server *s)
 static void wake_unfinished(struct http_server *s)
 {
     for (struct http_call *c = s->calls; c; c = c->next)
-        if (c->peer && !c->suspended && !c->owed && !c->status && left(c->peer->fd))
+        if (c->peer && !c->suspended && !c->reply_due && !c->status && left(c->peer->fd))
             (void)shutdown(c->peer->fd, SHUT_RD);
 }
 

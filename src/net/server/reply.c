@@ -68,19 +68,19 @@ void http_deliver(struct http_call *c, int status, const char *type, struct MHD_
     lock(&s->lock);
     assert(!c->status);
     c->status = status;
-    bool owed = c->owed, there = c->conn != NULL;
-    c->owed = false;
+    bool due = c->reply_due, connected = c->conn != NULL;
+    c->reply_due = false;
     if (s->quiesced)
         (void)MHD_add_response_header(r, "Connection", "close");
-    if (there)
+    if (connected)
         c->response = r;
     if (c->suspended)
         MHD_resume_connection(c->conn);
     c->suspended = false;
     unlock(&s->lock);
-    if (!there)
+    if (!connected)
         MHD_destroy_response(r);
-    if (owed)
+    if (due)
         http_call_unref(c);
 }
 

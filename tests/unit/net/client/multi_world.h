@@ -25,7 +25,7 @@
 #define SLOW_BYTES ((size_t)512 * 1024)
 #define LONG_MS 60000 /* ends a test that hangs */
 
-/* ---- The far side ---- */
+/* ---- The server ---- */
 
 static struct {
     int listener;

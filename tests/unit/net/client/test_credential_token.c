@@ -306,7 +306,7 @@ static void test_each_malformed_account_is_refused_with_its_fault(void **state)
         { HEAD ",\"token_uri\":\"\"}", "\"token_uri\" is missing" },
         { HEAD "}", "\"private_key\" is missing" },
         { HEAD ",\"private_key\":[]}", "\"private_key\" is missing" },
-        { HEAD ",\"private_key\":\"very-secret\"}", "\"private_key\" is no RSA key" },
+        { HEAD ",\"private_key\":\"very-secret\"}", "\"private_key\" is not an RSA key" },
     };
 #undef HEAD
     struct world *w = *state;
@@ -327,7 +327,7 @@ static void assert_no_key(struct world *w, EVP_PKEY *key)
 
     write_account(w, pem, "https://127.0.0.1/token");
     assert_no_credential(w, &(struct credential_spec){ .service_account = w->path },
-                         ERROR_INVALID_ARGUMENT, "no RSA key of 2048 to 8192 bits");
+                         ERROR_INVALID_ARGUMENT, "not an RSA key of 2048 to 8192 bits");
     EVP_PKEY_free(key);
     mem_free(pem);
 }

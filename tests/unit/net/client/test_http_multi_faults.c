@@ -1,4 +1,4 @@
-/* Many requests at once: each failure of the far side ends once, with its cause and in time. */
+/* Many requests at once: each failure of a server ends once, with its cause and in time. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -53,7 +53,7 @@ static void test_each_failure_is_told_once_with_its_cause(void **state)
     http_multi_free(m);
 }
 
-static void test_what_never_reached_the_far_side_says_so(void **state)
+static void test_what_never_reached_the_server_says_so(void **state)
 {
     static const struct {
         const char *url, *message;
@@ -295,7 +295,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_failure_is_told_once_with_its_cause),
-        cmocka_unit_test(test_what_never_reached_the_far_side_says_so),
+        cmocka_unit_test(test_what_never_reached_the_server_says_so),
         cmocka_unit_test(test_one_request_s_failure_touches_no_other),
         cmocka_unit_test(test_a_silent_server_meets_the_deadline),
         cmocka_unit_test(test_an_answer_that_stops_in_the_middle_is_ended),
