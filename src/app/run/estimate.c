@@ -16,7 +16,7 @@ static int count_line(const struct local_job *j, struct arena *a, const struct l
     uint32_t tokens = 0;
 
     arena_reset(a);
-    if (!ingest_line(a, line->text, &j->rules, &in, &bad))
+    if (!ingest_line(a, line->text, &j->rules.rules, j->predictor, &in, &bad))
         return 0;
     if (j->predictor->ops->count_tokens(j->predictor, in.request, &tokens, e) < 0)
         return -1;

@@ -86,7 +86,6 @@ int local_job_predictor(struct local_job *j, struct error *e)
     if (j->model->kind == MODEL_UPSTREAM) /* what can fail is what the operator wrote */
         j->stage = EXIT_USAGE;
     j->predictor = backend_open(j->model, &env, e);
-    j->rules.predictor = j->predictor;
     return j->predictor ? 0 : -1;
 }
 
@@ -97,9 +96,11 @@ int local_job_ingest(struct local_job *j, struct error *e)
     j->stage = EXIT_INPUT;
     j->rules.lines_max = j->config.lines_max;
     j->rules.stop = stop_on_signals();
+    struct ingest_options o = j->rules;
+    o.predictor = j->predictor;
     if (slow)
         terminal_note(&j->terminal, "checking %s of input ...", human_bytes(HUMAN, j->input.bytes));
-    return ingest_run(&j->input, &j->rules, &j->ingest, e);
+    return ingest_run(&j->input, &o, &j->ingest, e);
 }
 
 void local_job_release(struct local_job *j)

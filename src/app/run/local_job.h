@@ -26,8 +26,8 @@ struct local_job {
     const char *model_name; /* as asked for */
     const char *state_root;
     struct input input;
-    struct predictor *predictor;
-    struct ingest_options rules;
+    struct predictor *predictor; /* until the pipeline takes it */
+    struct ingest_options rules; /* without the predictor */
     struct ingest_result ingest;
     struct arena arena; /* paths and names */
     enum exit_code stage;

@@ -137,7 +137,6 @@ int run_step_check(struct run *r, struct error *e)
         return -1;
     j->rules = (struct ingest_options){
         .rules.from_output = run_in_place(r),
-        .predictor = j->predictor,
         .limit = r->o->limit,
         .index_folder = j->state_root,
         .on_bad = note_bad,

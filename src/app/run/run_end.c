@@ -62,7 +62,7 @@ static int run_lines(struct run *r, const struct price *price, enum pipeline_end
     const struct pipeline_job work = {
         .input = &j->input,
         .ingest = &j->ingest,
-        .rules = j->rules,
+        .rules = j->rules.rules,
         .predictor = j->predictor,
         .price = *price,
         .spool = r->spool,
@@ -98,7 +98,7 @@ static int run_there(struct run *r, const struct price *price, enum pipeline_end
     struct delegate_job work = {
         .input = &j->input,
         .ingest = &j->ingest,
-        .rules = j->rules,
+        .rules = j->rules.rules,
         .spool = r->spool,
         .render = r->render,
         .price = *price,

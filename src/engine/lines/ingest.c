@@ -48,89 +48,63 @@ struct worker {
     struct found found;
 };
 
-static void *work(void *arg);
-static bool take_shard(struct worker *w, struct shard *s, uint64_t *number);
-static void validate(struct worker *w, struct shard *s);
-static bool hand_in(struct worker *w, const struct shard *s, uint64_t number);
-static void worker_run_all(struct ingest *all);
-static void digest_shards(struct ingest_result *r);
+/* ---- One line ---- */
 
-int ingest_run(const struct input *in, const struct ingest_options *o, struct ingest_result *out,
-               struct error *e)
+/* Puts "request" before a path that is relative to the request, if the line wraps it. */
+static void make_absolute(struct str text, const struct input_line *in, struct violation *v)
 {
-    struct ingest all = { .in = in, .o = o, .out = out };
+    char relative[VIOLATION_PATH_BYTES];
 
-    *out = (struct ingest_result){ .repeats = repeats_new(in->bytes) };
-    if (o->index_path || o->index_folder)
-        all.index = line_index_begin(o->index_folder, o->index_path);
-    cutter_init(&all.cutter, in, o->limit, o->lines_max);
-    lock_init(&all.lock);
-    cond_init(&all.turned);
-    worker_run_all(&all);
-    cond_destroy(&all.turned);
-    lock_destroy(&all.lock);
-    if (all.failed) {
-        line_index_abort(all.index);
-        ingest_result_release(out);
-        *e = all.error;
-        return -1;
-    }
-    digest_shards(out);
-    line_index_end(all.index, in, out);
-    return 0;
+    if (in->request_text.p == str_trim(text).p)
+        return;
+    memcpy(relative, v->path, sizeof relative);
+    const char *dot = relative[0] == '\0' || relative[0] == '[' ? "" : ".";
+    /* A path too long is cut: the offset stays exact. */
+    int n = snprintf(v->path, sizeof v->path, "request%s%s", dot, relative);
+    if (n >= (int)sizeof v->path)
+        v->path[sizeof v->path - 1] = '\0';
 }
 
-void ingest_result_release(struct ingest_result *r)
+static bool model_accepts(struct predictor *p, struct str text, const struct input_line *in,
+                          struct violations *bad)
 {
-    line_index_free(r->index);
-    repeats_free(r->repeats);
-    mem_free(r->shards.item);
-    *r = (struct ingest_result){ 0 };
+    struct violation why = { 0 };
+
+    if (!p || !p->ops->accepts || p->ops->accepts(p, in->request, &why))
+        return true;
+    size_t request_at = (size_t)(in->request_text.p - text.p);
+    why.offset = request_at + json_locate(in->request_text, str_of(why.path));
+    make_absolute(text, in, &why);
+    *violations_add(bad) = why;
+    return false;
 }
 
-static uint32_t thread_count(const struct ingest_options *o)
+bool ingest_line(struct arena *a, struct str text, const struct line_rules *rules,
+                 struct predictor *p, struct input_line *out, struct violations *bad)
 {
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    uint32_t wanted = o->threads ? o->threads : cpus > 0 ? (uint32_t)cpus : 1;
-
-    return wanted < THREADS_MAX ? wanted : THREADS_MAX;
+    return request_read_line(a, text, rules, out, bad) && model_accepts(p, text, out, bad);
 }
 
-/* The caller's thread is the first worker, so a thread that cannot be made only makes it slower. */
-static void worker_run_all(struct ingest *all)
+void ingest_overlong(struct violations *bad)
 {
-    uint32_t wanted = thread_count(all->o), count = 1;
-    struct worker *w = mem_array(wanted, sizeof *w);
-
-    w[0].all = all;
-    for (; count < wanted; count++) {
-        w[count].all = all;
-        if (pthread_create(&w[count].thread, NULL, work, &w[count]) != 0)
-            break;
-    }
-    (void)work(&w[0]);
-    for (uint32_t i = 1; i < count; i++)
-        thread_join(w[i].thread);
-    mem_free(w);
+    bad->count = 0;
+    struct violation *v = violations_add(bad);
+    *v = (struct violation){ 0 };
+    (void)snprintf(v->message, sizeof v->message, "The line is over %zu MiB.",
+                   LINE_BYTES_MAX >> 20);
+    (void)snprintf(v->remedy, sizeof v->remedy,
+                   "Shorten it, or refer to large media by fileData.fileUri.");
 }
 
-static void *work(void *arg)
+void ingest_error(const struct violations *bad, struct error *e)
 {
-    struct worker *w = arg;
-    struct shard s;
-    uint64_t number = 0;
+    const struct violation *v = &bad->item[0];
 
-    while (take_shard(w, &s, &number)) {
-        validate(w, &s);
-        if (!hand_in(w, &s, number))
-            break;
-        if (w->piece.cap > PIECE_KEEP_BYTES)
-            piece_release(&w->piece);
-    }
-    piece_release(&w->piece);
-    arena_release(&w->arena);
-    return NULL;
+    (void)error_set(e, ERROR_INVALID_ARGUMENT, "%s%s%s %s", v->path, v->path[0] ? ": " : "",
+                    v->message, v->remedy);
 }
+
+/* ---- Shards ---- */
 
 /* Under the lock. */
 static bool cut_next(struct worker *w, struct shard *s, uint64_t *number)
@@ -168,7 +142,8 @@ static bool read_line(struct worker *w, struct str text, struct input_line *in)
     if (w->arena.bytes > ARENA_KEEP_BYTES)
         arena_release(&w->arena);
     w->violations.count = 0;
-    return ingest_line(&w->arena, text, w->all->o, in, &w->violations);
+    return ingest_line(&w->arena, text, &w->all->o->rules, w->all->o->predictor, in,
+                       &w->violations);
 }
 
 static void count_text(const struct content *c, uint64_t *bytes)
@@ -323,59 +298,79 @@ static void digest_shards(struct ingest_result *r)
     digest_free(d);
 }
 
-/* ---- One line ---- */
-
-/* Puts "request" before a path that is relative to the request, if the line wraps it. */
-static void make_absolute(struct str text, const struct input_line *in, struct violation *v)
+static void *work(void *arg)
 {
-    char relative[VIOLATION_PATH_BYTES];
+    struct worker *w = arg;
+    struct shard s;
+    uint64_t number = 0;
 
-    if (in->request_text.p == str_trim(text).p)
-        return;
-    memcpy(relative, v->path, sizeof relative);
-    const char *dot = relative[0] == '\0' || relative[0] == '[' ? "" : ".";
-    /* A path too long is cut: the offset stays exact. */
-    int n = snprintf(v->path, sizeof v->path, "request%s%s", dot, relative);
-    if (n >= (int)sizeof v->path)
-        v->path[sizeof v->path - 1] = '\0';
+    while (take_shard(w, &s, &number)) {
+        validate(w, &s);
+        if (!hand_in(w, &s, number))
+            break;
+        if (w->piece.cap > PIECE_KEEP_BYTES)
+            piece_release(&w->piece);
+    }
+    piece_release(&w->piece);
+    arena_release(&w->arena);
+    return NULL;
 }
 
-static bool model_accepts(struct str text, const struct ingest_options *o,
-                          const struct input_line *in, struct violations *bad)
+static uint32_t thread_count(const struct ingest_options *o)
 {
-    struct violation why = { 0 };
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    uint32_t wanted = o->threads ? o->threads : cpus > 0 ? (uint32_t)cpus : 1;
 
-    if (!o->predictor || !o->predictor->ops->accepts ||
-        o->predictor->ops->accepts(o->predictor, in->request, &why))
-        return true;
-    size_t request_at = (size_t)(in->request_text.p - text.p);
-    why.offset = request_at + json_locate(in->request_text, str_of(why.path));
-    make_absolute(text, in, &why);
-    *violations_add(bad) = why;
-    return false;
+    return wanted < THREADS_MAX ? wanted : THREADS_MAX;
 }
 
-bool ingest_line(struct arena *a, struct str text, const struct ingest_options *o,
-                 struct input_line *out, struct violations *bad)
+/* The caller's thread is the first worker, so a thread that cannot be made only makes it slower. */
+static void worker_run_all(struct ingest *all)
 {
-    return request_read_line(a, text, &o->rules, out, bad) && model_accepts(text, o, out, bad);
+    uint32_t wanted = thread_count(all->o), count = 1;
+    struct worker *w = mem_array(wanted, sizeof *w);
+
+    w[0].all = all;
+    for (; count < wanted; count++) {
+        w[count].all = all;
+        if (pthread_create(&w[count].thread, NULL, work, &w[count]) != 0)
+            break;
+    }
+    (void)work(&w[0]);
+    for (uint32_t i = 1; i < count; i++)
+        thread_join(w[i].thread);
+    mem_free(w);
 }
 
-void ingest_overlong(struct violations *bad)
+void ingest_result_release(struct ingest_result *r)
 {
-    bad->count = 0;
-    struct violation *v = violations_add(bad);
-    *v = (struct violation){ 0 };
-    (void)snprintf(v->message, sizeof v->message, "The line is over %zu MiB.",
-                   LINE_BYTES_MAX >> 20);
-    (void)snprintf(v->remedy, sizeof v->remedy,
-                   "Shorten it, or refer to large media by fileData.fileUri.");
+    line_index_free(r->index);
+    repeats_free(r->repeats);
+    mem_free(r->shards.item);
+    *r = (struct ingest_result){ 0 };
 }
 
-void ingest_error(const struct violations *bad, struct error *e)
+int ingest_run(const struct input *in, const struct ingest_options *o, struct ingest_result *out,
+               struct error *e)
 {
-    const struct violation *v = &bad->item[0];
+    struct ingest all = { .in = in, .o = o, .out = out };
 
-    (void)error_set(e, ERROR_INVALID_ARGUMENT, "%s%s%s %s", v->path, v->path[0] ? ": " : "",
-                    v->message, v->remedy);
+    *out = (struct ingest_result){ .repeats = repeats_new(in->bytes) };
+    if (o->index_path || o->index_folder)
+        all.index = line_index_begin(o->index_folder, o->index_path);
+    cutter_init(&all.cutter, in, o->limit, o->lines_max);
+    lock_init(&all.lock);
+    cond_init(&all.turned);
+    worker_run_all(&all);
+    cond_destroy(&all.turned);
+    lock_destroy(&all.lock);
+    if (all.failed) {
+        line_index_abort(all.index);
+        ingest_result_release(out);
+        *e = all.error;
+        return -1;
+    }
+    digest_shards(out);
+    line_index_end(all.index, in, out);
+    return 0;
 }

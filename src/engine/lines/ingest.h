@@ -5,7 +5,7 @@
  *
  * Data:    input bytes -> shards (in order, under a lock) -> lines -> violations (reported in order)
  * Threads: `threads` workers cut and validate shards; on_bad is called by one thread at a
- *          time, in input order, under no lock. rules.predictor's `accepts` is called by all workers.
+ *          time, in input order, under no lock. The predictor's `accepts` is called by all workers.
  * Memory:  a shard and a parse for each worker; a struct shard for each shard is kept. What was
  *          learnt of each line goes to a file (line_index.h).
  * Errors:  only of reading; bad lines are not errors.
@@ -29,7 +29,7 @@ struct shard_list {
 
 struct ingest_options {
     struct line_rules rules;
-    struct predictor *predictor; /* for ops->accepts; NULL: any model */
+    struct predictor *predictor; /* borrowed, for ops->accepts; NULL: any model */
     uint64_t limit;              /* lines; 0: all */
     uint64_t lines_max;          /* more is an error; 0: none */
     uint32_t threads;            /* 0: one a core */
@@ -58,10 +58,10 @@ int ingest_run(const struct input *in, const struct ingest_options *o, struct in
                struct error *e) FALLIBLE;
 void ingest_result_release(struct ingest_result *r);
 
-/* Validates one line as ingest does, model's limits included: the pipeline uses the same. text must
- * stay until the arena is done with. */
-bool ingest_line(struct arena *a, struct str text, const struct ingest_options *o,
-                 struct input_line *out, struct violations *bad);
+/* Validates one line as ingest does, the limits of the predictor's model included (NULL: of none): the
+ * pipeline uses the same. text must stay until the arena is done with. */
+bool ingest_line(struct arena *a, struct str text, const struct line_rules *rules,
+                 struct predictor *p, struct input_line *out, struct violations *bad);
 /* What is wrong with the line of an overlong shard. */
 void ingest_overlong(struct violations *bad);
 /* The first violation as the error an output row carries: "path: message remedy". */

@@ -209,7 +209,8 @@ static int take_line(struct run *r, const struct line *line, struct error *e)
     l->line = *line;
     l->line.text.p = arena_copy(&l->arena, line->text.p, line->text.len);
     r->violations.count = 0;
-    if (!ingest_line(&l->arena, l->line.text, &r->job->rules, &l->in, &r->violations)) {
+    if (!ingest_line(&l->arena, l->line.text, &r->job->rules, r->job->predictor, &l->in,
+                     &r->violations)) {
         rc = take_bad(r, line->index, e);
         window_drop(r->window, l);
         return rc;

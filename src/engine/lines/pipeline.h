@@ -49,7 +49,7 @@ struct pipeline_limits {
 struct pipeline_job {
     const struct input *input;
     const struct ingest_result *ingest;
-    struct ingest_options rules;     /* the same that ingest had */
+    struct line_rules rules;         /* the same that ingest had */
     struct predictor *predictor;     /* taken */
     const struct file_source *files; /* where requests' gs:// files come from; or NULL */
     struct price price;

@@ -39,7 +39,7 @@
 struct delegate_job {
     const struct input *input;
     const struct ingest_result *ingest;
-    struct ingest_options rules; /* the same that ingest had */
+    struct line_rules rules; /* the same that ingest had */
     struct spool *spool;
     struct render *render;
     struct price price;

@@ -203,7 +203,7 @@ static int take_line(struct stage *s, const struct line *line, struct error *e)
         return take_bad(s, line->index, e);
     }
     arena_reserve(&s->arena, line->text.len * WINDOW_ARENA_FACTOR);
-    if (!ingest_line(&s->arena, line->text, &s->d->job->rules, &in, &s->violations))
+    if (!ingest_line(&s->arena, line->text, &s->d->job->rules, NULL, &in, &s->violations))
         return take_bad(s, line->index, e);
     return take_good(s, line, &in, e);
 }

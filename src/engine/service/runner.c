@@ -15,6 +15,8 @@
 #define SAVE_EVERY_NS (500 * NS_PER_MS)
 #define ERROR_LINES_MIN 100
 
+static const struct line_rules plain_lines = { .from_output = false };
+
 struct runner {
     struct running *self;
     struct service *service;
@@ -23,7 +25,6 @@ struct runner {
     struct service_settings set;
     struct input input;
     struct ingest_result ingest;
-    struct ingest_options rules;
     struct spool *spool;
     struct render *render;
     struct blob_hasher *hasher; /* sees what render writes */
@@ -143,26 +144,25 @@ static int take_earlier(struct runner *r, struct error *e)
 
 /* As the check did: it kept nothing, or an older tranche checked the job. A job that is only ended
  * needs no model for that. */
-static int ingest_again(struct runner *r, struct error *e)
+static int ingest_again(struct runner *r, const char *index_path, struct error *e)
 {
-    struct ingest_options *o = &r->rules;
-    struct predictor *p = NULL;
+    struct ingest_options o = {
+        .lines_max = r->set.lines_max,
+        .threads = 1,
+        .index_path = index_path,
+        .index_folder = r->dir,
+    };
 
     if (r->set.lines_max && r->job.counters.total > r->set.lines_max)
-        o->lines_max = r->job.counters.total; /* it was checked under a higher limit */
-    if (!o->index_path)
-        o->index_folder = r->dir;
+        o.lines_max = r->job.counters.total; /* it was checked under a higher limit */
     if (!r->closing) {
-        if (job_judge(r->service, &r->arena, &r->job, &p, e) < 0)
+        if (job_judge(r->service, &r->arena, &r->job, &o.predictor, e) < 0)
             return -1;
-        o->predictor = p;
-        o->stop = &r->self->stop;
+        o.stop = &r->self->stop;
     }
-    int rc = ingest_run(&r->input, o, &r->ingest, e);
-    if (p)
-        p->ops->close(p);
-    o->predictor = NULL;
-    o->stop = NULL;
+    int rc = ingest_run(&r->input, &o, &r->ingest, e);
+    if (o.predictor)
+        o.predictor->ops->close(o.predictor);
     return rc;
 }
 
@@ -172,12 +172,7 @@ static int read_input(struct runner *r, struct error *e)
     if (job_input_open(r->service, &r->arena, r->job.id, &r->input, e) < 0)
         return -1;
     const char *path = job_index_path(r->service, &r->arena, &r->input, r->job.id);
-    r->rules = (struct ingest_options){
-        .lines_max = r->set.lines_max,
-        .threads = 1,
-        .index_path = path,
-    };
-    return path && line_index_load(path, &r->input, &r->ingest) ? 0 : ingest_again(r, e);
+    return path && line_index_load(path, &r->input, &r->ingest) ? 0 : ingest_again(r, path, e);
 }
 
 static void hash_output(void *arg, const void *p, size_t len)
@@ -196,8 +191,7 @@ static int open_job(struct runner *r, struct error *e)
     r->spool = spool_open(r->dir, e);
     if (!r->spool || take_earlier(r, e) < 0)
         return -1;
-    r->render =
-        render_open(r->output, &r->input, &r->ingest, &r->rules.rules, style_of(&r->job), e);
+    r->render = render_open(r->output, &r->input, &r->ingest, &plain_lines, style_of(&r->job), e);
     if (!r->render)
         return -1;
     r->hasher = blob_hasher_new(e);
@@ -265,7 +259,6 @@ static int run_pipeline(struct runner *r, const struct model *m, enum pipeline_e
     struct pipeline_job work = {
         .input = &r->input,
         .ingest = &r->ingest,
-        .rules = r->rules,
         .files = &r->files.source,
         .price = price_of(r, m),
         .spool = r->spool,
@@ -284,7 +277,6 @@ static int run_pipeline(struct runner *r, const struct model *m, enum pipeline_e
     work.predictor = job_predictor(s, &r->arena, &r->job, e);
     if (!work.predictor)
         return -1;
-    work.rules.predictor = work.predictor;
     if (pipeline_run(&work, &p, end, e) < 0)
         return -1; /* what is committed is counted there */
     r->job.counters = p.counters;
@@ -307,7 +299,6 @@ static struct delegate_job delegate_of(struct runner *r, const struct model *m)
     return (struct delegate_job){
         .input = &r->input,
         .ingest = &r->ingest,
-        .rules = r->rules,
         .spool = r->spool,
         .render = r->render,
         .price = price_of(r, m),

@@ -341,10 +341,10 @@ static void test_what_the_model_refuses_is_placed_in_the_line(void **state)
         static struct violations bad;
         struct arena a = { 0 };
         struct input_line in;
-        const struct ingest_options o = { .predictor = &picky };
+        static const struct line_rules plain = { .from_output = false };
         struct str text = str_of(cases[i].line);
         bad.count = 0;
-        assert_false(ingest_line(&a, text, &o, &in, &bad));
+        assert_false(ingest_line(&a, text, &plain, &picky, &in, &bad));
         assert_int_equal(bad.count, 1);
         assert_string_equal(bad.item[0].path, cases[i].path);
         assert_int_equal(bad.item[0].offset, str_find(text, STR("\"hello\"")));

@@ -144,7 +144,7 @@ static inline int world_run(struct world *w, struct error *e)
         const struct pipeline_job job = {
             .input = &r.input,
             .ingest = &r.ingest,
-            .rules = o,
+            .rules = o.rules,
             .predictor = r.predictor,
             .price = { .input = 1.0, .output = 2.0 },
             .spool = r.spool,

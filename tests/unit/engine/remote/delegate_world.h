@@ -64,7 +64,7 @@ static inline struct delegate_job job_of(struct handover *h, const struct world_
     return (struct delegate_job){
         .input = &r->input,
         .ingest = &r->ingest,
-        .rules = *o,
+        .rules = o->rules,
         .spool = r->spool,
         .render = r->render,
         .price = { .input = 1.0, .output = 2.0 },
