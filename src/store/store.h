@@ -1,10 +1,9 @@
 /* store.h -- the service's state folder: one database, and the bytes of objects as files.
  *
  * Why: everything that must survive a crash is in one place with one way to commit, so that a job's
- * end, its output object and the event that tells of it become true together (I1, I3, I4).
+ * end, its output object and the event that reports it become true together (I1, I3, I4).
  *
- * Shape:   DIR/state.db (SQLite, WAL, synchronous=FULL; the tables are made by the numbered files in
- *          store/db/migrations/), DIR/blobs/ab/ID (immutable files, blob.h), DIR/uploads/ID
+ * Shape:   DIR/state.db (the numbered files in store/db/migrations/store/ make its tables), DIR/blobs/ab/ID (immutable files, blob.h), DIR/uploads/ID
  *          (unfinished ones), DIR/jobs/ID/ (spools and outputs of jobs, engine/runner.h).
  *          The database knows every blob that counts; others are swept (blob_sweep).
  * Errors:  RESOURCE_EXHAUSTED: the disk is full; FAILED_PRECONDITION: another server runs on this
@@ -24,8 +23,8 @@
 #include "base/str.h"
 
 struct store;
-/* exclusive: take the server's lock on the folder; without it (the keys and backup commands, beside a
- * running server) only the database is used. dir is made when it is absent. */
+/* exclusive: takes the server's lock on the folder. Without it (the keys and backup commands, beside a
+ * running server) only the database is used. Makes dir when it is absent. */
 struct store *store_open(const char *dir, bool exclusive, struct clock *clock, struct error *e);
 void store_close(struct store *s); /* accepts NULL */
 const char *store_dir(const struct store *s);

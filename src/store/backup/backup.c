@@ -2,7 +2,7 @@
  *
  * Shape:   hold blobs (blob_inner.h) -> copy the database at one instant -> link or copy the blobs which
  *          that copy names -> the folders of jobs that are not final there -> everything synced ->
- *          TO/backup.json, without which a folder is no backup. Unfinished uploads are not in it: their
+ *          TO/backup.json, without which a folder is not a backup. Unfinished uploads are not in it: their
  *          clients begin again.
  * Threads: any, one connection of its own a database.
  */
@@ -63,7 +63,7 @@ static int64_t system_us(void)
     return clock_system()->wall_us(clock_system());
 }
 
-/* What a backup that was killed held is over by its time. */
+/* The hold of a backup that was killed ends by its time. */
 static int hold_begin(struct backup *b, struct error *e)
 {
     struct db *d = store_write(b->s, e);

@@ -1,10 +1,10 @@
 /* backup_copy.c -- copies of files that may change meanwhile.
  *
- * A spool is open in a runner under SQLite's exclusive lock, so SQLite lets nobody else read it. Its
- * two files can still be copied as of one instant: commits only append to the log, whose checksums cut
- * off a half-copied tail; only when the log is written back does the database's file change, and
- * then its time of modification and the log's head do. So the copy is good when both are the same
- * after it as before it, and the file was not changed so shortly before that its time could stay.
+ * A runner has its spool open exclusively, so no other connection can read it. The spool's two files can
+ * still be copied as of one instant: commits only append to the log, whose checksums cut off a
+ * half-copied tail. The database's file changes only when the log is written back, and then its
+ * mtime and the log's head change too. So the copy is good when both are the same after it as before
+ * it, and the file was not changed so shortly before that a change could leave its mtime as it was.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -27,7 +27,7 @@
 #define SETTLED_US 200000
 #define WAIT_NS (250 * NS_PER_MS)
 
-/* What changes when, and only when, a log is written back into its database. */
+/* Facts that change when, and only when, a log is written back into its database. */
 struct version {
     struct timespec changed;
     int64_t bytes;

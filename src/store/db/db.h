@@ -41,7 +41,7 @@ struct db_settings {
     enum db_access access;
     uint32_t page_bytes;      /* of a file that is made now; bigger pages hold bigger rows */
     uint32_t cache_kib;       /* memory for pages */
-    uint32_t log_pages;       /* a log of so many pages is written back into the file */
+    uint32_t log_pages;       /* length of the log at which it is written back into the file */
     const char *when_damaged; /* put behind the error of a damaged file; NULL: nothing */
 };
 /* Makes the file, readable by its owner only, when it is absent. */

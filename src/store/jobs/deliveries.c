@@ -11,7 +11,7 @@
 /* A body without what the client sent: names, times, an error's message. */
 #define BODY_BYTES_MAX ((size_t)64 * 1024)
 
-/* What happened, as one body for all of its receivers. */
+/* The end of a job, as one body for all of its receivers. */
 struct news {
     struct job job;
     struct str config; /* the job's own webhookConfig, or empty */

@@ -12,7 +12,7 @@
 #define JOB_ID_MIN INT64_C(1000000000000000000)
 #define BATCH_CHARS (JOB_BATCH_ID_BYTES - 1)
 
-/* What is to be created, and what came of it. */
+/* A job to be created, and the result. */
 struct creation {
     struct arena *a;
     struct job job;
@@ -20,7 +20,7 @@ struct creation {
     bool existed;
 };
 
-/* A change of a job that was read in the same transaction; writes into *j what it is to be. */
+/* A change of a job that was read in the same transaction; apply writes the new state into *j. */
 struct change {
     int (*apply)(const struct change *c, struct job *j, struct error *e);
     const char *project; /* the caller's, or NULL */

@@ -56,14 +56,14 @@ int job_query(struct store *s, struct arena *a, const struct job_query *q, struc
 /* All jobs that are not final, the oldest first: what the scheduler begins with and looks after. */
 int job_open_list(struct store *s, struct arena *a, struct job_list *out, struct error *e) FALLIBLE;
 
-/* How many of a project's jobs are not final; counted up to `most`. */
+/* The number of a project's jobs that are not final; counting stops at `most`. */
 int job_open_count(struct store *s, const char *project, uint32_t most, uint32_t *out,
                    struct error *e) FALLIBLE;
 
-/* A state change from outside the runner. Sets wish, or moves the state where nothing runs: cancel of
- * PENDING, QUEUED and PAUSED jobs without work done is CANCELLED at once; other ones are CANCELLING
- * and the scheduler ends them. Cancelling a final job is FAILED_PRECONDITION; cancelling twice is
- * fine. out: as it is then. */
+/* A client asks for a change of state. The state moves at once when nothing runs, else the request
+ * stands in `wish` until the scheduler carries it out: a PENDING, QUEUED or PAUSED job without work
+ * done becomes CANCELLED, any other one CANCELLING. Cancelling a final job is FAILED_PRECONDITION;
+ * cancelling twice is fine. out: the job after the change. */
 int job_cancel(struct store *s, struct arena *a, const char *project, int64_t id, struct job *out,
                struct error *e) FALLIBLE;
 int job_pause(struct store *s, struct arena *a, const char *project, int64_t id, struct job *out,
@@ -89,28 +89,28 @@ int job_delete(struct store *s, const char *project, int64_t id, struct error *e
 
 /* ---- For the scheduler and its runners ---- */
 
-/* What a job reads: pinned when its input is checked, so that later changes of the objects do not
+/* A blob that a job reads. The check of its input pins it, so that later changes of the objects do not
  * change the job. */
 struct job_input {
     struct str name; /* "gs://bucket/object", "files/x" or "inline": for messages */
     int64_t blob;
     uint64_t bytes;
 };
-/* Replaces them; only of a PENDING job. */
+/* Replaces the inputs of a PENDING job. */
 int job_inputs_set(struct store *s, int64_t id, const struct job_input *in, uint32_t count,
                    struct error *e) FALLIBLE;
 int job_inputs(struct store *s, struct arena *a, int64_t id, struct job_input **out,
                uint32_t *count, struct error *e) FALLIBLE;
 
-/* The checked input's figures (counters, bad, input_bytes, text_bytes, output_max, output_unset of j)
- * and PENDING -> QUEUED, with queue_us; from there to PAUSED when that was asked meanwhile. */
+/* PENDING -> QUEUED, with queue_us and what the check found (counters, bad, input_bytes, text_bytes,
+ * output_max, output_unset of j); then to PAUSED when a client asked for that meanwhile. */
 int job_checked(struct store *s, const struct job *j, struct error *e) FALLIBLE;
 /* QUEUED -> RUNNING under a new fence, which it sets in j, with start_us and stretch_us. */
 int job_begin(struct store *s, struct job *j, struct error *e) FALLIBLE;
-/* The counters, under the fence. */
+/* Writes the counters, under the fence. */
 int job_progress(struct store *s, const struct job *j, struct error *e) FALLIBLE;
-/* RUNNING -> QUEUED or PAUSED (pause_reason of j), with j's counters, under the fence. A job that was
- * asked to pause meanwhile is PAUSED. j's state is what it became. */
+/* RUNNING -> QUEUED or PAUSED (pause_reason of j), with j's counters, under the fence. A job that a
+ * client asked to pause meanwhile is PAUSED. j's state is the new one. */
 int job_yield(struct store *s, struct job *j, enum job_state to, struct error *e) FALLIBLE;
 
 /* The end of a job, all or nothing: state, counters, figures, error, output and result of j, its output
@@ -121,11 +121,11 @@ struct job_end {
     const struct file_new *file;     /* NULL: none */
 };
 int job_finish(struct store *s, struct job *j, const struct job_end *end, struct error *e) FALLIBLE;
-/* At start: what runs in no process any more is QUEUED again, or PAUSED when that was asked
- * (CANCELLING stays, and can be ended with fence 0). Old fences are void. */
+/* At the start of a server: jobs whose process is gone become QUEUED, or PAUSED when a client asked for
+ * that (CANCELLING stays, and can be ended with fence 0). Old fences are void. */
 int job_recover(struct store *s, struct error *e) FALLIBLE;
 
-/* How many jobs would be taken before this one, of its model: 0 for the next. */
+/* The number of queued jobs of the same model that are taken before this one: 0 for the next. */
 int job_position(struct store *s, const struct job *j, uint64_t *out, struct error *e) FALLIBLE;
 
 /* ---- Events ---- */

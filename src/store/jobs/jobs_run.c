@@ -50,7 +50,6 @@ static int inputs_set_in(struct store *s, struct db *d, int64_t id, const struct
         rc = inputs_delete(d, &a, id, &old, &old_count, e);
     for (uint32_t i = 0; i < count && rc == 0; i++)
         rc = job_input_add(s, d, id, i, &in[i], e);
-    /* What no row names now is given up. */
     for (uint32_t i = 0; i < old_count && rc == 0; i++)
         rc = blob_drop_in(d, old[i], NULL, e);
     arena_release(&a);
@@ -118,6 +117,7 @@ static int begin_in(struct db *d, struct job *j, int64_t now_us, struct error *e
     if (rc <= 0)
         return rc < 0 ? -1 : job_refused(d, j->id, JOB_NO_FENCE, e);
     j->fence = db_int(q, 0);
+    assert(j->fence > 0);
     j->start_us = db_int(q, 1);
     j->ran_us = db_int(q, 2);
     j->state = JOB_RUNNING;
@@ -177,6 +177,7 @@ static int yield_in(struct db *d, struct job *j, enum job_state to, int64_t now_
     struct str reason = to == JOB_PAUSED ? j->pause_reason : (struct str){ 0 };
 
     assert(to == JOB_QUEUED || to == JOB_PAUSED);
+    assert(j->fence > 0);
     assert(counters_balanced(&j->counters));
     int next = job_bind(q, 1, j, FIELD_total, FIELD_cost_online_nano);
     db_bind_from(q, next, "ntiiiii", (int)to, reason, now_us, now_us, now_us, j->id, j->fence);
@@ -184,6 +185,7 @@ static int yield_in(struct db *d, struct job *j, enum job_state to, int64_t now_
     if (rc <= 0)
         return rc < 0 ? -1 : job_refused(d, j->id, j->fence, e);
     j->state = (enum job_state)db_int(q, 0);
+    assert(j->state == to || j->state == JOB_PAUSED);
     j->ran_us = db_int(q, 1);
     j->pause_reason = j->state == to ? reason : STR("asked");
     j->wish = WISH_NONE;
@@ -267,8 +269,8 @@ int job_finish(struct store *s, struct job *j, const struct job_end *end, struct
     "CASE state WHEN " SQL_RUNNING " THEN CASE wish WHEN " SQL_WISH_PAUSE " THEN " SQL_PAUSED      \
     " ELSE " SQL_QUEUED " END ELSE state END"
 
-/* How long the last stretch was is known up to its last write. The event stands first, as it reads the
- * rows as they were. */
+/* The length of the last stretch is known up to its last write. The event is written first, because it
+ * reads the rows as they were. */
 static int recover_in(struct db *d, int64_t now_us, struct error *e)
 {
     struct stmt *q =

@@ -95,7 +95,7 @@ static void key_row(struct stmt *q, struct arena *a, struct key *out)
     db_text_to(q, 1, out->project, sizeof out->project);
 }
 
-/* How one row is found: what its statement takes, and then the time. */
+/* A search for one key: a statement whose parameters are the value and the time. */
 struct lookup {
     const char *sql, *format;
     struct str value;

@@ -1,4 +1,6 @@
-/* keys.h -- who may call: API keys and service accounts, stored hashed.
+/* keys.h -- API keys and service accounts: who may call.
+ *
+ * Why: a copy of the database must not give access, so a key is stored as its hash.
  *
  * Shape:   a key is "tk_" and 40 characters; the store keeps its SHA-256 and shows its first 8. A
  *          service account has an e-mail name and an RSA public key; its private one is in the JSON
@@ -43,7 +45,7 @@ struct key_list {
     uint32_t count;
 };
 int key_list(struct store *s, struct arena *a, struct key_list *out, struct error *e) FALLIBLE;
-/* How many are valid: with none, the server listens on the loopback address only. */
+/* The number of valid keys: with none, the server listens on the loopback address only. */
 int key_count(struct store *s, uint64_t *out, struct error *e) FALLIBLE;
 const char *key_role_name(enum key_role r); /* "viewer", "user", "admin" */
 bool key_role_read(const char *name, enum key_role *out);

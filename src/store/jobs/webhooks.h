@@ -1,10 +1,11 @@
-/* webhooks.h -- who wants to hear of jobs, and what is still to be told.
+/* webhooks.h -- subscriptions to the ends of jobs, and the outbox of their deliveries.
  *
  * Why: a delivery is written in the transaction that changed the job, so a crash loses none; it is
- * tried until it is taken or too old, and can be played again.
+ * tried until its receiver takes it or it is too old, and it can be replayed.
  *
  * Shape:   registered webhooks of a project (the Gemini API's `webhooks` resource), and a job's own
- *          (webhookConfig), which take their place for that job. An outbox row a target and event.
+ *          (webhookConfig), which replace them for that job. The outbox has a row for each target and
+ *          event.
  *          A body is {"type": "batch.succeeded", "version": "v1", "timestamp": RFC 3339, "data":
  *          {"id": the job's resource name, "output_file_uri": where the result is, or "error_code"
  *          and "error_message"}}, and "user_metadata" of a job's own webhookConfig.
@@ -22,7 +23,7 @@
 #define WEBHOOK_ID_BYTES 40
 #define WEBHOOK_URI_MAX 2048
 #define WEBHOOKS_MAX 100 /* of one project */
-/* Deliveries that have ended are kept so long, for the list and for playing again. */
+/* Retention of deliveries that have ended, for the list and for replays. */
 #define DELIVERY_KEPT_S ((int64_t)30 * 24 * 3600)
 #define WEBHOOK_EVENTS_MAX 32
 
@@ -42,7 +43,7 @@ int webhook_put(struct store *s, struct webhook *w,
                 struct error *e) FALLIBLE; /* id "": a new one */
 int webhook_get(struct store *s, struct arena *a, const char *project, struct str id,
                 struct webhook *out, struct error *e) FALLIBLE; /* 1 or 0 */
-/* Its waiting deliveries are given up. */
+/* Gives up the deliveries that wait. */
 int webhook_delete(struct store *s, const char *project, struct str id, struct error *e) FALLIBLE;
 struct webhook_list {
     struct webhook *item;
@@ -80,7 +81,7 @@ struct delivery_query {
 };
 int delivery_query(struct store *s, struct arena *a, const struct delivery_query *q,
                    struct delivery_list *out, struct error *e) FALLIBLE;
-/* Waits again from now, with its first body and id, so that the receiver can tell. */
+/* Sends it again, with its first body and id, by which the receiver recognizes it. */
 int delivery_replay(struct store *s, const char *project, int64_t id, struct error *e) FALLIBLE;
 
 #endif

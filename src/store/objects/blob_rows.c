@@ -104,7 +104,7 @@ struct str blob_sha256(const struct blob *b)
     return (struct str){ (const char *)b->sha256, b->has_sha256 ? sizeof b->sha256 : 0 };
 }
 
-/* What was found is looked at again where it counts: in the transaction that gives it up. */
+/* Looks at each blob again in the transaction that gives it up, because a row may name it by now. */
 static int give_up(struct sweep *w, struct error *e)
 {
     if (w->count == 0)

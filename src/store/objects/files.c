@@ -158,7 +158,7 @@ int file_delete(struct store *s, const char *project, struct str id, struct erro
     return rc;
 }
 
-/* Where the page before ended: 0 for the first page, whose sequence is above all. */
+/* The sequence number at which the page before ended; above all numbers for the first page. */
 static int page_begin(struct db *d, const char *project, struct str after, int64_t *seq,
                       struct error *e)
 {

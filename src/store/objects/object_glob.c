@@ -49,7 +49,7 @@ struct glob {
     struct str prefix;
 };
 
-/* What is open while a brace is compiled: where its forks begin, and its alternatives' last jumps. */
+/* A brace that is being compiled: where its forks begin, and its alternatives' last jumps. */
 struct brace {
     uint32_t fork;   /* of the present alternative */
     uint32_t jumps;  /* chain of jumps to the end, by their y; 0: none */
@@ -105,7 +105,7 @@ static void compile_stars(struct compiler *c)
 }
 
 /* The code point at *at, which moves past it. A byte that begins none stands for itself, so that a
- * pattern which is no UTF-8 does no harm. */
+ * pattern which is not UTF-8 does no harm. */
 static uint32_t decode(struct str text, size_t *at)
 {
     unsigned char first = (unsigned char)text.p[(*at)++];
@@ -157,7 +157,7 @@ static void compile_set(struct compiler *c)
     c->at = set_end(c->g->text, &set);
 }
 
-/* Where the brace at `at` is closed, or SIZE_MAX. */
+/* The position of the brace that closes the one at `at`, or SIZE_MAX. */
 static size_t brace_end(struct str text, size_t at)
 {
     uint32_t depth = 0;

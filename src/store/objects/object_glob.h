@@ -6,7 +6,7 @@
  *
  * Shape:   * any run without '/', ** any run, "**" and "/" at the start of a step also nothing; ? one
  *          character but '/'; [a-z] [!a-z] [^a-z] one of a set, never '/'; {a,b} alternatives, which
- *          nest; \ takes the next character as it is. What is not closed stands for itself.
+ *          nest; \ takes the next character as it is. A bracket or brace that is not closed stands for itself.
  * Units:   characters are code points; names are valid UTF-8.
  * Threads: none; a compiled one belongs to its arena's owner (it holds its working state).
  * Source:  https://cloud.google.com/storage/docs/json_api/v1/objects/list#list-object-glob
@@ -25,7 +25,7 @@ struct glob;
 /* NULL when the pattern is over GLOB_BYTES_MAX. It lives in the arena; text stays borrowed. */
 struct glob *glob_compile(struct arena *a, struct str text);
 bool glob_match(struct glob *g, struct str name);
-/* What every name that matches begins with: a part of the pattern's text, maybe empty. */
+/* The beginning that all matching names share: a part of the pattern's text, maybe empty. */
 struct str glob_prefix(const struct glob *g);
 
 #endif

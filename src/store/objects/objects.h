@@ -87,12 +87,12 @@ struct object_ref {
 };
 int object_get(struct store *s, struct arena *a, const struct object_ref *which, struct object *out,
                struct error *e) FALLIBLE;
-/* What is set replaces what was there. */
+/* New values of an object's metadata. */
 struct object_patch {
     const struct str *content_type; /* NULL: as it is */
     struct str meta;                /* empty: {} */
 };
-/* out: as it is then; NULL: not wanted. */
+/* out: the object after the change; may be NULL. */
 int object_patch(struct store *s, struct arena *a, const struct object_ref *which,
                  const struct object_patch *set, struct object *out, struct error *e) FALLIBLE;
 int object_delete(struct store *s, const struct object_ref *which, struct error *e) FALLIBLE;
@@ -159,9 +159,9 @@ int file_expire(struct store *s, int64_t now_us, struct error *e) FALLIBLE;
 
 /* ---- Unfinished uploads of both ---- */
 
-/* A resumable upload: its bytes so far are in a file, and it survives a restart of the server. What is
- * durable is what `bytes` says: it grows with each upload_pause, and every UPLOAD_MARK_BYTES between.
- * All three hashes are made. It is NOT_FOUND after 7 days. Ids cannot be guessed. blob_abort of its
+/* A resumable upload: its bytes so far are in a file, and it survives a restart of the server. `bytes` of
+ * them are durable: the number grows with each upload_pause, and every UPLOAD_MARK_BYTES between. All
+ * three hashes are made. It is NOT_FOUND after 7 days. Ids cannot be guessed. blob_abort of its
  * writer leaves the upload as it was when last durable. */
 #define UPLOAD_ID_BYTES 48
 struct upload {

@@ -43,7 +43,7 @@ struct blob_writer {
     int fd;
     int64_t id; /* of the blob; 0: taken when it is placed */
     uint64_t bytes, bytes_max;
-    uint64_t marked; /* of an upload: so many bytes are durable and in its row */
+    uint64_t marked; /* of an upload: the number of durable bytes, which is in its row */
     struct blob_digest digest;
     bool broken;                  /* a write failed: what is behind `bytes` is undefined */
     char upload[UPLOAD_ID_BYTES]; /* of an upload's writer, else "" */
@@ -56,9 +56,9 @@ void blob_writer_free(struct blob_writer *w); /* leaves the file; accepts NULL *
 #define UPLOAD_MARK_BYTES ((uint64_t)64 * 1024 * 1024)
 int upload_mark(struct blob_writer *w, struct error *e) FALLIBLE;
 void upload_abort(struct blob_writer *w); /* takes w; the upload stays as last marked */
-/* An unfinished upload is kept for so long. */
+/* Retention of an unfinished upload. */
 #define UPLOAD_DAYS 7
-/* Expired uploads and files in uploads/ that nothing knows. */
+/* Removes expired uploads, and files in uploads/ that no row names. */
 int uploads_sweep(struct store *s, uint64_t *removed, struct error *e) FALLIBLE;
 
 /* ---- In memory ---- */

@@ -86,7 +86,7 @@ static void bound_lower(struct bound *high, struct str s)
         bound_set(high, s, false);
 }
 
-/* What stands of name up to and with the first delimiter after the prefix; empty when none does. */
+/* The beginning of name up to and with the first delimiter after the prefix; empty without one. */
 static struct str folded(const struct object_query *q, struct str name)
 {
     if (q->delimiter.len == 0 || !str_starts(name, q->prefix))

@@ -19,7 +19,7 @@
 #include "base/random.h"
 #include "store/objects/objects_inner.h"
 
-/* Hashes are kept for so many paused uploads; others are hashed again from their files. */
+/* Paused uploads whose hashes stay in memory; others are hashed again from their files. */
 #define PAUSED_MAX 64
 #define ID_CHARS 40
 static_assert(ID_CHARS < UPLOAD_ID_BYTES, "an id fits");
@@ -35,7 +35,7 @@ struct slot {
 struct uploads {
     pthread_mutex_t lock; /* guards all below */
     struct slot *slot;    /* in the order of their last use */
-    uint32_t count, cap;
+    uint32_t count;
 };
 
 struct uploads *uploads_new(void)
@@ -66,7 +66,7 @@ static int row_insert(struct store *s, const struct upload *up, struct error *e)
     struct stmt *q =
         db_stmt(d, "INSERT INTO upload (id, project, what, bytes, bytes_max, create_us)"
                    " VALUES (?, ?, ?, 0, ?, ?)");
-    /* The database's integers are signed; so many bytes are no limit at all. */
+    /* The database's integers are signed; a larger limit is as good as none. */
     int64_t most = up->bytes_max > INT64_MAX ? INT64_MAX : (int64_t)up->bytes_max;
     db_bind(q, "sttii", up->id, up->project, up->what, most, store_now(s));
     int rc = db_run(q, "cannot begin an upload", e);
@@ -136,6 +136,7 @@ static uint32_t slot_find(const struct uploads *u, const char *id)
 
 static void slot_remove(struct uploads *u, uint32_t i)
 {
+    assert(i < u->count);
     blob_digest_release(&u->slot[i].digest);
     memmove(&u->slot[i], &u->slot[i + 1], (u->count - i - 1) * sizeof *u->slot);
     u->count--;
@@ -143,10 +144,7 @@ static void slot_remove(struct uploads *u, uint32_t i)
 
 static void slot_add(struct uploads *u, const struct slot *slot)
 {
-    if (u->count == u->cap) {
-        u->cap = u->cap ? 2 * u->cap : 16;
-        u->slot = mem_grow(u->slot, u->cap * sizeof *u->slot);
-    }
+    u->slot = mem_list_grow(u->slot, u->count, sizeof *u->slot);
     u->slot[u->count++] = *slot;
 }
 
@@ -231,6 +229,7 @@ struct blob_writer *upload_open(struct store *s, const char *id, struct error *e
 
 int upload_mark(struct blob_writer *w, struct error *e)
 {
+    assert(w->upload[0] != '\0' && w->bytes >= w->marked);
     if (sys_sync(w->fd, w->path, e) < 0)
         return -1;
     struct db *d = store_write(w->s, e);
@@ -256,7 +255,9 @@ static void slot_give(struct uploads *u, const char *id, struct blob_digest *dig
     *digest = (struct blob_digest){ 0 };
     (void)snprintf(paused.id, sizeof paused.id, "%s", id);
     lock(&u->lock);
-    slot_remove(u, slot_find(u, id));
+    uint32_t mine = slot_find(u, id);
+    assert(mine < u->count && u->slot[mine].busy);
+    slot_remove(u, mine);
     slot_add(u, &paused);
     for (uint32_t i = u->count; i-- > 0;) {
         if (!u->slot[i].busy) {
@@ -338,7 +339,7 @@ int upload_delete(struct store *s, const char *id, struct error *e)
     return rc;
 }
 
-/* The rows only: their files are then known to nobody. */
+/* Deletes the rows only: no row then names their files. */
 static int expire_rows(struct store *s, struct error *e)
 {
     struct db *d = store_write(s, e);

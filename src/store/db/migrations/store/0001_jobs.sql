@@ -1,4 +1,4 @@
--- Jobs and what they read, events, webhooks and what is still to be told, keys, secrets. Numbers of
+-- Jobs and their inputs, events, webhooks and their outbox, keys, secrets. Numbers of
 -- states, dialects and so on are those of format/job.h; times are in microseconds since 1970; an empty
 -- text or a 0 stands for what is not there. Texts that can be big stand last, so that a scan of the
 -- others does not read their overflow pages.
@@ -68,7 +68,7 @@ CREATE INDEX job_open ON job (project, id) WHERE state < 5;
 CREATE INDEX job_queue ON job (model, priority, id) WHERE state = 1;
 CREATE INDEX job_result ON job (result) WHERE result != 0;
 
--- What a job reads, in this order: blobs that stay as long as the row does ("pinned"), whatever becomes
+-- The inputs of a job in their order: blobs that stay as long as the row does ("pinned"), whatever becomes
 -- of the objects they came from. The file of inline requests is one of them, named "inline".
 CREATE TABLE job_input (
     job INTEGER NOT NULL REFERENCES job (id) ON DELETE CASCADE,
@@ -106,8 +106,8 @@ CREATE TABLE webhook (
 ) STRICT;
 CREATE INDEX webhook_project ON webhook (project);
 
--- The outbox. It refers to jobs and webhooks by number only: what was promised is told even when they
--- are deleted.
+-- The outbox. It refers to jobs and webhooks by number only: a delivery is sent even when they are
+-- deleted.
 CREATE TABLE delivery (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     job INTEGER NOT NULL,
