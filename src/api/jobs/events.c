@@ -159,8 +159,7 @@ static void write_data(struct api_events *ev, const struct job *j, enum job_stat
     add_name(&w, j);
     json_add_c(&w, "state", gemini ? job_state_gemini(state) : job_state_vertex(state));
     call_add_time(&w, "time", time_us);
-    json_value(&w, "tranche");
-    job_write_extension(j, ev->service ? &live : NULL, out);
+    job_add_extension(&w, "tranche", j, ev->service ? &live : NULL);
     json_end(&w);
     buf_add_c(out, "\n\n");
 }

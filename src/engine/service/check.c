@@ -10,6 +10,7 @@
 #include "engine/lines/ingest.h"
 #include "engine/service/service_inner.h"
 #include "format/job/gemini.h"
+#include "format/gs.h"
 #include "format/job/vertex.h"
 
 #define FAULTS_WRITE_BYTES ((size_t)256 * 1024)
@@ -245,7 +246,7 @@ static int add_uri(struct check *c, struct str uri, struct error *e)
     const char *scope = job_scope(&c->job);
     uint32_t before = c->count;
 
-    if (!vertex_gs_split(uri, &bucket, &name))
+    if (!gs_split(uri, &bucket, &name))
         return error_set(e, ERROR_INVALID_ARGUMENT, WHERE_TO_LOOK ". %.*s is no gs:// URI.",
                          STR_ARG(uri));
     if (bucket_get(store, &c->arena, scope, bucket, &unused, e) < 0)
@@ -278,7 +279,7 @@ static int add_objects(struct check *c, struct error *e)
     for (uint32_t i = 0; i < count; i++)
         if (add_uri(c, uri[i], e) < 0)
             return -1;
-    if (!vertex_gs_split(prefix, &bucket, &name))
+    if (!gs_split(prefix, &bucket, &name))
         return error_set(e, ERROR_INVALID_ARGUMENT, "the output %.*s is no gs:// URI",
                          STR_ARG(prefix));
     if (bucket_get(c->service->env.store, &c->arena, job_scope(&c->job), bucket, &unused, e) < 0)

@@ -8,6 +8,7 @@
 #include "base/sys.h"
 #include "engine/service/service_inner.h"
 #include "engine/lines/tally.h"
+#include "format/gs.h"
 #include "format/job/vertex.h"
 
 #define HOUR_US ((int64_t)3600 * 1000000)
@@ -87,7 +88,7 @@ static void fill_object(struct arena *a, const struct job *j, const struct blob 
     char *path = arena_alloc(a, bytes);
 
     (void)snprintf(path, bytes, "%.*s/predictions.jsonl", STR_ARG(dir));
-    (void)vertex_gs_split(str_of(path), &bucket, &name);
+    (void)gs_split(str_of(path), &bucket, &name);
     *o = (struct object_new){
         .project = j->open ? NULL : arena_copy(a, j->project, strlen(j->project)),
         .bucket = bucket,

@@ -1,4 +1,4 @@
-/* extension.c -- the key "tranche" of both dialects: what is asked of a job, and what is told. */
+/* extension.c -- the key "tranche" of both dialects: options of a job in, what is known of it out. */
 #include "format/job/vertex.h"
 
 #include <inttypes.h>
@@ -96,193 +96,163 @@ int job_read_extension(struct arena *a, yyjson_val *object, struct job *out, str
     return 0;
 }
 
-static void add_progress(struct members *m, const struct job *j)
+static void add_progress(struct json_writer *w, const struct job *j)
 {
-    struct members p;
+    const struct counters *c = &j->counters;
 
-    if (!member_add(m, "progress"))
-        return;
-    members_begin(&p, m->out, (struct str){ 0 });
-    member_add_count(&p, "total", j->counters.total);
-    member_add_count(&p, "succeeded", j->counters.succeeded);
-    member_add_count(&p, "failed", j->counters.failed);
-    member_add_count(&p, "notRun", j->counters.not_run);
-    member_add_count(&p, "pending", counters_pending(&j->counters));
-    member_add_count(&p, "badLines", j->bad);
-    members_end(&p);
+    json_object(w, "progress");
+    json_add_uint(w, "total", c->total);
+    json_add_uint(w, "succeeded", c->succeeded);
+    json_add_uint(w, "failed", c->failed);
+    json_add_uint(w, "notRun", c->not_run);
+    json_add_uint(w, "pending", counters_pending(c));
+    json_add_uint(w, "badLines", j->bad);
+    json_end(w);
 }
 
-static void add_live(struct members *m, const struct job_live *live)
+static void add_validation(struct json_writer *w, const struct job *j)
 {
-    struct members inner;
+    if (!j->options.validate_only || j->state == JOB_PENDING)
+        return;
+    json_object(w, "validation");
+    json_add_uint(w, "valid", j->counters.total > j->bad ? j->counters.total - j->bad : 0);
+    json_add_uint(w, "badLines", j->bad);
+    json_end(w);
+}
 
-    if (live->has_eta && member_add(m, "eta")) {
-        members_begin(&inner, m->out, (struct str){ 0 });
-        member_add_double(&inner, "seconds", live->eta_s);
-        member_add_double(&inner, "low", live->eta_low_s);
-        member_add_double(&inner, "high", live->eta_high_s);
-        members_end(&inner);
+static void add_live(struct json_writer *w, const struct job_live *live)
+{
+    if (live->has_eta) {
+        json_object(w, "eta");
+        json_add_double(w, "seconds", live->eta_s);
+        json_add_double(w, "low", live->eta_low_s);
+        json_add_double(w, "high", live->eta_high_s);
+        json_end(w);
     }
     if (live->queued)
-        member_add_count(m, "queuePosition", live->position);
-    if (live->running && member_add(m, "rates")) {
-        members_begin(&inner, m->out, (struct str){ 0 });
-        member_add_double(&inner, "linesPerSecond", live->lines_per_s);
-        member_add_double(&inner, "promptTokensPerSecond", live->prompt_tokens_per_s);
-        member_add_double(&inner, "generatedTokensPerSecond", live->generated_tokens_per_s);
-        members_end(&inner);
-    }
-    if (live->running) {
-        member_add_count(m, "inFlight", live->in_flight);
-        member_add_count(m, "retries", live->retries);
-    }
-}
-
-static void add_upstream(const struct job_upstream *u, struct buf *out)
-{
-    struct members inner;
-
-    members_begin(&inner, out, (struct str){ 0 });
-    member_add_text(&inner, "name", str_of(u->name));
-    member_add_text(&inner, "health", str_of(u->health));
-    member_add_count(&inner, "inFlight", u->in_flight);
-    member_add_count(&inner, "concurrency", u->concurrency);
-    member_add_double(&inner, "requestsPerSecond", u->requests_per_s);
-    member_add_double(&inner, "tokensPerSecond", u->tokens_per_s);
-    member_add_double(&inner, "latencySeconds", u->latency_s);
-    members_end(&inner);
-}
-
-static void add_upstreams(struct members *m, const struct job_live *live)
-{
-    if (live->upstream_count == 0 || !member_add(m, "upstreams"))
+        json_add_uint(w, "queuePosition", live->position);
+    if (!live->running)
         return;
+    json_object(w, "rates");
+    json_add_double(w, "linesPerSecond", live->lines_per_s);
+    json_add_double(w, "promptTokensPerSecond", live->prompt_tokens_per_s);
+    json_add_double(w, "generatedTokensPerSecond", live->generated_tokens_per_s);
+    json_end(w);
+    json_add_uint(w, "inFlight", live->in_flight);
+    json_add_uint(w, "retries", live->retries);
+}
+
+static void add_upstreams(struct json_writer *w, const struct job_live *live)
+{
+    if (live->upstream_count == 0)
+        return;
+    json_array(w, "upstreams");
     for (uint32_t i = 0; i < live->upstream_count; i++) {
-        buf_add_char(m->out, i ? ',' : '[');
-        add_upstream(&live->upstream[i], m->out);
+        const struct job_upstream *u = &live->upstream[i];
+        json_object(w, NULL);
+        json_add_c(w, "name", u->name);
+        json_add_c(w, "health", u->health);
+        json_add_uint(w, "inFlight", u->in_flight);
+        json_add_uint(w, "concurrency", u->concurrency);
+        json_add_double(w, "requestsPerSecond", u->requests_per_s);
+        json_add_double(w, "tokensPerSecond", u->tokens_per_s);
+        json_add_double(w, "latencySeconds", u->latency_s);
+        json_end(w);
     }
-    buf_add_char(m->out, ']');
+    json_end(w);
 }
 
-static void add_tokens(struct members *m, const struct job *j, const struct job_live *live)
+static void add_tokens(struct json_writer *w, const struct job *j, const struct job_live *live)
 {
-    struct members t;
-
-    if (!member_add(m, "tokens"))
-        return;
-    members_begin(&t, m->out, (struct str){ 0 });
-    member_add_count(&t, "prompt", j->counters.prompt_tokens);
-    member_add_count(&t, "cached", j->counters.cached_tokens);
-    member_add_count(&t, "generated", j->counters.candidate_tokens);
-    member_add_count(&t, "thoughts", j->counters.thought_tokens);
+    json_object(w, "tokens");
+    json_add_uint(w, "prompt", j->counters.prompt_tokens);
+    json_add_uint(w, "cached", j->counters.cached_tokens);
+    json_add_uint(w, "generated", j->counters.candidate_tokens);
+    json_add_uint(w, "thoughts", j->counters.thought_tokens);
     if (live && live->tokens_estimate)
-        member_add_count(&t, "estimated", live->tokens_estimate);
-    members_end(&t);
+        json_add_uint(w, "estimated", live->tokens_estimate);
+    json_end(w);
 }
 
-static void add_cost(struct members *m, const struct job *j, const struct job_live *live)
+static void add_usd(struct json_writer *w, const char *key, uint64_t nano)
 {
-    struct members c;
+    json_add_double(w, key, (double)nano / NANO_PER_USD);
+}
 
-    if (!member_add(m, "cost"))
-        return;
-    members_begin(&c, m->out, (struct str){ 0 });
-    member_add_double(&c, "soFarUsd", (double)j->counters.cost_nano / NANO_PER_USD);
-    member_add_double(&c, "onlineUsd", (double)j->counters.cost_online_nano / NANO_PER_USD);
+static void add_cost(struct json_writer *w, const struct job *j, const struct job_live *live)
+{
+    json_object(w, "cost");
+    add_usd(w, "soFarUsd", j->counters.cost_nano);
+    add_usd(w, "onlineUsd", j->counters.cost_online_nano);
     if (live && live->cost_estimate_nano)
-        member_add_double(&c, "estimatedUsd", (double)live->cost_estimate_nano / NANO_PER_USD);
+        add_usd(w, "estimatedUsd", live->cost_estimate_nano);
     if (live && live->online_estimate_nano)
-        member_add_double(&c, "estimatedOnlineUsd",
-                          (double)live->online_estimate_nano / NANO_PER_USD);
-    members_end(&c);
+        add_usd(w, "estimatedOnlineUsd", live->online_estimate_nano);
+    json_end(w);
 }
 
-/* Prompt tokens that were not computed, over all stretches of running, are in the counters. */
-static void add_saved(struct members *m, const struct job *j)
+/* The counters hold the prompt tokens that were reused over all stretches of running. */
+static void add_saved(struct json_writer *w, const struct job *j)
 {
-    struct members s;
-
-    if (!member_add(m, "saved"))
-        return;
-    members_begin(&s, m->out, (struct str){ 0 });
-    member_add_count(&s, "duplicateLines", j->counters.duplicates);
-    member_add_count(&s, "duplicateTokens", j->counters.duplicate_tokens);
-    member_add_count(&s, "sharedTokens", j->counters.cached_tokens);
-    members_end(&s);
+    json_object(w, "saved");
+    json_add_uint(w, "duplicateLines", j->counters.duplicates);
+    json_add_uint(w, "duplicateTokens", j->counters.duplicate_tokens);
+    json_add_uint(w, "sharedTokens", j->counters.cached_tokens);
+    json_end(w);
 }
 
-static void add_budget(struct members *m, const struct job_options *o)
+static void add_budget(struct json_writer *w, const struct job_options *o)
 {
-    struct members b;
-
-    if ((!o->budget_nano && !o->budget_tokens) || !member_add(m, "budget"))
+    if (!o->budget_nano && !o->budget_tokens)
         return;
-    members_begin(&b, m->out, (struct str){ 0 });
+    json_object(w, "budget");
     if (o->budget_nano)
-        member_add_double(&b, "usd", (double)o->budget_nano / NANO_PER_USD);
+        add_usd(w, "usd", o->budget_nano);
     if (o->budget_tokens)
-        member_add_count(&b, "tokens", o->budget_tokens);
-    members_end(&b);
+        json_add_uint(w, "tokens", o->budget_tokens);
+    json_end(w);
 }
 
-/* In the form in which they are asked, so that they can be sent again. */
-static void add_options(struct members *m, const struct job *j)
+/* In the form of a create body, so that they can be sent again. */
+static void add_options(struct json_writer *w, const struct job *j)
 {
-    const struct job_options *opt = &j->options;
-    struct members o;
+    const struct job_options *o = &j->options;
 
-    if (!member_add(m, "options"))
-        return;
-    members_begin(&o, m->out, (struct str){ 0 });
-    if (opt->validate_only)
-        member_add_bool(&o, "validateOnly", true);
-    if (opt->strict)
-        member_add_bool(&o, "strict", true);
-    add_budget(&o, opt);
-    if (opt->error_rate_max > 0)
-        member_add_double(&o, "maxErrorRate", opt->error_rate_max);
-    if (opt->error_lines_min)
-        member_add_count(&o, "maxErrorRateMinLines", opt->error_lines_min);
+    json_object(w, "options");
+    if (o->validate_only)
+        json_add_bool(w, "validateOnly", true);
+    if (o->strict)
+        json_add_bool(w, "strict", true);
+    add_budget(w, o);
+    if (o->error_rate_max > 0)
+        json_add_double(w, "maxErrorRate", o->error_rate_max);
+    if (o->error_lines_min)
+        json_add_uint(w, "maxErrorRateMinLines", o->error_lines_min);
     if (j->request_id.len)
-        member_add_text(&o, "requestId", j->request_id);
-    if (j->priority && member_add(&o, "priority"))
-        buf_addf(o.out, "%" PRId64, j->priority);
-    members_end(&o);
+        json_add_text(w, "requestId", j->request_id);
+    if (j->priority)
+        json_add_int(w, "priority", j->priority);
+    json_end(w);
 }
 
-static void add_validation(struct members *m, const struct job *j)
+void job_add_extension(struct json_writer *w, const char *key, const struct job *j,
+                       const struct job_live *live)
 {
-    struct members v;
-
-    if (!j->options.validate_only || j->state == JOB_PENDING || !member_add(m, "validation"))
-        return;
-    members_begin(&v, m->out, (struct str){ 0 });
-    member_add_count(&v, "valid", j->counters.total > j->bad ? j->counters.total - j->bad : 0);
-    member_add_count(&v, "badLines", j->bad);
-    members_end(&v);
-}
-
-void job_write_extension(const struct job *j, const struct job_live *live, struct buf *out)
-{
-    struct members m;
-
-    members_begin(&m, out, (struct str){ 0 });
-    if (member_add(&m, "id"))
-        buf_addf(out, "\"%" PRId64 "\"", j->id);
-    member_add_text(&m, "state", str_of(job_state_name(j->state)));
+    json_object(w, key);
+    json_addf(w, "id", "%" PRId64, j->id);
+    json_add_c(w, "state", job_state_name(j->state));
     if (j->pause_reason.len)
-        member_add_text(&m, "pauseReason", j->pause_reason);
-    add_progress(&m, j);
-    add_validation(&m, j);
+        json_add_text(w, "pauseReason", j->pause_reason);
+    add_progress(w, j);
+    add_validation(w, j);
     if (live) {
-        add_live(&m, live);
-        add_upstreams(&m, live);
+        add_live(w, live);
+        add_upstreams(w, live);
     }
-    add_tokens(&m, j, live);
-    add_cost(&m, j, live);
-    add_saved(&m, j);
-    add_options(&m, j);
-    if (j->retry_of && member_add(&m, "retryOf"))
-        buf_addf(out, "\"%" PRId64 "\"", j->retry_of);
-    members_end(&m);
+    add_tokens(w, j, live);
+    add_cost(w, j, live);
+    add_saved(w, j);
+    add_options(w, j);
+    resource_add_int64(w, "retryOf", j->retry_of);
+    json_end(w);
 }

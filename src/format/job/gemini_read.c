@@ -108,43 +108,59 @@ int gemini_read(struct arena *a, struct str body, struct job *out, struct buf *l
 }
 
 /* The values of metadata are strings for the clients: others become their JSON text. */
-static void metadata_write(struct buf *lines, yyjson_val *metadata)
+static void add_metadata(struct json_writer *w, yyjson_val *metadata)
 {
-    struct buf text = BUF_INIT(lines->max);
+    struct buf text = BUF_INIT(w->out->max);
     yyjson_obj_iter it = yyjson_obj_iter_with(metadata);
     yyjson_val *key;
-    const char *comma = "";
 
-    buf_add_char(lines, '{');
+    json_object(w, "metadata");
     while ((key = yyjson_obj_iter_next(&it))) {
         yyjson_val *v = yyjson_obj_iter_get_val(key);
-        buf_add_c(lines, comma);
-        buf_add_json(lines, json_str(key));
-        buf_add_char(lines, ':');
+        struct json_writer inner = JSON_WRITER(&text);
         buf_clear(&text);
         if (!yyjson_is_str(v))
-            resource_add_value(&text, v);
-        buf_add_json(lines, yyjson_is_str(v) ? json_str(v) : buf_str(&text));
-        comma = ",";
+            json_add_value(&inner, NULL, v);
+        json_key(w, json_str(key));
+        json_add_text(w, NULL, yyjson_is_str(v) ? json_str(v) : buf_str(&text));
     }
-    buf_add_char(lines, '}');
+    json_end(w);
     buf_release(&text);
 }
 
 static void line_write(struct buf *lines, yyjson_val *item)
 {
     yyjson_val *metadata = request_field(item, "metadata");
+    struct json_writer w = JSON_WRITER(lines);
 
-    buf_add_c(lines, "{\"request\":");
-    resource_add_value(lines, request_field(item, "request"));
-    if (metadata) {
-        buf_add_c(lines, ",\"metadata\":");
-        metadata_write(lines, metadata);
-    }
-    buf_add_c(lines, "}\n");
+    json_object(&w, NULL);
+    json_add_value(&w, "request", request_field(item, "request"));
+    if (metadata)
+        add_metadata(&w, metadata);
+    json_end(&w);
+    buf_add_char(lines, '\n');
 }
 
-/* Their digest tells one create call from another with the same request id. */
+/* What the job keeps of its input: {"inputConfig": {...}} with what add writes into it. */
+static struct json_writer spec_begin(struct buf *spec)
+{
+    struct json_writer w = JSON_WRITER(spec);
+
+    json_object(&w, NULL);
+    json_object(&w, "inputConfig");
+    return w;
+}
+
+static struct str spec_end(struct arena *a, struct json_writer *w)
+{
+    json_end(w);
+    json_end(w);
+    struct str spec = kept(a, buf_str(w->out));
+    buf_release(w->out);
+    return spec;
+}
+
+/* The digest of the requests tells one create call from another with the same request id. */
 static int requests_read(struct arena *a, yyjson_val *requests, struct job *out, struct buf *lines,
                          struct error *e)
 {
@@ -164,13 +180,13 @@ static int requests_read(struct arena *a, yyjson_val *requests, struct job *out,
                          "batch.inputConfig.requests: The inline requests are too large together. "
                          "Upload them as a file and name it in inputConfig.fileName.");
     XXH128_hash_t digest = XXH3_128bits(lines->p, lines->len);
-    buf_addf(&spec,
-             "{\"inputConfig\":{\"requests\":{\"count\":%zu,\"digest\":\"%016" PRIx64 "%016" PRIx64
-             "\"}}}",
-             count, digest.high64, digest.low64);
-    out->spec = kept(a, buf_str(&spec));
+    struct json_writer w = spec_begin(&spec);
+    json_object(&w, "requests");
+    json_add_uint(&w, "count", count);
+    json_addf(&w, "digest", "%016" PRIx64 "%016" PRIx64, digest.high64, digest.low64);
+    json_end(&w);
+    out->spec = spec_end(a, &w);
     out->source = JOB_INLINE;
-    buf_release(&spec);
     return 0;
 }
 
@@ -180,16 +196,15 @@ static int file_read(struct arena *a, struct str file, struct job *out, struct e
 
     if (!str_starts(file, STR("files/")) || file.len <= sizeof "files/" - 1 ||
         file.len > FILE_NAME_BYTES_MAX)
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "batch.inputConfig.fileName: %s is no file's name. Upload the file and "
-                         "write its name, \"files/...\".",
-                         quote(file).text);
-    buf_add_c(&spec, "{\"inputConfig\":{\"fileName\":");
-    buf_add_json(&spec, file);
-    buf_add_c(&spec, "}}");
-    out->spec = kept(a, buf_str(&spec));
+        return error_set(
+            e, ERROR_INVALID_ARGUMENT,
+            "batch.inputConfig.fileName: %s is not the name of a file. Upload the file "
+            "and write its name, \"files/...\".",
+            quote(file).text);
+    struct json_writer w = spec_begin(&spec);
+    json_add_text(&w, "fileName", file);
+    out->spec = spec_end(a, &w);
     out->source = JOB_FILE;
-    buf_release(&spec);
     return 0;
 }
 
@@ -228,7 +243,8 @@ static int webhook_read(struct arena *a, yyjson_val *batch, struct job *out, str
                              "batch.webhookConfig.uris: %s is no web address of at most %d bytes.",
                              quote(u).text, WEBHOOK_BYTES_MAX);
     }
-    resource_add_message(&text, &webhook_message, config);
+    struct json_writer w = JSON_WRITER(&text);
+    resource_add_message(&w, NULL, &webhook_message, config);
     bool fits = buf_ok(&text);
     if (fits)
         out->webhook = kept(a, buf_str(&text));
@@ -261,10 +277,11 @@ static const struct message update_message = RESOURCE_MESSAGE("GenerateContentBa
 /* Marks what the mask names; what cannot be changed is an error. */
 static int mask_read(struct str mask, bool *display_name, bool *priority, struct error *e)
 {
+    struct str path;
+
     *display_name = *priority = mask.len == 0;
-    while (mask.len) {
-        size_t comma = str_find(mask, STR(","));
-        struct str path = str_trim(str_sub(mask, 0, comma));
+    while (str_next(&mask, ',', &path)) {
+        path = str_trim(path);
         if (field_named("displayName", path))
             *display_name = true;
         else if (field_named("priority", path))
@@ -273,7 +290,6 @@ static int mask_read(struct str mask, bool *display_name, bool *priority, struct
             return error_set(e, ERROR_INVALID_ARGUMENT,
                              "updateMask: %s cannot be changed. Use displayName or priority.",
                              quote(path).text);
-        mask = comma == SIZE_MAX ? (struct str){ 0 } : str_sub(mask, comma + 1, mask.len);
     }
     return 0;
 }

@@ -18,6 +18,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/json_write.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "format/job/job.h"
@@ -34,8 +35,6 @@ int vertex_read(struct arena *a, struct str body, struct job *out, struct error 
 int vertex_inputs(struct arena *a, struct str spec, struct str **uri, uint32_t *count,
                   struct error *e) FALLIBLE;
 struct str vertex_output_prefix(struct arena *a, struct str spec);
-/* "gs://bucket/name" -> its parts; false when it is none. */
-bool vertex_gs_split(struct str uri, struct str *bucket, struct str *name);
 
 /* The resource. live may be NULL. mask: readMask ("name,state"), or empty for all. expired_as: the
  * state shown for EXPIRED (JOB_EXPIRED, or JOB_FAILED for clients that do not know it). */
@@ -56,10 +55,11 @@ void vertex_write_delete(const struct vertex_deletion *d, struct buf *out);
 /* Of a job that failed, was cancelled or expired: its google.rpc.Status, without details, which the
  * clients' models do not take. */
 bool job_has_error(const struct job *j);
-void job_write_error(const struct job *j, struct buf *out);
+void job_add_error(struct json_writer *w, const char *key, const struct job *j);
 
-/* The key "tranche" of both dialects: its value. */
-void job_write_extension(const struct job *j, const struct job_live *live, struct buf *out);
+/* The value of the key "tranche" of both dialects. live may be NULL. */
+void job_add_extension(struct json_writer *w, const char *key, const struct job *j,
+                       const struct job_live *live);
 /* Reads it: the value of "tranche" in a create body, or the body of :resume. request_id and priority
  * too. Members that are absent leave *out as it is; unknown ones are errors with the nearest name. */
 int job_read_extension(struct arena *a, yyjson_val *object, struct job *out,

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 
+#include "format/gs.h"
 #include "format/job/vertex_fields.h"
 
 #define DISPLAY_NAME_CHARS_MAX 128
@@ -41,15 +42,15 @@ int job_display_name_check(struct str name, struct error *e)
 static struct str spec_write(struct arena *a, yyjson_val *root)
 {
     struct buf spec = BUF_INIT(2 * VERTEX_BODY_BYTES_MAX);
-    struct members m;
+    struct json_writer w = JSON_WRITER(&spec);
 
-    members_begin(&m, &spec, (struct str){ 0 });
+    json_object(&w, NULL);
     for (const char *const *name = vertex_spec_fields; *name; name++) {
         yyjson_val *value = request_field(root, *name);
-        if (value && member_add(&m, *name))
-            resource_add_field(&spec, message_field(&vertex_job_message, str_of(*name)), value);
+        if (value)
+            resource_add_field(&w, *name, message_field(&vertex_job_message, str_of(*name)), value);
     }
-    members_end(&m);
+    json_end(&w);
     struct str out = kept(a, buf_ok(&spec) ? buf_str(&spec) : (struct str){ 0 });
     buf_release(&spec);
     return out;
@@ -122,7 +123,7 @@ static int uri_check(const char *path, struct str uri, bool prefix, struct error
                          "%s: Tables (bq://) are not supported by this version. Use files: "
                          "gs://bucket/name.",
                          path);
-    if (uri.len <= URI_BYTES_MAX && vertex_gs_split(uri, &bucket, &name) && (prefix || name.len))
+    if (uri.len <= URI_BYTES_MAX && gs_split(uri, &bucket, &name) && (prefix || name.len))
         return 0;
     return error_set(e, ERROR_INVALID_ARGUMENT, "%s: %s is no Cloud Storage URI. Write %s.", path,
                      quote(uri).text, prefix ? "gs://bucket/folder" : "gs://bucket/name.jsonl");
@@ -235,17 +236,4 @@ struct str vertex_output_prefix(struct arena *a, struct str spec)
     while (prefix.len && prefix.p[prefix.len - 1] == '/')
         prefix.len--;
     return kept(a, prefix);
-}
-
-bool vertex_gs_split(struct str uri, struct str *bucket, struct str *name)
-{
-    static const struct str scheme = STR_INIT("gs://");
-
-    if (!str_starts(uri, scheme))
-        return false;
-    struct str rest = str_sub(uri, scheme.len, uri.len);
-    size_t slash = str_find(rest, STR("/"));
-    *bucket = str_sub(rest, 0, slash);
-    *name = slash == SIZE_MAX ? (struct str){ 0 } : str_sub(rest, slash + 1, rest.len);
-    return bucket->len > 0;
 }

@@ -245,7 +245,7 @@ static void test_options_are_read_and_shown_as_they_were_asked(void **state)
     assert_int_equal(c.job.options.budget_tokens, 1000);
     assert_int_equal(c.job.options.error_lines_min, 10);
     assert_int_equal(c.job.priority, -3);
-    job_write_extension(&c.job, NULL, &out);
+    job_add_extension(&JSON_WRITER(&out), NULL, &c.job, NULL);
     assert_true(
         str_find(buf_str(&out),
                  STR("\"options\":{\"validateOnly\":true,\"strict\":true,\"budget\":{"
@@ -443,7 +443,7 @@ static void test_the_live_figures_stand_under_our_key(void **state)
     j.retry_of = 17;
     j.bad = 1;
     j.counters.cost_nano = 250000000;
-    job_write_extension(&j, &live, &out);
+    job_add_extension(&JSON_WRITER(&out), NULL, &j, &live);
     assert_golden("extension_running.json", buf_str(&out));
     buf_release(&out);
 }
@@ -457,21 +457,6 @@ static void test_a_deletion_is_an_operation_that_is_done(void **state)
     vertex_write_delete(&d, &out);
     assert_golden("vertex_delete.json", buf_str(&out));
     buf_release(&out);
-}
-
-static void test_storage_uris_are_split_at_their_bucket(void **state)
-{
-    (void)state;
-    struct str bucket, name;
-
-    assert_true(vertex_gs_split(STR("gs://b/x/y z"), &bucket, &name));
-    assert_text(bucket, "b");
-    assert_text(name, "x/y z");
-    assert_true(vertex_gs_split(STR("gs://b"), &bucket, &name));
-    assert_int_equal(name.len, 0);
-    assert_false(vertex_gs_split(STR("gs:///x"), &bucket, &name));
-    assert_false(vertex_gs_split(STR("s3://b/x"), &bucket, &name));
-    assert_false(vertex_gs_split(STR(""), &bucket, &name));
 }
 
 int main(void)
@@ -497,7 +482,6 @@ int main(void)
         cmocka_unit_test(test_what_a_client_named_cannot_break_the_resource),
         cmocka_unit_test(test_the_live_figures_stand_under_our_key),
         cmocka_unit_test(test_a_deletion_is_an_operation_that_is_done),
-        cmocka_unit_test(test_storage_uris_are_split_at_their_bucket),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
