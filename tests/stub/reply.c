@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <xxhash.h>
 
+#include "base/json_write.h"
 #include "base/mem.h"
 
 #define BYTES_PER_TOKEN 4 /* about, in English */
@@ -84,23 +85,34 @@ static void embedding(struct str input, struct buf *b)
     uint64_t hash = XXH3_64bits(input.p, input.len);
 
     for (unsigned i = 0; i < EMBEDDING_SIZE; i++)
-        buf_addf(b, "%s%.4f", i ? "," : "", (double)(hash >> 8 * i & 255) / 256);
+        buf_addf(b, "%s%.4f", i ? "," : "[", (double)(hash >> 8 * i & 255) / 256);
+    buf_add_char(b, ']');
 }
 
 static void embeddings(const struct reply *r, struct buf *b)
 {
+    struct json_writer w = JSON_WRITER(b);
     uint64_t prompt = prompt_tokens(r->call), index = 0;
     struct str input;
 
-    buf_add_str(b, STR("{\"object\":\"list\",\"data\":["));
+    json_object(&w, NULL);
+    json_add_c(&w, "object", "list");
+    json_array(&w, "data");
     for (size_t at = 0; input_next(r->call, &at, &input); index++) {
-        buf_addf(b, "%s{\"object\":\"embedding\",\"index\":%llu,\"embedding\":[", index ? "," : "",
-                 (unsigned long long)index);
+        json_object(&w, NULL);
+        json_add_c(&w, "object", "embedding");
+        json_add_uint(&w, "index", index);
+        json_value(&w, "embedding");
         embedding(input, b);
-        buf_add_str(b, STR("]}"));
+        json_end(&w);
     }
-    buf_addf(b, "],\"model\":\"%s\",\"usage\":{\"prompt_tokens\":%llu,\"total_tokens\":%llu}}",
-             r->options->model, (unsigned long long)prompt, (unsigned long long)prompt);
+    json_end(&w);
+    json_add_c(&w, "model", r->options->model);
+    json_object(&w, "usage");
+    json_add_uint(&w, "prompt_tokens", prompt);
+    json_add_uint(&w, "total_tokens", prompt);
+    json_end(&w);
+    json_end(&w);
 }
 
 void reply_answer(const struct reply *r, struct buf *body)
@@ -146,8 +158,7 @@ static const struct refusal {
     const char *type;    /* OpenAI's */
     const char *message; /* of both, unless the dialect has its own */
 } refusals[] = {
-    { 400, "INVALID_ARGUMENT", "invalid_request_error",
-      "The stub is set to refuse this request." },
+    { 400, "INVALID_ARGUMENT", "invalid_request_error", "The stub is set to refuse this request." },
     { 401, "UNAUTHENTICATED", "invalid_request_error", "Incorrect API key provided." },
     { 404, "NOT_FOUND", "NotFoundError", "There is nothing at this path." },
     { 429, "RESOURCE_EXHAUSTED", "rate_limit_error",
@@ -178,8 +189,10 @@ static struct str asked_model(const struct call *c)
     return close == SIZE_MAX ? STR("") : str_sub(rest, 0, close);
 }
 
+/* The message as a JSON string: the model's name is escaped already. */
 static void message(const struct reply *r, const struct refusal *f, struct buf *b)
 {
+    buf_add_char(b, '"');
     if (f->status != 404 || r->call->kind > CALL_EMBED) {
         buf_add_c(b, f->message);
     } else if (r->call->dialect == DIALECT_OPENAI) {
@@ -190,28 +203,42 @@ static void message(const struct reply *r, const struct refusal *f, struct buf *
                  "generateContent.",
                  STR_ARG(asked_model(r->call)));
     }
+    buf_add_char(b, '"');
+}
+
+static void add_retry(struct json_writer *w, uint64_t retry_ms)
+{
+    json_array(w, "details");
+    json_object(w, NULL);
+    json_add_c(w, "@type", "type.googleapis.com/google.rpc.RetryInfo");
+    json_addf(w, "retryDelay", "%.3fs", (double)retry_ms / 1000);
+    json_end(w);
+    json_end(w);
 }
 
 void reply_error(const struct reply *r, int status, uint64_t retry_ms, struct buf *body)
 {
     const struct refusal *f = refusal_of(status);
     struct buf text = BUF_INIT(HTTP_HEAD_BYTES_MAX * 2);
+    struct json_writer w = JSON_WRITER(body);
 
     message(r, f, &text);
+    json_object(&w, NULL);
+    json_object(&w, "error");
     if (r->call->dialect == DIALECT_OPENAI) {
-        buf_addf(body,
-                 "{\"error\":{\"message\":\"%.*s\",\"type\":\"%s\",\"param\":null,\"code\":%d}}",
-                 STR_ARG(buf_str(&text)), f->type, status);
+        json_add_raw(&w, "message", buf_str(&text));
+        json_add_c(&w, "type", f->type);
+        json_add_null(&w, "param");
+        json_add_int(&w, "code", status);
     } else {
-        buf_addf(body, "{\"error\":{\"code\":%d,\"message\":\"%.*s\",\"status\":\"%s\"", status,
-                 STR_ARG(buf_str(&text)), f->gemini);
+        json_add_int(&w, "code", status);
+        json_add_raw(&w, "message", buf_str(&text));
+        json_add_c(&w, "status", f->gemini);
         if (retry_ms)
-            buf_addf(body,
-                     ",\"details\":[{\"@type\":\"type.googleapis.com/google.rpc.RetryInfo\","
-                     "\"retryDelay\":\"%.3fs\"}]",
-                     (double)retry_ms / 1000);
-        buf_add_str(body, STR("}}"));
+            add_retry(&w, retry_ms);
     }
+    json_end(&w);
+    json_end(&w);
     buf_release(&text);
 }
 
@@ -231,15 +258,26 @@ void reply_refuse(const struct reply *r, int status, uint64_t retry_ms, struct b
 
 void reply_models(const struct reply *r, struct buf *body)
 {
-    if (r->call->dialect == DIALECT_OPENAI)
-        buf_addf(
-            body,
-            "{\"object\":\"list\",\"data\":[{\"id\":\"%s\",\"object\":\"model\",\"created\":%d,"
-            "\"owned_by\":\"stub\"}]}",
-            r->options->model, CREATED);
-    else
-        buf_addf(body,
-                 "{\"models\":[{\"name\":\"models/%s\",\"supportedGenerationMethods\":"
-                 "[\"generateContent\"]}]}",
-                 r->options->model);
+    struct json_writer w = JSON_WRITER(body);
+
+    json_object(&w, NULL);
+    if (r->call->dialect == DIALECT_OPENAI) {
+        json_add_c(&w, "object", "list");
+        json_array(&w, "data");
+        json_object(&w, NULL);
+        json_add_c(&w, "id", r->options->model);
+        json_add_c(&w, "object", "model");
+        json_add_int(&w, "created", CREATED);
+        json_add_c(&w, "owned_by", "stub");
+    } else {
+        json_array(&w, "models");
+        json_object(&w, NULL);
+        json_addf(&w, "name", "models/%s", r->options->model);
+        json_array(&w, "supportedGenerationMethods");
+        json_add_c(&w, NULL, "generateContent");
+        json_end(&w);
+    }
+    json_end(&w);
+    json_end(&w);
+    json_end(&w);
 }

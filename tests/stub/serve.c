@@ -1,5 +1,7 @@
 #include "serve.h"
 
+#include "base/json_write.h"
+
 #include "work.h"
 
 /* The buffer for a body, empty. */
@@ -110,10 +112,13 @@ static void serve_faults(struct server *s, struct conn *c)
         serve_health(s, c);
         return;
     }
-    struct buf *body = new_body(s);
-    buf_add_str(body, STR("{\"error\":{\"code\":400,\"message\":"));
-    buf_add_json(body, str_of(e.msg));
-    buf_add_str(body, STR("}}"));
+    struct json_writer w = JSON_WRITER(new_body(s));
+    json_object(&w, NULL);
+    json_object(&w, "error");
+    json_add_uint(&w, "code", 400);
+    json_add_c(&w, "message", e.msg);
+    json_end(&w);
+    json_end(&w);
     send_body(s, c, 400);
 }
 

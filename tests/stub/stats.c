@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <sys/resource.h>
 
+#include "base/json_write.h"
 #include "base/mem.h"
 
 void stats_busy(struct stats *s, uint64_t busy, uint64_t now_ns)
@@ -50,25 +51,28 @@ void stats_write(const struct stats *s, uint64_t slots, uint64_t bodies, struct 
     double ns = (double)(s->changed_ns - s->first_ns);
     double mean = ns > 0 ? s->busy_ns / ns : 0;
     double empty = ns > 0 ? s->empty_ns / ns : 0;
+    struct json_writer w = JSON_WRITER(out);
     double idle = slots ? 1 - mean / (double)slots : empty;
 
-    buf_add_char(out, '{');
+    json_object(&w, NULL);
     for (size_t i = 0; i < ARRAY_LEN(counters); i++) {
         const void *at = (const char *)s + counters[i].offset;
-        buf_addf(out, "\"%s\":%llu,", counters[i].name, (unsigned long long)*(const uint64_t *)at);
+        json_add_uint(&w, counters[i].name, *(const uint64_t *)at);
     }
-    buf_addf(out,
-             "\"bodies\":%llu,\"busy\":%llu,\"busy_mean\":%.3f,\"idle_share\":%.4f,"
-             "\"seconds\":%.6f,\"cpu_seconds\":%.3f,\"faults\":{",
-             (unsigned long long)bodies, (unsigned long long)s->busy, mean, idle, ns / 1e9,
-             cpu_seconds());
-    const char *comma = "";
-    for (int i = 0; i < FAULT_COUNT; i++) {
-        if (s->fault[i]) {
-            buf_addf(out, "%s\"%s\":%llu", comma, fault_name((enum fault_kind)i),
-                     (unsigned long long)s->fault[i]);
-            comma = ",";
-        }
-    }
-    buf_add_str(out, STR("}}"));
+    json_add_uint(&w, "bodies", bodies);
+    json_add_uint(&w, "busy", s->busy);
+    json_value(&w, "busy_mean");
+    buf_addf(out, "%.3f", mean);
+    json_value(&w, "idle_share");
+    buf_addf(out, "%.4f", idle);
+    json_value(&w, "seconds");
+    buf_addf(out, "%.6f", ns / 1e9);
+    json_value(&w, "cpu_seconds");
+    buf_addf(out, "%.3f", cpu_seconds());
+    json_object(&w, "faults");
+    for (int i = 0; i < FAULT_COUNT; i++)
+        if (s->fault[i])
+            json_add_uint(&w, fault_name((enum fault_kind)i), s->fault[i]);
+    json_end(&w);
+    json_end(&w);
 }
