@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""usage: bench/service/run.py [--lines N] [--jobs N] [--megabytes N] [--program PATH]
+"""usage: bench/service/run.py [--only PART]... [--lines N] [--jobs N] [--megabytes N] [--program PATH]
 
 Measures a `tranche serve` of its own, on this machine and with tranche-fake:
-  calls      create, get and list: requests/s and latency, by wrk (apt: wrk) on 1 and 32 connections
+  one        N lines (default 200,000) in one job: lines/s from create to the finished output
+  paused     the same job, paused and resumed ten times on its way
+  many       N jobs (default 1,000) of 200 lines each
   objects    upload and download of one object, against copying and syncing the same file (peer: cp)
-  one job    N lines (default 200,000) in one job: lines/s from create to the finished output
-  many jobs  N jobs (default 1,000) of 200 lines each
+  calls      create, get and list: requests/s and latency, by wrk (apt: wrk) on 1 and 32 connections
 Memory is the server's largest resident set. Prints one line a figure."""
 import argparse
 import json
@@ -19,6 +20,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "accept"))
+PAUSES = 10
 JOBS = "/v1/projects/p1/locations/us-central1/batchPredictionJobs"
 FINAL = ("JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED", "JOB_STATE_EXPIRED")
 
@@ -122,8 +124,37 @@ def bench_jobs(server, count, size):
           f"{resident_mib(server):.0f} MiB at most")
 
 
+def until(server, name, done):
+    """The job's resource, once done(resource) is true or the job has ended."""
+    while True:
+        job = server.call("GET", "/v1/" + name)[1]
+        if done(job) or job["state"] in FINAL:
+            return job
+        time.sleep(0.02)
+
+
+def bench_paused(server, size):
+    """Pauses the job each time another eleventh of its lines is done."""
+    server.upload("bench", "in.jsonl", lines(size))
+    cpu, start, pauses = cpu_s(server), time.monotonic(), 0
+    name = server.call("POST", JOBS, job_body("gs://bench/in.jsonl"))[1]["name"]
+    for part in range(1, PAUSES + 1):
+        wanted = size * part // (PAUSES + 1)
+        job = until(server, name, lambda j: j.get("tranche", {}).get("progress", {})
+                    .get("succeeded", 0) >= wanted)  # pylint: disable=cell-var-from-loop
+        if job["state"] in FINAL or server.call("POST", f"/v1/{name}:pause", {})[0] != 200:
+            break
+        pauses += until(server, name, lambda j: j["state"] == "JOB_STATE_PAUSED")["state"] not in FINAL
+        server.call("POST", f"/v1/{name}:resume", {})
+    wait(server, [name])
+    seconds = time.monotonic() - start
+    print(f"paused {pauses:2} times, {size:6} lines: {seconds:6.1f} s, {size / seconds:7.0f} lines/s, "
+          f"{(cpu_s(server) - cpu) / size * 1e6:5.0f} us CPU a line, {resident_mib(server):.0f} MiB at most")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", action="append", choices=["one", "paused", "many", "objects", "calls"])
     parser.add_argument("--lines", type=int, default=200000)
     parser.add_argument("--jobs", type=int, default=1000)
     parser.add_argument("--megabytes", type=int, default=1024)
@@ -132,14 +163,18 @@ def main():
     os.environ["TRANCHE"] = options.program
     from server import Server  # pylint: disable=import-outside-toplevel
 
-    for measure in (lambda s, f: bench_jobs(s, 1, options.lines),
-                    lambda s, f: bench_jobs(s, options.jobs, 200),
-                    lambda s, f: bench_objects(s, f, options.megabytes), bench_calls):
-        with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as name:
-            server = Server(name)
+    parts = {"one": lambda s, f: bench_jobs(s, 1, options.lines),
+             "paused": lambda s, f: bench_paused(s, options.lines),
+             "many": lambda s, f: bench_jobs(s, options.jobs, 200),
+             "objects": lambda s, f: bench_objects(s, f, options.megabytes),
+             "calls": bench_calls}
+    for name in options.only or parts:
+        measure = parts[name]
+        with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
+            server = Server(folder)
             server.call("POST", "/storage/v1/b?project=p1", {"name": "bench"})
             try:
-                measure(server, pathlib.Path(name))
+                measure(server, pathlib.Path(folder))
             finally:
                 server.stop()
 
