@@ -205,7 +205,7 @@ static void listen_to(struct call *c, struct api_listener who)
         call_fail(c, &e);
 }
 
-/* Of all jobs that the caller may see, from now on. */
+/* The events of all jobs that the caller may see, from now on. */
 static void get_events(struct call *c)
 {
     listen_to(

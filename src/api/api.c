@@ -1,5 +1,6 @@
 #include "api/api.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include "api/call.h"
@@ -9,8 +10,8 @@
 #include "base/log.h"
 #include "base/metric.h"
 
-/* Where a body may be larger than this the caller is known before it is read, so that strangers
- * cannot make us keep it; the look-up is short, but it is the connection's thread that makes it. */
+/* The largest body that we read from a stranger. Routes with larger bodies check the key first, on the
+ * connection's thread; the look-up is short. */
 #define BARE_BODY_BYTES ((size_t)64 * 1024)
 #define LOGGED_PATH_BYTES 200
 
@@ -22,7 +23,7 @@ static const struct route *const tables[] = {
     api_upstreams_routes, NULL,
 };
 
-/* What a path that is no route's is answered with. */
+/* The routes of calls that match none: they only choose the form of the error. */
 static const struct route unknown = { .pattern = "" };
 static const struct route unknown_storage = { .pattern = "", .flags = ROUTE_STORAGE };
 
@@ -32,7 +33,7 @@ static const char *const method_names[] = {
     [HTTP_OPTIONS] = "OPTIONS", [HTTP_OTHER] = "OTHER",
 };
 
-/* A call, and what only this file knows of it. */
+/* A call with what only this file uses. Attached to its http_call, in whose arena it lives. */
 struct serving {
     struct call call;
     bool admitted, counted;
@@ -58,7 +59,7 @@ static bool is_storage(struct str path)
     return at != SIZE_MAX;
 }
 
-/* False: there is no such route, and that is answered. */
+/* Finds the route. False: there is none, and the call is answered. */
 static bool dispatch(struct call *c)
 {
     struct str path = http_path(c->http);
@@ -86,7 +87,7 @@ static bool dispatch(struct call *c)
     return false;
 }
 
-/* In whose words a call is refused. */
+/* The API whose words refuse a caller. */
 enum dialect_words { WORDS_VERTEX, WORDS_GEMINI, WORDS_STORAGE, WORDS_COUNT };
 
 // clang-format off
@@ -139,7 +140,7 @@ static void refuse_stranger(struct call *c, enum auth_result why, const struct e
                      refusals[words][bad].message);
 }
 
-/* Whether the caller may; if not, that is answered. */
+/* Checks the key and its role. False: the caller may not, and the call is answered. */
 static bool admit(struct call *c)
 {
     struct error e = { 0 };
@@ -181,9 +182,11 @@ static enum http_next on_begin(void *arg, struct http_call *http)
     s->began_ns = api->clock->mono_ns(api->clock);
     http_attach(http, s);
     http_set_header(http, "X-Content-Type-Options", STR("nosniff"));
-    /* Objects are what somebody uploaded; a browser must not run them as pages of ours. */
+    /* Clients upload objects of any kind; a browser must not run one as a page of ours. */
     http_set_header(http, "Content-Security-Policy", STR("sandbox; default-src 'none'"));
-    if (!dispatch(c))
+    bool found = dispatch(c);
+    assert(c->route); /* from here on every error has a form */
+    if (!found)
         return HTTP_REPLIED;
     size_t body_max = c->route->body_max ? c->route->body_max : BARE_BODY_BYTES;
     http_set_keep_max(http, body_max);
@@ -208,7 +211,7 @@ static void on_handle(void *arg, struct http_call *http)
     if (!c->route->begin && http_body_error(http))
         call_fail(c, http_body_error(http));
     else if (!c->route->begin && !http_body_complete(http))
-        call_fail_as(c, 400, NULL, "The request's body is not whole.");
+        call_fail_as(c, 400, NULL, "The request's body is incomplete.");
     else
         c->route->handle(c);
 }

@@ -6,11 +6,11 @@
 
 #include "base/mem.h"
 
-/* A header or parameter longer than this is no credential of ours. */
+/* A longer header or parameter cannot be a credential of ours. */
 #define CREDENTIAL_BYTES_MAX 1024
 
-/* RFC 9110: the scheme's case does not matter. What has another scheme stays as it is, and is a bad
- * credential. */
+/* RFC 9110: the scheme's case does not matter. A header with another scheme stays as it is, which is a
+ * bad credential. */
 static struct str without_scheme(struct str header)
 {
     static const char scheme[] = "bearer ";
@@ -41,7 +41,7 @@ static int find(struct store *s, struct arena *a, struct str text, struct key *o
     return found ? found : key_find(s, a, text, out, e);
 }
 
-/* Counting valid keys is cheap; that there is not even a revoked one is asked only when none is. */
+/* Counting valid keys is cheap, so revoked keys are looked for only when there is no valid one. */
 int auth_is_open(struct store *s, struct arena *a, struct error *e)
 {
     uint64_t valid = 0;
@@ -91,7 +91,7 @@ static struct str host_of(struct str authority)
     return str_sub(authority, 0, str_find(authority, STR(":")));
 }
 
-/* What follows the host: nothing, or a port. */
+/* The rest after the host: nothing, or a port. */
 static bool is_port(struct str rest)
 {
     if (rest.len == 0)
@@ -130,9 +130,10 @@ int auth_open_guard(struct str host, struct str origin, struct error *e)
         return 0;
     if (scheme != SIZE_MAX && is_loopback(str_sub(origin, scheme + 3, origin.len)))
         return 0;
-    return error_set(e, ERROR_PERMISSION_DENIED,
-                     "While no key exists this server answers to no pages of other sites, and the "
-                     "Origin header names one. Make a key with `tranche keys create`.");
+    return error_set(
+        e, ERROR_PERMISSION_DENIED,
+        "While no key exists this server does not answer web pages of other origins, and "
+        "the Origin header names one. Make a key with `tranche keys create`.");
 }
 
 bool auth_project_valid(struct str name)

@@ -1,8 +1,8 @@
-/* auth_token.c -- access tokens: given for a service account's assertion, and recognised again.
+/* auth_token.c -- access tokens: issued for a service account's assertion, and checked.
  *
  * Shape:   "tat.KEY.END.MAC": the key's id, when it ends in seconds since 1970, and HMAC-SHA256 of all
  *          before it in hexadecimal digits. Nothing is kept: the store's secret and the key's state
- *          say whether it holds.
+ *          decide whether a token is valid.
  */
 #include "api/auth.h"
 
@@ -94,7 +94,7 @@ int auth_token_find(struct store *s, struct arena *a, struct str token, struct k
 
 /* ---- The endpoint ---- */
 
-/* What is wrong with a call to it, in OAuth's words; code NULL: nothing. */
+/* Why a call to the endpoint is refused, in OAuth's words; code NULL: it is not. */
 struct refusal {
     const char *code, *about;
 };
@@ -102,9 +102,9 @@ struct refusal {
 #define GRANT_REFUSED(about) REFUSED("invalid_grant", about)
 static const struct refusal accepted;
 
-/* A JWT: the three parts as sent, and what they say. */
+/* A JWT: its parts as sent, and the JSON in them. */
 struct jwt {
-    struct str text; /* what is signed */
+    struct str text; /* the signed part */
     struct str signature;
     yyjson_val *header, *claims;
 };
@@ -147,7 +147,7 @@ static bool decode_part(struct arena *a, struct str in, struct str *out)
     return base64_read(in, true, p, &out->len);
 }
 
-/* The object in one part; NULL when it is none. A name that stands twice could mean two things. */
+/* The JSON object in one part, or NULL. A name that stands twice is refused: it could mean two things. */
 static yyjson_val *part_object(struct arena *a, struct str part)
 {
     struct buf path = BUF_INIT(ERROR_MSG_BYTES);
@@ -202,7 +202,7 @@ static bool audience_is_us(yyjson_val *aud)
     return false;
 }
 
-/* Seconds since 1970; RFC 7519 allows fractions. A time out of all reason is no time. */
+/* Seconds since 1970; RFC 7519 allows fractions. A time beyond the year 5138 is refused. */
 static bool claim_time(yyjson_val *v, int64_t *out)
 {
     double seconds = yyjson_is_num(v) ? yyjson_get_num(v) : -1;
@@ -262,7 +262,7 @@ static bool signature_holds(struct str public_key, const struct jwt *j)
     return holds;
 }
 
-/* The account that the assertion is of, into *key. e is set for failures of ours. */
+/* Finds the account of the assertion. e is set when the store fails. */
 static struct refusal judge(struct store *s, struct arena *a, struct str form, struct key *key,
                             struct error *e)
 {
@@ -279,7 +279,7 @@ static struct refusal judge(struct store *s, struct arena *a, struct str form, s
     int found = key_find_email(s, a, json_str(json_get(jwt.claims, "iss")), key, e);
     if (found < 0)
         return REFUSED("server_error", "The server cannot look up accounts at the moment.");
-    /* One answer for an unknown account and a wrong key: names of accounts are not for guessing. */
+    /* The same answer for an unknown account and a wrong key, so that nobody can guess names. */
     if (!found || !signature_holds(key->public_key, &jwt))
         return GRANT_REFUSED("Invalid JWT Signature.");
     return accepted;

@@ -1,4 +1,4 @@
-/* call.c -- what handlers use of a call: replies, errors in the words of each dialect, the body. */
+/* call.c -- what handlers need of a call: replies, errors in each dialect, the body, projects, seals. */
 #include "api/call.h"
 
 #include <assert.h>
@@ -16,7 +16,7 @@
 #define QUOTE_BYTES 128
 #define ERROR_BYTES_MAX ((size_t)8 * 1024)
 
-/* What an HTTP status is called in an error's body when no code of ours says it. */
+/* The names of an HTTP status in an error's body. */
 static const struct {
     int http;
     const char *status; /* google.rpc.Code */
@@ -58,7 +58,7 @@ static size_t status_index(int http)
     return i;
 }
 
-/* What went wrong within the server is for its log: it may name paths and other projects' things. */
+/* Internal errors go to the log only: they may name paths and objects of other projects. */
 static const char *public_message(const struct call *c, const struct error *e)
 {
     if (error_http(e->code) != 500)
@@ -67,7 +67,7 @@ static const char *public_message(const struct call *c, const struct error *e)
     return "Internal error encountered.";
 }
 
-/* What both forms begin with; the error object stays open. */
+/* The common beginning of both forms; the error object stays open. */
 static void write_error(const struct failure *f, struct json_writer *w)
 {
     json_object(w, NULL);
@@ -109,7 +109,7 @@ static void write_storage(const struct failure *f, struct json_writer *w)
 
 static void reply_failure(struct call *c, const struct failure *f)
 {
-    unsigned flags = c->route ? c->route->flags : 0;
+    unsigned flags = c->route->flags;
     struct buf body = BUF_INIT(ERROR_BYTES_MAX);
     struct json_writer w = JSON_WRITER(&body);
 
@@ -172,7 +172,7 @@ void call_fail_as(struct call *c, int status, const char *reason, const char *me
                      });
 }
 
-/* JSON path text, with what json_check found at it. */
+/* Refuses what json_check refuses, with its path. */
 static int check(yyjson_val *root, struct error *e)
 {
     struct buf path = BUF_INIT(ERROR_MSG_BYTES);
@@ -201,7 +201,7 @@ yyjson_val *call_json(struct call *c, struct error *e)
     if (yyjson_is_obj(root))
         return root;
     (void)error_set(e, ERROR_INVALID_ARGUMENT,
-                    "Invalid JSON payload received. Expected an object at the top.");
+                    "Invalid JSON payload received. Expected an object at the top level.");
     return NULL;
 }
 

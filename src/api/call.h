@@ -39,14 +39,14 @@ void call_reply(struct call *c, struct buf *body);
 void call_reply_c(struct call *c, const char *json);
 /* Answers with the error in the form of the route, and HTTP error_http(e->code). */
 void call_fail(struct call *c, const struct error *e);
-/* As call_fail with an HTTP status and a reason of its own: for storage errors[].reason
- * ("conditionNotMet"), else that of an ErrorInfo in details ("API_KEY_INVALID"). NULL: the usual one,
- * or none. */
+/* As call_fail, with its own HTTP status and reason: in Cloud Storage's form errors[].reason
+ * ("conditionNotMet"), else that of an ErrorInfo in details ("API_KEY_INVALID"). NULL: the usual reason,
+ * or no details. */
 void call_fail_as(struct call *c, int status, const char *reason, const char *message);
 /* The body as a JSON object, in the call's arena; an empty body gives an empty object. */
 yyjson_val *call_json(struct call *c, struct error *e);
-/* "pageSize" (and the like) as a number within [1, max]; deflt when absent or 0, and a larger one is
- * max. INVALID_ARGUMENT when it is no number. */
+/* A query parameter such as "pageSize", within [1, max]: absent or 0 gives deflt, a larger number max.
+ * INVALID_ARGUMENT when it is not a number. */
 int call_number(struct call *c, const char *name, uint64_t deflt, uint64_t max, uint64_t *out,
                 struct error *e) FALLIBLE;
 /* A number that is not negative, in digits only; false otherwise, or when int64_t cannot hold it. */
@@ -65,7 +65,7 @@ void call_add_time(struct json_writer *w, const char *key, int64_t us);
 /* A member with a 64-bit number, which Google's JSON has as a string. */
 void call_add_int64(struct json_writer *w, const char *key, int64_t n);
 void call_add_base64(struct json_writer *w, const char *key, const void *p, size_t len);
-/* Where clients find this server, without a slash at the end: public_url, or as this one sees us. */
+/* The address of this server without a slash at the end: public_url, or as this client sees it. */
 struct str call_base_url(struct call *c);
 /* The project that the store's calls are restricted to: the caller's, or NULL for every project. */
 const char *call_scope(const struct call *c);
@@ -77,11 +77,11 @@ const char *call_scope(const struct call *c);
 
 struct seal {
     const char *purpose; /* "page" */
-    struct str scope;    /* what it holds for; another scope makes another seal */
+    struct str scope;    /* project, list, filter, ...: the seal is valid there only */
 };
 int seal_write(struct store *s, const struct seal *seal, const int64_t number[2],
                char text[SEAL_TEXT_BYTES], struct error *e) FALLIBLE;
-/* False: it is none of ours, or of another purpose or scope. */
+/* False: we did not make the text, or made it for another purpose or scope. */
 bool seal_read(struct store *s, const struct seal *seal, struct str text, int64_t number[2]);
 
 #endif

@@ -17,20 +17,21 @@ struct api {
     struct store *store;
     struct service *service;
     struct clock *clock;
-    /* For list calls. What it points to lives as long as the program; a reload of the configuration
-     * puts another there. */
+    /* The configured models. Each table lives as long as the program; a reload of the configuration
+     * stores another one here. */
     _Atomic(const struct models *) models;
     const char *default_location; /* "us-central1" */
-    const char *default_project;  /* of calls that name none, where no keys are: "default" */
-    const char *public_url;       /* as clients see us, or NULL: from the Host header */
-    enum job_state expired_as;    /* JOB_EXPIRED or JOB_FAILED: how Vertex clients see it */
+    const char *default_project;  /* of calls without a key that name none: "default" */
+    const char *public_url;       /* how clients reach us; NULL: taken from the Host header */
+    enum job_state expired_as;    /* JOB_EXPIRED or JOB_FAILED: the state that Vertex clients see */
     bool test_clock;
-    bool open; /* reachable from this machine only: while no key was ever made, every call may
-                * everything (auth.h) */
-    const char *const *webhook_allow; /* targets allowed though private, until NULL; or NULL */
-    atomic_bool draining;             /* /readyz says no */
-    struct api_events *events;        /* api_serve's own */
-    struct webhook_sender *sender;    /* api_serve's own */
+    bool open; /* reachable from this machine only: until the first key is made, every call may do
+                * anything (auth.h) */
+    const char *const
+        *webhook_allow;        /* private host:port that webhooks may reach, until NULL; or NULL */
+    atomic_bool draining;      /* /readyz says no */
+    struct api_events *events; /* api_serve's own */
+    struct webhook_sender *sender; /* api_serve's own */
 };
 
 #endif

@@ -1,5 +1,7 @@
 #include "api/intake.h"
 
+#include <assert.h>
+
 #include "base/log.h"
 
 int intake_blob(struct intake *in, struct store *s, uint64_t bytes_max, struct error *e)
@@ -37,6 +39,7 @@ int intake_upload(struct intake *in, struct store *s, const struct upload *up, u
 
 int intake_write(struct intake *in, const void *p, size_t len, struct error *e)
 {
+    assert(in->writer);
     size_t skipped = len < in->skip ? len : (size_t)in->skip;
 
     if (len > in->room)
@@ -53,6 +56,7 @@ int intake_finish(struct intake *in, struct blob *out, struct error *e)
 {
     struct blob_writer *w = in->writer;
 
+    assert(w);
     in->writer = NULL;
     if (in->upload.id[0] == '\0')
         return blob_finish(w, out, e);
@@ -63,6 +67,7 @@ int intake_pause(struct intake *in, uint64_t *bytes, struct error *e)
 {
     struct blob_writer *w = in->writer;
 
+    assert(w && in->upload.id[0] != '\0');
     in->writer = NULL;
     return upload_pause(in->store, in->upload.id, w, bytes, e);
 }

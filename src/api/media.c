@@ -156,7 +156,8 @@ int media_span_read(struct str content_range, struct media_span *out, struct err
                      STR_ARG(str_sub(content_range, 0, 64)));
 }
 
-/* What a Range header asks of so many bytes. One that is not understood, or has several ranges, means all. */
+/* The part of `bytes` bytes that a Range header asks for. A header that we do not understand, or with several
+ * ranges, asks for all. */
 enum media_range { MEDIA_ALL, MEDIA_PART, MEDIA_OUTSIDE /* 416 */ };
 
 /* "bytes=a-b", "bytes=a-", "bytes=-n" */

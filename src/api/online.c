@@ -9,6 +9,7 @@
  */
 #include "api/call.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -25,10 +26,11 @@
 
 enum form { FORM_ONE, FORM_SSE, FORM_ARRAY };
 
-/* The model may hold the request after the reply, so this owns a copy of the body. */
+/* The model may hold the request after the reply, so this owns a copy of the body. The call belongs to its
+ * server again when it is answered. */
 struct online_call {
     struct arena arena;
-    struct call *call;
+    struct call *call; /* NULL: answered */
     struct request *request;
     struct job_files files;
     enum form form;
@@ -96,6 +98,7 @@ static struct online_call *online_new(struct call *c, struct str body, struct er
 static void online_done(void *arg, struct answer *a)
 {
     struct online_call *o = arg;
+    struct call *c = o->call;
     static const struct {
         const char *before, *after, *type;
     } forms[] = {
@@ -105,13 +108,15 @@ static void online_done(void *arg, struct answer *a)
     };
     struct buf body = BUF_INIT(REPLY_BYTES_MAX);
 
+    assert(c); /* one answer a call */
+    o->call = NULL;
     if (a->error.code == ERROR_OK) {
         buf_add_c(&body, forms[o->form].before);
         buf_add_str(&body, buf_str(&a->response));
         buf_add_c(&body, forms[o->form].after);
-        http_reply(o->call->http, 200, forms[o->form].type, &body);
+        http_reply(c->http, 200, forms[o->form].type, &body);
     } else {
-        call_fail(o->call, &a->error);
+        call_fail(c, &a->error);
     }
     answer_release(a);
 }
@@ -192,7 +197,7 @@ static uint64_t billable(struct str text)
 
     for (size_t i = 0; i < text.len; i++) {
         unsigned char b = (unsigned char)text.p[i];
-        n += b > ' ' && (b & 0xC0) != 0x80; /* the first byte of a code point that is no space */
+        n += b > ' ' && (b & 0xC0) != 0x80; /* the first byte of a code point, but not of a space */
     }
     return n;
 }

@@ -32,7 +32,7 @@ static bool param_add(struct route_match *m, struct str raw)
     return true;
 }
 
-/* Whether step is one of the words between the bars of "a|b". */
+/* True when step is one of the words between the bars of "a|b". */
 static bool is_one_of(struct str words, struct str step)
 {
     for (;;) {
@@ -75,7 +75,7 @@ static bool match(struct route_match *m, bool loose, struct str pattern, struct 
     return path.len == 0;
 }
 
-/* The parameters stay as they were sent. */
+/* The parameters stay encoded. */
 static enum route_result find(const struct route *const *tables, enum http_method method,
                               struct str path, bool loose, struct route_match *m)
 {
@@ -100,7 +100,7 @@ static bool is_version(struct str step)
     return step.len >= 2 && step.p[0] == 'v' && step.p[1] >= '1' && step.p[1] <= '9';
 }
 
-/* The paths of uploads and operations have a word before it: "/upload/v1beta/files". */
+/* A word stands before the version in paths of uploads: "/upload/v1beta/files". */
 static struct str version_of(struct str path)
 {
     struct str first = { 0 }, step;

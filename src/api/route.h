@@ -2,11 +2,11 @@
  *
  * Shape:   a pattern is steps between "/": a word is itself; "(a|b)" one of them; "{}" any one step,
  *          decoded, up to a ":verb" when the pattern has one; "{**}" all that is left, slashes
- *          included, decoded. "{}:cancel" wants the verb; a pattern without a verb also matches a step
+ *          included, decoded. "{}:cancel" needs the verb; a pattern without a verb also matches a step
  *          that has a ":" in it only when no other pattern does. Parameters are in order of the pattern.
  *          A HEAD call takes the route of GET when none is its own.
  * Decoding: a step is cut from the path as it was sent and decoded then, so that %2F is a "/" within
- *          a parameter and never a border. A bad escape, a NUL, or what is no UTF-8 is refused.
+ *          a parameter and never a border. Bad escapes, NUL and invalid UTF-8 are refused.
  * Errors:  404 in the dialect of the path; 405 when only the method is wrong.
  * Threads: constant tables.
  */
@@ -31,14 +31,14 @@ struct route {
     const char *pattern;
     enum key_role role; /* at least */
     unsigned flags;
-    void (*handle)(struct call *c); /* on a worker; must lead to one reply */
-    size_t body_max;                /* 0: no body is expected (64 KiB are borne) */
+    void (*handle)(struct call *c); /* on a worker; leads to exactly one reply, now or later */
+    size_t body_max;                /* 0: no body is expected (up to 64 KiB are read) */
     /* For bodies that are not kept: called when the head is in, on a connection's thread; sets the sink
      * (http_set_sink) or answers itself and returns false. NULL: the body is kept. */
     bool (*begin)(struct call *c);
 };
 
-/* What a method and a path mean. */
+/* The result of a search. */
 enum route_result {
     ROUTE_FOUND,
     ROUTE_NO_PATH,   /* 404 */
@@ -51,8 +51,8 @@ struct route_match {
     uint32_t param_count;
     struct str version;
 };
-/* tables: until NULL; each ends with a zeroed route. The first that matches is taken, a pattern
- * without a verb for a step with ":" only after all others. */
+/* tables ends with NULL, each table with a zeroed route. The first route that matches is taken; a pattern
+ * without a verb matches a step with ":" only after all others. */
 enum route_result route_find(const struct route *const *tables, enum http_method method,
                              struct str path, struct arena *a, struct route_match *out);
 

@@ -1,7 +1,9 @@
 /* vertex.c -- batchPredictionJobs and their operations, as Vertex AI has them.
  *
- * Why: a create call only writes down what is wanted: whether the input exists and is right is found out
- * later, and the job tells of it. What is refused at once is what the real service refuses at once.
+ * Why: a create call only records the request. The input is found and validated later, and the job shows
+ * the result. A create call refuses at once only what the real service refuses at once.
+ *
+ * Source:  https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.batchPredictionJobs
  */
 #include <inttypes.h>
 #include <string.h>
@@ -11,7 +13,7 @@
 
 #define OPERATION_BYTES_MAX ((size_t)16 * 1024)
 
-/* Of "publishers/google/models/X" X; tuned models and endpoints go by their id. */
+/* A published model is named in the error by X of "publishers/google/models/X", others by their whole name. */
 static int model_check(struct call *c, const struct job *j, struct error *e)
 {
     const char *name = arena_copy(c->arena, j->model.p, j->model.len);
@@ -40,8 +42,8 @@ static void post_job(struct call *c)
     job_create_call(c, read_job);
 }
 
-/* ---- Operations: a deletion is done when it is answered, so an operation is never anything but
- * done, and its name says all there is to know of it. ---- */
+/* ---- Operations: a deletion is complete when it is answered, so every operation is done, and its name
+ * (a seal) has all its facts. ---- */
 
 static const char *api_version(const struct call *c)
 {
@@ -88,7 +90,7 @@ static void delete_job(struct call *c)
                                                   number[1] });
 }
 
-/* Fills *d from the path; NOT_FOUND when this project and location never had it. */
+/* Fills *d from the path; NOT_FOUND when the operation belongs to another project or location. */
 static int operation_of_path(struct call *c, struct vertex_deletion *d, struct error *e)
 {
     struct str id = c->param[2];
@@ -120,7 +122,7 @@ static void get_operation(struct call *c)
         reply_operation(c, &d);
 }
 
-/* Cancelling what is done changes nothing, and what is forgotten was never kept. */
+/* Cancelling a done operation changes nothing, and a deleted one was never stored. */
 static void forget_operation(struct call *c)
 {
     struct vertex_deletion d;

@@ -299,7 +299,7 @@ def test_results_follow_until_the_end_and_nothing_comes_twice(client, stub):
 def test_results_follow_a_job_that_shows_fewer_rows_for_a_while(client, stub):
     stub.add_job(5, "RUNNING", "RUNNING", "SUCCEEDED")
     stub.results["5"] = b'{"row":1}\n'
-    stub.answer_next("GET", ":results?offset=10", 400, error(400, "OUT_OF_RANGE", "behind the end"))
+    stub.answer_next("GET", ":results?offset=10", 400, error(400, "OUT_OF_RANGE", "beyond the end"))
     done = client("results", "5", "--follow")
     assert (done.returncode, done.stdout) == (OK, '{"row":1}\n'), done.stderr
     assert len(stub.requests("GET", ":results")) == 3

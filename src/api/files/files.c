@@ -11,8 +11,8 @@
 #define PAGE_MAX 100
 #define REGISTER_MAX 100
 
-/* Clients recognise a file's link by "https://" and take its name out of it; where they then go is
- * their own setting. So it says https whatever we serve. */
+/* Clients recognise a file's link by "https://" and take only the name from it; the server's address is
+ * in their settings. So the link says https even where we serve http. */
 static void add_link(struct call *c, struct json_writer *w, const char *key, const struct file *f,
                      const char *verb)
 {
@@ -23,7 +23,7 @@ static void add_link(struct call *c, struct json_writer *w, const char *key, con
     json_addf(w, key, "https://%.*s/v1beta/files/%s%s", STR_ARG(host), f->id, verb);
 }
 
-/* As the real service has it: base64 of the digest in hexadecimal digits. */
+/* Google's service writes base64 of the digest in hexadecimal digits, so do we. */
 static void add_sha256(struct json_writer *w, const struct blob *b)
 {
     char hex[2 * sizeof b->sha256 + 1];
@@ -196,7 +196,7 @@ static void register_files(struct call *c)
 // clang-format off
 const struct route api_files_routes[] = {
     { HTTP_POST, "/upload/" V "/files", ROLE_SUBMITTER, 0, files_upload_start, FILES_META_BYTES_MAX, NULL },
-    /* Whoever knows an upload's id may go on with it, as at Google's: no key. */
+    /* No key: as with Google's service, the upload's id is the right to go on with it. */
     { HTTP_POST, "/resumable/upload/" V "/files", ROLE_VIEWER, ROUTE_PUBLIC, files_upload_more, 0, files_upload_begin },
     { HTTP_PUT, "/resumable/upload/" V "/files", ROLE_VIEWER, ROUTE_PUBLIC, files_upload_more, 0, files_upload_begin },
 

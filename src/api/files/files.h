@@ -16,11 +16,11 @@
 #define FILES_DISPLAY_BYTES_MAX 512
 #define FILES_NAME_BYTES_MAX 40 /* of an id that a client chose */
 #define FILES_REPLY_BYTES_MAX ((size_t)1024 * 1024)
-#define FILES_LIFE_HOURS 48 /* of an uploaded or registered one */
+#define FILES_LIFE_HOURS 48 /* of an uploaded or registered file */
 
 /* Writes the resource. */
 void files_write(struct call *c, const struct file *f, struct json_writer *w);
-int64_t files_expiry(struct call *c); /* of a file that comes to be now */
+int64_t files_expiry(struct call *c); /* of a file that is made now */
 
 void files_upload_start(struct call *c);
 bool files_upload_begin(struct call *c);

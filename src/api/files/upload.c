@@ -1,9 +1,11 @@
 /* upload.c -- uploads of files: X-Goog-Upload-Command start, upload, finalize, query, cancel.
  *
- * Shape:   "start" gives the address of the upload; the others go there, "upload, finalize" being two in
- *          one call. The upload's id is the right to write it and no other; the file belongs to the
- *          project that began it.
- * Source:  the clients; https://ai.google.dev/api/files#method:-media.upload
+ * Shape:   "start" answers with the address of the upload; the other commands go there, and "upload,
+ *          finalize" is two in one call. The upload's id is the right to write it and nothing else; the
+ *          file belongs to the project that began the upload.
+ * Threads: the sink runs on the connection's thread while the body comes, the handler on a worker after
+ *          it; c->state passes from one to the other.
+ * Source:  Google's clients; https://ai.google.dev/api/files#method:-media.upload
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -21,7 +23,7 @@
 
 enum { COMMAND_UPLOAD = 1, COMMAND_FINALIZE = 2, COMMAND_QUERY = 4, COMMAND_CANCEL = 8 };
 
-/* What an upload is to become. */
+/* The file that an upload will be. It survives in the upload's `what`. */
 struct file_target {
     const char *project;
     struct str id, display_name, mime;
@@ -47,7 +49,7 @@ static void set_status(struct call *c, const char *status)
 
 /* ---- Start ---- */
 
-/* Both spellings, as proto3 JSON has it. */
+/* A text under either of its spellings, as proto3 JSON allows. */
 static struct str text_of(yyjson_val *file, const char *camel, const char *snake)
 {
     struct str s = json_str(json_get(file, camel));
@@ -80,7 +82,7 @@ static int name_read(yyjson_val *file, struct str *id, struct error *e)
                      FILES_NAME_BYTES_MAX);
 }
 
-/* Said before the bytes are sent; that nobody takes it meanwhile is the store's to see. */
+/* Refuses a taken id before the bytes are sent. file_put refuses one that is taken meanwhile. */
 static int id_check(struct call *c, struct str id, struct error *e)
 {
     struct error absent = { 0 };
@@ -113,7 +115,7 @@ static int total_read(struct call *c, struct file_target *w, struct error *e)
     return 0;
 }
 
-/* Any word will do as a type: clients are told to send "jsonl". */
+/* Any word is accepted as a type: Google's documentation tells clients to send "jsonl". */
 static int target_read(struct call *c, yyjson_val *body, struct file_target *out, struct error *e)
 {
     yyjson_val *file = json_get(body, "file");
@@ -180,8 +182,8 @@ void files_upload_start(struct call *c)
 
     if (!str_eq_c(command, "start")) {
         call_fail_as(c, 400, NULL,
-                     "Uploads are resumable ones here: X-Goog-Upload-Protocol: resumable and "
-                     "X-Goog-Upload-Command: start begin one.");
+                     "Only resumable uploads are supported. Begin one with X-Goog-Upload-Protocol: "
+                     "resumable and X-Goog-Upload-Command: start.");
         return;
     }
     if (start(c, &up, &e) < 0) {
@@ -285,7 +287,7 @@ static int sink(void *arg, const void *p, size_t len, struct error *e)
 
     if (!(s->commands & COMMAND_UPLOAD))
         return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "A body came with an X-Goog-Upload-Command that takes none.");
+                         "The X-Goog-Upload-Command of this request takes no body.");
     return intake_write(&s->in, p, len, e);
 }
 
@@ -321,7 +323,7 @@ static int make(struct call *c, struct sending *s, struct file *out, struct erro
     return file_put(c->api->store, c->arena, &n, out, e);
 }
 
-/* How much is there, or why it did not go on, with the same state behind it. */
+/* Answers with the bytes that are durable, or with the error; the upload can go on either way. */
 static void reply_active(struct call *c, struct sending *s, const struct error *why)
 {
     struct error e = { 0 };
@@ -351,7 +353,7 @@ static void reply_final(struct call *c, struct sending *s)
 
     if (s->target.has_total && have != s->target.total) {
         (void)error_set(&e, ERROR_INVALID_ARGUMENT,
-                        "The upload has %" PRIu64 " bytes, and it began with a length of %" PRIu64
+                        "The upload has %" PRIu64 " bytes, but it began with a length of %" PRIu64
                         ".",
                         have, s->target.total);
         reply_active(c, s, &e);

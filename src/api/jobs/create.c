@@ -9,6 +9,7 @@
  */
 #include "api/jobs/jobs.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -105,6 +106,7 @@ static int submit(struct call *c, struct job *j, const struct job_place *at, str
     struct job asked = *j;
     if (job_create(c->api->store, c->arena, j, blob, &existed, e) < 0)
         return -1;
+    assert(j->id > 0 && strcmp(asked.project, j->project) == 0);
     if (!existed) {
         service_wake(c->api->service);
         return 0;

@@ -1,5 +1,6 @@
 #include "api/jobs/events.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -13,21 +14,21 @@
 #include "format/job/vertex.h"
 #include "store/jobs/jobs.h"
 
-#define ROUND_EVENTS 256 /* of one listener; then the others have their turn */
-#define ROUND_MS 20      /* between rounds while somebody is behind */
-#define TICK_MS 250      /* the store is looked at so often, while somebody listens */
+#define ROUND_EVENTS 256 /* written to one listener before the others have their turn */
+#define ROUND_MS 20      /* between rounds while a listener is behind */
+#define TICK_MS 250      /* between looks at the store, while there are listeners */
 #define ROUND_BYTES_MAX (HTTP_STREAM_BYTES_MAX / 2)
-#define RETRY_TEXT "retry: 2000\n\n" /* when a listener that lost us is to come back, in ms */
+#define RETRY_TEXT "retry: 2000\n\n" /* a client that lost the connection comes back after 2 s */
 #define ALIVE_TEXT ": alive\n\n"
 
-/* Once it is in a slot the thread owns what changes of it. */
+/* The calls fill it before it is in a slot; from then on only the thread changes it. */
 struct listener {
     struct http_stream *stream;
     char project[PROJECT_BYTES];
     bool all; /* of any project */
     int64_t job, after;
-    uint64_t said_ns;     /* when something was last written; 0: nothing yet */
-    uint64_t progress_ns; /* when progress was last looked at */
+    uint64_t said_ns;     /* time of the last write; 0: nothing was written yet */
+    uint64_t progress_ns; /* time of the last look at the progress */
     uint64_t done;        /* lines that had ended then */
 };
 
@@ -35,10 +36,10 @@ struct api_events {
     struct store *store;
     struct service *service;
     struct clock *clock;
-    struct chan *wake; /* one item at most: there is a new listener; closed: the end */
+    struct chan *wake; /* an item: there is a new listener; closed: the thread ends */
     pthread_t thread;
-    bool running;         /* the thread is to be joined */
-    pthread_mutex_t lock; /* guards which slots are taken, and ended */
+    bool running;         /* the thread must be joined */
+    pthread_mutex_t lock; /* guards the pointers in slot, and ended */
     struct listener *slot[EVENTS_STREAMS_MAX];
     bool ended;
 };
@@ -70,7 +71,8 @@ int api_events_listen(struct api_events *ev, const struct api_listener *who, str
     (void)snprintf(l->project, sizeof l->project, "%s", who->project ? who->project : "");
     lock(&ev->lock);
     struct listener **slot = ev->ended ? NULL : slot_find(ev, who->project);
-    if (slot) { /* before the thread sees it: the stream is there from then on */
+    assert(!slot || !*slot);
+    if (slot) { /* the stream exists before the thread can see the listener */
         http_set_header(http, "Cache-Control", STR("no-store"));
         l->stream = http_reply_stream(http, 200, "text/event-stream");
         *slot = l;
@@ -128,6 +130,7 @@ static void slot_clear(struct api_events *ev, size_t i)
 {
     lock(&ev->lock);
     struct listener *l = ev->slot[i];
+    assert(l);
     ev->slot[i] = NULL;
     unlock(&ev->lock);
     listener_free(l);
@@ -164,7 +167,7 @@ static void write_data(struct api_events *ev, const struct job *j, enum job_stat
     buf_add_c(out, "\n\n");
 }
 
-/* A job that was deleted meanwhile has no name any more: its events are stepped over. */
+/* A job that was deleted meanwhile has no name any more, so its events are skipped. */
 static int write_event(struct api_events *ev, const struct event *event, struct buf *out,
                        struct error *e)
 {
@@ -180,7 +183,7 @@ static int write_event(struct api_events *ev, const struct event *event, struct 
     return found;
 }
 
-/* What is new of its job, when it is time to look. *over: the job will not change any more. */
+/* The progress of the listener's job, if it is time to look. *over: the job will not change any more. */
 static int write_progress(struct api_events *ev, struct listener *l, uint64_t now_ns,
                           struct buf *out, bool *over, struct error *e)
 {
@@ -202,7 +205,7 @@ static int write_progress(struct api_events *ev, struct listener *l, uint64_t no
     return found < 0 ? -1 : 0;
 }
 
-/* The next events; *count: how many there were. */
+/* The next events, *count of them. *over: the last one ended the job of this stream. */
 static int write_events(struct api_events *ev, struct listener *l, struct buf *out, uint32_t *count,
                         bool *over, struct error *e)
 {
@@ -225,6 +228,7 @@ static int write_events(struct api_events *ev, struct listener *l, struct buf *o
             *count = ROUND_EVENTS;
             return 0;
         }
+        assert(event[i].seq > l->after); /* a stream never goes back */
         l->after = event[i].seq;
         *over = l->job && job_state_final(event[i].state);
     }
@@ -243,7 +247,7 @@ static bool say(struct listener *l, struct buf *text, uint64_t now_ns)
     return text->len == 0 || http_stream_write(l->stream, text->p, text->len);
 }
 
-/* last: the newest event there is. False: its stream is at its end. */
+/* Writes to one listener. last: the newest event. False: the stream is at its end. */
 static bool tell(struct api_events *ev, struct listener *l, int64_t last, bool *behind)
 {
     uint64_t now_ns = ev->clock->mono_ns(ev->clock);
@@ -258,14 +262,14 @@ static bool tell(struct api_events *ev, struct listener *l, int64_t last, bool *
     if (rc == 0 && count == 0 && l->job)
         rc = write_progress(ev, l, now_ns, &text, &over, &e);
     *behind |= count == ROUND_EVENTS;
-    if (rc < 0) /* it stays: the store may work again */
+    if (rc < 0) /* the listener stays: the store may work again */
         log_warn("events: %s", e.msg);
     bool open = say(l, &text, now_ns) && !over;
     buf_release(&text);
     return open;
 }
 
-/* One look at every listener: how many there are; *behind: some have more to be told. */
+/* Looks at every listener, and counts them. *behind: one has more events to get. */
 static uint32_t tell_all(struct api_events *ev, bool *behind)
 {
     int64_t last = events_last(ev->store);

@@ -1,15 +1,15 @@
 /* events.h -- streams of job events to any number of listeners.
  *
- * Why: a client that waits for jobs should not have to poll; the store knows every change in order, so
- * a stream is only a place in that order, and a listener that comes back goes on where it was.
+ * Why: clients that wait for jobs should not have to poll. The store has every change in order, so a
+ * stream is a position in that order, and a client that comes back goes on where it was.
  *
  * Shape:   server-sent events: "id: SEQ", "event: job", and as data {"job", "state", "time",
  *          "tranche"}, the last as the resource has it. On the stream of one job also "event:
  *          progress", without an id, when its figures changed, at most once in EVENTS_PROGRESS_MS. A
- *          comment when nothing was to be said for EVENTS_ALIVE_S. A stream of one job ends with it.
- * Limits:  EVENTS_STREAMS_MAX streams, of a project EVENTS_PROJECT_STREAMS_MAX; a listener slower than
- *          HTTP_STREAM_BYTES_MAX allows is cut off and can come back.
- * Threads: one for all streams, which looks at the store while somebody listens; the calls from any.
+ *          comment after EVENTS_ALIVE_S without an event. The stream of one job ends with the job.
+ * Limits:  EVENTS_STREAMS_MAX streams, EVENTS_PROJECT_STREAMS_MAX of a project; a client that lets more
+ *          than HTTP_STREAM_BYTES_MAX pile up is cut off and can come back.
+ * Threads: one for all streams, which polls the store while there are listeners; the calls from any.
  * Source:  https://html.spec.whatwg.org/multipage/server-sent-events.html
  */
 #ifndef TRANCHE_API_JOBS_EVENTS_H
@@ -25,7 +25,7 @@
 #define EVENTS_PROGRESS_MS 1000
 
 struct api_events;
-/* service (or NULL) adds what is known of running jobs. */
+/* service adds the live figures of running jobs; it may be NULL. */
 struct api_events *api_events_start(struct store *s, struct service *service, struct error *e);
 /* Ends all streams and the thread; later streams are refused. */
 void api_events_end(struct api_events *ev);

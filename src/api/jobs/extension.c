@@ -1,5 +1,5 @@
-/* extension.c -- what Google's services lack: pause, resume, retry what failed, results while the
- * job runs, and the faults of its input. Under the job's path in both dialects.
+/* extension.c -- calls that Google's services lack: pause, resume, retry of failed lines, results while
+ * the job runs, and the errors of its input's lines. They stand under the job's path in both dialects.
  */
 #include <inttypes.h>
 #include <unistd.h>
@@ -31,7 +31,7 @@ static void post_pause(struct call *c)
     reply_changed(c, rc, &j, &e);
 }
 
-/* What stops a job may be changed when it goes on; what it is may not. */
+/* The limits that pause a job may be changed when it goes on; its other options may not. */
 static int resume_read(struct call *c, const struct job *j, struct job_options *out,
                        struct error *e)
 {
@@ -98,7 +98,7 @@ static void reply_lines(struct call *c, int fd, uint64_t offset, uint64_t bytes)
     http_reply(c->http, 200, LINES_TYPE, &none);
 }
 
-/* The job was read before its file is: one that was final then has all its lines now. */
+/* The job is read before its file, so a job that was final then has all its lines now. */
 static void get_lines(struct call *c, lines_fn *open_lines)
 {
     uint64_t offset = 0, bytes = 0;
@@ -119,7 +119,7 @@ static void get_lines(struct call *c, lines_fn *open_lines)
         if (fd >= 0)
             (void)close(fd);
         (void)error_set(&e, ERROR_OUT_OF_RANGE,
-                        "offset %" PRIu64 " is behind the end: there are %" PRIu64 " bytes so far.",
+                        "offset %" PRIu64 " is beyond the end: there are %" PRIu64 " bytes so far.",
                         offset, bytes);
         call_fail(c, &e);
         return;

@@ -5,6 +5,9 @@
  * another job is known to follow, because clients fail on an empty last page.
  */
 #include "api/jobs/jobs.h"
+
+#include <assert.h>
+
 #include "format/job/filter.h"
 
 #define PAGE_SIZE_MAX 1000
@@ -12,7 +15,7 @@
 #define CHUNK_JOBS 16
 #define REPLY_BYTES_MAX (PAGE_BYTES_MAX + CHUNK_JOBS * (size_t)4 * 1024 * 1024)
 
-/* How each dialect's list calls its jobs, and the size of a page when the client asks for none. */
+/* The name of each dialect's list, and the size of a page unless the client asks for another. */
 static const struct {
     const char *name;
     uint64_t size;
@@ -95,6 +98,7 @@ static bool keep(void *arg, const struct job *j)
 
 static void one_write(struct job_listing *l, const struct job *j)
 {
+    assert(l->left > 0 && !l->more);
     if (l->written++ == 0)
         json_array(&l->json, pages[l->dialect].name); /* an empty list is {} */
     json_value(&l->json, NULL);

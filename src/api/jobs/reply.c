@@ -1,4 +1,5 @@
 /* reply.c -- a job as the answer to a call; inline responses are streamed from their file. */
+#include <assert.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -31,7 +32,7 @@ void job_write(struct call *c, const struct job *j, struct str mask, enum gemini
 
 enum inlined_part { PART_HEAD, PART_ROWS, PART_MIDDLE, PART_ROWS_AGAIN, PART_TAIL, PART_COUNT };
 
-/* The pieces of an answer with the rows of a file between them; owned by the reply. */
+/* The pieces of an answer with the rows of a file between them. The http_source of the reply owns it. */
 struct inlined {
     struct gemini_pieces p;
     int fd;             /* -1: there are no rows */
@@ -96,6 +97,7 @@ static int64_t inlined_pull(void *arg, char *p, size_t cap)
     struct inlined *s = arg;
     int64_t n = 0;
 
+    assert(s->part <= PART_COUNT);
     while (s->part < PART_COUNT && (n = part_pull(s, p, cap)) == 0) {
         s->part++;
         s->at = 0;

@@ -7,7 +7,7 @@
 #define O "/storage/v1/b/{}/o"
 #define LIST_MAX 1000
 
-/* Clients of an emulator may say no project, or "<none>". */
+/* Clients that talk to an emulator may send no project, or "<none>". */
 static bool project_of(struct call *c, const char **out)
 {
     struct str text = { 0 };
@@ -88,7 +88,7 @@ static void list_buckets(struct call *c)
     if (!project_of(c, &project))
         return;
     if (c->who.all && !(http_query(c->http, "project", &named) && auth_project_valid(named)))
-        project = NULL; /* all there are */
+        project = NULL; /* every project */
     (void)http_query(c->http, "prefix", &prefix);
     (void)http_query(c->http, "pageToken", &after);
     if (call_number(c, "maxResults", LIST_MAX, LIST_MAX, &most, &e) < 0 ||
@@ -159,7 +159,7 @@ const struct route api_storage_routes[] = {
 
     { HTTP_POST, "/upload" O, ROLE_SUBMITTER, ROUTE_STORAGE, storage_upload, 0, storage_upload_begin },
     { HTTP_POST, "/resumable/upload" O, ROLE_SUBMITTER, ROUTE_STORAGE, storage_upload, 0, storage_upload_begin },
-    /* Whoever knows an upload's id may go on with it, as at Google's: no key. */
+    /* No key: as with Google's service, the upload's id is the right to go on with it. */
     { HTTP_PUT, "/upload" O, ROLE_VIEWER, ROUTE_STORAGE | ROUTE_PUBLIC, storage_resume, 0, storage_resume_begin },
     { HTTP_PUT, "/resumable/upload" O, ROLE_VIEWER, ROUTE_STORAGE | ROUTE_PUBLIC, storage_resume, 0, storage_resume_begin },
     { HTTP_DELETE, "/upload" O, ROLE_VIEWER, ROUTE_STORAGE | ROUTE_PUBLIC, storage_upload_cancel, 0, NULL },

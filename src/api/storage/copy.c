@@ -3,7 +3,7 @@
 
 #define COMPOSE_SOURCES_MAX 32
 
-/* A copy's source and where it goes. */
+/* A copy: its source, its destination, and the object that was made. */
 struct copying {
     struct object source, made;
     struct str bucket, name;
@@ -24,7 +24,7 @@ static int source_get(struct call *c, struct object *out, struct error *e)
     return object_get(c->api->store, c->arena, &which, out, e);
 }
 
-/* What the body sets replaces all that the source had; when it sets nothing, all is as the source's. */
+/* The settings of the body replace all settings of the source; a body without any keeps them. */
 static int copy(struct call *c, struct copying *k, struct error *e)
 {
     struct storage_settings given;
@@ -131,7 +131,7 @@ static int source_add(struct call *c, yyjson_val *source, struct composing *k, s
     k->components += o.component_count ? o.component_count : 1;
     if (__builtin_add_overflow(k->bytes, o.blob.bytes, &k->bytes) ||
         k->bytes > STORAGE_OBJECT_BYTES_MAX)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "The composed object is over 5 TiB.");
+        return error_set(e, ERROR_INVALID_ARGUMENT, "The composed object would be over 5 TiB.");
     return 0;
 }
 

@@ -1,4 +1,4 @@
-/* meta.c -- what clients set on objects and buckets: read, checked, merged. */
+/* meta.c -- settings of objects and buckets that clients send: read, checked, merged. */
 #include "api/storage/storage.h"
 
 #include <inttypes.h>

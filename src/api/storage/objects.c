@@ -1,4 +1,4 @@
-/* objects.c -- objects as they stand: list, get, bytes, patch, delete. */
+/* objects.c -- objects: list, get, download, patch, update, delete. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -8,7 +8,7 @@
 
 #define LIST_MAX 1000
 #define HASH_HEADER_BYTES 128
-/* A read or change that another writer overtakes is tried again so often. */
+/* Attempts of a read or change that another writer overtakes. */
 #define TRIES 5
 
 /* ---- Lists ---- */
@@ -83,7 +83,7 @@ void storage_object_list(struct call *c)
 
 /* ---- Get ---- */
 
-/* The object of the call that may be read; false when that is answered. */
+/* Finds the object, if the call's conditions allow the read. False: the call is answered. */
 static bool find(struct call *c, struct object *o)
 {
     struct error e = { 0 };
@@ -153,7 +153,7 @@ static void set_headers(struct call *c, const struct object *o)
     }
 }
 
-/* The bytes may go between finding their row and opening them: then there is a newer row. */
+/* A writer may replace the bytes between reading the row and opening them; then there is a newer row. */
 static void reply_media(struct call *c)
 {
     struct error e = { 0 };
@@ -192,7 +192,7 @@ void storage_object_download(struct call *c)
 
 /* ---- Changes ---- */
 
-/* One try: reads, merges, writes what nobody changed meanwhile. 1: somebody did. */
+/* Reads, merges, and writes unless another call changed the object meanwhile. 1: one did. */
 static int change_once(struct call *c, yyjson_val *body, bool replaces, struct object *out,
                        struct error *e)
 {

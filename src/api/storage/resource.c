@@ -98,7 +98,7 @@ int storage_ref(struct call *c, struct object_ref *out, struct error *e)
 
 /* ---- Resources ---- */
 
-/* It changes with the bytes and with the metadata. */
+/* Changes when the bytes or the metadata change. */
 void storage_etag(const struct object *o, char out[STORAGE_ETAG_BYTES])
 {
     (void)snprintf(out, STORAGE_ETAG_BYTES, "%" PRId64 "-%" PRId64, o->generation,

@@ -1,7 +1,10 @@
 /* resume.c -- PUT and DELETE: the bytes of a resumable upload, its state, its end.
  *
- * Why: a connection may break anywhere; what came before is durable, the client asks how much that is,
- * and goes on there. Bytes that are sent again are skipped.
+ * Why: a connection may break anywhere. The bytes that came before are durable; the client asks how many
+ * they are and goes on there. Bytes that are sent again are skipped.
+ *
+ * Threads: the sink runs on the connection's thread while the body comes, the handler on a worker after
+ *          it; c->state passes from one to the other.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,7 +21,7 @@ struct resuming {
     struct intake in;
 };
 
-/* What the Content-Range, the Content-Length and the upload's begin say must agree. */
+/* Content-Range, Content-Length and the total of the upload's start must agree. */
 static int span_check(struct call *c, struct resuming *r, struct error *e)
 {
     struct str length = http_header(c->http, "Content-Length");
@@ -29,7 +32,7 @@ static int span_check(struct call *c, struct resuming *r, struct error *e)
     if (s->has_total && t->has_total && s->total != t->total)
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "The Content-Range says a total of %" PRIu64
-                         " bytes, and the upload began with %" PRIu64 ".",
+                         " bytes, but the upload began with %" PRIu64 ".",
                          s->total, t->total);
     if (s->has_total) {
         t->has_total = true;
@@ -42,7 +45,7 @@ static int span_check(struct call *c, struct resuming *r, struct error *e)
     uint64_t want = s->has_end ? s->end - s->first : 0;
     if ((s->has_end || !s->has_bytes) && (uint64_t)bytes != want)
         return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "The Content-Length is %" PRId64 ", and the Content-Range says %" PRIu64
+                         "The Content-Length is %" PRId64 ", but the Content-Range says %" PRIu64
                          " bytes.",
                          bytes, want);
     return 0;
@@ -78,7 +81,8 @@ void storage_upload_cancel(struct call *c)
         storage_fail(c, &e);
 }
 
-/* A question about the state opens it too: nobody else writes then, and what is said is durable. */
+/* A call that asks for the state opens the upload too: then no other call writes, and the bytes that we
+ * report are durable. */
 static int resuming_open(struct call *c, struct resuming *r, struct error *e)
 {
     const struct media_span *s = &r->span;
@@ -102,7 +106,7 @@ static int sink(void *arg, const void *p, size_t len, struct error *e)
 
     if (!r->span.has_bytes)
         return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "A body came with a Content-Range that names no bytes.");
+                         "The request has a body, but its Content-Range names no bytes.");
     return intake_write(&r->in, p, len, e);
 }
 
@@ -121,7 +125,7 @@ bool storage_resume_begin(struct call *c)
     return true;
 }
 
-/* All bytes are there: as many as the total, or, where none is known, the body's end is the end. */
+/* All bytes are there: the total, or without a total the end of a body that has no announced end. */
 static bool is_last(const struct resuming *r)
 {
     if (r->target.has_total)
@@ -129,7 +133,7 @@ static bool is_last(const struct resuming *r)
     return r->span.has_bytes && !r->span.has_end;
 }
 
-/* 308 with what is there; or why it did not go on, with the same state behind it. */
+/* Answers 308 with the bytes that are durable, or with the error; the upload can go on either way. */
 static void reply_paused(struct call *c, struct resuming *r, const struct error *why)
 {
     struct error e = { 0 };
@@ -182,7 +186,7 @@ void storage_resume(struct call *c)
     else if (http_body_complete(c->http) && r->span.has_end &&
              came != r->span.end - r->span.first) {
         (void)error_set(&e, ERROR_INVALID_ARGUMENT,
-                        "The body has %" PRIu64 " bytes, and its Content-Range says %" PRIu64 ".",
+                        "The body has %" PRIu64 " bytes, but its Content-Range says %" PRIu64 ".",
                         came, r->span.end - r->span.first);
         reply_paused(c, r, &e);
     } else if (http_body_complete(c->http) && is_last(r))

@@ -15,9 +15,9 @@ struct posting {
     struct call *call;
     struct intake in;
     struct multipart parts;
-    uint32_t part; /* which one is read, from 1 */
+    uint32_t part; /* the one that comes, from 1 */
     struct buf meta;
-    struct str media_type; /* of the bytes, as their part or the call says */
+    struct str media_type; /* of the bytes, from the header of their part or of the call */
 };
 
 /* gcsfs sends the bytes of a resumable upload by POST, too. */
@@ -150,7 +150,7 @@ static int resource_read(struct posting *p, yyjson_val **out, struct error *e)
     return *out ? 0 : -1;
 }
 
-/* contentEncoding may stand in the query; the resource's own comes first. */
+/* contentEncoding may stand in the query; the one in the resource wins. */
 static struct str query_meta(struct call *c)
 {
     struct buf meta = BUF_INIT(STORAGE_META_BYTES_MAX);
@@ -177,7 +177,8 @@ static int total_read(struct call *c, struct storage_target *t, struct error *e)
     t->has_total = true;
     t->total = (uint64_t)total;
     if (t->total > STORAGE_OBJECT_BYTES_MAX)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "An object has at most 5 TiB.");
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "X-Upload-Content-Length is over 5 TiB, the limit of an object.");
     return 0;
 }
 
@@ -269,7 +270,7 @@ void storage_upload(struct call *c)
         return;
     }
     if (!http_body_complete(c->http)) {
-        call_fail_as(c, 400, NULL, "The request's body is not whole.");
+        call_fail_as(c, 400, NULL, "The request's body is incomplete.");
         return;
     }
     if (target_make(p, &t, &e) < 0)

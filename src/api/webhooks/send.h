@@ -1,4 +1,4 @@
-/* send.h -- webhooks are told when jobs end: posts are signed and retried, and none is lost.
+/* send.h -- posts to webhooks when jobs end: signed, retried, and never lost.
  *
  * Shape:   a thread takes the deliveries that are due from the outbox (store/jobs/webhooks.h), posts each
  *          and writes the outcome into its row. An answer of 2xx ends a delivery; after any other the

@@ -310,7 +310,7 @@ static void rotate(struct call *c)
         reply_secret(c, w.secret);
 }
 
-/* Posts a message that belongs to no job, and answers whether the webhook took it. */
+/* Posts a message that belongs to no job; the answer says whether the webhook accepted it. */
 static void ping(struct call *c)
 {
     struct webhook w;

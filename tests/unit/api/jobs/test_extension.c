@@ -39,7 +39,7 @@ static void test_results_go_on_from_an_offset(void **state)
     assert_asked(w, 200);
     assert_int_equal(w->body.len, 0);
     (void)ask(w, "GET", joined(w, "%s:results?offset=%zu", batch, bytes + 1), "");
-    assert_failed(w, 400, "OUT_OF_RANGE", "behind the end");
+    assert_failed(w, 400, "OUT_OF_RANGE", "beyond the end");
 }
 
 static void test_a_job_is_paused_and_goes_on_with_another_budget(void **state)
