@@ -1,7 +1,82 @@
-/* main.c -- the program: all it does is in app/cli/command.c. */
+/* main.c -- the program: finds the command, reads its options, runs it. */
+#include <string.h>
+#include <unistd.h>
+
 #include "app/cli/command.h"
+#include "app/cli/help.h"
+#include "app/cli/options.h"
+#include "app/cli/terminal.h"
+#include "base/fault.h"
+#include "base/mem.h"
+
+/* What may stand for a command as an option. */
+static const struct {
+    const char *option, *command;
+} aliases[] = {
+    { "--help", "help" },
+    { "-h", "help" },
+    { "--version", "version" },
+    { "-V", "version" },
+};
+
+static enum exit_code unknown_command(const char *name)
+{
+    struct terminal t;
+    struct nearest n = { .word = name };
+
+    terminal_init(&t, false, NULL);
+    for (size_t i = 0; commands[i]; i++)
+        if (!commands[i]->hidden)
+            nearest_offer(&n, commands[i]->name);
+    if (n.best)
+        terminal_error(&t, "unknown command %s; did you mean `tranche %s`?", name, n.best);
+    else if (access(name, F_OK) == 0)
+        terminal_error(&t, "%s is a file, not a command; did you mean `tranche run %s`?", name,
+                       name);
+    else
+        terminal_error(&t, "unknown command %s; `tranche help` lists all", name);
+    return EXIT_USAGE;
+}
+
+static enum exit_code command_start(const struct command *c, int argc, char **argv)
+{
+    struct arguments a = { 0 };
+    struct error e = { 0 };
+    struct terminal t;
+    enum exit_code code = EXIT_USAGE;
+
+    if (options_parse(c, argc, argv, &a, &e) < 0) {
+        terminal_init(&t, false, NULL);
+        terminal_error(&t, "%s: %s", c->name, e.msg);
+        terminal_note(&t, "see `tranche %s --help`", c->name);
+    } else if (a.help) {
+        struct buf text = BUF_INIT(HELP_BYTES_MAX);
+        help_write_command(c, &text);
+        terminal_write(STDOUT_FILENO, buf_str(&text));
+        buf_release(&text);
+        code = EXIT_OK;
+    } else {
+        code = c->run(c, &a);
+    }
+    options_release(&a);
+    return code;
+}
 
 int main(int argc, char **argv)
 {
-    return (int)command_main(argc, argv);
+    terminal_guard_streams();
+    fault_from_env();
+    if (argc < 2) {
+        struct buf text = BUF_INIT(HELP_BYTES_MAX);
+        help_write_overview(&text);
+        terminal_write(STDERR_FILENO, buf_str(&text));
+        buf_release(&text);
+        return EXIT_USAGE;
+    }
+    const char *name = argv[1];
+    for (size_t i = 0; i < ARRAY_LEN(aliases); i++)
+        if (strcmp(name, aliases[i].option) == 0)
+            name = aliases[i].command;
+    const struct command *c = command_find(name);
+    return (int)(c ? command_start(c, argc - 1, argv + 1) : unknown_command(name));
 }

@@ -4,7 +4,7 @@
  * options and arguments, and the function that runs it; the tables of all commands and help topics
  * are in app/commands.c.
  *
- * Shape:   command_main finds the command, options.h fills the struct that the option table
+ * Shape:   main finds the command, options.h fills the struct that the option table
  *          describes, run gets both. A usage error is one line with the nearest name, and where
  *          help is.
  * Exit:    the codes below are part of the interface (docs/reference/cli.md).
@@ -105,7 +105,6 @@ struct command {
 };
 extern const struct command *const commands[]; /* until NULL */
 
-enum exit_code command_main(int argc, char **argv);
 const struct command *command_find(const char *name); /* NULL when there is none */
 
 /* The flag that Ctrl-C, SIGTERM and SIGHUP set from here on; a second Ctrl-C ends the program at

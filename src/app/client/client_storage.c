@@ -43,7 +43,12 @@ void gs_pattern(struct listing *l, struct str pattern)
 
 const char *gs_text(struct arena *a, struct str bucket, struct str name)
 {
-    return arena_textf(a, GS_SCHEME "%.*s/%.*s", STR_ARG(bucket), STR_ARG(name));
+    struct buf text = BUF_INIT(8192);
+
+    gs_add(&text, bucket, name);
+    const char *out = arena_copy(a, text.p, text.len);
+    buf_release(&text);
+    return out;
 }
 
 struct str base_name(struct str path)

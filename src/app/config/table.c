@@ -211,7 +211,8 @@ bool config_row_at(uint32_t i, const struct config_section **section, const stru
     return false;
 }
 
-void config_row_range(const struct config_row *row, struct buf *out)
+/* "1 to 87840": the bounds where they say more than the type does, else nothing. */
+static void add_range(const struct config_row *row, struct buf *out)
 {
     uint64_t most = row->type == CONFIG_COUNT ? UINT32_MAX : UINT64_MAX;
 
@@ -299,7 +300,7 @@ void config_row_describe(const struct config_row *row, struct buf *out)
     const char *preset = row->preset ? row->preset : row->absent;
     bool required = preset && str_starts(str_of(preset), STR("required"));
 
-    config_row_range(row, &range);
+    add_range(row, &range);
     buf_add_c(out, row->about);
     if (preset || range.len || row->restart)
         buf_add_c(out, " (");

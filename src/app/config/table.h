@@ -129,8 +129,6 @@ bool config_row_at(uint32_t i, const struct config_section **section,
                    const struct config_row **row);
 /* "about (default: 72; 1 to 87840)" */
 void config_row_describe(const struct config_row *row, struct buf *out);
-/* "1 to 87840": the bounds where they say more than the type does, else nothing. */
-void config_row_range(const struct config_row *row, struct buf *out);
 /* "a whole number from 1 to 87840" */
 void config_row_takes(const struct config_row *row, struct buf *out);
 

@@ -5,6 +5,7 @@
 #include "app/cli/options.h"
 #include "engine/lines/walk.h"
 #include "base/json.h"
+#include "base/timestamp.h"
 #include "engine/lines/pipeline.h"
 #include "format/row.h"
 
@@ -93,83 +94,13 @@ static int keep_line(struct keeper *k, const struct line *line, const struct lin
         .processed_us = k->r->now_us,
         .usage = usage_of(response),
     };
-    (void)earlier_time(parts.processed_time, &put.processed_us);
+    (void)timestamp_read(parts.processed_time, &put.processed_us);
     if (spool_put(k->spool, &put, e) < 0)
         return -1;
     if (++k->group < COMMIT_ROWS_MAX)
         return 0;
     k->group = 0;
     return spool_commit(k->spool, e);
-}
-
-/* Reads exactly count digits at *at. */
-static bool digits(struct str text, size_t *at, size_t count, int64_t *out)
-{
-    *out = 0;
-    if (*at + count > text.len)
-        return false;
-    for (size_t end = *at + count; *at < end; (*at)++) {
-        char c = text.p[*at];
-        if (c < '0' || c > '9')
-            return false;
-        *out = *out * 10 + (c - '0');
-    }
-    return true;
-}
-
-/* Days since 1970 of a date in the Gregorian calendar, by years that begin in March. */
-static int64_t days_of(int64_t year, int64_t month, int64_t day)
-{
-    int64_t y = month <= 2 ? year - 1 : year;
-    int64_t era = y / 400, of_era = y % 400;
-    int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-
-    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
-}
-
-/* The offset behind a time, in minutes: "Z", "+00:00", "-07:30". */
-static bool read_offset(struct str text, size_t at, int64_t *minutes)
-{
-    int64_t hour, minute;
-
-    *minutes = 0;
-    if (str_eq_c(str_sub(text, at, text.len), "Z"))
-        return true;
-    if (at >= text.len || (text.p[at] != '+' && text.p[at] != '-'))
-        return false;
-    bool west = text.p[at++] == '-';
-    if (!digits(text, &at, 2, &hour) || at >= text.len || text.p[at++] != ':' ||
-        !digits(text, &at, 2, &minute) || at != text.len)
-        return false;
-    *minutes = (hour * 60 + minute) * (west ? -1 : 1);
-    return true;
-}
-
-bool earlier_time(struct str text, int64_t *us)
-{
-    static const char after[] = "--T::"; /* what stands behind each of the first five numbers */
-    static const int64_t most[] = { 9999, 12, 31, 23, 59, 60 };
-    int64_t part[6], fraction = 0, unit = 1000000, minutes;
-    size_t at = 0;
-
-    for (size_t i = 0; i < 6; i++) {
-        if (!digits(text, &at, i ? 2 : 4, &part[i]) || part[i] > most[i])
-            return false;
-        if (i < 5 && (at >= text.len || text.p[at++] != after[i]))
-            return false;
-    }
-    if (part[1] == 0 || part[2] == 0)
-        return false;
-    if (at < text.len && text.p[at] == '.')
-        for (at++; at < text.len && text.p[at] >= '0' && text.p[at] <= '9'; at++) {
-            unit /= 10;
-            fraction += (text.p[at] - '0') * unit;
-        }
-    if (!read_offset(text, at, &minutes))
-        return false;
-    int64_t seconds = (part[3] * 60 + part[4] - minutes) * 60 + part[5];
-    *us = (days_of(part[0], part[1], part[2]) * 86400 + seconds) * 1000000 + fraction;
-    return true;
 }
 
 static int keep_all(struct keeper *k, struct error *e)

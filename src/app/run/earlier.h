@@ -33,7 +33,4 @@ struct earlier {
 int earlier_keep(const struct earlier *r, struct spool *s, uint64_t *kept,
                  struct error *e) FALLIBLE;
 
-/* "2025-07-09T19:57:43.558+00:00" as microseconds since 1970. */
-bool earlier_time(struct str text, int64_t *us);
-
 #endif

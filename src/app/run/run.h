@@ -65,8 +65,6 @@ int run_step_finish(struct run *r, struct error *e) FALLIBLE;
 /* All steps; releases r. */
 enum exit_code run_all(struct run *r);
 
-/* --retry-failed without INPUT: the earlier output is the input and is replaced at the end. */
-bool run_in_place(const struct run *r);
 /* Says why it ended and how to go on; sets r->code. */
 void run_report_failure(struct run *r, const struct error *e);
 

@@ -16,7 +16,8 @@
 #define BAD_SHOWN_STRICT_MAX 20 /* lines, as the reason to stop */
 #define FACTS_BYTES_MAX ((size_t)1024 * 1024)
 
-bool run_in_place(const struct run *r)
+/* --retry-failed without INPUT: the earlier output is the input and is replaced at the end. */
+static bool run_in_place(const struct run *r)
 {
     return r->o->retry_failed && r->path_count == 0;
 }

@@ -475,19 +475,17 @@ static void test_a_missing_model_file_is_told_with_the_way_to_get_it(void **stat
 /* A table of docs/reference/config.md, as it must stand there. */
 static void render(const struct config_section *s, struct buf *out)
 {
-    buf_add_c(out, "| key | default | range | meaning |\n|---|---|---|---|\n");
+    buf_add_c(out, "| key | takes | default | meaning |\n|---|---|---|---|\n");
     for (size_t i = 0; i < s->row_count; i++) {
         const struct config_row *r = &s->row[i];
         buf_addf(out, "| `%s` | ", r->name);
+        if (r->type != CONFIG_TEXT && r->type != CONFIG_FILE)
+            config_row_takes(r, out);
+        buf_add_c(out, " | ");
         if (r->preset)
             buf_addf(out, "`%s`", r->preset);
         else if (r->absent)
             buf_add_c(out, r->absent);
-        buf_add_c(out, " | ");
-        if (r->type == CONFIG_CHOICE)
-            config_row_takes(r, out);
-        else
-            config_row_range(r, out);
         buf_addf(out, " | %s%s |\n", r->about, r->restart ? "; counts at the next start" : "");
     }
 }
