@@ -14,7 +14,7 @@
 
 #include "base/mem.h"
 #include "engine/lines/ingest.h"
-#include "engine/lines/job_files.h"
+#include "engine/service/job_files.h"
 #include "format/job/price.h"
 #include "format/request/request.h"
 #include "format/response.h"

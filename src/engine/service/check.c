@@ -63,22 +63,22 @@ void *check_run(void *arg)
 {
     struct service *s = arg;
 
-    pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     while (!s->stopping) {
-        int64_t id = s->draining ? 0 : schedule_next_check(s);
+        int64_t id = s->draining ? 0 : scheduler_next_check(s);
         bool idle = id == 0, sweeps = idle && sweep_due(s);
         if (idle && !sweeps) {
             cond_wait(&s->check_wake, &s->lock);
             continue;
         }
-        pthread_mutex_unlock(&s->lock);
+        unlock(&s->lock);
         if (sweeps)
             sweep(s);
         else
             check_job(s, id);
-        pthread_mutex_lock(&s->lock);
+        lock(&s->lock);
     }
-    pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
     return NULL;
 }
 
@@ -132,10 +132,10 @@ static bool is_final(struct check *c, const struct error *why)
         return false;
     if (!error_retryable(why->code))
         return true;
-    pthread_mutex_lock(&s->lock);
-    struct entry *n = schedule_find(s, c->job.id);
+    lock(&s->lock);
+    struct entry *n = scheduler_find(s, c->job.id);
     bool enough = !n || ++n->failures >= SESSION_FAILURES_MAX;
-    pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
     return enough;
 }
 
@@ -160,8 +160,8 @@ static void check_job(struct service *s, int64_t id)
 
 static void give_back(struct service *s, int64_t id, uint64_t wait_ns)
 {
-    pthread_mutex_lock(&s->lock);
-    struct entry *n = schedule_find(s, id);
+    lock(&s->lock);
+    struct entry *n = scheduler_find(s, id);
     if (n) {
         n->busy = false;
         n->stale = true;
@@ -169,8 +169,8 @@ static void give_back(struct service *s, int64_t id, uint64_t wait_ns)
         if (wait_ns == 0)
             n->failures = 0;
     }
-    pthread_mutex_unlock(&s->lock);
-    schedule_dirty(s, id);
+    unlock(&s->lock);
+    scheduler_dirty(s, id);
 }
 
 /* ---- What it reads ---- */

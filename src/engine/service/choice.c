@@ -6,11 +6,11 @@ struct load {
     uint32_t running, waiting;
 };
 
-static struct load *loads_of(const struct sched *s);
-static size_t best_waiting(const struct sched *s, const struct load *load);
-static size_t first_to_go(const struct sched *s, const struct load *load, size_t waiting);
+static struct load *loads_of(const struct choice *s);
+static size_t best_waiting(const struct choice *s, const struct load *load);
+static size_t first_to_go(const struct choice *s, const struct load *load, size_t waiting);
 
-static uint32_t running(const struct sched *s)
+static uint32_t running(const struct choice *s)
 {
     uint32_t n = 0;
 
@@ -19,7 +19,7 @@ static uint32_t running(const struct sched *s)
     return n;
 }
 
-size_t sched_start(const struct sched *s)
+size_t choice_start(const struct choice *s)
 {
     if (running(s) >= s->running_max)
         return SIZE_MAX;
@@ -29,7 +29,7 @@ size_t sched_start(const struct sched *s)
     return best;
 }
 
-size_t sched_yield_one(const struct sched *s)
+size_t choice_yield(const struct choice *s)
 {
     if (running(s) < s->running_max)
         return SIZE_MAX;
@@ -43,26 +43,26 @@ size_t sched_yield_one(const struct sched *s)
     return out;
 }
 
-static struct load *loads_of(const struct sched *s)
+static struct load *loads_of(const struct choice *s)
 {
     struct load *load = mem_array(s->project_count + 1, sizeof *load);
 
     for (size_t i = 0; i < s->count; i++) {
-        const struct sched_job *j = &s->job[i];
+        const struct choice_job *j = &s->job[i];
         load[j->project].running += j->running;
         load[j->project].waiting += !j->running;
     }
     return load;
 }
 
-static double load_with(const struct sched *s, const struct load *load, uint32_t project, int more)
+static double load_with(const struct choice *s, const struct load *load, uint32_t project, int more)
 {
     return ((double)load[project].running + more) / s->weight[project];
 }
 
 /* Whether a goes before b: both wait. */
-static bool goes_before(const struct sched *s, const struct load *load, const struct sched_job *a,
-                        const struct sched_job *b)
+static bool goes_before(const struct choice *s, const struct load *load, const struct choice_job *a,
+                        const struct choice_job *b)
 {
     double la = load_with(s, load, a->project, 1), lb = load_with(s, load, b->project, 1);
 
@@ -73,7 +73,7 @@ static bool goes_before(const struct sched *s, const struct load *load, const st
     return a->id < b->id;
 }
 
-static size_t best_waiting(const struct sched *s, const struct load *load)
+static size_t best_waiting(const struct choice *s, const struct load *load)
 {
     size_t best = SIZE_MAX;
 
@@ -88,8 +88,8 @@ static size_t best_waiting(const struct sched *s, const struct load *load)
 
 /* Has the waiting job w a better right to a place than the running job r? After the exchange w's
  * project must still be less loaded than r's was, or they would take turns for ever. */
-static bool has_right(const struct sched *s, const struct load *load, const struct sched_job *w,
-                      const struct sched_job *r)
+static bool has_right(const struct choice *s, const struct load *load, const struct choice_job *w,
+                      const struct choice_job *r)
 {
     if (w->project == r->project)
         return w->priority > r->priority;
@@ -97,8 +97,8 @@ static bool has_right(const struct sched *s, const struct load *load, const stru
 }
 
 /* The most loaded project first, then the lowest priority, then the youngest. */
-static bool goes_first(const struct sched *s, const struct load *load, const struct sched_job *a,
-                       const struct sched_job *b)
+static bool goes_first(const struct choice *s, const struct load *load, const struct choice_job *a,
+                       const struct choice_job *b)
 {
     double la = load_with(s, load, a->project, 0), lb = load_with(s, load, b->project, 0);
 
@@ -109,12 +109,12 @@ static bool goes_first(const struct sched *s, const struct load *load, const str
     return a->id > b->id;
 }
 
-static size_t first_to_go(const struct sched *s, const struct load *load, size_t waiting)
+static size_t first_to_go(const struct choice *s, const struct load *load, size_t waiting)
 {
     size_t first = SIZE_MAX;
 
     for (size_t i = 0; i < s->count; i++) {
-        const struct sched_job *r = &s->job[i];
+        const struct choice_job *r = &s->job[i];
         if (!r->running || !r->may_yield || !has_right(s, load, &s->job[waiting], r))
             continue;
         if (first == SIZE_MAX || goes_first(s, load, r, &s->job[first]))

@@ -15,27 +15,27 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct sched_job {
+struct choice_job {
     int64_t id;       /* grows with the time of creation */
-    uint32_t project; /* index into sched.weight */
+    uint32_t project; /* index into choice.weight */
     int64_t priority;
     bool running;
     bool yields;    /* running, and asked to give back already */
     bool may_yield; /* has run for long enough to be asked */
 };
-struct sched {
-    const struct sched_job *job;
+struct choice {
+    const struct choice_job *job;
     size_t count;
     const double *weight; /* of project_count projects; > 0 */
     uint32_t project_count;
     uint32_t running_max;
 };
 /* The index of the job to start now; SIZE_MAX: none, or no room. */
-size_t sched_start(const struct sched *s);
+size_t choice_start(const struct choice *s);
 /* All places are taken and a waiting job has a better right to one than a running job: the index of
  * that running job. A project above its share gives its youngest of the lowest priority to one that
  * stays below even with one more; within a project a higher priority takes from a lower one.
  * SIZE_MAX: none, or one is yielding already. */
-size_t sched_yield_one(const struct sched *s);
+size_t choice_yield(const struct choice *s);
 
 #endif

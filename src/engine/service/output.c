@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "engine/service/service_inner.h"
-#include "engine/lines/tally.h"
+#include "engine/service/job_metrics.h"
 #include "format/gs.h"
 #include "format/job/vertex.h"
 
@@ -60,7 +60,7 @@ int job_output_finish(struct service *s, struct arena *a, struct job *j, enum jo
     log_info("job %lld: %s, %llu answered, %llu failed, %llu not run", (long long)j->id,
              job_state_name(to), (unsigned long long)j->counters.succeeded,
              (unsigned long long)j->counters.failed, (unsigned long long)j->counters.not_run);
-    tally_end(j);
+    job_metrics_end(j);
     tidy(s, j);
     return 0;
 }
@@ -75,7 +75,7 @@ int job_output_fail(struct service *s, struct job *j, const struct error *why, s
     if (job_finish(s->env.store, j, &end, e) < 0)
         return -1;
     log_warn("job %lld: failed: %s", (long long)j->id, why->msg);
-    tally_end(j);
+    job_metrics_end(j);
     tidy(s, j);
     return 0;
 }
@@ -167,7 +167,7 @@ static int no_permission(struct service *s, struct job *j, const struct error *w
     if (rc < 0)
         return -1;
     log_warn("job %lld: failed: %s", (long long)j->id, text);
-    tally_end(j);
+    job_metrics_end(j);
     tidy(s, j);
     return 0;
 }

@@ -4,13 +4,14 @@
 
 #include "base/log.h"
 #include "base/sys.h"
+#include "base/thread.h"
 #include "engine/lines/closeout.h"
 #include "engine/remote/delegate.h"
 #include "engine/lines/ingest.h"
 #include "engine/lines/line_index.h"
-#include "engine/lines/job_files.h"
+#include "engine/service/job_files.h"
 #include "engine/service/service_inner.h"
-#include "engine/lines/tally.h"
+#include "engine/service/job_metrics.h"
 
 #define SAVE_EVERY_NS (500 * NS_PER_MS)
 #define ERROR_LINES_MIN 100
@@ -28,7 +29,7 @@ struct runner {
     struct spool *spool;
     struct render *render;
     struct blob_hasher *hasher; /* sees what render writes */
-    struct tally tally;
+    struct job_metrics metrics;
     struct job_files files;
     uint64_t save_due_ns;
     uint64_t done_before; /* lines, before this stretch */
@@ -221,10 +222,10 @@ static void on_progress(void *arg, const struct progress *p)
     struct service *s = r->service;
     uint64_t now = service_now_ns(s);
 
-    pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     live_add(&r->self->live, p, now);
-    pthread_mutex_unlock(&s->lock);
-    tally_progress(&r->tally, p);
+    unlock(&s->lock);
+    job_metrics_progress(&r->metrics, p);
     save_books(r, p, now);
 }
 
@@ -273,7 +274,7 @@ static int run_pipeline(struct runner *r, const struct model *m, enum pipeline_e
         .on_progress = on_progress,
         .arg = r,
     };
-    spool_counters(r->spool, &r->tally.seen);
+    spool_counters(r->spool, &r->metrics.seen);
     work.predictor = job_predictor(s, &r->arena, &r->job, e);
     if (!work.predictor)
         return -1;
@@ -330,7 +331,7 @@ static int run_there(struct runner *r, const struct model *m, enum pipeline_end 
     struct delegate_job work = delegate_of(r, m);
     struct progress p = { 0 };
 
-    spool_counters(r->spool, &r->tally.seen);
+    spool_counters(r->spool, &r->metrics.seen);
     work.remote = open_there(r, m, work.stop, e);
     if (!work.remote)
         return -1;
@@ -433,7 +434,7 @@ static int work(struct runner *r, struct error *e)
         return -1;
     r->self->failures = 0;
     if (end == PIPELINE_DONE)
-        tally_failures(r->spool);
+        job_metrics_failures(r->spool);
     switch (end) {
     case PIPELINE_DONE:
         close_files(r); /* once it is final, a retry may read them */

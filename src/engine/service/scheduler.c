@@ -1,5 +1,4 @@
-/* scheduler.c -- the scheduler's thread: knows every job that is not final, and gives them out. */
-#include "engine/service/service_inner.h"
+#include "engine/service/scheduler.h"
 
 #include <assert.h>
 #include <string.h>
@@ -8,46 +7,17 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "engine/service/choice.h"
-#include "engine/lines/tally.h"
+#include "engine/service/service_inner.h"
+#include "engine/service/job_metrics.h"
 
 #define HOUR_US ((int64_t)3600 * 1000000)
-
-static void read_dirty(struct service *s);
-static void reap(struct service *s);
-static void obey(struct service *s);
-static void expire(struct service *s);
-static void admit(struct service *s);
-static void count_open(struct service *s);
-static void wait_tick(struct service *s);
-static void stop_all(struct service *s);
-
-void *schedule_run(void *arg)
-{
-    struct service *s = arg;
-
-    for (;;) {
-        read_dirty(s);
-        reap(s);
-        pthread_mutex_lock(&s->lock);
-        bool stopping = s->stopping, draining = s->draining;
-        pthread_mutex_unlock(&s->lock);
-        if (draining || stopping)
-            stop_all(s);
-        if (stopping)
-            return NULL;
-        if (!draining) {
-            obey(s);
-            expire(s);
-            admit(s);
-        }
-        count_open(s);
-        wait_tick(s);
-    }
-}
+#define TICK_MS 250                           /* the scheduler looks at the time so often */
+#define YIELD_AFTER_US ((int64_t)5 * 1000000) /* a job runs so long before it is asked to yield */
+#define CLOSING_MAX 8                         /* jobs that are only being ended, at once */
 
 /* ---- The table ---- */
 
-struct entry *schedule_find(struct service *s, int64_t id)
+struct entry *scheduler_find(struct service *s, int64_t id)
 {
     size_t low = 0, high = s->entry_count;
 
@@ -66,10 +36,7 @@ static struct entry *add_entry(struct service *s, int64_t id)
 {
     size_t at = s->entry_count;
 
-    if (s->entry_count == s->entry_cap) {
-        s->entry_cap = s->entry_cap ? s->entry_cap * 2 : 64;
-        s->entry = mem_grow(s->entry, s->entry_cap * sizeof *s->entry);
-    }
+    s->entry = mem_list_grow(s->entry, s->entry_count, sizeof *s->entry);
     while (at > 0 && s->entry[at - 1].id > id)
         at--;
     memmove(&s->entry[at + 1], &s->entry[at], (s->entry_count - at) * sizeof *s->entry);
@@ -82,6 +49,7 @@ static void drop_entry(struct service *s, struct entry *n)
 {
     size_t at = (size_t)(n - s->entry);
 
+    assert(!n->busy && !n->running);
     memmove(n, n + 1, (s->entry_count - at - 1) * sizeof *n);
     s->entry_count--;
 }
@@ -110,18 +78,18 @@ static void take_job(struct service *s, const struct job *j)
     if (j->model.len < sizeof name)
         memcpy(name, j->model.p, j->model.len);
     const struct model *m = s->env.model(s->env.arg, name, &e);
-    pthread_mutex_lock(&s->lock);
-    struct entry *n = schedule_find(s, j->id);
+    lock(&s->lock);
+    struct entry *n = scheduler_find(s, j->id);
     if (!n && !job_state_final(j->state))
         n = add_entry(s, j->id);
     if (n)
         fill_entry(n, j, m);
     if (n && job_state_final(j->state) && !n->busy)
         drop_entry(s, n);
-    pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
 }
 
-int schedule_load(struct service *s, struct error *e)
+int scheduler_load(struct service *s, struct error *e)
 {
     struct arena a = { 0 };
     struct job_list all = { 0 };
@@ -138,50 +106,47 @@ int schedule_load(struct service *s, struct error *e)
 /* Under lock. */
 static void add_dirty(struct service *s, int64_t id)
 {
-    struct entry *n = schedule_find(s, id);
+    struct entry *n = scheduler_find(s, id);
 
     if (n)
         n->stale = true;
-    if (s->dirty_count == s->dirty_cap) {
-        s->dirty_cap = s->dirty_cap ? s->dirty_cap * 2 : 64;
-        s->dirty = mem_grow(s->dirty, s->dirty_cap * sizeof *s->dirty);
-    }
+    s->dirty = mem_list_grow(s->dirty, s->dirty_count, sizeof *s->dirty);
     s->dirty[s->dirty_count++] = id;
 }
 
-void schedule_dirty(struct service *s, int64_t id)
+void scheduler_dirty(struct service *s, int64_t id)
 {
-    pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     add_dirty(s, id);
-    pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
     service_wake(s);
 }
 
-void schedule_all_dirty(struct service *s)
+void scheduler_all_dirty(struct service *s)
 {
-    pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     for (size_t i = 0; i < s->entry_count; i++)
         add_dirty(s, s->entry[i].id);
-    pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
     service_wake(s);
 }
 
 static void forget(struct service *s, int64_t id)
 {
-    pthread_mutex_lock(&s->lock);
-    struct entry *n = schedule_find(s, id);
+    lock(&s->lock);
+    struct entry *n = scheduler_find(s, id);
     if (n && !n->busy)
         drop_entry(s, n);
-    pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
 }
 
 /* At the next tick, not at once: the store may be out of order for a while. */
 static void read_later(struct service *s, int64_t id, const struct error *why)
 {
     log_error("job %lld cannot be read: %s", (long long)id, why->msg);
-    pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     add_dirty(s, id);
-    pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
 }
 
 static void read_one(struct service *s, struct arena *a, int64_t id)
@@ -202,12 +167,12 @@ static void read_dirty(struct service *s)
 {
     struct arena a = { 0 };
 
-    pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     int64_t *ids = s->dirty;
     size_t count = s->dirty_count;
     s->dirty = NULL;
-    s->dirty_count = s->dirty_cap = 0;
-    pthread_mutex_unlock(&s->lock);
+    s->dirty_count = 0;
+    unlock(&s->lock);
     for (size_t i = 0; i < count; i++) {
         if (i && ids[i] == ids[i - 1])
             continue;
@@ -225,7 +190,7 @@ static bool is_free(const struct entry *n, uint64_t now)
     return !n->busy && !n->stale && n->not_before_ns <= now;
 }
 
-int64_t schedule_next_check(struct service *s)
+int64_t scheduler_next_check(struct service *s)
 {
     uint64_t now = service_now_ns(s);
 
@@ -244,15 +209,15 @@ int64_t schedule_next_check(struct service *s)
 static void end_runner(struct service *s, struct running *r)
 {
     thread_join(r->thread);
-    pthread_mutex_lock(&s->lock);
-    struct entry *n = schedule_find(s, r->id);
-    assert(n && n->running == r);
+    lock(&s->lock);
+    struct entry *n = scheduler_find(s, r->id);
+    assert(n && n->busy && n->running == r);
     n->running = NULL;
     n->busy = false;
     n->failures = r->failures;
     n->not_before_ns = r->retry_ns;
     add_dirty(s, r->id);
-    pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
     mem_free(r);
 }
 
@@ -261,13 +226,13 @@ static void reap(struct service *s)
 {
     for (;;) {
         struct running *ended = NULL;
-        pthread_mutex_lock(&s->lock);
+        lock(&s->lock);
         for (size_t i = 0; i < s->entry_count && !ended; i++) {
             struct running *r = s->entry[i].running;
             if (r && atomic_load(&r->ended))
                 ended = r;
         }
-        pthread_mutex_unlock(&s->lock);
+        unlock(&s->lock);
         if (!ended)
             break;
         end_runner(s, ended);
@@ -286,6 +251,7 @@ static void ask_to_stop(struct running *r, enum stop_reason why)
 /* Under lock, where a drain cannot begin meanwhile. */
 static void start_runner(struct service *s, struct entry *n, bool closing, enum stop_reason why)
 {
+    assert(!n->busy && !n->running && !job_state_final(n->state));
     if (s->draining)
         return;
     struct running *r = mem_alloc(sizeof *r);
@@ -330,7 +296,7 @@ static void close_entry(struct service *s, struct entry *n, enum stop_reason why
 /* What was asked of running jobs, and the end of cancelled ones that do not run. */
 static void obey(struct service *s)
 {
-    pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     uint32_t room = closing_room(s);
     for (size_t i = 0; i < s->entry_count; i++) {
         struct entry *n = &s->entry[i];
@@ -342,7 +308,7 @@ static void obey(struct service *s)
         else if (n->state == JOB_CANCELLING)
             close_entry(s, n, STOP_CANCEL, &room);
     }
-    pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
 }
 
 /* ---- Time ---- */
@@ -374,7 +340,7 @@ static void expire(struct service *s)
 {
     int64_t now = service_now_us(s);
 
-    pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     uint32_t room = closing_room(s);
     for (size_t i = 0; i < s->entry_count; i++) {
         struct entry *n = &s->entry[i];
@@ -385,25 +351,25 @@ static void expire(struct service *s)
         else
             close_entry(s, n, STOP_EXPIRE, &room);
     }
-    pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
 }
 
 /* ---- Choice ---- */
 
 /* The jobs of one model that run or may run now. */
-struct choice {
-    struct sched sched;
-    struct sched_job *job;
+struct candidates {
+    struct choice choice;
+    struct choice_job *job;
     double *weight;
     const char **project;
 };
 
-static uint32_t project_index(struct service *s, struct choice *c, const char *project)
+static uint32_t project_index(struct service *s, struct candidates *c, const char *project)
 {
-    for (uint32_t i = 0; i < c->sched.project_count; i++)
+    for (uint32_t i = 0; i < c->choice.project_count; i++)
         if (strcmp(c->project[i], project) == 0)
             return i;
-    uint32_t at = c->sched.project_count++;
+    uint32_t at = c->choice.project_count++;
     c->project[at] = project;
     c->weight[at] = 1;
     for (uint32_t i = 0; i < s->set.weight_count; i++)
@@ -412,12 +378,12 @@ static uint32_t project_index(struct service *s, struct choice *c, const char *p
     return at;
 }
 
-static void choice_add(struct service *s, struct choice *c, const struct entry *n)
+static void candidates_add(struct service *s, struct candidates *c, const struct entry *n)
 {
     bool asked = n->running && atomic_load(&n->running->reason) != STOP_NONE;
     bool long_enough = n->running && service_now_us(s) - n->running->began_us > YIELD_AFTER_US;
 
-    c->job[c->sched.count++] = (struct sched_job){
+    c->job[c->choice.count++] = (struct choice_job){
         .id = n->id,
         .project = project_index(s, c, n->project),
         .priority = n->priority,
@@ -435,24 +401,24 @@ static bool waits(const struct entry *n, uint64_t now)
     return may_run && is_free(n, now);
 }
 
-static void choice_make(struct service *s, const struct model *m, struct choice *c)
+static void candidates_make(struct service *s, const struct model *m, struct candidates *c)
 {
     uint64_t now = service_now_ns(s);
 
     c->job = mem_array(s->entry_count, sizeof *c->job);
     c->weight = mem_array(s->entry_count, sizeof *c->weight);
     c->project = mem_array(s->entry_count, sizeof *c->project);
-    c->sched = (struct sched){ .job = c->job, .weight = c->weight };
-    c->sched.running_max = s->set.running_max;
+    c->choice = (struct choice){ .job = c->job, .weight = c->weight };
+    c->choice.running_max = s->set.running_max;
     for (size_t i = 0; i < s->entry_count; i++) {
         const struct entry *n = &s->entry[i];
         bool runs = n->running && !n->running->closing;
         if (n->model == m && (runs || waits(n, now)))
-            choice_add(s, c, n);
+            candidates_add(s, c, n);
     }
 }
 
-static void choice_release(struct choice *c)
+static void candidates_release(struct candidates *c)
 {
     mem_free(c->job);
     mem_free(c->weight);
@@ -462,32 +428,32 @@ static void choice_release(struct choice *c)
 /* Under lock. */
 static void admit_model(struct service *s, const struct model *m)
 {
-    struct choice c;
+    struct candidates c;
     size_t at;
 
-    choice_make(s, m, &c);
-    while ((at = sched_start(&c.sched)) != SIZE_MAX) {
-        struct entry *n = schedule_find(s, c.job[at].id);
+    candidates_make(s, m, &c);
+    while ((at = choice_start(&c.choice)) != SIZE_MAX) {
+        struct entry *n = scheduler_find(s, c.job[at].id);
         start_runner(s, n, false, STOP_NONE);
         if (!n->running)
             break;
         c.job[at].running = true;
     }
-    at = sched_yield_one(&c.sched);
+    at = choice_yield(&c.choice);
     if (at != SIZE_MAX)
-        ask_to_stop(schedule_find(s, c.job[at].id)->running, STOP_YIELD);
-    choice_release(&c);
+        ask_to_stop(scheduler_find(s, c.job[at].id)->running, STOP_YIELD);
+    candidates_release(&c);
 }
 
 static void count_open(struct service *s)
 {
     uint64_t count[JOB_STATE_COUNT] = { 0 };
 
-    pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     for (size_t i = 0; i < s->entry_count; i++)
         count[s->entry[i].state]++;
-    pthread_mutex_unlock(&s->lock);
-    tally_open(count);
+    unlock(&s->lock);
+    job_metrics_open(count);
 }
 
 /* Each model that has a waiting job, once. */
@@ -497,7 +463,7 @@ static void admit(struct service *s)
     uint64_t now = service_now_ns(s);
     uint32_t count = 0;
 
-    pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     for (size_t i = 0; i < s->entry_count && count < HUBS_MAX; i++) {
         const struct entry *n = &s->entry[i];
         uint32_t at = 0;
@@ -510,8 +476,8 @@ static void admit(struct service *s)
         seen[count++] = n->model;
         admit_model(s, n->model);
     }
-    pthread_cond_broadcast(&s->check_wake);
-    pthread_mutex_unlock(&s->lock);
+    cond_broadcast(&s->check_wake);
+    unlock(&s->lock);
 }
 
 /* ---- Stopping and waiting ---- */
@@ -526,22 +492,41 @@ static bool any_running(const struct service *s)
 
 static void stop_all(struct service *s)
 {
-    pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     for (size_t i = 0; i < s->entry_count; i++)
         if (s->entry[i].running)
             ask_to_stop(s->entry[i].running, STOP_DRAIN);
     bool left = any_running(s);
-    pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
     while (left) {
-        wait_tick(s);
+        (void)chan_recv(s->wake, TICK_MS);
         reap(s);
-        pthread_mutex_lock(&s->lock);
+        lock(&s->lock);
         left = any_running(s);
-        pthread_mutex_unlock(&s->lock);
+        unlock(&s->lock);
     }
 }
 
-static void wait_tick(struct service *s)
+void *scheduler_run(void *arg)
 {
-    (void)chan_recv(s->wake, TICK_MS);
+    struct service *s = arg;
+
+    for (;;) {
+        read_dirty(s);
+        reap(s);
+        lock(&s->lock);
+        bool stopping = s->stopping, draining = s->draining;
+        unlock(&s->lock);
+        if (draining || stopping)
+            stop_all(s);
+        if (stopping)
+            return NULL;
+        if (!draining) {
+            obey(s);
+            expire(s);
+            admit(s);
+        }
+        count_open(s);
+        (void)chan_recv(s->wake, TICK_MS);
+    }
 }

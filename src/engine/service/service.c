@@ -37,7 +37,7 @@ void service_defaults(struct service_settings *out)
 
 static void on_change(void *arg, int64_t id)
 {
-    schedule_dirty(arg, id);
+    scheduler_dirty(arg, id);
 }
 
 struct service *service_start(const struct service_env *env, const struct service_settings *set,
@@ -52,7 +52,7 @@ struct service *service_start(const struct service_env *env, const struct servic
     s->wake = chan_new(1);
     s->servers = upstream_servers_new(env->clock);
     atomic_init(&s->halt, false);
-    if (job_recover(env->store, e) < 0 || schedule_load(s, e) < 0) {
+    if (job_recover(env->store, e) < 0 || scheduler_load(s, e) < 0) {
         release(s);
         return NULL;
     }
@@ -66,8 +66,8 @@ static void release(struct service *s)
     for (uint32_t i = 0; i < s->hub_count; i++)
         hub_free(s->hub[i].hub);
     upstream_servers_free(s->servers);
-    pthread_cond_destroy(&s->check_wake);
-    pthread_mutex_destroy(&s->lock);
+    cond_destroy(&s->check_wake);
+    lock_destroy(&s->lock);
     chan_free(s->wake);
     mem_free(s->checker);
     mem_free(s->entry);
@@ -84,7 +84,7 @@ static void start_threads(struct service *s)
     if (wanted > CHECKERS_MAX)
         wanted = CHECKERS_MAX;
     /* Without its threads there is no service: as when there is no memory. */
-    if (pthread_create(&s->scheduler, NULL, schedule_run, s) != 0) {
+    if (pthread_create(&s->scheduler, NULL, scheduler_run, s) != 0) {
         log_error("no thread could be made for the scheduler");
         _exit(1);
     }
@@ -99,17 +99,17 @@ static void start_threads(struct service *s)
 
 void service_set(struct service *s, const struct service_settings *set)
 {
-    pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     s->set = *set;
-    pthread_mutex_unlock(&s->lock);
-    schedule_all_dirty(s); /* their models may stand elsewhere now */
+    unlock(&s->lock);
+    scheduler_all_dirty(s); /* their models may stand elsewhere now */
 }
 
 void service_settings(struct service *s, struct service_settings *out)
 {
-    pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     *out = s->set;
-    pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
 }
 
 void service_wake(struct service *s)
@@ -131,11 +131,11 @@ void service_drain(struct service *s)
     bool still = false;
 
     while (!still) {
-        pthread_mutex_lock(&s->lock);
+        lock(&s->lock);
         s->draining = true;
         atomic_store(&s->halt, true);
         still = stands_still(s);
-        pthread_mutex_unlock(&s->lock);
+        unlock(&s->lock);
         service_wake(s);
         if (!still)
             clock_system()->sleep_ns(clock_system(), pause_ns);
@@ -148,10 +148,10 @@ void service_free(struct service *s)
         return;
     service_drain(s);
     jobs_on_change(s->env.store, NULL, NULL);
-    pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     s->stopping = true;
-    pthread_cond_broadcast(&s->check_wake);
-    pthread_mutex_unlock(&s->lock);
+    cond_broadcast(&s->check_wake);
+    unlock(&s->lock);
     service_wake(s);
     thread_join(s->scheduler);
     for (uint32_t i = 0; i < s->checker_count; i++)
@@ -209,7 +209,7 @@ struct hub *service_hub(struct service *s, const char *model, const struct model
     *m = s->env.model(s->env.arg, model, e);
     if (!*m)
         return NULL;
-    pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     struct hub *h = find_hub(s, *m);
     if (!h && s->hub_count < HUBS_MAX) {
         struct hub_entry *n = &s->hub[s->hub_count++];
@@ -217,7 +217,7 @@ struct hub *service_hub(struct service *s, const char *model, const struct model
         model_short_name((*m)->pattern, n->name);
         n->hub = h = hub_new(*m, &env, s->env.open);
     }
-    pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
     if (!h)
         (void)error_set(e, ERROR_RESOURCE_EXHAUSTED, "more than %d models are in use", HUBS_MAX);
     return h;
@@ -227,11 +227,11 @@ double service_weight(struct service *s, const char *project)
 {
     double weight = 1;
 
-    pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     for (uint32_t i = 0; i < s->set.weight_count; i++)
         if (strcmp(s->set.weight[i].project, project) == 0)
             weight = s->set.weight[i].weight;
-    pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
     return weight;
 }
 
@@ -240,15 +240,51 @@ void service_models(struct service *s,
 {
     for (uint32_t i = 0; i < HUBS_MAX; i++) {
         struct hub_stats st;
-        pthread_mutex_lock(&s->lock);
+        lock(&s->lock);
         bool there = i < s->hub_count;
         struct hub_entry n = s->hub[i];
-        pthread_mutex_unlock(&s->lock);
+        unlock(&s->lock);
         if (!there)
             return;
         hub_stats(n.hub, &st);
         fn(arg, n.name, &st);
     }
+}
+
+/* ---- Online calls ---- */
+
+int service_ask(struct service *s, const struct online *o, struct error *e)
+{
+    struct service_settings set;
+    const struct model *m;
+    struct hub *h = service_hub(s, o->model, &m, e);
+
+    if (!h || model_takes_requests(m, e) < 0)
+        return -1;
+    service_settings(s, &set);
+    struct hub_call c = {
+        .request = o->request,
+        .project = o->project,
+        .weight = service_weight(s, o->project),
+        .deadline_ms = set.online_deadline_ms,
+        .scripted = s->env.scripted,
+        .script = o->script,
+        .done = o->done,
+        .released = o->released,
+        .arg = o->arg,
+    };
+    return hub_ask(h, &c, e);
+}
+
+int service_count_tokens(struct service *s, const char *model, const struct request *r,
+                         uint32_t *tokens, struct error *e)
+{
+    const struct model *m;
+    struct hub *h = service_hub(s, model, &m, e);
+
+    if (!h || model_takes_requests(m, e) < 0)
+        return -1;
+    return hub_count_tokens(h, r, tokens, e);
 }
 
 /* ---- Jobs ---- */
@@ -338,10 +374,10 @@ static bool is_retried(struct service *s, int64_t id)
 {
     bool found = false;
 
-    pthread_mutex_lock(&s->lock);
+    lock(&s->lock);
     for (size_t i = 0; i < s->entry_count && !found; i++)
         found = s->entry[i].retry_of == id;
-    pthread_mutex_unlock(&s->lock);
+    unlock(&s->lock);
     return found;
 }
 

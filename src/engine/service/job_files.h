@@ -5,8 +5,8 @@
  * Errors:  NOT_FOUND for what is not there or another project's, RESOURCE_EXHAUSTED over the limit.
  * Threads: read is called from any.
  */
-#ifndef TRANCHE_ENGINE_LINES_JOB_FILES_H
-#define TRANCHE_ENGINE_LINES_JOB_FILES_H
+#ifndef TRANCHE_ENGINE_SERVICE_JOB_FILES_H
+#define TRANCHE_ENGINE_SERVICE_JOB_FILES_H
 
 #include "format/request/request.h"
 #include "store/store.h"

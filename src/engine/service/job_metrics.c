@@ -1,4 +1,4 @@
-#include "engine/lines/tally.h"
+#include "engine/service/job_metrics.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #define LINES "tranche_lines_total", "Lines that ended, by outcome"
 #define TOKENS "tranche_tokens_total", "Tokens of answered lines, by kind"
 
-/* What of the counters is counted where. */
+/* Which counters feed which metric. */
 static const struct {
     const char *name, *help, *labels;
     size_t offset;
@@ -29,19 +29,19 @@ static uint64_t at(const struct counters *c, size_t offset)
     return *(const uint64_t *)(const void *)((const char *)c + offset);
 }
 
-void tally_progress(struct tally *t, const struct progress *p)
+void job_metrics_progress(struct job_metrics *m, const struct progress *p)
 {
     for (size_t i = 0; i < ARRAY_LEN(counted); i++)
         metric_add(metric_counter(counted[i].name, counted[i].help, counted[i].labels),
-                   at(&p->counters, counted[i].offset) - at(&t->seen, counted[i].offset));
+                   at(&p->counters, counted[i].offset) - at(&m->seen, counted[i].offset));
     metric_add(
         metric_counter("tranche_retries_total", "Attempts that failed and were tried again", NULL),
-        p->retries - t->retries);
-    t->seen = p->counters;
-    t->retries = p->retries;
+        p->retries - m->retries);
+    m->seen = p->counters;
+    m->retries = p->retries;
 }
 
-void tally_failures(struct spool *s)
+void job_metrics_failures(struct spool *s)
 {
     struct spool_failures causes[CAUSES_MAX];
     uint32_t count = 0;
@@ -63,7 +63,7 @@ static double seconds_between(int64_t from_us, int64_t to_us)
     return to_us > from_us ? (double)(to_us - from_us) / 1e6 : 0;
 }
 
-void tally_end(const struct job *j)
+void job_metrics_end(const struct job *j)
 {
     char labels[64];
 
@@ -78,7 +78,7 @@ void tally_end(const struct job *j)
         seconds_between(j->create_us, j->end_us));
 }
 
-void tally_open(const uint64_t count[JOB_STATE_COUNT])
+void job_metrics_open(const uint64_t count[JOB_STATE_COUNT])
 {
     char labels[64];
 

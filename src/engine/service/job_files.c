@@ -1,24 +1,11 @@
-#include "engine/lines/job_files.h"
+#include "engine/service/job_files.h"
 
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "format/gs.h"
 #include "store/objects/objects.h"
-
-/* "gs://bucket/name". */
-static int uri_split(struct str uri, struct str *bucket, struct str *name, struct error *e)
-{
-    struct str rest = str_sub(uri, strlen("gs://"), uri.len);
-    size_t slash = str_find(rest, STR("/"));
-
-    if (!str_starts(uri, STR("gs://")) || slash == SIZE_MAX || slash + 1 == rest.len)
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "a file is named as gs://bucket/object; %.*s is not", STR_ARG(uri));
-    *bucket = str_sub(rest, 0, slash);
-    *name = str_sub(rest, slash + 1, rest.len);
-    return 0;
-}
 
 static int read_object(struct job_files *f, struct arena *a, struct str uri, size_t bytes_max,
                        struct buf *out, struct error *e)
@@ -26,8 +13,10 @@ static int read_object(struct job_files *f, struct arena *a, struct str uri, siz
     struct str bucket = { 0 }, name = { 0 };
     struct object o;
 
-    if (uri_split(uri, &bucket, &name, e) < 0 ||
-        object_get(f->store, a,
+    if (!gs_split(uri, &bucket, &name) || name.len == 0)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "a file is named as gs://bucket/object; \"%.*s\" is not", STR_ARG(uri));
+    if (object_get(f->store, a,
                    &(struct object_ref){ .project = f->project, .bucket = bucket, .name = name },
                    &o, e) < 0)
         return -1;
