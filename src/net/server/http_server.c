@@ -77,8 +77,7 @@ static int start_keeper(struct http_server *s, struct error *e)
 
 /* ---- libmicrohttpd ---- */
 
-static void log_mhd(void *cls, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
-static void log_mhd(void *cls, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void log_mhd(void *cls, const char *fmt, va_list ap)
 {
     char text[LOG_TEXT_BYTES];
 

@@ -295,7 +295,7 @@ static void test_a_window_of_one_is_taken_in_turns(void **state)
     filler->ops->close(filler);
 }
 
-static void test_a_late_call_is_told_at_its_deadline_and_released_when_read_no_more(void **state)
+static void test_a_late_call_is_answered_at_its_deadline_and_released_when_read_no_more(void **state)
 {
     struct fixture *f = *state;
     struct asked sent = { 0 }, waiting = { 0 };
@@ -380,7 +380,7 @@ static void test_a_broken_session_breaks_its_shares_and_the_next_join_opens_anot
     idle->ops->close(idle); /* of the first session, after the second was opened */
 }
 
-static void test_a_model_that_cannot_be_opened_is_told_and_tried_again(void **state)
+static void test_a_model_that_cannot_be_opened_is_reported_and_tried_again(void **state)
 {
     struct fixture *f = *state;
     const struct hub_share who = { .project = "a", .weight = 1 };
@@ -436,7 +436,7 @@ static void test_a_close_waits_until_its_requests_are_read_no_more(void **state)
     other->ops->close(other);
 }
 
-/* The session is told what is not wanted any more, so that nobody waits for what takes an hour. */
+/* The session is asked to cancel, so that no close waits for a request that takes an hour. */
 static void test_a_close_and_a_late_call_cancel_what_was_sent(void **state)
 {
     struct fixture *f = *state;
@@ -642,10 +642,10 @@ int main(void)
         TEST(test_within_a_project_priority_goes_first_then_age),
         TEST(test_online_goes_first_but_takes_no_more_than_half_while_batch_waits),
         TEST(test_a_window_of_one_is_taken_in_turns),
-        TEST(test_a_late_call_is_told_at_its_deadline_and_released_when_read_no_more),
+        TEST(test_a_late_call_is_answered_at_its_deadline_and_released_when_read_no_more),
         TEST(test_more_than_the_maximum_of_calls_is_refused),
         TEST(test_a_broken_session_breaks_its_shares_and_the_next_join_opens_another),
-        TEST(test_a_model_that_cannot_be_opened_is_told_and_tried_again),
+        TEST(test_a_model_that_cannot_be_opened_is_reported_and_tried_again),
         TEST(test_a_close_waits_until_its_requests_are_read_no_more),
         TEST(test_a_close_and_a_late_call_cancel_what_was_sent),
         TEST(test_what_waits_of_a_closed_share_is_never_sent),

@@ -88,7 +88,7 @@ static void test_more_than_the_limit_at_once_counts_as_the_limit(void **state)
     assert_true(most_in_a_minute(at, count) <= 1);
 }
 
-static void test_what_was_reckoned_too_high_is_given_back(void **state)
+static void test_an_estimate_that_was_too_high_is_given_back(void **state)
 {
     struct bucket b;
     uint64_t ready;
@@ -289,7 +289,7 @@ static void test_the_limit_finds_a_servers_slots_and_stays_near_them(void **stat
     }
 }
 
-static void test_a_server_without_bounds_is_given_the_most(void **state)
+static void test_a_server_without_bounds_gets_the_maximum(void **state)
 {
     struct server s = { .slots = 1e9, .base_ms = 50 };
     struct limit l;
@@ -326,7 +326,7 @@ static void test_refusals_of_load_bring_the_limit_down(void **state)
     assert_true(limit_now(&l) >= 50);
 }
 
-static void test_refusals_that_do_not_come_from_load_are_borne(void **state)
+static void test_refusals_that_do_not_come_from_load_are_ignored(void **state)
 {
     struct server s = { .slots = 64, .base_ms = 50, .refuse_every = 3 };
     struct limit l;
@@ -369,7 +369,7 @@ int main(void)
         cmocka_unit_test(test_no_minute_has_more_than_the_limit_and_nearly_all_of_it_is_used),
         cmocka_unit_test(test_takings_larger_than_a_second_of_the_limit_stay_within_it),
         cmocka_unit_test(test_more_than_the_limit_at_once_counts_as_the_limit),
-        cmocka_unit_test(test_what_was_reckoned_too_high_is_given_back),
+        cmocka_unit_test(test_an_estimate_that_was_too_high_is_given_back),
         cmocka_unit_test(test_no_limit_never_waits),
         cmocka_unit_test(test_the_breaker_opens_at_the_limit_of_failures_in_a_row_and_not_before),
         cmocka_unit_test(test_an_open_breaker_lets_one_probe_through),
@@ -379,10 +379,10 @@ int main(void)
         cmocka_unit_test(test_late_failures_do_not_prolong_an_opening_and_a_late_success_ends_it),
         cmocka_unit_test(test_a_probe_that_was_cancelled_makes_room_for_the_next),
         cmocka_unit_test(test_the_limit_finds_a_servers_slots_and_stays_near_them),
-        cmocka_unit_test(test_a_server_without_bounds_is_given_the_most),
+        cmocka_unit_test(test_a_server_without_bounds_gets_the_maximum),
         cmocka_unit_test(test_a_server_that_grows_is_followed),
         cmocka_unit_test(test_refusals_of_load_bring_the_limit_down),
-        cmocka_unit_test(test_refusals_that_do_not_come_from_load_are_borne),
+        cmocka_unit_test(test_refusals_that_do_not_come_from_load_are_ignored),
         cmocka_unit_test(test_a_limit_that_is_not_used_is_not_raised),
         cmocka_unit_test(test_a_fixed_limit_never_moves),
     };

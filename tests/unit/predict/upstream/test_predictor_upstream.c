@@ -93,7 +93,7 @@ static void test_each_server_bills_its_own_price(void **state)
 
 /* ---- Refusals ---- */
 
-static void test_a_wish_to_wait_pauses_the_server_and_reaches_the_answer(void **state)
+static void test_a_pause_that_the_server_asks_for_holds_it_and_reaches_the_answer(void **state)
 {
     struct server_stats st;
 
@@ -122,10 +122,10 @@ static void test_a_refused_key_is_not_worth_another_try(void **state)
     assert_null(strstr(a.error.msg, "wrong-key"));
 }
 
-static void test_a_reply_that_is_nonsense_can_be_tried_again_and_says_what_it_is(void **state)
+static void test_a_malformed_reply_can_be_tried_again_and_says_what_it_is(void **state)
 {
     (void)state;
-    add_server("s", WIRE_OPENAI, 1)->reply = reply_nonsense;
+    add_server("s", WIRE_OPENAI, 1)->reply = reply_malformed;
     open_session();
     struct answer a = ask_one("x");
     assert_true(error_retryable(a.error.code));
@@ -158,7 +158,7 @@ static void test_a_reply_that_came_before_is_not_another_requests_answer(void **
 
 /* ---- Health ---- */
 
-static void test_a_server_that_only_fails_is_left_alone_and_found_again(void **state)
+static void test_a_server_that_only_fails_gets_no_requests_until_a_probe_succeeds(void **state)
 {
     struct server_stats st;
 
@@ -292,11 +292,11 @@ int main(void)
         UPSTREAM_TEST(test_a_key_goes_into_the_dialects_own_header),
         UPSTREAM_TEST(test_answers_of_several_servers_say_which_one_answered),
         UPSTREAM_TEST(test_each_server_bills_its_own_price),
-        UPSTREAM_TEST(test_a_wish_to_wait_pauses_the_server_and_reaches_the_answer),
+        UPSTREAM_TEST(test_a_pause_that_the_server_asks_for_holds_it_and_reaches_the_answer),
         UPSTREAM_TEST(test_a_refused_key_is_not_worth_another_try),
-        UPSTREAM_TEST(test_a_reply_that_is_nonsense_can_be_tried_again_and_says_what_it_is),
+        UPSTREAM_TEST(test_a_malformed_reply_can_be_tried_again_and_says_what_it_is),
         UPSTREAM_TEST(test_a_reply_that_came_before_is_not_another_requests_answer),
-        UPSTREAM_TEST(test_a_server_that_only_fails_is_left_alone_and_found_again),
+        UPSTREAM_TEST(test_a_server_that_only_fails_gets_no_requests_until_a_probe_succeeds),
         UPSTREAM_TEST(test_a_server_that_is_not_there_is_given_up_after_its_patience),
         UPSTREAM_TEST(test_servers_share_by_their_weights),
         UPSTREAM_TEST(test_a_server_without_weight_gets_nothing_while_the_others_are_well),

@@ -1,4 +1,4 @@
-/* Goal: the places of a full server are shared by those who want them, and nobody else has a part.
+/* Goal: the members that want slots share those of a full server, and no other member has a share.
  * Method: members of one server ask in turn, on a clock that moves when it is told to. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -88,7 +88,7 @@ static uint32_t send_all(struct asker *a)
     return sent;
 }
 
-static void test_who_is_alone_has_all_places(void **state)
+static void test_a_member_alone_has_all_slots(void **state)
 {
     (void)state;
     assert_int_equal(send_all(&w->first), PLACES);
@@ -96,7 +96,7 @@ static void test_who_is_alone_has_all_places(void **state)
     assert_int_equal(send_all(&w->first), 1);
 }
 
-static void test_places_that_become_free_go_to_who_has_less(void **state)
+static void test_free_slots_go_to_the_member_that_has_fewer(void **state)
 {
     (void)state;
     assert_int_equal(send_all(&w->first), PLACES);
@@ -114,7 +114,7 @@ static void test_places_that_become_free_go_to_who_has_less(void **state)
     }
 }
 
-static void test_who_has_not_asked_for_long_has_no_part(void **state)
+static void test_a_member_that_has_not_asked_for_long_has_no_share(void **state)
 {
     (void)state;
     assert_int_equal(send_all(&w->first), PLACES);
@@ -125,7 +125,7 @@ static void test_who_has_not_asked_for_long_has_no_part(void **state)
     assert_int_equal(send_all(&w->second), 0);
 }
 
-static void test_who_has_nothing_open_is_told_when_to_ask_again(void **state)
+static void test_a_member_with_nothing_in_flight_learns_when_to_ask_again(void **state)
 {
     uint64_t ready_ns, now = w->clock.mono_ns(&w->clock);
 
@@ -142,10 +142,10 @@ static void test_who_has_nothing_open_is_told_when_to_ask_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SITE_TEST(test_who_is_alone_has_all_places),
-        SITE_TEST(test_places_that_become_free_go_to_who_has_less),
-        SITE_TEST(test_who_has_not_asked_for_long_has_no_part),
-        SITE_TEST(test_who_has_nothing_open_is_told_when_to_ask_again),
+        SITE_TEST(test_a_member_alone_has_all_slots),
+        SITE_TEST(test_free_slots_go_to_the_member_that_has_fewer),
+        SITE_TEST(test_a_member_that_has_not_asked_for_long_has_no_share),
+        SITE_TEST(test_a_member_with_nothing_in_flight_learns_when_to_ask_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -166,7 +166,7 @@ static inline void reply_held(struct stub *s, struct str body, struct stub_reply
     out->held = true;
 }
 
-static inline void reply_nonsense(struct stub *s, struct str body, struct stub_reply *out)
+static inline void reply_malformed(struct stub *s, struct str body, struct stub_reply *out)
 {
     (void)s;
     (void)body;
