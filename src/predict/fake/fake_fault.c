@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 
-/* Places that are looked at for one hash. */
+/* Slots that are tried for one hash. */
 #define PROBE_MAX 16
 
 static_assert(FAKE_FAULTS_MAX <= 32, "remembered.chosen is a set of 32 bits");
@@ -35,8 +35,8 @@ uint64_t fake_chance(uint64_t hash, uint64_t salt)
     return z ^ z >> 31;
 }
 
-/* The place of this key, a free one, or the first that was looked at: key tells which. */
-static struct remembered *find_place(struct fake_faults *f, uint64_t key)
+/* The slot of this key, a free one, or the first that was tried: its key says which. */
+static struct remembered *find_slot(struct fake_faults *f, uint64_t key)
 {
     struct remembered *first = &f->memory[key & (FAKE_MEMORY_MAX - 1)];
 
@@ -76,11 +76,11 @@ static bool holds(const struct fake_fault *fault, const struct remembered *m, ui
 const struct fake_fault *fake_faults_meet(struct fake_faults *f, uint64_t hash,
                                           struct str user_text)
 {
-    uint64_t key = hash | 1; /* never that of a free place */
+    uint64_t key = hash | 1; /* 0 is a free slot */
 
     if (!f->memory)
         return NULL;
-    struct remembered *m = find_place(f, key);
+    struct remembered *m = find_slot(f, key);
     if (m->key != key) {
         uint32_t chosen = choose(f, user_text);
         if (!chosen)

@@ -1,4 +1,4 @@
-/* fake_fault.h -- which scripted fault an attempt meets.
+/* fake_fault.h -- which injected fault an attempt meets.
  *
  * Why: retries, backoff and error lines are tested by saying "the third request fails twice with 503",
  * and must come out the same on every run and in any order of submission.
@@ -7,8 +7,8 @@
  *          meets the fault in its first `times` attempts, or in all, or by chance (`rate`). The first
  *          fault of the script that holds is the one it meets.
  * Memory:  only chosen requests are remembered, by a hash of their text, at most FAKE_MEMORY_MAX: a
- *          second request with the same text counts as another attempt of the first. When no place is
- *          free near a hash the newer request takes the older one's, whose next attempt then counts
+ *          second request with the same text counts as another attempt of the first. When no slot is
+ *          free near a hash, the newer request takes the older one's, whose next attempt then counts
  *          as its first.
  * Threads: none; a session's own.
  */
@@ -23,14 +23,14 @@
 #define FAKE_MEMORY_MAX 65536
 
 struct remembered {
-    uint64_t key;      /* hash of seed and text; 0: a free place */
+    uint64_t key;      /* hash of seed and text; 0: a free slot */
     uint32_t attempts; /* so far */
     uint32_t chosen;   /* set of faults, by their index in the script */
 };
 struct fake_faults {
     const struct fake_script *script;
     uint64_t matched[FAKE_FAULTS_MAX]; /* new requests that matched each fault */
-    struct remembered *memory;         /* FAKE_MEMORY_MAX places; NULL when there are no faults */
+    struct remembered *memory;         /* FAKE_MEMORY_MAX slots; NULL when there are no faults */
 };
 
 void fake_faults_init(struct fake_faults *f, const struct fake_script *script);

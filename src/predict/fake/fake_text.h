@@ -1,4 +1,4 @@
-/* fake_text.h -- what the fake answers, and how it counts.
+/* fake_text.h -- the answers of the fake predictor, and how it counts tokens.
  *
  * Why: a test must be able to say by hand what the answer is, so it is the last user text with
  * "echo: " before it, and a token is a word: a run of bytes that are not white space.

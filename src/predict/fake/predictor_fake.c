@@ -142,7 +142,7 @@ static int fake_submit(struct predictor *p, const struct request *r, void *tag, 
     struct pending q = { .order = f->submitted, .request = r, .tag = tag };
 
     if (f->count == f->base.window)
-        return error_set(e, ERROR_RESOURCE_EXHAUSTED, "all %u places of the session are taken",
+        return error_set(e, ERROR_RESOURCE_EXHAUSTED, "all %u slots of the session are taken",
                          f->base.window);
     q.ready_ns = f->clock->mono_ns(f->clock);
     q.hash = XXH3_128bits_withSeed(r->text.p, r->text.len, f->seed);
@@ -157,7 +157,7 @@ static int fake_submit(struct predictor *p, const struct request *r, void *tag, 
     return 0;
 }
 
-/* All that was submitted has begun, and goes on; only what hangs would never end. */
+/* Every submitted request has begun and goes on; only those that hang are cancelled. */
 static void fake_drain(struct predictor *p)
 {
     struct fake *f = fake_of(p);
@@ -255,7 +255,7 @@ static int fake_wait(struct predictor *p, uint32_t timeout_ms, struct answer *ou
     uint64_t now = f->clock->mono_ns(f->clock);
     uint64_t deadline = now + timeout_ms * NS_PER_MS;
 
-    (void)e; /* it never breaks */
+    (void)e; /* this session never breaks */
     while (f->count == 0 || f->heap[0].ready_ns > now) {
         uint64_t until =
             f->count && f->heap[0].ready_ns < deadline ? f->heap[0].ready_ns : deadline;

@@ -1,5 +1,5 @@
-/* A predictor that does what requests' labels say, around one that answers. What waits, fails or
- * hangs is held here; what passes is the inner one's. */
+/* A predictor around another that does what requests' labels say. It holds the requests that wait, fail or
+ * hang; the inner predictor gets the others. */
 #include "predict/fake/script.h"
 
 #include <stdio.h>
@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "predict/fake/script_steps.h"
 
-/* While something is held, the longest step of a wait: a test may move the clock meanwhile. */
+/* The longest step of a wait while a request is held: a test may move the clock in the meantime. */
 #define SLICE_MS 20
 
 struct held {
@@ -20,7 +20,7 @@ struct held {
 /* All of it is the session's thread's. */
 struct scripted {
     struct predictor base;    /* first, so that a pointer to it is one to this */
-    struct predictor_ops ops; /* without what the inner one has not */
+    struct predictor_ops ops; /* without the calls that the inner predictor lacks */
     struct predictor *inner;
     char *deflt; /* or NULL */
     struct clock *clock;
@@ -95,7 +95,7 @@ static int scripted_submit(struct predictor *p, const struct request *r, void *t
     struct held h = { .request = r, .tag = tag };
 
     if (s->held_count + s->inner_open >= s->base.window)
-        return error_set(e, ERROR_RESOURCE_EXHAUSTED, "all %u places of the session are taken",
+        return error_set(e, ERROR_RESOURCE_EXHAUSTED, "all %u slots of the session are taken",
                          s->base.window);
     struct str script = script_of(r, s->deflt);
     if (script.len == 0)
@@ -128,7 +128,7 @@ static void scripted_drain(struct predictor *p)
 
 /* ---- Out ---- */
 
-/* Takes the first held one that is due out: false when there is none. */
+/* Removes the first held request that is due; false when there is none. */
 static bool due_take(struct scripted *s, uint64_t now, struct held *out)
 {
     uint32_t at = 0;
@@ -148,7 +148,7 @@ static bool due_take(struct scripted *s, uint64_t now, struct held *out)
     return true;
 }
 
-/* Answers or passes on what is due: 1 with an answer, 0 when nothing is due any more. */
+/* Answers or passes on what is due: 1 with an answer, 0 when nothing more is due. */
 static int due_run(struct scripted *s, uint64_t now, struct answer *out, struct error *e)
 {
     struct held h;
@@ -206,7 +206,7 @@ static int scripted_wait(struct predictor *p, uint32_t timeout_ms, struct answer
     }
 }
 
-/* ---- The rest is the inner one's ---- */
+/* ---- Passed on to the inner predictor ---- */
 
 static bool scripted_accepts(struct predictor *p, const struct request *r, struct violation *why)
 {

@@ -1,7 +1,7 @@
 /* script.h -- scripted outcomes by a request's label, for users who test their own client code.
  *
- * Why: in `tranche serve --test-clock` a request says what is to happen to it, so that failure, retry
- * and expiry can be tested in anybody's CI without a special model.
+ * Why: with `tranche serve --test-clock` a request says what happens to it, so that users can test failure,
+ * retry and expiry in their CI without a special model.
  *
  * Shape:   a predictor around another. The label "tranche-test" of a request (or the job's default)
  *          is a list of steps joined by "_and_" (labels allow only lower case, digits, _ and -):

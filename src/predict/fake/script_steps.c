@@ -10,9 +10,9 @@
 #define SEPARATOR "_and_"
 #define MESSAGE "This failure is scripted."
 #define BLOCK_REASON "PROHIBITED_CONTENT"
-#define NEAR 8 /* places that are looked at for a hash */
+#define NEAR 8 /* slots that are tried for a hash */
 #define CODE_BYTES 32
-#define TEXT_BYTES_TOKEN 4 /* of a blocked request, whose tokens nobody counts */
+#define TEXT_BYTES_TOKEN 4 /* estimate for a blocked request */
 
 enum step_kind { STEP_OK, STEP_HANG, STEP_BLOCK, STEP_DELAY, STEP_FAIL };
 struct step {
@@ -24,14 +24,14 @@ struct script {
     struct step step[SCRIPT_STEPS_MAX];
     uint32_t count;
 };
-struct script_place {
+struct script_slot {
     uint64_t hash; /* 0: free */
     uint32_t attempts;
 };
 
 /* ---- Steps ---- */
 
-/* The failing steps take the attempts in turn; what else is said holds for all after them. */
+/* The failing steps use up the attempts in turn; a hang or block holds for all later attempts. */
 static const struct step *step_met(const struct script *s, uint32_t attempt)
 {
     const struct step *last = NULL;
@@ -50,7 +50,7 @@ static const struct step *step_met(const struct script *s, uint32_t attempt)
     return last;
 }
 
-/* "-N" at the end of text, cut off: 1, 0 when there is none, -1 when it is not 1 to max. */
+/* Cuts "-N" off the end of text: 1; 0 when there is none, -1 when N is not 1 to max. */
 static int number_cut(struct str *text, uint32_t max, uint32_t *out)
 {
     uint64_t value;
@@ -122,7 +122,7 @@ static int script_parse(struct str text, struct script *out, struct error *e)
                              SCRIPT_STEPS_MAX);
         if (!step_read(step, &out->step[out->count++]))
             return error_set(e, ERROR_INVALID_ARGUMENT,
-                             "%s: \"%.*s\" is no step. Steps are ok, block, hang, delay-MS and "
+                             "%s: \"%.*s\" is not a step. Steps are ok, block, hang, delay-MS and "
                              "error codes as unavailable or unavailable-2, joined by " SEPARATOR
                              ".",
                              SCRIPT_LABEL, STR_ARG(str_sub(step, 0, CODE_BYTES)));
@@ -132,24 +132,24 @@ static int script_parse(struct str text, struct script *out, struct error *e)
 
 /* ---- Attempts ---- */
 
-static struct script_place *place_of(struct script_memory *m, const struct request *r)
+static struct script_slot *slot_of(struct script_memory *m, const struct request *r)
 {
-    uint64_t hash = XXH3_64bits(r->text.p, r->text.len) | 1; /* never that of a free place */
-    struct script_place *free_place = NULL;
+    uint64_t hash = XXH3_64bits(r->text.p, r->text.len) | 1; /* 0 is a free slot */
+    struct script_slot *free_slot = NULL;
 
-    if (!m->place)
-        m->place = mem_array(SCRIPT_MEMORY_MAX, sizeof *m->place);
+    if (!m->slot)
+        m->slot = mem_array(SCRIPT_MEMORY_MAX, sizeof *m->slot);
     for (uint64_t i = 0; i < NEAR; i++) {
-        struct script_place *p = &m->place[((hash >> 1) + i) % SCRIPT_MEMORY_MAX];
+        struct script_slot *p = &m->slot[((hash >> 1) + i) % SCRIPT_MEMORY_MAX];
         if (p->hash == hash)
             return p;
-        if (!p->hash && !free_place)
-            free_place = p;
+        if (!p->hash && !free_slot)
+            free_slot = p;
     }
-    if (!free_place)
-        free_place = &m->place[(hash >> 1) % SCRIPT_MEMORY_MAX];
-    *free_place = (struct script_place){ .hash = hash };
-    return free_place;
+    if (!free_slot)
+        free_slot = &m->slot[(hash >> 1) % SCRIPT_MEMORY_MAX];
+    *free_slot = (struct script_slot){ .hash = hash };
+    return free_slot;
 }
 
 /* ---- What a script says of an attempt ---- */
@@ -163,8 +163,8 @@ int script_check(struct str text, struct error *e)
 
 void script_memory_release(struct script_memory *m)
 {
-    mem_free(m->place);
-    m->place = NULL;
+    mem_free(m->slot);
+    m->slot = NULL;
 }
 
 struct str script_of(const struct request *r, const char *deflt)
@@ -185,28 +185,28 @@ static bool counts_attempts(const struct script *s)
 void script_meet(struct script_memory *m, struct str script, const struct request *r,
                  struct script_act *out)
 {
-    struct script_place *place = NULL;
+    struct script_slot *slot = NULL;
     struct script s;
 
     *out = (struct script_act){ 0 };
     if (script_parse(script, &s, &out->error) < 0)
         return;
     if (counts_attempts(&s)) {
-        place = place_of(m, r);
-        place->attempts++;
+        slot = slot_of(m, r);
+        slot->attempts++;
     }
     for (uint32_t i = 0; i < s.count; i++)
         if (s.step[i].kind == STEP_DELAY)
             out->delay_ms = s.step[i].number;
-    const struct step *met = step_met(&s, place ? place->attempts : 1);
+    const struct step *met = step_met(&s, slot ? slot->attempts : 1);
     if (met && met->kind == STEP_FAIL) {
         (void)error_set(&out->error, met->code, MESSAGE);
         return;
     }
     out->hang = met && met->kind == STEP_HANG;
     out->block = met && met->kind == STEP_BLOCK;
-    if (place)
-        place->hash = 0;
+    if (slot)
+        slot->hash = 0;
 }
 
 bool script_passes(const struct script_act *a)
