@@ -1,6 +1,6 @@
 /* backup.c -- a consistent copy of a folder that is in use, made beside a running server.
  *
- * Shape:   hold blobs (blob_inner.h) -> copy the database at one instant -> link or copy the blobs which
+ * Shape:   hold blobs (objects_inner.h) -> copy the database at one instant -> link or copy the blobs which
  *          that copy names -> the folders of jobs that are not final there -> everything synced ->
  *          TO/backup.json, without which a folder is not a backup. Unfinished uploads are not in it: their
  *          clients begin again.

@@ -30,8 +30,9 @@ struct stmt {
 struct db {
     sqlite3 *raw;
     struct db_settings settings;
-    uint32_t count;
     struct stmt cache[STATEMENTS_MAX]; /* by the address of the text, open addressing */
+    struct stmt *used[STATEMENTS_MAX / 2];
+    uint32_t count; /* of used */
 };
 
 /* ---- Errors ---- */
@@ -153,8 +154,8 @@ void db_close(struct db *d)
     if (!d)
         return;
     db_rollback(d);
-    for (size_t i = 0; i < STATEMENTS_MAX; i++)
-        (void)sqlite3_finalize(d->cache[i].raw);
+    for (uint32_t i = 0; i < d->count; i++)
+        (void)sqlite3_finalize(d->used[i]->raw);
     (void)sqlite3_close(d->raw);
     mem_free(d);
 }
@@ -192,8 +193,8 @@ struct stmt *db_stmt(struct db *d, const char *sql)
     while (q->sql && q->sql != sql)
         q = &d->cache[++at % STATEMENTS_MAX];
     if (!q->sql) {
-        assert(d->count < STATEMENTS_MAX / 2);
-        d->count++;
+        assert(d->count < ARRAY_LEN(d->used));
+        d->used[d->count++] = q;
         *q = (struct stmt){ .sql = sql, .db = d };
     }
     if (!q->raw) {
@@ -295,9 +296,9 @@ void db_reset(struct stmt *q)
 
 void db_reset_all(struct db *d)
 {
-    for (size_t i = 0; i < STATEMENTS_MAX; i++) {
-        if (d->cache[i].raw && sqlite3_stmt_busy(d->cache[i].raw))
-            db_reset(&d->cache[i]);
+    for (uint32_t i = 0; i < d->count; i++) {
+        if (sqlite3_stmt_busy(d->used[i]->raw))
+            db_reset(d->used[i]);
     }
 }
 

@@ -200,6 +200,7 @@ void blob_hasher_free(struct blob_hasher *h)
 
 uint64_t blob_hasher_take(struct blob_hasher *h, struct blob_digest *digest)
 {
+    assert(h->digest.md5 && h->digest.sha256);
     *digest = h->digest;
     h->digest = (struct blob_digest){ 0 };
     return h->bytes;
