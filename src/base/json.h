@@ -52,7 +52,10 @@ struct json_member {
     size_t skip_from, skip_to;
 };
 bool json_member_next(struct str text, struct json_member *m);
-/* The same for a member known to be the last of an object that ends where text does: its value ends
+/* The value as written of the last member with that key, which is between quotes as written; empty when
+ * there is none. */
+struct str json_member_value(struct str object, struct str key);
+/* json_member_next for a member known to be the last of an object that ends where text does: its value ends
  * at the closing brace, which spares crossing it. */
 bool json_member_last(struct str text, struct json_member *m);
 

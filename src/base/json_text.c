@@ -119,6 +119,17 @@ bool json_member_next(struct str text, struct json_member *m)
     return true;
 }
 
+struct str json_member_value(struct str object, struct str key)
+{
+    struct json_member m = { 0 };
+    struct str value = { 0 };
+
+    while (json_member_next(object, &m))
+        if (str_eq(m.key, key))
+            value = m.value;
+    return value;
+}
+
 bool json_member_last(struct str text, struct json_member *m)
 {
     if (!member_begin(text, m))

@@ -128,17 +128,6 @@ void row_status(enum error_code code, struct str message, struct buf *out)
     json_end(&w);
 }
 
-/* The value of a member of the object at the start of text; empty when there is none. */
-static struct str member_of(struct str text, const char *name)
-{
-    struct json_member m = { 0 };
-
-    while (json_member_next(text, &m))
-        if (str_eq_c(m.key, name))
-            return m.value;
-    return (struct str){ 0 };
-}
-
 bool row_error_read(struct str status, struct row_error *out)
 {
     static const struct str before = STR_INIT(": {\"error\": "), after = STR_INIT("\"}}");
@@ -147,8 +136,9 @@ bool row_error_read(struct str status, struct row_error *out)
 
     if (at == SIZE_MAX || !str_ends(status, after))
         return false;
-    struct str error = member_of(str_sub(status, at + 2, status.len), "error");
-    struct str message = member_of(error, "message"), wire = member_of(error, "status");
+    struct str error = json_member_value(str_sub(status, at + 2, status.len), STR("error"));
+    struct str message = json_member_value(error, STR("message"));
+    struct str wire = json_member_value(error, STR("status"));
     if (message.len < 2 || message.p[0] != '"' || wire.len < 3 || wire.len > sizeof name)
         return false;
     memcpy(name, wire.p + 1, wire.len - 2);

@@ -3,59 +3,25 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/json_write.h"
 #include "format/response.h"
 
 /* Tokens of a kind that one request can have: sums of them fit 32 bits. */
 #define TOKENS_MAX (UINT32_MAX / 8)
 
-static bool names_files(const struct request *r);
-static int write_with_files(const struct request *r, const struct file_contents *files,
-                            struct buf *out, struct error *e);
-static void add_without(struct str object, const char *left_out, struct buf *out);
-
 /* ---- Out ---- */
 
-int google_request_write(const struct request *r, bool vertex, const struct file_contents *files,
-                         struct buf *out, struct error *e)
-{
-    struct buf whole = BUF_INIT(out->max);
-    struct str text = r->text;
-    int rc = 0;
-
-    if (files && files->count && names_files(r)) {
-        rc = write_with_files(r, files, &whole, e);
-        text = buf_str(&whole);
-    }
-    if (rc == 0)
-        add_without(text, !vertex && r->labels ? "labels" : NULL, out);
-    buf_release(&whole);
-    if (rc == 0 && !buf_ok(out))
-        rc = error_set(e, ERROR_OUT_OF_RANGE, "the request with its files is over %zu bytes",
-                       out->max);
-    return rc;
-}
-
-/* An object as written, but for one member. */
-static void add_without(struct str object, const char *left_out, struct buf *out)
+/* The members of an object as written, but for one. */
+static void add_without(struct json_writer *w, struct str object, const char *left_out)
 {
     struct json_member m = { 0 };
-    char before = '{';
 
-    if (!left_out) {
-        buf_add_str(out, object);
-        return;
-    }
     while (json_member_next(object, &m)) {
         if (str_eq_c(m.key, left_out))
             continue;
-        buf_add_char(out, before);
-        buf_add_char(out, '"');
-        buf_add_str(out, m.key);
-        buf_add_c(out, "\":");
-        buf_add_str(out, m.value);
-        before = ',';
+        json_key_raw(w, m.key);
+        json_add_raw(w, NULL, m.value);
     }
-    buf_add_c(out, before == '{' ? "{}" : "}");
 }
 
 static bool names_files(const struct request *r)
@@ -132,6 +98,32 @@ static int write_with_files(const struct request *r, const struct file_contents 
     mem_free(text);
     yyjson_mut_doc_free(doc);
     return text ? 0 : error_set(e, ERROR_INTERNAL, "no memory for the request with its files");
+}
+
+int google_request_write(const struct request *r, bool vertex, const struct file_contents *files,
+                         struct buf *out, struct error *e)
+{
+    struct buf whole = BUF_INIT(out->max);
+    struct json_writer w = JSON_WRITER(out);
+    struct str text = r->text;
+    int rc = 0;
+
+    if (files && files->count && names_files(r)) {
+        rc = write_with_files(r, files, &whole, e);
+        text = buf_str(&whole);
+    }
+    if (rc == 0 && (vertex || !r->labels)) {
+        buf_add_str(out, text);
+    } else if (rc == 0) {
+        json_object(&w, NULL);
+        add_without(&w, text, "labels");
+        json_end(&w);
+    }
+    buf_release(&whole);
+    if (rc == 0 && !buf_ok(out))
+        rc = error_set(e, ERROR_OUT_OF_RANGE, "the request with its files is over %zu bytes",
+                       out->max);
+    return rc;
 }
 
 /* ---- Back ---- */
@@ -216,24 +208,19 @@ static void add_one_line(struct str text, struct buf *out)
     buf_add(out, text.p + from, text.len - from);
 }
 
-/* The same object, with the version that says who answered. */
+/* The same object, with the version that says which server answered. */
 static void add_version(struct str object, yyjson_val *root, const struct reply_rules *rules,
                         struct buf *out)
 {
     struct str version = json_str(json_get(root, "modelVersion"));
-    struct buf name = BUF_INIT(1024);
+    struct json_writer w = JSON_WRITER(out);
 
     if (version.len == 0)
         version = str_of(rules->model);
-    buf_addf(&name, "%.*s@%s", STR_ARG(version), rules->at);
-    size_t begin = out->len;
-    add_without(object, "modelVersion", out);
-    if (buf_ok(out) && out->len > begin)
-        out->len--; /* its closing brace */
-    buf_add_c(out, out->len - begin > 1 ? ",\"modelVersion\":" : "\"modelVersion\":");
-    buf_add_json(out, buf_str(&name));
-    buf_add_char(out, '}');
-    buf_release(&name);
+    json_object(&w, NULL);
+    add_without(&w, object, "modelVersion");
+    json_addf(&w, "modelVersion", "%.*s@%s", STR_ARG(version), rules->at);
+    json_end(&w);
 }
 
 int google_response_read(struct arena *a, struct str body, const struct reply_rules *rules,

@@ -3,93 +3,10 @@
 #include <stdio.h>
 
 #include "base/json.h"
+#include "base/json_write.h"
 #include "format/google/google.h"
 
 #define KEY_BYTES 24
-#define BEFORE_KEY "{\"key\":\""
-
-static void read_failure(yyjson_val *error, struct error *out);
-static void read_status(struct arena *a, struct str status, struct error *out);
-
-static struct str key_of(struct arena *a, yyjson_val *v)
-{
-    char text[KEY_BYTES];
-
-    if (!yyjson_is_uint(v))
-        return json_str(v);
-    int n = snprintf(text, sizeof text, "%llu", (unsigned long long)yyjson_get_uint(v));
-    return (struct str){ arena_copy(a, text, (size_t)n), (size_t)n };
-}
-
-/* The last one of that name, as the parser has it. */
-static struct str member_text(struct str line, const char *name)
-{
-    struct json_member m = { 0 };
-    struct str value = { 0 };
-
-    while (json_member_next(line, &m))
-        if (str_eq_c(m.key, name))
-            value = m.value;
-    return value;
-}
-
-/* A blocked prompt is answered too: it has a response without candidates. */
-static void read_response(yyjson_val *root, struct str line, struct remote_row *out)
-{
-    yyjson_val *response = json_get(root, "response");
-
-    if (yyjson_obj_size(response) == 0) {
-        (void)error_set(&out->error, ERROR_INTERNAL,
-                        "the batch service gave neither an answer nor an error for this line");
-        return;
-    }
-    out->response = member_text(line, "response");
-    if (out->response.len > RESPONSE_BYTES_MAX)
-        (void)error_set(&out->error, ERROR_RESOURCE_EXHAUSTED, "the answer is over %zu bytes",
-                        RESPONSE_BYTES_MAX);
-    google_usage_read(response, &out->usage);
-}
-
-bool remote_row_read(struct arena *a, struct str line, struct remote_row *out)
-{
-    struct error ignored;
-    size_t at;
-
-    *out = (struct remote_row){ 0 };
-    yyjson_val *root = json_parse(a, line, &at, &ignored);
-    out->key = key_of(a, json_get(root, "key"));
-    if (out->key.len == 0)
-        return false;
-    struct str status = json_str(json_get(root, "status"));
-    yyjson_val *error = json_get(root, "error");
-    if (status.len)
-        read_status(a, status, &out->error);
-    else if (yyjson_obj_size(error))
-        read_failure(error, &out->error);
-    else
-        read_response(root, line, out);
-    return true;
-}
-
-void remote_row_write(struct str key, struct str request, struct buf *out)
-{
-    buf_add_c(out, BEFORE_KEY);
-    buf_add_str(out, key);
-    buf_add_c(out, "\",\"request\":");
-    buf_add_str(out, request);
-    buf_add_c(out, "}\n");
-}
-
-struct str remote_row_key(struct str line)
-{
-    static const struct str before = STR_INIT(BEFORE_KEY);
-
-    if (!str_starts(line, before))
-        return (struct str){ 0 };
-    struct str rest = str_sub(line, before.len, line.len);
-    size_t end = str_find(str_sub(rest, 0, 256), STR("\""));
-    return end == SIZE_MAX ? (struct str){ 0 } : str_sub(rest, 0, end);
-}
 
 /* ---- Failures ---- */
 
@@ -140,4 +57,75 @@ static void read_status(struct arena *a, struct str status, struct error *out)
         read_failure(error, out);
     else
         set_words(out, ERROR_UNKNOWN, status);
+}
+
+/* ---- Rows ---- */
+
+static struct str key_of(struct arena *a, yyjson_val *v)
+{
+    char text[KEY_BYTES];
+
+    if (!yyjson_is_uint(v))
+        return json_str(v);
+    int n = snprintf(text, sizeof text, "%llu", (unsigned long long)yyjson_get_uint(v));
+    return (struct str){ arena_copy(a, text, (size_t)n), (size_t)n };
+}
+
+/* A blocked prompt is answered too: it has a response without candidates. */
+static void read_response(yyjson_val *root, struct str line, struct remote_row *out)
+{
+    yyjson_val *response = json_get(root, "response");
+
+    if (yyjson_obj_size(response) == 0) {
+        (void)error_set(&out->error, ERROR_INTERNAL,
+                        "the batch service gave neither an answer nor an error for this line");
+        return;
+    }
+    out->response = json_member_value(line, STR("response"));
+    if (out->response.len > RESPONSE_BYTES_MAX)
+        (void)error_set(&out->error, ERROR_RESOURCE_EXHAUSTED, "the answer is over %zu bytes",
+                        RESPONSE_BYTES_MAX);
+    google_usage_read(response, &out->usage);
+}
+
+bool remote_row_read(struct arena *a, struct str line, struct remote_row *out)
+{
+    struct error ignored;
+    size_t at;
+
+    *out = (struct remote_row){ 0 };
+    yyjson_val *root = json_parse(a, line, &at, &ignored);
+    out->key = key_of(a, json_get(root, "key"));
+    if (out->key.len == 0)
+        return false;
+    struct str status = json_str(json_get(root, "status"));
+    yyjson_val *error = json_get(root, "error");
+    if (status.len)
+        read_status(a, status, &out->error);
+    else if (yyjson_obj_size(error))
+        read_failure(error, &out->error);
+    else
+        read_response(root, line, out);
+    return true;
+}
+
+void remote_row_write(struct str key, struct str request, struct buf *out)
+{
+    struct json_writer w = JSON_WRITER(out);
+
+    json_object(&w, NULL);
+    json_add_text(&w, "key", key);
+    json_add_raw(&w, "request", request);
+    json_end(&w);
+    buf_add_char(out, '\n');
+}
+
+struct str remote_row_key(struct str line)
+{
+    struct json_member m = { 0 };
+
+    if (!json_member_next(line, &m) || !str_eq_c(m.key, "key") || m.value.len < 2 ||
+        m.value.p[0] != '"' || m.value.p[m.value.len - 1] != '"')
+        return (struct str){ 0 };
+    return str_sub(m.value, 1, m.value.len - 2);
 }

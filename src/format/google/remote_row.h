@@ -35,7 +35,7 @@ struct remote_row {
 /* False when the line is no row with a key. */
 bool remote_row_read(struct arena *a, struct str line, struct remote_row *out);
 
-/* One row with its line end. key is written as it is. */
+/* One row with its line end. No character of key may need an escape. */
 void remote_row_write(struct str key, struct str request, struct buf *out);
 /* The key of a row that remote_row_write wrote; empty when it is none. */
 struct str remote_row_key(struct str line);

@@ -1,10 +1,36 @@
-#include "format/job/filter_inner.h"
+#include "format/job/filter.h"
 
 #include <string.h>
 
-#include "format/request/fields.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/timestamp.h"
+#include "format/request/fields.h"
+
+/* The tree: what AND or OR joins is a list of children, so that a walk goes only as deep as
+ * parentheses do. */
+enum filter_kind { FILTER_ALL_OF, FILTER_ANY_OF, FILTER_NOT, FILTER_TEST };
+enum filter_field {
+    FILTER_DISPLAY_NAME,
+    FILTER_MODEL,
+    FILTER_STATE,
+    FILTER_CREATE_TIME,
+    FILTER_UPDATE_TIME,
+    FILTER_LABEL,
+};
+enum filter_op { FILTER_EQ, FILTER_NE, FILTER_LT, FILTER_LE, FILTER_GT, FILTER_GE, FILTER_HAS };
+
+struct filter {
+    enum filter_kind kind;
+    struct filter *child; /* of all but tests; none in an ALL_OF keeps everything */
+    struct filter *next;  /* of one parent */
+    /* A test: */
+    enum filter_field field;
+    enum filter_op op;
+    struct str label;  /* its key */
+    const char *value; /* ends in NUL, for globs */
+    int64_t time_us;
+};
 
 enum token_kind {
     TOKEN_END,
@@ -30,9 +56,6 @@ struct parser {
     struct error *e;
 };
 
-static void advance(struct parser *p);
-static struct filter *expression(struct parser *p);
-
 /* Where it is and what was expected there. */
 static struct filter *fault(struct parser *p, size_t at, const char *expected)
 {
@@ -41,24 +64,6 @@ static struct filter *fault(struct parser *p, size_t at, const char *expected)
     (void)error_set(p->e, ERROR_INVALID_ARGUMENT, "filter: at byte %zu, %s: expected %s.", at + 1,
                     rest.len ? quote(rest).text : "its end", expected);
     return NULL;
-}
-
-struct filter *filter_parse(struct arena *a, struct str text, struct error *e)
-{
-    struct parser p = { .arena = a, .text = text, .e = e };
-
-    if (text.len > FILTER_BYTES_MAX) {
-        (void)error_set(e, ERROR_INVALID_ARGUMENT, "filter: At most %d bytes are taken.",
-                        FILTER_BYTES_MAX);
-        return NULL;
-    }
-    advance(&p);
-    if (p.now.kind == TOKEN_END)
-        return arena_alloc(a, sizeof(struct filter)); /* all of nothing */
-    struct filter *f = expression(&p);
-    if (f && p.now.kind != TOKEN_END)
-        return fault(&p, p.now.at, "AND, OR or the end");
-    return f;
 }
 
 /* ---- Tokens ---- */
@@ -107,12 +112,26 @@ static void string_take(struct parser *p)
     p->next = to + 1;
 }
 
-/* A word goes on over its dots and the colons of times, which the reader of the field ends. */
-static void word_take(struct parser *p)
+/* Skips white space; false at the end of the text. */
+static bool token_begin(struct parser *p)
+{
+    while (p->next < p->text.len && is_space(p->text.p[p->next]))
+        p->next++;
+    p->now = (struct token){ .kind = TOKEN_END, .at = p->next };
+    return p->next < p->text.len;
+}
+
+static bool is_quote(char c)
+{
+    return c == '"' || c == '\'';
+}
+
+/* Takes all up to a space or one of the marks. */
+static void word_take(struct parser *p, const char *marks)
 {
     size_t to = p->next;
 
-    while (to < p->text.len && !is_space(p->text.p[to]) && !strchr("()=<>!:\"'", p->text.p[to]))
+    while (to < p->text.len && !is_space(p->text.p[to]) && !strchr(marks, p->text.p[to]))
         to++;
     p->now.kind = to > p->next ? TOKEN_WORD : TOKEN_BAD;
     p->now.text = str_sub(p->text, p->next, to - p->next);
@@ -121,44 +140,29 @@ static void word_take(struct parser *p)
 
 static void advance(struct parser *p)
 {
-    while (p->next < p->text.len && is_space(p->text.p[p->next]))
-        p->next++;
-    p->now = (struct token){ .kind = TOKEN_END, .at = p->next };
-    if (p->next >= p->text.len || op_take(p))
+    if (!token_begin(p) || op_take(p))
         return;
     char c = p->text.p[p->next];
     if (c == '(' || c == ')') {
         p->now.kind = c == '(' ? TOKEN_OPEN : TOKEN_CLOSE;
         p->next++;
-    } else if (c == '"' || c == '\'') {
+    } else if (is_quote(c)) {
         string_take(p);
     } else {
-        word_take(p);
+        word_take(p, "()=<>!:\"'");
     }
 }
 
 /* A value without quotes ends at a space or a parenthesis: a time has colons in it. */
 static void value_take(struct parser *p)
 {
-    while (p->next < p->text.len && is_space(p->text.p[p->next]))
-        p->next++;
-    p->now = (struct token){ .kind = TOKEN_END, .at = p->next };
-    if (p->next >= p->text.len)
+    if (!token_begin(p))
         return;
-    if (p->text.p[p->next] == '"' || p->text.p[p->next] == '\'') {
+    if (is_quote(p->text.p[p->next]))
         string_take(p);
-        return;
-    }
-    size_t to = p->next;
-    while (to < p->text.len && !is_space(p->text.p[to]) && !strchr("()\"'", p->text.p[to]))
-        to++;
-    p->now.kind = to > p->next ? TOKEN_WORD : TOKEN_BAD;
-    p->now.text = str_sub(p->text, p->next, to - p->next);
-    p->next = to;
+    else
+        word_take(p, "()\"'");
 }
-
-/* ---- The grammar: expression = sequence {AND sequence}; sequence = factor {factor};
- * factor = term {OR term}; term = [NOT | -] simple; simple = test | ( expression ) ---- */
 
 static bool is_word(const struct parser *p, const char *word)
 {
@@ -170,80 +174,6 @@ static struct filter *node_new(struct parser *p, enum filter_kind kind)
     struct filter *f = arena_alloc(p->arena, sizeof *f);
 
     f->kind = kind;
-    return f;
-}
-
-static struct filter *simple(struct parser *p);
-
-static struct filter *term(struct parser *p)
-{
-    bool minus = p->now.kind == TOKEN_WORD && p->now.text.len && p->now.text.p[0] == '-';
-
-    if (!is_word(p, "NOT") && !minus)
-        return simple(p);
-    if (minus)
-        p->next = p->now.at + 1;
-    advance(p);
-    struct filter *inner = simple(p);
-    if (!inner)
-        return NULL;
-    struct filter *f = node_new(p, FILTER_NOT);
-    f->child = inner;
-    return f;
-}
-
-static struct filter *factor(struct parser *p)
-{
-    struct filter *f = node_new(p, FILTER_ANY_OF), **last = &f->child;
-
-    for (;;) {
-        *last = term(p);
-        if (!*last)
-            return NULL;
-        last = &(*last)->next;
-        if (!is_word(p, "OR"))
-            return f;
-        advance(p);
-    }
-}
-
-/* AND and a mere space mean the same. */
-static struct filter *expression(struct parser *p)
-{
-    struct filter *f = node_new(p, FILTER_ALL_OF), **last = &f->child;
-
-    for (;;) {
-        *last = factor(p);
-        if (!*last)
-            return NULL;
-        last = &(*last)->next;
-        if (is_word(p, "AND"))
-            advance(p);
-        else if (p->now.kind == TOKEN_END || p->now.kind == TOKEN_CLOSE)
-            return f;
-    }
-}
-
-static struct filter *test(struct parser *p);
-
-static struct filter *simple(struct parser *p)
-{
-    if (p->now.kind != TOKEN_OPEN)
-        return test(p);
-    if (p->depth == FILTER_DEPTH_MAX) {
-        (void)error_set(p->e, ERROR_INVALID_ARGUMENT,
-                        "filter: Parentheses are nested more than %d deep.", FILTER_DEPTH_MAX);
-        return NULL;
-    }
-    p->depth++;
-    advance(p);
-    struct filter *f = expression(p);
-    p->depth--;
-    if (!f)
-        return NULL;
-    if (p->now.kind != TOKEN_CLOSE)
-        return fault(p, p->now.at, "AND, OR or \")\"");
-    advance(p);
     return f;
 }
 
@@ -359,4 +289,194 @@ static struct filter *test(struct parser *p)
         return fault(p, p->now.at, expected);
     advance(p);
     return f;
+}
+
+/* ---- The grammar: expression = sequence {AND sequence}; sequence = factor {factor};
+ * factor = term {OR term}; term = [NOT | -] simple; simple = test | ( expression ) ---- */
+
+static struct filter *expression(struct parser *p);
+
+static struct filter *simple(struct parser *p)
+{
+    if (p->now.kind != TOKEN_OPEN)
+        return test(p);
+    if (p->depth == FILTER_DEPTH_MAX) {
+        (void)error_set(p->e, ERROR_INVALID_ARGUMENT,
+                        "filter: Parentheses are nested more than %d deep.", FILTER_DEPTH_MAX);
+        return NULL;
+    }
+    p->depth++;
+    advance(p);
+    struct filter *f = expression(p);
+    p->depth--;
+    if (!f)
+        return NULL;
+    if (p->now.kind != TOKEN_CLOSE)
+        return fault(p, p->now.at, "AND, OR or \")\"");
+    advance(p);
+    return f;
+}
+
+static struct filter *term(struct parser *p)
+{
+    bool minus = p->now.kind == TOKEN_WORD && p->now.text.len && p->now.text.p[0] == '-';
+
+    if (!is_word(p, "NOT") && !minus)
+        return simple(p);
+    if (minus)
+        p->next = p->now.at + 1;
+    advance(p);
+    struct filter *inner = simple(p);
+    if (!inner)
+        return NULL;
+    struct filter *f = node_new(p, FILTER_NOT);
+    f->child = inner;
+    return f;
+}
+
+static struct filter *factor(struct parser *p)
+{
+    struct filter *f = node_new(p, FILTER_ANY_OF), **last = &f->child;
+
+    for (;;) {
+        *last = term(p);
+        if (!*last)
+            return NULL;
+        last = &(*last)->next;
+        if (!is_word(p, "OR"))
+            return f;
+        advance(p);
+    }
+}
+
+/* AND and a mere space mean the same. */
+static struct filter *expression(struct parser *p)
+{
+    struct filter *f = node_new(p, FILTER_ALL_OF), **last = &f->child;
+
+    for (;;) {
+        *last = factor(p);
+        if (!*last)
+            return NULL;
+        last = &(*last)->next;
+        if (is_word(p, "AND"))
+            advance(p);
+        else if (p->now.kind == TOKEN_END || p->now.kind == TOKEN_CLOSE)
+            return f;
+    }
+}
+
+struct filter *filter_parse(struct arena *a, struct str text, struct error *e)
+{
+    struct parser p = { .arena = a, .text = text, .e = e };
+
+    if (text.len > FILTER_BYTES_MAX) {
+        (void)error_set(e, ERROR_INVALID_ARGUMENT, "filter: At most %d bytes are taken.",
+                        FILTER_BYTES_MAX);
+        return NULL;
+    }
+    advance(&p);
+    if (p.now.kind == TOKEN_END)
+        return arena_alloc(a, sizeof(struct filter)); /* all of nothing */
+    struct filter *f = expression(&p);
+    if (f && p.now.kind != TOKEN_END)
+        return fault(&p, p.now.at, "AND, OR or the end");
+    return f;
+}
+
+/* ---- Does a filter keep a job? ---- */
+
+/* `:` takes * for any run of characters, the others mean it as it stands. */
+static bool text_matches(enum filter_op op, const char *value, struct str text)
+{
+    struct arena a = { 0 };
+
+    if (op != FILTER_HAS)
+        return str_eq_c(text, value);
+    bool match = str_glob(value, arena_copy(&a, text.p, text.len));
+    arena_release(&a);
+    return match;
+}
+
+static bool time_holds(const struct filter *f, int64_t us)
+{
+    switch (f->op) {
+    case FILTER_LT:
+        return us < f->time_us;
+    case FILTER_LE:
+        return us <= f->time_us;
+    case FILTER_GT:
+        return us > f->time_us;
+    case FILTER_GE:
+        return us >= f->time_us;
+    case FILTER_NE:
+        return us != f->time_us;
+    case FILTER_EQ:
+    case FILTER_HAS:
+        break;
+    }
+    return us == f->time_us;
+}
+
+static bool state_matches(const char *value, enum job_state s)
+{
+    struct str name = str_of(value);
+
+    return str_eq_c(name, job_state_name(s)) || str_eq_c(name, job_state_vertex(s)) ||
+           str_eq_c(name, job_state_gemini(s));
+}
+
+/* The resource's name, or its last step: what a user calls the model. */
+static bool model_matches(const struct filter *f, struct str model)
+{
+    return text_matches(f->op, f->value, model) ||
+           text_matches(f->op, f->value, str_after_last(model, '/'));
+}
+
+/* A spec is JSON of ours, and no label has a character that JSON escapes. */
+static bool label_matches(const struct filter *f, const struct job *j)
+{
+    struct str labels = json_member_value(j->spec, STR("labels"));
+    struct str value = labels.len ? json_member_value(labels, f->label) : (struct str){ 0 };
+
+    return value.len >= 2 && text_matches(f->op, f->value, str_sub(value, 1, value.len - 2));
+}
+
+static bool matches(const struct filter *f, const struct job *j)
+{
+    switch (f->field) {
+    case FILTER_DISPLAY_NAME:
+        return text_matches(f->op, f->value, j->display_name);
+    case FILTER_MODEL:
+        return model_matches(f, j->model);
+    case FILTER_STATE:
+        return state_matches(f->value, j->state);
+    case FILTER_LABEL:
+        return label_matches(f, j);
+    case FILTER_CREATE_TIME:
+    case FILTER_UPDATE_TIME:
+        break;
+    }
+    return false;
+}
+
+static bool test_holds(const struct filter *f, const struct job *j)
+{
+    if (f->field == FILTER_CREATE_TIME || f->field == FILTER_UPDATE_TIME)
+        return time_holds(f, f->field == FILTER_CREATE_TIME ? j->create_us : j->update_us);
+    return matches(f, j) == (f->op != FILTER_NE);
+}
+
+/* As deep as parentheses were, which is bounded. */
+bool filter_keeps(const struct filter *f, const struct job *j)
+{
+    if (f->kind == FILTER_TEST)
+        return test_holds(f, j);
+    if (f->kind == FILTER_NOT)
+        return !filter_keeps(f->child, j);
+    bool wanted = f->kind == FILTER_ANY_OF;
+    for (const struct filter *child = f->child; child; child = child->next)
+        if (filter_keeps(child, j) == wanted)
+            return wanted;
+    return !wanted;
 }

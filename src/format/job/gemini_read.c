@@ -72,39 +72,9 @@ static const struct message create_message =
     .example = "{\"batch\": {\"inputConfig\": {\"fileName\": \"files/...\"}}}");
 // clang-format on
 
-static int input_read(struct arena *a, yyjson_val *batch, struct job *out, struct buf *lines,
-                      struct error *e);
-static int webhook_read(struct arena *a, yyjson_val *batch, struct job *out, struct error *e);
-
 static struct str kept(struct arena *a, struct str s)
 {
     return (struct str){ arena_copy(a, s.p, s.len), s.len };
-}
-
-int gemini_read(struct arena *a, struct str body, struct job *out, struct buf *lines,
-                struct error *e)
-{
-    yyjson_val *root = resource_parse(a, body, GEMINI_INLINE_BYTES_MAX, &create_message, e);
-
-    if (!root)
-        return -1;
-    yyjson_val *batch = request_field(root, "batch");
-    struct str name = json_str(request_field(batch, "displayName"));
-    struct str model = json_str(request_field(batch, "model"));
-    if (job_display_name_check(name, e) < 0)
-        return -1;
-    if (model.len > MODEL_BYTES_MAX)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "batch.model: At most %d bytes are taken.",
-                         MODEL_BYTES_MAX);
-    out->dialect = DIALECT_GEMINI;
-    out->display_name = kept(a, name);
-    if (model.len)
-        out->model = kept(a, model);
-    (void)request_integer(request_field(batch, "priority"), &out->priority);
-    if (job_read_extension(a, request_field(batch, "tranche"), out, e) < 0 ||
-        webhook_read(a, batch, out, e) < 0)
-        return -1;
-    return input_read(a, batch, out, lines, e);
 }
 
 /* The values of metadata are strings for the clients: others become their JSON text. */
@@ -250,6 +220,32 @@ static int webhook_read(struct arena *a, yyjson_val *batch, struct job *out, str
         out->webhook = kept(a, buf_str(&text));
     buf_release(&text);
     return fits ? 0 : error_set(e, ERROR_INVALID_ARGUMENT, "batch.webhookConfig: It is too large.");
+}
+
+int gemini_read(struct arena *a, struct str body, struct job *out, struct buf *lines,
+                struct error *e)
+{
+    yyjson_val *root = resource_parse(a, body, GEMINI_INLINE_BYTES_MAX, &create_message, e);
+
+    if (!root)
+        return -1;
+    yyjson_val *batch = request_field(root, "batch");
+    struct str name = json_str(request_field(batch, "displayName"));
+    struct str model = json_str(request_field(batch, "model"));
+    if (job_display_name_check(name, e) < 0)
+        return -1;
+    if (model.len > MODEL_BYTES_MAX)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "batch.model: At most %d bytes are taken.",
+                         MODEL_BYTES_MAX);
+    out->dialect = DIALECT_GEMINI;
+    out->display_name = kept(a, name);
+    if (model.len)
+        out->model = kept(a, model);
+    (void)request_integer(request_field(batch, "priority"), &out->priority);
+    if (job_read_extension(a, request_field(batch, "tranche"), out, e) < 0 ||
+        webhook_read(a, batch, out, e) < 0)
+        return -1;
+    return input_read(a, batch, out, lines, e);
 }
 
 struct str gemini_input_file(struct arena *a, struct str spec)

@@ -35,25 +35,17 @@ static struct str without_revision(struct str name)
 {
     if (name.len < 4 || name.p[name.len - 4] != '-')
         return name;
-    for (size_t i = name.len - 3; i < name.len; i++)
-        if (name.p[i] < '0' || name.p[i] > '9')
-            return name;
-    return str_sub(name, 0, name.len - 4);
+    uint64_t ignored;
+    return str_number(str_sub(name, name.len - 3, 3), &ignored) ? str_sub(name, 0, name.len - 4)
+                                                                : name;
 }
 
 /* The last step of a path, without version and revision. */
 static struct str base_name(const char *model)
 {
-    struct str name = str_of(model);
-    size_t from = name.len, at;
+    struct str name = str_after_last(str_of(model), '/');
 
-    while (from > 0 && name.p[from - 1] != '/')
-        from--;
-    name = str_sub(name, from, name.len);
-    at = str_find(name, STR("@"));
-    if (at != SIZE_MAX)
-        name.len = at;
-    return without_revision(name);
+    return without_revision(str_sub(name, 0, str_find(name, STR("@"))));
 }
 
 const struct price *price_find(const char *model)

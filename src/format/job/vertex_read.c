@@ -1,20 +1,121 @@
-/* vertex_read.c -- a create body of Vertex AI as a job, and what its spec says of input and output. */
+/* vertex_read.c -- a create body of Vertex AI as a job, and what its spec says of input and output.
+ *
+ * The body is checked by one table, the spec is written in that table's words, and the resource echoes
+ * the spec. Source of the fields: aiplatform v1 and v1beta1, BatchPredictionJob.
+ */
 #include "format/job/vertex.h"
 
 #include <inttypes.h>
 
 #include "format/gs.h"
-#include "format/job/vertex_fields.h"
+#include "format/job/resource.h"
 
 #define DISPLAY_NAME_CHARS_MAX 128
 #define MODEL_BYTES_MAX 255
 #define LABEL_CHARS_MAX 63
 #define URI_BYTES_MAX 2048
 
-static int input_check(yyjson_val *root, struct error *e);
-static int output_check(yyjson_val *root, struct error *e);
-static int labels_check(yyjson_val *labels, struct error *e);
-static int model_read(struct arena *a, yyjson_val *root, struct str *out, struct error *e);
+// clang-format off
+#define F(text, ...) RESOURCE_FIELD(text, __VA_ARGS__)
+#define LIST .repeated = true
+#define NEEDED .required = true
+#define EITHER .group = 1
+#define NO_TABLES_IN \
+    .unsupported = "Tables (bq://) are not supported by this version: export the table as JSON lines " \
+                   "and name the files in inputConfig.gcsSource.uris."
+#define NO_TABLES_OUT \
+    .unsupported = "Tables (bq://) are not supported by this version: name a gs:// folder in " \
+                   "outputConfig.gcsDestination.outputUriPrefix and load its predictions.jsonl."
+
+static const struct field gcs_source_fields[] = {
+    F("uris", STRING, LIST, NEEDED),
+};
+static const struct message gcs_source_message = RESOURCE_MESSAGE("GcsSource", gcs_source_fields,
+    .example = "{\"uris\": [\"gs://bucket/requests.jsonl\"]}");
+
+static const struct field input_fields[] = {
+    F("instancesFormat",               STRING),
+    F("gcsSource",                     MESSAGE, EITHER, .message = &gcs_source_message),
+    F("bigquerySource",                OBJECT,  EITHER, NO_TABLES_IN),
+    F("vertexMultimodalDatasetSource", OBJECT,  EITHER, NO_TABLES_IN),
+};
+static const struct message input_message = RESOURCE_MESSAGE("InputConfig", input_fields,
+    .example = "{\"instancesFormat\": \"jsonl\", \"gcsSource\": {\"uris\": [\"gs://bucket/in.jsonl\"]}}");
+
+static const struct field gcs_destination_fields[] = {
+    F("outputUriPrefix", STRING, NEEDED),
+};
+static const struct message gcs_destination_message =
+    RESOURCE_MESSAGE("GcsDestination", gcs_destination_fields,
+    .example = "{\"outputUriPrefix\": \"gs://bucket/out\"}");
+
+static const struct field output_fields[] = {
+    F("predictionsFormat",                  STRING),
+    F("gcsDestination",                     MESSAGE, EITHER, .message = &gcs_destination_message),
+    F("bigqueryDestination",                OBJECT,  EITHER, NO_TABLES_OUT),
+    F("vertexMultimodalDatasetDestination", OBJECT,  EITHER, NO_TABLES_OUT),
+};
+static const struct message output_message = RESOURCE_MESSAGE("OutputConfig", output_fields,
+    .example = "{\"predictionsFormat\": \"jsonl\", "
+               "\"gcsDestination\": {\"outputUriPrefix\": \"gs://bucket/out\"}}");
+
+/* What the service sets is taken and not looked at, as proto3's output-only fields are. */
+static const struct field job_fields[] = {
+    F("displayName",                 STRING, NEEDED),
+    F("model",                       STRING, EITHER),
+    F("endpoint",                    STRING, EITHER),
+    F("inputConfig",                 MESSAGE, NEEDED, .message = &input_message),
+    F("outputConfig",                MESSAGE, .message = &output_message),
+    F("instanceConfig",              OBJECT),
+    F("modelParameters",             ANY),
+    F("labels",                      STRING_MAP),
+    F("dedicatedResources",          OBJECT),
+    F("manualBatchTuningParameters", OBJECT),
+    F("generateExplanation",         BOOL),
+    F("disableContainerLogging",     BOOL),
+    F("tranche",                     OBJECT),
+    F("encryptionSpec",              OBJECT,
+      .unsupported = "Leave it out: what is stored lies in the service's own folder, whose disk can "
+                     "be encrypted."),
+    F("serviceAccount",              STRING,
+      .unsupported = "Leave it out: a job may read and write what its submitter may."),
+    F("explanationSpec",             OBJECT, .unsupported = "Leave it out."),
+    F("unmanagedContainerModel",     OBJECT, .unsupported = "Name a model in \"model\" instead."),
+    F("name",                        ANY),
+    F("state",                       ANY),
+    F("error",                       ANY),
+    F("partialFailures",             ANY),
+    F("outputInfo",                  ANY),
+    F("completionStats",             ANY),
+    F("resourcesConsumed",           ANY),
+    F("createTime",                  ANY),
+    F("startTime",                   ANY),
+    F("endTime",                     ANY),
+    F("updateTime",                  ANY),
+    F("modelVersionId",              ANY),
+    F("satisfiesPzs",                ANY),
+    F("satisfiesPzi",                ANY),
+    F("modelMonitoringConfig",       ANY),
+    F("modelMonitoringStatus",       ANY),
+    F("modelMonitoringStatsAnomalies", ANY),
+};
+static const struct message job_message = RESOURCE_MESSAGE("BatchPredictionJob", job_fields,
+    .example = NULL);
+// clang-format on
+
+/* Fields that are in a spec, in its order, which is the resource's. */
+static const char *const spec_fields[] = {
+    "inputConfig",
+    "outputConfig",
+    "instanceConfig",
+    "modelParameters",
+    "labels",
+    "dedicatedResources",
+    "generateExplanation",
+    "manualBatchTuningParameters",
+    "endpoint",
+    "disableContainerLogging",
+};
 
 static struct str kept(struct arena *a, struct str s)
 {
@@ -45,36 +146,16 @@ static struct str spec_write(struct arena *a, yyjson_val *root)
     struct json_writer w = JSON_WRITER(&spec);
 
     json_object(&w, NULL);
-    for (const char *const *name = vertex_spec_fields; *name; name++) {
-        yyjson_val *value = request_field(root, *name);
+    for (size_t i = 0; i < ARRAY_LEN(spec_fields); i++) {
+        const struct field *f = message_field(&job_message, str_of(spec_fields[i]));
+        yyjson_val *value = request_field(root, f->name);
         if (value)
-            resource_add_field(&w, *name, message_field(&vertex_job_message, str_of(*name)), value);
+            resource_add_field(&w, f->name, f, value);
     }
     json_end(&w);
     struct str out = kept(a, buf_ok(&spec) ? buf_str(&spec) : (struct str){ 0 });
     buf_release(&spec);
     return out;
-}
-
-int vertex_read(struct arena *a, struct str body, struct job *out, struct error *e)
-{
-    yyjson_val *root = resource_parse(a, body, VERTEX_BODY_BYTES_MAX, &vertex_job_message, e);
-
-    if (!root)
-        return -1;
-    struct str display_name = json_str(request_field(root, "displayName"));
-    if (job_display_name_check(display_name, e) < 0 || model_read(a, root, &out->model, e) < 0 ||
-        input_check(root, e) < 0 || output_check(root, e) < 0 ||
-        labels_check(request_field(root, "labels"), e) < 0 ||
-        job_read_extension(a, request_field(root, "tranche"), out, e) < 0)
-        return -1;
-    out->dialect = DIALECT_VERTEX;
-    out->source = JOB_OBJECTS;
-    out->display_name = kept(a, display_name);
-    out->spec = spec_write(a, root);
-    if (out->spec.len == 0)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "The body is too large when it is escaped.");
-    return 0;
 }
 
 /* Models and endpoints are resources; a bare name is what the clients turn into one. */
@@ -200,6 +281,27 @@ static int labels_check(yyjson_val *labels, struct error *e)
                          key_valid ? "value" : "key", quote(json_str(key)).text, LABEL_CHARS_MAX,
                          key_valid ? "" : ", beginning with a letter");
     }
+    return 0;
+}
+
+int vertex_read(struct arena *a, struct str body, struct job *out, struct error *e)
+{
+    yyjson_val *root = resource_parse(a, body, VERTEX_BODY_BYTES_MAX, &job_message, e);
+
+    if (!root)
+        return -1;
+    struct str display_name = json_str(request_field(root, "displayName"));
+    if (job_display_name_check(display_name, e) < 0 || model_read(a, root, &out->model, e) < 0 ||
+        input_check(root, e) < 0 || output_check(root, e) < 0 ||
+        labels_check(request_field(root, "labels"), e) < 0 ||
+        job_read_extension(a, request_field(root, "tranche"), out, e) < 0)
+        return -1;
+    out->dialect = DIALECT_VERTEX;
+    out->source = JOB_OBJECTS;
+    out->display_name = kept(a, display_name);
+    out->spec = spec_write(a, root);
+    if (out->spec.len == 0)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "The body is too large when it is escaped.");
     return 0;
 }
 
