@@ -60,8 +60,8 @@ static const struct {
     { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "\xfe\xff", UTF_16 },
     { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "\xef\xbb\xbf",
       "A byte order mark stands here: only a file may begin with one" },
-    { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "NaN", "NaN is no JSON number" },
-    { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "Infinity", "Infinity is no JSON number" },
+    { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "NaN", "NaN is not a JSON number" },
+    { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "Infinity", "Infinity is not a JSON number" },
     { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "True", "True is Python; JSON writes true" },
     { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "False", "False is Python; JSON writes false" },
     { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "None", "None is Python; JSON writes null" },
@@ -73,10 +73,10 @@ static const struct {
     { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "/*", "JSON has no comments" },
     { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, "+", "A JSON number has no plus sign" },
     { YYJSON_READ_ERROR_UNEXPECTED_CHARACTER, ".", "A JSON number has a digit before its point" },
-    { YYJSON_READ_ERROR_INVALID_NUMBER, "Infinity", "-Infinity is no JSON number" },
+    { YYJSON_READ_ERROR_INVALID_NUMBER, "Infinity", "-Infinity is not a JSON number" },
     { YYJSON_READ_ERROR_INVALID_NUMBER, "0", "A JSON number has no leading zeros" },
     { YYJSON_READ_ERROR_INVALID_STRING, "\\u",
-      "The \\u escape is no character: four hex digits are needed, and surrogates come in pairs" },
+      "The \\u escape is not a character: four hex digits are needed, and surrogates come in pairs" },
     { YYJSON_READ_ERROR_UNEXPECTED_END, "",
       "The JSON ends too early: a closing quote, bracket or brace is missing" },
     { YYJSON_READ_ERROR_UNEXPECTED_CONTENT, "",
@@ -113,7 +113,7 @@ static int string_error(unsigned char c, struct error *e)
                          c);
     if (c >= 0x80)
         return error_set(e, ERROR_INVALID_ARGUMENT, "The byte 0x%02x is not valid UTF-8", c);
-    return error_set(e, ERROR_INVALID_ARGUMENT, "\\%c is no JSON escape", c);
+    return error_set(e, ERROR_INVALID_ARGUMENT, "\\%c is not a JSON escape", c);
 }
 
 static int character_error(unsigned char c, const char *msg, struct error *e)

@@ -175,7 +175,7 @@ static int check(const struct request *r, yyjson_val *root, struct error *e)
     bool embeds = r->kind == REQUEST_EMBED;
 
     if (!yyjson_is_obj(root))
-        return error_set(e, ERROR_INTERNAL, "the answer is no JSON object");
+        return error_set(e, ERROR_INTERNAL, "the answer is not a JSON object");
     if (json_get(root, "error"))
         return error_in_body(json_get(root, "error"), e);
     if (embeds && yyjson_arr_size(json_get(json_get(root, "embedding"), "values")))
@@ -232,7 +232,7 @@ int google_response_read(struct arena *a, struct str body, const struct reply_ru
     yyjson_val *root = json_parse(a, body, &at, &broken);
 
     if (!root)
-        return error_set(e, ERROR_INTERNAL, "the answer is no JSON after %zu of %zu bytes: %s", at,
+        return error_set(e, ERROR_INTERNAL, "the answer is not JSON after %zu of %zu bytes: %s", at,
                          body.len, broken.msg);
     if (check(rules->request, root, e) < 0)
         return -1;

@@ -73,7 +73,7 @@ int job_request_id_check(struct str id, struct error *e)
     if (plain)
         return 0;
     return error_set(e, ERROR_INVALID_ARGUMENT,
-                     "requestId: At most %d visible ASCII characters are taken, such as a UUID.",
+                     "requestId: At most %d visible ASCII characters are allowed, such as a UUID.",
                      REQUEST_ID_BYTES_MAX);
 }
 

@@ -371,7 +371,7 @@ struct filter *filter_parse(struct arena *a, struct str text, struct error *e)
     struct parser p = { .arena = a, .text = text, .e = e };
 
     if (text.len > FILTER_BYTES_MAX) {
-        (void)error_set(e, ERROR_INVALID_ARGUMENT, "filter: At most %d bytes are taken.",
+        (void)error_set(e, ERROR_INVALID_ARGUMENT, "filter: At most %d bytes are allowed.",
                         FILTER_BYTES_MAX);
         return NULL;
     }

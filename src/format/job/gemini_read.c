@@ -204,14 +204,15 @@ static int webhook_read(struct arena *a, yyjson_val *batch, struct job *out, str
         return 0;
     if (it.count > WEBHOOKS_MAX)
         return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "batch.webhookConfig.uris: At most %d are taken.", WEBHOOKS_MAX);
+                         "batch.webhookConfig.uris: At most %d are allowed.", WEBHOOKS_MAX);
     while ((uri = values_next(&it))) {
         struct str u = json_str(uri);
         bool web = str_starts(u, STR("https://")) || str_starts(u, STR("http://"));
         if (!web || u.len > WEBHOOK_BYTES_MAX)
-            return error_set(e, ERROR_INVALID_ARGUMENT,
-                             "batch.webhookConfig.uris: %s is no web address of at most %d bytes.",
-                             quote(u).text, WEBHOOK_BYTES_MAX);
+            return error_set(
+                e, ERROR_INVALID_ARGUMENT,
+                "batch.webhookConfig.uris: %s is not a web address of at most %d bytes.",
+                quote(u).text, WEBHOOK_BYTES_MAX);
     }
     struct json_writer w = JSON_WRITER(&text);
     resource_add_message(&w, NULL, &webhook_message, config);
@@ -235,7 +236,7 @@ int gemini_read(struct arena *a, struct str body, struct job *out, struct buf *l
     if (job_display_name_check(name, e) < 0)
         return -1;
     if (model.len > MODEL_BYTES_MAX)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "batch.model: At most %d bytes are taken.",
+        return error_set(e, ERROR_INVALID_ARGUMENT, "batch.model: At most %d bytes are allowed.",
                          MODEL_BYTES_MAX);
     out->dialect = DIALECT_GEMINI;
     out->display_name = kept(a, name);

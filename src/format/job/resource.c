@@ -34,8 +34,8 @@ yyjson_val *resource_parse(struct arena *a, struct str body, size_t bytes_max,
     size_t at = 0;
 
     if (body.len > bytes_max) {
-        (void)error_set(e, ERROR_INVALID_ARGUMENT, "The body has %zu bytes; at most %zu are taken.",
-                        body.len, bytes_max);
+        (void)error_set(e, ERROR_INVALID_ARGUMENT,
+                        "The body has %zu bytes; at most %zu are allowed.", body.len, bytes_max);
         return NULL;
     }
     yyjson_val *root = json_parse(a, body, &at, e);

@@ -136,7 +136,7 @@ int job_display_name_check(struct str name, struct error *e)
 {
     if (characters(name) <= DISPLAY_NAME_CHARS_MAX)
         return 0;
-    return error_set(e, ERROR_INVALID_ARGUMENT, "displayName: At most %d characters are taken.",
+    return error_set(e, ERROR_INVALID_ARGUMENT, "displayName: At most %d characters are allowed.",
                      DISPLAY_NAME_CHARS_MAX);
 }
 
@@ -171,11 +171,11 @@ static int model_read(struct arena *a, yyjson_val *root, struct str *out, struct
                          "model: model is missing in BatchPredictionJob. Add it, such as "
                          "\"publishers/google/models/gemini-2.5-flash\".");
     if (model.len > MODEL_BYTES_MAX)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "model: At most %d bytes are taken.",
+        return error_set(e, ERROR_INVALID_ARGUMENT, "model: At most %d bytes are allowed.",
                          MODEL_BYTES_MAX);
     if (!resource)
         return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "model: %s is no model's resource name. Write "
+                         "model: %s is not the resource name of a model. Write "
                          "\"publishers/google/models/...\" or \"projects/.../models/...\".",
                          quote(model).text);
     *out = kept(a, model);
@@ -206,8 +206,9 @@ static int uri_check(const char *path, struct str uri, bool prefix, struct error
                          path);
     if (uri.len <= URI_BYTES_MAX && gs_split(uri, &bucket, &name) && (prefix || name.len))
         return 0;
-    return error_set(e, ERROR_INVALID_ARGUMENT, "%s: %s is no Cloud Storage URI. Write %s.", path,
-                     quote(uri).text, prefix ? "gs://bucket/folder" : "gs://bucket/name.jsonl");
+    return error_set(e, ERROR_INVALID_ARGUMENT, "%s: %s is not a Cloud Storage URI. Write %s.",
+                     path, quote(uri).text,
+                     prefix ? "gs://bucket/folder" : "gs://bucket/name.jsonl");
 }
 
 static int input_check(yyjson_val *root, struct error *e)
@@ -224,7 +225,7 @@ static int input_check(yyjson_val *root, struct error *e)
                          "\"gs://bucket/requests.jsonl\".");
     if (it.count > VERTEX_URIS_MAX)
         return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "inputConfig.gcsSource.uris: At most %d are taken. A * stands for many "
+                         "inputConfig.gcsSource.uris: At most %d are allowed. A * stands for many "
                          "names.",
                          VERTEX_URIS_MAX);
     while ((uri = values_next(&it)))
@@ -269,7 +270,7 @@ static int labels_check(yyjson_val *labels, struct error *e)
     yyjson_val *key;
 
     if (yyjson_obj_size(labels) > VERTEX_LABELS_MAX)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "labels: At most %d are taken.",
+        return error_set(e, ERROR_INVALID_ARGUMENT, "labels: At most %d are allowed.",
                          VERTEX_LABELS_MAX);
     while ((key = yyjson_obj_iter_next(&it))) {
         bool key_valid = label_valid(json_str(key), true);

@@ -98,7 +98,7 @@ static bool all_silent(yyjson_val *object, const struct unsayable *u, size_t cou
         char message[VIOLATION_TEXT_BYTES];
         if (says_nothing(request_field(object, u[i].field)))
             continue;
-        (void)snprintf(message, sizeof message, "%s cannot be said to an OpenAI server.",
+        (void)snprintf(message, sizeof message, "%s is not supported by OpenAI servers.",
                        u[i].field);
         return openai_refuse(why, message, u[i].remedy, "%s%s", path, u[i].field);
     }
@@ -115,7 +115,7 @@ static bool thinking_accepts(yyjson_val *thinking, struct violation *why)
     if (!request_integer(request_field(thinking, "thinkingBudget"), &budget) || budget <= 0)
         return true;
     return openai_refuse(
-        why, "A budget of tokens for thoughts cannot be said to an OpenAI server.",
+        why, "A token budget for thoughts is not supported by OpenAI servers.",
         "Write thinkingLevel LOW, MEDIUM or HIGH instead, or thinkingBudget 0 to turn "
         "thinking off.",
         "generationConfig.thinkingConfig.thinkingBudget");
@@ -134,7 +134,8 @@ static bool schema_accepts(yyjson_val *schema, bool google, const char *path, st
     buf_release(&text);
     if (rc == 0)
         return true;
-    (void)snprintf(message, sizeof message, "The schema is no JSON Schema: %.200s.", e.msg);
+    (void)snprintf(message, sizeof message, "The schema cannot be written as JSON Schema: %.200s.",
+                   e.msg);
     return openai_refuse(why, message, "Mend the schema.", "%s", path);
 }
 
@@ -145,7 +146,7 @@ static bool enum_accepts(const struct generation *g, const char *path, struct vi
 
     while ((value = values_next(&it)))
         if (!json_str(value).len)
-            return openai_refuse(why, "A value of the enum is no string with text.",
+            return openai_refuse(why, "A value of the enum is not a string with text.",
                                  "Write each value as a string that is not empty.", "%s.enum",
                                  path);
     return true;
@@ -197,8 +198,7 @@ static bool function_accepts(yyjson_val *function, const char *path, struct viol
     if (!all_silent(function, of_function, ARRAY_LEN(of_function), below, why))
         return false;
     if (str_eq_c(json_str(request_field(function, "behavior")), "NON_BLOCKING"))
-        return openai_refuse(why,
-                             "A function that does not block cannot be said to an OpenAI server.",
+        return openai_refuse(why, "A non-blocking function is not supported by OpenAI servers.",
                              "Remove behavior.", "%s.behavior", path);
     (void)snprintf(below, sizeof below, "%s.%s", path,
                    google ? "parameters" : "parametersJsonSchema");

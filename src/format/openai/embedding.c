@@ -10,7 +10,7 @@ static bool setting_refuse(const struct request *r, const char *name, const char
     bool below = request_field(request_field(r->root, "embedContentConfig"), name);
     char message[VIOLATION_TEXT_BYTES];
 
-    (void)snprintf(message, sizeof message, "%s cannot be said to an OpenAI server.", name);
+    (void)snprintf(message, sizeof message, "%s is not supported by OpenAI servers.", name);
     return openai_refuse(why, message, remedy, "%s%s", below ? "embedContentConfig." : "", name);
 }
 
@@ -59,7 +59,7 @@ static yyjson_val *values_read(const struct openai_answer *r, yyjson_val *root)
     yyjson_arr_foreach(values, i, max, v)
     {
         if (!yyjson_is_num(v)) {
-            (void)error_set(r->e, ERROR_INTERNAL, "Value %zu of the embedding is no number.", i);
+            (void)error_set(r->e, ERROR_INTERNAL, "Value %zu of the embedding is not a number.", i);
             return NULL;
         }
     }

@@ -96,7 +96,7 @@ static int content_read(struct openai_answer *r, yyjson_val *content, uint32_t n
     {
         if (!yyjson_is_str(json_get(item, "text")))
             return error_set(r->e, ERROR_INTERNAL,
-                             "Choice %u of the answer has a content[%zu] that is no text.", number,
+                             "Choice %u of the answer has a content[%zu] that is not text.", number,
                              i);
         add_text(r, p, json_str(json_get(item, "text")));
     }
@@ -135,7 +135,7 @@ static yyjson_val *arguments_parse(struct arena *a, yyjson_val *arguments, struc
     if (!v)
         return NULL;
     if (!yyjson_is_obj(v))
-        (void)error_set(e, ERROR_INTERNAL, "They are no object");
+        (void)error_set(e, ERROR_INTERNAL, "They are not an object");
     else if (is_deeper(v, OPENAI_ARGS_DEPTH_MAX))
         (void)error_set(e, ERROR_INTERNAL, "They are nested more than %d deep",
                         OPENAI_ARGS_DEPTH_MAX);
@@ -236,6 +236,6 @@ static int enum_undo(struct openai_answer *r, struct parts *p, bool cut)
         last->text = text;
     if (cut || is_value(g, text))
         return 0;
-    return error_set(r->e, ERROR_INTERNAL, "The answer %s is none of the enum's values.",
+    return error_set(r->e, ERROR_INTERNAL, "The answer %s is not one of the enum's values.",
                      quote(text).text);
 }

@@ -251,7 +251,7 @@ static int choices_read(struct openai_answer *r, yyjson_val *root, struct candid
 
     if (!yyjson_is_arr(choices))
         return error_set(r->e, ERROR_INTERNAL,
-                         "The answer is no chat completion: it has no choices.");
+                         "The answer is not a chat completion: it has no choices.");
     if (count != asked)
         return error_set(r->e, ERROR_INTERNAL, "The answer has %zu choices, but %u %s asked for.",
                          count, asked, asked == 1 ? "was" : "were");
@@ -342,7 +342,7 @@ static yyjson_val *body_parse(struct arena *a, struct str body, struct error *e)
     yyjson_val *root = json_parse(a, body, &at, &broken);
 
     if (!root)
-        (void)error_set(e, ERROR_INTERNAL, "The answer is no JSON after %zu of %zu bytes: %s.", at,
+        (void)error_set(e, ERROR_INTERNAL, "The answer is not JSON after %zu of %zu bytes: %s.", at,
                         body.len, broken.msg);
     else if (upstream_error_in(root, e))
         (void)error_wrap(e, "The answer is an error");

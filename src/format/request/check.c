@@ -244,8 +244,9 @@ static void bytes_check(struct check *c, const struct place *at, const struct fi
         return;
     struct violation *v =
         bad < value.len
-            ? check_fail(c, at, "%s is not base64: its character %zu is none of base64's.", f->name,
-                         bad + 1)
+            ? check_fail(c, at,
+                         "%s is not base64: its character %zu is not in the base64 alphabet.",
+                         f->name, bad + 1)
             : check_fail(c, at, "%s is not base64: its end is cut off or wrongly padded.", f->name);
     violation_remedy(v, "Encode the bytes again as base64, without line ends or a data: prefix.");
 }
@@ -262,8 +263,8 @@ static void duration_check(struct check *c, const struct place *at, const struct
     }
     if (digits && points <= 1 && digits + points == i && i + 1 == value.len)
         return;
-    violation_remedy(check_fail(c, at, "%s is no duration: %s.", f->name, quote(value).text), "%s",
-                     kinds[FIELD_DURATION].remedy);
+    violation_remedy(check_fail(c, at, "%s is not a duration: %s.", f->name, quote(value).text),
+                     "%s", kinds[FIELD_DURATION].remedy);
 }
 
 static void map_check(struct check *c, const struct place *at, const struct field *f,

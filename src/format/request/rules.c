@@ -191,7 +191,7 @@ static void mime_check(struct check *c, const struct place *at, yyjson_val *obje
         return;
     struct place here = { .up = at, .key = m.key };
     violation_remedy(
-        check_fail(c, &here, "mimeType is no media type: %s.", quote(json_str(m.value)).text),
+        check_fail(c, &here, "mimeType is not a media type: %s.", quote(json_str(m.value)).text),
         "Write the type of the data, such as image/jpeg, video/mp4 or audio/wav.");
 }
 
@@ -225,9 +225,9 @@ void rule_file_data(struct check *c, const struct place *at, yyjson_val *file)
         uri_valid(json_str(m.value)))
         return;
     struct place here = { .up = at, .key = m.key };
-    violation_remedy(
-        check_fail(c, &here, "fileUri is no address of a file: %s.", quote(json_str(m.value)).text),
-        "Write gs://BUCKET/OBJECT, https://HOST/PATH or files/ID.");
+    violation_remedy(check_fail(c, &here, "fileUri is not the address of a file: %s.",
+                                quote(json_str(m.value)).text),
+                     "Write gs://BUCKET/OBJECT, https://HOST/PATH or files/ID.");
 }
 
 static bool function_name_valid(struct str name)

@@ -149,11 +149,11 @@ static void test_what_is_no_answer_is_told_and_can_be_tried_again(void **state)
         const char *body, *says;
         enum error_code code;
     } cases[] = {
-        { "", "no JSON", ERROR_INTERNAL },
-        { "<html>", "no JSON", ERROR_INTERNAL },
-        { "{\"candidates\":[{\"content\":", "no JSON", ERROR_INTERNAL },
-        { "{\"candidates\":[{\"x\":\"\xff\"}]}", "no JSON", ERROR_INTERNAL },
-        { "[]", "no JSON object", ERROR_INTERNAL },
+        { "", "not JSON", ERROR_INTERNAL },
+        { "<html>", "not JSON", ERROR_INTERNAL },
+        { "{\"candidates\":[{\"content\":", "not JSON", ERROR_INTERNAL },
+        { "{\"candidates\":[{\"x\":\"\xff\"}]}", "not JSON", ERROR_INTERNAL },
+        { "[]", "not a JSON object", ERROR_INTERNAL },
         { "{}", "no candidates", ERROR_INTERNAL },
         { "{\"candidates\":[]}", "no candidates", ERROR_INTERNAL },
         { "{\"error\":{\"status\":\"UNAVAILABLE\",\"message\":\"later\"}}", "later",

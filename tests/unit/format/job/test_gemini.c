@@ -130,7 +130,7 @@ static void test_what_is_wrong_is_refused_by_the_name_of_its_field(void **state)
         { "{'batch':{'inputConfig':{'fileName':'files/a','requests':{'requests':[]}}}}",
           "cannot stand beside" },
         { "{'batch':{'inputConfig':{'fileName':'files/a'},'webhookConfig':{'uris':['ftp://x']}}}",
-          "no web address" },
+          "not a web address" },
         { "{'batch':{'inputConfig':{'fileName':'files/a'},'bogus':1}}", "Unknown name \"bogus\"" },
         { "{'batch':{'inputConfig':{'fileName':'files/a'},'tranche':{'x':1}}}", "tranche.x" },
     };

@@ -90,7 +90,7 @@ static void test_what_is_wrong_is_refused_by_the_name_of_its_field(void **state)
         { "{", "Invalid JSON payload" },
         { "{'model':'publishers/google/models/m'}", "displayName is missing" },
         { "{'displayName':'d','inputConfig':{}}", "model is missing" },
-        { "{'displayName':'d','model':'m','inputConfig':{}}", "no model's resource name" },
+        { "{'displayName':'d','model':'m','inputConfig':{}}", "not the resource name of a model" },
         { BODY(",'bogus':1"), "Unknown name \"bogus\"" },
         { BODY(",'lables':{}"), "Did you mean \"labels\"?" },
         { BODY(",'displayName':'e'"), "twice" },
@@ -113,10 +113,10 @@ static void test_what_is_wrong_is_refused_by_the_name_of_its_field(void **state)
           "Name at least one file" },
         { "{'displayName':'d','model':'publishers/google/models/m','inputConfig':{'gcsSource':{"
           "'uris':'s3://b/a'}}}",
-          "no Cloud Storage URI" },
+          "not a Cloud Storage URI" },
         { "{'displayName':'d','model':'publishers/google/models/m','inputConfig':{'gcsSource':{"
           "'uris':'gs://b'}}}",
-          "no Cloud Storage URI" },
+          "not a Cloud Storage URI" },
         { "{'displayName':'d','model':'publishers/google/models/m','inputConfig':{'gcsSource':{"
           "'uris':'gs://b/a'},'bigquerySource':{'inputUri':'bq://p.d.t'}}}",
           "bigquerySource cannot stand beside gcsSource" },

@@ -126,8 +126,8 @@ static void test_what_is_no_embedding_is_an_error(void **state)
     check_answer(r, "{'data':[]}", none, ERROR_INTERNAL);
     check_answer(r, "{'data':[{'embedding':[1,2]},{'embedding':[1,2]}]}", none, ERROR_INTERNAL);
     check_answer(r, "{'data':[{'embedding':'AACAPw=='}]}", none, ERROR_INTERNAL);
-    check_answer(r, "{'data':[{'embedding':[1,null]}]}", "Value 1 of the embedding is no number.",
-                 ERROR_INTERNAL);
+    check_answer(r, "{'data':[{'embedding':[1,null]}]}",
+                 "Value 1 of the embedding is not a number.", ERROR_INTERNAL);
     check_answer(r, "{'data':[{'embedding':[1,2,3]}]}",
                  "The server answered with 3 dimensions, but 2 were asked for.",
                  ERROR_UNIMPLEMENTED);

@@ -317,9 +317,9 @@ static void test_an_enum_is_the_bare_value(void **state)
     }
     check_with(r, ONE("{'content':'\\'A'}", "length"), "'parts':[{'text':'A'}]");
     check_fails(r, ONE("{'content':'\\'B\\''}", "stop"), ERROR_INTERNAL,
-                "The answer \"B\" is none of the enum's values.");
+                "The answer \"B\" is not one of the enum's values.");
     check_fails(r, ONE("{'content':null}", "stop"), ERROR_INTERNAL,
-                "The answer \"\" is none of the enum's values.");
+                "The answer \"\" is not one of the enum's values.");
 }
 
 static void test_logprobs_are_written_as_they_were_asked_for(void **state)
@@ -406,20 +406,20 @@ static void test_what_is_no_answer_is_an_error_with_its_cause(void **state)
         const char *message;
     } cases[] = {
         { "", ERROR_INTERNAL,
-          "The answer is no JSON after 0 of 0 bytes: There is no JSON: the text is empty." },
+          "The answer is not JSON after 0 of 0 bytes: There is no JSON: the text is empty." },
         { "{'choices':[", ERROR_INTERNAL,
-          "The answer is no JSON after 12 of 12 bytes: The JSON ends too early: a closing quote, "
+          "The answer is not JSON after 12 of 12 bytes: The JSON ends too early: a closing quote, "
           "bracket or brace is missing." },
         { "{'id':'\xff'}", ERROR_INTERNAL,
-          "The answer is no JSON after 7 of 10 bytes: The byte 0xff is not valid UTF-8." },
+          "The answer is not JSON after 7 of 10 bytes: The byte 0xff is not valid UTF-8." },
         { "data: {}", ERROR_INTERNAL,
-          "The answer is no JSON after 0 of 8 bytes: Not JSON: \"d\" stands here, expected a "
+          "The answer is not JSON after 0 of 8 bytes: Not JSON: \"d\" stands here, expected a "
           "value." },
         { "[1]", ERROR_INTERNAL, "The answer is JSON, but not an object." },
         { "{'object':'list','data':[]}", ERROR_INTERNAL,
-          "The answer is no chat completion: it has no choices." },
+          "The answer is not a chat completion: it has no choices." },
         { "{'choices':null}", ERROR_INTERNAL,
-          "The answer is no chat completion: it has no choices." },
+          "The answer is not a chat completion: it has no choices." },
         { "{'choices':[]}", ERROR_INTERNAL, "The answer has 0 choices, but 1 was asked for." },
         { "{'choices':[{},{}]}", ERROR_INTERNAL, "The answer has 2 choices, but 1 was asked for." },
         { "{'choices':[7]}", ERROR_INTERNAL, "Choice 0 of the answer has no finish_reason." },
@@ -436,13 +436,13 @@ static void test_what_is_no_answer_is_an_error_with_its_cause(void **state)
         { "{'choices':[{'message':{'content':7},'finish_reason':'stop'}]}", ERROR_INTERNAL,
           "Choice 0 of the answer has a content that is neither text nor a list." },
         { "{'choices':[{'message':{'content':[{'type':'image'}]},'finish_reason':'stop'}]}",
-          ERROR_INTERNAL, "Choice 0 of the answer has a content[0] that is no text." },
+          ERROR_INTERNAL, "Choice 0 of the answer has a content[0] that is not text." },
         { "{'choices':[{'message':{'tool_calls':[{'function':{}}]},'finish_reason':'stop'}]}",
           ERROR_INTERNAL, "The answer has a call without a name." },
         { "{'choices':[{'message':{'tool_calls':[{'function':{'name':'f','arguments':'[1]'}}]},"
           "'finish_reason':'stop'}]}",
           ERROR_INTERNAL,
-          "The answer has a call of \"f\" with broken arguments: They are no object." },
+          "The answer has a call of \"f\" with broken arguments: They are not an object." },
         { "{'choices':[{'message':{'content':''},'finish_reason':'stop'}],'usage':"
           "{'completion_tokens':0}}",
           ERROR_INTERNAL, "The answer is empty: the server generated no token at all." },
@@ -483,8 +483,8 @@ static void test_a_model_may_say_nothing(void **state)
 static void test_an_answer_over_the_buffers_maximum_is_an_error(void **state)
 {
     const struct reply_rules rules = { .request = read_with(*state, ""),
-                                              .model = "m",
-                                              .response_id = "x" };
+                                       .model = "m",
+                                       .response_id = "x" };
     struct buf whole = BUF_INIT(RESPONSE_BYTES_MAX),
                body = unquoted(ONE("{'content':'a'}", "stop"));
     struct arena a = { 0 };
