@@ -254,14 +254,18 @@ static void count_tokens(struct call *c)
 
 /* ---- Models ---- */
 
-/* Writes one model as a JSON object; m is NULL when no configured pattern matches its name. */
-typedef void model_writer(struct json_writer *w, const char *name, const struct model *m);
+/* Writes one model as a JSON object; m is the first configured model that
+ * matches its name, or NULL: a reload may have removed it. */
+typedef void model_writer(struct call *c, struct json_writer *w, const char *name,
+                          const struct model *m);
 
-static void write_gemini(struct json_writer *w, const char *name, const struct model *m)
+static void write_gemini(struct call *c, struct json_writer *w, const char *name,
+                         const struct model *m)
 {
     static const char *const methods[] = { "generateContent", "countTokens",
                                            "batchGenerateContent" };
 
+    (void)c;
     json_object(w, NULL);
     json_addf(w, "name", "models/%s", name);
     json_add_c(w, "version", "001");
@@ -278,9 +282,10 @@ static void write_gemini(struct json_writer *w, const char *name, const struct m
     json_end(w);
 }
 
-static void write_vertex(struct json_writer *w, const char *name, const struct model *m)
+static void write_vertex(struct call *c, struct json_writer *w, const char *name,
+                         const struct model *m)
 {
-    (void)m;
+    (void)c, (void)m;
     json_object(w, NULL);
     json_addf(w, "name", "publishers/google/models/%s", name);
     json_add_c(w, "versionId", "default");
@@ -291,12 +296,24 @@ static void write_vertex(struct json_writer *w, const char *name, const struct m
     json_end(w);
 }
 
-static void write_found(struct json_writer *w, const struct models *models, const char *name,
-                        model_writer *write_model)
+/* A tuned model: Vertex clients look at its source before they accept it as a Gemini model. */
+static void write_tuned(struct call *c, struct json_writer *w, const char *name,
+                        const struct model *m)
 {
-    struct error ignored = { 0 };
-
-    write_model(w, name, model_find(models, name, &ignored));
+    (void)m;
+    json_object(w, NULL);
+    json_addf(w, "name", "projects/%.*s/locations/%.*s/models/%s",
+              STR_ARG(str_sub(c->param[0], 0, PROJECT_BYTES)),
+              STR_ARG(str_sub(c->param[1], 0, LOCATION_BYTES)), name);
+    json_add_c(w, "displayName", name);
+    json_add_c(w, "versionId", "1");
+    json_array(w, "versionAliases");
+    json_add_c(w, NULL, "default");
+    json_end(w);
+    json_object(w, "modelSourceInfo");
+    json_add_c(w, "sourceType", "GENIE");
+    json_end(w);
+    json_end(w);
 }
 
 /* A configured name stands for itself, a pattern for the published names that it matches first. */
@@ -313,11 +330,12 @@ static void list_models(struct call *c, const char *key, model_writer *write_mod
     json_array(&w, key);
     for (uint32_t i = 0; i < models->count; i++)
         if (!strpbrk(models->item[i].pattern, "*?"))
-            write_found(&w, models, models->item[i].pattern, write_model);
+            write_model(c, &w, models->item[i].pattern,
+                        model_find(models, models->item[i].pattern, &ignored));
     for (unsigned i = 0; price_at(i, &name, &p); i++) {
         const struct model *m = model_find(models, name, &ignored);
         if (m && strpbrk(m->pattern, "*?"))
-            write_model(&w, name, m);
+            write_model(c, &w, name, m);
     }
     json_end(&w);
     json_end(&w);
@@ -346,7 +364,7 @@ static void get_model(struct call *c, model_writer *write_model)
         call_fail(c, &e);
         return;
     }
-    write_found(&w, c->api->models, name, write_model);
+    write_model(c, &w, name, model_find(c->api->models, name, &e));
     call_reply(c, &body);
 }
 
@@ -360,32 +378,9 @@ static void get_vertex(struct call *c)
     get_model(c, write_vertex);
 }
 
-/* A tuned model: Vertex clients look at its source before they accept it as a Gemini model. */
 static void get_tuned(struct call *c)
 {
-    char name[MODEL_NAME_BYTES];
-    const char *project;
-    struct error e = { 0 };
-    struct buf body = BUF_INIT(MODELS_BYTES_MAX);
-    struct json_writer w = JSON_WRITER(&body);
-
-    if (find_model(c, name, &project, &e) < 0) {
-        call_fail(c, &e);
-        return;
-    }
-    json_object(&w, NULL);
-    json_addf(&w, "name", "projects/%s/locations/%.*s/models/%s", project,
-              STR_ARG(str_sub(c->param[1], 0, LOCATION_BYTES)), name);
-    json_add_c(&w, "displayName", name);
-    json_add_c(&w, "versionId", "1");
-    json_array(&w, "versionAliases");
-    json_add_c(&w, NULL, "default");
-    json_end(&w);
-    json_object(&w, "modelSourceInfo");
-    json_add_c(&w, "sourceType", "GENIE");
-    json_end(&w);
-    json_end(&w);
-    call_reply(c, &body);
+    get_model(c, write_tuned);
 }
 
 #define VERTEX "/(v1|v1beta1)/projects/{}/locations/{}"

@@ -4,7 +4,7 @@
 #define COMPOSE_SOURCES_MAX 32
 
 /* A copy: its source, its destination, and the object that was made. */
-struct copying {
+struct object_copy {
     struct object source, made;
     struct str bucket, name;
 };
@@ -25,7 +25,7 @@ static int source_get(struct call *c, struct object *out, struct error *e)
 }
 
 /* The settings of the body replace all settings of the source; a body without any keeps them. */
-static int copy(struct call *c, struct copying *k, struct error *e)
+static int copy(struct call *c, struct object_copy *k, struct error *e)
 {
     struct storage_settings given;
     struct object_new n = { .project = call_scope(c), .bucket = k->bucket, .name = k->name };
@@ -41,11 +41,11 @@ static int copy(struct call *c, struct copying *k, struct error *e)
     return object_put(c->api->store, c->arena, &n, &k->made, e);
 }
 
-static bool copied(struct call *c, struct copying *k)
+static bool copied(struct call *c, struct object_copy *k)
 {
     struct error e = { 0 };
 
-    *k = (struct copying){ .bucket = c->param[2], .name = c->param[3] };
+    *k = (struct object_copy){ .bucket = c->param[2], .name = c->param[3] };
     if (copy(c, k, &e) == 0)
         return true;
     storage_fail(c, &e);
@@ -54,7 +54,7 @@ static bool copied(struct call *c, struct copying *k)
 
 void storage_object_copy(struct call *c)
 {
-    struct copying k;
+    struct object_copy k;
 
     if (copied(c, &k))
         storage_reply_object(c, &k.made);
@@ -62,7 +62,7 @@ void storage_object_copy(struct call *c)
 
 void storage_object_rewrite(struct call *c)
 {
-    struct copying k;
+    struct object_copy k;
     struct buf out = BUF_INIT(STORAGE_REPLY_BYTES_MAX);
     struct json_writer w = JSON_WRITER(&out);
 
@@ -84,7 +84,7 @@ void storage_object_move(struct call *c)
 {
     struct error e = { 0 };
     struct object_conditions same = OBJECT_ANY;
-    struct copying k = { .bucket = c->param[0], .name = c->param[2] };
+    struct object_copy k = { .bucket = c->param[0], .name = c->param[2] };
 
     if (str_eq(c->param[1], c->param[2])) {
         call_fail_as(c, 400, NULL, "An object cannot be moved to itself.");
