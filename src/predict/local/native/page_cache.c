@@ -194,11 +194,6 @@ void page_cache_trim(struct page_cache *c, uint32_t sequence, uint32_t len)
     c->len[sequence] = len;
 }
 
-uint32_t page_cache_free_pages(const struct page_cache *c)
-{
-    return c->spare_count;
-}
-
 uint32_t page_cache_page(const struct page_cache *c, uint32_t sequence, uint32_t n)
 {
     return *slot(c, sequence, n);

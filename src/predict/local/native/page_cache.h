@@ -35,7 +35,6 @@ int page_cache_reserve(struct page_cache *c, const struct runtime_row *row, uint
                        struct error *e) FALLIBLE;
 void page_cache_copy(struct page_cache *c, uint32_t from, uint32_t to, uint32_t len);
 void page_cache_trim(struct page_cache *c, uint32_t sequence, uint32_t len);
-uint32_t page_cache_free_pages(const struct page_cache *c);
 
 /* Page n of a sequence: rows with the same one share it. */
 uint32_t page_cache_page(const struct page_cache *c, uint32_t sequence, uint32_t n);
