@@ -136,7 +136,7 @@ static void get_results(struct call *c)
 
 static void get_faults(struct call *c)
 {
-    get_lines(c, service_faults);
+    get_lines(c, service_line_errors);
 }
 
 #define PLACE "/(v1|v1beta1)/projects/{}/locations/{}/batchPredictionJobs/{}"

@@ -242,10 +242,7 @@ static void report(struct worker *w, const struct shard *s)
 
 static void keep_shard(struct shard_list *list, const struct shard *s)
 {
-    if (list->count == list->cap) {
-        list->cap = list->cap ? list->cap * 2 : 64;
-        list->item = mem_grow(list->item, list->cap * sizeof *list->item);
-    }
+    list->item = mem_list_grow(list->item, list->count, sizeof *list->item);
     list->item[list->count++] = *s;
 }
 

@@ -24,7 +24,7 @@
 
 struct shard_list {
     struct shard *item;
-    size_t count, cap;
+    size_t count;
 };
 
 struct ingest_options {

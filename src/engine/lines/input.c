@@ -179,7 +179,7 @@ static int append(struct input *in, const char *path, int fd, uint64_t bytes, st
         (void)close(fd);
         return error_set(e, ERROR_INVALID_ARGUMENT, "more than %d input files", INPUT_FILES_MAX);
     }
-    in->file = mem_grow(in->file, (in->count + 1) * sizeof *in->file);
+    in->file = mem_list_grow(in->file, in->count, sizeof *in->file);
     in->file[in->count++] = (struct input_file){ mem_strdup(path), fd, bytes };
     in->bytes += bytes;
     return 0;

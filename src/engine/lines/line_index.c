@@ -277,7 +277,6 @@ static bool load(const struct line_index *x, const struct input *in, struct inge
     if (!read_tail(x, in, &t))
         return false;
     *r = t.result;
-    r->shards.cap = r->shards.count;
     r->shards.item = mem_array(r->shards.count, sizeof *r->shards.item);
     r->repeats = repeats_new(in->bytes);
     if (read_body(x, &t, r))

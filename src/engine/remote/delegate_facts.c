@@ -1,9 +1,10 @@
 /* delegate_facts.c -- what a delegated job remembers in its spool: its name, its round, its parts. */
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/json.h"
+#include "base/json_write.h"
+#include "base/random.h"
 #include "base/sys.h"
 #include "engine/remote/delegate_inner.h"
 
@@ -34,12 +35,10 @@ void facts_part_name(const struct delegation *d, uint32_t part, char out[REMOTE_
  * in the folder is of a run that was forgotten. */
 static int begin(struct delegation *d, struct error *e)
 {
-    unsigned char bytes[STEM_RANDOM_BYTES];
     char hex[2 * STEM_RANDOM_BYTES + 1], folder[DELEGATE_PATH_BYTES];
 
-    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
-        return error_errno(e, "no random numbers");
-    str_hex(bytes, sizeof bytes, hex);
+    if (random_hex(hex, STEM_RANDOM_BYTES, e) < 0)
+        return -1;
     (void)snprintf(d->stem, sizeof d->stem, "tranche-%s", hex);
     facts_folder(d, folder);
     if (sys_remove_all(folder, e) < 0)
@@ -104,10 +103,7 @@ static void fact_name(const struct delegation *d, uint32_t part, char out[FACT_N
 
 struct far_part *facts_part_add(struct delegation *d)
 {
-    if (d->part_count == d->part_cap) {
-        d->part_cap = d->part_cap ? d->part_cap * 2 : 8;
-        d->part = mem_grow(d->part, d->part_cap * sizeof *d->part);
-    }
+    d->part = mem_list_grow(d->part, d->part_count, sizeof *d->part);
     struct far_part *p = &d->part[d->part_count++];
     *p = (struct far_part){ .phase = PART_STAGED };
     return p;
@@ -117,15 +113,17 @@ int facts_part_save(struct delegation *d, uint32_t part, struct error *e)
 {
     const struct far_part *p = &d->part[part];
     struct buf text = BUF_INIT(FACT_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&text);
     char name[FACT_NAME_BYTES];
 
     fact_name(d, part, name);
-    buf_addf(&text, "{\"phase\":%d,\"to\":%llu,\"rows\":%llu,\"place\":", (int)p->phase,
-             (unsigned long long)p->to, (unsigned long long)p->rows);
-    buf_add_json(&text, str_of(p->place));
-    buf_add_c(&text, ",\"job\":");
-    buf_add_json(&text, str_of(p->job));
-    buf_add_char(&text, '}');
+    json_object(&w, NULL);
+    json_add_uint(&w, "phase", p->phase);
+    json_add_uint(&w, "to", p->to);
+    json_add_uint(&w, "rows", p->rows);
+    json_add_c(&w, "place", p->place);
+    json_add_c(&w, "job", p->job);
+    json_end(&w);
     int rc = spool_fact_set(d->job->spool, name, buf_str(&text), e);
     buf_release(&text);
     return rc;

@@ -37,7 +37,7 @@ struct delegation {
     uint32_t round;                 /* from 1 */
     bool staged;                    /* every line of the round was looked at */
     struct far_part *part;
-    uint32_t part_count, part_cap;
+    uint32_t part_count;
     struct ledger ledger;
     struct progress progress;
     uint64_t began_ns, progress_due_ns;

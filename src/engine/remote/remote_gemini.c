@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json_write.h"
 #include "engine/remote/remote_inner.h"
 
 #define BODY_BYTES_MAX ((size_t)64 * 1024)
@@ -38,13 +39,17 @@ static int upload_begin(struct remote_upload *u, struct error *e)
                                    "X-Goog-Upload-Header-Content-Type: application/jsonl", length,
                                    NULL };
     struct buf body = BUF_INIT(BODY_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&body);
     struct http_in in;
 
     (void)snprintf(length, sizeof length, "X-Goog-Upload-Header-Content-Length: %llu",
                    (unsigned long long)u->file->bytes);
-    buf_add_c(&body, "{\"file\":{\"displayName\":");
-    buf_add_json(&body, str_of(u->file->name));
-    buf_add_c(&body, ",\"mimeType\":\"application/jsonl\"}}");
+    json_object(&w, NULL);
+    json_object(&w, "file");
+    json_add_c(&w, "displayName", u->file->name);
+    json_add_c(&w, "mimeType", "application/jsonl");
+    json_end(&w);
+    json_end(&w);
     const struct remote_call call = {
         .method = "POST", .url = start_url(u), .header = header, .body = buf_str(&body)
     };
@@ -174,13 +179,17 @@ static int gemini_create(struct remote *r, const char *name, const char *place,
 {
     struct remote_site *s = site_of(r);
     struct buf body = BUF_INIT(BODY_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&body);
     struct arena a = { 0 };
 
-    buf_add_c(&body, "{\"batch\":{\"displayName\":");
-    buf_add_json(&body, str_of(name));
-    buf_add_c(&body, ",\"inputConfig\":{\"fileName\":");
-    buf_add_json(&body, str_of(place));
-    buf_add_c(&body, "}}}");
+    json_object(&w, NULL);
+    json_object(&w, "batch");
+    json_add_c(&w, "displayName", name);
+    json_object(&w, "inputConfig");
+    json_add_c(&w, "fileName", place);
+    json_end(&w);
+    json_end(&w);
+    json_end(&w);
     const struct remote_call call = { .method = "POST",
                                       .url = create_url(s, &a),
                                       .body = buf_str(&body) };

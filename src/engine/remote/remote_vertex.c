@@ -6,28 +6,31 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json_write.h"
 #include "engine/remote/remote_inner.h"
+#include "format/gs.h"
 
 #define BODY_BYTES_MAX ((size_t)64 * 1024)
 #define OBJECTS_MAX 10000
 #define HEADER_BYTES 96
-
-struct gs {
-    struct str bucket, name;
-};
 
 static struct remote_site *site_of(struct remote *r)
 {
     return (struct remote_site *)r;
 }
 
-static struct gs gs_of(const char *uri)
-{
-    struct str rest = str_sub(str_of(uri), strlen("gs://"), SIZE_MAX);
-    size_t slash = str_find(rest, STR("/"));
+/* A place of the storage. One that an answer names may be none: then both parts are empty, and the
+ * storage refuses them. */
+struct place {
+    struct str bucket, name;
+};
 
-    return (struct gs){ str_sub(rest, 0, slash),
-                        slash == SIZE_MAX ? STR("") : str_sub(rest, slash + 1, rest.len) };
+static struct place place_of(const char *uri)
+{
+    struct place out = { 0 };
+
+    (void)gs_split(str_of(uri), &out.bucket, &out.name);
+    return out;
 }
 
 /* ---- Up ---- */
@@ -35,7 +38,7 @@ static struct gs gs_of(const char *uri)
 static int upload_begin(struct remote_upload *u, struct error *e)
 {
     static const char *const header[] = { "X-Upload-Content-Type: application/jsonl", NULL };
-    struct gs to = gs_of(u->place);
+    struct place to = place_of(u->place);
     const struct str names[] = { to.bucket, to.name };
     const struct remote_call call = {
         .method = "POST",
@@ -158,22 +161,27 @@ static int vertex_find(struct remote *r, const char *name, char job[REMOTE_NAME_
 static void write_job(const struct remote_site *s, const char *name, const char *place,
                       struct buf *out)
 {
-    struct buf text = BUF_INIT(BODY_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(out);
+    const char *folder = strchr(s->model, '/') ? "" : "publishers/google/models/";
 
-    buf_add_c(out, "{\"displayName\":");
-    buf_add_json(out, str_of(name));
-    buf_addf(&text, "%s%s", strchr(s->model, '/') ? "" : "publishers/google/models/", s->model);
-    buf_add_c(out, ",\"model\":");
-    buf_add_json(out, buf_str(&text));
-    buf_add_c(out, ",\"inputConfig\":{\"instancesFormat\":\"jsonl\",\"gcsSource\":{\"uris\":[");
-    buf_add_json(out, str_of(place));
-    buf_clear(&text);
-    buf_addf(&text, "%s/%s", s->staging, name);
-    buf_add_c(out, "]}},\"outputConfig\":{\"predictionsFormat\":\"jsonl\",\"gcsDestination\":{"
-                   "\"outputUriPrefix\":");
-    buf_add_json(out, buf_str(&text));
-    buf_add_c(out, "}}}");
-    buf_release(&text);
+    json_object(&w, NULL);
+    json_add_c(&w, "displayName", name);
+    json_addf(&w, "model", "%s%s", folder, s->model);
+    json_object(&w, "inputConfig");
+    json_add_c(&w, "instancesFormat", "jsonl");
+    json_object(&w, "gcsSource");
+    json_array(&w, "uris");
+    json_add_c(&w, NULL, place);
+    json_end(&w);
+    json_end(&w);
+    json_end(&w);
+    json_object(&w, "outputConfig");
+    json_add_c(&w, "predictionsFormat", "jsonl");
+    json_object(&w, "gcsDestination");
+    json_addf(&w, "outputUriPrefix", "%s/%s", s->staging, name);
+    json_end(&w);
+    json_end(&w);
+    json_end(&w);
 }
 
 static int vertex_create(struct remote *r, const char *name, const char *place,
@@ -238,21 +246,17 @@ static int vertex_cancel(struct remote *r, const char *job, struct error *e)
 struct objects {
     struct arena arena;
     struct str *name; /* in the order of names */
-    uint32_t count, cap;
+    uint32_t count;
     struct str token;
 };
 
 static void objects_add(struct objects *o, struct str name)
 {
-    if (o->count == o->cap) {
-        uint32_t cap = o->cap ? o->cap * 2 : 16;
-        o->name = arena_grow(&o->arena, o->name, o->cap * sizeof *o->name, cap * sizeof *o->name);
-        o->cap = cap;
-    }
+    o->name = arena_list_grow(&o->arena, o->name, o->count, sizeof *o->name);
     o->name[o->count++] = name;
 }
 
-static int objects_page(struct remote_site *s, struct gs dir, struct objects *o, struct error *e)
+static int objects_page(struct remote_site *s, struct place dir, struct objects *o, struct error *e)
 {
     const struct str names[] = { dir.bucket, dir.name, o->token };
     const struct remote_call call = {
@@ -282,7 +286,7 @@ static int objects_page(struct remote_site *s, struct gs dir, struct objects *o,
 static int objects_list(struct remote_site *s, const char *output, struct objects *o,
                         struct error *e)
 {
-    struct gs dir = gs_of(output);
+    struct place dir = place_of(output);
     int more = 1;
 
     while (str_ends(dir.name, STR("/")))
@@ -311,7 +315,7 @@ static bool is_part_of(const struct objects *o, struct str name)
 static const char *media_url(struct remote_site *s, struct objects *o, const char *output,
                              struct str name)
 {
-    const struct str names[] = { gs_of(output).bucket, name };
+    const struct str names[] = { place_of(output).bucket, name };
 
     return remote_url(&o->arena, s->storage, "/download/storage/v1/b/{}/o/{}?alt=media", names);
 }
@@ -355,7 +359,7 @@ static int vertex_remove(struct remote *r, const char *place, struct error *e)
 {
     struct remote_site *s = site_of(r);
     struct str rest = str_sub(str_of(place), strlen(s->staging), SIZE_MAX);
-    struct gs at = gs_of(place);
+    struct place at = place_of(place);
     struct objects o = { 0 };
     int rc = 0;
 

@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include "base/thread.h"
+#include "base/json_write.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/sys.h"
 #include "engine/lines/ingest.h"
 #include "engine/service/service_inner.h"
@@ -13,7 +15,7 @@
 #include "format/gs.h"
 #include "format/job/vertex.h"
 
-#define FAULTS_WRITE_BYTES ((size_t)256 * 1024)
+#define ERRORS_WRITE_BYTES ((size_t)256 * 1024)
 #define INPUT_OBJECTS_MAX 10000
 #define WHERE_TO_LOOK                                                                              \
     "Failed to import data. Please check 'Prepare input' section in "                              \
@@ -25,12 +27,12 @@ struct check {
     struct arena arena;
     struct job job;
     struct job_input *input; /* what it reads */
-    uint32_t count, cap;
+    uint32_t count;
     uint64_t bytes;
-    struct buf faults; /* lines of the faults' file that are not written yet */
-    int faults_fd;
-    bool faults_broken;
-    struct error first; /* the first bad line's fault */
+    struct buf errors; /* line errors that are not written yet */
+    int errors_fd;
+    bool errors_broken;
+    struct error first; /* of the first bad line */
     char path[SERVICE_PATH_BYTES];
 };
 
@@ -141,20 +143,20 @@ static bool is_final(struct check *c, const struct error *why)
 
 static void check_job(struct service *s, int64_t id)
 {
-    struct check c = { .service = s, .faults_fd = -1 };
+    struct check c = { .service = s, .errors_fd = -1 };
     struct error e = { 0 };
     int rc = job_get(s->env.store, &c.arena, NULL, id, &c.job, &e);
 
-    c.faults = BUF_INIT(FAULTS_WRITE_BYTES * 2);
+    c.errors = BUF_INIT(ERRORS_WRITE_BYTES * 2);
     if (rc <= 0 || c.job.state != JOB_PENDING)
         give_back(s, id, rc < 0 ? NS_PER_S : 0);
     else if (find_input(&c, &e) < 0 || validate(&c, &e) < 0)
         failed(&c, &e);
     else
         give_back(s, id, 0);
-    if (c.faults_fd >= 0)
-        (void)close(c.faults_fd);
-    buf_release(&c.faults);
+    if (c.errors_fd >= 0)
+        (void)close(c.errors_fd);
+    buf_release(&c.errors);
     arena_release(&c.arena);
 }
 
@@ -181,12 +183,7 @@ static int add_input(struct check *c, const char *name, int64_t blob, uint64_t b
     if (c->count == INPUT_OBJECTS_MAX)
         return error_set(e, ERROR_INVALID_ARGUMENT, WHERE_TO_LOOK ". More than %d files match.",
                          INPUT_OBJECTS_MAX);
-    if (c->count == c->cap) {
-        uint32_t cap = c->cap ? c->cap * 2 : 16;
-        c->input =
-            arena_grow(&c->arena, c->input, c->cap * sizeof *c->input, cap * sizeof *c->input);
-        c->cap = cap;
-    }
+    c->input = arena_list_grow(&c->arena, c->input, c->count, sizeof *c->input);
     struct str text = { arena_copy(&c->arena, name, strlen(name)), strlen(name) };
     c->input[c->count++] = (struct job_input){ text, blob, bytes };
     c->bytes += bytes;
@@ -247,7 +244,7 @@ static int add_uri(struct check *c, struct str uri, struct error *e)
     uint32_t before = c->count;
 
     if (!gs_split(uri, &bucket, &name))
-        return error_set(e, ERROR_INVALID_ARGUMENT, WHERE_TO_LOOK ". %.*s is no gs:// URI.",
+        return error_set(e, ERROR_INVALID_ARGUMENT, WHERE_TO_LOOK ". \"%.*s\" is not a gs:// URI.",
                          STR_ARG(uri));
     if (bucket_get(store, &c->arena, scope, bucket, &unused, e) < 0)
         return e->code == ERROR_NOT_FOUND ? no_bucket(bucket, e) : -1;
@@ -280,7 +277,7 @@ static int add_objects(struct check *c, struct error *e)
         if (add_uri(c, uri[i], e) < 0)
             return -1;
     if (!gs_split(prefix, &bucket, &name))
-        return error_set(e, ERROR_INVALID_ARGUMENT, "the output %.*s is no gs:// URI",
+        return error_set(e, ERROR_INVALID_ARGUMENT, "the output \"%.*s\" is not a gs:// URI",
                          STR_ARG(prefix));
     if (bucket_get(c->service->env.store, &c->arena, job_scope(&c->job), bucket, &unused, e) < 0)
         return e->code == ERROR_NOT_FOUND ? no_bucket(bucket, e) : -1;
@@ -314,7 +311,6 @@ static int find_pinned(struct check *c, struct error *e)
     if (c->count == 0 && c->job.retry_of &&
         job_inputs(store, &c->arena, c->job.retry_of, &c->input, &c->count, e) < 0)
         return -1;
-    c->cap = c->count;
     for (uint32_t i = 0; i < c->count; i++)
         c->bytes += c->input[i].bytes;
     return 0;
@@ -341,35 +337,34 @@ static int find_input(struct check *c, struct error *e)
 
 /* ---- Its lines ---- */
 
-static void flush_faults(struct check *c)
+static void flush_errors(struct check *c)
 {
     struct error e;
 
-    if (c->faults.len && !c->faults_broken &&
-        sys_write_all(c->faults_fd, c->faults.p, c->faults.len, c->path, &e) < 0) {
+    if (c->errors.len && !c->errors_broken &&
+        sys_write_all(c->errors_fd, c->errors.p, c->errors.len, c->path, &e) < 0) {
         log_warn("job %lld: the list of bad lines is cut: %s", (long long)c->job.id, e.msg);
-        c->faults_broken = true;
+        c->errors_broken = true;
     }
-    buf_clear(&c->faults);
+    buf_clear(&c->errors);
 }
 
-static void note_fault(struct check *c, const char *file, const struct line *l,
-                       const struct violation *v)
+static void note_line_error(struct check *c, const char *file, const struct line *l,
+                            const struct violation *v)
 {
-    struct buf *b = &c->faults;
+    struct json_writer w = JSON_WRITER(&c->errors);
 
-    buf_add_c(b, "{\"input\":");
-    buf_add_json(b, str_of(file));
-    buf_addf(b, ",\"line\":%llu,\"offset\":%llu,\"path\":", (unsigned long long)l->line_no,
-             (unsigned long long)(l->offset + v->offset));
-    buf_add_json(b, str_of(v->path));
-    buf_add_c(b, ",\"message\":");
-    buf_add_json(b, str_of(v->message));
-    buf_add_c(b, ",\"remedy\":");
-    buf_add_json(b, str_of(v->remedy));
-    buf_add_c(b, "}\n");
-    if (b->len > FAULTS_WRITE_BYTES)
-        flush_faults(c);
+    json_object(&w, NULL);
+    json_add_c(&w, "input", file);
+    json_add_uint(&w, "line", l->line_no);
+    json_add_uint(&w, "offset", l->offset + v->offset);
+    json_add_c(&w, "path", v->path);
+    json_add_c(&w, "message", v->message);
+    json_add_c(&w, "remedy", v->remedy);
+    json_end(&w);
+    buf_add_char(&c->errors, '\n');
+    if (c->errors.len > ERRORS_WRITE_BYTES)
+        flush_errors(c);
 }
 
 static void on_bad(void *arg, const struct input *in, const struct shard *s, const struct line *l,
@@ -384,7 +379,7 @@ static void on_bad(void *arg, const struct input *in, const struct shard *s, con
                         (unsigned long long)l->line_no, in->file[s->file].path, why.msg);
     }
     for (unsigned i = 0; i < violations_held(bad); i++)
-        note_fault(c, in->file[s->file].path, l, &bad->item[i]);
+        note_line_error(c, in->file[s->file].path, l, &bad->item[i]);
 }
 
 static int ingest_input(struct check *c, struct predictor *p, struct ingest_result *out,
@@ -455,15 +450,15 @@ static int validate(struct check *c, struct error *e)
     if (sys_mkdirs(c->path, e) < 0)
         return -1;
     job_path(c->service, c->path, c->job.id, "faults.jsonl");
-    c->faults_fd = sys_open(c->path, O_WRONLY | O_CREAT | O_TRUNC, e);
-    if (c->faults_fd < 0)
+    c->errors_fd = sys_open(c->path, O_WRONLY | O_CREAT | O_TRUNC, e);
+    if (c->errors_fd < 0)
         return -1;
     if (check_limits(c, e) < 0 || job_judge(c->service, &c->arena, &c->job, &p, e) < 0)
         return -1;
     rc = ingest_input(c, p, &r, e);
     if (p)
         p->ops->close(p);
-    flush_faults(c);
+    flush_errors(c);
     if (rc == 0)
         rc = judge(c, &r, e);
     ingest_result_release(&r);

@@ -509,7 +509,7 @@ int service_results(struct service *s, const struct job *j, uint64_t *bytes, str
     return error_set(e, ERROR_NOT_FOUND, "the job has no results yet");
 }
 
-int service_faults(struct service *s, const struct job *j, uint64_t *bytes, struct error *e)
+int service_line_errors(struct service *s, const struct job *j, uint64_t *bytes, struct error *e)
 {
     char path[SERVICE_PATH_BYTES];
 

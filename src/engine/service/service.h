@@ -79,8 +79,8 @@ void service_live(struct service *s, const struct job *j, struct job_live *out);
 int service_results(struct service *s, const struct job *j, uint64_t *bytes,
                     struct error *e) FALLIBLE;
 /* The bad lines of its input as JSON lines {"line","offset","path","message"}: as above. */
-int service_faults(struct service *s, const struct job *j, uint64_t *bytes,
-                   struct error *e) FALLIBLE;
+int service_line_errors(struct service *s, const struct job *j, uint64_t *bytes,
+                        struct error *e) FALLIBLE;
 
 /* A job that runs again what failed or was not run in `id` (a final job that has such lines), whose
  * output has the answers of both. *out is the new job. */
