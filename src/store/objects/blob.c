@@ -195,14 +195,18 @@ int blob_adopt(struct store *s, const char *path, struct blob_hasher *h, struct 
     w->s = s;
     (void)snprintf(w->path, sizeof w->path, "%s", path);
     w->fd = sys_open(path, O_RDWR, e);
-    w->bytes = blob_hasher_take(h, &w->digest);
+    w->bytes = h->bytes;
     if (w->fd >= 0 && fstat(w->fd, &st) < 0)
         (void)error_errno(e, "cannot look at %s", path);
     else if (w->fd >= 0 && (uint64_t)st.st_size != w->bytes)
         (void)error_set(e, ERROR_DATA_LOSS, "%s has %lld bytes, and %llu were written", path,
                         (long long)st.st_size, (unsigned long long)w->bytes);
-    else if (w->fd >= 0)
+    else if (w->fd >= 0) {
+        assert(h->digest.md5 && h->digest.sha256); /* a hasher is of one file */
+        w->digest = h->digest;
+        h->digest = (struct blob_digest){ 0 };
         rc = blob_place(w, out, e);
+    }
     blob_writer_free(w);
     return rc;
 }

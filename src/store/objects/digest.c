@@ -169,10 +169,7 @@ int blob_digest_add_file(struct blob_digest *h, int fd, uint64_t bytes, const ch
     return 0;
 }
 
-struct blob_hasher {
-    struct blob_digest digest;
-    uint64_t bytes;
-};
+/* ---- Of a file that somebody else writes ---- */
 
 struct blob_hasher *blob_hasher_new(struct error *e)
 {
@@ -196,12 +193,4 @@ void blob_hasher_free(struct blob_hasher *h)
         return;
     blob_digest_release(&h->digest);
     mem_free(h);
-}
-
-uint64_t blob_hasher_take(struct blob_hasher *h, struct blob_digest *digest)
-{
-    assert(h->digest.md5 && h->digest.sha256);
-    *digest = h->digest;
-    h->digest = (struct blob_digest){ 0 };
-    return h->bytes;
 }

@@ -30,11 +30,14 @@ int blob_digest_begin(struct blob_digest *h, bool md5, bool sha256, struct error
 void blob_digest_add(struct blob_digest *h, const void *p, size_t len);
 void blob_digest_end(struct blob_digest *h, struct blob *out); /* fills the hashes; releases */
 void blob_digest_release(struct blob_digest *h);
-/* Moves what h has to *digest; returns how many bytes it saw. */
-uint64_t blob_hasher_take(struct blob_hasher *h, struct blob_digest *digest);
 /* Adds the first `bytes` of a file; DATA_LOSS when it has fewer. */
 int blob_digest_add_file(struct blob_digest *h, int fd, uint64_t bytes, const char *path,
                          struct error *e) FALLIBLE;
+
+struct blob_hasher {
+    struct blob_digest digest; /* empty after blob_adopt took it */
+    uint64_t bytes;
+};
 
 /* ---- Writers ---- */
 
