@@ -124,7 +124,7 @@ const struct model *model_find(const struct models *all, const char *name, struc
 /* UNIMPLEMENTED for one that only takes whole jobs. */
 int model_takes_requests(const struct model *m, struct error *e) FALLIBLE;
 const char *model_kind_name(enum model_kind kind); /* "local", "remote-batch" */
-/* What the i-th upstream of a model bills: its own price, the model's, or Google's published one;
+/* The price of a model's i-th upstream: its own, the model's, or Google's published one;
  * false when none is known. */
 bool model_upstream_price(const struct model *m, uint32_t i, struct price *out);
 /* The price of this name under this model: its own, the published one, or zero. */

@@ -37,7 +37,7 @@ void answer_release(struct answer *a);
 
 #define PREDICTOR_NOTE_BYTES 192
 
-/* What a session did so far, for progress and summaries; any counter may stay 0. */
+/* Counters of a session so far, for progress and summaries; any counter may stay 0. */
 struct predictor_stats {
     uint64_t prompt_tokens;   /* of started requests, reused ones included */
     uint64_t reused_tokens;   /* of prompt_tokens: taken from another request's cache */
@@ -82,7 +82,7 @@ struct predictor {
 
 struct upstream_servers;
 
-/* How each kind opens a session on a model. */
+/* Opens a session on a model: one function for each kind. */
 struct predictor_env {
     struct clock *clock;
     uint64_t seed;         /* of response ids and of sampling without a seed */

@@ -50,7 +50,8 @@ int credential_wait(struct credential *c, uint32_t timeout_ms, struct buf *out,
 /* The service refused it (401): the next call reads or fetches it again. A token younger than
  * CREDENTIAL_RETRY_S stays: the refusal was of its predecessor, or a new one would be refused too. */
 void credential_refused(struct credential *c);
-/* Is it an access token and not a key? An account's, or a text that begins as one ("ya29.", "eyJ", "tat."). */
+/* Is it an access token and not a key? An account's is, and a text that begins as one ("ya29.", "eyJ",
+ * "tat."). */
 bool credential_is_token(const struct credential *c);
 
 #endif

@@ -31,7 +31,7 @@
 #define HTTP_ASK_HEADER_BYTES_MAX ((size_t)32 * 1024)
 #define HTTP_ASK_METHOD_BYTES_MAX ((size_t)32)
 
-/* What all requests to one server have in common. The strings must outlive the multi. */
+/* The settings that all requests to one server share. The strings must outlive the multi. */
 struct http_host {
     const char *ca_file;       /* PEM; NULL: whom the system trusts */
     const char *proxy;         /* NULL: of the environment; "": none */

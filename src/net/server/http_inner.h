@@ -57,12 +57,12 @@ struct http_server {
     int64_t started_us;
     atomic_uint_fast64_t ids;
 
-    pthread_mutex_t lock;
+    pthread_mutex_t lock;     /* guards all below, and the marked blocks of peers and calls */
     pthread_cond_t call_left; /* with the monotonic clock */
-    struct http_peer *peers;  /* lock, with all below */
-    uint32_t peer_count;      /* of peers, and of those about to be in the list */
-    struct http_call *calls;  /* that have a connection */
-    size_t refs;              /* the owner, and one a call */
+    struct http_peer *peers;
+    uint32_t peer_count;     /* of peers, and of those about to be in the list */
+    struct http_call *calls; /* that have a connection */
+    size_t refs;             /* the owner, and one a call */
     bool quiesced, closing;
 };
 

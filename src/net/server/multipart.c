@@ -13,7 +13,7 @@ void multipart_release(struct multipart *m)
     buf_release(&m->head);
 }
 
-/* What a line's end and a boundary look like in this body. */
+/* The end of a line before a boundary, and the boundary, in this body. */
 static struct str delimiter_of(const struct multipart *m)
 {
     size_t skip = m->crlf ? 0 : 1;

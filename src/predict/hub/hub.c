@@ -86,8 +86,8 @@ static void session_end(struct hub *h, const struct error *why)
 
 /* ---- A round: choose, send, take, hand out ---- */
 
-/* Online calls go first, but take no more than half of the window while batch requests wait. Of a window
- * of one both take turns. */
+/* Online calls go first, but take no more than half of the window while batch requests wait. In a window
+ * of one both classes take turns. */
 static enum fair_class class_next(const struct hub *h)
 {
     uint32_t half = h->session->window / 2;

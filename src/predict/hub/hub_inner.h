@@ -25,7 +25,7 @@
 /* A session that computes nothing for this time, while a share waits to be closed, is broken. */
 #define HUB_STILL_MS 10000
 #define HUB_STATS_EVERY_MS 100
-/* How often an idle hub looks at the clock while a script delays a call. */
+/* An idle hub looks at the clock this often while a script delays a call. */
 #define HUB_DELAYED_LOOK_MS 10
 /* Tokens that the fair choice expects of an answer when the request does not say. */
 #define HUB_OUTPUT_TOKENS 256
@@ -104,8 +104,9 @@ struct hub {
     struct predictor_env env;
     predictor_open_fn open;
     uint32_t still_ms;
-    pthread_mutex_t lock;
-    pthread_cond_t work;    /* for the hub's thread, when sleeping */
+    pthread_mutex_t
+        lock;            /* guards all of the hub but what is marked, and shares, calls and items */
+    pthread_cond_t work; /* for the hub's thread, when sleeping */
     pthread_cond_t changed; /* session, open_failures or pins */
     pthread_t thread;
     bool started, stopping, sleeping;

@@ -137,7 +137,7 @@ static bool came_before(struct flight_desk *d, struct str response, struct str b
 
 /* ---- In ---- */
 
-/* What an error says about the server when the reply is missing or malformed. */
+/* Judges the server by an error, when the reply is missing or malformed. */
 static enum exchange_end end_of_error(enum error_code code)
 {
     switch (code) {

@@ -15,7 +15,8 @@ void bucket_init(struct bucket *b, uint64_t limit, uint64_t now_ns)
     b->at_ns = now_ns;
 }
 
-/* Of a limit of 1 the burst is all there is: it comes back once a minute. */
+/* The burst and a minute's filling make the limit. When the burst is more than half of it (a limit of 1),
+ * half of the limit is filled a minute instead. */
 static double fill_s(const struct bucket *b)
 {
     double left = b->limit > 2 * b->burst ? b->limit - b->burst : b->limit / 2;

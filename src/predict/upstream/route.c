@@ -44,7 +44,7 @@ uint32_t upstream_route_can(const struct upstream_route *r, const struct request
     return targets;
 }
 
-/* What one pass over the targets with a weight, or over those without, has found. */
+/* The result of one pass over the targets with a weight, or over those without. */
 struct pass {
     int64_t best;  /* target, or -1 */
     bool well;     /* at least one is not broken */

@@ -23,7 +23,7 @@
 #define LOOK_NS (20 * NS_PER_MS)
 #define RECENT_SECONDS 32
 
-/* What the server did in the last half minute: a ring of seconds. */
+/* Answers of the last half minute: a ring of seconds. */
 struct recent {
     struct {
         uint64_t second; /* of the monotonic clock, plus 1; 0: unused */
