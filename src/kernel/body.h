@@ -207,7 +207,7 @@ static void body_sum_up(const float *logits, uint32_t count, uint32_t *largest, 
     *log_sum = most + (float)log(sum);
 }
 
-/* Of a kind's table. */
+/* For a kind's table. */
 #define BODY_OPS                                                                                   \
     .norm = body_norm, .gate = body_gate, .add = body_add, .rope = body_rope, .sum_up = body_sum_up
 

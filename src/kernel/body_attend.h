@@ -37,15 +37,14 @@ static void body_store_value(const float *x, uint32_t dim, uint32_t position, ui
 
 /* ---- Attention ---- */
 
-/* What rows are multiplied with: `count` rows of KERNEL_CHUNK, as floats or as halves. */
+/* The second factor of a product: [count][KERNEL_CHUNK], as floats or as halves. */
 struct body_matrix {
     const float *wide;
     const uint16_t *half;
     uint32_t count;
 };
 
-/* Rows that are multiplied, of body_matrix.count numbers each, and where KERNEL_CHUNK results of each
- * are added. */
+/* The first factor, rows of body_matrix.count numbers, and the sums, rows of KERNEL_CHUNK. */
 struct body_rows {
     const float *in;
     size_t in_stride;
@@ -98,7 +97,7 @@ LANES_INLINE void body_blocks(const bool half, const struct body_matrix *b, uint
         body_block(1, half, b, &r);
 }
 
-/* Many rows share the work of turning halves into floats. */
+/* Converts halves to floats once when there are many rows, and in registers when there are few. */
 static void body_multiply(const struct kernel_attention *at, const uint16_t *half, uint32_t count,
                           const struct body_rows *r)
 {
@@ -134,7 +133,7 @@ static void body_attend(const struct kernel_attention *a, const uint16_t *keys,
     }
 }
 
-/* Of a kind's table. */
+/* For a kind's table. */
 #define BODY_ATTEND_OPS                                                                            \
     .cache = KERNEL_CACHE_HALF, .store_query = body_store_query, .store_key = body_store_key,      \
     .store_value = body_store_value, .attend = body_attend

@@ -21,7 +21,7 @@
 _Static_assert(STEP == KERNEL_GROUP && KERNEL_TILE == 2 * OUTPUTS,
                "a group of a tile is two tiles");
 
-/* What the tiles are numbered: the instructions want constants. */
+/* Numbers of the tiles: the instructions take constants only. */
 #define SUM_0 0
 #define SUM_1 1
 #define SUM_2 2
@@ -45,7 +45,7 @@ static bool amx_runs_here(void)
     return cpu_grants_tiles();
 }
 
-/* What the instruction reads: eight tiles of whole size. */
+/* The operand of ldtilecfg: eight tiles of full size. */
 struct tile_config {
     uint8_t palette, start_row, reserved[14];
     uint16_t bytes[16];
@@ -262,7 +262,7 @@ static void add_values(const float *weight, const uint16_t *values, float *out, 
     store_four(out, stride);
 }
 
-/* The same of fewer rows: the others of `out` are not to be written to. */
+/* The same for fewer rows: the others of `out` are not written. */
 static void add_some_values(const float *weight, const uint16_t *values, float *out, size_t stride,
                             uint32_t count)
 {

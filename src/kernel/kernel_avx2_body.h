@@ -1,5 +1,5 @@
-/* kernel_avx2_body.h -- what AVX2 with and without VNNI have in common: all but the product of a quad,
- * add_quads, and what the sums begin with, begin_sum. Sixteen registers hold three rows by two
+/* kernel_avx2_body.h -- the common part of AVX2 with and without VNNI: all but the product of a quad,
+ * add_quads, and the beginning of a sum, begin_sum. Sixteen registers hold three rows by two
  * registers of eight outputs: six sums in int32 and six in float.
  *
  * Threads: none; pure functions.
@@ -25,7 +25,7 @@ LANES_INLINE lanes lanes_halves(const uint16_t *p)
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i_u *)(const void *)p));
 }
 
-/* Beyond what a half can hold is cut to it: an infinity would poison whatever it is multiplied with. */
+/* A number that a half cannot hold is cut to the largest: an infinity would poison every product. */
 LANES_INLINE void lanes_to_halves(uint16_t *p, lanes v)
 {
     const __m256 most = _mm256_set1_ps(65504.0f);
@@ -36,7 +36,7 @@ LANES_INLINE void lanes_to_halves(uint16_t *p, lanes v)
 
 #include "kernel/body_attend.h"
 
-/* What both need; clang's list of features lacks F16C. */
+/* The features that both kinds need; clang's list of features lacks F16C. */
 static bool has_avx2(void)
 {
     unsigned int a = 0, b = 0, c = 0, d = 0;

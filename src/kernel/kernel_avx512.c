@@ -9,7 +9,7 @@ LANES_INLINE lanes lanes_halves(const uint16_t *p)
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i_u *)(const void *)p));
 }
 
-/* Beyond what a half can hold is cut to it: an infinity would poison whatever it is multiplied with. */
+/* A number that a half cannot hold is cut to the largest: an infinity would poison every product. */
 LANES_INLINE void lanes_to_halves(uint16_t *p, lanes v)
 {
     const __m512 most = _mm512_set1_ps(65504.0f);

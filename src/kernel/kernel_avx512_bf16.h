@@ -22,7 +22,7 @@ LANES_INLINE __m512i to_bf16(__m512 low, __m512 high)
 }
 
 /* Sixteen floats that stay finite as bfloat16: an infinity would poison whatever it is multiplied with,
- * also by zero. No number becomes the largest. */
+ * also by zero. A NaN becomes the largest. */
 LANES_INLINE __m512 cut_finite(const float *x)
 {
     const __m512 most = _mm512_set1_ps(0x1.fep127f);
@@ -69,7 +69,7 @@ static void bf16_soften(const struct kernel_attention *a, uint32_t row)
                                                     _mm512_loadu_ps(weight + k + LANES)));
 }
 
-/* Of a kind's table. */
+/* For a kind's table. */
 #define BF16_STORE_OPS                                                                             \
     .cache = KERNEL_CACHE_BF16, .store_key = bf16_store_key, .store_value = bf16_store_value
 

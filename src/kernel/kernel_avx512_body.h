@@ -1,4 +1,4 @@
-/* kernel_avx512_body.h -- what kinds with registers of sixteen floats have in common.
+/* kernel_avx512_body.h -- lanes of sixteen floats, and the features that their kinds need.
  *
  * Threads: none; pure functions.
  */
@@ -33,7 +33,7 @@ LANES_INLINE float lanes_most(lanes v)
 
 #include "kernel/body.h"
 
-/* What all of them need. */
+/* The features that all these kinds need. */
 static bool has_avx512(void)
 {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

@@ -136,7 +136,7 @@ static void avx512_product(const struct kernel_weights *w, uint32_t tile,
         multiply_rest(count, w, tile, int8_at(x, first, 0), out);
 }
 
-/* Of a kind's table. */
+/* For a kind's table. */
 #define INT8_OPS                                                                                   \
     .layout = { KERNEL_INT8, KERNEL_SIX }, .quantise = avx512_quantise, .product = avx512_product
 

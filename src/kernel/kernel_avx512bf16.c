@@ -17,16 +17,16 @@ static bool bf16_runs_here(void)
     return has_vnni() && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_is("amd");
 }
 
-/* What rows are multiplied with: tiles of pairs by four registers of sixteen numbers. */
+/* The second factor of a product: tiles of pairs by four registers of sixteen numbers. */
 struct matrix {
     const uint16_t *tile;
     size_t across,
         along; /* halves from a tile to the one beside it, and to that of the next pairs */
     uint32_t pairs;
-    const uint16_t *next; /* what is fetched meanwhile, as much as there is of this; or NULL */
+    const uint16_t *next; /* fetched meanwhile, as much as this factor has; or NULL */
 };
 
-/* Rows of pairs, and where 64 sums of each go. */
+/* The first factor, rows of pairs, and the sums, 64 of each row. */
 struct rows {
     const uint32_t *pair;
     size_t stride;

@@ -28,7 +28,7 @@ LANES_INLINE lanes lanes_halves(const uint16_t *p)
     return (lanes)bits * 0x1p112f;
 }
 
-/* Beyond what a half can hold is cut to it: an infinity would poison whatever it is multiplied with.
+/* A number that a half cannot hold is cut to the largest: an infinity would poison every product.
  * The nearest half, of two as near the even one. */
 LANES_INLINE void lanes_to_halves(uint16_t *p, lanes v)
 {

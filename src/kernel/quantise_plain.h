@@ -1,4 +1,4 @@
-/* quantise_plain.h -- the quantisation of activations in C: kinds without a shorter way include it.
+/* quantise_plain.h -- quantises rows in C, for kinds that have no faster instructions.
  *
  * Threads: none; pure functions.
  */

@@ -3,8 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
-/* How many likeliest tokens a grammar is asked about when it refused the first choice, and how many
- * times as many when it refused all of these. */
+/* Likeliest tokens that are offered to a grammar which refused the first choice, and the factor by
+ * which their number grows when it refuses them all. */
 #define ALLOWED_LOOK_FIRST 256
 #define ALLOWED_LOOK_MORE 16
 
@@ -95,7 +95,7 @@ void candidate_finish(struct candidate_run *r, enum finish_reason why)
 /* ---- One token ---- */
 
 /* The next token of those that the grammar allows, or -1 when it allows none. The likeliest few are
- * asked about first, because asking about the whole vocabulary takes longer than a forward. */
+ * offered first, because to offer the whole vocabulary takes longer than a forward. */
 static int32_t choose_allowed(struct candidate_run *r, struct sampling_scratch *s,
                               const float *logits)
 {

@@ -54,7 +54,7 @@ const char *constraint_path(const struct generation *g)
 
 /* ---- From the request ---- */
 
-/* What the grammar is made of: the same for all requests that mean the same. */
+/* The source of the grammar: equal for all requests that need the same grammar. */
 static int write_source(const struct generation *g, struct buf *out, struct error *e)
 {
     struct json_writer w = JSON_WRITER(out);

@@ -23,7 +23,7 @@
 
 static const struct error stopped = { ERROR_CANCELLED, "The run was stopped." };
 
-/* What stats reports: written by the engine thread, read by any. */
+/* The counters of stats: written by the engine thread, read by any. */
 struct session_counters {
     atomic_uint_fast64_t prompt, reused, computed, generated; /* tokens */
     atomic_uint active;                                       /* sequences */

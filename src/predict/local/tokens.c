@@ -92,7 +92,7 @@ bool answer_text_stopped(struct answer_text *t)
     return false;
 }
 
-/* How many bytes the character that begins with this byte has; 0 for none. */
+/* Bytes of a character that begins with this byte; 0: none begins with it. */
 static size_t char_bytes(unsigned char lead)
 {
     if (lead >= 0xc2 && lead <= 0xdf)
@@ -102,7 +102,7 @@ static size_t char_bytes(unsigned char lead)
     return lead >= 0xf0 && lead <= 0xf4 ? 4 : 0;
 }
 
-/* Whether all of s is the beginning of a character that more bytes could complete. */
+/* True when s is the beginning of one character that more bytes could complete. */
 static bool is_incomplete(struct str s)
 {
     size_t need = char_bytes((unsigned char)s.p[0]);

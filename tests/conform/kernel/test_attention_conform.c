@@ -136,7 +136,7 @@ static void expect_row(const struct heads *h, uint32_t row, double *out)
 static void check_attention(const struct kernel_ops *k)
 {
     static const uint32_t dims[] = { 64, 128, DIM_MAX };
-    /* What rounding keys to 11 bits makes of weights, or to 8. */
+    /* The error of weights when keys are rounded to 11 bits, or to 8. */
     const double most = k->cache == KERNEL_CACHE_HALF ? 4e-3 : 3.2e-2;
     double want[DIM_MAX];
 
@@ -188,7 +188,7 @@ static void test_a_row_attends_alike_alone_and_among_others(void **state)
     for_each_kind(check_neighbours);
 }
 
-/* What lies beyond a row's positions in a page has no influence at all. */
+/* Positions of a page beyond those that a row sees have no influence at all. */
 static void check_beyond(const struct kernel_ops *k)
 {
     struct heads h;

@@ -136,7 +136,7 @@ static void test_a_product_is_the_documented_sum_in_every_shape(void **state)
     for_each_kind(check_shapes);
 }
 
-/* What is there is added to, and nothing beside it is touched. */
+/* The product is added to its outputs, and nothing beside them is touched. */
 static void check_adds(const struct kernel_ops *k)
 {
     static const uint32_t rows[] = { 1, 6, 16, 17, 32, 33, 50 };

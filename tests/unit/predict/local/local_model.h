@@ -37,7 +37,7 @@ static inline bool has_local_model(void)
     return access(LOCAL_MODEL_FILE, R_OK) == 0;
 }
 
-/* What main returns: the tests' result, or that of one skipped test. */
+/* The result for main: that of the tests, or of one skipped test. */
 #define RUN_WITH_LOCAL_MODEL(tests, setup, teardown)                                               \
     (has_local_model() ? cmocka_run_group_tests(tests, setup, teardown) : run_skipped())
 

@@ -1,7 +1,7 @@
 /* runtime_fake.h -- a runtime in memory whose answers depend on nothing but the tokens a row may see.
  *
- * Why: scheduling, sharing, preemption and stopping must be tested without a model, and a wrong share
- * must show as a wrong answer. So the fake keeps real cells (token, position, holders), refuses rows
+ * Why: scheduling, reuse, preemption and stopping must be tested without a model, and wrongly reused
+ * tokens must show as a wrong answer. So the fake keeps real cells (token, position, holders), refuses rows
  * with holes before them, and makes its logits from the whole history that a row sees.
  *
  * Shape:   a token is a byte. A prompt "...N>" (N a digit) is answered by N letters and the end token;
@@ -55,7 +55,7 @@ static inline uint64_t fake_hash(const int32_t *token, uint32_t count)
     return h ^ (h >> 29);
 }
 
-/* What follows a history. */
+/* The token that follows a history. */
 static inline int32_t fake_next(const int32_t *token, uint32_t count)
 {
     for (uint32_t i = count; i-- > 1;)
@@ -114,7 +114,7 @@ static inline bool fake_is_end(struct runtime *r, int32_t token)
     return token == FAKE_END;
 }
 
-/* What a row of this sequence at this position sees; fails the test when a position is missing. */
+/* The tokens that a row of this sequence at this position sees; fails the test when one is missing. */
 static inline uint32_t fake_history(const struct fake_runtime *f, uint32_t sequence,
                                     uint32_t position, int32_t *out)
 {

@@ -28,7 +28,7 @@ static const struct runtime_settings small = {
     .sequences = 2, .rows_max = 512, .threads = 1, .context = 512, .cache_mib = 24
 };
 
-/* Which is tested. */
+/* The runtime that is tested. */
 static struct runtime *(*opener)(const struct model *m, const struct runtime_settings *settings,
                                  struct error *e);
 
@@ -63,7 +63,7 @@ static struct tokens prompt_tokens(struct runtime *r, struct str system, struct 
 
 /* ---- Prompts ---- */
 
-/* What a server that renders and tokenizes in one piece would compute. */
+/* The tokens of a server that renders and tokenizes in one piece. */
 static struct tokens plain_tokens(const struct llama_vocab *vocab, struct str system,
                                   struct str user)
 {
@@ -146,7 +146,7 @@ static struct buf text_of(struct runtime *r, const struct tokens *t)
     return out;
 }
 
-/* What a user writes can neither end the turn nor begin another. */
+/* A user's text can neither end the turn nor begin another. */
 static void test_control_tokens_in_a_text_stay_text(void **state)
 {
     static const char *const hostile[] = {

@@ -26,7 +26,7 @@ static int32_t choose_once(struct sampling how, const float *logits, uint32_t co
     return token;
 }
 
-/* How often each of four tokens is drawn. */
+/* Counts the draws of each of four tokens. */
 static void draw_many(struct sampling how, const float *logits, uint32_t times[4])
 {
     struct sampler s;
