@@ -34,6 +34,8 @@ struct call {
     void (*free_state)(void *state);
 };
 
+/* ---- Answers: exactly one a call ---- */
+
 /* Answers with JSON and HTTP 200; takes the body's bytes. */
 void call_reply(struct call *c, struct buf *body);
 void call_reply_c(struct call *c, const char *json);
@@ -43,6 +45,13 @@ void call_fail(struct call *c, const struct error *e);
  * ("conditionNotMet"), else that of an ErrorInfo in details ("API_KEY_INVALID"). NULL: the usual reason,
  * or no details. */
 void call_fail_as(struct call *c, int status, const char *reason, const char *message);
+/* NOT_FOUND in the words of Google's clients. */
+int call_no_model(const struct call *c, struct str model, struct error *e) FALLIBLE;
+/* A text of the client as a message may quote it: at most 128 bytes, still UTF-8. */
+struct str call_quote(struct str s);
+
+/* ---- The request ---- */
+
 /* The body as a JSON object, in the call's arena; an empty body gives an empty object. */
 yyjson_val *call_json(struct call *c, struct error *e);
 /* A query parameter such as "pageSize", within [1, max]: absent or 0 gives deflt, a larger number max.
@@ -51,24 +60,26 @@ int call_number(struct call *c, const char *name, uint64_t deflt, uint64_t max, 
                 struct error *e) FALLIBLE;
 /* A number that is not negative, in digits only; false otherwise, or when int64_t cannot hold it. */
 bool call_int64(struct str text, int64_t *out);
+/* The address of this server without a slash at the end: public_url, or as this client sees it. */
+struct str call_base_url(struct call *c);
+
+/* ---- Projects ---- */
+
 /* The caller's project; the default one while there are no keys. */
 const char *call_own_project(const struct call *c);
 /* The project that a path names, in the arena, or the caller's own when it names none. False: it is
  * another's; the handler words the error. */
 bool call_project(struct call *c, struct str path_project, const char **out);
-/* A text of the client as a message may quote it: at most 128 bytes, still UTF-8. */
-struct str call_quote(struct str s);
-/* NOT_FOUND in the words of Google's clients. */
-int call_no_model(const struct call *c, struct str model, struct error *e) FALLIBLE;
+/* The project that the store's calls are restricted to: the caller's, or NULL for every project. */
+const char *call_scope(const struct call *c);
+
+/* ---- JSON in Google's forms ---- */
+
 /* A member with a time in RFC 3339. */
 void call_add_time(struct json_writer *w, const char *key, int64_t us);
 /* A member with a 64-bit number, which Google's JSON has as a string. */
 void call_add_int64(struct json_writer *w, const char *key, int64_t n);
 void call_add_base64(struct json_writer *w, const char *key, const void *p, size_t len);
-/* The address of this server without a slash at the end: public_url, or as this client sees it. */
-struct str call_base_url(struct call *c);
-/* The project that the store's calls are restricted to: the caller's, or NULL for every project. */
-const char *call_scope(const struct call *c);
 
 /* ---- Seals: numbers that a client must hand back unchanged (page tokens, names of operations) ----
  * The text is the numbers and half of an HMAC-SHA256 of purpose, scope and numbers, 64 hexadecimal digits.

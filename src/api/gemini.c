@@ -1,9 +1,12 @@
-/* gemini.c -- batches of the Gemini Developer API: made by a model's method, kept as operations. */
+/* gemini.c -- batches of the Gemini Developer API: made by a model's method, kept as operations.
+ *
+ * Source:  https://ai.google.dev/api/batch-api
+ */
 #include <string.h>
 
 #include "api/jobs/jobs.h"
 
-/* "models/X" of the path; the body may name it too, but no other. */
+/* The model of the path, "models/X". The body may name the same one, but no other. */
 static int model_take(struct call *c, struct job *j, struct error *e)
 {
     bool tuned = strstr(c->route->pattern, "/tunedModels/") != NULL;

@@ -6,6 +6,7 @@
  * Stream:  the predictor gives whole answers, so a stream is one event with the whole answer.
  * Threads: handlers run on workers; online_done and online_free run on a thread of the hub.
  * Ownership: a struct online_call belongs to the service from service_ask until online_free.
+ * Source:  https://ai.google.dev/api/generate-content, https://ai.google.dev/api/models
  */
 #include "api/call.h"
 

@@ -1,4 +1,5 @@
-/* Service accounts' assertions, the access tokens given for them, and the guard of the open mode. */
+/* Goal: only a good assertion of a known account gives an access token, a token is valid for an hour at most,
+ * and the open mode keeps browsers out. Method: assertions and tokens with one change each; a fake clock. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -104,7 +105,7 @@ static void add_parts(struct buf *jwt, const char *header, const char *claims)
     add_base64url(jwt, claims, strlen(claims));
 }
 
-/* What /token answers to an assertion: the access token, or the OAuth error. */
+/* A member of the answer of /token to an assertion. */
 static struct str answer_to(const char *assertion, const char *member)
 {
     struct buf form = BUF_INIT(64 * 1024), out = BUF_INIT(4096);

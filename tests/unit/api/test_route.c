@@ -1,4 +1,5 @@
-/* Paths and methods against tables of routes: which is taken, with which parameters. */
+/* Goal: a method and a path find one route, with its parameters decoded, or the right refusal. Method: tables
+ * of paths against two tables of routes. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -43,7 +44,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* What a call finds, as text: the pattern and its parameters, or what is wrong. */
+/* The route that a call finds, as text: the pattern and its parameters, or the HTTP status. */
 static const char *found(struct arena *a, enum http_method method, const char *path)
 {
     static const char *const results[] = {
@@ -63,12 +64,20 @@ static const char *found(struct arena *a, enum http_method method, const char *p
     return out;
 }
 
+struct route_case {
+    enum http_method method;
+    const char *path, *found;
+};
+
+static void check(struct arena *a, const struct route_case *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        assert_string_equal(found(a, cases[i].method, cases[i].path), cases[i].found);
+}
+
 static void test_words_choices_and_parameters_match_step_by_step(void **state)
 {
-    static const struct {
-        enum http_method method;
-        const char *path, *found;
-    } cases[] = {
+    static const struct route_case cases[] = {
         { HTTP_GET, "/healthz", "/healthz" },
         { HTTP_GET, "/healthz/", "404" },
         { HTTP_GET, "/Healthz", "404" },
@@ -88,16 +97,12 @@ static void test_words_choices_and_parameters_match_step_by_step(void **state)
         { HTTP_GET, "/v1/projects/p/locations/l/jobs/7/x", "404" },
     };
 
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-        assert_string_equal(found(*state, cases[i].method, cases[i].path), cases[i].found);
+    check(*state, cases, ARRAY_LEN(cases));
 }
 
 static void test_a_verb_is_matched_before_a_step_with_a_colon(void **state)
 {
-    static const struct {
-        enum http_method method;
-        const char *path, *found;
-    } cases[] = {
+    static const struct route_case cases[] = {
         { HTTP_POST, "/v1/projects/p/locations/l/jobs/7:cancel",
           "/(v1|v1beta1)/projects/{}/locations/{}/jobs/{}:cancel <p> <l> <7>" },
         { HTTP_POST, "/v1/projects/p/locations/l/jobs/a:b:cancel",
@@ -112,16 +117,12 @@ static void test_a_verb_is_matched_before_a_step_with_a_colon(void **state)
           "/(v1|v1beta1)/projects/{}/locations/{}/jobs/{} <a.b:c> <l> <7>" },
     };
 
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-        assert_string_equal(found(*state, cases[i].method, cases[i].path), cases[i].found);
+    check(*state, cases, ARRAY_LEN(cases));
 }
 
 static void test_a_decoded_slash_never_splits_a_step(void **state)
 {
-    static const struct {
-        enum http_method method;
-        const char *path, *found;
-    } cases[] = {
+    static const struct route_case cases[] = {
         { HTTP_GET, "/storage/v1/b/b1/o/a%2Fb.txt", "/storage/v1/b/{}/o/{**} <b1> <a/b.txt>" },
         { HTTP_GET, "/storage/v1/b/b1/o/a/b/c%20d", "/storage/v1/b/{}/o/{**} <b1> <a/b/c d>" },
         { HTTP_GET, "/storage/v1/b/b1/o/a+b", "/storage/v1/b/{}/o/{**} <b1> <a+b>" },
@@ -141,8 +142,7 @@ static void test_a_decoded_slash_never_splits_a_step(void **state)
         { HTTP_GET, "/%68ealthz", "404" },
     };
 
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-        assert_string_equal(found(*state, cases[i].method, cases[i].path), cases[i].found);
+    check(*state, cases, ARRAY_LEN(cases));
 }
 
 static void test_only_the_method_may_be_wrong(void **state)
@@ -179,20 +179,17 @@ static void test_the_version_is_the_first_step_that_is_one(void **state)
     }
 }
 
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_words_choices_and_parameters_match_step_by_step,
-                                        set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_a_verb_is_matched_before_a_step_with_a_colon, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(test_a_decoded_slash_never_splits_a_step, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(test_only_the_method_may_be_wrong, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_more_parameters_than_a_call_holds_match_nothing,
-                                        set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_the_version_is_the_first_step_that_is_one, set_up,
-                                        tear_down),
+        TEST(test_words_choices_and_parameters_match_step_by_step),
+        TEST(test_a_verb_is_matched_before_a_step_with_a_colon),
+        TEST(test_a_decoded_slash_never_splits_a_step),
+        TEST(test_only_the_method_may_be_wrong),
+        TEST(test_more_parameters_than_a_call_holds_match_nothing),
+        TEST(test_the_version_is_the_first_step_that_is_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
