@@ -136,7 +136,7 @@ static inline int serving_connect(const struct serving *w)
     return fd;
 }
 
-/* Chunks joined, in place. */
+/* Joins the chunks of the body, in place. */
 static inline void serving_unchunk(struct serving *w)
 {
     char *from = w->reply.p + (w->body.p - w->reply.p), *to = from;
@@ -153,7 +153,7 @@ static inline void serving_unchunk(struct serving *w)
     w->body.len = (size_t)(to - w->body.p);
 }
 
-/* One call; headers end in CRLF each. body's ' stand for ". The answer is in w until the next call. */
+/* One call; each header ends in CRLF. A ' in the body stands for ". The answer is in w until the next call. */
 static inline int ask_with(struct serving *w, const char *method, const char *path,
                            const char *headers, const char *body)
 {
@@ -192,7 +192,7 @@ static inline int ask(struct serving *w, const char *method, const char *path, c
     return ask_with(w, method, path, "", body);
 }
 
-/* The body, parsed; a fault of the test when it is no JSON. */
+/* The body, parsed. A body that is not JSON fails the test. */
 static inline yyjson_val *answer(struct serving *w)
 {
     struct error e = { 0 };

@@ -1,4 +1,4 @@
-/* Goal: the service tells of itself: health, metrics, version and models, tokens, the test clock. Method: the
+/* Goal: the service reports health, metrics, version and models, gives tokens, and moves a test clock. Method: the
  * whole service with a fake model, over a socket. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-/* Goal: what Google's services lack works under the paths of both dialects: pause, resume, retry, results and
- * faults while a job runs, events. Method: the whole service with a fake model, over a socket. */
+/* Goal: the calls that Google's services lack work under the paths of both dialects: pause, resume, retry,
+ * results, faults, events. Method: the whole service with a fake model, over a socket. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -82,12 +82,19 @@ static void test_failed_lines_are_run_again_by_a_new_job(void **state)
     (void)ask_with(w, "POST", CREATE_BATCH, FAILING, INLINE(ONE_MORE));
     assert_asked(w, 200);
     const char *failed = joined(w, "/v1/%s", answer_text(w, "name"));
-    (void)ask(w, "POST", joined(w, "%s:retryFailed", failed), "");
-    assert_failed(w, 400, "FAILED_PRECONDITION", "");
     wait_for_state(w, failed, "SUCCEEDED");
     const char *again = made(w, "v1", joined(w, "%s:retryFailed", failed), "");
     assert_string_not_equal(again, failed);
     wait_for_state(w, again, "SUCCEEDED");
+}
+
+static void test_a_job_that_has_not_ended_has_nothing_to_retry(void **state)
+{
+    struct serving *w = *state;
+    const char *batch = made(w, "v1", CREATE_SLOW, INLINE(""));
+
+    (void)ask(w, "POST", joined(w, "%s:retryFailed", batch), "");
+    assert_failed(w, 400, "FAILED_PRECONDITION", "");
 }
 
 static void test_a_job_without_faults_has_an_empty_list_of_them(void **state)
@@ -165,6 +172,7 @@ int main(void)
         ONE(test_a_job_is_paused_and_goes_on_with_another_budget),
         ONE(test_a_job_that_has_ended_cannot_be_paused_or_go_on),
         ONE(test_failed_lines_are_run_again_by_a_new_job),
+        ONE(test_a_job_that_has_not_ended_has_nothing_to_retry),
         ONE(test_a_job_without_faults_has_an_empty_list_of_them),
         ONE(test_the_extensions_of_a_job_that_is_not_there_are_not_found),
         ONE(test_a_jobs_events_are_its_states_in_order),

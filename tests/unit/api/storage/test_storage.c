@@ -1,5 +1,6 @@
-/* Goal: no key reaches what is another project's, by any verb, and none does more than its role may; an
- * upload needs its id and no key, and stays its project's. Method: the whole service, calls by socket. */
+/* Goal: no key reaches another project's objects by any verb or does more than its role allows; an upload needs
+ * its id and no key, and stays its project's; names and settings stay strings in JSON and headers. Method: the
+ * whole service, calls by socket. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -184,7 +185,7 @@ static void test_nothing_that_is_stored_becomes_a_header_of_its_own(void **state
     assert_true(str_find(w->head, STR("Set-Cookie")) == SIZE_MAX);
 }
 
-/* Names and texts that would end a JSON string or a header, if anybody wrote them as they are. */
+/* Names that would end a JSON string, if they were written without escapes. */
 static void test_a_name_stays_one_string_wherever_it_is_shown(void **state)
 {
     static const struct {
