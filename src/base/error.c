@@ -15,7 +15,20 @@ static const struct {
 #undef X
 };
 
-static void msg_cut_at_character(char *msg, size_t len);
+/* Drops a multi-byte character that the cut split, so that the message stays valid UTF-8. */
+static void msg_cut_at_character(char *msg, size_t len)
+{
+    size_t start = len;
+
+    while (start > 0 && ((unsigned char)msg[start - 1] & 0xC0) == 0x80)
+        start--;
+    if (start == 0 || ((unsigned char)msg[start - 1] & 0x80) == 0)
+        return;
+    unsigned char lead = (unsigned char)msg[start - 1];
+    size_t want = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
+    if (len - (start - 1) < want)
+        msg[start - 1] = '\0';
+}
 
 int error_set(struct error *e, enum error_code code, const char *fmt, ...)
 {
@@ -114,19 +127,4 @@ bool error_from_name(const char *name, enum error_code *out)
         }
     }
     return false;
-}
-
-/* Drops a multi-byte character that the cut split, so that the message stays valid UTF-8. */
-static void msg_cut_at_character(char *msg, size_t len)
-{
-    size_t start = len;
-
-    while (start > 0 && ((unsigned char)msg[start - 1] & 0xC0) == 0x80)
-        start--;
-    if (start == 0 || ((unsigned char)msg[start - 1] & 0x80) == 0)
-        return;
-    unsigned char lead = (unsigned char)msg[start - 1];
-    size_t want = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-    if (len - (start - 1) < want)
-        msg[start - 1] = '\0';
 }

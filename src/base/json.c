@@ -24,27 +24,6 @@ static void arena_no_free(void *ctx, void *p)
     (void)p;
 }
 
-static int syntax_error(struct str text, const yyjson_read_err *err, size_t *at, struct error *e);
-
-yyjson_val *json_parse(struct arena *a, struct str text, size_t *at, struct error *e)
-{
-    const yyjson_alc alc = { arena_malloc, arena_realloc, arena_no_free, a };
-    yyjson_read_err err = { .code = YYJSON_READ_ERROR_EMPTY_CONTENT };
-    yyjson_doc *doc = NULL;
-
-    /* Without YYJSON_READ_INSITU the text is only read, whatever the parameter's type says. */
-    union {
-        const char *read_only;
-        char *p;
-    } as = { text.p };
-    if (text.len)
-        doc = yyjson_read_opts(as.p, text.len, 0, &alc, &err);
-    if (doc)
-        return yyjson_doc_get_root(doc);
-    (void)syntax_error(text, &err, at, e);
-    return NULL;
-}
-
 #define UTF_16 "This is UTF-16 text, but JSON must be UTF-8: iconv -f UTF-16 -t UTF-8 converts it"
 
 /* What often stands where JSON was expected, by the parser's code and the first bytes there. */
@@ -158,6 +137,25 @@ static int syntax_error(struct str text, const yyjson_read_err *err, size_t *at,
     return error_set(e, ERROR_INVALID_ARGUMENT, "Not JSON: %s", err->msg);
 }
 
+yyjson_val *json_parse(struct arena *a, struct str text, size_t *at, struct error *e)
+{
+    const yyjson_alc alc = { arena_malloc, arena_realloc, arena_no_free, a };
+    yyjson_read_err err = { .code = YYJSON_READ_ERROR_EMPTY_CONTENT };
+    yyjson_doc *doc = NULL;
+
+    /* Without YYJSON_READ_INSITU the text is only read, whatever the parameter's type says. */
+    union {
+        const char *read_only;
+        char *p;
+    } as = { text.p };
+    if (text.len)
+        doc = yyjson_read_opts(as.p, text.len, 0, &alc, &err);
+    if (doc)
+        return yyjson_doc_get_root(doc);
+    (void)syntax_error(text, &err, at, e);
+    return NULL;
+}
+
 /* An array or object whose children are being visited. */
 struct level {
     yyjson_val *key;   /* of the child visited now, when it is an object's */
@@ -172,32 +170,6 @@ struct walk {
     size_t depth; /* open levels */
 };
 
-static int walk_enter(struct walk *w, yyjson_val *container, struct buf *path, struct error *e);
-static int keys_check(const struct walk *w, yyjson_val *object, struct buf *path, struct error *e);
-
-int json_check(yyjson_val *root, struct buf *path, struct error *e)
-{
-    struct walk w;
-
-    w.depth = 0;
-    if (yyjson_is_ctn(root) && walk_enter(&w, root, path, e) < 0)
-        return -1;
-    while (w.depth) {
-        struct level *l = &w.level[w.depth - 1];
-        if (l->index == l->count) {
-            w.depth--;
-            continue;
-        }
-        l->key = l->child;
-        yyjson_val *value = l->object ? unsafe_yyjson_get_next(l->child) : l->child;
-        l->child = unsafe_yyjson_get_next(value);
-        l->index++;
-        if (yyjson_is_ctn(value) && walk_enter(&w, value, path, e) < 0)
-            return -1;
-    }
-    return 0;
-}
-
 /* The path of the value that the walk stands at. */
 static void walk_path(const struct walk *w, struct buf *path)
 {
@@ -207,24 +179,6 @@ static void walk_path(const struct walk *w, struct buf *path)
         else
             json_path_index(path, w->level[i].index - 1);
     }
-}
-
-static int walk_enter(struct walk *w, yyjson_val *container, struct buf *path, struct error *e)
-{
-    if (w->depth == JSON_DEPTH_MAX) {
-        walk_path(w, path);
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "Arrays and objects are nested more than %d deep", JSON_DEPTH_MAX);
-    }
-    bool object = yyjson_is_obj(container);
-    if (object && keys_check(w, container, path, e) < 0)
-        return -1;
-    w->level[w->depth++] = (struct level){
-        .child = unsafe_yyjson_get_first(container),
-        .count = unsafe_yyjson_get_len(container),
-        .object = object,
-    };
-    return 0;
 }
 
 static yyjson_val *twin_paired(yyjson_val *const *key, size_t count)
@@ -297,6 +251,47 @@ static int keys_check(const struct walk *w, yyjson_val *object, struct buf *path
     walk_path(w, path);
     json_path_key(path, json_str(twin));
     return error_set(e, ERROR_INVALID_ARGUMENT, "The key stands twice in one object");
+}
+
+static int walk_enter(struct walk *w, yyjson_val *container, struct buf *path, struct error *e)
+{
+    if (w->depth == JSON_DEPTH_MAX) {
+        walk_path(w, path);
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "Arrays and objects are nested more than %d deep", JSON_DEPTH_MAX);
+    }
+    bool object = yyjson_is_obj(container);
+    if (object && keys_check(w, container, path, e) < 0)
+        return -1;
+    w->level[w->depth++] = (struct level){
+        .child = unsafe_yyjson_get_first(container),
+        .count = unsafe_yyjson_get_len(container),
+        .object = object,
+    };
+    return 0;
+}
+
+int json_check(yyjson_val *root, struct buf *path, struct error *e)
+{
+    struct walk w;
+
+    w.depth = 0;
+    if (yyjson_is_ctn(root) && walk_enter(&w, root, path, e) < 0)
+        return -1;
+    while (w.depth) {
+        struct level *l = &w.level[w.depth - 1];
+        if (l->index == l->count) {
+            w.depth--;
+            continue;
+        }
+        l->key = l->child;
+        yyjson_val *value = l->object ? unsafe_yyjson_get_next(l->child) : l->child;
+        l->child = unsafe_yyjson_get_next(value);
+        l->index++;
+        if (yyjson_is_ctn(value) && walk_enter(&w, value, path, e) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 struct str json_str(yyjson_val *v)

@@ -22,11 +22,6 @@ void log_setup(enum log_level level, enum log_format format)
     settings.format = format;
 }
 
-bool log_enabled(enum log_level level)
-{
-    return level <= settings.level;
-}
-
 void log_line(enum log_level level, const char *fmt, ...)
 {
     int saved = errno;
@@ -35,7 +30,7 @@ void log_line(enum log_level level, const char *fmt, ...)
     struct json_writer w = JSON_WRITER(&line);
     va_list ap;
 
-    if (!log_enabled(level))
+    if (level > settings.level)
         return;
     va_start(ap, fmt);
     (void)vsnprintf(msg, sizeof msg, fmt, ap);

@@ -20,7 +20,6 @@ enum log_format { LOG_TEXT, LOG_JSON };
 #define LOG_MSG_BYTES 1024
 
 void log_setup(enum log_level level, enum log_format format);
-bool log_enabled(enum log_level level);
 void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)

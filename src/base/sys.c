@@ -19,11 +19,36 @@
 /* A name that goes to another file each time it is opened is somebody's game. */
 #define LOCK_TRIES_MAX 100
 
-static int open_to_lock(const char *path, int flags, mode_t mode, bool must_lock, struct error *e);
-static char *folder_of(const char *path);
-static int make_folder(const char *path, struct error *e);
-static int remove_at(int dir, const char *name, unsigned depth);
-static int read_to_end(int fd, const char *path, struct buf *out, struct error *e);
+static bool is_named(int fd, const char *path)
+{
+    struct stat file, named;
+
+    return fstat(fd, &file) == 0 && stat(path, &named) == 0 && file.st_dev == named.st_dev &&
+           file.st_ino == named.st_ino;
+}
+
+/* Between open and lock the file may be renamed or removed by who held it: then the name is opened
+ * again. must_lock: a file system without locks is an error. */
+static int open_to_lock(const char *path, int flags, mode_t mode, bool must_lock, struct error *e)
+{
+    for (int i = 0; i < LOCK_TRIES_MAX; i++) {
+        int fd = fault_hit("sys.open") ? -1 : open(path, flags | O_CLOEXEC, mode);
+        if (fd < 0)
+            return error_errno(e, "cannot open %s", path);
+        bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
+        bool held = !locked && errno == EWOULDBLOCK;
+        if (!locked && !held && must_lock)
+            (void)error_errno(e, "cannot lock %s", path);
+        else if (!held && is_named(fd, path))
+            return fd;
+        (void)close(fd);
+        if (!locked && !held)
+            return -1;
+        if (held)
+            break;
+    }
+    return error_set(e, ERROR_ABORTED, "another process writes %s", path);
+}
 
 int sys_open(const char *path, int flags, struct error *e)
 {
@@ -113,6 +138,19 @@ int sys_sync(int fd, const char *path, struct error *e)
     return 0;
 }
 
+/* The folder part of path, "." when it has none; the caller frees it. */
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    if (!slash)
+        return mem_strdup(".");
+    size_t len = slash == path ? 1 : (size_t)(slash - path);
+    char *folder = mem_alloc(len + 1);
+    memcpy(folder, path, len);
+    return folder;
+}
+
 int sys_sync_folder(const char *path, struct error *e)
 {
     char *folder = folder_of(path);
@@ -132,6 +170,22 @@ int sys_rename(const char *from, const char *to, struct error *e)
     return sys_sync_folder(to, e);
 }
 
+static int make_folder(const char *path, struct error *e)
+{
+    struct stat st;
+    bool failed = fault_hit("sys.mkdir");
+
+    if (!failed && mkdir(path, 0700) == 0)
+        return sys_sync_folder(path, e);
+    if (failed || errno != EEXIST)
+        return error_errno(e, "cannot make the folder %s", path);
+    if (stat(path, &st) < 0)
+        return error_errno(e, "cannot look at %s", path);
+    if (!S_ISDIR(st.st_mode))
+        return error_set(e, ERROR_ALREADY_EXISTS, "%s is a file, not a folder", path);
+    return 0;
+}
+
 int sys_mkdirs(const char *path, struct error *e)
 {
     char *part = mem_strdup(path);
@@ -148,114 +202,7 @@ int sys_mkdirs(const char *path, struct error *e)
     return rc;
 }
 
-int sys_remove_all(const char *path, struct error *e)
-{
-    if (fault_hit("sys.remove") || remove_at(AT_FDCWD, path, 0) < 0)
-        return error_errno(e, "cannot remove %s", path);
-    return 0;
-}
-
-int sys_read_file(const char *path, size_t bytes_max, struct buf *out, struct error *e)
-{
-    struct stat st;
-    int rc = -1;
-    int fd = sys_open(path, O_RDONLY, e);
-
-    if (fd < 0)
-        return -1;
-    if (fstat(fd, &st) < 0)
-        (void)error_errno(e, "cannot read %s", path);
-    else if (S_ISDIR(st.st_mode))
-        (void)error_set(e, ERROR_INVALID_ARGUMENT, "%s is a folder, not a file", path);
-    else if (st.st_size > 0 && (uint64_t)st.st_size > bytes_max)
-        (void)error_set(e, ERROR_INVALID_ARGUMENT, "%s is over %zu bytes", path, bytes_max);
-    else
-        rc = read_to_end(fd, path, out, e);
-    (void)close(fd);
-    if (rc == 0 && (!buf_ok(out) || out->len > bytes_max))
-        return error_set(e, ERROR_INVALID_ARGUMENT, "%s is over %zu bytes", path, bytes_max);
-    return rc;
-}
-
-/* Reads as read(2) does, so that pipes and /proc work; stops soon after out is full. */
-static int read_to_end(int fd, const char *path, struct buf *out, struct error *e)
-{
-    char chunk[16 * 1024];
-
-    while (buf_ok(out)) {
-        ssize_t n = -1;
-        if (!fault_hit("sys.read"))
-            n = read(fd, chunk, sizeof chunk);
-        if (n == 0)
-            break;
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return error_errno(e, "cannot read %s", path);
-        buf_add(out, chunk, (size_t)n);
-    }
-    return 0;
-}
-
-static bool is_named(int fd, const char *path)
-{
-    struct stat file, named;
-
-    return fstat(fd, &file) == 0 && stat(path, &named) == 0 && file.st_dev == named.st_dev &&
-           file.st_ino == named.st_ino;
-}
-
-/* Between open and lock the file may be renamed or removed by who held it: then the name is opened
- * again. must_lock: a file system without locks is an error. */
-static int open_to_lock(const char *path, int flags, mode_t mode, bool must_lock, struct error *e)
-{
-    for (int i = 0; i < LOCK_TRIES_MAX; i++) {
-        int fd = fault_hit("sys.open") ? -1 : open(path, flags | O_CLOEXEC, mode);
-        if (fd < 0)
-            return error_errno(e, "cannot open %s", path);
-        bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
-        bool held = !locked && errno == EWOULDBLOCK;
-        if (!locked && !held && must_lock)
-            (void)error_errno(e, "cannot lock %s", path);
-        else if (!held && is_named(fd, path))
-            return fd;
-        (void)close(fd);
-        if (!locked && !held)
-            return -1;
-        if (held)
-            break;
-    }
-    return error_set(e, ERROR_ABORTED, "another process writes %s", path);
-}
-
-/* The folder part of path, "." when it has none; the caller frees it. */
-static char *folder_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-
-    if (!slash)
-        return mem_strdup(".");
-    size_t len = slash == path ? 1 : (size_t)(slash - path);
-    char *folder = mem_alloc(len + 1);
-    memcpy(folder, path, len);
-    return folder;
-}
-
-static int make_folder(const char *path, struct error *e)
-{
-    struct stat st;
-    bool failed = fault_hit("sys.mkdir");
-
-    if (!failed && mkdir(path, 0700) == 0)
-        return sys_sync_folder(path, e);
-    if (failed || errno != EEXIST)
-        return error_errno(e, "cannot make the folder %s", path);
-    if (stat(path, &st) < 0)
-        return error_errno(e, "cannot look at %s", path);
-    if (!S_ISDIR(st.st_mode))
-        return error_set(e, ERROR_ALREADY_EXISTS, "%s is a file, not a folder", path);
-    return 0;
-}
+static int remove_at(int dir, const char *name, unsigned depth);
 
 /* Empties the folder that fd (taken) stands for. */
 static int empty_folder(int fd, unsigned depth)
@@ -296,4 +243,53 @@ static int remove_at(int dir, const char *name, unsigned depth)
     if (fd < 0 || empty_folder(fd, depth) < 0)
         return -1;
     return unlinkat(dir, name, AT_REMOVEDIR);
+}
+
+int sys_remove_all(const char *path, struct error *e)
+{
+    if (fault_hit("sys.remove") || remove_at(AT_FDCWD, path, 0) < 0)
+        return error_errno(e, "cannot remove %s", path);
+    return 0;
+}
+
+/* Reads as read(2) does, so that pipes and /proc work; stops soon after out is full. */
+static int read_to_end(int fd, const char *path, struct buf *out, struct error *e)
+{
+    char chunk[16 * 1024];
+
+    while (buf_ok(out)) {
+        ssize_t n = -1;
+        if (!fault_hit("sys.read"))
+            n = read(fd, chunk, sizeof chunk);
+        if (n == 0)
+            break;
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_errno(e, "cannot read %s", path);
+        buf_add(out, chunk, (size_t)n);
+    }
+    return 0;
+}
+
+int sys_read_file(const char *path, size_t bytes_max, struct buf *out, struct error *e)
+{
+    struct stat st;
+    int rc = -1;
+    int fd = sys_open(path, O_RDONLY, e);
+
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, &st) < 0)
+        (void)error_errno(e, "cannot read %s", path);
+    else if (S_ISDIR(st.st_mode))
+        (void)error_set(e, ERROR_INVALID_ARGUMENT, "%s is a folder, not a file", path);
+    else if (st.st_size > 0 && (uint64_t)st.st_size > bytes_max)
+        (void)error_set(e, ERROR_INVALID_ARGUMENT, "%s is over %zu bytes", path, bytes_max);
+    else
+        rc = read_to_end(fd, path, out, e);
+    (void)close(fd);
+    if (rc == 0 && (!buf_ok(out) || out->len > bytes_max))
+        return error_set(e, ERROR_INVALID_ARGUMENT, "%s is over %zu bytes", path, bytes_max);
+    return rc;
 }

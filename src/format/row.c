@@ -6,6 +6,34 @@
 #include "base/json_write.h"
 #include "base/mem.h"
 
+/* The error in a whole status that row_status wrote. */
+struct row_error {
+    enum error_code code;
+    struct str message; /* as JSON, in its quotes; in the status */
+};
+
+/* False when it is another text. */
+static bool error_read(struct str status, struct row_error *out)
+{
+    static const struct str before = STR_INIT(": {\"error\": "), after = STR_INIT("\"}}");
+    char name[32];
+    size_t at = str_find(status, before);
+
+    if (at == SIZE_MAX || !str_ends(status, after))
+        return false;
+    struct str error = json_member_value(str_sub(status, at + 2, status.len), STR("error"));
+    struct str message = json_member_value(error, STR("message"));
+    struct str wire = json_member_value(error, STR("status"));
+    if (message.len < 2 || message.p[0] != '"' || wire.len < 3 || wire.len > sizeof name)
+        return false;
+    memcpy(name, wire.p + 1, wire.len - 2);
+    name[wire.len - 2] = '\0';
+    if (!error_from_name(name, &out->code))
+        return false;
+    out->message = message;
+    return true;
+}
+
 /* The response or, of a failed line, an empty object. */
 static void add_response(struct json_writer *w, const struct row *r)
 {
@@ -40,7 +68,7 @@ static void add_answer(struct json_writer *w, const struct row *r)
         add_response(w, r);
         return;
     }
-    bool read = row_error_read(r->status, &error);
+    bool read = error_read(r->status, &error);
     json_object(w, "error");
     json_add_int(w, "code", error_rpc(error.code));
     if (read)
@@ -126,27 +154,6 @@ void row_status(enum error_code code, struct str message, struct buf *out)
     json_add_c(&w, "status", error_name(code));
     json_end(&w);
     json_end(&w);
-}
-
-bool row_error_read(struct str status, struct row_error *out)
-{
-    static const struct str before = STR_INIT(": {\"error\": "), after = STR_INIT("\"}}");
-    char name[32];
-    size_t at = str_find(status, before);
-
-    if (at == SIZE_MAX || !str_ends(status, after))
-        return false;
-    struct str error = json_member_value(str_sub(status, at + 2, status.len), STR("error"));
-    struct str message = json_member_value(error, STR("message"));
-    struct str wire = json_member_value(error, STR("status"));
-    if (message.len < 2 || message.p[0] != '"' || wire.len < 3 || wire.len > sizeof name)
-        return false;
-    memcpy(name, wire.p + 1, wire.len - 2);
-    name[wire.len - 2] = '\0';
-    if (!error_from_name(name, &out->code))
-        return false;
-    out->message = message;
-    return true;
 }
 
 /* The text of a JSON string value, decoded into the arena. */

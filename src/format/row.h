@@ -49,13 +49,6 @@ void row_write(const struct input_line *in, struct str line, const struct row *r
 /* "Bad Request: {"error": {"code": 400, "message": "...", "status": "INVALID_ARGUMENT"}}". */
 void row_status(enum error_code code, struct str message, struct buf *out);
 
-/* The error in a whole status that row_status wrote; false when it is another text. */
-struct row_error {
-    enum error_code code;
-    struct str message; /* as JSON, in its quotes; in the status */
-};
-bool row_error_read(struct str status, struct row_error *out);
-
 /* The answer part of an earlier output row (for --retry-failed); false when it is none. The line must
  * be JSON, which request_read_line tells: of other bytes the spans mean nothing. */
 struct row_parts {

@@ -75,9 +75,6 @@ struct finding {
     uint32_t retry_ms;
 };
 
-static void body_find(yyjson_val *root, struct finding *f);
-static void text_find(struct str body, struct finding *f);
-
 static const char *phrase_of(int status)
 {
     for (size_t i = 0; i < ARRAY_LEN(statuses); i++)
@@ -103,45 +100,6 @@ static bool looks_like_json(struct str body)
 
     return body.len <= UPSTREAM_ERROR_BYTES_MAX && at < body.len &&
            (body.p[at] == '{' || body.p[at] == '[');
-}
-
-void upstream_error_read(struct arena *a, const struct upstream_refusal *r, struct error *e,
-                         uint32_t *retry_after_ms)
-{
-    struct finding f = { .code = code_of(r->status) };
-    struct error ignored = { 0 };
-    const char *phrase = phrase_of(r->status);
-    uint32_t header_ms = 0;
-    size_t at;
-
-    yyjson_val *root = looks_like_json(r->body) ? json_parse(a, r->body, &at, &ignored) : NULL;
-    if (root)
-        body_find(root, &f);
-    if (!f.message[0])
-        text_find(r->body, &f);
-    if (!retry_after_read(r->retry_after, r->now_us, &header_ms))
-        header_ms = 0;
-    *retry_after_ms = header_ms > f.retry_ms ? header_ms : f.retry_ms;
-    struct str said = str_of(f.message), again = str_of(phrase);
-    if (again.len && str_ends(said, again) && said.len <= again.len + 4)
-        said.len = 0; /* a page's "502 Bad Gateway" */
-    (void)error_set(e, f.code, "%s: %d%s%s%s%.*s", r->upstream, r->status, phrase[0] ? " " : "",
-                    phrase, said.len ? ": " : "", STR_ARG(said));
-}
-
-bool upstream_error_in(yyjson_val *body, struct error *e)
-{
-    struct finding f = { .code = ERROR_INTERNAL };
-
-    body_find(body, &f);
-    if (!f.is_error)
-        return false;
-    if (!f.has_code && f.http)
-        f.code = code_of(f.http);
-    else if (!f.has_code && f.has_type)
-        f.code = f.type;
-    (void)error_set(e, f.code, "%s", f.message[0] ? f.message : "an error without a message");
-    return true;
 }
 
 /* ---- The message ---- */
@@ -303,4 +261,45 @@ static void body_find(yyjson_val *root, struct finding *f)
         message_set(f, json_str(detail));
     else
         object_find(body, f);
+}
+
+/* ---- The whole ---- */
+
+void upstream_error_read(struct arena *a, const struct upstream_refusal *r, struct error *e,
+                         uint32_t *retry_after_ms)
+{
+    struct finding f = { .code = code_of(r->status) };
+    struct error ignored = { 0 };
+    const char *phrase = phrase_of(r->status);
+    uint32_t header_ms = 0;
+    size_t at;
+
+    yyjson_val *root = looks_like_json(r->body) ? json_parse(a, r->body, &at, &ignored) : NULL;
+    if (root)
+        body_find(root, &f);
+    if (!f.message[0])
+        text_find(r->body, &f);
+    if (!retry_after_read(r->retry_after, r->now_us, &header_ms))
+        header_ms = 0;
+    *retry_after_ms = header_ms > f.retry_ms ? header_ms : f.retry_ms;
+    struct str said = str_of(f.message), again = str_of(phrase);
+    if (again.len && str_ends(said, again) && said.len <= again.len + 4)
+        said.len = 0; /* a page's "502 Bad Gateway" */
+    (void)error_set(e, f.code, "%s: %d%s%s%s%.*s", r->upstream, r->status, phrase[0] ? " " : "",
+                    phrase, said.len ? ": " : "", STR_ARG(said));
+}
+
+bool upstream_error_in(yyjson_val *body, struct error *e)
+{
+    struct finding f = { .code = ERROR_INTERNAL };
+
+    body_find(body, &f);
+    if (!f.is_error)
+        return false;
+    if (!f.has_code && f.http)
+        f.code = code_of(f.http);
+    else if (!f.has_code && f.has_type)
+        f.code = f.type;
+    (void)error_set(e, f.code, "%s", f.message[0] ? f.message : "an error without a message");
+    return true;
 }

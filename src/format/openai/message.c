@@ -8,13 +8,6 @@ struct parts {
     bool said; /* there is more than thoughts */
 };
 
-static int content_read(struct openai_answer *r, yyjson_val *content, uint32_t number,
-                        struct parts *p);
-static int calls_read(struct openai_answer *r, yyjson_val *message, uint32_t number,
-                      struct parts *p, bool cut);
-static int call_check(struct openai_answer *r, const struct parts *p);
-static int enum_undo(struct openai_answer *r, struct parts *p, bool cut);
-
 /* Thoughts go under the name that the server gives them: vLLM's new one, or that of all others. */
 static struct str thought_of(yyjson_val *message)
 {
@@ -43,34 +36,6 @@ static struct parts parts_room(struct arena *a, yyjson_val *message)
                   yyjson_arr_size(json_get(message, "tool_calls"));
 
     return (struct parts){ .item = arena_array(a, room + 5, sizeof(struct response_part)) };
-}
-
-int openai_message_read(struct openai_answer *r, yyjson_val *message, uint32_t number,
-                        struct candidate *c)
-{
-    struct str thought = thought_of(message), refusal = json_str(json_get(message, "refusal"));
-    bool cut = c->finish == FINISH_MAX_TOKENS;
-
-    if (!yyjson_is_obj(message))
-        return error_set(r->e, ERROR_INTERNAL, "Choice %u of the answer has no message.", number);
-    struct parts p = parts_room(r->arena, message);
-    r->thought_bytes += thought.len;
-    if (thought.len && wants_thoughts(r->rules->request))
-        p.item[p.count++] = (struct response_part){ .kind = RESPONSE_THOUGHT, .text = thought };
-    if (content_read(r, json_get(message, "content"), number, &p) < 0)
-        return -1;
-    add_text(r, &p, refusal);
-    if (refusal.len)
-        c->finish = FINISH_SAFETY;
-    if (calls_read(r, message, number, &p, cut) < 0 ||
-        (c->finish == FINISH_STOP && call_check(r, &p) < 0) ||
-        (c->finish != FINISH_SAFETY && enum_undo(r, &p, cut) < 0))
-        return -1;
-    if (!p.said) /* an empty text is never absent */
-        p.item[p.count++] = (struct response_part){ .kind = RESPONSE_TEXT };
-    c->part = p.item;
-    c->part_count = p.count;
-    return 0;
 }
 
 /* ---- Text ---- */
@@ -238,4 +203,34 @@ static int enum_undo(struct openai_answer *r, struct parts *p, bool cut)
         return 0;
     return error_set(r->e, ERROR_INTERNAL, "The answer %s is not one of the enum's values.",
                      quote(text).text);
+}
+
+/* ---- The message ---- */
+
+int openai_message_read(struct openai_answer *r, yyjson_val *message, uint32_t number,
+                        struct candidate *c)
+{
+    struct str thought = thought_of(message), refusal = json_str(json_get(message, "refusal"));
+    bool cut = c->finish == FINISH_MAX_TOKENS;
+
+    if (!yyjson_is_obj(message))
+        return error_set(r->e, ERROR_INTERNAL, "Choice %u of the answer has no message.", number);
+    struct parts p = parts_room(r->arena, message);
+    r->thought_bytes += thought.len;
+    if (thought.len && wants_thoughts(r->rules->request))
+        p.item[p.count++] = (struct response_part){ .kind = RESPONSE_THOUGHT, .text = thought };
+    if (content_read(r, json_get(message, "content"), number, &p) < 0)
+        return -1;
+    add_text(r, &p, refusal);
+    if (refusal.len)
+        c->finish = FINISH_SAFETY;
+    if (calls_read(r, message, number, &p, cut) < 0 ||
+        (c->finish == FINISH_STOP && call_check(r, &p) < 0) ||
+        (c->finish != FINISH_SAFETY && enum_undo(r, &p, cut) < 0))
+        return -1;
+    if (!p.said) /* an empty text is never absent */
+        p.item[p.count++] = (struct response_part){ .kind = RESPONSE_TEXT };
+    c->part = p.item;
+    c->part_count = p.count;
+    return 0;
 }

@@ -7,37 +7,6 @@
 
 #include "base/base64.h"
 
-static bool integer_wanted(yyjson_val *v);
-static bool number_wanted(yyjson_val *v);
-static bool string_wanted(yyjson_val *v);
-static bool bool_wanted(yyjson_val *v);
-static bool object_wanted(yyjson_val *v);
-static bool any_wanted(yyjson_val *v);
-
-/* What JSON a kind of field takes, and how the user is told. */
-// clang-format off
-static const struct {
-    bool (*wanted)(yyjson_val *v);
-    const char *name, *remedy;
-} kinds[FIELD_KINDS] = {
-    [FIELD_STRING]      = { string_wanted, "a string", "Write it between double quotes." },
-    [FIELD_BOOL]        = { bool_wanted, "true or false", "Write true or false, without quotes." },
-    [FIELD_INTEGER]     = { integer_wanted, "a whole number", "Write it as a whole number." },
-    [FIELD_NUMBER]      = { number_wanted, "a number", "Write it as a number, such as 0.5." },
-    [FIELD_BYTES]       = { string_wanted, "a base64 string",
-                            "Write the bytes as base64 between double quotes." },
-    [FIELD_DURATION]    = { string_wanted, "a duration",
-                            "Write seconds with an s, such as \"1.5s\"." },
-    [FIELD_ENUM]        = { string_wanted, "a string",
-                            "Write one of its values between double quotes." },
-    [FIELD_MESSAGE]     = { object_wanted, "an object", "Write it as an object." },
-    [FIELD_OBJECT]      = { object_wanted, "an object", "Write it as an object." },
-    [FIELD_ANY]         = { any_wanted, "a value", "Write any JSON value." },
-    [FIELD_STRING_MAP]  = { object_wanted, "an object", "Write it as an object of strings." },
-    [FIELD_MESSAGE_MAP] = { object_wanted, "an object", "Write it as an object." },
-};
-// clang-format on
-
 static bool string_wanted(yyjson_val *v)
 {
     return yyjson_is_str(v);
@@ -74,112 +43,36 @@ static bool integer_wanted(yyjson_val *v)
     return request_number(v, &d) && floor(d) >= d;
 }
 
+/* What JSON a kind of field takes, and how the user is told. */
+// clang-format off
+static const struct {
+    bool (*wanted)(yyjson_val *v);
+    const char *name, *remedy;
+} kinds[FIELD_KINDS] = {
+    [FIELD_STRING]      = { string_wanted, "a string", "Write it between double quotes." },
+    [FIELD_BOOL]        = { bool_wanted, "true or false", "Write true or false, without quotes." },
+    [FIELD_INTEGER]     = { integer_wanted, "a whole number", "Write it as a whole number." },
+    [FIELD_NUMBER]      = { number_wanted, "a number", "Write it as a number, such as 0.5." },
+    [FIELD_BYTES]       = { string_wanted, "a base64 string",
+                            "Write the bytes as base64 between double quotes." },
+    [FIELD_DURATION]    = { string_wanted, "a duration",
+                            "Write seconds with an s, such as \"1.5s\"." },
+    [FIELD_ENUM]        = { string_wanted, "a string",
+                            "Write one of its values between double quotes." },
+    [FIELD_MESSAGE]     = { object_wanted, "an object", "Write it as an object." },
+    [FIELD_OBJECT]      = { object_wanted, "an object", "Write it as an object." },
+    [FIELD_ANY]         = { any_wanted, "a value", "Write any JSON value." },
+    [FIELD_STRING_MAP]  = { object_wanted, "an object", "Write it as an object of strings." },
+    [FIELD_MESSAGE_MAP] = { object_wanted, "an object", "Write it as an object." },
+};
+// clang-format on
+
 /* What was met in one object: sets of field indexes. */
 struct met {
     uint64_t named; /* in either spelling */
     uint64_t given; /* with a value other than null */
     const struct field *of_group[4];
 };
-
-static void member_check(struct check *c, const struct place *at, const struct message *m,
-                         yyjson_val *value, struct met *met);
-static void field_check(struct check *c, const struct place *at, const struct field *f,
-                        yyjson_val *value);
-static void missing_check(struct check *c, const struct place *at, const struct message *m,
-                          const struct met *met);
-
-void message_check(struct check *c, const struct place *at, const struct message *m,
-                   yyjson_val *object)
-{
-    size_t count = yyjson_obj_size(object);
-    yyjson_val *key = count ? unsafe_yyjson_get_first(object) : NULL;
-    struct met met = { 0 };
-
-    for (size_t i = 0; i < count && c->bad->count < VIOLATIONS_COUNTED_MAX; i++) {
-        yyjson_val *value = unsafe_yyjson_get_next(key);
-        struct place here = { .up = at, .key = json_str(key) };
-        member_check(c, &here, m, value, &met);
-        key = unsafe_yyjson_get_next(value);
-    }
-    missing_check(c, at, m, &met);
-    if (m->rule)
-        m->rule(c, at, object);
-}
-
-/* Fields of one group exclude each other; false when another of f's is there already. */
-static bool group_check(struct check *c, const struct place *at, const struct field *f,
-                        struct met *met)
-{
-    const struct field **holder = &met->of_group[f->group];
-
-    if (f->group == 0 || !*holder) {
-        *holder = f;
-        return true;
-    }
-    violation_remedy(check_fail(c, at, "%s cannot stand beside %s.", f->name, (*holder)->name),
-                     "Keep one of the two.");
-    return false;
-}
-
-static void member_check(struct check *c, const struct place *at, const struct message *m,
-                         yyjson_val *value, struct met *met)
-{
-    const struct field *f = message_field(m, at->key);
-
-    if (!f) {
-        name_unknown(c, at, m);
-        return;
-    }
-    assert(m->field_count <= FIELDS_MAX);
-    uint64_t bit = UINT64_C(1) << (f - m->field);
-    if (met->named & bit) {
-        violation_remedy(check_fail(c, at, "%s is there twice, in both spellings.", f->name),
-                         "Keep one of the two.");
-        return;
-    }
-    met->named |= bit;
-    if (yyjson_is_null(value))
-        return;
-    met->given |= bit;
-    if (group_check(c, at, f, met))
-        field_check(c, at, f, value);
-}
-
-static void missing_check(struct check *c, const struct place *at, const struct message *m,
-                          const struct met *met)
-{
-    for (size_t i = 0; i < m->field_count; i++) {
-        const struct field *f = &m->field[i];
-        if (!f->required || met->given & UINT64_C(1) << i)
-            continue;
-        struct violation *v = check_fail(c, at, "%s is missing in %s.", f->name, m->name);
-        if (m->example)
-            violation_remedy(v, "Add it: %s.", m->example);
-        else
-            violation_remedy(v, "Add %s: it must be %s.", f->name, kinds[f->kind].name);
-    }
-}
-
-static void value_check(struct check *c, const struct place *at, const struct field *f,
-                        yyjson_val *value);
-
-static void field_check(struct check *c, const struct place *at, const struct field *f,
-                        yyjson_val *value)
-{
-    struct values it = values_of(value);
-    struct place step;
-
-    if (f->unsupported) {
-        violation_remedy(check_fail(c, at, "%s is not supported.", f->name), "%s", f->unsupported);
-        return;
-    }
-    if (!f->repeated) {
-        value_check(c, at, f, value);
-        return;
-    }
-    while (c->bad->count < VIOLATIONS_COUNTED_MAX && (value = values_next(&it)))
-        value_check(c, values_place(&it, &step, at), f, value);
-}
 
 static void type_wrong(struct check *c, const struct place *at, const struct field *f,
                        yyjson_val *value)
@@ -267,6 +160,9 @@ static void duration_check(struct check *c, const struct place *at, const struct
                      "%s", kinds[FIELD_DURATION].remedy);
 }
 
+static void value_check(struct check *c, const struct place *at, const struct field *f,
+                        yyjson_val *value);
+
 static void map_check(struct check *c, const struct place *at, const struct field *f,
                       yyjson_val *map)
 {
@@ -320,4 +216,94 @@ static void value_check(struct check *c, const struct place *at, const struct fi
     case FIELD_ANY:
         break;
     }
+}
+
+static void field_check(struct check *c, const struct place *at, const struct field *f,
+                        yyjson_val *value)
+{
+    struct values it = values_of(value);
+    struct place step;
+
+    if (f->unsupported) {
+        violation_remedy(check_fail(c, at, "%s is not supported.", f->name), "%s", f->unsupported);
+        return;
+    }
+    if (!f->repeated) {
+        value_check(c, at, f, value);
+        return;
+    }
+    while (c->bad->count < VIOLATIONS_COUNTED_MAX && (value = values_next(&it)))
+        value_check(c, values_place(&it, &step, at), f, value);
+}
+
+/* Fields of one group exclude each other; false when another of f's is there already. */
+static bool group_check(struct check *c, const struct place *at, const struct field *f,
+                        struct met *met)
+{
+    const struct field **holder = &met->of_group[f->group];
+
+    if (f->group == 0 || !*holder) {
+        *holder = f;
+        return true;
+    }
+    violation_remedy(check_fail(c, at, "%s cannot stand beside %s.", f->name, (*holder)->name),
+                     "Keep one of the two.");
+    return false;
+}
+
+static void member_check(struct check *c, const struct place *at, const struct message *m,
+                         yyjson_val *value, struct met *met)
+{
+    const struct field *f = message_field(m, at->key);
+
+    if (!f) {
+        name_unknown(c, at, m);
+        return;
+    }
+    assert(m->field_count <= FIELDS_MAX);
+    uint64_t bit = UINT64_C(1) << (f - m->field);
+    if (met->named & bit) {
+        violation_remedy(check_fail(c, at, "%s is there twice, in both spellings.", f->name),
+                         "Keep one of the two.");
+        return;
+    }
+    met->named |= bit;
+    if (yyjson_is_null(value))
+        return;
+    met->given |= bit;
+    if (group_check(c, at, f, met))
+        field_check(c, at, f, value);
+}
+
+static void missing_check(struct check *c, const struct place *at, const struct message *m,
+                          const struct met *met)
+{
+    for (size_t i = 0; i < m->field_count; i++) {
+        const struct field *f = &m->field[i];
+        if (!f->required || met->given & UINT64_C(1) << i)
+            continue;
+        struct violation *v = check_fail(c, at, "%s is missing in %s.", f->name, m->name);
+        if (m->example)
+            violation_remedy(v, "Add it: %s.", m->example);
+        else
+            violation_remedy(v, "Add %s: it must be %s.", f->name, kinds[f->kind].name);
+    }
+}
+
+void message_check(struct check *c, const struct place *at, const struct message *m,
+                   yyjson_val *object)
+{
+    size_t count = yyjson_obj_size(object);
+    yyjson_val *key = count ? unsafe_yyjson_get_first(object) : NULL;
+    struct met met = { 0 };
+
+    for (size_t i = 0; i < count && c->bad->count < VIOLATIONS_COUNTED_MAX; i++) {
+        yyjson_val *value = unsafe_yyjson_get_next(key);
+        struct place here = { .up = at, .key = json_str(key) };
+        member_check(c, &here, m, value, &met);
+        key = unsafe_yyjson_get_next(value);
+    }
+    missing_check(c, at, m, &met);
+    if (m->rule)
+        m->rule(c, at, object);
 }

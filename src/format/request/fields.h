@@ -130,8 +130,6 @@ void name_unknown(struct check *c, const struct place *at, const struct message 
 /* A value that f does not have. */
 void value_unknown(struct check *c, const struct place *at, const struct field *f,
                    struct str value);
-/* The name of m's field that a wrong name is near to; NULL when it is near to none. */
-const char *nearest_field(const struct message *m, struct str name);
 bool lower_equal(struct str a, const char *b); /* ASCII letters in either case */
 
 /* Text of the user's within a message: quoted, escaped, and cut. */

@@ -15,25 +15,6 @@
 /* Keys of an output row: in an input they would stand there twice. */
 static const char *const row_keys[] = { "status", "processed_time", "response" };
 
-static yyjson_val *line_parse(struct check *c, struct arena *a);
-static void line_read(struct check *c, struct arena *a, const struct line_rules *rules,
-                      yyjson_val *root, struct input_line *out);
-static void violations_order(struct violations *bad);
-
-bool request_read_line(struct arena *a, struct str text, const struct line_rules *rules,
-                       struct input_line *out, struct violations *bad)
-{
-    struct check c = { .line = text, .bad = bad };
-
-    *out = (struct input_line){ 0 };
-    bad->count = 0;
-    yyjson_val *root = line_parse(&c, a);
-    if (root)
-        line_read(&c, a, rules, root, out);
-    violations_order(bad);
-    return bad->count == 0;
-}
-
 /* A file that is JSON as a whole, over many lines or as one array, is known by the line alone. */
 static const char *remedy_of_broken(struct str text)
 {
@@ -290,4 +271,18 @@ static void violations_order(struct violations *bad)
             bad->item[j] = bad->item[j - 1];
         bad->item[j] = moved;
     }
+}
+
+bool request_read_line(struct arena *a, struct str text, const struct line_rules *rules,
+                       struct input_line *out, struct violations *bad)
+{
+    struct check c = { .line = text, .bad = bad };
+
+    *out = (struct input_line){ 0 };
+    bad->count = 0;
+    yyjson_val *root = line_parse(&c, a);
+    if (root)
+        line_read(&c, a, rules, root, out);
+    violations_order(bad);
+    return bad->count == 0;
 }

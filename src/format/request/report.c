@@ -13,6 +13,21 @@
 /* Of a list of values; it must fit into a remedy. */
 #define VALUES_BYTES_MAX (VIOLATION_TEXT_BYTES - 32)
 
+struct violation *violations_add(struct violations *all)
+{
+    unsigned slot = all->count < VIOLATIONS_PER_LINE_MAX ? all->count : VIOLATIONS_PER_LINE_MAX;
+    struct violation *v = &all->item[slot];
+
+    all->count++;
+    memset(v, 0, sizeof *v);
+    return v;
+}
+
+unsigned violations_held(const struct violations *all)
+{
+    return all->count < VIOLATIONS_PER_LINE_MAX ? all->count : VIOLATIONS_PER_LINE_MAX;
+}
+
 static char lower(char c)
 {
     if (c >= 'A' && c <= 'Z')
@@ -153,7 +168,8 @@ static unsigned edits(const struct folded *wrong, const char *right)
     return n > most ? UINT_MAX : n;
 }
 
-const char *nearest_field(const struct message *m, struct str name)
+/* The name of m's field that a wrong name is near to; NULL when it is near to none. */
+static const char *nearest_field(const struct message *m, struct str name)
 {
     struct folded wrong = fold(name);
     const char *best = NULL;
