@@ -74,8 +74,10 @@ static bool dispatch(struct call *c)
         c->param[i] = m.param[i];
     if (result == ROUTE_FOUND)
         return true;
-    if (result == ROUTE_NO_METHOD)
+    if (result == ROUTE_NO_METHOD) {
+        assert(m.route);
         http_set_header(c->http, "Allow", str_of(method_names[m.route->method]));
+    }
     (void)snprintf(message, sizeof message, "The requested URL %.*s was not found on this server.",
                    STR_ARG(str_sub(path, 0, LOGGED_PATH_BYTES)));
     if (result == ROUTE_NO_PATH)

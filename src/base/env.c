@@ -4,7 +4,7 @@
 
 const char *env_get(const char *name)
 {
-    const char *value = getenv(name);
+    const char *value = getenv(name); // NOLINT(concurrency-mt-unsafe): nothing sets variables
 
     return value && *value ? value : NULL;
 }

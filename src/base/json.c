@@ -120,6 +120,7 @@ static int syntax_error(struct str text, const yyjson_read_err *err, size_t *at,
 {
     size_t pos = err->pos < text.len ? err->pos : text.len;
 
+    assert(err->msg);
     if (err->code == YYJSON_READ_ERROR_INVALID_STRING)
         pos = step_back_to_surrogate(text, pos);
     *at = pos;

@@ -47,7 +47,7 @@ static char *value_begin(struct json_writer *w, const char *key, size_t bytes)
     if (!at || !key)
         return at;
     *at++ = '"';
-    memcpy(at, key, len);
+    memcpy(at, key, len); // NOLINT(bugprone-not-null-terminated-result): bytes, no string
     at[len] = '"';
     return put(at + len + 1, ':', w);
 }

@@ -12,6 +12,7 @@ static void must(int rc, const char *what)
 {
     if (rc == 0)
         return;
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): glibc's strerror is safe since 2.32
     (void)fprintf(stderr, "tranche: %s failed: %s\n", what, strerror(rc));
     abort();
 }

@@ -86,9 +86,9 @@ struct predictor *job_predictor(struct service *s, struct arena *a, const struct
                                 struct error *e);
 
 /* ---- A checker's thread (check.c) ---- */
-void *check_run(void *service);
+void *check_run(void *arg); /* the service */
 /* ---- A runner's thread (runner.c) ---- */
-void *runner_run(void *running);
+void *runner_run(void *arg); /* the struct running */
 
 /* ---- The end of a job (output.c), on its runner's thread ---- */
 /* Moves j to `to` with the finished output at DIR/jobs/ID/output.jsonl, whose bytes `output` has seen;

@@ -42,7 +42,7 @@
 // clang-format on
 
 enum job_state {
-#define X(name, number, next, vertex, gemini) JOB_##name = number,
+#define X(name, number, next, vertex, gemini) JOB_##name = (number),
     JOB_STATES(X)
 #undef X
         JOB_STATE_COUNT

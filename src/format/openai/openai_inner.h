@@ -49,7 +49,7 @@ const struct openai_call *openai_calls_add(struct openai_calls *c, struct arena 
  * name; NULL when there is none. */
 const struct openai_call *openai_calls_answer(struct openai_calls *c, const struct part *response);
 /* "messages":[...]; scratch takes what is needed meanwhile. */
-int openai_messages_add(struct json_writer *w, const struct request *r,
+int openai_messages_add(struct json_writer *json, const struct request *r,
                         const struct file_contents *files, struct arena *scratch,
                         struct error *e) FALLIBLE;
 /* All texts of a turn as one JSON string. */

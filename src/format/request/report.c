@@ -113,10 +113,9 @@ struct quoted quote(struct str s)
     static const size_t shown_max[] = { 64, 16 }; /* the second fits even when all is escaped */
     struct quoted q = { "" };
     struct buf b = BUF_INIT(sizeof q.text - 1);
-    struct str shown = s;
 
     for (size_t i = 0; i < 2; i++) {
-        shown = str_sub(s, 0, shown_max[i]);
+        struct str shown = str_sub(s, 0, shown_max[i]);
         shown.len = shown.len < s.len ? str_utf8_valid(shown) : shown.len;
         buf_clear(&b);
         buf_add_json(&b, shown);

@@ -207,6 +207,7 @@ static enum MHD_Result on_body_end(struct http_call *c)
     return MHD_YES;
 }
 
+// NOLINTNEXTLINE(readability-function-size): the parameters are libmicrohttpd's
 enum MHD_Result http_on_access(void *cls, struct MHD_Connection *conn, const char *url,
                                const char *method, const char *version, const char *data,
                                size_t *size, void **arg)

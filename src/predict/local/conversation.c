@@ -100,6 +100,7 @@ static struct str joined(const struct content *c, struct arena *a)
         if (!is_shown(&c->part[i]))
             continue;
         if (at) {
+            // NOLINTNEXTLINE(bugprone-not-null-terminated-result): the end is set below
             memcpy(text + at, TEXT_JOIN, strlen(TEXT_JOIN));
             at += strlen(TEXT_JOIN);
         }

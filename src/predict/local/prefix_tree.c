@@ -35,7 +35,7 @@ struct prefix_tree *prefix_tree_new(uint32_t sequences)
     struct prefix_tree *t = mem_alloc(sizeof *t);
 
     t->sequences = sequences;
-    t->end = mem_array(sequences, sizeof *t->end);
+    t->end = mem_array(sequences, sizeof *t->end); // NOLINT(bugprone-sizeof-expression): pointers
     t->len = mem_array(sequences, sizeof *t->len);
     for (uint32_t i = 0; i < sequences; i++)
         t->end[i] = &t->root;

@@ -369,6 +369,7 @@ struct predictor *session_open(struct runtime *r, const struct batcher_plan *pla
     rc = pthread_create(&s->thread, NULL, engine_main, s);
     if (rc == 0)
         return &s->base;
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): glibc's strerror is safe since 2.32
     (void)error_set(e, ERROR_RESOURCE_EXHAUSTED, "no thread for the engine: %s", strerror(rc));
     release(s);
     return NULL;

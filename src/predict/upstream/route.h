@@ -52,7 +52,7 @@ struct route_query {
     size_t bytes;
     uint64_t waited_ns;
 };
-enum route_go upstream_route_next(struct upstream_route *r, const struct route_query *w,
+enum route_go upstream_route_next(struct upstream_route *r, const struct route_query *q,
                                   uint32_t *target, uint64_t *ready_ns);
 
 uint32_t upstream_route_room(const struct upstream_route *r); /* slots of all its servers */

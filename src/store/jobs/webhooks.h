@@ -79,7 +79,7 @@ struct delivery_query {
     int64_t job;         /* 0: any */
     uint32_t most;
 };
-int delivery_query(struct store *s, struct arena *a, const struct delivery_query *q,
+int delivery_query(struct store *s, struct arena *a, const struct delivery_query *by,
                    struct delivery_list *out, struct error *e) FALLIBLE;
 /* Sends it again, with its first body and id, by which the receiver recognizes it. */
 int delivery_replay(struct store *s, const char *project, int64_t id, struct error *e) FALLIBLE;

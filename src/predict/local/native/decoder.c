@@ -1,5 +1,6 @@
 #include "predict/local/native/decoder.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
@@ -53,6 +54,7 @@ static int64_t find_key(const struct reader *r, const char *key)
 {
     char full[NAME_BYTES];
 
+    assert(r->kind);
     (void)snprintf(full, sizeof full, "%s.%s", r->kind->name, key);
     return gguf_find_key(r->file, full);
 }
