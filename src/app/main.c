@@ -9,7 +9,7 @@
 #include "base/fault.h"
 #include "base/mem.h"
 
-/* What may stand for a command as an option. */
+/* Options that stand for a command. */
 static const struct {
     const char *option, *command;
 } aliases[] = {

@@ -208,7 +208,7 @@ def test_an_existing_output_is_replaced_only_when_the_new_one_is_complete(tranch
     (["run", "in.jsonl", *FAKE, "--config", "bad.yaml"], 'did you mean "models"'),
     (["runn", "in.jsonl"], "did you mean `tranche run`"),
     (["in.jsonl"], "tranche run in.jsonl"),
-    (["version", "extra"], "no place for"),
+    (["version", "extra"], "unexpected argument"),
     (["help", "exit-code"], "did you mean exit-codes"),
 ])
 def test_a_usage_error_says_what_is_meant(tranche, arguments, says):

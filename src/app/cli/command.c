@@ -33,7 +33,7 @@ const atomic_bool *stop_on_signals(void)
 
     (void)sigemptyset(&act.sa_mask);
     for (size_t i = 0; i < ARRAY_LEN(stops); i++) {
-        /* What the caller had us ignore, as nohup does, stays ignored. */
+        /* A signal that the caller had us ignore, as nohup does, stays ignored. */
         if (sigaction(stops[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
             (void)sigaction(stops[i], &act, NULL);
     }

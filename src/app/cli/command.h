@@ -83,7 +83,7 @@ struct option_spec {
 
 #define ARGUMENTS_MAX 10000
 
-/* What the command line gave to a command. */
+/* The command line of one command, parsed. */
 struct arguments {
     void *options;         /* command.options_bytes, zeroed where not given; owned */
     const char **argument; /* count strings of argv; the array is owned */

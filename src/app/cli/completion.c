@@ -24,7 +24,7 @@ static void words(struct buf *out, const char *choices)
         buf_add_char(out, *choices == '|' ? ' ' : *choices);
 }
 
-/* What completes an option's value in bash. */
+/* The completion of an option's value in bash. */
 static void bash_value(struct buf *out, const struct option_spec *o)
 {
     static const char *const by[] = {

@@ -64,7 +64,7 @@ static const struct option_spec *spec_of(const struct command *c, int value)
     return o;
 }
 
-/* Whether word is one of the words of choices, "a|b|c". */
+/* True when word is one of the words of choices, "a|b|c". */
 static bool is_choice(const char *choices, struct str word)
 {
     struct str rest = str_of(choices);
@@ -126,7 +126,7 @@ static int option_store(const struct option_spec *spec, const char *value, void 
     return 0;
 }
 
-/* How many options begin with the name, which getopt refuses when it is more than one. */
+/* Counts the options that begin with the name; getopt refuses more than one. */
 static unsigned begin_with(const struct command *c, struct str name)
 {
     unsigned n = str_starts(STR("help"), name);

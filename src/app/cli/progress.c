@@ -105,7 +105,7 @@ static void log_stop(struct progress_view *v, const struct progress *p)
     log_info("stopping: %u requests are in flight", p->in_flight);
 }
 
-/* What waits in the predictor before it is begun is not at work. */
+/* Requests that wait in the predictor are not at work yet. */
 static uint32_t at_work(const struct progress *p)
 {
     return p->predictor.sequences_max ? p->predictor.sequences : p->in_flight;
@@ -235,7 +235,7 @@ static void draw_speed_line(const struct progress_view *v, const struct progress
     put_fields(v->terminal, &l, width, out);
 }
 
-/* What holds the run up is told before all that can be read afterwards, cut to what fits. */
+/* The reason for a delay comes before everything that can be read afterwards, cut to the room left. */
 static void add_note(struct field_line *l, const char *note, size_t width)
 {
     size_t used = strlen(l->field[0].text) + 2;

@@ -101,7 +101,7 @@ static int client_open(struct client *c, const struct client_options *o, struct 
     return 0;
 }
 
-/* How a failure ends the program. What is not here is a fault of somebody's program. */
+/* Exit codes of failures. A code that is not here is an error in tranche or in the service. */
 static const struct {
     enum error_code code;
     enum exit_code exit;

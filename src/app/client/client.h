@@ -60,7 +60,7 @@ struct client {
     struct arena arena; /* texts that live as long as the command */
 };
 
-/* What a client command does between the opening of the client and its end. */
+/* The work of a client command, between the opening of the client and its end. */
 struct client_work {
     /* *code, EXIT_OK before: how the command ends when nothing fails. */
     int (*run)(struct client *c, const struct arguments *given, enum exit_code *code,

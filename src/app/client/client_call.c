@@ -156,8 +156,8 @@ static void words_of_break(const struct client *c, const char *url, struct error
                         c->server);
 }
 
-/* Sends it once. What did not arrive may be sent again; so may what can be done twice. A service
- * that has never answered is rather absent than busy. */
+/* Sends it once. A request that did not arrive, or that may be carried out twice, is repeated. A service
+ * that has never answered is more likely absent than busy. */
 static int attempt(struct exchange *x, struct error *e)
 {
     struct client *c = x->client;

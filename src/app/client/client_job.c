@@ -16,7 +16,8 @@
 
 enum kind { KIND_TEXT, KIND_COUNT, KIND_NANO };
 
-/* Where in the resource a fact stands. Of two that fill the same place, the last that is there counts. */
+/* The path of each fact in the resource. Of two paths that fill the same member, the last one that exists
+ * counts. */
 static const struct fact {
     const char *path[PATH_STEPS];
     enum kind kind;

@@ -29,7 +29,7 @@ int gs_read(const char *text, struct gs *out, struct error *e)
                      text);
 }
 
-/* What stands before the first wildcard narrows the listing; the pattern is of whole names. */
+/* The text before the first wildcard narrows the listing; the pattern is of whole names. */
 void gs_pattern(struct listing *l, struct str pattern)
 {
     size_t plain = 0;

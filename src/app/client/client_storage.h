@@ -64,7 +64,7 @@ int remote_upload(struct client *c, int fd, const struct gs *to, const char *lab
 int remote_download(struct client *c, const struct gs *from, const char *path,
                     struct error *e) FALLIBLE;
 
-/* How far a transfer is: one line on a terminal, nothing elsewhere. */
+/* Progress of a transfer: one line on a terminal, nothing elsewhere. */
 struct transfer {
     const struct terminal *terminal;
     const char *label;
@@ -72,7 +72,7 @@ struct transfer {
     uint64_t begun_ns, shown_ns;
     bool drawn;
 };
-/* What is to be appended to fd: the bytes behind the first `got` of what a URL gives. */
+/* A download that appends to fd: the bytes of the URL behind the first `got`. */
 struct fetch {
     int fd;
     const char *path; /* of fd, for messages */

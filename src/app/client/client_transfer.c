@@ -151,7 +151,7 @@ static int upload_read(struct upload *u, struct error *e)
     return 0;
 }
 
-/* What the service has of the part is forgotten here: "bytes=0-N", or nothing at all. */
+/* Forgets the bytes of the part that the service has: "bytes=0-N", or none at all. */
 static int upload_keep(struct upload *u, struct str range, struct error *e)
 {
     uint64_t have = 0;

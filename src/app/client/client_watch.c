@@ -15,7 +15,7 @@ struct watch {
     const char *url;
     struct arena page; /* of the last answer */
     struct job_view job;
-    char state[32]; /* that was told last */
+    char state[32]; /* printed last */
     char title[TITLE_BYTES];
     struct progress_view view;
     uint64_t began_ns;   /* when it was first seen running; 0: not yet */

@@ -23,7 +23,7 @@ struct copying {
     uint64_t copied;
 };
 
-/* What a source is called in the target, in the arena. */
+/* The name of a source in the target, in the arena. */
 static const char *target_of(struct copying *c, struct str source)
 {
     struct buf path = BUF_INIT(PATH_BYTES_MAX);
@@ -63,7 +63,7 @@ static int copy_listed(void *arg, const struct object_view *v, struct error *e)
 {
     struct copying *c = arg;
 
-    /* What ends with a slash stands for a folder. */
+    /* A name that ends with a slash stands for a folder. */
     return str_ends(v->name, STR("/")) ? 0 : copy_object(c, c->bucket, v->name, e);
 }
 
@@ -167,7 +167,7 @@ const struct command command_cp = {
         "Each is a file, gs://BUCKET/NAME, or - for a standard stream; at least one is in the "
         "object store. A SOURCE there may be a pattern in quotes: * and ? stand for what has no "
         "slash, ** for anything. A TARGET that is a bucket, a folder or ends with a slash keeps "
-        "the sources' names. What breaks on the way goes on where it was, and what came is "
+        "the sources' names. A transfer that breaks continues where it was, and the result is "
         "compared with the object's checksum.",
     .options = options,
     .options_bytes = sizeof(struct cp_options),

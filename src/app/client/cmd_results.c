@@ -54,8 +54,8 @@ static int fetch_object(struct results *r, struct error *e)
     return client_fetch(c, url, &r->fetch, e);
 }
 
-/* What there is: before the first row nothing, and less than before for a moment when a job goes on, as it
- * renders its rows again. */
+/* Fetches the rows that exist: none before the first one, and fewer than before for a moment when a job
+ * resumes, as it renders its rows again. */
 static int fetch_rows(struct results *r, bool ended, struct error *e)
 {
     struct error none = { 0 };

@@ -168,8 +168,8 @@ static int place_inputs(struct submit *s, const char *const *input, struct error
     return 0;
 }
 
-/* Of objects: beside the first, where Google's SDK puts it too: in.jsonl gives in/dest, and a pattern the folder
- * dest next to what it matches. */
+/* The output of objects goes beside the first, as with Google's SDK: in.jsonl gives in/dest, and a
+ * pattern gives the folder dest next to the objects that it matches. */
 static const char *beside(struct arena *a, const struct gs *at)
 {
     struct str base = at->name;
@@ -365,7 +365,7 @@ static int submit(struct client *c, const struct arguments *given, enum exit_cod
     return 0;
 }
 
-/* What only our service, or only the far side of --to, knows. */
+/* Options that only our service knows do not go with --to, and the other way round. */
 static int check_options(const struct submit_options *o, uint32_t count, struct error *e)
 {
     if (!submit_to_given(&o->to))

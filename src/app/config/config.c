@@ -275,7 +275,7 @@ static bool same_texts(const char *const *a, const char *const *b)
     return !(a && *a) && !(b && *b);
 }
 
-/* Of the types that rows with `restart` have. */
+/* Knows only the types that rows with `restart` have. */
 static bool same_value(const struct config_row *row, const void *a, const void *b)
 {
     switch (row->type) {
@@ -366,7 +366,7 @@ static void fingerprint_price(bool given, const struct price *p, struct buf *out
     buf_add_char(out, '\n');
 }
 
-/* Where it is answered, and as what; not with which key or how fast. */
+/* The server and the name of the model there; keys and speed change no answer. */
 static void fingerprint_upstreams(const struct model *m, struct buf *out)
 {
     for (uint32_t i = 0; i < m->upstream_count; i++) {

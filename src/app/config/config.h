@@ -85,7 +85,7 @@ const struct model *config_upstream_model(struct config *c, const struct upstrea
 /* Everything of a model and the settings that can change an answer, as text: part of a job's key.
  * A model file counts with its size and time. */
 void config_fingerprint(const struct config *c, const struct model *m, struct buf *out);
-/* Whether the model's file is there; always for a fake. NOT_FOUND says how to get it. */
+/* Checks that the model's files are there; a fake has none. NOT_FOUND says how to get them. */
 int config_model_present(const struct model *m, struct error *e) FALLIBLE;
 
 /* The folder of all state: --state (option, or NULL), $TRANCHE_STATE, $XDG_STATE_HOME/tranche or

@@ -77,7 +77,7 @@ extern const struct config_section config_root;      /* of struct config */
 extern const struct config_section config_service;   /* of struct config_service */
 extern const struct config_section config_upstreams; /* of struct upstream_entry */
 
-/* What the sections hold beside the structs that the program uses. */
+/* Structs of sections that hold more than the structs that the program uses. */
 struct fault_entry {
     struct fake_fault fault;
     const char *code;

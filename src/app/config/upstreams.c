@@ -1,4 +1,4 @@
-/* upstreams.c -- the sections `upstreams` of the configuration and of a model, judged. */
+/* upstreams.c -- the sections `upstreams` of the configuration and of a model, checked. */
 #include "app/config/config.h"
 
 #include <stdio.h>

@@ -18,7 +18,7 @@ struct models_options {
     bool json, names;
 };
 
-/* Who really answers: a file, or servers. */
+/* The file, or the servers, that answer. */
 static const char *answered_by(const struct model *m, char text[TABLE_CELL_BYTES])
 {
     const char *slash = m->file ? strrchr(m->file, '/') : NULL;
@@ -38,7 +38,7 @@ static bool present(const struct model *m)
     return config_model_present(m, &ignored) == 0;
 }
 
-/* Whether published prices stand behind the names that the pattern matches. */
+/* True when a name that the pattern matches has a published price. */
 static bool is_published(const struct model *m)
 {
     const char *name;

@@ -51,8 +51,8 @@ static yyjson_val *parse(struct keeper *k, struct str text)
     return yyjson_is_obj(root) ? root : NULL;
 }
 
-/* Whether the row answers this line: a line that was edited since runs again. Nothing else is asked
- * of the request, as an answer that was paid for must not be lost to a stricter rule. */
+/* True when the row answers this line: a line that was edited since runs again. Nothing else is
+ * checked in the request, as an answer that was paid for must not be lost to a stricter rule. */
 static bool answers(struct keeper *k, const struct line *line, const struct row_parts *row)
 {
     static const struct line_rules plain = { .from_output = false };

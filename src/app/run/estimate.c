@@ -99,7 +99,7 @@ static void estimate_time(const struct local_job *j, uint64_t good, struct estim
 {
     struct rates r;
 
-    /* How long another service takes is not measured here. */
+    /* The time of another service is not measured here. */
     out->timed = j->predictor && rates_load(j->state_root, j->predictor->version, &r);
     if (!out->timed)
         return;

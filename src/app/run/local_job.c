@@ -27,11 +27,11 @@ static const struct model *with_engine(struct local_job *j, const struct model *
     return own;
 }
 
-/* Who answers: what --upstream names, or what the configuration says of the model's name. */
+/* The model that answers: the server of --upstream, or the configuration's entry for the name. */
 static const struct model *find_model(struct local_job *j, const struct local_options *w,
                                       struct error *e)
 {
-    const struct upstream_options far = {
+    const struct upstream_options server = {
         .url = w->upstream,
         .dialect = w->dialect,
         .model = w->model,
@@ -42,7 +42,7 @@ static const struct model *find_model(struct local_job *j, const struct local_op
     if (w->given)
         return w->given;
     if (w->upstream)
-        return config_upstream_model(&j->config, &far, e);
+        return config_upstream_model(&j->config, &server, e);
     if (w->dialect || w->max_rpm || w->max_tpm) {
         (void)error_set(e, ERROR_INVALID_ARGUMENT,
                         "--dialect, --max-rpm and --max-tpm go with --upstream");

@@ -1,6 +1,6 @@
 /* local_job.h -- what `run` and `validate` begin with: configuration, model, input, predictor, ingest.
  *
- * Why: both must judge an input in exactly the same way, and a usage error must be told before a
+ * Why: both must judge an input in exactly the same way, and a usage error must come before a
  * model is loaded.
  *
  * Shape:   the steps are called in the order below; each sets local_job.stage, which says how its failure
@@ -38,18 +38,18 @@ struct local_options {
     const char *model, *config, *state;
     const char *upstream, *dialect, *engine;
     uint64_t max_rpm, max_tpm;
-    const struct model *given; /* who answers, whatever the configuration says */
+    const struct model *given; /* answers, whatever the configuration says */
 };
 int local_job_config(struct local_job *j, const struct local_options *w, struct error *e) FALLIBLE;
 int local_job_input(struct local_job *j, const char *const *paths, uint32_t count,
                     struct error *e) FALLIBLE;
-/* Of a model that takes only whole jobs there is none. */
+/* A model that takes only whole jobs has none. */
 int local_job_predictor(struct local_job *j, struct error *e) FALLIBLE;
 /* rules.limit, .on_bad and so on may be set before. */
 int local_job_ingest(struct local_job *j, struct error *e) FALLIBLE;
 void local_job_release(struct local_job *j);
 
-/* How a failure at this stage ends the program. */
+/* The exit code of a failure at this stage. */
 enum exit_code local_job_exit(enum exit_code stage, enum error_code code);
 
 #endif

@@ -1,7 +1,7 @@
 /* output.h -- where a run's output goes.
  *
- * Why: the output must never replace the input, and a name that cannot be written must be told
- * before hours of work.
+ * Why: the output must never replace the input, and a name that cannot be written must be
+ * reported before hours of work.
  *
  * Shape:   -o OUTPUT; else the input's name with ".out.jsonl" for ".jsonl"; "-" when the input is
  *          standard input; several inputs need -o.

@@ -111,7 +111,7 @@ static void show_bad(const struct run *r)
     }
 }
 
-/* How many lines are bad, and the first of them. */
+/* Prints the number of bad lines, and the first of them. */
 static int judge_bad(const struct run *r, struct error *e)
 {
     const struct ingest_result *all = &r->job.ingest;

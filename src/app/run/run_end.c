@@ -40,7 +40,7 @@ static void view_init(struct run *r, const struct price *price)
     };
 }
 
-/* What is kept of the pipeline's outcome, also when it failed half-way. */
+/* The summary's fixed part; it is shown also when the pipeline fails half-way. */
 static void summary_init(struct run *r)
 {
     r->summary.model = r->job.model_name;
@@ -89,7 +89,7 @@ static void on_note(void *arg, const char *text)
     terminal_note(&r->job.terminal, "%s", text);
 }
 
-/* The whole job, by another batch service. What stops it can be mended: it goes on there meanwhile. */
+/* The whole job, by another batch service. A failure can be mended: the job continues there meanwhile. */
 static int run_there(struct run *r, const struct price *price, enum pipeline_end *end,
                      struct error *e)
 {
@@ -243,7 +243,7 @@ static void remember(struct run *r)
     buf_release(&json);
 }
 
-/* What went to a reader is not here to be looked at again: nothing is kept. */
+/* An output that went to a reader cannot be compared later: nothing is kept. */
 static void forget(struct run *r)
 {
     struct error e = { 0 };

@@ -66,7 +66,7 @@ int state_discard(const struct state *s, struct error *e)
 }
 
 /* A finished run is as old as its mark, and one whose output went to a reader, which leaves nothing,
- * as its folder. What has a spool and no mark is not finished and stays. */
+ * as its folder. A run with a spool and no mark is not finished and stays. */
 static bool is_old(struct arena *a, const char *run, int64_t now_us)
 {
     struct stat st;

@@ -42,7 +42,7 @@ int state_discard(const struct state *s, struct error *e) FALLIBLE;
 /* Removes the finished runs that are too old, but none that a process has open; what fails stays. */
 void state_prune(const char *root, int64_t now_us);
 
-/* How a run ended, for the same command given again. */
+/* The end of a run, for the same command given again. */
 struct done {
     const char *output; /* absolute path */
     uint64_t output_bytes;

@@ -11,7 +11,7 @@
 #define LOCATION_DEFAULT "us-central1"
 #define CREDENTIALS_VARIABLE "GOOGLE_APPLICATION_CREDENTIALS"
 
-/* What is made of the options; the strings of the command line and the environment stay. */
+/* The model made of the options; its strings are those of the command line and the environment. */
 struct google_batch {
     struct upstream upstream;
     struct model model;

@@ -70,7 +70,7 @@ static double lines_per_s(const struct progress *p)
     return p->elapsed_ns ? (double)lines * 1e9 / (double)p->elapsed_ns : 0;
 }
 
-/* What an earlier, interrupted run of this command did. */
+/* Lines that an earlier, interrupted run of this command finished. */
 static uint64_t resumed(const struct summary *s)
 {
     return s->progress.resumed > s->kept ? s->progress.resumed - s->kept : 0;

@@ -90,7 +90,8 @@ static void write_created(const struct keys *k, const struct key *key, const cha
     buf_add_char(out, '\n');
 }
 
-/* The file is there before the account is: one without the other could not be told from a good one. */
+/* The file is written before the account is stored: an account without its file would look like a good
+ * one. */
 static int create_account(struct keys *k, struct key *key, struct error *e)
 {
     const struct keys_options *o = k->o;

@@ -25,7 +25,7 @@ static void describe_text(const char *text, struct buf *out)
     buf_add_char(out, '\n');
 }
 
-/* What config_fingerprint leaves out, because it changes no answer. */
+/* The settings that config_fingerprint leaves out, because they change no answer. */
 static void describe_upstream(const struct model_upstream *to, struct buf *out)
 {
     const struct upstream *u = to->upstream;

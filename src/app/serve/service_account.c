@@ -40,7 +40,7 @@ static int make_email(struct arena *a, const char *project, const char *name, st
     return rc;
 }
 
-/* What a writer of OpenSSL's leaves in memory, appended; the memory is wiped. */
+/* Appends the text that OpenSSL has written to memory, and wipes that memory. */
 static void take_text(BIO *from, struct buf *out)
 {
     char *p = NULL;

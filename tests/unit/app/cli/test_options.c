@@ -128,7 +128,7 @@ static void test_help_is_found_whatever_else_is_given(void **state)
     }
 }
 
-static void test_a_wrong_command_line_is_told_in_the_users_words(void **state)
+static void test_a_wrong_command_line_is_reported_in_the_users_words(void **state)
 {
     static const struct {
         const char *line, *says;
@@ -236,7 +236,7 @@ int main(void)
         cmocka_unit_test(test_options_are_read_in_their_place_also_with_posixly_correct),
         cmocka_unit_test(test_a_dash_is_an_argument_and_two_dashes_end_the_options),
         cmocka_unit_test(test_help_is_found_whatever_else_is_given),
-        cmocka_unit_test(test_a_wrong_command_line_is_told_in_the_users_words),
+        cmocka_unit_test(test_a_wrong_command_line_is_reported_in_the_users_words),
         cmocka_unit_test(test_arguments_are_counted_up_to_the_maximum),
         cmocka_unit_test(test_a_list_takes_every_value_up_to_its_maximum),
         cmocka_unit_test(test_only_a_near_word_is_offered),

@@ -1,4 +1,4 @@
-/* The configuration file: what it gives, and how its faults are told. */
+/* The configuration file: its values, and its errors. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -277,7 +277,7 @@ static void test_upstreams_and_their_places_are_read(void **state)
     assert_true(p.input == 1 && p.no_batch_price);
 }
 
-static void test_a_fault_is_told_with_its_place_and_remedy(void **state)
+static void test_an_error_names_its_place_and_remedy(void **state)
 {
     static const struct {
         const char *yaml, *says;
@@ -459,7 +459,7 @@ static void test_the_fingerprint_does_not_change_with_speed(void **state)
     buf_release(&b);
 }
 
-static void test_a_missing_model_file_is_told_with_the_way_to_get_it(void **state)
+static void test_a_missing_model_file_is_reported_with_the_way_to_get_it(void **state)
 {
     struct loading *l = *state;
 
@@ -518,7 +518,7 @@ static void test_the_reference_has_the_table_as_the_program_has_it(void **state)
     assert_true(all);
 }
 
-/* What a reload leaves alone is named by the rows. */
+/* The rows name the settings that a reload leaves alone. */
 static void test_a_changed_setting_that_needs_a_restart_is_named(void **state)
 {
     struct loading *l = *state;
@@ -553,12 +553,12 @@ int main(void)
         TEST(test_a_fake_is_scripted_at_the_top_or_as_a_model),
         TEST(test_the_first_model_that_matches_decides),
         TEST(test_upstreams_and_their_places_are_read),
-        TEST(test_a_fault_is_told_with_its_place_and_remedy),
+        TEST(test_an_error_names_its_place_and_remedy),
         TEST(test_lists_are_bounded),
         TEST(test_a_file_that_is_named_must_be_there),
         TEST(test_the_fingerprint_changes_with_all_that_can_change_an_answer),
         TEST(test_the_fingerprint_does_not_change_with_speed),
-        TEST(test_a_missing_model_file_is_told_with_the_way_to_get_it),
+        TEST(test_a_missing_model_file_is_reported_with_the_way_to_get_it),
         TEST(test_the_reference_has_the_table_as_the_program_has_it),
         TEST(test_a_changed_setting_that_needs_a_restart_is_named),
     };

@@ -1,4 +1,4 @@
-/* What a run came to, for people and for machines, as golden texts. */
+/* The summary of a run, for people and for machines, as golden texts. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
