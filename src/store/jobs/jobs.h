@@ -144,8 +144,8 @@ struct event_query {
     int64_t job;         /* 0: any */
     uint32_t most;       /* room in out */
 };
-int events_after(struct store *s, const struct event_query *q, struct event *out, uint32_t *count,
-                 struct error *e) FALLIBLE;
+int events_after(struct store *s, const struct event_query *query, struct event *out,
+                 uint32_t *count, struct error *e) FALLIBLE;
 int64_t events_last(struct store *s); /* seq of the newest; 0: none */
 /* fn is called after a commit that changed a job, on the thread that did it, under no lock. One. */
 void jobs_on_change(struct store *s, void (*fn)(void *arg, int64_t id), void *arg);

@@ -1,11 +1,11 @@
 /* jobs_inner.h -- what the files about jobs, events and webhooks share. Nothing outside src/store
  * includes it.
  *
- * Why: a job's row has many columns; which member each one is stands once, in JOB_FIELDS, and every
- * INSERT, SELECT and UPDATE of many columns is made from it.
+ * Why: a job's row has many columns. JOB_FIELDS says once which member each column is, and every INSERT,
+ * SELECT and UPDATE of many columns is made from it.
  *
- * Rule:    who changes a job's state writes the row with the state it is from in WHERE, and calls
- *          event_add in the same transaction; after the commit and outside of every lock, job_notify.
+ * Rule:    a change of a job's state names the state it is from in WHERE, and calls event_add in the same
+ *          transaction; job_notify follows after the commit, outside of every lock.
  */
 #ifndef TRANCHE_STORE_JOBS_JOBS_INNER_H
 #define TRANCHE_STORE_JOBS_JOBS_INNER_H
@@ -95,15 +95,16 @@ int job_find(struct db *d, struct arena *a, const char *project, int64_t id, str
              struct error *e) FALLIBLE;
 /* The states that may become `to`, as a set: bit n is state n. */
 unsigned job_states_before(enum job_state to);
-/* Why a write of this fence (0: of nobody who runs it; JOB_NO_FENCE: that asks for none) changed no
- * row. Returns -1. */
+/* The error of a write that changed no row: NOT_FOUND, ABORTED when another runner has the job, else
+ * FAILED_PRECONDITION. fence 0: the write expected no runner; JOB_NO_FENCE: it did not care. Returns -1. */
 #define JOB_NO_FENCE (-1)
 int job_refused(struct db *d, int64_t id, int64_t fence, struct error *e);
 /* Adds an input at a position, after blob_keep_in. */
 int job_input_add(struct store *s, struct db *d, int64_t id, uint32_t position,
                   const struct job_input *in, struct error *e) FALLIBLE;
 
-/* The event of a job that has come to this state, and a delivery for each webhook that wants it. */
+/* Writes the event of a job that has come to this state, and a delivery for each webhook that subscribed
+ * to it. */
 int event_add(struct db *d, int64_t id, enum job_state state, int64_t now_us,
               struct error *e) FALLIBLE;
 int deliveries_add(struct db *d, int64_t id, int64_t event_seq, enum job_state state,

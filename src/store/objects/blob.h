@@ -35,7 +35,7 @@ uint64_t blob_written(const struct blob_writer *w);
 int blob_finish(struct blob_writer *w, struct blob *out, struct error *e) FALLIBLE;
 void blob_abort(struct blob_writer *w); /* accepts NULL */
 
-/* The hashes of a file that somebody else writes, made while its bytes pass. One owner at a time. */
+/* The hashes of a file that the caller writes, made while its bytes pass. One owner at a time. */
 struct blob_hasher;
 struct blob_hasher *blob_hasher_new(struct error *e);
 void blob_hasher_add(struct blob_hasher *h, const void *p, size_t len);

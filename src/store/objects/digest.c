@@ -169,7 +169,7 @@ int blob_digest_add_file(struct blob_digest *h, int fd, uint64_t bytes, const ch
     return 0;
 }
 
-/* ---- Of a file that somebody else writes ---- */
+/* ---- The hashes of a file that the caller writes ---- */
 
 struct blob_hasher *blob_hasher_new(struct error *e)
 {

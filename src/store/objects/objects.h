@@ -48,7 +48,7 @@ struct bucket_query {
     struct str prefix, after;
     uint32_t most;
 };
-int bucket_query(struct store *s, struct arena *a, const struct bucket_query *q,
+int bucket_query(struct store *s, struct arena *a, const struct bucket_query *query,
                  struct bucket_list *out, struct error *e) FALLIBLE;
 
 struct object {
@@ -152,8 +152,8 @@ struct file_query {
     struct str after; /* the last id of the page before, or empty */
     uint32_t most;
 };
-int file_query(struct store *s, struct arena *a, const struct file_query *q, struct file_list *out,
-               struct error *e) FALLIBLE;
+int file_query(struct store *s, struct arena *a, const struct file_query *query,
+               struct file_list *out, struct error *e) FALLIBLE;
 /* Removes those that have expired, with their blobs. */
 int file_expire(struct store *s, int64_t now_us, struct error *e) FALLIBLE;
 

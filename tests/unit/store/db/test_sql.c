@@ -37,7 +37,6 @@ static const struct {
     { " IS NOT ?", "SELECT a FROM t WHERE a IS NOT ?" },
     { "BEGIN IMMEDIATE", "BEGIN IMMEDIATE" },
     { "ifnull(", "SELECT ifnull(a, ?) FROM t" },
-    { "iif(", "SELECT iif(a, 1, 2) FROM t" },
     { "max(0", "UPDATE t SET a = max(0, a - ?)" },
     { "max(?", "UPDATE t SET a = max(?, a)" },
     { "min(0", "UPDATE t SET a = min(0, a)" },
