@@ -28,7 +28,7 @@ endif()
 # Forget what was found elsewhere when another place is named.
 set(places "${TRANCHE_LLAMA}|${TRANCHE_DEPS}")
 if(NOT places STREQUAL TRANCHE_FOUND_IN)
-  foreach(name YYJSON_INCLUDE YYJSON_LIBRARY LLAMA_LLAMA_H LLAMA_GGML_H LLAMA_COMMON_H LLAMA_JSON_H
+  foreach(name YYJSON_INCLUDE YYJSON_LIBRARY LLGUIDANCE_INCLUDE LLGUIDANCE_LIBRARY LLAMA_LLAMA_H LLAMA_GGML_H LLAMA_COMMON_H LLAMA_JSON_H
                LLAMA_LIB_LLAMA LLAMA_LIB_LLAMA-COMMON LLAMA_LIB_LLAMA-COMMON-BASE LLAMA_LIB_GGML
                LLAMA_LIB_GGML-CPU LLAMA_LIB_GGML-BASE LLAMA_LIB_CPP-HTTPLIB)
     unset(${name} CACHE)
@@ -49,6 +49,7 @@ set(system
   "SQLITE|sqlite3>=3.40|libsqlite3-dev"
   "YAML|yaml-0.1>=0.2|libyaml-dev"
   "XXHASH|libxxhash>=0.8|libxxhash-dev"
+  "PCRE2|libpcre2-8>=10.40|libpcre2-dev"
   "MICROHTTPD|libmicrohttpd>=0.9.75|libmicrohttpd-dev"
   "CURL|libcurl>=7.88|libcurl4-openssl-dev"
   "CRYPTO|libcrypto>=3.0|libssl-dev"
@@ -81,7 +82,18 @@ else()
   missing("yyjson" "scripts/setup compiles it; or package libyyjson-dev where the system has it")
 endif()
 
-# llama.cpp: llama, ggml and, for chat templates and grammars, llama-common.
+# llguidance: which tokens may follow when an answer must match a schema.
+find_path(LLGUIDANCE_INCLUDE llguidance.h HINTS "${TRANCHE_DEPS}/include")
+find_library(LLGUIDANCE_LIBRARY llguidance HINTS "${TRANCHE_DEPS}/lib")
+add_library(llguidance INTERFACE)
+if(LLGUIDANCE_INCLUDE AND LLGUIDANCE_LIBRARY)
+  target_include_directories(llguidance SYSTEM INTERFACE "${LLGUIDANCE_INCLUDE}")
+  target_link_libraries(llguidance INTERFACE "${LLGUIDANCE_LIBRARY}" ${CMAKE_DL_LIBS} m)
+else()
+  missing("llguidance" "scripts/setup compiles it, with Rust 1.87 or newer")
+endif()
+
+# llama.cpp: llama, ggml and, for chat templates, llama-common.
 if(TRANCHE_LOCAL)
   set(places "${TRANCHE_DEPS}")
   set(only "")
@@ -94,7 +106,7 @@ if(TRANCHE_LOCAL)
   find_path(LLAMA_LLAMA_H llama.h HINTS ${places} PATH_SUFFIXES include ${only})
   find_path(LLAMA_GGML_H ggml.h HINTS ${places} PATH_SUFFIXES include ${only})
   find_path(LLAMA_JSON_H nlohmann/json.hpp HINTS ${places} PATH_SUFFIXES include vendor ${only})
-  find_path(LLAMA_COMMON_H json-schema-to-grammar.h HINTS ${places} ${only}
+  find_path(LLAMA_COMMON_H chat.h HINTS ${places} ${only}
             PATH_SUFFIXES include/common common include/llama-common)
   set(llama_libs "")
   set(llama_lacks "")
@@ -111,7 +123,7 @@ if(TRANCHE_LOCAL)
     if(NOT LLAMA_${header})
       set(LLAMA_H llama.h)
       set(GGML_H ggml.h)
-      set(COMMON_H common/json-schema-to-grammar.h)
+      set(COMMON_H common/chat.h)
       set(JSON_H nlohmann/json.hpp)
       list(APPEND llama_lacks "${${header}}")
     endif()

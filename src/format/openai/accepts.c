@@ -10,7 +10,7 @@
 
 #include "base/json_write.h"
 #include "format/gs.h"
-#include "format/request/schema.h"
+#include "format/schema/schema.h"
 
 #define REMOVE_OR_GEMINI "Remove it, or use a model of the Gemini API."
 #define PLACE_BYTES 96 /* of a path up to a part or a function */

@@ -4,7 +4,7 @@
 #include "format/openai/openai_inner.h"
 
 #include "base/mem.h"
-#include "format/request/schema.h"
+#include "format/schema/schema.h"
 
 #define ANSWER_NAME "answer" /* of a schema; a name must be there, and shows nowhere */
 /* An enum's answer comes as a JSON string: its quotes may be a token each. */

@@ -3,7 +3,6 @@
 
 #include "base/mem.h"
 #include "format/request/request.h"
-#include "format/request/schema.h"
 
 static void stops_check(struct check *c, const struct place *at, yyjson_val *stops)
 {

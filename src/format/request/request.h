@@ -24,6 +24,8 @@
 #include "format/request/violation.h"
 
 /* Named limits of one request; docs/reference/limits.md lists them. */
+#define SCHEMA_PROPERTIES_MAX                                                                      \
+    1000 /* of one object of a schema; its ordering and required names, too */
 #define REQUEST_CONTENTS_MAX 10000
 #define REQUEST_PARTS_MAX 10000 /* in one content */
 #define REQUEST_STOP_SEQUENCES_MAX 16

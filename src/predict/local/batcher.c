@@ -80,7 +80,6 @@ struct batcher *batcher_new(struct runtime *r, const struct batcher_plan *plan)
         .vocab = b->info.vocab,
         .context_max = b->info.context_max,
         .logits = mem_array(b->info.vocab, sizeof(float)),
-        .likely = mem_array(b->info.vocab, sizeof(struct scored)),
         .piece = BUF_INIT(RESPONSE_BYTES_MAX),
     };
     return b;
@@ -120,7 +119,7 @@ static void close_run(struct batcher *b, struct candidate_run *r, const struct e
     assert(t->open && b->open);
     if (e && t->error.code == ERROR_OK)
         t->error = *e;
-    candidate_free(r, b->runtime);
+    candidate_free(r);
     if (--t->open)
         return;
     b->open--;
@@ -167,7 +166,6 @@ void batcher_free(struct batcher *b)
     mem_free(b->row);
     mem_free(b->owner);
     mem_free(b->sampling.logits);
-    mem_free(b->sampling.likely);
     buf_release(&b->sampling.piece);
     mem_free(b);
 }
@@ -260,15 +258,26 @@ static void count_begin(struct batcher *b, struct candidate_run *r, uint32_t reu
     b->stats.reused_tokens += reused;
 }
 
+/* What the candidate has generated since it was counted last. */
+static void count_generated(struct batcher *b, struct candidate_run *r)
+{
+    const struct generated *g = &r->task->candidate[r->candidate];
+
+    b->stats.generated_tokens += g->token_count - r->counted_tokens;
+    b->stats.forced_tokens += g->forced_count - r->counted_forced;
+    r->counted_tokens = g->token_count;
+    r->counted_forced = g->forced_count;
+}
+
 /* Starts waiting candidate `at`; false when no sequence or no room is left for it now. */
 static bool begin(struct batcher *b, uint32_t at)
 {
     struct candidate_run *r = b->waiting.item[at];
-    struct error e = { 0 };
 
-    if (candidate_begin(r, b->runtime, &e) < 0) {
+    if (candidate_begin(r, &b->sampling)) {
         runs_remove(&b->waiting, at);
-        close_run(b, r, &e);
+        count_generated(b, r);
+        close_run(b, r, NULL);
         return true;
     }
     while (!has_room(b, r))
@@ -408,7 +417,7 @@ static bool row_computed(struct batcher *b, uint32_t i)
         row.summary = &summary;
     }
     bool over = candidate_advance(r, &b->sampling, &row);
-    b->stats.generated_tokens++;
+    count_generated(b, r);
     return over;
 }
 

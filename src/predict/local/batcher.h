@@ -27,8 +27,9 @@
 
 struct batcher_stats {
     uint64_t prompt_tokens, reused_tokens, computed_tokens, generated_tokens;
-    uint64_t preempted; /* candidates that had to give their cells up */
-    uint32_t active;    /* sequences computing */
+    uint64_t forced_tokens; /* of the generated ones */
+    uint64_t preempted;     /* candidates that had to give their cells up */
+    uint32_t active;        /* sequences computing */
 };
 
 struct batcher;

@@ -1,12 +1,11 @@
 #include "predict/local/candidate.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
-/* Likeliest tokens that are offered to a grammar which refused the first choice, and the factor by
- * which their number grows when it refuses them all. */
-#define ALLOWED_LOOK_FIRST 256
-#define ALLOWED_LOOK_MORE 16
+/* Forced tokens that are taken at once; more follow in the next round. */
+#define FORCED_MAX 256
 
 /* ---- Tasks ---- */
 
@@ -26,7 +25,9 @@ void task_free(struct task *t)
         buf_release(&t->candidate[i].text);
         mem_free(t->candidate[i].chosen);
         mem_free(t->candidate[i].top);
+        mem_free(t->candidate[i].top_counts);
     }
+    constraint_release(t->constraint);
     tokens_release(&t->prompt);
     arena_release(&t->arena);
     mem_free(t);
@@ -48,23 +49,16 @@ struct candidate_run *candidate_new(struct task *t, uint32_t candidate)
     return r;
 }
 
-void candidate_free(struct candidate_run *r, struct runtime *runtime)
+void candidate_free(struct candidate_run *r)
 {
     if (!r)
         return;
-    runtime->ops->grammar_free(r->grammar);
+    follower_free(r->follower);
+    mem_free(r->forced);
     sampler_release(&r->sampler);
     answer_text_release(&r->text);
     tokens_release(&r->tokens);
     mem_free(r);
-}
-
-int candidate_begin(struct candidate_run *r, struct runtime *runtime, struct error *e)
-{
-    if (r->grammar || !r->task->grammar.len)
-        return 0;
-    r->grammar = runtime->ops->grammar_new(runtime, r->task->grammar, e);
-    return r->grammar ? 0 : -1;
 }
 
 uint32_t candidate_left(const struct candidate_run *r)
@@ -94,42 +88,58 @@ void candidate_finish(struct candidate_run *r, enum finish_reason why)
 
 /* ---- One token ---- */
 
-/* The next token of those that the grammar allows, or -1 when it allows none. The likeliest few are
- * offered first, because to offer the whole vocabulary takes longer than a forward. */
-static int32_t choose_allowed(struct candidate_run *r, struct sampling_scratch *s,
-                              const float *logits)
+/* The logits with -INFINITY where the constraint refuses a token; NULL with the error. */
+static float *allowed_logits(struct candidate_run *r, struct sampling_scratch *s,
+                             const float *logits, struct error *e)
 {
-    uint32_t want = ALLOWED_LOOK_FIRST, count;
+    const uint32_t *mask = follower_mask(r->follower, e);
 
-    do {
-        count = logits_top(logits, s->vocab, want, s->likely);
-        uint32_t kept = s->runtime->ops->grammar_filter(r->grammar, s->likely, count);
-        if (kept)
-            return sampler_choose_among(&r->sampler, s->likely, kept);
-        want *= ALLOWED_LOOK_MORE;
-    } while (count < s->vocab);
+    if (!mask)
+        return NULL;
+    for (uint32_t i = 0; i < s->vocab; i++)
+        s->logits[i] = mask[i / 32] >> (i % 32) & 1 ? logits[i] : -INFINITY;
+    return s->logits;
+}
+
+/* The next token of those that the constraint allows. One that would repeat a name is refused when it
+ * is chosen, and the choice is made again without it. */
+static int32_t choose_allowed(struct candidate_run *r, struct sampling_scratch *s,
+                              const float *logits, struct error *e)
+{
+    float *allowed = allowed_logits(r, s, logits, e);
+
+    while (allowed) {
+        int32_t token = sampler_choose(&r->sampler, allowed, s->vocab);
+        if (allowed[token] == -INFINITY)
+            return error_set(e, ERROR_INVALID_ARGUMENT,
+                             "The schema allows no token at this place of the answer.");
+        if (follower_allows(r->follower, token))
+            return token;
+        allowed[token] = -INFINITY;
+    }
     return -1;
 }
 
-/* The next token: by the sampler alone when there is no grammar or it allows that. */
+/* The next token, or -1 with the error. */
 static int32_t choose(struct candidate_run *r, struct sampling_scratch *s,
-                      const struct sampled_row *row)
+                      const struct sampled_row *row, struct error *e)
 {
     const float *view = row->logits;
-    struct scored one = { 0 };
 
     if (sampler_penalises(&r->sampler)) {
         memcpy(s->logits, view, s->vocab * sizeof *view);
         sampler_penalise(&r->sampler, s->logits, s->vocab);
         view = s->logits;
     }
-    if (row->summary && view == row->logits && sampler_takes_largest(&r->sampler))
-        one.token = (int32_t)row->summary->largest;
-    else
-        one.token = sampler_choose(&r->sampler, view, s->vocab);
-    if (!r->grammar || s->runtime->ops->grammar_filter(r->grammar, &one, 1))
-        return one.token;
-    return choose_allowed(r, s, view);
+    if (r->follower && !sampler_takes_largest(&r->sampler))
+        return choose_allowed(r, s, view, e);
+    int32_t token = row->summary && view == row->logits && sampler_takes_largest(&r->sampler)
+                        ? (int32_t)row->summary->largest
+                        : sampler_choose(&r->sampler, view, s->vocab);
+    /* The likeliest of all is the likeliest of the allowed ones when it is allowed: no mask is needed. */
+    if (!r->follower || follower_allows(r->follower, token))
+        return token;
+    return choose_allowed(r, s, view, e);
 }
 
 static struct token_logprob logprob_of(struct candidate_run *r, struct sampling_scratch *s,
@@ -143,28 +153,49 @@ static struct token_logprob logprob_of(struct candidate_run *r, struct sampling_
     return (struct token_logprob){ { copy, text.len }, token, logprob };
 }
 
-/* The probabilities are the model's: before penalties, temperature and grammar. */
+/* Adds a token's logarithm and those of the likeliest beside it. */
+static void keep_logprobs(struct generated *g, struct token_logprob chosen,
+                          const struct token_logprob *top, uint32_t count)
+{
+    g->chosen = mem_list_grow(g->chosen, g->token_count, sizeof *g->chosen);
+    g->chosen[g->token_count] = chosen;
+    g->top_counts = mem_list_grow(g->top_counts, g->token_count, sizeof *g->top_counts);
+    g->top_counts[g->token_count] = count;
+    for (uint32_t i = 0; i < count; i++) {
+        g->top = mem_list_grow(g->top, g->top_total, sizeof *g->top);
+        g->top[g->top_total++] = top[i];
+    }
+}
+
+/* The probabilities are the model's: before penalties, temperature and constraint. */
 static void note_logprobs(struct candidate_run *r, struct sampling_scratch *s,
                           const struct sampled_row *row, int32_t token)
 {
     const float *logits = row->logits;
     struct generated *g = generated_of(r);
-    const struct task *t = r->task;
     float all = row->summary ? row->summary->log_sum : logits_log_sum(logits, s->vocab);
-    struct scored top[REQUEST_LOGPROBS_MAX];
+    struct scored likely[REQUEST_LOGPROBS_MAX];
+    struct token_logprob top[REQUEST_LOGPROBS_MAX];
 
     g->logprob_sum += (double)(logits[token] - all);
-    if (!t->logprobs)
+    if (!r->task->logprobs)
         return;
-    g->chosen = mem_list_grow(g->chosen, g->token_count, sizeof *g->chosen);
-    if (t->top_count)
-        g->top = mem_list_grow(g->top, g->token_count, t->top_count * sizeof *g->top);
-    g->chosen[g->token_count] = logprob_of(r, s, token, logits[token] - all);
-    uint32_t found = logits_top(logits, s->vocab, t->top_count, top);
-    for (uint32_t i = 0; i < t->top_count; i++) {
-        struct scored one = i < found ? top[i] : top[0];
-        g->top[g->token_count * t->top_count + i] = logprob_of(r, s, one.token, one.logit - all);
-    }
+    uint32_t found = logits_top(logits, s->vocab, r->task->top_count, likely);
+    for (uint32_t i = 0; i < found; i++)
+        top[i] = logprob_of(r, s, likely[i].token, likely[i].logit - all);
+    keep_logprobs(g, logprob_of(r, s, token, logits[token] - all), top, found);
+}
+
+/* A forced token is certain, whatever the model thinks of it. */
+static void note_certain(struct candidate_run *r, struct sampling_scratch *s, int32_t token)
+{
+    struct generated *g = generated_of(r);
+
+    g->forced_count++;
+    if (!r->task->logprobs)
+        return;
+    struct token_logprob one = logprob_of(r, s, token, 0.0f);
+    keep_logprobs(g, one, &one, r->task->top_count ? 1 : 0);
 }
 
 /* Why the answer ends after the token that was just added, if it does. */
@@ -174,34 +205,81 @@ static bool is_over(struct candidate_run *r, const struct sampling_scratch *s,
     uint32_t count = r->tokens.count - r->task->prompt.count;
 
     *why = FINISH_STOP;
-    if (answer_text_stopped(&r->text))
+    if (answer_text_stopped(&r->text) || (r->follower && follower_complete(r->follower)))
         return true;
     *why = FINISH_MAX_TOKENS;
     return count >= r->task->tokens_max || r->tokens.count >= s->context_max ||
            !buf_ok(&r->text.bytes);
 }
 
-bool candidate_advance(struct candidate_run *r, struct sampling_scratch *s,
-                       const struct sampled_row *row)
+/* Adds a token to the answer: true when the answer is at its end with it, or has failed. */
+static bool add_token(struct candidate_run *r, struct sampling_scratch *s, int32_t token)
 {
-    const struct runtime_ops *ops = s->runtime->ops;
     enum finish_reason why;
 
-    assert(r->computed == r->tokens.count);
-    int32_t token = choose(r, s, row);
-    if (token < 0 || ops->is_end(s->runtime, token)) {
-        candidate_finish(r, token < 0 ? FINISH_OTHER : FINISH_STOP);
-        return true;
-    }
-    note_logprobs(r, s, row, token);
     sampler_accept(&r->sampler, token);
-    if (r->grammar)
-        ops->grammar_accept(r->grammar, token);
-    ops->piece(s->runtime, token, r->tokens.count == r->task->prompt.count, &r->text.bytes);
+    s->runtime->ops->piece(s->runtime, token, r->tokens.count == r->task->prompt.count,
+                           &r->text.bytes);
     tokens_add(&r->tokens, token);
     generated_of(r)->token_count++;
+    if (r->follower && follower_accept(r->follower, token, &r->task->error) < 0)
+        return true;
     if (!is_over(r, s, &why))
         return false;
     candidate_finish(r, why);
     return true;
+}
+
+static bool add_forced_token(struct candidate_run *r, struct sampling_scratch *s, int32_t token)
+{
+    note_certain(r, s, token);
+    return add_token(r, s, token);
+}
+
+/* Appends what the constraint forces; with forced_apart only the next token of it. */
+static bool add_forced(struct candidate_run *r, struct sampling_scratch *s)
+{
+    int32_t forced[FORCED_MAX];
+    uint32_t count = r->follower ? follower_forced(r->follower, forced, FORCED_MAX) : 0;
+
+    if (r->task->forced_apart && count) {
+        r->forced = mem_grow(r->forced, count * sizeof *r->forced);
+        memcpy(r->forced, forced, count * sizeof *r->forced);
+        r->forced_count = count;
+        r->forced_at = 0;
+        return add_forced_token(r, s, r->forced[r->forced_at++]);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        if (add_forced_token(r, s, forced[i]))
+            return true;
+    return false;
+}
+
+bool candidate_begin(struct candidate_run *r, struct sampling_scratch *s)
+{
+    if (r->follower || !r->task->constraint)
+        return false;
+    r->follower = follower_new(r->task->constraint);
+    return add_forced(r, s);
+}
+
+bool candidate_advance(struct candidate_run *r, struct sampling_scratch *s,
+                       const struct sampled_row *row)
+{
+    struct error e = { 0 };
+
+    assert(r->computed == r->tokens.count);
+    if (r->forced_at < r->forced_count)
+        return add_forced_token(r, s, r->forced[r->forced_at++]);
+    int32_t token = choose(r, s, row, &e);
+    if (token < 0) {
+        r->task->error = e;
+        return true;
+    }
+    if (s->runtime->ops->is_end(s->runtime, token)) {
+        candidate_finish(r, FINISH_STOP);
+        return true;
+    }
+    note_logprobs(r, s, row, token);
+    return add_token(r, s, token) || add_forced(r, s);
 }

@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "format/request/request.h"
 #include "format/response.h"
+#include "predict/local/follower.h"
 #include "predict/local/runtime.h"
 #include "predict/local/sampler.h"
 
@@ -25,10 +26,14 @@
 struct generated {
     struct buf text; /* valid UTF-8 */
     enum finish_reason finish;
-    uint32_t token_count; /* without the token that ends a turn */
-    double logprob_sum;   /* of the chosen tokens, natural logarithm */
-    /* With task.logprobs: [token_count] and [token_count][top_count]; their texts are in task.arena. */
+    uint32_t token_count;  /* without the token that ends a turn */
+    uint32_t forced_count; /* of them: those that the constraint left no choice about */
+    double logprob_sum;    /* of the chosen tokens, natural logarithm */
+    /* With task.logprobs: [token_count], and top_counts[i] likeliest of each token, one after the
+     * other; their texts are in task.arena. A forced token is certain: its logarithm is 0. */
     struct token_logprob *chosen, *top;
+    uint32_t *top_counts; /* [token_count] */
+    uint32_t top_total;
 };
 
 /* A request as the batcher sees it. The maker fills the first part and owns the task again when
@@ -38,9 +43,10 @@ struct task {
     struct tokens prompt; /* owned */
     uint32_t tokens_max;  /* at least 1: generated at most, for each candidate */
     uint32_t candidate_count;
-    struct sampling sampling; /* candidate i has seed + i */
-    struct str grammar;       /* GBNF; empty: any text. Borrowed */
-    const struct str *stop;   /* stop_count of them; borrowed */
+    struct sampling sampling;      /* candidate i has seed + i */
+    struct constraint *constraint; /* owned, a reference; NULL: any text */
+    bool forced_apart;             /* forced tokens are fed one at a time: for tests */
+    const struct str *stop;        /* stop_count of them; borrowed */
     uint32_t stop_count;
     bool logprobs;      /* keep the logarithms of each token's probability, */
     uint32_t top_count; /* and this many likeliest tokens beside it */
@@ -69,7 +75,10 @@ struct candidate_run {
     bool begun;        /* it has had a sequence */
     uint32_t passed;   /* how often another, longer one was preferred */
     struct sampler sampler;
-    struct grammar *grammar; /* NULL: any text */
+    struct follower *follower; /* NULL: any text */
+    int32_t *forced;           /* with forced_apart: the tokens that come next, [forced_count] */
+    uint32_t forced_count, forced_at;
+    uint32_t counted_tokens, counted_forced; /* in the batcher's counters */
     struct answer_text text;
 };
 
@@ -83,16 +92,17 @@ struct sampled_row {
 struct sampling_scratch {
     struct runtime *runtime;
     uint32_t vocab, context_max;
-    float *logits;         /* [vocab]: with penalties */
-    struct scored *likely; /* [vocab] */
+    float *logits; /* [vocab]: with penalties, without what the constraint refuses */
     struct buf piece;
 };
 
 struct candidate_run *candidate_new(struct task *t, uint32_t candidate);
-void candidate_free(struct candidate_run *r, struct runtime *runtime); /* accepts NULL */
-/* Makes the grammar, once. */
-int candidate_begin(struct candidate_run *r, struct runtime *runtime, struct error *e) FALLIBLE;
-/* Takes the logits of the last token: true when the answer is at its end and in the task. */
+void candidate_free(struct candidate_run *r); /* accepts NULL */
+/* Once, before its first forward: begins to follow the constraint, and appends what it forces at the
+ * beginning. True when that is the whole answer already, or has failed. */
+bool candidate_begin(struct candidate_run *r, struct sampling_scratch *s);
+/* Takes the logits of the last token, and appends what the constraint forces behind it: true when the
+ * answer is at its end and in the task, or has failed. */
 bool candidate_advance(struct candidate_run *r, struct sampling_scratch *s,
                        const struct sampled_row *row);
 /* Ends the answer with what there is. */

@@ -1,36 +1,114 @@
-#include "predict/local/constraint.h"
+#include "predict/local/constraint_inner.h"
 
-#include <pthread.h>
+#include <assert.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <string.h>
 
-#include "base/thread.h"
-#include "base/json_write.h"
 #include "base/mem.h"
-#include "format/request/schema.h"
+#include "base/thread.h"
+#include "format/schema/schema.h"
 
-/* A schema's text and what became of it. */
-struct compiled {
-    enum answer_form form;
-    struct buf source;  /* JSON Schema, or the enum's values */
-    struct buf grammar; /* empty when it failed */
-    struct error error;
-    uint64_t used; /* when last, by the count of uses */
-};
+/* A token that is no text of an answer is known to llguidance by this byte and a name. */
+#define SPECIAL_MARK "\xff"
+#define PATH_BYTES 64
 
-struct constraints {
-    struct runtime *runtime;
-    pthread_mutex_t lock; /* guards everything below */
-    struct compiled item[CONSTRAINTS_MAX];
-    uint32_t count;
-    uint64_t uses;
-};
+/* ---- The vocabulary ---- */
 
-struct constraints *constraints_new(struct runtime *r)
+/* Tokens of a text for llguidance: as many as there is room for; gives how many there are. */
+static size_t tokenize(const void *arg, const uint8_t *bytes, size_t len, uint32_t *out, size_t cap)
+{
+    const struct constraints *c = arg;
+    struct tokens t = { 0 };
+
+    (void)c->runtime->ops->tokenize(c->runtime, (struct str){ (const char *)bytes, len }, &t);
+    for (size_t i = 0; i < t.count && i < cap; i++)
+        out[i] = (uint32_t)t.item[i];
+    size_t count = t.count;
+    tokens_release(&t);
+    return count;
+}
+
+static void pieces_init(struct constraints *c, struct buf *bytes)
+{
+    const struct runtime_ops *ops = c->runtime->ops;
+    struct pieces *p = &c->pieces;
+
+    p->len = mem_array(c->vocab, sizeof *p->len);
+    p->at = mem_array(c->vocab, sizeof *p->at);
+    for (uint32_t i = 0; i < c->vocab; i++) {
+        p->at[i] = bytes->len;
+        if (!ops->is_end(c->runtime, (int32_t)i))
+            ops->piece(c->runtime, (int32_t)i, false, bytes);
+        if (bytes->len == p->at[i])
+            buf_addf(bytes, SPECIAL_MARK "<%u>", i);
+        p->len[i] = (uint32_t)(bytes->len - p->at[i]);
+    }
+}
+
+/* Every token that ends a turn ends an answer. */
+static uint32_t *end_tokens(struct constraints *c, uint32_t *count)
+{
+    uint32_t *end = NULL;
+
+    *count = 0;
+    for (uint32_t i = 0; i < c->vocab; i++)
+        if (c->runtime->ops->is_end(c->runtime, (int32_t)i)) {
+            end = mem_list_grow(end, *count, sizeof *end);
+            end[(*count)++] = i;
+        }
+    return end;
+}
+
+struct constraints *constraints_new(struct runtime *r, struct error *e)
 {
     struct constraints *c = mem_alloc(sizeof *c);
+    struct runtime_info info;
+    struct buf bytes = BUF_INIT(SIZE_MAX / 2);
+    char message[256] = "";
+    uint32_t end_count, *end;
+    struct tokens probe = { 0 };
 
     c->runtime = r;
+    r->ops->info(r, &info);
+    c->vocab = info.vocab;
     lock_init(&c->lock);
-    return c;
+    cond_init(&c->done);
+    pieces_init(c, &bytes);
+    c->pieces.bytes = (uint8_t *)bytes.p;
+    end = end_tokens(c, &end_count);
+    bool exact = r->ops->tokenize(r, STR("{"), &probe);
+    tokens_release(&probe);
+    const LlgTokenizerInitV2 init = {
+        .struct_size = sizeof init,
+        .vocab_size = c->vocab,
+        .tok_eos = end_count ? end[0] : 0,
+        .tok_eos_extra = end,
+        .tok_eos_extra_count = end_count,
+        .token_lens = c->pieces.len,
+        .token_bytes = c->pieces.bytes,
+        .tokenize_assumes_string = true,
+        .tokenize_fn = exact ? tokenize : NULL,
+        .tokenize_user_data = c,
+        .use_approximate_greedy_tokenize_fn = !exact,
+    };
+    c->tokenizer = llg_new_tokenizer_v2(&init, message, sizeof message);
+    mem_free(end);
+    if (c->tokenizer)
+        return c;
+    (void)error_set(e, ERROR_INTERNAL, "%s: the vocabulary cannot be used for schemas: %s",
+                    info.name, message);
+    constraints_free(c);
+    return NULL;
+}
+
+static void constraint_free(struct constraint *k)
+{
+    llg_free_matcher(k->matcher);
+    lock_destroy(&k->cloning);
+    buf_release(&k->source);
+    mem_free(k);
+    (void)malloc_trim(0); /* a large grammar's memory goes back to the system */
 }
 
 void constraints_free(struct constraints *c)
@@ -38,159 +116,290 @@ void constraints_free(struct constraints *c)
     if (!c)
         return;
     for (uint32_t i = 0; i < c->count; i++) {
-        buf_release(&c->item[i].source);
-        buf_release(&c->item[i].grammar);
+        assert(c->item[i]->references == 1);
+        constraint_free(c->item[i]);
     }
+    llg_free_tokenizer(c->tokenizer);
+    cond_destroy(&c->done);
     lock_destroy(&c->lock);
+    mem_free(c->pieces.len);
+    mem_free(c->pieces.at);
+    mem_free(c->pieces.bytes);
     mem_free(c);
 }
 
-const char *constraint_path(const struct generation *g)
+/* ---- Compiling ---- */
+
+static const char *member_of(const struct generation *g)
 {
     if (g->json_schema)
         return "generationConfig.responseJsonSchema";
     return g->schema ? "generationConfig.responseSchema" : "generationConfig.responseMimeType";
 }
 
-/* ---- From the request ---- */
-
-/* The source of the grammar: equal for all requests that need the same grammar. */
-static int write_source(const struct generation *g, struct buf *out, struct error *e)
+static int refuse(struct constraint *k, const char *member, const struct schema_fault *fault)
 {
-    struct json_writer w = JSON_WRITER(out);
-
-    if (g->form != ANSWER_ENUM && !g->json_schema && g->schema)
-        return schema_to_json_schema(g->schema, out, e);
-    if (g->form == ANSWER_ENUM)
-        json_add_value(&w, NULL, request_field(g->schema, "enum"));
-    else if (g->json_schema)
-        json_add_value(&w, NULL, g->json_schema);
-    else
-        buf_add_c(out, "{}");
-    return 0;
+    k->state = CONSTRAINT_REFUSED;
+    (void)snprintf(k->why.path, sizeof k->why.path, "%s%s%s", member, fault->path[0] ? "." : "",
+                   fault->path);
+    (void)snprintf(k->why.message, sizeof k->why.message, "%s", fault->message);
+    (void)snprintf(k->why.remedy, sizeof k->why.remedy, "%s", fault->remedy);
+    return -1;
 }
 
-/* A byte of a value in a grammar's string. */
-static void add_grammar_byte(struct buf *out, unsigned char c)
+static LlgConstraintInit init_of(const struct constraints *c)
 {
-    if (c == '"' || c == '\\' || c < 0x20 || c == 0x7f)
-        buf_addf(out, "\\x%02X", c);
-    else
-        buf_add_char(out, (char)c);
+    LlgConstraintInit init = { 0 };
+
+    llg_constraint_init_set_defaults(&init, c->tokenizer);
+    init.log_stderr_level = 0;
+    init.log_buffer_level = 0;
+    init.limits.initial_lexer_fuel = CONSTRAINT_LEXER_FUEL;
+    init.limits.step_lexer_fuel = CONSTRAINT_STEP_FUEL;
+    init.limits.step_max_items = CONSTRAINT_STEP_ITEMS;
+    init.limits.max_items_in_row = CONSTRAINT_ROW_ITEMS;
+    init.limits.max_grammar_size = CONSTRAINT_GRAMMAR_SYMBOLS;
+    init.limits.max_lexer_states = CONSTRAINT_LEXER_STATES;
+    init.limits.precompute_large_lexemes = false;
+    init.limits.verbose_errors = false;
+    return init;
 }
 
-/* root ::= "first" | "second" */
-static int choice_grammar(const struct generation *g, struct buf *out, struct error *e)
+/* The first mask is tried too: a pattern that takes too many steps shows there. */
+static LlgMatcher *matcher_try(struct constraints *c, const char *kind, const char *text,
+                               char message[200])
 {
-    yyjson_val *values = request_field(g->schema, "enum");
-    yyjson_arr_iter it = yyjson_arr_iter_with(values);
-    const char *before = "root ::= ";
+    const LlgConstraintInit init = init_of(c);
+    LlgMatcher *m = llg_new_matcher(&init, kind, text);
+    LlgMatcher *tried = llg_matcher_is_error(m) ? NULL : llg_clone_matcher(m);
+    const char *why = tried ? NULL : llg_matcher_get_error(m);
 
-    for (yyjson_val *v = yyjson_arr_iter_next(&it); v; v = yyjson_arr_iter_next(&it)) {
-        struct str text = json_str(v);
-        if (!text.len)
-            return error_set(e, ERROR_INVALID_ARGUMENT, "an enum value must be a string with text");
-        buf_add_c(out, before);
-        before = " | ";
-        buf_add_char(out, '"');
-        for (size_t i = 0; i < text.len; i++)
-            add_grammar_byte(out, (unsigned char)text.p[i]);
-        buf_add_char(out, '"');
-    }
-    if (!out->len)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "text/x.enum needs a schema with enum values");
-    return 0;
-}
-
-/* ---- Compiling ---- */
-
-static int compile(struct runtime *r, const struct generation *g, struct compiled *k)
-{
-    struct error *e = &k->error;
-    int rc = g->form == ANSWER_ENUM
-                 ? choice_grammar(g, &k->grammar, e)
-                 : r->ops->schema_grammar(r, buf_str(&k->source), &k->grammar, e);
-
-    if (rc == 0 && !buf_ok(&k->grammar))
-        rc = error_set(e, ERROR_INVALID_ARGUMENT, "its grammar is too large");
-    if (rc == 0) {
-        struct grammar *tried = r->ops->grammar_new(r, buf_str(&k->grammar), e);
-        rc = tried ? 0 : -1;
-        r->ops->grammar_free(tried);
-    }
-    if (rc < 0) {
-        buf_release(&k->grammar);
-        (void)error_wrap(e, "The schema cannot be followed");
-    }
-    return rc;
-}
-
-/* A place for one more: a new one, or that of the least recently used. */
-static struct compiled *place(struct constraints *c)
-{
-    struct compiled *k = &c->item[0];
-
-    if (c->count < CONSTRAINTS_MAX)
-        k = &c->item[c->count++];
-    else
-        for (uint32_t i = 1; i < c->count; i++)
-            if (c->item[i].used < k->used)
-                k = &c->item[i];
-    buf_release(&k->source);
-    buf_release(&k->grammar);
-    *k = (struct compiled){ .source = BUF_INIT(SCHEMA_BYTES_MAX),
-                            .grammar = BUF_INIT(GRAMMAR_BYTES_MAX) };
-    return k;
-}
-
-static struct compiled *find(struct constraints *c, enum answer_form form, struct str source)
-{
-    for (uint32_t i = 0; i < c->count; i++)
-        if (c->item[i].form == form && str_eq(buf_str(&c->item[i].source), source))
-            return &c->item[i];
+    if (tried && llg_matcher_compute_mask(tried) < 0)
+        why = llg_matcher_get_error(tried);
+    if (why)
+        (void)snprintf(message, 200, "%.*s", (int)strcspn(why, "\n"), why);
+    llg_free_matcher(tried);
+    if (!why)
+        return m;
+    llg_free_matcher(m);
     return NULL;
 }
 
-/* Under the lock: the compiled form of this source. */
-static const struct compiled *compiled_of(struct constraints *c, const struct generation *g,
-                                          struct str source)
+/* The regular expression that llguidance cannot take, of those that stand in the schema. */
+static void leaf_blame(struct constraints *c, const struct schema *s, struct schema_fault *fault)
 {
-    struct compiled *k = find(c, g->form, source);
+    struct schema_leaf leaf;
+    char message[200];
 
-    if (!k) {
-        k = place(c);
-        k->form = g->form;
+    for (uint32_t i = 0; schema_leaf_at(s, i, &leaf); i++) {
+        LlgMatcher *m = matcher_try(c, "json_schema", leaf.json.p, message);
+        llg_free_matcher(m);
+        if (m)
+            continue;
+        (void)snprintf(fault->path, sizeof fault->path, "%s", leaf.path);
+        (void)snprintf(fault->message, sizeof fault->message,
+                       "The value cannot be followed: %.180s.", message);
+        return;
+    }
+}
+
+static int compile_text(struct constraint *k, const char *member, const struct schema *s,
+                        const char *lark)
+{
+    struct schema_fault fault = {
+        .remedy = "Simplify it; docs/guides/structured-output.md has the limits."
+    };
+    char message[200];
+
+    k->matcher = matcher_try(k->all, "lark", lark, message);
+    if (k->matcher) {
+        k->state = CONSTRAINT_READY;
+        return 0;
+    }
+    (void)snprintf(fault.message, sizeof fault.message, "The schema cannot be followed: %.180s.",
+                   message);
+    if (s)
+        leaf_blame(k->all, s, &fault);
+    return refuse(k, member, &fault);
+}
+
+static int compile_enum(struct constraint *k, const struct generation *g)
+{
+    yyjson_val *values = request_field(g->schema ? g->schema : g->json_schema, "enum");
+    struct buf lark = BUF_INIT(SCHEMA_GRAMMAR_BYTES_MAX);
+    struct schema_fault fault = { 0 };
+
+    if (schema_enum_grammar(values, &lark, &fault)) {
+        int rc = compile_text(k, member_of(g), NULL, lark.p);
+        buf_release(&lark);
+        return rc;
+    }
+    buf_release(&lark);
+    return refuse(k, member_of(g), &fault);
+}
+
+static int compile_json(struct constraint *k, const struct generation *g)
+{
+    struct arena arena = { 0 };
+    struct schema_fault fault = { 0 };
+    struct error e = { 0 };
+    struct buf lark = BUF_INIT(SCHEMA_GRAMMAR_BYTES_MAX);
+    yyjson_val *written = g->json_schema ? g->json_schema : g->schema;
+    size_t at;
+    int rc = -1;
+
+    if (!written)
+        written = json_parse(&arena, STR("{}"), &at, &e);
+    struct schema *s =
+        schema_read(written, g->json_schema || !g->schema ? SCHEMA_JSON : SCHEMA_GOOGLE,
+                    SCHEMA_GRAMMAR, &fault);
+    if (s && schema_grammar(s, &lark, &fault))
+        rc = compile_text(k, member_of(g), s, lark.p);
+    else
+        rc = refuse(k, member_of(g), &fault);
+    schema_free(s);
+    buf_release(&lark);
+    arena_release(&arena);
+    return rc;
+}
+
+struct compilation {
+    struct constraint *k;
+    const struct generation *g;
+};
+
+static void *compile_main(void *arg)
+{
+    const struct compilation *job = arg;
+
+    (void)(job->g->form == ANSWER_ENUM ? compile_enum(job->k, job->g)
+                                       : compile_json(job->k, job->g));
+    return NULL;
+}
+
+/* On a stack that is large enough for a deep schema whoever calls. */
+static void compile(struct constraint *k, const struct generation *g)
+{
+    static const struct schema_fault none = { "", "No thread could be started to read the schema.",
+                                              "Try again." };
+    struct compilation job = { k, g };
+    pthread_attr_t attr;
+    pthread_t thread;
+
+    (void)pthread_attr_init(&attr);
+    (void)pthread_attr_setstacksize(&attr, CONSTRAINT_STACK_BYTES);
+    if (pthread_create(&thread, &attr, compile_main, &job) == 0)
+        thread_join(thread);
+    else
+        (void)refuse(k, member_of(g), &none);
+    (void)pthread_attr_destroy(&attr);
+}
+
+/* ---- The list ---- */
+
+static void release_locked(struct constraint *k)
+{
+    assert(k->references > 0);
+    if (--k->references == 0)
+        constraint_free(k);
+}
+
+void constraint_release(struct constraint *k)
+{
+    if (!k)
+        return;
+    struct constraints *c = k->all;
+    lock(&c->lock);
+    release_locked(k);
+    unlock(&c->lock);
+}
+
+/* Under the lock: a place in the list, taken from the least recently used when it is full. What is
+ * being compiled stays. */
+static void list_add(struct constraints *c, struct constraint *k)
+{
+    uint32_t at = 0;
+
+    if (c->count < CONSTRAINTS_MAX) {
+        c->item[c->count++] = k;
+        return;
+    }
+    for (uint32_t i = 1; i < c->count; i++)
+        if (c->item[i]->state != CONSTRAINT_COMPILING &&
+            (c->item[at]->state == CONSTRAINT_COMPILING || c->item[i]->used < c->item[at]->used))
+            at = i;
+    release_locked(c->item[at]);
+    c->item[at] = k;
+}
+
+static struct constraint *find(struct constraints *c, const struct generation *g, struct str source)
+{
+    bool google = g->schema != NULL;
+
+    for (uint32_t i = 0; i < c->count; i++)
+        if (c->item[i]->form == g->form && c->item[i]->google == google &&
+            str_eq(buf_str(&c->item[i]->source), source))
+            return c->item[i];
+    return NULL;
+}
+
+/* Under the lock, which it gives up while it compiles: the constraint of this source, compiled. */
+static struct constraint *compiled_of(struct constraints *c, const struct generation *g,
+                                      struct str source)
+{
+    struct constraint *k = find(c, g, source);
+
+    if (k) {
+        k->references++;
+        while (k->state == CONSTRAINT_COMPILING)
+            cond_wait(&c->done, &c->lock);
+    } else {
+        k = mem_alloc(sizeof *k);
+        *k = (struct constraint){ .all = c,
+                                  .form = g->form,
+                                  .google = g->schema != NULL,
+                                  .source = BUF_INIT(SCHEMA_BYTES_MAX),
+                                  .references = 2 };
+        lock_init(&k->cloning);
         buf_add_str(&k->source, source);
-        (void)compile(c->runtime, g, k);
+        list_add(c, k);
+        unlock(&c->lock);
+        compile(k, g);
+        lock(&c->lock);
+        cond_broadcast(&c->done);
     }
     k->used = ++c->uses;
     return k;
 }
 
-int constraint_of(struct constraints *c, const struct generation *g, struct buf *out,
-                  struct error *e)
+int constraint_of(struct constraints *c, const struct generation *g, struct constraint **out,
+                  struct violation *why)
 {
-    struct buf source = BUF_INIT(SCHEMA_BYTES_MAX);
-    int rc = -1;
+    struct arena arena = { 0 };
+    yyjson_val *written = g->json_schema ? g->json_schema : g->schema;
+    int rc = 0;
 
+    *out = NULL;
     if (g->form == ANSWER_TEXT)
         return 0;
-    if (write_source(g, &source, e) < 0)
-        goto out;
-    if (!buf_ok(&source)) {
-        (void)error_set(e, ERROR_INVALID_ARGUMENT, "The schema is too large.");
-        goto out;
+    struct str source = written ? json_text(&arena, written) : STR("");
+    if (source.len >= SCHEMA_BYTES_MAX) {
+        *why = (struct violation){ .message = "The schema is over 256 KiB.",
+                                   .remedy = "Write a smaller schema." };
+        (void)snprintf(why->path, sizeof why->path, "%s", member_of(g));
+        arena_release(&arena);
+        return -1;
     }
     lock(&c->lock);
-    const struct compiled *k = compiled_of(c, g, buf_str(&source));
-    if (k->error.code == ERROR_OK) {
-        buf_add_str(out, buf_str(&k->grammar));
-        rc = 0;
+    struct constraint *k = compiled_of(c, g, source);
+    if (k->state == CONSTRAINT_READY) {
+        *out = k;
     } else {
-        *e = k->error;
+        *why = k->why;
+        release_locked(k);
+        rc = -1;
     }
     unlock(&c->lock);
-out:
-    buf_release(&source);
+    arena_release(&arena);
     return rc;
 }

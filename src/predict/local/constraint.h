@@ -1,30 +1,45 @@
-/* constraint.h -- the grammar that a request's answer must follow.
+/* constraint.h -- what a request's answer must follow, compiled once for all requests that say the same.
  *
- * Why: every line of a batch has the same schema, which is compiled and tried once. Validation reports
- *      a schema that cannot be a grammar, with its path in the request.
+ * Why: a batch says the same schema in every line. It is read, made into a grammar and tried once; what
+ * cannot be followed is known at validation, with the place in the request.
  *
  * Shape:   text/plain: none. application/json: JSON of the schema, or any JSON value. text/x.enum: one
- *          of the enum's values, as it is.
- * Errors:  INVALID_ARGUMENT with the reason.
- * Threads: any number may call; a lock guards the compiled ones.
+ *          of the enum's values, as it is. A follower (follower.h) goes along one answer.
+ * Cost:    compiling ends within the limits below and those of format/schema, which count steps. It
+ *          runs on a thread of its own with CONSTRAINT_STACK_BYTES of stack, beside the engine.
+ * Errors:  a violation with the path of the keyword in the request.
+ * Threads: any number may call; a lock guards the list, not the compiling. Two that want the same one
+ *          wait for one compilation.
+ * Owns:    a constraint is counted: the list holds one reference, each task another.
+ * Source:  llguidance (https://github.com/guidance-ai/llguidance), llguidance.h.
  */
 #ifndef TRANCHE_PREDICT_LOCAL_CONSTRAINT_H
 #define TRANCHE_PREDICT_LOCAL_CONSTRAINT_H
 
 #include "format/request/request.h"
+#include "format/request/violation.h"
 #include "predict/local/runtime.h"
 
-/* Maximum number of compiled grammars that are kept. */
-#define CONSTRAINTS_MAX 64
+#define CONSTRAINTS_MAX 64 /* compiled ones that are kept for later requests */
+#define CONSTRAINT_STACK_BYTES ((size_t)8 * 1024 * 1024)
 
+/* Limits of llguidance, in its own steps. The last is states of the lexer, 1 to 2 KB each. */
+#define CONSTRAINT_LEXER_FUEL 1000000
+#define CONSTRAINT_STEP_FUEL 200000
+#define CONSTRAINT_STEP_ITEMS 50000
+#define CONSTRAINT_ROW_ITEMS 2000
+#define CONSTRAINT_GRAMMAR_SYMBOLS 200000
+#define CONSTRAINT_LEXER_STATES 16000
+
+struct constraint;
 struct constraints;
-struct constraints *constraints_new(struct runtime *r);
+/* NULL with the error when the model's vocabulary cannot be used. */
+struct constraints *constraints_new(struct runtime *r, struct error *e);
 void constraints_free(struct constraints *c); /* accepts NULL */
 
-/* The grammar's text (GBNF) in out, which stays empty when any text will do. */
-int constraint_of(struct constraints *c, const struct generation *g, struct buf *out,
-                  struct error *e) FALLIBLE;
-/* The member that a constraint comes from: for the path of a violation. */
-const char *constraint_path(const struct generation *g);
+/* The constraint of a request's answer; *out is NULL when any text will do. */
+int constraint_of(struct constraints *c, const struct generation *g, struct constraint **out,
+                  struct violation *why) FALLIBLE;
+void constraint_release(struct constraint *k); /* accepts NULL */
 
 #endif

@@ -12,8 +12,8 @@
  *          holds them.
  * Errors:  RESOURCE_EXHAUSTED from forward: no room in the cache, nothing was changed. INTERNAL: the
  *          runtime is broken and only close may follow.
- * Threads: one thread owns a runtime, the batcher's. info, prompt, piece, is_end, schema_grammar,
- *          grammar_new and grammar_free are also safe from other threads, as they only read.
+ * Threads: one thread owns a runtime, the batcher's. info, prompt, piece, is_end and
+ *          tokenize are also safe from other threads, as they only read.
  */
 #ifndef TRANCHE_PREDICT_LOCAL_RUNTIME_H
 #define TRANCHE_PREDICT_LOCAL_RUNTIME_H
@@ -30,8 +30,6 @@
 #define RUNTIME_SEQUENCES_MAX 256
 /* Ids of an embedded runtime beyond the computing ones, for kept prefixes. */
 #define RUNTIME_SEQUENCES_KEPT 16
-/* Maximum size of a grammar's text. */
-#define GRAMMAR_BYTES_MAX ((size_t)4 * 1024 * 1024)
 
 struct runtime_info {
     uint32_t vocab;        /* tokens in the vocabulary */
@@ -61,8 +59,6 @@ struct logits_summary {
     float log_sum;    /* logit - this is the natural logarithm of a probability */
 };
 
-struct grammar; /* a constraint on one answer's text, and how far the answer has come in it */
-
 /* Settings of a runtime; 0 leaves one to the runtime. */
 struct runtime_settings {
     uint32_t sequences; /* that compute at once; RUNTIME_SEQUENCES_KEPT more keep prefixes */
@@ -91,17 +87,9 @@ struct runtime_ops {
     void (*copy)(struct runtime *r, uint32_t from, uint32_t to, uint32_t len);
     void (*trim)(struct runtime *r, uint32_t sequence, uint32_t len); /* drops positions >= len */
 
-    /* The grammar text (GBNF) of JSON that matches a JSON Schema. INVALID_ARGUMENT when the schema
-     * cannot be a grammar. */
-    int (*schema_grammar)(struct runtime *r, struct str json_schema, struct buf *out,
-                          struct error *e) FALLIBLE;
-    /* A grammar at its start, from its text. INVALID_ARGUMENT when the text is no grammar. */
-    struct grammar *(*grammar_new)(struct runtime *r, struct str gbnf, struct error *e);
-    /* Keeps those of the candidates that may come next, in their order, and gives how many. The end
-     * token may come where the text may end; other control tokens never. */
-    uint32_t (*grammar_filter)(struct grammar *g, struct scored *c, uint32_t count);
-    void (*grammar_accept)(struct grammar *g, int32_t token); /* an allowed one */
-    void (*grammar_free)(struct grammar *g);                  /* accepts NULL */
+    /* The tokens of a text in the middle of an answer, no control tokens among them. False when this
+     * tokenizer cannot tell: it puts something in front of every text. */
+    bool (*tokenize)(struct runtime *r, struct str text, struct tokens *out);
 
     void (*close)(struct runtime *r);
 };

@@ -251,7 +251,7 @@ bool sampler_takes_largest(const struct sampler *s)
     return s->how.temperature <= 0.0f || s->how.top_k == 1;
 }
 
-int32_t sampler_choose_among(struct sampler *s, const struct scored *c, uint32_t count)
+static int32_t choose_among(struct sampler *s, const struct scored *c, uint32_t count)
 {
     if (sampler_takes_largest(s))
         return c[0].token;
@@ -273,5 +273,5 @@ int32_t sampler_choose(struct sampler *s, const float *logits, uint32_t vocab)
         s->pick = mem_grow(s->pick, want * sizeof *s->pick);
         s->pick_cap = want;
     }
-    return sampler_choose_among(s, s->pick, logits_top(logits, vocab, want, s->pick));
+    return choose_among(s, s->pick, logits_top(logits, vocab, want, s->pick));
 }

@@ -62,8 +62,6 @@ void sampler_penalise(const struct sampler *s, float *logits, uint32_t vocab);
 bool sampler_takes_largest(const struct sampler *s);
 /* The next token. Logits of -INFINITY are never chosen while another is there. */
 int32_t sampler_choose(struct sampler *s, const float *logits, uint32_t vocab);
-/* The same when only these may come, at least one, the likeliest first. */
-int32_t sampler_choose_among(struct sampler *s, const struct scored *c, uint32_t count);
 /* Counts a token that was generated. */
 void sampler_accept(struct sampler *s, int32_t token);
 

@@ -127,21 +127,13 @@ static void session_close(struct predictor *p)
 static bool session_accepts(struct predictor *p, const struct request *r, struct violation *why)
 {
     struct session *s = session_of(p);
-    struct buf grammar = BUF_INIT(GRAMMAR_BYTES_MAX);
-    struct error e = { 0 };
+    struct constraint *k;
 
-    if (!conversation_is_text(r, s->base.version, why))
+    if (!conversation_is_text(r, s->base.version, why) ||
+        constraint_of(s->constraints, &r->generation, &k, why) < 0)
         return false;
-    int rc = constraint_of(s->constraints, &r->generation, &grammar, &e);
-    buf_release(&grammar);
-    if (rc == 0)
-        return true;
-    *why = (struct violation){ 0 };
-    (void)snprintf(why->path, sizeof why->path, "%s", constraint_path(&r->generation));
-    (void)snprintf(why->message, sizeof why->message, "%.300s", e.msg);
-    (void)snprintf(why->remedy, sizeof why->remedy,
-                   "Simplify the schema; docs/reference/generation.md lists what is understood.");
-    return false;
+    constraint_release(k);
+    return true;
 }
 
 /* The prompt's tokens; the arena takes joined texts. */
@@ -187,20 +179,13 @@ static int fit_context(struct session *s, const struct generation *g, struct tas
 static int fill_task(struct session *s, const struct request *r, struct task *t, struct error *e)
 {
     const struct generation *g = &r->generation;
-    struct buf grammar = BUF_INIT(GRAMMAR_BYTES_MAX);
     struct violation why;
 
-    if (!conversation_is_text(r, s->base.version, &why))
+    if (!conversation_is_text(r, s->base.version, &why) ||
+        constraint_of(s->constraints, g, &t->constraint, &why) < 0)
         return error_set(e, ERROR_INVALID_ARGUMENT, "%s: %s %s", why.path, why.message, why.remedy);
     if (make_prompt(s, r, &t->arena, &t->prompt, e) < 0 || fit_context(s, g, t, e) < 0)
         return -1;
-    if (constraint_of(s->constraints, g, &grammar, e) < 0) {
-        buf_release(&grammar);
-        return error_wrap(e, "%s", constraint_path(g));
-    }
-    if (grammar.len)
-        t->grammar = (struct str){ arena_copy(&t->arena, grammar.p, grammar.len), grammar.len };
-    buf_release(&grammar);
     t->candidate_count = g->candidate_count ? g->candidate_count : 1;
     t->sampling = sampling_of(s, g);
     t->stop = g->stop;
@@ -262,6 +247,7 @@ static struct candidate candidate_of(const struct task *t, uint32_t i)
         c.chosen_count = g->token_count;
         c.top = g->top;
         c.top_count = t->top_count;
+        c.top_counts = g->top_counts;
     }
     return c;
 }
@@ -363,7 +349,11 @@ struct predictor *session_open(struct runtime *r, const struct batcher_plan *pla
     r->ops->info(r, &s->info);
     (void)snprintf(s->base.version, sizeof s->base.version, "%s", s->info.name);
     s->base.window = WINDOW_PER_SEQUENCE * plan->sequences;
-    s->constraints = constraints_new(r);
+    s->constraints = constraints_new(r, e);
+    if (!s->constraints) {
+        release(s);
+        return NULL;
+    }
     s->in = chan_new(s->base.window);
     s->out = chan_new(s->base.window);
     rc = pthread_create(&s->thread, NULL, engine_main, s);

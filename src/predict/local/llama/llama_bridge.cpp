@@ -6,7 +6,6 @@
 #include <string>
 
 #include <chat.h>
-#include <json-schema-to-grammar.h>
 #include <log.h>
 
 struct bridge_templates {
@@ -71,45 +70,6 @@ int bridge_render(const bridge_templates *t, const bridge_message *m, size_t cou
         in.enable_thinking = false; /* an answer is its text; thoughts are not asked for */
         const std::string out = common_chat_templates_apply(t->templates.get(), in).prompt;
         sink(arg, out.data(), out.size());
-        return 0;
-    });
-}
-
-int bridge_schema_grammar(bridge_text json_schema, bridge_sink sink, void *arg, bridge_error *e)
-{
-    return guarded(-1, e, [&] {
-        const std::string out = json_schema_to_grammar(common_json::parse(string_of(json_schema)));
-        sink(arg, out.data(), out.size());
-        return 0;
-    });
-}
-
-llama_sampler *bridge_grammar_new(const llama_vocab *vocab, bridge_text gbnf, bridge_error *e)
-{
-    return guarded(static_cast<llama_sampler *>(nullptr), e, [&] {
-        llama_sampler *g = llama_sampler_init_grammar(vocab, string_of(gbnf).c_str(), "root");
-        if (!g)
-            set_error(e, "it is no grammar");
-        return g;
-    });
-}
-
-int bridge_grammar_apply(llama_sampler *g, llama_token_data_array *candidates)
-{
-    bridge_error ignored;
-
-    return guarded(-1, &ignored, [&] {
-        llama_sampler_apply(g, candidates);
-        return 0;
-    });
-}
-
-int bridge_grammar_accept(llama_sampler *g, int32_t token)
-{
-    bridge_error ignored;
-
-    return guarded(-1, &ignored, [&] {
-        llama_sampler_accept(g, token);
         return 0;
     });
 }

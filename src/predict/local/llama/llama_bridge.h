@@ -1,12 +1,12 @@
 /* llama_bridge.h -- the functions of libllama that only C++ can call, for C.
  *
- * Why: chat templates and JSON-schema grammars have no C interface, and some C functions of libllama
- *      can throw. Every call here catches all exceptions and returns them as errors.
+ * Why: chat templates have no C interface, and some C functions of libllama can throw. Every call here
+ *      catches all exceptions and returns them as errors.
  *
  * Strings: pointer and length; nothing is kept after the call.
  * Errors:  -1 or NULL with a message of at most message_cap bytes (with its NUL) in message.
- * Threads: the functions only read what is shared; a grammar belongs to one thread at a time.
- * Source:  llama.cpp, common/chat.h and common/json-schema-to-grammar.h.
+ * Threads: the functions only read what is shared.
+ * Source:  llama.cpp, common/chat.h.
  */
 #ifndef TRANCHE_PREDICT_LOCAL_LLAMA_LLAMA_BRIDGE_H
 #define TRANCHE_PREDICT_LOCAL_LLAMA_LLAMA_BRIDGE_H
@@ -42,15 +42,6 @@ void bridge_templates_free(struct bridge_templates *t);
  * tokenizer adds by itself. */
 int bridge_render(const struct bridge_templates *t, const struct bridge_message *m, size_t count,
                   bridge_sink sink, void *arg, struct bridge_error *e);
-
-int bridge_schema_grammar(struct bridge_text json_schema, bridge_sink sink, void *arg,
-                          struct bridge_error *e);
-
-struct llama_sampler *bridge_grammar_new(const struct llama_vocab *vocab, struct bridge_text gbnf,
-                                         struct bridge_error *e);
-/* Sets the logits of refused candidates to -INFINITY. */
-int bridge_grammar_apply(struct llama_sampler *g, struct llama_token_data_array *candidates);
-int bridge_grammar_accept(struct llama_sampler *g, int32_t token);
 
 /* As llama_tokenize without BOS and EOS, and llama_decode; INT32_MIN when they threw. */
 int32_t bridge_tokenize(const struct llama_vocab *vocab, struct bridge_text text, bool special,

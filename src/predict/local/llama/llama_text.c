@@ -14,11 +14,6 @@
 #define PIECE_BYTES 512 /* of one token; longer ones are asked for again */
 #define KEY_BYTES 96    /* of a metadata key or number */
 
-struct grammar {
-    struct llama_text *text;
-    struct llama_sampler *sampler;
-};
-
 static struct llama_text *text_of(struct runtime *r)
 {
     return (struct llama_text *)r;
@@ -132,7 +127,6 @@ int llama_text_open(struct llama_text *t, const char *path, bool weights, struct
     t->prompt = llama_prompt_new(t->model, e);
     if (!t->prompt)
         return -1;
-    t->candidate = mem_array(t->info.vocab, sizeof *t->candidate);
     t->strips_space = puts_space_first(t);
     name_model(t, path);
     return 0;
@@ -141,7 +135,6 @@ int llama_text_open(struct llama_text *t, const char *path, bool weights, struct
 void llama_text_close(struct llama_text *t)
 {
     llama_prompt_free(t->prompt);
-    mem_free(t->candidate);
     if (t->model)
         llama_model_free(t->model);
 }
@@ -181,75 +174,15 @@ bool llama_text_is_end(struct runtime *r, int32_t token)
     return llama_vocab_is_eog(text_of(r)->vocab, token);
 }
 
-/* ---- Grammars ---- */
-
-static void sink_into_buf(void *arg, const char *p, size_t len)
+bool llama_text_tokenize(struct runtime *r, struct str text, struct tokens *out)
 {
-    buf_add(arg, p, len);
-}
+    const struct llama_text *t = text_of(r);
+    struct bridge_text in = { text.p, text.len };
 
-int llama_text_schema_grammar(struct runtime *r, struct str json_schema, struct buf *out,
-                              struct error *e)
-{
-    struct bridge_text schema = { json_schema.p, json_schema.len };
-    struct bridge_error why = { 0 };
-
-    (void)r;
-    if (bridge_schema_grammar(schema, sink_into_buf, out, &why) < 0)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "%s", why.message);
-    if (!buf_ok(out))
-        return error_set(e, ERROR_INVALID_ARGUMENT, "the schema's grammar is too large");
-    return 0;
-}
-
-struct grammar *llama_text_grammar_new(struct runtime *r, struct str gbnf, struct error *e)
-{
-    struct llama_text *t = text_of(r);
-    struct bridge_text text = { gbnf.p, gbnf.len };
-    struct bridge_error why = { 0 };
-    struct llama_sampler *sampler = bridge_grammar_new(t->vocab, text, &why);
-
-    if (!sampler) {
-        (void)error_set(e, ERROR_INVALID_ARGUMENT, "%s", why.message);
-        return NULL;
-    }
-    struct grammar *g = mem_alloc(sizeof *g);
-    g->text = t;
-    g->sampler = sampler;
-    return g;
-}
-
-/* A control token's text is no text of the answer, even if the grammar allows it. */
-static bool is_text_or_end(const struct llama_text *t, int32_t token)
-{
-    return !llama_vocab_is_control(t->vocab, token) || llama_vocab_is_eog(t->vocab, token);
-}
-
-uint32_t llama_text_grammar_filter(struct grammar *g, struct scored *c, uint32_t count)
-{
-    struct llama_token_data *data = g->text->candidate;
-    struct llama_token_data_array all = { data, count, -1, false };
-    uint32_t kept = 0;
-
-    for (uint32_t i = 0; i < count; i++)
-        data[i] = (struct llama_token_data){ c[i].token, 0.0f, 0.0f };
-    if (bridge_grammar_apply(g->sampler, &all) < 0)
-        return 0;
-    for (uint32_t i = 0; i < count; i++)
-        if (data[i].logit == 0.0f && is_text_or_end(g->text, c[i].token))
-            c[kept++] = c[i];
-    return kept;
-}
-
-void llama_text_grammar_accept(struct grammar *g, int32_t token)
-{
-    (void)bridge_grammar_accept(g->sampler, token); /* an allowed token is always accepted */
-}
-
-void llama_text_grammar_free(struct grammar *g)
-{
-    if (!g)
-        return;
-    llama_sampler_free(g->sampler);
-    mem_free(g);
+    if (t->strips_space || text.len > INT32_MAX / 2)
+        return false;
+    int32_t cap = (int32_t)text.len + 2;
+    int32_t count = bridge_tokenize(t->vocab, in, false, tokens_reserve(out, (uint32_t)cap), cap);
+    out->count += count > 0 ? (uint32_t)count : 0;
+    return count >= 0;
 }

@@ -1,4 +1,4 @@
-/* llama_text.h -- vocabulary, chat template and grammars of an embedded runtime, by libllama.
+/* llama_text.h -- vocabulary and chat template of an embedded runtime, by libllama.
  *
  * Why: tokenizers and templates are many and libllama has them all; a runtime that computes by itself
  *      loads the file for these only.
@@ -20,7 +20,6 @@ struct llama_text {
     struct llama_model *model;
     const struct llama_vocab *vocab;
     struct llama_prompt *prompt;
-    struct llama_token_data *candidate; /* info.vocab of them: scratch of grammars */
     bool strips_space;        /* the tokenizer puts a space before an answer's first word */
     struct runtime_info info; /* vocab and name are set here, the rest by the runtime */
 };
@@ -43,11 +42,6 @@ int llama_text_prompt(struct runtime *r, const struct chat_message *m, uint32_t 
                       struct tokens *out, struct error *e) FALLIBLE;
 void llama_text_piece(struct runtime *r, int32_t token, bool first, struct buf *out);
 bool llama_text_is_end(struct runtime *r, int32_t token);
-int llama_text_schema_grammar(struct runtime *r, struct str json_schema, struct buf *out,
-                              struct error *e) FALLIBLE;
-struct grammar *llama_text_grammar_new(struct runtime *r, struct str gbnf, struct error *e);
-uint32_t llama_text_grammar_filter(struct grammar *g, struct scored *c, uint32_t count);
-void llama_text_grammar_accept(struct grammar *g, int32_t token);
-void llama_text_grammar_free(struct grammar *g);
+bool llama_text_tokenize(struct runtime *r, struct str text, struct tokens *out);
 
 #endif

@@ -212,11 +212,7 @@ static const struct runtime_ops llama_ops = {
     .logits = llama_runtime_logits,
     .copy = llama_runtime_copy,
     .trim = llama_runtime_trim,
-    .schema_grammar = llama_text_schema_grammar,
-    .grammar_new = llama_text_grammar_new,
-    .grammar_filter = llama_text_grammar_filter,
-    .grammar_accept = llama_text_grammar_accept,
-    .grammar_free = llama_text_grammar_free,
+    .tokenize = llama_text_tokenize,
     .close = llama_runtime_close,
 };
 

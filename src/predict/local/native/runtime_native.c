@@ -169,11 +169,7 @@ static const struct runtime_ops native_ops = {
     .summary = native_summary,
     .copy = native_copy,
     .trim = native_trim,
-    .schema_grammar = llama_text_schema_grammar,
-    .grammar_new = llama_text_grammar_new,
-    .grammar_filter = llama_text_grammar_filter,
-    .grammar_accept = llama_text_grammar_accept,
-    .grammar_free = llama_text_grammar_free,
+    .tokenize = llama_text_tokenize,
     .close = native_close,
 };
 

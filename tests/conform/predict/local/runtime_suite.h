@@ -21,8 +21,6 @@
 
 struct runtime_suite {
     struct runtime *(*open)(void); /* fails the test when it cannot */
-    const char *grammar;           /* that allows the text "ab" only */
-    const char *bad_schema;        /* that cannot be a grammar */
     float tolerance;               /* of logits that are computed in two ways */
 };
 extern const struct runtime_suite suite;
@@ -85,32 +83,6 @@ static int suite_close(void **state)
     mem_free(s->alone);
     mem_free(s);
     return 0;
-}
-
-static int32_t suite_end_token(const struct suite_runtime *s)
-{
-    int32_t token = 0;
-
-    while (token < (int32_t)s->info.vocab && !s->r->ops->is_end(s->r, token))
-        token++;
-    assert_in_range(token, 0, s->info.vocab - 1);
-    return token;
-}
-
-static int32_t suite_token_of(const struct suite_runtime *s, const char *text)
-{
-    struct buf piece = BUF_INIT(4096);
-    int32_t token = 0;
-
-    for (; token < (int32_t)s->info.vocab; token++) {
-        buf_clear(&piece);
-        s->r->ops->piece(s->r, token, false, &piece);
-        if (str_eq_c(buf_str(&piece), text))
-            break;
-    }
-    buf_release(&piece);
-    assert_in_range(token, 0, s->info.vocab - 1);
-    return token;
 }
 
 static void test_the_facts_are_consistent(void **state)
@@ -208,61 +180,27 @@ static void test_a_summary_is_that_of_its_logits(void **state)
     assert_true(fabsf(sum.log_sum - logits_log_sum(s->alone, s->info.vocab)) < 1e-3f);
 }
 
-/* ---- Grammars ---- */
+/* ---- Tokens of a text ---- */
 
-static void suite_allows(struct grammar *g, const struct suite_runtime *s, int32_t token, bool is)
+/* Goal: what is appended without being generated is the text that must follow, and nothing else. */
+static void test_tokens_of_a_text_have_its_bytes(void **state)
 {
-    struct scored one = { token, 0.0f };
-
-    assert_int_equal(s->r->ops->grammar_filter(g, &one, 1), is);
-}
-
-static void test_a_grammar_allows_its_text_and_then_the_end(void **state)
-{
+    static const char *const texts[] = { "{\"", "\": \"", ", \"name\": ", "positive",
+                                         "\xC3\xA9t\xC3\xA9" };
     struct suite_runtime *s = *state;
-    const int32_t a = suite_token_of(s, "a"), b = suite_token_of(s, "b"), end = suite_end_token(s);
-    struct error e = { 0 };
-    struct grammar *g = s->r->ops->grammar_new(s->r, str_of(suite.grammar), &e);
-    const int32_t text[] = { a, b };
 
-    assert_non_null(g);
-    for (size_t i = 0; i < 2; i++) {
-        suite_allows(g, s, a, i == 0);
-        suite_allows(g, s, b, i == 1);
-        suite_allows(g, s, end, false);
-        s->r->ops->grammar_accept(g, text[i]);
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        struct tokens t = { 0 };
+        struct buf text = BUF_INIT(1024);
+        assert_true(s->r->ops->tokenize(s->r, str_of(texts[i]), &t));
+        for (uint32_t k = 0; k < t.count; k++) {
+            assert_false(s->r->ops->is_end(s->r, t.item[k]));
+            s->r->ops->piece(s->r, t.item[k], false, &text);
+        }
+        assert_string_equal(text.p, texts[i]);
+        buf_release(&text);
+        tokens_release(&t);
     }
-    suite_allows(g, s, a, false);
-    suite_allows(g, s, end, true);
-    s->r->ops->grammar_free(g);
-    s->r->ops->grammar_free(NULL);
-}
-
-static void test_a_filter_keeps_the_order_of_what_it_allows(void **state)
-{
-    struct suite_runtime *s = *state;
-    const int32_t a = suite_token_of(s, "a"), b = suite_token_of(s, "b");
-    struct scored c[] = { { b, 3.0f }, { a, 2.0f }, { suite_end_token(s), 1.0f } };
-    struct error e = { 0 };
-    struct grammar *g = s->r->ops->grammar_new(s->r, str_of(suite.grammar), &e);
-
-    assert_non_null(g);
-    assert_int_equal(s->r->ops->grammar_filter(g, c, 3), 1);
-    assert_int_equal(c[0].token, a);
-    assert_true(c[0].logit == 2.0f);
-    s->r->ops->grammar_free(g);
-}
-
-static void test_a_schema_that_cannot_be_a_grammar_is_an_error(void **state)
-{
-    struct suite_runtime *s = *state;
-    struct buf out = BUF_INIT(GRAMMAR_BYTES_MAX);
-    struct error e = { 0 };
-
-    assert_int_equal(s->r->ops->schema_grammar(s->r, str_of(suite.bad_schema), &out, &e), -1);
-    assert_int_equal(e.code, ERROR_INVALID_ARGUMENT);
-    assert_true(e.msg[0]);
-    buf_release(&out);
 }
 
 #define RUNTIME_SUITE_TEST(name) cmocka_unit_test_setup_teardown(name, suite_open, suite_close)
@@ -274,8 +212,6 @@ static void test_a_schema_that_cannot_be_a_grammar_is_an_error(void **state)
         RUNTIME_SUITE_TEST(test_a_trimmed_sequence_goes_on_from_its_rest),                         \
         RUNTIME_SUITE_TEST(test_a_full_cache_refuses_and_changes_nothing),                         \
         RUNTIME_SUITE_TEST(test_a_summary_is_that_of_its_logits),                                  \
-        RUNTIME_SUITE_TEST(test_a_grammar_allows_its_text_and_then_the_end),                       \
-        RUNTIME_SUITE_TEST(test_a_filter_keeps_the_order_of_what_it_allows),                       \
-        RUNTIME_SUITE_TEST(test_a_schema_that_cannot_be_a_grammar_is_an_error)
+        RUNTIME_SUITE_TEST(test_tokens_of_a_text_have_its_bytes)
 
 #endif

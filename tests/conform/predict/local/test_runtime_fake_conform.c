@@ -17,8 +17,6 @@ static struct runtime *open_runtime(void)
 
 const struct runtime_suite suite = {
     .open = open_runtime,
-    .grammar = "ab",
-    .bad_schema = "impossible",
 };
 
 int main(void)

@@ -26,8 +26,6 @@ static struct runtime *open_runtime(void)
 
 const struct runtime_suite suite = {
     .open = open_runtime,
-    .grammar = "root ::= \"ab\"",
-    .bad_schema = "{\"type\":\"unheard-of\"}",
 };
 
 int main(void)

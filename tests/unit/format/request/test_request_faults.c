@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "format/request/schema.h"
+#include "format/schema/schema.h"
 #include "base/mem.h"
 #include "unit/format/request/request_case.h"
 

@@ -11,7 +11,7 @@
 
 #include "base/mem.h"
 
-#include "format/request/schema.h"
+#include "format/schema/schema.h"
 
 static int convert(const char *text, struct buf *out, struct error *e)
 {

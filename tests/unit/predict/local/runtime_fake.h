@@ -6,7 +6,6 @@
  *
  * Shape:   a token is a byte. A prompt "...N>" (N a digit) is answered by N letters and the end token;
  *          without it the answer never ends by itself. fake_expect says which letters.
- *          A grammar's text is the only answer that it allows.
  * Threads: one. Include after cmocka.h.
  */
 #ifndef TRANCHE_TESTS_RUNTIME_FAKE_H
@@ -35,10 +34,6 @@ struct fake_runtime {
     uint32_t forwards, refused, rows; /* seen so far */
     uint32_t rows_most;               /* in one forward */
     uint32_t fail_at;                 /* this forward (from 1) fails for good */
-};
-struct grammar {
-    char *text;
-    size_t at;
 };
 
 static inline struct fake_runtime *fake_of(struct runtime *r)
@@ -211,48 +206,12 @@ static inline void fake_trim(struct runtime *r, uint32_t sequence, uint32_t len)
             f->cell[i].holders &= ~(1ULL << sequence);
 }
 
-static inline int fake_schema_grammar(struct runtime *r, struct str schema, struct buf *out,
-                                      struct error *e)
+static inline bool fake_tokenize(struct runtime *r, struct str text, struct tokens *out)
 {
     (void)r;
-    if (str_find(schema, STR("impossible")) != SIZE_MAX)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "impossible");
-    buf_add_str(out, schema);
-    return 0;
-}
-
-static inline struct grammar *fake_grammar_new(struct runtime *r, struct str text, struct error *e)
-{
-    (void)r;
-    (void)e;
-    struct grammar *g = mem_alloc(sizeof *g);
-    g->text = mem_alloc(text.len + 1);
-    memcpy(g->text, text.p, text.len);
-    return g;
-}
-
-static inline uint32_t fake_grammar_filter(struct grammar *g, struct scored *c, uint32_t count)
-{
-    uint32_t kept = 0;
-
-    for (uint32_t i = 0; i < count; i++)
-        if (c[i].token == (unsigned char)g->text[g->at]) /* at its end that is FAKE_END */
-            c[kept++] = c[i];
-    return kept;
-}
-
-static inline void fake_grammar_accept(struct grammar *g, int32_t token)
-{
-    assert_int_equal(token, (unsigned char)g->text[g->at]);
-    g->at++;
-}
-
-static inline void fake_grammar_free(struct grammar *g)
-{
-    if (!g)
-        return;
-    mem_free(g->text);
-    mem_free(g);
+    for (size_t i = 0; i < text.len; i++)
+        tokens_add(out, (unsigned char)text.p[i]);
+    return true;
 }
 
 static inline void fake_close(struct runtime *r)
@@ -270,11 +229,7 @@ static const struct runtime_ops fake_ops = {
     .logits = fake_logits,
     .copy = fake_copy,
     .trim = fake_trim,
-    .schema_grammar = fake_schema_grammar,
-    .grammar_new = fake_grammar_new,
-    .grammar_filter = fake_grammar_filter,
-    .grammar_accept = fake_grammar_accept,
-    .grammar_free = fake_grammar_free,
+    .tokenize = fake_tokenize,
     .close = fake_close,
 };
 

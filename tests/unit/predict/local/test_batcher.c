@@ -242,29 +242,6 @@ static void test_a_stop_sequence_over_tokens_ends_the_answer(void **state)
     close_world(&w);
 }
 
-static void test_a_grammar_decides_against_the_likeliest(void **state)
-{
-    struct world w = open_world(256, 2, true);
-    struct task *t = make_task("abc9>", 20), *done;
-    struct error e = { 0 };
-
-    (void)state;
-    t->grammar = STR("POSITIVE");
-    t->logprobs = true;
-    t->top_count = 3;
-    batcher_add(w.batcher, t);
-    while (!(done = batcher_done(w.batcher)))
-        assert_int_equal(batcher_step(w.batcher, &e), 0);
-    const struct generated *g = &done->candidate[0];
-    assert_true(str_eq_c(buf_str(&g->text), "POSITIVE"));
-    assert_int_equal(g->finish, FINISH_STOP);
-    assert_true(str_eq_c(g->chosen[0].token, "P"));
-    assert_true(g->chosen[0].logprob < g->top[0].logprob);
-    assert_true(g->top[0].logprob >= g->top[1].logprob && g->top[1].logprob >= g->top[2].logprob);
-    task_free(done);
-    close_world(&w);
-}
-
 static void test_waiting_tasks_can_be_dropped_and_begun_ones_go_on(void **state)
 {
     const struct error why = { ERROR_CANCELLED, "stopped" };
@@ -352,7 +329,6 @@ int main(void)
         cmocka_unit_test(test_an_answer_that_fills_the_cache_ends_there),
         cmocka_unit_test(test_forwards_are_never_larger_than_planned),
         cmocka_unit_test(test_a_stop_sequence_over_tokens_ends_the_answer),
-        cmocka_unit_test(test_a_grammar_decides_against_the_likeliest),
         cmocka_unit_test(test_waiting_tasks_can_be_dropped_and_begun_ones_go_on),
         cmocka_unit_test(test_a_broken_runtime_fails_every_open_task),
         cmocka_unit_test(test_a_longer_answer_begins_before_shorter_ones),

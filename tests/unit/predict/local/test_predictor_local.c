@@ -278,7 +278,7 @@ static void test_a_schema_that_is_no_grammar_is_refused_at_validation(void **sta
                                     "\"responseJsonSchema\":{\"$ref\":\"#/nowhere\"}"));
 
     assert_false(w->p->ops->accepts(w->p, r, &why));
-    assert_string_equal(why.path, "generationConfig.responseJsonSchema");
+    assert_string_equal(why.path, "generationConfig.responseJsonSchema.$ref");
     assert_true(why.message[0] && why.remedy[0]);
     r = request_make(&w->arena, USER("a") CONFIG(PERSON));
     assert_true(w->p->ops->accepts(w->p, r, &why));

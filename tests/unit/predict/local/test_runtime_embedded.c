@@ -1,4 +1,4 @@
-/* Goal: prompts, grammars and errors of opening are right on the small model. Method: both embedded
+/* Goal: prompts and errors of opening are right on the small model. Method: both embedded
  * runtimes; prompts are compared with the plain rendering. The rest of a runtime's contract is in
  * tests/conform/predict/local/runtime_suite.h. */
 #include <fcntl.h>
@@ -185,75 +185,6 @@ static void test_a_text_that_names_the_stand_in_of_another_is_kept(void **state)
     tokens_release(&t);
 }
 
-/* ---- Grammars ---- */
-
-static int32_t token_for(struct runtime *r, struct grammar *g, const char *piece)
-{
-    struct runtime_info info;
-    struct buf out = BUF_INIT(4096);
-    int32_t found = -1;
-
-    (void)g;
-    r->ops->info(r, &info);
-    for (int32_t i = 0; i < (int32_t)info.vocab && found < 0; i++) {
-        buf_clear(&out);
-        r->ops->piece(r, i, false, &out);
-        if (str_eq_c(buf_str(&out), piece))
-            found = i;
-    }
-    buf_release(&out);
-    assert_true(found >= 0);
-    return found;
-}
-
-static bool allows(struct runtime *r, struct grammar *g, int32_t token)
-{
-    struct scored one = { token, 0.0f };
-
-    return r->ops->grammar_filter(g, &one, 1) == 1;
-}
-
-static void test_a_grammar_allows_its_text_and_the_end_only_where_it_may_end(void **state)
-{
-    struct runtime *r = *state;
-    struct error e = { 0 };
-    struct grammar *g = r->ops->grammar_new(r, STR("root ::= \"a\" \"b\"?"), &e);
-    int32_t end = -1;
-    struct tokens t = prompt_tokens(r, STR("x"), STR("y"));
-
-    assert_non_null(g);
-    for (uint32_t i = 0; i < t.count; i++)
-        if (r->ops->is_end(r, t.item[i]))
-            end = t.item[i];
-    assert_true(allows(r, g, token_for(r, g, "a")));
-    assert_false(allows(r, g, token_for(r, g, "b")));
-    assert_false(allows(r, g, end));
-    r->ops->grammar_accept(g, token_for(r, g, "a"));
-    assert_true(allows(r, g, end));
-    assert_true(allows(r, g, token_for(r, g, "b")));
-    assert_false(allows(r, g, token_for(r, g, "a")));
-    assert_false(allows(r, g, t.item[0])); /* a control token is no text */
-    r->ops->grammar_free(g);
-    tokens_release(&t);
-}
-
-static void test_what_is_no_grammar_or_schema_is_an_error(void **state)
-{
-    struct runtime *r = *state;
-    struct buf out = BUF_INIT(GRAMMAR_BYTES_MAX);
-    struct error e = { 0 };
-
-    assert_null(r->ops->grammar_new(r, STR("root ::= ("), &e));
-    assert_int_equal(e.code, ERROR_INVALID_ARGUMENT);
-    e = (struct error){ 0 };
-    assert_int_equal(r->ops->schema_grammar(r, STR("{\"type\":\"unheard-of\"}"), &out, &e), -1);
-    assert_int_equal(e.code, ERROR_INVALID_ARGUMENT);
-    e = (struct error){ 0 };
-    assert_int_equal(r->ops->schema_grammar(r, STR("no json"), &out, &e), -1);
-    assert_true(e.msg[0]);
-    buf_release(&out);
-}
-
 /* ---- Opening ---- */
 
 static void assert_does_not_open(const char *file, enum error_code code, const char *says)
@@ -331,8 +262,6 @@ int main(void)
         cmocka_unit_test(test_ordinary_prompts_are_the_tokens_of_the_plain_rendering),
         cmocka_unit_test(test_control_tokens_in_a_text_stay_text),
         cmocka_unit_test(test_a_text_that_names_the_stand_in_of_another_is_kept),
-        cmocka_unit_test(test_a_grammar_allows_its_text_and_the_end_only_where_it_may_end),
-        cmocka_unit_test(test_what_is_no_grammar_or_schema_is_an_error),
         cmocka_unit_test(test_files_that_are_no_models_are_named_with_the_reason),
         cmocka_unit_test(test_an_adapter_that_is_none_is_an_error),
         cmocka_unit_test(test_the_name_says_file_and_format),

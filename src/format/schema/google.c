@@ -1,4 +1,4 @@
-#include "format/request/schema.h"
+#include "format/schema/schema.h"
 
 #include <stdbool.h>
 

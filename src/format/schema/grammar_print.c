@@ -1,0 +1,179 @@
+/* grammar_print.c -- the rules that have a finite text, as Lark.
+ *
+ * Why: a rule that always leads to another one (an object that must hold an object like itself) would
+ * let the engine begin what it can never end.
+ *
+ * Source: https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md
+ */
+#include <string.h>
+
+#include "format/schema/grammar.h"
+
+struct definition {
+    struct str text;
+    uint32_t rule; /* of a leaf */
+};
+
+/* The index of a text among the definitions; its place is made when it is new. */
+static uint32_t definition_of(struct grammar *g, struct definition **all, uint32_t *count,
+                              struct str text, bool *made)
+{
+    for (uint32_t i = 0; i < *count; i++)
+        if (str_eq((*all)[i].text, text))
+            return i;
+    *all = arena_list_grow(&g->arena, *all, *count, sizeof **all);
+    struct str copy = { arena_copy(&g->arena, text.p ? text.p : "", text.len), text.len };
+    (*all)[*count] = (struct definition){ .text = copy };
+    *made = true;
+    return (*count)++;
+}
+
+struct symbol symbol_terminal(struct grammar *g, struct str definition)
+{
+    struct buf name = BUF_INIT(32);
+    bool made = false;
+
+    buf_addf(&name, "T%u", definition_of(g, &g->terminal, &g->terminal_count, definition, &made));
+    struct symbol s = symbol_text(g, buf_str(&name));
+    buf_release(&name);
+    return s;
+}
+
+struct symbol symbol_leaf(struct grammar *g, struct str json, uint32_t node, const char *keyword)
+{
+    bool made = false;
+    uint32_t at = definition_of(g, &g->leaf, &g->leaf_count, json, &made);
+
+    if (!made)
+        return symbol_rule(g->leaf[at].rule);
+    struct schema *s = g->s;
+    struct buf text = BUF_INIT(SCHEMA_GRAMMAR_BYTES_MAX);
+    buf_addf(&text, "%%json %.*s", STR_ARG(json));
+    struct symbol body = symbol_text(g, buf_str(&text));
+    buf_release(&text);
+    s->leaf = arena_list_grow(&s->arena, s->leaf, s->leaf_count, sizeof *s->leaf);
+    struct schema_leaf *leaf = &s->leaf[s->leaf_count++];
+    leaf->json = (struct str){ arena_copy(&s->arena, json.p, json.len), json.len };
+    schema_path(s, node, keyword, leaf->path);
+    uint32_t rule = rule_new(g);
+    rule_add(g, rule, &body, 1);
+    g->leaf[at].rule = rule;
+    return symbol_rule(rule);
+}
+
+/* ---- Rules with a finite text ---- */
+
+static bool symbol_productive(const struct grammar *g, const struct symbol *s)
+{
+    return s->kind == SYMBOL_TEXT || g->rule[s->rule].productive ||
+           (s->kind == SYMBOL_REPEAT && s->least == 0);
+}
+
+static bool alternative_productive(const struct grammar *g, const struct alternative *a)
+{
+    for (uint32_t i = 0; i < a->count; i++)
+        if (!symbol_productive(g, &a->symbol[i]))
+            return false;
+    return true;
+}
+
+static bool any_productive(const struct grammar *g, const struct rule *r)
+{
+    for (uint32_t i = 0; i < r->count; i++)
+        if (alternative_productive(g, &r->alternative[i]))
+            return true;
+    return false;
+}
+
+/* The least fixed point. Rules made last are mostly those that others lead to: backwards is fast. */
+static void productive_find(struct grammar *g)
+{
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (uint32_t i = g->rule_count; i-- > 0;)
+            if (!g->rule[i].productive && any_productive(g, &g->rule[i]))
+                g->rule[i].productive = changed = true;
+    }
+}
+
+/* ---- Printing ---- */
+
+static void print_symbol(const struct grammar *g, const struct symbol *s, struct buf *out)
+{
+    if (s->kind == SYMBOL_TEXT) {
+        buf_add_str(out, s->text);
+        return;
+    }
+    if (s->kind == SYMBOL_RULE) {
+        buf_addf(out, "r%u", s->rule);
+        return;
+    }
+    if (!g->rule[s->rule].productive || s->most == 0) {
+        buf_add_c(out, "\"\"");
+        return;
+    }
+    buf_addf(out, "(\", \" r%u){%u,", s->rule, s->least);
+    if (s->most != GRAMMAR_NO_LIMIT)
+        buf_addf(out, "%u", s->most);
+    buf_add_char(out, '}');
+}
+
+static void print_rule(struct grammar *g, uint32_t rule, struct buf *out)
+{
+    const struct rule *r = &g->rule[rule];
+    const char *before = ": ";
+
+    buf_addf(out, "r%u", rule);
+    for (uint32_t i = 0; i < r->count; i++) {
+        const struct alternative *a = &r->alternative[i];
+        if (!alternative_productive(g, a))
+            continue;
+        buf_add_c(out, before);
+        before = " | ";
+        for (uint32_t k = 0; k < a->count; k++) {
+            buf_add_c(out, k ? " " : "");
+            print_symbol(g, &a->symbol[k], out);
+        }
+        if (!a->count)
+            buf_add_c(out, "\"\"");
+    }
+    buf_add_char(out, '\n');
+}
+
+/* Marks what `start` leads to. */
+static void reach(struct grammar *g, uint32_t start)
+{
+    uint32_t *queue = arena_array(&g->arena, g->rule_count, sizeof *queue), head = 0, tail = 0;
+
+    g->rule[start].reached = true;
+    queue[tail++] = start;
+    while (head < tail) {
+        const struct rule *r = &g->rule[queue[head++]];
+        for (uint32_t i = 0; i < r->count; i++) {
+            const struct alternative *a = &r->alternative[i];
+            for (uint32_t k = 0; alternative_productive(g, a) && k < a->count; k++) {
+                uint32_t to = a->symbol[k].rule;
+                if (a->symbol[k].kind == SYMBOL_TEXT || g->rule[to].reached ||
+                    !g->rule[to].productive)
+                    continue;
+                g->rule[to].reached = true;
+                queue[tail++] = to;
+            }
+        }
+    }
+}
+
+bool grammar_print(struct grammar *g, uint32_t start, struct buf *out)
+{
+    productive_find(g);
+    if (!g->rule[start].productive)
+        return false;
+    reach(g, start);
+    buf_addf(out, "start: r%u\n", start);
+    for (uint32_t i = 0; i < g->rule_count; i++)
+        if (g->rule[i].reached)
+            print_rule(g, i, out);
+    for (uint32_t i = 0; i < g->terminal_count; i++)
+        buf_addf(out, "T%u: %.*s\n", i, STR_ARG(g->terminal[i].text));
+    return true;
+}

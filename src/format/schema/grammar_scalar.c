@@ -1,0 +1,370 @@
+/* grammar_scalar.c -- numbers and strings as regular expressions. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json_write.h"
+#include "format/schema/grammar.h"
+
+/* Integers without bounds lie within; it is exact as a double, and 64 bits hold it. */
+#define INTEGER_MAX 1000000000000000000LL
+#define INTEGER_DIGITS 19
+
+/* A regular expression of multiples counts remainders, a state each; beyond this, some are named. */
+#define MULTIPLE_DIGITS_MAX 2000.0
+#define MULTIPLES_NAMED 500.0
+
+/* One character of a JSON string: raw, or one of the short escapes. */
+#define STRING_CHAR "([^\"\\\\\\x00-\\x1F\\x7F]|\\\\[\"\\\\bfnrt])"
+
+/* Every such number is a finite double: 18 digits, or one digit with an exponent up to 307. */
+#define ANY_NUMBER                                                                                 \
+    "/-?(0|[1-9][0-9]{0,17})(\\.[0-9]{1,17})?/ | "                                                 \
+    "/-?[1-9](\\.[0-9]{1,16})?[eE][+-]?([0-9]|[1-9][0-9]|[12][0-9]{2}|30[0-7])/"
+
+/* ---- Integers between two bounds ---- */
+
+static void any_digits(struct buf *out, size_t count)
+{
+    if (count == 1)
+        buf_add_c(out, "[0-9]");
+    else if (count)
+        buf_addf(out, "[0-9]{%zu}", count);
+}
+
+static void digit_range(struct buf *out, char lo, char hi)
+{
+    if (lo == hi)
+        buf_add_char(out, lo);
+    else
+        buf_addf(out, "[%c-%c]", lo, hi);
+}
+
+static bool all_are(const char *digits, size_t count, char c)
+{
+    return strspn(digits, (const char[]){ c, 0 }) >= count;
+}
+
+/* Strings of count digits that are at least (or at most) these digits. */
+static void from_digits(struct buf *out, const char *digits, size_t count, bool at_least)
+{
+    char end = at_least ? '9' : '0';
+
+    if (count == 0 || all_are(digits, count, at_least ? '0' : '9')) {
+        any_digits(out, count);
+        return;
+    }
+    buf_addf(out, "(%c", digits[0]);
+    from_digits(out, digits + 1, count - 1, at_least);
+    if (digits[0] != end) {
+        buf_add_char(out, '|');
+        if (at_least)
+            digit_range(out, (char)(digits[0] + 1), '9');
+        else
+            digit_range(out, '0', (char)(digits[0] - 1));
+        any_digits(out, count - 1);
+    }
+    buf_add_char(out, ')');
+}
+
+/* Strings of count digits from lo to hi. */
+static void between_digits(struct buf *out, const char *lo, const char *hi, size_t count)
+{
+    size_t same = 0;
+
+    while (same < count && lo[same] == hi[same])
+        buf_add_char(out, lo[same++]);
+    if (same == count)
+        return;
+    size_t rest = count - same - 1;
+    buf_addf(out, "(%c", lo[same]);
+    from_digits(out, lo + same + 1, rest, true);
+    if (lo[same] + 1 < hi[same]) {
+        buf_add_char(out, '|');
+        digit_range(out, (char)(lo[same] + 1), (char)(hi[same] - 1));
+        any_digits(out, rest);
+    }
+    buf_addf(out, "|%c", hi[same]);
+    from_digits(out, hi + same + 1, rest, false);
+    buf_add_char(out, ')');
+}
+
+/* Whole numbers from lo to hi, 0 <= lo <= hi, without leading zeros. */
+static void between_numbers(struct buf *out, int64_t lo, int64_t hi)
+{
+    char low[INTEGER_DIGITS + 2], high[INTEGER_DIGITS + 2], edge[INTEGER_DIGITS + 2];
+    size_t from = (size_t)snprintf(low, sizeof low, "%lld", (long long)lo);
+    size_t to = (size_t)snprintf(high, sizeof high, "%lld", (long long)hi);
+
+    buf_add_char(out, '(');
+    for (size_t len = from; len <= to; len++) {
+        const char *least = low, *most = high;
+        char first[INTEGER_DIGITS + 2];
+        memset(first, '0', sizeof first);
+        first[0] = '1';
+        memset(edge, '9', sizeof edge);
+        if (len > from)
+            least = first;
+        if (len < to)
+            most = edge;
+        buf_add_c(out, len > from ? "|" : "");
+        between_digits(out, least, most, len);
+    }
+    buf_add_char(out, ')');
+}
+
+static void integer_regex(struct buf *out, int64_t lo, int64_t hi)
+{
+    buf_add_char(out, '/');
+    if (lo < 0) {
+        buf_add_c(out, hi < 0 ? "-" : "(-");
+        between_numbers(out, hi < 0 ? -hi : 1, -lo);
+        if (hi >= 0)
+            buf_add_char(out, '|');
+    }
+    if (hi >= 0)
+        between_numbers(out, lo > 0 ? lo : 0, hi);
+    buf_add_c(out, lo < 0 && hi >= 0 ? ")/" : "/");
+}
+
+/* ---- Numbers ---- */
+
+struct numbers {
+    struct schema_bound minimum, maximum;
+    double multiple[8];
+    uint32_t multiple_count;
+    uint32_t node; /* of the last schema that bounds */
+};
+
+static int numbers_of(struct grammar *g, const struct conjuncts *set, struct numbers *out)
+{
+    *out = (struct numbers){ .node = set->count ? set->item[0].node : 0 };
+    for (uint32_t i = 0; i < set->count; i++) {
+        const struct schema_node *n = &g->s->node[set->item[i].node];
+        if (n->minimum.has && (!out->minimum.has || n->minimum.value > out->minimum.value ||
+                               (n->minimum.value >= out->minimum.value && n->minimum.exclusive)))
+            out->minimum = n->minimum;
+        if (n->maximum.has && (!out->maximum.has || n->maximum.value < out->maximum.value ||
+                               (n->maximum.value <= out->maximum.value && n->maximum.exclusive)))
+            out->maximum = n->maximum;
+        if (n->minimum.has || n->maximum.has || n->multiple_of > 0)
+            out->node = set->item[i].node;
+        if (n->multiple_of > 0 && out->multiple_count == ARRAY_LEN(out->multiple))
+            return grammar_fault(g, set->item[i].node, "multipleOf",
+                                 "More than 8 multiples hold for one number.", "Write one.");
+        if (n->multiple_of > 0)
+            out->multiple[out->multiple_count++] = n->multiple_of;
+    }
+    return 0;
+}
+
+/* As a small schema of its own, whose regular expression the engine's library makes. */
+static void number_leaf(struct grammar *g, uint32_t rule, const struct numbers *n, bool integer)
+{
+    struct buf text = BUF_INIT(SCHEMA_GRAMMAR_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&text);
+    double lo = n->minimum.has ? n->minimum.value : -1e15;
+    double hi = n->maximum.has ? n->maximum.value : 1e15;
+
+    json_object(&w, NULL);
+    json_add_c(&w, "type", integer ? "integer" : "number");
+    json_add_double(&w, n->minimum.has && n->minimum.exclusive ? "exclusiveMinimum" : "minimum",
+                    lo < -1e15 ? -1e15 : lo);
+    json_add_double(&w, n->maximum.has && n->maximum.exclusive ? "exclusiveMaximum" : "maximum",
+                    hi > 1e15 ? 1e15 : hi);
+    if (n->multiple_count) {
+        json_array(&w, "allOf");
+        for (uint32_t i = 0; i < n->multiple_count; i++) {
+            json_object(&w, NULL);
+            json_add_double(&w, "multipleOf", n->multiple[i]);
+            json_end(&w);
+        }
+        json_end(&w);
+    }
+    json_object(&w, "x-guidance");
+    json_add_bool(&w, "whitespace_flexible", false);
+    json_end(&w);
+    json_end(&w);
+    struct symbol leaf =
+        symbol_leaf(g, buf_str(&text), n->node, n->multiple_count ? "multipleOf" : "minimum");
+    rule_add(g, rule, &leaf, 1);
+    buf_release(&text);
+}
+
+/* A multiple as a whole number over a power of ten: 0.025 is 25 over 10^3. */
+static double digits_of(double multiple, int *places)
+{
+    double digits = multiple;
+
+    for (*places = 0; *places < 18 && fabs(digits - nearbyint(digits)) > digits * 1e-12; ++*places)
+        digits *= 10;
+    return nearbyint(digits);
+}
+
+static double common_divisor(double a, double b)
+{
+    while (b > 0) {
+        double rest = fmod(a, b);
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* A few multiples by name, where a regular expression would count too many remainders: those nearest
+ * to zero within the bounds, or nearest to the bound. */
+static void multiples_named(struct grammar *g, uint32_t rule, const struct numbers *n, bool integer)
+{
+    struct buf text = BUF_INIT(SCHEMA_GRAMMAR_BYTES_MAX);
+    int places;
+    double digits = digits_of(n->multiple[0], &places), scale = pow(10, places);
+    double step = integer ? digits / common_divisor(digits, scale) : n->multiple[0];
+    double lo = n->minimum.has ? n->minimum.value : -1e15;
+    double hi = n->maximum.has ? n->maximum.value : 1e15;
+    double from = fmax(ceil(lo / step), -MULTIPLES_NAMED), to = floor(hi / step);
+
+    if (to < from)
+        from = fmax(ceil(lo / step), to - MULTIPLES_NAMED);
+    for (double k = from; k <= to && k <= from + 2 * MULTIPLES_NAMED; k++) {
+        double v = k * step;
+        if (fabs(v) > 1e15 || (n->minimum.exclusive && v <= lo) ||
+            (n->maximum.exclusive && v >= hi))
+            continue;
+        buf_addf(&text, "%s\"%.*f\"", text.len ? " | " : "", integer ? 0 : places, v);
+    }
+    if (text.len) {
+        struct symbol named = symbol_terminal(g, buf_str(&text));
+        rule_add(g, rule, &named, 1);
+    } else {
+        grammar_dead(g, n->node, "multipleOf", "No multiple lies within the bounds.");
+    }
+    buf_release(&text);
+}
+
+/* The whole numbers within the bounds; false when there are none. */
+static bool integers_within(const struct numbers *n, int64_t *lo, int64_t *hi)
+{
+    double low = n->minimum.has ? ceil(n->minimum.value) : -(double)INTEGER_MAX;
+    double high = n->maximum.has ? floor(n->maximum.value) : (double)INTEGER_MAX;
+
+    if (n->minimum.has && n->minimum.exclusive && low <= n->minimum.value)
+        low += 1;
+    if (n->maximum.has && n->maximum.exclusive && high >= n->maximum.value)
+        high -= 1;
+    low = low < -(double)INTEGER_MAX ? -(double)INTEGER_MAX : low;
+    high = high > (double)INTEGER_MAX ? (double)INTEGER_MAX : high;
+    if (low > high)
+        return false;
+    *lo = (int64_t)low;
+    *hi = (int64_t)high;
+    return true;
+}
+
+int grammar_number(struct grammar *g, const struct conjuncts *set, uint32_t rule, bool integer)
+{
+    struct numbers n;
+    int64_t lo, hi;
+
+    if (numbers_of(g, set, &n) < 0)
+        return -1;
+    if (integer && !integers_within(&n, &lo, &hi)) {
+        grammar_dead(g, n.node, "minimum", "No integer lies within the bounds.");
+        return 0;
+    }
+    int places;
+    if (n.multiple_count == 1 && digits_of(n.multiple[0], &places) > MULTIPLE_DIGITS_MAX) {
+        multiples_named(g, rule, &n, integer);
+        return 0;
+    }
+    if (n.multiple_count || (!integer && (n.minimum.has || n.maximum.has))) {
+        number_leaf(g, rule, &n, integer);
+        return 0;
+    }
+    struct buf text = BUF_INIT(SCHEMA_GRAMMAR_BYTES_MAX);
+    if (integer)
+        integer_regex(&text, lo, hi);
+    else
+        buf_add_c(&text, ANY_NUMBER);
+    struct symbol number = symbol_terminal(g, buf_str(&text));
+    rule_add(g, rule, &number, 1);
+    buf_release(&text);
+    return 0;
+}
+
+/* ---- Strings ---- */
+
+struct strings {
+    uint64_t min_length, max_length;
+    const char *keyword; /* "pattern" or "format" when there is one */
+    uint32_t node;
+};
+
+static void pattern_member(struct json_writer *w, struct str pattern)
+{
+    json_object(w, NULL);
+    json_add_text(w, "pattern", pattern);
+    json_end(w);
+}
+
+static void string_leaf(struct grammar *g, const struct conjuncts *set, uint32_t rule,
+                        const struct strings *in)
+{
+    struct buf text = BUF_INIT(SCHEMA_GRAMMAR_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&text);
+
+    json_object(&w, NULL);
+    json_add_c(&w, "type", "string");
+    if (in->min_length)
+        json_add_uint(&w, "minLength", in->min_length);
+    if (in->max_length != UINT64_MAX)
+        json_add_uint(&w, "maxLength", in->max_length);
+    json_array(&w, "allOf");
+    for (uint32_t i = 0; i < set->count; i++) {
+        const struct schema_node *n = &g->s->node[set->item[i].node];
+        if (n->pattern)
+            pattern_member(&w, pattern_text(n->pattern));
+        if (n->format && n->format->pattern)
+            pattern_member(&w, str_of(n->format->pattern));
+    }
+    json_end(&w);
+    json_object(&w, "x-guidance");
+    json_add_bool(&w, "whitespace_flexible", false);
+    json_end(&w);
+    json_end(&w);
+    struct symbol leaf = symbol_leaf(g, buf_str(&text), in->node, in->keyword);
+    rule_add(g, rule, &leaf, 1);
+    buf_release(&text);
+}
+
+int grammar_string(struct grammar *g, const struct conjuncts *set, uint32_t rule)
+{
+    struct strings in = { .max_length = UINT64_MAX };
+
+    for (uint32_t i = 0; i < set->count; i++) {
+        const struct schema_node *n = &g->s->node[set->item[i].node];
+        in.min_length = n->min_length > in.min_length ? n->min_length : in.min_length;
+        in.max_length = n->max_length < in.max_length ? n->max_length : in.max_length;
+        if (n->pattern || (n->format && n->format->pattern)) {
+            in.keyword = n->pattern ? "pattern" : "format";
+            in.node = set->item[i].node;
+        }
+    }
+    if (in.min_length > in.max_length) {
+        grammar_dead(g, set->item[0].node, "minLength",
+                     "The lengths of the schemas that hold here exclude each other.");
+        return 0;
+    }
+    if (in.keyword) {
+        string_leaf(g, set, rule, &in);
+        return 0;
+    }
+    struct buf text = BUF_INIT(256);
+    buf_addf(&text, "/\"" STRING_CHAR "{%llu,", (unsigned long long)in.min_length);
+    if (in.max_length != UINT64_MAX)
+        buf_addf(&text, "%llu", (unsigned long long)in.max_length);
+    buf_add_c(&text, "}\"/");
+    struct symbol string = symbol_terminal(g, buf_str(&text));
+    rule_add(g, rule, &string, 1);
+    buf_release(&text);
+    return 0;
+}

@@ -1,0 +1,252 @@
+#include "format/schema/pattern.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "format/schema/schema.h"
+
+struct pattern {
+    char *text;
+    size_t len;
+    pcre2_code *code;
+    pcre2_match_context *context; /* the limits; read only after pattern_new */
+};
+
+/* ---- Cost ---- */
+
+/* One past the class that opens at `at`. */
+static size_t class_end(struct str p, size_t at)
+{
+    size_t i = at + 1;
+
+    if (i < p.len && p.p[i] == '^')
+        i++;
+    if (i < p.len && p.p[i] == ']')
+        i++;
+    for (; i < p.len && p.p[i] != ']'; i++)
+        if (p.p[i] == '\\')
+            i++;
+    return i < p.len ? i + 1 : p.len;
+}
+
+/* The larger number of "{n}", "{n,}" or "{n,m}" at `at`, or 1 when no counted repetition is there. */
+static uint64_t repeat_at(struct str p, size_t at)
+{
+    uint64_t n = 0, most = 0;
+    bool digits = false;
+
+    for (size_t i = at + 1; i < p.len; i++) {
+        char c = p.p[i];
+        if (c >= '0' && c <= '9') {
+            n = n < SCHEMA_COUNT_MAX ? n * 10 + (uint64_t)(c - '0') : n;
+            digits = true;
+            most = n > most ? n : most;
+        } else if (c == ',') {
+            n = 0;
+        } else {
+            return c == '}' && digits && most ? most : 1;
+        }
+    }
+    return 1;
+}
+
+/* Counted repetitions copy what they repeat, and nested ones multiply: the sum over the pattern of
+ * the copies that the repetitions around and at each place make. Groups nest at most 64 deep. */
+static int cost_check(struct str p, struct error *e)
+{
+    enum { DEPTH_MAX = 64 };
+    uint64_t inside[DEPTH_MAX + 1] = { 0 }; /* copies of the group that is open at a depth */
+    uint64_t last = 0;                      /* of the last atom */
+    unsigned depth = 0;
+
+    for (size_t i = 0; i < p.len; i++) {
+        char c = p.p[i];
+        if (c == '{' && repeat_at(p, i) > 1) {
+            uint64_t times = repeat_at(p, i);
+            inside[depth] += last * (times - 1);
+            last *= times;
+        } else if (c == '(') {
+            if (++depth > DEPTH_MAX)
+                return error_set(e, ERROR_INVALID_ARGUMENT, "its groups are nested too deeply");
+            inside[depth] = 0;
+        } else if (c == ')' && depth > 0) {
+            last = inside[depth] ? inside[depth] : 1;
+            inside[--depth] += last;
+        } else if (!strchr("*+?|^$", c)) {
+            if (c == '\\')
+                i++;
+            else if (c == '[')
+                i = class_end(p, i) - 1;
+            last = 1;
+            inside[depth]++;
+        }
+        if (inside[depth] > SCHEMA_PATTERN_BYTES_MAX + SCHEMA_PATTERN_REPEAT_MAX)
+            return error_set(e, ERROR_INVALID_ARGUMENT,
+                             "its counted repetitions make more than %d copies",
+                             SCHEMA_PATTERN_REPEAT_MAX);
+    }
+    return 0;
+}
+
+/* ---- Compiling and searching ---- */
+
+struct pattern *pattern_new(struct str text, struct error *e)
+{
+    int code = 0;
+    PCRE2_SIZE at = 0;
+
+    if (text.len > SCHEMA_PATTERN_BYTES_MAX) {
+        (void)error_set(e, ERROR_INVALID_ARGUMENT, "it has over %d bytes",
+                        SCHEMA_PATTERN_BYTES_MAX);
+        return NULL;
+    }
+    if (cost_check(text, e) < 0)
+        return NULL;
+    struct pattern *p = mem_alloc(sizeof *p);
+    p->text = mem_alloc(text.len + 1);
+    if (text.len)
+        memcpy(p->text, text.p, text.len);
+    p->len = text.len;
+    p->code = pcre2_compile((PCRE2_SPTR)p->text, text.len,
+                            PCRE2_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_ALT_BSUX |
+                                PCRE2_MATCH_UNSET_BACKREF | PCRE2_NEVER_BACKSLASH_C,
+                            &code, &at, NULL);
+    if (!p->code) {
+        PCRE2_UCHAR message[200] = "";
+        (void)pcre2_get_error_message(code, message, sizeof message);
+        (void)error_set(e, ERROR_INVALID_ARGUMENT, "%s, at character %zu", (const char *)message,
+                        (size_t)at + 1);
+        pattern_free(p);
+        return NULL;
+    }
+    p->context = pcre2_match_context_create(NULL);
+    (void)pcre2_set_match_limit(p->context, PATTERN_MATCH_LIMIT);
+    (void)pcre2_set_depth_limit(p->context, PATTERN_DEPTH_LIMIT);
+    return p;
+}
+
+void pattern_free(struct pattern *p)
+{
+    if (!p)
+        return;
+    pcre2_code_free(p->code);
+    pcre2_match_context_free(p->context);
+    mem_free(p->text);
+    mem_free(p);
+}
+
+struct str pattern_text(const struct pattern *p)
+{
+    return (struct str){ p->text, p->len };
+}
+
+bool pattern_finds(const struct pattern *p, struct str text)
+{
+    pcre2_match_data *data = pcre2_match_data_create(1, NULL);
+    int rc =
+        pcre2_match(p->code, (PCRE2_SPTR)(text.p ? text.p : ""), text.len, 0, 0, data, p->context);
+
+    pcre2_match_data_free(data);
+    return rc >= 0;
+}
+
+/* ---- As a terminal ---- */
+
+/* The class that \d, \w and their negations stand for, in ASCII as ECMA-262 has them. */
+static const char *class_of(char c)
+{
+    switch (c) {
+    case 'd':
+        return "[0-9]";
+    case 'D':
+        return "[^0-9]";
+    case 'w':
+        return "[0-9A-Za-z_]";
+    case 'W':
+        return "[^0-9A-Za-z_]";
+    default:
+        return NULL;
+    }
+}
+
+/* One alternative without its anchors, as Lark writes it between slashes. False when an anchor is
+ * left. */
+static bool write_inside(struct str alternative, struct buf *out)
+{
+    for (size_t i = 0; i < alternative.len; i++) {
+        char c = alternative.p[i];
+        if (c == '\\' && i + 1 < alternative.len) {
+            const char *class = class_of(alternative.p[++i]);
+            if (class)
+                buf_add_c(out, class);
+            else
+                buf_add_str(out, str_sub(alternative, i - 1, 2));
+        } else if (c == '/') {
+            buf_add_c(out, "\\/");
+        } else if (c == '\n') {
+            buf_add_c(out, "\\n");
+        } else if (c == '[') {
+            size_t end = class_end(alternative, i);
+            struct str class = str_sub(alternative, i, end - i);
+            for (size_t k = 0; k < class.len; k++) {
+                if (class.p[k] == '/')
+                    buf_add_char(out, '\\');
+                buf_add_char(out, class.p[k]);
+            }
+            i = end - 1;
+        } else if (c == '^' || c == '$') {
+            return false;
+        } else {
+            buf_add_char(out, c);
+        }
+    }
+    return true;
+}
+
+static bool write_alternative(struct str text, struct buf *out)
+{
+    bool begins = text.len && text.p[0] == '^';
+    struct str rest = str_sub(text, begins ? 1 : 0, text.len);
+    size_t slashes = 0;
+
+    while (slashes + 1 < rest.len && rest.p[rest.len - 2 - slashes] == '\\')
+        slashes++;
+    bool ends = rest.len && rest.p[rest.len - 1] == '$' && slashes % 2 == 0;
+    buf_add_c(out, begins ? "/(?:" : "/(?s:.*)(?:");
+    if (!write_inside(str_sub(rest, 0, rest.len - (ends ? 1 : 0)), out))
+        return false;
+    buf_add_c(out, ends ? ")/" : ")(?s:.*)/");
+    return true;
+}
+
+bool pattern_write_whole(const struct pattern *p, struct buf *out)
+{
+    struct str text = pattern_text(p);
+    size_t from = 0;
+    unsigned depth = 0;
+
+    buf_add_char(out, '(');
+    for (size_t i = 0; i <= text.len; i++) {
+        char c = i < text.len ? text.p[i] : '|';
+        if (c == '\\') {
+            i++;
+        } else if (c == '[') {
+            i = class_end(text, i) - 1;
+        } else if (c == '(') {
+            depth++;
+        } else if (c == ')') {
+            depth -= depth > 0;
+        } else if (c == '|' && (depth == 0 || i == text.len)) {
+            if (from)
+                buf_add_c(out, " | ");
+            if (!write_alternative(str_sub(text, from, i - from), out))
+                return false;
+            from = i + 1;
+        }
+    }
+    buf_add_char(out, ')');
+    return true;
+}

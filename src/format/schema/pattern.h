@@ -1,0 +1,31 @@
+/* pattern.h -- regular expressions of a schema.
+ *
+ * Why: a pattern is searched in a string (ECMA-262, not anchored) by the check, and stands in a
+ * grammar for the names of properties, where it must be a whole match.
+ *
+ * Errors:  a pattern that cannot be taken gives the reason in words.
+ * Limits:  PATTERN_MATCH_LIMIT steps of the matcher; a search beyond does not match.
+ * Threads: a compiled pattern may be used by any number of threads.
+ * Source:  PCRE2 (https://pcre2project.github.io); ECMA-262, RegExp.
+ */
+#ifndef TRANCHE_FORMAT_SCHEMA_PATTERN_H
+#define TRANCHE_FORMAT_SCHEMA_PATTERN_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "base/str.h"
+
+#define PATTERN_MATCH_LIMIT 200000 /* calls of PCRE2's internal match function */
+#define PATTERN_DEPTH_LIMIT 1000
+
+struct pattern;
+struct pattern *pattern_new(struct str text, struct error *e);
+void pattern_free(struct pattern *p); /* accepts NULL */
+struct str pattern_text(const struct pattern *p);
+bool pattern_finds(const struct pattern *p, struct str text);
+/* The pattern as a Lark terminal that matches a whole text: "(/(?s:.*)a/ | /b(?s:.*)/)". False when an
+ * anchor stands elsewhere than at an alternative's beginning or end. */
+bool pattern_write_whole(const struct pattern *p, struct buf *out);
+
+#endif

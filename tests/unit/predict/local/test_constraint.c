@@ -1,0 +1,273 @@
+/* Goal: answers follow what a request asks for, and what is forced is appended. Method: the batcher over
+ * the fake runtime, whose tokens are bytes and whose wishes are letters. */
+#include "predict/local/batcher.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/json.h"
+#include "unit/predict/local/runtime_fake.h"
+
+struct world {
+    struct fake_runtime *fake;
+    struct batcher *batcher;
+    struct constraints *constraints;
+    struct arena arena;
+};
+
+static int open_world(void **state)
+{
+    struct world *w = mem_alloc(sizeof *w);
+    struct error e = { 0 };
+
+    w->fake = fake_open(2048, 8, 256);
+    const struct batcher_plan plan = { .sequences = 4, .rows_max = 256 };
+    w->batcher = batcher_new(&w->fake->base, &plan);
+    w->constraints = constraints_new(&w->fake->base, &e);
+    assert_non_null(w->constraints);
+    *state = w;
+    return 0;
+}
+
+static int close_world(void **state)
+{
+    struct world *w = *state;
+
+    batcher_free(w->batcher);
+    constraints_free(w->constraints);
+    w->fake->base.ops->close(&w->fake->base);
+    arena_release(&w->arena);
+    mem_free(w);
+    return 0;
+}
+
+static struct generation generation_of(struct world *w, enum answer_form form, const char *schema)
+{
+    struct generation g = { .form = form };
+    struct error e = { 0 };
+    size_t at;
+
+    if (schema) {
+        g.json_schema = json_parse(&w->arena, str_of(schema), &at, &e);
+        assert_non_null(g.json_schema);
+    }
+    return g;
+}
+
+static struct constraint *constraint_for(struct world *w, enum answer_form form, const char *schema)
+{
+    const struct generation g = generation_of(w, form, schema);
+    struct violation why = { 0 };
+    struct constraint *k;
+
+    if (constraint_of(w->constraints, &g, &k, &why) < 0)
+        fail_msg("%s: %s", why.path, why.message);
+    return k;
+}
+
+static struct task *ask(struct world *w, struct constraint *k, double temperature, uint64_t seed)
+{
+    struct task *t = task_new(), *done;
+    struct error e = { 0 };
+
+    tokens_append(&t->prompt, (const int32_t[]){ 'q', '9', '>' }, 3);
+    t->tokens_max = 600;
+    t->constraint = k;
+    t->sampling = (struct sampling){ .temperature = (float)temperature, .top_p = 1, .seed = seed };
+    batcher_add(w->batcher, t);
+    while (!(done = batcher_done(w->batcher)))
+        assert_int_equal(batcher_step(w->batcher, &e), 0);
+    return done;
+}
+
+static void assert_answer(struct world *w, enum answer_form form, const char *schema,
+                          const char *want)
+{
+    struct task *t = ask(w, constraint_for(w, form, schema), 0, 0);
+
+    if (t->error.code != ERROR_OK)
+        fail_msg("%s", t->error.msg);
+    assert_true(buf_ok(&t->candidate[0].text));
+    assert_string_equal(t->candidate[0].text.p, want);
+    assert_int_equal(t->candidate[0].finish, FINISH_STOP);
+    task_free(t);
+}
+
+/* Goal: a single possible answer needs no forward at all. */
+static void test_an_answer_without_a_choice_is_given_without_the_model(void **state)
+{
+    struct world *w = *state;
+
+    assert_answer(w, ANSWER_ENUM, "{\"enum\":[\"POSITIVE\"]}", "POSITIVE");
+    assert_answer(w, ANSWER_JSON, "{\"const\":{\"a\":[1,2]}}", "{\"a\": [1, 2]}");
+    assert_int_equal(w->fake->forwards, 0);
+}
+
+/* Goal: the model decides where the values differ, and only there. */
+static void test_a_value_is_chosen_at_its_first_distinguishing_token(void **state)
+{
+    struct world *w = *state;
+    struct task *t =
+        ask(w, constraint_for(w, ANSWER_ENUM, "{\"enum\":[\"xx one\",\"xx two\"]}"), 0, 0);
+    const struct generated *g = &t->candidate[0];
+
+    assert_true(strcmp(g->text.p, "xx one") == 0 || strcmp(g->text.p, "xx two") == 0);
+    assert_int_equal(w->fake->forwards, 1);
+    assert_int_equal(g->token_count, 6);
+    assert_int_equal(g->forced_count, 5);
+    task_free(t);
+}
+
+/* Goal: appending is only a speed-up. Method: the same requests with forced tokens appended and fed one
+ * at a time, at several temperatures. */
+static void test_forced_tokens_are_the_same_appended_or_fed_one_at_a_time(void **state)
+{
+    static const char schema[] =
+        "{\"type\":\"object\",\"properties\":{\"kind\":{\"enum\":[\"apple\",\"apricot\",\"pear\"]},"
+        "\"count\":{\"type\":\"integer\",\"minimum\":10,\"maximum\":19},"
+        "\"tags\":{\"type\":\"array\",\"items\":{\"type\":\"string\",\"maxLength\":3},"
+        "\"maxItems\":2}},\"required\":[\"kind\",\"count\",\"tags\"]}";
+    struct world *w = *state;
+
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        struct task *together =
+            ask(w, constraint_for(w, ANSWER_JSON, schema), (double)(seed % 3) * 0.7, seed);
+        struct task *t = task_new(), *apart;
+        struct error e = { 0 };
+        tokens_append(&t->prompt, (const int32_t[]){ 'q', '9', '>' }, 3);
+        t->tokens_max = 600;
+        t->constraint = constraint_for(w, ANSWER_JSON, schema);
+        t->sampling = together->sampling;
+        t->forced_apart = true;
+        batcher_add(w->batcher, t);
+        while (!(apart = batcher_done(w->batcher)))
+            assert_int_equal(batcher_step(w->batcher, &e), 0);
+        assert_string_equal(together->candidate[0].text.p, apart->candidate[0].text.p);
+        assert_int_equal(together->candidate[0].token_count, apart->candidate[0].token_count);
+        assert_int_equal(together->candidate[0].forced_count, apart->candidate[0].forced_count);
+        task_free(together);
+        task_free(apart);
+    }
+}
+
+/* Goal: no object of an answer has a name twice, which the grammar alone would let pass. Method: an
+ * object with three one-letter members, of three letters. */
+static void test_names_never_repeat(void **state)
+{
+    static const char schema[] = "{\"type\":\"object\",\"patternProperties\":{\"^[abc]$\":"
+                                 "{\"const\":1}},\"additionalProperties\":false,"
+                                 "\"minProperties\":3}";
+    struct world *w = *state;
+    struct error e = { 0 };
+    struct arena a = { 0 };
+
+    for (uint64_t seed = 0; seed < 10; seed++) {
+        struct task *t = ask(w, constraint_for(w, ANSWER_JSON, schema), 1.5, seed);
+        size_t at;
+        if (t->error.code == ERROR_OK) {
+            yyjson_val *v = json_parse(&a, buf_str(&t->candidate[0].text), &at, &e);
+            struct buf path = BUF_INIT(64);
+            assert_non_null(v);
+            assert_int_equal(json_check(v, &path, &e), 0); /* no name twice */
+            assert_int_equal(yyjson_obj_size(v), 3);
+            buf_release(&path);
+        } else { /* after all three, a fourth member was begun */
+            assert_int_equal(t->error.code, ERROR_INVALID_ARGUMENT);
+        }
+        task_free(t);
+    }
+    arena_release(&a);
+}
+
+/* Goal: what cannot be followed is refused with the place of the keyword. */
+static void test_what_cannot_be_followed_is_refused_at_its_keyword(void **state)
+{
+    static const struct {
+        const char *schema, *path;
+    } cases[] = {
+        { "{\"minItems\":5,\"maxItems\":2}", "minItems" },
+        { "{\"properties\":{\"a\":{\"type\":\"string\",\"minLength\":3,\"maxLength\":2}}}",
+          "properties.a.minLength" },
+        { "{\"type\":\"array\",\"items\":{\"type\":\"string\",\"pattern\":\"(?=x)y\"}}",
+          "items.pattern" },
+        { "{\"type\":\"string\",\"pattern\":\"^a$\",\"minLength\":2}", "pattern" },
+        { "{\"properties\":{\"a\":{\"uniqueItems\":true}}}", "properties.a.uniqueItems" },
+        { "{\"items\":{\"if\":{}}}", "items.if" },
+        { "{\"x-guidance\":{\"lenient\":true}}", "x-guidance" },
+        { "{\"$ref\":\"#\"}", "$ref" },
+        { "{\"$ref\":\"http://example.com/a.json\"}", "$ref" },
+        { "{\"type\":\"object\",\"required\":[\"a\"],\"properties\":{\"a\":{\"$ref\":\"#\"}}}",
+          "" },
+    };
+    struct world *w = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const struct generation g = generation_of(w, ANSWER_JSON, cases[i].schema);
+        struct violation why = { 0 };
+        struct constraint *k;
+        char want[160] = "generationConfig.responseJsonSchema";
+        (void)snprintf(want + strlen(want), 100, "%s%s", cases[i].path[0] ? "." : "",
+                       cases[i].path);
+        if (constraint_of(w->constraints, &g, &k, &why) == 0)
+            fail_msg("not refused: %s", cases[i].schema);
+        assert_string_equal(why.path, want);
+        assert_true(why.message[0] && why.remedy[0]);
+    }
+}
+
+/* Goal: the same schema is compiled once, and the list of compiled ones stays within its limit. */
+static void test_more_schemas_than_are_kept_can_be_used(void **state)
+{
+    struct world *w = *state;
+    struct constraint *first = constraint_for(w, ANSWER_ENUM, "{\"enum\":[\"a\",\"b\"]}");
+    struct constraint *again = constraint_for(w, ANSWER_ENUM, "{\"enum\":[\"a\",\"b\"]}");
+
+    assert_ptr_equal(first, again);
+    for (int i = 0; i < 2 * CONSTRAINTS_MAX; i++) {
+        char schema[64];
+        (void)snprintf(schema, sizeof schema, "{\"const\":%d}", i);
+        constraint_release(constraint_for(w, ANSWER_JSON, schema));
+    }
+    constraint_release(first);
+    struct task *t = ask(w, again, 0, 0); /* still usable though the list has forgotten it */
+    assert_int_equal(t->error.code, ERROR_OK);
+    task_free(t);
+}
+
+/* Goal: the tokens of a forced text count as the answer's, to the limit of tokens. */
+static void test_an_answer_cut_among_forced_tokens_is_at_its_limit(void **state)
+{
+    struct world *w = *state;
+    struct task *t = task_new(), *done;
+    struct error e = { 0 };
+
+    tokens_append(&t->prompt, (const int32_t[]){ 'q', '9', '>' }, 3);
+    t->tokens_max = 4;
+    t->constraint = constraint_for(w, ANSWER_ENUM, "{\"enum\":[\"POSITIVE\"]}");
+    batcher_add(w->batcher, t);
+    while (!(done = batcher_done(w->batcher)))
+        assert_int_equal(batcher_step(w->batcher, &e), 0);
+    assert_string_equal(done->candidate[0].text.p, "POSI");
+    assert_int_equal(done->candidate[0].finish, FINISH_MAX_TOKENS);
+    assert_int_equal(done->candidate[0].token_count, 4);
+    task_free(done);
+}
+
+#define WORLD_TEST(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WORLD_TEST(test_an_answer_without_a_choice_is_given_without_the_model),
+        WORLD_TEST(test_a_value_is_chosen_at_its_first_distinguishing_token),
+        WORLD_TEST(test_forced_tokens_are_the_same_appended_or_fed_one_at_a_time),
+        WORLD_TEST(test_names_never_repeat),
+        WORLD_TEST(test_what_cannot_be_followed_is_refused_at_its_keyword),
+        WORLD_TEST(test_more_schemas_than_are_kept_can_be_used),
+        WORLD_TEST(test_an_answer_cut_among_forced_tokens_is_at_its_limit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
