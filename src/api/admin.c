@@ -48,7 +48,7 @@ static void add_label_value(struct str value, struct buf *out)
         char c = value.p[i];
         if (c == '\\' || c == '"' || c == '\n')
             buf_add_char(out, '\\');
-        buf_add_char(out, c == '\n' ? 'n' : c);
+        buf_add_char(out, (char)(c == '\n' ? 'n' : c));
     }
 }
 

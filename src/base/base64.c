@@ -78,8 +78,8 @@ void base64_add(const void *p, size_t len, struct buf *out)
                         (left > 2 ? in[i + 2] : 0);
         text[n++] = digits[bits >> 18];
         text[n++] = digits[bits >> 12 & 63];
-        text[n++] = left > 1 ? digits[bits >> 6 & 63] : '=';
-        text[n++] = left > 2 ? digits[bits & 63] : '=';
+        text[n++] = (char)(left > 1 ? digits[bits >> 6 & 63] : '=');
+        text[n++] = (char)(left > 2 ? digits[bits & 63] : '=');
         if (n == sizeof text) {
             buf_add(out, text, n);
             n = 0;

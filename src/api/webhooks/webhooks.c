@@ -11,7 +11,7 @@
 #define BODY_MAX ((size_t)64 * 1024)
 #define REPLY_MAX ((size_t)4 * 1024 * 1024)
 #define SECRET_REPLY_MAX 1024
-#define NAME_BYTES_MAX 256
+#define NAME_BYTES_MAX ((size_t)256)
 #define EVENTS_BYTES_MAX 4096
 #define DELIVERIES_MAX 100
 #define DAY_US ((int64_t)86400 * 1000000)
@@ -160,7 +160,7 @@ static int read_name(struct arena *a, yyjson_val *v, struct webhook *w, struct e
     struct buf text = BUF_INIT(NAME_BYTES_MAX * 8);
 
     if (!yyjson_is_str(v) || json_str(v).len > NAME_BYTES_MAX)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "name must be a text of at most %d bytes",
+        return error_set(e, ERROR_INVALID_ARGUMENT, "name must be a text of at most %zu bytes",
                          NAME_BYTES_MAX);
     buf_add_json(&text, json_str(v));
     w->spec = (struct str){ arena_copy(a, text.p, text.len), text.len };
