@@ -1,6 +1,6 @@
 /* base64.h -- base64: whether text is valid, writing it, reading it, and the one spelling that all read.
  *
- * Why: inline media stand in requests as base64, megabytes of it; a fault must be found before any
+ * Why: inline media stand in requests as base64, megabytes of it; an error must be found before any
  * work, and the text is passed on as it was written.
  *
  * Shape:   read: both alphabets of RFC 4648 ("+/" and "-_"), padded or not, without white space;

@@ -1,4 +1,4 @@
-/* cpu.h -- what a process must ask the system for before it may use it of a CPU.
+/* cpu.h -- CPU features that a process may use only after the system grants them.
  *
  * Threads: all; what is granted is granted to the whole process.
  * Source:  Linux, Documentation/arch/x86/xstate.rst.

@@ -26,7 +26,7 @@ static void arena_no_free(void *ctx, void *p)
 
 #define UTF_16 "This is UTF-16 text, but JSON must be UTF-8: iconv -f UTF-16 -t UTF-8 converts it"
 
-/* What often stands where JSON was expected, by the parser's code and the first bytes there. */
+/* Frequent mistakes where JSON was expected, by the parser's code and the first bytes there. */
 // clang-format off
 static const struct {
     yyjson_read_code code;
@@ -313,7 +313,7 @@ yyjson_val *json_get(yyjson_val *object, const char *key)
     return yyjson_obj_get(object, key);
 }
 
-/* What was parsed holds nothing that cannot be written. */
+/* A parsed value holds nothing that cannot be written. */
 struct str json_text(struct arena *a, yyjson_val *v)
 {
     const yyjson_alc alc = { arena_malloc, arena_realloc, arena_no_free, a };

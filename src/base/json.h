@@ -1,7 +1,7 @@
 /* json.h -- reading JSON: a document in an arena, and where in the text each value stands.
  *
  * Why: yyjson parses and validates; it keeps neither positions nor the text as written, allows any
- * depth and duplicate keys. A fault must name its byte, and an echoed request must come back as it
+ * depth and duplicate keys. An error must name its byte, and an echoed request must come back as it
  * was written, so spans are found again in the text, which is already known to be valid.
  *
  * Units:   offsets in bytes from the start of the text.
@@ -24,7 +24,7 @@
 /* Parses text (which it does not change or keep); the document lives in the arena. NULL with the
  * offset of the offending byte in *at. Numbers are as yyjson reads them (int64, uint64, double). */
 yyjson_val *json_parse(struct arena *a, struct str text, size_t *at, struct error *e) FALLIBLE;
-/* Checks what yyjson does not: depth, and keys that stand twice in one object. On a fault -1, with
+/* Checks what yyjson does not: depth, and keys that stand twice in one object. On an error -1, with
  * the path to it as JSON path text in *path (see json_path_*) and the message in e. */
 int json_check(yyjson_val *root, struct buf *path, struct error *e) FALLIBLE;
 

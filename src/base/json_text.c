@@ -234,7 +234,7 @@ static void unescape(struct str raw, struct buf *out)
     }
 }
 
-/* Whether two insides of JSON strings are the same text, whatever is escaped in each. */
+/* True when two insides of JSON strings are the same text, whatever is escaped in each. */
 static bool same_text(struct str a, struct str b)
 {
     if (!memchr(a.p, '\\', a.len) && !memchr(b.p, '\\', b.len))
@@ -282,7 +282,7 @@ static bool step_next(struct str path, size_t *at, struct step *s)
     return true;
 }
 
-/* Where member key of the object at *at stands: of several the first, or the last when wanted. */
+/* Sets *at to the value of member key of the object there: of several the first, or the last. */
 static bool locate_key(struct str text, size_t *at, struct str key, bool last)
 {
     struct str object = str_sub(text, *at, text.len);

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Of a huge page; smaller arrays do not want one. */
+/* Bytes of a huge page; smaller arrays get none. */
 #define HUGE_BYTES ((size_t)2 * 1024 * 1024)
 
 struct arena_block {

@@ -37,7 +37,7 @@ struct metric {
     char labels[METRIC_LABELS_BYTES];
 };
 
-/* What came when there was no room. */
+/* Counts the events of series that found no room. */
 static struct metric other = { .name = "other",
                                .help = "Events of series beyond the limit",
                                .kind = OTHER };

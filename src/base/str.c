@@ -10,7 +10,7 @@
 #include "base/mem.h"
 
 #define DISTANCE_BYTES_MAX 64
-/* Of a buffer that holds anything. */
+/* Bytes first allocated for a buffer. */
 #define BUF_BYTES_MIN 64
 
 struct str str_of(const char *cstr)
@@ -236,7 +236,7 @@ unsigned str_distance(struct str a, struct str b, unsigned limit)
     return d > limit ? limit + 1 : d;
 }
 
-/* What holds between all calls: a buffer that was written to has its NUL, and no more than max. */
+/* The invariant between all calls: a buffer that was written to has its NUL, and no more than max. */
 static inline void buf_check(const struct buf *b)
 {
     assert(b->len <= b->max && b->len <= b->cap && (b->len < b->cap || !b->p));

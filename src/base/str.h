@@ -46,7 +46,7 @@ size_t str_utf8_valid(struct str s);
 /* Takes the piece before the next separator off *rest; false when nothing is left. "a,,b" has three
  * pieces, a separator at the end begins none. */
 bool str_next(struct str *rest, char separator, struct str *piece);
-/* What stands after the last c; all of s when there is none. */
+/* The part after the last c; all of s when there is none. */
 struct str str_after_last(struct str s, char c);
 /* Shell-like match of a whole name: '*' any run, '?' one byte, all else itself. */
 bool str_glob(const char *pattern, const char *name);

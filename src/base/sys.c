@@ -16,7 +16,7 @@
 
 /* Linux moves at most this much in one call anyway. */
 #define IO_BYTES_MAX ((size_t)1 << 30)
-/* A name that goes to another file each time it is opened is somebody's game. */
+/* If the path resolves to a different file each time, someone is racing us. */
 #define LOCK_TRIES_MAX 100
 
 static bool is_named(int fd, const char *path)

@@ -1,4 +1,4 @@
-/* exchange.h -- what a dialect needs beside the request: contents of files, and what completes a reply.
+/* exchange.h -- what a dialect needs beside the request: contents of files, and what its reply lacks.
  *
  * Why: a request can name files (gs://) that the upstream server cannot read, and a reply lacks what
  * only the caller knows. Each dialect of format/openai and format/google takes both in this form.
@@ -25,7 +25,7 @@ struct file_contents {
 /* The content of the file of that name; NULL when it is not there, or files is. */
 const struct file_content *file_content_find(const struct file_contents *files, struct str uri);
 
-/* What makes a reply complete. */
+/* Members of a reply that the server does not give. */
 struct reply_rules {
     const struct request *request; /* what was asked: candidates, form, logprobs */
     const char *model;             /* modelVersion when the body names none */

@@ -37,7 +37,7 @@ struct shard {
     uint64_t digest[2];   /* XXH3-128 of its bytes: a changed input is noticed */
 };
 
-/* How many of the len bytes at p (which begin at a line's start) make the next shard: whole lines, at
+/* Bytes, of the len at p (which begin at a line's start), that make the next shard: whole lines, at
  * most SHARD_LINES_MAX non-empty and SHARD_BYTES_MAX bytes, but at least one line. Sets bytes,
  * line_count and line_no_end (from line_no). 0 when not even one whole line is there and more can
  * come (!at_end): call again with more bytes; at LINE_BYTES_MAX + 2 bytes without a line end, the

@@ -1,7 +1,7 @@
-/* retry_after.h -- how long a server asks to be left alone.
+/* retry_after.h -- the pause that a server asks for.
  *
- * Why: 429 and 503 often say when to come back; whoever comes earlier is refused again, and at worst
- * shut out.
+ * Why: 429 and 503 often say when to come back; a client that comes earlier is refused again, and at
+ * worst shut out.
  *
  * Shape:   Retry-After: seconds ("120", and "1.5", which some send) or a date, counted from now.
  *          google.rpc.RetryInfo: a duration, "3.5s".

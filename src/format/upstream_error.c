@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "format/retry_after.h"
 
-/* Of a body that is no JSON; the rest is not looked at. */
+/* Bytes read of a body that is not JSON. */
 #define QUOTED_BYTES_MAX 4096
 #define MESSAGE_BYTES_MAX 400 /* leaves room for the name and the status */
 #define NAME_BYTES_MAX 32
@@ -40,7 +40,7 @@ static const struct {
     { 529, ERROR_UNAVAILABLE,        "Overloaded"             },
 };
 
-/* What servers write as type, or as code when that is a word. */
+/* Words that servers write as type, or as code. */
 static const struct {
     const char *type;
     enum error_code code;
@@ -64,7 +64,7 @@ static const struct {
 };
 // clang-format on
 
-/* What a body tells. */
+/* The findings in a body. */
 struct finding {
     bool is_error; /* it is one of the known forms */
     bool has_code; /* of its own, which counts more than the status */

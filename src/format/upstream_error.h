@@ -4,8 +4,8 @@
  * in words, and when to come back.
  *
  * In:      an HTTP status that is not 200, its body, its Retry-After header.
- * Out:     *e with code and message ("vllm: 429 Too Many Requests: ..."), and the wish in
- *          milliseconds (0: none; a date is counted from now; of two wishes the longer).
+ * Out:     *e with code and message ("vllm: 429 Too Many Requests: ..."), and the pause it asks for in
+ *          milliseconds (0: none; a date is counted from now; of two the longer).
  * Code:    Google's name when the body has one, else by the status. Two are corrected, because what
  *          they say is not what their status says: a quota that is used up for good (OpenAI's
  *          insufficient_quota, a 429) is FAILED_PRECONDITION, and a key that is none (Google's
@@ -34,7 +34,7 @@ struct upstream_refusal {
 void upstream_error_read(struct arena *a, const struct upstream_refusal *r, struct error *e,
                          uint32_t *retry_after_ms);
 
-/* Whether a body of status 200 is an error all the same; then *e is set: its own code, or INTERNAL. */
+/* True when a body of status 200 is an error all the same: *e then has its own code, or INTERNAL. */
 bool upstream_error_in(yyjson_val *body, struct error *e);
 
 #endif

@@ -19,7 +19,7 @@ struct usage {
     uint32_t thought_tokens;
 };
 
-/* How a line ended. The numbers are in the spool's file: never reuse one. */
+/* The end of a line. The numbers are in the spool's file: never reuse one. */
 enum outcome {
     OUTCOME_PENDING = 0,
     OUTCOME_SUCCEEDED = 1,

@@ -33,7 +33,7 @@ static bool names_files(const struct request *r)
     return false;
 }
 
-/* {"fileData": {...}} becomes {"inlineData": {"mimeType", "data"}} when the file is at hand. */
+/* {"fileData": {...}} becomes {"inlineData": {"mimeType", "data"}} when there is content for it. */
 static bool part_replace(yyjson_mut_doc *doc, yyjson_mut_val *part,
                          const struct file_contents *files)
 {

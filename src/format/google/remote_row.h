@@ -1,8 +1,7 @@
 /* remote_row.h -- a row of requests for Google's batch service, and one of its answers read back.
  *
- * Why: a job that is handed over comes back in any order, in the words of either dialect; what is
- * wanted of a row is which line it is of, its answer or the true cause of its failure, and what it
- * used.
+ * Why: a job that is handed over comes back in any order, in the words of either dialect. A reader
+ * needs three things of a row: its line, its answer or the cause of its failure, and its usage.
  *
  * Shape:   {"key":K,"request":{...}} goes; both services give the key back.
  *          Vertex AI:  {"key":K,"status":"","response":{...}, ...}, a failure says why in "status":

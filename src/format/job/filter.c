@@ -56,7 +56,7 @@ struct parser {
     struct error *e;
 };
 
-/* Where it is and what was expected there. */
+/* Sets the error: the position, and what was expected there. */
 static struct filter *fault(struct parser *p, size_t at, const char *expected)
 {
     struct str rest = str_sub(p->text, at, 40);

@@ -19,7 +19,7 @@
 #define FILTER_DEPTH_MAX 32
 
 struct filter;
-/* NULL on a fault; an empty text gives a filter that keeps all. */
+/* NULL on an error; an empty text gives a filter that keeps all. */
 struct filter *filter_parse(struct arena *a, struct str text, struct error *e);
 bool filter_keeps(const struct filter *f, const struct job *j);
 

@@ -25,7 +25,8 @@ int gemini_read(struct arena *a, struct str body, struct job *out, struct buf *l
 /* "files/abc" of a spec with a file input, else empty. */
 struct str gemini_input_file(struct arena *a, struct str spec);
 
-/* What :updateGenerateContentBatch may change. mask: updateMask, or empty: what the body has. */
+/* The members that :updateGenerateContentBatch may change. mask: updateMask, or empty: those that the
+ * body has. */
 struct gemini_update {
     bool has_display_name, has_priority;
     struct str display_name;

@@ -111,7 +111,7 @@ static void line_write(struct buf *lines, yyjson_val *item)
     buf_add_char(lines, '\n');
 }
 
-/* What the job keeps of its input: {"inputConfig": {...}} with what add writes into it. */
+/* The spec of a job: {"inputConfig": {...}}, whose inner members the caller writes. */
 static struct json_writer spec_begin(struct buf *spec)
 {
     struct json_writer w = JSON_WRITER(spec);

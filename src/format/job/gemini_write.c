@@ -6,7 +6,7 @@
 #include "format/job/resource.h"
 
 #define TYPE_PREFIX "type.googleapis.com/google.ai.generativelanguage.v1main."
-/* Of one piece: names, times, counts and the extension. */
+/* Bytes of one piece: names, times, counts and the extension. */
 #define PIECE_BYTES_MAX ((size_t)4 * 1024 * 1024)
 
 static bool has_result(const struct job *j)

@@ -57,16 +57,16 @@ bool job_state_final(enum job_state s);
 bool job_state_read(struct str name, enum job_state *out);
 
 enum dialect { DIALECT_VERTEX = 0, DIALECT_GEMINI = 1 };
-/* Where the requests come from and the answers go. */
+/* The kind of input and output. */
 enum job_source { JOB_OBJECTS = 0, JOB_FILE = 1, JOB_INLINE = 2 };
-/* What somebody has asked of a job that works: it obeys at its next step. */
+/* A request to a running job, which obeys it at its next step. */
 enum job_wish { WISH_NONE = 0, WISH_CANCEL = 1, WISH_PAUSE = 2 };
 
 #define JOB_BATCH_ID_BYTES 37 /* 36 characters of [a-z0-9] and a NUL */
 #define PROJECT_BYTES 64
 #define LOCATION_BYTES 64
 
-/* What the submitter asked beyond Google's resource, under its key "tranche". 0: not asked. */
+/* Options of the submitter beyond Google's resource, under its key "tranche". 0: not given. */
 struct job_options {
     bool validate_only;
     bool strict;              /* a bad line fails the job before any work */
@@ -112,7 +112,7 @@ struct job {
     int64_t fence;     /* grows with each stretch of running; only its holder may write (I4) */
 };
 
-/* A server that a running job's model is answered by. */
+/* An upstream server of a running job's model. */
 #define JOB_UPSTREAMS_MAX 8
 #define JOB_UPSTREAM_NAME_BYTES 64
 struct job_upstream {
@@ -122,7 +122,7 @@ struct job_upstream {
     double requests_per_s, tokens_per_s, latency_s;
 };
 
-/* What is known of a job besides its record: for the key "tranche" of its resource. */
+/* Live facts of a job besides its record: for the key "tranche" of its resource. */
 struct job_live {
     bool running, has_eta;
     double lines_per_s, prompt_tokens_per_s, generated_tokens_per_s;

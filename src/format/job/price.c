@@ -78,7 +78,7 @@ static uint64_t pico(double usd)
     return (uint64_t)(usd * 1e6 + 0.5);
 }
 
-/* What one request costs, in picodollars: a cached token has its own price in both ways of running. */
+/* The cost of one request in picodollars: a cached token has its own price in both ways of running. */
 struct cost {
     uint64_t cached;
     uint64_t other; /* all that batch halves */

@@ -25,15 +25,15 @@ struct price {
                                   * the same share of long_input as this is of input. */
     uint32_t long_prompt_tokens; /* above this many, the long prices hold; 0: never */
     double long_input, long_output;
-    bool no_batch_price; /* who bills halves nothing: batch costs what online costs */
+    bool no_batch_price; /* the provider has no batch discount */
 };
 
 /* The published price of a model name ("gemini-2.5-flash", with or without "publishers/google/
  * models/" before and "-001" or "@version" behind); NULL when it is not in the table. */
 const struct price *price_find(const char *model);
 
-/* Of one request, rounded once, half up. Cached tokens are part of the prompt tokens; thoughts cost as
- * much as other output. */
+/* The price of one request, rounded once, half up. Cached tokens are part of the prompt tokens;
+ * thoughts cost as much as other output. */
 uint64_t price_batch_nano(const struct price *p, const struct usage *u);
 uint64_t price_online_nano(const struct price *p, const struct usage *u);
 

@@ -25,11 +25,11 @@
       __VA_ARGS__ }
 // clang-format on
 
-/* The body as an object of message m, checked whole; NULL with its first fault. bytes_max: a longer
+/* The body as an object of message m, checked whole; NULL with its first error. bytes_max: a longer
  * body is refused before it is parsed. */
 yyjson_val *resource_parse(struct arena *a, struct str body, size_t bytes_max,
                            const struct message *m, struct error *e) FALLIBLE;
-/* The same of an object that is parsed already; path stands before each fault's own. */
+/* The same of an object that is parsed already; path stands before the path of each error. */
 int resource_check(const char *path, const struct message *m, yyjson_val *object,
                    struct error *e) FALLIBLE;
 /* The value of an object's member as a list: each value, or the one alone. */

@@ -6,7 +6,7 @@
  * In:      the create body. camelCase and snake_case at every level, one string where a list is
  *          expected, int64 as numbers or strings (wire.md 0.8-0.10). What Gemini jobs do not support
  *          (bigquery until there are tables, dedicatedResources, encryptionSpec, serviceAccount...)
- *          is refused or kept as the service does; every fault names its field.
+ *          is refused or kept as the service does; every error names its field.
  * Out:     the resource with exactly the members that the state gives it: completionStats without
  *          zero members and absent while pending, error without details, outputInfo a oneof.
  * Errors:  INVALID_ARGUMENT with the field's path.
@@ -30,7 +30,7 @@
 /* Fills model, display_name, spec, options, request_id, priority, source of *out; its texts live in
  * the arena. */
 int vertex_read(struct arena *a, struct str body, struct job *out, struct error *e) FALLIBLE;
-/* Of a spec: the input's URIs ("gs://bucket/pattern"), and where the output goes
+/* From a spec: the input's URIs ("gs://bucket/pattern"), and the folder of the output
  * ("gs://bucket/prefix", without a slash at its end; empty when none was given). */
 int vertex_inputs(struct arena *a, struct str spec, struct str **uri, uint32_t *count,
                   struct error *e) FALLIBLE;
@@ -52,7 +52,7 @@ struct vertex_deletion {
 };
 void vertex_write_delete(const struct vertex_deletion *d, struct buf *out);
 
-/* Of a job that failed, was cancelled or expired: its google.rpc.Status, without details, which the
+/* The google.rpc.Status of a job that failed, was cancelled or expired, without details, which the
  * clients' models do not take. */
 bool job_has_error(const struct job *j);
 void job_add_error(struct json_writer *w, const char *key, const struct job *j);

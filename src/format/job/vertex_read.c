@@ -59,7 +59,7 @@ static const struct message output_message = RESOURCE_MESSAGE("OutputConfig", ou
     .example = "{\"predictionsFormat\": \"jsonl\", "
                "\"gcsDestination\": {\"outputUriPrefix\": \"gs://bucket/out\"}}");
 
-/* What the service sets is taken and not looked at, as proto3's output-only fields are. */
+/* Members that the service sets are accepted and ignored, as proto3's output-only fields are. */
 static const struct field job_fields[] = {
     F("displayName",                 STRING, NEEDED),
     F("model",                       STRING, EITHER),

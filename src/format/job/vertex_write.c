@@ -7,8 +7,8 @@
 
 #define AIPLATFORM "type.googleapis.com/google.cloud.aiplatform"
 
-/* Whether a mask ("name,displayName" or "display_name") names a member; an empty one and "*" name all.
- * A path names what is below a member too: then all of the member is given. */
+/* True when a mask ("name,displayName" or "display_name") names a member; an empty one
+ * names all. A path names what is below a member too: then all of the member is given. */
 static bool wanted(struct str mask, const char *name)
 {
     struct str path;

@@ -1,7 +1,6 @@
-/* accepts.c -- what the OpenAI dialect cannot say, found before any work.
+/* accepts.c -- requests that the OpenAI dialect cannot express, refused before any work.
  *
- * Fields that say nothing (false, an ..._UNSPECIFIED, an empty object) are let pass; what they would
- * ask for is not asked.
+ * Fields without effect (false, an ..._UNSPECIFIED, an empty object) pass.
  */
 #include "format/openai/openai_inner.h"
 

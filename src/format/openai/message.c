@@ -70,7 +70,7 @@ static int content_read(struct openai_answer *r, yyjson_val *content, uint32_t n
 
 /* ---- Calls ---- */
 
-/* Whether v has more than so many levels of arrays and objects. */
+/* True when v has more than this many levels of arrays and objects. */
 static bool is_deeper(yyjson_val *v, unsigned levels)
 {
     yyjson_val *child = yyjson_is_ctn(v) ? unsafe_yyjson_get_first(v) : NULL;

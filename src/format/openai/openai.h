@@ -1,7 +1,8 @@
 /* openai.h -- a request as OpenAI's chat completion or embedding, and its answer as Gemini's.
  *
- * Why: vLLM, llama-server, SGLang and most other servers speak this dialect. What it can say is
- * said without loss; what it cannot is refused at validation, by openai_accepts, and never dropped.
+ * Why: vLLM, llama-server, SGLang and most other servers speak this dialect. A request
+ * that the dialect can express is translated without loss; openai_accepts refuses any other at
+ * validation, and nothing is dropped.
  *
  * In:      struct request; files' contents when the request names files.
  * Out:     the body of POST {base}/chat/completions or /embeddings; a GenerateContentResponse or
@@ -28,10 +29,10 @@
 #define OPENAI_ID_BYTES_MAX 256  /* of an answer's id; a longer one is not taken */
 #define OPENAI_FUNCTIONS_MAX 512 /* functions of all its tools; names in allowedFunctionNames */
 
-/* Can the dialect say all of r? False with the violation, path relative to the request. */
+/* True when the dialect can express all of r; else the violation, its path relative to the request. */
 bool openai_accepts(const struct request *r, struct violation *why);
 
-/* Where a request goes, below the base: "/chat/completions" or "/embeddings". */
+/* The path of a request below the base: "/chat/completions" or "/embeddings". */
 const char *openai_path(const struct request *r);
 
 /* The body of a POST there for that model, appended to out. The error is for what accepts would

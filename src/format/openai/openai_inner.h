@@ -36,7 +36,7 @@ struct openai_call {
     uint32_t turn, n; /* the n-th call of contents[turn] */
     bool answered;
 };
-/* Of the turns so far; zeroed at the start. */
+/* The calls of the turns so far; zeroed at the start. */
 struct openai_calls {
     struct openai_call *item; /* OPENAI_CALLS_MAX of them, from the first call on */
     uint32_t count;

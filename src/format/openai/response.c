@@ -56,7 +56,7 @@ static uint64_t prompt_bytes(const struct request *r)
     return bytes;
 }
 
-/* Of generated tokens those of thoughts: by the server's count, else by their share of the bytes. */
+/* Thoughts among the generated tokens: by the server's count, else by their share of the bytes. */
 static uint32_t thoughts_of(const struct openai_answer *r, yyjson_val *usage, uint32_t generated)
 {
     uint64_t bytes = r->text_bytes + r->thought_bytes;
@@ -72,7 +72,7 @@ static uint32_t thoughts_of(const struct openai_answer *r, yyjson_val *usage, ui
     return (uint32_t)(generated * r->thought_bytes / bytes);
 }
 
-/* Whether the server itself says that tokens were generated. */
+/* True when the server itself says that it generated tokens. */
 static bool has_generated(yyjson_val *usage)
 {
     uint32_t count;
@@ -125,7 +125,7 @@ static size_t top_of(yyjson_val *content, uint32_t wanted)
     return count < wanted ? count : wanted;
 }
 
-/* How many there are in all rows. */
+/* The number of top candidates in all rows. */
 static size_t top_total(yyjson_val *contents, uint32_t wanted)
 {
     size_t i, max, total = 0;
@@ -196,7 +196,7 @@ static int logprobs_read(struct openai_answer *r, yyjson_val *choice, uint32_t n
 
 /* ---- Choices ---- */
 
-/* How an answer ends; cut off by the server it is none. */
+/* The end of an answer. An answer that the server gave up is an error. */
 static int finish_read(struct openai_answer *r, yyjson_val *choice, uint32_t number,
                        struct candidate *c)
 {

@@ -10,7 +10,7 @@
 
 #include "base/mem.h"
 
-/* Of one object; a larger one is not looked through. */
+/* Properties of one object; a larger one counts as not strict. */
 #define STRICT_PROPERTIES_MAX 100
 
 enum holds { HOLDS_VALUE, HOLDS_SCHEMA, HOLDS_LIST, HOLDS_MAP };

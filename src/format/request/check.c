@@ -43,7 +43,7 @@ static bool integer_wanted(yyjson_val *v)
     return request_number(v, &d) && floor(d) >= d;
 }
 
-/* What JSON a kind of field takes, and how the user is told. */
+/* The JSON values that each kind of field takes, their name for the user, and the remedy. */
 // clang-format off
 static const struct {
     bool (*wanted)(yyjson_val *v);
@@ -67,7 +67,7 @@ static const struct {
 };
 // clang-format on
 
-/* What was met in one object: sets of field indexes. */
+/* The fields met in one object, as sets of field indexes. */
 struct met {
     uint64_t named; /* in either spelling */
     uint64_t given; /* with a value other than null */

@@ -48,7 +48,7 @@ struct field {
     const char *unsupported; /* not NULL: refused, and this is the remedy */
 };
 
-/* Where a value stands: a step from its parent, as the user wrote it. NULL is the whole line. */
+/* The place of a value: a step from its parent, as the user wrote it. NULL is the whole line. */
 struct place {
     const struct place *up;
     struct str key;
@@ -81,7 +81,7 @@ const struct message *request_message_of(yyjson_val *object);
 
 /* The field that a key names, in camelCase or snake_case; NULL when there is none. */
 const struct field *message_field(const struct message *m, struct str key);
-/* Whether key is the camelCase name or its snake_case form. */
+/* True when key is the camelCase name or its snake_case form. */
 bool field_named(const char *camel, struct str key);
 
 /* A member of an object with its key as written. */

@@ -84,7 +84,7 @@ static void member_take(struct input_line *out, uint32_t room, struct str name,
         out->key = m->value;
 }
 
-/* Where the request and its siblings stand. The members of the text and of the parsed object come
+/* Finds the request and its siblings. The members of the text and of the parsed object come
  * in the same order, which spares decoding keys. */
 static void spans_take(struct arena *a, struct str text, yyjson_val *root, struct input_line *out)
 {
@@ -152,7 +152,7 @@ static void siblings_check(struct check *c, const struct line_rules *rules, yyjs
     }
 }
 
-/* What a line of another service has where ours has its request, and what to make of it. */
+/* Keys under which lines of other services hold their request, and the remedy for each. */
 static const struct {
     const char *key, *remedy;
 } foreign[] = {

@@ -10,7 +10,7 @@
 #define NEAR_EDITS_MAX 3
 #define PATH_BYTES_MAX ((size_t)64 * 1024)
 #define NAME_BYTES_MAX 64
-/* Of a list of values; it must fit into a remedy. */
+/* Bytes of a list of values, which must fit into a remedy. */
 #define VALUES_BYTES_MAX (VIOLATION_TEXT_BYTES - 32)
 
 struct violation *violations_add(struct violations *all)
@@ -184,7 +184,8 @@ static const char *nearest_field(const struct message *m, struct str name)
     return best;
 }
 
-/* Where a field of this name exists, below m or at the top: the user put it too high or too low. */
+/* The object that has a field of this name, below m or at the top: the user put it too high or too
+ * low. */
 static const char *home_of(const struct message *m, struct str name)
 {
     for (size_t i = 0; i < m->field_count; i++)
@@ -211,8 +212,8 @@ static void spell(const char *camel, bool snake, char out[NAME_BYTES_MAX])
     out[len] = '\0';
 }
 
-/* Whether the last violation was only counted: then nobody reads its remedy, and what was meant is
- * not looked for. */
+/* True when the last violation was only counted: nobody reads its remedy, so no likely name is
+ * searched for it. */
 static bool is_unread(const struct check *c)
 {
     return c->bad->count > VIOLATIONS_PER_LINE_MAX;

@@ -64,7 +64,7 @@ struct content {
     uint32_t part_count;
 };
 
-/* How the answer's text is constrained. */
+/* The constraint on the answer's text. */
 enum answer_form { ANSWER_TEXT, ANSWER_JSON, ANSWER_ENUM };
 
 struct generation {
@@ -84,14 +84,14 @@ struct generation {
     yyjson_val *thinking;    /* thinkingConfig, or NULL */
 };
 
-/* Where the contents of files come from that a request names (gs://): whoever runs it knows. */
+/* Gives the contents of files that a request names (gs://); set by the caller that runs it. */
 struct file_source {
     /* Appends the file's bytes; RESOURCE_EXHAUSTED when it has more than bytes_max. Any thread. */
     int (*read)(void *arg, struct str uri, size_t bytes_max, struct buf *out, struct error *e);
     void *arg;
 };
 
-/* What is wanted of an embedding. */
+/* The settings of a request that embeds. */
 struct embedding {
     struct str task_type; /* "RETRIEVAL_QUERY"; empty or ..._UNSPECIFIED: any */
     struct str title;
@@ -114,7 +114,7 @@ struct request {
     yyjson_val *tool_config;
     yyjson_val *labels;
     bool has_media;                  /* any inline or file data */
-    const struct file_source *files; /* set by who runs it; NULL: files cannot be read */
+    const struct file_source *files; /* NULL: files cannot be read */
     struct embedding embedding;      /* of REQUEST_EMBED */
 };
 
@@ -133,7 +133,7 @@ struct input_line {
     struct str key; /* the sibling "key"'s value as written, or empty: names the line in reports */
 };
 
-/* How a line is read. */
+/* The kind of input that a line is read from. */
 struct line_rules {
     bool from_output; /* an output row: its own status, processed_time and response are left out */
 };

@@ -9,7 +9,7 @@
 #define LABEL_BYTES_MAX 64
 #define FUNCTION_NAME_BYTES_MAX 64
 
-/* How many values a list field holds. */
+/* The number of values in a list field. */
 static size_t list_count(yyjson_val *v)
 {
     return values_of(v).count;
@@ -77,7 +77,7 @@ static bool role_valid(struct str role)
 
 static void role_check(struct check *c, const struct place *at, struct str role)
 {
-    /* What users of other services write, and what to do here. */
+    /* Roles of other services, and the remedy for each. */
     static const struct {
         const char *role, *remedy;
     } known[] = {

@@ -56,7 +56,7 @@ static size_t digits_end(struct str s, size_t at)
     return at;
 }
 
-/* Whether the text is a number as JSON writes them. */
+/* True when the text is a number in the syntax of JSON. */
 static bool is_number_text(struct str s)
 {
     size_t from = s.len && s.p[0] == '-';
@@ -265,7 +265,7 @@ static int write_named(struct writer *w, struct str name, yyjson_val *schema)
     return 0;
 }
 
-/* Whether the name stands in the first count of the names. */
+/* True when the name is one of the first count names. */
 static bool is_listed(yyjson_val *names, size_t count, struct str name)
 {
     struct values it = values_of(names);
@@ -344,7 +344,7 @@ static int write_defs(struct writer *w, const char *key, yyjson_val *value)
     return 0;
 }
 
-/* What is not here is left out: example is for readers, propertyOrdering is in the order itself. */
+/* Other keywords are left out: example is for readers, propertyOrdering is in the order itself. */
 // clang-format off
 static const struct keyword keywords[] = {
     { "title",                "title",                write_text,       NULL             },
