@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,275 +10,11 @@
 #include "base/sys.h"
 #include "engine/remote/delegate_inner.h"
 
-#define PROGRESS_EVERY_MS 100
-#define SLEEP_STEP_MS 100
-#define NOTE_BYTES 2048
-
-static void delegation_init(struct delegation *d, const struct delegate_job *j);
-static void delegation_release(struct delegation *d);
-static void take_counters(struct delegation *d);
-static void count_there(struct delegation *d);
-static int run_rounds(struct delegation *d, struct error *e);
-static int hand_over(struct delegation *d, uint32_t part, struct error *e);
-static int follow(struct delegation *d, struct error *e);
-static int look_at(struct delegation *d, uint32_t part, struct error *e);
-static void remove_folder(const struct delegation *d);
-
-static uint64_t now_ns(const struct delegation *d)
-{
-    return d->job->clock->mono_ns(d->job->clock);
-}
-
-static bool is_stopped(const struct delegation *d)
-{
-    return !d->cancelling && d->job->stop && atomic_load(d->job->stop);
-}
-
-/* What was answered before a failure is kept. */
-static void keep_what_is_there(struct delegation *d)
-{
-    struct error ignored;
-
-    if (ledger_commit(&d->ledger, &ignored) < 0)
-        log_warn("%s", ignored.msg);
-    take_counters(d);
-}
-
-int delegate_run(const struct delegate_job *j, struct progress *out, enum pipeline_end *end,
-                 struct error *e)
-{
-    struct delegation d;
-
-    delegation_init(&d, j);
-    take_counters(&d);
-    d.progress.resumed = counters_done(&d.progress.counters);
-    int rc = facts_load(&d, e);
-    if (rc == 0)
-        rc = run_rounds(&d, e);
-    if (rc < 0)
-        keep_what_is_there(&d);
-    if (rc < 0 && e->code == ERROR_CANCELLED && is_stopped(&d))
-        rc = 0;
-    *end = render_lines(j->render) == j->ingest->lines ? PIPELINE_DONE : PIPELINE_INTERRUPTED;
-    if (rc == 0 && *end == PIPELINE_DONE)
-        rc = render_finish(j->render, e);
-    if (rc == 0 && *end == PIPELINE_DONE)
-        remove_folder(&d);
-    count_there(&d);
-    d.progress.elapsed_ns = now_ns(&d) - d.began_ns;
-    *out = d.progress;
-    delegation_release(&d);
-    return rc;
-}
-
-static void delegation_init(struct delegation *d, const struct delegate_job *j)
-{
-    *d = (struct delegation){ .job = j, .seed = j->seed };
-    ledger_init(&d->ledger, j->spool, &j->price, j->clock);
-    d->progress.counters.total = j->ingest->lines;
-    d->began_ns = d->progress_due_ns = now_ns(d);
-}
-
-static void delegation_release(struct delegation *d)
-{
-    ledger_release(&d->ledger);
-    mem_free(d->part);
-}
-
-static void remove_folder(const struct delegation *d)
-{
-    char folder[DELEGATE_PATH_BYTES];
-    struct error why;
-
-    facts_folder(d, folder);
-    if (sys_remove_all(folder, &why) < 0)
-        log_warn("%s", why.msg);
-}
-
-/* What is committed counts, and nothing else (I2). */
-static void take_counters(struct delegation *d)
-{
-    spool_counters(d->job->spool, &d->progress.counters);
-    assert(counters_balanced(&d->progress.counters)); /* I6 */
-}
-
-/* ---- Between the steps ---- */
-
-int delegate_stopped(const struct delegation *d, struct error *e)
-{
-    return is_stopped(d) ? error_set(e, ERROR_CANCELLED, "interrupted") : 0;
-}
-
-/* Lines that the far side has and that have no row yet. */
-static void count_there(struct delegation *d)
-{
-    uint64_t there = 0, pending = counters_pending(&d->progress.counters);
-
-    for (uint32_t i = 0; i < d->part_count; i++)
-        there += d->part[i].phase == PART_CREATED ? d->part[i].rows : 0;
-    if (there > pending)
-        there = pending;
-    d->progress.in_flight = there > UINT32_MAX ? UINT32_MAX : (uint32_t)there;
-}
-
-static void show_progress(struct delegation *d, uint64_t now)
-{
-    count_there(d);
-    d->progress.elapsed_ns = now - d->began_ns;
-    d->progress_due_ns = now + PROGRESS_EVERY_MS * NS_PER_MS;
-    if (d->job->on_progress)
-        d->job->on_progress(d->job->arg, &d->progress);
-}
-
-int delegate_settle(struct delegation *d, bool now, struct error *e)
-{
-    uint64_t time = now_ns(d);
-
-    if (now || d->behind || ledger_due(&d->ledger, time)) {
-        if (ledger_commit(&d->ledger, e) < 0)
-            return -1;
-        take_counters(d);
-        int more = render_advance(d->job->render, d->job->spool, e);
-        if (more < 0)
-            return -1;
-        d->behind = more;
-    }
-    if (now || time >= d->progress_due_ns)
-        show_progress(d, time);
-    return 0;
-}
-
-static int wait_ms(struct delegation *d, uint64_t ms, struct error *e)
-{
-    struct clock *clock = d->job->clock;
-    uint64_t end = now_ns(d) + ms * NS_PER_MS;
-
-    for (uint64_t now = now_ns(d); now < end; now = now_ns(d)) {
-        uint64_t step = SLEEP_STEP_MS * NS_PER_MS;
-        if (delegate_stopped(d, e) < 0)
-            return -1;
-        clock->sleep_ns(clock, end - now < step ? end - now : step);
-        if (delegate_settle(d, false, e) < 0)
-            return -1;
-    }
-    return delegate_stopped(d, e);
-}
-
-/* Waits as after a line's failure, but for as long as the patience lasts and not by a count: a far
- * job runs for hours, and an hour's outage must not cost more than this run. */
-bool delegate_again(struct delegation *d, struct trial *t, const struct error *why, struct error *e)
-{
-    static const struct retry_rules rules = { .attempts_max = UINT32_MAX,
-                                              .base_ms = RETRY_BASE_MS,
-                                              .cap_ms = RETRY_CAP_MS };
-    uint64_t now = now_ns(d);
-    uint32_t patience = d->job->patience_ms ? d->job->patience_ms : DELEGATE_PATIENCE_MS;
-    uint32_t ms;
-
-    if (delegate_stopped(d, e) < 0)
-        return false;
-    if (t->failures++ == 0)
-        t->since_ns = now;
-    if (now - t->since_ns >= patience * NS_PER_MS || (d->cancelling && now >= d->deadline_ns) ||
-        !retry_next(&rules, t->failures, why->code, d->job->remote->retry_after_ms, &d->seed,
-                    &ms)) {
-        *e = *why;
-        return false;
-    }
-    d->progress.retries++;
-    return wait_ms(d, ms, e) == 0;
-}
-
-void delegate_note(const struct delegation *d, const char *fmt, ...)
-{
-    char text[NOTE_BYTES];
-    va_list args;
-
-    va_start(args, fmt);
-    (void)vsnprintf(text, sizeof text, fmt, args);
-    va_end(args);
-    if (d->job->on_note)
-        d->job->on_note(d->job->arg, text);
-}
-
-/* ---- Rounds ---- */
-
-/* Parts that an earlier run left half-way, then new ones as they are cut. */
-static int hand_over_all(struct delegation *d, struct error *e)
-{
-    int rc = 0;
-
-    for (uint32_t i = 0; rc == 0 && i < d->part_count; i++)
-        rc = hand_over(d, i, e);
-    if (rc < 0 || d->staged)
-        return rc;
-    struct stage *s = stage_new(d);
-    while (rc == 0 && !d->staged) {
-        int more = stage_next(s, e);
-        if (more > 0) {
-            rc = hand_over(d, d->part_count - 1, e);
-            continue;
-        }
-        rc = more;
-        d->staged = more == 0;
-    }
-    stage_free(s);
-    return rc < 0 ? -1 : facts_round_save(d, e);
-}
-
-static bool is_open(const struct far_part *p)
-{
-    return p->phase != PART_MERGED;
-}
-
-static uint32_t open_parts(const struct delegation *d)
-{
-    uint32_t count = 0;
-
-    for (uint32_t i = 0; i < d->part_count; i++)
-        count += is_open(&d->part[i]);
-    return count;
-}
-
-static int next_round(struct delegation *d, struct error *e)
-{
-    d->round++;
-    d->staged = false;
-    d->part_count = 0;
-    return facts_round_save(d, e);
-}
-
-/* Every line has its row: what is left is to render the last of them. */
-static int finish(struct delegation *d, struct error *e)
-{
-    int rc = delegate_settle(d, true, e);
-
-    while (rc == 0 && d->behind)
-        rc = delegate_stopped(d, e) < 0 ? -1 : delegate_settle(d, false, e);
-    return rc;
-}
-
-/* A round that sends nothing is the end: each line that a round sent has its row when it is merged. */
-static int run_rounds(struct delegation *d, struct error *e)
-{
-    for (;;) {
-        if (hand_over_all(d, e) < 0)
-            return -1;
-        if (d->part_count == 0)
-            return finish(d, e);
-        if (follow(d, e) < 0)
-            return -1;
-        if (open_parts(d))
-            return delegate_settle(d, true, e);
-        if (next_round(d, e) < 0)
-            return -1;
-    }
-}
-
-/* ---- A part, from its file to its job ---- */
+/* ---- A part goes there ---- */
 
 static int move_on(struct delegation *d, uint32_t part, enum part_phase to, struct error *e)
 {
+    assert(part < d->part_count && to == d->part[part].phase + 1); /* phases only grow, one by one */
     d->part[part].phase = to;
     return facts_part_save(d, part, e);
 }
@@ -330,7 +65,7 @@ static int find(struct delegation *d, uint32_t part, struct error *e)
             return 1;
         if (found < 0 && !delegate_again(d, &trial, &why, e))
             return error_wrap(e, "cannot look for part %u there", part + 1);
-        if (found == 0 && ++looks < 2 && wait_ms(d, DELEGATE_SETTLE_MS, e) < 0)
+        if (found == 0 && ++looks < 2 && delegate_wait(d, DELEGATE_SETTLE_MS, e) < 0)
             return -1;
     }
     p->unsure = false;
@@ -374,31 +109,7 @@ static int hand_over(struct delegation *d, uint32_t part, struct error *e)
     return delegate_settle(d, false, e);
 }
 
-/* ---- Until the jobs have ended ---- */
-
-static int look_at_all(struct delegation *d, struct error *e)
-{
-    for (uint32_t i = 0; i < d->part_count; i++)
-        if (d->part[i].phase == PART_CREATED && look_at(d, i, e) < 0)
-            return -1;
-    return 0;
-}
-
-static int follow(struct delegation *d, struct error *e)
-{
-    uint64_t most = d->job->poll_ms ? d->job->poll_ms : DELEGATE_POLL_MS;
-    uint64_t wait = most < DELEGATE_POLL_FIRST_MS ? most : DELEGATE_POLL_FIRST_MS;
-
-    for (;;) {
-        if (look_at_all(d, e) < 0)
-            return -1;
-        if (open_parts(d) == 0 || d->job->detach)
-            return 0;
-        if (wait_ms(d, wait, e) < 0)
-            return -1;
-        wait = wait * 2 < most ? wait * 2 : most;
-    }
-}
+/* ---- and its answers come back ---- */
 
 /* A job that is not there any more will never answer: its lines say so. */
 static int poll(struct delegation *d, uint32_t part, struct remote_status *st, struct error *e)
@@ -442,7 +153,168 @@ static int look_at(struct delegation *d, uint32_t part, struct error *e)
     return st.ended ? merge_part(d, part, &st, e) : delegate_settle(d, false, e);
 }
 
-/* ---- Cancelling ---- */
+static int look_at_all(struct delegation *d, struct error *e)
+{
+    for (uint32_t i = 0; i < d->part_count; i++)
+        if (d->part[i].phase == PART_CREATED && look_at(d, i, e) < 0)
+            return -1;
+    return 0;
+}
+
+static bool is_open(const struct far_part *p)
+{
+    return p->phase != PART_MERGED;
+}
+
+static uint32_t open_parts(const struct delegation *d)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < d->part_count; i++)
+        count += is_open(&d->part[i]);
+    return count;
+}
+
+static int follow(struct delegation *d, struct error *e)
+{
+    uint64_t most = d->job->poll_ms ? d->job->poll_ms : DELEGATE_POLL_MS;
+    uint64_t wait = most < DELEGATE_POLL_FIRST_MS ? most : DELEGATE_POLL_FIRST_MS;
+
+    for (;;) {
+        if (look_at_all(d, e) < 0)
+            return -1;
+        if (open_parts(d) == 0 || d->job->detach)
+            return 0;
+        if (delegate_wait(d, wait, e) < 0)
+            return -1;
+        wait = wait * 2 < most ? wait * 2 : most;
+    }
+}
+
+/* ---- Rounds ---- */
+
+/* Parts that an earlier run left half-way, then new ones as they are cut. */
+static int hand_over_all(struct delegation *d, struct error *e)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0; rc == 0 && i < d->part_count; i++)
+        rc = hand_over(d, i, e);
+    if (rc < 0 || d->staged)
+        return rc;
+    struct stage *s = stage_new(d);
+    while (rc == 0 && !d->staged) {
+        int more = stage_next(s, e);
+        if (more > 0) {
+            rc = hand_over(d, d->part_count - 1, e);
+            continue;
+        }
+        rc = more;
+        d->staged = more == 0;
+    }
+    stage_free(s);
+    return rc < 0 ? -1 : facts_round_save(d, e);
+}
+
+static int next_round(struct delegation *d, struct error *e)
+{
+    d->round++;
+    d->staged = false;
+    d->part_count = 0;
+    return facts_round_save(d, e);
+}
+
+/* Every line has its row: what is left is to render the last of them. */
+static int finish(struct delegation *d, struct error *e)
+{
+    int rc = delegate_settle(d, true, e);
+
+    while (rc == 0 && d->behind)
+        rc = delegate_stopped(d, e) < 0 ? -1 : delegate_settle(d, false, e);
+    return rc;
+}
+
+/* A round that sends nothing is the end: each line that a round sent has its row when it is merged. */
+static int run_rounds(struct delegation *d, struct error *e)
+{
+    for (;;) {
+        if (hand_over_all(d, e) < 0)
+            return -1;
+        if (d->part_count == 0)
+            return finish(d, e);
+        if (follow(d, e) < 0)
+            return -1;
+        if (open_parts(d))
+            return delegate_settle(d, true, e);
+        if (next_round(d, e) < 0)
+            return -1;
+    }
+}
+
+/* ---- A job ---- */
+
+static void delegation_init(struct delegation *d, const struct delegate_job *j)
+{
+    *d = (struct delegation){ .job = j, .seed = j->seed };
+    ledger_init(&d->ledger, j->spool, &j->price, j->clock);
+    d->progress.counters.total = j->ingest->lines;
+    d->began_ns = d->progress_due_ns = delegate_now_ns(d);
+}
+
+static void delegation_release(struct delegation *d)
+{
+    ledger_release(&d->ledger);
+    mem_free(d->part);
+}
+
+static void remove_folder(const struct delegation *d)
+{
+    char folder[DELEGATE_PATH_BYTES];
+    struct error why;
+
+    facts_folder(d, folder);
+    if (sys_remove_all(folder, &why) < 0)
+        log_warn("%s", why.msg);
+}
+
+/* What was answered before a failure is kept. */
+static void keep_what_is_there(struct delegation *d)
+{
+    struct error ignored;
+
+    if (ledger_commit(&d->ledger, &ignored) < 0)
+        log_warn("%s", ignored.msg);
+    delegate_take_counters(d);
+}
+
+int delegate_run(const struct delegate_job *j, struct progress *out, enum pipeline_end *end,
+                 struct error *e)
+{
+    struct delegation d;
+
+    delegation_init(&d, j);
+    delegate_take_counters(&d);
+    d.progress.resumed = counters_done(&d.progress.counters);
+    int rc = facts_load(&d, e);
+    if (rc == 0)
+        rc = run_rounds(&d, e);
+    if (rc < 0)
+        keep_what_is_there(&d);
+    if (rc < 0 && e->code == ERROR_CANCELLED && delegate_is_stopped(&d))
+        rc = 0;
+    *end = render_lines(j->render) == j->ingest->lines ? PIPELINE_DONE : PIPELINE_INTERRUPTED;
+    if (rc == 0 && *end == PIPELINE_DONE)
+        rc = render_finish(j->render, e);
+    if (rc == 0 && *end == PIPELINE_DONE)
+        remove_folder(&d);
+    delegate_count_there(&d);
+    d.progress.elapsed_ns = delegate_now_ns(&d) - d.began_ns;
+    *out = d.progress;
+    delegation_release(&d);
+    return rc;
+}
+
+/* ---- Its end before its time ---- */
 
 /* Its job, when it may have one, is ended; one that was never created is forgotten. */
 static int cancel_part(struct delegation *d, uint32_t part, struct error *e)
@@ -481,10 +353,10 @@ static int cancel_all(struct delegation *d, struct error *e)
     for (uint32_t i = 0; i < d->part_count; i++)
         if (cancel_part(d, i, e) < 0)
             return -1;
-    while (any_created(d) && now_ns(d) < d->deadline_ns) {
+    while (any_created(d) && delegate_now_ns(d) < d->deadline_ns) {
         if (look_at_all(d, e) < 0)
             return -1;
-        if (any_created(d) && wait_ms(d, wait, e) < 0)
+        if (any_created(d) && delegate_wait(d, wait, e) < 0)
             return -1;
     }
     return 0;
@@ -498,7 +370,7 @@ int delegate_cancel(const struct delegate_job *j, struct progress *out, struct e
     delegation_init(&d, j);
     d.cancelling = true;
     d.deadline_ns = d.began_ns + DELEGATE_CANCEL_MS * NS_PER_MS;
-    take_counters(&d);
+    delegate_take_counters(&d);
     int rc = spool_fact_get(j->spool, "remote.name", &name, e);
     if (rc > 0) { /* else nothing was ever handed over */
         rc = facts_load(&d, e);

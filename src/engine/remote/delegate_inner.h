@@ -53,10 +53,23 @@ struct trial {
     uint64_t since_ns; /* of the first */
 };
 
-/* ---- delegate.c ---- */
+/* ---- delegate_settle.c ---- */
+static inline uint64_t delegate_now_ns(const struct delegation *d)
+{
+    return d->job->clock->mono_ns(d->job->clock);
+}
+static inline bool delegate_is_stopped(const struct delegation *d)
+{
+    return !d->cancelling && d->job->stop && atomic_load(d->job->stop);
+}
 int delegate_stopped(const struct delegation *d, struct error *e) FALLIBLE; /* -1: CANCELLED */
+void delegate_take_counters(struct delegation *d); /* of what is committed */
+/* Counts the lines that the batch service has and that have no row yet. */
+void delegate_count_there(struct delegation *d);
 /* Commits when it is time (or now), then counts, renders and shows. */
 int delegate_settle(struct delegation *d, bool now, struct error *e) FALLIBLE;
+/* Waits, and settles meanwhile. */
+int delegate_wait(struct delegation *d, uint64_t ms, struct error *e) FALLIBLE;
 /* After a failed call: waits and says true, or says why not in *e. */
 bool delegate_again(struct delegation *d, struct trial *t, const struct error *why,
                     struct error *e);
