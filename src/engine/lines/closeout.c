@@ -66,7 +66,7 @@ static int close_some(const struct closeout_job *j, struct ledger *g, uint64_t f
     return 0;
 }
 
-/* What is committed counts, and nothing else (I2). */
+/* Only committed rows count (I2). */
 static int commit(const struct closeout_job *j, struct ledger *g, struct counters *counters,
                   struct error *e)
 {

@@ -66,7 +66,7 @@ int pipeline_run(const struct pipeline_job *j, struct progress *out, enum pipeli
     take_counters(&r);
     r.progress.resumed = counters_done(&r.progress.counters);
     int rc = run_lines(&r, e);
-    /* What was answered before a failure of the predictor or the output is kept. */
+    /* Answers that came before a failure of the predictor or the output are kept. */
     if (rc < 0 && ledger_commit(&r.ledger, &ignored) < 0)
         log_warn("%s", ignored.msg);
     take_counters(&r);
@@ -79,7 +79,7 @@ int pipeline_run(const struct pipeline_job *j, struct progress *out, enum pipeli
     return rc;
 }
 
-/* What is committed counts, and nothing else (I2). */
+/* Only committed rows count (I2). */
 static void take_counters(struct run *r)
 {
     spool_counters(r->job->spool, &r->progress.counters);
@@ -252,7 +252,7 @@ static bool fits(const struct run *r, const struct counters *c, uint64_t used, u
     return (double)used + (double)used / (double)computed * (double)(open + 1) <= (double)max;
 }
 
-/* What is answered counts, committed or not. A duplicate costs nothing and is no token computed. */
+/* Count every answered line, committed or not. A duplicate costs no tokens. */
 static enum may_send look_at_limits(struct run *r)
 {
     const struct pipeline_limits *l = &r->job->limits;

@@ -4,8 +4,8 @@
  * in the spool, and keeping an index of them all there, costs a random write a line; ingest sees all
  * lines anyway and can tell which few are worth it.
  *
- * Shape:   a sketch of two bits a place: met, met again. Of what was noted twice it always says so; of
- *          others in one of a hundred or so, which only costs a needless look.
+ * Shape:   a sketch with two bits a slot: met, met again. It always finds what was noted twice. It finds
+ *          about one in a hundred of the others too, which costs a needless look.
  * Threads: repeats_note is for any number at once; repeats_maybe for after that.
  */
 #ifndef TRANCHE_ENGINE_LINES_REPEATS_H

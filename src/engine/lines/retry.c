@@ -22,8 +22,8 @@ bool retry_next(const struct retry_rules *r, uint32_t attempt, enum error_code c
 
     uint64_t range = backoff_ms(r, attempt);
     uint32_t wait = range ? (uint32_t)(1 + random_next(seed) % range) : 0;
-    uint32_t wish = retry_after_ms < RETRY_AFTER_MAX_MS ? retry_after_ms : RETRY_AFTER_MAX_MS;
-    *wait_ms = wait > wish ? wait : wish;
+    uint32_t asked = retry_after_ms < RETRY_AFTER_MAX_MS ? retry_after_ms : RETRY_AFTER_MAX_MS;
+    *wait_ms = wait > asked ? wait : asked;
     return true;
 }
 

@@ -1,10 +1,10 @@
 /* retry.h -- whether and when a failed request is tried again.
  *
- * Why: a batch service retries by itself, so that a transient fault never becomes a failed line, and
+ * Why: a batch service retries by itself, so that a transient failure never becomes a failed line, and
  * with jitter, so that many failures do not come back as one wave.
  *
  * Shape:   exponential backoff with full jitter: uniform in 1 .. min(cap, base * 2^(n-1)) ms
- *          after the n-th failure, at least the answerer's own wish (Retry-After).
+ *          after the n-th failure, at least the pause that the server asked for (Retry-After).
  * Threads: none; the state is the caller's. Chance comes from the seed that is passed in.
  * Source:  Marc Brooker, "Exponential Backoff And Jitter" (AWS, 2015).
  */
@@ -19,10 +19,10 @@
 #define RETRY_ATTEMPTS_MAX 5 /* the first one included */
 #define RETRY_BASE_MS 250
 #define RETRY_CAP_MS 30000
-#define RETRY_AFTER_MAX_MS 300000 /* a longer wish is cut */
+#define RETRY_AFTER_MAX_MS 300000 /* a longer pause is cut */
 #define RETRY_RATIO 3.0           /* retries of a job for each of its lines, */
 #define RETRY_RATIO_MAX 1e6
-#define RETRY_FREE 100 /* and so many more, so that a small job may be patient */
+#define RETRY_FREE 100 /* and so many more, for small jobs */
 
 struct retry_rules {
     uint32_t attempts_max; /* 0: as many as the predictor says */

@@ -1,11 +1,11 @@
 /* writer.h -- a file written by a thread of its own.
  *
  * Why: the output of a job is larger than its answers, and writing and syncing it takes as long as
- * computing quick ones; beside the pipeline it takes no time of its. Syncing as it goes keeps the
- * last sync short.
+ * computing quick ones; so a thread of its own does it. Syncing as it goes keeps the last
+ * sync short.
  *
  * Shape:   writer_put hands a full buffer over and gets an empty one; WRITER_BUFFERS may wait.
- * Errors:  a failed write is told by the next call, and by all after it.
+ * Errors:  the next call reports a failed write, and so do all after it.
  * Threads: one owner, and the writer's own thread.
  */
 #ifndef TRANCHE_ENGINE_LINES_WRITER_H

@@ -14,7 +14,8 @@
 
 static int move_on(struct delegation *d, uint32_t part, enum part_phase to, struct error *e)
 {
-    assert(part < d->part_count && to == d->part[part].phase + 1); /* phases only grow, one by one */
+    assert(part < d->part_count &&
+           to == d->part[part].phase + 1); /* phases only grow, one by one */
     d->part[part].phase = to;
     return facts_part_save(d, part, e);
 }
@@ -22,11 +23,11 @@ static int move_on(struct delegation *d, uint32_t part, enum part_phase to, stru
 static int upload_file(struct delegation *d, uint32_t part, const struct remote_file *f,
                        struct error *e)
 {
-    struct remote *far = d->job->remote;
+    struct remote *remote = d->job->remote;
     struct trial trial = { 0 };
     struct error why;
 
-    while (far->ops->upload(far, f, d->part[part].place, &why) < 0)
+    while (remote->ops->upload(remote, f, d->part[part].place, &why) < 0)
         if (!delegate_again(d, &trial, &why, e))
             return error_wrap(e, "cannot upload part %u", part + 1);
     return move_on(d, part, PART_UPLOADED, e);
@@ -52,15 +53,15 @@ static int upload(struct delegation *d, uint32_t part, struct error *e)
  * there. */
 static int find(struct delegation *d, uint32_t part, struct error *e)
 {
-    struct remote *far = d->job->remote;
-    struct far_part *p = &d->part[part];
+    struct remote *remote = d->job->remote;
+    struct remote_part *p = &d->part[part];
     char name[REMOTE_NAME_BYTES];
     struct trial trial = { 0 };
     struct error why;
 
     facts_part_name(d, part, name);
     for (int looks = 0; looks < 2;) {
-        int found = far->ops->find(far, name, p->job, &why);
+        int found = remote->ops->find(remote, name, p->job, &why);
         if (found > 0)
             return 1;
         if (found < 0 && !delegate_again(d, &trial, &why, e))
@@ -74,8 +75,8 @@ static int find(struct delegation *d, uint32_t part, struct error *e)
 
 static int create(struct delegation *d, uint32_t part, struct error *e)
 {
-    struct remote *far = d->job->remote;
-    struct far_part *p = &d->part[part];
+    struct remote *remote = d->job->remote;
+    struct remote_part *p = &d->part[part];
     char name[REMOTE_NAME_BYTES];
     struct trial trial = { 0 };
     struct error why;
@@ -85,7 +86,7 @@ static int create(struct delegation *d, uint32_t part, struct error *e)
         int there = p->unsure ? find(d, part, e) : 0;
         if (there < 0)
             return -1;
-        if (there || far->ops->create(far, name, p->place, p->job, &why) == 0)
+        if (there || remote->ops->create(remote, name, p->place, p->job, &why) == 0)
             break;
         p->unsure = error_retryable(why.code) || why.code == ERROR_CANCELLED;
         if (!delegate_again(d, &trial, &why, e))
@@ -100,7 +101,7 @@ static int create(struct delegation *d, uint32_t part, struct error *e)
 
 static int hand_over(struct delegation *d, uint32_t part, struct error *e)
 {
-    const struct far_part *p = &d->part[part];
+    const struct remote_part *p = &d->part[part];
 
     if (p->phase == PART_STAGED && upload(d, part, e) < 0)
         return -1;
@@ -114,14 +115,14 @@ static int hand_over(struct delegation *d, uint32_t part, struct error *e)
 /* A job that is not there any more will never answer: its lines say so. */
 static int poll(struct delegation *d, uint32_t part, struct remote_status *st, struct error *e)
 {
-    struct remote *far = d->job->remote;
-    struct far_part *p = &d->part[part];
+    struct remote *remote = d->job->remote;
+    struct remote_part *p = &d->part[part];
     struct trial trial = { 0 };
 
     for (;;) {
         struct error why = { 0 };
         *st = (struct remote_status){ 0 };
-        if (far->ops->poll(far, p->job, st, &why) == 0)
+        if (remote->ops->poll(remote, p->job, st, &why) == 0)
             return 0;
         if (why.code == ERROR_NOT_FOUND) {
             *st = (struct remote_status){ .ended = true, .state = "GONE", .why = why };
@@ -134,7 +135,7 @@ static int poll(struct delegation *d, uint32_t part, struct remote_status *st, s
 
 static void note_state(struct delegation *d, uint32_t part, const struct remote_status *st)
 {
-    struct far_part *p = &d->part[part];
+    struct remote_part *p = &d->part[part];
 
     if (strcmp(p->state, st->state) == 0)
         return;
@@ -161,7 +162,7 @@ static int look_at_all(struct delegation *d, struct error *e)
     return 0;
 }
 
-static bool is_open(const struct far_part *p)
+static bool is_open(const struct remote_part *p)
 {
     return p->phase != PART_MERGED;
 }
@@ -319,8 +320,8 @@ int delegate_run(const struct delegate_job *j, struct progress *out, enum pipeli
 /* Its job, when it may have one, is ended; one that was never created is forgotten. */
 static int cancel_part(struct delegation *d, uint32_t part, struct error *e)
 {
-    struct remote *far = d->job->remote;
-    struct far_part *p = &d->part[part];
+    struct remote *remote = d->job->remote;
+    struct remote_part *p = &d->part[part];
     struct trial trial = { 0 };
     struct error why;
 
@@ -332,7 +333,7 @@ static int cancel_part(struct delegation *d, uint32_t part, struct error *e)
     }
     if (p->phase != PART_CREATED)
         return 0;
-    while (far->ops->cancel(far, p->job, &why) < 0 && why.code != ERROR_NOT_FOUND)
+    while (remote->ops->cancel(remote, p->job, &why) < 0 && why.code != ERROR_NOT_FOUND)
         if (!delegate_again(d, &trial, &why, e))
             return error_wrap(e, "cannot cancel %s", p->job);
     return 0;

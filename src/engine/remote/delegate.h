@@ -1,23 +1,23 @@
 /* delegate.h -- one job from its shards to its finished output, by way of another batch service.
  *
  * Why: Google's batch service answers at half the price; with it come our validation, a resume after
- * any crash, retry-failed and counters, as with any other model. This is pipeline_run with a far side
+ * any crash, retry-failed and counters, as with any other model. This is pipeline_run with a batch service
  * in place of a predictor.
  *
- * Data:    line -> row in DIR/remote/R-P.jsonl (staged) -> far file (uploaded) -> far job (created)
+ * Data:    line -> row in DIR/remote/R-P.jsonl (staged) -> remote file (uploaded) -> remote job (created)
  *          -> its rows, in any order -> spool (durable) -> counted -> rendered (merged).
- * Parts:   a far job takes so many rows and bytes; what is more goes into further parts, all of which
+ * Parts:   a remote job takes so many rows and bytes; what is more goes into further parts, all of which
  *          run at the same time there. A row's key is the line's index.
  * Rounds:  of identical deterministic requests the first is sent, and the others take its answer when
  *          the round is merged. Those whose first failed are sent in a second round, all of them.
  * Crash:   each phase of a part is a fact in the spool before the next begins, so that a run that is
- *          killed goes on there. A far job's name has the part in it and is random for each job: one that
+ *          killed goes on there. A remote job's name has the part in it and is random for each job: one that
  *          may have been created unseen is looked up before it is created, so that none runs twice.
- * Rows:    what the far side answered is taken, whatever became of its job. A line that it did not
+ * Rows:    what the batch service answered is taken, whatever became of its job. A line that it did not
  *          answer fails with the job's own cause, or says that its row is missing.
- * Stop:    the far jobs go on when *stop is set; the same call later goes on too. delegate_cancel ends
+ * Stop:    the remote jobs go on when *stop is set; the same call later goes on too. delegate_cancel ends
  *          them.
- * Errors:  as pipeline_run's. A far side that fails for patience_ms on end, or refuses, ends the call
+ * Errors:  as pipeline_run's. A batch service that fails for patience_ms on end, or refuses, ends the call
  *          with its error; no line fails for that, and a later call goes on.
  * Threads: the caller's thread runs it and owns everything; callbacks are called on it.
  */
@@ -27,12 +27,12 @@
 #include "engine/lines/pipeline.h"
 #include "engine/remote/remote.h"
 
-#define DELEGATE_POLL_MS 30000     /* the longest wait between two looks at a far job */
+#define DELEGATE_POLL_MS 30000     /* the longest wait between two looks at a remote job */
 #define DELEGATE_POLL_FIRST_MS 500 /* the first; each further is twice as long */
 #define DELEGATE_PATIENCE_MS 300000
 /* A create that was cut off may take so long to be found by its name. */
 #define DELEGATE_SETTLE_MS 2000
-/* delegate_cancel waits so long for the far jobs to end, for the answers that are paid. */
+/* delegate_cancel waits so long for the remote jobs to end, for the answers that are paid. */
 #define DELEGATE_CANCEL_MS 60000
 #define DELEGATE_PARTS_MAX 100000
 
@@ -52,13 +52,13 @@ struct delegate_job {
     struct clock *clock;
     const atomic_bool *stop;
     void (*on_progress)(void *arg, const struct progress *p); /* about ten times a second */
-    void (*on_note)(void *arg, const char *text); /* what happens at the far side; or NULL */
+    void (*on_note)(void *arg, const char *text); /* what happens at the batch service; or NULL */
     void *arg;
 };
-/* PIPELINE_DONE, or PIPELINE_INTERRUPTED with the lines that are at the far side in out->in_flight. */
+/* PIPELINE_DONE, or PIPELINE_INTERRUPTED with the lines that are at the batch service in out->in_flight. */
 int delegate_run(const struct delegate_job *j, struct progress *out, enum pipeline_end *end,
                  struct error *e) FALLIBLE;
-/* Cancels the far jobs and takes what they answered; lines that have no row then stay pending. Not
+/* Cancels the remote jobs and takes what they answered; lines that have no row then stay pending. Not
  * ended by *stop. out: the counters. */
 int delegate_cancel(const struct delegate_job *j, struct progress *out, struct error *e) FALLIBLE;
 

@@ -101,17 +101,17 @@ static void fact_name(const struct delegation *d, uint32_t part, char out[FACT_N
     (void)snprintf(out, FACT_NAME_BYTES, "remote.%u.%u", d->round, part + 1);
 }
 
-struct far_part *facts_part_add(struct delegation *d)
+struct remote_part *facts_part_add(struct delegation *d)
 {
     d->part = mem_list_grow(d->part, d->part_count, sizeof *d->part);
-    struct far_part *p = &d->part[d->part_count++];
-    *p = (struct far_part){ .phase = PART_STAGED };
+    struct remote_part *p = &d->part[d->part_count++];
+    *p = (struct remote_part){ .phase = PART_STAGED };
     return p;
 }
 
 int facts_part_save(struct delegation *d, uint32_t part, struct error *e)
 {
-    const struct far_part *p = &d->part[part];
+    const struct remote_part *p = &d->part[part];
     struct buf text = BUF_INIT(FACT_BYTES_MAX);
     struct json_writer w = JSON_WRITER(&text);
     char name[FACT_NAME_BYTES];
@@ -137,7 +137,7 @@ static void copy_text(yyjson_val *v, char out[REMOTE_NAME_BYTES])
 }
 
 /* Between its upload and the fact of its job, a job may have been created. */
-static int part_read(struct far_part *p, struct str text, struct error *e)
+static int part_read(struct remote_part *p, struct str text, struct error *e)
 {
     struct arena a = { 0 };
     struct error ignored;

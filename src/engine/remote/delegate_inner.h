@@ -16,13 +16,13 @@
 
 enum part_phase {
     PART_STAGED,   /* its rows lie in a file here */
-    PART_UPLOADED, /* and at the far side */
+    PART_UPLOADED, /* and at the batch service */
     PART_CREATED,  /* its job is known */
     PART_MERGED,   /* every row that was sent has its answer or failure */
     PART_PHASES
 };
 
-struct far_part {
+struct remote_part {
     enum part_phase phase;
     uint64_t to; /* lines from the previous part's end to before this index were looked at for it */
     uint64_t rows; /* of those: sent */
@@ -33,10 +33,10 @@ struct far_part {
 
 struct delegation {
     const struct delegate_job *job;
-    char stem[DELEGATE_STEM_BYTES]; /* of the far jobs' names */
+    char stem[DELEGATE_STEM_BYTES]; /* of the remote jobs' names */
     uint32_t round;                 /* from 1 */
     bool staged;                    /* every line of the round was looked at */
-    struct far_part *part;
+    struct remote_part *part;
     uint32_t part_count;
     struct ledger ledger;
     struct progress progress;
@@ -47,7 +47,7 @@ struct delegation {
     uint64_t deadline_ns; /* of a cancel */
 };
 
-/* Attempts at one call to the far side. */
+/* Attempts at one call to the batch service. */
 struct trial {
     uint32_t failures;
     uint64_t since_ns; /* of the first */
@@ -83,7 +83,7 @@ static inline uint64_t part_from(const struct delegation *d, uint32_t part)
 
 /* ---- delegate_facts.c ---- */
 int facts_load(struct delegation *d, struct error *e) FALLIBLE; /* or begins them */
-struct far_part *facts_part_add(struct delegation *d);          /* not remembered until saved */
+struct remote_part *facts_part_add(struct delegation *d);       /* not remembered until saved */
 int facts_part_save(struct delegation *d, uint32_t part, struct error *e) FALLIBLE;
 int facts_round_save(struct delegation *d, struct error *e) FALLIBLE;
 void facts_part_name(const struct delegation *d, uint32_t part, char out[REMOTE_NAME_BYTES]);

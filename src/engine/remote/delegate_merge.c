@@ -1,4 +1,4 @@
-/* delegate_merge.c -- a far job's rows, each to the line it is of; and what has none. */
+/* delegate_merge.c -- a remote job's rows, each to the line it is of; and what has none. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -48,7 +48,7 @@ static void merge_release(struct merge *m)
 /* Nothing of it is known as taken until the part is merged: killed before, all is looked at again. */
 int merge_part(struct delegation *d, uint32_t part, const struct remote_status *st, struct error *e)
 {
-    struct far_part *p = &d->part[part];
+    struct remote_part *p = &d->part[part];
     struct merge m;
     int rc = 0;
 
@@ -210,12 +210,12 @@ static int on_bytes(void *arg, const void *p, size_t len, struct error *e)
 /* An output that is gone can never be fetched: its lines say so. */
 static int fetch_rows(struct merge *m, const char *output, struct error *e)
 {
-    struct remote *far = m->d->job->remote;
+    struct remote *remote = m->d->job->remote;
     struct remote_cursor at = { 0 };
     struct trial trial = { 0 };
     struct error why;
 
-    while (far->ops->fetch(far, output, &at, on_bytes, m, &why) < 0) {
+    while (remote->ops->fetch(remote, output, &at, on_bytes, m, &why) < 0) {
         if (m->broken) {
             *e = why;
             return -1;
@@ -300,11 +300,11 @@ static int fail_missing(struct merge *m, uint32_t part, struct error *e)
 
 static void remove_there(struct delegation *d, const char *place)
 {
-    struct remote *far = d->job->remote;
+    struct remote *remote = d->job->remote;
     struct error why;
 
-    if (place[0] && far->ops->remove(far, place, &why) < 0)
-        log_debug("%s is left there: %s", place, why.msg);
+    if (place[0] && remote->ops->remove(remote, place, &why) < 0)
+        log_debug("%s stays at the batch service: %s", place, why.msg);
 }
 
 /* What cannot be removed only takes room: nothing depends on it. */

@@ -9,7 +9,7 @@
 #define SLEEP_STEP_MS 100
 #define NOTE_BYTES 2048
 
-/* What is committed counts, and nothing else (I2). */
+/* Only committed rows count (I2). */
 void delegate_take_counters(struct delegation *d)
 {
     spool_counters(d->job->spool, &d->progress.counters);
@@ -21,7 +21,7 @@ int delegate_stopped(const struct delegation *d, struct error *e)
     return delegate_is_stopped(d) ? error_set(e, ERROR_CANCELLED, "interrupted") : 0;
 }
 
-/* Lines that the far side has and that have no row yet. */
+/* Lines that the batch service has and that have no row yet. */
 void delegate_count_there(struct delegation *d)
 {
     uint64_t there = 0, pending = counters_pending(&d->progress.counters);
@@ -76,7 +76,7 @@ int delegate_wait(struct delegation *d, uint64_t ms, struct error *e)
     return delegate_stopped(d, e);
 }
 
-/* Waits as after a line's failure, but for as long as the patience lasts and not by a count: a far
+/* Waits as after a line's failure, but until patience_ms have passed and not by a count: a far
  * job runs for hours, and an hour's outage must not cost more than this run. */
 bool delegate_again(struct delegation *d, struct trial *t, const struct error *why, struct error *e)
 {

@@ -1,4 +1,4 @@
-/* delegate_stage.c -- the lines that are to be sent, cut into files of rows that a far job takes. */
+/* delegate_stage.c -- the lines that are to be sent, cut into files of rows that a remote job takes. */
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -125,15 +125,16 @@ static int write_rows(struct stage *s, struct error *e)
 /* 1 when it does not fit into this part any more. */
 static int put_row(struct stage *s, const struct line *line, struct error *e)
 {
-    const struct remote *far = s->d->job->remote;
+    const struct remote *remote = s->d->job->remote;
     struct error why;
 
-    if (s->row_count && (s->row_count == far->rows_max || s->row.len > far->bytes_max - s->bytes))
+    if (s->row_count &&
+        (s->row_count == remote->rows_max || s->row.len > remote->bytes_max - s->bytes))
         return 1;
-    if (s->row.len > far->bytes_max) {
+    if (s->row.len > remote->bytes_max) {
         (void)error_set(&why, ERROR_INVALID_ARGUMENT,
                         "the request has %zu bytes, and a job there takes %llu", s->row.len,
-                        (unsigned long long)far->bytes_max);
+                        (unsigned long long)remote->bytes_max);
         return ledger_failure(&s->d->ledger, line->index, &why, e);
     }
     buf_add_str(&s->rows, buf_str(&s->row));
@@ -226,7 +227,7 @@ static int part_end(struct stage *s, uint64_t to, struct error *e)
     s->fd = -1;
     if (rc < 0 || sys_sync_folder(s->path, e) < 0)
         return -1;
-    struct far_part *p = facts_part_add(d);
+    struct remote_part *p = facts_part_add(d);
     p->rows = s->row_count;
     p->to = s->from = to;
     if (facts_part_save(d, d->part_count - 1, e) == 0)

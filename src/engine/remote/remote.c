@@ -157,7 +157,7 @@ static int make_headers(struct remote_site *s, const struct remote_call *call, s
     return add_credential(s, h, e);
 }
 
-/* What was refused is said in the far side's words, with its wish. */
+/* A refusal keeps the batch service's words and the pause that it asked for. */
 static int refused(struct remote_site *s, const struct http_in *in, struct error *e)
 {
     struct arena a = { 0 };

@@ -7,7 +7,7 @@
  * Shape:   upload a file of rows (format/google/remote_row.h) -> create a job of it under a name -> poll until
  *          it ended -> fetch its rows, in any order -> remove what was put there.
  * Errors:  by their google.rpc code; error_retryable tells whether another attempt can help, and
- *          retry_after_ms how long the far side wishes to be left alone. CANCELLED when *stop was set.
+ *          retry_after_ms how long it asked for a pause. CANCELLED when *stop was set.
  *          NOT_FOUND: the job, or its output, is not there any more.
  * Threads: one owner, the thread that runs the job. Calls block; *stop ends them soon.
  * Source:  docs/guides/gemini-batch.md; Vertex AI BatchPredictionJob and Cloud Storage JSON API v1;
@@ -41,7 +41,7 @@ struct remote_file {
 /* What one look at a job shows. */
 struct remote_status {
     bool ended;
-    char state[48];                 /* the far side's word for it, as "RUNNING" */
+    char state[48];                 /* the batch service's word for it, as "RUNNING" */
     struct error why;               /* of an end other than success; OK otherwise */
     uint64_t done;                  /* requests that have ended, as far as it says */
     char output[REMOTE_NAME_BYTES]; /* where its rows are; "" when it has none */
@@ -79,10 +79,10 @@ struct remote_ops {
 struct remote {
     const struct remote_ops *ops;
     uint64_t rows_max, bytes_max; /* of one job there */
-    uint32_t retry_after_ms;      /* the wish that came with the last failure; 0: none */
+    uint32_t retry_after_ms;      /* the pause that the last failure asked for; 0: none */
 };
 
-/* The far side of a model of kind remote-batch, by its first upstream: Vertex AI when the URL names a
+/* The batch service of a model of kind remote-batch, by its first upstream: Vertex AI when the URL names a
  * project, else the Gemini API. name: the model as it was asked for, used when the upstream names no
  * other. INVALID_ARGUMENT when something is missing. */
 struct remote *remote_open(const struct model *m, const char *name, struct clock *clock,

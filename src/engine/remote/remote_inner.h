@@ -1,7 +1,7 @@
 /* remote_inner.h -- what both of Google's batch dialects share: one call with its credential, JSON, URLs,
  * and the fetching of a file by its bytes.
  *
- * Errors:  as remote.h; a refusal in the far side's own words (format/upstream_error.h).
+ * Errors:  as remote.h; a refusal in the batch service's own words (format/upstream_error.h).
  * Secrets: the credential goes to the API and to its storage, and to no other host, whatever URL an
  *          answer names.
  * Threads: one owner.

@@ -354,7 +354,7 @@ static int remove_object(struct remote_site *s, struct arena *a, struct str buck
 }
 
 /* What was uploaded is one object, an output is a folder: both below our staging place, and nothing
- * else is ever removed, whatever the far side says its output is. */
+ * else is ever removed, whatever the batch service says its output is. */
 static int vertex_remove(struct remote *r, const char *place, struct error *e)
 {
     struct remote_site *s = site_of(r);

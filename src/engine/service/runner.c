@@ -374,7 +374,8 @@ static void end_there(struct runner *r)
     work.on_progress = NULL; /* its counters are the end's to write */
     work.remote = open_there(r, m, NULL, &e);
     if (!work.remote || delegate_cancel(&work, &p, &e) < 0)
-        log_warn("job %lld: it may go on there: %s", (long long)r->job.id, e.msg);
+        log_warn("job %lld: its jobs at the batch service may continue: %s", (long long)r->job.id,
+                 e.msg);
     remote_close(work.remote);
 }
 

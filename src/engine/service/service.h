@@ -1,6 +1,6 @@
 /* service.h -- the scheduler: takes jobs from the store, checks, runs, ends them; and online calls.
  *
- * Why: the api only writes wishes into the store and wakes this; whatever happens to a job happens
+ * Why: the api only writes requests into the store and wakes this; whatever happens to a job happens
  * here, so that a restart finds every job where it was.
  *
  * Data:    PENDING -> checker: inputs resolved and pinned, every line validated -> QUEUED -> the
@@ -69,7 +69,7 @@ void service_settings(struct service *s, struct service_settings *out);
  * still. */
 void service_drain(struct service *s);
 void service_free(struct service *s); /* drains first; accepts NULL */
-void service_wake(struct service *s); /* a job was created or wished something of */
+void service_wake(struct service *s); /* a job was created, or something was asked of it */
 
 /* What is known of a job beyond its record; zeroed fields where nothing is. */
 void service_live(struct service *s, const struct job *j, struct job_live *out);
