@@ -104,9 +104,9 @@ struct hub {
     struct predictor_env env;
     predictor_open_fn open;
     uint32_t still_ms;
-    pthread_mutex_t
-        lock;            /* guards all of the hub but what is marked, and shares, calls and items */
-    pthread_cond_t work; /* for the hub's thread, when sleeping */
+    /* Guards everything in the hub that is not marked otherwise, and so in shares, calls and items. */
+    pthread_mutex_t lock;
+    pthread_cond_t work;    /* for the hub's thread, when sleeping */
     pthread_cond_t changed; /* session, open_failures or pins */
     pthread_t thread;
     bool started, stopping, sleeping;
