@@ -372,34 +372,74 @@ static struct constraint *compiled_of(struct constraints *c, const struct genera
     return k;
 }
 
+static int too_large(const struct generation *g, struct violation *why)
+{
+    *why = (struct violation){ .message = "The schema is over 256 KiB.",
+                               .remedy = "Write a smaller schema." };
+    (void)snprintf(why->path, sizeof why->path, "%s", member_of(g));
+    return -1;
+}
+
+/* Under the lock: hands a compiled one over, or why it was refused. */
+static int hand_over(struct constraint *k, struct constraint **out, struct violation *why)
+{
+    if (k->state == CONSTRAINT_READY) {
+        *out = k;
+        return 0;
+    }
+    *why = k->why;
+    release_locked(k);
+    return -1;
+}
+
+static struct str source_of(const struct generation *g, struct arena *a)
+{
+    yyjson_val *written = g->json_schema ? g->json_schema : g->schema;
+
+    return written ? json_text(a, written) : STR("");
+}
+
 int constraint_of(struct constraints *c, const struct generation *g, struct constraint **out,
                   struct violation *why)
 {
     struct arena arena = { 0 };
-    yyjson_val *written = g->json_schema ? g->json_schema : g->schema;
-    int rc = 0;
+    int rc;
 
     *out = NULL;
     if (g->form == ANSWER_TEXT)
         return 0;
-    struct str source = written ? json_text(&arena, written) : STR("");
+    struct str source = source_of(g, &arena);
     if (source.len >= SCHEMA_BYTES_MAX) {
-        *why = (struct violation){ .message = "The schema is over 256 KiB.",
-                                   .remedy = "Write a smaller schema." };
-        (void)snprintf(why->path, sizeof why->path, "%s", member_of(g));
-        arena_release(&arena);
-        return -1;
-    }
-    lock(&c->lock);
-    struct constraint *k = compiled_of(c, g, source);
-    if (k->state == CONSTRAINT_READY) {
-        *out = k;
+        rc = too_large(g, why);
     } else {
-        *why = k->why;
-        release_locked(k);
-        rc = -1;
+        lock(&c->lock);
+        rc = hand_over(compiled_of(c, g, source), out, why);
+        unlock(&c->lock);
+    }
+    arena_release(&arena);
+    return rc;
+}
+
+bool constraint_known(struct constraints *c, const struct generation *g, struct constraint **out,
+                      struct violation *why, int *rc)
+{
+    struct arena arena = { 0 };
+    bool known = true;
+
+    *out = NULL;
+    *rc = 0;
+    if (g->form == ANSWER_TEXT)
+        return true;
+    lock(&c->lock);
+    struct constraint *k = find(c, g, source_of(g, &arena));
+    if (!k || k->state == CONSTRAINT_COMPILING) {
+        known = false;
+    } else {
+        k->references++;
+        k->used = ++c->uses;
+        *rc = hand_over(k, out, why);
     }
     unlock(&c->lock);
     arena_release(&arena);
-    return rc;
+    return known;
 }

@@ -40,6 +40,9 @@ void constraints_free(struct constraints *c); /* accepts NULL */
 /* The constraint of a request's answer; *out is NULL when any text will do. */
 int constraint_of(struct constraints *c, const struct generation *g, struct constraint **out,
                   struct violation *why) FALLIBLE;
+/* The same without waiting: false when it must be compiled first. Else *rc is constraint_of's result. */
+bool constraint_known(struct constraints *c, const struct generation *g, struct constraint **out,
+                      struct violation *why, int *rc);
 void constraint_release(struct constraint *k); /* accepts NULL */
 
 #endif

@@ -37,7 +37,8 @@ struct session {
     struct constraints *constraints;
     struct batcher_plan plan;
     struct chan *in, *out; /* tasks to the engine thread, finished ones from it */
-    pthread_t thread;
+    struct chan *unread;   /* struct unread: tasks whose schema must be compiled first */
+    pthread_t thread, compiler;
     atomic_bool stop, draining; /* set by the session's thread */
     atomic_bool broken;         /* set by the engine thread */
     struct session_counters counters;
@@ -96,6 +97,37 @@ static void *engine_main(void *arg)
     return NULL;
 }
 
+/* ---- The compiler thread ---- */
+
+/* A task whose request asks for a schema that is not compiled yet. */
+struct unread {
+    struct task *task;
+    const struct generation
+        *generation; /* of the request, which is borrowed until its answer is taken */
+};
+
+static void refuse(struct task *t, const struct violation *why)
+{
+    (void)error_set(&t->error, ERROR_INVALID_ARGUMENT, "%s: %s %s", why->path, why->message,
+                    why->remedy);
+}
+
+/* Compiles beside the engine, so that a large schema holds up its own request only. */
+static void *compiler_main(void *arg)
+{
+    struct session *s = arg;
+    struct unread *u;
+
+    while ((u = chan_recv(s->unread, UINT32_MAX))) {
+        struct violation why = { 0 };
+        if (constraint_of(s->constraints, u->generation, &u->task->constraint, &why) < 0)
+            refuse(u->task, &why);
+        (void)chan_send(u->task->error.code == ERROR_OK ? s->in : s->out, u->task);
+        mem_free(u);
+    }
+    return NULL;
+}
+
 /* ---- Closing ---- */
 
 static void release(struct session *s)
@@ -103,6 +135,7 @@ static void release(struct session *s)
     constraints_free(s->constraints);
     chan_free(s->in);
     chan_free(s->out);
+    chan_free(s->unread);
     s->runtime->ops->close(s->runtime);
     mem_free(s);
 }
@@ -113,6 +146,8 @@ static void session_close(struct predictor *p)
     struct task *t;
 
     atomic_store(&s->stop, true);
+    chan_close(s->unread);
+    thread_join(s->compiler);
     chan_close(s->in);
     thread_join(s->thread);
     while ((t = chan_recv(s->in, 0)))
@@ -181,8 +216,7 @@ static int fill_task(struct session *s, const struct request *r, struct task *t,
     const struct generation *g = &r->generation;
     struct violation why;
 
-    if (!conversation_is_text(r, s->base.version, &why) ||
-        constraint_of(s->constraints, g, &t->constraint, &why) < 0)
+    if (!conversation_is_text(r, s->base.version, &why))
         return error_set(e, ERROR_INVALID_ARGUMENT, "%s: %s %s", why.path, why.message, why.remedy);
     if (make_prompt(s, r, &t->arena, &t->prompt, e) < 0 || fit_context(s, g, t, e) < 0)
         return -1;
@@ -193,6 +227,25 @@ static int fill_task(struct session *s, const struct request *r, struct task *t,
     t->logprobs = g->response_logprobs;
     t->top_count = g->response_logprobs ? g->logprobs : 0;
     return 0;
+}
+
+/* Hands a task to the engine, by way of the compiler when its schema is new. Every channel has room
+ * for the whole window. */
+static void dispatch(struct session *s, struct task *t, const struct generation *g)
+{
+    struct violation why = { 0 };
+    int rc;
+
+    if (t->error.code == ERROR_OK &&
+        !constraint_known(s->constraints, g, &t->constraint, &why, &rc)) {
+        struct unread *u = mem_alloc(sizeof *u);
+        *u = (struct unread){ t, g };
+        (void)chan_send(s->unread, u);
+        return;
+    }
+    if (t->error.code == ERROR_OK && rc < 0)
+        refuse(t, &why);
+    (void)chan_send(t->error.code == ERROR_OK ? s->in : s->out, t);
 }
 
 static int session_submit(struct predictor *p, const struct request *r, void *tag, struct error *e)
@@ -210,7 +263,7 @@ static int session_submit(struct predictor *p, const struct request *r, void *ta
         t->error = stopped;
     else
         (void)fill_task(s, r, t, &t->error);
-    (void)chan_send(t->error.code == ERROR_OK ? s->in : s->out, t); /* the window is their size */
+    dispatch(s, t, &r->generation);
     return 0;
 }
 
@@ -356,10 +409,15 @@ struct predictor *session_open(struct runtime *r, const struct batcher_plan *pla
     }
     s->in = chan_new(s->base.window);
     s->out = chan_new(s->base.window);
-    rc = pthread_create(&s->thread, NULL, engine_main, s);
-    if (rc == 0)
-        return &s->base;
-    // NOLINTNEXTLINE(concurrency-mt-unsafe): glibc's strerror is safe since 2.32
+    s->unread = chan_new(s->base.window);
+    rc = pthread_create(&s->compiler, NULL, compiler_main, s);
+    if (rc == 0) {
+        rc = pthread_create(&s->thread, NULL, engine_main, s);
+        if (rc == 0)
+            return &s->base;
+        chan_close(s->unread);
+        thread_join(s->compiler);
+    }
     (void)error_set(e, ERROR_RESOURCE_EXHAUSTED, "no thread for the engine: %s", strerror(rc));
     release(s);
     return NULL;
