@@ -24,7 +24,8 @@ struct stmt {
     const char *sql; /* NULL: a free place of the cache */
     sqlite3_stmt *raw;
     struct db *db;
-    int failed; /* the result of a prepare that gave no statement */
+    int failed;            /* the result of a prepare that gave no statement */
+    int parameters, bound; /* how many the text has, and how many have a value since db_stmt */
 };
 
 struct db {
@@ -183,6 +184,7 @@ static void prepare(struct stmt *q)
         log_error("%s: %s", sqlite3_errmsg(q->db->raw), q->sql);
         abort();
     }
+    q->parameters = sqlite3_bind_parameter_count(q->raw);
 }
 
 struct stmt *db_stmt(struct db *d, const char *sql)
@@ -202,7 +204,7 @@ struct stmt *db_stmt(struct db *d, const char *sql)
         return q;
     }
     (void)sqlite3_reset(q->raw);
-    (void)sqlite3_clear_bindings(q->raw);
+    q->bound = 0;
     return q;
 }
 
@@ -248,6 +250,7 @@ static void bind_all(struct stmt *q, int first, const char *format, va_list *arg
     for (int i = 0; q->raw && format[i]; i++) {
         int rc = bind_one(q->raw, first + i, format[i], args);
         assert(rc == SQLITE_OK);
+        q->bound++;
     }
 }
 
@@ -271,6 +274,7 @@ void db_bind_from(struct stmt *q, int first, const char *format, ...)
 
 int db_step(struct stmt *q, const char *doing, struct error *e)
 {
+    assert(!q->raw || q->bound == q->parameters);
     int rc = q->raw ? sqlite3_step(q->raw) : q->failed;
 
     if (rc == SQLITE_ROW)

@@ -60,8 +60,8 @@ void db_rollback(struct db *d); /* nothing when no transaction is open */
 
 /* ---- Statements ---- */
 
-/* The statement of this SQL, reset, nothing bound. sql is a constant: the cache goes by its address.
- * A statement that the disk failed to prepare is reported by db_step. */
+/* The statement of this SQL, reset; each parameter must be bound anew before the first step. sql is a
+ * constant: the cache goes by its address. A statement that the disk failed to prepare is reported by db_step. */
 struct stmt *db_stmt(struct db *d, const char *sql);
 /* Binds from a format, one letter a parameter: i int64_t (nothing narrower: cast), n int (an enum,
  * a bool), d double, s const char * (NULL: null), t struct str (text), b struct str (bytes), B the

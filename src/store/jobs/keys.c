@@ -42,8 +42,7 @@ static int insert(struct db *d, const struct key *k, const unsigned char *hashed
 
     db_bind(q, "ssntttiii", k->id, k->project, (int)k->role, k->name, k->email, k->public_key,
             k->create_us, k->expire_us, k->revoke_us);
-    if (k->email.len == 0)
-        db_bind_from(q, 10, "b", (struct str){ (const char *)hashed, HASH_BYTES });
+    db_bind_from(q, 10, "B", (struct str){ (const char *)hashed, k->email.len ? 0 : HASH_BYTES });
     return db_run(q, "cannot create the key", e) < 0 ? -1 : 0;
 }
 

@@ -82,7 +82,7 @@ static void test_a_reader_sees_what_is_committed_and_cannot_write(void **state)
     db_close(writer);
 }
 
-static void test_a_statement_forgets_its_parameters_and_empty_bytes_may_be_null(void **state)
+static void test_a_statement_is_used_again_and_empty_bytes_may_be_null(void **state)
 {
     struct error e = { 0 };
     struct db *d = opened(*state, DB_SHARED);
@@ -94,8 +94,10 @@ static void test_a_statement_forgets_its_parameters_and_empty_bytes_may_be_null(
     assert_int_equal(db_int(q, 0), 0);
     assert_int_equal(db_int(q, 1), 1);
     assert_ptr_equal(db_stmt(d, sql), q);
+    db_bind(q, "ss", NULL, "x");
     assert_int_equal(db_step(q, "test", &e), 1);
     assert_int_equal(db_int(q, 0), 1);
+    assert_int_equal(db_int(q, 1), 0);
     db_close(d);
 }
 
@@ -157,7 +159,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_an_exclusive_file_is_refused_to_others_until_it_is_closed),
         TEST(test_a_reader_sees_what_is_committed_and_cannot_write),
-        TEST(test_a_statement_forgets_its_parameters_and_empty_bytes_may_be_null),
+        TEST(test_a_statement_is_used_again_and_empty_bytes_may_be_null),
         TEST(test_the_last_number_of_a_key_outlives_its_row),
         TEST(test_changes_are_made_once_and_one_that_fails_leaves_the_ones_before),
     };
