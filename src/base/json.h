@@ -28,7 +28,7 @@ yyjson_val *json_parse(struct arena *a, struct str text, size_t *at, struct erro
  * the path to it as JSON path text in *path (see json_path_*) and the message in e. */
 int json_check(yyjson_val *root, struct buf *path, struct error *e) FALLIBLE;
 
-struct str json_str(yyjson_val *v); /* empty when v is no string */
+struct str json_str(yyjson_val *v); /* empty when v is not a string */
 /* A whole number from 0, or a string of its digits, which is how proto3 writes 64 bits. */
 bool json_count(yyjson_val *v, uint64_t *out);
 yyjson_val *json_get(yyjson_val *object, const char *key); /* NULL when absent or no object */
@@ -61,7 +61,7 @@ bool json_member_last(struct str text, struct json_member *m);
 
 /* Offset in text of the value at a path such as `request.contents[0].parts[1].text`, of keys as
  * written. An absent last step gives the offset of what would hold it; the empty path gives the
- * first byte of the value. A last step that stands twice means the last. Keys that are no identifiers
+ * first byte of the value. A last step that stands twice means the last. Keys that are not identifiers
  * stand as ["odd key"]. */
 size_t json_locate(struct str text, struct str path);
 void json_path_key(struct buf *path, struct str key); /* appends .key or ["odd key"] */

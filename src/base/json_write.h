@@ -63,7 +63,7 @@ void json_addf(struct json_writer *w, const char *key, const char *fmt, ...)
 
 /* For a value that another function appends to w->out: writes what stands before it. */
 void json_value(struct json_writer *w, const char *key);
-/* Keys that are no C strings: the next call takes key NULL and is the value. */
+/* Keys that are not C strings: the next call takes key NULL and is the value. */
 void json_key(struct json_writer *w, struct str key);
 void json_key_raw(struct json_writer *w, struct str key); /* escaped already, without quotes */
 

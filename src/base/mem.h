@@ -2,7 +2,7 @@
  *
  * Why: a failed small allocation leaves nothing sensible to do, and a run can be killed at any
  * instant and go on later (I1, I2), so it ends the program with a message: one crash more, not a
- * branch at each call. What a client sizes is bounded by a named limit before it comes here.
+ * branch at each call. Callers check sizes that a client chooses against a named limit first.
  * An arena holds everything parsed from one line and dies with it.
  *
  * Errors:  none are returned; out of memory and overflow print one line and abort().

@@ -18,7 +18,7 @@ _Static_assert(KERNEL_PAGE == KERNEL_CHUNK, "scores and chunks are as wide");
  * polynomial for 2^f, f in [-0.5, 0.5] (Taylor's to the sixth order). */
 LANES_INLINE lanes body_exp(lanes x)
 {
-    const lanes least = lanes_spread(-87.0f);       /* exp of less is no normal float */
+    const lanes least = lanes_spread(-87.0f);       /* exp of less is not a normal float */
     const lanes to_int = lanes_spread(12582912.0f); /* 1.5 * 2^23: adding it rounds */
     lanes t = lanes_max(x, least) * 1.44269504f;
     lanes rounded = t + to_int;

@@ -176,7 +176,7 @@ struct kernel_ops {
     void (*store_key)(const float *x, uint32_t dim, uint32_t position, uint16_t *keys);
     void (*store_value)(const float *x, uint32_t dim, uint32_t position, uint16_t *values);
     void (*attend)(const struct kernel_attention *a, const uint16_t *keys, const uint16_t *values);
-    /* Of logits [count]: the index of the largest (of equal ones the first; 0 when none is a number),
+    /* For logits [count]: the index of the largest (of equal ones the first; 0 when none is a number),
      * and the natural logarithm of the sum of exp(logit). */
     void (*sum_up)(const float *logits, uint32_t count, uint32_t *largest, float *log_sum);
 };

@@ -9,7 +9,7 @@
  * Files:   credential_new reads them, and fails when they cannot be used. A key's file is read again
  *          when it changes; while it is missing or wrong the old key is used, until it is refused. An
  *          account's file is read for each token.
- * Errors:  NOT_FOUND and PERMISSION_DENIED of a file, INVALID_ARGUMENT of what is no key or account,
+ * Errors:  NOT_FOUND and PERMISSION_DENIED of a file, INVALID_ARGUMENT of a text that is not a key or account,
  *          UNAUTHENTICATED when the token's server refuses, UNAVAILABLE when it does not answer, or not
  *          with a token, FAILED_PRECONDITION when its certificate is not trusted.
  *          A failure is kept for CREDENTIAL_RETRY_S, then tried again. No message has a secret in it.

@@ -40,11 +40,11 @@ struct http_out {
     bool guard;          /* refuse private, loopback, link-local, multicast... addresses: checked
                              * on the address that is connected to, so no name can be rebound */
     const char *const
-        *guard_allow; /* "host:port" that are allowed all the same, until NULL; or NULL */
+        *guard_allow; /* "host:port" that are allowed nevertheless, until NULL; or NULL */
     bool
         follow; /* redirects, at most HTTP_REDIRECTS_MAX, http(s) only; never with guard. The headers
                   * go along, also to another host: not for requests that carry a secret */
-    /* Where the answer's body goes: of a status 2xx to on_body, when there is one; else into
+    /* The answer's body of a status 2xx goes to on_body, when there is one; else into
      * http_in.body, up to body_max (0: HTTP_BODY_BYTES). Status and headers are there by then. */
     int (*on_body)(void *arg, const void *p, size_t len, struct error *e);
     void *arg;

@@ -190,7 +190,7 @@ static bool bad_host(const struct head *h)
     return false;
 }
 
-/* Digits only: libmicrohttpd has refused what is no number or too large a one. */
+/* Digits only: libmicrohttpd has refused a text that is not a number, or too large a number. */
 static bool bad_length(const struct head *h)
 {
     struct str text = http_header(h->c, "content-length");

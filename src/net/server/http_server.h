@@ -50,7 +50,7 @@ struct http_sink {
     /* A failure ends the writing: the rest of the body, up to 64 MiB, is thrown away, so that the client
      * gets the reply; handle is then called with http_body_error set. handle is also called when the
      * client leaves in the middle: http_body_complete is false, http_body_error is CANCELLED, and the
-     * reply, which must be given all the same, is dropped. */
+     * reply, which must be given nevertheless, is dropped. */
     int (*write)(void *arg, const void *p, size_t len, struct error *e);
     void *arg;
 };

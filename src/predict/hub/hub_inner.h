@@ -110,7 +110,7 @@ struct hub {
     pthread_cond_t changed; /* session, open_failures or pins */
     pthread_t thread;
     bool started, stopping, sleeping;
-    bool wanted;               /* somebody waits for a session */
+    bool wanted;               /* a share or a call waits for a session */
     struct predictor *session; /* NULL: none, or it is being closed */
     uint32_t pins;             /* calls of other threads into the session */
     uint64_t open_failures;

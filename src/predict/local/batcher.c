@@ -7,7 +7,7 @@
 
 /* Cells that a new candidate must find beyond its prompt, so that it can begin to answer. */
 #define ANSWER_CELLS_MIN 32
-/* A candidate may be preferred to an earlier one when its answer may be so many times as long. */
+/* A candidate may be preferred to an earlier one when its answer may be this many times as long. */
 #define LONGER_BY 2
 
 /* An ordered list of candidates. */

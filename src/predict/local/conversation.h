@@ -18,7 +18,7 @@
 #include "format/request/request.h"
 #include "predict/local/runtime.h"
 
-/* False, with the reason, when a part of the request is no text. model: the name in the reason. */
+/* False, with the reason, when a part of the request is not text. model: the name in the reason. */
 bool conversation_is_text(const struct request *r, const char *model, struct violation *why);
 /* The messages, in the arena; their texts are the request's own or the arena's. Returns their count. */
 uint32_t conversation_make(const struct request *r, struct arena *a, struct chat_message **out);

@@ -21,7 +21,7 @@
 #define PLAN_SEQUENCES_MAX (RUNTIME_SEQUENCES_MAX - RUNTIME_SEQUENCES_KEPT)
 #define PLAN_PLAIN_SEQUENCES_MAX 63
 
-/* How the batcher puts rows together. */
+/* The rules by which the batcher puts rows together. */
 struct batcher_plan {
     uint32_t sequences; /* computing at once */
     uint32_t rows_max;  /* of one forward */

@@ -67,7 +67,7 @@ uint32_t logits_argmax(const float *logits, uint32_t count)
  * for 2^f, f in [-0.5, 0.5] (Taylor's to the sixth order). */
 static floats exp_nonpositive(floats x)
 {
-    const floats least = spread(-87.0f);       /* exp of less is no normal float */
+    const floats least = spread(-87.0f);       /* exp of less is not a normal float */
     const floats to_int = spread(12582912.0f); /* 1.5 * 2^23: adding it rounds to a whole number */
     floats t = choose(x > least, x, least) * spread(1.44269504f);
     floats rounded = t + to_int;

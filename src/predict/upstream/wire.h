@@ -6,7 +6,7 @@
  *
  * In:      a request and the upstream that takes it; the body of an answer with status 200.
  * Out:     URL, header and body of a POST; a GenerateContentResponse in one line, with its usage.
- * Errors:  read: INTERNAL, which can be tried again, for what is no answer; an error object under
+ * Errors:  read: INTERNAL, which can be tried again, for a text that is not an answer; an error object under
  *          status 200 by its own code; OUT_OF_RANGE when out is full.
  * Threads: none; constant.
  */
@@ -31,8 +31,8 @@ struct wire {
     void (*url)(const struct model_upstream *to, const struct request *r, struct buf *out);
     int (*write)(const struct model_upstream *to, const struct request *r,
                  const struct file_contents *files, struct buf *out, struct error *e) FALLIBLE;
-    int (*read)(struct arena *a, struct str body, const struct reply_rules *rules,
-                struct buf *out, struct usage *usage, struct error *e) FALLIBLE;
+    int (*read)(struct arena *a, struct str body, const struct reply_rules *rules, struct buf *out,
+                struct usage *usage, struct error *e) FALLIBLE;
     /* One header line: "Authorization: Bearer ...". is_token: not a key. */
     void (*credential)(struct str secret, bool is_token, struct buf *out);
 };

@@ -4,7 +4,7 @@
  *      loads the file for these only.
  *
  * Shape:   the first member of such a runtime, so that its functions stand in the runtime's table.
- * Errors:  FAILED_PRECONDITION for a file that is no model that generates text.
+ * Errors:  FAILED_PRECONDITION for a file that is not a model that generates text.
  * Threads: as runtime.h says of each function.
  */
 #ifndef TRANCHE_PREDICT_LOCAL_LLAMA_LLAMA_TEXT_H
@@ -24,7 +24,7 @@ struct llama_text {
     struct runtime_info info; /* vocab and name are set here, the rest by the runtime */
 };
 
-/* Refuses a file that is no GGUF: libllama would fail an assertion, or not fail at all. */
+/* Refuses a file that is not a GGUF: libllama would fail an assertion, or not fail at all. */
 int llama_text_check(const char *path, struct error *e) FALLIBLE;
 /* Loads the file, with or without its weights. */
 int llama_text_open(struct llama_text *t, const char *path, bool weights, struct error *e) FALLIBLE;

@@ -24,7 +24,7 @@ struct kind {
     const char *name;
     enum kernel_gate gate;
     bool rope_interleaved, has_bias, has_head_norms, has_post_norms, scales_embedding;
-    uint32_t window_every; /* every so many layers one looks back over everything; 0: all do */
+    uint32_t window_every; /* one layer in this many looks back over everything; 0: all do */
 };
 
 static const struct kind kinds[] = {

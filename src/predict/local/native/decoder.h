@@ -68,7 +68,7 @@ struct decoder {
 /* The weights are packed in the format of the kernel that will read them. */
 struct decoder *decoder_open(const char *path, enum kernel_format format, struct error *e);
 void decoder_free(struct decoder *d); /* accepts NULL */
-/* Makes the tables of cosines and sines for so many positions. */
+/* Makes the tables of cosines and sines for `positions` positions. */
 void decoder_make_rope(struct decoder *d, uint32_t positions);
 
 static inline const struct kernel_weights *decoder_output(const struct decoder *d)

@@ -22,7 +22,7 @@
  *
  * Each step is a phase of the team over all rows. A matrix is quantised, and so is each row that it is
  * multiplied with: normed, attended and hidden; the other rows are floats. A bias or a norm that the
- * model lacks is left out. Of the last layer all after the cache is computed only for rows that want
+ * model lacks is left out. In the last layer everything after the cache is computed only for rows that want
  * logits. */
 #include "predict/local/native/forward.h"
 

@@ -295,7 +295,8 @@ static void test_a_window_of_one_is_taken_in_turns(void **state)
     filler->ops->close(filler);
 }
 
-static void test_a_late_call_is_answered_at_its_deadline_and_released_when_read_no_more(void **state)
+static void
+test_a_late_call_is_answered_at_its_deadline_and_released_when_read_no_more(void **state)
 {
     struct fixture *f = *state;
     struct asked sent = { 0 }, waiting = { 0 };
