@@ -16,7 +16,7 @@
 #define ARENA_KEEP_BYTES ((size_t)4 * 1024 * 1024)
 #define PIECE_KEEP_BYTES (SHARD_BYTES_MAX * 2)
 
-/* What was found in one shard. */
+/* The findings of one shard. */
 struct found {
     uint64_t bad, text_bytes, output_max, output_unset;
     bool bad_line[SHARD_LINES_MAX];

@@ -62,7 +62,7 @@ void ingest_result_release(struct ingest_result *r);
  * pipeline uses the same. text must stay until the arena is done with. */
 bool ingest_line(struct arena *a, struct str text, const struct line_rules *rules,
                  struct predictor *p, struct input_line *out, struct violations *bad);
-/* What is wrong with the line of an overlong shard. */
+/* The violation of the line of an overlong shard. */
 void ingest_overlong(struct violations *bad);
 /* The first violation as the error an output row carries: "path: message remedy". */
 void ingest_error(const struct violations *bad, struct error *e);

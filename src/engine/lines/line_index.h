@@ -10,7 +10,7 @@
  *          a whole index or none. Without a path the index is in memory, or in a file without a name
  *          that goes when it is closed.
  * Trust:   an index stands for the bytes it was made of, so only a job whose input cannot change
- *          may load one. A missing, torn or older index is no error: the input is ingested again.
+ *          may load one. A missing, torn or older index is not an error: the input is ingested again.
  *          Notes that cannot be read are LINE_UNKNOWN, and a parse finds what they would have said.
  * Memory:  a shard's notes; 256 KiB; struct ingest_result.
  * Errors:  none reach the caller, as nothing depends on an index but time: they are logged.
@@ -24,7 +24,7 @@
 
 #include "engine/lines/input.h"
 
-/* What a line is, when its request's place is not known. */
+/* The form of a line whose request's place is not known. */
 enum line_form {
     LINE_UNKNOWN, /* only a parse can tell */
     LINE_TEXT,    /* no JSON object: its row quotes it */
@@ -46,7 +46,7 @@ struct line_index_writer *line_index_begin(const char *folder, const char *path)
 /* The next shard's lines. */
 void line_index_add(struct line_index_writer *w, const struct shard *s,
                     const struct line_note *note);
-/* Of all shards: durable when it has a path. Takes w, which may be NULL; sets r->index, or leaves it
+/* All shards are added: durable when it has a path. Takes w, which may be NULL; sets r->index, or leaves it
  * NULL. */
 void line_index_end(struct line_index_writer *w, const struct input *in, struct ingest_result *r);
 void line_index_abort(struct line_index_writer *w); /* accepts NULL */

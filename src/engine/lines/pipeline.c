@@ -120,7 +120,7 @@ static bool stopped(const struct run *r)
     return r->job->stop && atomic_load(r->job->stop);
 }
 
-/* How long nothing can be done but wait for an answer. A retry that is due counts only when it could
+/* The time in which only an answer can bring work. A retry that is due counts only when it could
  * be sent: while the predictor is full, an answer comes first. */
 static uint32_t wait_ms(const struct run *r)
 {

@@ -26,7 +26,7 @@
 #include "store/spool/spool.h"
 
 #define COMMIT_EVERY_MS 100  /* a group is committed at least this often */
-#define COMMIT_ROWS_MAX 4096 /* or when it holds so many rows */
+#define COMMIT_ROWS_MAX 4096 /* or when it holds this number of rows */
 #define DRAIN_DEFAULT_MS 5000
 
 struct progress {
@@ -38,7 +38,7 @@ struct progress {
     uint64_t elapsed_ns; /* since this run began */
 };
 
-/* Where a job ends early; zeroed: nowhere. They cover all its runs together. */
+/* Limits that end a job early; zeroed: none. They cover all its runs together. */
 struct pipeline_limits {
     uint64_t cost_nano_max;   /* at the batch price; 0: none */
     uint64_t tokens_max;      /* prompt and generated ones that were computed; 0: none */

@@ -14,7 +14,7 @@
 #include "engine/lines/writer.h"
 
 #define WRITE_BYTES ((size_t)1024 * 1024)
-/* What one very large line made the arena take is given back. */
+/* An arena that one very large line made grow beyond this is released. */
 #define KEEP_BYTES ((size_t)4 * 1024 * 1024)
 
 struct render {
@@ -161,7 +161,7 @@ static int output_open(struct render *r, const char *path, struct error *e)
     return r->fd < 0 ? -1 : 0;
 }
 
-/* What ingest learnt of the line of the open shard. */
+/* The note that ingest made of the line. */
 static const struct line_note *note_of(struct render *r, const struct line *line)
 {
     const struct walk *w = &r->walk;

@@ -22,7 +22,7 @@
 #define RETRY_AFTER_MAX_MS 300000 /* a longer pause is cut */
 #define RETRY_RATIO 3.0           /* retries of a job for each of its lines, */
 #define RETRY_RATIO_MAX 1e6
-#define RETRY_FREE 100 /* and so many more, for small jobs */
+#define RETRY_FREE 100 /* and these more, for small jobs */
 
 struct retry_rules {
     uint32_t attempts_max; /* 0: as many as the predictor says */
@@ -30,7 +30,7 @@ struct retry_rules {
     double ratio;
 };
 struct retry_rules retry_defaults(void);
-/* How many retries a job of so many lines may make in all. */
+/* The maximum number of retries of a job with this number of lines. */
 uint64_t retry_budget(const struct retry_rules *r, uint64_t lines);
 /* After the attempt-th failure (from 1): true and how long to wait, or false: give up. */
 bool retry_next(const struct retry_rules *r, uint32_t attempt, enum error_code code,

@@ -194,7 +194,7 @@ static int turn_cmp(const struct open_line *a, const struct open_line *b)
     return order ? order : (a->line.index > b->line.index) - (a->line.index < b->line.index);
 }
 
-/* Returns where it stands now. What is put behind the elevator waits for its next round. */
+/* Returns where it stands now. A line behind the elevator waits for its next round. */
 static uint32_t turn_put(struct window *w, struct open_line *l)
 {
     uint32_t low = 0, high = w->turn_count;

@@ -278,7 +278,7 @@ static void remove_folder(const struct delegation *d)
         log_warn("%s", why.msg);
 }
 
-/* What was answered before a failure is kept. */
+/* Answers that came before a failure are kept. */
 static void keep_what_is_there(struct delegation *d)
 {
     struct error ignored;

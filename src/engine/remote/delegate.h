@@ -13,7 +13,7 @@
  * Crash:   each phase of a part is a fact in the spool before the next begins, so that a run that is
  *          killed goes on there. A remote job's name has the part in it and is random for each job: one that
  *          may have been created unseen is looked up before it is created, so that none runs twice.
- * Rows:    what the batch service answered is taken, whatever became of its job. A line that it did not
+ * Rows:    what the batch service answered is taken, regardless of how its job ended. A line that it did not
  *          answer fails with the job's own cause, or says that its row is missing.
  * Stop:    the remote jobs go on when *stop is set; the same call later goes on too. delegate_cancel ends
  *          them.

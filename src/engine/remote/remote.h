@@ -38,7 +38,7 @@ struct remote_file {
     int fd;
     uint64_t bytes;
 };
-/* What one look at a job shows. */
+/* The state of a job, as one call to poll shows it. */
 struct remote_status {
     bool ended;
     char state[48];                 /* the batch service's word for it, as "RUNNING" */
@@ -60,7 +60,7 @@ struct remote_ops {
     /* The job that was created under this name: 1, or 0 when there is none. */
     int (*find)(struct remote *r, const char *name, char job[REMOTE_NAME_BYTES],
                 struct error *e) FALLIBLE;
-    /* After a failure find tells whether it was created all the same. */
+    /* After a failure find tells whether it was created anyway. */
     int (*create)(struct remote *r, const char *name, const char *place,
                   char job[REMOTE_NAME_BYTES], struct error *e) FALLIBLE;
     int (*poll)(struct remote *r, const char *job, struct remote_status *out,

@@ -175,7 +175,7 @@ static void give_back(struct service *s, int64_t id, uint64_t wait_ns)
     scheduler_dirty(s, id);
 }
 
-/* ---- What it reads ---- */
+/* ---- Its input ---- */
 
 static int add_input(struct check *c, const char *name, int64_t blob, uint64_t bytes,
                      struct error *e)

@@ -60,7 +60,7 @@ static double load_with(const struct choice *s, const struct load *load, uint32_
     return ((double)load[project].running + more) / s->weight[project];
 }
 
-/* Whether a goes before b: both wait. */
+/* True: a goes before b. Both wait. */
 static bool goes_before(const struct choice *s, const struct load *load, const struct choice_job *a,
                         const struct choice_job *b)
 {

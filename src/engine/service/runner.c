@@ -379,7 +379,7 @@ static void end_there(struct runner *r)
     remote_close(work.remote);
 }
 
-/* ---- What becomes of it ---- */
+/* ---- After a stretch ---- */
 
 static int give_back(struct runner *r, enum job_state to, const char *reason, struct error *e)
 {
@@ -503,7 +503,7 @@ static bool passes(const struct runner *r, enum error_code code)
            error_retryable(code);
 }
 
-/* Somebody moved the job while the runner was about to: what it is now is looked at again. */
+/* A client moved the job while the runner was about to: what it is now is looked at again. */
 static bool was_moved(struct runner *r)
 {
     struct job now;

@@ -293,7 +293,7 @@ static void close_entry(struct service *s, struct entry *n, enum stop_reason why
     (*room)--;
 }
 
-/* What was asked of running jobs, and the end of cancelled ones that do not run. */
+/* Passes on what clients asked of running jobs, and starts the end of cancelled ones that do not run. */
 static void obey(struct service *s)
 {
     lock(&s->lock);

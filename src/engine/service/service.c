@@ -432,7 +432,7 @@ int service_retry(struct service *s, struct arena *a, const char *project, int64
     return job_create(s->env.store, a, out, 0, &existed, e);
 }
 
-/* ---- What a job has so far ---- */
+/* ---- The rows of a job so far ---- */
 
 /* Bytes up to the last line end: a row may be half written. */
 static int whole_rows(int fd, uint64_t *bytes, struct error *e)

@@ -29,7 +29,7 @@ struct project_weight {
     char project[PROJECT_BYTES];
     double weight;
 };
-/* What can be changed while it runs (service_set). */
+/* Settings that can be changed while it runs (service_set). */
 struct service_settings {
     uint64_t lines_max;              /* of a job; default 200,000 */
     uint64_t input_bytes_max;        /* of a job; default 1 GiB */
@@ -74,7 +74,7 @@ void service_wake(struct service *s); /* a job was created, or something was ask
 /* What is known of a job beyond its record; zeroed fields where nothing is. */
 void service_live(struct service *s, const struct job *j, struct job_live *out);
 
-/* What a job has finished so far, in input order, in its own output's form: a descriptor of an
+/* The rows that a job has finished so far, in input order, in its own output's form: a descriptor of an
  * unfinished or finished file, and its bytes (whole rows only). NOT_FOUND before the first row. */
 int service_results(struct service *s, const struct job *j, uint64_t *bytes,
                     struct error *e) FALLIBLE;

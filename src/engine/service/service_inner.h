@@ -68,13 +68,13 @@ double service_weight(struct service *s, const char *project);
 /* DIR/jobs/ID/name; name NULL: the folder. */
 void job_path(const struct service *s, char out[SERVICE_PATH_BYTES], int64_t id, const char *name);
 bool job_failures_left(const struct job *j); /* final, and some lines have no answer */
-/* What a job's input is: opened by its pins; FAILED_PRECONDITION when it has none. */
+/* Opens a job's input by its pins; FAILED_PRECONDITION when it has none. */
 int job_input_open(struct service *s, struct arena *a, int64_t id, struct input *in,
                    struct error *e) FALLIBLE;
 /* Where what the check learnt of the job's lines is kept; NULL for a small input: it is not. */
 const char *job_index_path(const struct service *s, struct arena *a, const struct input *in,
                            int64_t id);
-/* What stands for a job's model name now; NULL with NOT_FOUND. */
+/* The model that a job's model name means now; NULL with NOT_FOUND. */
 const struct model *job_model(struct service *s, struct arena *a, const struct job *j,
                               struct error *e);
 /* Who judges the job's requests: a share of its model, to be closed; NULL and 0 when the model takes
