@@ -141,7 +141,7 @@ static int syntax_error(struct str text, const yyjson_read_err *err, size_t *at,
 yyjson_val *json_parse(struct arena *a, struct str text, size_t *at, struct error *e)
 {
     const yyjson_alc alc = { arena_malloc, arena_realloc, arena_no_free, a };
-    yyjson_read_err err = { .code = YYJSON_READ_ERROR_EMPTY_CONTENT };
+    yyjson_read_err err = { .code = YYJSON_READ_ERROR_EMPTY_CONTENT, .msg = "" };
     yyjson_doc *doc = NULL;
 
     /* Without YYJSON_READ_INSITU the text is only read, whatever the parameter's type says. */
