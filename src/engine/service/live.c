@@ -62,7 +62,7 @@ static double rate_error(const struct live *l, const struct window *w, double me
     return sqrt(sum / n) / sqrt(n);
 }
 
-void live_rates(const struct live *l, struct job_live *out)
+static void live_rates(const struct live *l, struct job_live *out)
 {
     struct window w;
 

@@ -23,6 +23,5 @@ struct live {
     bool begun;
 };
 void live_add(struct live *l, const struct progress *p, uint64_t now_ns);
-void live_rates(const struct live *l, struct job_live *out);
 
 #endif

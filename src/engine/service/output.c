@@ -28,7 +28,8 @@ bool job_failures_left(const struct job *j)
     return job_state_final(j->state) && j->counters.failed + j->counters.not_run > 0;
 }
 
-struct str job_output_dir(struct arena *a, const struct job *j)
+/* The output's folder: "gs://bucket/prefix/prediction-model-<time>"; empty for none. */
+static struct str job_output_dir(struct arena *a, const struct job *j)
 {
     struct str prefix = vertex_output_prefix(a, j->spec);
     char time[CLOCK_TEXT_BYTES];

@@ -197,8 +197,8 @@ static struct hub *find_hub(struct service *s, const struct model *m)
     return NULL;
 }
 
-struct hub *service_hub(struct service *s, const char *model, const struct model **m,
-                        struct error *e)
+static struct hub *service_hub(struct service *s, const char *model, const struct model **m,
+                               struct error *e)
 {
     struct predictor_env env = { .clock = s->env.clock,
                                  .seed = s->env.seed,
@@ -223,7 +223,7 @@ struct hub *service_hub(struct service *s, const char *model, const struct model
     return h;
 }
 
-double service_weight(struct service *s, const char *project)
+static double service_weight(struct service *s, const char *project)
 {
     double weight = 1;
 

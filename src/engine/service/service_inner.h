@@ -62,9 +62,6 @@ static inline uint64_t service_now_ns(const struct service *s)
 {
     return s->env.clock->mono_ns(s->env.clock);
 }
-struct hub *service_hub(struct service *s, const char *model, const struct model **m,
-                        struct error *e);
-double service_weight(struct service *s, const char *project);
 /* DIR/jobs/ID/name; name NULL: the folder. */
 void job_path(const struct service *s, char out[SERVICE_PATH_BYTES], int64_t id, const char *name);
 bool job_failures_left(const struct job *j); /* final, and some lines have no answer */
@@ -98,7 +95,5 @@ int job_output_finish(struct service *s, struct arena *a, struct job *j, enum jo
 /* Moves j to FAILED with this error, without an output. */
 int job_output_fail(struct service *s, struct job *j, const struct error *why,
                     struct error *e) FALLIBLE;
-/* Where the output's directory goes: "gs://bucket/prefix/prediction-model-<time>"; empty for none. */
-struct str job_output_dir(struct arena *a, const struct job *j);
 
 #endif
