@@ -105,6 +105,7 @@ static int cancel(struct call *c, struct job *j, struct error *e)
 {
     if (job_of_path(c, j, e) < 0)
         return -1;
+    // NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): job_of_path filled *j
     if (job_state_final(j->state))
         return error_set(e, ERROR_FAILED_PRECONDITION,
                          "The job is in the final state %s and cannot be cancelled.",

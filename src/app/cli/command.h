@@ -31,7 +31,7 @@
     X(INTERRUPTED, 130, "interrupted; the same command resumes")
 // clang-format on
 enum exit_code {
-#define X(name, code, about) EXIT_##name = code,
+#define X(name, code, about) EXIT_##name = (code),
     EXIT_CODES(X)
 #undef X
 };

@@ -202,6 +202,7 @@ int options_parse(const struct command *c, int argc, char **argv, struct argumen
                                .argument = mem_array((size_t)argc + 1, sizeof(char *)) };
     opterr = 0;
     optind = 0; /* glibc: start anew */
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): the main thread parses before others begin
     while ((value = getopt_long(argc, argv, t.letters, t.option, NULL)) != -1) {
         if (value == HELP || value == 'h') {
             out->help = true;

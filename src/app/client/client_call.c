@@ -72,7 +72,7 @@ static void words_of_status(const struct client *c, const char *url, const struc
 {
     struct arena a = { 0 };
     struct error ignored = { 0 };
-    struct buf shown = BUF_INIT(4 * SHOWN_BYTES);
+    struct buf shown = BUF_INIT((size_t)4 * SHOWN_BYTES);
     enum error_code named;
     size_t at = 0;
 

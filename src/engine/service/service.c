@@ -434,6 +434,14 @@ int service_retry(struct service *s, struct arena *a, const char *project, int64
 
 /* ---- The rows of a job so far ---- */
 
+/* Bytes up to and with the last line end; 0 when there is none. */
+static uint64_t up_to_line_end(const char *p, int64_t bytes)
+{
+    while (bytes > 0 && p[bytes - 1] != '\n')
+        bytes--;
+    return (uint64_t)bytes;
+}
+
 /* Bytes up to the last line end: a row may be half written. */
 static int whole_rows(int fd, uint64_t *bytes, struct error *e)
 {
@@ -447,11 +455,10 @@ static int whole_rows(int fd, uint64_t *bytes, struct error *e)
         int64_t n = sys_read_at(fd, piece, (size_t)(end - from), from, "the job's output", e);
         if (n < 0)
             return -1;
-        for (int64_t i = n; i > 0; i--) {
-            if (piece[i - 1] == '\n') {
-                *bytes = from + (uint64_t)i;
-                return 0;
-            }
+        uint64_t whole = up_to_line_end(piece, n);
+        if (whole > 0) {
+            *bytes = from + whole;
+            return 0;
         }
         end = from;
     }

@@ -108,7 +108,7 @@ static int load_adapters(struct llama_runtime *l, const struct model *m, struct 
  * variable in its own constructor, so this one goes first; what the user has set stays. */
 __attribute__((constructor(101))) static void spin_shortly(void)
 {
-    (void)setenv("GOMP_SPINCOUNT", SPIN_COUNT, 0);
+    (void)setenv("GOMP_SPINCOUNT", SPIN_COUNT, 0); // NOLINT(concurrency-mt-unsafe): before main
 }
 
 static int size_cache(struct llama_runtime *l, const struct runtime_settings *settings,
