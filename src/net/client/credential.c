@@ -154,7 +154,7 @@ static int get_secret(struct credential *c, struct buf *out, struct error *e)
     return buf_ok(out) ? 1 : error_set(e, ERROR_INVALID_ARGUMENT, "the key is too long");
 }
 
-/* ---- What callers use ---- */
+/* ---- For callers ---- */
 
 void credential_free(struct credential *c)
 {

@@ -240,7 +240,7 @@ static int exchange_fail(const struct exchange *x, CURLcode code, struct error *
     return http_curl_fail(x->curl, code, x->authority, x->text, e);
 }
 
-/* ---- What callers use ---- */
+/* ---- For callers ---- */
 
 int http_client_init(struct error *e)
 {

@@ -173,7 +173,7 @@ struct str http_done_header(const struct http_done *d, const char *name)
     return http_curl_header(d->headers, name);
 }
 
-/* ---- What ended ---- */
+/* ---- Ended requests ---- */
 
 /* Handles leave libcurl one by one, when their exchange is given, and not here: libcurl would look through
  * the remaining messages for each. */

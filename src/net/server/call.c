@@ -129,7 +129,7 @@ void http_call_detach(struct http_call *c)
     unlock(&s->lock);
 }
 
-/* ---- What came ---- */
+/* ---- The request ---- */
 
 enum http_method http_method(const struct http_call *c)
 {

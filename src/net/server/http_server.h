@@ -89,7 +89,7 @@ void http_server_quiesce(struct http_server *s);
  * reply that is still due may be given after that, and is dropped; handlers.arg must live until then. */
 void http_server_free(struct http_server *s, uint32_t timeout_ms); /* accepts NULL */
 
-/* ---- What came ---- */
+/* ---- The request ---- */
 enum http_method http_method(const struct http_call *c);
 struct str http_path(const struct http_call *c); /* as sent, not decoded, without the query */
 /* A parameter, decoded ("+" is a space), in the call's arena; false when absent. The last one wins. */

@@ -152,7 +152,7 @@ static struct script_slot *slot_of(struct script_memory *m, const struct request
     return free_slot;
 }
 
-/* ---- What a script says of an attempt ---- */
+/* ---- One attempt ---- */
 
 int script_check(struct str text, struct error *e)
 {

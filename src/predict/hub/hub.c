@@ -399,7 +399,7 @@ int hub_count(struct predictor *p, const struct request *r, uint32_t *tokens, st
     return 0;
 }
 
-/* ---- What callers use ---- */
+/* ---- For callers ---- */
 
 struct hub *hub_new(const struct model *m, const struct predictor_env *env, predictor_open_fn open)
 {

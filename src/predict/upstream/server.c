@@ -414,7 +414,7 @@ static void judge(struct upstream_server *s, const struct server_exchange *x,
         .sent_ns = x->sent_ns, .now_ns = now, .probe = x->probe, .reached = r->reached
     };
 
-    /* A server that closes connections is as often overloaded as it is broken. */
+    /* A lost connection counts too: the server may be overloaded rather than broken. */
     if (r->end == EXCHANGE_ANSWERED || r->end == EXCHANGE_OVERLOAD || r->end == EXCHANGE_FAILED)
         limit_add(&s->limit, &sample, now);
     switch (r->end) {
