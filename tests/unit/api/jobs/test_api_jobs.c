@@ -47,6 +47,10 @@ static void test_what_the_real_service_refuses_at_create_is_refused(void **state
     assert_failed(w, 501, "UNIMPLEMENTED", "embeddings are not supported");
     (void)ask(w, "POST", JOBS, "{'displayName':1}");
     assert_failed(w, 400, "INVALID_ARGUMENT", "displayName");
+    (void)ask(w, "POST", JOBS, "");
+    assert_failed(w, 400, "INVALID_ARGUMENT", "");
+    (void)ask(w, "POST", CREATE_BATCH, "");
+    assert_failed(w, 400, "INVALID_ARGUMENT", "");
 }
 
 static void test_tuned_models_and_express_paths_are_taken(void **state)
