@@ -80,7 +80,7 @@ void buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf,
 void buf_add_json(struct buf *b, struct str s);
 void buf_add_json_inside(struct buf *b, struct str s); /* the same without the quotes */
 /* Text for a terminal or a line of a log, which nothing in it can steer or forge: a control character
- * (C0, DEL, C1) and a byte that is no UTF-8 become '?', or a \u escape when `escaped`. */
+ * (C0, DEL, C1) and a byte that is not UTF-8 become '?', or a \u escape when `escaped`. */
 void buf_add_plain(struct buf *b, struct str s, bool escaped);
 /* The shortest decimal that reads back as the same double; not finite gives null. */
 void buf_add_double(struct buf *b, double v);

@@ -6,13 +6,13 @@
  * Shape:   ROW_VERTEX:
  *          {sibling keys, "status":"", "processed_time":"...", "request":{...}, "response":{...}}
  *          A failure: "status":"Bad Request: {\"error\": {\"code\": 400, ...}}", "response":{}.
- *          A line that is no JSON stands under "request" as a string.
+ *          A line that is not JSON stands under "request" as a string.
  *          ROW_KEYED, an output file of the Gemini API: {"key":"request-1","response":{...}} or
  *          {"key":"...","error":{"code":3,"message":"...","status":"INVALID_ARGUMENT"}}; of the
  *          other siblings only "metadata" passes, before the answer. A line without one has none.
  *          ROW_INLINED, an inlined response: {"response":{...},"metadata":{"name":"value"}} or
  *          {"error":{"code":3,"message":"..."},"metadata":{...}}; metadata's values are strings
- *          whatever they were, and metadata that is no object is left out.
+ *          whatever they were, and metadata that is not an object is left out.
  *          The code of an error is google.rpc's in the last two, HTTP's in the first.
  * Threads: none.
  * Source:  Vertex AI "Batch inference from Cloud Storage"; Gemini API "Batch API"; docs/formats.md.

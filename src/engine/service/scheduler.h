@@ -58,7 +58,7 @@ struct running {
 
 /* Reads every open job into the table; before the threads begin. */
 int scheduler_load(struct service *s, struct error *e) FALLIBLE;
-void *scheduler_run(void *arg); /* the service */
+void *scheduler_run(void *arg);                              /* the service */
 void scheduler_all_dirty(struct service *s);                 /* every known job is read again */
 void scheduler_dirty(struct service *s, int64_t id);         /* this one is */
 struct entry *scheduler_find(struct service *s, int64_t id); /* under lock; or NULL */

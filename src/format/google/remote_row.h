@@ -31,7 +31,7 @@ struct remote_row {
     struct str response; /* as written; a span of the line */
     struct usage usage;
 };
-/* False when the line is no row with a key. */
+/* False when the line is not a row with a key. */
 bool remote_row_read(struct arena *a, struct str line, struct remote_row *out);
 
 /* One row with its line end. No character of key may need an escape. */

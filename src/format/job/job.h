@@ -1,7 +1,7 @@
 /* job.h -- a batch job as every layer sees it: its states as a table, and its record.
  *
- * Why: two dialects show the same job, the store keeps it, the scheduler moves it. What a state is
- * called where, and which may follow which (I3), stands once.
+ * Why: two dialects show the same job, the store keeps it, the scheduler moves it. The names of a
+ * state, and the states that may follow it (I3), stand once.
  *
  * Shape:   struct job is a value whose texts lie in the arena that it was read into.
  * Units:   times in microseconds since 1970, 0: not yet; money in nano-dollars.

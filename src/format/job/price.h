@@ -21,7 +21,7 @@
 
 struct price {
     double input, output;        /* online, USD per million tokens */
-    double cached;               /* a cached prompt token; not halved by batch. Of a long prompt:
+    double cached;               /* a cached prompt token; not halved by batch. A long prompt pays
                                   * the same share of long_input as this is of input. */
     uint32_t long_prompt_tokens; /* above this many, the long prices hold; 0: never */
     double long_input, long_output;

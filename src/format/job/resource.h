@@ -5,7 +5,7 @@
  * also say how it is written again.
  *
  * Units:   times in microseconds since 1970.
- * Errors:  INVALID_ARGUMENT: "PATH: what is wrong. What to do."
+ * Errors:  INVALID_ARGUMENT: "PATH: the fault. The remedy."
  * Threads: none; all memory is the caller's arena and buffers.
  * Source:  the proto3 JSON mapping; google.aip.dev/142 (times).
  */

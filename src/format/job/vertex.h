@@ -4,7 +4,7 @@
  * must see is here, and nothing else knows it.
  *
  * In:      the create body. camelCase and snake_case at every level, one string where a list is
- *          expected, int64 as numbers or strings (wire.md 0.8-0.10). What Gemini jobs do not support
+ *          expected, int64 as numbers or strings (wire.md 0.8-0.10). Fields that Gemini jobs do not support
  *          (bigquery until there are tables, dedicatedResources, encryptionSpec, serviceAccount...)
  *          is refused or kept as the service does; every error names its field.
  * Out:     the resource with exactly the members that the state gives it: completionStats without

@@ -88,7 +88,7 @@ static bool is_deeper(yyjson_val *v, unsigned levels)
 }
 
 /* Arguments are a string of JSON; an object itself and nothing at all are understood, too. NULL
- * with the reason when they are no object. */
+ * with the reason when they are not an object. */
 static yyjson_val *arguments_parse(struct arena *a, yyjson_val *arguments, struct error *e)
 {
     struct str text = str_trim(json_str(arguments));
@@ -109,7 +109,7 @@ static yyjson_val *arguments_parse(struct arena *a, yyjson_val *arguments, struc
     return NULL;
 }
 
-/* One call. Of an answer that was cut off, broken arguments are the cut, and the call is left out. */
+/* One call. When the answer was cut off, broken arguments are the cut, and the call is left out. */
 static int call_read(struct openai_answer *r, yyjson_val *function, struct str id, bool cut,
                      struct parts *p)
 {

@@ -42,8 +42,8 @@ int openai_request_write(const struct request *r, const char *model,
                          const struct file_contents *files, struct buf *out,
                          struct error *e) FALLIBLE;
 
-/* A body of status 200. On success the response is appended to out and usage is set. What the server
- * does not count is estimated, and no count can overflow. */
+/* A body of status 200. On success the response is appended to out and usage is set. Tokens that the
+ * server does not count are estimated, and no count can overflow. */
 int openai_response_read(struct arena *a, struct str body, const struct reply_rules *rules,
                          struct buf *out, struct usage *usage, struct error *e) FALLIBLE;
 

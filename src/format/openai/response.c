@@ -334,7 +334,7 @@ static int chat_read(struct openai_answer *r, yyjson_val *root, struct buf *out,
     return 0;
 }
 
-/* An object that is no error. */
+/* An object that is not an error. */
 static yyjson_val *body_parse(struct arena *a, struct str body, struct error *e)
 {
     struct error broken = { 0 };

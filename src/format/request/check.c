@@ -35,7 +35,7 @@ static bool number_wanted(yyjson_val *v)
     return request_number(v, &d);
 }
 
-/* A whole number too big for int64 is a fault of range, which is told better than one of type. */
+/* A whole number too big for int64 is out of range, which is a clearer message than a wrong type. */
 static bool integer_wanted(yyjson_val *v)
 {
     double d;

@@ -16,13 +16,13 @@
 #include "base/str.h"
 
 #define VIOLATIONS_PER_LINE_MAX 16
-#define VIOLATIONS_COUNTED_MAX 1000 /* a line is not read on after so many */
+#define VIOLATIONS_COUNTED_MAX 1000 /* a line is not read on after these */
 #define VIOLATION_PATH_BYTES 192
 #define VIOLATION_TEXT_BYTES 320
 
 struct violation {
     size_t offset;                   /* of the offending value, from the start of the line */
-    char path[VIOLATION_PATH_BYTES]; /* "request.contents[0].role"; "" when the line is no JSON */
+    char path[VIOLATION_PATH_BYTES]; /* "request.contents[0].role"; "" when the line is not JSON */
     char message[VIOLATION_TEXT_BYTES]; /* what is wrong: one sentence with its full stop */
     char remedy[VIOLATION_TEXT_BYTES];  /* what to do: one sentence with its full stop */
 };

@@ -286,7 +286,7 @@ static bool object_matches(struct check *c, uint32_t node, yyjson_val *value)
 
 /* ---- Combinations ---- */
 
-/* How many of the schemas match; two are enough. */
+/* The number of schemas that match; counting stops at two. */
 static uint32_t count_matching(struct check *c, const struct schema_list *list, yyjson_val *v)
 {
     struct check silent = { .s = c->s, .steps = c->steps, .depth = c->depth };

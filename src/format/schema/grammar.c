@@ -111,7 +111,7 @@ void conjuncts_add(struct grammar *g, struct conjuncts *set, uint32_t node, uint
     set->item[set->count++] = (struct conjunct){ node, done };
 }
 
-/* Whether a schema says something by itself, beside what is done of its combinations. */
+/* True when a schema says something by itself, beside what is done of its combinations. */
 static bool says_something(const struct schema_node *n, uint32_t done)
 {
     return n->types != TYPE_ANY || n->constant || n->values || n->minimum.has || n->maximum.has ||
@@ -295,7 +295,7 @@ static unsigned types_left(const struct schema *s, uint32_t node, unsigned depth
     return types;
 }
 
-/* What a reference stands for, when the schema is nothing else. */
+/* The target of a reference, when the schema is nothing else. */
 static uint32_t plain_target(const struct schema *s, uint32_t node)
 {
     for (unsigned i = 0; i < DISJOINT_DEPTH && s->node[node].ref != SCHEMA_NONE; i++)
@@ -444,7 +444,7 @@ static int grammar_types(struct grammar *g, const struct conjuncts *set, uint32_
         rule_add(g, rule, &null, 1);
     if (types & TYPE_BOOLEAN)
         rule_add(g, rule, &boolean, 1);
-    /* Numbers that are no integers are left out: whether a text is one depends on rounding. */
+    /* Numbers that are not integers are left out: whether a text is one depends on rounding. */
     if ((types & TYPE_INTEGER) && grammar_number(g, set, rule, !(types & TYPE_FRACTION)) < 0)
         return -1;
     if ((types & TYPE_STRING) && grammar_string(g, set, rule) < 0)

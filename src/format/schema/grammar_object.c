@@ -50,7 +50,7 @@ static uint32_t element_rule(struct grammar *g, const struct conjuncts *set, uin
     return state_rule(g, &element);
 }
 
-/* What follows `from` elements: more of them, or nothing. */
+/* The rule after `from` elements: more of them, or nothing. */
 static uint32_t rest_rule(struct grammar *g, const struct conjuncts *set, const struct arrays *a)
 {
     uint32_t rule = rule_new(g), element = element_rule(g, set, a->prefix);

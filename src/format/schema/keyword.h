@@ -8,7 +8,7 @@
 
 #include "format/schema/node.h"
 
-/* What becomes of a keyword. */
+/* The fate of a keyword. */
 enum keyword_fate {
     KEYWORD_FOLLOWED,   /* by the grammar and by the check */
     KEYWORD_CHECKED,    /* by the check only: refused for the embedded engine */

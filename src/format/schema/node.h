@@ -3,7 +3,7 @@
  * Why: the grammar and the check ask the same questions of a schema (types, bounds, properties) many
  * times; the reader answers them once. Nothing outside format/schema includes this.
  *
- * Shape:   nodes refer to each other by index; SCHEMA_NONE is no node. Node 0 is the root. Lists, names
+ * Shape:   nodes refer to each other by index; SCHEMA_NONE is not a node. Node 0 is the root. Lists, names
  *          and texts live in the schema's arena or in the document.
  */
 #ifndef TRANCHE_FORMAT_SCHEMA_NODE_H
@@ -20,7 +20,7 @@ enum {
     TYPE_NULL = 1,
     TYPE_BOOLEAN = 2,
     TYPE_INTEGER = 4,
-    TYPE_FRACTION = 8, /* numbers that are no integers */
+    TYPE_FRACTION = 8, /* numbers that are not integers */
     TYPE_NUMBER = TYPE_INTEGER | TYPE_FRACTION,
     TYPE_STRING = 16,
     TYPE_ARRAY = 32,

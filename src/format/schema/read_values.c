@@ -84,7 +84,7 @@ static int read_bound(struct reader *r, uint32_t node, yyjson_val *v, struct sch
     return 0;
 }
 
-/* Of two lower bounds the higher holds; of equal ones the exclusive one. */
+/* The higher of two lower bounds holds; among equal ones the exclusive one. */
 static void raise_minimum(struct schema_bound *have, struct schema_bound with)
 {
     if (!have->has || with.value > have->value || (with.value >= have->value && with.exclusive))

@@ -74,7 +74,7 @@ struct schema_leaf {
 };
 bool schema_leaf_at(const struct schema *s, uint32_t i, struct schema_leaf *out);
 
-/* Whether a value matches. When it does not, *why has the value's path, "$.items[2].price", and what it
+/* True when a value matches. When it does not, *why has the value's path, "$.items[2].price", and what it
  * should be. A check over SCHEMA_CHECK_STEPS_MAX, or a pattern over its limits, does not match. */
 bool schema_matches(const struct schema *s, yyjson_val *value, struct schema_fault *why);
 

@@ -258,7 +258,7 @@ static void count_begin(struct batcher *b, struct candidate_run *r, uint32_t reu
     b->stats.reused_tokens += reused;
 }
 
-/* What the candidate has generated since it was counted last. */
+/* Counts the tokens that the candidate has generated since the last time. */
 static void count_generated(struct batcher *b, struct candidate_run *r)
 {
     const struct generated *g = &r->task->candidate[r->candidate];

@@ -9,7 +9,7 @@
 #include "base/thread.h"
 #include "format/schema/schema.h"
 
-/* A token that is no text of an answer is known to llguidance by this byte and a name. */
+/* A token that is not text of an answer is known to llguidance by this byte and a name. */
 #define SPECIAL_MARK "\xff"
 #define PATH_BYTES 64
 
@@ -314,8 +314,8 @@ void constraint_release(struct constraint *k)
     unlock(&c->lock);
 }
 
-/* Under the lock: a place in the list, taken from the least recently used when it is full. What is
- * being compiled stays. */
+/* Under the lock: a place in the list, taken from the least recently used when it is full. An entry
+ * that is being compiled stays. */
 static void list_add(struct constraints *c, struct constraint *k)
 {
     uint32_t at = 0;

@@ -11,7 +11,7 @@
 
 /* ---- Names of objects ---- */
 
-/* Where an answer stands in its JSON. */
+/* The position of an answer in its JSON. */
 struct position {
     uint32_t depth;
     bool in_string, escaped, is_name;
@@ -108,7 +108,7 @@ static struct str piece_of(const struct follower *f, int32_t token)
     return (struct str){ (const char *)p->bytes + p->at[token], p->len[token] };
 }
 
-/* Whether a token completes a name that its object has already; keep: adds what it completes. */
+/* True when a token completes a name that its object has already; keep: adds what it completes. */
 static bool repeats_name(struct follower *f, int32_t token, bool keep)
 {
     struct str text = piece_of(f, token);

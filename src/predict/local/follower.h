@@ -22,7 +22,7 @@ struct follower;
 struct follower *follower_new(struct constraint *k);
 void follower_free(struct follower *f); /* accepts NULL */
 
-/* Whether this token may come next; an end token may where the answer may end. */
+/* True when this token may come next; an end token may where the answer may end. */
 bool follower_allows(struct follower *f, int32_t token);
 /* The set of tokens that may come next, a bit each; valid until the next call. NULL with the error. A
  * token of the set can still complete a name that is there: ask follower_allows of the chosen one. */
