@@ -172,7 +172,7 @@ static bool number_matches(struct check *c, uint32_t node, yyjson_val *value)
     if (n->maximum.has && (n->maximum.exclusive ? v >= n->maximum.value : v > n->maximum.value))
         return wrong(c, "is too large", node, "maximum");
     if (n->multiple_of > 0 && !is_multiple(v, n->multiple_of))
-        return wrong(c, "is no multiple", node, "multipleOf");
+        return wrong(c, "is not a multiple", node, "multipleOf");
     return true;
 }
 
