@@ -5,29 +5,18 @@
 #include "engine/lines/ledger.h"
 #include "engine/lines/pipeline.h"
 
-static int close_lines(const struct closeout_job *j, struct ledger *g, struct counters *counters,
-                       struct error *e);
 static int close_some(const struct closeout_job *j, struct ledger *g, uint64_t first,
-                      uint32_t count, struct error *e);
-static int commit(const struct closeout_job *j, struct ledger *g, struct counters *counters,
-                  struct error *e);
-static int render_all(const struct closeout_job *j, struct error *e);
-
-int closeout_run(const struct closeout_job *j, struct counters *counters, struct error *e)
+                      uint32_t count, struct error *e)
 {
-    const struct price none = { 0 }; /* nothing is computed here */
-    struct ledger g;
-    int rc;
+    bool done[SHARD_LINES_MAX];
 
-    assert(j->why.code != ERROR_OK);
-    counters->total = j->ingest->lines;
-    ledger_init(&g, j->spool, &none, j->clock);
-    spool_counters(j->spool, counters);
-    rc = close_lines(j, &g, counters, e);
-    if (rc == 0)
-        rc = render_all(j, e);
-    ledger_release(&g);
-    return rc;
+    if (spool_done(j->spool, first, count, done, e) < 0)
+        return -1;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!done[i] && ledger_not_run(g, first + i, &j->why, e) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 static int go_on(const struct closeout_job *j, struct error *e)
@@ -35,6 +24,19 @@ static int go_on(const struct closeout_job *j, struct error *e)
     if (j->stop && atomic_load(j->stop))
         return error_set(e, ERROR_CANCELLED, "the job's end was interrupted");
     return 0;
+}
+
+/* Only committed rows count (I2). */
+static int commit(const struct closeout_job *j, struct ledger *g, struct counters *counters,
+                  struct error *e)
+{
+    if (ledger_commit(g, e) < 0)
+        return -1;
+    spool_counters(j->spool, counters);
+    assert(counters_balanced(counters)); /* I6 */
+    if (j->on_progress)
+        j->on_progress(j->arg, counters);
+    return go_on(j, e);
 }
 
 static int close_lines(const struct closeout_job *j, struct ledger *g, struct counters *counters,
@@ -52,33 +54,6 @@ static int close_lines(const struct closeout_job *j, struct ledger *g, struct co
     return commit(j, g, counters, e);
 }
 
-static int close_some(const struct closeout_job *j, struct ledger *g, uint64_t first,
-                      uint32_t count, struct error *e)
-{
-    bool done[SHARD_LINES_MAX];
-
-    if (spool_done(j->spool, first, count, done, e) < 0)
-        return -1;
-    for (uint32_t i = 0; i < count; i++) {
-        if (!done[i] && ledger_not_run(g, first + i, &j->why, e) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-/* Only committed rows count (I2). */
-static int commit(const struct closeout_job *j, struct ledger *g, struct counters *counters,
-                  struct error *e)
-{
-    if (ledger_commit(g, e) < 0)
-        return -1;
-    spool_counters(j->spool, counters);
-    assert(counters_balanced(counters)); /* I6 */
-    if (j->on_progress)
-        j->on_progress(j->arg, counters);
-    return go_on(j, e);
-}
-
 static int render_all(const struct closeout_job *j, struct error *e)
 {
     int more = 1;
@@ -90,4 +65,21 @@ static int render_all(const struct closeout_job *j, struct error *e)
     }
     assert(more < 0 || render_lines(j->render) == j->ingest->lines);
     return more;
+}
+
+int closeout_run(const struct closeout_job *j, struct counters *counters, struct error *e)
+{
+    const struct price none = { 0 }; /* nothing is computed here */
+    struct ledger g;
+    int rc;
+
+    assert(j->why.code != ERROR_OK);
+    counters->total = j->ingest->lines;
+    ledger_init(&g, j->spool, &none, j->clock);
+    spool_counters(j->spool, counters);
+    rc = close_lines(j, &g, counters, e);
+    if (rc == 0)
+        rc = render_all(j, e);
+    ledger_release(&g);
+    return rc;
 }

@@ -9,11 +9,6 @@
 /* A line of LINE_BYTES_MAX with "\r\n": with so many bytes, a line without an end is overlong. */
 #define WANT_MAX (LINE_BYTES_MAX + 2)
 
-static int find_bytes(struct cutter *c, struct error *e);
-static int cut_here(struct cutter *c, struct piece *b, struct shard *out, struct error *e);
-static int skip_overlong(struct cutter *c, struct piece *b, struct shard *out, struct error *e);
-static void cut_short(const struct piece *b, uint32_t line_count, struct shard *s);
-
 void piece_release(struct piece *b)
 {
     mem_free(b->p);
@@ -23,29 +18,6 @@ void piece_release(struct piece *b)
 void cutter_init(struct cutter *c, const struct input *in, uint64_t limit, uint64_t lines_max)
 {
     *c = (struct cutter){ .in = in, .limit = limit, .lines_max = lines_max, .guess = GUESS_MIN };
-}
-
-int cutter_next(struct cutter *c, struct piece *b, struct shard *out, struct error *e)
-{
-    int rc = c->limit && c->index == c->limit ? 0 : find_bytes(c, e);
-
-    if (rc <= 0)
-        return rc;
-    *out = (struct shard){
-        .file = c->file, .offset = c->offset, .line_no = c->line_no, .index = c->index
-    };
-    if (cut_here(c, b, out, e) < 0)
-        return -1;
-    if (c->limit && out->line_count > c->limit - c->index)
-        cut_short(b, (uint32_t)(c->limit - c->index), out);
-    if (c->lines_max && c->index + out->line_count > c->lines_max)
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "the input has more than %llu lines; split it, or raise lines_max",
-                         (unsigned long long)c->lines_max);
-    c->offset += out->bytes;
-    c->line_no = out->line_no_end;
-    c->index += out->line_count;
-    return 1;
 }
 
 static int file_begin(struct cutter *c, struct error *e)
@@ -93,30 +65,6 @@ static bool cut_is_final(const struct piece *b, size_t n, bool at_end)
     return at_end || b->len >= SHARD_BYTES_MAX || memchr(b->p + n, '\n', b->len - n) != NULL;
 }
 
-static int cut_here(struct cutter *c, struct piece *b, struct shard *out, struct error *e)
-{
-    uint64_t left = c->in->file[c->file].bytes - c->offset;
-    size_t want = c->guess;
-
-    b->len = 0;
-    for (;;) {
-        bool at_end = want >= left;
-        if (fill(c, b, at_end ? (size_t)left : want, e) < 0)
-            return -1;
-        size_t n = shard_cut(b->p, b->len, at_end, out);
-        if (n && cut_is_final(b, n, at_end))
-            break;
-        if (want == WANT_MAX)
-            return skip_overlong(c, b, out, e);
-        want = want < WANT_MAX / 2 ? want * 2 : WANT_MAX;
-    }
-    size_t next = (size_t)out->bytes + (size_t)out->bytes / 4;
-    c->guess = next < GUESS_MIN ? GUESS_MIN : next < SHARD_BYTES_MAX ? next : SHARD_BYTES_MAX;
-    if (out->overlong)
-        digest_of(b->p, (size_t)out->bytes, out->digest);
-    return 0;
-}
-
 /* b holds the line's first WANT_MAX bytes; the rest goes through it until the line ends. */
 static int skip_overlong(struct cutter *c, struct piece *b, struct shard *out, struct error *e)
 {
@@ -146,6 +94,30 @@ static int skip_overlong(struct cutter *c, struct piece *b, struct shard *out, s
     return rc;
 }
 
+static int cut_here(struct cutter *c, struct piece *b, struct shard *out, struct error *e)
+{
+    uint64_t left = c->in->file[c->file].bytes - c->offset;
+    size_t want = c->guess;
+
+    b->len = 0;
+    for (;;) {
+        bool at_end = want >= left;
+        if (fill(c, b, at_end ? (size_t)left : want, e) < 0)
+            return -1;
+        size_t n = shard_cut(b->p, b->len, at_end, out);
+        if (n && cut_is_final(b, n, at_end))
+            break;
+        if (want == WANT_MAX)
+            return skip_overlong(c, b, out, e);
+        want = want < WANT_MAX / 2 ? want * 2 : WANT_MAX;
+    }
+    size_t next = (size_t)out->bytes + (size_t)out->bytes / 4;
+    c->guess = next < GUESS_MIN ? GUESS_MIN : next < SHARD_BYTES_MAX ? next : SHARD_BYTES_MAX;
+    if (out->overlong)
+        digest_of(b->p, (size_t)out->bytes, out->digest);
+    return 0;
+}
+
 /* Leaves line_count lines in the shard, which has more. */
 static void cut_short(const struct piece *b, uint32_t line_count, struct shard *s)
 {
@@ -158,4 +130,27 @@ static void cut_short(const struct piece *b, uint32_t line_count, struct shard *
     s->bytes = (uint64_t)(it.rest.p - b->p);
     s->line_count = line_count;
     s->line_no_end = line.line_no + 1;
+}
+
+int cutter_next(struct cutter *c, struct piece *b, struct shard *out, struct error *e)
+{
+    int rc = c->limit && c->index == c->limit ? 0 : find_bytes(c, e);
+
+    if (rc <= 0)
+        return rc;
+    *out = (struct shard){
+        .file = c->file, .offset = c->offset, .line_no = c->line_no, .index = c->index
+    };
+    if (cut_here(c, b, out, e) < 0)
+        return -1;
+    if (c->limit && out->line_count > c->limit - c->index)
+        cut_short(b, (uint32_t)(c->limit - c->index), out);
+    if (c->lines_max && c->index + out->line_count > c->lines_max)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "the input has more than %llu lines; split it, or raise lines_max",
+                         (unsigned long long)c->lines_max);
+    c->offset += out->bytes;
+    c->line_no = out->line_no_end;
+    c->index += out->line_count;
+    return 1;
 }

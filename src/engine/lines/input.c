@@ -17,150 +17,6 @@
 /* Descriptors that the rest of the program may need beside the inputs. */
 #define SPARE_FILES 256
 
-static int add_path(struct input *in, const char *path, const char *dir, struct error *e);
-static int add_pattern(struct input *in, const char *pattern, struct error *e);
-static int add_file(struct input *in, const char *path, struct error *e);
-static int add_stdin(struct input *in, const char *dir, struct error *e);
-static int add_open(struct input *in, const char *name, int fd, struct error *e);
-static int changed(const struct input_file *f, struct error *e);
-static int read_overlong(const struct input *in, const struct shard *s, struct buf *out,
-                         struct error *e);
-
-int input_open(struct input *in, const char *const *paths, uint32_t count, const char *dir,
-               struct error *e)
-{
-    *in = (struct input){ 0 };
-    for (uint32_t i = 0; i < count; i++) {
-        if (add_path(in, paths[i], dir, e) < 0) {
-            input_release(in);
-            return -1;
-        }
-    }
-    return 0;
-}
-
-int input_open_fds(struct input *in, const struct input_source *src, uint32_t count,
-                   struct error *e)
-{
-    uint32_t taken = 0;
-    int rc = 0;
-
-    *in = (struct input){ 0 };
-    while (taken < count && rc == 0) {
-        rc = add_open(in, src[taken].name, src[taken].fd, e);
-        taken++;
-    }
-    if (rc == 0)
-        return 0;
-    for (; taken < count; taken++)
-        (void)close(src[taken].fd);
-    input_release(in);
-    return -1;
-}
-
-void input_release(struct input *in)
-{
-    for (uint32_t i = 0; i < in->count; i++) {
-        (void)close(in->file[i].fd);
-        mem_free(in->file[i].path);
-    }
-    mem_free(in->file);
-    *in = (struct input){ 0 };
-}
-
-int input_read_at(const struct input *in, uint32_t file, uint64_t offset, void *p, size_t len,
-                  struct error *e)
-{
-    const struct input_file *f = &in->file[file];
-    int64_t got = sys_read_at(f->fd, p, len, offset, f->path, e);
-
-    if (got < 0)
-        return -1;
-    return (size_t)got == len ? 0 : changed(f, e);
-}
-
-int input_read_shard(const struct input *in, const struct shard *s, struct buf *out,
-                     struct error *e)
-{
-    uint64_t digest[2];
-
-    buf_clear(out);
-    if (s->overlong)
-        return read_overlong(in, s, out, e);
-    if (out->cap <= s->bytes) {
-        out->cap = s->bytes + 1;
-        out->p = mem_grow(out->p, out->cap);
-    }
-    if (input_read_at(in, s->file, s->offset, out->p, s->bytes, e) < 0)
-        return -1;
-    out->len = s->bytes;
-    out->p[out->len] = '\0';
-    digest_of(out->p, out->len, digest);
-    return memcmp(digest, s->digest, sizeof digest) == 0 ? 0 : changed(&in->file[s->file], e);
-}
-
-static int changed(const struct input_file *f, struct error *e)
-{
-    return error_set(e, ERROR_FAILED_PRECONDITION,
-                     "%s changed since it was checked; run the command again to begin with the new "
-                     "content",
-                     f->path);
-}
-
-/* The digest covers all bytes, in pieces, as they may be more than memory. */
-static int read_overlong(const struct input *in, const struct shard *s, struct buf *out,
-                         struct error *e)
-{
-    struct digest *d = digest_new();
-    char *piece = mem_alloc(COPY_BYTES);
-    uint64_t digest[2];
-    int rc = 0;
-
-    for (uint64_t at = 0; at < s->bytes && rc == 0; at += COPY_BYTES) {
-        size_t len = s->bytes - at < COPY_BYTES ? (size_t)(s->bytes - at) : COPY_BYTES;
-        rc = input_read_at(in, s->file, s->offset + at, piece, len, e);
-        if (rc == 0)
-            digest_add(d, piece, len);
-        if (rc == 0 && at == 0)
-            buf_add(out, piece, len < OVERLONG_HEAD_BYTES ? len : OVERLONG_HEAD_BYTES);
-    }
-    digest_end(d, digest);
-    digest_free(d);
-    mem_free(piece);
-    if (rc == 0 && memcmp(digest, s->digest, sizeof digest) != 0)
-        rc = changed(&in->file[s->file], e);
-    return rc;
-}
-
-static int add_path(struct input *in, const char *path, const char *dir, struct error *e)
-{
-    struct stat st;
-
-    if (strcmp(path, "-") == 0)
-        return add_stdin(in, dir, e);
-    if (strpbrk(path, "*?[") && lstat(path, &st) < 0)
-        return add_pattern(in, path, e);
-    return add_file(in, path, e);
-}
-
-static int add_pattern(struct input *in, const char *pattern, struct error *e)
-{
-    glob_t found = { 0 };
-    /* NOLINTNEXTLINE(concurrency-mt-unsafe): nothing changes the environment or the user database */
-    int result = glob(pattern, GLOB_ERR, NULL, &found);
-    int rc = 0;
-
-    if (result == GLOB_NOMATCH)
-        rc = error_set(e, ERROR_NOT_FOUND, "no file matches %s", pattern);
-    else if (result != 0)
-        rc = error_set(e, ERROR_PERMISSION_DENIED, "cannot look for %s: a folder is not readable",
-                       pattern);
-    for (size_t i = 0; i < found.gl_pathc && rc == 0; i++)
-        rc = add_file(in, found.gl_pathv[i], e);
-    globfree(&found);
-    return rc;
-}
-
 /* Many systems allow 1,024 open files and let a program ask for more. */
 static void allow_files(rlim_t wanted)
 {
@@ -209,14 +65,6 @@ static int check_file(int fd, const char *path, struct stat *st, struct error *e
     return 0;
 }
 
-static int add_file(struct input *in, const char *path, struct error *e)
-{
-    allow_files((rlim_t)in->count + SPARE_FILES);
-    /* O_NONBLOCK: opening a pipe that nobody writes would wait for ever. */
-    int fd = sys_open(path, O_RDONLY | O_NONBLOCK, e);
-    return fd < 0 ? -1 : add_open(in, path, fd, e);
-}
-
 /* Takes fd, also when it fails. */
 static int add_open(struct input *in, const char *name, int fd, struct error *e)
 {
@@ -227,6 +75,32 @@ static int add_open(struct input *in, const char *name, int fd, struct error *e)
         return -1;
     }
     return append(in, name, fd, (uint64_t)st.st_size, e);
+}
+
+static int add_file(struct input *in, const char *path, struct error *e)
+{
+    allow_files((rlim_t)in->count + SPARE_FILES);
+    /* O_NONBLOCK: opening a pipe that nobody writes would wait for ever. */
+    int fd = sys_open(path, O_RDONLY | O_NONBLOCK, e);
+    return fd < 0 ? -1 : add_open(in, path, fd, e);
+}
+
+static int add_pattern(struct input *in, const char *pattern, struct error *e)
+{
+    glob_t found = { 0 };
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): nothing changes the environment or the user database */
+    int result = glob(pattern, GLOB_ERR, NULL, &found);
+    int rc = 0;
+
+    if (result == GLOB_NOMATCH)
+        rc = error_set(e, ERROR_NOT_FOUND, "no file matches %s", pattern);
+    else if (result != 0)
+        rc = error_set(e, ERROR_PERMISSION_DENIED, "cannot look for %s: a folder is not readable",
+                       pattern);
+    for (size_t i = 0; i < found.gl_pathc && rc == 0; i++)
+        rc = add_file(in, found.gl_pathv[i], e);
+    globfree(&found);
+    return rc;
 }
 
 static int copy_all(int from, int to, const char *path, struct error *e)
@@ -263,4 +137,121 @@ static int add_stdin(struct input *in, const char *dir, struct error *e)
         return -1;
     }
     return add_open(in, name, fd, e);
+}
+
+static int add_path(struct input *in, const char *path, const char *dir, struct error *e)
+{
+    struct stat st;
+
+    if (strcmp(path, "-") == 0)
+        return add_stdin(in, dir, e);
+    if (strpbrk(path, "*?[") && lstat(path, &st) < 0)
+        return add_pattern(in, path, e);
+    return add_file(in, path, e);
+}
+
+int input_open(struct input *in, const char *const *paths, uint32_t count, const char *dir,
+               struct error *e)
+{
+    *in = (struct input){ 0 };
+    for (uint32_t i = 0; i < count; i++) {
+        if (add_path(in, paths[i], dir, e) < 0) {
+            input_release(in);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int input_open_fds(struct input *in, const struct input_source *src, uint32_t count,
+                   struct error *e)
+{
+    uint32_t taken = 0;
+    int rc = 0;
+
+    *in = (struct input){ 0 };
+    while (taken < count && rc == 0) {
+        rc = add_open(in, src[taken].name, src[taken].fd, e);
+        taken++;
+    }
+    if (rc == 0)
+        return 0;
+    for (; taken < count; taken++)
+        (void)close(src[taken].fd);
+    input_release(in);
+    return -1;
+}
+
+void input_release(struct input *in)
+{
+    for (uint32_t i = 0; i < in->count; i++) {
+        (void)close(in->file[i].fd);
+        mem_free(in->file[i].path);
+    }
+    mem_free(in->file);
+    *in = (struct input){ 0 };
+}
+
+static int changed(const struct input_file *f, struct error *e)
+{
+    return error_set(e, ERROR_FAILED_PRECONDITION,
+                     "%s changed since it was checked; run the command again to begin with the new "
+                     "content",
+                     f->path);
+}
+
+int input_read_at(const struct input *in, uint32_t file, uint64_t offset, void *p, size_t len,
+                  struct error *e)
+{
+    const struct input_file *f = &in->file[file];
+    int64_t got = sys_read_at(f->fd, p, len, offset, f->path, e);
+
+    if (got < 0)
+        return -1;
+    return (size_t)got == len ? 0 : changed(f, e);
+}
+
+/* The digest covers all bytes, in pieces, as they may be more than memory. */
+static int read_overlong(const struct input *in, const struct shard *s, struct buf *out,
+                         struct error *e)
+{
+    struct digest *d = digest_new();
+    char *piece = mem_alloc(COPY_BYTES);
+    uint64_t digest[2];
+    int rc = 0;
+
+    for (uint64_t at = 0; at < s->bytes && rc == 0; at += COPY_BYTES) {
+        size_t len = s->bytes - at < COPY_BYTES ? (size_t)(s->bytes - at) : COPY_BYTES;
+        rc = input_read_at(in, s->file, s->offset + at, piece, len, e);
+        if (rc == 0)
+            digest_add(d, piece, len);
+        if (rc == 0 && at == 0)
+            buf_add(out, piece, len < OVERLONG_HEAD_BYTES ? len : OVERLONG_HEAD_BYTES);
+    }
+    digest_end(d, digest);
+    digest_free(d);
+    mem_free(piece);
+    if (rc == 0 && memcmp(digest, s->digest, sizeof digest) != 0)
+        rc = changed(&in->file[s->file], e);
+    return rc;
+}
+
+int input_read_shard(const struct input *in, const struct shard *s, struct buf *out,
+                     struct error *e)
+{
+    uint64_t digest[2];
+
+    buf_clear(out);
+    if (s->overlong)
+        return read_overlong(in, s, out, e);
+    if (out->cap <= s->bytes) {
+        out->cap = s->bytes + 1;
+        out->p = mem_grow(out->p, out->cap);
+    }
+    if (input_read_at(in, s->file, s->offset, out->p, s->bytes, e) < 0)
+        return -1;
+    out->len = s->bytes;
+    out->p[out->len] = '\0';
+    digest_of(out->p, out->len, digest);
+    return memcmp(digest, s->digest, sizeof digest) == 0 ? 0 : changed(&in->file[s->file], e);
 }

@@ -8,9 +8,6 @@
 /* A scratch buffer that grew beyond this is given back. */
 #define SCRATCH_KEEP_BYTES ((size_t)1024 * 1024)
 
-static int put(struct ledger *g, const struct spool_row *row, struct error *e);
-static struct str digest_str(const struct open_line *l);
-
 void ledger_init(struct ledger *g, struct spool *s, const struct price *price, struct clock *clock)
 {
     *g = (struct ledger){ .spool = s, .price = *price, .clock = clock };
@@ -20,6 +17,19 @@ void ledger_init(struct ledger *g, struct spool *s, const struct price *price, s
 void ledger_release(struct ledger *g)
 {
     buf_release(&g->scratch);
+}
+
+static int put(struct ledger *g, const struct spool_row *row, struct error *e)
+{
+    if (g->rows == 0)
+        g->group_due_ns = g->clock->mono_ns(g->clock) + COMMIT_EVERY_MS * NS_PER_MS;
+    g->rows++;
+    return spool_put(g->spool, row, e);
+}
+
+static struct str digest_str(const struct open_line *l)
+{
+    return (struct str){ (const char *)l->digest, l->has_digest ? SPOOL_DIGEST_BYTES : 0 };
 }
 
 int ledger_answer(struct ledger *g, const struct open_line *l, const struct answer *a,
@@ -107,17 +117,4 @@ int ledger_commit(struct ledger *g, struct error *e)
 {
     g->rows = 0;
     return spool_commit(g->spool, e);
-}
-
-static int put(struct ledger *g, const struct spool_row *row, struct error *e)
-{
-    if (g->rows == 0)
-        g->group_due_ns = g->clock->mono_ns(g->clock) + COMMIT_EVERY_MS * NS_PER_MS;
-    g->rows++;
-    return spool_put(g->spool, row, e);
-}
-
-static struct str digest_str(const struct open_line *l)
-{
-    return (struct str){ (const char *)l->digest, l->has_digest ? SPOOL_DIGEST_BYTES : 0 };
 }

@@ -38,45 +38,9 @@ struct run {
     bool draining; /* failures are not judged any more: their lines stay pending */
 };
 
-static void run_init(struct run *r, const struct pipeline_job *j);
-static void run_release(struct run *r);
-static void take_counters(struct run *r);
-static int run_lines(struct run *r, struct error *e);
-static int take_in(struct run *r, struct error *e);
-static int take_overlong(struct run *r, const struct line *line, struct error *e);
-static int take_line(struct run *r, const struct line *line, struct error *e);
-static int send(struct run *r, struct error *e);
-static int take_answers(struct run *r, uint32_t wait_ms, struct error *e);
-static int settle(struct run *r, bool now, struct error *e);
-static int finish(struct run *r, struct error *e);
-static int drain(struct run *r, struct error *e);
-
 static uint64_t now_ns(const struct run *r)
 {
     return r->job->clock->mono_ns(r->job->clock);
-}
-
-int pipeline_run(const struct pipeline_job *j, struct progress *out, enum pipeline_end *end,
-                 struct error *e)
-{
-    struct run r;
-    struct error ignored;
-
-    run_init(&r, j);
-    take_counters(&r);
-    r.progress.resumed = counters_done(&r.progress.counters);
-    int rc = run_lines(&r, e);
-    /* Answers that came before a failure of the predictor or the output are kept. */
-    if (rc < 0 && ledger_commit(&r.ledger, &ignored) < 0)
-        log_warn("%s", ignored.msg);
-    take_counters(&r);
-    *end = render_lines(j->render) == j->ingest->lines ? PIPELINE_DONE : r.end;
-    if (rc == 0 && *end == PIPELINE_DONE)
-        rc = render_finish(j->render, e);
-    r.progress.elapsed_ns = now_ns(&r) - r.began_ns;
-    *out = r.progress;
-    run_release(&r);
-    return rc;
 }
 
 /* Only committed rows count (I2). */
@@ -135,43 +99,6 @@ static uint32_t wait_ms(const struct run *r)
     return until <= now ? 0 : (uint32_t)((until - now + NS_PER_MS - 1) / NS_PER_MS);
 }
 
-static int run_lines(struct run *r, struct error *e)
-{
-    while (!stopped(r)) {
-        if (take_in(r, e) < 0 || send(r, e) < 0)
-            return -1;
-        if (r->limited)
-            break;
-        if (r->fed && window_count(r->window) == 0)
-            return finish(r, e);
-        if (take_answers(r, wait_ms(r), e) < 0 || settle(r, false, e) < 0)
-            return -1;
-    }
-    return drain(r, e);
-}
-
-/* Lines into the window, as far as there is room. */
-static int take_in(struct run *r, struct error *e)
-{
-    struct line line;
-
-    r->hungry = false;
-    for (int i = 0; i < BURST; i++) {
-        int rc = walk_peek(&r->walk, &line, e);
-        if (rc < 0)
-            return -1;
-        r->fed = rc == 0;
-        if (r->fed || !window_has_room(r->window, line.index, line.text.len))
-            return 0;
-        rc = r->walk.shard->overlong ? take_overlong(r, &line, e) : take_line(r, &line, e);
-        if (rc < 0)
-            return -1;
-        walk_take(&r->walk);
-    }
-    r->hungry = true;
-    return 0;
-}
-
 static int take_bad(struct run *r, uint64_t index, struct error *e)
 {
     struct error why;
@@ -224,6 +151,28 @@ static int take_line(struct run *r, const struct line *line, struct error *e)
     else
         window_drop(r->window, l);
     return rc < 0 ? -1 : 0;
+}
+
+/* Lines into the window, as far as there is room. */
+static int take_in(struct run *r, struct error *e)
+{
+    struct line line;
+
+    r->hungry = false;
+    for (int i = 0; i < BURST; i++) {
+        int rc = walk_peek(&r->walk, &line, e);
+        if (rc < 0)
+            return -1;
+        r->fed = rc == 0;
+        if (r->fed || !window_has_room(r->window, line.index, line.text.len))
+            return 0;
+        rc = r->walk.shard->overlong ? take_overlong(r, &line, e) : take_line(r, &line, e);
+        if (rc < 0)
+            return -1;
+        walk_take(&r->walk);
+    }
+    r->hungry = true;
+    return 0;
 }
 
 enum may_send {
@@ -441,4 +390,42 @@ static int drain(struct run *r, struct error *e)
             return -1;
     }
     return settle(r, true, e);
+}
+
+static int run_lines(struct run *r, struct error *e)
+{
+    while (!stopped(r)) {
+        if (take_in(r, e) < 0 || send(r, e) < 0)
+            return -1;
+        if (r->limited)
+            break;
+        if (r->fed && window_count(r->window) == 0)
+            return finish(r, e);
+        if (take_answers(r, wait_ms(r), e) < 0 || settle(r, false, e) < 0)
+            return -1;
+    }
+    return drain(r, e);
+}
+
+int pipeline_run(const struct pipeline_job *j, struct progress *out, enum pipeline_end *end,
+                 struct error *e)
+{
+    struct run r;
+    struct error ignored;
+
+    run_init(&r, j);
+    take_counters(&r);
+    r.progress.resumed = counters_done(&r.progress.counters);
+    int rc = run_lines(&r, e);
+    /* Answers that came before a failure of the predictor or the output are kept. */
+    if (rc < 0 && ledger_commit(&r.ledger, &ignored) < 0)
+        log_warn("%s", ignored.msg);
+    take_counters(&r);
+    *end = render_lines(j->render) == j->ingest->lines ? PIPELINE_DONE : r.end;
+    if (rc == 0 && *end == PIPELINE_DONE)
+        rc = render_finish(j->render, e);
+    r.progress.elapsed_ns = now_ns(&r) - r.began_ns;
+    *out = r.progress;
+    run_release(&r);
+    return rc;
 }

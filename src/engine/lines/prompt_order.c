@@ -11,23 +11,11 @@ struct cursor {
     struct str rest; /* of the current chunk */
 };
 
-static bool refill(struct cursor *c);
-
-int prompt_cmp(const struct request *a, const struct request *b)
+static struct str part_bytes(const struct part *p)
 {
-    struct cursor x = { .r = a }, y = { .r = b };
-
-    for (;;) {
-        bool more_x = refill(&x), more_y = refill(&y);
-        if (!more_x || !more_y)
-            return (int)more_x - (int)more_y;
-        size_t n = x.rest.len < y.rest.len ? x.rest.len : y.rest.len;
-        int order = memcmp(x.rest.p, y.rest.p, n);
-        if (order)
-            return order;
-        x.rest = str_sub(x.rest, n, x.rest.len);
-        y.rest = str_sub(y.rest, n, y.rest.len);
-    }
+    if (p->text.len)
+        return p->text;
+    return p->data.len ? p->data : p->uri;
 }
 
 /* A byte that no text has stands for the role, so that turns do not run into each other. */
@@ -40,13 +28,6 @@ static struct str role_mark(enum role role)
     };
 
     return marks[role];
-}
-
-static struct str part_bytes(const struct part *p)
-{
-    if (p->text.len)
-        return p->text;
-    return p->data.len ? p->data : p->uri;
 }
 
 /* Moves to the next content; false when there is none. The system instruction has no mark. */
@@ -75,4 +56,21 @@ static bool refill(struct cursor *c)
             return false;
     }
     return true;
+}
+
+int prompt_cmp(const struct request *a, const struct request *b)
+{
+    struct cursor x = { .r = a }, y = { .r = b };
+
+    for (;;) {
+        bool more_x = refill(&x), more_y = refill(&y);
+        if (!more_x || !more_y)
+            return (int)more_x - (int)more_y;
+        size_t n = x.rest.len < y.rest.len ? x.rest.len : y.rest.len;
+        int order = memcmp(x.rest.p, y.rest.p, n);
+        if (order)
+            return order;
+        x.rest = str_sub(x.rest, n, x.rest.len);
+        y.rest = str_sub(y.rest, n, y.rest.len);
+    }
 }

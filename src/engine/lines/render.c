@@ -34,84 +34,6 @@ struct render {
     struct buf out;
 };
 
-static int output_open(struct render *r, const char *path, struct error *e);
-static int write_line(struct render *r, const struct spool_row *row, struct error *e);
-static int hand_over(struct render *r, struct error *e);
-
-struct render *render_open(const char *path, const struct input *in,
-                           const struct ingest_result *job, const struct line_rules *rules,
-                           enum row_style style, struct error *e)
-{
-    struct render *r = mem_alloc(sizeof *r);
-
-    walk_init(&r->walk, in, job, NULL);
-    r->rules = *rules;
-    r->style = style;
-    r->fd = -1;
-    r->out = BUF_INIT(ROW_BYTES_MAX + WRITE_BYTES);
-    if (output_open(r, path, e) < 0)
-        goto fail;
-    r->writer = writer_new(r->fd, r->partial ? r->partial : r->path, r->partial != NULL, e);
-    if (!r->writer)
-        goto fail;
-    return r;
-fail:
-    render_close(r);
-    return NULL;
-}
-
-void render_close(struct render *r)
-{
-    if (!r)
-        return;
-    writer_free(r->writer);
-    if (r->owns_fd && r->fd >= 0)
-        (void)close(r->fd);
-    buf_release(&r->out);
-    walk_release(&r->walk);
-    arena_release(&r->arena);
-    mem_free(r->partial);
-    mem_free(r->path);
-    mem_free(r);
-}
-
-void render_tee(struct render *r, void (*fn)(void *arg, const void *p, size_t len), void *arg)
-{
-    assert(r->written == 0);
-    writer_tee(r->writer, fn, arg);
-}
-
-int render_advance(struct render *r, struct spool *s, struct error *e)
-{
-    uint64_t until = r->written + RENDER_BURST;
-    struct spool_row row;
-    int rc = 1;
-
-    while (rc == 1 && r->written < r->walk.job->lines && r->written < until) {
-        rc = spool_get(s, r->written, &row, e);
-        if (rc == 1 && write_line(r, &row, e) < 0)
-            return -1;
-        if (r->out.len >= WRITE_BYTES && hand_over(r, e) < 0)
-            return -1;
-    }
-    if (rc < 0 || hand_over(r, e) < 0)
-        return -1;
-    return rc == 1 && r->written < r->walk.job->lines;
-}
-
-uint64_t render_lines(const struct render *r)
-{
-    return r->written;
-}
-
-int render_finish(struct render *r, struct error *e)
-{
-    assert(r->written == r->walk.job->lines);
-    if (hand_over(r, e) < 0 || writer_flush(r->writer, e) < 0)
-        return -1;
-    return r->partial ? sys_rename(r->partial, r->path, e) : 0;
-}
-
 /* Writing over an input would destroy it. */
 static int check_not_input(const struct render *r, const char *path, struct error *e)
 {
@@ -159,6 +81,49 @@ static int output_open(struct render *r, const char *path, struct error *e)
         return partial_open(r, e);
     r->fd = sys_open(path, O_WRONLY, e);
     return r->fd < 0 ? -1 : 0;
+}
+
+struct render *render_open(const char *path, const struct input *in,
+                           const struct ingest_result *job, const struct line_rules *rules,
+                           enum row_style style, struct error *e)
+{
+    struct render *r = mem_alloc(sizeof *r);
+
+    walk_init(&r->walk, in, job, NULL);
+    r->rules = *rules;
+    r->style = style;
+    r->fd = -1;
+    r->out = BUF_INIT(ROW_BYTES_MAX + WRITE_BYTES);
+    if (output_open(r, path, e) < 0)
+        goto fail;
+    r->writer = writer_new(r->fd, r->partial ? r->partial : r->path, r->partial != NULL, e);
+    if (!r->writer)
+        goto fail;
+    return r;
+fail:
+    render_close(r);
+    return NULL;
+}
+
+void render_close(struct render *r)
+{
+    if (!r)
+        return;
+    writer_free(r->writer);
+    if (r->owns_fd && r->fd >= 0)
+        (void)close(r->fd);
+    buf_release(&r->out);
+    walk_release(&r->walk);
+    arena_release(&r->arena);
+    mem_free(r->partial);
+    mem_free(r->path);
+    mem_free(r);
+}
+
+void render_tee(struct render *r, void (*fn)(void *arg, const void *p, size_t len), void *arg)
+{
+    assert(r->written == 0);
+    writer_tee(r->writer, fn, arg);
 }
 
 /* The note that ingest made of the line. */
@@ -218,4 +183,35 @@ static int write_line(struct render *r, const struct spool_row *row, struct erro
 static int hand_over(struct render *r, struct error *e)
 {
     return r->out.len ? writer_put(r->writer, &r->out, e) : 0;
+}
+
+int render_advance(struct render *r, struct spool *s, struct error *e)
+{
+    uint64_t until = r->written + RENDER_BURST;
+    struct spool_row row;
+    int rc = 1;
+
+    while (rc == 1 && r->written < r->walk.job->lines && r->written < until) {
+        rc = spool_get(s, r->written, &row, e);
+        if (rc == 1 && write_line(r, &row, e) < 0)
+            return -1;
+        if (r->out.len >= WRITE_BYTES && hand_over(r, e) < 0)
+            return -1;
+    }
+    if (rc < 0 || hand_over(r, e) < 0)
+        return -1;
+    return rc == 1 && r->written < r->walk.job->lines;
+}
+
+uint64_t render_lines(const struct render *r)
+{
+    return r->written;
+}
+
+int render_finish(struct render *r, struct error *e)
+{
+    assert(r->written == r->walk.job->lines);
+    if (hand_over(r, e) < 0 || writer_flush(r->writer, e) < 0)
+        return -1;
+    return r->partial ? sys_rename(r->partial, r->path, e) : 0;
 }

@@ -2,8 +2,6 @@
 
 #include "base/random.h"
 
-static uint64_t backoff_ms(const struct retry_rules *r, uint32_t attempt);
-
 struct retry_rules retry_defaults(void)
 {
     return (struct retry_rules){ RETRY_ATTEMPTS_MAX, RETRY_BASE_MS, RETRY_CAP_MS, RETRY_RATIO };
@@ -12,6 +10,16 @@ struct retry_rules retry_defaults(void)
 uint64_t retry_budget(const struct retry_rules *r, uint64_t lines)
 {
     return RETRY_FREE + (uint64_t)((double)lines * r->ratio);
+}
+
+/* min(cap, base * 2^(attempt - 1)): the first wait is within the base. */
+static uint64_t backoff_ms(const struct retry_rules *r, uint32_t attempt)
+{
+    uint64_t ms = r->base_ms;
+
+    for (uint32_t i = 1; i < attempt && ms < r->cap_ms; i++)
+        ms *= 2;
+    return ms < r->cap_ms ? ms : r->cap_ms;
 }
 
 bool retry_next(const struct retry_rules *r, uint32_t attempt, enum error_code code,
@@ -25,14 +33,4 @@ bool retry_next(const struct retry_rules *r, uint32_t attempt, enum error_code c
     uint32_t asked = retry_after_ms < RETRY_AFTER_MAX_MS ? retry_after_ms : RETRY_AFTER_MAX_MS;
     *wait_ms = wait > asked ? wait : asked;
     return true;
-}
-
-/* min(cap, base * 2^(attempt - 1)): the first wait is within the base. */
-static uint64_t backoff_ms(const struct retry_rules *r, uint32_t attempt)
-{
-    uint64_t ms = r->base_ms;
-
-    for (uint32_t i = 1; i < attempt && ms < r->cap_ms; i++)
-        ms *= 2;
-    return ms < r->cap_ms ? ms : r->cap_ms;
 }

@@ -29,19 +29,24 @@ struct window {
     size_t pool_bytes; /* of the pooled lines' arenas */
 };
 
-static void open_put(struct window *w, struct open_line *l);
-static void open_remove(struct window *w, struct open_line *l);
-static uint32_t turn_put(struct window *w, struct open_line *l);
-static struct open_line *turn_take(struct window *w);
-static void timed_put(struct window *w, struct open_line *l);
-static struct open_line *timed_take(struct window *w);
-static struct open_line **bucket_find(struct window *w, const unsigned char *digest);
-static bool follow(struct window *w, struct open_line *l);
-static void pool_put(struct window *w, struct open_line *l);
-
 struct window *window_new(void)
 {
     return mem_alloc(sizeof(struct window));
+}
+
+/* An arena that needed more than its first block begins afresh: the next line reserves what it needs
+ * in one. */
+static void pool_put(struct window *w, struct open_line *l)
+{
+    size_t bytes = l->arena.bytes;
+
+    arena_reset(&l->arena);
+    if (l->arena.bytes < bytes || bytes > ARENA_KEEP_BYTES || w->pool_bytes > POOL_BYTES_MAX)
+        arena_release(&l->arena);
+    w->pool_bytes += l->arena.bytes;
+    l->state = LINE_FREE;
+    l->next = w->pool;
+    w->pool = l;
 }
 
 void window_free(struct window *w)
@@ -85,12 +90,119 @@ struct open_line *window_line(struct window *w)
     return l;
 }
 
+static void open_put(struct window *w, struct open_line *l)
+{
+    uint64_t index = l->line.index;
+
+    if (w->count == 0)
+        w->oldest = index;
+    assert(index >= w->oldest && index - w->oldest < WINDOW_LINES_MAX);
+    assert(!w->open[index % WINDOW_LINES_MAX]);
+    w->open[index % WINDOW_LINES_MAX] = l;
+    w->count++;
+    l->bytes = l->arena.bytes;
+    w->bytes += l->bytes;
+}
+
+/* By prompt; of equal ones the older first. */
+static int turn_cmp(const struct open_line *a, const struct open_line *b)
+{
+    int order = prompt_cmp(a->in.request, b->in.request);
+
+    return order ? order : (a->line.index > b->line.index) - (a->line.index < b->line.index);
+}
+
+/* Returns where it stands now. A line behind the elevator waits for its next round. */
+static uint32_t turn_put(struct window *w, struct open_line *l)
+{
+    uint32_t low = 0, high = w->turn_count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (turn_cmp(w->turn[middle], l) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): the elements are pointers */
+    memmove(&w->turn[low + 1], &w->turn[low], (w->turn_count - low) * sizeof w->turn[0]);
+    w->turn[low] = l;
+    w->turn_count++;
+    if (low < w->at || (low == w->at && w->last && turn_cmp(l, w->last) < 0))
+        w->at++;
+    l->state = LINE_WAITS;
+    return low;
+}
+
+/* Where the line of this digest hangs in its bucket, or the bucket's end (NULL is there). */
+static struct open_line **bucket_find(struct window *w, const unsigned char *digest)
+{
+    uint32_t hash;
+
+    memcpy(&hash, digest, sizeof hash);
+    struct open_line **at = &w->bucket[hash % DIGEST_BUCKETS];
+    while (*at && memcmp((*at)->digest, digest, SPOOL_DIGEST_BYTES) != 0)
+        at = &(*at)->next;
+    return at;
+}
+
+/* True: an identical line is open, and l takes its answer. */
+static bool follow(struct window *w, struct open_line *l)
+{
+    if (!l->has_digest)
+        return false;
+    struct open_line **at = bucket_find(w, l->digest);
+    struct open_line *leader = *at;
+    if (!leader) {
+        *at = l;
+        return false;
+    }
+    if (leader->last_follower)
+        leader->last_follower->follower = l;
+    else
+        leader->follower = l;
+    leader->last_follower = l;
+    l->state = LINE_FOLLOWS;
+    return true;
+}
+
 void window_add(struct window *w, struct open_line *l)
 {
     assert(l->state == LINE_FREE && l->in.request);
     open_put(w, l);
     if (!follow(w, l))
         (void)turn_put(w, l);
+}
+
+static struct open_line *turn_take(struct window *w)
+{
+    if (w->at >= w->turn_count)
+        w->at = 0;
+    struct open_line *l = w->turn[w->at];
+    w->turn_count--;
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): the elements are pointers */
+    memmove(&w->turn[w->at], &w->turn[w->at + 1], (w->turn_count - w->at) * sizeof w->turn[0]);
+    l->state = LINE_SENT;
+    w->last = l;
+    return l;
+}
+
+static struct open_line *timed_take(struct window *w)
+{
+    struct open_line *first = w->timed[0], *last = w->timed[--w->timed_count];
+    uint32_t at = 0;
+
+    for (uint32_t child = 1; child < w->timed_count; child = 2 * at + 1) {
+        if (child + 1 < w->timed_count &&
+            w->timed[child + 1]->not_before_ns < w->timed[child]->not_before_ns)
+            child++;
+        if (last->not_before_ns <= w->timed[child]->not_before_ns)
+            break;
+        w->timed[at] = w->timed[child];
+        at = child;
+    }
+    w->timed[at] = last;
+    return first;
 }
 
 struct open_line *window_next(struct window *w, uint64_t now_ns, uint64_t *ready_ns)
@@ -107,6 +219,16 @@ void window_unsend(struct window *w, struct open_line *l)
     w->at = turn_put(w, l);
 }
 
+static void timed_put(struct window *w, struct open_line *l)
+{
+    uint32_t at = w->timed_count++;
+
+    for (; at > 0 && w->timed[(at - 1) / 2]->not_before_ns > l->not_before_ns; at = (at - 1) / 2)
+        w->timed[at] = w->timed[(at - 1) / 2];
+    w->timed[at] = l;
+    l->state = LINE_TIMED;
+}
+
 void window_retry(struct window *w, struct open_line *l, uint64_t not_before_ns)
 {
     assert(l->state == LINE_SENT);
@@ -120,6 +242,17 @@ static void bucket_remove(struct window *w, const struct open_line *l)
 
     assert(*at == l);
     *at = l->next;
+}
+
+static void open_remove(struct window *w, struct open_line *l)
+{
+    assert(w->open[l->line.index % WINDOW_LINES_MAX] == l);
+    w->open[l->line.index % WINDOW_LINES_MAX] = NULL;
+    w->last = w->last == l ? NULL : w->last;
+    w->count--;
+    w->bytes -= l->bytes;
+    while (w->count && !w->open[w->oldest % WINDOW_LINES_MAX])
+        w->oldest++;
 }
 
 void window_drop(struct window *w, struct open_line *l)
@@ -159,147 +292,4 @@ uint32_t window_count(const struct window *w)
 uint32_t window_waiting(const struct window *w)
 {
     return w->turn_count + w->timed_count;
-}
-
-static void open_put(struct window *w, struct open_line *l)
-{
-    uint64_t index = l->line.index;
-
-    if (w->count == 0)
-        w->oldest = index;
-    assert(index >= w->oldest && index - w->oldest < WINDOW_LINES_MAX);
-    assert(!w->open[index % WINDOW_LINES_MAX]);
-    w->open[index % WINDOW_LINES_MAX] = l;
-    w->count++;
-    l->bytes = l->arena.bytes;
-    w->bytes += l->bytes;
-}
-
-static void open_remove(struct window *w, struct open_line *l)
-{
-    assert(w->open[l->line.index % WINDOW_LINES_MAX] == l);
-    w->open[l->line.index % WINDOW_LINES_MAX] = NULL;
-    w->last = w->last == l ? NULL : w->last;
-    w->count--;
-    w->bytes -= l->bytes;
-    while (w->count && !w->open[w->oldest % WINDOW_LINES_MAX])
-        w->oldest++;
-}
-
-/* By prompt; of equal ones the older first. */
-static int turn_cmp(const struct open_line *a, const struct open_line *b)
-{
-    int order = prompt_cmp(a->in.request, b->in.request);
-
-    return order ? order : (a->line.index > b->line.index) - (a->line.index < b->line.index);
-}
-
-/* Returns where it stands now. A line behind the elevator waits for its next round. */
-static uint32_t turn_put(struct window *w, struct open_line *l)
-{
-    uint32_t low = 0, high = w->turn_count;
-
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (turn_cmp(w->turn[middle], l) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    /* NOLINTNEXTLINE(bugprone-sizeof-expression): the elements are pointers */
-    memmove(&w->turn[low + 1], &w->turn[low], (w->turn_count - low) * sizeof w->turn[0]);
-    w->turn[low] = l;
-    w->turn_count++;
-    if (low < w->at || (low == w->at && w->last && turn_cmp(l, w->last) < 0))
-        w->at++;
-    l->state = LINE_WAITS;
-    return low;
-}
-
-static struct open_line *turn_take(struct window *w)
-{
-    if (w->at >= w->turn_count)
-        w->at = 0;
-    struct open_line *l = w->turn[w->at];
-    w->turn_count--;
-    /* NOLINTNEXTLINE(bugprone-sizeof-expression): the elements are pointers */
-    memmove(&w->turn[w->at], &w->turn[w->at + 1], (w->turn_count - w->at) * sizeof w->turn[0]);
-    l->state = LINE_SENT;
-    w->last = l;
-    return l;
-}
-
-static void timed_put(struct window *w, struct open_line *l)
-{
-    uint32_t at = w->timed_count++;
-
-    for (; at > 0 && w->timed[(at - 1) / 2]->not_before_ns > l->not_before_ns; at = (at - 1) / 2)
-        w->timed[at] = w->timed[(at - 1) / 2];
-    w->timed[at] = l;
-    l->state = LINE_TIMED;
-}
-
-static struct open_line *timed_take(struct window *w)
-{
-    struct open_line *first = w->timed[0], *last = w->timed[--w->timed_count];
-    uint32_t at = 0;
-
-    for (uint32_t child = 1; child < w->timed_count; child = 2 * at + 1) {
-        if (child + 1 < w->timed_count &&
-            w->timed[child + 1]->not_before_ns < w->timed[child]->not_before_ns)
-            child++;
-        if (last->not_before_ns <= w->timed[child]->not_before_ns)
-            break;
-        w->timed[at] = w->timed[child];
-        at = child;
-    }
-    w->timed[at] = last;
-    return first;
-}
-
-/* Where the line of this digest hangs in its bucket, or the bucket's end (NULL is there). */
-static struct open_line **bucket_find(struct window *w, const unsigned char *digest)
-{
-    uint32_t hash;
-
-    memcpy(&hash, digest, sizeof hash);
-    struct open_line **at = &w->bucket[hash % DIGEST_BUCKETS];
-    while (*at && memcmp((*at)->digest, digest, SPOOL_DIGEST_BYTES) != 0)
-        at = &(*at)->next;
-    return at;
-}
-
-/* True: an identical line is open, and l takes its answer. */
-static bool follow(struct window *w, struct open_line *l)
-{
-    if (!l->has_digest)
-        return false;
-    struct open_line **at = bucket_find(w, l->digest);
-    struct open_line *leader = *at;
-    if (!leader) {
-        *at = l;
-        return false;
-    }
-    if (leader->last_follower)
-        leader->last_follower->follower = l;
-    else
-        leader->follower = l;
-    leader->last_follower = l;
-    l->state = LINE_FOLLOWS;
-    return true;
-}
-
-/* An arena that needed more than its first block begins afresh: the next line reserves what it needs
- * in one. */
-static void pool_put(struct window *w, struct open_line *l)
-{
-    size_t bytes = l->arena.bytes;
-
-    arena_reset(&l->arena);
-    if (l->arena.bytes < bytes || bytes > ARENA_KEEP_BYTES || w->pool_bytes > POOL_BYTES_MAX)
-        arena_release(&l->arena);
-    w->pool_bytes += l->arena.bytes;
-    l->state = LINE_FREE;
-    l->next = w->pool;
-    w->pool = l;
 }

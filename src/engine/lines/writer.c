@@ -28,7 +28,54 @@ struct writer {
     struct error error;
 };
 
-static void *run(void *arg);
+static int write_one(const struct writer *w, const struct buf *b, size_t *unsynced, struct error *e)
+{
+    if (sys_write_all(w->fd, b->p, b->len, w->path, e) < 0) {
+        if (errno == EPIPE)
+            return error_set(e, ERROR_CANCELLED, "nobody reads %s any more", w->path);
+        return -1;
+    }
+    if (w->tee)
+        w->tee(w->tee_arg, b->p, b->len);
+    *unsynced += b->len;
+    if (!w->synced || *unsynced < SYNC_BYTES)
+        return 0;
+    *unsynced = 0;
+    return sys_sync(w->fd, w->path, e);
+}
+
+/* The buffer at head belongs to this thread while it is counted, so it is written without the lock. */
+static void *run(void *arg)
+{
+    struct writer *w = arg;
+    size_t unsynced = 0;
+
+    lock(&w->lock);
+    for (;;) {
+        while (w->count == 0 && !w->closed)
+            cond_wait(&w->changed, &w->lock);
+        if (w->closed)
+            break;
+        struct buf *b = &w->buffer[w->head];
+        struct error error;
+        unlock(&w->lock);
+        int rc = write_one(w, b, &unsynced, &error);
+        buf_clear(b);
+        if (b->cap > KEEP_BYTES)
+            buf_release(b);
+        lock(&w->lock);
+        if (rc < 0)
+            w->error = error;
+        w->failed = rc < 0;
+        w->head = (w->head + 1) % WRITER_BUFFERS;
+        w->count--;
+        cond_broadcast(&w->changed);
+        if (w->failed)
+            break;
+    }
+    unlock(&w->lock);
+    return NULL;
+}
 
 struct writer *writer_new(int fd, const char *path, bool synced, struct error *e)
 {
@@ -107,53 +154,4 @@ int writer_flush(struct writer *w, struct error *e)
     int rc = wait_for(w, 0, e);
     unlock(&w->lock);
     return rc < 0 || !w->synced ? rc : sys_sync(w->fd, w->path, e);
-}
-
-static int write_one(const struct writer *w, const struct buf *b, size_t *unsynced, struct error *e)
-{
-    if (sys_write_all(w->fd, b->p, b->len, w->path, e) < 0) {
-        if (errno == EPIPE)
-            return error_set(e, ERROR_CANCELLED, "nobody reads %s any more", w->path);
-        return -1;
-    }
-    if (w->tee)
-        w->tee(w->tee_arg, b->p, b->len);
-    *unsynced += b->len;
-    if (!w->synced || *unsynced < SYNC_BYTES)
-        return 0;
-    *unsynced = 0;
-    return sys_sync(w->fd, w->path, e);
-}
-
-/* The buffer at head belongs to this thread while it is counted, so it is written without the lock. */
-static void *run(void *arg)
-{
-    struct writer *w = arg;
-    size_t unsynced = 0;
-
-    lock(&w->lock);
-    for (;;) {
-        while (w->count == 0 && !w->closed)
-            cond_wait(&w->changed, &w->lock);
-        if (w->closed)
-            break;
-        struct buf *b = &w->buffer[w->head];
-        struct error error;
-        unlock(&w->lock);
-        int rc = write_one(w, b, &unsynced, &error);
-        buf_clear(b);
-        if (b->cap > KEEP_BYTES)
-            buf_release(b);
-        lock(&w->lock);
-        if (rc < 0)
-            w->error = error;
-        w->failed = rc < 0;
-        w->head = (w->head + 1) % WRITER_BUFFERS;
-        w->count--;
-        cond_broadcast(&w->changed);
-        if (w->failed)
-            break;
-    }
-    unlock(&w->lock);
-    return NULL;
 }
