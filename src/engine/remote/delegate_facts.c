@@ -13,8 +13,6 @@
 #define FACT_NAME_BYTES 48
 #define STAGED_WORD " staged"
 
-static int parts_load(struct delegation *d, struct error *e);
-
 void facts_folder(const struct delegation *d, char out[DELEGATE_PATH_BYTES])
 {
     (void)snprintf(out, DELEGATE_PATH_BYTES, "%s/remote", d->job->dir);
@@ -31,67 +29,10 @@ void facts_part_name(const struct delegation *d, uint32_t part, char out[REMOTE_
     (void)snprintf(out, REMOTE_NAME_BYTES, "%s-%u-%u", d->stem, d->round, part + 1);
 }
 
-/* Random, so that no other run of the same input, here or elsewhere, has jobs of that name. What lies
- * in the folder is of a run that was forgotten. */
-static int begin(struct delegation *d, struct error *e)
-{
-    char hex[2 * STEM_RANDOM_BYTES + 1], folder[DELEGATE_PATH_BYTES];
-
-    if (random_hex(hex, STEM_RANDOM_BYTES, e) < 0)
-        return -1;
-    (void)snprintf(d->stem, sizeof d->stem, "tranche-%s", hex);
-    facts_folder(d, folder);
-    if (sys_remove_all(folder, e) < 0)
-        return -1;
-    d->round = 1;
-    return spool_fact_set(d->job->spool, "remote.name", str_of(d->stem), e);
-}
-
-int facts_round_save(struct delegation *d, struct error *e)
-{
-    char text[32];
-
-    (void)snprintf(text, sizeof text, "%u%s", d->round, d->staged ? STAGED_WORD : "");
-    return spool_fact_set(d->job->spool, "remote.round", str_of(text), e);
-}
-
 static int damaged(struct error *e)
 {
     return error_set(e, ERROR_DATA_LOSS,
                      "what was handed over cannot be read; --fresh begins the run anew");
-}
-
-static int round_read(struct delegation *d, struct str text, struct error *e)
-{
-    static const struct str word = STR_INIT(STAGED_WORD);
-    uint64_t round;
-
-    d->staged = str_ends(text, word);
-    if (d->staged)
-        text.len -= word.len;
-    if (!str_number(text, &round) || round == 0 || round > UINT32_MAX)
-        return damaged(e);
-    d->round = (uint32_t)round;
-    return 0;
-}
-
-int facts_load(struct delegation *d, struct error *e)
-{
-    struct buf text = BUF_INIT(FACT_BYTES_MAX);
-    int rc = spool_fact_get(d->job->spool, "remote.name", &text, e);
-
-    if (rc == 0)
-        return begin(d, e);
-    if (rc > 0) {
-        (void)snprintf(d->stem, sizeof d->stem, "%s", text.p ? text.p : "");
-        buf_clear(&text);
-        rc = spool_fact_get(d->job->spool, "remote.round", &text, e);
-    }
-    d->round = 1;
-    if (rc > 0)
-        rc = round_read(d, buf_str(&text), e);
-    buf_release(&text);
-    return rc < 0 ? -1 : parts_load(d, e);
 }
 
 /* ---- Parts ---- */
@@ -174,4 +115,63 @@ static int parts_load(struct delegation *d, struct error *e)
     }
     buf_release(&text);
     return rc;
+}
+
+/* ---- The name and the round ---- */
+
+/* Random, so that no other run of the same input, here or elsewhere, has jobs of that name. What lies
+ * in the folder is of a run that was forgotten. */
+static int begin(struct delegation *d, struct error *e)
+{
+    char hex[2 * STEM_RANDOM_BYTES + 1], folder[DELEGATE_PATH_BYTES];
+
+    if (random_hex(hex, STEM_RANDOM_BYTES, e) < 0)
+        return -1;
+    (void)snprintf(d->stem, sizeof d->stem, "tranche-%s", hex);
+    facts_folder(d, folder);
+    if (sys_remove_all(folder, e) < 0)
+        return -1;
+    d->round = 1;
+    return spool_fact_set(d->job->spool, "remote.name", str_of(d->stem), e);
+}
+
+int facts_round_save(struct delegation *d, struct error *e)
+{
+    char text[32];
+
+    (void)snprintf(text, sizeof text, "%u%s", d->round, d->staged ? STAGED_WORD : "");
+    return spool_fact_set(d->job->spool, "remote.round", str_of(text), e);
+}
+
+static int round_read(struct delegation *d, struct str text, struct error *e)
+{
+    static const struct str word = STR_INIT(STAGED_WORD);
+    uint64_t round;
+
+    d->staged = str_ends(text, word);
+    if (d->staged)
+        text.len -= word.len;
+    if (!str_number(text, &round) || round == 0 || round > UINT32_MAX)
+        return damaged(e);
+    d->round = (uint32_t)round;
+    return 0;
+}
+
+int facts_load(struct delegation *d, struct error *e)
+{
+    struct buf text = BUF_INIT(FACT_BYTES_MAX);
+    int rc = spool_fact_get(d->job->spool, "remote.name", &text, e);
+
+    if (rc == 0)
+        return begin(d, e);
+    if (rc > 0) {
+        (void)snprintf(d->stem, sizeof d->stem, "%s", text.p ? text.p : "");
+        buf_clear(&text);
+        rc = spool_fact_get(d->job->spool, "remote.round", &text, e);
+    }
+    d->round = 1;
+    if (rc > 0)
+        rc = round_read(d, buf_str(&text), e);
+    buf_release(&text);
+    return rc < 0 ? -1 : parts_load(d, e);
 }

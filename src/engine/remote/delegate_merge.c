@@ -25,97 +25,6 @@ struct merge {
     bool broken; /* a fault of our own, which no other attempt mends */
 };
 
-static int fetch_rows(struct merge *m, const char *output, struct error *e);
-static int fail_missing(struct merge *m, uint32_t part, struct error *e);
-static void clean_up(struct delegation *d, uint32_t part, const struct remote_status *st);
-
-static void merge_init(struct merge *m, struct delegation *d, uint32_t part)
-{
-    *m = (struct merge){ .d = d, .from = part_from(d, part), .to = d->part[part].to };
-    m->carry = BUF_INIT(REMOTE_ROW_BYTES_MAX);
-    m->response = BUF_INIT(RESPONSE_BYTES_MAX);
-    (void)error_set(&m->missing, ERROR_INTERNAL,
-                    "the batch service's output has no row for this line");
-}
-
-static void merge_release(struct merge *m)
-{
-    buf_release(&m->carry);
-    buf_release(&m->response);
-    arena_release(&m->arena);
-}
-
-/* Nothing of it is known as taken until the part is merged: killed before, all is looked at again. */
-int merge_part(struct delegation *d, uint32_t part, const struct remote_status *st, struct error *e)
-{
-    struct remote_part *p = &d->part[part];
-    struct merge m;
-    int rc = 0;
-
-    merge_init(&m, d, part);
-    if (st->why.code != ERROR_OK)
-        m.missing = st->why;
-    if (st->output[0])
-        rc = fetch_rows(&m, st->output, e);
-    if (rc == 0 && m.taken < p->rows && !d->cancelling)
-        rc = fail_missing(&m, part, e);
-    if (rc == 0)
-        rc = delegate_settle(d, true, e);
-    if (rc == 0 && m.strange)
-        log_warn("%s: %llu rows of its output are of none of its lines", p->job,
-                 (unsigned long long)m.strange);
-    merge_release(&m);
-    if (rc < 0)
-        return -1;
-    p->phase = PART_MERGED;
-    if (facts_part_save(d, part, e) < 0)
-        return -1;
-    clean_up(d, part, st);
-    return 0;
-}
-
-/* ---- Keys ---- */
-
-void row_key_write(uint64_t index, const unsigned char *digest, char out[ROW_KEY_BYTES])
-{
-    int n = snprintf(out, ROW_KEY_BYTES, "%llu", (unsigned long long)index);
-
-    if (!digest)
-        return;
-    out[n++] = '-';
-    str_hex(digest, SPOOL_DIGEST_BYTES, out + n);
-}
-
-static int digit_of(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static bool read_digest(struct str hex, unsigned char out[SPOOL_DIGEST_BYTES])
-{
-    if (hex.len != 2 * (size_t)SPOOL_DIGEST_BYTES)
-        return false;
-    for (size_t i = 0; i < SPOOL_DIGEST_BYTES; i++) {
-        int high = digit_of(hex.p[2 * i]), low = digit_of(hex.p[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return false;
-        out[i] = (unsigned char)(high << 4 | low);
-    }
-    return true;
-}
-
-bool row_key_read(struct str key, uint64_t *index, unsigned char digest[SPOOL_DIGEST_BYTES],
-                  bool *has_digest)
-{
-    size_t dash = str_find(key, STR("-"));
-
-    *has_digest = dash != SIZE_MAX;
-    return str_number(str_sub(key, 0, dash), index) &&
-           (!*has_digest || read_digest(str_sub(key, dash + 1, key.len), digest));
-}
-
 /* ---- Rows ---- */
 
 static int put_answer(struct merge *m, struct open_line *l, const struct remote_row *row,
@@ -318,4 +227,93 @@ static void clean_up(struct delegation *d, uint32_t part, const struct remote_st
     facts_part_path(d, part, path);
     if (sys_remove_all(path, &why) < 0)
         log_debug("%s", why.msg);
+}
+
+/* ---- A part ---- */
+
+static void merge_init(struct merge *m, struct delegation *d, uint32_t part)
+{
+    *m = (struct merge){ .d = d, .from = part_from(d, part), .to = d->part[part].to };
+    m->carry = BUF_INIT(REMOTE_ROW_BYTES_MAX);
+    m->response = BUF_INIT(RESPONSE_BYTES_MAX);
+    (void)error_set(&m->missing, ERROR_INTERNAL,
+                    "the batch service's output has no row for this line");
+}
+
+static void merge_release(struct merge *m)
+{
+    buf_release(&m->carry);
+    buf_release(&m->response);
+    arena_release(&m->arena);
+}
+
+/* Nothing of it is known as taken until the part is merged: killed before, all is looked at again. */
+int merge_part(struct delegation *d, uint32_t part, const struct remote_status *st, struct error *e)
+{
+    struct remote_part *p = &d->part[part];
+    struct merge m;
+    int rc = 0;
+
+    merge_init(&m, d, part);
+    if (st->why.code != ERROR_OK)
+        m.missing = st->why;
+    if (st->output[0])
+        rc = fetch_rows(&m, st->output, e);
+    if (rc == 0 && m.taken < p->rows && !d->cancelling)
+        rc = fail_missing(&m, part, e);
+    if (rc == 0)
+        rc = delegate_settle(d, true, e);
+    if (rc == 0 && m.strange)
+        log_warn("%s: %llu rows of its output are of none of its lines", p->job,
+                 (unsigned long long)m.strange);
+    merge_release(&m);
+    if (rc < 0)
+        return -1;
+    p->phase = PART_MERGED;
+    if (facts_part_save(d, part, e) < 0)
+        return -1;
+    clean_up(d, part, st);
+    return 0;
+}
+
+/* ---- Keys ---- */
+
+void row_key_write(uint64_t index, const unsigned char *digest, char out[ROW_KEY_BYTES])
+{
+    int n = snprintf(out, ROW_KEY_BYTES, "%llu", (unsigned long long)index);
+
+    if (!digest)
+        return;
+    out[n++] = '-';
+    str_hex(digest, SPOOL_DIGEST_BYTES, out + n);
+}
+
+static int digit_of(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool read_digest(struct str hex, unsigned char out[SPOOL_DIGEST_BYTES])
+{
+    if (hex.len != 2 * (size_t)SPOOL_DIGEST_BYTES)
+        return false;
+    for (size_t i = 0; i < SPOOL_DIGEST_BYTES; i++) {
+        int high = digit_of(hex.p[2 * i]), low = digit_of(hex.p[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return false;
+        out[i] = (unsigned char)(high << 4 | low);
+    }
+    return true;
+}
+
+bool row_key_read(struct str key, uint64_t *index, unsigned char digest[SPOOL_DIGEST_BYTES],
+                  bool *has_digest)
+{
+    size_t dash = str_find(key, STR("-"));
+
+    *has_digest = dash != SIZE_MAX;
+    return str_number(str_sub(key, 0, dash), index) &&
+           (!*has_digest || read_digest(str_sub(key, dash + 1, key.len), digest));
 }

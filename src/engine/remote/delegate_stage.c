@@ -28,71 +28,6 @@ struct stage {
     uint64_t row_count, bytes;
 };
 
-static int take_line(struct stage *s, const struct line *line, struct error *e);
-static int part_end(struct stage *s, uint64_t to, struct error *e);
-
-struct stage *stage_new(struct delegation *d)
-{
-    struct stage *s = mem_alloc(sizeof *s);
-
-    s->d = d;
-    walk_init(&s->walk, d->job->input, d->job->ingest, d->job->spool);
-    s->seen = mem_array(SEEN_SLOTS, sizeof *s->seen);
-    s->from = part_from(d, d->part_count);
-    s->row = BUF_INIT(LINE_BYTES_MAX + ROW_KEY_BYTES + 64);
-    s->rows = BUF_INIT(LINE_BYTES_MAX + ROW_KEY_BYTES + 64 + FLUSH_BYTES);
-    s->fd = -1;
-    return s;
-}
-
-void stage_free(struct stage *s)
-{
-    if (!s)
-        return;
-    if (s->fd >= 0)
-        (void)close(s->fd);
-    walk_release(&s->walk);
-    arena_release(&s->arena);
-    buf_release(&s->row);
-    buf_release(&s->rows);
-    mem_free(s->seen);
-    mem_free(s);
-}
-
-/* 1: a line that has to go into the next part, whose index is *to; 0 at the end. */
-static int take_lines(struct stage *s, uint64_t *to, struct error *e)
-{
-    struct line line;
-    int rc;
-
-    while ((rc = walk_peek(&s->walk, &line, e)) == 1) {
-        rc = line.index < s->from ? 0 : take_line(s, &line, e);
-        *to = line.index;
-        if (rc != 0)
-            return rc;
-        walk_take(&s->walk);
-        if (delegate_stopped(s->d, e) < 0 || delegate_settle(s->d, false, e) < 0)
-            return -1;
-    }
-    *to = s->d->job->ingest->lines;
-    return rc;
-}
-
-int stage_next(struct stage *s, struct error *e)
-{
-    uint64_t to = 0;
-
-    s->row_count = s->bytes = 0;
-    buf_clear(&s->rows);
-    int rc = take_lines(s, &to, e);
-    /* What has rows by now is not looked at again, so it has to be durable first. */
-    if (rc >= 0 && delegate_settle(s->d, true, e) < 0)
-        rc = -1;
-    if (rc < 0 || s->row_count == 0)
-        return rc < 0 ? -1 : 0;
-    return part_end(s, to, e) < 0 ? -1 : 1;
-}
-
 /* ---- Lines ---- */
 
 static int take_bad(struct stage *s, uint64_t index, struct error *e)
@@ -234,4 +169,68 @@ static int part_end(struct stage *s, uint64_t to, struct error *e)
         return 0;
     d->part_count--;
     return -1;
+}
+
+/* ---- The stage ---- */
+
+struct stage *stage_new(struct delegation *d)
+{
+    struct stage *s = mem_alloc(sizeof *s);
+
+    s->d = d;
+    walk_init(&s->walk, d->job->input, d->job->ingest, d->job->spool);
+    s->seen = mem_array(SEEN_SLOTS, sizeof *s->seen);
+    s->from = part_from(d, d->part_count);
+    s->row = BUF_INIT(LINE_BYTES_MAX + ROW_KEY_BYTES + 64);
+    s->rows = BUF_INIT(LINE_BYTES_MAX + ROW_KEY_BYTES + 64 + FLUSH_BYTES);
+    s->fd = -1;
+    return s;
+}
+
+void stage_free(struct stage *s)
+{
+    if (!s)
+        return;
+    if (s->fd >= 0)
+        (void)close(s->fd);
+    walk_release(&s->walk);
+    arena_release(&s->arena);
+    buf_release(&s->row);
+    buf_release(&s->rows);
+    mem_free(s->seen);
+    mem_free(s);
+}
+
+/* 1: a line that has to go into the next part, whose index is *to; 0 at the end. */
+static int take_lines(struct stage *s, uint64_t *to, struct error *e)
+{
+    struct line line;
+    int rc;
+
+    while ((rc = walk_peek(&s->walk, &line, e)) == 1) {
+        rc = line.index < s->from ? 0 : take_line(s, &line, e);
+        *to = line.index;
+        if (rc != 0)
+            return rc;
+        walk_take(&s->walk);
+        if (delegate_stopped(s->d, e) < 0 || delegate_settle(s->d, false, e) < 0)
+            return -1;
+    }
+    *to = s->d->job->ingest->lines;
+    return rc;
+}
+
+int stage_next(struct stage *s, struct error *e)
+{
+    uint64_t to = 0;
+
+    s->row_count = s->bytes = 0;
+    buf_clear(&s->rows);
+    int rc = take_lines(s, &to, e);
+    /* What has rows by now is not looked at again, so it has to be durable first. */
+    if (rc >= 0 && delegate_settle(s->d, true, e) < 0)
+        rc = -1;
+    if (rc < 0 || s->row_count == 0)
+        return rc < 0 ? -1 : 0;
+    return part_end(s, to, e) < 0 ? -1 : 1;
 }

@@ -11,40 +11,6 @@
 #define HEADERS_MAX 8
 #define GOOGLE_STORAGE "https://storage.googleapis.com"
 
-static struct remote_site *site_new(const struct model *m, const char *name, struct error *e);
-
-struct remote *remote_open(const struct model *m, const char *name, struct clock *clock,
-                           const atomic_bool *stop, struct error *e)
-{
-    struct remote_site *s = site_new(m, name, e);
-
-    if (!s)
-        return NULL;
-    s->clock = clock;
-    s->stop = stop;
-    s->credential = credential_new(&s->upstream->credential, clock, s->upstream->ca_file, e);
-    if (!s->credential) {
-        remote_site_free(s);
-        return NULL;
-    }
-    s->http = http_client_new();
-    return &s->base;
-}
-
-void remote_close(struct remote *r)
-{
-    if (r)
-        r->ops->close(r);
-}
-
-void remote_site_free(struct remote_site *s)
-{
-    credential_free(s->credential);
-    http_client_free(s->http);
-    arena_release(&s->arena);
-    mem_free(s);
-}
-
 /* ---- Where it is ---- */
 
 /* "https://host:port" of a URL. */
@@ -107,6 +73,40 @@ static struct remote_site *site_new(const struct model *m, const char *name, str
         return s;
     remote_site_free(s);
     return NULL;
+}
+
+/* ---- Opening and closing ---- */
+
+struct remote *remote_open(const struct model *m, const char *name, struct clock *clock,
+                           const atomic_bool *stop, struct error *e)
+{
+    struct remote_site *s = site_new(m, name, e);
+
+    if (!s)
+        return NULL;
+    s->clock = clock;
+    s->stop = stop;
+    s->credential = credential_new(&s->upstream->credential, clock, s->upstream->ca_file, e);
+    if (!s->credential) {
+        remote_site_free(s);
+        return NULL;
+    }
+    s->http = http_client_new();
+    return &s->base;
+}
+
+void remote_close(struct remote *r)
+{
+    if (r)
+        r->ops->close(r);
+}
+
+void remote_site_free(struct remote_site *s)
+{
+    credential_free(s->credential);
+    http_client_free(s->http);
+    arena_release(&s->arena);
+    mem_free(s);
 }
 
 /* ---- One call ---- */
