@@ -36,145 +36,6 @@ struct check {
     char path[SERVICE_PATH_BYTES];
 };
 
-static void check_job(struct service *s, int64_t id);
-
-/* Once an hour one of the checkers removes what no row names any more. */
-static bool sweep_due(struct service *s)
-{
-    uint64_t now = service_now_ns(s);
-
-    if (s->draining || now < s->sweep_ns)
-        return false;
-    s->sweep_ns = now + SWEEP_EVERY_NS;
-    return true;
-}
-
-static void sweep(struct service *s)
-{
-    struct error e;
-    uint64_t removed = 0;
-
-    if (file_expire(s->env.store, service_now_us(s), &e) < 0 ||
-        blob_sweep(s->env.store, &removed, &e) < 0)
-        log_warn("old files are not removed: %s", e.msg);
-    if (removed)
-        log_info("%llu unused blobs and uploads removed", (unsigned long long)removed);
-}
-
-void *check_run(void *arg)
-{
-    struct service *s = arg;
-
-    lock(&s->lock);
-    while (!s->stopping) {
-        int64_t id = s->draining ? 0 : scheduler_next_check(s);
-        bool idle = id == 0, sweeps = idle && sweep_due(s);
-        if (idle && !sweeps) {
-            cond_wait(&s->check_wake, &s->lock);
-            continue;
-        }
-        unlock(&s->lock);
-        if (sweeps)
-            sweep(s);
-        else
-            check_job(s, id);
-        lock(&s->lock);
-    }
-    unlock(&s->lock);
-    return NULL;
-}
-
-static int find_input(struct check *c, struct error *e);
-static int validate(struct check *c, struct error *e);
-static void give_back(struct service *s, int64_t id, uint64_t wait_ns);
-static bool is_final(struct check *c, const struct error *why);
-
-/* Cancelled or deleted while it was checked: what was written since belongs to nobody. */
-static void was_moved(struct check *c, const struct error *why)
-{
-    struct error e;
-
-    log_info("job %lld: %s", (long long)c->job.id, why->msg);
-    job_path(c->service, c->path, c->job.id, NULL);
-    if (why->code == ERROR_NOT_FOUND && sys_remove_all(c->path, &e) < 0)
-        log_warn("job %lld: %s", (long long)c->job.id, e.msg);
-    give_back(c->service, c->job.id, 0);
-}
-
-/* A failure of the input is the job's end; what may get better only puts it off. */
-static void failed(struct check *c, const struct error *why)
-{
-    struct service *s = c->service;
-    struct error e;
-
-    if (!is_final(c, why)) {
-        log_warn("job %lld: %s; it waits", (long long)c->job.id, why->msg);
-        give_back(s, c->job.id, FULL_RETRY_S * NS_PER_S);
-        return;
-    }
-    if (job_output_fail(s, &c->job, why, &e) == 0) {
-        give_back(s, c->job.id, 0);
-        return;
-    }
-    if (e.code == ERROR_FAILED_PRECONDITION || e.code == ERROR_NOT_FOUND) {
-        was_moved(c, &e);
-        return;
-    }
-    log_error("job %lld: %s", (long long)c->job.id, e.msg);
-    give_back(s, c->job.id, FULL_RETRY_S * NS_PER_S);
-}
-
-/* A full disk and a drain are no fault of the job's; other failures that may pass are tried a few
- * times. */
-static bool is_final(struct check *c, const struct error *why)
-{
-    struct service *s = c->service;
-
-    if (why->code == ERROR_RESOURCE_EXHAUSTED || why->code == ERROR_CANCELLED)
-        return false;
-    if (!error_retryable(why->code))
-        return true;
-    lock(&s->lock);
-    struct entry *n = scheduler_find(s, c->job.id);
-    bool enough = !n || ++n->failures >= SESSION_FAILURES_MAX;
-    unlock(&s->lock);
-    return enough;
-}
-
-static void check_job(struct service *s, int64_t id)
-{
-    struct check c = { .service = s, .errors_fd = -1 };
-    struct error e = { 0 };
-    int rc = job_get(s->env.store, &c.arena, NULL, id, &c.job, &e);
-
-    c.errors = BUF_INIT(ERRORS_WRITE_BYTES * 2);
-    if (rc <= 0 || c.job.state != JOB_PENDING)
-        give_back(s, id, rc < 0 ? NS_PER_S : 0);
-    else if (find_input(&c, &e) < 0 || validate(&c, &e) < 0)
-        failed(&c, &e);
-    else
-        give_back(s, id, 0);
-    if (c.errors_fd >= 0)
-        (void)close(c.errors_fd);
-    buf_release(&c.errors);
-    arena_release(&c.arena);
-}
-
-static void give_back(struct service *s, int64_t id, uint64_t wait_ns)
-{
-    lock(&s->lock);
-    struct entry *n = scheduler_find(s, id);
-    if (n) {
-        n->busy = false;
-        n->stale = true;
-        n->not_before_ns = wait_ns ? service_now_ns(s) + wait_ns : 0;
-        if (wait_ns == 0)
-            n->failures = 0;
-    }
-    unlock(&s->lock);
-    scheduler_dirty(s, id);
-}
-
 /* ---- Its input ---- */
 
 static int add_input(struct check *c, const char *name, int64_t blob, uint64_t bytes,
@@ -463,4 +324,138 @@ static int validate(struct check *c, struct error *e)
         rc = judge(c, &r, e);
     ingest_result_release(&r);
     return rc;
+}
+
+/* ---- The checker's thread ---- */
+
+/* Once an hour one of the checkers removes what no row names any more. */
+static bool sweep_due(struct service *s)
+{
+    uint64_t now = service_now_ns(s);
+
+    if (s->draining || now < s->sweep_ns)
+        return false;
+    s->sweep_ns = now + SWEEP_EVERY_NS;
+    return true;
+}
+
+static void sweep(struct service *s)
+{
+    struct error e;
+    uint64_t removed = 0;
+
+    if (file_expire(s->env.store, service_now_us(s), &e) < 0 ||
+        blob_sweep(s->env.store, &removed, &e) < 0)
+        log_warn("old files are not removed: %s", e.msg);
+    if (removed)
+        log_info("%llu unused blobs and uploads removed", (unsigned long long)removed);
+}
+
+static void give_back(struct service *s, int64_t id, uint64_t wait_ns)
+{
+    lock(&s->lock);
+    struct entry *n = scheduler_find(s, id);
+    if (n) {
+        n->busy = false;
+        n->stale = true;
+        n->not_before_ns = wait_ns ? service_now_ns(s) + wait_ns : 0;
+        if (wait_ns == 0)
+            n->failures = 0;
+    }
+    unlock(&s->lock);
+    scheduler_dirty(s, id);
+}
+
+/* Cancelled or deleted while it was checked: what was written since belongs to nobody. */
+static void was_moved(struct check *c, const struct error *why)
+{
+    struct error e;
+
+    log_info("job %lld: %s", (long long)c->job.id, why->msg);
+    job_path(c->service, c->path, c->job.id, NULL);
+    if (why->code == ERROR_NOT_FOUND && sys_remove_all(c->path, &e) < 0)
+        log_warn("job %lld: %s", (long long)c->job.id, e.msg);
+    give_back(c->service, c->job.id, 0);
+}
+
+/* A full disk and a drain are no fault of the job's; other failures that may pass are tried a few
+ * times. */
+static bool is_final(struct check *c, const struct error *why)
+{
+    struct service *s = c->service;
+
+    if (why->code == ERROR_RESOURCE_EXHAUSTED || why->code == ERROR_CANCELLED)
+        return false;
+    if (!error_retryable(why->code))
+        return true;
+    lock(&s->lock);
+    struct entry *n = scheduler_find(s, c->job.id);
+    bool enough = !n || ++n->failures >= SESSION_FAILURES_MAX;
+    unlock(&s->lock);
+    return enough;
+}
+
+/* A failure of the input is the job's end; what may get better only puts it off. */
+static void failed(struct check *c, const struct error *why)
+{
+    struct service *s = c->service;
+    struct error e;
+
+    if (!is_final(c, why)) {
+        log_warn("job %lld: %s; it waits", (long long)c->job.id, why->msg);
+        give_back(s, c->job.id, FULL_RETRY_S * NS_PER_S);
+        return;
+    }
+    if (job_output_fail(s, &c->job, why, &e) == 0) {
+        give_back(s, c->job.id, 0);
+        return;
+    }
+    if (e.code == ERROR_FAILED_PRECONDITION || e.code == ERROR_NOT_FOUND) {
+        was_moved(c, &e);
+        return;
+    }
+    log_error("job %lld: %s", (long long)c->job.id, e.msg);
+    give_back(s, c->job.id, FULL_RETRY_S * NS_PER_S);
+}
+
+static void check_job(struct service *s, int64_t id)
+{
+    struct check c = { .service = s, .errors_fd = -1 };
+    struct error e = { 0 };
+    int rc = job_get(s->env.store, &c.arena, NULL, id, &c.job, &e);
+
+    c.errors = BUF_INIT(ERRORS_WRITE_BYTES * 2);
+    if (rc <= 0 || c.job.state != JOB_PENDING)
+        give_back(s, id, rc < 0 ? NS_PER_S : 0);
+    else if (find_input(&c, &e) < 0 || validate(&c, &e) < 0)
+        failed(&c, &e);
+    else
+        give_back(s, id, 0);
+    if (c.errors_fd >= 0)
+        (void)close(c.errors_fd);
+    buf_release(&c.errors);
+    arena_release(&c.arena);
+}
+
+void *check_run(void *arg)
+{
+    struct service *s = arg;
+
+    lock(&s->lock);
+    while (!s->stopping) {
+        int64_t id = s->draining ? 0 : scheduler_next_check(s);
+        bool idle = id == 0, sweeps = idle && sweep_due(s);
+        if (idle && !sweeps) {
+            cond_wait(&s->check_wake, &s->lock);
+            continue;
+        }
+        unlock(&s->lock);
+        if (sweeps)
+            sweep(s);
+        else
+            check_job(s, id);
+        lock(&s->lock);
+    }
+    unlock(&s->lock);
+    return NULL;
 }

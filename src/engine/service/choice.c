@@ -6,10 +6,6 @@ struct load {
     uint32_t running, waiting;
 };
 
-static struct load *loads_of(const struct choice *s);
-static size_t best_waiting(const struct choice *s, const struct load *load);
-static size_t first_to_go(const struct choice *s, const struct load *load, size_t waiting);
-
 static uint32_t running(const struct choice *s)
 {
     uint32_t n = 0;
@@ -17,30 +13,6 @@ static uint32_t running(const struct choice *s)
     for (size_t i = 0; i < s->count; i++)
         n += s->job[i].running;
     return n;
-}
-
-size_t choice_start(const struct choice *s)
-{
-    if (running(s) >= s->running_max)
-        return SIZE_MAX;
-    struct load *load = loads_of(s);
-    size_t best = best_waiting(s, load);
-    mem_free(load);
-    return best;
-}
-
-size_t choice_yield(const struct choice *s)
-{
-    if (running(s) < s->running_max)
-        return SIZE_MAX;
-    for (size_t i = 0; i < s->count; i++)
-        if (s->job[i].yields)
-            return SIZE_MAX;
-    struct load *load = loads_of(s);
-    size_t waiting = best_waiting(s, load);
-    size_t out = waiting == SIZE_MAX ? SIZE_MAX : first_to_go(s, load, waiting);
-    mem_free(load);
-    return out;
 }
 
 static struct load *loads_of(const struct choice *s)
@@ -86,6 +58,16 @@ static size_t best_waiting(const struct choice *s, const struct load *load)
     return best;
 }
 
+size_t choice_start(const struct choice *s)
+{
+    if (running(s) >= s->running_max)
+        return SIZE_MAX;
+    struct load *load = loads_of(s);
+    size_t best = best_waiting(s, load);
+    mem_free(load);
+    return best;
+}
+
 /* Has the waiting job w a better right to a place than the running job r? After the exchange w's
  * project must still be less loaded than r's was, or they would take turns for ever. */
 static bool has_right(const struct choice *s, const struct load *load, const struct choice_job *w,
@@ -121,4 +103,18 @@ static size_t first_to_go(const struct choice *s, const struct load *load, size_
             first = i;
     }
     return first;
+}
+
+size_t choice_yield(const struct choice *s)
+{
+    if (running(s) < s->running_max)
+        return SIZE_MAX;
+    for (size_t i = 0; i < s->count; i++)
+        if (s->job[i].yields)
+            return SIZE_MAX;
+    struct load *load = loads_of(s);
+    size_t waiting = best_waiting(s, load);
+    size_t out = waiting == SIZE_MAX ? SIZE_MAX : first_to_go(s, load, waiting);
+    mem_free(load);
+    return out;
 }

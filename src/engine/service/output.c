@@ -17,12 +17,6 @@
 static const char *const run_files[] = { "output.jsonl", "output.jsonl.partial", "lock",
                                          "lines.index", "lines.index.tmp" };
 
-static int put_result(struct service *s, struct arena *a, struct job *j, struct blob_hasher *output,
-                      struct job_end *end, struct error *e);
-static int no_permission(struct service *s, struct job *j, const struct error *why,
-                         struct error *e);
-static void tidy(struct service *s, const struct job *j);
-
 bool job_failures_left(const struct job *j)
 {
     return job_state_final(j->state) && j->counters.failed + j->counters.not_run > 0;
@@ -41,44 +35,6 @@ static struct str job_output_dir(struct arena *a, const struct job *j)
     clock_format_rfc3339(j->create_us, time);
     (void)snprintf(out, bytes, "%.*s/prediction-model-%s", STR_ARG(prefix), time);
     return str_of(out);
-}
-
-int job_output_finish(struct service *s, struct arena *a, struct job *j, enum job_state to,
-                      struct blob_hasher *output, struct error *e)
-{
-    struct job_end end = { .to = to };
-
-    if (output && put_result(s, a, j, output, &end, e) < 0)
-        return -1;
-    int rc = job_finish(s->env.store, j, &end, e);
-    if (rc < 0 && end.object &&
-        (e->code == ERROR_NOT_FOUND || e->code == ERROR_PERMISSION_DENIED)) {
-        struct error why = *e;
-        return no_permission(s, j, &why, e);
-    }
-    if (rc < 0)
-        return -1;
-    log_info("job %lld: %s, %llu answered, %llu failed, %llu not run", (long long)j->id,
-             job_state_name(to), (unsigned long long)j->counters.succeeded,
-             (unsigned long long)j->counters.failed, (unsigned long long)j->counters.not_run);
-    job_metrics_end(j);
-    tidy(s, j);
-    return 0;
-}
-
-int job_output_fail(struct service *s, struct job *j, const struct error *why, struct error *e)
-{
-    struct job_end end = { .to = JOB_FAILED };
-
-    j->error = why->code;
-    j->error_message = str_of(why->msg);
-    j->counters.not_run += counters_pending(&j->counters);
-    if (job_finish(s->env.store, j, &end, e) < 0)
-        return -1;
-    log_warn("job %lld: failed: %s", (long long)j->id, why->msg);
-    job_metrics_end(j);
-    tidy(s, j);
-    return 0;
 }
 
 static void fill_object(struct arena *a, const struct job *j, const struct blob *b,
@@ -150,6 +106,25 @@ static int put_result(struct service *s, struct arena *a, struct job *j, struct 
     return 0;
 }
 
+/* The spool stays while lines could be run again from it; the list of bad lines always. */
+static void tidy(struct service *s, const struct job *j)
+{
+    char path[SERVICE_PATH_BYTES];
+    struct error e;
+    static const char *const spool_files[] = { "spool.db", "spool.db-wal", "spool.db-shm" };
+
+    for (size_t i = 0; i < ARRAY_LEN(run_files); i++) {
+        job_path(s, path, j->id, run_files[i]);
+        if (sys_remove_all(path, &e) < 0)
+            log_warn("job %lld: %s", (long long)j->id, e.msg);
+    }
+    for (size_t i = 0; !job_failures_left(j) && i < ARRAY_LEN(spool_files); i++) {
+        job_path(s, path, j->id, spool_files[i]);
+        if (sys_remove_all(path, &e) < 0)
+            log_warn("job %lld: %s", (long long)j->id, e.msg);
+    }
+}
+
 /* The answers are there but their bucket is not: the job says so and keeps them as its result. */
 static int no_permission(struct service *s, struct job *j, const struct error *why, struct error *e)
 {
@@ -173,21 +148,40 @@ static int no_permission(struct service *s, struct job *j, const struct error *w
     return 0;
 }
 
-/* The spool stays while lines could be run again from it; the list of bad lines always. */
-static void tidy(struct service *s, const struct job *j)
+int job_output_finish(struct service *s, struct arena *a, struct job *j, enum job_state to,
+                      struct blob_hasher *output, struct error *e)
 {
-    char path[SERVICE_PATH_BYTES];
-    struct error e;
-    static const char *const spool_files[] = { "spool.db", "spool.db-wal", "spool.db-shm" };
+    struct job_end end = { .to = to };
 
-    for (size_t i = 0; i < ARRAY_LEN(run_files); i++) {
-        job_path(s, path, j->id, run_files[i]);
-        if (sys_remove_all(path, &e) < 0)
-            log_warn("job %lld: %s", (long long)j->id, e.msg);
+    if (output && put_result(s, a, j, output, &end, e) < 0)
+        return -1;
+    int rc = job_finish(s->env.store, j, &end, e);
+    if (rc < 0 && end.object &&
+        (e->code == ERROR_NOT_FOUND || e->code == ERROR_PERMISSION_DENIED)) {
+        struct error why = *e;
+        return no_permission(s, j, &why, e);
     }
-    for (size_t i = 0; !job_failures_left(j) && i < ARRAY_LEN(spool_files); i++) {
-        job_path(s, path, j->id, spool_files[i]);
-        if (sys_remove_all(path, &e) < 0)
-            log_warn("job %lld: %s", (long long)j->id, e.msg);
-    }
+    if (rc < 0)
+        return -1;
+    log_info("job %lld: %s, %llu answered, %llu failed, %llu not run", (long long)j->id,
+             job_state_name(to), (unsigned long long)j->counters.succeeded,
+             (unsigned long long)j->counters.failed, (unsigned long long)j->counters.not_run);
+    job_metrics_end(j);
+    tidy(s, j);
+    return 0;
+}
+
+int job_output_fail(struct service *s, struct job *j, const struct error *why, struct error *e)
+{
+    struct job_end end = { .to = JOB_FAILED };
+
+    j->error = why->code;
+    j->error_message = str_of(why->msg);
+    j->counters.not_run += counters_pending(&j->counters);
+    if (job_finish(s->env.store, j, &end, e) < 0)
+        return -1;
+    log_warn("job %lld: failed: %s", (long long)j->id, why->msg);
+    job_metrics_end(j);
+    tidy(s, j);
+    return 0;
 }

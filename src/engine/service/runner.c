@@ -38,54 +38,7 @@ struct runner {
     char dir[SERVICE_PATH_BYTES], output[SERVICE_PATH_BYTES];
 };
 
-static int run_job(struct runner *r, struct error *e);
-static void after_failure(struct runner *r, const struct error *why);
-static void release(struct runner *r);
-
-void *runner_run(void *arg)
-{
-    struct running *self = arg;
-    struct runner r = { .self = self, .service = self->service, .closing = self->closing };
-    struct error e = { 0 };
-
-    service_settings(r.service, &r.set);
-    int rc = job_get(r.service->env.store, &r.arena, NULL, self->id, &r.job, &e);
-    if (rc == 1 && !job_state_final(r.job.state) && run_job(&r, &e) < 0)
-        after_failure(&r, &e);
-    else if (rc < 0)
-        log_error("job %lld: %s", (long long)self->id, e.msg);
-    release(&r);
-    atomic_store(&self->ended, true);
-    service_wake(self->service);
-    return NULL;
-}
-
-static int open_job(struct runner *r, struct error *e);
-static int stopped_early(struct runner *r, struct error *e);
-static int work(struct runner *r, struct error *e);
-static int close_out(struct runner *r, enum stop_reason why, struct error *e);
-static int end_as(struct runner *r, enum stop_reason why, struct error *e);
-static bool is_handed_over(struct runner *r);
-static void end_there(struct runner *r);
-
-static int run_job(struct runner *r, struct error *e)
-{
-    enum stop_reason why = (enum stop_reason)atomic_load(&r->self->reason);
-
-    r->done_before = counters_done(&r->job.counters);
-    /* Nothing was done: nothing is to be returned. */
-    if (r->closing && r->done_before == 0 && !is_handed_over(r))
-        return end_as(r, why, e);
-    /* A job that is RUNNING without a runner could not be given back: its stretch goes on. */
-    if (!r->closing && r->job.state != JOB_RUNNING &&
-        job_begin(r->service->env.store, &r->job, e) < 0)
-        return -1;
-    if (open_job(r, e) < 0) {
-        bool stopped = e->code == ERROR_CANCELLED && atomic_load(&r->self->stop);
-        return stopped && !r->closing ? stopped_early(r, e) : -1;
-    }
-    return r->closing ? close_out(r, why, e) : work(r, e);
-}
+/* ---- Opening and closing ---- */
 
 static void close_files(struct runner *r)
 {
@@ -94,17 +47,6 @@ static void close_files(struct runner *r)
     spool_close(r->spool);
     r->spool = NULL;
 }
-
-static void release(struct runner *r)
-{
-    close_files(r);
-    blob_hasher_free(r->hasher);
-    ingest_result_release(&r->ingest);
-    input_release(&r->input);
-    arena_release(&r->arena);
-}
-
-/* ---- Opening ---- */
 
 static enum row_style style_of(const struct job *j)
 {
@@ -379,6 +321,50 @@ static void end_there(struct runner *r)
     remote_close(work.remote);
 }
 
+/* ---- Ending early ---- */
+
+static void set_reason(struct job *j, enum stop_reason why)
+{
+    j->error = why == STOP_EXPIRE ? ERROR_DEADLINE_EXCEEDED : ERROR_CANCELLED;
+    j->error_message = why == STOP_EXPIRE
+                           ? STR("The job has expired: it was not done within its time. Lines that "
+                                 "were not run say so in the output.")
+                           : STR("CANCELED");
+}
+
+static int end_as(struct runner *r, enum stop_reason why, struct error *e)
+{
+    struct job *j = &r->job;
+
+    set_reason(j, why);
+    j->counters.not_run += counters_pending(&j->counters);
+    return job_output_finish(r->service, &r->arena, j,
+                             why == STOP_EXPIRE ? JOB_EXPIRED : JOB_CANCELLED, NULL, e);
+}
+
+/* Every line without a row gets one that says why; then the output is as whole as any (I1). */
+static int close_out(struct runner *r, enum stop_reason why, struct error *e)
+{
+    struct closeout_job c = {
+        .ingest = &r->ingest,
+        .spool = r->spool,
+        .render = r->render,
+        .clock = r->service->env.clock,
+    };
+
+    (void)error_set(&c.why, why == STOP_EXPIRE ? ERROR_DEADLINE_EXCEEDED : ERROR_CANCELLED, "%s",
+                    why == STOP_EXPIRE ? "The batch expired before this line was run."
+                                       : "The batch was cancelled before this line was run.");
+    end_there(r);
+    if (closeout_run(&c, &r->job.counters, e) < 0 || render_finish(r->render, e) < 0)
+        return -1;
+    r->job.counters.total = r->ingest.lines;
+    close_files(r);
+    set_reason(&r->job, why);
+    return job_output_finish(r->service, &r->arena, &r->job,
+                             why == STOP_EXPIRE ? JOB_EXPIRED : JOB_CANCELLED, r->hasher, e);
+}
+
 /* ---- After a stretch ---- */
 
 static int give_back(struct runner *r, enum job_state to, const char *reason, struct error *e)
@@ -450,50 +436,6 @@ static int work(struct runner *r, struct error *e)
     return interrupted(r, e);
 }
 
-/* ---- Ending early ---- */
-
-static void set_reason(struct job *j, enum stop_reason why)
-{
-    j->error = why == STOP_EXPIRE ? ERROR_DEADLINE_EXCEEDED : ERROR_CANCELLED;
-    j->error_message = why == STOP_EXPIRE
-                           ? STR("The job has expired: it was not done within its time. Lines that "
-                                 "were not run say so in the output.")
-                           : STR("CANCELED");
-}
-
-static int end_as(struct runner *r, enum stop_reason why, struct error *e)
-{
-    struct job *j = &r->job;
-
-    set_reason(j, why);
-    j->counters.not_run += counters_pending(&j->counters);
-    return job_output_finish(r->service, &r->arena, j,
-                             why == STOP_EXPIRE ? JOB_EXPIRED : JOB_CANCELLED, NULL, e);
-}
-
-/* Every line without a row gets one that says why; then the output is as whole as any (I1). */
-static int close_out(struct runner *r, enum stop_reason why, struct error *e)
-{
-    struct closeout_job c = {
-        .ingest = &r->ingest,
-        .spool = r->spool,
-        .render = r->render,
-        .clock = r->service->env.clock,
-    };
-
-    (void)error_set(&c.why, why == STOP_EXPIRE ? ERROR_DEADLINE_EXCEEDED : ERROR_CANCELLED, "%s",
-                    why == STOP_EXPIRE ? "The batch expired before this line was run."
-                                       : "The batch was cancelled before this line was run.");
-    end_there(r);
-    if (closeout_run(&c, &r->job.counters, e) < 0 || render_finish(r->render, e) < 0)
-        return -1;
-    r->job.counters.total = r->ingest.lines;
-    close_files(r);
-    set_reason(&r->job, why);
-    return job_output_finish(r->service, &r->arena, &r->job,
-                             why == STOP_EXPIRE ? JOB_EXPIRED : JOB_CANCELLED, r->hasher, e);
-}
-
 /* ---- Failing ---- */
 
 /* While another service works on it the job waits rather than fails: what is done there is paid. */
@@ -541,4 +483,52 @@ static void after_failure(struct runner *r, const struct error *why)
         log_error("job %lld: %s", (long long)r->job.id, e.msg);
         r->self->retry_ns = service_now_ns(s) + FULL_RETRY_S * NS_PER_S;
     }
+}
+
+/* ---- The thread ---- */
+
+static int run_job(struct runner *r, struct error *e)
+{
+    enum stop_reason why = (enum stop_reason)atomic_load(&r->self->reason);
+
+    r->done_before = counters_done(&r->job.counters);
+    /* Nothing was done: nothing is to be returned. */
+    if (r->closing && r->done_before == 0 && !is_handed_over(r))
+        return end_as(r, why, e);
+    /* A job that is RUNNING without a runner could not be given back: its stretch goes on. */
+    if (!r->closing && r->job.state != JOB_RUNNING &&
+        job_begin(r->service->env.store, &r->job, e) < 0)
+        return -1;
+    if (open_job(r, e) < 0) {
+        bool stopped = e->code == ERROR_CANCELLED && atomic_load(&r->self->stop);
+        return stopped && !r->closing ? stopped_early(r, e) : -1;
+    }
+    return r->closing ? close_out(r, why, e) : work(r, e);
+}
+
+static void release(struct runner *r)
+{
+    close_files(r);
+    blob_hasher_free(r->hasher);
+    ingest_result_release(&r->ingest);
+    input_release(&r->input);
+    arena_release(&r->arena);
+}
+
+void *runner_run(void *arg)
+{
+    struct running *self = arg;
+    struct runner r = { .self = self, .service = self->service, .closing = self->closing };
+    struct error e = { 0 };
+
+    service_settings(r.service, &r.set);
+    int rc = job_get(r.service->env.store, &r.arena, NULL, self->id, &r.job, &e);
+    if (rc == 1 && !job_state_final(r.job.state) && run_job(&r, &e) < 0)
+        after_failure(&r, &e);
+    else if (rc < 0)
+        log_error("job %lld: %s", (long long)self->id, e.msg);
+    release(&r);
+    atomic_store(&self->ended, true);
+    service_wake(self->service);
+    return NULL;
 }

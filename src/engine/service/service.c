@@ -15,9 +15,6 @@
 
 #define CHECKERS_MAX 16
 
-static void start_threads(struct service *s);
-static void release(struct service *s);
-
 void service_defaults(struct service_settings *out)
 {
     *out = (struct service_settings){
@@ -38,27 +35,6 @@ void service_defaults(struct service_settings *out)
 static void on_change(void *arg, int64_t id)
 {
     scheduler_dirty(arg, id);
-}
-
-struct service *service_start(const struct service_env *env, const struct service_settings *set,
-                              struct error *e)
-{
-    struct service *s = mem_alloc(sizeof *s);
-
-    s->env = *env;
-    s->set = *set;
-    lock_init(&s->lock);
-    cond_init(&s->check_wake);
-    s->wake = chan_new(1);
-    s->servers = upstream_servers_new(env->clock);
-    atomic_init(&s->halt, false);
-    if (job_recover(env->store, e) < 0 || scheduler_load(s, e) < 0) {
-        release(s);
-        return NULL;
-    }
-    jobs_on_change(env->store, on_change, s);
-    start_threads(s);
-    return s;
 }
 
 static void release(struct service *s)
@@ -95,6 +71,27 @@ static void start_threads(struct service *s)
         log_error("no thread could be made for a checker");
         _exit(1);
     }
+}
+
+struct service *service_start(const struct service_env *env, const struct service_settings *set,
+                              struct error *e)
+{
+    struct service *s = mem_alloc(sizeof *s);
+
+    s->env = *env;
+    s->set = *set;
+    lock_init(&s->lock);
+    cond_init(&s->check_wake);
+    s->wake = chan_new(1);
+    s->servers = upstream_servers_new(env->clock);
+    atomic_init(&s->halt, false);
+    if (job_recover(env->store, e) < 0 || scheduler_load(s, e) < 0) {
+        release(s);
+        return NULL;
+    }
+    jobs_on_change(env->store, on_change, s);
+    start_threads(s);
+    return s;
 }
 
 void service_set(struct service *s, const struct service_settings *set)
