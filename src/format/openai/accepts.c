@@ -7,9 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "base/json_write.h"
 #include "format/gs.h"
-#include "format/schema/schema.h"
 
 #define REMOVE_OR_GEMINI "Remove it, or use a model of the Gemini API."
 #define PLACE_BYTES 96 /* of a path up to a part or a function */
@@ -122,15 +120,13 @@ static bool thinking_accepts(yyjson_val *thinking, struct violation *why)
 
 static bool schema_accepts(yyjson_val *schema, bool google, const char *path, struct violation *why)
 {
-    struct buf text = BUF_INIT(SCHEMA_BYTES_MAX);
+    struct arena scratch = { 0 };
     struct error e = { 0 };
     char message[VIOLATION_TEXT_BYTES];
-    struct json_writer w = JSON_WRITER(&text);
-    int rc = openai_schema_add(&w, NULL, schema, google, &e);
+    yyjson_val *json;
+    int rc = openai_schema_read(&scratch, schema, google, &json, &e);
 
-    if (rc == 0 && !buf_ok(&text))
-        rc = error_set(&e, ERROR_INVALID_ARGUMENT, "it is over %zu bytes", SCHEMA_BYTES_MAX);
-    buf_release(&text);
+    arena_release(&scratch);
     if (rc == 0)
         return true;
     (void)snprintf(message, sizeof message, "The schema cannot be written as JSON Schema: %.200s.",

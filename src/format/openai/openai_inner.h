@@ -73,13 +73,16 @@ struct openai_choice {
 struct openai_choice openai_choice_of(const struct request *r);
 int openai_tools_add(struct json_writer *w, const struct request *r, struct error *e) FALLIBLE;
 
-/* ---- Schemas ---- */
+/* ---- Schemas: schema.c ---- */
 
-/* request.c: the schema of an answer or of parameters; google says in which dialect it is. */
-int openai_schema_add(struct json_writer *w, const char *key, yyjson_val *schema, bool google,
-                      struct error *e) FALLIBLE;
-/* strict.c: whether OpenAI's strict mode takes the schema. */
-bool openai_schema_strict(yyjson_val *schema, bool google);
+/* The schema as JSON Schema: itself, or a translation of Google's, parsed into the arena. -1 for what
+ * JSON Schema cannot say. */
+int openai_schema_read(struct arena *a, yyjson_val *schema, bool google, yyjson_val **out,
+                       struct error *e) FALLIBLE;
+/* Whether OpenAI's strict mode takes a JSON Schema, as it will be sent. */
+bool openai_schema_strict(yyjson_val *schema);
+/* A JSON Schema in the words of OpenAI servers. */
+void openai_schema_add(struct json_writer *w, const char *key, yyjson_val *schema);
 
 /* ---- Refusals: accepts.c ---- */
 

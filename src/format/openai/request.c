@@ -4,7 +4,6 @@
 #include "format/openai/openai_inner.h"
 
 #include "base/mem.h"
-#include "format/schema/schema.h"
 
 #define ANSWER_NAME "answer" /* of a schema; a name must be there, and shows nowhere */
 /* An enum's answer comes as a JSON string: its quotes may be a token each. */
@@ -16,19 +15,6 @@ const char *openai_path(const struct request *r)
 }
 
 /* ---- The form of the answer ---- */
-
-int openai_schema_add(struct json_writer *w, const char *key, yyjson_val *schema, bool google,
-                      struct error *e)
-{
-    if (google) {
-        json_value(w, key);
-        return schema_to_json_schema(schema, w->out, e);
-    }
-    if (!yyjson_is_obj(schema))
-        return error_set(e, ERROR_INVALID_ARGUMENT, "a schema must be an object");
-    json_add_value(w, key, schema);
-    return 0;
-}
 
 /* The values alone: whatever else the schema says, the answer is one of them. */
 static int add_enum(struct json_writer *w, yyjson_val *schema, struct error *e)
@@ -52,10 +38,16 @@ static int add_enum(struct json_writer *w, yyjson_val *schema, struct error *e)
 
 static int add_schema(struct json_writer *w, yyjson_val *schema, bool google, struct error *e)
 {
-    json_add_bool(w, "strict", openai_schema_strict(schema, google));
-    if (openai_schema_add(w, "schema", schema, google, e) < 0)
-        return error_wrap(e, google ? "responseSchema" : "responseJsonSchema");
-    return 0;
+    struct arena scratch = { 0 };
+    yyjson_val *json;
+    int rc = openai_schema_read(&scratch, schema, google, &json, e);
+
+    if (rc == 0) {
+        json_add_bool(w, "strict", openai_schema_strict(json));
+        openai_schema_add(w, "schema", json);
+    }
+    arena_release(&scratch);
+    return rc < 0 ? error_wrap(e, google ? "responseSchema" : "responseJsonSchema") : 0;
 }
 
 static int add_form(struct json_writer *w, const struct generation *g, struct error *e)

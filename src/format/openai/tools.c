@@ -72,24 +72,27 @@ struct openai_choice openai_choice_of(const struct request *r)
     return c;
 }
 
-static int add_parameters(struct json_writer *w, yyjson_val *function, struct error *e)
+/* A function that must be called as declared is strict when that is possible. */
+static int add_parameters(struct json_writer *w, yyjson_val *function, bool validated,
+                          struct error *e)
 {
     yyjson_val *google = request_field(function, "parameters");
     yyjson_val *schema = google ? google : request_field(function, "parametersJsonSchema");
+    struct arena scratch = { 0 };
+    yyjson_val *json;
 
-    if (schema)
-        return openai_schema_add(w, "parameters", schema, google != NULL, e);
-    json_add_raw(w, "parameters",
-                 STR("{\"type\":\"object\",\"properties\":{}}")); /* some want it */
-    return 0;
-}
-
-static bool is_strict(yyjson_val *function)
-{
-    yyjson_val *google = request_field(function, "parameters");
-    yyjson_val *json = request_field(function, "parametersJsonSchema");
-
-    return google ? openai_schema_strict(google, true) : json && openai_schema_strict(json, false);
+    if (!schema) {
+        json_add_raw(w, "parameters",
+                     STR("{\"type\":\"object\",\"properties\":{}}")); /* some want it */
+        return 0;
+    }
+    int rc = openai_schema_read(&scratch, schema, google != NULL, &json, e);
+    if (rc == 0 && validated && openai_schema_strict(json))
+        json_add_bool(w, "strict", true);
+    if (rc == 0)
+        openai_schema_add(w, "parameters", json);
+    arena_release(&scratch);
+    return rc;
 }
 
 static int add_function(struct json_writer *w, yyjson_val *function, bool validated,
@@ -103,9 +106,7 @@ static int add_function(struct json_writer *w, yyjson_val *function, bool valida
     json_add_text(w, "name", name_of(function));
     if (description.len)
         json_add_text(w, "description", description);
-    if (validated && is_strict(function))
-        json_add_bool(w, "strict", true);
-    if (add_parameters(w, function, e) < 0)
+    if (add_parameters(w, function, validated, e) < 0)
         return error_wrap(e, "the parameters of %.*s", STR_ARG(name_of(function)));
     json_end(w);
     json_end(w);

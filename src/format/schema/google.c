@@ -131,11 +131,13 @@ static const char *type_name(struct str name)
     return NULL;
 }
 
+/* Without enum and anyOf, a schema that has properties or items has their type. */
 static int write_type(struct writer *w, yyjson_val *schema, yyjson_val *type, bool nullable)
 {
-    const char *name = member(schema, "properties") ? "object"
-                       : member(schema, "items")    ? "array"
-                                                    : NULL;
+    bool alone = !member(schema, "enum") && !member(schema, "anyOf");
+    const char *name = alone && member(schema, "properties") ? "object"
+                       : alone && member(schema, "items")    ? "array"
+                                                             : NULL;
 
     if (type && !str_eq_c(json_str(type), "TYPE_UNSPECIFIED")) {
         name = type_name(json_str(type));
@@ -155,17 +157,45 @@ static int write_type(struct writer *w, yyjson_val *schema, yyjson_val *type, bo
     return 0;
 }
 
+static int write_boolean(struct writer *w, const char *key, yyjson_val *v)
+{
+    bool yes = yyjson_is_true(v) || str_eq_c(json_str(v), "true");
+
+    if (!yes && !yyjson_is_false(v) && !str_eq_c(json_str(v), "false"))
+        return wrong(w, "this must be true or false");
+    json_add_bool(&w->json, key, yes);
+    return 0;
+}
+
+static int write_no_enum(struct writer *w, const char *key, yyjson_val *v)
+{
+    (void)key, (void)v;
+    return wrong(w, "only values of type STRING, NUMBER, INTEGER and BOOLEAN can be listed");
+}
+
 /* Google's enum lists strings whatever the type: for a number they hold its digits. */
 static int write_enum(struct writer *w, yyjson_val *type, yyjson_val *values, bool nullable)
 {
+    // clang-format off
+    static const struct {
+        const char *type;
+        int (*value)(struct writer *w, const char *key, yyjson_val *value);
+    } writers[] = {
+        { "string",  write_any     }, { "number", write_number  }, { "integer", write_number  },
+        { "boolean", write_boolean }, { "array",  write_no_enum }, { "object",  write_no_enum },
+        { "null",    write_no_enum },
+    };
+    // clang-format on
     const char *name = type ? type_name(json_str(type)) : NULL;
-    bool numeric = name && (str_eq_c(STR("integer"), name) || str_eq_c(STR("number"), name));
     struct values it = values_of(values);
+    size_t i = 0;
     yyjson_val *v;
 
+    while (name && i + 1 < ARRAY_LEN(writers) && !str_eq_c(str_of(name), writers[i].type))
+        i++;
     json_array(&w->json, "enum");
     while ((v = values_next(&it)))
-        if ((numeric ? write_number : write_any)(w, NULL, v) < 0)
+        if (writers[i].value(w, NULL, v) < 0)
             return error_wrap(w->e, "enum");
     if (nullable)
         json_add_null(&w->json, NULL);
@@ -234,7 +264,7 @@ static int write_any_of(struct writer *w, yyjson_val *schemas, bool nullable)
     return 0;
 }
 
-/* The first of these that stands in the schema says what the value is, and where null is added. */
+/* What the value is; each keyword of it says that null is one, too. */
 static int write_head(struct writer *w, yyjson_val *schema)
 {
     yyjson_val *ref = member(schema, "ref"), *any_of = member(schema, "anyOf");
@@ -243,11 +273,10 @@ static int write_head(struct writer *w, yyjson_val *schema)
 
     if (ref)
         return write_ref(w, ref, nullable);
-    if (any_of)
-        return write_any_of(w, any_of, nullable);
-    if (values)
-        return write_enum(w, type, values, nullable);
-    return write_type(w, schema, type, nullable);
+    if (write_type(w, schema, type, nullable) < 0 ||
+        (values && write_enum(w, type, values, nullable) < 0))
+        return -1;
+    return any_of ? write_any_of(w, any_of, nullable) : 0;
 }
 
 /* ---- Keywords ---- */

@@ -63,16 +63,22 @@ static void test_nullable_adds_null_in_each_form(void **state)
           "\"$defs\":{\"A\":{\"type\":\"string\"}}}");
 }
 
-static void test_an_enum_is_its_values(void **state)
+static void test_an_enum_keeps_its_type(void **state)
 {
     (void)state;
     check("{\"type\":\"STRING\",\"enum\":[\"Positive\",\"\\u00fcber\"]}",
-          "{\"enum\":[\"Positive\",\"\xC3\xBC"
+          "{\"type\":\"string\",\"enum\":[\"Positive\",\"\xC3\xBC"
           "ber\"]}");
     check("{\"type\":\"STRING\",\"format\":\"enum\",\"enum\":\"one\"}",
-          "{\"enum\":[\"one\"],\"format\":\"enum\"}");
-    check("{\"type\":\"INTEGER\",\"enum\":[\"1\",\"-20\",3]}", "{\"enum\":[1,-20,3]}");
-    check("{\"type\":\"STRING\",\"enum\":[\"1\"]}", "{\"enum\":[\"1\"]}");
+          "{\"type\":\"string\",\"enum\":[\"one\"],\"format\":\"enum\"}");
+    check("{\"type\":\"INTEGER\",\"enum\":[\"1\",\"-20\",3]}",
+          "{\"type\":\"integer\",\"enum\":[1,-20,3]}");
+    check("{\"type\":\"STRING\",\"enum\":[\"1\"]}", "{\"type\":\"string\",\"enum\":[\"1\"]}");
+    check("{\"type\":\"BOOLEAN\",\"enum\":[\"true\"]}", "{\"type\":\"boolean\",\"enum\":[true]}");
+    check("{\"type\":\"STRING\",\"enum\":[\"a\"],\"nullable\":true}",
+          "{\"type\":[\"string\",\"null\"],\"enum\":[\"a\",null]}");
+    check("{\"type\":\"OBJECT\",\"anyOf\":[{\"required\":[\"a\"]}]}",
+          "{\"type\":\"object\",\"anyOf\":[{\"required\":[\"a\"]}]}");
 }
 
 static void test_limits_are_numbers_however_they_are_written(void **state)
@@ -172,6 +178,9 @@ static void test_what_cannot_be_said_is_refused_with_its_path(void **state)
         { "{\"minimum\":\"1e\"}", "minimum: this must be a number" },
         { "{\"minimum\":true}", "minimum: this must be a number" },
         { "{\"type\":\"INTEGER\",\"enum\":[\"one\"]}", "enum: this must be a number" },
+        { "{\"type\":\"BOOLEAN\",\"enum\":[\"one\"]}", "enum: this must be true or false" },
+        { "{\"type\":\"ARRAY\",\"enum\":[\"one\"]}",
+          "enum: only values of type STRING, NUMBER, INTEGER and BOOLEAN can be listed" },
         { "{\"title\":1}", "title: this must be a string" },
         { "{\"items\":{\"defs\":{}}}", "items: defs: defs must" },
         { "{\"additionalProperties\":1}", "additionalProperties: a schema must" },
@@ -258,7 +267,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_types_are_written_in_lower_case),
         cmocka_unit_test(test_nullable_adds_null_in_each_form),
-        cmocka_unit_test(test_an_enum_is_its_values),
+        cmocka_unit_test(test_an_enum_keeps_its_type),
         cmocka_unit_test(test_limits_are_numbers_however_they_are_written),
         cmocka_unit_test(test_properties_stand_in_their_ordering_and_the_object_is_closed),
         cmocka_unit_test(test_an_object_is_as_open_as_it_says),
