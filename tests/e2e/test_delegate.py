@@ -408,7 +408,7 @@ def test_a_service_account_gets_its_token_from_there(tranche, far):
     (["--to", "vertex", "--model", "m", "--staging", "gs://b"], "--project"),
     (["--to", "gemini"], "--model"),
     (["--to", "gemini", "--model", "m"], "TRANCHE_UPSTREAM_KEY"),
-    (["--to", "gemini", "--model", "m", "--endpoint", "nowhere"], "is no URL"),
+    (["--to", "gemini", "--model", "m", "--endpoint", "nowhere"], "is not a URL"),
     (["--to", "gemini", "--model", "m", "--bucket", "b"], "with --to only"),
     (["--to", "gemini", "--model", "m", "--budget-usd", "1"], "with --to only"),
 ])

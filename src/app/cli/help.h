@@ -13,7 +13,7 @@
 
 #define HELP_BYTES_MAX ((size_t)256 * 1024)
 
-/* A topic that is no command: `tranche help NAME`, and a section of the man page. */
+/* A help topic beside the commands: `tranche help NAME`, and a section of the man page. */
 struct topic_row {
     const char
         *section; /* printed when it differs from the row before; "": top level; NULL: none */

@@ -28,7 +28,7 @@ static const char *first_of(const char *option, const char *variable, const char
     return value ? value : otherwise;
 }
 
-/* Without its slash at the end. A host alone is no URL, because http or https must be said. */
+/* Without its slash at the end. A host alone is refused, because http or https must be said. */
 static const char *base_url(struct client *c, const char *url, const char *from, struct error *e)
 {
     struct str s = str_of(url);
@@ -37,7 +37,7 @@ static const char *base_url(struct client *c, const char *url, const char *from,
         s.len--;
     if (!str_starts(s, STR("http://")) && !str_starts(s, STR("https://"))) {
         (void)error_set(e, ERROR_INVALID_ARGUMENT,
-                        "%s is \"%s\", which is no URL; write http://HOST:PORT or https://HOST",
+                        "%s is \"%s\", which is not a URL; write http://HOST:PORT or https://HOST",
                         from, url);
         return NULL;
     }
@@ -193,7 +193,7 @@ const char *client_job_url(struct client *c, const char *id, const char *verb, s
     if (!str_number(part[2], &number) &&
         !(split_name(str_of(id), part) && str_number(part[2], &number))) {
         (void)error_set(e, ERROR_INVALID_ARGUMENT,
-                        "\"%s\" is no job; write the digits that `tranche jobs` shows, or "
+                        "\"%s\" is not a job; write the digits that `tranche jobs` shows, or "
                         "projects/P/locations/L/batchPredictionJobs/DIGITS",
                         id);
         return NULL;

@@ -17,7 +17,7 @@
 #define WAIT_CAP_MS 8000
 #define SLEEP_STEP_MS 100
 #define HEADERS_MAX 8
-#define SHOWN_BYTES 160 /* of an answer that is no JSON */
+#define SHOWN_BYTES 160 /* of an answer that is not JSON */
 
 /* One call through all its attempts. */
 struct exchange {
@@ -29,7 +29,7 @@ struct exchange {
     bool repeat;    /* the last failure is worth another attempt */
 };
 
-/* ---- What an answer that is no success says ---- */
+/* ---- The error that an answer carries ---- */
 
 /* HTTP statuses that no code of ours has. */
 static const struct {

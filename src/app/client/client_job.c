@@ -16,7 +16,7 @@
 
 enum kind { KIND_TEXT, KIND_COUNT, KIND_NANO };
 
-/* The path of each fact in the resource. Of two paths that fill the same member, the last one that exists
+/* The path of each fact in the resource. When two paths fill the same member, the last one that exists
  * counts. */
 static const struct fact {
     const char *path[PATH_STEPS];

@@ -34,7 +34,7 @@ struct job_view {
 void job_view_read(yyjson_val *resource, struct job_view *out);
 /* The digits that its name ends with. */
 struct str job_view_id(const struct job_view *v);
-/* PAUSED counts: it does nothing until somebody resumes it. */
+/* PAUSED counts: it does nothing until a resume. */
 bool job_view_ended(const struct job_view *v);
 /* 0, 1 when some lines failed, 3 when its input is wrong, 4 when it ended before its time, 5. */
 enum exit_code job_view_exit(const struct job_view *v);
@@ -48,8 +48,8 @@ void job_view_print(const struct job_view *v, const struct terminal *c);
 /* One line: what it came to. */
 void job_view_sum_up(const struct job_view *v, struct buf *out);
 
-/* Polls until the job has ended, showing its progress; *out lies in the arena of c. Its end is no
- * error, however it ended. CANCELLED when the user stops watching, which the job survives. */
+/* Polls until the job has ended, showing its progress; *out lies in the arena of c. The job's end is not
+ * an error, however it ended. CANCELLED when the user stops watching, which the job survives. */
 int client_watch(struct client *c, const char *id, struct job_view *out, struct error *e) FALLIBLE;
 
 #endif

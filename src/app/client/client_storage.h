@@ -19,7 +19,7 @@
 struct gs {
     struct str bucket, name; /* name may be empty, a prefix or a pattern */
 };
-/* Borrows text. INVALID_ARGUMENT when it is no gs://BUCKET/NAME. */
+/* Borrows text. INVALID_ARGUMENT when it is not a gs://BUCKET/NAME. */
 int gs_read(const char *text, struct gs *out, struct error *e) FALLIBLE;
 bool gs_has_wildcard(struct str name);
 /* "gs://bucket/name" in the arena. */
@@ -84,7 +84,7 @@ struct fetch {
     uint64_t skip;            /* of the answer: bytes that were got before */
     bool begun;               /* some of this answer has come */
 };
-/* Appends all there is now; that there is nothing new is no error. */
+/* Appends all there is now; nothing new is not an error. */
 int client_fetch(struct client *c, const char *url, struct fetch *f, struct error *e) FALLIBLE;
 
 #endif

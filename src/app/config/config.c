@@ -101,7 +101,7 @@ static int take_service(struct config *c, struct error *e)
     s->settings.drain_ms = c->drain_ms;
     if (!auth_project_valid(str_of(s->default_project)))
         return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "default_project \"%s\" is no name of a project", s->default_project);
+                         "default_project \"%s\" is not a name of a project", s->default_project);
     if (url && strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "public_url \"%s\" must begin with http:// or https://", url);
@@ -116,7 +116,7 @@ static int take_fault(const struct fault_entry *in, struct fake_fault *out, stru
     if (error_from_name(in->code, &out->code) && out->code != ERROR_OK)
         return 0;
     return error_set(e, ERROR_INVALID_ARGUMENT,
-                     "code \"%s\" is no error code; write UNAVAILABLE, RESOURCE_EXHAUSTED, "
+                     "code \"%s\" is not an error code; write UNAVAILABLE, RESOURCE_EXHAUSTED, "
                      "INVALID_ARGUMENT, INTERNAL, ...",
                      in->code);
 }

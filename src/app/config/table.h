@@ -64,7 +64,7 @@ struct config_row {
     const char *value;                    /* stands for the value in help; a choice's words */
     const char *preset;                   /* the default as the file would say it; NULL: none */
     const char *about;
-    const char *absent; /* words for the default that is no fixed value; NULL: none */
+    const char *absent; /* words for a default that depends on something else; NULL: none */
     bool restart;       /* read when `tranche serve` starts; a reload leaves it alone */
 };
 struct config_section {

@@ -22,7 +22,7 @@ struct run_options {
     const char *upstream, *dialect, *engine;
     uint64_t max_in_flight, limit, max_rpm, max_tpm;
     bool strict, json, dry_run, fresh, quiet;
-    const struct model *given; /* of `submit --to`: who answers */
+    const struct model *given; /* of `submit --to`: the model that answers */
     bool detach;               /* hand the job over, and don't wait for it */
 };
 
@@ -36,7 +36,7 @@ struct run {
     const char *output;      /* as given */
     const char *output_path; /* absolute, or "-" */
     const char *render_path; /* where it is made: not itself while it is still the input */
-    bool streams;            /* the output is no file */
+    bool streams;            /* the output is not a file */
     char version[128];       /* of the predictor, which the pipeline closes */
     struct state state;
     struct spool *spool;

@@ -28,7 +28,7 @@ static const char *or_env(const char *option, const char *variable)
     return option ? option : env_get(variable);
 }
 
-/* "https://host/" without its slashes; false when it is no URL. */
+/* "https://host/" without its slashes; false when it is not a URL. */
 static bool cut_url(const char *url, struct str *out)
 {
     *out = str_of(url);
@@ -72,7 +72,7 @@ static int make_url(struct google_batch *f, const struct submit_request *w, stru
 
     if (w->to->endpoint && !cut_url(w->to->endpoint, &endpoint))
         return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "--endpoint is \"%s\", which is no URL; write https://HOST",
+                         "--endpoint is \"%s\", which is not a URL; write https://HOST",
                          w->to->endpoint);
     bool whole = endpoint.len && has_path(endpoint);
     bool vertex = strcmp(w->to->to, "vertex") == 0;

@@ -11,7 +11,7 @@
 #define MESSAGE_INDENT 10
 
 /* The message within a status, 'Bad Request: {"error": {"message": "..."}}', or else all of it. The
- * spool cuts a long status, which then is no JSON any more: what stands between the quotes is
+ * spool cuts a long status, which then is not JSON any more: the text between the quotes is
  * taken. */
 static void status_message(const char *status, char *out, size_t bytes)
 {

@@ -233,10 +233,14 @@ static struct str pointer_step(struct arena *a, struct str raw)
     size_t len = 0, kept = 0;
 
     for (size_t i = 0; i < raw.len; i++) {
-        int high = raw.p[i] == '%' && i + 2 < raw.len + 0 ? hex_digit(raw.p[i + 1]) : -1;
+        int high = raw.p[i] == '%' && i + 2 < raw.len ? hex_digit(raw.p[i + 1]) : -1;
         int low = high >= 0 ? hex_digit(raw.p[i + 2]) : -1;
-        out[len++] = low >= 0 ? (char)(high << 4 | low) : raw.p[i];
-        i += low >= 0 ? 2 : 0;
+        out[len] = raw.p[i];
+        if (low >= 0) {
+            out[len] = (char)(high << 4 | low);
+            i += 2;
+        }
+        len++;
     }
     for (size_t i = 0; i < len; i++, kept++) {
         out[kept] = out[i];
