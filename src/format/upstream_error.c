@@ -73,6 +73,7 @@ struct finding {
     int http; /* a status in the body; 0: none */
     char message[MESSAGE_BYTES_MAX + 1];
     uint32_t retry_ms;
+    bool quota; /* details name a quota, or when it is whole again */
 };
 
 static const char *phrase_of(int status)
@@ -194,8 +195,11 @@ static void details_find(yyjson_val *details, struct finding *f)
 
     while ((detail = yyjson_arr_iter_next(&it))) {
         uint32_t ms;
-        if (retry_delay_read(json_str(json_get(detail, "retryDelay")), &ms) && ms > f->retry_ms)
-            f->retry_ms = ms;
+        if (retry_delay_read(json_str(json_get(detail, "retryDelay")), &ms)) {
+            f->retry_ms = ms > f->retry_ms ? ms : f->retry_ms;
+            f->quota = true;
+        }
+        f->quota = f->quota || str_ends(json_str(json_get(detail, "@type")), STR(".QuotaFailure"));
         if (str_eq_c(json_str(json_get(detail, "reason")), "API_KEY_INVALID")) {
             f->code = ERROR_UNAUTHENTICATED;
             f->has_code = true;
@@ -266,7 +270,7 @@ static void body_find(yyjson_val *root, struct finding *f)
 /* ---- The whole ---- */
 
 void upstream_error_read(struct arena *a, const struct upstream_refusal *r, struct error *e,
-                         uint32_t *retry_after_ms)
+                         struct upstream_pause *pause)
 {
     struct finding f = { .code = code_of(r->status) };
     struct error ignored = { 0 };
@@ -281,7 +285,8 @@ void upstream_error_read(struct arena *a, const struct upstream_refusal *r, stru
         text_find(r->body, &f);
     if (!retry_after_read(r->retry_after, r->now_us, &header_ms))
         header_ms = 0;
-    *retry_after_ms = header_ms > f.retry_ms ? header_ms : f.retry_ms;
+    pause->ms = header_ms > f.retry_ms ? header_ms : f.retry_ms;
+    pause->account = f.code == ERROR_RESOURCE_EXHAUSTED && f.quota;
     struct str said = str_of(f.message), again = str_of(phrase);
     if (again.len && str_ends(said, again) && said.len <= again.len + 4)
         said.len = 0; /* a page's "502 Bad Gateway" */

@@ -37,10 +37,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                   .upstream = "u",
                                   .now_us = 1763805600000000 };
     struct error e = { 0 }, found = { 0 };
-    uint32_t retry_ms;
+    struct upstream_pause pause;
     size_t at;
     r.body = rest;
-    upstream_error_read(&a, &r, &e, &retry_ms);
+    upstream_error_read(&a, &r, &e, &pause);
     check_error(&e);
     yyjson_val *root = json_parse(&a, r.body, &at, &e);
     if (root && upstream_error_in(root, &found))

@@ -169,7 +169,9 @@ static int refused(struct remote_site *s, const struct http_in *in, struct error
         .now_us = s->clock->wall_us(s->clock),
     };
 
-    upstream_error_read(&a, &r, e, &s->base.retry_after_ms);
+    struct upstream_pause pause;
+    upstream_error_read(&a, &r, e, &pause);
+    s->base.retry_after_ms = pause.ms;
     arena_release(&a);
     return -1;
 }

@@ -191,7 +191,10 @@ static void read_refusal(const struct flight *f, struct flight_desk *d,
     };
     struct credential *c = server_credential(f->target->server);
 
-    upstream_error_read(&d->arena, &refusal, why, &out->retry_after_ms);
+    struct upstream_pause pause;
+    upstream_error_read(&d->arena, &refusal, why, &pause);
+    out->retry_after_ms = pause.ms;
+    out->account_limited = pause.account;
     out->end = end_of_status(done->status);
     if (done->status != 401 || !c || !credential_is_token(c))
         return;
@@ -200,6 +203,22 @@ static void read_refusal(const struct flight *f, struct flight_desk *d,
         f->task->proved = true;
         why->code = ERROR_UNAVAILABLE;
     }
+}
+
+static void read_quotas(const struct http_done *done, struct exchange_result *out)
+{
+    static const char *const names[QUOTA_COUNT][3] = {
+        [QUOTA_REQUESTS] = { "x-ratelimit-limit-requests", "x-ratelimit-remaining-requests",
+                             "x-ratelimit-reset-requests" },
+        [QUOTA_TOKENS] = { "x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens",
+                           "x-ratelimit-reset-tokens" },
+    };
+
+    if (str_find(done->headers, STR("x-ratelimit-")) == SIZE_MAX)
+        return;
+    for (size_t i = 0; i < QUOTA_COUNT; i++)
+        quota_read(http_done_header(done, names[i][0]), http_done_header(done, names[i][1]),
+                   http_done_header(done, names[i][2]), &out->quota[i]);
 }
 
 static int read_answer(const struct flight *f, struct flight_desk *d, const struct http_done *done,
@@ -249,6 +268,7 @@ void flight_read(const struct flight *f, struct flight_desk *d, const struct htt
                  struct exchange_result *out, struct error *why)
 {
     *out = (struct exchange_result){ .reached = done->status != 0 };
+    read_quotas(done, out);
     *why = (struct error){ 0 };
     if (done->error.code != ERROR_OK)
         read_broken(f, done, out, why);

@@ -9,7 +9,9 @@
 #define USED 0.8
 #define LESS 0.9
 #define MORE 0.25 /* large enough that its gain stands out from chance */
-#define DEAF 1.3  /* margin: chance makes some epochs worse than others */
+#define GROWN 1.2 /* a limit that grew by less in an epoch is not judged by it */
+#define CHANCE 3  /* standard deviations that chance may add to a share of refusals */
+#define CUT_MOST 0.5
 #define NS 1e9
 
 static void epoch_begin(struct limit *l, uint64_t now_ns)
@@ -19,7 +21,9 @@ static void epoch_begin(struct limit *l, uint64_t now_ns)
     l->refused = 0;
     l->in_flight_sum = 0;
     l->latency_sum = 0;
+    l->lost_sum = 0;
     l->work_sum = 0;
+    l->from = l->now;
 }
 
 void limit_init(struct limit *l, uint32_t fixed, uint32_t max)
@@ -27,6 +31,7 @@ void limit_init(struct limit *l, uint32_t fixed, uint32_t max)
     *l = (struct limit){ .max = fixed ? fixed : max, .move = LIMIT_DOUBLES };
     l->now = fixed ? fixed : LIMIT_START;
     l->now = l->now < l->max ? l->now : l->max;
+    l->from = l->now;
     if (fixed)
         l->move = LIMIT_HOLDS, l->hold = UINT32_MAX;
 }
@@ -44,12 +49,14 @@ uint32_t limit_now(const struct limit *l)
     return n < 1 ? 1 : (uint32_t)n;
 }
 
-/* Work per second: in flight / latency requests per second, times the mean work of one. */
+/* Work per second: in flight / latency requests per second, times the mean work of one. The requests in
+ * flight that will be refused, a part of them as their time is of all requests' time, do none. */
 static double epoch_rate(const struct limit *l)
 {
-    double latency = l->latency_sum / l->done;
+    double latency = l->latency_sum / l->done, all = l->latency_sum + l->lost_sum;
 
-    return l->in_flight_sum / l->done / (latency > 1e-9 ? latency : 1e-9) * l->work_sum / l->done;
+    return l->in_flight_sum / l->done / (latency > 1e-9 ? latency : 1e-9) * l->work_sum / l->done *
+           (all > 0 ? l->latency_sum / all : 1);
 }
 
 static void move_to(struct limit *l, double now, enum limit_move move)
@@ -72,9 +79,7 @@ static void try_more(struct limit *l)
         hold(l, l->max, LIMIT_HOLD_MAX);
         return;
     }
-    if (l->move == LIMIT_DOUBLES)
-        move_to(l, 2 * l->now, LIMIT_DOUBLES);
-    else
+    if (l->move != LIMIT_DOUBLES) /* which grows by itself: see limit_add */
         move_to(l, l->now + fmax(1, MORE * l->now), LIMIT_TRIES_MORE);
 }
 
@@ -96,8 +101,11 @@ static void held(struct limit *l, double rate)
 
 static void tried_more(struct limit *l, double rate)
 {
-    double wanted = l->best_rate * (1 + LIMIT_GAIN * (l->now / l->best - 1));
+    double at = l->move == LIMIT_DOUBLES ? l->in_flight_sum / l->done : l->now;
+    double wanted = l->best_rate * (1 + LIMIT_GAIN * (at / l->best - 1));
 
+    if (l->move == LIMIT_DOUBLES && l->best_rate > 0 && at < GROWN * l->best && l->now < l->max)
+        return;
     bool gained = l->best_rate <= 0 || rate >= wanted;
     if (!gained && !l->doubted) {
         l->doubted = true;
@@ -108,7 +116,7 @@ static void tried_more(struct limit *l, double rate)
         hold(l, l->best, l->hold_for ? 2 * l->hold_for : LIMIT_HOLD_MIN);
         return;
     }
-    l->best = l->now;
+    l->best = at;
     l->best_rate = rate;
     l->hold_for = 0;
     try_more(l);
@@ -147,7 +155,19 @@ static void judge(struct limit *l)
     }
 }
 
-/* Refusals that stay the same at a twentieth of the load do not come from the load. */
+/* The share of refusals up to which this one may have been by chance. */
+static double tolerated(const struct limit *l, double share)
+{
+    return share + CHANCE * sqrt(share * (1 - share) / (l->done + l->refused));
+}
+
+/* Is the limit so low that refusals by load would be gone, had they come from load? A server that refuses
+ * a share of what it gets has room for the rest. */
+static bool cut_enough(const struct limit *l)
+{
+    return l->now <= 1 || l->now <= LIMIT_CUT_ENOUGH * (1 - l->cut_share) * l->cut_from;
+}
+
 static void cut(struct limit *l, double share)
 {
     l->best_rate = 0;
@@ -155,46 +175,60 @@ static void cut(struct limit *l, double share)
         l->cut_from = l->now;
         l->cut_share = share;
     }
-    if (l->cuts++ < LIMIT_CUTS) {
-        hold(l, l->now * LIMIT_CUT, LIMIT_HOLD_MIN);
-        return;
-    }
-    if (share > LIMIT_CUT_HELPS * l->cut_share) {
-        l->deaf = DEAF * share;
+    if (l->cuts++ && cut_enough(l) && share > LIMIT_CUT_HELPS * l->cut_share) {
+        l->deaf = tolerated(l, share);
+        l->cuts = 0;
         move_to(l, l->cut_from, LIMIT_DOUBLES);
+    } else {
+        hold(l, l->now * fmax(1 - share, CUT_MOST), LIMIT_HOLD_MIN);
     }
-    l->cuts = 0;
 }
 
 static void epoch_end(struct limit *l, uint64_t now_ns)
 {
     double share = (double)l->refused / (l->done + l->refused);
-    bool refused = share > LIMIT_REFUSED && share > l->deaf;
+    bool first = l->move == LIMIT_DOUBLES && l->best_rate <= 0 && l->cuts == 0;
 
+    /* A part of the requests fails already at the smallest limit: that part is not of load. Growing
+     * goes on, and is judged by what is answered. */
+    if (first && share <= LIMIT_FIRST_REFUSED)
+        l->deaf = fmax(l->deaf, tolerated(l, share));
+    bool refused = share > LIMIT_REFUSED && share > l->deaf;
     l->cuts = refused ? l->cuts : 0;
     if (refused) {
         cut(l, share);
     } else if (l->done == 0) {
         l->best_rate = 0;
-    } else if (l->in_flight_sum >= USED * l->now * l->done) {
+    } else if (l->in_flight_sum >= USED * l->from * l->done) {
         judge(l);
     }
     epoch_begin(l, now_ns);
 }
 
+/* A limit that doubles grows by one with each answer, from the first on, as long as it is used. */
+static void grow(struct limit *l, const struct limit_sample *s)
+{
+    if (l->move == LIMIT_DOUBLES && !l->doubted && !s->refused && s->in_flight >= USED * l->from)
+        l->now = fmin(l->now + 1, l->max);
+}
+
 void limit_add(struct limit *l, const struct limit_sample *s, uint64_t now_ns)
 {
-    if (is_fixed(l) || s->sent_ns < l->since_ns)
+    if (is_fixed(l))
+        return;
+    grow(l, s);
+    if (s->sent_ns < l->since_ns)
         return;
     if (s->refused) {
         l->refused++;
+        l->lost_sum += (double)s->latency_ns / NS;
     } else {
         l->done++;
         l->in_flight_sum += s->in_flight;
         l->latency_sum += (double)s->latency_ns / NS;
         l->work_sum += s->work > 0 ? s->work : 1;
     }
-    uint32_t wanted = l->now > LIMIT_EPOCH_MIN ? (uint32_t)l->now : LIMIT_EPOCH_MIN;
+    uint32_t wanted = l->from > LIMIT_EPOCH_MIN ? (uint32_t)l->from : LIMIT_EPOCH_MIN;
     if (l->done + l->refused >= wanted)
         epoch_end(l, now_ns);
 }

@@ -6,14 +6,15 @@
  * Shape:   time is cut into epochs of at least LIMIT_EPOCH_MIN answers to requests that were sent since
  *          the limit last moved. At the end of an epoch Little's law gives the throughput, in flight /
  *          latency (in work, so that long answers count as such), which is compared with the best known:
- *            slow start  doubles the limit while each doubling gains LIMIT_GAIN of what it added,
+ *            slow start  adds one with each answer while that gains LIMIT_GAIN of what it added,
  *            then        tries a quarter more; a gain is kept and more tried; no gain, seen twice, goes
  *                        back and waits for twice as many epochs,
  *            sometimes   tries less, keeps it when the throughput stays, and tries even less;
  *            refusals    (429, 503, time-outs, lost connections) over LIMIT_REFUSED of an epoch cut the
- *                        limit to LIMIT_CUT of it. When LIMIT_CUTS cuts in a row do not reduce them,
- *                        they do not come from load: the limit returns to its value before the cuts,
- *                        and that share of refusals is ignored from then on.
+ *                        limit by their share, to half at most. When cuts to well below what the server
+ *                        did answer do not reduce them, they do not come from load: the limit returns
+ *                        to its value before the cuts, and that share of refusals is ignored from
+ *                        then on; so is the share of the first epoch, up to LIMIT_FIRST_REFUSED.
  *          A limit that is not used (fewer requests than it) is never raised.
  * Units:   requests; work in any unit that is the same for all; nanoseconds.
  * Threads: none; guarded by its owner.
@@ -26,13 +27,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LIMIT_START 16
+#define LIMIT_START 32
 #define LIMIT_EPOCH_MIN 32
 #define LIMIT_GAIN 0.3
 #define LIMIT_KEEP 0.97 /* share of the throughput that a smaller limit must keep */
 #define LIMIT_REFUSED 0.1
-#define LIMIT_CUT 0.7
-#define LIMIT_CUTS 8
+#define LIMIT_FIRST_REFUSED 0.5
+#define LIMIT_CUT_ENOUGH 0.75
 #define LIMIT_CUT_HELPS 0.7 /* share of the first refusals below which cutting has helped */
 #define LIMIT_HOLD_MIN 4
 #define LIMIT_HOLD_MAX 64
@@ -49,9 +50,11 @@ struct limit {
     double cut_from, cut_share; /* limit and share of refusals before the first cut */
     double deaf;                /* refusals up to this share are ignored */
     /* The epoch: */
+    double from;       /* the limit when it began */
     uint64_t since_ns; /* requests that were sent earlier do not count */
     uint32_t done, refused;
     double in_flight_sum, latency_sum, work_sum; /* of done */
+    double lost_sum;                             /* latency of refused */
 };
 struct limit_sample {
     uint64_t sent_ns, latency_ns;

@@ -10,13 +10,15 @@
 #include "base/thread.h"
 #include "predict/upstream/pace_bucket.h"
 #include "predict/upstream/pace_limit.h"
+#include "predict/upstream/pace_pause.h"
 
 /* The first estimate of a request's tokens, before the server has answered any. */
 #define BYTES_PER_TOKEN 4.0
 #define OUTPUT_TOKENS 64.0
 #define LEARN 0.05        /* how much one answer changes the estimate */
 #define PROMPT_WORK 0.125 /* work of a prompt token; that of a generated one is 1 */
-#define PAUSE_MAX_MS 300000
+/* A server that has never answered is given up after this time, or patience_ms when that is shorter. */
+#define NEVER_ANSWERED_MS 30000
 /* A member that asked within WANTED_NS still wants a slot; one with nothing in flight asks again after
  * LOOK_NS. */
 #define WANTED_NS (100 * NS_PER_MS)
@@ -43,8 +45,10 @@ struct upstream_server {
     pthread_mutex_t lock; /* guards everything below, and the contents of all members */
     struct breaker breaker;
     struct limit limit;
-    struct bucket requests, tokens; /* a minute */
-    uint64_t paused_ns;             /* the server asked for a pause until then */
+    struct bucket requests, tokens;  /* a minute */
+    struct quota quota[QUOTA_COUNT]; /* as the server reports it */
+    struct pause pause;
+    bool reached; /* the head of a reply came, once */
     struct server_member *member;
     uint32_t in_flight; /* the sum of the members' */
     double load_ns;     /* in_flight, summed over the time until load_at_ns */
@@ -248,10 +252,15 @@ static uint64_t now_ns(const struct upstream_server *s)
     return s->clock->mono_ns(s->clock);
 }
 
+/* An address where nobody has ever answered is a mistake rather than an outage. */
 static bool given_up(const struct upstream_server *s, uint64_t now)
 {
+    uint32_t ms = s->upstream->patience_ms;
+
+    if (!s->reached && ms > NEVER_ANSWERED_MS)
+        ms = NEVER_ANSWERED_MS;
     return s->breaker.state != BREAKER_CLOSED && s->breaker.failing_ns &&
-           now - s->breaker.failing_ns >= s->upstream->patience_ms * NS_PER_MS;
+           now - s->breaker.failing_ns >= ms * NS_PER_MS;
 }
 
 static double tokens_estimate(const struct upstream_server *s, size_t bytes)
@@ -324,12 +333,15 @@ static enum server_go ask(struct upstream_server *s, struct server_member *m, si
         return given_up(s, now) ? SERVER_GIVEN_UP : SERVER_BROKEN;
     if (is_full(s, m, now, ready_ns))
         return SERVER_FULL;
-    if (now < s->paused_ns) {
-        *ready_ns = s->paused_ns;
+    if (now < s->pause.until_ns) {
+        *ready_ns = s->pause.until_ns;
         return SERVER_PACED;
     }
+    double tokens = tokens_estimate(s, bytes);
     if (!bucket_ready(&s->requests, 1, now, ready_ns) ||
-        !bucket_ready(&s->tokens, tokens_estimate(s, bytes), now, ready_ns))
+        !bucket_ready(&s->tokens, tokens, now, ready_ns) ||
+        !quota_ready(&s->quota[QUOTA_REQUESTS], 1, now, ready_ns) ||
+        !quota_ready(&s->quota[QUOTA_TOKENS], tokens, now, ready_ns))
         return SERVER_PACED;
     return SERVER_GO;
 }
@@ -379,6 +391,10 @@ void server_sent(struct upstream_server *s, struct server_member *m, size_t byte
     };
     bucket_take(&s->requests, 1, now);
     bucket_take(&s->tokens, x->tokens, now);
+    quota_take(&s->quota[QUOTA_REQUESTS], 1);
+    quota_take(&s->quota[QUOTA_TOKENS], x->tokens);
+    for (size_t i = 0; i < QUOTA_COUNT; i++)
+        x->taken[i] = s->quota[i].taken;
     s->stats.sent++;
     unlock(&s->lock);
 }
@@ -398,6 +414,46 @@ static void learn(struct upstream_server *s, const struct server_exchange *x,
         s->bytes_per_token += LEARN * ((double)x->bytes / r->prompt_tokens - s->bytes_per_token);
 }
 
+static bool account_limited(const struct exchange_result *r)
+{
+    bool limited = r->account_limited;
+
+    for (size_t i = 0; i < QUOTA_COUNT; i++)
+        limited = limited || (r->quota[i].known && r->quota[i].remaining < 1);
+    return r->end == EXCHANGE_OVERLOAD && limited;
+}
+
+/* The pause that a refusal asks for: its own, or the time until the limit that is used up is whole. */
+static uint32_t pause_asked(const struct exchange_result *r)
+{
+    uint64_t ns = 0;
+
+    if (r->retry_after_ms)
+        return r->retry_after_ms;
+    for (size_t i = 0; i < QUOTA_COUNT; i++)
+        if (r->quota[i].known && r->quota[i].remaining < 1 && r->quota[i].reset_ns > ns)
+            ns = r->quota[i].reset_ns;
+    return ns / NS_PER_MS < PAUSE_MAX_MS ? (uint32_t)(ns / NS_PER_MS) : PAUSE_MAX_MS;
+}
+
+static void judge_pause(struct upstream_server *s, const struct server_exchange *x,
+                        const struct exchange_result *r, uint64_t now)
+{
+    const struct pause_end end = {
+        .sent_ns = x->sent_ns,
+        .now_ns = now,
+        .refused = r->end == EXCHANGE_OVERLOAD,
+        .account = account_limited(r),
+        .retry_after_ms = pause_asked(r),
+    };
+
+    if (r->end == EXCHANGE_CANCELLED)
+        return;
+    pause_end(&s->pause, &end);
+    for (size_t i = 0; i < QUOTA_COUNT; i++)
+        quota_reported(&s->quota[i], &r->quota[i], x->sent_ns, x->taken[i], now);
+}
+
 static void judge(struct upstream_server *s, const struct server_exchange *x,
                   const struct exchange_result *r, uint64_t now)
 {
@@ -414,8 +470,10 @@ static void judge(struct upstream_server *s, const struct server_exchange *x,
         .sent_ns = x->sent_ns, .now_ns = now, .probe = x->probe, .reached = r->reached
     };
 
-    /* A lost connection counts too: the server may be overloaded rather than broken. */
-    if (r->end == EXCHANGE_ANSWERED || r->end == EXCHANGE_OVERLOAD || r->end == EXCHANGE_FAILED)
+    /* A lost connection counts too: the server may be overloaded rather than broken. A limit of the
+     * account has nothing to do with how many are in flight. */
+    if (r->end == EXCHANGE_ANSWERED || r->end == EXCHANGE_FAILED ||
+        (r->end == EXCHANGE_OVERLOAD && !account_limited(r)))
         limit_add(&s->limit, &sample, now);
     switch (r->end) {
     case EXCHANGE_ANSWERED:
@@ -450,14 +508,6 @@ static void record(struct upstream_server *s, const struct server_exchange *x,
     }
 }
 
-static void pause_for(struct upstream_server *s, uint32_t ms, uint64_t now)
-{
-    uint64_t until = now + (ms < PAUSE_MAX_MS ? ms : PAUSE_MAX_MS) * NS_PER_MS;
-
-    if (until > s->paused_ns)
-        s->paused_ns = until;
-}
-
 void server_ended(struct upstream_server *s, const struct server_exchange *x,
                   const struct exchange_result *r)
 {
@@ -467,11 +517,11 @@ void server_ended(struct upstream_server *s, const struct server_exchange *x,
     assert(x->member->in_flight > 0 && x->member->in_flight <= s->in_flight);
     s->in_flight--;
     x->member->in_flight--;
+    s->reached = s->reached || r->reached;
     learn(s, x, r, now);
     judge(s, x, r, now);
     record(s, x, r, now);
-    if (r->end == EXCHANGE_OVERLOAD && r->retry_after_ms)
-        pause_for(s, r->retry_after_ms, now);
+    judge_pause(s, x, r, now);
     unlock(&s->lock);
 }
 
@@ -484,7 +534,8 @@ void server_stats(struct upstream_server *s, struct server_stats *out)
     out->given_up = given_up(s, now);
     out->in_flight = s->in_flight;
     out->limit = limit_now(&s->limit);
-    out->paused_ms = now < s->paused_ns ? (uint32_t)((s->paused_ns - now) / NS_PER_MS) : 0;
+    out->paused_ms =
+        now < s->pause.until_ns ? (uint32_t)((s->pause.until_ns - now) / NS_PER_MS) : 0;
     recent_read(&s->recent, now, &out->requests_per_s, &out->tokens_per_s, &out->latency_s);
     unlock(&s->lock);
 }

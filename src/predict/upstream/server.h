@@ -19,6 +19,7 @@
 #include "net/client/http_multi.h"
 #include "predict/model.h"
 #include "predict/upstream/pace_breaker.h"
+#include "predict/upstream/pace_quota.h"
 
 /* The servers of one process. */
 struct upstream_servers;
@@ -46,7 +47,7 @@ enum server_go {
     SERVER_FULL,    /* all slots are taken, or the member has its share of them */
     SERVER_PACED,   /* until ready_ns: a limit a minute, or a pause that the server asked for */
     SERVER_BROKEN,  /* the breaker is open; at ready_ns the next probe goes */
-    SERVER_GIVEN_UP /* as broken, for longer than patience_ms */
+    SERVER_GIVEN_UP /* as broken, for patience_ms; for 30 s when it has never answered */
 };
 /* May a request of this many bytes be sent now? m NULL: a question that claims no slot. */
 enum server_go server_ask(struct upstream_server *s, struct server_member *m, size_t bytes,
@@ -54,13 +55,15 @@ enum server_go server_ask(struct upstream_server *s, struct server_member *m, si
 /* Slots: requests that may be in flight at once, those in flight included. */
 uint32_t server_room(struct upstream_server *s);
 
+enum { QUOTA_REQUESTS, QUOTA_TOKENS, QUOTA_COUNT };
 /* One exchange, from server_sent to server_ended. The caller keeps it. */
 struct server_exchange {
     struct server_member *member;
     uint64_t sent_ns;
     size_t bytes;
-    double tokens;  /* the estimate that the token limit was charged with */
-    double load_ns; /* the server's load_ns when it was sent: see server.c */
+    double tokens;             /* the estimate that the token limit was charged with */
+    double taken[QUOTA_COUNT]; /* of each quota, when it was sent */
+    double load_ns;            /* the server's load_ns when it was sent: see server.c */
     bool probe;
 };
 enum exchange_end {
@@ -75,8 +78,10 @@ struct exchange_result {
     enum exchange_end end;
     uint32_t prompt_tokens, output_tokens, cached_tokens; /* of an answer */
     uint32_t retry_after_ms;                              /* that the server asked for; 0: none */
-    bool reached;                                         /* the head of an answer came */
-    const struct error *why;                              /* NULL: it was answered */
+    bool account_limited; /* an overload says that the account's limit is used up */
+    struct quota_report quota[QUOTA_COUNT];
+    bool reached;            /* the head of an answer came */
+    const struct error *why; /* NULL: it was answered */
 };
 void server_sent(struct upstream_server *s, struct server_member *m, size_t bytes,
                  struct server_exchange *x);

@@ -17,6 +17,7 @@
 struct refused {
     struct error error;
     uint32_t retry_ms;
+    bool account;
 };
 
 static struct refused refuse(int status, struct str body, const char *retry_after)
@@ -27,9 +28,12 @@ static struct refused refuse(int status, struct str body, const char *retry_afte
                                   .retry_after = str_of(retry_after),
                                   .upstream = "u",
                                   .now_us = NOW_US };
-    struct refused out = { .retry_ms = 99 };
+    struct refused out = { 0 };
 
-    upstream_error_read(&a, &r, &out.error, &out.retry_ms);
+    struct upstream_pause pause = { .ms = 99, .account = true };
+    upstream_error_read(&a, &r, &out.error, &pause);
+    out.retry_ms = pause.ms;
+    out.account = pause.account;
     arena_release(&a);
     assert_int_equal(str_utf8_valid(str_of(out.error.msg)), strlen(out.error.msg));
     return out;

@@ -13,6 +13,8 @@
 #include "predict/upstream/pace_bucket.h"
 #include "predict/upstream/pace_breaker.h"
 #include "predict/upstream/pace_limit.h"
+#include "predict/upstream/pace_pause.h"
+#include "predict/upstream/pace_quota.h"
 
 #define MINUTE_NS (60 * NS_PER_S)
 #define TAKEN_MAX 20000
@@ -240,6 +242,197 @@ static void test_a_probe_that_was_cancelled_makes_room_for_the_next(void **state
     assert_true(breaker_sent(&b));
 }
 
+/* ---- Pause ---- */
+
+/* A round trip of `ends` requests, one millisecond long; every `every`-th is answered (0: none). */
+static void round_trip(struct pause *p, uint32_t ends, uint32_t every, uint64_t *now)
+{
+    uint64_t sent = ++*now;
+
+    *now += NS_PER_MS;
+    for (uint32_t i = 1; i <= ends; i++) {
+        const struct pause_end end = { .sent_ns = sent,
+                                       .now_ns = *now,
+                                       .refused = !every || i % every != 0,
+                                       .retry_after_ms = 1000 };
+        pause_end(p, &end);
+    }
+}
+
+static void test_refusals_among_answers_never_pause_the_server(void **state)
+{
+    static const uint32_t ends[] = { 2, 16, 100, 1000 };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+        struct pause p = { 0 };
+        uint64_t now = 0;
+        for (int n = 0; n < 100; n++)
+            round_trip(&p, ends[i], 2, &now); /* half of them is refused */
+        assert_true(p.until_ns == 0);
+    }
+}
+
+static void test_refusals_of_one_round_trip_do_not_pause_the_server(void **state)
+{
+    struct pause p = { 0 };
+    uint64_t now = 0;
+
+    (void)state;
+    round_trip(&p, 1000, 1, &now);
+    for (int i = 0; i < 1000; i++) /* all were in flight when the first was refused */
+        pause_end(&p, &(struct pause_end){
+                          .sent_ns = 1, .now_ns = now, .refused = true, .retry_after_ms = 1000 });
+    assert_int_equal(p.until_ns, 0);
+}
+
+static void test_refusals_that_dominate_pause_the_server_as_long_as_they_ask(void **state)
+{
+    struct pause p = { 0 };
+    uint64_t now = 0;
+
+    (void)state;
+    round_trip(&p, PAUSE_ENDS_MIN / 2, 0, &now);
+    assert_int_equal(p.until_ns, 0);
+    round_trip(&p, PAUSE_ENDS_MIN / 2, 0, &now);
+    assert_int_equal(p.until_ns, now + 1000 * NS_PER_MS);
+}
+
+static void test_a_server_that_answers_again_is_not_paused_by_what_it_refused_before(void **state)
+{
+    struct pause p = { 0 };
+    uint64_t now = 0;
+
+    (void)state;
+    for (int i = 0; i < 4; i++)
+        round_trip(&p, 100, 0, &now);
+    uint64_t until = p.until_ns;
+    for (int i = 0; i < 4; i++)
+        round_trip(&p, 100, 1, &now);
+    round_trip(&p, 100, 2, &now);
+    assert_int_equal(p.until_ns, until);
+}
+
+static void test_a_refusal_of_the_account_pauses_at_once_and_within_the_maximum(void **state)
+{
+    struct pause p = { 0 };
+
+    (void)state;
+    pause_end(&p, &(struct pause_end){ .now_ns = 5, .refused = true, .account = true });
+    assert_int_equal(p.until_ns, 0);
+    pause_end(&p, &(struct pause_end){
+                      .now_ns = 5, .refused = true, .account = true, .retry_after_ms = 70 });
+    assert_int_equal(p.until_ns, 5 + 70 * NS_PER_MS);
+    pause_end(&p,
+              &(struct pause_end){
+                  .now_ns = 5, .refused = true, .account = true, .retry_after_ms = UINT32_MAX });
+    assert_int_equal(p.until_ns, 5 + PAUSE_MAX_MS * NS_PER_MS);
+}
+
+/* ---- Quota ---- */
+
+static void test_headers_of_a_quota_are_read_or_left(void **state)
+{
+    static const struct {
+        const char *limit, *remaining, *reset;
+        bool known;
+        double seconds;
+    } cases[] = {
+        { "60", "59", "1s", true, 1 },         { "150000", "149984", "6m0s", true, 360 },
+        { "60", "0", "20ms", true, 0.02 },     { "60", "7", "1h2m3.5s", true, 3723.5 },
+        { "", "7", "12", true, 12 },           { "60", "", "1s", false, 0 },
+        { "60", "5", "", false, 0 },           { "60", "5", "1w", false, 0 },
+        { "60", "x", "1s", false, 0 },         { "60", "-1", "1s", false, 0 },
+        { "60", "5", "1790000000", false, 0 }, { "60", "5", "s", false, 0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct quota_report r;
+        quota_read(str_of(cases[i].limit), str_of(cases[i].remaining), str_of(cases[i].reset), &r);
+        assert_int_equal(r.known, cases[i].known);
+        if (r.known)
+            assert_int_equal(r.reset_ns / 1000000, (uint64_t)(cases[i].seconds * 1000 + 0.5));
+    }
+}
+
+/* A server with a bucket of `limit` that fills within a minute, and reports itself in each reply. */
+struct bucket_server {
+    double limit, level;
+    uint64_t at_ns;
+    uint32_t answered, refused;
+};
+
+static void ask_bucket(struct bucket_server *s, struct quota *q, uint64_t now)
+{
+    double per_ns = s->limit / (double)MINUTE_NS;
+
+    s->level = fmin(s->limit, s->level + (double)(now - s->at_ns) * per_ns);
+    s->at_ns = now;
+    quota_take(q, 1);
+    if (s->level >= 1)
+        s->level -= 1, s->answered++;
+    else
+        s->refused++;
+    const struct quota_report r = { .known = true,
+                                    .limit = s->limit,
+                                    .remaining = floor(s->level),
+                                    .reset_ns = (uint64_t)((s->limit - s->level) / per_ns) };
+    quota_reported(q, &r, now, q->taken, now);
+}
+
+static void test_a_quota_that_is_reported_is_used_up_and_never_passed(void **state)
+{
+    struct bucket_server s = { .limit = 60, .level = 60 };
+    struct quota q = { 0 };
+    uint64_t now = 0, ready;
+
+    (void)state;
+    while (now < 3 * MINUTE_NS) {
+        if (quota_ready(&q, 1, now, &ready)) {
+            ask_bucket(&s, &q, now);
+            continue;
+        }
+        assert_true(ready > now);
+        now = ready;
+    }
+    assert_in_range(s.refused, 0, 2);
+    assert_in_range(s.answered, 230, 241); /* 60 at once, 60 a minute */
+}
+
+static void test_what_was_sent_after_a_report_is_subtracted_from_it(void **state)
+{
+    struct quota q = { 0 };
+    const struct quota_report r = { true, 100, 10, NS_PER_S };
+    uint64_t ready;
+
+    (void)state;
+    quota_take(&q, 1);
+    double then = q.taken;
+    for (int i = 0; i < 9; i++)
+        quota_take(&q, 1);
+    quota_reported(&q, &r, 1, then, 5);
+    assert_true(quota_ready(&q, 1, 5, &ready));
+    quota_take(&q, 1);
+    assert_false(quota_ready(&q, 1, 5, &ready));
+    assert_true(ready > 5 && ready < 5 + NS_PER_S);
+}
+
+static void
+test_an_older_report_and_one_without_a_limit_change_nothing_they_do_not_know(void **state)
+{
+    struct quota q = { 0 };
+    const struct quota_report none = { true, 0, 0, NS_PER_S }, many = { true, 100, 90, NS_PER_S };
+    uint64_t ready;
+
+    (void)state;
+    quota_reported(&q, &none, 7, 0, 10);
+    quota_reported(&q, &many, 6, 0, 11);
+    assert_false(quota_ready(&q, 1, 11, &ready));
+    assert_int_equal(ready, 10 + NS_PER_S);
+    assert_true(quota_ready(&q, 1, ready, &ready));
+}
+
 /* ---- Limit ---- */
 
 /* A server that works at `slots` at once, each for base_ms, and lets the others wait; it refuses
@@ -337,6 +530,35 @@ static void test_refusals_that_do_not_come_from_load_are_ignored(void **state)
     assert_true(limit_now(&l) >= 40);
 }
 
+static void
+test_a_share_that_fails_from_the_first_request_on_does_not_keep_the_limit_low(void **state)
+{
+    static const uint32_t every[] = { 2, 3, 4, 10 };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(every); i++) {
+        struct server s = { .slots = 1e9, .base_ms = 2000, .refuse_every = every[i] };
+        struct limit l;
+        limit_init(&l, 0, 1024);
+        serve(&l, &s, 1500);
+        assert_true(limit_now(&l) >= 200);
+    }
+}
+
+static void test_a_share_that_begins_to_fail_later_costs_a_few_round_trips(void **state)
+{
+    struct server s = { .slots = 1e9, .base_ms = 500 };
+    struct limit l;
+
+    (void)state;
+    limit_init(&l, 0, 512);
+    serve(&l, &s, 20000);
+    assert_int_equal(limit_now(&l), 512);
+    s.refuse_every = 4;
+    serve(&l, &s, 5 * 512);
+    assert_int_equal(limit_now(&l), 512);
+}
+
 static void test_a_limit_that_is_not_used_is_not_raised(void **state)
 {
     struct limit l;
@@ -378,11 +600,24 @@ int main(void)
         cmocka_unit_test(test_failures_that_were_sent_before_the_newest_success_do_not_count),
         cmocka_unit_test(test_late_failures_do_not_prolong_an_opening_and_a_late_success_ends_it),
         cmocka_unit_test(test_a_probe_that_was_cancelled_makes_room_for_the_next),
+        cmocka_unit_test(test_refusals_among_answers_never_pause_the_server),
+        cmocka_unit_test(test_refusals_of_one_round_trip_do_not_pause_the_server),
+        cmocka_unit_test(test_refusals_that_dominate_pause_the_server_as_long_as_they_ask),
+        cmocka_unit_test(test_a_server_that_answers_again_is_not_paused_by_what_it_refused_before),
+        cmocka_unit_test(test_a_refusal_of_the_account_pauses_at_once_and_within_the_maximum),
+        cmocka_unit_test(test_headers_of_a_quota_are_read_or_left),
+        cmocka_unit_test(test_a_quota_that_is_reported_is_used_up_and_never_passed),
+        cmocka_unit_test(test_what_was_sent_after_a_report_is_subtracted_from_it),
+        cmocka_unit_test(
+            test_an_older_report_and_one_without_a_limit_change_nothing_they_do_not_know),
         cmocka_unit_test(test_the_limit_finds_a_servers_slots_and_stays_near_them),
         cmocka_unit_test(test_a_server_without_bounds_gets_the_maximum),
         cmocka_unit_test(test_a_server_that_grows_is_followed),
         cmocka_unit_test(test_refusals_of_load_bring_the_limit_down),
         cmocka_unit_test(test_refusals_that_do_not_come_from_load_are_ignored),
+        cmocka_unit_test(
+            test_a_share_that_fails_from_the_first_request_on_does_not_keep_the_limit_low),
+        cmocka_unit_test(test_a_share_that_begins_to_fail_later_costs_a_few_round_trips),
         cmocka_unit_test(test_a_limit_that_is_not_used_is_not_raised),
         cmocka_unit_test(test_a_fixed_limit_never_moves),
     };
