@@ -207,10 +207,14 @@ static struct open_line *timed_take(struct window *w)
 
 struct open_line *window_next(struct window *w, uint64_t now_ns, uint64_t *ready_ns)
 {
-    while (w->timed_count && w->timed[0]->not_before_ns <= now_ns)
-        (void)turn_put(w, timed_take(w));
+    struct open_line *due = NULL;
+
+    if (w->timed_count && w->timed[0]->not_before_ns <= now_ns) {
+        due = timed_take(w);
+        due->state = LINE_SENT;
+    }
     *ready_ns = w->timed_count ? w->timed[0]->not_before_ns : UINT64_MAX;
-    return w->turn_count ? turn_take(w) : NULL;
+    return due || !w->turn_count ? due : turn_take(w);
 }
 
 void window_unsend(struct window *w, struct open_line *l)

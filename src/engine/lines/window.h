@@ -7,6 +7,8 @@
  *          of their prompts (system instruction first), as an elevator that goes round. A line is less
  *          than WINDOW_LINES_MAX lines ahead of the oldest open one, so it is overtaken by fewer than
  *          that: none starves.
+ *          A line that has waited for a time goes before the others, or the end of the job would wait for
+ *          it once more.
  *          A line whose digest is open already becomes that one's follower and takes its answer.
  * States:  an open line waits its turn, waits for a time (retry), is with the predictor, or follows.
  * Memory:  WINDOW_BYTES_MAX and what one line over it needs, for open lines and the pool together.

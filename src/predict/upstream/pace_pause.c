@@ -4,15 +4,17 @@
 
 #include "base/clock.h"
 
-/* A round trip that ends with few requests is joined to the one before it: together they must be enough
- * to judge by. */
+/* A round trip of few requests is joined to those before it, the older of which count less and less:
+ * together they must be enough to judge by. */
 static void round_over(struct pause *p, uint64_t now_ns)
 {
-    if (p->now.ends >= PAUSE_ENDS_MIN / 2 || p->before.ends >= 2 * PAUSE_ENDS_MIN) {
-        p->before = p->now;
-    } else {
-        p->before.ends += p->now.ends;
-        p->before.refusals += p->now.refusals;
+    if (p->now.ends >= PAUSE_ENDS_MIN)
+        p->before = (struct pause_round){ 0 };
+    p->before.ends += p->now.ends;
+    p->before.refusals += p->now.refusals;
+    if (p->now.ends < PAUSE_ENDS_MIN && p->before.ends > 2 * PAUSE_ENDS_MIN) {
+        p->before.ends /= 2;
+        p->before.refusals /= 2;
     }
     p->now = (struct pause_round){ 0 };
     p->round_ns = now_ns;

@@ -191,6 +191,23 @@ static void test_a_line_that_waits_for_a_time_is_next_when_it_has_come(void **st
     window_free(w);
 }
 
+static void test_a_line_whose_time_has_come_goes_before_those_that_never_went(void **state)
+{
+    (void)state;
+    struct window *w = window_new();
+    uint64_t ready;
+
+    for (uint64_t i = 0; i < 50; i++)
+        add(w, i, "x");
+    struct open_line *failed = next(w);
+    window_retry(w, failed, 1000);
+    assert_int_not_equal(window_next(w, 999, &ready)->line.index, 0);
+    assert_ptr_equal(window_next(w, 1000, &ready), failed);
+    window_unsend(w, failed); /* it could not be submitted */
+    assert_ptr_equal(window_next(w, 1000, &ready), failed);
+    window_free(w);
+}
+
 static void test_a_line_that_could_not_be_sent_is_the_next_again(void **state)
 {
     (void)state;
@@ -320,6 +337,7 @@ int main(void)
         cmocka_unit_test(test_room_ends_a_window_after_the_oldest_open_line),
         cmocka_unit_test(test_room_ends_with_the_bytes_but_one_line_may_stand_alone),
         cmocka_unit_test(test_a_line_that_waits_for_a_time_is_next_when_it_has_come),
+        cmocka_unit_test(test_a_line_whose_time_has_come_goes_before_those_that_never_went),
         cmocka_unit_test(test_a_line_that_could_not_be_sent_is_the_next_again),
         cmocka_unit_test(test_identical_lines_follow_the_first_and_go_with_it),
         cmocka_unit_test(test_the_first_follower_inherits_the_others),
