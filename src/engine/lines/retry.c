@@ -2,11 +2,6 @@
 
 #include "base/random.h"
 
-struct retry_rules retry_defaults(void)
-{
-    return (struct retry_rules){ RETRY_ATTEMPTS_MAX, RETRY_BASE_MS, RETRY_CAP_MS, RETRY_RATIO };
-}
-
 uint64_t retry_budget(const struct retry_rules *r, uint64_t lines)
 {
     return RETRY_FREE + (uint64_t)((double)lines * r->ratio);

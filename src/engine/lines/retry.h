@@ -20,16 +20,14 @@
 #define RETRY_BASE_MS 250
 #define RETRY_CAP_MS 30000
 #define RETRY_AFTER_MAX_MS 300000 /* a longer pause is cut */
-#define RETRY_RATIO 3.0           /* retries of a job for each of its lines, */
 #define RETRY_RATIO_MAX 1e6
-#define RETRY_FREE 100 /* and these more, for small jobs */
+#define RETRY_FREE 100 /* retries of a job beside those of its ratio, for small jobs */
 
 struct retry_rules {
     uint32_t attempts_max; /* 0: as many as the predictor says */
     uint32_t base_ms, cap_ms;
-    double ratio;
+    double ratio; /* retries of a job for each of its lines */
 };
-struct retry_rules retry_defaults(void);
 /* The maximum number of retries of a job with this number of lines. */
 uint64_t retry_budget(const struct retry_rules *r, uint64_t lines);
 /* After the attempt-th failure (from 1): true and how long to wait, or false: give up. */

@@ -292,8 +292,3 @@ uint32_t window_count(const struct window *w)
 {
     return w->count;
 }
-
-uint32_t window_waiting(const struct window *w)
-{
-    return w->turn_count + w->timed_count;
-}

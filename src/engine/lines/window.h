@@ -74,7 +74,6 @@ void window_retry(struct window *w, struct open_line *l, uint64_t not_before_ns)
 void window_drop(struct window *w, struct open_line *l);
 /* Done with it, but its first follower is to be tried itself, the others following that one. */
 void window_pass_on(struct window *w, struct open_line *l);
-uint32_t window_count(const struct window *w);   /* open, followers included */
-uint32_t window_waiting(const struct window *w); /* for their turn or a time; no followers */
+uint32_t window_count(const struct window *w); /* open, followers included */
 
 #endif

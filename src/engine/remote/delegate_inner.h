@@ -99,11 +99,9 @@ void stage_free(struct stage *s); /* accepts NULL */
 int stage_next(struct stage *s, struct error *e) FALLIBLE;
 
 /* ---- delegate_merge.c ---- */
-/* The key of a line's row, with its digest when it has one; and back. */
+/* The key of a line's row, with its digest when it has one. */
 #define ROW_KEY_BYTES 64
 void row_key_write(uint64_t index, const unsigned char *digest, char out[ROW_KEY_BYTES]);
-bool row_key_read(struct str key, uint64_t *index, unsigned char digest[SPOOL_DIGEST_BYTES],
-                  bool *has_digest);
 /* Takes all that a job that has ended answered. */
 int merge_part(struct delegation *d, uint32_t part, const struct remote_status *st,
                struct error *e) FALLIBLE;

@@ -25,6 +25,48 @@ struct merge {
     bool broken; /* a fault of our own, which no other attempt mends */
 };
 
+/* ---- Keys ---- */
+
+void row_key_write(uint64_t index, const unsigned char *digest, char out[ROW_KEY_BYTES])
+{
+    int n = snprintf(out, ROW_KEY_BYTES, "%llu", (unsigned long long)index);
+
+    if (!digest)
+        return;
+    out[n++] = '-';
+    str_hex(digest, SPOOL_DIGEST_BYTES, out + n);
+}
+
+static int digit_of(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool read_digest(struct str hex, unsigned char out[SPOOL_DIGEST_BYTES])
+{
+    if (hex.len != 2 * (size_t)SPOOL_DIGEST_BYTES)
+        return false;
+    for (size_t i = 0; i < SPOOL_DIGEST_BYTES; i++) {
+        int high = digit_of(hex.p[2 * i]), low = digit_of(hex.p[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return false;
+        out[i] = (unsigned char)(high << 4 | low);
+    }
+    return true;
+}
+
+static bool row_key_read(struct str key, uint64_t *index, unsigned char digest[SPOOL_DIGEST_BYTES],
+                         bool *has_digest)
+{
+    size_t dash = str_find(key, STR("-"));
+
+    *has_digest = dash != SIZE_MAX;
+    return str_number(str_sub(key, 0, dash), index) &&
+           (!*has_digest || read_digest(str_sub(key, dash + 1, key.len), digest));
+}
+
 /* ---- Rows ---- */
 
 static int put_answer(struct merge *m, struct open_line *l, const struct remote_row *row,
@@ -274,46 +316,4 @@ int merge_part(struct delegation *d, uint32_t part, const struct remote_status *
         return -1;
     clean_up(d, part, st);
     return 0;
-}
-
-/* ---- Keys ---- */
-
-void row_key_write(uint64_t index, const unsigned char *digest, char out[ROW_KEY_BYTES])
-{
-    int n = snprintf(out, ROW_KEY_BYTES, "%llu", (unsigned long long)index);
-
-    if (!digest)
-        return;
-    out[n++] = '-';
-    str_hex(digest, SPOOL_DIGEST_BYTES, out + n);
-}
-
-static int digit_of(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static bool read_digest(struct str hex, unsigned char out[SPOOL_DIGEST_BYTES])
-{
-    if (hex.len != 2 * (size_t)SPOOL_DIGEST_BYTES)
-        return false;
-    for (size_t i = 0; i < SPOOL_DIGEST_BYTES; i++) {
-        int high = digit_of(hex.p[2 * i]), low = digit_of(hex.p[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return false;
-        out[i] = (unsigned char)(high << 4 | low);
-    }
-    return true;
-}
-
-bool row_key_read(struct str key, uint64_t *index, unsigned char digest[SPOOL_DIGEST_BYTES],
-                  bool *has_digest)
-{
-    size_t dash = str_find(key, STR("-"));
-
-    *has_digest = dash != SIZE_MAX;
-    return str_number(str_sub(key, 0, dash), index) &&
-           (!*has_digest || read_digest(str_sub(key, dash + 1, key.len), digest));
 }

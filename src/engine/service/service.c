@@ -15,23 +15,6 @@
 
 #define CHECKERS_MAX 16
 
-void service_defaults(struct service_settings *out)
-{
-    *out = (struct service_settings){
-        .lines_max = 200000,
-        .input_bytes_max = (uint64_t)1024 * 1024 * 1024,
-        .queue_hours = 72,
-        .run_hours = 24,
-        .paused_hours = 72,
-        .running_max = 8,
-        .queued_max = 10000,
-        .drain_ms = DRAIN_DEFAULT_MS,
-        .online_deadline_ms = 600000,
-        .file_hours = 48,
-        .retry = retry_defaults(),
-    };
-}
-
 static void on_change(void *arg, int64_t id)
 {
     scheduler_dirty(arg, id);

@@ -45,7 +45,6 @@ struct service_settings {
     struct project_weight weight[SERVICE_WEIGHTS_MAX];
     uint32_t weight_count;
 };
-void service_defaults(struct service_settings *out);
 
 struct service_env {
     struct store *store;

@@ -19,6 +19,7 @@
 
 #include "api/api.h"
 #include "base/json.h"
+#include "engine/lines/pipeline.h"
 #include "scratch.h"
 
 #define REPLY_MAX ((size_t)16 * 1024 * 1024)
@@ -76,7 +77,19 @@ static inline void serving_start(struct serving *w)
         .scripted = true,
         .checkers = 1,
     };
-    service_defaults(&w->settings);
+    w->settings = (struct service_settings){
+        .lines_max = 200000,
+        .input_bytes_max = (uint64_t)1024 * 1024 * 1024,
+        .queue_hours = 72,
+        .run_hours = 24,
+        .paused_hours = 72,
+        .running_max = 8,
+        .queued_max = 10000,
+        .drain_ms = DRAIN_DEFAULT_MS,
+        .online_deadline_ms = 600000,
+        .file_hours = 48,
+        .retry = { RETRY_ATTEMPTS_MAX, RETRY_BASE_MS, RETRY_CAP_MS, 3.0 },
+    };
     w->service = service_start(&env, &w->settings, &e);
     if (!w->service)
         fail_msg("%s", e.msg);

@@ -11,10 +11,12 @@
 
 #include "engine/lines/retry.h"
 
+static const struct retry_rules as_a_job = { RETRY_ATTEMPTS_MAX, RETRY_BASE_MS, RETRY_CAP_MS, 3.0 };
+
 static void test_only_retryable_codes_are_tried_again(void **state)
 {
     (void)state;
-    struct retry_rules r = retry_defaults();
+    struct retry_rules r = as_a_job;
 
     for (int code = 0; code < ERROR_CODE_COUNT; code++) {
         uint64_t seed = 1;
@@ -27,7 +29,7 @@ static void test_only_retryable_codes_are_tried_again(void **state)
 static void test_the_last_attempt_is_the_last(void **state)
 {
     (void)state;
-    struct retry_rules r = retry_defaults();
+    struct retry_rules r = as_a_job;
     uint64_t seed = 1;
     uint32_t wait;
 
@@ -61,7 +63,7 @@ static void test_waits_are_spread_over_a_range_that_doubles_up_to_the_cap(void *
 static void test_the_same_seed_gives_the_same_waits(void **state)
 {
     (void)state;
-    struct retry_rules r = retry_defaults();
+    struct retry_rules r = as_a_job;
     uint64_t a = 42, b = 42, c = 43;
     int same = 0;
 
@@ -79,7 +81,7 @@ static void test_the_same_seed_gives_the_same_waits(void **state)
 static void test_the_answerers_wish_is_heard_up_to_its_limit(void **state)
 {
     (void)state;
-    struct retry_rules r = retry_defaults();
+    struct retry_rules r = as_a_job;
     static const struct {
         uint32_t wish, least;
     } cases[] = { { 5000, 5000 },

@@ -39,7 +39,7 @@ static inline void world_init(struct world *w)
     scratch_make(&w->dir);
     assert_int_equal(sys_mkdirs(scratch_path(&w->dir, "state", path), &e), 0);
     w->model = (struct model){ .pattern = "tranche-fake", .kind = MODEL_FAKE };
-    w->retry = retry_defaults();
+    w->retry = (struct retry_rules){ RETRY_ATTEMPTS_MAX, RETRY_BASE_MS, RETRY_CAP_MS, 3.0 };
     w->lines = BUF_INIT(WORLD_INPUT_MAX);
 }
 

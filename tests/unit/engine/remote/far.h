@@ -159,6 +159,18 @@ static inline void far_answer(struct far *f, struct str key, uint32_t n, struct 
                  STR_ARG(key), n);
 }
 
+/* Rows whose keys are of no line, or of none in the form that we write, and lines that are not rows. */
+static inline void memory_strange(struct buf *out)
+{
+    static const char *const keys[] = {
+        "99999999", "", "-", "x", "1-", "1-00", "-1", "1 ", "1-GG", "0-xyz", "18446744073709551616"
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+        buf_addf(out, "{\"key\":\"%s\",\"response\":{\"a\":1}}\n", keys[i]);
+    buf_add_c(out, "{\"key\":\"x\",\n\n[]\n");
+}
+
 static inline void far_output(struct far *f, const struct far_job *j, struct buf *out)
 {
     struct str rest = buf_str(&f->file[j->file]);
@@ -172,8 +184,7 @@ static inline void far_output(struct far *f, const struct far_job *j, struct buf
     for (uint32_t i = 0; i < count; i++) {
         struct str one = line[f->reversed ? count - 1 - i : i];
         if (f->strange && i % 7 == 0)
-            buf_add_c(out, "{\"key\":\"99999999\",\"response\":{\"a\":1}}\n{\"key\":\"x\",\n\n[]\n"
-                           "{\"key\":\"0-xyz\",\"response\":{\"a\":1}}\n");
+            memory_strange(out);
         far_answer(f, remote_row_key(one), i + 1, out);
         if (f->doubled)
             far_answer(f, remote_row_key(one), i + 1, out);

@@ -197,28 +197,6 @@ static void test_an_output_that_is_gone_there_fails_its_lines(void **state)
     assert_int_equal(answered_rows(h, "the answers are gone"), 0);
 }
 
-static void test_a_key_of_a_row_reads_back(void **state)
-{
-    unsigned char digest[SPOOL_DIGEST_BYTES], back[SPOOL_DIGEST_BYTES];
-    char key[ROW_KEY_BYTES];
-    uint64_t index;
-    bool has;
-
-    (void)state;
-    for (int i = 0; i < SPOOL_DIGEST_BYTES; i++)
-        digest[i] = (unsigned char)(i * 17);
-    row_key_write(UINT64_MAX, digest, key);
-    assert_true(row_key_read(str_of(key), &index, back, &has));
-    assert_true(has && index == UINT64_MAX);
-    assert_memory_equal(digest, back, sizeof digest);
-    row_key_write(0, NULL, key);
-    assert_true(row_key_read(str_of(key), &index, back, &has));
-    assert_true(!has && index == 0);
-    static const char *const wrong[] = { "", "-", "x", "1-", "1-00", "-1", "1 ", "1-GG" };
-    for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
-        assert_false(row_key_read(str_of(wrong[i]), &index, back, &has));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,7 +214,6 @@ int main(void)
         TEST(test_of_a_failed_job_without_an_output_all_lines_have_its_cause),
         TEST(test_a_job_that_is_gone_there_fails_its_lines),
         TEST(test_an_output_that_is_gone_there_fails_its_lines),
-        TEST(test_a_key_of_a_row_reads_back),
     };
 
     return cmocka_run_group_tests_name("delegate", tests, NULL, NULL);
