@@ -1,4 +1,4 @@
-/* delegate_world.h -- a job that is handed over to the far side of far.h. */
+/* delegate_world.h -- a job that is handed over to the batch service of memory_remote.h. */
 #ifndef TRANCHE_TESTS_DELEGATE_WORLD_H
 #define TRANCHE_TESTS_DELEGATE_WORLD_H
 
@@ -12,11 +12,11 @@
 #include "engine/remote/delegate_inner.h"
 #include "unit/engine/lines/world.h"
 
-#include "unit/engine/remote/far.h"
+#include "unit/engine/remote/memory_remote.h"
 
 struct handover {
     struct world w;
-    struct far far;
+    struct memory_remote remote;
     bool detach;
     uint32_t stop_polls; /* the stop flag is set at this look; 0: never */
     char notes[16 * 1024];
@@ -28,7 +28,7 @@ static inline int setup(void **state)
     struct handover *h = mem_alloc(sizeof *h);
 
     world_init(&h->w);
-    far_init(&h->far);
+    memory_init(&h->remote);
     *state = h;
     return 0;
 }
@@ -37,7 +37,7 @@ static inline int teardown(void **state)
 {
     struct handover *h = *state;
 
-    far_release(&h->far);
+    memory_release(&h->remote);
     world_release(&h->w);
     mem_free(h);
     return 0;
@@ -69,7 +69,7 @@ static inline struct delegate_job job_of(struct handover *h, const struct world_
         .render = r->render,
         .price = { .input = 1.0, .output = 2.0 },
         .dir = dir,
-        .remote = &h->far.base,
+        .remote = &h->remote.base,
         .detach = h->detach,
         .seed = 1,
         .clock = &h->w.clock,

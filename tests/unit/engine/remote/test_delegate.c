@@ -1,5 +1,5 @@
 /* Goal: a job that is handed over ends with one row a line, in order, whatever is in the input and whatever
- * comes back. Method: whole jobs against a far side in memory. */
+ * comes back. Method: whole jobs against a batch service in memory. */
 #include "unit/engine/remote/delegate_world.h"
 
 #include "base/mem.h"
@@ -9,8 +9,8 @@ static void test_every_line_is_answered_in_input_order_whatever_the_order_there(
     struct handover *h = *state;
     const struct counters *counters = &h->w.progress.counters;
 
-    h->far.reversed = true;
-    h->far.polls_until_done = 5;
+    h->remote.reversed = true;
+    h->remote.polls_until_done = 5;
     ask(h, 500);
     run_to_end(h);
     world_assert_all_answered(&h->w);
@@ -19,8 +19,8 @@ static void test_every_line_is_answered_in_input_order_whatever_the_order_there(
     assert_int_equal(counters->candidate_tokens, 1500);
     assert_int_equal(counters->cost_nano, 500 * (2 * 1000 + 3 * 2000) / 2);
     assert_int_equal(counters->cost_online_nano, 500 * (2 * 1000 + 3 * 2000));
-    assert_int_equal(h->far.job_count, 1);
-    assert_int_equal(h->far.removed, 2); /* what was uploaded, and the output */
+    assert_int_equal(h->remote.job_count, 1);
+    assert_int_equal(h->remote.removed, 2); /* what was uploaded, and the output */
     assert_non_null(strstr(h->notes, "500 lines are handed over as job/0"));
     assert_non_null(strstr(h->notes, "job/0 is RUNNING\njob/0 is ENDED\n"));
 }
@@ -31,7 +31,7 @@ static void test_an_input_without_lines_is_handed_to_nobody(void **state)
 
     scratch_write(&h->w.dir, "in.jsonl", "\n\n", 2);
     run_to_end(h);
-    assert_int_equal(h->far.calls_all, 0);
+    assert_int_equal(h->remote.calls_all, 0);
 }
 
 static void test_bad_lines_are_not_sent_and_get_their_rows_at_once(void **state)
@@ -41,11 +41,11 @@ static void test_bad_lines_are_not_sent_and_get_their_rows_at_once(void **state)
     world_line(&h->w, "this is no JSON");
     ask(h, 3);
     h->detach = true;
-    h->far.polls_until_done = 1;
+    h->remote.polls_until_done = 1;
     struct error e = { 0 };
     assert_int_equal(run(h, &e), 0);
     assert_int_equal(h->w.progress.counters.failed, 1);
-    assert_int_equal(h->far.job[0].rows, 3);
+    assert_int_equal(h->remote.job[0].rows, 3);
     run_to_end(h);
     assert_int_equal(answered_rows(h, "\"code\": 400"), 3);
 }
@@ -57,7 +57,7 @@ static void test_an_input_of_bad_lines_only_is_handed_to_nobody(void **state)
     world_line(&h->w, "{\"request\":{}}");
     world_save(&h->w);
     run_to_end(h);
-    assert_int_equal(h->far.calls_all, 0);
+    assert_int_equal(h->remote.calls_all, 0);
     assert_int_equal(answered_rows(h, NULL), 0);
 }
 
@@ -72,34 +72,34 @@ static void test_parts_are_cut_at_the_limit_of_rows_and_one_past_it(void **state
         void *fresh;
         assert_int_equal(setup(&fresh), 0);
         struct handover *h = fresh;
-        h->far.base.rows_max = 100;
-        h->far.polls_until_done = 2;
+        h->remote.base.rows_max = 100;
+        h->remote.polls_until_done = 2;
         ask(h, cases[i].lines);
         run_to_end(h);
         world_assert_all_answered(&h->w);
-        assert_int_equal(h->far.job_count, cases[i].parts);
-        assert_int_equal(h->far.job[cases[i].parts - 1].rows,
+        assert_int_equal(h->remote.job_count, cases[i].parts);
+        assert_int_equal(h->remote.job[cases[i].parts - 1].rows,
                          cases[i].lines - 100 * (cases[i].parts - 1));
         (void)teardown(&fresh);
     }
 }
 
-/* The far side asserts that no file is over its limit. */
+/* The batch service asserts that no file is over its limit. */
 static void test_parts_are_cut_at_the_limit_of_bytes_and_one_past_it(void **state)
 {
     struct handover *h = *state;
 
     ask(h, 10); /* rows of one length */
     run_to_end(h);
-    size_t ten = h->far.file[0].len;
+    size_t ten = h->remote.file[0].len;
     for (uint32_t less = 0; less < 2; less++) {
         void *fresh;
         assert_int_equal(setup(&fresh), 0);
         struct handover *other = fresh;
-        other->far.base.bytes_max = ten - less;
+        other->remote.base.bytes_max = ten - less;
         ask(other, 10);
         run_to_end(other);
-        assert_int_equal(other->far.job_count, 1 + less);
+        assert_int_equal(other->remote.job_count, 1 + less);
         (void)teardown(&fresh);
     }
 }
@@ -111,7 +111,7 @@ static void test_a_line_that_no_job_there_takes_fails_alone(void **state)
 
     memset(text, 'x', sizeof text - 1);
     text[sizeof text - 1] = '\0';
-    h->far.base.bytes_max = 300;
+    h->remote.base.bytes_max = 300;
     world_ask_many(&h->w, 2);
     world_ask(&h->w, text, 1.0);
     ask(h, 2);
@@ -123,7 +123,7 @@ static void test_rows_of_nobody_and_rows_that_come_twice_change_nothing(void **s
 {
     struct handover *h = *state;
 
-    h->far.strange = h->far.doubled = true;
+    h->remote.strange = h->remote.doubled = true;
     ask(h, 200);
     run_to_end(h);
     world_assert_all_answered(&h->w);
@@ -134,8 +134,8 @@ static void test_a_line_without_a_row_fails_and_says_so(void **state)
 {
     struct handover *h = *state;
 
-    h->far.missing_every = 10;
-    h->far.base.rows_max = 60;
+    h->remote.missing_every = 10;
+    h->remote.base.rows_max = 60;
     ask(h, 100);
     run_to_end(h);
     assert_int_equal(answered_rows(h, "has no row for this line"), 90);
@@ -146,7 +146,7 @@ static void test_an_error_row_is_a_failure_with_its_cause(void **state)
 {
     struct handover *h = *state;
 
-    h->far.error_every = 4;
+    h->remote.error_every = 4;
     ask(h, 100);
     run_to_end(h);
     assert_int_equal(answered_rows(h, "row failed"), 75);
@@ -157,12 +157,12 @@ static void test_of_a_failed_job_what_was_answered_is_taken(void **state)
 {
     struct handover *h = *state;
 
-    h->far.end = ERROR_DEADLINE_EXCEEDED;
-    h->far.missing_every = 2;
+    h->remote.end = ERROR_DEADLINE_EXCEEDED;
+    h->remote.missing_every = 2;
     ask(h, 100);
     run_to_end(h);
     assert_int_equal(answered_rows(h, "Gateway Timeout: {\"error\": {\"code\": 504, \"message\": "
-                                      "\"the far job failed\""),
+                                      "\"the batch job failed\""),
                      50);
 }
 
@@ -170,28 +170,28 @@ static void test_of_a_failed_job_without_an_output_all_lines_have_its_cause(void
 {
     struct handover *h = *state;
 
-    h->far.end = ERROR_INVALID_ARGUMENT;
-    h->far.no_output = true;
+    h->remote.end = ERROR_INVALID_ARGUMENT;
+    h->remote.no_output = true;
     ask(h, 100);
     run_to_end(h);
-    assert_int_equal(answered_rows(h, "the far job failed"), 0);
+    assert_int_equal(answered_rows(h, "the batch job failed"), 0);
 }
 
 static void test_a_job_that_is_gone_there_fails_its_lines(void **state)
 {
     struct handover *h = *state;
 
-    h->far.fails[FAR_POLL] = ERROR_NOT_FOUND;
+    h->remote.fails[MEMORY_POLL] = ERROR_NOT_FOUND;
     ask(h, 10);
     run_to_end(h);
-    assert_int_equal(answered_rows(h, "the far side fails"), 0);
+    assert_int_equal(answered_rows(h, "the batch service fails"), 0);
 }
 
 static void test_an_output_that_is_gone_there_fails_its_lines(void **state)
 {
     struct handover *h = *state;
 
-    h->far.fails[FAR_FETCH] = ERROR_NOT_FOUND;
+    h->remote.fails[MEMORY_FETCH] = ERROR_NOT_FOUND;
     ask(h, 10);
     run_to_end(h);
     assert_int_equal(answered_rows(h, "the answers are gone"), 0);

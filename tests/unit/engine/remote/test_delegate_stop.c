@@ -1,34 +1,34 @@
-/* Goal: a job that is handed over can be stopped, left alone and cancelled. Method: whole jobs against a far
- * side in memory. */
+/* Goal: a job that is handed over can be stopped, left alone and cancelled. Method: whole jobs against a batch
+ * service in memory. */
 #include "unit/engine/remote/delegate_world.h"
 
-static void stop_at_poll(void *arg, enum far_call which)
+static void stop_at_poll(void *arg, enum memory_call which)
 {
     struct handover *h = arg;
 
-    if (which == FAR_POLL && h->stop_polls && h->far.calls[FAR_POLL] == h->stop_polls)
+    if (which == MEMORY_POLL && h->stop_polls && h->remote.calls[MEMORY_POLL] == h->stop_polls)
         atomic_store(&h->w.stop, true);
 }
 
-static void test_when_it_is_stopped_the_far_job_goes_on_and_so_does_the_next_run(void **state)
+static void test_when_it_is_stopped_the_remote_job_goes_on_and_so_does_the_next_run(void **state)
 {
     struct handover *h = *state;
     struct error e = { 0 };
 
-    h->far.on_call = stop_at_poll;
-    h->far.arg = h;
+    h->remote.on_call = stop_at_poll;
+    h->remote.arg = h;
     h->stop_polls = 3;
-    h->far.polls_until_done = 6;
+    h->remote.polls_until_done = 6;
     ask(h, 100);
     assert_int_equal(run(h, &e), 0);
     assert_int_equal(h->w.end, PIPELINE_INTERRUPTED);
     assert_int_equal(h->w.progress.in_flight, 100);
-    assert_int_equal(h->far.calls[FAR_CANCEL], 0);
+    assert_int_equal(h->remote.calls[MEMORY_CANCEL], 0);
     atomic_store(&h->w.stop, false);
     run_to_end(h);
     world_assert_all_answered(&h->w);
-    assert_int_equal(h->far.job_count, 1);
-    assert_int_equal(h->far.calls[FAR_FIND], 0);
+    assert_int_equal(h->remote.job_count, 1);
+    assert_int_equal(h->remote.calls[MEMORY_FIND], 0);
 }
 
 static void test_detached_it_returns_when_the_jobs_are_made_and_later_fetches(void **state)
@@ -37,16 +37,16 @@ static void test_detached_it_returns_when_the_jobs_are_made_and_later_fetches(vo
     struct error e = { 0 };
 
     h->detach = true;
-    h->far.base.rows_max = 40;
-    h->far.polls_until_done = 1;
+    h->remote.base.rows_max = 40;
+    h->remote.polls_until_done = 1;
     ask(h, 100);
     assert_int_equal(run(h, &e), 0);
     assert_int_equal(h->w.end, PIPELINE_INTERRUPTED);
     assert_int_equal(h->w.progress.in_flight, 100);
-    assert_int_equal(h->far.calls[FAR_POLL], 3); /* one look at each */
+    assert_int_equal(h->remote.calls[MEMORY_POLL], 3); /* one look at each */
     run_to_end(h);
     world_assert_all_answered(&h->w);
-    assert_int_equal(h->far.job_count, 3);
+    assert_int_equal(h->remote.job_count, 3);
 }
 
 /* Cancelling takes what is answered, and the rest is left to the closeout. */
@@ -63,20 +63,20 @@ static void cancel(struct handover *h)
     world_close(&r);
 }
 
-static void test_a_cancel_ends_the_far_jobs_and_takes_what_they_answered(void **state)
+static void test_a_cancel_ends_the_remote_jobs_and_takes_what_they_answered(void **state)
 {
     struct handover *h = *state;
     struct error e = { 0 };
 
     h->detach = true;
-    h->far.base.rows_max = 40;
-    h->far.polls_until_done = 100;
-    h->far.missing_every = 2;
+    h->remote.base.rows_max = 40;
+    h->remote.polls_until_done = 100;
+    h->remote.missing_every = 2;
     ask(h, 100);
     assert_int_equal(run(h, &e), 0);
     atomic_store(&h->w.stop, true); /* which is why it is cancelled */
     cancel(h);
-    assert_int_equal(h->far.calls[FAR_CANCEL], 3);
+    assert_int_equal(h->remote.calls[MEMORY_CANCEL], 3);
     assert_int_equal(h->cancelled.counters.succeeded, 50);
     assert_int_equal(h->cancelled.counters.failed, 0);
     assert_int_equal(counters_pending(&h->cancelled.counters), 50);
@@ -87,13 +87,13 @@ static void test_a_cancel_finds_a_job_that_was_made_unseen(void **state)
     struct handover *h = *state;
     struct error e = { 0 };
 
-    h->far.after = true;
-    h->far.cut_at = 2; /* upload, create */
+    h->remote.after = true;
+    h->remote.cut_at = 2; /* upload, create */
     ask(h, 10);
     assert_int_equal(run(h, &e), -1);
-    assert_int_equal(h->far.job_count, 1);
+    assert_int_equal(h->remote.job_count, 1);
     cancel(h);
-    assert_true(h->far.job[0].cancelled);
+    assert_true(h->remote.job[0].cancelled);
 }
 
 static void test_a_cancel_of_what_was_never_handed_over_calls_nobody(void **state)
@@ -102,15 +102,15 @@ static void test_a_cancel_of_what_was_never_handed_over_calls_nobody(void **stat
 
     ask(h, 10);
     cancel(h);
-    assert_int_equal(h->far.calls_all, 0);
+    assert_int_equal(h->remote.calls_all, 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_when_it_is_stopped_the_far_job_goes_on_and_so_does_the_next_run),
+        TEST(test_when_it_is_stopped_the_remote_job_goes_on_and_so_does_the_next_run),
         TEST(test_detached_it_returns_when_the_jobs_are_made_and_later_fetches),
-        TEST(test_a_cancel_ends_the_far_jobs_and_takes_what_they_answered),
+        TEST(test_a_cancel_ends_the_remote_jobs_and_takes_what_they_answered),
         TEST(test_a_cancel_finds_a_job_that_was_made_unseen),
         TEST(test_a_cancel_of_what_was_never_handed_over_calls_nobody),
     };

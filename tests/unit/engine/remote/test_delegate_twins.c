@@ -1,5 +1,5 @@
-/* Goal: requests that are alike are sent once, and all of them are answered. Method: whole jobs against a far
- * side in memory. */
+/* Goal: requests that are alike are sent once, and all of them are answered. Method: whole jobs against a batch
+ * service in memory. */
 #include "unit/engine/remote/delegate_world.h"
 
 static void test_identical_deterministic_requests_are_sent_once(void **state)
@@ -9,8 +9,8 @@ static void test_identical_deterministic_requests_are_sent_once(void **state)
     ask_twins(h);
     run_to_end(h);
     world_assert_all_answered(&h->w);
-    assert_int_equal(h->far.job_count, 1);
-    assert_int_equal(h->far.job[0].rows, 20);
+    assert_int_equal(h->remote.job_count, 1);
+    assert_int_equal(h->remote.job[0].rows, 20);
     assert_int_equal(h->w.progress.counters.duplicates, 80);
     assert_int_equal(h->w.progress.counters.cost_nano, 20 * 4000);
 }
@@ -19,12 +19,12 @@ static void test_those_whose_first_failed_are_all_sent_in_a_second_round(void **
 {
     struct handover *h = *state;
 
-    h->far.errors_first = 5;
+    h->remote.errors_first = 5;
     ask_twins(h);
     run_to_end(h);
     assert_int_equal(answered_rows(h, "row failed"), 95);
-    assert_int_equal(h->far.job_count, 2);
-    assert_int_equal(h->far.job[1].rows, 5 * 4);
+    assert_int_equal(h->remote.job_count, 2);
+    assert_int_equal(h->remote.job[1].rows, 5 * 4);
     assert_int_equal(h->w.progress.counters.duplicates, 15 * 4);
 }
 
@@ -36,8 +36,8 @@ static void test_twins_are_answered_whenever_the_run_is_cut_off(void **state)
         struct error e = { 0 };
         assert_int_equal(setup(&fresh), 0);
         struct handover *h = fresh;
-        h->far.cut_at = n;
-        h->far.base.rows_max = 7;
+        h->remote.cut_at = n;
+        h->remote.base.rows_max = 7;
         ask_twins(h);
         int rc = run(h, &e);
         assert_true(rc == 0 || e.code == ERROR_PERMISSION_DENIED);
