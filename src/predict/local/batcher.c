@@ -465,4 +465,5 @@ void batcher_stats(const struct batcher *b, struct batcher_stats *out)
 {
     *out = b->stats;
     out->active = b->active.count;
+    out->constraints = b->sampling.cost;
 }

@@ -30,6 +30,7 @@ struct batcher_stats {
     uint64_t forced_tokens; /* of the generated ones */
     uint64_t preempted;     /* candidates that had to give their cells up */
     uint32_t active;        /* sequences computing */
+    struct constraint_cost constraints;
 };
 
 struct batcher;

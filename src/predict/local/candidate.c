@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/clock.h"
+
 /* Forced tokens that are taken at once; more follow in the next round. */
 #define FORCED_MAX 256
 
@@ -88,17 +90,34 @@ void candidate_finish(struct candidate_run *r, enum finish_reason why)
 
 /* ---- One token ---- */
 
+static uint64_t now_ns(void)
+{
+    return clock_system()->mono_ns(clock_system());
+}
+
 /* The logits with -INFINITY where the constraint refuses a token; NULL with the error. */
 static float *allowed_logits(struct candidate_run *r, struct sampling_scratch *s,
                              const float *logits, struct error *e)
 {
+    uint64_t begun = now_ns();
     const uint32_t *mask = follower_mask(r->follower, e);
 
+    s->cost.masks++;
+    s->cost.mask_ns += now_ns() - begun;
     if (!mask)
         return NULL;
     for (uint32_t i = 0; i < s->vocab; i++)
         s->logits[i] = mask[i / 32] >> (i % 32) & 1 ? logits[i] : -INFINITY;
     return s->logits;
+}
+
+static bool is_allowed(struct candidate_run *r, struct sampling_scratch *s, int32_t token)
+{
+    uint64_t begun = now_ns();
+    bool allowed = follower_allows(r->follower, token);
+
+    s->cost.follow_ns += now_ns() - begun;
+    return allowed;
 }
 
 /* The next token of those that the constraint allows. One that would repeat a name is refused when it
@@ -113,7 +132,7 @@ static int32_t choose_allowed(struct candidate_run *r, struct sampling_scratch *
         if (allowed[token] == -INFINITY)
             return error_set(e, ERROR_INVALID_ARGUMENT,
                              "The schema allows no token at this place of the answer.");
-        if (follower_allows(r->follower, token))
+        if (is_allowed(r, s, token))
             return token;
         allowed[token] = -INFINITY;
     }
@@ -137,7 +156,7 @@ static int32_t choose(struct candidate_run *r, struct sampling_scratch *s,
                         ? (int32_t)row->summary->largest
                         : sampler_choose(&r->sampler, view, s->vocab);
     /* The likeliest of all is the likeliest of the allowed ones when it is allowed: no mask is needed. */
-    if (!r->follower || follower_allows(r->follower, token))
+    if (!r->follower || is_allowed(r, s, token))
         return token;
     return choose_allowed(r, s, view, e);
 }
@@ -212,6 +231,16 @@ static bool is_over(struct candidate_run *r, const struct sampling_scratch *s,
            !buf_ok(&r->text.bytes);
 }
 
+/* Goes on with the constraint: -1 when it cannot, with the task's error. */
+static int follow(struct candidate_run *r, struct sampling_scratch *s, int32_t token)
+{
+    uint64_t begun = now_ns();
+    int rc = follower_accept(r->follower, token, &r->task->error);
+
+    s->cost.follow_ns += now_ns() - begun;
+    return rc;
+}
+
 /* Adds a token to the answer: true when the answer is at its end with it, or has failed. */
 static bool add_token(struct candidate_run *r, struct sampling_scratch *s, int32_t token)
 {
@@ -222,7 +251,7 @@ static bool add_token(struct candidate_run *r, struct sampling_scratch *s, int32
                            &r->text.bytes);
     tokens_add(&r->tokens, token);
     generated_of(r)->token_count++;
-    if (r->follower && follower_accept(r->follower, token, &r->task->error) < 0)
+    if (r->follower && follow(r, s, token) < 0)
         return true;
     if (!is_over(r, s, &why))
         return false;
@@ -236,13 +265,17 @@ static bool add_forced_token(struct candidate_run *r, struct sampling_scratch *s
     return add_token(r, s, token);
 }
 
-/* Appends what the constraint forces; with forced_apart only the next token of it. */
+/* Appends what the constraint forces; with FORCED_APART only the next token of it. */
 static bool add_forced(struct candidate_run *r, struct sampling_scratch *s)
 {
     int32_t forced[FORCED_MAX];
-    uint32_t count = r->follower ? follower_forced(r->follower, forced, FORCED_MAX) : 0;
+    uint64_t begun = now_ns();
 
-    if (r->task->forced_apart && count) {
+    if (!r->follower || r->task->forcing == FORCED_CHOSEN)
+        return false;
+    uint32_t count = follower_forced(r->follower, forced, FORCED_MAX);
+    s->cost.follow_ns += now_ns() - begun;
+    if (r->task->forcing == FORCED_APART && count) {
         r->forced = mem_grow(r->forced, count * sizeof *r->forced);
         memcpy(r->forced, forced, count * sizeof *r->forced);
         r->forced_count = count;
@@ -259,7 +292,9 @@ bool candidate_begin(struct candidate_run *r, struct sampling_scratch *s)
 {
     if (r->follower || !r->task->constraint)
         return false;
+    uint64_t begun = now_ns();
     r->follower = follower_new(r->task->constraint);
+    s->cost.follow_ns += now_ns() - begun;
     return add_forced(r, s);
 }
 

@@ -36,6 +36,13 @@ struct generated {
     uint32_t top_total;
 };
 
+/* How forced tokens join an answer. They are the same tokens at once and apart. */
+enum forcing {
+    FORCED_AT_ONCE,
+    FORCED_APART, /* one a forward: for tests and bench/structured */
+    FORCED_CHOSEN, /* not at all, the model chooses them among the allowed ones: for bench/structured */
+};
+
 /* A request as the batcher sees it. The maker fills the first part and owns the task again when
  * batcher_done gives it back. */
 struct task {
@@ -45,8 +52,8 @@ struct task {
     uint32_t candidate_count;
     struct sampling sampling;      /* candidate i has seed + i */
     struct constraint *constraint; /* owned, a reference; NULL: any text */
-    bool forced_apart;             /* forced tokens are fed one at a time: for tests */
-    const struct str *stop;        /* stop_count of them; borrowed */
+    enum forcing forcing;
+    const struct str *stop; /* stop_count of them; borrowed */
     uint32_t stop_count;
     bool logprobs;      /* keep the logarithms of each token's probability, */
     uint32_t top_count; /* and this many likeliest tokens beside it */
@@ -76,7 +83,7 @@ struct candidate_run {
     uint32_t passed;   /* how often another, longer one was preferred */
     struct sampler sampler;
     struct follower *follower; /* NULL: any text */
-    int32_t *forced;           /* with forced_apart: the tokens that come next, [forced_count] */
+    int32_t *forced;           /* with FORCED_APART: the tokens that come next, [forced_count] */
     uint32_t forced_count, forced_at;
     uint32_t counted_tokens, counted_forced; /* in the batcher's counters */
     struct answer_text text;
@@ -88,12 +95,19 @@ struct sampled_row {
     const struct logits_summary *summary; /* NULL where the runtime makes none */
 };
 
+/* Time that constraints took of the engine's thread. */
+struct constraint_cost {
+    uint64_t masks, mask_ns; /* computed for choices, and waiting for them */
+    uint64_t follow_ns;      /* beginning, checking, taking tokens, and finding the forced ones */
+};
+
 /* The runtime and the scratch memory of one batcher's sampling. */
 struct sampling_scratch {
     struct runtime *runtime;
     uint32_t vocab, context_max;
     float *logits; /* [vocab]: with penalties, without what the constraint refuses */
     struct buf piece;
+    struct constraint_cost cost;
 };
 
 struct candidate_run *candidate_new(struct task *t, uint32_t candidate);

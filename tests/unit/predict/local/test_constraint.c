@@ -142,7 +142,7 @@ static void test_forced_tokens_are_the_same_appended_or_fed_one_at_a_time(void *
         t->tokens_max = 600;
         t->constraint = constraint_for(w, ANSWER_JSON, schema);
         t->sampling = together->sampling;
-        t->forced_apart = true;
+        t->forcing = FORCED_APART;
         batcher_add(w->batcher, t);
         while (!(apart = batcher_done(w->batcher)))
             assert_int_equal(batcher_step(w->batcher, &e), 0);
