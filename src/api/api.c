@@ -44,8 +44,10 @@ void api_close(struct api *a, struct http_server *s, uint32_t timeout_ms)
 {
     if (a->events)
         api_events_end(a->events);
+    if (a->sender)
+        webhook_sender_end(a->sender);
     http_server_free(s, timeout_ms);
-    webhook_sender_stop(a->sender);
+    webhook_sender_free(a->sender);
     api_events_free(a->events);
     a->sender = NULL;
     a->events = NULL;
@@ -246,6 +248,16 @@ static void on_replying(void *arg, struct http_call *http)
     count(http_attached(http), http_status(http));
 }
 
+static void on_gone(void *arg, struct http_call *http)
+{
+    struct serving *s = http_attached(http);
+    void (*gone)(struct call *) = s->call.gone;
+
+    (void)arg;
+    if (gone)
+        gone(&s->call);
+}
+
 static void on_end(void *arg, struct http_call *http)
 {
     struct api *api = arg;
@@ -275,6 +287,7 @@ int api_serve(struct api *a, const struct http_settings *set, struct http_server
         .begin = on_begin,
         .handle = on_handle,
         .replying = on_replying,
+        .gone = on_gone,
         .end = on_end,
         .arg = a,
     };

@@ -32,6 +32,9 @@ struct call {
     struct str version; /* the first step that is a version, "v1", "v1beta1"; else the first step */
     void *state;        /* the handler's own; free_state is called with it at the end */
     void (*free_state)(void *state);
+    /* Called when the client has left before the reply, on a thread of the server; must not wait. Set
+     * before the handler hands the call to another thread; or NULL. */
+    void (*_Atomic gone)(struct call *c);
 };
 
 /* ---- Answers: exactly one a call ---- */

@@ -32,6 +32,7 @@ enum form { FORM_ONE, FORM_SSE, FORM_ARRAY };
 struct online_call {
     struct arena arena;
     struct call *call; /* NULL: answered */
+    bool counts;       /* countTokens */
     struct request *request;
     struct job_files files;
     enum form form;
@@ -96,102 +97,6 @@ static struct online_call *online_new(struct call *c, struct str body, struct er
     return NULL;
 }
 
-static void online_done(void *arg, struct answer *a)
-{
-    struct online_call *o = arg;
-    struct call *c = o->call;
-    static const struct {
-        const char *before, *after, *type;
-    } forms[] = {
-        [FORM_ONE] = { "", "\n", "application/json; charset=UTF-8" },
-        [FORM_SSE] = { "data: ", "\r\n\r\n", "text/event-stream" },
-        [FORM_ARRAY] = { "[", "]\n", "application/json; charset=UTF-8" },
-    };
-    struct buf body = BUF_INIT(REPLY_BYTES_MAX);
-
-    assert(c); /* one answer a call */
-    o->call = NULL;
-    if (a->error.code == ERROR_OK) {
-        buf_add_c(&body, forms[o->form].before);
-        buf_add_str(&body, buf_str(&a->response));
-        buf_add_c(&body, forms[o->form].after);
-        http_reply(c->http, 200, forms[o->form].type, &body);
-    } else {
-        call_fail(c, &a->error);
-    }
-    answer_release(a);
-}
-
-static int generate_begin(struct call *c, enum form form, struct error *e)
-{
-    char model[MODEL_NAME_BYTES];
-    const char *project;
-
-    if (find_model(c, model, &project, e) < 0)
-        return -1;
-    struct online_call *o = online_new(c, http_body(c->http), e);
-    if (!o)
-        return -1;
-    o->form = form;
-    job_files_init(&o->files, c->api->store, call_scope(c));
-    o->request->files = &o->files.source;
-    struct online ask = {
-        .model = model,
-        .project = project,
-        .request = o->request,
-        .script = script_of(c),
-        .done = online_done,
-        .released = online_free,
-        .arg = o,
-    };
-    if (service_ask(c->api->service, &ask, e) == 0)
-        return 0;
-    online_free(o);
-    return -1;
-}
-
-static void generate(struct call *c, enum form form)
-{
-    struct error e = { 0 };
-
-    if (generate_begin(c, form, &e) < 0)
-        call_fail(c, &e);
-}
-
-static void generate_one(struct call *c)
-{
-    generate(c, FORM_ONE);
-}
-
-static void generate_stream(struct call *c)
-{
-    struct str alt;
-    bool sse = (http_query(c->http, "alt", &alt) || http_query(c->http, "$alt", &alt)) &&
-               str_starts(alt, STR("sse"));
-
-    generate(c, sse ? FORM_SSE : FORM_ARRAY);
-}
-
-/* ---- countTokens ---- */
-
-/* The request that is counted: the body, or in the Gemini API its generateContentRequest. */
-static struct str request_text(struct call *c)
-{
-    struct str body = http_body(c->http);
-    struct json_member m = { 0 };
-    struct error e;
-    size_t at;
-
-    if (!json_parse(c->arena, body, &at, &e))
-        return body;
-    body = str_sub(body, json_space(body, 0), body.len);
-    while (body.len && body.p[0] == '{' && json_member_next(body, &m))
-        if (str_eq_c(m.key, "generateContentRequest") ||
-            str_eq_c(m.key, "generate_content_request"))
-            return m.value;
-    return body;
-}
-
 static uint64_t billable(struct str text)
 {
     uint64_t n = 0;
@@ -232,25 +137,135 @@ static void write_counts(struct call *c, const struct request *r, uint32_t token
     json_end(&w);
 }
 
-static void count_tokens(struct call *c)
+static void reply_counted(struct call *c, const struct request *r, uint32_t tokens)
+{
+    struct buf body = BUF_INIT(COUNTS_BYTES_MAX);
+
+    write_counts(c, r, tokens, &body);
+    call_reply(c, &body);
+}
+
+static void reply_generated(struct online_call *o, struct call *c, const struct answer *a)
+{
+    static const struct {
+        const char *before, *after, *type;
+    } forms[] = {
+        [FORM_ONE] = { "", "\n", "application/json; charset=UTF-8" },
+        [FORM_SSE] = { "data: ", "\r\n\r\n", "text/event-stream" },
+        [FORM_ARRAY] = { "[", "]\n", "application/json; charset=UTF-8" },
+    };
+    struct buf body = BUF_INIT(REPLY_BYTES_MAX);
+
+    buf_add_c(&body, forms[o->form].before);
+    buf_add_str(&body, buf_str(&a->response));
+    buf_add_c(&body, forms[o->form].after);
+    http_reply(c->http, 200, forms[o->form].type, &body);
+}
+
+static void online_done(void *arg, struct answer *a)
+{
+    struct online_call *o = arg;
+    struct call *c = o->call;
+
+    assert(c); /* one answer a call */
+    o->call = NULL;
+    if (a->error.code != ERROR_OK)
+        call_fail(c, &a->error);
+    else if (o->counts)
+        reply_counted(c, o->request, a->usage.prompt_tokens);
+    else
+        reply_generated(o, c, a);
+    answer_release(a);
+}
+
+/* The client has left: the model need not answer. */
+static void online_gone(struct call *c)
+{
+    service_drop(c->api->service, c);
+}
+
+/* Asks the model; its thread answers the call. as: form and counts. */
+static int online_begin(struct call *c, struct str body, const struct online_call *as,
+                        struct error *e)
 {
     char model[MODEL_NAME_BYTES];
     const char *project;
-    struct error e = { 0 };
-    struct buf body = BUF_INIT(COUNTS_BYTES_MAX);
-    struct online_call *o = NULL;
-    uint32_t tokens = 0;
 
-    if (find_model(c, model, &project, &e) == 0)
-        o = online_new(c, request_text(c), &e);
-    if (!o || service_count_tokens(c->api->service, model, o->request, &tokens, &e) < 0) {
+    if (find_model(c, model, &project, e) < 0)
+        return -1;
+    struct online_call *o = online_new(c, body, e);
+    if (!o)
+        return -1;
+    o->form = as->form;
+    o->counts = as->counts;
+    job_files_init(&o->files, c->api->store, call_scope(c));
+    o->request->files = &o->files.source;
+    c->gone = online_gone;
+    struct online ask = {
+        .model = model,
+        .project = project,
+        .request = o->request,
+        .script = o->counts ? NULL : script_of(c),
+        .counts = o->counts,
+        .owner = c,
+        .done = online_done,
+        .released = online_free,
+        .arg = o,
+    };
+    if (service_ask(c->api->service, &ask, e) == 0)
+        return 0;
+    online_free(o);
+    return -1;
+}
+
+static void generate(struct call *c, enum form form)
+{
+    struct error e = { 0 };
+
+    if (online_begin(c, http_body(c->http), &(struct online_call){ .form = form }, &e) < 0)
         call_fail(c, &e);
-    } else {
-        write_counts(c, o->request, tokens, &body);
-        call_reply(c, &body);
-    }
-    if (o)
-        online_free(o);
+}
+
+static void generate_one(struct call *c)
+{
+    generate(c, FORM_ONE);
+}
+
+static void generate_stream(struct call *c)
+{
+    struct str alt;
+    bool sse = (http_query(c->http, "alt", &alt) || http_query(c->http, "$alt", &alt)) &&
+               str_starts(alt, STR("sse"));
+
+    generate(c, sse ? FORM_SSE : FORM_ARRAY);
+}
+
+/* ---- countTokens ---- */
+
+/* The request that is counted: the body, or in the Gemini API its generateContentRequest. */
+static struct str request_text(struct call *c)
+{
+    struct str body = http_body(c->http);
+    struct json_member m = { 0 };
+    struct error e;
+    size_t at;
+
+    if (!json_parse(c->arena, body, &at, &e))
+        return body;
+    body = str_sub(body, json_space(body, 0), body.len);
+    while (body.len && body.p[0] == '{' && json_member_next(body, &m))
+        if (str_eq_c(m.key, "generateContentRequest") ||
+            str_eq_c(m.key, "generate_content_request"))
+            return m.value;
+    return body;
+}
+
+static void count_tokens(struct call *c)
+{
+    struct error e = { 0 };
+
+    if (online_begin(c, request_text(c), &(struct online_call){ .counts = true }, &e) < 0)
+        call_fail(c, &e);
 }
 
 /* ---- Models ---- */

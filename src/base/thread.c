@@ -92,6 +92,33 @@ bool cond_wait_until(pthread_cond_t *c, pthread_mutex_t *m, uint64_t deadline_ns
     return rc != ETIMEDOUT;
 }
 
+static _Thread_local enum thread_role own_role;
+
+void thread_role_set(enum thread_role role)
+{
+    own_role = role;
+}
+
+enum thread_role thread_role(void)
+{
+    return own_role;
+}
+
+void assert_may_wait(const char *what)
+{
+#ifdef TRANCHE_CHECK_WAITS
+    static const char *const names[] = { "", "connection", "worker", "upstream" };
+
+    if (own_role == THREAD_OWN)
+        return;
+    (void)fprintf(stderr, "tranche: %s may not run on a thread of role %s\n", what,
+                  names[own_role]);
+    abort();
+#else
+    (void)what;
+#endif
+}
+
 void thread_join(pthread_t thread)
 {
     must(pthread_join(thread, NULL), "pthread_join");

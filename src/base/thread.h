@@ -31,4 +31,19 @@ bool cond_wait_until(pthread_cond_t *c, pthread_mutex_t *m, uint64_t deadline_ns
 
 void thread_join(pthread_t thread);
 
+/* ---- Threads that may not wait ----
+ * A thread that serves many clients stops them all when it waits for one of their networks, models or
+ * files. Such a thread sets its role once, and each call that can wait so long asserts that its thread has
+ * none. Only builds with TRANCHE_CHECK_WAITS check it; the others do not pay for it. */
+enum thread_role {
+    THREAD_OWN,        /* serves one job or one purpose: may wait */
+    THREAD_CONNECTION, /* reads and writes sockets of the HTTP server */
+    THREAD_WORKER,     /* handles calls */
+    THREAD_UPSTREAM    /* owns a session's connections to upstream servers */
+};
+void thread_role_set(enum thread_role role);
+enum thread_role thread_role(void);
+/* what: the call that can wait, for the message ("an HTTP request"). */
+void assert_may_wait(const char *what);
+
 #endif

@@ -8,15 +8,14 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
-#include "api/context.h"
+#include "api/call.h"
 #include "base/base64.h"
-#include "base/chan.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metric.h"
 #include "base/random.h"
 #include "base/thread.h"
-#include "net/client/http_client.h"
+#include "net/client/http_multi.h"
 
 #define SECRET_PREFIX "whsec_"
 #define SECRET_RAW_BYTES 32
@@ -25,19 +24,41 @@
 #define POST_TIMEOUT_MS 15000
 #define POST_CONNECT_MS 5000
 #define ANSWER_BYTES_MAX ((size_t)64 * 1024)
-#define DUE_MAX 16
 #define SECOND_US ((int64_t)1000000)
+#define OPEN_MAX 1024       /* posts at once */
+#define OPEN_RECEIVER_MAX 4 /* of them to one URI of a project */
+#define OPEN_PROJECT_MAX 16 /* of them of one project */
+#define DUE_MAX 128         /* deliveries of one look; each project's next one comes first */
+#define PINGS_PROJECT_MAX 4 /* pings of one project at once */
+#define HEADER_BYTES 512
+#define BODY_EXTRA_BYTES 256 /* of the text that is signed */
 
 /* Pauses after the first failed attempt, the second, ...; after the last one the delivery is given up. */
 static const int64_t waits_s[] = { 5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 28800 };
 #define ATTEMPTS_MAX (ARRAY_LEN(waits_s) + 1)
 
-/* Constant while the thread runs. */
+/* A post under way: a delivery's, or a ping. The sender's thread owns it from when it is started. */
+struct post {
+    struct post *next;
+    struct arena arena;            /* of all its texts */
+    struct delivery d;             /* of a ping: uri, project and body only */
+    struct call *ping;             /* whose answer is due; NULL: a delivery's */
+    struct str secret, secret_old; /* secret_old: during a rotation, or empty */
+    const char *id;                /* of the message */
+    const char *header[5];
+    struct http_host host;
+};
+
 struct webhook_sender {
-    struct api *api;
+    struct api *api; /* constant while the thread runs, as the next two */
     pthread_t thread;
-    struct chan *stop; /* nothing is sent to it; closed: the thread ends */
-    struct http_client *http;
+    struct http_multi *multi; /* the thread's; http_multi_wake any thread's */
+    uint64_t look_ns;         /* the thread's: when to look for deliveries that are due */
+    pthread_mutex_t lock;     /* guards all below; the posts in the lists are the thread's */
+    struct post *asked;       /* pings that are not started */
+    struct post *open;
+    uint32_t open_count;
+    bool ended;
 };
 
 /* ---- Secrets and signatures ---- */
@@ -103,58 +124,155 @@ static void add_signature(struct str secret, struct str signed_text, struct buf 
     base64_add(mac, len, out);
 }
 
-static void sign(const struct webhook_post *p, int64_t seconds, struct buf *out)
+/* The lines of the head that say who sends what, when, and prove it. */
+static void post_headers(struct post *p, int64_t now_us)
 {
-    struct buf text = BUF_INIT(p->body.len + 256);
+    long long seconds = (long long)(now_us / SECOND_US);
+    struct buf text = BUF_INIT(p->d.body.len + BODY_EXTRA_BYTES);
+    struct buf signatures = BUF_INIT(HEADER_BYTES);
 
-    buf_addf(&text, "%s.%lld.", p->id, (long long)seconds);
-    buf_add_str(&text, p->body);
-    add_signature(p->secret, buf_str(&text), out);
-    add_signature(p->secret_old, buf_str(&text), out);
+    buf_addf(&text, "%s.%lld.", p->id, seconds);
+    buf_add_str(&text, p->d.body);
+    add_signature(p->secret, buf_str(&text), &signatures);
+    add_signature(p->secret_old, buf_str(&text), &signatures);
+    p->header[0] = "Content-Type: application/json";
+    p->header[1] = arena_textf(&p->arena, "webhook-id: %s", p->id);
+    p->header[2] = arena_textf(&p->arena, "webhook-timestamp: %lld", seconds);
+    p->header[3] = arena_textf(&p->arena, "webhook-signature: %.*s", STR_ARG(buf_str(&signatures)));
+    p->header[4] = NULL;
     buf_release(&text);
+    buf_release(&signatures);
 }
 
-int webhook_post(struct http_client *http, const struct webhook_post *p, struct error *e)
-{
-    char id[96], time[64], uri[WEBHOOK_URI_MAX + 1], signature[512];
-    int64_t seconds = p->now_us / SECOND_US;
-    struct buf signatures = BUF_INIT(400);
-    struct http_in in = { 0 };
+/* ---- Posts under way ---- */
 
-    if (p->uri.len >= sizeof uri)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "the webhook's URI is too long");
-    memcpy(uri, p->uri.p, p->uri.len);
-    uri[p->uri.len] = '\0';
-    sign(p, seconds, &signatures);
-    (void)snprintf(id, sizeof id, "webhook-id: %s", p->id);
-    (void)snprintf(time, sizeof time, "webhook-timestamp: %lld", (long long)seconds);
-    (void)snprintf(signature, sizeof signature, "webhook-signature: %.*s",
-                   STR_ARG(buf_str(&signatures)));
-    buf_release(&signatures);
-    const char *headers[] = { "Content-Type: application/json", id, time, signature, NULL };
-    struct http_out out = {
-        .method = "POST",
-        .url = uri,
-        .header = headers,
-        .body = p->body,
-        .timeout_ms = POST_TIMEOUT_MS,
+static int64_t now_us(const struct webhook_sender *s)
+{
+    return s->api->clock->wall_us(s->api->clock);
+}
+
+static void post_free(struct post *p)
+{
+    arena_release(&p->arena);
+    mem_free(p);
+}
+
+static struct str keep(struct arena *a, struct str text)
+{
+    return (struct str){ arena_copy(a, text.p, text.len), text.len };
+}
+
+/* Hands the post to the network. When that fails p is not open. */
+static int post_start(struct webhook_sender *s, struct post *p, struct error *e)
+{
+    post_headers(p, now_us(s));
+    p->host = (struct http_host){
+        .header = p->header,
+        .http1 = true,
         .connect_ms = POST_CONNECT_MS,
         .guard = true,
-        .guard_allow = p->allow,
-        .body_max = ANSWER_BYTES_MAX,
+        .guard_allow = s->api->webhook_allow,
     };
-    int rc = http_do(http, &out, &in, e);
-    int status = in.status;
-    http_in_release(&in);
-    return rc < 0 ? -1 : status;
+    const struct http_ask ask = {
+        .host = &p->host,
+        .method = "POST",
+        .url = arena_copy(&p->arena, p->d.uri.p, p->d.uri.len),
+        .body = p->d.body,
+        .timeout_ms = POST_TIMEOUT_MS,
+        .body_max = ANSWER_BYTES_MAX,
+        .tag = p,
+    };
+    if (http_multi_start(s->multi, &ask, e) < 0)
+        return -1;
+    lock(&s->lock);
+    p->next = s->open;
+    s->open = p;
+    s->open_count++;
+    unlock(&s->lock);
+    return 0;
+}
+
+static void open_remove(struct webhook_sender *s, struct post *p)
+{
+    lock(&s->lock);
+    struct post **at = &s->open;
+    while (*at != p)
+        at = &(*at)->next;
+    *at = p->next;
+    assert(s->open_count > 0);
+    s->open_count--;
+    unlock(&s->lock);
+}
+
+/* ---- Pings ---- */
+
+/* Answers the call; status < 0: e says why there is no answer. Takes p. */
+static void ping_ended(struct post *p, int status, const struct error *e)
+{
+    struct error why = *e;
+
+    if (status >= 200 && status < 300) {
+        call_reply_c(p->ping, "{}");
+    } else {
+        if (status >= 0)
+            (void)error_set(&why, ERROR_FAILED_PRECONDITION, "the webhook answered HTTP %d",
+                            status);
+        else if (why.code != ERROR_UNAVAILABLE)
+            why.code = ERROR_FAILED_PRECONDITION;
+        call_fail(p->ping, &why);
+    }
+    post_free(p);
+}
+
+/* The pings of one project in a list. */
+static uint32_t pings_of(const struct post *list, struct str project)
+{
+    uint32_t count = 0;
+
+    for (const struct post *p = list; p; p = p->next)
+        count += p->ping && str_eq(p->d.project, project);
+    return count;
+}
+
+int webhook_ping(struct webhook_sender *s, struct call *c, const struct webhook *w, struct error *e)
+{
+    struct post *p = mem_alloc(sizeof *p);
+    int rc = 0;
+
+    p->ping = c;
+    p->id = "msg_ping";
+    p->d.uri = keep(&p->arena, w->uri);
+    p->d.project = keep(&p->arena, w->project);
+    p->d.body = STR("{\"type\":\"ping\",\"data\":{}}"); /* a constant of the protocol */
+    p->secret = keep(&p->arena, w->secret);
+    lock(&s->lock);
+    if (s->ended)
+        rc = error_set(e, ERROR_UNAVAILABLE, "the server is stopping");
+    else if (pings_of(s->asked, p->d.project) + pings_of(s->open, p->d.project) >=
+             PINGS_PROJECT_MAX)
+        rc = error_set(e, ERROR_RESOURCE_EXHAUSTED,
+                       "%d pings of this project wait for their answers; try again later",
+                       PINGS_PROJECT_MAX);
+    if (rc == 0) {
+        p->next = s->asked;
+        s->asked = p;
+    }
+    unlock(&s->lock);
+    if (rc < 0)
+        post_free(p);
+    else
+        http_multi_wake(s->multi);
+    return rc;
 }
 
 /* ---- The outbox ---- */
 
 /* The secrets that sign this delivery, into *p. 0: the webhook is gone or disabled, so nothing is sent. */
-static int find_secret(struct api *a, struct arena *arena, const struct delivery *d,
-                       struct webhook_post *p, struct error *e)
+static int find_secret(struct webhook_sender *s, struct post *p, struct error *e)
 {
+    struct api *a = s->api;
+    const struct delivery *d = &p->d;
+    struct arena *arena = &p->arena;
     struct webhook w;
     char project[PROJECT_BYTES] = { 0 };
 
@@ -171,16 +289,25 @@ static int find_secret(struct api *a, struct arena *arena, const struct delivery
     if (rc <= 0 || !w.enabled)
         return rc < 0 ? -1 : 0;
     p->secret = w.secret;
-    if (w.secret_old.len && w.secret_old_until_us > p->now_us)
+    if (w.secret_old.len && w.secret_old_until_us > now_us(s))
         p->secret_old = w.secret_old;
     return 1;
 }
 
-/* Moves the delivery to its next state: done, waiting for the next attempt, or given up. */
-static void attempt_ended(struct delivery *d, int status, const struct error *e, int64_t now_us)
+/* Counts the attempt before it is made: a post is repeated at its time, also when its outcome cannot be
+ * written or the program ends meanwhile. */
+static void attempt_begins(struct delivery *d, int64_t now)
 {
-    assert(d->state == DELIVERY_WAITS);
+    assert(d->state == DELIVERY_WAITS && d->attempts < ATTEMPTS_MAX);
+    size_t wait = d->attempts < ARRAY_LEN(waits_s) ? d->attempts : ARRAY_LEN(waits_s) - 1;
     d->attempts++;
+    d->due_us = now + waits_s[wait] * SECOND_US + POST_TIMEOUT_MS * (int64_t)1000;
+}
+
+/* Moves the delivery to its next state: done, waiting for the next attempt, or given up. */
+static void attempt_ended(struct delivery *d, int status, const struct error *e, int64_t now)
+{
+    assert(d->state == DELIVERY_WAITS && d->attempts > 0);
     d->last_status = status > 0 ? status : 0;
     d->last_error = status > 0 ? (struct str){ 0 } : str_of(e->msg);
     if (status >= 200 && status < 300)
@@ -188,94 +315,221 @@ static void attempt_ended(struct delivery *d, int status, const struct error *e,
     else if (d->attempts >= ATTEMPTS_MAX)
         d->state = DELIVERY_GIVEN_UP;
     else
-        d->due_us = now_us + waits_s[d->attempts - 1] * SECOND_US;
+        d->due_us = now + waits_s[d->attempts - 1] * SECOND_US;
 }
 
-static void deliver(struct webhook_sender *s, struct arena *arena, struct delivery *d)
+static void delivery_write(struct webhook_sender *s, const struct delivery *d)
 {
-    struct api *a = s->api;
     struct error e = { 0 };
-    char id[40];
-    struct webhook_post p = {
-        .uri = d->uri,
-        .body = d->body,
-        .id = id,
-        .allow = a->webhook_allow,
-        .now_us = a->clock->wall_us(a->clock),
-    };
 
-    (void)snprintf(id, sizeof id, "msg_%lld", (long long)d->id);
-    int rc = find_secret(a, arena, d, &p, &e);
-    if (rc == 0) {
-        d->state = DELIVERY_GIVEN_UP;
-        d->last_error = STR("the webhook is gone or disabled");
-    } else {
-        int status = rc < 0 ? -1 : webhook_post(s->http, &p, &e);
-        attempt_ended(d, status, &e, p.now_us);
-        metric_add(
-            metric_counter("tranche_webhook_posts_total", "Webhook posts by outcome",
-                           d->state == DELIVERY_DONE ? "outcome=\"taken\"" : "outcome=\"failed\""),
-            1);
-        if (d->state != DELIVERY_DONE)
-            log_warn("webhook delivery %lld of job %lld: attempt %u: %s (HTTP %d)",
-                     (long long)d->id, (long long)d->job, d->attempts,
-                     status < 0 ? e.msg : "refused", d->last_status);
-    }
-    if (delivery_update(a->store, d, &e) < 0)
+    if (delivery_update(s->api->store, d, &e) < 0)
         log_error("webhook delivery %lld: %s", (long long)d->id, e.msg);
 }
 
-static uint32_t deliver_due(struct webhook_sender *s)
+/* Writes the outcome of an attempt. Takes p. */
+static void delivery_ended(struct webhook_sender *s, struct post *p, int status,
+                           const struct error *e)
 {
+    struct delivery *d = &p->d;
+
+    attempt_ended(d, status, e, now_us(s));
+    metric_add(
+        metric_counter("tranche_webhook_posts_total", "Webhook posts by outcome",
+                       d->state == DELIVERY_DONE ? "outcome=\"taken\"" : "outcome=\"failed\""),
+        1);
+    if (d->state != DELIVERY_DONE)
+        log_warn("webhook delivery %lld of job %lld: attempt %u: %s (HTTP %d)", (long long)d->id,
+                 (long long)d->job, d->attempts, status < 0 ? e->msg : "refused", d->last_status);
+    delivery_write(s, d);
+    post_free(p);
+}
+
+static void delivery_give_up(struct webhook_sender *s, struct post *p, const char *why)
+{
+    p->d.state = DELIVERY_GIVEN_UP;
+    if (why)
+        p->d.last_error = str_of(why);
+    delivery_write(s, &p->d);
+    post_free(p);
+}
+
+/* Posts the delivery, once its attempt is counted in the store. Takes p. */
+static void delivery_start(struct webhook_sender *s, struct post *p)
+{
+    struct error e = { 0 };
+
+    if (p->d.attempts >= ATTEMPTS_MAX) { /* the outcome of the last one was not written */
+        delivery_give_up(s, p, NULL);
+        return;
+    }
+    p->id = arena_textf(&p->arena, "msg_%lld", (long long)p->d.id);
+    int rc = find_secret(s, p, &e);
+    if (rc == 0) {
+        delivery_give_up(s, p, "the webhook is gone or disabled");
+        return;
+    }
+    attempt_begins(&p->d, now_us(s));
+    if (rc < 0 || delivery_update(s->api->store, &p->d, &e) < 0) {
+        log_error("webhook delivery %lld: not posted: %s", (long long)p->d.id, e.msg);
+        post_free(p);
+    } else if (post_start(s, p, &e) < 0) {
+        delivery_ended(s, p, -1, &e);
+    }
+}
+
+/* May this delivery be posted beside those that are open? Each receiver and each project has a share of
+ * them, so that a silent one delays nobody else. */
+static bool has_room(struct webhook_sender *s, const struct delivery *d)
+{
+    uint32_t of_receiver = 0, of_project = 0;
+    bool is_open = false;
+
+    lock(&s->lock);
+    for (const struct post *p = s->open; p; p = p->next) {
+        bool same = str_eq(p->d.project, d->project);
+        of_project += same;
+        of_receiver += same && str_eq(p->d.uri, d->uri);
+        is_open = is_open || (!p->ping && p->d.id == d->id); /* a moved clock made it due again */
+    }
+    bool room = !is_open && s->open_count < OPEN_MAX && of_receiver < OPEN_RECEIVER_MAX &&
+                of_project < OPEN_PROJECT_MAX;
+    unlock(&s->lock);
+    return room;
+}
+
+static struct post *post_of(const struct delivery *d)
+{
+    struct post *p = mem_alloc(sizeof *p);
+
+    p->d = *d;
+    p->d.project = keep(&p->arena, d->project);
+    p->d.webhook = keep(&p->arena, d->webhook);
+    p->d.uri = keep(&p->arena, d->uri);
+    p->d.body = keep(&p->arena, d->body);
+    p->d.last_error = keep(&p->arena, d->last_error);
+    return p;
+}
+
+static void start_due(struct webhook_sender *s)
+{
+    const struct delivery_share share = { OPEN_RECEIVER_MAX, OPEN_PROJECT_MAX, DUE_MAX };
     struct arena arena = { 0 };
     struct delivery_list due;
     struct error e;
-    int64_t now = s->api->clock->wall_us(s->api->clock);
 
-    if (delivery_due(s->api->store, &arena, now, DUE_MAX, &due, &e) < 0) {
+    if (delivery_due(s->api->store, &arena, now_us(s), &share, &due, &e) < 0) {
         log_error("webhooks: %s", e.msg);
         due.count = 0;
     }
-    for (uint32_t i = 0; i < due.count && !chan_closed(s->stop); i++)
-        deliver(s, &arena, &due.item[i]);
+    for (uint32_t i = 0; i < due.count; i++)
+        if (has_room(s, &due.item[i]))
+            delivery_start(s, post_of(&due.item[i]));
     arena_release(&arena);
-    return due.count;
+}
+
+/* ---- The thread ---- */
+
+static void post_ended(struct webhook_sender *s, struct post *p, int status, const struct error *e)
+{
+    if (p->ping)
+        ping_ended(p, status, e);
+    else
+        delivery_ended(s, p, status, e);
+}
+
+/* False: the sender has ended. */
+static bool start_asked(struct webhook_sender *s)
+{
+    struct error e = { 0 };
+
+    lock(&s->lock);
+    bool ended = s->ended;
+    struct post *asked = ended ? NULL : s->asked;
+    s->asked = ended ? s->asked : NULL;
+    unlock(&s->lock);
+    for (struct post *p = asked, *next; p; p = next) {
+        next = p->next;
+        if (post_start(s, p, &e) < 0)
+            ping_ended(p, -1, &e);
+    }
+    return !ended;
 }
 
 static void *sender_run(void *arg)
 {
     struct webhook_sender *s = arg;
+    struct clock *system = clock_system();
+    struct http_done done;
+    struct error e = { 0 };
 
-    while (!chan_closed(s->stop))
-        if (deliver_due(s) == 0)
-            (void)chan_recv(s->stop, POLL_MS);
+    while (start_asked(s)) {
+        if (system->mono_ns(system) >= s->look_ns) {
+            start_due(s);
+            s->look_ns = system->mono_ns(system) + POLL_MS * NS_PER_MS;
+        }
+        int rc = http_multi_poll(s->multi, POLL_MS, &done, &e);
+        if (rc < 0) {
+            log_error("webhooks: %s", e.msg);
+            system->sleep_ns(system, POLL_MS * NS_PER_MS);
+        } else if (rc > 0) {
+            open_remove(s, done.tag);
+            post_ended(s, done.tag, done.error.code == ERROR_OK ? done.status : -1, &done.error);
+        }
+    }
     return NULL;
-}
-
-static void sender_free(struct webhook_sender *s)
-{
-    http_client_free(s->http);
-    chan_free(s->stop);
-    mem_free(s);
 }
 
 struct webhook_sender *webhook_sender_start(struct api *a, struct error *e)
 {
     struct webhook_sender *s = mem_alloc(sizeof *s);
 
-    *s = (struct webhook_sender){ .api = a, .stop = chan_new(1), .http = http_client_new() };
-    if (pthread_create(&s->thread, NULL, sender_run, s) == 0)
+    s->api = a;
+    lock_init(&s->lock);
+    s->multi = http_multi_new(OPEN_MAX, e);
+    if (s->multi && pthread_create(&s->thread, NULL, sender_run, s) == 0)
         return s;
-    (void)error_set(e, ERROR_RESOURCE_EXHAUSTED, "cannot start the thread of webhooks");
-    sender_free(s);
+    if (s->multi)
+        (void)error_set(e, ERROR_RESOURCE_EXHAUSTED, "cannot start the thread of webhooks");
+    s->ended = true;
+    webhook_sender_free(s);
     return NULL;
 }
 
-void webhook_sender_stop(struct webhook_sender *s)
+/* Answers a list of pings and frees its posts: the outbox has the deliveries. */
+static void drop_posts(struct post *list)
+{
+    static const struct error stop = { ERROR_UNAVAILABLE, "the server is stopping" };
+
+    for (struct post *p = list, *next; p; p = next) {
+        next = p->next;
+        if (p->ping)
+            ping_ended(p, -1, &stop);
+        else
+            post_free(p);
+    }
+}
+
+void webhook_sender_end(struct webhook_sender *s)
+{
+    lock(&s->lock);
+    assert(!s->ended);
+    s->ended = true;
+    unlock(&s->lock);
+    http_multi_wake(s->multi);
+    thread_join(s->thread);
+    http_multi_free(s->multi);
+    s->multi = NULL;
+    drop_posts(s->asked);
+    drop_posts(s->open);
+    s->asked = s->open = NULL;
+}
+
+void webhook_sender_free(struct webhook_sender *s)
 {
     if (!s)
         return;
-    chan_close(s->stop);
-    thread_join(s->thread);
-    sender_free(s);
+    assert(s->ended && !s->open);
+    http_multi_free(s->multi);
+    lock_destroy(&s->lock);
+    mem_free(s);
 }

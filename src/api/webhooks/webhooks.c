@@ -6,7 +6,6 @@
 #include "api/call.h"
 #include "api/webhooks/send.h"
 #include "format/request/request.h"
-#include "net/client/http_client.h"
 
 #define BODY_MAX ((size_t)64 * 1024)
 #define REPLY_MAX ((size_t)4 * 1024 * 1024)
@@ -310,34 +309,14 @@ static void rotate(struct call *c)
         reply_secret(c, w.secret);
 }
 
-/* Posts a message that belongs to no job; the answer says whether the webhook accepted it. */
+/* The sender answers the call: the webhook may be slow. */
 static void ping(struct call *c)
 {
     struct webhook w;
     struct error e = { 0 };
 
-    if (!get_webhook(c, &w))
-        return;
-    struct http_client *http = http_client_new();
-    struct webhook_post p = {
-        .uri = w.uri,
-        .body = STR("{\"type\":\"ping\",\"data\":{}}"), /* a constant of the protocol */
-        .secret = w.secret,
-        .id = "msg_ping",
-        .allow = c->api->webhook_allow,
-        .now_us = c->api->clock->wall_us(c->api->clock),
-    };
-    int status = webhook_post(http, &p, &e);
-    http_client_free(http);
-    if (status >= 200 && status < 300) {
-        call_reply_c(c, "{}");
-        return;
-    }
-    if (status >= 0)
-        (void)error_set(&e, ERROR_FAILED_PRECONDITION, "the webhook answered HTTP %d", status);
-    else
-        e.code = ERROR_FAILED_PRECONDITION;
-    call_fail(c, &e);
+    if (get_webhook(c, &w) && webhook_ping(c->api->sender, c, &w, &e) < 0)
+        call_fail(c, &e);
 }
 
 /* ---- Deliveries ---- */

@@ -249,6 +249,8 @@ int service_ask(struct service *s, const struct online *o, struct error *e)
         .deadline_ms = set.online_deadline_ms,
         .scripted = s->env.scripted,
         .script = o->script,
+        .counts = o->counts,
+        .owner = o->owner,
         .done = o->done,
         .released = o->released,
         .arg = o->arg,
@@ -256,15 +258,12 @@ int service_ask(struct service *s, const struct online *o, struct error *e)
     return hub_ask(h, &c, e);
 }
 
-int service_count_tokens(struct service *s, const char *model, const struct request *r,
-                         uint32_t *tokens, struct error *e)
+void service_drop(struct service *s, const void *owner)
 {
-    const struct model *m;
-    struct hub *h = service_hub(s, model, &m, e);
-
-    if (!h || model_takes_requests(m, e) < 0)
-        return -1;
-    return hub_count_tokens(h, r, tokens, e);
+    lock(&s->lock);
+    for (uint32_t i = 0; i < s->hub_count; i++)
+        hub_drop(s->hub[i].hub, owner);
+    unlock(&s->lock);
 }
 
 /* ---- Jobs ---- */

@@ -94,13 +94,15 @@ struct online {
     const char *model, *project;
     const struct request *request;
     const char *script;
+    bool counts;       /* tokens only, as hub_call has it */
+    const void *owner; /* for service_drop; or NULL */
     void (*done)(void *arg, struct answer *a);
     void (*released)(void *arg);
     void *arg;
 };
 int service_ask(struct service *s, const struct online *o, struct error *e) FALLIBLE;
-int service_count_tokens(struct service *s, const char *model, const struct request *r,
-                         uint32_t *tokens, struct error *e) FALLIBLE;
+/* Nobody waits for the answers of this owner's calls any more. */
+void service_drop(struct service *s, const void *owner);
 /* The servers that models are answered by. */
 struct upstream_servers *service_upstreams(struct service *s);
 /* These are known from now on, though nothing asked them yet. They live as long as the service. */

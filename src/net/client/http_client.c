@@ -1,6 +1,5 @@
 #include "net/client/http_client.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +10,7 @@
 #include <curl/curl.h>
 
 #include "base/mem.h"
-#include "net/address.h"
+#include "base/thread.h"
 #include "net/client/http_curl.h"
 
 struct http_client {
@@ -35,19 +34,11 @@ struct exchange {
 
 /* ---- Before ---- */
 
-static bool allowed(const struct exchange *x)
-{
-    for (const char *const *a = x->out->guard_allow; a && *a; a++)
-        if (strcasecmp(*a, x->authority) == 0)
-            return true;
-    return false;
-}
-
 static int exchange_prepare(struct exchange *x, struct error *e)
 {
     if (http_curl_authority(x->out->url, x->authority, e) < 0)
         return -1;
-    x->guarded = x->out->guard && !allowed(x);
+    x->guarded = x->out->guard && !http_curl_listed(x->out->guard_allow, x->authority);
     return http_curl_headers(x->out->header, NULL, &x->header, e);
 }
 
@@ -137,28 +128,13 @@ static void set_limits(CURL *c, struct exchange *x)
 
 /* ---- While it runs ---- */
 
-static bool address_text(const struct sockaddr *a, char out[INET6_ADDRSTRLEN])
-{
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-
-    if (a->sa_family == AF_INET) {
-        memcpy(&v4, a, sizeof v4);
-        return inet_ntop(AF_INET, &v4.sin_addr, out, INET6_ADDRSTRLEN);
-    }
-    if (a->sa_family != AF_INET6)
-        return false;
-    memcpy(&v6, a, sizeof v6);
-    return inet_ntop(AF_INET6, &v6.sin6_addr, out, INET6_ADDRSTRLEN);
-}
-
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 {
     struct exchange *x = arg;
-    char text[INET6_ADDRSTRLEN] = "an unknown address";
+    char text[INET6_ADDRSTRLEN];
 
     (void)purpose;
-    if (x->guarded && (!address_text(&a->addr, text) || net_address_private(text))) {
+    if (x->guarded && !http_curl_public(a, text)) {
         memcpy(x->refused, text, sizeof x->refused);
         return CURL_SOCKET_BAD;
     }
@@ -234,9 +210,7 @@ static int exchange_fail(const struct exchange *x, CURLcode code, struct error *
     if (x->fault.code != ERROR_OK)
         return error_set(e, x->fault.code, "%s", x->fault.msg);
     if (x->refused[0])
-        return error_set(e, ERROR_PERMISSION_DENIED,
-                         "%s is at %s, which is not a public address: it may not be called",
-                         x->authority, x->refused);
+        return http_curl_refused(x->authority, x->refused, e);
     return http_curl_fail(x->curl, code, x->authority, x->text, e);
 }
 
@@ -273,6 +247,7 @@ int http_do(struct http_client *c, const struct http_out *out, struct http_in *i
     long status = 0;
     int rc = -1;
 
+    assert_may_wait("an HTTP request");
     *in = (struct http_in){
         .body = BUF_INIT(out->body_max ? out->body_max : HTTP_BODY_BYTES),
         .headers = BUF_INIT(HTTP_IN_HEAD_BYTES_MAX),

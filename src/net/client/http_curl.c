@@ -1,11 +1,14 @@
 #include "net/client/http_curl.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include "base/mem.h"
+#include "net/address.h"
 #include "net/client/http_client.h"
 
 /* The length of a URL that may be shown: neither its parameters nor a password. */
@@ -46,6 +49,44 @@ bool http_curl_this_machine(const char *authority)
         if (strncasecmp(authority, hosts[i], strlen(hosts[i])) == 0)
             return true;
     return false;
+}
+
+/* ---- The guard ---- */
+
+bool http_curl_listed(const char *const *list, const char *authority)
+{
+    for (const char *const *a = list; a && *a; a++)
+        if (strcasecmp(*a, authority) == 0)
+            return true;
+    return false;
+}
+
+static bool address_text(const struct sockaddr *a, char out[INET6_ADDRSTRLEN])
+{
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+
+    if (a->sa_family == AF_INET) {
+        memcpy(&v4, a, sizeof v4);
+        return inet_ntop(AF_INET, &v4.sin_addr, out, INET6_ADDRSTRLEN);
+    }
+    if (a->sa_family != AF_INET6)
+        return false;
+    memcpy(&v6, a, sizeof v6);
+    return inet_ntop(AF_INET6, &v6.sin6_addr, out, INET6_ADDRSTRLEN);
+}
+
+bool http_curl_public(const struct curl_sockaddr *a, char out[INET6_ADDRSTRLEN])
+{
+    (void)snprintf(out, INET6_ADDRSTRLEN, "an unknown address");
+    return address_text(&a->addr, out) && !net_address_private(out);
+}
+
+int http_curl_refused(const char *authority, const char *address, struct error *e)
+{
+    return error_set(e, ERROR_PERMISSION_DENIED,
+                     "%s is at %s, which is not a public address: it may not be called", authority,
+                     address);
 }
 
 /* ---- Before ---- */

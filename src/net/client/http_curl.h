@@ -10,6 +10,7 @@
 #ifndef TRANCHE_NET_CLIENT_HTTP_CURL_H
 #define TRANCHE_NET_CLIENT_HTTP_CURL_H
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 
 #include "base/error.h"
@@ -20,6 +21,12 @@
 /* "host:port" of a URL. */
 int http_curl_authority(const char *url, char out[HTTP_AUTHORITY_BYTES], struct error *e) FALLIBLE;
 bool http_curl_this_machine(const char *authority);
+/* Is "host:port" in the list, which ends in NULL and may be NULL? */
+bool http_curl_listed(const char *const *list, const char *authority);
+/* The guard: false for an address that is not public. Its text, also of one that cannot be read, is in
+ * out. */
+bool http_curl_public(const struct curl_sockaddr *a, char out[INET6_ADDRSTRLEN]);
+int http_curl_refused(const char *authority, const char *address, struct error *e);
 
 /* The lines that are sent: those of the list, which ends in NULL, and one more; both may be NULL. *out
  * is to be freed with curl_slist_free_all, also after a failure. */

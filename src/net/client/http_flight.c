@@ -123,8 +123,8 @@ static bool same_host(const struct http_host *a, const struct http_host *b)
 
 static bool is_set_for(const struct http_flight *f, const struct http_ask *ask)
 {
-    return f->set && same_host(&f->host, ask->host) && str_eq_c(buf_str(&f->url), ask->url) &&
-           str_eq_c(buf_str(&f->method), ask->method) &&
+    return f->set && !f->host.guard && !ask->host->guard && same_host(&f->host, ask->host) &&
+           str_eq_c(buf_str(&f->url), ask->url) && str_eq_c(buf_str(&f->method), ask->method) &&
            str_eq(buf_str(&f->line), str_of(ask->header)) &&
            f->has_body == http_curl_has_body(ask->method, ask->body);
 }
@@ -172,7 +172,7 @@ static void set_callbacks(struct http_flight *f)
     (void)curl_easy_setopt(c, CURLOPT_WRITEDATA, f);
     (void)curl_easy_setopt(c, CURLOPT_PREREQFUNCTION, has_connection);
     (void)curl_easy_setopt(c, CURLOPT_PREREQDATA, f);
-    http_socket_options(f->multi, c);
+    http_socket_options(f);
 }
 
 /* With a proxy set, libcurl does not look up the environment's exceptions for each request. */
@@ -180,7 +180,7 @@ static void set_proxy(struct http_flight *f)
 {
     const char *proxy = f->host.proxy;
 
-    if (!proxy && http_curl_this_machine(f->authority))
+    if (f->host.guard || (!proxy && http_curl_this_machine(f->authority)))
         proxy = "";
     if (!proxy)
         return;
@@ -204,6 +204,9 @@ static void set_transport(struct http_flight *f)
     (void)curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS,
                            (long)(s->connect_ms ? s->connect_ms : HTTP_CONNECT_MS));
     (void)curl_easy_setopt(c, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    /* The guard checks connections as they are made, so it must not get one that was made before. */
+    (void)curl_easy_setopt(c, CURLOPT_FRESH_CONNECT, s->guard ? 1L : 0L);
+    (void)curl_easy_setopt(c, CURLOPT_FORBID_REUSE, s->guard ? 1L : 0L);
     if (s->ca_file)
         (void)curl_easy_setopt(c, CURLOPT_CAINFO, s->ca_file);
     set_proxy(f);
@@ -222,6 +225,8 @@ static int set_handle(struct http_flight *f, const struct http_ask *ask, struct 
     if (http_curl_authority(ask->url, f->authority, e) < 0 ||
         http_curl_headers(ask->host->header, ask->header, &f->header, e) < 0)
         return -1;
+    f->guarded = ask->host->guard && !http_curl_listed(ask->host->guard_allow, f->authority);
+    f->refused[0] = '\0';
     curl_easy_reset(f->curl);
     http_curl_defaults(f->curl);
     set_callbacks(f);
@@ -339,7 +344,9 @@ void http_flight_ended(struct http_flight *f, CURLcode code)
 {
     if (code == CURLE_OK && !f->head_whole)
         code = CURLE_PARTIAL_FILE;
-    if (code != CURLE_OK && f->error.code == ERROR_OK)
+    if (code != CURLE_OK && f->refused[0])
+        (void)http_curl_refused(f->authority, f->refused, &f->error);
+    else if (code != CURLE_OK && f->error.code == ERROR_OK)
         (void)http_curl_fail(f->curl, code, f->authority, f->text, &f->error);
     note_end(f);
 }

@@ -39,6 +39,10 @@ struct http_host {
     bool http1;                /* never HTTP/2 */
     uint32_t connect_ms;       /* 0: HTTP_CONNECT_MS */
     uint32_t idle_ms;          /* an exchange ends after this time without a byte; 0: no limit */
+    /* Refuse addresses that are not public, as http_out's guard does, on a connection of its own. */
+    bool guard;
+    const char *const
+        *guard_allow; /* "host:port" that are allowed nevertheless, until NULL; or NULL */
 };
 struct http_ask {
     const struct http_host *host; /* outlives the exchange */

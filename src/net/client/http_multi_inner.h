@@ -43,8 +43,10 @@ struct http_flight {
     struct buf headers, body;
     bool head_whole, sent;
     int status;
-    struct error error;         /* OK until it fails */
-    char text[CURL_ERROR_SIZE]; /* libcurl's message */
+    bool guarded;                   /* the address must be a public one */
+    char refused[INET6_ADDRSTRLEN]; /* the address that the guard refused, or "" */
+    struct error error;             /* OK until it fails */
+    char text[CURL_ERROR_SIZE];     /* libcurl's message */
 };
 
 struct http_flights {
@@ -101,7 +103,7 @@ void http_flights_remove(struct http_flights *l, struct http_flight *f);
 int http_sockets_init(struct http_multi *m, struct error *e) FALLIBLE;
 void http_sockets_serve(struct http_shard *s); /* sets the callbacks of a shard's handle */
 void http_sockets_release(struct http_multi *m);
-void http_socket_options(struct http_multi *m, CURL *c);
+void http_socket_options(struct http_flight *f);
 /* Waits until a socket is ready, libcurl's timer is due, someone wakes us, or until_ns. */
 int http_sockets_wait(struct http_multi *m, uint64_t until_ns, struct error *e) FALLIBLE;
 /* Lets libcurl do what is due: new requests go out. */

@@ -81,12 +81,18 @@ static int on_timer(CURLM *c, long ms, void *arg)
 /* epoll forgets a socket when it is closed; so must we, or a new socket with its number would be missed. */
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 {
-    int fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+    struct http_flight *f = arg;
+    char text[INET6_ADDRSTRLEN];
 
     (void)purpose;
+    if (f->guarded && !http_curl_public(a, text)) {
+        memcpy(f->refused, text, sizeof f->refused);
+        return CURL_SOCKET_BAD;
+    }
+    int fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
     if (fd < 0)
         return CURL_SOCKET_BAD;
-    *socket_at(arg, fd) = (struct http_socket){ .ours = true };
+    *socket_at(f->multi, fd) = (struct http_socket){ .ours = true };
     return fd;
 }
 
@@ -128,12 +134,12 @@ void http_sockets_release(struct http_multi *m)
     mem_free(m->socket);
 }
 
-void http_socket_options(struct http_multi *m, CURL *c)
+void http_socket_options(struct http_flight *f)
 {
-    (void)curl_easy_setopt(c, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-    (void)curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, m);
-    (void)curl_easy_setopt(c, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
-    (void)curl_easy_setopt(c, CURLOPT_CLOSESOCKETDATA, m);
+    (void)curl_easy_setopt(f->curl, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    (void)curl_easy_setopt(f->curl, CURLOPT_OPENSOCKETDATA, f);
+    (void)curl_easy_setopt(f->curl, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+    (void)curl_easy_setopt(f->curl, CURLOPT_CLOSESOCKETDATA, f->multi);
 }
 
 /* ---- Waiting ---- */

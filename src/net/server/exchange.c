@@ -90,6 +90,7 @@ void *http_on_target(void *cls, const char *target, struct MHD_Connection *conn)
     struct http_server *s = cls;
     struct http_call *c = http_call_new(s, target ? target : "");
 
+    thread_role_set(THREAD_CONNECTION); /* libmicrohttpd makes the thread, and begins here */
     lock(&s->lock);
     c->conn = conn;
     c->peer = http_peer_of(conn);

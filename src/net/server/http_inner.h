@@ -90,6 +90,7 @@ struct http_call {
     unsigned refs;
     bool suspended, cut;
     bool reply_due; /* a worker has it and has not replied yet */
+    bool gone_told; /* handlers.gone was called, or is about to be */
 
     enum http_method method; /* the head: set before begin */
     struct str target, path, query;
@@ -159,7 +160,7 @@ void http_peer_head_began(struct http_server *s, struct http_peer *p);
 void http_peer_head_ended(struct http_server *s, struct http_peer *p);
 void http_peer_call_ended(struct http_server *s, struct http_peer *p);
 void http_peers_count(struct http_server *s, int change); /* under server.lock */
-/* Closes connections over their deadline, and wakes streams whose reader is gone. Under server.lock. */
+/* Closes connections over their deadline, wakes streams whose reader is gone, and says who left. */
 void http_peers_check(struct http_server *s);
 
 /* listen.c */

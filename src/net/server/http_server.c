@@ -48,6 +48,7 @@ static void *work(void *server)
 {
     struct http_server *s = server;
 
+    thread_role_set(THREAD_WORKER);
     for (;;) {
         struct http_call *c = chan_recv(s->queue, UINT32_MAX);
         if (!c)

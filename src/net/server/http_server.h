@@ -66,6 +66,9 @@ struct http_handlers {
     /* Called after begin, just before the first byte of the reply leaves, on a connection's thread; must
      * not wait. A client that has its reply thus sees all that is counted here. May be NULL. */
     void (*replying)(void *arg, struct http_call *c);
+    /* The client has left, and a reply is still due: called once, on a thread of the server, and not
+     * under its lock; must not wait. The reply must be given nevertheless. May be NULL. */
+    void (*gone)(void *arg, struct http_call *c);
     void (*end)(void *arg, struct http_call *c); /* free what http_attach holds; may be NULL */
     void *arg;
 };

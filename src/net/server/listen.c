@@ -197,8 +197,8 @@ struct round {
 
 static struct round look(struct http_server *s)
 {
-    lock(&s->lock);
     http_peers_check(s);
+    lock(&s->lock);
     const struct round r = { !s->quiesced && s->peer_count < s->connections_max, s->closing };
     unlock(&s->lock);
     return r;

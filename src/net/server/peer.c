@@ -1,10 +1,14 @@
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 
 #include "base/thread.h"
 #include "base/clock.h"
 #include "base/metric.h"
 #include "net/server/http_inner.h"
+
+#define GONE_MAX 256 /* told at one look */
+#define RDHUP 0x2000 /* POLLRDHUP of Linux, which POSIX does not have */
 
 static uint64_t now_ns(void)
 {
@@ -129,6 +133,14 @@ static bool left(int fd)
     return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
 }
 
+/* Has the client shut down its side? It may have sent more before, or the end of TLS. */
+static bool has_shut_down(int fd)
+{
+    struct pollfd p = { .fd = fd, .events = RDHUP };
+
+    return poll(&p, 1, 0) > 0 && (p.revents & (RDHUP | POLLHUP | POLLERR));
+}
+
 /* Under the lock. libmicrohttpd does not look at a suspended connection, so it does not notice that the
  * reader of a quiet stream is gone. */
 static void wake_left(struct http_server *s)
@@ -152,10 +164,35 @@ static void wake_unfinished(struct http_server *s)
             (void)shutdown(c->peer->fd, SHUT_RD);
 }
 
-/* Under the lock. */
+/* Under the lock: the calls whose reply is due and whose client has just left. They are held. */
+static uint32_t find_gone(struct http_server *s, struct http_call *out[GONE_MAX])
+{
+    uint32_t count = 0;
+
+    for (struct http_call *c = s->calls; c && count < GONE_MAX; c = c->next) {
+        if (!c->peer || !c->reply_due || c->gone_told || !has_shut_down(c->peer->fd))
+            continue;
+        c->gone_told = true;
+        c->refs++;
+        out[count++] = c;
+    }
+    return count;
+}
+
 void http_peers_check(struct http_server *s)
 {
+    struct http_call *gone[GONE_MAX];
+    uint32_t count = 0;
+
+    lock(&s->lock);
     close_slow(s, now_ns());
     wake_left(s);
     wake_unfinished(s);
+    if (s->h.gone)
+        count = find_gone(s, gone);
+    unlock(&s->lock);
+    for (uint32_t i = 0; i < count; i++) {
+        s->h.gone(s->h.arg, gone[i]);
+        http_call_unref(gone[i]);
+    }
 }

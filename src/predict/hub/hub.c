@@ -101,18 +101,23 @@ static enum fair_class class_next(const struct hub *h)
     return h->online_in_flight < half ? FAIR_ONLINE : FAIR_BATCH;
 }
 
-/* The held requests of a closing share are not sent any more. */
-static void held_drop(struct hub *h)
+/* The held requests of a closing share, and of calls that were given up, are not sent any more. */
+static void held_drop(struct hub *h, struct callbacks *t)
 {
     struct hub_item *i = h->held.first;
 
     h->held = (struct hub_list){ 0 };
     while (i) {
         struct hub_item *next = i->next;
-        if (i->share && i->share->closing) {
+        if (i->share ? i->share->closing : i->call->expired) {
             h->in_flight--;
             item_move(i, ITEM_HELD, ITEM_DONE);
-            share_deliver(i->share, i);
+            if (i->share) {
+                share_deliver(i->share, i);
+            } else {
+                h->online_in_flight--;
+                call_deliver(h, i->call, t);
+            }
         } else {
             hub_list_add(&h->held, i);
         }
@@ -121,10 +126,10 @@ static void held_drop(struct hub *h)
 }
 
 /* Adds up to a burst of requests to the held ones, in the fair order. */
-static void choose(struct hub *h)
+static void choose(struct hub *h, struct callbacks *t)
 {
-    if (h->closing_count && h->held.first)
-        held_drop(h);
+    if ((h->closing_count || h->call_count) && h->held.first)
+        held_drop(h, t);
     for (struct share *s = h->share; h->closing_count && s; s = s->next)
         share_cancel(s);
     for (int n = 0; n < HUB_BURST && h->in_flight < h->session->window; n++) {
@@ -244,7 +249,9 @@ static void round_run(struct hub *h)
     struct callbacks t = { 0 };
     struct error e = { 0 };
 
-    choose(h);
+    calls_look(h, &t); /* a call past its deadline is not sent */
+    choose(h, &t);
+    call_back(h, &t);
     uint32_t ms = wait_ms(h);
     bool look = h->closing_count || system->mono_ns(system) >= h->stats_ns;
     unlock(&h->lock);
@@ -260,8 +267,7 @@ static void round_run(struct hub *h)
         h->stats_ns = now + HUB_STATS_EVERY_MS * NS_PER_MS;
     }
     hand_out(h, answers.first, &t);
-    calls_due(h, &t);
-    calls_expire(h, &t);
+    calls_look(h, &t);
     call_back(h, &t);
     if (rc == 0 && is_still(h, now)) {
         rc =
@@ -287,12 +293,12 @@ static void idle(struct hub *h)
     uint32_t longest_ms = h->delayed_count ? HUB_DELAYED_LOOK_MS : UINT32_MAX;
     struct callbacks t = { 0 };
 
-    h->sleeping = true;
-    (void)cond_wait_until(&h->work, &h->lock, deadline_in_ms(longest_ms));
+    h->sleeping = !h->counted_count && !h->dropped;
+    if (h->sleeping)
+        (void)cond_wait_until(&h->work, &h->lock, deadline_in_ms(longest_ms));
     h->sleeping = false;
     h->still_ns = 0;
-    calls_due(h, &t);
-    calls_expire(h, &t);
+    calls_look(h, &t);
     call_back(h, &t);
 }
 
@@ -338,6 +344,7 @@ int hub_need_session(struct hub *h, struct error *e)
 {
     uint64_t failures = h->open_failures;
 
+    assert_may_wait("the wait for a model");
     while (!h->session) {
         if (h->open_failures != failures) {
             *e = h->open_error;
@@ -424,30 +431,20 @@ void hub_free(struct hub *h)
     assert(!h->share);
     h->stopping = true;
     hub_wake(h);
-    bool started = h->started;
+    cond_broadcast(&h->changed);
+    bool started = h->started, counts = h->counter_started;
     unlock(&h->lock);
+    if (counts)
+        thread_join(h->counter);
     if (started)
         thread_join(h->thread);
+    mem_free(h->counted_project);
     script_memory_release(&h->scripts);
     fair_release(&h->queue);
     cond_destroy(&h->changed);
     cond_destroy(&h->work);
     lock_destroy(&h->lock);
     mem_free(h);
-}
-
-int hub_count_tokens(struct hub *h, const struct request *r, uint32_t *tokens, struct error *e)
-{
-    lock(&h->lock);
-    int rc = hub_need_session(h, e);
-    struct predictor *p = h->session;
-    h->pins += rc == 0;
-    unlock(&h->lock);
-    if (rc < 0)
-        return -1;
-    rc = hub_count(p, r, tokens, e);
-    hub_unpin(h);
-    return rc;
 }
 
 void hub_stats(struct hub *h, struct hub_stats *out)

@@ -16,6 +16,7 @@
  *          the next hub_join loads it again. A session that computes nothing for HUB_STILL_MS
  *          (hub_inner.h) while a close waits is broken.
  * Threads: a thread of the hub owns the session, loads it too, and makes all callbacks, under no lock.
+ *          Another one counts tokens, so that a long text delays neither callers nor the session.
  *          A share has one owner, as every predictor; the rest is callable from any thread but that.
  * Source:  P. Goyal et al., "Start-time fair queueing", SIGCOMM 1996.
  */
@@ -39,8 +40,10 @@ struct hub_share {
 };
 struct predictor *hub_join(struct hub *h, const struct hub_share *who, struct error *e);
 
-/* The maximum of open online calls; a further one is refused with RESOURCE_EXHAUSTED. */
+/* The maxima of open online calls, of all and of one project; a further one is refused with
+ * RESOURCE_EXHAUSTED. */
 #define HUB_CALLS_MAX 4096
+#define HUB_CALLS_PROJECT_MAX 1024
 
 /* An online call. hub_ask never blocks; the call waits while the model is loaded. done is called once
  * and owns the answer; released is called once after done, when the request is no longer read. Neither
@@ -50,17 +53,19 @@ struct hub_call {
     const char *project; /* copied */
     double weight;
     uint32_t deadline_ms; /* then DEADLINE_EXCEEDED, or when the model is loaded; 0: none */
-    bool scripted;        /* its label, or script, says what happens (script.h) */
-    const char *script;   /* of a request without the label; copied, may be NULL */
+    bool counts;       /* count the request's tokens (usage.prompt_tokens of the answer), no more */
+    const void *owner; /* for hub_drop; or NULL */
+    bool scripted;     /* its label, or script, says what happens (script.h) */
+    const char *script; /* of a request without the label; copied, may be NULL */
     void (*done)(void *arg, struct answer *a);
     void (*released)(void *arg); /* may be NULL */
     void *arg;
 };
 int hub_ask(struct hub *h, const struct hub_call *ask, struct error *e) FALLIBLE;
 
-/* As predictor_ops says; opens the session when there is none. */
-int hub_count_tokens(struct hub *h, const struct request *r, uint32_t *tokens,
-                     struct error *e) FALLIBLE;
+/* Nobody waits for the answer of this owner's call any more: it is answered CANCELLED soon, and not sent
+ * to the session, or cancelled there. Never blocks; a call that has ended, or none, is fine. */
+void hub_drop(struct hub *h, const void *owner);
 
 struct hub_stats {
     struct predictor_stats session;

@@ -80,6 +80,9 @@ struct share {
     struct share *next; /* of the hub's */
 };
 
+/* A call that only counts tokens is in no queue: the counter takes it. */
+enum count_state { COUNT_NONE, COUNT_WAITS, COUNT_RUNS, COUNT_DONE };
+
 struct call {
     struct hub_item item;
     struct hub_call ask;
@@ -88,8 +91,11 @@ struct call {
     bool delayed;               /* a script delays it until due_ns, and then act follows */
     uint64_t due_ns;
     struct script_act act;
-    char *project; /* of a delayed one */
-    bool expired;  /* its deadline passed: done was called with late */
+    enum count_state counting;
+    char *project;
+    bool dropped; /* nobody waits for its answer */
+    bool expired; /* its deadline passed or it was dropped: done was called with late */
+    bool ended;   /* it is in no list of the hub any more */
     struct error late;
     struct call *next, **at; /* of the hub's */
     struct call *round;      /* of a round's callbacks */
@@ -107,9 +113,9 @@ struct hub {
     /* Guards everything in the hub that is not marked otherwise, and so in shares, calls and items. */
     pthread_mutex_t lock;
     pthread_cond_t work;    /* for the hub's thread, when sleeping */
-    pthread_cond_t changed; /* session, open_failures or pins */
-    pthread_t thread;
-    bool started, stopping, sleeping;
+    pthread_cond_t changed; /* session, open_failures or pins; for the counter: a call, stopping */
+    pthread_t thread, counter;
+    bool started, counter_started, stopping, sleeping;
     bool wanted;               /* a share or a call waits for a session */
     struct predictor *session; /* NULL: none, or it is being closed */
     uint32_t pins;             /* calls of other threads into the session */
@@ -120,6 +126,9 @@ struct hub {
     uint32_t share_count, closing_count;
     struct call *call;
     uint32_t call_count, delayed_count;
+    uint32_t counted_count; /* counting calls that are done */
+    char *counted_project;  /* whose call the counter took last; or NULL */
+    bool dropped;           /* a call was: to be looked at before anything is sent */
     struct script_memory scripts;
     uint64_t deadline_ns; /* the earliest of the calls' */
     uint32_t in_flight, online_in_flight;
@@ -158,8 +167,8 @@ void share_cancel(struct share *s); /* asks the session to cancel a closing shar
 
 /* hub_call.c, under the lock but for callbacks_run. */
 void call_deliver(struct hub *h, struct call *c, struct callbacks *t);
-void calls_expire(struct hub *h, struct callbacks *t);
-void calls_due(struct hub *h, struct callbacks *t); /* calls that a script has delayed */
+/* Ends the calls that are late, dropped, delayed until now by a script, or counted. */
+void calls_look(struct hub *h, struct callbacks *t);
 /* Every call ends with why; calls that are with a session end only once it is closed. */
 void calls_fail(struct hub *h, const struct error *why, struct callbacks *t);
 void callbacks_run(struct callbacks *t);

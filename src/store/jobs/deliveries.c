@@ -210,18 +210,25 @@ static int list_read(struct stmt *q, struct arena *a, struct delivery_list *out,
     return rc;
 }
 
-int delivery_due(struct store *s, struct arena *a, int64_t now_us, uint32_t most,
-                 struct delivery_list *out, struct error *e)
+/* One row a receiver before the second of any: who has many due ones does not stand before others. */
+int delivery_due(struct store *s, struct arena *a, int64_t now_us,
+                 const struct delivery_share *share, struct delivery_list *out, struct error *e)
 {
     struct db *d = store_read(s, e);
 
     *out = (struct delivery_list){ 0 };
     if (!d)
         return -1;
-    struct stmt *q =
-        db_stmt(d, "SELECT " DELIVERY_COLUMNS " FROM delivery"
-                   " WHERE state = " SQL_WAITS " AND due_us <= ? ORDER BY due_us, id LIMIT ?");
-    db_bind(q, "ii", now_us, (int64_t)most);
+    struct stmt *q = db_stmt(
+        d, "WITH due AS (SELECT id, due_us, project, row_number() OVER"
+           "  (PARTITION BY project, uri ORDER BY due_us, id) AS nth FROM delivery"
+           "  WHERE state = " SQL_WAITS " AND due_us <= ?),"
+           " turn AS (SELECT id, due_us, row_number() OVER"
+           "  (PARTITION BY project ORDER BY nth, due_us, id) AS nth FROM due WHERE nth <= ?)"
+           " SELECT " DELIVERY_COLUMNS " FROM delivery WHERE id IN (SELECT id FROM turn"
+           "  WHERE nth <= ? ORDER BY nth, due_us, id LIMIT ?) ORDER BY due_us, id");
+    db_bind(q, "iiii", now_us, (int64_t)share->receiver, (int64_t)share->project,
+            (int64_t)share->all);
     int rc = list_read(q, a, out, e);
     store_read_done(s, d);
     return rc;

@@ -67,10 +67,15 @@ struct delivery_list {
     struct delivery *item;
     uint32_t count;
 };
-/* Deliveries that are due, the oldest first, at most `most`. */
-int delivery_due(struct store *s, struct arena *a, int64_t now_us, uint32_t most,
-                 struct delivery_list *out, struct error *e) FALLIBLE;
-/* One attempt ended: state, attempts, due_us, last_* of v. */
+/* Deliveries that are due, the oldest first; at most so many for one URI of a project, for a project, and
+ * in all. When there are more, each project's next ones are taken first. */
+struct delivery_share {
+    uint32_t receiver, project, all;
+};
+int delivery_due(struct store *s, struct arena *a, int64_t now_us,
+                 const struct delivery_share *share, struct delivery_list *out,
+                 struct error *e) FALLIBLE;
+/* An attempt begins, or ended: state, attempts, due_us, last_* of v. */
 int delivery_update(struct store *s, const struct delivery *v, struct error *e) FALLIBLE;
 /* The newest first. */
 struct delivery_query {

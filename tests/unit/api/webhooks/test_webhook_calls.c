@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 
+#include "api/webhooks/send.h"
 #include "unit/api/service_case.h"
 
 #define HOOKS "/v1beta/webhooks"
@@ -158,6 +159,68 @@ static void test_a_project_has_one_secret_for_its_jobs_targets(void **state)
     assert_string_not_equal(answer_text(w, "secret"), secret);
 }
 
+/* A receiver that takes connections and never answers; its address is allowed. */
+static int silent_receiver(struct serving *w, char at[32])
+{
+    static const char *allow[2];
+    struct sockaddr_in sa = { .sin_family = AF_INET };
+    socklen_t len = sizeof sa;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof sa), 0);
+    assert_int_equal(listen(fd, 64), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
+    (void)snprintf(at, 32, "127.0.0.1:%u", ntohs(sa.sin_port));
+    allow[0] = at;
+    w->api.webhook_allow = allow;
+    return fd;
+}
+
+static int send_ping(struct serving *w, const char *hook)
+{
+    const char *text =
+        joined(w, "POST %s:ping HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", hook);
+    int fd = serving_connect(w);
+
+    assert_int_equal(write(fd, text, strlen(text)), (int64_t)strlen(text));
+    return fd;
+}
+
+/* The thread's role is checked at the post (base/thread.h), so no duration is. */
+static void test_pings_to_a_silent_receiver_stop_nobody_and_end_with_the_server(void **state)
+{
+    struct serving *w = *state;
+    char at[32], part[256];
+    int receiver = silent_receiver(w, at), ping[16], silent = 0, refused = 0, stopped = 0;
+
+    (void)ask(w, "POST", HOOKS,
+              joined(w, "{'uri':'http://%s/x','subscribedEvents':['batch.failed']}", at));
+    assert_asked(w, 200);
+    const char *hook = joined(w, HOOKS "/%s", answer_text(w, "id"));
+    for (int i = 0; i < 16; i++)
+        ping[i] = send_ping(w, hook);
+    (void)ask(w, "GET", "/healthz", "");
+    assert_asked(w, 200);
+    (void)ask(w, "GET", hook, "");
+    assert_asked(w, 200);
+    webhook_sender_end(w->api.sender);
+    for (int i = 0; i < 16; i++) {
+        ssize_t n = read(ping[i], part, sizeof part);
+        assert_true(n > 12);
+        silent += strncmp(part, "HTTP/1.1 200", 12) == 0;
+        refused += strncmp(part, "HTTP/1.1 429", 12) == 0;
+        stopped += strncmp(part, "HTTP/1.1 503", 12) == 0;
+        (void)close(ping[i]);
+    }
+    assert_int_equal(silent, 0);
+    assert_int_equal(refused + stopped, 16);
+    assert_true(refused == 12 || stopped >= 4); /* four of a project wait at a time */
+    webhook_sender_free(w->api.sender);
+    w->api.sender = NULL;
+    (void)close(receiver);
+}
+
 static void test_a_deleted_webhook_is_gone(void **state)
 {
     struct serving *w = *state;
@@ -181,6 +244,7 @@ int main(void)
         ONE(test_another_projects_webhooks_are_not_found),
         ONE(test_a_project_has_one_secret_for_its_jobs_targets),
         ONE(test_a_deleted_webhook_is_gone),
+        ONE(test_pings_to_a_silent_receiver_stop_nobody_and_end_with_the_server),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -199,6 +199,7 @@ static void test_within_a_project_priority_goes_first_then_age(void **state)
 struct asked {
     atomic_uint done, released;
     _Atomic(int) code;
+    atomic_uint tokens; /* of the last answer's prompt */
     bool released_first;
     void *free_when_released;
 };
@@ -208,6 +209,7 @@ static void on_done(void *arg, struct answer *a)
     struct asked *q = arg;
 
     q->code = (int)a->error.code;
+    q->tokens = a->usage.prompt_tokens;
     q->done++;
     answer_release(a);
 }
@@ -234,6 +236,34 @@ static int ask(struct fixture *f, char c, uint32_t deadline_ms, struct asked *q,
                                    .released = on_released,
                                    .arg = q };
     return hub_ask(f->hub, &call, e);
+}
+
+static void count(struct fixture *f, char c, struct asked *q)
+{
+    const struct hub_call call = { .request = letter(f, c),
+                                   .project = "online",
+                                   .weight = 1,
+                                   .counts = true,
+                                   .done = on_done,
+                                   .released = on_released,
+                                   .arg = q };
+    struct error e = { 0 };
+
+    assert_int_equal(hub_ask(f->hub, &call, &e), 0);
+}
+
+static int ask_for(struct fixture *f, const char *project, const void *owner, struct asked *q)
+{
+    const struct hub_call call = { .request = letter(f, 'O'),
+                                   .project = project,
+                                   .weight = 1,
+                                   .owner = owner,
+                                   .done = on_done,
+                                   .released = on_released,
+                                   .arg = q };
+    struct error e = { 0 };
+
+    return hub_ask(f->hub, &call, &e);
 }
 
 static void await(atomic_uint *n, uint32_t count)
@@ -336,8 +366,9 @@ static void test_more_than_the_maximum_of_calls_is_refused(void **state)
     struct asked q = { 0 };
     struct error e = { 0 };
 
+    static const char *const projects[] = { "a", "b", "c", "d" };
     for (int i = 0; i < HUB_CALLS_MAX; i++)
-        assert_int_equal(ask(f, 'O', 0, &q, &e), 0);
+        assert_int_equal(ask_for(f, projects[i % 4], NULL, &q), 0);
     assert_int_equal(ask(f, 'O', 0, &q, &e), -1);
     assert_int_equal(e.code, ERROR_RESOURCE_EXHAUSTED);
     hub_free(f->hub); /* with all of them open */
@@ -387,12 +418,8 @@ static void test_a_model_that_cannot_be_opened_is_reported_and_tried_again(void 
     const struct hub_share who = { .project = "a", .weight = 1 };
     struct asked q = { 0 };
     struct error e = { 0 };
-    uint32_t tokens;
-
     gate.no_session = true;
     assert_null(hub_join(f->hub, &who, &e));
-    assert_int_equal(e.code, ERROR_NOT_FOUND);
-    assert_int_equal(hub_count_tokens(f->hub, letter(f, 'A'), &tokens, &e), -1);
     assert_int_equal(e.code, ERROR_NOT_FOUND);
     assert_int_equal(ask(f, 'O', 0, &q, &e), 0);
     await(&q.released, 1);
@@ -400,7 +427,66 @@ static void test_a_model_that_cannot_be_opened_is_reported_and_tried_again(void 
     (void)pthread_mutex_lock(&gate.lock);
     gate.no_session = false;
     (void)pthread_mutex_unlock(&gate.lock);
-    assert_int_equal(hub_count_tokens(f->hub, letter(f, 'A'), &tokens, &e), 0);
+    count(f, 'A', &q);
+    await(&q.released, 2);
+    assert_int_equal(q.code, ERROR_OK);
+    assert_true(q.tokens > 0);
+}
+
+/* Nothing was let through: the waiting calls end although the session answers nothing. */
+static void test_a_dropped_call_is_not_sent_and_ends_at_once(void **state)
+{
+    struct fixture *f = *state;
+    struct asked left = { 0 }, other = { 0 };
+    static const int gone, here; /* their addresses count */
+
+    struct predictor *filler = fill(f);
+    for (int i = 0; i < 150; i++)
+        assert_int_equal(ask_for(f, "a", &gone, &left), 0);
+    assert_int_equal(ask_for(f, "b", &here, &other), 0);
+    hub_drop(f->hub, &gone);
+    await(&left.released, 150);
+    assert_int_equal(left.code, ERROR_CANCELLED);
+    gate_let(GATE_MAX);
+    await(&other.released, 1);
+    assert_int_equal(other.code, ERROR_OK);
+    assert_int_equal(logged('O', 0, gate_logged()), 1);
+    take(filler, 'Z', 4);
+    filler->ops->close(filler);
+}
+
+static void test_a_dropped_call_that_the_session_has_is_cancelled_there(void **state)
+{
+    struct fixture *f = *state;
+    struct asked left = { 0 };
+    static const int gone; /* its address counts */
+
+    gate.cancels = true;
+    assert_int_equal(ask_for(f, "a", &gone, &left), 0);
+    gate_await(1);
+    hub_drop(f->hub, &gone);
+    await(&left.released, 1);
+    assert_int_equal(left.code, ERROR_CANCELLED);
+    assert_int_equal(left.done, 1);
+    assert_int_equal(gate.cancelled, 1);
+    hub_drop(f->hub, &gone); /* it has ended */
+}
+
+static void test_one_project_cannot_take_all_open_calls(void **state)
+{
+    struct fixture *f = *state;
+    struct asked many = { 0 }, other = { 0 };
+
+    struct predictor *filler = fill(f);
+    for (int i = 0; i < HUB_CALLS_PROJECT_MAX; i++)
+        assert_int_equal(ask_for(f, "a", NULL, &many), 0);
+    assert_int_equal(ask_for(f, "a", NULL, &many), -1);
+    assert_int_equal(ask_for(f, "b", NULL, &other), 0);
+    gate_let(GATE_MAX);
+    await(&many.released, HUB_CALLS_PROJECT_MAX);
+    await(&other.released, 1);
+    take(filler, 'Z', 4);
+    filler->ops->close(filler);
 }
 
 static void *let_later(void *arg)
@@ -533,7 +619,7 @@ static void test_the_statistics_say_what_is_open(void **state)
 {
     struct fixture *f = *state;
     struct hub_stats st;
-    uint32_t tokens;
+    struct asked q = { 0 };
     struct error e = { 0 };
 
     struct predictor *filler = fill(f);
@@ -547,8 +633,9 @@ static void test_the_statistics_say_what_is_open(void **state)
     assert_int_equal(st.shares, 2);
     assert_true(st.loaded);
     assert_null(p->ops->count_tokens); /* the gate cannot */
-    assert_int_equal(hub_count_tokens(f->hub, letter(f, 'A'), &tokens, &e), 0);
-    assert_true(tokens > 0);
+    count(f, 'A', &q);                 /* while the session is full */
+    await(&q.released, 1);
+    assert_true(q.tokens > 0);
     gate_let(GATE_MAX);
     take(p, 'A', 3);
     take(filler, 'Z', 4);
@@ -644,6 +731,9 @@ int main(void)
         TEST(test_online_goes_first_but_takes_no_more_than_half_while_batch_waits),
         TEST(test_a_window_of_one_is_taken_in_turns),
         TEST(test_a_late_call_is_answered_at_its_deadline_and_released_when_read_no_more),
+        TEST(test_a_dropped_call_is_not_sent_and_ends_at_once),
+        TEST(test_a_dropped_call_that_the_session_has_is_cancelled_there),
+        TEST(test_one_project_cannot_take_all_open_calls),
         TEST(test_more_than_the_maximum_of_calls_is_refused),
         TEST(test_a_broken_session_breaks_its_shares_and_the_next_join_opens_another),
         TEST(test_a_model_that_cannot_be_opened_is_reported_and_tried_again),

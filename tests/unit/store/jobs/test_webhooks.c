@@ -23,8 +23,9 @@ static uint32_t due(struct world *w, struct delivery *out, uint32_t cap)
 {
     struct error e = { 0 };
     struct delivery_list list;
+    const struct delivery_share share = { cap, cap, cap };
 
-    ASSERT_OK(delivery_due(w->s, &w->a, w->clock.fake_us, cap, &list, &e), e);
+    ASSERT_OK(delivery_due(w->s, &w->a, w->clock.fake_us, &share, &list, &e), e);
     if (list.count)
         memcpy(out, list.item, list.count * sizeof *out);
     return list.count;
@@ -268,6 +269,30 @@ static void test_a_deleted_webhook_is_told_nothing_more(void **state)
     assert_int_equal(due(w, d, 8), 0);
 }
 
+/* One project has three receivers with six deliveries each, another has one of each. */
+static void test_due_deliveries_are_shared_among_receivers_and_projects(void **state)
+{
+    struct world *w = *state;
+    struct error e = { 0 };
+    struct delivery_list list;
+    const struct delivery_share share = { .receiver = 2, .project = 5, .all = 4 },
+                                wide = { .receiver = 2, .project = 5, .all = 100 };
+
+    for (int i = 0; i < 3; i++) {
+        const char *const uris[] = { "https://a", "https://b", "https://c" };
+        (void)hook(w, "p", uris[i], "");
+    }
+    for (int i = 0; i < 6; i++)
+        (void)succeed(w, running(w));
+    ASSERT_OK(delivery_due(w->s, &w->a, w->clock.fake_us, &wide, &list, &e), e);
+    assert_int_equal(list.count, 5); /* of the project, two of each receiver at most */
+    ASSERT_OK(delivery_due(w->s, &w->a, w->clock.fake_us, &share, &list, &e), e);
+    assert_int_equal(list.count, 4);
+    for (uint32_t i = 0; i < 3; i++) { /* each receiver's first one comes before any second */
+        assert_int_equal(list.item[i].uri.p[8], 'a' + (int)i);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_make, world_remove)
 
 int main(void)
@@ -282,6 +307,7 @@ int main(void)
         TEST(test_old_deliveries_go_and_waiting_ones_stay),
         TEST(test_lists_are_by_project_webhook_and_job_the_newest_first),
         TEST(test_a_deleted_webhook_is_told_nothing_more),
+        TEST(test_due_deliveries_are_shared_among_receivers_and_projects),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
