@@ -167,42 +167,55 @@ static int call_check(struct openai_answer *r, const struct parts *p)
                      "The answer calls no function, though one had to be called.");
 }
 
-/* ---- text/x.enum ---- */
-
-static bool is_value(const struct generation *g, struct str text)
-{
-    struct values it = values_of(request_field(g->schema ? g->schema : g->json_schema, "enum"));
-    yyjson_val *value;
-
-    while ((value = values_next(&it)))
-        if (str_eq(json_str(value), text))
-            return true;
-    return false;
-}
+/* ---- The form of the answer ---- */
 
 /* An enum's value was asked for as a JSON string; the answer is the bare value. A server that
  * follows no schema may have written it bare. */
-static int enum_undo(struct openai_answer *r, struct parts *p, bool cut)
+static struct str enum_undo(struct arena *a, struct str text)
 {
-    const struct generation *g = &r->rules->request->generation;
-    struct response_part *last = p->count ? &p->item[p->count - 1] : NULL;
-    bool is_text = last && last->kind == RESPONSE_TEXT;
     struct error ignored = { 0 };
     size_t at;
 
-    if (g->form != ANSWER_ENUM || (last && last->kind == RESPONSE_CALL))
-        return 0;
-    struct str text = is_text ? str_trim(last->text) : (struct str){ 0 };
-    if (text.len && text.p[0] == '"') {
-        yyjson_val *v = json_parse(r->arena, text, &at, &ignored);
-        text = yyjson_is_str(v) ? json_str(v) : str_sub(text, 1, text.len);
-    }
-    if (is_text)
-        last->text = text;
-    if (cut || is_value(g, text))
-        return 0;
-    return error_set(r->e, ERROR_INTERNAL, "The answer %s is not one of the enum's values.",
-                     quote(text).text);
+    text = str_trim(text);
+    if (!text.len || text.p[0] != '"')
+        return text;
+    yyjson_val *v = json_parse(a, text, &at, &ignored);
+    return yyjson_is_str(v) ? json_str(v) : str_sub(text, 1, text.len);
+}
+
+/* A server that knows no response_format may write JSON as Markdown: the fences are taken off when the
+ * whole text is one fenced block, for then nothing else can be meant. */
+static struct str fence_undo(struct str text)
+{
+    static const struct str fence = STR_INIT("```");
+    struct str block = str_trim(text);
+    size_t begin = str_find(block, STR("\n"));
+
+    if (!str_starts(block, fence) || !str_ends(block, fence) || begin == SIZE_MAX ||
+        begin + 1 + fence.len > block.len)
+        return text;
+    struct str label = str_trim(str_sub(block, fence.len, begin - fence.len));
+    struct str inner = str_sub(block, begin + 1, block.len - fence.len - begin - 1);
+    bool json = label.len == 0 || lower_equal(label, "json");
+    /* A line break in a string of JSON is escaped: another fence on a line is another block. */
+    if (!json || str_find(inner, STR("\n```")) != SIZE_MAX || str_starts(inner, fence))
+        return text;
+    return str_trim(inner);
+}
+
+/* The text of the last part in the form that was asked for, as far as it is only dressed otherwise.
+ * Whether it has the form is judged by who sent the request. */
+static void form_undo(struct openai_answer *r, struct parts *p, bool cut)
+{
+    enum answer_form form = r->rules->request->generation.form;
+    struct response_part *last = p->count ? &p->item[p->count - 1] : NULL;
+
+    if (!last || last->kind != RESPONSE_TEXT)
+        return;
+    if (form == ANSWER_ENUM)
+        last->text = enum_undo(r->arena, last->text);
+    else if (form == ANSWER_JSON && !cut)
+        last->text = fence_undo(last->text);
 }
 
 /* ---- The message ---- */
@@ -225,9 +238,10 @@ int openai_message_read(struct openai_answer *r, yyjson_val *message, uint32_t n
     if (refusal.len)
         c->finish = FINISH_SAFETY;
     if (calls_read(r, message, number, &p, cut) < 0 ||
-        (c->finish == FINISH_STOP && call_check(r, &p) < 0) ||
-        (c->finish != FINISH_SAFETY && enum_undo(r, &p, cut) < 0))
+        (c->finish == FINISH_STOP && call_check(r, &p) < 0))
         return -1;
+    if (c->finish != FINISH_SAFETY)
+        form_undo(r, &p, cut);
     if (!p.said) /* an empty text is never absent */
         p.item[p.count++] = (struct response_part){ .kind = RESPONSE_TEXT };
     c->part = p.item;

@@ -239,13 +239,14 @@ static int read_answer(const struct flight *f, struct flight_desk *d, const stru
     int rc = f->target->wire->read(&d->arena, done->body, &rules, &a->response, &a->usage, why);
     if (rc == 0 && came_before(d, buf_str(&a->response), done->body))
         rc = error_set(why, ERROR_INTERNAL, "this reply was already given to another request");
+    f->task->upstream = f->target->to->upstream->name;
     if (rc == 0) {
         a->price = f->target->has_price ? &f->target->price : NULL;
         return 0;
     }
     buf_release(&a->response);
     a->usage = (struct usage){ 0 };
-    return error_wrap(why, "%s", f->target->to->upstream->name);
+    return error_wrap(why, "%s", f->task->upstream);
 }
 
 static void read_whole(const struct flight *f, struct flight_desk *d, const struct http_done *done,

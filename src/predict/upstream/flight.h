@@ -27,6 +27,7 @@ struct upstream_task {
     struct answer answer;       /* with the tag */
     uint64_t since_ns;          /* when it was submitted */
     uint32_t targets;           /* a bit for each target of the route that accepts it */
+    const char *upstream;       /* that answered; set with the answer */
     bool proved;                /* it is sent again, because the access token was refused */
     atomic_bool cancelled;      /* the answer is not wanted any more */
     struct upstream_task *next; /* in a queue or the pool */

@@ -6,6 +6,7 @@
 #include "base/chan.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metric.h"
 #include "base/thread.h"
 
 /* The longest sleep: the loop notices within this time what changes without a wake. */
@@ -18,8 +19,9 @@ struct upstream_loop {
     struct upstream_route *route;
     struct clock *clock;
     struct http_multi *multi;
-    struct chan *in, *out;
-    pthread_t thread;
+    struct answer_checks *checks;
+    struct chan *in, *out, *unchecked;
+    pthread_t thread, checker;
     atomic_bool stop, draining, cancels, sleeping, broken;
     atomic_uint in_flight;
     /* Only the loop's thread uses what follows: */
@@ -304,12 +306,45 @@ static void finish(struct upstream_loop *l, const struct http_done *done)
     flight_read(f, &l->desk, done, &result, &why);
     server_ended(f->target->server, &f->exchange, &result);
     flight_unlink(l, f);
-    if (f->task)
+    if (f->task && f->task->answer.error.code == ERROR_OK && answer_check_wanted(f->task->request))
+        (void)chan_send(l->unchecked, f->task); /* has room for the whole window */
+    else if (f->task)
         give(l, f->task);
     flight_to_pool(l, f);
 }
 
-/* ---- The thread ---- */
+/* ---- The checker's thread ---- */
+
+/* An answer that has not its form is an error that keeps its usage: the upstream bills it. The server is
+ * not to blame for a model's words. */
+static void reject(struct upstream_task *t)
+{
+    struct answer *a = &t->answer;
+
+    buf_release(&a->response);
+    a->rejected = true;
+    (void)error_wrap(&a->error, "%s", t->upstream);
+    metric_add(metric_counter("tranche_upstream_rejected_total",
+                              "Answers of upstream servers that did not match their schema", NULL),
+               1);
+}
+
+static void *checker_main(void *arg)
+{
+    struct upstream_loop *l = arg;
+    struct upstream_task *t;
+
+    while ((t = chan_recv(l->unchecked, UINT32_MAX))) {
+        struct answer *a = &t->answer;
+        if (answer_check(l->checks, t->request, buf_str(&a->response), &a->complete, &a->error) < 0)
+            reject(t);
+        t->next = NULL;
+        (void)chan_send(l->out, t); /* has room for the whole window */
+    }
+    return NULL;
+}
+
+/* ---- The loop's thread ---- */
 
 static uint32_t sleep_ms(const struct upstream_loop *l)
 {
@@ -367,15 +402,25 @@ static void *loop_main(void *arg)
 
 /* ---- Start and end ---- */
 
+static void checker_end(struct upstream_loop *l)
+{
+    chan_close(l->unchecked);
+    thread_join(l->checker);
+}
+
 static int loop_start(struct upstream_loop *l, uint32_t connections, struct error *e)
 {
     l->multi = http_multi_new(connections, e);
     if (!l->multi)
         return -1;
-    int rc = pthread_create(&l->thread, NULL, loop_main, l);
-    if (rc != 0)
-        return error_set(e, ERROR_RESOURCE_EXHAUSTED, "no thread for upstreams (error %d)", rc);
-    return 0;
+    int rc = pthread_create(&l->checker, NULL, checker_main, l);
+    if (rc == 0) {
+        rc = pthread_create(&l->thread, NULL, loop_main, l);
+        if (rc == 0)
+            return 0;
+        checker_end(l);
+    }
+    return error_set(e, ERROR_RESOURCE_EXHAUSTED, "no thread for upstreams (error %d)", rc);
 }
 
 static void release(struct upstream_loop *l)
@@ -383,20 +428,23 @@ static void release(struct upstream_loop *l)
     http_multi_free(l->multi);
     chan_free(l->in);
     chan_free(l->out);
+    chan_free(l->unchecked);
     flight_desk_release(&l->desk);
     mem_free(l);
 }
 
-struct upstream_loop *upstream_loop_new(struct upstream_route *route,
+struct upstream_loop *upstream_loop_new(struct upstream_route *route, struct answer_checks *checks,
                                         const struct predictor_env *env, uint32_t window,
                                         struct error *e)
 {
     struct upstream_loop *l = mem_alloc(sizeof *l);
 
     l->route = route;
+    l->checks = checks;
     l->clock = env->clock;
     l->in = chan_new(window);
     l->out = chan_new(window);
+    l->unchecked = chan_new(window);
     l->last = &l->first;
     l->done_last = &l->done;
     l->desk.clock = env->clock;
@@ -427,6 +475,7 @@ void upstream_loop_free(struct upstream_loop *l)
     atomic_store(&l->stop, true);
     http_multi_wake(l->multi);
     thread_join(l->thread);
+    checker_end(l);
     for (struct flight *f = l->flight; f; f = f->next)
         server_ended(f->target->server, &f->exchange, &cancelled);
     http_multi_free(l->multi); /* it reads the bodies until here */

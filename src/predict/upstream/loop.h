@@ -4,7 +4,8 @@
  * connections of a session, so nothing that it does needs a lock.
  *
  * Shape:   channel of tasks -> queue, in the order of submission -> a target (route.h) -> a flight
- *          (flight.h) -> channel of answered tasks.
+ *          (flight.h) -> channel of answered tasks. An answer in JSON or of an enum goes by way of the
+ *          checker, a thread that compares it with its schema (answer_check.h).
  * Memory:  the bodies in flight take LOOP_BODIES_BYTES_MAX, plus one body.
  * Errors:  a task's error is in its answer. The loop is broken when it cannot wait for sockets any more.
  * Threads: free, send, take, cancel and drain from the session's thread; in_flight from any.
@@ -12,13 +13,14 @@
 #ifndef TRANCHE_PREDICT_UPSTREAM_LOOP_H
 #define TRANCHE_PREDICT_UPSTREAM_LOOP_H
 
+#include "predict/upstream/answer_check.h"
 #include "predict/upstream/flight.h"
 
 #define LOOP_BODIES_BYTES_MAX ((size_t)256 * 1024 * 1024)
 
 struct upstream_loop;
-/* route is borrowed. At most window tasks are in the loop at once. */
-struct upstream_loop *upstream_loop_new(struct upstream_route *route,
+/* route and checks are borrowed. At most window tasks are in the loop at once. */
+struct upstream_loop *upstream_loop_new(struct upstream_route *route, struct answer_checks *checks,
                                         const struct predictor_env *env, uint32_t window,
                                         struct error *e);
 void upstream_loop_free(struct upstream_loop *l); /* ends the thread and drops its tasks */

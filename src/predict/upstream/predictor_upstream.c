@@ -13,12 +13,14 @@
 #define AHEAD_SHARE 4 /* one waits for each 4 slots */
 #define UPSTREAM_ATTEMPTS 10
 
-/* Only the session's thread uses it, but for the route, which the loop uses too (credits, members). */
+/* Only the session's thread uses it, but for the route, which the loop uses too (credits, members), and
+ * the checks. */
 struct upstream_session {
     struct predictor base; /* first, so that a pointer to it is one to this */
     struct clock *clock;
     struct upstream_servers *own; /* NULL: the environment's are used */
     struct upstream_route route;
+    struct answer_checks *checks;
     struct upstream_loop *loop;
     struct upstream_task *task; /* base.window of them */
     struct upstream_task *pool;
@@ -42,6 +44,7 @@ static void upstream_close(struct predictor *p)
     if (!s)
         return;
     upstream_loop_free(s->loop);
+    answer_checks_free(s->checks);
     upstream_route_release(&s->route);
     for (uint32_t i = 0; s->task && i < s->base.window; i++)
         answer_release(&s->task[i].answer);
@@ -78,7 +81,8 @@ static int open_loop(struct upstream_session *s, const struct model *m,
         servers = s->own = upstream_servers_new(env->clock);
     if (upstream_route_init(&s->route, m, servers, env->has_files, e) < 0)
         return -1;
-    s->loop = upstream_loop_new(&s->route, env, s->base.window, e);
+    s->checks = answer_checks_new();
+    s->loop = upstream_loop_new(&s->route, s->checks, env, s->base.window, e);
     return s->loop ? 0 : -1;
 }
 
@@ -105,7 +109,9 @@ struct predictor *predictor_upstream_open(const struct model *m, const struct pr
 
 static bool upstream_accepts(struct predictor *p, const struct request *r, struct violation *why)
 {
-    return upstream_route_can(&session_of(p)->route, r, why) != 0;
+    struct upstream_session *s = session_of(p);
+
+    return upstream_route_can(&s->route, r, why) != 0 && answer_checks_can(s->checks, r, why);
 }
 
 /* Finds the targets that accept the request. A single one was asked at validation. */

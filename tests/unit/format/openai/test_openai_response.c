@@ -316,10 +316,42 @@ static void test_an_enum_is_the_bare_value(void **state)
         buf_release(&want);
     }
     check_with(r, ONE("{'content':'\\'A'}", "length"), "'parts':[{'text':'A'}]");
-    check_fails(r, ONE("{'content':'\\'B\\''}", "stop"), ERROR_INTERNAL,
-                "The answer \"B\" is not one of the enum's values.");
-    check_fails(r, ONE("{'content':null}", "stop"), ERROR_INTERNAL,
-                "The answer \"\" is not one of the enum's values.");
+    check_with(r, ONE("{'content':'\\'B\\''}", "stop"), "'parts':[{'text':'B'}]");
+}
+
+static void test_fences_around_the_whole_of_a_json_answer_are_taken_off(void **state)
+{
+    static const struct {
+        const char *content, *text;
+    } cases[] = {
+        { "```json\\n[1]\\n```", "[1]" },
+        { " ```JSON \\n[1,\\n2]\\n```\\n", "[1,\\n2]" },
+        { "```\\n[1]```", "[1]" },
+        { "```json\\n```", "" },
+        /* Not one block, not JSON's, or no block at all: left as it is. */
+        { "Here: ```json\\n[1]\\n```", "Here: ```json\\n[1]\\n```" },
+        { "```json\\n[1]\\n```\\n```json\\n[2]\\n```",
+          "```json\\n[1]\\n```\\n```json\\n[2]\\n```" },
+        { "```yaml\\n[1]\\n```", "```yaml\\n[1]\\n```" },
+        { "```", "```" },
+        { "``````", "``````" },
+        { "```json\\n``", "```json\\n``" },
+        { "[\\'```\\n```\\']", "[\\'```\\n```\\']" },
+    };
+    const struct request *r =
+        read_with(*state, "'generationConfig':{'responseMimeType':'application/json'}");
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct buf body = BUF_INIT(4096), want = BUF_INIT(4096);
+        buf_addf(&body, ONE("{'content':'%s'}", "stop"), cases[i].content);
+        buf_addf(&want, "'parts':[{'text':'%s'}]", cases[i].text);
+        check_with(r, body.p, want.p);
+        buf_release(&body);
+        buf_release(&want);
+    }
+    check_with(r, ONE("{'content':'```json\\n[1'}", "length"), "'parts':[{'text':'```json\\n[1'}]");
+    check_with(read_with(*state, ""), ONE("{'content':'```json\\n[1]\\n```'}", "stop"),
+               "'parts':[{'text':'```json\\n[1]\\n```'}]");
 }
 
 static void test_logprobs_are_written_as_they_were_asked_for(void **state)
@@ -521,6 +553,7 @@ int main(void)
         TEST(test_so_many_calls_are_read_and_no_more),
         TEST(test_choices_stand_in_the_order_of_their_indexes),
         TEST(test_an_enum_is_the_bare_value),
+        TEST(test_fences_around_the_whole_of_a_json_answer_are_taken_off),
         TEST(test_logprobs_are_written_as_they_were_asked_for),
         TEST(test_logprobs_that_are_missing_or_broken_are_errors),
         TEST(test_counts_are_the_servers_as_far_as_they_can_be),

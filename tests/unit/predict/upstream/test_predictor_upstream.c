@@ -91,6 +91,104 @@ static void test_each_server_bills_its_own_price(void **state)
     answer_release(&a);
 }
 
+/* ---- Answers with a form ---- */
+
+/* The last text that was sent is what is answered; "cut" at its end: and then cut. */
+static void reply_verbatim(struct stub *s, struct str body, struct stub_reply *out)
+{
+    static atomic_uint id;
+    struct str text = stub_last_text(body);
+    bool cut = str_ends(text, STR("cut"));
+
+    if (cut)
+        text.len -= sizeof "cut" - 1;
+    if (s->upstream.wire == WIRE_GEMINI)
+        buf_addf(&out->body,
+                 "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"%.*s\"}]},"
+                 "\"finishReason\":\"%s\"}],\"responseId\":\"r%u\",\"usageMetadata\":{"
+                 "\"promptTokenCount\":10,\"candidatesTokenCount\":5}}",
+                 STR_ARG(text), cut ? "MAX_TOKENS" : "STOP", atomic_fetch_add(&id, 1));
+    else
+        buf_addf(&out->body,
+                 "{\"id\":\"c%u\",\"choices\":[{\"finish_reason\":\"%s\",\"message\":{"
+                 "\"content\":\"%.*s\"}}],\"usage\":{\"prompt_tokens\":10,"
+                 "\"completion_tokens\":5}}",
+                 atomic_fetch_add(&id, 1), cut ? "length" : "stop", STR_ARG(text));
+}
+
+static struct answer ask_in_form(const char *text, const char *form)
+{
+    struct buf json = BUF_INIT(4096);
+
+    buf_add_c(&json, "{\"contents\":[{\"parts\":[{\"text\":");
+    buf_add_json(&json, str_of(text));
+    buf_addf(&json, "}]}],\"generationConfig\":{%s}}", form);
+    char *line = arena_copy(&w->arena, json.p, json.len);
+    buf_release(&json);
+    submit(request_make(&w->arena, line), NULL);
+    return take();
+}
+
+static void test_an_answer_without_its_form_is_refused_and_its_tokens_are_known(void **state)
+{
+    static const char object[] = "\"responseMimeType\":\"application/json\",\"responseSchema\":{"
+                                 "\"type\":\"OBJECT\",\"properties\":{\"n\":{\"type\":"
+                                 "\"INTEGER\"}},\"required\":[\"n\"]}";
+    static const char mood[] = "\"responseMimeType\":\"text/x.enum\",\"responseSchema\":{"
+                               "\"type\":\"STRING\",\"enum\":[\"good\"]}";
+    static const struct {
+        const char *form, *text, *message; /* NULL: it is taken */
+        bool complete;
+    } cases[] = {
+        { object, "{\"n\":1}", NULL, true },
+        { object, "{\"n\":1", "is not JSON", false },
+        { object, "{\"n\":1cut", NULL, false },
+        { object, "{\"n\":\"1\"}", "$.n is of another type (properties.n.type)", false },
+        { object, "I cannot do that.", "is not JSON", false },
+        { mood, "good", NULL, true },
+        { mood, "bad", "\"bad\" is not one of the enum's values", false },
+        { mood, "gocut", NULL, false },
+    };
+    struct server_stats st;
+
+    (void)state;
+    for (int wire = 0; wire < 2; wire++) {
+        w->model.upstream_count = 0;
+        add_server(wire ? "g" : "o", wire ? WIRE_GEMINI : WIRE_OPENAI, 1)->reply = reply_verbatim;
+        open_session();
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+            struct answer a = ask_in_form(cases[i].text, cases[i].form);
+            const char *message = cases[i].message;
+            if ((message != NULL) != a.rejected || (message && !strstr(a.error.msg, message)))
+                fail_msg("%s: %s", cases[i].text, a.error.msg);
+            assert_int_equal(a.error.code, message ? ERROR_INTERNAL : ERROR_OK);
+            assert_true(a.complete == cases[i].complete);
+            assert_int_equal(a.usage.prompt_tokens, 10);
+            assert_int_equal(a.usage.candidate_tokens, 5);
+            answer_release(&a);
+        }
+        server_of((uint32_t)wire, &st); /* a model's words are no fault of the server */
+        assert_int_equal(st.ends[EXCHANGE_ANSWERED], ARRAY_LEN(cases));
+        w->p->ops->close(w->p);
+        w->p = NULL;
+    }
+}
+
+static void test_a_schema_that_no_check_follows_is_refused_before_it_is_sent(void **state)
+{
+    struct violation why;
+
+    (void)state;
+    (void)add_server("s", WIRE_GEMINI, 1);
+    open_session();
+    const struct request *r = request_make(
+        &w->arena, "{\"contents\":[{\"parts\":[{\"text\":\"x\"}]}],\"generationConfig\":{"
+                   "\"responseMimeType\":\"application/json\",\"responseJsonSchema\":{"
+                   "\"contains\":{\"type\":\"string\"}}}}");
+    assert_false(w->p->ops->accepts(w->p, r, &why));
+    assert_string_equal(why.path, "generationConfig.responseJsonSchema.contains");
+}
+
 /* ---- Refusals ---- */
 
 static void test_a_pause_that_one_refusal_asks_for_is_its_lines_own(void **state)
@@ -316,6 +414,8 @@ int main(void)
         UPSTREAM_TEST(test_a_key_goes_into_the_dialects_own_header),
         UPSTREAM_TEST(test_answers_of_several_servers_say_which_one_answered),
         UPSTREAM_TEST(test_each_server_bills_its_own_price),
+        UPSTREAM_TEST(test_an_answer_without_its_form_is_refused_and_its_tokens_are_known),
+        UPSTREAM_TEST(test_a_schema_that_no_check_follows_is_refused_before_it_is_sent),
         UPSTREAM_TEST(test_a_pause_that_one_refusal_asks_for_is_its_lines_own),
         UPSTREAM_TEST(test_a_refusal_that_names_the_account_pauses_the_server),
         UPSTREAM_TEST(test_a_refused_key_is_not_worth_another_try),

@@ -1,0 +1,36 @@
+/* answer_check.h -- whether the answer of an upstream server has the form that was asked for.
+ *
+ * Why: servers differ in what they follow of a schema, and some follow none of it. An answer that does
+ * not match is not worth having: it is refused with the place where it fails, and can be asked for again.
+ *
+ * In:      a request that asks for JSON or for a value of an enum; a GenerateContentResponse.
+ * Out:     a verdict. An answer is complete when each candidate ended by itself (STOP) and has the form;
+ *          one that was cut, blocked or ended otherwise is taken as it is and counts as incomplete. The
+ *          texts of a candidate count as one; an answer that calls a function has no text to check.
+ * Cost:    schemas are read once and kept by their content, ANSWER_CHECK_SCHEMAS_MAX of them; a check's
+ *          steps are limited (schema.h). A check never runs on the loop's thread.
+ * Errors:  answer_check: INTERNAL, which can be tried again.
+ * Threads: any number at once; a lock guards the list of schemas.
+ * Source:  docs/reference/dialects.md, "Answers"; docs/reference/schema.md.
+ */
+#ifndef TRANCHE_PREDICT_UPSTREAM_ANSWER_CHECK_H
+#define TRANCHE_PREDICT_UPSTREAM_ANSWER_CHECK_H
+
+#include "base/error.h"
+#include "format/request/request.h"
+
+#define ANSWER_CHECK_SCHEMAS_MAX 16
+
+struct answer_checks;
+struct answer_checks *answer_checks_new(void);
+void answer_checks_free(struct answer_checks *c); /* accepts NULL */
+
+/* False when the request's schema says what no check follows, with the keyword's path. */
+bool answer_checks_can(struct answer_checks *c, const struct request *r, struct violation *why);
+
+bool answer_check_wanted(const struct request *r);
+/* 0 and whether the answer is complete, or -1 and where it fails. */
+int answer_check(struct answer_checks *c, const struct request *r, struct str response,
+                 bool *complete, struct error *e) FALLIBLE;
+
+#endif
