@@ -1,12 +1,13 @@
 #include "engine/lines/cutter.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "engine/lines/digest.h"
 
 #define GUESS_MIN ((size_t)256 * 1024)
-/* A line of LINE_BYTES_MAX with "\r\n": with so many bytes, a line without an end is overlong. */
+/* A line of LINE_BYTES_MAX with "\r\n": a line that has not ended by then is overlong. */
 #define WANT_MAX (LINE_BYTES_MAX + 2)
 
 void piece_release(struct piece *b)
@@ -58,7 +59,7 @@ static int fill(const struct cutter *c, struct piece *b, size_t want, struct err
     return 0;
 }
 
-/* Whether more bytes would not change a cut after n: the next line was seen and refused, or there
+/* True when more bytes would not change a cut after n: the next line was seen and refused, or there
  * were as many bytes as any shard can have. */
 static bool cut_is_final(const struct piece *b, size_t n, bool at_end)
 {
@@ -149,6 +150,8 @@ int cutter_next(struct cutter *c, struct piece *b, struct shard *out, struct err
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "the input has more than %llu lines; split it, or raise lines_max",
                          (unsigned long long)c->lines_max);
+    assert(out->bytes && c->offset + out->bytes <= c->in->file[c->file].bytes);
+    assert(out->line_no_end >= out->line_no + out->line_count);
     c->offset += out->bytes;
     c->line_no = out->line_no_end;
     c->index += out->line_count;

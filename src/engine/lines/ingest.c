@@ -1,5 +1,6 @@
 #include "engine/lines/ingest.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -175,8 +176,8 @@ static bool lies_in(struct str part, struct str text)
     return at >= from && at + part.len <= from + text.len;
 }
 
-/* What the line's row needs to know of it. Of a line that is wrong only what it is, and nothing of an
- * output row whose request is a string: that may quote a whole line. */
+/* The note that the line's row needs: of a bad line only its form, and nothing of an output row whose
+ * request is a string, as that may quote a whole line. */
 static struct line_note note_of(struct str text, const struct input_line *in, bool good,
                                 const struct line_rules *rules)
 {
@@ -206,6 +207,7 @@ static void validate(struct worker *w, struct shard *s)
         f->bad_line[0] = true;
         return;
     }
+    assert(s->digest[0] == 0 && s->digest[1] == 0); /* it is set once */
     digest_of(w->piece.p, (size_t)s->bytes, s->digest);
     lines_init(&it, s, w->piece.p);
     while (lines_next(&it, &line)) {
@@ -248,6 +250,8 @@ static void keep_shard(struct shard_list *list, const struct shard *s)
 
 static void keep_found(struct ingest_result *r, const struct shard *s, const struct found *f)
 {
+    assert(s->index == r->lines && s->line_count <= SHARD_LINES_MAX); /* shards adjoin */
+    assert(f->bad <= s->line_count);
     keep_shard(&r->shards, s);
     r->lines += s->line_count;
     r->bytes += s->bytes;

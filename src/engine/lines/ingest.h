@@ -6,8 +6,8 @@
  * Data:    input bytes -> shards (in order, under a lock) -> lines -> violations (reported in order)
  * Threads: `threads` workers cut and validate shards; on_bad is called by one thread at a
  *          time, in input order, under no lock. The predictor's `accepts` is called by all workers.
- * Memory:  a shard and a parse for each worker; a struct shard for each shard is kept. What was
- *          learnt of each line goes to a file (line_index.h).
+ * Memory:  a shard and a parse for each worker; a struct shard for each shard is kept. The
+ *          notes of the lines go to a file (line_index.h).
  * Errors:  only of reading; bad lines are not errors.
  */
 #ifndef TRANCHE_ENGINE_LINES_INGEST_H
@@ -34,8 +34,8 @@ struct ingest_options {
     uint64_t lines_max;          /* more is an error; 0: none */
     uint32_t threads;            /* 0: one a core */
     const atomic_bool *stop;     /* set: give up soon with CANCELLED */
-    /* Where what is learnt of the lines is kept (line_index.h): at the path, or in a file of the folder
-     * that has no name. Both NULL: it is not kept. */
+    /* Keeps the lines' notes (line_index.h): at the path, or in a file of the folder that has no name.
+     * Both NULL: they are not kept. */
     const char *index_path, *index_folder;
     /* A bad line: everything that is wrong with it. NULL: only counted. */
     void (*on_bad)(void *arg, const struct input *in, const struct shard *s, const struct line *l,

@@ -41,7 +41,7 @@ static int append(struct input *in, const char *path, int fd, uint64_t bytes, st
     return 0;
 }
 
-/* What a file must be to be read as lines. */
+/* Only a regular file that is not compressed can be read as lines. */
 static int check_file(int fd, const char *path, struct stat *st, struct error *e)
 {
     unsigned char magic[2];

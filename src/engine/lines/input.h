@@ -46,8 +46,8 @@ int input_open_fds(struct input *in, const struct input_source *src, uint32_t co
 /* All len bytes, which must lie within the file as it was opened. */
 int input_read_at(const struct input *in, uint32_t file, uint64_t offset, void *p, size_t len,
                   struct error *e) FALLIBLE;
-/* The bytes of a shard into out (cleared first), checked against its digest. Of an overlong shard
- * only the first OVERLONG_HEAD_BYTES are kept: enough to recognise the line. */
+/* The bytes of a shard into out (cleared first), checked against its digest. An overlong shard
+ * keeps only its first OVERLONG_HEAD_BYTES: enough to recognise the line. */
 #define OVERLONG_HEAD_BYTES 1024
 int input_read_shard(const struct input *in, const struct shard *s, struct buf *out,
                      struct error *e) FALLIBLE;

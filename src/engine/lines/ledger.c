@@ -85,7 +85,7 @@ int ledger_not_run(struct ledger *g, uint64_t index, const struct error *why, st
     return put_error(g, index, OUTCOME_NOT_RUN, why, e);
 }
 
-/* What spool_find shows is gone with the next call on the spool, so the response is copied. */
+/* The response is copied, as the next call on the spool ends what spool_find shows. */
 int ledger_copy(struct ledger *g, const struct open_line *l, struct error *e)
 {
     struct spool_row row;

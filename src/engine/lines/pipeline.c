@@ -9,10 +9,10 @@
 #include "engine/lines/walk.h"
 #include "engine/lines/window.h"
 
-/* So many lines or answers are taken before the other side gets its turn. */
+/* Lines, or answers, that are taken before the other of the two gets its turn. */
 #define BURST 256
 #define PROGRESS_EVERY_MS 100
-/* Requests open at once under a budget while no answer has told what one costs. */
+/* Requests open at once under a budget while no answer shows what one costs. */
 #define BUDGET_BLIND 16
 /* The longest wait: the stop flag is looked at this often. */
 #define WAIT_MAX_MS 50
@@ -188,8 +188,8 @@ static enum may_send stop_at(struct run *r, enum pipeline_end end)
     return SEND_NOTHING;
 }
 
-/* What is in flight is reckoned with at the mean of what was computed so far, so that a budget holds
- * however many requests are open. Before anything is known, few are. */
+/* Requests in flight count at the mean cost so far, so that a budget holds however many are open. Before
+ * the first answer, few are open. */
 static bool fits(const struct run *r, const struct counters *c, uint64_t used, uint64_t max)
 {
     uint64_t computed = c->succeeded - c->duplicates, open = r->progress.in_flight;

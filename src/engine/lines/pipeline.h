@@ -5,7 +5,7 @@
  * Stop:    when *stop is set nothing more is submitted, what the predictor has begun is awaited for
  *          drain_ms at most, everything answered is committed, and the result says interrupted.
  * Limits:  looked at before each submit, on what is committed and what is answered; passing one ends
- *          as a stop does. What is in flight is reckoned with at the mean of what was answered, so that
+ *          as a stop does. Requests in flight count at the mean cost of those answered, so that
  *          a budget is exceeded by no more than what the last few lines differ from the mean.
  * Errors:  RESOURCE_EXHAUSTED (disk full), FAILED_PRECONDITION (input changed), INTERNAL (predictor
  *          broken). Whatever was committed stays and a later run goes on.
@@ -43,7 +43,7 @@ struct pipeline_limits {
     uint64_t cost_nano_max;   /* at the batch price; 0: none */
     uint64_t tokens_max;      /* prompt and generated ones that were computed; 0: none */
     double error_rate_max;    /* failed of all that ended, bad lines too: more is too many, */
-    uint64_t error_lines_min; /* once so many ended; 0: none is */
+    uint64_t error_lines_min; /* lines that must have ended for that; 0: no limit */
 };
 
 struct pipeline_job {

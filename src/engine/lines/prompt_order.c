@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* Where in a prompt's stream one comparison stands. */
+/* The place in a prompt's stream at which a comparison stands. */
 struct cursor {
     const struct request *r;
     const struct content *content; /* whose parts come next; NULL: the next turn begins */

@@ -4,7 +4,7 @@
  * once, whether by our own prefix tree or by a server's cache.
  *
  * Shape:   system instruction, then the turns: roles and texts as one stream of bytes, compared
- *          lazily, without building it. How a text is split into parts makes no difference.
+ *          lazily, without building it. The split of a text into parts makes no difference.
  * Threads: none.
  */
 #ifndef TRANCHE_ENGINE_LINES_PROMPT_ORDER_H

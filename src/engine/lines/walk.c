@@ -54,8 +54,10 @@ static int next_shard(struct walk *w, struct error *e)
 
 static bool next_line(struct walk *w)
 {
-    while (w->shard && !w->has_line && lines_next(&w->lines, &w->line))
+    while (w->shard && !w->has_line && lines_next(&w->lines, &w->line)) {
+        assert(w->line.index - w->shard->index < w->shard->line_count);
         w->has_line = !w->spool || !w->done[w->line.index - w->shard->index];
+    }
     return w->has_line;
 }
 

@@ -7,7 +7,7 @@
 #include "engine/lines/prompt_order.h"
 
 #define DIGEST_BUCKETS 4096
-/* What a pooled line's arena may keep, so that the pool is small beside the open lines. */
+/* Bytes that a pooled line's arena may keep, so that the pool is small beside the open lines. */
 #define ARENA_KEEP_BYTES ((size_t)64 * 1024)
 #define POOL_BYTES_MAX ((size_t)8 * 1024 * 1024)
 
@@ -84,6 +84,7 @@ struct open_line *window_line(struct window *w)
 
     if (!l)
         return mem_alloc(sizeof *l);
+    assert(l->state == LINE_FREE && w->pool_bytes >= l->arena.bytes);
     w->pool = l->next;
     w->pool_bytes -= l->arena.bytes;
     *l = (struct open_line){ .arena = l->arena };
@@ -117,6 +118,7 @@ static uint32_t turn_put(struct window *w, struct open_line *l)
 {
     uint32_t low = 0, high = w->turn_count;
 
+    assert(l->state != LINE_WAITS && w->turn_count + w->timed_count < w->count);
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         if (turn_cmp(w->turn[middle], l) < 0)
@@ -134,7 +136,7 @@ static uint32_t turn_put(struct window *w, struct open_line *l)
     return low;
 }
 
-/* Where the line of this digest hangs in its bucket, or the bucket's end (NULL is there). */
+/* The link to the line of this digest in its bucket, or the bucket's end (which is NULL). */
 static struct open_line **bucket_find(struct window *w, const unsigned char *digest)
 {
     uint32_t hash;
@@ -157,6 +159,7 @@ static bool follow(struct window *w, struct open_line *l)
         *at = l;
         return false;
     }
+    assert(leader->state != LINE_FREE && leader->state != LINE_FOLLOWS);
     if (leader->last_follower)
         leader->last_follower->follower = l;
     else
@@ -179,6 +182,7 @@ static struct open_line *turn_take(struct window *w)
     if (w->at >= w->turn_count)
         w->at = 0;
     struct open_line *l = w->turn[w->at];
+    assert(l->state == LINE_WAITS);
     w->turn_count--;
     /* NOLINTNEXTLINE(bugprone-sizeof-expression): the elements are pointers */
     memmove(&w->turn[w->at], &w->turn[w->at + 1], (w->turn_count - w->at) * sizeof w->turn[0]);
@@ -192,6 +196,7 @@ static struct open_line *timed_take(struct window *w)
     struct open_line *first = w->timed[0], *last = w->timed[--w->timed_count];
     uint32_t at = 0;
 
+    assert(first->state == LINE_TIMED);
     for (uint32_t child = 1; child < w->timed_count; child = 2 * at + 1) {
         if (child + 1 < w->timed_count &&
             w->timed[child + 1]->not_before_ns < w->timed[child]->not_before_ns)
@@ -227,6 +232,7 @@ static void timed_put(struct window *w, struct open_line *l)
 {
     uint32_t at = w->timed_count++;
 
+    assert(w->turn_count + w->timed_count <= w->count);
     for (; at > 0 && w->timed[(at - 1) / 2]->not_before_ns > l->not_before_ns; at = (at - 1) / 2)
         w->timed[at] = w->timed[(at - 1) / 2];
     w->timed[at] = l;
@@ -250,13 +256,14 @@ static void bucket_remove(struct window *w, const struct open_line *l)
 
 static void open_remove(struct window *w, struct open_line *l)
 {
-    assert(w->open[l->line.index % WINDOW_LINES_MAX] == l);
+    assert(w->open[l->line.index % WINDOW_LINES_MAX] == l && w->bytes >= l->bytes);
     w->open[l->line.index % WINDOW_LINES_MAX] = NULL;
     w->last = w->last == l ? NULL : w->last;
     w->count--;
     w->bytes -= l->bytes;
     while (w->count && !w->open[w->oldest % WINDOW_LINES_MAX])
         w->oldest++;
+    assert(w->count || w->bytes == 0);
 }
 
 void window_drop(struct window *w, struct open_line *l)
@@ -266,6 +273,7 @@ void window_drop(struct window *w, struct open_line *l)
         bucket_remove(w, l);
     while (l) {
         struct open_line *follower = l->follower;
+        assert(!follower || follower->state == LINE_FOLLOWS);
         if (l->state != LINE_FREE)
             open_remove(w, l);
         pool_put(w, l);
@@ -277,7 +285,7 @@ void window_pass_on(struct window *w, struct open_line *l)
 {
     struct open_line *heir = l->follower;
 
-    assert(l->state == LINE_SENT && heir);
+    assert(l->state == LINE_SENT && heir && heir->state == LINE_FOLLOWS);
     bucket_remove(w, l);
     heir->last_follower = l->last_follower == heir ? NULL : l->last_follower;
     struct open_line **bucket = bucket_find(w, heir->digest);

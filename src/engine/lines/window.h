@@ -59,7 +59,7 @@ struct open_line {
 struct window;
 struct window *window_new(void);
 void window_free(struct window *w);
-/* May line index of so many bytes enter? Lines enter in the order of their indexes. */
+/* True when the line of this index and length may enter. Lines enter in the order of their indexes. */
 bool window_has_room(const struct window *w, uint64_t index, size_t line_bytes);
 /* A line from the window's pool, to be filled; give it to window_add or window_drop. */
 struct open_line *window_line(struct window *w);

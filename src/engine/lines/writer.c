@@ -121,7 +121,7 @@ void writer_free(struct writer *w)
     mem_free(w);
 }
 
-/* Under the lock: waits until at most so many buffers are in use. */
+/* Under the lock: waits until at most count buffers are in use. */
 static int wait_for(struct writer *w, size_t count, struct error *e)
 {
     while (w->count > count && !w->failed)

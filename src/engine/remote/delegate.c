@@ -10,7 +10,7 @@
 #include "base/sys.h"
 #include "engine/remote/delegate_inner.h"
 
-/* ---- A part goes there ---- */
+/* ---- A part goes to the batch service ---- */
 
 static int move_on(struct delegation *d, uint32_t part, enum part_phase to, struct error *e)
 {
@@ -65,7 +65,7 @@ static int find(struct delegation *d, uint32_t part, struct error *e)
         if (found > 0)
             return 1;
         if (found < 0 && !delegate_again(d, &trial, &why, e))
-            return error_wrap(e, "cannot look for part %u there", part + 1);
+            return error_wrap(e, "cannot look for the job of part %u", part + 1);
         if (found == 0 && ++looks < 2 && delegate_wait(d, DELEGATE_SETTLE_MS, e) < 0)
             return -1;
     }
@@ -83,10 +83,10 @@ static int create(struct delegation *d, uint32_t part, struct error *e)
 
     facts_part_name(d, part, name);
     for (;;) {
-        int there = p->unsure ? find(d, part, e) : 0;
-        if (there < 0)
+        int found = p->unsure ? find(d, part, e) : 0;
+        if (found < 0)
             return -1;
-        if (there || remote->ops->create(remote, name, p->place, p->job, &why) == 0)
+        if (found || remote->ops->create(remote, name, p->place, p->job, &why) == 0)
             break;
         p->unsure = error_retryable(why.code) || why.code == ERROR_CANCELLED;
         if (!delegate_again(d, &trial, &why, e))
@@ -279,7 +279,7 @@ static void remove_folder(const struct delegation *d)
 }
 
 /* Answers that came before a failure are kept. */
-static void keep_what_is_there(struct delegation *d)
+static void keep_answers(struct delegation *d)
 {
     struct error ignored;
 
@@ -300,7 +300,7 @@ int delegate_run(const struct delegate_job *j, struct progress *out, enum pipeli
     if (rc == 0)
         rc = run_rounds(&d, e);
     if (rc < 0)
-        keep_what_is_there(&d);
+        keep_answers(&d);
     if (rc < 0 && e->code == ERROR_CANCELLED && delegate_is_stopped(&d))
         rc = 0;
     *end = render_lines(j->render) == j->ingest->lines ? PIPELINE_DONE : PIPELINE_INTERRUPTED;
@@ -308,7 +308,7 @@ int delegate_run(const struct delegate_job *j, struct progress *out, enum pipeli
         rc = render_finish(j->render, e);
     if (rc == 0 && *end == PIPELINE_DONE)
         remove_folder(&d);
-    delegate_count_there(&d);
+    delegate_count_in_flight(&d);
     d.progress.elapsed_ns = delegate_now_ns(&d) - d.began_ns;
     *out = d.progress;
     delegation_release(&d);
@@ -326,10 +326,10 @@ static int cancel_part(struct delegation *d, uint32_t part, struct error *e)
     struct error why;
 
     if (p->phase == PART_UPLOADED) {
-        int there = find(d, part, e);
-        if (there < 0)
+        int found = find(d, part, e);
+        if (found < 0)
             return -1;
-        p->phase = there ? PART_CREATED : PART_STAGED;
+        p->phase = found ? PART_CREATED : PART_STAGED;
     }
     if (p->phase != PART_CREATED)
         return 0;
@@ -378,7 +378,7 @@ int delegate_cancel(const struct delegate_job *j, struct progress *out, struct e
         if (rc == 0)
             rc = cancel_all(&d, e);
         if (rc < 0)
-            keep_what_is_there(&d);
+            keep_answers(&d);
     }
     buf_release(&name);
     *out = d.progress;

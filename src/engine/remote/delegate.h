@@ -6,8 +6,8 @@
  *
  * Data:    line -> row in DIR/remote/R-P.jsonl (staged) -> remote file (uploaded) -> remote job (created)
  *          -> its rows, in any order -> spool (durable) -> counted -> rendered (merged).
- * Parts:   a remote job takes so many rows and bytes; what is more goes into further parts, all of which
- *          run at the same time there. A row's key is the line's index.
+ * Parts:   a remote job takes rows_max rows and bytes_max bytes; the rest goes into further parts, all of
+ *          which run at the same time. A row's key is the line's index.
  * Rounds:  of identical deterministic requests the first is sent, and the others take its answer when
  *          the round is merged. Those whose first failed are sent in a second round, all of them.
  * Crash:   each phase of a part is a fact in the spool before the next begins, so that a run that is
@@ -17,7 +17,7 @@
  *          answer fails with the job's own cause, or says that its row is missing.
  * Stop:    the remote jobs go on when *stop is set; the same call later goes on too. delegate_cancel ends
  *          them.
- * Errors:  as pipeline_run's. A batch service that fails for patience_ms on end, or refuses, ends the call
+ * Errors:  as pipeline_run's. A batch service that fails for patience_ms without a pause, or refuses, ends the call
  *          with its error; no line fails for that, and a later call goes on.
  * Threads: the caller's thread runs it and owns everything; callbacks are called on it.
  */
@@ -30,9 +30,9 @@
 #define DELEGATE_POLL_MS 30000     /* the longest wait between two looks at a remote job */
 #define DELEGATE_POLL_FIRST_MS 500 /* the first; each further is twice as long */
 #define DELEGATE_PATIENCE_MS 300000
-/* A create that was cut off may take so long to be found by its name. */
+/* A create that was cut off may take this long to be found by its name. */
 #define DELEGATE_SETTLE_MS 2000
-/* delegate_cancel waits so long for the remote jobs to end, for the answers that are paid. */
+/* delegate_cancel waits this long for the remote jobs to end, for the answers that are paid. */
 #define DELEGATE_CANCEL_MS 60000
 #define DELEGATE_PARTS_MAX 100000
 

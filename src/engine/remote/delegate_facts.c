@@ -119,8 +119,8 @@ static int parts_load(struct delegation *d, struct error *e)
 
 /* ---- The name and the round ---- */
 
-/* Random, so that no other run of the same input, here or elsewhere, has jobs of that name. What lies
- * in the folder is of a run that was forgotten. */
+/* Random, so that no other run of the same input, here or elsewhere, has jobs of that name. The
+ * folder may hold files of a run that was forgotten. */
 static int begin(struct delegation *d, struct error *e)
 {
     char hex[2 * STEM_RANDOM_BYTES + 1], folder[DELEGATE_PATH_BYTES];

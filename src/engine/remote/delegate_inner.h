@@ -27,7 +27,7 @@ struct remote_part {
     uint64_t to; /* lines from the previous part's end to before this index were looked at for it */
     uint64_t rows; /* of those: sent */
     char place[REMOTE_NAME_BYTES], job[REMOTE_NAME_BYTES];
-    bool unsure;    /* its job may be there without our knowing */
+    bool unsure;    /* its job may have been created unseen */
     char state[48]; /* the last that was seen */
 };
 
@@ -65,7 +65,7 @@ static inline bool delegate_is_stopped(const struct delegation *d)
 int delegate_stopped(const struct delegation *d, struct error *e) FALLIBLE; /* -1: CANCELLED */
 void delegate_take_counters(struct delegation *d); /* of what is committed */
 /* Counts the lines that the batch service has and that have no row yet. */
-void delegate_count_there(struct delegation *d);
+void delegate_count_in_flight(struct delegation *d);
 /* Commits when it is time (or now), then counts, renders and shows. */
 int delegate_settle(struct delegation *d, bool now, struct error *e) FALLIBLE;
 /* Waits, and settles meanwhile. */

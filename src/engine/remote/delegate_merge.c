@@ -182,7 +182,7 @@ static int fetch_rows(struct merge *m, const char *output, struct error *e)
     return 0;
 }
 
-/* ---- What has no row ---- */
+/* ---- Lines without a row ---- */
 
 static int fail_one(struct merge *m, struct str head, struct error *e)
 {
@@ -233,7 +233,7 @@ static int fail_file(struct merge *m, int fd, const char *path, struct error *e)
     return n < 0 ? -1 : 0;
 }
 
-/* What was sent is in the part's file; what was not is no business of this job's end. */
+/* The part's file lists the lines that were sent; this job's end fails no others. */
 static int fail_missing(struct merge *m, uint32_t part, struct error *e)
 {
     char path[DELEGATE_PATH_BYTES];
@@ -249,7 +249,7 @@ static int fail_missing(struct merge *m, uint32_t part, struct error *e)
 
 /* ---- Afterwards ---- */
 
-static void remove_there(struct delegation *d, const char *place)
+static void remove_remote(struct delegation *d, const char *place)
 {
     struct remote *remote = d->job->remote;
     struct error why;
@@ -258,14 +258,14 @@ static void remove_there(struct delegation *d, const char *place)
         log_debug("%s stays at the batch service: %s", place, why.msg);
 }
 
-/* What cannot be removed only takes room: nothing depends on it. */
+/* A file that cannot be removed only takes room: nothing depends on it. */
 static void clean_up(struct delegation *d, uint32_t part, const struct remote_status *st)
 {
     char path[DELEGATE_PATH_BYTES];
     struct error why;
 
-    remove_there(d, d->part[part].place);
-    remove_there(d, st->output);
+    remove_remote(d, d->part[part].place);
+    remove_remote(d, st->output);
     facts_part_path(d, part, path);
     if (sys_remove_all(path, &why) < 0)
         log_debug("%s", why.msg);

@@ -22,20 +22,20 @@ int delegate_stopped(const struct delegation *d, struct error *e)
 }
 
 /* Lines that the batch service has and that have no row yet. */
-void delegate_count_there(struct delegation *d)
+void delegate_count_in_flight(struct delegation *d)
 {
-    uint64_t there = 0, pending = counters_pending(&d->progress.counters);
+    uint64_t open = 0, pending = counters_pending(&d->progress.counters);
 
     for (uint32_t i = 0; i < d->part_count; i++)
-        there += d->part[i].phase == PART_CREATED ? d->part[i].rows : 0;
-    if (there > pending)
-        there = pending;
-    d->progress.in_flight = there > UINT32_MAX ? UINT32_MAX : (uint32_t)there;
+        open += d->part[i].phase == PART_CREATED ? d->part[i].rows : 0;
+    if (open > pending)
+        open = pending;
+    d->progress.in_flight = open > UINT32_MAX ? UINT32_MAX : (uint32_t)open;
 }
 
 static void show_progress(struct delegation *d, uint64_t now)
 {
-    delegate_count_there(d);
+    delegate_count_in_flight(d);
     d->progress.elapsed_ns = now - d->began_ns;
     d->progress_due_ns = now + PROGRESS_EVERY_MS * NS_PER_MS;
     if (d->job->on_progress)
@@ -76,7 +76,7 @@ int delegate_wait(struct delegation *d, uint64_t ms, struct error *e)
     return delegate_stopped(d, e);
 }
 
-/* Waits as after a line's failure, but until patience_ms have passed and not by a count: a far
+/* Waits as after a line's failure, but until patience_ms have passed and not by a count: a remote
  * job runs for hours, and an hour's outage must not cost more than this run. */
 bool delegate_again(struct delegation *d, struct trial *t, const struct error *why, struct error *e)
 {

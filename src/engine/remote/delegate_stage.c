@@ -68,8 +68,8 @@ static int put_row(struct stage *s, const struct line *line, struct error *e)
         return 1;
     if (s->row.len > remote->bytes_max) {
         (void)error_set(&why, ERROR_INVALID_ARGUMENT,
-                        "the request has %zu bytes, and a job there takes %llu", s->row.len,
-                        (unsigned long long)remote->bytes_max);
+                        "the request has %zu bytes, and a job of the batch service takes %llu",
+                        s->row.len, (unsigned long long)remote->bytes_max);
         return ledger_failure(&s->d->ledger, line->index, &why, e);
     }
     buf_add_str(&s->rows, buf_str(&s->row));
@@ -99,7 +99,7 @@ static uint64_t *seen_slot(struct stage *s, const struct open_line *l)
     return s->seen[digest[0] % SEEN_SLOTS];
 }
 
-/* In the first round an identical one that was sent answers for it too. Of a second round none is held
+/* In the first round an identical one that was sent answers for it too. A second round holds none
  * back, so that there is no third. */
 static bool is_held_back(struct stage *s, const struct open_line *l)
 {
@@ -227,7 +227,7 @@ int stage_next(struct stage *s, struct error *e)
     s->row_count = s->bytes = 0;
     buf_clear(&s->rows);
     int rc = take_lines(s, &to, e);
-    /* What has rows by now is not looked at again, so it has to be durable first. */
+    /* Lines that have rows by now are not looked at again, so the rows have to be durable first. */
     if (rc >= 0 && delegate_settle(s->d, true, e) < 0)
         rc = -1;
     if (rc < 0 || s->row_count == 0)

@@ -11,7 +11,7 @@
 #define HEADERS_MAX 8
 #define GOOGLE_STORAGE "https://storage.googleapis.com"
 
-/* ---- Where it is ---- */
+/* ---- Its place ---- */
 
 /* "https://host:port" of a URL. */
 static struct str host_of(const char *url)
@@ -22,7 +22,7 @@ static struct str host_of(const char *url)
     return (struct str){ url, len };
 }
 
-/* Of Google's APIs the storage has a host of its own; any other service has both. */
+/* Google's storage has a host of its own; any other service has API and storage at one host. */
 static const char *storage_of(struct arena *a, const char *url)
 {
     struct str host = host_of(url);
@@ -31,7 +31,7 @@ static const char *storage_of(struct arena *a, const char *url)
                                                   : arena_copy(a, host.p, host.len);
 }
 
-static int choose_vertex(struct remote_site *s, const struct model *m, struct error *e)
+static int choose_vertex(struct remote_service *s, const struct model *m, struct error *e)
 {
     struct str staging = str_of(m->staging);
 
@@ -50,7 +50,7 @@ static int choose_vertex(struct remote_site *s, const struct model *m, struct er
     return 0;
 }
 
-static struct remote_site *site_new(const struct model *m, const char *name, struct error *e)
+static struct remote_service *service_new(const struct model *m, const char *name, struct error *e)
 {
     const struct model_upstream *at = &m->upstream[0];
 
@@ -59,7 +59,7 @@ static struct remote_site *site_new(const struct model *m, const char *name, str
                         "model %s: a remote batch needs an upstream of dialect gemini", m->pattern);
         return NULL;
     }
-    struct remote_site *s = mem_alloc(sizeof *s);
+    struct remote_service *s = mem_alloc(sizeof *s);
     s->upstream = at->upstream;
     s->model = arena_copy(&s->arena, name, strlen(name));
     if (at->model && at->model[0])
@@ -71,7 +71,7 @@ static struct remote_site *site_new(const struct model *m, const char *name, str
     };
     if (!strstr(s->upstream->url, "/projects/") || choose_vertex(s, m, e) == 0)
         return s;
-    remote_site_free(s);
+    remote_service_free(s);
     return NULL;
 }
 
@@ -80,7 +80,7 @@ static struct remote_site *site_new(const struct model *m, const char *name, str
 struct remote *remote_open(const struct model *m, const char *name, struct clock *clock,
                            const atomic_bool *stop, struct error *e)
 {
-    struct remote_site *s = site_new(m, name, e);
+    struct remote_service *s = service_new(m, name, e);
 
     if (!s)
         return NULL;
@@ -88,7 +88,7 @@ struct remote *remote_open(const struct model *m, const char *name, struct clock
     s->stop = stop;
     s->credential = credential_new(&s->upstream->credential, clock, s->upstream->ca_file, e);
     if (!s->credential) {
-        remote_site_free(s);
+        remote_service_free(s);
         return NULL;
     }
     s->http = http_client_new();
@@ -101,7 +101,7 @@ void remote_close(struct remote *r)
         r->ops->close(r);
 }
 
-void remote_site_free(struct remote_site *s)
+void remote_service_free(struct remote_service *s)
 {
     credential_free(s->credential);
     http_client_free(s->http);
@@ -111,14 +111,14 @@ void remote_site_free(struct remote_site *s)
 
 /* ---- One call ---- */
 
-/* What goes along with it. */
+/* Headers of one call. */
 struct headers {
     const char *item[HEADERS_MAX + UPSTREAM_HEADERS_MAX + 1];
     size_t count;
     struct buf credential;
 };
 
-static bool is_ours(const struct remote_site *s, const char *url)
+static bool is_ours(const struct remote_service *s, const char *url)
 {
     struct str host = host_of(url);
 
@@ -126,7 +126,7 @@ static bool is_ours(const struct remote_site *s, const char *url)
            (s->storage && str_eq(host, host_of(s->storage)));
 }
 
-static int add_credential(struct remote_site *s, struct headers *h, struct error *e)
+static int add_credential(struct remote_service *s, struct headers *h, struct error *e)
 {
     struct buf secret = BUF_INIT(CREDENTIAL_BYTES_MAX);
     int rc = credential_wait(s->credential, REMOTE_CREDENTIAL_MS, &secret, e);
@@ -141,7 +141,7 @@ static int add_credential(struct remote_site *s, struct headers *h, struct error
     return rc < 0 ? -1 : 0;
 }
 
-static int make_headers(struct remote_site *s, const struct remote_call *call, struct headers *h,
+static int make_headers(struct remote_service *s, const struct remote_call *call, struct headers *h,
                         struct error *e)
 {
     const char *const *more = call->header, *const *own = s->upstream->header;
@@ -158,7 +158,7 @@ static int make_headers(struct remote_site *s, const struct remote_call *call, s
 }
 
 /* A refusal keeps the batch service's words and the pause that it asked for. */
-static int refused(struct remote_site *s, const struct http_in *in, struct error *e)
+static int refused(struct remote_service *s, const struct http_in *in, struct error *e)
 {
     struct arena a = { 0 };
     const struct upstream_refusal r = {
@@ -176,7 +176,7 @@ static int refused(struct remote_site *s, const struct http_in *in, struct error
     return -1;
 }
 
-static int attempt(struct remote_site *s, const struct remote_call *call, struct http_in *in,
+static int attempt(struct remote_service *s, const struct remote_call *call, struct http_in *in,
                    struct error *e)
 {
     struct headers h = { .credential = BUF_INIT(CREDENTIAL_BYTES_MAX + 64) };
@@ -214,7 +214,7 @@ static int attempt(struct remote_site *s, const struct remote_call *call, struct
 }
 
 /* A token may have been taken back: it is read or fetched anew, once. */
-int remote_do(struct remote_site *s, const struct remote_call *call, struct http_in *in,
+int remote_do(struct remote_service *s, const struct remote_call *call, struct http_in *in,
               struct error *e)
 {
     struct error first = { 0 };
@@ -229,7 +229,7 @@ int remote_do(struct remote_site *s, const struct remote_call *call, struct http
     return -1;
 }
 
-yyjson_val *remote_json(struct remote_site *s, const struct remote_call *call, struct arena *a,
+yyjson_val *remote_json(struct remote_service *s, const struct remote_call *call, struct arena *a,
                         struct error *e)
 {
     struct http_in in;
@@ -247,7 +247,7 @@ yyjson_val *remote_json(struct remote_site *s, const struct remote_call *call, s
     return NULL;
 }
 
-int remote_cancel(struct remote_site *s, struct arena *a, const char *url, struct error *e)
+int remote_cancel(struct remote_service *s, struct arena *a, const char *url, struct error *e)
 {
     const struct remote_call call = { .method = "POST", .url = url, .body = STR("{}") };
     struct error why = { 0 };
@@ -269,7 +269,7 @@ const char *remote_url(struct arena *a, const char *base, const char *path,
     return out;
 }
 
-/* ---- What both have in their answers ---- */
+/* ---- Answers of both dialects ---- */
 
 struct str remote_step(struct str name)
 {
@@ -298,7 +298,7 @@ static const struct {
     { "SUCCEEDED", ERROR_OK, "" },
     { "PARTIALLY_SUCCEEDED", ERROR_INTERNAL, "the batch job succeeded only in part" },
     { "FAILED", ERROR_INTERNAL, "the batch job failed" },
-    { "CANCELLED", ERROR_CANCELLED, "the batch job was cancelled there" },
+    { "CANCELLED", ERROR_CANCELLED, "the batch job was cancelled" },
     { "EXPIRED", ERROR_DEADLINE_EXCEEDED, "the batch job expired before it was done" },
 };
 

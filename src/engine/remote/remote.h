@@ -1,11 +1,11 @@
 /* remote.h -- a batch service somewhere else that takes a whole job: Google's, in either dialect.
  *
- * Why: Google answers a batch at half the price of online calls, within a day. What differs between
- * Vertex AI with Cloud Storage and the Gemini API with its files is behind this interface; the
- * order of the steps, and what survives a crash, is delegate.h's.
+ * Why: Google answers a batch at half the price of online calls, within a day. This interface
+ * hides the differences between Vertex AI with Cloud Storage and the Gemini API with its files; the
+ * order of the steps, and recovery after a crash, is delegate.h's.
  *
  * Shape:   upload a file of rows (format/google/remote_row.h) -> create a job of it under a name -> poll until
- *          it ended -> fetch its rows, in any order -> remove what was put there.
+ *          it ended -> fetch its rows, in any order -> remove both files.
  * Errors:  by their google.rpc code; error_retryable tells whether another attempt can help, and
  *          retry_after_ms how long it asked for a pause. CANCELLED when *stop was set.
  *          NOT_FOUND: the job, or its output, is not there any more.
@@ -24,7 +24,7 @@
 #include "base/error.h"
 #include "predict/model.h"
 
-/* Bytes of a name there: an object with its bucket is the longest. */
+/* Bytes of a name at the batch service: an object with its bucket is the longest. */
 #define REMOTE_NAME_BYTES 1200
 /* Google's limits of one job. */
 #define REMOTE_ROWS_MAX 200000
@@ -46,7 +46,7 @@ struct remote_status {
     uint64_t done;                  /* requests that have ended, as far as it says */
     char output[REMOTE_NAME_BYTES]; /* where its rows are; "" when it has none */
 };
-/* How far the rows of an output were fetched: after a failure fetch goes on from there. */
+/* The end of what was fetched of an output: after a failure fetch goes on from there. */
 struct remote_cursor {
     uint32_t file;
     uint64_t offset;
@@ -72,13 +72,13 @@ struct remote_ops {
                  struct error *e) FALLIBLE;
     /* Also of a job that has ended. */
     int (*cancel)(struct remote *r, const char *job, struct error *e) FALLIBLE;
-    /* What upload put there, or an output. */
+    /* Removes an uploaded file or an output. */
     int (*remove)(struct remote *r, const char *place, struct error *e) FALLIBLE;
     void (*close)(struct remote *r);
 };
 struct remote {
     const struct remote_ops *ops;
-    uint64_t rows_max, bytes_max; /* of one job there */
+    uint64_t rows_max, bytes_max; /* of one job */
     uint32_t retry_after_ms;      /* the pause that the last failure asked for; 0: none */
 };
 

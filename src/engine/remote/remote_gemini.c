@@ -11,9 +11,9 @@
 #define BODY_BYTES_MAX ((size_t)64 * 1024)
 #define HEADER_BYTES 96
 
-static struct remote_site *site_of(struct remote *r)
+static struct remote_service *service_of(struct remote *r)
 {
-    return (struct remote_site *)r;
+    return (struct remote_service *)r;
 }
 
 /* ---- Up ---- */
@@ -21,7 +21,7 @@ static struct remote_site *site_of(struct remote *r)
 /* "https://HOST/v1beta" has its uploads at "https://HOST/upload/v1beta/files". */
 static const char *start_url(struct remote_upload *u)
 {
-    const char *url = u->site->upstream->url, *version = strrchr(url, '/');
+    const char *url = u->service->upstream->url, *version = strrchr(url, '/');
     struct buf text = BUF_INIT(REMOTE_URL_BYTES_MAX);
 
     buf_add(&text, url, (size_t)(version - url));
@@ -53,7 +53,7 @@ static int upload_begin(struct remote_upload *u, struct error *e)
     const struct remote_call call = {
         .method = "POST", .url = start_url(u), .header = header, .body = buf_str(&body)
     };
-    int rc = remote_do(u->site, &call, &in, e);
+    int rc = remote_do(u->service, &call, &in, e);
     buf_release(&body);
     if (rc < 0)
         return -1;
@@ -96,7 +96,7 @@ static int upload_send(struct remote_upload *u, uint64_t bytes, struct error *e)
 
     (void)snprintf(words, sizeof words, "X-Goog-Upload-Command: %s", command_of(u, bytes));
     (void)snprintf(offset, sizeof offset, "X-Goog-Upload-Offset: %llu", (unsigned long long)u->at);
-    if (remote_do(u->site, &call, &in, e) < 0)
+    if (remote_do(u->service, &call, &in, e) < 0)
         return -1;
     int rc = 0;
     if (str_eq_c(http_in_header(&in, "x-goog-upload-status"), "final"))
@@ -112,7 +112,9 @@ static int upload_send(struct remote_upload *u, uint64_t bytes, struct error *e)
 static int gemini_upload(struct remote *r, const struct remote_file *f,
                          char place[REMOTE_NAME_BYTES], struct error *e)
 {
-    struct remote_upload u = { .site = site_of(r), .file = f, .place = place, .send = upload_send };
+    struct remote_upload u = {
+        .service = service_of(r), .file = f, .place = place, .send = upload_send
+    };
     int rc = upload_begin(&u, e);
 
     if (rc == 0)
@@ -124,8 +126,8 @@ static int gemini_upload(struct remote *r, const struct remote_file *f,
 /* ---- Jobs ---- */
 
 /* A listing has no filter here: it is gone through, newest first. */
-static int find_in_page(struct remote_site *s, struct arena *a, const char *name, struct str *token,
-                        char job[REMOTE_NAME_BYTES], struct error *e)
+static int find_in_page(struct remote_service *s, struct arena *a, const char *name,
+                        struct str *token, char job[REMOTE_NAME_BYTES], struct error *e)
 {
     const struct remote_call call = {
         .method = "GET",
@@ -155,7 +157,7 @@ static int gemini_find(struct remote *r, const char *name, char job[REMOTE_NAME_
 
     for (unsigned i = 0; rc == 0 && i < REMOTE_PAGES_MAX; i++) {
         arena_reset(&page[i % 2]);
-        rc = find_in_page(site_of(r), &page[i % 2], name, &token, job, e);
+        rc = find_in_page(service_of(r), &page[i % 2], name, &token, job, e);
         if (token.len == 0)
             break;
     }
@@ -164,7 +166,7 @@ static int gemini_find(struct remote *r, const char *name, char job[REMOTE_NAME_
     return rc;
 }
 
-static const char *create_url(struct remote_site *s, struct arena *a)
+static const char *create_url(struct remote_service *s, struct arena *a)
 {
     const struct str id = remote_step(str_of(s->model));
     bool tuned = strncmp(s->model, "tunedModels/", strlen("tunedModels/")) == 0;
@@ -177,7 +179,7 @@ static const char *create_url(struct remote_site *s, struct arena *a)
 static int gemini_create(struct remote *r, const char *name, const char *place,
                          char job[REMOTE_NAME_BYTES], struct error *e)
 {
-    struct remote_site *s = site_of(r);
+    struct remote_service *s = service_of(r);
     struct buf body = BUF_INIT(BODY_BYTES_MAX);
     struct json_writer w = JSON_WRITER(&body);
     struct arena a = { 0 };
@@ -200,7 +202,7 @@ static int gemini_create(struct remote *r, const char *name, const char *place,
     return rc;
 }
 
-static const char *job_url(struct remote_site *s, struct arena *a, const char *job,
+static const char *job_url(struct remote_service *s, struct arena *a, const char *job,
                            const char *path)
 {
     const struct str id = remote_step(str_of(job));
@@ -234,7 +236,7 @@ static int read_job(yyjson_val *v, struct remote_status *out, struct error *e)
 static int gemini_poll(struct remote *r, const char *job, struct remote_status *out,
                        struct error *e)
 {
-    struct remote_site *s = site_of(r);
+    struct remote_service *s = service_of(r);
     struct arena a = { 0 };
     const struct remote_call call = { .method = "GET", .url = job_url(s, &a, job, "/batches/{}") };
     yyjson_val *v = remote_json(s, &call, &a, e);
@@ -246,7 +248,7 @@ static int gemini_poll(struct remote *r, const char *job, struct remote_status *
 
 static int gemini_cancel(struct remote *r, const char *job, struct error *e)
 {
-    struct remote_site *s = site_of(r);
+    struct remote_service *s = service_of(r);
     struct arena a = { 0 };
     int rc = remote_cancel(s, &a, job_url(s, &a, job, "/batches/{}:cancel"), e);
 
@@ -260,7 +262,7 @@ static int gemini_fetch(struct remote *r, const char *output, struct remote_curs
                         int (*on_bytes)(void *arg, const void *p, size_t len, struct error *e),
                         void *arg, struct error *e)
 {
-    struct remote_site *s = site_of(r);
+    struct remote_service *s = service_of(r);
     struct arena a = { 0 };
     int rc = 0;
 
@@ -273,7 +275,7 @@ static int gemini_fetch(struct remote *r, const char *output, struct remote_curs
 
 static int gemini_remove(struct remote *r, const char *place, struct error *e)
 {
-    struct remote_site *s = site_of(r);
+    struct remote_service *s = service_of(r);
     struct arena a = { 0 };
     const struct remote_call call = { .method = "DELETE",
                                       .url = job_url(s, &a, place, "/files/{}") };
@@ -285,7 +287,7 @@ static int gemini_remove(struct remote *r, const char *place, struct error *e)
 
 static void gemini_close(struct remote *r)
 {
-    remote_site_free(site_of(r));
+    remote_service_free(service_of(r));
 }
 
 const struct remote_ops remote_gemini_ops = {

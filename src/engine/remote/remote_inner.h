@@ -21,10 +21,10 @@
 #define REMOTE_PIECE_BYTES ((uint64_t)64 * 1024 * 1024) /* of an upload, in one call */
 #define REMOTE_PAGES_MAX 1000                           /* of a listing */
 
-struct remote_site {
+struct remote_service {
     struct remote base; /* first: the ops get it */
     const struct upstream *upstream;
-    const char *model;   /* its name there */
+    const char *model;   /* its name at the batch service */
     const char *staging; /* "gs://bucket/prefix" without a slash at its end; of Vertex AI */
     const char *storage; /* base URL of Cloud Storage; of Vertex AI */
     bool tokens_only;    /* Google's Cloud Storage takes no keys: what we have is a token */
@@ -45,25 +45,25 @@ struct remote_call {
     int (*on_body)(void *arg, const void *p, size_t len, struct error *e);
     void *arg;
 };
-void remote_site_free(struct remote_site *s);
+void remote_service_free(struct remote_service *s);
 /* A status 2xx or 308 is 0 and *in, which the caller releases; else -1 and nothing to release. */
-int remote_do(struct remote_site *s, const struct remote_call *call, struct http_in *in,
+int remote_do(struct remote_service *s, const struct remote_call *call, struct http_in *in,
               struct error *e) FALLIBLE;
 /* The answer as a JSON object in the arena. */
-yyjson_val *remote_json(struct remote_site *s, const struct remote_call *call, struct arena *a,
+yyjson_val *remote_json(struct remote_service *s, const struct remote_call *call, struct arena *a,
                         struct error *e) FALLIBLE;
 /* POSTs to a job's cancel; one that has ended cannot be cancelled, which is as good. */
-int remote_cancel(struct remote_site *s, struct arena *a, const char *url,
+int remote_cancel(struct remote_service *s, struct arena *a, const char *url,
                   struct error *e) FALLIBLE;
 /* A URL in the arena: the text, and each "{}" in it replaced by the next argument, percent-encoded. */
 const char *remote_url(struct arena *a, const char *base, const char *path,
                        const struct str *argument);
 /* An upload in a session: what send does differs by dialect, when it is called does not. */
 struct remote_upload {
-    struct remote_site *site;
+    struct remote_service *service;
     const struct remote_file *file;
     const char *session; /* its URL */
-    uint64_t at;         /* bytes that are there; kept by send */
+    uint64_t at;         /* bytes that the batch service has; kept by send */
     char *place;         /* what it becomes */
     /* The next bytes, or with none the question how many are there: 1 when it is finished. */
     int (*send)(struct remote_upload *u, uint64_t bytes, struct error *e);
@@ -71,7 +71,7 @@ struct remote_upload {
 };
 int remote_upload_all(struct remote_upload *u, struct error *e) FALLIBLE;
 /* The bytes of one file from at->offset on; then a line end, and *at is the next file's begin. */
-int remote_fetch_file(struct remote_site *s, const char *url, struct remote_cursor *at,
+int remote_fetch_file(struct remote_service *s, const char *url, struct remote_cursor *at,
                       int (*on_bytes)(void *arg, const void *p, size_t len, struct error *e),
                       void *arg, struct error *e) FALLIBLE;
 struct str remote_step(struct str name); /* the last of a resource's name */

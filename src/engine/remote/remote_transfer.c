@@ -12,7 +12,7 @@ static bool is_gone(int status)
     return status == 404 || status == 410;
 }
 
-/* What is left, or so much of it as goes in one call. */
+/* The rest of the file, at most REMOTE_PIECE_BYTES of it. */
 static uint64_t next_piece(const struct remote_upload *u)
 {
     uint64_t left = u->file->bytes - u->at;
@@ -24,7 +24,7 @@ static uint64_t next_piece(const struct remote_upload *u)
 static int fail(const struct remote_upload *u, const struct error *why, struct error *e)
 {
     *e = *why;
-    if (is_gone(u->site->status))
+    if (is_gone(u->service->status))
         return error_set(e, ERROR_UNAVAILABLE, "the upload was ended unseen (%s)", why->msg);
     return -1;
 }
@@ -54,7 +54,7 @@ int remote_upload_all(struct remote_upload *u, struct error *e)
 /* ---- Down ---- */
 
 struct fetching {
-    struct remote_site *site;
+    struct remote_service *service;
     struct remote_cursor *at;
     const struct http_in *in;
     uint64_t skip; /* of the answer: bytes that were got before */
@@ -81,14 +81,14 @@ static int take_bytes(void *arg, const void *p, size_t len, struct error *e)
     return 0;
 }
 
-int remote_fetch_file(struct remote_site *s, const char *url, struct remote_cursor *at,
+int remote_fetch_file(struct remote_service *s, const char *url, struct remote_cursor *at,
                       int (*on_bytes)(void *arg, const void *p, size_t len, struct error *e),
                       void *arg, struct error *e)
 {
     char from[64];
     const char *const header[] = { from, NULL };
     struct http_in in;
-    struct fetching f = { .site = s, .at = at, .in = &in, .on_bytes = on_bytes, .arg = arg };
+    struct fetching f = { .service = s, .at = at, .in = &in, .on_bytes = on_bytes, .arg = arg };
     const struct remote_call call = {
         .method = "GET",
         .url = url,

@@ -14,9 +14,9 @@
 #define OBJECTS_MAX 10000
 #define HEADER_BYTES 96
 
-static struct remote_site *site_of(struct remote *r)
+static struct remote_service *service_of(struct remote *r)
 {
-    return (struct remote_site *)r;
+    return (struct remote_service *)r;
 }
 
 /* A place of the storage. One that an answer names may be none: then both parts are empty, and the
@@ -42,14 +42,14 @@ static int upload_begin(struct remote_upload *u, struct error *e)
     const struct str names[] = { to.bucket, to.name };
     const struct remote_call call = {
         .method = "POST",
-        .url = remote_url(&u->arena, u->site->storage,
+        .url = remote_url(&u->arena, u->service->storage,
                           "/upload/storage/v1/b/{}/o?uploadType=resumable&name={}", names),
         .header = header,
         .body = STR("{}"),
     };
     struct http_in in;
 
-    if (remote_do(u->site, &call, &in, e) < 0)
+    if (remote_do(u->service, &call, &in, e) < 0)
         return -1;
     struct str session = http_in_header(&in, "location");
     u->session = arena_copy(&u->arena, session.p, session.len);
@@ -95,7 +95,7 @@ static int upload_send(struct remote_upload *u, uint64_t bytes, struct error *e)
                        from + bytes - 1, total);
     else
         (void)snprintf(range, sizeof range, "Content-Range: bytes */%llu", total);
-    if (remote_do(u->site, &call, &in, e) < 0)
+    if (remote_do(u->service, &call, &in, e) < 0)
         return -1;
     int rc = 1;
     if (in.status == 308)
@@ -107,8 +107,10 @@ static int upload_send(struct remote_upload *u, uint64_t bytes, struct error *e)
 static int vertex_upload(struct remote *r, const struct remote_file *f,
                          char place[REMOTE_NAME_BYTES], struct error *e)
 {
-    struct remote_upload u = { .site = site_of(r), .file = f, .place = place, .send = upload_send };
-    int n = snprintf(place, REMOTE_NAME_BYTES, "%s/%s.jsonl", u.site->staging, f->name);
+    struct remote_upload u = {
+        .service = service_of(r), .file = f, .place = place, .send = upload_send
+    };
+    int n = snprintf(place, REMOTE_NAME_BYTES, "%s/%s.jsonl", u.service->staging, f->name);
 
     if (n < 0 || n >= REMOTE_NAME_BYTES)
         return error_set(e, ERROR_INVALID_ARGUMENT, "the staging place's name is too long");
@@ -121,7 +123,7 @@ static int vertex_upload(struct remote *r, const struct remote_file *f,
 
 /* ---- Jobs ---- */
 
-static const char *job_url(struct remote_site *s, struct arena *a, const char *job,
+static const char *job_url(struct remote_service *s, struct arena *a, const char *job,
                            const char *verb)
 {
     const struct str id = remote_step(str_of(job));
@@ -133,7 +135,7 @@ static const char *job_url(struct remote_site *s, struct arena *a, const char *j
 static int vertex_find(struct remote *r, const char *name, char job[REMOTE_NAME_BYTES],
                        struct error *e)
 {
-    struct remote_site *s = site_of(r);
+    struct remote_service *s = service_of(r);
     struct arena a = { 0 };
     char filter[REMOTE_NAME_BYTES + 32];
     int rc = 0;
@@ -158,7 +160,7 @@ static int vertex_find(struct remote *r, const char *name, char job[REMOTE_NAME_
     return rc;
 }
 
-static void write_job(const struct remote_site *s, const char *name, const char *place,
+static void write_job(const struct remote_service *s, const char *name, const char *place,
                       struct buf *out)
 {
     struct json_writer w = JSON_WRITER(out);
@@ -187,7 +189,7 @@ static void write_job(const struct remote_site *s, const char *name, const char 
 static int vertex_create(struct remote *r, const char *name, const char *place,
                          char job[REMOTE_NAME_BYTES], struct error *e)
 {
-    struct remote_site *s = site_of(r);
+    struct remote_service *s = service_of(r);
     struct buf body = BUF_INIT(BODY_BYTES_MAX);
     struct arena a = { 0 };
     int rc = -1;
@@ -221,7 +223,7 @@ static int read_job(yyjson_val *v, struct remote_status *out, struct error *e)
 static int vertex_poll(struct remote *r, const char *job, struct remote_status *out,
                        struct error *e)
 {
-    struct remote_site *s = site_of(r);
+    struct remote_service *s = service_of(r);
     struct arena a = { 0 };
     const struct remote_call call = { .method = "GET", .url = job_url(s, &a, job, NULL) };
     yyjson_val *v = remote_json(s, &call, &a, e);
@@ -233,7 +235,7 @@ static int vertex_poll(struct remote *r, const char *job, struct remote_status *
 
 static int vertex_cancel(struct remote *r, const char *job, struct error *e)
 {
-    struct remote_site *s = site_of(r);
+    struct remote_service *s = service_of(r);
     struct arena a = { 0 };
     int rc = remote_cancel(s, &a, job_url(s, &a, job, ":cancel"), e);
 
@@ -256,7 +258,8 @@ static void objects_add(struct objects *o, struct str name)
     o->name[o->count++] = name;
 }
 
-static int objects_page(struct remote_site *s, struct place dir, struct objects *o, struct error *e)
+static int objects_page(struct remote_service *s, struct place dir, struct objects *o,
+                        struct error *e)
 {
     const struct str names[] = { dir.bucket, dir.name, o->token };
     const struct remote_call call = {
@@ -283,7 +286,7 @@ static int objects_page(struct remote_site *s, struct place dir, struct objects 
 }
 
 /* Everything below an output's folder. */
-static int objects_list(struct remote_site *s, const char *output, struct objects *o,
+static int objects_list(struct remote_service *s, const char *output, struct objects *o,
                         struct error *e)
 {
     struct place dir = place_of(output);
@@ -312,7 +315,7 @@ static bool is_part_of(const struct objects *o, struct str name)
     return true;
 }
 
-static const char *media_url(struct remote_site *s, struct objects *o, const char *output,
+static const char *media_url(struct remote_service *s, struct objects *o, const char *output,
                              struct str name)
 {
     const struct str names[] = { place_of(output).bucket, name };
@@ -324,7 +327,7 @@ static int vertex_fetch(struct remote *r, const char *output, struct remote_curs
                         int (*on_bytes)(void *arg, const void *p, size_t len, struct error *e),
                         void *arg, struct error *e)
 {
-    struct remote_site *s = site_of(r);
+    struct remote_service *s = service_of(r);
     struct objects o = { 0 };
     uint32_t file = 0;
     int rc = objects_list(s, output, &o, e);
@@ -337,8 +340,8 @@ static int vertex_fetch(struct remote *r, const char *output, struct remote_curs
     return rc;
 }
 
-static int remove_object(struct remote_site *s, struct arena *a, struct str bucket, struct str name,
-                         struct error *e)
+static int remove_object(struct remote_service *s, struct arena *a, struct str bucket,
+                         struct str name, struct error *e)
 {
     const struct str names[] = { bucket, name };
     const struct remote_call call = {
@@ -353,18 +356,18 @@ static int remove_object(struct remote_site *s, struct arena *a, struct str buck
     return 0;
 }
 
-/* What was uploaded is one object, an output is a folder: both below our staging place, and nothing
+/* An uploaded file is one object, an output is a folder. Both are below our staging place, and nothing
  * else is ever removed, whatever the batch service says its output is. */
 static int vertex_remove(struct remote *r, const char *place, struct error *e)
 {
-    struct remote_site *s = site_of(r);
+    struct remote_service *s = service_of(r);
     struct str rest = str_sub(str_of(place), strlen(s->staging), SIZE_MAX);
     struct place at = place_of(place);
     struct objects o = { 0 };
     int rc = 0;
 
     if (!str_starts(str_of(place), str_of(s->staging)) || !str_starts(rest, STR("/tranche-")))
-        return error_set(e, ERROR_FAILED_PRECONDITION, "it is none of ours");
+        return error_set(e, ERROR_FAILED_PRECONDITION, "it is not below the staging place");
     if (str_ends(at.name, STR(".jsonl")))
         objects_add(&o, at.name);
     else
@@ -377,7 +380,7 @@ static int vertex_remove(struct remote *r, const char *place, struct error *e)
 
 static void vertex_close(struct remote *r)
 {
-    remote_site_free(site_of(r));
+    remote_service_free(service_of(r));
 }
 
 const struct remote_ops remote_vertex_ops = {

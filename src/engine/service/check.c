@@ -286,7 +286,7 @@ static int judge(struct check *c, const struct ingest_result *r, struct error *e
     return job_output_finish(c->service, &c->arena, j, JOB_SUCCEEDED, NULL, e);
 }
 
-/* What another service runs cannot be stopped at a sum: rather no job than one that spends more. */
+/* A job at another batch service cannot be stopped at a sum: it is refused rather than overspent. */
 static int check_limits(struct check *c, struct error *e)
 {
     const struct job_options *o = &c->job.options;
@@ -366,7 +366,7 @@ static void give_back(struct service *s, int64_t id, uint64_t wait_ns)
     scheduler_dirty(s, id);
 }
 
-/* Cancelled or deleted while it was checked: what was written since belongs to nobody. */
+/* Cancelled or deleted while it was checked: a deleted job's folder is removed. */
 static void was_moved(struct check *c, const struct error *why)
 {
     struct error e;
@@ -378,8 +378,7 @@ static void was_moved(struct check *c, const struct error *why)
     give_back(c->service, c->job.id, 0);
 }
 
-/* A full disk and a drain are no fault of the job's; other failures that may pass are tried a few
- * times. */
+/* A full disk or a drain never fails a job; other failures that may pass are tried a few times. */
 static bool is_final(struct check *c, const struct error *why)
 {
     struct service *s = c->service;

@@ -1,4 +1,5 @@
-/* runner.c -- one job from QUEUED to its end, or to where somebody stopped it. */
+/* runner.c -- one job from QUEUED to its end, or to where a client or the scheduler stopped it. */
+#include <assert.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -34,7 +35,7 @@ struct runner {
     uint64_t save_due_ns;
     uint64_t done_before; /* lines, before this stretch */
     bool closing;         /* no line is run any more: only the end is made */
-    uint32_t there;       /* lines that another batch service has */
+    uint32_t handed_over; /* lines that another batch service has */
     char dir[SERVICE_PATH_BYTES], output[SERVICE_PATH_BYTES];
 };
 
@@ -59,8 +60,8 @@ static enum row_style style_of(const struct job *j)
     return styles[j->source];
 }
 
-/* What the job that this one retries has answered is answered. One that was ended before it began has
- * nothing of its own: then it is what that one would have gone on from. */
+/* Takes the answers of the job that this one retries. One that was ended before it began has none of its
+ * own: then those of the job that it would have gone on from. */
 static int take_earlier(struct runner *r, struct error *e)
 {
     int64_t from = r->job.retry_of;
@@ -146,7 +147,7 @@ static int open_job(struct runner *r, struct error *e)
 
 /* ---- Working ---- */
 
-static void save_books(struct runner *r, const struct progress *p, uint64_t now)
+static void save_counters(struct runner *r, const struct progress *p, uint64_t now)
 {
     struct error e;
 
@@ -168,7 +169,7 @@ static void on_progress(void *arg, const struct progress *p)
     live_add(&r->self->live, p, now);
     unlock(&s->lock);
     job_metrics_progress(&r->metrics, p);
-    save_books(r, p, now);
+    save_counters(r, p, now);
 }
 
 static struct pipeline_limits limits_of(const struct job_options *o)
@@ -257,9 +258,9 @@ static struct delegate_job delegate_of(struct runner *r, const struct model *m)
     };
 }
 
-/* Its far side; stop NULL: what is asked of it is not given up. */
-static struct remote *open_there(struct runner *r, const struct model *m, const atomic_bool *stop,
-                                 struct error *e)
+/* Its batch service; stop NULL: no call is given up. */
+static struct remote *open_remote(struct runner *r, const struct model *m, const atomic_bool *stop,
+                                  struct error *e)
 {
     char name[MODEL_NAME_BYTES];
 
@@ -267,25 +268,25 @@ static struct remote *open_there(struct runner *r, const struct model *m, const 
     return remote_open(m, name, r->service->env.clock, stop, e);
 }
 
-static int run_there(struct runner *r, const struct model *m, enum pipeline_end *end,
-                     struct error *e)
+static int run_remote(struct runner *r, const struct model *m, enum pipeline_end *end,
+                      struct error *e)
 {
     struct delegate_job work = delegate_of(r, m);
     struct progress p = { 0 };
 
     spool_counters(r->spool, &r->metrics.seen);
-    work.remote = open_there(r, m, work.stop, e);
+    work.remote = open_remote(r, m, work.stop, e);
     if (!work.remote)
         return -1;
     int rc = delegate_run(&work, &p, end, e);
     remote_close(work.remote);
-    r->there = p.in_flight;
+    r->handed_over = p.in_flight;
     if (rc == 0)
         r->job.counters = p.counters;
     return rc;
 }
 
-static const struct model *model_there(struct runner *r)
+static const struct model *remote_model(struct runner *r)
 {
     struct error ignored;
     const struct model *m = job_model(r->service, &r->arena, &r->job, &ignored);
@@ -293,19 +294,19 @@ static const struct model *model_there(struct runner *r)
     return m && m->kind == MODEL_REMOTE_BATCH ? m : NULL;
 }
 
-/* Something of it may run there, though no line has ended here. */
+/* Its batch service may run some of it, though no line has ended here. */
 static bool is_handed_over(struct runner *r)
 {
     char path[SERVICE_PATH_BYTES];
 
     job_path(r->service, path, r->job.id, "spool.db");
-    return model_there(r) && access(path, F_OK) == 0;
+    return remote_model(r) && access(path, F_OK) == 0;
 }
 
-/* Its jobs there are ended too, and what they answered is taken, as it is paid. */
-static void end_there(struct runner *r)
+/* Cancels its jobs at the batch service, and takes what they answered, as it is paid. */
+static void cancel_remote(struct runner *r)
 {
-    const struct model *m = model_there(r);
+    const struct model *m = remote_model(r);
     struct progress p = { 0 };
     struct error e;
 
@@ -314,7 +315,7 @@ static void end_there(struct runner *r)
     struct delegate_job work = delegate_of(r, m);
     work.stop = NULL;
     work.on_progress = NULL; /* its counters are the end's to write */
-    work.remote = open_there(r, m, NULL, &e);
+    work.remote = open_remote(r, m, NULL, &e);
     if (!work.remote || delegate_cancel(&work, &p, &e) < 0)
         log_warn("job %lld: its jobs at the batch service may continue: %s", (long long)r->job.id,
                  e.msg);
@@ -325,6 +326,7 @@ static void end_there(struct runner *r)
 
 static void set_reason(struct job *j, enum stop_reason why)
 {
+    assert(why == STOP_CANCEL || why == STOP_EXPIRE);
     j->error = why == STOP_EXPIRE ? ERROR_DEADLINE_EXCEEDED : ERROR_CANCELLED;
     j->error_message = why == STOP_EXPIRE
                            ? STR("The job has expired: it was not done within its time. Lines that "
@@ -355,7 +357,7 @@ static int close_out(struct runner *r, enum stop_reason why, struct error *e)
     (void)error_set(&c.why, why == STOP_EXPIRE ? ERROR_DEADLINE_EXCEEDED : ERROR_CANCELLED, "%s",
                     why == STOP_EXPIRE ? "The batch expired before this line was run."
                                        : "The batch was cancelled before this line was run.");
-    end_there(r);
+    cancel_remote(r);
     if (closeout_run(&c, &r->job.counters, e) < 0 || render_finish(r->render, e) < 0)
         return -1;
     r->job.counters.total = r->ingest.lines;
@@ -369,6 +371,7 @@ static int close_out(struct runner *r, enum stop_reason why, struct error *e)
 
 static int give_back(struct runner *r, enum job_state to, const char *reason, struct error *e)
 {
+    assert(r->job.state == JOB_RUNNING && (to == JOB_QUEUED || to == JOB_PAUSED));
     r->job.pause_reason = str_of(reason);
     log_info("job %lld: %s after %llu of %llu lines", (long long)r->job.id, job_state_name(to),
              (unsigned long long)counters_done(&r->job.counters),
@@ -414,10 +417,11 @@ static int work(struct runner *r, struct error *e)
     const struct model *m = job_model(r->service, &r->arena, &r->job, e);
     enum pipeline_end end;
 
+    assert(r->job.state == JOB_RUNNING && !r->closing);
     if (!m)
         return -1;
-    bool there = m->kind == MODEL_REMOTE_BATCH;
-    if ((there ? run_there(r, m, &end, e) : run_pipeline(r, m, &end, e)) < 0)
+    bool remote = m->kind == MODEL_REMOTE_BATCH;
+    if ((remote ? run_remote(r, m, &end, e) : run_pipeline(r, m, &end, e)) < 0)
         return -1;
     r->self->failures = 0;
     if (end == PIPELINE_DONE)
@@ -438,10 +442,10 @@ static int work(struct runner *r, struct error *e)
 
 /* ---- Failing ---- */
 
-/* While another service works on it the job waits rather than fails: what is done there is paid. */
+/* While another service works on it the job waits rather than fails: that work is paid. */
 static bool passes(const struct runner *r, enum error_code code)
 {
-    return r->there || code == ERROR_RESOURCE_EXHAUSTED || code == ERROR_CANCELLED ||
+    return r->handed_over || code == ERROR_RESOURCE_EXHAUSTED || code == ERROR_CANCELLED ||
            error_retryable(code);
 }
 
@@ -471,7 +475,7 @@ static void after_failure(struct runner *r, const struct error *why)
     close_files(r);
     if (counters_done(&r->job.counters) > r->done_before)
         r->self->failures = 0;
-    if (why->code != ERROR_RESOURCE_EXHAUSTED && !r->there)
+    if (why->code != ERROR_RESOURCE_EXHAUSTED && !r->handed_over)
         r->self->failures++;
     if (passes(r, why->code) && r->self->failures < SESSION_FAILURES_MAX) {
         r->self->retry_ns = service_now_ns(s) + FULL_RETRY_S * NS_PER_S;

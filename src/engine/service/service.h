@@ -31,16 +31,16 @@ struct project_weight {
 };
 /* Settings that can be changed while it runs (service_set). */
 struct service_settings {
-    uint64_t lines_max;              /* of a job; default 200,000 */
-    uint64_t input_bytes_max;        /* of a job; default 1 GiB */
-    uint32_t queue_hours, run_hours; /* 72, 24 */
-    uint32_t paused_hours;           /* a paused job expires after so many; 72 */
-    uint32_t running_max;            /* jobs of a model at once; default 8 */
-    uint32_t queued_max;             /* open jobs of a project; default 10,000 */
+    uint64_t lines_max;              /* of a job */
+    uint64_t input_bytes_max;        /* of a job */
+    uint32_t queue_hours, run_hours; /* a job expires after these */
+    uint32_t paused_hours;           /* and so does a paused one after these */
+    uint32_t running_max;            /* jobs of a model at once */
+    uint32_t queued_max;             /* open jobs of a project */
     uint32_t in_flight_max;          /* requests of one job; 0: the model's */
     uint32_t drain_ms;
-    uint32_t online_deadline_ms; /* of an online call; default 600,000 */
-    uint32_t file_hours;         /* a generated file lives so long; 48 */
+    uint32_t online_deadline_ms; /* of an online call */
+    uint32_t file_hours;         /* lifetime of a generated file */
     struct retry_rules retry;
     struct project_weight weight[SERVICE_WEIGHTS_MAX];
     uint32_t weight_count;
@@ -70,7 +70,7 @@ void service_drain(struct service *s);
 void service_free(struct service *s); /* drains first; accepts NULL */
 void service_wake(struct service *s); /* a job was created, or something was asked of it */
 
-/* What is known of a job beyond its record; zeroed fields where nothing is. */
+/* The live facts of a job; fields that are not known are zero. */
 void service_live(struct service *s, const struct job *j, struct job_live *out);
 
 /* The rows that a job has finished so far, in input order, in its own output's form: a descriptor of an

@@ -68,14 +68,14 @@ bool job_failures_left(const struct job *j); /* final, and some lines have no an
 /* Opens a job's input by its pins; FAILED_PRECONDITION when it has none. */
 int job_input_open(struct service *s, struct arena *a, int64_t id, struct input *in,
                    struct error *e) FALLIBLE;
-/* Where what the check learnt of the job's lines is kept; NULL for a small input: it is not. */
+/* The path of the index of the job's lines; NULL for a small input, which has none. */
 const char *job_index_path(const struct service *s, struct arena *a, const struct input *in,
                            int64_t id);
 /* The model that a job's model name means now; NULL with NOT_FOUND. */
 const struct model *job_model(struct service *s, struct arena *a, const struct job *j,
                               struct error *e);
-/* Who judges the job's requests: a share of its model, to be closed; NULL and 0 when the model takes
- * only whole jobs, as its far side judges them. */
+/* The judge of the job's requests: a share of its model, to be closed. NULL and 0 when the model takes
+ * only whole jobs: its batch service judges them. */
 int job_judge(struct service *s, struct arena *a, const struct job *j, struct predictor **out,
               struct error *e) FALLIBLE;
 /* The job's share of its model, under its project's weight, scripted when the service is. */

@@ -55,7 +55,7 @@ static int world_closeout(struct world *w, struct counters *counters, struct err
     return rc;
 }
 
-/* Rows stand in input order; so many are answers, and the others say why they were not run. */
+/* Rows stand in input order; `answers` of them are answers, the others say why they were not run. */
 static void assert_closed(const struct world *w, uint32_t answers)
 {
     struct world_rows rows;

@@ -15,7 +15,7 @@
 #define GOOD "{\"request\":{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"hello\"}]}]}}"
 #define REPORTS_MAX 20000
 
-/* What on_bad was told. */
+/* The calls of on_bad. */
 struct reports {
     uint32_t count;
     uint64_t line_no[REPORTS_MAX], offset[REPORTS_MAX];
@@ -206,7 +206,7 @@ static void test_any_number_of_threads_finds_the_same(void **state)
     ingest_result_release(&one);
 }
 
-/* Where shards end depends on the bytes alone: any size of the first read gives the same ones. */
+/* The ends of shards depend on the bytes alone: any size of the first read gives the same ones. */
 static void test_shards_do_not_depend_on_how_much_was_read_at_once(void **state)
 {
     struct fixture *f = *state;

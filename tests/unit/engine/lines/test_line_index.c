@@ -204,7 +204,7 @@ static void test_a_torn_index_is_not_loaded(void **state)
     assert_true(load(f));
 }
 
-/* Of damaged notes the lines are parsed again; damage anywhere else refuses the index. */
+/* Damaged notes make their lines be parsed again; damage anywhere else refuses the index. */
 static void test_a_damaged_index_never_changes_the_output(void **state)
 {
     struct fixture *f = *state;

@@ -67,7 +67,7 @@ static void test_a_bad_line_gets_an_error_row_and_the_others_their_answers(void 
     struct row_parts parts;
 
     world_ask_many(w, 2);
-    world_line(w, "this is no JSON");
+    world_line(w, "this is not JSON");
     world_line(w, "{\"request\":{\"contents\":[]}}");
     world_ask_many(w, 1);
     world_save(w);
@@ -350,7 +350,7 @@ static void test_progress_is_shown_about_ten_times_a_second(void **state)
     assert_in_range(w->shown, 60, 110);
 }
 
-/* Of questions that are two words and answers of three words, at 1 and 2 dollars a million, halved:
+/* The questions are two words and the answers three, at 1 and 2 dollars a million, halved:
  * 5 tokens and 4 micro-dollars each. */
 #define ANSWER_TOKENS 5
 #define ANSWER_NANO 4000
@@ -421,7 +421,7 @@ static void test_too_many_errors_stop_the_job_once_enough_lines_ended(void **sta
 
     add_fault(w, (struct fake_fault){ .every = 4, .code = ERROR_PERMISSION_DENIED });
     w->in_flight_max = 4;
-    world_line(w, "this is no JSON");
+    world_line(w, "this is not JSON");
     world_ask_many(w, 400);
     world_save(w);
     w->limits = (struct pipeline_limits){ .error_rate_max = 0.2, .error_lines_min = 100 };

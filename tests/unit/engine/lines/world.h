@@ -93,7 +93,7 @@ static inline void world_watch(void *arg, const struct progress *p)
         atomic_store(&w->stop, true);
 }
 
-/* What one run holds open. */
+/* The open parts of one run. */
 struct world_run {
     struct input input;
     struct ingest_result ingest;

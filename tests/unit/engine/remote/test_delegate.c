@@ -38,7 +38,7 @@ static void test_bad_lines_are_not_sent_and_get_their_rows_at_once(void **state)
 {
     struct handover *h = *state;
 
-    world_line(&h->w, "this is no JSON");
+    world_line(&h->w, "this is not JSON");
     ask(h, 3);
     h->detach = true;
     h->remote.polls_until_done = 1;
@@ -116,7 +116,7 @@ static void test_a_line_that_no_job_there_takes_fails_alone(void **state)
     world_ask(&h->w, text, 1.0);
     ask(h, 2);
     run_to_end(h);
-    assert_int_equal(answered_rows(h, "a job there takes 300"), 4);
+    assert_int_equal(answered_rows(h, "a job of the batch service takes 300"), 4);
 }
 
 static void test_rows_of_nobody_and_rows_that_come_twice_change_nothing(void **state)
