@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "predict/local/masker.h"
 #include "predict/local/prefix_cache.h"
 
 /* Cells that a new candidate must find beyond its prompt, so that it can begin to answer. */
@@ -27,6 +29,7 @@ struct batcher {
     struct candidate_run **owner; /* [plan.rows_max]: of each row */
     uint32_t row_count;
     struct sampling_scratch sampling;
+    struct masker *masker;
     uint64_t arrivals;
     uint32_t open;
     bool full; /* a candidate was preempted and none has ended since: nothing new begins */
@@ -72,6 +75,7 @@ struct batcher *batcher_new(struct runtime *r, const struct batcher_plan *plan)
     b->plan = *plan;
     assert(plan->sequences <= b->info.sequences && plan->rows_max <= b->info.rows_max);
     b->cache = prefix_cache_new(r);
+    b->masker = masker_new();
     b->done_end = &b->done;
     b->row = mem_array(plan->rows_max, sizeof *b->row);
     b->owner = mem_array(plan->rows_max, sizeof(struct candidate_run *));
@@ -160,6 +164,7 @@ void batcher_free(struct batcher *b)
     fail_all(b, &closed);
     while ((t = batcher_done(b)))
         task_free(t);
+    masker_free(b->masker);
     prefix_cache_free(b->cache);
     mem_free(b->waiting.item);
     mem_free(b->active.item);
@@ -421,6 +426,20 @@ static bool row_computed(struct batcher *b, uint32_t i)
     return over;
 }
 
+/* The forward, and beside it the masks that its logits will need. */
+static int forward(struct batcher *b, struct error *e)
+{
+    for (uint32_t i = 0; i < b->row_count; i++)
+        if (b->row[i].logits && candidate_needs_mask(b->owner[i]))
+            masker_add(b->masker, b->owner[i]->follower);
+    masker_start(b->masker);
+    int rc = b->runtime->ops->forward(b->runtime, b->row, b->row_count, e);
+    uint64_t begun = clock_system()->mono_ns(clock_system());
+    masker_wait(b->masker);
+    b->sampling.cost.mask_ns += clock_system()->mono_ns(clock_system()) - begun;
+    return rc;
+}
+
 /* Computes what is packed. */
 static int compute(struct batcher *b, struct error *e)
 {
@@ -428,7 +447,7 @@ static int compute(struct batcher *b, struct error *e)
 
     if (!b->row_count)
         return 0;
-    if (b->runtime->ops->forward(b->runtime, b->row, b->row_count, &why) < 0) {
+    if (forward(b, &why) < 0) {
         b->row_count = 0;
         if (why.code == ERROR_RESOURCE_EXHAUSTED) {
             make_room(b);

@@ -73,6 +73,11 @@ bool candidate_answering(const struct candidate_run *r)
     return r->tokens.count > r->task->prompt.count && candidate_left(r) == 1;
 }
 
+bool candidate_needs_mask(const struct candidate_run *r)
+{
+    return r->follower && r->forced_at == r->forced_count && !sampler_takes_largest(&r->sampler);
+}
+
 static struct generated *generated_of(const struct candidate_run *r)
 {
     return &r->task->candidate[r->candidate];
@@ -95,6 +100,17 @@ static uint64_t now_ns(void)
     return clock_system()->mono_ns(clock_system());
 }
 
+/* At most 32 logits, those without a bit as -INFINITY. to and from may be the same. */
+static void copy_allowed(float *to, const float *from, uint32_t bits, uint32_t count)
+{
+    if (bits == UINT32_MAX) {
+        memmove(to, from, count * sizeof *to);
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        to[i] = bits >> i & 1 ? from[i] : -INFINITY;
+}
+
 /* The logits with -INFINITY where the constraint refuses a token; NULL with the error. */
 static float *allowed_logits(struct candidate_run *r, struct sampling_scratch *s,
                              const float *logits, struct error *e)
@@ -106,8 +122,9 @@ static float *allowed_logits(struct candidate_run *r, struct sampling_scratch *s
     s->cost.mask_ns += now_ns() - begun;
     if (!mask)
         return NULL;
-    for (uint32_t i = 0; i < s->vocab; i++)
-        s->logits[i] = mask[i / 32] >> (i % 32) & 1 ? logits[i] : -INFINITY;
+    for (uint32_t i = 0; i < s->vocab; i += 32)
+        copy_allowed(s->logits + i, logits + i, mask[i / 32],
+                     s->vocab - i < 32 ? s->vocab - i : 32);
     return s->logits;
 }
 

@@ -124,6 +124,8 @@ void candidate_finish(struct candidate_run *r, enum finish_reason why);
 
 /* Tokens to compute before the next can be chosen. */
 uint32_t candidate_left(const struct candidate_run *r);
+/* True when its next choice needs the tokens that its constraint allows, and not one check only. */
+bool candidate_needs_mask(const struct candidate_run *r);
 /* True when only the last generated token is to be computed. */
 bool candidate_answering(const struct candidate_run *r);
 

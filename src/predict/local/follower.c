@@ -1,5 +1,6 @@
 #include "predict/local/follower.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -29,7 +30,7 @@ struct names {
 struct follower {
     struct constraint *constraint;
     LlgMatcher *matcher;
-    struct position at;
+    struct position at, tried; /* tried: scratch of repeats_name */
     struct names names;
     uint32_t *mask;
     bool has_mask;
@@ -108,17 +109,24 @@ static struct str piece_of(const struct follower *f, int32_t token)
     return (struct str){ (const char *)p->bytes + p->at[token], p->len[token] };
 }
 
+/* Copies the open objects only: every token comes here. */
+static void position_copy(struct position *to, const struct position *from)
+{
+    memcpy(to, from, offsetof(struct position, object) + from->depth * sizeof from->object[0]);
+}
+
 /* True when a token completes a name that its object has already; keep: adds what it completes. */
 static bool repeats_name(struct follower *f, int32_t token, bool keep)
 {
     struct str text = piece_of(f, token);
-    struct position at = f->at;
+    struct position *at = &f->tried;
     uint64_t first = 0;
 
     if (f->constraint->form == ANSWER_ENUM)
         return false;
+    position_copy(at, &f->at);
     for (size_t i = 0; i < text.len; i++) {
-        uint64_t key = position_step(&at, text.p[i]);
+        uint64_t key = position_step(at, text.p[i]);
         if (key && (key == first || names_have(&f->names, key)))
             return true;
         if (key && keep)
@@ -126,7 +134,7 @@ static bool repeats_name(struct follower *f, int32_t token, bool keep)
         first = key ? key : first;
     }
     if (keep)
-        f->at = at;
+        position_copy(&f->at, at);
     return false;
 }
 
