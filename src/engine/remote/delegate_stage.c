@@ -121,7 +121,7 @@ static int take_good(struct stage *s, const struct line *line, const struct inpu
     }
     row_key_write(line->index, l.has_digest ? l.digest : NULL, key);
     buf_clear(&s->row);
-    remote_row_write(str_of(key), in->request_text, &s->row);
+    remote_row_write(str_of(key), in->request->text, &s->row);
     int rc = put_row(s, line, e);
     if (rc == 0 && l.has_digest)
         memcpy(seen_slot(s, &l), l.digest, sizeof l.digest);

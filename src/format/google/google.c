@@ -4,6 +4,8 @@
 
 #include "base/json.h"
 #include "base/json_write.h"
+#include "base/mem.h"
+#include "format/request/fields.h"
 #include "format/response.h"
 
 /* Tokens of a kind that one request can have: sums of them fit 32 bits. */
@@ -33,6 +35,31 @@ static bool names_files(const struct request *r)
     return false;
 }
 
+/* The type of a file that is written out with its content: as the request has it, or by the file's name. */
+static const char *type_of(const char *written, struct str uri)
+{
+    static const struct {
+        const char *end, *type;
+    } known[] = {
+        { ".jpg", "image/jpeg" },  { ".jpeg", "image/jpeg" },     { ".png", "image/png" },
+        { ".webp", "image/webp" }, { ".heic", "image/heic" },     { ".heif", "image/heif" },
+        { ".mp4", "video/mp4" },   { ".mov", "video/mov" },       { ".mpeg", "video/mpeg" },
+        { ".mpg", "video/mpg" },   { ".webm", "video/webm" },     { ".wmv", "video/wmv" },
+        { ".flv", "video/x-flv" }, { ".3gp", "video/3gpp" },      { ".wav", "audio/wav" },
+        { ".mp3", "audio/mp3" },   { ".aac", "audio/aac" },       { ".ogg", "audio/ogg" },
+        { ".flac", "audio/flac" }, { ".pdf", "application/pdf" }, { ".txt", "text/plain" },
+    };
+
+    if (written && !str_ends(str_of(written), STR("/*")))
+        return written;
+    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+        size_t len = strlen(known[i].end);
+        if (uri.len > len && lower_equal(str_sub(uri, uri.len - len, uri.len), known[i].end))
+            return known[i].type;
+    }
+    return written ? written : "application/octet-stream";
+}
+
 /* {"fileData": {...}} becomes {"inlineData": {"mimeType", "data"}} when there is content for it. */
 static bool part_replace(yyjson_mut_doc *doc, yyjson_mut_val *part,
                          const struct file_contents *files)
@@ -49,13 +76,13 @@ static bool part_replace(yyjson_mut_doc *doc, yyjson_mut_val *part,
         mime = mime ? mime : yyjson_mut_obj_get(data, names[i][2]);
     }
     const char *text = yyjson_mut_get_str(uri);
-    const struct file_content *f =
-        text ? file_content_find(files, (struct str){ text, yyjson_mut_get_len(uri) }) : NULL;
+    struct str address = { text, text ? yyjson_mut_get_len(uri) : 0 };
+    const struct file_content *f = text ? file_content_find(files, address) : NULL;
     if (!f)
         return true;
     yyjson_mut_val *as = yyjson_mut_obj(doc);
-    const char *type = yyjson_mut_get_str(mime);
-    bool ok = as && yyjson_mut_obj_add_str(doc, as, "mimeType", type ? type : "") &&
+    const char *type = type_of(yyjson_mut_get_str(mime), address);
+    bool ok = as && yyjson_mut_obj_add_str(doc, as, "mimeType", type) &&
               yyjson_mut_obj_add_strn(doc, as, "data", f->base64.p, f->base64.len);
     (void)yyjson_mut_obj_remove_key(part, names[n - 1][0]);
     return ok && yyjson_mut_obj_add_val(doc, part, "inlineData", as);

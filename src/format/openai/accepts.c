@@ -151,10 +151,10 @@ static bool generation_accepts(const struct request *r, struct violation *why)
 {
     const struct generation *g = &r->generation;
     yyjson_val *config = request_field(r->root, "generationConfig");
-    const char *path =
-        g->schema ? "generationConfig.responseSchema" : "generationConfig.responseJsonSchema";
+    const char *path = g->schema_path;
 
-    if (!all_silent(config, of_generation, ARRAY_LEN(of_generation), "generationConfig.", why) ||
+    if (!request_wants_text(r, why) ||
+        !all_silent(config, of_generation, ARRAY_LEN(of_generation), "generationConfig.", why) ||
         !thinking_accepts(g->thinking, why))
         return false;
     if (g->form == ANSWER_ENUM)
@@ -294,6 +294,10 @@ static bool media_accepts(const struct place_of_part *at, struct violation *why)
     if (at->by_model)
         return openai_refuse(why, "A turn of the model cannot hold media for an OpenAI server.",
                              "Move the part into a turn of the user.", "%s", at->path);
+    if (!p->mime.len)
+        return openai_refuse(why, "An OpenAI server must be told the type of a file.",
+                             "Add mimeType, such as image/jpeg or video/mp4.", "%s.%s", at->path,
+                             data);
     if (m.media == MEDIA_NONE)
         return openai_refuse(
             why, "An OpenAI server takes no data of this type.",

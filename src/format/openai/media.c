@@ -30,6 +30,8 @@ struct openai_mime openai_mime_of(struct str written)
 {
     struct openai_mime m = { .type = str_trim(str_sub(written, 0, str_find(written, STR(";")))) };
 
+    if (str_ends(m.type, STR("/*")))
+        return m; /* any of a kind: nothing that a data URL could say */
     for (size_t i = 0; i < ARRAY_LEN(mimes); i++) {
         size_t len = strlen(mimes[i].type);
         bool prefix = mimes[i].type[len - 1] == '/' && m.type.len > len;

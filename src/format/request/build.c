@@ -1,6 +1,9 @@
 /* build.c -- the typed request of an object that the tables and rules have passed. */
 #include "format/request/fields.h"
 
+#include <stdio.h>
+
+#include "base/mem.h"
 #include "format/request/request.h"
 
 /* A part's data members, the one that decides its kind. */
@@ -115,13 +118,75 @@ static enum answer_form form_of(struct str mime)
     return str_eq_c(mime, "text/x.enum") ? ANSWER_ENUM : ANSWER_TEXT;
 }
 
+#define CONFIG_PATH "generationConfig."
+
+/* The schema of the answer, and its path. */
+static void schema_build(struct generation *g, yyjson_val *config)
+{
+    static const struct {
+        const char *field, *path;
+    } json[] = {
+        { "responseJsonSchema", CONFIG_PATH "responseJsonSchema" },
+        { "_responseJsonSchema", CONFIG_PATH "_responseJsonSchema" },
+    };
+
+    g->schema = request_field(config, "responseSchema");
+    g->schema_path = g->schema ? CONFIG_PATH "responseSchema" : NULL;
+    for (size_t i = 0; i < ARRAY_LEN(json) && !g->schema_path; i++) {
+        g->json_schema = request_field(config, json[i].field);
+        g->schema_path = g->json_schema ? json[i].path : NULL;
+    }
+}
+
+static const char *path_write(struct arena *a, const struct values *it, const char *name,
+                              const char *below)
+{
+    if (it->list)
+        return arena_textf(a, CONFIG_PATH "%s[%zu]%s", name, it->index - 1, below);
+    return arena_textf(a, CONFIG_PATH "%s%s", name, below);
+}
+
+/* The present spelling of responseMimeType and its schema, and of responseModalities. */
+static void format_build(struct arena *a, struct generation *g, yyjson_val *config)
+{
+    struct values it = values_of(request_field(config, "responseFormat"));
+    yyjson_val *format;
+
+    while ((format = values_next(&it))) {
+        yyjson_val *text = request_field(format, "text");
+        struct str mime = json_str(request_field(text, "mimeType"));
+        if (!text && yyjson_obj_size(format) && !g->media_path)
+            g->media_path = path_write(a, &it, "responseFormat", "");
+        if (!text)
+            continue;
+        g->json_schema = request_field(text, "schema");
+        if (g->json_schema)
+            g->schema_path = path_write(a, &it, "responseFormat", ".text.schema");
+        if (g->json_schema || lower_equal(mime, "APPLICATION_JSON") ||
+            lower_equal(mime, "application/json"))
+            g->form = ANSWER_JSON;
+    }
+}
+
+static void modalities_build(struct arena *a, struct generation *g, yyjson_val *config)
+{
+    struct values it = values_of(request_field(config, "responseModalities"));
+    yyjson_val *v;
+
+    while ((v = values_next(&it)))
+        if (!g->media_path && !str_eq_c(json_str(v), "TEXT") &&
+            !str_ends(json_str(v), STR("UNSPECIFIED")))
+            g->media_path = path_write(a, &it, "responseModalities", "");
+}
+
 static void generation_build(struct arena *a, struct generation *g, yyjson_val *config)
 {
     sampling_build(g, config);
     stops_build(a, g, config);
     g->form = form_of(json_str(request_field(config, "responseMimeType")));
-    g->schema = request_field(config, "responseSchema");
-    g->json_schema = request_field(config, "responseJsonSchema");
+    schema_build(g, config);
+    format_build(a, g, config);
+    modalities_build(a, g, config);
     g->thinking = request_field(config, "thinkingConfig");
 }
 
@@ -165,6 +230,17 @@ struct request *embed_build(struct arena *a, yyjson_val *root)
     if (request_integer(embed_field(root, "outputDimensionality"), &n))
         r->embedding.dimensions = (uint32_t)n;
     return r;
+}
+
+bool request_wants_text(const struct request *r, struct violation *why)
+{
+    if (!r->generation.media_path)
+        return true;
+    *why = (struct violation){ 0 };
+    (void)snprintf(why->path, sizeof why->path, "%s", r->generation.media_path);
+    violation_message(why, "The answers of this model are text, and nothing else.");
+    violation_remedy(why, "Ask for TEXT only, or use a model that makes images, audio or video.");
+    return false;
 }
 
 bool request_deterministic(const struct request *r)

@@ -43,6 +43,12 @@ static bool integer_wanted(yyjson_val *v)
     return request_number(v, &d) && floor(d) >= d;
 }
 
+/* ProtoJSON takes the number of an enum's value too. */
+static bool enum_wanted(yyjson_val *v)
+{
+    return yyjson_is_str(v) || yyjson_is_num(v);
+}
+
 /* The JSON values that each kind of field takes, their name for the user, and the remedy. */
 // clang-format off
 static const struct {
@@ -57,7 +63,7 @@ static const struct {
                             "Write the bytes as base64 between double quotes." },
     [FIELD_DURATION]    = { string_wanted, "a duration",
                             "Write seconds with an s, such as \"1.5s\"." },
-    [FIELD_ENUM]        = { string_wanted, "a string",
+    [FIELD_ENUM]        = { enum_wanted, "a string",
                             "Write one of its values between double quotes." },
     [FIELD_MESSAGE]     = { object_wanted, "an object", "Write it as an object." },
     [FIELD_OBJECT]      = { object_wanted, "an object", "Write it as an object." },
@@ -119,13 +125,30 @@ static void range_check(struct check *c, const struct place *at, const struct fi
         "Update the value and try again.");
 }
 
-static void enum_check(struct check *c, const struct place *at, const struct field *f,
-                       struct str value)
+/* The name that the table has for a value; NULL when it has none. */
+static const char *enum_name(const struct field *f, yyjson_val *value)
 {
+    int64_t number = -1;
+
+    if (yyjson_is_num(value)) {
+        bool known = request_integer(value, &number) && number >= 0 && number < f->numbers;
+        return known && f->values[number][0] ? f->values[number] : NULL;
+    }
     for (size_t i = 0; f->values[i]; i++)
-        if (str_eq_c(value, f->values[i]) || (f->any_case && lower_equal(value, f->values[i])))
-            return;
-    value_unknown(c, at, f, value);
+        if (f->values[i][0] && lower_equal(json_str(value), f->values[i]))
+            return f->values[i];
+    return NULL;
+}
+
+static void enum_check(struct check *c, const struct place *at, const struct field *f,
+                       yyjson_val *value)
+{
+    const char *name = enum_name(f, value);
+
+    if (name)
+        (void)yyjson_set_str(value, name);
+    else
+        value_unknown(c, at, f, value);
 }
 
 static void bytes_check(struct check *c, const struct place *at, const struct field *f,
@@ -195,7 +218,7 @@ static void value_check(struct check *c, const struct place *at, const struct fi
             range_check(c, at, f, value);
         break;
     case FIELD_ENUM:
-        enum_check(c, at, f, json_str(value));
+        enum_check(c, at, f, value);
         break;
     case FIELD_BYTES:
         bytes_check(c, at, f, json_str(value));

@@ -28,23 +28,6 @@ static void stops_check(struct check *c, const struct place *at, yyjson_val *sto
     }
 }
 
-static void modalities_check(struct check *c, const struct place *at, yyjson_val *modalities)
-{
-    struct values it = values_of(modalities);
-    struct place step;
-    yyjson_val *modality;
-
-    while ((modality = values_next(&it))) {
-        struct str name = json_str(modality);
-        if (str_eq_c(name, "IMAGE") || str_eq_c(name, "AUDIO") || str_eq_c(name, "VIDEO"))
-            violation_remedy(check_fail(c, values_place(&it, &step, at),
-                                        "responseModalities %.*s is not supported: answers "
-                                        "are text.",
-                                        STR_ARG(name)),
-                             "Write TEXT, or leave responseModalities out.");
-    }
-}
-
 static void logprobs_check(struct check *c, const struct place *at, yyjson_val *config)
 {
     yyjson_val *wanted = request_field(config, "responseLogprobs");
@@ -78,29 +61,77 @@ static void schema_use_check(struct check *c, const struct place *at, const char
                          "Set responseMimeType to application/json.");
 }
 
+/* The schemas that may stand beside a responseMimeType. The last is the name that Google's Python SDK had
+ * for the second. */
+static const char *const schema_fields[] = { "responseSchema", "responseJsonSchema",
+                                             "_responseJsonSchema" };
+
 static void schemas_check(struct check *c, const struct place *at, yyjson_val *config)
 {
-    struct member google = { 0 }, json = { 0 };
-    bool has_google = request_member(config, "responseSchema", &google);
-    bool has_json = request_member(config, "responseJsonSchema", &json);
-    struct place at_google = { .up = at, .key = google.key },
-                 at_json = { .up = at, .key = json.key };
-    struct member mime;
+    const char *found = NULL;
+    struct member m;
 
-    if (has_google && has_json)
-        violation_remedy(check_fail(c, &at_json,
-                                    "responseJsonSchema cannot stand beside "
-                                    "responseSchema."),
-                         "Keep one of the two.");
-    else if (has_google)
-        schema_use_check(c, &at_google, "responseSchema", google.value, config);
-    else if (has_json)
-        schema_use_check(c, &at_json, "responseJsonSchema", json.value, config);
-    else if (request_member(config, "responseMimeType", &mime) &&
-             str_eq_c(json_str(mime.value), "text/x.enum")) {
-        struct place here = { .up = at, .key = mime.key };
+    for (size_t i = 0; i < ARRAY_LEN(schema_fields); i++) {
+        if (!request_member(config, schema_fields[i], &m))
+            continue;
+        struct place here = { .up = at, .key = m.key };
+        if (found)
+            violation_remedy(
+                check_fail(c, &here, "%s cannot stand beside %s.", schema_fields[i], found),
+                "Keep one of the two.");
+        else
+            schema_use_check(c, &here, schema_fields[i], m.value, config);
+        found = schema_fields[i];
+    }
+    if (!found && request_member(config, "responseMimeType", &m) &&
+        str_eq_c(json_str(m.value), "text/x.enum")) {
+        struct place here = { .up = at, .key = m.key };
         enum_schema_check(c, &here, NULL);
     }
+}
+
+/* Members of generationConfig that a responseFormat for text replaces. */
+static void format_alone_check(struct check *c, const struct place *at, yyjson_val *config)
+{
+    static const char *const older[] = { "responseMimeType", "responseSchema", "responseJsonSchema",
+                                         "_responseJsonSchema" };
+    struct member m;
+
+    for (size_t i = 0; i < ARRAY_LEN(older); i++)
+        if (request_member(config, older[i], &m))
+            violation_remedy(check_fail(c, at, "responseFormat cannot stand beside %s.", older[i]),
+                             "Keep one of the two.");
+}
+
+static void format_check(struct check *c, const struct place *at, yyjson_val *config)
+{
+    struct values it = values_of(request_field(config, "responseFormat"));
+    yyjson_val *format, *text;
+    struct member schema;
+    struct place step;
+    unsigned texts = 0;
+
+    while ((format = values_next(&it))) {
+        if (!(text = request_field(format, "text")))
+            continue;
+        const struct place *here = values_place(&it, &step, at);
+        struct str mime = json_str(request_field(text, "mimeType"));
+        if (texts++)
+            violation_remedy(check_fail(c, here, "responseFormat has more than one text."),
+                             "Keep one of them.");
+        if (str_ends(mime, STR("PLAIN")) || str_eq_c(mime, "text/plain")) {
+            struct place in_text = { .up = here, .key = STR("text") };
+            if (!request_member(text, "schema", &schema))
+                continue;
+            struct place at_schema = { .up = &in_text, .key = schema.key };
+            violation_remedy(check_fail(c, &at_schema,
+                                        "schema is only allowed with the mimeType "
+                                        "APPLICATION_JSON."),
+                             "Set mimeType to APPLICATION_JSON.");
+        }
+    }
+    if (texts)
+        format_alone_check(c, at, config);
 }
 
 /* Rules of single fields of generationConfig, called with the field's place and value. */
@@ -112,8 +143,8 @@ void rule_generation(struct check *c, const struct place *at, yyjson_val *config
         bool of_config; /* the rule looks at the whole config */
     } rules[] = {
         { "stopSequences", stops_check, false },
-        { "responseModalities", modalities_check, false },
         { "logprobs", logprobs_check, true },
+        { "responseFormat", format_check, true },
     };
     struct member m;
 

@@ -11,7 +11,10 @@
 #define BELOW(from, end) .ranged = true, .lo = (from), .hi = (end), .hi_open = true
 #define LIST .repeated = true
 #define NEEDED .required = true
-#define VALUES(...) .values = (const char *const[]){ __VA_ARGS__, NULL }
+#define TEXTS(...) .values = (const char *const[]){ __VA_ARGS__, NULL }
+/* In the order of their numbers. */
+#define VALUES(...) \
+    TEXTS(__VA_ARGS__), .numbers = ARRAY_LEN(((const char *const[]){ __VA_ARGS__ }))
 #define MESSAGE(text, fields, ...) \
     { .name = (text), .field = (fields), .field_count = ARRAY_LEN(fields), __VA_ARGS__ }
 
@@ -27,7 +30,7 @@ static const struct message blob_message = MESSAGE("Blob", blob_fields, .rule = 
     .example = "{\"mimeType\": \"image/png\", \"data\": \"BASE64\"}");
 
 static const struct field file_data_fields[] = {
-    F("mimeType",    STRING, NEEDED),
+    F("mimeType",    STRING),
     F("fileUri",     STRING, NEEDED),
     F("displayName", STRING),
 };
@@ -127,7 +130,7 @@ static const struct message system_message = MESSAGE("Content", content_fields,
 
 static const struct message schema_message;
 static const struct field schema_fields[] = {
-    F("type",             ENUM, .any_case = true,
+    F("type",             ENUM,
       VALUES("TYPE_UNSPECIFIED", "STRING", "NUMBER", "INTEGER", "BOOLEAN", "ARRAY", "OBJECT",
         "NULL")),
     F("format",           STRING),
@@ -161,8 +164,8 @@ static const struct message schema_message = MESSAGE("Schema", schema_fields, .r
 static const struct field thinking_fields[] = {
     F("includeThoughts", BOOL),
     F("thinkingBudget",  INTEGER, BELOW(-1, INT32_END), .group = 1),
-    F("thinkingLevel",   ENUM, .group = 1, .any_case = true,
-      VALUES("THINKING_LEVEL_UNSPECIFIED", "MINIMAL", "LOW", "MEDIUM", "HIGH", "XHIGH")),
+    F("thinkingLevel",   ENUM, .group = 1,
+      TEXTS("THINKING_LEVEL_UNSPECIFIED", "MINIMAL", "LOW", "MEDIUM", "HIGH", "XHIGH")),
 };
 static const struct message thinking_message = MESSAGE("ThinkingConfig", thinking_fields,
     .example = "{\"thinkingBudget\": 0}");
@@ -220,6 +223,23 @@ static const struct field selection_fields[] = {
 static const struct message selection_message =
     MESSAGE("ModelSelectionConfig", selection_fields, .rule = NULL);
 
+static const struct field text_format_fields[] = {
+    F("mimeType", ENUM, TEXTS("APPLICATION_JSON", "TEXT_PLAIN", "application/json", "text/plain",
+                              "MIME_TYPE_UNSPECIFIED")),
+    F("schema",   ANY),
+};
+static const struct message text_format_message =
+    MESSAGE("TextResponseFormat", text_format_fields,
+    .example = "{\"mimeType\": \"APPLICATION_JSON\", \"schema\": {...}}");
+static const struct field format_fields[] = {
+    F("text",  MESSAGE, .group = 1, .message = &text_format_message),
+    F("image", OBJECT, .group = 1),
+    F("audio", OBJECT, .group = 1),
+    F("video", OBJECT, .group = 1),
+};
+static const struct message format_message = MESSAGE("ResponseFormat", format_fields,
+    .example = "{\"text\": {\"mimeType\": \"APPLICATION_JSON\", \"schema\": {...}}}");
+
 static const struct field generation_fields[] = {
     F("temperature",        NUMBER,  RANGE(0, 2)),
     F("topP",               NUMBER,  RANGE(0, 1)),
@@ -232,12 +252,13 @@ static const struct field generation_fields[] = {
     F("seed",               INTEGER, BELOW(-INT64_END, INT64_END)),
     F("responseLogprobs",   BOOL),
     F("logprobs",           INTEGER, BELOW(0, REQUEST_LOGPROBS_MAX + 1)),
-    F("responseMimeType",   ENUM,    VALUES("text/plain", "application/json", "text/x.enum")),
+    F("responseMimeType",   ENUM,    TEXTS("text/plain", "application/json", "text/x.enum")),
     F("responseSchema",     MESSAGE, .message = &schema_message),
     F("responseJsonSchema", ANY),
-    F("responseModalities", ENUM,    LIST, VALUES("TEXT", "IMAGE", "AUDIO", "VIDEO")),
-    F("responseFormat",     ANY,
-      .unsupported = "Use responseMimeType with responseSchema or responseJsonSchema."),
+    F("responseModalities", ENUM,    LIST, 
+      VALUES("MODALITY_UNSPECIFIED", "TEXT", "IMAGE", "AUDIO", "VIDEO")),
+    F("_responseJsonSchema", ANY),
+    F("responseFormat",     MESSAGE, LIST, .message = &format_message),
     F("mediaResolution",    ENUM,
       VALUES("MEDIA_RESOLUTION_UNSPECIFIED", "MEDIA_RESOLUTION_LOW",
              "MEDIA_RESOLUTION_MEDIUM", "MEDIA_RESOLUTION_HIGH")),
@@ -252,15 +273,18 @@ static const struct field generation_fields[] = {
     F("enableEnhancedCivicAnswers", BOOL),
     F("translationConfig",  OBJECT),
 };
-static const struct message generation_message =
+const struct message generation_message =
     MESSAGE("GenerationConfig", generation_fields, .rule = rule_generation,
     .example = "{\"temperature\": 0.5}");
 
 static const struct field safety_fields[] = {
+    /* Vertex AI's numbers, then from 7 those of the Gemini API. */
     F("category",  ENUM, NEEDED, VALUES("HARM_CATEGORY_UNSPECIFIED", "HARM_CATEGORY_HATE_SPEECH",
         "HARM_CATEGORY_DANGEROUS_CONTENT", "HARM_CATEGORY_HARASSMENT",
-        "HARM_CATEGORY_SEXUALLY_EXPLICIT",
-        "HARM_CATEGORY_CIVIC_INTEGRITY", "HARM_CATEGORY_JAILBREAK", "HARM_CATEGORY_IMAGE_HATE",
+        "HARM_CATEGORY_SEXUALLY_EXPLICIT", "HARM_CATEGORY_CIVIC_INTEGRITY",
+        "HARM_CATEGORY_JAILBREAK", "HARM_CATEGORY_HARASSMENT", "HARM_CATEGORY_HATE_SPEECH",
+        "HARM_CATEGORY_SEXUALLY_EXPLICIT", "HARM_CATEGORY_DANGEROUS_CONTENT",
+        "HARM_CATEGORY_CIVIC_INTEGRITY", "HARM_CATEGORY_IMAGE_HATE",
         "HARM_CATEGORY_IMAGE_DANGEROUS_CONTENT", "HARM_CATEGORY_IMAGE_HARASSMENT",
         "HARM_CATEGORY_IMAGE_SEXUALLY_EXPLICIT")),
     F("threshold", ENUM, NEEDED, VALUES("HARM_BLOCK_THRESHOLD_UNSPECIFIED", "BLOCK_LOW_AND_ABOVE",
@@ -305,7 +329,7 @@ static const struct message tool_message = MESSAGE("Tool", tool_fields, .rule = 
 
 static const struct field calling_fields[] = {
     F("mode",                        ENUM,
-      VALUES("MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED")),
+      VALUES("MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED", "VALIDATED")),
     F("allowedFunctionNames",        STRING, LIST),
     F("streamFunctionCallArguments", BOOL),
 };
@@ -358,14 +382,13 @@ const struct message request_message =
     MESSAGE("GenerateContentRequest", request_fields, .rule = rule_request,
     .example = "{\"contents\": [{\"role\": \"user\", \"parts\": [{\"text\": \"...\"}]}]}");
 
-#define TASK_TYPES                                                                                \
-    VALUES("TASK_TYPE_UNSPECIFIED", "RETRIEVAL_QUERY", "RETRIEVAL_DOCUMENT",                      \
-           "SEMANTIC_SIMILARITY", "CLASSIFICATION", "CLUSTERING", "QUESTION_ANSWERING",           \
-           "FACT_VERIFICATION", "CODE_RETRIEVAL_QUERY")
+#define TASKS                                                                                     \
+    "RETRIEVAL_QUERY", "RETRIEVAL_DOCUMENT", "SEMANTIC_SIMILARITY", "CLASSIFICATION",             \
+        "CLUSTERING", "QUESTION_ANSWERING", "FACT_VERIFICATION", "CODE_RETRIEVAL_QUERY"
 
 /* The Gemini API has these beside content, Vertex AI in a message of their own. */
 static const struct field embed_config_fields[] = {
-    F("taskType",             ENUM, TASK_TYPES),
+    F("taskType",             ENUM, VALUES("UNSPECIFIED", "TASK_TYPE_UNSPECIFIED", TASKS)),
     F("title",                STRING),
     F("outputDimensionality", INTEGER, BELOW(1, EMBEDDING_DIMENSIONS_MAX + 1)),
     F("autoTruncate",         BOOL),
@@ -375,7 +398,7 @@ static const struct message embed_config_message =
     .example = "{\"outputDimensionality\": 768}");
 static const struct field embed_fields[] = {
     F("content",              MESSAGE, NEEDED, .message = &content_message),
-    F("taskType",             ENUM, TASK_TYPES),
+    F("taskType",             ENUM, VALUES("TASK_TYPE_UNSPECIFIED", TASKS)),
     F("title",                STRING),
     F("outputDimensionality", INTEGER, BELOW(1, EMBEDDING_DIMENSIONS_MAX + 1)),
     F("autoTruncate",         BOOL),
@@ -387,16 +410,21 @@ const struct message embed_message = MESSAGE("EmbedContentRequest", embed_fields
 // clang-format on
 
 /* Both kinds may name a model. Any other member of a GenerateContentRequest means that content was
- * meant to be contents, which its check then says. */
+ * meant to be contents, which its check then says. A content that is a string is an embedding's when all
+ * beside it is an embedding's too. */
 const struct message *request_message_of(yyjson_val *object)
 {
+    yyjson_val *content = request_field(object, "content"), *key;
     yyjson_obj_iter it = yyjson_obj_iter_with(object);
-    yyjson_val *key;
 
-    if (!yyjson_is_obj(request_field(object, "content")))
+    if (!yyjson_is_obj(content) && !yyjson_is_str(content))
         return &request_message;
-    while ((key = yyjson_obj_iter_next(&it)))
-        if (!str_eq_c(json_str(key), "model") && message_field(&request_message, json_str(key)))
+    while ((key = yyjson_obj_iter_next(&it))) {
+        struct str name = json_str(key);
+        if (yyjson_is_str(content) && !message_field(&embed_message, name))
             return &request_message;
+        if (!str_eq_c(name, "model") && message_field(&request_message, name))
+            return &request_message;
+    }
     return &embed_message;
 }

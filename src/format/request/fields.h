@@ -42,8 +42,9 @@ struct field {
     unsigned char group; /* of one group only one field may be there; 0: in none */
     bool ranged, hi_open;
     double lo, hi;             /* lo <= value <= hi, or < hi when hi_open */
-    const char *const *values; /* of an enum: NULL after the last */
-    bool any_case;             /* the enum's values may be written in lower case too */
+    const char *const *values; /* of an enum: NULL after the last. Written in either case */
+    unsigned char numbers;     /* of an enum: its first values may be written as their index; an
+                                * empty name is a number that no value has */
     const struct message *message;
     const char *unsupported; /* not NULL: refused, and this is the remedy */
 };
@@ -75,7 +76,7 @@ struct message {
     message_rule *rule;  /* what the fields alone do not say; NULL: nothing */
 };
 
-extern const struct message request_message, embed_message;
+extern const struct message request_message, embed_message, generation_message;
 /* The message that an object is, by its members. */
 const struct message *request_message_of(yyjson_val *object);
 
@@ -111,7 +112,8 @@ bool request_integer(yyjson_val *v, int64_t *out); /* as above, whole and in int
 struct request *request_build(struct arena *a, yyjson_val *root);
 struct request *embed_build(struct arena *a, yyjson_val *root);
 
-/* Checks a message and all below it. */
+/* Checks a message and all below it. The value of each enum becomes its name as the table has it, so that
+ * every reader meets one spelling. */
 void message_check(struct check *c, const struct place *at, const struct message *m,
                    yyjson_val *object);
 
@@ -127,9 +129,9 @@ void violation_remedy(struct violation *v, const char *fmt, ...)
 
 /* A key that m does not have, with the name or the place that was meant. */
 void name_unknown(struct check *c, const struct place *at, const struct message *m);
-/* A value that f does not have. */
+/* A value, text or number, that the enum f does not have. */
 void value_unknown(struct check *c, const struct place *at, const struct field *f,
-                   struct str value);
+                   yyjson_val *value);
 bool lower_equal(struct str a, const char *b); /* ASCII letters in either case */
 
 /* Text of the user's within a message: quoted, escaped, and cut. */

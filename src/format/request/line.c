@@ -49,18 +49,23 @@ static yyjson_val *line_parse(struct check *c, struct arena *a)
     return NULL;
 }
 
-/* A fault that the parser lets pass; true when there is none. */
-static bool structure_check(struct check *c, yyjson_val *root)
+/* A fault that the parser lets pass; true when there is none. within: "request", or empty for a line. */
+static bool structure_check(struct check *c, yyjson_val *root, struct str within)
 {
     struct error e = { .code = ERROR_OK };
-    struct buf path = BUF_INIT(c->line.len * 6 + 64);
+    struct buf path = BUF_INIT(c->line.len * 6 + 64), whole = BUF_INIT(c->line.len * 6 + 128);
 
     if (json_check(root, &path, &e) == 0)
         return true;
-    struct violation *v = check_fail_at(c, buf_str(&path));
+    buf_add_str(&whole, within);
+    if (within.len && path.p[0] != '[')
+        buf_add_char(&whole, '.');
+    buf_add_str(&whole, buf_str(&path));
+    struct violation *v = check_fail_at(c, buf_str(&whole));
     violation_message(v, "%s.", e.msg);
     violation_remedy(v, "Remove what is too much.");
     buf_release(&path);
+    buf_release(&whole);
     return false;
 }
 
@@ -152,6 +157,20 @@ static void siblings_check(struct check *c, const struct line_rules *rules, yyjs
     }
 }
 
+static bool is_bare_request(yyjson_val *root)
+{
+    yyjson_obj_iter it = yyjson_obj_iter_with(root);
+    yyjson_val *key;
+
+    if (request_message_of(root) == &embed_message)
+        return true;
+    /* Requests of other services name a model too. */
+    while ((key = yyjson_obj_iter_next(&it)))
+        if (!str_eq_c(json_str(key), "model") && message_field(&request_message, json_str(key)))
+            return true;
+    return false;
+}
+
 /* Keys under which lines of other services hold their request, and the remedy for each. */
 static const struct {
     const char *key, *remedy;
@@ -179,23 +198,53 @@ static void neither_wrapped_nor_bare(struct check *c, yyjson_val *root)
 
     violation_remedy(v, "%s as {\"request\": %s}.", remedy_of_foreign(root),
                      request_message.example);
-    while ((key = yyjson_obj_iter_next(&it)))
+    while ((key = yyjson_obj_iter_next(&it))) {
+        struct quoted name = quote(json_str(key));
         if (str_distance(json_str(key), STR("request"), 2) <= 2)
-            violation_remedy(v, "Rename %s to \"request\".", quote(json_str(key)).text);
+            violation_remedy(v, "Rename %s to \"request\".", name.text);
+        else if (is_bare_request(yyjson_obj_iter_get_val(key)))
+            violation_remedy(v, "Put what is in %s under \"request\": {\"request\": {...}}.",
+                             name.text);
+    }
 }
 
-static bool is_bare_request(yyjson_val *root)
+/* True for a setting of the request or of generationConfig. A column may well be called "model" or
+ * "temperature", so a name of one word counts only with an object or a list of the request's. */
+static bool is_setting(const struct message *m, struct str key, yyjson_val *value)
+{
+    const struct field *own = message_field(m, key);
+    const struct field *f = own ? own : message_field(&generation_message, key);
+
+    if (!f || yyjson_is_null(value))
+        return false;
+    if (strpbrk(f->name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
+        return true;
+    return own && (yyjson_is_obj(value) || (own->repeated && yyjson_is_arr(value)));
+}
+
+/* Settings that stand beside the request are echoed and have no effect, which nobody wants. */
+static void settings_check(struct check *c, const struct line_rules *rules, const struct message *m,
+                           yyjson_val *root)
 {
     yyjson_obj_iter it = yyjson_obj_iter_with(root);
     yyjson_val *key;
 
-    if (request_message_of(root) == &embed_message)
-        return true;
-    /* Requests of other services name a model too. */
-    while ((key = yyjson_obj_iter_next(&it)))
-        if (!str_eq_c(json_str(key), "model") && message_field(&request_message, json_str(key)))
-            return true;
-    return false;
+    while ((key = yyjson_obj_iter_next(&it))) {
+        struct place here = { .key = json_str(key) };
+        yyjson_val *value = yyjson_obj_iter_get_val(key);
+        bool config = str_eq_c(here.key, "config") && yyjson_is_obj(value);
+        if (!config && !is_setting(m, here.key, value))
+            continue;
+        violation_remedy(check_fail(c, &here, "%s stands beside request and has no effect.",
+                                    quote(here.key).text),
+                         config ? "Write its members into request.generationConfig."
+                         : message_field(m, here.key) ? "Move it into request."
+                                                      : "Move it into request.generationConfig.");
+    }
+    if (rules->strict)
+        return;
+    c->bad->warnings = c->bad->count;
+    c->bad->count = 0;
 }
 
 /* An output row whose "request" is a string: its line was no JSON object. The line is read again
@@ -218,26 +267,85 @@ static void quoted_line_read(struct check *c, struct arena *a, struct str line,
     }
 }
 
-static void request_read(struct check *c, struct arena *a, const struct place *at,
-                         yyjson_val *object, struct input_line *out)
+/* The message that the request is, or NULL when it is wrong. text: its object. */
+static const struct message *request_read(struct check *c, struct arena *a, const struct place *at,
+                                          yyjson_val *object, struct str text,
+                                          struct input_line *out)
 {
     if (!yyjson_is_obj(object)) {
         violation_remedy(check_fail(c, at, "request must be an object."),
                          "Write it as an object: %s.", request_message.example);
-        return;
+        return NULL;
     }
     const struct message *message = request_message_of(object);
     message_check(c, at, message, object);
     if (c->bad->count)
-        return;
+        return NULL;
     out->request = message == &embed_message ? embed_build(a, object) : request_build(a, object);
-    out->request->text = out->request_text;
+    out->request->text = text;
+    return message;
+}
+
+/* The object in a request that is a string, or NULL. The text is the object's, on one line, as a row is
+ * one line: the only line feeds of JSON are space between tokens. */
+static yyjson_val *request_in_text(struct arena *a, yyjson_val *request, struct str *text)
+{
+    struct str written = str_trim(json_str(request));
+    struct error e = { 0 };
+    size_t at;
+
+    if (!written.len || written.p[0] != '{')
+        return NULL;
+    char *line = arena_copy(a, written.p, written.len);
+    for (size_t i = 0; i < written.len; i++)
+        if (line[i] == '\n' || line[i] == '\r')
+            line[i] = ' ';
+    *text = (struct str){ line, written.len };
+    yyjson_val *object = json_parse(a, *text, &at, &e);
+    return yyjson_is_obj(object) ? object : NULL;
+}
+
+/* A request that is a string: its violations stand at the string, with their own paths. */
+static const struct message *text_read(struct check *c, struct arena *a, yyjson_val *object,
+                                       struct str text, struct input_line *out)
+{
+    const struct place at = { .key = STR("request") };
+    size_t offset = json_locate(c->line, STR("request"));
+    unsigned before = violations_held(c->bad);
+    const struct message *m = NULL;
+
+    if (structure_check(c, object, at.key))
+        m = request_read(c, a, &at, object, text, out);
+    for (unsigned i = before; i < violations_held(c->bad); i++)
+        c->bad->item[i].offset = offset;
+    return m;
+}
+
+static void wrapped_read(struct check *c, struct arena *a, const struct line_rules *rules,
+                         yyjson_val *root, struct input_line *out)
+{
+    const struct place at = { .key = STR("request") };
+    yyjson_val *request = json_get(root, "request"), *object = NULL;
+    const struct message *m;
+    struct str text = out->request_text;
+
+    if (yyjson_is_str(request))
+        object = request_in_text(a, request, &text);
+    if (rules->from_output && yyjson_is_str(request) && (!object || !is_bare_request(object))) {
+        quoted_line_read(c, a, json_str(request), out);
+        return;
+    }
+    siblings_check(c, rules, root);
+    m = object ? text_read(c, a, object, text, out) : request_read(c, a, &at, request, text, out);
+    if (m)
+        settings_check(c, rules, m, root);
+    if (c->bad->count)
+        out->request = NULL;
 }
 
 static void line_read(struct check *c, struct arena *a, const struct line_rules *rules,
                       yyjson_val *root, struct input_line *out)
 {
-    const struct place at = { .key = STR("request") };
     yyjson_val *request = json_get(root, "request");
 
     c->bare = !request;
@@ -245,18 +353,14 @@ static void line_read(struct check *c, struct arena *a, const struct line_rules 
         spans_take(a, c->line, root, out);
     else
         out->request_text = str_trim(c->line);
-    if (!structure_check(c, root))
+    if (!structure_check(c, root, (struct str){ 0 }))
         return;
-    if (!request && !is_bare_request(root)) {
+    if (request)
+        wrapped_read(c, a, rules, root, out);
+    else if (is_bare_request(root))
+        (void)request_read(c, a, NULL, root, out->request_text, out);
+    else
         neither_wrapped_nor_bare(c, root);
-    } else if (!request) {
-        request_read(c, a, NULL, root, out);
-    } else if (rules->from_output && yyjson_is_str(request)) {
-        quoted_line_read(c, a, json_str(request), out);
-    } else {
-        siblings_check(c, rules, root);
-        request_read(c, a, &at, request, out);
-    }
 }
 
 /* By position; insertion, as they are few and mostly in order. */
@@ -279,7 +383,7 @@ bool request_read_line(struct arena *a, struct str text, const struct line_rules
     struct check c = { .line = text, .bad = bad };
 
     *out = (struct input_line){ 0 };
-    bad->count = 0;
+    bad->count = bad->warnings = 0;
     yyjson_val *root = line_parse(&c, a);
     if (root)
         line_read(&c, a, rules, root, out);

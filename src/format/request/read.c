@@ -101,7 +101,7 @@ bool request_member(yyjson_val *object, const char *camel, struct member *out)
 bool field_named(const char *camel, struct str key)
 {
     size_t i = 0;
-    bool snake = key.len && memchr(key.p, '_', key.len) != NULL;
+    bool snake = key.len > 1 && memchr(key.p + 1, '_', key.len - 1) != NULL;
 
     for (const char *c = camel; *c; c++, i++) {
         bool upper = *c >= 'A' && *c <= 'Z';

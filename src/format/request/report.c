@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
+
 /* Edits between a wrong name and one that is suggested for it. */
 #define NEAR_EDITS_MAX 3
 #define PATH_BYTES_MAX ((size_t)64 * 1024)
@@ -19,13 +21,16 @@ struct violation *violations_add(struct violations *all)
     struct violation *v = &all->item[slot];
 
     all->count++;
+    all->warnings = 0;
     memset(v, 0, sizeof *v);
     return v;
 }
 
 unsigned violations_held(const struct violations *all)
 {
-    return all->count < VIOLATIONS_PER_LINE_MAX ? all->count : VIOLATIONS_PER_LINE_MAX;
+    unsigned found = all->count + all->warnings;
+
+    return found < VIOLATIONS_PER_LINE_MAX ? found : VIOLATIONS_PER_LINE_MAX;
 }
 
 static char lower(char c)
@@ -219,6 +224,27 @@ static bool is_unread(const struct check *c)
     return c->bad->count > VIOLATIONS_PER_LINE_MAX;
 }
 
+/* Names that Google's SDKs have in their own objects, and no request has. */
+static const char *remedy_of_sdk(struct str name)
+{
+    static const struct {
+        const char *name, *remedy;
+    } known[] = {
+        { "config", "config is the SDK's own: write systemInstruction, safetySettings, tools, "
+                    "toolConfig and labels into the request itself, and its other members into "
+                    "generationConfig." },
+        { "httpOptions", "Remove it: it is a setting of the SDK, not of a request." },
+        { "automaticFunctionCalling",
+          "Remove it: the SDK's automatic calls have no place in a batch." },
+        { "shouldReturnHttpResponse", "Remove it: it is a setting of the SDK, not of a request." },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (field_named(known[i].name, name))
+            return known[i].remedy;
+    return NULL;
+}
+
 void name_unknown(struct check *c, const struct place *at, const struct message *m)
 {
     struct violation *v = check_fail(c, at, "Unknown name %s in %s.", quote(at->key).text, m->name);
@@ -227,7 +253,10 @@ void name_unknown(struct check *c, const struct place *at, const struct message 
     if (is_unread(c))
         return;
     const char *home = home_of(m, at->key), *near = nearest_field(m, at->key);
-    if (home) {
+    const char *sdk = remedy_of_sdk(at->key);
+    if (sdk) {
+        violation_remedy(v, "%s", sdk);
+    } else if (home) {
         violation_remedy(v, "Move it: it belongs in %s.", home);
     } else if (near) {
         spell(near, at->key.len && memchr(at->key.p, '_', at->key.len), name);
@@ -247,7 +276,7 @@ static const char *nearest_value(const struct field *f, struct str value)
     const char *best = NULL;
     unsigned fewest = UINT_MAX;
 
-    for (size_t i = 0; f->values[i]; i++) {
+    for (size_t i = 0; value.len && f->values[i]; i++) {
         unsigned n = edits(&wrong, f->values[i]);
         if (n < fewest) {
             fewest = n;
@@ -257,20 +286,33 @@ static const char *nearest_value(const struct field *f, struct str value)
     return best;
 }
 
-void value_unknown(struct check *c, const struct place *at, const struct field *f, struct str value)
+/* True when the list of values has this one before. */
+static bool is_listed(const struct field *f, size_t i)
 {
-    struct violation *v = check_fail(c, at, "%s has no value %s.", f->name, quote(value).text);
+    for (size_t k = 0; k < i; k++)
+        if (!strcmp(f->values[k], f->values[i]))
+            return true;
+    return false;
+}
+
+void value_unknown(struct check *c, const struct place *at, const struct field *f,
+                   yyjson_val *value)
+{
+    struct violation *v =
+        yyjson_is_num(value)
+            ? check_fail(c, at, "%s has no value %.15g.", f->name, yyjson_get_num(value))
+            : check_fail(c, at, "%s has no value %s.", f->name, quote(json_str(value)).text);
     struct buf all = BUF_INIT(VALUES_BYTES_MAX);
 
     if (is_unread(c))
         return;
-    const char *near = nearest_value(f, value);
+    const char *near = nearest_value(f, json_str(value));
     if (near) {
         violation_remedy(v, "Did you mean \"%s\"?", near);
         return;
     }
     for (size_t i = 0; f->values[i]; i++)
-        if (!str_ends(str_of(f->values[i]), STR("_UNSPECIFIED")))
+        if (!str_ends(str_of(f->values[i]), STR("UNSPECIFIED")) && !is_listed(f, i))
             buf_addf(&all, "%s%s", all.len ? ", " : "", f->values[i]);
     violation_remedy(v, "Use one of %.*s%s.", STR_ARG(buf_str(&all)), all.overflow ? ", ..." : "");
     buf_release(&all);

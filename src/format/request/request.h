@@ -4,9 +4,12 @@
  * checked here, once, by tables, for every dialect. The text as written is kept for the echo.
  *
  * In:      {"request": {...}, "any": "sibling keys"} or a bare request object. camelCase and
- *          snake_case names at every level; one object or string where a list is expected. A
- *          request with "content" and no member of a GenerateContentRequest is one to embed.
- * Out:     struct request in the line's arena, or the list of all that is wrong.
+ *          snake_case names at every level; one object or string where a list is expected; an enum's
+ *          name in either case, or its number. The request may be a string that holds the object, as a
+ *          table's export has it. A request with "content" and no member of a GenerateContentRequest is
+ *          one to embed.
+ * Out:     struct request in the line's arena, or the list of all that is wrong; of a line that can
+ *          run, perhaps warnings: settings that stand beside the request have no effect.
  * Errors:  violations only; this never fails otherwise.
  * Threads: none; all memory is the arena's.
  * Source:  docs/reference/request.md; Vertex AI REST reference, GenerateContentRequest,
@@ -50,11 +53,11 @@ enum part_kind {
 
 struct part {
     enum part_kind kind;
-    bool thought;       /* a thought of an earlier turn: not shown to the model again */
-    struct str text;    /* PART_TEXT */
-    struct str mime;    /* inline and file data */
-    struct str uri;     /* file data */
-    struct str data;    /* inline data, base64 as written */
+    bool thought;    /* a thought of an earlier turn: not shown to the model again */
+    struct str text; /* PART_TEXT */
+    struct str mime; /* inline and file data; empty: a file whose type the request does not say */
+    struct str uri;  /* file data */
+    struct str data; /* inline data, base64 as written */
     yyjson_val *object; /* the part's data member, for calls, responses and code */
 };
 
@@ -80,8 +83,13 @@ struct generation {
     uint32_t stop_count;
     enum answer_form form;
     yyjson_val *schema;      /* responseSchema (Google's dialect), or NULL */
-    yyjson_val *json_schema; /* responseJsonSchema, or NULL */
-    yyjson_val *thinking;    /* thinkingConfig, or NULL */
+    yyjson_val *json_schema; /* responseJsonSchema or the schema of responseFormat, or NULL */
+    const char
+        *schema_path; /* of either, from the request: "generationConfig.responseSchema"; or NULL */
+    const char
+        *media_path;      /* of the first member that asks for an answer that is not text, from the
+                              * request: "generationConfig.responseModalities[1]"; or NULL */
+    yyjson_val *thinking; /* thinkingConfig, or NULL */
 };
 
 /* Gives the contents of files that a request names (gs://); set by the caller that runs it. */
@@ -127,7 +135,9 @@ struct sibling {
 
 struct input_line {
     struct request *request; /* NULL when the line has violations */
-    struct str request_text; /* as written, the whole line for a bare one; empty for no object */
+    struct str
+        request_text; /* as written, the whole line for a bare one; empty for no object. A string
+                              * may hold the request: request->text is the object then */
     struct sibling *sibling;
     uint32_t sibling_count;
     struct str key; /* the sibling "key"'s value as written, or empty: names the line in reports */
@@ -136,9 +146,11 @@ struct input_line {
 /* The kind of input that a line is read from. */
 struct line_rules {
     bool from_output; /* an output row: its own status, processed_time and response are left out */
+    bool strict;      /* warnings are violations */
 };
 
-/* Reads one line. text must stay until the arena is done with. Returns true when all is well. */
+/* Reads one line. text must stay until the arena is done with. Returns true when it can run; bad then has
+ * warnings, or nothing. */
 bool request_read_line(struct arena *a, struct str text, const struct line_rules *rules,
                        struct input_line *out, struct violations *bad);
 
@@ -148,6 +160,9 @@ bool request_read_line(struct arena *a, struct str text, const struct line_rules
  * output row whose request is a string, which may quote a whole line. */
 bool request_line_spans(struct arena *a, struct str text, struct str request,
                         const struct line_rules *rules, struct input_line *out);
+
+/* False, and why, when the request asks for an answer that is not text. For models that write text. */
+bool request_wants_text(const struct request *r, struct violation *why);
 
 /* True when the same request must give the same answer: temperature 0, top-k 1, a seed, or an
  * embedding. */

@@ -168,26 +168,28 @@ static bool mime_char(char c)
            (c && strchr("!#$&^_.+-", c));
 }
 
-/* "type/subtype", perhaps with parameters after a semicolon. */
-static bool mime_valid(struct str mime)
+/* "type/subtype", perhaps with parameters after a semicolon. any: "video/" and a star, too. */
+static bool mime_valid(struct str mime, bool any)
 {
     size_t slash = str_find(mime, STR("/")), semicolon = str_find(mime, STR(";"));
     size_t end = semicolon < mime.len ? semicolon : mime.len;
 
     if (slash == 0 || slash >= end || slash + 1 == end)
         return false;
+    if (any && slash + 2 == end && mime.p[slash + 1] == '*')
+        end = slash;
     for (size_t i = 0; i < end; i++)
         if (i != slash && !mime_char(mime.p[i]))
             return false;
     return true;
 }
 
-static void mime_check(struct check *c, const struct place *at, yyjson_val *object)
+static void mime_check(struct check *c, const struct place *at, yyjson_val *object, bool any)
 {
     struct member m;
 
     if (!request_member(object, "mimeType", &m) || !yyjson_is_str(m.value) ||
-        mime_valid(json_str(m.value)))
+        mime_valid(json_str(m.value), any))
         return;
     struct place here = { .up = at, .key = m.key };
     violation_remedy(
@@ -199,7 +201,7 @@ void rule_blob(struct check *c, const struct place *at, yyjson_val *blob)
 {
     struct member m;
 
-    mime_check(c, at, blob);
+    mime_check(c, at, blob, false);
     if (!request_member(blob, "data", &m) || !yyjson_is_str(m.value) || json_str(m.value).len)
         return;
     struct place here = { .up = at, .key = m.key };
@@ -220,7 +222,7 @@ void rule_file_data(struct check *c, const struct place *at, yyjson_val *file)
 {
     struct member m;
 
-    mime_check(c, at, file);
+    mime_check(c, at, file, true);
     if (!request_member(file, "fileUri", &m) || !yyjson_is_str(m.value) ||
         uri_valid(json_str(m.value)))
         return;

@@ -4,7 +4,8 @@
  * the place in the file, the path in the JSON and the remedy, and all of a line are reported.
  *
  * Shape:   collected for one line into a fixed array; past VIOLATIONS_PER_LINE_MAX only counted, and
- *          past VIOLATIONS_COUNTED_MAX not even that.
+ *          past VIOLATIONS_COUNTED_MAX not even that. A line that can run has no violations, but may have
+ *          warnings: the items are then warnings, and count is 0.
  * Units:   offset in bytes from the start of the line; the reporter adds the line's own offset.
  * Threads: none; a list belongs to the line that is being read.
  */
@@ -29,10 +30,12 @@ struct violation {
 
 struct violations {
     struct violation item[VIOLATIONS_PER_LINE_MAX + 1]; /* the last one is scratch, never read */
-    unsigned count; /* found, which may be more than the array holds */
+    unsigned count;    /* found, which may be more than the array holds */
+    unsigned warnings; /* as count; never both */
 };
 
-/* The next free item, or a scratch one when the array is full; count goes up either way. */
+/* The next free item, or a scratch one when the array is full; count goes up either way. Warnings that are
+ * there are dropped. */
 struct violation *violations_add(struct violations *all);
 unsigned violations_held(const struct violations *all); /* items that may be read */
 

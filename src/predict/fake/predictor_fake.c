@@ -120,6 +120,12 @@ static struct pending heap_pop(struct fake *f)
 
 /* ---- In ---- */
 
+static bool fake_accepts(struct predictor *p, const struct request *r, struct violation *why)
+{
+    (void)p;
+    return request_wants_text(r, why);
+}
+
 /* From submit to answer, for this request. */
 static uint64_t delay_ns(struct fake *f, const struct pending *q)
 {
@@ -298,6 +304,7 @@ static void fake_close(struct predictor *p)
 
 static const struct predictor_ops fake_ops = {
     .name = "fake",
+    .accepts = fake_accepts,
     .submit = fake_submit,
     .wait = fake_wait,
     .drain = fake_drain,

@@ -132,9 +132,7 @@ void constraints_free(struct constraints *c)
 
 static const char *member_of(const struct generation *g)
 {
-    if (g->json_schema)
-        return "generationConfig.responseJsonSchema";
-    return g->schema ? "generationConfig.responseSchema" : "generationConfig.responseMimeType";
+    return g->schema_path ? g->schema_path : "generationConfig.responseMimeType";
 }
 
 static int refuse(struct constraint *k, const char *member, const struct schema_fault *fault)

@@ -54,6 +54,8 @@ bool conversation_is_text(const struct request *r, const char *model, struct vio
                        "Use a model that makes embeddings; to generate, write contents.");
         return false;
     }
+    if (!request_wants_text(r, why))
+        return false;
     if (r->tools) {
         explain(why, "tools", model, "tools");
         return false;

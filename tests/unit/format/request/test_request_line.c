@@ -213,6 +213,12 @@ static const char *const accepted[] = {
     "{'request':{'contents':{'parts':{'text':'a'}},'tools':[{'functionDeclarations':{'name':'get_weather.v2:x-y','description':'d','parameters':{'type':'OBJECT','properties':{}}}},{'google_search':{}},{'codeExecution':{}},{'urlContext':{}},{'googleMaps':{}},{'enterpriseWebSearch':{}},{'computerUse':{'environment':'ENVIRONMENT_BROWSER'}}],'toolConfig':{'functionCallingConfig':{'mode':'ANY','allowedFunctionNames':['none']},'retrievalConfig':{'latLng':{'latitude':48.1,'longitude':11.6}}}}}",
     "{'request':{'contents':{'parts':{'text':'\\ud83c\\udf4c'}},'labels':{'team':'search'},'model':'gemini-2.5-flash','store':false,'modelArmorConfig':{'promptTemplateName':'x'}},'odd key':null,'\\u00e9':1}",
     "{'contents':[{'role':'user','parts':[{'text':'a','inlineData':null}]}],'generationConfig':{}}\t",
+    "{'request':{'contents':{'parts':{'text':'a'}},'safetySettings':[{'category':1,'threshold':4},{'category':11,'threshold':0,'method':2}]}}",
+    "{'request':{'contents':{'parts':{'text':'a'}},'generationConfig':{'responseModalities':['Text','Image'],'mediaResolution':3,'thinkingConfig':{'thinking_level':'High'}},'toolConfig':{'functionCallingConfig':{'mode':'any'}}}}",
+    "{'request':{'contents':{'parts':[{'text':'a'},{'file_data':{'file_uri':'https://www.youtube.com/watch?v=x'}},{'fileData':{'fileUri':'https://www.youtube.com/watch?v=x','mimeType':'video/*'},'videoMetadata':{'startOffset':'10s','endOffset':'20s'}}]}}}",
+    "{'request':{'contents':{'parts':{'text':'a'}},'generationConfig':{'response_format':[{'text':{'mime_type':'application/json','schema':{}}},{'image':{'aspectRatio':'1:1'}}]}}}",
+    "{'request':{'contents':{'parts':{'text':'a'}},'generationConfig':{'responseMimeType':'application/json','_response_json_schema':{}}}}",
+    "{'request':{'content':{'parts':{'text':'a'}},'taskType':1,'embedContentConfig':{'taskType':9}}}",
 };
 // clang-format on
 
@@ -229,6 +235,96 @@ static void test_what_the_service_takes_is_accepted_in_all_spellings(void **stat
     }
 }
 
+/* Goal: a request in a string, as a table's export has it, is the request that it holds, on one line. */
+static void test_a_request_that_is_text_is_read_as_the_request_it_holds(void **state)
+{
+    struct reading *r = *state;
+
+    reading_run(
+        r,
+        str_of(
+            "{'id':7,'request':' {\\'contents\\':\\n[{\\'parts\\':{\\'text\\':\\'a\\\\nb\\'}}]}'}"),
+        false);
+    expect_ok(r);
+    assert_true(str_eq_c(r->line.request->content[0].part[0].text, "a\nb"));
+    assert_true(
+        str_eq_c(r->line.request->text, "{\"contents\": [{\"parts\":{\"text\":\"a\\nb\"}}]}"));
+    assert_int_equal(r->line.request_text.p[0], '"');
+    assert_int_equal(r->line.sibling_count, 1);
+}
+
+/* Goal: its row can be run again, with the line's own keys. */
+static void test_an_output_row_of_a_request_that_is_text_keeps_its_keys(void **state)
+{
+    struct reading *r = *state;
+
+    reading_run(
+        r,
+        str_of(
+            "{'id':7,'status':'Bad','processed_time':'','request':'{\\'contents\\':[{\\'parts\\':"
+            "{\\'text\\':\\'a\\'}}]}','response':{}}"),
+        true);
+    expect_ok(r);
+    assert_int_equal(r->line.sibling_count, 1);
+    assert_true(str_eq_c(r->line.request->content[0].part[0].text, "a"));
+}
+
+#define REQUEST "'request':{'contents':{'parts':{'text':'a'}}}"
+
+/* Each stands beside the request and is a setting of it. */
+// clang-format off
+static const struct {
+    const char *line, *path, *remedy;
+} beside[] = {
+    { "{" REQUEST ",'generation_config':^{'max_output_tokens':2}}", "generation_config", "Move it into request." },
+    { "{" REQUEST ",'safetySettings':^[]}", "safetySettings", "Move it into request." },
+    { "{'tools':^[{}]," REQUEST "}", "tools", "Move it into request." },
+    { "{'cachedContent':^'c'," REQUEST "}", "cachedContent", "Move it into request." },
+    { "{'maxOutputTokens':^5," REQUEST "}", "maxOutputTokens", "Move it into request.generationConfig." },
+    { "{'config':^{'temperature':0}," REQUEST "}", "config", "Write its members into request.generationConfig." },
+    { "{'request':{'content':{'parts':{'text':'a'}}},'output_dimensionality':^5}", "output_dimensionality", "Move it into request." },
+};
+// clang-format on
+
+static void test_a_setting_beside_the_request_is_a_warning_and_with_strict_an_error(void **state)
+{
+    struct reading *r = *state;
+    const struct violation *v = &r->bad.item[0];
+
+    for (size_t i = 0; i < ARRAY_LEN(beside); i++) {
+        for (int strict = 0; strict < 2; strict++) {
+            struct line_rules rules = { .strict = strict };
+            reading_release(r);
+            reading_fill(r, str_of(beside[i].line));
+            r->ok = request_read_line(&r->arena, buf_str(&r->text), &rules, &r->line, &r->bad);
+            assert_int_equal(r->ok, !strict);
+            assert_int_equal(r->line.request != NULL, !strict);
+            assert_int_equal(r->bad.count, strict);
+            assert_int_equal(r->bad.warnings, !strict);
+            assert_int_equal(violations_held(&r->bad), 1);
+            assert_string_equal(v->path, beside[i].path);
+            assert_string_equal(v->remedy, beside[i].remedy);
+            assert_int_equal(v->offset, r->mark[0]);
+        }
+    }
+}
+
+static void test_a_users_own_column_is_no_setting(void **state)
+{
+    static const char *const own[] = {
+        "{'model':'m','temperature':21.5,'labels':['a'],'store':'Bonn','seed':1," REQUEST "}",
+        "{'tools':'hammer','contents':'a box','title':'t','config':'x','topK':null," REQUEST "}",
+    };
+    struct reading *r = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(own); i++) {
+        reading_release(r);
+        reading_run(r, str_of(own[i]), false);
+        expect_ok(r);
+        assert_int_equal(r->bad.warnings, 0);
+    }
+}
+
 int main(void)
 {
 #define WITH_READING(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -242,6 +338,10 @@ int main(void)
         WITH_READING(test_an_output_row_of_a_broken_line_gives_its_violations_again),
         WITH_READING(test_an_output_row_whose_string_is_a_request_is_that_request),
         WITH_READING(test_what_the_service_takes_is_accepted_in_all_spellings),
+        WITH_READING(test_a_request_that_is_text_is_read_as_the_request_it_holds),
+        WITH_READING(test_an_output_row_of_a_request_that_is_text_keeps_its_keys),
+        WITH_READING(test_a_setting_beside_the_request_is_a_warning_and_with_strict_an_error),
+        WITH_READING(test_a_users_own_column_is_no_setting),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

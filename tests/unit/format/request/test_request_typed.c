@@ -65,6 +65,69 @@ static void test_turns_keep_their_roles_and_order(void **state)
     assert_false(r->has_media);
 }
 
+/* Goal: every reader of the request meets an enum's name as Google's tables have it. */
+static void test_numbers_and_other_cases_of_enums_become_their_names(void **state)
+{
+    const struct request *r = read_request(
+        *state,
+        "{'request':{'contents':{'parts':{'text':'a'}},'toolConfig':{'functionCallingConfig':{'"
+        "mode':5}},"
+        "'generationConfig':{'responseMimeType':'Application/JSON','responseSchema':{'type':6,"
+        "'properties':{'a':{'type':'string'}}}}}}");
+    yyjson_val *schema = r->generation.schema,
+               *tools = json_get(r->tool_config, "functionCallingConfig");
+
+    assert_int_equal(r->generation.form, ANSWER_JSON);
+    assert_true(str_eq_c(json_str(json_get(schema, "type")), "OBJECT"));
+    assert_true(str_eq_c(json_str(json_get(json_get(json_get(schema, "properties"), "a"), "type")),
+                         "STRING"));
+    assert_true(str_eq_c(json_str(json_get(tools, "mode")), "VALIDATED"));
+}
+
+static void test_a_response_format_is_a_mime_type_and_a_schema(void **state)
+{
+    const struct generation *g = read_config(
+        *state, "{'responseFormat':{'text':{'mimeType':'APPLICATION_JSON','schema':{'a':1}}}}");
+
+    assert_int_equal(g->form, ANSWER_JSON);
+    assert_non_null(json_get(g->json_schema, "a"));
+    assert_string_equal(g->schema_path, "generationConfig.responseFormat.text.schema");
+    g = read_config(*state, "{'response_format':[{'text':{'mime_type':'text/plain'}}]}");
+    assert_int_equal(g->form, ANSWER_TEXT);
+    assert_null(g->schema_path);
+    g = read_config(*state, "{'responseFormat':[{'text':{'schema':{}}}]}");
+    assert_int_equal(g->form, ANSWER_JSON);
+    assert_string_equal(g->schema_path, "generationConfig.responseFormat[0].text.schema");
+    g = read_config(*state,
+                    "{'responseMimeType':'application/json','_responseJsonSchema':{'a':1}}");
+    assert_non_null(json_get(g->json_schema, "a"));
+    assert_string_equal(g->schema_path, "generationConfig._responseJsonSchema");
+}
+
+static void test_a_model_of_text_refuses_other_answers_in_words(void **state)
+{
+    static const struct {
+        const char *config, *path;
+    } cases[] = {
+        { "{'responseModalities':['TEXT','IMAGE']}", "generationConfig.responseModalities[1]" },
+        { "{'responseModalities':'Audio'}", "generationConfig.responseModalities" },
+        { "{'responseModalities':[2]}", "generationConfig.responseModalities[0]" },
+        { "{'responseFormat':[{'image':{'aspectRatio':'1:1'}}]}",
+          "generationConfig.responseFormat[0]" },
+    };
+    struct violation why;
+    struct reading *r = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        (void)read_config(r, cases[i].config);
+        assert_false(request_wants_text(r->line.request, &why));
+        assert_string_equal(why.path, cases[i].path);
+        assert_non_null(strstr(why.message, "text"));
+    }
+    (void)read_config(r, "{'responseModalities':['TEXT','MODALITY_UNSPECIFIED']}");
+    assert_true(request_wants_text(r->line.request, &why));
+}
+
 static void test_media_parts_carry_their_type_and_place(void **state)
 {
     const struct request *r = read_request(
@@ -199,6 +262,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_READING(test_turns_keep_their_roles_and_order),
         WITH_READING(test_media_parts_carry_their_type_and_place),
+        WITH_READING(test_numbers_and_other_cases_of_enums_become_their_names),
+        WITH_READING(test_a_response_format_is_a_mime_type_and_a_schema),
+        WITH_READING(test_a_model_of_text_refuses_other_answers_in_words),
         WITH_READING(test_an_empty_config_gives_the_defaults),
         WITH_READING(test_a_full_config_is_read_in_both_spellings_and_number_forms),
         WITH_READING(test_the_answers_form_follows_the_mime_type),

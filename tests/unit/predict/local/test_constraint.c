@@ -53,6 +53,7 @@ static struct generation generation_of(struct world *w, enum answer_form form, c
 
     if (schema) {
         g.json_schema = json_parse(&w->arena, str_of(schema), &at, &e);
+        g.schema_path = "generationConfig.responseJsonSchema";
         assert_non_null(g.json_schema);
     }
     return g;
