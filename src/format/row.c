@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/json_write.h"
 #include "base/mem.h"
 
@@ -34,6 +35,36 @@ static bool error_read(struct str status, struct row_error *out)
     return true;
 }
 
+/* True when a value of the line is nested deeper than a request may be, and than many readers of JSON go. */
+static bool too_deep(struct str json)
+{
+    unsigned depth = 0;
+
+    for (size_t i = 0; i < json.len; i++) {
+        char c = json.p[i];
+        if (c == '"') {
+            for (i++; i < json.len && json.p[i] != '"'; i++)
+                i += json.p[i] == '\\';
+        } else if (c == '[' || c == '{') {
+            if (++depth > JSON_DEPTH_MAX)
+                return true;
+        } else if (c == ']' || c == '}') {
+            depth--;
+        }
+    }
+    return false;
+}
+
+/* A value as the line has it. Only a line that failed can be too deep: its value is then quoted, so that
+ * any reader of JSON can read the row. */
+static void add_echo(struct json_writer *w, struct str value, const struct row *r)
+{
+    if (r->status.len && too_deep(value))
+        json_add_text(w, NULL, value);
+    else
+        json_add_raw(w, NULL, value);
+}
+
 /* The response or, of a failed line, an empty object. */
 static void add_response(struct json_writer *w, const struct row *r)
 {
@@ -48,14 +79,15 @@ static void add_vertex(struct json_writer *w, const struct input_line *in, struc
     clock_format_row(r->processed_us, time);
     for (uint32_t i = 0; i < in->sibling_count; i++) {
         json_key_raw(w, in->sibling[i].key);
-        json_add_raw(w, NULL, in->sibling[i].value);
+        add_echo(w, in->sibling[i].value, r);
     }
     json_add_text(w, "status", r->status);
     json_add_c(w, "processed_time", time);
+    json_key(w, STR("request"));
     if (in->request_text.len)
-        json_add_raw(w, "request", in->request_text);
+        add_echo(w, in->request_text, r);
     else
-        json_add_text(w, "request", line);
+        json_add_text(w, NULL, line);
     add_response(w, r);
 }
 
@@ -93,10 +125,14 @@ static void add_keyed(struct json_writer *w, const struct input_line *in, const 
 {
     struct str metadata = metadata_of(in);
 
-    if (in->key.len)
-        json_add_raw(w, "key", in->key);
-    if (metadata.len)
-        json_add_raw(w, "metadata", metadata);
+    if (in->key.len) {
+        json_key(w, STR("key"));
+        add_echo(w, in->key, r);
+    }
+    if (metadata.len) {
+        json_key(w, STR("metadata"));
+        add_echo(w, metadata, r);
+    }
     add_answer(w, r);
 }
 

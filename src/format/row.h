@@ -6,7 +6,8 @@
  * Shape:   ROW_VERTEX:
  *          {sibling keys, "status":"", "processed_time":"...", "request":{...}, "response":{...}}
  *          A failure: "status":"Bad Request: {\"error\": {\"code\": 400, ...}}", "response":{}.
- *          A line that is not JSON stands under "request" as a string.
+ *          A line that is not JSON stands under "request" as a string, and so does a value of a failed
+ *          line that is nested deeper than a request may be.
  *          ROW_KEYED, an output file of the Gemini API: {"key":"request-1","response":{...}} or
  *          {"key":"...","error":{"code":3,"message":"...","status":"INVALID_ARGUMENT"}}; of the
  *          other siblings only "metadata" passes, before the answer. A line without one has none.

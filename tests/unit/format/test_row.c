@@ -80,6 +80,44 @@ static void test_a_line_that_is_no_json_stands_as_a_string(void **state)
     buf_release(&out);
 }
 
+/* Goal: many readers of JSON give up on a row that is nested too deep, and then on its key and its error too. */
+static void test_what_is_nested_too_deep_stands_as_a_string_in_the_row_of_its_error(void **state)
+{
+    (void)state;
+    struct buf deep = BUF_INIT(64 * 1024), status = BUF_INIT(4096), out = BUF_INIT(ROW_BYTES_MAX);
+    struct sibling sibling = { .key = STR("key") };
+    struct arena arena = { 0 };
+    struct error e = { 0 };
+    struct row_parts parts;
+    size_t at;
+
+    for (int i = 0; i < 5000; i++)
+        buf_add_char(&deep, '[');
+    for (int i = 0; i < 5000; i++)
+        buf_add_char(&deep, ']');
+    sibling.value = buf_str(&deep);
+    struct input_line in = { .request_text = buf_str(&deep),
+                             .sibling = &sibling,
+                             .sibling_count = 1 };
+    row_status(ERROR_INVALID_ARGUMENT, STR("Too deep."), &status);
+    struct row row = { .status = buf_str(&status), .processed_us = PROCESSED_US };
+    row_write(&in, STR(""), &row, &out);
+    yyjson_val *root = json_parse(&arena, buf_str(&out), &at, &e);
+    assert_true(str_eq(json_str(json_get(root, "request")), buf_str(&deep)));
+    assert_true(str_eq(json_str(json_get(root, "key")), buf_str(&deep)));
+    assert_true(row_read(&arena, buf_str(&out), &parts));
+    row.style = ROW_KEYED;
+    in.key = buf_str(&deep);
+    buf_clear(&out);
+    row_write(&in, STR(""), &row, &out);
+    root = json_parse(&arena, buf_str(&out), &at, &e);
+    assert_true(yyjson_is_str(json_get(root, "key")));
+    arena_release(&arena);
+    buf_release(&deep);
+    buf_release(&status);
+    buf_release(&out);
+}
+
 static void test_a_line_that_was_read_keeps_its_bytes_and_no_key_stands_twice(void **state)
 {
     (void)state;
@@ -300,6 +338,7 @@ int main(void)
         cmocka_unit_test(test_sibling_keys_come_first_and_as_written),
         cmocka_unit_test(test_a_failure_is_as_the_golden_file),
         cmocka_unit_test(test_a_line_that_is_no_json_stands_as_a_string),
+        cmocka_unit_test(test_what_is_nested_too_deep_stands_as_a_string_in_the_row_of_its_error),
         cmocka_unit_test(test_a_line_that_was_read_keeps_its_bytes_and_no_key_stands_twice),
         cmocka_unit_test(test_a_status_names_phrase_code_message_and_name),
         cmocka_unit_test(test_a_row_over_the_buffers_maximum_is_marked),
