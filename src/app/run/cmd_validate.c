@@ -17,12 +17,12 @@ struct validation {
 };
 
 void line_error_text(const char *file, const struct line *l, const struct violation *v,
-                     struct buf *out)
+                     bool is_warning, struct buf *out)
 {
     struct buf plain = BUF_INIT(LINE_ERROR_BYTES_MAX);
 
-    buf_addf(&plain, "%s:%llu: %s%s%s %s (byte %llu)", file, (unsigned long long)l->line_no,
-             v->path, v->path[0] ? ": " : "", v->message, v->remedy,
+    buf_addf(&plain, "%s:%llu: %s%s%s%s %s (byte %llu)", file, (unsigned long long)l->line_no,
+             is_warning ? "warning: " : "", v->path, v->path[0] ? ": " : "", v->message, v->remedy,
              (unsigned long long)(l->offset + v->offset));
     buf_add_plain(out, buf_str(&plain), false);
     buf_add_char(out, '\n');
@@ -30,7 +30,7 @@ void line_error_text(const char *file, const struct line *l, const struct violat
 }
 
 static void line_error_json(const char *file, const struct line *l, const struct violation *v,
-                            struct buf *out)
+                            bool is_warning, struct buf *out)
 {
     struct json_writer w = JSON_WRITER(out);
 
@@ -42,13 +42,15 @@ static void line_error_json(const char *file, const struct line *l, const struct
     json_add_c(&w, "path", v->path);
     json_add_c(&w, "message", v->message);
     json_add_c(&w, "remedy", v->remedy);
+    if (is_warning)
+        json_add_bool(&w, "warning", true);
     json_end(&w);
     buf_add_char(out, '\n');
 }
 
-/* Line errors are results: they go to standard output as they are found. */
-static void print_bad(void *arg, const struct input *in, const struct shard *s,
-                      const struct line *l, const struct violations *bad)
+/* Errors and warnings of lines are results: they go to standard output as they are found. */
+static void print_found(void *arg, const struct input *in, const struct shard *s,
+                        const struct line *l, const struct violations *bad)
 {
     struct validation *v = arg;
     const char *file = in->file[s->file].path;
@@ -57,9 +59,9 @@ static void print_bad(void *arg, const struct input *in, const struct shard *s,
     buf_clear(&v->out);
     for (unsigned i = 0; i < held; i++) {
         if (v->o->json)
-            line_error_json(file, l, &bad->item[i], &v->out);
+            line_error_json(file, l, &bad->item[i], bad->warnings > 0, &v->out);
         else
-            line_error_text(file, l, &bad->item[i], &v->out);
+            line_error_text(file, l, &bad->item[i], bad->warnings > 0, &v->out);
     }
     if (bad->count > held && !v->o->json) {
         buf_add_plain(&v->out, str_of(file), false);
@@ -80,6 +82,7 @@ static void estimate_json(const struct validation *v, struct buf *out)
     json_add_c(&w, "model", v->job.model_name);
     json_add_uint(&w, "lines", r->lines);
     json_add_uint(&w, "bad", r->bad);
+    json_add_uint(&w, "warned", r->warned);
     json_add_uint(&w, "bytes", r->bytes);
     json_add_uint(&w, "prompt_tokens", m->prompt_tokens);
     json_add_bool(&w, "prompt_tokens_exact", m->exact);
@@ -137,6 +140,9 @@ static void estimate_text(const struct validation *v, struct buf *out)
     else
         buf_addf(out, "%s %s, all good\n", human_count(HUMAN, r->lines),
                  r->lines == 1 ? "line" : "lines");
+    if (r->warned)
+        buf_addf(out, "  warnings  in %s %s\n", human_count(HUMAN, r->warned),
+                 r->warned == 1 ? "line" : "lines");
     if (r->bad < r->lines) {
         text_tokens(m, out);
         if (m->priced)
@@ -182,7 +188,9 @@ enum exit_code validate(const struct validate_options *w)
     v.job.rules = (struct ingest_options){
         .rules.from_output = w->from_output,
         .limit = w->limit,
-        .on_bad = print_bad,
+        .rules.strict = w->strict,
+        .on_bad = print_found,
+        .on_warned = print_found,
         .arg = &v,
     };
     if (validation_run(&v, &e) < 0) {
@@ -199,7 +207,7 @@ enum exit_code validate(const struct validate_options *w)
 struct command_line {
     struct local_options who;
     uint64_t limit;
-    bool json, quiet;
+    bool json, quiet, strict;
 };
 
 #define OPTIONS struct command_line
@@ -211,6 +219,7 @@ static const struct option_spec options[] = {
     OPT_COUNT("limit", 'n', limit, 1, 0, "check only the first N lines"),
     OPT_FILE("config", 'c', who.config, "configuration file"),
     OPT_DIR("state", 0, who.state, "folder of tranche's state"),
+    OPT_FLAG("strict", 0, strict, "take warnings as errors"),
     OPT_FLAG("json", 0, json, "print one JSON object for each error, then a summary"),
     OPT_FLAG("quiet", 'q', quiet, "print only the errors"),
     { 0 },
@@ -226,6 +235,7 @@ static enum exit_code validate_run(const struct command *c, const struct argumen
         .limit = o->limit,
         .json = o->json,
         .quiet = o->quiet,
+        .strict = o->strict,
         .path = given->argument,
         .path_count = given->count,
     });

@@ -44,7 +44,7 @@ struct run {
     struct progress_view view;
     char title[512];
     struct summary summary;
-    uint64_t bad_count;  /* bad lines met so far */
+    uint64_t bad_count, warned_count; /* bad lines met so far, and lines with warnings */
     struct buf bad_text; /* the first of them: shown when the run really works or stops on them */
     enum exit_code code;
 };

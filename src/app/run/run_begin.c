@@ -93,7 +93,16 @@ static void note_bad(void *arg, const struct input *in, const struct shard *s, c
     struct run *r = arg;
 
     if (r->bad_count++ < (r->o->strict ? BAD_SHOWN_STRICT_MAX : BAD_SHOWN_MAX))
-        line_error_text(in->file[s->file].path, l, &bad->item[0], &r->bad_text);
+        line_error_text(in->file[s->file].path, l, &bad->item[0], false, &r->bad_text);
+}
+
+static void note_warned(void *arg, const struct input *in, const struct shard *s,
+                        const struct line *l, const struct violations *warnings)
+{
+    struct run *r = arg;
+
+    if (r->warned_count++ < BAD_SHOWN_MAX)
+        line_error_text(in->file[s->file].path, l, &warnings->item[0], false, &r->bad_text);
 }
 
 static void show_bad(const struct run *r)
@@ -111,14 +120,18 @@ static void show_bad(const struct run *r)
     }
 }
 
-/* Prints the number of bad lines, and the first of them. */
+/* Prints the number of bad lines and of lines with warnings, and the first of them. */
 static int judge_bad(const struct run *r, struct error *e)
 {
     const struct ingest_result *all = &r->job.ingest;
 
+    show_bad(r);
+    if (all->warned)
+        terminal_warn(&r->job.terminal,
+                      "%s of %s lines have warnings; `tranche validate` prints all of them",
+                      human_count(HUMAN, all->warned), human_count(HUMAN, all->lines));
     if (all->bad == 0)
         return STEP_NEXT;
-    show_bad(r);
     if (r->o->strict)
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "%s of %s lines are bad and --strict is given; `tranche validate` prints "
@@ -137,10 +150,11 @@ int run_step_check(struct run *r, struct error *e)
     if (local_job_predictor(j, e) < 0)
         return -1;
     j->rules = (struct ingest_options){
-        .rules.from_output = run_in_place(r),
+        .rules = { .from_output = run_in_place(r), .strict = r->o->strict },
         .limit = r->o->limit,
         .index_folder = j->state_root,
         .on_bad = note_bad,
+        .on_warned = note_warned,
         .arg = r,
     };
     if (local_job_ingest(j, e) < 0)

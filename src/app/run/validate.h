@@ -20,16 +20,18 @@ struct validate_options {
     const char *log_format;
     uint64_t limit;
     bool json, quiet;
+    bool strict;      /* warnings are errors */
     bool from_output; /* the input is an earlier output, as for --retry-failed */
     const char *const *path;
     uint32_t path_count;
 };
 enum exit_code validate(const struct validate_options *o);
 
-/* "FILE:LINE: PATH: MESSAGE REMEDY (byte OFFSET)" and a line feed. As JSON, an error is an object with
- * file, line, offset (in the file), line_offset, path, message and remedy. */
+/* "FILE:LINE: PATH: MESSAGE REMEDY (byte OFFSET)" and a line feed; a warning has "warning: " before the
+ * path. As JSON, an error is an object with file, line, offset (in the file), line_offset, path, message
+ * and remedy; a warning also has "warning": true. */
 #define LINE_ERROR_BYTES_MAX ((size_t)64 * 1024)
 void line_error_text(const char *file, const struct line *l, const struct violation *v,
-                     struct buf *out);
+                     bool is_warning, struct buf *out);
 
 #endif

@@ -19,8 +19,8 @@
 
 /* The findings of one shard. */
 struct found {
-    uint64_t bad, text_bytes, output_max, output_unset;
-    bool bad_line[SHARD_LINES_MAX];
+    uint64_t bad, warned, text_bytes, output_max, output_unset;
+    bool found_in[SHARD_LINES_MAX]; /* the line is bad or has warnings */
     struct line_note note[SHARD_LINES_MAX];
 };
 
@@ -88,7 +88,7 @@ bool ingest_line(struct arena *a, struct str text, const struct line_rules *rule
 
 void ingest_overlong(struct violations *bad)
 {
-    bad->count = 0;
+    bad->count = bad->warnings = 0;
     struct violation *v = violations_add(bad);
     *v = (struct violation){ 0 };
     (void)snprintf(v->message, sizeof v->message, "The line is over %zu MiB.",
@@ -199,12 +199,12 @@ static void validate(struct worker *w, struct shard *s)
     struct lines it;
     struct line line;
 
-    f->bad = f->text_bytes = f->output_max = f->output_unset = 0;
-    memset(f->bad_line, 0, s->line_count * sizeof f->bad_line[0]);
+    f->bad = f->warned = f->text_bytes = f->output_max = f->output_unset = 0;
+    memset(f->found_in, 0, s->line_count * sizeof f->found_in[0]);
     memset(f->note, 0, s->line_count * sizeof f->note[0]);
     if (s->overlong) {
         f->bad = s->line_count;
-        f->bad_line[0] = true;
+        f->found_in[0] = true;
         return;
     }
     assert(s->digest[0] == 0 && s->digest[1] == 0); /* it is set once */
@@ -212,15 +212,16 @@ static void validate(struct worker *w, struct shard *s)
     lines_init(&it, s, w->piece.p);
     while (lines_next(&it, &line)) {
         bool good = read_line(w, line.text, &in);
-        f->bad_line[line.index - s->index] = !good;
+        f->found_in[line.index - s->index] = violations_held(&w->violations) > 0;
         f->bad += !good;
+        f->warned += good && w->violations.warnings;
         f->note[line.index - s->index] = note_of(line.text, &in, good, &w->all->o->rules);
         if (good)
             count_good(w, in.request);
     }
 }
 
-/* Bad lines are few, so they are read a second time here instead of keeping what was found. */
+/* Lines with findings are few, so they are read a second time here instead of keeping what was found. */
 static void report(struct worker *w, const struct shard *s)
 {
     const struct ingest_options *o = w->all->o;
@@ -228,17 +229,23 @@ static void report(struct worker *w, const struct shard *s)
     struct lines it;
     struct line line = { .offset = s->offset, .line_no = s->line_no, .index = s->index };
 
-    if (!o->on_bad || w->found.bad == 0)
+    if (w->found.bad + w->found.warned == 0 || (!o->on_bad && !o->on_warned))
         return;
     if (s->overlong) {
         ingest_overlong(&w->violations);
-        o->on_bad(o->arg, w->all->in, s, &line, &w->violations);
+        if (o->on_bad)
+            o->on_bad(o->arg, w->all->in, s, &line, &w->violations);
         return;
     }
     lines_init(&it, s, w->piece.p);
     while (lines_next(&it, &line)) {
-        if (w->found.bad_line[line.index - s->index] && !read_line(w, line.text, &in))
+        if (!w->found.found_in[line.index - s->index])
+            continue;
+        bool good = read_line(w, line.text, &in);
+        if (!good && o->on_bad)
             o->on_bad(o->arg, w->all->in, s, &line, &w->violations);
+        if (good && o->on_warned && w->violations.warnings)
+            o->on_warned(o->arg, w->all->in, s, &line, &w->violations);
     }
 }
 
@@ -256,6 +263,7 @@ static void keep_found(struct ingest_result *r, const struct shard *s, const str
     r->lines += s->line_count;
     r->bytes += s->bytes;
     r->bad += f->bad;
+    r->warned += f->warned;
     r->text_bytes += f->text_bytes;
     r->output_max += f->output_max;
     r->output_unset += f->output_unset;

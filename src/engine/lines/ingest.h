@@ -4,7 +4,7 @@
  * digest names the state folder, so that a changed input never resumes wrongly.
  *
  * Data:    input bytes -> shards (in order, under a lock) -> lines -> violations (reported in order)
- * Threads: `threads` workers cut and validate shards; on_bad is called by one thread at a
+ * Threads: `threads` workers cut and validate shards; on_bad and on_warned are called by one thread at a
  *          time, in input order, under no lock. The predictor's `accepts` is called by all workers.
  * Memory:  a shard and a parse for each worker; a struct shard for each shard is kept. The
  *          notes of the lines go to a file (line_index.h).
@@ -40,12 +40,16 @@ struct ingest_options {
     /* A bad line: everything that is wrong with it. NULL: only counted. */
     void (*on_bad)(void *arg, const struct input *in, const struct shard *s, const struct line *l,
                    const struct violations *bad);
+    /* A line that can run, with warnings. NULL: only counted. */
+    void (*on_warned)(void *arg, const struct input *in, const struct shard *s,
+                      const struct line *l, const struct violations *warnings);
     void *arg;
 };
 struct ingest_result {
     struct shard_list shards;
     uint64_t lines;           /* not empty, cut by limit */
     uint64_t bad;             /* of lines */
+    uint64_t warned;          /* of lines, not bad */
     uint64_t bytes;           /* of input read */
     uint64_t text_bytes;      /* of good requests' prompt texts: for estimates */
     uint64_t output_max;      /* sum of maxOutputTokens where given */

@@ -211,7 +211,7 @@ static void flush_errors(struct check *c)
 }
 
 static void note_line_error(struct check *c, const char *file, const struct line *l,
-                            const struct violation *v)
+                            const struct violation *v, bool is_warning)
 {
     struct json_writer w = JSON_WRITER(&c->errors);
 
@@ -222,6 +222,8 @@ static void note_line_error(struct check *c, const char *file, const struct line
     json_add_c(&w, "path", v->path);
     json_add_c(&w, "message", v->message);
     json_add_c(&w, "remedy", v->remedy);
+    if (is_warning)
+        json_add_bool(&w, "warning", true);
     json_end(&w);
     buf_add_char(&c->errors, '\n');
     if (c->errors.len > ERRORS_WRITE_BYTES)
@@ -240,7 +242,14 @@ static void on_bad(void *arg, const struct input *in, const struct shard *s, con
                         (unsigned long long)l->line_no, in->file[s->file].path, why.msg);
     }
     for (unsigned i = 0; i < violations_held(bad); i++)
-        note_line_error(c, in->file[s->file].path, l, &bad->item[i]);
+        note_line_error(c, in->file[s->file].path, l, &bad->item[i], false);
+}
+
+static void on_warned(void *arg, const struct input *in, const struct shard *s,
+                      const struct line *l, const struct violations *warnings)
+{
+    for (unsigned i = 0; i < violations_held(warnings); i++)
+        note_line_error(arg, in->file[s->file].path, l, &warnings->item[i], true);
 }
 
 static int ingest_input(struct check *c, struct predictor *p, struct ingest_result *out,
@@ -248,9 +257,13 @@ static int ingest_input(struct check *c, struct predictor *p, struct ingest_resu
 {
     struct service_settings set;
     struct input in = { 0 };
-    struct ingest_options o = {
-        .predictor = p, .on_bad = on_bad, .arg = c, .threads = 1, .stop = &c->service->halt
-    };
+    struct ingest_options o = { .rules.strict = c->job.options.strict,
+                                .predictor = p,
+                                .on_bad = on_bad,
+                                .on_warned = on_warned,
+                                .arg = c,
+                                .threads = 1,
+                                .stop = &c->service->halt };
 
     service_settings(c->service, &set);
     o.lines_max = set.lines_max;

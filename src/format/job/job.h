@@ -69,10 +69,10 @@ enum job_wish { WISH_NONE = 0, WISH_CANCEL = 1, WISH_PAUSE = 2 };
 /* Options of the submitter beyond Google's resource, under its key "tranche". 0: not given. */
 struct job_options {
     bool validate_only;
-    bool strict;              /* a bad line fails the job before any work */
-    uint64_t budget_nano;     /* at the batch price; 0: none */
-    uint64_t budget_tokens;   /* prompt and generated ones; 0: none */
-    double error_rate_max;    /* share of ended lines that may fail; 0: not checked */
+    bool strict;            /* a line that is bad or has a warning fails the job before any work */
+    uint64_t budget_nano;   /* at the batch price; 0: none */
+    uint64_t budget_tokens; /* prompt and generated ones; 0: none */
+    double error_rate_max;  /* share of ended lines that may fail; 0: not checked */
     uint64_t error_lines_min; /* lines that must have ended before it is checked (default 100) */
 };
 
