@@ -5,6 +5,7 @@
 
 #include "api/call.h"
 #include "api/jobs/events.h"
+#include "api/later.h"
 #include "api/webhooks/send.h"
 #include "base/mem.h"
 #include "base/log.h"
@@ -47,8 +48,10 @@ void api_close(struct api *a, struct http_server *s, uint32_t timeout_ms)
     if (a->sender)
         webhook_sender_end(a->sender);
     http_server_free(s, timeout_ms);
+    later_free(a->later);
     webhook_sender_free(a->sender);
     api_events_free(a->events);
+    a->later = NULL;
     a->sender = NULL;
     a->events = NULL;
 }
@@ -216,6 +219,8 @@ static void on_handle(void *arg, struct http_call *http)
         call_fail(c, http_body_error(http));
     else if (!c->route->begin && !http_body_complete(http))
         call_fail_as(c, 400, NULL, "The request's body is incomplete.");
+    else if (c->route->flags & ROUTE_WAITS)
+        later_run(c->api->later, c, c->route->handle);
     else
         c->route->handle(c);
 }
@@ -292,6 +297,7 @@ int api_serve(struct api *a, const struct http_settings *set, struct http_server
         .arg = a,
     };
 
+    a->later = later_new();
     a->events = api_events_start(a->store, a->service, e);
     a->sender = a->events ? webhook_sender_start(a, e) : NULL;
     *out = a->sender ? http_server_start(set, &handlers, e) : NULL;

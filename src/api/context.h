@@ -32,6 +32,7 @@ struct api {
     atomic_bool draining;      /* /readyz says no */
     struct api_events *events; /* api_serve's own */
     struct webhook_sender *sender; /* api_serve's own */
+    struct later *later;           /* api_serve's own */
 };
 
 #endif

@@ -25,13 +25,15 @@ enum route_flags {
     ROUTE_PUBLIC = 1,  /* no key is needed; who is zeroed then */
     ROUTE_STORAGE = 2, /* errors as GCS writes them, with errors[] */
     ROUTE_TEXT = 4,    /* errors as plain text */
+    ROUTE_WAITS = 8,   /* handle may wait long: it runs on a thread of later.h */
 };
 struct route {
     enum http_method method;
     const char *pattern;
     enum key_role role; /* at least */
     unsigned flags;
-    void (*handle)(struct call *c); /* on a worker; leads to exactly one reply, now or later */
+    void (*handle)(struct call *c); /* on a worker or, with ROUTE_WAITS, a later.h thread; leads to
+                                     * exactly one reply, now or later */
     size_t body_max;                /* 0: no body is expected (up to 64 KiB are read) */
     /* For bodies that are not kept: called when the head is in, on a connection's thread; sets the sink
      * (http_set_sink) or answers itself and returns false. NULL: the body is kept. */

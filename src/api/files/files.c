@@ -197,8 +197,8 @@ static void register_files(struct call *c)
 const struct route api_files_routes[] = {
     { HTTP_POST, "/upload/" V "/files", ROLE_SUBMITTER, 0, files_upload_start, FILES_META_BYTES_MAX, NULL },
     /* No key: as with Google's service, the upload's id is the right to go on with it. */
-    { HTTP_POST, "/resumable/upload/" V "/files", ROLE_VIEWER, ROUTE_PUBLIC, files_upload_more, 0, files_upload_begin },
-    { HTTP_PUT, "/resumable/upload/" V "/files", ROLE_VIEWER, ROUTE_PUBLIC, files_upload_more, 0, files_upload_begin },
+    { HTTP_POST, "/resumable/upload/" V "/files", ROLE_VIEWER, ROUTE_PUBLIC | ROUTE_WAITS, files_upload_more, 0, files_upload_begin },
+    { HTTP_PUT, "/resumable/upload/" V "/files", ROLE_VIEWER, ROUTE_PUBLIC | ROUTE_WAITS, files_upload_more, 0, files_upload_begin },
 
     { HTTP_GET, "/" V "/files", ROLE_VIEWER, 0, list_files, 0, NULL },
     { HTTP_POST, "/" V "/files:register", ROLE_SUBMITTER, 0, register_files, FILES_META_BYTES_MAX, NULL },

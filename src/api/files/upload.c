@@ -131,6 +131,8 @@ static int target_read(struct call *c, yyjson_val *body, struct file_target *out
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "Unsupported MIME type: printable ASCII of at most %d bytes",
                          MEDIA_TYPE_MAX);
+    if (out->display_name.len && memchr(out->display_name.p, '\0', out->display_name.len))
+        return error_set(e, ERROR_INVALID_ARGUMENT, "The displayName has a NUL.");
     if (out->display_name.len > FILES_DISPLAY_BYTES_MAX)
         return error_set(e, ERROR_INVALID_ARGUMENT, "The displayName is over %d bytes.",
                          FILES_DISPLAY_BYTES_MAX);

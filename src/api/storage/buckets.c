@@ -147,7 +147,7 @@ const struct route api_storage_routes[] = {
     { HTTP_DELETE, B "/{}", ROLE_SUBMITTER, ROUTE_STORAGE, delete_bucket, 0, NULL },
 
     { HTTP_GET, O, ROLE_VIEWER, ROUTE_STORAGE, storage_object_list, 0, NULL },
-    { HTTP_POST, O "/{}/compose", ROLE_SUBMITTER, ROUTE_STORAGE, storage_object_compose, STORAGE_META_BYTES_MAX, NULL },
+    { HTTP_POST, O "/{}/compose", ROLE_SUBMITTER, ROUTE_STORAGE | ROUTE_WAITS, storage_object_compose, STORAGE_META_BYTES_MAX, NULL },
     { HTTP_POST, O "/{}/copyTo/b/{}/o/{**}", ROLE_SUBMITTER, ROUTE_STORAGE, storage_object_copy, STORAGE_META_BYTES_MAX, NULL },
     { HTTP_POST, O "/{}/rewriteTo/b/{}/o/{**}", ROLE_SUBMITTER, ROUTE_STORAGE, storage_object_rewrite, STORAGE_META_BYTES_MAX, NULL },
     { HTTP_POST, O "/{}/moveTo/o/{**}", ROLE_SUBMITTER, ROUTE_STORAGE, storage_object_move, STORAGE_META_BYTES_MAX, NULL },
@@ -157,11 +157,11 @@ const struct route api_storage_routes[] = {
     { HTTP_DELETE, O "/{**}", ROLE_SUBMITTER, ROUTE_STORAGE, storage_object_delete, 0, NULL },
     { HTTP_GET, "/download" O "/{**}", ROLE_VIEWER, ROUTE_STORAGE, storage_object_download, 0, NULL },
 
-    { HTTP_POST, "/upload" O, ROLE_SUBMITTER, ROUTE_STORAGE, storage_upload, 0, storage_upload_begin },
-    { HTTP_POST, "/resumable/upload" O, ROLE_SUBMITTER, ROUTE_STORAGE, storage_upload, 0, storage_upload_begin },
+    { HTTP_POST, "/upload" O, ROLE_SUBMITTER, ROUTE_STORAGE | ROUTE_WAITS, storage_upload, 0, storage_upload_begin },
+    { HTTP_POST, "/resumable/upload" O, ROLE_SUBMITTER, ROUTE_STORAGE | ROUTE_WAITS, storage_upload, 0, storage_upload_begin },
     /* No key: as with Google's service, the upload's id is the right to go on with it. */
-    { HTTP_PUT, "/upload" O, ROLE_VIEWER, ROUTE_STORAGE | ROUTE_PUBLIC, storage_resume, 0, storage_resume_begin },
-    { HTTP_PUT, "/resumable/upload" O, ROLE_VIEWER, ROUTE_STORAGE | ROUTE_PUBLIC, storage_resume, 0, storage_resume_begin },
+    { HTTP_PUT, "/upload" O, ROLE_VIEWER, ROUTE_STORAGE | ROUTE_WAITS | ROUTE_PUBLIC, storage_resume, 0, storage_resume_begin },
+    { HTTP_PUT, "/resumable/upload" O, ROLE_VIEWER, ROUTE_STORAGE | ROUTE_WAITS | ROUTE_PUBLIC, storage_resume, 0, storage_resume_begin },
     { HTTP_DELETE, "/upload" O, ROLE_VIEWER, ROUTE_STORAGE | ROUTE_PUBLIC, storage_upload_cancel, 0, NULL },
     { HTTP_DELETE, "/resumable/upload" O, ROLE_VIEWER, ROUTE_STORAGE | ROUTE_PUBLIC, storage_upload_cancel, 0, NULL },
     { 0 },

@@ -4,6 +4,9 @@
  * Source:  google-genai 3.4, webhooks; docs/reference/webhooks.md.
  */
 #include "api/call.h"
+
+#include <string.h>
+
 #include "api/webhooks/send.h"
 #include "format/request/request.h"
 
@@ -137,7 +140,8 @@ static int read_uri(yyjson_val *v, struct webhook *w, struct error *e)
     struct str uri = json_str(v);
     bool web = str_starts(uri, STR("https://")) || str_starts(uri, STR("http://"));
 
-    if (!web || uri.len > WEBHOOK_URI_MAX || str_find(uri, STR(" ")) != SIZE_MAX)
+    if (!web || uri.len > WEBHOOK_URI_MAX || str_find(uri, STR(" ")) != SIZE_MAX ||
+        memchr(uri.p, '\0', uri.len))
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "uri must be an http or https URI of at most %d bytes", WEBHOOK_URI_MAX);
     w->uri = uri;
@@ -158,9 +162,12 @@ static int read_name(struct arena *a, yyjson_val *v, struct webhook *w, struct e
 {
     struct buf text = BUF_INIT(NAME_BYTES_MAX * 8);
 
-    if (!yyjson_is_str(v) || json_str(v).len > NAME_BYTES_MAX)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "name must be a text of at most %zu bytes",
-                         NAME_BYTES_MAX);
+    struct str name = json_str(v);
+
+    if (!yyjson_is_str(v) || name.len > NAME_BYTES_MAX ||
+        (name.len && memchr(name.p, '\0', name.len)))
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "name must be a text of at most %zu bytes without a NUL", NAME_BYTES_MAX);
     buf_add_json(&text, json_str(v));
     w->spec = (struct str){ arena_copy(a, text.p, text.len), text.len };
     buf_release(&text);

@@ -65,6 +65,16 @@ void http_call_unref(struct http_call *c)
     http_server_unref(s);
 }
 
+void http_hold(struct http_call *c)
+{
+    http_call_ref(c);
+}
+
+void http_release(struct http_call *c)
+{
+    http_call_unref(c);
+}
+
 /* ---- Its connection ---- */
 
 bool http_call_suspend(struct http_call *c)

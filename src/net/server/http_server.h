@@ -109,6 +109,9 @@ const char *http_id(const struct http_call *c);     /* unique, for logs and erro
  * and port may have), else where we listen. */
 struct str http_base_url(struct http_call *c);
 struct arena *http_arena(struct http_call *c);
+/* Keeps the call, also after its reply, until as many releases. */
+void http_hold(struct http_call *c);
+void http_release(struct http_call *c);
 /* The HTTP status that was replied, for logs: 0 while there is none. */
 int http_status(const struct http_call *c);
 void http_attach(struct http_call *c, void *p);

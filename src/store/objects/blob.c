@@ -113,7 +113,10 @@ int blob_write(struct blob_writer *w, const void *p, size_t len, struct error *e
         w->broken = true;
         return -1;
     }
-    blob_digest_add(&w->digest, p, len);
+    if (w->hashed == w->bytes) {
+        blob_digest_add(&w->digest, p, len);
+        w->hashed += len;
+    }
     w->bytes += len;
     if (w->upload[0] != '\0' && w->bytes - w->marked >= UPLOAD_MARK_BYTES)
         return upload_mark(w, e);
@@ -155,6 +158,13 @@ int blob_place(struct blob_writer *w, struct blob *out, struct error *e)
 
     if (w->broken)
         return error_set(e, ERROR_FAILED_PRECONDITION, "an earlier write failed");
+    assert(w->hashed <= w->bytes);
+    if (w->hashed < w->bytes) {
+        const struct byte_range rest = { w->hashed, w->bytes };
+        if (blob_digest_add_file(&w->digest, w->fd, rest, w->path, e) < 0)
+            return -1;
+        w->hashed = w->bytes;
+    }
     if (w->id == 0 && id_take(w->s, &w->id, e) < 0)
         return -1;
     if (sys_sync(w->fd, w->path, e) < 0)
@@ -195,7 +205,7 @@ int blob_adopt(struct store *s, const char *path, struct blob_hasher *h, struct 
     w->s = s;
     (void)snprintf(w->path, sizeof w->path, "%s", path);
     w->fd = sys_open(path, O_RDWR, e);
-    w->bytes = h->bytes;
+    w->bytes = w->hashed = h->bytes;
     if (w->fd >= 0 && fstat(w->fd, &st) < 0)
         (void)error_errno(e, "cannot look at %s", path);
     else if (w->fd >= 0 && (uint64_t)st.st_size != w->bytes)
@@ -242,6 +252,7 @@ int blob_compose(struct store *s, const int64_t *part, uint32_t count, struct bl
 {
     struct blob_writer *w = writer_new(s, false, false, e);
 
+    assert_may_wait("the copying of a file");
     if (!w)
         return -1;
     w->bytes_max = UINT64_MAX;

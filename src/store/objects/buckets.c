@@ -19,6 +19,18 @@ int bucket_check(struct db *d, const char *project, struct str name, struct erro
     return rc < 0 ? -1 : 0;
 }
 
+static int check_room(struct db *d, struct str project, struct error *e)
+{
+    struct stmt *q = db_stmt(d, "SELECT count(*) FROM bucket WHERE project = ?");
+
+    db_bind(q, "t", project);
+    int rc = db_step(q, "cannot count buckets", e);
+    if (rc == 1 && db_int(q, 0) >= BUCKETS_PROJECT_MAX)
+        return error_set(e, ERROR_RESOURCE_EXHAUSTED, "The project has %d buckets, the maximum.",
+                         BUCKETS_PROJECT_MAX);
+    return rc < 0 ? -1 : 0;
+}
+
 static int insert(struct store *s, struct db *d, const struct bucket *b, struct error *e)
 {
     struct stmt *q = db_stmt(d, "SELECT 1 FROM bucket WHERE name = ?");
@@ -28,7 +40,7 @@ static int insert(struct store *s, struct db *d, const struct bucket *b, struct 
     if (rc == 1)
         return error_set(e, ERROR_ALREADY_EXISTS,
                          "The requested bucket name is not available: it is in use.");
-    if (rc < 0)
+    if (rc < 0 || check_room(d, b->project, e) < 0)
         return -1;
     q = db_stmt(d, "INSERT INTO bucket (" BUCKET_COLUMNS ")"
                    " VALUES (?1, ?2, ?3, ?4, ?4, 1)");
@@ -39,6 +51,21 @@ static int insert(struct store *s, struct db *d, const struct bucket *b, struct 
 static bool is_alnum(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+/* As Cloud Storage refuses them: a bucket's name must not look like an IP address, nor be taken for one of
+ * Google's own. */
+static bool is_reserved(struct str name)
+{
+    uint32_t dots = 0;
+    bool numbers = true;
+
+    for (size_t i = 0; i < name.len; i++) {
+        dots += name.p[i] == '.';
+        numbers = numbers && (name.p[i] == '.' || (name.p[i] >= '0' && name.p[i] <= '9'));
+    }
+    return (numbers && dots == 3) || str_starts(name, STR("goog")) ||
+           str_find(name, STR("google")) != SIZE_MAX;
 }
 
 static bool name_is_good(struct str name)
@@ -58,7 +85,7 @@ static bool name_is_good(struct str name)
         if (step > BUCKET_STEP_MAX)
             return false;
     }
-    return true;
+    return !is_reserved(name);
 }
 
 int bucket_create(struct store *s, const char *project, const struct bucket *b, struct error *e)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/sys.h"
+#include "base/thread.h"
 
 #if defined(__x86_64__)
 #include <nmmintrin.h>
@@ -145,15 +146,16 @@ void blob_digest_release(struct blob_digest *h)
     *h = (struct blob_digest){ 0 };
 }
 
-int blob_digest_add_file(struct blob_digest *h, int fd, uint64_t bytes, const char *path,
+int blob_digest_add_file(struct blob_digest *h, int fd, struct byte_range what, const char *path,
                          struct error *e)
 {
     char *chunk = mem_alloc(READ_BYTES);
-    uint64_t at = 0;
+    uint64_t at = what.from;
     int64_t n = 0;
 
-    while (at < bytes) {
-        size_t want = bytes - at < READ_BYTES ? (size_t)(bytes - at) : READ_BYTES;
+    assert_may_wait("the hashing of a file");
+    while (at < what.to) {
+        size_t want = what.to - at < READ_BYTES ? (size_t)(what.to - at) : READ_BYTES;
         n = sys_read_at(fd, chunk, want, at, path, e);
         if (n <= 0)
             break;
@@ -163,9 +165,9 @@ int blob_digest_add_file(struct blob_digest *h, int fd, uint64_t bytes, const ch
     mem_free(chunk);
     if (n < 0)
         return -1;
-    if (at < bytes)
+    if (at < what.to)
         return error_set(e, ERROR_DATA_LOSS, "%s ends at byte %llu of %llu", path,
-                         (unsigned long long)at, (unsigned long long)bytes);
+                         (unsigned long long)at, (unsigned long long)what.to);
     return 0;
 }
 

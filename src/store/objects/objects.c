@@ -17,8 +17,9 @@ static int name_check(struct str name, struct error *e)
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "The maximum object length is %d characters, but got a name with %zu.",
                          OBJECT_NAME_MAX, name.len);
-    if (str_utf8_valid(name) != name.len || memchr(name.p, '\r', name.len) ||
-        memchr(name.p, '\n', name.len) || str_eq_c(name, ".") || str_eq_c(name, ".."))
+    if (str_utf8_valid(name) != name.len || memchr(name.p, '\0', name.len) ||
+        memchr(name.p, '\r', name.len) || memchr(name.p, '\n', name.len) || str_eq_c(name, ".") ||
+        str_eq_c(name, ".."))
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "Disallowed unicode characters or name of an "
                          "object: it is UTF-8 without CR and LF, "

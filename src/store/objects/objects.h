@@ -10,7 +10,8 @@
  * Rights:  every call takes the caller's project, NULL where it may use all. A bucket of another
  *          project is NOT_FOUND.
  * Errors:  NOT_FOUND ("No such object: b/o"), ALREADY_EXISTS, FAILED_PRECONDITION (a bucket that is
- *          not empty), INVALID_ARGUMENT (a bad name), ABORTED: a precondition does not hold,
+ *          not empty), INVALID_ARGUMENT (a bad name), RESOURCE_EXHAUSTED: the project has too many buckets or unfinished
+ *          uploads, ABORTED: a precondition does not hold,
  *          UNAVAILABLE: the blob to be named (of a copy's source) was deleted meanwhile.
  * Threads: all.
  * Source:  https://cloud.google.com/storage/docs/json_api/v1, docs/reference/storage.md
@@ -22,6 +23,7 @@
 #include "store/store.h"
 
 #define BUCKET_NAME_MAX 222
+#define BUCKETS_PROJECT_MAX 1000
 #define OBJECT_NAME_MAX 1024
 
 struct bucket {
@@ -164,6 +166,7 @@ int file_expire(struct store *s, int64_t now_us, struct error *e) FALLIBLE;
  * three hashes are made. It is NOT_FOUND after 7 days. Ids cannot be guessed. blob_abort of its
  * writer leaves the upload as it was when last durable. */
 #define UPLOAD_ID_BYTES 48
+#define UPLOADS_PROJECT_MAX 500 /* unfinished ones of a project */
 struct upload {
     char id[UPLOAD_ID_BYTES];
     struct str project; /* whose key began it; empty where no keys are */
@@ -176,7 +179,7 @@ int upload_create(struct store *s, struct upload *up, struct error *e) FALLIBLE;
 int upload_get(struct store *s, struct arena *a, struct str id, struct upload *out,
                struct error *e) FALLIBLE;
 /* One writer at a time (ABORTED for a second one). The hashes go on where they were; after a restart
- * the bytes are read again for them. */
+ * upload_finish reads the bytes again for them, which may take long. */
 struct blob_writer *upload_open(struct store *s, const char *id, struct error *e);
 /* Ends a stretch: the bytes so far are durable and the upload can go on later. Takes w. */
 int upload_pause(struct store *s, const char *id, struct blob_writer *w, uint64_t *bytes,

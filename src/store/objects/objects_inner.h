@@ -30,8 +30,11 @@ int blob_digest_begin(struct blob_digest *h, bool md5, bool sha256, struct error
 void blob_digest_add(struct blob_digest *h, const void *p, size_t len);
 void blob_digest_end(struct blob_digest *h, struct blob *out); /* fills the hashes; releases */
 void blob_digest_release(struct blob_digest *h);
-/* Adds the first `bytes` of a file; DATA_LOSS when it has fewer. */
-int blob_digest_add_file(struct blob_digest *h, int fd, uint64_t bytes, const char *path,
+/* Adds the bytes [from, to) of a file; DATA_LOSS when it has fewer. May take long. */
+struct byte_range {
+    uint64_t from, to;
+};
+int blob_digest_add_file(struct blob_digest *h, int fd, struct byte_range what, const char *path,
                          struct error *e) FALLIBLE;
 
 struct blob_hasher {
@@ -47,12 +50,14 @@ struct blob_writer {
     int64_t id; /* of the blob; 0: taken when it is placed */
     uint64_t bytes, bytes_max;
     uint64_t marked; /* of an upload: the number of durable bytes, which is in its row */
-    struct blob_digest digest;
-    bool broken;                  /* a write failed: what is behind `bytes` is undefined */
+    struct blob_digest
+        digest;      /* of the first `hashed` bytes, which grow with `bytes` when they are equal */
+    uint64_t hashed; /* fewer than `bytes` in an upload after a restart, until it is placed */
+    bool broken;     /* a write failed: what is behind `bytes` is undefined */
     char upload[UPLOAD_ID_BYTES]; /* of an upload's writer, else "" */
     char path[PATH_BYTES];
 };
-/* Syncs the file and moves it to where blobs are. Takes nothing; w->fd is closed when it succeeds. */
+/* Hashes what is not hashed yet, syncs the file and moves it to where blobs are. Takes nothing; w->fd is closed when it succeeds. */
 int blob_place(struct blob_writer *w, struct blob *out, struct error *e) FALLIBLE;
 void blob_writer_free(struct blob_writer *w); /* leaves the file; accepts NULL */
 /* Sync interval of an upload: bounds what a crash can lose. */

@@ -28,8 +28,8 @@ static_assert(ID_CHARS < UPLOAD_ID_BYTES, "an id fits");
 struct slot {
     char id[UPLOAD_ID_BYTES];
     bool busy;                 /* a writer has it, and the digest */
-    struct blob_digest digest; /* of a paused one, of the first `bytes` */
-    uint64_t bytes;
+    struct blob_digest digest; /* of a paused one, of the first `hashed` of `bytes` */
+    uint64_t hashed, bytes;
 };
 
 struct uploads {
@@ -57,11 +57,28 @@ void uploads_free(struct uploads *u)
     mem_free(u);
 }
 
-static int row_insert(struct store *s, const struct upload *up, struct error *e)
+static int64_t expired_before(struct store *s)
 {
-    struct db *d = store_write(s, e);
+    return store_now(s) - UPLOAD_DAYS * US_PER_DAY;
+}
 
-    if (!d)
+static int check_room(struct store *s, struct db *d, struct str project, struct error *e)
+{
+    struct stmt *q = db_stmt(d, "SELECT count(*) FROM upload WHERE project = ? AND create_us > ?");
+
+    db_bind(q, "ti", project, expired_before(s));
+    int rc = db_step(q, "cannot count uploads", e);
+    if (rc == 1 && db_int(q, 0) >= UPLOADS_PROJECT_MAX)
+        return error_set(
+            e, ERROR_RESOURCE_EXHAUSTED,
+            "The project has %d unfinished uploads, the maximum: finish or cancel some.",
+            UPLOADS_PROJECT_MAX);
+    return rc < 0 ? -1 : 0;
+}
+
+static int row_insert_in(struct store *s, struct db *d, const struct upload *up, struct error *e)
+{
+    if (check_room(s, d, up->project, e) < 0)
         return -1;
     struct stmt *q =
         db_stmt(d, "INSERT INTO upload (id, project, what, bytes, bytes_max, create_us)"
@@ -69,8 +86,14 @@ static int row_insert(struct store *s, const struct upload *up, struct error *e)
     /* The database's integers are signed; a larger limit is as good as none. */
     int64_t most = up->bytes_max > INT64_MAX ? INT64_MAX : (int64_t)up->bytes_max;
     db_bind(q, "sttii", up->id, up->project, up->what, most, store_now(s));
-    int rc = db_run(q, "cannot begin an upload", e);
-    return store_commit(s, d, rc < 0 ? -1 : 0, e);
+    return db_run(q, "cannot begin an upload", e) < 0 ? -1 : 0;
+}
+
+static int row_insert(struct store *s, const struct upload *up, struct error *e)
+{
+    struct db *d = store_write(s, e);
+
+    return d ? store_commit(s, d, row_insert_in(s, d, up, e), e) : -1;
 }
 
 /* The file first: a crash leaves one that no row knows. */
@@ -91,11 +114,6 @@ int upload_create(struct store *s, struct upload *up, struct error *e)
         return -1;
     }
     return 0;
-}
-
-static int64_t expired_before(struct store *s)
-{
-    return store_now(s) - UPLOAD_DAYS * US_PER_DAY;
 }
 
 static int read_row(struct store *s, struct arena *a, struct str id, struct upload *out,
@@ -182,7 +200,8 @@ static void slot_forget(struct uploads *u, const char *id)
     unlock(&u->lock);
 }
 
-/* Opens the file behind its durable bytes and takes the slot's hashes, or makes them again. */
+/* Opens the file behind its durable bytes and takes the slot's hashes. Without them the file is hashed when
+ * it is placed: this may run on a connection's thread. */
 static int writer_open(struct blob_writer *w, struct slot *slot, struct error *e)
 {
     store_path(w->s, w->path, "uploads/%s", w->upload);
@@ -191,10 +210,11 @@ static int writer_open(struct blob_writer *w, struct slot *slot, struct error *e
         return -1;
     if (slot->bytes == w->bytes && slot->digest.md5) {
         w->digest = slot->digest;
+        w->hashed = slot->hashed;
         slot->digest = (struct blob_digest){ 0 };
-    } else if (blob_digest_begin(&w->digest, true, true, e) < 0 ||
-               blob_digest_add_file(&w->digest, w->fd, w->bytes, w->path, e) < 0)
+    } else if (blob_digest_begin(&w->digest, true, true, e) < 0) {
         return -1;
+    }
     if (ftruncate(w->fd, (off_t)w->bytes) < 0 || lseek(w->fd, (off_t)w->bytes, SEEK_SET) < 0)
         return error_errno(e, "cannot go on with %s", w->path);
     return 0;
@@ -246,16 +266,16 @@ int upload_mark(struct blob_writer *w, struct error *e)
     return 0;
 }
 
-/* Takes the digest. The one that was paused longest ago makes room. */
-static void slot_give(struct uploads *u, const char *id, struct blob_digest *digest, uint64_t bytes)
+/* Takes the writer's digest. The one that was paused longest ago makes room. */
+static void slot_give(struct uploads *u, struct blob_writer *w)
 {
-    struct slot paused = { .digest = *digest, .bytes = bytes };
+    struct slot paused = { .digest = w->digest, .hashed = w->hashed, .bytes = w->bytes };
     uint32_t count = 0, oldest = 0;
 
-    *digest = (struct blob_digest){ 0 };
-    (void)snprintf(paused.id, sizeof paused.id, "%s", id);
+    w->digest = (struct blob_digest){ 0 };
+    (void)snprintf(paused.id, sizeof paused.id, "%s", w->upload);
     lock(&u->lock);
-    uint32_t mine = slot_find(u, id);
+    uint32_t mine = slot_find(u, w->upload);
     assert(mine < u->count && u->slot[mine].busy);
     slot_remove(u, mine);
     slot_add(u, &paused);
@@ -279,7 +299,7 @@ int upload_pause(struct store *s, const char *id, struct blob_writer *w, uint64_
         (void)error_errno(e, "cannot cut %s", w->path);
     else if (w->marked == w->bytes || upload_mark(w, e) == 0) {
         *bytes = w->bytes;
-        slot_give(blobs_of(s)->uploads, id, &w->digest, w->bytes);
+        slot_give(blobs_of(s)->uploads, w);
         blob_writer_free(w);
         return 0;
     }

@@ -32,10 +32,12 @@ static void test_bucket_names_follow_the_rules(void **state)
         const char *name;
         bool good;
     } names[] = {
-        { "abc", true },      { "ab", false },        { "a.b-c_d9", true }, { "Abc", false },
-        { "abc-", false },    { "-abc", false },      { "a..b", false },    { "a/b", false },
-        { "../../x", false }, { "a b", false },       { step, true },       { step + 1, true },
-        { dots, true },       { "a\xc3\xa9", false },
+        { "abc", true },          { "ab", false },        { "a.b-c_d9", true },
+        { "Abc", false },         { "abc-", false },      { "-abc", false },
+        { "a..b", false },        { "a/b", false },       { "../../x", false },
+        { "a b", false },         { step, true },         { step + 1, true },
+        { dots, true },           { "a\xc3\xa9", false }, { "goog-x", false },
+        { "my-google-b", false }, { "10.0.0.1", false },  { "10.0.0", true },
     };
 
     memset(step, 'x', 63);
@@ -57,6 +59,23 @@ static void test_bucket_names_follow_the_rules(void **state)
     dots[BUCKET_NAME_MAX] = 'd';
     b.name = (struct str){ dots, BUCKET_NAME_MAX + 1 };
     ASSERT_FAILS(bucket_create(w->s, "p", &b, &e), e, ERROR_INVALID_ARGUMENT);
+}
+
+static void test_a_project_has_a_maximum_of_buckets_and_others_go_on(void **state)
+{
+    struct world *w = *state;
+    struct error e = { 0 };
+    char name[16];
+    struct bucket b = { 0 };
+
+    for (int i = 0; i <= BUCKETS_PROJECT_MAX; i++) {
+        (void)snprintf(name, sizeof name, "b-%d", i);
+        b.name = str_of(name);
+        if (i < BUCKETS_PROJECT_MAX)
+            ASSERT_OK(bucket_create(w->s, "p", &b, &e), e);
+    }
+    ASSERT_FAILS(bucket_create(w->s, "p", &b, &e), e, ERROR_RESOURCE_EXHAUSTED);
+    ASSERT_OK(bucket_create(w->s, "q", &b, &e), e);
 }
 
 static void test_a_bucket_is_created_once_patched_listed_and_deleted_when_empty(void **state)
@@ -137,12 +156,12 @@ static void test_names_are_only_names(void **state)
         STR(" "),
         STR("%2e%2e/x"),
         STR("\xf0\x9f\x98\x80"),
-        STR("a\0b"),
         { longest, OBJECT_NAME_MAX },
     };
     const struct str bad[] = {
-        STR(""),     STR("."),    STR(".."),   STR("a\nb"),
-        STR("a\rb"), STR("\xff"), STR("\xc3"), { longest, OBJECT_NAME_MAX + 1 },
+        STR("a\0b"), STR(""),     STR("."),
+        STR(".."),   STR("a\nb"), STR("a\rb"),
+        STR("\xff"), STR("\xc3"), { longest, OBJECT_NAME_MAX + 1 },
     };
     struct error e = { 0 };
     struct object o;
@@ -561,6 +580,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, world_make, world_remove)
         WITH_STORE(test_bucket_names_follow_the_rules),
+        WITH_STORE(test_a_project_has_a_maximum_of_buckets_and_others_go_on),
         WITH_STORE(test_a_bucket_is_created_once_patched_listed_and_deleted_when_empty),
         WITH_STORE(test_another_projects_bucket_is_not_found_by_any_call),
         WITH_STORE(test_names_are_only_names),

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "base/fault.h"
+#include "base/thread.h"
 
 #define WHAT STR("{\"name\":\"o\"}")
 
@@ -97,6 +98,41 @@ static void test_an_upload_goes_on_after_a_restart_without_what_was_not_durable(
     assert_int_equal(close(fd), 0);
     assert_int_equal(stretch(w, &up, "456789"), 9);
     assert_finishes(w, &up);
+}
+
+/* The role is checked where a file is hashed (base/thread.h). */
+static void test_going_on_after_a_restart_hashes_nothing_on_a_connection(void **state)
+{
+    struct world *w = *state;
+    struct error e = { 0 };
+    uint64_t bytes = 0;
+    struct upload up = begin(w, 100);
+
+    (void)stretch(w, &up, "123");
+    world_reopen(w);
+    thread_role_set(THREAD_CONNECTION);
+    struct blob_writer *writer = go_on(w, &up);
+    ASSERT_OK(blob_write(writer, "456", 3, &e), e);
+    ASSERT_OK(upload_pause(w->s, up.id, writer, &bytes, &e), e);
+    assert_int_equal(stretch(w, &up, "789"), 9);
+    thread_role_set(THREAD_OWN);
+    assert_finishes(w, &up);
+}
+
+static void test_a_project_has_a_maximum_of_uploads_and_others_go_on(void **state)
+{
+    struct world *w = *state;
+    struct error e = { 0 };
+    struct upload last = { 0 };
+
+    for (int i = 0; i < UPLOADS_PROJECT_MAX; i++)
+        last = begin(w, 1);
+    struct upload more = { .project = STR("p"), .what = WHAT, .bytes_max = 1 };
+    ASSERT_FAILS(upload_create(w->s, &more, &e), e, ERROR_RESOURCE_EXHAUSTED);
+    more.project = STR("q");
+    ASSERT_OK(upload_create(w->s, &more, &e), e);
+    ASSERT_OK(upload_delete(w->s, last.id, &e), e);
+    (void)begin(w, 1);
 }
 
 static void test_the_second_writer_is_refused(void **state)
@@ -239,6 +275,8 @@ int main(void)
         WITH_STORE(test_an_upload_knows_what_it_was_begun_with),
         WITH_STORE(test_an_upload_goes_on_after_pauses),
         WITH_STORE(test_an_upload_goes_on_after_a_restart_without_what_was_not_durable),
+        WITH_STORE(test_going_on_after_a_restart_hashes_nothing_on_a_connection),
+        WITH_STORE(test_a_project_has_a_maximum_of_uploads_and_others_go_on),
         WITH_STORE(test_the_second_writer_is_refused),
         WITH_STORE(test_an_aborted_writer_leaves_the_upload_as_last_paused),
         WITH_STORE(test_an_upload_takes_its_maximum_and_not_a_byte_more),
