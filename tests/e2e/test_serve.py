@@ -2,8 +2,10 @@
 import base64
 import json
 import os
+import pathlib
 import re
 import select
+import shutil
 import signal
 import socket
 import stat
@@ -389,6 +391,70 @@ def test_a_reload_takes_a_good_configuration_and_leaves_a_bad_one(tranche, serve
     server.process.send_signal(signal.SIGHUP)
     assert "8k" in server.log("not reloaded")
     assert names()[:2] == ["first", "second"]
+    assert server.end()[0] == OK
+
+
+def reloaded(server, file, text):
+    file.write_text(text)
+    server.process.send_signal(signal.SIGHUP)
+    server.log("configuration reloaded")
+
+
+def test_replaced_models_are_closed_and_hundreds_of_reloads_leave_no_thread(tranche, serve):
+    """Each reload changes the model, and a call makes it one in use: more of them than may be at once."""
+    file = tranche.folder / "c.yaml"
+    text = "models: [{{ name: m, kind: fake, fake: {{ window: {} }} }}]\n"
+    file.write_text(text.format(1))
+    server = serve("--config", file)
+    body = '{"contents":[{"parts":[{"text":"a"}]}]}'
+
+    def threads():
+        return len(os.listdir(f"/proc/{server.process.pid}/task"))
+
+    def settle():
+        end = time.monotonic() + 60
+        while threads() > before + 5 and time.monotonic() < end:
+            time.sleep(0.05)
+        assert threads() <= before + 5
+
+    before = threads()
+    for window in range(2, 262):
+        reloaded(server, file, text.format(window))
+        status, answer = server.call("/v1beta/models/m:generateContent", "POST", body)
+        assert status == 200, answer
+        if window % 100 == 0:
+            settle()
+    settle()
+    assert server.end()[0] == OK
+
+
+@pytest.fixture
+def model_file(tranche):
+    """A copy of a small model, whose time a test may change."""
+    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"))
+    found = sorted(cache.glob("tranche/deps*/models/smollm2-135m-instruct.gguf"))
+    if not found:
+        pytest.skip("scripts/setup has not fetched the built-in model")
+    return shutil.copy(found[0], tranche.folder / "m.gguf")
+
+
+@pytest.mark.parametrize("before, after", [("threads: 1", "threads: 2"), ("engine: fast", "engine: plain"),
+                                           ("context: 512", "context: 1024")])
+def test_a_reload_with_any_other_setting_of_a_model_loads_it_anew(tranche, serve, model_file, before, after):
+    file = tranche.folder / "c.yaml"
+    text = f"models: [{{{{ name: m, file: {model_file}, {{}} }}}}]\n"
+    file.write_text(text.format(before))
+    server = serve("--config", file)
+    body = '{"contents":[{"parts":[{"text":"a"}]}]}'
+    assert server.call("/v1beta/models/m:countTokens", "POST", body)[0] == 200
+    reloaded(server, file, text.format(before))
+    assert server.call("/v1beta/models/m:countTokens", "POST", body)[0] == 200
+    reloaded(server, file, text.format(after))
+    server.log("a model that the configuration replaced is closed")
+    assert server.call("/v1beta/models/m:countTokens", "POST", body)[0] == 200
+    os.utime(model_file)
+    reloaded(server, file, text.format(after))
+    server.log("a model that the configuration replaced is closed")
     assert server.end()[0] == OK
 
 

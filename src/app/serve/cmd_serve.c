@@ -99,6 +99,7 @@ static int step_service(struct serve *s, struct error *e)
         .store = s->store,
         .clock = s->clock,
         .model = serve_model,
+        .current = serve_model_current,
         .arg = &s->configs,
         .open = backend_open,
         .state_dir = store_dir(s->store),

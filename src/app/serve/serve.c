@@ -59,25 +59,27 @@ static void describe(const struct config *c, const struct model *m, struct buf *
     config_fingerprint(c, m, out);
 }
 
-static bool is_same(const struct config *c, const struct model *m,
-                    const struct config *other_config, const struct model *other)
+/* The model's file may change under its name, so the text is of the time of the load. */
+static void describe_all(struct serve_generation *g)
 {
-    struct buf one = BUF_INIT(MODEL_TEXT_BYTES_MAX), two = BUF_INIT(MODEL_TEXT_BYTES_MAX);
+    const struct models *models = &g->config.models;
 
-    describe(c, m, &one);
-    describe(other_config, other, &two);
-    bool same = buf_ok(&one) && buf_ok(&two) && str_eq(buf_str(&one), buf_str(&two));
-    buf_release(&one);
-    buf_release(&two);
-    return same;
+    g->text = arena_array(&g->config.arena, models->count, sizeof *g->text);
+    for (uint32_t i = 0; i < models->count; i++) {
+        struct buf text = BUF_INIT(MODEL_TEXT_BYTES_MAX);
+        describe(&g->config, &models->item[i], &text);
+        if (buf_ok(&text))
+            g->text[i] = (struct str){ arena_copy(&g->config.arena, text.p, text.len), text.len };
+        buf_release(&text);
+    }
 }
 
 /* Each generation points on to the first one already, so the one before is enough. */
-static const struct model *first_same(const struct serve_generation *older, const struct config *c,
+static const struct model *first_same(const struct serve_generation *older, struct str text,
                                       const struct model *m)
 {
-    for (uint32_t i = 0; older && i < older->config.models.count; i++)
-        if (is_same(c, m, &older->config, &older->config.models.item[i]))
+    for (uint32_t i = 0; older && text.len && i < older->config.models.count; i++)
+        if (str_eq(text, older->text[i]))
             return older->model[i];
     return m;
 }
@@ -115,8 +117,9 @@ int serve_load(struct serve_configs *g, const char *path, struct error *e)
         return -1;
     }
     new->model = arena_array(&new->config.arena, models->count, sizeof(struct model *));
+    describe_all(new);
     for (uint32_t i = 0; i < models->count; i++)
-        new->model[i] = first_same(new->older, &new->config, &models->item[i]);
+        new->model[i] = first_same(new->older, new->text[i], &models->item[i]);
     atomic_store(&g->newest, new);
     return 0;
 }
@@ -145,4 +148,14 @@ const struct model *serve_model(void *arg, const char *name, struct error *e)
     const struct model *m = model_find(&now->config.models, name, e);
 
     return m ? now->model[m - now->config.models.item] : NULL;
+}
+
+bool serve_model_current(void *arg, const struct model *m)
+{
+    const struct serve_generation *now = atomic_load(&((struct serve_configs *)arg)->newest);
+
+    for (uint32_t i = 0; i < now->config.models.count; i++)
+        if (now->model[i] == m)
+            return true;
+    return false;
 }

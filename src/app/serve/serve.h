@@ -19,6 +19,7 @@ const char *serve_dir(struct arena *a, const char *option, struct error *e);
 struct serve_generation {
     struct config config;
     const struct model **model; /* for each of config.models, the first one that was the same */
+    struct str *text;           /* for each, all that made it behave as it did, at the load */
     struct serve_generation *older;
 };
 struct serve_configs {
@@ -31,6 +32,8 @@ const struct config *serve_config(struct serve_configs *g); /* the newest */
 void serve_release(struct serve_configs *g);
 /* As service_env.model: arg is the struct serve_configs. */
 const struct model *serve_model(void *arg, const char *name, struct error *e);
+/* As service_env.current. */
+bool serve_model_current(void *arg, const struct model *m);
 
 /* Tells systemd, when it started us ("READY=1"). Failures are not ours to handle. */
 void serve_notify(const char *message);

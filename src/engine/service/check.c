@@ -449,6 +449,16 @@ static void check_job(struct service *s, int64_t id)
     arena_release(&c.arena);
 }
 
+/* Under the lock. True: it is time to look whether a replaced model can be closed. */
+static bool wait_for_work(struct service *s)
+{
+    if (!s->replaced) {
+        cond_wait(&s->check_wake, &s->lock);
+        return false;
+    }
+    return !cond_wait_until(&s->check_wake, &s->lock, s->replaced_ns);
+}
+
 void *check_run(void *arg)
 {
     struct service *s = arg;
@@ -457,13 +467,13 @@ void *check_run(void *arg)
     while (!s->stopping) {
         int64_t id = s->draining ? 0 : scheduler_next_check(s);
         bool idle = id == 0, sweeps = idle && sweep_due(s);
-        if (idle && !sweeps) {
-            cond_wait(&s->check_wake, &s->lock);
+        if (idle && !sweeps && !wait_for_work(s))
             continue;
-        }
         unlock(&s->lock);
         if (sweeps)
             sweep(s);
+        else if (idle)
+            service_close_replaced(s);
         else
             check_job(s, id);
         lock(&s->lock);

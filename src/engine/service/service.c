@@ -1,5 +1,6 @@
 #include "engine/service/service_inner.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -81,6 +82,10 @@ void service_set(struct service *s, const struct service_settings *set)
 {
     lock(&s->lock);
     s->set = *set;
+    if (!s->replaced)
+        s->replaced_ns = deadline_in_ms(REPLACED_LOOK_MS);
+    s->replaced = true;
+    cond_broadcast(&s->check_wake);
     unlock(&s->lock);
     scheduler_all_dirty(s); /* their models may stand elsewhere now */
 }
@@ -155,52 +160,89 @@ void service_upstreams_add(struct service *s, const struct upstream *u, uint32_t
 
 /* ---- Models ---- */
 
-/* After a reload of the configuration the same model may stand elsewhere. */
-static bool same_text(const char *a, const char *b)
-{
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
-static bool same_model(const struct model *a, const struct model *b)
-{
-    return a == b || (a->kind == b->kind && same_text(a->pattern, b->pattern) &&
-                      same_text(a->file, b->file) && a->context == b->context &&
-                      a->sequences == b->sequences && a->adapter_count == b->adapter_count &&
-                      a->kind == MODEL_LOCAL);
-}
-
-static struct hub *find_hub(struct service *s, const struct model *m)
+static struct hub_entry *find_hub(struct service *s, const struct model *m)
 {
     for (uint32_t i = 0; i < s->hub_count; i++)
-        if (same_model(s->hub[i].model, m))
-            return s->hub[i].hub;
+        if (s->hub[i].model == m)
+            return &s->hub[i];
     return NULL;
 }
 
+/* Under the lock. */
+static struct hub_entry *add_hub(struct service *s, const struct model *m)
+{
+    const struct predictor_env env = { .clock = s->env.clock,
+                                       .seed = s->env.seed,
+                                       .state_dir = s->env.state_dir,
+                                       .servers = s->servers,
+                                       .has_files = true };
+    struct hub_entry *n = &s->hub[s->hub_count++];
+
+    *n = (struct hub_entry){ .model = m, .hub = hub_new(m, &env, s->env.open) };
+    model_short_name(m->pattern, n->name);
+    return n;
+}
+
+/* The hub of a model, which stays until service_hub_done; or NULL. */
 static struct hub *service_hub(struct service *s, const char *model, const struct model **m,
                                struct error *e)
 {
-    struct predictor_env env = { .clock = s->env.clock,
-                                 .seed = s->env.seed,
-                                 .state_dir = s->env.state_dir,
-                                 .servers = s->servers,
-                                 .has_files = true };
-
     *m = s->env.model(s->env.arg, model, e);
     if (!*m)
         return NULL;
     lock(&s->lock);
-    struct hub *h = find_hub(s, *m);
-    if (!h && s->hub_count < HUBS_MAX) {
-        struct hub_entry *n = &s->hub[s->hub_count++];
-        n->model = *m;
-        model_short_name((*m)->pattern, n->name);
-        n->hub = h = hub_new(*m, &env, s->env.open);
-    }
+    struct hub_entry *n = find_hub(s, *m);
+    if (!n && s->hub_count < HUBS_MAX)
+        n = add_hub(s, *m);
+    struct hub *h = n ? n->hub : NULL;
+    if (n)
+        n->users++;
     unlock(&s->lock);
     if (!h)
         (void)error_set(e, ERROR_RESOURCE_EXHAUSTED, "more than %d models are in use", HUBS_MAX);
     return h;
+}
+
+/* The caller has a share or a call of its own by now, or gave up. */
+static void service_hub_done(struct service *s, const struct model *m)
+{
+    lock(&s->lock);
+    struct hub_entry *n = find_hub(s, m);
+    assert(n && n->users > 0);
+    n->users--;
+    unlock(&s->lock);
+}
+
+/* Under the lock: takes one that can be closed out of the table, or NULL; s->replaced says whether any
+ * is left. */
+static struct hub *take_replaced(struct service *s)
+{
+    s->replaced = false;
+    s->replaced_ns = deadline_in_ms(REPLACED_LOOK_MS);
+    for (uint32_t i = 0; s->env.current && i < s->hub_count; i++) {
+        struct hub_entry n = s->hub[i];
+        if (s->env.current(s->env.arg, n.model))
+            continue;
+        s->replaced = true;
+        if (n.users || !hub_idle(n.hub))
+            continue;
+        s->hub[i] = s->hub[--s->hub_count];
+        return n.hub;
+    }
+    return NULL;
+}
+
+void service_close_replaced(struct service *s)
+{
+    for (struct hub *h = NULL;;) {
+        lock(&s->lock);
+        h = take_replaced(s);
+        unlock(&s->lock);
+        if (!h)
+            return;
+        hub_free(h);
+        log_info("a model that the configuration replaced is closed");
+    }
 }
 
 static double service_weight(struct service *s, const char *project)
@@ -223,24 +265,21 @@ void service_models(struct service *s,
         lock(&s->lock);
         bool there = i < s->hub_count;
         struct hub_entry n = s->hub[i];
+        if (there)
+            hub_stats(n.hub, &st);
         unlock(&s->lock);
         if (!there)
             return;
-        hub_stats(n.hub, &st);
         fn(arg, n.name, &st);
     }
 }
 
 /* ---- Online calls ---- */
 
-int service_ask(struct service *s, const struct online *o, struct error *e)
+static int ask_hub(struct service *s, struct hub *h, const struct online *o, struct error *e)
 {
     struct service_settings set;
-    const struct model *m;
-    struct hub *h = service_hub(s, o->model, &m, e);
 
-    if (!h || model_takes_requests(m, e) < 0)
-        return -1;
     service_settings(s, &set);
     struct hub_call c = {
         .request = o->request,
@@ -256,6 +295,20 @@ int service_ask(struct service *s, const struct online *o, struct error *e)
         .arg = o->arg,
     };
     return hub_ask(h, &c, e);
+}
+
+int service_ask(struct service *s, const struct online *o, struct error *e)
+{
+    const struct model *m;
+    struct hub *h = service_hub(s, o->model, &m, e);
+
+    if (!h)
+        return -1;
+    int rc = model_takes_requests(m, e);
+    if (rc == 0)
+        rc = ask_hub(s, h, o, e);
+    service_hub_done(s, m);
+    return rc;
 }
 
 void service_drop(struct service *s, const void *owner)
@@ -301,6 +354,7 @@ struct predictor *job_predictor(struct service *s, struct arena *a, const struct
         .age = (uint64_t)j->id,
     };
     struct predictor *p = hub_join(h, &who, e);
+    service_hub_done(s, m);
     if (!p || !s->env.scripted)
         return p;
     const char *deflt = j->test.len ? arena_copy(a, j->test.p, j->test.len) : NULL;

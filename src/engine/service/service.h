@@ -49,8 +49,12 @@ struct service_settings {
 struct service_env {
     struct store *store;
     struct clock *clock;
-    /* The model of a name, or NULL with NOT_FOUND; what it points to lives as long as the program. */
+    /* The model of a name, or NULL with NOT_FOUND; what it points to lives as long as the program. Two
+     * pointers are two models, with a session each. */
     const struct model *(*model)(void *arg, const char *name, struct error *e);
+    /* Can `model` still give this one? NULL: always. A model that it cannot give any more is closed when
+     * its last job and call have ended. */
+    bool (*current)(void *arg, const struct model *m);
     void *arg;
     predictor_open_fn open;
     const char *state_dir;

@@ -3,7 +3,8 @@
  * Why: scheduling (scheduler.h), checking (check.c), running (runner.c, output.c) and live figures
  * (live.c) are one idea each over the same tables. Nothing outside src/engine/service/ includes this.
  *
- * Locks:   struct service.lock guards what stands below it; no store or hub call is made under it.
+ * Locks:   struct service.lock guards what stands below it; no store call is made under it, and of the
+ *          hub only those that never wait.
  * Threads: named at each function.
  */
 #ifndef TRANCHE_ENGINE_SERVICE_SERVICE_INNER_H
@@ -25,9 +26,11 @@
 /* A smaller input is read again faster than what was learnt of it is synced. */
 #define INDEX_INPUT_MIN ((uint64_t)1024 * 1024)
 #define SWEEP_EVERY_NS (3600 * NS_PER_S)
+#define REPLACED_LOOK_MS 500 /* between looks whether a replaced model may be closed */
 
 struct hub_entry {
     const struct model *model;
+    uint32_t users; /* threads between service_hub and service_hub_done */
     char name[MODEL_NAME_BYTES];
     struct hub *hub;
 };
@@ -46,7 +49,10 @@ struct service {
     size_t dirty_count;
     struct hub_entry hub[HUBS_MAX];
     uint32_t hub_count;
-    pthread_t *checker; /* checker_count threads */
+    bool
+        replaced; /* some hub's model is no current one: a checker looks whether it can be closed */
+    uint64_t replaced_ns; /* deadline (base/thread.h): then */
+    pthread_t *checker;   /* checker_count threads */
     uint32_t checker_count;
     pthread_cond_t check_wake; /* checkers wait here */
     uint64_t sweep_ns;         /* monotonic; when a checker is to sweep next */
@@ -62,6 +68,8 @@ static inline uint64_t service_now_ns(const struct service *s)
 {
     return s->env.clock->mono_ns(s->env.clock);
 }
+/* Closes the models that a reload has replaced and nobody uses any more. May wait. */
+void service_close_replaced(struct service *s);
 /* DIR/jobs/ID/name; name NULL: the folder. */
 void job_path(const struct service *s, char out[SERVICE_PATH_BYTES], int64_t id, const char *name);
 bool job_failures_left(const struct job *j); /* final, and some lines have no answer */

@@ -447,6 +447,14 @@ void hub_free(struct hub *h)
     mem_free(h);
 }
 
+bool hub_idle(struct hub *h)
+{
+    lock(&h->lock);
+    bool idle = !h->share && !h->call;
+    unlock(&h->lock);
+    return idle;
+}
+
 void hub_stats(struct hub *h, struct hub_stats *out)
 {
     lock(&h->lock);

@@ -67,6 +67,9 @@ int hub_ask(struct hub *h, const struct hub_call *ask, struct error *e) FALLIBLE
  * to the session, or cancelled there. Never blocks; a call that has ended, or none, is fine. */
 void hub_drop(struct hub *h, const void *owner);
 
+/* No share and no call is open. */
+bool hub_idle(struct hub *h);
+
 struct hub_stats {
     struct predictor_stats session;
     uint64_t submitted, answered, failed; /* requests, by the session */
