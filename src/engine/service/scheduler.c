@@ -57,7 +57,7 @@ static void drop_entry(struct service *s, struct entry *n)
 static void fill_entry(struct entry *n, const struct job *j, const struct model *m)
 {
     n->state = j->state;
-    n->wish = j->wish;
+    n->asked = j->asked;
     memcpy(n->project, j->project, sizeof n->project);
     n->model = m;
     n->priority = j->priority;
@@ -300,10 +300,10 @@ static void obey(struct service *s)
     uint32_t room = closing_room(s);
     for (size_t i = 0; i < s->entry_count; i++) {
         struct entry *n = &s->entry[i];
-        bool cancelled = n->state == JOB_CANCELLING || n->wish == WISH_CANCEL;
+        bool cancelled = n->state == JOB_CANCELLING || n->asked == ASKED_CANCEL;
         if (n->running && cancelled)
             ask_to_stop(n->running, STOP_CANCEL);
-        else if (n->running && n->wish == WISH_PAUSE)
+        else if (n->running && n->asked == ASKED_PAUSE)
             ask_to_stop(n->running, STOP_PAUSE);
         else if (n->state == JOB_CANCELLING)
             close_entry(s, n, STOP_CANCEL, &room);

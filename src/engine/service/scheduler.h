@@ -27,7 +27,7 @@ enum stop_reason { STOP_NONE, STOP_YIELD, STOP_PAUSE, STOP_CANCEL, STOP_EXPIRE, 
 struct entry {
     int64_t id;
     enum job_state state;
-    enum job_wish wish;
+    enum job_asked asked;
     char project[PROJECT_BYTES];
     const struct model *model; /* NULL: its name is not known any more */
     int64_t priority;

@@ -453,7 +453,7 @@ int service_retry(struct service *s, struct arena *a, const char *project, int64
     out->id = 0;
     out->batch[0] = '\0';
     out->state = JOB_PENDING;
-    out->wish = WISH_NONE;
+    out->asked = ASKED_NOTHING;
     out->retry_of = id;
     out->test = (struct str){ 0 }; /* what was scripted for the first is not for this one */
     out->request_id = out->output = out->error_message = out->pause_reason = (struct str){ 0 };

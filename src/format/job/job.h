@@ -60,7 +60,7 @@ enum dialect { DIALECT_VERTEX = 0, DIALECT_GEMINI = 1 };
 /* The kind of input and output. */
 enum job_source { JOB_OBJECTS = 0, JOB_FILE = 1, JOB_INLINE = 2 };
 /* A request to a running job, which obeys it at its next step. */
-enum job_wish { WISH_NONE = 0, WISH_CANCEL = 1, WISH_PAUSE = 2 };
+enum job_asked { ASKED_NOTHING = 0, ASKED_CANCEL = 1, ASKED_PAUSE = 2 };
 
 #define JOB_BATCH_ID_BYTES 37 /* 36 characters of [a-z0-9] and a NUL */
 #define PROJECT_BYTES 64
@@ -84,7 +84,7 @@ struct job {
     char project[PROJECT_BYTES], location[LOCATION_BYTES];
     bool open; /* made where no keys are: may use every project's objects */
     enum job_state state;
-    enum job_wish wish;
+    enum job_asked asked;
     int64_t priority;        /* higher goes first; 0 is usual */
     struct str model;        /* as sent: "publishers/google/models/gemini-2.5-flash" */
     struct str display_name; /* as sent, or empty */

@@ -91,7 +91,7 @@ static int add_inline(struct store *s, struct db *d, const struct job *j, int64_
 static void begin_life(struct job *j, int64_t now_us)
 {
     j->state = JOB_PENDING;
-    j->wish = WISH_NONE;
+    j->asked = ASKED_NOTHING;
     j->create_us = j->update_us = now_us;
     j->queue_us = j->start_us = j->end_us = j->ran_us = j->stretch_us = 0;
     j->fence = j->result = 0;
@@ -191,11 +191,11 @@ static int apply_cancel(const struct change *c, struct job *j, struct error *e)
     j->pause_reason = (struct str){ 0 };
     if (j->state == JOB_RUNNING || j->start_us || counters_done(&j->counters) > 0) {
         j->state = JOB_CANCELLING;
-        j->wish = WISH_CANCEL;
+        j->asked = ASKED_CANCEL;
         return 0;
     }
     j->state = JOB_CANCELLED;
-    j->wish = WISH_NONE;
+    j->asked = ASKED_NOTHING;
     j->end_us = c->now_us;
     j->counters.not_run += counters_pending(&j->counters);
     j->error = ERROR_CANCELLED;
@@ -220,7 +220,7 @@ static int apply_pause(const struct change *c, struct job *j, struct error *e)
     if (j->state == JOB_PAUSED)
         return 0;
     if (j->state != JOB_QUEUED) {
-        j->wish = WISH_PAUSE;
+        j->asked = ASKED_PAUSE;
         return 0;
     }
     j->state = JOB_PAUSED;
@@ -243,7 +243,7 @@ static int apply_resume(const struct change *c, struct job *j, struct error *e)
         return refuse(j, "resumed", e);
     if (c->options)
         j->options = *c->options;
-    j->wish = WISH_NONE;
+    j->asked = ASKED_NOTHING;
     if (j->state == JOB_PAUSED) {
         j->state = JOB_QUEUED;
         j->pause_reason = (struct str){ 0 };

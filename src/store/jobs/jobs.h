@@ -61,7 +61,7 @@ int job_open_count(struct store *s, const char *project, uint32_t most, uint32_t
                    struct error *e) FALLIBLE;
 
 /* A client asks for a change of state. The state moves at once when nothing runs, else the request
- * stands in `wish` until the scheduler carries it out: a PENDING, QUEUED or PAUSED job without work
+ * stands in `asked` until the scheduler carries it out: a PENDING, QUEUED or PAUSED job without work
  * done becomes CANCELLED, any other one CANCELLING. Cancelling a final job is FAILED_PRECONDITION;
  * cancelling twice is fine. out: the job after the change. */
 int job_cancel(struct store *s, struct arena *a, const char *project, int64_t id, struct job *out,

@@ -29,7 +29,7 @@
     X(fence, NUMBER, fence)              X(webhook, TEXT, webhook)                                 \
     X(test, TEXT, test)                  X(spec, TEXT, spec)
 #define JOB_CONTROL(X)                                                                            \
-    X(state, ENUM, state)                X(wish, ENUM, wish)                                       \
+    X(state, ENUM, state)                X(wish, ENUM, asked)                                      \
     X(priority, NUMBER, priority)        X(display_name, TEXT, display_name)                       \
     X(validate_only, FLAG, options.validate_only) X(strict, FLAG, options.strict)                  \
     X(budget_nano, NUMBER, options.budget_nano) X(budget_tokens, NUMBER, options.budget_tokens)    \
@@ -63,8 +63,8 @@
 #define SQL_PAUSED "3"
 #define SQL_CANCELLING "4"
 #define SQL_OPEN "state < 5" /* not final; so do the indexes say */
-#define SQL_NO_WISH "0"
-#define SQL_WISH_PAUSE "2"
+#define SQL_ASKED_NOTHING "0"
+#define SQL_ASKED_PAUSE "2"
 static_assert(JOB_PENDING == 0 && JOB_QUEUED == 1 && JOB_RUNNING == 2 && JOB_PAUSED == 3 &&
                   JOB_CANCELLING == 4 && JOB_SUCCEEDED == 5,
               "the statements and the indexes name states by number");
@@ -72,7 +72,7 @@ static_assert(JOB_PENDING == 0 && JOB_QUEUED == 1 && JOB_RUNNING == 2 && JOB_PAU
 #define SQL_GIVEN_UP "2"
 static_assert(DELIVERY_WAITS == 0 && DELIVERY_GIVEN_UP == 2,
               "the statements name states by number");
-static_assert(WISH_NONE == 0 && WISH_PAUSE == 2, "the statements name requests by number");
+static_assert(ASKED_NOTHING == 0 && ASKED_PAUSE == 2, "the statements name requests by number");
 
 enum job_field {
 #define X(column, kind, member) FIELD_##column,

@@ -9,7 +9,7 @@
 #define STRETCH_ENDS                                                                               \
     "ran_us = ran_us + CASE WHEN stretch_us != 0 AND ? > stretch_us THEN ? - stretch_us ELSE 0 "   \
     "END,"                                                                                         \
-    " stretch_us = 0, wish = " SQL_NO_WISH
+    " stretch_us = 0, wish = " SQL_ASKED_NOTHING
 
 /* Deletes the rows and says which blobs they named. */
 static int inputs_delete(struct db *d, struct arena *a, int64_t id, int64_t **blob, uint32_t *count,
@@ -82,9 +82,9 @@ static int checked_in(struct store *s, struct db *d, const struct job *j, struct
         return rc < 0 ? -1 : job_refused(d, j->id, JOB_NO_FENCE, e);
     if (event_add(d, j->id, JOB_QUEUED, now_us, e) < 0)
         return -1;
-    q = db_stmt(d, "UPDATE job SET state = " SQL_PAUSED ", wish = " SQL_NO_WISH
+    q = db_stmt(d, "UPDATE job SET state = " SQL_PAUSED ", wish = " SQL_ASKED_NOTHING
                    ", pause_reason = 'asked' WHERE id = ? AND state = " SQL_QUEUED
-                   " AND wish = " SQL_WISH_PAUSE);
+                   " AND wish = " SQL_ASKED_PAUSE);
     db_bind(q, "i", j->id);
     rc = db_run(q, "cannot pause the job", e);
     if (rc <= 0)
@@ -109,7 +109,7 @@ static int begin_in(struct db *d, struct job *j, int64_t now_us, struct error *e
     struct stmt *q = db_stmt(
         d, "UPDATE job SET state = " SQL_RUNNING ", fence = fence + 1, stretch_us = ?1,"
            " update_us = ?1, start_us = CASE start_us WHEN 0 THEN ?1 ELSE start_us END,"
-           " wish = " SQL_NO_WISH ", pause_reason = '' WHERE id = ?2 AND state = " SQL_QUEUED
+           " wish = " SQL_ASKED_NOTHING ", pause_reason = '' WHERE id = ?2 AND state = " SQL_QUEUED
            " RETURNING fence, start_us, ran_us");
 
     db_bind(q, "ii", now_us, j->id);
@@ -121,7 +121,7 @@ static int begin_in(struct db *d, struct job *j, int64_t now_us, struct error *e
     j->start_us = db_int(q, 1);
     j->ran_us = db_int(q, 2);
     j->state = JOB_RUNNING;
-    j->wish = WISH_NONE;
+    j->asked = ASKED_NOTHING;
     j->stretch_us = j->update_us = now_us;
     j->pause_reason = (struct str){ 0 };
     return event_add(d, j->id, JOB_RUNNING, now_us, e);
@@ -169,11 +169,12 @@ int job_progress(struct store *s, const struct job *j, struct error *e)
 static int yield_in(struct db *d, struct job *j, enum job_state to, int64_t now_us, struct error *e)
 {
     struct stmt *q = db_stmt(
-        d, "UPDATE job SET " JOB_COUNTERS(
-               JOB_SET) "state = CASE wish WHEN " SQL_WISH_PAUSE " THEN " SQL_PAUSED " ELSE ? END,"
-                        " pause_reason = CASE wish WHEN " SQL_WISH_PAUSE " THEN 'asked' ELSE ? END,"
-                        " update_us = ?, " STRETCH_ENDS " WHERE id = ? AND fence = ?"
-                        " AND state = " SQL_RUNNING " RETURNING state, ran_us");
+        d,
+        "UPDATE job SET " JOB_COUNTERS(
+            JOB_SET) "state = CASE wish WHEN " SQL_ASKED_PAUSE " THEN " SQL_PAUSED " ELSE ? END,"
+                     " pause_reason = CASE wish WHEN " SQL_ASKED_PAUSE " THEN 'asked' ELSE ? END,"
+                     " update_us = ?, " STRETCH_ENDS " WHERE id = ? AND fence = ?"
+                     " AND state = " SQL_RUNNING " RETURNING state, ran_us");
     struct str reason = to == JOB_PAUSED ? j->pause_reason : (struct str){ 0 };
 
     assert(to == JOB_QUEUED || to == JOB_PAUSED);
@@ -188,7 +189,7 @@ static int yield_in(struct db *d, struct job *j, enum job_state to, int64_t now_
     assert(j->state == to || j->state == JOB_PAUSED);
     j->ran_us = db_int(q, 1);
     j->pause_reason = j->state == to ? reason : STR("asked");
-    j->wish = WISH_NONE;
+    j->asked = ASKED_NOTHING;
     j->stretch_us = 0;
     j->update_us = now_us;
     return event_add(d, j->id, j->state, now_us, e);
@@ -228,7 +229,7 @@ static int finish_row(struct db *d, struct job *j, enum job_state to, int64_t no
     j->state = to;
     j->end_us = j->update_us = now_us;
     j->stretch_us = 0;
-    j->wish = WISH_NONE;
+    j->asked = ASKED_NOTHING;
     j->pause_reason = (struct str){ 0 };
     return 0;
 }
@@ -266,7 +267,7 @@ int job_finish(struct store *s, struct job *j, const struct job_end *end, struct
 /* ---- After a crash ---- */
 
 #define RECOVERED_STATE                                                                            \
-    "CASE state WHEN " SQL_RUNNING " THEN CASE wish WHEN " SQL_WISH_PAUSE " THEN " SQL_PAUSED      \
+    "CASE state WHEN " SQL_RUNNING " THEN CASE wish WHEN " SQL_ASKED_PAUSE " THEN " SQL_PAUSED     \
     " ELSE " SQL_QUEUED " END ELSE state END"
 
 /* The length of the last stretch is known up to its last write. The event is written first, because it
@@ -283,9 +284,9 @@ static int recover_in(struct db *d, int64_t now_us, struct error *e)
         return -1;
     q = db_stmt(d, "UPDATE job SET ran_us = ran_us + CASE WHEN update_us > stretch_us"
                    " THEN update_us - stretch_us ELSE 0 END, stretch_us = 0,"
-                   " pause_reason = CASE wish WHEN " SQL_WISH_PAUSE " THEN 'asked' ELSE '' END,"
+                   " pause_reason = CASE wish WHEN " SQL_ASKED_PAUSE " THEN 'asked' ELSE '' END,"
                    " state = " RECOVERED_STATE ", wish = CASE state WHEN " SQL_CANCELLING
-                   " THEN wish ELSE " SQL_NO_WISH " END, fence = fence + 1, update_us = ?"
+                   " THEN wish ELSE " SQL_ASKED_NOTHING " END, fence = fence + 1, update_us = ?"
                    " WHERE " SQL_OPEN " AND stretch_us != 0");
     db_bind(q, "i", now_us);
     return db_run(q, "cannot take up the jobs", e) < 0 ? -1 : 0;

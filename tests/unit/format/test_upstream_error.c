@@ -1,4 +1,4 @@
-/* Goal: whatever a server answers instead of an answer becomes one code, one readable line and a wish.
+/* Goal: whatever a server answers instead of an answer becomes one code, one readable line and the pause that it asks for.
  * Method: refusals as servers send them. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -144,7 +144,7 @@ static void test_a_key_that_is_none_is_a_matter_of_credentials(void **state)
     assert_int_equal(r.error.code, ERROR_UNAUTHENTICATED);
 }
 
-static void test_of_two_wishes_the_longer_counts(void **state)
+static void test_of_two_pauses_the_longer_counts(void **state)
 {
     static const char body[] =
         "{\"error\":{\"code\":429,\"message\":\"m\",\"status\":\"RESOURCE_EXHAUSTED\",\"details\":"
@@ -304,7 +304,7 @@ int main(void)
         cmocka_unit_test(test_a_status_that_nobody_knows_means_what_its_class_does),
         cmocka_unit_test(test_a_quota_that_is_used_up_is_not_tried_again),
         cmocka_unit_test(test_a_key_that_is_none_is_a_matter_of_credentials),
-        cmocka_unit_test(test_of_two_wishes_the_longer_counts),
+        cmocka_unit_test(test_of_two_pauses_the_longer_counts),
         cmocka_unit_test(test_seconds_and_the_three_forms_of_a_date_are_understood),
         cmocka_unit_test(test_a_duration_ends_in_s),
         cmocka_unit_test(test_a_long_message_is_cut_at_a_character),

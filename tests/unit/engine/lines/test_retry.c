@@ -78,12 +78,12 @@ static void test_the_same_seed_gives_the_same_waits(void **state)
     assert_in_range(same, 0, 20);
 }
 
-static void test_the_answerers_wish_is_heard_up_to_its_limit(void **state)
+static void test_a_pause_that_a_server_asks_for_is_kept_up_to_its_limit(void **state)
 {
     (void)state;
     struct retry_rules r = as_a_job;
     static const struct {
-        uint32_t wish, least;
+        uint32_t asked, least;
     } cases[] = { { 5000, 5000 },
                   { RETRY_AFTER_MAX_MS, RETRY_AFTER_MAX_MS },
                   { RETRY_AFTER_MAX_MS + 1, RETRY_AFTER_MAX_MS },
@@ -92,7 +92,7 @@ static void test_the_answerers_wish_is_heard_up_to_its_limit(void **state)
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         uint64_t seed = 7;
         uint32_t wait = 0;
-        assert_true(retry_next(&r, 1, ERROR_RESOURCE_EXHAUSTED, cases[i].wish, &seed, &wait));
+        assert_true(retry_next(&r, 1, ERROR_RESOURCE_EXHAUSTED, cases[i].asked, &seed, &wait));
         assert_int_equal(wait, cases[i].least);
     }
 }
@@ -115,7 +115,7 @@ int main(void)
         cmocka_unit_test(test_the_last_attempt_is_the_last),
         cmocka_unit_test(test_waits_are_spread_over_a_range_that_doubles_up_to_the_cap),
         cmocka_unit_test(test_the_same_seed_gives_the_same_waits),
-        cmocka_unit_test(test_the_answerers_wish_is_heard_up_to_its_limit),
+        cmocka_unit_test(test_a_pause_that_a_server_asks_for_is_kept_up_to_its_limit),
         cmocka_unit_test(test_no_range_means_at_once),
     };
 

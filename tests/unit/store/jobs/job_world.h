@@ -101,7 +101,7 @@ static inline void expect_same(const struct job *a, const struct job *b)
     assert_string_equal(a->project, b->project);
     assert_string_equal(a->location, b->location);
     assert_int_equal(a->state, b->state);
-    assert_int_equal(a->wish, b->wish);
+    assert_int_equal(a->asked, b->asked);
     assert_true(str_eq(a->display_name, b->display_name));
     assert_true(str_eq(a->error_message, b->error_message));
     assert_true(str_eq(a->pause_reason, b->pause_reason));

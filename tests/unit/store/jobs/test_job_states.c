@@ -214,7 +214,7 @@ static void test_cancelling_without_work_done_is_the_end_and_with_it_is_the_sche
     struct job runs = running(w), seen = runs;
     ASSERT_OK(call_cancel(w, &seen, &e), e);
     assert_int_equal(seen.state, JOB_CANCELLING);
-    assert_int_equal(seen.wish, WISH_CANCEL);
+    assert_int_equal(seen.asked, ASKED_CANCEL);
     ASSERT_OK(call_cancel(w, &seen, &e), e); /* twice is fine */
     runs.counters.succeeded = 3;
     ASSERT_OK(job_progress(w->s, &runs, &e), e);
@@ -231,12 +231,12 @@ static void test_a_pause_is_honoured_wherever_the_job_is(void **state)
     struct job pending = create(w), q = queued(w), runs = running(w), out;
 
     ASSERT_OK(job_pause(w->s, &w->a, "p", pending.id, &out, &e), e);
-    assert_int_equal(out.wish, WISH_PAUSE);
+    assert_int_equal(out.asked, ASKED_PAUSE);
     pending.counters.total = 3;
     ASSERT_OK(job_checked(w->s, &pending, &e), e);
     out = get(w, pending.id);
     assert_int_equal(out.state, JOB_PAUSED);
-    assert_int_equal(out.wish, WISH_NONE);
+    assert_int_equal(out.asked, ASKED_NOTHING);
     assert_int_equal(out.queue_us, NOW_US);
     assert_true(str_eq_c(out.pause_reason, "asked"));
     assert_int_equal(events_of(w, pending.id, v, 8), 3);
@@ -256,7 +256,7 @@ static void test_a_pause_is_honoured_wherever_the_job_is(void **state)
     assert_true(str_eq_c(out.pause_reason, "asked"));
 }
 
-static void test_resuming_takes_the_wish_back_and_can_raise_the_budget(void **state)
+static void test_resuming_takes_the_pause_back_and_can_raise_the_budget(void **state)
 {
     struct world *w = *state;
     struct error e = { 0 };
@@ -265,7 +265,7 @@ static void test_resuming_takes_the_wish_back_and_can_raise_the_budget(void **st
     ASSERT_OK(job_pause(w->s, &w->a, "p", j.id, &out, &e), e);
     ASSERT_OK(job_resume(w->s, &w->a, &(struct job_resume){ .project = "p", .id = j.id }, &out, &e),
               e);
-    assert_int_equal(out.wish, WISH_NONE);
+    assert_int_equal(out.asked, ASKED_NOTHING);
     j.pause_reason = STR("budget");
     ASSERT_OK(job_yield(w->s, &j, JOB_PAUSED, &e), e);
     out = get(w, j.id);
@@ -348,7 +348,7 @@ static void test_after_a_crash_what_ran_is_queued_again_under_a_new_fence(void *
     assert_int_equal(get(w, waits.id).state, JOB_QUEUED);
     out = get(w, ends.id);
     assert_int_equal(out.state, JOB_CANCELLING);
-    assert_int_equal(out.wish, WISH_CANCEL);
+    assert_int_equal(out.asked, ASKED_CANCEL);
     out.fence = 0;
     ASSERT_OK(finish_as(w, &out, JOB_CANCELLED, &e), e);
 
@@ -371,7 +371,7 @@ int main(void)
         TEST(test_a_holder_that_gave_back_no_longer_counts),
         TEST(test_cancelling_without_work_done_is_the_end_and_with_it_is_the_schedulers),
         TEST(test_a_pause_is_honoured_wherever_the_job_is),
-        TEST(test_resuming_takes_the_wish_back_and_can_raise_the_budget),
+        TEST(test_resuming_takes_the_pause_back_and_can_raise_the_budget),
         TEST(test_a_patch_changes_what_it_names),
         TEST(test_running_time_is_the_sum_of_its_stretches),
         TEST(test_after_a_crash_what_ran_is_queued_again_under_a_new_fence),

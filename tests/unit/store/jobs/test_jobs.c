@@ -27,7 +27,7 @@ static void test_a_job_comes_back_with_every_member(void **state)
                      .error_lines_min = 9 },
         .request_id = STR("r"),
         .retry_of = 77,
-        .wish = WISH_CANCEL, /* what a client must not set is not taken over */
+        .asked = ASKED_CANCEL, /* what a client must not set is not taken over */
         .state = JOB_SUCCEEDED,
         .fence = 3,
         .result = 4,
@@ -36,7 +36,7 @@ static void test_a_job_comes_back_with_every_member(void **state)
     struct job made = create_as(w, j), got = get(w, made.id);
 
     assert_int_equal(got.state, JOB_PENDING);
-    assert_int_equal(got.wish, WISH_NONE);
+    assert_int_equal(got.asked, ASKED_NOTHING);
     assert_int_equal(got.fence + got.result + got.end_us, 0);
     assert_int_equal(got.create_us, NOW_US);
     assert_int_equal(got.update_us, NOW_US);
