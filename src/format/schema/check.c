@@ -15,6 +15,7 @@ struct check {
     struct buf *path;         /* of the value from the answer's root; NULL: nobody asks */
     struct schema_fault *why; /* NULL: nobody asks */
     unsigned depth;           /* of calls of matches: a schema may lead back to itself */
+    bool listed;              /* the value stands in the first schema's enum or const */
 };
 
 static bool matches(struct check *c, uint32_t node, yyjson_val *v);
@@ -92,11 +93,13 @@ static bool same_objects(yyjson_val *a, yyjson_val *b, uint64_t *steps)
 
 bool schema_equal(yyjson_val *a, yyjson_val *b, uint64_t *steps)
 {
-    if (*steps == 0)
-        return false;
-    --*steps;
     if (yyjson_get_type(a) != yyjson_get_type(b))
         return false;
+    if (yyjson_is_ctn(a)) {
+        steps_take(steps, 1 + yyjson_get_len(a));
+        if (*steps == 0)
+            return false;
+    }
     switch (yyjson_get_type(a)) {
     case YYJSON_TYPE_NUM:
         return same_number(a, b);
@@ -197,7 +200,7 @@ static bool string_matches(struct check *c, uint32_t node, yyjson_val *value)
         if (length > n->max_length)
             return wrong(c, "is too long", node, "maxLength");
     }
-    if (n->pattern && !pattern_finds(n->pattern, text))
+    if (n->pattern && !pattern_finds(n->pattern, text, c->steps))
         return wrong(c, "does not match the pattern", node, "pattern");
     return true;
 }
@@ -211,6 +214,7 @@ static bool elements_unique(struct check *c, yyjson_val *value)
 
     yyjson_arr_foreach(value, i, max, one)
     {
+        steps_take(c->steps, 1 + i / SCHEMA_COMPARED_IN_STEP);
         yyjson_arr_foreach(value, k, max_k, other)
         {
             if (k >= i)
@@ -255,7 +259,7 @@ static bool member_matches(struct check *c, const struct schema_node *n, struct 
                 return false;
         }
     for (uint32_t i = 0; i < n->pattern_property_count; i++)
-        if (pattern_finds(n->pattern_property[i].pattern, name)) {
+        if (pattern_finds(n->pattern_property[i].pattern, name, c->steps)) {
             known = true;
             if (!part_matches(c, n->pattern_property[i].node, v, &name, 0))
                 return false;
@@ -331,6 +335,7 @@ static bool is_listed(struct check *c, yyjson_val *values, yyjson_val *v)
     size_t i, max;
     yyjson_val *one;
 
+    steps_take(c->steps, 1 + yyjson_arr_size(values) / SCHEMA_COMPARED_IN_STEP);
     yyjson_arr_foreach(values, i, max, one)
     {
         if (schema_equal(one, v, c->steps))
@@ -348,9 +353,11 @@ static bool keywords_match(struct check *c, uint32_t node, yyjson_val *v)
         return wrong(c, "is not allowed", node, NULL);
     if (!(n->types & type))
         return wrong(c, "is of another type", node, "type");
-    if (n->constant && !schema_equal(n->constant, v, c->steps))
+    bool listed = c->listed;
+    c->listed = false;
+    if (n->constant && (!listed || n->values) && !schema_equal(n->constant, v, c->steps))
         return wrong(c, "is not the constant", node, "const");
-    if (n->values && !is_listed(c, n->values, v))
+    if (n->values && (!listed || n->constant) && !is_listed(c, n->values, v))
         return wrong(c, "is not among the values", node, "enum");
     if ((type & TYPE_NUMBER) && !number_matches(c, node, v))
         return false;
@@ -389,6 +396,14 @@ bool schema_node_matches(const struct schema *s, uint32_t node, yyjson_val *valu
     return matches(&c, node, value);
 }
 
+bool schema_listed_matches(const struct schema *s, uint32_t node, yyjson_val *value,
+                           uint64_t *steps)
+{
+    struct check c = { .s = s, .steps = steps, .listed = true };
+
+    return matches(&c, node, value);
+}
+
 bool schema_matches(const struct schema *s, yyjson_val *value, struct schema_fault *why)
 {
     uint64_t steps = SCHEMA_CHECK_STEPS_MAX;
@@ -397,6 +412,8 @@ bool schema_matches(const struct schema *s, yyjson_val *value, struct schema_fau
 
     *why = (struct schema_fault){ 0 };
     bool ok = matches(&c, 0, value);
+    if (ok && steps == 0) /* under a not, giving up would pass for a match */
+        ok = wrong(&c, "takes too long to check", 0, NULL);
     buf_release(&path);
     return ok;
 }

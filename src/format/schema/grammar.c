@@ -1,6 +1,7 @@
 #include "format/schema/grammar.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
@@ -30,6 +31,56 @@ void grammar_dead(struct grammar *g, uint32_t node, const char *keyword, const c
 {
     if (!g->dead.message[0])
         fault_fill(g, &g->dead, node, keyword, message, "Mend the contradiction.");
+}
+
+bool grammar_steps(struct grammar *g, uint64_t count)
+{
+    steps_take(&g->steps, count);
+    return g->steps > 0;
+}
+
+/* ---- Tables ---- */
+
+struct table_slot {
+    uint64_t hash;
+    uint32_t index;
+    bool taken;
+};
+
+static void table_put(struct table *t, struct table_slot s)
+{
+    uint32_t at = (uint32_t)s.hash & (t->cap - 1);
+
+    while (t->slot[at].taken)
+        at = (at + 1) & (t->cap - 1);
+    t->slot[at] = s;
+}
+
+void table_add(struct arena *a, struct table *t, uint64_t hash, uint32_t index)
+{
+    if (2 * (t->count + 1) > t->cap) {
+        struct table larger = { .cap = t->cap ? 2 * t->cap : 64, .count = t->count };
+        larger.slot = arena_array(a, larger.cap, sizeof *larger.slot);
+        for (uint32_t i = 0; i < t->cap; i++)
+            if (t->slot[i].taken)
+                table_put(&larger, t->slot[i]);
+        *t = larger;
+    }
+    table_put(t, (struct table_slot){ hash, index, true });
+    t->count++;
+}
+
+bool table_next(const struct table *t, uint64_t hash, uint32_t *at, uint32_t *index)
+{
+    while (*at < t->cap) {
+        const struct table_slot *s = &t->slot[((uint32_t)hash + (*at)++) & (t->cap - 1)];
+        if (!s->taken)
+            return false;
+        *index = s->index;
+        if (s->hash == hash)
+            return true;
+    }
+    return false;
 }
 
 /* ---- Rules ---- */
@@ -124,19 +175,11 @@ static bool says_something(const struct schema_node *n, uint32_t done)
            (n->one_of.count && !(done & CONJUNCT_ONE));
 }
 
-static int compare_conjuncts(struct conjunct a, struct conjunct b)
+static int compare_conjuncts(const void *a, const void *b)
 {
-    return a.node < b.node ? -1 : a.node > b.node;
-}
+    const struct conjunct *x = a, *y = b;
 
-static void sort(struct conjuncts *set)
-{
-    for (uint32_t i = 1; i < set->count; i++)
-        for (uint32_t k = i; k > 0 && compare_conjuncts(set->item[k - 1], set->item[k]) > 0; k--) {
-            struct conjunct swapped = set->item[k];
-            set->item[k] = set->item[k - 1];
-            set->item[k - 1] = swapped;
-        }
+    return x->node < y->node ? -1 : x->node > y->node;
 }
 
 /* The set with all references and allOf in it, without those that say nothing, in order. False when
@@ -146,6 +189,8 @@ static bool expand(struct grammar *g, const struct conjuncts *in, struct conjunc
     struct conjuncts all = { 0 };
     uint32_t kept = 0;
 
+    if (!grammar_steps(g, 1))
+        return false;
     for (uint32_t i = 0; i < in->count; i++)
         conjuncts_add(g, &all, in->item[i].node, in->item[i].done);
     for (uint32_t i = 0; i < all.count; i++) {
@@ -160,11 +205,14 @@ static bool expand(struct grammar *g, const struct conjuncts *in, struct conjunc
             conjuncts_add(g, &all, n->all_of.node[k], 0);
         all.item[i].done |= CONJUNCT_REF | CONJUNCT_ALL;
     }
+    /* Each was compared with those before it. */
+    (void)grammar_steps(g, (uint64_t)all.count * all.count / SCHEMA_COMPARED_IN_STEP);
     for (uint32_t i = 0; i < all.count; i++)
         if (says_something(&g->s->node[all.item[i].node], all.item[i].done))
             all.item[kept++] = all.item[i];
     all.count = kept;
-    sort(&all);
+    if (kept > 1)
+        qsort(all.item, kept, sizeof *all.item, compare_conjuncts);
     *out = all;
     return true;
 }
@@ -182,14 +230,15 @@ uint32_t state_rule(struct grammar *g, const struct conjuncts *set)
     if (!expand(g, set, &all))
         return GRAMMAR_NOTHING;
     uint64_t hash = XXH3_64bits(all.item, all.count * sizeof *all.item);
-    for (uint32_t i = 0; i < g->state_count; i++)
-        if (g->state[i].hash == hash && same_set(&g->state[i].set, &all))
+    for (uint32_t at = 0, i; table_next(&g->state_table, hash, &at, &i);)
+        if (same_set(&g->state[i].set, &all))
             return g->state[i].rule;
     if (grammar_full(g))
         return GRAMMAR_NOTHING;
+    table_add(&g->arena, &g->state_table, hash, g->state_count);
     g->state = arena_list_grow(&g->arena, g->state, g->state_count, sizeof *g->state);
     uint32_t rule = rule_new(g);
-    g->state[g->state_count++] = (struct state){ all, rule, hash };
+    g->state[g->state_count++] = (struct state){ all, rule };
     return rule;
 }
 
@@ -234,10 +283,14 @@ static void write_value(struct json_writer *w, const char *key, yyjson_val *v)
     }
 }
 
-static bool all_match(struct grammar *g, const struct conjuncts *set, yyjson_val *v)
+/* The value stands in the list of `from`, which need not be searched again. */
+static bool all_match(struct grammar *g, const struct conjuncts *set,
+                      const struct schema_node *from, yyjson_val *v)
 {
     for (uint32_t i = 0; i < set->count; i++)
-        if (!schema_node_matches(g->s, set->item[i].node, v, &g->steps))
+        if (&g->s->node[set->item[i].node] == from
+                ? !schema_listed_matches(g->s, set->item[i].node, v, &g->steps)
+                : !schema_node_matches(g->s, set->item[i].node, v, &g->steps))
             return false;
     return true;
 }
@@ -248,18 +301,25 @@ static int grammar_values(struct grammar *g, const struct conjuncts *set, uint32
 {
     struct buf text = BUF_INIT(SCHEMA_GRAMMAR_BYTES_MAX);
     size_t count = from->constant ? 1 : yyjson_arr_size(from->values);
+    bool too_long = false;
 
     for (size_t i = 0; i < count; i++) {
         yyjson_val *v = from->constant ? from->constant : yyjson_arr_get(from->values, i);
         struct buf json = BUF_INIT(SCHEMA_BYTES_MAX * 2);
         struct json_writer w = JSON_WRITER(&json);
-        if (!all_match(g, set, v))
+        if (!all_match(g, set, from, v))
             continue;
         w.spaced = true;
         write_value(&w, NULL, v);
+        too_long = too_long || json.len > SCHEMA_LITERAL_BYTES_MAX;
         buf_add_c(&text, text.len ? " | " : "");
         lark_quote(&text, buf_str(&json));
         buf_release(&json);
+    }
+    if (too_long) {
+        buf_release(&text);
+        return grammar_fault(g, (uint32_t)(from - g->s->node), from->constant ? "const" : "enum",
+                             "A value has over 16 KiB as JSON.", "Shorten it.");
     }
     if (text.len) {
         struct symbol s = symbol_terminal(g, buf_str(&text));
@@ -275,21 +335,21 @@ static int grammar_values(struct grammar *g, const struct conjuncts *set, uint32
 /* ---- Choices: anyOf and oneOf ---- */
 
 /* The types that a schema leaves, by its own words and those of what it refers to. */
-static unsigned types_left(const struct schema *s, uint32_t node, unsigned depth)
+static unsigned types_left(struct grammar *g, uint32_t node, unsigned depth)
 {
-    const struct schema_node *n = &s->node[node];
+    const struct schema_node *n = &g->s->node[node];
     unsigned types = n->never ? 0 : n->types;
 
-    if (depth == 0)
+    if (depth == 0 || !grammar_steps(g, 1))
         return types;
     if (n->ref != SCHEMA_NONE)
-        types &= types_left(s, n->ref, depth - 1);
+        types &= types_left(g, n->ref, depth - 1);
     for (uint32_t i = 0; i < n->all_of.count; i++)
-        types &= types_left(s, n->all_of.node[i], depth - 1);
+        types &= types_left(g, n->all_of.node[i], depth - 1);
     if (n->any_of.count) {
         unsigned any = 0;
         for (uint32_t i = 0; i < n->any_of.count; i++)
-            any |= types_left(s, n->any_of.node[i], depth - 1);
+            any |= types_left(g, n->any_of.node[i], depth - 1);
         types &= any;
     }
     return types;
@@ -348,9 +408,9 @@ static bool property_separates(struct grammar *g, const struct schema_node *a,
 
 static bool is_disjoint(struct grammar *g, uint32_t a, uint32_t b, unsigned depth)
 {
-    if (depth == 0)
+    if (depth == 0 || !grammar_steps(g, 1))
         return false;
-    if (!(types_left(g->s, a, DISJOINT_DEPTH) & types_left(g->s, b, DISJOINT_DEPTH)))
+    if (!(types_left(g, a, DISJOINT_DEPTH) & types_left(g, b, DISJOINT_DEPTH)))
         return true;
     a = plain_target(g->s, a);
     b = plain_target(g->s, b);
@@ -376,9 +436,12 @@ static int one_of_check(struct grammar *g, uint32_t node)
     for (uint32_t i = 0; i < list->count; i++)
         for (uint32_t k = 0; k < i; k++)
             if (!is_disjoint(g, list->node[i], list->node[k], DISJOINT_DEPTH))
-                return grammar_fault(
-                    g, node, "oneOf", "Two of the schemas may have a value in common.",
-                    "Use anyOf, or a required property with a different const in each.");
+                return g->steps == 0
+                           ? -1
+                           : grammar_fault(g, node, "oneOf",
+                                           "Two of the schemas may have a value in common.",
+                                           "Use anyOf, or a required property with a different "
+                                           "const in each.");
     return 0;
 }
 
@@ -483,13 +546,15 @@ static bool grammar_make(struct grammar *g, struct buf *out)
     (void)rule_new(g); /* GRAMMAR_NOTHING */
     uint32_t start = node_rule(g, 0);
     for (uint32_t i = 0; i < g->state_count; i++) {
-        if (state_process(g, i) < 0)
-            return false;
+        int rc = state_process(g, i);
         if (grammar_full(g))
             return grammar_fault(g, 0, NULL, "The schema is too large for a grammar.", shrink) == 0;
         if (g->steps == 0)
-            return grammar_fault(g, 0, NULL, "The schema's values take too long to compare.",
+            return grammar_fault(g, 0, NULL,
+                                 "The schema takes too many steps to be made into a grammar.",
                                  shrink) == 0;
+        if (rc < 0)
+            return false;
     }
     if (!grammar_print(g, start, out)) {
         *g->why = g->dead;

@@ -56,7 +56,12 @@ struct conjuncts {
 struct state {
     struct conjuncts set;
     uint32_t rule;
-    uint64_t hash;
+};
+
+/* A hash table of indexes. */
+struct table {
+    struct table_slot *slot;
+    uint32_t cap, count;
 };
 
 struct grammar {
@@ -66,12 +71,20 @@ struct grammar {
     uint32_t rule_count;
     struct state *state;
     uint32_t state_count;
-    struct definition *terminal, *leaf; /* by their text */
+    struct definition *terminal, *leaf;
     uint32_t terminal_count, leaf_count;
-    uint64_t steps; /* of checks, left */
+    struct table state_table, terminal_table, leaf_table; /* by set; by text */
+    uint64_t steps;                                       /* of checks and comparisons, left */
     struct schema_fault *why;
     struct schema_fault dead; /* why the first set without a value has none */
 };
+
+/* Takes steps from those that the grammar may cost. False when none are left. */
+bool grammar_steps(struct grammar *g, uint64_t count);
+
+void table_add(struct arena *a, struct table *t, uint64_t hash, uint32_t index);
+/* The next index of that hash; *at is 0 before the first. False when there is none. */
+bool table_next(const struct table *t, uint64_t hash, uint32_t *at, uint32_t *index);
 
 /* Sets the fault at a keyword of a node. Returns -1. */
 int grammar_fault(struct grammar *g, uint32_t node, const char *keyword, const char *message,

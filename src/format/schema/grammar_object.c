@@ -198,13 +198,14 @@ static uint32_t value_rule(struct grammar *g, const struct conjuncts *set, struc
     for (uint32_t i = 0; i < set->count; i++) {
         const struct schema_node *n = &g->s->node[set->item[i].node];
         bool known = false;
+        (void)grammar_steps(g, 1 + n->property_count / SCHEMA_COMPARED_IN_STEP);
         for (uint32_t k = 0; k < n->property_count; k++)
             if (str_eq(n->property[k].name, name)) {
                 conjuncts_add(g, &value, n->property[k].node, 0);
                 known = true;
             }
         for (uint32_t k = 0; k < n->pattern_property_count; k++)
-            if (pattern_finds(n->pattern_property[k].pattern, name)) {
+            if (pattern_finds(n->pattern_property[k].pattern, name, &g->steps)) {
                 conjuncts_add(g, &value, n->pattern_property[k].node, 0);
                 known = true;
             }

@@ -6,6 +6,7 @@
  * Source: https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md
  */
 #include <string.h>
+#include <xxhash.h>
 
 #include "format/schema/grammar.h"
 
@@ -15,12 +16,15 @@ struct definition {
 };
 
 /* The index of a text among the definitions; its place is made when it is new. */
-static uint32_t definition_of(struct grammar *g, struct definition **all, uint32_t *count,
-                              struct str text, bool *made)
+static uint32_t definition_of(struct grammar *g, struct table *t, struct definition **all,
+                              uint32_t *count, struct str text, bool *made)
 {
-    for (uint32_t i = 0; i < *count; i++)
+    uint64_t hash = XXH3_64bits(text.p, text.len);
+
+    for (uint32_t at = 0, i; table_next(t, hash, &at, &i);)
         if (str_eq((*all)[i].text, text))
             return i;
+    table_add(&g->arena, t, hash, *count);
     *all = arena_list_grow(&g->arena, *all, *count, sizeof **all);
     struct str copy = { arena_copy(&g->arena, text.p ? text.p : "", text.len), text.len };
     (*all)[*count] = (struct definition){ .text = copy };
@@ -33,7 +37,9 @@ struct symbol symbol_terminal(struct grammar *g, struct str definition)
     struct buf name = BUF_INIT(32);
     bool made = false;
 
-    buf_addf(&name, "T%u", definition_of(g, &g->terminal, &g->terminal_count, definition, &made));
+    buf_addf(
+        &name, "T%u",
+        definition_of(g, &g->terminal_table, &g->terminal, &g->terminal_count, definition, &made));
     struct symbol s = symbol_text(g, buf_str(&name));
     buf_release(&name);
     return s;
@@ -42,7 +48,7 @@ struct symbol symbol_terminal(struct grammar *g, struct str definition)
 struct symbol symbol_leaf(struct grammar *g, struct str json, uint32_t node, const char *keyword)
 {
     bool made = false;
-    uint32_t at = definition_of(g, &g->leaf, &g->leaf_count, json, &made);
+    uint32_t at = definition_of(g, &g->leaf_table, &g->leaf, &g->leaf_count, json, &made);
 
     if (!made)
         return symbol_rule(g->leaf[at].rule);
@@ -85,14 +91,57 @@ static bool any_productive(const struct grammar *g, const struct rule *r)
     return false;
 }
 
-/* The least fixed point. Rules made last are mostly those that others lead to: backwards is fast. */
+/* For each rule the rules that have it in an alternative: user[first[rule] .. first[rule + 1]). */
+struct users {
+    uint32_t *first, *user;
+};
+
+static struct users users_of(struct grammar *g)
+{
+    struct users u = { .first = arena_array(&g->arena, g->rule_count + 2, sizeof *u.first) };
+
+    /* first[r + 2] counts, then first[r + 1] is where r's begin and moves to where they end. */
+    for (int pass = 0; pass < 2; pass++) {
+        for (uint32_t i = 0; i < g->rule_count; i++)
+            for (uint32_t k = 0; k < g->rule[i].count; k++)
+                for (uint32_t m = 0; m < g->rule[i].alternative[k].count; m++) {
+                    const struct symbol *s = &g->rule[i].alternative[k].symbol[m];
+                    if (s->kind == SYMBOL_TEXT)
+                        continue;
+                    if (pass)
+                        u.user[u.first[s->rule + 1]++] = i;
+                    else
+                        u.first[s->rule + 2]++;
+                }
+        if (pass)
+            break;
+        for (uint32_t i = 2; i < g->rule_count + 2; i++)
+            u.first[i] += u.first[i - 1];
+        u.user = arena_array(&g->arena, u.first[g->rule_count + 1] + 1, sizeof *u.user);
+    }
+    return u;
+}
+
+/* The least fixed point: whenever a rule becomes productive, those that use it are asked again. */
 static void productive_find(struct grammar *g)
 {
-    for (bool changed = true; changed;) {
-        changed = false;
-        for (uint32_t i = g->rule_count; i-- > 0;)
-            if (!g->rule[i].productive && any_productive(g, &g->rule[i]))
-                g->rule[i].productive = changed = true;
+    const struct users u = users_of(g);
+    uint32_t *queue = arena_array(&g->arena, g->rule_count, sizeof *queue), head = 0, tail = 0;
+
+    for (uint32_t i = 0; i < g->rule_count; i++)
+        if (!g->rule[i].productive && any_productive(g, &g->rule[i])) {
+            g->rule[i].productive = true;
+            queue[tail++] = i;
+        }
+    while (head < tail) {
+        uint32_t rule = queue[head++];
+        for (uint32_t i = u.first[rule]; i < u.first[rule + 1]; i++) {
+            struct rule *user = &g->rule[u.user[i]];
+            if (user->productive || !any_productive(g, user))
+                continue;
+            user->productive = true;
+            queue[tail++] = u.user[i];
+        }
     }
 }
 

@@ -96,6 +96,13 @@ struct schema {
     uint32_t leaf_count;
 };
 
+/* Comparisons of names or plain values that cost as much as one step. */
+#define SCHEMA_COMPARED_IN_STEP 64
+static inline void steps_take(uint64_t *steps, uint64_t count)
+{
+    *steps -= count < *steps ? count : *steps;
+}
+
 /* The path of a node from the root, and a keyword of it (NULL: the node itself). */
 void schema_path(const struct schema *s, uint32_t node, const char *keyword,
                  char out[SCHEMA_PATH_BYTES]);
@@ -105,6 +112,9 @@ const char *schema_format_names(void);
 bool schema_names_have(const struct str *name, uint32_t count, struct str wanted);
 /* As schema_matches, from a node, with the steps that are left. */
 bool schema_node_matches(const struct schema *s, uint32_t node, yyjson_val *value, uint64_t *steps);
+/* The same for a value that is known to stand in the node's enum or const. */
+bool schema_listed_matches(const struct schema *s, uint32_t node, yyjson_val *value,
+                           uint64_t *steps);
 /* Equal as JSON values: 1 and 1.0 are, "1" and 1 are not; members in any order. */
 bool schema_equal(yyjson_val *a, yyjson_val *b, uint64_t *steps);
 bool schema_is_integer(yyjson_val *number); /* 1, 1.0, -3e2 */

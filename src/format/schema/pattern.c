@@ -6,13 +6,13 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "format/schema/schema.h"
+#include "format/schema/node.h"
 
 struct pattern {
     char *text;
     size_t len;
     pcre2_code *code;
-    pcre2_match_context *context; /* the limits; read only after pattern_new */
+    pcre2_match_context *cheap, *costly; /* the limits; read only after pattern_new */
 };
 
 /* ---- Cost ---- */
@@ -93,6 +93,15 @@ static int cost_check(struct str p, struct error *e)
 
 /* ---- Compiling and searching ---- */
 
+static pcre2_match_context *context_new(uint32_t match_limit)
+{
+    pcre2_match_context *c = pcre2_match_context_create(NULL);
+
+    (void)pcre2_set_match_limit(c, match_limit);
+    (void)pcre2_set_heap_limit(c, PATTERN_HEAP_KIB);
+    return c;
+}
+
 struct pattern *pattern_new(struct str text, struct error *e)
 {
     int code = 0;
@@ -122,9 +131,8 @@ struct pattern *pattern_new(struct str text, struct error *e)
         pattern_free(p);
         return NULL;
     }
-    p->context = pcre2_match_context_create(NULL);
-    (void)pcre2_set_match_limit(p->context, PATTERN_MATCH_LIMIT);
-    (void)pcre2_set_depth_limit(p->context, PATTERN_DEPTH_LIMIT);
+    p->cheap = context_new(PATTERN_MATCH_CHEAP);
+    p->costly = context_new(PATTERN_MATCH_LIMIT);
     return p;
 }
 
@@ -133,7 +141,8 @@ void pattern_free(struct pattern *p)
     if (!p)
         return;
     pcre2_code_free(p->code);
-    pcre2_match_context_free(p->context);
+    pcre2_match_context_free(p->cheap);
+    pcre2_match_context_free(p->costly);
     mem_free(p->text);
     mem_free(p);
 }
@@ -143,13 +152,22 @@ struct str pattern_text(const struct pattern *p)
     return (struct str){ p->text, p->len };
 }
 
-bool pattern_finds(const struct pattern *p, struct str text)
+bool pattern_finds(const struct pattern *p, struct str text, uint64_t *steps)
 {
-    pcre2_match_data *data = pcre2_match_data_create(1, NULL);
-    int rc =
-        pcre2_match(p->code, (PCRE2_SPTR)(text.p ? text.p : ""), text.len, 0, 0, data, p->context);
+    PCRE2_SPTR subject = (PCRE2_SPTR)(text.p ? text.p : "");
 
+    if (*steps == 0)
+        return false;
+    pcre2_match_data *data = pcre2_match_data_create(1, NULL);
+    steps_take(steps, PATTERN_STEPS_CHEAP);
+    int rc = pcre2_match(p->code, subject, text.len, 0, 0, data, p->cheap);
+    if (rc == PCRE2_ERROR_MATCHLIMIT && *steps > 0) {
+        steps_take(steps, PATTERN_STEPS);
+        rc = pcre2_match(p->code, subject, text.len, 0, PCRE2_NO_UTF_CHECK, data, p->costly);
+    }
     pcre2_match_data_free(data);
+    if (rc < 0 && rc != PCRE2_ERROR_NOMATCH)
+        *steps = 0; /* nobody knows whether it matches */
     return rc >= 0;
 }
 

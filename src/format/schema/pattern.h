@@ -4,7 +4,7 @@
  * grammar for the names of properties, where it must be a whole match.
  *
  * Errors:  a pattern that cannot be taken gives the reason in words.
- * Limits:  PATTERN_MATCH_LIMIT steps of the matcher; a search beyond does not match.
+ * Limits:  PATTERN_MATCH_LIMIT calls and PATTERN_HEAP_KIB of the matcher.
  * Threads: a compiled pattern may be used by any number of threads.
  * Source:  PCRE2 (https://pcre2project.github.io); ECMA-262, RegExp.
  */
@@ -12,18 +12,25 @@
 #define TRANCHE_FORMAT_SCHEMA_PATTERN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "base/str.h"
 
-#define PATTERN_MATCH_LIMIT 200000 /* calls of PCRE2's internal match function */
-#define PATTERN_DEPTH_LIMIT 1000
+/* Calls of PCRE2's internal match function: most searches end within the first limit, and are cheap. */
+#define PATTERN_MATCH_CHEAP 2000
+#define PATTERN_MATCH_LIMIT 200000
+#define PATTERN_HEAP_KIB 16384
+/* Steps that a search takes from those of its caller. */
+#define PATTERN_STEPS_CHEAP 10
+#define PATTERN_STEPS 20000
 
 struct pattern;
 struct pattern *pattern_new(struct str text, struct error *e);
 void pattern_free(struct pattern *p); /* accepts NULL */
 struct str pattern_text(const struct pattern *p);
-bool pattern_finds(const struct pattern *p, struct str text);
+/* Takes steps from *steps. With none left nothing is found; a search beyond the limits leaves none. */
+bool pattern_finds(const struct pattern *p, struct str text, uint64_t *steps);
 /* The pattern as a Lark terminal that matches a whole text: "(/(?s:.*)a/ | /b(?s:.*)/)". False when an
  * anchor stands elsewhere than at an alternative's beginning or end. */
 bool pattern_write_whole(const struct pattern *p, struct buf *out);

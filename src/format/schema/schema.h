@@ -31,9 +31,10 @@
 #define SCHEMA_COUNT_MAX 1000000       /* of minItems, maxLength and the like */
 #define SCHEMA_PATTERN_BYTES_MAX 1000  /* of one pattern */
 #define SCHEMA_PATTERN_REPEAT_MAX 1000 /* copies that a pattern's counted repetitions make */
-#define SCHEMA_STATES_MAX 3000         /* combinations of schemas that hold for one value */
-#define SCHEMA_RULES_MAX 30000         /* of a grammar */
-#define SCHEMA_KEY_PATTERNS_MAX 4      /* patternProperties that meet in one object */
+#define SCHEMA_LITERAL_BYTES_MAX ((size_t)16 * 1024) /* of one value of const or enum, as JSON */
+#define SCHEMA_STATES_MAX 3000    /* combinations of schemas that hold for one value */
+#define SCHEMA_RULES_MAX 30000    /* of a grammar */
+#define SCHEMA_KEY_PATTERNS_MAX 4 /* patternProperties that meet in one object */
 #define SCHEMA_GRAMMAR_BYTES_MAX ((size_t)2 * 1024 * 1024)
 #define SCHEMA_CHECK_STEPS_MAX 1000000 /* schemas that are compared with values, in one check */
 
