@@ -5,11 +5,13 @@
 #include "app/cli/command.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "app/cli/help.h"
 #include "app/config/config.h"
 #include "app/config/table.h"
 #include "base/mem.h"
+#include "format/schema/schema.h"
 
 /* In the order of the overview. */
 // clang-format off
@@ -98,6 +100,20 @@ static bool setting_row(uint32_t i, struct topic_row *out)
     return true;
 }
 
+static bool schema_row(uint32_t i, struct topic_row *out)
+{
+    struct schema_keyword_info k;
+
+    if (!schema_keyword_at(i, &k))
+        return false;
+    bool both = strcmp(k.embedded, "followed") == 0 || strcmp(k.embedded, k.upstream) == 0;
+    out->section = NULL;
+    (void)snprintf(out->term, sizeof out->term, "%s", k.name);
+    (void)snprintf(out->about, sizeof out->about, "%s%s: %s", k.embedded,
+                   both ? "" : " by the embedded engine", k.about);
+    return true;
+}
+
 const struct topic topics[] = {
     { .name = "exit-codes",
       .heading = "EXIT STATUS",
@@ -119,6 +135,15 @@ const struct topic topics[] = {
                "      price: { input: 0.10, output: 0.40 }",
       .column = 30,
       .row = setting_row },
+    { .name = "schema",
+      .heading = "SCHEMAS",
+      .before =
+          "Keywords of responseJsonSchema; responseSchema has Google's names of them. Followed: "
+          "each "
+          "answer of the embedded engine keeps to it, and an upstream server's answer is checked. "
+          "Refused: validation names the line and the path of the keyword.",
+      .column = 24,
+      .row = schema_row },
     { .name = "environment",
       .heading = "ENVIRONMENT",
       .before = "Environment variables:",

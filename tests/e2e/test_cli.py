@@ -638,7 +638,7 @@ def test_version(tranche, arguments):
 @pytest.mark.parametrize("arguments", [
     ["--help"], ["help"], ["run", "--help"], ["validate", "-h"], ["models", "--help"],
     ["version", "--help"], ["help", "run"], ["help", "exit-codes"], ["help", "config"],
-    ["help", "environment"], ["run", "none.jsonl", "--help"],
+    ["help", "environment"], ["help", "schema"], ["run", "none.jsonl", "--help"],
 ])
 def test_help_goes_to_standard_output_in_80_columns(tranche, arguments):
     done = tranche(*arguments)

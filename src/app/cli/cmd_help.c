@@ -54,7 +54,7 @@ static enum exit_code help_run(const struct command *self, const struct argument
 const struct command command_help = {
     .name = "help",
     .summary = "print help on commands, exit codes, configuration, environment",
-    .arguments = "[COMMAND | exit-codes | config | environment]",
+    .arguments = "[COMMAND | exit-codes | config | schema | environment]",
     .about = "",
     .arguments_max = 1,
     .run = help_run,

@@ -121,7 +121,7 @@ void help_write_overview(struct buf *out)
                    "  tranche run requests.jsonl              answers in requests.out.jsonl\n"
                    "  tranche validate requests.jsonl         every bad line, tokens, cost, time\n"
                    "  tranche run --retry-failed out.jsonl    the failed lines again\n\n"
-                   "More: tranche help COMMAND, tranche help exit-codes | config | environment\n");
+                   "More: tranche help COMMAND | exit-codes | config | schema | environment\n");
 }
 
 const struct topic *help_topic(const char *name)

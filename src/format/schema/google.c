@@ -126,7 +126,7 @@ static int write_any(struct writer *w, const char *key, yyjson_val *v)
 static const char *type_name(struct str name)
 {
     for (size_t i = 0; i < ARRAY_LEN(types); i++)
-        if (str_eq_c(name, types[i].google) || str_eq_c(name, types[i].json))
+        if (lower_equal(name, types[i].google))
             return types[i].json;
     return NULL;
 }

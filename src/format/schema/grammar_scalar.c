@@ -201,6 +201,11 @@ static double digits_of(double multiple, int *places)
     return nearbyint(digits);
 }
 
+static bool is_whole(double v)
+{
+    return floor(v) >= v;
+}
+
 static double common_divisor(double a, double b)
 {
     while (b > 0) {
@@ -269,6 +274,11 @@ int grammar_number(struct grammar *g, const struct conjuncts *set, uint32_t rule
         return -1;
     if (integer && !integers_within(&n, &lo, &hi)) {
         grammar_dead(g, n.node, "minimum", "No integer lies within the bounds.");
+        return 0;
+    }
+    if (integer && n.multiple_count && is_whole(n.multiple[0]) &&
+        fmod(n.multiple[0] - fmod((double)lo, n.multiple[0]), n.multiple[0]) > (double)(hi - lo)) {
+        grammar_dead(g, n.node, "multipleOf", "No multiple lies within the bounds.");
         return 0;
     }
     int places;

@@ -1,0 +1,358 @@
+/* Goal: a schema is followed or refused, never dropped in silence, and each limit holds at its value and
+ * one past it. Method: tables of schemas with the path of the keyword that refuses them, or with values
+ * that match and values that do not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/sys.h"
+#include "format/schema/schema.h"
+
+#define PAGE_BYTES_MAX ((size_t)64 * 1024)
+
+struct reading {
+    struct arena arena;
+    struct schema *schema;
+    struct schema_fault fault;
+};
+
+static yyjson_val *parse(struct arena *a, const char *json)
+{
+    struct error e = { 0 };
+    size_t at;
+    yyjson_val *v = json_parse(a, str_of(arena_copy(a, json, strlen(json))), &at, &e);
+
+    if (!v)
+        fail_msg("%s: %s", json, e.msg);
+    return v;
+}
+
+static void read_text(struct reading *r, const char *json, enum schema_dialect dialect,
+                      enum schema_use use)
+{
+    *r = (struct reading){ 0 };
+    r->schema = schema_read(parse(&r->arena, json), dialect, use, &r->fault);
+}
+
+static void reading_release(struct reading *r)
+{
+    schema_free(r->schema);
+    arena_release(&r->arena);
+}
+
+/* True when it can be made into a grammar; else the fault is in *r. */
+static bool has_grammar(struct reading *r, const char *json, enum schema_dialect dialect)
+{
+    struct buf out = BUF_INIT(SCHEMA_GRAMMAR_BYTES_MAX);
+
+    read_text(r, json, dialect, SCHEMA_GRAMMAR);
+    bool ok = r->schema && schema_grammar(r->schema, &out, &r->fault);
+    buf_release(&out);
+    return ok;
+}
+
+static void assert_followed(const char *json, enum schema_dialect dialect, bool want)
+{
+    struct reading r;
+
+    if (has_grammar(&r, json, dialect) != want)
+        fail_msg("%.200s: %s %s", json, r.fault.path, r.fault.message);
+    reading_release(&r);
+}
+
+/* ---- Refusals ---- */
+
+static void test_a_contradiction_is_refused_at_its_keyword(void **state)
+{
+    static const struct {
+        const char *schema, *path;
+    } cases[] = {
+        { "{\"minItems\":5,\"maxItems\":2}", "minItems" },
+        { "{\"minLength\":5,\"maxLength\":2}", "minLength" },
+        { "{\"minProperties\":2,\"maxProperties\":1}", "minProperties" },
+        { "{\"required\":[\"a\",\"b\"],\"maxProperties\":1}", "required" },
+        { "{\"minimum\":2,\"maximum\":1}", "minimum" },
+        { "{\"exclusiveMinimum\":1,\"maximum\":1}", "minimum" },
+        { "{\"type\":\"integer\",\"minimum\":9223372036854775807}", "minimum" },
+        { "{\"items\":{\"maximum\":-9223372036854775808}}", "items.maximum" },
+        { "{\"type\":\"integer\",\"exclusiveMinimum\":1,\"exclusiveMaximum\":2}", "minimum" },
+        { "{\"type\":\"integer\",\"multipleOf\":10,\"minimum\":1,\"maximum\":9}", "multipleOf" },
+        { "{\"type\":\"string\",\"const\":1}", "const" },
+        { "{\"enum\":[1,2],\"minimum\":3}", "enum" },
+        { "{\"type\":\"string\",\"allOf\":[{\"type\":\"integer\"}]}", "type" },
+        { "{\"type\":\"string\",\"pattern\":\"^a{2,1}$\"}", "pattern" },
+        { "{\"type\":\"string\",\"pattern\":\"(\"}", "pattern" },
+        { "{\"type\":\"text\"}", "type" },
+        { "{\"enum\":[]}", "enum" },
+        { "{\"typo\":1}", "typo" },
+        { "{\"x-guidance\":{}}", "x-guidance" },
+        { "{\"properties\":{\"a\":{\"$ref\":\"#/$defs/none\"}}}", "properties.a.$ref" },
+        { "{\"$ref\":\"http://example.com/x.json\"}", "$ref" },
+        { "{\"properties\":{\"a\":{\"if\":true}}}", "properties.a.if" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct reading r;
+        if (has_grammar(&r, cases[i].schema, SCHEMA_JSON))
+            fail_msg("not refused: %s", cases[i].schema);
+        if (strcmp(r.fault.path, cases[i].path) != 0)
+            fail_msg("%s: at %s: %s", cases[i].schema, r.fault.path, r.fault.message);
+        assert_true(r.fault.message[0] && r.fault.remedy[0]);
+        reading_release(&r);
+    }
+}
+
+/* A schema of count parts: "head", the part's number and "tail", with commas between. */
+struct parts {
+    const char *before, *head, *tail, *after;
+};
+
+static void assert_parts(const struct parts *p, size_t count, enum schema_use use, bool want)
+{
+    struct buf text = BUF_INIT((size_t)16 * 1024 * 1024);
+    struct reading r;
+
+    buf_add_c(&text, p->before);
+    for (size_t i = 0; i < count; i++)
+        buf_addf(&text, "%s%s%zu%s", i ? "," : "", p->head, i, p->tail);
+    buf_add_c(&text, p->after);
+    if (use == SCHEMA_GRAMMAR) {
+        assert_followed(text.p, SCHEMA_JSON, want);
+    } else {
+        read_text(&r, text.p, SCHEMA_JSON, SCHEMA_CHECK);
+        if ((r.schema != NULL) != want)
+            fail_msg("%.200s: %s", text.p, r.fault.message);
+        reading_release(&r);
+    }
+    buf_release(&text);
+}
+
+/* Goal: the limits on how much stands in a schema hold. Method: at each limit, and one past it. */
+static void test_a_schema_may_be_as_large_as_its_limits_and_no_larger(void **state)
+{
+    static const struct {
+        struct parts parts;
+        size_t most;
+        enum schema_use use;
+    } cases[] = {
+        { { "{\"enum\":[", "\"v", "\"", "]}" }, SCHEMA_ENUM_MAX, SCHEMA_GRAMMAR },
+        { { "{\"properties\":{", "\"p", "\":true", "}}" }, SCHEMA_PROPERTIES_MAX, SCHEMA_GRAMMAR },
+        { { "{\"required\":[", "\"p", "\"", "]}" }, SCHEMA_PROPERTIES_MAX, SCHEMA_GRAMMAR },
+        { { "{\"patternProperties\":{", "\"^p", "$\":true", "}}" },
+          SCHEMA_KEY_PATTERNS_MAX,
+          SCHEMA_GRAMMAR },
+        { { "{\"allOf\":[", "{\"title\":\"", "\"}", "]}" }, SCHEMA_NODES_MAX - 1, SCHEMA_CHECK },
+        { { "{\"allOf\":[", "{\"multipleOf\":1", "}", "]}" }, 8, SCHEMA_GRAMMAR },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        assert_parts(&cases[i].parts, cases[i].most, cases[i].use, true);
+        assert_parts(&cases[i].parts, cases[i].most + 1, cases[i].use, false);
+    }
+}
+
+/* {"KEYWORD": "aaa..."}, with count letters. */
+static void assert_letters(const char *before, size_t count, bool want)
+{
+    struct buf text = BUF_INIT((size_t)1024 * 1024);
+
+    buf_add_c(&text, before);
+    for (size_t i = 0; i < count; i++)
+        buf_add_char(&text, 'a');
+    buf_add_c(&text, "\"}");
+    assert_followed(text.p, SCHEMA_JSON, want);
+    buf_release(&text);
+}
+
+static void test_texts_and_counts_have_limits(void **state)
+{
+    static const struct {
+        const char *schema;
+        bool followed;
+    } cases[] = {
+        { "{\"type\":\"array\",\"minItems\":1000000}", true },
+        { "{\"type\":\"array\",\"minItems\":1000001}", false },
+        { "{\"type\":\"string\",\"pattern\":\"^a{1000}$\"}", true },
+        { "{\"type\":\"string\",\"pattern\":\"^(a{50}){50}$\"}", false },
+        { "{\"type\":\"integer\",\"minimum\":9007199254740992}", true },
+        { "{\"type\":\"integer\",\"minimum\":9007199254740994}", false },
+        { "{\"type\":\"integer\",\"maximum\":-9007199254740992}", true },
+        { "{\"type\":\"integer\",\"maximum\":-9007199254740994}", false },
+        { "{\"type\":\"integer\",\"maximum\":9223372036854775807}", true },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        assert_followed(cases[i].schema, SCHEMA_JSON, cases[i].followed);
+    assert_letters("{\"const\":\"", SCHEMA_LITERAL_BYTES_MAX - 2, true);
+    assert_letters("{\"const\":\"", SCHEMA_LITERAL_BYTES_MAX - 1, false);
+    assert_letters("{\"type\":\"string\",\"pattern\":\"", SCHEMA_PATTERN_BYTES_MAX, true);
+    assert_letters("{\"type\":\"string\",\"pattern\":\"", SCHEMA_PATTERN_BYTES_MAX + 1, false);
+}
+
+/* Goal: schemas that double at each step cost no more than their size. Method: 40 definitions, each of
+ * which has the next one twice; a catastrophic pattern beside many values. */
+static void test_what_doubles_costs_its_size(void **state)
+{
+    struct buf text = BUF_INIT((size_t)64 * 1024);
+
+    (void)state;
+    buf_add_c(&text, "{\"$ref\":\"#/$defs/d0\",\"$defs\":{");
+    for (int i = 0; i < 40; i++)
+        buf_addf(&text,
+                 "\"d%d\":{\"anyOf\":[{\"$ref\":\"#/$defs/d%d\"},{\"$ref\":\"#/$defs/d%d\"}]},", i,
+                 i + 1, i + 1);
+    buf_add_c(&text, "\"d40\":{\"type\":\"integer\"}}}");
+    assert_followed(text.p, SCHEMA_JSON, true);
+    buf_clear(&text);
+    buf_add_c(&text, "{\"pattern\":\"^(a+)+$\",\"enum\":[\"");
+    for (int i = 0; i < 300; i++)
+        buf_addf(&text, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa%d\",\"", i);
+    buf_add_c(&text, "\"]}");
+    assert_followed(text.p, SCHEMA_JSON, false);
+    buf_release(&text);
+}
+
+/* ---- Checks ---- */
+
+static void test_a_value_matches_or_the_fault_says_where_not(void **state)
+{
+    static const struct {
+        const char *schema, *value, *path; /* path NULL: it matches */
+    } cases[] = {
+        { "{\"uniqueItems\":true}", "[1,2,\"1\"]", NULL },
+        { "{\"uniqueItems\":true}", "[1,2,1.0]", "$" },
+        { "{\"not\":{\"type\":\"string\"}}", "1", NULL },
+        { "{\"not\":{\"type\":\"string\"}}", "\"a\"", "$" },
+        { "{\"not\":{\"pattern\":\"^(a+)+$\"}}", "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab\"",
+          "$" },
+        { "{\"properties\":{\"a\":{\"items\":{\"multipleOf\":0.1}}}}", "{\"a\":[0.3,1.1]}", NULL },
+        { "{\"properties\":{\"a\":{\"items\":{\"multipleOf\":0.1}}}}", "{\"a\":[0.3,1.15]}",
+          "$.a[1]" },
+        { "{\"pattern\":\"^(a|b)*$\"}", "\"abababababababababababababababababababababab\"", NULL },
+        { "{\"type\":\"integer\"}", "1.0", NULL },
+        { "{\"const\":{\"a\":1,\"b\":2}}", "{\"b\":2,\"a\":1.0}", NULL },
+        { "{\"enum\":[\"a\",1]}", "\"1\"", "$" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct reading r;
+        read_text(&r, cases[i].schema, SCHEMA_JSON, SCHEMA_CHECK);
+        assert_non_null(r.schema);
+        bool ok = schema_matches(r.schema, parse(&r.arena, cases[i].value), &r.fault);
+        if (ok != !cases[i].path || (!ok && strcmp(r.fault.path, cases[i].path) != 0))
+            fail_msg("%s of %s: %d %s", cases[i].value, cases[i].schema, ok, r.fault.path);
+        reading_release(&r);
+    }
+}
+
+/* ---- Google's dialect ---- */
+
+static void test_googles_schema_says_the_same_in_its_own_words(void **state)
+{
+    static const struct {
+        const char *schema, *yes, *no;
+    } cases[] = {
+        { "{\"type\":\"String\",\"nullable\":true}", "null", "1" },
+        { "{\"type\":\"STRING\",\"maxLength\":\"2\"}", "\"ab\"", "\"abc\"" },
+        { "{\"type\":\"INTEGER\",\"enum\":[\"1\",\"2\"]}", "2", "\"2\"" },
+        { "{\"type\":\"NUMBER\",\"minimum\":1,\"example\":7}", "1", "0" },
+        { "{\"type\":\"ARRAY\",\"items\":{\"ref\":\"#/defs/X\"},\"defs\":{\"X\":{\"type\":"
+          "\"BOOLEAN\"}}}",
+          "[true]", "[1]" },
+        { "{\"type\":\"OBJECT\",\"properties\":{\"a\":{\"type\":\"INTEGER\"}},\"required\":[\"a\"]"
+          ",\"propertyOrdering\":[\"a\"]}",
+          "{\"a\":1}", "{}" },
+        { "{\"anyOf\":[{\"type\":\"STRING\",\"format\":\"enum\",\"enum\":[\"A\"]},{\"type\":"
+          "\"null\"}]}",
+          "\"A\"", "\"B\"" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct reading r;
+        read_text(&r, cases[i].schema, SCHEMA_GOOGLE, SCHEMA_GRAMMAR);
+        if (!r.schema)
+            fail_msg("%s: %s", cases[i].schema, r.fault.message);
+        if (!schema_matches(r.schema, parse(&r.arena, cases[i].yes), &r.fault) ||
+            schema_matches(r.schema, parse(&r.arena, cases[i].no), &r.fault))
+            fail_msg("%s", cases[i].schema);
+        reading_release(&r);
+        assert_followed(cases[i].schema, SCHEMA_GOOGLE, true);
+    }
+}
+
+/* Google writes the properties in propertyOrdering's order. */
+static void test_properties_are_written_in_their_ordering(void **state)
+{
+    static const char *const schemas[] = {
+        "{\"type\":\"OBJECT\",\"properties\":{\"a\":{\"type\":\"NULL\"},\"b\":{\"type\":\"NULL\"}},"
+        "\"propertyOrdering\":[\"b\",\"a\"]}",
+        "{\"properties\":{\"a\":{\"type\":\"null\"},\"b\":{\"type\":\"null\"}},"
+        "\"propertyOrdering\":[\"b\",\"a\"]}",
+        "{\"propertyOrdering\":[\"b\",\"a\"],"
+        "\"properties\":{\"a\":{\"type\":\"null\"},\"b\":{\"type\":\"null\"}}}",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(schemas); i++) {
+        struct buf out = BUF_INIT(SCHEMA_GRAMMAR_BYTES_MAX);
+        struct reading r;
+        read_text(&r, schemas[i], i ? SCHEMA_JSON : SCHEMA_GOOGLE, SCHEMA_GRAMMAR);
+        assert_non_null(r.schema);
+        assert_true(schema_grammar(r.schema, &out, &r.fault));
+        assert_true(str_find(buf_str(&out), STR("\\\"b\\\": ")) != SIZE_MAX);
+        /* The rule of b's member was made first. */
+        assert_true(str_find(buf_str(&out), STR("\\\"b\\\": ")) <
+                    str_find(buf_str(&out), STR("\\\"a\\\": ")));
+        buf_release(&out);
+        reading_release(&r);
+    }
+}
+
+/* ---- The documentation ---- */
+
+/* Goal: the reference cannot differ from the program. Method: the table is made anew; when it is missing
+ * it is printed, to be put into the page. */
+static void test_the_reference_has_the_table_as_the_program_has_it(void **state)
+{
+    struct buf page = BUF_INIT(PAGE_BYTES_MAX), table = BUF_INIT(PAGE_BYTES_MAX);
+    struct schema_keyword_info k;
+    struct error e = { 0 };
+
+    (void)state;
+    buf_add_c(&table, "| keyword | embedded engine | answers of upstreams | meaning, or remedy |\n"
+                      "|---|---|---|---|\n");
+    for (uint32_t i = 0; schema_keyword_at(i, &k); i++)
+        buf_addf(&table, "| `%s` | %s | %s | %s |\n", k.name, k.embedded, k.upstream, k.about);
+    assert_int_equal(
+        sys_read_file(TESTS_DIR "/../docs/reference/schema.md", PAGE_BYTES_MAX, &page, &e), 0);
+    if (str_find(buf_str(&page), buf_str(&table)) == SIZE_MAX)
+        fail_msg("the page lacks this table:\n%s", table.p);
+    buf_release(&page);
+    buf_release(&table);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_contradiction_is_refused_at_its_keyword),
+        cmocka_unit_test(test_a_schema_may_be_as_large_as_its_limits_and_no_larger),
+        cmocka_unit_test(test_texts_and_counts_have_limits),
+        cmocka_unit_test(test_what_doubles_costs_its_size),
+        cmocka_unit_test(test_a_value_matches_or_the_fault_says_where_not),
+        cmocka_unit_test(test_googles_schema_says_the_same_in_its_own_words),
+        cmocka_unit_test(test_properties_are_written_in_their_ordering),
+        cmocka_unit_test(test_the_reference_has_the_table_as_the_program_has_it),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
