@@ -30,7 +30,7 @@
 #define UPSTREAM_CONCURRENCY_DEFAULT 1024 /* concurrency_max, unless set */
 #define UPSTREAM_TIMEOUT_MS 600000        /* of one attempt */
 #define UPSTREAM_IDLE_MS 300000           /* without a byte */
-#define UPSTREAM_PATIENCE_MS 900000 /* a server that answers nothing for this long is given up */
+#define UPSTREAM_PATIENCE_MS 300000       /* a server that fails for this long is given up */
 
 enum upstream_wire { WIRE_OPENAI, WIRE_GEMINI };
 

@@ -11,6 +11,8 @@
 #define USD_MAX 1e6
 #define ADAPTER_SCALE_MAX 100.0
 #define ABOVE_0 DBL_MIN
+#define TEXT_OF(x) #x
+#define DEFAULT(number) TEXT_OF(number) /* of a constant whose owner is another header */
 
 /* Type, place, bounds and section of a row. ENTRY is the section's struct. */
 #define PLACE(type_, field) .type = type_, .place = offsetof(ENTRY, field)
@@ -93,10 +95,10 @@ static const struct config_row upstream_rows[] = {
     { "max_rpm", COUNT(upstream.max_rpm, 0, UINT32_MAX), "N", "0", "requests a minute, of all jobs together; 0: no limit" },
     { "max_tpm", BIG(upstream.max_tpm, 0), "N", "0", "tokens a minute, of prompts and answers; 0: no limit" },
     { "concurrency", COUNT(upstream.concurrency, 0, UPSTREAM_CONCURRENCY_MAX), "N", "0", "requests at once; 0: found by measuring" },
-    { "concurrency_max", COUNT(upstream.concurrency_max, 0, UPSTREAM_CONCURRENCY_MAX), "N", "1024", "upper limit of that measuring; 0: the default" },
-    { "timeout_ms", COUNT(upstream.timeout_ms, 1, UINT32_MAX), "MS", "600000", "time limit of one attempt" },
-    { "idle_ms", COUNT(upstream.idle_ms, 0, UINT32_MAX), "MS", "300000", "an attempt fails after so long without a byte; 0: no limit" },
-    { "patience_ms", COUNT(upstream.patience_ms, 0, UINT32_MAX), "MS", "900000", "an upstream that answers nothing for so long is given up: its lines fail" },
+    { "concurrency_max", COUNT(upstream.concurrency_max, 0, UPSTREAM_CONCURRENCY_MAX), "N", DEFAULT(UPSTREAM_CONCURRENCY_DEFAULT), "upper limit of that measuring; 0: the default" },
+    { "timeout_ms", COUNT(upstream.timeout_ms, 1, UINT32_MAX), "MS", DEFAULT(UPSTREAM_TIMEOUT_MS), "time limit of one attempt" },
+    { "idle_ms", COUNT(upstream.idle_ms, 0, UINT32_MAX), "MS", DEFAULT(UPSTREAM_IDLE_MS), "an attempt fails after so long without a byte; 0: no limit" },
+    { "patience_ms", COUNT(upstream.patience_ms, 0, UINT32_MAX), "MS", DEFAULT(UPSTREAM_PATIENCE_MS), "an upstream that answers nothing for so long is given up: its lines fail; after 30 s if it has never answered" },
 };
 SECTION(config_upstreams, "upstreams[]", upstream_rows);
 
@@ -158,7 +160,7 @@ static const struct config_row service_rows[] = {
     { "queued_jobs_max", COUNT(settings.queued_max, 1, 1000000), "N", "10000", "maximum number of jobs of one project that are not final" },
     { "in_flight_max", COUNT(settings.in_flight_max, 0, UINT32_MAX), "N", "0", "maximum number of requests of one job at once; 0: what the model takes" },
     { "connections_max", COUNT(connections_max, 0, UINT32_MAX), "N", "2000", "maximum number of connections; 0: the default", .restart = true },
-    { "online_deadline_ms", COUNT(settings.online_deadline_ms, 1, UINT32_MAX), "MS", "600000", "time limit of an online call" },
+    { "online_deadline_ms", COUNT(settings.online_deadline_ms, 1, UINT32_MAX), "MS", DEFAULT(UPSTREAM_TIMEOUT_MS), "time limit of an online call" },
     { "expired_as", CHOICE(expired_choice), "EXPIRED|FAILED", "EXPIRED", "state that Vertex clients see of an expired job; FAILED for those that wait for ever otherwise", .restart = true },
     { "webhook_allow", TEXTS(webhook_allow, CONFIG_WEBHOOK_ALLOW_MAX), "LIST", NULL, "webhook targets that are allowed though their address is private", .restart = true },
     { "weights", LIST(weights, SERVICE_WEIGHTS_MAX, weight_section), "LIST", NULL, "shares of projects", .absent = "each 1" },

@@ -287,6 +287,7 @@ static bool retry_line(struct run *r, struct open_line *l, const struct answer *
         return false;
     }
     r->progress.retries++;
+    l->in.request->retried = true;
     window_retry(r->window, l, now_ns(r) + wait * NS_PER_MS);
     return true;
 }

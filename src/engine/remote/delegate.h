@@ -29,7 +29,7 @@
 
 #define DELEGATE_POLL_MS 30000     /* the longest wait between two looks at a remote job */
 #define DELEGATE_POLL_FIRST_MS 500 /* the first; each further is twice as long */
-#define DELEGATE_PATIENCE_MS 300000
+#define DELEGATE_PATIENCE_MS UPSTREAM_PATIENCE_MS
 /* A create that was cut off may take this long to be found by its name. */
 #define DELEGATE_SETTLE_MS 2000
 /* delegate_cancel waits this long for the remote jobs to end, for the answers that are paid. */

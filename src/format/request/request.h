@@ -123,7 +123,8 @@ struct request {
     yyjson_val *labels;
     bool has_media;                  /* any inline or file data */
     const struct file_source *files; /* NULL: files cannot be read */
-    struct embedding embedding;      /* of REQUEST_EMBED */
+    bool retried; /* an attempt failed before: another failure says little about the server */
+    struct embedding embedding; /* of REQUEST_EMBED */
 };
 
 /* A line's sibling keys of "request", as spans of the line. */

@@ -203,6 +203,7 @@ static int flight_start(struct upstream_loop *l, struct flight *f, struct error 
     };
 
     server_sent(f->target->server, &f->target->member, f->task->request->text.len, &f->exchange);
+    f->exchange.retried = f->task->request->retried;
     if (http_multi_start(l->multi, &ask, e) == 0) {
         flight_link(l, f);
         return 0;

@@ -20,11 +20,11 @@ bool breaker_sent(struct breaker *b)
     return true;
 }
 
-void breaker_success(struct breaker *b, uint64_t sent_ns)
+void breaker_success(struct breaker *b, uint64_t sent_ns, uint64_t now_ns)
 {
     uint64_t newest = sent_ns > b->answered_ns ? sent_ns : b->answered_ns;
 
-    *b = (struct breaker){ .state = BREAKER_CLOSED, .answered_ns = newest };
+    *b = (struct breaker){ .state = BREAKER_CLOSED, .answered_ns = newest, .success_ns = now_ns };
 }
 
 static void breaker_open(struct breaker *b, const struct breaker_failure *f)
@@ -40,7 +40,10 @@ static void breaker_open(struct breaker *b, const struct breaker_failure *f)
 
 void breaker_failure(struct breaker *b, const struct breaker_failure *f)
 {
-    if (!f->probe && f->sent_ns < b->answered_ns)
+    bool own =
+        f->retried && b->success_ns && f->now_ns - b->success_ns < BREAKER_RETRY_MS * NS_PER_MS;
+
+    if (!f->probe && (f->sent_ns < b->answered_ns || own))
         return;
     b->failures++;
     b->failing_ns = b->failing_ns ? b->failing_ns : f->now_ns;

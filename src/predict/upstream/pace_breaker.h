@@ -10,6 +10,8 @@
  *          A request that was sent before the breaker opened closes it by success and changes nothing
  *          by failure. A failure does not count when a request that was sent later has been answered:
  *          slow failures end late.
+ *          A retry that fails does not count within BREAKER_RETRY_MS of a success: the lines at the end
+ *          of a job are those that failed before, and the server may be well.
  * Units:   monotonic nanoseconds.
  * Threads: none; guarded by its owner.
  * Source:  M. Nygard, "Release It!", 2007.
@@ -23,12 +25,14 @@
 #define BREAKER_FAILURES 20
 #define BREAKER_MS 500
 #define BREAKER_CAP_MS 30000
+#define BREAKER_RETRY_MS 3000
 
 enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_HALF_OPEN };
 struct breaker {
     enum breaker_state state;
     uint32_t failures;    /* in a row */
     uint64_t answered_ns; /* when the newest answered request was sent */
+    uint64_t success_ns;  /* the last success */
     uint32_t wait_ms;     /* of this opening */
     uint64_t until_ns;    /* while open */
     uint64_t failing_ns;  /* the first failure since the last success; 0: none */
@@ -37,11 +41,12 @@ struct breaker {
 bool breaker_ready(const struct breaker *b, uint64_t now_ns, uint64_t *ready_ns);
 /* A request is sent. True: it is the probe. */
 bool breaker_sent(struct breaker *b);
-void breaker_success(struct breaker *b, uint64_t sent_ns);
+void breaker_success(struct breaker *b, uint64_t sent_ns, uint64_t now_ns);
 struct breaker_failure {
     uint64_t sent_ns, now_ns;
     bool probe;
     bool reached; /* the server answered, with an error */
+    bool retried; /* the request had failed before */
 };
 void breaker_failure(struct breaker *b, const struct breaker_failure *f);
 /* A request ended without a result (it was cancelled): if it was the probe, the next one probes. */

@@ -467,18 +467,24 @@ static void judge(struct upstream_server *s, const struct server_exchange *x,
     };
 
     const struct breaker_failure failure = {
-        .sent_ns = x->sent_ns, .now_ns = now, .probe = x->probe, .reached = r->reached
+        .sent_ns = x->sent_ns,
+        .now_ns = now,
+        .probe = x->probe,
+        .reached = r->reached,
+        .retried = x->retried,
     };
 
     /* A lost connection counts too: the server may be overloaded rather than broken. A limit of the
-     * account has nothing to do with how many are in flight. */
-    if (r->end == EXCHANGE_ANSWERED || r->end == EXCHANGE_FAILED ||
-        (r->end == EXCHANGE_OVERLOAD && !account_limited(r)))
+     * account has nothing to do with how many are in flight. A request that has failed before may be
+     * one that always fails, and the last requests of a job are of that kind. */
+    bool counts = r->end == EXCHANGE_ANSWERED || r->end == EXCHANGE_FAILED ||
+                  (r->end == EXCHANGE_OVERLOAD && !account_limited(r));
+    if (counts && !x->retried)
         limit_add(&s->limit, &sample, now);
     switch (r->end) {
     case EXCHANGE_ANSWERED:
     case EXCHANGE_REFUSED:
-        breaker_success(&s->breaker, x->sent_ns);
+        breaker_success(&s->breaker, x->sent_ns, now);
         break;
     case EXCHANGE_OVERLOAD: /* alive, but not able to answer this request in time */
     case EXCHANGE_FAILED:

@@ -65,6 +65,7 @@ struct server_exchange {
     double taken[QUOTA_COUNT]; /* of each quota, when it was sent */
     double load_ns;            /* the server's load_ns when it was sent: see server.c */
     bool probe;
+    bool retried; /* set by the caller: its request has failed before */
 };
 enum exchange_end {
     EXCHANGE_ANSWERED,

@@ -143,7 +143,7 @@ static void test_the_breaker_opens_at_the_limit_of_failures_in_a_row_and_not_bef
     (void)state;
     fail_times(&b, BREAKER_FAILURES - 1, 5);
     assert_true(breaker_ready(&b, 5, &ready));
-    breaker_success(&b, 0);
+    breaker_success(&b, 0, 1);
     fail_times(&b, BREAKER_FAILURES - 1, 6);
     assert_true(breaker_ready(&b, 6, &ready));
     fail_times(&b, 1, 7);
@@ -162,7 +162,7 @@ static void test_an_open_breaker_lets_one_probe_through(void **state)
     assert_true(breaker_sent(&b));
     assert_false(breaker_ready(&b, BREAKER_MS * NS_PER_MS, &ready));
     assert_true(ready == UINT64_MAX);
-    breaker_success(&b, 0);
+    breaker_success(&b, 0, 1);
     assert_true(breaker_ready(&b, 0, &ready));
     assert_false(breaker_sent(&b));
 }
@@ -206,7 +206,7 @@ static void test_failures_that_were_sent_before_the_newest_success_do_not_count(
     uint64_t ready;
 
     (void)state;
-    breaker_success(&b, 100);
+    breaker_success(&b, 100, 101);
     for (int i = 0; i < 3 * BREAKER_FAILURES; i++)
         breaker_failure(&b, &(struct breaker_failure){ .sent_ns = 99, .now_ns = 500 });
     assert_true(breaker_ready(&b, 500, &ready));
@@ -224,8 +224,26 @@ static void test_late_failures_do_not_prolong_an_opening_and_a_late_success_ends
     fail_times(&b, 100, 2);
     assert_false(breaker_ready(&b, 2, &ready));
     assert_int_equal(ready, 1 + BREAKER_MS * NS_PER_MS);
-    breaker_success(&b, 0);
+    breaker_success(&b, 0, 1);
     assert_true(breaker_ready(&b, 2, &ready));
+}
+
+static void test_retries_that_fail_soon_after_an_answer_do_not_open_the_breaker(void **state)
+{
+    struct breaker b = { 0 };
+    uint64_t ready, late = BREAKER_RETRY_MS * NS_PER_MS;
+
+    (void)state;
+    breaker_success(&b, 1, 1);
+    for (int i = 0; i < 100; i++)
+        breaker_failure(&b, &(struct breaker_failure){
+                                .sent_ns = 2, .now_ns = late, .reached = true, .retried = true });
+    assert_true(breaker_ready(&b, late, &ready));
+    for (int i = 0; i < BREAKER_FAILURES; i++)
+        breaker_failure(&b,
+                        &(struct breaker_failure){
+                            .sent_ns = 2, .now_ns = late + 1, .reached = true, .retried = true });
+    assert_false(breaker_ready(&b, late + 1, &ready));
 }
 
 static void test_a_probe_that_was_cancelled_makes_room_for_the_next(void **state)
@@ -599,6 +617,7 @@ int main(void)
         cmocka_unit_test(test_probes_of_a_server_that_answers_come_at_the_same_pace),
         cmocka_unit_test(test_failures_that_were_sent_before_the_newest_success_do_not_count),
         cmocka_unit_test(test_late_failures_do_not_prolong_an_opening_and_a_late_success_ends_it),
+        cmocka_unit_test(test_retries_that_fail_soon_after_an_answer_do_not_open_the_breaker),
         cmocka_unit_test(test_a_probe_that_was_cancelled_makes_room_for_the_next),
         cmocka_unit_test(test_refusals_among_answers_never_pause_the_server),
         cmocka_unit_test(test_refusals_of_one_round_trip_do_not_pause_the_server),

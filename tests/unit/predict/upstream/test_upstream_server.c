@@ -137,11 +137,78 @@ static void test_a_member_with_nothing_in_flight_learns_when_to_ask_again(void *
     assert_true(ready_ns == UINT64_MAX); /* an end of its own wakes it */
 }
 
+/* Sends one request, which ends after a second. */
+static enum server_go exchange(enum exchange_end end, bool reached)
+{
+    const struct exchange_result result = { .end = end, .reached = reached };
+    struct server_exchange x;
+    uint64_t ready_ns;
+    enum server_go go = server_ask(w->server, &w->first.member, 10, &ready_ns);
+
+    w->clock.sleep_ns(&w->clock, LONG_AFTER_NS);
+    if (go != SERVER_GO)
+        return go;
+    server_sent(w->server, &w->first.member, 10, &x);
+    server_ended(w->server, &x, &result);
+    return go;
+}
+
+/* Seconds from the first failure until the server is given up. */
+static uint32_t seconds_until_given_up(void)
+{
+    uint32_t seconds = 0;
+
+    while (exchange(EXCHANGE_FAILED, false) != SERVER_GIVEN_UP) {
+        seconds++;
+        assert_true(seconds < 10000);
+    }
+    return seconds;
+}
+
+static void test_a_server_that_never_answered_is_given_up_after_half_a_minute(void **state)
+{
+    (void)state;
+    w->upstream.patience_ms = UPSTREAM_PATIENCE_MS;
+    assert_in_range(seconds_until_given_up(), 29, 40);
+}
+
+static void test_a_server_that_has_answered_once_is_given_up_after_its_patience(void **state)
+{
+    (void)state;
+    w->upstream.patience_ms = UPSTREAM_PATIENCE_MS;
+    assert_int_equal(exchange(EXCHANGE_REFUSED, true), SERVER_GO);
+    assert_in_range(seconds_until_given_up(), UPSTREAM_PATIENCE_MS / 1000 - 1,
+                    UPSTREAM_PATIENCE_MS / 1000 + 40);
+}
+
+static void test_a_quota_in_the_headers_is_kept_before_anything_is_refused(void **state)
+{
+    const struct exchange_result none_left = {
+        .end = EXCHANGE_ANSWERED,
+        .reached = true,
+        .quota = { [QUOTA_REQUESTS] = { true, 100, 0, 5ULL * LONG_AFTER_NS } },
+    };
+    struct server_exchange x;
+    uint64_t ready_ns, now;
+
+    (void)state;
+    server_sent(w->server, &w->first.member, 10, &x);
+    server_ended(w->server, &x, &none_left);
+    now = w->clock.mono_ns(&w->clock);
+    assert_int_equal(server_ask(w->server, &w->first.member, 10, &ready_ns), SERVER_PACED);
+    assert_in_range(ready_ns, now + 1, now + 5ULL * LONG_AFTER_NS);
+    w->clock.sleep_ns(&w->clock, ready_ns - now);
+    assert_int_equal(server_ask(w->server, &w->first.member, 10, &ready_ns), SERVER_GO);
+}
+
 #define SITE_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        SITE_TEST(test_a_server_that_never_answered_is_given_up_after_half_a_minute),
+        SITE_TEST(test_a_server_that_has_answered_once_is_given_up_after_its_patience),
+        SITE_TEST(test_a_quota_in_the_headers_is_kept_before_anything_is_refused),
         SITE_TEST(test_a_member_alone_has_all_slots),
         SITE_TEST(test_free_slots_go_to_the_member_that_has_fewer),
         SITE_TEST(test_a_member_that_has_not_asked_for_long_has_no_share),
