@@ -29,9 +29,10 @@ struct answer {
     struct error error;      /* code OK: the answer is in response */
     uint32_t retry_after_ms; /* with a retryable error: the pause that was asked for; 0: none */
     bool final;              /* with a retryable error: another attempt cannot help any more */
-    bool rejected;           /* with a retryable error: an answer came and has not the form that was
+    bool hopeless; /* with an error: key or model are refused, and nothing was answered before */
+    bool rejected; /* with a retryable error: an answer came and has not the form that was
                               * asked for; usage is what the upstream bills for it */
-    bool complete;       /* every candidate ended by itself and, as far as this predictor follows or
+    bool complete; /* every candidate ended by itself and, as far as this predictor follows or
                               * checks the form that was asked for, has it */
     struct buf response; /* GenerateContentResponse as JSON; owned */
     struct usage usage;

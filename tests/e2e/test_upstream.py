@@ -13,7 +13,7 @@ from conftest import request, text_of
 from test_serve import JOBS, OK, Server, make_key
 from upstream import Upstream
 
-SOME_FAILED, USAGE = 1, 2
+SOME_FAILED, USAGE, STOPPED = 1, 2, 4
 SECONDS_MAX = 60
 
 
@@ -49,13 +49,35 @@ def test_a_batch_is_answered_without_any_configuration(tranche, path):
     assert tranche.rows("out.jsonl")[0]["response"]["modelVersion"] == "stub"
 
 
+@pytest.mark.parametrize("options, cause", [
+    (["--key", "right"], "401"), (["--fault", "wrong-model:100%"], "404")], ids=["key", "model"])
+def test_a_refusal_that_no_line_can_escape_ends_the_run_and_leaves_the_output(tranche, options, cause):
+    ask(tranche, 2000)
+    old = tranche.write("out.jsonl", {"an": "older output"})
+    before = pathlib.Path(old).read_bytes()
+    with Upstream(*options) as stub:
+        done = run(tranche, stub.url + "/v1", "--fresh", TRANCHE_UPSTREAM_KEY="wrong")
+        assert done.returncode == STOPPED, done.stderr
+        assert cause in done.stderr and "no request can be answered" in done.stderr
+        assert stub.stats()["requests"] < 200
+    assert pathlib.Path(old).read_bytes() == before
+
+
+def test_one_line_that_is_refused_ends_no_run(tranche):
+    ask(tranche, 500)
+    with Upstream("--fault", "wrong-model:10%", "--seed", 3) as stub:
+        done = run(tranche, stub.url + "/v1")
+        assert done.returncode == SOME_FAILED, done.stderr
+        denied = stub.stats()["faults"]["wrong-model"]
+    assert sum("404" in row["status"] for row in tranche.rows("out.jsonl")) in range(1, denied + 1)
+
+
 def test_the_key_comes_from_the_environment_and_stands_nowhere(tranche):
     ask(tranche, 3)
     with Upstream("--key", "secret-4711") as stub:
         done = run(tranche, stub.url + "/v1")
-        assert done.returncode == SOME_FAILED
-        assert all("401" in row["status"] for row in tranche.rows("out.jsonl"))
-        done = run(tranche, stub.url + "/v1", "--fresh", TRANCHE_UPSTREAM_KEY="secret-4711")
+        assert done.returncode == STOPPED and "401" in done.stderr
+        done = run(tranche, stub.url + "/v1", TRANCHE_UPSTREAM_KEY="secret-4711")
         assert done.returncode == OK, done.stderr
         gemini = ["--fresh", "--dialect", "gemini"]
         done = run(tranche, stub.url + "/v1beta", *gemini, TRANCHE_UPSTREAM_KEY="secret-4711")

@@ -276,6 +276,10 @@ void run_report_failure(struct run *r, const struct error *e)
     r->code = local_job_exit(r->job.stage, e->code);
     if (r->job.stage == EXIT_INTERNAL && e->code == ERROR_FAILED_PRECONDITION)
         r->code = EXIT_INPUT; /* the input changed while it ran */
+    if (r->job.stage == EXIT_INTERNAL &&
+        (e->code == ERROR_UNAUTHENTICATED || e->code == ERROR_PERMISSION_DENIED ||
+         e->code == ERROR_NOT_FOUND))
+        r->code = EXIT_STOPPED; /* the upstream refuses the key or the model */
     terminal_error(c, "%s", e->msg);
     if (counters_done(b))
         terminal_note(c, "%s of %s lines are done and saved", human_count(HUMAN, counters_done(b)),

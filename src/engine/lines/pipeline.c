@@ -30,10 +30,12 @@ struct run {
     uint64_t began_ns, progress_due_ns;
     uint64_t ready_ns; /* when the next line that waits for a time is ready */
     uint64_t seed;
-    bool fed;     /* no line is left to enter */
-    bool hungry;  /* lines could enter at once */
-    bool behind;  /* rows are committed that are not rendered yet */
-    bool limited; /* a limit is passed: end says which */
+    bool fed;             /* no line is left to enter */
+    bool hungry;          /* lines could enter at once */
+    bool behind;          /* rows are committed that are not rendered yet */
+    bool answered;        /* at least one line, since this run began */
+    struct error refusal; /* of all that was sent, while nothing is answered; code OK: none */
+    bool limited;         /* a limit is passed: end says which */
     enum pipeline_end end;
     bool draining; /* failures are not judged any more: their lines stay pending */
 };
@@ -228,7 +230,7 @@ static int send(struct run *r, struct error *e)
     uint64_t now = now_ns(r);
     struct error full;
 
-    while (r->progress.in_flight < r->in_flight_max) {
+    while (r->progress.in_flight < r->in_flight_max && r->refusal.code == ERROR_OK) {
         struct open_line *l = window_next(r->window, now, &r->ready_ns);
         if (!l)
             return 0;
@@ -299,12 +301,19 @@ static int take_answer(struct run *r, const struct answer *a, struct error *e)
 
     r->progress.in_flight--;
     if (a->error.code == ERROR_OK) {
+        r->answered = true;
+        r->refusal.code = ERROR_OK;
         int rc = ledger_answer(&r->ledger, l, a, e);
         window_drop(r->window, l);
         return rc;
     }
     if (r->draining && (a->error.code == ERROR_CANCELLED || error_retryable(a->error.code)))
         return 0;
+    if (a->hopeless && !r->answered) { /* unless what is in flight proves otherwise */
+        r->refusal = a->error;
+        window_unsend(r->window, l);
+        return 0;
+    }
     return retry_line(r, l, a, &why) ? 0 : fail_line(r, l, &why, e);
 }
 
@@ -400,6 +409,10 @@ static int run_lines(struct run *r, struct error *e)
             return -1;
         if (r->limited)
             break;
+        if (r->refusal.code != ERROR_OK && r->progress.in_flight == 0) {
+            *e = r->refusal;
+            return error_wrap(e, "no request can be answered");
+        }
         if (r->fed && window_count(r->window) == 0)
             return finish(r, e);
         if (take_answers(r, wait_ms(r), e) < 0 || settle(r, false, e) < 0)

@@ -8,7 +8,9 @@
  *          as a stop does. Requests in flight count at the mean cost of those answered, so that
  *          a budget is exceeded by no more than what the last few lines differ from the mean.
  * Errors:  RESOURCE_EXHAUSTED (disk full), FAILED_PRECONDITION (input changed), INTERNAL (predictor
- *          broken). Whatever was committed stays and a later run goes on.
+ *          broken); the refusal's code when the predictor refuses the key or the model before it has
+ *          answered anything (UNAUTHENTICATED, PERMISSION_DENIED, NOT_FOUND): then no line has a row of
+ *          it. Whatever was committed stays and a later run goes on.
  * Owns:    takes the predictor's session and closes it before it returns, whatever happened, because
  *          requests that lie in the pipeline's memory may still be open there.
  * Threads: the caller's thread runs it and owns everything; on_progress is called on it.

@@ -306,6 +306,9 @@ static void finish(struct upstream_loop *l, const struct http_done *done)
 
     flight_read(f, &l->desk, done, &result, &why);
     server_ended(f->target->server, &f->exchange, &result);
+    bool hopeless = upstream_route_ended(l->route, f->target, &result);
+    if (f->task)
+        f->task->answer.hopeless = hopeless;
     flight_unlink(l, f);
     if (f->task && f->task->answer.error.code == ERROR_OK && answer_check_wanted(f->task->request))
         (void)chan_send(l->unchecked, f->task); /* has room for the whole window */

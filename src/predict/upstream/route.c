@@ -94,6 +94,20 @@ enum route_go upstream_route_next(struct upstream_route *r, const struct route_q
     return best >= 0 ? ROUTE_GO : ROUTE_WAIT;
 }
 
+bool upstream_route_ended(struct upstream_route *r, struct target *p,
+                          const struct exchange_result *result)
+{
+    enum error_code code = result->why ? result->why->code : ERROR_OK;
+    bool hopeless = true;
+
+    p->answered = p->answered || result->end == EXCHANGE_ANSWERED;
+    p->refused =
+        code == ERROR_UNAUTHENTICATED || code == ERROR_PERMISSION_DENIED || code == ERROR_NOT_FOUND;
+    for (uint32_t i = 0; i < r->count; i++)
+        hopeless = hopeless && r->target[i].refused && !r->target[i].answered;
+    return hopeless;
+}
+
 uint32_t upstream_route_room(const struct upstream_route *r)
 {
     uint32_t room = 0;

@@ -23,7 +23,8 @@ struct target {
     const char *shown;  /* its name, for modelVersion; NULL: the model has only one target */
     struct price price; /* with has_price */
     bool has_price;
-    double credit; /* how far it is behind its share */
+    bool answered, refused; /* a request was; refused: key or model. The loop's */
+    double credit;          /* how far it is behind its share */
     struct server_member member;
 };
 struct upstream_route {
@@ -54,6 +55,11 @@ struct route_query {
 };
 enum route_go upstream_route_next(struct upstream_route *r, const struct route_query *q,
                                   uint32_t *target, uint64_t *ready_ns);
+
+/* Records how an exchange with a target ended. True: all targets have refused the key or the model, and
+ * none has answered anything: no request can escape that. */
+bool upstream_route_ended(struct upstream_route *r, struct target *p,
+                          const struct exchange_result *result);
 
 uint32_t upstream_route_room(const struct upstream_route *r); /* slots of all its servers */
 /* A sentence about what holds requests up; "" when nothing does. */
