@@ -6,9 +6,9 @@ import sys
 import time
 
 
-def requests():
-    """The workload on the standard input: messages and the most tokens of an answer, for each line."""
-    for line in sys.stdin:
+def requests(lines=sys.stdin):
+    """The workload, by default on the standard input: messages and the most tokens of an answer, for each line."""
+    for line in lines:
         request = json.loads(line)["request"]
         messages = [{"role": "assistant" if c.get("role") == "model" else "user",
                      "content": "".join(p["text"] for p in c["parts"])} for c in request["contents"]]
