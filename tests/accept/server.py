@@ -30,10 +30,10 @@ def default_signals():
 class Server:
     """A running `tranche serve`; `url` is where it listens."""
 
-    def __init__(self, folder, *options, more=""):
-        """more: what stands in the configuration besides CONFIG."""
+    def __init__(self, folder, *options, config=CONFIG, more=""):
+        """more: what stands in the configuration besides config."""
         self.folder = pathlib.Path(folder)
-        self.config = CONFIG + more
+        self.config = config + more
         self.options = options
         self.process = None
         self.url = None
