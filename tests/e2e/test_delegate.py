@@ -270,7 +270,7 @@ def test_without_watch_it_returns_and_the_same_command_fetches(tranche, far):
     assert len(far.there.jobs()) == 1
 
 
-def test_an_interrupt_leaves_the_far_job_running(tranche, far):
+def test_an_interrupt_leaves_the_remote_job_running(tranche, far):
     far = far("fake: {delay_ms: 3000}")
     ask(tranche, 20)
     process = far.start("in.jsonl", "-o", "out.jsonl", "--watch")
@@ -286,7 +286,7 @@ def test_an_interrupt_leaves_the_far_job_running(tranche, far):
     assert len(far.there.jobs()) == 1
 
 
-def test_killed_at_random_instants_it_goes_on_and_no_far_job_is_doubled(tranche, far):
+def test_killed_at_random_instants_it_goes_on_and_no_remote_job_is_doubled(tranche, far):
     far = far("fake: {delay_ms: 60, jitter_ms: 60}")
     chance = random.Random(5)
     for trial in range(6):
@@ -307,7 +307,7 @@ def test_killed_at_random_instants_it_goes_on_and_no_far_job_is_doubled(tranche,
 
 
 @pytest.mark.parametrize("share", [0.1, 0.4])
-def test_over_a_bad_line_every_line_is_answered_and_no_far_job_is_doubled(tranche, far, share):
+def test_over_a_bad_line_every_line_is_answered_and_no_remote_job_is_doubled(tranche, far, share):
     far = far("fake: {delay_ms: 20}")
     for trial in range(5):
         line = BadLine(far.there.url, share, trial)

@@ -1,5 +1,5 @@
-/* Goal: whatever a server answers instead of an answer becomes one code, one readable line and the pause that it asks for.
- * Method: refusals as servers send them. */
+/* Goal: whatever a server answers instead of an answer becomes one code, one readable line and the pause
+ * that it asks for. Method: refusals as servers send them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
