@@ -49,8 +49,7 @@ struct service {
     size_t dirty_count;
     struct hub_entry hub[HUBS_MAX];
     uint32_t hub_count;
-    bool
-        replaced; /* some hub's model is no current one: a checker looks whether it can be closed */
+    bool replaced;        /* a model of hub[] was replaced: a checker tries to close its hub */
     uint64_t replaced_ns; /* deadline (base/thread.h): then */
     pthread_t *checker;   /* checker_count threads */
     uint32_t checker_count;
