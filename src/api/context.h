@@ -28,9 +28,11 @@ struct api {
     bool open; /* reachable from this machine only: until the first key is made, every call may do
                 * anything (auth.h) */
     const char *const
-        *webhook_allow;        /* private host:port that webhooks may reach, until NULL; or NULL */
-    atomic_bool draining;      /* /readyz says no */
-    struct api_events *events; /* api_serve's own */
+        *webhook_allow; /* private host:port that webhooks may reach, until NULL; or NULL */
+    const char *const
+        *locations; /* where jobs are taken, until NULL; NULL: each region, but not "global" */
+    atomic_bool draining;          /* /readyz says no */
+    struct api_events *events;     /* api_serve's own */
     struct webhook_sender *sender; /* api_serve's own */
     struct later *later;           /* api_serve's own */
 };

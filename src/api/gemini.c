@@ -52,12 +52,26 @@ static void refuse_embedding(struct call *c)
     call_fail(c, &e);
 }
 
+/* A batch that is not done is cancelled too, as Google's service does; it is gone when its work has stopped. */
+static int delete_of_path(struct call *c, struct job *j, struct error *e)
+{
+    if (job_of_path(c, j, e) < 0)
+        return -1;
+    if (!job_state_final(j->state) &&
+        job_remove(c->api->store, c->arena, call_scope(c), j->id, j, e) < 0)
+        return -1;
+    if (job_state_final(j->state))
+        return service_delete(c->api->service, call_scope(c), j->id, e);
+    service_wake(c->api->service);
+    return 0;
+}
+
 static void delete_batch(struct call *c)
 {
     struct error e = { 0 };
     struct job j;
 
-    if (job_delete_of_path(c, &j, &e) < 0)
+    if (delete_of_path(c, &j, &e) < 0)
         call_fail(c, &e);
     else
         call_reply_c(c, "{}");

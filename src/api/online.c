@@ -152,7 +152,8 @@ static void reply_generated(struct online_call *o, struct call *c, const struct 
     } forms[] = {
         [FORM_ONE] = { "", "\n", "application/json; charset=UTF-8" },
         [FORM_SSE] = { "data: ", "\r\n\r\n", "text/event-stream" },
-        [FORM_ARRAY] = { "[", "]\n", "application/json; charset=UTF-8" },
+        /* Google's readers of a stream take nothing after the bracket. */
+        [FORM_ARRAY] = { "[", "]", "application/json; charset=UTF-8" },
     };
     struct buf body = BUF_INIT(REPLY_BYTES_MAX);
 

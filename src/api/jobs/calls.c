@@ -14,19 +14,34 @@ static bool location_valid(struct str s)
     return s.len > 0 && s.len < LOCATION_BYTES;
 }
 
+static bool is_listed(const char *const *list, struct str location)
+{
+    for (; list && *list; list++)
+        if (str_eq_c(location, *list))
+            return true;
+    return false;
+}
+
 static int location_read(struct call *c, struct str location, const char *verb, const char **out,
                          struct error *e)
 {
-    if (str_eq_c(location, "global"))
+    if (str_eq_c(location, "global") && !is_listed(c->api->locations, location))
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "The location \"global\" is not supported for batch jobs. Use a region, "
-                         "such as \"%s\".",
+                         "such as \"%s\", or let the service's operator list \"global\" in the "
+                         "setting service.locations.",
                          c->api->default_location);
     if (!location_valid(location))
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "The location in the path is not valid. Use a region, such as \"%s\".",
                          c->api->default_location);
     bool any = str_eq_c(location, "-") && strcmp(verb, "list") == 0;
+    bool creates = strcmp(verb, "create") == 0;
+    if (creates && c->api->locations && !is_listed(c->api->locations, location))
+        return error_set(
+            e, ERROR_INVALID_ARGUMENT,
+            "The location \"%.*s\" is not in the setting service.locations. Use \"%s\".",
+            STR_ARG(location), c->api->locations[0] ? c->api->locations[0] : "none");
     *out = any ? NULL : arena_copy(c->arena, location.p, location.len);
     return 0;
 }
@@ -76,7 +91,8 @@ static int batch_of_path(struct call *c, struct job *out, struct error *e)
                               arena_copy(c->arena, id.p, id.len), out, e);
     if (found < 0)
         return -1;
-    return found && out->dialect == DIALECT_GEMINI ? 0 : not_found(id, "Batch", e);
+    bool shown = found && out->dialect == DIALECT_GEMINI && out->asked != ASKED_REMOVE;
+    return shown ? 0 : not_found(id, "Batch", e);
 }
 
 int job_of_path(struct call *c, struct job *out, struct error *e)

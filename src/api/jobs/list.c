@@ -91,6 +91,8 @@ static bool keep(void *arg, const struct job *j)
     const struct job_listing *l = arg;
     struct job shown = *j;
 
+    if (j->asked == ASKED_REMOVE)
+        return false;
     if (j->state == JOB_EXPIRED && j->dialect == DIALECT_VERTEX)
         shown.state = l->call->api->expired_as;
     return filter_keeps(l->filter, &shown);

@@ -31,6 +31,7 @@ struct config_service {
     const char *tls_cert, *tls_key;  /* both or none */
     const char *default_project;
     const char *const *webhook_allow; /* until NULL; or NULL */
+    const char *const *locations;     /* until NULL; or NULL */
     uint32_t expired_choice;
     enum job_state expired_as;
     uint32_t connections_max; /* 0: the server's default */

@@ -162,6 +162,7 @@ static const struct config_row service_rows[] = {
     { "connections_max", COUNT(connections_max, 0, UINT32_MAX), "N", "2000", "maximum number of connections; 0: the default", .restart = true },
     { "online_deadline_ms", COUNT(settings.online_deadline_ms, 1, UINT32_MAX), "MS", DEFAULT(UPSTREAM_TIMEOUT_MS), "time limit of an online call" },
     { "expired_as", CHOICE(expired_choice), "EXPIRED|FAILED", "EXPIRED", "state that Vertex clients see of an expired job; FAILED for those that wait for ever otherwise", .restart = true },
+    { "locations", TEXTS(locations, CONFIG_LOCATIONS_MAX), "LIST", NULL, "locations at which jobs are taken; \"global\" must be listed", .absent = "each region", .restart = true },
     { "webhook_allow", TEXTS(webhook_allow, CONFIG_WEBHOOK_ALLOW_MAX), "LIST", NULL, "webhook targets that are allowed though their address is private", .restart = true },
     { "weights", LIST(weights, SERVICE_WEIGHTS_MAX, weight_section), "LIST", NULL, "shares of projects", .absent = "each 1" },
 };

@@ -129,6 +129,7 @@ static int step_listen(struct serve *s, struct error *e)
     s->api.test_clock = s->o->test_clock;
     s->api.open = http_server_loopback(s->http.listen);
     s->api.webhook_allow = config->service.webhook_allow;
+    s->api.locations = config->service.locations;
     return api_serve(&s->api, &s->http, &s->server, e);
 }
 

@@ -89,14 +89,29 @@ static void take_job(struct service *s, const struct job *j)
     unlock(&s->lock);
 }
 
+/* The end of a job that a client removed while it ran. A failure is tried again at the next start. */
+static void delete_removed(struct service *s, const struct job *j)
+{
+    struct error e;
+
+    lock(&s->lock);
+    bool busy = scheduler_find(s, j->id) != NULL;
+    unlock(&s->lock);
+    if (!busy && service_delete(s, NULL, j->id, &e) < 0)
+        log_warn("job %lld cannot be deleted: %s", (long long)j->id, e.msg);
+}
+
 int scheduler_load(struct service *s, struct error *e)
 {
     struct arena a = { 0 };
     struct job_list all = { 0 };
     int rc = job_open_list(s->env.store, &a, &all, e);
 
-    for (uint32_t i = 0; i < all.count; i++)
+    for (uint32_t i = 0; i < all.count; i++) {
         take_job(s, &all.item[i]);
+        if (job_state_final(all.item[i].state))
+            delete_removed(s, &all.item[i]);
+    }
     if (all.count)
         log_info("%u jobs are open", all.count);
     arena_release(&a);
@@ -157,9 +172,11 @@ static void read_one(struct service *s, struct arena *a, int64_t id)
 
     if (rc == 1)
         take_job(s, &j);
-    else if (rc == 0)
+    if (rc == 1 && job_state_final(j.state) && j.asked == ASKED_REMOVE)
+        delete_removed(s, &j);
+    if (rc == 0)
         forget(s, id);
-    else
+    if (rc < 0)
         read_later(s, id, &e);
 }
 

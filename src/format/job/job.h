@@ -60,7 +60,12 @@ enum dialect { DIALECT_VERTEX = 0, DIALECT_GEMINI = 1 };
 /* The kind of input and output. */
 enum job_source { JOB_OBJECTS = 0, JOB_FILE = 1, JOB_INLINE = 2 };
 /* A request to a running job, which obeys it at its next step. */
-enum job_asked { ASKED_NOTHING = 0, ASKED_CANCEL = 1, ASKED_PAUSE = 2 };
+enum job_asked {
+    ASKED_NOTHING = 0,
+    ASKED_CANCEL = 1,
+    ASKED_PAUSE = 2,
+    ASKED_REMOVE = 3 /* cancelled, and deleted at its end; clients see the job no more */
+};
 
 #define JOB_BATCH_ID_BYTES 37 /* 36 characters of [a-z0-9] and a NUL */
 #define PROJECT_BYTES 64

@@ -212,6 +212,24 @@ int job_cancel(struct store *s, struct arena *a, const char *project, int64_t id
     return change(s, a, &c, out, e);
 }
 
+static int apply_remove(const struct change *c, struct job *j, struct error *e)
+{
+    if (apply_cancel(c, j, e) < 0)
+        return -1;
+    if (!job_state_final(j->state))
+        j->asked = ASKED_REMOVE;
+    return 0;
+}
+
+int job_remove(struct store *s, struct arena *a, const char *project, int64_t id, struct job *out,
+               struct error *e)
+{
+    struct change c = { .apply = apply_remove, .project = project };
+
+    *out = (struct job){ .id = id };
+    return change(s, a, &c, out, e);
+}
+
 static int apply_pause(const struct change *c, struct job *j, struct error *e)
 {
     (void)c;

@@ -53,7 +53,8 @@ struct job_list {
 };
 int job_query(struct store *s, struct arena *a, const struct job_query *q, struct job_list *out,
               struct error *e) FALLIBLE;
-/* All jobs that are not final, the oldest first: what the scheduler begins with and looks after. */
+/* All jobs that are not final, or that a client removed, the oldest first: the scheduler begins with these
+ * and looks after them. */
 int job_open_list(struct store *s, struct arena *a, struct job_list *out, struct error *e) FALLIBLE;
 
 /* The number of a project's jobs that are not final; counting stops at `most`. */
@@ -68,6 +69,9 @@ int job_cancel(struct store *s, struct arena *a, const char *project, int64_t id
                struct error *e) FALLIBLE;
 int job_pause(struct store *s, struct arena *a, const char *project, int64_t id, struct job *out,
               struct error *e) FALLIBLE;
+/* As job_cancel, and a job that does not end at once is deleted when it has ended (ASKED_REMOVE). */
+int job_remove(struct store *s, struct arena *a, const char *project, int64_t id, struct job *out,
+               struct error *e) FALLIBLE;
 struct job_resume {
     const char *project;
     int64_t id;

@@ -65,6 +65,7 @@
 #define SQL_OPEN "state < 5" /* not final; so do the indexes say */
 #define SQL_ASKED_NOTHING "0"
 #define SQL_ASKED_PAUSE "2"
+#define SQL_ASKED_REMOVE "3"
 static_assert(JOB_PENDING == 0 && JOB_QUEUED == 1 && JOB_RUNNING == 2 && JOB_PAUSED == 3 &&
                   JOB_CANCELLING == 4 && JOB_SUCCEEDED == 5,
               "the statements and the indexes name states by number");
@@ -72,7 +73,8 @@ static_assert(JOB_PENDING == 0 && JOB_QUEUED == 1 && JOB_RUNNING == 2 && JOB_PAU
 #define SQL_GIVEN_UP "2"
 static_assert(DELIVERY_WAITS == 0 && DELIVERY_GIVEN_UP == 2,
               "the statements name states by number");
-static_assert(ASKED_NOTHING == 0 && ASKED_PAUSE == 2, "the statements name requests by number");
+static_assert(ASKED_NOTHING == 0 && ASKED_PAUSE == 2 && ASKED_REMOVE == 3,
+              "the statements name requests by number");
 
 enum job_field {
 #define X(column, kind, member) FIELD_##column,

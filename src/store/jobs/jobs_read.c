@@ -107,7 +107,8 @@ int job_open_list(struct store *s, struct arena *a, struct job_list *out, struct
     *out = (struct job_list){ 0 };
     if (!d)
         return -1;
-    struct stmt *q = db_stmt(d, "SELECT " JOB_COLUMNS " FROM job WHERE " SQL_OPEN " ORDER BY id");
+    struct stmt *q = db_stmt(d, "SELECT " JOB_COLUMNS " FROM job WHERE " SQL_OPEN
+                                " OR wish = " SQL_ASKED_REMOVE " ORDER BY id");
     while ((rc = db_step(q, "cannot list the jobs", e)) == 1) {
         out->item = arena_list_grow(a, out->item, out->count, sizeof *out->item);
         job_row(q, a, &out->item[out->count++]);

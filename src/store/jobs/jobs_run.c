@@ -9,7 +9,8 @@
 #define STRETCH_ENDS                                                                               \
     "ran_us = ran_us + CASE WHEN stretch_us != 0 AND ? > stretch_us THEN ? - stretch_us ELSE 0 "   \
     "END,"                                                                                         \
-    " stretch_us = 0, wish = " SQL_ASKED_NOTHING
+    " stretch_us = 0, wish = CASE wish WHEN " SQL_ASKED_REMOVE                                     \
+    " THEN wish ELSE " SQL_ASKED_NOTHING " END"
 
 /* Deletes the rows and says which blobs they named. */
 static int inputs_delete(struct db *d, struct arena *a, int64_t id, int64_t **blob, uint32_t *count,

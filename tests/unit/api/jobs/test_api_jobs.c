@@ -17,6 +17,10 @@
     "{'model':'" model "','inputConfig':{'instancesFormat':'jsonl','gcsSource':{'uris':"           \
     "['gs://nowhere/in.jsonl']}},'displayName':'d','outputConfig':{'predictionsFormat':'jsonl',"   \
     "'gcsDestination':{'outputUriPrefix':'gs://nowhere/out'}}}"
+#define ACTIVE                                                                                     \
+    "{'model':'publishers/google/models/slow','inputConfig':{'gcsSource':{'uris':["                \
+    "'gs://bucket1/in.jsonl']}},'displayName':'d','outputConfig':{'gcsDestination':{"              \
+    "'outputUriPrefix':'gs://bucket1/out'}}}"
 #define FLASH BODY("publishers/google/models/gemini-2.5-flash")
 
 static void test_a_created_job_is_pending_and_fails_later_over_its_input(void **state)
@@ -143,13 +147,60 @@ static void test_lists_are_paged_filtered_and_their_tokens_are_ours(void **state
     assert_string_equal(joined(w, "%.*s", STR_ARG(w->body)), "{}");
 }
 
+static void test_a_service_may_take_jobs_at_the_location_global(void **state)
+{
+    static const char *const locations[] = { "global", "europe-west4", NULL };
+    struct serving *w = *state;
+
+    (void)ask(w, "POST", "/v1/projects/p1/locations/global/batchPredictionJobs", FLASH);
+    assert_failed(w, 400, "INVALID_ARGUMENT", "service.locations");
+    w->api.locations = locations;
+    const char *job = made(w, "v1", "/v1/projects/p1/locations/global/batchPredictionJobs", FLASH);
+    assert_non_null(strstr(job, "/locations/global/"));
+    (void)ask(w, "GET", job, "");
+    assert_asked(w, 200);
+    (void)ask(w, "POST", JOBS, FLASH);
+    assert_failed(w, 400, "INVALID_ARGUMENT",
+                  "not in the setting service.locations. Use \"global\".");
+}
+
+/* As with Google: the batch is gone for its clients at once, and with all that it has when its work has
+ * stopped. */
+static void test_a_running_batch_that_is_deleted_is_cancelled_and_removed(void **state)
+{
+    struct serving *w = *state;
+    const char *batch = made(w, "v1beta", CREATE_SLOW, INLINE(""));
+    int64_t id = strtoll(answer_text(w, "metadata.tranche.id"), NULL, 10);
+    struct error e = { 0 };
+    struct job j;
+
+    wait_for(w, batch, "metadata.state", "BATCH_STATE_RUNNING");
+    (void)ask(w, "DELETE", batch, "{}");
+    assert_asked(w, 200);
+    assert_string_equal(joined(w, "%.*s", STR_ARG(w->body)), "{}");
+    (void)ask(w, "GET", batch, "");
+    assert_asked(w, 404);
+    (void)ask(w, "DELETE", batch, "");
+    assert_asked(w, 404);
+    (void)ask(w, "GET", "/v1/batches", "");
+    assert_string_equal(joined(w, "%.*s", STR_ARG(w->body)), "{}");
+    for (int i = 0; i < 400 && job_get(w->store, &w->arena, NULL, id, &j, &e) == 1; i++)
+        clock_system()->sleep_ns(clock_system(), 50 * NS_PER_MS);
+    assert_int_equal(job_get(w->store, &w->arena, NULL, id, &j, &e), 0);
+}
+
 static void test_an_active_job_is_cancelled_before_it_is_deleted(void **state)
 {
     struct serving *w = *state;
     const char *batch = made(w, "v1beta", CREATE_SLOW, INLINE(""));
 
     wait_for(w, batch, "metadata.state", "BATCH_STATE_RUNNING");
-    (void)ask(w, "DELETE", batch, "{}");
+    (void)ask(w, "POST", "/storage/v1/b?project=p1", "{'name':'bucket1'}");
+    (void)ask(w, "POST", "/upload/storage/v1/b/bucket1/o?uploadType=media&name=in.jsonl",
+              "{'request':{'contents':{'parts':{'text':'a'}}}}");
+    const char *job = made(w, "v1", JOBS, ACTIVE);
+    wait_for(w, job, "state", "JOB_STATE_RUNNING");
+    (void)ask(w, "DELETE", job, "{}");
     assert_failed(w, 400, "FAILED_PRECONDITION", "Cancel it first");
     (void)ask(w, "POST", joined(w, "%s:cancel", batch), "");
     assert_asked(w, 200);
@@ -286,6 +337,8 @@ int main(void)
         ONE(test_a_job_is_seen_only_where_it_is),
         ONE(test_a_request_id_makes_one_job),
         ONE(test_lists_are_paged_filtered_and_their_tokens_are_ours),
+        ONE(test_a_service_may_take_jobs_at_the_location_global),
+        ONE(test_a_running_batch_that_is_deleted_is_cancelled_and_removed),
         ONE(test_an_active_job_is_cancelled_before_it_is_deleted),
         ONE(test_a_deletion_is_an_operation_that_can_be_polled),
         ONE(test_inline_responses_come_back_in_order_in_both_places),
