@@ -42,7 +42,10 @@ static void digit_range(struct buf *out, char lo, char hi)
 
 static bool all_are(const char *digits, size_t count, char c)
 {
-    return strspn(digits, (const char[]){ c, 0 }) >= count;
+    for (size_t i = 0; i < count; i++)
+        if (digits[i] != c)
+            return false;
+    return true;
 }
 
 /* Strings of count digits that are at least (or at most) these digits. */
