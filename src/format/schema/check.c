@@ -122,7 +122,7 @@ static bool wrong(struct check *c, const char *what, uint32_t node, const char *
 {
     char path[SCHEMA_PATH_BYTES];
 
-    if (!c->why || c->why->message[0])
+    if (!c->path || !c->why || c->why->message[0])
         return false;
     (void)snprintf(c->why->path, sizeof c->why->path, "$%s", c->path->p ? c->path->p : "");
     schema_path(c->s, node, keyword, path);

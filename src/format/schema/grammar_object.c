@@ -158,6 +158,17 @@ static bool is_required(struct grammar *g, const struct conjuncts *set, struct s
     return false;
 }
 
+static int required_add(struct grammar *g, const struct conjuncts *set, struct objects *o)
+{
+    for (uint32_t i = 0; i < set->count; i++) {
+        const struct schema_node *n = &g->s->node[set->item[i].node];
+        for (uint32_t k = 0; k < n->required_count; k++)
+            if (names_add(g, o, set->item[i].node, n->required[k]) < 0)
+                return -1;
+    }
+    return 0;
+}
+
 static int objects_of(struct grammar *g, const struct conjuncts *set, struct objects *o)
 {
     bool closed = false, open = false;
@@ -180,12 +191,8 @@ static int objects_of(struct grammar *g, const struct conjuncts *set, struct obj
         closed = closed || (n->property_count && !says);
         open = open || says;
     }
-    for (uint32_t i = 0; i < set->count; i++) {
-        const struct schema_node *n = &g->s->node[set->item[i].node];
-        for (uint32_t k = 0; k < n->required_count; k++)
-            if (names_add(g, o, set->item[i].node, n->required[k]) < 0)
-                return -1;
-    }
+    if (required_add(g, set, o) < 0)
+        return -1;
     o->extra = open || !closed || o->least > o->count;
     return 0;
 }
@@ -334,6 +341,23 @@ static uint32_t tail_rule(struct grammar *g, const struct sequence *q, uint64_t 
     return rule;
 }
 
+/* The rule from the i-th declared name on when `had` members are written. `after` has the rules from the
+ * next name on, by the number of members written, cap standing for more. */
+static uint32_t step_rule(struct grammar *g, const struct sequence *q, uint32_t i, uint64_t had,
+                          uint64_t cap, const uint32_t *after)
+{
+    uint64_t then = had < cap ? had + 1 : cap;
+    struct symbol taken[] = { q->comma, symbol_rule(q->member[i]), symbol_rule(after[then]) };
+    struct symbol skipped = symbol_rule(after[had]);
+    uint32_t rule = rule_new(g);
+
+    if (had < cap || q->most == UINT64_MAX)
+        rule_add(g, rule, had ? taken : taken + 1, had ? 3 : 2);
+    if (!q->required[i])
+        rule_add(g, rule, &skipped, 1);
+    return rule;
+}
+
 /* Rules by how many members are written, 0 to cap (there: or more), from the last declared name to the
  * first. Without bounds on the number it matters only whether there is one before. */
 static uint32_t sequence_rule(struct grammar *g, const struct sequence *q)
@@ -347,17 +371,8 @@ static uint32_t sequence_rule(struct grammar *g, const struct sequence *q)
     for (uint64_t had = 0; had <= cap; had++)
         after[had] = tail_rule(g, q, had);
     for (uint32_t i = q->count; i-- > 0 && !grammar_full(g);) {
-        for (uint64_t had = 0; had <= cap && had <= i; had++) {
-            uint64_t then = had < cap ? had + 1 : cap;
-            struct symbol taken[] = { q->comma, symbol_rule(q->member[i]),
-                                      symbol_rule(after[then]) };
-            here[had] = rule_new(g);
-            if (had < cap || q->most == UINT64_MAX)
-                rule_add(g, here[had], had ? taken : taken + 1, had ? 3 : 2);
-            struct symbol skipped = symbol_rule(after[had]);
-            if (!q->required[i])
-                rule_add(g, here[had], &skipped, 1);
-        }
+        for (uint64_t had = 0; had <= cap && had <= i; had++)
+            here[had] = step_rule(g, q, i, had, cap, after);
         uint32_t *swapped = after;
         after = here;
         here = swapped;

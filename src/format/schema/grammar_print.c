@@ -189,7 +189,23 @@ static void print_rule(struct grammar *g, uint32_t rule, struct buf *out)
     buf_add_char(out, '\n');
 }
 
-/* Marks what `start` leads to. */
+/* Marks the rules that an alternative leads to, and appends them to the queue; the queue's new end. */
+static uint32_t reach_from(struct grammar *g, const struct alternative *a, uint32_t *queue,
+                           uint32_t tail)
+{
+    uint32_t count = alternative_productive(g, a) ? a->count : 0;
+
+    for (uint32_t k = 0; k < count; k++) {
+        uint32_t to = a->symbol[k].rule;
+        if (a->symbol[k].kind == SYMBOL_TEXT || g->rule[to].reached || !g->rule[to].productive)
+            continue;
+        g->rule[to].reached = true;
+        queue[tail++] = to;
+    }
+    return tail;
+}
+
+/* Marks every rule that `start` leads to. */
 static void reach(struct grammar *g, uint32_t start)
 {
     uint32_t *queue = arena_array(&g->arena, g->rule_count, sizeof *queue), head = 0, tail = 0;
@@ -198,17 +214,8 @@ static void reach(struct grammar *g, uint32_t start)
     queue[tail++] = start;
     while (head < tail) {
         const struct rule *r = &g->rule[queue[head++]];
-        for (uint32_t i = 0; i < r->count; i++) {
-            const struct alternative *a = &r->alternative[i];
-            for (uint32_t k = 0; alternative_productive(g, a) && k < a->count; k++) {
-                uint32_t to = a->symbol[k].rule;
-                if (a->symbol[k].kind == SYMBOL_TEXT || g->rule[to].reached ||
-                    !g->rule[to].productive)
-                    continue;
-                g->rule[to].reached = true;
-                queue[tail++] = to;
-            }
-        }
+        for (uint32_t i = 0; i < r->count; i++)
+            tail = reach_from(g, &r->alternative[i], queue, tail);
     }
 }
 

@@ -190,6 +190,15 @@ static const char *class_of(char c)
     }
 }
 
+static void write_class(struct str class, struct buf *out)
+{
+    for (size_t i = 0; i < class.len; i++) {
+        if (class.p[i] == '/')
+            buf_add_char(out, '\\');
+        buf_add_char(out, class.p[i]);
+    }
+}
+
 /* One alternative without its anchors, as Lark writes it between slashes. False when an anchor is
  * left. */
 static bool write_inside(struct str alternative, struct buf *out)
@@ -208,12 +217,7 @@ static bool write_inside(struct str alternative, struct buf *out)
             buf_add_c(out, "\\n");
         } else if (c == '[') {
             size_t end = class_end(alternative, i);
-            struct str class = str_sub(alternative, i, end - i);
-            for (size_t k = 0; k < class.len; k++) {
-                if (class.p[k] == '/')
-                    buf_add_char(out, '\\');
-                buf_add_char(out, class.p[k]);
-            }
+            write_class(str_sub(alternative, i, end - i), out);
             i = end - 1;
         } else if (c == '^' || c == '$') {
             return false;

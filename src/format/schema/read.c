@@ -113,20 +113,17 @@ static int read_member(struct reader *r, uint32_t node, yyjson_val *object, stru
 {
     static const struct str extension = STR_INIT("x-");
     const struct keyword *k = schema_keyword_find(name);
-    char keyword[64];
 
     if (!k && str_starts(name, extension))
         return 0; /* a vendor's annotation */
-    (void)snprintf(keyword, sizeof keyword, "%.*s", STR_ARG(name));
-    r->keyword = keyword;
+    r->keyword = k ? k->name : arena_textf(&r->s->arena, "%.*s", STR_ARG(str_sub(name, 0, 63)));
     if (!k)
         return reader_fault(r, node, "Remove it; docs/reference/schema.md lists the keywords.",
-                            "The keyword \"%.60s\" is unknown.", keyword);
+                            "The keyword \"%.60s\" is unknown.", r->keyword);
     if (is_overridden(r, object, k->name))
         return 0;
     if (k->fate == KEYWORD_REFUSED)
         return reader_fault(r, node, k->remedy, "The keyword \"%s\" is not supported.", k->name);
-    r->keyword = k->name;
     return k->read ? k->read(r, node, value) : 0;
 }
 
@@ -233,9 +230,9 @@ static struct str pointer_step(struct arena *a, struct str raw)
     size_t len = 0, kept = 0;
 
     for (size_t i = 0; i < raw.len; i++) {
-        int high = raw.p[i] == '%' && i + 2 < raw.len ? hex_digit(raw.p[i + 1]) : -1;
-        int low = high >= 0 ? hex_digit(raw.p[i + 2]) : -1;
-        out[len] = raw.p[i];
+        int high = out[i] == '%' && i + 2 < raw.len ? hex_digit(out[i + 1]) : -1;
+        int low = high >= 0 ? hex_digit(out[i + 2]) : -1;
+        out[len] = out[i];
         if (low >= 0) {
             out[len] = (char)(high << 4 | low);
             i += 2;

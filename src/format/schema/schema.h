@@ -59,7 +59,7 @@ void schema_free(struct schema *s); /* accepts NULL */
 
 /* Google's Schema as JSON Schema text, properties in propertyOrdering's order. INVALID_ARGUMENT for what
  * JSON Schema cannot say, with the path to it. */
-int schema_to_json_schema(yyjson_val *google, struct buf *out, struct error *e) FALLIBLE;
+int schema_to_json_schema(yyjson_val *schema, struct buf *out, struct error *e) FALLIBLE;
 
 /* The grammar of all JSON texts that the engine may write for this schema: ", " and ": " between
  * elements and no other white space, properties in the order of the schema. False with the fault of

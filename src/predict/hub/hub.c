@@ -101,6 +101,19 @@ static enum fair_class class_next(const struct hub *h)
     return h->online_in_flight < half ? FAIR_ONLINE : FAIR_BATCH;
 }
 
+/* Ends a held request that is not sent any more. */
+static void held_end(struct hub *h, struct hub_item *i, struct callbacks *t)
+{
+    h->in_flight--;
+    item_move(i, ITEM_HELD, ITEM_DONE);
+    if (i->share) {
+        share_deliver(i->share, i);
+        return;
+    }
+    h->online_in_flight--;
+    call_deliver(h, i->call, t);
+}
+
 /* The held requests of a closing share, and of calls that were given up, are not sent any more. */
 static void held_drop(struct hub *h, struct callbacks *t)
 {
@@ -109,18 +122,10 @@ static void held_drop(struct hub *h, struct callbacks *t)
     h->held = (struct hub_list){ 0 };
     while (i) {
         struct hub_item *next = i->next;
-        if (i->share ? i->share->closing : i->call->expired) {
-            h->in_flight--;
-            item_move(i, ITEM_HELD, ITEM_DONE);
-            if (i->share) {
-                share_deliver(i->share, i);
-            } else {
-                h->online_in_flight--;
-                call_deliver(h, i->call, t);
-            }
-        } else {
+        if (i->share ? i->share->closing : i->call->expired)
+            held_end(h, i, t);
+        else
             hub_list_add(&h->held, i);
-        }
         i = next;
     }
 }
