@@ -88,11 +88,15 @@ python_dir() {
     } | short_hash)"
 }
 
+# client_packages USE: the folder with the package.json of its JavaScript packages.
+client_packages() { [[ $1 == schema ]] && echo "$root/tests/schema" || echo "$root/tests/accept"; }
+
 # client_dir USE: the environment with these clients.
 client_dir() {
     printf '%s/clients-%s-%s\n' "$cache" "$1" "$({
         client_pins "$1"
-        cat "$root/tests/accept/package-lock.json"
+        [[ $1 != schema ]] || client_pins suite
+        cat "$(client_packages "$1")/package-lock.json"
         /usr/bin/env python3 --version
     } | short_hash)"
 }

@@ -10,7 +10,7 @@
 #define MONTH_DAY                                                                                  \
     "((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|"                \
     "02-(0[1-9]|1[0-9]|2[0-8]))"
-#define DATE "[0-9]{4}-" MONTH_DAY
+#define DATE "[12][0-9]{3}-" MONTH_DAY
 #define TIME                                                                                       \
     "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9]" \
     ")"
@@ -19,7 +19,9 @@
 #define OCTET "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 #define URI_PATH "(/[a-zA-Z0-9._~!$&'()*+,;=:@-]{0,40}){0,10}"
 #define URI_TAIL "(\\?[a-zA-Z0-9._~=&-]{0,60})?(#[a-zA-Z0-9._~-]{0,40})?"
-#define URI "https?://" HOST "(:[1-9][0-9]{0,3})?" URI_PATH URI_TAIL
+/* A last label of digits would be read as an IPv4 address. */
+#define URI_HOST "(" LABEL "\\.){0,5}[a-zA-Z][a-zA-Z0-9]{0,20}"
+#define URI "https?://" URI_HOST "(:[1-9][0-9]{0,3})?" URI_PATH URI_TAIL
 #define POINTER "(/([a-zA-Z0-9_.-]|~[01]){0,40}){0,10}"
 
 // clang-format off
@@ -41,7 +43,7 @@ static const struct schema_format formats[] = {
     { "uri-reference",         "^(" URI "|" URI_PATH URI_TAIL ")$" },
     { "iri",                   "^" URI "$" },
     { "iri-reference",         "^(" URI "|" URI_PATH URI_TAIL ")$" },
-    { "uri-template",          "^https?://" HOST "(/([a-zA-Z0-9._~-]{1,40}|\\{[a-zA-Z0-9_]{1,20}\\})){0,10}$" },
+    { "uri-template",          "^https?://" URI_HOST "(/([a-zA-Z0-9._~-]{1,40}|\\{[a-zA-Z0-9_]{1,20}\\})){0,10}$" },
     { "uuid",                  "^[0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$" },
     { "json-pointer",          "^" POINTER "$" },
     { "relative-json-pointer", "^(0|[1-9][0-9]{0,3})(#|" POINTER ")$" },
@@ -50,6 +52,16 @@ static const struct schema_format formats[] = {
     { "base64",                "^([A-Za-z0-9+/]{4}){0,250}$" },
     { "base64url",             "^([A-Za-z0-9_-]{4}){0,250}$" },
     { "uuid4",                 "^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$" },
+    { "ipvanyaddress",         "^(" OCTET "\\.){3}" OCTET "$" },
+    { "cidrv4",                "^(" OCTET "\\.){3}" OCTET "/([12]?[0-9]|3[0-2])$" },
+    { "e164",                  "^\\+[1-9][0-9]{6,14}$" },
+    { "ulid",                  "^[0-7][0-9A-HJKMNP-TV-Z]{25}$" },
+    { "nanoid",                "^[A-Za-z0-9_-]{21}$" },
+    { "cuid",                  "^c[0-9a-z]{24}$" },
+    { "cuid2",                 "^[a-z][0-9a-z]{23}$" },
+    { "xid",                   "^[0-9a-v]{20}$" },
+    { "ksuid",                 "^[A-Za-z0-9]{27}$" },
+    { "binary",                NULL },
     { "enum",                  NULL },
     { "password",              NULL },
     { "path",                  NULL },

@@ -248,6 +248,18 @@ int read_pattern_properties(struct reader *r, uint32_t node, yyjson_val *v)
     return 0;
 }
 
+/* Libraries write {"type": "string"} for every map: a name is no less than that. */
+int read_property_names(struct reader *r, uint32_t node, yyjson_val *v)
+{
+    bool plain = yyjson_is_true(v) || (yyjson_is_obj(v) && yyjson_obj_size(v) == 0) ||
+                 (yyjson_is_obj(v) && yyjson_obj_size(v) == 1 &&
+                  str_eq_c(json_str(json_get(v, "type")), "string"));
+
+    return plain ? 0
+                 : reader_fault(r, node, "Use patternProperties with additionalProperties false.",
+                                "propertyNames is not supported.");
+}
+
 int read_additional(struct reader *r, uint32_t node, yyjson_val *v)
 {
     uint32_t sub = reader_schema(r, node, step_plain(r), v);

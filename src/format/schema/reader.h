@@ -52,6 +52,7 @@ int read_properties(struct reader *r, uint32_t node, yyjson_val *v);
 int read_required(struct reader *r, uint32_t node, yyjson_val *v);
 int read_pattern_properties(struct reader *r, uint32_t node, yyjson_val *v);
 int read_additional(struct reader *r, uint32_t node, yyjson_val *v);
+int read_property_names(struct reader *r, uint32_t node, yyjson_val *v);
 int read_ordering(struct reader *r, uint32_t node, yyjson_val *v);
 int read_all_of(struct reader *r, uint32_t node, yyjson_val *v);
 int read_any_of(struct reader *r, uint32_t node, yyjson_val *v);

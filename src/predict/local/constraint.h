@@ -25,7 +25,7 @@
 
 /* Limits of llguidance, in its own steps. The last is states of the lexer, 1 to 2 KB each. */
 #define CONSTRAINT_LEXER_FUEL 1000000
-#define CONSTRAINT_STEP_FUEL 500000
+#define CONSTRAINT_STEP_FUEL 200000
 #define CONSTRAINT_STEP_ITEMS 50000
 #define CONSTRAINT_ROW_ITEMS 8000
 #define CONSTRAINT_GRAMMAR_SYMBOLS 200000
