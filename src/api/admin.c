@@ -208,8 +208,9 @@ static void listen_to(struct call *c, struct api_listener who)
 /* The events of all jobs that the caller may see, from now on. */
 static void get_events(struct call *c)
 {
-    listen_to(
-        c, (struct api_listener){ .project = call_scope(c), .after = events_last(c->api->store) });
+    listen_to(c, (struct api_listener){ .project = call_scope(c),
+                                        .key = c->who.key,
+                                        .after = events_last(c->api->store) });
 }
 
 /* A job's own stream begins with its creation. */
@@ -221,7 +222,8 @@ static void get_job_events(struct call *c)
     if (job_of_path(c, &j, &e) < 0)
         call_fail(c, &e);
     else
-        listen_to(c, (struct api_listener){ .project = call_scope(c), .job = j.id });
+        listen_to(
+            c, (struct api_listener){ .project = call_scope(c), .key = c->who.key, .job = j.id });
 }
 
 #define JOB_PLACE "/(v1|v1beta1)/projects/{}/locations/{}/batchPredictionJobs/{}"

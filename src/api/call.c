@@ -58,12 +58,17 @@ static size_t status_index(int http)
     return i;
 }
 
-/* Internal errors go to the log only: they may name paths and objects of other projects. */
+/* Internal errors, and others that name a file of ours, go to the log only: they may name paths and objects
+ * of other projects. */
 static const char *public_message(const struct call *c, const struct error *e)
 {
-    if (error_http(e->code) != 500)
+    bool names_path = str_find(str_of(e->msg), str_of(store_dir(c->api->store))) != SIZE_MAX;
+
+    if (error_http(e->code) != 500 && !names_path)
         return e->msg;
     log_error("call %s: %s", http_id(c->http), e->msg);
+    if (e->code == ERROR_RESOURCE_EXHAUSTED)
+        return "The server has no room left on its disk.";
     return "Internal error encountered.";
 }
 
@@ -203,6 +208,15 @@ yyjson_val *call_json(struct call *c, struct error *e)
     (void)error_set(e, ERROR_INVALID_ARGUMENT,
                     "Invalid JSON payload received. Expected an object at the top level.");
     return NULL;
+}
+
+int call_script(struct call *c, struct str *out, struct error *e)
+{
+    *out = http_header(c->http, "x-tranche-test");
+    if (out->len == 0 || c->api->test_clock)
+        return 0;
+    return error_set(e, ERROR_FAILED_PRECONDITION,
+                     "x-tranche-test needs a server that was started with --test-clock.");
 }
 
 int call_number(struct call *c, const char *name, uint64_t deflt, uint64_t max, uint64_t *out,

@@ -57,13 +57,6 @@ static int find_model(struct call *c, char name[MODEL_NAME_BYTES], const char **
     return call_no_model(c, model, e);
 }
 
-static const char *script_of(struct call *c)
-{
-    struct str script = http_header(c->http, "x-tranche-test");
-
-    return c->api->test_clock && script.len ? arena_copy(c->arena, script.p, script.len) : NULL;
-}
-
 /* ---- generateContent ---- */
 
 static void online_free(void *arg)
@@ -191,8 +184,9 @@ static int online_begin(struct call *c, struct str body, const struct online_cal
 {
     char model[MODEL_NAME_BYTES];
     const char *project;
+    struct str script;
 
-    if (find_model(c, model, &project, e) < 0)
+    if (find_model(c, model, &project, e) < 0 || call_script(c, &script, e) < 0)
         return -1;
     struct online_call *o = online_new(c, body, e);
     if (!o)
@@ -206,7 +200,7 @@ static int online_begin(struct call *c, struct str body, const struct online_cal
         .model = model,
         .project = project,
         .request = o->request,
-        .script = o->counts ? NULL : script_of(c),
+        .script = script.len && !o->counts ? arena_copy(c->arena, script.p, script.len) : NULL,
         .counts = o->counts,
         .owner = c,
         .done = online_done,
@@ -381,7 +375,9 @@ static void get_model(struct call *c, model_writer *write_model)
         call_fail(c, &e);
         return;
     }
-    write_model(c, &w, name, model_find(c->api->models, name, &e));
+    const struct models *models =
+        c->api->models; /* a reload may have removed the model meanwhile */
+    write_model(c, &w, name, model_find(models, name, &e));
     call_reply(c, &body);
 }
 

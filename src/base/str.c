@@ -251,8 +251,13 @@ static char *buf_grow(struct buf *b, size_t len)
         b->overflow = true;
         return NULL;
     }
-    while (cap <= b->len + len)
+    while (cap <= b->len + len) {
+        if (cap > SIZE_MAX / 2) { /* max is SIZE_MAX, and memory would be over long before */
+            b->overflow = true;
+            return NULL;
+        }
         cap *= 2;
+    }
     if (cap > b->cap)
         b->p = mem_grow(b->p, cap);
     b->cap = cap;

@@ -149,12 +149,11 @@ static struct str last_step(struct str name)
     return str_sub(name, at, FILES_DISPLAY_BYTES_MAX);
 }
 
-static int register_one(struct call *c, struct str uri, struct file *out, struct error *e)
+static int find_source(struct call *c, struct str uri, struct file_new *n, struct error *e)
 {
     struct store *s = c->api->store;
     struct str bucket, name;
     struct object o;
-    struct file_new n = { .project = call_own_project(c), .origin = FILE_UPLOADED };
 
     if (!gs_split(uri, &bucket, &name) || name.len == 0)
         return error_set(e, ERROR_INVALID_ARGUMENT,
@@ -164,11 +163,15 @@ static int register_one(struct call *c, struct str uri, struct file *out, struct
                    &(struct object_ref){ .project = call_scope(c), .bucket = bucket, .name = name },
                    &o, e) < 0)
         return -1;
-    n.display_name = last_step(name);
-    n.mime = o.content_type;
-    n.blob = o.blob;
-    n.expire_us = files_expiry(c);
-    return file_put(s, c->arena, &n, out, e);
+    *n = (struct file_new){
+        .project = call_own_project(c),
+        .origin = FILE_UPLOADED,
+        .display_name = last_step(name),
+        .mime = o.content_type,
+        .blob = o.blob,
+        .expire_us = files_expiry(c),
+    };
+    return 0;
 }
 
 static void register_files(struct call *c)
@@ -177,6 +180,7 @@ static void register_files(struct call *c)
     yyjson_val *body = call_json(c, &e), *uris = json_get(body, "uris"), *uri;
     size_t count = yyjson_is_str(uris) ? 1 : yyjson_arr_size(uris);
     struct file *made = arena_array(c->arena, REGISTER_MAX, sizeof *made);
+    struct file_new *new = arena_array(c->arena, REGISTER_MAX, sizeof *new);
     int rc = body ? 0 : -1;
 
     if (rc == 0 && (count == 0 || count > REGISTER_MAX))
@@ -184,9 +188,9 @@ static void register_files(struct call *c)
                        REGISTER_MAX);
     for (size_t i = 0; i < count && rc == 0; i++) {
         uri = yyjson_is_str(uris) ? uris : yyjson_arr_get(uris, i);
-        rc = register_one(c, json_str(uri), &made[i], &e);
+        rc = find_source(c, json_str(uri), &new[i], &e);
     }
-    if (rc < 0) {
+    if (rc < 0 || file_put_all(c->api->store, c->arena, new, made, (uint32_t)count, &e) < 0) {
         call_fail(c, &e);
         return;
     }

@@ -34,33 +34,16 @@ static int request_id_take(struct call *c, struct job *j, struct error *e)
 /* With --test-clock a client may script the answers to all requests of its job. */
 static int test_take(struct call *c, struct job *j, struct error *e)
 {
-    struct str script = http_header(c->http, "x-tranche-test");
+    struct str script;
 
-    if (!c->api->test_clock || script.len == 0)
+    if (call_script(c, &script, e) < 0)
+        return -1;
+    if (script.len == 0)
         return 0;
     if (script_check(script, e) < 0)
         return error_wrap(e, "x-tranche-test");
     j->test = script;
     return 0;
-}
-
-static int quota_check(struct call *c, const char *project, struct error *e)
-{
-    struct service_settings *set = arena_alloc(c->arena, sizeof *set); /* large */
-    uint32_t open = 0;
-
-    service_settings(c->api->service, set);
-    if (set->queued_max == 0)
-        return 0;
-    if (job_open_count(c->api->store, project, set->queued_max, &open, e) < 0)
-        return -1;
-    if (open < set->queued_max)
-        return 0;
-    return error_set(
-        e, ERROR_RESOURCE_EXHAUSTED,
-        "The project %s has %u jobs that are not finished, which is its limit. Wait until "
-        "one has finished, or cancel one.",
-        project, set->queued_max);
 }
 
 static int inlined_keep(struct call *c, struct str lines, int64_t *id, struct error *e)
@@ -96,15 +79,18 @@ static void place_set(struct call *c, struct job *j, const struct job_place *at)
 static int submit(struct call *c, struct job *j, const struct job_place *at, struct str inlined,
                   struct error *e)
 {
-    int64_t blob;
+    struct service_settings *set = arena_alloc(c->arena, sizeof *set); /* large */
+    struct job_terms terms = { 0 };
     bool existed = false;
 
+    service_settings(c->api->service, set);
+    terms.open_max = set->queued_max;
     place_set(c, j, at);
     if (request_id_take(c, j, e) < 0 || test_take(c, j, e) < 0 ||
-        quota_check(c, j->project, e) < 0 || inlined_keep(c, inlined, &blob, e) < 0)
+        inlined_keep(c, inlined, &terms.inline_blob, e) < 0)
         return -1;
     struct job asked = *j;
-    if (job_create(c->api->store, c->arena, j, blob, &existed, e) < 0)
+    if (job_create(c->api->store, c->arena, j, &terms, &existed, e) < 0)
         return -1;
     assert(j->id > 0 && strcmp(asked.project, j->project) == 0);
     if (!existed) {

@@ -13,6 +13,7 @@
 #include "base/thread.h"
 #include "format/job/vertex.h"
 #include "store/jobs/jobs.h"
+#include "store/jobs/keys.h"
 
 #define ROUND_EVENTS 256 /* written to one listener before the others have their turn */
 #define ROUND_MS 20      /* between rounds while a listener is behind */
@@ -26,6 +27,8 @@ struct listener {
     struct http_stream *stream;
     char project[PROJECT_BYTES];
     bool all; /* of any project */
+    char key[KEY_ID_BYTES];
+    uint64_t key_ns; /* time of the last look at the key */
     int64_t job, after;
     uint64_t said_ns;     /* time of the last write; 0: nothing was written yet */
     uint64_t progress_ns; /* time of the last look at the progress */
@@ -67,7 +70,8 @@ int api_events_listen(struct api_events *ev, const struct api_listener *who, str
     l->all = who->project == NULL;
     l->job = who->job;
     l->after = who->after;
-    l->progress_ns = ev->clock->mono_ns(ev->clock);
+    l->progress_ns = l->key_ns = ev->clock->mono_ns(ev->clock);
+    (void)snprintf(l->key, sizeof l->key, "%s", who->key);
     (void)snprintf(l->project, sizeof l->project, "%s", who->project ? who->project : "");
     lock(&ev->lock);
     struct listener **slot = ev->ended ? NULL : slot_find(ev, who->project);
@@ -247,6 +251,24 @@ static bool say(struct listener *l, struct buf *text, uint64_t now_ns)
     return text->len == 0 || http_stream_write(l->stream, text->p, text->len);
 }
 
+/* Is the key that opened the stream still valid? A stream that was opened without a key ends when the first
+ * key is made. Looked at once in a while; a store that does not answer ends no stream. */
+static bool may_listen(struct api_events *ev, struct listener *l, uint64_t now_ns)
+{
+    struct arena a = { 0 };
+    struct error e = { 0 };
+    struct key key;
+    uint64_t keys = 0;
+
+    if (now_ns - l->key_ns < EVENTS_KEY_MS * NS_PER_MS)
+        return true;
+    l->key_ns = now_ns;
+    bool may = l->key[0] ? key_get(ev->store, &a, l->key, &key, &e) != 0
+                         : key_count(ev->store, &keys, &e) < 0 || keys == 0;
+    arena_release(&a);
+    return may;
+}
+
 /* Writes to one listener. last: the newest event. False: the stream is at its end. */
 static bool tell(struct api_events *ev, struct listener *l, int64_t last, bool *behind)
 {
@@ -257,6 +279,8 @@ static bool tell(struct api_events *ev, struct listener *l, int64_t last, bool *
     bool over = false;
     int rc = 0;
 
+    if (!may_listen(ev, l, now_ns))
+        return false;
     if (l->after < last)
         rc = write_events(ev, l, &text, &count, &over, &e);
     if (rc == 0 && count == 0 && l->job)

@@ -23,6 +23,7 @@
 #define EVENTS_PROJECT_STREAMS_MAX 128
 #define EVENTS_ALIVE_S 15
 #define EVENTS_PROGRESS_MS 1000
+#define EVENTS_KEY_MS 1000 /* a stream ends so long after its key was revoked or has expired */
 
 struct api_events;
 /* service adds the live figures of running jobs; it may be NULL. */
@@ -33,6 +34,7 @@ void api_events_free(struct api_events *ev); /* ends it first; accepts NULL */
 
 struct api_listener {
     const char *project; /* whose jobs; NULL: all */
+    const char *key;     /* the id of the caller's key; "": none was needed */
     int64_t job;         /* 0: all of them */
     int64_t after;       /* events after this one */
 };

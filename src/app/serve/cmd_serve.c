@@ -14,6 +14,7 @@
 #include "base/json_write.h"
 #include "base/mem.h"
 #include "base/log.h"
+#include "net/client/http_client.h"
 
 #define CLOSE_MS 10000 /* calls under way may take so long to end */
 #define READY_BYTES_MAX ((size_t)16 * 1024)
@@ -43,9 +44,10 @@ static const char *either(const char *option, const char *configured)
     return option ? option : configured;
 }
 
+/* libcurl must start before any thread does. */
 static int step_settings(struct serve *s, struct error *e)
 {
-    if (serve_load(&s->configs, s->o->config, e) < 0)
+    if (http_client_init(e) < 0 || serve_load(&s->configs, s->o->config, e) < 0)
         return -1;
     const struct config_service *c = &serve_config(&s->configs)->service;
     s->http = (struct http_settings){

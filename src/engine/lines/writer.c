@@ -30,6 +30,7 @@ struct writer {
 
 static int write_one(const struct writer *w, const struct buf *b, size_t *unsynced, struct error *e)
 {
+    errno = 0; /* a planted fault sets none */
     if (sys_write_all(w->fd, b->p, b->len, w->path, e) < 0) {
         if (errno == EPIPE)
             return error_set(e, ERROR_CANCELLED, "nobody reads %s any more", w->path);

@@ -427,7 +427,13 @@ static int get_job(struct service *s, struct arena *a, const char *project, int6
 int service_delete(struct service *s, const char *project, int64_t id, struct error *e)
 {
     char path[SERVICE_PATH_BYTES];
+    struct arena a = { 0 };
+    struct job j;
 
+    int rc = get_job(s, &a, project, id, &j, e); /* first: another project's id is not found */
+    arena_release(&a);
+    if (rc < 0)
+        return -1;
     if (is_retried(s, id))
         return error_set(e, ERROR_FAILED_PRECONDITION,
                          "a job that retries this one is not done yet; cancel that first");
@@ -462,7 +468,7 @@ int service_retry(struct service *s, struct arena *a, const char *project, int64
     out->create_us = out->queue_us = out->start_us = out->end_us = out->update_us = 0;
     out->ran_us = out->stretch_us = 0;
     out->counters = (struct counters){ 0 };
-    return job_create(s->env.store, a, out, 0, &existed, e);
+    return job_create(s->env.store, a, out, NULL, &existed, e);
 }
 
 /* ---- The rows of a job so far ---- */

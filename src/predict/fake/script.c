@@ -56,6 +56,7 @@ struct predictor *predictor_scripted(struct predictor *inner, const char *deflt,
         s->ops.stats = NULL;
     s->base.ops = &s->ops;
     s->base.window = inner->window;
+    s->base.attempts = inner->attempts;
     (void)snprintf(s->base.version, sizeof s->base.version, "%s", inner->version);
     s->inner = inner;
     s->deflt = deflt ? mem_strdup(deflt) : NULL;

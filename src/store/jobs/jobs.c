@@ -16,7 +16,7 @@
 struct creation {
     struct arena *a;
     struct job job;
-    int64_t inline_blob;
+    struct job_terms terms;
     bool existed;
 };
 
@@ -88,6 +88,24 @@ static int add_inline(struct store *s, struct db *d, const struct job *j, int64_
     return job_input_add(s, d, j->id, 0, &in, e);
 }
 
+/* In the transaction of the creation, so that calls at the same time cannot pass the limit together. */
+static int check_open(struct db *d, const char *project, uint32_t most, struct error *e)
+{
+    if (most == 0)
+        return 0;
+    struct stmt *q = db_stmt(d, "SELECT count(*) FROM (SELECT 1 FROM job WHERE project = ?1"
+                                " AND " SQL_OPEN " LIMIT ?2) AS open_job");
+    db_bind(q, "si", project, (int64_t)most);
+    int rc = db_step(q, "cannot count the open jobs", e);
+    if (rc < 0 || db_int(q, 0) < (int64_t)most)
+        return rc < 0 ? -1 : 0;
+    return error_set(
+        e, ERROR_RESOURCE_EXHAUSTED,
+        "The project %s has %u jobs that are not finished, which is its limit. Wait until "
+        "one has finished, or cancel one.",
+        project, most);
+}
+
 static void begin_life(struct job *j, int64_t now_us)
 {
     j->state = JOB_PENDING;
@@ -105,19 +123,24 @@ static int create_in(struct store *s, struct db *d, struct creation *c, struct e
     c->existed = rc == 1;
     if (rc != 0)
         return rc < 0 ? -1 : 0;
+    if (check_open(d, j->project, c->terms.open_max, e) < 0)
+        return -1;
     begin_life(j, store_now(s));
     if (j->dialect == DIALECT_GEMINI && j->batch[0] == '\0' &&
         random_text(j->batch, BATCH_CHARS, ALPHABET_36, e) < 0)
         return -1;
-    if (take_id(d, j, e) < 0 || insert(d, j, e) < 0 || add_inline(s, d, j, c->inline_blob, e) < 0)
+    if (take_id(d, j, e) < 0 || insert(d, j, e) < 0 ||
+        add_inline(s, d, j, c->terms.inline_blob, e) < 0)
         return -1;
     return event_add(d, j->id, j->state, j->create_us, e);
 }
 
-int job_create(struct store *s, struct arena *a, struct job *j, int64_t inline_blob, bool *existed,
-               struct error *e)
+int job_create(struct store *s, struct arena *a, struct job *j, const struct job_terms *terms,
+               bool *existed, struct error *e)
 {
-    struct creation c = { .a = a, .job = *j, .inline_blob = inline_blob };
+    struct creation c = { .a = a, .job = *j };
+    if (terms)
+        c.terms = *terms;
     struct db *d = store_write(s, e);
 
     if (!d || store_commit(s, d, create_in(s, d, &c, e), e) < 0)

@@ -20,10 +20,13 @@
 
 /* Takes id (when 0), batch (when "" and the dialect is Gemini's), create_us and update_us upon
  * itself and writes them into j, state PENDING. When the project has a job with the same request_id
- * already, *j becomes that one and *existed is true. inline_blob (or 0) is the blob id of the
- * inline requests' file, which then belongs to the job. */
-int job_create(struct store *s, struct arena *a, struct job *j, int64_t inline_blob, bool *existed,
-               struct error *e) FALLIBLE;
+ * already, *j becomes that one and *existed is true. terms: NULL for none. */
+struct job_terms {
+    int64_t inline_blob; /* the file of the inline requests, which then belongs to the job; or 0 */
+    uint32_t open_max; /* RESOURCE_EXHAUSTED when the project has as many open jobs; 0: no limit */
+};
+int job_create(struct store *s, struct arena *a, struct job *j, const struct job_terms *terms,
+               bool *existed, struct error *e) FALLIBLE;
 
 /* 1, or 0 when there is none. project NULL: of any project. */
 int job_get(struct store *s, struct arena *a, const char *project, int64_t id, struct job *out,
@@ -56,10 +59,6 @@ int job_query(struct store *s, struct arena *a, const struct job_query *q, struc
 /* All jobs that are not final, or that a client removed, the oldest first: the scheduler begins with these
  * and looks after them. */
 int job_open_list(struct store *s, struct arena *a, struct job_list *out, struct error *e) FALLIBLE;
-
-/* The number of a project's jobs that are not final; counting stops at `most`. */
-int job_open_count(struct store *s, const char *project, uint32_t most, uint32_t *out,
-                   struct error *e) FALLIBLE;
 
 /* A client asks for a change of state. The state moves at once when nothing runs, else the request
  * stands in `asked` until the scheduler carries it out: a PENDING, QUEUED or PAUSED job without work

@@ -117,23 +117,6 @@ int job_open_list(struct store *s, struct arena *a, struct job_list *out, struct
     return rc;
 }
 
-int job_open_count(struct store *s, const char *project, uint32_t most, uint32_t *out,
-                   struct error *e)
-{
-    struct db *d = store_read(s, e);
-
-    if (!d)
-        return -1;
-    struct stmt *q = db_stmt(d, "SELECT count(*) FROM (SELECT 1 FROM job WHERE project = ?1"
-                                " AND " SQL_OPEN " LIMIT ?2) AS open_job");
-    db_bind(q, "si", project, (int64_t)most);
-    int rc = db_step(q, "cannot count the open jobs", e);
-    if (rc == 1)
-        *out = (uint32_t)db_int(q, 0);
-    store_read_done(s, d);
-    return rc < 0 ? -1 : 0;
-}
-
 int job_position(struct store *s, const struct job *j, uint64_t *out, struct error *e)
 {
     struct db *d = store_read(s, e);

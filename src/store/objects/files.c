@@ -107,6 +107,24 @@ int file_put(struct store *s, struct arena *a, const struct file_new *in, struct
     return store_commit(s, d, rc, e);
 }
 
+int file_put_all(struct store *s, struct arena *a, const struct file_new *in, struct file *out,
+                 uint32_t count, struct error *e)
+{
+    struct db *d = store_write(s, e);
+    int rc = 0;
+
+    if (!d)
+        return -1;
+    for (uint32_t i = 0; i < count && rc == 0; i++) {
+        char id[FILE_ID_BYTES] = "";
+        rc = put_in(s, d, &in[i], id, e);
+        const struct wanted made = { NULL, str_of(id), store_now(s) };
+        if (rc == 0)
+            rc = find(d, a, &made, &out[i], e);
+    }
+    return store_commit(s, d, rc, e);
+}
+
 int file_put_in(struct store *s, struct db *d, const struct file_new *in, struct error *e)
 {
     char id[FILE_ID_BYTES] = "";

@@ -139,6 +139,9 @@ struct file {
 };
 int file_put(struct store *s, struct arena *a, const struct file_new *in, struct file *out,
              struct error *e) FALLIBLE;
+/* All of them or none. out: count of them. */
+int file_put_all(struct store *s, struct arena *a, const struct file_new *in, struct file *out,
+                 uint32_t count, struct error *e) FALLIBLE;
 /* NOT_FOUND when it is absent or expired. */
 int file_get(struct store *s, struct arena *a, const char *project, struct str id, struct file *out,
              struct error *e) FALLIBLE;

@@ -165,9 +165,63 @@ static void test_events_go_on_after_the_last_one_that_was_seen(void **state)
     assert_failed(w, 400, "INVALID_ARGUMENT", "Last-Event-ID");
 }
 
+static const char *listen_with(struct serving *w, const char *header, int *fd)
+{
+    char part[1024];
+    const char *text = joined(
+        w, "GET /tranche/v1/events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s\r\n",
+        header);
+
+    *fd = serving_connect(w);
+    assert_int_equal(write(*fd, text, strlen(text)), (int64_t)strlen(text));
+    ssize_t n = read(*fd, part, sizeof part);
+    assert_true(n > 0);
+    return arena_copy(&w->arena, part, (size_t)n);
+}
+
+/* Reads until the server closes; without the mend this never ends. */
+static void await_end(int fd)
+{
+    char part[1024];
+
+    while (read(fd, part, sizeof part) > 0) {
+    }
+    (void)close(fd);
+}
+
+static void test_a_stream_of_events_ends_with_its_key(void **state)
+{
+    struct serving *w = *state;
+    struct error e = { 0 };
+    struct key_list keys = { 0 };
+    int open, keyed;
+
+    assert_int_equal(strncmp(listen_with(w, "", &open), "HTTP/1.1 200", 12), 0);
+    const char *header = key_header(w, "p1", ROLE_VIEWER);
+    await_end(open); /* opened when no key was needed */
+    assert_int_equal(strncmp(listen_with(w, header, &keyed), "HTTP/1.1 200", 12), 0);
+    assert_int_equal(key_list(w->store, &w->arena, &keys, &e), 0);
+    assert_int_equal(key_revoke(w->store, keys.item[0].id, &e), 0);
+    await_end(keyed);
+}
+
+static void test_a_script_is_refused_without_the_test_clock(void **state)
+{
+    struct serving *w = *state;
+
+    w->api.test_clock = false;
+    (void)ask_with(w, "POST", CREATE_BATCH, FAILING, INLINE(""));
+    assert_failed(w, 400, "FAILED_PRECONDITION", "--test-clock");
+    (void)ask_with(w, "POST", "/v1beta/models/gemini-2.5-flash:generateContent", FAILING,
+                   "{'contents':[{'parts':[{'text':'a'}]}]}");
+    assert_failed(w, 400, "FAILED_PRECONDITION", "--test-clock");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        ONE(test_a_stream_of_events_ends_with_its_key),
+        ONE(test_a_script_is_refused_without_the_test_clock),
         ONE(test_results_go_on_from_an_offset),
         ONE(test_a_job_is_paused_and_goes_on_with_another_budget),
         ONE(test_a_job_that_has_ended_cannot_be_paused_or_go_on),

@@ -162,7 +162,10 @@ static void test_a_backup_has_the_folders_of_open_jobs_and_what_they_read(void *
     bool existed;
 
     for (int i = 0; i < 2; i++) {
-        ASSERT_OK(job_create(w->s, &w->a, &j[i], blob_of(w, "input").id, &existed, &e), e);
+        ASSERT_OK(job_create(w->s, &w->a, &j[i],
+                             &(struct job_terms){ .inline_blob = blob_of(w, "input").id }, &existed,
+                             &e),
+                  e);
         (void)snprintf(path, sizeof path, "%s/jobs/%lld", w->dir, (long long)j[i].id);
         ASSERT_OK(sys_mkdirs(path, &e), e);
         (void)snprintf(path, sizeof path, "%s/jobs/%lld/output", w->dir, (long long)j[i].id);

@@ -26,7 +26,7 @@ static inline struct job create_as(struct world *w, struct job j)
     struct error e = { 0 };
     bool existed = true;
 
-    ASSERT_OK(job_create(w->s, &w->a, &j, 0, &existed, &e), e);
+    ASSERT_OK(job_create(w->s, &w->a, &j, NULL, &existed, &e), e);
     assert_false(existed);
     return j;
 }

@@ -125,7 +125,7 @@ static void test_a_request_id_makes_one_job_of_its_project(void **state)
     j.request_id = STR("once");
     struct job made = create_as(w, j), again = j, out;
     again.display_name = STR("another");
-    ASSERT_OK(job_create(w->s, &w->a, &again, 0, &existed, &e), e);
+    ASSERT_OK(job_create(w->s, &w->a, &again, NULL, &existed, &e), e);
     assert_true(existed);
     expect_same(&again, &made);
     memcpy(j.project, "q", 2);
@@ -156,7 +156,7 @@ static void *race(void *arg)
         bool existed = false;
         (void)snprintf(name, sizeof name, "r%d", i);
         j.request_id = str_of(name);
-        if (job_create(r->w->s, &r->a, &j, 0, &existed, &e) == 0) {
+        if (job_create(r->w->s, &r->a, &j, NULL, &existed, &e) == 0) {
             r->id[i] = j.id;
             r->made += !existed;
         }
@@ -194,7 +194,9 @@ static void test_what_a_job_reads_stays_until_it_is_deleted(void **state)
 
     bucket_of(w, NULL, "inputs");
     first = put(w, "inputs", "o", "first");
-    ASSERT_OK(job_create(w->s, &w->a, &j, inlined.id, &existed, &e), e);
+    ASSERT_OK(
+        job_create(w->s, &w->a, &j, &(struct job_terms){ .inline_blob = inlined.id }, &existed, &e),
+        e);
     ASSERT_OK(job_inputs(w->s, &w->a, j.id, &in, &count, &e), e);
     assert_int_equal(count, 1);
     assert_true(str_eq_c(in[0].name, "inline"));
@@ -235,7 +237,7 @@ static void *create_and_read(void *arg)
         struct job_list page;
         struct job_query q = { .project = "p", .dialect = DIALECT_VERTEX, .most = 5 };
         bool existed;
-        r->made += job_create(r->w->s, &r->a, &j, 0, &existed, &e) == 0 &&
+        r->made += job_create(r->w->s, &r->a, &j, NULL, &existed, &e) == 0 &&
                    job_get(r->w->s, &r->a, "p", j.id, &got, &e) == 1 && got.id == j.id &&
                    job_query(r->w->s, &r->a, &q, &page, &e) == 0 && page.count > 0;
         arena_reset(&r->a);
@@ -261,12 +263,34 @@ static void test_eight_threads_create_and_read_at_once(void **state)
     assert_int_equal(rows(w, "SELECT count(*) FROM event"), THREADS * EACH);
 }
 
+static void test_a_project_cannot_pass_its_limit_of_open_jobs(void **state)
+{
+    struct world *w = *state;
+    const struct job_terms terms = { .open_max = 2 };
+    struct error e = { 0 };
+    bool existed;
+
+    for (int i = 0; i < 3; i++) {
+        struct job j = { .dialect = DIALECT_VERTEX, .model = STR("m"), .spec = STR("{}") };
+        (void)snprintf(j.project, sizeof j.project, "p");
+        if (i < 2)
+            ASSERT_OK(job_create(w->s, &w->a, &j, &terms, &existed, &e), e);
+        else
+            ASSERT_FAILS(job_create(w->s, &w->a, &j, &terms, &existed, &e), e,
+                         ERROR_RESOURCE_EXHAUSTED);
+    }
+    struct job other = { .dialect = DIALECT_VERTEX, .model = STR("m"), .spec = STR("{}") };
+    (void)snprintf(other.project, sizeof other.project, "q");
+    ASSERT_OK(job_create(w->s, &w->a, &other, &terms, &existed, &e), e);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_make, world_remove)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_a_job_comes_back_with_every_member),
+        TEST(test_a_project_cannot_pass_its_limit_of_open_jobs),
         TEST(test_ids_have_19_digits_and_none_comes_twice),
         TEST(test_gemini_jobs_have_names_that_cannot_be_guessed),
         TEST(test_another_projects_job_is_not_there),

@@ -246,7 +246,9 @@ static void test_a_jobs_input_stays_when_the_object_goes(void **state)
 
     bucket_of(w, "p", "acme-data");
     struct object o = put(w, "acme-data", "a", "text");
-    ASSERT_OK(job_create(w->s, &w->a, &j, o.blob.id, &existed, &e), e);
+    ASSERT_OK(
+        job_create(w->s, &w->a, &j, &(struct job_terms){ .inline_blob = o.blob.id }, &existed, &e),
+        e);
     ASSERT_OK(object_delete(w->s, REF("p", ACME, STR("a")), &e), e);
     make_old(blob_path(w->s, &w->a, o.blob.id));
     ASSERT_OK(blob_sweep(w->s, &removed, &e), e);
