@@ -44,10 +44,11 @@ struct upstream {
     const char *const *header; /* until NULL; or NULL */
     const char *ca_file, *proxy;
     bool http1;
-    bool inline_files;    /* send the files of our object store as data, not by name */
-    uint32_t max_rpm;     /* requests a minute; 0: no limit */
-    uint64_t max_tpm;     /* tokens a minute; 0: no limit */
-    uint32_t concurrency; /* requests in flight; 0: found by measuring, up to the maximum */
+    bool max_completion_tokens; /* instead of max_tokens; else learnt from the refusal (OpenAI) */
+    bool inline_files;          /* send the files of our object store as data, not by name */
+    uint32_t max_rpm;           /* requests a minute; 0: no limit */
+    uint64_t max_tpm;           /* tokens a minute; 0: no limit */
+    uint32_t concurrency;       /* requests in flight; 0: found by measuring, up to the maximum */
     uint32_t concurrency_max;
     uint32_t timeout_ms, idle_ms, patience_ms;
 };

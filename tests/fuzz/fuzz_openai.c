@@ -78,7 +78,7 @@ static void check_request(struct arena *a, const struct request *r)
     if (!openai_accepts(r, &why)) {
         assert(why.path[0] && why.message[0] && why.remedy[0]);
         assert(str_utf8_valid(str_of(why.message)) == strlen(why.message));
-    } else if (openai_request_write(r, "m", &files, &out, &e) < 0) {
+    } else if (openai_request_write(r, "m", false, &files, &out, &e) < 0) {
         assert(e.code == ERROR_NOT_FOUND);
     } else {
         check_json(a, buf_str(&out));

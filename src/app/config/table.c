@@ -91,6 +91,7 @@ static const struct config_row upstream_rows[] = {
     { "ca_file", FILE_(upstream.ca_file), "FILE", NULL, "certificates as PEM that are trusted", .absent = "the system's" },
     { "proxy", TEXT(upstream.proxy), "URL", NULL, "HTTP proxy; none: no proxy", .absent = "the environment's, but none to this machine" },
     { "http1", FLAG(upstream.http1), "true", "false", "never HTTP/2" },
+    { "max_completion_tokens", FLAG(upstream.max_completion_tokens), "true", "false", "send maxOutputTokens by this name instead of max_tokens (OpenAI's newer models); learnt from the refusal, too" },
     { "inline_files", FLAG_IF(inline_files), "true", NULL, "send the contents of gs:// files instead of their names", .absent = "true; false on Vertex AI" },
     { "max_rpm", COUNT(upstream.max_rpm, 0, UINT32_MAX), "N", "0", "requests a minute, of all jobs together; 0: no limit" },
     { "max_tpm", BIG(upstream.max_tpm, 0), "N", "0", "tokens a minute, of prompts and answers; 0: no limit" },

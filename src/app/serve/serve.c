@@ -43,9 +43,9 @@ static void describe_upstream(const struct model_upstream *to, struct buf *out)
     for (const char *const *h = u->header; h && *h; h++)
         describe_text(*h, out);
     buf_add_double(out, to->weight);
-    buf_addf(out, " %d %d %u %llu %u %u %u %u %u\n", u->http1, u->inline_files, u->max_rpm,
-             (unsigned long long)u->max_tpm, u->concurrency, u->concurrency_max, u->timeout_ms,
-             u->idle_ms, u->patience_ms);
+    buf_addf(out, " %d %d %d %u %llu %u %u %u %u %u\n", u->http1, u->max_completion_tokens,
+             u->inline_files, u->max_rpm, (unsigned long long)u->max_tpm, u->concurrency,
+             u->concurrency_max, u->timeout_ms, u->idle_ms, u->patience_ms);
 }
 
 /* All of a model that makes it behave as it does. */

@@ -37,8 +37,9 @@ const char *openai_path(const struct request *r);
 
 /* The body of a POST there for that model, appended to out. The error is for what accepts would
  * have refused, NOT_FOUND for a file that is not among files, OUT_OF_RANGE when out is full; what was
- * written until then stays. files may be NULL: there are none. */
-int openai_request_write(const struct request *r, const char *model,
+ * written until then stays. files may be NULL: there are none.
+ * completion_tokens: maxOutputTokens is max_completion_tokens, as newer models of OpenAI want it. */
+int openai_request_write(const struct request *r, const char *model, bool completion_tokens,
                          const struct file_contents *files, struct buf *out,
                          struct error *e) FALLIBLE;
 

@@ -84,7 +84,7 @@ static void add_stops(struct json_writer *w, const struct generation *g)
     json_end(w);
 }
 
-static void add_sampling(struct json_writer *w, const struct generation *g)
+static void add_sampling(struct json_writer *w, const struct generation *g, bool completion_tokens)
 {
     uint32_t more = g->form == ANSWER_ENUM ? QUOTE_TOKENS : 0;
 
@@ -97,7 +97,8 @@ static void add_sampling(struct json_writer *w, const struct generation *g)
     if (g->has_seed)
         json_add_int(w, "seed", g->seed);
     if (g->max_output_tokens)
-        json_add_uint(w, "max_tokens", g->max_output_tokens + more);
+        json_add_uint(w, completion_tokens ? "max_completion_tokens" : "max_tokens",
+                      g->max_output_tokens + more);
     if (g->candidate_count > 1)
         json_add_uint(w, "n", g->candidate_count);
     if (g->presence_penalty < 0 || g->presence_penalty > 0)
@@ -136,7 +137,7 @@ static void add_thinking(struct json_writer *w, yyjson_val *thinking)
 /* ---- The body ---- */
 
 /* The body of a chat completion after its model. */
-static int add_chat(struct json_writer *w, const struct request *r,
+static int add_chat(struct json_writer *w, const struct request *r, bool completion_tokens,
                     const struct file_contents *files, struct error *e)
 {
     struct arena scratch = { 0 };
@@ -145,12 +146,12 @@ static int add_chat(struct json_writer *w, const struct request *r,
     arena_release(&scratch);
     if (rc < 0 || openai_tools_add(w, r, e) < 0 || add_form(w, &r->generation, e) < 0)
         return -1;
-    add_sampling(w, &r->generation);
+    add_sampling(w, &r->generation, completion_tokens);
     add_thinking(w, r->generation.thinking);
     return 0;
 }
 
-int openai_request_write(const struct request *r, const char *model,
+int openai_request_write(const struct request *r, const char *model, bool completion_tokens,
                          const struct file_contents *files, struct buf *out, struct error *e)
 {
     struct json_writer w = JSON_WRITER(out);
@@ -159,7 +160,7 @@ int openai_request_write(const struct request *r, const char *model,
     json_add_c(&w, "model", model);
     if (r->kind == REQUEST_EMBED)
         openai_embed_add(&w, r);
-    else if (add_chat(&w, r, files, e) < 0)
+    else if (add_chat(&w, r, completion_tokens, files, e) < 0)
         return -1;
     json_end(&w);
     if (!buf_ok(out))

@@ -327,10 +327,12 @@ void http_flight_give(struct http_flight *f)
 
 static void note_end(struct http_flight *f)
 {
-    long status = 0, sent = 0;
+    long status = 0, sent = 0, port = 0;
 
     (void)curl_easy_getinfo(f->curl, CURLINFO_RESPONSE_CODE, &status);
     (void)curl_easy_getinfo(f->curl, CURLINFO_REQUEST_SIZE, &sent);
+    (void)curl_easy_getinfo(f->curl, CURLINFO_LOCAL_PORT, &port);
+    f->connection = (uint32_t)port;
     f->status = f->head_whole ? (int)status : 0;
     f->sent = sent > 0;
     f->ended_ns = http_multi_now(f->multi);

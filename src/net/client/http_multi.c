@@ -116,6 +116,7 @@ static bool take_done(struct http_multi *m, struct http_done *out)
     out->sent = f->sent;
     out->body = buf_str(&f->body);
     out->headers = buf_str(&f->headers);
+    out->connection = f->connection;
     out->total_ns = f->ended_ns - f->begun_ns;
     return true;
 }

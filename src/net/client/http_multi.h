@@ -55,12 +55,13 @@ struct http_ask {
 };
 struct http_done {
     void *tag;
-    int status;         /* 0: no answer's head came */
-    struct error error; /* OK: the answer is whole */
-    bool sent;          /* some of the request left */
-    struct str body;    /* as far as it came; valid until the next call on the multi */
-    struct str headers; /* lines "name: value\n", names in lower case; as above */
-    uint64_t total_ns;  /* from start to end */
+    int status;          /* 0: no answer's head came */
+    struct error error;  /* OK: the answer is whole */
+    bool sent;           /* some of the request left */
+    struct str body;     /* as far as it came; valid until the next call on the multi */
+    struct str headers;  /* lines "name: value\n", names in lower case; as above */
+    uint32_t connection; /* tells connections of one time apart: its local port; 0: none was made */
+    uint64_t total_ns;   /* from start to end */
 };
 
 struct http_multi;

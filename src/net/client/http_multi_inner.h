@@ -36,6 +36,7 @@ struct http_flight {
 
     void *tag;
     uint64_t begun_ns, ended_ns;
+    uint32_t connection; /* its local port */
     uint64_t due_ns;     /* UINT64_MAX: no limit */
     uint64_t byte_ns;    /* when the last byte came or went; 0: has no connection yet */
     uint64_t idle_ns;    /* how long there may be none; UINT64_MAX: no limit */

@@ -91,12 +91,13 @@ int flight_write(struct flight *f, struct flight_desk *d, struct error *e)
     d->url.max = URL_BYTES_MAX;
     buf_clear(&d->url);
     f->target->wire->url(f->target->to, r, &d->url);
+    f->completion_tokens = f->target->completion_tokens;
     f->body.max = UPSTREAM_BODY_BYTES_MAX;
     if (f->body.cap > BODY_KEEP_BYTES)
         buf_release(&f->body);
     buf_clear(&f->body);
     if ((r->files && r->has_media && files_read(f, d, &files, e) < 0) ||
-        f->target->wire->write(f->target->to, r, &files, &f->body, e) < 0)
+        f->target->wire->write(f->target->to, r, &files, f->completion_tokens, &f->body, e) < 0)
         rc = -1;
     arena_reset(&d->arena);
     return rc;
@@ -105,9 +106,10 @@ int flight_write(struct flight *f, struct flight_desk *d, struct error *e)
 /* ---- Replies that came before ---- */
 
 /* HTTP/1.1 answers in order and without names: a server or proxy that answers one request twice shifts
- * all later answers on the connection by one, and a line would silently get another line's answer. A
- * reply is recognized by its id and all its bytes. A server that repeats ids with other bytes does not
- * make unique ids, so nothing more can be found out about it. */
+ * all later answers on the connection by one, and a line would silently get another line's answer. Such
+ * a reply has the id and all the bytes of the one that came before it on the same connection. A server
+ * that gives an id again elsewhere, or with other bytes, or a third time, does not make unique ids (a
+ * mock that answers all alike, a counter that goes round), so nothing more can be found out about it. */
 static struct str id_of(struct str response)
 {
     const struct str name = STR("\"responseId\":\""); /* escaped within texts: this is the member */
@@ -119,20 +121,25 @@ static struct str id_of(struct str response)
     return str_sub(rest, 0, str_find(rest, STR("\"")));
 }
 
-/* Did this reply come before? response: the row's, with its responseId; body: as it came. */
-static bool came_before(struct flight_desk *d, struct str response, struct str body)
+/* Is this the reply to an earlier request on its connection? response: the row's, with its
+ * responseId. */
+static bool came_before(struct flight_desk *d, struct str response, const struct http_done *done)
 {
     struct str id = id_of(response);
 
     if (d->ids_repeat || id.len == 0)
         return false;
     uint64_t of_id = XXH3_64bits(id.p, id.len) | 1; /* 0 is a free slot */
-    uint64_t of_body = XXH3_64bits(body.p, body.len);
-    struct seen_reply *slot = &d->seen[of_id / 2 % FLIGHT_SEEN_SLOTS];
-    bool same_id = slot->id == of_id, same = same_id && slot->body == of_body;
-    d->ids_repeat = same_id && !same;
-    *slot = (struct seen_reply){ .id = of_id, .body = of_body };
-    return same;
+    uint64_t of_body = XXH3_64bits(done->body.p, done->body.len);
+    struct seen_reply *seen = &d->seen[of_id / 2 % FLIGHT_SEEN_SLOTS];
+    struct last_reply *last = &d->last[done->connection % FLIGHT_SEEN_SLOTS];
+    bool again = seen->id == of_id;
+    bool doubled = again && !seen->doubled && seen->body == of_body && last->body == of_body &&
+                   seen->connection == done->connection && last->connection == done->connection;
+    d->ids_repeat = again && !doubled;
+    *seen = (struct seen_reply){ of_id, of_body, done->connection, doubled };
+    *last = (struct last_reply){ of_body, done->connection };
+    return doubled;
 }
 
 /* ---- In ---- */
@@ -178,6 +185,18 @@ static void read_broken(const struct flight *f, const struct http_done *done,
     }
 }
 
+/* OpenAI's newer models refuse max_tokens, and say which name they want. The next attempt uses it. */
+static void learn_token_name(const struct flight *f, const struct http_done *done,
+                             struct error *why)
+{
+    if (done->status != 400 || f->completion_tokens ||
+        str_find(buf_str(&f->body), STR("\"max_tokens\":")) == SIZE_MAX ||
+        str_find(done->body, STR("max_completion_tokens")) == SIZE_MAX)
+        return;
+    f->target->completion_tokens = true;
+    why->code = ERROR_UNAVAILABLE;
+}
+
 static void read_refusal(const struct flight *f, struct flight_desk *d,
                          const struct http_done *done, struct exchange_result *out,
                          struct error *why)
@@ -196,6 +215,7 @@ static void read_refusal(const struct flight *f, struct flight_desk *d,
     out->retry_after_ms = pause.ms;
     out->account_limited = pause.account;
     out->end = end_of_status(done->status);
+    learn_token_name(f, done, why);
     if (done->status != 401 || !c || !credential_is_token(c))
         return;
     credential_refused(c);
@@ -237,7 +257,7 @@ static int read_answer(const struct flight *f, struct flight_desk *d, const stru
     };
     a->response = BUF_INIT(RESPONSE_BYTES_MAX);
     int rc = f->target->wire->read(&d->arena, done->body, &rules, &a->response, &a->usage, why);
-    if (rc == 0 && came_before(d, buf_str(&a->response), done->body))
+    if (rc == 0 && came_before(d, buf_str(&a->response), done))
         rc = error_set(why, ERROR_INTERNAL, "this reply was already given to another request");
     f->task->upstream = f->target->to->upstream->name;
     if (rc == 0) {

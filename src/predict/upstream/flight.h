@@ -37,6 +37,7 @@ struct flight {
     struct upstream_task *task; /* NULL: the answer is not wanted any more */
     struct target *target;
     struct server_exchange exchange;
+    bool completion_tokens; /* the body says max_completion_tokens */
     struct buf body;
     struct flight *next, *before; /* of those in flight; next also in the pool */
 };
@@ -49,8 +50,14 @@ struct flight_desk {
     uint64_t chance; /* state of random numbers, for response ids */
     struct seen_reply {
         uint64_t id, body; /* hashes; id 0: a free slot */
+        uint32_t connection;
+        bool doubled; /* it came twice already */
     } seen[FLIGHT_SEEN_SLOTS];
-    bool ids_repeat; /* the server's ids are not unique: replies cannot be recognized */
+    struct last_reply {
+        uint64_t body; /* a hash */
+        uint32_t connection;
+    } last[FLIGHT_SEEN_SLOTS]; /* of each connection; one that shares its slot gives way */
+    bool ids_repeat;           /* the server's ids are not unique: replies cannot be recognized */
 };
 void flight_desk_release(struct flight_desk *d);
 

@@ -20,6 +20,7 @@ int upstream_route_init(struct upstream_route *r, const struct model *m,
         if (!p->server)
             return -1;
         server_join(p->server, &p->member);
+        p->completion_tokens = p->to->upstream->max_completion_tokens;
         p->has_price = model_upstream_price(m, i, &p->price);
     }
     return 0;

@@ -23,6 +23,7 @@ struct target {
     const char *shown;  /* its name, for modelVersion; NULL: the model has only one target */
     struct price price; /* with has_price */
     bool has_price;
+    bool completion_tokens; /* it wants max_completion_tokens: set, or learnt. The loop's */
     bool answered, refused; /* a request was; refused: key or model. The loop's */
     double credit;          /* how far it is behind its share */
     struct server_member member;

@@ -202,7 +202,8 @@ static bool same(const struct upstream *a, const struct upstream *b)
            same_text(a->credential.secret_file, b->credential.secret_file) &&
            same_text(a->credential.service_account, b->credential.service_account) &&
            same_headers(a->header, b->header) && same_text(a->ca_file, b->ca_file) &&
-           same_text(a->proxy, b->proxy) && a->http1 == b->http1 && a->max_rpm == b->max_rpm &&
+           same_text(a->proxy, b->proxy) && a->http1 == b->http1 &&
+           a->max_completion_tokens == b->max_completion_tokens && a->max_rpm == b->max_rpm &&
            a->max_tpm == b->max_tpm && a->concurrency == b->concurrency &&
            a->concurrency_max == b->concurrency_max && a->timeout_ms == b->timeout_ms &&
            a->idle_ms == b->idle_ms && a->patience_ms == b->patience_ms;

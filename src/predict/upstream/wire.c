@@ -61,9 +61,10 @@ static void openai_url(const struct model_upstream *to, const struct request *r,
 }
 
 static int openai_write(const struct model_upstream *to, const struct request *r,
-                        const struct file_contents *files, struct buf *out, struct error *e)
+                        const struct file_contents *files, bool completion_tokens, struct buf *out,
+                        struct error *e)
 {
-    return openai_request_write(r, to->model, files, out, e);
+    return openai_request_write(r, to->model, completion_tokens, files, out, e);
 }
 
 /* ---- Google ---- */
@@ -98,8 +99,10 @@ static void google_url(const struct model_upstream *to, const struct request *r,
 }
 
 static int google_write(const struct model_upstream *to, const struct request *r,
-                        const struct file_contents *files, struct buf *out, struct error *e)
+                        const struct file_contents *files, bool completion_tokens, struct buf *out,
+                        struct error *e)
 {
+    (void)completion_tokens;
     return google_request_write(r, is_vertex(to->upstream), files, out, e);
 }
 

@@ -29,8 +29,10 @@ struct wire {
     bool (*accepts)(const struct model_upstream *to, bool has_files, const struct request *r,
                     struct violation *why);
     void (*url)(const struct model_upstream *to, const struct request *r, struct buf *out);
+    /* completion_tokens: the limit of the answer's tokens goes by its newer name (OpenAI). */
     int (*write)(const struct model_upstream *to, const struct request *r,
-                 const struct file_contents *files, struct buf *out, struct error *e) FALLIBLE;
+                 const struct file_contents *files, bool completion_tokens, struct buf *out,
+                 struct error *e) FALLIBLE;
     int (*read)(struct arena *a, struct str body, const struct reply_rules *rules, struct buf *out,
                 struct usage *usage, struct error *e) FALLIBLE;
     /* One header line: "Authorization: Bearer ...". is_token: not a key. */

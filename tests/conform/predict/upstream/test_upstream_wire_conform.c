@@ -161,8 +161,8 @@ static void test_the_body_is_json_and_has_every_character_of_the_text(void **sta
     struct world *w = *state;
     const struct file_contents none = { 0 };
 
-    assert_int_equal(w->wire->write(&w->to, request_make(&w->arena, ASKED), &none, &w->out, &w->e),
-                     0);
+    assert_int_equal(
+        w->wire->write(&w->to, request_make(&w->arena, ASKED), &none, false, &w->out, &w->e), 0);
     assert_true(holds(parse(w, buf_str(&w->out)), TEXT_READ));
 }
 
@@ -185,7 +185,8 @@ static void test_a_files_content_goes_along(void **state)
     const struct file_contents files = { &file, 1 };
 
     assert_int_equal(
-        w->wire->write(&w->to, request_make(&w->arena, FILE_ASKED), &files, &w->out, &w->e), 0);
+        w->wire->write(&w->to, request_make(&w->arena, FILE_ASKED), &files, false, &w->out, &w->e),
+        0);
     (void)parse(w, buf_str(&w->out));
     assert_true(str_find(buf_str(&w->out), STR("QUJD")) != SIZE_MAX);
     assert_true(str_find(buf_str(&w->out), STR("gs://")) == SIZE_MAX);

@@ -179,7 +179,7 @@ static void test_so_many_calls_are_taken_and_no_more(void **state)
     assert_string_equal(refused_at(read_many(*state, before, call, OPENAI_CALLS_MAX, after)), "");
     const struct request *r = read_many(*state, before, call, OPENAI_CALLS_MAX + 1, after);
     assert_string_equal(refused_at(r), "contents[0].parts[1024].functionCall");
-    assert_int_equal(openai_request_write(r, "m", NULL, &out, &e), -1);
+    assert_int_equal(openai_request_write(r, "m", false, NULL, &out, &e), -1);
     assert_int_equal(e.code, ERROR_INVALID_ARGUMENT);
     buf_release(&out);
 }

@@ -23,7 +23,7 @@ static void check_body(struct reading *s, const char *line, const char *want)
     assert_string_equal(openai_path(r), "/embeddings");
     if (!openai_accepts(r, &why))
         fail_msg("%s: %s", why.path, why.message);
-    assert_int_equal(openai_request_write(r, "m", NULL, &got, &e), 0);
+    assert_int_equal(openai_request_write(r, "m", false, NULL, &got, &e), 0);
     assert_string_equal(got.p, wanted.p);
     buf_release(&got);
     buf_release(&wanted);

@@ -22,7 +22,7 @@ static void check_body(const struct request *r, const struct file_contents *file
 
     if (!openai_accepts(r, &why))
         fail_msg("%s: %s", why.path, why.message);
-    if (openai_request_write(r, MODEL, files, &got, &e) < 0)
+    if (openai_request_write(r, MODEL, false, files, &got, &e) < 0)
         fail_msg("%s", e.msg);
     assert_string_equal(got.p, wanted.p);
     buf_release(&got);
@@ -139,7 +139,7 @@ static void test_a_file_without_content_is_not_found(void **state)
     struct buf out = BUF_INIT(BODY_BYTES_MAX);
     struct error e = { 0 };
 
-    assert_int_equal(openai_request_write(r, MODEL, &files, &out, &e), -1);
+    assert_int_equal(openai_request_write(r, MODEL, false, &files, &out, &e), -1);
     assert_int_equal(e.code, ERROR_NOT_FOUND);
     assert_string_equal(e.msg, "The content of the file gs://b/x is missing.");
     buf_release(&out);
@@ -342,18 +342,33 @@ static void test_thinking_becomes_an_effort_or_is_turned_off(void **state)
     }
 }
 
+static void test_the_limit_of_the_answers_tokens_goes_by_either_name(void **state)
+{
+    const struct request *r = read_with(*state, "'generationConfig':{'maxOutputTokens':7}");
+    static const char *const names[] = { "\"max_tokens\":7", "\"max_completion_tokens\":7" };
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        struct buf out = BUF_INIT(BODY_BYTES_MAX);
+        struct error e = { 0 };
+        assert_int_equal(openai_request_write(r, MODEL, i == 1, NULL, &out, &e), 0);
+        assert_true(str_find(buf_str(&out), str_of(names[i])) != SIZE_MAX);
+        assert_true(str_find(buf_str(&out), str_of(names[1 - i])) == SIZE_MAX);
+        buf_release(&out);
+    }
+}
+
 static void test_a_body_over_the_buffers_maximum_is_an_error(void **state)
 {
     const struct request *r = read_with(*state, "");
     struct buf whole = BUF_INIT(BODY_BYTES_MAX), small;
     struct error e = { 0 };
 
-    assert_int_equal(openai_request_write(r, MODEL, NULL, &whole, &e), 0);
+    assert_int_equal(openai_request_write(r, MODEL, false, NULL, &whole, &e), 0);
     small = BUF_INIT(whole.len);
-    assert_int_equal(openai_request_write(r, MODEL, NULL, &small, &e), 0);
+    assert_int_equal(openai_request_write(r, MODEL, false, NULL, &small, &e), 0);
     buf_release(&small);
     small = BUF_INIT(whole.len - 1);
-    assert_int_equal(openai_request_write(r, MODEL, NULL, &small, &e), -1);
+    assert_int_equal(openai_request_write(r, MODEL, false, NULL, &small, &e), -1);
     assert_int_equal(e.code, ERROR_OUT_OF_RANGE);
     buf_release(&small);
     buf_release(&whole);
@@ -364,6 +379,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, reading_setup, reading_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_turns_become_messages),
+        TEST(test_the_limit_of_the_answers_tokens_goes_by_either_name),
         TEST(test_texts_of_a_turn_are_joined_by_a_line_feed),
         TEST(test_thoughts_of_earlier_turns_are_not_sent),
         TEST(test_inline_media_become_content_parts),

@@ -44,8 +44,9 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* Reads a reply with this id, or with none, and this text. */
-static enum error_code read_reply(struct world *w, const char *id, const char *text)
+/* Reads a reply with this id, or with none, and this text, from this connection. */
+static enum error_code read_reply_on(struct world *w, uint32_t connection, const char *id,
+                                     const char *text)
 {
     struct upstream_task task = { .request = w->request };
     struct flight f = { .task = &task, .target = &w->target };
@@ -60,7 +61,9 @@ static enum error_code read_reply(struct world *w, const char *id, const char *t
              "\"choices\":[{\"index\":0,\"finish_reason\":\"stop\","
              "\"message\":{\"role\":\"assistant\",\"content\":\"%s\"}}]}",
              text);
-    const struct http_done done = { .status = 200, .body = buf_str(&body) };
+    const struct http_done done = { .status = 200,
+                                    .body = buf_str(&body),
+                                    .connection = connection };
     flight_read(&f, &w->desk, &done, &result, &why);
     assert_int_equal(result.end == EXCHANGE_ANSWERED, task.answer.error.code == ERROR_OK);
     answer_release(&task.answer);
@@ -68,11 +71,70 @@ static enum error_code read_reply(struct world *w, const char *id, const char *t
     return task.answer.error.code;
 }
 
+static enum error_code read_reply(struct world *w, const char *id, const char *text)
+{
+    return read_reply_on(w, 1, id, text);
+}
+
 static void test_a_reply_that_comes_twice_is_refused_the_second_time(void **state)
 {
-    assert_int_equal(read_reply(*state, "a", "one"), ERROR_OK);
-    assert_int_equal(read_reply(*state, "b", "two"), ERROR_OK);
-    assert_int_equal(read_reply(*state, "a", "one"), ERROR_INTERNAL);
+    assert_int_equal(read_reply_on(*state, 1, "a", "one"), ERROR_OK);
+    assert_int_equal(read_reply_on(*state, 2, "b", "two"), ERROR_OK);
+    assert_int_equal(read_reply_on(*state, 1, "a", "one"), ERROR_INTERNAL);
+    assert_int_equal(read_reply_on(*state, 1, "c", "three"), ERROR_OK);
+    assert_int_equal(read_reply_on(*state, 2, "b", "two"), ERROR_INTERNAL);
+}
+
+static void test_a_server_that_answers_all_alike_is_accepted(void **state)
+{
+    for (uint32_t i = 0; i < 100; i++)
+        assert_int_equal(read_reply_on(*state, i % 4, "id", "same"), ERROR_OK);
+}
+
+static void test_one_connection_with_one_reply_is_doubted_once(void **state)
+{
+    assert_int_equal(read_reply(*state, "id", "same"), ERROR_OK);
+    assert_int_equal(read_reply(*state, "id", "same"), ERROR_INTERNAL);
+    for (uint32_t i = 0; i < 100; i++)
+        assert_int_equal(read_reply(*state, "id", "same"), ERROR_OK);
+}
+
+static void test_a_server_that_numbers_its_replies_from_few_ids_is_accepted(void **state)
+{
+    static const char *const ids[] = { "0", "1", "2" };
+
+    for (uint32_t i = 0; i < 100; i++)
+        assert_int_equal(read_reply(*state, ids[i % 3], "same"), ERROR_OK);
+}
+
+static void test_the_newer_name_of_max_tokens_is_learnt_from_its_refusal(void **state)
+{
+    struct world *w = *state;
+    struct upstream_task task = { .request = w->request };
+    struct flight f = { .task = &task, .target = &w->target };
+    struct exchange_result result;
+    struct error why;
+    const struct http_done refused = {
+        .status = 400,
+        .body =
+            STR("{\"error\":{\"message\":\"Unsupported parameter: 'max_tokens' is not supported "
+                "with this model. Use 'max_completion_tokens' instead.\"}}"),
+    };
+
+    struct upstream_servers *servers = upstream_servers_new(w->desk.clock);
+    w->target.server = upstream_server_of(servers, &upstream, &why);
+    assert_non_null(w->target.server);
+    f.body = BUF_INIT(100);
+    buf_add_c(&f.body, "{\"max_tokens\":5}");
+    flight_read(&f, &w->desk, &refused, &result, &why);
+    assert_true(error_retryable(task.answer.error.code));
+    assert_int_equal(result.end, EXCHANGE_REFUSED);
+    assert_true(w->target.completion_tokens);
+    f.completion_tokens = true;
+    flight_read(&f, &w->desk, &refused, &result, &why);
+    assert_false(error_retryable(task.answer.error.code));
+    upstream_servers_free(servers);
+    buf_release(&f.body);
 }
 
 static void test_replies_without_an_id_are_all_accepted(void **state)
@@ -105,6 +167,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_a_reply_that_comes_twice_is_refused_the_second_time),
+        TEST(test_a_server_that_answers_all_alike_is_accepted),
+        TEST(test_one_connection_with_one_reply_is_doubted_once),
+        TEST(test_a_server_that_numbers_its_replies_from_few_ids_is_accepted),
+        TEST(test_the_newer_name_of_max_tokens_is_learnt_from_its_refusal),
         TEST(test_replies_without_an_id_are_all_accepted),
         TEST(test_a_server_whose_ids_are_not_unique_is_accepted),
         TEST(test_many_replies_are_told_apart),
