@@ -56,7 +56,7 @@ def read_lines(name, count):
 
 
 def schema_of(line):
-    """The schema as JSON Schema, or the list of an enum that is no JSON."""
+    """The schema as JSON Schema, or the list of an enum that is not JSON."""
     config = json.loads(line)["request"]["generationConfig"]
     if config["responseMimeType"] == "text/x.enum":
         return None, config["responseSchema"]["enum"]
@@ -78,7 +78,7 @@ def cpu_of(pid):
 
 
 def complete(texts, lines):
-    """How many answers are of the enum, or JSON with all required members."""
+    """Number of answers that are of the enum, or JSON with all required members."""
     count = 0
     for text, line in zip(texts, lines):
         schema, values = schema_of(line)

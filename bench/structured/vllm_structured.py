@@ -19,7 +19,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
 def cpu_seconds(pid):
-    """Of a process and all its descendants."""
+    """CPU seconds of a process and all its descendants."""
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     total = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     for task in pathlib.Path(f"/proc/{pid}/task").iterdir():

@@ -295,7 +295,7 @@ static bool media_accepts(const struct place_of_part *at, struct violation *why)
         return openai_refuse(why, "A turn of the model cannot hold media for an OpenAI server.",
                              "Move the part into a turn of the user.", "%s", at->path);
     if (!p->mime.len)
-        return openai_refuse(why, "An OpenAI server must be told the type of a file.",
+        return openai_refuse(why, "An OpenAI server needs the type of a file.",
                              "Add mimeType, such as image/jpeg or video/mp4.", "%s.%s", at->path,
                              data);
     if (m.media == MEDIA_NONE)

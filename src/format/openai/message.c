@@ -204,7 +204,7 @@ static struct str fence_undo(struct str text)
 }
 
 /* The text of the last part in the form that was asked for, as far as it is only dressed otherwise.
- * Whether it has the form is judged by who sent the request. */
+ * The sender of the request judges whether it has the form. */
 static void form_undo(struct openai_answer *r, struct parts *p, bool cut)
 {
     enum answer_form form = r->rules->request->generation.form;

@@ -79,7 +79,7 @@ int openai_tools_add(struct json_writer *w, const struct request *r, struct erro
  * JSON Schema cannot say. */
 int openai_schema_read(struct arena *a, yyjson_val *schema, bool google, yyjson_val **out,
                        struct error *e) FALLIBLE;
-/* Whether OpenAI's strict mode takes a JSON Schema, as it will be sent. */
+/* True when OpenAI's strict mode takes a JSON Schema, as it will be sent. */
 bool openai_schema_strict(yyjson_val *schema);
 /* A JSON Schema in the words of OpenAI servers. */
 void openai_schema_add(struct json_writer *w, const char *key, yyjson_val *schema);

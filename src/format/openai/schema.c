@@ -17,7 +17,7 @@
 #define INT32_LEAST (-2147483648.0)
 #define INT32_MOST 2147483647.0
 
-/* What a keyword holds: a value; a schema, or a list of schemas; schemas by name. */
+/* The kinds of content of a keyword: a value; a schema, or a list of schemas; schemas by name. */
 enum holds { HOLDS_VALUE, HOLDS_SCHEMA, HOLDS_MAP };
 
 // clang-format off
@@ -203,7 +203,7 @@ bool openai_schema_strict(yyjson_val *schema)
 
 static void add_schema(struct json_writer *w, yyjson_val *schema);
 
-/* Whether a name of the order is a key of the map and stands there for the first time. */
+/* True when a name of the order is a key of the map and stands there for the first time. */
 static bool is_first(yyjson_val *order, size_t at)
 {
     for (size_t i = 0; i < at; i++)
@@ -266,7 +266,7 @@ static void add_keyword(struct json_writer *w, yyjson_val *schema, struct str na
     enum holds holds = k ? k->holds : HOLDS_VALUE;
     yyjson_val *order = str_eq_c(name, "properties") ? json_get(schema, "propertyOrdering") : NULL;
 
-    /* Validation refuses so many in a response schema; a function's parameters keep their order. */
+    /* Validation refuses a response schema with more; a function's parameters keep their order. */
     if (yyjson_arr_size(order) > SCHEMA_PROPERTIES_MAX ||
         yyjson_obj_size(value) > SCHEMA_PROPERTIES_MAX)
         order = NULL;

@@ -264,7 +264,7 @@ static int write_any_of(struct writer *w, yyjson_val *schemas, bool nullable)
     return 0;
 }
 
-/* What the value is; each keyword of it says that null is one, too. */
+/* The keywords of the value itself; each of them says that null is one, too. */
 static int write_head(struct writer *w, yyjson_val *schema)
 {
     yyjson_val *ref = member(schema, "ref"), *any_of = member(schema, "anyOf");

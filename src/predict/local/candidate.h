@@ -36,7 +36,7 @@ struct generated {
     uint32_t top_total;
 };
 
-/* How forced tokens join an answer. They are the same tokens at once and apart. */
+/* Ways in which forced tokens join an answer. They are the same tokens at once and apart. */
 enum forcing {
     FORCED_AT_ONCE,
     FORCED_APART, /* one a forward: for tests and bench/structured */

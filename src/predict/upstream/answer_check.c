@@ -27,7 +27,7 @@ struct answer_checks {
     pthread_mutex_t lock; /* guards all below, and each known's used and references */
     struct known *known[ANSWER_CHECK_SCHEMAS_MAX];
     uint32_t count;
-    uint64_t taken; /* so many times */
+    uint64_t taken; /* takes so far, the clock of `used` */
 };
 
 /* ---- Schemas ---- */

@@ -28,7 +28,7 @@ static double number_take(struct str *s)
     return strtod(text, NULL);
 }
 
-/* Seconds of "1h2m3.5s", "20ms" or "7"; -1 when it is no duration. */
+/* Seconds of "1h2m3.5s", "20ms" or "7"; -1 when it is not a duration. */
 static double seconds_of(struct str s)
 {
     static const struct {

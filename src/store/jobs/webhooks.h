@@ -67,8 +67,8 @@ struct delivery_list {
     struct delivery *item;
     uint32_t count;
 };
-/* Deliveries that are due, the oldest first; at most so many for one URI of a project, for a project, and
- * in all. When there are more, each project's next ones are taken first. */
+/* Deliveries that are due, the oldest first; at most the share's numbers for one URI of a project, for
+ * a project, and in all. When there are more, each project's next ones are taken first. */
 struct delivery_share {
     uint32_t receiver, project, all;
 };
