@@ -27,12 +27,21 @@ enum outcome {
     OUTCOME_NOT_RUN = 3
 };
 
+/* Whether an answer had to have a form (JSON, a value of an enum), and has all of it: it ended by itself
+ * (STOP), and matches its schema where that is followed or checked. The numbers are in the spool's file. */
+enum answer_shape { SHAPE_FREE = 0, SHAPE_INCOMPLETE = 1, SHAPE_COMPLETE = 2 };
+
 struct counters {
     uint64_t total; /* lines of the job */
     uint64_t succeeded, failed, not_run;
     uint64_t duplicates; /* of succeeded: copied from an identical request's answer */
     uint64_t prompt_tokens, cached_tokens, candidate_tokens, thought_tokens;
-    uint64_t duplicate_tokens; /* prompt and generated tokens that duplicates did not compute */
+    uint64_t duplicate_tokens;     /* prompt and generated tokens that duplicates did not compute */
+    uint64_t structured, complete; /* of succeeded: had to have a form, and have it */
+    uint64_t forced_tokens;        /* of candidate_tokens: the form left no other */
+    /* Answers of an upstream that had not the form, and were asked for again or failed their line: its bill,
+     * which no row is charged. */
+    uint64_t rejected, rejected_tokens, rejected_cost_nano;
     uint64_t cost_nano;        /* at the batch price */
     uint64_t cost_online_nano; /* what the same would have cost online */
 };

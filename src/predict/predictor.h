@@ -36,6 +36,7 @@ struct answer {
                               * checks the form that was asked for, has it */
     struct buf response; /* GenerateContentResponse as JSON; owned */
     struct usage usage;
+    uint32_t forced_tokens;    /* of usage's candidate_tokens: the form left no other */
     const struct price *price; /* of the upstream that answered; NULL: the model's. The session's */
 };
 void answer_release(struct answer *a);

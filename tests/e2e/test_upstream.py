@@ -72,6 +72,88 @@ def test_one_line_that_is_refused_ends_no_run(tranche):
     assert sum("404" in row["status"] for row in tranche.rows("out.jsonl")) in range(1, denied + 1)
 
 
+ITEM = {"type": "OBJECT", "properties": {"n": {"type": "INTEGER", "minimum": 0}}, "required": ["n"]}
+
+
+IMPATIENT = ["--config", "config.yaml"]
+
+
+def ask_in_form(tranche, texts, schema=ITEM, mime="application/json", temperature=0.7, name="in.jsonl"):
+    """A line for each text, which the stub says."""
+    config = {"responseMimeType": mime, "responseSchema": schema, "temperature": temperature}
+    tranche.write("config.yaml", "retry: { attempts: 3, base_ms: 10 }")
+    tranche.write(name, *({"key": i, **request(text, **config)}
+                          for i, text in enumerate(texts)))
+
+
+@pytest.mark.parametrize("dialect", ["openai", "gemini"])
+def test_answers_are_checked_against_their_schema(tranche, dialect):
+    """A wrong answer is asked for again; one that stays wrong fails its line with the place, one that was
+    cut is taken and not complete; the counters survive a resume."""
+    ask_in_form(tranche, [
+        '{"n": 1}',
+        'I would say 2||{"n": 2}',
+        '{"n": -3}||{"n": "x"}',
+        '{"n": [cut]',
+        '{"n":||```json||{"n": 5}',
+    ])
+    with Upstream("--say", "--tokens", 10) as stub:
+        path = "/v1" if dialect == "openai" else "/v1beta"
+        done = run(tranche, stub.url + path, "--dialect", dialect, *IMPATIENT)
+        assert stub.stats()["answered"] == 1 + 2 + 3 + 1 + 3
+    assert done.returncode == SOME_FAILED, done.stderr
+    rows = tranche.rows("out.jsonl")
+    assert [bool(row["status"]) for row in rows] == [False, False, True, False, False]
+    assert [text_of(row) for row in rows if not row["status"]] == ['{"n": 1}', '{"n": 2}', '{"n": ', '{"n": 5}']
+    assert "$.n is of another type (properties.n.type)" in rows[2]["status"]
+    assert rows[2]["response"] == {}
+    assert rows[3]["response"]["candidates"][0]["finishReason"] == "MAX_TOKENS"
+    summary = json.loads(done.stdout)
+    assert summary["structured"] == {"answers": 4, "complete": 3}
+    assert summary["rejected"]["answers"] == 1 + 3 + 2
+    assert summary["rejected"]["tokens"] > summary["rejected"]["answers"] * 10
+    assert summary["tokens"]["generated"] == 4 * 10
+    shown = tranche("run", "in.jsonl", "-o", "out.jsonl", "--model", "stub", "--state", "state",
+                    "--upstream", stub.url + path, "--dialect", dialect, *IMPATIENT)
+    assert "complete  3 of 4 answers" in shown.stderr and "rejected  6 answers" in shown.stderr, shown.stderr
+
+
+def test_at_temperature_0_a_wrong_answer_is_asked_for_once_more(tranche):
+    ask_in_form(tranche, ["no||no||{\"n\": 1}", "no||{\"n\": 2}"], temperature=0)
+    with Upstream("--say") as stub:
+        done = run(tranche, stub.url + "/v1", *IMPATIENT)
+        assert stub.stats()["answered"] == 4
+    assert done.returncode == SOME_FAILED, done.stderr
+    assert [bool(row["status"]) for row in tranche.rows("out.jsonl")] == [True, False]
+
+
+def test_an_enum_and_fenced_json_of_a_small_server_are_understood(tranche):
+    ask_in_form(tranche, ['```json\n{"n": 1}\n```', 'Here: ```json\n{"n": 1}\n```'], temperature=0)
+    ask_in_form(tranche, ["good", "Good||good", "fine"], {"type": "STRING", "enum": ["good", "bad"]},
+                "text/x.enum", name="mood.jsonl")
+    with Upstream("--say") as stub:
+        done = run(tranche, stub.url + "/v1", *IMPATIENT)
+        assert [bool(row["status"]) for row in tranche.rows("out.jsonl")] == [False, True]
+        assert text_of(tranche.rows("out.jsonl")[0]) == '{"n": 1}'
+        done = tranche("run", "mood.jsonl", "-o", "mood.out", "--model", "stub", "--upstream", stub.url + "/v1",
+                       "--state", "state", "--json", *IMPATIENT)
+    rows = tranche.rows("mood.out")
+    assert [bool(row["status"]) for row in rows] == [False, False, True]
+    assert "is not one of the enum's values" in rows[2]["status"] and "fine" in rows[2]["status"]
+    assert json.loads(done.stdout)["structured"] == {"answers": 2, "complete": 2}
+
+
+def test_a_schema_that_no_answer_can_be_checked_for_is_refused_with_its_place(tranche):
+    config = {"responseMimeType": "application/json",
+              "responseJsonSchema": {"properties": {"a": {"contains": {"type": "string"}}}}}
+    tranche.write("in.jsonl", request("{}"), request("{}", **config))
+    with Upstream("--say") as stub:
+        done = tranche("validate", "in.jsonl", "--model", "stub", "--upstream", stub.url + "/v1")
+    assert done.returncode != OK
+    assert "generationConfig.responseJsonSchema.properties.a.contains" in done.stdout + done.stderr
+    assert "Say what the elements are with items or prefixItems" in done.stdout + done.stderr
+
+
 def test_the_key_comes_from_the_environment_and_stands_nowhere(tranche):
     ask(tranche, 3)
     with Upstream("--key", "secret-4711") as stub:

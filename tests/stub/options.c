@@ -39,6 +39,10 @@ static const struct option_spec {
     { "model", TYPE_TEXT, AT(model), "NAME", "what answers are of (stub)" },
     { "key", TYPE_TEXT, AT(key), "KEY", "401 without it, as a bearer or x-goog-api-key" },
     { "no-echo", TYPE_FLAG, AT(no_echo), NULL, "do not repeat the last user text" },
+    { "say", TYPE_FLAG, AT(say), NULL,
+      "answer with the last user text itself; of A||B with A first, with B when it comes again; "
+      "[cut] "
+      "at its end: as if cut by max_tokens" },
     { "fault", TYPE_FAULT, 0, "KIND:RATE[:TIMES]", "see below; can be given again" },
     { "drip-ms", TYPE_NUMBER, AT(drip_ms), "N", "between the bytes of slow-drip (100)" },
     { "seed", TYPE_NUMBER, AT(seed), "N", "of faults and jitter (1)" },

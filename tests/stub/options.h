@@ -18,7 +18,7 @@ struct options {
     uint64_t rpm, window_ms, retry_after_ms;
     uint64_t prefix_cache, prefill_ms, drip_ms;
     const char *key, *model, *dialect; /* NULL: none, "stub", both */
-    bool no_echo, with_parent, help;
+    bool no_echo, say, with_parent, help;
 };
 
 /* The faults' rules go to f, which is initialized here with the seed. */

@@ -36,8 +36,9 @@ static void openai_answer(const struct reply *r, struct str echo, struct str tex
                        "\"content\":\""));
     buf_add_str(b, echo);
     buf_add_str(b, text);
-    buf_add_str(b, STR("\"},\"logprobs\":null,\"finish_reason\":\"stop\"}],\"usage\":"
-                       "{\"prompt_tokens\":"));
+    buf_add_str(b, STR("\"},\"logprobs\":null,\"finish_reason\":\""));
+    buf_add_c(b, r->cut ? "length" : "stop");
+    buf_add_str(b, STR("\"}],\"usage\":{\"prompt_tokens\":"));
     add_number(b, prompt);
     buf_add_str(b, STR(",\"completion_tokens\":"));
     add_number(b, r->options->tokens);
@@ -56,8 +57,9 @@ static void gemini_answer(const struct reply *r, struct str echo, struct str tex
                 STR("{\"candidates\":[{\"content\":{\"role\":\"model\",\"parts\":[{\"text\":\""));
     buf_add_str(b, echo);
     buf_add_str(b, text);
-    buf_add_str(b, STR("\"}]},\"finishReason\":\"STOP\",\"index\":0}],\"usageMetadata\":"
-                       "{\"promptTokenCount\":"));
+    buf_add_str(b, STR("\"}]},\"finishReason\":\""));
+    buf_add_c(b, r->cut ? "MAX_TOKENS" : "STOP");
+    buf_add_str(b, STR("\",\"index\":0}],\"usageMetadata\":{\"promptTokenCount\":"));
     add_number(b, prompt);
     buf_add_str(b, STR(",\"candidatesTokenCount\":"));
     add_number(b, r->options->tokens);
@@ -115,6 +117,31 @@ static void embeddings(const struct reply *r, struct buf *b)
     json_end(&w);
 }
 
+/* The text for this attempt, from 1: "first||second and all later ones". */
+static struct str text_for(struct str text, uint32_t attempt)
+{
+    static const struct str between = STR_INIT("||");
+
+    for (size_t at; (at = str_find(text, between)) != SIZE_MAX; attempt--) {
+        if (attempt <= 1)
+            return str_sub(text, 0, at);
+        text = str_sub(text, at + between.len, text.len);
+    }
+    return text;
+}
+
+static void say(const struct reply *r, struct str text, struct buf *body)
+{
+    static const struct str mark = STR_INIT("[cut]");
+    struct reply said = *r;
+
+    text = text_for(text, r->call->attempt);
+    said.cut = str_ends(text, mark);
+    if (said.cut)
+        text.len -= mark.len;
+    write_answer[r->call->dialect](&said, STR(""), text, body);
+}
+
 void reply_answer(const struct reply *r, struct buf *body)
 {
     struct prompt p = { STR(""), STR("") };
@@ -125,7 +152,10 @@ void reply_answer(const struct reply *r, struct buf *body)
     }
     if (!r->options->no_echo)
         prompt_read(r->call, &p);
-    write_answer[r->call->dialect](r, STR("echo: "), p.text, body);
+    if (r->options->say)
+        say(r, p.text, body);
+    else
+        write_answer[r->call->dialect](r, STR("echo: "), p.text, body);
 }
 
 void reply_bad_utf8(const struct reply *r, struct buf *body)

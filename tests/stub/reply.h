@@ -19,6 +19,7 @@ struct reply {
     const struct options *options;
     const struct call *call;
     uint64_t number; /* of answers so far: makes ids differ */
+    bool cut;        /* the answer ended because it was too long */
 };
 
 void reply_answer(const struct reply *r, struct buf *body);

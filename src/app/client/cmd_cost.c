@@ -28,6 +28,9 @@ static void cost_json(const struct job_view *v, struct buf *out)
     json_add_uint(&w, "estimated_tokens", v->tokens_estimate);
     json_add_double(&w, "batch_usd", (double)b->cost_nano / 1e9);
     json_add_double(&w, "online_usd", (double)b->cost_online_nano / 1e9);
+    json_add_uint(&w, "rejected_answers", b->rejected);
+    json_add_uint(&w, "rejected_tokens", b->rejected_tokens);
+    json_add_double(&w, "rejected_usd", (double)b->rejected_cost_nano / 1e9);
     json_add_double(&w, "estimated_usd", (double)v->cost_estimate_nano / 1e9);
     json_add_double(&w, "estimated_online_usd", (double)v->online_estimate_nano / 1e9);
     json_end(&w);
@@ -46,6 +49,11 @@ static void cost_text(const struct job_view *v, struct buf *out)
              human_count(HUMAN, b->cached_tokens), human_count(HUMAN, b->duplicate_tokens));
     buf_addf(out, "cost      %s at the batch price; online %s\n", human_money(HUMAN, b->cost_nano),
              human_money(HUMAN, b->cost_online_nano));
+    if (b->rejected)
+        buf_addf(out,
+                 "rejected  %s answers did not match their schema: %s tokens, %s beside the cost\n",
+                 human_count(HUMAN, b->rejected), human_count(HUMAN, b->rejected_tokens),
+                 human_money(HUMAN, b->rejected_cost_nano));
     if (v->cost_estimate_nano)
         buf_addf(out, "estimate  %s in all; online %s\n", human_money(HUMAN, v->cost_estimate_nano),
                  human_money(HUMAN, v->online_estimate_nano));

@@ -117,6 +117,24 @@ static void text_answered(const struct summary *s, struct buf *out)
     buf_add_c(out, *before == ',' ? ")\n" : "\n");
 }
 
+/* How many answers of requests for JSON or an enum are whole; those that were not taken. */
+static void text_structured(const struct summary *s, struct buf *out)
+{
+    const struct counters *b = &s->progress.counters;
+
+    if (b->structured)
+        buf_addf(out, "  complete  %s of %s answers that had to be JSON or of an enum\n",
+                 human_count(HUMAN, b->complete), human_count(HUMAN, b->structured));
+    if (!b->rejected)
+        return;
+    buf_addf(out, "  rejected  %s %s not match the schema: %s tokens",
+             human_count(HUMAN, b->rejected), b->rejected == 1 ? "answer did" : "answers did",
+             human_count(HUMAN, b->rejected_tokens));
+    if (s->priced)
+        buf_addf(out, ", %s beside the cost", human_money(HUMAN, b->rejected_cost_nano));
+    buf_add_char(out, '\n');
+}
+
 /* "lines 4, 17, ..." or "b.jsonl:4, c.jsonl:17" */
 static void failure_lines(const struct summary *s, const struct summary_failure *f, uint32_t shown,
                           struct buf *out)
@@ -187,6 +205,9 @@ static void text_tokens(const struct summary *s, struct buf *out)
     if (saved)
         buf_addf(out, "; %s tokens reused", human_count(HUMAN, saved));
     buf_add_char(out, '\n');
+    if (b->forced_tokens)
+        buf_addf(out, "            %s of %s answer tokens were forced by the schema\n",
+                 human_count(HUMAN, b->forced_tokens), human_count(HUMAN, b->candidate_tokens));
 }
 
 void summary_text(const struct summary *s, const struct terminal *c, struct buf *out)
@@ -195,6 +216,7 @@ void summary_text(const struct summary *s, const struct terminal *c, struct buf 
 
     text_head(s, c, out);
     text_answered(s, out);
+    text_structured(s, out);
     text_failures(s, c, out);
     if (b->not_run)
         buf_addf(out, "  not run   %s\n", human_count(HUMAN, b->not_run));
@@ -264,6 +286,16 @@ static void json_counts(const struct summary *s, struct json_writer *w)
     json_add_uint(w, "generated", b->candidate_tokens);
     json_add_uint(w, "thought", b->thought_tokens);
     json_add_uint(w, "saved_by_duplicates", b->duplicate_tokens);
+    json_add_uint(w, "forced", b->forced_tokens);
+    json_end(w);
+    json_object(w, "structured");
+    json_add_uint(w, "answers", b->structured);
+    json_add_uint(w, "complete", b->complete);
+    json_end(w);
+    json_object(w, "rejected");
+    json_add_uint(w, "answers", b->rejected);
+    json_add_uint(w, "tokens", b->rejected_tokens);
+    summary_add_usd(w, "usd", b->rejected_cost_nano);
     json_end(w);
     json_add_uint(w, "retries", s->progress.retries);
 }

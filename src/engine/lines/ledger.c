@@ -19,17 +19,32 @@ void ledger_release(struct ledger *g)
     buf_release(&g->scratch);
 }
 
-static int put(struct ledger *g, const struct spool_row *row, struct error *e)
+/* One more in the open group. */
+static void group_count(struct ledger *g)
 {
     if (g->rows == 0)
         g->group_due_ns = g->clock->mono_ns(g->clock) + COMMIT_EVERY_MS * NS_PER_MS;
     g->rows++;
+}
+
+static int put(struct ledger *g, const struct spool_row *row, struct error *e)
+{
+    group_count(g);
     return spool_put(g->spool, row, e);
 }
 
 static struct str digest_str(const struct open_line *l)
 {
     return (struct str){ (const char *)l->digest, l->has_digest ? SPOOL_DIGEST_BYTES : 0 };
+}
+
+static enum answer_shape shape_of(const struct open_line *l, const struct answer *a)
+{
+    const struct request *r = l->in.request; /* NULL: a batch service has answered, unchecked */
+
+    if (!r || r->kind != REQUEST_GENERATE || r->generation.form == ANSWER_TEXT)
+        return SHAPE_FREE;
+    return a->complete ? SHAPE_COMPLETE : SHAPE_INCOMPLETE;
 }
 
 int ledger_answer(struct ledger *g, const struct open_line *l, const struct answer *a,
@@ -44,6 +59,8 @@ int ledger_answer(struct ledger *g, const struct open_line *l, const struct answ
         .usage = a->usage,
         .cost_nano = price_batch_nano(price, &a->usage),
         .cost_online_nano = price_online_nano(price, &a->usage),
+        .shape = shape_of(l, a),
+        .forced_tokens = a->forced_tokens,
         .digest = digest_str(l),
     };
 
@@ -58,6 +75,14 @@ int ledger_answer(struct ledger *g, const struct open_line *l, const struct answ
             return -1;
     }
     return 0;
+}
+
+int ledger_reject(struct ledger *g, const struct answer *a, struct error *e)
+{
+    const struct price *price = a->price ? a->price : &g->price;
+
+    group_count(g);
+    return spool_reject(g->spool, &a->usage, price_batch_nano(price, &a->usage), e);
 }
 
 static int put_error(struct ledger *g, uint64_t index, enum outcome outcome,

@@ -1,7 +1,8 @@
 /* ledger.h -- how lines ended: their rows, what they cost, and when they become durable.
  *
  * Why: one place makes rows of answers, failures and copies, so that usage, cost and code are written
- * by one rule: an answer costs, a copy of one saves, a failure is free.
+ * by one rule: an answer costs, a copy of one saves, a failure is free. What an upstream bills for an
+ * answer that was refused is counted apart.
  *
  * Shape:   rows gather in the spool's open group; ledger_commit makes them durable, all or none.
  * Errors:  the spool's; after one, the group is gone and its lines are pending again.
@@ -21,7 +22,7 @@ struct ledger {
     struct price price;
     struct clock *clock;
     struct buf scratch;    /* a status, or a copied response */
-    uint32_t rows;         /* in the open group */
+    uint32_t rows;         /* in the open group, refused answers too */
     uint64_t group_due_ns; /* when the open group must be committed; when rows > 0 */
 };
 void ledger_init(struct ledger *g, struct spool *s, const struct price *price, struct clock *clock);
@@ -30,6 +31,8 @@ void ledger_release(struct ledger *g);
 /* The line and its followers are answered. */
 int ledger_answer(struct ledger *g, const struct open_line *l, const struct answer *a,
                   struct error *e) FALLIBLE;
+/* An answer was refused: it has no row, but a price. */
+int ledger_reject(struct ledger *g, const struct answer *a, struct error *e) FALLIBLE;
 int ledger_failure(struct ledger *g, uint64_t index, const struct error *why,
                    struct error *e) FALLIBLE;
 /* The line was not run, and why. */

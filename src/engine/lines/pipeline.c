@@ -203,24 +203,25 @@ static bool fits(const struct run *r, const struct counters *c, uint64_t used, u
     return (double)used + (double)used / (double)computed * (double)(open + 1) <= (double)max;
 }
 
-/* Count every answered line, committed or not. A duplicate costs no tokens. */
+/* Count every answered line, committed or not, and refused answers, which the upstream bills too. A
+ * duplicate costs no tokens. */
 static enum may_send look_at_limits(struct run *r)
 {
     const struct pipeline_limits *l = &r->job->limits;
     struct counters c = { 0 };
 
     spool_counters_open(r->job->spool, &c);
-    uint64_t tokens = c.prompt_tokens + c.candidate_tokens + c.thought_tokens;
+    uint64_t tokens = c.prompt_tokens + c.candidate_tokens + c.thought_tokens + c.rejected_tokens;
+    uint64_t cost = c.cost_nano + c.rejected_cost_nano;
     uint64_t ended = c.succeeded + c.failed;
-    if ((l->cost_nano_max && c.cost_nano >= l->cost_nano_max) ||
+    if ((l->cost_nano_max && cost >= l->cost_nano_max) ||
         (l->tokens_max && tokens >= l->tokens_max))
         return stop_at(r, PIPELINE_BUDGET);
     if (l->error_lines_min && ended >= l->error_lines_min &&
         (double)c.failed > l->error_rate_max * (double)ended)
         return stop_at(r, PIPELINE_ERRORS);
-    return fits(r, &c, c.cost_nano, l->cost_nano_max) && fits(r, &c, tokens, l->tokens_max)
-               ? SEND_NEXT
-               : SEND_LATER;
+    return fits(r, &c, cost, l->cost_nano_max) && fits(r, &c, tokens, l->tokens_max) ? SEND_NEXT
+                                                                                     : SEND_LATER;
 }
 
 /* Lines from the window to the predictor, as many as it takes. */
@@ -278,6 +279,9 @@ static bool retry_line(struct run *r, struct open_line *l, const struct answer *
 
     *why = a->error;
     l->attempt++;
+    l->rejected += a->rejected;
+    if (a->rejected && l->rejected > 1 && request_deterministic(l->in.request))
+        return false; /* a server's rounding may differ once, but the words are what they are */
     if (a->final ||
         !retry_next(&r->retry, l->attempt, a->error.code, a->retry_after_ms, &r->seed, &wait))
         return false;
@@ -307,6 +311,8 @@ static int take_answer(struct run *r, const struct answer *a, struct error *e)
         window_drop(r->window, l);
         return rc;
     }
+    if (a->rejected && ledger_reject(&r->ledger, a, e) < 0)
+        return -1;
     if (r->draining && (a->error.code == ERROR_CANCELLED || error_retryable(a->error.code)))
         return 0;
     if (a->hopeless && !r->answered) { /* unless what is in flight proves otherwise */

@@ -47,6 +47,7 @@ struct open_line {
     unsigned char digest[SPOOL_DIGEST_BYTES]; /* of a deterministic request */
     bool has_digest;
     uint32_t attempt;           /* failures so far */
+    uint32_t rejected;          /* of them: answers without the form that was asked for */
     struct open_line *follower; /* next identical line, oldest first; to be read only */
 
     enum line_state state;

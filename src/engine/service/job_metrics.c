@@ -9,7 +9,13 @@
 
 #define CAUSES_MAX 16
 #define LINES "tranche_lines_total", "Lines that ended, by outcome"
-#define TOKENS "tranche_tokens_total", "Tokens of answered lines, by kind"
+#define STRUCTURED "tranche_structured_answers_total", "Answers that had to be JSON or of an enum"
+#define COMPLETE                                                                                   \
+    "tranche_structured_complete_total", "Answers that had to be JSON or of an enum, and are, "    \
+                                         "whole"
+#define TOKENS                                                                                     \
+    "tranche_tokens_total",                                                                        \
+        "Tokens of answered lines, by kind; forced are among the generated, rejected of no line"
 
 /* Which counters feed which metric. */
 static const struct {
@@ -22,6 +28,10 @@ static const struct {
     { TOKENS, "kind=\"cached\"", offsetof(struct counters, cached_tokens) },
     { TOKENS, "kind=\"generated\"", offsetof(struct counters, candidate_tokens) },
     { TOKENS, "kind=\"thoughts\"", offsetof(struct counters, thought_tokens) },
+    { TOKENS, "kind=\"forced\"", offsetof(struct counters, forced_tokens) },
+    { TOKENS, "kind=\"rejected\"", offsetof(struct counters, rejected_tokens) },
+    { STRUCTURED, NULL, offsetof(struct counters, structured) },
+    { COMPLETE, NULL, offsetof(struct counters, complete) },
 };
 
 static uint64_t at(const struct counters *c, size_t offset)

@@ -169,6 +169,8 @@ static void add_tokens(struct json_writer *w, const struct job *j, const struct 
     json_add_uint(w, "cached", j->counters.cached_tokens);
     json_add_uint(w, "generated", j->counters.candidate_tokens);
     json_add_uint(w, "thoughts", j->counters.thought_tokens);
+    if (j->counters.forced_tokens)
+        json_add_uint(w, "forced", j->counters.forced_tokens);
     if (live && live->tokens_estimate)
         json_add_uint(w, "estimated", live->tokens_estimate);
     json_end(w);
@@ -213,6 +215,24 @@ static void add_budget(struct json_writer *w, const struct job_options *o)
     json_end(w);
 }
 
+/* Answers that had to have a form, and those that had it not, which the upstream bills all the same. */
+static void add_structured(struct json_writer *w, const struct counters *c)
+{
+    if (c->structured) {
+        json_object(w, "structured");
+        json_add_uint(w, "answers", c->structured);
+        json_add_uint(w, "complete", c->complete);
+        json_end(w);
+    }
+    if (c->rejected) {
+        json_object(w, "rejected");
+        json_add_uint(w, "answers", c->rejected);
+        json_add_uint(w, "tokens", c->rejected_tokens);
+        add_usd(w, "usd", c->rejected_cost_nano);
+        json_end(w);
+    }
+}
+
 /* In the form of a create body, so that they can be sent again. */
 static void add_options(struct json_writer *w, const struct job *j)
 {
@@ -252,6 +272,7 @@ void job_add_extension(struct json_writer *w, const char *key, const struct job 
     add_tokens(w, j, live);
     add_cost(w, j, live);
     add_saved(w, j);
+    add_structured(w, &j->counters);
     add_options(w, j);
     resource_add_int64(w, "retryOf", j->retry_of);
     json_end(w);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <xxhash.h>
 
+#include "base/json.h"
 #include "base/mem.h"
 #include "format/response.h"
 #include "predict/fake/fake_fault.h"
@@ -183,6 +184,20 @@ static void fake_drain(struct predictor *p)
 
 /* ---- Out ---- */
 
+/* An echo is rarely JSON; of a schema nothing is followed here. */
+static bool has_form(const struct request *r, struct str text)
+{
+    struct arena a = { 0 };
+    struct error ignored = { 0 };
+    size_t at;
+
+    if (r->generation.form != ANSWER_JSON)
+        return true;
+    bool json = json_parse(&a, text, &at, &ignored) != NULL;
+    arena_release(&a);
+    return json;
+}
+
 static void answer_text(struct fake *f, const struct pending *q, struct answer *out)
 {
     struct fake_answer text;
@@ -198,6 +213,7 @@ static void answer_text(struct fake *f, const struct pending *q, struct answer *
                                            .token_count = text.words };
     out->usage.prompt_tokens = fake_prompt_words(q->request);
     out->usage.candidate_tokens = text.words * count;
+    out->complete = text.finish == FINISH_STOP && has_form(q->request, text.text);
     response_id_format(q->hash.high64, q->hash.low64, id);
     struct response r = { .candidate = candidate,
                           .candidate_count = count,

@@ -312,9 +312,12 @@ static void write_response(struct session *s, const struct task *t, struct answe
 
     out->usage.prompt_tokens = t->prompt.count;
     out->usage.cached_tokens = t->cached_tokens;
+    out->complete = true; /* with what follows: the constraint lets no other answer end */
     for (uint32_t i = 0; i < t->candidate_count; i++) {
         candidate[i] = candidate_of(t, i);
         out->usage.candidate_tokens += t->candidate[i].token_count;
+        out->forced_tokens += t->candidate[i].forced_count;
+        out->complete = out->complete && t->candidate[i].finish == FINISH_STOP;
     }
     uint64_t high = random_next(&s->random);
     response_id_format(high, random_next(&s->random), id);

@@ -45,6 +45,10 @@
     X(candidate_tokens, NUMBER, counters.candidate_tokens)                                            \
     X(thought_tokens, NUMBER, counters.thought_tokens)                                                \
     X(duplicate_tokens, NUMBER, counters.duplicate_tokens)                                            \
+    X(structured, NUMBER, counters.structured) X(complete, NUMBER, counters.complete)                   \
+    X(forced_tokens, NUMBER, counters.forced_tokens) X(rejected, NUMBER, counters.rejected)             \
+    X(rejected_tokens, NUMBER, counters.rejected_tokens)                                              \
+    X(rejected_cost_nano, NUMBER, counters.rejected_cost_nano)                                        \
     X(cost_nano, NUMBER, counters.cost_nano) X(cost_online_nano, NUMBER, counters.cost_online_nano)
 #define JOB_FIGURES(X)                                                                            \
     X(bad, NUMBER, bad)                  X(input_bytes, NUMBER, input_bytes)                       \

@@ -22,10 +22,13 @@ static const struct db_settings settings = {
     .when_damaged = "--fresh begins the run anew",
 };
 
-/* The row's columns in the order of row_read. */
-#define ROW_COLUMNS                                                                                \
+/* The row's columns in the order of row_read. A file of version 1 has no shapes. */
+#define ROW_COLUMNS_WITH(shape)                                                                    \
     "idx, outcome, code, duplicate, processed_us, prompt_tokens, cached_tokens, "                  \
-    "candidate_tokens, thought_tokens, cost_nano, cost_online_nano, digest, status, response"
+    "candidate_tokens, thought_tokens, cost_nano, cost_online_nano, digest, status, "              \
+    "response, " shape
+#define ROW_COLUMNS ROW_COLUMNS_WITH("shape")
+#define VERSION_SHAPELESS 1
 #define SUCCEEDED "1"
 #define FAILED "2"
 static_assert(OUTCOME_SUCCEEDED == 1 && OUTCOME_FAILED == 2, "statements name outcomes by number");
@@ -41,6 +44,12 @@ static_assert(OUTCOME_SUCCEEDED == 1 && OUTCOME_FAILED == 2, "statements name ou
     X(candidate_tokens)                                                                            \
     X(thought_tokens)                                                                              \
     X(duplicate_tokens)                                                                            \
+    X(structured)                                                                                  \
+    X(complete)                                                                                    \
+    X(forced_tokens)                                                                               \
+    X(rejected)                                                                                    \
+    X(rejected_tokens)                                                                             \
+    X(rejected_cost_nano)                                                                          \
     X(cost_nano)                                                                                   \
     X(cost_online_nano)
 
@@ -123,6 +132,8 @@ static void counters_add(struct counters *c, const struct spool_row *row)
     c->not_run += row->outcome == OUTCOME_NOT_RUN;
     c->cost_nano += row->cost_nano;
     c->cost_online_nano += row->cost_online_nano;
+    c->structured += row->shape != SHAPE_FREE;
+    c->complete += row->shape == SHAPE_COMPLETE;
     if (row->duplicate) {
         c->duplicates++;
         c->duplicate_tokens += (uint64_t)u->prompt_tokens + u->candidate_tokens + u->thought_tokens;
@@ -132,6 +143,7 @@ static void counters_add(struct counters *c, const struct spool_row *row)
     c->cached_tokens += u->cached_tokens;
     c->candidate_tokens += u->candidate_tokens;
     c->thought_tokens += u->thought_tokens;
+    c->forced_tokens += row->forced_tokens;
 }
 
 static int counters_write(struct spool *s, struct error *e)
@@ -243,14 +255,14 @@ void spool_close(struct spool *s)
 static int row_insert(struct spool *s, const struct spool_row *row, struct error *e)
 {
     struct stmt *q = db_stmt(s->db, "INSERT INTO row (" ROW_COLUMNS
-                                    ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+                                    ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     const struct usage *u = &row->usage;
 
-    db_bind(q, "innniiiiiiiBBB", (int64_t)row->index, (int)row->outcome, (int)row->code,
+    db_bind(q, "innniiiiiiiBBBn", (int64_t)row->index, (int)row->outcome, (int)row->code,
             (int)row->duplicate, row->processed_us, (int64_t)u->prompt_tokens,
             (int64_t)u->cached_tokens, (int64_t)u->candidate_tokens, (int64_t)u->thought_tokens,
             (int64_t)row->cost_nano, (int64_t)row->cost_online_nano, row->digest, row->status,
-            row->response);
+            row->response, (int)row->shape);
     return db_run(q, s->cannot_write, e) < 0 ? -1 : 0;
 }
 
@@ -276,12 +288,24 @@ int spool_put(struct spool *s, const struct spool_row *row, struct error *e)
 {
     assert(row->outcome != OUTCOME_PENDING);
     assert(row->digest.len == 0 || row->digest.len == SPOOL_DIGEST_BYTES);
+    assert(row->shape == SHAPE_FREE || row->outcome == OUTCOME_SUCCEEDED);
 
     if (put_in(s, row, e) < 0) {
         group_undo(s);
         return -1;
     }
     counters_add(&s->with_group, row);
+    return 0;
+}
+
+int spool_reject(struct spool *s, const struct usage *u, uint64_t cost_nano, struct error *e)
+{
+    if (!s->group && group_begin(s, e) < 0)
+        return -1;
+    s->with_group.rejected++;
+    s->with_group.rejected_tokens +=
+        (uint64_t)u->prompt_tokens + u->candidate_tokens + u->thought_tokens;
+    s->with_group.rejected_cost_nano += cost_nano;
     return 0;
 }
 
@@ -325,6 +349,7 @@ static void row_read(struct stmt *q, struct spool_row *row)
     row->digest = db_bytes(q, 11);
     row->status = db_bytes(q, 12);
     row->response = db_bytes(q, 13);
+    row->shape = (enum answer_shape)db_int(q, 14);
 }
 
 int spool_get(struct spool *s, uint64_t index, struct spool_row *row, struct error *e)
@@ -473,12 +498,15 @@ static int copy_all(struct spool *to, struct db *from, const char *cannot_read, 
 
     if (db_version(from, &version, e) < 0)
         return -1;
-    if (version != db_schema_spool.version)
+    if (version != db_schema_spool.version && version != VERSION_SHAPELESS)
         return error_set(e, ERROR_FAILED_PRECONDITION,
                          "%s: it is of version %d, this program reads version %d", cannot_read,
                          version, db_schema_spool.version);
-    struct stmt *answers =
-        db_stmt(from, "SELECT " ROW_COLUMNS " FROM row WHERE outcome = " SUCCEEDED " ORDER BY idx");
+    struct stmt *answers = db_stmt(
+        from, version == VERSION_SHAPELESS
+                  ? "SELECT " ROW_COLUMNS_WITH("0") " FROM row WHERE outcome = " SUCCEEDED
+                                                    " ORDER BY idx"
+                  : "SELECT " ROW_COLUMNS " FROM row WHERE outcome = " SUCCEEDED " ORDER BY idx");
     while ((rc = db_step(answers, cannot_read, e)) == 1) {
         if (copy_row(to, answers, copied, e) < 0)
             return -1;

@@ -33,6 +33,8 @@ struct spool_row {
     int64_t processed_us;
     struct usage usage;
     uint64_t cost_nano, cost_online_nano;
+    enum answer_shape shape; /* of an answer */
+    uint32_t forced_tokens;  /* of it; counted when it is put, not kept */
     /* SPOOL_DIGEST_BYTES of a deterministic request with an answer, else empty. */
     struct str digest;
 };
@@ -43,6 +45,9 @@ struct spool *spool_open(const char *dir, struct error *e);
 void spool_close(struct spool *s); /* rolls an open group back; accepts NULL */
 
 int spool_put(struct spool *s, const struct spool_row *row, struct error *e) FALLIBLE;
+/* Counts an answer that was refused and has no row, with what it cost. */
+int spool_reject(struct spool *s, const struct usage *u, uint64_t cost_nano,
+                 struct error *e) FALLIBLE;
 int spool_commit(struct spool *s, struct error *e) FALLIBLE; /* durable when it returns 0 */
 
 /* 1 and *row, or 0 when the line has none; the open group's rows are seen too. The strs are valid

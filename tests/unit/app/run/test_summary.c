@@ -96,6 +96,39 @@ static void test_when_all_is_well_nothing_else_is_said(void **state)
                     "  output    standard output\n");
 }
 
+static void test_it_says_how_many_structured_answers_are_complete(void **state)
+{
+    struct summary s = {
+        .model = "far",
+        .version = "far",
+        .output = "out.jsonl",
+        .priced = true,
+        .progress = { .counters = { .total = 1200,
+                                    .succeeded = 1200,
+                                    .structured = 1200,
+                                    .complete = 1180,
+                                    .prompt_tokens = 2000,
+                                    .candidate_tokens = 4000,
+                                    .forced_tokens = 2500,
+                                    .rejected = 12,
+                                    .rejected_tokens = 3400,
+                                    .rejected_cost_nano = 1700000 },
+                      .elapsed_ns = 2 * NS_PER_S },
+    };
+
+    (void)state;
+    assert_text(&s, "finished  1,200 lines in 2.0 s (600/s)\n"
+                    "  answered  1,200\n"
+                    "  complete  1,180 of 1,200 answers that had to be JSON or of an enum\n"
+                    "  rejected  12 answers did not match the schema: 3,400 tokens, $0.0017 beside "
+                    "the cost\n"
+                    "  tokens    2,000 prompt, 4,000 generated\n"
+                    "            2,500 of 4,000 answer tokens were forced by the schema\n"
+                    "  cost      $0.00\n"
+                    "  model     far\n"
+                    "  output    out.jsonl\n");
+}
+
 static void test_an_interruption_names_the_partial_output(void **state)
 {
     struct summary s = {
@@ -146,7 +179,9 @@ static void test_the_json_has_every_number(void **state)
         "\"lines\":{\"total\":1000,\"succeeded\":997,\"failed\":3,\"not_run\":0,\"pending\":0,"
         "\"duplicates\":30,\"kept\":0,\"resumed\":400},"
         "\"tokens\":{\"prompt\":123456,\"cached\":45000,\"generated\":6789,\"thought\":0,"
-        "\"saved_by_duplicates\":5000},\"retries\":7,"
+        "\"saved_by_duplicates\":5000,\"forced\":0},"
+        "\"structured\":{\"answers\":0,\"complete\":0},"
+        "\"rejected\":{\"answers\":0,\"tokens\":0,\"usd\":0.000000000},\"retries\":7,"
         "\"cost\":{\"priced\":true,\"batch_usd\":0.001200000,\"online_usd\":0.002400000},"
         "\"elapsed_s\":150,\"lines_per_s\":4,\"failures\":["
         "{\"code\":\"UNAVAILABLE\",\"count\":2,\"message\":\"The model is overloaded.\","
@@ -183,6 +218,7 @@ int main(void)
         cmocka_unit_test(test_when_all_is_well_nothing_else_is_said),
         cmocka_unit_test(test_an_interruption_names_the_partial_output),
         cmocka_unit_test(test_a_file_name_cannot_steer_the_terminal),
+        cmocka_unit_test(test_it_says_how_many_structured_answers_are_complete),
         cmocka_unit_test(test_the_json_has_every_number),
         cmocka_unit_test(test_nothing_in_the_text_steers_a_terminal),
     };

@@ -448,6 +448,25 @@ static void test_the_live_figures_stand_under_our_key(void **state)
     buf_release(&out);
 }
 
+static void test_structured_and_refused_answers_stand_under_our_key(void **state)
+{
+    (void)state;
+    struct job j = finished(JOB_SUCCEEDED);
+    struct buf out = BUF_INIT(65536);
+
+    j.counters.structured = 2;
+    j.counters.complete = 1;
+    j.counters.forced_tokens = 30;
+    j.counters.rejected = 4;
+    j.counters.rejected_tokens = 80;
+    j.counters.rejected_cost_nano = 1500000;
+    job_add_extension(&JSON_WRITER(&out), NULL, &j, NULL);
+    assert_non_null(strstr(out.p, "\"forced\":30}"));
+    assert_non_null(strstr(out.p, "\"structured\":{\"answers\":2,\"complete\":1},\"rejected\":{"
+                                  "\"answers\":4,\"tokens\":80,\"usd\":0.0015}"));
+    buf_release(&out);
+}
+
 static void test_a_deletion_is_an_operation_that_is_done(void **state)
 {
     (void)state;
@@ -481,6 +500,7 @@ int main(void)
         cmocka_unit_test(test_a_mask_keeps_what_it_names_in_either_spelling),
         cmocka_unit_test(test_what_a_client_named_cannot_break_the_resource),
         cmocka_unit_test(test_the_live_figures_stand_under_our_key),
+        cmocka_unit_test(test_structured_and_refused_answers_stand_under_our_key),
         cmocka_unit_test(test_a_deletion_is_an_operation_that_is_done),
     };
 

@@ -254,6 +254,42 @@ static void test_counters_are_the_sums_over_the_rows(void **state)
     spool_close(s);
 }
 
+static void test_structured_and_refused_answers_are_counted_with_the_rows(void **state)
+{
+    struct spool *s = open_spool(*state);
+    struct error e = { 0 };
+    const struct usage used = { .prompt_tokens = 7, .candidate_tokens = 2, .thought_tokens = 1 };
+
+    for (uint64_t i = 0; i < 3; i++) {
+        struct spool_row row = answer(i);
+        row.shape = i == 0 ? SHAPE_FREE : i == 1 ? SHAPE_INCOMPLETE : SHAPE_COMPLETE;
+        row.forced_tokens = 2;
+        put(s, &row);
+    }
+    assert_int_equal(spool_reject(s, &used, 50, &e), 0);
+    assert_int_equal(counters(s).rejected, 0); /* not before it is durable */
+    commit(s);
+    assert_int_equal(spool_reject(s, &used, 50, &e), 0); /* alone in its group, and lost */
+    spool_close(s);
+    s = open_spool(*state);
+    struct counters got = counters(s);
+    assert_int_equal(got.structured, 2);
+    assert_int_equal(got.complete, 1);
+    assert_int_equal(got.forced_tokens, 6);
+    assert_int_equal(got.rejected, 1);
+    assert_int_equal(got.rejected_tokens, 10);
+    assert_int_equal(got.rejected_cost_nano, 50);
+    for (uint64_t i = 0; i < 3; i++) {
+        struct spool_row back;
+        assert_int_equal(spool_get(s, i, &back, &e), 1);
+        assert_int_equal(back.shape, i);
+    }
+    assert_int_equal(spool_reject(s, &used, 50, &e), 0);
+    commit(s);
+    assert_int_equal(counters(s).rejected, 2);
+    spool_close(s);
+}
+
 static void test_counters_leave_the_total_alone(void **state)
 {
     struct spool *s = open_spool(*state);
@@ -647,6 +683,7 @@ int main(void)
         TEST(test_a_second_row_of_a_line_is_refused_and_undoes_the_group),
         TEST(test_a_second_opener_is_told_the_pid_of_the_first),
         TEST(test_counters_are_the_sums_over_the_rows),
+        TEST(test_structured_and_refused_answers_are_counted_with_the_rows),
         TEST(test_counters_leave_the_total_alone),
         TEST(test_failures_are_grouped_with_their_first_lines),
         TEST(test_an_answer_is_found_by_its_digest_also_before_the_commit),

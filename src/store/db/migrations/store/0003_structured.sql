@@ -1,0 +1,8 @@
+-- Counters of a job's answers that had to have a form; see spool/0002_structured.sql.
+
+ALTER TABLE job ADD COLUMN structured INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE job ADD COLUMN complete INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE job ADD COLUMN forced_tokens INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE job ADD COLUMN rejected INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE job ADD COLUMN rejected_tokens INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE job ADD COLUMN rejected_cost_nano INTEGER NOT NULL DEFAULT 0;
