@@ -2,6 +2,7 @@
 #include "api/call.h"
 
 #include <inttypes.h>
+#include <sys/resource.h>
 
 #include "api/jobs/events.h"
 #include "api/jobs/jobs.h"
@@ -27,7 +28,7 @@ static void get_healthz(struct call *c)
     reply_text(c, 200, "ok\n");
 }
 
-/* Ready: the store answers, and the server does not drain. */
+/* Ready: the store answers, the server does not drain, and the default model can be opened. */
 static void get_readyz(struct call *c)
 {
     struct error e = { 0 };
@@ -37,6 +38,8 @@ static void get_readyz(struct call *c)
         reply_text(c, 503, "draining\n");
     else if (key_count(c->api->store, &count, &e) < 0)
         call_fail_as(c, 503, NULL, "the store does not answer");
+    else if (c->api->model_ready && c->api->model_ready(c->api->model_ready_arg, &e) < 0)
+        call_fail_as(c, 503, NULL, e.msg);
     else
         reply_text(c, 200, "ok\n");
 }
@@ -82,13 +85,46 @@ static void set_model(void *arg, const char *model, const struct hub_stats *st)
         (double)st->failed);
 }
 
+static void add_process_metric(struct buf *out, const char *name, const char *kind,
+                               const char *help, double value)
+{
+    buf_addf(out, "# HELP process_%s %s\n# TYPE process_%s %s\nprocess_%s ", name, help, name, kind,
+             name);
+    buf_add_double(out, value);
+    buf_add_char(out, '\n');
+}
+
+/* The names that Prometheus' own clients give to what every process has. */
+static void add_process(struct call *c, struct buf *out)
+{
+    struct rusage used = { 0 };
+    struct rlimit files = { 0 };
+
+    (void)getrusage(RUSAGE_SELF, &used);
+    (void)getrlimit(RLIMIT_NOFILE, &files);
+    add_process_metric(out, "cpu_seconds_total", "counter", "User and system time",
+                       (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+                           (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6);
+    add_process_metric(out, "max_resident_memory_bytes", "gauge", "Largest resident memory so far",
+                       (double)used.ru_maxrss * 1024);
+    add_process_metric(out, "max_fds", "gauge", "Limit of open file descriptors",
+                       (double)files.rlim_cur);
+    add_process_metric(out, "start_time_seconds", "gauge", "Start of the service since 1970",
+                       (double)c->api->start_us / 1e6);
+}
+
 static void get_metrics(struct call *c)
 {
     struct buf body = BUF_INIT(METRICS_BYTES_MAX);
 
+    metric_set(metric_gauge("tranche_build_info", "1, with the program's version",
+                            "version=\"" TRANCHE_VERSION "\""),
+               1);
+
     service_models(c->api->service, set_model, c->arena);
     upstream_servers_measure(service_upstreams(c->api->service));
     metric_write(&body);
+    add_process(c, &body);
     http_reply(c->http, 200, "text/plain; version=0.0.4; charset=utf-8", &body);
 }
 

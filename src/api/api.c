@@ -15,6 +15,9 @@
  * connection's thread; the look-up is short. */
 #define BARE_BODY_BYTES ((size_t)64 * 1024)
 #define LOGGED_PATH_BYTES 200
+#define TRACE_ID_BYTES 32
+#define TRACEPARENT_BYTES                                                                          \
+    (3 + TRACE_ID_BYTES + 1 + 16 + 3) /* "00-", trace-id, "-", parent-id, "-01" */
 
 static const struct route *const tables[] = {
     api_vertex_routes,    api_storage_routes,
@@ -37,7 +40,7 @@ static const char *const method_names[] = {
 /* A call with what only this file uses. Attached to its http_call, in whose arena it lives. */
 struct serving {
     struct call call;
-    bool admitted, counted;
+    bool admitted;
     uint64_t began_ns;
 };
 
@@ -225,15 +228,6 @@ static void on_handle(void *arg, struct http_call *http)
         c->route->handle(c);
 }
 
-static void count(struct serving *s, int status)
-{
-    char labels[METRIC_LABELS_BYTES];
-
-    (void)snprintf(labels, sizeof labels, "status=\"%d\"", status);
-    metric_add(metric_counter("tranche_http_requests_total", "Calls by HTTP status", labels), 1);
-    s->counted = true;
-}
-
 static void measure(const struct serving *s, double seconds)
 {
     const struct route *r = s->call.route;
@@ -242,15 +236,24 @@ static void measure(const struct serving *s, double seconds)
     (void)snprintf(labels, sizeof labels, "method=\"%s\",route=\"%s\"", method_names[r->method],
                    r->pattern);
     metric_observe(metric_histogram("tranche_http_request_seconds",
-                                    "Time from a call's head to the end of its answer", labels),
+                                    "Time from a call's head to the end of its answer, by route",
+                                    labels),
                    seconds);
 }
 
-/* A client that has its reply must find its call in the counters. */
-static void on_replying(void *arg, struct http_call *http)
+/* The trace-id of the header traceparent (W3C Trace Context, version 00); empty when there is none. */
+static struct str trace_of(const struct http_call *http)
 {
-    (void)arg;
-    count(http_attached(http), http_status(http));
+    struct str header = http_header(http, "traceparent");
+    size_t hex = 0;
+
+    if (header.len < TRACEPARENT_BYTES || header.p[2] != '-' || header.p[3 + TRACE_ID_BYTES] != '-')
+        return (struct str){ 0 };
+    struct str id = str_sub(header, 3, TRACE_ID_BYTES);
+    while (hex < id.len &&
+           ((id.p[hex] >= '0' && id.p[hex] <= '9') || (id.p[hex] >= 'a' && id.p[hex] <= 'f')))
+        hex++;
+    return hex == id.len ? id : (struct str){ 0 };
 }
 
 static void on_gone(void *arg, struct http_call *http)
@@ -274,12 +277,11 @@ static void on_end(void *arg, struct http_call *http)
         return;
     double seconds = (double)(api->clock->mono_ns(api->clock) - s->began_ns) / (double)NS_PER_S;
     bool reads = http_method(http) == HTTP_GET || http_method(http) == HTTP_HEAD;
+    struct str trace = trace_of(http);
     log_line(reads && status < 500 ? LOG_DEBUG : LOG_INFO,
-             "call %s: %s %.*s status=%d ms=%.1f project=%s key=%s", http_id(http),
+             "call %s: %s %.*s status=%d ms=%.1f project=%s key=%s%s%.*s", http_id(http),
              method_names[http_method(http)], STR_ARG(path), status, seconds * 1e3,
-             s->call.who.project, s->call.who.key);
-    if (!s->counted) /* the client left before the reply */
-        count(s, status);
+             s->call.who.project, s->call.who.key, trace.len ? " trace=" : "", STR_ARG(trace));
     measure(s, seconds);
     if (s->call.free_state)
         s->call.free_state(s->call.state);
@@ -291,12 +293,12 @@ int api_serve(struct api *a, const struct http_settings *set, struct http_server
     const struct http_handlers handlers = {
         .begin = on_begin,
         .handle = on_handle,
-        .replying = on_replying,
         .gone = on_gone,
         .end = on_end,
         .arg = a,
     };
 
+    a->start_us = a->clock->wall_us(a->clock);
     a->later = later_new();
     a->events = api_events_start(a->store, a->service, e);
     a->sender = a->events ? webhook_sender_start(a, e) : NULL;

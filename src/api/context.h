@@ -31,7 +31,11 @@ struct api {
         *webhook_allow; /* private host:port that webhooks may reach, until NULL; or NULL */
     const char *const
         *locations; /* where jobs are taken, until NULL; NULL: each region, but not "global" */
-    atomic_bool draining;          /* /readyz says no */
+    atomic_bool draining; /* /readyz says no */
+    /* Can the default model be opened? Else /readyz says why not. NULL: not asked. Any thread. */
+    int (*model_ready)(void *arg, struct error *e);
+    void *model_ready_arg;
+    int64_t start_us;              /* api_serve's own: time of its call */
     struct api_events *events;     /* api_serve's own */
     struct webhook_sender *sender; /* api_serve's own */
     struct later *later;           /* api_serve's own */

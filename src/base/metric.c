@@ -82,6 +82,40 @@ static struct metric *make(enum metric_kind kind, const char *name, const char *
     return m;
 }
 
+/* The names of the labels, with "," between them: what all series of a name have in common. */
+static void label_names(const char *labels, char out[METRIC_LABELS_BYTES])
+{
+    bool quoted = false;
+    size_t n = 0;
+
+    for (const char *p = labels; *p; p++) {
+        if (quoted && *p == '\\' && p[1])
+            p++;
+        else if (*p == '"')
+            quoted = !quoted;
+        else if (!quoted && *p != '=')
+            out[n++] = *p;
+    }
+    out[n] = '\0';
+}
+
+/* A name belongs to one place of the program: one help text, one kind, one set of labels. Otherwise a sum over its
+ * series counts events twice. Under the lock. */
+static void check_family(const struct metric *m)
+{
+    char names[METRIC_LABELS_BYTES], others[METRIC_LABELS_BYTES];
+
+    label_names(m->labels, names);
+    for (size_t i = 0; i < SLOTS; i++) {
+        const struct metric *o = atomic_load(&table.slot[i]);
+        if (!o || strcmp(o->name, m->name) != 0)
+            continue;
+        label_names(o->labels, others);
+        assert(o->kind == m->kind && strcmp(o->help, m->help) == 0 && strcmp(others, names) == 0);
+        return;
+    }
+}
+
 static struct metric *make_once(enum metric_kind kind, const char *name, const char *help,
                                 const char *labels)
 {
@@ -90,6 +124,7 @@ static struct metric *make_once(enum metric_kind kind, const char *name, const c
     struct metric *m = atomic_load(&table.slot[at]);
     if (!m && table.count < METRIC_SERIES_MAX) {
         m = make(kind, name, help, labels);
+        check_family(m);
         table.count++;
         atomic_store_explicit(&table.slot[at], m, memory_order_release);
     }

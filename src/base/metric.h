@@ -23,7 +23,8 @@
 #define METRIC_LABELS_BYTES 256
 
 struct metric;
-/* name and help must be constants; labels may be NULL. */
+/* name and help must be constants; labels may be NULL. All series of a name have the same help, kind and names of
+ * labels (asserted). */
 struct metric *metric_counter(const char *name, const char *help, const char *labels);
 struct metric *metric_gauge(const char *name, const char *help, const char *labels);
 /* Buckets from 1 ms to 100 s in steps of about 1-2.5-5. */

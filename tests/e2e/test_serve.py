@@ -347,6 +347,37 @@ def test_the_server_tells_of_itself(serve):
     assert status == 200 and "tranche_http_requests_total{" in text
 
 
+def test_each_metric_counts_a_call_once(serve):
+    server = serve()
+
+    def total():
+        text = server.call("/metrics")[1]
+        names = [row.split()[2] for row in text.splitlines() if row.startswith("# TYPE")]
+        assert len(names) == len(set(names))
+        assert "tranche_build_info{" in text and "\nprocess_cpu_seconds_total " in text
+        return sum(float(row.split()[-1]) for row in text.splitlines()
+                   if row.startswith("tranche_http_requests_total{"))
+    before = total()
+    for _ in range(5):
+        server.call("/healthz")
+    assert total() == before + 6  # the calls, and the first look itself
+
+
+def test_it_is_not_ready_while_the_default_model_cannot_be_opened(tranche, serve):
+    file = tranche.folder / "c.yaml"
+    file.write_text("default_model: gone\nmodels: [{ name: gone, file: /nonexistent/m.gguf }]\n")
+    status, text = serve("--config", file).call("/readyz")
+    assert status == 503 and "/nonexistent/m.gguf" in text
+
+
+def test_a_trace_is_named_in_the_log(serve):
+    server = serve()
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    server.call("/v1beta/models/tranche-fake:countTokens", method="POST", body="{}",
+                traceparent=f"00-{trace}-00f067aa0ba902b7-01")
+    assert f"trace={trace}" in server.log("countTokens")
+
+
 def test_only_a_test_clock_can_be_advanced(serve):
     assert serve().error("/tranche/v1/clock:advance", method="POST", body='{"seconds":1}')[0] == 404
     server = serve("--test-clock", state="test")
@@ -456,6 +487,20 @@ def test_a_reload_with_any_other_setting_of_a_model_loads_it_anew(tranche, serve
     reloaded(server, file, text.format(after))
     server.log("a model that the configuration replaced is closed")
     assert server.end()[0] == OK
+
+
+def test_only_serve_and_keys_create_make_a_state(tranche):
+    for command in (("backup", "copy"), ("keys", "list"), ("keys", "revoke", "tk_x")):
+        done = tranche(*command, "--state", "typo")
+        assert done.returncode == USAGE and "no state in typo" in done.stderr, done.stderr
+        assert not (tranche.folder / "typo").exists() and not (tranche.folder / "copy").exists()
+
+
+@pytest.mark.parametrize("listen", ["nowhere", "127.0.0.1", "127.0.0.1:99999", "0.0.0.0:0"])
+def test_a_start_that_is_refused_creates_nothing(tranche, listen):
+    done = tranche("serve", "--listen", listen, "--state", "fresh")
+    assert done.returncode == USAGE, done.stderr
+    assert not (tranche.folder / "fresh").exists()
 
 
 def test_a_backup_of_a_running_server_can_be_served(tranche, serve):

@@ -12,7 +12,7 @@ struct backup_options {
 
 static int backup(const char *state, const char *to, struct arena *a, struct error *e)
 {
-    const char *dir = serve_dir(a, state, e);
+    const char *dir = serve_existing_dir(a, state, e);
     struct store *s = dir ? store_open(dir, false, clock_system(), e) : NULL;
     int rc = s ? store_backup(s, to, e) : -1;
 
@@ -38,7 +38,8 @@ static enum exit_code backup_run(const struct command *c, const struct arguments
     arena_release(&arena);
     if (rc == 0)
         return EXIT_OK;
-    return e.code == ERROR_INVALID_ARGUMENT ? EXIT_USAGE : EXIT_STOPPED;
+    return e.code == ERROR_INVALID_ARGUMENT || e.code == ERROR_NOT_FOUND ? EXIT_USAGE
+                                                                         : EXIT_STOPPED;
 }
 
 #define OPTIONS struct backup_options

@@ -223,11 +223,11 @@ static int revoke(struct keys *k, struct error *e)
 static const struct {
     const char *name;
     int (*run)(struct keys *k, struct error *e);
-    bool takes_id;
+    bool takes_id, makes_state;
 } verbs[] = {
-    { "create", create, false },
-    { "list", list, false },
-    { "revoke", revoke, true },
+    { "create", create, false, true },
+    { "list", list, false, false },
+    { "revoke", revoke, true, false },
 };
 #define VERB_COUNT (ARRAY_LEN(verbs))
 
@@ -251,7 +251,8 @@ static int run_verb(struct keys *k, const char *const *argument, uint32_t count,
         return error_set(e, ERROR_INVALID_ARGUMENT, "keys %s takes %s", verbs[verb].name,
                          verbs[verb].takes_id ? "the ID of a key" : "no argument");
     k->id = count == 2 ? argument[1] : NULL;
-    const char *dir = serve_dir(&k->arena, k->o->state, e);
+    const char *dir = verbs[verb].makes_state ? serve_dir(&k->arena, k->o->state, e)
+                                              : serve_existing_dir(&k->arena, k->o->state, e);
     k->store = dir ? store_open(dir, false, clock_system(), e) : NULL;
     return k->store ? verbs[verb].run(k, e) : -1;
 }

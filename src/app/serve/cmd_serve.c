@@ -44,6 +44,16 @@ static const char *either(const char *option, const char *configured)
     return option ? option : configured;
 }
 
+/* "8080" and ":8080" are ports of this machine. */
+static const char *listen_address(struct arena *a, const char *text)
+{
+    const char *port = text + (text[0] == ':');
+
+    return port[0] && port[strspn(port, "0123456789")] == '\0'
+               ? arena_textf(a, "127.0.0.1:%s", port)
+               : text;
+}
+
 /* libcurl must start before any thread does. */
 static int step_settings(struct serve *s, struct error *e)
 {
@@ -51,11 +61,13 @@ static int step_settings(struct serve *s, struct error *e)
         return -1;
     const struct config_service *c = &serve_config(&s->configs)->service;
     s->http = (struct http_settings){
-        .listen = either(s->o->listen, c->listen),
+        .listen = listen_address(&s->arena, either(s->o->listen, c->listen)),
         .tls_cert = either(s->o->tls_cert, c->tls_cert),
         .tls_key = either(s->o->tls_key, c->tls_key),
         .connections_max = c->connections_max,
     };
+    if (http_server_check_address(s->http.listen, e) < 0)
+        return -1;
     if (!s->http.tls_cert != !s->http.tls_key)
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "TLS needs a certificate and its key: --tls-cert FILE --tls-key FILE");
@@ -71,7 +83,28 @@ static int step_store(struct serve *s, struct error *e)
     return s->store ? 0 : -1;
 }
 
+static int refuse_open(const struct serve *s, const char *dir, struct error *e)
+{
+    return error_set(e, ERROR_FAILED_PRECONDITION,
+                     "%s can be reached from other machines, and no key exists: anybody could do "
+                     "anything. Make a key first (tranche keys create --project NAME --state "
+                     "%s), or listen on 127.0.0.1",
+                     s->http.listen, dir);
+}
+
+/* Nothing is created for a start that must be refused. */
 static int step_guard(struct serve *s, struct error *e)
+{
+    const char *dir = serve_dir(&s->arena, s->o->state, e);
+
+    if (!dir)
+        return -1;
+    if (http_server_loopback(s->http.listen) || serve_state_exists(&s->arena, dir))
+        return 0;
+    return refuse_open(s, dir, e);
+}
+
+static int step_keys(struct serve *s, struct error *e)
 {
     uint64_t keys = 0;
 
@@ -79,13 +112,7 @@ static int step_guard(struct serve *s, struct error *e)
         return 0;
     if (key_count(s->store, &keys, e) < 0)
         return -1;
-    if (keys)
-        return 0;
-    return error_set(e, ERROR_FAILED_PRECONDITION,
-                     "%s can be reached from other machines, and no key exists: anybody could do "
-                     "anything. Make a key first (tranche keys create --project NAME --state "
-                     "%s), or listen on 127.0.0.1",
-                     s->http.listen, store_dir(s->store));
+    return keys ? 0 : refuse_open(s, store_dir(s->store), e);
 }
 
 static void add_upstreams(struct serve *s)
@@ -116,6 +143,15 @@ static int step_service(struct serve *s, struct error *e)
     return 0;
 }
 
+/* For /readyz: jobs without a model of their own would fail. */
+static int model_ready(void *arg, struct error *e)
+{
+    struct serve_configs *configs = arg;
+    const struct model *m = serve_model(configs, serve_config(configs)->default_model, e);
+
+    return m ? config_model_present(m, e) : -1;
+}
+
 static int step_listen(struct serve *s, struct error *e)
 {
     const struct config *config = serve_config(&s->configs);
@@ -130,6 +166,8 @@ static int step_listen(struct serve *s, struct error *e)
     s->api.expired_as = config->service.expired_as;
     s->api.test_clock = s->o->test_clock;
     s->api.open = http_server_loopback(s->http.listen);
+    s->api.model_ready = model_ready;
+    s->api.model_ready_arg = &s->configs;
     s->api.webhook_allow = config->service.webhook_allow;
     s->api.locations = config->service.locations;
     return api_serve(&s->api, &s->http, &s->server, e);
@@ -235,8 +273,8 @@ static const struct {
     int (*run)(struct serve *s, struct error *e);
     enum exit_code code; /* when it fails */
 } steps[] = {
-    { step_settings, EXIT_USAGE },   { step_store, EXIT_STOPPED },  { step_guard, EXIT_USAGE },
-    { step_service, EXIT_INTERNAL }, { step_listen, EXIT_STOPPED },
+    { step_settings, EXIT_USAGE }, { step_guard, EXIT_USAGE },      { step_store, EXIT_STOPPED },
+    { step_keys, EXIT_USAGE },     { step_service, EXIT_INTERNAL }, { step_listen, EXIT_STOPPED },
 };
 
 /* They are waited for by the main thread alone; the threads that it starts inherit the mask. */

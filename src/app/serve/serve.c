@@ -19,6 +19,23 @@ const char *serve_dir(struct arena *a, const char *option, struct error *e)
     return root ? arena_textf(a, "%s/%s", root, "service") : NULL;
 }
 
+bool serve_state_exists(struct arena *a, const char *dir)
+{
+    return access(arena_textf(a, "%s/state.db", dir), F_OK) == 0;
+}
+
+const char *serve_existing_dir(struct arena *a, const char *option, struct error *e)
+{
+    const char *dir = serve_dir(a, option, e);
+
+    if (!dir || serve_state_exists(a, dir))
+        return dir;
+    (void)error_set(e, ERROR_NOT_FOUND,
+                    "there is no state in %s; `tranche serve` and `tranche keys create` make one",
+                    dir);
+    return NULL;
+}
+
 static void describe_text(const char *text, struct buf *out)
 {
     buf_add_json(out, str_of(text));

@@ -16,6 +16,10 @@
 /* --state, or ROOT/service of the user's state folder (state.h); in the arena. */
 const char *serve_dir(struct arena *a, const char *option, struct error *e);
 
+bool serve_state_exists(struct arena *a, const char *dir);
+/* serve_dir of a state that must be there; only `serve` and `keys create` make one. */
+const char *serve_existing_dir(struct arena *a, const char *option, struct error *e);
+
 struct serve_generation {
     struct config config;
     const struct model **model; /* for each of config.models, the first one that was the same */

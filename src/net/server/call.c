@@ -5,7 +5,6 @@
 #include <strings.h>
 
 #include "base/thread.h"
-#include "base/clock.h"
 #include "net/server/http_inner.h"
 
 /* ---- Its life ---- */
@@ -29,7 +28,6 @@ struct http_call *http_call_new(struct http_server *s, const char *target)
 
     c->server = s;
     c->refs = 1;
-    c->begun_ns = clock_system()->mono_ns(clock_system());
     c->target = (struct str){ arena_copy(&c->arena, target, len), len };
     c->keep_max = HTTP_KEEP_BYTES;
     c->content_length = UINT64_MAX;

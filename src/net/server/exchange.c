@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/thread.h"
-#include "base/clock.h"
 #include "base/metric.h"
 #include "net/server/http_inner.h"
 
@@ -110,28 +109,15 @@ static void count_call(struct http_call *c, int status)
     c->counted = true;
 }
 
-static void measure_call(const struct http_call *c)
-{
-    uint64_t ns = clock_system()->mono_ns(clock_system()) - c->begun_ns;
-
-    metric_observe(metric_histogram("tranche_http_request_seconds",
-                                    "From the first line of a request to the end of its answer",
-                                    NULL),
-                   (double)ns / (double)NS_PER_S);
-}
-
 /* Gives the answer to libmicrohttpd; without one the connection ends. The call is counted first: a
  * client that has its answer must find itself in the counters. */
 static enum MHD_Result send_answer(struct http_call *c)
 {
-    struct http_server *s = c->server;
     struct MHD_Response *r = http_call_take(c);
 
     if (!r)
         return MHD_NO;
     count_call(c, c->status);
-    if (c->begun && s->h.replying)
-        s->h.replying(s->h.arg, c);
     enum MHD_Result rc = MHD_queue_response(c->conn, (unsigned)c->status, r);
     MHD_destroy_response(r);
     return rc;
@@ -247,7 +233,6 @@ void http_on_completed(void *cls, struct MHD_Connection *conn, void **arg,
         int status = http_status(c);
         count_call(c, status ? status : c->head_read ? 499 : 400);
     }
-    measure_call(c);
     if (c->sink_used && !c->body_complete && !http_status(c)) {
         body_broke_off(c);
         (void)enqueue(c); /* no room: only end is called */

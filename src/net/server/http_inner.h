@@ -78,7 +78,6 @@ struct http_call {
     struct http_server *server;
     struct arena arena;
     char id[HTTP_ID_BYTES];
-    uint64_t begun_ns;
     void *attached;
 
     struct http_call *next, **at;  /* server.lock, with all of this block */

@@ -63,9 +63,6 @@ enum http_next {
 struct http_handlers {
     enum http_next (*begin)(void *arg, struct http_call *c);
     void (*handle)(void *arg, struct http_call *c);
-    /* Called after begin, just before the first byte of the reply leaves, on a connection's thread; must
-     * not wait. A client that has its reply thus sees all that is counted here. May be NULL. */
-    void (*replying)(void *arg, struct http_call *c);
     /* The client has left, and a reply is still due: called once, on a thread of the server, and not
      * under its lock; must not wait. The reply must be given nevertheless. May be NULL. */
     void (*gone)(void *arg, struct http_call *c);
@@ -86,6 +83,7 @@ struct http_server *http_server_start(const struct http_settings *set,
                                       const struct http_handlers *h, struct error *e);
 uint16_t http_server_port(const struct http_server *s);
 bool http_server_loopback(const char *listen); /* only reachable from this machine? */
+int http_server_check_address(const char *listen, struct error *e) FALLIBLE; /* can it be one? */
 /* Accepts no more; calls that came go on. */
 void http_server_quiesce(struct http_server *s);
 /* Waits up to timeout_ms for calls to end, then closes what is left and waits for handlers that run. A

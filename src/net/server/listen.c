@@ -103,6 +103,13 @@ bool http_server_loopback(const char *listen)
     return IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr) != 0;
 }
 
+int http_server_check_address(const char *listen, struct error *e)
+{
+    struct address at;
+
+    return address_parse(listen, &at, e);
+}
+
 static int bind_to(int fd, const struct address *at, uint16_t *port)
 {
     const int on = 1;

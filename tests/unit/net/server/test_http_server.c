@@ -240,7 +240,8 @@ static void test_a_client_that_does_not_read_is_cut(void **state)
 static void test_a_call_is_counted_before_its_reply_is_sent(void **state)
 {
     struct metric *m =
-        metric_counter("tranche_http_requests_total", "HTTP requests", "code=\"403\"");
+        metric_counter("tranche_http_requests_total",
+                       "HTTP requests that were answered, or whose client left", "code=\"403\"");
 
     for (int i = 0; i < 50; i++) {
         uint64_t before = metric_value(m);
