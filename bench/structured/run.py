@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """usage: bench/structured/run.py [--runs N] [--lines N] [--workload NAME]... [--concurrency N]
-                               [--engine | --peers] [--vllm FOLDER] [--vllm-python PYTHON]
+                               [--sequences N] [--engine | --peers]
+                               [--vllm FOLDER] [--vllm-python PYTHON] [--vllm-eager]
 
 Answers that follow a schema, on the workloads of bench/workloads/generate.py, all sides taking turns.
 
@@ -18,7 +19,8 @@ environment: TRANCHE           the program              (default: build/tranche)
              BENCH_STRUCTURED  the program of --engine  (default: build/bench_structured, a target of CMake)
              LLAMA_SERVER      llama-server             (without it, none)
              MODEL             the GGUF                 (default: the one that build/ was set up with)
---vllm: a folder that bench/engine/peers/convert.py made (FOLDER/w8a8); without it, no vLLM.
+--vllm: a folder that bench/engine/peers/convert.py made (FOLDER/w8a8); without it, no vLLM. OMP_NUM_THREADS is
+vLLM's. --threads: of llama-server; its threads spin for each other, so one is best on a crowded machine.
 """
 import argparse
 import http.client
@@ -97,7 +99,7 @@ def run_engine(lines, args, mode, folder):
     """One run of bench_structured: its line of figures, and the answers."""
     work, out = folder / "in.jsonl", folder / "out.jsonl"
     work.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    done = subprocess.run([args.bench, args.model, work, mode, out], check=True, text=True,
+    done = subprocess.run([args.bench, args.model, work, mode, out, str(args.sequences)], check=True, text=True,
                           stdout=subprocess.PIPE)
     return {**json.loads(done.stdout), "answers": out.read_text(encoding="utf-8").splitlines()}
 
@@ -182,8 +184,8 @@ def run_vllm(lines, args, backend):
     work = [{"messages": m, "most": most, "schema": s, "choice": c}
             for line in lines for m, most in requests([line]) for s, c in [schema_of(line)]]
     script = pathlib.Path(__file__).with_name("vllm_structured.py")
-    done = subprocess.run([args.vllm_python, script, args.vllm, backend], input=json.dumps(work), text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, cwd=script.parent)
+    done = subprocess.run([args.vllm_python, script, args.vllm, backend, *args.vllm_eager],
+                          input=json.dumps(work), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
     try:
         return json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError):
@@ -261,10 +263,12 @@ def main():
     parser.add_argument("--workload", action="append", choices=WORKLOADS)
     parser.add_argument("--concurrency", type=int, default=8, help="slots of llama-server")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--sequences", type=int, default=0, help="requests at once, of --engine")
     parser.add_argument("--engine", action="store_true")
     parser.add_argument("--peers", action="store_true")
     parser.add_argument("--vllm")
     parser.add_argument("--vllm-python", default=sys.executable)
+    parser.add_argument("--vllm-eager", action="store_const", const=["--eager"], default=[])
     args = parser.parse_args()
     args.tranche = os.environ.get("TRANCHE", str(ROOT / "build" / "tranche"))
     args.bench = os.environ.get("BENCH_STRUCTURED", str(ROOT / "build" / "bench_structured"))

