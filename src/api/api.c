@@ -22,7 +22,7 @@
 static const struct route *const tables[] = {
     api_vertex_routes,    api_storage_routes,
     api_files_routes,     api_gemini_routes,
-    api_extension_routes, api_online_routes,
+    api_extension_routes, api_online_routes, api_embed_routes,
     api_webhooks_routes,  api_admin_routes,
     api_upstreams_routes, NULL,
 };

@@ -32,7 +32,7 @@ static int model_take(struct call *c, struct job *j, struct error *e)
 
 static int read_batch(struct call *c, struct job *j, struct buf *inlined, struct error *e)
 {
-    if (gemini_read(c->arena, http_body(c->http), j, inlined, e) < 0)
+    if (gemini_read(c->arena, http_body(c->http), GEMINI_GENERATE, j, inlined, e) < 0)
         return -1;
     return model_take(c, j, e);
 }
@@ -42,14 +42,16 @@ static void post_batch(struct call *c)
     job_create_call(c, read_batch);
 }
 
-static void refuse_embedding(struct call *c)
+static int read_embeddings(struct call *c, struct job *j, struct buf *inlined, struct error *e)
 {
-    struct error e = { 0 };
+    if (gemini_read(c->arena, http_body(c->http), GEMINI_EMBED, j, inlined, e) < 0)
+        return -1;
+    return model_take(c, j, e);
+}
 
-    (void)error_set(&e, ERROR_UNIMPLEMENTED,
-                    "Batches of embeddings are not supported by this version: only "
-                    "generateContent is. Use :batchGenerateContent with a model that generates.");
-    call_fail(c, &e);
+static void post_embeddings(struct call *c)
+{
+    job_create_call(c, read_embeddings);
 }
 
 /* A batch that is not done is cancelled too, as Google's service does; it is gone when its work has stopped. */
@@ -119,16 +121,18 @@ const struct route api_gemini_routes[] = {
       GEMINI_INLINE_BYTES_MAX, NULL },
     { HTTP_POST,   ROOT "/tunedModels/{}:batchGenerateContent",  ROLE_SUBMITTER, 0, post_batch,
       GEMINI_INLINE_BYTES_MAX, NULL },
-    { HTTP_POST,   ROOT "/(models|tunedModels)/{}:asyncBatchEmbedContent", ROLE_SUBMITTER, 0,
-      refuse_embedding, GEMINI_INLINE_BYTES_MAX, NULL },
+    { HTTP_POST,   ROOT "/models/{}:asyncBatchEmbedContent",      ROLE_SUBMITTER, 0, post_embeddings,
+      GEMINI_INLINE_BYTES_MAX, NULL },
+    { HTTP_POST,   ROOT "/tunedModels/{}:asyncBatchEmbedContent", ROLE_SUBMITTER, 0, post_embeddings,
+      GEMINI_INLINE_BYTES_MAX, NULL },
     { HTTP_GET,    ROOT "/batches",            ROLE_VIEWER,    0, job_list_call, 0, NULL },
     { HTTP_GET,    ROOT "/batches/{}",         ROLE_VIEWER,    0, job_get_call, 0, NULL },
     { HTTP_DELETE, ROOT "/batches/{}",         ROLE_SUBMITTER, 0, delete_batch, 0, NULL },
     { HTTP_POST,   ROOT "/batches/{}:cancel",  ROLE_SUBMITTER, 0, job_cancel_call, 0, NULL },
     { HTTP_PATCH,  ROOT "/batches/{}:updateGenerateContentBatch", ROLE_SUBMITTER, 0, patch_batch,
       VERTEX_BODY_BYTES_MAX, NULL },
-    { HTTP_PATCH,  ROOT "/batches/{}:updateEmbedContentBatch",    ROLE_SUBMITTER, 0,
-      refuse_embedding, VERTEX_BODY_BYTES_MAX, NULL },
+    { HTTP_PATCH,  ROOT "/batches/{}:updateEmbedContentBatch",    ROLE_SUBMITTER, 0, patch_batch,
+      VERTEX_BODY_BYTES_MAX, NULL },
     { 0 },
 };
 // clang-format on

@@ -8,7 +8,7 @@
  * Ownership: a struct online_call belongs to the service from service_ask until online_free.
  * Source:  https://ai.google.dev/api/generate-content, https://ai.google.dev/api/models
  */
-#include "api/call.h"
+#include "api/online.h"
 
 #include <assert.h>
 #include <string.h>
@@ -20,7 +20,6 @@
 #include "format/request/request.h"
 #include "format/response.h"
 
-#define ONLINE_BODY_MAX LINE_BYTES_MAX
 #define REPLY_BYTES_MAX (RESPONSE_BYTES_MAX + 64)
 #define MODELS_BYTES_MAX ((size_t)1024 * 1024)
 #define COUNTS_BYTES_MAX 1024
@@ -40,9 +39,7 @@ struct online_call {
 
 /* ---- Model and project ---- */
 
-/* The model is the last parameter; project and location may stand before it. */
-static int find_model(struct call *c, char name[MODEL_NAME_BYTES], const char **project,
-                      struct error *e)
+int online_model(struct call *c, char name[MODEL_NAME_BYTES], const char **project, struct error *e)
 {
     struct str model = c->param[c->param_count - 1];
     struct str path_project = c->param_count > 1 ? c->param[0] : (struct str){ 0 };
@@ -172,8 +169,7 @@ static void online_done(void *arg, struct answer *a)
     answer_release(a);
 }
 
-/* The client has left: the model need not answer. */
-static void online_gone(struct call *c)
+void online_gone(struct call *c)
 {
     service_drop(c->api->service, c);
 }
@@ -186,7 +182,7 @@ static int online_begin(struct call *c, struct str body, const struct online_cal
     const char *project;
     struct str script;
 
-    if (find_model(c, model, &project, e) < 0 || call_script(c, &script, e) < 0)
+    if (online_model(c, model, &project, e) < 0 || call_script(c, &script, e) < 0)
         return -1;
     struct online_call *o = online_new(c, body, e);
     if (!o)
@@ -273,8 +269,8 @@ typedef void model_writer(struct call *c, struct json_writer *w, const char *nam
 static void write_gemini(struct call *c, struct json_writer *w, const char *name,
                          const struct model *m)
 {
-    static const char *const methods[] = { "generateContent", "countTokens",
-                                           "batchGenerateContent" };
+    static const char *const methods[] = { "generateContent", "countTokens", "batchGenerateContent",
+                                           "embedContent", "asyncBatchEmbedContent" };
 
     (void)c;
     json_object(w, NULL);
@@ -371,7 +367,7 @@ static void get_model(struct call *c, model_writer *write_model)
     struct buf body = BUF_INIT(MODELS_BYTES_MAX);
     struct json_writer w = JSON_WRITER(&body);
 
-    if (find_model(c, name, &project, &e) < 0) {
+    if (online_model(c, name, &project, &e) < 0) {
         call_fail(c, &e);
         return;
     }

@@ -253,6 +253,39 @@ def test_online_calls_models_and_counting_work(gemini):
     assert gemini.models.get(model=MODEL).name == "models/" + MODEL
 
 
+def test_both_dialects_embed_texts_online(vertex, gemini):
+    config = {"output_dimensionality": 5, "task_type": "RETRIEVAL_QUERY"}
+    for client in (gemini, vertex):
+        answer = client.models.embed_content(model="gemini-embedding-001", contents=["a", "b"], config=config)
+        assert [len(e.values) for e in answer.embeddings] == [5, 5]
+
+
+def test_a_batch_of_embeddings_is_made_inline_and_from_a_file(gemini, tmp_path):
+    job = gemini.batches.create_embeddings(model=MODEL, src={"inlined_requests": {
+        "contents": [{"parts": [{"text": "a"}]}, {"parts": [{"text": "b"}]}],
+        "config": {"output_dimensionality": 5}}})
+    job = finish(gemini, job)
+    assert job.state == types.JobState.JOB_STATE_SUCCEEDED
+    answers = job.dest.inlined_embed_content_responses
+    assert [len(a.response.embedding.values) for a in answers][0] == 5 and len(answers) == 2
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"key":"k","request":{"content":{"parts":[{"text":"a"}]},"output_dimensionality":5}}\n')
+    uploaded = gemini.files.upload(file=path, config={"mime_type": "jsonl"})
+    job = finish(gemini, gemini.batches.create_embeddings(model=MODEL, src={"file_name": uploaded.name}))
+    assert job.state == types.JobState.JOB_STATE_SUCCEEDED
+    row = json.loads(gemini.files.download(file=job.dest.file_name))
+    assert row["key"] == "k" and len(row["response"]["embedding"]["values"]) == 5
+
+
+def test_a_running_batch_is_deleted_at_once(gemini):
+    job = gemini.batches.create(model=MODEL, src=inline(1), config={
+        "http_options": {"headers": {"x-tranche-test": "hang"}}})
+    gemini.batches.delete(name=job.name)
+    with pytest.raises(errors.ClientError) as caught:
+        gemini.batches.get(name=job.name)
+    assert caught.value.code == 404
+
+
 def test_the_async_gemini_client_works_too(server):
     async def run():
         client = genai.Client(api_key="any", http_options={"base_url": server.url}).aio

@@ -79,7 +79,7 @@ static void check_gemini(struct arena *a, struct str body)
     struct job j = { .id = 1, .batch = "b" };
     struct error e = { 0 };
 
-    if (gemini_read(a, body, &j, &lines, &e) < 0) {
+    if (gemini_read(a, body, GEMINI_GENERATE, &j, &lines, &e) < 0) {
         check_error(&e);
         buf_release(&lines);
         return;

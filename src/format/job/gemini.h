@@ -18,10 +18,14 @@
 
 #define GEMINI_INLINE_BYTES_MAX ((size_t)20 * 1024 * 1024)
 
+/* :batchGenerateContent and :asyncBatchEmbedContent. Both take the same body; the spec of the second has
+ * "embeds" beside its input, so that its resource is an EmbedContentBatch. */
+enum gemini_kind { GEMINI_GENERATE, GEMINI_EMBED };
+
 /* Fills display_name, model (when the body names one), spec, options, request_id, priority, webhook,
  * source of *out. Inline requests are written as lines to `lines`, whose max bounds them. */
-int gemini_read(struct arena *a, struct str body, struct job *out, struct buf *lines,
-                struct error *e) FALLIBLE;
+int gemini_read(struct arena *a, struct str body, enum gemini_kind kind, struct job *out,
+                struct buf *lines, struct error *e) FALLIBLE;
 /* "files/abc" of a spec with a file input, else empty. */
 struct str gemini_input_file(struct arena *a, struct str spec);
 

@@ -121,9 +121,11 @@ static struct json_writer spec_begin(struct buf *spec)
     return w;
 }
 
-static struct str spec_end(struct arena *a, struct json_writer *w)
+static struct str spec_end(struct arena *a, struct json_writer *w, enum gemini_kind kind)
 {
     json_end(w);
+    if (kind == GEMINI_EMBED)
+        json_add_bool(w, "embeds", true);
     json_end(w);
     struct str spec = kept(a, buf_str(w->out));
     buf_release(w->out);
@@ -131,8 +133,8 @@ static struct str spec_end(struct arena *a, struct json_writer *w)
 }
 
 /* The digest of the requests tells one create call from another with the same request id. */
-static int requests_read(struct arena *a, yyjson_val *requests, struct job *out, struct buf *lines,
-                         struct error *e)
+static int requests_read(struct arena *a, yyjson_val *requests, enum gemini_kind kind,
+                         struct job *out, struct buf *lines, struct error *e)
 {
     struct values it = resource_values(requests, "requests");
     struct buf spec = BUF_INIT(SPEC_BYTES_MAX);
@@ -155,12 +157,13 @@ static int requests_read(struct arena *a, yyjson_val *requests, struct job *out,
     json_add_uint(&w, "count", count);
     json_addf(&w, "digest", "%016" PRIx64 "%016" PRIx64, digest.high64, digest.low64);
     json_end(&w);
-    out->spec = spec_end(a, &w);
+    out->spec = spec_end(a, &w, kind);
     out->source = JOB_INLINE;
     return 0;
 }
 
-static int file_read(struct arena *a, struct str file, struct job *out, struct error *e)
+static int file_read(struct arena *a, struct str file, enum gemini_kind kind, struct job *out,
+                     struct error *e)
 {
     struct buf spec = BUF_INIT(SPEC_BYTES_MAX);
 
@@ -173,22 +176,22 @@ static int file_read(struct arena *a, struct str file, struct job *out, struct e
             quote(file).text);
     struct json_writer w = spec_begin(&spec);
     json_add_text(&w, "fileName", file);
-    out->spec = spec_end(a, &w);
+    out->spec = spec_end(a, &w, kind);
     out->source = JOB_FILE;
     return 0;
 }
 
-static int input_read(struct arena *a, yyjson_val *batch, struct job *out, struct buf *lines,
-                      struct error *e)
+static int input_read(struct arena *a, yyjson_val *batch, enum gemini_kind kind, struct job *out,
+                      struct buf *lines, struct error *e)
 {
     yyjson_val *input = request_field(batch, "inputConfig");
     yyjson_val *requests = request_field(input, "requests");
     yyjson_val *file = request_field(input, "fileName");
 
     if (requests)
-        return requests_read(a, requests, out, lines, e);
+        return requests_read(a, requests, kind, out, lines, e);
     if (file)
-        return file_read(a, json_str(file), out, e);
+        return file_read(a, json_str(file), kind, out, e);
     return error_set(e, ERROR_INVALID_ARGUMENT,
                      "batch.inputConfig: There is no input. Add requests or fileName: %s.",
                      input_message.example);
@@ -223,8 +226,8 @@ static int webhook_read(struct arena *a, yyjson_val *batch, struct job *out, str
     return fits ? 0 : error_set(e, ERROR_INVALID_ARGUMENT, "batch.webhookConfig: It is too large.");
 }
 
-int gemini_read(struct arena *a, struct str body, struct job *out, struct buf *lines,
-                struct error *e)
+int gemini_read(struct arena *a, struct str body, enum gemini_kind kind, struct job *out,
+                struct buf *lines, struct error *e)
 {
     yyjson_val *root = resource_parse(a, body, GEMINI_INLINE_BYTES_MAX, &create_message, e);
 
@@ -246,7 +249,7 @@ int gemini_read(struct arena *a, struct str body, struct job *out, struct buf *l
     if (job_read_extension(a, request_field(batch, "tranche"), out, e) < 0 ||
         webhook_read(a, batch, out, e) < 0)
         return -1;
-    return input_read(a, batch, out, lines, e);
+    return input_read(a, batch, kind, out, lines, e);
 }
 
 struct str gemini_input_file(struct arena *a, struct str spec)

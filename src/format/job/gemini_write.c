@@ -9,6 +9,15 @@
 /* Bytes of one piece: names, times, counts and the extension. */
 #define PIECE_BYTES_MAX ((size_t)4 * 1024 * 1024)
 
+/* The resource's name: of a batch to generate or to embed, as gemini_read marked its spec. */
+static const char *type_of(const struct job *j, bool is_output)
+{
+    if (json_member_value(j->spec, STR("embeds")).len)
+        return is_output ? TYPE_PREFIX "EmbedContentBatchOutput" : TYPE_PREFIX "EmbedContentBatch";
+    return is_output ? TYPE_PREFIX "GenerateContentBatchOutput"
+                     : TYPE_PREFIX "GenerateContentBatch";
+}
+
 static bool has_result(const struct job *j)
 {
     return job_state_final(j->state) && (j->state == JOB_SUCCEEDED || j->result || j->output.len) &&
@@ -81,7 +90,7 @@ static void add_batch(struct json_writer *w, const char *key, const struct job *
 
     json_object(w, key);
     if (key)
-        json_add_c(w, "@type", TYPE_PREFIX "GenerateContentBatch");
+        json_add_c(w, "@type", type_of(j, false));
     json_add_text(w, "model", j->model);
     json_add_text(w, "displayName", j->display_name);
     if (j->source == JOB_FILE && json_member_next(j->spec, &input))
@@ -110,7 +119,7 @@ static void add_end(struct json_writer *w, const struct job *j, struct gemini_pi
         return;
     }
     json_object(w, "response");
-    json_add_c(w, "@type", TYPE_PREFIX "GenerateContentBatchOutput");
+    json_add_c(w, "@type", type_of(j, true));
     if (p->inlined)
         add_inlined(w, &p->tail);
     else if (has_output(j) && j->source != JOB_INLINE)

@@ -248,6 +248,12 @@ static void answer_make(struct fake *f, const struct pending *q, struct answer *
         (void)error_set(&out->error, ERROR_CANCELLED, "The run was stopped before this request.");
         return;
     }
+    struct violation why;
+    if (!request_wants_text(q->request, &why)) {
+        (void)error_set(&out->error, ERROR_INVALID_ARGUMENT, "%s: %s %s", why.path, why.message,
+                        why.remedy);
+        return;
+    }
     if (q->fault) {
         enum error_code code = q->fault->code == ERROR_OK ? ERROR_UNAVAILABLE : q->fault->code;
         (void)error_set(&out->error, code, "%s",

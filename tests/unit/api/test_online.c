@@ -104,6 +104,94 @@ static void test_a_request_is_answered_in_the_form_that_was_asked_for(void **sta
     }
 }
 
+static size_t numbers_at(struct serving *w, const char *pointer)
+{
+    yyjson_doc *doc = yyjson_read(w->body.p, w->body.len, 0);
+    size_t count = yyjson_arr_size(yyjson_doc_ptr_get(doc, pointer));
+
+    yyjson_doc_free(doc);
+    return count;
+}
+
+#define EMBEDDER "gemini-embedding-001"
+#define ONE_TEXT                                                                                   \
+    "{'model':'models/x','content':{'parts':[{'text':'a b'}]},'outputDimensionality':3}"
+
+static void test_texts_are_embedded_by_each_of_googles_calls(void **state)
+{
+    static const char predict[] =
+        "{'instances':[{'content':'a b','task_type':'RETRIEVAL_QUERY','title':'t'},"
+        "{'content':'c'}],'parameters':{'outputDimensionality':3}}";
+    static const struct {
+        const char *path, *body, *values_at;
+    } cases[] = {
+        { "/v1beta/models/" EMBEDDER ":embedContent", ONE_TEXT, "/embedding/values" },
+        { PLACE "/publishers/google/models/" EMBEDDER ":embedContent",
+          "{'content':{'parts':[{'text':'a'}]},'embedContentConfig':{'outputDimensionality':3}}",
+          "/embedding/values" },
+        { "/v1/models/" EMBEDDER ":batchEmbedContents", "{'requests':[" ONE_TEXT "," ONE_TEXT "]}",
+          "/embeddings/1/values" },
+        { PLACE "/publishers/google/models/" EMBEDDER ":predict", predict,
+          "/predictions/1/embeddings/values" },
+        { PLACE "/endpoints/777:predict", predict, "/predictions/0/embeddings/values" },
+        { "/v1beta1/publishers/google/models/" EMBEDDER ":predict", predict,
+          "/predictions/0/embeddings/values" },
+    };
+    struct serving *w = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        (void)ask(w, "POST", cases[i].path, cases[i].body);
+        assert_asked(w, 200);
+        assert_int_equal(numbers_at(w, cases[i].values_at), 3);
+    }
+    assert_true(str_find(w->body, STR("\"statistics\":{\"truncated\":false,\"token_count\":2}")) <
+                SIZE_MAX);
+}
+
+static void test_a_call_to_embed_says_which_of_its_texts_is_wrong(void **state)
+{
+    static const struct {
+        const char *path, *body, *words;
+    } cases[] = {
+        { ":embedContent", "{'content':'a text'}", "content: content must be an object" },
+        { ":embedContent", HELLO, "content is missing" },
+        { ":batchEmbedContents", "{}", "requests: There are 0" },
+        { ":batchEmbedContents", "{'requests':[" ONE_TEXT ",{'content':{}}]}",
+          "requests[1]: content: " },
+        { ":predict", "{'instances':[{'prompt':'a'}]}", "instances[0].content: The text to embed" },
+        { ":predict", "{'instances':[{'content':'a','task_type':'X'}]}",
+          "instances[0]: taskType: " },
+    };
+    struct serving *w = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        (void)ask(w, "POST",
+                  joined(w, PLACE "/publishers/google/models/" EMBEDDER "%s", cases[i].path),
+                  cases[i].body);
+        assert_failed(w, 400, "INVALID_ARGUMENT", cases[i].words);
+    }
+    (void)ask(w, "POST", "/v1beta/models/nope:embedContent", ONE_TEXT);
+    assert_failed(w, 404, "NOT_FOUND", "models/nope is not found");
+}
+
+static void test_a_call_may_have_250_texts_and_no_more(void **state)
+{
+    struct serving *w = *state;
+    struct buf body = BUF_INIT(64 * 1024);
+
+    for (int count = 250; count <= 251; count++) {
+        buf_clear(&body);
+        buf_add_c(&body, "{'instances':[");
+        for (int i = 0; i < count; i++)
+            buf_addf(&body, "%s{'content':'text %d'}", i ? "," : "", i);
+        buf_add_c(&body, "]}");
+        buf_add_char(&body, '\0');
+        (void)ask(w, "POST", PLACE "/publishers/google/models/" EMBEDDER ":predict", body.p);
+        assert_asked(w, count == 250 ? 200 : 400);
+    }
+    buf_release(&body);
+}
+
 static void test_requests_that_cannot_be_answered_are_refused(void **state)
 {
     static const struct {
@@ -179,6 +267,9 @@ int main(void)
         ONE(test_a_pattern_is_listed_as_the_names_that_it_matches),
         ONE(test_a_tuned_model_says_what_it_was_made_from),
         ONE(test_a_request_is_answered_in_the_form_that_was_asked_for),
+        ONE(test_texts_are_embedded_by_each_of_googles_calls),
+        ONE(test_a_call_to_embed_says_which_of_its_texts_is_wrong),
+        ONE(test_a_call_may_have_250_texts_and_no_more),
         ONE(test_requests_that_cannot_be_answered_are_refused),
         ONE(test_a_key_asks_under_its_own_project_only),
         ONE(test_tokens_are_counted_with_or_without_a_wrapper),

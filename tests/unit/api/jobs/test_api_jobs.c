@@ -48,7 +48,7 @@ static void test_what_the_real_service_refuses_at_create_is_refused(void **state
                   "models/nope is not found for API version v1beta, or is not supported for "
                   "generateContent. Call ListModels");
     (void)ask(w, "POST", "/v1/models/gemini-embedding-001:asyncBatchEmbedContent", "{'batch':{}}");
-    assert_failed(w, 501, "UNIMPLEMENTED", "embeddings are not supported");
+    assert_failed(w, 400, "INVALID_ARGUMENT", "inputConfig");
     (void)ask(w, "POST", JOBS, "{'displayName':1}");
     assert_failed(w, 400, "INVALID_ARGUMENT", "displayName");
     (void)ask(w, "POST", JOBS, "");
@@ -145,6 +145,48 @@ static void test_lists_are_paged_filtered_and_their_tokens_are_ours(void **state
     assert_true(strlen(answer_text(w, "batchPredictionJobs.2.name")) > 0);
     (void)ask(w, "GET", "/v1/batches", "");
     assert_string_equal(joined(w, "%.*s", STR_ARG(w->body)), "{}");
+}
+
+/* As google-genai's batches.create_embeddings sends it, and as it reads the result: by the key "embedding". */
+static void test_a_batch_of_embeddings_gives_an_embedding_for_each_request(void **state)
+{
+    struct serving *w = *state;
+    const char *batch = made(
+        w, "v1", "/v1/models/gemini-embedding-001:asyncBatchEmbedContent",
+        "{'batch':{'inputConfig':{'requests':{'requests':[{'request':{'content':{'parts':[{'text':"
+        "'1'}]},'taskType':'RETRIEVAL_QUERY','title':'t','outputDimensionality':3},'metadata':"
+        "{'key':'a'}},{'request':{'content':{'parts':[{'text':'2'}]}}}]}},'displayName':'e'}}");
+
+    wait_for(w, batch, "metadata.state", "BATCH_STATE_SUCCEEDED");
+    assert_non_null(strstr(answer_text(w, "metadata.@type"), ".EmbedContentBatch"));
+    assert_non_null(strstr(answer_text(w, "response.@type"), ".EmbedContentBatchOutput"));
+    yyjson_doc *doc = yyjson_read(w->body.p, w->body.len, 0);
+    yyjson_val *list = yyjson_doc_ptr_get(doc, "/response/inlinedResponses/inlinedResponses");
+    assert_int_equal(yyjson_arr_size(list), 2);
+    yyjson_val *first = yyjson_arr_get(list, 0);
+    assert_int_equal(yyjson_arr_size(yyjson_ptr_get(first, "/response/embedding/values")), 3);
+    assert_true(yyjson_is_str(yyjson_ptr_get(first, "/response/tokenCount")));
+    yyjson_doc_free(doc);
+}
+
+static void test_a_batch_of_embeddings_may_be_a_file(void **state)
+{
+    struct serving *w = *state;
+
+    (void)ask_with(w, "POST", "/upload/v1/files", "X-Goog-Upload-Command: start\r\n", "{}");
+    assert_asked(w, 200);
+    (void)ask_with(w, "POST", header_path(w, "X-Goog-Upload-URL"),
+                   "X-Goog-Upload-Command: upload, finalize\r\nX-Goog-Upload-Offset: 0\r\n",
+                   "{'key':'k','request':{'content':{'parts':[{'text':'a'}]}}}\n");
+    const char *batch = made(
+        w, "v1", "/v1/models/gemini-embedding-001:asyncBatchEmbedContent",
+        joined(w, "{'batch':{'inputConfig':{'file_name':'%s'}}}", answer_text(w, "file.name")));
+    wait_for(w, batch, "metadata.state", "BATCH_STATE_SUCCEEDED");
+    const char *file = answer_text(w, "response.responsesFile");
+    (void)ask(w, "GET", joined(w, "/v1/%s:download?alt=media", file), "");
+    assert_asked(w, 200);
+    assert_true(
+        str_find(w->body, STR("{\"key\":\"k\",\"response\":{\"embedding\":{\"values\":[")) == 0);
 }
 
 static void test_a_service_may_take_jobs_at_the_location_global(void **state)
@@ -337,6 +379,8 @@ int main(void)
         ONE(test_a_job_is_seen_only_where_it_is),
         ONE(test_a_request_id_makes_one_job),
         ONE(test_lists_are_paged_filtered_and_their_tokens_are_ours),
+        ONE(test_a_batch_of_embeddings_gives_an_embedding_for_each_request),
+        ONE(test_a_batch_of_embeddings_may_be_a_file),
         ONE(test_a_service_may_take_jobs_at_the_location_global),
         ONE(test_a_running_batch_that_is_deleted_is_cancelled_and_removed),
         ONE(test_an_active_job_is_cancelled_before_it_is_deleted),

@@ -34,7 +34,8 @@ static inline void created_vertex(struct created *c, const char *text)
 static inline void created_gemini(struct created *c, const char *text)
 {
     *c = (struct created){ .lines = BUF_INIT(LINES_MAX) };
-    c->rc = gemini_read(&c->arena, quoted_body(&c->arena, text), &c->job, &c->lines, &c->e);
+    c->rc = gemini_read(&c->arena, quoted_body(&c->arena, text), GEMINI_GENERATE, &c->job,
+                        &c->lines, &c->e);
 }
 
 static inline void created_release(struct created *c)

@@ -155,7 +155,7 @@ static void test_inline_requests_that_do_not_fit_are_told_to_be_a_file(void **st
                                  STR("{\"batch\":{\"inputConfig\":{\"requests\":{\"requests\":"
                                      "[{\"request\":{\"contents\":\"0123456789\"}},"
                                      "{\"request\":{\"contents\":\"0123456789\"}}]}}}}"),
-                                 &j, &lines, &e),
+                                 GEMINI_GENERATE, &j, &lines, &e),
                      -1);
     assert_non_null(strstr(e.msg, "fileName"));
     arena_release(&a);
