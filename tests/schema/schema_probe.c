@@ -26,6 +26,7 @@
 #include "schema/runtime_random.h"
 
 #define OUT_BYTES_MAX ((size_t)256 * 1024 * 1024)
+#define TOP_K 200 /* a sort of the whole vocabulary takes milliseconds a token */
 
 struct probe {
     struct runtime *native, *random;
@@ -162,9 +163,11 @@ static struct task *task_for(struct probe *p, yyjson_val *q, uint64_t seed)
     if (p->native->ops->prompt(p->native, &m, 1, &t->prompt, &e) < 0)
         exit(1);
     t->tokens_max = (uint32_t)yyjson_get_uint(json_get(q, "tokens"));
-    t->sampling = (struct sampling){
-        .temperature = (float)yyjson_get_num(json_get(q, "temperature")), .top_p = 1, .seed = seed
-    };
+    t->sampling =
+        (struct sampling){ .temperature = (float)yyjson_get_num(json_get(q, "temperature")),
+                           .top_p = 1,
+                           .top_k = TOP_K,
+                           .seed = seed };
     if (constraint_of(p->constraints, &g, &t->constraint, &why) < 0)
         exit(1);
     return t;
