@@ -224,7 +224,7 @@ def numbers():
     for value in (9223372036854775807, -9223372036854775808, 18446744073709551615, 2 ** 53,
                   2 ** 53 + 1, 10 ** 300, -10 ** 300):
         for keyword in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"):
-            yield f"integer {keyword} {value:.3g}", {"type": "integer", keyword: value}
+            yield f"integer {keyword} {value}", {"type": "integer", keyword: value}
     for of in (1e-300, 1e300, 0.1, 1e-15, 1999, 2001, 7919, 123456789, 0.123456789, 3.0000001):
         yield f"multiples of {of}", {"type": "number", "multipleOf": of}
         yield f"multiples of {of} within bounds", {"type": "number", "multipleOf": of,

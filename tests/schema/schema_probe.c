@@ -81,6 +81,7 @@ static struct generation generation_of(yyjson_val *q)
     return (struct generation){
         .form = str_eq_c(json_str(json_get(q, "form")), "enum") ? ANSWER_ENUM : ANSWER_JSON,
         .schema = google ? json_get(q, "schema") : NULL,
+        .schema_path = "schema",
         .json_schema = google ? NULL : json_get(q, "schema"),
     };
 }
