@@ -189,9 +189,8 @@ static int check(yyjson_val *root, struct error *e)
     return rc;
 }
 
-yyjson_val *call_json(struct call *c, struct error *e)
+yyjson_val *call_json_of(struct call *c, struct str body, struct error *e)
 {
-    struct str body = http_body(c->http);
     size_t at = 0;
 
     if (str_trim(body).len == 0)
@@ -208,6 +207,11 @@ yyjson_val *call_json(struct call *c, struct error *e)
     (void)error_set(e, ERROR_INVALID_ARGUMENT,
                     "Invalid JSON payload received. Expected an object at the top level.");
     return NULL;
+}
+
+yyjson_val *call_json(struct call *c, struct error *e)
+{
+    return call_json_of(c, http_body(c->http), e);
 }
 
 int call_script(struct call *c, struct str *out, struct error *e)

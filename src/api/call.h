@@ -57,6 +57,8 @@ struct str call_quote(struct str s);
 
 /* The body as a JSON object, in the call's arena; an empty body gives an empty object. */
 yyjson_val *call_json(struct call *c, struct error *e);
+/* The same for a body that the handler took. It must stay until the call's end. */
+yyjson_val *call_json_of(struct call *c, struct str body, struct error *e);
 /* The script of the header x-tranche-test, or empty. FAILED_PRECONDITION without the test clock. */
 int call_script(struct call *c, struct str *out, struct error *e) FALLIBLE;
 /* A query parameter such as "pageSize", within [1, max]: absent or 0 gives deflt, a larger number max.

@@ -199,7 +199,7 @@ static void register_files(struct call *c)
 
 // clang-format off
 const struct route api_files_routes[] = {
-    { HTTP_POST, "/upload/" V "/files", ROLE_SUBMITTER, 0, files_upload_start, FILES_META_BYTES_MAX, NULL },
+    { HTTP_POST, "/upload/" V "/files", ROLE_SUBMITTER, ROUTE_WAITS, files_upload_start, 0, files_upload_start_begin },
     /* No key: as with Google's service, the upload's id is the right to go on with it. */
     { HTTP_POST, "/resumable/upload/" V "/files", ROLE_VIEWER, ROUTE_PUBLIC | ROUTE_WAITS, files_upload_more, 0, files_upload_begin },
     { HTTP_PUT, "/resumable/upload/" V "/files", ROLE_VIEWER, ROUTE_PUBLIC | ROUTE_WAITS, files_upload_more, 0, files_upload_begin },

@@ -22,6 +22,7 @@
 void files_write(struct call *c, const struct file *f, struct json_writer *w);
 int64_t files_expiry(struct call *c); /* of a file that is made now */
 
+bool files_upload_start_begin(struct call *c);
 void files_upload_start(struct call *c);
 bool files_upload_begin(struct call *c);
 void files_upload_more(struct call *c);

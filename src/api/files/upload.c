@@ -1,4 +1,5 @@
-/* upload.c -- uploads of files: X-Goog-Upload-Command start, upload, finalize, query, cancel.
+/* upload.c -- uploads of files: X-Goog-Upload-Command start, upload, finalize, query, cancel; or all in one
+ * multipart body.
  *
  * Shape:   "start" answers with the address of the upload; the other commands go there, and "upload,
  *          finalize" is two in one call. The upload's id is the right to write it and nothing else; the
@@ -15,6 +16,8 @@
 #include "base/mem.h"
 #include "api/intake.h"
 #include "api/media.h"
+#include "format/request/fields.h"
+#include "net/server/multipart.h"
 
 #define KIND "file"
 #define DEFAULT_MIME "application/octet-stream"
@@ -115,8 +118,21 @@ static int total_read(struct call *c, struct file_target *w, struct error *e)
     return 0;
 }
 
-/* Any word is accepted as a type: Google's documentation tells clients to send "jsonl". */
-static int target_read(struct call *c, yyjson_val *body, struct file_target *out, struct error *e)
+/* Any word without a slash is accepted as a type: Google's documentation tells clients to send "jsonl". */
+static bool mime_is_known(struct str mime)
+{
+    static const char *const kinds[] = { "text/", "image/", "audio/", "video/", "application/" };
+
+    if (str_find(mime, STR("/")) == SIZE_MAX)
+        return true;
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        if (lower_equal(str_sub(mime, 0, strlen(kinds[i])), kinds[i]))
+            return true;
+    return false;
+}
+
+static int target_read(struct call *c, yyjson_val *body, struct str media_type,
+                       struct file_target *out, struct error *e)
 {
     yyjson_val *file = json_get(body, "file");
 
@@ -126,6 +142,8 @@ static int target_read(struct call *c, yyjson_val *body, struct file_target *out
     if (out->mime.len == 0)
         out->mime = http_header(c->http, "X-Goog-Upload-Header-Content-Type");
     if (out->mime.len == 0)
+        out->mime = media_type;
+    if (out->mime.len == 0)
         out->mime = STR(DEFAULT_MIME);
     if (!media_type_valid(out->mime))
         return error_set(e, ERROR_INVALID_ARGUMENT,
@@ -133,6 +151,11 @@ static int target_read(struct call *c, yyjson_val *body, struct file_target *out
                          MEDIA_TYPE_MAX);
     if (out->display_name.len && memchr(out->display_name.p, '\0', out->display_name.len))
         return error_set(e, ERROR_INVALID_ARGUMENT, "The displayName has a NUL.");
+    if (!mime_is_known(out->mime))
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "Unsupported MIME type: %.*s. Use one of text, image, audio, video or "
+                         "application.",
+                         STR_ARG(out->mime));
     if (out->display_name.len > FILES_DISPLAY_BYTES_MAX)
         return error_set(e, ERROR_INVALID_ARGUMENT, "The displayName is over %d bytes.",
                          FILES_DISPLAY_BYTES_MAX);
@@ -155,13 +178,119 @@ static void target_write(const struct file_target *target, struct buf *out)
     json_end(&w);
 }
 
-static int start(struct call *c, struct upload *out, struct error *e)
+/* The call that begins an upload, or is one: a file's metadata, and with multipart its bytes. */
+struct beginning {
+    struct call *call;
+    bool whole; /* multipart */
+    struct multipart parts;
+    uint32_t part; /* the one that comes, from 1 */
+    struct buf meta;
+    struct str media_type; /* of the bytes */
+    struct sending sent;   /* of a whole one */
+};
+
+static void beginning_free(void *state)
 {
+    struct beginning *b = state;
+
+    multipart_release(&b->parts);
+    buf_release(&b->meta);
+    intake_release(&b->sent.in);
+}
+
+static int on_part(void *arg, struct str content_type, struct error *e)
+{
+    struct beginning *b = arg;
+
+    if (++b->part > 2)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "The multipart body must have two parts.");
+    b->media_type = (struct str){ arena_copy(b->call->arena, content_type.p, content_type.len),
+                                  content_type.len };
+    return 0;
+}
+
+static int sink_meta(void *arg, const void *bytes, size_t len, struct error *e)
+{
+    struct beginning *b = arg;
+
+    buf_add(&b->meta, bytes, len);
+    if (buf_ok(&b->meta))
+        return 0;
+    return error_set(e, ERROR_INVALID_ARGUMENT, "The file's metadata is larger than %zu bytes.",
+                     FILES_META_BYTES_MAX);
+}
+
+static int on_data(void *arg, const void *bytes, size_t len, struct error *e)
+{
+    struct beginning *b = arg;
+
+    return b->part == 1 ? sink_meta(b, bytes, len, e) : intake_write(&b->sent.in, bytes, len, e);
+}
+
+static int sink_parts(void *arg, const void *bytes, size_t len, struct error *e)
+{
+    struct beginning *b = arg;
+
+    return multipart_feed(&b->parts, bytes, len, e);
+}
+
+bool files_upload_start_begin(struct call *c)
+{
+    struct beginning *b = arena_alloc(c->arena, sizeof *b);
+    const struct multipart_handlers to = { on_part, on_data, b };
+    struct str type = { 0 };
+    struct error e = { 0 };
+
+    b->call = c;
+    b->meta = BUF_INIT(FILES_META_BYTES_MAX);
+    (void)http_query(c->http, "uploadType", &type);
+    b->whole = str_eq_c(http_header(c->http, "X-Goog-Upload-Protocol"), "multipart") ||
+               str_eq_c(type, "multipart");
+    c->state = b;
+    c->free_state = beginning_free;
+    if (b->whole) {
+        if (multipart_init(&b->parts, http_header(c->http, "Content-Type"), &to, &e) < 0 ||
+            intake_blob(&b->sent.in, c->api->store, FILES_BYTES_MAX, &e) < 0) {
+            call_fail(c, &e);
+            return false;
+        }
+    } else if (!str_eq_c(http_header(c->http, "X-Goog-Upload-Command"), "start")) {
+        call_fail_as(c, 400, NULL,
+                     "Begin an upload with X-Goog-Upload-Protocol: resumable and "
+                     "X-Goog-Upload-Command: start, or send it whole with "
+                     "X-Goog-Upload-Protocol: multipart.");
+        return false;
+    }
+    http_set_sink(c->http, &(struct http_sink){ b->whole ? sink_parts : sink_meta, b });
+    return true;
+}
+
+/* What the call says of the file. An empty body says nothing. */
+static int beginning_read(struct beginning *b, struct file_target *out, struct error *e)
+{
+    struct call *c = b->call;
+
+    if (http_body_error(c->http)) {
+        *e = *http_body_error(c->http);
+        return -1;
+    }
+    if (!http_body_complete(c->http))
+        return error_set(e, ERROR_INVALID_ARGUMENT, "The request's body is incomplete.");
+    if (b->whole && multipart_finish(&b->parts, e) < 0)
+        return -1;
+    if (b->whole && b->part != 2)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "The multipart body must have two parts.");
+    yyjson_val *body = call_json_of(c, buf_str(&b->meta), e);
+    return body ? target_read(c, body, b->media_type, out, e) : -1;
+}
+
+static int start(struct beginning *b, struct upload *out, struct error *e)
+{
+    struct call *c = b->call;
     struct buf what = BUF_INIT(WHAT_BYTES_MAX);
     struct file_target w = { 0 };
-    yyjson_val *body = call_json(c, e);
 
-    if (!body || target_read(c, body, &w, e) < 0)
+    if (beginning_read(b, &w, e) < 0)
         return -1;
     target_write(&w, &what);
     *out = (struct upload){
@@ -173,33 +302,6 @@ static int start(struct call *c, struct upload *out, struct error *e)
                            : error_set(e, ERROR_INVALID_ARGUMENT, "The metadata is too large.");
     buf_release(&what);
     return rc;
-}
-
-void files_upload_start(struct call *c)
-{
-    struct error e = { 0 };
-    struct upload up;
-    struct buf url = BUF_INIT(HTTP_HEAD_BYTES_MAX);
-    struct str command = http_header(c->http, "X-Goog-Upload-Command");
-
-    if (!str_eq_c(command, "start")) {
-        call_fail_as(c, 400, NULL,
-                     "Only resumable uploads are supported. Begin one with X-Goog-Upload-Protocol: "
-                     "resumable and X-Goog-Upload-Command: start.");
-        return;
-    }
-    if (start(c, &up, &e) < 0) {
-        call_fail(c, &e);
-        return;
-    }
-    buf_addf(&url, "%.*s/resumable/upload/%.*s/files?upload_id=%s&upload_protocol=resumable",
-             STR_ARG(call_base_url(c)), STR_ARG(c->version), up.id);
-    http_set_header(c->http, "X-Goog-Upload-URL", buf_str(&url));
-    http_set_header(c->http, "X-Goog-Upload-Control-URL", buf_str(&url));
-    http_set_header(c->http, "X-GUploader-UploadID", str_of(up.id));
-    set_status(c, "active");
-    buf_release(&url);
-    http_reply(c->http, 200, NULL, NULL);
 }
 
 static int target_parse(struct arena *a, const struct upload *up, struct file_target *out,
@@ -395,4 +497,32 @@ void files_upload_more(struct call *c)
         reply_final(c, s);
     else
         reply_active(c, s, NULL);
+}
+
+void files_upload_start(struct call *c)
+{
+    struct error e = { 0 };
+    struct upload up;
+    struct buf url = BUF_INIT(HTTP_HEAD_BYTES_MAX);
+    struct beginning *b = c->state;
+
+    if (b->whole) {
+        if (beginning_read(b, &b->sent.target, &e) < 0)
+            call_fail(c, &e);
+        else
+            reply_final(c, &b->sent);
+        return;
+    }
+    if (start(b, &up, &e) < 0) {
+        call_fail(c, &e);
+        return;
+    }
+    buf_addf(&url, "%.*s/resumable/upload/%.*s/files?upload_id=%s&upload_protocol=resumable",
+             STR_ARG(call_base_url(c)), STR_ARG(c->version), up.id);
+    http_set_header(c->http, "X-Goog-Upload-URL", buf_str(&url));
+    http_set_header(c->http, "X-Goog-Upload-Control-URL", buf_str(&url));
+    http_set_header(c->http, "X-GUploader-UploadID", str_of(up.id));
+    set_status(c, "active");
+    buf_release(&url);
+    http_reply(c->http, 200, NULL, NULL);
 }

@@ -23,6 +23,9 @@
 #define NO_TABLES_IN \
     .unsupported = "Tables (bq://) are not supported by this version: export the table as JSON lines " \
                    "and name the files in inputConfig.gcsSource.uris."
+#define NO_DATASETS \
+    .unsupported = "Multimodal datasets are not supported: write the dataset's requests as JSON lines " \
+                   "and name the files in inputConfig.gcsSource.uris."
 #define NO_TABLES_OUT \
     .unsupported = "Tables (bq://) are not supported by this version: name a gs:// folder in " \
                    "outputConfig.gcsDestination.outputUriPrefix and load its predictions.jsonl."
@@ -37,7 +40,7 @@ static const struct field input_fields[] = {
     F("instancesFormat",               STRING),
     F("gcsSource",                     MESSAGE, EITHER, .message = &gcs_source_message),
     F("bigquerySource",                OBJECT,  EITHER, NO_TABLES_IN),
-    F("vertexMultimodalDatasetSource", OBJECT,  EITHER, NO_TABLES_IN),
+    F("vertexMultimodalDatasetSource", OBJECT,  EITHER, NO_DATASETS),
 };
 static const struct message input_message = RESOURCE_MESSAGE("InputConfig", input_fields,
     .example = "{\"instancesFormat\": \"jsonl\", \"gcsSource\": {\"uris\": [\"gs://bucket/in.jsonl\"]}}");

@@ -84,6 +84,51 @@ static void test_an_upload_goes_on_where_it_was(void **state)
     assert_string_equal(answer_text(w, "file.sizeBytes"), "6");
 }
 
+/* As googleapiclient and Google's own samples for other languages send small files. */
+static void test_a_file_may_come_whole_in_one_multipart_body(void **state)
+{
+    static const char body[] =
+        "--b1\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n"
+        "{'file':{'display_name':'notes'}}\r\n--b1\r\nContent-Type: text/plain\r\n\r\n"
+        "some bytes\r\n--b1--\r\n";
+    static const char *const headers[] = {
+        "X-Goog-Upload-Protocol: multipart\r\nContent-Type: multipart/related; boundary=b1\r\n",
+        "Content-Type: multipart/related; boundary=b1\r\n",
+    };
+    struct serving *w = *state;
+
+    for (int i = 0; i < 2; i++) {
+        (void)ask_with(w, "POST",
+                       i ? "/upload/v1beta/files?uploadType=multipart" : "/upload/v1beta/files",
+                       headers[i], body);
+        assert_asked(w, 200);
+        assert_string_equal(answer_text(w, "file.displayName"), "notes");
+        assert_string_equal(answer_text(w, "file.mimeType"), "text/plain");
+        assert_string_equal(answer_text(w, "file.sizeBytes"), "10");
+        (void)ask(w, "GET", joined(w, "/v1beta/%s:download?alt=media", answer_text(w, "file.name")),
+                  "");
+        assert_string_equal(joined(w, "%.*s", STR_ARG(w->body)), "some bytes");
+    }
+    (void)ask_with(w, "POST", "/upload/v1beta/files", headers[0],
+                   "--b1\r\nContent-Type: application/json\r\n\r\n{}\r\n--b1--\r\n");
+    assert_failed(w, 400, "INVALID_ARGUMENT", "two parts");
+    (void)ask_with(w, "POST", "/upload/v1beta/files", "X-Goog-Upload-Protocol: multipart\r\n",
+                   body);
+    assert_asked(w, 400);
+}
+
+static void test_a_type_that_no_model_reads_is_refused(void **state)
+{
+    struct serving *w = *state;
+
+    (void)ask_with(w, "POST", "/upload/v1beta/files", "X-Goog-Upload-Command: start\r\n",
+                   "{'file':{'mimeType':'bad/mime_type'}}");
+    assert_failed(w, 400, "INVALID_ARGUMENT", "Unsupported MIME type: bad/mime_type");
+    (void)ask_with(w, "POST", "/upload/v1beta/files", "X-Goog-Upload-Command: start\r\n",
+                   "{'file':{'mimeType':'jsonl'}}");
+    assert_asked(w, 200);
+}
+
 static void test_a_cancelled_upload_is_gone(void **state)
 {
     struct serving *w = *state;
@@ -212,6 +257,8 @@ int main(void)
         ONE(test_a_file_is_shown_as_it_was_described),
         ONE(test_a_files_bytes_are_read_whole_or_in_part),
         ONE(test_an_upload_goes_on_where_it_was),
+        ONE(test_a_file_may_come_whole_in_one_multipart_body),
+        ONE(test_a_type_that_no_model_reads_is_refused),
         ONE(test_a_cancelled_upload_is_gone),
         ONE(test_an_upload_that_cannot_become_a_file_is_refused_at_its_start),
         ONE(test_a_commands_words_are_checked),
