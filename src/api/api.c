@@ -20,11 +20,17 @@
     (3 + TRACE_ID_BYTES + 1 + 16 + 3) /* "00-", trace-id, "-", parent-id, "-01" */
 
 static const struct route *const tables[] = {
-    api_vertex_routes,    api_storage_routes,
-    api_files_routes,     api_gemini_routes,
-    api_extension_routes, api_online_routes, api_embed_routes,
-    api_webhooks_routes,  api_admin_routes,
-    api_upstreams_routes, NULL,
+    api_vertex_routes,
+    api_storage_routes,
+    api_files_routes,
+    api_gemini_routes,
+    api_extension_routes,
+    api_online_routes,
+    api_embed_routes,
+    api_webhooks_routes,
+    api_admin_routes,
+    api_upstreams_routes,
+    NULL,
 };
 
 /* The routes of calls that match none: they only choose the form of the error. */
