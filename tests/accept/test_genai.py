@@ -1,5 +1,6 @@
 """google-genai for Python, unmodified, both dialects, sync and async."""
 import asyncio
+import io
 import json
 import time
 
@@ -215,6 +216,11 @@ def test_a_file_batch_writes_a_file_with_keys(gemini, tmp_path):
     rows = [json.loads(r) for r in gemini.files.download(file=job.dest.file_name).splitlines()]
     assert [row["key"] for row in rows] == ["k0", "k1", "k2", "k3", "bad"]
     assert "response" in rows[0] and rows[4]["error"]["code"] == 3
+
+
+def test_a_type_that_no_model_reads_is_refused(gemini):
+    with pytest.raises(errors.APIError, match="Unsupported MIME"):
+        gemini.files.upload(file=io.BytesIO(b"test"), config={"mime_type": "bad/mime_type"})
 
 
 def test_files_are_listed_got_and_deleted(gemini, tmp_path):
