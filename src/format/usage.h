@@ -27,8 +27,8 @@ enum outcome {
     OUTCOME_NOT_RUN = 3
 };
 
-/* Whether an answer had to have a form (JSON, a value of an enum), and has all of it: it ended by itself
- * (STOP), and matches its schema where that is followed or checked. The numbers are in the spool's file. */
+/* An answer may have to have a form (JSON, a value of an enum). It is complete when it ended by itself
+ * (STOP) and matches its schema where that is followed or checked. The numbers are in the spool's file. */
 enum answer_shape { SHAPE_FREE = 0, SHAPE_INCOMPLETE = 1, SHAPE_COMPLETE = 2 };
 
 struct counters {

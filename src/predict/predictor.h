@@ -30,10 +30,12 @@ struct answer {
     uint32_t retry_after_ms; /* with a retryable error: the pause that was asked for; 0: none */
     bool final;              /* with a retryable error: another attempt cannot help any more */
     bool hopeless; /* with an error: key or model are refused, and nothing was answered before */
-    bool rejected; /* with a retryable error: an answer came and has not the form that was
-                              * asked for; usage is what the upstream bills for it */
-    bool complete; /* every candidate ended by itself and, as far as this predictor follows or
-                              * checks the form that was asked for, has it */
+    /* With a retryable error: an answer came without the form that was asked for; usage is what the
+     * upstream bills for it. */
+    bool rejected;
+    /* Every candidate ended by itself and, as far as this predictor follows or checks the form that was
+     * asked for, has it. */
+    bool complete;
     struct buf response; /* GenerateContentResponse as JSON; owned */
     struct usage usage;
     uint32_t forced_tokens;    /* of usage's candidate_tokens: the form left no other */

@@ -117,7 +117,7 @@ static void text_answered(const struct summary *s, struct buf *out)
     buf_add_c(out, *before == ',' ? ")\n" : "\n");
 }
 
-/* How many answers of requests for JSON or an enum are whole; those that were not taken. */
+/* The answers of requests for JSON or an enum that are whole, and those that were not taken. */
 static void text_structured(const struct summary *s, struct buf *out)
 {
     const struct counters *b = &s->progress.counters;

@@ -1,8 +1,8 @@
 /* ledger.h -- how lines ended: their rows, what they cost, and when they become durable.
  *
  * Why: one place makes rows of answers, failures and copies, so that usage, cost and code are written
- * by one rule: an answer costs, a copy of one saves, a failure is free. What an upstream bills for an
- * answer that was refused is counted apart.
+ * by one rule: an answer costs, a copy of one saves, a failure is free. The price of an answer that was
+ * refused is counted apart.
  *
  * Shape:   rows gather in the spool's open group; ledger_commit makes them durable, all or none.
  * Errors:  the spool's; after one, the group is gone and its lines are pending again.

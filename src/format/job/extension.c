@@ -215,7 +215,7 @@ static void add_budget(struct json_writer *w, const struct job_options *o)
     json_end(w);
 }
 
-/* Answers that had to have a form, and those that had it not, which the upstream bills all the same. */
+/* Answers that had to have a form, and those that had it not, which the upstream bills nevertheless. */
 static void add_structured(struct json_writer *w, const struct counters *c)
 {
     if (c->structured) {
