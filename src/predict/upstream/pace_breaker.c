@@ -40,8 +40,10 @@ static void breaker_open(struct breaker *b, const struct breaker_failure *f)
 
 void breaker_failure(struct breaker *b, const struct breaker_failure *f)
 {
-    bool own =
-        f->retried && b->success_ns && f->now_ns - b->success_ns < BREAKER_RETRY_MS * NS_PER_MS;
+    uint64_t took = f->now_ns - f->sent_ns, grace = BREAKER_RETRY_MS * NS_PER_MS;
+
+    grace = grace > 2 * took ? grace : 2 * took;
+    bool own = f->retried && b->success_ns && f->sent_ns < b->success_ns + grace;
 
     if (!f->probe && (f->sent_ns < b->answered_ns || own))
         return;

@@ -10,7 +10,8 @@
  *          A request that was sent before the breaker opened closes it by success and changes nothing
  *          by failure. A failure does not count when a request that was sent later has been answered:
  *          slow failures end late.
- *          A retry that fails does not count within BREAKER_RETRY_MS of a success: the lines at the end
+ *          A retry that fails does not count when it was sent within BREAKER_RETRY_MS of a success (or
+ *          twice its own time, of one that times out): the lines at the end
  *          of a job are those that failed before, and the server may be well.
  * Units:   monotonic nanoseconds.
  * Threads: none; guarded by its owner.

@@ -16,6 +16,8 @@ static void round_over(struct pause *p, uint64_t now_ns)
         p->before.ends /= 2;
         p->before.refusals /= 2;
     }
+    if (2 * p->now.refusals < p->now.ends)
+        p->limited = false;
     p->now = (struct pause_round){ 0 };
     p->round_ns = now_ns;
     p->rounds = p->rounds < 2 ? p->rounds + 1 : 2;
@@ -34,10 +36,14 @@ void pause_end(struct pause *p, const struct pause_end *end)
     uint32_t ms = end->retry_after_ms < PAUSE_MAX_MS ? end->retry_after_ms : PAUSE_MAX_MS;
     uint64_t until = end->now_ns + ms * NS_PER_MS;
 
-    p->now.ends++;
-    p->now.refusals += end->refused;
-    if (end->sent_ns >= p->round_ns)
-        round_over(p, end->now_ns);
-    if (end->refused && ms && until > p->until_ns && (end->account || refusals_dominate(p)))
+    if (!end->retried || p->limited) {
+        p->now.ends++;
+        p->now.refusals += end->refused;
+        if (end->sent_ns >= p->round_ns)
+            round_over(p, end->now_ns);
+        p->limited = p->limited || refusals_dominate(p);
+    }
+    bool all = refusals_dominate(p) && (!end->retried || p->limited);
+    if (end->refused && ms && until > p->until_ns && (end->account || all))
         p->until_ns = until;
 }

@@ -7,6 +7,8 @@
  *          server is paused, for as long as a refusal asks, while PAUSE_SHARE of the ends of the last
  *          round trips were refusals (at least two round trips and PAUSE_ENDS_MIN ends), or at
  *          once when the refusal says that the account is limited.
+ *          Retries count only once refusals of first attempts have dominated: at the end of a job all
+ *          requests are retries, and the server may be well.
  * Units:   monotonic nanoseconds.
  * Threads: none; guarded by its owner.
  */
@@ -23,12 +25,14 @@
 struct pause {
     uint64_t until_ns;
     uint64_t round_ns; /* when the present round trip began */
+    bool limited;      /* refusals have dominated; until they are less than half */
     uint32_t rounds;   /* round trips that are over, up to 2 */
     struct pause_round {
         uint32_t ends, refusals;
     } now, before; /* of the present round trip; of those before it that are still remembered */
 };
 struct pause_end {
+    bool retried; /* the request had failed before */
     uint64_t sent_ns, now_ns;
     bool refused;            /* by overload: 429, 503 */
     bool account;            /* the refusal says that the account is limited */

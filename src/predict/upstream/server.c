@@ -443,6 +443,7 @@ static void judge_pause(struct upstream_server *s, const struct server_exchange 
     const struct pause_end end = {
         .sent_ns = x->sent_ns,
         .now_ns = now,
+        .retried = x->retried,
         .refused = r->end == EXCHANGE_OVERLOAD,
         .account = account_limited(r),
         .retry_after_ms = pause_asked(r),

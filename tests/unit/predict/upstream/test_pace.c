@@ -236,13 +236,14 @@ static void test_retries_that_fail_soon_after_an_answer_do_not_open_the_breaker(
     (void)state;
     breaker_success(&b, 1, 1);
     for (int i = 0; i < 100; i++)
-        breaker_failure(&b, &(struct breaker_failure){
-                                .sent_ns = 2, .now_ns = late, .reached = true, .retried = true });
-    assert_true(breaker_ready(&b, late, &ready));
-    for (int i = 0; i < BREAKER_FAILURES; i++)
         breaker_failure(&b,
                         &(struct breaker_failure){
-                            .sent_ns = 2, .now_ns = late + 1, .reached = true, .retried = true });
+                            .sent_ns = late, .now_ns = late, .reached = true, .retried = true });
+    assert_true(breaker_ready(&b, late, &ready));
+    for (int i = 0; i < BREAKER_FAILURES; i++)
+        breaker_failure(
+            &b, &(struct breaker_failure){
+                    .sent_ns = late + 1, .now_ns = late + 1, .reached = true, .retried = true });
     assert_false(breaker_ready(&b, late + 1, &ready));
 }
 
@@ -329,6 +330,25 @@ static void test_a_server_that_answers_again_is_not_paused_by_what_it_refused_be
         round_trip(&p, 100, 1, &now);
     round_trip(&p, 100, 2, &now);
     assert_int_equal(p.until_ns, until);
+}
+
+static void
+test_retries_that_are_refused_do_not_pause_a_server_that_answered_the_others(void **state)
+{
+    struct pause p = { 0 };
+    uint64_t now = 0;
+
+    (void)state;
+    for (int i = 0; i < 4; i++)
+        round_trip(&p, 100, 2, &now);
+    for (int i = 0; i < 1000; i++) {
+        const struct pause_end end = {
+            .sent_ns = now, .now_ns = now + 1, .retried = true, .refused = true, .retry_after_ms = 9
+        };
+        pause_end(&p, &end);
+        now++;
+    }
+    assert_int_equal(p.until_ns, 0);
 }
 
 static void test_a_refusal_of_the_account_pauses_at_once_and_within_the_maximum(void **state)
@@ -623,6 +643,8 @@ int main(void)
         cmocka_unit_test(test_refusals_of_one_round_trip_do_not_pause_the_server),
         cmocka_unit_test(test_refusals_that_dominate_pause_the_server_as_long_as_they_ask),
         cmocka_unit_test(test_a_server_that_answers_again_is_not_paused_by_what_it_refused_before),
+        cmocka_unit_test(
+            test_retries_that_are_refused_do_not_pause_a_server_that_answered_the_others),
         cmocka_unit_test(test_a_refusal_of_the_account_pauses_at_once_and_within_the_maximum),
         cmocka_unit_test(test_headers_of_a_quota_are_read_or_left),
         cmocka_unit_test(test_a_quota_that_is_reported_is_used_up_and_never_passed),
