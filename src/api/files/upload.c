@@ -265,7 +265,7 @@ bool files_upload_start_begin(struct call *c)
     return true;
 }
 
-/* What the call says of the file. An empty body says nothing. */
+/* The file's facts in the call's body. An empty body says nothing. */
 static int beginning_read(struct beginning *b, struct file_target *out, struct error *e)
 {
     struct call *c = b->call;
