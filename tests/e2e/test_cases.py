@@ -27,7 +27,7 @@ def google():
 
         def do_POST(self):
             self.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            answer = json.dumps({"candidates": [{"content": {"role": "model", "parts": [IMAGE]},
+            answer = json.dumps({"responseId": f"id-{len(self.bodies)}", "candidates": [{"content": {"role": "model", "parts": [IMAGE]},
                                                  "finishReason": "STOP"}]}).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(answer)))
