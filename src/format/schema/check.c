@@ -406,7 +406,8 @@ bool schema_listed_matches(const struct schema *s, uint32_t node, yyjson_val *va
 
 bool schema_matches(const struct schema *s, yyjson_val *value, struct schema_fault *why)
 {
-    uint64_t steps = SCHEMA_CHECK_STEPS_MAX;
+    uint64_t steps =
+        SCHEMA_CHECK_STEPS_MAX + (uint64_t)schema_values_in(value) * SCHEMA_CHECK_STEPS_A_VALUE;
     struct buf path = BUF_INIT(SCHEMA_PATH_BYTES - 2);
     struct check c = { .s = s, .steps = &steps, .path = &path, .why = why };
 

@@ -352,16 +352,16 @@ int read_id(struct reader *r, uint32_t node, yyjson_val *v)
 
 /* ---- The whole ---- */
 
-static uint32_t values_in(yyjson_val *v)
+uint32_t schema_values_in(yyjson_val *v)
 {
     uint32_t count = 1;
     size_t i, max;
     yyjson_val *key, *sub;
 
     if (yyjson_is_arr(v)) {
-        yyjson_arr_foreach(v, i, max, sub) count += values_in(sub);
+        yyjson_arr_foreach(v, i, max, sub) count += schema_values_in(sub);
     } else if (yyjson_is_obj(v)) {
-        yyjson_obj_foreach(v, i, max, key, sub) count += values_in(sub);
+        yyjson_obj_foreach(v, i, max, key, sub) count += schema_values_in(sub);
     }
     return count;
 }
@@ -401,7 +401,7 @@ static int read_document(struct reader *r, yyjson_val *root)
 
     r->root = root;
     r->draft7 = str_find(json_str(json_get(root, "$schema")), STR(DRAFT7)) != SIZE_MAX;
-    for (r->known_cap = 64; r->known_cap < 2 * values_in(root);)
+    for (r->known_cap = 64; r->known_cap < 2 * schema_values_in(root);)
         r->known_cap *= 2;
     r->known = arena_array(&s->arena, r->known_cap, sizeof *r->known);
     if (reader_schema(r, SCHEMA_NONE, STR(""), root) == SCHEMA_NONE)

@@ -36,7 +36,10 @@
 #define SCHEMA_RULES_MAX 30000    /* of a grammar */
 #define SCHEMA_KEY_PATTERNS_MAX 4 /* patternProperties that meet in one object */
 #define SCHEMA_GRAMMAR_BYTES_MAX ((size_t)2 * 1024 * 1024)
-#define SCHEMA_CHECK_STEPS_MAX 1000000 /* schemas that are compared with values, in one check */
+/* Steps of one check: schemas that are compared with values. Each value of an answer adds some, so that a
+ * long list passes and many alternatives do not. */
+#define SCHEMA_CHECK_STEPS_MAX 1000000
+#define SCHEMA_CHECK_STEPS_A_VALUE 50
 
 enum schema_dialect { SCHEMA_JSON, SCHEMA_GOOGLE };
 /* GRAMMAR: the embedded engine makes only answers that match. CHECK: an upstream server answers, and the

@@ -256,6 +256,35 @@ static void test_a_value_matches_or_the_fault_says_where_not(void **state)
 
 /* ---- Google's dialect ---- */
 
+/* Goal: the steps of a check grow with the answer: a long list of small objects is no attack. */
+static void test_a_long_answer_is_checked_to_its_end(void **state)
+{
+    enum { ITEMS = 200000 };
+    struct arena a = { 0 };
+    struct buf text = BUF_INIT((size_t)ITEMS * 16);
+    struct schema_fault why = { 0 };
+    struct error e = { 0 };
+    size_t at;
+
+    (void)state;
+    yyjson_val *written = json_parse(
+        &a,
+        STR("{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{\"a\":{"
+            "\"type\":\"integer\"}},\"required\":[\"a\"],\"additionalProperties\":false}}"),
+        &at, &e);
+    struct schema *s = schema_read(written, SCHEMA_JSON, SCHEMA_CHECK, &why);
+    assert_non_null(s);
+    for (int i = 0; i < ITEMS; i++)
+        buf_add_c(&text, i ? ",{\"a\":1}" : "[{\"a\":1}");
+    buf_add_char(&text, ']');
+    yyjson_val *v = json_parse(&a, buf_str(&text), &at, &e);
+    assert_non_null(v);
+    assert_true(schema_matches(s, v, &why));
+    schema_free(s);
+    buf_release(&text);
+    arena_release(&a);
+}
+
 static void test_googles_schema_says_the_same_in_its_own_words(void **state)
 {
     static const struct {
@@ -349,6 +378,7 @@ int main(void)
         cmocka_unit_test(test_texts_and_counts_have_limits),
         cmocka_unit_test(test_what_doubles_costs_its_size),
         cmocka_unit_test(test_a_value_matches_or_the_fault_says_where_not),
+        cmocka_unit_test(test_a_long_answer_is_checked_to_its_end),
         cmocka_unit_test(test_googles_schema_says_the_same_in_its_own_words),
         cmocka_unit_test(test_properties_are_written_in_their_ordering),
         cmocka_unit_test(test_the_reference_has_the_table_as_the_program_has_it),
