@@ -10,7 +10,6 @@ import threading
 import pytest
 
 from conftest import text_of
-from upstream import Upstream
 
 CASES = pathlib.Path(__file__).parent / "cases"
 FAKE = ("--model", "tranche-fake")
@@ -20,7 +19,7 @@ IMAGE = {"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo="}}
 
 @pytest.fixture
 def google():
-    """A server of Gemini's dialect that answers with a picture where one is asked for, else with JSON, and
+    """A server of both dialects that answers with a picture where one is asked for, else with JSON, and
     keeps the bodies."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -31,7 +30,10 @@ def google():
             part = IMAGE if "IMAGE" in json.dumps(self.bodies[-1]) else {"text": '{"a":"b"}'}
             answer = json.dumps({"responseId": f"id-{len(self.bodies)}",
                                  "candidates": [{"content": {"role": "model", "parts": [part]},
-                                                 "finishReason": "STOP"}]}).encode()
+                                                 "finishReason": "STOP"}],
+                                 "id": f"id-{len(self.bodies)}", "object": "chat.completion",
+                                 "choices": [{"index": 0, "finish_reason": "stop", "message": {
+                                     "role": "assistant", "content": '{"a":"b"}'}}]}).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
@@ -100,11 +102,13 @@ def test_an_openai_server_must_be_told_the_type_of_a_file(tranche):
         assert words in done.stdout
 
 
-def test_a_response_format_reaches_an_openai_server(tranche):
+def test_a_response_format_reaches_an_openai_server(tranche, google):
     take(tranche, "response-format")
-    with Upstream() as stub:
-        done = run_at(tranche, stub.url + "/v1")
+    done = run_at(tranche, google.url.replace("/v1beta", "/v1"))
     assert done.returncode == OK, done.stderr
+    bodies = google.RequestHandlerClass.bodies
+    assert [body["response_format"]["type"] for body in bodies] == ["json_schema"] * 2
+    assert all("a" in body["response_format"]["json_schema"]["schema"]["properties"] for body in bodies)
 
 
 def test_a_setting_beside_the_request_is_a_warning(tranche):
