@@ -22,7 +22,7 @@ static bool matches(struct check *c, uint32_t node, yyjson_val *v);
 
 /* ---- Values ---- */
 
-bool schema_is_integer(yyjson_val *number)
+static bool is_integer(yyjson_val *number)
 {
     if (!yyjson_is_real(number))
         return yyjson_is_num(number);
@@ -38,7 +38,7 @@ static unsigned type_of(yyjson_val *v)
     case YYJSON_TYPE_BOOL:
         return TYPE_BOOLEAN;
     case YYJSON_TYPE_NUM:
-        return schema_is_integer(v) ? TYPE_INTEGER : TYPE_FRACTION;
+        return is_integer(v) ? TYPE_INTEGER : TYPE_FRACTION;
     case YYJSON_TYPE_STR:
         return TYPE_STRING;
     case YYJSON_TYPE_ARR:

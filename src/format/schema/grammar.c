@@ -242,7 +242,7 @@ uint32_t state_rule(struct grammar *g, const struct conjuncts *set)
     return rule;
 }
 
-uint32_t node_rule(struct grammar *g, uint32_t node)
+static uint32_t node_rule(struct grammar *g, uint32_t node)
 {
     struct conjunct one = { node, 0 };
 

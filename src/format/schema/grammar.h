@@ -108,7 +108,6 @@ void lark_quote(struct buf *out, struct str bytes);
 void conjuncts_add(struct grammar *g, struct conjuncts *set, uint32_t node, uint32_t done);
 /* The rule of a set of schemas; GRAMMAR_NOTHING when no value meets them. */
 uint32_t state_rule(struct grammar *g, const struct conjuncts *set);
-uint32_t node_rule(struct grammar *g, uint32_t node); /* of a single schema */
 
 /* The alternatives of one type, for a set without values and choices. -1 with the fault. */
 int grammar_number(struct grammar *g, const struct conjuncts *set, uint32_t rule, bool integer);

@@ -115,10 +115,9 @@ bool schema_node_matches(const struct schema *s, uint32_t node, yyjson_val *valu
 /* The same for a value that is known to stand in the node's enum or const. */
 bool schema_listed_matches(const struct schema *s, uint32_t node, yyjson_val *value,
                            uint64_t *steps);
-/* How many values a value holds, itself among them. */
+/* The number of values in a value, itself among them. */
 uint32_t schema_values_in(yyjson_val *v);
 /* Equal as JSON values: 1 and 1.0 are, "1" and 1 are not; members in any order. */
 bool schema_equal(yyjson_val *a, yyjson_val *b, uint64_t *steps);
-bool schema_is_integer(yyjson_val *number); /* 1, 1.0, -3e2 */
 
 #endif
