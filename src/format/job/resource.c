@@ -22,7 +22,7 @@ int resource_check(const char *path, const struct message *m, yyjson_val *object
     struct violations bad;
     struct check c = { .bad = &bad };
 
-    bad.count = 0;
+    bad.count = bad.warnings = 0;
     message_check(&c, NULL, m, object);
     return bad.count ? fault_first(path, &bad, e) : 0;
 }
