@@ -222,22 +222,26 @@ def test_calls_whose_clients_have_left_wait_for_no_model(tmp_path):
     host, port = running.url.removeprefix("http://").split(":")
     body = b'{"contents":[{"parts":[{"text":"a"}]}]}'
     clients = [socket.create_connection((host, int(port))) for _ in range(50)]
-    for s in clients:
+
+    def ask(s):
         s.sendall(b"POST /v1beta/models/slow:generateContent HTTP/1.1\r\n" + HEAD +
                   b"Content-Length: %d\r\n\r\n" % len(body) + body)
 
-    def waiting(at_least, at_most):
+    def reaches(gauge, value):
         for _ in range(600):
             text = running.call("GET", "/metrics")[1]
-            found = [float(r.split()[-1]) for r in text.splitlines() if r.startswith('tranche_model_waiting{model="slow"}')]
-            if found and at_least <= found[0] <= at_most:
+            if f'tranche_model_{gauge}{{model="slow"}} {value}' in text.splitlines():
                 return True
             time.sleep(0.05)
         return False
-    assert waiting(49, 49)
+    ask(clients[0])  # the one that the model works at
+    assert reaches("in_flight", 1)
+    for s in clients[1:]:
+        ask(s)
+    assert reaches("waiting", 49)
     for s in clients[1:]:
         s.close()
-    assert waiting(0, 0)
+    assert reaches("waiting", 0)
     clients[0].close()
     assert running.stop() == 0
 
