@@ -276,7 +276,7 @@ void run_report_failure(struct run *r, const struct error *e)
     r->code = local_job_exit(r->job.stage, e->code);
     if (r->job.stage == EXIT_INTERNAL && e->code == ERROR_FAILED_PRECONDITION)
         r->code = EXIT_INPUT; /* the input changed while it ran */
-    if (r->job.stage == EXIT_INTERNAL &&
+    if (r->job.stage == EXIT_INTERNAL && r->job.model->kind == MODEL_UPSTREAM &&
         (e->code == ERROR_UNAUTHENTICATED || e->code == ERROR_PERMISSION_DENIED ||
          e->code == ERROR_NOT_FOUND))
         r->code = EXIT_STOPPED; /* the upstream refuses the key or the model */
