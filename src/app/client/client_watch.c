@@ -71,7 +71,7 @@ static int look(struct watch *w, struct error *e)
         return -1;
     w->view.priced = w->job.counters.cost_nano > 0;
     if (w->title[0] == '\0') {
-        struct buf plain = BUF_INIT(4 * TITLE_BYTES);
+        struct buf plain = BUF_INIT((size_t)4 * TITLE_BYTES);
         buf_add_plain(&plain, str_sub(w->job.model, 0, TITLE_BYTES - 1), false);
         (void)snprintf(w->title, sizeof w->title, "%.*s", STR_ARG(buf_str(&plain)));
         buf_release(&plain);

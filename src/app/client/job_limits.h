@@ -28,6 +28,6 @@ struct job_limits {
 bool job_limits_given(const struct job_limits *o);
 int job_limits_check(const struct job_limits *o, struct error *e) FALLIBLE;
 /* The members that were given. */
-void job_limits_write(const struct job_limits *o, struct json_writer *out);
+void job_limits_write(const struct job_limits *o, struct json_writer *w);
 
 #endif

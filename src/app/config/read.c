@@ -145,7 +145,7 @@ struct upstream_entry *config_upstream_entry(struct config *c)
 static int refuse(const struct reader *r, const struct config_section *s,
                   const struct config_row *row, const yaml_node_t *value, struct error *e)
 {
-    struct buf shown = BUF_INIT(2 * SHOWN_BYTES), takes = BUF_INIT(256);
+    struct buf shown = BUF_INIT((size_t)2 * SHOWN_BYTES), takes = BUF_INIT(256);
     bool scalar = value->type == YAML_SCALAR_NODE;
     const char *what = value->type == YAML_MAPPING_NODE ? "a mapping" : "a list";
 
@@ -170,7 +170,7 @@ static int refuse(const struct reader *r, const struct config_section *s,
 static int unknown_key(const struct reader *r, const struct config_section *s,
                        const yaml_node_t *key, struct error *e)
 {
-    struct buf name = BUF_INIT(4 * SHOWN_BYTES);
+    struct buf name = BUF_INIT((size_t)4 * SHOWN_BYTES);
     const struct config_section *any;
     const struct config_row *row;
 

@@ -15,6 +15,7 @@
 #define DEFAULT(number) TEXT_OF(number) /* of a constant whose owner is another header */
 
 /* Type, place, bounds and section of a row. ENTRY is the section's struct. */
+// NOLINTNEXTLINE(bugprone-macro-parentheses): designators
 #define PLACE(type_, field) .type = type_, .place = offsetof(ENTRY, field)
 #define NONE .section = NULL
 #define TEXT(field) PLACE(CONFIG_TEXT, field), NONE

@@ -23,7 +23,7 @@ void line_error_text(const char *file, const struct line *l, const struct violat
 
     buf_addf(&plain, "%s:%llu: %s%s%s%s %s (byte %llu)", file, (unsigned long long)l->line_no,
              is_warning ? "warning: " : "", v->path, v->path[0] ? ": " : "", v->message, v->remedy,
-             (unsigned long long)(l->offset + v->offset));
+             (unsigned long long)l->offset + v->offset);
     buf_add_plain(out, buf_str(&plain), false);
     buf_add_char(out, '\n');
     buf_release(&plain);

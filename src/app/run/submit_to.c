@@ -1,5 +1,6 @@
 #include "app/run/submit_to.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "app/config/config.h"
@@ -96,6 +97,7 @@ static int take_credential(struct google_batch *f, struct error *e)
 {
     struct credential_spec *c = &f->upstream.credential;
 
+    assert(f->upstream.url);
     c->secret = env_get(UPSTREAM_KEY_VARIABLE);
     if (!c->secret)
         c->service_account = env_get(CREDENTIALS_VARIABLE);
@@ -111,6 +113,7 @@ static int make_model(struct google_batch *f, const struct submit_request *w, st
 {
     const char *name = or_env(w->model, "TRANCHE_MODEL");
 
+    assert(w->to->to);
     if (!name || strlen(name) >= MODEL_NAME_BYTES)
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "which model? Name it with --model, or in $TRANCHE_MODEL");

@@ -25,7 +25,7 @@ struct validate_options {
     const char *const *path;
     uint32_t path_count;
 };
-enum exit_code validate(const struct validate_options *o);
+enum exit_code validate(const struct validate_options *w);
 
 /* "FILE:LINE: PATH: MESSAGE REMEDY (byte OFFSET)" and a line feed; a warning has "warning: " before the
  * path. As JSON, an error is an object with file, line, offset (in the file), line_offset, path, message

@@ -1,6 +1,7 @@
 #include "predict/local/session.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -421,7 +422,9 @@ struct predictor *session_open(struct runtime *r, const struct batcher_plan *pla
         chan_close(s->unread);
         thread_join(s->compiler);
     }
-    (void)error_set(e, ERROR_RESOURCE_EXHAUSTED, "no thread for the engine: %s", strerror(rc));
+    errno = rc;
+    (void)error_errno(e, "no thread for the engine");
+    e->code = ERROR_RESOURCE_EXHAUSTED;
     release(s);
     return NULL;
 }
