@@ -73,7 +73,7 @@ static void open_model(struct bench *b, const char *file, const char *sequences)
     const struct runtime_settings settings = { .sequences = b->plan.sequences,
                                                .rows_max = b->plan.rows_max };
     b->runtime = runtime_native_open(&m, &settings, &e);
-    b->constraints = b->runtime ? constraints_new(b->runtime, &e) : NULL;
+    b->constraints = b->runtime ? constraints_new(b->runtime) : NULL;
     if (!b->constraints)
         die(file, e.msg);
 }

@@ -246,7 +246,7 @@ static void answer_engine(struct probe *p, struct json_writer *w, yyjson_val *q)
 static struct constraints *constraints_open(struct probe *p)
 {
     struct error e = { 0 };
-    struct constraints *c = constraints_new(p->native, &e);
+    struct constraints *c = constraints_new(p->native);
 
     if (!c) {
         (void)fprintf(stderr, "%s\n", e.msg);

@@ -60,24 +60,31 @@ static uint32_t *end_tokens(struct constraints *c, uint32_t *count)
     return end;
 }
 
-struct constraints *constraints_new(struct runtime *r, struct error *e)
+struct constraints *constraints_new(struct runtime *r)
 {
     struct constraints *c = mem_alloc(sizeof *c);
     struct runtime_info info;
-    struct buf bytes = BUF_INIT(SIZE_MAX / 2);
-    char message[256] = "";
-    uint32_t end_count, *end;
-    struct tokens probe = { 0 };
 
     c->runtime = r;
     r->ops->info(r, &info);
     c->vocab = info.vocab;
     lock_init(&c->lock);
+    lock_init(&c->opening);
     cond_init(&c->done);
+    return c;
+}
+
+/* Under c->opening. */
+static void tokenizer_make(struct constraints *c, char message[256])
+{
+    struct buf bytes = BUF_INIT(SIZE_MAX / 2);
+    uint32_t end_count, *end;
+    struct tokens probe = { 0 };
+
     pieces_init(c, &bytes);
     c->pieces.bytes = (uint8_t *)bytes.p;
     end = end_tokens(c, &end_count);
-    bool exact = r->ops->tokenize(r, STR("{"), &probe);
+    bool exact = c->runtime->ops->tokenize(c->runtime, STR("{"), &probe);
     tokens_release(&probe);
     const LlgTokenizerInitV2 init = {
         .struct_size = sizeof init,
@@ -92,14 +99,25 @@ struct constraints *constraints_new(struct runtime *r, struct error *e)
         .tokenize_user_data = c,
         .use_approximate_greedy_tokenize_fn = !exact,
     };
-    c->tokenizer = llg_new_tokenizer_v2(&init, message, sizeof message);
+    c->tokenizer = llg_new_tokenizer_v2(&init, message, 256);
     mem_free(end);
+}
+
+/* The vocabulary for llguidance, made for the first schema: a run without one does not pay for it. */
+static int tokenizer_open(struct constraints *c, struct schema_fault *fault)
+{
+    char message[256] = "";
+
+    lock(&c->opening);
+    if (!c->tokenizer && !c->pieces.len)
+        tokenizer_make(c, message);
+    unlock(&c->opening);
     if (c->tokenizer)
-        return c;
-    (void)error_set(e, ERROR_INTERNAL, "%s: the vocabulary cannot be used for schemas: %s",
-                    info.name, message);
-    constraints_free(c);
-    return NULL;
+        return 0;
+    *fault = (struct schema_fault){ .remedy = "Use another model." };
+    (void)snprintf(fault->message, sizeof fault->message,
+                   "The model's vocabulary cannot be used for schemas: %.180s.", message);
+    return -1;
 }
 
 static void constraint_free(struct constraint *k)
@@ -122,6 +140,7 @@ void constraints_free(struct constraints *c)
     llg_free_tokenizer(c->tokenizer);
     cond_destroy(&c->done);
     lock_destroy(&c->lock);
+    lock_destroy(&c->opening);
     mem_free(c->pieces.len);
     mem_free(c->pieces.at);
     mem_free(c->pieces.bytes);
@@ -269,9 +288,13 @@ struct compilation {
 static void *compile_main(void *arg)
 {
     const struct compilation *job = arg;
+    struct schema_fault fault;
 
-    (void)(job->g->form == ANSWER_ENUM ? compile_enum(job->k, job->g)
-                                       : compile_json(job->k, job->g));
+    if (tokenizer_open(job->k->all, &fault) < 0)
+        (void)refuse(job->k, member_of(job->g), &fault);
+    else
+        (void)(job->g->form == ANSWER_ENUM ? compile_enum(job->k, job->g)
+                                           : compile_json(job->k, job->g));
     return NULL;
 }
 

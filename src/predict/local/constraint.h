@@ -33,8 +33,7 @@
 
 struct constraint;
 struct constraints;
-/* NULL with the error when the model's vocabulary cannot be used. */
-struct constraints *constraints_new(struct runtime *r, struct error *e);
+struct constraints *constraints_new(struct runtime *r);
 void constraints_free(struct constraints *c); /* accepts NULL */
 
 /* The constraint of a request's answer; *out is NULL when any text will do. */

@@ -31,7 +31,8 @@ struct pieces {
 
 struct constraints {
     struct runtime *runtime;
-    LlgTokenizer *tokenizer;
+    pthread_mutex_t opening; /* guards the making of the two below, which change no more then */
+    LlgTokenizer *tokenizer; /* NULL until the first schema */
     struct pieces pieces;
     uint32_t vocab;
     pthread_mutex_t lock; /* guards item, count, uses and each item's references and state */

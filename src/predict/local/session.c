@@ -406,11 +406,7 @@ struct predictor *session_open(struct runtime *r, const struct batcher_plan *pla
     r->ops->info(r, &s->info);
     (void)snprintf(s->base.version, sizeof s->base.version, "%s", s->info.name);
     s->base.window = WINDOW_PER_SEQUENCE * plan->sequences;
-    s->constraints = constraints_new(r, e);
-    if (!s->constraints) {
-        release(s);
-        return NULL;
-    }
+    s->constraints = constraints_new(r);
     s->in = chan_new(s->base.window);
     s->out = chan_new(s->base.window);
     s->unread = chan_new(s->base.window);

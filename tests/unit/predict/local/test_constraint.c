@@ -22,12 +22,11 @@ struct world {
 static int open_world(void **state)
 {
     struct world *w = mem_alloc(sizeof *w);
-    struct error e = { 0 };
 
     w->fake = fake_open(2048, 8, 256);
     const struct batcher_plan plan = { .sequences = 4, .rows_max = 256 };
     w->batcher = batcher_new(&w->fake->base, &plan);
-    w->constraints = constraints_new(&w->fake->base, &e);
+    w->constraints = constraints_new(&w->fake->base);
     assert_non_null(w->constraints);
     *state = w;
     return 0;
