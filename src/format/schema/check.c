@@ -58,6 +58,9 @@ static bool same_number(yyjson_val *a, yyjson_val *b)
     return x >= y && x <= y;
 }
 
+/* Equal as JSON values: 1 and 1.0 are, "1" and 1 are not; members in any order. */
+static bool equal(yyjson_val *a, yyjson_val *b, uint64_t *steps);
+
 static bool same_arrays(yyjson_val *a, yyjson_val *b, uint64_t *steps)
 {
     yyjson_arr_iter it = yyjson_arr_iter_with(b);
@@ -68,7 +71,7 @@ static bool same_arrays(yyjson_val *a, yyjson_val *b, uint64_t *steps)
         return false;
     yyjson_arr_foreach(a, i, max, one)
     {
-        if (!schema_equal(one, yyjson_arr_iter_next(&it), steps))
+        if (!equal(one, yyjson_arr_iter_next(&it), steps))
             return false;
     }
     return true;
@@ -85,13 +88,13 @@ static bool same_objects(yyjson_val *a, yyjson_val *b, uint64_t *steps)
     {
         struct str name = json_str(key);
         yyjson_val *other = yyjson_obj_getn(b, name.p, name.len);
-        if (!other || !schema_equal(one, other, steps))
+        if (!other || !equal(one, other, steps))
             return false;
     }
     return true;
 }
 
-bool schema_equal(yyjson_val *a, yyjson_val *b, uint64_t *steps)
+static bool equal(yyjson_val *a, yyjson_val *b, uint64_t *steps)
 {
     if (yyjson_get_type(a) != yyjson_get_type(b))
         return false;
@@ -219,7 +222,7 @@ static bool elements_unique(struct check *c, yyjson_val *value)
         {
             if (k >= i)
                 break;
-            if (*c->steps == 0 || schema_equal(one, other, c->steps))
+            if (*c->steps == 0 || equal(one, other, c->steps))
                 return false;
         }
     }
@@ -338,7 +341,7 @@ static bool is_listed(struct check *c, yyjson_val *values, yyjson_val *v)
     steps_take(c->steps, 1 + yyjson_arr_size(values) / SCHEMA_COMPARED_IN_STEP);
     yyjson_arr_foreach(values, i, max, one)
     {
-        if (schema_equal(one, v, c->steps))
+        if (equal(one, v, c->steps))
             return true;
     }
     return false;
@@ -355,7 +358,7 @@ static bool keywords_match(struct check *c, uint32_t node, yyjson_val *v)
         return wrong(c, "is of another type", node, "type");
     bool listed = c->listed;
     c->listed = false;
-    if (n->constant && (!listed || n->values) && !schema_equal(n->constant, v, c->steps))
+    if (n->constant && (!listed || n->values) && !equal(n->constant, v, c->steps))
         return wrong(c, "is not the constant", node, "const");
     if (n->values && (!listed || n->constant) && !is_listed(c, n->values, v))
         return wrong(c, "is not among the values", node, "enum");

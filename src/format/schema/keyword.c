@@ -8,7 +8,7 @@ const struct keyword schema_keywords[] = {
     { "type",                 KEYWORD_FOLLOWED, read_type, "type or list of types", NULL },
     { "const",                KEYWORD_FOLLOWED, read_const, "the one value", NULL },
     { "enum",                 KEYWORD_FOLLOWED, read_enum, "the allowed values, at most 5000", NULL },
-    { "nullable",             KEYWORD_FOLLOWED, read_nullable, "null is allowed too", NULL },
+    { "nullable",             KEYWORD_FOLLOWED, read_nullable, "null is allowed too; in responseSchema only, elsewhere write it as a type", NULL },
     /* numbers */
     { "minimum",              KEYWORD_FOLLOWED, read_minimum, "smallest number; integers to 2^53", NULL },
     { "maximum",              KEYWORD_FOLLOWED, read_maximum, "largest number; integers to 2^53", NULL },
@@ -38,9 +38,9 @@ const struct keyword schema_keywords[] = {
     { "minProperties",        KEYWORD_FOLLOWED, read_count, "fewest properties", NULL },
     { "maxProperties",        KEYWORD_FOLLOWED, read_count, "most properties", NULL },
     /* combinations */
-    { "anyOf",                KEYWORD_FOLLOWED, read_any_of, "at least one of the schemas", NULL },
-    { "oneOf",                KEYWORD_FOLLOWED, read_one_of, "exactly one; for the embedded engine no two may have a value in common", NULL },
-    { "allOf",                KEYWORD_FOLLOWED, read_all_of, "all of the schemas", NULL },
+    { "anyOf",                KEYWORD_FOLLOWED, read_combination, "at least one of the schemas", NULL },
+    { "oneOf",                KEYWORD_FOLLOWED, read_combination, "exactly one; for the embedded engine no two may have a value in common", NULL },
+    { "allOf",                KEYWORD_FOLLOWED, read_combination, "all of the schemas", NULL },
     { "not",                  KEYWORD_CHECKED,  read_not, "anything but the schema",
       "Say what the answer may be, for example with enum, a type or a pattern." },
     { "$ref",                 KEYWORD_FOLLOWED, read_ref, "a schema at another place of the document: \"#\", \"#/$defs/Name\"", NULL },

@@ -117,7 +117,5 @@ bool schema_listed_matches(const struct schema *s, uint32_t node, yyjson_val *va
                            uint64_t *steps);
 /* The number of values in a value, itself among them. */
 uint32_t schema_values_in(yyjson_val *v);
-/* Equal as JSON values: 1 and 1.0 are, "1" and 1 are not; members in any order. */
-bool schema_equal(yyjson_val *a, yyjson_val *b, uint64_t *steps);
 
 #endif

@@ -55,33 +55,20 @@ static int read_list(struct reader *r, uint32_t node, yyjson_val *v, struct sche
     return 0;
 }
 
-int read_all_of(struct reader *r, uint32_t node, yyjson_val *v)
+/* allOf, anyOf and oneOf differ in the list that they fill. */
+int read_combination(struct reader *r, uint32_t node, yyjson_val *v)
 {
     struct schema_list list;
 
     if (read_list(r, node, v, &list) < 0)
         return -1;
-    r->s->node[node].all_of = list;
-    return 0;
-}
-
-int read_any_of(struct reader *r, uint32_t node, yyjson_val *v)
-{
-    struct schema_list list;
-
-    if (read_list(r, node, v, &list) < 0)
-        return -1;
-    r->s->node[node].any_of = list;
-    return 0;
-}
-
-int read_one_of(struct reader *r, uint32_t node, yyjson_val *v)
-{
-    struct schema_list list;
-
-    if (read_list(r, node, v, &list) < 0)
-        return -1;
-    r->s->node[node].one_of = list;
+    struct schema_node *n = &r->s->node[node];
+    if (strcmp(r->keyword, "allOf") == 0)
+        n->all_of = list;
+    else if (strcmp(r->keyword, "anyOf") == 0)
+        n->any_of = list;
+    else
+        n->one_of = list;
     return 0;
 }
 

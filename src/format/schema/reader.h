@@ -54,9 +54,7 @@ int read_pattern_properties(struct reader *r, uint32_t node, yyjson_val *v);
 int read_additional(struct reader *r, uint32_t node, yyjson_val *v);
 int read_property_names(struct reader *r, uint32_t node, yyjson_val *v);
 int read_ordering(struct reader *r, uint32_t node, yyjson_val *v);
-int read_all_of(struct reader *r, uint32_t node, yyjson_val *v);
-int read_any_of(struct reader *r, uint32_t node, yyjson_val *v);
-int read_one_of(struct reader *r, uint32_t node, yyjson_val *v);
+int read_combination(struct reader *r, uint32_t node, yyjson_val *v); /* allOf, anyOf, oneOf */
 int read_not(struct reader *r, uint32_t node, yyjson_val *v);
 int read_ref(struct reader *r, uint32_t node, yyjson_val *v);
 int read_defs(struct reader *r, uint32_t node, yyjson_val *v);
