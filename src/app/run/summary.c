@@ -123,7 +123,7 @@ static void text_structured(const struct summary *s, struct buf *out)
     const struct counters *b = &s->progress.counters;
 
     if (b->structured)
-        buf_addf(out, "  complete  %s of %s answers that had to be JSON or of an enum\n",
+        buf_addf(out, "  complete  %s of %s answers that had to be JSON or an enum value\n",
                  human_count(HUMAN, b->complete), human_count(HUMAN, b->structured));
     if (!b->rejected)
         return;

@@ -9,9 +9,10 @@
 
 #define CAUSES_MAX 16
 #define LINES "tranche_lines_total", "Lines that ended, by outcome"
-#define STRUCTURED "tranche_structured_answers_total", "Answers that had to be JSON or of an enum"
+#define STRUCTURED                                                                                 \
+    "tranche_structured_answers_total", "Answers that had to be JSON or an enum value"
 #define COMPLETE                                                                                   \
-    "tranche_structured_complete_total", "Answers that had to be JSON or of an enum, and are, "    \
+    "tranche_structured_complete_total", "Answers that had to be JSON or an enum value, and are, " \
                                          "whole"
 #define TOKENS                                                                                     \
     "tranche_tokens_total",                                                                        \

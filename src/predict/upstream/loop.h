@@ -4,7 +4,7 @@
  * connections of a session, so nothing that it does needs a lock.
  *
  * Shape:   channel of tasks -> queue, in the order of submission -> a target (route.h) -> a flight
- *          (flight.h) -> channel of answered tasks. An answer in JSON or of an enum goes by way of the
+ *          (flight.h) -> channel of answered tasks. An answer in JSON or an enum value goes by way of the
  *          checker, a thread that compares it with its schema (answer_check.h).
  * Memory:  the bodies in flight take LOOP_BODIES_BYTES_MAX, plus one body.
  * Errors:  a task's error is in its answer. The loop is broken when it cannot wait for sockets any more.

@@ -119,7 +119,7 @@ static void test_it_says_how_many_structured_answers_are_complete(void **state)
     (void)state;
     assert_text(&s, "finished  1,200 lines in 2.0 s (600/s)\n"
                     "  answered  1,200\n"
-                    "  complete  1,180 of 1,200 answers that had to be JSON or of an enum\n"
+                    "  complete  1,180 of 1,200 answers that had to be JSON or an enum value\n"
                     "  rejected  12 answers did not match the schema: 3,400 tokens, $0.0017 beside "
                     "the cost\n"
                     "  tokens    2,000 prompt, 4,000 generated\n"
