@@ -93,7 +93,7 @@ static bool dispatch(struct call *c)
         http_set_header(c->http, "Allow", str_of(method_names[m.route->method]));
     }
     (void)snprintf(message, sizeof message, "The requested URL %.*s was not found on this server.",
-                   STR_ARG(str_sub(path, 0, LOGGED_PATH_BYTES)));
+                   STR_ARG(str_cut(path, LOGGED_PATH_BYTES)));
     if (result == ROUTE_NO_PATH)
         call_fail_as(c, 404, NULL, message);
     else if (result == ROUTE_NO_METHOD)
@@ -182,7 +182,7 @@ static bool admit(struct call *c)
     (void)error_set(&e, ERROR_PERMISSION_DENIED,
                     "Permission denied on resource '%.*s' (or it may not exist): the key's role is "
                     "%s, and this needs %s.",
-                    STR_ARG(str_sub(http_path(c->http), 0, LOGGED_PATH_BYTES)),
+                    STR_ARG(str_cut(http_path(c->http), LOGGED_PATH_BYTES)),
                     key_role_name(c->who.role), key_role_name(c->route->role));
     call_fail(c, &e);
     return false;
@@ -276,7 +276,7 @@ static void on_end(void *arg, struct http_call *http)
 {
     struct api *api = arg;
     struct serving *s = http_attached(http);
-    struct str path = str_sub(http_path(http), 0, LOGGED_PATH_BYTES);
+    struct str path = str_cut(http_path(http), LOGGED_PATH_BYTES);
     int status = http_status(http);
 
     if (!s) /* refused before it came here */

@@ -269,7 +269,7 @@ bool call_project(struct call *c, struct str path_project, const char **out)
 /* A text for a message: cut, and still UTF-8. */
 struct str call_quote(struct str s)
 {
-    struct str cut = str_sub(s, 0, QUOTE_BYTES);
+    struct str cut = str_cut(s, QUOTE_BYTES);
 
     return str_sub(cut, 0, str_utf8_valid(cut));
 }

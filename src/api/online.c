@@ -310,8 +310,8 @@ static void write_tuned(struct call *c, struct json_writer *w, const char *name,
     (void)m;
     json_object(w, NULL);
     json_addf(w, "name", "projects/%.*s/locations/%.*s/models/%s",
-              STR_ARG(str_sub(c->param[0], 0, PROJECT_BYTES)),
-              STR_ARG(str_sub(c->param[1], 0, LOCATION_BYTES)), name);
+              STR_ARG(str_cut(c->param[0], PROJECT_BYTES)),
+              STR_ARG(str_cut(c->param[1], LOCATION_BYTES)), name);
     json_add_c(w, "displayName", name);
     json_add_c(w, "versionId", "1");
     json_array(w, "versionAliases");

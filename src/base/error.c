@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/str.h"
+
 static const struct {
     const char *name, *phrase;
     int http, rpc;
@@ -15,21 +17,6 @@ static const struct {
 #undef X
 };
 
-/* Drops a multi-byte character that the cut split, so that the message stays valid UTF-8. */
-static void msg_cut_at_character(char *msg, size_t len)
-{
-    size_t start = len;
-
-    while (start > 0 && ((unsigned char)msg[start - 1] & 0xC0) == 0x80)
-        start--;
-    if (start == 0 || ((unsigned char)msg[start - 1] & 0x80) == 0)
-        return;
-    unsigned char lead = (unsigned char)msg[start - 1];
-    size_t want = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-    if (len - (start - 1) < want)
-        msg[start - 1] = '\0';
-}
-
 int error_set(struct error *e, enum error_code code, const char *fmt, ...)
 {
     va_list ap;
@@ -38,8 +25,7 @@ int error_set(struct error *e, enum error_code code, const char *fmt, ...)
     va_start(ap, fmt);
     int n = vsnprintf(e->msg, sizeof e->msg, fmt, ap);
     va_end(ap);
-    if (n >= (int)sizeof e->msg)
-        msg_cut_at_character(e->msg, sizeof e->msg - 1);
+    str_settle(e->msg, n, sizeof e->msg);
     return -1;
 }
 

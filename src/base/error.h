@@ -17,7 +17,8 @@
 
 #define FALLIBLE __attribute__((warn_unused_result))
 
-/* Bytes of a message with its final NUL; longer ones are cut at a UTF-8 boundary. */
+/* Bytes of a message with its final NUL; longer ones are cut between characters. A message is always
+ * valid UTF-8: bytes that are not become '?'. */
 #define ERROR_MSG_BYTES 512
 
 // clang-format off

@@ -105,6 +105,8 @@ struct str str_after_last(struct str s, char c)
     return str_sub(s, at, s.len);
 }
 
+#define UTF8_BYTES_MAX 4 /* of one character */
+
 /* Length of the well-formed sequence at p, or 0. The second byte's range depends on the first. */
 static size_t utf8_sequence(const unsigned char *p, size_t len)
 {
@@ -151,6 +153,30 @@ size_t str_utf8_valid(struct str s)
         at += n;
     }
     return at;
+}
+
+struct str str_cut(struct str s, size_t max)
+{
+    if (s.len <= max)
+        return s;
+    while (max > 0 && ((unsigned char)s.p[max] & 0xC0) == 0x80)
+        max--;
+    return (struct str){ s.p, max };
+}
+
+void str_settle(char *text, int n, size_t cap)
+{
+    size_t written = n < 0 ? 0 : (size_t)n;
+    size_t held = written < cap ? written : cap - 1, at = 0;
+
+    while ((at += str_utf8_valid((struct str){ text + at, held - at })) < held) {
+        bool is_split = written > held && held - at < UTF8_BYTES_MAX &&
+                        ((unsigned char)text[at] & 0xC0) == 0xC0;
+        if (is_split)
+            break;
+        text[at++] = '?';
+    }
+    text[at] = '\0';
 }
 
 bool str_number(struct str s, uint64_t *out)

@@ -43,6 +43,11 @@ size_t str_find(struct str s, struct str needle);
 size_t str_json_plain(struct str s);
 /* Bytes of the longest prefix of s that is valid UTF-8 (Unicode 15, table 3-7). */
 size_t str_utf8_valid(struct str s);
+/* The longest start of s of at most `max` bytes that does not split a character. */
+struct str str_cut(struct str s, size_t max);
+/* Makes valid UTF-8 of what snprintf wrote: `n` is its result, `cap` the size of text. A character that the
+ * end splits is dropped; every other byte that is not UTF-8 becomes '?'. */
+void str_settle(char *text, int n, size_t cap);
 /* Takes the piece before the next separator off *rest; false when nothing is left. "a,,b" has three
  * pieces, a separator at the end begins none. */
 bool str_next(struct str *rest, char separator, struct str *piece);

@@ -111,20 +111,20 @@ static void message_set(struct finding *f, struct str text)
     struct buf line = BUF_INIT((size_t)MESSAGE_BYTES_MAX * 2);
     size_t at = 0;
 
-    text = str_trim(str_sub(text, 0, QUOTED_BYTES_MAX));
+    text = str_trim(str_cut(text, QUOTED_BYTES_MAX));
     while (at < text.len && line.len < MESSAGE_BYTES_MAX) {
         size_t from = at;
         while (at < text.len && !strchr(" \t\r\n", text.p[at]))
             at++; /* a NUL counts as white space here */
         struct str word = str_sub(text, from, at - from);
         if (word.len > MESSAGE_BYTES_MAX)
-            word.len = str_utf8_valid(str_sub(word, 0, MESSAGE_BYTES_MAX));
+            word = str_cut(word, MESSAGE_BYTES_MAX);
         if (word.len && line.len)
             buf_add_char(&line, ' ');
         buf_add_plain(&line, word, false);
         at++;
     }
-    struct str cut = str_sub(buf_str(&line), 0, MESSAGE_BYTES_MAX);
+    struct str cut = str_cut(buf_str(&line), MESSAGE_BYTES_MAX);
     cut.len = str_utf8_valid(cut);
     if (cut.len)
         memcpy(f->message, cut.p, cut.len);
@@ -149,7 +149,7 @@ static size_t find_no_case(struct str s, const char *lower)
 /* Proxies answer with a page, whose title says it all. */
 static void text_find(struct str body, struct finding *f)
 {
-    struct str text = str_trim(str_sub(body, 0, QUOTED_BYTES_MAX));
+    struct str text = str_trim(str_cut(body, QUOTED_BYTES_MAX));
 
     if (text.len && text.p[0] == '<') {
         size_t from = find_no_case(text, "<title>"), to = find_no_case(text, "</title>");

@@ -70,8 +70,8 @@ int job_place(struct call *c, const char *verb, struct job_place *out, struct er
             "Permission 'aiplatform.batchPredictionJobs.%s' denied on resource "
             "'//aiplatform.googleapis.com/projects/%.*s/locations/%.*s' (or it may not "
             "exist).",
-            verb, STR_ARG(str_sub(c->param[0], 0, PROJECT_BYTES)),
-            STR_ARG(str_sub(c->param[1], 0, LOCATION_BYTES)));
+            verb, STR_ARG(str_cut(c->param[0], PROJECT_BYTES)),
+            STR_ARG(str_cut(c->param[1], LOCATION_BYTES)));
     out->scope = out->project;
     return location_read(c, c->param[1], verb, &out->location, e);
 }

@@ -88,7 +88,7 @@ static void words_of_status(const struct client *c, const char *url, const struc
             message.len--;
         (void)error_set(e, e->code, "%.*s%s", STR_ARG(message), more);
     } else {
-        buf_add_plain(&shown, str_sub(str_trim(buf_str(&in->body)), 0, SHOWN_BYTES), false);
+        buf_add_plain(&shown, str_cut(str_trim(buf_str(&in->body)), SHOWN_BYTES), false);
         (void)error_set(e, e->code, "%s answered HTTP %d%s%s%s", url, in->status,
                         shown.len ? ": " : "", shown.len ? shown.p : "", remedy(c, e->code));
     }

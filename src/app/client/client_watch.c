@@ -72,7 +72,7 @@ static int look(struct watch *w, struct error *e)
     w->view.priced = w->job.counters.cost_nano > 0;
     if (w->title[0] == '\0') {
         struct buf plain = BUF_INIT((size_t)4 * TITLE_BYTES);
-        buf_add_plain(&plain, str_sub(w->job.model, 0, TITLE_BYTES - 1), false);
+        buf_add_plain(&plain, str_cut(w->job.model, TITLE_BYTES - 1), false);
         (void)snprintf(w->title, sizeof w->title, "%.*s", STR_ARG(buf_str(&plain)));
         buf_release(&plain);
     }

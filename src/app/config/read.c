@@ -174,8 +174,7 @@ static int unknown_key(const struct reader *r, const struct config_section *s,
     const struct config_section *any;
     const struct config_row *row;
 
-    buf_add_plain(&name, str_sub(str_of((const char *)key->data.scalar.value), 0, SHOWN_BYTES),
-                  false);
+    buf_add_plain(&name, str_cut(str_of((const char *)key->data.scalar.value), SHOWN_BYTES), false);
     struct nearest n = { .word = name.p ? name.p : "" };
     for (size_t i = 0; i < s->row_count; i++)
         nearest_offer(&n, s->row[i].name);

@@ -326,7 +326,7 @@ void remote_why_read(yyjson_val *error, struct remote_status *out)
     for (int code = 1; code < ERROR_CODE_COUNT; code++)
         if (error_rpc((enum error_code)code) == number)
             out->why.code = (enum error_code)code;
-    message = str_sub(message, 0, ERROR_MSG_BYTES / 2);
+    message = str_cut(message, ERROR_MSG_BYTES / 2);
     message.len = str_utf8_valid(message);
     if (message.len) {
         const struct error words = out->why;

@@ -24,10 +24,7 @@ static enum error_code code_of(int64_t number)
 
 static void set_words(struct error *out, enum error_code code, struct str words)
 {
-    struct str cut = str_sub(words, 0, ERROR_MSG_BYTES - 1);
-
-    cut.len = str_utf8_valid(cut);
-    (void)error_set(out, code, "%.*s", STR_ARG(cut));
+    (void)error_set(out, code, "%.*s", STR_ARG(words));
 }
 
 static void read_failure(yyjson_val *error, struct error *out)

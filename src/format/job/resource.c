@@ -49,7 +49,7 @@ yyjson_val *resource_parse(struct arena *a, struct str body, size_t bytes_max,
     }
     int rc = json_check(root, &path, e);
     if (rc < 0)
-        (void)error_wrap(e, "%.*s", STR_ARG(str_sub(buf_str(&path), 0, VIOLATION_PATH_BYTES)));
+        (void)error_wrap(e, "%.*s", STR_ARG(str_cut(buf_str(&path), VIOLATION_PATH_BYTES)));
     buf_release(&path);
     if (rc < 0 || resource_check("", m, root, e) < 0)
         return NULL;

@@ -51,20 +51,12 @@ static void path_of(const struct place *at, struct buf *path)
         json_path_key(path, at->key);
 }
 
-/* Ends text of len bytes, at most cap - 1 of them kept, at a character's end. */
-static void cut_at_character(char *text, size_t len, size_t cap)
-{
-    size_t held = len < cap ? len : cap - 1;
-
-    text[str_utf8_valid((struct str){ text, held })] = '\0';
-}
-
 __attribute__((format(printf, 2, 0))) static void text_set(char text[VIOLATION_TEXT_BYTES],
                                                            const char *fmt, va_list ap)
 {
     int n = vsnprintf(text, VIOLATION_TEXT_BYTES, fmt, ap);
 
-    cut_at_character(text, n < 0 ? 0 : (size_t)n, VIOLATION_TEXT_BYTES);
+    str_settle(text, n, VIOLATION_TEXT_BYTES);
 }
 
 struct violation *check_fail_at(struct check *c, struct str path)
@@ -74,9 +66,10 @@ struct violation *check_fail_at(struct check *c, struct str path)
     if (v == &c->bad->item[VIOLATIONS_PER_LINE_MAX])
         return v; /* only counted: finding its place would cost a pass over the line */
     v->offset = json_locate(c->line, path);
-    if (path.len)
-        memcpy(v->path, path.p, path.len < sizeof v->path ? path.len : sizeof v->path);
-    cut_at_character(v->path, path.len, sizeof v->path);
+    struct str held = str_cut(path, sizeof v->path - 1);
+    if (held.len)
+        memcpy(v->path, held.p, held.len);
+    v->path[held.len] = '\0';
     return v;
 }
 
@@ -120,8 +113,7 @@ struct quoted quote(struct str s)
     struct buf b = BUF_INIT(sizeof q.text - 1);
 
     for (size_t i = 0; i < 2; i++) {
-        struct str shown = str_sub(s, 0, shown_max[i]);
-        shown.len = shown.len < s.len ? str_utf8_valid(shown) : shown.len;
+        struct str shown = str_cut(s, shown_max[i]);
         buf_clear(&b);
         buf_add_json(&b, shown);
         if (shown.len < s.len && buf_ok(&b)) {

@@ -7,6 +7,8 @@
 #include "format/schema/reader.h"
 
 #define DRAFT7 "draft-07"
+#define NAME_SHOWN_BYTES 60 /* of an unknown keyword */
+#define REF_SHOWN_BYTES 100
 
 /* A reference whose target is looked up after the walk. */
 struct reader_ref {
@@ -116,10 +118,11 @@ static int read_member(struct reader *r, uint32_t node, yyjson_val *object, stru
 
     if (!k && str_starts(name, extension))
         return 0; /* a vendor's annotation */
-    r->keyword = k ? k->name : arena_textf(&r->s->arena, "%.*s", STR_ARG(str_sub(name, 0, 63)));
+    r->keyword =
+        k ? k->name : arena_textf(&r->s->arena, "%.*s", STR_ARG(str_cut(name, NAME_SHOWN_BYTES)));
     if (!k)
         return reader_fault(r, node, "Remove it; docs/reference/schema.md lists the keywords.",
-                            "The keyword \"%.60s\" is unknown.", r->keyword);
+                            "The keyword \"%s\" is unknown.", r->keyword);
     if (is_overridden(r, object, k->name))
         return 0;
     if (k->fate == KEYWORD_REFUSED)
@@ -285,18 +288,17 @@ static bool is_local(struct reader *r, struct str target, struct str *pointer)
 
 static int ref_resolve(struct reader *r, const struct reader_ref *ref)
 {
-    struct str pointer;
+    struct str cut = str_cut(ref->target, REF_SHOWN_BYTES), pointer;
+    const char *shown = arena_copy(&r->s->arena, cut.p, cut.len);
 
     r->keyword = "$ref";
     if (!is_local(r, ref->target, &pointer))
         return reader_fault(r, ref->node, "Copy that schema into $defs and refer to it there.",
-                            "\"%.100s\" is another document, which is never fetched.",
-                            arena_copy(&r->s->arena, ref->target.p, ref->target.len));
+                            "\"%s\" is another document, which is never fetched.", shown);
     yyjson_val *target = pointer_find(r, pointer);
     if (!target)
         return reader_fault(r, ref->node, "Refer to a place of this schema: \"#/$defs/Name\".",
-                            "\"%.100s\" points to nothing.",
-                            arena_copy(&r->s->arena, ref->target.p, ref->target.len));
+                            "\"%s\" points to nothing.", shown);
     uint32_t node = reader_schema(r, 0, pointer, target);
     if (node == SCHEMA_NONE)
         return -1;

@@ -12,7 +12,7 @@ static struct str step_named(struct reader *r, const char *keyword, struct str n
     struct buf text = BUF_INIT(STEP_BYTES);
 
     buf_add_c(&text, keyword);
-    json_path_key(&text, str_sub(name, 0, STEP_BYTES / 2));
+    json_path_key(&text, str_cut(name, STEP_BYTES / 2));
     struct str out = { arena_copy(&r->s->arena, text.p, text.len), text.len };
     buf_release(&text);
     return out;

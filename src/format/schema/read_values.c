@@ -5,6 +5,7 @@
 #include "format/schema/reader.h"
 
 /* Integers that a double holds exactly. */
+#define FORMAT_SHOWN_BYTES 40
 #define EXACT_MAX 9007199254740992.0
 
 // clang-format off
@@ -243,6 +244,6 @@ int read_format(struct reader *r, uint32_t node, yyjson_val *v)
     if (r->s->node[node].format || r->use == SCHEMA_CHECK)
         return 0;
     return reader_fault(r, node, "Use a pattern, or one of the formats that are known.",
-                        "The format \"%.40s\" is unknown; known are %s.",
-                        arena_copy(&r->s->arena, name.p, name.len), schema_format_names());
+                        "The format \"%.*s\" is unknown; known are %s.",
+                        STR_ARG(str_cut(name, FORMAT_SHOWN_BYTES)), schema_format_names());
 }

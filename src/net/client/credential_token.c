@@ -106,7 +106,7 @@ static void add_shown(struct buf *out, const char *before, struct str said)
     if (said.len == 0 || str_find(said, STR("eyJ")) != SIZE_MAX)
         return;
     buf_add_c(out, before);
-    buf_add_plain(out, str_sub(said, 0, SHOWN_BYTES), false);
+    buf_add_plain(out, str_cut(said, SHOWN_BYTES), false);
 }
 
 static int refuse(const struct http_in *in, yyjson_val *answer, struct error *e)

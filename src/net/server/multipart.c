@@ -143,7 +143,7 @@ static int begin_part(struct multipart *m, struct error *e)
     if (!is_plain(encoding))
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "A part's Content-Transfer-Encoding must be binary, not \"%.*s\".",
-                         STR_ARG(str_sub(encoding, 0, 64)));
+                         STR_ARG(str_cut(encoding, 64)));
     m->state = MULTIPART_DATA;
     m->matched = 0;
     return m->to.part(m->to.arg, value_of(head, "Content-Type"), e);

@@ -186,7 +186,7 @@ struct inspection {
 
 static struct str begin_of(struct str text)
 {
-    text = str_sub(text, 0, QUOTED_BYTES);
+    text = str_cut(text, QUOTED_BYTES);
     text.len = str_utf8_valid(text);
     return text;
 }

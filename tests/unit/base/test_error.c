@@ -91,6 +91,17 @@ static void test_a_message_that_is_cut_stays_valid_utf8(void **state)
     }
 }
 
+static void test_bytes_of_a_message_that_are_not_utf8_become_question_marks(void **state)
+{
+    struct error e = { 0 };
+
+    (void)state;
+    (void)error_set(&e, ERROR_INTERNAL, "%.*s: no \xc3", 2, "\xc3\xbc\xc3\xbc");
+    assert_string_equal(e.msg, "\xc3\xbc: no ?");
+    (void)error_set(&e, ERROR_INTERNAL, "%.*s and more", 3, "\xc3\xbc\xc3\xbc");
+    assert_string_equal(e.msg, "\xc3\xbc? and more");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -99,6 +110,7 @@ int main(void)
         cmocka_unit_test(test_set_returns_failure_and_wrap_keeps_the_code),
         cmocka_unit_test(test_errno_chooses_the_code),
         cmocka_unit_test(test_a_message_that_is_cut_stays_valid_utf8),
+        cmocka_unit_test(test_bytes_of_a_message_that_are_not_utf8_become_question_marks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -272,6 +272,16 @@ static void test_a_formatted_text_is_appended_whole_or_not_at_all(void **state)
     buf_release(&b);
 }
 
+static void test_a_text_is_cut_between_characters(void **state)
+{
+    static const size_t expected[] = { 0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 10 };
+    struct str s = STR("a\xc3\xa4\xe2\x82\xac\xf0\x9f\x8d\x8c");
+
+    (void)state;
+    for (size_t max = 0; max < sizeof expected / sizeof expected[0]; max++)
+        assert_int_equal(str_cut(s, max).len, expected[max]);
+}
+
 static void test_json_strings_escape_what_json_must_and_mend_bad_utf8(void **state)
 {
     static const struct {
@@ -352,6 +362,7 @@ int main(void)
         cmocka_unit_test(test_comparisons_look_at_bytes_and_length),
         cmocka_unit_test(test_parts_are_clamped_to_the_string),
         cmocka_unit_test(test_find_gives_the_first_place),
+        cmocka_unit_test(test_a_text_is_cut_between_characters),
         cmocka_unit_test(test_utf8_is_valid_up_to_the_first_wrong_sequence),
         cmocka_unit_test(test_a_number_is_digits_and_nothing_else),
         cmocka_unit_test(test_a_number_in_a_range_has_both_ends),
