@@ -394,19 +394,21 @@ int db_version(struct db *d, int *out, struct error *e)
     return 0;
 }
 
-/* Change `number`, unless another process has just made it. */
-static int change_in(struct db *d, const char *sql, int number, const char *doing, struct error *e)
+/* The changes from the version that the database has now, within a transaction: another process may have
+ * made some since. */
+static int changes_in(struct db *d, const struct db_schema *schema, const char *doing,
+                      struct error *e)
 {
     char set[64];
     int version = 0;
 
     if (db_version(d, &version, e) < 0)
         return -1;
-    if (version >= number)
-        return 0;
-    assert(version == number - 1);
-    (void)snprintf(set, sizeof set, "PRAGMA user_version = %d", number);
-    return db_exec(d, sql, doing, e) < 0 ? -1 : db_exec(d, set, doing, e);
+    for (int i = version; i < schema->version; i++)
+        if (db_exec(d, schema->change[i], doing, e) < 0)
+            return -1;
+    (void)snprintf(set, sizeof set, "PRAGMA user_version = %d", schema->version);
+    return version >= schema->version ? 0 : db_exec(d, set, doing, e);
 }
 
 int db_migrate(struct db *d, const struct db_schema *schema, struct error *e)
@@ -416,16 +418,13 @@ int db_migrate(struct db *d, const struct db_schema *schema, struct error *e)
 
     if (db_version(d, &version, e) < 0)
         return -1;
-    for (int i = version; i < schema->version; i++) {
-        (void)snprintf(doing, sizeof doing, "cannot bring the database to version %d", i + 1);
-        if (db_begin(d, doing, e) < 0)
-            return -1;
-        if (change_in(d, schema->change[i], i + 1, doing, e) < 0) {
-            db_rollback(d);
-            return -1;
-        }
-        if (db_commit(d, doing, e) < 0)
-            return -1;
-    }
-    return 0;
+    if (version >= schema->version)
+        return 0;
+    (void)snprintf(doing, sizeof doing, "cannot bring the database to version %d", schema->version);
+    if (db_begin(d, doing, e) < 0)
+        return -1;
+    if (changes_in(d, schema, doing, e) == 0)
+        return db_commit(d, doing, e);
+    db_rollback(d);
+    return -1;
 }

@@ -100,8 +100,8 @@ struct db_schema {
 extern const struct db_schema db_schema_store, db_schema_spool;
 
 int db_version(struct db *d, int *out, struct error *e) FALLIBLE;
-/* Makes the changes that the database lacks, each in a transaction with its number: a crash leaves whole
- * ones, and of two processes one makes each. */
+/* Makes the changes that the database lacks, all in one transaction with their number: a crash leaves the
+ * old version or the new one, and of two processes one makes them. */
 int db_migrate(struct db *d, const struct db_schema *schema, struct error *e) FALLIBLE;
 
 #endif
