@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "base/thread.h"
 #include "format/gs.h"
 #include "store/objects/objects.h"
 
@@ -31,6 +32,8 @@ static int job_files_read(void *arg, struct str uri, size_t bytes_max, struct bu
                           struct error *e)
 {
     struct arena a = { 0 };
+
+    assert_may_wait("the reading of an object");
     int rc = read_object(arg, &a, uri, bytes_max, out, e);
 
     arena_release(&a);

@@ -6,9 +6,9 @@
 
 #include "base/random.h"
 #include "base/mem.h"
-#include "base/base64.h"
 #include "format/response.h"
 #include "format/upstream_error.h"
+#include "predict/upstream/task_files.h"
 
 #define URL_BYTES_MAX ((size_t)8192)
 #define BODY_KEEP_BYTES ((size_t)64 * 1024)
@@ -38,52 +38,11 @@ static int credential_write(const struct target *p, struct flight_desk *d, struc
     return rc;
 }
 
-static int file_read(const struct file_source *from, struct str uri, size_t *left, struct arena *a,
-                     struct file_content *out, struct error *e)
-{
-    struct buf raw = BUF_INIT(*left);
-    int rc = from->read(from->arg, uri, *left, &raw, e);
-
-    if (rc == 0) {
-        struct buf text = BUF_INIT(UPSTREAM_BODY_BYTES_MAX);
-        base64_add(raw.p, raw.len, &text);
-        out->uri = uri;
-        out->base64 = (struct str){ arena_copy(a, text.p, text.len), text.len };
-        buf_release(&text);
-        *left -= raw.len;
-    }
-    buf_release(&raw);
-    return rc < 0 ? error_wrap(e, "%.*s", STR_ARG(uri)) : 0;
-}
-
-/* Reads the files of our object store that the server cannot read itself. */
-static int files_read(const struct flight *f, struct flight_desk *d, struct file_contents *out,
-                      struct error *e)
-{
-    const struct request *r = f->task->request;
-    struct file_content *item = arena_array(&d->arena, UPSTREAM_FILES_MAX, sizeof *item);
-    size_t left = UPSTREAM_FILES_BYTES_MAX;
-
-    out->item = item;
-    for (uint32_t i = 0; f->target->to->upstream->inline_files && i < r->content_count; i++) {
-        for (uint32_t k = 0; k < r->content[i].part_count; k++) {
-            const struct part *p = &r->content[i].part[k];
-            if (p->kind != PART_FILE_DATA || !str_starts(p->uri, STR("gs://")))
-                continue;
-            if (out->count == UPSTREAM_FILES_MAX)
-                return error_set(e, ERROR_INVALID_ARGUMENT,
-                                 "A request may name %d files for this model.", UPSTREAM_FILES_MAX);
-            if (file_read(r->files, p->uri, &left, &d->arena, &item[out->count++], e) < 0)
-                return -1;
-        }
-    }
-    return 0;
-}
-
 int flight_write(struct flight *f, struct flight_desk *d, struct error *e)
 {
     const struct request *r = f->task->request;
-    struct file_contents files = { 0 };
+    const struct file_contents none = { 0 };
+    const struct task_files *read = f->task->files;
     int rc = credential_write(f->target, d, e);
 
     if (rc <= 0)
@@ -96,10 +55,10 @@ int flight_write(struct flight *f, struct flight_desk *d, struct error *e)
     if (f->body.cap > BODY_KEEP_BYTES)
         buf_release(&f->body);
     buf_clear(&f->body);
-    if ((r->files && r->has_media && files_read(f, d, &files, e) < 0) ||
-        f->target->wire->write(f->target->to, r, &files, f->completion_tokens, &f->body, e) < 0)
-        rc = -1;
-    arena_reset(&d->arena);
+    const struct file_contents *files =
+        read && f->target->to->upstream->inline_files ? &read->list : &none;
+    if (f->target->wire->write(f->target->to, r, files, f->completion_tokens, &f->body, e) < 0)
+        return -1;
     return rc;
 }
 

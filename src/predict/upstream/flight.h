@@ -22,11 +22,13 @@
 
 #define FLIGHT_SEEN_SLOTS 4096 /* replies that are remembered; an older one gives way to a newer */
 
+struct task_files;
 struct upstream_task {
     const struct request *request;
     struct answer answer;       /* with the tag */
     uint64_t since_ns;          /* when it was submitted */
     uint32_t targets;           /* a bit for each target of the route that accepts it */
+    struct task_files *files;   /* read for the body; NULL: none are needed, or they are missing */
     const char *upstream;       /* that answered; set with the answer */
     bool proved;                /* it is sent again, because the access token was refused */
     atomic_bool cancelled;      /* the answer is not wanted any more */
@@ -44,7 +46,7 @@ struct flight {
 
 /* Working memory of the loop that all its flights use in turn. */
 struct flight_desk {
-    struct arena arena; /* of one reply's parse, or a request's files */
+    struct arena arena; /* of one reply's parse */
     struct buf url, header, secret;
     struct clock *clock;
     uint64_t chance; /* state of random numbers, for response ids */

@@ -8,12 +8,17 @@
 #include "base/mem.h"
 #include "base/metric.h"
 #include "base/thread.h"
+#include "predict/upstream/task_files.h"
 
 /* The longest sleep: the loop notices within this time what changes without a wake. */
 #define SLEEP_MS 1000
 /* Ended exchanges that are read before the queue is looked at again. */
 #define BURST 64
 #define CREDENTIAL_LOOK_MS 20
+
+struct task_queue {
+    struct upstream_task *first, **last;
+};
 
 struct upstream_loop {
     struct upstream_route *route;
@@ -25,7 +30,10 @@ struct upstream_loop {
     atomic_bool stop, draining, cancels, sleeping, broken;
     atomic_uint in_flight;
     /* Only the loop's thread uses what follows: */
-    struct upstream_task *first, **last;     /* the queue */
+    struct task_queue queue;  /* may be sent */
+    struct task_queue unread; /* their files are missing */
+    struct file_reader *reader;
+    uint32_t files_ahead;                    /* tasks of the queue whose files are read */
     struct upstream_task *done, **done_last; /* answered in this round, and given together */
     struct flight *flight, *pool;
     size_t bodies_bytes;
@@ -35,8 +43,10 @@ struct upstream_loop {
 
 /* ---- The session's side ---- */
 
-static void wake(struct upstream_loop *l)
+static void wake(void *arg)
 {
+    struct upstream_loop *l = arg;
+
     if (atomic_exchange(&l->sleeping, false))
         http_multi_wake(l->multi);
 }
@@ -75,10 +85,21 @@ uint32_t upstream_loop_in_flight(const struct upstream_loop *l)
     return atomic_load(&l->in_flight);
 }
 
-/* ---- The queue ---- */
+/* ---- The queues ---- */
+
+static void files_drop(struct upstream_loop *l, struct upstream_task *t)
+{
+    if (!t->files)
+        return;
+    assert(l->files_ahead > 0);
+    l->files_ahead--;
+    task_files_free(t->files);
+    t->files = NULL;
+}
 
 static void give(struct upstream_loop *l, struct upstream_task *t)
 {
+    files_drop(l, t);
     t->next = NULL;
     *l->done_last = t;
     l->done_last = &t->next;
@@ -99,28 +120,35 @@ static void give_cancelled(struct upstream_loop *l, struct upstream_task *t)
     give(l, t);
 }
 
-static void take_in(struct upstream_loop *l)
+static void queue_add(struct task_queue *q, struct upstream_task *t)
 {
-    struct upstream_task *t;
-
-    while ((t = chan_recv(l->in, 0))) {
-        t->next = NULL;
-        *l->last = t;
-        l->last = &t->next;
-    }
+    t->next = NULL;
+    *q->last = t;
+    q->last = &t->next;
 }
 
-static void queue_drop_first(struct upstream_loop *l)
+static void queue_add_first(struct task_queue *q, struct upstream_task *t)
 {
-    l->first = l->first->next;
-    if (!l->first)
-        l->last = &l->first;
+    t->next = q->first;
+    q->first = t;
+    if (!t->next)
+        q->last = &t->next;
 }
 
-/* Answers the cancelled tasks of the queue, or all of them. */
-static void queue_cancel(struct upstream_loop *l, bool all)
+static struct upstream_task *queue_take(struct task_queue *q)
 {
-    struct upstream_task **at = &l->first;
+    struct upstream_task *t = q->first;
+
+    q->first = t->next;
+    if (!q->first)
+        q->last = &q->first;
+    return t;
+}
+
+/* Answers the cancelled tasks of a queue, or all of them. */
+static void queue_cancel(struct upstream_loop *l, struct task_queue *q, bool all)
+{
+    struct upstream_task **at = &q->first;
 
     while (*at) {
         struct upstream_task *t = *at;
@@ -131,7 +159,36 @@ static void queue_cancel(struct upstream_loop *l, bool all)
         *at = t->next;
         give_cancelled(l, t);
     }
-    l->last = at;
+    q->last = at;
+}
+
+static void take_in(struct upstream_loop *l)
+{
+    struct upstream_task *t;
+
+    while ((t = chan_recv(l->in, 0)))
+        queue_add(task_files_missing(l->route, t) ? &l->unread : &l->queue, t);
+}
+
+/* A task whose files are read is older than the queue. */
+static void take_read(struct upstream_loop *l)
+{
+    struct upstream_task *t = file_reader_take(l->reader);
+
+    if (!t)
+        return;
+    l->files_ahead += t->files != NULL;
+    if (atomic_load(&t->cancelled) || atomic_load(&l->draining))
+        give_cancelled(l, t);
+    else
+        queue_add_first(&l->queue, t);
+}
+
+static void read_next(struct upstream_loop *l)
+{
+    take_read(l);
+    if (l->unread.first && !file_reader_busy(l->reader) && l->files_ahead < TASK_FILES_AHEAD)
+        file_reader_ask(l->reader, queue_take(&l->unread));
 }
 
 /* The exchange of a cancelled task goes on without it: a server cannot take back what it has begun. */
@@ -216,7 +273,7 @@ static int flight_start(struct upstream_loop *l, struct flight *f, struct error 
 /* Sends the first of the queue to this target. False: the credential is still being fetched. */
 static bool send_first(struct upstream_loop *l, struct target *p, uint64_t now)
 {
-    struct upstream_task *t = l->first;
+    struct upstream_task *t = l->queue.first;
     struct flight *f = flight_new(l, t);
     struct error *e = &t->answer.error;
 
@@ -228,7 +285,8 @@ static bool send_first(struct upstream_loop *l, struct target *p, uint64_t now)
         flight_to_pool(l, f);
         return false;
     }
-    queue_drop_first(l);
+    (void)queue_take(&l->queue);
+    files_drop(l, t); /* the body has them */
     if (rc < 0 || flight_start(l, f, e) < 0) {
         flight_to_pool(l, f);
         give(l, t);
@@ -238,11 +296,11 @@ static bool send_first(struct upstream_loop *l, struct target *p, uint64_t now)
 
 static void give_up_first(struct upstream_loop *l, const struct target *p)
 {
-    struct upstream_task *t = l->first;
+    struct upstream_task *t = l->queue.first;
     struct server_stats st;
 
     server_stats(p->server, &st);
-    queue_drop_first(l);
+    (void)queue_take(&l->queue);
     t->answer.final = true;
     (void)error_set(&t->answer.error, ERROR_UNAVAILABLE,
                     "%.380s (%s has answered nothing for too long and is given up)", st.last_error,
@@ -261,7 +319,7 @@ static void look_again(struct upstream_loop *l, uint64_t since_ns, uint64_t afte
 /* False: the first of the queue has to wait. */
 static bool route_first(struct upstream_loop *l, uint64_t now)
 {
-    struct upstream_task *t = l->first;
+    struct upstream_task *t = l->queue.first;
     const struct route_query query = {
         .targets = t->targets,
         .bytes = t->request->text.len,
@@ -270,7 +328,7 @@ static bool route_first(struct upstream_loop *l, uint64_t now)
     uint32_t target;
 
     if (!t->targets) { /* no target accepts it: submit has set its error */
-        queue_drop_first(l);
+        (void)queue_take(&l->queue);
         give(l, t);
         return true;
     }
@@ -293,7 +351,7 @@ static void send_queue(struct upstream_loop *l)
     uint64_t now = l->clock->mono_ns(l->clock);
 
     l->ready_ns = UINT64_MAX;
-    while (l->first && (!l->flight || l->bodies_bytes < LOOP_BODIES_BYTES_MAX))
+    while (l->queue.first && (!l->flight || l->bodies_bytes < LOOP_BODIES_BYTES_MAX))
         if (!route_first(l, now))
             return;
 }
@@ -354,14 +412,14 @@ static uint32_t sleep_ms(const struct upstream_loop *l)
 {
     uint64_t now = l->clock->mono_ns(l->clock);
 
-    if (!l->first || l->ready_ns >= now + SLEEP_MS * NS_PER_MS)
+    if (!l->queue.first || l->ready_ns >= now + SLEEP_MS * NS_PER_MS)
         return SLEEP_MS;
     return l->ready_ns <= now ? 0 : (uint32_t)((l->ready_ns - now + NS_PER_MS - 1) / NS_PER_MS);
 }
 
 /* Waits for the first exchange that ends, then takes what has ended. A sender looks at `sleeping` after
- * it put a task into the channel, and the loop looks at the channel after it set `sleeping`: one of the
- * two sees the other. */
+ * it put a task into a channel, and the loop looks at the channels after it set `sleeping`: one of the
+ * two sees the other. The reader of files does the same. */
 static void take_ended(struct upstream_loop *l)
 {
     struct http_done done;
@@ -369,7 +427,8 @@ static void take_ended(struct upstream_loop *l)
     uint32_t ms = sleep_ms(l);
 
     atomic_store(&l->sleeping, true);
-    if (chan_count(l->in) || atomic_load(&l->cancels) || atomic_load(&l->stop))
+    if (chan_count(l->in) || file_reader_ready(l->reader) || atomic_load(&l->cancels) ||
+        atomic_load(&l->stop))
         ms = 0;
     for (int i = 0; i < BURST; i++) {
         int rc = http_multi_poll(l->multi, i ? 0 : ms, &done, &e);
@@ -384,18 +443,28 @@ static void take_ended(struct upstream_loop *l)
     }
 }
 
+static void cancel(struct upstream_loop *l)
+{
+    if (atomic_load(&l->draining)) {
+        queue_cancel(l, &l->queue, true);
+        queue_cancel(l, &l->unread, true);
+    }
+    if (atomic_exchange(&l->cancels, false)) {
+        queue_cancel(l, &l->queue, false);
+        queue_cancel(l, &l->unread, false);
+        flights_cancel(l);
+    }
+}
+
 static void *loop_main(void *arg)
 {
     struct upstream_loop *l = arg;
 
+    thread_role_set(THREAD_UPSTREAM);
     while (!atomic_load(&l->stop) && !atomic_load(&l->broken)) {
         take_in(l);
-        if (atomic_load(&l->draining))
-            queue_cancel(l, true);
-        if (atomic_exchange(&l->cancels, false)) {
-            queue_cancel(l, false);
-            flights_cancel(l);
-        }
+        cancel(l);
+        read_next(l);
         send_queue(l);
         give_round(l); /* tasks that end without being sent */
         take_ended(l);
@@ -429,6 +498,7 @@ static int loop_start(struct upstream_loop *l, uint32_t connections, struct erro
 
 static void release(struct upstream_loop *l)
 {
+    file_reader_free(l->reader);
     http_multi_free(l->multi);
     chan_free(l->in);
     chan_free(l->out);
@@ -449,7 +519,9 @@ struct upstream_loop *upstream_loop_new(struct upstream_route *route, struct ans
     l->in = chan_new(window);
     l->out = chan_new(window);
     l->unchecked = chan_new(window);
-    l->last = &l->first;
+    l->queue.last = &l->queue.first;
+    l->unread.last = &l->unread.first;
+    l->reader = file_reader_new(route, wake, l);
     l->done_last = &l->done;
     l->desk.clock = env->clock;
     l->desk.chance = env->seed;
@@ -480,6 +552,10 @@ void upstream_loop_free(struct upstream_loop *l)
     http_multi_wake(l->multi);
     thread_join(l->thread);
     checker_end(l);
+    file_reader_free(l->reader); /* it wakes the loop by its connections until here */
+    l->reader = NULL;
+    for (struct upstream_task *t = l->queue.first; t; t = t->next)
+        files_drop(l, t);
     for (struct flight *f = l->flight; f; f = f->next)
         server_ended(f->target->server, &f->exchange, &cancelled);
     http_multi_free(l->multi); /* it reads the bodies until here */

@@ -6,7 +6,8 @@
  * Shape:   channel of tasks -> queue, in the order of submission -> a target (route.h) -> a flight
  *          (flight.h) -> channel of answered tasks. An answer in JSON or an enum value goes by way of the
  *          checker, a thread that compares it with its schema (answer_check.h).
- * Memory:  the bodies in flight take LOOP_BODIES_BYTES_MAX, plus one body.
+ *          A request whose files go along waits for them beside the queue (task_files.h).
+ * Memory:  the bodies in flight take LOOP_BODIES_BYTES_MAX, plus one body and the files read ahead.
  * Errors:  a task's error is in its answer. The loop is broken when it cannot wait for sockets any more.
  * Threads: free, send, take, cancel and drain from the session's thread; in_flight from any.
  */

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/thread.h"
 #include "unit/predict/upstream/upstream_world.h"
 
 /* ---- Limits and ends ---- */
@@ -175,6 +176,129 @@ static void test_files_of_the_object_store_are_sent_along_in_both_dialects(void 
     }
 }
 
+/* A file that comes only when the test lets it go. */
+struct slow_file {
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t changed;
+    uint32_t reads;
+    bool let_go;
+    enum thread_role role; /* of the thread that read it */
+};
+
+static int give_slowly(void *arg, struct str uri, size_t bytes_max, struct buf *out,
+                       struct error *e)
+{
+    struct slow_file *f = arg;
+
+    (void)uri, (void)bytes_max, (void)e;
+    lock(&f->lock);
+    f->role = thread_role();
+    f->reads++;
+    cond_broadcast(&f->changed);
+    while (!f->let_go)
+        cond_wait(&f->changed, &f->lock);
+    unlock(&f->lock);
+    buf_add_c(out, "PNG");
+    return 0;
+}
+
+static void slow_file_init(struct slow_file *f)
+{
+    *f = (struct slow_file){ 0 };
+    lock_init(&f->lock);
+    cond_init(&f->changed);
+}
+
+static void wait_for_read(struct slow_file *f)
+{
+    lock(&f->lock);
+    while (f->reads == 0)
+        cond_wait(&f->changed, &f->lock);
+    unlock(&f->lock);
+}
+
+static void let_go(struct slow_file *f)
+{
+    lock(&f->lock);
+    f->let_go = true;
+    cond_broadcast(&f->changed);
+    unlock(&f->lock);
+}
+
+static void test_a_slow_file_holds_up_no_other_request(void **state)
+{
+    struct slow_file file;
+    const struct file_source from = { give_slowly, &file };
+    char with_file, without;
+
+    (void)state;
+    slow_file_init(&file);
+    add_server("s", WIRE_OPENAI, 1)->reply = reply_body;
+    open_session();
+    submit(ask_file("gs://b/cat.png", &from), &with_file);
+    wait_for_read(&file);
+    submit(ask("y"), &without);
+    struct answer a = take();
+    assert_ptr_equal(a.tag, &without);
+    answer_release(&a);
+    let_go(&file);
+    a = take();
+    assert_ptr_equal(a.tag, &with_file);
+    assert_text(&a, "echo: has it\"");
+    answer_release(&a);
+    assert_int_equal(file.role, THREAD_OWN);
+}
+
+static void test_requests_that_wait_for_files_are_cancelled_like_others(void **state)
+{
+    struct slow_file file;
+    const struct file_source from = { give_slowly, &file };
+    char being_read, waiting, drained;
+
+    (void)state;
+    slow_file_init(&file);
+    struct stub *s = add_server("s", WIRE_OPENAI, 1);
+    open_session();
+    submit(ask_file("gs://b/a.png", &from), &being_read);
+    wait_for_read(&file);
+    submit(ask_file("gs://b/b.png", &from), &waiting);
+    submit(ask_file("gs://b/c.png", &from), &drained);
+    w->p->ops->cancel(w->p, &waiting);
+    struct answer a = take();
+    assert_ptr_equal(a.tag, &waiting);
+    assert_int_equal(a.error.code, ERROR_CANCELLED);
+    w->p->ops->drain(w->p);
+    a = take();
+    assert_ptr_equal(a.tag, &drained);
+    assert_int_equal(a.error.code, ERROR_CANCELLED);
+    let_go(&file);
+    a = take();
+    assert_ptr_equal(a.tag, &being_read);
+    assert_int_equal(a.error.code, ERROR_CANCELLED);
+    assert_int_equal(atomic_load(&s->requests), 0);
+    assert_int_equal(file.reads, 1);
+}
+
+static void test_a_session_closes_with_files_read_ahead(void **state)
+{
+    static const struct file_source from = { give_file, NULL };
+    char tags[12];
+
+    (void)state;
+    struct stub *s = add_server("s", WIRE_OPENAI, 1);
+    s->upstream.concurrency = s->upstream.concurrency_max = 1;
+    s->reply = reply_held;
+    open_session();
+    for (int i = 0; i < 12; i++)
+        submit(ask_file("gs://b/cat.png", &from), &tags[i]);
+    while (atomic_load(&s->requests) == 0)
+        clock_system()->sleep_ns(clock_system(), NS_PER_MS);
+    stub_let_go(s);
+    struct answer a = take();
+    assert_text(&a, "echo");
+    answer_release(&a);
+}
+
 static void test_files_that_nobody_can_read_are_refused_at_validation(void **state)
 {
     struct violation why;
@@ -196,6 +320,9 @@ int main(void)
         UPSTREAM_TEST(test_a_cancelled_request_is_answered_though_its_server_is_not_done),
         UPSTREAM_TEST(test_a_drained_session_cancels_what_was_not_sent),
         UPSTREAM_TEST(test_files_of_the_object_store_are_sent_along_in_both_dialects),
+        UPSTREAM_TEST(test_a_slow_file_holds_up_no_other_request),
+        UPSTREAM_TEST(test_requests_that_wait_for_files_are_cancelled_like_others),
+        UPSTREAM_TEST(test_a_session_closes_with_files_read_ahead),
         UPSTREAM_TEST(test_files_that_nobody_can_read_are_refused_at_validation),
     };
     struct error e = { 0 };
