@@ -293,6 +293,18 @@ static void on_end(void *arg, struct http_call *http)
         s->call.free_state(s->call.state);
 }
 
+/* The first use of a secret writes it, and calls that sign may not wait for that. */
+static int make_secrets(struct store *s, struct error *e)
+{
+    static const char *const names[] = { SECRET_TOKENS, SECRET_SEALS, SECRET_WEBHOOKS };
+    unsigned char mac[STORE_MAC_BYTES];
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (store_mac(s, names[i], STR(""), mac, e) < 0)
+            return -1;
+    return 0;
+}
+
 int api_serve(struct api *a, const struct http_settings *set, struct http_server **out,
               struct error *e)
 {
@@ -305,6 +317,9 @@ int api_serve(struct api *a, const struct http_settings *set, struct http_server
     };
 
     a->start_us = a->clock->wall_us(a->clock);
+    *out = NULL;
+    if (make_secrets(a->store, e) < 0)
+        return -1;
     a->later = later_new();
     a->events = api_events_start(a->store, a->service, e);
     a->sender = a->events ? webhook_sender_start(a, e) : NULL;

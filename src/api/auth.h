@@ -39,6 +39,11 @@ int auth_is_open(struct store *s, struct arena *a, struct error *e) FALLIBLE;
  * headers, origin empty when absent. PERMISSION_DENIED. */
 int auth_open_guard(struct str host, struct str origin, struct error *e) FALLIBLE;
 
+/* Secrets of the store that sign: access tokens; page tokens and operations; webhooks' secrets. */
+#define SECRET_TOKENS "access-token"
+#define SECRET_SEALS "seal"
+#define SECRET_WEBHOOKS "webhooks"
+
 /* POST /token: appends the JSON answer to the form's grant_type and assertion. False: it is an OAuth error.
  * The assertion is a JWT of RS256: iss (and sub, when it is there) the account's e-mail name, aud
  * ending with "/token", exp at most an hour after iat; clocks may differ by a minute. */

@@ -18,7 +18,6 @@
 #include "base/json_write.h"
 
 #define TOKEN_PREFIX "tat."
-#define TOKEN_SECRET "access-token"
 #define MAC_DIGITS ((size_t)2 * STORE_MAC_BYTES)
 #define SKEW_S 60
 #define ASSERTION_BYTES_MAX ((size_t)8 * 1024)
@@ -39,7 +38,7 @@ static int mac_of(struct store *s, struct str text, char out[MAC_DIGITS + 1], st
 {
     unsigned char mac[STORE_MAC_BYTES];
 
-    if (store_mac(s, TOKEN_SECRET, text, mac, e) < 0)
+    if (store_mac(s, SECRET_TOKENS, text, mac, e) < 0)
         return -1;
     str_hex(mac, sizeof mac, out);
     return 0;

@@ -338,7 +338,7 @@ int seal_write(struct store *s, const struct seal *seal, const int64_t number[2]
     buf_add_str(&signed_text, seal->scope);
     buf_add_char(&signed_text, '\0');
     buf_add_c(&signed_text, text);
-    int rc = store_mac(s, "seal", buf_str(&signed_text), mac, e);
+    int rc = store_mac(s, SECRET_SEALS, buf_str(&signed_text), mac, e);
     buf_release(&signed_text);
     if (rc == 0)
         str_hex(mac, MAC_BYTES, text + NUMBERS_CHARS);

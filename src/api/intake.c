@@ -2,8 +2,6 @@
 
 #include <assert.h>
 
-#include "base/log.h"
-
 int intake_blob(struct intake *in, struct store *s, uint64_t bytes_max, struct error *e)
 {
     *in = (struct intake){ .store = s, .room = bytes_max };
@@ -74,14 +72,7 @@ int intake_pause(struct intake *in, uint64_t *bytes, struct error *e)
 
 void intake_release(struct intake *in)
 {
-    struct error e = { 0 };
-    uint64_t bytes;
-
-    if (!in->writer)
-        return;
-    if (in->upload.id[0] == '\0')
-        blob_abort(in->writer);
-    else if (upload_pause(in->store, in->upload.id, in->writer, &bytes, &e) < 0)
-        log_warn("upload %.8s...: %s", in->upload.id, e.msg);
+    if (in->writer)
+        blob_leave(in->writer);
     in->writer = NULL;
 }

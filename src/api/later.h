@@ -1,4 +1,4 @@
-/* later.h -- handlers that may wait long: they hash, copy or sync files.
+/* later.h -- handlers that may wait: they hash, copy or sync files, or write to the store.
  *
  * Why: the server's workers answer all clients, so eight handlers that wait would stop every client.
  * Handlers of routes with ROUTE_WAITS run on threads of their own, and a project has a share of those.

@@ -152,16 +152,16 @@ static void get_operations(struct call *c)
 
 // clang-format off
 const struct route api_vertex_routes[] = {
-    { HTTP_POST,   PLACE JOBS,                ROLE_SUBMITTER, 0, post_job, VERTEX_BODY_BYTES_MAX, NULL },
+    { HTTP_POST,   PLACE JOBS,                ROLE_SUBMITTER, ROUTE_WAITS, post_job, VERTEX_BODY_BYTES_MAX, NULL },
     { HTTP_GET,    PLACE JOBS,                ROLE_VIEWER,    0, job_list_call, 0, NULL },
     { HTTP_GET,    PLACE JOBS "/{}",          ROLE_VIEWER,    0, job_get_call, 0, NULL },
-    { HTTP_DELETE, PLACE JOBS "/{}",          ROLE_SUBMITTER, 0, delete_job, 0, NULL },
-    { HTTP_POST,   PLACE JOBS "/{}:cancel",   ROLE_SUBMITTER, 0, job_cancel_call, 0, NULL },
-    { HTTP_POST,   EXPRESS JOBS,              ROLE_SUBMITTER, 0, post_job, VERTEX_BODY_BYTES_MAX, NULL },
+    { HTTP_DELETE, PLACE JOBS "/{}",          ROLE_SUBMITTER, ROUTE_WAITS, delete_job, 0, NULL },
+    { HTTP_POST,   PLACE JOBS "/{}:cancel",   ROLE_SUBMITTER, ROUTE_WAITS, job_cancel_call, 0, NULL },
+    { HTTP_POST,   EXPRESS JOBS,              ROLE_SUBMITTER, ROUTE_WAITS, post_job, VERTEX_BODY_BYTES_MAX, NULL },
     { HTTP_GET,    EXPRESS JOBS,              ROLE_VIEWER,    0, job_list_call, 0, NULL },
     { HTTP_GET,    EXPRESS JOBS "/{}",        ROLE_VIEWER,    0, job_get_call, 0, NULL },
-    { HTTP_DELETE, EXPRESS JOBS "/{}",        ROLE_SUBMITTER, 0, delete_job, 0, NULL },
-    { HTTP_POST,   EXPRESS JOBS "/{}:cancel", ROLE_SUBMITTER, 0, job_cancel_call, 0, NULL },
+    { HTTP_DELETE, EXPRESS JOBS "/{}",        ROLE_SUBMITTER, ROUTE_WAITS, delete_job, 0, NULL },
+    { HTTP_POST,   EXPRESS JOBS "/{}:cancel", ROLE_SUBMITTER, ROUTE_WAITS, job_cancel_call, 0, NULL },
     { HTTP_GET,    UI_TOO "/operations",           ROLE_VIEWER,    0, get_operations, 0, NULL },
     { HTTP_GET,    UI_TOO "/operations/{}",        ROLE_VIEWER,    0, get_operation, 0, NULL },
     { HTTP_DELETE, UI_TOO "/operations/{}",        ROLE_SUBMITTER, 0, forget_operation, 0, NULL },

@@ -96,6 +96,7 @@ void store_read_done(struct store *s, struct db *d)
 
 struct db *store_write(struct store *s, struct error *e)
 {
+    assert_may_wait("a write to the store");
     lock(&s->write_lock);
     if (db_begin(s->writer, "cannot begin to write", e) == 0)
         return s->writer;

@@ -205,11 +205,11 @@ const struct route api_files_routes[] = {
     { HTTP_PUT, "/resumable/upload/" V "/files", ROLE_VIEWER, ROUTE_PUBLIC | ROUTE_WAITS, files_upload_more, 0, files_upload_begin },
 
     { HTTP_GET, "/" V "/files", ROLE_VIEWER, 0, list_files, 0, NULL },
-    { HTTP_POST, "/" V "/files:register", ROLE_SUBMITTER, 0, register_files, FILES_META_BYTES_MAX, NULL },
+    { HTTP_POST, "/" V "/files:register", ROLE_SUBMITTER, ROUTE_WAITS, register_files, FILES_META_BYTES_MAX, NULL },
     { HTTP_GET, "/" V "/files/{}:download", ROLE_VIEWER, 0, download_file, 0, NULL },
     { HTTP_GET, "/download/" V "/files/{}:download", ROLE_VIEWER, 0, download_file, 0, NULL },
     { HTTP_GET, "/" V "/files/{}", ROLE_VIEWER, 0, get_file, 0, NULL },
-    { HTTP_DELETE, "/" V "/files/{}", ROLE_SUBMITTER, 0, delete_file, 0, NULL },
+    { HTTP_DELETE, "/" V "/files/{}", ROLE_SUBMITTER, ROUTE_WAITS, delete_file, 0, NULL },
     { 0 },
 };
 // clang-format on

@@ -144,9 +144,9 @@ static void get_faults(struct call *c)
 #define BATCH "/(v1|v1beta|v1alpha)/batches/{}"
 
 #define JOB_ROUTES(path)                                                                           \
-    { HTTP_POST, path ":pause", ROLE_SUBMITTER, 0, post_pause, 0, NULL },                          \
-        { HTTP_POST, path ":resume", ROLE_SUBMITTER, 0, post_resume, OPTIONS_BYTES_MAX, NULL },    \
-        { HTTP_POST, path ":retryFailed", ROLE_SUBMITTER, 0, post_retry, 0, NULL },                \
+    { HTTP_POST, path ":pause", ROLE_SUBMITTER, ROUTE_WAITS, post_pause, 0, NULL },                          \
+        { HTTP_POST, path ":resume", ROLE_SUBMITTER, ROUTE_WAITS, post_resume, OPTIONS_BYTES_MAX, NULL },    \
+        { HTTP_POST, path ":retryFailed", ROLE_SUBMITTER, ROUTE_WAITS, post_retry, 0, NULL },                \
         { HTTP_GET, path ":results", ROLE_VIEWER, 0, get_results, 0, NULL },                       \
     {                                                                                              \
         HTTP_GET, path ":faults", ROLE_VIEWER, 0, get_faults, 0, NULL                              \

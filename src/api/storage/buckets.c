@@ -140,21 +140,21 @@ static void delete_bucket(struct call *c)
 
 // clang-format off
 const struct route api_storage_routes[] = {
-    { HTTP_POST, B, ROLE_SUBMITTER, ROUTE_STORAGE, insert_bucket, STORAGE_META_BYTES_MAX, NULL },
+    { HTTP_POST, B, ROLE_SUBMITTER, ROUTE_STORAGE | ROUTE_WAITS, insert_bucket, STORAGE_META_BYTES_MAX, NULL },
     { HTTP_GET, B, ROLE_VIEWER, ROUTE_STORAGE, list_buckets, 0, NULL },
     { HTTP_GET, B "/{}", ROLE_VIEWER, ROUTE_STORAGE, get_bucket, 0, NULL },
-    { HTTP_PATCH, B "/{}", ROLE_SUBMITTER, ROUTE_STORAGE, patch_bucket, STORAGE_META_BYTES_MAX, NULL },
-    { HTTP_DELETE, B "/{}", ROLE_SUBMITTER, ROUTE_STORAGE, delete_bucket, 0, NULL },
+    { HTTP_PATCH, B "/{}", ROLE_SUBMITTER, ROUTE_STORAGE | ROUTE_WAITS, patch_bucket, STORAGE_META_BYTES_MAX, NULL },
+    { HTTP_DELETE, B "/{}", ROLE_SUBMITTER, ROUTE_STORAGE | ROUTE_WAITS, delete_bucket, 0, NULL },
 
     { HTTP_GET, O, ROLE_VIEWER, ROUTE_STORAGE, storage_object_list, 0, NULL },
     { HTTP_POST, O "/{}/compose", ROLE_SUBMITTER, ROUTE_STORAGE | ROUTE_WAITS, storage_object_compose, STORAGE_META_BYTES_MAX, NULL },
-    { HTTP_POST, O "/{}/copyTo/b/{}/o/{**}", ROLE_SUBMITTER, ROUTE_STORAGE, storage_object_copy, STORAGE_META_BYTES_MAX, NULL },
-    { HTTP_POST, O "/{}/rewriteTo/b/{}/o/{**}", ROLE_SUBMITTER, ROUTE_STORAGE, storage_object_rewrite, STORAGE_META_BYTES_MAX, NULL },
-    { HTTP_POST, O "/{}/moveTo/o/{**}", ROLE_SUBMITTER, ROUTE_STORAGE, storage_object_move, STORAGE_META_BYTES_MAX, NULL },
+    { HTTP_POST, O "/{}/copyTo/b/{}/o/{**}", ROLE_SUBMITTER, ROUTE_STORAGE | ROUTE_WAITS, storage_object_copy, STORAGE_META_BYTES_MAX, NULL },
+    { HTTP_POST, O "/{}/rewriteTo/b/{}/o/{**}", ROLE_SUBMITTER, ROUTE_STORAGE | ROUTE_WAITS, storage_object_rewrite, STORAGE_META_BYTES_MAX, NULL },
+    { HTTP_POST, O "/{}/moveTo/o/{**}", ROLE_SUBMITTER, ROUTE_STORAGE | ROUTE_WAITS, storage_object_move, STORAGE_META_BYTES_MAX, NULL },
     { HTTP_GET, O "/{**}", ROLE_VIEWER, ROUTE_STORAGE, storage_object_get, 0, NULL },
-    { HTTP_PATCH, O "/{**}", ROLE_SUBMITTER, ROUTE_STORAGE, storage_object_patch, STORAGE_META_BYTES_MAX, NULL },
-    { HTTP_PUT, O "/{**}", ROLE_SUBMITTER, ROUTE_STORAGE, storage_object_update, STORAGE_META_BYTES_MAX, NULL },
-    { HTTP_DELETE, O "/{**}", ROLE_SUBMITTER, ROUTE_STORAGE, storage_object_delete, 0, NULL },
+    { HTTP_PATCH, O "/{**}", ROLE_SUBMITTER, ROUTE_STORAGE | ROUTE_WAITS, storage_object_patch, STORAGE_META_BYTES_MAX, NULL },
+    { HTTP_PUT, O "/{**}", ROLE_SUBMITTER, ROUTE_STORAGE | ROUTE_WAITS, storage_object_update, STORAGE_META_BYTES_MAX, NULL },
+    { HTTP_DELETE, O "/{**}", ROLE_SUBMITTER, ROUTE_STORAGE | ROUTE_WAITS, storage_object_delete, 0, NULL },
     { HTTP_GET, "/download" O "/{**}", ROLE_VIEWER, ROUTE_STORAGE, storage_object_download, 0, NULL },
 
     { HTTP_POST, "/upload" O, ROLE_SUBMITTER, ROUTE_STORAGE | ROUTE_WAITS, storage_upload, 0, storage_upload_begin },
@@ -162,8 +162,8 @@ const struct route api_storage_routes[] = {
     /* No key: as with Google's service, the upload's id is the right to go on with it. */
     { HTTP_PUT, "/upload" O, ROLE_VIEWER, ROUTE_STORAGE | ROUTE_WAITS | ROUTE_PUBLIC, storage_resume, 0, storage_resume_begin },
     { HTTP_PUT, "/resumable/upload" O, ROLE_VIEWER, ROUTE_STORAGE | ROUTE_WAITS | ROUTE_PUBLIC, storage_resume, 0, storage_resume_begin },
-    { HTTP_DELETE, "/upload" O, ROLE_VIEWER, ROUTE_STORAGE | ROUTE_PUBLIC, storage_upload_cancel, 0, NULL },
-    { HTTP_DELETE, "/resumable/upload" O, ROLE_VIEWER, ROUTE_STORAGE | ROUTE_PUBLIC, storage_upload_cancel, 0, NULL },
+    { HTTP_DELETE, "/upload" O, ROLE_VIEWER, ROUTE_STORAGE | ROUTE_WAITS | ROUTE_PUBLIC, storage_upload_cancel, 0, NULL },
+    { HTTP_DELETE, "/resumable/upload" O, ROLE_VIEWER, ROUTE_STORAGE | ROUTE_WAITS | ROUTE_PUBLIC, storage_upload_cancel, 0, NULL },
     { 0 },
 };
 // clang-format on

@@ -90,7 +90,7 @@ int webhook_secret_project(struct store *s, const char *project, char out[WEBHOO
     unsigned char raw[STORE_MAC_BYTES];
 
     static_assert(sizeof raw == SECRET_RAW_BYTES, "a secret is a whole MAC");
-    if (store_mac(s, "webhooks", str_of(project), raw, e) < 0)
+    if (store_mac(s, SECRET_WEBHOOKS, str_of(project), raw, e) < 0)
         return -1;
     secret_text(raw, out);
     return 0;

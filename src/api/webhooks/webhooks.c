@@ -416,16 +416,16 @@ static void project_secret(struct call *c)
 
 // clang-format off
 const struct route api_webhooks_routes[] = {
-    { HTTP_POST,   GEMINI "/webhooks",                          ROLE_SUBMITTER, 0, create, BODY_MAX, NULL },
+    { HTTP_POST,   GEMINI "/webhooks",                          ROLE_SUBMITTER, ROUTE_WAITS, create, BODY_MAX, NULL },
     { HTTP_GET,    GEMINI "/webhooks",                          ROLE_VIEWER, 0, list, 0, NULL },
     { HTTP_GET,    GEMINI "/webhooks/{}",                       ROLE_VIEWER, 0, get, 0, NULL },
-    { HTTP_PATCH,  GEMINI "/webhooks/{}",                       ROLE_SUBMITTER, 0, update, BODY_MAX, NULL },
-    { HTTP_DELETE, GEMINI "/webhooks/{}",                       ROLE_SUBMITTER, 0, delete, BODY_MAX, NULL },
-    { HTTP_POST,   GEMINI "/webhooks/{}:ping",                  ROLE_SUBMITTER, 0, ping, BODY_MAX, NULL },
-    { HTTP_POST,   GEMINI "/webhooks/{}:rotateSigningSecret",   ROLE_SUBMITTER, 0, rotate, BODY_MAX, NULL },
+    { HTTP_PATCH,  GEMINI "/webhooks/{}",                       ROLE_SUBMITTER, ROUTE_WAITS, update, BODY_MAX, NULL },
+    { HTTP_DELETE, GEMINI "/webhooks/{}",                       ROLE_SUBMITTER, ROUTE_WAITS, delete, BODY_MAX, NULL },
+    { HTTP_POST,   GEMINI "/webhooks/{}:ping",                  ROLE_SUBMITTER, ROUTE_WAITS, ping, BODY_MAX, NULL },
+    { HTTP_POST,   GEMINI "/webhooks/{}:rotateSigningSecret",   ROLE_SUBMITTER, ROUTE_WAITS, rotate, BODY_MAX, NULL },
     { HTTP_GET,    GEMINI "/webhooks/{}/deliveries",            ROLE_VIEWER, 0, deliveries_of_webhook, 0, NULL },
     { HTTP_GET,    OWN "/deliveries",                             ROLE_VIEWER, 0, deliveries, 0, NULL },
-    { HTTP_POST,   OWN "/deliveries/{}:replay",                   ROLE_SUBMITTER, 0, replay, BODY_MAX, NULL },
+    { HTTP_POST,   OWN "/deliveries/{}:replay",                   ROLE_SUBMITTER, ROUTE_WAITS, replay, BODY_MAX, NULL },
     { HTTP_GET,    OWN "/webhookSecret",                          ROLE_SUBMITTER, 0, project_secret, 0, NULL },
     { 0 },
 };

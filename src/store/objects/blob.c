@@ -1,7 +1,7 @@
 /* blob.c -- the files of blobs: written beside, synced, then renamed to where readers look.
  *
- * Shape:   DIR/uploads/wID while it is written, DIR/blobs/<last two hex digits of ID>/ID after. IDs come
- *          from the database a block at a time, so that one which was given is never given again.
+ * Shape:   DIR/uploads/w-RANDOM while it is written, DIR/blobs/<last two hex digits of ID>/ID after. IDs
+ *          come from the database a block at a time, so that one which was given is never given again.
  */
 #include "store/objects/blob.h"
 
@@ -15,11 +15,13 @@
 
 #include "base/thread.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "base/sys.h"
 #include "store/objects/objects_inner.h"
 
 /* Ids that a crash may leave unused. */
 #define ID_BLOCK 1024
+#define NAME_CHARS 20
 #define COPY_BYTES ((size_t)256 * 1024)
 
 static void *blobs_new(void)
@@ -28,6 +30,7 @@ static void *blobs_new(void)
 
     lock_init(&b->lock);
     b->uploads = uploads_new();
+    b->syncer = syncer_new();
     return b;
 }
 
@@ -35,6 +38,7 @@ static void blobs_free(void *memory)
 {
     struct blobs *b = memory;
 
+    syncer_free(b->syncer); /* first: it ends writers of uploads */
     uploads_free(b->uploads);
     lock_destroy(&b->lock);
     mem_free(b);
@@ -79,12 +83,14 @@ static int id_take(struct store *s, int64_t *out, struct error *e)
 static struct blob_writer *writer_new(struct store *s, bool md5, bool sha256, struct error *e)
 {
     struct blob_writer *w = mem_alloc(sizeof *w);
+    char name[NAME_CHARS + 1];
 
     w->s = s;
     w->fd = -1;
-    if (id_take(s, &w->id, e) < 0 || blob_digest_begin(&w->digest, md5, sha256, e) < 0)
+    if (random_text(name, NAME_CHARS, ALPHABET_36, e) < 0 ||
+        blob_digest_begin(&w->digest, md5, sha256, e) < 0)
         goto fail;
-    store_path(s, w->path, "uploads/w%lld", (long long)w->id);
+    store_path(s, w->path, "uploads/w-%s", name);
     w->fd = sys_open(w->path, O_RDWR | O_CREAT | O_EXCL, e);
     if (w->fd >= 0)
         return w;
@@ -118,8 +124,8 @@ int blob_write(struct blob_writer *w, const void *p, size_t len, struct error *e
         w->hashed += len;
     }
     w->bytes += len;
-    if (w->upload[0] != '\0' && w->bytes - w->marked >= UPLOAD_MARK_BYTES)
-        return upload_mark(w, e);
+    if (w->upload[0] != '\0' && w->bytes - w->mark.bytes >= UPLOAD_MARK_BYTES)
+        return blob_mark_soon(w, e);
     return 0;
 }
 
@@ -156,6 +162,7 @@ int blob_place(struct blob_writer *w, struct blob *out, struct error *e)
     char to[PATH_BYTES];
     struct blob done = { .bytes = w->bytes };
 
+    assert_may_wait("the sync of a file");
     if (w->broken)
         return error_set(e, ERROR_FAILED_PRECONDITION, "an earlier write failed");
     assert(w->hashed <= w->bytes);

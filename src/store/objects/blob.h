@@ -34,6 +34,9 @@ uint64_t blob_written(const struct blob_writer *w);
 /* Takes w, whatever happens. */
 int blob_finish(struct blob_writer *w, struct blob *out, struct error *e) FALLIBLE;
 void blob_abort(struct blob_writer *w); /* accepts NULL */
+/* Takes w from a thread that may not wait: soon another thread pauses it when it is an upload's, and
+ * removes it when not. */
+void blob_leave(struct blob_writer *w);
 
 /* The hashes of a file that the caller writes, made while its bytes pass. One owner at a time. */
 struct blob_hasher;

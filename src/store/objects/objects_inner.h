@@ -50,6 +50,12 @@ struct blob_writer {
     int64_t id; /* of the blob; 0: taken when it is placed */
     uint64_t bytes, bytes_max;
     uint64_t marked; /* of an upload: the number of durable bytes, which is in its row */
+    struct {
+        struct blob_writer *next; /* in the syncer's list */
+        uint64_t bytes;           /* at the last mark that was wanted; the owner's */
+        bool wanted, left;
+        struct error error; /* of a mark: what is behind `marked` may be lost */
+    } mark;
     struct blob_digest
         digest;      /* of the first `hashed` bytes, which grow with `bytes` when they are equal */
     uint64_t hashed; /* fewer than `bytes` in an upload after a restart, until it is placed */
@@ -62,8 +68,18 @@ int blob_place(struct blob_writer *w, struct blob *out, struct error *e) FALLIBL
 void blob_writer_free(struct blob_writer *w); /* leaves the file; accepts NULL */
 /* Sync interval of an upload: bounds what a crash can lose. */
 #define UPLOAD_MARK_BYTES ((uint64_t)64 * 1024 * 1024)
-int upload_mark(struct blob_writer *w, struct error *e) FALLIBLE;
+int upload_mark(struct blob_writer *w, uint64_t bytes, struct error *e) FALLIBLE;
 void upload_abort(struct blob_writer *w); /* takes w; the upload stays as last marked */
+/* ---- Syncs for threads that may not wait (syncer.c) ---- */
+
+struct syncer;
+struct syncer *syncer_new(void);
+void syncer_free(struct syncer *y); /* ends what was left; accepts NULL */
+/* The bytes so far become durable soon. Fails when an earlier mark has. */
+int blob_mark_soon(struct blob_writer *w, struct error *e) FALLIBLE;
+/* Waits for the mark that is wanted; -1 when one has failed. */
+int blob_mark_end(struct blob_writer *w, struct error *e) FALLIBLE;
+
 /* Retention of an unfinished upload. */
 #define UPLOAD_DAYS 7
 /* Removes expired uploads, and files in uploads/ that no row names. */
@@ -76,6 +92,7 @@ struct blobs {
     pthread_mutex_t lock; /* guards next and end: ids that are ours to give */
     int64_t next, end;
     struct uploads *uploads;
+    struct syncer *syncer;
 };
 struct blobs *blobs_of(struct store *s);
 struct uploads *uploads_new(void);

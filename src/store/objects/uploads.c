@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/thread.h"
 #include "base/sys.h"
 #include "base/random.h"
@@ -234,7 +235,7 @@ struct blob_writer *upload_open(struct store *s, const char *id, struct error *e
     int rc = read_row(s, &a, str_of(id), &up, e);
     if (rc == 0) {
         memcpy(w->upload, up.id, sizeof w->upload);
-        w->bytes = w->marked = up.bytes;
+        w->bytes = w->marked = w->mark.bytes = up.bytes;
         w->bytes_max = up.bytes_max;
         rc = writer_open(w, &slot, e);
     }
@@ -247,23 +248,21 @@ struct blob_writer *upload_open(struct store *s, const char *id, struct error *e
     return NULL;
 }
 
-int upload_mark(struct blob_writer *w, struct error *e)
+int upload_mark(struct blob_writer *w, uint64_t bytes, struct error *e)
 {
-    assert(w->upload[0] != '\0' && w->bytes >= w->marked);
+    assert(w->upload[0] != '\0' && bytes >= w->marked);
+    assert_may_wait("the sync of an upload");
     if (sys_sync(w->fd, w->path, e) < 0)
         return -1;
     struct db *d = store_write(w->s, e);
     if (!d)
         return -1;
     struct stmt *q = db_stmt(d, "UPDATE upload SET bytes = ? WHERE id = ?");
-    db_bind(q, "is", (int64_t)w->bytes, w->upload);
+    db_bind(q, "is", (int64_t)bytes, w->upload);
     int changed = db_run(q, "cannot record an upload", e);
     if (changed == 0)
         changed = error_set(e, ERROR_NOT_FOUND, "No such upload");
-    if (store_commit(w->s, d, changed < 0 ? -1 : 0, e) < 0)
-        return -1;
-    w->marked = w->bytes;
-    return 0;
+    return store_commit(w->s, d, changed < 0 ? -1 : 0, e);
 }
 
 /* Takes the writer's digest. The one that was paused longest ago makes room. */
@@ -290,14 +289,16 @@ static void slot_give(struct uploads *u, struct blob_writer *w)
     unlock(&u->lock);
 }
 
-/* After a write that failed, the bytes before it are good and what it left behind them is cut off. */
+/* After a write that failed, the bytes before it are good and what it left behind them is cut off. After a
+ * sync that failed, only what was durable before is good. */
 int upload_pause(struct store *s, const char *id, struct blob_writer *w, uint64_t *bytes,
                  struct error *e)
 {
     assert(strcmp(w->upload, id) == 0);
-    if (w->broken && ftruncate(w->fd, (off_t)w->bytes) < 0)
-        (void)error_errno(e, "cannot cut %s", w->path);
-    else if (w->marked == w->bytes || upload_mark(w, e) == 0) {
+    int rc = blob_mark_end(w, e);
+    if (rc == 0 && w->broken && ftruncate(w->fd, (off_t)w->bytes) < 0)
+        rc = error_errno(e, "cannot cut %s", w->path);
+    if (rc == 0 && (w->marked == w->bytes || upload_mark(w, w->bytes, e) == 0)) {
         *bytes = w->bytes;
         slot_give(blobs_of(s)->uploads, w);
         blob_writer_free(w);
@@ -309,6 +310,10 @@ int upload_pause(struct store *s, const char *id, struct blob_writer *w, uint64_
 
 void upload_abort(struct blob_writer *w)
 {
+    struct error e;
+
+    if (blob_mark_end(w, &e) < 0) /* waits: the next writer reads the row */
+        log_warn("an upload goes back to its durable bytes: %s", e.msg);
     slot_forget(blobs_of(w->s)->uploads, w->upload);
     blob_writer_free(w);
 }
@@ -329,8 +334,10 @@ int upload_finish(struct store *s, const char *id, struct blob_writer *w, struct
                   struct error *e)
 {
     assert(strcmp(w->upload, id) == 0);
-    int rc = blob_place(w, out, e);
+    int rc = blob_mark_end(w, e);
 
+    if (rc == 0)
+        rc = blob_place(w, out, e);
     if (rc == 0)
         rc = row_delete(s, id, e);
     upload_abort(w);

@@ -113,9 +113,91 @@ static void test_going_on_after_a_restart_hashes_nothing_on_a_connection(void **
     thread_role_set(THREAD_CONNECTION);
     struct blob_writer *writer = go_on(w, &up);
     ASSERT_OK(blob_write(writer, "456", 3, &e), e);
+    thread_role_set(THREAD_OWN);
     ASSERT_OK(upload_pause(w->s, up.id, writer, &bytes, &e), e);
     assert_int_equal(stretch(w, &up, "789"), 9);
+    assert_finishes(w, &up);
+}
+
+/* The writer when the one before has ended its work. */
+static struct blob_writer *go_on_soon(struct world *w, const struct upload *up)
+{
+    for (;;) {
+        struct error e = { 0 };
+        struct blob_writer *writer = upload_open(w->s, up->id, &e);
+        if (writer)
+            return writer;
+        assert_int_equal(e.code, ERROR_ABORTED);
+        clock_system()->sleep_ns(clock_system(), NS_PER_MS);
+    }
+}
+
+static void test_an_upload_that_its_connection_leaves_is_paused_elsewhere(void **state)
+{
+    struct world *w = *state;
+    struct error e = { 0 };
+    uint64_t bytes = 0;
+    struct upload up = begin(w, 100);
+
+    thread_role_set(THREAD_CONNECTION);
+    struct blob_writer *writer = go_on(w, &up);
+    ASSERT_OK(blob_write(writer, "12345", 5, &e), e);
+    blob_leave(writer);
     thread_role_set(THREAD_OWN);
+    writer = go_on_soon(w, &up);
+    assert_int_equal(blob_written(writer), 5);
+    ASSERT_OK(blob_write(writer, "6789", 4, &e), e);
+    ASSERT_OK(upload_pause(w->s, up.id, writer, &bytes, &e), e);
+    assert_finishes(w, &up);
+}
+
+/* Writes what is one mark, and a byte, on a connection's thread: no role may be broken. */
+static struct blob_writer *write_a_mark(struct world *w, const struct upload *up)
+{
+    static char piece[1024 * 1024];
+    struct error e = { 0 };
+    struct blob_writer *writer = go_on(w, up);
+
+    thread_role_set(THREAD_CONNECTION);
+    for (uint64_t n = 0; n < UPLOAD_MARK_BYTES; n += sizeof piece)
+        ASSERT_OK(blob_write(writer, piece, sizeof piece, &e), e);
+    ASSERT_OK(blob_write(writer, "x", 1, &e), e);
+    thread_role_set(THREAD_OWN);
+    return writer;
+}
+
+static void test_bytes_become_durable_while_they_come_and_not_on_the_connection(void **state)
+{
+    struct world *w = *state;
+    struct error e = { 0 };
+    struct upload up = begin(w, UINT64_MAX), got;
+    struct blob_writer *writer = write_a_mark(w, &up);
+
+    ASSERT_OK(blob_mark_end(writer, &e), e);
+    ASSERT_OK(upload_get(w->s, &w->a, str_of(up.id), &got, &e), e);
+    assert_int_equal(got.bytes, UPLOAD_MARK_BYTES);
+    blob_abort(writer);
+    writer = go_on(w, &up);
+    assert_int_equal(blob_written(writer), UPLOAD_MARK_BYTES);
+    blob_abort(writer);
+}
+
+static void test_after_a_sync_that_failed_only_what_was_durable_counts(void **state)
+{
+    struct world *w = *state;
+    struct error e = { 0 };
+    struct upload up = begin(w, UINT64_MAX), got;
+    uint64_t bytes;
+
+    (void)stretch(w, &up, "12345");
+    fault_arm("sys.sync", 0, EIO);
+    struct blob_writer *writer = write_a_mark(w, &up);
+    ASSERT_FAILS(blob_mark_end(writer, &e), e, ERROR_INTERNAL);
+    assert_true(fault_disarm());
+    ASSERT_FAILS(upload_pause(w->s, up.id, writer, &bytes, &e), e, ERROR_INTERNAL);
+    ASSERT_OK(upload_get(w->s, &w->a, str_of(up.id), &got, &e), e);
+    assert_int_equal(got.bytes, 5);
+    (void)stretch(w, &up, "6789");
     assert_finishes(w, &up);
 }
 
@@ -276,6 +358,9 @@ int main(void)
         WITH_STORE(test_an_upload_goes_on_after_pauses),
         WITH_STORE(test_an_upload_goes_on_after_a_restart_without_what_was_not_durable),
         WITH_STORE(test_going_on_after_a_restart_hashes_nothing_on_a_connection),
+        WITH_STORE(test_an_upload_that_its_connection_leaves_is_paused_elsewhere),
+        WITH_STORE(test_bytes_become_durable_while_they_come_and_not_on_the_connection),
+        WITH_STORE(test_after_a_sync_that_failed_only_what_was_durable_counts),
         WITH_STORE(test_a_project_has_a_maximum_of_uploads_and_others_go_on),
         WITH_STORE(test_the_second_writer_is_refused),
         WITH_STORE(test_an_aborted_writer_leaves_the_upload_as_last_paused),
