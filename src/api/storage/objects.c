@@ -1,10 +1,13 @@
 /* objects.c -- objects: list, get, download, patch, update, delete. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "api/storage/storage.h"
-#include "base/mem.h"
 #include "base/base64.h"
+#include "base/gunzip.h"
+#include "base/log.h"
+#include "base/mem.h"
 
 #define LIST_MAX 1000
 #define HASH_HEADER_BYTES 128
@@ -122,7 +125,8 @@ static void set_number(struct call *c, const char *name, uint64_t n)
     http_set_header(c->http, name, str_of(text));
 }
 
-static void set_headers(struct call *c, const struct object *o)
+/* content: the bytes are sent without the encoding that they are stored in. */
+static void set_headers(struct call *c, const struct object *o, bool content)
 {
     static const char *const kept[][2] = {
         { "Cache-Control", "cacheControl" },
@@ -148,9 +152,40 @@ static void set_headers(struct call *c, const struct object *o)
     buf_release(&quoted);
     for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
         struct str value = storage_meta_text(c, o->meta, kept[i][1]);
-        if (value.len)
+        if (value.len && !(content && strcmp(kept[i][1], "contentEncoding") == 0))
             http_set_header(c->http, kept[i][0], value);
     }
+    if (object_is_gzip(o))
+        http_set_header(c->http, "Vary", STR("Accept-Encoding"));
+    if (content)
+        http_set_header(c->http, "Warning", STR("214 UploadServer gunzipped"));
+}
+
+/* ---- Objects that are stored as gzip ----
+ * A client that takes gzip gets the bytes as they are stored; any other one gets the content, whole,
+ * whatever range it asked for (Cloud Storage's "decompressive transcoding"). */
+
+static bool sends_content(struct call *c, const struct object *o)
+{
+    struct str cache = storage_meta_text(c, o->meta, "cacheControl");
+
+    return object_is_gzip(o) && !http_takes_gzip(c->http) &&
+           str_find(cache, STR("no-transform")) == SIZE_MAX;
+}
+
+static int64_t pull_content(void *arg, char *p, size_t cap)
+{
+    struct error e = { 0 };
+    int64_t n = gunzip_read(arg, p, cap, "an object", &e);
+
+    if (n < 0)
+        log_warn("a download is cut: %s", e.msg);
+    return n;
+}
+
+static void close_content(void *arg)
+{
+    gunzip_close(arg);
 }
 
 /* A writer may replace the bytes between reading the row and opening them; then there is a newer row. */
@@ -171,8 +206,14 @@ static void reply_media(struct call *c)
         storage_fail(c, &e);
         return;
     }
-    set_headers(c, &o);
-    media_reply(c, &o.blob, arena_copy(c->arena, o.content_type.p, o.content_type.len), fd);
+    const char *type = arena_copy(c->arena, o.content_type.p, o.content_type.len);
+    bool content = sends_content(c, &o);
+    set_headers(c, &o, content);
+    if (content)
+        http_reply_source(c->http, 200, type,
+                          &(struct http_source){ pull_content, close_content, gunzip_open(fd) });
+    else
+        media_reply(c, &o.blob, type, fd);
 }
 
 void storage_object_get(struct call *c)

@@ -42,7 +42,7 @@ static int append(struct input *in, const char *path, int fd, uint64_t bytes, st
 }
 
 /* Only a regular file that is not compressed can be read as lines. */
-static int check_file(int fd, const char *path, struct stat *st, struct error *e)
+static int check_file(int fd, const char *path, bool is_stored, struct stat *st, struct error *e)
 {
     unsigned char magic[2];
 
@@ -58,19 +58,25 @@ static int check_file(int fd, const char *path, struct stat *st, struct error *e
     int64_t got = sys_read_at(fd, magic, sizeof magic, 0, path, e);
     if (got < 0)
         return -1;
-    if (got == 2 && magic[0] == 0x1F && magic[1] == 0x8B)
+    bool is_gzip = got == 2 && magic[0] == 0x1F && magic[1] == 0x8B;
+    if (is_gzip && is_stored)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "%s is compressed; upload it unpacked, or as an object whose "
+                         "contentEncoding is gzip",
+                         path);
+    if (is_gzip)
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "%s is compressed; unpack it, as in: gzip -dc %s | tranche run -", path,
                          path);
     return 0;
 }
 
-/* Takes fd, also when it fails. */
-static int add_open(struct input *in, const char *name, int fd, struct error *e)
+/* Takes fd, also when it fails. is_stored: by the service, not a file of the user. */
+static int add_open(struct input *in, const char *name, int fd, bool is_stored, struct error *e)
 {
     struct stat st;
 
-    if (check_file(fd, name, &st, e) < 0) {
+    if (check_file(fd, name, is_stored, &st, e) < 0) {
         (void)close(fd);
         return -1;
     }
@@ -82,7 +88,7 @@ static int add_file(struct input *in, const char *path, struct error *e)
     allow_files((rlim_t)in->count + SPARE_FILES);
     /* O_NONBLOCK: opening a pipe that nobody writes would wait for ever. */
     int fd = sys_open(path, O_RDONLY | O_NONBLOCK, e);
-    return fd < 0 ? -1 : add_open(in, path, fd, e);
+    return fd < 0 ? -1 : add_open(in, path, fd, false, e);
 }
 
 static int add_pattern(struct input *in, const char *pattern, struct error *e)
@@ -136,7 +142,7 @@ static int add_stdin(struct input *in, const char *dir, struct error *e)
         (void)close(fd);
         return -1;
     }
-    return add_open(in, name, fd, e);
+    return add_open(in, name, fd, false, e);
 }
 
 static int add_path(struct input *in, const char *path, const char *dir, struct error *e)
@@ -171,7 +177,7 @@ int input_open_fds(struct input *in, const struct input_source *src, uint32_t co
 
     *in = (struct input){ 0 };
     while (taken < count && rc == 0) {
-        rc = add_open(in, src[taken].name, src[taken].fd, e);
+        rc = add_open(in, src[taken].name, src[taken].fd, true, e);
         taken++;
     }
     if (rc == 0)

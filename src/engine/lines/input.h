@@ -40,7 +40,7 @@ struct input_source {
     const char *name; /* for messages; copied */
     int fd;           /* taken */
 };
-/* The files of src in their order. All descriptors are taken, also when it fails. */
+/* The stored files of src in their order. All descriptors are taken, also when it fails. */
 int input_open_fds(struct input *in, const struct input_source *src, uint32_t count,
                    struct error *e) FALLIBLE;
 /* All len bytes, which must lie within the file as it was opened. */

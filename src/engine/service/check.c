@@ -64,12 +64,41 @@ static int no_bucket(struct str bucket, struct error *e)
                      STR_ARG(bucket));
 }
 
+static int too_large(uint64_t bytes, uint64_t bytes_max, struct error *e)
+{
+    return error_set(e, ERROR_INVALID_ARGUMENT,
+                     WHERE_TO_LOOK ". The input has %s%llu bytes, the limit is %llu; split it, "
+                                   "or raise service.input_bytes_max.",
+                     bytes ? "" : "over ", (unsigned long long)(bytes ? bytes : bytes_max),
+                     (unsigned long long)bytes_max);
+}
+
+/* The job reads and pins a blob with the content, which goes with the job. */
+static int unpack(struct check *c, const char *name, struct blob *b, struct error *e)
+{
+    struct service_settings set;
+
+    service_settings(c->service, &set);
+    const struct blob_content content = {
+        .id = b->id,
+        .name = name,
+        .bytes_max = set.input_bytes_max > c->bytes ? set.input_bytes_max - c->bytes : 0,
+        .stop = &c->service->halt,
+    };
+    if (blob_unpack(c->service->env.store, &content, b, e) == 0)
+        return 0;
+    return e->code == ERROR_OUT_OF_RANGE ? too_large(0, set.input_bytes_max, e) : -1;
+}
+
 static int add_object(struct check *c, const struct object *o, struct error *e)
 {
     char name[BUCKET_NAME_MAX + OBJECT_NAME_MAX + 8];
+    struct blob b = o->blob;
 
     (void)snprintf(name, sizeof name, "gs://%.*s/%.*s", STR_ARG(o->bucket), STR_ARG(o->name));
-    return add_input(c, name, o->blob.id, o->blob.bytes, e);
+    if (object_is_gzip(o) && unpack(c, name, &b, e) < 0)
+        return -1;
+    return add_input(c, name, b.id, b.bytes, e);
 }
 
 /* All objects that a name with wildcards matches, in the order of their names. */
@@ -189,10 +218,7 @@ static int find_input(struct check *c, struct error *e)
     if (c->count == 0 && (c->job.source == JOB_FILE ? add_file(c, e) : add_objects(c, e)) < 0)
         return -1;
     if (c->bytes > set.input_bytes_max)
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         WHERE_TO_LOOK ". The input has %llu bytes, the limit is %llu; split it, "
-                                       "or raise service.input_bytes_max.",
-                         (unsigned long long)c->bytes, (unsigned long long)set.input_bytes_max);
+        return too_large(c->bytes, set.input_bytes_max, e);
     return job_inputs_set(c->service->env.store, c->job.id, c->input, c->count, e);
 }
 

@@ -2,11 +2,38 @@
 
 #include <string.h>
 
+#include "base/gunzip.h"
 #include "base/mem.h"
 #include "base/sys.h"
 #include "base/thread.h"
 #include "format/gs.h"
 #include "store/objects/objects.h"
+
+#define READ_BYTES ((size_t)16 * 1024)
+
+/* Of an object that is stored as gzip. */
+static int read_content(struct job_files *f, const struct object *o, size_t bytes_max,
+                        struct buf *out, struct error *e)
+{
+    char piece[READ_BYTES];
+    int64_t n;
+    int fd = blob_open(f->store, o->blob.id, e);
+
+    if (fd < 0)
+        return -1;
+    struct gunzip *g = gunzip_open(fd);
+    while ((n = gunzip_read(g, piece, sizeof piece, "the file", e)) > 0 && out->len <= bytes_max &&
+           buf_ok(out))
+        buf_add(out, piece, (size_t)n);
+    gunzip_close(g);
+    if (n == 0 && buf_ok(out) && out->len <= bytes_max)
+        return 0;
+    return n < 0 ? -1
+                 : error_set(e, ERROR_INVALID_ARGUMENT,
+                             "it is over %zu bytes when it is unpacked; a request's files may have "
+                             "that many here together",
+                             bytes_max);
+}
 
 static int read_object(struct job_files *f, struct arena *a, struct str uri, size_t bytes_max,
                        struct buf *out, struct error *e)
@@ -25,6 +52,8 @@ static int read_object(struct job_files *f, struct arena *a, struct str uri, siz
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "%.*s has %llu bytes; a request's files may have %zu here together",
                          STR_ARG(uri), (unsigned long long)o.blob.bytes, bytes_max);
+    if (object_is_gzip(&o))
+        return read_content(f, &o, bytes_max, out, e);
     return sys_read_file(blob_path(f->store, a, o.blob.id), bytes_max, out, e);
 }
 

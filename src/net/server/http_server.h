@@ -112,6 +112,7 @@ void http_hold(struct http_call *c);
 void http_release(struct http_call *c);
 /* The HTTP status that was replied, for logs: 0 while there is none. */
 int http_status(const struct http_call *c);
+bool http_takes_gzip(const struct http_call *c); /* Accept-Encoding has "gzip", not with q=0 */
 void http_attach(struct http_call *c, void *p);
 void *http_attached(const struct http_call *c);
 void http_set_sink(struct http_call *c, const struct http_sink *s); /* in begin */

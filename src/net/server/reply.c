@@ -102,8 +102,7 @@ static struct MHD_Response *of_bytes(struct buf *body)
 
 /* ---- gzip ---- */
 
-/* "gzip", not with q=0. */
-static bool takes_gzip(const struct http_call *c)
+bool http_takes_gzip(const struct http_call *c)
 {
     struct str rest = http_header(c, "accept-encoding");
 
@@ -142,7 +141,7 @@ static void pack(struct http_call *c, const char *type, struct buf *body)
         has_reply_field(c, "content-encoding"))
         return;
     http_set_header(c, "Vary", STR("Accept-Encoding"));
-    if (!takes_gzip(c) || !http_gzip(buf_str(body), &packed))
+    if (!http_takes_gzip(c) || !http_gzip(buf_str(body), &packed))
         return;
     http_set_header(c, "Content-Encoding", STR("gzip"));
     buf_release(body);

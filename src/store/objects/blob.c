@@ -13,10 +13,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/thread.h"
+#include "base/gunzip.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "base/sys.h"
+#include "base/thread.h"
 #include "store/objects/objects_inner.h"
 
 /* Ids that a crash may leave unused. */
@@ -270,6 +271,42 @@ int blob_compose(struct store *s, const int64_t *part, uint32_t count, struct bl
         }
     }
     return blob_finish(w, out, e);
+}
+
+static int append_content(struct blob_writer *w, struct gunzip *from, char *chunk,
+                          const struct blob_content *of, struct error *e)
+{
+    int64_t n;
+
+    while ((n = gunzip_read(from, chunk, COPY_BYTES, of->name, e)) > 0) {
+        if (atomic_load(of->stop))
+            return error_set(e, ERROR_CANCELLED, "stopped while %s was unpacked", of->name);
+        if ((uint64_t)n > of->bytes_max - w->bytes)
+            return error_set(e, ERROR_OUT_OF_RANGE, "%s has over %llu bytes when it is unpacked",
+                             of->name, (unsigned long long)of->bytes_max);
+        if (blob_write(w, chunk, (size_t)n, e) < 0)
+            return -1;
+    }
+    return n < 0 ? -1 : 0;
+}
+
+int blob_unpack(struct store *s, const struct blob_content *of, struct blob *out, struct error *e)
+{
+    int fd = blob_open(s, of->id, e);
+
+    assert_may_wait("the unpacking of a file");
+    if (fd < 0)
+        return -1;
+    struct gunzip *from = gunzip_open(fd);
+    struct blob_writer *w = blob_create(s, of->bytes_max, false, e);
+    char *chunk = mem_alloc(COPY_BYTES);
+    int rc = w ? append_content(w, from, chunk, of, e) : -1;
+    mem_free(chunk);
+    gunzip_close(from);
+    if (rc == 0)
+        return blob_finish(w, out, e);
+    blob_abort(w);
+    return -1;
 }
 
 int blob_open(struct store *s, int64_t id, struct error *e)

@@ -13,6 +13,8 @@
 #ifndef TRANCHE_STORE_OBJECTS_BLOB_H
 #define TRANCHE_STORE_OBJECTS_BLOB_H
 
+#include <stdatomic.h>
+
 #include "store/store.h"
 
 #define BLOB_GRACE_S 3600
@@ -51,6 +53,17 @@ int blob_adopt(struct store *s, const char *path, struct blob_hasher *h, struct 
 /* The concatenation. crc32c only. */
 int blob_compose(struct store *s, const int64_t *part, uint32_t count, struct blob *out,
                  struct error *e) FALLIBLE;
+
+/* The content of a blob that is gzip, as a blob of its own. OUT_OF_RANGE when it is over bytes_max,
+ * INVALID_ARGUMENT when the gzip stream is broken, CANCELLED soon after *stop is set. name: for messages. */
+struct blob_content {
+    int64_t id;
+    const char *name;
+    uint64_t bytes_max;
+    const atomic_bool *stop;
+};
+int blob_unpack(struct store *s, const struct blob_content *of, struct blob *out,
+                struct error *e) FALLIBLE;
 
 int blob_open(struct store *s, int64_t id, struct error *e) FALLIBLE; /* a descriptor for reading */
 /* The path of a blob, for input_open_named and messages to the operator; in the arena. */

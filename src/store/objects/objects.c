@@ -1,6 +1,8 @@
 /* objects.c -- objects: put, get, patch, delete, each with its conditions in its transaction. */
 #include <string.h>
+#include <strings.h>
 
+#include "base/json.h"
 #include "store/objects/objects_inner.h"
 
 static int not_met(struct error *e)
@@ -25,6 +27,20 @@ static int name_check(struct str name, struct error *e)
                          "object: it is UTF-8 without CR and LF, "
                          "and neither \".\" nor \"..\"");
     return 0;
+}
+
+bool object_is_gzip(const struct object *o)
+{
+    struct arena a = { 0 };
+    struct error e = { 0 };
+    size_t at;
+
+    if (str_find(o->meta, STR("gzip")) == SIZE_MAX) /* most have none, and need no parse */
+        return false;
+    struct str encoding = json_str(json_get(json_parse(&a, o->meta, &at, &e), "contentEncoding"));
+    bool found = encoding.len == 4 && strncasecmp(encoding.p, "gzip", 4) == 0;
+    arena_release(&a);
+    return found;
 }
 
 static struct str type_or_default(struct str type)

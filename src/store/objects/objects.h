@@ -63,6 +63,8 @@ struct object {
     uint32_t component_count; /* of a composed one, else 0 */
     int64_t create_us, update_us;
 };
+/* Stored with contentEncoding "gzip": its readers want the content. */
+bool object_is_gzip(const struct object *o);
 /* -1: not asked. */
 struct object_conditions {
     int64_t generation_match, generation_not_match, metageneration_match, metageneration_not_match;
