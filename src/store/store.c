@@ -181,32 +181,32 @@ static int migrate(struct store *s, bool exclusive, struct error *e)
     return rc < 0 ? error_wrap(e, "%s", s->dir) : 0;
 }
 
-static int version_check(struct store *s, bool exclusive, struct error *e)
+static int version_check(const struct store *s, struct db *d, int *out, struct error *e)
 {
-    int version = 0;
-
-    if (db_version(s->writer, &version, e) < 0)
+    if (db_version(d, out, e) < 0)
         return -1;
-    if (version > db_schema_store.version)
+    if (*out > db_schema_store.version)
         return error_set(e, ERROR_FAILED_PRECONDITION,
                          "%s is of version %d, this program knows version %d: use the program that "
                          "wrote it, or a newer one",
-                         s->dir, version, db_schema_store.version);
-    return version < db_schema_store.version ? migrate(s, exclusive, e) : 0;
+                         s->dir, *out, db_schema_store.version);
+    return 0;
 }
 
 static int open_all(struct store *s, bool exclusive, struct error *e)
 {
     char path[PATH_BYTES];
+    int version;
 
     if (sys_mkdirs(s->dir, e) < 0 || (exclusive && lock_take(s, e) < 0) ||
-        database_open(s, e) < 0 || version_check(s, exclusive, e) < 0)
+        database_open(s, e) < 0 || version_check(s, s->writer, &version, e) < 0 ||
+        (version < db_schema_store.version && migrate(s, exclusive, e) < 0))
         return -1;
     store_path(s, path, "uploads");
     return exclusive ? sys_mkdirs(path, e) : 0;
 }
 
-struct store *store_open(const char *dir, bool exclusive, struct clock *clock, struct error *e)
+static struct store *store_new(const char *dir, struct clock *clock, struct error *e)
 {
     if (strlen(dir) > DIR_BYTES_MAX) {
         (void)error_set(e, ERROR_INVALID_ARGUMENT, "the state folder's path is too long");
@@ -220,7 +220,28 @@ struct store *store_open(const char *dir, bool exclusive, struct clock *clock, s
     lock_init(&s->read_lock);
     lock_init(&s->memory_lock);
     lock_init(&s->changed_lock);
-    if (open_all(s, exclusive, e) == 0)
+    return s;
+}
+
+struct store *store_open(const char *dir, bool exclusive, struct clock *clock, struct error *e)
+{
+    struct store *s = store_new(dir, clock, e);
+
+    if (!s || open_all(s, exclusive, e) == 0)
+        return s;
+    store_close(s);
+    return NULL;
+}
+
+struct store *store_open_to_look(const char *dir, struct clock *clock, struct error *e)
+{
+    struct store *s = store_new(dir, clock, e);
+    struct db *d = s ? store_read(s, e) : NULL;
+    int version, rc = d ? version_check(s, d, &version, e) : -1;
+
+    if (d)
+        store_read_done(s, d);
+    if (rc == 0)
         return s;
     store_close(s);
     return NULL;

@@ -26,6 +26,8 @@ struct store;
 /* exclusive: takes the server's lock on the folder. Without it (the keys and backup commands, beside a
  * running server) only the database is used. Makes dir when it is absent. */
 struct store *store_open(const char *dir, bool exclusive, struct clock *clock, struct error *e);
+/* For calls that only read. An older database stays as it is: dir must be there. */
+struct store *store_open_to_look(const char *dir, struct clock *clock, struct error *e);
 void store_close(struct store *s); /* accepts NULL */
 const char *store_dir(const struct store *s);
 struct clock *store_clock(const struct store *s);

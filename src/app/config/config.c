@@ -66,32 +66,37 @@ static int read_file(struct config *c, struct error *e)
     int rc = sys_read_file(c->path, CONFIG_BYTES_MAX, &text, e);
 
     if (rc == 0)
-        rc = config_read(c, c->path, buf_str(&text), e);
+        config_read(c, buf_str(&text));
     buf_release(&text);
     return rc;
 }
 
 /* ---- The service ---- */
 
-static int take_weights(struct config_service *s, struct error *e)
+static void take_weights(struct config *c)
 {
+    struct config_service *s = &c->service;
     const struct weight_entry *in = s->weights.item;
 
     for (uint32_t i = 0; i < s->weights.count; i++) {
-        struct project_weight *out = &s->settings.weight[s->settings.weight_count++];
+        struct project_weight *out = &s->settings.weight[s->settings.weight_count];
+        if (!config_clean(c, &in[i]))
+            continue;
         if (!auth_project_valid(str_of(in[i].project)))
-            return error_set(e, ERROR_INVALID_ARGUMENT, "weights[%u] needs the name of a project",
-                             i);
-        if (isnan(in[i].weight))
-            return error_set(e, ERROR_INVALID_ARGUMENT, "weights[%u] %s needs a weight", i,
-                             in[i].project);
-        (void)snprintf(out->project, sizeof out->project, "%s", in[i].project);
-        out->weight = in[i].weight;
+            config_error(c, &in[i], "project",
+                         "the name of a project is needed: 1 to %d letters, digits and -_.:",
+                         PROJECT_BYTES - 1);
+        else if (isnan(in[i].weight))
+            config_error(c, &in[i], "weight", "project %s needs a weight", in[i].project);
+        else {
+            (void)snprintf(out->project, sizeof out->project, "%s", in[i].project);
+            out->weight = in[i].weight;
+            s->settings.weight_count++;
+        }
     }
-    return 0;
 }
 
-static int take_service(struct config *c, struct error *e)
+static void take_service(struct config *c)
 {
     struct config_service *s = &c->service;
     const char *url = s->public_url;
@@ -100,36 +105,34 @@ static int take_service(struct config *c, struct error *e)
     s->settings.retry = c->retry;
     s->settings.drain_ms = c->drain_ms;
     if (!auth_project_valid(str_of(s->default_project)))
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "default_project \"%s\" is not a name of a project", s->default_project);
+        config_error(c, s, "default_project",
+                     "\"%s\" is not a name of a project: 1 to %d letters, digits and -_.:",
+                     s->default_project, PROJECT_BYTES - 1);
     if (url && strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "public_url \"%s\" must begin with http:// or https://", url);
-    return take_weights(s, e);
+        config_error(c, s, "public_url", "\"%s\" must begin with http:// or https://", url);
+    for (uint32_t i = 0; s->webhook_allow && s->webhook_allow[i]; i++)
+        if (!strchr(s->webhook_allow[i], ':'))
+            config_warn(c, s, "webhook_allow", "\"%s\" allows nothing; write HOST:PORT",
+                        s->webhook_allow[i]);
+    take_weights(c);
 }
 
 /* ---- Models ---- */
 
-static int take_fault(const struct fault_entry *in, struct fake_fault *out, struct error *e)
-{
-    *out = in->fault;
-    if (error_from_name(in->code, &out->code) && out->code != ERROR_OK)
-        return 0;
-    return error_set(e, ERROR_INVALID_ARGUMENT,
-                     "code \"%s\" is not an error code; write UNAVAILABLE, RESOURCE_EXHAUSTED, "
-                     "INVALID_ARGUMENT, INTERNAL, ...",
-                     in->code);
-}
-
-static int take_fake(const struct fake_entry *in, struct fake_script *out, struct error *e)
+static void take_fake(struct config *c, const struct fake_entry *in, struct fake_script *out)
 {
     const struct fault_entry *fault = in->faults.item;
 
     *out = in->script;
-    for (uint32_t i = 0; i < in->faults.count; i++)
-        if (take_fault(&fault[i], &out->fault[out->fault_count++], e) < 0)
-            return error_wrap(e, "fake.faults[%u]", i);
-    return 0;
+    for (uint32_t i = 0; i < in->faults.count; i++) {
+        struct fake_fault *f = &out->fault[out->fault_count++];
+        *f = fault[i].fault;
+        if (!error_from_name(fault[i].code, &f->code) || f->code == ERROR_OK)
+            config_error(c, &fault[i], "code",
+                         "\"%s\" is not an error code; write UNAVAILABLE, RESOURCE_EXHAUSTED, "
+                         "INVALID_ARGUMENT, INTERNAL, ...",
+                         fault[i].code);
+    }
 }
 
 struct price config_price(const struct price *in)
@@ -141,19 +144,18 @@ struct price config_price(const struct price *in)
     return out;
 }
 
-static int take_adapters(const struct model_entry *in, struct model *m, struct error *e)
+static void take_adapters(struct config *c, const struct model_entry *in, struct model *m)
 {
     const struct adapter_entry *a = in->adapters.item;
 
     for (uint32_t i = 0; i < in->adapters.count; i++) {
-        if (!a[i].file)
-            return error_set(e, ERROR_INVALID_ARGUMENT, "adapters[%u] needs a file", i);
+        if (!a[i].file && config_clean(c, &a[i]))
+            config_error(c, &a[i], "file", "an adapter needs a file");
         m->adapter[m->adapter_count++] = (struct adapter){ a[i].file, (float)a[i].scale };
     }
-    return 0;
 }
 
-static int take_kind(const struct model_entry *in, struct model *m, struct error *e)
+static void take_kind(struct config *c, const struct model_entry *in, struct model *m)
 {
     static const enum model_kind kinds[] = {
         [KIND_LOCAL] = MODEL_LOCAL,
@@ -165,50 +167,55 @@ static int take_kind(const struct model_entry *in, struct model *m, struct error
 
     m->kind = kinds[in->kind ? in->kind : usual];
     if (!m->pattern || strlen(m->pattern) >= MODEL_NAME_BYTES)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "a model needs a name, such as \"tuned-*\"");
+        config_error(c, in, "name", "a model needs a name of at most %d bytes, such as \"tuned-*\"",
+                     MODEL_NAME_BYTES - 1);
     if (m->kind == MODEL_LOCAL && !m->file)
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "a local model needs `file`, the path of its GGUF file");
+        config_error(c, in, "file", "a local model needs `file`, the path of its GGUF file");
     if (m->kind != MODEL_LOCAL && m->file)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "a model of kind %s has no file; remove `file`",
-                         model_kind_name(m->kind));
+        config_error(c, in, "file", "a model of kind %s has no file; remove `file`",
+                     model_kind_name(m->kind));
     if (m->kind != MODEL_FAKE && in->fake)
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "`fake` is for models of kind fake; remove it, or write kind: fake");
-    return 0;
+        config_error(c, in, "fake",
+                     "`fake` is for models of kind fake; remove it, or write kind: fake");
 }
 
-static int take_model(struct config *c, const struct model_entry *in, struct error *e)
+/* A pattern that stands before takes all names of this one; only the equal one is found here. */
+static void warn_of_same_name(struct config *c, const struct model_entry *in)
 {
-    struct model *m = &c->model[c->models.count++];
+    const struct model_entry *first = c->models_given.item;
 
-    *m = in->model;
-    if (take_kind(in, m, e) < 0)
-        return -1;
+    while (first < in && !str_eq(str_of(first->model.pattern), str_of(in->model.pattern)))
+        first++;
+    if (first < in)
+        config_warn(c, in, "name", "an earlier model has this name, so this one never answers");
+}
+
+static void complete(struct config *c, const struct model_entry *in, struct model *m)
+{
+    take_kind(c, in, m);
     m->plain = in->engine == ENGINE_PLAIN;
     m->has_price = in->price != NULL;
     if (in->price)
         m->price = config_price(in->price);
-    if (config_model_upstreams(c, in, m, e) < 0 ||
-        (in->fake && take_fake(in->fake, &m->fake, e) < 0))
-        return -1;
-    return take_adapters(in, m, e);
+    config_model_upstreams(c, in, m);
+    if (in->fake)
+        take_fake(c, in->fake, &m->fake);
+    take_adapters(c, in, m);
+    warn_of_same_name(c, in);
 }
 
-static int take_models(struct config *c, struct error *e)
+static void take_model(struct config *c, const struct model_entry *in)
 {
-    const struct model_entry *in = c->models_given.item;
+    struct model *m = &c->model[c->models.count++];
 
-    for (uint32_t i = 0; i < c->models_given.count; i++) {
-        const char *name = in[i].model.pattern;
-        if (take_model(c, &in[i], e) < 0)
-            return error_wrap(e, "%s: models[%u]%s%s", c->path, i, name ? " " : "",
-                              name ? name : "");
-    }
-    return 0;
+    *m = in->model;
+    if (config_clean(c, in))
+        complete(c, in, m);
+    if (!m->pattern) /* a finding; names are compared nevertheless */
+        m->pattern = "";
 }
 
-static int add_built_in(struct config *c, struct error *e)
+static void add_built_in(struct config *c)
 {
     const char *dir = env_get("TRANCHE_MODEL_DIR");
 
@@ -219,10 +226,9 @@ static int add_built_in(struct config *c, struct error *e)
         m->about = built_in[i].about;
         if (built_in[i].file)
             m->file = arena_textf(&c->arena, "%s/%s", dir ? dir : TRANCHE_MODELS, built_in[i].file);
-        if (m->kind == MODEL_FAKE && c->fake && take_fake(c->fake, &m->fake, e) < 0)
-            return error_wrap(e, "%s", c->path);
+        if (m->kind == MODEL_FAKE && c->fake && config_clean(c, c->fake))
+            take_fake(c, c->fake, &m->fake);
     }
-    return 0;
 }
 
 /* For messages; names past the field's end are left out. */
@@ -232,11 +238,32 @@ static void list_names(struct config *c)
 
     for (uint32_t i = 0; i < c->models.count; i++) {
         const char *name = c->models.item[i].pattern;
+        if (!*name)
+            continue;
         if (at + strlen(name) + 3 > sizeof c->models.names)
             break;
         at += (size_t)snprintf(c->models.names + at, sizeof c->models.names - at, "%s%s",
-                               i ? ", " : "", name);
+                               at ? ", " : "", name);
     }
+}
+
+/* The first one, and how many more there are. */
+static int findings_error(const struct config *c, struct error *e)
+{
+    const struct config_findings *all = &c->findings;
+    struct buf text = BUF_INIT((size_t)2 * CONFIG_TEXT_BYTES_MAX);
+    uint32_t i = 0;
+
+    if (all->errors == 0)
+        return 0;
+    while (all->item[i].warning)
+        i++;
+    config_finding_write(c, &all->item[i], &text);
+    if (all->errors > 1)
+        buf_addf(&text, "; `tranche config check` lists %u more", all->errors - 1);
+    (void)error_set(e, ERROR_INVALID_ARGUMENT, "%s", text.p);
+    buf_release(&text);
+    return -1;
 }
 
 int config_load(const char *path, struct config *out, struct error *e)
@@ -247,17 +274,16 @@ int config_load(const char *path, struct config *out, struct error *e)
         config_defaults(out);
     else if (read_file(out, e) < 0)
         return -1;
-    if (take_service(out, e) < 0)
-        return error_wrap(e, "%s: service", out->path);
-    if (config_upstreams_load(out, e) < 0)
-        return -1;
+    take_service(out);
+    config_upstreams_load(out);
     out->model =
         arena_array(&out->arena, out->models_given.count + BUILT_IN_COUNT, sizeof *out->model);
     out->models.item = out->model;
-    if (take_models(out, e) < 0 || add_built_in(out, e) < 0)
-        return -1;
+    for (uint32_t i = 0; i < out->models_given.count; i++)
+        take_model(out, (const struct model_entry *)out->models_given.item + i);
+    add_built_in(out);
     list_names(out);
-    return 0;
+    return findings_error(out, e);
 }
 
 void config_release(struct config *c)

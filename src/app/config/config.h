@@ -8,7 +8,8 @@
  *          (when it exists). Built-in models stand behind the configured ones: tranche-fake (echo),
  *          smollm2-135m-instruct, gemma-3-270m-it, and "gemini-*" (the default embedded model).
  *          Relative files in it are relative to its folder.
- * Errors:  INVALID_ARGUMENT naming file, place, key and remedy; NOT_FOUND and the like of reading.
+ * Errors:  everything that is wrong with the file becomes a finding with its line, field and remedy; the
+ *          error of config_load is the first of them (INVALID_ARGUMENT). NOT_FOUND and the like of reading.
  * Threads: constant after config_load.
  * Owns:    all strings of the models it holds.
  */
@@ -39,6 +40,21 @@ struct config_service {
     struct service_settings settings;
 };
 
+/* One thing that is wrong with the file. */
+struct config_finding {
+    const char *field;     /* "models[2].file"; "": the file as a whole */
+    const char *text;      /* the fault and its remedy */
+    uint32_t line, column; /* from 1; 0: no place in the file */
+    bool warning;          /* a start is possible */
+};
+#define CONFIG_FINDINGS_MAX 100 /* errors after them are only counted; at most half are warnings */
+struct config_findings {
+    struct config_finding *item;
+    uint32_t count;  /* of item */
+    uint32_t errors; /* all but the warnings */
+};
+
+struct config_place;
 struct config {
     struct models models;
     struct upstream *upstream; /* upstream_count of them, by the file */
@@ -54,8 +70,11 @@ struct config {
     /* As the file has them: struct upstream_entry, struct model_entry, the script of tranche-fake. */
     struct config_list upstreams, models_given;
     struct fake_entry *fake;
+    struct config_findings findings;
+    struct config_place *place; /* where the file has each value, in its order */
+    size_t place_count;
 };
-/* path: --config, or NULL. */
+/* path: --config, or NULL. After a failure *out holds the findings, and must be released too. */
 int config_load(const char *path, struct config *out, struct error *e) FALLIBLE;
 void config_release(struct config *c); /* accepts a zeroed one */
 /* Names the settings that differ and count only at the next start of `tranche serve`, each with a comma
@@ -65,10 +84,20 @@ void config_needs_restart(const struct config *now, const struct config *next, s
 /* A file that the configuration names, relative to its folder; in its arena. */
 const char *config_beside(struct config *c, const char *file);
 
+/* Adds a finding about a key of the section or list item that was read into base (key NULL: the item
+ * itself); fmt says the fault and its remedy. */
+void config_error(struct config *c, const void *base, const char *key, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+void config_warn(struct config *c, const void *base, const char *key, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* "FILE (line 3, column 5): models[0].file: " and the text, without what is not known. */
+void config_finding_write(const struct config *c, const struct config_finding *f, struct buf *out);
+/* Does no finding concern base or a part of it? Checks of what was read wrongly would only repeat it. */
+bool config_clean(const struct config *c, const void *base);
+
 /* Parts of config_load: out->upstream, and what a model of this entry is answered by. */
-int config_upstreams_load(struct config *c, struct error *e) FALLIBLE;
-int config_model_upstreams(struct config *c, const struct model_entry *in, struct model *m,
-                           struct error *e) FALLIBLE;
+void config_upstreams_load(struct config *c);
+void config_model_upstreams(struct config *c, const struct model_entry *in, struct model *m);
 /* The price that the file gives, with the default for reused tokens. */
 struct price config_price(const struct price *in);
 

@@ -7,14 +7,15 @@
  * Shape:   a section is a struct and the rows of its members. A member that is not given has the row's
  *          default; without one a text or map is NULL, a choice and a whole number 0, a number NAN,
  *          a flag of type CONFIG_FLAG_IF -1.
- * Errors:  INVALID_ARGUMENT with the file, line, column, key, and what the key takes; for an unknown
- *          key the nearest one.
+ * Errors:  findings with the line, column, field, and what the field takes; for an unknown key the
+ *          nearest one.
  * Threads: the table is constant.
  * Source:  PgBouncer's configuration table, https://www.pgbouncer.org
  */
 #ifndef TRANCHE_APP_CONFIG_TABLE_H
 #define TRANCHE_APP_CONFIG_TABLE_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -118,8 +119,15 @@ struct weight_entry {
     double weight;
 };
 
-/* Defaults, then what the file says; text is the file's, path its name. */
-int config_read(struct config *out, const char *path, struct str text, struct error *e) FALLIBLE;
+/* Defaults, then what the text of the file says. Everything wrong becomes a finding. */
+void config_read(struct config *out, struct str text);
+/* Adds *f with the text of fmt; its strings must live as long as c. */
+struct config_finding;
+void config_finding_add(struct config *c, const struct config_finding *f, const char *fmt,
+                        va_list args) __attribute__((format(printf, 3, 0)));
+/* Remembers that the value of a key of base (key NULL: base itself) stands at a place of the file. */
+void config_place_add(struct config *c, const void *base, const char *key, const char *field,
+                      size_t line, size_t column);
 /* The defaults alone. */
 void config_defaults(struct config *out);
 /* An upstream with the defaults, in the arena. */

@@ -37,29 +37,27 @@ static enum upstream_wire wire_of(uint32_t dialect, const char *url)
     return dialect == UPSTREAM_GEMINI ? WIRE_GEMINI : WIRE_OPENAI;
 }
 
-static int check_credential(const struct upstream_entry *in, struct upstream *u, struct error *e)
+static void check_credential(struct config *c, const struct upstream_entry *in, struct upstream *u)
 {
-    struct credential_spec *c = &u->credential;
+    struct credential_spec *spec = &u->credential;
 
-    if ((in->key_env != NULL) + (c->secret_file != NULL) + (c->service_account != NULL) > 1)
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "one of key_env, key_file and service_account is enough");
-    c->secret = in->key_env ? env_get(in->key_env) : NULL;
-    if (in->key_env && !c->secret)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "the variable %s (key_env) is not set",
-                         in->key_env);
-    return 0;
+    if ((in->key_env != NULL) + (spec->secret_file != NULL) + (spec->service_account != NULL) > 1)
+        config_error(c, in, NULL, "one of key_env, key_file and service_account is enough");
+    spec->secret = in->key_env ? env_get(in->key_env) : NULL;
+    if (in->key_env && !spec->secret)
+        config_error(c, in, "key_env", "the environment variable %s is not set", in->key_env);
 }
 
-static int check_headers(const struct upstream *u, struct error *e)
+static void check_headers(struct config *c, const struct upstream_entry *in)
 {
-    for (uint32_t i = 0; u->header && u->header[i]; i++) {
-        const char *colon = strchr(u->header[i], ':');
-        if (!colon || colon == u->header[i] || strpbrk(u->header[i], "\r\n"))
-            return error_set(e, ERROR_INVALID_ARGUMENT,
-                             "headers[%u]: a line such as \"X-Team: search\" is needed", i);
+    const char *const *header = in->upstream.header;
+
+    for (uint32_t i = 0; header && header[i]; i++) {
+        const char *colon = strchr(header[i], ':');
+        if (!colon || colon == header[i] || strpbrk(header[i], "\r\n"))
+            config_error(c, in, "headers", "the item %u must be a line such as \"X-Team: search\"",
+                         i + 1);
     }
-    return 0;
 }
 
 /* Both kinds of upstream: from the file, from --upstream. */
@@ -74,40 +72,40 @@ static void complete(struct config *c, struct upstream *u, uint32_t dialect, int
         u->concurrency_max = u->concurrency;
 }
 
-static int take_upstream(struct config *c, const struct upstream_entry *in, struct upstream *u,
-                         struct error *e)
+static void take_upstream(struct config *c, const struct upstream_entry *in, struct upstream *u)
 {
     *u = in->upstream;
     if (!u->name || strlen(u->name) >= UPSTREAM_NAME_BYTES)
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "an upstream needs a name of at most %d bytes, such as \"vllm\"",
-                         UPSTREAM_NAME_BYTES - 1);
-    if (!is_url(u->url))
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "an upstream needs a url, such as http://127.0.0.1:8000/v1");
+        config_error(c, in, "name",
+                     "an upstream needs a name of at most %d bytes, such as \"vllm\"",
+                     UPSTREAM_NAME_BYTES - 1);
+    if (!is_url(u->url)) {
+        config_error(c, in, "url", "an upstream needs a url, such as http://127.0.0.1:8000/v1");
+        return;
+    }
     complete(c, u, in->dialect, in->inline_files);
     if (u->proxy && strcmp(u->proxy, "none") == 0)
         u->proxy = "";
-    return check_credential(in, u, e) < 0 ? -1 : check_headers(u, e);
+    check_credential(c, in, u);
+    check_headers(c, in);
 }
 
-int config_upstreams_load(struct config *c, struct error *e)
+void config_upstreams_load(struct config *c)
 {
     const struct upstream_entry *in = c->upstreams.item;
 
     c->upstream_count = c->upstreams.count;
     c->upstream = arena_array(&c->arena, c->upstream_count + 1, sizeof *c->upstream);
     for (uint32_t i = 0; i < c->upstream_count; i++) {
-        const char *name = in[i].upstream.name;
-        if (take_upstream(c, &in[i], &c->upstream[i], e) < 0)
-            return error_wrap(e, "%s: upstreams[%u]%s%s", c->path, i, name ? " " : "",
-                              name ? name : "");
+        struct upstream *u = &c->upstream[i];
+        if (config_clean(c, &in[i]))
+            take_upstream(c, &in[i], u);
+        else
+            *u = in[i].upstream; /* models that name it have no fault */
         for (uint32_t k = 0; k < i; k++)
-            if (strcmp(c->upstream[k].name, name) == 0)
-                return error_set(e, ERROR_INVALID_ARGUMENT,
-                                 "%s: upstreams[%u]: the name %s stands twice", c->path, i, name);
+            if (u->name && str_eq(str_of(c->upstream[k].name), str_of(u->name)))
+                config_error(c, &in[i], "name", "the name %s stands twice", u->name);
     }
-    return 0;
 }
 
 /* ---- From --upstream ---- */
@@ -162,67 +160,61 @@ const struct model *config_upstream_model(struct config *c, const struct upstrea
 
 /* ---- Models ---- */
 
-static int take_model_upstream(const struct config *c, const struct model *model,
-                               const struct model_upstream_entry *in, struct model_upstream *out,
-                               struct error *e)
+static void take_model_upstream(struct config *c, const struct model *model,
+                                const struct model_upstream_entry *in, struct model_upstream *out)
 {
     *out = (struct model_upstream){ .model = in->model ? in->model : model->pattern,
                                     .weight = in->weight };
     for (uint32_t i = 0; in->upstream && i < c->upstream_count; i++)
-        if (strcmp(c->upstream[i].name, in->upstream) == 0)
+        if (str_eq(str_of(c->upstream[i].name), str_of(in->upstream)))
             out->upstream = &c->upstream[i];
     if (!out->upstream)
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "upstream \"%s\" is not one of the section `upstreams`",
-                         in->upstream ? in->upstream : "");
-    if (!in->model && strpbrk(model->pattern, "*?"))
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "the model's name is a pattern: say which `model` is asked for there");
+        config_error(c, in, "upstream", "\"%s\" is not one of the section `upstreams`",
+                     in->upstream ? in->upstream : "");
+    if (!in->model && model->pattern && strpbrk(model->pattern, "*?"))
+        config_error(c, in, "model",
+                     "the model's name is a pattern: say which `model` is asked for there");
     out->has_price = in->price != NULL;
     if (in->price)
         out->price = config_price(in->price);
-    return 0;
 }
 
-static int check_weights(const struct model *m, struct error *e)
+static void check_weights(struct config *c, const struct model_entry *in, const struct model *m)
 {
     for (uint32_t i = 0; i < m->upstream_count; i++)
         if (m->upstream[i].weight > 0)
-            return 0;
-    return error_set(e, ERROR_INVALID_ARGUMENT,
-                     "it needs `upstreams`, at least one of them with a weight above 0");
+            return;
+    config_error(c, in, "upstreams",
+                 "the model needs `upstreams`, at least one of them with a weight above 0");
 }
 
-static int check_remote(struct model *m, struct error *e)
+static void check_remote(struct config *c, const struct model_entry *in, struct model *m)
 {
     const struct upstream *u = m->upstream[0].upstream;
 
     if (m->kind != MODEL_REMOTE_BATCH)
-        return 0;
+        return;
     m->poll_ms = m->poll_ms ? m->poll_ms : POLL_MS_DEFAULT;
-    if (m->upstream_count != 1 || u->wire != WIRE_GEMINI)
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "a remote batch has one upstream, of dialect gemini");
-    if (is_vertex(u) && (!m->staging || strncmp(m->staging, "gs://", 5) != 0))
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "a remote batch on Vertex needs `staging`, such as gs://bucket/prefix");
-    return 0;
+    if (m->upstream_count != 1 || (u && u->url && u->wire != WIRE_GEMINI))
+        config_error(c, in, "upstreams", "a remote batch has one upstream, of dialect gemini");
+    else if (u && u->url && is_vertex(u) && (!m->staging || strncmp(m->staging, "gs://", 5) != 0))
+        config_error(c, in, "staging",
+                     "a remote batch on Vertex needs `staging`, such as gs://bucket/prefix");
 }
 
-int config_model_upstreams(struct config *c, const struct model_entry *in, struct model *m,
-                           struct error *e)
+void config_model_upstreams(struct config *c, const struct model_entry *in, struct model *m)
 {
     const struct model_upstream_entry *of = in->upstreams.item;
 
     if (m->kind != MODEL_UPSTREAM && m->kind != MODEL_REMOTE_BATCH) {
         if (in->upstreams.count || m->staging)
-            return error_set(e, ERROR_INVALID_ARGUMENT,
-                             "`upstreams` is for models of kind upstream or remote-batch");
+            config_error(c, in, in->upstreams.count ? "upstreams" : "staging",
+                         "`upstreams` is for models of kind upstream or remote-batch");
         m->spill_after_ms = m->poll_ms = 0;
-        return 0;
+        return;
     }
     for (uint32_t i = 0; i < in->upstreams.count; i++)
-        if (take_model_upstream(c, m, &of[i], &m->upstream[m->upstream_count++], e) < 0)
-            return error_wrap(e, "upstreams[%u]", i);
-    return check_weights(m, e) < 0 ? -1 : check_remote(m, e);
+        take_model_upstream(c, m, &of[i], &m->upstream[m->upstream_count++]);
+    check_weights(c, in, m);
+    check_remote(c, in, m);
 }

@@ -44,16 +44,6 @@ static const char *either(const char *option, const char *configured)
     return option ? option : configured;
 }
 
-/* "8080" and ":8080" are ports of this machine. */
-static const char *listen_address(struct arena *a, const char *text)
-{
-    const char *port = text + (text[0] == ':');
-
-    return port[0] && port[strspn(port, "0123456789")] == '\0'
-               ? arena_textf(a, "127.0.0.1:%s", port)
-               : text;
-}
-
 /* libcurl must start before any thread does. */
 static int step_settings(struct serve *s, struct error *e)
 {
@@ -61,17 +51,14 @@ static int step_settings(struct serve *s, struct error *e)
         return -1;
     const struct config_service *c = &serve_config(&s->configs)->service;
     s->http = (struct http_settings){
-        .listen = listen_address(&s->arena, either(s->o->listen, c->listen)),
+        .listen = serve_listen_address(&s->arena, either(s->o->listen, c->listen)),
         .tls_cert = either(s->o->tls_cert, c->tls_cert),
         .tls_key = either(s->o->tls_key, c->tls_key),
         .connections_max = c->connections_max,
     };
-    if (http_server_check_address(s->http.listen, e) < 0)
-        return -1;
-    if (!s->http.tls_cert != !s->http.tls_key)
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "TLS needs a certificate and its key: --tls-cert FILE --tls-key FILE");
-    return 0;
+    return http_server_check_address(s->http.listen, e) < 0
+               ? -1
+               : http_server_check_tls(s->http.tls_cert, s->http.tls_key, e);
 }
 
 static int step_store(struct serve *s, struct error *e)

@@ -36,6 +36,15 @@ const char *serve_existing_dir(struct arena *a, const char *option, struct error
     return NULL;
 }
 
+const char *serve_listen_address(struct arena *a, const char *text)
+{
+    const char *port = text + (text[0] == ':');
+
+    return port[0] && port[strspn(port, "0123456789")] == '\0'
+               ? arena_textf(a, "127.0.0.1:%s", port)
+               : text;
+}
+
 static void describe_text(const char *text, struct buf *out)
 {
     buf_add_json(out, str_of(text));

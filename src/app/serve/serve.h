@@ -1,4 +1,4 @@
-/* serve.h -- what `serve`, `keys` and `backup` share: the state folder, and the configurations of a
+/* serve.h -- what `serve`, `config`, `keys` and `backup` share: the state folder, and the configurations of a
  * running server.
  *
  * Why: a reload must not disturb what runs, so an earlier configuration lives on, and a model that
@@ -19,6 +19,9 @@ const char *serve_dir(struct arena *a, const char *option, struct error *e);
 bool serve_state_exists(struct arena *a, const char *dir);
 /* serve_dir of a state that must be there; only `serve` and `keys create` make one. */
 const char *serve_existing_dir(struct arena *a, const char *option, struct error *e);
+
+/* "8080" and ":8080" are ports of this machine. */
+const char *serve_listen_address(struct arena *a, const char *text);
 
 struct serve_generation {
     struct config config;

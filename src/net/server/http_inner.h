@@ -48,9 +48,9 @@ struct http_server {
     bool tls;
     uint16_t port;
     char at[INET6_ADDRSTRLEN + 10]; /* "127.0.0.1:8080": where we listen */
-    struct buf cert, key;
-    int listen_fd; /* -1 before it is open */
-    int quiet[2];  /* [0] is libmicrohttpd's; a byte written to it wakes the keeper at [1] */
+    struct buf pem[2];              /* certificate and key; or empty */
+    int listen_fd;                  /* -1 before it is open */
+    int quiet[2]; /* [0] is libmicrohttpd's; a byte written to it wakes the keeper at [1] */
     pthread_t worker[HTTP_WORKERS_MAX], keeper;
     uint32_t worker_count;
     bool keeper_runs;
@@ -165,6 +165,9 @@ void http_peers_check(struct http_server *s);
 /* listen.c */
 void *http_keeper(void *server); /* a thread: takes connections in and looks after them */
 /* A listening socket; *port is the real one when the address has port 0. */
+#define HTTP_PEM_BYTES_MAX ((size_t)1024 * 1024)
+/* The files of http_settings.tls_cert and tls_key into out, when both are given and belong together. */
+int http_tls_read(const char *cert, const char *key, struct buf out[2], struct error *e) FALLIBLE;
 int http_listen(const char *where, uint16_t *port, struct error *e) FALLIBLE;
 
 #endif

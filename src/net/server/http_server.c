@@ -11,7 +11,6 @@
 #include "base/sys.h"
 #include "net/server/http_inner.h"
 
-#define PEM_BYTES_MAX ((size_t)1024 * 1024)
 #define PEER_MEMORY_BYTES                                                                          \
     ((size_t)64 * 1024) /* of a connection: its head and a piece of its body */
 #define LOG_TEXT_BYTES 256
@@ -111,8 +110,8 @@ static void callback_options(struct http_server *s, struct MHD_OptionItem *o)
 static void tls_options(struct http_server *s, struct MHD_OptionItem *o)
 {
     const struct MHD_OptionItem all[] = {
-        { MHD_OPTION_HTTPS_MEM_CERT, 0, s->cert.p },
-        { MHD_OPTION_HTTPS_MEM_KEY, 0, s->key.p },
+        { MHD_OPTION_HTTPS_MEM_CERT, 0, s->pem[0].p },
+        { MHD_OPTION_HTTPS_MEM_KEY, 0, s->pem[1].p },
         { MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TLS_PRIORITIES },
         { MHD_OPTION_END, 0, NULL },
     };
@@ -160,7 +159,7 @@ static struct http_server *server_new(const struct http_settings *set,
     s->queue_max = or_default(set->queue_max, QUEUE_DEFAULT);
     s->connections_max = or_default(set->connections_max, CONNECTIONS_DEFAULT);
     s->started_us = clock_system()->wall_us(clock_system());
-    s->cert = s->key = BUF_INIT(PEM_BYTES_MAX + 1);
+    s->pem[0] = s->pem[1] = BUF_INIT(HTTP_PEM_BYTES_MAX + 1);
     /* Bodies that broke off are queued beyond queue_max, at most one per connection. */
     s->queue = chan_new((size_t)s->queue_max + s->connections_max);
     lock_init(&s->lock);
@@ -172,13 +171,10 @@ static int load_tls(struct http_server *s, const struct http_settings *set, stru
 {
     if (!set->tls_cert && !set->tls_key)
         return 0;
-    if (!set->tls_cert || !set->tls_key)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "TLS needs both a certificate and a key");
     if (MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
         return error_set(e, ERROR_UNIMPLEMENTED, "this libmicrohttpd was built without TLS");
-    if (sys_read_file(set->tls_cert, PEM_BYTES_MAX, &s->cert, e) < 0 ||
-        sys_read_file(set->tls_key, PEM_BYTES_MAX, &s->key, e) < 0)
-        return error_wrap(e, "TLS");
+    if (http_tls_read(set->tls_cert, set->tls_key, s->pem, e) < 0)
+        return -1;
     s->tls = true;
     return 0;
 }
@@ -253,8 +249,8 @@ void http_server_unref(struct http_server *s)
     cond_destroy(&s->call_left);
     lock_destroy(&s->lock);
     chan_free(s->queue);
-    buf_release(&s->cert);
-    buf_release(&s->key);
+    buf_release(&s->pem[0]);
+    buf_release(&s->pem[1]);
     mem_free(s);
 }
 

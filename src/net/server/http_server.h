@@ -84,6 +84,8 @@ struct http_server *http_server_start(const struct http_settings *set,
 uint16_t http_server_port(const struct http_server *s);
 bool http_server_loopback(const char *listen); /* only reachable from this machine? */
 int http_server_check_address(const char *listen, struct error *e) FALLIBLE; /* can it be one? */
+/* Are they a certificate and its key, or both NULL? */
+int http_server_check_tls(const char *cert, const char *key, struct error *e) FALLIBLE;
 /* Accepts no more; calls that came go on. */
 void http_server_quiesce(struct http_server *s);
 /* Waits up to timeout_ms for calls to end, then closes what is left and waits for handlers that run. A

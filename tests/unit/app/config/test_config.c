@@ -284,43 +284,45 @@ static void test_an_error_names_its_place_and_remedy(void **state)
     } cases[] = {
         { "modles: []\n", "(line 1, column 1): unknown key \"modles\"; did you mean \"models\"?" },
         { "models:\n  - nme: x\n",
-          "(line 2, column 5): unknown key \"nme\"; did you mean \"name\"?" },
+          "(line 2, column 5): models[0]: unknown key \"nme\"; did you mean \"name\"?" },
         { "models:\n  - name: x\n    context: many\n", "(line 3, column 14): " },
         { "models:\n  - name: x\n    context: -1\n", "(line 3, column 14): " },
         { "limits: 3\n", "(line 1, column 9): " },
         { "retry: { attempts: 0 }\n",
-          "retry.attempts is \"0\"; it takes a whole number from 1 to" },
-        { "models: [{ kind: fake }]\n", "models[0]: a model needs a name" },
-        { "models: [{ name: x }]\n", "models[0] x: a local model needs `file`" },
+          "retry.attempts: \"0\" does not fit; it takes a whole number from 1 to" },
+        { "models: [{ kind: fake }]\n", "models[0].name: a model needs a name" },
+        { "models: [{ name: x }]\n", "models[0].file: a local model needs `file`" },
         { "models: [{ name: x, kind: cloud }]\n",
-          "kind is \"cloud\"; it takes local, upstream, remote-batch or fake" },
+          "kind: \"cloud\" does not fit; it takes local, upstream, remote-batch or fake" },
         { "models: [{ name: x, kind: fake, file: y }]\n", "a model of kind fake has no file" },
-        { "upstreams: [{ url: \"http://h/v1\" }]\n", "upstreams[0]: an upstream needs a name" },
-        { "upstreams: [{ name: u }]\n", "upstreams[0] u: an upstream needs a url" },
+        { "upstreams: [{ url: \"http://h/v1\" }]\n",
+          "upstreams[0].name: an upstream needs a name" },
+        { "upstreams: [{ name: u }]\n", "upstreams[0].url: an upstream needs a url" },
         { "upstreams: [{ name: u, url: \"ftp://h\" }]\n", "an upstream needs a url" },
         { "upstreams: [{ name: u, url: \"http://h\", dialect: klingon }]\n",
-          "upstreams[].dialect is \"klingon\"; it takes openai or gemini" },
+          "upstreams[0].dialect: \"klingon\" does not fit; it takes openai or gemini" },
         { "upstreams: [{ name: u, url: \"http://h\", key_env: NOT_SET_ANYWHERE }]\n",
-          "the variable NOT_SET_ANYWHERE (key_env) is not set" },
+          "upstreams[0].key_env: the environment variable NOT_SET_ANYWHERE is not set" },
         { "upstreams: [{ name: u, url: \"http://h\", key_file: a, service_account: b }]\n",
           "one of key_env, key_file and service_account" },
         { "upstreams: [{ name: u, url: \"http://h\", headers: [nonsense] }]\n",
-          "headers[0]: a line such as" },
+          "headers: the item 1 must be a line such as" },
         { "upstreams: [{ name: u, url: \"http://h\", timeout_ms: 0 }]\n",
-          "timeout_ms is \"0\"; it takes a whole number from 1 to" },
+          "timeout_ms: \"0\" does not fit; it takes a whole number from 1 to" },
         { "upstreams: [{ name: u, url: \"http://h\", concurrency: 4097 }]\n",
-          "concurrency is \"4097\"; it takes a whole number from 0 to 4096" },
+          "concurrency: \"4097\" does not fit; it takes a whole number from 0 to 4096" },
         { "upstreams: [{ name: u, url: \"http://h\" }, { name: u, url: \"http://i\" }]\n",
-          "upstreams[1]: the name u stands twice" },
-        { "models: [{ name: x, kind: upstream }]\n", "models[0] x: it needs `upstreams`" },
+          "upstreams[1].name: the name u stands twice" },
+        { "models: [{ name: x, kind: upstream }]\n",
+          "models[0].upstreams: the model needs `upstreams`" },
         { "models: [{ name: x, upstreams: [{ upstream: v }] }]\n",
-          "upstream \"v\" is not one of the section `upstreams`" },
+          "models[0].upstreams[0].upstream: \"v\" is not one of the section `upstreams`" },
         { UPSTREAM "models: [{ name: \"x*\", upstreams: [{ upstream: u }] }]\n",
           "say which `model` is asked for there" },
         { UPSTREAM "models: [{ name: x, upstreams: [{ upstream: u, weight: 0 }] }]\n",
           "at least one of them with a weight above 0" },
         { UPSTREAM "models: [{ name: x, upstreams: [{ upstream: u, weight: -1 }] }]\n",
-          "upstreams[].weight is \"-1\"; it takes a number from 0 to 1000000" },
+          "upstreams[0].weight: \"-1\" does not fit; it takes a number from 0 to 1000000" },
         { UPSTREAM "models: [{ name: x, kind: fake, upstreams: [{ upstream: u }] }]\n",
           "`upstreams` is for models of kind upstream or remote-batch" },
         { UPSTREAM "models: [{ name: x, kind: remote-batch, upstreams: [{ upstream: u }] }]\n",
@@ -329,51 +331,65 @@ static void test_an_error_names_its_place_and_remedy(void **state)
           "\"https://h-aiplatform.googleapis.com/v1/projects/p/locations/l"
           "\" }]\nmodels: [{ name: x, kind: remote-batch, upstreams: [{ upstream: v }] }]\n",
           "needs `staging`" },
-        { "retry: { ratio: -1 }\n", "retry.ratio is \"-1\"; it takes a number from 0 to 1000000" },
+        { "retry: { ratio: -1 }\n",
+          "retry.ratio: \"-1\" does not fit; it takes a number from 0 to 1000000" },
         { "models: [{ name: x, file: y, engine: warp }]\n",
-          "models[].engine is \"warp\"; it takes fast or plain" },
+          "models[0].engine: \"warp\" does not fit; it takes fast or plain" },
         { "models: [{ name: x, file: y, fake: {} }]\n", "`fake` is for models of kind fake" },
         { "models: [{ name: x, file: y, price: { input: -1 } }]\n",
-          "price.input is \"-1\"; it takes a number from 0 to 1000000" },
+          "price.input: \"-1\" does not fit; it takes a number from 0 to 1000000" },
         { "models: [{ name: x, file: y, price: { output: nan } }]\n",
-          "models[].price.output is \"nan\"; it takes a number" },
+          "models[0].price.output: \"nan\" does not fit; it takes a number" },
         { "models: [{ name: x, file: y, adapters: [{ scale: 1 }] }]\n",
-          "adapters[0] needs a file" },
+          "models[0].adapters[0].file: an adapter needs a file" },
         { "models: [{ name: x, file: y, adapters: [{ file: z, scale: inf }] }]\n", "scale" },
         { "fake: { faults: [{ code: BROKEN }] }\n",
-          "fake.faults[0]: code \"BROKEN\" is not an error code" },
+          "fake.faults[0].code: \"BROKEN\" is not an error code" },
         { "fake: { faults: [{ code: OK }] }\n", "is not an error code" },
         { "fake: { faults: [{ rate: 1.5 }] }\n",
-          "fake.faults[].rate is \"1.5\"; it takes a number from 0 to 1" },
-        { "limits:\n  lines_max: 8k\n",
-          "(line 2, column 14): limits.lines_max is \"8k\"; it takes a whole number from 0 to" },
-        { "limits: { lines_max: -1 }\n", "(line 1, column 22): limits.lines_max is \"-1\"" },
-        { "limits: { lines_max: 18446744073709551616 }\n", "limits.lines_max is" },
-        { "limits: { drain_ms: 4294967296 }\n", "limits.drain_ms is" },
-        { "limits: { drain_ms: 0x10 }\n", "limits.drain_ms is" },
-        { "limits: { drain_ms: \"\" }\n", "limits.drain_ms is \"\"" },
-        { "limits: { drain_ms: }\n", "limits.drain_ms is" },
-        { "default_model: &a 8k\nlimits: { drain_ms: *a }\n", "limits.drain_ms is \"8k\"" },
-        { "fake: { faults: [{ match: m }, { every: 2x }] }\n", "fake.faults[].every is \"2x\"" },
-        { "models: [{ name: x, kind: fake, fake: { delay_ms: 5ms } }]\n", "delay_ms is \"5ms\"" },
-        { "fake: { faults: [{ rate: 0.5.5 }] }\n", "fake.faults[].rate is" },
-        { "fake: { faults: [{ rate: 0x1 }] }\n", "fake.faults[].rate is" },
-        { "service: { queue_hours: 3d }\n", "service.queue_hours is \"3d\"" },
+          "fake.faults[0].rate: \"1.5\" does not fit; it takes a number from 0 to 1" },
+        { "limits:\n  lines_max: 8k\n", "(line 2, column 14): limits.lines_max: \"8k\" does not "
+                                        "fit; it takes a whole number from 0 to" },
+        { "limits: { lines_max: -1 }\n", "(line 1, column 22): limits.lines_max: \"-1\"" },
+        { "limits: { lines_max: 18446744073709551616 }\n", "limits.lines_max: " },
+        { "limits: { drain_ms: 4294967296 }\n", "limits.drain_ms: " },
+        { "limits: { drain_ms: 0x10 }\n", "limits.drain_ms: " },
+        { "limits: { drain_ms: \"\" }\n", "limits.drain_ms: \"\"" },
+        { "limits: { drain_ms: }\n", "limits.drain_ms: " },
+        { "default_model: &a 8k\nlimits: { drain_ms: *a }\n", "limits.drain_ms: \"8k\"" },
+        { "fake: { faults: [{ match: m }, { every: 2x }] }\n", "fake.faults[1].every: \"2x\"" },
+        { "models: [{ name: x, kind: fake, fake: { delay_ms: 5ms } }]\n", "delay_ms: \"5ms\"" },
+        { "fake: { faults: [{ rate: 0.5.5 }] }\n", "fake.faults[0].rate: " },
+        { "fake: { faults: [{ rate: 0x1 }] }\n", "fake.faults[0].rate: " },
+        { "service: { queue_hours: 3d }\n", "service.queue_hours: \"3d\"" },
         { "service: { queue_hours: 0 }\n",
-          "service.queue_hours is \"0\"; it takes a whole number from 1 to 87840" },
+          "service.queue_hours: \"0\" does not fit; it takes a whole number from 1 to 87840" },
         { "service: { lines_max: 0 }\n",
-          "service.lines_max is \"0\"; it takes a whole number from 1 to" },
+          "service.lines_max: \"0\" does not fit; it takes a whole number from 1 to" },
         { "service: { running_jobs_max: 1025 }\n",
-          "running_jobs_max is \"1025\"; it takes a whole number from 1 to 1024" },
+          "running_jobs_max: \"1025\" does not fit; it takes a whole number from 1 to 1024" },
         { "service: { expired_as: GONE }\n", "it takes EXPIRED or FAILED" },
         { "service: { expired_as: RUNNING }\n", "it takes EXPIRED or FAILED" },
         { "service: { public_url: tranche.test }\n", "must begin with http://" },
         { "service: { default_project: a/b }\n", "is not a name of a project" },
-        { "service: { weights: [{ weight: 2 }] }\n", "weights[0] needs the name of a project" },
+        { "service: { weights: [{ weight: 2 }] }\n",
+          "service.weights[0].project: the name of a project is needed" },
         { "service: { weights: [{ project: a, weight: 0 }] }\n",
-          "service.weights[].weight is \"0\"; it takes a number above 0" },
-        { "service: { weights: [{ project: a, weight: two }] }\n", "weight is \"two\"" },
+          "service.weights[0].weight: \"0\" does not fit; it takes a number above 0" },
+        { "service: { weights: [{ project: a, weight: two }] }\n", "weight: \"two\"" },
         { "service: { lines: 5 }\n", "unknown key \"lines\"; did you mean" },
+        { "limits: {}\nlimits: {}\n", "(line 2, column 1): limits: the key stands twice" },
+        { "limits: {}\n---\nlimits: {}\n", "(line 3, column 1): a second document begins" },
+        { "models: [x]\n", "models[0]: an item is a mapping, such as \"name: GLOB\"" },
+        { "models:\n  name: x\n", "models: a mapping does not fit; it takes a list of at most" },
+        { "[a]: 1\n", "(line 1, column 1): a key is a word" },
+        { "default_model: a: b\n", "a second \": \" stands in one value" },
+        { "limits:\n\tdrain_ms: 1\n", "indent by spaces" },
+        { "default_model: @x\n", "in quotes" },
+        { "default_model: \"x\n", "a quote is not closed" },
+        { "limits: { drain_ms: 1\n", "a mapping \"{\" has no end" },
+        { "limits:\n  drain_ms: 1\n lines_max: 1\n", "the keys of a mapping stand in one column" },
+        { "default_model: *x\n", "no \"&NAME\" stands before" },
         { "a: [\n", "c.yaml (" },
         { "- 1\n", "c.yaml (" },
         { "\xFF\n", "byte 1 is not UTF-8" },
@@ -385,6 +401,47 @@ static void test_an_error_names_its_place_and_remedy(void **state)
         assert_int_equal(l->error.code, ERROR_INVALID_ARGUMENT);
         if (!strstr(l->error.msg, cases[i].says) || !strstr(l->error.msg, "c.yaml"))
             fail_msg("%s\n  says: %s\n  not:  %s", cases[i].yaml, l->error.msg, cases[i].says);
+    }
+}
+
+/* Goal: one run shows everything, and faults do not cause further findings. */
+static void test_all_findings_come_at_once_each_with_its_place(void **state)
+{
+    static const struct config_finding expected[] = {
+        { "limits.drain_ms", "", 2, 13, false },  { "models[0]", "", 4, 5, false },
+        { "upstreams[0].url", "", 9, 21, false }, { "models[1].file", "", 5, 5, false },
+        { "models[3].name", "", 7, 13, true },
+    };
+    struct loading *l = *state;
+
+    assert_int_equal(load(l, "limits:\n  drain_ms: 1s\nmodels:\n  - nme: x\n  - name: b\n"
+                             "  - { name: c, kind: fake }\n  - { name: c, kind: fake }\n"
+                             "upstreams:\n  - { name: u, url: h }\n"),
+                     -1);
+    const struct config_findings *all = &l->config.findings;
+    assert_int_equal(all->count, ARRAY_LEN(expected));
+    assert_int_equal(all->errors, ARRAY_LEN(expected) - 1);
+    for (uint32_t i = 0; i < all->count; i++) {
+        assert_string_equal(all->item[i].field, expected[i].field);
+        assert_int_equal(all->item[i].line, expected[i].line);
+        assert_int_equal(all->item[i].column, expected[i].column);
+        assert_int_equal(all->item[i].warning, expected[i].warning);
+    }
+    assert_non_null(strstr(l->error.msg, "`tranche config check` lists 3 more"));
+}
+
+static void test_findings_are_bounded_and_counted(void **state)
+{
+    struct loading *l = *state;
+
+    for (int over = 0; over <= 1; over++) {
+        struct buf yaml = BUF_INIT(CONFIG_BYTES_MAX);
+        for (int i = 0; i < CONFIG_FINDINGS_MAX + over; i++)
+            buf_addf(&yaml, "key%d: 1\n", i);
+        assert_int_equal(load(l, yaml.p), -1);
+        assert_int_equal(l->config.findings.count, CONFIG_FINDINGS_MAX);
+        assert_int_equal(l->config.findings.errors, CONFIG_FINDINGS_MAX + over);
+        buf_release(&yaml);
     }
 }
 
@@ -554,6 +611,8 @@ int main(void)
         TEST(test_the_first_model_that_matches_decides),
         TEST(test_upstreams_and_their_places_are_read),
         TEST(test_an_error_names_its_place_and_remedy),
+        TEST(test_all_findings_come_at_once_each_with_its_place),
+        TEST(test_findings_are_bounded_and_counted),
         TEST(test_lists_are_bounded),
         TEST(test_a_file_that_is_named_must_be_there),
         TEST(test_the_fingerprint_changes_with_all_that_can_change_an_answer),
