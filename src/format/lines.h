@@ -5,6 +5,7 @@
  *
  * Shape:   one line = bytes up to and without '\n' (and a '\r' before it); a last line may lack it.
  *          A line of white space only is empty: it has a number but is skipped and never counted.
+ *          With a struct line_cut, lines are the records of a table (RFC 4180).
  *          A UTF-8 byte order mark at the start of a file is skipped.
  * Units:   offset in bytes from the start of the file; line_no from 1, counting empty lines too;
  *          line_count and index count lines that are not empty.
@@ -37,12 +38,23 @@ struct shard {
     uint64_t digest[2];   /* XXH3-128 of its bytes: a changed input is noticed */
 };
 
+/* The records of a table, when the lines are not JSON lines. NULL stands for plain lines. */
+struct line_cut {
+    /* Between a record's cells. A cell that begins with '"' may have line ends; the record is one line, and
+     * its line_no is where it begins. 0: records are lines. */
+    char delimiter;
+    /* False: the line is passed over as an empty one is. NULL: all are kept. Any thread. */
+    bool (*keep)(const void *arg, struct str text);
+    const void *arg;
+};
+
 /* Bytes, of the len at p (which begin at a line's start), that make the next shard: whole lines, at
  * most SHARD_LINES_MAX non-empty and SHARD_BYTES_MAX bytes, but at least one line. Sets bytes,
  * line_count and line_no_end (from line_no). 0 when not even one whole line is there and more can
  * come (!at_end): call again with more bytes; at LINE_BYTES_MAX + 2 bytes without a line end, the
  * caller skips to the next one and makes an overlong shard. */
-size_t shard_cut(const char *p, size_t len, bool at_end, struct shard *s);
+size_t shard_cut(const char *p, size_t len, bool at_end, const struct line_cut *cut,
+                 struct shard *s);
 
 struct line {
     struct str text;  /* without its line end; borrowed from the shard's bytes */
@@ -53,11 +65,15 @@ struct line {
 struct lines {
     struct str rest; /* what is still to be cut */
     struct line line;
+    const struct line_cut *cut;
 };
 
 /* The non-empty lines of a shard whose bytes are at p. */
-void lines_init(struct lines *it, const struct shard *s, const char *p);
+void lines_init(struct lines *it, const struct shard *s, const char *p, const struct line_cut *cut);
 bool lines_next(struct lines *it, struct line *out);
+
+/* The position of the '\n' that ends the record at the start of s; s.len when there is none. */
+size_t record_end(struct str s, char delimiter);
 
 /* Bytes of a UTF-8 byte order mark at the start of a file: 0 or 3. */
 size_t lines_bom(const char *p, size_t len);

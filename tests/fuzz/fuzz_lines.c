@@ -14,7 +14,7 @@ static void check_shard(const struct shard *s, const char *p)
     struct line line;
     struct lines it;
 
-    lines_init(&it, s, p);
+    lines_init(&it, s, p, NULL);
     while (lines_next(&it, &line)) {
         assert(line.offset >= end && line.text.p == p + (line.offset - s->offset));
         assert(line.text.len && !memchr(line.text.p, '\n', line.text.len));
@@ -43,7 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     for (size_t at = (size_t)s.offset; at < len;) {
         size_t held = len - at < buffer ? len - at : buffer;
-        size_t n = shard_cut(p + at, held, at + held == len, &s);
+        size_t n = shard_cut(p + at, held, at + held == len, NULL, &s);
         assert(n == s.bytes && n <= held);
         if (n == 0) {
             assert(at + held < len); /* at the end there is always a shard */

@@ -29,8 +29,9 @@ static int file_begin(struct cutter *c, struct error *e)
 
     if (input_read_at(c->in, c->file, 0, head, len, e) < 0)
         return -1;
-    c->offset = lines_bom(head, len);
-    c->line_no = 1;
+    const struct input_file *f = &c->in->file[c->file];
+    c->offset = f->begin ? f->begin : lines_bom(head, len);
+    c->line_no = f->begin ? f->line_no : 1;
     return 0;
 }
 
@@ -61,9 +62,15 @@ static int fill(const struct cutter *c, struct piece *b, size_t want, struct err
 
 /* True when more bytes would not change a cut after n: the next line was seen and refused, or there
  * were as many bytes as any shard can have. */
-static bool cut_is_final(const struct piece *b, size_t n, bool at_end)
+static bool cut_is_final(const struct cutter *c, const struct piece *b, size_t n, bool at_end)
 {
-    return at_end || b->len >= SHARD_BYTES_MAX || memchr(b->p + n, '\n', b->len - n) != NULL;
+    struct str rest = { b->p + n, b->len - n };
+
+    if (at_end || b->len >= SHARD_BYTES_MAX)
+        return true;
+    if (c->in->cut && c->in->cut->delimiter)
+        return record_end(rest, c->in->cut->delimiter) < rest.len;
+    return memchr(rest.p, '\n', rest.len) != NULL;
 }
 
 /* b holds the line's first WANT_MAX bytes; the rest goes through it until the line ends. */
@@ -105,8 +112,8 @@ static int cut_here(struct cutter *c, struct piece *b, struct shard *out, struct
         bool at_end = want >= left;
         if (fill(c, b, at_end ? (size_t)left : want, e) < 0)
             return -1;
-        size_t n = shard_cut(b->p, b->len, at_end, out);
-        if (n && cut_is_final(b, n, at_end))
+        size_t n = shard_cut(b->p, b->len, at_end, c->in->cut, out);
+        if (n && cut_is_final(c, b, n, at_end))
             break;
         if (want == WANT_MAX)
             return skip_overlong(c, b, out, e);
@@ -120,17 +127,18 @@ static int cut_here(struct cutter *c, struct piece *b, struct shard *out, struct
 }
 
 /* Leaves line_count lines in the shard, which has more. */
-static void cut_short(const struct piece *b, uint32_t line_count, struct shard *s)
+static void cut_short(const struct cutter *c, const struct piece *b, uint32_t line_count,
+                      struct shard *s)
 {
     struct lines it;
     struct line line = { 0 };
 
-    lines_init(&it, s, b->p);
+    lines_init(&it, s, b->p, c->in->cut);
     for (uint32_t i = 0; i < line_count; i++)
         (void)lines_next(&it, &line);
     s->bytes = (uint64_t)(it.rest.p - b->p);
     s->line_count = line_count;
-    s->line_no_end = line.line_no + 1;
+    s->line_no_end = it.line.line_no;
 }
 
 int cutter_next(struct cutter *c, struct piece *b, struct shard *out, struct error *e)
@@ -145,7 +153,7 @@ int cutter_next(struct cutter *c, struct piece *b, struct shard *out, struct err
     if (cut_here(c, b, out, e) < 0)
         return -1;
     if (c->limit && out->line_count > c->limit - c->index)
-        cut_short(b, (uint32_t)(c->limit - c->index), out);
+        cut_short(c, b, (uint32_t)(c->limit - c->index), out);
     if (c->lines_max && c->index + out->line_count > c->lines_max)
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "the input has more than %llu lines; split it, or raise lines_max",

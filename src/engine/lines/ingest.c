@@ -209,7 +209,7 @@ static void validate(struct worker *w, struct shard *s)
     }
     assert(s->digest[0] == 0 && s->digest[1] == 0); /* it is set once */
     digest_of(w->piece.p, (size_t)s->bytes, s->digest);
-    lines_init(&it, s, w->piece.p);
+    lines_init(&it, s, w->piece.p, w->all->in->cut);
     while (lines_next(&it, &line)) {
         bool good = read_line(w, line.text, &in);
         f->found_in[line.index - s->index] = violations_held(&w->violations) > 0;
@@ -237,7 +237,7 @@ static void report(struct worker *w, const struct shard *s)
             o->on_bad(o->arg, w->all->in, s, &line, &w->violations);
         return;
     }
-    lines_init(&it, s, w->piece.p);
+    lines_init(&it, s, w->piece.p, w->all->in->cut);
     while (lines_next(&it, &line)) {
         if (!w->found.found_in[line.index - s->index])
             continue;

@@ -36,7 +36,8 @@ static int append(struct input *in, const char *path, int fd, uint64_t bytes, st
         return error_set(e, ERROR_INVALID_ARGUMENT, "more than %d input files", INPUT_FILES_MAX);
     }
     in->file = mem_list_grow(in->file, in->count, sizeof *in->file);
-    in->file[in->count++] = (struct input_file){ mem_strdup(path), fd, bytes };
+    in->file[in->count++] =
+        (struct input_file){ .path = mem_strdup(path), .fd = fd, .bytes = bytes };
     in->bytes += bytes;
     return 0;
 }

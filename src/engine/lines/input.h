@@ -25,11 +25,14 @@ struct input_file {
     char *path; /* as shown to the user */
     int fd;
     uint64_t bytes;
+    uint64_t begin;   /* offset of its first line, when a header stands before it; else 0 */
+    uint64_t line_no; /* of that line */
 };
 struct input {
     struct input_file *file;
     uint32_t count;
-    uint64_t bytes; /* of all */
+    uint64_t bytes;             /* of all */
+    const struct line_cut *cut; /* of all; NULL: plain lines. Borrowed */
 };
 
 /* paths: files, patterns with * ? [, or "-". dir: where standard input is copied. */

@@ -27,7 +27,7 @@ static int read_shard(struct walk *w, const struct shard *s, struct error *e)
     if (input_read_shard(w->input, s, &w->bytes, e) < 0)
         return -1;
     w->shard = s;
-    lines_init(&w->lines, s, w->bytes.p);
+    lines_init(&w->lines, s, w->bytes.p, w->input->cut);
     if (!s->overlong)
         return 1;
     /* Its one line has a number and a place, but no text. */

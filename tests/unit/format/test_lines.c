@@ -16,11 +16,11 @@ static void test_a_shard_is_whole_lines_with_blank_ones_not_counted(void **state
     struct shard s = { .line_no = 10 };
 
     (void)state;
-    assert_int_equal(shard_cut(text, sizeof text - 1, false, &s), 13);
+    assert_int_equal(shard_cut(text, sizeof text - 1, false, NULL, &s), 13);
     assert_int_equal(s.line_count, 2);
     assert_int_equal(s.bytes, 13);
     assert_int_equal(s.line_no_end, 14);
-    assert_int_equal(shard_cut(text, sizeof text - 1, true, &s), 15);
+    assert_int_equal(shard_cut(text, sizeof text - 1, true, NULL, &s), 15);
     assert_int_equal(s.line_count, 3);
     assert_int_equal(s.line_no_end, 15);
     assert_false(s.overlong);
@@ -31,12 +31,12 @@ static void test_no_whole_line_gives_no_shard_until_the_end(void **state)
     struct shard s = { .line_no = 1 };
 
     (void)state;
-    assert_int_equal(shard_cut("{\"a\"", 4, false, &s), 0);
+    assert_int_equal(shard_cut("{\"a\"", 4, false, NULL, &s), 0);
     assert_int_equal(s.line_count, 0);
-    assert_int_equal(shard_cut("{\"a\"", 4, true, &s), 4);
+    assert_int_equal(shard_cut("{\"a\"", 4, true, NULL, &s), 4);
     assert_int_equal(s.line_count, 1);
-    assert_int_equal(shard_cut("", 0, true, &s), 0);
-    assert_int_equal(shard_cut(NULL, 0, false, &s), 0);
+    assert_int_equal(shard_cut("", 0, true, NULL, &s), 0);
+    assert_int_equal(shard_cut(NULL, 0, false, NULL, &s), 0);
 }
 
 /* Method: count lines of "x\n" with a blank one at the end. */
@@ -49,7 +49,8 @@ static void test_a_shard_holds_the_most_lines_and_not_one_more(void **state)
     for (size_t i = 0; i < SHARD_LINES_MAX; i++)
         memcpy(text + 2 * i, "x\n", 2);
     memcpy(text + 2 * SHARD_LINES_MAX, "\ny\n", 4);
-    assert_int_equal(shard_cut(text, 2 * SHARD_LINES_MAX + 3, true, &s), 2 * SHARD_LINES_MAX + 1);
+    assert_int_equal(shard_cut(text, 2 * SHARD_LINES_MAX + 3, true, NULL, &s),
+                     2 * SHARD_LINES_MAX + 1);
     assert_int_equal(s.line_count, SHARD_LINES_MAX);
     assert_int_equal(s.line_no_end, SHARD_LINES_MAX + 2);
 }
@@ -64,14 +65,14 @@ static void test_a_shard_holds_the_most_bytes_and_not_one_more(void **state)
     memset(text, 'x', SHARD_BYTES_MAX + 8);
     text[half - 1] = '\n';
     text[SHARD_BYTES_MAX - 1] = '\n';
-    assert_int_equal(shard_cut(text, SHARD_BYTES_MAX, false, &s), SHARD_BYTES_MAX);
+    assert_int_equal(shard_cut(text, SHARD_BYTES_MAX, false, NULL, &s), SHARD_BYTES_MAX);
     assert_int_equal(s.line_count, 2);
     text[SHARD_BYTES_MAX - 1] = 'x';
     text[SHARD_BYTES_MAX] = '\n';
-    assert_int_equal(shard_cut(text, SHARD_BYTES_MAX + 1, false, &s), half);
+    assert_int_equal(shard_cut(text, SHARD_BYTES_MAX + 1, false, NULL, &s), half);
     assert_int_equal(s.line_count, 1);
     text[half - 1] = 'x';
-    assert_int_equal(shard_cut(text, SHARD_BYTES_MAX + 1, false, &s), SHARD_BYTES_MAX + 1);
+    assert_int_equal(shard_cut(text, SHARD_BYTES_MAX + 1, false, NULL, &s), SHARD_BYTES_MAX + 1);
     assert_int_equal(s.line_count, 1);
     assert_false(s.overlong);
     mem_free(text);
@@ -85,16 +86,16 @@ static void test_the_longest_line_is_allowed_and_one_byte_more_is_overlong(void 
     (void)state;
     memset(text, 'x', LINE_BYTES_MAX + 8);
     memcpy(text + LINE_BYTES_MAX, "\r\n", 2);
-    assert_int_equal(shard_cut(text, LINE_BYTES_MAX + 2, false, &s), LINE_BYTES_MAX + 2);
+    assert_int_equal(shard_cut(text, LINE_BYTES_MAX + 2, false, NULL, &s), LINE_BYTES_MAX + 2);
     assert_false(s.overlong);
     memcpy(text + LINE_BYTES_MAX, "x\nx\n", 4);
-    assert_int_equal(shard_cut(text, LINE_BYTES_MAX + 4, false, &s), LINE_BYTES_MAX + 2);
+    assert_int_equal(shard_cut(text, LINE_BYTES_MAX + 4, false, NULL, &s), LINE_BYTES_MAX + 2);
     assert_true(s.overlong);
     assert_int_equal(s.line_count, 1);
     assert_int_equal(s.line_no_end, 2);
     memset(text, 'x', LINE_BYTES_MAX + 8);
-    assert_int_equal(shard_cut(text, LINE_BYTES_MAX + 2, false, &s), 0);
-    assert_int_equal(shard_cut(text, LINE_BYTES_MAX + 1, true, &s), LINE_BYTES_MAX + 1);
+    assert_int_equal(shard_cut(text, LINE_BYTES_MAX + 2, false, NULL, &s), 0);
+    assert_int_equal(shard_cut(text, LINE_BYTES_MAX + 1, true, NULL, &s), LINE_BYTES_MAX + 1);
     assert_true(s.overlong);
     mem_free(text);
 }
@@ -109,9 +110,9 @@ static void test_an_overlong_line_stands_alone(void **state)
     memset(text, 'x', len);
     memcpy(text, "a\nb\n", 4);
     text[len - 1] = '\n';
-    assert_int_equal(shard_cut(text, len, true, &s), 4);
+    assert_int_equal(shard_cut(text, len, true, NULL, &s), 4);
     assert_false(s.overlong);
-    assert_int_equal(shard_cut(text + 4, len - 4, true, &s), len - 4);
+    assert_int_equal(shard_cut(text + 4, len - 4, true, NULL, &s), len - 4);
     assert_true(s.overlong);
     mem_free(text);
 }
@@ -128,7 +129,7 @@ static void test_lines_carry_their_offset_number_and_index(void **state)
     struct line line;
 
     (void)state;
-    lines_init(&it, &s, text);
+    lines_init(&it, &s, text, NULL);
     for (size_t i = 0; i < 3; i++) {
         assert_true(lines_next(&it, &line));
         assert_true(str_eq_c(line.text, want[i].text));
