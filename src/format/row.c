@@ -205,6 +205,16 @@ static bool decode(struct arena *a, struct str value, struct str *out)
     return true;
 }
 
+struct str row_status_text(struct arena *a, struct str status)
+{
+    struct row_error error;
+    struct str message;
+
+    if (!error_read(status, &error) || !decode(a, error.message, &message))
+        return status;
+    return str_of(arena_textf(a, "%s: %.*s", error_name(error.code), STR_ARG(message)));
+}
+
 bool row_read(struct arena *a, struct str line, struct row_parts *out)
 {
     struct json_member m = { 0 };

@@ -50,6 +50,10 @@ void row_write(const struct input_line *in, struct str line, const struct row *r
 /* "Bad Request: {"error": {"code": 400, "message": "...", "status": "INVALID_ARGUMENT"}}". */
 void row_status(enum error_code code, struct str message, struct buf *out);
 
+/* A status that row_status wrote, for a person: "INVALID_ARGUMENT: message"; another text as it is. In the
+ * arena. */
+struct str row_status_text(struct arena *a, struct str status);
+
 /* The answer part of an earlier output row (for --retry-failed); false when it is none. The line must
  * be JSON, which request_read_line tells: of other bytes the spans mean nothing. */
 struct row_parts {
