@@ -9,6 +9,7 @@
 
 /* Schemas deep that are compared to prove that two have no value in common. */
 #define DISJOINT_DEPTH 4
+#define MEND "Mend the contradiction."
 
 /* ---- Faults ---- */
 
@@ -30,7 +31,7 @@ int grammar_fault(struct grammar *g, uint32_t node, const char *keyword, const c
 void grammar_dead(struct grammar *g, uint32_t node, const char *keyword, const char *message)
 {
     if (!g->dead.message[0])
-        fault_fill(g, &g->dead, node, keyword, message, "Mend the contradiction.");
+        fault_fill(g, &g->dead, node, keyword, message, MEND);
 }
 
 bool grammar_steps(struct grammar *g, uint64_t count)
@@ -196,7 +197,9 @@ static bool expand(struct grammar *g, const struct conjuncts *in, struct conjunc
     for (uint32_t i = 0; i < all.count; i++) {
         const struct schema_node *n = &g->s->node[all.item[i].node];
         if (n->never) {
-            grammar_dead(g, all.item[i].node, NULL, "The schema false allows no value.");
+            if (!g->never.message[0])
+                fault_fill(g, &g->never, all.item[i].node, NULL,
+                           "The schema false allows no value.", MEND);
             return false;
         }
         if (n->ref != SCHEMA_NONE)
@@ -557,7 +560,7 @@ static bool grammar_make(struct grammar *g, struct buf *out)
             return false;
     }
     if (!grammar_print(g, start, out)) {
-        *g->why = g->dead;
+        *g->why = g->dead.message[0] ? g->dead : g->never;
         if (!g->why->message[0])
             (void)grammar_fault(g, 0, NULL, "No finite value matches the schema.",
                                 "Make what leads back to itself optional.");
@@ -598,6 +601,11 @@ bool schema_enum_grammar(yyjson_val *values, struct buf *out, struct schema_faul
     }
     buf_add_char(out, '\n');
     return true;
+}
+
+bool schema_limits_names(const struct schema *s)
+{
+    return s->limits_names;
 }
 
 bool schema_leaf_at(const struct schema *s, uint32_t i, struct schema_leaf *out)

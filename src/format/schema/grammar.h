@@ -76,7 +76,8 @@ struct grammar {
     struct table state_table, terminal_table, leaf_table; /* by set; by text */
     uint64_t steps;                                       /* of checks and comparisons, left */
     struct schema_fault *why;
-    struct schema_fault dead; /* why the first set without a value has none */
+    struct schema_fault dead;  /* why the first set without a value has none */
+    struct schema_fault never; /* the first `false`, which explains when nothing else does */
 };
 
 /* Takes steps from those that the grammar may cost. False when none are left. */

@@ -121,7 +121,8 @@ struct objects {
     uint64_t least, most; /* properties */
     const struct pattern *pattern[SCHEMA_KEY_PATTERNS_MAX];
     uint32_t pattern_count;
-    bool extra; /* others than the declared may be there */
+    unsigned listed; /* set of the patterns whose names are all among `name` */
+    bool extra;      /* others than the declared may be there */
 };
 
 static int names_add(struct grammar *g, struct objects *o, uint32_t node, struct str name)
@@ -169,6 +170,23 @@ static int required_add(struct grammar *g, const struct conjuncts *set, struct o
     return 0;
 }
 
+/* Names of a pattern that has few become declared ones. */
+static void listed_add(struct grammar *g, struct objects *o)
+{
+    struct str *name;
+
+    for (uint32_t p = 0; p < o->pattern_count; p++) {
+        uint32_t count =
+            pattern_texts(o->pattern[p], SCHEMA_NAMES_LISTED_MAX, &g->arena, &name, &g->steps);
+        if (count > SCHEMA_NAMES_LISTED_MAX || o->count + count > SCHEMA_PROPERTIES_MAX)
+            continue;
+        for (uint32_t i = 0; i < count; i++)
+            if (!schema_names_have(o->name, o->count, name[i]))
+                o->name[o->count++] = name[i];
+        o->listed |= 1U << p;
+    }
+}
+
 static int objects_of(struct grammar *g, const struct conjuncts *set, struct objects *o)
 {
     bool closed = false, open = false;
@@ -193,6 +211,7 @@ static int objects_of(struct grammar *g, const struct conjuncts *set, struct obj
     }
     if (required_add(g, set, o) < 0)
         return -1;
+    listed_add(g, o);
     o->extra = open || !closed || o->least > o->count;
     return 0;
 }
@@ -285,6 +304,8 @@ static int extra_rule(struct grammar *g, const struct conjuncts *set, const stru
     uint32_t rule = rule_new(g);
 
     for (unsigned which = 0; which < 1U << o->pattern_count; which++) {
+        if (which & o->listed)
+            continue;
         struct buf name = BUF_INIT(SCHEMA_GRAMMAR_BYTES_MAX);
         bool ok = extra_name(o, which, &name);
         uint32_t value = ok ? extra_value(g, set, o, which) : GRAMMAR_NOTHING;
@@ -299,6 +320,14 @@ static int extra_rule(struct grammar *g, const struct conjuncts *set, const stru
                                  "Anchor a pattern at its beginning or end only.");
     }
     *out = g->rule[rule].count ? rule : GRAMMAR_NOTHING;
+    if (!o->pattern_count || *out == GRAMMAR_NOTHING)
+        return 0;
+    g->s->limits_names = true;
+    /* A pattern that is not listed has more names than that, or nobody knows. */
+    if (o->least > SCHEMA_NAMES_LISTED_MAX && extra_value(g, set, o, 0) == GRAMMAR_NOTHING)
+        return grammar_fault(g, set->item[0].node, "minProperties",
+                             "minProperties is above 100, and patterns decide all names.",
+                             "Ask for fewer, or allow others with additionalProperties.");
     return 0;
 }
 
@@ -400,6 +429,9 @@ int grammar_object(struct grammar *g, const struct conjuncts *set, uint32_t rule
     }
     if (o->extra && extra_rule(g, set, o, &q.extra) < 0)
         return -1;
+    if (q.extra == GRAMMAR_NOTHING && o->least > o->count)
+        grammar_dead(g, set->item[0].node, "minProperties",
+                     "The object can have fewer properties than minProperties asks for.");
     struct symbol whole[] = { symbol_text(g, STR("\"{\"")), symbol_rule(sequence_rule(g, &q)),
                               symbol_text(g, STR("\"}\"")) };
     rule_add(g, rule, whole, 3);

@@ -94,6 +94,7 @@ struct schema {
     uint32_t pattern_count;
     struct schema_leaf *leaf;
     uint32_t leaf_count;
+    bool limits_names; /* see schema_limits_names */
 };
 
 /* Comparisons of names or plain values that cost as much as one step. */

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/mem.h"
 #include "base/str.h"
 
 /* Calls of PCRE2's internal match function: most searches end within the first limit, and are cheap. */
@@ -34,5 +35,9 @@ bool pattern_finds(const struct pattern *p, struct str text, uint64_t *steps);
 /* The pattern as a Lark terminal that matches a whole text: "(/(?s:.*)a/ | /b(?s:.*)/)". False when an
  * anchor stands elsewhere than at an alternative's beginning or end. */
 bool pattern_write_whole(const struct pattern *p, struct buf *out);
+/* The different texts that the pattern matches as a whole, in the arena, in the order of the pattern; gives
+ * how many, or cap + 1 when there are more or nobody knows. Takes steps from *steps. */
+uint32_t pattern_texts(const struct pattern *p, uint32_t cap, struct arena *a, struct str **out,
+                       uint64_t *steps);
 
 #endif

@@ -32,9 +32,10 @@
 #define SCHEMA_PATTERN_BYTES_MAX 1000  /* of one pattern */
 #define SCHEMA_PATTERN_REPEAT_MAX 1000 /* copies that a pattern's counted repetitions make */
 #define SCHEMA_LITERAL_BYTES_MAX ((size_t)16 * 1024) /* of one value of const or enum, as JSON */
-#define SCHEMA_STATES_MAX 3000    /* combinations of schemas that hold for one value */
-#define SCHEMA_RULES_MAX 30000    /* of a grammar */
-#define SCHEMA_KEY_PATTERNS_MAX 4 /* patternProperties that meet in one object */
+#define SCHEMA_STATES_MAX 3000      /* combinations of schemas that hold for one value */
+#define SCHEMA_RULES_MAX 30000      /* of a grammar */
+#define SCHEMA_KEY_PATTERNS_MAX 4   /* patternProperties that meet in one object */
+#define SCHEMA_NAMES_LISTED_MAX 100 /* names of one pattern that are declared one by one */
 #define SCHEMA_GRAMMAR_BYTES_MAX ((size_t)2 * 1024 * 1024)
 /* Steps of one check: schemas that are compared with values. Each value of an answer adds some, so that a
  * long list passes and many alternatives do not. */
@@ -70,6 +71,9 @@ int schema_to_json_schema(yyjson_val *schema, struct buf *out, struct error *e) 
 bool schema_grammar(struct schema *s, struct buf *out, struct schema_fault *why);
 /* The grammar of the values of an enum as plain text, without quotes. */
 bool schema_enum_grammar(yyjson_val *values, struct buf *out, struct schema_fault *why);
+/* True when patterns decide which names an object of the grammar may have beside those that it declares: then
+ * a name can be begun that ends only as one that is there. */
+bool schema_limits_names(const struct schema *s);
 /* A regular expression that stands in a grammar, by itself: the engine compiles them one by one to
  * find the place of one that it cannot take. False after the last. */
 struct schema_leaf {

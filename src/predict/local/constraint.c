@@ -230,6 +230,7 @@ static int compile_text(struct constraint *k, const char *member, const struct s
 
     k->matcher = matcher_try(k->all, "lark", lark, message);
     if (k->matcher) {
+        k->limits_names = s && schema_limits_names(s);
         k->state = CONSTRAINT_READY;
         return 0;
     }

@@ -18,6 +18,7 @@ struct constraint {
     uint32_t references; /* guarded by all->lock, as state is until it is no longer COMPILING */
     enum constraint_state state;
     struct violation why;    /* REFUSED */
+    bool limits_names;       /* see schema_limits_names */
     LlgMatcher *matcher;     /* READY: at an answer's beginning; followers are clones of it */
     pthread_mutex_t cloning; /* guards matcher */
 };

@@ -1,106 +1,23 @@
 #include "predict/local/follower.h"
 
-#include <stddef.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/thread.h"
 #include "predict/local/constraint_inner.h"
+#include "predict/local/names.h"
 
-/* Objects and arrays that may be open in an answer. */
-#define NESTING_MAX 512
-
-/* ---- Names of objects ---- */
-
-/* The position of an answer in its JSON. */
-struct position {
-    uint32_t depth;
-    bool in_string, escaped, is_name;
-    uint64_t name;                /* hash of the name so far */
-    uint64_t last;                /* number of the object that was opened last */
-    uint64_t object[NESTING_MAX]; /* the number of each open object; 0 for an array */
-};
-
-/* All names of an answer: a set of hashes of (object, name). */
-struct names {
-    uint64_t *slot; /* 0: free */
-    size_t cap, count;
-};
+/* Sets of tokens that one search for a free name may take. */
+#define NAME_SEARCH_MASKS 100
 
 struct follower {
     struct constraint *constraint;
     LlgMatcher *matcher;
-    struct position at, tried; /* tried: scratch of repeats_name */
     struct names names;
+    struct name_position tried; /* scratch */
     uint32_t *mask;
     bool has_mask;
 };
-
-static uint64_t mix(uint64_t h, uint64_t v)
-{
-    h = (h ^ v) * 0x9e3779b97f4a7c15ULL;
-    return h ^ h >> 32;
-}
-
-static uint64_t *names_slot(const struct names *n, uint64_t key)
-{
-    size_t at = (size_t)key & (n->cap - 1);
-
-    while (n->slot[at] && n->slot[at] != key)
-        at = (at + 1) & (n->cap - 1);
-    return &n->slot[at];
-}
-
-static bool names_have(const struct names *n, uint64_t key)
-{
-    return n->cap && *names_slot(n, key) == key;
-}
-
-static void names_add(struct names *n, uint64_t key)
-{
-    if (2 * (n->count + 1) > n->cap) {
-        struct names larger = { .cap = n->cap ? 2 * n->cap : 64 };
-        larger.slot = mem_array(larger.cap, sizeof *larger.slot);
-        for (size_t i = 0; i < n->cap; i++)
-            if (n->slot[i])
-                *names_slot(&larger, n->slot[i]) = n->slot[i];
-        larger.count = n->count;
-        mem_free(n->slot);
-        *n = larger;
-    }
-    *names_slot(n, key) = key;
-    n->count++;
-}
-
-/* Goes one byte on. When it completes a name, gives its key; else 0. */
-static uint64_t position_step(struct position *p, char c)
-{
-    if (p->in_string) {
-        bool ends = c == '"' && !p->escaped;
-        p->escaped = c == '\\' && !p->escaped;
-        p->in_string = !ends;
-        if (p->is_name && !ends)
-            p->name = mix(p->name, (unsigned char)c);
-        return ends && p->is_name ? mix(p->name, p->object[p->depth - 1]) | 1 : 0;
-    }
-    if (c == '"') {
-        p->in_string = true;
-        p->name = 1;
-    } else if (c == '{' || c == '[') {
-        if (p->depth < NESTING_MAX)
-            p->object[p->depth] = c == '{' ? ++p->last : 0;
-        p->depth += p->depth < NESTING_MAX;
-        p->is_name = c == '{';
-    } else if (c == '}' || c == ']') {
-        p->depth -= p->depth > 0;
-        p->is_name = false;
-    } else if (c == ':') {
-        p->is_name = false;
-    } else if (c == ',') {
-        p->is_name = p->depth > 0 && p->object[p->depth - 1] != 0;
-    }
-    return 0;
-}
 
 static struct str piece_of(const struct follower *f, int32_t token)
 {
@@ -109,33 +26,95 @@ static struct str piece_of(const struct follower *f, int32_t token)
     return (struct str){ (const char *)p->bytes + p->at[token], p->len[token] };
 }
 
-/* Copies the open objects only: every token comes here. */
-static void position_copy(struct position *to, const struct position *from)
+/* ---- Names ---- */
+
+static bool is_set(const uint32_t *mask, int32_t token)
 {
-    memcpy(to, from, offsetof(struct position, object) + from->depth * sizeof from->object[0]);
+    return mask[token / 32] >> (token % 32) & 1;
 }
 
-/* True when a token completes a name that its object has already; keep: adds what it completes. */
-static bool repeats_name(struct follower *f, int32_t token, bool keep)
-{
-    struct str text = piece_of(f, token);
-    struct position *at = &f->tried;
-    uint64_t first = 0;
+/* What a search for a name that is still free may do, and where it has been. */
+struct name_search {
+    struct follower *f;
+    uint32_t masks; /* left */
+    uint64_t been[NAME_SEARCH_MASKS];
+    uint32_t been_count;
+};
 
+static bool search_enters(struct name_search *s, const struct name_position *at)
+{
+    uint64_t key = name_position_key(at);
+
+    for (uint32_t i = 0; i < s->been_count; i++)
+        if (s->been[i] == key)
+            return false;
+    if (s->been_count < NAME_SEARCH_MASKS)
+        s->been[s->been_count++] = key;
+    return true;
+}
+
+static bool name_is_free(struct name_search *s, const LlgMatcher *before,
+                         const struct name_position *from, int32_t token);
+
+/* True when one of the allowed tokens leaves the beginnings of names that are there, or one of those that
+ * do not can be followed to where it is left. */
+static bool any_name_is_free(struct name_search *s, const LlgMatcher *here, const uint32_t *mask,
+                             const struct name_position *at)
+{
+    struct follower *f = s->f;
+    struct name_position *next = &f->tried;
+    uint32_t vocab = f->constraint->all->vocab;
+
+    for (int pass = 0; pass < 2; pass++)
+        for (int32_t i = 0; i < (int32_t)vocab; i++) {
+            if (!is_set(mask, i))
+                continue;
+            name_position_copy(next, at);
+            enum name_verdict v = names_try(&f->names, next, piece_of(f, i));
+            if (v == NAME_FREE)
+                return true;
+            if (pass == 1 && v == NAME_BEGUN_BEFORE && search_enters(s, next) &&
+                name_is_free(s, here, at, i))
+                return true;
+        }
+    return false;
+}
+
+/* True when a name that is free can follow a token, which leads from a position into a beginning. */
+static bool name_is_free(struct name_search *s, const LlgMatcher *before,
+                         const struct name_position *from, int32_t token)
+{
+    struct follower *f = s->f;
+    LlgMatcher *here = llg_clone_matcher(before);
+    size_t bytes = llg_matcher_get_mask_byte_size(here);
+    struct name_position *at = mem_alloc(sizeof *at);
+    uint32_t *mask = mem_alloc(bytes);
+    bool found = true; /* nobody knows when the steps are used up */
+
+    name_position_copy(at, from);
+    (void)names_try(&f->names, at, piece_of(f, token));
+    if (s->masks > 0 && llg_matcher_consume_token(here, (uint32_t)token) == 0 &&
+        llg_matcher_compute_mask_into(here, mask, bytes) == 0) {
+        s->masks--;
+        found = any_name_is_free(s, here, mask, at);
+    }
+    llg_free_matcher(here);
+    mem_free(mask);
+    mem_free(at);
+    return found;
+}
+
+/* True when a token completes a name that its object has already, or can lead only to such names. */
+static bool repeats_name(struct follower *f, int32_t token)
+{
     if (f->constraint->form == ANSWER_ENUM)
         return false;
-    position_copy(at, &f->at);
-    for (size_t i = 0; i < text.len; i++) {
-        uint64_t key = position_step(at, text.p[i]);
-        if (key && (key == first || names_have(&f->names, key)))
-            return true;
-        if (key && keep)
-            names_add(&f->names, key);
-        first = key ? key : first;
-    }
-    if (keep)
-        position_copy(&f->at, at);
-    return false;
+    name_position_copy(&f->tried, &f->names.at);
+    enum name_verdict v = names_try(&f->names, &f->tried, piece_of(f, token));
+    if (v != NAME_BEGUN_BEFORE)
+        return v == NAME_REPEATED;
+    struct name_search search = { .f = f, .masks = NAME_SEARCH_MASKS };
+    return !name_is_free(&search, f->matcher, &f->names.at, token);
 }
 
 /* ---- Following ---- */
@@ -148,6 +127,7 @@ struct follower *follower_new(struct constraint *k)
     lock(&k->cloning);
     f->matcher = llg_clone_matcher(k->matcher);
     unlock(&k->cloning);
+    names_init(&f->names, k->limits_names);
     f->mask = mem_array((k->all->vocab + 31) / 32 + 1, sizeof *f->mask);
     return f;
 }
@@ -157,7 +137,7 @@ void follower_free(struct follower *f)
     if (!f)
         return;
     llg_free_matcher(f->matcher);
-    mem_free(f->names.slot);
+    names_release(&f->names);
     mem_free(f->mask);
     mem_free(f);
 }
@@ -174,10 +154,10 @@ bool follower_allows(struct follower *f, int32_t token)
 {
     uint32_t one = (uint32_t)token;
 
-    if (f->has_mask ? !(f->mask[token / 32] >> (token % 32) & 1)
+    if (f->has_mask ? !is_set(f->mask, token)
                     : llg_matcher_validate_tokens(f->matcher, &one, 1) != 1)
         return false;
-    if (!repeats_name(f, token, false))
+    if (!repeats_name(f, token))
         return true;
     if (f->has_mask)
         f->mask[token / 32] &= ~(UINT32_C(1) << (token % 32));
@@ -201,9 +181,13 @@ const uint32_t *follower_mask(struct follower *f, struct error *e)
 int follower_accept(struct follower *f, int32_t token, struct error *e)
 {
     f->has_mask = false;
-    if (repeats_name(f, token, true))
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "The schema leaves no name but one that the object has already");
+    if (f->constraint->form != ANSWER_ENUM) {
+        name_position_copy(&f->tried, &f->names.at);
+        if (names_try(&f->names, &f->tried, piece_of(f, token)) == NAME_REPEATED)
+            return error_set(e, ERROR_INVALID_ARGUMENT,
+                             "The schema leaves no name but one that the object has already");
+        names_keep(&f->names, piece_of(f, token));
+    }
     return llg_matcher_consume_token(f->matcher, (uint32_t)token) < 0 ? failed(f, e) : 0;
 }
 

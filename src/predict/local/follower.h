@@ -6,8 +6,8 @@
  * Forced:  the tokenizer's own tokens of the bytes that must follow, less those at the end that a longer
  *          token could still absorb. They are the answer's tokens whether they are appended at once or
  *          fed one at a time.
- * Names:   an object's names never repeat: a token that would complete a second one is not allowed,
- *          which the grammar alone cannot say.
+ * Names:   an object's names never repeat, which the grammar alone cannot say: a token is not allowed when
+ *          it completes a name that is there, or when every name that can follow it is there.
  * Errors:  INVALID_ARGUMENT when following takes more steps than the limits of constraint.h allow, or
  *          when nothing may come; the answer ends with it.
  * Threads: one owner, the batcher.

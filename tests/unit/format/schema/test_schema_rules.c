@@ -82,6 +82,16 @@ static void test_a_contradiction_is_refused_at_its_keyword(void **state)
         { "{\"items\":{\"maximum\":-9223372036854775808}}", "items.maximum" },
         { "{\"type\":\"integer\",\"exclusiveMinimum\":1,\"exclusiveMaximum\":2}", "minimum" },
         { "{\"type\":\"integer\",\"multipleOf\":10,\"minimum\":1,\"maximum\":9}", "multipleOf" },
+        { "{\"type\":\"object\",\"properties\":{\"a\":{}},\"additionalProperties\":false,"
+          "\"minProperties\":2}",
+          "minProperties" },
+        { "{\"type\":\"object\",\"patternProperties\":{\"^[abc]$\":{}},\"additionalProperties\":"
+          "false,"
+          "\"minProperties\":4}",
+          "minProperties" },
+        { "{\"patternProperties\":{\"^a+$\":{}},\"additionalProperties\":false,"
+          "\"minProperties\":101}",
+          "minProperties" },
         { "{\"type\":\"string\",\"const\":1}", "const" },
         { "{\"enum\":[1,2],\"minimum\":3}", "enum" },
         { "{\"type\":\"string\",\"allOf\":[{\"type\":\"integer\"}]}", "type" },
