@@ -28,7 +28,7 @@ endif()
 # Forget what was found elsewhere when another place is named.
 set(places "${TRANCHE_LLAMA}|${TRANCHE_DEPS}")
 if(NOT places STREQUAL TRANCHE_FOUND_IN)
-  foreach(name YYJSON_INCLUDE YYJSON_LIBRARY LLGUIDANCE_INCLUDE LLGUIDANCE_LIBRARY LLAMA_LLAMA_H LLAMA_GGML_H LLAMA_COMMON_H LLAMA_JSON_H
+  foreach(name DUCKDB_INCLUDE YYJSON_INCLUDE YYJSON_LIBRARY LLGUIDANCE_INCLUDE LLGUIDANCE_LIBRARY LLAMA_LLAMA_H LLAMA_GGML_H LLAMA_COMMON_H LLAMA_JSON_H
                LLAMA_LIB_LLAMA LLAMA_LIB_LLAMA-COMMON LLAMA_LIB_LLAMA-COMMON-BASE LLAMA_LIB_GGML
                LLAMA_LIB_GGML-CPU LLAMA_LIB_GGML-BASE LLAMA_LIB_CPP-HTTPLIB)
     unset(${name} CACHE)
@@ -80,6 +80,18 @@ if(YYJSON_INCLUDE AND YYJSON_LIBRARY)
   target_link_libraries(yyjson INTERFACE "${YYJSON_LIBRARY}")
 else()
   missing("yyjson" "scripts/setup compiles it; or package libyyjson-dev where the system has it")
+endif()
+
+# DuckDB: its header; the library is loaded when a table is first used.
+find_path(DUCKDB_INCLUDE duckdb.h HINTS "${TRANCHE_DEPS}/include")
+add_library(duckdb INTERFACE)
+if(DUCKDB_INCLUDE)
+  target_include_directories(duckdb SYSTEM INTERFACE "${DUCKDB_INCLUDE}")
+  target_link_libraries(duckdb INTERFACE ${CMAKE_DL_LIBS})
+  set(TRANCHE_DUCKDB "${TRANCHE_DEPS}/lib/libduckdb.so" CACHE FILEPATH "The library of DuckDB that the program loads")
+  target_compile_definitions(duckdb INTERFACE TRANCHE_DUCKDB="${TRANCHE_DUCKDB}")
+else()
+  missing("DuckDB's header" "scripts/setup fetches it")
 endif()
 
 # llguidance: which tokens may follow when an answer must match a schema.
