@@ -16,7 +16,7 @@
 /* In the order of the overview. */
 // clang-format off
 #define COMMANDS(X) \
-    X(run) X(validate) X(models) X(serve) X(config) X(keys) X(backup) \
+    X(run) X(validate) X(table) X(models) X(serve) X(config) X(keys) X(backup) \
     X(submit) X(jobs) X(get) X(watch) X(results) X(cost) X(upstreams) \
     X(cancel) X(pause) X(resume) X(retry) X(delete) X(ls) X(cp) X(rm) X(mb) \
     X(version) X(help) X(man) X(completion)
@@ -60,6 +60,7 @@ static bool variable_row(uint32_t i, struct topic_row *out)
     } variables[] = {
         { "TRANCHE_CONFIG", "configuration file, when --config is not given" },
         { "TRANCHE_STATE", "folder of the runs' state, when --state is not given" },
+        { "TRANCHE_DUCKDB", "library of DuckDB, which reads Parquet and DuckDB files" },
         { "TRANCHE_MODEL_DIR", "folder of the built-in models' files" },
         { "TRANCHE_SERVER", "service of the client commands, when --server is not given" },
         { "TRANCHE_STORAGE_SERVER", "object store, when it is not at the service" },

@@ -14,8 +14,8 @@
  *          library of DuckDB is not there, or a column has a type that cannot be carried (UNION, GEOMETRY).
  * Threads: one at a time.
  * Owns:    an in-memory engine of its own, made at the first use, with at most TABLE_FILES_MEMORY; what it
- *          cannot hold goes to `scratch`. It never sees SQL that somebody else wrote, but for the views of
- *          a DuckDB file that the caller names.
+ *          cannot hold goes to `scratch`. The only SQL of others that it sees is the views of a DuckDB
+ *          file that the caller names.
  */
 #ifndef TRANCHE_STORE_TABLES_TABLE_FILES_H
 #define TRANCHE_STORE_TABLES_TABLE_FILES_H
@@ -37,12 +37,33 @@ struct table_columns {
     uint32_t count;
 };
 
+struct table_head {
+    struct table_columns columns;
+    struct str *cell;
+    uint32_t rows;
+};
+
 struct table_files;
 
 bool table_file_is(struct str name);
 
 struct table_files *table_files_open(const char *scratch, struct error *e);
 void table_files_close(struct table_files *t); /* accepts NULL */
+
+/* The same for what head, schema and copy also take: .csv, .tsv, .jsonl and .ndjson, also with .gz behind, their
+ * columns and types found by looking at the rows. */
+bool table_file_is_readable(struct str name);
+
+/* The tables and views of a DuckDB file, as SCHEMA.TABLE. */
+int table_files_list(struct table_files *t, struct str file, struct arena *a,
+                     struct table_columns *out, struct error *e) FALLIBLE;
+/* The first rows, at most TABLE_HEAD_MAX, as texts: cell[row * columns + column], null as an empty one. */
+#define TABLE_HEAD_MAX 1000
+int table_files_head(struct table_files *t, struct str table, uint32_t rows_max, struct arena *a,
+                     struct table_head *out, struct error *e) FALLIBLE;
+/* A table from one file to another, of any two kinds. Returns the rows, or -1. */
+int64_t table_files_copy(struct table_files *t, struct str from, struct str to,
+                         struct error *e) FALLIBLE;
 
 /* The columns of a table, in the arena. */
 int table_files_columns(struct table_files *t, struct str table, struct arena *a,

@@ -1,251 +1,25 @@
 /* files.c -- table_files.h by DuckDB: each call is one or two statements that the engine runs on files. */
-#include "store/tables/table_files.h"
-
+#include <assert.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/sys.h"
-#include "store/tables/duckdb/library.h"
+#include "store/tables/duckdb/engine.h"
 
-#define SQL_BYTES_MAX ((size_t)16 * 1024 * 1024) /* a statement names each column a few times */
-#define ROW_BYTES_MAX "16777216" /* of a row of CSV; the engine allocates a buffer for two */
-#define BUFFER_BYTES "33554432"
-#define PARQUET ".parquet"
-#define DUCKDB_TABLE ".duckdb#"
-
-struct table_files {
-    const struct duckdb_library *duckdb;
-    duckdb_database database;
-    duckdb_connection connection;
-    struct buf sql;
-};
-
-/* FILE, or FILE and a table in it. */
-struct place {
-    struct str file, table;
-};
-
-static struct place place_of(struct str name)
-{
-    size_t at = str_find(name, STR(DUCKDB_TABLE));
-
-    if (at == SIZE_MAX)
-        return (struct place){ name, { NULL, 0 } };
-    size_t end = at + sizeof DUCKDB_TABLE - 1;
-    return (struct place){ str_sub(name, 0, end - 1), str_sub(name, end, name.len) };
-}
-
+#define ROW_BYTES_MAX "33554432" /* of a row of CSV; the engine allocates a buffer for two */
+#define BUFFER_BYTES "67108864"
 bool table_file_is(struct str name)
 {
     struct place p = place_of(name);
 
-    return str_ends(name, STR(PARQUET)) || (p.table.len && p.file.len);
+    return p.table.len || p.kind == &table_kinds[0];
 }
 
-/* ---- SQL ---- */
-
-static void quoted(struct buf *sql, char quote, struct str s)
+bool table_file_is_readable(struct str name)
 {
-    buf_add_char(sql, quote);
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.p[i] == quote)
-            buf_add_char(sql, quote);
-        buf_add_char(sql, s.p[i]);
-    }
-    buf_add_char(sql, quote);
-}
+    struct place p = place_of(name);
 
-static void add_name(struct buf *sql, struct str name)
-{
-    quoted(sql, '"', name);
-}
-
-static void add_text(struct buf *sql, struct str text)
-{
-    quoted(sql, '\'', text);
-}
-
-/* What stands after FROM. A dot in the table's name parts the schema from it. */
-static void add_source(struct buf *sql, const struct place *p)
-{
-    struct str rest = p->table, part;
-
-    if (!p->table.len) {
-        buf_add_c(sql, "read_parquet(");
-        add_text(sql, p->file);
-        buf_add_c(sql, ")");
-        return;
-    }
-    buf_add_c(sql, "file");
-    while (str_next(&rest, '.', &part)) {
-        buf_add_char(sql, '.');
-        add_name(sql, part);
-    }
-}
-
-/* ---- Statements ---- */
-
-/* The engine's first line says what is wrong; the others draw the statement, which nobody wrote. */
-static int engine_error(const char *said, struct str what, struct error *e)
-{
-    struct str line = str_of(said);
-    bool locked = strstr(said ? said : "", "Conflicting lock") != NULL;
-    bool absent =
-        strstr(said ? said : "", "No files found") || strstr(said ? said : "", "Catalog Error");
-
-    line.len = str_find(line, STR("\n")) == SIZE_MAX ? line.len : str_find(line, STR("\n"));
-    return error_set(e,
-                     locked   ? ERROR_FAILED_PRECONDITION
-                     : absent ? ERROR_NOT_FOUND
-                              : ERROR_INVALID_ARGUMENT,
-                     "%.*s: %.*s", STR_ARG(str_cut(what, 200)), STR_ARG(str_cut(line, 250)));
-}
-
-static int query(struct table_files *t, struct str what, duckdb_result *out, struct error *e)
-{
-    buf_add_char(&t->sql, '\0');
-    if (!buf_ok(&t->sql))
-        return error_set(e, ERROR_RESOURCE_EXHAUSTED,
-                         "%.*s: The table has too many columns, or too long names.",
-                         STR_ARG(str_cut(what, 200)));
-    if (t->duckdb->query(t->connection, t->sql.p, out) == DuckDBSuccess)
-        return 0;
-    int rc = engine_error(t->duckdb->result_error(out), what, e);
-    t->duckdb->destroy_result(out);
-    return rc;
-}
-
-static int run(struct table_files *t, struct str what, struct error *e)
-{
-    duckdb_result result;
-
-    if (query(t, what, &result, e) < 0)
-        return -1;
-    t->duckdb->destroy_result(&result);
-    return 0;
-}
-
-static int run_c(struct table_files *t, const char *sql, struct str what, struct error *e)
-{
-    buf_clear(&t->sql);
-    buf_add_c(&t->sql, sql);
-    return run(t, what, e);
-}
-
-/* COPY answers with one row and column: how many rows. */
-static int64_t run_copy(struct table_files *t, struct str what, struct error *e)
-{
-    const struct duckdb_library *d = t->duckdb;
-    duckdb_result result;
-    int64_t rows = 0;
-
-    if (query(t, what, &result, e) < 0)
-        return -1;
-    duckdb_data_chunk chunk = d->fetch_chunk(result);
-    if (chunk && d->data_chunk_get_size(chunk) == 1)
-        rows = *(const int64_t *)d->vector_get_data(d->data_chunk_get_vector(chunk, 0));
-    d->destroy_data_chunk(&chunk);
-    d->destroy_result(&result);
-    return rows;
-}
-
-static struct str cell(const duckdb_string_t *s, struct arena *a)
-{
-    uint32_t len = s->value.inlined.length;
-    const char *p =
-        len <= sizeof s->value.inlined.inlined ? s->value.inlined.inlined : s->value.pointer.ptr;
-
-    return (struct str){ arena_copy(a, p, len), len };
-}
-
-/* ---- The engine ---- */
-
-static int config_set(struct table_files *t, duckdb_config c, const char *scratch, struct error *e)
-{
-    const char *const settings[][2] = {
-        { "memory_limit", TABLE_FILES_MEMORY },
-        { "temp_directory", scratch },
-        { "threads", "2" },
-        { "autoinstall_known_extensions", "false" },
-        { "autoload_known_extensions", "false" },
-        { "allow_community_extensions", "false" },
-    };
-
-    for (size_t i = 0; i < ARRAY_LEN(settings); i++)
-        if (t->duckdb->set_config(c, settings[i][0], settings[i][1]) != DuckDBSuccess)
-            return error_set(e, ERROR_INTERNAL, "The table engine refuses the setting %s.",
-                             settings[i][0]);
-    return 0;
-}
-
-static int engine_open(struct table_files *t, const char *scratch, struct error *e)
-{
-    duckdb_config c = NULL;
-    char *said = NULL;
-    int rc = -1;
-
-    if (t->duckdb->create_config(&c) != DuckDBSuccess)
-        return error_set(e, ERROR_INTERNAL, "The table engine cannot be configured.");
-    if (config_set(t, c, scratch, e) == 0) {
-        rc = t->duckdb->open_ext(NULL, &t->database, c, &said) == DuckDBSuccess ? 0 : -1;
-        if (rc < 0)
-            (void)error_set(e, ERROR_INTERNAL, "The table engine does not start: %.300s",
-                            said ? said : "");
-        t->duckdb->free(said);
-    }
-    t->duckdb->destroy_config(&c);
-    if (rc < 0)
-        return -1;
-    if (t->duckdb->connect(t->database, &t->connection) != DuckDBSuccess)
-        return error_set(e, ERROR_INTERNAL, "The table engine has no connection.");
-    return run_c(t, "SET TimeZone = 'UTC'; SET lock_configuration = true", STR("The table engine"),
-                 e);
-}
-
-struct table_files *table_files_open(const char *scratch, struct error *e)
-{
-    const struct duckdb_library *library = duckdb_library(e);
-
-    if (!library)
-        return NULL;
-    struct table_files *t = mem_alloc(sizeof *t);
-    t->duckdb = library;
-    t->sql = BUF_INIT(SQL_BYTES_MAX);
-    if (engine_open(t, scratch, e) == 0)
-        return t;
-    table_files_close(t);
-    return NULL;
-}
-
-void table_files_close(struct table_files *t)
-{
-    if (!t)
-        return;
-    if (t->connection)
-        t->duckdb->disconnect(&t->connection);
-    if (t->database)
-        t->duckdb->close(&t->database);
-    buf_release(&t->sql);
-    mem_free(t);
-}
-
-/* A DuckDB file is attached as `file` for one call. */
-static int attach(struct table_files *t, const struct place *p, bool read_only, struct error *e)
-{
-    if (!p->table.len)
-        return 0;
-    buf_clear(&t->sql);
-    buf_add_c(&t->sql, "ATTACH ");
-    add_text(&t->sql, p->file);
-    buf_add_c(&t->sql, read_only ? " AS file (READ_ONLY)" : " AS file");
-    return run(t, p->file, e);
-}
-
-static int detach(struct table_files *t, const struct place *p, struct error *e)
-{
-    return p->table.len ? run_c(t, "DETACH file", p->file, e) : 0;
+    return p.table.len || p.kind;
 }
 
 /* ---- Columns ---- */
@@ -285,27 +59,27 @@ static void add_as_text(struct buf *sql, const struct table_column *c)
         buf_add_c(sql, "base64(");
     else
         buf_add_c(sql, is_nested(c->type) && is_exact_in_json(c->type) ? "CAST(to_json(" : "CAST(");
-    add_name(sql, c->name);
+    sql_name(sql, c->name);
     if (!str_eq_c(c->type, "BLOB"))
         buf_add_c(sql,
                   is_nested(c->type) && is_exact_in_json(c->type) ? ") AS VARCHAR" : " AS VARCHAR");
     buf_add_c(sql, ") AS ");
-    add_name(sql, c->name);
+    sql_name(sql, c->name);
 }
 
 static void add_from_text(struct buf *sql, const struct table_column *c)
 {
     if (str_eq_c(c->type, "BLOB")) {
         buf_add_c(sql, "from_base64(");
-        add_name(sql, c->name);
+        sql_name(sql, c->name);
     } else {
         buf_add_c(sql, is_nested(c->type) && is_exact_in_json(c->type) ? "CAST(CAST(" : "CAST(");
-        add_name(sql, c->name);
+        sql_name(sql, c->name);
         buf_add_c(sql, is_nested(c->type) && is_exact_in_json(c->type) ? " AS JSON) AS " : " AS ");
         buf_add_str(sql, c->type);
     }
     buf_add_c(sql, ") AS ");
-    add_name(sql, c->name);
+    sql_name(sql, c->name);
 }
 
 static void add_each(struct buf *sql, const struct table_columns *columns,
@@ -317,7 +91,7 @@ static void add_each(struct buf *sql, const struct table_columns *columns,
     }
 }
 
-/* One chunk of DESCRIBE: names in the first column, types in the second. */
+/* One chunk of two columns of text: names, and types. */
 static void add_described(const struct duckdb_library *d, duckdb_data_chunk chunk, struct arena *a,
                           struct table_columns *out)
 {
@@ -327,7 +101,8 @@ static void add_described(const struct duckdb_library *d, duckdb_data_chunk chun
 
     for (idx_t i = 0; i < rows; i++) {
         out->item = arena_list_grow(a, out->item, out->count, sizeof *out->item);
-        out->item[out->count++] = (struct table_column){ cell(&names[i], a), cell(&types[i], a) };
+        out->item[out->count++] =
+            (struct table_column){ engine_text(&names[i], a), engine_text(&types[i], a) };
     }
 }
 
@@ -339,8 +114,8 @@ static int describe(struct table_files *t, const struct place *p, struct str tab
 
     buf_clear(&t->sql);
     buf_add_c(&t->sql, "DESCRIBE SELECT * FROM ");
-    add_source(&t->sql, p);
-    if (query(t, table, &result, e) < 0)
+    sql_source(&t->sql, p);
+    if (engine_query(t, table, &result, e) < 0)
         return -1;
     *out = (struct table_columns){ NULL, 0 };
     while ((chunk = t->duckdb->fetch_chunk(result))) {
@@ -359,11 +134,11 @@ int table_files_columns(struct table_files *t, struct str table, struct arena *a
 {
     struct place p = place_of(table);
 
-    if (attach(t, &p, true, e) < 0)
+    if (engine_attach(t, &p, true, e) < 0)
         return -1;
     int rc = describe(t, &p, table, a, out, e);
     struct error ignored;
-    (void)detach(t, &p, &ignored);
+    (void)engine_detach(t, &p, &ignored);
     return rc;
 }
 
@@ -381,12 +156,12 @@ static int64_t copy_to_csv(struct table_files *t, const struct place *p, struct 
         buf_add_c(&t->sql, "COPY (SELECT ");
         add_each(&t->sql, &columns, add_as_text);
         buf_add_c(&t->sql, " FROM ");
-        add_source(&t->sql, p);
+        sql_source(&t->sql, p);
         buf_add_c(&t->sql, ") TO ");
-        add_text(&t->sql, str_of(csv));
+        sql_text(&t->sql, str_of(csv));
         buf_add_c(&t->sql,
                   " (FORMAT csv, HEADER, DELIMITER ',', QUOTE '\"', ESCAPE '\"', NULLSTR '')");
-        rows = run_copy(t, table, e);
+        rows = engine_copy(t, table, e);
     }
     arena_release(&a);
     return rows;
@@ -397,16 +172,16 @@ int64_t table_files_read(struct table_files *t, struct str table, const char *cs
     struct place p = place_of(table);
     struct error ignored;
 
-    if (attach(t, &p, true, e) < 0)
+    if (engine_attach(t, &p, true, e) < 0)
         return -1;
     int64_t rows = copy_to_csv(t, &p, table, csv, e);
-    (void)detach(t, &p, &ignored);
+    (void)engine_detach(t, &p, &ignored);
     return rows;
 }
 
 static void add_csv_column(struct buf *sql, const struct table_column *c)
 {
-    add_text(sql, c->name);
+    sql_text(sql, c->name);
     buf_add_c(sql, ": 'VARCHAR'");
 }
 
@@ -416,7 +191,7 @@ static void add_select(struct buf *sql, const char *csv, const struct table_colu
     buf_add_c(sql, "SELECT ");
     add_each(sql, columns, add_from_text);
     buf_add_c(sql, " FROM read_csv(");
-    add_text(sql, str_of(csv));
+    sql_text(sql, str_of(csv));
     buf_add_c(sql, ", columns = {");
     add_each(sql, columns, add_csv_column);
     buf_add_c(sql,
@@ -438,20 +213,18 @@ static struct table_columns parquet_columns(struct arena *a, const struct table_
     return out;
 }
 
-static int64_t write_parquet(struct table_files *t, const char *csv,
-                             const struct table_columns *columns, struct str path, struct error *e)
+/* Runs what t->sql begins, into a file of that kind: whole under its name, or not there. */
+static int64_t copy_to_file(struct table_files *t, struct str path, const struct kind *kind,
+                            struct error *e)
 {
     struct arena a = { 0 };
-    struct table_columns typed = parquet_columns(&a, columns);
-    char *partial = arena_textf(&a, "%.*s.partial", STR_ARG(path));
+    const char *packed = str_ends(path, STR(".gz")) ? ".gz" : "";
+    char *partial = arena_textf(&a, "%.*s.partial%s", STR_ARG(path), packed);
 
-    buf_clear(&t->sql);
-    buf_add_c(&t->sql, "COPY (");
-    add_select(&t->sql, csv, &typed);
-    buf_add_c(&t->sql, ") TO ");
-    add_text(&t->sql, str_of(partial));
-    buf_add_c(&t->sql, " (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20000)");
-    int64_t rows = run_copy(t, path, e);
+    buf_add_c(&t->sql, " TO ");
+    sql_text(&t->sql, str_of(partial));
+    buf_addf(&t->sql, " (%s)", kind->writer);
+    int64_t rows = engine_copy(t, path, e);
     int fd = rows < 0 ? -1 : sys_open(partial, O_RDONLY, e);
     if (fd < 0 || sys_sync(fd, partial, e) < 0 ||
         sys_rename(partial, arena_copy(&a, path.p, path.len), e) < 0) {
@@ -464,6 +237,21 @@ static int64_t write_parquet(struct table_files *t, const char *csv,
     return rows;
 }
 
+static int64_t write_parquet(struct table_files *t, const char *csv,
+                             const struct table_columns *columns, struct str path, struct error *e)
+{
+    struct arena a = { 0 };
+    struct table_columns typed = parquet_columns(&a, columns);
+
+    buf_clear(&t->sql);
+    buf_add_c(&t->sql, "COPY (");
+    add_select(&t->sql, csv, &typed);
+    buf_add_c(&t->sql, ")");
+    int64_t rows = copy_to_file(t, path, &table_kinds[0], e);
+    arena_release(&a);
+    return rows;
+}
+
 /* DuckDB's own transaction makes the table whole or leaves the old one. */
 static int64_t write_table(struct table_files *t, const char *csv,
                            const struct table_columns *columns, struct str table, struct error *e)
@@ -471,15 +259,15 @@ static int64_t write_table(struct table_files *t, const char *csv,
     struct place p = place_of(table);
     struct error ignored;
 
-    if (attach(t, &p, false, e) < 0)
+    if (engine_attach(t, &p, false, e) < 0)
         return -1;
     buf_clear(&t->sql);
     buf_add_c(&t->sql, "CREATE OR REPLACE TABLE ");
-    add_source(&t->sql, &p);
+    sql_source(&t->sql, &p);
     buf_add_c(&t->sql, " AS ");
     add_select(&t->sql, csv, columns);
-    int64_t rows = run_copy(t, table, e);
-    int rc = detach(t, &p, rows < 0 ? &ignored : e);
+    int64_t rows = engine_copy(t, table, e);
+    int rc = engine_detach(t, &p, rows < 0 ? &ignored : e);
     return rows < 0 || rc < 0 ? -1 : rows;
 }
 
@@ -489,4 +277,151 @@ int64_t table_files_write(struct table_files *t, const char *csv,
     if (place_of(table).table.len)
         return write_table(t, csv, columns, table, e);
     return write_parquet(t, csv, columns, table, e);
+}
+
+/* ---- One file to another ---- */
+
+/* CSV, TSV and JSON Lines get the texts of the cells, so that nothing of a value is lost. */
+static void add_rows(struct table_files *t, const struct place *from, const struct place *to,
+                     const struct table_columns *columns)
+{
+    bool as_text = to->kind && str_starts(str_of(to->kind->writer), STR("FORMAT csv"));
+
+    buf_add_c(&t->sql, "SELECT ");
+    if (as_text)
+        add_each(&t->sql, columns, add_as_text);
+    else
+        buf_add_c(&t->sql, "*");
+    buf_add_c(&t->sql, " FROM ");
+    sql_source(&t->sql, from);
+}
+
+static int64_t copy_attached(struct table_files *t, const struct place *from,
+                             const struct place *to, struct str what, struct error *e)
+{
+    struct table_columns columns;
+    struct arena a = { 0 };
+    int64_t rows = -1;
+
+    if (describe(t, from, what, &a, &columns, e) == 0) {
+        buf_clear(&t->sql);
+        buf_add_c(&t->sql, to->kind ? "COPY (" : "CREATE OR REPLACE TABLE ");
+        if (!to->kind) {
+            sql_source(&t->sql, to);
+            buf_add_c(&t->sql, " AS ");
+        }
+        add_rows(t, from, to, &columns);
+        buf_add_c(&t->sql, to->kind ? ")" : "");
+        rows = to->kind ? copy_to_file(t, to->file, to->kind, e) : engine_copy(t, what, e);
+    }
+    arena_release(&a);
+    return rows;
+}
+
+int64_t table_files_copy(struct table_files *t, struct str from, struct str to, struct error *e)
+{
+    struct place source = place_of(from), target = place_of(to);
+    const struct place *duckdb = target.table.len ? &target : &source;
+    struct error ignored;
+
+    assert(table_file_is_readable(from) && table_file_is_readable(to));
+    if (source.table.len && target.table.len && !str_eq(source.file, target.file))
+        return error_set(
+            e, ERROR_UNIMPLEMENTED,
+            "From one DuckDB file to another: copy to a .parquet file, and from there.");
+    if (engine_attach(t, duckdb, !target.table.len, e) < 0)
+        return -1;
+    int64_t rows = copy_attached(t, &source, &target, from, e);
+    int rc = engine_detach(t, duckdb, rows < 0 ? &ignored : e);
+    return rows < 0 || rc < 0 ? -1 : rows;
+}
+
+/* ---- What there is ---- */
+
+static bool is_null(const uint64_t *validity, idx_t row)
+{
+    return validity && !(validity[row / 64] >> (row % 64) & 1);
+}
+
+static void add_head(const struct duckdb_library *d, duckdb_data_chunk chunk, struct arena *a,
+                     struct table_head *out)
+{
+    uint32_t columns = out->columns.count, rows = (uint32_t)d->data_chunk_get_size(chunk);
+
+    out->cell = arena_grow(a, out->cell, sizeof *out->cell * columns * out->rows,
+                           sizeof *out->cell * columns * (out->rows + rows));
+    for (uint32_t c = 0; c < columns; c++) {
+        duckdb_vector vector = d->data_chunk_get_vector(chunk, c);
+        const duckdb_string_t *texts = d->vector_get_data(vector);
+        const uint64_t *validity = d->vector_get_validity(vector);
+        for (uint32_t r = 0; r < rows; r++)
+            out->cell[(out->rows + r) * columns + c] =
+                is_null(validity, r) ? (struct str){ NULL, 0 } : engine_text(&texts[r], a);
+    }
+    out->rows += rows;
+}
+
+static int head_attached(struct table_files *t, const struct place *p, struct str table,
+                         uint32_t rows_max, struct arena *a, struct table_head *out,
+                         struct error *e)
+{
+    duckdb_result result;
+    duckdb_data_chunk chunk;
+
+    if (describe(t, p, table, a, &out->columns, e) < 0)
+        return -1;
+    buf_clear(&t->sql);
+    buf_add_c(&t->sql, "SELECT ");
+    add_each(&t->sql, &out->columns, add_as_text);
+    buf_add_c(&t->sql, " FROM ");
+    sql_source(&t->sql, p);
+    buf_addf(&t->sql, " LIMIT %u", rows_max);
+    if (engine_query(t, table, &result, e) < 0)
+        return -1;
+    while ((chunk = t->duckdb->fetch_chunk(result))) {
+        add_head(t->duckdb, chunk, a, out);
+        t->duckdb->destroy_data_chunk(&chunk);
+    }
+    t->duckdb->destroy_result(&result);
+    return 0;
+}
+
+int table_files_head(struct table_files *t, struct str table, uint32_t rows_max, struct arena *a,
+                     struct table_head *out, struct error *e)
+{
+    struct place p = place_of(table);
+    struct error ignored;
+
+    assert(rows_max <= TABLE_HEAD_MAX);
+    *out = (struct table_head){ .rows = 0 };
+    if (engine_attach(t, &p, true, e) < 0)
+        return -1;
+    int rc = head_attached(t, &p, table, rows_max, a, out, e);
+    (void)engine_detach(t, &p, &ignored);
+    return rc;
+}
+
+int table_files_list(struct table_files *t, struct str file, struct arena *a,
+                     struct table_columns *out, struct error *e)
+{
+    struct place p = { .file = file, .table = STR("-") };
+    duckdb_result result;
+    duckdb_data_chunk chunk;
+    struct error ignored;
+
+    *out = (struct table_columns){ NULL, 0 };
+    if (engine_attach(t, &p, true, e) < 0)
+        return -1;
+    buf_clear(&t->sql);
+    buf_add_c(&t->sql, "SELECT table_schema || '.' || table_name, lower(table_type) FROM"
+                       " information_schema.tables WHERE table_catalog = 'file' ORDER BY ALL");
+    int rc = engine_query(t, file, &result, e);
+    while (rc == 0 && (chunk = t->duckdb->fetch_chunk(result))) {
+        add_described(t->duckdb, chunk, a, out);
+        t->duckdb->destroy_data_chunk(&chunk);
+    }
+    if (rc == 0)
+        t->duckdb->destroy_result(&result);
+    (void)engine_detach(t, &p, &ignored);
+    return rc;
 }

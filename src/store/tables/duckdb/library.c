@@ -3,10 +3,10 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/env.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/thread.h"
@@ -34,9 +34,9 @@ static void *open_beside_program(void)
 
 static void *open_library(void)
 {
-    const char *named = getenv("TRANCHE_DUCKDB");
+    const char *named = env_get("TRANCHE_DUCKDB");
 
-    if (named && *named)
+    if (named)
         return dlopen(named, RTLD_NOW | RTLD_LOCAL);
     void *handle = open_beside_program();
     return handle ? handle : dlopen(TRANCHE_DUCKDB, RTLD_NOW | RTLD_LOCAL);
@@ -63,7 +63,7 @@ static bool find_all(void *handle, struct duckdb_library *out)
     return true;
 }
 
-/* The handle is never closed: DuckDB's threads and statics live as long as the process. */
+/* The handle is never closed: DuckDB's threads and data live as long as the process. */
 static int load(struct error *e)
 {
     void *handle = open_library();
