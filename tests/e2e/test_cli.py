@@ -183,7 +183,7 @@ def test_transient_faults_are_retried_until_they_pass(tranche):
 def test_an_existing_output_is_replaced_only_when_the_new_one_is_complete(tranche):
     batch(tranche)
     (tranche.folder / "in.out.jsonl").write_text("old\n")
-    assert tranche("run", "in.jsonl", *FAKE, "--strict").returncode == OK
+    assert tranche("run", "in.jsonl", *FAKE, "--strict", "--overwrite").returncode == OK
     assert len(tranche.rows("in.out.jsonl")) == 5
     assert not (tranche.folder / "in.out.jsonl.partial").exists()
 
@@ -447,7 +447,8 @@ def test_a_finished_run_is_done_again_when_its_output_is_not_there(tranche, how)
         output.unlink()
     elif how == "changed":
         output.write_text("edited\n")
-    done = tranche("run", "in.jsonl", *FAKE, *(["--fresh"] if how == "fresh" else []))
+    option = {"gone": [], "changed": ["--overwrite"], "fresh": ["--fresh"]}[how]
+    done = tranche("run", "in.jsonl", *FAKE, *option)
     assert done.returncode == OK
     assert "already finished" not in done.stderr
     assert len(tranche.rows("in.out.jsonl")) == 5
@@ -459,7 +460,7 @@ def test_a_run_that_finished_long_ago_is_simply_done_again(tranche):
     (mark,) = (tranche.folder / "state" / "runs").glob("*/done.json")
     long_ago = time.time() - 40 * 86400
     os.utime(mark, (long_ago, long_ago))
-    done = tranche("run", "in.jsonl", *FAKE, "--state", "state")
+    done = tranche("run", "in.jsonl", *FAKE, "--state", "state", "--overwrite")
     assert done.returncode == OK, done.stderr
     assert "already finished" not in done.stderr
     assert mark.stat().st_mtime > long_ago

@@ -1,4 +1,5 @@
 """What people do wrong, and what their systems do to them: no file is harmed, and the way out is said."""
+import gzip
 import json
 import os
 import resource
@@ -47,17 +48,98 @@ def test_retry_failed_of_another_order_keeps_the_answers(tranche):
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("text, says", [
+@pytest.mark.parametrize("content, says", [
     ('[{"request":{"contents":[]}}]\n', "jq -c '.[]'"),
     ('[\n{"request":{"contents":[]}}\n]\n', "jq -c '.[]'"),
+    ('[{"request":{"contents":[]}},\n{"request":{"contents":[]}}]\n', "jq -c '.[]'"),
     ('{\n  "request": {}\n}\n', "jq -c ."),
-    ('{"custom_id":"1","method":"POST","url":"/v1/chat/completions","body":{}}\n', "OpenAI"),
+    ("id,text\n1,good\n2,bad\n", "a table"),
+    ("id\ttext\n1\tgood\n", "a table"),
+    ('"id","text"\n"1","a ""b"""\n', "a table"),
+    ("One prompt\nAnd another\n", "plain text"),
+    (b"PAR1\x15\x04\x00\n\n", "Parquet"),
+    (b"\x28\xb5\x2f\xfd\x04\x00\n", "zstd -dc"),
+    (b"PK\x03\x04\x14\x00\n", ".xlsx"),
+    (gzip.compress(b"{}\n"), "gzip -dc"),
 ])
-def test_a_file_of_another_format_is_told_how_to_become_one_of_ours(tranche, text, says):
+@pytest.mark.parametrize("piped", [False, True])
+def test_a_file_of_another_format_is_one_message_that_says_how_to_make_lines_of_it(
+        tranche, content, says, piped):
+    """Not one error a line, and nothing is written."""
+    path = tranche.folder / "in.jsonl"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    for command in ("validate", "run"):
+        with path.open("rb") as pipe:
+            done = subprocess.run([PROGRAM, command, "-" if piped else "in.jsonl", *FAKE],
+                                  cwd=tranche.folder, env=tranche.environment, stdin=pipe,
+                                  capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == INPUT
+        assert says in done.stderr
+        assert len(done.stderr.splitlines()) == 1 and done.stdout == ""
+        assert not list(tranche.folder.glob("*.out.jsonl*"))
+
+
+@pytest.mark.parametrize("text, says", [
+    ('{"custom_id":"1","method":"POST","url":"/v1/chat/completions","body":{}}\n', "OpenAI"),
+    ("no json\n", "Write one JSON object on the line"),
+    ('["a"]\n{"request":{"contents":[]}}\n', "The line is JSON, but not an object"),
+])
+def test_a_line_of_another_format_is_told_how_to_become_one_of_ours(tranche, text, says):
     (tranche.folder / "in.jsonl").write_text(text)
     done = tranche("validate", "in.jsonl", *FAKE)
     assert done.returncode == INPUT
     assert says in done.stdout
+
+
+# ---- The wrong output ----
+
+
+def test_an_output_that_the_command_did_not_write_is_kept(tranche):
+    batch(tranche)
+    for name in ("notes.jsonl", "in.out.jsonl"):
+        (tranche.folder / name).write_text("my only copy\n")
+        done = tranche("run", "in.jsonl", *FAKE, "-o", name)
+        assert done.returncode == USAGE
+        assert "--overwrite" in done.stderr and name in done.stderr
+        assert (tranche.folder / name).read_text() == "my only copy\n"
+        assert not (tranche.folder / f"{name}.partial").exists()
+        assert tranche("run", "in.jsonl", *FAKE, "-o", name, "--overwrite").returncode == OK
+        assert len(tranche.rows(name)) == 5
+
+
+def test_an_output_that_was_edited_or_is_of_another_model_is_kept(tranche):
+    batch(tranche)
+    tranche.write("tranche.yaml", "models:", "  - name: other", "    kind: fake")
+    other = ("run", "in.jsonl", "--config", "tranche.yaml", "--model", "other")
+    assert tranche("run", "in.jsonl", *FAKE).returncode == OK
+    output = tranche.folder / "in.out.jsonl"
+    before = output.read_text()
+    assert tranche(*other).returncode == USAGE
+    assert output.read_text() == before
+    output.write_text(before + "a note of mine\n")
+    assert tranche("run", "in.jsonl", *FAKE).returncode == USAGE
+    assert output.read_text().endswith("a note of mine\n")
+
+
+def test_the_same_command_replaces_what_it_wrote(tranche):
+    """After a canary, after an edit of the input, with --fresh."""
+    batch(tranche)
+    (tranche.folder / "in.out.jsonl").touch()  # an empty file holds nothing
+    assert tranche("run", "in.jsonl", *FAKE, "-n", "2").returncode == OK
+    assert tranche("run", "in.jsonl", *FAKE).returncode == OK
+    assert len(tranche.rows("in.out.jsonl")) == 5
+    assert tranche("run", "in.jsonl", *FAKE, "--fresh").returncode == OK
+    batch(tranche, count=6)
+    assert tranche("run", "./in.jsonl", *FAKE).returncode == OK
+    assert len(tranche.rows("in.out.jsonl")) == 6
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.Parquet", "a.xlsx"])
+def test_an_output_that_is_named_like_a_table_is_refused(tranche, name):
+    batch(tranche)
+    done = tranche("run", "in.jsonl", *FAKE, "-o", name)
+    assert done.returncode == USAGE and ".jsonl" in done.stderr
+    assert not (tranche.folder / name).exists()
 
 
 def test_utf_16_is_recognised_with_and_without_its_mark(tranche):
@@ -73,7 +155,7 @@ def test_a_link_as_output_stays_a_link(tranche):
     (tranche.folder / "data").mkdir()
     (tranche.folder / "data" / "real.jsonl").write_text("old\n")
     (tranche.folder / "link.jsonl").symlink_to("data/real.jsonl")
-    assert tranche("run", "in.jsonl", *FAKE, "-o", "link.jsonl").returncode == OK
+    assert tranche("run", "in.jsonl", *FAKE, "-o", "link.jsonl", "--overwrite").returncode == OK
     assert (tranche.folder / "link.jsonl").is_symlink()
     assert text_of(tranche.rows("data/real.jsonl")[0]) == "echo: line 0"
 

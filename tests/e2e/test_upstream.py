@@ -56,7 +56,7 @@ def test_a_refusal_that_no_line_can_escape_ends_the_run_and_leaves_the_output(tr
     old = tranche.write("out.jsonl", {"an": "older output"})
     before = pathlib.Path(old).read_bytes()
     with Upstream(*options) as stub:
-        done = run(tranche, stub.url + "/v1", "--fresh", TRANCHE_UPSTREAM_KEY="wrong")
+        done = run(tranche, stub.url + "/v1", "--overwrite", TRANCHE_UPSTREAM_KEY="wrong")
         assert done.returncode == STOPPED, done.stderr
         assert cause in done.stderr and "no request can be answered" in done.stderr
         assert stub.stats()["requests"] < 200
@@ -161,7 +161,7 @@ def test_the_key_comes_from_the_environment_and_stands_nowhere(tranche):
         assert done.returncode == STOPPED and "401" in done.stderr
         done = run(tranche, stub.url + "/v1", TRANCHE_UPSTREAM_KEY="secret-4711")
         assert done.returncode == OK, done.stderr
-        gemini = ["--fresh", "--dialect", "gemini"]
+        gemini = ["--overwrite", "--dialect", "gemini"]
         done = run(tranche, stub.url + "/v1beta", *gemini, TRANCHE_UPSTREAM_KEY="secret-4711")
         assert done.returncode == OK, done.stderr
     for path in pathlib.Path(tranche.folder).rglob("*"):

@@ -58,6 +58,9 @@ static const struct option_spec options[] = {
     OPT_FLAG("dry-run", 0, dry_run, "validate only, as `tranche validate` does"),
     OPT_FILE("retry-failed", 0, retry_failed,
              "keep the answers of this earlier output; run only the failed lines"),
+    OPT_FLAG(
+        "overwrite", 0, overwrite,
+        "replace the output file, whatever it is; else only an earlier output of this command"),
     OPT_FLAG("fresh", 0, fresh, "forget what an earlier run of this command did"),
     OPT_COUNT("max-in-flight", 0, max_in_flight, 1, 65536,
               "maximum number of open requests (default: what the model takes)"),

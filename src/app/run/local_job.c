@@ -3,8 +3,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/mem.h"
 #include "app/backends.h"
+#include "app/run/foreign.h"
+#include "base/mem.h"
 #include "app/cli/human.h"
 
 /* Below this, reading the input takes no time worth a word. */
@@ -68,7 +69,9 @@ int local_job_config(struct local_job *j, const struct local_options *w, struct 
 int local_job_input(struct local_job *j, const char *const *paths, uint32_t count, struct error *e)
 {
     j->stage = EXIT_INPUT;
-    return input_open(&j->input, paths, count, j->state_root, e);
+    if (input_open(&j->input, paths, count, j->state_root, e) < 0)
+        return -1;
+    return foreign_check(&j->input, e);
 }
 
 int local_job_predictor(struct local_job *j, struct error *e)

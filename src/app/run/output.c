@@ -7,9 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "base/str.h"
 
 const char *output_default(struct arena *a, const struct input *in, bool from_stdin,
@@ -82,6 +84,20 @@ static int check_file(const char *path, const struct input *in, bool in_place, s
     return 0;
 }
 
+/* A name that promises a table: rows of JSON in it would be taken for a damaged one. */
+static int check_ending(const char *name, struct error *e)
+{
+    static const char *const tables[] = { ".csv", ".tsv", ".parquet", ".xlsx", ".xls" };
+    const char *dot = strrchr(name, '.');
+
+    for (size_t i = 0; dot && i < ARRAY_LEN(tables); i++)
+        if (strcasecmp(dot, tables[i]) == 0)
+            return error_set(e, ERROR_INVALID_ARGUMENT,
+                             "the output %s would hold lines of JSON, not a table; name it .jsonl",
+                             name);
+    return 0;
+}
+
 const char *output_resolve(struct arena *a, const char *path, const struct input *in, bool in_place,
                            struct error *e)
 {
@@ -95,6 +111,8 @@ const char *output_resolve(struct arena *a, const char *path, const struct input
     name = slash ? slash + 1 : path;
     if (slash)
         dir = slash == path ? "/" : arena_copy(a, path, (size_t)(slash - path));
+    if (check_ending(name, e) < 0)
+        return NULL;
     if (*name == '\0') {
         (void)error_set(e, ERROR_INVALID_ARGUMENT, "the output %s is a folder; name a file in it",
                         path);

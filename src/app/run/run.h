@@ -21,7 +21,7 @@ struct run_options {
     const char *output, *model, *retry_failed, *config, *state, *log_format;
     const char *upstream, *dialect, *engine;
     uint64_t max_in_flight, limit, max_rpm, max_tpm;
-    bool strict, json, dry_run, fresh, quiet;
+    bool strict, json, dry_run, fresh, overwrite, quiet;
     const struct model *given; /* of `submit --to`: the model that answers */
     bool detach;               /* hand the job over, and don't wait for it */
 };
@@ -37,6 +37,7 @@ struct run {
     const char *output_path; /* absolute, or "-" */
     const char *render_path; /* where it is made: not itself while it is still the input */
     bool streams;            /* the output is not a file */
+    char command[33];        /* digest of inputs' paths and model: whose output may be replaced */
     char version[128];       /* of the predictor, which the pipeline closes */
     struct state state;
     struct spool *spool;

@@ -1,10 +1,17 @@
 /* run_begin.c -- the steps of a run before its work: what is asked, is it valid, what is known of
  * it. */
+/* glibc shows realpath only so, although POSIX has it since 2008. */
+#define _XOPEN_SOURCE 700
 #include "app/run/run.h"
 
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include <xxhash.h>
 
 #include "app/run/earlier.h"
 #include "app/run/validate.h"
@@ -216,6 +223,57 @@ static void add_digest(struct buf *out, const char *name, const struct ingest_re
              (unsigned long long)r->digest[1], (unsigned long long)r->lines);
 }
 
+static bool same_file(const char *one, const char *other)
+{
+    struct stat a, b;
+
+    return stat(one, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev &&
+           a.st_ino == b.st_ino;
+}
+
+/* Names the command by its inputs and its model: the content of the inputs may change, and so may a
+ * limit, as from a canary to the whole. */
+static void name_command(struct run *r)
+{
+    const struct local_job *j = &r->job;
+    struct buf facts = BUF_INIT(FACTS_BYTES_MAX);
+    char real[PATH_MAX];
+
+    for (uint32_t i = 0; i < j->input.count; i++) {
+        const char *path = j->input.file[i].path;
+        buf_add_json(&facts, str_of(realpath(path, real) ? real : path));
+    }
+    buf_add_json(&facts, str_of(j->model_name));
+    if (r->o->upstream)
+        buf_add_json(&facts, str_of(r->o->upstream));
+    const XXH128_hash_t hash = XXH3_128bits(facts.p, facts.len);
+    (void)snprintf(r->command, sizeof r->command, "%016llx%016llx", (unsigned long long)hash.high64,
+                   (unsigned long long)hash.low64);
+    buf_release(&facts);
+}
+
+/* Refuses to replace a file that may be somebody's only copy of something. */
+static int check_overwritten(struct run *r, struct error *e)
+{
+    const char *path = r->output_path;
+    struct stat st;
+
+    if (r->o->overwrite || r->streams || stat(path, &st) < 0 || st.st_size == 0)
+        return STEP_NEXT;
+    if (r->o->retry_failed && same_file(path, r->o->retry_failed))
+        return STEP_NEXT;
+    /* A spool without a mark: this run was cut off, perhaps between its output and the mark. */
+    if (access(arena_textf(&r->job.arena, "%s/spool.db", r->state.dir), F_OK) == 0 ||
+        state_wrote(r->job.state_root, path, r->command))
+        return STEP_NEXT;
+    return error_set(
+        e, ERROR_ALREADY_EXISTS,
+        "%s exists, and is not what this command wrote (another input or model, or the "
+        "file was changed since): name another file with -o, move it away, or "
+        "replace it with --overwrite",
+        r->output);
+}
+
 /* All that decides the answers and where they go. */
 int run_step_state(struct run *r, struct error *e)
 {
@@ -238,7 +296,10 @@ int run_step_state(struct run *r, struct error *e)
     int rc = buf_ok(&facts) ? state_open(&r->state, &j->arena, j->state_root, buf_str(&facts), e)
                             : error_set(e, ERROR_INVALID_ARGUMENT, "the names are too long");
     buf_release(&facts);
-    return rc;
+    if (rc < 0)
+        return -1;
+    name_command(r);
+    return check_overwritten(r, e);
 }
 
 static int spool_begin(struct run *r, struct error *e)

@@ -228,7 +228,7 @@ static void remember(struct run *r)
 {
     static const struct terminal plain = { .width = 80 };
     struct buf text = BUF_INIT(SUMMARY_BYTES_MAX), json = BUF_INIT(SUMMARY_BYTES_MAX);
-    struct done done = { .output = r->output_path, .code = r->code };
+    struct done done = { .output = r->output_path, .command = r->command, .code = r->code };
     struct error e = { 0 };
 
     summary_text(&r->summary, &plain, &text);

@@ -151,6 +151,7 @@ int state_done_write(const struct state *s, const struct done *d, struct error *
     json_add_c(&w, "output", d->output);
     json_add_uint(&w, "output_bytes", d->output_bytes);
     json_add_int(&w, "output_mtime_ns", d->output_mtime_ns);
+    json_add_c(&w, "command", d->command);
     json_add_int(&w, "finished_us", d->finished_us);
     json_add_int(&w, "code", (int)d->code);
     json_add_text(&w, "text", d->text);
@@ -186,6 +187,7 @@ static int done_parse(struct arena *a, struct str text, struct done *d, struct e
         .output = member_text(a, root, "output").p,
         .output_bytes = yyjson_get_uint(json_get(root, "output_bytes")),
         .output_mtime_ns = yyjson_get_sint(json_get(root, "output_mtime_ns")),
+        .command = member_text(a, root, "command").p,
         .finished_us = yyjson_get_sint(json_get(root, "finished_us")),
         .code = (enum exit_code)yyjson_get_sint(json_get(root, "code")),
         .text = member_text(a, root, "text"),
@@ -213,4 +215,41 @@ int state_done_read(const struct state *s, struct arena *a, struct done *d, stru
         return 2;
     bool same = now.output_bytes == d->output_bytes && now.output_mtime_ns == d->output_mtime_ns;
     return same ? 1 : 2;
+}
+
+/* The record at path describes the file as it is, and this command, or a version of tranche that did not
+ * write the command, made it. */
+static bool wrote(struct arena *a, const char *path, const struct done *file, const char *command)
+{
+    struct buf text = BUF_INIT(STATE_DONE_BYTES_MAX);
+    struct error ignored = { 0 };
+    struct done d = { 0 };
+    bool same = sys_read_file(path, STATE_DONE_BYTES_MAX, &text, &ignored) == 0 &&
+                done_parse(a, buf_str(&text), &d, &ignored) == 0 &&
+                strcmp(d.output, file->output) == 0 && d.output_bytes == file->output_bytes &&
+                d.output_mtime_ns == file->output_mtime_ns &&
+                (*d.command == '\0' || strcmp(d.command, command) == 0);
+
+    buf_release(&text);
+    return same;
+}
+
+bool state_wrote(const char *root, const char *output, const char *command)
+{
+    struct arena a = { 0 };
+    struct error ignored = { 0 };
+    struct done file = { .output = output };
+    const char *runs = arena_textf(&a, "%s/%s", root, "runs");
+    DIR *dir = state_output_facts(output, &file, &ignored) == 0 ? opendir(runs) : NULL;
+    const struct dirent *entry;
+    bool found = false;
+
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): a stream of our own, which glibc reads safely
+    while (dir && !found && (entry = readdir(dir)))
+        found = strlen(entry->d_name) == STATE_KEY_BYTES - 1 &&
+                wrote(&a, arena_textf(&a, "%s/%s/done.json", runs, entry->d_name), &file, command);
+    if (dir)
+        (void)closedir(dir);
+    arena_release(&a);
+    return found;
 }

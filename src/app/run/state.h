@@ -47,6 +47,7 @@ struct done {
     const char *output; /* absolute path */
     uint64_t output_bytes;
     int64_t output_mtime_ns;
+    const char *command; /* digest of inputs' paths and model; "" in the record of an old version */
     int64_t finished_us;
     enum exit_code code;
     struct str summary; /* JSON object */
@@ -61,6 +62,10 @@ int state_done_write(const struct state *s, const struct done *d, struct error *
  * written; 2 when the output is gone or changed; 0 when there is no finished run. */
 int state_done_read(const struct state *s, struct arena *a, struct done *d,
                     struct error *e) FALLIBLE;
+
+/* True when a finished run of this command wrote the output (an absolute path) and the file is still as it
+ * was written. */
+bool state_wrote(const char *root, const char *output, const char *command);
 
 /* Writes a small file whole or not at all. */
 int state_file_write(const char *path, struct str text, struct error *e) FALLIBLE;
