@@ -269,6 +269,7 @@ static void ask_all(struct embedding_call *all, const char *model, const char *p
         one_less(all);
         drop(all);
     }
+    online_asked(all->call);
     one_less(all);
 }
 

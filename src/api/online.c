@@ -174,6 +174,12 @@ void online_gone(struct call *c)
     service_drop(c->api->service, c);
 }
 
+void online_asked(struct call *c)
+{
+    if (http_gone(c->http))
+        online_gone(c);
+}
+
 /* Asks the model; its thread answers the call. as: form and counts. */
 static int online_begin(struct call *c, struct str body, const struct online_call *as,
                         struct error *e)
@@ -203,8 +209,10 @@ static int online_begin(struct call *c, struct str body, const struct online_cal
         .released = online_free,
         .arg = o,
     };
-    if (service_ask(c->api->service, &ask, e) == 0)
+    if (service_ask(c->api->service, &ask, e) == 0) {
+        online_asked(c);
         return 0;
+    }
     online_free(o);
     return -1;
 }

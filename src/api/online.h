@@ -14,5 +14,7 @@ int online_model(struct call *c, char name[MODEL_NAME_BYTES], const char **proje
                  struct error *e) FALLIBLE;
 /* For call.gone: the client has left, and the model need not answer. */
 void online_gone(struct call *c);
+/* After service_ask: the client may have left before the model knew the call. */
+void online_asked(struct call *c);
 
 #endif

@@ -211,6 +211,14 @@ int http_status(const struct http_call *c)
     return status;
 }
 
+bool http_gone(const struct http_call *c)
+{
+    lock(&c->server->lock);
+    bool gone = c->gone_told;
+    unlock(&c->server->lock);
+    return gone;
+}
+
 void http_attach(struct http_call *c, void *p)
 {
     c->attached = p;

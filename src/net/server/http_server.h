@@ -65,7 +65,7 @@ struct http_handlers {
     void (*handle)(void *arg, struct http_call *c);
     /* The client has left, and a reply is still due: called once, on a thread of the server, and not
      * under its lock; must not wait. The reply must be given nevertheless. May be NULL. */
-    void (*gone)(void *arg, struct http_call *c);
+    void (*gone)(void *arg, struct http_call *c); /* http_gone is true from before this call */
     void (*end)(void *arg, struct http_call *c); /* free what http_attach holds; may be NULL */
     void *arg;
 };
@@ -115,6 +115,8 @@ void http_release(struct http_call *c);
 /* The HTTP status that was replied, for logs: 0 while there is none. */
 int http_status(const struct http_call *c);
 bool http_takes_gzip(const struct http_call *c); /* Accept-Encoding has "gzip", not with q=0 */
+/* Was the client seen to leave before its reply? */
+bool http_gone(const struct http_call *c);
 void http_attach(struct http_call *c, void *p);
 void *http_attached(const struct http_call *c);
 void http_set_sink(struct http_call *c, const struct http_sink *s); /* in begin */

@@ -46,8 +46,13 @@ static const struct model serving_fakes[] = {
 };
 static const struct models serving_models = { serving_fakes, 4, "slow, gemini-*, 777, odd*" };
 
+/* Called before a model is looked up for a request; or NULL. */
+static void (*serving_looks)(const char *name);
+
 static const struct model *serving_model(void *arg, const char *name, struct error *e)
 {
+    if (serving_looks)
+        serving_looks(name);
     return model_find(arg, name, e);
 }
 

@@ -9,6 +9,8 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "base/metric.h"
+#include "base/thread.h"
 
 #include "unit/api/service_case.h"
 
@@ -259,6 +261,79 @@ static void test_vertex_counts_billable_characters(void **state)
     assert_int_equal(count_at(w, "totalBillableCharacters"), 8);
 }
 
+/* ---- A client that leaves ---- */
+
+static struct {
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t changed;
+    int arrived; /* requests whose model was looked up */
+    bool open;
+} gate;
+
+/* Holds the first request until the gate opens: the service does not know its call yet. */
+static void wait_at_gate(const char *name)
+{
+    (void)name;
+    lock(&gate.lock);
+    bool first = gate.arrived++ == 0;
+    cond_broadcast(&gate.changed);
+    while (first && !gate.open)
+        cond_wait(&gate.changed, &gate.lock);
+    unlock(&gate.lock);
+}
+
+static void wait_arrived(int count)
+{
+    lock(&gate.lock);
+    while (gate.arrived < count)
+        cond_wait(&gate.changed, &gate.lock);
+    unlock(&gate.lock);
+}
+
+static void send_and_leave(const struct serving *w, int arrived)
+{
+    static const char text[] =
+        "POST /v1beta/models/slow:generateContent HTTP/1.1\r\nHost: localhost\r\n"
+        "Content-Length: 43\r\n\r\n{\"contents\":[{\"parts\":[{\"text\":\"Hello\"}]}]}";
+    int fd = serving_connect(w);
+
+    assert_int_equal(write(fd, text, sizeof text - 1), sizeof text - 1);
+    wait_arrived(arrived);
+    (void)close(fd);
+}
+
+static void wait_dropped(uint64_t count)
+{
+    const struct metric *m =
+        metric_counter("tranche_http_requests_total",
+                       "HTTP requests that were answered, or whose client left", "code=\"499\"");
+    struct clock *clock = clock_system();
+
+    for (int i = 0; i < 4000 && metric_value(m) < count; i++)
+        clock->sleep_ns(clock, 5 * NS_PER_MS);
+    assert_int_equal(metric_value(m), count);
+}
+
+/* The second call is dropped by a look at all connections, which saw the first one, too. The slow model would
+ * answer both after a minute. */
+static void test_a_client_that_leaves_before_the_model_has_its_call_is_dropped(void **state)
+{
+    struct serving *w = *state;
+
+    lock_init(&gate.lock);
+    cond_init(&gate.changed);
+    serving_looks = wait_at_gate;
+    send_and_leave(w, 1);
+    send_and_leave(w, 2);
+    wait_dropped(1);
+    lock(&gate.lock);
+    gate.open = true;
+    cond_broadcast(&gate.changed);
+    unlock(&gate.lock);
+    wait_dropped(2);
+    serving_looks = NULL;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +347,7 @@ int main(void)
         ONE(test_a_call_may_have_250_texts_and_no_more),
         ONE(test_requests_that_cannot_be_answered_are_refused),
         ONE(test_a_key_asks_under_its_own_project_only),
+        ONE(test_a_client_that_leaves_before_the_model_has_its_call_is_dropped),
         ONE(test_tokens_are_counted_with_or_without_a_wrapper),
         ONE(test_vertex_counts_billable_characters),
     };
