@@ -1,4 +1,4 @@
-#include "format/google/google.h"
+#include "format/google/google_inner.h"
 
 #include <string.h>
 
@@ -7,9 +7,6 @@
 #include "base/mem.h"
 #include "format/request/fields.h"
 #include "format/response.h"
-
-/* Tokens of a kind that one request can have: sums of them fit 32 bits. */
-#define TOKENS_MAX (UINT32_MAX / 8)
 
 /* ---- Out ---- */
 
@@ -127,8 +124,8 @@ static int write_with_files(const struct request *r, const struct file_contents 
     return text ? 0 : error_set(e, ERROR_INTERNAL, "no memory for the request with its files");
 }
 
-int google_request_write(const struct request *r, bool vertex, const struct file_contents *files,
-                         struct buf *out, struct error *e)
+int google_request_write(const struct request *r, enum google_call call,
+                         const struct file_contents *files, struct buf *out, struct error *e)
 {
     struct buf whole = BUF_INIT(out->max);
     struct json_writer w = JSON_WRITER(out);
@@ -139,7 +136,9 @@ int google_request_write(const struct request *r, bool vertex, const struct file
         rc = write_with_files(r, files, &whole, e);
         text = buf_str(&whole);
     }
-    if (rc == 0 && (vertex || !r->labels)) {
+    if (call == GOOGLE_PREDICT) {
+        google_predict_write(r, out);
+    } else if (rc == 0 && (call == GOOGLE_VERTEX || !r->labels)) {
         buf_add_str(out, text);
     } else if (rc == 0) {
         json_object(&w, NULL);
@@ -163,7 +162,7 @@ static uint32_t tokens_of(yyjson_val *usage, const char *name)
 
     if (!json_count(v, &n))
         return 0;
-    return n < TOKENS_MAX ? (uint32_t)n : TOKENS_MAX;
+    return n < GOOGLE_TOKENS_MAX ? (uint32_t)n : GOOGLE_TOKENS_MAX;
 }
 
 void google_usage_read(yyjson_val *response, struct usage *out)
@@ -253,7 +252,7 @@ static void add_version(struct str object, yyjson_val *root, const struct reply_
 int google_response_read(struct arena *a, struct str body, const struct reply_rules *rules,
                          struct buf *out, struct usage *usage, struct error *e)
 {
-    struct buf line = BUF_INIT(RESPONSE_BYTES_MAX);
+    struct buf line = BUF_INIT(RESPONSE_BYTES_MAX), predicted = BUF_INIT(RESPONSE_BYTES_MAX);
     struct error broken = { 0 };
     size_t at = 0;
     yyjson_val *root = json_parse(a, body, &at, &broken);
@@ -261,9 +260,13 @@ int google_response_read(struct arena *a, struct str body, const struct reply_ru
     if (!root)
         return error_set(e, ERROR_INTERNAL, "the answer is not JSON after %zu of %zu bytes: %s", at,
                          body.len, broken.msg);
-    if (check(rules->request, root, e) < 0)
-        return -1;
-    google_usage_read(root, usage);
+    if (rules->request->kind == REQUEST_EMBED && google_predict_read(root, a, &predicted, usage)) {
+        body = buf_str(&predicted);
+    } else {
+        if (check(rules->request, root, e) < 0)
+            return -1;
+        google_usage_read(root, usage);
+    }
     if (rules->at) {
         add_one_line(body, &line);
         add_version(buf_str(&line), root, rules, out);
@@ -271,6 +274,7 @@ int google_response_read(struct arena *a, struct str body, const struct reply_ru
     } else {
         add_one_line(body, out);
     }
+    buf_release(&predicted);
     return buf_ok(out) ? 0
                        : error_set(e, ERROR_OUT_OF_RANGE, "the answer is over %zu bytes", out->max);
 }

@@ -227,6 +227,7 @@ struct request *embed_build(struct arena *a, yyjson_val *root)
     r->embedding.task_type = json_str(embed_field(root, "taskType"));
     r->embedding.title = json_str(embed_field(root, "title"));
     r->embedding.truncate = yyjson_is_true(embed_field(root, "autoTruncate"));
+    r->embedding.says_truncate = yyjson_is_bool(embed_field(root, "autoTruncate"));
     if (request_integer(embed_field(root, "outputDimensionality"), &n))
         r->embedding.dimensions = (uint32_t)n;
     return r;

@@ -105,6 +105,7 @@ struct embedding {
     struct str title;
     uint32_t dimensions; /* 0: the model's own */
     bool truncate;       /* a text that is too long is cut */
+    bool says_truncate;  /* the request says so, or the opposite */
 };
 
 enum request_kind { REQUEST_GENERATE, REQUEST_EMBED };

@@ -72,15 +72,9 @@ static int openai_write(const struct model_upstream *to, const struct request *r
 static bool google_can(const struct model_upstream *to, bool has_files, const struct request *r,
                        struct violation *why)
 {
-    if (r->kind != REQUEST_EMBED || !is_vertex(to->upstream))
-        return files_readable(to, has_files, r, why);
-    *why = (struct violation){ 0 };
-    (void)snprintf(why->path, sizeof why->path, "content");
-    (void)snprintf(why->message, sizeof why->message,
-                   "Vertex AI embeds by a call of another form, which is not supported here.");
-    (void)snprintf(why->remedy, sizeof why->remedy,
-                   "Use the Gemini API, or a server with OpenAI's /embeddings, as the upstream.");
-    return false;
+    if (google_call_of(r, is_vertex(to->upstream), to->model) == GOOGLE_PREDICT)
+        return google_predict_accepts(r, why);
+    return files_readable(to, has_files, r, why);
 }
 
 /* A base URL without a version gets the one that Google's clients use. */
@@ -95,15 +89,20 @@ static void google_url(const struct model_upstream *to, const struct request *r,
         buf_addf(out, "%s/publishers/google/models/%s", url, to->model);
     else
         buf_addf(out, "%s%s/models/%s", url, versioned ? "" : "/v1beta", to->model);
-    buf_add_c(out, r->kind == REQUEST_EMBED ? ":embedContent" : ":generateContent");
+    if (google_call_of(r, is_vertex(to->upstream), to->model) == GOOGLE_PREDICT)
+        buf_add_c(out, ":predict");
+    else
+        buf_add_c(out, r->kind == REQUEST_EMBED ? ":embedContent" : ":generateContent");
 }
 
 static int google_write(const struct model_upstream *to, const struct request *r,
                         const struct file_contents *files, bool completion_tokens, struct buf *out,
                         struct error *e)
 {
+    const enum google_call call = google_call_of(r, is_vertex(to->upstream), to->model);
+
     (void)completion_tokens;
-    return google_request_write(r, is_vertex(to->upstream), files, out, e);
+    return google_request_write(r, call, files, out, e);
 }
 
 static void add_google(struct str secret, bool is_token, struct buf *out)

@@ -41,14 +41,14 @@ static int tear_down(void **state)
 
 #define TURN "\"contents\":[{\"parts\":[{\"text\":\"hi\"}]}]"
 
-static void write_as(struct world *w, const char *request, bool vertex, const char *wanted)
+static void write_as(struct world *w, const char *request, enum google_call call,
+                     const char *wanted)
 {
     const struct file_contents none = { 0 };
 
     buf_clear(&w->out);
     assert_int_equal(
-        google_request_write(request_make(&w->arena, request), vertex, &none, &w->out, &w->error),
-        0);
+        google_request_write(request_make(&w->arena, request), call, &none, &w->out, &w->error), 0);
     assert_string_equal(w->out.p, wanted);
 }
 
@@ -61,15 +61,15 @@ static void test_a_request_goes_as_it_was_written(void **state)
     };
 
     for (size_t i = 0; i < 2; i++)
-        write_as(*state, requests[i], false, requests[i]);
+        write_as(*state, requests[i], GOOGLE_GEMINI, requests[i]);
 }
 
 static void test_labels_go_to_vertex_only(void **state)
 {
     const char *labelled = "{\"labels\":{\"a\":\"b\"}," TURN ",\"tools\":[]}";
 
-    write_as(*state, labelled, true, labelled);
-    write_as(*state, labelled, false, "{" TURN ",\"tools\":[]}");
+    write_as(*state, labelled, GOOGLE_VERTEX, labelled);
+    write_as(*state, labelled, GOOGLE_GEMINI, "{" TURN ",\"tools\":[]}");
 }
 
 static void test_files_at_hand_become_inline_data_and_others_stay(void **state)
@@ -83,7 +83,7 @@ static void test_files_at_hand_become_inline_data_and_others_stay(void **state)
         "\"image/png\"}},{\"fileData\":{\"fileUri\":\"https://h/b.png\",\"mimeType\":"
         "\"image/png\"}}]}}");
 
-    assert_int_equal(google_request_write(r, false, &files, &w->out, &w->error), 0);
+    assert_int_equal(google_request_write(r, GOOGLE_GEMINI, &files, &w->out, &w->error), 0);
     assert_non_null(
         strstr(w->out.p, "\"inlineData\":{\"mimeType\":\"image/png\",\"data\":\"UE5H\"}"));
     assert_null(strstr(w->out.p, "gs://"));
@@ -101,6 +101,96 @@ static int read_reply(struct world *w, const char *body, const char *at)
     buf_clear(&w->out);
     w->error = (struct error){ 0 };
     return google_response_read(&w->arena, str_of(body), &rules, &w->out, &w->usage, &w->error);
+}
+
+static void test_vertex_embeds_by_predict_where_the_model_has_no_other_call(void **state)
+{
+    static const struct {
+        const char *request, *model;
+        bool vertex;
+        enum google_call call;
+    } cases[] = {
+        { "{\"content\":{\"parts\":[{\"text\":\"a\"}]}}", "text-embedding-005", true,
+          GOOGLE_PREDICT },
+        { "{\"content\":{\"parts\":[{\"text\":\"a\"}]}}",
+          "projects/gemini-p/locations/us-central1/endpoints/77", true, GOOGLE_PREDICT },
+        { "{\"content\":{\"parts\":[{\"text\":\"a\"}]}}", "gemini-embedding-001", true,
+          GOOGLE_VERTEX },
+        { "{\"content\":{\"parts\":[{\"text\":\"a\"}]}}", "multilingual-e5-large-instruct-maas",
+          true, GOOGLE_VERTEX },
+        { "{\"content\":{\"parts\":[{\"text\":\"a\"}]}}", "text-embedding-004", false,
+          GOOGLE_GEMINI },
+        { "{" TURN "}", "text-embedding-005", true, GOOGLE_VERTEX },
+    };
+    struct world *w = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        assert_int_equal(google_call_of(request_make(&w->arena, cases[i].request), cases[i].vertex,
+                                        cases[i].model),
+                         cases[i].call);
+}
+
+static void test_an_instance_of_predict_has_the_text_and_the_settings(void **state)
+{
+    write_as(*state, "{\"content\":{\"parts\":[{\"text\":\"a \\\"b\\\"\"},{\"text\":\"c\"}]}}",
+             GOOGLE_PREDICT, "{\"instances\":[{\"content\":\"a \\\"b\\\"\\nc\"}]}");
+    write_as(
+        *state,
+        "{\"content\":{\"parts\":[{\"text\":\"a\"}]},\"taskType\":\"RETRIEVAL_DOCUMENT\","
+        "\"title\":\"t\",\"outputDimensionality\":3,\"autoTruncate\":false}",
+        GOOGLE_PREDICT,
+        "{\"instances\":[{\"content\":\"a\",\"task_type\":\"RETRIEVAL_DOCUMENT\",\"title\":\"t\"}],"
+        "\"parameters\":{\"autoTruncate\":false,\"outputDimensionality\":3}}");
+    write_as(*state,
+             "{\"content\":{\"parts\":[{\"text\":\"a\"}]},\"embedContentConfig\":{\"taskType\":"
+             "\"TASK_TYPE_UNSPECIFIED\",\"autoTruncate\":true}}",
+             GOOGLE_PREDICT,
+             "{\"instances\":[{\"content\":\"a\"}],\"parameters\":{\"autoTruncate\":true}}");
+}
+
+static void test_predict_takes_text_only(void **state)
+{
+    struct world *w = *state;
+    struct violation why;
+    const struct request *r = request_make(
+        &w->arena, "{\"content\":{\"parts\":[{\"text\":\"a\"},{\"inlineData\":{\"mimeType\":"
+                   "\"image/png\",\"data\":\"AAAA\"}}]}}");
+
+    assert_false(google_predict_accepts(r, &why));
+    assert_string_equal(why.path, "content.parts[1]");
+    assert_non_null(strstr(why.message, "embeds text only"));
+}
+
+static void test_a_prediction_becomes_an_embedding(void **state)
+{
+    static const char *const broken[] = {
+        "{\"predictions\":[]}",
+        "{\"predictions\":[{\"embeddings\":{\"values\":[]}}]}",
+        "{\"predictions\":[{\"embeddings\":{\"values\":[1]}},{\"embeddings\":{\"values\":[1]}}]}",
+    };
+    struct world *w = *state;
+    const struct reply_rules rules = {
+        .request = request_make(&w->arena, "{\"content\":{\"parts\":[{\"text\":\"a\"}]}}"),
+        .model = "text-embedding-005",
+    };
+
+    assert_int_equal(
+        google_response_read(&w->arena,
+                             STR("{\"predictions\": [{\"embeddings\": {\"statistics\": "
+                                 "{\"token_count\": 4.0, \"truncated\": false},\n \"values\": "
+                                 "[0.5, -1]}}], \"metadata\": {\"billableCharacterCount\": 1}}"),
+                             &rules, &w->out, &w->usage, &w->error),
+        0);
+    assert_string_equal(w->out.p, "{\"embedding\":{\"values\":[0.5,-1]},\"tokenCount\":\"4\","
+                                  "\"usageMetadata\":{\"promptTokenCount\":4,"
+                                  "\"totalTokenCount\":4}}");
+    assert_int_equal(w->usage.prompt_tokens, 4);
+    for (size_t i = 0; i < ARRAY_LEN(broken); i++) {
+        assert_int_equal(google_response_read(&w->arena, str_of(broken[i]), &rules, &w->out,
+                                              &w->usage, &w->error),
+                         -1);
+        assert_non_null(strstr(w->error.msg, "no embedding"));
+    }
 }
 
 static void test_an_answer_becomes_one_line_and_its_usage_is_read(void **state)
@@ -180,6 +270,10 @@ int main(void)
         TEST(test_a_request_goes_as_it_was_written),
         TEST(test_labels_go_to_vertex_only),
         TEST(test_files_at_hand_become_inline_data_and_others_stay),
+        TEST(test_vertex_embeds_by_predict_where_the_model_has_no_other_call),
+        TEST(test_an_instance_of_predict_has_the_text_and_the_settings),
+        TEST(test_predict_takes_text_only),
+        TEST(test_a_prediction_becomes_an_embedding),
         TEST(test_an_answer_becomes_one_line_and_its_usage_is_read),
         TEST(test_the_version_says_who_answered_of_several),
         TEST(test_a_blocked_prompt_is_an_answer),
