@@ -66,12 +66,31 @@ static void make_absolute(struct str text, const struct input_line *in, struct v
         v->path[sizeof v->path - 1] = '\0';
 }
 
-static bool model_accepts(struct predictor *p, struct str text, const struct input_line *in,
-                          struct violations *bad)
+/* Batches of the Gemini API are of one kind; its two calls for them are known by their names. */
+static bool kind_accepted(enum line_kinds kinds, const struct request *r, struct violation *why)
+{
+    bool embeds = r->kind == REQUEST_EMBED;
+
+    if (kinds == LINES_ANY || (kinds == LINES_EMBED) == embeds)
+        return true;
+    (void)snprintf(why->path, sizeof why->path, "%s", embeds ? "content" : "contents");
+    (void)snprintf(why->message, sizeof why->message,
+                   embeds ? "A batch of batchGenerateContent takes no request to embed."
+                          : "A batch of asyncBatchEmbedContent takes only requests to embed.");
+    (void)snprintf(
+        why->remedy, sizeof why->remedy,
+        embeds ? "Create the batch with asyncBatchEmbedContent; to generate, write contents."
+               : "Create the batch with batchGenerateContent; to embed, write content.");
+    return false;
+}
+
+static bool job_accepts(const struct line_rules *rules, struct predictor *p, struct str text,
+                        const struct input_line *in, struct violations *bad)
 {
     struct violation why = { 0 };
 
-    if (!p || !p->ops->accepts || p->ops->accepts(p, in->request, &why))
+    if (kind_accepted(rules->kinds, in->request, &why) &&
+        (!p || !p->ops->accepts || p->ops->accepts(p, in->request, &why)))
         return true;
     size_t request_at = (size_t)(in->request_text.p - text.p);
     why.offset = request_at + json_locate(in->request_text, str_of(why.path));
@@ -83,7 +102,7 @@ static bool model_accepts(struct predictor *p, struct str text, const struct inp
 bool ingest_line(struct arena *a, struct str text, const struct line_rules *rules,
                  struct predictor *p, struct input_line *out, struct violations *bad)
 {
-    return request_read_line(a, text, rules, out, bad) && model_accepts(p, text, out, bad);
+    return request_read_line(a, text, rules, out, bad) && job_accepts(rules, p, text, out, bad);
 }
 
 void ingest_overlong(struct violations *bad)

@@ -283,7 +283,7 @@ static int ingest_input(struct check *c, struct predictor *p, struct ingest_resu
 {
     struct service_settings set;
     struct input in = { 0 };
-    struct ingest_options o = { .rules.strict = c->job.options.strict,
+    struct ingest_options o = { .rules = job_rules(&c->job),
                                 .predictor = p,
                                 .on_bad = on_bad,
                                 .on_warned = on_warned,

@@ -17,8 +17,6 @@
 #define SAVE_EVERY_NS (500 * NS_PER_MS)
 #define ERROR_LINES_MIN 100
 
-static const struct line_rules plain_lines = { .from_output = false };
-
 struct runner {
     struct running *self;
     struct service *service;
@@ -91,6 +89,7 @@ static int take_earlier(struct runner *r, struct error *e)
 static int ingest_again(struct runner *r, const char *index_path, struct error *e)
 {
     struct ingest_options o = {
+        .rules = job_rules(&r->job),
         .lines_max = r->set.lines_max,
         .threads = 1,
         .index_path = index_path,
@@ -135,7 +134,8 @@ static int open_job(struct runner *r, struct error *e)
     r->spool = spool_open(r->dir, e);
     if (!r->spool || take_earlier(r, e) < 0)
         return -1;
-    r->render = render_open(r->output, &r->input, &r->ingest, &plain_lines, style_of(&r->job), e);
+    const struct line_rules rules = job_rules(&r->job);
+    r->render = render_open(r->output, &r->input, &r->ingest, &rules, style_of(&r->job), e);
     if (!r->render)
         return -1;
     r->hasher = blob_hasher_new(e);
@@ -201,6 +201,7 @@ static int run_pipeline(struct runner *r, const struct model *m, enum pipeline_e
 
     job_files_init(&r->files, s->env.store, r->job.open ? NULL : r->job.project);
     struct pipeline_job work = {
+        .rules = job_rules(&r->job),
         .input = &r->input,
         .ingest = &r->ingest,
         .files = &r->files.source,
@@ -241,6 +242,7 @@ static struct delegate_job delegate_of(struct runner *r, const struct model *m)
     struct service *s = r->service;
 
     return (struct delegate_job){
+        .rules = job_rules(&r->job),
         .input = &r->input,
         .ingest = &r->ingest,
         .spool = r->spool,

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "format/job/gemini.h"
 #include "predict/fake/script.h"
 
 #define CHECKERS_MAX 16
@@ -401,6 +402,15 @@ int job_input_open(struct service *s, struct arena *a, int64_t id, struct input 
     while (opened > 0)
         (void)close(src[--opened].fd);
     return error_wrap(e, "the job's input");
+}
+
+struct line_rules job_rules(const struct job *j)
+{
+    struct line_rules rules = { .strict = j->options.strict };
+
+    if (j->source != JOB_OBJECTS)
+        rules.kinds = gemini_kind_of(j) == GEMINI_EMBED ? LINES_EMBED : LINES_GENERATE;
+    return rules;
 }
 
 static bool is_retried(struct service *s, int64_t id)

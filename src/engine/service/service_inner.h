@@ -81,6 +81,8 @@ const char *job_index_path(const struct service *s, struct arena *a, const struc
 /* The model that a job's model name means now; NULL with NOT_FOUND. */
 const struct model *job_model(struct service *s, struct arena *a, const struct job *j,
                               struct error *e);
+/* The rules for its lines, the same for the check and each stretch of running. */
+struct line_rules job_rules(const struct job *j);
 /* The judge of the job's requests: a share of its model, to be closed. NULL and 0 when the model takes
  * only whole jobs: its batch service judges them. */
 int job_judge(struct service *s, struct arena *a, const struct job *j, struct predictor **out,

@@ -26,6 +26,8 @@ enum gemini_kind { GEMINI_GENERATE, GEMINI_EMBED };
  * source of *out. Inline requests are written as lines to `lines`, whose max bounds them. */
 int gemini_read(struct arena *a, struct str body, enum gemini_kind kind, struct job *out,
                 struct buf *lines, struct error *e) FALLIBLE;
+/* The kind of a job of this dialect. */
+enum gemini_kind gemini_kind_of(const struct job *j);
 /* "files/abc" of a spec with a file input, else empty. */
 struct str gemini_input_file(struct arena *a, struct str spec);
 

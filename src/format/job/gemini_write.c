@@ -9,10 +9,15 @@
 /* Bytes of one piece: names, times, counts and the extension. */
 #define PIECE_BYTES_MAX ((size_t)4 * 1024 * 1024)
 
-/* The resource's name: of a batch to generate or to embed, as gemini_read marked its spec. */
+enum gemini_kind gemini_kind_of(const struct job *j)
+{
+    return json_member_value(j->spec, STR("embeds")).len ? GEMINI_EMBED : GEMINI_GENERATE;
+}
+
+/* The resource's name. */
 static const char *type_of(const struct job *j, bool is_output)
 {
-    if (json_member_value(j->spec, STR("embeds")).len)
+    if (gemini_kind_of(j) == GEMINI_EMBED)
         return is_output ? TYPE_PREFIX "EmbedContentBatchOutput" : TYPE_PREFIX "EmbedContentBatch";
     return is_output ? TYPE_PREFIX "GenerateContentBatchOutput"
                      : TYPE_PREFIX "GenerateContentBatch";

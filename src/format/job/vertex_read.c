@@ -26,6 +26,9 @@
 #define NO_DATASETS \
     .unsupported = "Multimodal datasets are not supported: write the dataset's requests as JSON lines " \
                    "and name the files in inputConfig.gcsSource.uris."
+#define NO_DATASETS_OUT \
+    .unsupported = "Multimodal datasets are not supported: name a gs:// folder in " \
+                   "outputConfig.gcsDestination.outputUriPrefix."
 #define NO_TABLES_OUT \
     .unsupported = "Tables (bq://) are not supported by this version: name a gs:// folder in " \
                    "outputConfig.gcsDestination.outputUriPrefix and load its predictions.jsonl."
@@ -56,7 +59,7 @@ static const struct field output_fields[] = {
     F("predictionsFormat",                  STRING),
     F("gcsDestination",                     MESSAGE, EITHER, .message = &gcs_destination_message),
     F("bigqueryDestination",                OBJECT,  EITHER, NO_TABLES_OUT),
-    F("vertexMultimodalDatasetDestination", OBJECT,  EITHER, NO_TABLES_OUT),
+    F("vertexMultimodalDatasetDestination", OBJECT,  EITHER, NO_DATASETS_OUT),
 };
 static const struct message output_message = RESOURCE_MESSAGE("OutputConfig", output_fields,
     .example = "{\"predictionsFormat\": \"jsonl\", "
@@ -193,6 +196,11 @@ static int format_check(const char *path, struct str format, struct error *e)
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "%s: Tables (bigquery) are not supported by this version. Use \"jsonl\" "
                          "with files under gs://.",
+                         path);
+    if (str_eq_c(format, "vertex-dataset"))
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "%s: Multimodal datasets are not supported. Use \"jsonl\" with files under "
+                         "gs://.",
                          path);
     return error_set(e, ERROR_INVALID_ARGUMENT, "%s: %s is not supported. Use \"jsonl\".", path,
                      quote(format).text);

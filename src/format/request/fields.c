@@ -165,7 +165,8 @@ static const struct field thinking_fields[] = {
     F("includeThoughts", BOOL),
     F("thinkingBudget",  INTEGER, BELOW(-1, INT32_END), .group = 1),
     F("thinkingLevel",   ENUM, .group = 1,
-      TEXTS("THINKING_LEVEL_UNSPECIFIED", "MINIMAL", "LOW", "MEDIUM", "HIGH", "XHIGH")),
+      TEXTS("THINKING_LEVEL_UNSPECIFIED", "LOW", "MEDIUM", "HIGH", "MINIMAL", "XHIGH"),
+      .numbers = 5), /* XHIGH has none yet in Google's protos */
 };
 static const struct message thinking_message = MESSAGE("ThinkingConfig", thinking_fields,
     .example = "{\"thinkingBudget\": 0}");

@@ -145,10 +145,12 @@ struct input_line {
     struct str key; /* the sibling "key"'s value as written, or empty: names the line in reports */
 };
 
+enum line_kinds { LINES_ANY, LINES_GENERATE, LINES_EMBED };
 /* The kind of input that a line is read from. */
 struct line_rules {
     bool from_output; /* an output row: its own status, processed_time and response are left out */
     bool strict;      /* warnings are violations */
+    enum line_kinds kinds; /* requests that the job takes */
 };
 
 /* Reads one line. text must stay until the arena is done with. Returns true when it can run; bad then has

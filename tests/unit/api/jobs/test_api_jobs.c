@@ -169,6 +169,69 @@ static void test_a_batch_of_embeddings_gives_an_embedding_for_each_request(void 
     yyjson_doc_free(doc);
 }
 
+static void test_a_batch_is_of_one_kind_and_refuses_lines_of_the_other(void **state)
+{
+    static const struct {
+        const char *create, *words;
+    } cases[] = {
+        { "/v1/models/gemini-embedding-001:asyncBatchEmbedContent",
+          "request.contents: A batch of asyncBatchEmbedContent takes only requests to embed. "
+          "Create "
+          "the batch with batchGenerateContent" },
+        { CREATE_BATCH,
+          "request.content: A batch of batchGenerateContent takes no request to embed. "
+          "Create the batch with asyncBatchEmbedContent" },
+    };
+    struct serving *w = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const char *batch = made(
+            w, "v1", cases[i].create,
+            "{'batch':{'inputConfig':{'requests':{'requests':[{'request':{'content':{'parts':[{"
+            "'text':'1'}]}}},{'request':{'contents':[{'parts':[{'text':'2'}]}]}}]}},"
+            "'displayName':'e'}}");
+        wait_for(w, batch, "metadata.state", "BATCH_STATE_SUCCEEDED");
+        yyjson_doc *doc = yyjson_read(w->body.p, w->body.len, 0);
+        yyjson_val *list = yyjson_doc_ptr_get(doc, "/response/inlinedResponses/inlinedResponses");
+        assert_non_null(yyjson_ptr_get(yyjson_arr_get(list, i), "/response"));
+        const char *message =
+            yyjson_get_str(yyjson_ptr_get(yyjson_arr_get(list, 1 - i), "/error/message"));
+        if (!message || !strstr(message, cases[i].words))
+            fail_msg("%s", message ? message : "no error");
+        yyjson_doc_free(doc);
+    }
+}
+
+/* A job's kind is not known before its lines here: the model says what it takes. */
+static void test_a_job_of_vertex_embeds_the_lines_that_ask_for_it(void **state)
+{
+    struct serving *w = *state;
+
+    (void)ask_with(w, "POST", "/storage/v1/b", "Content-Type: application/json\r\n",
+                   "{'name':'mine'}");
+    (void)ask(
+        w, "POST", "/upload/storage/v1/b/mine/o?uploadType=media&name=in.jsonl",
+        "{'key':'id_1','request':{'content':{'parts':[{'text':'a b'}]},'embed_content_config':{"
+        "'output_dimensionality':3,'task_type':'RETRIEVAL_DOCUMENT','title':'t'}}}\n");
+    assert_asked(w, 200);
+    const char *job = made(
+        w, "v1", JOBS,
+        "{'model':'publishers/google/models/gemini-embedding-001','inputConfig':{'instancesFormat':"
+        "'jsonl','gcsSource':{'uris':['gs://mine/in.jsonl']}},'displayName':'d','outputConfig':{"
+        "'predictionsFormat':'jsonl','gcsDestination':{'outputUriPrefix':'gs://mine/out'}}}");
+    wait_for(w, job, "state", "JOB_STATE_SUCCEEDED");
+    const char *folder = answer_text(w, "outputInfo.gcsOutputDirectory") + sizeof "gs://mine/" - 1;
+    (void)ask(w, "GET",
+              joined(w, "/download/storage/v1/b/mine/o/out%%2F%s%%2Fpredictions.jsonl?alt=media",
+                     strrchr(folder, '/') + 1),
+              "");
+    assert_asked(w, 200);
+    assert_string_equal(answer_text(w, "key"), "id_1");
+    yyjson_val *response = json_get(answer(w), "response");
+    assert_int_equal(yyjson_arr_size(json_get(json_get(response, "embedding"), "values")), 3);
+    assert_true(yyjson_is_str(json_get(response, "tokenCount")));
+}
+
 static void test_a_batch_of_embeddings_may_be_a_file(void **state)
 {
     struct serving *w = *state;
@@ -380,6 +443,8 @@ int main(void)
         ONE(test_a_request_id_makes_one_job),
         ONE(test_lists_are_paged_filtered_and_their_tokens_are_ours),
         ONE(test_a_batch_of_embeddings_gives_an_embedding_for_each_request),
+        ONE(test_a_batch_is_of_one_kind_and_refuses_lines_of_the_other),
+        ONE(test_a_job_of_vertex_embeds_the_lines_that_ask_for_it),
         ONE(test_a_batch_of_embeddings_may_be_a_file),
         ONE(test_a_service_may_take_jobs_at_the_location_global),
         ONE(test_a_running_batch_that_is_deleted_is_cancelled_and_removed),

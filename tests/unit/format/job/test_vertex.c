@@ -156,6 +156,40 @@ static void test_tables_are_refused_with_what_to_use_instead(void **state)
     }
 }
 
+/* As google-genai sends it for src={"vertex_dataset_name": ...} and dest={"vertex_dataset": ...}. */
+static void test_multimodal_datasets_are_refused_with_what_to_use_instead(void **state)
+{
+#define DATASET                                                                                    \
+    "'vertexMultimodalDatasetSource':{'datasetName':'projects/p/locations/l/datasets/1'}"
+    static const struct {
+        const char *body, *words;
+    } cases[] = {
+        { "{'model':'publishers/google/models/"
+          "m','displayName':'d','inputConfig':{'instancesFormat':"
+          "'vertex-dataset'," DATASET "},'outputConfig':{'gcsDestination':{'outputUriPrefix':"
+          "'gs://b/o'}}}",
+          "Multimodal datasets are not supported" },
+        { "{'model':'publishers/google/models/m','displayName':'d','inputConfig':{" DATASET
+          "},'outputConfig':{'gcsDestination':{'outputUriPrefix':'gs://b/o'}}}",
+          "name the files in inputConfig.gcsSource.uris" },
+        { "{'model':'publishers/google/models/m','displayName':'d','inputConfig':{'gcsSource':{"
+          "'uris':['gs://b/i']}},'outputConfig':{'predictionsFormat':'vertex-dataset',"
+          "'vertexMultimodalDatasetDestination':{'displayName':'x'}}}",
+          "Multimodal datasets are not supported" },
+        { "{'model':'publishers/google/models/m','displayName':'d','inputConfig':{'gcsSource':{"
+          "'uris':['gs://b/i']}},'outputConfig':{'vertexMultimodalDatasetDestination':{}}}",
+          "name a gs:// folder in outputConfig.gcsDestination.outputUriPrefix" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct created c;
+        created_vertex(&c, cases[i].body);
+        assert_refused(&c, cases[i].words);
+        created_release(&c);
+    }
+}
+
 static void test_output_only_members_are_taken_and_forgotten(void **state)
 {
     (void)state;
@@ -486,6 +520,7 @@ int main(void)
         cmocka_unit_test(test_input_and_output_are_found_in_a_spec),
         cmocka_unit_test(test_what_is_wrong_is_refused_by_the_name_of_its_field),
         cmocka_unit_test(test_tables_are_refused_with_what_to_use_instead),
+        cmocka_unit_test(test_multimodal_datasets_are_refused_with_what_to_use_instead),
         cmocka_unit_test(test_output_only_members_are_taken_and_forgotten),
         cmocka_unit_test(test_labels_and_names_are_bounded_at_their_maximum),
         cmocka_unit_test(test_uris_are_bounded_at_their_maximum),

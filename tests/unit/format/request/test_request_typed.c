@@ -82,6 +82,9 @@ static void test_numbers_and_other_cases_of_enums_become_their_names(void **stat
     assert_true(str_eq_c(json_str(json_get(json_get(json_get(schema, "properties"), "a"), "type")),
                          "STRING"));
     assert_true(str_eq_c(json_str(json_get(tools, "mode")), "VALIDATED"));
+    const struct generation *g = read_config(
+        *state, "{'thinkingConfig':{'thinkingLevel':4}}"); /* as Vertex AI's proto has it */
+    assert_true(str_eq_c(json_str(json_get(g->thinking, "thinkingLevel")), "MINIMAL"));
 }
 
 static void test_a_response_format_is_a_mime_type_and_a_schema(void **state)
