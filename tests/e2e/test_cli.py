@@ -3,6 +3,7 @@ import json
 import os
 import re
 import shutil
+import shlex
 import signal
 import subprocess
 import time
@@ -186,6 +187,30 @@ def test_an_existing_output_is_replaced_only_when_the_new_one_is_complete(tranch
     assert tranche("run", "in.jsonl", *FAKE, "--strict", "--overwrite").returncode == OK
     assert len(tranche.rows("in.out.jsonl")) == 5
     assert not (tranche.folder / "in.out.jsonl.partial").exists()
+
+
+def test_failures_are_grouped_by_cause_and_the_next_command_is_said(tranche):
+    """Two causes of one code are two groups, numbers apart; the command that is printed works as it stands."""
+    lines = [request("down"), request("down"), request("fine")]
+    lines += [{"request": {"contents": [{"role": "user", "parts": [{"text": "x"}]}] * n +
+                           [{"role": "nobody", "parts": [{"text": "x"}]}]}} for n in (0, 1)]
+    tranche.write("in put.jsonl", *lines, {"request": {"contents": []}})
+    tranche.write("down.yaml", "fake:", "  faults:", "    - match: down", "      code: UNAVAILABLE",
+                  "      message: The model is down for the night, and this sentence is far longer "
+                  "than a terminal of eighty columns.")
+    done = tranche("run", "in put.jsonl", *FAKE, "--config", "down.yaml", "--json")
+    assert done.returncode == SOME_FAILED, done.stderr
+    assert "eighty columns." in done.stderr
+    failures = json.loads(done.stdout)["failures"]
+    assert sorted((f["code"], f["count"]) for f in failures) == [
+        ("INVALID_ARGUMENT", 1), ("INVALID_ARGUMENT", 2), ("UNAVAILABLE", 2)]
+    next_command = done.stderr.splitlines()[-1].split("next      ")[1]
+    assert next_command == json.loads(done.stdout)["next"]
+    assert next_command == ("tranche run 'in put.jsonl' --retry-failed 'in put.out.jsonl' "
+                            "--model tranche-fake --config down.yaml")
+    again = tranche(*shlex.split(next_command)[1:])
+    assert again.returncode == SOME_FAILED
+    assert "1 of 6 answers are kept" in again.stderr
 
 
 # ---- Refusals ----

@@ -145,6 +145,57 @@ static int leave_there(struct run *r)
     return STEP_END;
 }
 
+/* A word of a command, in quotes when the shell would take it for something else. */
+static void add_word(struct buf *out, const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "%+,-./:=@_";
+
+    if (*word && word[strspn(word, plain)] == '\0') {
+        buf_add_c(out, word);
+        return;
+    }
+    buf_add_char(out, '\'');
+    for (; *word; word++) {
+        if (*word == '\'')
+            buf_add_c(out, "'\\'");
+        buf_add_char(out, *word);
+    }
+    buf_add_char(out, '\'');
+}
+
+static void add_option(struct buf *out, const char *name, const char *value)
+{
+    if (!value)
+        return;
+    buf_addf(out, " %s ", name);
+    add_word(out, value);
+}
+
+/* The command that answers what failed, with the options that say who answers. Refused lines must be mended
+ * in the input first, so that one is named. */
+static void choose_next(struct run *r)
+{
+    const struct run_options *o = r->o;
+    struct buf text = BUF_INIT(SUMMARY_BYTES_MAX);
+
+    if (r->summary.progress.counters.failed == 0 || r->streams || o->given || o->limit)
+        return;
+    buf_add_c(&text, "tranche run");
+    for (uint32_t i = 0; i < r->path_count && r->job.ingest.bad; i++) {
+        buf_add_char(&text, ' ');
+        add_word(&text, r->path[i]);
+    }
+    add_option(&text, "--retry-failed", r->output);
+    add_option(&text, "--model", o->model);
+    add_option(&text, "--upstream", o->upstream);
+    add_option(&text, "--dialect", o->dialect);
+    add_option(&text, "--config", o->config);
+    add_option(&text, "--state", o->state);
+    r->summary.next = buf_ok(&text) ? arena_copy(&r->job.arena, text.p, text.len) : NULL;
+    buf_release(&text);
+}
+
 static void print_summary(struct run *r, const struct terminal *c)
 {
     struct buf text = BUF_INIT(SUMMARY_BYTES_MAX);
@@ -259,6 +310,7 @@ int run_step_finish(struct run *r, struct error *e)
     if (r->render_path != r->output_path && sys_rename(r->render_path, r->output_path, e) < 0)
         return -1;
     r->code = b->failed || b->not_run ? EXIT_SOME_FAILED : EXIT_OK;
+    choose_next(r);
     print_summary(r, &r->job.terminal);
     save_rates(r);
     if (r->streams)

@@ -1,66 +1,122 @@
 #include "app/run/summary.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "app/cli/human.h"
 #include "engine/lines/walk.h"
 #include "base/mem.h"
-#include "base/json.h"
+#include "format/row.h"
 
 #define MESSAGE_INDENT 10
 
-/* The message within a status, 'Bad Request: {"error": {"message": "..."}}', or else all of it. The
- * spool cuts a long status, which then is not JSON any more: the text between the quotes is
- * taken. */
-static void status_message(const char *status, char *out, size_t bytes)
+/* A status without its code, decoded: "request.contents[0].role: Please use a valid role." */
+static void status_message(struct arena *a, const struct spool_row *row, char *out, size_t bytes)
 {
-    struct arena a = { 0 };
-    struct error ignored = { 0 };
-    struct str text = str_of(status);
-    size_t at = str_find(text, STR(": {")), fault = 0;
-    yyjson_val *root = NULL;
+    struct str text = row_status_text(a, row->status), code = str_of(error_name(row->code));
 
-    if (at != SIZE_MAX)
-        root = json_parse(&a, str_sub(text, at + 2, text.len), &fault, &ignored);
-    struct str message = json_str(json_get(json_get(root, "error"), "message"));
-    at = str_find(text, STR("\"message\": \""));
-    if (message.len == 0 && at != SIZE_MAX)
-        message = str_sub(text, at + strlen("\"message\": \""), text.len);
-    if (message.len == 0)
-        message = text;
-    message = str_sub(message, 0, bytes - 1);
-    message.len = str_utf8_valid(message);
-    memcpy(out, message.p, message.len);
-    out[message.len] = '\0';
-    arena_release(&a);
+    if (str_starts(text, code) && str_starts(str_sub(text, code.len, 2), STR(": ")))
+        text = str_sub(text, code.len + 2, text.len);
+    text = str_cut(text, bytes - 1);
+    memcpy(out, text.p, text.len);
+    out[text.len] = '\0';
+}
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* The same text but for its numbers: places in a list, byte counts, times. */
+static bool same_but_numbers(const char *a, const char *b)
+{
+    while (*a && *b) {
+        if (is_digit(*a) && is_digit(*b)) {
+            a += strspn(a, "0123456789");
+            b += strspn(b, "0123456789");
+        } else if (*a++ != *b++) {
+            return false;
+        }
+    }
+    return *a == *b;
+}
+
+struct causes {
+    struct summary *s;
+    struct arena arena; /* of one status */
+};
+
+static int count_failure(void *arg, const struct spool_row *row, struct error *e)
+{
+    struct causes *c = arg;
+    struct summary *s = c->s;
+    char message[ERROR_MSG_BYTES];
+    uint32_t i = 0;
+
+    (void)e;
+    arena_reset(&c->arena);
+    status_message(&c->arena, row, message, sizeof message);
+    while (i < s->failure_count &&
+           (s->failure[i].code != row->code || !same_but_numbers(s->failure[i].message, message)))
+        i++;
+    if (i == SUMMARY_FAILURES_MAX)
+        return 0; /* counted among the other causes */
+    struct summary_failure *f = &s->failure[i];
+    if (i == s->failure_count) {
+        *f = (struct summary_failure){ .code = row->code };
+        memcpy(f->message, message, sizeof message);
+        s->failure_count++;
+    }
+    if (f->count++ < SPOOL_FIRST_MAX)
+        f->first[f->count - 1] = row->index;
+    return 0;
+}
+
+/* The most frequent first; of two, the one that begins earlier. */
+static int by_count(const void *a, const void *b)
+{
+    const struct summary_failure *x = a, *y = b;
+
+    if (x->count != y->count)
+        return x->count > y->count ? -1 : 1;
+    return x->first[0] < y->first[0] ? -1 : x->first[0] > y->first[0];
+}
+
+static int find_lines(struct summary_failure *f, struct walk *walk, const struct input *in,
+                      struct error *e)
+{
+    struct line line;
+
+    for (uint32_t n = 0; n < f->count && n < SPOOL_FIRST_MAX; n++) {
+        int rc = walk_line(walk, f->first[n], &line, e);
+        if (rc < 0)
+            return -1;
+        if (rc == 0)
+            continue;
+        f->file[f->first_count] = in->file[walk->shard->file].path;
+        f->line_no[f->first_count++] = line.line_no;
+    }
+    return 0;
 }
 
 int summary_failures(struct summary *s, struct spool *spool, const struct input *in,
                      const struct ingest_result *job, struct error *e)
 {
-    struct spool_failures found[SUMMARY_FAILURES_MAX];
+    struct causes causes = { .s = s };
     struct walk walk;
-    struct line line;
-    int rc = 0;
 
-    if (spool_failures(spool, found, SUMMARY_FAILURES_MAX, &s->failure_count, e) < 0)
+    s->failure_count = 0;
+    int rc = spool_each_failed(spool, count_failure, &causes, e);
+    arena_release(&causes.arena);
+    if (rc < 0)
         return -1;
+    qsort(s->failure, s->failure_count, sizeof s->failure[0], by_count);
     walk_init(&walk, in, job, NULL);
-    for (uint32_t i = 0; i < s->failure_count; i++) {
-        struct summary_failure *f = &s->failure[i];
-        *f = (struct summary_failure){ .code = found[i].code, .count = found[i].count };
-        status_message(found[i].message, f->message, sizeof f->message);
-        for (uint32_t n = 0; rc >= 0 && n < found[i].first_count; n++) {
-            rc = walk_line(&walk, found[i].first[n], &line, e);
-            if (rc != 1)
-                continue;
-            f->file[f->first_count] = in->file[walk.shard->file].path;
-            f->line_no[f->first_count++] = line.line_no;
-        }
-    }
+    for (uint32_t i = 0; rc == 0 && i < s->failure_count; i++)
+        rc = find_lines(&s->failure[i], &walk, in, e);
     walk_release(&walk);
-    return rc < 0 ? -1 : 0;
+    return rc;
 }
 
 static double lines_per_s(const struct progress *p)
@@ -153,12 +209,12 @@ static void failure_lines(const struct summary *s, const struct summary_failure 
         buf_add_c(out, ", ...");
 }
 
-/* Names as many of the first lines as fit; the message is cut to one line. */
-static void text_failure(const struct summary *s, const struct summary_failure *f, size_t width,
-                         struct buf *out)
+/* Names as many of the first lines as fit; on a terminal the message is cut to one line. */
+static void text_failure(const struct summary *s, const struct summary_failure *f,
+                         const struct terminal *c, struct buf *out)
 {
     struct str message = str_of(f->message);
-    size_t room = width - MESSAGE_INDENT - 1;
+    size_t width = c->width, room = width - MESSAGE_INDENT - 1;
     struct buf head = BUF_INIT(SUMMARY_BYTES_MAX);
 
     for (uint32_t shown = f->first_count; shown > 0; shown--) {
@@ -170,9 +226,9 @@ static void text_failure(const struct summary *s, const struct summary_failure *
     }
     buf_add_str(out, buf_str(&head));
     buf_release(&head);
-    bool cut = message.len > room;
-    message = str_sub(message, 0, cut ? room - 3 : room);
-    message.len = str_utf8_valid(message);
+    bool cut = c->live && message.len > room;
+    if (cut)
+        message = str_cut(message, room - 3);
     buf_addf(out, "\n%*s", MESSAGE_INDENT, "");
     buf_add_plain(out, message, false);
     buf_add_c(out, cut ? "...\n" : "\n");
@@ -187,12 +243,12 @@ static void text_failures(const struct summary *s, const struct terminal *c, str
         return;
     buf_addf(out, "  %sfailed%s    %s\n", terminal_style(c, STYLE_RED),
              terminal_style(c, STYLE_END), human_count(HUMAN, b->failed));
-    for (uint32_t i = 0; i < s->failure_count; i++) {
-        text_failure(s, &s->failure[i], c->width, out);
+    for (uint32_t i = 0; i < s->failure_count && (!c->live || i < SUMMARY_SHOWN_MAX); i++) {
+        text_failure(s, &s->failure[i], c, out);
         shown += s->failure[i].count;
     }
     if (shown < b->failed)
-        buf_addf(out, "  %6s  of other kinds\n", human_count(HUMAN, b->failed - shown));
+        buf_addf(out, "  %6s  of other causes\n", human_count(HUMAN, b->failed - shown));
 }
 
 static void text_tokens(const struct summary *s, struct buf *out)
@@ -236,6 +292,11 @@ void summary_text(const struct summary *s, const struct terminal *c, struct buf 
     buf_add_plain(out, strcmp(s->output, "-") == 0 ? STR("standard output") : str_of(s->output),
                   false);
     buf_add_c(out, s->interrupted ? ".partial\n" : "\n");
+    if (s->next) {
+        buf_add_c(out, "  next      ");
+        buf_add_plain(out, str_of(s->next), false);
+        buf_add_char(out, '\n');
+    }
 }
 
 /* ---- For machines ---- */
@@ -319,6 +380,8 @@ void summary_json(const struct summary *s, enum exit_code code, struct buf *out)
     json_end(&w);
     json_add_double(&w, "elapsed_s", (double)s->progress.elapsed_ns / 1e9);
     json_add_double(&w, "lines_per_s", lines_per_s(&s->progress));
+    if (s->next)
+        json_add_c(&w, "next", s->next);
     json_array(&w, "failures");
     for (uint32_t i = 0; i < s->failure_count; i++)
         json_failure(&s->failure[i], &w);

@@ -3,8 +3,9 @@
  * Why: after a batch one wants to know what failed and where, what it cost, and where the output
  * is, in a few aligned lines; a program wants the same numbers.
  *
- * Shape:   summary_collect reads the spool and finds the lines of failures in the input; the
- *          writers only format.
+ * Shape:   summary_failures reads the spool and finds the lines of failures in the input; the
+ *          writers only format. On a terminal messages are cut to its width and only the most frequent
+ *          causes are shown; elsewhere all is whole.
  * Units:   as in usage.h.
  * Errors:  of reading.
  * Threads: none.
@@ -20,12 +21,15 @@
 #include "store/spool/spool.h"
 
 #define SUMMARY_BYTES_MAX ((size_t)256 * 1024)
-#define SUMMARY_FAILURES_MAX 8 /* groups shown; the rest is in the output */
+#define SUMMARY_FAILURES_MAX 64 /* causes that are counted; the rest is in the output */
+#define SUMMARY_SHOWN_MAX 8     /* of them, on a terminal */
 
+/* Failures of one cause: their code, path and message are the same but for numbers. */
 struct summary_failure {
     enum error_code code;
     uint64_t count;
-    char message[ERROR_MSG_BYTES]; /* of the first */
+    char message[ERROR_MSG_BYTES];   /* of the first */
+    uint64_t first[SPOOL_FIRST_MAX]; /* indexes */
     const char *file[SPOOL_FIRST_MAX];
     uint64_t line_no[SPOOL_FIRST_MAX];
     uint32_t first_count;
@@ -36,6 +40,7 @@ struct summary {
     bool several_files;
     bool priced;      /* the model has a price */
     bool interrupted; /* not all lines are done */
+    const char *next; /* the command to type next; NULL: none */
     struct progress progress;
     uint64_t kept; /* of the counters: taken from an earlier output */
     struct summary_failure failure[SUMMARY_FAILURES_MAX];

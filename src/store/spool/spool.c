@@ -434,6 +434,26 @@ int spool_failures(struct spool *s, struct spool_failures *out, uint32_t cap, ui
     return 0;
 }
 
+int spool_each_failed(struct spool *s,
+                      int (*fn)(void *arg, const struct spool_row *row, struct error *e), void *arg,
+                      struct error *e)
+{
+    struct stmt *q = db_stmt(s->db, "SELECT " ROW_COLUMNS " FROM row WHERE outcome = " FAILED
+                                    " ORDER BY code, idx");
+    struct spool_row row = { 0 };
+    int rc;
+
+    while ((rc = db_step(q, s->cannot_read, e)) == 1) {
+        row_read(q, &row);
+        if (fn(arg, &row, e) < 0) {
+            rc = -1;
+            break;
+        }
+    }
+    db_reset(q);
+    return rc;
+}
+
 /* ---- Facts ---- */
 
 static int fact_put(struct spool *s, const char *name, struct str value, struct error *e)

@@ -75,6 +75,11 @@ struct spool_failures {
 int spool_failures(struct spool *s, struct spool_failures *out, uint32_t cap, uint32_t *count,
                    struct error *e) FALLIBLE;
 
+/* Calls fn for each failed row, by code and then by index; its -1 ends the walk, and it calls nothing of s. */
+int spool_each_failed(struct spool *s,
+                      int (*fn)(void *arg, const struct spool_row *row, struct error *e), void *arg,
+                      struct error *e) FALLIBLE;
+
 /* Puts the answers that another run's folder holds, in groups of SPOOL_COPY_GROUP that are committed,
  * where this one has no row: again after a kill, it goes on. They are copies: they count as duplicates,
  * whose tokens and price were the other run's. The other spool is only read; FAILED_PRECONDITION when

@@ -11,7 +11,7 @@
 #include "app/run/summary.h"
 #include "base/clock.h"
 
-static const struct terminal plain = { .width = 80 };
+static const struct terminal plain = { .width = 80 }, live = { .width = 80, .live = true };
 
 static struct summary some_failed(void)
 {
@@ -54,7 +54,7 @@ static void assert_text(const struct summary *s, const char *wanted)
 {
     struct buf out = BUF_INIT(SUMMARY_BYTES_MAX);
 
-    summary_text(s, &plain, &out);
+    summary_text(s, &live, &out);
     assert_string_equal(out.p, wanted);
     buf_release(&out);
 }
@@ -76,6 +76,20 @@ static void test_the_text_is_aligned_and_short(void **state)
                 "  cost      $0.0012 at the batch price; online $0.0024\n"
                 "  model     gemini-2.5-flash, answered by smollm2-135m-instruct-q8_0\n"
                 "  output    answers.jsonl\n");
+}
+
+static void test_elsewhere_than_on_a_terminal_messages_are_whole(void **state)
+{
+    struct summary s = some_failed();
+    struct buf out = BUF_INIT(SUMMARY_BYTES_MAX);
+
+    (void)state;
+    s.next = "tranche run --retry-failed answers.jsonl";
+    summary_text(&s, &plain, &out);
+    assert_non_null(strstr(out.p, "And so on and on, far beyond the width.\n"));
+    assert_non_null(
+        strstr(out.p, "answers.jsonl\n  next      tranche run --retry-failed answers.jsonl\n"));
+    buf_release(&out);
 }
 
 static void test_when_all_is_well_nothing_else_is_said(void **state)
@@ -215,6 +229,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_text_is_aligned_and_short),
+        cmocka_unit_test(test_elsewhere_than_on_a_terminal_messages_are_whole),
         cmocka_unit_test(test_when_all_is_well_nothing_else_is_said),
         cmocka_unit_test(test_an_interruption_names_the_partial_output),
         cmocka_unit_test(test_a_file_name_cannot_steer_the_terminal),
