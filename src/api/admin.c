@@ -51,45 +51,24 @@ static void get_readyz(struct call *c)
         reply_text(c, 200, "ok\n");
 }
 
-/* A label's value has three escapes, which are not JSON's. */
-static void add_label_value(struct str value, struct buf *out)
-{
-    for (size_t i = 0; i < value.len; i++) {
-        char c = value.p[i];
-        if (c == '\\' || c == '"' || c == '\n')
-            buf_add_char(out, '\\');
-        buf_add_char(out, (char)(c == '\n' ? 'n' : c));
-    }
-}
-
-static const char *model_labels(struct arena *a, const char *model)
-{
-    struct buf text = BUF_INIT(METRIC_LABELS_BYTES - 1);
-
-    buf_add_c(&text, "model=\"");
-    add_label_value(str_of(model), &text);
-    buf_add_char(&text, '"');
-    const char *labels = buf_ok(&text) ? arena_copy(a, text.p, text.len) : "model=\"other\"";
-    buf_release(&text);
-    return labels;
-}
-
 static void set_model(void *arg, const char *model, const struct hub_stats *st)
 {
-    const char *labels = model_labels(arg, model);
+    char labels[METRIC_LABELS_BYTES];
 
+    (void)arg;
+    metric_labels(labels, (const char *const[]){ "model", model, NULL });
     metric_set(metric_gauge("tranche_model_in_flight", "Requests a model works at", labels),
                st->in_flight);
     metric_set(metric_gauge("tranche_model_waiting", "Requests that wait for a model", labels),
                st->waiting);
     metric_set(metric_gauge("tranche_model_shares", "Jobs that share a model", labels), st->shares);
     metric_set(metric_gauge("tranche_model_loaded", "1: the model is loaded", labels), st->loaded);
-    metric_set(
-        metric_gauge("tranche_model_requests", "Requests given to a model's session", labels),
-        (double)st->submitted);
-    metric_set(
-        metric_gauge("tranche_model_failed", "Requests that a model's session failed", labels),
-        (double)st->failed);
+    metric_set(metric_counter_real("tranche_model_requests_total",
+                                   "Requests given to a model's session", labels),
+               (double)st->submitted);
+    metric_set(metric_counter_real("tranche_model_failures_total",
+                                   "Requests that a model's session failed", labels),
+               (double)st->failed);
 }
 
 static void add_process_metric(struct buf *out, const char *name, const char *kind,
@@ -128,7 +107,8 @@ static void get_metrics(struct call *c)
                             "version=\"" TRANCHE_VERSION "\""),
                1);
 
-    service_models(c->api->service, set_model, c->arena);
+    service_measure(c->api->service);
+    service_models(c->api->service, set_model, NULL);
     upstream_servers_measure(service_upstreams(c->api->service));
     metric_write(&body);
     add_process(c, &body);

@@ -13,9 +13,9 @@
 /* Slots of the table: twice the series, so that a search soon meets an empty one. */
 #define SLOTS ((size_t)2 * METRIC_SERIES_MAX)
 
-enum metric_kind { COUNTER, GAUGE, HISTOGRAM, OTHER };
+enum metric_kind { COUNTER, REAL, GAUGE, HISTOGRAM, OTHER };
 
-static const char *const kind_names[] = { "counter", "gauge", "histogram", "counter" };
+static const char *const kind_names[] = { "counter", "counter", "gauge", "histogram", "counter" };
 
 static const struct {
     double seconds;
@@ -31,14 +31,14 @@ static const struct {
 struct metric {
     const char *name, *help;
     enum metric_kind kind;
-    _Atomic uint64_t count;   /* of a gauge: the bits of a double */
+    _Atomic uint64_t count;   /* of a gauge or real counter: the bits of a double */
     _Atomic uint64_t *bucket; /* of a histogram: BOUNDS of them, each without the ones before */
     _Atomic uint64_t sum_us;
     char labels[METRIC_LABELS_BYTES];
 };
 
 /* Counts the events of series that found no room. */
-static struct metric other = { .name = "other",
+static struct metric other = { .name = "tranche_metrics_dropped_total",
                                .help = "Events of series beyond the limit",
                                .kind = OTHER };
 
@@ -116,6 +116,11 @@ static void check_family(const struct metric *m)
     }
 }
 
+static bool is_named_well(enum metric_kind kind, const char *name)
+{
+    return str_ends(str_of(name), STR("_total")) == (kind == COUNTER || kind == REAL);
+}
+
 static struct metric *make_once(enum metric_kind kind, const char *name, const char *help,
                                 const char *labels)
 {
@@ -123,6 +128,7 @@ static struct metric *make_once(enum metric_kind kind, const char *name, const c
     size_t at = find(name, labels);
     struct metric *m = atomic_load(&table.slot[at]);
     if (!m && table.count < METRIC_SERIES_MAX) {
+        assert(is_named_well(kind, name));
         m = make(kind, name, help, labels);
         check_family(m);
         table.count++;
@@ -151,6 +157,11 @@ struct metric *metric_counter(const char *name, const char *help, const char *la
     return series(COUNTER, name, help, labels);
 }
 
+struct metric *metric_counter_real(const char *name, const char *help, const char *labels)
+{
+    return series(REAL, name, help, labels);
+}
+
 struct metric *metric_gauge(const char *name, const char *help, const char *labels)
 {
     return series(GAUGE, name, help, labels);
@@ -159,6 +170,34 @@ struct metric *metric_gauge(const char *name, const char *help, const char *labe
 struct metric *metric_histogram(const char *name, const char *help, const char *labels)
 {
     return series(HISTOGRAM, name, help, labels);
+}
+
+/* A label's value has three escapes, which are not JSON's. */
+static void add_label_value(struct str value, struct buf *out)
+{
+    for (size_t i = 0; i < value.len; i++) {
+        char c = value.p[i];
+        if (c == '\\' || c == '"' || c == '\n')
+            buf_add_char(out, '\\');
+        buf_add_char(out, (char)(c == '\n' ? 'n' : c));
+    }
+}
+
+void metric_labels(char out[METRIC_LABELS_BYTES], const char *const *name_and_value)
+{
+    struct buf text = BUF_INIT((size_t)4 * METRIC_LABELS_BYTES);
+
+    for (; *name_and_value; name_and_value += 2) {
+        buf_addf(&text, "%s%s=\"", text.len ? "," : "", name_and_value[0]);
+        add_label_value(str_cut(str_of(name_and_value[1]), METRIC_LABEL_BYTES), &text);
+        buf_add_char(&text, '"');
+    }
+    assert(buf_ok(&text));
+    if (text.len >= METRIC_LABELS_BYTES) /* only by many escapes */
+        text.len = 0;
+    memcpy(out, text.p, text.len);
+    out[text.len] = '\0';
+    buf_release(&text);
 }
 
 static void count(_Atomic uint64_t *value, uint64_t n)
@@ -172,17 +211,44 @@ void metric_add(struct metric *m, uint64_t n)
     count(&m->count, n);
 }
 
-void metric_set(struct metric *m, double value)
+static uint64_t bits_of(double value)
 {
     uint64_t bits;
 
-    assert(m->kind == GAUGE || m->kind == OTHER);
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static double value_of(uint64_t bits)
+{
+    double value;
+
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+void metric_add_real(struct metric *m, double value)
+{
+    uint64_t before = atomic_load_explicit(&m->count, memory_order_relaxed);
+
+    assert((m->kind == REAL || m->kind == OTHER) && value >= 0);
     if (m->kind == OTHER) {
         count(&m->count, 1);
         return;
     }
-    memcpy(&bits, &value, sizeof bits);
-    atomic_store_explicit(&m->count, bits, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(&m->count, &before,
+                                                  bits_of(value_of(before) + value),
+                                                  memory_order_relaxed, memory_order_relaxed)) {
+    }
+}
+
+void metric_set(struct metric *m, double value)
+{
+    assert(m->kind == GAUGE || m->kind == REAL || m->kind == OTHER);
+    if (m->kind == OTHER)
+        count(&m->count, 1);
+    else
+        atomic_store_explicit(&m->count, bits_of(value), memory_order_relaxed);
 }
 
 void metric_observe(struct metric *m, double seconds)
@@ -204,7 +270,7 @@ void metric_observe(struct metric *m, double seconds)
 
 uint64_t metric_value(const struct metric *m)
 {
-    assert(m->kind != GAUGE);
+    assert(m->kind != GAUGE && m->kind != REAL);
     return atomic_load_explicit(&m->count, memory_order_relaxed);
 }
 
@@ -252,14 +318,10 @@ static void write_histogram(struct buf *out, const struct metric *m)
     write_number(out, m, "_count", NULL, total);
 }
 
-static void write_gauge(struct buf *out, const struct metric *m)
+static void write_real(struct buf *out, const struct metric *m)
 {
-    uint64_t bits = atomic_load(&m->count);
-    double value;
-
-    memcpy(&value, &bits, sizeof value);
     write_name(out, m, "", NULL);
-    buf_add_double(out, value);
+    buf_add_double(out, value_of(atomic_load(&m->count)));
     buf_add_char(out, '\n');
 }
 
@@ -270,8 +332,8 @@ static void write_series(struct buf *out, const struct metric *m, bool first)
                  kind_names[m->kind]);
     if (m->kind == HISTOGRAM)
         write_histogram(out, m);
-    else if (m->kind == GAUGE)
-        write_gauge(out, m);
+    else if (m->kind == GAUGE || m->kind == REAL)
+        write_real(out, m);
     else
         write_number(out, m, "", NULL, atomic_load(&m->count));
 }

@@ -1,9 +1,13 @@
 """The program as its operator meets it: the check of a configuration, metrics, backups, installing."""
 import json
+import re
+import shutil
 import subprocess
+import time
 
 import pytest
 
+from conftest import ROOT, request
 from test_serve import OK, USAGE, make_key, serve  # noqa: F401 (a fixture)
 
 # ---- config check ----
@@ -127,3 +131,158 @@ def test_a_start_names_the_first_fault_and_how_many_there_are(tranche):
 def test_config_takes_no_other_verb(tranche):
     assert tranche("config", "chek").returncode == USAGE
     assert "write config check" in tranche("config", "chek").stderr
+
+
+# ---- Metrics ----
+
+SERIES = re.compile(r'^([a-z_]+)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\[\\"n])*",?)*)\})? '
+                    r'(-?[0-9.]+(?:e[-+]?[0-9]+)?|[+-]Inf|NaN)$')
+LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
+PRICED = """default_model: tranche-fake
+models: [{ name: priced, kind: fake, price: { input: 100, output: 200 } }]
+"""
+
+
+def scrape(server):
+    """{(name, labels)}: value, after the rules of the format and of `promtool check metrics`."""
+    status, text = server.call("/metrics")
+    assert status == 200 and text.endswith("\n")
+    kinds, helped, series, family = {}, set(), {}, None
+    for line in text.splitlines():
+        if line.startswith("# HELP "):
+            family = line.split(" ", 3)[2]
+            assert family not in helped and line.split(" ", 3)[3]
+            helped.add(family)
+        elif line.startswith("# TYPE "):
+            _, _, name, kind = line.split(" ")
+            assert name == family and name not in kinds
+            kinds[name] = kind
+            assert name.endswith("_total") == (kind == "counter"), name
+            assert not re.search(r"_(count|sum|bucket|counter|gauge|ms|milliseconds|kb)$", name), name
+        else:
+            name, labels, value = SERIES.match(line).groups()
+            base = re.sub(r"_(bucket|sum|count)$", "", name) if kinds[family] == "histogram" else name
+            assert base == family, line
+            key = (name, tuple(sorted(LABEL.findall(labels or ""))))
+            assert key not in series, line
+            series[key] = float(value)
+    promtool = shutil.which("promtool")
+    if promtool:
+        done = subprocess.run([promtool, "check", "metrics"], input=text, text=True, check=False,
+                              capture_output=True)
+        assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    return series
+
+
+def run_job(tranche, project, model, lines):
+    tranche.write(f"{project}.jsonl", *(request(f"line {i}") for i in range(lines)))
+    done = tranche("submit", f"{project}.jsonl", "--project", project, "--model", model, "--watch")
+    assert done.returncode == OK, done.stderr
+
+
+def test_lines_tokens_and_cost_are_counted_for_each_project_and_model(tranche, serve):  # noqa: F811
+    (tranche.folder / "c.yaml").write_text(PRICED)
+    server = serve("--config", "c.yaml")
+    tranche.environment["TRANCHE_SERVER"] = server.url
+    run_job(tranche, "red", "priced", 20)
+    run_job(tranche, "blue", "priced", 10)
+    run_job(tranche, "blue", "tranche-fake", 5)
+    series = scrape(server)
+
+    def value(name, project, model, **more):
+        labels = {"project": project, "model": model, **more}
+        return series[(name, tuple(sorted(labels.items())))]
+    assert value("tranche_lines_total", "red", "priced", outcome="succeeded") == 20
+    assert value("tranche_lines_total", "blue", "priced", outcome="succeeded") == 10
+    assert value("tranche_lines_total", "blue", "tranche-fake", outcome="succeeded") == 5
+    prompt = value("tranche_tokens_total", "red", "priced", kind="prompt")
+    generated = value("tranche_tokens_total", "red", "priced", kind="generated")
+    assert prompt > 0 and generated > 0
+    # the batch price is half the online price of a million tokens
+    cost = value("tranche_cost_usd_total", "red", "priced")
+    assert cost == pytest.approx((prompt * 100 + generated * 200) / 2e6, rel=1e-6)
+    assert value("tranche_cost_usd_total", "blue", "tranche-fake") == 0
+    ended = "tranche_jobs_ended_total"
+    assert series[(ended, (("project", "blue"), ("state", "SUCCEEDED")))] == 2
+    assert series[("tranche_build_info", (("version", "0.1.0"),))] == 1
+
+
+def test_the_longest_wait_is_shown_by_the_clock_of_the_service(tranche, serve):  # noqa: F811
+    (tranche.folder / "c.yaml").write_text(
+        "default_model: tranche-fake\nservice: { running_jobs_max: 1 }\n"
+        "models: [{ name: slow, kind: fake, fake: { faults: [{ hang: true }] } }]\n")
+    server = serve("--config", "c.yaml", "--test-clock")
+    tranche.environment["TRANCHE_SERVER"] = server.url
+    waiting = ("tranche_job_waiting_seconds", (("model", "slow"), ("project", "red")))
+    jobs = ("tranche_jobs", (("model", "slow"), ("project", "red"), ("state", "RUNNING")))
+    for name in ("first", "second"):
+        tranche.write("in.jsonl", request(name))
+        assert tranche("submit", "in.jsonl", "--project", "red", "--model", "slow").returncode == OK
+        for _ in range(600):  # the first one must run before the second one comes
+            if scrape(server).get(jobs) == 1:
+                break
+            time.sleep(0.05)
+    assert scrape(server)[jobs] == 1
+    status, _ = server.call("/tranche/v1/clock:advance", "POST", '{"seconds": 7200}')
+    assert status == 200
+    assert 7200 <= scrape(server)[waiting] < 7200 + 600
+
+
+def test_projects_beyond_the_hundredth_share_their_series(tranche, serve):  # noqa: F811
+    server = serve()
+    tranche.environment["TRANCHE_SERVER"] = server.url
+    url = "/v1/projects/{}/locations/us-central1/batchPredictionJobs"
+    for i in range(120):
+        status, answer = server.call(url.format(f"p{i}"), "POST", json.dumps({
+            "displayName": "x", "model": "publishers/google/models/tranche-fake",
+            "inputConfig": {"instancesFormat": "jsonl", "gcsSource": {"uris": ["gs://b/absent"]}},
+            "outputConfig": {"predictionsFormat": "jsonl",
+                             "gcsDestination": {"outputUriPrefix": "gs://b/out"}}}))
+        assert status in (200, 400, 404), answer
+    for i in range(3):
+        run_job(tranche, f"late{i}", "tranche-fake", 1)
+    projects = {dict(labels).get("project") for _, labels in scrape(server)} - {None}
+    assert len(projects) <= 101
+
+
+def exported():
+    """Every metric that the program can export, by its sources."""
+    names = set()
+    for path in (ROOT / "src").rglob("*.c"):
+        text = path.read_text()
+        names |= set(re.findall(r'"(tranche_[a-z_]+)"', text))
+        names |= {"process_" + name for name in re.findall(r'add_process_metric\(out, "(\w+)"', text)}
+    return names
+
+
+def queried(expression):
+    """The metrics that a query names, and the labels that it gives each of them."""
+    assert expression.count("(") == expression.count(")")
+    for name, labels in re.findall(r"\b((?:tranche|process)_[a-z_]+|up)\b(?:\{([^}]*)\})?", expression):
+        yield name, re.findall(r"([a-z_]+)\s*(?:=~|!~|!=|=)", labels)
+
+
+def test_the_reference_lists_every_metric_and_no_other():
+    text = (ROOT / "docs/reference/metrics.md").read_text()
+    assert set(re.findall(r"`((?:tranche|process)_[a-z_]+)`", text)) == exported()
+
+
+def test_each_query_of_the_dashboard_and_the_alerts_names_metrics_and_labels_that_exist():
+    dashboard = json.loads((ROOT / "examples/prometheus/tranche-dashboard.json").read_text())
+    alerts = (ROOT / "examples/prometheus/tranche-alerts.yml").read_text()
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    queries += [re.match(r"label_values\((.*), \w+\)", v["query"]["query"]).group(1)
+                for v in dashboard["templating"]["list"] if v["type"] == "query"]
+    queries += re.findall(r"expr: (.*)", alerts)
+    reference = (ROOT / "docs/reference/metrics.md").read_text()
+    assert len(queries) > 30
+    for query in queries:
+        for name, labels in queried(query):
+            base = re.sub(r"_(bucket|sum|count)$", "", name)
+            assert base == "up" or base in exported(), query
+            row = next((r for r in reference.splitlines() if f"`{base}`" in r), "")
+            for label in labels:
+                known = label in ("job", "instance") or f"`{label}`" in row.split("|")[3]
+                assert known, (query, label)
+    ids = [panel["id"] for panel in dashboard["panels"]]
+    assert len(set(ids)) == len(ids)

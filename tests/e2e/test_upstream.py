@@ -374,7 +374,7 @@ def test_upstreams_are_shown_by_the_command_and_measured(tranche, world):
     listed = json.loads(tranche("upstreams", "--json", "--server", service.url).stdout)["upstreams"]
     assert listed[0]["answered"] == "50" and listed[0]["dialect"] == "openai"
     metrics = service.call("/metrics")[1]
-    assert 'tranche_upstream_exchanges{upstream="own",end="answered"} 50' in metrics
+    assert 'tranche_upstream_exchanges_total{upstream="own",end="answered"} 50' in metrics
 
 
 def test_an_online_call_gets_the_same_answer_as_a_line(tranche, world):

@@ -8,7 +8,6 @@
 
 #define HOURS_MAX ((uint64_t)10 * 366 * 24)
 #define WEIGHT_MAX 1e6
-#define USD_MAX 1e6
 #define ADAPTER_SCALE_MAX 100.0
 #define ABOVE_0 DBL_MIN
 #define TEXT_OF(x) #x
@@ -73,9 +72,9 @@ static SECTION(adapter_section, "models[].adapters[]", adapter_rows);
 #undef ENTRY
 #define ENTRY struct price
 static const struct config_row price_rows[] = {
-    { "input", NUMBER(input, 0, USD_MAX), "USD", "0", "online price of a million prompt tokens" },
-    { "output", NUMBER(output, 0, USD_MAX), "USD", "0", "online price of a million generated tokens" },
-    { "cached", NUMBER(cached, 0, USD_MAX), "USD", NULL, "price of a million reused prompt tokens; not halved", .absent = "a tenth of input" },
+    { "input", NUMBER(input, 0, PRICE_USD_MAX), "USD", "0", "online price of a million prompt tokens" },
+    { "output", NUMBER(output, 0, PRICE_USD_MAX), "USD", "0", "online price of a million generated tokens" },
+    { "cached", NUMBER(cached, 0, PRICE_USD_MAX), "USD", NULL, "price of a million reused prompt tokens; not halved", .absent = "a tenth of input" },
 };
 static SECTION(price_section, "models[].price", price_rows);
 

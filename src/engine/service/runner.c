@@ -193,6 +193,14 @@ static struct price price_of(struct runner *r, const struct model *m)
     return model_price(m, name);
 }
 
+static void begin_metrics(struct runner *r, const struct model *m)
+{
+    struct counters seen;
+
+    spool_counters(r->spool, &seen);
+    job_metrics_begin(&r->metrics, r->job.project, m->pattern, &seen);
+}
+
 static int run_pipeline(struct runner *r, const struct model *m, enum pipeline_end *end,
                         struct error *e)
 {
@@ -218,7 +226,7 @@ static int run_pipeline(struct runner *r, const struct model *m, enum pipeline_e
         .on_progress = on_progress,
         .arg = r,
     };
-    spool_counters(r->spool, &r->metrics.seen);
+    begin_metrics(r, m);
     work.predictor = job_predictor(s, &r->arena, &r->job, e);
     if (!work.predictor)
         return -1;
@@ -276,7 +284,7 @@ static int run_remote(struct runner *r, const struct model *m, enum pipeline_end
     struct delegate_job work = delegate_of(r, m);
     struct progress p = { 0 };
 
-    spool_counters(r->spool, &r->metrics.seen);
+    begin_metrics(r, m);
     work.remote = open_remote(r, m, work.stop, e);
     if (!work.remote)
         return -1;

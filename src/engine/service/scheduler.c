@@ -462,15 +462,24 @@ static void admit_model(struct service *s, const struct model *m)
     candidates_release(&c);
 }
 
-static void count_open(struct service *s)
+void service_measure(struct service *s)
 {
-    uint64_t count[JOB_STATE_COUNT] = { 0 };
+    struct job_tally *tally = mem_array(JOB_OWNERS_MAX + 1, sizeof *tally);
+    int64_t now = s->env.clock->wall_us(s->env.clock);
 
     lock(&s->lock);
-    for (size_t i = 0; i < s->entry_count; i++)
-        count[s->entry[i].state]++;
+    for (size_t i = 0; i < s->entry_count; i++) {
+        const struct entry *n = &s->entry[i];
+        struct job_tally *t =
+            &tally[job_owner(n->project, n->model ? n->model->pattern : "_unknown")];
+        int64_t waits = now - n->create_us - n->ran_us; /* as expire() counts it */
+        t->count[n->state]++;
+        if ((n->state == JOB_PENDING || n->state == JOB_QUEUED) && waits > t->waits_us)
+            t->waits_us = waits;
+    }
     unlock(&s->lock);
-    job_metrics_open(count);
+    job_metrics_open(tally);
+    mem_free(tally);
 }
 
 /* Each model that has a waiting job, once. */
@@ -543,7 +552,6 @@ void *scheduler_run(void *arg)
             expire(s);
             admit(s);
         }
-        count_open(s);
         (void)chan_recv(s->wake, TICK_MS);
     }
 }

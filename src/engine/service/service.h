@@ -111,6 +111,8 @@ void service_drop(struct service *s, const void *owner);
 struct upstream_servers *service_upstreams(struct service *s);
 /* These are known from now on, though nothing asked them yet. They live as long as the service. */
 void service_upstreams_add(struct service *s, const struct upstream *u, uint32_t count);
+/* Sets the metrics of jobs that are not final. */
+void service_measure(struct service *s);
 /* Each loaded model: for /metrics. */
 void service_models(struct service *s,
                     void (*fn)(void *arg, const char *model, const struct hub_stats *st),

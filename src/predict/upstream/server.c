@@ -572,36 +572,38 @@ const char *exchange_end_name(enum exchange_end end)
 
 static void measure(const struct server_stats *st)
 {
-    const char *name = st->upstream->name;
     const struct {
+        struct metric *(*kind)(const char *name, const char *help, const char *labels);
         const char *name, *help;
         double value;
-    } gauges[] = {
-        { "tranche_upstream_in_flight", "Requests that the upstream is answering", st->in_flight },
-        { "tranche_upstream_limit", "Limit of requests in flight, found by measuring or set",
-          st->limit },
-        { "tranche_upstream_open", "1 while the circuit breaker is not closed",
+    } figures[] = {
+        { metric_gauge, "tranche_upstream_in_flight", "Requests that the upstream is answering",
+          st->in_flight },
+        { metric_gauge, "tranche_upstream_limit",
+          "Limit of requests in flight, found by measuring or set", st->limit },
+        { metric_gauge, "tranche_upstream_open", "1 while the circuit breaker is not closed",
           st->breaker != BREAKER_CLOSED },
-        { "tranche_upstream_latency_seconds", "Mean time to an answer over the last half minute",
-          st->latency_s },
-        { "tranche_upstream_requests_per_second", "Answers a second over the last half minute",
-          st->requests_per_s },
-        { "tranche_upstream_prompt_tokens", "Prompt tokens, as the upstream counted them",
-          (double)st->prompt_tokens },
-        { "tranche_upstream_cached_tokens", "Prompt tokens that came from the upstream's cache",
-          (double)st->cached_tokens },
-        { "tranche_upstream_output_tokens", "Tokens that the upstream generated",
-          (double)st->output_tokens },
+        { metric_gauge, "tranche_upstream_latency_seconds",
+          "Mean time to an answer over the last half minute", st->latency_s },
+        { metric_gauge, "tranche_upstream_requests_per_second",
+          "Answers a second over the last half minute", st->requests_per_s },
+        { metric_counter_real, "tranche_upstream_prompt_tokens_total",
+          "Prompt tokens, as the upstream counted them", (double)st->prompt_tokens },
+        { metric_counter_real, "tranche_upstream_cached_tokens_total",
+          "Prompt tokens that came from the upstream's cache", (double)st->cached_tokens },
+        { metric_counter_real, "tranche_upstream_output_tokens_total",
+          "Tokens that the upstream generated", (double)st->output_tokens },
     };
+    const char *name = st->upstream->name;
     char labels[METRIC_LABELS_BYTES];
 
-    (void)snprintf(labels, sizeof labels, "upstream=\"%s\"", name);
-    for (size_t i = 0; i < ARRAY_LEN(gauges); i++)
-        metric_set(metric_gauge(gauges[i].name, gauges[i].help, labels), gauges[i].value);
+    metric_labels(labels, (const char *const[]){ "upstream", name, NULL });
+    for (size_t i = 0; i < ARRAY_LEN(figures); i++)
+        metric_set(figures[i].kind(figures[i].name, figures[i].help, labels), figures[i].value);
     for (size_t i = 0; i < EXCHANGE_END_COUNT; i++) {
-        (void)snprintf(labels, sizeof labels, "upstream=\"%s\",end=\"%s\"", name, end_names[i]);
-        metric_set(metric_gauge("tranche_upstream_exchanges",
-                                "Requests to the upstream that ended, by how", labels),
+        metric_labels(labels, (const char *const[]){ "upstream", name, "end", end_names[i], NULL });
+        metric_set(metric_counter_real("tranche_upstream_exchanges_total",
+                                       "Requests to the upstream that ended, by how", labels),
                    (double)st->ends[i]);
     }
 }

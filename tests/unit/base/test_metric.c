@@ -90,6 +90,44 @@ static void test_no_event_of_any_thread_is_lost(void **state)
     expect_text("t_raced_seconds_sum 160\n");
 }
 
+static void *add_tenths(void *arg)
+{
+    for (int i = 0; i < TIMES; i++)
+        metric_add_real(arg, 0.25);
+    return NULL;
+}
+
+static void test_a_counter_of_fractions_loses_nothing_and_can_be_set(void **state)
+{
+    struct metric *m = metric_counter_real("t_cost_usd_total", "Cost", NULL);
+    pthread_t thread[THREADS];
+
+    (void)state;
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, add_tenths, m), 0);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_join(thread[i], NULL), 0);
+    expect_text("# TYPE t_cost_usd_total counter\nt_cost_usd_total 20000\n");
+    metric_set(m, 7.5);
+    expect_text("t_cost_usd_total 7.5\n");
+}
+
+static void test_the_values_of_labels_are_escaped_and_cut(void **state)
+{
+    char labels[METRIC_LABELS_BYTES], many[METRIC_LABELS_BYTES], value[METRIC_LABEL_BYTES + 2];
+
+    (void)state;
+    metric_labels(labels, (const char *const[]){ "a", "x\"y\\z\n", "b", "", NULL });
+    assert_string_equal(labels, "a=\"x\\\"y\\\\z\\n\",b=\"\"");
+    memset(value, 'v', sizeof value - 1);
+    value[sizeof value - 1] = '\0';
+    metric_labels(labels, (const char *const[]){ "a", value, NULL });
+    assert_int_equal(strlen(labels), strlen("a=\"\"") + METRIC_LABEL_BYTES);
+    memset(value, '"', sizeof value - 1);
+    metric_labels(many, (const char *const[]){ "a", value, "b", value, NULL });
+    assert_string_equal(many, "");
+}
+
 /* Last, as it fills the table for good. */
 static void test_beyond_the_limit_one_series_takes_what_comes(void **state)
 {
@@ -114,7 +152,7 @@ static void test_beyond_the_limit_one_series_takes_what_comes(void **state)
     metric_observe(metric_histogram("t_new_seconds", "New", NULL), 1);
     metric_set(metric_gauge("t_new", "New", NULL), 1);
     assert_int_equal(metric_value(other), before + 2);
-    expect_text("\n# TYPE other counter\nother ");
+    expect_text("\n# TYPE tranche_metrics_dropped_total counter\ntranche_metrics_dropped_total ");
 }
 
 int main(void)
@@ -123,6 +161,8 @@ int main(void)
         cmocka_unit_test(test_series_of_a_name_stand_together_below_its_help_and_type),
         cmocka_unit_test(test_a_histogram_counts_what_is_at_most_its_bounds),
         cmocka_unit_test(test_no_event_of_any_thread_is_lost),
+        cmocka_unit_test(test_a_counter_of_fractions_loses_nothing_and_can_be_set),
+        cmocka_unit_test(test_the_values_of_labels_are_escaped_and_cut),
         cmocka_unit_test(test_beyond_the_limit_one_series_takes_what_comes),
     };
 

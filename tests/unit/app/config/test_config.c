@@ -337,7 +337,7 @@ static void test_an_error_names_its_place_and_remedy(void **state)
           "models[0].engine: \"warp\" does not fit; it takes fast or plain" },
         { "models: [{ name: x, file: y, fake: {} }]\n", "`fake` is for models of kind fake" },
         { "models: [{ name: x, file: y, price: { input: -1 } }]\n",
-          "price.input: \"-1\" does not fit; it takes a number from 0 to 1000000" },
+          "price.input: \"-1\" does not fit; it takes a number from 0 to 1000" },
         { "models: [{ name: x, file: y, price: { output: nan } }]\n",
           "models[0].price.output: \"nan\" does not fit; it takes a number" },
         { "models: [{ name: x, file: y, adapters: [{ scale: 1 }] }]\n",
