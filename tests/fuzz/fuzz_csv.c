@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "format/lines.h"
-#include "format/table/table.h"
+#include "format/table/sheet.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -65,12 +65,12 @@ static void check_records(const char *p, size_t len, size_t buffer, char delimit
 /* The whole as a file: its first column goes into the prompt, and each row comes out. */
 static void check_table(struct str bytes)
 {
-    struct table_head head = { .name = "x", .bytes = bytes, .whole = true };
+    struct sheet_head head = { .name = "x", .bytes = bytes, .whole = true };
     struct columns one = { (struct str[]){ STR_INIT("a") }, 1 };
     struct arena a = { 0 };
     struct template t;
     struct error e = { 0 };
-    struct table table;
+    struct sheet sheet;
 
     if (template_read(&t, &a, bytes, &one, &e) == 0) {
         struct buf out = BUF_INIT(bytes.len * 64 + 64);
@@ -80,21 +80,21 @@ static void check_table(struct str bytes)
     const struct where *w = where_read(&a, bytes, &one, &e);
     if (w)
         (void)where_chooses(w, &(struct cell){ .text = STR("1") });
-    if (table_open(&table, &head, 1, &(struct table_options){ .prompt = "{a}" }, &e) == 0) {
+    if (sheet_open(&sheet, &head, 1, &(struct sheet_options){ .prompt = "{a}" }, &e) == 0) {
         struct shard s = { .line_no = head.line_no, .offset = head.begin };
         struct lines it;
         struct line line;
         struct buf out = BUF_INIT(bytes.len * 64 + 4096);
-        (void)shard_cut(bytes.p + head.begin, bytes.len - head.begin, true, &table.cut, &s);
-        lines_init(&it, &s, bytes.p + head.begin, &table.cut);
+        (void)shard_cut(bytes.p + head.begin, bytes.len - head.begin, true, &sheet.cut, &s);
+        lines_init(&it, &s, bytes.p + head.begin, &sheet.cut);
         while (lines_next(&it, &line)) {
             struct violations bad = { 0 };
             struct str request;
-            (void)table_request(&table, &a, line.text, &request, &bad);
-            (void)table_write_row(&table, &a, line.text, &(struct table_answer){ 0 }, &out);
+            (void)sheet_request(&sheet, &a, line.text, &request, &bad);
+            (void)sheet_write_row(&sheet, &a, line.text, &(struct sheet_answer){ 0 }, &out);
         }
         buf_release(&out);
-        table_release(&table);
+        sheet_release(&sheet);
     }
     arena_release(&a);
 }

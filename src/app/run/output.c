@@ -40,21 +40,11 @@ bool output_is_stream(const char *path)
     return strcmp(path, "-") == 0 || (stat(path, &st) == 0 && !S_ISREG(st.st_mode));
 }
 
-static bool is_input(const struct stat *out, const struct input *in)
-{
-    struct stat st;
-
-    for (uint32_t i = 0; i < in->count; i++)
-        if (fstat(in->file[i].fd, &st) == 0 && st.st_dev == out->st_dev && st.st_ino == out->st_ino)
-            return true;
-    return false;
-}
-
 bool output_is_input(const char *path, const struct input *in)
 {
     struct stat out;
 
-    return strcmp(path, "-") != 0 && stat(path, &out) == 0 && is_input(&out, in);
+    return strcmp(path, "-") != 0 && stat(path, &out) == 0 && input_has(in, &out);
 }
 
 /* A link to a file stays a link: the answers go to where it leads. */
@@ -78,7 +68,7 @@ static int check_file(const char *path, const struct input *in, bool in_place, s
     if (S_ISDIR(out.st_mode))
         return error_set(e, ERROR_INVALID_ARGUMENT, "the output %s is a folder; name a file in it",
                          path);
-    if (!in_place && is_input(&out, in))
+    if (!in_place && input_has(in, &out))
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "the output %s is the input; choose another with -o OUTPUT", path);
     return 0;

@@ -11,6 +11,7 @@
 #include "engine/lines/cutter.h"
 #include "engine/lines/digest.h"
 #include "engine/lines/line_index.h"
+#include "format/table/sheet.h"
 
 #define THREADS_MAX 64
 /* A worker gives back what one very long line made it take. */
@@ -99,21 +100,42 @@ static bool job_accepts(const struct line_rules *rules, struct predictor *p, str
     return false;
 }
 
+/* The row's request is not in the file: what is wrong with it is wrong with the row. */
+static bool read_row(struct arena *a, struct str record, const struct line_rules *rules,
+                     struct predictor *p, struct input_line *out, struct violations *bad)
+{
+    struct str request;
+
+    *out = (struct input_line){ 0 };
+    if (!sheet_request(rules->sheet, a, record, &request, bad))
+        return false;
+    bool good =
+        request_read_line(a, request, rules, out, bad) && job_accepts(rules, p, request, out, bad);
+    for (unsigned i = 0; i < violations_held(bad); i++)
+        bad->item[i].offset = 0;
+    return good;
+}
+
 bool ingest_line(struct arena *a, struct str text, const struct line_rules *rules,
                  struct predictor *p, struct input_line *out, struct violations *bad)
 {
+    if (rules->sheet)
+        return read_row(a, text, rules, p, out, bad);
     return request_read_line(a, text, rules, out, bad) && job_accepts(rules, p, text, out, bad);
 }
 
-void ingest_overlong(struct violations *bad)
+void ingest_overlong(const struct line_rules *rules, struct violations *bad)
 {
+    bool row = rules->sheet != NULL;
+
     bad->count = bad->warnings = 0;
     struct violation *v = violations_add(bad);
     *v = (struct violation){ 0 };
-    (void)snprintf(v->message, sizeof v->message, "The line is over %zu MiB.",
+    (void)snprintf(v->message, sizeof v->message, "The %s is over %zu MiB.", row ? "row" : "line",
                    LINE_BYTES_MAX >> 20);
-    (void)snprintf(v->remedy, sizeof v->remedy,
-                   "Shorten it, or refer to large media by fileData.fileUri.");
+    (void)snprintf(v->remedy, sizeof v->remedy, "%s",
+                   row ? "Look for a quote that is not closed."
+                       : "Shorten it, or refer to large media by fileData.fileUri.");
 }
 
 void ingest_error(const struct violations *bad, struct error *e)
@@ -202,6 +224,8 @@ static struct line_note note_of(struct str text, const struct input_line *in, bo
 {
     struct str r = in->request_text;
 
+    if (rules->sheet) /* the output row is made of the record */
+        return (struct line_note){ .at = LINE_UNKNOWN };
     if (rules->from_output && (r.len == 0 || r.p[0] == '"' || !lies_in(r, text)))
         return (struct line_note){ .at = LINE_UNKNOWN };
     if (r.len == 0)
@@ -251,7 +275,7 @@ static void report(struct worker *w, const struct shard *s)
     if (w->found.bad + w->found.warned == 0 || (!o->on_bad && !o->on_warned))
         return;
     if (s->overlong) {
-        ingest_overlong(&w->violations);
+        ingest_overlong(&o->rules, &w->violations);
         if (o->on_bad)
             o->on_bad(o->arg, w->all->in, s, &line, &w->violations);
         return;

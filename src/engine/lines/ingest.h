@@ -63,11 +63,12 @@ int ingest_run(const struct input *in, const struct ingest_options *o, struct in
 void ingest_result_release(struct ingest_result *r);
 
 /* Validates one line as ingest does, the limits of the predictor's model included (NULL: of none): the
- * pipeline uses the same. text must stay until the arena is done with. */
+ * pipeline uses the same. A row of a table becomes its request here. text must stay until the arena is
+ * done with. */
 bool ingest_line(struct arena *a, struct str text, const struct line_rules *rules,
                  struct predictor *p, struct input_line *out, struct violations *bad);
 /* The violation of the line of an overlong shard. */
-void ingest_overlong(struct violations *bad);
+void ingest_overlong(const struct line_rules *rules, struct violations *bad);
 /* The first violation as the error an output row carries: "path: message remedy". */
 void ingest_error(const struct violations *bad, struct error *e);
 

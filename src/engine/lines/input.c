@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/gunzip.h"
 #include "base/mem.h"
 #include "base/sys.h"
 #include "engine/lines/digest.h"
@@ -28,25 +29,33 @@ static void allow_files(rlim_t wanted)
     (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* Takes fd, also when it fails. */
-static int append(struct input *in, const char *path, int fd, uint64_t bytes, struct error *e)
+/* Takes fd, also when it fails. given: the file that the user named. */
+static int append(struct input *in, const char *path, int fd, const struct stat *given,
+                  struct error *e)
 {
-    if (in->count == INPUT_FILES_MAX) {
+    struct stat st;
+    int rc = 0;
+
+    if (in->count == INPUT_FILES_MAX)
+        rc = error_set(e, ERROR_INVALID_ARGUMENT, "more than %d input files", INPUT_FILES_MAX);
+    else if (fstat(fd, &st) < 0)
+        rc = error_errno(e, "cannot look at %s", path);
+    if (rc < 0) {
         (void)close(fd);
-        return error_set(e, ERROR_INVALID_ARGUMENT, "more than %d input files", INPUT_FILES_MAX);
+        return -1;
     }
     in->file = mem_list_grow(in->file, in->count, sizeof *in->file);
-    in->file[in->count++] =
-        (struct input_file){ .path = mem_strdup(path), .fd = fd, .bytes = bytes };
-    in->bytes += bytes;
+    in->file[in->count++] = (struct input_file){ .path = mem_strdup(path),
+                                                 .fd = fd,
+                                                 .bytes = (uint64_t)st.st_size,
+                                                 .dev = given->st_dev,
+                                                 .ino = given->st_ino };
+    in->bytes += (uint64_t)st.st_size;
     return 0;
 }
 
-/* Only a regular file that is not compressed can be read as lines. */
-static int check_file(int fd, const char *path, bool is_stored, struct stat *st, struct error *e)
+static int check_regular(int fd, const char *path, struct stat *st, struct error *e)
 {
-    unsigned char magic[2];
-
     if (fstat(fd, st) < 0)
         return error_errno(e, "cannot look at %s", path);
     if (S_ISDIR(st->st_mode))
@@ -56,43 +65,88 @@ static int check_file(int fd, const char *path, bool is_stored, struct stat *st,
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "%s is not a regular file; give its bytes on standard input and '-'",
                          path);
-    int64_t got = sys_read_at(fd, magic, sizeof magic, 0, path, e);
-    if (got < 0)
-        return -1;
-    bool is_gzip = got == 2 && magic[0] == 0x1F && magic[1] == 0x8B;
-    if (is_gzip && is_stored)
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "%s is compressed; upload it unpacked, or as an object whose "
-                         "contentEncoding is gzip",
-                         path);
-    if (is_gzip)
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "%s is compressed; unpack it, as in: gzip -dc %s | tranche run -", path,
-                         path);
     return 0;
 }
 
-/* Takes fd, also when it fails. is_stored: by the service, not a file of the user. */
-static int add_open(struct input *in, const char *name, int fd, bool is_stored, struct error *e)
+/* 1 when the file is compressed by gzip, 0 when it is not compressed. */
+static int is_gzip(int fd, const char *path, struct error *e)
+{
+    unsigned char magic[4] = { 0 };
+
+    if (sys_read_at(fd, magic, sizeof magic, 0, path, e) < 0)
+        return -1;
+    if (memcmp(magic, "\x28\xB5\x2F\xFD", sizeof magic) == 0)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "%s is compressed by zstd; unpack it, as in: zstd -dc %s | tranche run -",
+                         path, path);
+    return magic[0] == 0x1F && magic[1] == 0x8B;
+}
+
+static int unpack_all(struct gunzip *g, int to, const char *path, struct error *e)
+{
+    char *piece = mem_alloc(COPY_BYTES);
+    int rc = 0;
+
+    while (rc == 0) {
+        int64_t n = gunzip_read(g, piece, COPY_BYTES, path, e);
+        if (n == 0)
+            break;
+        rc = n < 0 ? -1 : sys_write_all(to, piece, (size_t)n, path, e);
+    }
+    mem_free(piece);
+    return rc;
+}
+
+/* The content of fd in a file without a name; takes fd. dir NULL: the service keeps it, whose objects are
+ * unpacked elsewhere. */
+static int unpack(int fd, const char *path, const char *dir, struct error *e)
+{
+    struct gunzip *g = gunzip_open(fd);
+    int to = -1, rc = -1;
+
+    if (!dir)
+        (void)error_set(e, ERROR_INVALID_ARGUMENT,
+                        "%s is compressed; upload it unpacked, or as an object whose "
+                        "contentEncoding is gzip",
+                        path);
+    else if (lseek(fd, 0, SEEK_SET) < 0)
+        (void)error_errno(e, "cannot read %s", path);
+    else
+        to = sys_open_nameless(dir, e);
+    if (to >= 0)
+        rc = unpack_all(g, to, path, e);
+    gunzip_close(g);
+    if (rc < 0 && to >= 0)
+        (void)close(to);
+    return rc < 0 ? -1 : to;
+}
+
+/* Takes fd, also when it fails. dir: where to unpack what is compressed; NULL: nowhere. */
+static int add_open(struct input *in, const char *name, int fd, const char *dir, struct error *e)
 {
     struct stat st;
+    int packed = -1;
 
-    if (check_file(fd, name, is_stored, &st, e) < 0) {
+    if (check_regular(fd, name, &st, e) == 0)
+        packed = is_gzip(fd, name, e);
+    if (packed < 0) {
         (void)close(fd);
         return -1;
     }
-    return append(in, name, fd, (uint64_t)st.st_size, e);
+    if (packed)
+        fd = unpack(fd, name, dir, e);
+    return fd < 0 ? -1 : append(in, name, fd, &st, e);
 }
 
-static int add_file(struct input *in, const char *path, struct error *e)
+static int add_file(struct input *in, const char *path, const char *dir, struct error *e)
 {
     allow_files((rlim_t)in->count + SPARE_FILES);
     /* O_NONBLOCK: opening a pipe that nobody writes would wait for ever. */
     int fd = sys_open(path, O_RDONLY | O_NONBLOCK, e);
-    return fd < 0 ? -1 : add_open(in, path, fd, false, e);
+    return fd < 0 ? -1 : add_open(in, path, fd, dir, e);
 }
 
-static int add_pattern(struct input *in, const char *pattern, struct error *e)
+static int add_pattern(struct input *in, const char *pattern, const char *dir, struct error *e)
 {
     glob_t found = { 0 };
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): nothing changes the environment or the user database */
@@ -105,7 +159,7 @@ static int add_pattern(struct input *in, const char *pattern, struct error *e)
         rc = error_set(e, ERROR_PERMISSION_DENIED, "cannot look for %s: a folder is not readable",
                        pattern);
     for (size_t i = 0; i < found.gl_pathc && rc == 0; i++)
-        rc = add_file(in, found.gl_pathv[i], e);
+        rc = add_file(in, found.gl_pathv[i], dir, e);
     globfree(&found);
     return rc;
 }
@@ -143,7 +197,7 @@ static int add_stdin(struct input *in, const char *dir, struct error *e)
         (void)close(fd);
         return -1;
     }
-    return add_open(in, name, fd, false, e);
+    return add_open(in, name, fd, dir, e);
 }
 
 static int add_path(struct input *in, const char *path, const char *dir, struct error *e)
@@ -153,8 +207,8 @@ static int add_path(struct input *in, const char *path, const char *dir, struct 
     if (strcmp(path, "-") == 0)
         return add_stdin(in, dir, e);
     if (strpbrk(path, "*?[") && lstat(path, &st) < 0)
-        return add_pattern(in, path, e);
-    return add_file(in, path, e);
+        return add_pattern(in, path, dir, e);
+    return add_file(in, path, dir, e);
 }
 
 int input_open(struct input *in, const char *const *paths, uint32_t count, const char *dir,
@@ -178,7 +232,7 @@ int input_open_fds(struct input *in, const struct input_source *src, uint32_t co
 
     *in = (struct input){ 0 };
     while (taken < count && rc == 0) {
-        rc = add_open(in, src[taken].name, src[taken].fd, true, e);
+        rc = add_open(in, src[taken].name, src[taken].fd, NULL, e);
         taken++;
     }
     if (rc == 0)
@@ -197,6 +251,14 @@ void input_release(struct input *in)
     }
     mem_free(in->file);
     *in = (struct input){ 0 };
+}
+
+bool input_has(const struct input *in, const struct stat *st)
+{
+    for (uint32_t i = 0; i < in->count; i++)
+        if (in->file[i].dev == st->st_dev && in->file[i].ino == st->st_ino)
+            return true;
+    return false;
 }
 
 static int changed(const struct input_file *f, struct error *e)

@@ -5,15 +5,19 @@
  *
  * Shape:   files in the order given; a pattern's matches in byte order; "-" is standard input, copied
  *          first to a file in the state folder that has no name any more and goes when it is closed.
- *          A path that exists is itself, even with * ? [ in it.
- * Errors:  NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT (a folder, gzip bytes) naming the path;
+ *          A path that exists is itself, even with * ? [ in it. What is compressed by gzip is unpacked
+ *          first, to such a file, too.
+ * Errors:  NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT (a folder, damaged gzip bytes, zstd bytes) naming
+ *          the path; RESOURCE_EXHAUSTED when the disk is full;
  *          FAILED_PRECONDITION from reading when the bytes are no longer those of ingest.
  * Threads: input_read_at may be called from several at once; the rest is the owner's.
  */
 #ifndef TRANCHE_ENGINE_LINES_INPUT_H
 #define TRANCHE_ENGINE_LINES_INPUT_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
 #include "base/str.h"
@@ -27,6 +31,8 @@ struct input_file {
     uint64_t bytes;
     uint64_t begin;   /* offset of its first line, when a header stands before it; else 0 */
     uint64_t line_no; /* of that line */
+    dev_t dev;        /* of the file that was given, packed or not, with ino */
+    ino_t ino;
 };
 struct input {
     struct input_file *file;
@@ -35,7 +41,7 @@ struct input {
     const struct line_cut *cut; /* of all; NULL: plain lines. Borrowed */
 };
 
-/* paths: files, patterns with * ? [, or "-". dir: where standard input is copied. */
+/* paths: files, patterns with * ? [, or "-". dir: where standard input is copied, and gzip unpacked. */
 int input_open(struct input *in, const char *const *paths, uint32_t count, const char *dir,
                struct error *e) FALLIBLE;
 /* A file that is open already. */
@@ -46,6 +52,8 @@ struct input_source {
 /* The stored files of src in their order. All descriptors are taken, also when it fails. */
 int input_open_fds(struct input *in, const struct input_source *src, uint32_t count,
                    struct error *e) FALLIBLE;
+/* True when the file is one of the inputs. */
+bool input_has(const struct input *in, const struct stat *st);
 /* All len bytes, which must lie within the file as it was opened. */
 int input_read_at(const struct input *in, uint32_t file, uint64_t offset, void *p, size_t len,
                   struct error *e) FALLIBLE;

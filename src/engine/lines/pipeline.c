@@ -111,7 +111,7 @@ static int take_bad(struct run *r, uint64_t index, struct error *e)
 
 static int take_overlong(struct run *r, const struct line *line, struct error *e)
 {
-    ingest_overlong(&r->violations);
+    ingest_overlong(&r->job->rules, &r->violations);
     return take_bad(r, line->index, e);
 }
 

@@ -9,9 +9,11 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "engine/lines/gzip.h"
 #include "engine/lines/line_index.h"
 #include "engine/lines/walk.h"
 #include "engine/lines/writer.h"
+#include "format/table/sheet.h"
 
 #define WRITE_BYTES ((size_t)1024 * 1024)
 /* An arena that one very large line made grow beyond this is released. */
@@ -32,22 +34,20 @@ struct render {
     struct arena arena;
     struct violations ignored; /* they are in the row's status already */
     struct buf out;
+    uint64_t formulas;
+    struct gzip *gzip; /* packs what goes out; NULL: nothing does */
+    struct buf packed;
 };
 
 /* Writing over an input would destroy it. */
 static int check_not_input(const struct render *r, const char *path, struct error *e)
 {
-    struct stat out, in;
+    struct stat out;
 
-    if (stat(path, &out) < 0)
+    if (stat(path, &out) < 0 || !input_has(r->walk.input, &out))
         return 0;
-    for (uint32_t i = 0; i < r->walk.input->count; i++) {
-        if (fstat(r->walk.input->file[i].fd, &in) == 0 && in.st_dev == out.st_dev &&
-            in.st_ino == out.st_ino)
-            return error_set(e, ERROR_INVALID_ARGUMENT,
-                             "the output %s is an input too; choose another name", path);
-    }
-    return 0;
+    return error_set(e, ERROR_INVALID_ARGUMENT,
+                     "the output %s is an input too; choose another name", path);
 }
 
 static int partial_open(struct render *r, struct error *e)
@@ -93,9 +93,13 @@ struct render *render_open(const char *path, const struct input *in,
     r->rules = *rules;
     r->style = style;
     r->fd = -1;
-    r->out = BUF_INIT(ROW_BYTES_MAX + WRITE_BYTES);
+    r->out = r->packed = BUF_INIT(ROW_BYTES_MAX + WRITE_BYTES);
     if (output_open(r, path, e) < 0)
         goto fail;
+    if (str_ends(str_of(path), STR(".gz")))
+        r->gzip = gzip_new();
+    if (rules->sheet)
+        sheet_write_head(rules->sheet, &r->out);
     r->writer = writer_new(r->fd, r->partial ? r->partial : r->path, r->partial != NULL, e);
     if (!r->writer)
         goto fail;
@@ -112,6 +116,8 @@ void render_close(struct render *r)
     writer_free(r->writer);
     if (r->owns_fd && r->fd >= 0)
         (void)close(r->fd);
+    gzip_free(r->gzip);
+    buf_release(&r->packed);
     buf_release(&r->out);
     walk_release(&r->walk);
     arena_release(&r->arena);
@@ -169,10 +175,15 @@ static int write_line(struct render *r, const struct spool_row *row, struct erro
     arena_reset(&r->arena);
     if (r->arena.bytes > KEEP_BYTES)
         arena_release(&r->arena);
-    if (!r->walk.shard->overlong)
-        take_spans(r, &line, row->outcome == OUTCOME_SUCCEEDED, &in);
-    const struct row answer = { row->status, row->processed_us, row->response, r->style };
-    row_write(&in, text, &answer, &r->out);
+    if (r->rules.sheet) {
+        const struct sheet_answer answer = { row->status, row->response };
+        r->formulas += sheet_write_row(r->rules.sheet, &r->arena, line.text, &answer, &r->out);
+    } else {
+        if (!r->walk.shard->overlong)
+            take_spans(r, &line, row->outcome == OUTCOME_SUCCEEDED, &in);
+        const struct row answer = { row->status, row->processed_us, row->response, r->style };
+        row_write(&in, text, &answer, &r->out);
+    }
     if (!buf_ok(&r->out))
         return error_set(e, ERROR_INTERNAL, "the row of answer %llu is too long",
                          (unsigned long long)r->written + 1);
@@ -180,9 +191,15 @@ static int write_line(struct render *r, const struct spool_row *row, struct erro
     return 0;
 }
 
-static int hand_over(struct render *r, struct error *e)
+static int hand_over(struct render *r, bool last, struct error *e)
 {
-    return r->out.len ? writer_put(r->writer, &r->out, e) : 0;
+    if (r->out.len == 0 && !(r->gzip && last))
+        return 0;
+    if (!r->gzip)
+        return writer_put(r->writer, &r->out, e);
+    gzip_add(r->gzip, buf_str(&r->out), last, &r->packed);
+    buf_clear(&r->out);
+    return writer_put(r->writer, &r->packed, e);
 }
 
 int render_advance(struct render *r, struct spool *s, struct error *e)
@@ -195,10 +212,10 @@ int render_advance(struct render *r, struct spool *s, struct error *e)
         rc = spool_get(s, r->written, &row, e);
         if (rc == 1 && write_line(r, &row, e) < 0)
             return -1;
-        if (r->out.len >= WRITE_BYTES && hand_over(r, e) < 0)
+        if (r->out.len >= WRITE_BYTES && hand_over(r, false, e) < 0)
             return -1;
     }
-    if (rc < 0 || hand_over(r, e) < 0)
+    if (rc < 0 || hand_over(r, false, e) < 0)
         return -1;
     return rc == 1 && r->written < r->walk.job->lines;
 }
@@ -208,10 +225,15 @@ uint64_t render_lines(const struct render *r)
     return r->written;
 }
 
+uint64_t render_formulas(const struct render *r)
+{
+    return r->formulas;
+}
+
 int render_finish(struct render *r, struct error *e)
 {
     assert(r->written == r->walk.job->lines);
-    if (hand_over(r, e) < 0 || writer_flush(r->writer, e) < 0)
+    if (hand_over(r, true, e) < 0 || writer_flush(r->writer, e) < 0)
         return -1;
     return r->partial ? sys_rename(r->partial, r->path, e) : 0;
 }

@@ -4,6 +4,8 @@
  *
  * Shape:   rows go to PATH.partial as far as every line before them is answered; at the end the file
  *          is synced and renamed to PATH. "-" writes to standard output as far as it is known.
+ *          A table's rows (line_rules) are written as the table says, behind its head. A PATH that ends
+ *          in .gz is compressed.
  *          A device or pipe is written directly, without a .partial.
  *          After a crash the file is rendered again from the first line: the spool is the truth.
  * Errors:  of writing (RESOURCE_EXHAUSTED: disk full; CANCELLED: nobody reads the pipe any more);
@@ -31,6 +33,8 @@ void render_tee(struct render *r, void (*fn)(void *arg, const void *p, size_t le
 #define RENDER_BURST 4096
 int render_advance(struct render *r, struct spool *s, struct error *e) FALLIBLE;
 uint64_t render_lines(const struct render *r); /* written so far */
+/* The answers in them that a spreadsheet would take for formulas; of a table. */
+uint64_t render_formulas(const struct render *r);
 /* All lines must have rows: syncs and renames. */
 int render_finish(struct render *r, struct error *e) FALLIBLE;
 void render_close(struct render *r); /* leaves the .partial where it is; accepts NULL */

@@ -135,7 +135,7 @@ static int take_line(struct stage *s, const struct line *line, struct error *e)
     arena_reset(&s->arena);
     s->violations.count = 0;
     if (s->walk.shard->overlong) {
-        ingest_overlong(&s->violations);
+        ingest_overlong(&s->d->job->rules, &s->violations);
         return take_bad(s, line->index, e);
     }
     arena_reserve(&s->arena, line->text.len * WINDOW_ARENA_FACTOR);

@@ -151,6 +151,8 @@ struct line_rules {
     bool from_output; /* an output row: its own status, processed_time and response are left out */
     bool strict;      /* warnings are violations */
     enum line_kinds kinds; /* requests that the job takes */
+    /* A line is a row of this sheet, which the engine makes a request; or NULL. */
+    const struct sheet *sheet;
 };
 
 /* Reads one line. text must stay until the arena is done with. Returns true when it can run; bad then has

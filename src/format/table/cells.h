@@ -41,7 +41,7 @@ char delimiter_guess(struct str header);
 
 /* ---- The names of a table's columns ---- */
 
-#define TABLE_COLUMNS_MAX 10000
+#define SHEET_COLUMNS_MAX 10000
 
 struct columns {
     struct str *name;

@@ -17,7 +17,7 @@ static struct violation *add(struct violations *bad, size_t offset, struct str c
     return v;
 }
 
-static void judge_count(const struct table *t, uint32_t n, struct violations *bad)
+static void judge_count(const struct sheet *t, uint32_t n, struct violations *bad)
 {
     struct violation *v = add(bad, 0, (struct str){ 0 }, "");
 
@@ -29,7 +29,7 @@ static void judge_count(const struct table *t, uint32_t n, struct violations *ba
                        : "Add the missing cells; an unclosed quote before them has the same look.");
 }
 
-static struct cell *delimited_cells(const struct table *t, struct arena *a, struct str record,
+static struct cell *delimited_cells(const struct sheet *t, struct arena *a, struct str record,
                                     struct violations *bad)
 {
     struct cell *cell = arena_array(a, t->columns.count, sizeof *cell);
@@ -59,7 +59,7 @@ static void take_value(struct arena *a, yyjson_val *value, struct cell *c)
         c->text = yyjson_is_str(value) ? json_str(value) : json_text(a, value);
 }
 
-static bool is_column(const struct table *t, struct str name)
+static bool is_column(const struct sheet *t, struct str name)
 {
     for (uint32_t i = 0; i < t->columns.count; i++)
         if (str_eq(t->columns.name[i], name))
@@ -68,7 +68,7 @@ static bool is_column(const struct table *t, struct str name)
 }
 
 /* A table of cells has no place for a member that no column has. */
-static void judge_members(const struct table *t, yyjson_val *root, struct violations *bad)
+static void judge_members(const struct sheet *t, yyjson_val *root, struct violations *bad)
 {
     yyjson_obj_iter it = yyjson_obj_iter_with(root);
     yyjson_val *key;
@@ -83,7 +83,7 @@ static void judge_members(const struct table *t, yyjson_val *root, struct violat
     }
 }
 
-static struct cell *json_cells(const struct table *t, struct arena *a, struct str record,
+static struct cell *json_cells(const struct sheet *t, struct arena *a, struct str record,
                                struct violations *bad)
 {
     struct cell *cell = arena_array(a, t->columns.count, sizeof *cell);
@@ -111,7 +111,7 @@ static struct cell *json_cells(const struct table *t, struct arena *a, struct st
     return cell;
 }
 
-struct cell *row_cells(const struct table *t, struct arena *a, struct str record,
+struct cell *row_cells(const struct sheet *t, struct arena *a, struct str record,
                        struct violations *bad)
 {
     return t->delimiter ? delimited_cells(t, a, record, bad) : json_cells(t, a, record, bad);

@@ -107,9 +107,34 @@ static void test_what_cannot_be_an_input_is_refused_with_a_remedy(void **state)
     assert_int_equal(sys_mkdirs(scratch_path(&f->dir, "folder", path), &e), 0);
     assert_refused(f, "folder", ERROR_INVALID_ARGUMENT, "/*.jsonl");
     scratch_write(&f->dir, "packed.jsonl", "\x1F\x8B\x08", 3);
-    assert_refused(f, "packed.jsonl", ERROR_INVALID_ARGUMENT, "gzip -dc");
+    assert_refused(f, "packed.jsonl", ERROR_INVALID_ARGUMENT, "is not a whole gzip stream");
+    scratch_write(&f->dir, "packed.zst", "\x28\xB5\x2F\xFD", 4);
+    assert_refused(f, "packed.zst", ERROR_INVALID_ARGUMENT, "zstd -dc");
     assert_int_equal(mkfifo(scratch_path(&f->dir, "pipe", path), 0600), 0);
     assert_refused(f, "pipe", ERROR_INVALID_ARGUMENT, "not a regular file");
+}
+
+/* `printf a | gzip -n` twice: one content of two members. */
+static void test_a_gzip_file_is_read_unpacked_and_known_as_the_file_that_was_given(void **state)
+{
+    static const char member[] = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x4b\x04\x00\x43\xbe"
+                                 "\xb7\xe8\x01\x00\x00\x00";
+    struct fixture *f = *state;
+    char path[SCRATCH_PATH_BYTES], back[2], two[2 * (sizeof member - 1)];
+    struct error e = { 0 };
+    struct stat st;
+
+    memcpy(two, member, sizeof member - 1);
+    memcpy(two + sizeof member - 1, member, sizeof member - 1);
+    scratch_write(&f->dir, "a.gz", two, sizeof two);
+    assert_int_equal(open_one(f, "a.gz", &e), 0);
+    assert_int_equal(f->input.bytes, 2);
+    assert_int_equal(input_read_at(&f->input, 0, 0, back, 2, &e), 0);
+    assert_memory_equal(back, "aa", 2);
+    assert_int_equal(stat(scratch_path(&f->dir, "a.gz", path), &st), 0);
+    assert_true(input_has(&f->input, &st));
+    scratch_write(&f->dir, "cut.gz", member, sizeof member - 5);
+    assert_refused(f, "cut.gz", ERROR_INVALID_ARGUMENT, "is not a whole gzip stream");
 }
 
 /* Standard input is a pipe here; its copy leaves no name behind. */
@@ -249,6 +274,7 @@ int main(void)
         TEST(test_a_pattern_means_its_matches_in_byte_order),
         TEST(test_an_existing_name_with_pattern_characters_is_itself),
         TEST(test_what_cannot_be_an_input_is_refused_with_a_remedy),
+        TEST(test_a_gzip_file_is_read_unpacked_and_known_as_the_file_that_was_given),
         TEST(test_standard_input_is_copied_and_read_as_a_file),
         TEST(test_a_shard_that_changed_is_not_read),
         TEST(test_an_overlong_shard_is_checked_whole_but_only_its_head_is_kept),

@@ -1,4 +1,4 @@
-#include "format/table/table.h"
+#include "format/table/sheet.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -7,37 +7,37 @@
 #include "base/json_write.h"
 #include "format/request/request.h"
 #include "format/table/row_cells.h"
-#include "format/table/table_head.h"
+#include "format/table/sheet_head.h"
 
 #define REQUEST_BYTES_MAX (LINE_BYTES_MAX * 2)
 
 /* ---- Forms ---- */
 
-int table_form_of(const char *path, enum table_form *out, struct error *e)
+int sheet_form_of(const char *path, enum sheet_form *out, struct error *e)
 {
     static const struct {
         const char *ending;
-        enum table_form form;
+        enum sheet_form form;
         const char *remedy; /* not NULL: refused */
     } forms[] = {
-        { ".csv", TABLE_CSV, NULL },
-        { ".tsv", TABLE_TSV, NULL },
-        { ".tab", TABLE_TSV, NULL },
-        { ".jsonl", TABLE_JSONL, NULL },
-        { ".ndjson", TABLE_JSONL, NULL },
-        { ".xlsx", TABLE_UNKNOWN, "in the spreadsheet, save it as \"CSV UTF-8\"" },
-        { ".xls", TABLE_UNKNOWN, "in the spreadsheet, save it as \"CSV UTF-8\"" },
-        { ".ods", TABLE_UNKNOWN, "in the spreadsheet, save it as \"Text CSV\"" },
-        { ".parquet", TABLE_UNKNOWN,
+        { ".csv", SHEET_CSV, NULL },
+        { ".tsv", SHEET_TSV, NULL },
+        { ".tab", SHEET_TSV, NULL },
+        { ".jsonl", SHEET_JSONL, NULL },
+        { ".ndjson", SHEET_JSONL, NULL },
+        { ".xlsx", SHEET_UNKNOWN, "in the spreadsheet, save it as \"CSV UTF-8\"" },
+        { ".xls", SHEET_UNKNOWN, "in the spreadsheet, save it as \"CSV UTF-8\"" },
+        { ".ods", SHEET_UNKNOWN, "in the spreadsheet, save it as \"Text CSV\"" },
+        { ".parquet", SHEET_UNKNOWN,
           "use CSV, as in: duckdb -c \"copy 'x.parquet' to 'x.csv' (header)\"" },
-        { ".duckdb", TABLE_UNKNOWN,
+        { ".duckdb", SHEET_UNKNOWN,
           "use CSV, as in: duckdb x.duckdb -c \"copy my_table to 'x.csv' (header)\"" },
-        { ".zst", TABLE_UNKNOWN, "unpack it, as in: zstd -d x.csv.zst" },
+        { ".zst", SHEET_UNKNOWN, "unpack it, as in: zstd -d x.csv.zst" },
     };
     struct str name = str_of(path);
     size_t hash = str_find(name, STR(".duckdb#"));
 
-    *out = TABLE_UNKNOWN;
+    *out = SHEET_UNKNOWN;
     if (str_starts(name, STR("bq://")))
         return error_set(e, ERROR_UNIMPLEMENTED,
                          "%s: a table of BigQuery cannot be used here; use CSV, as in: bq extract "
@@ -93,7 +93,7 @@ static int add_param(struct json_writer *w, struct arena *a, const char *param, 
     return 0;
 }
 
-static int add_enum(struct table *t, struct json_writer *w, const char *values, struct error *e)
+static int add_enum(struct sheet *t, struct json_writer *w, const char *values, struct error *e)
 {
     uint32_t count;
     struct str *value = read_list(&t->arena, values, &count);
@@ -113,7 +113,7 @@ static int add_enum(struct table *t, struct json_writer *w, const char *values, 
 }
 
 /* The properties of the schema become the columns. */
-static int add_schema(struct table *t, struct json_writer *w, const char *schema, struct error *e)
+static int add_schema(struct sheet *t, struct json_writer *w, const char *schema, struct error *e)
 {
     size_t at, i, n;
     yyjson_val *key, *value;
@@ -125,9 +125,9 @@ static int add_schema(struct table *t, struct json_writer *w, const char *schema
     if (!yyjson_is_obj(properties) || yyjson_obj_size(properties) == 0)
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "--schema: an object with properties is expected; each becomes a column");
-    if (yyjson_obj_size(properties) > TABLE_FIELDS_MAX)
+    if (yyjson_obj_size(properties) > SHEET_FIELDS_MAX)
         return error_set(e, ERROR_INVALID_ARGUMENT, "--schema has more than %d properties",
-                         TABLE_FIELDS_MAX);
+                         SHEET_FIELDS_MAX);
     t->field_count = (uint32_t)yyjson_obj_size(properties);
     t->field = arena_array(&t->arena, t->field_count, sizeof *t->field);
     yyjson_obj_foreach(properties, i, n, key, value)
@@ -141,7 +141,7 @@ static int add_schema(struct table *t, struct json_writer *w, const char *schema
     return 0;
 }
 
-static int add_generation(struct table *t, struct json_writer *w, const struct table_options *o,
+static int add_generation(struct sheet *t, struct json_writer *w, const struct sheet_options *o,
                           struct error *e)
 {
     if (o->schema && o->enum_values)
@@ -161,7 +161,7 @@ static int add_generation(struct table *t, struct json_writer *w, const struct t
 }
 
 /* Every row's request but for its prompt; returns where the prompt stands, or 0. */
-static size_t write_request(struct table *t, struct buf *out, const struct table_options *o,
+static size_t write_request(struct sheet *t, struct buf *out, const struct sheet_options *o,
                             struct error *e)
 {
     struct json_writer w = JSON_WRITER(out);
@@ -198,7 +198,7 @@ static size_t write_request(struct table *t, struct buf *out, const struct table
 }
 
 /* A mistake in the settings is one of all rows: found before the first of them. */
-static int check_request(struct table *t, struct error *e)
+static int check_request(struct sheet *t, struct error *e)
 {
     static const struct line_rules strict = { .strict = true };
     struct violations bad = { 0 };
@@ -211,7 +211,7 @@ static int check_request(struct table *t, struct error *e)
                      bad.item[0].path, bad.item[0].message, bad.item[0].remedy);
 }
 
-static int build_request(struct table *t, const struct table_options *o, struct error *e)
+static int build_request(struct sheet *t, const struct sheet_options *o, struct error *e)
 {
     struct buf out = BUF_INIT(REQUEST_BYTES_MAX);
     size_t at = write_request(t, &out, o, e);
@@ -228,7 +228,7 @@ static int build_request(struct table *t, const struct table_options *o, struct 
     return rc;
 }
 
-static int read_keep(struct table *t, const char *list, struct error *e)
+static int read_keep(struct sheet *t, const char *list, struct error *e)
 {
     uint32_t count = 0, column;
     struct str *name = list ? read_list(&t->arena, list, &count) : NULL;
@@ -245,7 +245,7 @@ static int read_keep(struct table *t, const char *list, struct error *e)
     return 0;
 }
 
-static bool name_taken(const struct table *t, struct str name)
+static bool name_taken(const struct sheet *t, struct str name)
 {
     for (uint32_t i = 0; i < t->columns.count; i++)
         if (t->keep[i] && str_eq(str_trim(t->columns.name[i]), name))
@@ -256,7 +256,7 @@ static bool name_taken(const struct table *t, struct str name)
     return false;
 }
 
-static void add_name(struct table *t, struct str wanted)
+static void add_name(struct sheet *t, struct str wanted)
 {
     struct str name = wanted;
 
@@ -265,7 +265,7 @@ static void add_name(struct table *t, struct str wanted)
     t->added[t->added_count++] = name;
 }
 
-static void name_added(struct table *t)
+static void name_added(struct sheet *t)
 {
     t->added = arena_array(&t->arena, t->field_count + 3, sizeof *t->added);
     for (uint32_t i = 0; i < t->field_count; i++)
@@ -278,7 +278,7 @@ static void name_added(struct table *t)
 
 static bool keep_row(const void *arg, struct str record)
 {
-    const struct table *t = arg;
+    const struct sheet *t = arg;
     struct arena a = { 0 };
     bool chosen = where_chooses(t->where, row_cells(t, &a, record, NULL));
 
@@ -286,19 +286,19 @@ static bool keep_row(const void *arg, struct str record)
     return chosen;
 }
 
-static void choose_output(struct table *t, const struct table_options *o)
+static void choose_output(struct sheet *t, const struct sheet_options *o)
 {
-    t->output = o->output == TABLE_UNKNOWN ? t->form : o->output;
+    t->output = o->output == SHEET_UNKNOWN ? t->form : o->output;
     t->excel = o->excel;
     if (t->output == t->form)
         t->output_delimiter = t->delimiter;
-    else if (t->output != TABLE_JSONL)
-        t->output_delimiter = t->output == TABLE_TSV ? '\t' : ',';
+    else if (t->output != SHEET_JSONL)
+        t->output_delimiter = t->output == SHEET_TSV ? '\t' : ',';
     t->bom |= o->excel;
     t->crlf |= o->excel;
 }
 
-static int read_settings(struct table *t, const struct table_options *o, struct error *e)
+static int read_settings(struct sheet *t, const struct sheet_options *o, struct error *e)
 {
     choose_output(t, o);
     if (template_read(&t->prompt, &t->arena, str_of(o->prompt), &t->columns, e) < 0 ||
@@ -314,17 +314,17 @@ static int read_settings(struct table *t, const struct table_options *o, struct 
     return t->where ? 0 : -1;
 }
 
-int table_open(struct table *t, struct table_head *head, uint32_t count,
-               const struct table_options *o, struct error *e)
+int sheet_open(struct sheet *t, struct sheet_head *head, uint32_t count,
+               const struct sheet_options *o, struct error *e)
 {
-    *t = (struct table){ 0 };
-    if (table_heads_read(t, head, count, e) == 0 && read_settings(t, o, e) == 0)
+    *t = (struct sheet){ 0 };
+    if (sheet_heads_read(t, head, count, e) == 0 && read_settings(t, o, e) == 0)
         return 0;
-    table_release(t);
+    sheet_release(t);
     return -1;
 }
 
-void table_release(struct table *t)
+void sheet_release(struct sheet *t)
 {
     arena_release(&t->arena);
 }
@@ -332,7 +332,7 @@ void table_release(struct table *t)
 /* ---- Rows in ---- */
 
 /* The cells that go into the prompt must be UTF-8; the others go out as they are. */
-static bool check_text(const struct table *t, const struct cell *cell, struct str record,
+static bool check_text(const struct sheet *t, const struct cell *cell, struct str record,
                        struct violations *bad)
 {
     for (uint32_t i = 0; i < t->prompt.count; i++) {
@@ -360,7 +360,7 @@ static bool check_text(const struct table *t, const struct cell *cell, struct st
 }
 
 /* The cells of a row that can be asked; NULL when it is bad. */
-static const struct cell *good_cells(const struct table *t, struct arena *a, struct str record,
+static const struct cell *good_cells(const struct sheet *t, struct arena *a, struct str record,
                                      struct violations *bad)
 {
     bad->count = bad->warnings = 0;
@@ -369,7 +369,7 @@ static const struct cell *good_cells(const struct table *t, struct arena *a, str
     return bad->count == 0 && check_text(t, cell, record, bad) ? cell : NULL;
 }
 
-bool table_request(const struct table *t, struct arena *a, struct str record, struct str *request,
+bool sheet_request(const struct sheet *t, struct arena *a, struct str record, struct str *request,
                    struct violations *bad)
 {
     const struct cell *cell = good_cells(t, a, record, bad);
@@ -394,14 +394,14 @@ bool table_request(const struct table *t, struct arena *a, struct str record, st
     return fits;
 }
 
-bool table_prompt(const struct table *t, struct arena *a, struct str record, struct buf *out,
+bool sheet_prompt(const struct sheet *t, struct arena *a, struct str record, struct buf *out,
                   struct violations *bad)
 {
     struct str request;
     size_t at;
     struct error e;
 
-    if (!table_request(t, a, record, &request, bad))
+    if (!sheet_request(t, a, record, &request, bad))
         return false;
     struct str text = str_sub(request, t->before.len - 1, request.len - t->before.len + 1);
     text.len = json_skip(text, 0);

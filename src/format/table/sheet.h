@@ -1,25 +1,25 @@
-/* table.h -- rows of a table as requests, and their answers as rows.
+/* sheet.h -- rows of a table as requests, and their answers as rows.
  *
  * Why: people have tables, not requests. A row becomes a request the moment its line is read, and its output
  * row is made of the input's bytes and the answer, so that a table runs as any job does: in constant
  * memory, resumable, without a file of requests.
  *
- * Shape:   one struct table for a job: the form of its inputs, their columns, what to ask, and the form of
+ * Shape:   one struct sheet for a job: the form of its inputs, their columns, what to ask, and the form of
  *          the output. A row is one line (struct line_cut): a record of CSV or TSV, or a JSON object whose
  *          members are the cells. Input columns go out byte for byte. Then come `answer`, or a column
  *          for each property of the schema, `error` and `tokens`; a name that the input has already gets
  *          _2 and so on.
  *          Rows that are no lines (Parquet, tables of an engine) are to be written once as JSON rows to a
- *          file, which is then the job's input; table_form_of refuses them until there is an engine.
+ *          file, which is then the job's input; sheet_form_of refuses them until there is an engine.
  * Units:   line_no from 1; bytes of a head from the start of the file.
  * Errors:  of the settings: INVALID_ARGUMENT, NOT_FOUND for a column. Of a row: violations, whose path is
  *          the column.
- * Threads: any number may use one table at once, after table_open.
+ * Threads: any number may use one table at once, after sheet_open.
  * Owns:    all that it needs, in its arena.
  * Source:  docs/reference/tables.md; RFC 4180.
  */
-#ifndef TRANCHE_FORMAT_TABLE_TABLE_H
-#define TRANCHE_FORMAT_TABLE_TABLE_H
+#ifndef TRANCHE_FORMAT_TABLE_SHEET_H
+#define TRANCHE_FORMAT_TABLE_SHEET_H
 
 #include "format/lines.h"
 #include "format/request/violation.h"
@@ -27,17 +27,17 @@
 #include "format/table/where.h"
 
 /* A header, and the names of JSON rows, are looked for in the first bytes of a file. */
-#define TABLE_HEAD_BYTES ((size_t)256 * 1024)
-#define TABLE_FIELDS_MAX 256 /* of a schema */
-#define TABLE_PARAMS_MAX 64
+#define SHEET_HEAD_BYTES ((size_t)256 * 1024)
+#define SHEET_FIELDS_MAX 256 /* of a schema */
+#define SHEET_PARAMS_MAX 64
 
-enum table_form { TABLE_UNKNOWN, TABLE_CSV, TABLE_TSV, TABLE_JSONL };
-/* The form by a path's ending, .gz aside; TABLE_UNKNOWN for any other. -1 with the remedy for one that
+enum sheet_form { SHEET_UNKNOWN, SHEET_CSV, SHEET_TSV, SHEET_JSONL };
+/* The form by a path's ending, .gz aside; SHEET_UNKNOWN for any other. -1 with the remedy for one that
  * cannot be read or written yet: .parquet, .xlsx, .duckdb, bq://, .zst. */
-int table_form_of(const char *path, enum table_form *out, struct error *e) FALLIBLE;
+int sheet_form_of(const char *path, enum sheet_form *out, struct error *e) FALLIBLE;
 
 /* The settings as the user wrote them; NULL or empty where not given. */
-struct table_options {
+struct sheet_options {
     const char *prompt, *system; /* texts; @FILE is read already */
     const char *schema;          /* JSON */
     const char *enum_values;     /* between commas */
@@ -46,21 +46,21 @@ struct table_options {
     const char *where;
     const char *keep_columns; /* between commas; NULL: all */
     bool excel;
-    enum table_form output; /* TABLE_UNKNOWN: as the input */
+    enum sheet_form output; /* SHEET_UNKNOWN: as the input */
 };
 
 /* The first bytes of one input. */
-struct table_head {
+struct sheet_head {
     const char *name; /* for messages */
-    struct str bytes; /* at most TABLE_HEAD_BYTES */
+    struct str bytes; /* at most SHEET_HEAD_BYTES */
     bool whole;       /* they are all of it */
     uint64_t begin;   /* out: of the first row; 0: the file's first line */
     uint64_t line_no; /* out: of that row */
 };
 
-struct table {
+struct sheet {
     struct arena arena;
-    enum table_form form, output;
+    enum sheet_form form, output;
     char delimiter, output_delimiter; /* 0: JSON rows */
     bool bom, crlf;                   /* as the first input has them, or for --excel */
     bool excel;
@@ -78,26 +78,26 @@ struct table {
     struct line_cut cut; /* for the readers of its lines */
 };
 /* head: of all inputs, which must be alike. */
-int table_open(struct table *t, struct table_head *head, uint32_t count,
-               const struct table_options *o, struct error *e) FALLIBLE;
-void table_release(struct table *t);
+int sheet_open(struct sheet *t, struct sheet_head *head, uint32_t count,
+               const struct sheet_options *o, struct error *e) FALLIBLE;
+void sheet_release(struct sheet *t);
 
 /* The request of a row, in the arena; false with what is wrong with the row. */
-bool table_request(const struct table *t, struct arena *a, struct str record, struct str *request,
+bool sheet_request(const struct sheet *t, struct arena *a, struct str record, struct str *request,
                    struct violations *bad);
 /* Appends the prompt of a row as a person reads it: for a first look. False as above. */
-bool table_prompt(const struct table *t, struct arena *a, struct str record, struct buf *out,
+bool sheet_prompt(const struct sheet *t, struct arena *a, struct str record, struct buf *out,
                   struct violations *bad);
 
 /* ---- The output ---- */
 
-struct table_answer {
+struct sheet_answer {
     struct str status;   /* empty for an answer, else as row_status wrote it */
     struct str response; /* JSON */
 };
-void table_write_head(const struct table *t, struct buf *out);
+void sheet_write_head(const struct sheet *t, struct buf *out);
 /* One row. Returns the number of its answers that a spreadsheet would take for a formula. */
-uint32_t table_write_row(const struct table *t, struct arena *a, struct str record,
-                         const struct table_answer *answer, struct buf *out);
+uint32_t sheet_write_row(const struct sheet *t, struct arena *a, struct str record,
+                         const struct sheet_answer *answer, struct buf *out);
 
 #endif

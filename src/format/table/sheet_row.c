@@ -1,5 +1,5 @@
-/* table_row.c -- the output's rows: the input's cells as written, then the answer. */
-#include "format/table/table.h"
+/* sheet_row.c -- the output's rows: the input's cells as written, then the answer. */
+#include "format/table/sheet.h"
 
 #include <string.h>
 
@@ -58,7 +58,7 @@ static struct str reason_of(struct arena *a, yyjson_val *response, const char *w
     return str_of(arena_textf(a, "%s (%.*s)", what, STR_ARG(why.len ? why : STR("no reason"))));
 }
 
-static void take_response(const struct table *t, struct arena *a, struct str response,
+static void take_response(const struct sheet *t, struct arena *a, struct str response,
                           struct answered *out)
 {
     struct error ignored = { 0 };
@@ -79,8 +79,8 @@ static void take_response(const struct table *t, struct arena *a, struct str res
         out->error = reason_of(a, root, "the answer is no JSON object");
 }
 
-static struct answered take_answer(const struct table *t, struct arena *a,
-                                   const struct table_answer *answer)
+static struct answered take_answer(const struct sheet *t, struct arena *a,
+                                   const struct sheet_answer *answer)
 {
     struct answered out = { 0 };
 
@@ -100,7 +100,7 @@ static bool is_formula(struct str text)
 }
 
 struct cells_out {
-    const struct table *t;
+    const struct sheet *t;
     struct arena *arena;
     struct buf *out;
     uint32_t count, formulas;
@@ -136,7 +136,7 @@ static void add_line_end(struct cells_out *w)
 /* A cell whose quotes are wrong would take in the cells behind it: it is written as a text. */
 static void add_input(struct cells_out *w, struct str record)
 {
-    const struct table *t = w->t;
+    const struct sheet *t = w->t;
     const struct cell *cell = row_cells(t, w->arena, record, NULL);
 
     for (uint32_t i = 0; i < t->columns.count; i++) {
@@ -166,7 +166,7 @@ static void add_field(struct cells_out *w, const struct answered *a, struct str 
 
 static void write_cells(struct cells_out *w, struct str record, const struct answered *a)
 {
-    const struct table *t = w->t;
+    const struct sheet *t = w->t;
 
     add_input(w, record);
     for (uint32_t i = 0; i < t->field_count; i++)
@@ -185,7 +185,7 @@ static void write_cells(struct cells_out *w, struct str record, const struct ans
     add_line_end(w);
 }
 
-void table_write_head(const struct table *t, struct buf *out)
+void sheet_write_head(const struct sheet *t, struct buf *out)
 {
     struct cells_out w = { .t = t, .out = out };
 
@@ -208,7 +208,7 @@ void table_write_head(const struct table *t, struct buf *out)
 
 /* ---- Rows of JSON ---- */
 
-static bool is_kept(const struct table *t, struct str key_as_written)
+static bool is_kept(const struct sheet *t, struct str key_as_written)
 {
     struct str quoted = { key_as_written.p - 1, key_as_written.len + 2 };
     struct arena a = { 0 };
@@ -224,7 +224,7 @@ static bool is_kept(const struct table *t, struct str key_as_written)
 }
 
 /* The members of a JSON row as written. */
-static void add_members(const struct table *t, struct str record, struct json_writer *w)
+static void add_members(const struct sheet *t, struct str record, struct json_writer *w)
 {
     struct json_member m = { 0 };
 
@@ -253,7 +253,7 @@ static void add_text_or_null(struct json_writer *w, struct str key, bool has, st
         json_add_null(w, NULL);
 }
 
-static void add_columns(const struct table *t, struct arena *a, struct str record,
+static void add_columns(const struct sheet *t, struct arena *a, struct str record,
                         struct json_writer *w)
 {
     const struct cell *cell = row_cells(t, a, record, NULL);
@@ -264,7 +264,7 @@ static void add_columns(const struct table *t, struct arena *a, struct str recor
     }
 }
 
-static void write_json(const struct table *t, struct arena *a, struct str record,
+static void write_json(const struct sheet *t, struct arena *a, struct str record,
                        const struct answered *answer, struct buf *out)
 {
     struct json_writer w = JSON_WRITER(out);
@@ -292,8 +292,8 @@ static void write_json(const struct table *t, struct arena *a, struct str record
     buf_add_char(out, '\n');
 }
 
-uint32_t table_write_row(const struct table *t, struct arena *a, struct str record,
-                         const struct table_answer *answer, struct buf *out)
+uint32_t sheet_write_row(const struct sheet *t, struct arena *a, struct str record,
+                         const struct sheet_answer *answer, struct buf *out)
 {
     const struct answered taken = take_answer(t, a, answer);
     struct cells_out w = { .t = t, .arena = a, .out = out };

@@ -1,4 +1,4 @@
-#include "format/table/table_head.h"
+#include "format/table/sheet_head.h"
 
 #include <string.h>
 
@@ -9,7 +9,7 @@
 
 /* ---- Bytes that are no text ---- */
 
-static int refuse_binary(const struct table_head *h, struct error *e)
+static int refuse_binary(const struct sheet_head *h, struct error *e)
 {
     static const struct {
         struct str magic;
@@ -43,7 +43,7 @@ static uint64_t line_at(struct str s, size_t at)
     return n;
 }
 
-static int refuse_latin1(const struct table_head *h, struct error *e)
+static int refuse_latin1(const struct sheet_head *h, struct error *e)
 {
     size_t valid = str_utf8_valid(h->bytes);
 
@@ -65,7 +65,7 @@ static bool is_json(struct str bytes)
     return text.len && text.p[0] == '{';
 }
 
-static void add_column(struct table *t, struct columns *c, struct str name)
+static void add_column(struct sheet *t, struct columns *c, struct str name)
 {
     c->name = arena_list_grow(&t->arena, c->name, c->count, sizeof *c->name);
     c->name[c->count++] = (struct str){ arena_copy(&t->arena, name.p, name.len), name.len };
@@ -80,7 +80,7 @@ static bool has_column(const struct columns *c, struct str name)
 }
 
 /* The members of all whole rows in the head, in the order they are met. A bad row is found later. */
-static int json_columns(struct table *t, const struct table_head *h, struct columns *c,
+static int json_columns(struct sheet *t, const struct sheet_head *h, struct columns *c,
                         struct error *e)
 {
     struct str rest = h->bytes, line;
@@ -94,7 +94,7 @@ static int json_columns(struct table *t, const struct table_head *h, struct colu
         if (!yyjson_is_obj(root))
             continue;
         yyjson_obj_iter_init(root, &it);
-        while ((key = yyjson_obj_iter_next(&it)) && c->count <= TABLE_COLUMNS_MAX)
+        while ((key = yyjson_obj_iter_next(&it)) && c->count <= SHEET_COLUMNS_MAX)
             if (!has_column(c, json_str(key)))
                 add_column(t, c, json_str(key));
         arena_reset(&a);
@@ -104,7 +104,7 @@ static int json_columns(struct table *t, const struct table_head *h, struct colu
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "%s: no row is found in its first %zu KiB; a row is a JSON object on one "
                          "line",
-                         h->name, TABLE_HEAD_BYTES >> 10);
+                         h->name, SHEET_HEAD_BYTES >> 10);
     return 0;
 }
 
@@ -120,7 +120,7 @@ static size_t sep_line(struct str bytes, char *delimiter)
     return at + 1;
 }
 
-static int refuse_mac(const struct table_head *h, struct str header, struct error *e)
+static int refuse_mac(const struct sheet_head *h, struct str header, struct error *e)
 {
     const char *cr = header.len ? memchr(header.p, '\r', header.len - 1) : NULL;
 
@@ -133,7 +133,7 @@ static int refuse_mac(const struct table_head *h, struct str header, struct erro
 }
 
 /* Reads the header; *delimiter is 0 when it is to be found out. */
-static int csv_columns(struct table *t, struct table_head *h, char *delimiter, struct columns *c,
+static int csv_columns(struct sheet *t, struct sheet_head *h, char *delimiter, struct columns *c,
                        struct error *e)
 {
     size_t at = lines_bom(h->bytes.p, h->bytes.len);
@@ -159,7 +159,7 @@ static int csv_columns(struct table *t, struct table_head *h, char *delimiter, s
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "%s:%llu: the header does not end within %zu KiB; is a quote in it not "
                          "closed?",
-                         h->name, (unsigned long long)h->line_no, TABLE_HEAD_BYTES >> 10);
+                         h->name, (unsigned long long)h->line_no, SHEET_HEAD_BYTES >> 10);
     h->line_no += line_at(header, header.len);
     h->begin = at + end + (end < rest.len);
     t->crlf |= end > 0 && end < rest.len && header.p[end - 1] == '\r';
@@ -170,7 +170,7 @@ static int csv_columns(struct table *t, struct table_head *h, char *delimiter, s
     uint32_t n = cells_split(&t->arena, header, *delimiter, NULL, 0);
     struct cell *cell = arena_array(&t->arena, n, sizeof *cell);
     (void)cells_split(&t->arena, header, *delimiter, cell, n);
-    for (uint32_t i = 0; i < n && i <= TABLE_COLUMNS_MAX; i++)
+    for (uint32_t i = 0; i < n && i <= SHEET_COLUMNS_MAX; i++)
         add_column(t, c, cell[i].text);
     if (t->header)
         return 0;
@@ -183,9 +183,9 @@ static int csv_columns(struct table *t, struct table_head *h, char *delimiter, s
 
 /* ---- All inputs ---- */
 
-static const char *form_name(enum table_form form, char delimiter)
+static const char *form_name(enum sheet_form form, char delimiter)
 {
-    if (form == TABLE_JSONL)
+    if (form == SHEET_JSONL)
         return "JSON rows";
     return delimiter == '\t'  ? "cells between tabs"
            : delimiter == ';' ? "cells between semicolons"
@@ -193,10 +193,10 @@ static const char *form_name(enum table_form form, char delimiter)
                               : "cells between other signs";
 }
 
-static int check_alike(const struct table *t, const struct table_head *first,
-                       const struct table_head *h, const struct columns *c, struct error *e)
+static int check_alike(const struct sheet *t, const struct sheet_head *first,
+                       const struct sheet_head *h, const struct columns *c, struct error *e)
 {
-    if (t->form == TABLE_JSONL)
+    if (t->form == SHEET_JSONL)
         return 0;
     for (uint32_t i = 0; i < c->count && i < t->columns.count; i++)
         if (!str_eq(c->name[i], t->columns.name[i]))
@@ -212,33 +212,33 @@ static int check_alike(const struct table *t, const struct table_head *first,
     return 0;
 }
 
-static int read_one(struct table *t, struct table_head *h, enum table_form *form, char *delimiter,
+static int read_one(struct sheet *t, struct sheet_head *h, enum sheet_form *form, char *delimiter,
                     struct columns *c, struct error *e)
 {
     struct error not_named = { 0 };
 
     if (refuse_binary(h, e) < 0 || refuse_latin1(h, e) < 0)
         return -1;
-    if (table_form_of(h->name, form, &not_named) < 0 || *form == TABLE_UNKNOWN)
-        *form = is_json(h->bytes) ? TABLE_JSONL : TABLE_CSV;
-    if (*form == TABLE_JSONL)
+    if (sheet_form_of(h->name, form, &not_named) < 0 || *form == SHEET_UNKNOWN)
+        *form = is_json(h->bytes) ? SHEET_JSONL : SHEET_CSV;
+    if (*form == SHEET_JSONL)
         return json_columns(t, h, c, e);
-    *delimiter = *form == TABLE_TSV ? '\t' : '\0';
+    *delimiter = *form == SHEET_TSV ? '\t' : '\0';
     return csv_columns(t, h, delimiter, c, e);
 }
 
-int table_heads_read(struct table *t, struct table_head *head, uint32_t count, struct error *e)
+int sheet_heads_read(struct sheet *t, struct sheet_head *head, uint32_t count, struct error *e)
 {
     for (uint32_t i = 0; i < count; i++) {
-        struct columns joined = t->form == TABLE_JSONL ? t->columns : (struct columns){ 0 };
-        enum table_form form;
+        struct columns joined = t->form == SHEET_JSONL ? t->columns : (struct columns){ 0 };
+        enum sheet_form form;
         char delimiter = '\0';
         if (read_one(t, &head[i], &form, &delimiter, &joined, e) < 0)
             return -1;
-        if (joined.count > TABLE_COLUMNS_MAX)
+        if (joined.count > SHEET_COLUMNS_MAX)
             return error_set(e, ERROR_INVALID_ARGUMENT, "%s has more than %d columns", head[i].name,
-                             TABLE_COLUMNS_MAX);
-        bool same = delimiter == t->delimiter && (form == TABLE_JSONL) == (t->form == TABLE_JSONL);
+                             SHEET_COLUMNS_MAX);
+        bool same = delimiter == t->delimiter && (form == SHEET_JSONL) == (t->form == SHEET_JSONL);
         if (i && !same)
             return error_set(e, ERROR_INVALID_ARGUMENT,
                              "%s has %s and %s %s; inputs of one run are alike", head[0].name,
@@ -246,12 +246,12 @@ int table_heads_read(struct table *t, struct table_head *head, uint32_t count, s
                              form_name(form, delimiter));
         if (i && check_alike(t, &head[0], &head[i], &joined, e) < 0)
             return -1;
-        if (i == 0 && form != TABLE_JSONL)
+        if (i == 0 && form != SHEET_JSONL)
             t->bom = lines_bom(head[0].bytes.p, head[0].bytes.len) > 0;
         if (i == 0)
             t->form = form;
         t->delimiter = delimiter;
-        if (i == 0 || form == TABLE_JSONL)
+        if (i == 0 || form == SHEET_JSONL)
             t->columns = joined;
     }
     return 0;

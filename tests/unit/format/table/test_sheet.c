@@ -7,29 +7,29 @@
 #include <cmocka.h>
 
 #include "format/row.h"
-#include "format/table/table.h"
+#include "format/table/sheet.h"
 
 #define ANSWER(text)                                                                               \
     "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"secret\",\"thought\":true},{\"text\":"  \
     "\"" text "\"}]},\"finishReason\":\"STOP\"}],\"usageMetadata\":{\"totalTokenCount\":9}}"
 
 struct opened {
-    struct table t;
-    struct table_head head[2];
+    struct sheet t;
+    struct sheet_head head[2];
     struct error e;
     int rc;
 };
 
 static void open_named(struct opened *o, const char *name, const char *bytes,
-                       struct table_options options)
+                       struct sheet_options options)
 {
     *o = (struct opened){ .head[0] = { .name = name, .bytes = str_of(bytes), .whole = true } };
     if (!options.prompt)
         options.prompt = "Label: {text}";
-    o->rc = table_open(&o->t, o->head, 1, &options, &o->e);
+    o->rc = sheet_open(&o->t, o->head, 1, &options, &o->e);
 }
 
-static void assert_refused(const char *name, const char *bytes, struct table_options options,
+static void assert_refused(const char *name, const char *bytes, struct sheet_options options,
                            const char *error)
 {
     struct opened o;
@@ -42,7 +42,7 @@ static void assert_refused(const char *name, const char *bytes, struct table_opt
 
 /* Goal: the head and one row of the output. */
 static void assert_output(const char *name, const char *head, const char *record,
-                          struct table_options options, struct table_answer answer,
+                          struct sheet_options options, struct sheet_answer answer,
                           const char *expected)
 {
     struct opened o;
@@ -52,22 +52,22 @@ static void assert_output(const char *name, const char *head, const char *record
     open_named(&o, name, head, options);
     if (o.rc < 0)
         fail_msg("%s", o.e.msg);
-    table_write_head(&o.t, &out);
-    (void)table_write_row(&o.t, &a, str_of(record), &answer, &out);
+    sheet_write_head(&o.t, &out);
+    (void)sheet_write_row(&o.t, &a, str_of(record), &answer, &out);
     buf_add_char(&out, '\0');
     assert_string_equal(out.p, expected);
     buf_release(&out);
     arena_release(&a);
-    table_release(&o.t);
+    sheet_release(&o.t);
 }
 
-static const struct table_answer positive = { .response = STR_INIT(ANSWER("positive")) };
+static const struct sheet_answer positive = { .response = STR_INIT(ANSWER("positive")) };
 
 static void test_input_columns_go_out_byte_for_byte(void **state)
 {
     (void)state;
     assert_output("a.csv", "\"id\",text,stars\n", "007,\"so \"\"good\"\"\",1.10",
-                  (struct table_options){ 0 }, positive,
+                  (struct sheet_options){ 0 }, positive,
                   "\"id\",text,stars,answer,error,tokens\n"
                   "007,\"so \"\"good\"\"\",1.10,positive,,9\n");
 }
@@ -75,8 +75,8 @@ static void test_input_columns_go_out_byte_for_byte(void **state)
 static void test_semicolons_a_mark_and_crlf_come_back(void **state)
 {
     (void)state;
-    assert_output("a.csv", "\xEF\xBB\xBFid;text\r\n", "007;gut, sehr", (struct table_options){ 0 },
-                  (struct table_answer){ .response = STR_INIT(ANSWER("a;b")) },
+    assert_output("a.csv", "\xEF\xBB\xBFid;text\r\n", "007;gut, sehr", (struct sheet_options){ 0 },
+                  (struct sheet_answer){ .response = STR_INIT(ANSWER("a;b")) },
                   "\xEF\xBB\xBFid;text;answer;error;tokens\r\n007;gut, sehr;\"a;b\";;9\r\n");
 }
 
@@ -86,8 +86,8 @@ static void test_a_failed_row_has_its_error_and_no_answer(void **state)
 
     (void)state;
     row_status(ERROR_UNAVAILABLE, STR("the server, \"it\" is away"), &status);
-    assert_output("a.csv", "id,text\n", "1,x", (struct table_options){ 0 },
-                  (struct table_answer){ .status = buf_str(&status) },
+    assert_output("a.csv", "id,text\n", "1,x", (struct sheet_options){ 0 },
+                  (struct sheet_answer){ .status = buf_str(&status) },
                   "id,text,answer,error,tokens\n"
                   "1,x,,\"UNAVAILABLE: the server, \"\"it\"\" is away\",\n");
     buf_release(&status);
@@ -96,11 +96,11 @@ static void test_a_failed_row_has_its_error_and_no_answer(void **state)
 static void test_an_empty_answer_is_no_missing_answer(void **state)
 {
     (void)state;
-    assert_output("a.csv", "text\n", "x", (struct table_options){ 0 },
-                  (struct table_answer){ .response = STR_INIT(ANSWER("")) },
+    assert_output("a.csv", "text\n", "x", (struct sheet_options){ 0 },
+                  (struct sheet_answer){ .response = STR_INIT(ANSWER("")) },
                   "text,answer,error,tokens\nx,\"\",,9\n");
-    assert_output("a.csv", "text\n", "x", (struct table_options){ 0 },
-                  (struct table_answer){
+    assert_output("a.csv", "text\n", "x", (struct sheet_options){ 0 },
+                  (struct sheet_answer){
                       .response = STR_INIT("{\"promptFeedback\":{\"blockReason\":\"SAFETY\"}}") },
                   "text,answer,error,tokens\nx,,the answer has no text (SAFETY),\n");
 }
@@ -110,22 +110,22 @@ static void test_fields_of_a_schema_become_columns(void **state)
     static const char schema[] =
         "{\"type\":\"object\",\"properties\":{\"label\":{\"type\":\"string\"},\"parts\":{\"type\":"
         "\"array\",\"items\":{\"type\":\"string\"}},\"score\":{\"type\":[\"number\",\"null\"]}}}";
-    static const struct table_answer answer = { .response = STR_INIT(
+    static const struct sheet_answer answer = { .response = STR_INIT(
                                                     ANSWER("{\\\"score\\\":null,\\\"label\\\":"
                                                            "\\\"good\\\",\\\"parts\\\":[\\\"a\\\"]"
                                                            "}")) };
 
     (void)state;
-    assert_output("a.csv", "label,text\n", "L,x", (struct table_options){ .schema = schema },
+    assert_output("a.csv", "label,text\n", "L,x", (struct sheet_options){ .schema = schema },
                   answer,
                   "label,text,label_2,parts,score,error,tokens\n"
                   "L,x,good,\"[\"\"a\"\"]\",,,9\n");
     assert_output("a.csv", "text\n", "x",
-                  (struct table_options){ .schema = schema, .output = TABLE_JSONL }, answer,
+                  (struct sheet_options){ .schema = schema, .output = SHEET_JSONL }, answer,
                   "{\"text\":\"x\",\"label\":\"good\",\"parts\":[\"a\"],\"score\":null,\"error\":"
                   "null,\"tokens\":9}\n");
-    assert_output("a.csv", "text\n", "x", (struct table_options){ .schema = schema },
-                  (struct table_answer){ .response = STR_INIT(ANSWER("no")) },
+    assert_output("a.csv", "text\n", "x", (struct sheet_options){ .schema = schema },
+                  (struct sheet_answer){ .response = STR_INIT(ANSWER("no")) },
                   "text,label,parts,score,error,tokens\nx,,,,the answer is no JSON object "
                   "(STOP),9\n");
 }
@@ -133,8 +133,8 @@ static void test_fields_of_a_schema_become_columns(void **state)
 static void test_excel_gets_a_mark_crlf_and_no_formulas(void **state)
 {
     (void)state;
-    assert_output("a.csv", "text\n", "=x", (struct table_options){ .excel = true },
-                  (struct table_answer){ .response = STR_INIT(ANSWER("=1+1")) },
+    assert_output("a.csv", "text\n", "=x", (struct sheet_options){ .excel = true },
+                  (struct sheet_answer){ .response = STR_INIT(ANSWER("=1+1")) },
                   "\xEF\xBB\xBFtext,answer,error,tokens\r\n=x,'=1+1,,9\r\n");
 }
 
@@ -150,13 +150,13 @@ static void test_answers_that_look_like_formulas_are_counted_either_way(void **s
             struct buf out = BUF_INIT(1000), response = BUF_INIT(1000);
             buf_addf(&response, "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"%s\"}]}}]}",
                      texts[i]);
-            open_named(&o, "a.csv", "text\n", (struct table_options){ .excel = excel });
-            const struct table_answer answer = { .response = buf_str(&response) };
-            assert_int_equal(table_write_row(&o.t, &a, STR("x"), &answer, &out), 1);
+            open_named(&o, "a.csv", "text\n", (struct sheet_options){ .excel = excel });
+            const struct sheet_answer answer = { .response = buf_str(&response) };
+            assert_int_equal(sheet_write_row(&o.t, &a, STR("x"), &answer, &out), 1);
             buf_release(&out);
             buf_release(&response);
             arena_release(&a);
-            table_release(&o.t);
+            sheet_release(&o.t);
         }
     }
 }
@@ -165,17 +165,17 @@ static void test_a_table_of_one_form_becomes_one_of_another(void **state)
 {
     (void)state;
     assert_output("a.csv", "id,text,n\n", "007,\"\",",
-                  (struct table_options){ .output = TABLE_JSONL }, positive,
+                  (struct sheet_options){ .output = SHEET_JSONL }, positive,
                   "{\"id\":\"007\",\"text\":\"\",\"n\":null,\"answer\":\"positive\",\"error\":null,"
                   "\"tokens\":9}\n");
-    assert_output("a.csv", "id,text\n", "1,\"a, b\"", (struct table_options){ .output = TABLE_TSV },
+    assert_output("a.csv", "id,text\n", "1,\"a, b\"", (struct sheet_options){ .output = SHEET_TSV },
                   positive, "id\ttext\tanswer\terror\ttokens\n1\ta, b\tpositive\t\t9\n");
     assert_output("a.jsonl", "{\"id\": 1.10, \"text\":\"a\\\"b\", \"n\":null}\n",
                   "{\"id\": 1.10, \"text\":\"a\\\"b\", \"n\":null}",
-                  (struct table_options){ .output = TABLE_CSV }, positive,
+                  (struct sheet_options){ .output = SHEET_CSV }, positive,
                   "id,text,n,answer,error,tokens\n1.1,\"a\"\"b\",,positive,,9\n");
     assert_output("a.jsonl", "{\"id\": 1.10, \"text\":\"x\"}\n", "{\"id\": 1.10, \"text\":\"x\"}",
-                  (struct table_options){ 0 }, positive,
+                  (struct sheet_options){ 0 }, positive,
                   "{\"id\":1.10,\"text\":\"x\",\"answer\":\"positive\",\"error\":null,\"tokens\":9}"
                   "\n");
 }
@@ -184,14 +184,14 @@ static void test_only_the_columns_that_are_kept_go_out(void **state)
 {
     (void)state;
     assert_output("a.csv", "id,text,answer\n", "1,x,old",
-                  (struct table_options){ .keep_columns = "answer, id" }, positive,
+                  (struct sheet_options){ .keep_columns = "answer, id" }, positive,
                   "id,answer,answer_2,error,tokens\n1,old,positive,,9\n");
-    assert_output("a.csv", "id,text\n", "1,x", (struct table_options){ .keep_columns = "" },
+    assert_output("a.csv", "id,text\n", "1,x", (struct sheet_options){ .keep_columns = "" },
                   positive, "answer,error,tokens\npositive,,9\n");
     assert_output("a.jsonl", "{\"id\":1,\"text\":\"x\"}\n", "{\"id\":1,\"text\":\"x\"}",
-                  (struct table_options){ .keep_columns = "id" }, positive,
+                  (struct sheet_options){ .keep_columns = "id" }, positive,
                   "{\"id\":1,\"answer\":\"positive\",\"error\":null,\"tokens\":9}\n");
-    assert_refused("a.csv", "id,text\n", (struct table_options){ .keep_columns = "id,txt" },
+    assert_refused("a.csv", "id,text\n", (struct sheet_options){ .keep_columns = "id,txt" },
                    "--keep-columns: there is no column \"txt\"");
 }
 
@@ -199,16 +199,16 @@ static void test_only_the_columns_that_are_kept_go_out(void **state)
 static void test_a_ragged_row_keeps_the_columns_in_their_places(void **state)
 {
     (void)state;
-    assert_output("a.csv", "id,text,n\n", "1", (struct table_options){ 0 }, positive,
+    assert_output("a.csv", "id,text,n\n", "1", (struct sheet_options){ 0 }, positive,
                   "id,text,n,answer,error,tokens\n1,,,positive,,9\n");
-    assert_output("a.csv", "id,text\n", "1,a,b,c", (struct table_options){ 0 }, positive,
+    assert_output("a.csv", "id,text\n", "1,a,b,c", (struct sheet_options){ 0 }, positive,
                   "id,text,answer,error,tokens\n1,a,positive,,9\n");
-    assert_output("a.csv", "id,text\n", "1,\"a", (struct table_options){ 0 }, positive,
+    assert_output("a.csv", "id,text\n", "1,\"a", (struct sheet_options){ 0 }, positive,
                   "id,text,answer,error,tokens\n1,\"\"\"a\",positive,,9\n");
 }
 
 static void assert_request(const char *name, const char *head, const char *record,
-                           struct table_options options, const char *expected)
+                           struct sheet_options options, const char *expected)
 {
     struct opened o;
     struct arena a = { 0 };
@@ -218,10 +218,10 @@ static void assert_request(const char *name, const char *head, const char *recor
     open_named(&o, name, head, options);
     if (o.rc < 0)
         fail_msg("%s", o.e.msg);
-    assert_true(table_request(&o.t, &a, str_of(record), &request, &bad));
+    assert_true(sheet_request(&o.t, &a, str_of(record), &request, &bad));
     assert_string_equal(arena_copy(&a, request.p, request.len), expected);
     arena_release(&a);
-    table_release(&o.t);
+    sheet_release(&o.t);
 }
 
 static void test_a_row_becomes_a_request(void **state)
@@ -229,12 +229,12 @@ static void test_a_row_becomes_a_request(void **state)
     static const char *const params[] = { "temperature=0", "maxOutputTokens=8" };
 
     (void)state;
-    assert_request("a.csv", "id,text\n", "1,\"so \"\"good\"\"\"", (struct table_options){ 0 },
+    assert_request("a.csv", "id,text\n", "1,\"so \"\"good\"\"\"", (struct sheet_options){ 0 },
                    "{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"Label: so "
                    "\\\"good\\\"\"}]}]}");
     assert_request(
         "a.jsonl", "{\"text\":\"x\"}\n", "{\"text\":\"\\u00e9\"}",
-        (struct table_options){
+        (struct sheet_options){
             .system = "Be short.", .enum_values = "good, bad", .param = params, .param_count = 2 },
         "{\"systemInstruction\":{\"parts\":[{\"text\":\"Be short.\"}]},"
         "\"generationConfig\":{\"temperature\":0,\"maxOutputTokens\":8,"
@@ -251,17 +251,17 @@ static void assert_bad(const char *name, const char *head, const char *record, c
     struct str request;
     struct violations bad = { 0 };
 
-    open_named(&o, name, head, (struct table_options){ .output = TABLE_CSV });
+    open_named(&o, name, head, (struct sheet_options){ .output = SHEET_CSV });
     if (o.rc < 0)
         fail_msg("%s", o.e.msg);
-    assert_false(table_request(&o.t, &a, str_of(record), &request, &bad));
+    assert_false(sheet_request(&o.t, &a, str_of(record), &request, &bad));
     assert_int_equal(bad.count, 1);
     assert_string_equal(bad.item[0].path, path);
     if (!strstr(bad.item[0].message, message))
         fail_msg("got: %s", bad.item[0].message);
     assert_int_equal(bad.item[0].offset, offset);
     arena_release(&a);
-    table_release(&o.t);
+    sheet_release(&o.t);
 }
 
 static void test_a_bad_row_is_named_by_its_column(void **state)
@@ -283,7 +283,7 @@ static void test_mistakes_are_found_before_the_first_row(void **state)
     static const char *const hot[] = { "temperature=9" };
     static const char *const unknown[] = { "temprature=0" };
     static const char *const nothing[] = { "temperature" };
-    const struct table_options none = { 0 };
+    const struct sheet_options none = { 0 };
 
     (void)state;
     assert_refused("a.csv", "id,txt\n", none, "did you mean \"txt\"?");
@@ -294,20 +294,20 @@ static void test_mistakes_are_found_before_the_first_row(void **state)
     assert_refused("a.csv", "PK\x03\x04", none, "save it as \"CSV UTF-8\"");
     assert_refused("a.csv", "id,text\r1,x\r", none, "carriage return");
     assert_refused("a.jsonl", "[1]\n", none, "no row is found");
-    assert_refused("a.csv", "text\n", (struct table_options){ .param = hot, .param_count = 1 },
+    assert_refused("a.csv", "text\n", (struct sheet_options){ .param = hot, .param_count = 1 },
                    "temperature");
-    assert_refused("a.csv", "text\n", (struct table_options){ .param = unknown, .param_count = 1 },
+    assert_refused("a.csv", "text\n", (struct sheet_options){ .param = unknown, .param_count = 1 },
                    "temperature");
-    assert_refused("a.csv", "text\n", (struct table_options){ .param = nothing, .param_count = 1 },
+    assert_refused("a.csv", "text\n", (struct sheet_options){ .param = nothing, .param_count = 1 },
                    "NAME=VALUE");
-    assert_refused("a.csv", "text\n", (struct table_options){ .enum_values = "a,,b" },
+    assert_refused("a.csv", "text\n", (struct sheet_options){ .enum_values = "a,,b" },
                    "empty value");
-    assert_refused("a.csv", "text\n", (struct table_options){ .schema = "{\"type\":\"string\"}" },
+    assert_refused("a.csv", "text\n", (struct sheet_options){ .schema = "{\"type\":\"string\"}" },
                    "an object with properties");
-    assert_refused("a.csv", "text\n", (struct table_options){ .schema = "{" }, "--schema, byte");
-    assert_refused("a.csv", "text\n", (struct table_options){ .schema = "{}", .enum_values = "a" },
+    assert_refused("a.csv", "text\n", (struct sheet_options){ .schema = "{" }, "--schema, byte");
+    assert_refused("a.csv", "text\n", (struct sheet_options){ .schema = "{}", .enum_values = "a" },
                    "exclude");
-    assert_refused("a.csv", "text\n", (struct table_options){ .where = "txt = 1" },
+    assert_refused("a.csv", "text\n", (struct sheet_options){ .where = "txt = 1" },
                    "--where: there is no column");
 }
 
@@ -328,12 +328,12 @@ static void test_the_first_row_follows_the_header(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct opened o;
-        open_named(&o, "a.csv", cases[i].bytes, (struct table_options){ 0 });
+        open_named(&o, "a.csv", cases[i].bytes, (struct sheet_options){ 0 });
         if (o.rc < 0)
             fail_msg("%zu: %s", i, o.e.msg);
         assert_int_equal(o.head[0].begin, cases[i].begin);
         assert_int_equal(o.head[0].line_no, cases[i].line_no);
-        table_release(&o.t);
+        sheet_release(&o.t);
     }
 }
 
@@ -348,22 +348,22 @@ static void test_inputs_of_one_run_are_alike(void **state)
         { "b.csv", "id;text\n", "cells between semicolons" },
         { "b.jsonl", "{\"id\":1}\n", "JSON rows" },
     };
-    const struct table_options options = { .prompt = "{text}" };
+    const struct sheet_options options = { .prompt = "{text}" };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        struct table_head head[] = {
+        struct sheet_head head[] = {
             { .name = "a.csv", .bytes = STR("id,text\n"), .whole = true },
             { .name = cases[i].name, .bytes = str_of(cases[i].bytes), .whole = true },
         };
-        struct table t;
+        struct sheet t;
         struct error e = { 0 };
-        int rc = table_open(&t, head, 2, &options, &e);
+        int rc = sheet_open(&t, head, 2, &options, &e);
         assert_int_equal(rc, cases[i].error ? -1 : 0);
         if (cases[i].error && !strstr(e.msg, cases[i].error))
             fail_msg("got: %s", e.msg);
         if (rc == 0)
-            table_release(&t);
+            sheet_release(&t);
     }
 }
 
@@ -371,26 +371,26 @@ static void test_a_form_is_known_by_its_ending_or_refused_with_the_remedy(void *
 {
     static const struct {
         const char *path;
-        enum table_form form;
+        enum sheet_form form;
         const char *error;
     } cases[] = {
-        { "a.csv", TABLE_CSV, NULL },
-        { "a.CSV.gz", TABLE_CSV, NULL },
-        { "a.tsv", TABLE_TSV, NULL },
-        { "a.jsonl", TABLE_JSONL, NULL },
-        { "-", TABLE_UNKNOWN, NULL },
-        { "a.parquet", TABLE_UNKNOWN, "duckdb" },
-        { "a.duckdb#t", TABLE_UNKNOWN, "duckdb" },
-        { "bq://p.d.t", TABLE_UNKNOWN, "bq extract" },
-        { "a.xlsx", TABLE_UNKNOWN, "CSV UTF-8" },
-        { "a.csv.zst", TABLE_UNKNOWN, "zstd -d" },
+        { "a.csv", SHEET_CSV, NULL },
+        { "a.CSV.gz", SHEET_CSV, NULL },
+        { "a.tsv", SHEET_TSV, NULL },
+        { "a.jsonl", SHEET_JSONL, NULL },
+        { "-", SHEET_UNKNOWN, NULL },
+        { "a.parquet", SHEET_UNKNOWN, "duckdb" },
+        { "a.duckdb#t", SHEET_UNKNOWN, "duckdb" },
+        { "bq://p.d.t", SHEET_UNKNOWN, "bq extract" },
+        { "a.xlsx", SHEET_UNKNOWN, "CSV UTF-8" },
+        { "a.csv.zst", SHEET_UNKNOWN, "zstd -d" },
     };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        enum table_form form = TABLE_CSV;
+        enum sheet_form form = SHEET_CSV;
         struct error e = { 0 };
-        int rc = table_form_of(cases[i].path, &form, &e);
+        int rc = sheet_form_of(cases[i].path, &form, &e);
         assert_int_equal(rc, cases[i].error ? -1 : 0);
         assert_int_equal(form, cases[i].form);
         if (cases[i].error)
