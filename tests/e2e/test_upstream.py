@@ -388,6 +388,27 @@ def test_an_online_call_gets_the_same_answer_as_a_line(tranche, world):
     assert online["candidates"] == world.rows(number)[0]["response"]["candidates"]
 
 
+def test_a_job_that_no_server_can_answer_fails_with_the_cause(tranche, world):
+    """The wrong key of both servers costs a few requests and no row."""
+    ask(tranche, 2000)
+    world.start(own=["--key", "right"], paid=["--key", "right"])
+    number = world.submit()
+    job = world.wait(number, "JOB_STATE_FAILED")
+    assert "no request can be answered" in job["error"]["message"] and "401" in job["error"]["message"]
+    assert int(job.get("completionStats", {}).get("failedCount", 0)) == 0
+    assert sum(server.stats()["requests"] for server in world.servers) < 400
+
+
+def test_a_job_goes_on_while_one_of_its_servers_answers(tranche, world):
+    ask(tranche, 300)
+    world.start(own=["--key", "right"])
+    number = world.submit()
+    world.wait(number, "JOB_STATE_SUCCEEDED")
+    rows = world.rows(number)
+    assert [row["key"] for row in rows] == list(range(300))
+    assert {row["response"]["modelVersion"] for row in rows} == {"stub@paid"}
+
+
 def test_when_the_own_server_is_broken_the_paid_one_answers(tranche, world):
     ask(tranche, 200)
     world.start(own=["--fault", "http-500:100%"])

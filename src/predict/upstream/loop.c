@@ -162,12 +162,17 @@ static void queue_cancel(struct upstream_loop *l, struct task_queue *q, bool all
     q->last = at;
 }
 
+static void enqueue(struct upstream_loop *l, struct upstream_task *t)
+{
+    queue_add(task_files_missing(l->route, t) ? &l->unread : &l->queue, t);
+}
+
 static void take_in(struct upstream_loop *l)
 {
     struct upstream_task *t;
 
     while ((t = chan_recv(l->in, 0)))
-        queue_add(task_files_missing(l->route, t) ? &l->unread : &l->queue, t);
+        enqueue(l, t);
 }
 
 /* A task whose files are read is older than the queue. */
@@ -324,6 +329,7 @@ static bool route_first(struct upstream_loop *l, uint64_t now)
         .targets = t->targets,
         .bytes = t->request->text.len,
         .waited_ns = now > t->since_ns ? now - t->since_ns : 0,
+        .now_ns = now,
     };
     uint32_t target;
 
@@ -356,6 +362,21 @@ static void send_queue(struct upstream_loop *l)
             return;
 }
 
+/* True: the target refuses everything, another one may not, and the task waits for that. */
+static bool goes_elsewhere(struct upstream_loop *l, struct flight *f)
+{
+    struct upstream_task *t = f->task;
+    uint32_t own = 1u << (f->target - l->route->target);
+
+    if (!t || !upstream_target_refuses(f->target) || !(t->targets & ~own))
+        return false;
+    t->targets &= ~own;
+    t->answer.error = (struct error){ 0 };
+    t->answer.retry_after_ms = 0;
+    enqueue(l, t);
+    return true;
+}
+
 static void finish(struct upstream_loop *l, const struct http_done *done)
 {
     struct flight *f = done->tag;
@@ -364,11 +385,14 @@ static void finish(struct upstream_loop *l, const struct http_done *done)
 
     flight_read(f, &l->desk, done, &result, &why);
     server_ended(f->target->server, &f->exchange, &result);
-    bool hopeless = upstream_route_ended(l->route, f->target, &result);
+    upstream_route_ended(f->target, &result, l->clock->mono_ns(l->clock));
     if (f->task)
-        f->task->answer.hopeless = hopeless;
+        f->task->answer.hopeless = upstream_route_hopeless(l->route);
     flight_unlink(l, f);
-    if (f->task && f->task->answer.error.code == ERROR_OK && answer_check_wanted(f->task->request))
+    if (goes_elsewhere(l, f))
+        f->task = NULL;
+    else if (f->task && f->task->answer.error.code == ERROR_OK &&
+             answer_check_wanted(f->task->request))
         (void)chan_send(l->unchecked, f->task); /* has room for the whole window */
     else if (f->task)
         give(l, f->task);

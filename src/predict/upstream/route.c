@@ -53,8 +53,8 @@ struct pass {
     uint64_t ready_ns;
 };
 
-static void look(struct upstream_route *r, const struct route_query *q, bool weighted,
-                 struct pass *out)
+static void look(struct upstream_route *r, const struct route_query *q, uint32_t targets,
+                 bool weighted, struct pass *out)
 {
     double total = 0;
 
@@ -62,7 +62,7 @@ static void look(struct upstream_route *r, const struct route_query *q, bool wei
     for (uint32_t i = 0; i < r->count; i++) {
         struct target *p = &r->target[i];
         uint64_t ready_ns;
-        if (!(q->targets & 1u << i) || (p->to->weight > 0) != weighted)
+        if (!(targets & 1u << i) || (p->to->weight > 0) != weighted)
             continue;
         enum server_go go = server_ask(p->server, &p->member, q->bytes, &ready_ns);
         out->well = out->well || go < SERVER_BROKEN;
@@ -79,34 +79,58 @@ static void look(struct upstream_route *r, const struct route_query *q, bool wei
         r->target[out->best].credit -= total;
 }
 
+/* Those of the targets that have not refused lately; all when all have. */
+static uint32_t hopeful(const struct upstream_route *r, uint32_t targets, uint64_t now_ns)
+{
+    uint32_t left = 0;
+
+    for (uint32_t i = 0; i < r->count; i++) {
+        const struct target *p = &r->target[i];
+        if (!upstream_target_refuses(p) || now_ns - p->refused_ns >= ROUTE_REFUSED_MS * NS_PER_MS)
+            left |= targets & 1u << i;
+    }
+    return left ? left : targets;
+}
+
 enum route_go upstream_route_next(struct upstream_route *r, const struct route_query *q,
                                   uint32_t *target, uint64_t *ready_ns)
 {
     struct pass first, spill = { .best = -1, .given_up = true, .ready_ns = UINT64_MAX };
+    uint32_t targets = hopeful(r, q->targets, q->now_ns);
 
-    look(r, q, true, &first);
+    look(r, q, targets, true, &first);
     if (first.best < 0 && (!first.well || q->waited_ns >= r->spill_after_ns))
-        look(r, q, false, &spill);
+        look(r, q, targets, false, &spill);
     int64_t best = first.best >= 0 ? first.best : spill.best;
-    *target = best >= 0 ? (uint32_t)best : (uint32_t)__builtin_ctz(q->targets);
+    *target = best >= 0 ? (uint32_t)best : (uint32_t)__builtin_ctz(targets);
     *ready_ns = first.ready_ns < spill.ready_ns ? first.ready_ns : spill.ready_ns;
     if (best < 0 && !first.well && first.given_up && spill.given_up)
         return ROUTE_GIVEN_UP;
     return best >= 0 ? ROUTE_GO : ROUTE_WAIT;
 }
 
-bool upstream_route_ended(struct upstream_route *r, struct target *p,
-                          const struct exchange_result *result)
+void upstream_route_ended(struct target *p, const struct exchange_result *result, uint64_t now_ns)
 {
     enum error_code code = result->why ? result->why->code : ERROR_OK;
-    bool hopeless = true;
 
     p->answered = p->answered || result->end == EXCHANGE_ANSWERED;
     p->refused =
         code == ERROR_UNAUTHENTICATED || code == ERROR_PERMISSION_DENIED || code == ERROR_NOT_FOUND;
+    if (p->refused)
+        p->refused_ns = now_ns;
+}
+
+bool upstream_target_refuses(const struct target *p)
+{
+    return p->refused && !p->answered;
+}
+
+bool upstream_route_hopeless(const struct upstream_route *r)
+{
     for (uint32_t i = 0; i < r->count; i++)
-        hopeless = hopeless && r->target[i].refused && !r->target[i].answered;
-    return hopeless;
+        if (!upstream_target_refuses(&r->target[i]))
+            return false;
+    return true;
 }
 
 uint32_t upstream_route_room(const struct upstream_route *r)

@@ -6,6 +6,8 @@
  * Shape:   the request goes to the target that is furthest behind its share, of those that have a
  *          weight, accept the request and have a free slot. When all targets with a weight are broken,
  *          or the request has waited for spill_after_ms, the targets without a weight follow in order.
+ *          A target that refuses the key or the model, and has never answered, gets no requests for
+ *          ROUTE_REFUSED_MS while another one may take them; those that it refused go to the others.
  * Threads: the loop's, but can, room and note, which any thread may call.
  * Source:  smooth weighted round robin, as in nginx.
  */
@@ -16,6 +18,8 @@
 #include "predict/upstream/server.h"
 #include "predict/upstream/wire.h"
 
+#define ROUTE_REFUSED_MS 30000
+
 struct target {
     const struct model_upstream *to;
     const struct wire *wire;
@@ -25,6 +29,7 @@ struct target {
     bool has_price;
     bool completion_tokens; /* it wants max_completion_tokens: set, or learnt. The loop's */
     bool answered, refused; /* a request was; refused: key or model. The loop's */
+    uint64_t refused_ns;    /* when it last refused one. The loop's */
     double credit;          /* how far it is behind its share */
     struct server_member member;
 };
@@ -52,15 +57,17 @@ enum route_go {
 struct route_query {
     uint32_t targets; /* a bit for each that accepts it */
     size_t bytes;
-    uint64_t waited_ns;
+    uint64_t waited_ns, now_ns;
 };
 enum route_go upstream_route_next(struct upstream_route *r, const struct route_query *q,
                                   uint32_t *target, uint64_t *ready_ns);
 
-/* Records how an exchange with a target ended. True: all targets have refused the key or the model, and
- * none has answered anything: no request can escape that. */
-bool upstream_route_ended(struct upstream_route *r, struct target *p,
-                          const struct exchange_result *result);
+/* Records how an exchange with a target ended. */
+void upstream_route_ended(struct target *p, const struct exchange_result *result, uint64_t now_ns);
+/* It has refused the key or the model, and never answered. */
+bool upstream_target_refuses(const struct target *p);
+/* All targets refuse so: no request can escape that. */
+bool upstream_route_hopeless(const struct upstream_route *r);
 
 uint32_t upstream_route_room(const struct upstream_route *r); /* slots of all its servers */
 /* A sentence about what holds requests up; "" when nothing does. */
