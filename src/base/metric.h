@@ -28,7 +28,7 @@ struct metric;
  * labels (asserted). */
 struct metric *metric_counter(const char *name, const char *help, const char *labels);
 struct metric *metric_gauge(const char *name, const char *help, const char *labels);
-/* A counter of fractions; or of what somebody else counts, who says the total by metric_set. */
+/* A counter of fractions; or of events that another module counts and gives as a total to metric_set. */
 struct metric *metric_counter_real(const char *name, const char *help, const char *labels);
 /* Buckets from 1 ms to 100 s in steps of about 1-2.5-5. */
 struct metric *metric_histogram(const char *name, const char *help, const char *labels);

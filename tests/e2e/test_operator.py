@@ -1,14 +1,16 @@
 """The program as its operator meets it: the check of a configuration, metrics, backups, installing."""
+import contextlib
 import json
 import re
 import shutil
+import sqlite3
 import subprocess
 import time
 
 import pytest
 
 from conftest import ROOT, request
-from test_serve import OK, USAGE, make_key, serve  # noqa: F401 (a fixture)
+from test_serve import JOBS, OK, STOPPED, USAGE, make_key, serve  # noqa: F401 (a fixture)
 
 # ---- config check ----
 
@@ -286,3 +288,67 @@ def test_each_query_of_the_dashboard_and_the_alerts_names_metrics_and_labels_tha
                 assert known, (query, label)
     ids = [panel["id"] for panel in dashboard["panels"]]
     assert len(set(ids)) == len(ids)
+
+
+# ---- Backup, upgrade, downgrade ----
+
+
+def test_a_backup_keeps_finished_jobs_with_answers_bad_lines_and_files(tranche, serve):  # noqa: F811
+    (tranche.folder / "c.yaml").write_text(
+        "default_model: tranche-fake\n"
+        "models: [{ name: m, kind: fake, fake: { faults: [{ match: broken, code: INVALID_ARGUMENT }] } }]\n")
+    server = serve("--config", "c.yaml")
+    tranche.environment["TRANCHE_SERVER"] = server.url
+    bad = {"request": {"contents": [{"role": "tester", "parts": [{"text": "x"}]}]}}
+    tranche.write("in.jsonl", request("good"), request("broken"), bad)
+    job = tranche("submit", "in.jsonl", "--model", "m", "--watch").stdout.strip()
+    status, made = server.call(
+        "/upload/v1beta/files", "POST",
+        '--b\r\nContent-Type: application/json\r\n\r\n{}\r\n'
+        '--b\r\nContent-Type: text/plain\r\n\r\ncontents of a file\r\n--b--\r\n',
+        x_goog_upload_protocol="multipart", content_type="multipart/related; boundary=b")
+    assert status == 200, made
+    name = made["file"]["name"]
+
+    def seen():
+        answers = tranche("results", job, "-o", "-")
+        assert answers.returncode == OK, answers.stderr
+        return [answers.stdout, tranche("get", job, "--json").stdout,
+                server.call(JOBS.format("default") + f"/{job}:faults"),
+                server.call(f"/download/v1beta/{name}:download?alt=media"),
+                tranche("ls", "-r", "-l", "gs://tranche-default").stdout]
+    before = seen()
+    assert "echo: good" in before[0] and before[2][0] == 200 and before[3] == (
+        200, "contents of a file")
+    done = tranche("backup", "--state", "state", "copy")
+    assert done.returncode == OK, done.stderr
+    server.end()
+    shutil.rmtree(tranche.folder / "state")
+    server = serve("--config", "c.yaml", state="copy")
+    tranche.environment["TRANCHE_SERVER"] = server.url
+    assert seen() == before
+    again = tranche("retry", job)  # keeps the good answer, and runs the others again
+    assert again.returncode == OK, again.stderr
+    assert tranche("watch", again.stdout.strip()).returncode == 1
+    kept = tranche("results", again.stdout.strip(), "-o", "-").stdout.splitlines()
+    assert kept[0] == before[0].splitlines()[0]
+
+
+@pytest.mark.parametrize("command", [
+    ("serve", "--listen", "127.0.0.1:0"), ("keys", "list"), ("keys", "create", "--project", "p"),
+    ("backup", "copy"), ("config", "check", "c.yaml")])
+def test_a_state_of_a_newer_version_is_refused_in_words_and_stays_as_it_is(tranche, command):
+    make_key(tranche)
+    (tranche.folder / "c.yaml").write_text("default_model: tranche-fake\n")
+    path = tranche.folder / "state" / "state.db"
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        db.execute(f"PRAGMA user_version = {version + 1}")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    before = path.read_bytes()
+    done = tranche(*command, "--state", "state", timeout=60)
+    assert done.returncode in (USAGE, STOPPED)
+    text = done.stdout + done.stderr
+    assert f"state is of version {version + 1}, this program knows version {version}" in text
+    assert "use the program that wrote it, or a newer one" in text
+    assert path.read_bytes() == before and not (tranche.folder / "copy").exists()

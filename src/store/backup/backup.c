@@ -1,7 +1,7 @@
 /* backup.c -- a consistent copy of a folder that is in use, made beside a running server.
  *
  * Shape:   hold blobs (objects_inner.h) -> copy the database at one instant -> link or copy the blobs which
- *          that copy names -> the folders of jobs that are not final there -> everything synced ->
+ *          that copy names -> the folders of its jobs -> everything synced ->
  *          TO/backup.json, without which a folder is not a backup. Unfinished uploads are not in it: their
  *          clients begin again.
  * Threads: any, one connection of its own a database.
@@ -21,7 +21,6 @@
 #include "base/json_write.h"
 #include "base/sys.h"
 #include "store/backup/backup_inner.h"
-#include "format/job/job.h"
 #include "store/objects/objects_inner.h"
 
 /* Longer than any file takes to copy; prolonged after each file when the half is over. */
@@ -202,12 +201,10 @@ static int job_copy(struct backup *b, int64_t id, struct error *e)
     return backup_job_folder(from, to, e);
 }
 
+/* Final jobs too: their folders have the answers that a retry keeps, and the list of bad lines. */
 static int jobs_copy(struct backup *b, struct error *e)
 {
-    struct stmt *q = db_stmt(b->copy, "SELECT id FROM job WHERE state < ?");
-
-    db_bind(q, "n", JOB_SUCCEEDED); /* the first of the final ones */
-    return each(b, q, job_copy, e);
+    return each(b, db_stmt(b->copy, "SELECT id FROM job"), job_copy, e);
 }
 
 /* The last connection writes the log back into the file. */
