@@ -149,6 +149,10 @@ def texts():
         {"pattern": f"{c}.{{0,30}}{c}"} for c in "abcdefghijkl"]}
     yield "200 properties with patterns", {"type": "object", "properties": {
         f"p{i}": text(f"^[a-z]{{1,{i + 1}}}$") for i in range(200)}}
+    yield "600 patterns", {"type": "object", "properties": {
+        f"p{i}": text(f"^{i}[a-z]*$") for i in range(600)}}
+    yield "600 patterns that are too much together", {"type": "object", "properties": {
+        f"p{i}": text(f"^[a-z]{{{i + 300}}}$") for i in range(600)}}
     yield "900 patterns", {"type": "object", "properties": {
         f"p{i}": text(f"^{i}[a-z]*$") for i in range(900)}}
     for name in ("email", "uri", "date-time", "uri-template", "idn-email"):
@@ -205,6 +209,11 @@ def objects():
         "^(a+)+$": {"type": "integer"}}, "additionalProperties": False}
     yield "a long pattern of names", {"type": "object", "patternProperties": {
         "^(.*a){20}$": {"type": "integer"}, "^.{500}$": {"type": "string"}}}
+    yield "3000 patterns of names that have a hundred", {"type": "array", "prefixItems": [
+        {"type": "object", "patternProperties": {f"^{i}(|x){{99}}$": {"type": "integer"}}}
+        for i in range(3000)]}
+    yield "names that begin alike", {"type": "object", "patternProperties": {
+        "^(a|b){1,20}$": {"type": "integer"}}, "additionalProperties": False, "minProperties": 90}
     yield "1000 names and a pattern", {"type": "object",
                                        "properties": numbered(1000, type="integer"),
                                        "patternProperties": {"^p[0-9]*$": {"minimum": 3}}}
@@ -233,8 +242,21 @@ def numbers():
     yield "nine multiples", {"allOf": [{"multipleOf": p} for p in range(2, 11)]}
     yield "multiples that no regular expression counts", {"allOf": [{"multipleOf": 1009},
                                                                     {"multipleOf": 1013}]}
+    yield "multiples of a common one of 1980", {"type": "number", "minimum": 0.1, "maximum": 1e12,
+                                                "allOf": [{"multipleOf": p} for p in (4, 9, 55)]}
+    yield "multiples of many decimals", {"type": "number", "multipleOf": 0.0000001999}
+    yield "25 multiples of 2000", {"type": "object", "properties": {
+        f"p{i}": {"type": "number", "multipleOf": 0.02, "minimum": i, "maximum": 1e9 + i}
+        if i % 2 else {"type": "integer", "multipleOf": 1975 + i, "minimum": -i}
+        for i in range(50)}}
+    yield "900 different multiples", {"type": "object", "properties": {
+        f"p{i}": {"type": "integer", "multipleOf": 1000 + i} for i in range(900)}}
+    yield "allOf of 3000 multiples", {"allOf": [{"multipleOf": i} for i in range(1, 3001)]}
     yield "a narrow range", {"type": "number", "minimum": 0.1234567891, "maximum": 0.1234567892}
     yield "tiny bounds", {"type": "number", "minimum": 1e-300, "maximum": 2e-300}
+    yield "600 ranges", {"type": "object", "properties": {
+        f"p{i}": {"type": "number", "minimum": i / 7, "maximum": i * 1001 / 3 + 1}
+        for i in range(600)}}
     yield "1000 ranges", {"type": "object", "properties": {
         f"p{i}": {"type": "number", "minimum": i / 7, "maximum": i * 1001 / 3}
         for i in range(1000)}}

@@ -1,14 +1,18 @@
 """Goal: no schema takes much time or memory, and what it took is given back. Method: more than 200 schemas
-that try; two answers each, greedy and at temperature 1.5, of random logits. Steps are limited, not time;
-processor time is held against ten times what a quiet machine takes, so that load does not matter."""
+that try; two answers each, greedy and at temperature 1.5, of random logits. Steps are limited, not time. With
+--whole, the aims hold for the least of five measurements; without it, processor time is held against ten times
+the aims, so that load does not matter. The longest and largest are printed."""
 import pytest
 
 from attacks import all_attacks
 
-COMPILE_US = 10 * 200_000  # of processor time
-STEP_US = 10 * 50_000  # of one round of both answers
-PEAK_KIB = 64 * 1024  # growth of the resident set
-KEPT_KIB = 32 * 1024  # after all was freed; what the allocator holds is not a case's
+AIMS = {
+    "compile_us": 200_000,  # of processor time
+    "step_us": 50_000,  # of one round of the batcher
+    "peak_kib": 64 * 1024,  # growth of the resident set
+    "kept_kib": 32 * 1024,  # after all was freed; what the allocator holds is not a case's
+}
+LOADED = 10  # times as long a short run may take
 ATTACKS = list(all_attacks())
 PART = 4
 
@@ -18,24 +22,44 @@ def test_there_are_two_hundred():
 
 
 @pytest.fixture(scope="module")
-def asked(probe, whole):
+def most(whole):
+    return {what: aim * (LOADED if what.endswith("us") and not whole else 1)
+            for what, aim in AIMS.items()}
+
+
+def ask(probe, most, **question):
+    """The answer with the least of each figure, of five when one is too large."""
+    best = probe.ask(**question)
+    for _ in range(4):
+        if all(best.get(what, 0) <= most[what] for what in AIMS):
+            break
+        again = probe.ask(**question)
+        for what in AIMS:
+            if what in best and what in again:
+                best[what] = min(best[what], again[what])
+    return best
+
+
+@pytest.fixture(scope="module")
+def asked(probe, whole, most):
     found = []
     for number, (name, schema) in enumerate(ATTACKS):
         if not whole and number % PART:
             continue
         for temperature in (0, 1.5):
-            answer = probe.ask(schema=schema, model="random", count=1, temperature=temperature,
-                               tokens=200, prompt="x", fresh=True)
+            answer = ask(probe, most, schema=schema, model="random", count=1, temperature=temperature,
+                         tokens=200, prompt="x", fresh=True)
             found.append((f"{name}, temperature {temperature}", answer))
             if "refused" in answer:
                 break
     return found
 
 
-@pytest.mark.parametrize("what, most", [
-    ("compile_us", COMPILE_US), ("step_us", STEP_US), ("peak_kib", PEAK_KIB), ("kept_kib", KEPT_KIB)])
-def test_time_and_memory_are_bounded(asked, what, most):
-    assert [(name, answer[what]) for name, answer in asked if answer.get(what, 0) > most] == []
+@pytest.mark.parametrize("what", AIMS)
+def test_time_and_memory_are_bounded(asked, most, what):
+    figures = sorted((answer.get(what, 0), name) for name, answer in asked)
+    print(f"{what}:", "; ".join(f"{figure} ({name})" for figure, name in figures[:-4:-1]))
+    assert [(name, figure) for figure, name in figures if figure > most[what]] == []
 
 
 def test_an_answer_ends_well_or_says_which_limit_it_met(asked):

@@ -550,6 +550,8 @@ static bool grammar_make(struct grammar *g, struct buf *out)
     uint32_t start = node_rule(g, 0);
     for (uint32_t i = 0; i < g->state_count; i++) {
         int rc = state_process(g, i);
+        if (g->refused)
+            return false;
         if (grammar_full(g))
             return grammar_fault(g, 0, NULL, "The schema is too large for a grammar.", shrink) == 0;
         if (g->steps == 0)

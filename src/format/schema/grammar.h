@@ -75,6 +75,8 @@ struct grammar {
     uint32_t terminal_count, leaf_count;
     struct table state_table, terminal_table, leaf_table; /* by set; by text */
     uint64_t steps;                                       /* of checks and comparisons, left */
+    double remainders;                                    /* that multiples count, together */
+    bool refused;                                         /* why has the reason */
     struct schema_fault *why;
     struct schema_fault dead;  /* why the first set without a value has none */
     struct schema_fault never; /* the first `false`, which explains when nothing else does */
@@ -102,7 +104,8 @@ struct symbol symbol_literal(struct grammar *g, struct str bytes); /* quoted for
 struct symbol symbol_rule(uint32_t rule);
 /* The terminal with this definition, such as "/a+/ | \"b\"". */
 struct symbol symbol_terminal(struct grammar *g, struct str definition);
-/* A rule that is a small JSON Schema of its own. node and keyword: for its path. */
+/* A rule that is a small JSON Schema of its own. node and keyword: for its path. The grammar is refused when
+ * there are too many. */
 struct symbol symbol_leaf(struct grammar *g, struct str json, uint32_t node, const char *keyword);
 void lark_quote(struct buf *out, struct str bytes);
 

@@ -52,6 +52,13 @@ struct symbol symbol_leaf(struct grammar *g, struct str json, uint32_t node, con
 
     if (!made)
         return symbol_rule(g->leaf[at].rule);
+    if (g->leaf_count > SCHEMA_LEAVES_MAX) {
+        g->refused = true;
+        (void)grammar_fault(g, node, keyword,
+                            "The schema has more than 600 different patterns, formats and bounds.",
+                            "Write a smaller schema, or use the same ones more often.");
+        return symbol_rule(GRAMMAR_NOTHING);
+    }
     struct schema *s = g->s;
     struct buf text = BUF_INIT(SCHEMA_GRAMMAR_BYTES_MAX);
     buf_addf(&text, "%%json %.*s", STR_ARG(json));

@@ -13,6 +13,8 @@
 /* A regular expression of multiples counts remainders, a state each; beyond this, some are named. */
 #define MULTIPLE_DIGITS_MAX 2000.0
 #define MULTIPLES_NAMED 500.0
+#define DECIMAL_PLACES_MAX 15
+#define EXACT_MAX 9007199254740992.0 /* 2^53: a double holds the whole numbers to it */
 
 /* One character of a JSON string: raw, or one of the short escapes. */
 #define STRING_CHAR "([^\"\\\\\\x00-\\x1F\\x7F]|\\\\[\"\\\\bfnrt])"
@@ -130,16 +132,83 @@ static void integer_regex(struct buf *out, int64_t lo, int64_t hi)
     buf_add_c(out, lo < 0 && hi >= 0 ? ")/" : "/");
 }
 
+/* ---- Multiples ---- */
+
+/* digits / 10^places: 0.025 is 25 over 10^3. Without digits: none. */
+struct decimal {
+    double digits;
+    int places;
+};
+
+/* False when the number has more places than a decimal may have. */
+static bool decimal_of(double v, struct decimal *out)
+{
+    double digits = v;
+    int places = 0;
+
+    for (; places < DECIMAL_PLACES_MAX && fabs(digits - nearbyint(digits)) > digits * 1e-12;
+         places++)
+        digits *= 10;
+    *out = (struct decimal){ nearbyint(digits), places };
+    return out->digits > 0 && fabs(digits - nearbyint(digits)) <= digits * 1e-12;
+}
+
+static double decimal_value(const struct decimal *d)
+{
+    return d->digits / pow(10, d->places);
+}
+
+/* llguidance finds the digits by multiplying by ten until no fraction is left, which rounds on the way. */
+static bool library_reads(const struct decimal *d)
+{
+    double v = decimal_value(d);
+
+    for (int places = 0; places < d->places; places++)
+        v *= 10;
+    return v >= d->digits && v <= d->digits;
+}
+
+static double common_divisor(double a, double b)
+{
+    while (b > 0) {
+        double rest = fmod(a, b);
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* What is a multiple of both is a multiple of their least common one: infinity when only 0 is left. */
+static struct decimal common_multiple(struct decimal a, struct decimal b)
+{
+    int places = a.places > b.places ? a.places : b.places;
+    double x = a.digits * pow(10, places - a.places), y = b.digits * pow(10, places - b.places);
+    double both = x <= EXACT_MAX && y <= EXACT_MAX ? x / common_divisor(x, y) * y : INFINITY;
+
+    return (struct decimal){ both <= EXACT_MAX ? both : INFINITY, places };
+}
+
 /* ---- Numbers ---- */
 
 struct numbers {
     struct schema_bound minimum, maximum;
-    double multiple[8];
-    uint32_t multiple_count;
+    struct decimal multiple;
     uint32_t node; /* of the last schema that bounds */
 };
 
-static int numbers_of(struct grammar *g, const struct conjuncts *set, struct numbers *out)
+static int multiple_add(struct grammar *g, struct numbers *n, uint32_t node)
+{
+    struct decimal one;
+
+    if (!decimal_of(g->s->node[node].multiple_of, &one))
+        return grammar_fault(g, node, "multipleOf", "multipleOf has more than 15 decimal places.",
+                             "Write it with fewer.");
+    n->multiple = n->multiple.digits > 0 ? common_multiple(n->multiple, one) : one;
+    return 0;
+}
+
+static int numbers_of(struct grammar *g, const struct conjuncts *set, bool integer,
+                      struct numbers *out)
 {
     *out = (struct numbers){ .node = set->count ? set->item[0].node : 0 };
     for (uint32_t i = 0; i < set->count; i++) {
@@ -152,12 +221,11 @@ static int numbers_of(struct grammar *g, const struct conjuncts *set, struct num
             out->maximum = n->maximum;
         if (n->minimum.has || n->maximum.has || n->multiple_of > 0)
             out->node = set->item[i].node;
-        if (n->multiple_of > 0 && out->multiple_count == ARRAY_LEN(out->multiple))
-            return grammar_fault(g, set->item[i].node, "multipleOf",
-                                 "More than 8 multiples hold for one number.", "Write one.");
-        if (n->multiple_of > 0)
-            out->multiple[out->multiple_count++] = n->multiple_of;
+        if (n->multiple_of > 0 && multiple_add(g, out, set->item[i].node) < 0)
+            return -1;
     }
+    if (integer && out->multiple.digits > 0)
+        out->multiple = common_multiple(out->multiple, (struct decimal){ 1, 0 });
     return 0;
 }
 
@@ -175,70 +243,37 @@ static void number_leaf(struct grammar *g, uint32_t rule, const struct numbers *
                     lo < -1e15 ? -1e15 : lo);
     json_add_double(&w, n->maximum.has && n->maximum.exclusive ? "exclusiveMaximum" : "maximum",
                     hi > 1e15 ? 1e15 : hi);
-    if (n->multiple_count) {
-        json_array(&w, "allOf");
-        for (uint32_t i = 0; i < n->multiple_count; i++) {
-            json_object(&w, NULL);
-            json_add_double(&w, "multipleOf", n->multiple[i]);
-            json_end(&w);
-        }
-        json_end(&w);
-    }
+    if (n->multiple.digits > 0)
+        json_add_double(&w, "multipleOf", decimal_value(&n->multiple));
     json_object(&w, "x-guidance");
     json_add_bool(&w, "whitespace_flexible", false);
     json_end(&w);
     json_end(&w);
     struct symbol leaf =
-        symbol_leaf(g, buf_str(&text), n->node, n->multiple_count ? "multipleOf" : "minimum");
+        symbol_leaf(g, buf_str(&text), n->node, n->multiple.digits > 0 ? "multipleOf" : "minimum");
     rule_add(g, rule, &leaf, 1);
     buf_release(&text);
 }
 
-/* A multiple as a whole number over a power of ten: 0.025 is 25 over 10^3. */
-static double digits_of(double multiple, int *places)
-{
-    double digits = multiple;
-
-    for (*places = 0; *places < 18 && fabs(digits - nearbyint(digits)) > digits * 1e-12; ++*places)
-        digits *= 10;
-    return nearbyint(digits);
-}
-
-static bool is_whole(double v)
-{
-    return floor(v) >= v;
-}
-
-static double common_divisor(double a, double b)
-{
-    while (b > 0) {
-        double rest = fmod(a, b);
-        a = b;
-        b = rest;
-    }
-    return a;
-}
-
 /* A few multiples by name, where a regular expression would count too many remainders: those nearest
  * to zero within the bounds, or nearest to the bound. */
-static void multiples_named(struct grammar *g, uint32_t rule, const struct numbers *n, bool integer)
+static void multiples_named(struct grammar *g, uint32_t rule, const struct numbers *n)
 {
     struct buf text = BUF_INIT(SCHEMA_GRAMMAR_BYTES_MAX);
-    int places;
-    double digits = digits_of(n->multiple[0], &places), scale = pow(10, places);
-    double step = integer ? digits / common_divisor(digits, scale) : n->multiple[0];
-    double lo = n->minimum.has ? n->minimum.value : -1e15;
-    double hi = n->maximum.has ? n->maximum.value : 1e15;
+    double step = decimal_value(&n->multiple);
+    double lo = n->minimum.has ? n->minimum.value : -EXACT_MAX;
+    double hi = n->maximum.has ? n->maximum.value : EXACT_MAX;
     double from = fmax(ceil(lo / step), -MULTIPLES_NAMED), to = floor(hi / step);
 
     if (to < from)
         from = fmax(ceil(lo / step), to - MULTIPLES_NAMED);
     for (double k = from; k <= to && k <= from + 2 * MULTIPLES_NAMED; k++) {
-        double v = k * step;
-        if (fabs(v) > 1e15 || (n->minimum.exclusive && v <= lo) ||
-            (n->maximum.exclusive && v >= hi))
+        bool zero = k >= 0 && k <= 0; /* the one multiple of infinity */
+        double v = zero ? 0 : k * step;
+        if ((!zero && fabs(k * n->multiple.digits) > EXACT_MAX) || v < lo || v > hi ||
+            (n->minimum.exclusive && v <= lo) || (n->maximum.exclusive && v >= hi))
             continue;
-        buf_addf(&text, "%s\"%.*f\"", text.len ? " | " : "", integer ? 0 : places, v);
+        buf_addf(&text, "%s\"%.*f\"", text.len ? " | " : "", n->multiple.places, v);
     }
     if (text.len) {
         struct symbol named = symbol_terminal(g, buf_str(&text));
@@ -273,23 +308,28 @@ int grammar_number(struct grammar *g, const struct conjuncts *set, uint32_t rule
     struct numbers n;
     int64_t lo, hi;
 
-    if (numbers_of(g, set, &n) < 0)
+    if (numbers_of(g, set, integer, &n) < 0)
         return -1;
+    double multiple = n.multiple.digits > 0 ? decimal_value(&n.multiple) : 0;
     if (integer && !integers_within(&n, &lo, &hi)) {
         grammar_dead(g, n.node, "minimum", "No integer lies within the bounds.");
         return 0;
     }
-    if (integer && n.multiple_count && is_whole(n.multiple[0]) &&
-        fmod(n.multiple[0] - fmod((double)lo, n.multiple[0]), n.multiple[0]) > (double)(hi - lo)) {
+    if (integer && isfinite(multiple) && multiple > 0 &&
+        fmod(multiple - fmod((double)lo, multiple), multiple) > (double)(hi - lo)) {
         grammar_dead(g, n.node, "multipleOf", "No multiple lies within the bounds.");
         return 0;
     }
-    int places;
-    if (n.multiple_count == 1 && digits_of(n.multiple[0], &places) > MULTIPLE_DIGITS_MAX) {
-        multiples_named(g, rule, &n, integer);
+    if (n.multiple.digits > MULTIPLE_DIGITS_MAX || !library_reads(&n.multiple)) {
+        multiples_named(g, rule, &n);
         return 0;
     }
-    if (n.multiple_count || (!integer && (n.minimum.has || n.maximum.has))) {
+    g->remainders += n.multiple.digits;
+    if (g->remainders > SCHEMA_REMAINDERS_MAX)
+        return grammar_fault(g, n.node, "multipleOf",
+                             "The multiples of the schema count more than 50000 remainders.",
+                             "Use fewer or smaller ones.");
+    if (multiple > 0 || (!integer && (n.minimum.has || n.maximum.has))) {
         number_leaf(g, rule, &n, integer);
         return 0;
     }

@@ -36,6 +36,8 @@
 #define SCHEMA_RULES_MAX 30000      /* of a grammar */
 #define SCHEMA_KEY_PATTERNS_MAX 4   /* patternProperties that meet in one object */
 #define SCHEMA_NAMES_LISTED_MAX 100 /* names of one pattern that are declared one by one */
+#define SCHEMA_LEAVES_MAX 600       /* different patterns, formats and bounds of numbers */
+#define SCHEMA_REMAINDERS_MAX 50000 /* of all multipleOf together: 25 has 25, 0.25 too */
 #define SCHEMA_GRAMMAR_BYTES_MAX ((size_t)2 * 1024 * 1024)
 /* Steps of one check: schemas that are compared with values. Each value of an answer adds some, so that a
  * long list passes and many alternatives do not. */

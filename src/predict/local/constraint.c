@@ -208,7 +208,7 @@ static void leaf_blame(struct constraints *c, const struct schema *s, struct sch
     struct schema_leaf leaf;
     char message[200];
 
-    for (uint32_t i = 0; schema_leaf_at(s, i, &leaf); i++) {
+    for (uint32_t i = 0; i < CONSTRAINT_BLAMED && schema_leaf_at(s, i, &leaf); i++) {
         LlgMatcher *m = matcher_try(c, "json_schema", leaf.json.p, message);
         llg_free_matcher(m);
         if (m)

@@ -30,6 +30,7 @@
 #define CONSTRAINT_ROW_ITEMS 8000
 #define CONSTRAINT_GRAMMAR_SYMBOLS 200000
 #define CONSTRAINT_LEXER_STATES 16000
+#define CONSTRAINT_BLAMED 100 /* regular expressions that are tried alone to find the bad one */
 
 struct constraint;
 struct constraints;

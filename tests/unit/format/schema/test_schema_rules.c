@@ -154,11 +154,17 @@ static void test_a_schema_may_be_as_large_as_its_limits_and_no_larger(void **sta
         { { "{\"enum\":[", "\"v", "\"", "]}" }, SCHEMA_ENUM_MAX, SCHEMA_GRAMMAR },
         { { "{\"properties\":{", "\"p", "\":true", "}}" }, SCHEMA_PROPERTIES_MAX, SCHEMA_GRAMMAR },
         { { "{\"required\":[", "\"p", "\"", "]}" }, SCHEMA_PROPERTIES_MAX, SCHEMA_GRAMMAR },
+        { { "{\"prefixItems\":[", "{\"type\":\"string\",\"pattern\":\"^", "\"}", "]}" },
+          SCHEMA_LEAVES_MAX,
+          SCHEMA_GRAMMAR },
+        { { "{\"prefixItems\":[", "{\"type\":\"integer\",\"multipleOf\":2000,\"title\":\"", "\"}",
+            "]}" },
+          SCHEMA_REMAINDERS_MAX / 2000,
+          SCHEMA_GRAMMAR },
         { { "{\"patternProperties\":{", "\"^p", "$\":true", "}}" },
           SCHEMA_KEY_PATTERNS_MAX,
           SCHEMA_GRAMMAR },
         { { "{\"allOf\":[", "{\"title\":\"", "\"}", "]}" }, SCHEMA_NODES_MAX - 1, SCHEMA_CHECK },
-        { { "{\"allOf\":[", "{\"multipleOf\":1", "}", "]}" }, 8, SCHEMA_GRAMMAR },
     };
 
     (void)state;
@@ -191,6 +197,8 @@ static void test_texts_and_counts_have_limits(void **state)
         { "{\"type\":\"array\",\"minItems\":1000001}", false },
         { "{\"type\":\"string\",\"pattern\":\"^a{1000}$\"}", true },
         { "{\"type\":\"string\",\"pattern\":\"^(a{50}){50}$\"}", false },
+        { "{\"type\":\"number\",\"multipleOf\":0.000000000000001}", true },
+        { "{\"type\":\"number\",\"multipleOf\":0.0000000000000001}", false },
         { "{\"type\":\"integer\",\"minimum\":9007199254740992}", true },
         { "{\"type\":\"integer\",\"minimum\":9007199254740994}", false },
         { "{\"type\":\"integer\",\"maximum\":-9007199254740992}", true },
