@@ -70,7 +70,7 @@ static void check_table(struct str bytes)
     struct arena a = { 0 };
     struct template t;
     struct error e = { 0 };
-    struct sheet sheet;
+    struct sheet sheet = { 0 };
 
     if (template_read(&t, &a, bytes, &one, &e) == 0) {
         struct buf out = BUF_INIT(bytes.len * 64 + 64);
@@ -80,7 +80,8 @@ static void check_table(struct str bytes)
     const struct where *w = where_read(&a, bytes, &one, &e);
     if (w)
         (void)where_chooses(w, &(struct cell){ .text = STR("1") });
-    if (sheet_open(&sheet, &head, 1, &(struct sheet_options){ .prompt = "{a}" }, &e) == 0) {
+    if (sheet_add_input(&sheet, &head, &e) == 0 &&
+        sheet_ask(&sheet, &(struct sheet_options){ .prompt = "{a}" }, &e) == 0) {
         struct shard s = { .line_no = head.line_no, .offset = head.begin };
         struct lines it;
         struct line line;
@@ -94,8 +95,8 @@ static void check_table(struct str bytes)
             (void)sheet_write_row(&sheet, &a, line.text, &(struct sheet_answer){ 0 }, &out);
         }
         buf_release(&out);
-        sheet_release(&sheet);
     }
+    sheet_release(&sheet);
     arena_release(&a);
 }
 

@@ -8,6 +8,9 @@
 #include "app/run/summary.h"
 #include "base/clock.h"
 #include "base/json_write.h"
+#include "engine/lines/walk.h"
+
+#define PROMPTS_SHOWN 3
 
 struct validation {
     const struct validate_options *o;
@@ -154,17 +157,74 @@ static void estimate_text(const struct validation *v, struct buf *out)
     }
 }
 
+static void prompt_print(struct validation *v, const struct walk *w, const struct line *line,
+                         struct str prompt)
+{
+    const char *file = w->input->file[w->shard->file].path;
+    struct json_writer out = JSON_WRITER(&v->out);
+
+    buf_clear(&v->out);
+    if (!v->o->json) {
+        buf_add_plain(&v->out, str_of(file), false);
+        buf_addf(&v->out, ":%llu: prompt:\n", (unsigned long long)line->line_no);
+        for (struct str piece; str_next(&prompt, '\n', &piece);) {
+            buf_add_c(&v->out, "  ");
+            buf_add_plain(&v->out, piece, false);
+            buf_add_char(&v->out, '\n');
+        }
+    } else {
+        json_object(&out, NULL);
+        json_add_c(&out, "file", file);
+        json_add_uint(&out, "line", line->line_no);
+        json_add_text(&out, "prompt", prompt);
+        json_end(&out);
+        buf_add_char(&v->out, '\n');
+    }
+    terminal_write(STDOUT_FILENO, buf_str(&v->out));
+}
+
+/* The first prompts as they are asked: a look at them finds what no check can. */
+static int print_prompts(struct validation *v, struct error *e)
+{
+    struct local_job *j = &v->job;
+    struct buf prompt = BUF_INIT(LINE_BYTES_MAX * 2);
+    struct violations ignored = { 0 };
+    struct arena a = { 0 };
+    struct line line;
+    struct walk w;
+    int rc = 1;
+
+    if (v->o->quiet)
+        return 0;
+    walk_init(&w, &j->input, &j->ingest, NULL);
+    for (int shown = 0; shown < PROMPTS_SHOWN && (rc = walk_next(&w, &line, e)) == 1;) {
+        buf_clear(&prompt);
+        arena_reset(&a);
+        if (!sheet_prompt(&j->sheet, &a, line.text, &prompt, &ignored))
+            continue;
+        prompt_print(v, &w, &line, buf_str(&prompt));
+        shown++;
+    }
+    walk_release(&w);
+    arena_release(&a);
+    buf_release(&prompt);
+    return rc < 0 ? -1 : 0;
+}
+
 static int validation_run(struct validation *v, struct error *e)
 {
     const struct validate_options *w = v->o;
     struct local_job *j = &v->job;
 
-    if (local_job_config(j, &w->who, e) < 0 || local_job_input(j, w->path, w->path_count, e) < 0 ||
+    if (local_job_config(j, &w->who, e) < 0 ||
+        local_job_input(j, w->path, w->path_count, w->output, e) < 0 ||
         local_job_predictor(j, e) < 0 || local_job_ingest(j, e) < 0)
         return -1;
     if (j->ingest.lines == 0)
         return error_set(e, ERROR_INVALID_ARGUMENT, "the input has no lines");
     j->stage = EXIT_INTERNAL;
+    if (j->rows && print_prompts(v, e) < 0)
+        return -1;
     if (estimate_make(j, &v->estimate, e) < 0)
         return -1;
     buf_clear(&v->out);

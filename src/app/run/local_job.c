@@ -56,6 +56,9 @@ static const struct model *find_model(struct local_job *j, const struct local_op
 int local_job_config(struct local_job *j, const struct local_options *w, struct error *e)
 {
     j->stage = EXIT_USAGE;
+    if (w->rows && !rows_options_fit(w->rows, e))
+        return -1;
+    j->rows = w->rows && w->rows->prompt ? w->rows : NULL;
     if (config_load(w->config, &j->config, e) < 0)
         return -1;
     j->model_name = w->model ? w->model : j->config.default_model;
@@ -66,12 +69,18 @@ int local_job_config(struct local_job *j, const struct local_options *w, struct 
     return j->state_root ? 0 : -1;
 }
 
-int local_job_input(struct local_job *j, const char *const *paths, uint32_t count, struct error *e)
+int local_job_input(struct local_job *j, const char *const *paths, uint32_t count,
+                    const char *output, struct error *e)
 {
+    j->stage = EXIT_USAGE;
+    if (j->rows && rows_check_paths(paths, count, output, e) < 0)
+        return -1;
     j->stage = EXIT_INPUT;
     if (input_open(&j->input, paths, count, j->state_root, e) < 0)
         return -1;
-    return foreign_check(&j->input, e);
+    if (!j->rows)
+        return foreign_check(&j->input, e);
+    return rows_open(&j->sheet, j->rows, &j->input, output, e);
 }
 
 int local_job_predictor(struct local_job *j, struct error *e)
@@ -97,6 +106,9 @@ int local_job_ingest(struct local_job *j, struct error *e)
     bool slow = j->terminal.live && j->input.bytes > SLOW_INPUT_BYTES;
 
     j->stage = EXIT_INPUT;
+    j->rules.rules.sheet = j->rows ? &j->sheet : NULL;
+    if (j->rows)
+        j->rules.index_folder = NULL; /* no place of a request is in a row */
     j->rules.lines_max = j->config.lines_max;
     j->rules.stop = stop_on_signals();
     struct ingest_options o = j->rules;
@@ -112,6 +124,7 @@ void local_job_release(struct local_job *j)
     if (j->predictor)
         j->predictor->ops->close(j->predictor);
     input_release(&j->input);
+    sheet_release(&j->sheet);
     config_release(&j->config);
     arena_release(&j->arena);
 }

@@ -15,6 +15,7 @@
 #include "app/cli/command.h"
 #include "app/config/config.h"
 #include "app/cli/terminal.h"
+#include "app/run/rows.h"
 #include "engine/lines/ingest.h"
 #include "engine/lines/input.h"
 #include "predict/predictor.h"
@@ -23,9 +24,11 @@ struct local_job {
     struct terminal terminal;
     struct config config;
     const struct model *model;
-    const char *model_name; /* as asked for */
+    const char *model_name;          /* as asked for */
+    const struct rows_options *rows; /* NULL: the input is not a table */
     const char *state_root;
     struct input input;
+    struct sheet sheet;          /* of an input that is a table */
     struct predictor *predictor; /* until the pipeline takes it */
     struct ingest_options rules; /* without the predictor */
     struct ingest_result ingest;
@@ -38,11 +41,13 @@ struct local_options {
     const char *model, *config, *state;
     const char *upstream, *dialect, *engine;
     uint64_t max_rpm, max_tpm;
-    const struct model *given; /* answers, whatever the configuration says */
+    const struct model *given;       /* answers, whatever the configuration says */
+    const struct rows_options *rows; /* NULL, or without a prompt: the input's lines are requests */
 };
 int local_job_config(struct local_job *j, const struct local_options *w, struct error *e) FALLIBLE;
+/* output: its path, which chooses its form when the input is a table; or NULL. */
 int local_job_input(struct local_job *j, const char *const *paths, uint32_t count,
-                    struct error *e) FALLIBLE;
+                    const char *output, struct error *e) FALLIBLE;
 /* A model that takes only whole jobs has none. */
 int local_job_predictor(struct local_job *j, struct error *e) FALLIBLE;
 /* rules.limit, .on_bad and so on may be set before. */

@@ -82,14 +82,16 @@ static int check_ending(const char *name, struct error *e)
 
     for (size_t i = 0; dot && i < ARRAY_LEN(tables); i++)
         if (strcasecmp(dot, tables[i]) == 0)
-            return error_set(e, ERROR_INVALID_ARGUMENT,
-                             "the output %s would hold lines of JSON, not a table; name it .jsonl",
-                             name);
+            return error_set(
+                e, ERROR_INVALID_ARGUMENT,
+                "the output %s would hold lines of JSON, not a table; name it .jsonl, or "
+                "ask about the rows of a table with --prompt",
+                name);
     return 0;
 }
 
-const char *output_resolve(struct arena *a, const char *path, const struct input *in, bool in_place,
-                           struct error *e)
+const char *output_resolve(struct arena *a, const char *path, const struct input *in,
+                           enum output_kind kind, struct error *e)
 {
     const char *slash, *name, *dir = ".";
     char real[PATH_MAX];
@@ -101,7 +103,7 @@ const char *output_resolve(struct arena *a, const char *path, const struct input
     name = slash ? slash + 1 : path;
     if (slash)
         dir = slash == path ? "/" : arena_copy(a, path, (size_t)(slash - path));
-    if (check_ending(name, e) < 0)
+    if (kind != OUTPUT_TABLE && check_ending(name, e) < 0)
         return NULL;
     if (*name == '\0') {
         (void)error_set(e, ERROR_INVALID_ARGUMENT, "the output %s is a folder; name a file in it",
@@ -116,5 +118,6 @@ const char *output_resolve(struct arena *a, const char *path, const struct input
     int writable = access(real, W_OK);
     if (writable < 0)
         (void)error_errno(e, "the output's folder %s", dir);
-    return writable == 0 && check_file(absolute, in, in_place, e) == 0 ? absolute : NULL;
+    return writable == 0 && check_file(absolute, in, kind == OUTPUT_IN_PLACE, e) == 0 ? absolute
+                                                                                      : NULL;
 }

@@ -20,10 +20,14 @@
 /* The name when none was given, in the arena; from_stdin: the only input is standard input. */
 const char *output_default(struct arena *a, const struct input *in, bool from_stdin,
                            struct error *e);
-/* The absolute path, in the arena, or "-"; NULL when it cannot be the output. in_place: it may be
- * the input, which is replaced at the end. */
-const char *output_resolve(struct arena *a, const char *path, const struct input *in, bool in_place,
-                           struct error *e);
+enum output_kind {
+    OUTPUT_LINES,    /* lines of JSON */
+    OUTPUT_IN_PLACE, /* the same; it may be the input, which is replaced at the end */
+    OUTPUT_TABLE,
+};
+/* The absolute path, in the arena, or "-"; NULL when it cannot be the output. */
+const char *output_resolve(struct arena *a, const char *path, const struct input *in,
+                           enum output_kind kind, struct error *e);
 /* Standard output, a pipe, a device: what was written cannot be looked at again. */
 bool output_is_stream(const char *path);
 bool output_is_input(const char *path, const struct input *in);

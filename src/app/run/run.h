@@ -21,6 +21,7 @@ struct run_options {
     const char *output, *model, *retry_failed, *config, *state, *log_format;
     const char *upstream, *dialect, *engine;
     uint64_t max_in_flight, limit, max_rpm, max_tpm;
+    struct rows_options rows;
     bool strict, json, dry_run, fresh, overwrite, quiet;
     const struct model *given; /* of `submit --to`: the model that answers */
     bool detach;               /* hand the job over, and don't wait for it */

@@ -55,10 +55,15 @@ int run_step_open(struct run *r, struct error *e)
         .max_rpm = r->o->max_rpm,
         .max_tpm = r->o->max_tpm,
         .given = r->o->given,
+        .rows = &r->o->rows,
     };
+    if (r->o->rows.prompt && r->o->retry_failed)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "--retry-failed reads lines of JSON; to ask again about the rows of a "
+                         "table that failed, run its output with --where 'error is not null'");
     if (local_job_config(j, &options, e) < 0)
         return -1;
-    return local_job_input(j, path, count, e);
+    return local_job_input(j, path, count, r->o->output, e);
 }
 
 static const char *with_suffix(struct arena *a, const char *path, const char *suffix)
@@ -77,11 +82,17 @@ int run_step_output(struct run *r, struct error *e)
 
     j->stage = EXIT_USAGE;
     r->output = r->o->output ? r->o->output : r->o->retry_failed;
-    if (!r->output)
+    if (!r->output && j->rows)
+        r->output = rows_output(&j->arena, &j->sheet, &j->input, from_stdin, e);
+    else if (!r->output)
         r->output = output_default(&j->arena, &j->input, from_stdin, e);
     if (!r->output)
         return -1;
-    r->output_path = output_resolve(&j->arena, r->output, &j->input, run_in_place(r), e);
+    r->output_path = output_resolve(&j->arena, r->output, &j->input,
+                                    j->rows           ? OUTPUT_TABLE
+                                    : run_in_place(r) ? OUTPUT_IN_PLACE
+                                                      : OUTPUT_LINES,
+                                    e);
     if (!r->output_path)
         return -1;
     r->streams = output_is_stream(r->output_path);
@@ -290,6 +301,8 @@ int run_step_state(struct run *r, struct error *e)
     buf_add_c(&facts, "\noutput ");
     buf_add_json(&facts, str_of(r->output_path));
     buf_add_char(&facts, '\n');
+    if (j->rows)
+        rows_facts(&j->sheet, j->rows, &facts);
     config_fingerprint(&j->config, j->model, &facts);
     /* Before the run's own folder is there, which may be of an old run. */
     state_prune(j->state_root, clock_system()->wall_us(clock_system()));

@@ -20,8 +20,9 @@ struct validate_options {
     const char *log_format;
     uint64_t limit;
     bool json, quiet;
-    bool strict;      /* warnings are errors */
-    bool from_output; /* the input is an earlier output, as for --retry-failed */
+    bool strict;        /* warnings are errors */
+    const char *output; /* of a table: chooses its form; or NULL */
+    bool from_output;   /* the input is an earlier output, as for --retry-failed */
     const char *const *path;
     uint32_t path_count;
 };

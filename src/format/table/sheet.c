@@ -7,7 +7,6 @@
 #include "base/json_write.h"
 #include "format/request/request.h"
 #include "format/table/row_cells.h"
-#include "format/table/sheet_head.h"
 
 #define REQUEST_BYTES_MAX (LINE_BYTES_MAX * 2)
 
@@ -298,7 +297,7 @@ static void choose_output(struct sheet *t, const struct sheet_options *o)
     t->crlf |= o->excel;
 }
 
-static int read_settings(struct sheet *t, const struct sheet_options *o, struct error *e)
+int sheet_ask(struct sheet *t, const struct sheet_options *o, struct error *e)
 {
     choose_output(t, o);
     if (template_read(&t->prompt, &t->arena, str_of(o->prompt), &t->columns, e) < 0 ||
@@ -312,16 +311,6 @@ static int read_settings(struct sheet *t, const struct sheet_options *o, struct 
     t->cut.keep = keep_row;
     t->cut.arg = t;
     return t->where ? 0 : -1;
-}
-
-int sheet_open(struct sheet *t, struct sheet_head *head, uint32_t count,
-               const struct sheet_options *o, struct error *e)
-{
-    *t = (struct sheet){ 0 };
-    if (sheet_heads_read(t, head, count, e) == 0 && read_settings(t, o, e) == 0)
-        return 0;
-    sheet_release(t);
-    return -1;
 }
 
 void sheet_release(struct sheet *t)

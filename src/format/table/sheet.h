@@ -14,7 +14,7 @@
  * Units:   line_no from 1; bytes of a head from the start of the file.
  * Errors:  of the settings: INVALID_ARGUMENT, NOT_FOUND for a column. Of a row: violations, whose path is
  *          the column.
- * Threads: any number may use one table at once, after sheet_open.
+ * Threads: any number may use one table at once, after sheet_ask.
  * Owns:    all that it needs, in its arena.
  * Source:  docs/reference/tables.md; RFC 4180.
  */
@@ -60,6 +60,7 @@ struct sheet_head {
 
 struct sheet {
     struct arena arena;
+    const char *first; /* name of the first input; NULL: none is added yet */
     enum sheet_form form, output;
     char delimiter, output_delimiter; /* 0: JSON rows */
     bool bom, crlf;                   /* as the first input has them, or for --excel */
@@ -77,9 +78,11 @@ struct sheet {
     uint32_t added_count;
     struct line_cut cut; /* for the readers of its lines */
 };
-/* head: of all inputs, which must be alike. */
-int sheet_open(struct sheet *t, struct sheet_head *head, uint32_t count,
-               const struct sheet_options *o, struct error *e) FALLIBLE;
+/* Looks at the beginning of the next input: begin and line_no of h are set. The inputs of a sheet must be
+ * alike. t begins zeroed and is released whatever happens. */
+int sheet_add_input(struct sheet *t, struct sheet_head *h, struct error *e) FALLIBLE;
+/* All inputs are added: reads the settings against their columns. */
+int sheet_ask(struct sheet *t, const struct sheet_options *o, struct error *e) FALLIBLE;
 void sheet_release(struct sheet *t);
 
 /* The request of a row, in the arena; false with what is wrong with the row. */

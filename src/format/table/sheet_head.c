@@ -1,4 +1,5 @@
-#include "format/table/sheet_head.h"
+/* sheet_head.c -- the beginnings of a job's inputs: their form, delimiter and columns. */
+#include "format/table/sheet.h"
 
 #include <string.h>
 
@@ -193,23 +194,31 @@ static const char *form_name(enum sheet_form form, char delimiter)
                               : "cells between other signs";
 }
 
-static int check_alike(const struct sheet *t, const struct sheet_head *first,
-                       const struct sheet_head *h, const struct columns *c, struct error *e)
+static int check_columns(const struct sheet *t, const struct sheet_head *h, const struct columns *c,
+                         struct error *e)
 {
-    if (t->form == SHEET_JSONL)
-        return 0;
     for (uint32_t i = 0; i < c->count && i < t->columns.count; i++)
         if (!str_eq(c->name[i], t->columns.name[i]))
             return error_set(e, ERROR_INVALID_ARGUMENT,
                              "column %u is \"%.*s\" in %s and \"%.*s\" in %s; inputs of one run "
                              "have the same columns",
-                             i + 1, STR_ARG(t->columns.name[i]), first->name, STR_ARG(c->name[i]),
+                             i + 1, STR_ARG(t->columns.name[i]), t->first, STR_ARG(c->name[i]),
                              h->name);
     if (c->count != t->columns.count)
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "%s has %u columns and %s %u; inputs of one run have the same columns",
-                         first->name, t->columns.count, h->name, c->count);
+                         t->first, t->columns.count, h->name, c->count);
     return 0;
+}
+
+static int check_alike(const struct sheet *t, const struct sheet_head *h, enum sheet_form form,
+                       char delimiter, const struct columns *c, struct error *e)
+{
+    if (delimiter != t->delimiter || (form == SHEET_JSONL) != (t->form == SHEET_JSONL))
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "%s has %s and %s %s; inputs of one run are alike", t->first,
+                         form_name(t->form, t->delimiter), h->name, form_name(form, delimiter));
+    return form == SHEET_JSONL ? 0 : check_columns(t, h, c, e);
 }
 
 static int read_one(struct sheet *t, struct sheet_head *h, enum sheet_form *form, char *delimiter,
@@ -227,32 +236,27 @@ static int read_one(struct sheet *t, struct sheet_head *h, enum sheet_form *form
     return csv_columns(t, h, delimiter, c, e);
 }
 
-int sheet_heads_read(struct sheet *t, struct sheet_head *head, uint32_t count, struct error *e)
+int sheet_add_input(struct sheet *t, struct sheet_head *h, struct error *e)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        struct columns joined = t->form == SHEET_JSONL ? t->columns : (struct columns){ 0 };
-        enum sheet_form form;
-        char delimiter = '\0';
-        if (read_one(t, &head[i], &form, &delimiter, &joined, e) < 0)
-            return -1;
-        if (joined.count > SHEET_COLUMNS_MAX)
-            return error_set(e, ERROR_INVALID_ARGUMENT, "%s has more than %d columns", head[i].name,
-                             SHEET_COLUMNS_MAX);
-        bool same = delimiter == t->delimiter && (form == SHEET_JSONL) == (t->form == SHEET_JSONL);
-        if (i && !same)
-            return error_set(e, ERROR_INVALID_ARGUMENT,
-                             "%s has %s and %s %s; inputs of one run are alike", head[0].name,
-                             form_name(t->form, t->delimiter), head[i].name,
-                             form_name(form, delimiter));
-        if (i && check_alike(t, &head[0], &head[i], &joined, e) < 0)
-            return -1;
-        if (i == 0 && form != SHEET_JSONL)
-            t->bom = lines_bom(head[0].bytes.p, head[0].bytes.len) > 0;
-        if (i == 0)
-            t->form = form;
+    bool is_first = t->first == NULL;
+    struct columns c = t->form == SHEET_JSONL ? t->columns : (struct columns){ 0 };
+    enum sheet_form form;
+    char delimiter = '\0';
+
+    if (read_one(t, h, &form, &delimiter, &c, e) < 0)
+        return -1;
+    if (c.count > SHEET_COLUMNS_MAX)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "%s has more than %d columns", h->name,
+                         SHEET_COLUMNS_MAX);
+    if (!is_first && check_alike(t, h, form, delimiter, &c, e) < 0)
+        return -1;
+    if (is_first) {
+        t->first = arena_copy(&t->arena, h->name, strlen(h->name));
+        t->form = form;
         t->delimiter = delimiter;
-        if (i == 0 || form == SHEET_JSONL)
-            t->columns = joined;
+        t->bom = form != SHEET_JSONL && lines_bom(h->bytes.p, h->bytes.len) > 0;
     }
+    if (is_first || form == SHEET_JSONL)
+        t->columns = c;
     return 0;
 }

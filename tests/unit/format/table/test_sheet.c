@@ -15,7 +15,7 @@
 
 struct opened {
     struct sheet t;
-    struct sheet_head head[2];
+    struct sheet_head head;
     struct error e;
     int rc;
 };
@@ -23,10 +23,12 @@ struct opened {
 static void open_named(struct opened *o, const char *name, const char *bytes,
                        struct sheet_options options)
 {
-    *o = (struct opened){ .head[0] = { .name = name, .bytes = str_of(bytes), .whole = true } };
+    *o = (struct opened){ .head = { .name = name, .bytes = str_of(bytes), .whole = true } };
     if (!options.prompt)
         options.prompt = "Label: {text}";
-    o->rc = sheet_open(&o->t, o->head, 1, &options, &o->e);
+    o->rc = sheet_add_input(&o->t, &o->head, &o->e);
+    if (o->rc == 0)
+        o->rc = sheet_ask(&o->t, &options, &o->e);
 }
 
 static void assert_refused(const char *name, const char *bytes, struct sheet_options options,
@@ -38,6 +40,7 @@ static void assert_refused(const char *name, const char *bytes, struct sheet_opt
     assert_int_equal(o.rc, -1);
     if (!strstr(o.e.msg, error))
         fail_msg("got: %s", o.e.msg);
+    sheet_release(&o.t);
 }
 
 /* Goal: the head and one row of the output. */
@@ -331,8 +334,8 @@ static void test_the_first_row_follows_the_header(void **state)
         open_named(&o, "a.csv", cases[i].bytes, (struct sheet_options){ 0 });
         if (o.rc < 0)
             fail_msg("%zu: %s", i, o.e.msg);
-        assert_int_equal(o.head[0].begin, cases[i].begin);
-        assert_int_equal(o.head[0].line_no, cases[i].line_no);
+        assert_int_equal(o.head.begin, cases[i].begin);
+        assert_int_equal(o.head.line_no, cases[i].line_no);
         sheet_release(&o.t);
     }
 }
@@ -348,7 +351,6 @@ static void test_inputs_of_one_run_are_alike(void **state)
         { "b.csv", "id;text\n", "cells between semicolons" },
         { "b.jsonl", "{\"id\":1}\n", "JSON rows" },
     };
-    const struct sheet_options options = { .prompt = "{text}" };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -356,14 +358,14 @@ static void test_inputs_of_one_run_are_alike(void **state)
             { .name = "a.csv", .bytes = STR("id,text\n"), .whole = true },
             { .name = cases[i].name, .bytes = str_of(cases[i].bytes), .whole = true },
         };
-        struct sheet t;
+        struct sheet t = { 0 };
         struct error e = { 0 };
-        int rc = sheet_open(&t, head, 2, &options, &e);
+        assert_int_equal(sheet_add_input(&t, &head[0], &e), 0);
+        int rc = sheet_add_input(&t, &head[1], &e);
         assert_int_equal(rc, cases[i].error ? -1 : 0);
         if (cases[i].error && !strstr(e.msg, cases[i].error))
             fail_msg("got: %s", e.msg);
-        if (rc == 0)
-            sheet_release(&t);
+        sheet_release(&t);
     }
 }
 
