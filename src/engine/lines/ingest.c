@@ -12,6 +12,7 @@
 #include "engine/lines/digest.h"
 #include "engine/lines/line_index.h"
 #include "format/table/sheet.h"
+#include "engine/lines/line_key.h"
 
 #define THREADS_MAX 64
 /* A worker gives back what one very long line made it take. */
@@ -21,6 +22,7 @@
 /* The findings of one shard. */
 struct found {
     uint64_t bad, warned, text_bytes, output_max, output_unset;
+    bool sampled_again; /* a request that is not deterministic may have been met before */
     bool found_in[SHARD_LINES_MAX]; /* the line is bad or has warnings */
     struct line_note note[SHARD_LINES_MAX];
 };
@@ -34,6 +36,7 @@ struct ingest {
     pthread_cond_t turned;
     struct cutter cutter;
     uint64_t cut, turn; /* shards cut, and the one to be handed in next */
+    bool sampled_again; /* lines need ordinals */
     bool failed;        /* error holds why; all workers end */
     struct error error;
     struct ingest_result *out;
@@ -47,6 +50,7 @@ struct worker {
     struct piece piece;
     struct arena arena;
     struct violations violations;
+    struct buf identity; /* of one request */
     struct found found;
 };
 
@@ -194,20 +198,29 @@ static void count_text(const struct content *c, uint64_t *bytes)
         *bytes += c->part[i].text.len;
 }
 
+/* The digest of requests that may be computed once, or whose answers are kept. */
+static void note_digest(struct worker *w, const struct request *r, struct line_note *n)
+{
+    bool deterministic = request_deterministic(r);
+
+    if ((!deterministic && !w->all->o->keys) || !line_digest(r, &w->identity, n->digest))
+        return;
+    n->flags = deterministic ? NOTE_DETERMINISTIC : 0;
+    if (request_self_contained(r))
+        n->flags |= NOTE_KEYED;
+    if (repeats_note(w->all->out->repeats, n->digest) && !deterministic)
+        w->found.sampled_again = true;
+}
+
 static void count_good(struct worker *w, const struct request *r)
 {
     struct found *f = &w->found;
-    uint64_t digest[2];
 
     count_text(r->system, &f->text_bytes);
     for (uint32_t i = 0; i < r->content_count; i++)
         count_text(&r->content[i], &f->text_bytes);
     f->output_max += r->generation.max_output_tokens;
     f->output_unset += r->kind == REQUEST_GENERATE && r->generation.max_output_tokens == 0;
-    if (!request_deterministic(r))
-        return;
-    digest_of(r->text.p, r->text.len, digest);
-    repeats_note(w->all->out->repeats, digest);
 }
 
 static bool lies_in(struct str part, struct str text)
@@ -243,6 +256,7 @@ static void validate(struct worker *w, struct shard *s)
     struct line line;
 
     f->bad = f->warned = f->text_bytes = f->output_max = f->output_unset = 0;
+    f->sampled_again = false;
     memset(f->found_in, 0, s->line_count * sizeof f->found_in[0]);
     memset(f->note, 0, s->line_count * sizeof f->note[0]);
     if (s->overlong) {
@@ -258,9 +272,12 @@ static void validate(struct worker *w, struct shard *s)
         f->found_in[line.index - s->index] = violations_held(&w->violations) > 0;
         f->bad += !good;
         f->warned += good && w->violations.warnings;
-        f->note[line.index - s->index] = note_of(line.text, &in, good, &w->all->o->rules);
-        if (good)
-            count_good(w, in.request);
+        struct line_note *note = &f->note[line.index - s->index];
+        *note = note_of(line.text, &in, good, &w->all->o->rules);
+        if (!good)
+            continue;
+        count_good(w, in.request);
+        note_digest(w, in.request, note);
     }
 }
 
@@ -330,6 +347,7 @@ static bool hand_in(struct worker *w, const struct shard *s, uint64_t number)
         line_index_add(all->index, s, w->found.note);
     lock(&all->lock);
     keep_found(all->out, s, &w->found);
+    all->sampled_again |= w->found.sampled_again;
     all->turn++;
     cond_broadcast(&all->turned);
     unlock(&all->lock);
@@ -364,6 +382,7 @@ static void *work(void *arg)
             piece_release(&w->piece);
     }
     piece_release(&w->piece);
+    buf_release(&w->identity);
     arena_release(&w->arena);
     return NULL;
 }
@@ -382,9 +401,11 @@ static void worker_run_all(struct ingest *all)
     uint32_t wanted = thread_count(all->o), count = 1;
     struct worker *w = mem_array(wanted, sizeof *w);
 
-    w[0].all = all;
+    for (uint32_t i = 0; i < wanted; i++) {
+        w[i].all = all;
+        w[i].identity = BUF_INIT(LINE_BYTES_MAX);
+    }
     for (; count < wanted; count++) {
-        w[count].all = all;
         if (pthread_create(&w[count].thread, NULL, work, &w[count]) != 0)
             break;
     }
@@ -392,6 +413,34 @@ static void worker_run_all(struct ingest *all)
     for (uint32_t i = 1; i < count; i++)
         thread_join(w[i].thread);
     mem_free(w);
+}
+
+struct numbering {
+    const struct repeats *repeats;
+    struct ordinals *ordinals;
+};
+
+/* A request that is nowhere again is the first of its kind, whoever counts. */
+static void number_lines(void *arg, struct line_note *note, uint32_t count)
+{
+    struct numbering *n = arg;
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (!(note[i].flags & NOTE_KEYED) || note[i].flags & NOTE_DETERMINISTIC ||
+            !repeats_maybe(n->repeats, note[i].digest))
+            continue;
+        if (!ordinals_next(n->ordinals, note[i].digest, &note[i].ordinal))
+            note[i].flags &= ~(uint32_t)NOTE_KEYED;
+    }
+}
+
+/* Only now is it known which requests repeat. */
+static void number_all(struct ingest *all)
+{
+    struct numbering n = { all->out->repeats, ordinals_new() };
+
+    line_index_revise(all->index, all->out, number_lines, &n);
+    ordinals_free(n.ordinals);
 }
 
 void ingest_result_release(struct ingest_result *r)
@@ -423,6 +472,8 @@ int ingest_run(const struct input *in, const struct ingest_options *o, struct in
         return -1;
     }
     digest_shards(out);
+    if (all.index && all.sampled_again)
+        number_all(&all);
     line_index_end(all.index, in, out);
     return 0;
 }

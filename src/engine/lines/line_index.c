@@ -14,7 +14,7 @@
 #include "engine/lines/ingest.h"
 
 #define MAGIC UINT64_C(0x5f78656469656e6c) /* reads otherwise in another byte order */
-#define VERSION 1 /* of this file: grows when a struct that it holds changes */
+#define VERSION 2 /* of this file: grows when a struct that it holds changes */
 /* So much is held in memory: of most jobs without a path it is all. */
 #define HELD_BYTES_MAX ((size_t)256 * 1024)
 
@@ -51,6 +51,27 @@ void line_index_free(struct line_index *x)
     buf_release(&x->held);
     mem_free(x->path);
     mem_free(x);
+}
+
+/* The number of bytes before the notes of a shard. */
+static uint64_t notes_at(uint64_t shard, uint64_t index)
+{
+    return index * sizeof(struct line_note) + shard * sizeof(uint64_t);
+}
+
+static bool read_all(const struct line_index *x, void *p, uint64_t len, uint64_t at)
+{
+    struct error e;
+
+    if (x->fd < 0) {
+        memcpy(p, x->held.p + at, (size_t)len);
+        return true;
+    }
+    int64_t got = sys_read_at(x->fd, p, (size_t)len, at, x->path, &e);
+
+    if (got < 0)
+        log_warn("%s", e.msg);
+    return got >= 0 && (uint64_t)got == len;
 }
 
 /* ---- Making one ---- */
@@ -140,6 +161,42 @@ void line_index_add(struct line_index_writer *w, const struct shard *s,
         flush(w);
 }
 
+static bool revise_shard(struct line_index *x, size_t number, const struct shard *s,
+                         void (*fn)(void *arg, struct line_note *note, uint32_t count), void *arg)
+{
+    struct line_note note[SHARD_LINES_MAX + 1]; /* the last holds the checksum */
+    size_t len = s->line_count * sizeof *note;
+    uint64_t at = notes_at(number, s->index);
+    struct error e;
+
+    if (!read_all(x, note, len, at))
+        return false;
+    fn(arg, note, s->line_count);
+    uint64_t check = check_of(note, s->line_count);
+    memcpy((char *)note + len, &check, sizeof check);
+    len += sizeof check;
+    if (x->fd < 0) {
+        memcpy(x->held.p + at, note, len);
+        return true;
+    }
+    if (lseek(x->fd, (off_t)at, SEEK_SET) >= 0 && sys_write_all(x->fd, note, len, x->path, &e) == 0)
+        return true;
+    log_warn("what was learnt of the lines is not kept: %s cannot be written", x->path);
+    return false;
+}
+
+void line_index_revise(struct line_index_writer *w, const struct ingest_result *r,
+                       void (*fn)(void *arg, struct line_note *note, uint32_t count), void *arg)
+{
+    assert(w->lines == r->lines && w->shards == r->shards.count);
+    if (w->index->fd >= 0)
+        flush(w);
+    for (size_t i = 0; i < r->shards.count && !w->failed; i++)
+        w->failed = !revise_shard(w->index, i, &r->shards.item[i], fn, arg);
+    if (w->index->fd >= 0 && lseek(w->index->fd, 0, SEEK_END) < 0)
+        w->failed = true;
+}
+
 static struct tail tail_of(const struct input *in, const struct ingest_result *r)
 {
     struct tail t = {
@@ -212,27 +269,6 @@ void line_index_abort(struct line_index_writer *w)
 }
 
 /* ---- Using one ---- */
-
-/* The number of bytes before the notes of a shard. */
-static uint64_t notes_at(uint64_t shard, uint64_t index)
-{
-    return index * sizeof(struct line_note) + shard * sizeof(uint64_t);
-}
-
-static bool read_all(const struct line_index *x, void *p, uint64_t len, uint64_t at)
-{
-    struct error e;
-
-    if (x->fd < 0) {
-        memcpy(p, x->held.p + at, (size_t)len);
-        return true;
-    }
-    int64_t got = sys_read_at(x->fd, p, (size_t)len, at, x->path, &e);
-
-    if (got < 0)
-        log_warn("%s", e.msg);
-    return got >= 0 && (uint64_t)got == len;
-}
 
 static bool read_tail(const struct line_index *x, const struct input *in, struct tail *t)
 {

@@ -35,6 +35,13 @@ enum line_form {
 struct line_note {
     uint32_t at;            /* offset of its request in the line; or an enum line_form, when */
     uint32_t request_bytes; /* 0 */
+    uint64_t digest[2];     /* of its request (line_key.h), with a flag of the last */
+    uint32_t ordinal;       /* among the identical lines of a request that is not deterministic */
+    uint32_t flags;
+};
+enum {
+    NOTE_DETERMINISTIC = 1, /* the same request must give the same answer */
+    NOTE_KEYED = 2,         /* its answer can be kept and used again */
 };
 
 struct ingest_result;
@@ -50,6 +57,9 @@ void line_index_add(struct line_index_writer *w, const struct shard *s,
  * NULL. */
 void line_index_end(struct line_index_writer *w, const struct input *in, struct ingest_result *r);
 void line_index_abort(struct line_index_writer *w); /* accepts NULL */
+/* Gives all notes that were added to fn, shard by shard in their order, to be changed in place. */
+void line_index_revise(struct line_index_writer *w, const struct ingest_result *r,
+                       void (*fn)(void *arg, struct line_note *note, uint32_t count), void *arg);
 
 /* ---- Using one ---- */
 struct line_index;

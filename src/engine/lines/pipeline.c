@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "engine/lines/digest.h"
 #include "engine/lines/ledger.h"
+#include "engine/lines/line_key.h"
 #include "engine/lines/walk.h"
 #include "engine/lines/window.h"
 
@@ -23,6 +23,7 @@ struct run {
     struct window *window;
     struct ledger ledger;
     struct violations violations; /* of the line that is being read */
+    struct buf identity;          /* of its request, when ingest kept no notes */
     struct progress progress;
     uint32_t in_flight_max;
     struct retry_rules retry;
@@ -58,6 +59,7 @@ static void run_init(struct run *r, const struct pipeline_job *j)
 
     *r = (struct run){ .job = j, .seed = j->seed, .ready_ns = UINT64_MAX };
     r->end = PIPELINE_INTERRUPTED;
+    r->identity = BUF_INIT(LINE_BYTES_MAX);
     walk_init(&r->walk, j->input, j->ingest, j->spool);
     r->window = window_new();
     ledger_init(&r->ledger, j->spool, &j->price, j->clock);
@@ -78,6 +80,7 @@ static void run_release(struct run *r)
     r->job->predictor->ops->close(r->job->predictor);
     window_free(r->window);
     walk_release(&r->walk);
+    buf_release(&r->identity);
     ledger_release(&r->ledger);
 }
 
@@ -116,15 +119,18 @@ static int take_overlong(struct run *r, const struct line *line, struct error *e
 }
 
 /* Only of requests that may stand there again: the digest of another would never be asked for. */
-static void set_digest(const struct run *r, struct open_line *l)
+static void set_digest(struct run *r, struct open_line *l)
 {
-    uint64_t digest[2];
+    const struct line_note *n = walk_note(&r->walk, l->line.index);
+    uint64_t digest[2] = { n->digest[0], n->digest[1] };
 
     static_assert(sizeof digest == SPOOL_DIGEST_BYTES, "a digest is stored as it is");
-    if (!request_deterministic(l->in.request))
-        return;
-    digest_of(l->in.request->text.p, l->in.request->text.len, digest);
-    l->has_digest = repeats_maybe(r->job->ingest->repeats, digest);
+    if (n->flags == 0) /* ingest kept no notes */
+        l->has_digest = request_deterministic(l->in.request) &&
+                        line_digest(l->in.request, &r->identity, digest);
+    else
+        l->has_digest = n->flags & NOTE_DETERMINISTIC;
+    l->has_digest = l->has_digest && repeats_maybe(r->job->ingest->repeats, digest);
     memcpy(l->digest, digest, sizeof digest);
 }
 

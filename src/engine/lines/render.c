@@ -10,7 +10,6 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "engine/lines/gzip.h"
-#include "engine/lines/line_index.h"
 #include "engine/lines/walk.h"
 #include "engine/lines/writer.h"
 #include "format/table/sheet.h"
@@ -20,9 +19,7 @@
 #define KEEP_BYTES ((size_t)4 * 1024 * 1024)
 
 struct render {
-    struct walk walk;                       /* stands at the next line */
-    const struct shard *noted;              /* the shard that note is of */
-    struct line_note note[SHARD_LINES_MAX]; /* what ingest learnt of its lines */
+    struct walk walk; /* stands at the next line */
     struct line_rules rules;
     enum row_style style;
     char *path;    /* of the finished output, or what to call it */
@@ -132,24 +129,12 @@ void render_tee(struct render *r, void (*fn)(void *arg, const void *p, size_t le
     writer_tee(r->writer, fn, arg);
 }
 
-/* The note that ingest made of the line. */
-static const struct line_note *note_of(struct render *r, const struct line *line)
-{
-    const struct walk *w = &r->walk;
-
-    if (r->noted != w->shard) {
-        line_index_read(w->job->index, (size_t)(w->shard - w->job->shards.item), w->shard, r->note);
-        r->noted = w->shard;
-    }
-    return &r->note[line->index - w->shard->index];
-}
-
 /* Finds what the line's row echoes: without a parse, unless ingest's notes are not there. A line
  * with an answer is a JSON object for sure. */
 static void take_spans(struct render *r, const struct line *line, bool answered,
                        struct input_line *in)
 {
-    const struct line_note *n = note_of(r, line);
+    const struct line_note *n = walk_note(&r->walk, line->index);
     bool is_object = answered || n->request_bytes || n->at == LINE_OBJECT;
     struct str request = { 0 };
 

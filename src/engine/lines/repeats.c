@@ -30,15 +30,17 @@ void repeats_free(struct repeats *r)
     mem_free(r);
 }
 
-void repeats_note(struct repeats *r, const uint64_t digest[2])
+bool repeats_note(struct repeats *r, const uint64_t digest[2])
 {
     uint64_t place = digest[0] & r->mask;
     unsigned shift = (unsigned)(place % PLACES_IN_WORD) * 2;
     _Atomic uint32_t *word = &r->word[place / PLACES_IN_WORD];
     uint32_t before = atomic_fetch_or_explicit(word, UINT32_C(1) << shift, memory_order_relaxed);
 
-    if (before >> shift & 1)
+    bool met = before >> shift & 1;
+    if (met)
         (void)atomic_fetch_or_explicit(word, UINT32_C(2) << shift, memory_order_relaxed);
+    return met;
 }
 
 void *repeats_bytes(struct repeats *r, size_t *len)

@@ -21,7 +21,8 @@
 struct repeats;
 struct repeats *repeats_new(uint64_t input_bytes);
 void repeats_free(struct repeats *r); /* accepts NULL */
-void repeats_note(struct repeats *r, const uint64_t digest[2]);
+/* True when it may have been noted before. */
+bool repeats_note(struct repeats *r, const uint64_t digest[2]);
 /* The sketch as it is kept in a file: of as many bytes as any sketch for an input of that size. */
 void *repeats_bytes(struct repeats *r, size_t *len);
 bool repeats_maybe(const struct repeats *r, const uint64_t digest[2]);

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/mem.h"
+
 void walk_init(struct walk *w, const struct input *in, const struct ingest_result *job,
                struct spool *s)
 {
@@ -13,6 +15,7 @@ void walk_init(struct walk *w, const struct input *in, const struct ingest_resul
 void walk_release(struct walk *w)
 {
     buf_release(&w->bytes);
+    mem_free(w->note);
 }
 
 static bool all_done(const struct walk *w, const struct shard *s)
@@ -84,6 +87,18 @@ int walk_next(struct walk *w, struct line *line, struct error *e)
 
     w->has_line = false;
     return rc;
+}
+
+const struct line_note *walk_note(struct walk *w, uint64_t index)
+{
+    assert(w->shard && index - w->shard->index < w->shard->line_count);
+    if (!w->note)
+        w->note = mem_array(SHARD_LINES_MAX, sizeof *w->note);
+    if (w->noted != w->shard) {
+        line_index_read(w->job->index, (size_t)(w->shard - w->job->shards.item), w->shard, w->note);
+        w->noted = w->shard;
+    }
+    return &w->note[index - w->shard->index];
 }
 
 /* The first shard whose lines end behind index. */

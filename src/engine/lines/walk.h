@@ -17,6 +17,7 @@
 
 #include "engine/lines/ingest.h"
 #include "engine/lines/input.h"
+#include "engine/lines/line_index.h"
 #include "store/spool/spool.h"
 
 struct walk {
@@ -30,6 +31,8 @@ struct walk {
     struct line line;          /* the one shown, while has_line */
     bool has_line;
     bool done[SHARD_LINES_MAX]; /* lines of the open shard that have rows */
+    struct line_note *note;     /* of the lines of shard `noted`; SHARD_LINES_MAX, or NULL */
+    const struct shard *noted;
 };
 
 void walk_init(struct walk *w, const struct input *in, const struct ingest_result *job,
@@ -39,6 +42,8 @@ void walk_release(struct walk *w);
 int walk_peek(struct walk *w, struct line *line, struct error *e) FALLIBLE;
 void walk_take(struct walk *w);
 int walk_next(struct walk *w, struct line *line, struct error *e) FALLIBLE;
+/* The note that ingest made of a line of the open shard. */
+const struct line_note *walk_note(struct walk *w, uint64_t index);
 /* The line of this index: 1, or 0 when the job has none. walk_next goes on behind it. */
 int walk_line(struct walk *w, uint64_t index, struct line *line, struct error *e) FALLIBLE;
 

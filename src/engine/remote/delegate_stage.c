@@ -5,7 +5,7 @@
 
 #include "base/sys.h"
 #include "engine/remote/delegate_inner.h"
-#include "engine/lines/digest.h"
+#include "engine/lines/line_key.h"
 #include "engine/lines/walk.h"
 #include "format/google/remote_row.h"
 
@@ -18,6 +18,7 @@ struct stage {
     struct walk walk;   /* lines that have no row */
     struct arena arena; /* of the line that is read */
     struct violations violations;
+    struct buf identity; /* of its request */
     uint64_t (*seen)[2]; /* SEEN_SLOTS */
     uint64_t from;       /* lines before it belong to earlier parts */
     /* The part that is being made. */
@@ -79,13 +80,12 @@ static int put_row(struct stage *s, const struct line *line, struct error *e)
 }
 
 /* Only of requests that may stand there again, as in the pipeline. */
-static bool set_digest(const struct stage *s, const struct request *r, struct open_line *l)
+static bool set_digest(struct stage *s, const struct request *r, struct open_line *l)
 {
     uint64_t digest[2];
 
-    if (!request_deterministic(r))
+    if (!request_deterministic(r) || !line_digest(r, &s->identity, digest))
         return false;
-    digest_of(r->text.p, r->text.len, digest);
     memcpy(l->digest, digest, sizeof digest);
     l->has_digest = repeats_maybe(s->d->job->ingest->repeats, digest);
     return l->has_digest;
@@ -181,6 +181,7 @@ struct stage *stage_new(struct delegation *d)
     walk_init(&s->walk, d->job->input, d->job->ingest, d->job->spool);
     s->seen = mem_array(SEEN_SLOTS, sizeof *s->seen);
     s->from = part_from(d, d->part_count);
+    s->identity = BUF_INIT(LINE_BYTES_MAX);
     s->row = BUF_INIT(LINE_BYTES_MAX + ROW_KEY_BYTES + 64);
     s->rows = BUF_INIT(LINE_BYTES_MAX + ROW_KEY_BYTES + 64 + FLUSH_BYTES);
     s->fd = -1;
@@ -195,6 +196,7 @@ void stage_free(struct stage *s)
         (void)close(s->fd);
     walk_release(&s->walk);
     arena_release(&s->arena);
+    buf_release(&s->identity);
     buf_release(&s->row);
     buf_release(&s->rows);
     mem_free(s->seen);

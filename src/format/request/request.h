@@ -174,6 +174,12 @@ bool request_wants_text(const struct request *r, struct violation *why);
  * embedding. */
 bool request_deterministic(const struct request *r);
 
+/* Appends the request in one spelling: requests that differ only in spelling, space or the order of
+ * members, or in defaults that are written down, give the same bytes. */
+void request_identity(const struct request *r, struct buf *out);
+/* False when the request names a file: its content may change under its name. */
+bool request_self_contained(const struct request *r);
+
 /* Finds a field in an object by its camelCase name, also as snake_case. */
 yyjson_val *request_field(yyjson_val *object, const char *camel);
 

@@ -258,6 +258,57 @@ static void test_a_failing_call_costs_the_index_and_not_the_job(void **state)
     }
 }
 
+/* Goal: ten equal lines at temperature 1 are ten keys, in memory and in a file, whatever the threads. */
+static void check_ordinals(struct fixture *f, const struct ingest_options *o)
+{
+    struct line_note note[SHARD_LINES_MAX];
+    struct error e = { 0 };
+    uint32_t sampled = 0, fixed = 0;
+
+    ingest_result_release(&f->made);
+    assert_int_equal(ingest_run(&f->input, o, &f->made, &e), 0);
+    for (size_t i = 0; i < f->made.shards.count; i++) {
+        const struct shard *s = &f->made.shards.item[i];
+        line_index_read(f->made.index, i, s, note);
+        for (uint32_t n = 0; n < s->line_count; n++) {
+            assert_true(note[n].flags & NOTE_KEYED);
+            if ((s->index + n) % 3 == 0)
+                assert_int_equal(note[n].ordinal, sampled++);
+            else
+                assert_int_equal(note[n].ordinal, 0);
+            fixed += (note[n].flags & NOTE_DETERMINISTIC) != 0;
+        }
+    }
+    assert_int_equal(sampled, 1000);
+    assert_int_equal(fixed, 1000);
+}
+
+static void test_equal_lines_that_are_sampled_are_numbered_in_input_order(void **state)
+{
+    struct fixture *f = *state;
+    struct buf text = BUF_INIT(INPUT_MAX);
+    char path[SCRATCH_PATH_BYTES];
+    const char *name = scratch_path(&f->dir, "in.jsonl", path);
+    struct error e = { 0 };
+
+    for (unsigned i = 0; i < 3000; i++)
+        if (i % 3 == 0)
+            buf_add_c(&text, "{\"contents\":[{\"parts\":[{\"text\":\"same\"}]}]}\n");
+        else
+            buf_addf(&text,
+                     "{\"contents\":[{\"parts\":[{\"text\":\"%u\"}]}]"
+                     ",\"generationConfig\":{\"temperature\":%u}}\n",
+                     i % 3 == 1 ? 0 : i, i % 3 - 1);
+    scratch_write(&f->dir, "in.jsonl", text.p, text.len);
+    buf_release(&text);
+    input_release(&f->input);
+    assert_int_equal(input_open(&f->input, &name, 1, f->dir.dir, &e), 0);
+    check_ordinals(f,
+                   &(struct ingest_options){ .threads = 3, .index_path = f->path, .keys = true });
+    check_ordinals(
+        f, &(struct ingest_options){ .threads = 1, .index_folder = f->dir.dir, .keys = true });
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -270,6 +321,7 @@ int main(void)
         TEST(test_a_damaged_index_never_changes_the_output),
         TEST(test_an_index_of_another_input_is_not_loaded),
         TEST(test_a_failing_call_costs_the_index_and_not_the_job),
+        TEST(test_equal_lines_that_are_sampled_are_numbered_in_input_order),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,33 @@
+/* line_key.h -- by what a line is recognised: among the lines of its job, and among kept answers.
+ *
+ * Why: identical requests are computed once, and an answer that was paid for serves a later run. Both
+ * compare digests of the request in one spelling (request_identity).
+ *
+ * Shape:   ingest notes each good line's digest. Of a request that is not deterministic it also notes the
+ *          line's ordinal among the identical ones, so that ten equal lines at temperature 1 are ten keys.
+ *          Lines with the same digest and more than ORDINALS_MAX different neighbours have no key.
+ * Memory:  32 MiB for the ordinals, while ingest ends, when requests that are not deterministic repeat.
+ * Threads: none; values.
+ */
+#ifndef TRANCHE_ENGINE_LINES_LINE_KEY_H
+#define TRANCHE_ENGINE_LINES_LINE_KEY_H
+
+#include "engine/lines/line_index.h"
+#include "format/request/request.h"
+
+/* Different requests of one job that repeat and are not deterministic; further ones have no key. */
+#define ORDINALS_MAX ((uint32_t)1 << 20)
+
+/* The digest of the request; scratch is for its identity. False when that is too long. */
+bool line_digest(const struct request *r, struct buf *scratch, uint64_t out[2]);
+/* The key of a line's answer by this model; false when the answer can have none. */
+bool line_key(const struct line_note *n, const uint64_t model[2], uint64_t out[2]);
+
+/* Counts the lines of a digest, in the order of the calls. */
+struct ordinals;
+struct ordinals *ordinals_new(void);
+void ordinals_free(struct ordinals *o); /* accepts NULL */
+/* False when there are too many different ones. */
+bool ordinals_next(struct ordinals *o, const uint64_t digest[2], uint32_t *out);
+
+#endif
