@@ -71,6 +71,17 @@ static void add_response(struct json_writer *w, const struct row *r)
     json_add_raw(w, "response", r->response.len ? r->response : STR("{}"));
 }
 
+/* The time of an answer that was made before. */
+static void add_reused(struct json_writer *w, const struct row *r)
+{
+    char time[CLOCK_TEXT_BYTES];
+
+    if (!r->answered_us)
+        return;
+    clock_format_row(r->answered_us, time);
+    json_add_c(w, "reused_from", time);
+}
+
 static void add_vertex(struct json_writer *w, const struct input_line *in, struct str line,
                        const struct row *r)
 {
@@ -83,6 +94,7 @@ static void add_vertex(struct json_writer *w, const struct input_line *in, struc
     }
     json_add_text(w, "status", r->status);
     json_add_c(w, "processed_time", time);
+    add_reused(w, r);
     json_key(w, STR("request"));
     if (in->request_text.len)
         add_echo(w, in->request_text, r);
@@ -134,6 +146,7 @@ static void add_keyed(struct json_writer *w, const struct input_line *in, const 
         add_echo(w, metadata, r);
     }
     add_answer(w, r);
+    add_reused(w, r);
 }
 
 /* Strings as they are, all else as the text of its JSON. */
@@ -143,6 +156,7 @@ static void add_inlined(struct json_writer *w, const struct input_line *in, cons
     struct json_member m = { 0 };
 
     add_answer(w, r);
+    add_reused(w, r);
     if (metadata.len == 0 || metadata.p[0] != '{')
         return;
     json_object(w, "metadata");

@@ -5,6 +5,8 @@
  *
  * Shape:   ROW_VERTEX:
  *          {sibling keys, "status":"", "processed_time":"...", "request":{...}, "response":{...}}
+ *          An answer that an earlier run made has "reused_from":"TIME" behind processed_time, when it was
+ *          made; in the other styles it stands behind the answer.
  *          A failure: "status":"Bad Request: {\"error\": {\"code\": 400, ...}}", "response":{}.
  *          A line that is not JSON stands under "request" as a string, and so does a value of a failed
  *          line that is nested deeper than a request may be.
@@ -41,6 +43,7 @@ struct row {
     int64_t processed_us;
     struct str response; /* JSON; empty for "{}" */
     enum row_style style;
+    int64_t answered_us; /* of an answer that an earlier run made: when; 0: this run made it */
 };
 
 /* One row with its line end. line is the input line's text: used when there is no request in it. No

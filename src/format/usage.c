@@ -18,5 +18,6 @@ bool counters_balanced(const struct counters *c)
     if (c->succeeded > c->total || c->failed > c->total - c->succeeded)
         return false;
     return c->not_run <= c->total - c->succeeded - c->failed && c->duplicates <= c->succeeded &&
-           c->structured <= c->succeeded && c->complete <= c->structured;
+           c->reused <= c->succeeded - c->duplicates && c->structured <= c->succeeded &&
+           c->complete <= c->structured;
 }

@@ -35,7 +35,9 @@ struct counters {
     uint64_t total; /* lines of the job */
     uint64_t succeeded, failed, not_run;
     uint64_t duplicates; /* of succeeded: copied from an identical request's answer */
+    uint64_t reused;     /* of succeeded: answers that an earlier run or job had kept */
     uint64_t prompt_tokens, cached_tokens, candidate_tokens, thought_tokens;
+    uint64_t reused_tokens;        /* prompt and generated tokens that they did not compute */
     uint64_t duplicate_tokens;     /* prompt and generated tokens that duplicates did not compute */
     uint64_t structured, complete; /* of succeeded: had to have a form, and have it */
     uint64_t forced_tokens;        /* of candidate_tokens: the form left no other */

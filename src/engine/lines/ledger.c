@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/log.h"
+#include "engine/lines/line_key.h"
 #include "engine/lines/pipeline.h"
 #include "format/row.h"
 
@@ -131,6 +133,38 @@ int ledger_copy(struct ledger *g, const struct open_line *l, struct error *e)
     if (g->scratch.cap > SCRATCH_KEEP_BYTES)
         buf_release(&g->scratch);
     return rc;
+}
+
+/* The number of the answer's file in the spool: 1; 0 when the file cannot be used any more. */
+static int origin_of(struct ledger *g, const struct kept_answer *a, uint32_t *origin)
+{
+    struct error why;
+
+    if (spool_origin(g->spool, kept_path(a->file), origin, &why) == 0)
+        return 1;
+    if (why.code != ERROR_NOT_FOUND) /* else it was pruned meanwhile */
+        log_warn("its kept answers are asked again: %s", why.msg);
+    kept_drop(a->file);
+    return 0;
+}
+
+int ledger_kept(struct ledger *g, uint64_t index, const struct line_note *note, struct error *e)
+{
+    struct kept_answer a;
+    struct spool_row row = { .index = index, .outcome = OUTCOME_SUCCEEDED };
+    uint64_t key[2];
+
+    if (!g->reuse.kept || !line_key(note, g->reuse.model, key))
+        return 0;
+    do {
+        if (!kept_find(g->reuse.kept, key, &a))
+            return 0;
+    } while (!origin_of(g, &a, &row.origin));
+    row.origin_index = a.entry.index;
+    row.shape = (enum answer_shape)a.entry.shape;
+    row.reused_tokens = a.entry.tokens;
+    row.processed_us = g->clock->wall_us(g->clock);
+    return put(g, &row, e) < 0 ? -1 : 1;
 }
 
 bool ledger_due(const struct ledger *g, uint64_t now_ns)

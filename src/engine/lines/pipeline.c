@@ -63,6 +63,7 @@ static void run_init(struct run *r, const struct pipeline_job *j)
     walk_init(&r->walk, j->input, j->ingest, j->spool);
     r->window = window_new();
     ledger_init(&r->ledger, j->spool, &j->price, j->clock);
+    r->ledger.reuse = j->reuse;
     r->in_flight_max = j->in_flight_max && j->in_flight_max < window ? j->in_flight_max : window;
     r->retry = j->retry;
     if (r->retry.attempts_max == 0)
@@ -174,7 +175,12 @@ static int take_in(struct run *r, struct error *e)
         r->fed = rc == 0;
         if (r->fed || !window_has_room(r->window, line.index, line.text.len))
             return 0;
-        rc = r->walk.shard->overlong ? take_overlong(r, &line, e) : take_line(r, &line, e);
+        if (r->walk.shard->overlong)
+            rc = take_overlong(r, &line, e);
+        else
+            rc = ledger_kept(&r->ledger, line.index, walk_note(&r->walk, line.index), e);
+        if (rc == 0 && !r->walk.shard->overlong)
+            rc = take_line(r, &line, e);
         if (rc < 0)
             return -1;
         walk_take(&r->walk);
@@ -200,7 +206,7 @@ static enum may_send stop_at(struct run *r, enum pipeline_end end)
  * the first answer, few are open. */
 static bool fits(const struct run *r, const struct counters *c, uint64_t used, uint64_t max)
 {
-    uint64_t computed = c->succeeded - c->duplicates, open = r->progress.in_flight;
+    uint64_t computed = c->succeeded - c->duplicates - c->reused, open = r->progress.in_flight;
 
     if (max == 0 || open == 0)
         return true;

@@ -1,7 +1,8 @@
 /* pipeline.h -- one job from its shards to its finished output.
  *
  * Data:    shard -> line -> request -> window -> predictor -> answer -> spool (durable) -> counted ->
- *          rendered. Retryable failures go back to the window; duplicates copy an answer.
+ *          rendered. Retryable failures go back to the window; duplicates copy an answer. A line whose
+ *          answer an earlier run has kept gets that one, and no request is made.
  * Stop:    when *stop is set nothing more is submitted, what the predictor has begun is awaited for
  *          drain_ms at most, everything answered is committed, and the result says interrupted.
  * Limits:  looked at before each submit, on what is committed and what is answered; passing one ends
@@ -22,6 +23,7 @@
 #include <stdint.h>
 
 #include "engine/lines/ingest.h"
+#include "engine/lines/ledger.h"
 #include "engine/lines/render.h"
 #include "engine/lines/retry.h"
 #include "predict/predictor.h"
@@ -57,6 +59,7 @@ struct pipeline_job {
     struct price price;
     struct spool *spool;
     struct render *render;
+    struct reuse reuse;
     struct retry_rules retry;
     struct pipeline_limits limits;
     uint32_t in_flight_max; /* 0: the predictor's window */

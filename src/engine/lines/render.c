@@ -7,9 +7,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
 #include "engine/lines/gzip.h"
+#include "engine/lines/line_key.h"
 #include "engine/lines/walk.h"
 #include "engine/lines/writer.h"
 #include "format/table/sheet.h"
@@ -27,7 +29,9 @@ struct render {
     int fd;
     bool owns_fd;
     struct writer *writer;
-    uint64_t written; /* lines; also the index of the next one */
+    uint64_t written;         /* lines; also the index of the next one */
+    struct kept_writer *keep; /* NULL: no answers are noted */
+    uint64_t model[2];        /* that they are of */
     struct arena arena;
     struct violations ignored; /* they are in the row's status already */
     struct buf out;
@@ -129,6 +133,37 @@ void render_tee(struct render *r, void (*fn)(void *arg, const void *p, size_t le
     writer_tee(r->writer, fn, arg);
 }
 
+void render_keep(struct render *r, struct kept_writer *w, const uint64_t model[2])
+{
+    assert(r->written == 0);
+    r->keep = w;
+    r->model[0] = model[0];
+    r->model[1] = model[1];
+}
+
+/* An answer that this run has made. A copy has the key of the answer that it copies. */
+static void keep_row(struct render *r, const struct spool_row *row)
+{
+    struct kept_entry entry = { .index = row->index, .answered_us = row->processed_us };
+    const struct usage *u = &row->usage;
+    struct error e;
+
+    if (!r->keep || row->outcome != OUTCOME_SUCCEEDED || row->duplicate || row->origin ||
+        !line_key(walk_note(&r->walk, row->index), r->model, entry.key))
+        return;
+    entry.tokens = u->prompt_tokens + u->candidate_tokens + u->thought_tokens;
+    entry.shape = row->shape;
+    if (kept_add(r->keep, &entry, &e) == 0)
+        return;
+    log_warn("the answers are not kept: %s", e.msg);
+    r->keep = NULL;
+}
+
+bool render_keeps(const struct render *r)
+{
+    return r->keep != NULL;
+}
+
 /* Finds what the line's row echoes: without a parse, unless ingest's notes are not there. A line
  * with an answer is a JSON object for sure. */
 static void take_spans(struct render *r, const struct line *line, bool answered,
@@ -160,13 +195,20 @@ static int write_line(struct render *r, const struct spool_row *row, struct erro
     arena_reset(&r->arena);
     if (r->arena.bytes > KEEP_BYTES)
         arena_release(&r->arena);
+    keep_row(r, row);
     if (r->rules.sheet) {
         const struct sheet_answer answer = { row->status, row->response };
         r->formulas += sheet_write_row(r->rules.sheet, &r->arena, line.text, &answer, &r->out);
     } else {
         if (!r->walk.shard->overlong)
             take_spans(r, &line, row->outcome == OUTCOME_SUCCEEDED, &in);
-        const struct row answer = { row->status, row->processed_us, row->response, r->style };
+        const struct row answer = {
+            .status = row->status,
+            .processed_us = row->processed_us,
+            .response = row->response,
+            .style = r->style,
+            .answered_us = row->origin ? row->answered_us : 0,
+        };
         row_write(&in, text, &answer, &r->out);
     }
     if (!buf_ok(&r->out))

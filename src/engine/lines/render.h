@@ -19,6 +19,7 @@
 #include "engine/lines/ingest.h"
 #include "engine/lines/input.h"
 #include "format/row.h"
+#include "store/kept/kept.h"
 #include "store/spool/spool.h"
 
 struct render;
@@ -28,6 +29,11 @@ struct render *render_open(const char *path, const struct input *in,
 /* fn sees all bytes of the output in their order as they are written, on a thread of its own: to hash
  * them. Set before the first render_advance. */
 void render_tee(struct render *r, void (*fn)(void *arg, const void *p, size_t len), void *arg);
+/* Notes the run's own answers as they are rendered, so that they can be kept: borrowed; set before the first
+ * render_advance. A failure of w is logged, and nothing is kept. */
+void render_keep(struct render *r, struct kept_writer *w, const uint64_t model[2]);
+/* True while all of them could be noted. */
+bool render_keeps(const struct render *r);
 /* Writes what has become ready, RENDER_BURST lines at most: 1 when there may be more, 0 when the next
  * line has no row. Call it when all rows in the spool are committed. */
 #define RENDER_BURST 4096

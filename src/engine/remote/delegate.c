@@ -258,6 +258,7 @@ static void delegation_init(struct delegation *d, const struct delegate_job *j)
 {
     *d = (struct delegation){ .job = j, .seed = j->seed };
     ledger_init(&d->ledger, j->spool, &j->price, j->clock);
+    d->ledger.reuse = j->reuse;
     d->progress.counters.total = j->ingest->lines;
     d->began_ns = d->progress_due_ns = delegate_now_ns(d);
 }

@@ -42,6 +42,7 @@ struct delegate_job {
     struct line_rules rules; /* the same that ingest had */
     struct spool *spool;
     struct render *render;
+    struct reuse reuse;
     struct price price;
     const char *dir; /* of the run: DIR/remote holds what is not merged */
     struct remote *remote;

@@ -138,6 +138,9 @@ static int take_line(struct stage *s, const struct line *line, struct error *e)
         ingest_overlong(&s->d->job->rules, &s->violations);
         return take_bad(s, line->index, e);
     }
+    int rc = ledger_kept(&s->d->ledger, line->index, walk_note(&s->walk, line->index), e);
+    if (rc != 0)
+        return rc < 0 ? -1 : 0;
     arena_reserve(&s->arena, line->text.len * WINDOW_ARENA_FACTOR);
     if (!ingest_line(&s->arena, line->text, &s->d->job->rules, NULL, &in, &s->violations))
         return take_bad(s, line->index, e);

@@ -13,7 +13,7 @@
 #include "format/request/fields.h"
 
 /* Keys of an output row: in an input they would stand there twice. */
-static const char *const row_keys[] = { "status", "processed_time", "response" };
+static const char *const row_keys[] = { "status", "processed_time", "reused_from", "response" };
 
 /* A file that is JSON as a whole, over many lines or as one array, is known by the line alone. */
 static const char *remedy_of_broken(struct str text)

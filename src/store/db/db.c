@@ -19,6 +19,7 @@
 /* For another process's transaction: `tranche keys` beside a server, and the other way round. */
 #define BUSY_TIMEOUT_MS 10000
 #define LOG_BYTES_KEPT (64 * 1024 * 1024)
+#define PATH_BYTES_MAX 16384
 
 struct stmt {
     const char *sql; /* NULL: a free place of the cache */
@@ -107,7 +108,7 @@ static int setup(struct db *d)
     const struct db_settings *s = &d->settings;
     char sql[512];
 
-    if (s->access == DB_FOREIGN)
+    if (s->access == DB_FOREIGN || s->access == DB_FINISHED)
         return SQLITE_OK;
     int n = snprintf(
         sql, sizeof sql,
@@ -122,9 +123,35 @@ static int setup(struct db *d)
     return sqlite3_exec(d->raw, sql, NULL, NULL, NULL);
 }
 
+/* The path as a URI by which SQLite takes the file as it is. */
+static void finished_uri(const char *path, struct buf *out)
+{
+    buf_add_c(out, "file:");
+    for (const char *c = path; *c; c++)
+        if (strchr("%?#", *c))
+            buf_addf(out, "%%%02X", (unsigned)*c);
+        else
+            buf_add_char(out, *c);
+    buf_add_c(out, "?immutable=1");
+}
+
+static int open_raw(struct db *d, const char *path, int flags)
+{
+    struct buf uri = BUF_INIT(PATH_BYTES_MAX);
+
+    if (d->settings.access != DB_FINISHED)
+        return sqlite3_open_v2(path, &d->raw, flags, db_vfs());
+    finished_uri(path, &uri);
+    int rc = buf_ok(&uri) ? sqlite3_open_v2(uri.p, &d->raw, flags | SQLITE_OPEN_URI, db_vfs())
+                          : SQLITE_CANTOPEN;
+    buf_release(&uri);
+    return rc;
+}
+
 struct db *db_open(const char *path, const struct db_settings *settings, struct error *e)
 {
-    bool foreign = settings->access == DB_FOREIGN, exclusive = settings->access == DB_EXCLUSIVE;
+    bool exclusive = settings->access == DB_EXCLUSIVE;
+    bool foreign = settings->access == DB_FOREIGN || settings->access == DB_FINISHED;
     int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     char doing[ERROR_MSG_BYTES];
 
@@ -137,7 +164,7 @@ struct db *db_open(const char *path, const struct db_settings *settings, struct 
     struct db *d = mem_alloc(sizeof *d);
     d->settings = *settings;
     flags |= foreign ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
-    int rc = sqlite3_open_v2(path, &d->raw, flags, db_vfs());
+    int rc = open_raw(d, path, flags);
     if (rc == SQLITE_OK && !foreign && !exclusive)
         rc = sqlite3_busy_timeout(d->raw, BUSY_TIMEOUT_MS);
     if (rc == SQLITE_OK)

@@ -36,6 +36,7 @@ enum db_access {
     DB_READ_ONLY, /* as DB_SHARED, and refuses to write */
     DB_EXCLUSIVE, /* the file's only connection: cheaper locks, and others are refused */
     DB_FOREIGN,   /* another process's exclusive file after its end: read, never changed */
+    DB_FINISHED,  /* a file without a log that nobody changes any more: read without locks */
 };
 struct db_settings {
     enum db_access access;

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "store/db/db.h"
+#include "store/spool/origins.h"
 
 /* A checkpoint writes the log back into the file: rare enough not to stall commits often, small enough to
  * bound the log (32 MiB). */
@@ -22,13 +23,12 @@ static const struct db_settings settings = {
     .when_damaged = "--fresh begins the run anew",
 };
 
-/* The row's columns in the order of row_read. A file of version 1 has no shapes. */
-#define ROW_COLUMNS_WITH(shape)                                                                    \
+/* The row's columns in the order of row_read. Files of older versions have not the last of them. */
+#define ROW_COLUMNS_WITH(last)                                                                     \
     "idx, outcome, code, duplicate, processed_us, prompt_tokens, cached_tokens, "                  \
     "candidate_tokens, thought_tokens, cost_nano, cost_online_nano, digest, status, "              \
-    "response, " shape
-#define ROW_COLUMNS ROW_COLUMNS_WITH("shape")
-#define VERSION_SHAPELESS 1
+    "response, " last
+#define ROW_COLUMNS ROW_COLUMNS_WITH("shape, origin, origin_idx")
 #define SUCCEEDED "1"
 #define FAILED "2"
 static_assert(OUTCOME_SUCCEEDED == 1 && OUTCOME_FAILED == 2, "statements name outcomes by number");
@@ -39,6 +39,8 @@ static_assert(OUTCOME_SUCCEEDED == 1 && OUTCOME_FAILED == 2, "statements name ou
     X(failed)                                                                                      \
     X(not_run)                                                                                     \
     X(duplicates)                                                                                  \
+    X(reused)                                                                                      \
+    X(reused_tokens)                                                                               \
     X(prompt_tokens)                                                                               \
     X(cached_tokens)                                                                               \
     X(candidate_tokens)                                                                            \
@@ -64,6 +66,7 @@ struct spool {
     char *path;                       /* of the database */
     char *cannot_read, *cannot_write; /* how an error about the database begins */
     int lock;                   /* descriptor of the lock file; closing it gives the lock back */
+    struct origins *origins;    /* the finished runs whose answers rows name */
     bool group;                 /* a transaction is open */
     struct counters counters;   /* of the committed rows */
     struct counters with_group; /* of the open group's rows too */
@@ -134,6 +137,11 @@ static void counters_add(struct counters *c, const struct spool_row *row)
     c->cost_online_nano += row->cost_online_nano;
     c->structured += row->shape != SHAPE_FREE;
     c->complete += row->shape == SHAPE_COMPLETE;
+    if (row->origin) {
+        c->reused++;
+        c->reused_tokens += row->reused_tokens;
+        return;
+    }
     if (row->duplicate) {
         c->duplicates++;
         c->duplicate_tokens += (uint64_t)u->prompt_tokens + u->candidate_tokens + u->thought_tokens;
@@ -221,6 +229,8 @@ static void group_undo(struct spool *s)
 {
     if (s->db)
         db_rollback(s->db);
+    if (s->origins)
+        origins_ended(s->origins, false);
     s->group = false;
     s->with_group = s->counters;
 }
@@ -230,7 +240,8 @@ struct spool *spool_open(const char *dir, struct error *e)
     struct spool *s = mem_alloc(sizeof *s);
 
     s->lock = -1;
-    if (lock_take(s, dir, e) < 0 || database_open(s, dir, e) < 0 || counters_read(s, e) < 0) {
+    if (lock_take(s, dir, e) < 0 || database_open(s, dir, e) < 0 || counters_read(s, e) < 0 ||
+        !(s->origins = origins_open(s->db, dir, e))) {
         spool_close(s);
         return NULL;
     }
@@ -241,6 +252,7 @@ void spool_close(struct spool *s)
 {
     if (!s)
         return;
+    origins_close(s->origins);
     db_close(s->db);
     if (s->lock >= 0)
         (void)close(s->lock);
@@ -250,21 +262,23 @@ void spool_close(struct spool *s)
     mem_free(s);
 }
 
-/* ---- Writing ---- */
-
-static int row_insert(struct spool *s, const struct spool_row *row, struct error *e)
+/* A log that is left would be part of the file. */
+int spool_seal(struct spool *s, const char **path, struct error *e)
 {
-    struct stmt *q = db_stmt(s->db, "INSERT INTO row (" ROW_COLUMNS
-                                    ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
-    const struct usage *u = &row->usage;
+    char *log = text(s->path, "-wal");
 
-    db_bind(q, "innniiiiiiiBBBn", (int64_t)row->index, (int)row->outcome, (int)row->code,
-            (int)row->duplicate, row->processed_us, (int64_t)u->prompt_tokens,
-            (int64_t)u->cached_tokens, (int64_t)u->candidate_tokens, (int64_t)u->thought_tokens,
-            (int64_t)row->cost_nano, (int64_t)row->cost_online_nano, row->digest, row->status,
-            row->response, (int)row->shape);
-    return db_run(q, s->cannot_write, e) < 0 ? -1 : 0;
+    assert(!s->group && s->db);
+    origins_close(s->origins);
+    s->origins = NULL;
+    db_close(s->db);
+    s->db = NULL;
+    int rc = access(log, F_OK) < 0 ? 0 : error_set(e, ERROR_INTERNAL, "%s is left", log);
+    mem_free(log);
+    *path = s->path;
+    return rc;
 }
+
+/* ---- Writing ---- */
 
 static int group_begin(struct spool *s, struct error *e)
 {
@@ -273,6 +287,27 @@ static int group_begin(struct spool *s, struct error *e)
     s->group = true;
     s->with_group = s->counters;
     return 0;
+}
+
+int spool_origin(struct spool *s, const char *path, uint32_t *id, struct error *e)
+{
+    if (!s->group && group_begin(s, e) < 0)
+        return -1;
+    return origins_add(s->origins, path, id, e);
+}
+
+static int row_insert(struct spool *s, const struct spool_row *row, struct error *e)
+{
+    struct stmt *q = db_stmt(s->db, "INSERT INTO row (" ROW_COLUMNS
+                                    ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    const struct usage *u = &row->usage;
+
+    db_bind(q, "innniiiiiiiBBBnii", (int64_t)row->index, (int)row->outcome, (int)row->code,
+            (int)row->duplicate, row->processed_us, (int64_t)u->prompt_tokens,
+            (int64_t)u->cached_tokens, (int64_t)u->candidate_tokens, (int64_t)u->thought_tokens,
+            (int64_t)row->cost_nano, (int64_t)row->cost_online_nano, row->digest, row->status,
+            row->response, (int)row->shape, (int64_t)row->origin, (int64_t)row->origin_index);
+    return db_run(q, s->cannot_write, e) < 0 ? -1 : 0;
 }
 
 static int put_in(struct spool *s, const struct spool_row *row, struct error *e)
@@ -289,6 +324,7 @@ int spool_put(struct spool *s, const struct spool_row *row, struct error *e)
     assert(row->outcome != OUTCOME_PENDING);
     assert(row->digest.len == 0 || row->digest.len == SPOOL_DIGEST_BYTES);
     assert(row->shape == SHAPE_FREE || row->outcome == OUTCOME_SUCCEEDED);
+    assert(!row->origin || (row->outcome == OUTCOME_SUCCEEDED && row->response.len == 0));
 
     if (put_in(s, row, e) < 0) {
         group_undo(s);
@@ -326,6 +362,7 @@ int spool_commit(struct spool *s, struct error *e)
         group_undo(s);
         return -1;
     }
+    origins_ended(s->origins, true);
     s->group = false;
     s->counters = s->with_group;
     return 0;
@@ -350,6 +387,8 @@ static void row_read(struct stmt *q, struct spool_row *row)
     row->status = db_bytes(q, 12);
     row->response = db_bytes(q, 13);
     row->shape = (enum answer_shape)db_int(q, 14);
+    row->origin = (uint32_t)db_int(q, 15);
+    row->origin_index = (uint64_t)db_int(q, 16);
 }
 
 int spool_get(struct spool *s, uint64_t index, struct spool_row *row, struct error *e)
@@ -358,9 +397,13 @@ int spool_get(struct spool *s, uint64_t index, struct spool_row *row, struct err
 
     db_bind(q, "i", (int64_t)index);
     int rc = db_step(q, s->cannot_read, e);
-    if (rc == 1)
-        row_read(q, row);
-    return rc;
+    if (rc != 1)
+        return rc;
+    row_read(q, row);
+    if (row->origin && origins_get(s->origins, row->origin, row->origin_index, &row->response,
+                                   &row->answered_us, e) < 0)
+        return -1;
+    return 1;
 }
 
 int spool_find(struct spool *s, struct str digest, struct spool_row *row, struct error *e)
@@ -491,8 +534,16 @@ int spool_fact_get(struct spool *s, const char *name, struct buf *value, struct 
 
 /* ---- Answers of another run: how a retry of the failures begins ---- */
 
+/* Another run's spool that is only read. */
+struct other {
+    struct db *db;
+    struct origins *origins; /* NULL: of a version that has none */
+    const char *cannot_read;
+};
+
 /* The digest stays, so that an identical line of the new run finds its answer here. */
-static int copy_row(struct spool *to, struct stmt *answers, uint64_t *copied, struct error *e)
+static int copy_row(struct spool *to, struct other *from, struct stmt *answers, uint64_t *copied,
+                    struct error *e)
 {
     struct spool_row row = { 0 };
     bool done;
@@ -502,6 +553,11 @@ static int copy_row(struct spool *to, struct stmt *answers, uint64_t *copied, st
         return -1;
     if (done)
         return 0;
+    if (row.origin && origins_get(from->origins, row.origin, row.origin_index, &row.response,
+                                  &row.processed_us, e) < 0)
+        return -1;
+    row.origin = 0;
+    row.origin_index = 0;
     row.duplicate = true;
     row.cost_nano = 0;
     if (spool_put(to, &row, e) < 0)
@@ -510,25 +566,41 @@ static int copy_row(struct spool *to, struct stmt *answers, uint64_t *copied, st
     return 0;
 }
 
-static int copy_all(struct spool *to, struct db *from, const char *cannot_read, uint64_t *copied,
+/* The answers of a spool of any version that this program reads; NULL when it does not. */
+static struct stmt *answers_of(struct db *from, int version)
+{
+#define ANSWERS(last)                                                                              \
+    "SELECT " ROW_COLUMNS_WITH(last) " FROM row WHERE outcome = " SUCCEEDED " ORDER BY idx"
+    switch (version) {
+    case 1:
+        return db_stmt(from, ANSWERS("0, 0, 0"));
+    case 2:
+        return db_stmt(from, ANSWERS("shape, 0, 0"));
+    case 3:
+        return db_stmt(from, ANSWERS("shape, origin, origin_idx"));
+    default:
+        return NULL;
+    }
+#undef ANSWERS
+}
+
+static int copy_all(struct spool *to, struct other *from, const char *dir, uint64_t *copied,
                     struct error *e)
 {
     uint32_t seen = 0;
     int rc, version = 0;
 
-    if (db_version(from, &version, e) < 0)
+    if (db_version(from->db, &version, e) < 0)
         return -1;
-    if (version != db_schema_spool.version && version != VERSION_SHAPELESS)
+    struct stmt *answers = answers_of(from->db, version);
+    if (!answers)
         return error_set(e, ERROR_FAILED_PRECONDITION,
-                         "%s: it is of version %d, this program reads version %d", cannot_read,
-                         version, db_schema_spool.version);
-    struct stmt *answers = db_stmt(
-        from, version == VERSION_SHAPELESS
-                  ? "SELECT " ROW_COLUMNS_WITH("0") " FROM row WHERE outcome = " SUCCEEDED
-                                                    " ORDER BY idx"
-                  : "SELECT " ROW_COLUMNS " FROM row WHERE outcome = " SUCCEEDED " ORDER BY idx");
-    while ((rc = db_step(answers, cannot_read, e)) == 1) {
-        if (copy_row(to, answers, copied, e) < 0)
+                         "%s: it is of version %d, this program reads version %d",
+                         from->cannot_read, version, db_schema_spool.version);
+    if (version >= 3 && !(from->origins = origins_open(from->db, dir, e)))
+        return -1;
+    while ((rc = db_step(answers, from->cannot_read, e)) == 1) {
+        if (copy_row(to, from, answers, copied, e) < 0)
             return -1;
         if (++seen % SPOOL_COPY_GROUP == 0 && spool_commit(to, e) < 0)
             return -1;
@@ -543,12 +615,13 @@ int spool_copy_answers(struct spool *to, const char *from_dir, uint64_t *copied,
         .when_damaged = "--fresh begins the run anew",
     };
     char *path = text(from_dir, "/spool.db"), *cannot_read = text("cannot read ", path);
-    struct db *from = db_open(path, &foreign, e);
+    struct other from = { .db = db_open(path, &foreign, e), .cannot_read = cannot_read };
 
     assert(!to->group);
     *copied = 0;
-    int rc = from ? copy_all(to, from, cannot_read, copied, e) : -1;
-    db_close(from);
+    int rc = from.db ? copy_all(to, &from, from_dir, copied, e) : -1;
+    origins_close(from.origins);
+    db_close(from.db);
     mem_free(cannot_read);
     mem_free(path);
     return rc;

@@ -37,13 +37,25 @@ struct spool_row {
     uint32_t forced_tokens;  /* of it; counted when it is put, not kept */
     /* SPOOL_DIGEST_BYTES of a deterministic request with an answer, else empty. */
     struct str digest;
+    /* An answer that a finished run has: its file, by spool_origin, and its row there; the response is
+     * empty when it is put. 0: the answer is in this row. */
+    uint32_t origin;
+    uint64_t origin_index;
+    int64_t answered_us;    /* of a row that was read with an origin: when the answer was made */
+    uint64_t reused_tokens; /* with an origin: counted when it is put, not kept */
 };
 
 struct spool;
 /* Opens or makes dir/spool.db and takes dir/lock. dir must exist. */
 struct spool *spool_open(const char *dir, struct error *e);
 void spool_close(struct spool *s); /* rolls an open group back; accepts NULL */
+/* Ends all reading and writing but holds the lock: PATH is then a file that nobody changes any more.
+ * The path is the spool's. Only spool_close may follow. */
+int spool_seal(struct spool *s, const char **path, struct error *e) FALLIBLE;
 
+/* The number of a finished run's spool, which stays readable while this one is there, whoever removes the
+ * name path: it is linked into DIR/from. 0 and *id; NOT_FOUND when it is gone. */
+int spool_origin(struct spool *s, const char *path, uint32_t *id, struct error *e) FALLIBLE;
 int spool_put(struct spool *s, const struct spool_row *row, struct error *e) FALLIBLE;
 /* Counts an answer that was refused and has no row, with what it cost. */
 int spool_reject(struct spool *s, const struct usage *u, uint64_t cost_nano,
