@@ -152,12 +152,12 @@ uint32_t logits_top(const float *logits, uint32_t count, uint32_t want, struct s
     if (!want)
         return 0;
     for (uint32_t i = 0; i < want; i++)
-        out[i] = (struct scored){ (int32_t)i, logits[i] };
+        out[i] = (struct scored){ .token = (int32_t)i, .logit = logits[i] };
     for (uint32_t at = want / 2; at-- > 0;)
         sink(out, want, at, out[at]);
     for (uint32_t i = want; i < count; i++)
         if (logits[i] > out[0].logit) /* an equal one has the higher index: it stays out */
-            sink(out, want, 0, (struct scored){ (int32_t)i, logits[i] });
+            sink(out, want, 0, (struct scored){ .token = (int32_t)i, .logit = logits[i] });
     qsort(out, want, sizeof *out, by_likelihood);
     return want;
 }
@@ -213,37 +213,67 @@ void sampler_accept(struct sampler *s, int32_t token)
     s->seen[s->seen_count++] = (struct seen){ token, 1 };
 }
 
-/* The fewest of the picked, likeliest first, that reach top_p of their probability; at least one. */
-static uint32_t nucleus(const struct scored *pick, uint32_t count, float top_p)
+static void swap(struct scored *a, struct scored *b)
 {
-    double all = 0.0, sum = 0.0;
+    struct scored was = *a;
 
-    if (top_p >= 1.0f)
-        return count;
-    for (uint32_t i = 0; i < count; i++)
-        all += exp((double)(pick[i].logit - pick[0].logit));
-    for (uint32_t i = 0; i < count; i++) {
-        sum += exp((double)(pick[i].logit - pick[0].logit));
-        if (sum >= (double)top_p * all)
-            return i + 1;
-    }
-    return count;
+    *a = *b;
+    *b = was;
 }
 
-/* One of the picked by their probabilities at this temperature; u is uniform in [0, 1). */
-static int32_t draw(const struct scored *pick, uint32_t count, float temperature, double u)
+/* Splits [from, to): the likelier than the one in the middle, which comes next, and the others. Gives its
+ * place, and the sum of the weights before it. */
+static uint32_t split(struct scored *c, uint32_t from, uint32_t to, double *sum)
 {
-    double all = 0.0;
+    uint32_t at = from;
 
-    for (uint32_t i = 0; i < count; i++)
-        all += exp((double)(pick[i].logit - pick[0].logit) / (double)temperature);
-    double left = u * all;
-    for (uint32_t i = 0; i < count; i++) {
-        left -= exp((double)(pick[i].logit - pick[0].logit) / (double)temperature);
-        if (left < 0.0)
-            return pick[i].token;
+    *sum = 0.0;
+    swap(&c[from + (to - from) / 2], &c[to - 1]);
+    for (uint32_t i = from; i + 1 < to; i++)
+        if (less(&c[to - 1], &c[i])) {
+            *sum += c[i].weight;
+            swap(&c[at++], &c[i]);
+        }
+    swap(&c[at], &c[to - 1]);
+    return at;
+}
+
+/* Brings the likeliest to the front: the fewest whose weights sum to the target, the least likely of
+ * them last. Gives how many, at least one. Only the side of a split where the target is reached is
+ * split again: the time grows with count, as no sort's does. */
+static uint32_t reach(struct scored *c, uint32_t count, double target)
+{
+    uint32_t from = 0,
+             to = count; /* those before `from` are in, those from `to` on are not needed */
+
+    while (from < to) {
+        double before;
+        uint32_t at = split(c, from, to, &before);
+        if (before >= target) {
+            to = at;
+            continue;
+        }
+        from = at + 1;
+        target -= before + c[at].weight;
+        if (target <= 0.0)
+            break;
     }
-    return pick[0].token; /* rounding left nothing: as good as any */
+    return from ? from : 1;
+}
+
+/* Gives each its weight at this temperature, and returns their sum. */
+static double weigh(struct scored *c, uint32_t count, float temperature)
+{
+    float max = c[0].logit;
+    double sum = 0.0;
+
+    for (uint32_t i = 1; i < count; i++)
+        max = c[i].logit > max ? c[i].logit : max;
+    for (uint32_t i = 0; i < count; i++) {
+        c[i].weight = exp((double)(c[i].logit - max) / (double)temperature);
+        sum += c[i].weight;
+    }
+    return sum;
 }
 
 bool sampler_takes_largest(const struct sampler *s)
@@ -251,27 +281,37 @@ bool sampler_takes_largest(const struct sampler *s)
     return s->how.temperature <= 0.0f || s->how.top_k == 1;
 }
 
-static int32_t choose_among(struct sampler *s, const struct scored *c, uint32_t count)
+/* The logits that top_k leaves; at least one. */
+static uint32_t pick(struct sampler *s, const float *logits, uint32_t vocab)
 {
-    if (sampler_takes_largest(s))
-        return c[0].token;
-    if (s->how.top_k && s->how.top_k < count)
-        count = s->how.top_k;
-    while (count > 1 && c[count - 1].logit == -INFINITY)
-        count--;
-    count = nucleus(c, count, s->how.top_p);
-    return draw(c, count, s->how.temperature, random_unit(&s->state));
+    uint32_t count = 0;
+
+    if (s->how.top_k && s->how.top_k < vocab) {
+        count = logits_top(logits, vocab, s->how.top_k, s->pick);
+        while (count > 1 && s->pick[count - 1].logit == -INFINITY)
+            count--;
+        return count;
+    }
+    for (uint32_t i = 0; i < vocab; i++) {
+        s->pick[count] = (struct scored){ .token = (int32_t)i, .logit = logits[i] };
+        count += logits[i] > -INFINITY;
+    }
+    return count ? count : 1;
 }
 
 int32_t sampler_choose(struct sampler *s, const float *logits, uint32_t vocab)
 {
-    uint32_t want = s->how.top_k && s->how.top_k < vocab ? s->how.top_k : vocab;
+    uint32_t room = s->how.top_k && s->how.top_k < vocab ? s->how.top_k : vocab;
 
-    if (sampler_takes_largest(s) || want == 1)
+    if (sampler_takes_largest(s))
         return (int32_t)logits_argmax(logits, vocab);
-    if (want > s->pick_cap) {
-        s->pick = mem_grow(s->pick, want * sizeof *s->pick);
-        s->pick_cap = want;
+    if (room > s->pick_cap) {
+        s->pick = mem_grow(s->pick, room * sizeof *s->pick);
+        s->pick_cap = room;
     }
-    return choose_among(s, s->pick, logits_top(logits, vocab, want, s->pick));
+    uint32_t count = pick(s, logits, vocab);
+    if (s->how.top_p < 1.0f)
+        count = reach(s->pick, count, (double)s->how.top_p * weigh(s->pick, count, 1.0f));
+    double all = weigh(s->pick, count, s->how.temperature);
+    return s->pick[reach(s->pick, count, random_unit(&s->state) * all) - 1].token;
 }

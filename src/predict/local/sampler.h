@@ -25,6 +25,11 @@
 uint32_t logits_argmax(const float *logits, uint32_t count);
 /* ln of the sum of exp(logit): logit - this is the natural logarithm of a probability. */
 float logits_log_sum(const float *logits, uint32_t count);
+struct scored {
+    int32_t token;
+    float logit;
+    double weight; /* scratch of a choice */
+};
 /* The `want` largest, largest first, of equal ones the lowest index first. Gives how many there are:
  * want or count. */
 uint32_t logits_top(const float *logits, uint32_t count, uint32_t want, struct scored *out);
@@ -48,7 +53,7 @@ struct sampler {
     uint64_t state;    /* of the random numbers */
     struct seen *seen; /* tokens generated so far and how often, when there are penalties */
     uint32_t seen_count;
-    struct scored *pick; /* room for the top_k likeliest */
+    struct scored *pick; /* scratch: the tokens among which is chosen */
     uint32_t pick_cap;
 };
 

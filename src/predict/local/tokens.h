@@ -15,11 +15,6 @@
 
 #include "base/str.h"
 
-struct scored {
-    int32_t token;
-    float logit;
-};
-
 struct tokens {
     int32_t *item; /* owned */
     uint32_t count, cap;

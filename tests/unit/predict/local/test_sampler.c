@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/random.h"
 #include "predict/local/sampler.h"
 
 #define DRAWS 20000
@@ -156,6 +157,55 @@ static void test_penalties_count_what_was_generated(void **state)
     sampler_release(&s);
 }
 
+/* The definition, by a sort: what sampler_choose must draw with this random number. */
+static int32_t chosen_by_sorting(const struct sampling *how, const float *logits, double u)
+{
+    static struct scored all[ROW];
+    uint32_t count = logits_top(logits, ROW, how->top_k ? how->top_k : ROW, all), in = 0;
+    double sum = 0.0, reached = 0.0;
+
+    for (uint32_t i = 0; i < count; i++)
+        sum += exp((double)logits[all[i].token]);
+    while (in < count && (in == 0 || reached < (double)how->top_p * sum))
+        reached += exp((double)logits[all[in++].token]);
+    sum = 0.0;
+    for (uint32_t i = 0; i < in; i++)
+        sum += exp((double)logits[all[i].token] / (double)how->temperature);
+    reached = 0.0;
+    for (uint32_t i = 0; i < in; i++) {
+        reached += exp((double)logits[all[i].token] / (double)how->temperature);
+        if (reached >= u * sum)
+            return all[i].token;
+    }
+    return all[in - 1].token;
+}
+
+/* Some logits are equal and some are not allowed. */
+static void test_a_choice_is_the_one_that_sorting_all_tokens_gives(void **state)
+{
+    const struct sampling how[] = {
+        { 1.0f, 1.0f, 0, 0, 0, 7 },    { 1.5f, 1.0f, 0, 0, 0, 8 },   { 1.0f, 0.95f, 0, 0, 0, 9 },
+        { 0.7f, 0.5f, 0, 0, 0, 10 },   { 1.5f, 0.9f, 64, 0, 0, 11 }, { 2.0f, 1.0f, 3, 0, 0, 12 },
+        { 1.0f, 1.0f, ROW, 0, 0, 13 },
+    };
+    uint64_t mixed = 5;
+    float logits[ROW];
+
+    (void)state;
+    for (size_t h = 0; h < sizeof how / sizeof how[0]; h++) {
+        struct sampler s;
+        sampler_init(&s, &how[h]);
+        for (int n = 0; n < 200; n++) {
+            uint64_t same = s.state; /* the next random number is taken of a copy */
+            for (uint32_t i = 0; i < ROW; i++)
+                logits[i] = i % 5 ? (float)(random_next(&mixed) % 600) / 60.0f : -INFINITY;
+            int32_t want = chosen_by_sorting(&how[h], logits, random_unit(&same));
+            assert_int_equal(sampler_choose(&s, logits, ROW), want);
+        }
+        sampler_release(&s);
+    }
+}
+
 static void test_the_normaliser_makes_probabilities_sum_to_one(void **state)
 {
     float logits[ROW];
@@ -201,6 +251,7 @@ int main(void)
         cmocka_unit_test(test_top_k_and_top_p_leave_out_the_unlikely),
         cmocka_unit_test(test_the_same_seed_draws_the_same_and_another_does_not),
         cmocka_unit_test(test_penalties_count_what_was_generated),
+        cmocka_unit_test(test_a_choice_is_the_one_that_sorting_all_tokens_gives),
         cmocka_unit_test(test_the_normaliser_makes_probabilities_sum_to_one),
         cmocka_unit_test(test_the_likeliest_come_in_order_with_equals_by_index),
     };
