@@ -69,6 +69,14 @@ static void set_model(void *arg, const char *model, const struct hub_stats *st)
     metric_set(metric_counter_real("tranche_model_failures_total",
                                    "Requests that a model's session failed", labels),
                (double)st->failed);
+    metric_set(metric_counter_real("tranche_model_generated_tokens_total",
+                                   "Tokens that a model's session generated", labels),
+               (double)st->session.generated_tokens);
+    metric_set(metric_counter_real("tranche_model_forced_tokens_total",
+                                   "Of the generated tokens, those that a schema left no choice "
+                                   "about",
+                                   labels),
+               (double)st->session.forced_tokens);
 }
 
 static void add_process_metric(struct buf *out, const char *name, const char *kind,

@@ -51,7 +51,8 @@ struct predictor_stats {
     uint64_t reused_tokens;   /* of prompt_tokens: taken from another request's cache */
     uint64_t computed_tokens; /* rows that went through the model */
     uint64_t generated_tokens;
-    uint32_t sequences; /* computing now */
+    uint64_t forced_tokens; /* of generated_tokens: a schema left no other */
+    uint32_t sequences;     /* computing now */
     uint32_t sequences_max;
     uint64_t memory_bytes;           /* model and cache */
     char note[PREDICTOR_NOTE_BYTES]; /* what holds requests up, for the display; "": nothing */
@@ -76,8 +77,8 @@ struct predictor_ops {
     int (*count_tokens)(struct predictor *p, const struct request *r, uint32_t *tokens,
                         struct error *e) FALLIBLE;
     void (*stats)(struct predictor *p, struct predictor_stats *out);
-    /* The caller does not want this request's answer any more: it is answered CANCELLED soon, unless its
-     * answer is there. Never blocks. NULL: the request is computed to its end. */
+    /* The caller does not want this request's answer any more: the embedded engine ends it at the next token and
+     * it is answered CANCELLED, unless its answer is there already. Never blocks. NULL: the request is computed to its end. */
     void (*cancel)(struct predictor *p, void *tag);
     void (*close)(struct predictor *p); /* cancels what is open, frees p */
 };

@@ -402,6 +402,11 @@ static int finish(struct run *r, struct error *e)
     return rc;
 }
 
+static bool is_discarded(const struct run *r)
+{
+    return r->job->discard && atomic_load(r->job->discard);
+}
+
 /* Nothing new is sent; what the predictor has begun may end within the time. */
 static int drain(struct run *r, struct error *e)
 {
@@ -413,7 +418,7 @@ static int drain(struct run *r, struct error *e)
     r->ready_ns = UINT64_MAX;
     if (p->ops->drain)
         p->ops->drain(p);
-    while (r->progress.in_flight && now_ns(r) < until) {
+    while (r->progress.in_flight && now_ns(r) < until && !is_discarded(r)) {
         if (take_answers(r, WAIT_MAX_MS, e) < 0 || settle(r, false, e) < 0)
             return -1;
     }

@@ -4,7 +4,7 @@
  *          rendered. Retryable failures go back to the window; duplicates copy an answer. A line whose
  *          answer an earlier run has kept gets that one, and no request is made.
  * Stop:    when *stop is set nothing more is submitted, what the predictor has begun is awaited for
- *          drain_ms at most, everything answered is committed, and the result says interrupted.
+ *          drain_ms at most (not at all when *discard is set), everything answered is committed, and the result says interrupted.
  * Limits:  looked at before each submit, on what is committed and what is answered; passing one ends
  *          as a stop does. Requests in flight count at the mean cost of those answered, so that
  *          a budget is exceeded by no more than what the last few lines differ from the mean.
@@ -67,6 +67,7 @@ struct pipeline_job {
     uint64_t seed;
     struct clock *clock;
     const atomic_bool *stop;
+    const atomic_bool *discard; /* nobody wants what is begun; or NULL */
     void (*on_progress)(void *arg, const struct progress *p); /* about ten times a second */
     void *arg;
 };

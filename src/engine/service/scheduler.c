@@ -261,6 +261,8 @@ static void ask_to_stop(struct running *r, enum stop_reason why)
 {
     int none = STOP_NONE;
 
+    if (why == STOP_CANCEL || why == STOP_EXPIRE)
+        atomic_store(&r->discard, true);
     if (atomic_compare_exchange_strong(&r->reason, &none, (int)why))
         atomic_store(&r->stop, true);
 }
@@ -278,6 +280,7 @@ static void start_runner(struct service *s, struct entry *n, bool closing, enum 
     r->failures = n->failures;
     r->began_us = service_now_us(s);
     atomic_init(&r->stop, closing);
+    atomic_init(&r->discard, false);
     atomic_init(&r->reason, (int)why);
     atomic_init(&r->ended, false);
     n->busy = true;

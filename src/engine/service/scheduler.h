@@ -47,11 +47,12 @@ struct running {
     int64_t id;
     pthread_t thread;
     atomic_bool stop;
-    atomic_int reason; /* enum stop_reason */
-    atomic_bool ended; /* the thread is about to return */
-    bool closing;      /* no pipeline: only the end of a cancelled or expired job */
-    uint32_t failures; /* as the entry's, before; the runner sets what is after */
-    uint64_t retry_ns; /* when it may be tried again; 0: at once */
+    atomic_bool discard; /* it ends for good: answers that have only begun are not wanted */
+    atomic_int reason;   /* enum stop_reason */
+    atomic_bool ended;   /* the thread is about to return */
+    bool closing;        /* no pipeline: only the end of a cancelled or expired job */
+    uint32_t failures;   /* as the entry's, before; the runner sets what is after */
+    uint64_t retry_ns;   /* when it may be tried again; 0: at once */
     int64_t began_us;
     struct live live; /* guarded by lock */
 };

@@ -164,22 +164,40 @@ static int fake_submit(struct predictor *p, const struct request *r, void *tag, 
     return 0;
 }
 
+static void cancel(struct pending *q)
+{
+    q->ready_ns = 0;
+    q->cancelled = true;
+}
+
+static void heap_order(struct fake *f)
+{
+    for (uint32_t i = f->count / 2; i > 0; i--) {
+        struct pending q = f->heap[i - 1];
+        heap_sink(f, i - 1, &q);
+    }
+}
+
 /* Every submitted request has begun and goes on; only those that hang are cancelled. */
 static void fake_drain(struct predictor *p)
 {
     struct fake *f = fake_of(p);
 
     f->draining = true;
-    for (uint32_t i = 0; i < f->count; i++) {
-        if (f->heap[i].ready_ns == NEVER) {
-            f->heap[i].ready_ns = 0;
-            f->heap[i].cancelled = true;
-        }
-    }
-    for (uint32_t i = f->count / 2; i > 0; i--) {
-        struct pending q = f->heap[i - 1];
-        heap_sink(f, i - 1, &q);
-    }
+    for (uint32_t i = 0; i < f->count; i++)
+        if (f->heap[i].ready_ns == NEVER)
+            cancel(&f->heap[i]);
+    heap_order(f);
+}
+
+static void fake_cancel(struct predictor *p, void *tag)
+{
+    struct fake *f = fake_of(p);
+
+    for (uint32_t i = 0; i < f->count; i++)
+        if (f->heap[i].tag == tag)
+            cancel(&f->heap[i]);
+    heap_order(f);
 }
 
 /* ---- Out ---- */
@@ -245,7 +263,7 @@ static void answer_make(struct fake *f, const struct pending *q, struct answer *
 {
     *out = (struct answer){ .tag = q->tag, .response = BUF_INIT(RESPONSE_BYTES_MAX) };
     if (q->cancelled) {
-        (void)error_set(&out->error, ERROR_CANCELLED, "The run was stopped before this request.");
+        (void)error_set(&out->error, ERROR_CANCELLED, "The request was cancelled.");
         return;
     }
     struct violation why;
@@ -332,5 +350,6 @@ static const struct predictor_ops fake_ops = {
     .drain = fake_drain,
     .count_tokens = fake_count_tokens,
     .stats = fake_stats,
+    .cancel = fake_cancel,
     .close = fake_close,
 };

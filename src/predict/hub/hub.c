@@ -286,10 +286,12 @@ static void round_run(struct hub *h)
 
 /* ---- The thread ---- */
 
-/* Nobody wants what the session computes any more: closing it is quicker than waiting. */
+/* Nobody wants what the session computes any more, and it cannot be told: closing it is quicker than
+ * waiting. */
 static bool abandoned(const struct hub *h)
 {
-    return h->closing_count && h->closing_count == h->share_count && !h->call_count;
+    return !h->session->ops->cancel && h->closing_count && h->closing_count == h->share_count &&
+           !h->call_count;
 }
 
 /* Waits until there is something to do. Delayed calls are due by a clock that a test may move. */

@@ -11,9 +11,9 @@
  * Errors:  a broken session breaks all its shares (their wait returns -1, online calls are answered
  *          UNAVAILABLE); the next hub_join or hub_ask opens a new one.
  * Closing: a share's close returns when the session reads none of its requests any more: waiting
- *          requests are dropped, sent ones are awaited and their answers thrown away. When there is no
- *          other share or call, the session is closed at once, because nobody wants what it computes;
- *          the next hub_join loads it again. A session that computes nothing for HUB_STILL_MS
+ *          requests are dropped, sent ones are cancelled, awaited and their answers thrown away. A session
+ *          that cannot cancel is closed at once when there is no other share or call, because nobody
+ *          wants what it computes; the next hub_join loads it again. A session that computes nothing for HUB_STILL_MS
  *          (hub_inner.h) while a close waits is broken.
  * Threads: a thread of the hub owns the session, loads it too, and makes all callbacks, under no lock.
  *          Another one counts tokens, so that a long text delays neither callers nor the session.

@@ -198,13 +198,15 @@ static int take_ready(struct share *s, uint32_t timeout_ms, struct error *e)
     return rc;
 }
 
-static void count(struct predictor_stats *st, const struct usage *u)
+static void count(struct predictor_stats *st, const struct answer *a)
 {
+    const struct usage *u = &a->usage;
     uint64_t generated = (uint64_t)u->candidate_tokens + u->thought_tokens;
 
     st->prompt_tokens += u->prompt_tokens;
     st->reused_tokens += u->cached_tokens;
     st->generated_tokens += generated;
+    st->forced_tokens += a->forced_tokens;
     st->computed_tokens += u->prompt_tokens - u->cached_tokens + generated;
 }
 
@@ -220,7 +222,7 @@ static int share_wait(struct predictor *p, uint32_t timeout_ms, struct answer *o
     s->taken = i->next;
     *out = i->answer;
     out->tag = i->tag;
-    count(&s->stats, &out->usage);
+    count(&s->stats, out);
     item_free(s, i);
     return 1;
 }

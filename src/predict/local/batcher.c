@@ -374,6 +374,31 @@ static void make_room(struct batcher *b)
     close_run(b, r, r->tokens.count > r->task->prompt.count ? NULL : &too_big);
 }
 
+/* ---- Cancelling ---- */
+
+static bool is_unwanted(const struct candidate_run *r)
+{
+    return atomic_load(&r->task->cancelled) || r->task->error.code != ERROR_OK;
+}
+
+static void drop_unwanted(struct batcher *b)
+{
+    static const struct error cancelled = { ERROR_CANCELLED, "The request was cancelled." };
+    uint32_t kept = 0;
+
+    for (uint32_t i = b->active.count; i-- > 0;)
+        if (is_unwanted(b->active.item[i]))
+            close_run(b, retire(b, i), &cancelled);
+    for (uint32_t i = 0; i < b->waiting.count; i++) {
+        struct candidate_run *r = b->waiting.item[i];
+        if (is_unwanted(r))
+            close_run(b, r, &cancelled);
+        else
+            b->waiting.item[kept++] = r;
+    }
+    b->waiting.count = kept;
+}
+
 /* ---- Packing and computing ---- */
 
 static void pack_run(struct batcher *b, struct candidate_run *r)
@@ -467,6 +492,7 @@ static int compute(struct batcher *b, struct error *e)
 
 int batcher_step(struct batcher *b, struct error *e)
 {
+    drop_unwanted(b);
     admit(b);
     pack(b, true);
     if (b->plan.decode_apart && compute(b, e) < 0)

@@ -11,6 +11,7 @@
  *          the least recently used goes first when room is needed.
  * Room:    sequences start optimistically. When the cache is full, the youngest candidate goes back to
  *          the queue with the tokens it has generated, and goes on later.
+ * Cancel:  the candidates of a cancelled task, and of one that has failed, end at the next step.
  * Errors:  a task's failure is in the task. -1 from step: the runtime is broken; every open task has
  *          failed with the same error and can be taken.
  * Threads: one owner, the runtime's.

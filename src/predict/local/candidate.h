@@ -10,6 +10,7 @@
 #ifndef TRANCHE_PREDICT_LOCAL_CANDIDATE_H
 #define TRANCHE_PREDICT_LOCAL_CANDIDATE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -58,6 +59,8 @@ struct task {
     bool logprobs;      /* keep the logarithms of each token's probability, */
     uint32_t top_count; /* and this many likeliest tokens beside it */
 
+    atomic_bool
+        cancelled;      /* nobody wants the answer: any thread may set it until the task is done */
     struct error error; /* OK: the candidates are answers */
     struct generated candidate[REQUEST_CANDIDATES_MAX];
     uint32_t cached_tokens; /* reused tokens of the prompt */

@@ -26,8 +26,8 @@ static const struct error stopped = { ERROR_CANCELLED, "The run was stopped." };
 
 /* The counters of stats: written by the engine thread, read by any. */
 struct session_counters {
-    atomic_uint_fast64_t prompt, reused, computed, generated; /* tokens */
-    atomic_uint active;                                       /* sequences */
+    atomic_uint_fast64_t prompt, reused, computed, generated, forced; /* tokens */
+    atomic_uint active;                                               /* sequences */
 };
 
 struct session {
@@ -43,8 +43,10 @@ struct session {
     atomic_bool stop, draining; /* set by the session's thread */
     atomic_bool broken;         /* set by the engine thread */
     struct session_counters counters;
-    uint32_t open;   /* submitted and not taken; the session's thread's */
-    uint64_t random; /* state of the random numbers of ids and seeds; the session's thread's */
+    /* The session's thread's: */
+    struct task **task; /* submitted and not taken: [open] of base.window */
+    uint32_t open;
+    uint64_t random; /* state of the random numbers of ids and seeds */
 };
 
 static struct session *session_of(struct predictor *p)
@@ -63,6 +65,7 @@ static void publish(struct session *s, const struct batcher *b)
     atomic_store(&s->counters.reused, now.reused_tokens);
     atomic_store(&s->counters.computed, now.computed_tokens);
     atomic_store(&s->counters.generated, now.generated_tokens);
+    atomic_store(&s->counters.forced, now.forced_tokens);
     atomic_store(&s->counters.active, now.active);
 }
 
@@ -121,7 +124,8 @@ static void *compiler_main(void *arg)
 
     while ((u = chan_recv(s->unread, UINT32_MAX))) {
         struct violation why = { 0 };
-        if (constraint_of(s->constraints, u->generation, &u->task->constraint, &why) < 0)
+        if (!atomic_load(&u->task->cancelled) &&
+            constraint_of(s->constraints, u->generation, &u->task->constraint, &why) < 0)
             refuse(u->task, &why);
         (void)chan_send(u->task->error.code == ERROR_OK ? s->in : s->out, u->task);
         mem_free(u);
@@ -137,6 +141,7 @@ static void release(struct session *s)
     chan_free(s->in);
     chan_free(s->out);
     chan_free(s->unread);
+    mem_free(s->task);
     s->runtime->ops->close(s->runtime);
     mem_free(s);
 }
@@ -259,13 +264,23 @@ static int session_submit(struct predictor *p, const struct request *r, void *ta
         return error_set(e, ERROR_RESOURCE_EXHAUSTED, "%u requests are open.", s->open);
     struct task *t = task_new();
     t->tag = tag;
-    s->open++;
+    s->task[s->open++] = t;
     if (atomic_load(&s->draining))
         t->error = stopped;
     else
         (void)fill_task(s, r, t, &t->error);
     dispatch(s, t, &r->generation);
     return 0;
+}
+
+/* The compiler and the engine may have the task; only this thread frees it. */
+static void session_cancel(struct predictor *p, void *tag)
+{
+    struct session *s = session_of(p);
+
+    for (uint32_t i = 0; i < s->open; i++)
+        if (s->task[i]->tag == tag)
+            atomic_store(&s->task[i]->cancelled, true);
 }
 
 static int session_count_tokens(struct predictor *p, const struct request *r, uint32_t *tokens,
@@ -333,6 +348,16 @@ static void write_response(struct session *s, const struct task *t, struct answe
     response_write(&r, &out->response);
 }
 
+static void forget(struct session *s, const struct task *t)
+{
+    uint32_t i = 0;
+
+    while (i < s->open && s->task[i] != t)
+        i++;
+    assert(i < s->open);
+    s->task[i] = s->task[--s->open];
+}
+
 static int session_wait(struct predictor *p, uint32_t timeout_ms, struct answer *out,
                         struct error *e)
 {
@@ -344,8 +369,7 @@ static int session_wait(struct predictor *p, uint32_t timeout_ms, struct answer 
             return error_set(e, ERROR_INTERNAL, "The embedded engine has failed.");
         return 0;
     }
-    assert(s->open);
-    s->open--;
+    forget(s, t);
     *out = (struct answer){
         .tag = t->tag,
         .error = t->error,
@@ -375,6 +399,7 @@ static void session_stats(struct predictor *p, struct predictor_stats *out)
         .reused_tokens = atomic_load(&s->counters.reused),
         .computed_tokens = atomic_load(&s->counters.computed),
         .generated_tokens = atomic_load(&s->counters.generated),
+        .forced_tokens = atomic_load(&s->counters.forced),
         .sequences = atomic_load(&s->counters.active),
         .sequences_max = s->plan.sequences,
         .memory_bytes = s->info.memory_bytes,
@@ -389,6 +414,7 @@ static const struct predictor_ops session_ops = {
     .drain = session_drain,
     .count_tokens = session_count_tokens,
     .stats = session_stats,
+    .cancel = session_cancel,
     .close = session_close,
 };
 
@@ -406,6 +432,7 @@ struct predictor *session_open(struct runtime *r, const struct batcher_plan *pla
     r->ops->info(r, &s->info);
     (void)snprintf(s->base.version, sizeof s->base.version, "%s", s->info.name);
     s->base.window = WINDOW_PER_SEQUENCE * plan->sequences;
+    s->task = mem_array(s->base.window, sizeof(struct task *));
     s->constraints = constraints_new(r);
     s->in = chan_new(s->base.window);
     s->out = chan_new(s->base.window);

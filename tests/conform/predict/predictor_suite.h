@@ -210,12 +210,39 @@ static void test_a_failed_request_is_an_answer_and_the_session_goes_on(void **st
     answer_release(&a);
 }
 
+/* A request that is cancelled is answered once all the same, and the others are answered as ever. */
+static void test_a_cancelled_request_is_answered_and_no_other_changes(void **state)
+{
+    struct suite_session *s = *state;
+
+    if (!s->p->ops->cancel)
+        skip();
+    suite_submit(s, 0);
+    suite_submit(s, 1);
+    s->p->ops->cancel(s->p, &s->tag[0]);
+    for (size_t i = 0; i < 2; i++) {
+        struct answer a = suite_take(s);
+        assert_true(a.error.code == ERROR_OK ||
+                    (a.tag == &s->tag[0] && a.error.code == ERROR_CANCELLED));
+        assert_answer(&a);
+        answer_release(&a);
+    }
+    assert_int_equal(s->answers[0], 1);
+    s->p->ops->cancel(s->p, &s->tag[0]); /* it is not open any more */
+    suite_submit(s, 0);
+    struct answer again = suite_take(s);
+    assert_int_equal(again.error.code, ERROR_OK);
+    answer_release(&again);
+}
+
 static void assert_not_less(const struct predictor_stats *before, const struct predictor_stats *now)
 {
     assert_true(now->prompt_tokens >= before->prompt_tokens);
     assert_true(now->reused_tokens >= before->reused_tokens);
     assert_true(now->computed_tokens >= before->computed_tokens);
     assert_true(now->generated_tokens >= before->generated_tokens);
+    assert_true(now->forced_tokens >= before->forced_tokens);
+    assert_true(now->forced_tokens <= now->generated_tokens);
     assert_true(now->sequences <= now->sequences_max);
 }
 
@@ -259,6 +286,7 @@ static void test_counted_prompt_tokens_are_those_that_are_used(void **state)
         PREDICTOR_SUITE_TEST(test_closing_with_open_requests_leaves_nothing),                      \
         PREDICTOR_SUITE_TEST(test_a_drained_session_answers_all_that_was_submitted),               \
         PREDICTOR_SUITE_TEST(test_a_failed_request_is_an_answer_and_the_session_goes_on),          \
+        PREDICTOR_SUITE_TEST(test_a_cancelled_request_is_answered_and_no_other_changes),           \
         PREDICTOR_SUITE_TEST(test_totals_of_the_statistics_never_go_down),                         \
         PREDICTOR_SUITE_TEST(test_counted_prompt_tokens_are_those_that_are_used)
 

@@ -251,6 +251,24 @@ static void test_what_never_answers_is_left_pending_after_the_drain_time(void **
     assert_int_equal(w->progress.resumed, 9);
 }
 
+static void test_what_nobody_wants_is_not_awaited(void **state)
+{
+    struct world *w = *state;
+    struct error e = { 0 };
+
+    add_fault(w, (struct fake_fault){ .match = "question 3", .hang = true });
+    w->stop_after = 9;
+    w->drain_ms = UINT32_MAX;
+    atomic_store(&w->discard, true);
+    world_ask_many(w, 10);
+    world_save(w);
+    uint64_t began = w->clock.mono_ns(&w->clock);
+    assert_int_equal(world_run(w, &e), 0);
+    assert_int_equal(w->end, PIPELINE_INTERRUPTED);
+    assert_int_equal(counters_pending(&w->progress.counters), 1);
+    assert_true(w->clock.mono_ns(&w->clock) - began < NS_PER_S);
+}
+
 static void test_a_job_that_is_done_is_only_rendered_again(void **state)
 {
     struct world *w = *state;
@@ -454,8 +472,8 @@ static struct predictor *share_open(void *hub, struct error *e)
     return hub_join(hub, &who, e);
 }
 
-/* A job on a share of a model, as in the service: stopped in the middle with a request that hangs,
- * whose session nobody else has, and gone on with. In real time, as two threads look at the clock. */
+/* A job on a share of a model, as in the service: stopped in the middle with a request that hangs, in a
+ * session that nobody else uses, and gone on with. In real time, as two threads look at the clock. */
 static void test_a_job_on_a_share_stops_and_goes_on(void **state)
 {
     struct world *w = *state;
@@ -477,7 +495,9 @@ static void test_a_job_on_a_share_stops_and_goes_on(void **state)
     assert_int_equal(world_run(w, &e), 0);
     assert_int_equal(w->end, PIPELINE_INTERRUPTED);
     assert_int_equal(counters_pending(&w->progress.counters), 1);
-    w->model.fake.fault_count = 0; /* of the session that is opened next */
+    w->model.fake.fault_count = 0;
+    hub_free(w->open_arg); /* the session stayed open: its request was cancelled there */
+    w->open_arg = hub_new(&w->model, &env, predictor_fake_open);
     atomic_store(&w->stop, false);
     world_finish(w);
     world_assert_all_answered(w);
@@ -501,6 +521,7 @@ int main(void)
         TEST(test_a_duplicate_of_a_failed_line_is_tried_itself),
         TEST(test_a_run_that_is_stopped_again_and_again_goes_on_line_for_line),
         TEST(test_what_never_answers_is_left_pending_after_the_drain_time),
+        TEST(test_what_nobody_wants_is_not_awaited),
         TEST(test_a_job_that_is_done_is_only_rendered_again),
         TEST(test_an_input_that_changed_after_ingest_is_refused),
         TEST(test_no_more_than_the_given_number_is_in_flight),

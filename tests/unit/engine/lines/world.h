@@ -19,7 +19,7 @@ struct world {
     struct retry_rules retry;
     struct pipeline_limits limits;
     uint32_t in_flight_max, drain_ms;
-    atomic_bool stop;
+    atomic_bool stop, discard;
     uint64_t stop_after;  /* lines done in this run; 0: never */
     struct progress seen; /* the last shown while running */
     uint32_t shown;       /* how often */
@@ -156,6 +156,7 @@ static inline int world_run(struct world *w, struct error *e)
             .seed = 1,
             .clock = &w->clock,
             .stop = &w->stop,
+            .discard = &w->discard,
             .on_progress = world_watch,
             .arg = w,
         };

@@ -485,6 +485,34 @@ static void test_what_hangs_is_answered_cancelled_when_drained_and_the_rest_goes
     }
 }
 
+static void test_a_cancelled_request_is_answered_at_once_and_the_rest_as_ever(void **state)
+{
+    struct world *w = *state;
+    struct error e = { 0 };
+    struct answer a;
+
+    w->model.fake.delay_ms = 100;
+    add_fault(w, (struct fake_fault){ .match = "hang", .hang = true });
+    open_session(w);
+    char tag[3];
+    assert_int_equal(w->p->ops->submit(w->p, say(w, "a"), &tag[0], &e), 0);
+    assert_int_equal(w->p->ops->submit(w->p, say(w, "b"), &tag[1], &e), 0);
+    assert_int_equal(w->p->ops->submit(w->p, say(w, "hang"), &tag[2], &e), 0);
+    w->p->ops->cancel(w->p, &tag[2]);
+    w->p->ops->cancel(w->p, &tag[0]);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(wait_ms(w, 0, &a), 1);
+        assert_int_equal(a.error.code, ERROR_CANCELLED);
+        assert_ptr_not_equal(a.tag, &tag[1]);
+        answer_release(&a);
+    }
+    assert_int_equal(wait_ms(w, 99, &a), 0);
+    assert_int_equal(wait_ms(w, 1, &a), 1);
+    assert_ptr_equal(a.tag, &tag[1]);
+    assert_int_equal(a.error.code, ERROR_OK);
+    answer_release(&a);
+}
+
 static void test_what_hangs_is_never_answered_otherwise(void **state)
 {
     struct world *w = *state;
@@ -541,6 +569,7 @@ int main(void)
         TEST(test_the_first_fault_that_holds_is_met_with_all_it_says),
         TEST(test_more_requests_than_are_remembered_still_fail_by_the_script),
         TEST(test_what_hangs_is_answered_cancelled_when_drained_and_the_rest_goes_on),
+        TEST(test_a_cancelled_request_is_answered_at_once_and_the_rest_as_ever),
         TEST(test_what_hangs_is_never_answered_otherwise),
         TEST(test_a_drained_session_begins_nothing_more),
         TEST(test_the_window_has_a_default_and_a_maximum),

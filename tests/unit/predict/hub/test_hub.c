@@ -577,6 +577,25 @@ static void test_the_last_share_takes_a_session_that_is_busy_with_it(void **stat
     p->ops->close(p);
 }
 
+static void test_the_last_share_leaves_a_session_that_can_cancel_open(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_stats st;
+
+    gate.cancels = true;
+    struct predictor *p = fill(f);
+    p->ops->close(p);
+    assert_int_equal(gate.cancelled, gate.window);
+    hub_stats(f->hub, &st);
+    assert_true(st.loaded);
+    p = join(f, &(struct hub_share){ .project = "a", .weight = 1 });
+    submit(f, p, 'A', 1);
+    gate_let(1);
+    take(p, 'A', 1);
+    assert_int_equal(gate.opened, 1);
+    p->ops->close(p);
+}
+
 static void test_a_session_that_stands_still_while_a_share_closes_is_broken(void **state)
 {
     struct fixture *f = *state;
@@ -741,6 +760,7 @@ int main(void)
         TEST(test_a_close_and_a_late_call_cancel_what_was_sent),
         TEST(test_what_waits_of_a_closed_share_is_never_sent),
         TEST(test_the_last_share_takes_a_session_that_is_busy_with_it),
+        TEST(test_the_last_share_leaves_a_session_that_can_cancel_open),
         TEST(test_a_session_that_stands_still_while_a_share_closes_is_broken),
         TEST(test_a_drained_share_is_answered_what_was_not_sent),
         TEST(test_the_statistics_say_what_is_open),

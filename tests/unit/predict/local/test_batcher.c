@@ -264,6 +264,54 @@ static void test_waiting_tasks_can_be_dropped_and_begun_ones_go_on(void **state)
     close_world(&w);
 }
 
+/* One computes and one waits when they are cancelled: neither gets another forward. */
+static void test_cancelled_tasks_end_at_the_next_step_and_others_go_on(void **state)
+{
+    struct world w = open_world(512, 2, true);
+    struct error e = { 0 };
+    struct task *computes = make_task("abc", 200), *waits = make_task("abd", 200), *t;
+
+    (void)state;
+    batcher_add(w.batcher, computes);
+    batcher_add(w.batcher, make_task("xyz9>", 200));
+    batcher_add(w.batcher, waits);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(batcher_step(w.batcher, &e), 0);
+    assert_null(batcher_done(w.batcher));
+    atomic_store(&computes->cancelled, true);
+    atomic_store(&waits->cancelled, true);
+    assert_int_equal(batcher_step(w.batcher, &e), 0);
+    for (int i = 0; i < 2; i++) {
+        t = batcher_done(w.batcher);
+        assert_int_equal(t->error.code, ERROR_CANCELLED);
+        assert_int_equal(t->candidate[0].token_count, t == computes ? 3 : 0);
+        task_free(t);
+    }
+    run_all(&w); /* checks the other's answer */
+    assert_int_equal(w.done, 1);
+    close_world(&w);
+}
+
+static void test_a_cancelled_task_ends_with_all_its_candidates(void **state)
+{
+    struct world w = open_world(512, 2, true);
+    struct error e = { 0 };
+    struct task *t = make_task("abc", 200);
+
+    (void)state;
+    t->candidate_count = 4; /* two of them wait */
+    batcher_add(w.batcher, t);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(batcher_step(w.batcher, &e), 0);
+    atomic_store(&t->cancelled, true);
+    assert_int_equal(batcher_step(w.batcher, &e), 0);
+    assert_ptr_equal(batcher_done(w.batcher), t);
+    assert_int_equal(t->error.code, ERROR_CANCELLED);
+    assert_int_equal(batcher_open(w.batcher), 0);
+    task_free(t);
+    close_world(&w);
+}
+
 static void test_a_broken_runtime_fails_every_open_task(void **state)
 {
     struct world w = open_world(512, 2, true);
@@ -330,6 +378,8 @@ int main(void)
         cmocka_unit_test(test_forwards_are_never_larger_than_planned),
         cmocka_unit_test(test_a_stop_sequence_over_tokens_ends_the_answer),
         cmocka_unit_test(test_waiting_tasks_can_be_dropped_and_begun_ones_go_on),
+        cmocka_unit_test(test_cancelled_tasks_end_at_the_next_step_and_others_go_on),
+        cmocka_unit_test(test_a_cancelled_task_ends_with_all_its_candidates),
         cmocka_unit_test(test_a_broken_runtime_fails_every_open_task),
         cmocka_unit_test(test_a_longer_answer_begins_before_shorter_ones),
         cmocka_unit_test(test_closing_frees_what_is_open),
