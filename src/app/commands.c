@@ -76,6 +76,8 @@ static bool variable_row(uint32_t i, struct topic_row *out)
         { "XDG_STATE_HOME", "parent folder of tranche/, the state (default ~/.local/state)" },
         { "HOME", "base of both defaults" },
         { "NOTIFY_SOCKET", "systemd's socket: `serve` reports there when it is ready" },
+        { "WATCHDOG_USEC",
+          "time after which systemd misses `serve`'s report; WATCHDOG_PID: of whom" },
         { "NO_COLOR", "set to anything: no colours" },
         { "TERM", "dumb: no live display" },
         { "COLUMNS", "width of the display when the terminal does not say" },

@@ -1,15 +1,22 @@
 """The program as its operator meets it: the check of a configuration, metrics, backups, installing."""
 import contextlib
 import json
+import os
+import pathlib
+import pwd
 import re
 import shutil
+import signal
+import socket
 import sqlite3
 import subprocess
+import tempfile
 import time
+import urllib.request
 
 import pytest
 
-from conftest import ROOT, request
+from conftest import PROGRAM, ROOT, request
 from test_serve import JOBS, OK, STOPPED, USAGE, make_key, serve  # noqa: F401 (a fixture)
 
 # ---- config check ----
@@ -352,3 +359,125 @@ def test_a_state_of_a_newer_version_is_refused_in_words_and_stays_as_it_is(tranc
     assert f"state is of version {version + 1}, this program knows version {version}" in text
     assert "use the program that wrote it, or a newer one" in text
     assert path.read_bytes() == before and not (tranche.folder / "copy").exists()
+
+
+# ---- Installing, and the unit of systemd ----
+
+
+def unit_values(text, key):
+    return re.findall(rf"^{key}=(.*)$", text, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def installed():
+    """A staged installation below a folder that every user may read: the folder, and the unit's text."""
+    build = pathlib.Path(PROGRAM).parent
+    if not (build / "cmake_install.cmake").exists() or not shutil.which("cmake"):
+        pytest.skip("the program is not in a build folder")
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="tranche-install-"))
+    folder.chmod(0o755)
+    subprocess.run(["cmake", "--install", build, "--prefix", "/usr"], check=True, capture_output=True,
+                   env={**os.environ, "DESTDIR": str(folder)})
+    yield folder, (folder / "usr/lib/systemd/system/tranche.service").read_text()
+    shutil.rmtree(folder)
+
+
+def test_an_installation_is_whole(installed):
+    folder, unit = installed
+    usr = folder / "usr"
+    version = subprocess.run([usr / "bin/tranche", "version"], check=True, capture_output=True, text=True)
+    assert version.stdout.startswith("tranche ")
+    assert (usr / "share/man/man1/tranche.1").read_text().startswith(".TH")
+    completion = usr / "share/bash-completion/completions/tranche"
+    subprocess.run(["bash", "-n", completion], check=True)
+    assert "config" in completion.read_text()
+    assert (usr / "share/zsh/site-functions/_tranche").read_text().startswith("#compdef tranche")
+    for name in ("lib/sysusers.d/tranche.conf", "lib/tmpfiles.d/tranche.conf",
+                 "share/doc/tranche/LICENSE", "share/doc/tranche/docs/guides/service.md",
+                 "share/doc/tranche/examples/prometheus/tranche-dashboard.json"):
+        assert (usr / name).is_file(), name
+    for line in unit_values(unit, "ExecStart") + unit_values(unit, "ExecStartPre"):
+        assert line.startswith("/usr/bin/tranche ") and "@" not in line
+    (user,) = unit_values(unit, "User")
+    assert (usr / "lib/sysusers.d/tranche.conf").read_text().splitlines()[-1].split()[1] == user
+
+
+def test_systemd_takes_the_unit_as_it_is_installed(installed):
+    folder, _ = installed
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("no systemd-analyze")
+    unit = folder / "usr/lib/systemd/system/tranche.service"
+    text = unit.read_text().replace("/usr/bin/tranche", str(folder / "usr/bin/tranche"))
+    staged = folder / "tranche.service"
+    staged.write_text(text)
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", staged], capture_output=True,
+                          text=True, check=False)
+    told = [line for line in (done.stdout + done.stderr).splitlines() if "tranche" in line]
+    assert told == [], told
+    done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=25", staged],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-500:]
+
+
+def test_the_unit_serves_the_embedded_model_as_a_user_without_a_home(installed):
+    folder, unit = installed
+    if not (folder / "usr/share/tranche/models/smollm2-135m-instruct.gguf").exists():
+        pytest.skip("built without a model")
+    place = folder / "run"
+    state, other = place / "state", {}
+    for path in (place, state):
+        path.mkdir(mode=0o755)
+    if os.getuid() == 0:
+        nobody = pwd.getpwnam("nobody")
+        other = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        os.chown(state, nobody.pw_uid, nobody.pw_gid)
+        os.chown(place, nobody.pw_uid, nobody.pw_gid)
+    socket_path = place / "notify"
+    environment = {"PATH": os.environ["PATH"], "STATE_DIRECTORY": str(state),
+                   "NOTIFY_SOCKET": str(socket_path), "WATCHDOG_USEC": "400000"}
+    for line in unit_values(unit, "Environment"):
+        name, value = line.split("=", 1)
+        environment[name] = str(folder) + value
+
+    def command(line):
+        line = line.replace("${STATE_DIRECTORY}", str(state))
+        return [str(folder) + line.split()[0], *line.split()[1:]]
+    for line in unit_values(unit, "ExecStartPre"):
+        done = subprocess.run(command(line), env=environment, check=False, capture_output=True, text=True,
+                              **other)
+        assert done.returncode == OK, done.stdout + done.stderr
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(str(socket_path))
+        socket_path.chmod(0o666)
+        notify.settimeout(60)
+
+        def expect(text):
+            while (got := notify.recv(200).decode()) == "WATCHDOG=1" and text != got:
+                pass
+            assert got.split("\n")[0] == text
+        (line,) = unit_values(unit, "ExecStart")
+        process = subprocess.Popen([*command(line), "--listen", "127.0.0.1:0"], env=environment, text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, **other)
+        try:
+            expect("READY=1")
+            url = process.stdout.readline().split()[-1]
+            expect("WATCHDOG=1")
+            with urllib.request.urlopen(url + "/readyz", timeout=60) as reply:
+                assert reply.status == 200
+            body = {"contents": [{"role": "user", "parts": [{"text": "Say hello."}]}],
+                    "generationConfig": {"maxOutputTokens": 4, "temperature": 0}}
+            call = urllib.request.Request(url + "/v1beta/models/gemini-2.5-flash:generateContent",
+                                          data=json.dumps(body).encode())
+            with urllib.request.urlopen(call, timeout=120) as reply:
+                answer = json.load(reply)
+            assert answer["candidates"][0]["content"]["parts"][0]["text"]
+            process.send_signal(signal.SIGHUP)
+            expect("RELOADING=1")
+            expect("READY=1")
+            process.terminate()
+            expect("STOPPING=1")
+            assert process.wait(timeout=60) == OK
+        finally:
+            process.kill()
+            process.communicate()
+    assert (state / "state.db").exists()

@@ -215,9 +215,26 @@ static void take_model(struct config *c, const struct model_entry *in)
         m->pattern = "";
 }
 
+/* $TRANCHE_MODEL_DIR; else PREFIX/share/tranche/models of a program in PREFIX/bin; else that of the build. */
+static const char *model_dir(struct arena *a)
+{
+    const char *set = env_get("TRANCHE_MODEL_DIR");
+    char program[CONFIG_TEXT_BYTES_MAX];
+    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
+
+    if (set)
+        return set;
+    for (int up = 0; up < 2 && n > 0; up++)
+        while (n > 0 && program[--n] != '/') {
+        }
+    const char *installed =
+        arena_textf(a, "%.*s/share/tranche/models", n > 0 ? (int)n : 0, program);
+    return access(installed, R_OK | X_OK) == 0 ? installed : TRANCHE_MODELS;
+}
+
 static void add_built_in(struct config *c)
 {
-    const char *dir = env_get("TRANCHE_MODEL_DIR");
+    const char *dir = model_dir(&c->arena);
 
     for (size_t i = 0; i < BUILT_IN_COUNT; i++) {
         struct model *m = &c->model[c->models.count++];
@@ -225,7 +242,7 @@ static void add_built_in(struct config *c)
         m->kind = built_in[i].kind;
         m->about = built_in[i].about;
         if (built_in[i].file)
-            m->file = arena_textf(&c->arena, "%s/%s", dir ? dir : TRANCHE_MODELS, built_in[i].file);
+            m->file = arena_textf(&c->arena, "%s/%s", dir, built_in[i].file);
         if (m->kind == MODEL_FAKE && c->fake && config_clean(c, c->fake))
             take_fake(c, c->fake, &m->fake);
     }

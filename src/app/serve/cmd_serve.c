@@ -1,9 +1,11 @@
 /* cmd_serve.c -- `tranche serve`: its options, its parts in order of starting, and its signals. */
 #include "app/cli/command.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "api/api.h"
@@ -36,6 +38,7 @@ struct serve {
     struct service *service;
     struct api api;
     struct http_server *server;
+    uint64_t turns;      /* of the scheduler, at the last report to systemd */
     enum exit_code code; /* of a step that fails */
 };
 
@@ -218,15 +221,46 @@ static void reload(struct serve *s)
     buf_release(&late);
 }
 
+/* systemd ends and starts again a server that reports nothing, so we report only while the scheduler turns. */
+static void report_life(struct serve *s)
+{
+    uint64_t turns = service_turns(s->service);
+
+    if (turns != s->turns)
+        serve_notify("WATCHDOG=1");
+    else
+        log_error("the scheduler does not move; systemd gets no report");
+    s->turns = turns;
+}
+
+static void reload_and_report(struct serve *s)
+{
+    char text[64];
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    (void)snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%llu",
+                   (unsigned long long)now.tv_sec * 1000000 +
+                       (unsigned long long)now.tv_nsec / 1000);
+    serve_notify(text);
+    reload(s);
+    serve_notify("READY=1");
+}
+
 static void wait_for_end(struct serve *s, const sigset_t *signals)
 {
+    uint64_t us = serve_watchdog_us();
+    const struct timespec pause = { (time_t)(us / 1000000), (long)(us % 1000000) * 1000 };
     int got = SIGHUP;
 
-    while (got == SIGHUP) {
-        if (sigwait(signals, &got) != 0)
-            continue;
+    for (;;) {
+        got = us ? sigtimedwait(signals, NULL, &pause) : sigwaitinfo(signals, NULL);
         if (got == SIGHUP)
-            reload(s);
+            reload_and_report(s);
+        else if (got > 0)
+            break;
+        else if (us && errno == EAGAIN)
+            report_life(s);
     }
     log_info("%s: running jobs stop and continue at the next start",
              got == SIGINT ? "interrupted" : "asked to end");

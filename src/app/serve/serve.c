@@ -131,6 +131,18 @@ void serve_notify(const char *message)
     (void)close(fd);
 }
 
+uint64_t serve_watchdog_us(void)
+{
+    const char *us = env_get("WATCHDOG_USEC"), *pid = env_get("WATCHDOG_PID");
+    uint64_t value = 0, whose = (uint64_t)getpid();
+
+    if (pid && !str_number_in(str_of(pid), 0, INT32_MAX, &whose))
+        return 0;
+    if (!us || whose != (uint64_t)getpid() || !str_number_in(str_of(us), 1, INT64_MAX, &value))
+        return 0;
+    return value / 2;
+}
+
 int serve_load(struct serve_configs *g, const char *path, struct error *e)
 {
     struct serve_generation *new = mem_alloc(sizeof *new);

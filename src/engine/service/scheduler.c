@@ -465,6 +465,14 @@ static void admit_model(struct service *s, const struct model *m)
     candidates_release(&c);
 }
 
+uint64_t service_turns(struct service *s)
+{
+    lock(&s->lock);
+    uint64_t turns = s->turns;
+    unlock(&s->lock);
+    return turns;
+}
+
 void service_measure(struct service *s)
 {
     struct job_tally *tally = mem_array(JOB_OWNERS_MAX + 1, sizeof *tally);
@@ -545,6 +553,7 @@ void *scheduler_run(void *arg)
         reap(s);
         lock(&s->lock);
         bool stopping = s->stopping, draining = s->draining;
+        s->turns++;
         unlock(&s->lock);
         if (draining || stopping)
             stop_all(s);

@@ -56,6 +56,7 @@ struct service {
     pthread_cond_t check_wake; /* checkers wait here */
     uint64_t sweep_ns;         /* monotonic; when a checker is to sweep next */
     bool draining, stopping;
+    uint64_t turns; /* of the scheduler's loop */
 };
 
 /* ---- Any thread ---- */
