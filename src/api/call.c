@@ -189,7 +189,7 @@ static int check(yyjson_val *root, struct error *e)
     return rc;
 }
 
-yyjson_val *call_json_of(struct call *c, struct str body, struct error *e)
+static yyjson_val *parse(struct call *c, struct str body, struct error *e)
 {
     size_t at = 0;
 
@@ -207,6 +207,27 @@ yyjson_val *call_json_of(struct call *c, struct str body, struct error *e)
     (void)error_set(e, ERROR_INVALID_ARGUMENT,
                     "Invalid JSON payload received. Expected an object at the top level.");
     return NULL;
+}
+
+int call_nul_check(struct str json, struct error *e)
+{
+    if (!json_has_nul(json))
+        return 0;
+    return error_set(e, ERROR_INVALID_ARGUMENT,
+                     "Invalid JSON payload received. A text has a NUL (\\u0000), which no name or "
+                     "value may have.");
+}
+
+yyjson_val *call_json_of(struct call *c, struct str body, struct error *e)
+{
+    yyjson_val *root = parse(c, body, e);
+
+    return root && call_nul_check(body, e) == 0 ? root : NULL;
+}
+
+yyjson_val *call_json_texts(struct call *c, struct error *e)
+{
+    return parse(c, http_body(c->http), e);
 }
 
 yyjson_val *call_json(struct call *c, struct error *e)

@@ -55,10 +55,15 @@ struct str call_quote(struct str s);
 
 /* ---- The request ---- */
 
-/* The body as a JSON object, in the call's arena; an empty body gives an empty object. */
+/* The body as a JSON object, in the call's arena; an empty body gives an empty object. No text in it has a
+ * NUL. */
 yyjson_val *call_json(struct call *c, struct error *e);
-/* The same for a body that the handler took. It must stay until the call's end. */
+/* The same where texts are for a model, and may have NULs. */
+yyjson_val *call_json_texts(struct call *c, struct error *e);
+/* call_json for a body that the handler took. It must stay until the call's end. */
 yyjson_val *call_json_of(struct call *c, struct str body, struct error *e);
+/* INVALID_ARGUMENT when a text of this valid JSON has a NUL. */
+int call_nul_check(struct str json, struct error *e) FALLIBLE;
 /* The script of the header x-tranche-test, or empty. FAILED_PRECONDITION without the test clock. */
 int call_script(struct call *c, struct str *out, struct error *e) FALLIBLE;
 /* A query parameter such as "pageSize", within [1, max]: absent or 0 gives deflt, a larger number max.

@@ -211,7 +211,7 @@ static int entry_read(struct embedding_call *all, yyjson_val *root, yyjson_val *
 static int list_read(struct embedding_call *all, struct error *e)
 {
     const char *name = all->form == EMBED_PREDICT ? "instances" : "requests";
-    yyjson_val *root = call_json(all->call, e);
+    yyjson_val *root = call_json_texts(all->call, e);
     yyjson_val *list = request_field(root, name);
     size_t count = yyjson_is_arr(list) ? yyjson_arr_size(list) : 0;
 

@@ -35,6 +35,9 @@ yyjson_val *json_get(yyjson_val *object, const char *key); /* NULL when absent o
 /* A parsed value as text again, on one line and without white space; in the arena. */
 struct str json_text(struct arena *a, yyjson_val *v);
 
+/* Has a text or key of this JSON a NUL? It can only stand there as \u0000. The text must be valid JSON. */
+bool json_has_nul(struct str text);
+
 /* One past the value that begins at text.p[at] (after white space). The text must be valid JSON. */
 size_t json_skip(struct str text, size_t at);
 /* White space skipped from at. */

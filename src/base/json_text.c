@@ -321,6 +321,22 @@ static bool locate_index(struct str text, size_t *at, size_t index)
     return false;
 }
 
+bool json_has_nul(struct str text)
+{
+    const struct str nul = STR("\\u0000");
+    size_t from = 0, found;
+
+    while ((found = str_find(str_sub(text, from, text.len), nul)) != SIZE_MAX) {
+        size_t at = from + found, before = at;
+        while (before > 0 && text.p[before - 1] == '\\')
+            before--;
+        if ((at - before) % 2 == 0) /* no backslash before it escapes this one */
+            return true;
+        from = at + nul.len;
+    }
+    return false;
+}
+
 /* Only the last step can be a key that stands twice: its holders are checked first (json_check). */
 size_t json_locate(struct str text, struct str path)
 {

@@ -13,7 +13,22 @@ from test_hostile import HEAD, raw, status, target  # noqa: F401: target is a fi
 PLACE = "/v1/projects/p1/locations/us-central1"
 JOBS = PLACE + "/batchPredictionJobs"
 OBJECTS = "/storage/v1/b/hostile/o"
+BATCH = "/v1beta/models/tranche-fake:batchGenerateContent"
 MODEL = "/v1beta/models/tranche-fake"
+
+
+def to(prefix):
+    return {"predictionsFormat": "jsonl", "gcsDestination": {"outputUriPrefix": prefix}}
+
+
+def a_job(**members):
+    return {"displayName": "d", "model": "publishers/google/models/tranche-fake", "outputConfig": to("gs://hostile/o"),
+            "inputConfig": {"instancesFormat": "jsonl", "gcsSource": {"uris": ["gs://hostile/a"]}}, **members}
+
+
+def a_batch(**members):
+    request = {"request": {"contents": [{"parts": [{"text": "a"}]}]}}
+    return {"batch": {"displayName": "d", "inputConfig": {"requests": {"requests": [request]}}, **members}}
 
 
 def send(server, method, path, body=b"", head=b""):
@@ -137,6 +152,28 @@ def test_a_bad_name_of_an_object_is_refused(target, name):
 NULS = [
     ("POST", "/v1beta/webhooks", {"name": "a\x00b", "uri": "https://a.example/", "subscribedEvents": ["batch.failed"]}),
     ("POST", "/v1beta/webhooks", {"uri": "https://a.example/\x00b", "subscribedEvents": ["batch.failed"]}),
+    ("POST", JOBS, a_job(displayName="a\x00b")),
+    ("POST", JOBS, a_job(labels={"a\x00b": "x"})),
+    ("POST", JOBS, a_job(labels={"x": "a\x00b"})),
+    ("POST", JOBS, a_job(model="publishers/google/models/gemini-\x00")),
+    ("POST", JOBS, a_job(inputConfig={"instancesFormat": "jsonl", "gcsSource": {"uris": ["gs://hostile/a\x00"]}})),
+    ("POST", JOBS, a_job(inputConfig={"instancesFormat": "jsonl", "gcsSource": {"uris": ["gs://hos\x00tile/a"]}})),
+    ("POST", JOBS, a_job(outputConfig=to("gs://hostile/a\x00"))),
+    ("POST", JOBS, a_job(outputConfig=to("gs://hos\x00tile/a"))),
+    ("POST", JOBS, a_job(instanceConfig={"keyField": "a\x00b"})),
+    ("POST", JOBS, a_job(tranche={"requestId": "a\x00b"})),
+    ("POST", BATCH, a_batch(displayName="a\x00b")),
+    ("POST", BATCH, a_batch(inputConfig={"fileName": "files/a\x00b"})),
+    ("POST", BATCH, a_batch(webhookConfig={"uris": ["https://a\x00b.example/"]})),
+    ("POST", BATCH, a_batch(webhookConfig={"uris": ["https://a.example/"], "userMetadata": {"a": "a\x00b"}})),
+    ("POST", "/storage/v1/b?project=p1", {"name": "nul-labels", "labels": {"a\x00b": "x"}}),
+    ("POST", "/storage/v1/b?project=p1", {"name": "nul-labels", "labels": {"x": "a\x00b"}}),
+    ("POST", "/upload/storage/v1/b/hostile/o?uploadType=resumable&name=x", {"metadata": {"x": "a\x00b"}}),
+    ("POST", "/upload/storage/v1/b/hostile/o?uploadType=resumable&name=x", {"metadata": {"a\x00b": "x"}}),
+    ("POST", "/v1beta/webhooks", {"uri": "https://a.example/", "subscribedEvents": ["batch.failed\x00"]}),
+    ("GET", JOBS + "?filter=displayName%3D%22a%00b%22", None),
+    ("GET", "/storage/v1/b?project=p%001", None),
+    ("GET", "/storage/v1/b/hostile/o?prefix=a%00b", None),
     ("POST", "/v1beta/files:register", {"uris": ["gs://hostile/a\x00b"]}),
     ("POST", "/v1beta/files:register", {"uris": ["gs://hos\x00tile/a"]}),
 ]
@@ -212,6 +249,28 @@ def test_another_projects_id_is_answered_as_one_that_does_not_exist(two, method,
     for has, hides in ((two.job, absent["job"]), (two.hook, absent["hook"]), ("of-p1", "of-p9")):
         text = text.replace(has, hides)
     assert text == json.dumps(none[1])
+
+
+def file_of(server, headers, name, text):
+    """A file under a name that its client chose: (status, answer)."""
+    body = (b"--b\r\nContent-Type: application/json\r\n\r\n" + json.dumps({"file": {"name": name}}).encode() +
+            b"\r\n--b\r\nContent-Type: text/plain\r\n\r\n" + text + b"\r\n--b--\r\n")
+    head = "".join(f"{k}: {v}\r\n" for k, v in headers.items()).encode()
+    code, _, answer = send(server, "POST", "/upload/v1beta/files", body, head +
+                           b"X-Goog-Upload-Protocol: multipart\r\nContent-Type: multipart/related; boundary=b\r\n")
+    return code, json.loads(answer)
+
+
+def test_a_files_id_that_another_project_chose_is_free(two):
+    assert file_of(two, two.mine, "files/chosen", b"mine")[0] == 200
+    assert two.call("GET", "/v1beta/files/chosen", headers=two.other)[0] == 404
+    assert two.call("DELETE", "/v1beta/files/chosen", headers=two.other)[0] == 404
+    code, made = file_of(two, two.other, "files/chosen", b"others")
+    assert code == 200 and made["file"]["sizeBytes"] == "6"
+    assert file_of(two, two.other, "files/chosen", b"x")[0] == 409
+    assert two.call("DELETE", "/v1beta/files/chosen", headers=two.other)[0] == 200
+    mine = two.call("GET", "/v1beta/files/chosen", headers=two.mine)
+    assert mine[0] == 200 and mine[1]["sizeBytes"] == "4"
 
 
 # ---- Clients that leave ----

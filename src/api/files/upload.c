@@ -86,14 +86,14 @@ static int name_read(yyjson_val *file, struct str *id, struct error *e)
 }
 
 /* Refuses a taken id before the bytes are sent. file_put refuses one that is taken meanwhile. */
-static int id_check(struct call *c, struct str id, struct error *e)
+static int id_check(struct call *c, const struct file_target *t, struct error *e)
 {
     struct error absent = { 0 };
     struct file f;
 
-    if (id.len == 0 || file_get(c->api->store, c->arena, NULL, id, &f, &absent) < 0)
+    if (t->id.len == 0 || file_get(c->api->store, c->arena, t->project, t->id, &f, &absent) < 0)
         return 0;
-    return error_set(e, ERROR_ALREADY_EXISTS, "File %.*s already exists.", STR_ARG(id));
+    return error_set(e, ERROR_ALREADY_EXISTS, "File %.*s already exists.", STR_ARG(t->id));
 }
 
 static int total_read(struct call *c, struct file_target *w, struct error *e)
@@ -149,8 +149,6 @@ static int target_read(struct call *c, yyjson_val *body, struct str media_type,
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "Unsupported MIME type: printable ASCII of at most %d bytes",
                          MEDIA_TYPE_MAX);
-    if (out->display_name.len && memchr(out->display_name.p, '\0', out->display_name.len))
-        return error_set(e, ERROR_INVALID_ARGUMENT, "The displayName has a NUL.");
     if (!mime_is_known(out->mime))
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "Unsupported MIME type: %.*s. Use one of text, image, audio, video or "
@@ -159,7 +157,7 @@ static int target_read(struct call *c, yyjson_val *body, struct str media_type,
     if (out->display_name.len > FILES_DISPLAY_BYTES_MAX)
         return error_set(e, ERROR_INVALID_ARGUMENT, "The displayName is over %d bytes.",
                          FILES_DISPLAY_BYTES_MAX);
-    if (name_read(file, &out->id, e) < 0 || id_check(c, out->id, e) < 0)
+    if (name_read(file, &out->id, e) < 0 || id_check(c, out, e) < 0)
         return -1;
     return total_read(c, out, e);
 }

@@ -29,6 +29,8 @@ yyjson_val *storage_json(struct call *c, struct str text, struct error *e)
     int rc = root ? json_check(root, &path, e) : -1;
 
     buf_release(&path);
+    if (rc == 0 && call_nul_check(text, e) < 0)
+        return NULL;
     if (rc == 0 && !yyjson_is_obj(root))
         rc = error_set(e, ERROR_INVALID_ARGUMENT, "expected an object at the top");
     if (rc == 0)

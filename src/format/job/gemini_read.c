@@ -247,9 +247,9 @@ int gemini_read(struct arena *a, struct str body, enum gemini_kind kind, struct 
         out->model = kept(a, model);
     (void)request_integer(request_field(batch, "priority"), &out->priority);
     if (job_read_extension(a, request_field(batch, "tranche"), out, e) < 0 ||
-        webhook_read(a, batch, out, e) < 0)
+        webhook_read(a, batch, out, e) < 0 || input_read(a, batch, kind, out, lines, e) < 0)
         return -1;
-    return input_read(a, batch, kind, out, lines, e);
+    return job_names_check(out, e);
 }
 
 struct str gemini_input_file(struct arena *a, struct str spec)

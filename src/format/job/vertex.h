@@ -64,7 +64,9 @@ void job_add_extension(struct json_writer *w, const char *key, const struct job 
  * too. Members that are absent leave *out as it is; unknown ones are errors with the nearest name. */
 int job_read_extension(struct arena *a, yyjson_val *object, struct job *out,
                        struct error *e) FALLIBLE;
-int job_display_name_check(struct str name, struct error *e) FALLIBLE; /* its length */
+int job_display_name_check(struct str name, struct error *e) FALLIBLE; /* its length, and no NUL */
+/* INVALID_ARGUMENT when a name of the job that was read has a NUL. */
+int job_names_check(const struct job *j, struct error *e) FALLIBLE;
 /* A request id, wherever it came from: visible ASCII, not too long. */
 int job_request_id_check(struct str id, struct error *e) FALLIBLE;
 

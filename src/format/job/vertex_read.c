@@ -140,10 +140,22 @@ static size_t characters(struct str s)
 
 int job_display_name_check(struct str name, struct error *e)
 {
+    if (name.len && memchr(name.p, '\0', name.len))
+        return error_set(e, ERROR_INVALID_ARGUMENT, "displayName: It has a NUL.");
     if (characters(name) <= DISPLAY_NAME_CHARS_MAX)
         return 0;
     return error_set(e, ERROR_INVALID_ARGUMENT, "displayName: At most %d characters are allowed.",
                      DISPLAY_NAME_CHARS_MAX);
+}
+
+/* Names end up in C strings, paths and headers. */
+int job_names_check(const struct job *j, struct error *e)
+{
+    bool model = j->model.len && memchr(j->model.p, '\0', j->model.len);
+
+    if (!model && !json_has_nul(j->spec) && !json_has_nul(j->webhook))
+        return 0;
+    return error_set(e, ERROR_INVALID_ARGUMENT, "A name in the body has a NUL (\\u0000).");
 }
 
 static struct str spec_write(struct arena *a, yyjson_val *root)
@@ -314,7 +326,7 @@ int vertex_read(struct arena *a, struct str body, struct job *out, struct error 
     out->spec = spec_write(a, root);
     if (out->spec.len == 0)
         return error_set(e, ERROR_INVALID_ARGUMENT, "The body is too large when it is escaped.");
-    return 0;
+    return job_names_check(out, e);
 }
 
 static yyjson_val *spec_parse(struct arena *a, struct str spec, struct error *e)

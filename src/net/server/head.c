@@ -161,6 +161,9 @@ static bool bad_target(const struct head *h)
 
     if (has_control(c->target, "") || str_find(c->target, STR(" ")) != SIZE_MAX)
         return true;
+    if (str_find(c->query, STR("%00")) !=
+        SIZE_MAX) /* a path's steps are decoded, and refused, elsewhere */
+        return true;
     return !str_starts(c->path, STR("/")) && !(c->method == HTTP_OPTIONS && str_eq_c(c->path, "*"));
 }
 

@@ -14,33 +14,35 @@
 #define FILE_COLUMNS                                                                               \
     "id, project, display_name, mime, " BLOB_COLUMNS ", origin, create_us, update_us, expire_us"
 
-/* A file as a call names it: of any project when that is NULL, unless it has expired by now. */
+/* A file as a call names it, unless it has expired by now. Without a project it is the first that has the
+ * id: only a server without keys asks so. */
 struct wanted {
     const char *project;
     struct str id;
     int64_t now_us;
 };
 
-/* 1 when a row has it, even a deleted one's. */
-static int id_taken(struct db *d, const char *id, struct error *e)
+/* 1 when a row of the project has it, even a deleted one's. */
+static int id_taken(struct db *d, const char *project, const char *id, struct error *e)
 {
-    struct stmt *q = db_stmt(d, "SELECT 1 FROM file WHERE id = ?");
+    struct stmt *q = db_stmt(d, "SELECT 1 FROM file WHERE id = ? AND project = ?");
 
-    db_bind(q, "s", id);
+    db_bind(q, "ss", id, project);
     return db_step(q, "cannot read a file", e);
 }
 
 static int id_choose(struct db *d, const struct file_new *in, char id[FILE_ID_BYTES],
                      struct error *e)
 {
+    const char *project = in->project ? in->project : "";
     int taken = 1;
 
     if (in->id[0] != '\0') {
         memcpy(id, in->id, FILE_ID_BYTES);
-        taken = id_taken(d, id, e);
+        taken = id_taken(d, project, id, e);
     }
     for (int i = 0; i < ID_TRIES_MAX && in->id[0] == '\0' && taken == 1; i++)
-        taken = random_text(id, ID_RANDOM, ALPHABET_36, e) < 0 ? -1 : id_taken(d, id, e);
+        taken = random_text(id, ID_RANDOM, ALPHABET_36, e) < 0 ? -1 : id_taken(d, project, id, e);
     if (taken == 1)
         return error_set(e, ERROR_ALREADY_EXISTS, "File %s already exists.", id);
     return taken;
@@ -81,7 +83,8 @@ static int find(struct db *d, struct arena *a, const struct wanted *which, struc
                 struct error *e)
 {
     struct stmt *q = db_stmt(d, "SELECT " FILE_COLUMNS " FROM file WHERE id = ?1 AND blob != 0"
-                                " AND expire_us > ?2 AND (?3 IS NULL OR project = ?3)");
+                                " AND expire_us > ?2 AND (?3 IS NULL OR project = ?3)"
+                                " ORDER BY seq LIMIT 1");
 
     db_bind(q, "tis", which->id, which->now_us, which->project);
     int rc = db_step(q, "cannot read a file", e);
@@ -101,7 +104,7 @@ int file_put(struct store *s, struct arena *a, const struct file_new *in, struct
     if (!d)
         return -1;
     int rc = put_in(s, d, in, id, e);
-    const struct wanted made = { NULL, str_of(id), store_now(s) };
+    const struct wanted made = { in->project ? in->project : "", str_of(id), store_now(s) };
     if (rc == 0 && out)
         rc = find(d, a, &made, out, e);
     return store_commit(s, d, rc, e);
@@ -118,7 +121,7 @@ int file_put_all(struct store *s, struct arena *a, const struct file_new *in, st
     for (uint32_t i = 0; i < count && rc == 0; i++) {
         char id[FILE_ID_BYTES] = "";
         rc = put_in(s, d, &in[i], id, e);
-        const struct wanted made = { NULL, str_of(id), store_now(s) };
+        const struct wanted made = { in[i].project ? in[i].project : "", str_of(id), store_now(s) };
         if (rc == 0)
             rc = find(d, a, &made, &out[i], e);
     }
@@ -145,12 +148,26 @@ int file_get(struct store *s, struct arena *a, const char *project, struct str i
     return rc;
 }
 
-/* *file: whose file may go after the commit. */
-static int give_up(struct db *d, struct str id, int64_t blob, int64_t *file, struct error *e)
+/* 1 with the row's number in *seq, also of one that was deleted or has expired; 0 when there is none. */
+static int seq_find(struct db *d, const char *project, struct str id, int64_t *seq, struct error *e)
 {
-    struct stmt *q = db_stmt(d, "UPDATE file SET blob = 0 WHERE id = ?");
+    struct stmt *q =
+        db_stmt(d, "SELECT seq FROM file WHERE id = ?1 AND (?2 IS NULL OR project = ?2)"
+                   " ORDER BY seq LIMIT 1");
 
-    db_bind(q, "t", id);
+    db_bind(q, "ts", id, project);
+    int rc = db_step(q, "cannot read a file", e);
+    if (rc == 1)
+        *seq = db_int(q, 0);
+    return rc;
+}
+
+/* *file: whose file may go after the commit. */
+static int give_up(struct db *d, int64_t seq, int64_t blob, int64_t *file, struct error *e)
+{
+    struct stmt *q = db_stmt(d, "UPDATE file SET blob = 0 WHERE seq = ?");
+
+    db_bind(q, "i", seq);
     if (db_run(q, "cannot delete a file", e) < 0)
         return -1;
     return blob_drop_in(d, blob, file, e);
@@ -160,15 +177,17 @@ int file_delete(struct store *s, const char *project, struct str id, struct erro
 {
     struct arena a = { 0 };
     struct file f = { 0 };
-    int64_t file = 0;
+    int64_t file = 0, seq = 0;
     struct db *d = store_write(s, e);
 
     if (!d)
         return -1;
     const struct wanted which = { project, id, store_now(s) };
     int rc = find(d, &a, &which, &f, e);
+    if (rc == 0 && seq_find(d, project, id, &seq, e) < 0)
+        rc = -1;
     if (rc == 0)
-        rc = give_up(d, id, f.blob.id, &file, e);
+        rc = give_up(d, seq, f.blob.id, &file, e);
     rc = store_commit(s, d, rc, e);
     if (rc == 0)
         (void)blob_unlink(s, file);
@@ -183,13 +202,8 @@ static int page_begin(struct db *d, const char *project, struct str after, int64
     *seq = INT64_MAX;
     if (after.len == 0)
         return 0;
-    struct stmt *q =
-        db_stmt(d, "SELECT seq FROM file WHERE id = ?1 AND (?2 IS NULL OR project = ?2)");
-    db_bind(q, "ts", after, project);
-    int rc = db_step(q, "cannot list files", e);
-    if (rc == 1)
-        *seq = db_int(q, 0);
-    else if (rc == 0)
+    int rc = seq_find(d, project, after, seq, e);
+    if (rc == 0)
         return error_set(e, ERROR_INVALID_ARGUMENT, "The page token is not valid.");
     return rc < 0 ? -1 : 0;
 }
@@ -244,21 +258,20 @@ int file_query(struct store *s, struct arena *a, const struct file_query *query,
 
 /* Rows that have expired but still have their blobs: up to cap. */
 struct expired {
-    char id[EXPIRE_BATCH][FILE_ID_BYTES];
-    int64_t blob[EXPIRE_BATCH], file[EXPIRE_BATCH];
+    int64_t seq[EXPIRE_BATCH], blob[EXPIRE_BATCH], file[EXPIRE_BATCH];
     uint32_t count;
 };
 
 static int expired_find(struct db *d, int64_t now, struct expired *x, struct error *e)
 {
-    struct stmt *q = db_stmt(d, "SELECT id, blob FROM file WHERE expire_us <= ? AND blob != 0"
+    struct stmt *q = db_stmt(d, "SELECT seq, blob FROM file WHERE expire_us <= ? AND blob != 0"
                                 " LIMIT ?");
     int rc;
 
     x->count = 0;
     db_bind(q, "ii", now, (int64_t)EXPIRE_BATCH);
     while ((rc = db_step(q, "cannot expire files", e)) == 1) {
-        db_text_to(q, 0, x->id[x->count], FILE_ID_BYTES);
+        x->seq[x->count] = db_int(q, 0);
         x->blob[x->count++] = db_int(q, 1);
     }
     return rc;
@@ -272,7 +285,7 @@ static int expire_some(struct store *s, int64_t now, struct expired *x, struct e
         return -1;
     int rc = expired_find(d, now, x, e);
     for (uint32_t i = 0; i < x->count && rc == 0; i++)
-        rc = give_up(d, str_of(x->id[i]), x->blob[i], &x->file[i], e);
+        rc = give_up(d, x->seq[i], x->blob[i], &x->file[i], e);
     if (rc == 0) {
         struct stmt *q = db_stmt(d, "DELETE FROM file WHERE expire_us <= ? AND blob = 0");
         db_bind(q, "i", now - KEPT_US);

@@ -295,6 +295,26 @@ static void test_a_value_is_written_again_on_one_line(void **state)
     arena_release(&a);
 }
 
+static void test_a_nul_is_found_in_texts_and_keys_and_not_in_what_looks_like_one(void **state)
+{
+    static const struct {
+        const char *text;
+        bool has;
+    } cases[] = {
+        { "{}", false },
+        { "{\"a\":\"\\u0000\"}", true },
+        { "{\"\\u0000\":1}", true },
+        { "[\"a\\\\\\u0000b\"]", true },
+        { "{\"a\":\"\\\\u0000\"}", false },
+        { "{\"a\":\"u0000\\u0001\\u000\"}", false },
+        { "{\"a\":\"\\\\u0000\",\"b\":\"\\u0000\"}", true },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        assert_int_equal(json_has_nul(str_of(cases[i].text)), cases[i].has);
+}
+
 static void test_a_path_leads_to_the_offset_of_its_value(void **state)
 {
     static const struct str text = STR_INIT("{\"a\": [10, {\"b\":\"x\"}, []], \"odd \\\"key\": 1, "
@@ -365,6 +385,7 @@ int main(void)
         cmocka_unit_test(test_members_come_in_order_as_they_were_written),
         cmocka_unit_test(test_an_empty_object_and_a_scalar_have_no_members),
         cmocka_unit_test(test_a_value_is_written_again_on_one_line),
+        cmocka_unit_test(test_a_nul_is_found_in_texts_and_keys_and_not_in_what_looks_like_one),
         cmocka_unit_test(test_a_path_leads_to_the_offset_of_its_value),
         cmocka_unit_test(test_a_written_path_is_found_again_for_any_key),
     };
