@@ -69,6 +69,8 @@ void blob_writer_free(struct blob_writer *w); /* leaves the file; accepts NULL *
 /* Sync interval of an upload: bounds what a crash can lose. */
 #define UPLOAD_MARK_BYTES ((uint64_t)64 * 1024 * 1024)
 int upload_mark(struct blob_writer *w, uint64_t bytes, struct error *e) FALLIBLE;
+/* Takes w, all of whose bytes are durable; the next writer may begin. Does not wait. */
+void upload_give_back(struct blob_writer *w);
 void upload_abort(struct blob_writer *w); /* takes w; the upload stays as last marked */
 /* ---- Syncs for threads that may not wait (syncer.c) ---- */
 

@@ -168,6 +168,12 @@ void blob_leave(struct blob_writer *w)
 
     lock(&y->lock);
     assert(!w->mark.left);
+    bool durable = !w->mark.wanted && w->bytes == w->marked && !w->broken;
+    if (durable && w->upload[0] != '\0') {
+        unlock(&y->lock);
+        upload_give_back(w);
+        return;
+    }
     w->mark.left = true;
     bool taken = w->mark.wanted || put(y, w); /* in the list, or being marked */
     unlock(&y->lock);

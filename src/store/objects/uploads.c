@@ -289,19 +289,25 @@ static void slot_give(struct uploads *u, struct blob_writer *w)
     unlock(&u->lock);
 }
 
+void upload_give_back(struct blob_writer *w)
+{
+    assert(w->marked == w->bytes);
+    slot_give(blobs_of(w->s)->uploads, w);
+    blob_writer_free(w);
+}
+
 /* After a write that failed, the bytes before it are good and what it left behind them is cut off. After a
  * sync that failed, only what was durable before is good. */
 int upload_pause(struct store *s, const char *id, struct blob_writer *w, uint64_t *bytes,
                  struct error *e)
 {
-    assert(strcmp(w->upload, id) == 0);
+    assert(w->s == s && strcmp(w->upload, id) == 0);
     int rc = blob_mark_end(w, e);
     if (rc == 0 && w->broken && ftruncate(w->fd, (off_t)w->bytes) < 0)
         rc = error_errno(e, "cannot cut %s", w->path);
     if (rc == 0 && (w->marked == w->bytes || upload_mark(w, w->bytes, e) == 0)) {
-        *bytes = w->bytes;
-        slot_give(blobs_of(s)->uploads, w);
-        blob_writer_free(w);
+        *bytes = w->marked = w->bytes;
+        upload_give_back(w);
         return 0;
     }
     upload_abort(w);

@@ -151,6 +151,21 @@ static void test_an_upload_that_its_connection_leaves_is_paused_elsewhere(void *
     assert_finishes(w, &up);
 }
 
+/* As a call with a wrong offset: the next one follows at once. */
+static void test_a_connection_that_writes_nothing_gives_the_upload_back_at_once(void **state)
+{
+    struct world *w = *state;
+    struct upload up = begin(w, 100);
+
+    (void)stretch(w, &up, "12345");
+    thread_role_set(THREAD_CONNECTION);
+    for (int i = 0; i < 100; i++)
+        blob_leave(go_on(w, &up));
+    thread_role_set(THREAD_OWN);
+    assert_int_equal(stretch(w, &up, "6789"), 9);
+    assert_finishes(w, &up);
+}
+
 /* Writes what is one mark, and a byte, on a connection's thread: no role may be broken. */
 static struct blob_writer *write_a_mark(struct world *w, const struct upload *up)
 {
@@ -359,6 +374,7 @@ int main(void)
         WITH_STORE(test_an_upload_goes_on_after_a_restart_without_what_was_not_durable),
         WITH_STORE(test_going_on_after_a_restart_hashes_nothing_on_a_connection),
         WITH_STORE(test_an_upload_that_its_connection_leaves_is_paused_elsewhere),
+        WITH_STORE(test_a_connection_that_writes_nothing_gives_the_upload_back_at_once),
         WITH_STORE(test_bytes_become_durable_while_they_come_and_not_on_the_connection),
         WITH_STORE(test_after_a_sync_that_failed_only_what_was_durable_counts),
         WITH_STORE(test_a_project_has_a_maximum_of_uploads_and_others_go_on),
