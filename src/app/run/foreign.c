@@ -87,8 +87,7 @@ static int refuse(const char *name, const char *what, const char *remedy, struct
 
 static int check_head(const char *name, struct str head, struct error *e)
 {
-    static const char make[] = "write each row as a line {\"request\": {\"contents\": [...]}} "
-                               "(docs/guides/first-job.md does it for a CSV)";
+    static const char make[] = "write each line as {\"request\": {\"contents\": [...]}}";
     struct seen s = { 0 };
 
     for (size_t i = 0; i < ARRAY_LEN(binaries); i++)
@@ -104,7 +103,10 @@ static int check_head(const char *name, struct str head, struct error *e)
     if (s.object || s.lines < LINES_OF_TEXT_MIN)
         return 0;
     if (s.commas == s.lines || s.tabs == s.lines || s.semicolons == s.lines)
-        return refuse(name, "a table (CSV or TSV)", make, e);
+        return refuse(name, "a table (CSV or TSV)",
+                      "ask about its rows with --prompt 'Label: {column}', or write each row as a "
+                      "line {\"request\": {\"contents\": [...]}}",
+                      e);
     return memchr(head.p, '\0', head.len) ? 0 : refuse(name, "plain text", make, e);
 }
 

@@ -179,7 +179,8 @@ static void choose_next(struct run *r)
     const struct run_options *o = r->o;
     struct buf text = BUF_INIT(SUMMARY_BYTES_MAX);
 
-    if (r->summary.progress.counters.failed == 0 || r->streams || o->given || o->limit)
+    if (r->summary.progress.counters.failed == 0 || r->streams || o->given || o->limit ||
+        r->job.rows)
         return;
     buf_add_c(&text, "tranche run");
     for (uint32_t i = 0; i < r->path_count && r->job.ingest.bad; i++) {
@@ -240,6 +241,8 @@ int run_step_work(struct run *r, struct error *e)
     if ((there ? run_there(r, &price, &end, e) : run_lines(r, &price, &end, e)) < 0)
         return -1;
     progress_clear(&r->view);
+    r->summary.formulas = render_formulas(r->render);
+    r->summary.excel = r->o->rows.excel;
     r->summary.interrupted = end == PIPELINE_INTERRUPTED;
     if (!r->summary.interrupted)
         return STEP_NEXT;

@@ -282,6 +282,12 @@ void summary_text(const struct summary *s, const struct terminal *c, struct buf 
     else if (s->priced)
         buf_addf(out, "  cost      %s at the batch price; online %s\n",
                  human_money(HUMAN, b->cost_nano), human_money(HUMAN, b->cost_online_nano));
+    if (s->formulas)
+        buf_addf(out, "  formulas  %s %s with = + - @ or a tab%s\n",
+                 human_count(HUMAN, s->formulas),
+                 s->formulas == 1 ? "answer begins" : "answers begin",
+                 s->excel ? "; ' stands before them"
+                          : ", which a spreadsheet would compute; --excel puts ' before them");
     buf_add_c(out, "  model     ");
     buf_add_plain(out, str_of(s->model), false);
     if (strcmp(s->model, s->version) != 0) {
@@ -359,6 +365,7 @@ static void json_counts(const struct summary *s, struct json_writer *w)
     summary_add_usd(w, "usd", b->rejected_cost_nano);
     json_end(w);
     json_add_uint(w, "retries", s->progress.retries);
+    json_add_uint(w, "formulas", s->formulas);
 }
 
 void summary_json(const struct summary *s, enum exit_code code, struct buf *out)

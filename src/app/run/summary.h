@@ -42,7 +42,9 @@ struct summary {
     bool interrupted; /* not all lines are done */
     const char *next; /* the command to type next; NULL: none */
     struct progress progress;
-    uint64_t kept; /* of the counters: taken from an earlier output */
+    uint64_t kept;     /* of the counters: taken from an earlier output */
+    uint64_t formulas; /* answers in a table that a spreadsheet would take for formulas */
+    bool excel;        /* they stand behind a ' */
     struct summary_failure failure[SUMMARY_FAILURES_MAX];
     uint32_t failure_count;
 };

@@ -300,6 +300,9 @@ static void choose_output(struct sheet *t, const struct sheet_options *o)
 int sheet_ask(struct sheet *t, const struct sheet_options *o, struct error *e)
 {
     choose_output(t, o);
+    if (o->excel && t->output_delimiter == '\0')
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "--excel is for CSV and TSV; name the output .csv");
     if (template_read(&t->prompt, &t->arena, str_of(o->prompt), &t->columns, e) < 0 ||
         build_request(t, o, e) < 0 || read_keep(t, o->keep_columns, e) < 0)
         return -1;
@@ -368,16 +371,23 @@ bool sheet_request(const struct sheet *t, struct arena *a, struct str record, st
         return false;
     buf_add_str(&out, t->before);
     template_fill(&t->prompt, cell, &out);
+    bool empty = out.len == t->before.len;
     buf_add_str(&out, t->after);
-    bool fits = buf_ok(&out);
+    bool fits = buf_ok(&out) && !empty;
     if (fits) {
         *request = (struct str){ arena_copy(a, out.p, out.len), out.len };
     } else {
         struct violation *v = violations_add(bad);
         *v = (struct violation){ 0 };
-        (void)snprintf(v->message, sizeof v->message, "The filled-in prompt is over %zu MiB.",
-                       REQUEST_BYTES_MAX >> 20);
-        (void)snprintf(v->remedy, sizeof v->remedy, "Shorten it.");
+        if (empty) {
+            (void)snprintf(v->message, sizeof v->message, "The filled-in prompt is empty.");
+            (void)snprintf(v->remedy, sizeof v->remedy,
+                           "Leave such rows out by --where, or write a prompt with words in it.");
+        } else {
+            (void)snprintf(v->message, sizeof v->message, "The filled-in prompt is over %zu MiB.",
+                           REQUEST_BYTES_MAX >> 20);
+            (void)snprintf(v->remedy, sizeof v->remedy, "Shorten it.");
+        }
     }
     buf_release(&out);
     return fits;
