@@ -23,6 +23,7 @@ static void epoch_begin(struct limit *l, uint64_t now_ns)
     l->latency_sum = 0;
     l->lost_sum = 0;
     l->work_sum = 0;
+    l->before = l->from;
     l->from = l->now;
 }
 
@@ -31,7 +32,7 @@ void limit_init(struct limit *l, uint32_t fixed, uint32_t max)
     *l = (struct limit){ .max = fixed ? fixed : max, .move = LIMIT_DOUBLES };
     l->now = fixed ? fixed : LIMIT_START;
     l->now = l->now < l->max ? l->now : l->max;
-    l->from = l->now;
+    l->from = l->before = l->now;
     if (fixed)
         l->move = LIMIT_HOLDS, l->hold = UINT32_MAX;
 }
@@ -205,29 +206,70 @@ static void epoch_end(struct limit *l, uint64_t now_ns)
     epoch_begin(l, now_ns);
 }
 
-/* A limit that doubles grows by one with each answer, from the first on, as long as it is used. */
+/* A limit that doubles grows by one with each answer, from the first on, as long as it is used: the limit
+ * that held when the request was sent. */
 static void grow(struct limit *l, const struct limit_sample *s)
 {
-    if (l->move == LIMIT_DOUBLES && !l->doubted && !s->refused && s->in_flight >= USED * l->from)
+    double from = s->sent_ns < l->since_ns && l->before < l->from ? l->before : l->from;
+
+    if (l->move == LIMIT_DOUBLES && !l->doubted && !s->refused && s->in_flight >= USED * from)
         l->now = fmin(l->now + 1, l->max);
+}
+
+static void refusal_counts(struct limit *l, const struct limit_refusal *r)
+{
+    if (r->sent_ns < l->since_ns)
+        return;
+    l->refused++;
+    l->lost_sum += (double)r->latency_ns / NS;
+}
+
+static void refusal_waits(struct limit *l, const struct limit_refusal *r)
+{
+    assert(l->waiting_count < LIMIT_WAITING_MAX);
+    l->waiting[(l->first + l->waiting_count++) % LIMIT_WAITING_MAX] = *r;
+}
+
+/* Those that an answer has caught up with, and those that are too many to wait. */
+static void waiting_count(struct limit *l)
+{
+    double most = fmin(fmax(l->from, LIMIT_EPOCH_MIN), LIMIT_WAITING_MAX - 1);
+
+    while (l->waiting_count) {
+        const struct limit_refusal *r = &l->waiting[l->first];
+        if (r->sent_ns > l->answered_ns && l->waiting_count <= most)
+            return;
+        refusal_counts(l, r);
+        l->first = (l->first + 1) % LIMIT_WAITING_MAX;
+        l->waiting_count--;
+    }
+}
+
+static void answer_counts(struct limit *l, const struct limit_sample *s)
+{
+    l->answered_ns = s->sent_ns > l->answered_ns ? s->sent_ns : l->answered_ns;
+    if (s->sent_ns < l->since_ns)
+        return;
+    l->done++;
+    l->in_flight_sum += s->in_flight;
+    l->latency_sum += (double)s->latency_ns / NS;
+    l->work_sum += s->work > 0 ? s->work : 1;
 }
 
 void limit_add(struct limit *l, const struct limit_sample *s, uint64_t now_ns)
 {
+    const struct limit_refusal refusal = { s->sent_ns, s->latency_ns };
+
     if (is_fixed(l))
         return;
     grow(l, s);
-    if (s->sent_ns < l->since_ns)
-        return;
-    if (s->refused) {
-        l->refused++;
-        l->lost_sum += (double)s->latency_ns / NS;
-    } else {
-        l->done++;
-        l->in_flight_sum += s->in_flight;
-        l->latency_sum += (double)s->latency_ns / NS;
-        l->work_sum += s->work > 0 ? s->work : 1;
-    }
+    if (!s->refused)
+        answer_counts(l, s);
+    else if (s->sent_ns <= l->answered_ns)
+        refusal_counts(l, &refusal);
+    else
+        refusal_waits(l, &refusal);
+    waiting_count(l);
     uint32_t wanted = l->from > LIMIT_EPOCH_MIN ? (uint32_t)l->from : LIMIT_EPOCH_MIN;
     if (l->done + l->refused >= wanted)
         epoch_end(l, now_ns);

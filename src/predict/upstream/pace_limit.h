@@ -16,6 +16,9 @@
  *                        to its value before the cuts, and that share of refusals is ignored from
  *                        then on; so is the share of the first epoch, up to LIMIT_FIRST_REFUSED.
  *          A limit that is not used (fewer requests than it) is never raised.
+ *          A refusal often comes at once, the answers to its neighbours a round trip later. So that
+ *          an epoch has both in their true proportion, a refusal counts when an answer comes to a
+ *          request that was sent as late, or when more refusals wait for that than the limit has slots.
  * Units:   requests; work in any unit that is the same for all; nanoseconds.
  * Threads: none; guarded by its owner.
  * Source:  J. Little, "A proof of the queuing formula L = lambda W", 1961; D. Chiu, R. Jain, on
@@ -38,6 +41,8 @@
 #define LIMIT_HOLD_MIN 4
 #define LIMIT_HOLD_MAX 64
 
+#define LIMIT_WAITING_MAX 1024
+
 enum limit_move { LIMIT_DOUBLES, LIMIT_HOLDS, LIMIT_TRIES_MORE, LIMIT_TRIES_LESS };
 struct limit {
     double now, max;
@@ -51,10 +56,17 @@ struct limit {
     double deaf;                /* refusals up to this share are ignored */
     /* The epoch: */
     double from;       /* the limit when it began */
+    double before;     /* and when the one before it began */
     uint64_t since_ns; /* requests that were sent earlier do not count */
     uint32_t done, refused;
     double in_flight_sum, latency_sum, work_sum; /* of done */
     double lost_sum;                             /* latency of refused */
+    /* Refusals that do not count yet: a ring, the oldest at `first`. */
+    struct limit_refusal {
+        uint64_t sent_ns, latency_ns;
+    } waiting[LIMIT_WAITING_MAX];
+    uint32_t first, waiting_count;
+    uint64_t answered_ns; /* when the newest answered request was sent */
 };
 struct limit_sample {
     uint64_t sent_ns, latency_ns;

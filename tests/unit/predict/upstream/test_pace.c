@@ -597,6 +597,54 @@ static void test_a_share_that_begins_to_fail_later_costs_a_few_round_trips(void 
     assert_int_equal(limit_now(&l), 512);
 }
 
+/* A server that refuses a quarter at once and answers the others a round trip later: all refusals of a
+ * round trip come before its first answer. */
+static void test_refusals_that_come_at_once_count_beside_the_answers_of_their_time(void **state)
+{
+    const uint64_t trip = 500 * NS_PER_MS;
+    struct limit l;
+    uint64_t now = 1;
+    uint32_t sent = 0;
+
+    (void)state;
+    limit_init(&l, 0, 1024);
+    for (int trips = 0; trips < 6; trips++, now += trip) {
+        uint32_t in_flight = limit_now(&l), accepted = 0;
+        for (; accepted < in_flight; sent++) {
+            struct limit_sample refusal = { .sent_ns = now + sent,
+                                            .latency_ns = 1,
+                                            .refused = true };
+            if (sent % 4 == 0)
+                limit_add(&l, &refusal, now + sent + 1);
+            else
+                accepted++;
+        }
+        for (uint32_t i = 0; i < accepted; i++) {
+            struct limit_sample answer = { .sent_ns = now + sent - accepted + i,
+                                           .latency_ns = trip,
+                                           .in_flight = in_flight };
+            limit_add(&l, &answer, now + trip);
+        }
+        assert_true(limit_now(&l) >= fmin(2 * in_flight, 1024)); /* as if nothing were refused */
+    }
+    assert_int_equal(limit_now(&l), 1024);
+}
+
+/* No answer comes that the refusals could wait for: there are soon too many of them. */
+static void test_a_server_that_refuses_all_at_once_gets_less(void **state)
+{
+    struct limit l;
+
+    (void)state;
+    limit_init(&l, 0, 1024);
+    for (uint64_t i = 1; i <= LIMIT_START + LIMIT_EPOCH_MIN; i++) {
+        struct limit_sample refusal = { .sent_ns = i, .latency_ns = 1, .refused = true };
+        assert_int_equal(limit_now(&l), LIMIT_START);
+        limit_add(&l, &refusal, i + 1);
+    }
+    assert_true(limit_now(&l) < LIMIT_START);
+}
+
 static void test_a_limit_that_is_not_used_is_not_raised(void **state)
 {
     struct limit l;
@@ -659,6 +707,8 @@ int main(void)
         cmocka_unit_test(
             test_a_share_that_fails_from_the_first_request_on_does_not_keep_the_limit_low),
         cmocka_unit_test(test_a_share_that_begins_to_fail_later_costs_a_few_round_trips),
+        cmocka_unit_test(test_refusals_that_come_at_once_count_beside_the_answers_of_their_time),
+        cmocka_unit_test(test_a_server_that_refuses_all_at_once_gets_less),
         cmocka_unit_test(test_a_limit_that_is_not_used_is_not_raised),
         cmocka_unit_test(test_a_fixed_limit_never_moves),
     };
