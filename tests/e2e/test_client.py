@@ -2,6 +2,7 @@
 exit codes, and what they make of faults on the way."""
 import json
 import random
+import socket
 import subprocess
 
 import pytest
@@ -39,6 +40,19 @@ def test_the_default_service_that_is_not_running_is_told_with_a_remedy(tranche):
     assert done.returncode == STOPPED
     assert done.stderr == ("error: cannot reach http://127.0.0.1:1: is `tranche serve` running there? "
                            "--server or $TRANCHE_SERVER names another\n")
+
+
+def test_a_service_of_this_machine_that_starts_just_now_is_waited_for(tranche):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    asked = tranche.start("jobs", "--server", f"http://127.0.0.1:{port}")
+    service = tranche.start("serve", "--listen", f"127.0.0.1:{port}", "--state", "state")
+    try:
+        assert asked.wait(60) == 0, asked.communicate()
+    finally:
+        service.terminate()
+        service.communicate()
 
 
 @pytest.mark.parametrize("variables, header, value", [

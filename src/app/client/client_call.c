@@ -15,6 +15,8 @@
 #define ATTEMPTS_PATIENT_MAX 40
 #define WAIT_BASE_MS 500
 #define WAIT_CAP_MS 8000
+#define START_WAITS_MAX 12 /* three seconds in all */
+#define START_WAIT_MS 250
 #define SLEEP_STEP_MS 100
 #define HEADERS_MAX 8
 #define SHOWN_BYTES 160 /* of an answer that is not JSON */
@@ -157,7 +159,7 @@ static void words_of_break(const struct client *c, const char *url, struct error
 }
 
 /* Sends it once. A request that did not arrive, or that may be carried out twice, is repeated. A service
- * that has never answered is more likely absent than busy. */
+ * that has never answered is more likely absent than busy, but see may_be_starting. */
 static int attempt(struct exchange *x, struct error *e)
 {
     struct client *c = x->client;
@@ -201,6 +203,16 @@ static uint32_t retry_after_ms(const struct http_in *in)
 
 /* ---- All attempts ---- */
 
+/* A service on this machine that was started a moment ago, as in `tranche serve & tranche submit`. */
+static bool may_be_starting(const struct exchange *x, uint32_t n, const struct error *failed)
+{
+    const struct client *c = x->client;
+
+    return !c->reached && failed->code == ERROR_UNAVAILABLE && !x->call->once &&
+           n <= START_WAITS_MAX && is_ours(c, x->call->url) &&
+           str_starts(str_of(c->server), STR("http://127.0.0.1:"));
+}
+
 /* Signals end a sleep early, but not all of them mean stop. */
 int client_sleep(struct client *c, uint32_t ms, struct error *e)
 {
@@ -235,8 +247,10 @@ int client_do(struct client *c, const struct client_call *call, struct http_in *
             return 0;
         uint32_t pause_ms = retry_after_ms(in);
         http_in_release(in);
-        if (!x.repeat || call->single ||
-            !retry_next(&rules, n, failed.code, pause_ms, &c->seed, &wait_ms)) {
+        if (may_be_starting(&x, n, &failed)) {
+            wait_ms = START_WAIT_MS;
+        } else if (!x.repeat || call->single ||
+                   !retry_next(&rules, n, failed.code, pause_ms, &c->seed, &wait_ms)) {
             *e = failed;
             return -1;
         }
