@@ -145,6 +145,23 @@ def test_results_are_readable_while_the_job_runs(server):
     until(server, job, *FINAL)
 
 
+def test_results_by_done_have_the_rows_behind_an_open_line(server):
+    job = create(server, scripted("slow", "hang") + lines(30))[1]
+    wait_until(lambda: get(server, job)["tranche"]["progress"]["succeeded"] == 30)
+    path = "/v1/" + job["name"] + ":results"
+    status, text = server.call("GET", path + "?order=done")
+    assert status == 200
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert [row["key"] for row in rows] == [f"k{i}" for i in range(30)]
+    assert rows[3]["response"]["candidates"] and rows[3]["request"]["contents"]
+    assert not server.call("GET", path)[1]
+    assert server.call("GET", path + "?order=done&offset=3")[0] == 400
+    assert server.call("GET", path + "?order=size")[0] == 400
+    server.call("POST", "/v1/" + job["name"] + ":cancel", {})
+    until(server, job, *FINAL)
+    assert len(server.call("GET", path + "?order=done")[1].splitlines()) == 31
+
+
 def test_unknown_options_are_named(server):
     status, answer = create(server, lines(1), {"bugdet": {}})
     assert status == 400 and "budget" in answer["error"]["message"]

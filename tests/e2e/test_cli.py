@@ -213,6 +213,49 @@ def test_failures_are_grouped_by_cause_and_the_next_command_is_said(tranche):
     assert "1 of 6 answers are kept" in again.stderr
 
 
+# ---- Results while it runs ----
+
+
+def test_peek_shows_answers_behind_a_line_that_is_open(tranche):
+    """The first line hangs, so the partial output has nothing; all others are answered, one fails."""
+    lines = [{"key": f"k{i}", **request(f"line {i}")} for i in range(40)]
+    lines[0] = {"key": "k0", **request("hang")}
+    lines[7] = {"key": "k7", "request": {"contents": []}}
+    tranche.write("in.jsonl", *lines)
+    tranche.write("hang.yaml", "fake:", "  faults:", "    - match: hang", "      hang: true")
+    command = ("run", "in.jsonl", *FAKE, "--config", "hang.yaml", "--state", "state", "--quiet")
+    process = tranche.start(*command)
+    try:
+        for _ in range(600):
+            seen = tranche("peek", "in.out.jsonl", "--state", "state")
+            if len(seen.stdout.splitlines()) == 39:
+                break
+            assert process.poll() is None
+            time.sleep(0.1)
+        rows = [json.loads(line) for line in seen.stdout.splitlines()]
+        assert [row["key"] for row in rows] == [f"k{i}" for i in range(1, 40)]
+        assert text_of(rows[0]) == "echo: line 1" and rows[0]["request"] == lines[1]["request"]
+        assert "INVALID_ARGUMENT" in rows[6]["status"]
+        assert "39 of 40 lines are done" in seen.stderr
+        assert (tranche.folder / "in.out.jsonl.partial").read_bytes() == b""
+        assert len(tranche("peek", "in.out.jsonl.partial", "-n", "3", "--state",
+                           "state").stdout.splitlines()) == 3
+    finally:
+        process.kill()
+        process.communicate()
+    assert tranche("peek", "./in.out.jsonl", "--state", "state").stdout == seen.stdout  # interrupted
+
+
+def test_peek_says_that_there_is_nothing_to_see(tranche):
+    batch(tranche)
+    done = tranche("peek", "in.out.jsonl")
+    assert done.returncode == INPUT and "no run" in done.stderr
+    assert tranche("run", "in.jsonl", *FAKE).returncode == OK
+    done = tranche("peek", "in.out.jsonl")
+    assert done.returncode == INPUT and "read the file itself" in done.stderr
+    assert done.stdout == ""
+
+
 # ---- Refusals ----
 
 

@@ -129,9 +129,23 @@ static void get_lines(struct call *c, lines_fn *open_lines)
     reply_lines(c, fd, offset, bytes);
 }
 
+/* "order=done" gives every row that is there, which then stands at no fixed offset. */
 static void get_results(struct call *c)
 {
-    get_lines(c, service_results);
+    struct str order = { 0 }, offset = { 0 };
+    struct error e = { 0 };
+
+    if (!http_query(c->http, "order", &order) || str_eq_c(order, "input")) {
+        get_lines(c, service_results);
+        return;
+    }
+    if (str_eq_c(order, "done") && !http_query(c->http, "offset", &offset)) {
+        get_lines(c, service_results_done);
+        return;
+    }
+    (void)error_set(&e, ERROR_INVALID_ARGUMENT,
+                    "order is input (default) or done, and done takes no offset.");
+    call_fail(c, &e);
 }
 
 static void get_faults(struct call *c)
@@ -147,7 +161,7 @@ static void get_faults(struct call *c)
     { HTTP_POST, path ":pause", ROLE_SUBMITTER, ROUTE_WAITS, post_pause, 0, NULL },                          \
         { HTTP_POST, path ":resume", ROLE_SUBMITTER, ROUTE_WAITS, post_resume, OPTIONS_BYTES_MAX, NULL },    \
         { HTTP_POST, path ":retryFailed", ROLE_SUBMITTER, ROUTE_WAITS, post_retry, 0, NULL },                \
-        { HTTP_GET, path ":results", ROLE_VIEWER, 0, get_results, 0, NULL },                       \
+        { HTTP_GET, path ":results", ROLE_VIEWER, ROUTE_WAITS, get_results, 0, NULL },                       \
     {                                                                                              \
         HTTP_GET, path ":faults", ROLE_VIEWER, 0, get_faults, 0, NULL                              \
     }

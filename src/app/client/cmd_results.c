@@ -17,13 +17,14 @@
 struct results_options {
     struct client_options client;
     const char *output;
-    bool follow;
+    bool follow, done;
 };
 
 /* Rows go to FILE.partial until there will be no more, or straight to standard output. */
 struct results {
     struct client *client;
     const char *id, *job_url;
+    bool done; /* rows behind open lines, too */
     struct job_view job;
     struct fetch fetch;
 };
@@ -65,6 +66,8 @@ static int fetch_rows(struct results *r, bool ended, struct error *e)
         return ended ? fetch_object(r, e) : 0;
     if (!url)
         return -1;
+    if (r->done)
+        url = arena_textf(&r->client->arena, "%s?order=done", url);
     if (client_fetch(r->client, url, &r->fetch, &none) == 0 ||
         (!ended && (none.code == ERROR_NOT_FOUND || none.code == ERROR_OUT_OF_RANGE)))
         return 0;
@@ -113,16 +116,20 @@ static int results(struct client *c, const struct arguments *given, enum exit_co
 {
     const struct results_options *o = given->options;
     const char *id = given->argument[0];
-    struct results r = {
-        .client = c,
-        .id = id,
-        .job_url = client_job_url(c, id, NULL, e),
-        .fetch = { .fd = STDOUT_FILENO, .path = "standard output", .by_offset = !c->google }
-    };
+    struct results r = { .client = c,
+                         .id = id,
+                         .done = o->done,
+                         .job_url = client_job_url(c, id, NULL, e),
+                         .fetch = { .fd = STDOUT_FILENO,
+                                    .path = "standard output",
+                                    .by_offset = !c->google && !o->done } };
 
     (void)code;
-    if (!r.job_url)
+    if (!r.job_url || (o->done && client_needs_tranche(c, "--done", e) < 0))
         return -1;
+    if (o->done && o->follow)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "--done shows the rows of now; leave --follow out");
     c->patient = o->follow;
     int rc = o->output && strcmp(o->output, "-") != 0 ? to_file(&r, o->output, o->follow, e)
                                                       : fetch_all(&r, o->follow, e);
@@ -135,6 +142,7 @@ static int results(struct client *c, const struct arguments *given, enum exit_co
 #define OPTIONS struct results_options
 static const struct option_spec options[] = {
     OPT_FILE("output", 'o', output, "file for the rows (default: standard output)"),
+    OPT_FLAG("done", 'd', done, "with the rows behind lines that are still open"),
     OPT_FLAG("follow", 'F', follow, "continue until the job has ended"),
     CLIENT_OPTIONS,
     { 0 },
@@ -144,9 +152,10 @@ const struct command command_results = {
     .name = "results",
     .summary = "get the output rows of a job, also while it runs",
     .arguments = "JOB",
-    .about =
-        "A job that runs gives the rows that are finished, in input order. A service of Google "
-        "gives them when the job has ended.",
+    .about = "A job that runs gives the rows that are finished, in input order, up to the first "
+             "line that is "
+             "still open; with --done also those behind it. A service of Google "
+             "gives them when the job has ended.",
     .options = options,
     .options_bytes = sizeof(struct results_options),
     .arguments_min = 1,

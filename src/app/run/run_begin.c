@@ -18,6 +18,7 @@
 #include "app/cli/human.h"
 #include "app/run/output.h"
 #include "base/clock.h"
+#include "base/json_write.h"
 
 #define BAD_SHOWN_MAX 5         /* lines, as a warning */
 #define BAD_SHOWN_STRICT_MAX 20 /* lines, as the reason to stop */
@@ -349,6 +350,37 @@ static int report_done(struct run *r, const struct done *d)
     return STEP_END;
 }
 
+/* Says in the spool what it belongs to, for `tranche peek`. */
+static int note_run(struct run *r, struct error *e)
+{
+    const struct local_job *j = &r->job;
+    struct buf text = BUF_INIT(FACTS_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&text);
+    char real[PATH_MAX];
+
+    int rc = spool_fact_get(r->spool, SPOOL_FACT_RUN, &text, e);
+    if (rc == 0) {
+        buf_clear(&text);
+        json_object(&w, NULL);
+        json_add_c(&w, "output", r->output_path);
+        json_add_uint(&w, "lines", j->ingest.lines);
+        json_add_uint(&w, "limit", r->o->limit);
+        json_add_bool(&w, "from_output", j->rules.rules.from_output);
+        json_add_bool(&w, "table", j->input.cut != NULL);
+        json_array(&w, "inputs");
+        for (uint32_t i = 0; i < j->input.count; i++) {
+            const char *path = j->input.file[i].path;
+            json_add_c(&w, NULL, realpath(path, real) ? real : path);
+        }
+        json_end(&w);
+        json_end(&w);
+        /* A thousand inputs may be too many to be named; then nobody peeks. */
+        rc = buf_ok(&text) ? spool_fact_set(r->spool, SPOOL_FACT_RUN, buf_str(&text), e) : 0;
+    }
+    buf_release(&text);
+    return rc < 0 ? -1 : 0;
+}
+
 int run_step_spool(struct run *r, struct error *e)
 {
     struct counters counters = { 0 };
@@ -364,7 +396,7 @@ int run_step_spool(struct run *r, struct error *e)
         return -1;
     if (known == 1)
         return report_done(r, &done);
-    if (known == 2 && spool_restart(r, e) < 0)
+    if ((known == 2 && spool_restart(r, e) < 0) || note_run(r, e) < 0)
         return -1;
     spool_counters(r->spool, &counters);
     if (judge_bad(r, e) < 0)

@@ -47,17 +47,6 @@ static void close_files(struct runner *r)
     r->spool = NULL;
 }
 
-static enum row_style style_of(const struct job *j)
-{
-    static const enum row_style styles[] = {
-        [JOB_OBJECTS] = ROW_VERTEX,
-        [JOB_FILE] = ROW_KEYED,
-        [JOB_INLINE] = ROW_INLINED,
-    };
-
-    return styles[j->source];
-}
-
 /* Takes the answers of the job that this one retries. One that was ended before it began has none of its
  * own: then those of the job that it would have gone on from. */
 static int take_earlier(struct runner *r, struct error *e)
@@ -135,7 +124,7 @@ static int open_job(struct runner *r, struct error *e)
     if (!r->spool || take_earlier(r, e) < 0)
         return -1;
     const struct line_rules rules = job_rules(&r->job);
-    r->render = render_open(r->output, &r->input, &r->ingest, &rules, style_of(&r->job), e);
+    r->render = render_open(r->output, &r->input, &r->ingest, &rules, job_row_style(&r->job), e);
     if (!r->render)
         return -1;
     r->hasher = blob_hasher_new(e);

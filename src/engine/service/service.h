@@ -77,6 +77,10 @@ void service_wake(struct service *s); /* a job was created, or something was ask
 /* The live facts of a job; fields that are not known are zero. */
 void service_live(struct service *s, const struct job *j, struct job_live *out);
 
+/* All rows that are durable, in input order, also behind lines that are open: as service_results, but a file
+ * made for this call, which reads the job's input. */
+int service_results_done(struct service *s, const struct job *j, uint64_t *bytes,
+                         struct error *e) FALLIBLE;
 /* The rows that a job has finished so far, in input order, in its own output's form: a descriptor of an
  * unfinished or finished file, and its bytes (whole rows only). NOT_FOUND before the first row. */
 int service_results(struct service *s, const struct job *j, uint64_t *bytes,

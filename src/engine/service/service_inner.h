@@ -84,6 +84,8 @@ const struct model *job_model(struct service *s, struct arena *a, const struct j
                               struct error *e);
 /* The rules for its lines, the same for the check and each stretch of running. */
 struct line_rules job_rules(const struct job *j);
+/* The form of its rows. */
+enum row_style job_row_style(const struct job *j);
 /* The judge of the job's requests: a share of its model, to be closed. NULL and 0 when the model takes
  * only whole jobs: its batch service judges them. */
 int job_judge(struct service *s, struct arena *a, const struct job *j, struct predictor **out,

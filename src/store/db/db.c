@@ -200,6 +200,15 @@ int db_copy(struct db *from, struct db *to, struct error *e)
     return db_error(to, sqlite3_extended_errcode(to->raw), "cannot copy the database", e);
 }
 
+int db_settle(struct db *d, const char *doing, struct error *e)
+{
+    int left = 0, moved = 0;
+
+    db_reset_all(d);
+    int rc = sqlite3_wal_checkpoint_v2(d->raw, NULL, SQLITE_CHECKPOINT_TRUNCATE, &left, &moved);
+    return rc == SQLITE_OK ? 0 : db_error(d, rc, doing, e);
+}
+
 /* ---- Statements ---- */
 
 /* SQLITE_ERROR is the text's fault; all else is the disk's, or a damaged table. */

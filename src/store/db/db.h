@@ -51,6 +51,10 @@ void db_close(struct db *d); /* rolls back; accepts NULL */
 /* Copies all of a database into another, as of one instant; writers go on meanwhile. */
 int db_copy(struct db *from, struct db *to, struct error *e) FALLIBLE;
 
+/* Writes the log back, so that the file alone is the database, also while others read it. UNAVAILABLE when
+ * a reader stays in its way. No transaction may be open. */
+int db_settle(struct db *d, const char *doing, struct error *e) FALLIBLE;
+
 /* ---- Transactions: durable when db_commit has returned 0 ---- */
 
 /* Takes the right to write at once, so that a transaction never fails half-way for want of it. Begin and

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fault.h"
@@ -13,10 +14,11 @@
 #include "store/db/db.h"
 #include "store/spool/origins.h"
 
-/* A checkpoint writes the log back into the file: rare enough not to stall commits often, small enough to
+/* Shared, so that spool_peek can read beside the writer; the lock file keeps other writers out.
+ * A checkpoint writes the log back into the file: rare enough not to stall commits often, small enough to
  * bound the log (32 MiB). */
 static const struct db_settings settings = {
-    .access = DB_EXCLUSIVE,
+    .access = DB_SHARED,
     .page_bytes = 8192,
     .cache_kib = 16384,
     .log_pages = 4096,
@@ -248,6 +250,45 @@ struct spool *spool_open(const char *dir, struct error *e)
     return s;
 }
 
+static int same_version(struct spool *s, struct error *e)
+{
+    int version = 0;
+
+    if (db_version(s->db, &version, e) < 0)
+        return -1;
+    if (version == db_schema_spool.version)
+        return 0;
+    return error_set(e, ERROR_FAILED_PRECONDITION,
+                     "%s is of version %d, this program reads version %d", s->path, version,
+                     db_schema_spool.version);
+}
+
+struct spool *spool_peek(const char *dir, struct error *e)
+{
+    static const struct db_settings reader = {
+        .access = DB_READ_ONLY,
+        .page_bytes = 8192,
+        .cache_kib = 1024,
+        .log_pages = 4096,
+        .when_damaged = "--fresh begins the run anew",
+    };
+    struct spool *s = mem_alloc(sizeof *s);
+
+    s->lock = -1;
+    s->path = text(dir, "/spool.db");
+    s->cannot_read = text("cannot read ", s->path);
+    s->cannot_write = text("cannot write ", s->path);
+    if (access(s->path, R_OK) < 0)
+        (void)error_errno(e, "cannot read %s", s->path);
+    else
+        s->db = db_open(s->path, &reader, e);
+    if (s->db && same_version(s, e) == 0 && counters_read(s, e) == 0 &&
+        (s->origins = origins_open(s->db, dir, e)))
+        return s;
+    spool_close(s);
+    return NULL;
+}
+
 void spool_close(struct spool *s)
 {
     if (!s)
@@ -266,13 +307,17 @@ void spool_close(struct spool *s)
 int spool_seal(struct spool *s, const char **path, struct error *e)
 {
     char *log = text(s->path, "-wal");
+    struct stat st;
 
     assert(!s->group && s->db);
+    /* Before it is closed: somebody who peeks would keep the log. */
+    int rc = db_settle(s->db, s->cannot_write, e);
     origins_close(s->origins);
     s->origins = NULL;
     db_close(s->db);
     s->db = NULL;
-    int rc = access(log, F_OK) < 0 ? 0 : error_set(e, ERROR_INTERNAL, "%s is left", log);
+    if (rc == 0 && stat(log, &st) == 0 && st.st_size > 0)
+        rc = error_set(e, ERROR_INTERNAL, "%s is left", log);
     mem_free(log);
     *path = s->path;
     return rc;
@@ -615,13 +660,19 @@ int spool_copy_answers(struct spool *to, const char *from_dir, uint64_t *copied,
         .when_damaged = "--fresh begins the run anew",
     };
     char *path = text(from_dir, "/spool.db"), *cannot_read = text("cannot read ", path);
-    struct other from = { .db = db_open(path, &foreign, e), .cannot_read = cannot_read };
+    struct spool writer = { .lock = -1 };
+    struct other from = { .cannot_read = cannot_read };
 
     assert(!to->group);
     *copied = 0;
+    /* Its lock is held meanwhile, so that nobody writes it. */
+    if (lock_take(&writer, from_dir, e) == 0)
+        from.db = db_open(path, &foreign, e);
     int rc = from.db ? copy_all(to, &from, from_dir, copied, e) : -1;
     origins_close(from.origins);
     db_close(from.db);
+    if (writer.lock >= 0)
+        (void)close(writer.lock);
     mem_free(cannot_read);
     mem_free(path);
     return rc;

@@ -48,6 +48,9 @@ struct spool_row {
 struct spool;
 /* Opens or makes dir/spool.db and takes dir/lock. dir must exist. */
 struct spool *spool_open(const char *dir, struct error *e);
+/* Opens it for reading alone, while another process or thread writes it or none does. Its counters are those
+ * of this instant. NOT_FOUND when there is none. */
+struct spool *spool_peek(const char *dir, struct error *e);
 void spool_close(struct spool *s); /* rolls an open group back; accepts NULL */
 /* Ends all reading and writing but holds the lock: PATH is then a file that nobody changes any more.
  * The path is the spool's. Only spool_close may follow. */
@@ -100,7 +103,8 @@ int spool_each_failed(struct spool *s,
 int spool_copy_answers(struct spool *to, const char *from_dir, uint64_t *copied,
                        struct error *e) FALLIBLE;
 
-/* Small facts about the run, durable at once: "done", "output", ... */
+/* Small facts about the run, durable at once. */
+#define SPOOL_FACT_RUN "run" /* of `tranche run`: JSON with output, lines, limit, inputs */
 int spool_fact_set(struct spool *s, const char *name, struct str value, struct error *e) FALLIBLE;
 int spool_fact_get(struct spool *s, const char *name, struct buf *value,
                    struct error *e) FALLIBLE; /* 1, or 0 when unset */

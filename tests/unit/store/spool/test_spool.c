@@ -657,6 +657,33 @@ static void test_a_source_that_is_absent_or_being_written_is_refused(void **stat
     spool_close(to);
 }
 
+static void test_a_reader_sees_what_is_committed_while_the_run_writes(void **state)
+{
+    struct two t;
+    struct error e = { 0 };
+    struct counters c = { 0 };
+    struct spool_row row;
+
+    two_make(*state, &t, 3, false);
+    assert_null(spool_peek("/no/such/folder", &e));
+    assert_int_equal(e.code, ERROR_NOT_FOUND);
+    struct spool *from = open_at(t.from);
+    row = answer(50);
+    put(from, &row);
+    struct spool *reader = spool_peek(t.from, &e);
+    assert_non_null(reader);
+    spool_counters(reader, &c);
+    assert_int_equal(c.succeeded, 2);
+    assert_int_equal(spool_get(reader, 50, &row, &e), 0);
+    commit(from);
+    assert_int_equal(spool_get(reader, 50, &row, &e), 1);
+    spool_close(reader);
+    row = answer(51);
+    put(from, &row);
+    commit(from);
+    spool_close(from);
+}
+
 static void test_open_counters_have_the_rows_of_the_open_group(void **state)
 {
     struct spool *s = open_spool(*state);
@@ -698,6 +725,7 @@ int main(void)
         TEST(test_the_answers_of_a_run_are_copied_closed_or_killed),
         TEST(test_a_copy_that_failed_anywhere_goes_on),
         TEST(test_a_source_that_is_absent_or_being_written_is_refused),
+        TEST(test_a_reader_sees_what_is_committed_while_the_run_writes),
         TEST(test_open_counters_have_the_rows_of_the_open_group),
     };
 

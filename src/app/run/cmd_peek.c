@@ -1,0 +1,223 @@
+/* cmd_peek.c -- `tranche peek`: the answers of a run that goes on, or was interrupted. */
+#define _XOPEN_SOURCE 700 /* realpath */
+#include "app/cli/command.h"
+
+#include <dirent.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "app/cli/human.h"
+#include "app/cli/terminal.h"
+#include "app/config/config.h"
+#include "app/run/state.h"
+#include "base/json.h"
+#include "engine/lines/peek.h"
+
+#define FACT_BYTES_MAX ((size_t)1024 * 1024)
+#define PARTIAL ".partial"
+
+struct peek_options {
+    const char *state;
+    uint64_t limit;
+};
+
+/* The run that was found. */
+struct found {
+    struct arena arena;
+    struct spool *spool;
+    yyjson_val *run; /* its fact */
+    int64_t at_ns;   /* of its last row */
+};
+
+/* The name that the fact of the run has: absolute, as run_step_output makes it. */
+static const char *output_path(struct arena *a, const char *given, struct error *e)
+{
+    struct str name = str_of(given);
+    char real[PATH_MAX], folder[PATH_MAX];
+
+    if (str_ends(name, STR(PARTIAL)))
+        name.len -= strlen(PARTIAL);
+    const char *path = arena_copy(a, name.p, name.len);
+    if (realpath(path, real))
+        return arena_copy(a, real, strlen(real));
+    const char *slash = strrchr(path, '/');
+    (void)snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1,
+                   slash ? path : ".");
+    if (!realpath(folder, real)) {
+        (void)error_errno(e, "the output's folder %s", folder);
+        return NULL;
+    }
+    return arena_textf(a, "%s/%s", strcmp(real, "/") == 0 ? "" : real, slash ? slash + 1 : path);
+}
+
+static yyjson_val *read_fact(struct arena *a, struct spool *s)
+{
+    struct buf text = BUF_INIT(FACT_BYTES_MAX);
+    struct error ignored = { 0 };
+    size_t at = 0;
+    yyjson_val *run = spool_fact_get(s, SPOOL_FACT_RUN, &text, &ignored) == 1
+                          ? json_parse(a, buf_str(&text), &at, &ignored)
+                          : NULL;
+
+    buf_release(&text);
+    return run;
+}
+
+/* Takes the run in this folder when it writes the output and worked last. */
+static void consider(struct found *f, const char *dir, const char *output)
+{
+    struct arena a = { 0 };
+    struct error ignored = { 0 };
+    struct stat st, log;
+
+    if (stat(arena_textf(&a, "%s/done.json", dir), &st) == 0 ||
+        stat(arena_textf(&a, "%s/spool.db", dir), &st) < 0) {
+        arena_release(&a);
+        return;
+    }
+    if (stat(arena_textf(&a, "%s/spool.db-wal", dir), &log) == 0)
+        st.st_mtim = log.st_mtim;
+    int64_t at_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    struct spool *s = at_ns >= f->at_ns ? spool_peek(dir, &ignored) : NULL;
+    yyjson_val *run = s ? read_fact(&a, s) : NULL;
+    if (!str_eq_c(json_str(json_get(run, "output")), output)) {
+        spool_close(s);
+        arena_release(&a);
+        return;
+    }
+    spool_close(f->spool);
+    arena_release(&f->arena);
+    *f = (struct found){ a, s, run, at_ns };
+}
+
+static int find_run(struct found *f, const char *root, const char *output, struct error *e)
+{
+    struct arena a = { 0 };
+    const char *runs = arena_textf(&a, "%s/runs", root);
+    DIR *dir = opendir(runs);
+    const struct dirent *entry;
+
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): a stream of our own, which glibc reads safely
+    while (dir && (entry = readdir(dir)))
+        if (strlen(entry->d_name) == STATE_KEY_BYTES - 1)
+            consider(f, arena_textf(&a, "%s/%s", runs, entry->d_name), output);
+    if (dir)
+        (void)closedir(dir);
+    arena_release(&a);
+    if (f->spool)
+        return 0;
+    if (access(output, F_OK) == 0)
+        return error_set(e, ERROR_NOT_FOUND,
+                         "no run is writing %s, which is there: read the file itself", output);
+    return error_set(e, ERROR_NOT_FOUND,
+                     "no run of this machine's state writes %s; name the OUTPUT of `tranche run` "
+                     "(and its --state)",
+                     output);
+}
+
+static int print_row(void *arg, struct str row, struct error *e)
+{
+    (void)arg;
+    (void)e;
+    terminal_write(STDOUT_FILENO, row);
+    return 0;
+}
+
+static int open_inputs(struct found *f, struct input *in, struct error *e)
+{
+    yyjson_val *inputs = json_get(f->run, "inputs");
+    size_t count = yyjson_arr_size(inputs);
+    const char **path = arena_array(&f->arena, count ? count : 1, sizeof *path);
+
+    for (size_t i = 0; i < count; i++) {
+        struct str name = json_str(yyjson_arr_get(inputs, i));
+        path[i] = arena_copy(&f->arena, name.p, name.len);
+        if (*path[i] != '/')
+            return error_set(e, ERROR_FAILED_PRECONDITION,
+                             "the run reads %s, which cannot be read again; its partial output has "
+                             "the rows so far",
+                             path[i]);
+    }
+    if (yyjson_get_bool(json_get(f->run, "table")))
+        return error_set(e, ERROR_UNIMPLEMENTED, "the run reads a table; see its partial output");
+    return input_open(in, path, (uint32_t)count, NULL, e);
+}
+
+static int peek_output(const struct peek_options *o, const char *name, const struct terminal *t,
+                       struct found *f, struct error *e)
+{
+    struct counters done = { 0 };
+    struct input in = { 0 };
+    struct arena names = { 0 };
+    const char *root = config_state_root(&names, o->state, e);
+    const char *output = root ? output_path(&names, name, e) : NULL;
+
+    if (!output || find_run(f, root, output, e) < 0 || open_inputs(f, &in, e) < 0) {
+        arena_release(&names);
+        return -1;
+    }
+    const struct peek p = {
+        .input = &in,
+        .spool = f->spool,
+        .rules.from_output = yyjson_get_bool(json_get(f->run, "from_output")),
+        .style = ROW_VERTEX,
+        .limit = yyjson_get_uint(json_get(f->run, "limit")),
+        .rows_max = o->limit,
+        .stop = stop_on_signals(),
+        .on_row = print_row,
+    };
+    int rc = peek_run(&p, e);
+    spool_counters(f->spool, &done);
+    if (rc == 0)
+        terminal_note(t, "%s of %s lines are done", human_count(HUMAN, counters_done(&done)),
+                      human_count(HUMAN, yyjson_get_uint(json_get(f->run, "lines"))));
+    input_release(&in);
+    arena_release(&names);
+    return rc;
+}
+
+static enum exit_code peek_run_command(const struct command *c, const struct arguments *given)
+{
+    struct found f = { 0 };
+    struct error e = { 0 };
+    struct terminal t;
+
+    (void)c;
+    terminal_init(&t, false, NULL);
+    int rc = peek_output(given->options, given->argument[0], &t, &f, &e);
+    if (rc < 0)
+        terminal_error(&t, "%s", e.msg);
+    spool_close(f.spool);
+    arena_release(&f.arena);
+    return rc == 0 ? EXIT_OK : e.code == ERROR_CANCELLED ? EXIT_INTERRUPTED : EXIT_INPUT;
+}
+
+#define OPTIONS struct peek_options
+static const struct option_spec options[] = {
+    OPT_COUNT("limit", 'n', limit, 1, 0, "print only the first N rows"),
+    OPT_DIR("state", 0, state, "folder of the state that makes the run resumable"),
+    { 0 },
+};
+
+const struct command command_peek = {
+    .name = "peek",
+    .summary = "print the answers of a run that goes on",
+    .arguments = "OUTPUT",
+    .about = "OUTPUT is the output that `tranche run` will write. Every row that is answered and "
+             "durable "
+             "is printed, in input order, also behind lines that are still open; OUTPUT.partial "
+             "has only "
+             "the rows before the first open line.\n"
+             "\n"
+             "The run goes on meanwhile. A run that was interrupted can be looked at, too.",
+    .options = options,
+    .options_bytes = sizeof(struct peek_options),
+    .arguments_min = 1,
+    .arguments_max = 1,
+    .takes_files = true,
+    .run = peek_run_command,
+};
