@@ -94,7 +94,7 @@ def test_where_and_limit_give_a_first_look(tranche):
                "id", "-o", "look.csv")
     assert done.returncode == OK, done.stderr
     assert read(tranche, "look.csv") == ('id,answer,error,tokens\n008,"echo: It broke\n'
-                                         'after a ""day""",,9\n')
+                                         'after a ""day""",,11\n')
 
 
 def test_a_where_that_chooses_no_row_ends_the_run(tranche):

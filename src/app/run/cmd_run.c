@@ -54,7 +54,7 @@ static const struct option_spec options[] = {
         "engine", 0, engine, "fast|plain",
         "runtime of an embedded model: fast (default) is tranche's own where it covers the model"),
     OPT_COUNT("limit", 'n', limit, 1, 0, "run only the first N lines, as a canary"),
-    OPT_TEXT("prompt", 'p', rows.prompt, "TEXT",
+    OPT_TEXT("prompt", 0, rows.prompt, "TEXT",
              "ask about each row of a table: 'Label: {column}'; @FILE reads the text from a file"),
     OPT_TEXT("system", 0, rows.system, "TEXT", "system instruction of all rows; @FILE as above"),
     OPT_TEXT("enum", 0, rows.enum_values, "A,B", "the answers that are allowed"),
@@ -139,8 +139,7 @@ const struct command command_run = {
         "docs/reference/tables.md has the template and --where.\n"
         "\n"
         "Examples:\n"
-        "  tranche run reviews.csv --prompt 'Label the sentiment of: {text}' --enum "
-        "positive,negative -o labels.csv\n"
+        "  tranche run reviews.csv --prompt 'Label: {text}' --enum good,bad -o labels.csv\n"
         "  tranche run requests.jsonl\n"
         "  tranche run 'parts/*.jsonl' -o answers.jsonl --model gemini-2.5-flash\n"
         "  tranche run requests.jsonl --upstream http://127.0.0.1:8000/v1 -m my-model\n"

@@ -365,7 +365,8 @@ static void json_counts(const struct summary *s, struct json_writer *w)
     summary_add_usd(w, "usd", b->rejected_cost_nano);
     json_end(w);
     json_add_uint(w, "retries", s->progress.retries);
-    json_add_uint(w, "formulas", s->formulas);
+    if (s->formulas)
+        json_add_uint(w, "formulas", s->formulas);
 }
 
 void summary_json(const struct summary *s, enum exit_code code, struct buf *out)
