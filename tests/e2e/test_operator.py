@@ -46,7 +46,7 @@ service:
   queue_hours: 3d
 models:
   - { name: a, kind: loacl }
-  - { name: b, fle: x }
+  - { nme: b }
   - { name: c, file: absent.gguf }
 upstreams:
   - { name: u, url: "http://127.0.0.1:9/v1", key_env: NOT_SET_ANYWHERE }
@@ -138,8 +138,8 @@ def test_a_start_names_the_first_fault_and_how_many_there_are(tranche):
 
 
 def test_config_takes_no_other_verb(tranche):
-    assert tranche("config", "chek").returncode == USAGE
-    assert "write config check" in tranche("config", "chek").stderr
+    assert tranche("config", "verify").returncode == USAGE
+    assert "write config check" in tranche("config", "verify").stderr
 
 
 # ---- Metrics ----

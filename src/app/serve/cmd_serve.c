@@ -236,12 +236,10 @@ static void report_life(struct serve *s)
 static void reload_and_report(struct serve *s)
 {
     char text[64];
-    struct timespec now;
+    uint64_t now_ns = clock_system()->mono_ns(clock_system());
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
     (void)snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%llu",
-                   (unsigned long long)now.tv_sec * 1000000 +
-                       (unsigned long long)now.tv_nsec / 1000);
+                   (unsigned long long)now_ns / 1000);
     serve_notify(text);
     reload(s);
     serve_notify("READY=1");
