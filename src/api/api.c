@@ -15,9 +15,6 @@
  * connection's thread; the look-up is short. */
 #define BARE_BODY_BYTES ((size_t)64 * 1024)
 #define LOGGED_PATH_BYTES 200
-#define TRACE_ID_BYTES 32
-#define TRACEPARENT_BYTES                                                                          \
-    (3 + TRACE_ID_BYTES + 1 + 16 + 3) /* "00-", trace-id, "-", parent-id, "-01" */
 
 static const struct route *const tables[] = {
     api_vertex_routes,
@@ -196,6 +193,7 @@ static enum http_next on_begin(void *arg, struct http_call *http)
 
     *c = (struct call){ .http = http, .api = api, .arena = http_arena(http) };
     s->began_ns = api->clock->mono_ns(api->clock);
+    trace_read(http_header(http, "traceparent"), http_header(http, "tracestate"), &c->trace);
     http_attach(http, s);
     http_set_header(http, "X-Content-Type-Options", STR("nosniff"));
     /* Clients upload objects of any kind; a browser must not run one as a page of ours. */
@@ -247,21 +245,6 @@ static void measure(const struct serving *s, double seconds)
                    seconds);
 }
 
-/* The trace-id of the header traceparent (W3C Trace Context, version 00); empty when there is none. */
-static struct str trace_of(const struct http_call *http)
-{
-    struct str header = http_header(http, "traceparent");
-    size_t hex = 0;
-
-    if (header.len < TRACEPARENT_BYTES || header.p[2] != '-' || header.p[3 + TRACE_ID_BYTES] != '-')
-        return (struct str){ 0 };
-    struct str id = str_sub(header, 3, TRACE_ID_BYTES);
-    while (hex < id.len &&
-           ((id.p[hex] >= '0' && id.p[hex] <= '9') || (id.p[hex] >= 'a' && id.p[hex] <= 'f')))
-        hex++;
-    return hex == id.len ? id : (struct str){ 0 };
-}
-
 static void on_gone(void *arg, struct http_call *http)
 {
     struct serving *s = http_attached(http);
@@ -283,11 +266,11 @@ static void on_end(void *arg, struct http_call *http)
         return;
     double seconds = (double)(api->clock->mono_ns(api->clock) - s->began_ns) / (double)NS_PER_S;
     bool reads = http_method(http) == HTTP_GET || http_method(http) == HTTP_HEAD;
-    struct str trace = trace_of(http);
+    const char *trace = s->call.trace.id;
     log_line(reads && status < 500 ? LOG_DEBUG : LOG_INFO,
-             "call %s: %s %.*s status=%d ms=%.1f project=%s key=%s%s%.*s", http_id(http),
+             "call %s: %s %.*s status=%d ms=%.1f project=%s key=%s%s%s", http_id(http),
              method_names[http_method(http)], STR_ARG(path), status, seconds * 1e3,
-             s->call.who.project, s->call.who.key, trace.len ? " trace=" : "", STR_ARG(trace));
+             s->call.who.project, s->call.who.key, *trace ? " trace=" : "", trace);
     measure(s, seconds);
     if (s->call.free_state)
         s->call.free_state(s->call.state);

@@ -295,6 +295,15 @@ struct str call_quote(struct str s)
     return str_sub(cut, 0, str_utf8_valid(cut));
 }
 
+const struct trace *call_trace(const struct call *c, struct arena *a)
+{
+    if (!c->trace.id[0])
+        return NULL;
+    struct trace *copy = arena_alloc(a, sizeof *copy);
+    *copy = c->trace;
+    return copy;
+}
+
 int call_no_model(const struct call *c, struct str model, struct error *e)
 {
     return error_set(e, ERROR_NOT_FOUND,

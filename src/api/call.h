@@ -17,6 +17,7 @@
 #include "api/auth.h"
 #include "api/context.h"
 #include "api/route.h"
+#include "format/trace.h"
 #include "base/json.h"
 #include "base/json_write.h"
 
@@ -30,6 +31,7 @@ struct call {
     struct str param[ROUTE_PARAMS_MAX];
     uint32_t param_count;
     struct str version; /* the first step that is a version, "v1", "v1beta1"; else the first step */
+    struct trace trace; /* that the client's headers name */
     void *state;        /* the handler's own; free_state is called with it at the end */
     void (*free_state)(void *state);
     /* Called when the client has left before the reply, on a thread of the server; must not wait. Set
@@ -48,6 +50,8 @@ void call_fail(struct call *c, const struct error *e);
  * ("conditionNotMet"), else that of an ErrorInfo in details ("API_KEY_INVALID"). NULL: the usual reason,
  * or no details. */
 void call_fail_as(struct call *c, int status, const char *reason, const char *message);
+/* Its trace for requests that may outlive it, in the arena; NULL: none. */
+const struct trace *call_trace(const struct call *c, struct arena *a);
 /* NOT_FOUND in the words of Google's clients. */
 int call_no_model(const struct call *c, struct str model, struct error *e) FALLIBLE;
 /* A text of the client as a message may quote it: at most 128 bytes, still UTF-8. */

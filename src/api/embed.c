@@ -256,10 +256,13 @@ static void ask_all(struct embedding_call *all, const char *model, const char *p
         .released = item_released,
     };
 
+    const struct trace *trace = call_trace(all->call, &all->arena);
+
     all->call->gone = online_gone;
     atomic_init(&all->left, all->count + 1);
     for (uint32_t i = 0; i < all->count; i++) {
         struct item *item = &all->item[i];
+        item->request->trace = trace;
         ask.request = item->request;
         ask.arg = item;
         atomic_fetch_add(&all->held, 1);

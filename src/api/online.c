@@ -197,6 +197,7 @@ static int online_begin(struct call *c, struct str body, const struct online_cal
     o->counts = as->counts;
     job_files_init(&o->files, c->api->store, call_scope(c));
     o->request->files = &o->files.source;
+    o->request->trace = call_trace(c, &o->arena);
     c->gone = online_gone;
     struct online ask = {
         .model = model,

@@ -1,5 +1,6 @@
 """The program as its operator meets it: the check of a configuration, metrics, backups, installing."""
 import contextlib
+import http.server
 import json
 import os
 import pathlib
@@ -11,6 +12,7 @@ import socket
 import sqlite3
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.request
 
@@ -481,3 +483,81 @@ def test_the_unit_serves_the_embedded_model_as_a_user_without_a_home(installed):
             process.kill()
             process.communicate()
     assert (state / "state.db").exists()
+
+
+# ---- Traces ----
+
+
+class Upstream:
+    """A server with OpenAI's chat completions that keeps the headers of each request."""
+
+    def __init__(self):
+        seen = self.seen = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                seen.append(dict(self.headers))
+                text = json.loads(body)["messages"][-1]["content"]
+                reply = json.dumps({
+                    "id": f"x{len(seen)}", "object": "chat.completion", "created": 1, "model": "m",
+                    "choices": [{"index": 0, "finish_reason": "stop",
+                                 "message": {"role": "assistant", "content": f"re: {text}"}}],
+                    "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(reply)))
+                self.end_headers()
+                self.wfile.write(reply)
+
+            def log_message(self, *arguments):
+                pass
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/v1"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def traced(tranche, serve):  # noqa: F811
+    """A service in front of one upstream server, and that server."""
+    upstream = Upstream()
+    (tranche.folder / "c.yaml").write_text(
+        f"default_model: m\nupstreams: [{{ name: u, url: '{upstream.url}' }}]\n"
+        "models: [{ name: m, upstreams: [{ upstream: u }] }]\n")
+    yield serve("--config", "c.yaml"), upstream
+    upstream.server.shutdown()
+    upstream.server.server_close()
+
+
+TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+def generate(server, text, **headers):
+    body = json.dumps({"contents": [{"role": "user", "parts": [{"text": text}]}]})
+    status, answer = server.call("/v1beta/models/m:generateContent", "POST", body, **headers)
+    assert status == 200, answer
+    return answer
+
+
+def test_the_trace_of_a_call_goes_on_to_the_upstream_with_a_parent_of_its_own(traced):
+    server, upstream = traced
+    parents = set()
+    for flags in ("01", "00"):
+        generate(server, "x", traceparent=f"00-{TRACE}-{PARENT}-{flags}", tracestate="a=1,b=2")
+        version, trace, parent, sent = upstream.seen[-1]["traceparent"].split("-")
+        assert (version, trace, sent) == ("00", TRACE, flags)
+        assert re.fullmatch(r"[0-9a-f]{16}", parent) and parent != PARENT and parent != "0" * 16
+        assert upstream.seen[-1]["tracestate"] == "a=1,b=2"
+        parents.add(parent)
+    assert len(parents) == 2
+    assert f"trace={TRACE}" in server.log("generateContent")
+
+
+def test_without_a_right_traceparent_nothing_is_sent_on(traced):
+    server, upstream = traced
+    generate(server, "with", traceparent=f"00-{TRACE}-{PARENT}-01")
+    for headers in ({}, {"traceparent": "00-zz-00-01", "tracestate": "a=1"}, {"tracestate": "a=1"}):
+        generate(server, "without", **headers)
+        assert {"traceparent", "tracestate"}.isdisjoint({h.lower() for h in upstream.seen[-1]})

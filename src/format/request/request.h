@@ -111,6 +111,7 @@ struct embedding {
 enum request_kind { REQUEST_GENERATE, REQUEST_EMBED };
 
 /* One to embed has its text as its only turn, of the user, and nothing else of a conversation. */
+struct trace;
 struct request {
     enum request_kind kind;
     struct str text;         /* the request object as written; borrowed from the line */
@@ -126,6 +127,7 @@ struct request {
     const struct file_source *files; /* NULL: files cannot be read */
     bool retried; /* an attempt failed before: another failure says little about the server */
     struct embedding embedding; /* of REQUEST_EMBED */
+    const struct trace *trace;  /* that it belongs to, sent on to upstream servers; or NULL */
 };
 
 /* A line's sibling keys of "request", as spans of the line. */

@@ -89,6 +89,8 @@ int http_curl_refused(const char *authority, const char *address, struct error *
                      address);
 }
 
+#define LINE_BYTES_MAX 1024 /* of http_curl_add_lines */
+
 /* ---- Before ---- */
 
 static int add_line(struct curl_slist **list, const char *line, struct error *e)
@@ -125,6 +127,22 @@ int http_curl_headers(const char *const *header, const char *one_more, struct cu
     if (one_more && add_line(out, one_more, e) < 0)
         return -1;
     return typed ? 0 : add_line(out, "Content-Type:", e);
+}
+
+int http_curl_add_lines(struct curl_slist **list, const char *lines, struct error *e)
+{
+    char line[LINE_BYTES_MAX];
+
+    for (size_t len; lines && *lines; lines += len + (lines[len] == '\n')) {
+        len = strcspn(lines, "\n");
+        if (len >= sizeof line)
+            return error_set(e, ERROR_INVALID_ARGUMENT, "a header is too long");
+        memcpy(line, lines, len);
+        line[len] = '\0';
+        if (add_line(list, line, e) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 void http_curl_defaults(CURL *c)

@@ -32,6 +32,8 @@ int http_curl_refused(const char *authority, const char *address, struct error *
  * is to be freed with curl_slist_free_all, also after a failure. */
 int http_curl_headers(const char *const *header, const char *one_more, struct curl_slist **out,
                       struct error *e) FALLIBLE;
+/* Adds lines with '\n' between them; lines may be NULL. */
+int http_curl_add_lines(struct curl_slist **list, const char *lines, struct error *e) FALLIBLE;
 
 /* Only http and https, no signals, our name; ending a transfer never waits for a name server. */
 void http_curl_defaults(CURL *c);

@@ -123,8 +123,9 @@ static bool same_host(const struct http_host *a, const struct http_host *b)
 
 static bool is_set_for(const struct http_flight *f, const struct http_ask *ask)
 {
-    return f->set && !f->host.guard && !ask->host->guard && same_host(&f->host, ask->host) &&
-           str_eq_c(buf_str(&f->url), ask->url) && str_eq_c(buf_str(&f->method), ask->method) &&
+    return f->set && !ask->trace && !f->traced && !f->host.guard && !ask->host->guard &&
+           same_host(&f->host, ask->host) && str_eq_c(buf_str(&f->url), ask->url) &&
+           str_eq_c(buf_str(&f->method), ask->method) &&
            str_eq(buf_str(&f->line), str_of(ask->header)) &&
            f->has_body == http_curl_has_body(ask->method, ask->body);
 }
@@ -223,8 +224,10 @@ static int set_handle(struct http_flight *f, const struct http_ask *ask, struct 
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "the request's method, URL or header is too long");
     if (http_curl_authority(ask->url, f->authority, e) < 0 ||
-        http_curl_headers(ask->host->header, ask->header, &f->header, e) < 0)
+        http_curl_headers(ask->host->header, ask->header, &f->header, e) < 0 ||
+        http_curl_add_lines(&f->header, ask->trace, e) < 0)
         return -1;
+    f->traced = ask->trace != NULL;
     f->guarded = ask->host->guard && !http_curl_listed(ask->host->guard_allow, f->authority);
     f->refused[0] = '\0';
     curl_easy_reset(f->curl);

@@ -49,6 +49,7 @@ struct http_ask {
     const char *method, *url;     /* copied */
     struct str body;              /* borrowed until the exchange is finished */
     const char *header;           /* one more, "Authorization: Bearer ..."; copied; or NULL */
+    const char *trace;            /* headers of this request alone, a line each; copied; or NULL */
     uint32_t timeout_ms;          /* of the whole exchange; 0: none */
     size_t body_max;              /* of the answer */
     void *tag;

@@ -27,7 +27,8 @@ struct http_flight {
     struct http_multi *multi;
     struct http_shard *shard; /* that has its handle; NULL: none has */
 
-    CURL *curl; /* what it is set to, when `set`: */
+    CURL *curl;  /* what it is set to, when `set`: */
+    bool traced; /* its headers are those of one request */
     bool set, has_body;
     struct http_host host;
     struct buf method, url, line; /* line: the ask's own header */

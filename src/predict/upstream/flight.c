@@ -7,9 +7,11 @@
 #include "base/random.h"
 #include "base/mem.h"
 #include "format/response.h"
+#include "format/trace.h"
 #include "format/upstream_error.h"
 #include "predict/upstream/task_files.h"
 
+#define TRACE_LINES_BYTES_MAX ((size_t)1024)
 #define URL_BYTES_MAX ((size_t)8192)
 #define BODY_KEEP_BYTES ((size_t)64 * 1024)
 
@@ -19,6 +21,7 @@ void flight_desk_release(struct flight_desk *d)
     buf_release(&d->url);
     buf_release(&d->header);
     buf_release(&d->secret);
+    buf_release(&d->trace);
 }
 
 /* ---- Out ---- */
@@ -47,6 +50,10 @@ int flight_write(struct flight *f, struct flight_desk *d, struct error *e)
 
     if (rc <= 0)
         return rc;
+    d->trace.max = TRACE_LINES_BYTES_MAX;
+    buf_clear(&d->trace);
+    if (r->trace)
+        trace_write(r->trace, random_next(&d->chance), &d->trace);
     d->url.max = URL_BYTES_MAX;
     buf_clear(&d->url);
     f->target->wire->url(f->target->to, r, &d->url);

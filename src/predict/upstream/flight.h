@@ -48,6 +48,7 @@ struct flight {
 struct flight_desk {
     struct arena arena; /* of one reply's parse */
     struct buf url, header, secret;
+    struct buf trace; /* headers of a request that belongs to a trace */
     struct clock *clock;
     uint64_t chance; /* state of random numbers, for response ids */
     struct seen_reply {

@@ -259,6 +259,7 @@ static int flight_start(struct upstream_loop *l, struct flight *f, struct error 
         .url = l->desk.url.p,
         .body = buf_str(&f->body),
         .header = l->desk.header.len ? l->desk.header.p : NULL,
+        .trace = l->desk.trace.len ? l->desk.trace.p : NULL,
         .timeout_ms = f->target->to->upstream->timeout_ms,
         .body_max = UPSTREAM_REPLY_BYTES_MAX,
         .tag = f,
