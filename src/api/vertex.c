@@ -1,7 +1,8 @@
 /* vertex.c -- batchPredictionJobs and their operations, as Vertex AI has them.
  *
  * Why: a create call only records the request. The input is found and validated later, and the job shows
- * the result. A create call refuses at once only what the real service refuses at once.
+ * the result. A create call refuses at once what the real service refuses at once, and an output that cannot be
+ * written: it would cost all answers.
  *
  * Source:  https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.batchPredictionJobs
  */
@@ -9,6 +10,7 @@
 #include <string.h>
 
 #include "api/jobs/jobs.h"
+#include "format/gs.h"
 #include "format/job/vertex.h"
 
 #define OPERATION_BYTES_MAX ((size_t)16 * 1024)
@@ -29,12 +31,39 @@ static int model_check(struct call *c, const struct job *j, struct error *e)
                      strstr(name, "endpoints/") ? "Endpoint" : "Model", name);
 }
 
+#define OUTPUT_PREFIX "outputConfig.gcsDestination.outputUriPrefix"
+
+/* The output is written when all lines are answered: a prefix that cannot work must not cost them. */
+static int output_check(struct call *c, const struct job *j, struct error *e)
+{
+    struct str prefix = vertex_output_prefix(c->arena, j->spec), bucket = { 0 }, name = { 0 };
+    struct error why = { 0 };
+    struct bucket b;
+
+    (void)gs_split(prefix, &bucket, &name); /* vertex_read has checked it */
+    if (name.len > OBJECT_NAME_MAX - VERTEX_OUTPUT_NAME_BYTES ||
+        str_find(name, STR("\n")) != SIZE_MAX || str_find(name, STR("\r")) != SIZE_MAX)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         OUTPUT_PREFIX ": An object cannot have such a name. Use at most %d bytes "
+                                       "without line ends.",
+                         OBJECT_NAME_MAX - VERTEX_OUTPUT_NAME_BYTES);
+    if (bucket_get(c->api->store, c->arena, call_scope(c), bucket, &b, &why) == 0)
+        return 0;
+    if (why.code == ERROR_NOT_FOUND)
+        return error_set(e, ERROR_FAILED_PRECONDITION,
+                         OUTPUT_PREFIX ": Failed to get GCS bucket location for %.*s. Please check "
+                                       "that the bucket exists and permissions are set correctly.",
+                         STR_ARG(call_quote(bucket)));
+    *e = why;
+    return -1;
+}
+
 static int read_job(struct call *c, struct job *j, struct buf *inlined, struct error *e)
 {
     (void)inlined; /* this dialect has no inline requests */
     if (vertex_read(c->arena, http_body(c->http), j, e) < 0)
         return -1;
-    return model_check(c, j, e);
+    return model_check(c, j, e) < 0 ? -1 : output_check(c, j, e);
 }
 
 static void post_job(struct call *c)

@@ -74,11 +74,19 @@ def test_several_uris_with_wildcards_are_read_in_order(server, vertex):
 
 def test_a_missing_input_fails_the_job_later_not_the_create(server, vertex):
     job = vertex.batches.create(model=MODEL, src="gs://no-such-bucket-1/in.jsonl",
-                                config={"dest": "gs://no-such-bucket-1/out"})
+                                config={"dest": "gs://bucket1/out"})
     job = finish(vertex, job)
     assert job.state == types.JobState.JOB_STATE_FAILED
     assert job.error.code == 9
     assert "Failed to get GCS bucket location for no-such-bucket-1" in job.error.message
+
+
+def test_an_output_that_cannot_be_written_fails_at_create(vertex):
+    with pytest.raises(errors.ClientError) as caught:
+        vertex.batches.create(model=MODEL, src="gs://bucket1/in.jsonl",
+                              config={"dest": "gs://no-such-bucket-1/out"})
+    assert caught.value.code == 400
+    assert "Failed to get GCS bucket location for no-such-bucket-1" in caught.value.message
 
 
 def test_an_unknown_model_fails_at_create(vertex):

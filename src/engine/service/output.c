@@ -1,4 +1,5 @@
 /* output.c -- the end of a job: its output becomes an object or a file, its folder goes. */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -45,6 +46,9 @@ static void fill_object(struct arena *a, const struct job *j, const struct blob 
     char *path = arena_alloc(a, bytes);
 
     (void)snprintf(path, bytes, "%.*s/predictions.jsonl", STR_ARG(dir));
+    static_assert(sizeof "/prediction-model-/predictions.jsonl" + CLOCK_TEXT_BYTES <=
+                      VERTEX_OUTPUT_NAME_BYTES,
+                  "a prefix that was accepted gives a name");
     (void)gs_split(str_of(path), &bucket, &name);
     *o = (struct object_new){
         .project = j->open ? NULL : arena_copy(a, j->project, strlen(j->project)),

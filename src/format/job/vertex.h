@@ -34,6 +34,8 @@ int vertex_read(struct arena *a, struct str body, struct job *out, struct error 
  * ("gs://bucket/prefix", without a slash at its end; empty when none was given). */
 int vertex_inputs(struct arena *a, struct str spec, struct str **uri, uint32_t *count,
                   struct error *e) FALLIBLE;
+/* Bytes that the name of an output has behind the prefix. */
+#define VERTEX_OUTPUT_NAME_BYTES 80
 struct str vertex_output_prefix(struct arena *a, struct str spec);
 
 /* The resource. live may be NULL. mask: readMask ("name,state"), or empty for all. expired_as: the

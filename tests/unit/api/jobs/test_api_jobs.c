@@ -10,18 +10,61 @@
 
 #include "base/mem.h"
 
+#include "format/job/vertex.h"
+#include "store/objects/objects.h"
 #include "unit/api/service_case.h"
 
 #define JOBS "/v1beta1/projects/p1/locations/us-central1/batchPredictionJobs"
 #define BODY(model)                                                                                \
     "{'model':'" model "','inputConfig':{'instancesFormat':'jsonl','gcsSource':{'uris':"           \
     "['gs://nowhere/in.jsonl']}},'displayName':'d','outputConfig':{'predictionsFormat':'jsonl',"   \
-    "'gcsDestination':{'outputUriPrefix':'gs://nowhere/out'}}}"
+    "'gcsDestination':{'outputUriPrefix':'gs://outputs/out'}}}"
 #define ACTIVE                                                                                     \
     "{'model':'publishers/google/models/slow','inputConfig':{'gcsSource':{'uris':["                \
     "'gs://bucket1/in.jsonl']}},'displayName':'d','outputConfig':{'gcsDestination':{"              \
     "'outputUriPrefix':'gs://bucket1/out'}}}"
 #define FLASH BODY("publishers/google/models/gemini-2.5-flash")
+
+/* The service, with the bucket that jobs name for their output. */
+static int set_up(void **state)
+{
+    const struct bucket b = { .name = STR("outputs"), .project = STR("p1"), .meta = STR("{}") };
+    struct error e = { 0 };
+    int rc = serving_set_up(state);
+    struct serving *w = *state;
+
+    return rc < 0 ? rc : bucket_create(w->store, "p1", &b, &e);
+}
+
+static void test_an_output_that_cannot_be_written_is_refused_at_create(void **state)
+{
+    static const char *const bad[] = { "gs://nowhere/out", "gs://others/out",
+                                       "gs://outputs/a\\nb" };
+    const struct bucket others = { .name = STR("others"), .project = STR("p2"), .meta = STR("{}") };
+    struct serving *w = *state;
+    struct error e = { 0 };
+    char body[2048], longest[1200];
+
+    assert_int_equal(bucket_create(w->store, "p2", &others, &e), 0);
+    const char *ours = key_header(w, "p1", ROLE_SUBMITTER);
+    static const char flash[] = FLASH;
+    int head = (int)(strstr(flash, "gs://outputs/out") - flash);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        (void)snprintf(body, sizeof body, "%.*s%s'}}}", head, flash, bad[i]);
+        (void)ask_with(w, "POST", JOBS, ours, body);
+        assert_asked(w, 400);
+        assert_non_null(strstr(answer_text(w, "error.message"), "outputUriPrefix: "));
+    }
+    for (int more = 0; more <= 1;
+         more++) { /* the longest name that an object can have, and one more */
+        int len = OBJECT_NAME_MAX - VERTEX_OUTPUT_NAME_BYTES + more;
+        memset(longest, 'a', (size_t)len);
+        longest[len] = '\0';
+        (void)snprintf(body, sizeof body, "%.*sgs://outputs/%s'}}}", head, flash, longest);
+        (void)ask_with(w, "POST", JOBS, ours, body);
+        assert_asked(w, more ? 400 : 200);
+    }
+}
 
 static void test_a_created_job_is_pending_and_fails_later_over_its_input(void **state)
 {
@@ -433,28 +476,31 @@ static void test_a_key_reaches_its_own_project_only(void **state)
     assert_string_equal(joined(w, "%.*s", STR_ARG(w->body)), "{}");
 }
 
+#define JOB(test) cmocka_unit_test_setup_teardown(test, set_up, serving_tear_down)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ONE(test_a_created_job_is_pending_and_fails_later_over_its_input),
-        ONE(test_what_the_real_service_refuses_at_create_is_refused),
-        ONE(test_tuned_models_and_express_paths_are_taken),
-        ONE(test_a_job_is_seen_only_where_it_is),
-        ONE(test_a_request_id_makes_one_job),
-        ONE(test_lists_are_paged_filtered_and_their_tokens_are_ours),
-        ONE(test_a_batch_of_embeddings_gives_an_embedding_for_each_request),
-        ONE(test_a_batch_is_of_one_kind_and_refuses_lines_of_the_other),
-        ONE(test_a_job_of_vertex_embeds_the_lines_that_ask_for_it),
-        ONE(test_a_batch_of_embeddings_may_be_a_file),
-        ONE(test_a_service_may_take_jobs_at_the_location_global),
-        ONE(test_a_running_batch_that_is_deleted_is_cancelled_and_removed),
-        ONE(test_an_active_job_is_cancelled_before_it_is_deleted),
-        ONE(test_a_deletion_is_an_operation_that_can_be_polled),
-        ONE(test_inline_responses_come_back_in_order_in_both_places),
-        ONE(test_an_update_changes_name_and_priority),
-        ONE(test_a_project_may_queue_only_so_many),
-        ONE(test_a_test_script_is_checked_at_create),
-        ONE(test_a_key_reaches_its_own_project_only),
+        JOB(test_a_created_job_is_pending_and_fails_later_over_its_input),
+        JOB(test_an_output_that_cannot_be_written_is_refused_at_create),
+        JOB(test_what_the_real_service_refuses_at_create_is_refused),
+        JOB(test_tuned_models_and_express_paths_are_taken),
+        JOB(test_a_job_is_seen_only_where_it_is),
+        JOB(test_a_request_id_makes_one_job),
+        JOB(test_lists_are_paged_filtered_and_their_tokens_are_ours),
+        JOB(test_a_batch_of_embeddings_gives_an_embedding_for_each_request),
+        JOB(test_a_batch_is_of_one_kind_and_refuses_lines_of_the_other),
+        JOB(test_a_job_of_vertex_embeds_the_lines_that_ask_for_it),
+        JOB(test_a_batch_of_embeddings_may_be_a_file),
+        JOB(test_a_service_may_take_jobs_at_the_location_global),
+        JOB(test_a_running_batch_that_is_deleted_is_cancelled_and_removed),
+        JOB(test_an_active_job_is_cancelled_before_it_is_deleted),
+        JOB(test_a_deletion_is_an_operation_that_can_be_polled),
+        JOB(test_inline_responses_come_back_in_order_in_both_places),
+        JOB(test_an_update_changes_name_and_priority),
+        JOB(test_a_project_may_queue_only_so_many),
+        JOB(test_a_test_script_is_checked_at_create),
+        JOB(test_a_key_reaches_its_own_project_only),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
