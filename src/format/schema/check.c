@@ -1,4 +1,8 @@
-/* check.c -- whether a value matches a schema. */
+/* check.c -- whether a value matches a schema.
+ *
+ * Why: an upstream server's answer may differ from its schema, and the grammar of a list of values or of oneOf
+ * asks which values match. The walk takes steps, so that no answer costs more than the limits of schema.h.
+ */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -416,8 +420,10 @@ bool schema_matches(const struct schema *s, yyjson_val *value, struct schema_fau
 
     *why = (struct schema_fault){ 0 };
     bool ok = matches(&c, 0, value);
-    if (ok && steps == 0) /* under a not, giving up would pass for a match */
+    if (steps == 0) { /* under a not, giving up would pass for a match; elsewhere for a mismatch */
+        *why = (struct schema_fault){ 0 };
         ok = wrong(&c, "takes too long to check", 0, NULL);
+    }
     buf_release(&path);
     return ok;
 }

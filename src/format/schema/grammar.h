@@ -9,8 +9,8 @@
  * Shape:   a rule is alternatives, an alternative is symbols: a piece of Lark text, a rule, or a rule
  *          repeated with ", " before each. Rule GRAMMAR_NOTHING has no alternatives: no text.
  * Steps:   1. state_rule: a set of schemas -> its rule, found or new (grammar.c)
- *          2. alternatives of each state: values, choices, then by type (grammar.c, grammar_scalar.c,
- *             grammar_object.c)
+ *          2. alternatives of each state: values and choices (grammar_choice.c), then by type
+ *             (grammar_scalar.c, grammar_object.c)
  *          3. rules without any finite text are left out; the rest is printed (grammar_print.c)
  */
 #ifndef TRANCHE_FORMAT_SCHEMA_GRAMMAR_H
@@ -76,6 +76,7 @@ struct grammar {
     struct table state_table, terminal_table, leaf_table; /* by set; by text */
     uint64_t steps;                                       /* of checks and comparisons, left */
     double remainders;                                    /* that multiples count, together */
+    bool full;                                            /* a rule or state had no room */
     bool refused;                                         /* why has the reason */
     struct schema_fault *why;
     struct schema_fault dead;  /* why the first set without a value has none */
@@ -95,9 +96,7 @@ int grammar_fault(struct grammar *g, uint32_t node, const char *keyword, const c
 /* Notes that no value meets these: the first note explains a schema that nothing matches. */
 void grammar_dead(struct grammar *g, uint32_t node, const char *keyword, const char *message);
 
-uint32_t
-rule_new(struct grammar *g); /* GRAMMAR_NOTHING when there are too many: see grammar_full */
-bool grammar_full(const struct grammar *g);
+uint32_t rule_new(struct grammar *g); /* GRAMMAR_NOTHING when there are too many: `full` is set */
 void rule_add(struct grammar *g, uint32_t rule, const struct symbol *symbol, uint32_t count);
 struct symbol symbol_text(struct grammar *g, struct str text);     /* copies it */
 struct symbol symbol_literal(struct grammar *g, struct str bytes); /* quoted for Lark */
@@ -113,6 +112,13 @@ void conjuncts_add(struct grammar *g, struct conjuncts *set, uint32_t node, uint
 /* The rule of a set of schemas; GRAMMAR_NOTHING when no value meets them. */
 uint32_t state_rule(struct grammar *g, const struct conjuncts *set);
 
+/* One terminal of the values of `from`'s list that meet the whole set. -1 with the fault. */
+int grammar_values(struct grammar *g, const struct conjuncts *set, uint32_t rule,
+                   const struct schema_node *from);
+/* An alternative for each choice of the conjunct at an index: the set with that schema in it. bit: CONJUNCT_ANY
+ * or CONJUNCT_ONE. -1 with the fault. */
+int grammar_choice(struct grammar *g, const struct conjuncts *set, uint32_t rule, uint32_t at,
+                   uint32_t bit);
 /* The alternatives of one type, for a set without values and choices. -1 with the fault. */
 int grammar_number(struct grammar *g, const struct conjuncts *set, uint32_t rule, bool integer);
 int grammar_string(struct grammar *g, const struct conjuncts *set, uint32_t rule);

@@ -399,7 +399,7 @@ static uint32_t sequence_rule(struct grammar *g, const struct sequence *q)
 
     for (uint64_t had = 0; had <= cap; had++)
         after[had] = tail_rule(g, q, had);
-    for (uint32_t i = q->count; i-- > 0 && !grammar_full(g);) {
+    for (uint32_t i = q->count; i-- > 0 && !g->full;) {
         for (uint64_t had = 0; had <= cap && had <= i; had++)
             here[had] = step_rule(g, q, i, had, cap, after);
         uint32_t *swapped = after;
@@ -423,7 +423,7 @@ int grammar_object(struct grammar *g, const struct conjuncts *set, uint32_t rule
                           .least = o->least,
                           .most = o->most,
                           .comma = symbol_text(g, STR("\", \"")) };
-    for (uint32_t i = 0; i < o->count && !grammar_full(g); i++) {
+    for (uint32_t i = 0; i < o->count && !g->full; i++) {
         member[i] = member_rule(g, set, o->name[i]);
         required[i] = is_required(g, set, o->name[i]);
     }

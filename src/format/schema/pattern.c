@@ -53,19 +53,23 @@ static uint64_t repeat_at(struct str p, size_t at)
     return 1;
 }
 
-/* Counted repetitions copy what they repeat, and nested ones multiply: the sum over the pattern of
- * the copies that the repetitions around and at each place make. Groups nest at most 64 deep. */
+/* Counted repetitions copy what they repeat, and nested ones multiply: all copies of the pattern together are
+ * limited. Groups nest at most 64 deep. */
 static int cost_check(struct str p, struct error *e)
 {
     enum { DEPTH_MAX = 64 };
-    uint64_t inside[DEPTH_MAX + 1] = { 0 }; /* copies of the group that is open at a depth */
-    uint64_t last = 0;                      /* of the last atom */
+    uint64_t inside[DEPTH_MAX + 1] = {
+        0
+    };                 /* atoms of the group that is open at a depth, copies too */
+    uint64_t last = 0; /* of the last atom or group */
+    uint64_t copies = 0;
     unsigned depth = 0;
 
-    for (size_t i = 0; i < p.len; i++) {
+    for (size_t i = 0; i < p.len && copies <= SCHEMA_PATTERN_REPEAT_MAX; i++) {
         char c = p.p[i];
         if (c == '{' && repeat_at(p, i) > 1) {
             uint64_t times = repeat_at(p, i);
+            copies += last * (times - 1);
             inside[depth] += last * (times - 1);
             last *= times;
         } else if (c == '(') {
@@ -83,11 +87,11 @@ static int cost_check(struct str p, struct error *e)
             last = 1;
             inside[depth]++;
         }
-        if (inside[depth] > SCHEMA_PATTERN_BYTES_MAX + SCHEMA_PATTERN_REPEAT_MAX)
-            return error_set(e, ERROR_INVALID_ARGUMENT,
-                             "its counted repetitions make more than %d copies",
-                             SCHEMA_PATTERN_REPEAT_MAX);
     }
+    if (copies > SCHEMA_PATTERN_REPEAT_MAX)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "its counted repetitions make more than %d copies",
+                         SCHEMA_PATTERN_REPEAT_MAX);
     return 0;
 }
 
@@ -169,6 +173,30 @@ bool pattern_finds(const struct pattern *p, struct str text, uint64_t *steps)
     if (rc < 0 && rc != PCRE2_ERROR_NOMATCH)
         *steps = 0; /* nobody knows whether it matches */
     return rc >= 0;
+}
+
+const char *pattern_irregular(const struct pattern *p)
+{
+    struct str text = pattern_text(p);
+
+    for (size_t i = 0; i + 1 < text.len; i++) {
+        char c = text.p[i], next = text.p[i + 1];
+        if (c == '[') {
+            i = class_end(text, i) - 1;
+        } else if (c == '\\') {
+            if (next == 'b' || next == 'B')
+                return "a word boundary";
+            if ((next >= '1' && next <= '9') || next == 'k')
+                return "a back-reference";
+            i++;
+        } else if (c == '(' && next == '?') {
+            struct str mark = str_sub(text, i + 2, 2);
+            char kind = mark.len ? mark.p[0] : ':', side = mark.len > 1 ? mark.p[1] : '=';
+            if (kind == '=' || kind == '!' || (kind == '<' && (side == '=' || side == '!')))
+                return "a look-around";
+        }
+    }
+    return NULL;
 }
 
 /* ---- As a terminal ---- */

@@ -30,6 +30,8 @@ struct pattern;
 struct pattern *pattern_new(struct str text, struct error *e);
 void pattern_free(struct pattern *p); /* accepts NULL */
 struct str pattern_text(const struct pattern *p);
+/* What the pattern has that no grammar can follow, in words; NULL: nothing. */
+const char *pattern_irregular(const struct pattern *p);
 /* Takes steps from *steps. With none left nothing is found; a search beyond the limits leaves none. */
 bool pattern_finds(const struct pattern *p, struct str text, uint64_t *steps);
 /* The pattern as a Lark terminal that matches a whole text: "(/(?s:.*)a/ | /b(?s:.*)/)". False when an

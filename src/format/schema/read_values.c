@@ -4,8 +4,8 @@
 
 #include "format/schema/reader.h"
 
-/* Integers that a double holds exactly. */
 #define FORMAT_SHOWN_BYTES 40
+/* Integers that a double holds exactly. */
 #define EXACT_MAX 9007199254740992.0
 
 // clang-format off
@@ -208,7 +208,12 @@ const struct pattern *reader_pattern(struct reader *r, uint32_t node, struct str
     }
     s->pattern = arena_list_grow(&s->arena, s->pattern, s->pattern_count, sizeof(struct pattern *));
     s->pattern[s->pattern_count++] = p;
-    return p;
+    const char *irregular = r->use == SCHEMA_GRAMMAR ? pattern_irregular(p) : NULL;
+    if (!irregular)
+        return p;
+    (void)reader_fault(r, node, "Write the pattern without it.",
+                       "The embedded engine cannot follow %s in a pattern.", irregular);
+    return NULL;
 }
 
 int read_pattern(struct reader *r, uint32_t node, yyjson_val *v)

@@ -431,7 +431,7 @@ int constraint_of(struct constraints *c, const struct generation *g, struct cons
     if (g->form == ANSWER_TEXT)
         return 0;
     struct str source = source_of(g, &arena);
-    if (source.len >= SCHEMA_BYTES_MAX) {
+    if (source.len > SCHEMA_BYTES_MAX) {
         rc = too_large(g, why);
     } else {
         lock(&c->lock);

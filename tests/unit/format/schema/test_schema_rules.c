@@ -97,6 +97,9 @@ static void test_a_contradiction_is_refused_at_its_keyword(void **state)
         { "{\"type\":\"string\",\"allOf\":[{\"type\":\"integer\"}]}", "type" },
         { "{\"type\":\"string\",\"pattern\":\"^a{2,1}$\"}", "pattern" },
         { "{\"type\":\"string\",\"pattern\":\"(\"}", "pattern" },
+        { "{\"type\":\"string\",\"pattern\":\"(?=a)b\"}", "pattern" },
+        { "{\"type\":\"string\",\"pattern\":\"^(a)\\\\1$\"}", "pattern" },
+        { "{\"type\":\"string\",\"pattern\":\"\\\\bword\\\\b\"}", "pattern" },
         { "{\"type\":\"text\"}", "type" },
         { "{\"enum\":[]}", "enum" },
         { "{\"typo\":1}", "typo" },
@@ -165,12 +168,55 @@ static void test_a_schema_may_be_as_large_as_its_limits_and_no_larger(void **sta
           SCHEMA_KEY_PATTERNS_MAX,
           SCHEMA_GRAMMAR },
         { { "{\"allOf\":[", "{\"title\":\"", "\"}", "]}" }, SCHEMA_NODES_MAX - 1, SCHEMA_CHECK },
+        { { "{\"type\":\"array\",\"prefixItems\":[", "{\"type\":\"null\",\"title\":\"", "\"}",
+            "]}" },
+          SCHEMA_STATES_MAX - 1,
+          SCHEMA_GRAMMAR },
     };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         assert_parts(&cases[i].parts, cases[i].most, cases[i].use, true);
         assert_parts(&cases[i].parts, cases[i].most + 1, cases[i].use, false);
+    }
+}
+
+/* Goal: the rules of a grammar are limited. Method: each name that is required takes three. */
+static void test_a_grammar_has_a_limit_of_rules(void **state)
+{
+    struct buf text = BUF_INIT((size_t)1024 * 1024);
+
+    (void)state;
+    for (int more = 0; more < 2; more++) {
+        buf_clear(&text);
+        buf_add_c(&text, "{\"prefixItems\":[true");
+        for (int i = 0; i < SCHEMA_RULES_MAX / 3000 + (more ? 1 : -1); i++) {
+            buf_addf(&text, ",{\"type\":\"object\",\"title\":\"%d\",\"required\":[\"p\"", i);
+            for (int k = 1; k < SCHEMA_PROPERTIES_MAX; k++)
+                buf_addf(&text, ",\"p%d\"", k);
+            buf_add_c(&text, "]}");
+        }
+        buf_add_c(&text, "]}");
+        assert_followed(text.p, SCHEMA_JSON, !more);
+    }
+    buf_release(&text);
+}
+
+static void test_schemas_nest_64_deep_and_no_deeper(void **state)
+{
+    (void)state;
+    for (int more = 0; more < 2; more++) {
+        struct buf text = BUF_INIT((size_t)64 * 1024);
+        struct reading r;
+        for (int i = 1; i < JSON_DEPTH_MAX + more; i++)
+            buf_add_c(&text, "{\"not\":");
+        buf_add_c(&text, "{\"type\":\"null\"}");
+        for (int i = 1; i < JSON_DEPTH_MAX + more; i++)
+            buf_add_char(&text, '}');
+        read_text(&r, text.p, SCHEMA_JSON, SCHEMA_CHECK);
+        assert_true((r.schema != NULL) == !more);
+        reading_release(&r);
+        buf_release(&text);
     }
 }
 
@@ -195,7 +241,10 @@ static void test_texts_and_counts_have_limits(void **state)
     } cases[] = {
         { "{\"type\":\"array\",\"minItems\":1000000}", true },
         { "{\"type\":\"array\",\"minItems\":1000001}", false },
-        { "{\"type\":\"string\",\"pattern\":\"^a{1000}$\"}", true },
+        { "{\"type\":\"string\",\"pattern\":\"^a{1001}$\"}", true },
+        { "{\"type\":\"string\",\"pattern\":\"^a{1002}$\"}", false },
+        { "{\"type\":\"string\",\"pattern\":\"^(ab){3,501}$\"}", true },
+        { "{\"type\":\"string\",\"pattern\":\"^(ab){3,502}$\"}", false },
         { "{\"type\":\"string\",\"pattern\":\"^(a{50}){50}$\"}", false },
         { "{\"type\":\"number\",\"multipleOf\":0.000000000000001}", true },
         { "{\"type\":\"number\",\"multipleOf\":0.0000000000000001}", false },
@@ -303,6 +352,35 @@ static void test_a_long_answer_is_checked_to_its_end(void **state)
     arena_release(&a);
 }
 
+/* Goal: a check ends when its steps are used up. Method: each element takes 101 steps, of which the answer's
+ * length gives SCHEMA_CHECK_STEPS_A_VALUE. */
+static void test_a_check_takes_so_many_steps_and_no_more(void **state)
+{
+    enum { ALTERNATIVES = 100, TAKEN = 1 + ALTERNATIVES };
+    const size_t most = (SCHEMA_CHECK_STEPS_MAX + SCHEMA_CHECK_STEPS_A_VALUE - 2) /
+                        (TAKEN - SCHEMA_CHECK_STEPS_A_VALUE);
+    struct buf schema = BUF_INIT((size_t)64 * 1024);
+
+    (void)state;
+    buf_add_c(&schema, "{\"items\":{\"anyOf\":[");
+    for (int i = 1; i < ALTERNATIVES; i++)
+        buf_add_c(&schema, "{\"type\":\"null\"},");
+    buf_add_c(&schema, "{\"type\":\"integer\"}]}}");
+    for (int more = 0; more < 2; more++) {
+        struct buf text = BUF_INIT((size_t)1024 * 1024);
+        struct reading r;
+        for (size_t i = 0; i < most + (size_t)more; i++)
+            buf_add_c(&text, i ? ",1" : "[1");
+        buf_add_char(&text, ']');
+        read_text(&r, schema.p, SCHEMA_JSON, SCHEMA_CHECK);
+        assert_true(schema_matches(r.schema, parse(&r.arena, text.p), &r.fault) == !more);
+        assert_true(!more || strstr(r.fault.message, "takes too long to check"));
+        reading_release(&r);
+        buf_release(&text);
+    }
+    buf_release(&schema);
+}
+
 static void test_googles_schema_says_the_same_in_its_own_words(void **state)
 {
     static const struct {
@@ -393,10 +471,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_contradiction_is_refused_at_its_keyword),
         cmocka_unit_test(test_a_schema_may_be_as_large_as_its_limits_and_no_larger),
+        cmocka_unit_test(test_a_grammar_has_a_limit_of_rules),
+        cmocka_unit_test(test_schemas_nest_64_deep_and_no_deeper),
         cmocka_unit_test(test_texts_and_counts_have_limits),
         cmocka_unit_test(test_what_doubles_costs_its_size),
         cmocka_unit_test(test_a_value_matches_or_the_fault_says_where_not),
         cmocka_unit_test(test_a_long_answer_is_checked_to_its_end),
+        cmocka_unit_test(test_a_check_takes_so_many_steps_and_no_more),
         cmocka_unit_test(test_googles_schema_says_the_same_in_its_own_words),
         cmocka_unit_test(test_properties_are_written_in_their_ordering),
         cmocka_unit_test(test_the_reference_has_the_table_as_the_program_has_it),

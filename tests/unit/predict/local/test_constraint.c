@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/json.h"
+#include "format/schema/schema.h"
 #include "unit/predict/local/runtime_fake.h"
 
 struct world {
@@ -228,6 +229,30 @@ static void test_what_cannot_be_followed_is_refused_at_its_keyword(void **state)
     }
 }
 
+/* Goal: a schema may have as many bytes as the limit, as compact JSON, and no more. */
+static void test_a_schema_has_a_limit_of_bytes(void **state)
+{
+    struct world *w = *state;
+
+    for (size_t more = 0; more < 2; more++) {
+        struct buf text = BUF_INIT(2 * SCHEMA_BYTES_MAX);
+        struct violation why = { 0 };
+        struct constraint *k;
+        buf_add_c(&text, "{\"const\":1,\"title\":\"");
+        while (text.len < SCHEMA_BYTES_MAX + more - 2)
+            buf_add_char(&text, 'a');
+        buf_add_c(&text, "\"}");
+        const struct generation g = generation_of(w, ANSWER_JSON, text.p);
+        assert_int_equal(constraint_of(w->constraints, &g, &k, &why), more ? -1 : 0);
+        if (!more) {
+            assert_ptr_equal(constraint_for(w, ANSWER_JSON, text.p), k); /* found again */
+            constraint_release(k);
+            constraint_release(k);
+        }
+        buf_release(&text);
+    }
+}
+
 /* Goal: the same schema is compiled once, and the list of compiled ones stays within its limit. */
 static void test_more_schemas_than_are_kept_can_be_used(void **state)
 {
@@ -275,6 +300,7 @@ int main(void)
         WORLD_TEST(test_forced_tokens_are_the_same_appended_or_fed_one_at_a_time),
         WORLD_TEST(test_names_never_repeat_and_always_end),
         WORLD_TEST(test_what_cannot_be_followed_is_refused_at_its_keyword),
+        WORLD_TEST(test_a_schema_has_a_limit_of_bytes),
         WORLD_TEST(test_more_schemas_than_are_kept_can_be_used),
         WORLD_TEST(test_an_answer_cut_among_forced_tokens_is_at_its_limit),
     };
