@@ -76,8 +76,13 @@ int local_job_input(struct local_job *j, const char *const *paths, uint32_t coun
     if (j->rows && rows_check_paths(paths, count, output, e) < 0)
         return -1;
     j->stage = EXIT_INPUT;
-    if (input_open(&j->input, paths, count, j->state_root, e) < 0)
+    if (j->rows && engine_tables_are(paths, count)) {
+        if (engine_tables_input(&j->tables, &j->arena, j->state_root, paths, count, output,
+                                &j->input, e) < 0)
+            return -1;
+    } else if (input_open(&j->input, paths, count, j->state_root, e) < 0) {
         return -1;
+    }
     if (!j->rows)
         return foreign_check(&j->input, e);
     return rows_open(&j->sheet, j->rows, &j->input, output, e);
@@ -125,6 +130,7 @@ void local_job_release(struct local_job *j)
         j->predictor->ops->close(j->predictor);
     input_release(&j->input);
     sheet_release(&j->sheet);
+    engine_tables_close(&j->tables);
     config_release(&j->config);
     arena_release(&j->arena);
 }

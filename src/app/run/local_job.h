@@ -15,6 +15,7 @@
 #include "app/cli/command.h"
 #include "app/config/config.h"
 #include "app/cli/terminal.h"
+#include "app/run/engine_tables.h"
 #include "app/run/rows.h"
 #include "engine/lines/ingest.h"
 #include "engine/lines/input.h"
@@ -29,6 +30,7 @@ struct local_job {
     const char *state_root;
     struct input input;
     struct sheet sheet;          /* of an input that is a table */
+    struct engine_tables tables; /* of inputs and an output that are no lines */
     struct predictor *predictor; /* until the pipeline takes it */
     struct ingest_options rules; /* without the predictor */
     struct ingest_result ingest;

@@ -5,17 +5,23 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "store/tables/table_files.h"
 
 #define TEXT_BYTES_MAX ((size_t)4 * 1024 * 1024) /* of a file named by @FILE */
+
+bool rows_are_parquet(const char *output)
+{
+    return str_ends(str_of(output), STR(".parquet"));
+}
 
 int rows_check_paths(const char *const *path, uint32_t count, const char *output, struct error *e)
 {
     enum sheet_form ignored;
 
     for (uint32_t i = 0; i < count; i++)
-        if (sheet_form_of(path[i], &ignored, e) < 0)
+        if (!table_file_is(str_of(path[i])) && sheet_form_of(path[i], &ignored, e) < 0)
             return -1;
-    return output ? sheet_form_of(output, &ignored, e) : 0;
+    return output && !rows_are_parquet(output) ? sheet_form_of(output, &ignored, e) : 0;
 }
 
 bool rows_options_fit(const struct rows_options *o, struct error *e)
@@ -99,13 +105,19 @@ int rows_open(struct sheet *out, const struct rows_options *o, struct input *in,
     if (read_text(&out->arena, "--prompt", &ask.prompt, e) < 0 ||
         read_text(&out->arena, "--system", &ask.system, e) < 0 ||
         read_text(&out->arena, "--schema", &ask.schema, e) < 0 ||
-        (output && sheet_form_of(output, &ask.output, e) < 0))
+        (output && !rows_are_parquet(output) && sheet_form_of(output, &ask.output, e) < 0))
         rc = -1;
+    if (output && rows_are_parquet(output))
+        ask.output = SHEET_CSV;
     for (uint32_t i = 0; rc == 0 && i < in->count; i++)
         rc = add_input(out, in, i, bytes, e);
     mem_free(bytes);
     if (rc < 0 || sheet_ask(out, &ask, e) < 0)
         return -1;
+    if (output && rows_are_parquet(output)) { /* the form that the table engine reads */
+        out->output_delimiter = ',';
+        out->bom = out->crlf = false;
+    }
     in->cut = &out->cut;
     return 0;
 }

@@ -22,7 +22,9 @@ struct rows_options {
     bool excel;
 };
 
-/* Paths of these forms are refused with the remedy before they are opened. */
+/* An output that is made of the run's CSV when the run is finished (engine_tables.h). */
+bool rows_are_parquet(const char *output);
+/* Paths of forms that nothing reads are refused with the remedy before they are opened. */
 int rows_check_paths(const char *const *path, uint32_t count, const char *output,
                      struct error *e) FALLIBLE;
 /* False, and an error, when an option of tables is given without --prompt. */

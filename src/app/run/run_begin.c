@@ -312,6 +312,8 @@ int run_step_state(struct run *r, struct error *e)
     buf_release(&facts);
     if (rc < 0)
         return -1;
+    if (j->rows && rows_are_parquet(r->output_path))
+        r->render_path = arena_textf(&j->arena, "%s/output.csv", r->state.dir);
     name_command(r);
     return check_overwritten(r, e);
 }

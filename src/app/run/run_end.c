@@ -306,11 +306,27 @@ static void forget(struct run *r)
         terminal_warn(&r->job.terminal, "the finished run's state is still there: %s", e.msg);
 }
 
+/* The finished output under its name. */
+static int publish(struct run *r, struct error *e)
+{
+    struct local_job *j = &r->job;
+
+    if (r->render_path == r->output_path)
+        return 0;
+    if (!j->rows)
+        return sys_rename(r->render_path, r->output_path, e);
+    j->stage = EXIT_STOPPED;
+    if (engine_tables_output(&j->tables, &j->arena, j->state_root, &j->sheet, r->render_path,
+                             r->output_path, e) < 0)
+        return -1;
+    return sys_remove_all(r->render_path, e);
+}
+
 int run_step_finish(struct run *r, struct error *e)
 {
     struct counters *b = &r->summary.progress.counters;
 
-    if (r->render_path != r->output_path && sys_rename(r->render_path, r->output_path, e) < 0)
+    if (publish(r, e) < 0)
         return -1;
     r->code = b->failed || b->not_run ? EXIT_SOME_FAILED : EXIT_OK;
     choose_next(r);

@@ -27,10 +27,10 @@ int sheet_form_of(const char *path, enum sheet_form *out, struct error *e)
         { ".xlsx", SHEET_UNKNOWN, "in the spreadsheet, save it as \"CSV UTF-8\"" },
         { ".xls", SHEET_UNKNOWN, "in the spreadsheet, save it as \"CSV UTF-8\"" },
         { ".ods", SHEET_UNKNOWN, "in the spreadsheet, save it as \"Text CSV\"" },
-        { ".parquet", SHEET_UNKNOWN,
-          "use CSV, as in: duckdb -c \"copy 'x.parquet' to 'x.csv' (header)\"" },
+        { ".parquet", SHEET_UNKNOWN, "make it CSV by `tranche table copy`" },
         { ".duckdb", SHEET_UNKNOWN,
-          "use CSV, as in: duckdb x.duckdb -c \"copy my_table to 'x.csv' (header)\"" },
+          "name a table in it, as in x.duckdb#my_table, or write .parquet and copy it by `tranche "
+          "table copy`" },
         { ".zst", SHEET_UNKNOWN, "unpack it, as in: zstd -d x.csv.zst" },
     };
     struct str name = str_of(path);
@@ -111,6 +111,23 @@ static int add_enum(struct sheet *t, struct json_writer *w, const char *values, 
     return count ? 0 : error_set(e, ERROR_INVALID_ARGUMENT, "--enum has no values");
 }
 
+/* The type of a column whose cells are values of this schema; text where they may be of several kinds. */
+static struct str column_type(yyjson_val *schema)
+{
+    static const struct {
+        const char *type, *column;
+    } types[] = {
+        { "integer", "BIGINT" }, { "number", "DOUBLE" }, { "boolean", "BOOLEAN" },
+        { "object", "JSON" },    { "array", "JSON" },
+    };
+    struct str type = json_str(json_get(schema, "type"));
+
+    for (size_t i = 0; i < ARRAY_LEN(types); i++)
+        if (type.len == strlen(types[i].type) && strncasecmp(type.p, types[i].type, type.len) == 0)
+            return str_of(types[i].column);
+    return STR("VARCHAR");
+}
+
 /* The properties of the schema become the columns. */
 static int add_schema(struct sheet *t, struct json_writer *w, const char *schema, struct error *e)
 {
@@ -129,9 +146,11 @@ static int add_schema(struct sheet *t, struct json_writer *w, const char *schema
                          SHEET_FIELDS_MAX);
     t->field_count = (uint32_t)yyjson_obj_size(properties);
     t->field = arena_array(&t->arena, t->field_count, sizeof *t->field);
+    t->field_type = arena_array(&t->arena, t->field_count, sizeof *t->field_type);
     yyjson_obj_foreach(properties, i, n, key, value)
     {
         t->field[i] = json_str(key);
+        t->field_type[i] = column_type(value);
     }
     json_add_c(w, "responseMimeType", "application/json");
     /* Google's own dialect has its types in capitals. */

@@ -73,6 +73,7 @@ struct sheet {
     const struct where *where; /* NULL: all rows */
     struct str before, after;  /* the filled-in prompt stands between them in a request */
     struct str *field;         /* properties of the schema; field_count 0: one answer */
+    struct str *field_type;    /* of each, in SQL's words: BIGINT, DOUBLE, BOOLEAN, JSON, VARCHAR */
     uint32_t field_count;
     struct str *added; /* names of the columns behind the input's: added_count */
     uint32_t added_count;

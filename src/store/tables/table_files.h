@@ -68,7 +68,7 @@ int64_t table_files_copy(struct table_files *t, struct str from, struct str to,
 /* The columns of a table, in the arena. */
 int table_files_columns(struct table_files *t, struct str table, struct arena *a,
                         struct table_columns *out, struct error *e) FALLIBLE;
-/* All rows of a table as a new CSV file. Returns how many, or -1. */
+/* All rows of a table into a CSV file, which may be a descriptor's: /proc/self/fd/N. Returns how many, or -1. */
 int64_t table_files_read(struct table_files *t, struct str table, const char *csv,
                          struct error *e) FALLIBLE;
 /* Makes the table of a CSV file with these columns, in their order; what stood under the name goes. The file is

@@ -159,8 +159,8 @@ static int64_t copy_to_csv(struct table_files *t, const struct place *p, struct 
         sql_source(&t->sql, p);
         buf_add_c(&t->sql, ") TO ");
         sql_text(&t->sql, str_of(csv));
-        buf_add_c(&t->sql,
-                  " (FORMAT csv, HEADER, DELIMITER ',', QUOTE '\"', ESCAPE '\"', NULLSTR '')");
+        buf_add_c(&t->sql, " (FORMAT csv, HEADER, DELIMITER ',', QUOTE '\"', ESCAPE '\"', NULLSTR "
+                           "'', USE_TMP_FILE false)");
         rows = engine_copy(t, table, e);
     }
     arena_release(&a);
