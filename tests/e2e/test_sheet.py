@@ -189,7 +189,7 @@ def test_requests_are_packed_and_unpacked_too(tranche):
     (("--prompt", "{text}", "--keep-columns", "ids"), 'did you mean "id"?'),
     (("--prompt", "{text}", "--param", "temperature=9"), "temperature value of 9"),
     (("--prompt", "{text}", "--schema", "@absent.json"), "absent.json"),
-    (("--prompt", "{text}", "-o", "out.parquet"), "files of .parquet cannot be used"),
+    (("--prompt", "{text}", "-o", "out.duckdb#t"), "files of .duckdb cannot be used"),
     (("--prompt", "{text}", "-o", "out.jsonl", "--excel"), "--excel is for CSV"),
     (("--enum", "a,b"), "--enum goes with --prompt"),
     ((), "--prompt 'Label: {column}'"),

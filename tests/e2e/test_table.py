@@ -1,5 +1,9 @@
-"""`tranche table`: what is in CSV, Parquet and DuckDB files, and copies that keep every value."""
+"""Parquet and DuckDB tables: `tranche table` looks into them and copies them, `tranche run --prompt` asks about
+their rows. Every value stays what it was."""
 import json
+import signal
+
+import pytest
 
 
 CSV = ("id,name,price,day\n"
@@ -60,3 +64,90 @@ def test_without_the_library_the_message_says_how_to_get_it(tranche):
     (tranche.folder / "in.csv").write_text(CSV)
     result = tranche("table", "head", "in.csv", TRANCHE_DUCKDB="/absent.so")
     assert result.returncode == 5 and "TRANCHE_DUCKDB" in result.stderr
+
+
+# ---- Runs over them ----
+
+
+ASK = ("--prompt", "Say: {name}", "--model", "tranche-fake")
+
+
+def types(tranche, table):
+    rows = tranche("table", "schema", table, "--json").stdout.splitlines()
+    return {json.loads(row)["name"]: json.loads(row)["type"] for row in rows}
+
+
+def head(tranche, table):
+    return [json.loads(row) for row in tranche("table", "head", table, "--json").stdout.splitlines()]
+
+
+@pytest.mark.parametrize("source", ["in.parquet", "x.duckdb#t"])
+def test_rows_of_a_table_are_asked_and_come_back_with_their_types(tranche, source):
+    (tranche.folder / "in.csv").write_text("id,name,price,day\n9223372036854775807,a,1.5,2024-02-29\n2,,,\n")
+    assert tranche("table", "copy", "in.csv", source).returncode == 0
+    done = tranche("run", source, *ASK, "-o", "out.parquet")
+    assert done.returncode == 0, done.stderr
+    assert types(tranche, "out.parquet") == {"id": "BIGINT", "name": "VARCHAR", "price": "DOUBLE", "day": "DATE",
+                                             "answer": "VARCHAR", "error": "VARCHAR", "tokens": "BIGINT"}
+    rows = head(tranche, "out.parquet")
+    assert rows[0] == {"id": "9223372036854775807", "name": "a", "price": "1.5", "day": "2024-02-29",
+                       "answer": "echo: Say: a", "error": None, "tokens": rows[0]["tokens"]}
+    assert rows[1]["name"] is None and rows[1]["answer"] == "echo: Say: "
+    again = tranche("run", source, *ASK, "-o", "out.parquet")
+    assert again.returncode == 0 and "already finished" in again.stderr
+
+
+def test_cells_of_csv_stay_texts_in_parquet_whatever_the_dialect_of_the_csv(tranche):
+    (tranche.folder / "in.csv").write_bytes(b'\xef\xbb\xbfid;name\r\n007;"a;""b"""\r\n1.10;c"d\r\n')
+    done = tranche("run", "in.csv", *ASK, "-o", "out.parquet")
+    assert done.returncode == 0, done.stderr
+    assert [(row["id"], row["name"]) for row in head(tranche, "out.parquet")] == [("007", 'a;"b"'), ("1.10", 'c"d')]
+
+
+def test_fields_of_a_schema_become_typed_columns(tranche):
+    (tranche.folder / "in.csv").write_text("name\nfour\n")
+    schema = {"type": "object", "required": ["n", "x", "ok", "tags", "word"], "additionalProperties": False,
+              "properties": {"n": {"type": "integer", "minimum": 1, "maximum": 9}, "x": {"type": "number"},
+                             "ok": {"type": "boolean"}, "tags": {"type": "array", "items": {"type": "boolean"}, "maxItems": 2},
+                             "word": {"type": "string", "maxLength": 4}}}
+    done = tranche("run", "in.csv", "--prompt", "Describe {name}", "--schema", json.dumps(schema), "-o", "out.parquet")
+    assert done.returncode == 0, done.stderr
+    assert types(tranche, "out.parquet") == {"name": "VARCHAR", "n": "BIGINT", "x": "DOUBLE", "ok": "BOOLEAN", "tags": "JSON",
+                                             "word": "VARCHAR", "error": "VARCHAR", "tokens": "BIGINT"}
+    row = head(tranche, "out.parquet")[0]
+    assert 1 <= int(row["n"]) <= 9 and isinstance(json.loads(row["tags"]), list)
+
+
+def test_a_killed_run_over_parquet_goes_on_and_has_each_row_once(tranche):
+    (tranche.folder / "in.csv").write_text("name\n" + "".join(f"r{i}\n" for i in range(300)))
+    (tranche.folder / "slow.yaml").write_text("fake: { delay_ms: 50 }\n")
+    assert tranche("table", "copy", "in.csv", "in.parquet").returncode == 0
+    command = ("run", "in.parquet", *ASK, "-o", "out.parquet", "--config", "slow.yaml", "--max-in-flight", "8")
+    running = tranche.start(*command)
+    written = []  # the rows so far, as CSV in the run's state
+    while not any(path.stat().st_size > 200 for path in written):
+        assert running.poll() is None, running.communicate()
+        written = list((tranche.folder / "home").rglob("output.csv.partial"))
+    running.send_signal(signal.SIGKILL)
+    running.communicate()
+    assert not (tranche.folder / "out.parquet").exists()
+    done = tranche(*command)
+    assert done.returncode == 0 and "resuming" in done.stderr, done.stderr
+    assert tranche("table", "copy", "out.parquet", "out.csv").returncode == 0
+    rows = (tranche.folder / "out.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[0] for row in rows] == [f"r{i}" for i in range(300)]
+
+
+def test_tables_that_do_not_go_together_are_named(tranche):
+    (tranche.folder / "in.csv").write_text("name\na\n")
+    (tranche.folder / "other.csv").write_text("name\n1\n")
+    for source, target in (("in.csv", "in.parquet"), ("other.csv", "other.parquet")):
+        assert tranche("table", "copy", source, target).returncode == 0
+    for inputs, output, words in (
+            (("in.parquet", "in.csv"), "out.csv", "either all or none"),
+            (("in.parquet", "other.parquet"), "out.csv", "other columns or types"),
+            (("in.parquet",), "in.parquet", "is the input"),
+            (("absent.parquet",), "out.csv", "absent.parquet"),
+            (("in.parquet",), "out.xlsx", "xlsx")):
+        refused = tranche("run", *inputs, *ASK, "-o", output)
+        assert refused.returncode in (2, 3) and words in refused.stderr, refused.stderr

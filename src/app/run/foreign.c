@@ -13,7 +13,7 @@ static const struct {
     struct str magic;
     const char *what, *remedy;
 } binaries[] = {
-    { STR_INIT("PAR1"), "a Parquet file", "write its rows as lines of JSON" },
+    { STR_INIT("PAR1"), "a Parquet file", "ask about its rows with --prompt" },
     { STR_INIT("\x28\xB5\x2F\xFD"), "compressed by zstd",
       "unpack it: zstd -dc FILE | tranche run -" },
     { STR_INIT("\xFD"

@@ -210,10 +210,11 @@ static int format_check(const char *path, struct str format, struct error *e)
                          "with files under gs://.",
                          path);
     if (str_eq_c(format, "vertex-dataset"))
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "%s: Multimodal datasets are not supported. Use \"jsonl\" with files under "
-                         "gs://.",
-                         path);
+        return error_set(
+            e, ERROR_INVALID_ARGUMENT,
+            "%s: Multimodal datasets are not supported. Use \"jsonl\" with files under "
+            "gs://.",
+            path);
     return error_set(e, ERROR_INVALID_ARGUMENT, "%s: %s is not supported. Use \"jsonl\".", path,
                      quote(format).text);
 }

@@ -9,8 +9,8 @@
  *          members are the cells. Input columns go out byte for byte. Then come `answer`, or a column
  *          for each property of the schema, `error` and `tokens`; a name that the input has already gets
  *          _2 and so on.
- *          Rows that are no lines (Parquet, tables of an engine) are to be written once as JSON rows to a
- *          file, which is then the job's input; sheet_form_of refuses them until there is an engine.
+ *          Rows that are no lines (Parquet, tables of DuckDB) are copied once to CSV, which is then the job's
+ *          input (app/run/engine_tables.h).
  * Units:   line_no from 1; bytes of a head from the start of the file.
  * Errors:  of the settings: INVALID_ARGUMENT, NOT_FOUND for a column. Of a row: violations, whose path is
  *          the column.
@@ -33,7 +33,7 @@
 
 enum sheet_form { SHEET_UNKNOWN, SHEET_CSV, SHEET_TSV, SHEET_JSONL };
 /* The form by a path's ending, .gz aside; SHEET_UNKNOWN for any other. -1 with the remedy for one that
- * cannot be read or written yet: .parquet, .xlsx, .duckdb, bq://, .zst. */
+ * has no lines: .parquet, .xlsx, .duckdb, bq://, .zst. */
 int sheet_form_of(const char *path, enum sheet_form *out, struct error *e) FALLIBLE;
 
 /* The settings as the user wrote them; NULL or empty where not given. */

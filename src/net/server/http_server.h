@@ -66,7 +66,7 @@ struct http_handlers {
     /* The client has left, and a reply is still due: called once, on a thread of the server, and not
      * under its lock; must not wait. The reply must be given nevertheless. May be NULL. */
     void (*gone)(void *arg, struct http_call *c); /* http_gone is true from before this call */
-    void (*end)(void *arg, struct http_call *c); /* free what http_attach holds; may be NULL */
+    void (*end)(void *arg, struct http_call *c);  /* free what http_attach holds; may be NULL */
     void *arg;
 };
 struct http_settings {
