@@ -125,7 +125,7 @@ def test_an_answer_that_is_no_object_is_an_error_of_its_row(tranche):
                '{"type":"object","properties":{"label":{"type":"string"}}}')
     assert done.returncode == OK, done.stderr
     assert read(tranche, "reviews.out.csv") == (
-        "text,label,error,tokens\nx,,the answer is no JSON object (STOP),3\n")
+        "text,label,error,tokens\nx,,the answer is not a JSON object (STOP),3\n")
 
 
 # ---- Forms ----
@@ -203,7 +203,7 @@ def test_a_mistake_ends_the_run_before_any_work_with_one_line(tranche, arguments
 
 
 @pytest.mark.parametrize("name, content, says", [
-    ("a.csv", "id,text\n1,caf\xe9\n".encode("latin-1"), "a.csv:2: byte 0xE9 is no UTF-8; the file "
+    ("a.csv", "id,text\n1,caf\xe9\n".encode("latin-1"), "a.csv:2: byte 0xE9 is not UTF-8; the file "
      "looks like Latin-1"),
     ("a.csv", "id,text\n".encode("utf-16"), "is UTF-16"),
     ("a.csv", b"PK\x03\x04", "CSV UTF-8"),
@@ -240,7 +240,7 @@ def test_latin_1_further_down_is_a_bad_row(tranche):
     put(tranche, "a.csv", b"id,text\n" + b"1,x\n" * 100000 + b"2,caf\xe9\n")
     done = ask(tranche, "a.csv")
     assert done.returncode == SOME_FAILED
-    assert 'a.csv:100002: column "text": Byte 0xE9 is no UTF-8' in done.stderr
+    assert 'a.csv:100002: column "text": Byte 0xE9 is not UTF-8' in done.stderr
 
 
 def test_a_column_that_is_there_already_is_not_lost(tranche):

@@ -126,7 +126,8 @@ const struct command command_run = {
     .arguments = "INPUT... [-o OUTPUT]",
     .about =
         "INPUT is a file of JSON lines, a pattern in quotes, or - for standard input; each line is "
-        "{\"request\": {...}} or a bare request. What is packed by gzip is unpacked. The output "
+        "{\"request\": {...}} or a bare request. A file that is packed by gzip is unpacked. The "
+        "output "
         "has one line for each input line, in "
         "order. While it runs it is OUTPUT.partial.\n"
         "\n"

@@ -62,7 +62,7 @@ static int read_text(struct arena *a, const char *option, const char **text, str
     if (rc == 0 && str_starts(s, STR("\xEF\xBB\xBF")))
         s = str_sub(s, 3, s.len);
     if (rc == 0 && str_utf8_valid(s) != s.len)
-        rc = error_set(e, ERROR_INVALID_ARGUMENT, "%s is no UTF-8 text", *text + 1);
+        rc = error_set(e, ERROR_INVALID_ARGUMENT, "%s is not UTF-8", *text + 1);
     if (s.len && s.p[s.len - 1] == '\n')
         s.len--;
     if (s.len && s.p[s.len - 1] == '\r')

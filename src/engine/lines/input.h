@@ -5,7 +5,7 @@
  *
  * Shape:   files in the order given; a pattern's matches in byte order; "-" is standard input, copied
  *          first to a file in the state folder that has no name any more and goes when it is closed.
- *          A path that exists is itself, even with * ? [ in it. What is compressed by gzip is unpacked
+ *          A path that exists is itself, even with * ? [ in it. A gzip file is unpacked
  *          first, to such a file, too.
  * Errors:  NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT (a folder, damaged gzip bytes, zstd bytes) naming
  *          the path; RESOURCE_EXHAUSTED when the disk is full;

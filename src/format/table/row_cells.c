@@ -97,7 +97,7 @@ static struct cell *json_cells(const struct sheet *t, struct arena *a, struct st
     }
     if (!root && bad) {
         struct violation *v = add(bad, at, (struct str){ 0 }, "");
-        (void)snprintf(v->message, sizeof v->message, "The row is no JSON object: %.200s.",
+        (void)snprintf(v->message, sizeof v->message, "The row is not a JSON object: %.200s.",
                        why.msg);
         (void)snprintf(v->remedy, sizeof v->remedy,
                        "Write one object on each line, as in {\"id\": 7, \"text\": \"...\"}.");

@@ -361,7 +361,7 @@ static bool check_text(const struct sheet *t, const struct cell *cell, struct st
                             STR_ARG(t->columns.name[p->column])),
                    sizeof v->path);
         (void)snprintf(v->message, sizeof v->message,
-                       "Byte 0x%02X is no UTF-8; the file may be Latin-1 (Windows-1252).",
+                       "Byte 0x%02X is not UTF-8; the file may be Latin-1 (Windows-1252).",
                        (unsigned char)c->text.p[valid]);
         (void)snprintf(v->remedy, sizeof v->remedy,
                        "Convert it, as in: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW.");

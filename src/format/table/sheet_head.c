@@ -31,7 +31,7 @@ static int refuse_binary(const struct sheet_head *h, struct error *e)
             return error_set(e, ERROR_INVALID_ARGUMENT, "%s %s", h->name, kinds[i].what);
     if (h->bytes.len && memchr(h->bytes.p, '\0', h->bytes.len))
         return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "%s has bytes of zero: it is no CSV, TSV or JSON text", h->name);
+                         "%s has bytes of zero: it is not CSV, TSV or JSON", h->name);
     return 0;
 }
 
@@ -51,7 +51,7 @@ static int refuse_latin1(const struct sheet_head *h, struct error *e)
     if (valid == h->bytes.len || (!h->whole && h->bytes.len - valid <= CUT_BYTES_MAX))
         return 0;
     return error_set(e, ERROR_INVALID_ARGUMENT,
-                     "%s:%llu: byte 0x%02X is no UTF-8; the file looks like Latin-1 "
+                     "%s:%llu: byte 0x%02X is not UTF-8; the file looks like Latin-1 "
                      "(Windows-1252). Convert it: iconv -f WINDOWS-1252 -t UTF-8 %s > NEW",
                      h->name, (unsigned long long)line_at(h->bytes, valid),
                      (unsigned char)h->bytes.p[valid], h->name);

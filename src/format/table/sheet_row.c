@@ -76,7 +76,7 @@ static void take_response(const struct sheet *t, struct arena *a, struct str res
     if (yyjson_is_obj(object))
         out->object = object;
     else
-        out->error = reason_of(a, root, "the answer is no JSON object");
+        out->error = reason_of(a, root, "the answer is not a JSON object");
 }
 
 static struct answered take_answer(const struct sheet *t, struct arena *a,

@@ -129,7 +129,7 @@ static void test_fields_of_a_schema_become_columns(void **state)
                   "null,\"tokens\":9}\n");
     assert_output("a.csv", "text\n", "x", (struct sheet_options){ .schema = schema },
                   (struct sheet_answer){ .response = STR_INIT(ANSWER("no")) },
-                  "text,label,parts,score,error,tokens\nx,,,,the answer is no JSON object "
+                  "text,label,parts,score,error,tokens\nx,,,,the answer is not a JSON object "
                   "(STOP),9\n");
 }
 
@@ -274,9 +274,9 @@ static void test_a_bad_row_is_named_by_its_column(void **state)
     assert_bad("a.csv", "id,text\n", "1,a,b", "", "The row has 3 cells, the header 2.", 0);
     assert_bad("a.csv", "id,text\n", "1,\"a\"b", "column \"text\"", "behind its closing quote", 2);
     assert_bad("a.csv", "id,text\n", "1,\"a", "column \"text\"", "not closed", 2);
-    assert_bad("a.csv", "id,text\n", "1,caf\xE9", "column \"text\"", "Byte 0xE9 is no UTF-8", 2);
-    assert_bad("a.jsonl", "{\"text\":\"x\"}\n", "{\"text\":", "", "no JSON object", 8);
-    assert_bad("a.jsonl", "{\"text\":\"x\"}\n", "[1]", "", "no JSON object", 0);
+    assert_bad("a.csv", "id,text\n", "1,caf\xE9", "column \"text\"", "Byte 0xE9 is not UTF-8", 2);
+    assert_bad("a.jsonl", "{\"text\":\"x\"}\n", "{\"text\":", "", "not a JSON object", 8);
+    assert_bad("a.jsonl", "{\"text\":\"x\"}\n", "[1]", "", "not a JSON object", 0);
     assert_bad("a.jsonl", "{\"text\":\"x\"}\n", "{\"text\":\"x\",\"new\":1}", "column \"new\"",
                "No row in the first 256 KiB", 0);
 }
@@ -291,7 +291,8 @@ static void test_mistakes_are_found_before_the_first_row(void **state)
     (void)state;
     assert_refused("a.csv", "id,txt\n", none, "did you mean \"txt\"?");
     assert_refused("a.csv", "", none, "a.csv is empty");
-    assert_refused("a.csv", "id,caf\xE9\n", none, "a.csv:1: byte 0xE9 is no UTF-8; the file looks");
+    assert_refused("a.csv", "id,caf\xE9\n", none,
+                   "a.csv:1: byte 0xE9 is not UTF-8; the file looks");
     assert_refused("a.csv", "id,text\n1,caf\xE9\n", none, "a.csv:2: byte 0xE9");
     assert_refused("a.csv", "\xFF\xFEi", none, "is UTF-16");
     assert_refused("a.csv", "PK\x03\x04", none, "save it as \"CSV UTF-8\"");
