@@ -100,7 +100,7 @@ def test_where_and_limit_give_a_first_look(tranche):
 def test_a_where_that_chooses_no_row_ends_the_run(tranche):
     put(tranche, "reviews.csv", REVIEWS)
     done = ask(tranche, "reviews.csv", "--where", "stars > 5")
-    assert (done.returncode, done.stderr) == (INPUT, "error: the input has no lines\n")
+    assert (done.returncode, done.stderr) == (INPUT, "error: --where chooses no row of the input\n")
 
 
 def test_texts_come_from_files_and_a_schema_makes_columns(tranche):

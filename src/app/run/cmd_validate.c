@@ -220,8 +220,6 @@ static int validation_run(struct validation *v, struct error *e)
         local_job_input(j, w->path, w->path_count, w->output, e) < 0 ||
         local_job_predictor(j, e) < 0 || local_job_ingest(j, e) < 0)
         return -1;
-    if (j->ingest.lines == 0)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "the input has no lines");
     j->stage = EXIT_INTERNAL;
     if (j->rows && print_prompts(v, e) < 0)
         return -1;

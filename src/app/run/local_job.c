@@ -120,7 +120,13 @@ int local_job_ingest(struct local_job *j, struct error *e)
     o.predictor = j->predictor;
     if (slow)
         terminal_note(&j->terminal, "checking %s of input ...", human_bytes(HUMAN, j->input.bytes));
-    return ingest_run(&j->input, &o, &j->ingest, e);
+    if (ingest_run(&j->input, &o, &j->ingest, e) < 0)
+        return -1;
+    if (j->ingest.lines)
+        return 0;
+    return error_set(e, ERROR_INVALID_ARGUMENT,
+                     j->rows && j->rows->where ? "--where chooses no row of the input"
+                                               : "the input has no lines");
 }
 
 void local_job_release(struct local_job *j)

@@ -52,7 +52,7 @@ int local_job_input(struct local_job *j, const char *const *paths, uint32_t coun
                     const char *output, struct error *e) FALLIBLE;
 /* A model that takes only whole jobs has none. */
 int local_job_predictor(struct local_job *j, struct error *e) FALLIBLE;
-/* rules.limit, .on_bad and so on may be set before. */
+/* rules.limit, .on_bad and so on may be set before. An input without lines is an error. */
 int local_job_ingest(struct local_job *j, struct error *e) FALLIBLE;
 void local_job_release(struct local_job *j);
 

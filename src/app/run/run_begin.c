@@ -178,8 +178,6 @@ int run_step_check(struct run *r, struct error *e)
     };
     if (local_job_ingest(j, e) < 0)
         return -1;
-    if (j->ingest.lines == 0)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "the input has no lines");
     return r->o->strict ? judge_bad(r, e) : STEP_NEXT;
 }
 
