@@ -158,6 +158,18 @@ def test_a_link_as_output_stays_a_link(tranche):
     assert text_of(tranche.rows("data/real.jsonl")[0]) == "echo: line 0"
 
 
+def test_a_link_to_a_file_that_is_not_there_yet_makes_it(tranche):
+    batch(tranche, count=1)
+    (tranche.folder / "data").mkdir()
+    (tranche.folder / "data" / "second.jsonl").symlink_to("real.jsonl")
+    (tranche.folder / "link.jsonl").symlink_to("data/second.jsonl")
+    assert tranche("run", "in.jsonl", *FAKE, "-o", "link.jsonl").returncode == OK
+    assert (tranche.folder / "link.jsonl").is_symlink() and (tranche.folder / "data" / "second.jsonl").is_symlink()
+    assert text_of(tranche.rows("data/real.jsonl")[0]) == "echo: line 0"
+    (tranche.folder / "ring.jsonl").symlink_to("ring.jsonl")
+    assert tranche("run", "in.jsonl", *FAKE, "-o", "ring.jsonl").returncode != OK
+
+
 # ---- The wrong surroundings ----
 
 

@@ -14,6 +14,8 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+#define LINKS_MAX 40 /* one behind another, as Linux follows them */
+
 const char *output_default(struct arena *a, const struct input *in, bool from_stdin,
                            struct error *e)
 {
@@ -47,16 +49,34 @@ bool output_is_input(const char *path, const struct input *in)
     return strcmp(path, "-") != 0 && stat(path, &out) == 0 && input_has(in, &out);
 }
 
-/* A link to a file stays a link: the answers go to where it leads. */
+/* The path that a link names, whether it is there or not; or NULL. */
+static const char *link_target(struct arena *a, const char *path)
+{
+    char target[PATH_MAX];
+    ssize_t len = readlink(path, target, sizeof target - 1);
+    const char *slash = strrchr(path, '/');
+
+    if (len <= 0)
+        return NULL;
+    target[len] = '\0';
+    if (target[0] == '/' || !slash)
+        return arena_copy(a, target, (size_t)len);
+    return arena_textf(a, "%.*s/%s", (int)(slash - path), path, target);
+}
+
+/* A link to a file stays a link: the answers go to where it leads, also when no file is there yet. */
 static const char *follow_link(struct arena *a, const char *path)
 {
     struct stat link, target;
-    char real[PATH_MAX];
 
-    if (lstat(path, &link) < 0 || !S_ISLNK(link.st_mode) || stat(path, &target) < 0 ||
-        !S_ISREG(target.st_mode) || !realpath(path, real))
-        return path;
-    return arena_copy(a, real, strlen(real));
+    for (int i = 0; i < LINKS_MAX && lstat(path, &link) == 0 && S_ISLNK(link.st_mode); i++) {
+        bool follow = stat(path, &target) == 0 ? S_ISREG(target.st_mode) : errno == ENOENT;
+        const char *next = follow ? link_target(a, path) : NULL;
+        if (!next)
+            break;
+        path = next;
+    }
+    return path;
 }
 
 static int check_file(const char *path, const struct input *in, bool in_place, struct error *e)
