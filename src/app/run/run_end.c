@@ -172,16 +172,23 @@ static void add_option(struct buf *out, const char *name, const char *value)
     add_word(out, value);
 }
 
-/* The command that answers what failed, with the options that say who answers. Refused lines must be mended
- * in the input first, so that one is named. */
+/* The command that answers what failed, with the options that say who answers; else one that shows the
+ * answers. Refused lines must be mended in the input first, so that one is named. */
 static void choose_next(struct run *r)
 {
     const struct run_options *o = r->o;
     struct buf text = BUF_INIT(SUMMARY_BYTES_MAX);
 
-    if (r->summary.progress.counters.failed == 0 || r->streams || o->given || o->limit ||
-        r->job.rows)
+    if (r->streams)
         return;
+    if (r->summary.progress.counters.failed == 0 || o->given || o->limit) {
+        buf_add_c(&text, "tranche show ");
+        add_word(&text, r->output);
+        buf_add_c(&text, r->summary.progress.counters.failed ? " --status failed" : "");
+        r->summary.next = arena_copy(&r->job.arena, text.p, text.len);
+        buf_release(&text);
+        return;
+    }
     buf_add_c(&text, "tranche run");
     for (uint32_t i = 0; i < r->path_count && r->job.ingest.bad; i++) {
         buf_add_char(&text, ' ');
