@@ -1,4 +1,5 @@
 /* grammar_scalar.c -- numbers and strings as regular expressions. */
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -389,6 +390,80 @@ static void string_leaf(struct grammar *g, const struct conjuncts *set, uint32_t
     buf_release(&text);
 }
 
+/* The engine's lexer has states for each character that an expression counts. So longer texts are counted
+ * in blocks, which the parser counts: the states do not grow with the text. */
+#define TEXT_WHOLE_MAX 256 /* characters that one expression counts */
+#define TEXT_BLOCK 64
+
+/* A terminal of least to most characters (UINT64_MAX: any number). */
+static struct symbol characters(struct grammar *g, const char *before, uint64_t least,
+                                uint64_t most, const char *behind)
+{
+    struct buf text = BUF_INIT(256);
+
+    buf_addf(&text, "/%s" STRING_CHAR "{%llu,", before, (unsigned long long)least);
+    if (most != UINT64_MAX)
+        buf_addf(&text, "%llu", (unsigned long long)most);
+    buf_addf(&text, "}%s/", behind);
+    struct symbol s = symbol_terminal(g, buf_str(&text));
+    buf_release(&text);
+    return s;
+}
+
+/* least to most blocks (UINT64_MAX: any number), then a last part of so many characters and the quote. */
+static void blocks_add(struct grammar *g, uint32_t rule, const uint64_t blocks[2],
+                       const uint64_t last[2])
+{
+    struct symbol block = characters(g, "", TEXT_BLOCK, TEXT_BLOCK, "");
+    struct buf text = BUF_INIT(64);
+
+    buf_addf(&text, "%.*s{%llu,", STR_ARG(block.text), (unsigned long long)blocks[0]);
+    if (blocks[1] != UINT64_MAX)
+        buf_addf(&text, "%llu", (unsigned long long)blocks[1]);
+    buf_add_char(&text, '}');
+    const struct symbol all[] = { symbol_text(g, buf_str(&text)),
+                                  characters(g, "", last[0], last[1], "\"") };
+    if (blocks[1])
+        rule_add(g, rule, all, 2);
+    else
+        rule_add(g, rule, all + 1, 1);
+    buf_release(&text);
+}
+
+/* least to most characters and the quote behind them, in blocks. */
+static uint32_t blocks_rule(struct grammar *g, uint64_t least, uint64_t most)
+{
+    const uint64_t full = TEXT_BLOCK - 1, few = least / TEXT_BLOCK, over = least % TEXT_BLOCK;
+    const uint64_t many = most == UINT64_MAX ? UINT64_MAX : most / TEXT_BLOCK;
+    uint32_t rule = rule_new(g);
+
+    assert(least <= most);
+    blocks_add(g, rule, (uint64_t[]){ few, few },
+               (uint64_t[]){ over, many == few ? most % TEXT_BLOCK : full });
+    if (many == UINT64_MAX || many > few + 1)
+        blocks_add(g, rule, (uint64_t[]){ few + 1, many == UINT64_MAX ? UINT64_MAX : many - 1 },
+                   (uint64_t[]){ 0, full });
+    if (many != UINT64_MAX && many > few)
+        blocks_add(g, rule, (uint64_t[]){ many, many }, (uint64_t[]){ 0, most % TEXT_BLOCK });
+    return rule;
+}
+
+/* The first block has the quote before it: a text is one expression where it is short, beside others. */
+static void add_long_text(struct grammar *g, uint32_t rule, uint64_t least, uint64_t most)
+{
+    uint64_t rest_most = most == UINT64_MAX ? UINT64_MAX : most - TEXT_BLOCK;
+    uint32_t rest = blocks_rule(g, least > TEXT_BLOCK ? least - TEXT_BLOCK : 0, rest_most);
+    const struct symbol all[] = { characters(g, "\"", TEXT_BLOCK, TEXT_BLOCK, ""),
+                                  symbol_rule(rest) };
+
+    assert(most > TEXT_BLOCK);
+    rule_add(g, rule, all, 2);
+    if (least >= TEXT_BLOCK)
+        return;
+    struct symbol whole = characters(g, "\"", least, TEXT_BLOCK - 1, "\"");
+    rule_add(g, rule, &whole, 1);
+}
+
 int grammar_string(struct grammar *g, const struct conjuncts *set, uint32_t rule)
 {
     struct strings in = { .max_length = UINT64_MAX };
@@ -411,13 +486,12 @@ int grammar_string(struct grammar *g, const struct conjuncts *set, uint32_t rule
         string_leaf(g, set, rule, &in);
         return 0;
     }
-    struct buf text = BUF_INIT(256);
-    buf_addf(&text, "/\"" STRING_CHAR "{%llu,", (unsigned long long)in.min_length);
-    if (in.max_length != UINT64_MAX)
-        buf_addf(&text, "%llu", (unsigned long long)in.max_length);
-    buf_add_c(&text, "}\"/");
-    struct symbol string = symbol_terminal(g, buf_str(&text));
+    bool any = in.max_length == UINT64_MAX;
+    if ((any ? in.min_length : in.max_length) > TEXT_WHOLE_MAX) {
+        add_long_text(g, rule, in.min_length, in.max_length);
+        return 0;
+    }
+    struct symbol string = characters(g, "\"", in.min_length, in.max_length, "\"");
     rule_add(g, rule, &string, 1);
-    buf_release(&text);
     return 0;
 }

@@ -9,10 +9,16 @@
 
 /* Sets of tokens that one search for a free name may take. */
 #define NAME_SEARCH_MASKS 100
+/* Tokens between two renewals of a matcher: so many, and this part of the answer, so that the tokens which
+ * are taken again are few times those of the answer. */
+#define RENEW_TOKENS_MIN 64
+#define RENEW_PART 8
 
 struct follower {
     struct constraint *constraint;
     LlgMatcher *matcher;
+    struct tokens taken;
+    uint32_t renewed_at; /* of taken */
     struct names names;
     struct name_position tried; /* scratch */
     uint32_t *mask;
@@ -119,14 +125,20 @@ static bool repeats_name(struct follower *f, int32_t token)
 
 /* ---- Following ---- */
 
+static LlgMatcher *matcher_new(struct constraint *k)
+{
+    lock(&k->cloning);
+    LlgMatcher *m = llg_clone_matcher(k->matcher);
+    unlock(&k->cloning);
+    return m;
+}
+
 struct follower *follower_new(struct constraint *k)
 {
     struct follower *f = mem_alloc(sizeof *f);
 
     f->constraint = k;
-    lock(&k->cloning);
-    f->matcher = llg_clone_matcher(k->matcher);
-    unlock(&k->cloning);
+    f->matcher = matcher_new(k);
     names_init(&f->names, k->limits_names);
     f->mask = mem_array((k->all->vocab + 31) / 32 + 1, sizeof *f->mask);
     return f;
@@ -137,6 +149,7 @@ void follower_free(struct follower *f)
     if (!f)
         return;
     llg_free_matcher(f->matcher);
+    tokens_release(&f->taken);
     names_release(&f->names);
     mem_free(f->mask);
     mem_free(f);
@@ -150,12 +163,38 @@ static int failed(struct follower *f, struct error *e)
                      why ? (int)strcspn(why, "\n") : 7, why ? why : "unknown");
 }
 
-bool follower_allows(struct follower *f, int32_t token)
+/* A matcher keeps the states of all places of the answer that it looked at, and fails when they are too many.
+ * Another one that only takes the answer's tokens has few. False: the failure stays, because the last
+ * renewal was a short time ago or the tokens themselves need too many. */
+static bool renew(struct follower *f)
+{
+    uint32_t since = f->taken.count - f->renewed_at;
+
+    if (!llg_matcher_is_error(f->matcher) || since < RENEW_TOKENS_MIN ||
+        since < f->taken.count / RENEW_PART)
+        return false;
+    llg_free_matcher(f->matcher);
+    f->matcher = matcher_new(f->constraint);
+    f->renewed_at = f->taken.count;
+    return llg_matcher_consume_tokens(f->matcher, (const uint32_t *)f->taken.item,
+                                      f->taken.count) == 0;
+}
+
+/* True when the matcher takes the token next. */
+static bool is_next(struct follower *f, int32_t token)
 {
     uint32_t one = (uint32_t)token;
 
-    if (f->has_mask ? !is_set(f->mask, token)
-                    : llg_matcher_validate_tokens(f->matcher, &one, 1) != 1)
+    do {
+        if (llg_matcher_validate_tokens(f->matcher, &one, 1) == 1)
+            return true;
+    } while (renew(f));
+    return false;
+}
+
+bool follower_allows(struct follower *f, int32_t token)
+{
+    if (f->has_mask ? !is_set(f->mask, token) : !is_next(f, token))
         return false;
     if (!repeats_name(f, token))
         return true;
@@ -170,7 +209,9 @@ const uint32_t *follower_mask(struct follower *f, struct error *e)
 
     if (f->has_mask)
         return f->mask;
-    if (llg_matcher_compute_mask_into(f->matcher, f->mask, bytes) < 0) {
+    while (llg_matcher_compute_mask_into(f->matcher, f->mask, bytes) < 0) {
+        if (renew(f))
+            continue;
         (void)failed(f, e);
         return NULL;
     }
@@ -188,13 +229,20 @@ int follower_accept(struct follower *f, int32_t token, struct error *e)
                              "The schema leaves no name but one that the object has already");
         names_keep(&f->names, piece_of(f, token));
     }
-    return llg_matcher_consume_token(f->matcher, (uint32_t)token) < 0 ? failed(f, e) : 0;
+    while (llg_matcher_consume_token(f->matcher, (uint32_t)token) < 0)
+        if (!renew(f))
+            return failed(f, e);
+    tokens_add(&f->taken, token);
+    return 0;
 }
 
 uint32_t follower_forced(struct follower *f, int32_t *out, uint32_t cap)
 {
-    int32_t count = llg_matcher_compute_ff_tokens(f->matcher, (uint32_t *)out, cap);
+    int32_t count;
 
+    do
+        count = llg_matcher_compute_ff_tokens(f->matcher, (uint32_t *)out, cap);
+    while (count < 0 && renew(f));
     return count > 0 ? (uint32_t)count : 0;
 }
 

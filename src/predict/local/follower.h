@@ -8,6 +8,9 @@
  *          fed one at a time.
  * Names:   an object's names never repeat, which the grammar alone cannot say: a token is not allowed when
  *          it completes a name that is there, or when every name that can follow it is there.
+ * Memory:  a matcher of llguidance keeps states of each place that it has looked at, up to
+ *          CONSTRAINT_LEXER_STATES. When they are used up it is replaced by a new one, which takes the
+ *          answer's tokens again. So a long answer ends with an error only when its own tokens need as many.
  * Errors:  INVALID_ARGUMENT when following takes more steps than the limits of constraint.h allow, or
  *          when nothing may come; the answer ends with it.
  * Threads: one owner, the batcher.

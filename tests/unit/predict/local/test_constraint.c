@@ -24,7 +24,7 @@ static int open_world(void **state)
 {
     struct world *w = mem_alloc(sizeof *w);
 
-    w->fake = fake_open(2048, 8, 256);
+    w->fake = fake_open(FAKE_CELLS_MAX, 8, 256);
     const struct batcher_plan plan = { .sequences = 4, .rows_max = 256 };
     w->batcher = batcher_new(&w->fake->base, &plan);
     w->constraints = constraints_new(&w->fake->base);
@@ -291,6 +291,81 @@ static void test_an_answer_cut_among_forced_tokens_is_at_its_limit(void **state)
     task_free(done);
 }
 
+/* Goal: a long text has the characters that its bounds ask for, however it is counted. Method: one text,
+ * with escapes and characters of several bytes, and after each character the two questions: may it end, may
+ * it go on? */
+static void test_a_long_text_ends_within_its_bounds(void **state)
+{
+    static const struct {
+        uint32_t least, most; /* 0: any */
+    } bounds[] = { { 0, 257 },   { 63, 258 },  { 64, 320 },   { 65, 321 },   { 127, 511 },
+                   { 128, 512 }, { 257, 257 }, { 300, 0 },    { 320, 0 },    { 256, 319 },
+                   { 256, 0 },   { 0, 256 },   { 320, 3000 }, { 383, 1023 }, { 1000, 1001 } };
+    static const char *const character[] = {
+        "a", " ", "\xc3\xa9", "\\n", "\\\"", "\xf0\x9f\x99\x82"
+    };
+    struct world *w = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(bounds); i++) {
+        uint32_t most = bounds[i].most ? bounds[i].most : UINT32_MAX;
+        char schema[128];
+        struct error e = { 0 };
+        int n = snprintf(schema, sizeof schema, "{\"type\":\"string\",\"minLength\":%u",
+                         bounds[i].least);
+        if (bounds[i].most)
+            n += snprintf(schema + n, sizeof schema - (size_t)n, ",\"maxLength\":%u", most);
+        (void)snprintf(schema + n, sizeof schema - (size_t)n, "}");
+        struct constraint *k = constraint_for(w, ANSWER_JSON, schema);
+        struct follower *f = follower_new(k);
+        assert_int_equal(follower_accept(f, '"', &e), 0);
+        for (uint32_t len = 0; len <= 3100 && len < most; len++) {
+            if (follower_allows(f, '"') != (len >= bounds[i].least))
+                fail_msg("%s: %u characters", schema, len);
+            assert_true(follower_allows(f, 'a'));
+            for (const char *c = character[len * 7 % 11 % ARRAY_LEN(character)]; *c; c++)
+                if (follower_accept(f, (unsigned char)*c, &e) < 0)
+                    fail_msg("%s: %u characters: %s", schema, len, e.msg);
+        }
+        if (bounds[i].most) {
+            assert_false(follower_allows(f, 'a'));
+            assert_true(follower_allows(f, '"'));
+        }
+        follower_free(f);
+        constraint_release(k);
+    }
+}
+
+/* Goal: an answer does not end with an error because of the places that it has passed. Method: sixty texts
+ * whose bounds differ, which have more states together than a matcher may keep, greedy and at chance. */
+static void test_a_long_answer_outlives_the_states_of_a_matcher(void **state)
+{
+    struct world *w = *state;
+    struct buf schema = BUF_INIT(16384);
+
+    buf_add_c(&schema, "{\"type\":\"object\",\"properties\":{");
+    for (int i = 0; i < 60; i++)
+        buf_addf(&schema, "%s\"p%d\":{\"type\":\"string\",\"minLength\":%d,\"maxLength\":%d}",
+                 i ? "," : "", i, 20 + i, 100 + i);
+    buf_add_c(&schema, "},\"required\":[");
+    for (int i = 0; i < 60; i++)
+        buf_addf(&schema, "%s\"p%d\"", i ? "," : "", i);
+    buf_add_c(&schema, "]}");
+    for (uint64_t seed = 0; seed < 3; seed++) {
+        struct task *t = task_new(), *done;
+        struct error e = { 0 };
+        tokens_append(&t->prompt, (const int32_t[]){ 'q', '9', '>' }, 3);
+        t->tokens_max = 3900;
+        t->constraint = constraint_for(w, ANSWER_JSON, schema.p);
+        t->sampling = (struct sampling){ .temperature = (float)seed, .top_p = 1, .seed = seed };
+        batcher_add(w->batcher, t);
+        while (!(done = batcher_done(w->batcher)))
+            assert_int_equal(batcher_step(w->batcher, &e), 0);
+        assert_string_equal(done->error.msg, "");
+        task_free(done);
+    }
+    buf_release(&schema);
+}
+
 #define WORLD_TEST(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
 int main(void)
 {
@@ -302,6 +377,8 @@ int main(void)
         WORLD_TEST(test_what_cannot_be_followed_is_refused_at_its_keyword),
         WORLD_TEST(test_a_schema_has_a_limit_of_bytes),
         WORLD_TEST(test_more_schemas_than_are_kept_can_be_used),
+        WORLD_TEST(test_a_long_text_ends_within_its_bounds),
+        WORLD_TEST(test_a_long_answer_outlives_the_states_of_a_matcher),
         WORLD_TEST(test_an_answer_cut_among_forced_tokens_is_at_its_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
