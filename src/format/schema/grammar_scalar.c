@@ -472,6 +472,11 @@ int grammar_string(struct grammar *g, const struct conjuncts *set, uint32_t rule
         const struct schema_node *n = &g->s->node[set->item[i].node];
         in.min_length = n->min_length > in.min_length ? n->min_length : in.min_length;
         in.max_length = n->max_length < in.max_length ? n->max_length : in.max_length;
+        if (n->pattern && pattern_overlap(n->pattern) > SCHEMA_PATTERN_OVERLAP_MAX)
+            return grammar_fault(
+                g, set->item[i].node, "pattern",
+                "A repetition of the pattern counts over 400 and can begin anywhere.",
+                "Begin the pattern with ^, or count less.");
         if (n->pattern || (n->format && n->format->pattern)) {
             in.keyword = n->pattern ? "pattern" : "format";
             in.node = set->item[i].node;

@@ -156,6 +156,25 @@ struct str pattern_text(const struct pattern *p)
     return (struct str){ p->text, p->len };
 }
 
+uint64_t pattern_overlap(const struct pattern *pattern)
+{
+    struct str p = pattern_text(pattern);
+    bool many = !str_starts(p, STR("^")); /* what comes next can begin at many characters */
+    uint64_t most = 0;
+
+    for (size_t i = 0; i < p.len; i++) {
+        char c = p.p[i];
+        uint64_t times = c == '{' ? repeat_at(p, i) : 1;
+        if (c == '\\')
+            i++;
+        else if (c == '[')
+            i = class_end(p, i) - 1;
+        many = many || c == '*' || c == '+' || c == '|';
+        most = many && times > most ? times : most;
+    }
+    return most;
+}
+
 bool pattern_finds(const struct pattern *p, struct str text, uint64_t *steps)
 {
     PCRE2_SPTR subject = (PCRE2_SPTR)(text.p ? text.p : "");

@@ -205,6 +205,8 @@ static void test_what_cannot_be_followed_is_refused_at_its_keyword(void **state)
         { "{\"type\":\"array\",\"items\":{\"type\":\"string\",\"pattern\":\"(?=x)y\"}}",
           "items.pattern" },
         { "{\"type\":\"string\",\"pattern\":\"^a$\",\"minLength\":2}", "pattern" },
+        { "{\"type\":\"string\",\"pattern\":\".{401}a\"}", "pattern" },
+        { "{\"items\":{\"pattern\":\"^x*[^*]\\\\{y{401}\"}}", "items.pattern" },
         { "{\"properties\":{\"a\":{\"uniqueItems\":true}}}", "properties.a.uniqueItems" },
         { "{\"items\":{\"if\":{}}}", "items.if" },
         { "{\"x-guidance\":{\"lenient\":true}}", "x-guidance" },
@@ -251,6 +253,20 @@ static void test_a_schema_has_a_limit_of_bytes(void **state)
         }
         buf_release(&text);
     }
+}
+
+/* Goal: a repetition at the limit is taken, and a larger one where it can begin at one character only. */
+static void test_large_repetitions_are_taken_where_they_begin_once(void **state)
+{
+    static const char *const cases[] = {
+        "{\"pattern\":\".{400}a\"}",
+        "{\"pattern\":\"^[*]{401}\\\\*{401}$\"}",
+        "{\"pattern\":\"^a{1000}b*$\"}",
+    };
+    struct world *w = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        constraint_release(constraint_for(w, ANSWER_JSON, cases[i]));
 }
 
 /* Goal: the same schema is compiled once, and the list of compiled ones stays within its limit. */
@@ -376,6 +392,7 @@ int main(void)
         WORLD_TEST(test_names_never_repeat_and_always_end),
         WORLD_TEST(test_what_cannot_be_followed_is_refused_at_its_keyword),
         WORLD_TEST(test_a_schema_has_a_limit_of_bytes),
+        WORLD_TEST(test_large_repetitions_are_taken_where_they_begin_once),
         WORLD_TEST(test_more_schemas_than_are_kept_can_be_used),
         WORLD_TEST(test_a_long_text_ends_within_its_bounds),
         WORLD_TEST(test_a_long_answer_outlives_the_states_of_a_matcher),
