@@ -245,6 +245,15 @@ static bool is_still(struct hub *h, uint64_t now)
     return false;
 }
 
+static uint32_t list_count(const struct hub_list *l)
+{
+    uint32_t count = 0;
+
+    for (const struct hub_item *i = l->first; i; i = i->next)
+        count++;
+    return count;
+}
+
 static void round_run(struct hub *h)
 {
     struct predictor *p = h->session;
@@ -257,11 +266,12 @@ static void round_run(struct hub *h)
     calls_look(h, &t); /* a call past its deadline is not sent */
     choose(h, &t);
     call_back(h, &t);
-    uint32_t ms = wait_ms(h);
+    uint32_t ms = wait_ms(h), open = h->in_flight;
     bool look = h->closing_count || system->mono_ns(system) >= h->stats_ns;
     unlock(&h->lock);
     int64_t sent = send_held(h, p, &e);
     int rc = sent < 0 ? -1 : take_answers(p, ms, &answers, &e);
+    look = look || list_count(&answers) == open; /* the last look before the hub sleeps */
     if (look && p->ops->stats)
         p->ops->stats(p, &stats);
     lock(&h->lock);
