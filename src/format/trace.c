@@ -51,6 +51,14 @@ void trace_read(struct str traceparent, struct str tracestate, struct trace *out
         memcpy(out->state, tracestate.p, tracestate.len);
 }
 
+void trace_of_text(struct str text, struct trace *out)
+{
+    size_t end = str_find(text, STR("\n"));
+
+    trace_read(str_sub(text, 0, end), str_sub(text, end == SIZE_MAX ? text.len : end + 1, text.len),
+               out);
+}
+
 void trace_write(const struct trace *t, uint64_t parent, struct buf *out)
 {
     buf_addf(out, "traceparent: 00-%s-%016llx-%02x", t->id,

@@ -27,6 +27,8 @@ struct trace {
     char state[TRACE_STATE_BYTES]; /* tracestate, or "" */
 };
 void trace_read(struct str traceparent, struct str tracestate, struct trace *out);
+/* Both headers as one text: traceparent, a line end, tracestate. */
+void trace_of_text(struct str text, struct trace *out);
 /* "traceparent: ..." and, if there is one, a line "tracestate: ..."; parent: random, of this request. */
 void trace_write(const struct trace *t, uint64_t parent, struct buf *out);
 

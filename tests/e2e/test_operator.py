@@ -561,3 +561,23 @@ def test_without_a_right_traceparent_nothing_is_sent_on(traced):
     for headers in ({}, {"traceparent": "00-zz-00-01", "tracestate": "a=1"}, {"tracestate": "a=1"}):
         generate(server, "without", **headers)
         assert {"traceparent", "tracestate"}.isdisjoint({h.lower() for h in upstream.seen[-1]})
+
+
+def test_the_trace_of_a_jobs_creation_is_kept_and_goes_with_its_requests(
+        tranche, traced):
+    server, upstream = traced
+    headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "a=1"}
+    body = {"batch": {"displayName": "x", "inputConfig": {"requests": {"requests": [
+        {"request": request(f"line {i}")["request"]} for i in range(3)]}}}}
+    status, made = server.call("/v1beta/models/m:batchGenerateContent", "POST", json.dumps(body),
+                               **headers)
+    assert status == 200, made
+    done = server.log(f"trace={TRACE}")
+    while "SUCCEEDED" not in done:
+        done = server.log(f"trace={TRACE}")
+    assert len(upstream.seen) == 3
+    assert {h["traceparent"].split("-")[1] for h in upstream.seen} == {TRACE}
+    assert len({h["traceparent"].split("-")[2] for h in upstream.seen} | {PARENT}) == 4
+    assert {h["tracestate"] for h in upstream.seen} == {"a=1"}
+    with contextlib.closing(sqlite3.connect(tranche.folder / "state" / "state.db")) as db:
+        assert db.execute("SELECT trace FROM job").fetchone()[0] == f"00-{TRACE}-{PARENT}-01\na=1"

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "predict/fake/script.h"
 
 /* Numbers can become longer when the lines of inline requests are written again. */
@@ -86,6 +87,9 @@ static int submit(struct call *c, struct job *j, const struct job_place *at, str
     service_settings(c->api->service, set);
     terms.open_max = set->queued_max;
     place_set(c, j, at);
+    if (c->trace.id[0])
+        j->trace = str_of(arena_textf(
+            c->arena, "%.*s\n%s", STR_ARG(http_header(c->http, "traceparent")), c->trace.state));
     if (request_id_take(c, j, e) < 0 || test_take(c, j, e) < 0 ||
         inlined_keep(c, inlined, &terms.inline_blob, e) < 0)
         return -1;
@@ -94,6 +98,9 @@ static int submit(struct call *c, struct job *j, const struct job_place *at, str
         return -1;
     assert(j->id > 0 && strcmp(asked.project, j->project) == 0);
     if (!existed) {
+        if (c->trace.id[0])
+            log_info("job %lld: created by call %s trace=%s", (long long)j->id, http_id(c->http),
+                     c->trace.id);
         service_wake(c->api->service);
         return 0;
     }

@@ -152,6 +152,7 @@ static int take_line(struct run *r, const struct line *line, struct error *e)
         return rc;
     }
     l->in.request->files = r->job->files;
+    l->in.request->trace = r->job->trace;
     set_digest(r, l);
     if (l->has_digest)
         rc = ledger_copy(&r->ledger, l, e);

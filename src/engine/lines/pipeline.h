@@ -56,6 +56,7 @@ struct pipeline_job {
     struct line_rules rules;         /* the same that ingest had */
     struct predictor *predictor;     /* taken */
     const struct file_source *files; /* where requests' gs:// files come from; or NULL */
+    const struct trace *trace;       /* that the requests belong to; or NULL */
     struct price price;
     struct spool *spool;
     struct render *render;

@@ -10,6 +10,7 @@
 #include "engine/service/service_inner.h"
 #include "engine/service/job_metrics.h"
 #include "format/gs.h"
+#include "format/trace.h"
 #include "format/job/vertex.h"
 
 #define HOUR_US ((int64_t)3600 * 1000000)
@@ -110,6 +111,16 @@ static int put_result(struct service *s, struct arena *a, struct job *j, struct 
     return 0;
 }
 
+/* The end of its log line; text: room for it. */
+static const char *trace_note(const struct job *j, char text[sizeof " trace=" + TRACE_ID_BYTES])
+{
+    struct trace t;
+
+    trace_of_text(j->trace, &t);
+    (void)snprintf(text, sizeof " trace=" + TRACE_ID_BYTES, "%s%s", t.id[0] ? " trace=" : "", t.id);
+    return text;
+}
+
 /* The spool stays while lines could be run again from it; the list of bad lines always. */
 static void tidy(struct service *s, const struct job *j)
 {
@@ -132,6 +143,7 @@ static void tidy(struct service *s, const struct job *j)
 /* The answers are there but their bucket is not: the job says so and keeps them as its result. */
 static int no_permission(struct service *s, struct job *j, const struct error *why, struct error *e)
 {
+    char trace[sizeof " trace=" + TRACE_ID_BYTES];
     struct job_end end = { .to = JOB_FAILED };
     char text[ERROR_MSG_BYTES];
 
@@ -146,7 +158,7 @@ static int no_permission(struct service *s, struct job *j, const struct error *w
     j->error_message = (struct str){ 0 }; /* text ends here */
     if (rc < 0)
         return -1;
-    log_warn("job %lld: failed: %s", (long long)j->id, text);
+    log_warn("job %lld: failed: %s%s", (long long)j->id, text, trace_note(j, trace));
     job_metrics_end(j);
     tidy(s, j);
     return 0;
@@ -155,6 +167,7 @@ static int no_permission(struct service *s, struct job *j, const struct error *w
 int job_output_finish(struct service *s, struct arena *a, struct job *j, enum job_state to,
                       struct blob_hasher *output, struct error *e)
 {
+    char trace[sizeof " trace=" + TRACE_ID_BYTES];
     struct job_end end = { .to = to };
 
     if (output && put_result(s, a, j, output, &end, e) < 0)
@@ -167,9 +180,10 @@ int job_output_finish(struct service *s, struct arena *a, struct job *j, enum jo
     }
     if (rc < 0)
         return -1;
-    log_info("job %lld: %s, %llu answered, %llu failed, %llu not run", (long long)j->id,
+    log_info("job %lld: %s, %llu answered, %llu failed, %llu not run%s", (long long)j->id,
              job_state_name(to), (unsigned long long)j->counters.succeeded,
-             (unsigned long long)j->counters.failed, (unsigned long long)j->counters.not_run);
+             (unsigned long long)j->counters.failed, (unsigned long long)j->counters.not_run,
+             trace_note(j, trace));
     job_metrics_end(j);
     tidy(s, j);
     return 0;
@@ -177,6 +191,7 @@ int job_output_finish(struct service *s, struct arena *a, struct job *j, enum jo
 
 int job_output_fail(struct service *s, struct job *j, const struct error *why, struct error *e)
 {
+    char trace[sizeof " trace=" + TRACE_ID_BYTES];
     struct job_end end = { .to = JOB_FAILED };
 
     j->error = why->code;
@@ -184,7 +199,7 @@ int job_output_fail(struct service *s, struct job *j, const struct error *why, s
     j->counters.not_run += counters_pending(&j->counters);
     if (job_finish(s->env.store, j, &end, e) < 0)
         return -1;
-    log_warn("job %lld: failed: %s", (long long)j->id, why->msg);
+    log_warn("job %lld: failed: %s%s", (long long)j->id, why->msg, trace_note(j, trace));
     job_metrics_end(j);
     tidy(s, j);
     return 0;

@@ -13,6 +13,7 @@
 #include "engine/service/job_files.h"
 #include "engine/service/service_inner.h"
 #include "engine/service/job_metrics.h"
+#include "format/trace.h"
 
 #define SAVE_EVERY_NS (500 * NS_PER_MS)
 #define ERROR_LINES_MIN 100
@@ -30,6 +31,7 @@ struct runner {
     struct blob_hasher *hasher; /* sees what render writes */
     struct job_metrics metrics;
     struct job_files files;
+    struct trace trace; /* of the job's creation */
     uint64_t save_due_ns;
     uint64_t done_before; /* lines, before this stretch */
     bool closing;         /* no line is run any more: only the end is made */
@@ -196,12 +198,14 @@ static int run_pipeline(struct runner *r, const struct model *m, enum pipeline_e
     struct service *s = r->service;
     struct progress p = { 0 };
 
+    trace_of_text(r->job.trace, &r->trace);
     job_files_init(&r->files, s->env.store, r->job.open ? NULL : r->job.project);
     struct pipeline_job work = {
         .rules = job_rules(&r->job),
         .input = &r->input,
         .ingest = &r->ingest,
         .files = &r->files.source,
+        .trace = r->trace.id[0] ? &r->trace : NULL,
         .price = price_of(r, m),
         .spool = r->spool,
         .render = r->render,

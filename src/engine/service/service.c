@@ -473,6 +473,7 @@ int service_retry(struct service *s, struct arena *a, const char *project, int64
     out->asked = ASKED_NOTHING;
     out->retry_of = id;
     out->test = (struct str){ 0 }; /* what was scripted for the first is not for this one */
+    out->trace = (struct str){ 0 };
     out->request_id = out->output = out->error_message = out->pause_reason = (struct str){ 0 };
     out->error = ERROR_OK;
     out->result = out->fence = 0;

@@ -97,6 +97,7 @@ struct job {
                               * gemini.h wrote it: what a resource echoes */
     struct str webhook;      /* webhookConfig as JSON, or empty */
     struct str test;         /* --test-clock: scripted outcome of all its requests, or empty */
+    struct str trace;        /* of its creation, as trace_of_text reads it; or empty */
     struct job_options options;
     struct str request_id; /* for idempotent creation, or empty */
     int64_t retry_of;      /* the job whose failures this one runs again; 0: none */

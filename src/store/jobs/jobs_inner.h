@@ -27,7 +27,8 @@
     X(queue_us, NUMBER, queue_us)        X(start_us, NUMBER, start_us)                             \
     X(ran_us, NUMBER, ran_us)            X(stretch_us, NUMBER, stretch_us)                         \
     X(fence, NUMBER, fence)              X(webhook, TEXT, webhook)                                 \
-    X(test, TEXT, test)                  X(spec, TEXT, spec)
+    X(test, TEXT, test)                  X(spec, TEXT, spec)                                       \
+    X(trace, TEXT, trace)
 #define JOB_CONTROL(X)                                                                            \
     X(state, ENUM, state)                X(wish, ENUM, asked)                                      \
     X(priority, NUMBER, priority)        X(display_name, TEXT, display_name)                       \
