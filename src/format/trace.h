@@ -3,7 +3,7 @@
  * Why: an operator follows one call of a client through this service to the server that answered it.
  *
  * Shape:   traceparent is "00-" trace-id "-" parent-id "-" flags, lower-case hex. A later version counts by
- *          its beginning. What is sent on has the same trace-id and a parent-id of its own; tracestate goes
+ *          its beginning. A header that is sent on has the same trace-id and a parent-id of its own; tracestate goes
  *          along as it came.
  * Errors:  none: a header that is not right is as one that is absent, as the standard demands.
  * Threads: none.

@@ -44,7 +44,7 @@ bool serve_model_current(void *arg, const struct model *m);
 
 /* Tells systemd, when it started us ("READY=1"). Failures are not ours to handle. */
 void serve_notify(const char *message);
-/* How often systemd wants to hear "WATCHDOG=1", with half of the time to spare; 0: never. */
+/* Half of the time after which systemd misses "WATCHDOG=1": the pause between two of them; 0: none. */
 uint64_t serve_watchdog_us(void);
 
 #endif

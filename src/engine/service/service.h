@@ -115,7 +115,7 @@ void service_drop(struct service *s, const void *owner);
 struct upstream_servers *service_upstreams(struct service *s);
 /* These are known from now on, though nothing asked them yet. They live as long as the service. */
 void service_upstreams_add(struct service *s, const struct upstream *u, uint32_t count);
-/* How often the scheduler has looked at its jobs: several times a second, unless something holds it up. */
+/* Number of turns of the scheduler's loop: it grows several times a second, unless something holds it up. */
 uint64_t service_turns(struct service *s);
 /* Sets the metrics of jobs that are not final. */
 void service_measure(struct service *s);
