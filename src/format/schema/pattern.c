@@ -194,28 +194,39 @@ bool pattern_finds(const struct pattern *p, struct str text, uint64_t *steps)
     return rc >= 0;
 }
 
+/* What begins here that no grammar can follow; NULL: nothing. */
+static const char *irregular_at(struct str p)
+{
+    static const struct {
+        struct str mark;
+        const char *words;
+    } marks[] = {
+        { STR_INIT("\\b"), "a word boundary" },  { STR_INIT("\\B"), "a word boundary" },
+        { STR_INIT("\\k"), "a back-reference" }, { STR_INIT("(?="), "a look-around" },
+        { STR_INIT("(?!"), "a look-around" },    { STR_INIT("(?<="), "a look-around" },
+        { STR_INIT("(?<!"), "a look-around" },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(marks); i++)
+        if (str_starts(p, marks[i].mark))
+            return marks[i].words;
+    bool numbered = p.len > 1 && p.p[0] == '\\' && p.p[1] >= '1' && p.p[1] <= '9';
+    return numbered ? "a back-reference" : NULL;
+}
+
 const char *pattern_irregular(const struct pattern *p)
 {
     struct str text = pattern_text(p);
+    const char *words = NULL;
 
-    for (size_t i = 0; i + 1 < text.len; i++) {
-        char c = text.p[i], next = text.p[i + 1];
-        if (c == '[') {
+    for (size_t i = 0; i < text.len && !words; i++) {
+        words = irregular_at(str_sub(text, i, text.len));
+        if (text.p[i] == '[')
             i = class_end(text, i) - 1;
-        } else if (c == '\\') {
-            if (next == 'b' || next == 'B')
-                return "a word boundary";
-            if ((next >= '1' && next <= '9') || next == 'k')
-                return "a back-reference";
+        else if (text.p[i] == '\\')
             i++;
-        } else if (c == '(' && next == '?') {
-            struct str mark = str_sub(text, i + 2, 2);
-            char kind = mark.len ? mark.p[0] : ':', side = mark.len > 1 ? mark.p[1] : '=';
-            if (kind == '=' || kind == '!' || (kind == '<' && (side == '=' || side == '!')))
-                return "a look-around";
-        }
     }
-    return NULL;
+    return words;
 }
 
 /* ---- As a terminal ---- */

@@ -39,7 +39,7 @@ static bool is_set(const uint32_t *mask, int32_t token)
     return mask[token / 32] >> (token % 32) & 1;
 }
 
-/* What a search for a name that is still free may do, and where it has been. */
+/* A search for a name that is still free: the steps that it has left, and where it has been. */
 struct name_search {
     struct follower *f;
     uint32_t masks; /* left */
