@@ -1,7 +1,14 @@
-#include "format/schema/schema.h"
-
+/* google.c -- Google's Schema written as JSON Schema, which the reader then reads.
+ *
+ * Why: there is one reader and one table of keywords; Google's dialect differs in words (nullable, ref, types
+ * in any case, enum values of numbers as strings), and in that an object that names properties has no others.
+ */
+#include <stdarg.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
 
+#include "format/schema/reader.h"
 #include "base/json_write.h"
 #include "base/mem.h"
 #include "format/request/fields.h"
@@ -12,14 +19,15 @@
 
 struct writer {
     struct json_writer json;
-    yyjson_val *defs; /* of the schema at the top, or NULL */
-    unsigned depth;   /* of the schema that is being written */
+    yyjson_val *defs;             /* of the schema at the top, or NULL */
+    unsigned depth;               /* of the schema that is being written */
+    char path[SCHEMA_PATH_BYTES]; /* of what is wrong, made from its end to its beginning */
     struct error *e;
 };
 
 /* A keyword that stands alone: its name in each dialect, and what writes its value under the key:
  * value when that is all it needs, else part, with the schema that the keyword is of. */
-struct keyword {
+struct translated {
     const char *google, *json;
     int (*value)(struct writer *w, const char *key, yyjson_val *value);
     int (*part)(struct writer *w, const char *key, yyjson_val *schema, yyjson_val *value);
@@ -45,6 +53,22 @@ static yyjson_val *member(yyjson_val *schema, const char *name)
 static int wrong(struct writer *w, const char *what)
 {
     return error_set(w->e, ERROR_INVALID_ARGUMENT, "%s", what);
+}
+
+/* Puts a step before the path of what is wrong. Returns -1. */
+__attribute__((format(printf, 2, 3))) static int within(struct writer *w, const char *fmt, ...)
+{
+    char rest[SCHEMA_PATH_BYTES];
+    va_list args;
+
+    memcpy(rest, w->path, sizeof rest);
+    va_start(args, fmt);
+    int len = vsnprintf(w->path, sizeof w->path, fmt, args);
+    va_end(args);
+    if (rest[0] && len >= 0 && (size_t)len < sizeof w->path)
+        (void)snprintf(w->path + len, sizeof w->path - (size_t)len, "%s%s",
+                       rest[0] == '[' ? "" : ".", rest);
+    return -1;
 }
 
 /* ---- Values ---- */
@@ -196,7 +220,7 @@ static int write_enum(struct writer *w, yyjson_val *type, yyjson_val *values, bo
     json_array(&w->json, "enum");
     while ((v = values_next(&it)))
         if (writers[i].value(w, NULL, v) < 0)
-            return error_wrap(w->e, "enum");
+            return within(w, "enum");
     if (nullable)
         json_add_null(&w->json, NULL);
     json_end(&w->json);
@@ -257,7 +281,7 @@ static int write_any_of(struct writer *w, yyjson_val *schemas, bool nullable)
     json_array(&w->json, "anyOf");
     while ((schema = values_next(&it)))
         if (write_schema(w, NULL, schema) < 0)
-            return error_wrap(w->e, "anyOf[%zu]", it.index - 1);
+            return within(w, "anyOf[%zu]", it.index - 1);
     if (nullable)
         add_null_type(w);
     json_end(&w->json);
@@ -289,9 +313,13 @@ static int write_additional(struct writer *w, const char *key, yyjson_val *value
 static int write_named(struct writer *w, struct str name, yyjson_val *schema)
 {
     json_key(&w->json, name);
-    if (write_schema(w, NULL, schema) < 0)
-        return error_wrap(w->e, "%.*s", STR_ARG(name));
-    return 0;
+    if (write_schema(w, NULL, schema) == 0)
+        return 0;
+    struct buf step = BUF_INIT(SCHEMA_PATH_BYTES);
+    json_path_key(&step, name);
+    (void)within(w, "%.*s", STR_ARG(buf_str(&step)));
+    buf_release(&step);
+    return -1;
 }
 
 /* True when the name is one of the first count names. */
@@ -375,7 +403,7 @@ static int write_defs(struct writer *w, const char *key, yyjson_val *value)
 
 /* Other keywords are left out: example is for readers, propertyOrdering is in the order itself. */
 // clang-format off
-static const struct keyword keywords[] = {
+static const struct translated keywords[] = {
     { "title",                "title",                write_text,       NULL             },
     { "description",          "description",          write_text,       NULL             },
     { "format",               "format",               write_text,       NULL             },
@@ -400,12 +428,12 @@ static const struct keyword keywords[] = {
 static int write_keywords(struct writer *w, yyjson_val *schema)
 {
     for (size_t i = 0; i < ARRAY_LEN(keywords); i++) {
-        const struct keyword *k = &keywords[i];
+        const struct translated *k = &keywords[i];
         yyjson_val *value = member(schema, k->google);
         if (!value)
             continue;
         if ((k->part ? k->part(w, k->json, schema, value) : k->value(w, k->json, value)) < 0)
-            return error_wrap(w->e, "%s", k->google);
+            return within(w, "%s", k->google);
     }
     /* JSON Schema lets an object have any other members unless told; a grammar made of that lets a
      * model invent members for ever. An object that names no properties at all is a free one. */
@@ -428,13 +456,25 @@ static int write_schema(struct writer *w, const char *key, yyjson_val *schema)
     return 0;
 }
 
-int schema_to_json_schema(yyjson_val *schema, struct buf *out, struct error *e)
+int google_to_json_schema(yyjson_val *schema, struct buf *out, char path[SCHEMA_PATH_BYTES],
+                          struct error *e)
 {
     struct writer w = { .json = JSON_WRITER(out), .defs = member(schema, "defs"), .e = e };
+    int rc = write_schema(&w, NULL, schema);
 
-    if (write_schema(&w, NULL, schema) < 0)
+    (void)snprintf(path, SCHEMA_PATH_BYTES, "%s", w.path);
+    if (rc < 0)
         return -1;
     if (!buf_ok(out))
         return error_set(e, ERROR_INVALID_ARGUMENT, "the schema is over %zu bytes", out->max);
     return 0;
+}
+
+int schema_to_json_schema(yyjson_val *schema, struct buf *out, struct error *e)
+{
+    char path[SCHEMA_PATH_BYTES];
+
+    if (google_to_json_schema(schema, out, path, e) == 0)
+        return 0;
+    return path[0] ? error_wrap(e, "%s", path) : -1;
 }

@@ -36,6 +36,11 @@ void schema_path(const struct schema *s, uint32_t node, const char *keyword,
          at = s->node[at].parent)
         step[count++] = s->node[at].step;
     while (count--) {
+        bool odd = keyword && count == 0 && strchr(keyword, '-');
+        if (odd) {
+            buf_addf(&path, "[\"%s\"]", keyword);
+            continue;
+        }
         if (path.len)
             buf_add_char(&path, '.');
         buf_add_str(&path, step[count]);
@@ -375,10 +380,10 @@ static yyjson_val *translate(struct reader *r, yyjson_val *google)
     yyjson_val *out = NULL;
     size_t at;
 
-    if (schema_to_json_schema(google, &text, &e) == 0)
+    *r->why = (struct schema_fault){ .remedy = "Mend the schema." };
+    if (google_to_json_schema(google, &text, r->why->path, &e) == 0)
         out = json_parse(&r->s->arena, buf_str(&text), &at, &e);
     if (!out) {
-        *r->why = (struct schema_fault){ .remedy = "Mend the schema." };
         (void)snprintf(r->why->message, sizeof r->why->message,
                        "The schema cannot be read: %.250s.", e.msg);
     }

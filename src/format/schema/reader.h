@@ -30,6 +30,10 @@ int reader_fault(struct reader *r, uint32_t node, const char *remedy, const char
  * arena or constant. */
 uint32_t reader_schema(struct reader *r, uint32_t parent, struct str step, yyjson_val *value);
 
+/* As schema_to_json_schema, with the path of what is wrong, "properties.name.enum", apart from the message. */
+int google_to_json_schema(yyjson_val *schema, struct buf *out, char path[SCHEMA_PATH_BYTES],
+                          struct error *e);
+
 /* A regular expression of the schema, compiled; NULL with the fault. */
 const struct pattern *reader_pattern(struct reader *r, uint32_t node, struct str text);
 

@@ -157,8 +157,8 @@ static const char *member_of(const struct generation *g)
 static int refuse(struct constraint *k, const char *member, const struct schema_fault *fault)
 {
     k->state = CONSTRAINT_REFUSED;
-    (void)snprintf(k->why.path, sizeof k->why.path, "%s%s%s", member, fault->path[0] ? "." : "",
-                   fault->path);
+    (void)snprintf(k->why.path, sizeof k->why.path, "%s%s%s", member,
+                   fault->path[0] && fault->path[0] != '[' ? "." : "", fault->path);
     (void)snprintf(k->why.message, sizeof k->why.message, "%s", fault->message);
     (void)snprintf(k->why.remedy, sizeof k->why.remedy, "%s", fault->remedy);
     return -1;

@@ -166,7 +166,7 @@ bool answer_checks_can(struct answer_checks *c, const struct request *r, struct 
         *why = (struct violation){ 0 };
         (void)snprintf(why->path, sizeof why->path, "generationConfig.%s%s%.155s",
                        g->json_schema ? "responseJsonSchema" : "responseSchema",
-                       k->fault.path[0] ? "." : "", k->fault.path);
+                       k->fault.path[0] && k->fault.path[0] != '[' ? "." : "", k->fault.path);
         (void)snprintf(why->message, sizeof why->message, "%s", k->fault.message);
         (void)snprintf(why->remedy, sizeof why->remedy, "%s", k->fault.remedy);
     }

@@ -163,7 +163,7 @@ static void test_what_cannot_be_said_is_refused_with_its_path(void **state)
         { "{\"ref\":\"#/defs/a b\",\"defs\":{\"a b\":{}}}", "ref \"#/defs/a b\"" },
         { "{\"ref\":\"A\",\"defs\":{\"A\":{}}}", "ref \"A\"" },
         { "{\"properties\":{\"a\":{\"items\":{\"type\":\"X\"}}}}",
-          "properties: a: items: type must" },
+          "properties.a.items: type must" },
         { "{\"anyOf\":[{},{\"type\":\"X\"}]}", "anyOf[1]: type must" },
         { "{\"properties\":[]}", "properties: this must be an object" },
         { "{\"properties\":{\"a\":{}},\"required\":[\"b\"]}", "required: \"b\" is not among" },
@@ -182,7 +182,7 @@ static void test_what_cannot_be_said_is_refused_with_its_path(void **state)
         { "{\"type\":\"ARRAY\",\"enum\":[\"one\"]}",
           "enum: only values of type STRING, NUMBER, INTEGER and BOOLEAN can be listed" },
         { "{\"title\":1}", "title: this must be a string" },
-        { "{\"items\":{\"defs\":{}}}", "items: defs: defs must" },
+        { "{\"items\":{\"defs\":{}}}", "items.defs: defs must" },
         { "{\"additionalProperties\":1}", "additionalProperties: a schema must" },
     };
 

@@ -103,7 +103,8 @@ static void test_a_contradiction_is_refused_at_its_keyword(void **state)
         { "{\"type\":\"text\"}", "type" },
         { "{\"enum\":[]}", "enum" },
         { "{\"typo\":1}", "typo" },
-        { "{\"x-guidance\":{}}", "x-guidance" },
+        { "{\"x-guidance\":{}}", "[\"x-guidance\"]" },
+        { "{\"items\":{\"x-guidance\":{}}}", "items[\"x-guidance\"]" },
         { "{\"properties\":{\"a\":{\"$ref\":\"#/$defs/none\"}}}", "properties.a.$ref" },
         { "{\"$ref\":\"http://example.com/x.json\"}", "$ref" },
         { "{\"properties\":{\"a\":{\"if\":true}}}", "properties.a.if" },
@@ -415,6 +416,30 @@ static void test_googles_schema_says_the_same_in_its_own_words(void **state)
     }
 }
 
+static void test_googles_schema_is_refused_at_its_place(void **state)
+{
+    static const struct {
+        const char *schema, *path;
+    } cases[] = {
+        { "{\"type\":\"INTEGER\",\"enum\":[\"x\"]}", "enum" },
+        { "{\"properties\":{\"a b\":{\"items\":{\"minItems\":-1}}}}",
+          "properties[\"a b\"].items.minItems" },
+        { "{\"anyOf\":[{},{\"items\":{\"type\":\"X\"}}]}", "anyOf[1].items" },
+        { "{\"ref\":\"#/defs/A\",\"defs\":{\"A\":{\"minLength\":2,\"maxLength\":1}}}",
+          "defs.A.minLength" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct reading r;
+        read_text(&r, cases[i].schema, SCHEMA_GOOGLE, SCHEMA_GRAMMAR);
+        assert_null(r.schema);
+        assert_string_equal(r.fault.path, cases[i].path);
+        assert_true(r.fault.message[0] && r.fault.remedy[0]);
+        reading_release(&r);
+    }
+}
+
 /* Google writes the properties in propertyOrdering's order. */
 static void test_properties_are_written_in_their_ordering(void **state)
 {
@@ -479,6 +504,7 @@ int main(void)
         cmocka_unit_test(test_a_long_answer_is_checked_to_its_end),
         cmocka_unit_test(test_a_check_takes_so_many_steps_and_no_more),
         cmocka_unit_test(test_googles_schema_says_the_same_in_its_own_words),
+        cmocka_unit_test(test_googles_schema_is_refused_at_its_place),
         cmocka_unit_test(test_properties_are_written_in_their_ordering),
         cmocka_unit_test(test_the_reference_has_the_table_as_the_program_has_it),
     };
