@@ -213,6 +213,47 @@ def test_failures_are_grouped_by_cause_and_the_next_command_is_said(tranche):
     assert "1 of 6 answers are kept" in again.stderr
 
 
+# ---- Estimates ----
+
+
+def test_an_enum_bounds_the_estimate_by_its_longest_value(tranche):
+    schema = {"type": "STRING", "enum": ["good", "terrible"]}
+    tranche.write("in.jsonl", request("a", responseMimeType="text/x.enum", responseSchema=schema),
+                  request("b", responseMimeType="application/json", responseSchema=schema),
+                  request("c", responseMimeType="text/x.enum", responseSchema=schema, maxOutputTokens=2),
+                  request("d", maxOutputTokens=7))
+    summary = json.loads(tranche("validate", "in.jsonl", *FAKE, "--json").stdout)["summary"]
+    assert summary["output_tokens_max"] == 8 + 10 + 2 + 7
+    assert summary["output_tokens_unset"] == 0
+
+
+def test_after_a_canary_the_estimate_has_its_lengths(tranche):
+    (tranche.folder / "c.yaml").write_text(
+        "models: [{ name: priced, kind: fake, price: { input: 100, output: 200 } }]\n")
+    tranche.write("in.jsonl", *(request(f"two words {i}") for i in range(100)))  # echo: two words N
+    options = ("--config", "c.yaml", "--model", "priced")
+    before = json.loads(tranche("validate", "in.jsonl", *options, "--json").stdout)["summary"]
+    assert "output_tokens" not in before and before["output_tokens_max"] == 25600
+    assert tranche("run", "in.jsonl", *options, "-n", "10").returncode == OK
+    after = json.loads(tranche("validate", "in.jsonl", *options, "--json").stdout)["summary"]
+    assert after["measured_answers"] == 10 and after["output_tokens"] == 400
+    assert after["batch_usd"] == pytest.approx(after["prompt_tokens"] * 50e-6 + 400 * 100e-6)
+    assert after["batch_usd_max"] == before["batch_usd_max"] > after["batch_usd"]
+    text = tranche("validate", "in.jsonl", *options).stdout
+    assert "about 400 tokens, by the 10 answers of the last run of this input" in text
+
+
+@pytest.mark.parametrize("name, code, says", [
+    ("tranche-fak", USAGE, "did you mean tranche-fake?"),
+    ("gemini-2.5-flsh", OK, "no known model is called gemini-2.5-flsh; did you mean gemini-2.5-flash;")])
+def test_an_unknown_model_is_called_so_with_the_nearest_known_one(tranche, name, code, says):
+    batch(tranche)
+    done = tranche("validate", "in.jsonl", "--model", name)
+    assert done.returncode == code
+    assert says in done.stderr
+    assert "no known model" not in tranche("validate", "in.jsonl", "--model", "gemini-2.5-flash").stderr
+
+
 # ---- Results while it runs ----
 
 

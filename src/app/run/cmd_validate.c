@@ -91,6 +91,12 @@ static void estimate_json(const struct validation *v, struct buf *out)
     json_add_bool(&w, "prompt_tokens_exact", m->exact);
     json_add_uint(&w, "output_tokens_max", m->output_tokens_max);
     json_add_uint(&w, "output_tokens_unset", m->output_unset);
+    if (m->measured_lines) {
+        json_add_uint(&w, "measured_answers", m->measured_lines);
+        json_add_uint(&w, "output_tokens", m->output_tokens);
+        summary_add_usd(&w, "batch_usd", m->batch_measured_nano);
+        summary_add_usd(&w, "online_usd", m->online_measured_nano);
+    }
     json_add_bool(&w, "priced", m->priced);
     summary_add_usd(&w, "batch_usd_max", m->batch_nano);
     summary_add_usd(&w, "online_usd_max", m->online_nano);
@@ -113,13 +119,29 @@ static void text_tokens(const struct estimate *m, struct buf *out)
         buf_addf(out, ", from a sample of %s lines\n", human_count(HUMAN, m->sampled));
     else
         buf_addf(out, ", at %d bytes a token\n", ESTIMATE_BYTES_PER_TOKEN);
-    buf_addf(out, "  output    at most %s tokens", human_count(HUMAN, m->output_tokens_max));
+    if (m->measured_lines)
+        buf_addf(out, "  output    about %s tokens, by the %s %s of the last run of this input\n",
+                 human_count(HUMAN, m->output_tokens), human_count(HUMAN, m->measured_lines),
+                 m->measured_lines == 1 ? "answer" : "answers");
+    buf_addf(out, "%sat most %s tokens", m->measured_lines ? "            " : "  output    ",
+             human_count(HUMAN, m->output_tokens_max));
     if (m->output_unset)
         buf_addf(out, "; %s %s no maxOutputTokens and %s as %d",
                  human_count(HUMAN, m->output_unset),
                  m->output_unset == 1 ? "line has" : "lines have",
                  m->output_unset == 1 ? "counts" : "count", ESTIMATE_OUTPUT_DEFAULT);
     buf_add_char(out, '\n');
+}
+
+static void text_cost(const struct estimate *m, struct buf *out)
+{
+    buf_add_c(out, "  cost      ");
+    if (m->measured_lines)
+        buf_addf(out, "about %s at the batch price, online %s;\n            ",
+                 human_money(HUMAN, m->batch_measured_nano),
+                 human_money(HUMAN, m->online_measured_nano));
+    buf_addf(out, "at most %s at the batch price; online %s\n", human_money(HUMAN, m->batch_nano),
+             human_money(HUMAN, m->online_nano));
 }
 
 static void text_time(const struct estimate *m, struct buf *out)
@@ -149,8 +171,7 @@ static void estimate_text(const struct validation *v, struct buf *out)
     if (r->bad < r->lines) {
         text_tokens(m, out);
         if (m->priced)
-            buf_addf(out, "  cost      at most %s at the batch price; online %s\n",
-                     human_money(HUMAN, m->batch_nano), human_money(HUMAN, m->online_nano));
+            text_cost(m, out);
         else
             buf_add_c(out, "  cost      none: this model has no price\n");
         text_time(m, out);
@@ -214,6 +235,7 @@ static int print_prompts(struct validation *v, struct error *e)
 static int validation_run(struct validation *v, struct error *e)
 {
     const struct validate_options *w = v->o;
+    char command[LOCAL_JOB_NAME_BYTES];
     struct local_job *j = &v->job;
 
     if (local_job_config(j, &w->who, e) < 0 ||
@@ -223,7 +245,8 @@ static int validation_run(struct validation *v, struct error *e)
     j->stage = EXIT_INTERNAL;
     if (j->rows && print_prompts(v, e) < 0)
         return -1;
-    if (estimate_make(j, &v->estimate, e) < 0)
+    local_job_name(j, w->who.upstream, command);
+    if (estimate_make(j, command, &v->estimate, e) < 0)
         return -1;
     buf_clear(&v->out);
     if (w->json)

@@ -1,6 +1,8 @@
 #include "app/run/estimate.h"
 
 #include "app/run/rates.h"
+#include "app/run/state.h"
+#include "base/json.h"
 #include "engine/lines/walk.h"
 
 struct sample {
@@ -84,14 +86,40 @@ static void estimate_cost(const struct local_job *j, uint64_t good, struct estim
     p.long_prompt_tokens = 0;
     out->priced = p.input > 0 || p.output > 0;
     struct usage prompt = { .prompt_tokens = million }, output = { .candidate_tokens = million };
-    out->batch_nano =
-        (uint64_t)((double)price_batch_nano(&p, &prompt) / million * (double)out->prompt_tokens +
-                   (double)price_batch_nano(&p, &output) / million *
-                       (double)out->output_tokens_max);
-    out->online_nano =
-        (uint64_t)((double)price_online_nano(&p, &prompt) / million * (double)out->prompt_tokens +
-                   (double)price_online_nano(&p, &output) / million *
-                       (double)out->output_tokens_max);
+    double batch = (double)price_batch_nano(&p, &prompt) / million * (double)out->prompt_tokens;
+    double online = (double)price_online_nano(&p, &prompt) / million * (double)out->prompt_tokens;
+    double batch_token = (double)price_batch_nano(&p, &output) / million;
+    double online_token = (double)price_online_nano(&p, &output) / million;
+    out->batch_nano = (uint64_t)(batch + batch_token * (double)out->output_tokens_max);
+    out->online_nano = (uint64_t)(online + online_token * (double)out->output_tokens_max);
+    out->batch_measured_nano = (uint64_t)(batch + batch_token * (double)out->output_tokens);
+    out->online_measured_nano = (uint64_t)(online + online_token * (double)out->output_tokens);
+}
+
+/* The lengths of the answers that the last run of this command got. */
+static void estimate_lengths(const struct local_job *j, const char *command, uint64_t good,
+                             struct estimate *out)
+{
+    struct arena a = { 0 };
+    struct error ignored = { 0 };
+    struct done d = { 0 };
+    size_t at = 0;
+
+    if (state_last_done(j->state_root, command, &a, &d)) {
+        yyjson_val *summary = json_parse(&a, d.summary, &at, &ignored);
+        yyjson_val *lines = json_get(summary, "lines"), *tokens = json_get(summary, "tokens");
+        uint64_t answered = yyjson_get_uint(json_get(lines, "succeeded"));
+        uint64_t copies = yyjson_get_uint(json_get(lines, "duplicates"));
+        uint64_t generated = yyjson_get_uint(json_get(tokens, "generated")) +
+                             yyjson_get_uint(json_get(tokens, "thought"));
+        out->measured_lines = answered > copies ? answered - copies : 0;
+        if (out->measured_lines)
+            out->output_tokens =
+                (uint64_t)((double)generated / (double)out->measured_lines * (double)good);
+    }
+    if (out->output_tokens > out->output_tokens_max)
+        out->output_tokens = out->output_tokens_max;
+    arena_release(&a);
 }
 
 /* Few answers are as long as they may be: the last run's mean counts when it is shorter. */
@@ -103,7 +131,8 @@ static void estimate_time(const struct local_job *j, uint64_t good, struct estim
     out->timed = j->predictor && rates_load(j->state_root, j->predictor->version, &r);
     if (!out->timed)
         return;
-    double generated = r.generated_per_line * (double)good;
+    double generated =
+        out->measured_lines ? (double)out->output_tokens : r.generated_per_line * (double)good;
     if (generated > (double)out->output_tokens_max)
         generated = (double)out->output_tokens_max;
     double seconds = ((double)out->prompt_tokens + generated) / r.tokens_per_s;
@@ -111,7 +140,8 @@ static void estimate_time(const struct local_job *j, uint64_t good, struct estim
     out->measured_us = r.at_us;
 }
 
-int estimate_make(const struct local_job *j, struct estimate *out, struct error *e)
+int estimate_make(const struct local_job *j, const char *command, struct estimate *out,
+                  struct error *e)
 {
     const struct ingest_result *r = &j->ingest;
     uint64_t good = r->lines - r->bad;
@@ -130,6 +160,7 @@ int estimate_make(const struct local_job *j, struct estimate *out, struct error 
     else
         out->prompt_tokens = r->text_bytes / ESTIMATE_BYTES_PER_TOKEN;
     out->output_tokens_max = r->output_max + r->output_unset * ESTIMATE_OUTPUT_DEFAULT;
+    estimate_lengths(j, command, good, out);
     estimate_cost(j, good, out);
     estimate_time(j, good, out);
     return 0;

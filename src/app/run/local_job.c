@@ -1,15 +1,55 @@
+/* glibc shows realpath only so, although POSIX has it since 2008. */
+#define _XOPEN_SOURCE 700
 #include "app/run/local_job.h"
 
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <xxhash.h>
 
 #include "app/backends.h"
 #include "app/run/foreign.h"
 #include "base/mem.h"
 #include "app/cli/human.h"
+#include "app/cli/options.h"
 
 /* Below this, reading the input takes no time worth a word. */
 #define SLOW_INPUT_BYTES ((uint64_t)64 * 1024 * 1024)
+
+#define NAME_FACTS_BYTES_MAX ((size_t)64 * 1024 * 1024)
+
+/* The known name that is nearest to the one asked for, when it is near enough to be meant; or NULL. */
+static const char *nearest_model(const struct local_job *j)
+{
+    struct nearest n = { .word = j->model_name };
+    const char *name;
+    const struct price *p;
+
+    for (uint32_t i = 0; i < j->config.models.count; i++)
+        if (!strpbrk(j->config.models.item[i].pattern, "*?"))
+            nearest_offer(&n, j->config.models.item[i].pattern);
+    for (unsigned i = 0; price_at(i, &name, &p); i++)
+        nearest_offer(&n, name);
+    return n.best;
+}
+
+/* A pattern answers any name; one that nobody has published is perhaps a slip of the pen. */
+static void warn_of_unknown(const struct local_job *j)
+{
+    const char *nearest = nearest_model(j);
+    char name[MODEL_NAME_BYTES];
+
+    model_short_name(j->model_name, name);
+    if (j->model->kind != MODEL_LOCAL || !strpbrk(j->model->pattern, "*?") || j->model->has_price ||
+        price_find(name))
+        return;
+    terminal_warn(&j->terminal, "no known model is called %s%s%s; %s answers it, without a price",
+                  name, nearest ? "; did you mean " : "", nearest ? nearest : "",
+                  j->model->pattern);
+}
 
 /* The same model on the engine of --engine. */
 static const struct model *with_engine(struct local_job *j, const struct model *m,
@@ -63,8 +103,14 @@ int local_job_config(struct local_job *j, const struct local_options *w, struct 
         return -1;
     j->model_name = w->model ? w->model : j->config.default_model;
     j->model = find_model(j, w, e);
+    const char *nearest = !j->model && e->code == ERROR_NOT_FOUND ? nearest_model(j) : NULL;
+    if (nearest)
+        return error_set(e, ERROR_NOT_FOUND,
+                         "There is no model \"%.*s\"; did you mean %s? `tranche models` lists all.",
+                         MODEL_NAME_BYTES, j->model_name, nearest);
     if (!j->model)
         return -1;
+    warn_of_unknown(j);
     j->state_root = config_state_root(&j->arena, w->state, e);
     return j->state_root ? 0 : -1;
 }
@@ -86,6 +132,24 @@ int local_job_input(struct local_job *j, const char *const *paths, uint32_t coun
     if (!j->rows)
         return foreign_check(&j->input, e);
     return rows_open(&j->sheet, j->rows, &j->input, output, e);
+}
+
+void local_job_name(const struct local_job *j, const char *upstream, char out[LOCAL_JOB_NAME_BYTES])
+{
+    struct buf facts = BUF_INIT(NAME_FACTS_BYTES_MAX);
+    char real[PATH_MAX];
+
+    for (uint32_t i = 0; i < j->input.count; i++) {
+        const char *path = j->input.file[i].path;
+        buf_add_json(&facts, str_of(realpath(path, real) ? real : path));
+    }
+    buf_add_json(&facts, str_of(j->model_name));
+    if (upstream)
+        buf_add_json(&facts, str_of(upstream));
+    const XXH128_hash_t hash = XXH3_128bits(facts.p, facts.len);
+    (void)snprintf(out, LOCAL_JOB_NAME_BYTES, "%016llx%016llx", (unsigned long long)hash.high64,
+                   (unsigned long long)hash.low64);
+    buf_release(&facts);
 }
 
 int local_job_predictor(struct local_job *j, struct error *e)

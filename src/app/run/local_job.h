@@ -50,6 +50,11 @@ int local_job_config(struct local_job *j, const struct local_options *w, struct 
 /* output: its path, which chooses its form when the input is a table; or NULL. */
 int local_job_input(struct local_job *j, const char *const *paths, uint32_t count,
                     const char *output, struct error *e) FALLIBLE;
+/* Names the command by its inputs and its model: their content may change, and so may a limit, as from a
+ * canary to the whole. After local_job_input. */
+#define LOCAL_JOB_NAME_BYTES 33
+void local_job_name(const struct local_job *j, const char *upstream,
+                    char out[LOCAL_JOB_NAME_BYTES]);
 /* A model that takes only whole jobs has none. */
 int local_job_predictor(struct local_job *j, struct error *e) FALLIBLE;
 /* rules.limit, .on_bad and so on may be set before. An input without lines is an error. */

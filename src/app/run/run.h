@@ -38,8 +38,9 @@ struct run {
     const char *output_path; /* absolute, or "-" */
     const char *render_path; /* where it is made: not itself while it is still the input */
     bool streams;            /* the output is not a file */
-    char command[33];        /* digest of inputs' paths and model: whose output may be replaced */
-    char version[128];       /* of the predictor, which the pipeline closes */
+    char command
+        [LOCAL_JOB_NAME_BYTES]; /* digest of inputs' paths and model: whose output may be replaced */
+    char version[128];          /* of the predictor, which the pipeline closes */
     struct state state;
     struct spool *spool;
     struct render *render;

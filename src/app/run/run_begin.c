@@ -11,8 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <xxhash.h>
-
 #include "app/run/earlier.h"
 #include "app/run/validate.h"
 #include "app/cli/human.h"
@@ -241,27 +239,6 @@ static bool same_file(const char *one, const char *other)
            a.st_ino == b.st_ino;
 }
 
-/* Names the command by its inputs and its model: the content of the inputs may change, and so may a
- * limit, as from a canary to the whole. */
-static void name_command(struct run *r)
-{
-    const struct local_job *j = &r->job;
-    struct buf facts = BUF_INIT(FACTS_BYTES_MAX);
-    char real[PATH_MAX];
-
-    for (uint32_t i = 0; i < j->input.count; i++) {
-        const char *path = j->input.file[i].path;
-        buf_add_json(&facts, str_of(realpath(path, real) ? real : path));
-    }
-    buf_add_json(&facts, str_of(j->model_name));
-    if (r->o->upstream)
-        buf_add_json(&facts, str_of(r->o->upstream));
-    const XXH128_hash_t hash = XXH3_128bits(facts.p, facts.len);
-    (void)snprintf(r->command, sizeof r->command, "%016llx%016llx", (unsigned long long)hash.high64,
-                   (unsigned long long)hash.low64);
-    buf_release(&facts);
-}
-
 /* Refuses to replace a file that may be somebody's only copy of something. */
 static int check_overwritten(struct run *r, struct error *e)
 {
@@ -312,7 +289,7 @@ int run_step_state(struct run *r, struct error *e)
         return -1;
     if (j->rows && rows_are_parquet(r->output_path))
         r->render_path = arena_textf(&j->arena, "%s/output.csv", r->state.dir);
-    name_command(r);
+    local_job_name(j, r->o->upstream, r->command);
     return check_overwritten(r, e);
 }
 

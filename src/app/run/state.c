@@ -253,3 +253,37 @@ bool state_wrote(const char *root, const char *output, const char *command)
     arena_release(&a);
     return found;
 }
+
+static bool read_done(struct arena *a, const char *path, struct done *d)
+{
+    struct buf text = BUF_INIT(STATE_DONE_BYTES_MAX);
+    struct error ignored = { 0 };
+    bool read = access(path, F_OK) == 0 &&
+                sys_read_file(path, STATE_DONE_BYTES_MAX, &text, &ignored) == 0 &&
+                done_parse(a, buf_str(&text), d, &ignored) == 0;
+
+    buf_release(&text);
+    return read;
+}
+
+int state_last_done(const char *root, const char *command, struct arena *a, struct done *d)
+{
+    const char *runs = arena_textf(a, "%s/%s", root, "runs");
+    DIR *dir = opendir(runs);
+    const struct dirent *entry;
+    struct done one;
+    int found = 0;
+
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): a stream of our own, which glibc reads safely
+    while (dir && (entry = readdir(dir))) {
+        if (strlen(entry->d_name) != STATE_KEY_BYTES - 1 ||
+            !read_done(a, arena_textf(a, "%s/%s/done.json", runs, entry->d_name), &one) ||
+            strcmp(one.command, command) != 0 || (found && one.finished_us <= d->finished_us))
+            continue;
+        *d = one;
+        found = 1;
+    }
+    if (dir)
+        (void)closedir(dir);
+    return found;
+}

@@ -67,6 +67,9 @@ int state_done_read(const struct state *s, struct arena *a, struct done *d,
  * was written. */
 bool state_wrote(const char *root, const char *output, const char *command);
 
+/* The newest finished run of this command: 1 and *d in the arena, or 0. */
+int state_last_done(const char *root, const char *command, struct arena *a, struct done *d);
+
 /* Writes a small file whole or not at all. */
 int state_file_write(const char *path, struct str text, struct error *e) FALLIBLE;
 

@@ -212,6 +212,26 @@ static void note_digest(struct worker *w, const struct request *r, struct line_n
         w->found.sampled_again = true;
 }
 
+/* Bytes of the longest value that an enum leaves to the answer, which are no fewer than its tokens; 0: the
+ * answer has another form. */
+static uint32_t enum_bytes(const struct generation *g)
+{
+    yyjson_val *schema = g->schema ? g->schema : g->json_schema, *value;
+    yyjson_val *values = schema ? request_field(schema, "enum") : NULL;
+    size_t i, count, longest = 0, quotes = g->form == ANSWER_JSON ? 2 : 0;
+
+    if (g->form != ANSWER_ENUM && g->form != ANSWER_JSON)
+        return 0;
+    yyjson_arr_foreach(values, i, count, value)
+    {
+        if (!yyjson_is_str(value))
+            return 0;
+        size_t bytes = json_str(value).len + quotes;
+        longest = bytes > longest ? bytes : longest;
+    }
+    return longest < UINT32_MAX ? (uint32_t)longest : 0;
+}
+
 static void count_good(struct worker *w, const struct request *r)
 {
     struct found *f = &w->found;
@@ -219,8 +239,11 @@ static void count_good(struct worker *w, const struct request *r)
     count_text(r->system, &f->text_bytes);
     for (uint32_t i = 0; i < r->content_count; i++)
         count_text(&r->content[i], &f->text_bytes);
-    f->output_max += r->generation.max_output_tokens;
-    f->output_unset += r->kind == REQUEST_GENERATE && r->generation.max_output_tokens == 0;
+    uint32_t output = r->generation.max_output_tokens, longest = enum_bytes(&r->generation);
+    if (longest && (output == 0 || longest < output))
+        output = longest;
+    f->output_max += output;
+    f->output_unset += r->kind == REQUEST_GENERATE && output == 0;
 }
 
 static bool lies_in(struct str part, struct str text)
