@@ -467,16 +467,19 @@ static void add_long_text(struct grammar *g, uint32_t rule, uint64_t least, uint
 int grammar_string(struct grammar *g, const struct conjuncts *set, uint32_t rule)
 {
     struct strings in = { .max_length = UINT64_MAX };
+    double overlap = 1; /* states of all patterns, each of which can be at any of its beginnings */
 
     for (uint32_t i = 0; i < set->count; i++) {
         const struct schema_node *n = &g->s->node[set->item[i].node];
         in.min_length = n->min_length > in.min_length ? n->min_length : in.min_length;
         in.max_length = n->max_length < in.max_length ? n->max_length : in.max_length;
-        if (n->pattern && pattern_overlap(n->pattern) > SCHEMA_PATTERN_OVERLAP_MAX)
+        if (n->pattern &&
+            (overlap *= (double)pattern_overlap(n->pattern)) > SCHEMA_PATTERN_OVERLAP_MAX)
             return grammar_fault(
                 g, set->item[i].node, "pattern",
-                "A repetition of the pattern counts over 400 and can begin anywhere.",
-                "Begin the pattern with ^, or count less.");
+                "Repetitions that can begin anywhere count over 400, for all patterns of the text "
+                "together.",
+                "Begin the pattern with ^, count less, or write fewer patterns for one text.");
         if (n->pattern || (n->format && n->format->pattern)) {
             in.keyword = n->pattern ? "pattern" : "format";
             in.node = set->item[i].node;

@@ -160,7 +160,7 @@ uint64_t pattern_overlap(const struct pattern *pattern)
 {
     struct str p = pattern_text(pattern);
     bool many = !str_starts(p, STR("^")); /* what comes next can begin at many characters */
-    uint64_t most = 0;
+    uint64_t most = many ? PATTERN_OVERLAP_LEAST : 1;
 
     for (size_t i = 0; i < p.len; i++) {
         char c = p.p[i];

@@ -33,7 +33,8 @@ struct str pattern_text(const struct pattern *p);
 /* What the pattern has that no grammar can follow, in words; NULL: nothing. */
 const char *pattern_irregular(const struct pattern *p);
 /* The largest counted repetition that can begin at many characters of a text, because no ^ stands before it
- * or a repetition without a limit does: a grammar's lexer follows all of its beginnings at once. */
+ * or a repetition without a limit does: a grammar's lexer follows all of its beginnings at once. At least 1. */
+#define PATTERN_OVERLAP_LEAST 4 /* of a pattern without ^ */
 uint64_t pattern_overlap(const struct pattern *p);
 /* Takes steps from *steps. With none left nothing is found; a search beyond the limits leaves none. */
 bool pattern_finds(const struct pattern *p, struct str text, uint64_t *steps);

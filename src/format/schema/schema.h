@@ -31,7 +31,8 @@
 #define SCHEMA_COUNT_MAX 1000000       /* of minItems, maxLength and the like */
 #define SCHEMA_PATTERN_BYTES_MAX 1000  /* of one pattern */
 #define SCHEMA_PATTERN_REPEAT_MAX 1000 /* copies that a pattern's counted repetitions make */
-#define SCHEMA_PATTERN_OVERLAP_MAX 400 /* one repetition's, when it can begin at many characters */
+#define SCHEMA_PATTERN_OVERLAP_MAX                                                                 \
+    400 /* counts of repetitions that can begin anywhere, multiplied */
 #define SCHEMA_LITERAL_BYTES_MAX ((size_t)16 * 1024) /* of one value of const or enum, as JSON */
 #define SCHEMA_STATES_MAX 3000      /* combinations of schemas that hold for one value */
 #define SCHEMA_RULES_MAX 30000      /* of a grammar */
