@@ -96,7 +96,9 @@ static struct answered take_answer(const struct sheet *t, struct arena *a,
 /* A spreadsheet takes a cell that begins so for a formula, whoever wrote it. */
 static bool is_formula(struct str text)
 {
-    return text.len && memchr("=+-@\t\r", text.p[0], 6);
+    static const char first[] = { '=', '+', '-', '@', '\t', '\r' };
+
+    return text.len && memchr(first, text.p[0], sizeof first);
 }
 
 struct cells_out {

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define NUMBER_BYTES_MAX 63
 
@@ -71,11 +72,8 @@ static bool take_word(struct reader *r, const char *word)
 {
     struct str next = peek_word(r);
 
-    if (next.len != strlen(word))
+    if (next.len != strlen(word) || strncasecmp(next.p, word, next.len) != 0)
         return false;
-    for (size_t i = 0; i < next.len; i++)
-        if (tolower((unsigned char)next.p[i]) != word[i])
-            return false;
     skip(r, next.len);
     return true;
 }
@@ -108,7 +106,9 @@ static bool take_quoted(struct reader *r, char quote, struct str *out)
 
 static bool is_number_sign(char c)
 {
-    return isdigit((unsigned char)c) || memchr("+-.eE", c, 5);
+    static const char signs[] = { '+', '-', '.', 'e', 'E' };
+
+    return isdigit((unsigned char)c) || memchr(signs, c, sizeof signs);
 }
 
 /* The whole text as a decimal number; white space around it does not count. */

@@ -284,7 +284,7 @@ static void test_a_bad_row_is_named_by_its_column(void **state)
 static void test_mistakes_are_found_before_the_first_row(void **state)
 {
     static const char *const hot[] = { "temperature=9" };
-    static const char *const unknown[] = { "temprature=0" };
+    static const char *const unknown[] = { "temperatur=0" };
     static const char *const nothing[] = { "temperature" };
     const struct sheet_options none = { 0 };
 
@@ -382,7 +382,7 @@ static void test_a_form_is_known_by_its_ending_or_refused_with_the_remedy(void *
         { "a.tsv", SHEET_TSV, NULL },
         { "a.jsonl", SHEET_JSONL, NULL },
         { "-", SHEET_UNKNOWN, NULL },
-        { "a.parquet", SHEET_UNKNOWN, "duckdb" },
+        { "a.parquet", SHEET_UNKNOWN, "tranche table copy" },
         { "a.duckdb#t", SHEET_UNKNOWN, "duckdb" },
         { "bq://p.d.t", SHEET_UNKNOWN, "bq extract" },
         { "a.xlsx", SHEET_UNKNOWN, "CSV UTF-8" },
