@@ -105,11 +105,11 @@ static int step_keys(struct serve *s, struct error *e)
     return keys ? 0 : refuse_open(s, store_dir(s->store), e);
 }
 
-static void add_upstreams(struct serve *s)
+static void set_upstreams(struct serve *s)
 {
     const struct config *c = serve_config(&s->configs);
 
-    service_upstreams_add(s->service, c->upstream, c->upstream_count);
+    service_upstreams_set(s->service, c->upstream, c->upstream_count);
 }
 
 static int step_service(struct serve *s, struct error *e)
@@ -129,7 +129,7 @@ static int step_service(struct serve *s, struct error *e)
     s->service = service_start(&env, &serve_config(&s->configs)->service.settings, e);
     if (!s->service)
         return -1;
-    add_upstreams(s);
+    set_upstreams(s);
     return 0;
 }
 
@@ -215,7 +215,7 @@ static void reload(struct serve *s)
     config_needs_restart(before, config, &late);
     atomic_store(&s->api.models, &config->models);
     service_set(s->service, &config->service.settings);
-    add_upstreams(s);
+    set_upstreams(s);
     log_info("configuration reloaded%s%s", late.len ? "; these count at the next start: " : "",
              late.len ? late.p : "");
     buf_release(&late);

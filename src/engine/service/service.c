@@ -151,13 +151,14 @@ struct upstream_servers *service_upstreams(struct service *s)
     return s->servers;
 }
 
-void service_upstreams_add(struct service *s, const struct upstream *u, uint32_t count)
+void service_upstreams_set(struct service *s, const struct upstream *u, uint32_t count)
 {
     struct error e;
 
     for (uint32_t i = 0; i < count; i++)
         if (!upstream_server_of(s->servers, &u[i], &e))
             log_warn("%s", e.msg);
+    upstream_servers_keep(s->servers, u, count);
 }
 
 /* ---- Models ---- */

@@ -113,8 +113,9 @@ int service_ask(struct service *s, const struct online *o, struct error *e) FALL
 void service_drop(struct service *s, const void *owner);
 /* The servers that models are answered by. */
 struct upstream_servers *service_upstreams(struct service *s);
-/* These are known from now on, though nothing asked them yet. They live as long as the service. */
-void service_upstreams_add(struct service *s, const struct upstream *u, uint32_t count);
+/* These are known from now on, though nothing asked them yet; u must live as long as the service. Others
+ * go with their last session. */
+void service_upstreams_set(struct service *s, const struct upstream *u, uint32_t count);
 /* Number of turns of the scheduler's loop: it grows several times a second, unless something holds it up. */
 uint64_t service_turns(struct service *s);
 /* Sets the metrics of jobs that are not final. */

@@ -16,10 +16,9 @@ int upstream_route_init(struct upstream_route *r, const struct model *m,
         p->to = &m->upstream[i];
         p->wire = wire_of(p->to->upstream->wire);
         p->shown = m->upstream_count > 1 ? p->to->upstream->name : NULL;
-        p->server = upstream_server_of(servers, p->to->upstream, e);
+        p->server = upstream_server_join(servers, p->to->upstream, &p->member, e);
         if (!p->server)
             return -1;
-        server_join(p->server, &p->member);
         p->completion_tokens = p->to->upstream->max_completion_tokens;
         p->has_price = model_upstream_price(m, i, &p->price);
     }

@@ -35,12 +35,14 @@ struct recent {
 };
 
 struct upstream_server {
+    struct upstream_servers *all;
     const struct upstream *upstream;
     struct clock *clock;
     struct http_host http;
     const char **header; /* of all requests, until NULL */
     struct credential *credential;
-    struct upstream_server *next; /* in the list; guarded by the list's lock */
+    struct upstream_server *next; /* in the list; guarded by the list's lock, as is the next one */
+    bool listed;                  /* the configuration has it (upstream_servers_keep) */
 
     pthread_mutex_t lock; /* guards everything below, and the contents of all members */
     struct breaker breaker;
@@ -60,8 +62,9 @@ struct upstream_server {
 
 struct upstream_servers {
     struct clock *clock;
-    pthread_mutex_t lock; /* guards the list */
+    pthread_mutex_t lock; /* guards the list; comes before a server's */
     struct upstream_server *first;
+    bool keeps; /* upstream_servers_keep was called: others go with their last session */
 };
 
 /* ---- The last half minute ---- */
@@ -126,13 +129,15 @@ static void server_free(struct upstream_server *s)
     mem_free(s);
 }
 
-static struct upstream_server *server_new(const struct upstream *u, struct clock *clock,
+static struct upstream_server *server_new(struct upstream_servers *all, const struct upstream *u,
                                           struct error *e)
 {
+    struct clock *clock = all->clock;
     struct upstream_server *s = mem_alloc(sizeof *s);
     const struct credential_spec *from = &u->credential;
     uint64_t now = clock->mono_ns(clock);
 
+    s->all = all;
     s->upstream = u;
     s->clock = clock;
     s->header = headers_of(u);
@@ -209,19 +214,75 @@ static bool same(const struct upstream *a, const struct upstream *b)
            a->idle_ms == b->idle_ms && a->patience_ms == b->patience_ms;
 }
 
-struct upstream_server *upstream_server_of(struct upstream_servers *all, const struct upstream *u,
-                                           struct error *e)
+/* Under the list's lock. */
+static struct upstream_server *find_or_make(struct upstream_servers *all, const struct upstream *u,
+                                            struct error *e)
 {
     struct upstream_server **at = &all->first;
 
-    lock(&all->lock);
     while (*at && !same((*at)->upstream, u))
         at = &(*at)->next;
     if (!*at)
-        *at = server_new(u, all->clock, e);
-    struct upstream_server *found = *at;
+        *at = server_new(all, u, e);
+    return *at;
+}
+
+struct upstream_server *upstream_server_of(struct upstream_servers *all, const struct upstream *u,
+                                           struct error *e)
+{
+    lock(&all->lock);
+    struct upstream_server *found = find_or_make(all, u, e);
     unlock(&all->lock);
     return found;
+}
+
+/* Under the list's lock: may it go? */
+static bool is_unused(struct upstream_server *s)
+{
+    lock(&s->lock);
+    bool used = s->member != NULL;
+    unlock(&s->lock);
+    return s->all->keeps && !s->listed && !used;
+}
+
+/* Under the list's lock: takes a server that may go out of the list; NULL: there is none. */
+static struct upstream_server *take_unused(struct upstream_servers *all)
+{
+    struct upstream_server **at = &all->first;
+
+    while (*at && !is_unused(*at))
+        at = &(*at)->next;
+    struct upstream_server *found = *at;
+    if (found)
+        *at = found->next;
+    return found;
+}
+
+/* Not under the list's lock: a credential may be fetching its token. */
+static void free_unused(struct upstream_servers *all)
+{
+    struct upstream_server *s;
+
+    do {
+        lock(&all->lock);
+        s = take_unused(all);
+        unlock(&all->lock);
+        if (s)
+            server_free(s);
+    } while (s);
+}
+
+void upstream_servers_keep(struct upstream_servers *all, const struct upstream *u, uint32_t count)
+{
+    lock(&all->lock);
+    all->keeps = true;
+    for (struct upstream_server *s = all->first; s; s = s->next) {
+        s->listed = false;
+        for (uint32_t i = 0; i < count && !s->listed; i++)
+            s->listed = same(s->upstream, &u[i]);
+    }
+    unlock(&all->lock);
+    free_unused(all);
 }
 
 bool upstream_servers_at(struct upstream_servers *all, uint32_t i, struct server_stats *out)
@@ -230,9 +291,9 @@ bool upstream_servers_at(struct upstream_servers *all, uint32_t i, struct server
     struct upstream_server *s = all->first;
     for (; s && i; i--)
         s = s->next;
-    unlock(&all->lock);
     if (s)
         server_stats(s, out);
+    unlock(&all->lock);
     return s != NULL;
 }
 
@@ -269,7 +330,7 @@ static double tokens_estimate(const struct upstream_server *s, size_t bytes)
     return (double)bytes / s->bytes_per_token + s->output_tokens;
 }
 
-void server_join(struct upstream_server *s, struct server_member *m)
+static void join(struct upstream_server *s, struct server_member *m)
 {
     lock(&s->lock);
     *m = (struct server_member){ .next = s->member };
@@ -277,8 +338,20 @@ void server_join(struct upstream_server *s, struct server_member *m)
     unlock(&s->lock);
 }
 
+struct upstream_server *upstream_server_join(struct upstream_servers *all, const struct upstream *u,
+                                             struct server_member *m, struct error *e)
+{
+    lock(&all->lock);
+    struct upstream_server *s = find_or_make(all, u, e);
+    if (s)
+        join(s, m);
+    unlock(&all->lock);
+    return s;
+}
+
 void server_leave(struct upstream_server *s, struct server_member *m)
 {
+    struct upstream_servers *all = s->all;
     struct server_member **at = &s->member;
 
     lock(&s->lock);
@@ -286,7 +359,8 @@ void server_leave(struct upstream_server *s, struct server_member *m)
     while (*at != m)
         at = &(*at)->next;
     *at = m->next;
-    unlock(&s->lock);
+    unlock(&s->lock); /* from here on another thread may free it */
+    free_unused(all);
 }
 
 static bool wants(const struct server_member *m, uint64_t now)

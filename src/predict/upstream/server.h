@@ -3,11 +3,12 @@
  * Why: limits and health belong to the server and not to a job or model: every session that uses a
  * server goes through the same struct, and what one session learns holds for all.
  *
- * Shape:   server_join -> server_ask (may one request go now?) -> server_sent -> the HTTP exchange ->
+ * Shape:   upstream_server_join -> server_ask (may one request go now?) -> server_sent -> the HTTP exchange ->
  *          server_ended -> server_leave. Each session that uses the server is a member. When the server
  *          is full its slots are shared: a member that has its share waits while another member wants
  *          a slot and has less than its share.
- *          A server lives as long as its list; the same settings give the same server.
+ *          The same settings give the same server. A server lives as long as its list, or as a session
+ *          that uses it when the configuration has it no more (upstream_servers_keep).
  * Errors:  only those of a credential's file.
  * Threads: all calls from any thread; each server has a lock.
  */
@@ -27,6 +28,8 @@ struct upstream_servers *upstream_servers_new(struct clock *clock);
 void upstream_servers_free(struct upstream_servers *all); /* no session is open; accepts NULL */
 
 struct upstream_server;
+/* The configuration has these servers from now on. One that it has not goes when no session uses it. */
+void upstream_servers_keep(struct upstream_servers *all, const struct upstream *u, uint32_t count);
 /* The server of these settings, which must outlive the list. NULL with *e: its credential is unusable. */
 struct upstream_server *upstream_server_of(struct upstream_servers *all, const struct upstream *u,
                                            struct error *e);
@@ -39,7 +42,9 @@ struct server_member {
     uint64_t wanted_ns; /* when it last asked for a slot; 0: never */
     struct server_member *next;
 };
-void server_join(struct upstream_server *s, struct server_member *m);
+/* upstream_server_of for a session, which is a member of the server until server_leave. */
+struct upstream_server *upstream_server_join(struct upstream_servers *all, const struct upstream *u,
+                                             struct server_member *m, struct error *e);
 void server_leave(struct upstream_server *s, struct server_member *m); /* m has nothing in flight */
 
 enum server_go {

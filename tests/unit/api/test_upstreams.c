@@ -23,7 +23,7 @@ static int set_up(void **state)
 {
     (void)serving_set_up(state);
     struct serving *w = *state;
-    service_upstreams_add(w->service, servers, ARRAY_LEN(servers));
+    service_upstreams_set(w->service, servers, ARRAY_LEN(servers));
     return 0;
 }
 

@@ -44,11 +44,11 @@ static int set_up(void **state)
                                      .concurrency = PLACES,
                                      .concurrency_max = PLACES };
     w->servers = upstream_servers_new(&w->clock);
-    w->server = upstream_server_of(w->servers, &w->upstream, &e);
+    w->server = upstream_server_join(w->servers, &w->upstream, &w->first.member, &e);
     if (!w->server)
         fail_msg("%s", e.msg);
-    server_join(w->server, &w->first.member);
-    server_join(w->server, &w->second.member);
+    assert_ptr_equal(upstream_server_join(w->servers, &w->upstream, &w->second.member, &e),
+                     w->server);
     return 0;
 }
 
@@ -201,6 +201,46 @@ static void test_a_quota_in_the_headers_is_kept_before_anything_is_refused(void 
     assert_int_equal(server_ask(w->server, &w->first.member, 10, &ready_ns), SERVER_GO);
 }
 
+static uint32_t servers_count(void)
+{
+    struct server_stats st;
+    uint32_t count = 0;
+
+    while (upstream_servers_at(w->servers, count, &st))
+        count++;
+    return count;
+}
+
+/* As 300 reloads, each with another limit: the server that sessions use stays until the last has left. */
+static void test_a_replaced_server_goes_with_its_last_session(void **state)
+{
+    struct upstream next = w->upstream;
+    struct server_member late;
+    struct error e = { 0 };
+
+    (void)state;
+    for (uint32_t i = 0; i < 300; i++) {
+        next.max_rpm = i + 1;
+        assert_non_null(upstream_server_of(w->servers, &next, &e));
+        upstream_servers_keep(w->servers, &next, 1);
+        assert_int_equal(servers_count(), 2);
+    }
+    assert_ptr_equal(upstream_server_join(w->servers, &w->upstream, &late, &e), w->server);
+    server_leave(w->server, &w->first.member);
+    server_leave(w->server, &w->second.member);
+    assert_int_equal(servers_count(), 2);
+    server_leave(w->server, &late);
+    assert_int_equal(servers_count(), 1);
+    struct upstream_server *back = upstream_server_join(w->servers, &w->upstream, &late, &e);
+    assert_int_equal(servers_count(), 2); /* of a job that began before the reload */
+    server_leave(back, &late);
+    assert_int_equal(servers_count(), 1);
+    w->server = upstream_server_join(w->servers, &w->upstream, &w->first.member, &e);
+    (void)upstream_server_join(w->servers, &w->upstream, &w->second.member, &e);
+    upstream_servers_keep(w->servers, &w->upstream, 1);
+    assert_int_equal(servers_count(), 1);
+}
+
 #define SITE_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -209,6 +249,7 @@ int main(void)
         SITE_TEST(test_a_server_that_never_answered_is_given_up_after_half_a_minute),
         SITE_TEST(test_a_server_that_has_answered_once_is_given_up_after_its_patience),
         SITE_TEST(test_a_quota_in_the_headers_is_kept_before_anything_is_refused),
+        SITE_TEST(test_a_replaced_server_goes_with_its_last_session),
         SITE_TEST(test_a_member_alone_has_all_slots),
         SITE_TEST(test_free_slots_go_to_the_member_that_has_fewer),
         SITE_TEST(test_a_member_that_has_not_asked_for_long_has_no_share),
