@@ -63,6 +63,7 @@ struct config {
     uint64_t lines_max;        /* of one job; 0: no limit */
     struct retry_rules retry;  /* attempts_max 0: the predictor knows best */
     uint32_t drain_ms;
+    uint64_t keep; /* bytes of kept answers; 0: none */
     struct config_service service;
     const char *path;    /* NULL: no file was read */
     struct model *model; /* models.item, while it is made */

@@ -5,6 +5,7 @@
 
 #include "app/config/config.h"
 #include "engine/service/service.h"
+#include "store/kept/kept.h"
 
 #define HOURS_MAX ((uint64_t)10 * 366 * 24)
 #define WEIGHT_MAX 1e6
@@ -185,6 +186,7 @@ static const struct config_row retry_rows[] = {
 static SECTION(retry_section, "retry", retry_rows);
 static const struct config_row root_rows[] = {
     { "default_model", TEXT(default_model), "NAME", DEFAULT_MODEL, "model of `run` and `validate` without --model" },
+    { "keep", BIG(keep, 0), "BYTES", DEFAULT(KEPT_BYTES_DEFAULT), "disk space of the answers that `run` keeps for 30 days to use them again; 0: keep none" },
     { "limits", MAP_HERE(limits_section), "MAP", NULL, "limits of one job" },
     { "retry", MAP_HERE(retry_section), "MAP", NULL, "how failed requests are tried again" },
     { "upstreams", LIST(upstreams, UPSTREAMS_MAX, config_upstreams), "LIST", NULL, "servers that answer for models" },

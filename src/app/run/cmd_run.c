@@ -15,6 +15,7 @@ static int (*const steps[])(struct run *r, struct error *e) = {
 static void run_release(struct run *r)
 {
     render_close(r->render);
+    keep_release(&r->keeping);
     spool_close(r->spool);
     buf_release(&r->bad_text);
     ingest_result_release(&r->old);
@@ -74,7 +75,12 @@ static const struct option_spec options[] = {
     OPT_FLAG(
         "overwrite", 0, overwrite,
         "replace the output file, whatever it is; else only an earlier output of this command"),
-    OPT_FLAG("fresh", 0, fresh, "forget what an earlier run of this command did"),
+    OPT_FLAG("fresh", 0, fresh,
+             "ask everything anew: forget what an earlier run of this command did, and use no kept "
+             "answer"),
+    OPT_TEXT("max-age", 0, max_age, "AGE",
+             "use kept answers only when they are not older: 7d, 12h, 30m (default: 30d)"),
+    OPT_FLAG("no-keep", 0, no_keep, "keep no answers on disk when the run is finished"),
     OPT_COUNT("max-in-flight", 0, max_in_flight, 1, 65536,
               "maximum number of open requests (default: what the model takes)"),
     OPT_FILE("config", 'c', config, "configuration file"),
@@ -132,7 +138,9 @@ const struct command command_run = {
         "order. While it runs it is OUTPUT.partial.\n"
         "\n"
         "The same command given again after an interruption, a crash or a full disk goes on where "
-        "it stopped. A changed input or setting is a new run.\n"
+        "it stopped. A changed input or setting is a new run, which asks only what is new: answers "
+        "are "
+        "kept on disk for 30 days (`tranche runs` lists them). --fresh asks all.\n"
         "\n"
         "With --prompt, INPUT is a table (.csv, .tsv, .jsonl of plain rows): each row is asked the "
         "prompt, in which {column} is a cell. The output is the table with the columns answer, "

@@ -93,6 +93,7 @@ static int keep_line(struct keeper *k, const struct line *line, const struct lin
         .response = parts.response,
         .processed_us = k->r->now_us,
         .usage = usage_of(response),
+        .taken = true,
     };
     (void)timestamp_read(parts.processed_time, &put.processed_us);
     if (spool_put(k->spool, &put, e) < 0)

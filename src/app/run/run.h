@@ -14,6 +14,7 @@
 #include "app/cli/command.h"
 #include "app/run/local_job.h"
 #include "app/cli/progress.h"
+#include "app/run/keep.h"
 #include "app/run/state.h"
 #include "app/run/summary.h"
 
@@ -22,7 +23,8 @@ struct run_options {
     const char *upstream, *dialect, *engine;
     uint64_t max_in_flight, limit, max_rpm, max_tpm;
     struct rows_options rows;
-    bool strict, json, dry_run, fresh, overwrite, quiet;
+    const char *max_age;
+    bool strict, json, dry_run, fresh, no_keep, overwrite, quiet;
     const struct model *given; /* of `submit --to`: the model that answers */
     bool detach;               /* hand the job over, and don't wait for it */
 };
@@ -42,6 +44,7 @@ struct run {
         [LOCAL_JOB_NAME_BYTES]; /* digest of inputs' paths and model: whose output may be replaced */
     char version[128];          /* of the predictor, which the pipeline closes */
     struct state state;
+    struct keeping keeping;
     struct spool *spool;
     struct render *render;
     struct progress_view view;

@@ -170,6 +170,7 @@ int run_step_check(struct run *r, struct error *e)
         .rules = { .from_output = run_in_place(r), .strict = r->o->strict },
         .limit = r->o->limit,
         .index_folder = j->state_root,
+        .keys = j->config.keep > 0,
         .on_bad = note_bad,
         .on_warned = note_warned,
         .arg = r,
@@ -377,6 +378,11 @@ int run_step_spool(struct run *r, struct error *e)
         return -1;
     spool_counters(r->spool, &counters);
     if (judge_bad(r, e) < 0)
+        return -1;
+    const struct keep_options keep = { .fresh = r->o->fresh,
+                                       .none = r->o->no_keep,
+                                       .age = r->o->max_age };
+    if (keep_begin(&r->keeping, &r->job, &keep, e) < 0)
         return -1;
     if (counters_done(&counters))
         terminal_note(&r->job.terminal, "resuming: %s of %s lines were done",

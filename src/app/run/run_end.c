@@ -67,6 +67,7 @@ static int run_lines(struct run *r, const struct price *price, enum pipeline_end
         .price = *price,
         .spool = r->spool,
         .render = r->render,
+        .reuse = r->keeping.reuse,
         .retry = j->config.retry,
         .in_flight_max = (uint32_t)r->o->max_in_flight,
         .drain_ms = j->config.drain_ms,
@@ -101,6 +102,7 @@ static int run_there(struct run *r, const struct price *price, enum pipeline_end
         .rules = j->rules.rules,
         .spool = r->spool,
         .render = r->render,
+        .reuse = r->keeping.reuse,
         .price = *price,
         .dir = r->state.dir,
         .poll_ms = j->model->poll_ms,
@@ -244,6 +246,7 @@ int run_step_work(struct run *r, struct error *e)
     r->render = render_open(r->render_path, &j->input, &j->ingest, &j->rules.rules, ROW_VERTEX, e);
     if (!r->render)
         return -1;
+    render_keep(r->render, r->keeping.writer, r->keeping.reuse.model);
     j->stage = EXIT_INTERNAL;
     if ((there ? run_there(r, &price, &end, e) : run_lines(r, &price, &end, e)) < 0)
         return -1;
@@ -266,7 +269,8 @@ int run_step_work(struct run *r, struct error *e)
 static void save_rates(struct run *r)
 {
     const struct progress *p = &r->summary.progress;
-    uint64_t lines = counters_done(&p->counters) - p->resumed;
+    uint64_t done = counters_done(&p->counters) - p->resumed, reused = p->counters.reused;
+    uint64_t lines = done > reused ? done - reused : 0; /* resumed ones may be among them */
     uint64_t generated = p->predictor.generated_tokens;
     uint64_t tokens = p->predictor.prompt_tokens + generated;
     double seconds = (double)p->elapsed_ns / (double)NS_PER_S;
@@ -304,6 +308,22 @@ static void remember(struct run *r)
     buf_release(&json);
 }
 
+/* For `tranche runs`. */
+static void keep(struct run *r)
+{
+    struct buf about = BUF_INIT(KEPT_ABOUT_BYTES);
+    struct json_writer w = JSON_WRITER(&about);
+
+    json_object(&w, NULL);
+    json_add_c(&w, "model", r->job.model_name);
+    json_add_uint(&w, "lines", r->job.ingest.lines);
+    json_add_c(&w, "output", r->output_path);
+    json_end(&w);
+    keep_finish(&r->keeping, r->spool, r->render, buf_ok(&about) ? buf_str(&about) : STR("{}"),
+                &r->job.terminal);
+    buf_release(&about);
+}
+
 /* An output that went to a reader cannot be compared later: nothing is kept. */
 static void forget(struct run *r)
 {
@@ -339,6 +359,7 @@ int run_step_finish(struct run *r, struct error *e)
     choose_next(r);
     print_summary(r, &r->job.terminal);
     save_rates(r);
+    keep(r);
     if (r->streams)
         forget(r);
     else

@@ -18,7 +18,7 @@
 #define DAY_US (86400 * (int64_t)1000000)
 #define PATH_BYTES_MAX 4096
 
-static const char *const spool_files[] = { "spool.db", "spool.db-wal", "spool.db-shm" };
+static const char *const spool_files[] = { "spool.db", "spool.db-wal", "spool.db-shm", "from" };
 
 int state_open(struct state *s, struct arena *a, const char *root, struct str facts,
                struct error *e)

@@ -158,6 +158,7 @@ static void text_answered(const struct summary *s, struct buf *out)
         const char *what;
     } notes[] = {
         { b->duplicates, "duplicates" },
+        { b->reused, "reused from earlier runs" },
         { s->kept, "kept from the earlier output" },
         { resumed(s), "lines done before this run" },
     };
@@ -344,6 +345,7 @@ static void json_counts(const struct summary *s, struct json_writer *w)
     json_add_uint(w, "not_run", b->not_run);
     json_add_uint(w, "pending", counters_pending(b));
     json_add_uint(w, "duplicates", b->duplicates);
+    json_add_uint(w, "reused", b->reused);
     json_add_uint(w, "kept", s->kept);
     json_add_uint(w, "resumed", resumed(s));
     json_end(w);
@@ -353,6 +355,7 @@ static void json_counts(const struct summary *s, struct json_writer *w)
     json_add_uint(w, "generated", b->candidate_tokens);
     json_add_uint(w, "thought", b->thought_tokens);
     json_add_uint(w, "saved_by_duplicates", b->duplicate_tokens);
+    json_add_uint(w, "saved_by_reuse", b->reused_tokens);
     json_add_uint(w, "forced", b->forced_tokens);
     json_end(w);
     json_object(w, "structured");

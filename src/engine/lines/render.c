@@ -149,7 +149,7 @@ static void keep_row(struct render *r, const struct spool_row *row)
     struct error e;
 
     if (!r->keep || row->outcome != OUTCOME_SUCCEEDED || row->duplicate || row->origin ||
-        !line_key(walk_note(&r->walk, row->index), r->model, entry.key))
+        row->taken || !line_key(walk_note(&r->walk, row->index), r->model, entry.key))
         return;
     entry.tokens = u->prompt_tokens + u->candidate_tokens + u->thought_tokens;
     entry.shape = row->shape;

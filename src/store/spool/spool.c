@@ -31,6 +31,7 @@ static const struct db_settings settings = {
     "candidate_tokens, thought_tokens, cost_nano, cost_online_nano, digest, status, "              \
     "response, " last
 #define ROW_COLUMNS ROW_COLUMNS_WITH("shape, origin, origin_idx")
+#define TAKEN 1 /* origin_idx of a row without an origin */
 #define SUCCEEDED "1"
 #define FAILED "2"
 static_assert(OUTCOME_SUCCEEDED == 1 && OUTCOME_FAILED == 2, "statements name outcomes by number");
@@ -351,7 +352,8 @@ static int row_insert(struct spool *s, const struct spool_row *row, struct error
             (int)row->duplicate, row->processed_us, (int64_t)u->prompt_tokens,
             (int64_t)u->cached_tokens, (int64_t)u->candidate_tokens, (int64_t)u->thought_tokens,
             (int64_t)row->cost_nano, (int64_t)row->cost_online_nano, row->digest, row->status,
-            row->response, (int)row->shape, (int64_t)row->origin, (int64_t)row->origin_index);
+            row->response, (int)row->shape, (int64_t)row->origin,
+            row->taken ? TAKEN : (int64_t)row->origin_index);
     return db_run(q, s->cannot_write, e) < 0 ? -1 : 0;
 }
 
@@ -369,6 +371,7 @@ int spool_put(struct spool *s, const struct spool_row *row, struct error *e)
     assert(row->outcome != OUTCOME_PENDING);
     assert(row->digest.len == 0 || row->digest.len == SPOOL_DIGEST_BYTES);
     assert(row->shape == SHAPE_FREE || row->outcome == OUTCOME_SUCCEEDED);
+    assert(!row->taken || (!row->origin && row->outcome == OUTCOME_SUCCEEDED));
     assert(!row->origin || (row->outcome == OUTCOME_SUCCEEDED && row->response.len == 0));
 
     if (put_in(s, row, e) < 0) {
@@ -434,6 +437,7 @@ static void row_read(struct stmt *q, struct spool_row *row)
     row->shape = (enum answer_shape)db_int(q, 14);
     row->origin = (uint32_t)db_int(q, 15);
     row->origin_index = (uint64_t)db_int(q, 16);
+    row->taken = row->origin == 0 && row->origin_index == TAKEN;
 }
 
 int spool_get(struct spool *s, uint64_t index, struct spool_row *row, struct error *e)

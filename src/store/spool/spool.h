@@ -41,6 +41,7 @@ struct spool_row {
      * empty when it is put. 0: the answer is in this row. */
     uint32_t origin;
     uint64_t origin_index;
+    bool taken;             /* from an output file, which anybody may have changed */
     int64_t answered_us;    /* of a row that was read with an origin: when the answer was made */
     uint64_t reused_tokens; /* with an origin: counted when it is put, not kept */
 };
