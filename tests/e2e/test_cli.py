@@ -146,7 +146,7 @@ def test_the_summary_as_json_balances(tranche):
     assert done.returncode == SOME_FAILED
     summary = json.loads(done.stdout)
     assert summary["lines"] == {"total": 3, "succeeded": 2, "failed": 1, "not_run": 0, "pending": 0,
-                                "duplicates": 0, "kept": 0, "resumed": 0}
+                                "duplicates": 0, "reused": 0, "kept": 0, "resumed": 0}
     assert summary["exit_code"] == SOME_FAILED
     assert summary["failures"][0]["code"] == "INVALID_ARGUMENT"
     assert summary["output"] == "in.out.jsonl"

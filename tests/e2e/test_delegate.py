@@ -198,14 +198,14 @@ class BadLineHandler(http.server.BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_DELETE = exchange
 
 
-def ask(tranche, count, name="in.jsonl"):
-    return tranche.write(name, *({"n": i, **request(f"question {i}")} for i in range(count)))
+def ask(tranche, count, name="in.jsonl", what="question"):
+    return tranche.write(name, *({"n": i, **request(f"{what} {i}")} for i in range(count)))
 
 
-def assert_answered(tranche, count, name="out.jsonl"):
+def assert_answered(tranche, count, name="out.jsonl", what="question"):
     rows = tranche.rows(name)
     assert [row["n"] for row in rows] == list(range(count))
-    assert [text_of(row) for row in rows] == [f"echo: question {i}" for i in range(count)]
+    assert [text_of(row) for row in rows] == [f"echo: {what} {i}" for i in range(count)]
 
 
 # ---- From the command line ----
@@ -291,7 +291,7 @@ def test_killed_at_random_instants_it_goes_on_and_no_remote_job_is_doubled(tranc
     chance = random.Random(5)
     for trial in range(6):
         name, output = f"in{trial}.jsonl", f"out{trial}.jsonl"
-        ask(tranche, 200, name)
+        ask(tranche, 200, name, f"question {trial}")
         before = len(far.there.jobs())
         for _ in range(5):
             process = far.start(name, "-o", output, "--watch")
@@ -302,7 +302,7 @@ def test_killed_at_random_instants_it_goes_on_and_no_remote_job_is_doubled(tranc
             process.communicate()
         done = far.submit(name, "-o", output, "--watch")
         assert done.returncode == OK, done.stderr
-        assert_answered(tranche, 200, output)
+        assert_answered(tranche, 200, output, f"question {trial}")
         assert len(far.there.jobs()) == before + 1
 
 

@@ -15,10 +15,10 @@
 
 static void add_text(struct buf *out, char kind, struct str text)
 {
-    uint64_t len = text.len;
+    char head[1 + sizeof text.len] = { kind };
 
-    buf_add_char(out, kind);
-    buf_add(out, &len, sizeof len);
+    memcpy(head + 1, &text.len, sizeof text.len);
+    buf_add(out, head, sizeof head);
     buf_add_str(out, text);
 }
 

@@ -100,14 +100,17 @@ bool request_member(yyjson_val *object, const char *camel, struct member *out)
 
 bool field_named(const char *camel, struct str key)
 {
-    size_t i = 0;
-    bool snake = key.len > 1 && memchr(key.p + 1, '_', key.len - 1) != NULL;
+    size_t i = 0, len = strlen(camel);
 
+    if (key.len == len && memcmp(key.p, camel, len) == 0)
+        return true;
+    if (key.len < 2 || !memchr(key.p + 1, '_', key.len - 1))
+        return false;
     for (const char *c = camel; *c; c++, i++) {
         bool upper = *c >= 'A' && *c <= 'Z';
-        if (snake && upper && (i >= key.len || key.p[i++] != '_'))
+        if (upper && (i >= key.len || key.p[i++] != '_'))
             return false;
-        if (i >= key.len || key.p[i] != (snake && upper ? *c - 'A' + 'a' : *c))
+        if (i >= key.len || key.p[i] != (upper ? *c - 'A' + 'a' : *c))
             return false;
     }
     return i == key.len;

@@ -124,16 +124,11 @@ static void sort_small(struct kept_entry *e, uint64_t count)
 }
 
 /* By the bytes of key[0] from the highest, in place: keys are digests, so a byte cuts into even parts.
- * Entries that agree in all of them are few: identical lines have the same key, and sorting them is
- * quadratic, but a run keeps one answer of a key. */
+ * Entries that agree in all of it are few, as a run keeps one answer of a key. */
 static void sort_by(struct kept_entry *e, uint64_t count, int shift) // NOLINT(misc-no-recursion)
 {
     uint64_t end[256] = { 0 }, next[256], at = 0;
 
-    if (count <= SORT_SMALL || shift < 0) {
-        sort_small(e, count);
-        return;
-    }
     for (uint64_t i = 0; i < count; i++)
         end[e[i].key[0] >> shift & 255]++;
     for (int b = 0; b < 256; b++) {
@@ -141,11 +136,11 @@ static void sort_by(struct kept_entry *e, uint64_t count, int shift) // NOLINT(m
         at += end[b];
         end[b] = at;
     }
-    for (int b = 0; b < 256; b++) {
+    for (unsigned b = 0; b < 256; b++) {
         while (next[b] < end[b]) {
             struct kept_entry moved = e[next[b]];
             unsigned to = moved.key[0] >> shift & 255;
-            while (to != (unsigned)b) {
+            while (to != b) {
                 struct kept_entry other = e[next[to]];
                 e[next[to]++] = moved;
                 moved = other;
@@ -155,8 +150,11 @@ static void sort_by(struct kept_entry *e, uint64_t count, int shift) // NOLINT(m
         }
     }
     for (int b = 0; b < 256; b++) {
-        uint64_t begin = b ? end[b - 1] : 0;
-        sort_by(e + begin, end[b] - begin, shift - 8);
+        uint64_t begin = b ? end[b - 1] : 0, part = end[b] - begin;
+        if (part > SORT_SMALL && shift)
+            sort_by(e + begin, part, shift - 8);
+        else
+            sort_small(e + begin, part);
     }
 }
 
