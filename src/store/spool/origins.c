@@ -49,23 +49,31 @@ static void keep(struct origins *o, uint32_t id, const char *name)
     o->item[o->count++] = (struct origin){ .id = id, .name = mem_strdup(name) };
 }
 
-struct origins *origins_open(struct db *d, const char *dir, struct error *e)
+/* What the table has more than the list. */
+static int load(struct origins *o, struct error *e)
 {
-    struct origins *o = mem_alloc(sizeof *o);
-    struct stmt *q = db_stmt(d, "SELECT id, name FROM origin ORDER BY id");
+    struct stmt *q = db_stmt(o->db, "SELECT id, name FROM origin WHERE id > ? ORDER BY id");
     char name[256];
-    size_t bytes = strlen(dir) + sizeof "/from";
     int rc;
 
-    o->db = d;
-    o->folder = mem_alloc(bytes);
-    (void)snprintf(o->folder, bytes, "%s/from", dir);
+    db_bind(q, "i", (int64_t)(o->count ? o->item[o->count - 1].id : 0));
     while ((rc = db_step(q, CANNOT_READ, e)) == 1) {
         db_text_to(q, 1, name, sizeof name);
         keep(o, (uint32_t)db_int(q, 0), name);
     }
     o->committed = o->count;
-    if (rc == 0)
+    return rc;
+}
+
+struct origins *origins_open(struct db *d, const char *dir, struct error *e)
+{
+    struct origins *o = mem_alloc(sizeof *o);
+    size_t bytes = strlen(dir) + sizeof "/from";
+
+    o->db = d;
+    o->folder = mem_alloc(bytes);
+    (void)snprintf(o->folder, bytes, "%s/from", dir);
+    if (load(o, e) == 0)
         return o;
     origins_close(o);
     return NULL;
@@ -170,6 +178,9 @@ int origins_get(struct origins *o, uint32_t id, uint64_t index, struct str *resp
                 int64_t *answered_us, struct error *e)
 {
     assert(id >= 1);
+    /* A reader beside the writer learns of new ones when a row names them. */
+    if (id > o->count && o->count == o->committed && load(o, e) < 0)
+        return -1;
     if (id > o->count || o->item[id - 1].id != id)
         return error_set(e, ERROR_DATA_LOSS,
                          CANNOT_READ ": it is of file %u, which is not known; "
