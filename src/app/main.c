@@ -9,14 +9,25 @@
 #include "base/fault.h"
 #include "base/mem.h"
 
-/* Options that stand for a command. */
+/* Options and other names that stand for a command. */
 static const struct {
-    const char *option, *command;
+    const char *name, *command;
 } aliases[] = {
-    { "--help", "help" },
-    { "-h", "help" },
-    { "--version", "version" },
-    { "-V", "version" },
+    { "--help", "help" }, { "-h", "help" }, { "--version", "version" }, { "-V", "version" },
+    { "list", "jobs" },   { "ps", "jobs" }, { "status", "get" },        { "wait", "watch" },
+};
+
+/* Names of other programs' commands, answered with ours. */
+static const struct {
+    const char *name, *command;
+} synonyms[] = {
+    { "download", "results" }, { "output", "results" }, { "fetch", "results" },
+    { "tail", "watch" },       { "logs", "watch" },     { "stop", "cancel" },
+    { "kill", "cancel" },      { "create", "submit" },  { "batch", "submit" },
+    { "check", "validate" },   { "lint", "validate" },  { "estimate", "validate" },
+    { "cat", "show" },         { "view", "show" },      { "compare", "diff" },
+    { "server", "serve" },     { "start", "serve" },    { "upload", "cp" },
+    { "remove", "rm" },        { "mkdir", "mb" },       { "continue", "resume" },
 };
 
 static enum exit_code unknown_command(const char *name)
@@ -25,7 +36,11 @@ static enum exit_code unknown_command(const char *name)
     struct nearest n = { .word = name };
 
     terminal_init(&t, false, NULL);
-    for (size_t i = 0; commands[i]; i++)
+    for (size_t i = 0; i < ARRAY_LEN(synonyms); i++)
+        if (strcmp(name, synonyms[i].name) == 0)
+            n.best = synonyms[i].command;
+    bool is_synonym = n.best != NULL;
+    for (size_t i = 0; !is_synonym && commands[i]; i++)
         if (!commands[i]->hidden)
             nearest_offer(&n, commands[i]->name);
     if (n.best)
@@ -75,7 +90,7 @@ int main(int argc, char **argv)
     }
     const char *name = argv[1];
     for (size_t i = 0; i < ARRAY_LEN(aliases); i++)
-        if (strcmp(name, aliases[i].option) == 0)
+        if (strcmp(name, aliases[i].name) == 0)
             name = aliases[i].command;
     const struct command *c = command_find(name);
     return (int)(c ? command_start(c, argc - 1, argv + 1) : unknown_command(name));

@@ -383,6 +383,76 @@ def test_submit_and_watch(client, stub):
     assert "SUCCEEDED" in done.stderr.splitlines()[-1]
 
 
+def test_submit_and_watch_fetches_the_rows_into_a_file(client, stub, tranche):
+    stub.add_job(77001, "SUCCEEDED")
+    stub.results["77001"] = b'{"key":"1","response":{}}\n'
+    submit = ("submit", "gs://b/in.jsonl", "-m", "m", "-w", "-o", "rows.jsonl")
+    stub.answer_next("POST", JOBS, 200, stub.jobs["77001"])
+    done = client(*submit)
+    assert done.returncode == OK, done.stderr
+    assert tranche.rows("rows.jsonl") == [{"key": "1", "response": {}}]
+    body = json.loads(next(s for s in stub.seen if s.method == "POST").body)
+    assert body["outputConfig"]["gcsDestination"]["outputUriPrefix"].startswith("gs://b/")
+    posts = len(stub.seen)
+    again = client(*submit)
+    assert again.returncode == USAGE and "--overwrite" in again.stderr and len(stub.seen) == posts
+    stub.answer_next("POST", JOBS, 200, stub.jobs["77001"])
+    assert client(*submit, "--overwrite").returncode == OK
+    plain = client("submit", "gs://b/in.jsonl", "-m", "m", "-o", "other.jsonl")
+    assert plain.returncode == USAGE and "--watch" in plain.stderr
+
+
+# ---- Which job ----
+
+
+@pytest.mark.parametrize("short, whole", [
+    ("123", 1230000000000000077), ("077", 1230000000000000077), ("0003", 7700000000000000003)])
+def test_digits_of_one_job_are_enough(client, stub, short, whole):
+    listed = {"batchPredictionJobs": []}
+    for n in (7700000000000000003, 1230000000000000077, 7700000000000000001):
+        stub.add_job(n, "SUCCEEDED")
+        listed["batchPredictionJobs"].append(stub.jobs[str(n)])
+    stub.answer_next("GET", "batchPredictionJobs", 200, listed)
+    done = client("get", short)
+    assert done.returncode == OK, done.stderr
+    assert stub.seen[-1].path.endswith(f"/{whole}")
+    stub.answer_next("GET", "batchPredictionJobs", 200, listed)
+    both = client("cancel", "770")
+    assert both.returncode == USAGE and "more than one job" in both.stderr
+    assert stub.seen[-1].method == "GET"
+
+
+@pytest.mark.parametrize("command", [("get",), ("status",), ("watch",), ("results",), ("get", "--json")])
+def test_without_a_job_the_newest_is_meant(client, stub, command):
+    stub.add_job(7700000000000000003, "SUCCEEDED")
+    stub.results["7700000000000000003"] = b"{}\n"
+    stub.answer_next("GET", "batchPredictionJobs", 200,
+                     {"batchPredictionJobs": [stub.jobs["7700000000000000003"]]})
+    done = client(*command)
+    assert done.returncode == OK, done.stderr
+    assert "job 7700000000000000003, the newest" in done.stderr
+    assert stub.seen[0].query["pageSize"] == "1"
+
+
+def test_without_any_job_it_is_said(client, stub):
+    stub.answer_next("GET", "batchPredictionJobs", 200, {})
+    done = client("watch")
+    assert done.returncode == INPUT and "no job yet" in done.stderr
+
+
+@pytest.mark.parametrize("typed, ours", [("download", "results"), ("stop", "cancel"), ("check", "validate"),
+                                         ("view", "show"), ("create", "submit")])
+def test_names_of_other_programs_are_answered_with_ours(client, typed, ours):
+    done = client(typed)
+    assert done.returncode == USAGE and f"did you mean `tranche {ours}`?" in done.stderr
+
+
+def test_list_and_ps_are_jobs(client, stub):
+    for name in ("list", "ps"):
+        assert client(name).returncode == OK
+        assert stub.seen[-1].path == JOBS
+
+
 def test_validate_only_prints_the_bad_lines_alone(client, stub):
     stub.add_job(5, "PENDING", "FAILED", error={"code": 3, "message": "1 of 2 lines are bad"})
     stub.answer_next("POST", JOBS, 200, stub.jobs["5"])

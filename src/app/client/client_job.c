@@ -303,3 +303,82 @@ void job_view_sum_up(const struct job_view *v, struct buf *out)
     else if (v->output.len)
         buf_addf(out, ", output in %.*s", STR_ARG(v->output));
 }
+
+/* ---- Which job ---- */
+
+#define SHORT_MIN 3 /* digits */
+#define SHORT_MAX 12
+#define PAGE "100"
+
+static bool is_short(const char *given)
+{
+    struct str digits = str_of(given);
+    uint64_t number;
+
+    return digits.len >= SHORT_MIN && digits.len <= SHORT_MAX && str_number(digits, &number);
+}
+
+/* Looks for it in one page: 1 when all is decided. */
+static int match_page(struct client *c, yyjson_val *page, const char *given, const char **found,
+                      struct error *e)
+{
+    yyjson_val *job;
+    size_t i, count;
+    struct job_view v;
+
+    yyjson_arr_foreach(json_get(page, "batchPredictionJobs"), i, count, job)
+    {
+        job_view_read(job, &v);
+        struct str id = job_view_id(&v);
+        bool whole = given && str_eq_c(id, given);
+        if (given && !whole && !str_starts(id, str_of(given)) && !str_ends(id, str_of(given)))
+            continue;
+        if (*found && !whole)
+            return error_set(
+                e, ERROR_INVALID_ARGUMENT,
+                "%s stands for more than one job, %s and %.*s; write more of its digits", given,
+                *found, STR_ARG(id));
+        *found = arena_copy(&c->arena, id.p, id.len);
+        if (whole || !given)
+            return 1;
+    }
+    return 0;
+}
+
+static int find_job(struct client *c, const char *given, const char **found, struct error *e)
+{
+    struct arena a = { 0 };
+    struct str token = { 0 };
+    int rc = 0;
+
+    for (uint32_t seen = 0; rc == 0 && seen < JOBS_SEARCHED; seen += 100) {
+        const struct str values[] = { given ? STR(PAGE) : STR("1"), token };
+        const struct client_call call = {
+            .method = "GET",
+            .url = client_url(c, client_jobs_url(c), "?pageSize={}&pageToken={}", values),
+        };
+        struct str text;
+        yyjson_val *page = client_json(c, &call, &a, &text, e);
+        rc = page ? match_page(c, page, given, found, e) : -1;
+        token = json_str(json_get(page, "nextPageToken"));
+        if (!token.len || !given)
+            break;
+    }
+    arena_release(&a);
+    return rc < 0 ? -1 : 0;
+}
+
+const char *client_job_id(struct client *c, const char *given, struct error *e)
+{
+    const char *found = NULL;
+
+    if (given && !is_short(given))
+        return given;
+    if (find_job(c, given, &found, e) < 0)
+        return NULL;
+    if (!found && !given)
+        (void)error_set(e, ERROR_NOT_FOUND, "there is no job yet; `tranche submit` makes one");
+    if (found && !given)
+        terminal_note(&c->terminal, "job %s, the newest", found);
+    return found ? found : given;
+}

@@ -39,6 +39,13 @@ bool job_view_ended(const struct job_view *v);
 /* 0, 1 when some lines failed, 3 when its input is wrong, 4 when it ended before its time, 5. */
 enum exit_code job_view_exit(const struct job_view *v);
 
+/* The job that is meant: NULL is the newest; digits that begin or end the number of only one of the newest
+ * JOBS_SEARCHED jobs are that one; all else is as it was given. */
+#define JOBS_SEARCHED 1000
+const char *client_job_id(struct client *c, const char *given, struct error *e);
+/* The rows of a job that has ended into a file, by way of FILE.partial. */
+int client_results_to(struct client *c, const char *id, const char *path, struct error *e) FALLIBLE;
+
 /* One job; text, its resource as it came, may be NULL. */
 int client_job(struct client *c, const char *url, struct arena *a, struct job_view *out,
                struct str *text, struct error *e) FALLIBLE;

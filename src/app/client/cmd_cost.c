@@ -65,7 +65,8 @@ static int cost(struct client *c, const struct arguments *given, enum exit_code 
     const struct cost_options *o = given->options;
     struct job_view v;
     struct buf out = BUF_INIT(TEXT_BYTES_MAX);
-    const char *url = client_job_url(c, given->argument[0], NULL, e);
+    const char *id = client_job_id(c, given->argument[0], e);
+    const char *url = id ? client_job_url(c, id, NULL, e) : NULL;
 
     (void)code;
     if (!url || client_job(c, url, &c->arena, &v, NULL, e) < 0)

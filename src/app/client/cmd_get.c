@@ -25,7 +25,7 @@ static int print_job(struct client *c, const char *id, bool json, struct error *
 {
     struct job_view v;
     struct str text;
-    const char *url = client_job_url(c, id, NULL, e);
+    const char *url = id ? client_job_url(c, id, NULL, e) : NULL;
 
     if (!url || client_job(c, url, &c->arena, &v, &text, e) < 0)
         return -1;
@@ -42,12 +42,14 @@ static int get(struct client *c, const struct arguments *given, enum exit_code *
     const struct get_options *o = given->options;
 
     (void)code;
-    for (uint32_t i = 0; i < given->count; i++) {
+    uint32_t i = 0;
+    do {
+        const char *id = client_job_id(c, given->count ? given->argument[i] : NULL, e);
         if (i && !o->json)
             terminal_write(STDOUT_FILENO, STR("\n"));
-        if (print_job(c, given->argument[i], o->json, e) < 0)
+        if (print_job(c, id, o->json, e) < 0)
             return -1;
-    }
+    } while (++i < given->count);
     return 0;
 }
 
@@ -58,8 +60,8 @@ static int watch(struct client *c, const struct arguments *given, enum exit_code
     struct job_view v = { 0 };
     struct buf line = BUF_INIT(TEXT_BYTES_MAX);
 
-    if (client_watch(c, given->argument[0], &v, e) < 0 ||
-        (o->json && print_job(c, given->argument[0], true, e) < 0))
+    const char *id = client_job_id(c, given->count ? given->argument[0] : NULL, e);
+    if (!id || client_watch(c, id, &v, e) < 0 || (o->json && print_job(c, id, true, e) < 0))
         return -1;
     job_view_sum_up(&v, &line);
     terminal_note(&c->terminal, "%s", line.p);
@@ -83,12 +85,13 @@ static const struct option_spec watch_options[] = {
 const struct command command_get = {
     .name = "get",
     .summary = "show a job",
-    .arguments = "JOB...",
-    .about = "JOB is the number that `tranche jobs` shows, or the whole name "
-             "projects/P/locations/L/batchPredictionJobs/N.",
+    .arguments = "[JOB...]",
+    .about =
+        "JOB is the number that `tranche jobs` shows, its first or last digits (three or more), or "
+        "the whole name projects/P/locations/L/batchPredictionJobs/N. Without JOB it is the newest "
+        "job.",
     .options = get_options,
     .options_bytes = sizeof(struct get_options),
-    .arguments_min = 1,
     .arguments_max = ARGUMENTS_MAX,
     CLIENT_RUN(get),
 };
@@ -96,13 +99,13 @@ const struct command command_get = {
 const struct command command_watch = {
     .name = "watch",
     .summary = "show a job's progress until it ends",
-    .arguments = "JOB",
-    .about = "Ends with 0 when every line was answered, 1 when some failed, 3 when the job failed "
+    .arguments = "[JOB]",
+    .about = "Without JOB the newest is watched. Ends with 0 when every line was answered, 1 when "
+             "some failed, 3 when the job failed "
              "because of its input, 4 when it was cancelled, expired or paused, 5 when it failed "
              "otherwise. Ctrl-C ends the watching, not the job.",
     .options = watch_options,
     .options_bytes = sizeof(struct get_options),
-    .arguments_min = 1,
     .arguments_max = 1,
     CLIENT_RUN(watch),
 };

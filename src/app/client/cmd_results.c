@@ -111,15 +111,25 @@ static int to_file(struct results *r, const char *path, bool follow, struct erro
     return rc;
 }
 
+int client_results_to(struct client *c, const char *id, const char *path, struct error *e)
+{
+    struct results r = { .client = c,
+                         .id = id,
+                         .job_url = client_job_url(c, id, NULL, e),
+                         .fetch = { .by_offset = !c->google } };
+
+    return r.job_url ? to_file(&r, path, false, e) : -1;
+}
+
 static int results(struct client *c, const struct arguments *given, enum exit_code *code,
                    struct error *e)
 {
     const struct results_options *o = given->options;
-    const char *id = given->argument[0];
+    const char *id = client_job_id(c, given->count ? given->argument[0] : NULL, e);
     struct results r = { .client = c,
                          .id = id,
                          .done = o->done,
-                         .job_url = client_job_url(c, id, NULL, e),
+                         .job_url = id ? client_job_url(c, id, NULL, e) : NULL,
                          .fetch = { .fd = STDOUT_FILENO,
                                     .path = "standard output",
                                     .by_offset = !c->google && !o->done } };
@@ -151,14 +161,13 @@ static const struct option_spec options[] = {
 const struct command command_results = {
     .name = "results",
     .summary = "get the output rows of a job, also while it runs",
-    .arguments = "JOB",
+    .arguments = "[JOB]",
     .about = "A job that runs gives the rows that are finished, in input order, up to the first "
              "line that is "
              "still open; with --done also those behind it. A service of Google "
-             "gives them when the job has ended.",
+             "gives them when the job has ended. Without JOB it is the newest job.",
     .options = options,
     .options_bytes = sizeof(struct results_options),
-    .arguments_min = 1,
     .arguments_max = 1,
     CLIENT_RUN(results),
 };

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "app/client/job_limits.h"
@@ -39,7 +40,8 @@ struct submit {
     const char *model, *output;
     const char **uri;
     uint32_t count;
-    bool uploaded; /* the first input was a file */
+    const char *file; /* here, for the rows; NULL: they stay with the service */
+    bool uploaded;    /* the first input was a file */
     char random[2 * RANDOM_BYTES + 1];
     char stamp[STAMP_BYTES]; /* names what this submission puts into the bucket */
     struct str text;         /* of the new job */
@@ -194,7 +196,7 @@ static int place_output(struct submit *s, struct error *e)
     struct gs at;
     struct buf name = BUF_INIT(PATH_BYTES_MAX);
 
-    s->output = s->o->output;
+    s->output = s->file ? NULL : s->o->output;
     if (s->output)
         return gs_read(s->output, &at, e);
     if (gs_read(s->uri[0], &at, e) < 0)
@@ -341,6 +343,10 @@ static int wait_for_end(struct submit *s, enum exit_code *code, struct error *e)
         *code = job_view_exit(&s->job);
     }
     buf_release(&line);
+    if (rc == 0 && s->file && !s->o->validate_only)
+        rc = client_results_to(c, name, s->file, e);
+    if (rc == 0 && s->file && !s->o->validate_only)
+        terminal_note(&c->terminal, "output %s; `tranche show %s` reads it", s->file, s->file);
     return rc;
 }
 
@@ -352,6 +358,7 @@ static int submit(struct client *c, const struct arguments *given, enum exit_cod
     struct submit job = { .client = c, .o = o, .count = given->count }, *s = &job;
     const char *const *input = given->argument;
 
+    s->file = o->output && !gs_is(str_of(o->output)) ? o->output : NULL;
     if (check(s, e) < 0 || place_inputs(s, input, e) < 0 || place_output(s, e) < 0 ||
         create(s, e) < 0)
         return -1;
@@ -368,8 +375,27 @@ static int submit(struct client *c, const struct arguments *given, enum exit_cod
 /* Options that only our service knows do not go with --to, and the other way round. */
 static int check_options(const struct submit_options *o, uint32_t count, struct error *e)
 {
-    if (!submit_to_given(&o->to))
-        return count ? 0 : error_set(e, ERROR_INVALID_ARGUMENT, "INPUT is missing");
+    struct stat st;
+
+    if (!submit_to_given(&o->to)) {
+        if (count == 0)
+            return error_set(e, ERROR_INVALID_ARGUMENT, "INPUT is missing");
+        if (!o->output || gs_is(str_of(o->output)))
+            return 0;
+        if (!o->watch)
+            return error_set(
+                e, ERROR_INVALID_ARGUMENT,
+                "-o %s is a file here, which is written at the job's end: add --watch, "
+                "or name gs://BUCKET/PREFIX and get the rows with `tranche results`",
+                o->output);
+        if (!o->to.overwrite && stat(o->output, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0)
+            return error_set(
+                e, ERROR_ALREADY_EXISTS,
+                "%s exists: name another file with -o, move it away, or replace it with "
+                "--overwrite",
+                o->output);
+        return 0;
+    }
     if (o->client.server || o->bucket || o->name || o->label.count || asks_extension(o, false))
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "with --to only --endpoint, --staging, --project, --location, --model, "
@@ -417,7 +443,7 @@ static const struct option_spec options[] = {
     OPT_TEXT(
         "output", 'o', output, "GS",
         "folder for the answers, gs://BUCKET/PREFIX (default: dest beside the first input); with "
-        "--to a file here"),
+        "--watch or --to a file here"),
     OPT_TEXT("name", 0, name, "TEXT", "display name"),
     OPT_LIST("label", 0, label, "KEY=VALUE", "label of the job; may be given several times"),
     OPT_TEXT("bucket", 0, bucket, "NAME", "bucket for local files (default tranche-PROJECT)"),

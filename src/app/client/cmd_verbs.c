@@ -92,9 +92,11 @@ static int verb_run(struct client *c, const struct arguments *given, enum exit_c
     if ((v->extension && client_needs_tranche(c, v->extension, e) < 0) ||
         job_limits_check(&o->job, e) < 0)
         return -1;
-    for (uint32_t i = 0; i < given->count; i++)
-        if (carry_out(c, v, o, given->argument[i], e) < 0)
+    for (uint32_t i = 0; i < given->count; i++) {
+        const char *id = client_job_id(c, given->argument[i], e);
+        if (!id || carry_out(c, v, o, id, e) < 0)
             return -1;
+    }
     return 0;
 }
 

@@ -21,8 +21,7 @@ struct google_batch {
 
 bool submit_to_given(const struct submit_to *to)
 {
-    return to->to || to->endpoint || to->staging || to->state || to->retry_failed || to->fresh ||
-           to->overwrite;
+    return to->to || to->endpoint || to->staging || to->state || to->retry_failed || to->fresh;
 }
 
 static const char *or_env(const char *option, const char *variable)
@@ -147,9 +146,8 @@ enum exit_code submit_to(const struct submit_request *w)
     enum exit_code code;
 
     if (!w->to->to)
-        (void)error_set(
-            &e, ERROR_INVALID_ARGUMENT,
-            "--endpoint, --staging, --state, --fresh, --overwrite and --retry-failed go with --to");
+        (void)error_set(&e, ERROR_INVALID_ARGUMENT,
+                        "--endpoint, --staging, --state, --fresh and --retry-failed go with --to");
     if (e.code != ERROR_OK || make_model(&f, w, &e) < 0) {
         terminal_init(&t, w->quiet, NULL);
         terminal_error(&t, "%s", e.msg);

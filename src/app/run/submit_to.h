@@ -26,7 +26,7 @@ struct submit_to {
     OPT_TEXT("staging", 0, to.staging, "GS", "with --to vertex: gs://BUCKET/PREFIX for requests and answers"), \
     OPT_DIR("state", 0, to.state, "with --to: folder of the state that makes it resumable"), \
     OPT_FLAG("fresh", 0, to.fresh, "with --to: forget what an earlier run of this command did"), \
-    OPT_FLAG("overwrite", 0, to.overwrite, "with --to: replace the output file, whatever it is"), \
+    OPT_FLAG("overwrite", 0, to.overwrite, "replace the output file, whatever it is"), \
     OPT_FILE("retry-failed", 0, to.retry_failed, "with --to: keep the answers of this earlier output")
 // clang-format on
 bool submit_to_given(const struct submit_to *to); /* any of them */
