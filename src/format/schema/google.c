@@ -17,6 +17,8 @@
 /* The largest count that a double holds exactly. */
 #define COUNT_MAX 9007199254740992.0
 
+#define NAME_SHOWN_BYTES 48 /* of a property in a path */
+
 struct writer {
     struct json_writer json;
     yyjson_val *defs;             /* of the schema at the top, or NULL */
@@ -63,11 +65,14 @@ __attribute__((format(printf, 2, 3))) static int within(struct writer *w, const 
 
     memcpy(rest, w->path, sizeof rest);
     va_start(args, fmt);
-    int len = vsnprintf(w->path, sizeof w->path, fmt, args);
+    (void)vsnprintf(w->path, sizeof w->path, fmt, args);
     va_end(args);
-    if (rest[0] && len >= 0 && (size_t)len < sizeof w->path)
-        (void)snprintf(w->path + len, sizeof w->path - (size_t)len, "%s%s",
-                       rest[0] == '[' ? "" : ".", rest);
+    size_t at = strlen(w->path), last = sizeof w->path - 1;
+    if (rest[0] && rest[0] != '[' && at < last)
+        w->path[at++] = '.';
+    struct str cut = str_cut(str_of(rest), last - at);
+    memcpy(w->path + at, cut.p, cut.len);
+    w->path[at + cut.len] = '\0';
     return -1;
 }
 
@@ -316,7 +321,7 @@ static int write_named(struct writer *w, struct str name, yyjson_val *schema)
     if (write_schema(w, NULL, schema) == 0)
         return 0;
     struct buf step = BUF_INIT(SCHEMA_PATH_BYTES);
-    json_path_key(&step, name);
+    json_path_key(&step, str_cut(name, NAME_SHOWN_BYTES));
     (void)within(w, "%.*s", STR_ARG(buf_str(&step)));
     buf_release(&step);
     return -1;
