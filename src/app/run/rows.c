@@ -5,9 +5,12 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "engine/lines/digest.h"
 #include "store/tables/table_files.h"
 
 #define TEXT_BYTES_MAX ((size_t)4 * 1024 * 1024) /* of a file named by @FILE */
+/* Three such texts, escaped, and a header. */
+#define FACTS_BYTES_MAX ((size_t)128 * 1024 * 1024)
 
 bool rows_are_parquet(const char *output)
 {
@@ -154,8 +157,11 @@ static void add_fact(struct buf *out, const char *name, struct str value)
 }
 
 /* The request has all that the options say but for the prompt and what chooses rows and columns. */
-void rows_facts(const struct sheet *s, const struct rows_options *o, struct buf *out)
+void rows_facts(const struct sheet *s, const struct rows_options *o, struct buf *facts)
 {
+    struct buf all = BUF_INIT(FACTS_BYTES_MAX), *out = &all;
+    uint64_t digest[2];
+
     buf_addf(out, "rows %d %d %d %d %d %d\n", s->form, s->output, s->delimiter, s->output_delimiter,
              s->bom, s->crlf);
     buf_addf(out, "excel %d\n", s->excel);
@@ -171,4 +177,8 @@ void rows_facts(const struct sheet *s, const struct rows_options *o, struct buf 
     add_fact(out, "", str_of(o->keep_columns));
     for (uint32_t i = 0; i < s->columns.count; i++)
         add_fact(out, "column", s->header ? s->header[i] : s->columns.name[i]);
+    digest_of(all.p, all.len, digest);
+    buf_addf(facts, "table %016llx%016llx\n", (unsigned long long)digest[0],
+             (unsigned long long)digest[1]);
+    buf_release(&all);
 }

@@ -37,7 +37,7 @@ int rows_open(struct sheet *out, const struct rows_options *o, struct input *in,
  * standard input. NULL for several inputs. */
 const char *rows_output(struct arena *a, const struct sheet *s, const struct input *in,
                         bool from_stdin, struct error *e);
-/* All that decides the answers and the output's form, as text. */
-void rows_facts(const struct sheet *s, const struct rows_options *o, struct buf *out);
+/* Appends a digest of all that decides the answers and the output's form. */
+void rows_facts(const struct sheet *s, const struct rows_options *o, struct buf *facts);
 
 #endif

@@ -52,34 +52,52 @@ static struct cell *delimited_cells(const struct sheet *t, struct arena *a, stru
     return cell;
 }
 
-static void take_value(struct arena *a, yyjson_val *value, struct cell *c)
+/* The column of this name, looked for from hint on, as most rows have their members in one order; the count
+ * of columns when there is none. */
+static uint32_t column_of(const struct sheet *t, struct str name, uint32_t hint)
 {
-    c->null = !value || yyjson_is_null(value);
-    if (!c->null)
-        c->text = yyjson_is_str(value) ? json_str(value) : json_text(a, value);
-}
-
-static bool is_column(const struct sheet *t, struct str name)
-{
+    if (hint < t->columns.count && str_eq(t->columns.name[hint], name))
+        return hint;
     for (uint32_t i = 0; i < t->columns.count; i++)
         if (str_eq(t->columns.name[i], name))
-            return true;
-    return false;
+            return i;
+    return t->columns.count;
+}
+
+/* A string as its text, all else as it is written. */
+static struct cell cell_of(yyjson_val *value, struct str written)
+{
+    if (yyjson_is_null(value))
+        return (struct cell){ .null = true };
+    return (struct cell){ .raw = written,
+                          .text = yyjson_is_str(value) ? json_str(value) : written };
 }
 
 /* A table of cells has no place for a member that no column has. */
-static void judge_members(const struct sheet *t, yyjson_val *root, struct violations *bad)
+static void judge_member(struct str name, struct violations *bad)
+{
+    struct violation *v =
+        add(bad, 0, name, "No row in the first 256 KiB of the input has this member.");
+
+    (void)snprintf(v->remedy, sizeof v->remedy,
+                   "Write .jsonl, or put a row with all members first.");
+}
+
+static void take_members(const struct sheet *t, struct str record, yyjson_val *root,
+                         struct cell *cell, struct violations *bad)
 {
     yyjson_obj_iter it = yyjson_obj_iter_with(root);
-    yyjson_val *key;
+    struct json_member m = { 0 };
+    uint32_t hint = 0;
 
-    while ((key = yyjson_obj_iter_next(&it))) {
-        if (is_column(t, json_str(key)))
-            continue;
-        struct violation *v =
-            add(bad, 0, json_str(key), "No row in the first 256 KiB of the input has this member.");
-        (void)snprintf(v->remedy, sizeof v->remedy,
-                       "Write .jsonl, or put a row with all members first.");
+    while (json_member_next(record, &m)) {
+        yyjson_val *key = yyjson_obj_iter_next(&it);
+        uint32_t column = column_of(t, json_str(key), hint);
+        hint = column + 1;
+        if (column < t->columns.count)
+            cell[column] = cell_of(yyjson_obj_iter_get_val(key), m.value);
+        else if (bad && t->output_delimiter)
+            judge_member(json_str(key), bad);
     }
 }
 
@@ -102,12 +120,10 @@ static struct cell *json_cells(const struct sheet *t, struct arena *a, struct st
         (void)snprintf(v->remedy, sizeof v->remedy,
                        "Write one object on each line, as in {\"id\": 7, \"text\": \"...\"}.");
     }
-    for (uint32_t i = 0; i < t->columns.count; i++) {
-        struct str name = t->columns.name[i];
-        take_value(a, root ? yyjson_obj_getn(root, name.p, name.len) : NULL, &cell[i]);
-    }
-    if (root && bad && t->output_delimiter)
-        judge_members(t, root, bad);
+    for (uint32_t i = 0; i < t->columns.count; i++)
+        cell[i].null = true;
+    if (root)
+        take_members(t, record, root, cell, bad);
     return cell;
 }
 

@@ -84,8 +84,7 @@ static int add_param(struct json_writer *w, struct arena *a, const char *param, 
                          "--param %s: NAME=VALUE is expected, as in temperature=0", param);
     struct str value = str_sub(text, equals + 1, text.len);
     json_key(w, str_sub(text, 0, equals));
-    yyjson_val *parsed = json_parse(a, value, &at, &ignored);
-    if (parsed)
+    if (json_parse(a, value, &at, &ignored))
         json_add_raw(w, NULL, value);
     else
         json_add_text(w, NULL, value);
@@ -137,6 +136,11 @@ static int add_schema(struct sheet *t, struct json_writer *w, const char *schema
 
     if (!root)
         return error_wrap(e, "--schema, byte %zu", at);
+    struct buf path = BUF_INIT(ERROR_MSG_BYTES);
+    int rc = json_check(root, &path, e);
+    buf_release(&path);
+    if (rc < 0)
+        return error_wrap(e, "--schema");
     yyjson_val *properties = json_get(root, "properties");
     if (!yyjson_is_obj(properties) || yyjson_obj_size(properties) == 0)
         return error_set(e, ERROR_INVALID_ARGUMENT,

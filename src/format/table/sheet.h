@@ -9,11 +9,11 @@
  *          members are the cells. Input columns go out byte for byte. Then come `answer`, or a column
  *          for each property of the schema, `error` and `tokens`; a name that the input has already gets
  *          _2 and so on.
- *          Rows that are no lines (Parquet, tables of DuckDB) are copied once to CSV, which is then the job's
+ *          Rows that are not lines (Parquet, tables of DuckDB) are copied once to CSV, which is then the job's
  *          input (app/run/engine_tables.h).
  * Units:   line_no from 1; bytes of a head from the start of the file.
- * Errors:  of the settings: INVALID_ARGUMENT, NOT_FOUND for a column. Of a row: violations, whose path is
- *          the column.
+ * Errors:  of the settings: INVALID_ARGUMENT, NOT_FOUND for a column. A row has violations, whose path
+ *          is the column.
  * Threads: any number may use one table at once, after sheet_ask.
  * Owns:    all that it needs, in its arena.
  * Source:  docs/reference/tables.md; RFC 4180.

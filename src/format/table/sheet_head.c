@@ -8,7 +8,7 @@
 /* Bytes that a character cut off at the end of a head may have. */
 #define CUT_BYTES_MAX 3
 
-/* ---- Bytes that are no text ---- */
+/* ---- Bytes that are not text ---- */
 
 static int refuse_binary(const struct sheet_head *h, struct error *e)
 {

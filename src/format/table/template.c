@@ -108,7 +108,7 @@ static int end_condition(struct reader *r, size_t brace)
     return 0;
 }
 
-/* What stands in braces. */
+/* Reads a column, a condition or its end. */
 static int read_braces(struct reader *r)
 {
     size_t brace = r->at++;

@@ -176,7 +176,7 @@ static void test_a_table_of_one_form_becomes_one_of_another(void **state)
     assert_output("a.jsonl", "{\"id\": 1.10, \"text\":\"a\\\"b\", \"n\":null}\n",
                   "{\"id\": 1.10, \"text\":\"a\\\"b\", \"n\":null}",
                   (struct sheet_options){ .output = SHEET_CSV }, positive,
-                  "id,text,n,answer,error,tokens\n1.1,\"a\"\"b\",,positive,,9\n");
+                  "id,text,n,answer,error,tokens\n1.10,\"a\"\"b\",,positive,,9\n");
     assert_output("a.jsonl", "{\"id\": 1.10, \"text\":\"x\"}\n", "{\"id\": 1.10, \"text\":\"x\"}",
                   (struct sheet_options){ 0 }, positive,
                   "{\"id\":1.10,\"text\":\"x\",\"answer\":\"positive\",\"error\":null,\"tokens\":9}"
@@ -287,6 +287,11 @@ static void test_mistakes_are_found_before_the_first_row(void **state)
     static const char *const unknown[] = { "temperatur=0" };
     static const char *const nothing[] = { "temperature" };
     const struct sheet_options none = { 0 };
+    char deep[1001]; /* arrays in arrays */
+
+    for (size_t i = 0; i < 1000; i++)
+        deep[i] = i < 500 ? '[' : ']';
+    deep[1000] = '\0';
 
     (void)state;
     assert_refused("a.csv", "id,txt\n", none, "did you mean \"txt\"?");
@@ -308,6 +313,7 @@ static void test_mistakes_are_found_before_the_first_row(void **state)
                    "empty value");
     assert_refused("a.csv", "text\n", (struct sheet_options){ .schema = "{\"type\":\"string\"}" },
                    "an object with properties");
+    assert_refused("a.csv", "text\n", (struct sheet_options){ .schema = deep }, "--schema: ");
     assert_refused("a.csv", "text\n", (struct sheet_options){ .schema = "{" }, "--schema, byte");
     assert_refused("a.csv", "text\n", (struct sheet_options){ .schema = "{}", .enum_values = "a" },
                    "exclude");
