@@ -7,11 +7,13 @@
 #include "api/jobs/events.h"
 #include "api/jobs/jobs.h"
 #include "base/metric.h"
+#include "base/sys.h"
 
 #define METRICS_BYTES_MAX ((size_t)8 * 1024 * 1024)
 #define INFO_BYTES_MAX ((size_t)1024 * 1024)
 #define ADVANCE_S_MAX ((int64_t)10 * 366 * 86400)
 #define PROBE_BYTES_MAX 256
+#define READY_ROOM_BYTES ((uint64_t)16 * 1024 * 1024) /* with less, a job could not be taken */
 
 static void reply_text(struct call *c, int status, const char *text)
 {
@@ -35,16 +37,18 @@ static bool healthz_begin(struct call *c)
     return false;
 }
 
-/* Ready: the store answers, the server does not drain, and the default model can be opened. */
+/* Ready: the store answers and has room, the server does not drain, and the default model can be opened. */
 static void get_readyz(struct call *c)
 {
     struct error e = { 0 };
-    uint64_t count;
+    uint64_t count, room = 0;
 
     if (atomic_load(&c->api->draining))
         reply_text(c, 503, "draining\n");
     else if (key_count(c->api->store, &count, &e) < 0)
         call_fail_as(c, 503, NULL, "the store does not answer");
+    else if (sys_room(store_dir(c->api->store), &room, &e) < 0 || room < READY_ROOM_BYTES)
+        call_fail_as(c, 503, NULL, "the disk of the state folder is full, or cannot be looked at");
     else if (c->api->model_ready && c->api->model_ready(c->api->model_ready_arg, &e) < 0)
         call_fail_as(c, 503, NULL, e.msg);
     else
@@ -110,11 +114,17 @@ static void add_process(struct call *c, struct buf *out)
 static void get_metrics(struct call *c)
 {
     struct buf body = BUF_INIT(METRICS_BYTES_MAX);
+    struct error e = { 0 };
+    uint64_t room;
 
     metric_set(metric_gauge("tranche_build_info", "1, with the program's version",
                             "version=\"" TRANCHE_VERSION "\""),
                1);
 
+    if (sys_room(store_dir(c->api->store), &room, &e) == 0)
+        metric_set(metric_gauge("tranche_state_free_bytes",
+                                "Room on the file system of the state folder", NULL),
+                   (double)room);
     service_measure(c->api->service);
     service_models(c->api->service, set_model, NULL);
     upstream_servers_measure(service_upstreams(c->api->service));

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/fault.h"
@@ -161,6 +162,16 @@ int sys_sync_folder(const char *path, struct error *e)
         (void)close(fd);
     mem_free(folder);
     return rc;
+}
+
+int sys_room(const char *path, uint64_t *out, struct error *e)
+{
+    struct statvfs v;
+
+    if (fault_hit("sys.room") || statvfs(path, &v) < 0)
+        return error_errno(e, "cannot look at the file system of %s", path);
+    *out = (uint64_t)v.f_bavail * v.f_frsize;
+    return 0;
 }
 
 int sys_rename(const char *from, const char *to, struct error *e)

@@ -36,6 +36,8 @@ int sys_sync(int fd, const char *path, struct error *e) FALLIBLE;
 int sys_rename(const char *from, const char *to, struct error *e) FALLIBLE;
 /* Syncs the folder that holds path: a file made in it then survives a power cut. */
 int sys_sync_folder(const char *path, struct error *e) FALLIBLE;
+/* Bytes that the file system of path has left for this user. */
+int sys_room(const char *path, uint64_t *out, struct error *e) FALLIBLE;
 /* With its parents, mode 0700; what is made survives a power cut. */
 int sys_mkdirs(const char *path, struct error *e) FALLIBLE;
 /* Removes a file or a whole folder, at most SYS_FOLDERS_DEEP_MAX deep; an absent one is fine.

@@ -163,7 +163,7 @@ def test_the_summary_for_people_names_failures_and_output(tranche):
 
 def test_a_model_with_a_price_shows_what_the_batch_cost(tranche):
     (tranche.folder / "c.yaml").write_text(
-        "models: [{ name: priced, kind: fake, price: { input: 1000, output: 2000 } }]\n")
+        "models: [{ name: priced, kind: fake, price: { input: 100, output: 200 } }]\n")
     batch(tranche, count=3)
     done = tranche("run", "in.jsonl", "--config", "c.yaml", "--model", "priced", "--json")
     cost = json.loads(done.stdout)["cost"]

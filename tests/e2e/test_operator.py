@@ -581,3 +581,38 @@ def test_the_trace_of_a_jobs_creation_is_kept_and_goes_with_its_requests(
     assert {h["tracestate"] for h in upstream.seen} == {"a=1"}
     with contextlib.closing(sqlite3.connect(tranche.folder / "state" / "state.db")) as db:
         assert db.execute("SELECT trace FROM job").fetchone()[0] == f"00-{TRACE}-{PARENT}-01\na=1"
+
+
+# ---- Disk, folders, log ----
+
+
+def test_it_is_not_ready_while_the_disk_is_full(tranche, serve):  # noqa: F811
+    tranche.environment["TRANCHE_FAULT"] = "sys.room:0:28"
+    (tranche.folder / "c.yaml").write_text("default_model: tranche-fake\n")
+    server = serve("--config", "c.yaml")
+    status, text = server.call("/readyz")
+    assert status == 503 and "disk of the state folder" in text and str(tranche.folder) not in text
+    assert server.call("/readyz") == (200, "ok\n")
+    (free,) = [value for (name, _), value in scrape(server).items() if name == "tranche_state_free_bytes"]
+    assert free > 0
+
+
+@pytest.mark.parametrize("command", [
+    ("backup", "copy"), ("keys", "list"), ("keys", "revoke", "tk_x"), ("config", "check"),
+    ("serve", "--listen", "0.0.0.0:0"), ("serve", "--listen", "nonsense")])
+@pytest.mark.parametrize("variable", ["TRANCHE_STATE", "XDG_STATE_HOME"])
+def test_only_a_start_and_a_new_key_make_the_state_folder_of_the_environment(tranche, command, variable):
+    absent = tranche.folder / "typo"
+    done = tranche(*command, timeout=60, **{variable: str(absent)})
+    assert done.returncode == (OK if command[0] == "config" else USAGE), done.stderr
+    assert not absent.exists()
+    assert tranche("keys", "create", "--project", "p", **{variable: str(absent)}).returncode == OK
+    assert list(absent.rglob("state.db"))
+
+
+def test_the_log_begins_with_version_address_state_and_configuration(tranche, serve):  # noqa: F811
+    (tranche.folder / "c.yaml").write_text("default_model: tranche-fake\n")
+    server = serve("--config", "c.yaml", "--log-format", "json")
+    line = json.loads(server.log("serves on"))
+    assert server.url in line["message"] and "state state" in line["message"]
+    assert line["message"].endswith("configuration c.yaml") and "0.1.0" in line["message"]

@@ -359,15 +359,10 @@ const char *config_state_root(struct arena *a, const char *option, struct error 
 
     if (!root)
         root = user_folder(a, "XDG_STATE_HOME", ".local/state");
-    if (!root) {
+    if (!root)
         (void)error_set(e, ERROR_INVALID_ARGUMENT,
                         "there is no HOME to keep state in; name a folder with --state DIR");
-        return NULL;
-    }
-    if (sys_mkdirs(root, e) == 0)
-        return root;
-    (void)error_wrap(e, "the state folder; --state DIR names another");
-    return NULL;
+    return root;
 }
 
 /* ---- What decides an answer ---- */

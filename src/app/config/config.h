@@ -120,7 +120,7 @@ void config_fingerprint(const struct config *c, const struct model *m, struct bu
 int config_model_present(const struct model *m, struct error *e) FALLIBLE;
 
 /* The folder of all state: --state (option, or NULL), $TRANCHE_STATE, $XDG_STATE_HOME/tranche or
- * ~/.local/state/tranche. Makes it; the path lives in the arena. */
+ * ~/.local/state/tranche. In the arena; it may be absent. */
 const char *config_state_root(struct arena *a, const char *option, struct error *e);
 
 #endif

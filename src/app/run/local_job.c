@@ -12,9 +12,10 @@
 
 #include "app/backends.h"
 #include "app/run/foreign.h"
-#include "base/mem.h"
 #include "app/cli/human.h"
 #include "app/cli/options.h"
+#include "base/mem.h"
+#include "base/sys.h"
 
 /* Below this, reading the input takes no time worth a word. */
 #define SLOW_INPUT_BYTES ((uint64_t)64 * 1024 * 1024)
@@ -112,7 +113,11 @@ int local_job_config(struct local_job *j, const struct local_options *w, struct 
         return -1;
     warn_of_unknown(j);
     j->state_root = config_state_root(&j->arena, w->state, e);
-    return j->state_root ? 0 : -1;
+    if (!j->state_root)
+        return -1;
+    return sys_mkdirs(j->state_root, e) == 0
+               ? 0
+               : error_wrap(e, "the state folder; --state DIR names another");
 }
 
 int local_job_input(struct local_job *j, const char *const *paths, uint32_t count,

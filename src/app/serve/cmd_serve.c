@@ -191,6 +191,9 @@ static void print_ready(struct serve *s)
         buf_addf(&line, "serving on %s\n", url.p);
     }
     terminal_write(STDOUT_FILENO, buf_str(&line));
+    const char *file = serve_config(&s->configs)->path;
+    log_info("tranche %s serves on %s, state %s, configuration %s", TRANCHE_VERSION, url.p,
+             store_dir(s->store), file ? file : "built in");
     if (s->api.open && auth_is_open(s->store, &s->arena, &e) > 0)
         terminal_note(&s->terminal,
                       "no key exists: every call from this machine may do everything; "
