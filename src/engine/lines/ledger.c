@@ -42,7 +42,7 @@ static struct str digest_str(const struct open_line *l)
 
 static enum answer_shape shape_of(const struct open_line *l, const struct answer *a)
 {
-    const struct request *r = l->in.request; /* NULL: a batch service has answered, unchecked */
+    const struct request *r = l->in.request; /* NULL: of a batch service, and without a form */
 
     if (!r || r->kind != REQUEST_GENERATE || r->generation.form == ANSWER_TEXT)
         return SHAPE_FREE;

@@ -99,9 +99,10 @@ void stage_free(struct stage *s); /* accepts NULL */
 int stage_next(struct stage *s, struct error *e) FALLIBLE;
 
 /* ---- delegate_merge.c ---- */
-/* The key of a line's row, with its digest when it has one. */
+/* The key of a line's row: the index, "s" when its answer must be checked, and its digest when it has one. */
 #define ROW_KEY_BYTES 64
-void row_key_write(uint64_t index, const unsigned char *digest, char out[ROW_KEY_BYTES]);
+void row_key_write(uint64_t index, bool checked, const unsigned char *digest,
+                   char out[ROW_KEY_BYTES]);
 /* Takes all that a job that has ended answered. */
 int merge_part(struct delegation *d, uint32_t part, const struct remote_status *st,
                struct error *e) FALLIBLE;

@@ -1,4 +1,7 @@
-/* delegate_merge.c -- a remote job's rows, each to the line it is of; and what has none. */
+/* delegate_merge.c -- a remote job's rows, each to the line it is of; and what has none.
+ *
+ * An answer that had to have a form is checked as that of an upstream server is. One that has it not is an
+ * error row: the batch service has ended, and --retry-failed asks again. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,7 +10,9 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "engine/remote/delegate_inner.h"
+#include "engine/lines/walk.h"
 #include "format/google/remote_row.h"
+#include "predict/upstream/answer_check.h"
 
 #define ROWS_CAP_KEPT ((size_t)1024 * 1024)
 #define BLOCK_BYTES ((size_t)256 * 1024)
@@ -22,14 +27,18 @@ struct merge {
     struct buf response;  /* of one row */
     struct error missing; /* why a line has no row */
     uint64_t taken, strange;
+    struct walk lines; /* of the job: the requests of answers that are checked */
+    struct violations violations;
+    struct answer_checks *checks;
     bool broken; /* a fault of our own, which no other attempt mends */
 };
 
 /* ---- Keys ---- */
 
-void row_key_write(uint64_t index, const unsigned char *digest, char out[ROW_KEY_BYTES])
+void row_key_write(uint64_t index, bool checked, const unsigned char *digest,
+                   char out[ROW_KEY_BYTES])
 {
-    int n = snprintf(out, ROW_KEY_BYTES, "%llu", (unsigned long long)index);
+    int n = snprintf(out, ROW_KEY_BYTES, "%llu%s", (unsigned long long)index, checked ? "s" : "");
 
     if (!digest)
         return;
@@ -57,17 +66,41 @@ static bool read_digest(struct str hex, unsigned char out[SPOOL_DIGEST_BYTES])
     return true;
 }
 
-static bool row_key_read(struct str key, uint64_t *index, unsigned char digest[SPOOL_DIGEST_BYTES],
-                         bool *has_digest)
+struct row_key {
+    uint64_t index;
+    bool checked, has_digest;
+    unsigned char digest[SPOOL_DIGEST_BYTES];
+};
+
+static bool row_key_read(struct str key, struct row_key *out)
 {
     size_t dash = str_find(key, STR("-"));
+    struct str number = str_sub(key, 0, dash);
 
-    *has_digest = dash != SIZE_MAX;
-    return str_number(str_sub(key, 0, dash), index) &&
-           (!*has_digest || read_digest(str_sub(key, dash + 1, key.len), digest));
+    out->has_digest = dash != SIZE_MAX;
+    out->checked = str_ends(number, STR("s"));
+    return str_number(str_sub(number, 0, number.len - out->checked), &out->index) &&
+           (!out->has_digest || read_digest(str_sub(key, dash + 1, key.len), out->digest));
 }
 
 /* ---- Rows ---- */
+
+/* Reads the line again that a row is of. */
+static int read_request(struct merge *m, struct open_line *l, struct error *e)
+{
+    const struct delegate_job *job = m->d->job;
+    struct line line;
+
+    if (!m->lines.input)
+        walk_init(&m->lines, job->input, job->ingest, NULL);
+    int rc = walk_line(&m->lines, l->line.index, &line, e);
+    m->violations.count = 0;
+    if (rc <= 0 || !ingest_line(&m->arena, line.text, &job->rules, NULL, &l->in, &m->violations))
+        return rc < 0 ? -1
+                      : error_set(e, ERROR_INTERNAL, "line %llu cannot be read again",
+                                  (unsigned long long)l->line.index + 1);
+    return 0;
+}
 
 static int put_answer(struct merge *m, struct open_line *l, const struct remote_row *row,
                       struct error *e)
@@ -77,6 +110,10 @@ static int put_answer(struct merge *m, struct open_line *l, const struct remote_
 
     if (row->error.code != ERROR_OK)
         return ledger_failure(g, l->line.index, &row->error, e);
+    if (l->in.request &&
+        answer_check(m->checks, l->in.request, row->response, &a.complete, &a.error) < 0 &&
+        a.error.code != ERROR_INVALID_ARGUMENT) /* else no check follows its schema */
+        return ledger_reject(g, &a, e) < 0 ? -1 : ledger_failure(g, l->line.index, &a.error, e);
     buf_clear(&m->response);
     buf_add_str(&m->response, row->response);
     a.response = m->response;
@@ -91,22 +128,27 @@ static int take_row(struct merge *m, struct str line, struct error *e)
 {
     struct open_line l = { 0 };
     struct remote_row row;
+    struct row_key key;
     bool done = false;
 
     arena_reset(&m->arena);
     if (str_trim(line).len == 0)
         return 0;
-    if (!remote_row_read(&m->arena, line, &row) ||
-        !row_key_read(row.key, &l.line.index, l.digest, &l.has_digest) || l.line.index < m->from ||
-        l.line.index >= m->to) {
+    if (!remote_row_read(&m->arena, line, &row) || !row_key_read(row.key, &key) ||
+        key.index < m->from || key.index >= m->to) {
         m->strange++;
         return 0;
     }
+    l.line.index = key.index;
+    l.has_digest = key.has_digest;
+    memcpy(l.digest, key.digest, sizeof l.digest);
     if (spool_done(m->d->job->spool, l.line.index, 1, &done, e) < 0)
         return -1;
     if (done)
         return 0;
     m->taken++;
+    if (key.checked && row.error.code == ERROR_OK && read_request(m, &l, e) < 0)
+        return -1;
     if (put_answer(m, &l, &row, e) < 0)
         return -1;
     return delegate_settle(m->d, false, e);
@@ -186,14 +228,13 @@ static int fetch_rows(struct merge *m, const char *output, struct error *e)
 
 static int fail_one(struct merge *m, struct str head, struct error *e)
 {
-    unsigned char digest[SPOOL_DIGEST_BYTES];
-    bool has_digest, done = false;
-    uint64_t index;
+    struct row_key key;
+    bool done = false;
 
-    if (!row_key_read(remote_row_key(head), &index, digest, &has_digest))
+    if (!row_key_read(remote_row_key(head), &key))
         return 0;
-    if (spool_done(m->d->job->spool, index, 1, &done, e) < 0 ||
-        (!done && ledger_failure(&m->d->ledger, index, &m->missing, e) < 0))
+    if (spool_done(m->d->job->spool, key.index, 1, &done, e) < 0 ||
+        (!done && ledger_failure(&m->d->ledger, key.index, &m->missing, e) < 0))
         return -1;
     return delegate_settle(m->d, false, e);
 }
@@ -278,6 +319,7 @@ static void merge_init(struct merge *m, struct delegation *d, uint32_t part)
     *m = (struct merge){ .d = d, .from = part_from(d, part), .to = d->part[part].to };
     m->carry = BUF_INIT(REMOTE_ROW_BYTES_MAX);
     m->response = BUF_INIT(RESPONSE_BYTES_MAX);
+    m->checks = answer_checks_new();
     (void)error_set(&m->missing, ERROR_INTERNAL,
                     "the batch service's output has no row for this line");
 }
@@ -286,6 +328,9 @@ static void merge_release(struct merge *m)
 {
     buf_release(&m->carry);
     buf_release(&m->response);
+    if (m->lines.input)
+        walk_release(&m->lines);
+    answer_checks_free(m->checks);
     arena_release(&m->arena);
 }
 

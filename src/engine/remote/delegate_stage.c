@@ -8,6 +8,7 @@
 #include "engine/lines/line_key.h"
 #include "engine/lines/walk.h"
 #include "format/google/remote_row.h"
+#include "predict/upstream/answer_check.h"
 
 #define FLUSH_BYTES ((size_t)1024 * 1024)
 /* Digests of what was sent, one a place: what is forgotten is only sent once more. */
@@ -119,7 +120,8 @@ static int take_good(struct stage *s, const struct line *line, const struct inpu
         if (is_held_back(s, &l))
             return 0;
     }
-    row_key_write(line->index, l.has_digest ? l.digest : NULL, key);
+    row_key_write(line->index, answer_check_wanted(in->request), l.has_digest ? l.digest : NULL,
+                  key);
     buf_clear(&s->row);
     remote_row_write(str_of(key), in->request->text, &s->row);
     int rc = put_row(s, line, e);

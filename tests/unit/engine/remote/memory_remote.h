@@ -48,6 +48,7 @@ struct memory_remote {
     uint32_t polls_until_done; /* 0: the first look shows the end */
     enum error_code end;       /* of each job; OK: it succeeds */
     bool reversed, doubled;
+    const char *text;       /* of each answer; NULL: none */
     uint32_t missing_every; /* each n-th row is not in the output; 0: none */
     uint32_t error_every;   /* each n-th row is an error */
     uint32_t errors_first;  /* rows of the whole service that are errors before others are not */
@@ -190,10 +191,13 @@ static inline void memory_answer(struct memory_remote *m, struct str key, uint32
         buf_addf(out, "{\"key\":\"%.*s\",\"error\":{\"code\":14,\"message\":\"row failed\"}}\n",
                  STR_ARG(key));
     else
-        buf_addf(out,
-                 "{\"key\":\"%.*s\",\"status\":\"\",\"response\":{\"candidates\":[{\"key\":%u}],"
-                 "\"usageMetadata\":{\"promptTokenCount\":2,\"candidatesTokenCount\":3}}}\n",
-                 STR_ARG(key), n);
+        buf_addf(
+            out,
+            "{\"key\":\"%.*s\",\"status\":\"\",\"response\":{\"candidates\":[{\"key\":%u%s%s%s}],"
+            "\"usageMetadata\":{\"promptTokenCount\":2,\"candidatesTokenCount\":3}}}\n",
+            STR_ARG(key), n,
+            m->text ? ",\"finishReason\":\"STOP\",\"content\":{\"parts\":[{\"text\":\"" : "",
+            m->text ? m->text : "", m->text ? "\"}]}" : "");
 }
 
 /* Rows whose keys are of no line, or of none in the form that we write, and lines that are not rows. */

@@ -153,6 +153,39 @@ static void test_an_error_row_is_a_failure_with_its_cause(void **state)
     assert_int_equal(h->w.progress.counters.cost_nano, 75 * 4000);
 }
 
+/* Goal: an answer is checked against its own line's schema, and counted. Method: each third line asks for yes or
+ * no, each third for red or green, and each third for any text; all are answered yes, in reverse order. */
+static void test_an_answer_without_the_form_of_its_line_is_an_error_row(void **state)
+{
+    static const char *const values[] = { "\"yes\",\"no\"", "\"red\",\"green\"" };
+    struct handover *h = *state;
+
+    h->remote.text = "yes";
+    h->remote.reversed = true;
+    h->remote.base.rows_max = 20;
+    for (uint32_t i = 0; i < 90; i++) {
+        buf_addf(&h->w.lines,
+                 "{\"request\":{\"contents\":[{\"parts\":[{\"text\":\"question %u\"}]}]", i);
+        if (i % 3 < 2)
+            buf_addf(
+                &h->w.lines,
+                ",\"generationConfig\":{\"responseMimeType\":\"text/x.enum\",\"responseSchema\":"
+                "{\"type\":\"STRING\",\"enum\":[%s]}}",
+                values[i % 3]);
+        buf_add_c(&h->w.lines, "}}\n");
+        h->w.line_count++;
+    }
+    world_save(&h->w);
+    run_to_end(h);
+    assert_int_equal(answered_rows(h, "is not one of the enum's values"), 60);
+    const struct counters *c = &h->w.progress.counters;
+    assert_int_equal(c->structured, 30);
+    assert_int_equal(c->complete, 30);
+    assert_int_equal(c->failed, 30);
+    assert_int_equal(c->rejected, 30);
+    assert_int_equal(c->rejected_tokens, 30 * 5);
+}
+
 static void test_of_a_failed_job_what_was_answered_is_taken(void **state)
 {
     struct handover *h = *state;
@@ -210,6 +243,7 @@ int main(void)
         TEST(test_rows_of_nobody_and_rows_that_come_twice_change_nothing),
         TEST(test_a_line_without_a_row_fails_and_says_so),
         TEST(test_an_error_row_is_a_failure_with_its_cause),
+        TEST(test_an_answer_without_the_form_of_its_line_is_an_error_row),
         TEST(test_of_a_failed_job_what_was_answered_is_taken),
         TEST(test_of_a_failed_job_without_an_output_all_lines_have_its_cause),
         TEST(test_a_job_that_is_gone_there_fails_its_lines),
