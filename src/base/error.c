@@ -64,7 +64,9 @@ int error_errno(struct error *e, const char *fmt, ...)
     va_end(ap);
     if (strerror_r(err, reason, sizeof reason) != 0)
         (void)snprintf(reason, sizeof reason, "error %d", err);
-    return error_set(e, code_of_errno(err), "%s: %s", context, reason);
+    (void)error_set(e, code_of_errno(err), "%s: %s", context, reason);
+    errno = err; /* formatting may have changed it */
+    return -1;
 }
 
 int error_wrap(struct error *e, const char *fmt, ...)

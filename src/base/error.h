@@ -59,7 +59,8 @@ struct error {
 int error_set(struct error *e, enum error_code code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* As error_set, and appends ": " and the text of errno, which also chooses the code: ENOSPC, EDQUOT
- * and EFBIG are RESOURCE_EXHAUSTED, ENOENT is NOT_FOUND, EACCES is PERMISSION_DENIED, others INTERNAL. */
+ * and EFBIG are RESOURCE_EXHAUSTED, ENOENT is NOT_FOUND, EACCES is PERMISSION_DENIED, others INTERNAL.
+ * errno stays as it was. */
 int error_errno(struct error *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Puts context and ": " before e->msg, keeps e->code. Returns -1. */
 int error_wrap(struct error *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -67,6 +67,7 @@ static void test_errno_chooses_the_code(void **state)
         struct error e = { 0 };
         errno = cases[i].err;
         assert_int_equal(error_errno(&e, "open %s", "x"), -1);
+        assert_int_equal(errno, cases[i].err);
         assert_int_equal(e.code, cases[i].code);
         assert_memory_equal(e.msg, "open x: ", 8);
         assert_true(strlen(e.msg) > 8);
