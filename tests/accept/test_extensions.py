@@ -175,6 +175,29 @@ def test_duplicates_are_computed_once_and_counted(server):
     assert job["tranche"]["saved"]["duplicateLines"] == 9
 
 
+def test_a_job_with_reuse_asks_only_what_is_new_and_others_keep_nothing(server):
+    def run(count, tranche):
+        job = until(server, create(server, lines(count), tranche, bucket="reuse")[1], *FINAL)
+        assert job["state"] == "JOB_STATE_SUCCEEDED"
+        return job["tranche"]
+
+    assert "reusedLines" not in run(7, None)["saved"]
+    assert run(7, {"reuse": True})["saved"]["reusedLines"] == 0
+    again = run(9, {"reuse": True})
+    assert again["saved"]["reusedLines"] == 7 and again["saved"]["reusedTokens"] > 0
+    assert again["options"]["reuse"] and again["progress"]["succeeded"] == 9
+    plain = run(9, None)
+    assert plain["tokens"]["generated"] > again["tokens"]["generated"]
+
+
+def test_reused_rows_say_when_they_were_answered(server):
+    first = until(server, create(server, lines(3), {"reuse": True}, bucket="reuse2")[1], *FINAL)
+    job = until(server, create(server, lines(4), {"reuse": True}, bucket="reuse2")[1], *FINAL)
+    assert first["state"] == job["state"] == "JOB_STATE_SUCCEEDED"
+    reused = [row.get("reused_from") for row in rows(server, job)]
+    assert all(reused[:3])
+
+
 def test_events_tell_each_state_in_order(server):
     events = []
     job = create(server, lines(5))[1]

@@ -42,7 +42,7 @@ static int resume_read(struct call *c, const struct job *j, struct job_options *
         return -1;
     if (asked.request_id.len || asked.priority != j->priority ||
         asked.options.validate_only != j->options.validate_only ||
-        asked.options.strict != j->options.strict)
+        asked.options.strict != j->options.strict || asked.options.reuse != j->options.reuse)
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "Only budget, maxErrorRate and maxErrorRateMinLines can be changed when a "
                          "job goes on.");
@@ -158,10 +158,11 @@ static void get_faults(struct call *c)
 #define BATCH "/(v1|v1beta|v1alpha)/batches/{}"
 
 #define JOB_ROUTES(path)                                                                           \
-    { HTTP_POST, path ":pause", ROLE_SUBMITTER, ROUTE_WAITS, post_pause, 0, NULL },                          \
-        { HTTP_POST, path ":resume", ROLE_SUBMITTER, ROUTE_WAITS, post_resume, OPTIONS_BYTES_MAX, NULL },    \
-        { HTTP_POST, path ":retryFailed", ROLE_SUBMITTER, ROUTE_WAITS, post_retry, 0, NULL },                \
-        { HTTP_GET, path ":results", ROLE_VIEWER, ROUTE_WAITS, get_results, 0, NULL },                       \
+    { HTTP_POST, path ":pause", ROLE_SUBMITTER, ROUTE_WAITS, post_pause, 0, NULL },                \
+        { HTTP_POST, path ":resume", ROLE_SUBMITTER, ROUTE_WAITS, post_resume, OPTIONS_BYTES_MAX,  \
+          NULL },                                                                                  \
+        { HTTP_POST, path ":retryFailed", ROLE_SUBMITTER, ROUTE_WAITS, post_retry, 0, NULL },      \
+        { HTTP_GET, path ":results", ROLE_VIEWER, ROUTE_WAITS, get_results, 0, NULL },             \
     {                                                                                              \
         HTTP_GET, path ":faults", ROLE_VIEWER, 0, get_faults, 0, NULL                              \
     }

@@ -158,6 +158,7 @@ static const struct config_row service_rows[] = {
     { "run_hours", COUNT(settings.run_hours, 1, HOURS_MAX), "N", "24", "a job that runs longer expires; its answers stay" },
     { "paused_hours", COUNT(settings.paused_hours, 1, HOURS_MAX), "N", "72", "a job that is paused longer expires" },
     { "file_hours", COUNT(settings.file_hours, 1, HOURS_MAX), "N", "48", "lifetime of a file of the Files API" },
+    { "keep", BIG(settings.keep, 0), "BYTES", DEFAULT(KEPT_BYTES_DEFAULT), "disk space of the answers that the jobs of one project with `reuse` keep for 30 days; 0: keep none" },
     { "running_jobs_max", COUNT(settings.running_max, 1, 1024), "N", "8", "maximum number of running jobs of one model" },
     { "queued_jobs_max", COUNT(settings.queued_max, 1, 1000000), "N", "10000", "maximum number of jobs of one project that are not final" },
     { "in_flight_max", COUNT(settings.in_flight_max, 0, UINT32_MAX), "N", "0", "maximum number of requests of one job at once; 0: what the model takes" },

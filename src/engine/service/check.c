@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "engine/lines/ingest.h"
+#include "engine/service/job_keep.h"
 #include "engine/service/service_inner.h"
 #include "format/job/gemini.h"
 #include "format/gs.h"
@@ -289,6 +290,7 @@ static int ingest_input(struct check *c, struct predictor *p, struct ingest_resu
                                 .on_warned = on_warned,
                                 .arg = c,
                                 .threads = 1,
+                                .keys = c->job.options.reuse,
                                 .stop = &c->service->halt };
 
     service_settings(c->service, &set);
@@ -386,6 +388,7 @@ static void sweep(struct service *s)
     if (file_expire(s->env.store, service_now_us(s), &e) < 0 ||
         blob_sweep(s->env.store, &removed, &e) < 0)
         log_warn("old files are not removed: %s", e.msg);
+    job_keep_sweep(s);
     if (removed)
         log_info("%llu unused blobs and uploads removed", (unsigned long long)removed);
 }

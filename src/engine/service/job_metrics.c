@@ -18,6 +18,8 @@
     "tranche_structured_complete_total", "Answers that had to be JSON or an enum value, and are, " \
                                          "whole"
 #define RETRIES "tranche_retries_total", "Attempts that failed and were tried again"
+#define REUSED                                                                                     \
+    "tranche_lines_reused_total", "Lines answered by an answer that an earlier job had kept"
 #define TOKENS                                                                                     \
     "tranche_tokens_total",                                                                        \
         "Tokens of answered lines, by kind; forced are among the generated, rejected of no line"
@@ -35,6 +37,7 @@ static const struct {
     { TOKENS, "kind", "thoughts", offsetof(struct counters, thought_tokens) },
     { TOKENS, "kind", "forced", offsetof(struct counters, forced_tokens) },
     { TOKENS, "kind", "rejected", offsetof(struct counters, rejected_tokens) },
+    { REUSED, NULL, NULL, offsetof(struct counters, reused) },
     { STRUCTURED, NULL, NULL, offsetof(struct counters, structured) },
     { COMPLETE, NULL, NULL, offsetof(struct counters, complete) },
     { RETRIES, NULL, NULL, 0 },

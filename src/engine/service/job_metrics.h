@@ -17,7 +17,7 @@
 /* Its number: below JOB_OWNERS_MAX, or that for all others. */
 uint32_t job_owner(const char *project, const char *model);
 
-#define JOB_METRICS 11
+#define JOB_METRICS 12
 struct job_metrics {
     struct counters seen; /* to begin with: those of earlier stretches, which were counted then */
     uint64_t retries;

@@ -126,7 +126,7 @@ static void tidy(struct service *s, const struct job *j)
 {
     char path[SERVICE_PATH_BYTES];
     struct error e;
-    static const char *const spool_files[] = { "spool.db", "spool.db-wal", "spool.db-shm" };
+    static const char *const spool_files[] = { "spool.db", "spool.db-wal", "spool.db-shm", "from" };
 
     for (size_t i = 0; i < ARRAY_LEN(run_files); i++) {
         job_path(s, path, j->id, run_files[i]);

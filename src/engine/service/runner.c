@@ -11,6 +11,7 @@
 #include "engine/lines/ingest.h"
 #include "engine/lines/line_index.h"
 #include "engine/service/job_files.h"
+#include "engine/service/job_keep.h"
 #include "engine/service/service_inner.h"
 #include "engine/service/job_metrics.h"
 #include "format/trace.h"
@@ -29,6 +30,7 @@ struct runner {
     struct spool *spool;
     struct render *render;
     struct blob_hasher *hasher; /* sees what render writes */
+    struct job_keep keep;
     struct job_metrics metrics;
     struct job_files files;
     struct trace trace; /* of the job's creation */
@@ -45,6 +47,7 @@ static void close_files(struct runner *r)
 {
     render_close(r->render);
     r->render = NULL;
+    job_keep_release(&r->keep);
     spool_close(r->spool);
     r->spool = NULL;
 }
@@ -83,6 +86,7 @@ static int ingest_again(struct runner *r, const char *index_path, struct error *
         .rules = job_rules(&r->job),
         .lines_max = r->set.lines_max,
         .threads = 1,
+        .keys = r->job.options.reuse,
         .index_path = index_path,
         .index_folder = r->dir,
     };
@@ -133,6 +137,10 @@ static int open_job(struct runner *r, struct error *e)
     if (!r->hasher)
         return -1;
     render_tee(r->render, hash_output, r->hasher);
+    if (r->closing)
+        return 0;
+    job_keep_begin(&r->keep, s, &r->arena, &r->job);
+    render_keep(r->render, r->keep.writer, r->keep.reuse.model);
     return 0;
 }
 
@@ -209,6 +217,7 @@ static int run_pipeline(struct runner *r, const struct model *m, enum pipeline_e
         .price = price_of(r, m),
         .spool = r->spool,
         .render = r->render,
+        .reuse = r->keep.reuse,
         .retry = r->set.retry,
         .in_flight_max = r->set.in_flight_max,
         .drain_ms = r->set.drain_ms,
@@ -250,6 +259,7 @@ static struct delegate_job delegate_of(struct runner *r, const struct model *m)
         .ingest = &r->ingest,
         .spool = r->spool,
         .render = r->render,
+        .reuse = r->keep.reuse,
         .price = price_of(r, m),
         .dir = r->dir,
         .poll_ms = m->poll_ms,
@@ -433,6 +443,7 @@ static int work(struct runner *r, struct error *e)
         job_metrics_failures(r->spool);
     switch (end) {
     case PIPELINE_DONE:
+        job_keep_finish(&r->keep, r->spool, r->render, &r->job);
         close_files(r); /* once it is final, a retry may read them */
         return job_output_finish(r->service, &r->arena, &r->job, JOB_SUCCEEDED, r->hasher, e);
     case PIPELINE_BUDGET:

@@ -41,6 +41,7 @@ struct service_settings {
     uint32_t drain_ms;
     uint32_t online_deadline_ms; /* of an online call */
     uint32_t file_hours;         /* lifetime of a generated file */
+    uint64_t keep;               /* bytes of kept answers of a project; 0: none are kept */
     struct retry_rules retry;
     struct project_weight weight[SERVICE_WEIGHTS_MAX];
     uint32_t weight_count;

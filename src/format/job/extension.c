@@ -23,6 +23,7 @@ static const struct message budget_message = RESOURCE_MESSAGE("the budget", budg
 static const struct field extension_fields[] = {
     F("validateOnly",         BOOL),
     F("strict",               BOOL),
+    F("reuse",                BOOL),
     F("budget",               MESSAGE, .message = &budget_message),
     F("maxErrorRate",         NUMBER, RANGE(0, 1)),
     F("maxErrorRateMinLines", INTEGER, COUNT_FROM(0)),
@@ -56,6 +57,7 @@ static void options_read(yyjson_val *object, struct job_options *out)
 
     bool_read(object, "validateOnly", &out->validate_only);
     bool_read(object, "strict", &out->strict);
+    bool_read(object, "reuse", &out->reuse);
     if (request_number(request_field(budget, "usd"), &d))
         out->budget_nano = (uint64_t)(d * NANO_PER_USD + 0.5);
     count_read(budget, "tokens", &out->budget_tokens);
@@ -200,6 +202,10 @@ static void add_saved(struct json_writer *w, const struct job *j)
     json_add_uint(w, "duplicateLines", j->counters.duplicates);
     json_add_uint(w, "duplicateTokens", j->counters.duplicate_tokens);
     json_add_uint(w, "sharedTokens", j->counters.cached_tokens);
+    if (j->options.reuse) {
+        json_add_uint(w, "reusedLines", j->counters.reused);
+        json_add_uint(w, "reusedTokens", j->counters.reused_tokens);
+    }
     json_end(w);
 }
 
@@ -243,6 +249,8 @@ static void add_options(struct json_writer *w, const struct job *j)
         json_add_bool(w, "validateOnly", true);
     if (o->strict)
         json_add_bool(w, "strict", true);
+    if (o->reuse)
+        json_add_bool(w, "reuse", true);
     add_budget(w, o);
     if (o->error_rate_max > 0)
         json_add_double(w, "maxErrorRate", o->error_rate_max);

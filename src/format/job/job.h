@@ -75,6 +75,7 @@ enum job_asked {
 struct job_options {
     bool validate_only;
     bool strict;            /* a line that is bad or has a warning fails the job before any work */
+    bool reuse;             /* use the project's kept answers, and keep those of this job */
     uint64_t budget_nano;   /* at the batch price; 0: none */
     uint64_t budget_tokens; /* prompt and generated ones; 0: none */
     double error_rate_max;  /* share of ended lines that may fail; 0: not checked */

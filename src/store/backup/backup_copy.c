@@ -182,6 +182,24 @@ static int files_copy(DIR *dir, const char *from, const char *to, struct error *
     return rc;
 }
 
+/* The finished spools whose answers the job's rows name. */
+static int origins_copy(const char *from, const char *to, struct error *e)
+{
+    char from_path[PATH_MAX_BYTES], to_path[PATH_MAX_BYTES];
+
+    if (snprintf(from_path, sizeof from_path, "%s/from", from) >= PATH_MAX_BYTES ||
+        snprintf(to_path, sizeof to_path, "%s/from", to) >= PATH_MAX_BYTES)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "the path of the folder is too long");
+    DIR *dir = opendir(from_path);
+    if (!dir)
+        return errno == ENOENT ? 0 : error_errno(e, "cannot read %s", from_path);
+    int rc = sys_mkdirs(to_path, e);
+    if (rc == 0)
+        rc = files_copy(dir, from_path, to_path, e);
+    (void)closedir(dir);
+    return rc;
+}
+
 int backup_job_folder(const char *from, const char *to, struct error *e)
 {
     DIR *dir = opendir(from);
@@ -193,6 +211,8 @@ int backup_job_folder(const char *from, const char *to, struct error *e)
     if (rc == 0)
         rc = files_copy(dir, from, to, e);
     (void)closedir(dir);
+    if (rc == 0)
+        rc = origins_copy(from, to, e);
     (void)snprintf(in_it, sizeof in_it, "%s/x", to);
     return rc < 0 ? -1 : sys_sync_folder(in_it, e);
 }

@@ -33,6 +33,7 @@
     X(state, ENUM, state)                X(wish, ENUM, asked)                                      \
     X(priority, NUMBER, priority)        X(display_name, TEXT, display_name)                       \
     X(validate_only, FLAG, options.validate_only) X(strict, FLAG, options.strict)                  \
+    X(reuse, FLAG, options.reuse)                                                                  \
     X(budget_nano, NUMBER, options.budget_nano) X(budget_tokens, NUMBER, options.budget_tokens)    \
     X(error_rate_max, REAL, options.error_rate_max)                                                \
     X(error_lines_min, NUMBER, options.error_lines_min)                                            \
@@ -41,7 +42,8 @@
 #define JOB_COUNTERS(X)                                                                              \
     X(total, NUMBER, counters.total)        X(succeeded, NUMBER, counters.succeeded)                     \
     X(failed, NUMBER, counters.failed)      X(not_run, NUMBER, counters.not_run)                         \
-    X(duplicates, NUMBER, counters.duplicates)                                                        \
+    X(duplicates, NUMBER, counters.duplicates) X(reused, NUMBER, counters.reused)                     \
+    X(reused_tokens, NUMBER, counters.reused_tokens)                                                  \
     X(prompt_tokens, NUMBER, counters.prompt_tokens) X(cached_tokens, NUMBER, counters.cached_tokens)    \
     X(candidate_tokens, NUMBER, counters.candidate_tokens)                                            \
     X(thought_tokens, NUMBER, counters.thought_tokens)                                                \
