@@ -186,6 +186,8 @@ static struct decimal common_multiple(struct decimal a, struct decimal b)
     double x = a.digits * pow(10, places - a.places), y = b.digits * pow(10, places - b.places);
     double both = x <= EXACT_MAX && y <= EXACT_MAX ? x / common_divisor(x, y) * y : INFINITY;
 
+    for (; both <= EXACT_MAX && places > 0 && fmod(both, 10) <= 0; places--)
+        both /= 10;
     return (struct decimal){ both <= EXACT_MAX ? both : INFINITY, places };
 }
 

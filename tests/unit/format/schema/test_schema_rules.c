@@ -416,6 +416,21 @@ static void test_googles_schema_says_the_same_in_its_own_words(void **state)
     }
 }
 
+/* Goal: an integer has no fraction, whatever it is a multiple of: readers differ about 1.0. */
+static void test_multiples_that_are_integers_have_no_fraction(void **state)
+{
+    struct buf out = BUF_INIT(SCHEMA_GRAMMAR_BYTES_MAX);
+    struct reading r;
+
+    (void)state;
+    read_text(&r, "{\"type\":\"integer\",\"multipleOf\":0.123456789}", SCHEMA_JSON, SCHEMA_GRAMMAR);
+    assert_true(schema_grammar(r.schema, &out, &r.fault));
+    assert_true(str_find(buf_str(&out), STR("\"123456789\"")) != SIZE_MAX);
+    assert_true(str_find(buf_str(&out), STR(".")) == SIZE_MAX);
+    buf_release(&out);
+    reading_release(&r);
+}
+
 static void test_googles_schema_is_refused_at_its_place(void **state)
 {
     static const struct {
@@ -504,6 +519,7 @@ int main(void)
         cmocka_unit_test(test_a_long_answer_is_checked_to_its_end),
         cmocka_unit_test(test_a_check_takes_so_many_steps_and_no_more),
         cmocka_unit_test(test_googles_schema_says_the_same_in_its_own_words),
+        cmocka_unit_test(test_multiples_that_are_integers_have_no_fraction),
         cmocka_unit_test(test_googles_schema_is_refused_at_its_place),
         cmocka_unit_test(test_properties_are_written_in_their_ordering),
         cmocka_unit_test(test_the_reference_has_the_table_as_the_program_has_it),
