@@ -22,6 +22,7 @@
 #define MODEL_ADAPTERS_MAX 8
 #define MODEL_UPSTREAMS_MAX 8
 #define FAKE_FAULTS_MAX 32
+#define FAKE_REPLIES_MAX 256
 
 #define UPSTREAM_NAME_BYTES 64
 #define UPSTREAMS_MAX 64 /* of one configuration */
@@ -82,6 +83,12 @@ struct fake_fault {
     bool hang; /* no answer ever comes (until close) */
 };
 
+/* What a request with this text is answered with. */
+struct fake_reply {
+    const char *match; /* substring of the last user text; NULL: any request */
+    const char *text;
+};
+
 struct fake_script {
     uint32_t delay_ms;       /* from submit to answer */
     uint32_t jitter_ms;      /* up to this much more, by the seed */
@@ -89,6 +96,8 @@ struct fake_script {
     uint32_t window;         /* 0: default */
     struct fake_fault fault[FAKE_FAULTS_MAX];
     uint32_t fault_count;
+    const struct fake_reply *reply; /* reply_count of them: the first that matches answers */
+    uint32_t reply_count;
 };
 
 struct model {

@@ -124,6 +124,8 @@ static void take_fake(struct config *c, const struct fake_entry *in, struct fake
     const struct fault_entry *fault = in->faults.item;
 
     *out = in->script;
+    out->reply = in->answers.item;
+    out->reply_count = in->answers.count;
     for (uint32_t i = 0; i < in->faults.count; i++) {
         struct fake_fault *f = &out->fault[out->fault_count++];
         *f = fault[i].fault;
@@ -303,6 +305,19 @@ int config_load(const char *path, struct config *out, struct error *e)
     return findings_error(out, e);
 }
 
+void config_fake_all(struct config *c)
+{
+    struct model *first = &c->model[c->models.count - BUILT_IN_COUNT];
+
+    for (size_t i = 1; i < BUILT_IN_COUNT; i++)
+        first[i] = (struct model){
+            .pattern = i + 1 < BUILT_IN_COUNT ? built_in[i].pattern : "*",
+            .kind = MODEL_FAKE,
+            .about = "answered by tranche-fake, as the server is in test mode",
+            .fake = first[0].fake,
+        };
+}
+
 void config_release(struct config *c)
 {
     arena_release(&c->arena);
@@ -380,6 +395,12 @@ static void fingerprint_file(const char *path, struct buf *out)
 
 static void fingerprint_fake(const struct fake_script *s, struct buf *out)
 {
+    for (uint32_t i = 0; i < s->reply_count; i++) {
+        buf_add_c(out, "reply ");
+        buf_add_json(out, str_of(s->reply[i].match));
+        buf_add_json(out, str_of(s->reply[i].text));
+        buf_add_char(out, '\n');
+    }
     for (uint32_t i = 0; i < s->fault_count; i++) {
         const struct fake_fault *f = &s->fault[i];
         buf_addf(out, "fault %u %u %u %d ", f->every, f->times, f->retry_after_ms, f->hang);

@@ -77,6 +77,8 @@ struct config {
 };
 /* path: --config, or NULL. After a failure *out holds the findings, and must be released too. */
 int config_load(const char *path, struct config *out, struct error *e) FALLIBLE;
+/* For tests: the fake answers every name that the file does not configure, as tranche-fake is set. */
+void config_fake_all(struct config *c);
 void config_release(struct config *c); /* accepts a zeroed one */
 /* Names the settings that differ and count only at the next start of `tranche serve`, each with a comma
  * before it but the first. */

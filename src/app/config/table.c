@@ -52,12 +52,21 @@ static const struct config_row fault_rows[] = {
 static SECTION(fault_section, "fake.faults[]", fault_rows);
 
 #undef ENTRY
+#define ENTRY struct fake_reply
+static const struct config_row answer_rows[] = {
+    { "match", TEXT(match), "TEXT", NULL, "only requests whose last user text has this", .absent = "any request" },
+    { "text", TEXT(text), "TEXT", NULL, "text of the answer", .absent = "empty" },
+};
+static SECTION(answer_section, "fake.answers[]", answer_rows);
+
+#undef ENTRY
 #define ENTRY struct fake_entry
 static const struct config_row fake_rows[] = {
     { "delay_ms", COUNT(script.delay_ms, 0, UINT32_MAX), "MS", "0", "time from request to answer" },
     { "jitter_ms", COUNT(script.jitter_ms, 0, UINT32_MAX), "MS", "0", "random addition to it, up to this" },
     { "delay_token_us", COUNT(script.delay_token_us, 0, UINT32_MAX), "US", "0", "addition for each token of the answer" },
     { "window", COUNT(script.window, 0, UINT32_MAX), "N", "0", "requests open at once; 0: 1024" },
+    { "answers", LIST(answers, FAKE_REPLIES_MAX, answer_section), "LIST", NULL, "answers by what a request says; the first that matches is given" },
     { "faults", LIST(faults, FAKE_FAULTS_MAX, fault_section), "LIST", NULL, "injected faults; the first that matches decides" },
 };
 static SECTION(fake_section, "fake", fake_rows);
@@ -202,7 +211,7 @@ SECTION(config_root, "", root_rows);
 static const struct config_section *const sections[] = {
     &config_root,     &limits_section,   &retry_section, &config_service,
     &weight_section,  &config_upstreams, &model_section, &model_upstream_section,
-    &adapter_section, &price_section,    &fake_section,  &fault_section,
+    &adapter_section, &price_section,    &fake_section,  &fault_section,  &answer_section,
 };
 
 bool config_row_at(uint32_t i, const struct config_section **section, const struct config_row **row)

@@ -86,7 +86,8 @@ struct fault_entry {
 };
 struct fake_entry {
     struct fake_script script;
-    struct config_list faults; /* struct fault_entry */
+    struct config_list faults;  /* struct fault_entry */
+    struct config_list answers; /* struct fake_reply */
 };
 struct adapter_entry {
     const char *file;

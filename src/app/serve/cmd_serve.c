@@ -50,7 +50,7 @@ static const char *either(const char *option, const char *configured)
 /* libcurl must start before any thread does. */
 static int step_settings(struct serve *s, struct error *e)
 {
-    if (http_client_init(e) < 0 || serve_load(&s->configs, s->o->config, e) < 0)
+    if (http_client_init(e) < 0 || serve_load(&s->configs, s->o->config, s->o->test_clock, e) < 0)
         return -1;
     const struct config_service *c = &serve_config(&s->configs)->service;
     s->http = (struct http_settings){
@@ -210,7 +210,7 @@ static void reload(struct serve *s)
     struct buf late = BUF_INIT(READY_BYTES_MAX);
     struct error e = { 0 };
 
-    if (serve_load(&s->configs, s->o->config, &e) < 0) {
+    if (serve_load(&s->configs, s->o->config, s->o->test_clock, &e) < 0) {
         log_error("configuration not reloaded, the old one stays: %s", e.msg);
         return;
     }

@@ -143,7 +143,7 @@ uint64_t serve_watchdog_us(void)
     return value / 2;
 }
 
-int serve_load(struct serve_configs *g, const char *path, struct error *e)
+int serve_load(struct serve_configs *g, const char *path, bool fake_all, struct error *e)
 {
     struct serve_generation *new = mem_alloc(sizeof *new);
     const struct models *models = &new->config.models;
@@ -154,6 +154,8 @@ int serve_load(struct serve_configs *g, const char *path, struct error *e)
         mem_free(new);
         return -1;
     }
+    if (fake_all)
+        config_fake_all(&new->config);
     new->model = arena_array(&new->config.arena, models->count, sizeof(struct model *));
     describe_all(new);
     for (uint32_t i = 0; i < models->count; i++)

@@ -34,7 +34,8 @@ struct serve_configs {
 };
 /* Reads the configuration (path as config_load has it) and makes it the newest; on an error all stays
  * as it was. */
-int serve_load(struct serve_configs *g, const char *path, struct error *e) FALLIBLE;
+/* fake_all: see config_fake_all. */
+int serve_load(struct serve_configs *g, const char *path, bool fake_all, struct error *e) FALLIBLE;
 const struct config *serve_config(struct serve_configs *g); /* the newest */
 void serve_release(struct serve_configs *g);
 /* As service_env.model: arg is the struct serve_configs. */

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "predict/fake/fake_schema.h"
+
 #define ECHO "echo: "
 
 static bool is_word_byte(char c)
@@ -123,12 +125,46 @@ static size_t words_end(struct str text, uint32_t words)
     return text.len;
 }
 
-void fake_answer(const struct request *r, struct buf *scratch, struct fake_answer *out)
+/* The text of the first reply that matches; false when none does. */
+static bool scripted(const struct fake_script *s, const struct request *r, struct buf *scratch,
+                     struct str *out)
+{
+    struct str asked = s->reply_count ? fake_user_text(r, scratch) : (struct str){ 0 };
+
+    for (uint32_t i = 0; i < s->reply_count; i++) {
+        const struct fake_reply *reply = &s->reply[i];
+        if (reply->match && str_find(asked, str_of(reply->match)) == SIZE_MAX)
+            continue;
+        *out = str_of(reply->text);
+        return true;
+    }
+    return false;
+}
+
+/* A value that fits the schema, in the scratch buffer; false without a schema. */
+static bool json_answer(const struct generation *g, struct buf *scratch, struct str *out)
+{
+    yyjson_val *schema = g->schema ? g->schema : g->json_schema;
+
+    if (!schema)
+        return false;
+    scratch->max = FAKE_SCRATCH_BYTES_MAX;
+    buf_clear(scratch);
+    fake_schema_value(schema, scratch);
+    *out = buf_str(scratch);
+    return true;
+}
+
+void fake_answer(const struct fake_script *script, const struct request *r, struct buf *scratch,
+                 struct fake_answer *out)
 {
     const struct generation *g = &r->generation;
     uint32_t words_max = g->max_output_tokens;
 
-    if (g->form != ANSWER_ENUM || !first_enum(g, &out->text))
+    bool made = scripted(script, r, scratch, &out->text) ||
+                (g->form == ANSWER_ENUM && first_enum(g, &out->text)) ||
+                (g->form == ANSWER_JSON && json_answer(g, scratch, &out->text));
+    if (!made)
         out->text = echo(r, scratch);
     cut_at_stop(g, &out->text);
     out->words = count_words(out->text);

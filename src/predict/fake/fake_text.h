@@ -4,8 +4,9 @@
  * "echo: " before it, and a token is a word: a run of bytes that are not white space.
  *
  * Shape:   maxOutputTokens cuts after that many words (MAX_TOKENS), a stop sequence before its first
- *          place (STOP). The enum form gives the schema's first value; the JSON form is an echo too,
- *          so its text is not JSON.
+ *          place (STOP). The enum form gives the schema's first value, the JSON form with a schema a value
+ *          that fits it (fake_schema.h), without one the echo. A reply of the script
+ *          whose text matches comes before all of these.
  * Threads: none; the scratch buffer belongs to the caller and holds the text until the next call.
  */
 #ifndef TRANCHE_PREDICT_FAKE_FAKE_TEXT_H
@@ -16,6 +17,7 @@
 #include "base/str.h"
 #include "format/request/request.h"
 #include "format/response.h"
+#include "predict/model.h"
 
 #define FAKE_SCRATCH_BYTES_MAX ((size_t)64 * 1024 * 1024)
 
@@ -24,7 +26,8 @@ struct fake_answer {
     enum finish_reason finish;
     uint32_t words;
 };
-void fake_answer(const struct request *r, struct buf *scratch, struct fake_answer *out);
+void fake_answer(const struct fake_script *script, const struct request *r, struct buf *scratch,
+                 struct fake_answer *out);
 
 /* The text parts of the last user turn, joined; empty when there is none. */
 struct str fake_user_text(const struct request *r, struct buf *scratch);

@@ -137,7 +137,7 @@ static uint64_t delay_ns(struct fake *f, const struct pending *q)
         ns += fake_chance(q->hash.high64, 0) % (s->jitter_ms * NS_PER_MS + 1);
     if (s->delay_token_us) {
         struct fake_answer answer;
-        fake_answer(q->request, &f->scratch, &answer);
+        fake_answer(&f->script, q->request, &f->scratch, &answer);
         ns += s->delay_token_us * NS_PER_US * answer.words;
     }
     return ns;
@@ -224,7 +224,7 @@ static void answer_text(struct fake *f, const struct pending *q, struct answer *
     uint32_t count = q->request->generation.candidate_count;
 
     count = count == 0 ? 1 : count > REQUEST_CANDIDATES_MAX ? REQUEST_CANDIDATES_MAX : count;
-    fake_answer(q->request, &f->scratch, &text);
+    fake_answer(&f->script, q->request, &f->scratch, &text);
     for (uint32_t i = 0; i < count; i++)
         candidate[i] = (struct candidate){ .text = text.text,
                                            .finish = text.finish,
