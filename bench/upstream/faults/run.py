@@ -28,16 +28,17 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
-IDLE_S, DRIP_MS, REPLY_BYTES = 2, 2, 350
+IDLE_S, DRIP_MS = 2, 2  # the idle time-out of both clients; twice the latency when that is longer
 FAIL_TIMES = 2
 IDEAL_CONNECTIONS = 256
 BUDGET = 3  # retries a line
 START_S = 1.0
 CONNECTIONS = (16, 64, 256)
+HANGS = -1
 # The 15 kinds of the stub that a retry can help and that the plain client survives: how long until
-# the failure is seen (None: the latency), and the pause that the server then asks for.
+# the failure is seen (None: the latency; HANGS: the idle time-out), and the pause that the server then asks for.
 KINDS = {
-    "slow-drip": (None, 0), "hang": (IDLE_S, 0), "reset": (None, 0), "truncated": (None, 0),
+    "slow-drip": (None, 0), "hang": (HANGS, 0), "reset": (None, 0), "truncated": (None, 0),
     "bad-json": (None, 0), "wrong-length": (None, 0), "bad-utf8": (None, 0), "error-200": (None, 0),
     "empty": (None, 0), "refuse": (0, 0), "tls": (0, 0), "http-429": (0, 1), "http-500": (0, 0),
     "http-502": (0, 0), "http-503": (0, 1),
@@ -50,6 +51,10 @@ upstreams:
 models:
   - {{ name: stub, kind: upstream, upstreams: [{{ upstream: far, model: stub }}] }}
 """
+
+
+def idle_s(latency):
+    return max(IDLE_S, 2 * latency / 1000)
 
 
 def stub_options(kind, rate, latency):
@@ -70,7 +75,8 @@ def ideal(kind, rate, latency, lines):
         busy, pause = latency, 0.0
         if chance.random() < rate / 100:
             seen, wait = KINDS[chance.choice(MIXED) if kind == "mixed" else kind]
-            busy += FAIL_TIMES * (latency if seen is None else seen)
+            seen = {None: latency, HANGS: idle_s(1000 * latency)}.get(seen, seen)
+            busy += FAIL_TIMES * seen
             pause = FAIL_TIMES * wait
         works.append((pause + busy, busy))
     for whole, busy in sorted(works, reverse=True):
@@ -90,11 +96,11 @@ class Bench:
     def __init__(self, options):
         self.build, self.lines, self.wrong = pathlib.Path(options.build).resolve(), options.lines, []
 
-    def tranche(self, port):
+    def tranche(self, port, idle):
         with tempfile.TemporaryDirectory(prefix="tranche-bench-") as name:
             folder = pathlib.Path(name)
             (folder / "c.yaml").write_text(CONFIG.format(url=f"http://127.0.0.1:{port}/v1",
-                                                         idle_ms=IDLE_S * 1000))
+                                                         idle_ms=int(idle * 1000)))
             (folder / "in.jsonl").write_text("".join(json.dumps({"key": i, "request": {"contents": [
                 {"role": "user", "parts": [{"text": f"question {i}"}]}]}}) + "\n"
                 for i in range(self.lines)))
@@ -107,18 +113,18 @@ class Bench:
                 self.wrong.append(f"tranche ended with {done.returncode}: {done.stderr[-300:]}")
             return time.monotonic() - start
 
-    def plain(self, port, connections):
+    def plain(self, port, connections, idle):
         done = subprocess.run([sys.executable, HERE / "plain.py", f"http://127.0.0.1:{port}/v1",
-                               str(self.lines), str(connections), str(IDLE_S)],
+                               str(self.lines), str(connections), str(idle)],
                               capture_output=True, text=True, check=True)
         told = json.loads(done.stdout)
         return told["seconds"] if told["answered"] == self.lines else float("inf")
 
-    def measure(self, start, stats_path, best_of):
+    def measure(self, start, stats_path, best_of, idle=IDLE_S):
         """Seconds of tranche and of the plain client, and the requests that tranche sent."""
         process, port = start()
         try:
-            mine = self.tranche(port)
+            mine = self.tranche(port, idle)
             stats = get(port, stats_path)
         finally:
             process.kill()
@@ -127,7 +133,7 @@ class Bench:
         for connections in best_of:
             process, port = start()
             try:
-                plain = min(plain, self.plain(port, connections))
+                plain = min(plain, self.plain(port, connections, idle))
             finally:
                 process.kill()
                 process.wait()
@@ -154,7 +160,7 @@ class Bench:
                  *map(str, stub_options(kind, rate, latency))], stdout=subprocess.PIPE, text=True)
             return process, int(process.stdout.readline().rsplit(":", 1)[1])
 
-        mine, plain, stats = self.measure(start, "/stub/stats", best_of)
+        mine, plain, stats = self.measure(start, "/stub/stats", best_of, idle_s(latency))
         self.row(f"{kind} {rate} % {latency} ms", mine, plain, ideal(kind, rate, latency, self.lines),
                  stats["requests"], rate == 25)
 

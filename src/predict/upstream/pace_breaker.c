@@ -24,7 +24,12 @@ void breaker_success(struct breaker *b, uint64_t sent_ns, uint64_t now_ns)
 {
     uint64_t newest = sent_ns > b->answered_ns ? sent_ns : b->answered_ns;
 
-    *b = (struct breaker){ .state = BREAKER_CLOSED, .answered_ns = newest, .success_ns = now_ns };
+    *b = (struct breaker){
+        .state = BREAKER_CLOSED,
+        .answered_ns = newest,
+        .success_ns = now_ns,
+        .took_ns = now_ns > sent_ns ? now_ns - sent_ns : 0,
+    };
 }
 
 static void breaker_open(struct breaker *b, const struct breaker_failure *f)
@@ -38,6 +43,14 @@ static void breaker_open(struct breaker *b, const struct breaker_failure *f)
     assert(b->wait_ms >= BREAKER_MS && b->wait_ms <= BREAKER_CAP_MS && b->failures);
 }
 
+/* Answers may still be on their way that were asked for before the failures. */
+static bool is_slow(const struct breaker *b, const struct breaker_failure *f)
+{
+    uint64_t most = BREAKER_SLOW_MS * NS_PER_MS, wait = 2 * b->took_ns;
+
+    return f->reached && f->now_ns - b->success_ns < (wait < most ? wait : most);
+}
+
 void breaker_failure(struct breaker *b, const struct breaker_failure *f)
 {
     uint64_t took = f->now_ns - f->sent_ns, grace = BREAKER_RETRY_MS * NS_PER_MS;
@@ -49,7 +62,8 @@ void breaker_failure(struct breaker *b, const struct breaker_failure *f)
         return;
     b->failures++;
     b->failing_ns = b->failing_ns ? b->failing_ns : f->now_ns;
-    if (f->probe || (b->state == BREAKER_CLOSED && b->failures >= BREAKER_FAILURES))
+    if (f->probe ||
+        (b->state == BREAKER_CLOSED && b->failures >= BREAKER_FAILURES && !is_slow(b, f)))
         breaker_open(b, f);
 }
 

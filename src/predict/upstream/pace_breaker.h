@@ -10,6 +10,9 @@
  *          A request that was sent before the breaker opened closes it by success and changes nothing
  *          by failure. A failure does not count when a request that was sent later has been answered:
  *          slow failures end late.
+ *          Errors of a server that was reached do not open it within twice the time that the last answer
+ *          took (BREAKER_SLOW_MS at most): a server that refuses some requests at once and answers the
+ *          others after two seconds gives many refusals in a row.
  *          A retry that fails does not count when it was sent within BREAKER_RETRY_MS of a success (or
  *          twice its own time, of one that times out): the lines at the end
  *          of a job are those that failed before, and the server may be well.
@@ -27,6 +30,7 @@
 #define BREAKER_MS 500
 #define BREAKER_CAP_MS 30000
 #define BREAKER_RETRY_MS 3000
+#define BREAKER_SLOW_MS 5000
 
 enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_HALF_OPEN };
 struct breaker {
@@ -34,6 +38,7 @@ struct breaker {
     uint32_t failures;    /* in a row */
     uint64_t answered_ns; /* when the newest answered request was sent */
     uint64_t success_ns;  /* the last success */
+    uint64_t took_ns;     /* and how long it took */
     uint32_t wait_ms;     /* of this opening */
     uint64_t until_ns;    /* while open */
     uint64_t failing_ns;  /* the first failure since the last success; 0: none */

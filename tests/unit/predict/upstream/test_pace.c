@@ -135,6 +135,34 @@ static void fail_probe(struct breaker *b, bool reached, uint64_t now)
     breaker_failure(b, &f);
 }
 
+/* Refusals come at once, answers after two seconds: a row of refusals between two answers says nothing. */
+static void test_quick_refusals_between_slow_answers_do_not_open_the_breaker(void **state)
+{
+    const uint64_t took = 2 * NS_PER_S, answered = 10 * NS_PER_S;
+    struct breaker b = { 0 };
+
+    (void)state;
+    breaker_success(&b, answered - took, answered);
+    for (uint32_t i = 0; i < 3 * BREAKER_FAILURES; i++) {
+        struct breaker_failure f = { .sent_ns = answered + i,
+                                     .now_ns = answered + i,
+                                     .reached = true };
+        breaker_failure(&b, &f);
+        assert_int_equal(b.state, BREAKER_CLOSED);
+    }
+    struct breaker_failure late = { .sent_ns = answered + 2 * took,
+                                    .now_ns = answered + 2 * took,
+                                    .reached = true };
+    breaker_failure(&b, &late); /* by now an answer should have come */
+    assert_int_equal(b.state, BREAKER_OPEN);
+    breaker_success(&b, answered - took, answered);
+    for (uint32_t i = 0; i < BREAKER_FAILURES; i++) {
+        struct breaker_failure f = { .sent_ns = answered + i, .now_ns = answered + i };
+        breaker_failure(&b, &f);
+    }
+    assert_int_equal(b.state, BREAKER_OPEN); /* nobody was there */
+}
+
 static void test_the_breaker_opens_at_the_limit_of_failures_in_a_row_and_not_before(void **state)
 {
     struct breaker b = { 0 };
@@ -679,6 +707,7 @@ int main(void)
         cmocka_unit_test(test_more_than_the_limit_at_once_counts_as_the_limit),
         cmocka_unit_test(test_an_estimate_that_was_too_high_is_given_back),
         cmocka_unit_test(test_no_limit_never_waits),
+        cmocka_unit_test(test_quick_refusals_between_slow_answers_do_not_open_the_breaker),
         cmocka_unit_test(test_the_breaker_opens_at_the_limit_of_failures_in_a_row_and_not_before),
         cmocka_unit_test(test_an_open_breaker_lets_one_probe_through),
         cmocka_unit_test(test_failed_probes_wait_twice_as_long_up_to_the_cap),
