@@ -186,9 +186,7 @@ static struct decimal common_multiple(struct decimal a, struct decimal b)
     double x = a.digits * pow(10, places - a.places), y = b.digits * pow(10, places - b.places);
     double both = x <= EXACT_MAX && y <= EXACT_MAX ? x / common_divisor(x, y) * y : INFINITY;
 
-    for (; both <= EXACT_MAX && places > 0 && fmod(both, 10) <= 0; places--)
-        both /= 10;
-    return (struct decimal){ both <= EXACT_MAX ? both : INFINITY, places };
+    return both <= EXACT_MAX ? (struct decimal){ both, places } : (struct decimal){ INFINITY, 0 };
 }
 
 /* ---- Numbers ---- */
@@ -227,8 +225,9 @@ static int numbers_of(struct grammar *g, const struct conjuncts *set, bool integ
         if (n->multiple_of > 0 && multiple_add(g, out, set->item[i].node) < 0)
             return -1;
     }
-    if (integer && out->multiple.digits > 0)
-        out->multiple = common_multiple(out->multiple, (struct decimal){ 1, 0 });
+    struct decimal *m = &out->multiple;
+    if (integer && m->digits > 0 && m->places > 0) /* its integers: of 0.75, those of 3 */
+        *m = (struct decimal){ m->digits / common_divisor(m->digits, pow(10, m->places)), 0 };
     return 0;
 }
 
