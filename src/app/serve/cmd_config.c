@@ -143,7 +143,8 @@ static enum exit_code report(const struct terminal *t, const struct config *c, b
     const struct config_findings *all = &c->findings;
     const char *name = c->path ? c->path : "the built-in configuration";
 
-    qsort(all->item, all->count, sizeof *all->item, by_place);
+    if (all->count)
+        qsort(all->item, all->count, sizeof *all->item, by_place);
     print_findings(c, json);
     if (all->errors == 0) {
         terminal_note(t, "%s: `tranche serve` can start with it", name);
