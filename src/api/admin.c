@@ -77,8 +77,8 @@ static void set_model(void *arg, const char *model, const struct hub_stats *st)
                                    "Tokens that a model's session generated", labels),
                (double)st->session.generated_tokens);
     metric_set(metric_counter_real("tranche_model_forced_tokens_total",
-                                   "Of the generated tokens, those that a schema left no choice "
-                                   "about",
+                                   "Generated tokens that were the only ones that a schema "
+                                   "allowed",
                                    labels),
                (double)st->session.forced_tokens);
 }

@@ -11,7 +11,7 @@
 
 #define READ_BYTES ((size_t)16 * 1024)
 
-/* Of an object that is stored as gzip. */
+/* Reads an object that is stored as gzip. */
 static int read_content(struct job_files *f, const struct object *o, size_t bytes_max,
                         struct buf *out, struct error *e)
 {

@@ -225,7 +225,7 @@ static int run_pipeline(struct runner *r, const struct model *m, enum pipeline_e
         .seed = s->env.seed ^ (uint64_t)r->job.id,
         .clock = s->env.clock,
         .stop = &r->self->stop,
-        /* What an upstream has begun is billed anyway. */
+        /* An upstream bills what it has begun. */
         .discard = m->kind == MODEL_LOCAL ? &r->self->discard : NULL,
         .on_progress = on_progress,
         .arg = r,
