@@ -49,14 +49,14 @@ struct ingest_options {
 };
 struct ingest_result {
     struct shard_list shards;
-    uint64_t lines;           /* not empty, cut by limit */
-    uint64_t bad;             /* of lines */
-    uint64_t warned;          /* of lines, not bad */
-    uint64_t bytes;           /* of input read */
-    uint64_t text_bytes;      /* of good requests' prompt texts: for estimates */
-    uint64_t output_max;      /* sum of maxOutputTokens, or of an enum's longest value, where given */
-    uint64_t output_unset;    /* good lines without either */
-    uint64_t digest[2];       /* of the shards' digests, in order */
+    uint64_t lines;        /* not empty, cut by limit */
+    uint64_t bad;          /* of lines */
+    uint64_t warned;       /* of lines, not bad */
+    uint64_t bytes;        /* of input read */
+    uint64_t text_bytes;   /* of good requests' prompt texts: for estimates */
+    uint64_t output_max;   /* sum of maxOutputTokens, or of an enum's longest value, where given */
+    uint64_t output_unset; /* good lines without either */
+    uint64_t digest[2];    /* of the shards' digests, in order */
     struct repeats *repeats;  /* which deterministic requests may stand more than once; owned */
     struct line_index *index; /* of the lines; owned; NULL: nothing was kept */
 };

@@ -3,9 +3,9 @@
  * Why: identical requests are computed once, and an answer that was paid for serves a later run. Both
  * compare digests of the request in one spelling (request_identity).
  *
- * Shape:   ingest notes each good line's digest. Of a request that is not deterministic it also notes the
+ * Shape:   ingest notes each good line's digest. When a request is not deterministic, it also notes the
  *          line's ordinal among the identical ones, so that ten equal lines at temperature 1 are ten keys.
- *          Lines with the same digest and more than ORDINALS_MAX different neighbours have no key.
+ *          Lines of repeated requests beyond ORDINALS_MAX different ones have no key.
  * Memory:  32 MiB for the ordinals, while ingest ends, when requests that are not deterministic repeat.
  * Threads: none; values.
  */

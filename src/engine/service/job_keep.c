@@ -30,7 +30,7 @@ void job_keep_begin(struct job_keep *k, struct service *s, struct arena *a, cons
 
     *k = (struct job_keep){ .service = s };
     service_settings(s, &set);
-    if (!j->options.reuse || !set.keep || j->test.len) /* a script is no part of a request */
+    if (!j->options.reuse || !set.keep || j->test.len) /* the key does not have the script */
         return;
     str_hex((const unsigned char *)j->project, strlen(j->project), name);
     k->folder = arena_textf(a, "%s/kept/%s", store_dir(s->env.store), name);

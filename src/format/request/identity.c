@@ -67,11 +67,23 @@ static void add_any(struct buf *out, yyjson_val *v) // NOLINT(misc-no-recursion)
 
 static void add_message(struct buf *out, const struct message *m, yyjson_val *object);
 
+static void add_map(struct buf *out, const struct message *m, // NOLINT(misc-no-recursion)
+                    yyjson_val *map)
+{
+    yyjson_obj_iter it = yyjson_obj_iter_with(map);
+    yyjson_val *key;
+
+    buf_add_char(out, '{');
+    while ((key = yyjson_obj_iter_next(&it))) {
+        add_text(out, 'k', json_str(key));
+        add_message(out, m, yyjson_obj_iter_get_val(key));
+    }
+    buf_add_char(out, '}');
+}
+
 static void add_value(struct buf *out, const struct field *f, // NOLINT(misc-no-recursion)
                       yyjson_val *v)
 {
-    yyjson_val *key;
-
     switch (f->kind) {
     case FIELD_INTEGER:
     case FIELD_NUMBER:
@@ -80,16 +92,9 @@ static void add_value(struct buf *out, const struct field *f, // NOLINT(misc-no-
     case FIELD_MESSAGE:
         add_message(out, f->message, v);
         break;
-    case FIELD_MESSAGE_MAP: {
-        yyjson_obj_iter it = yyjson_obj_iter_with(v);
-        buf_add_char(out, '{');
-        while ((key = yyjson_obj_iter_next(&it))) {
-            add_text(out, 'k', json_str(key));
-            add_message(out, f->message, yyjson_obj_iter_get_val(key));
-        }
-        buf_add_char(out, '}');
+    case FIELD_MESSAGE_MAP:
+        add_map(out, f->message, v);
         break;
-    }
     case FIELD_STRING:
     case FIELD_BOOL:
     case FIELD_BYTES:

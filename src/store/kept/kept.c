@@ -123,6 +123,21 @@ static void sort_small(struct kept_entry *e, uint64_t count)
     }
 }
 
+/* Puts the entry where its byte b belongs, and so on with each that it displaces, until one belongs here. */
+static void cycle(struct kept_entry *e, uint64_t next[256], unsigned b, int shift)
+{
+    struct kept_entry moved = e[next[b]];
+    unsigned to = moved.key[0] >> shift & 255;
+
+    while (to != b) {
+        struct kept_entry other = e[next[to]];
+        e[next[to]++] = moved;
+        moved = other;
+        to = moved.key[0] >> shift & 255;
+    }
+    e[next[b]++] = moved;
+}
+
 /* By the bytes of key[0] from the highest, in place: keys are digests, so a byte cuts into even parts.
  * Entries that agree in all of it are few, as a run keeps one answer of a key. */
 static void sort_by(struct kept_entry *e, uint64_t count, int shift) // NOLINT(misc-no-recursion)
@@ -137,17 +152,8 @@ static void sort_by(struct kept_entry *e, uint64_t count, int shift) // NOLINT(m
         end[b] = at;
     }
     for (unsigned b = 0; b < 256; b++) {
-        while (next[b] < end[b]) {
-            struct kept_entry moved = e[next[b]];
-            unsigned to = moved.key[0] >> shift & 255;
-            while (to != b) {
-                struct kept_entry other = e[next[to]];
-                e[next[to]++] = moved;
-                moved = other;
-                to = moved.key[0] >> shift & 255;
-            }
-            e[next[b]++] = moved;
-        }
+        while (next[b] < end[b])
+            cycle(e, next, b, shift);
     }
     for (int b = 0; b < 256; b++) {
         uint64_t begin = b ? end[b - 1] : 0, part = end[b] - begin;

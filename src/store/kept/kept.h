@@ -1,8 +1,8 @@
 /* kept.h -- the answers of finished runs, found by what was asked: how an answer is paid once.
  *
- * Why: a rerun, an input that grew, and a job of the same requests should cost nothing twice. What a run
- * has answered is in its spool already. The spool stays as it is, and at its end the run writes beside it
- * only an index of keys: no answer is written twice.
+ * Why: a rerun, an input that grew, and a job of the same requests should cost nothing twice. The spool
+ * of a run has its answers already. It stays as it is, and at its end the run writes beside it only an
+ * index of keys: no answer is written twice.
  *
  * Key:     a digest of the request in one spelling (request_identity), of its ordinal among the identical
  *          lines unless it is deterministic, and of the model's identity. The callers make it
@@ -18,8 +18,8 @@
  * Limits:  kept_prune: answers are removed KEPT_DAYS_MAX days after their run, the oldest runs earlier when
  *          all together are over a size. At most KEPT_RUNS_MAX runs are looked at, the newest.
  * Memory:  the indexes are mapped; sorting works in the mapped file.
- * Figures: 200,000 keys: sorted and written in 0.03 s (inserted into SQLite: 0.9 s); one look-up in an index
- *          of as many: 0.2 us (SQLite: 2 us).
+ * Figures: 200,000 keys: sorted and written in 0.02 s of CPU (inserted into SQLite: 0.34 s); one look-up in
+ *          an index of as many: 0.13 us (SQLite: 2.7 us). 2 cores, others computing, 2026-11-30.
  * Errors:  of the file system. Nothing depends on this but money: callers warn and go on.
  * Threads: a writer and a reader have one owner each; any number of processes share the folder.
  */

@@ -49,7 +49,7 @@ static void keep(struct origins *o, uint32_t id, const char *name)
     o->item[o->count++] = (struct origin){ .id = id, .name = mem_strdup(name) };
 }
 
-/* What the table has more than the list. */
+/* Reads the rows of the table that the list does not have. */
 static int load(struct origins *o, struct error *e)
 {
     struct stmt *q = db_stmt(o->db, "SELECT id, name FROM origin WHERE id > ? ORDER BY id");

@@ -16,7 +16,7 @@
 #define ORIGINS_OPEN_MAX 8
 
 struct origins;
-/* Of the spool in dir, whose database is borrowed. */
+/* The origins of the spool in dir, whose database is borrowed. */
 struct origins *origins_open(struct db *d, const char *dir, struct error *e);
 void origins_close(struct origins *o); /* accepts NULL */
 /* Links the file and gives it a number, in the transaction that is open; a file that has one keeps it. */
