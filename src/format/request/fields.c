@@ -393,6 +393,8 @@ static const struct field embed_config_fields[] = {
     F("title",                STRING),
     F("outputDimensionality", INTEGER, BELOW(1, EMBEDDING_DIMENSIONS_MAX + 1)),
     F("autoTruncate",         BOOL),
+    F("documentOcr",          BOOL),
+    F("audioTrackExtraction", BOOL),
 };
 static const struct message embed_config_message =
     MESSAGE("EmbedContentConfig", embed_config_fields,
