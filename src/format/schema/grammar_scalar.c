@@ -411,7 +411,8 @@ static struct symbol characters(struct grammar *g, const char *before, uint64_t 
     return s;
 }
 
-/* least to most blocks (UINT64_MAX: any number), then a last part of last[0] to last[1] characters and the quote. */
+/* blocks[0] to blocks[1] blocks (UINT64_MAX: any number), then a last part of last[0] to last[1]
+ * characters and the quote. */
 static void blocks_add(struct grammar *g, uint32_t rule, const uint64_t blocks[2],
                        const uint64_t last[2])
 {

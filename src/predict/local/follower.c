@@ -9,8 +9,8 @@
 
 /* Sets of tokens that one search for a free name may take. */
 #define NAME_SEARCH_MASKS 100
-/* Minimum number of tokens between two renewals of a matcher, and the part of the answer, so that the tokens which
- * are taken again are few times those of the answer. */
+/* Minimum number of tokens between two renewals of a matcher, and the part of the answer, so that the
+ * tokens which are taken again are few times those of the answer. */
 #define RENEW_TOKENS_MIN 64
 #define RENEW_PART 8
 
