@@ -83,7 +83,7 @@ struct fake_fault {
     bool hang; /* no answer ever comes (until close) */
 };
 
-/* What a request with this text is answered with. */
+/* A scripted answer to each request with this text. */
 struct fake_reply {
     const char *match; /* substring of the last user text; NULL: any request */
     const char *text;

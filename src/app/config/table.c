@@ -209,9 +209,9 @@ SECTION(config_root, "", root_rows);
 
 /* In the order of the help. */
 static const struct config_section *const sections[] = {
-    &config_root,     &limits_section,   &retry_section, &config_service,
-    &weight_section,  &config_upstreams, &model_section, &model_upstream_section,
-    &adapter_section, &price_section,    &fake_section,  &fault_section,  &answer_section,
+    &config_root,      &limits_section, &retry_section,          &config_service,  &weight_section,
+    &config_upstreams, &model_section,  &model_upstream_section, &adapter_section, &price_section,
+    &fake_section,     &fault_section,  &answer_section,
 };
 
 bool config_row_at(uint32_t i, const struct config_section **section, const struct config_row **row)

@@ -1,7 +1,7 @@
 /* cmd_diff.c -- `tranche diff`: which answers of two outputs differ, and how far their labels agree.
  *
- * Rows belong together by their key, without one by their request, without both by their place. Of the first
- * output a digest of each answer is kept, and its beginning, which is all of a label or a small JSON object.
+ * Rows belong together by their key, without one by their request, without both by their place. The command
+ * keeps a digest of each answer of the first output and its beginning: all of a label or a small JSON object.
  */
 #include "app/cli/command.h"
 

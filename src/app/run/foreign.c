@@ -7,7 +7,7 @@
 #include "base/sys.h"
 
 #define LINES_SEEN_MAX 20
-#define LINES_OF_TEXT_MIN 2 /* a single line that is no JSON is a bad line */
+#define LINES_OF_TEXT_MIN 2 /* a single line that is not JSON is a bad line */
 
 static const struct {
     struct str magic;
@@ -26,7 +26,7 @@ static const struct {
     { STR_INIT("Obj\x01"), "an Avro file", "write its rows as lines of JSON" },
 };
 
-/* What the first lines are, as far as they were looked at. */
+/* The first lines, as far as they were looked at. */
 struct seen {
     uint32_t lines, commas, tabs,
         semicolons; /* lines that are not empty, and those with a separator */

@@ -90,7 +90,7 @@ static struct str error_of(struct arena *a, yyjson_val *root)
         arena_textf(a, "%.*s: %.*s", STR_ARG(code.len ? code : STR("ERROR")), STR_ARG(message)));
 }
 
-/* False: the line is no row. */
+/* False: the line is not a row. */
 static bool read_row(struct arena *a, struct str line, struct row_view *out)
 {
     struct error ignored = { 0 };

@@ -4,7 +4,7 @@
  * response, status), of the Gemini API (key, response or error), or a bare answer.
  *
  * Shape:   row_view_each streams a file; a row's texts live until fn returns.
- * Errors:  of reading; INVALID_ARGUMENT for a file that is no output; CANCELLED on stop; -1 of fn.
+ * Errors:  of reading; INVALID_ARGUMENT for a file that is not an output; CANCELLED on stop; -1 of fn.
  * Threads: the main thread.
  */
 #ifndef TRANCHE_APP_RUN_ROW_VIEW_H

@@ -240,7 +240,7 @@ static bool same_file(const char *one, const char *other)
            a.st_ino == b.st_ino;
 }
 
-/* Refuses to replace a file that may be somebody's only copy of something. */
+/* Refuses to replace a file that may be the only copy of its content. */
 static int check_overwritten(struct run *r, struct error *e)
 {
     const char *path = r->output_path;

@@ -174,7 +174,7 @@ static void add_option(struct buf *out, const char *name, const char *value)
     add_word(out, value);
 }
 
-/* The command that answers what failed, with the options that say who answers; else one that shows the
+/* The command that answers what failed, with the options that name the model; else one that shows the
  * answers. Refused lines must be mended in the input first, so that one is named. */
 static void choose_next(struct run *r)
 {

@@ -111,7 +111,7 @@ static struct str type_of(yyjson_val *schema)
     return json_get(schema, "items") ? STR("array") : STR("string");
 }
 
-/* What a reference within the document, "#/$defs/name", leads to; NULL: nothing. */
+/* The target of a reference within the document, "#/$defs/name"; NULL: there is none. */
 static yyjson_val *resolve(const struct maker *m, yyjson_val *schema)
 {
     struct str ref = json_str(json_get(schema, "$ref")), step;

@@ -311,7 +311,7 @@ int spool_seal(struct spool *s, const char **path, struct error *e)
     struct stat st;
 
     assert(!s->group && s->db);
-    /* Before it is closed: somebody who peeks would keep the log. */
+    /* Before it is closed: an open reader would keep the log. */
     int rc = db_settle(s->db, s->cannot_write, e);
     origins_close(s->origins);
     s->origins = NULL;
