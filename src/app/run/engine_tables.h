@@ -1,4 +1,4 @@
-/* engine_tables.h -- a run's tables that are no lines: Parquet files and DuckDB tables, as CSV while it runs.
+/* engine_tables.h -- a run's Parquet files and DuckDB tables, which are CSV while it runs.
  *
  * Why: a run reads lines and writes lines. Such a table is copied once to CSV, which is then the input; a
  * Parquet output is made of the CSV that the run wrote, with the types that the columns had.

@@ -30,7 +30,7 @@ struct local_job {
     const char *state_root;
     struct input input;
     struct sheet sheet;          /* of an input that is a table */
-    struct engine_tables tables; /* of inputs and an output that are no lines */
+    struct engine_tables tables; /* Parquet and DuckDB */
     struct predictor *predictor; /* until the pipeline takes it */
     struct ingest_options rules; /* without the predictor */
     struct ingest_result ingest;

@@ -212,7 +212,7 @@ static void note_digest(struct worker *w, const struct request *r, struct line_n
         w->found.sampled_again = true;
 }
 
-/* Bytes of the longest value that an enum leaves to the answer, which are no fewer than its tokens; 0: the
+/* Bytes of the longest value that an enum leaves to the answer, which has at most as many tokens; 0: the
  * answer has another form. */
 static uint32_t enum_bytes(const struct generation *g)
 {

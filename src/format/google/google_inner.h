@@ -12,7 +12,7 @@
 
 /* The body of :predict for a request that google_predict_accepts took. */
 void google_predict_write(const struct request *r, struct buf *out);
-/* False: root is no answer of :predict with one embedding. Else out has that of :embedContent. */
+/* False: root is not an answer of :predict with one embedding. Else out has that of :embedContent. */
 bool google_predict_read(yyjson_val *root, struct arena *a, struct buf *out, struct usage *usage);
 
 #endif

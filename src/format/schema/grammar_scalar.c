@@ -179,7 +179,7 @@ static double common_divisor(double a, double b)
     return a;
 }
 
-/* What is a multiple of both is a multiple of their least common one: infinity when only 0 is left. */
+/* A multiple of both is a multiple of their least common one: infinity when only 0 is left. */
 static struct decimal common_multiple(struct decimal a, struct decimal b)
 {
     int places = a.places > b.places ? a.places : b.places;

@@ -194,7 +194,7 @@ bool pattern_finds(const struct pattern *p, struct str text, uint64_t *steps)
     return rc >= 0;
 }
 
-/* What begins here that no grammar can follow; NULL: nothing. */
+/* The thing beginning here that no grammar can follow, in words; NULL: there is none. */
 static const char *irregular_at(struct str p)
 {
     static const struct {

@@ -30,7 +30,7 @@ struct pattern;
 struct pattern *pattern_new(struct str text, struct error *e);
 void pattern_free(struct pattern *p); /* accepts NULL */
 struct str pattern_text(const struct pattern *p);
-/* What the pattern has that no grammar can follow, in words; NULL: nothing. */
+/* The first thing in the pattern that no grammar can follow, in words; NULL: there is none. */
 const char *pattern_irregular(const struct pattern *p);
 /* The largest counted repetition that can begin at many characters of a text, because no ^ stands before it
  * or a repetition without a limit does: a grammar's lexer follows all of its beginnings at once. At least 1. */

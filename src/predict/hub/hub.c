@@ -296,8 +296,8 @@ static void round_run(struct hub *h)
 
 /* ---- The thread ---- */
 
-/* Nobody wants what the session computes any more, and it cannot be told: closing it is quicker than
- * waiting. */
+/* Nobody wants what the session computes any more, and it has no way to cancel: closing it is quicker
+ * than waiting. */
 static bool abandoned(const struct hub *h)
 {
     return !h->session->ops->cancel && h->closing_count && h->closing_count == h->share_count &&

@@ -284,7 +284,7 @@ static void test_a_bad_row_is_named_by_its_column(void **state)
 static void test_mistakes_are_found_before_the_first_row(void **state)
 {
     static const char *const hot[] = { "temperature=9" };
-    static const char *const unknown[] = { "temperatur=0" };
+    static const char *const unknown[] = { "temperatures=0" };
     static const char *const nothing[] = { "temperature" };
     const struct sheet_options none = { 0 };
     char deep[1001]; /* arrays in arrays */
