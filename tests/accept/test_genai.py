@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from server import line, lines, wait_until
+from server import Server, line, lines, wait_until
 
 genai = pytest.importorskip("google.genai")
 from google.genai import errors, types  # noqa: E402
@@ -89,12 +89,16 @@ def test_an_output_that_cannot_be_written_fails_at_create(vertex):
     assert "Failed to get GCS bucket location for no-such-bucket-1" in caught.value.message
 
 
-def test_an_unknown_model_fails_at_create(vertex):
+def test_an_unknown_model_fails_at_create(tmp_path):
+    plain = Server(tmp_path)  # with --test-clock the fake answers every name
+    client = genai.Client(vertexai=True, api_key="any", project="p1", location="us-central1",
+                          http_options=types.HttpOptions(base_url=plain.url))
     with pytest.raises(errors.ClientError) as caught:
-        vertex.batches.create(model="no-such-model", src="gs://bucket1/in.jsonl",
+        client.batches.create(model="no-such-model", src="gs://bucket1/in.jsonl",
                               config={"dest": "gs://bucket1/out"})
     assert caught.value.code == 404
     assert "no-such-model does not exist" in caught.value.message
+    assert plain.stop() == 0
 
 
 def test_bad_lines_become_rows_and_the_job_succeeds(server, vertex):

@@ -73,8 +73,13 @@ def test_projects_do_not_see_each_other(world):
     assert caught.value.code == 403
     # Its own job cannot read the other's object either: the bucket is not there for it.
     blue = client(world, "blue", "blue")
+    with pytest.raises(errors.ClientError) as caught:
+        blue.batches.create(model="tranche-fake", src="gs://red-bucket/in.jsonl",
+                            config={"dest": "gs://red-bucket/out"})
+    assert caught.value.code == 400 and "red-bucket" in caught.value.message
+    assert world.call("POST", "/storage/v1/b?project=blue", {"name": "blue-bucket"}, other)[0] == 200
     stolen = blue.batches.create(model="tranche-fake", src="gs://red-bucket/in.jsonl",
-                                 config={"dest": "gs://red-bucket/out"})
+                                 config={"dest": "gs://blue-bucket/out"})
     stolen = wait_until(lambda: (lambda j: j if j.done else None)(blue.batches.get(name=stolen.name)))
     assert stolen.state.name == "JOB_STATE_FAILED" and "red-bucket" in stolen.error.message
 

@@ -114,7 +114,7 @@ static int read_braces(struct reader *r)
     size_t brace = r->at++;
     enum piece_kind kind = PIECE_CELL;
     bool json = false;
-    uint32_t column;
+    uint32_t column = 0;
 
     if (r->text.p[brace] == '}')
         return wrong(r, brace, "this } has no {; a brace that is text is written }}");
