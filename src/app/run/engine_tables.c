@@ -14,12 +14,11 @@ bool engine_tables_are(const char *const *path, uint32_t count)
     return count > 0 && table_file_is(str_of(path[0]));
 }
 
-static int engine_open(struct engine_tables *t, struct arena *a, const char *state_root,
-                       struct error *e)
+static int engine_open(struct engine_tables *t, struct error *e)
 {
     if (t->files)
         return 0;
-    t->folder = arena_textf(a, "%s/tables/%ld", state_root, (long)getpid());
+    t->folder = arena_textf(t->arena, "%s/tables/%ld", t->state_root, (long)getpid());
     if (sys_mkdirs(t->folder, e) < 0)
         return -1;
     t->files = table_files_open(t->folder, e);
@@ -33,7 +32,7 @@ void engine_tables_close(struct engine_tables *t)
     table_files_close(t->files);
     if (t->folder && sys_remove_all(t->folder, &ignored) < 0)
         t->folder = NULL; /* what stays is a few empty folders */
-    *t = (struct engine_tables){ NULL };
+    *t = (struct engine_tables){ .state_root = NULL };
 }
 
 /* ---- In ---- */
@@ -59,8 +58,8 @@ static bool columns_alike(const struct table_columns *one, const struct table_co
     return alike;
 }
 
-static int check(struct engine_tables *t, struct arena *a, const char *const *path, uint32_t i,
-                 const char *output, struct error *e)
+static int check(struct engine_tables *t, const char *const *path, uint32_t i, const char *output,
+                 struct error *e)
 {
     struct table_columns columns;
 
@@ -70,10 +69,10 @@ static int check(struct engine_tables *t, struct arena *a, const char *const *pa
             "%s and %s cannot be inputs of one run: either all or none are .parquet or "
             "FILE.duckdb#TABLE; `tranche table copy` makes the one of the other",
             path[0], path[i]);
-    if (is_the_file(a, path[i], output))
+    if (is_the_file(t->arena, path[i], output))
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "the output %s is the input; choose another with -o OUTPUT", output);
-    if (table_files_columns(t->files, str_of(path[i]), a, &columns, e) < 0)
+    if (table_files_columns(t->files, str_of(path[i]), t->arena, &columns, e) < 0)
         return -1;
     if (i == 0)
         t->columns = columns;
@@ -99,17 +98,16 @@ static int copy_in(struct engine_tables *t, const char *path, struct error *e)
     return -1;
 }
 
-int engine_tables_input(struct engine_tables *t, struct arena *a, const char *state_root,
-                        const char *const *path, uint32_t count, const char *output,
-                        struct input *in, struct error *e)
+int engine_tables_input(struct engine_tables *t, const char *const *path, uint32_t count,
+                        const char *output, struct input *in, struct error *e)
 {
-    struct input_source *source = arena_array(a, count, sizeof *source);
+    struct input_source *source = arena_array(t->arena, count, sizeof *source);
     uint32_t opened = 0;
 
-    if (engine_open(t, a, state_root, e) < 0)
+    if (engine_open(t, e) < 0)
         return -1;
     for (; opened < count; opened++) {
-        if (check(t, a, path, opened, output, e) < 0)
+        if (check(t, path, opened, output, e) < 0)
             break;
         int fd = copy_in(t, path[opened], e);
         if (fd < 0)
@@ -135,11 +133,10 @@ static struct str type_of(const struct engine_tables *t, struct str name)
 }
 
 /* The columns in the order in which the sheet writes them. The last of those that it adds counts tokens. */
-static struct table_columns columns_of(const struct engine_tables *t, struct arena *a,
-                                       const struct sheet *s)
+static struct table_columns columns_of(const struct engine_tables *t, const struct sheet *s)
 {
     struct table_columns out = {
-        arena_array(a, s->columns.count + s->added_count, sizeof *out.item), 0
+        arena_array(t->arena, s->columns.count + s->added_count, sizeof *out.item), 0
     };
 
     for (uint32_t i = 0; i < s->columns.count; i++)
@@ -155,13 +152,12 @@ static struct table_columns columns_of(const struct engine_tables *t, struct are
     return out;
 }
 
-int engine_tables_output(struct engine_tables *t, struct arena *a, const char *state_root,
-                         const struct sheet *s, const char *csv, const char *output,
-                         struct error *e)
+int engine_tables_output(struct engine_tables *t, const struct sheet *s, const char *csv,
+                         const char *output, struct error *e)
 {
-    struct table_columns columns = columns_of(t, a, s);
+    struct table_columns columns = columns_of(t, s);
 
-    if (engine_open(t, a, state_root, e) < 0)
+    if (engine_open(t, e) < 0)
         return -1;
     if (table_files_write(t->files, csv, &columns, str_of(output), e) >= 0)
         return 0;

@@ -17,6 +17,8 @@
 #include "store/tables/table_files.h"
 
 struct engine_tables {
+    const char *state_root; /* set these two before the first call */
+    struct arena *arena;
     struct table_files *files;    /* NULL until there is a table */
     const char *folder;           /* for the engine */
     struct table_columns columns; /* of the inputs; none when they are CSV */
@@ -25,13 +27,11 @@ struct engine_tables {
 /* True when the first path is such a table; of the others engine_tables_input speaks. */
 bool engine_tables_are(const char *const *path, uint32_t count);
 /* Opens *in. output: its path, which must not be one of the tables; or NULL. */
-int engine_tables_input(struct engine_tables *t, struct arena *a, const char *state_root,
-                        const char *const *path, uint32_t count, const char *output,
-                        struct input *in, struct error *e) FALLIBLE;
+int engine_tables_input(struct engine_tables *t, const char *const *path, uint32_t count,
+                        const char *output, struct input *in, struct error *e) FALLIBLE;
 /* Makes the Parquet file `output` of the CSV that the sheet's run wrote. */
-int engine_tables_output(struct engine_tables *t, struct arena *a, const char *state_root,
-                         const struct sheet *s, const char *csv, const char *output,
-                         struct error *e) FALLIBLE;
+int engine_tables_output(struct engine_tables *t, const struct sheet *s, const char *csv,
+                         const char *output, struct error *e) FALLIBLE;
 void engine_tables_close(struct engine_tables *t);
 
 #endif

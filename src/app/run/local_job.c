@@ -127,9 +127,9 @@ int local_job_input(struct local_job *j, const char *const *paths, uint32_t coun
     if (j->rows && rows_check_paths(paths, count, output, e) < 0)
         return -1;
     j->stage = EXIT_INPUT;
+    j->tables = (struct engine_tables){ .state_root = j->state_root, .arena = &j->arena };
     if (j->rows && engine_tables_are(paths, count)) {
-        if (engine_tables_input(&j->tables, &j->arena, j->state_root, paths, count, output,
-                                &j->input, e) < 0)
+        if (engine_tables_input(&j->tables, paths, count, output, &j->input, e) < 0)
             return -1;
     } else if (input_open(&j->input, paths, count, j->state_root, e) < 0) {
         return -1;

@@ -343,8 +343,7 @@ static int publish(struct run *r, struct error *e)
     if (!j->rows)
         return sys_rename(r->render_path, r->output_path, e);
     j->stage = EXIT_STOPPED;
-    if (engine_tables_output(&j->tables, &j->arena, j->state_root, &j->sheet, r->render_path,
-                             r->output_path, e) < 0)
+    if (engine_tables_output(&j->tables, &j->sheet, r->render_path, r->output_path, e) < 0)
         return -1;
     return sys_remove_all(r->render_path, e);
 }

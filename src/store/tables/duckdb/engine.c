@@ -115,7 +115,7 @@ int engine_query(struct table_files *t, struct str what, duckdb_result *out, str
 
 int engine_run(struct table_files *t, struct str what, struct error *e)
 {
-    duckdb_result result;
+    duckdb_result result = { 0 };
 
     if (engine_query(t, what, &result, e) < 0)
         return -1;
@@ -134,7 +134,7 @@ int engine_run_c(struct table_files *t, const char *sql, struct str what, struct
 int64_t engine_copy(struct table_files *t, struct str what, struct error *e)
 {
     const struct duckdb_library *d = t->duckdb;
-    duckdb_result result;
+    duckdb_result result = { 0 };
     int64_t rows = 0;
 
     if (engine_query(t, what, &result, e) < 0)

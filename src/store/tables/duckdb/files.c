@@ -109,7 +109,7 @@ static void add_described(const struct duckdb_library *d, duckdb_data_chunk chun
 static int describe(struct table_files *t, const struct place *p, struct str table, struct arena *a,
                     struct table_columns *out, struct error *e)
 {
-    duckdb_result result;
+    duckdb_result result = { 0 };
     duckdb_data_chunk chunk;
 
     buf_clear(&t->sql);
@@ -361,20 +361,20 @@ static void add_head(const struct duckdb_library *d, duckdb_data_chunk chunk, st
     out->rows += rows;
 }
 
-static int head_attached(struct table_files *t, const struct place *p, struct str table,
-                         uint32_t rows_max, struct arena *a, struct table_head *out,
-                         struct error *e)
+static int head_attached(struct table_files *t, struct str table, uint32_t rows_max,
+                         struct arena *a, struct table_head *out, struct error *e)
 {
-    duckdb_result result;
+    struct place p = place_of(table);
+    duckdb_result result = { 0 };
     duckdb_data_chunk chunk;
 
-    if (describe(t, p, table, a, &out->columns, e) < 0)
+    if (describe(t, &p, table, a, &out->columns, e) < 0)
         return -1;
     buf_clear(&t->sql);
     buf_add_c(&t->sql, "SELECT ");
     add_each(&t->sql, &out->columns, add_as_text);
     buf_add_c(&t->sql, " FROM ");
-    sql_source(&t->sql, p);
+    sql_source(&t->sql, &p);
     buf_addf(&t->sql, " LIMIT %u", rows_max);
     if (engine_query(t, table, &result, e) < 0)
         return -1;
@@ -396,7 +396,7 @@ int table_files_head(struct table_files *t, struct str table, uint32_t rows_max,
     *out = (struct table_head){ .rows = 0 };
     if (engine_attach(t, &p, true, e) < 0)
         return -1;
-    int rc = head_attached(t, &p, table, rows_max, a, out, e);
+    int rc = head_attached(t, table, rows_max, a, out, e);
     (void)engine_detach(t, &p, &ignored);
     return rc;
 }
@@ -405,7 +405,7 @@ int table_files_list(struct table_files *t, struct str file, struct arena *a,
                      struct table_columns *out, struct error *e)
 {
     struct place p = { .file = file, .table = STR("-") };
-    duckdb_result result;
+    duckdb_result result = { 0 };
     duckdb_data_chunk chunk;
     struct error ignored;
 

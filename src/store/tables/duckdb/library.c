@@ -68,11 +68,13 @@ static int load(struct error *e)
 {
     void *handle = open_library();
 
-    if (!handle)
+    if (!handle) {
+        const char *why = dlerror(); // NOLINT(concurrency-mt-unsafe): under our lock
         return error_set(e, ERROR_UNIMPLEMENTED,
                          "The library of DuckDB, which reads tables, cannot be loaded (%s). Run "
                          "scripts/setup, or name it in TRANCHE_DUCKDB.",
-                         dlerror());
+                         why ? why : "no reason");
+    }
     if (!find_all(handle, &library))
         return error_set(e, ERROR_UNIMPLEMENTED,
                          "The library of DuckDB is older than this program needs; it needs 1.5.");

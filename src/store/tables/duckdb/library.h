@@ -25,6 +25,7 @@
 
 /* The functions by their names without "duckdb_". */
 struct duckdb_library {
+// NOLINTNEXTLINE(bugprone-macro-parentheses): a declaration
 #define X(name) __typeof__(&duckdb_##name) name;
     DUCKDB_CALLS(X)
 #undef X
