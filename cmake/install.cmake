@@ -8,6 +8,9 @@ set(made "${CMAKE_BINARY_DIR}/install")
 install(TARGETS tranche RUNTIME)
 file(GLOB models "${TRANCHE_MODELS}/*.gguf")
 install(FILES ${models} DESTINATION "${tranche_share}/models")
+if(EXISTS "${TRANCHE_DUCKDB}") # the program looks for it there first
+  install(FILES "${TRANCHE_DUCKDB}" DESTINATION lib/tranche)
+endif()
 
 # The program writes its own man page and completions, and the unit names the prefix, which is known only now.
 install(CODE "
