@@ -16,27 +16,29 @@ static yyjson_val *either(yyjson_val *object, const char *name, const char *othe
     return v ? v : json_get(object, other);
 }
 
+/* The type of a part that is data, such as "image/png"; empty when it is none. */
+static struct str media_type(yyjson_val *part)
+{
+    yyjson_val *data = either(part, "inlineData", "inline_data");
+
+    if (!data)
+        data = either(part, "fileData", "file_data");
+    struct str type = json_str(either(data, "mimeType", "mime_type"));
+    return data && !type.len ? STR("media") : type;
+}
+
 static void add_part(struct arena *a, yyjson_val *part, bool thoughts, struct buf *out)
 {
-    static const char *const media[][2] = { { "inlineData", "inline_data" },
-                                            { "fileData", "file_data" } };
     yyjson_val *text = json_get(part, "text");
+    struct str media = media_type(part);
 
-    if (!thoughts && yyjson_get_bool(json_get(part, "thought")))
+    if (!part || (!thoughts && yyjson_get_bool(json_get(part, "thought"))))
         return;
-    if (yyjson_is_str(text)) {
+    if (yyjson_is_str(text))
         buf_add_str(out, json_str(text));
-        return;
-    }
-    for (size_t i = 0; i < ARRAY_LEN(media); i++) {
-        yyjson_val *data = either(part, media[i][0], media[i][1]);
-        struct str type = json_str(either(data, "mimeType", "mime_type"));
-        if (data) {
-            buf_addf(out, "(%.*s)", STR_ARG(type.len ? type : STR("media")));
-            return;
-        }
-    }
-    if (part)
+    else if (media.len)
+        buf_addf(out, "(%.*s)", STR_ARG(media));
+    else
         buf_add_str(out, json_text(a, part));
 }
 
