@@ -17,8 +17,10 @@
 #define LINKS_MAX 40 /* one behind another, as Linux follows them */
 
 const char *output_default(struct arena *a, const struct input *in, bool from_stdin,
-                           struct error *e)
+                           const char *ending, struct error *e)
 {
+    size_t len = strlen(ending);
+
     if (in->count == 1 && from_stdin)
         return "-";
     if (in->count != 1) {
@@ -27,12 +29,11 @@ const char *output_default(struct arena *a, const struct input *in, bool from_st
         return NULL;
     }
     struct str name = str_of(in->file[0].path);
-    if (str_ends(name, STR(".jsonl")))
-        name.len -= strlen(".jsonl");
-    size_t bytes = name.len + sizeof ".out.jsonl";
-    char *out = arena_alloc(a, bytes);
-    (void)snprintf(out, bytes, "%.*s.out.jsonl", STR_ARG(name));
-    return out;
+    if (str_ends(name, STR(".gz")))
+        name.len -= strlen(".gz");
+    if (name.len > len && strncasecmp(name.p + name.len - len, ending, len) == 0)
+        name.len -= len;
+    return arena_textf(a, "%.*s.out%s", STR_ARG(name), ending);
 }
 
 bool output_is_stream(const char *path)

@@ -3,7 +3,7 @@
  * Why: the output must never replace the input, and a name that cannot be written must be
  * reported before hours of work.
  *
- * Shape:   -o OUTPUT; else the input's name with ".out.jsonl" for ".jsonl"; "-" when the input is
+ * Shape:   -o OUTPUT; else the input's name with ".out.jsonl" for ".jsonl", of a table likewise; "-" when the input is
  *          standard input; several inputs need -o.
  * Errors:  INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED with the remedy.
  * Threads: none.
@@ -17,9 +17,10 @@
 #include "base/mem.h"
 #include "engine/lines/input.h"
 
-/* The name when none was given, in the arena; from_stdin: the only input is standard input. */
+/* The name when none was given, in the arena: INPUT.out.csv for INPUT.csv or INPUT.csv.gz and the ending ".csv";
+ * "-" when the only input is standard input. */
 const char *output_default(struct arena *a, const struct input *in, bool from_stdin,
-                           struct error *e);
+                           const char *ending, struct error *e);
 enum output_kind {
     OUTPUT_LINES,    /* lines of JSON */
     OUTPUT_IN_PLACE, /* the same; it may be the input, which is replaced at the end */

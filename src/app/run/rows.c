@@ -1,7 +1,6 @@
 #include "app/run/rows.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "base/mem.h"
 #include "base/sys.h"
@@ -125,28 +124,14 @@ int rows_open(struct sheet *out, const struct rows_options *o, struct input *in,
     return 0;
 }
 
-const char *rows_output(struct arena *a, const struct sheet *s, const struct input *in,
-                        bool from_stdin, struct error *e)
+const char *rows_ending(const struct sheet *s)
 {
-    static const char *const names[] = {
-        [SHEET_UNKNOWN] = "csv", [SHEET_CSV] = "csv", [SHEET_TSV] = "tsv", [SHEET_JSONL] = "jsonl"
-    };
-    struct str name = str_of(in->file[0].path);
+    static const char *const endings[] = { [SHEET_UNKNOWN] = ".csv",
+                                           [SHEET_CSV] = ".csv",
+                                           [SHEET_TSV] = ".tsv",
+                                           [SHEET_JSONL] = ".jsonl" };
 
-    if (in->count == 1 && from_stdin)
-        return "-";
-    if (in->count != 1) {
-        (void)error_set(e, ERROR_INVALID_ARGUMENT,
-                        "%u inputs: say where the output goes with -o OUTPUT", in->count);
-        return NULL;
-    }
-    if (str_ends(name, STR(".gz")))
-        name.len -= strlen(".gz");
-    size_t ending = strlen(names[s->output]) + 1;
-    if (name.len > ending && name.p[name.len - ending] == '.' &&
-        strncasecmp(name.p + name.len - ending + 1, names[s->output], ending - 1) == 0)
-        name.len -= ending;
-    return arena_textf(a, "%.*s.out.%s", STR_ARG(name), names[s->output]);
+    return endings[s->output];
 }
 
 static void add_fact(struct buf *out, const char *name, struct str value)

@@ -33,10 +33,8 @@ bool rows_options_fit(const struct rows_options *o, struct error *e);
  * its path, or NULL. out is released whatever happens; it and the options stay as long as the input. */
 int rows_open(struct sheet *out, const struct rows_options *o, struct input *in, const char *output,
               struct error *e) FALLIBLE;
-/* The name of an output that none was given for, in the arena: INPUT.out.csv for INPUT.csv; "-" for
- * standard input. NULL for several inputs. */
-const char *rows_output(struct arena *a, const struct sheet *s, const struct input *in,
-                        bool from_stdin, struct error *e);
+/* The ending of an output that was given no name: ".csv". */
+const char *rows_ending(const struct sheet *s);
 /* Appends a digest of all that decides the answers and the output's form. */
 void rows_facts(const struct sheet *s, const struct rows_options *o, struct buf *facts);
 

@@ -81,10 +81,9 @@ int run_step_output(struct run *r, struct error *e)
 
     j->stage = EXIT_USAGE;
     r->output = r->o->output ? r->o->output : r->o->retry_failed;
-    if (!r->output && j->rows)
-        r->output = rows_output(&j->arena, &j->sheet, &j->input, from_stdin, e);
-    else if (!r->output)
-        r->output = output_default(&j->arena, &j->input, from_stdin, e);
+    if (!r->output)
+        r->output = output_default(&j->arena, &j->input, from_stdin,
+                                   j->rows ? rows_ending(&j->sheet) : ".jsonl", e);
     if (!r->output)
         return -1;
     r->output_path = output_resolve(&j->arena, r->output, &j->input,

@@ -21,8 +21,8 @@ struct table_files {
 struct kind {
     const char *ending, *reader, *writer;
 };
-#define TABLE_KINDS 5
-extern const struct kind table_kinds[TABLE_KINDS]; /* the first is Parquet */
+enum { TABLE_PARQUET, TABLE_CSV, TABLE_KINDS = 5 };
+extern const struct kind table_kinds[TABLE_KINDS];
 
 /* A file of a kind, or a DuckDB file (no kind) and a table in it. */
 struct place {

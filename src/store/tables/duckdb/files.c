@@ -12,7 +12,7 @@ bool table_file_is(struct str name)
 {
     struct place p = place_of(name);
 
-    return p.table.len || p.kind == &table_kinds[0];
+    return p.table.len || p.kind == &table_kinds[TABLE_PARQUET];
 }
 
 bool table_file_is_readable(struct str name)
@@ -159,8 +159,7 @@ static int64_t copy_to_csv(struct table_files *t, const struct place *p, struct 
         sql_source(&t->sql, p);
         buf_add_c(&t->sql, ") TO ");
         sql_text(&t->sql, str_of(csv));
-        buf_add_c(&t->sql, " (FORMAT csv, HEADER, DELIMITER ',', QUOTE '\"', ESCAPE '\"', NULLSTR "
-                           "'', USE_TMP_FILE false)");
+        buf_addf(&t->sql, " (%s, USE_TMP_FILE false)", table_kinds[TABLE_CSV].writer);
         rows = engine_copy(t, table, e);
     }
     arena_release(&a);
@@ -247,7 +246,7 @@ static int64_t write_parquet(struct table_files *t, const char *csv,
     buf_add_c(&t->sql, "COPY (");
     add_select(&t->sql, csv, &typed);
     buf_add_c(&t->sql, ")");
-    int64_t rows = copy_to_file(t, path, &table_kinds[0], e);
+    int64_t rows = copy_to_file(t, path, &table_kinds[TABLE_PARQUET], e);
     arena_release(&a);
     return rows;
 }
