@@ -1,5 +1,5 @@
 """Parquet and DuckDB tables: `tranche table` looks into them and copies them, `tranche run --prompt` asks about
-their rows. Every value stays what it was."""
+their rows. Values that have a type stay what they were."""
 import json
 import signal
 

@@ -352,8 +352,8 @@ const struct command command_diff = {
     .about =
         "A and B are outputs of the same requests: of two models, two prompts, before and after. "
         "Rows "
-        "belong together by their key, without one by their request. Printed are how many answers "
-        "changed and which; of labels, what became what; of JSON objects, how far each field "
+        "belong together by their key, without one by their request. It prints how many answers "
+        "changed and which; for labels, what became what; for JSON objects, how far each field "
         "agrees. The exit code is 0 when all answers are the same and 1 otherwise.",
     .options = options,
     .options_bytes = sizeof(struct diff_options),

@@ -264,9 +264,13 @@ const struct command command_table = {
     .arguments = "ls|schema|head TABLE, or copy FROM TO",
     .about =
         "A table is a file that ends in .csv, .tsv, .jsonl (these also with .gz) or .parquet, or "
-        "FILE.duckdb#TABLE.\n\nTypes of CSV and JSON Lines are found by looking at the rows. "
-        "Copies "
-        "keep every value: 64-bit integers, decimals and times come out as they were.",
+        "FILE.duckdb#TABLE. `ls FILE.duckdb` lists the tables of a file, `schema` shows the "
+        "columns "
+        "and types, `head` the first rows; `copy` makes a table of another kind.\n\nThe types of "
+        "CSV "
+        "and JSON Lines are found by looking at the rows: 1.10 becomes the number 1.1, 007 stays "
+        "text. "
+        "Values that have a type already keep it, and come out as they were.",
     .options = options,
     .options_bytes = sizeof(struct table_options),
     .arguments_min = 1,
