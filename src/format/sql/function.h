@@ -58,9 +58,7 @@ struct sql_function_group {
     const struct sql_function *function;
     uint32_t count;
 };
-/* The groups, ended by one without functions (function.c). */
-extern const struct sql_function_group sql_function_groups[];
-
+/* The groups, which function.c lists. */
 extern const struct sql_function_group
     sql_functions_operator; /* "+", "/", "||": see function_operator.c */
 extern const struct sql_function_group sql_functions_general;
@@ -92,6 +90,23 @@ bool sql_call_part(const struct sql_call *call, uint32_t i, struct str *out);
 bool sql_call_interval(const struct sql_call *call, uint32_t i);
 /* The index for sql_write_argument of the argument NAME => value; false: there is none. */
 bool sql_call_named(const struct sql_call *call, const char *name, uint32_t *i);
+/* ---- For `write` of an aggregate, which prints all that the call has ---- */
+
+bool sql_call_distinct(const struct sql_call *call);
+bool sql_call_ignores_nulls(const struct sql_call *call);
+bool sql_call_has_order(const struct sql_call *call);
+bool sql_call_has_limit(const struct sql_call *call);
+bool sql_call_has_over(const struct sql_call *call);
+/* HAVING MAX or MIN; *max says which. */
+bool sql_call_having(const struct sql_call *call, bool *max);
+/* " ORDER BY x DESC NULLS LAST", or nothing. */
+int sql_write_order(struct sql_writer *w, const struct sql_call *call, struct error *e) FALLIBLE;
+/* The number of LIMIT; the key of HAVING. */
+int sql_write_limit(struct sql_writer *w, const struct sql_call *call, struct error *e) FALLIBLE;
+int sql_write_having(struct sql_writer *w, const struct sql_call *call, struct error *e) FALLIBLE;
+/* " OVER (...)", or nothing. */
+int sql_write_over(struct sql_writer *w, const struct sql_call *call, struct error *e) FALLIBLE;
+
 /* INVALID_ARGUMENT with the position of the call. Returns -1. */
 int sql_call_fail(const struct sql_writer *w, const struct sql_call *call, struct error *e,
                   const char *fmt, ...) __attribute__((format(printf, 4, 5)));

@@ -1,0 +1,655 @@
+/* parse_script.c -- see sql.h: a text becomes a program of steps. Loops and conditions are jumps, which are set when
+ * the place that they lead to is known. */
+#include <assert.h>
+#include <string.h>
+
+#include "format/sql/parse.h"
+
+enum scope_kind { SCOPE_BLOCK, SCOPE_HANDLER, SCOPE_LOOP, SCOPE_FOR };
+
+/* What stands around the statement that is compiled. */
+struct scope {
+    enum scope_kind kind;
+    struct str label;
+    uint32_t *leave; /* jumps that go behind the scope */
+    uint32_t leave_count;
+    uint32_t again; /* of a loop: where CONTINUE goes */
+};
+
+struct compiler {
+    struct parser p;
+    struct sql_step *step;
+    uint32_t count;
+    struct scope scope[2 * SQL_BLOCKS_MAX]; /* a block and its handler, or a loop, at each depth */
+    uint32_t depth;
+};
+
+/* ---- Steps ---- */
+
+/* Its index, or -1. */
+static int64_t add_step(struct compiler *c, enum sql_step_kind kind, uint32_t at)
+{
+    if (c->count >= SQL_STEPS_MAX)
+        return parse_fail(&c->p, at, "Script is too long: more than %d steps", SQL_STEPS_MAX);
+    c->step = arena_list_grow(c->p.arena, c->step, c->count, sizeof(*c->step));
+    c->step[c->count] = (struct sql_step){ .kind = kind, .at = at, .end = parse_end(&c->p) };
+    return c->count++;
+}
+
+/* A step with something to write. */
+static int64_t add_inner(struct compiler *c, enum sql_step_kind kind, uint32_t at,
+                         struct sql_inner *inner)
+{
+    int64_t i = add_step(c, kind, at);
+
+    inner->function = c->p.function;
+    inner->function_count = c->p.function_count;
+    if (i >= 0)
+        c->step[i].inner = inner;
+    return i;
+}
+
+/* A step with values to compute; cast: what the first becomes, or NULL. */
+static int64_t add_values(struct compiler *c, enum sql_step_kind kind, uint32_t at,
+                          struct expr *const *value, uint32_t count, const struct bq_field *cast)
+{
+    struct sql_inner *inner = arena_alloc(c->p.arena, sizeof(*inner));
+
+    inner->kind = SQL_VALUES;
+    inner->value = arena_array(c->p.arena, count, sizeof(*inner->value));
+    for (uint32_t v = 0; v < count; v++)
+        inner->value[v] = value[v];
+    inner->value_count = count;
+    inner->cast = cast;
+    return add_inner(c, kind, at, inner);
+}
+
+static int64_t add_condition(struct compiler *c, uint32_t at, struct expr *condition)
+{
+    static const struct bq_field boolean = { .type = BQ_BOOLEAN };
+
+    return condition ? add_values(c, SQL_JUMP_UNLESS, at, &condition, 1, &boolean) : -1;
+}
+
+/* ---- Scopes ---- */
+
+static struct scope *open_scope(struct compiler *c, enum scope_kind kind, struct str label)
+{
+    if (c->depth >= ARRAY_LEN(c->scope)) {
+        parse_fail(&c->p, parse_peek(&c->p, 0)->at,
+                   "Script is too complex: more than %d blocks in each other", SQL_BLOCKS_MAX);
+        return NULL;
+    }
+    struct scope *s = &c->scope[c->depth++];
+    *s = (struct scope){ .kind = kind, .label = label, .again = c->count };
+    return s;
+}
+
+/* Sets the jumps that go behind the innermost scope, which ends here. */
+static void close_scope(struct compiler *c)
+{
+    assert(c->depth);
+    struct scope *s = &c->scope[--c->depth];
+
+    for (uint32_t i = 0; i < s->leave_count; i++)
+        c->step[s->leave[i]].target = c->count;
+}
+
+/* ---- Statements of a script ---- */
+
+static int statements(struct compiler *c, const char *const *ends);
+static int statement(struct compiler *c);
+
+/* DECLARE a, b [type] [DEFAULT x] */
+static int declare(struct compiler *c, uint32_t at)
+{
+    struct parser *p = &c->p;
+    struct bq_field *type = NULL;
+    struct expr *value = NULL;
+    struct str *names = NULL, name;
+    uint32_t count = 0;
+
+    do {
+        if (parse_name(p, &name) < 0)
+            return -1;
+        PARSE_ADD(p, names, count, name);
+    } while (parse_sign(p, ","));
+    if (!parse_is_word(p, 0, "DEFAULT") && !(type = parse_type(p)))
+        return -1;
+    if (parse_word(p, "DEFAULT"))
+        value = parse_expr(p);
+    else
+        value = parse_node(p, EXPR_NULL, at);
+    int64_t i = value ? add_values(c, SQL_DECLARE, at, &value, 1, type) : -1;
+    if (i < 0)
+        return -1;
+    c->step[i].names = names;
+    c->step[i].name_count = count;
+    c->step[i].declared = type;
+    if (type)
+        c->step[i].type = *type;
+    return 0;
+}
+
+/* A variable of SET and INTO; a system variable with its signs. */
+static int variable(struct parser *p, struct str *name)
+{
+    if (parse_peek(p, 0)->kind != TOKEN_SYSTEM)
+        return parse_name(p, name);
+    *name = str_sub(p->text, parse_peek(p, 0)->at, parse_peek(p, 0)->end - parse_peek(p, 0)->at);
+    p->at++;
+    return 0;
+}
+
+/* SET a = x, or SET (a, b) = (x, y) or a STRUCT. */
+static int set(struct compiler *c, uint32_t at)
+{
+    struct parser *p = &c->p;
+    struct str *names = NULL, name;
+    uint32_t count = 0;
+    bool several = parse_sign(p, "(");
+
+    do {
+        if (variable(p, &name) < 0)
+            return -1;
+        PARSE_ADD(p, names, count, name);
+    } while (several && parse_sign(p, ","));
+    if ((several && parse_need_sign(p, ")") < 0) || parse_need_sign(p, "=") < 0)
+        return -1;
+    struct expr *value = parse_expr(p);
+    if (!value)
+        return -1;
+    bool listed = count > 1 && value->kind == EXPR_STRUCT && !value->type && value->count == count;
+    if (count > 1 && value->kind == EXPR_STRUCT && value->count != count)
+        return parse_fail(p, value->at, "SET has %u variables and %u values", count, value->count);
+    int64_t i = listed ? add_values(c, SQL_SET, at, value->item, count, NULL)
+                       : add_values(c, SQL_SET, at, &value, 1, NULL);
+    if (i < 0)
+        return -1;
+    c->step[i].names = names;
+    c->step[i].name_count = count;
+    c->step[i].set_from_record = count > 1 && !listed;
+    return 0;
+}
+
+/* After IF's or CASE's condition step `unless` and THEN: the list, a jump behind the whole, and the place where the
+ * condition goes when it does not hold. */
+static int branch(struct compiler *c, int64_t unless, const char *const *ends, struct scope *whole)
+{
+    if (unless < 0 || statements(c, ends) < 0)
+        return -1;
+    int64_t jump = add_step(c, SQL_JUMP, parse_peek(&c->p, 0)->at);
+    if (jump < 0)
+        return -1;
+    PARSE_ADD(&c->p, whole->leave, whole->leave_count, (uint32_t)jump);
+    c->step[unless].target = c->count;
+    return 0;
+}
+
+static int if_statement(struct compiler *c, uint32_t at)
+{
+    static const char *const ends[] = { "ELSEIF", "ELSE", "END", NULL };
+    static const char *const last[] = { "END", NULL };
+    struct parser *p = &c->p;
+    struct scope whole = { 0 };
+
+    do {
+        int64_t unless = add_condition(c, at, parse_expr(p));
+        if (unless < 0 || parse_need_word(p, "THEN") < 0 || branch(c, unless, ends, &whole) < 0)
+            return -1;
+    } while (parse_word(p, "ELSEIF"));
+    if (parse_word(p, "ELSE") && statements(c, last) < 0)
+        return -1;
+    for (uint32_t i = 0; i < whole.leave_count; i++)
+        c->step[whole.leave[i]].target = c->count;
+    return parse_need_word(p, "END") < 0 ? -1 : parse_need_word(p, "IF");
+}
+
+static int case_statement(struct compiler *c, uint32_t at)
+{
+    static const char *const ends[] = { "WHEN", "ELSE", "END", NULL };
+    static const char *const last[] = { "END", NULL };
+    struct parser *p = &c->p;
+    struct scope whole = { 0 };
+    struct expr *operand = NULL;
+
+    if (!parse_is_word(p, 0, "WHEN") && !(operand = parse_expr(p)))
+        return -1;
+    if (!parse_is_word(p, 0, "WHEN"))
+        return parse_unexpected(p, "keyword WHEN");
+    while (parse_word(p, "WHEN")) {
+        struct expr *condition = parse_expr(p), *is = parse_node(p, EXPR_OPERATOR, at);
+        if (operand && condition) {
+            is->text = STR("=");
+            if (parse_node_add(p, is, operand) < 0 || parse_node_add(p, is, condition) < 0)
+                return -1;
+            condition = is;
+        }
+        int64_t unless = add_condition(c, at, condition);
+        if (unless < 0 || parse_need_word(p, "THEN") < 0 || branch(c, unless, ends, &whole) < 0)
+            return -1;
+    }
+    if (parse_word(p, "ELSE") && statements(c, last) < 0)
+        return -1;
+    for (uint32_t i = 0; i < whole.leave_count; i++)
+        c->step[whole.leave[i]].target = c->count;
+    return parse_need_word(p, "END") < 0 ? -1 : parse_need_word(p, "CASE");
+}
+
+static int jump_to(struct compiler *c, uint32_t target)
+{
+    int64_t jump = add_step(c, SQL_JUMP, parse_peek(&c->p, 0)->at);
+
+    if (jump >= 0)
+        c->step[jump].target = target;
+    return jump < 0 ? -1 : 0;
+}
+
+static int loop(struct compiler *c, struct str label)
+{
+    static const char *const ends[] = { "END", NULL };
+    struct scope *s = open_scope(c, SCOPE_LOOP, label);
+
+    if (!s || statements(c, ends) < 0 || jump_to(c, s->again) < 0)
+        return -1;
+    close_scope(c);
+    return parse_need_word(&c->p, "END") < 0 ? -1 : parse_need_word(&c->p, "LOOP");
+}
+
+static int while_loop(struct compiler *c, uint32_t at, struct str label)
+{
+    static const char *const ends[] = { "END", NULL };
+    struct scope *s = open_scope(c, SCOPE_LOOP, label);
+    int64_t unless = s ? add_condition(c, at, parse_expr(&c->p)) : -1;
+
+    if (unless < 0 || parse_need_word(&c->p, "DO") < 0 || statements(c, ends) < 0 ||
+        jump_to(c, s->again) < 0)
+        return -1;
+    c->step[unless].target = c->count;
+    close_scope(c);
+    return parse_need_word(&c->p, "END") < 0 ? -1 : parse_need_word(&c->p, "WHILE");
+}
+
+static int repeat(struct compiler *c, struct str label)
+{
+    static const char *const ends[] = { "UNTIL", NULL };
+    struct scope *s = open_scope(c, SCOPE_LOOP, label);
+
+    if (!s || statements(c, ends) < 0 || parse_need_word(&c->p, "UNTIL") < 0)
+        return -1;
+    int64_t unless = add_condition(c, parse_peek(&c->p, 0)->at, parse_expr(&c->p));
+    if (unless < 0)
+        return -1;
+    c->step[unless].target = s->again;
+    close_scope(c);
+    return parse_need_word(&c->p, "END") < 0 ? -1 : parse_need_word(&c->p, "REPEAT");
+}
+
+/* FOR x IN (query) DO ... END FOR */
+static int for_loop(struct compiler *c, uint32_t at, struct str label)
+{
+    static const char *const ends[] = { "END", NULL };
+    struct parser *p = &c->p;
+    struct str *names = NULL, name;
+    uint32_t count = 0;
+
+    if (parse_name(p, &name) < 0 || parse_need_word(p, "IN") < 0 || parse_need_sign(p, "(") < 0)
+        return -1;
+    PARSE_ADD(p, names, count, name);
+    struct sql_inner *inner = arena_alloc(p->arena, sizeof(*inner));
+    inner->kind = SQL_VALUES;
+    if (!(inner->query = parse_query(p)) || parse_need_sign(p, ")") < 0 ||
+        parse_need_word(p, "DO") < 0 || add_inner(c, SQL_FOR, at, inner) < 0)
+        return -1;
+    struct scope *s = open_scope(c, SCOPE_FOR, label);
+    int64_t next = s ? add_step(c, SQL_FOR_NEXT, at) : -1;
+    if (next < 0)
+        return -1;
+    c->step[next].names = names;
+    c->step[next].name_count = count;
+    if (statements(c, ends) < 0 || jump_to(c, s->again) < 0)
+        return -1;
+    c->step[next].target = c->count;
+    close_scope(c);
+    return parse_need_word(p, "END") < 0 ? -1 : parse_need_word(p, "FOR");
+}
+
+/* EXCEPTION WHEN ERROR THEN ..., after a block's list; `block` is its step. */
+static int handler(struct compiler *c, int64_t block)
+{
+    static const char *const ends[] = { "END", NULL };
+    struct parser *p = &c->p;
+    int64_t over;
+
+    if (!parse_word(p, "EXCEPTION"))
+        return 0;
+    if (parse_need_word(p, "WHEN") < 0 || parse_need_word(p, "ERROR") < 0 ||
+        parse_need_word(p, "THEN") < 0 || (over = add_step(c, SQL_JUMP, parse_peek(p, 0)->at)) < 0)
+        return -1;
+    c->step[block].target = c->count;
+    if (!open_scope(c, SCOPE_HANDLER, (struct str){ 0 }) || statements(c, ends) < 0 ||
+        add_step(c, SQL_HANDLER_END, parse_peek(p, 0)->at) < 0)
+        return -1;
+    close_scope(c);
+    c->step[over].target = c->count;
+    return 0;
+}
+
+static int block(struct compiler *c, uint32_t at, struct str label)
+{
+    static const char *const ends[] = { "EXCEPTION", "END", NULL };
+    int64_t begin = add_step(c, SQL_BLOCK, at);
+    struct scope *s = begin < 0 ? NULL : open_scope(c, SCOPE_BLOCK, label);
+
+    if (!s || statements(c, ends) < 0 || add_step(c, SQL_BLOCK_END, parse_peek(&c->p, 0)->at) < 0)
+        return -1;
+    struct scope left = *s;
+    c->depth--;
+    if (handler(c, begin) < 0)
+        return -1;
+    for (uint32_t i = 0; i < left.leave_count; i++)
+        c->step[left.leave[i]].target = c->count;
+    return parse_need_word(&c->p, "END");
+}
+
+/* BREAK, CONTINUE and their other names: leaves what is open within the loop, then jumps. */
+static int leave(struct compiler *c, uint32_t at, bool again)
+{
+    struct parser *p = &c->p;
+    struct str label = { 0 };
+    uint32_t i = c->depth;
+
+    if (parse_is_name(p, 0) && parse_name(p, &label) < 0)
+        return -1;
+    for (; i > 0; i--) {
+        struct scope *s = &c->scope[i - 1];
+        bool is_loop = s->kind == SCOPE_LOOP || s->kind == SCOPE_FOR;
+        bool found = label.len ? str_eq(label, s->label) && (is_loop || !again) : is_loop;
+        if ((s->kind == SCOPE_BLOCK && add_step(c, SQL_BLOCK_END, at) < 0) ||
+            (s->kind == SCOPE_HANDLER && add_step(c, SQL_HANDLER_END, at) < 0) ||
+            (s->kind == SCOPE_FOR && !(found && again) && add_step(c, SQL_FOR_LEAVE, at) < 0))
+            return -1;
+        if (found)
+            break;
+    }
+    if (!i)
+        return parse_fail(p, at, "%s is only allowed inside of a loop body",
+                          again ? "CONTINUE" : "BREAK");
+    int64_t jump = add_step(c, SQL_JUMP, at);
+    if (jump < 0)
+        return -1;
+    struct scope *s = &c->scope[i - 1];
+    if (again)
+        c->step[jump].target = s->again;
+    else
+        PARSE_ADD(p, s->leave, s->leave_count, (uint32_t)jump);
+    return 0;
+}
+
+/* EXECUTE IMMEDIATE text [INTO a, b] [USING x [AS name], ...] */
+static int execute(struct compiler *c, uint32_t at)
+{
+    struct parser *p = &c->p;
+    struct expr **value = NULL, *x;
+    struct str *names = NULL, name;
+    uint32_t values = 0, count = 0, into = 0;
+
+    if (parse_need_word(p, "IMMEDIATE") < 0 || !(x = parse_expr(p)))
+        return -1;
+    PARSE_ADD(p, value, values, x);
+    if (parse_word(p, "INTO")) {
+        do {
+            if (variable(p, &name) < 0)
+                return -1;
+            PARSE_ADD(p, names, count, name);
+        } while (parse_sign(p, ","));
+    }
+    into = count;
+    if (parse_word(p, "USING")) {
+        do {
+            if (!(x = parse_expr(p)) || parse_alias(p, &name) < 0)
+                return -1;
+            PARSE_ADD(p, value, values, x);
+            PARSE_ADD(p, names, count, name);
+        } while (parse_sign(p, ","));
+    }
+    int64_t i = add_values(c, SQL_EXECUTE, at, value, values, NULL);
+    if (i < 0)
+        return -1;
+    c->step[i].names = names;
+    c->step[i].name_count = count;
+    c->step[i].into_count = into;
+    return 0;
+}
+
+static int raise_error(struct compiler *c, uint32_t at)
+{
+    struct parser *p = &c->p;
+
+    if (!parse_word(p, "USING"))
+        return add_step(c, SQL_RAISE, at) < 0 ? -1 : 0;
+    if (parse_need_word(p, "MESSAGE") < 0 || parse_need_sign(p, "=") < 0)
+        return -1;
+    struct expr *message = parse_expr(p);
+    return message && add_values(c, SQL_RAISE, at, &message, 1, NULL) >= 0 ? 0 : -1;
+}
+
+/* BEGIN, COMMIT and ROLLBACK of transactions, after their word. */
+static int transaction(struct compiler *c, enum sql_step_kind kind, uint32_t at)
+{
+    parse_word(&c->p, "TRANSACTION");
+    return add_step(c, kind, at) < 0 ? -1 : 0;
+}
+
+/* CREATE [OR REPLACE] TEMP FUNCTION: it lives in the parser; no step. 1, 0: it is none, -1. */
+static int function_statement(struct compiler *c)
+{
+    struct parser *p = &c->p;
+    uint32_t n = parse_is_word(p, 1, "OR") ? 3 : 1, at = parse_peek(p, 0)->at;
+    bool temporary = parse_is_word(p, n, "TEMP") || parse_is_word(p, n, "TEMPORARY");
+
+    if (!parse_is_word(p, 0, "CREATE") || !parse_is_word(p, n + temporary, "FUNCTION"))
+        return 0;
+    if (!temporary)
+        return parse_refuse(p, at, "CREATE FUNCTION is supported as CREATE TEMP FUNCTION only");
+    p->at += n + 2;
+    struct function_def *f = parse_function_def(p);
+    if (!f)
+        return -1;
+    /* The list must not move under the steps that have it. */
+    struct function_def **list = arena_array(p->arena, p->function_count + 1, sizeof(*list));
+    if (p->function_count)
+        memcpy(list, p->function, p->function_count * sizeof(*list));
+    list[p->function_count++] = f;
+    p->function = list;
+    return 1;
+}
+
+/* SELECT, DML, DDL, ASSERT. */
+static int plain_statement(struct compiler *c, uint32_t at)
+{
+    struct parser *p = &c->p;
+    struct sql_inner *inner = arena_alloc(p->arena, sizeof(*inner));
+    int found;
+
+    if (parse_is_query(p, 0)) {
+        inner->kind = SQL_SELECT;
+        found = (inner->query = parse_query(p)) ? 1 : -1;
+    } else if (parse_word(p, "ASSERT")) {
+        inner->kind = SQL_ASSERT;
+        inner->value = arena_array(p->arena, 2, sizeof(*inner->value));
+        inner->value_count = 1;
+        found = (inner->value[0] = parse_expr(p)) ? 1 : -1;
+        if (found > 0 && parse_word(p, "AS"))
+            found = (inner->value[inner->value_count++] = parse_expr(p)) ? 1 : -1;
+    } else {
+        found = parse_dml(p, inner);
+        if (!found)
+            found = parse_ddl(p, inner);
+    }
+    if (found <= 0)
+        return found < 0 ? -1 : parse_unexpected(p, NULL);
+    return add_inner(c, SQL_STATEMENT, at, inner) < 0 ? -1 : 0;
+}
+
+/* A loop or block, perhaps with a label in front. 1, 0: none is next, -1. */
+static int labelled(struct compiler *c)
+{
+    struct parser *p = &c->p;
+    uint32_t at = parse_peek(p, 0)->at;
+    struct str label = { 0 }, again;
+    int rc;
+
+    if (parse_is_name(p, 0) && parse_is_sign(p, 1, ":")) {
+        label = parse_peek(p, 0)->text;
+        p->at += 2;
+    }
+    bool begins_transaction = parse_is_word(p, 1, "TRANSACTION") || parse_is_sign(p, 1, ";") ||
+                              parse_peek(p, 1)->kind == TOKEN_END;
+    if (parse_word(p, "LOOP"))
+        rc = loop(c, label);
+    else if (parse_word(p, "WHILE"))
+        rc = while_loop(c, at, label);
+    else if (parse_word(p, "REPEAT"))
+        rc = repeat(c, label);
+    else if (parse_word(p, "FOR"))
+        rc = for_loop(c, at, label);
+    else if (!begins_transaction && parse_word(p, "BEGIN"))
+        rc = block(c, at, label);
+    else
+        return label.len ? parse_unexpected(p, "keyword LOOP") : 0;
+    if (rc == 0 && label.len && parse_is_name(p, 0))
+        rc = parse_name(p, &again);
+    return rc < 0 ? -1 : 1;
+}
+
+static int refused(struct compiler *c)
+{
+    static const char *const words[] = { "CALL",   "EXPORT",  "LOAD",   "GRANT", "REVOKE",
+                                         "DEFINE", "EXPLAIN", "UNDROP", "CLONE" };
+
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (parse_is_word(&c->p, 0, words[i]))
+            return parse_refuse(&c->p, parse_peek(&c->p, 0)->at, "%s is not supported", words[i]);
+    return 0;
+}
+
+static int statement(struct compiler *c)
+{
+    struct parser *p = &c->p;
+    uint32_t at = parse_peek(p, 0)->at;
+    int found = labelled(c);
+
+    if (!found)
+        found = function_statement(c);
+    if (found || refused(c) < 0)
+        return found > 0 ? 0 : -1;
+    if (parse_word(p, "DECLARE"))
+        return declare(c, at);
+    if (parse_word(p, "SET"))
+        return set(c, at);
+    if (parse_word(p, "IF"))
+        return if_statement(c, at);
+    if (parse_word(p, "CASE"))
+        return case_statement(c, at);
+    if (parse_word(p, "BREAK") || parse_word(p, "LEAVE"))
+        return leave(c, at, false);
+    if (parse_word(p, "CONTINUE") || parse_word(p, "ITERATE"))
+        return leave(c, at, true);
+    if (parse_word(p, "EXECUTE"))
+        return execute(c, at);
+    if (parse_word(p, "RAISE"))
+        return raise_error(c, at);
+    if (parse_word(p, "RETURN"))
+        return add_step(c, SQL_RETURN, at) < 0 ? -1 : 0;
+    if (parse_word(p, "BEGIN"))
+        return transaction(c, SQL_BEGIN, at);
+    if (parse_word(p, "COMMIT"))
+        return transaction(c, SQL_COMMIT, at);
+    if (parse_word(p, "ROLLBACK"))
+        return transaction(c, SQL_ROLLBACK, at);
+    return plain_statement(c, at);
+}
+
+/* Statements up to one of the words, which is not taken; ends NULL: up to the end of the text. */
+static int statements(struct compiler *c, const char *const *ends)
+{
+    struct parser *p = &c->p;
+
+    if (parse_deeper(p) < 0)
+        return -1;
+    for (;;) {
+        while (parse_sign(p, ";"))
+            ;
+        bool end = parse_peek(p, 0)->kind == TOKEN_END;
+        for (size_t i = 0; ends && !end && ends[i]; i++)
+            end = parse_is_word(p, 0, ends[i]);
+        if (end)
+            break;
+        if (statement(c) < 0)
+            return -1;
+        if (!parse_is_sign(p, 0, ";") && parse_peek(p, 0)->kind != TOKEN_END)
+            return parse_unexpected(p, ends ? "\";\"" : "end of input");
+    }
+    parse_shallower(p);
+    return 0;
+}
+
+/* ---- The whole ---- */
+
+static int begin(struct compiler *c, struct arena *a, struct str text, struct error *e)
+{
+    c->p = (struct parser){ .arena = a, .text = text, .e = e };
+    if (text.len > SQL_TEXT_BYTES_MAX)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "The query is too large: %zu bytes; the maximum is %zu", text.len,
+                         SQL_TEXT_BYTES_MAX);
+    c->p.token = sql_lex(a, text, &c->p.count, e);
+    return c->p.token ? 0 : -1;
+}
+
+static struct sql_script *end(struct compiler *c)
+{
+    struct sql_script *s = arena_alloc(c->p.arena, sizeof(*s));
+
+    s->text = c->p.text;
+    s->step = c->step;
+    s->count = c->count;
+    s->single = c->count == 1 && c->step[0].kind == SQL_STATEMENT;
+    return s;
+}
+
+struct sql_script *sql_parse(struct arena *a, struct str text, struct error *e)
+{
+    struct compiler c = { 0 };
+
+    if (begin(&c, a, text, e) < 0 || statements(&c, NULL) < 0)
+        return NULL;
+    if (!c.count && !c.p.function_count) {
+        sql_fail(e, ERROR_INVALID_ARGUMENT, text, parse_peek(&c.p, 0)->at,
+                 "Syntax error: Unexpected end of script");
+        return NULL;
+    }
+    return end(&c);
+}
+
+struct sql_script *sql_parse_query(struct arena *a, struct str text, struct error *e)
+{
+    struct compiler c = { 0 };
+
+    if (begin(&c, a, text, e) < 0)
+        return NULL;
+    if (!parse_is_query(&c.p, 0)) {
+        parse_unexpected(&c.p, "keyword SELECT or keyword WITH");
+        return NULL;
+    }
+    if (plain_statement(&c, 0) < 0)
+        return NULL;
+    while (parse_sign(&c.p, ";"))
+        ;
+    if (parse_peek(&c.p, 0)->kind != TOKEN_END) {
+        parse_unexpected(&c.p, "end of input");
+        return NULL;
+    }
+    return end(&c);
+}
