@@ -1,0 +1,53 @@
+#include "format/bigquery/reason.h"
+
+#include <stddef.h>
+
+#include "base/str.h"
+
+/* Texts of RESOURCE_EXHAUSTED that have a reason of their own. */
+#define TOO_LARGE "Response too large"
+#define BILLED "Query exceeded limit for bytes billed"
+
+struct bq_reason bq_reason_of(const struct error *e, enum bq_where where)
+{
+    bool query = where == BQ_IN_QUERY;
+
+    switch (e->code) {
+    case ERROR_INVALID_ARGUMENT:
+    case ERROR_OUT_OF_RANGE:
+    case ERROR_UNIMPLEMENTED:
+        return (struct bq_reason){ 400, query ? "invalidQuery" : "invalid",
+                                   query ? "query" : NULL };
+    case ERROR_NOT_FOUND:
+        return (struct bq_reason){ 404, "notFound", NULL };
+    case ERROR_ALREADY_EXISTS:
+        return (struct bq_reason){ 409, "duplicate", NULL };
+    case ERROR_PERMISSION_DENIED:
+        return (struct bq_reason){ 403, "accessDenied", NULL };
+    case ERROR_UNAUTHENTICATED:
+        return (struct bq_reason){ 401, "authError", NULL };
+    case ERROR_FAILED_PRECONDITION:
+        return (struct bq_reason){ 400, "resourceInUse", NULL };
+    case ERROR_ABORTED:
+        return (struct bq_reason){ 412, "conditionNotMet", NULL };
+    case ERROR_RESOURCE_EXHAUSTED:
+        if (str_starts(str_of(e->msg), STR(TOO_LARGE)))
+            return (struct bq_reason){ 403, "responseTooLarge", NULL };
+        if (str_starts(str_of(e->msg), STR(BILLED)))
+            return (struct bq_reason){ 400, "bytesBilledLimitExceeded", NULL };
+        return (struct bq_reason){ 400, "resourcesExceeded", NULL };
+    case ERROR_DEADLINE_EXCEEDED:
+        return (struct bq_reason){ 400, "timeout", NULL };
+    case ERROR_CANCELLED:
+        return (struct bq_reason){ 400, "stopped", NULL };
+    case ERROR_UNAVAILABLE:
+        return (struct bq_reason){ 503, "backendError", NULL };
+    case ERROR_INTERNAL:
+    case ERROR_DATA_LOSS:
+    case ERROR_UNKNOWN:
+    case ERROR_OK:
+    case ERROR_CODE_COUNT:
+        break;
+    }
+    return (struct bq_reason){ 500, "internal", NULL };
+}
