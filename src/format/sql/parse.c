@@ -105,7 +105,7 @@ static void describe(const struct parser *p, const struct token *t, char *out, s
 {
     struct str written = str_cut(str_sub(p->text, t->at, t->end - t->at), 60);
     char word[64];
-    int n;
+    int n = 0;
 
     if (is_keyword(t)) {
         snprintf(word, sizeof(word), "%.*s", STR_ARG(written));
