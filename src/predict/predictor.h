@@ -29,6 +29,7 @@ struct answer {
     struct error error;      /* code OK: the answer is in response */
     uint32_t retry_after_ms; /* with a retryable error: the pause that was asked for; 0: none */
     bool final;              /* with a retryable error: another attempt cannot help any more */
+    bool own_failure;        /* with an error: most other requests are answered lately */
     bool hopeless; /* with an error: key or model are refused, and nothing was answered before */
     /* With a retryable error: an answer came without the form that was asked for; usage is what the
      * upstream bills for it. */

@@ -245,12 +245,13 @@ int client_do(struct client *c, const struct client_call *call, struct http_in *
         uint32_t wait_ms = 0;
         if (attempt(&x, &failed) == 0)
             return 0;
-        uint32_t pause_ms = retry_after_ms(in);
+        const struct retry_failure failure = { .attempt = n,
+                                               .code = failed.code,
+                                               .retry_after_ms = retry_after_ms(in) };
         http_in_release(in);
         if (may_be_starting(&x, n, &failed)) {
             wait_ms = START_WAIT_MS;
-        } else if (!x.repeat || call->single ||
-                   !retry_next(&rules, n, failed.code, pause_ms, &c->seed, &wait_ms)) {
+        } else if (!x.repeat || call->single || !retry_next(&rules, &failure, &c->seed, &wait_ms)) {
             *e = failed;
             return -1;
         }

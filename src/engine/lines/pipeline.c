@@ -295,8 +295,11 @@ static bool retry_line(struct run *r, struct open_line *l, const struct answer *
     l->rejected += a->rejected;
     if (a->rejected && l->rejected > 1 && request_deterministic(l->in.request))
         return false; /* a server's rounding may differ once, but the words are what they are */
-    if (a->final ||
-        !retry_next(&r->retry, l->attempt, a->error.code, a->retry_after_ms, &r->seed, &wait))
+    const struct retry_failure failure = { .attempt = l->attempt,
+                                           .code = a->error.code,
+                                           .retry_after_ms = a->retry_after_ms,
+                                           .own = a->own_failure };
+    if (a->final || !retry_next(&r->retry, &failure, &r->seed, &wait))
         return false;
     if (r->progress.retries >= r->retries_max) {
         (void)error_set(why, a->error.code,

@@ -5,6 +5,9 @@
  *
  * Shape:   exponential backoff with full jitter: uniform in 1 .. min(cap, base * 2^(n-1)) ms
  *          after the n-th failure, at least the pause that the server asked for (Retry-After).
+ *          A failure that is the request's own waits within the base, until RETRY_LATE attempts are
+ *          left: growing waits protect a server that suffers, and one that answers the others does not.
+ *          At the end of a job, the unluckiest line of thousands would wait alone.
  * Threads: none; the state is the caller's. Chance comes from the seed that is passed in.
  * Source:  Marc Brooker, "Exponential Backoff And Jitter" (AWS, 2015).
  */
@@ -22,6 +25,8 @@
 #define RETRY_AFTER_MAX_MS 300000 /* a longer pause is cut */
 #define RETRY_RATIO_MAX 1e6
 #define RETRY_FREE 100 /* retries of a job beside those of its ratio, for small jobs */
+#define RETRY_LATE                                                                                 \
+    3 /* last waits of a line, which grow in any case: a part of a server may be down */
 
 struct retry_rules {
     uint32_t attempts_max; /* 0: as many as the predictor says */
@@ -30,8 +35,14 @@ struct retry_rules {
 };
 /* The maximum number of retries of a job with this number of lines. */
 uint64_t retry_budget(const struct retry_rules *r, uint64_t lines);
-/* After the attempt-th failure (from 1): true and how long to wait, or false: give up. */
-bool retry_next(const struct retry_rules *r, uint32_t attempt, enum error_code code,
-                uint32_t retry_after_ms, uint64_t *seed, uint32_t *wait_ms);
+struct retry_failure {
+    uint32_t attempt; /* from 1 */
+    enum error_code code;
+    uint32_t retry_after_ms; /* the pause that the server asked for; 0: none */
+    bool own;                /* most other requests are answered */
+};
+/* True and how long to wait, or false: give up. */
+bool retry_next(const struct retry_rules *r, const struct retry_failure *f, uint64_t *seed,
+                uint32_t *wait_ms);
 
 #endif

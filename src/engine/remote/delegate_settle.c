@@ -91,9 +91,11 @@ bool delegate_again(struct delegation *d, struct trial *t, const struct error *w
         return false;
     if (t->failures++ == 0)
         t->since_ns = now;
+    const struct retry_failure failure = { .attempt = t->failures,
+                                           .code = why->code,
+                                           .retry_after_ms = d->job->remote->retry_after_ms };
     if (now - t->since_ns >= patience * NS_PER_MS || (d->cancelling && now >= d->deadline_ns) ||
-        !retry_next(&rules, t->failures, why->code, d->job->remote->retry_after_ms, &d->seed,
-                    &ms)) {
+        !retry_next(&rules, &failure, &d->seed, &ms)) {
         *e = *why;
         return false;
     }

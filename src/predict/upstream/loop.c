@@ -387,8 +387,10 @@ static void finish(struct upstream_loop *l, const struct http_done *done)
     flight_read(f, &l->desk, done, &result, &why);
     server_ended(f->target->server, &f->exchange, &result);
     upstream_route_ended(f->target, &result, l->clock->mono_ns(l->clock));
-    if (f->task)
+    if (f->task) {
         f->task->answer.hopeless = upstream_route_hopeless(l->route);
+        f->task->answer.own_failure = upstream_target_answers(f->target);
+    }
     flight_unlink(l, f);
     if (goes_elsewhere(l, f))
         f->task = NULL;

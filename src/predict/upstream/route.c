@@ -1,5 +1,6 @@
 #include "predict/upstream/route.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,6 +21,7 @@ int upstream_route_init(struct upstream_route *r, const struct model *m,
         if (!p->server)
             return -1;
         p->completion_tokens = p->to->upstream->max_completion_tokens;
+        p->failing = 1; /* until it has answered some */
         p->has_price = model_upstream_price(m, i, &p->price);
     }
     return 0;
@@ -112,11 +114,21 @@ void upstream_route_ended(struct target *p, const struct exchange_result *result
 {
     enum error_code code = result->why ? result->why->code : ERROR_OK;
 
+    bool failed = result->end == EXCHANGE_OVERLOAD || result->end == EXCHANGE_FAILED;
+
+    if (result->end != EXCHANGE_CANCELLED)
+        p->failing += (failed - p->failing) / ROUTE_RECENT;
+    assert(p->failing >= 0 && p->failing <= 1);
     p->answered = p->answered || result->end == EXCHANGE_ANSWERED;
     p->refused =
         code == ERROR_UNAUTHENTICATED || code == ERROR_PERMISSION_DENIED || code == ERROR_NOT_FOUND;
     if (p->refused)
         p->refused_ns = now_ns;
+}
+
+bool upstream_target_answers(const struct target *p)
+{
+    return p->failing < 0.5;
 }
 
 bool upstream_target_refuses(const struct target *p)

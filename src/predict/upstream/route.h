@@ -19,6 +19,7 @@
 #include "predict/upstream/wire.h"
 
 #define ROUTE_REFUSED_MS 30000
+#define ROUTE_RECENT 32
 
 struct target {
     const struct model_upstream *to;
@@ -30,7 +31,8 @@ struct target {
     bool completion_tokens; /* it wants max_completion_tokens: set, or learnt. The loop's */
     bool answered, refused; /* a request was; refused: key or model. The loop's */
     uint64_t refused_ns;    /* when it last refused one. The loop's */
-    double credit;          /* how far it is behind its share */
+    double failing; /* share of its exchanges that failed, the last ROUTE_RECENT most. The loop's */
+    double credit;  /* how far it is behind its share */
     struct server_member member;
 };
 struct upstream_route {
@@ -64,6 +66,8 @@ enum route_go upstream_route_next(struct upstream_route *r, const struct route_q
 
 /* Records how an exchange with a target ended. */
 void upstream_route_ended(struct target *p, const struct exchange_result *result, uint64_t now_ns);
+/* Most of the recent requests were answered, or refused for what they are: a failure is its request's own. */
+bool upstream_target_answers(const struct target *p);
 /* It has refused the key or the model, and never answered. */
 bool upstream_target_refuses(const struct target *p);
 /* All targets refuse so: no request can escape that. */

@@ -218,6 +218,30 @@ static void reply_quota(struct stub *s, struct str body, struct stub_reply *out)
               "\"retryDelay\":\"2s\"}]}}");
 }
 
+/* After 40 answers, ten failures in a row are their requests' own, those that follow the server's. */
+static void test_a_failure_among_answers_is_the_requests_own(void **state)
+{
+    (void)state;
+    struct stub *s = add_server("s", WIRE_OPENAI, 1);
+    open_session();
+    s->reply = reply_500;
+    struct answer a = ask_one("x");
+    assert_false(a.own_failure);
+    s->reply = stub_echo;
+    for (int i = 0; i < 40; i++) {
+        a = ask_one("x");
+        assert_int_equal(a.error.code, ERROR_OK);
+        answer_release(&a);
+    }
+    s->reply = reply_429;
+    for (int i = 0; i < BREAKER_FAILURES - 1; i++) {
+        a = ask_one("x");
+        assert_int_equal(a.error.code, ERROR_RESOURCE_EXHAUSTED);
+        if (i < 10 || i > 14)
+            assert_true(a.own_failure == (i < 10));
+    }
+}
+
 static void test_a_refusal_that_names_the_account_pauses_the_server(void **state)
 {
     struct server_stats st;
@@ -417,6 +441,7 @@ int main(void)
         UPSTREAM_TEST(test_an_answer_without_its_form_is_refused_and_its_tokens_are_known),
         UPSTREAM_TEST(test_a_schema_that_no_check_follows_is_refused_before_it_is_sent),
         UPSTREAM_TEST(test_a_pause_that_one_refusal_asks_for_is_its_lines_own),
+        UPSTREAM_TEST(test_a_failure_among_answers_is_the_requests_own),
         UPSTREAM_TEST(test_a_refusal_that_names_the_account_pauses_the_server),
         UPSTREAM_TEST(test_a_refused_key_is_not_worth_another_try),
         UPSTREAM_TEST(test_a_malformed_reply_can_be_tried_again_and_says_what_it_is),
