@@ -312,14 +312,14 @@ static void embed_predict(struct call *c)
 }
 
 #define VERTEX "/(v1|v1beta1)/projects/{}/locations/{}"
-#define EXPRESS "/(v1|v1beta1)/publishers/google/models"
+#define EXPRESS "/(v1|v1beta1)/publishers/{}/models"
 #define GEMINI "/(v1|v1beta|v1alpha)/(models|tunedModels)"
 
 // clang-format off
 const struct route api_embed_routes[] = {
-    { HTTP_POST, VERTEX "/publishers/google/models/{}:embedContent",       ROLE_SUBMITTER, 0, embed_one, ONLINE_BODY_MAX, NULL },
-    { HTTP_POST, VERTEX "/publishers/google/models/{}:batchEmbedContents", ROLE_SUBMITTER, 0, embed_batch, ONLINE_BODY_MAX, NULL },
-    { HTTP_POST, VERTEX "/publishers/google/models/{}:predict",            ROLE_SUBMITTER, 0, embed_predict, ONLINE_BODY_MAX, NULL },
+    { HTTP_POST, VERTEX "/publishers/{}/models/{}:embedContent",           ROLE_SUBMITTER, 0, embed_one, ONLINE_BODY_MAX, NULL },
+    { HTTP_POST, VERTEX "/publishers/{}/models/{}:batchEmbedContents",     ROLE_SUBMITTER, 0, embed_batch, ONLINE_BODY_MAX, NULL },
+    { HTTP_POST, VERTEX "/publishers/{}/models/{}:predict",                ROLE_SUBMITTER, 0, embed_predict, ONLINE_BODY_MAX, NULL },
     { HTTP_POST, VERTEX "/endpoints/{}:predict",                           ROLE_SUBMITTER, 0, embed_predict, ONLINE_BODY_MAX, NULL },
     { HTTP_POST, EXPRESS "/{}:embedContent",                               ROLE_SUBMITTER, 0, embed_one, ONLINE_BODY_MAX, NULL },
     { HTTP_POST, EXPRESS "/{}:batchEmbedContents",                         ROLE_SUBMITTER, 0, embed_batch, ONLINE_BODY_MAX, NULL },

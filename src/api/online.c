@@ -23,6 +23,7 @@
 #define REPLY_BYTES_MAX (RESPONSE_BYTES_MAX + 64)
 #define MODELS_BYTES_MAX ((size_t)1024 * 1024)
 #define COUNTS_BYTES_MAX 1024
+#define PUBLISHER_BYTES 64
 
 enum form { FORM_ONE, FORM_SSE, FORM_ARRAY };
 
@@ -42,7 +43,8 @@ struct online_call {
 int online_model(struct call *c, char name[MODEL_NAME_BYTES], const char **project, struct error *e)
 {
     struct str model = c->param[c->param_count - 1];
-    struct str path_project = c->param_count > 1 ? c->param[0] : (struct str){ 0 };
+    bool has_project = c->param_count > 2; /* less is the model, and its publisher */
+    struct str path_project = has_project ? c->param[0] : (struct str){ 0 };
     struct error ignored = { 0 };
 
     if (!call_project(c, path_project, project))
@@ -301,14 +303,17 @@ static void write_gemini(struct call *c, struct json_writer *w, const char *name
 static void write_vertex(struct call *c, struct json_writer *w, const char *name,
                          const struct model *m)
 {
-    (void)c, (void)m;
+    struct str publisher = c->param_count ? str_cut(c->param[0], PUBLISHER_BYTES) : STR("google");
+
+    (void)m;
     json_object(w, NULL);
-    json_addf(w, "name", "publishers/google/models/%s", name);
+    json_addf(w, "name", "publishers/%.*s/models/%s", STR_ARG(publisher), name);
     json_add_c(w, "versionId", "default");
     json_add_c(w, "openSourceCategory", "PROPRIETARY");
     json_add_c(w, "launchStage", "GA");
     json_addf(w, "publisherModelTemplate",
-              "projects/{user-project}/locations/{location}/publishers/google/models/%s", name);
+              "projects/{user-project}/locations/{location}/publishers/%.*s/models/%s",
+              STR_ARG(publisher), name);
     json_end(w);
 }
 
@@ -402,14 +407,14 @@ static void get_tuned(struct call *c)
 }
 
 #define VERTEX "/(v1|v1beta1)/projects/{}/locations/{}"
-#define EXPRESS "/(v1|v1beta1)/publishers/google/models"
+#define EXPRESS "/(v1|v1beta1)/publishers/{}/models"
 #define GEMINI "/(v1|v1beta|v1alpha)"
 
 // clang-format off
 const struct route api_online_routes[] = {
-    { HTTP_POST, VERTEX "/publishers/google/models/{}:generateContent",       ROLE_SUBMITTER, 0, generate_one, ONLINE_BODY_MAX, NULL },
-    { HTTP_POST, VERTEX "/publishers/google/models/{}:streamGenerateContent", ROLE_SUBMITTER, 0, generate_stream, ONLINE_BODY_MAX, NULL },
-    { HTTP_POST, VERTEX "/publishers/google/models/{}:countTokens",           ROLE_VIEWER, 0, count_tokens, ONLINE_BODY_MAX, NULL },
+    { HTTP_POST, VERTEX "/publishers/{}/models/{}:generateContent",           ROLE_SUBMITTER, 0, generate_one, ONLINE_BODY_MAX, NULL },
+    { HTTP_POST, VERTEX "/publishers/{}/models/{}:streamGenerateContent",     ROLE_SUBMITTER, 0, generate_stream, ONLINE_BODY_MAX, NULL },
+    { HTTP_POST, VERTEX "/publishers/{}/models/{}:countTokens",               ROLE_VIEWER, 0, count_tokens, ONLINE_BODY_MAX, NULL },
     { HTTP_POST, VERTEX "/endpoints/{}:generateContent",                      ROLE_SUBMITTER, 0, generate_one, ONLINE_BODY_MAX, NULL },
     { HTTP_POST, VERTEX "/endpoints/{}:streamGenerateContent",                ROLE_SUBMITTER, 0, generate_stream, ONLINE_BODY_MAX, NULL },
     { HTTP_POST, VERTEX "/endpoints/{}:countTokens",                          ROLE_VIEWER, 0, count_tokens, ONLINE_BODY_MAX, NULL },
@@ -417,7 +422,7 @@ const struct route api_online_routes[] = {
     { HTTP_POST, EXPRESS "/{}:generateContent",                               ROLE_SUBMITTER, 0, generate_one, ONLINE_BODY_MAX, NULL },
     { HTTP_POST, EXPRESS "/{}:streamGenerateContent",                         ROLE_SUBMITTER, 0, generate_stream, ONLINE_BODY_MAX, NULL },
     { HTTP_POST, EXPRESS "/{}:countTokens",                                   ROLE_VIEWER, 0, count_tokens, ONLINE_BODY_MAX, NULL },
-    { HTTP_GET,  EXPRESS,                                                     ROLE_VIEWER, 0, list_vertex, 0, NULL },
+    { HTTP_GET,  "/(v1|v1beta1)/publishers/google/models",                    ROLE_VIEWER, 0, list_vertex, 0, NULL },
     { HTTP_GET,  EXPRESS "/{}",                                               ROLE_VIEWER, 0, get_vertex, 0, NULL },
     { HTTP_POST, GEMINI "/(models|tunedModels)/{}:generateContent",           ROLE_SUBMITTER, 0, generate_one, ONLINE_BODY_MAX, NULL },
     { HTTP_POST, GEMINI "/(models|tunedModels)/{}:streamGenerateContent",     ROLE_SUBMITTER, 0, generate_stream, ONLINE_BODY_MAX, NULL },

@@ -30,6 +30,7 @@ static void test_a_models_name_cannot_break_the_json_of_its_resource(void **stat
         { "/v1beta/models/gemini-%22,%22a%22:%22b", "models/gemini-\",\"a\":\"b" },
         { "/v1beta1/publishers/google/models/gemini-%22x", "publishers/google/models/gemini-\"x" },
         { "/v1beta1/publishers/google/models/gemini-%0Ax", "publishers/google/models/gemini-\nx" },
+        { "/v1/publishers/a%22b/models/gemini-x", "publishers/a\"b/models/gemini-x" },
         { PLACE "/models/gemini-%22x", "projects/p1/locations/us-central1/models/gemini-\"x" },
     };
     struct serving *w = *state;
@@ -87,6 +88,9 @@ static void test_a_request_is_answered_in_the_form_that_was_asked_for(void **sta
         { PLACE "/endpoints/777:generateContent", "application/json", TEXT_AT },
         { "/v1/publishers/google/models/gemini-2.5-flash:generateContent", "application/json",
           TEXT_AT },
+        { PLACE "/publishers/meta/models/gemini-x-maas:generateContent", "application/json",
+          TEXT_AT },
+        { "/v1/publishers/meta/models/gemini-x-maas:generateContent", "application/json", TEXT_AT },
         { FLASH ":streamGenerateContent", "application/json", "0." TEXT_AT },
         { FLASH ":streamGenerateContent?alt=sse", "text/event-stream", TEXT_AT },
         { PUBLISHED ":streamGenerateContent?$alt=sse", "text/event-stream", TEXT_AT },
@@ -136,6 +140,8 @@ static void test_texts_are_embedded_by_each_of_googles_calls(void **state)
         { PLACE "/publishers/google/models/" EMBEDDER ":predict", predict,
           "/predictions/1/embeddings/values" },
         { PLACE "/endpoints/777:predict", predict, "/predictions/0/embeddings/values" },
+        { PLACE "/publishers/intfloat/models/gemini-e5-maas:embedContent", ONE_TEXT,
+          "/embedding/values" },
         { "/v1beta1/publishers/google/models/" EMBEDDER ":predict", predict,
           "/predictions/0/embeddings/values" },
     };
@@ -229,6 +235,8 @@ static void test_a_key_asks_under_its_own_project_only(void **state)
     assert_failed(w, 403, "PERMISSION_DENIED", "aiplatform.endpoints.predict");
     (void)ask_with(w, "POST", FLASH ":generateContent", header, HELLO);
     assert_asked(w, 200);
+    (void)ask_with(w, "POST", "/v1/publishers/meta/models/gemini-x:generateContent", header, HELLO);
+    assert_asked(w, 200); /* a publisher is no project */
 }
 
 static uint64_t count_at(struct serving *w, const char *key)
