@@ -32,7 +32,8 @@ static const struct option_spec {
     { "rpm", TYPE_NUMBER, AT(rpm), "N", "requests a window, 429 for any more (0: no bound)" },
     { "window-ms", TYPE_NUMBER, AT(window_ms), "N", "of --rpm (60000)" },
     { "retry-after-ms", TYPE_NUMBER, AT(retry_after_ms), "N",
-      "said by faults and a full queue (1000); the header has whole seconds, rounded up" },
+      "said by faults and a full queue (1000; 0: nothing is said); the header has whole seconds, "
+      "rounded up" },
     { "prefix-cache", TYPE_NUMBER, AT(prefix_cache), "K", "system messages remembered (0)" },
     { "prefill-ms", TYPE_NUMBER, AT(prefill_ms), "N", "less for one that is remembered" },
     { "dialect", TYPE_TEXT, AT(dialect), "NAME", "openai, gemini or both (both)" },

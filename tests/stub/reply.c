@@ -278,7 +278,7 @@ void reply_refuse(const struct reply *r, int status, uint64_t retry_ms, struct b
     char line[RETRY_LINE_BYTES] = "";
     bool later = status == 429 || status == 503;
 
-    if (later)
+    if (later && retry_ms)
         (void)snprintf(line, sizeof line, "Retry-After: %llu\r\n",
                        (unsigned long long)((retry_ms + 999) / 1000));
     reply_error(r, status, later ? retry_ms : 0, body);

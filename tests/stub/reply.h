@@ -27,7 +27,7 @@ void reply_empty(const struct reply *r, struct buf *body);    /* no candidate, n
 void reply_bad_utf8(const struct reply *r, struct buf *body); /* whole, but for its text */
 /* Of 400, 401, 404, 429, 500 and 503. retry_ms (0: none) stands in a Gemini body. */
 void reply_error(const struct reply *r, int status, uint64_t retry_ms, struct buf *body);
-/* The same with its head; 429 and 503 say in both when to come back. `body` is a buffer to work in. */
+/* The same with its head; 429 and 503 say in both when to come back, unless retry_ms is 0. `body` is a buffer to work in. */
 void reply_refuse(const struct reply *r, int status, uint64_t retry_ms, struct buf *body,
                   struct buf *out);
 void reply_models(const struct reply *r, struct buf *body);

@@ -1,4 +1,4 @@
-"""Three gateways that limit an account, as their documentation says, in front of answers that take 50 ms.
+"""Two gateways that limit an account, as their documentation says, in front of answers that take 50 ms.
 
 usage: gateway.py KIND PER_WINDOW WINDOW_S      Prints its port; GET /stats gives what came.
 
@@ -6,9 +6,6 @@ window   a count per minute that starts afresh (Gemini API): 429 RESOURCE_EXHAUS
          RetryInfo. https://ai.google.dev/gemini-api/docs/rate-limits
 bucket   a bucket that fills evenly, told in x-ratelimit-* of each reply (OpenAI): 429 with Retry-After.
          https://platform.openai.com/docs/guides/rate-limits
-shed     a share of the requests, by chance, without a header (Vertex AI, dynamic shared quota):
-         429 RESOURCE_EXHAUSTED without details; PER_WINDOW is the share in percent.
-         https://cloud.google.com/vertex-ai/generative-ai/docs/dynamic-shared-quota
 A minute is WINDOW_S here, so that a run is short."""
 import asyncio
 import json
@@ -51,11 +48,7 @@ def admit_bucket():
     return admitted, headers, []
 
 
-def admit_shed():
-    return chance.random() * 100 >= PER_WINDOW, {}, []
-
-
-admit = {"window": admit_window, "bucket": admit_bucket, "shed": admit_shed}[KIND]
+admit = {"window": admit_window, "bucket": admit_bucket}[KIND]
 
 
 async def answer(path):

@@ -3,17 +3,19 @@
                                     [--lines N] [--build DIR]
 
 Sends a batch to a server that fails a share of the lines on their first two attempts, one kind of fault at
-a time and all mixed, and to three gateways that limit an account; prints a row for each:
+a time and all mixed; to one that refuses a share of all requests by chance (Vertex AI's dynamic shared
+quota); and to two gateways that limit an account (gateway.py). Prints a row for each:
 
   tranche   seconds of `tranche run`, from its start to the durable output
-  plain     seconds of a plain client (plain.py) at the best of 16, 64 and 256 connections
+  plain     seconds of a plain client (plain.py) at the best of 16, 64 and 256 connections; a number that
+            cannot be the best, as each answer takes its time, does not run
   ideal     seconds of a client that knows which attempts fail: 256 lines at once, each
             failure found as soon as it can be and tried again as soon as the server allows (computed)
   wasted    requests of tranche that were not answered, per line
 
 It ends with 1 when tranche was slower than the plain client (by more than a tenth and half a second), or,
 at 25 %, took more than 1.5 times the ideal and its start (1 s), or wasted more than the retry budget.
-The whole takes about an hour and a half; --short takes a few minutes. Build with `scripts/build --tests`."""
+The whole takes about an hour; --short takes a few minutes. Build with `scripts/build --tests`."""
 import argparse
 import heapq
 import http.client
@@ -33,7 +35,7 @@ FAIL_TIMES = 2
 IDEAL_CONNECTIONS = 256
 BUDGET = 3  # retries a line
 START_S = 1.0
-CONNECTIONS = (16, 64, 256)
+CONNECTIONS = (256, 64, 16)
 HANGS = -1
 # The 15 kinds of the stub that a retry can help and that the plain client survives: how long until
 # the failure is seen (None: the latency; HANGS: the idle time-out), and the pause that the server then asks for.
@@ -44,7 +46,8 @@ KINDS = {
     "http-502": (0, 0), "http-503": (0, 1),
 }
 MIXED = [kind for kind in KINDS if kind not in ("hang", "wrong-length")]
-GATEWAYS = {"window": (400, 2.0), "bucket": (400, 2.0), "shed": (25, 0)}
+GATEWAYS = {"window": (400, 2.0), "bucket": (400, 2.0)}
+SHED_MS = 50  # until an answer of the server that sheds
 CONFIG = """
 upstreams:
   - {{ name: far, url: "{url}", dialect: openai, idle_ms: {idle_ms}, timeout_ms: 60000 }}
@@ -66,11 +69,18 @@ def stub_options(kind, rate, latency):
     return options
 
 
+def schedule(works):
+    """List scheduling of (seconds from the first attempt to the answer, of them with a connection)."""
+    free, end = [0.0] * min(IDEAL_CONNECTIONS, len(works)), 0.0
+    for whole, busy in sorted(works, reverse=True):
+        at = heapq.heappop(free)
+        heapq.heappush(free, at + busy)
+        end = max(end, at + whole)
+    return end
+
+
 def ideal(kind, rate, latency, lines):
-    """List scheduling of what each line needs, the longest first."""
-    chance, latency = random.Random(1), latency / 1000
-    free, end = [0.0] * min(IDEAL_CONNECTIONS, lines), 0.0
-    works = []
+    chance, latency, works = random.Random(1), latency / 1000, []
     for _ in range(lines):
         busy, pause = latency, 0.0
         if chance.random() < rate / 100:
@@ -79,11 +89,7 @@ def ideal(kind, rate, latency, lines):
             busy += FAIL_TIMES * seen
             pause = FAIL_TIMES * wait
         works.append((pause + busy, busy))
-    for whole, busy in sorted(works, reverse=True):
-        at = heapq.heappop(free)
-        heapq.heappush(free, at + busy)
-        end = max(end, at + whole)
-    return end
+    return schedule(works)
 
 
 def get(port, path):
@@ -120,8 +126,8 @@ class Bench:
         told = json.loads(done.stdout)
         return told["seconds"] if told["answered"] == self.lines else float("inf")
 
-    def measure(self, start, stats_path, best_of, idle=IDLE_S):
-        """Seconds of tranche and of the plain client, and the requests that tranche sent."""
+    def measure(self, start, stats_path, latency, idle=IDLE_S):
+        """Seconds of tranche and of the plain client, and what tranche made the server count."""
         process, port = start()
         try:
             mine = self.tranche(port, idle)
@@ -130,7 +136,9 @@ class Bench:
             process.kill()
             process.wait()
         plain = float("inf")
-        for connections in best_of:
+        for connections in CONNECTIONS:
+            if self.lines / connections * latency / 1000 > plain:
+                break  # so few cannot be faster
             process, port = start()
             try:
                 plain = min(plain, self.plain(port, connections, idle))
@@ -153,18 +161,29 @@ class Bench:
         print(f"{name:34} {mine:8.1f} {plain:8.1f} {shown} {wasted:8.2f}  {', '.join(problems) or 'ok'}",
               flush=True)
 
-    def fault(self, kind, rate, latency, best_of):
+    def stub(self, *options):
         def start():
             process = subprocess.Popen(
-                [self.build / "tests" / "stub" / "upstream_stub", "--with-parent",
-                 *map(str, stub_options(kind, rate, latency))], stdout=subprocess.PIPE, text=True)
+                [self.build / "tests" / "stub" / "upstream_stub", "--with-parent", *map(str, options)],
+                stdout=subprocess.PIPE, text=True)
             return process, int(process.stdout.readline().rsplit(":", 1)[1])
+        return start
 
-        mine, plain, stats = self.measure(start, "/stub/stats", best_of, idle_s(latency))
+    def fault(self, kind, rate, latency):
+        mine, plain, stats = self.measure(self.stub(*stub_options(kind, rate, latency)), "/stub/stats",
+                                          latency, idle_s(latency))
         self.row(f"{kind} {rate} % {latency} ms", mine, plain, ideal(kind, rate, latency, self.lines),
                  stats["requests"], rate == 25)
 
-    def gateway(self, kind, best_of):
+    def shed(self, rate):
+        """Vertex AI's dynamic shared quota: a share of the requests, by chance, is refused at once with
+        429 and without a header."""
+        start = self.stub("--latency-ms", SHED_MS, "--retry-after-ms", 0, "--fault", f"http-429:{rate}%")
+        mine, plain, stats = self.measure(start, "/stub/stats", SHED_MS)
+        best = schedule([(SHED_MS / 1000, SHED_MS / 1000)] * self.lines)
+        self.row(f"shed {rate} % {SHED_MS} ms", mine, plain, best, stats["requests"], True)
+
+    def gateway(self, kind):
         per_window, window_s = GATEWAYS[kind]
 
         def start():
@@ -173,34 +192,38 @@ class Bench:
                 stdout=subprocess.PIPE, text=True)
             return process, int(process.stdout.readline())
 
-        mine, plain, stats = self.measure(start, "/stats", best_of)
-        best = (self.lines / per_window - 1) * window_s if window_s else 0
+        mine, plain, stats = self.measure(start, "/stats", 0)
+        best = (self.lines / per_window - 1) * window_s
         self.row(f"gateway {kind}", mine, plain, best, stats["answered"] + stats["refused"], True)
 
 
 def main():
     parser = argparse.ArgumentParser(usage=__doc__.replace("%", "%%"))
     parser.add_argument("--short", action="store_true")
-    parser.add_argument("--kind", action="append", choices=[*KINDS, "mixed", *GATEWAYS])
+    parser.add_argument("--kind", action="append", choices=[*KINDS, "mixed", "shed", *GATEWAYS])
     parser.add_argument("--rate", action="append", type=int)
     parser.add_argument("--latency", action="append", type=int)
     parser.add_argument("--lines", type=int, default=0)
     parser.add_argument("--build", default=ROOT / "build")
     o = parser.parse_args()
     o.lines = o.lines or (1000 if o.short else 2000)
-    some = ["http-429", "http-500", "reset", "hang", "mixed", *GATEWAYS]
-    kinds = o.kind or (some if o.short else [*KINDS, "mixed", *GATEWAYS])
-    best_of = CONNECTIONS[1:] if o.short else CONNECTIONS
+    some = ["http-429", "http-500", "reset", "hang", "mixed", "shed", *GATEWAYS]
+    kinds = o.kind or (some if o.short else [*KINDS, "mixed", "shed", *GATEWAYS])
     bench = Bench(o)
     print(f"{o.lines} lines, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}\n"
           f"{'':34}  tranche    plain    ideal   wasted")
+    latencies = o.latency or ([5, 500] if o.short else [5, 500, 2000])
+    rates = o.rate or ([25] if o.short else [1, 10, 25])
+    for latency in latencies:
+        for rate in rates:
+            for kind in kinds:
+                if kind in KINDS or kind == "mixed":
+                    bench.fault(kind, rate, latency)
     for kind in kinds:
         if kind in GATEWAYS:
-            bench.gateway(kind, best_of)
-            continue
-        for latency in o.latency or ([5, 500] if o.short else [5, 500, 2000]):
-            for rate in o.rate or ([25] if o.short else [1, 10, 25]):
-                bench.fault(kind, rate, latency, best_of)
+            bench.gateway(kind)
+        elif kind == "shed":
+            bench.shed(25)
     if bench.wrong:
         sys.exit("\n".join(bench.wrong))
 
