@@ -23,18 +23,32 @@ def google():
     keeps the bodies."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
         bodies = []
+        constant = False  # id and text are the same in each reply
+        newer = False     # max_tokens is refused, as OpenAI's newer models do
 
         def do_POST(self):
             self.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            part = IMAGE if "IMAGE" in json.dumps(self.bodies[-1]) else {"text": '{"a":"b"}'}
-            answer = json.dumps({"responseId": f"id-{len(self.bodies)}",
-                                 "candidates": [{"content": {"role": "model", "parts": [part]},
-                                                 "finishReason": "STOP"}],
-                                 "id": f"id-{len(self.bodies)}", "object": "chat.completion",
-                                 "choices": [{"index": 0, "finish_reason": "stop", "message": {
-                                     "role": "assistant", "content": '{"a":"b"}'}}]}).encode()
-            self.send_response(200)
+            if self.newer and "max_tokens" in self.bodies[-1]:
+                self.reply(400, {"error": {"type": "invalid_request_error", "param": "max_tokens", "message":
+                                           "Unsupported parameter: 'max_tokens' is not supported with this"
+                                           " model. Use 'max_completion_tokens' instead."}})
+                return
+            asked = json.dumps(self.bodies[-1])
+            text = '{"label":"a"}' if '"label"' in asked else '{"a":"b"}'
+            part = IMAGE if "IMAGE" in asked else {"text": text}
+            name = "id" if self.constant else f"id-{len(self.bodies)}"
+            self.reply(200, {"responseId": name,
+                             "candidates": [{"content": {"role": "model", "parts": [part]},
+                                             "finishReason": "STOP"}],
+                             "id": name, "object": "chat.completion",
+                             "choices": [{"index": 0, "finish_reason": "stop", "message": {
+                                 "role": "assistant", "content": text}}]})
+
+        def reply(self, status, body):
+            answer = json.dumps(body).encode()
+            self.send_response(status)
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
             self.wfile.write(answer)
@@ -109,6 +123,40 @@ def test_a_response_format_reaches_an_openai_server(tranche, google):
     bodies = google.RequestHandlerClass.bodies
     assert [body["response_format"]["type"] for body in bodies] == ["json_schema"] * 2
     assert all("a" in body["response_format"]["json_schema"]["schema"]["properties"] for body in bodies)
+
+
+def test_an_enum_keeps_its_type_on_the_way_to_an_openai_server(tranche, google):
+    take(tranche, "enum-to-openai")
+    done = run_at(tranche, google.url.replace("/v1beta", "/v1"))
+    assert done.returncode == OK, done.stderr
+    bodies = google.RequestHandlerClass.bodies
+    forms = [body["response_format"]["json_schema"] for body in bodies if "response_format" in body]
+    labels = [form["schema"]["properties"]["label"] for form in forms]
+    assert sorted(labels, key=len) == [{"type": "string"}, {"type": "string", "enum": ["a", "b"]}]
+    assert all(form["strict"] is True for form in forms)
+    function = next(body["tools"][0]["function"] for body in bodies if "tools" in body)
+    assert function["parameters"]["properties"]["unit"] == {"type": "string", "enum": ["c", "f"]}
+
+
+def test_a_server_with_one_constant_reply_answers_every_line(tranche, google):
+    google.RequestHandlerClass.constant = True
+    tranche.write("in.jsonl", *(json.dumps({"key": i, "request": {"contents": [{"parts": [
+        {"text": f"question {i}"}]}]}}) for i in range(300)))
+    done = run_at(tranche, google.url.replace("/v1beta", "/v1"))
+    assert done.returncode == OK, done.stderr
+    assert [text_of(row) for row in tranche.rows("out.jsonl")] == ['{"a":"b"}'] * 300
+
+
+def test_a_server_that_wants_max_completion_tokens_gets_them(tranche, google):
+    google.RequestHandlerClass.newer = True
+    tranche.write("in.jsonl", *(json.dumps({"key": i, "request": {
+        "contents": [{"parts": [{"text": f"question {i}"}]}], "generationConfig": {"maxOutputTokens": 7}}})
+        for i in range(100)))
+    done = run_at(tranche, google.url.replace("/v1beta", "/v1"), "--max-in-flight", "4")
+    assert done.returncode == OK, done.stderr
+    bodies = google.RequestHandlerClass.bodies
+    assert sum(body.get("max_completion_tokens") == 7 for body in bodies) == 100
+    assert sum("max_tokens" in body for body in bodies) <= 4
 
 
 def test_a_setting_beside_the_request_is_a_warning(tranche):

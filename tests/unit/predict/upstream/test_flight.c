@@ -137,6 +137,37 @@ static void test_the_newer_name_of_max_tokens_is_learnt_from_its_refusal(void **
     buf_release(&f.body);
 }
 
+static void
+test_the_limits_in_a_reply_s_headers_are_read_whether_it_answers_or_refuses(void **state)
+{
+    static const char headers[] = "x-ratelimit-limit-requests: 500\n"
+                                  "x-ratelimit-remaining-requests: 499\n"
+                                  "x-ratelimit-reset-requests: 120ms\n"
+                                  "x-ratelimit-limit-tokens: 30000\n"
+                                  "x-ratelimit-remaining-tokens: 0\n"
+                                  "x-ratelimit-reset-tokens: 1m6s\n";
+    static const int statuses[] = { 200, 429 };
+    struct world *w = *state;
+    struct exchange_result r;
+    struct error why;
+
+    struct upstream_servers *servers = upstream_servers_new(w->desk.clock);
+    w->target.server = upstream_server_of(servers, &upstream, &why);
+    for (size_t i = 0; i < ARRAY_LEN(statuses); i++) {
+        struct flight f = { .target = &w->target };
+        const struct http_done done = { .status = statuses[i],
+                                        .body = STR("{}"),
+                                        .headers = str_of(headers) };
+        flight_read(&f, &w->desk, &done, &r, &why);
+        assert_true(r.quota[QUOTA_REQUESTS].known && r.quota[QUOTA_TOKENS].known);
+        assert_true(r.quota[QUOTA_REQUESTS].remaining > 498.5);
+        assert_true(r.quota[QUOTA_TOKENS].limit > 29999.5 && r.quota[QUOTA_TOKENS].remaining < 0.5);
+        assert_int_equal(r.quota[QUOTA_REQUESTS].reset_ns, 120 * NS_PER_MS);
+        assert_int_equal(r.quota[QUOTA_TOKENS].reset_ns, 66 * NS_PER_S);
+    }
+    upstream_servers_free(servers);
+}
+
 static void test_replies_without_an_id_are_all_accepted(void **state)
 {
     for (int i = 0; i < 3; i++)
@@ -171,6 +202,7 @@ int main(void)
         TEST(test_one_connection_with_one_reply_is_doubted_once),
         TEST(test_a_server_that_numbers_its_replies_from_few_ids_is_accepted),
         TEST(test_the_newer_name_of_max_tokens_is_learnt_from_its_refusal),
+        TEST(test_the_limits_in_a_reply_s_headers_are_read_whether_it_answers_or_refuses),
         TEST(test_replies_without_an_id_are_all_accepted),
         TEST(test_a_server_whose_ids_are_not_unique_is_accepted),
         TEST(test_many_replies_are_told_apart),
