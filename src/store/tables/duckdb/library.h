@@ -35,7 +35,7 @@
     X(register_logical_type) X(decimal_width) X(decimal_scale) X(decimal_internal_type) \
     X(list_type_child_type) X(array_type_child_type) X(array_type_array_size) \
     X(struct_type_child_count) X(struct_type_child_name) X(struct_type_child_type) \
-    X(enum_internal_type) X(enum_dictionary_value) X(map_type_key_type) X(map_type_value_type) \
+    X(enum_internal_type) X(enum_dictionary_size) X(enum_dictionary_value) X(map_type_key_type) X(map_type_value_type) \
     /* Chunks and vectors. */ \
     X(vector_size) X(create_data_chunk) X(destroy_data_chunk) X(data_chunk_reset) \
     X(data_chunk_get_size) X(data_chunk_set_size) X(data_chunk_get_vector) \

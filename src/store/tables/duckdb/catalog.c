@@ -1,0 +1,497 @@
+#include "store/tables/duckdb/catalog.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/thread.h"
+#include "format/sql/sql.h"
+#include "store/tables/duckdb/engine.h"
+
+#define SCHEMA_BYTES_MAX ((size_t)16 * 1024 * 1024)
+#define RETRY_MS 5
+#define PHYSICAL_TRIES 1000
+#define COUNTED_ROWS 200000 /* a bigger table's bytes are estimated from so many rows */
+
+static const char *const reserved[] = { "main",       "tranche", "information_schema",
+                                        "pg_catalog", "temp",    "system" };
+
+int not_found(struct error *e, const struct tables_name *name)
+{
+    struct arena a = { 0 };
+
+    error_set(e, ERROR_NOT_FOUND, "Not found: %s %s", name->table.len ? "Table" : "Dataset",
+              tables_text(&a, name));
+    arena_release(&a);
+    return -1;
+}
+
+int already_exists(struct error *e, const struct tables_name *name)
+{
+    struct arena a = { 0 };
+
+    error_set(e, ERROR_ALREADY_EXISTS, "Already Exists: %s %s",
+              name->table.len ? "Table" : "Dataset", tables_text(&a, name));
+    arena_release(&a);
+    return -1;
+}
+
+void etag_write(char out[TABLES_ETAG_BYTES], int64_t created_ms, int64_t version)
+{
+    (void)snprintf(out, TABLES_ETAG_BYTES, "%llx-%llx", (unsigned long long)created_ms,
+                   (unsigned long long)version);
+}
+
+int etag_check(const char *given, const char *is, const char *what, struct error *e)
+{
+    if (!given[0] || strcmp(given, is) == 0)
+        return 0;
+    return error_set(e, ERROR_ABORTED, "Precondition Failed: the %s has changed: its etag is %s",
+                     what, is);
+}
+
+/* ---- Changes ---- */
+
+int project_change(struct project *p, int (*run)(struct project *p, void *arg, struct error *e),
+                   void *arg, struct error *e)
+{
+    struct clock *clock = clock_system();
+    int rc = -1;
+
+    lock(&p->lock);
+    for (int i = 0; i < CHANGE_TRIES; i++) {
+        if (i)
+            clock->sleep_ns(clock, RETRY_MS * NS_PER_MS);
+        rc = sql_begin(&p->meta, e);
+        if (rc < 0)
+            break;
+        rc = sql_end(&p->meta, run(p, arg, e), e);
+        if (rc == 0 || e->code != ERROR_ABORTED || str_starts(str_of(e->msg), STR("Precondition")))
+            break;
+    }
+    unlock(&p->lock);
+    return rc;
+}
+
+/* ---- Texts ---- */
+
+void catalog_add_path(const struct project *p, struct buf *sql, struct str dataset_physical,
+                      struct str physical)
+{
+    sql_name(sql, p->catalog);
+    buf_add_char(sql, '.');
+    sql_name(sql, dataset_physical);
+    buf_add_char(sql, '.');
+    sql_name(sql, physical);
+}
+
+void catalog_add_columns(struct buf *sql, const struct bq_schema *schema,
+                         const struct str *defaults)
+{
+    buf_add_char(sql, '(');
+    for (uint32_t i = 0; i < schema->count; i++) {
+        const struct bq_field *f = &schema->field[i];
+        buf_add_c(sql, i ? ", " : "");
+        sql_name(sql, f->name);
+        buf_add_char(sql, ' ');
+        sql_duckdb_type(sql, f);
+        if (f->mode == BQ_REQUIRED)
+            buf_add_c(sql, " NOT NULL");
+        if (defaults && defaults[i].len) {
+            buf_add_c(sql, " DEFAULT (");
+            buf_add_str(sql, defaults[i]);
+            buf_add_char(sql, ')');
+        }
+    }
+    buf_add_char(sql, ')');
+}
+
+struct str schema_text(struct arena *a, const struct bq_schema *schema)
+{
+    struct buf text = BUF_INIT(SCHEMA_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&text);
+
+    bq_schema_write(&w, NULL, schema, false);
+    struct str out = { arena_copy(a, text.p, text.len), text.len };
+    buf_release(&text);
+    return out;
+}
+
+/* ---- Finding ---- */
+
+#define DATASET_COLUMNS                                                                            \
+    "name, physical, options, default_expiration_ms, created_ms, changed_ms, version"
+
+static void read_dataset(const struct project *p, const struct bq_cell *cell,
+                         struct dataset_row *out)
+{
+    *out = (struct dataset_row){
+        .d = { .name = { .project = str_of(p->name), .dataset = cell[0].text },
+               .options = cell[2].text,
+               .default_expiration_ms = cell_number(cell[3]),
+               .created_ms = cell_number(cell[4]),
+               .changed_ms = cell_number(cell[5]) },
+        .physical = cell[1].text,
+        .version = cell_number(cell[6]),
+    };
+    etag_write(out->d.etag, out->d.created_ms, out->version);
+}
+
+int catalog_find_dataset(struct project *p, struct str dataset, struct arena *a,
+                         struct dataset_row *out, struct error *e)
+{
+    struct grid found;
+
+    if (str_eq(dataset, p->results)) { /* it is there from the beginning, without a record */
+        *out =
+            (struct dataset_row){ .d.name = { .project = str_of(p->name), .dataset = p->results },
+                                  .physical = p->results };
+        etag_write(out->d.etag, 0, 0);
+        return 1;
+    }
+    sql_start(&p->meta, "SELECT " DATASET_COLUMNS " FROM tranche.dataset WHERE name = ");
+    sql_add_text(&p->meta, dataset);
+    if (sql_fetch(&p->meta, a, &found, e) < 0)
+        return -1;
+    if (found.rows)
+        read_dataset(p, found.cell, out);
+    return found.rows > 0;
+}
+
+int catalog_need_dataset(struct project *p, const struct tables_name *name, struct arena *a,
+                         struct dataset_row *out, struct error *e)
+{
+    struct tables_name dataset = { name->project, name->dataset, { NULL, 0 } };
+    int found = catalog_find_dataset(p, name->dataset, a, out, e);
+
+    return found > 0 ? 0 : found < 0 ? -1 : not_found(e, &dataset);
+}
+
+#define TABLE_COLUMNS                                                                              \
+    "name, physical, kind, columns, view_query, options, expires_ms, created_ms, changed_ms, "     \
+    "version"
+
+static int read_table(const struct project *p, const struct tables_name *name,
+                      const struct bq_cell *cell, struct arena *a, struct table_row *out,
+                      struct error *e)
+{
+    *out = (struct table_row){
+        .t = { .name = { str_of(p->name), name->dataset, cell[0].text },
+               .kind = cell_number(cell[2]) == TABLES_VIEW ? TABLES_VIEW : TABLES_TABLE,
+               .view_query = cell[4].text,
+               .options = cell[5].text,
+               .expires_ms = cell_number(cell[6]),
+               .created_ms = cell_number(cell[7]),
+               .changed_ms = cell_number(cell[8]),
+               .rows = -1,
+               .bytes = -1 },
+        .physical = cell[1].text,
+        .version = cell_number(cell[9]),
+    };
+    etag_write(out->t.etag, out->t.created_ms, out->version);
+    return bq_schema_parse(cell[3].text, a, &out->t.schema, e);
+}
+
+/* The dataset is found already. */
+static int find_in(struct project *p, const struct dataset_row *d, const struct tables_name *name,
+                   struct arena *a, struct table_row *out, struct error *e)
+{
+    struct connection *c = &p->meta;
+    struct grid found;
+
+    sql_start(c, "SELECT " TABLE_COLUMNS " FROM tranche.relation WHERE dataset = ");
+    sql_add_text(c, name->dataset);
+    sql_addf(c, " AND name = ");
+    sql_add_text(c, name->table);
+    sql_addf(c, " AND (expires_ms = 0 OR expires_ms > %lld)", (long long)project_now_ms(p));
+    if (sql_fetch(c, a, &found, e) < 0)
+        return -1;
+    if (!found.rows)
+        return 0;
+    if (read_table(p, name, found.cell, a, out, e) < 0)
+        return -1;
+    out->dataset_physical = d->physical;
+    return 1;
+}
+
+int catalog_find_table(struct project *p, const struct tables_name *name, struct arena *a,
+                       struct table_row *out, struct error *e)
+{
+    struct dataset_row d;
+    int found = catalog_find_dataset(p, name->dataset, a, &d, e);
+
+    return found > 0 ? find_in(p, &d, name, a, out, e) : found;
+}
+
+int catalog_need_table(struct project *p, const struct tables_name *name, struct arena *a,
+                       struct table_row *out, struct error *e)
+{
+    struct dataset_row d;
+
+    if (catalog_need_dataset(p, name, a, &d, e) < 0)
+        return -1;
+    int found = find_in(p, &d, name, a, out, e);
+    return found > 0 ? 0 : found < 0 ? -1 : not_found(e, name);
+}
+
+/* ---- Names of the engine ---- */
+
+static bool is_reserved(const struct project *p, struct str name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(reserved); i++)
+        if (str_eq_c(name, reserved[i]))
+            return true;
+    return str_eq(name, p->catalog);
+}
+
+/* dataset_physical empty: the name of a schema is wanted. */
+int catalog_free_name(struct project *p, struct str dataset_physical, struct str name,
+                      struct arena *a, struct str *out, struct error *e)
+{
+    struct connection *c = &p->meta;
+    bool schema = !dataset_physical.len;
+
+    for (int i = 1; i <= PHYSICAL_TRIES; i++) {
+        int64_t taken = 0;
+        *out = i == 1 ? (struct str){ arena_copy(a, name.p, name.len), name.len }
+                      : str_of(arena_textf(a, "%.*s~%d", STR_ARG(name), i));
+        if (schema && is_reserved(p, *out))
+            continue;
+        sql_start(
+            c,
+            "SELECT count(*) FROM %s WHERE database_name = current_database() AND lower(%s) = "
+            "lower(",
+            schema ? "duckdb_schemas()"
+                   : "(SELECT database_name, schema_name, table_name FROM duckdb_tables() UNION ALL"
+                     " SELECT database_name, schema_name, view_name FROM duckdb_views())",
+            schema ? "schema_name" : "table_name");
+        sql_add_text(c, *out);
+        sql_addf(c, ")");
+        if (!schema) {
+            sql_addf(c, " AND schema_name = ");
+            sql_add_text(c, dataset_physical);
+        }
+        if (sql_fetch_number(c, 0, &taken, e) < 0)
+            return -1;
+        if (!taken)
+            return 0;
+    }
+    return error_set(e, ERROR_RESOURCE_EXHAUSTED,
+                     "Too many names that differ from %.*s by case only.",
+                     STR_ARG(str_cut(name, 200)));
+}
+
+/* ---- Fields, for INFORMATION_SCHEMA ---- */
+
+struct field_rows {
+    struct connection *c;
+    const struct tables_name *name;
+    struct buf path, type;
+    uint32_t count;
+};
+
+static void add_optional(struct connection *c, struct str text)
+{
+    sql_addf(c, ", ");
+    if (text.len)
+        sql_add_text(c, text);
+    else
+        sql_addf(c, "NULL");
+}
+
+static void add_field_row(struct field_rows *r, const struct bq_field *f, uint32_t top)
+{
+    struct connection *c = r->c;
+    size_t path_len = r->path.len;
+
+    buf_add_c(&r->path, path_len ? "." : "");
+    buf_add_str(&r->path, f->name);
+    buf_clear(&r->type);
+    bq_field_sql(&r->type, f);
+    sql_addf(c, r->count++ ? ", (" : "(");
+    sql_add_text(c, r->name->dataset);
+    sql_addf(c, ", ");
+    sql_add_text(c, r->name->table);
+    sql_addf(c, ", %u, %u, ", r->count, top);
+    sql_add_text(c, f->name);
+    sql_addf(c, ", ");
+    sql_add_text(c, buf_str(&r->path));
+    sql_addf(c, ", ");
+    sql_add_text(c, buf_str(&r->type));
+    sql_addf(c, f->mode == BQ_REQUIRED || f->mode == BQ_REPEATED ? ", false" : ", true");
+    add_optional(c, f->description);
+    add_optional(c, f->default_value);
+    sql_addf(c, ")");
+    for (uint32_t i = 0; i < f->field_count; i++)
+        add_field_row(r, &f->fields[i], top);
+    r->path.len = path_len;
+}
+
+static int delete_named(struct project *p, const char *from, const char *column,
+                        const struct tables_name *name, struct error *e)
+{
+    sql_start(&p->meta, "DELETE FROM tranche.%s WHERE dataset = ", from);
+    sql_add_text(&p->meta, name->dataset);
+    sql_addf(&p->meta, " AND %s = ", column);
+    sql_add_text(&p->meta, name->table);
+    return sql_run(&p->meta, e) < 0 ? -1 : 0;
+}
+
+static int write_fields(struct project *p, const struct tables_table *t, struct error *e)
+{
+    struct field_rows r = { .c = &p->meta,
+                            .name = &t->name,
+                            .path = BUF_INIT(SCHEMA_BYTES_MAX),
+                            .type = BUF_INIT(SCHEMA_BYTES_MAX) };
+    int rc = delete_named(p, "field", "relation", &t->name, e);
+
+    if (rc == 0 && t->schema.count) {
+        sql_start(&p->meta, "INSERT INTO tranche.field VALUES ");
+        for (uint32_t i = 0; i < t->schema.count; i++)
+            add_field_row(&r, &t->schema.field[i], i + 1);
+        rc = sql_run(&p->meta, e) < 0 ? -1 : 0;
+    }
+    buf_release(&r.path);
+    buf_release(&r.type);
+    return rc;
+}
+
+/* ---- Records of tables ---- */
+
+int catalog_add_table(struct project *p, struct connection *c, const struct tables_table *t,
+                      struct str physical, struct error *e)
+{
+    long long now = (long long)project_now_ms(p);
+    struct arena a = { 0 };
+
+    sql_start(c, "INSERT INTO tranche.relation VALUES (");
+    sql_add_text(c, t->name.dataset);
+    sql_addf(c, ", ");
+    sql_add_text(c, t->name.table);
+    sql_addf(c, ", ");
+    sql_add_text(c, physical);
+    sql_addf(c, ", %d, ", (int)t->kind);
+    sql_add_text(c, schema_text(&a, &t->schema));
+    sql_addf(c, ", ");
+    sql_add_text(c, t->view_query);
+    sql_addf(c, ", ");
+    sql_add_text(c, t->options);
+    sql_addf(c, ", %lld, %lld, %lld, 1)", (long long)t->expires_ms, now, now);
+    int rc = sql_run(c, e) < 0 ? -1 : 0;
+    if (rc == 0 && !str_eq(t->name.dataset, p->results))
+        rc = write_fields(p, t, e);
+    arena_release(&a);
+    return rc;
+}
+
+int catalog_set_table(struct project *p, const struct table_row *row, struct error *e)
+{
+    const struct tables_table *t = &row->t;
+    struct connection *c = &p->meta;
+    struct arena a = { 0 };
+
+    sql_start(c, "UPDATE tranche.relation SET physical = ");
+    sql_add_text(c, row->physical);
+    sql_addf(c, ", columns = ");
+    sql_add_text(c, schema_text(&a, &t->schema));
+    sql_addf(c, ", view_query = ");
+    sql_add_text(c, t->view_query);
+    sql_addf(c, ", options = ");
+    sql_add_text(c, t->options);
+    sql_addf(c, ", expires_ms = %lld, changed_ms = %lld, version = version + 1 WHERE dataset = ",
+             (long long)t->expires_ms, (long long)project_now_ms(p));
+    sql_add_text(c, t->name.dataset);
+    sql_addf(c, " AND name = ");
+    sql_add_text(c, t->name.table);
+    int rc = sql_run(c, e) < 0 ? -1 : write_fields(p, t, e);
+    arena_release(&a);
+    return rc;
+}
+
+int catalog_drop_table(struct project *p, const struct table_row *row, struct error *e)
+{
+    struct connection *c = &p->meta;
+
+    if (row->physical.len) {
+        sql_start(c, row->t.kind == TABLES_VIEW ? "DROP VIEW " : "DROP TABLE ");
+        catalog_add_path(p, &c->sql, row->dataset_physical, row->physical);
+        if (sql_run(c, e) < 0)
+            return -1;
+    }
+    if (delete_named(p, "relation", "name", &row->t.name, e) < 0)
+        return -1;
+    return delete_named(p, "field", "relation", &row->t.name, e);
+}
+
+void catalog_touch(struct project *p, const struct tables_name *name)
+{
+    struct connection *c = &p->meta;
+    struct error ignored;
+
+    lock(&p->lock);
+    sql_start(c, "UPDATE tranche.relation SET changed_ms = %lld WHERE dataset = ",
+              (long long)project_now_ms(p));
+    sql_add_text(c, name->dataset);
+    sql_addf(c, " AND name = ");
+    sql_add_text(c, name->table);
+    (void)sql_run(c, &ignored);
+    unlock(&p->lock);
+}
+
+/* ---- Sizes ---- */
+
+/* Bytes of one value of each type; 0: the length of its text and 2. */
+static const uint8_t value_bytes[BQ_TYPE_COUNT] = {
+    [BQ_INTEGER] = 8,     [BQ_FLOAT] = 8,     [BQ_BOOLEAN] = 1,  [BQ_TIMESTAMP] = 8,
+    [BQ_DATE] = 8,        [BQ_TIME] = 8,      [BQ_DATETIME] = 8, [BQ_NUMERIC] = 16,
+    [BQ_BIGNUMERIC] = 32, [BQ_INTERVAL] = 16, [BQ_RANGE] = 16,
+};
+
+/* Sum over all rows. Of nested values the text is taken, which is near enough. */
+static void add_size(struct buf *sql, const struct bq_field *f)
+{
+    bool nested = f->type == BQ_RECORD;
+
+    if (f->mode == BQ_REPEATED && !nested && value_bytes[f->type]) {
+        buf_add_c(sql, "coalesce(sum(len(");
+        sql_name(sql, f->name);
+        buf_addf(sql, ")), 0) * %u", value_bytes[f->type]);
+    } else if (f->mode != BQ_REPEATED && !nested && value_bytes[f->type]) {
+        buf_add_c(sql, "count(");
+        sql_name(sql, f->name);
+        buf_addf(sql, ") * %u", value_bytes[f->type]);
+    } else {
+        bool bytes = f->mode != BQ_REPEATED && f->type == BQ_BYTES;
+        buf_add_c(sql, bytes ? "coalesce(sum(octet_length(" : "coalesce(sum(strlen(CAST(");
+        sql_name(sql, f->name);
+        buf_add_c(sql, bytes ? ") + 2), 0)" : " AS VARCHAR)) + 2), 0)");
+    }
+}
+
+int catalog_count(struct project *p, struct table_row *row, struct error *e)
+{
+    struct connection *c = &p->meta;
+    int64_t counted = 0;
+
+    row->t.rows = row->t.bytes = 0;
+    if (row->t.kind != TABLES_TABLE || !row->physical.len)
+        return 0;
+    sql_start(c, "SELECT count(*) FROM ");
+    catalog_add_path(p, &c->sql, row->dataset_physical, row->physical);
+    if (sql_fetch_number(c, 0, &row->t.rows, e) < 0)
+        return -1;
+    sql_start(c, "SELECT CAST(");
+    for (uint32_t i = 0; i < row->t.schema.count; i++) {
+        sql_addf(c, i ? " + " : "");
+        add_size(&c->sql, &row->t.schema.field[i]);
+    }
+    sql_addf(c, " AS BIGINT) FROM (FROM ");
+    catalog_add_path(p, &c->sql, row->dataset_physical, row->physical);
+    sql_addf(c, " LIMIT %d)", COUNTED_ROWS);
+    if (sql_fetch_number(c, 0, &counted, e) < 0)
+        return -1;
+    row->t.bytes = row->t.rows <= COUNTED_ROWS
+                       ? counted
+                       : (int64_t)((double)counted / COUNTED_ROWS * (double)row->t.rows);
+    return 0;
+}

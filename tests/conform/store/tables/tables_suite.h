@@ -1,0 +1,643 @@
+/* tables_suite.h -- what every kind of tables must do, whoever holds them.
+ *
+ * Why: the API, jobs and the command line know the interface only; what they rely on is tested here once, and
+ * run by a test_tables_KIND_conform.c for each kind.
+ *
+ * Shape:   the program defines suite_begin, suite_end and suite_restart, and runs TABLES_SUITE_TESTS. Each test has
+ *          tables without a dataset.
+ * Threads: one. Include after cmocka.h.
+ */
+#ifndef TRANCHE_TESTS_TABLES_SUITE_H
+#define TRANCHE_TESTS_TABLES_SUITE_H
+
+#include <string.h>
+
+#include "store/tables/tables.h"
+
+struct suite {
+    struct tables *t;
+    struct arena arena;
+    struct error e;
+    void *own; /* the program's */
+};
+void suite_begin(struct suite *s); /* sets t: new tables */
+void suite_end(struct suite *s);
+void suite_restart(struct suite *s); /* as after the end of the process */
+
+#define PROJECT "my-project"
+#define NAME(d, t) ((struct tables_name){ STR(PROJECT), STR(d), STR(t) })
+#define OPS (s->t->ops)
+
+static int suite_setup(void **state)
+{
+    struct suite *s = mem_alloc(sizeof *s);
+
+    suite_begin(s);
+    *state = s;
+    return 0;
+}
+
+static int suite_teardown(void **state)
+{
+    struct suite *s = *state;
+
+    suite_end(s);
+    arena_release(&s->arena);
+    mem_free(s);
+    return 0;
+}
+
+/* ---- Helpers ---- */
+
+#define OK(call)                                                                                   \
+    do {                                                                                           \
+        if ((call) < 0)                                                                            \
+            fail_msg("%s: %s", #call, s->e.msg);                                                   \
+    } while (0)
+#define FAILS(error_code, call)                                                                    \
+    do {                                                                                           \
+        s->e = (struct error){ 0 };                                                                \
+        assert_true((call) < 0);                                                                   \
+        if (s->e.code != (error_code))                                                             \
+            fail_msg("%s: %s, not %s: %s", #call, error_name(s->e.code), error_name(error_code),   \
+                     s->e.msg);                                                                    \
+    } while (0)
+
+static struct bq_schema suite_schema(struct suite *s, const char *json)
+{
+    struct bq_schema out;
+
+    OK(bq_schema_parse(str_of(json), &s->arena, &out, &s->e));
+    return out;
+}
+
+static void suite_dataset(struct suite *s, const char *name)
+{
+    struct tables_dataset d = { .name = { STR(PROJECT), str_of(name), { NULL, 0 } } };
+
+    OK(OPS->dataset_create(s->t, &d, &s->e));
+}
+
+static void suite_table(struct suite *s, struct tables_name name, const char *schema)
+{
+    struct tables_table t = { .name = name, .schema = suite_schema(s, schema) };
+
+    OK(OPS->create(s->t, &t, &s->e));
+}
+
+/* Cells between '|', rows between '\n'; "NULL" is null. */
+static struct bq_batch suite_batch(struct suite *s, uint32_t columns, const char *text)
+{
+    struct str rest = str_of(text), row, part;
+    struct bq_batch out = { .columns = columns };
+    struct bq_cell *cell = NULL;
+    uint32_t count = 0;
+
+    while (str_next(&rest, '\n', &row)) {
+        for (uint32_t c = 0; c < columns; c++) {
+            if (!str_next(&row, '|', &part))
+                part = (struct str){ "", 0 };
+            cell = arena_list_grow(&s->arena, cell, count, sizeof *cell);
+            cell[count++] = (struct bq_cell){ str_eq_c(part, "NULL"), part };
+        }
+        out.rows++;
+    }
+    out.cell = cell;
+    return out;
+}
+
+/* The same text of a table's rows; reads all of them. */
+static char *suite_rows_of(struct suite *s, const struct tables_read *r)
+{
+    struct buf text = BUF_INIT((size_t)64 * 1024 * 1024);
+    struct bq_schema schema;
+    struct bq_batch batch;
+    int rc;
+
+    struct tables_rows *rows = OPS->read(s->t, r, &s->arena, &schema, &s->e);
+    if (!rows)
+        fail_msg("read: %s", s->e.msg);
+    while ((rc = OPS->rows_next(rows, &s->arena, &batch, &s->e)) > 0) {
+        assert_int_equal(batch.columns, schema.count);
+        assert_true(batch.rows > 0);
+        for (uint32_t i = 0; i < batch.rows * batch.columns; i++) {
+            buf_add_c(&text, i % batch.columns ? "|" : text.len ? "\n" : "");
+            if (batch.cell[i].null)
+                buf_add_c(&text, "NULL");
+            else
+                buf_add_str(&text, batch.cell[i].text);
+        }
+    }
+    OK(rc);
+    OPS->rows_close(rows);
+    buf_add_char(&text, '\0');
+    char *out = arena_copy(&s->arena, text.p, text.len);
+    buf_release(&text);
+    return out;
+}
+
+static char *suite_rows(struct suite *s, struct tables_name name)
+{
+    return suite_rows_of(s, &(struct tables_read){ .name = name });
+}
+
+static struct tables_outcome suite_write(struct suite *s, const struct tables_write *w,
+                                         const char *rows)
+{
+    struct bq_batch batch = suite_batch(s, w->schema.count, rows);
+    struct tables_outcome out;
+    int64_t position;
+
+    struct tables_writer *writer = OPS->write(s->t, w, &position, &s->e);
+    if (!writer)
+        fail_msg("write: %s", s->e.msg);
+    if (batch.rows)
+        OK(OPS->writer_append(writer, &batch, 1, &s->e));
+    OK(OPS->writer_commit(writer, &out, &s->e));
+    return out;
+}
+
+/* ---- Datasets ---- */
+
+static void test_a_dataset_keeps_its_options_and_has_one_etag_a_change(void **state)
+{
+    struct suite *s = *state;
+    struct tables_dataset d = { .name = NAME("d", ""),
+                                .options = STR("{\"labels\":{\"a\":\"b'c\"}}") };
+    struct tables_dataset first, second;
+
+    OK(OPS->dataset_create(s->t, &d, &s->e));
+    FAILS(ERROR_ALREADY_EXISTS, OPS->dataset_create(s->t, &d, &s->e));
+    assert_string_equal(s->e.msg, "Already Exists: Dataset my-project:d");
+    OK(OPS->dataset_get(s->t, &d.name, &s->arena, &first, &s->e));
+    assert_true(str_eq(first.options, d.options));
+    assert_true(first.created_ms > 0);
+    first.options = STR("{}");
+    first.default_expiration_ms = 3600000;
+    OK(OPS->dataset_change(s->t, &first, &s->e));
+    OK(OPS->dataset_get(s->t, &d.name, &s->arena, &second, &s->e));
+    assert_true(str_eq_c(second.options, "{}"));
+    assert_int_equal(second.default_expiration_ms, 3600000);
+    assert_string_not_equal(first.etag, second.etag);
+    FAILS(ERROR_ABORTED, OPS->dataset_change(s->t, &first, &s->e));
+}
+
+static void test_datasets_are_listed_in_pages_without_hidden_ones(void **state)
+{
+    struct suite *s = *state;
+    const char *names[] = { "b", "a", "_hidden", "C" };
+    struct tables_datasets found;
+    struct tables_page page = { .parent = NAME("", ""), .limit = 2 };
+
+    OK(OPS->dataset_list(s->t, &page, &s->arena, &found, &s->e));
+    assert_int_equal(found.count, 0);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        suite_dataset(s, names[i]);
+    OK(OPS->dataset_list(s->t, &page, &s->arena, &found, &s->e));
+    assert_int_equal(found.count, 2);
+    assert_true(found.more);
+    assert_true(str_eq_c(found.item[0].name.dataset, "C"));
+    assert_true(str_eq_c(found.item[1].name.dataset, "a"));
+    page.after = STR("a");
+    OK(OPS->dataset_list(s->t, &page, &s->arena, &found, &s->e));
+    assert_int_equal(found.count, 1);
+    assert_false(found.more);
+    assert_true(str_eq_c(found.item[0].name.dataset, "b"));
+}
+
+static void test_a_dataset_with_tables_is_deleted_only_with_its_contents(void **state)
+{
+    struct suite *s = *state;
+    struct tables_dataset d;
+
+    suite_dataset(s, "d");
+    suite_table(s, NAME("d", "t"), "{\"fields\":[{\"name\":\"a\",\"type\":\"INTEGER\"}]}");
+    FAILS(ERROR_FAILED_PRECONDITION, OPS->dataset_delete(s->t, &NAME("d", ""), false, &s->e));
+    OK(OPS->dataset_delete(s->t, &NAME("d", ""), true, &s->e));
+    FAILS(ERROR_NOT_FOUND, OPS->dataset_get(s->t, &NAME("d", ""), &s->arena, &d, &s->e));
+    assert_string_equal(s->e.msg, "Not found: Dataset my-project:d");
+    suite_dataset(s, "d");
+}
+
+static void test_names_that_are_none_are_refused(void **state)
+{
+    struct suite *s = *state;
+    const char *datasets[] = { "", "a-b", "a.b", "a\"b", "caf\xc3\xa9" };
+    const char *tables[] = { "", "a.b", "a\"b", "a$b", "a;b", "a\nb", "\xff" };
+
+    suite_dataset(s, "d");
+    for (size_t i = 0; i < ARRAY_LEN(datasets); i++) {
+        struct tables_dataset d = { .name = { STR(PROJECT), str_of(datasets[i]), { NULL, 0 } } };
+        FAILS(ERROR_INVALID_ARGUMENT, OPS->dataset_create(s->t, &d, &s->e));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
+        struct tables_table t = { .name = { STR(PROJECT), STR("d"), str_of(tables[i]) } };
+        FAILS(ERROR_INVALID_ARGUMENT, OPS->create(s->t, &t, &s->e));
+    }
+    for (const char *p = "../x"; p; p = NULL) {
+        struct tables_dataset d = { .name = { str_of(p), STR("d"), { NULL, 0 } } };
+        FAILS(ERROR_INVALID_ARGUMENT, OPS->dataset_create(s->t, &d, &s->e));
+    }
+}
+
+/* ---- Tables ---- */
+
+#define ALL_TYPES                                                                                  \
+    "{\"fields\":[{\"name\":\"s\",\"type\":\"STRING\",\"mode\":\"REQUIRED\"},"                     \
+    "{\"name\":\"by\",\"type\":\"BYTES\"},{\"name\":\"i\",\"type\":\"INTEGER\"},"                  \
+    "{\"name\":\"f\",\"type\":\"FLOAT\"},{\"name\":\"b\",\"type\":\"BOOLEAN\"},"                   \
+    "{\"name\":\"ts\",\"type\":\"TIMESTAMP\"},{\"name\":\"da\",\"type\":\"DATE\"},"                \
+    "{\"name\":\"ti\",\"type\":\"TIME\"},{\"name\":\"dt\",\"type\":\"DATETIME\"},"                 \
+    "{\"name\":\"n\",\"type\":\"NUMERIC\"},{\"name\":\"bn\",\"type\":\"BIGNUMERIC\"},"             \
+    "{\"name\":\"j\",\"type\":\"JSON\"},{\"name\":\"g\",\"type\":\"GEOGRAPHY\"},"                  \
+    "{\"name\":\"l\",\"type\":\"INTEGER\",\"mode\":\"REPEATED\"},"                                 \
+    "{\"name\":\"r\",\"type\":\"RECORD\",\"fields\":[{\"name\":\"x\",\"type\":\"STRING\"},"        \
+    "{\"name\":\"y\",\"type\":\"RECORD\",\"mode\":\"REPEATED\",\"fields\":[{\"name\":\"z\","       \
+    "\"type\":\"TIMESTAMP\"}]}]}]}"
+
+static void test_every_type_comes_back_as_it_was_written(void **state)
+{
+    struct suite *s = *state;
+    const char *rows =
+        "text "
+        "\xc3\xa9|aGVsbG8=|-9223372036854775808|1.5|true|1700000000123456|2024-02-29|12:34:56."
+        "000001|"
+        "2024-01-31T00:00:00|-12345678901234567890123456789.123456789|1."
+        "00000000000000000000000000000000000001|"
+        "{\"a\":1}|POINT(1 "
+        "2)|[{\"v\":\"1\"},{\"v\":\"2\"}]|{\"f\":[{\"v\":\"q\\\"\"},{\"v\":[{\"v\":{\"f\":[{\"v\":"
+        "\"5\"}]}}]}]}\n"
+        "||9223372036854775807|NaN|false|-1|0001-01-01|23:59:59.999999|9999-12-31T23:59:59.999999|"
+        "0.5|0|"
+        "null|POINT(0 0)|[]|{\"f\":[{\"v\":null},{\"v\":[]}]}\n"
+        "x|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|[]|NULL\n"
+        "y|AA==|0|-Infinity|true|0|1970-01-01|00:00:00|1970-01-01T00:00:00|100|-7|\"a\"|POINT(0 0)|"
+        "[{\"v\":\"-3\"}]|{\"f\":[{\"v\":\"\"},{\"v\":[{\"v\":{\"f\":[{\"v\":null}]}}]}]}\n"
+        "z|NULL|7|1.0|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|[]|NULL\n"
+        "z|NULL|7|1.0E20|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|[]|NULL\n"
+        "z|NULL|7|1.0E-7|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|[]|NULL";
+    struct tables_write w = { .into = { .name = NAME("d", "all") } };
+    struct tables_table t;
+
+    suite_dataset(s, "d");
+    w.schema = suite_schema(s, ALL_TYPES);
+    struct tables_outcome out = suite_write(s, &w, rows);
+    assert_true(out.created);
+    assert_int_equal(out.rows, 7);
+    assert_string_equal(suite_rows(s, NAME("d", "all")), rows);
+    OK(OPS->get(s->t, &NAME("d", "all"), &s->arena, &t, &s->e));
+    assert_int_equal(t.rows, 7);
+    assert_true(t.bytes > 0);
+    assert_int_equal(t.schema.count, w.schema.count);
+    for (uint32_t i = 0; i < t.schema.count; i++) {
+        assert_true(str_eq(t.schema.field[i].name, w.schema.field[i].name));
+        assert_int_equal(t.schema.field[i].type, w.schema.field[i].type);
+        assert_int_equal(t.schema.field[i].mode, w.schema.field[i].mode);
+    }
+    suite_restart(s);
+    assert_string_equal(suite_rows(s, NAME("d", "all")), rows);
+}
+
+static void test_names_that_differ_by_case_are_two_tables(void **state)
+{
+    struct suite *s = *state;
+    const char *datasets[] = {
+        "main", "MAIN", "Main", "tranche", "information_schema", "my_project"
+    };
+    struct tables_write w = { .schema = suite_schema(
+                                  s, "{\"fields\":[{\"name\":\"a\",\"type\":\"STRING\"}]}") };
+
+    for (size_t i = 0; i < ARRAY_LEN(datasets); i++) {
+        suite_dataset(s, datasets[i]);
+        for (const char *table = "T"; table; table = *table == 'T' ? "t" : NULL) {
+            w.into.name = (struct tables_name){ STR(PROJECT), str_of(datasets[i]), str_of(table) };
+            suite_write(s, &w, arena_textf(&s->arena, "%s.%s", datasets[i], table));
+        }
+    }
+    for (size_t i = 0; i < ARRAY_LEN(datasets); i++)
+        for (const char *table = "T"; table; table = *table == 'T' ? "t" : NULL) {
+            struct tables_name name = { STR(PROJECT), str_of(datasets[i]), str_of(table) };
+            assert_string_equal(suite_rows(s, name),
+                                arena_textf(&s->arena, "%s.%s", datasets[i], table));
+        }
+}
+
+static void test_a_table_may_get_columns_and_lose_none(void **state)
+{
+    struct suite *s = *state;
+    struct tables_table t,
+        old = { .name = NAME("d", "t"), .options = STR("{\"description\":\"x\"}") };
+
+    suite_dataset(s, "d");
+    old.schema =
+        suite_schema(s, "{\"fields\":[{\"name\":\"a\",\"type\":\"STRING\",\"mode\":\"REQUIRED\"},"
+                        "{\"name\":\"r\",\"type\":\"RECORD\",\"fields\":[{\"name\":\"x\",\"type\":"
+                        "\"INTEGER\"}]}]}");
+    OK(OPS->create(s->t, &old, &s->e));
+    struct bq_batch batch = suite_batch(s, 2, "one|{\"f\":[{\"v\":\"1\"}]}");
+    OK(OPS->insert(s->t, &old.name, &old.schema, &batch, &s->e));
+    OK(OPS->get(s->t, &old.name, &s->arena, &t, &s->e));
+    assert_true(str_eq_c(t.options, "{\"description\":\"x\"}"));
+    t.schema = suite_schema(
+        s, "{\"fields\":[{\"name\":\"a\",\"type\":\"STRING\"},{\"name\":\"r\",\"type\":\"RECORD\","
+           "\"fields\":"
+           "[{\"name\":\"x\",\"type\":\"INTEGER\"},{\"name\":\"y\",\"type\":\"STRING\"}]},"
+           "{\"name\":\"n\",\"type\":\"NUMERIC\"}]}");
+    OK(OPS->change(s->t, &t, &s->e));
+    FAILS(ERROR_ABORTED, OPS->change(s->t, &t, &s->e));
+    assert_string_equal(suite_rows(s, old.name), "one|{\"f\":[{\"v\":\"1\"},{\"v\":null}]}|NULL");
+    t.etag[0] = '\0';
+    t.schema = suite_schema(s, "{\"fields\":[{\"name\":\"a\",\"type\":\"STRING\"}]}");
+    FAILS(ERROR_INVALID_ARGUMENT, OPS->change(s->t, &t, &s->e));
+}
+
+static void test_a_table_without_columns_gets_them_later(void **state)
+{
+    struct suite *s = *state;
+    struct tables_table t = { .name = NAME("d", "t") }, found;
+    struct tables_write w = { .into.name = NAME("d", "t") };
+
+    suite_dataset(s, "d");
+    OK(OPS->create(s->t, &t, &s->e));
+    OK(OPS->get(s->t, &t.name, &s->arena, &found, &s->e));
+    assert_int_equal(found.schema.count, 0);
+    assert_string_equal(suite_rows(s, t.name), "");
+    w.schema = suite_schema(s, "{\"fields\":[{\"name\":\"a\",\"type\":\"STRING\"}]}");
+    assert_false(suite_write(s, &w, "x").created);
+    assert_string_equal(suite_rows(s, t.name), "x");
+}
+
+static void test_tables_are_listed_removed_and_not_found(void **state)
+{
+    struct suite *s = *state;
+    struct tables_page page = { .parent = NAME("d", ""), .limit = 10 };
+    struct tables_list found;
+
+    FAILS(ERROR_NOT_FOUND, OPS->list(s->t, &page, &s->arena, &found, &s->e));
+    suite_dataset(s, "d");
+    suite_table(s, NAME("d", "b"), "{\"fields\":[{\"name\":\"a\",\"type\":\"STRING\"}]}");
+    suite_table(s, NAME("d", "a b"), "{\"fields\":[{\"name\":\"a\",\"type\":\"STRING\"}]}");
+    OK(OPS->list(s->t, &page, &s->arena, &found, &s->e));
+    assert_int_equal(found.count, 2);
+    assert_true(str_eq_c(found.item[0].name.table, "a b"));
+    OK(OPS->remove(s->t, &NAME("d", "b"), &s->e));
+    FAILS(ERROR_NOT_FOUND, OPS->remove(s->t, &NAME("d", "b"), &s->e));
+    assert_string_equal(s->e.msg, "Not found: Table my-project:d.b");
+    FAILS(ERROR_NOT_FOUND, OPS->remove(s->t, &NAME("e", "b"), &s->e));
+    assert_string_equal(s->e.msg, "Not found: Dataset my-project:e");
+}
+
+/* ---- Rows ---- */
+
+static void test_rows_keep_their_order_and_can_be_read_in_part(void **state)
+{
+    struct suite *s = *state;
+    struct buf rows = BUF_INIT((size_t)1024 * 1024);
+    struct tables_write w = { .into.name = NAME("d", "t") };
+    const struct str columns[] = { STR("r.y"), STR("i") };
+
+    suite_dataset(s, "d");
+    w.schema = suite_schema(
+        s, "{\"fields\":[{\"name\":\"i\",\"type\":\"INTEGER\"},{\"name\":\"r\",\"type\":\"RECORD\","
+           "\"fields\":"
+           "[{\"name\":\"x\",\"type\":\"STRING\"},{\"name\":\"y\",\"type\":\"STRING\"}]}]}");
+    for (int i = 0; i < 10000; i++)
+        buf_addf(&rows, "%s%d|{\"f\":[{\"v\":\"a\"},{\"v\":\"b%d\"}]}", i ? "\n" : "", i, i);
+    buf_add_char(&rows, '\0');
+    suite_write(s, &w, rows.p);
+    assert_string_equal(suite_rows(s, w.into.name), rows.p);
+    struct tables_read part = {
+        .name = w.into.name, .columns = columns, .column_count = 2, .start = 7000, .limit = 2
+    };
+    assert_string_equal(suite_rows_of(s, &part),
+                        "{\"f\":[{\"v\":\"b7000\"}]}|7000\n{\"f\":[{\"v\":\"b7001\"}]}|7001");
+    buf_release(&rows);
+}
+
+static void test_an_open_read_sees_the_table_of_its_beginning(void **state)
+{
+    struct suite *s = *state;
+    struct tables_write w = { .into.name = NAME("d", "t") };
+    struct tables_read r = { .name = NAME("d", "t") };
+    struct buf rows = BUF_INIT((size_t)1024 * 1024);
+    struct bq_schema schema;
+    struct bq_batch batch;
+    uint32_t seen = 0;
+    int rc;
+
+    suite_dataset(s, "d");
+    w.schema = suite_schema(s, "{\"fields\":[{\"name\":\"a\",\"type\":\"STRING\"}]}");
+    for (int i = 0; i < 30000; i++)
+        buf_addf(&rows, "%srow %d", i ? "\n" : "", i);
+    buf_add_char(&rows, '\0');
+    suite_write(s, &w, rows.p);
+    struct tables_rows *open = OPS->read(s->t, &r, &s->arena, &schema, &s->e);
+    assert_non_null(open);
+    OK(OPS->rows_next(open, &s->arena, &batch, &s->e));
+    seen = batch.rows;
+    w.into.write = TABLES_WRITE_TRUNCATE;
+    suite_write(s, &w, "other");
+    OK(OPS->remove(s->t, &w.into.name, &s->e));
+    while ((rc = OPS->rows_next(open, &s->arena, &batch, &s->e)) > 0)
+        seen += batch.rows;
+    OK(rc);
+    OPS->rows_close(open);
+    assert_int_equal(seen, 30000);
+    buf_release(&rows);
+}
+
+static void test_inserted_rows_are_there_at_once_or_not_at_all(void **state)
+{
+    struct suite *s = *state;
+    struct tables_name name = NAME("d", "t");
+    struct bq_schema schema, part;
+
+    suite_dataset(s, "d");
+    schema = suite_schema(s, "{\"fields\":[{\"name\":\"a\",\"type\":\"STRING\"},{\"name\":\"i\","
+                             "\"type\":\"INTEGER\"}]}");
+    suite_table(s, name,
+                "{\"fields\":[{\"name\":\"a\",\"type\":\"STRING\"},{\"name\":\"i\",\"type\":"
+                "\"INTEGER\"}]}");
+    struct bq_batch batch = suite_batch(s, 2, "x|1\ny|2");
+    OK(OPS->insert(s->t, &name, &schema, &batch, &s->e));
+    assert_string_equal(suite_rows(s, name), "x|1\ny|2");
+    batch = suite_batch(s, 2, "x|1\ny|two");
+    FAILS(ERROR_INVALID_ARGUMENT, OPS->insert(s->t, &name, &schema, &batch, &s->e));
+    assert_string_equal(suite_rows(s, name), "x|1\ny|2");
+    part = suite_schema(s, "{\"fields\":[{\"name\":\"i\",\"type\":\"INTEGER\"}]}");
+    batch = suite_batch(s, 1, "3");
+    OK(OPS->insert(s->t, &name, &part, &batch, &s->e));
+    assert_string_equal(suite_rows(s, name), "x|1\ny|2\nNULL|3");
+    FAILS(ERROR_NOT_FOUND, OPS->insert(s->t, &NAME("d", "u"), &schema, &batch, &s->e));
+}
+
+/* ---- Writers ---- */
+
+static void test_a_writer_obeys_its_dispositions(void **state)
+{
+    struct suite *s = *state;
+    struct tables_write w = { .into = { .name = NAME("d", "t"), .create = TABLES_CREATE_NEVER } };
+    int64_t position;
+
+    w.schema = suite_schema(s, "{\"fields\":[{\"name\":\"a\",\"type\":\"STRING\"}]}");
+    assert_null(OPS->write(s->t, &w, &position, &s->e));
+    assert_string_equal(s->e.msg, "Not found: Dataset my-project:d");
+    suite_dataset(s, "d");
+    assert_null(OPS->write(s->t, &w, &position, &s->e));
+    assert_string_equal(s->e.msg, "Not found: Table my-project:d.t");
+    w.into.create = TABLES_CREATE_IF_NEEDED;
+    w.into.write = TABLES_WRITE_EMPTY;
+    assert_true(suite_write(s, &w, "1").created);
+    assert_null(OPS->write(s->t, &w, &position, &s->e));
+    assert_string_equal(s->e.msg, "Already Exists: Table my-project:d.t");
+    w.into.write = TABLES_WRITE_APPEND;
+    suite_write(s, &w, "2\n3");
+    assert_string_equal(suite_rows(s, w.into.name), "1\n2\n3");
+    w.into.write = TABLES_WRITE_TRUNCATE;
+    w.schema = suite_schema(s, "{\"fields\":[{\"name\":\"b\",\"type\":\"INTEGER\"}]}");
+    suite_write(s, &w, "4");
+    suite_write(s, &w, "5");
+    assert_string_equal(suite_rows(s, w.into.name), "5");
+    w.into.write = TABLES_WRITE_APPEND;
+    w.schema = suite_schema(s, "{\"fields\":[{\"name\":\"b\",\"type\":\"INTEGER\"},{\"name\":\"c\","
+                               "\"type\":\"STRING\"}]}");
+    assert_null(OPS->write(s->t, &w, &position, &s->e));
+    assert_int_equal(s->e.code, ERROR_INVALID_ARGUMENT);
+    w.into.add_fields = true;
+    suite_write(s, &w, "6|x");
+    assert_string_equal(suite_rows(s, w.into.name), "5|NULL\n6|x");
+}
+
+static void test_a_key_is_written_once_also_after_a_restart(void **state)
+{
+    struct suite *s = *state;
+    struct tables_write w = { .into.name = NAME("d", "t"), .key = STR("job:1:fence 3'") };
+    struct tables_outcome out;
+
+    suite_dataset(s, "d");
+    w.schema = suite_schema(s, "{\"fields\":[{\"name\":\"a\",\"type\":\"STRING\"}]}");
+    assert_int_equal(OPS->done(s->t, STR(PROJECT), w.key, &out, &s->e), 0);
+    assert_false(suite_write(s, &w, "1\n2").again);
+    suite_restart(s);
+    assert_int_equal(OPS->done(s->t, STR(PROJECT), w.key, &out, &s->e), 1);
+    assert_int_equal(out.rows, 2);
+    out = suite_write(s, &w, "1\n2");
+    assert_true(out.again && out.created);
+    assert_int_equal(out.rows, 2);
+    assert_string_equal(suite_rows(s, w.into.name), "1\n2");
+}
+
+static void test_a_writer_that_was_left_goes_on_behind_its_last_batch(void **state)
+{
+    struct suite *s = *state;
+    struct tables_write w = { .into.name = NAME("d", "t"), .key = STR("k"), .resume = true };
+    struct tables_outcome out;
+    struct bq_batch batch;
+    int64_t position;
+
+    suite_dataset(s, "d");
+    w.schema = suite_schema(s, "{\"fields\":[{\"name\":\"a\",\"type\":\"STRING\"}]}");
+    struct tables_writer *writer = OPS->write(s->t, &w, &position, &s->e);
+    assert_non_null(writer);
+    assert_int_equal(position, 0);
+    batch = suite_batch(s, 1, "1\n2");
+    OK(OPS->writer_append(writer, &batch, 17, &s->e));
+    OPS->writer_close(writer, true);
+    suite_restart(s);
+    writer = OPS->write(s->t, &w, &position, &s->e);
+    assert_non_null(writer);
+    assert_int_equal(position, 17);
+    batch = suite_batch(s, 1, "3");
+    OK(OPS->writer_append(writer, &batch, 18, &s->e));
+    OK(OPS->writer_commit(writer, &out, &s->e));
+    assert_string_equal(suite_rows(s, w.into.name), "1\n2\n3");
+    /* Without resume the old rows go. */
+    w.key = STR("k2");
+    writer = OPS->write(s->t, &w, &position, &s->e);
+    OK(OPS->writer_append(writer, &batch, 5, &s->e));
+    OPS->writer_close(writer, true);
+    w.resume = false;
+    suite_write(s, &w, "4");
+    assert_string_equal(suite_rows(s, w.into.name), "1\n2\n3\n4");
+}
+
+/* ---- Copies, jobs ---- */
+
+static void test_tables_are_copied(void **state)
+{
+    struct suite *s = *state;
+    const struct tables_name from[] = { NAME("d", "a"), NAME("d", "b") };
+    struct tables_write w = { .into.name = from[0] };
+    struct tables_copy c = {
+        .from = from, .from_count = 2, .into.name = NAME("e", "c"), .key = STR("copy")
+    };
+    struct tables_outcome out;
+
+    suite_dataset(s, "d");
+    w.schema = suite_schema(s, "{\"fields\":[{\"name\":\"a\",\"type\":\"STRING\"}]}");
+    suite_write(s, &w, "1\n2");
+    w.into.name = from[1];
+    suite_write(s, &w, "3");
+    FAILS(ERROR_NOT_FOUND, OPS->copy(s->t, &c, &out, &s->e));
+    suite_dataset(s, "e");
+    OK(OPS->copy(s->t, &c, &out, &s->e));
+    OK(OPS->copy(s->t, &c, &out, &s->e));
+    assert_true(out.again);
+    assert_string_equal(suite_rows(s, NAME("e", "c")), "1\n2\n3");
+}
+
+static void test_jobs_are_kept_and_listed_newest_first(void **state)
+{
+    struct suite *s = *state;
+    struct tables_job job = { .parent = STR(""),
+                              .state = STR("DONE"),
+                              .json = STR("{\"a\":\"'\"}") },
+                      found;
+    struct tables_jobs_page page = { .project = STR(PROJECT), .limit = 2 };
+    struct tables_jobs jobs;
+
+    FAILS(ERROR_NOT_FOUND, OPS->job_get(s->t, STR(PROJECT), STR("j1"), &s->arena, &found, &s->e));
+    OK(OPS->job_list(s->t, &page, &s->arena, &jobs, &s->e));
+    assert_int_equal(jobs.count, 0);
+    for (int i = 1; i <= 3; i++) {
+        job.id = str_of(arena_textf(&s->arena, "j%d", i));
+        job.created_ms = 1700000000000 + i;
+        OK(OPS->job_put(s->t, STR(PROJECT), &job, &s->e));
+    }
+    job.state = STR("RUNNING");
+    OK(OPS->job_put(s->t, STR(PROJECT), &job, &s->e));
+    suite_restart(s);
+    OK(OPS->job_get(s->t, STR(PROJECT), STR("j3"), &s->arena, &found, &s->e));
+    assert_true(str_eq_c(found.state, "RUNNING") && str_eq(found.json, job.json));
+    OK(OPS->job_list(s->t, &page, &s->arena, &jobs, &s->e));
+    assert_int_equal(jobs.count, 2);
+    assert_true(jobs.more && str_eq_c(jobs.item[0].id, "j3"));
+    page.before_ms = jobs.item[1].created_ms;
+    page.before_id = jobs.item[1].id;
+    OK(OPS->job_list(s->t, &page, &s->arena, &jobs, &s->e));
+    assert_true(jobs.count == 1 && !jobs.more && str_eq_c(jobs.item[0].id, "j1"));
+    OK(OPS->job_delete(s->t, STR(PROJECT), STR("j1"), &s->e));
+    FAILS(ERROR_NOT_FOUND, OPS->job_delete(s->t, STR(PROJECT), STR("j1"), &s->e));
+}
+
+#define TABLES_TEST(name) cmocka_unit_test_setup_teardown(name, suite_setup, suite_teardown)
+#define TABLES_SUITE_TESTS                                                                         \
+    TABLES_TEST(test_a_dataset_keeps_its_options_and_has_one_etag_a_change),                       \
+        TABLES_TEST(test_datasets_are_listed_in_pages_without_hidden_ones),                        \
+        TABLES_TEST(test_a_dataset_with_tables_is_deleted_only_with_its_contents),                 \
+        TABLES_TEST(test_names_that_are_none_are_refused),                                         \
+        TABLES_TEST(test_every_type_comes_back_as_it_was_written),                                 \
+        TABLES_TEST(test_names_that_differ_by_case_are_two_tables),                                \
+        TABLES_TEST(test_a_table_may_get_columns_and_lose_none),                                   \
+        TABLES_TEST(test_a_table_without_columns_gets_them_later),                                 \
+        TABLES_TEST(test_tables_are_listed_removed_and_not_found),                                 \
+        TABLES_TEST(test_rows_keep_their_order_and_can_be_read_in_part),                           \
+        TABLES_TEST(test_an_open_read_sees_the_table_of_its_beginning),                            \
+        TABLES_TEST(test_inserted_rows_are_there_at_once_or_not_at_all),                           \
+        TABLES_TEST(test_a_writer_obeys_its_dispositions),                                         \
+        TABLES_TEST(test_a_key_is_written_once_also_after_a_restart),                              \
+        TABLES_TEST(test_a_writer_that_was_left_goes_on_behind_its_last_batch),                    \
+        TABLES_TEST(test_tables_are_copied),                                                       \
+        TABLES_TEST(test_jobs_are_kept_and_listed_newest_first)
+
+#endif
