@@ -34,11 +34,11 @@ int relation_extend(struct project *p, struct table_row *row, const struct bq_sc
                     const struct str *defaults, struct error *e) FALLIBLE;
 
 /* ---- rows.c ---- */
-struct tables_rows *rows_open(struct tables *t, const struct tables_read *r, struct arena *a,
-                              struct bq_schema *schema, struct error *e);
-int rows_next(struct tables_rows *r, struct arena *a, struct bq_batch *out,
-              struct error *e) FALLIBLE;
-void rows_close(struct tables_rows *r);
+struct tables_rows *table_rows_open(struct tables *t, const struct tables_read *r, struct arena *a,
+                                    struct bq_schema *schema, struct error *e);
+int table_rows_next(struct tables_rows *r, struct arena *a, struct bq_batch *out,
+                    struct error *e) FALLIBLE;
+void table_rows_close(struct tables_rows *r);
 /* The rows of a SELECT of the engine. The connection is given back to p when they are closed; p is left then. It is
  * taken also when this fails. */
 struct tables_rows *rows_of_select(struct project *p, struct connection *c, struct error *e);

@@ -76,7 +76,7 @@ struct tables_rows *rows_of_select(struct project *p, struct connection *c, stru
     *c = (struct connection){ .handle = NULL };
     if (begin(r, e) == 0 && look(r, e) == 0)
         return r;
-    rows_close(r);
+    table_rows_close(r);
     return NULL;
 }
 
@@ -173,8 +173,8 @@ static int write_select(struct project *p, const struct tables_read *r, const st
     return 0;
 }
 
-struct tables_rows *rows_open(struct tables *t, const struct tables_read *r, struct arena *a,
-                              struct bq_schema *schema, struct error *e)
+struct tables_rows *table_rows_open(struct tables *t, const struct tables_read *r, struct arena *a,
+                                    struct bq_schema *schema, struct error *e)
 {
     struct project *p = project_enter(embedded_of(t), r->name.project, false, e);
     struct connection c = { .handle = NULL };
@@ -218,7 +218,7 @@ static int fetch(struct tables_rows *r, struct error *e)
     return 1;
 }
 
-int rows_next(struct tables_rows *r, struct arena *a, struct bq_batch *out, struct error *e)
+int table_rows_next(struct tables_rows *r, struct arena *a, struct bq_batch *out, struct error *e)
 {
     int found = fetch(r, e);
     size_t begun = a->bytes;
@@ -240,7 +240,7 @@ int rows_next(struct tables_rows *r, struct arena *a, struct bq_batch *out, stru
     return 1;
 }
 
-void rows_close(struct tables_rows *r)
+void table_rows_close(struct tables_rows *r)
 {
     if (!r)
         return;
