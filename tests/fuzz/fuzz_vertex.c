@@ -37,8 +37,14 @@ static void check_vertex(struct arena *a, struct str body)
         return;
     }
     check_json(a, j.spec);
-    assert(vertex_inputs(a, j.spec, &uri, &count, &e) == 0 && count > 0);
-    assert(str_starts(vertex_output_prefix(a, j.spec), STR("gs://")));
+    struct bq_name in, made;
+    bool tables = vertex_input_table(a, j.spec, &in);
+    assert(tables ? in.table.len > 0
+                  : vertex_inputs(a, j.spec, &uri, &count, &e) == 0 && count > 0);
+    if (vertex_output_table(a, &j, &made))
+        assert(made.project.len && made.dataset.len && made.table.len);
+    else
+        assert(str_starts(vertex_output_prefix(a, j.spec), STR("gs://")));
     for (unsigned s = 0; s < JOB_STATE_COUNT; s++) {
         j.state = (enum job_state)s;
         buf_clear(&out);

@@ -35,6 +35,8 @@ static const struct message requests_message = RESOURCE_MESSAGE("InlinedRequests
 static const struct field input_fields[] = {
     F("requests", MESSAGE, EITHER, .message = &requests_message),
     F("fileName", STRING, EITHER),
+    F("bigquerySource", OBJECT, EITHER,
+      .unsupported = "Tables (bq://) are for jobs of Vertex AI: make the client with vertexai=True."),
 };
 static const struct message input_message = RESOURCE_MESSAGE("InputConfig", input_fields,
     .example = "{\"fileName\": \"files/...\"} or {\"requests\": {\"requests\": [...]}}");

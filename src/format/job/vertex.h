@@ -5,7 +5,7 @@
  *
  * In:      the create body. camelCase and snake_case at every level, one string where a list is
  *          expected, int64 as numbers or strings (wire.md 0.8-0.10). Fields that Gemini jobs do not support
- *          (bigquery until there are tables, dedicatedResources, encryptionSpec, serviceAccount...)
+ *          (dedicatedResources, encryptionSpec, serviceAccount...)
  *          is refused or kept as the service does; every error names its field.
  * Out:     the resource with exactly the members that the state gives it: completionStats without
  *          zero members and absent while pending, error without details, outputInfo a oneof.
@@ -21,6 +21,7 @@
 #include "base/json_write.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "format/bigquery/name.h"
 #include "format/job/job.h"
 
 #define VERTEX_BODY_BYTES_MAX ((size_t)1024 * 1024)
@@ -37,6 +38,11 @@ int vertex_inputs(struct arena *a, struct str spec, struct str **uri, uint32_t *
 /* Bytes that the name of an output has behind the prefix. */
 #define VERTEX_OUTPUT_NAME_BYTES 80
 struct str vertex_output_prefix(struct arena *a, struct str spec);
+/* The table that the job reads; false when it reads files. */
+bool vertex_input_table(struct arena *a, struct str spec, struct bq_name *out);
+/* The table that the job makes, with the names that the service chooses where it was given a project or a
+ * dataset: the same at each call; false when its output is a folder. */
+bool vertex_output_table(struct arena *a, const struct job *j, struct bq_name *out);
 
 /* The resource. live may be NULL. mask: readMask ("name,state"), or empty for all. expired_as: the
  * state shown for EXPIRED (JOB_EXPIRED, or JOB_FAILED for clients that do not know it). */

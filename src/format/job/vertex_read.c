@@ -5,8 +5,11 @@
  */
 #include "format/job/vertex.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 
+#include "base/clock.h"
+#include "format/bigquery/name.h"
 #include "format/gs.h"
 #include "format/job/resource.h"
 
@@ -20,18 +23,12 @@
 #define LIST .repeated = true
 #define NEEDED .required = true
 #define EITHER .group = 1
-#define NO_TABLES_IN \
-    .unsupported = "Tables (bq://) are not supported by this version: export the table as JSON lines " \
-                   "and name the files in inputConfig.gcsSource.uris."
 #define NO_DATASETS \
     .unsupported = "Multimodal datasets are not supported: write the dataset's requests as JSON lines " \
                    "and name the files in inputConfig.gcsSource.uris."
 #define NO_DATASETS_OUT \
     .unsupported = "Multimodal datasets are not supported: name a gs:// folder in " \
                    "outputConfig.gcsDestination.outputUriPrefix."
-#define NO_TABLES_OUT \
-    .unsupported = "Tables (bq://) are not supported by this version: name a gs:// folder in " \
-                   "outputConfig.gcsDestination.outputUriPrefix and load its predictions.jsonl."
 
 static const struct field gcs_source_fields[] = {
     F("uris", STRING, LIST, NEEDED),
@@ -39,10 +36,18 @@ static const struct field gcs_source_fields[] = {
 static const struct message gcs_source_message = RESOURCE_MESSAGE("GcsSource", gcs_source_fields,
     .example = "{\"uris\": [\"gs://bucket/requests.jsonl\"]}");
 
+/* A list of tables is refused in Google's words, so the table of fields takes any value. */
+static const struct field bigquery_source_fields[] = {
+    F("inputUri", ANY, NEEDED),
+};
+static const struct message bigquery_source_message =
+    RESOURCE_MESSAGE("BigQuerySource", bigquery_source_fields,
+    .example = "{\"inputUri\": \"bq://project.dataset.table\"}");
+
 static const struct field input_fields[] = {
     F("instancesFormat",               STRING),
     F("gcsSource",                     MESSAGE, EITHER, .message = &gcs_source_message),
-    F("bigquerySource",                OBJECT,  EITHER, NO_TABLES_IN),
+    F("bigquerySource",                MESSAGE, EITHER, .message = &bigquery_source_message),
     F("vertexMultimodalDatasetSource", OBJECT,  EITHER, NO_DATASETS),
 };
 static const struct message input_message = RESOURCE_MESSAGE("InputConfig", input_fields,
@@ -55,10 +60,17 @@ static const struct message gcs_destination_message =
     RESOURCE_MESSAGE("GcsDestination", gcs_destination_fields,
     .example = "{\"outputUriPrefix\": \"gs://bucket/out\"}");
 
+static const struct field bigquery_destination_fields[] = {
+    F("outputUri", STRING, NEEDED),
+};
+static const struct message bigquery_destination_message =
+    RESOURCE_MESSAGE("BigQueryDestination", bigquery_destination_fields,
+    .example = "{\"outputUri\": \"bq://project.dataset.table\"}");
+
 static const struct field output_fields[] = {
     F("predictionsFormat",                  STRING),
     F("gcsDestination",                     MESSAGE, EITHER, .message = &gcs_destination_message),
-    F("bigqueryDestination",                OBJECT,  EITHER, NO_TABLES_OUT),
+    F("bigqueryDestination",                MESSAGE, EITHER, .message = &bigquery_destination_message),
     F("vertexMultimodalDatasetDestination", OBJECT,  EITHER, NO_DATASETS_OUT),
 };
 static const struct message output_message = RESOURCE_MESSAGE("OutputConfig", output_fields,
@@ -200,22 +212,23 @@ static int model_read(struct arena *a, yyjson_val *root, struct str *out, struct
     return 0;
 }
 
-static int format_check(const char *path, struct str format, struct error *e)
+/* A format is what its config holds: "jsonl" names files, "bigquery" a table. */
+static int format_check(const char *path, struct str format, bool table, struct error *e)
 {
-    if (format.len == 0 || str_eq_c(format, "jsonl"))
+    if (format.len == 0 || str_eq_c(format, table ? "bigquery" : "jsonl"))
         return 0;
-    if (str_eq_c(format, "bigquery"))
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "%s: Tables (bigquery) are not supported by this version. Use \"jsonl\" "
-                         "with files under gs://.",
-                         path);
     if (str_eq_c(format, "vertex-dataset"))
         return error_set(
             e, ERROR_INVALID_ARGUMENT,
             "%s: Multimodal datasets are not supported. Use \"jsonl\" with files under "
             "gs://.",
             path);
-    return error_set(e, ERROR_INVALID_ARGUMENT, "%s: %s is not supported. Use \"jsonl\".", path,
+    if (str_eq_c(format, "bigquery") || str_eq_c(format, "jsonl"))
+        return error_set(e, ERROR_INVALID_ARGUMENT, "%s: %s does not go with %s. Write \"%s\".",
+                         path, quote(format).text, table ? "a table (bq://)" : "files (gs://)",
+                         table ? "bigquery" : "jsonl");
+    return error_set(e, ERROR_INVALID_ARGUMENT,
+                     "%s: %s is not supported. Use \"jsonl\" or \"bigquery\".", path,
                      quote(format).text);
 }
 
@@ -223,30 +236,71 @@ static int uri_check(const char *path, struct str uri, bool prefix, struct error
 {
     struct str bucket, name;
 
-    if (str_starts(uri, STR("bq://")))
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "%s: Tables (bq://) are not supported by this version. Use files: "
-                         "gs://bucket/name.",
-                         path);
     if (uri.len <= URI_BYTES_MAX && gs_split(uri, &bucket, &name) && (prefix || name.len))
         return 0;
+    if (bq_is(uri))
+        return error_set(e, ERROR_INVALID_ARGUMENT, "%s: %s is a table. Name it in %s.", path,
+                         quote(uri).text,
+                         prefix ? "outputConfig.bigqueryDestination.outputUri"
+                                : "inputConfig.bigquerySource.inputUri");
     return error_set(e, ERROR_INVALID_ARGUMENT, "%s: %s is not a Cloud Storage URI. Write %s.",
                      path, quote(uri).text,
                      prefix ? "gs://bucket/folder" : "gs://bucket/name.jsonl");
 }
 
+#define INPUT_URI "inputConfig.bigquerySource.inputUri"
+#define OUTPUT_URI "outputConfig.bigqueryDestination.outputUri"
+
+static int table_in_check(yyjson_val *value, struct error *e)
+{
+    struct str uri = json_str(value);
+    struct bq_name name = { 0 };
+
+    if (yyjson_is_arr(value) && yyjson_arr_size(value) > 1)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         INPUT_URI ": Multiple BigQuery input datasets are not supported. Name one "
+                                   "table, or a view over all of them.");
+    if (uri.len <= URI_BYTES_MAX && bq_split(uri, &name) && name.table.len)
+        return 0;
+    return error_set(e, ERROR_INVALID_ARGUMENT,
+                     INPUT_URI ": %s does not name a table by its three parts. Write it as "
+                               "\"bq://project.dataset.table\".",
+                     quote(uri).text);
+}
+
+static int table_out_check(yyjson_val *root, struct str uri, struct error *e)
+{
+    struct str key = json_str(request_field(request_field(root, "instanceConfig"), "keyField"));
+    struct bq_name name;
+
+    if (key.len)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "instanceConfig.keyField: \"bigquery\" output format does not support "
+                         "key_field. The columns of the input are columns of the output.");
+    if (uri.len <= URI_BYTES_MAX && bq_split(uri, &name))
+        return 0;
+    return error_set(e, ERROR_INVALID_ARGUMENT,
+                     OUTPUT_URI ": Invalid BigQuery destination path: %s. Write "
+                                "\"bq://project.dataset.table\", \"bq://project.dataset\" or "
+                                "\"bq://project\".",
+                     quote(uri).text);
+}
+
 static int input_check(yyjson_val *root, struct error *e)
 {
     yyjson_val *input = request_field(root, "inputConfig"), *uri;
+    yyjson_val *table = request_field(input, "bigquerySource");
     struct values it = resource_values(request_field(input, "gcsSource"), "uris");
     struct str format = json_str(request_field(input, "instancesFormat"));
 
-    if (format_check("inputConfig.instancesFormat", format, e) < 0)
+    if (format_check("inputConfig.instancesFormat", format, table != NULL, e) < 0)
         return -1;
+    if (table)
+        return table_in_check(request_field(table, "inputUri"), e);
     if (it.count == 0)
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "inputConfig.gcsSource.uris: Name at least one file, such as "
-                         "\"gs://bucket/requests.jsonl\".");
+                         "\"gs://bucket/requests.jsonl\", or a table in " INPUT_URI ".");
     if (it.count > VERTEX_URIS_MAX)
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "inputConfig.gcsSource.uris: At most %d are allowed. A * stands for many "
@@ -262,16 +316,21 @@ static int input_check(yyjson_val *root, struct error *e)
 static int output_check(yyjson_val *root, struct error *e)
 {
     yyjson_val *output = request_field(root, "outputConfig");
+    yyjson_val *table = request_field(output, "bigqueryDestination");
     struct str format = json_str(request_field(output, "predictionsFormat"));
     struct str prefix =
         json_str(request_field(request_field(output, "gcsDestination"), "outputUriPrefix"));
 
-    if (format_check("outputConfig.predictionsFormat", format, e) < 0)
+    if (format_check("outputConfig.predictionsFormat", format, table != NULL, e) < 0)
         return -1;
+    if (table)
+        return table_out_check(root, json_str(request_field(table, "outputUri")), e);
     if (prefix.len == 0)
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "outputConfig.gcsDestination.outputUriPrefix is missing. Name where the "
-                         "output goes, such as \"gs://bucket/out\" (`dest` in the Gen AI SDK).");
+        return error_set(
+            e, ERROR_INVALID_ARGUMENT,
+            "outputConfig.gcsDestination.outputUriPrefix is missing. Name where the "
+            "output goes, such as \"gs://bucket/out\" (`dest` in the Gen AI SDK), or a "
+            "table in " OUTPUT_URI ".");
     return uri_check("outputConfig.gcsDestination.outputUriPrefix", prefix, true, e);
 }
 
@@ -363,4 +422,58 @@ struct str vertex_output_prefix(struct arena *a, struct str spec)
     while (prefix.len && prefix.p[prefix.len - 1] == '/')
         prefix.len--;
     return kept(a, prefix);
+}
+
+bool vertex_input_table(struct arena *a, struct str spec, struct bq_name *out)
+{
+    struct error ignored = { 0 };
+    yyjson_val *input = request_field(spec_parse(a, spec, &ignored), "inputConfig");
+    struct str uri = json_str(request_field(request_field(input, "bigquerySource"), "inputUri"));
+
+    return bq_split(kept(a, uri), out);
+}
+
+/* "2026_11_22T10_00_00_000Z": as the service names what it makes. */
+static const char *time_name(struct arena *a, int64_t us)
+{
+    char text[CLOCK_TEXT_BYTES];
+
+    clock_format_rfc3339(us, text);
+    for (char *c = text; *c; c++)
+        if (*c == '-' || *c == ':' || *c == '.')
+            *c = '_';
+    return arena_textf(a, "%.23sZ", text); /* to the millisecond */
+}
+
+/* The last step of the model's name, of what a dataset's name may have. */
+static const char *model_name(struct arena *a, struct str model)
+{
+    struct str last = str_after_last(model, '/');
+    char *name = arena_copy(a, last.p, last.len);
+
+    for (size_t i = 0; i < last.len; i++)
+        if (!isalnum((unsigned char)name[i]))
+            name[i] = '_';
+    return name;
+}
+
+/* A retry has an output of its own, beside that of the job that it goes on from. */
+bool vertex_output_table(struct arena *a, const struct job *j, struct bq_name *out)
+{
+    struct error ignored = { 0 };
+    yyjson_val *output = request_field(spec_parse(a, j->spec, &ignored), "outputConfig");
+    struct str uri =
+        json_str(request_field(request_field(output, "bigqueryDestination"), "outputUri"));
+
+    if (!bq_split(kept(a, uri), out))
+        return false;
+    const char *time = time_name(a, j->create_us);
+    if (out->table.len && j->retry_of)
+        out->table = str_of(arena_textf(a, "%.*s_retry_%s", STR_ARG(out->table), time));
+    if (!out->table.len)
+        out->table =
+            out->dataset.len ? str_of(arena_textf(a, "predictions_%s", time)) : STR("predictions");
+    if (!out->dataset.len)
+        out->dataset = str_of(arena_textf(a, "prediction_%s_%s", model_name(a, j->model), time));
+    return true;
 }

@@ -122,7 +122,9 @@ void vertex_write(const struct job *j, const struct vertex_view *v, struct buf *
     add_spec(&w, j, mask);
     if (j->output.len && wanted(mask, "outputInfo")) {
         json_object(&w, "outputInfo");
-        json_add_text(&w, "gcsOutputDirectory", j->output);
+        /* One of a oneof: a folder, or a table with its whole name, which clients query. */
+        json_add_text(&w, bq_is(j->output) ? "bigqueryOutputTable" : "gcsOutputDirectory",
+                      j->output);
         json_end(&w);
     }
     if (wanted(mask, "state"))

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/json_write.h"
+#include "format/bigquery/name.h"
 #include "store/jobs/jobs_inner.h"
 #include "store/jobs/webhooks.h"
 
@@ -56,13 +57,13 @@ static void write_id(struct json_writer *w, const struct job *j)
                   j->location, (long long)j->id);
 }
 
-/* A job over objects names the folder of its output, which has one file. */
+/* A job over objects names the folder of its output, which has one file, or the output's table. */
 static void write_output(struct json_writer *w, const struct job *j)
 {
     struct buf uri = BUF_INIT(j->output.len + sizeof "/predictions.jsonl");
 
     buf_add_str(&uri, j->output);
-    if (j->source == JOB_OBJECTS)
+    if (j->source == JOB_OBJECTS && !bq_is(j->output))
         buf_add_c(&uri, "/predictions.jsonl");
     json_add_text(w, "output_file_uri", buf_str(&uri));
     buf_release(&uri);

@@ -130,28 +130,131 @@ static void test_what_is_wrong_is_refused_by_the_name_of_its_field(void **state)
     }
 }
 
-/* The captured BigQuery bodies: tables are not there, and the answer says what is. */
-static void test_tables_are_refused_with_what_to_use_instead(void **state)
+#define TABLES(input, output)                                                                      \
+    "{'model':'publishers/google/models/gemini-2.5-flash','inputConfig':" input                    \
+    ",'displayName':'x','outputConfig':" output "}"
+#define FROM_TABLE "{'instancesFormat':'bigquery','bigquerySource':{'inputUri':'bq://p1.ds.tbl'}}"
+#define FROM_FILES "{'instancesFormat':'jsonl','gcsSource':{'uris':['gs://b/a.jsonl']}}"
+#define TO_TABLE                                                                                   \
+    "{'predictionsFormat':'bigquery','bigqueryDestination':{'outputUri':'bq://p1.ds.tbl_dest'}}"
+#define TO_FILES "{'predictionsFormat':'jsonl','gcsDestination':{'outputUriPrefix':'gs://b/o'}}"
+
+/* The captured bodies, and the other spelling; a resource echoes them in one form. */
+static void test_tables_are_read_in_every_mix_with_files(void **state)
 {
-    (void)state;
-    static const char *const bodies[] = {
-        "{'model':'publishers/google/models/gemini-2.5-flash','inputConfig':{'instancesFormat':"
-        "'bigquery','bigquerySource':{'inputUri':'bq://p1.ds.tbl'}},'displayName':'x',"
-        "'outputConfig':{'predictionsFormat':'bigquery','bigqueryDestination':{'outputUri':"
-        "'bq://p1.ds.tbl_dest'}}}",
-        "{'model':'publishers/google/models/gemini-2.5-flash','inputConfig':{'instancesFormat':"
-        "'jsonl','gcsSource':{'uris':['gs://b/a.jsonl','gs://b/b*.jsonl']}},'displayName':'x',"
-        "'outputConfig':{'predictionsFormat':'bigquery','bigqueryDestination':{'outputUri':"
-        "'bq://p1'}}}",
-        BODY(",'inputConfig':1"),
-        "{'displayName':'d','model':'publishers/google/models/m','inputConfig':{'gcsSource':{"
-        "'uris':'bq://p.d.t'}}}",
+    static const struct {
+        const char *body;
+        bool in, out;
+    } cases[] = {
+        { TABLES(FROM_TABLE, TO_TABLE), true, true },
+        { TABLES(FROM_FILES, TO_TABLE), false, true },
+        { TABLES(FROM_TABLE, TO_FILES), true, false },
+        { TABLES("{'instances_format':'bigquery','bigquery_source':{'input_uri':'bq://p1.ds.tbl'}}",
+                 "{'predictions_format':'bigquery','bigquery_destination':{'output_uri':"
+                 "'bq://p1.ds.tbl_dest'}}"),
+          true, true },
+        { TABLES("{'bigquerySource':{'inputUri':'bq://p1.ds.tbl'}}",
+                 "{'bigqueryDestination':{'outputUri':'bq://p1.ds.tbl_dest'}}"),
+          true, true },
     };
 
-    for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct created c;
-        created_vertex(&c, bodies[i]);
-        assert_refused(&c, i == 2 ? "twice" : "are not supported by this version");
+        struct bq_name name;
+        created_vertex(&c, cases[i].body);
+        if (c.rc < 0)
+            fail_msg("%s: %s", cases[i].body, c.e.msg);
+        assert_int_equal(vertex_input_table(&c.arena, c.job.spec, &name), cases[i].in);
+        if (cases[i].in)
+            assert_text(name.table, "tbl");
+        assert_int_equal(vertex_output_table(&c.arena, &c.job, &name), cases[i].out);
+        if (cases[i].out) {
+            assert_text(name.project, "p1");
+            assert_text(name.dataset, "ds");
+            assert_text(name.table, "tbl_dest");
+            assert_int_not_equal(str_find(c.job.spec, STR("\"bigqueryDestination\":{\"outputUri\":"
+                                                          "\"bq://p1.ds.tbl_dest\"}")),
+                                 SIZE_MAX);
+        }
+        created_release(&c);
+    }
+}
+
+/* As the real service names what it makes; the same name at each call. */
+static void test_an_output_without_table_or_dataset_gets_their_names(void **state)
+{
+    static const struct {
+        const char *uri, *dataset, *table;
+        int64_t retry_of;
+    } cases[] = {
+        { "bq://p1", "prediction_gemini_2_5_flash_2026_11_22T10_00_00_000Z", "predictions", 0 },
+        { "bq://p1.ds", "ds", "predictions_2026_11_22T10_00_00_000Z", 0 },
+        { "bq://p1.ds.t", "ds", "t", 0 },
+        { "bq://p1.ds.t", "ds", "t_retry_2026_11_22T10_00_00_000Z", 7 },
+        { "bq://p1.ds", "ds", "predictions_2026_11_22T10_00_00_000Z", 7 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char body[1024];
+        struct created c;
+        struct bq_name name;
+        (void)snprintf(body, sizeof body,
+                       TABLES(FROM_FILES, "{'bigqueryDestination':{'outputUri':'%s'}}"),
+                       cases[i].uri);
+        created_vertex(&c, body);
+        assert_int_equal(c.rc, 0);
+        c.job.create_us = CREATE_US;
+        c.job.retry_of = cases[i].retry_of;
+        assert_true(vertex_output_table(&c.arena, &c.job, &name));
+        assert_text(name.project, "p1");
+        assert_text(name.dataset, cases[i].dataset);
+        assert_text(name.table, cases[i].table);
+        created_release(&c);
+    }
+}
+
+static void test_tables_that_cannot_be_are_refused_with_the_form_that_can(void **state)
+{
+#define SOURCE(uri) TABLES("{'bigquerySource':{'inputUri':" uri "}}", TO_FILES)
+#define DESTINATION(uri) TABLES(FROM_FILES, "{'bigqueryDestination':{'outputUri':" uri "}}")
+    static const struct {
+        const char *body, *words;
+    } cases[] = {
+        { SOURCE("'bq://ds.tbl'"), "Write it as \"bq://project.dataset.table\"" },
+        { SOURCE("'p.ds.tbl'"), "Write it as \"bq://project.dataset.table\"" },
+        { SOURCE("'bq://p.ds.tbl*'"), "Write it as \"bq://project.dataset.table\"" },
+        { SOURCE("'bq://p.ds.tbl$20240101'"), "Write it as \"bq://project.dataset.table\"" },
+        { SOURCE("''"), "inputConfig.bigquerySource.inputUri" },
+        { SOURCE("['bq://p.ds.a','bq://p.ds.b']"),
+          "Multiple BigQuery input datasets are not supported." },
+        { DESTINATION("'p.ds.t'"), "Invalid BigQuery destination path: \"p.ds.t\"" },
+        { DESTINATION("'bq://p.ds.t.u'"), "Invalid BigQuery destination path" },
+        { DESTINATION("'gs://b/o'"), "Invalid BigQuery destination path" },
+        { TABLES(FROM_TABLE,
+                 "{'predictionsFormat':'jsonl','bigqueryDestination':{'outputUri':'bq://p'}}"),
+          "\"jsonl\" does not go with a table (bq://). Write \"bigquery\"" },
+        { TABLES("{'instancesFormat':'bigquery','gcsSource':{'uris':['gs://b/a']}}", TO_FILES),
+          "\"bigquery\" does not go with files (gs://). Write \"jsonl\"" },
+        { TABLES(FROM_TABLE, TO_TABLE ",'instanceConfig':{'keyField':'id'}"),
+          "\"bigquery\" output format does not support key_field." },
+        { TABLES(FROM_TABLE, TO_TABLE ",'instance_config':{'key_field':'id'}"),
+          "\"bigquery\" output format does not support key_field." },
+        { TABLES(FROM_FILES, "{'gcsDestination':{'outputUriPrefix':'bq://p.d.t'}}"),
+          "Name it in outputConfig.bigqueryDestination.outputUri" },
+        { TABLES("{'gcsSource':{'uris':'bq://p.d.t'}}", TO_FILES),
+          "Name it in inputConfig.bigquerySource.inputUri" },
+        { TABLES("{'bigquerySource':{}}", TO_FILES), "inputUri is missing" },
+        { TABLES(FROM_TABLE, "{'predictionsFormat':'bigquery'}"), "does not go with files" },
+        { TABLES(FROM_TABLE, "{}"), "outputConfig.gcsDestination.outputUriPrefix is missing" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct created c;
+        created_vertex(&c, cases[i].body);
+        assert_refused(&c, cases[i].words);
         created_release(&c);
     }
 }
@@ -373,6 +476,24 @@ static void test_a_finished_job_has_its_output_and_counts_without_zeros(void **s
     buf_release(&out);
 }
 
+/* Trap 4: the output's place is one of a oneof, and clients query the table by its whole name. */
+static void test_a_job_that_made_a_table_names_it(void **state)
+{
+    (void)state;
+    struct job j = finished(JOB_SUCCEEDED);
+    struct buf out;
+
+    j.spec =
+        STR("{\"inputConfig\":{\"instancesFormat\":\"bigquery\",\"bigquerySource\":{\"inputUri\":"
+            "\"bq://p1.ds.tbl\"}},\"outputConfig\":{\"predictionsFormat\":\"bigquery\","
+            "\"bigqueryDestination\":{\"outputUri\":\"bq://p1\"}}}");
+    j.output = STR("bq://p1.prediction_gemini_2_5_flash_2026_11_22T10_00_00_000Z.predictions");
+    j.counters = (struct counters){ .total = 2, .succeeded = 2 };
+    write_view(&j, WITHOUT_EXTENSION, JOB_EXPIRED, &out);
+    assert_golden("vertex_table.json", buf_str(&out));
+    buf_release(&out);
+}
+
 /* Trap 3: details in a job's error crash the Gen AI SDK. */
 static void test_an_error_is_there_only_in_states_that_have_one_and_has_no_details(void **state)
 {
@@ -519,7 +640,9 @@ int main(void)
         cmocka_unit_test(test_both_spellings_and_a_single_uri_give_the_same_spec),
         cmocka_unit_test(test_input_and_output_are_found_in_a_spec),
         cmocka_unit_test(test_what_is_wrong_is_refused_by_the_name_of_its_field),
-        cmocka_unit_test(test_tables_are_refused_with_what_to_use_instead),
+        cmocka_unit_test(test_tables_are_read_in_every_mix_with_files),
+        cmocka_unit_test(test_an_output_without_table_or_dataset_gets_their_names),
+        cmocka_unit_test(test_tables_that_cannot_be_are_refused_with_the_form_that_can),
         cmocka_unit_test(test_multimodal_datasets_are_refused_with_what_to_use_instead),
         cmocka_unit_test(test_output_only_members_are_taken_and_forgotten),
         cmocka_unit_test(test_labels_and_names_are_bounded_at_their_maximum),
@@ -529,6 +652,7 @@ int main(void)
         cmocka_unit_test(test_a_resume_body_changes_only_what_it_names),
         cmocka_unit_test(test_a_new_job_is_as_the_real_service_shows_it),
         cmocka_unit_test(test_a_finished_job_has_its_output_and_counts_without_zeros),
+        cmocka_unit_test(test_a_job_that_made_a_table_names_it),
         cmocka_unit_test(test_an_error_is_there_only_in_states_that_have_one_and_has_no_details),
         cmocka_unit_test(test_a_cancelled_job_says_cancelled_as_the_real_service_does),
         cmocka_unit_test(test_an_expired_job_is_shown_as_the_setting_says),

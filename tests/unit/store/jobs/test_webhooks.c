@@ -148,6 +148,19 @@ static void test_the_end_of_a_job_is_told_to_those_who_subscribed(void **state)
     assert_memory_equal(d[0].body.p, body, strlen(body));
 }
 
+static void test_the_end_of_a_job_names_the_table_that_it_made(void **state)
+{
+    struct world *w = *state;
+    struct delivery d[8];
+
+    (void)hook(w, "p", "https://all", "");
+    struct job j = running(w);
+    j.output = STR("bq://p.d.t");
+    j = succeed(w, j);
+    assert_int_equal(due(w, d, 8), 1);
+    assert_int_not_equal(str_find(d[0].body, STR("\"output_file_uri\":\"bq://p.d.t\"")), SIZE_MAX);
+}
+
 static void test_a_jobs_own_targets_take_the_place_of_registered_ones(void **state)
 {
     struct world *w = *state;
@@ -302,6 +315,7 @@ int main(void)
         TEST(test_another_projects_webhook_is_not_there),
         TEST(test_limits_hold_at_the_most_and_one_over),
         TEST(test_the_end_of_a_job_is_told_to_those_who_subscribed),
+        TEST(test_the_end_of_a_job_names_the_table_that_it_made),
         TEST(test_a_jobs_own_targets_take_the_place_of_registered_ones),
         TEST(test_a_delivery_is_due_until_it_is_taken_and_can_be_played_again),
         TEST(test_old_deliveries_go_and_waiting_ones_stay),
