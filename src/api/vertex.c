@@ -38,8 +38,11 @@ static int output_check(struct call *c, const struct job *j, struct error *e)
 {
     struct str prefix = vertex_output_prefix(c->arena, j->spec), bucket = { 0 }, name = { 0 };
     struct error why = { 0 };
+    struct bq_name table;
     struct bucket b;
 
+    if (vertex_output_table(c->arena, j, &table))
+        return 0;                           /* the check looks whether it can be made */
     (void)gs_split(prefix, &bucket, &name); /* vertex_read has checked it */
     if (name.len > OBJECT_NAME_MAX - VERTEX_OUTPUT_NAME_BYTES ||
         str_find(name, STR("\n")) != SIZE_MAX || str_find(name, STR("\r")) != SIZE_MAX)

@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "base/log.h"
 #include "net/client/http_client.h"
+#include "store/tables/tables.h"
 
 #define CLOSE_MS 10000 /* calls under way may take so long to end */
 #define READY_BYTES_MAX ((size_t)16 * 1024)
@@ -35,6 +36,7 @@ struct serve {
     struct http_settings http;
     struct clock *clock;
     struct store *store;
+    struct tables *tables;
     struct service *service;
     struct api api;
     struct http_server *server;
@@ -71,6 +73,17 @@ static int step_store(struct serve *s, struct error *e)
     s->clock = s->o->test_clock ? clock_movable() : clock_system();
     s->store = dir ? store_open(dir, true, s->clock, e) : NULL;
     return s->store ? 0 : -1;
+}
+
+/* Nothing is loaded before a job or a call names a table. */
+static int step_tables(struct serve *s, struct error *e)
+{
+    const struct tables_limits limits = tables_limits_default();
+
+    (void)e;
+    s->tables = tables_duckdb_open(arena_textf(&s->arena, "%s/tables", store_dir(s->store)),
+                                   &limits, s->clock);
+    return 0;
 }
 
 static int refuse_open(const struct serve *s, const char *dir, struct error *e)
@@ -116,6 +129,7 @@ static int step_service(struct serve *s, struct error *e)
 {
     const struct service_env env = {
         .store = s->store,
+        .tables = s->tables,
         .clock = s->clock,
         .model = serve_model,
         .current = serve_model_current,
@@ -286,6 +300,8 @@ static void release(struct serve *s)
 {
     api_close(&s->api, s->server, CLOSE_MS);
     service_free(s->service);
+    if (s->tables)
+        s->tables->ops->close(s->tables);
     store_close(s->store);
     serve_release(&s->configs);
     arena_release(&s->arena);
@@ -295,8 +311,9 @@ static const struct {
     int (*run)(struct serve *s, struct error *e);
     enum exit_code code; /* when it fails */
 } steps[] = {
-    { step_settings, EXIT_USAGE }, { step_guard, EXIT_USAGE },      { step_store, EXIT_STOPPED },
-    { step_keys, EXIT_USAGE },     { step_service, EXIT_INTERNAL }, { step_listen, EXIT_STOPPED },
+    { step_settings, EXIT_USAGE }, { step_guard, EXIT_USAGE },    { step_store, EXIT_STOPPED },
+    { step_keys, EXIT_USAGE },     { step_tables, EXIT_STOPPED }, { step_service, EXIT_INTERNAL },
+    { step_listen, EXIT_STOPPED },
 };
 
 /* They are waited for by the main thread alone; the threads that it starts inherit the mask. */

@@ -11,6 +11,7 @@
 #include "base/sys.h"
 #include "engine/lines/ingest.h"
 #include "engine/service/job_keep.h"
+#include "engine/service/job_table.h"
 #include "engine/service/service_inner.h"
 #include "format/job/gemini.h"
 #include "format/gs.h"
@@ -156,22 +157,50 @@ static int add_uri(struct check *c, struct str uri, struct error *e)
                      STR_ARG(uri));
 }
 
-static int add_objects(struct check *c, struct error *e)
+static int check_folder(struct check *c, struct error *e)
 {
-    struct str *uri, prefix = vertex_output_prefix(&c->arena, c->job.spec), bucket, name;
+    struct str prefix = vertex_output_prefix(&c->arena, c->job.spec), bucket, name;
     struct bucket unused;
-    uint32_t count;
 
-    if (vertex_inputs(&c->arena, c->job.spec, &uri, &count, e) < 0)
-        return -1;
-    for (uint32_t i = 0; i < count; i++)
-        if (add_uri(c, uri[i], e) < 0)
-            return -1;
     if (!gs_split(prefix, &bucket, &name))
         return error_set(e, ERROR_INVALID_ARGUMENT, "the output \"%.*s\" is not a gs:// URI",
                          STR_ARG(prefix));
     if (bucket_get(c->service->env.store, &c->arena, job_scope(&c->job), bucket, &unused, e) < 0)
         return e->code == ERROR_NOT_FOUND ? no_bucket(bucket, e) : -1;
+    return 0;
+}
+
+/* The rows of a table, copied. */
+static int add_table(struct check *c, struct error *e)
+{
+    struct service_settings set;
+    struct job_input copy;
+
+    service_settings(c->service, &set);
+    if (job_table_copy(c->service, &c->arena, &c->job, set.input_bytes_max, &copy, e) < 0)
+        return -1;
+    return add_input(c, arena_copy(&c->arena, copy.name.p, copy.name.len), copy.blob, copy.bytes,
+                     e);
+}
+
+/* The output is looked at first: a table may be large. */
+static int add_objects(struct check *c, struct error *e)
+{
+    struct bq_name unused;
+    struct str *uri;
+    uint32_t count;
+
+    if (vertex_output_table(&c->arena, &c->job, &unused)
+            ? job_table_check(c->service, &c->arena, &c->job, NULL, e) < 0
+            : check_folder(c, e) < 0)
+        return -1;
+    if (vertex_input_table(&c->arena, c->job.spec, &unused))
+        return add_table(c, e);
+    if (vertex_inputs(&c->arena, c->job.spec, &uri, &count, e) < 0)
+        return -1;
+    for (uint32_t i = 0; i < count; i++)
+        if (add_uri(c, uri[i], e) < 0)
+            return -1;
     return 0;
 }
 
@@ -299,7 +328,9 @@ static int ingest_input(struct check *c, struct predictor *p, struct ingest_resu
         return -1;
     if (!c->job.options.validate_only)
         o.index_path = job_index_path(c->service, &c->arena, &in, c->job.id);
-    int rc = ingest_run(&in, &o, out, e);
+    int rc = job_table_check(c->service, &c->arena, &c->job, &in, e);
+    if (rc == 0)
+        rc = ingest_run(&in, &o, out, e);
     input_release(&in);
     return rc;
 }
@@ -389,6 +420,8 @@ static void sweep(struct service *s)
         blob_sweep(s->env.store, &removed, &e) < 0)
         log_warn("old files are not removed: %s", e.msg);
     job_keep_sweep(s);
+    if (s->env.tables && s->env.tables->ops->sweep(s->env.tables, &e) < 0)
+        log_warn("old tables are not removed: %s", e.msg);
     if (removed)
         log_info("%llu unused blobs and uploads removed", (unsigned long long)removed);
 }

@@ -9,6 +9,7 @@
 #include "base/sys.h"
 #include "engine/service/service_inner.h"
 #include "engine/service/job_metrics.h"
+#include "engine/service/job_table.h"
 #include "format/gs.h"
 #include "format/trace.h"
 #include "format/job/vertex.h"
@@ -87,6 +88,9 @@ static int put_result(struct service *s, struct arena *a, struct job *j, struct 
     struct object_new *object = arena_alloc(a, sizeof *object);
     struct file_new *file = arena_alloc(a, sizeof *file);
 
+    j->output = job_table_output(a, j);
+    if (j->output.len)
+        return 0; /* its rows are in the table */
     job_path(s, path, j->id, "output.jsonl");
     if (blob_adopt(s->env.store, path, output, &b, e) < 0)
         return -1;
@@ -140,18 +144,21 @@ static void tidy(struct service *s, const struct job *j)
     }
 }
 
-/* The answers are there but their bucket is not: the job says so and keeps them as its result. */
-static int no_permission(struct service *s, struct job *j, const struct error *why, struct error *e)
+/* The answers are there but their bucket or table cannot be written: the job says so and keeps them as its
+ * result. what: is written. */
+static int keep_answers(struct service *s, struct job *j, struct str what, const struct error *why,
+                        struct error *e)
 {
     char trace[sizeof " trace=" + TRACE_ID_BYTES];
     struct job_end end = { .to = JOB_FAILED };
     char text[ERROR_MSG_BYTES];
 
-    (void)snprintf(text, sizeof text,
-                   "Cannot write %.*s/predictions.jsonl: %.300s. The answers are kept: `tranche "
-                   "results %lld` fetches them.",
-                   STR_ARG(j->output), why->msg, (long long)j->id);
-    j->error = ERROR_PERMISSION_DENIED;
+    (void)snprintf(
+        text, sizeof text,
+        "Cannot write %.*s: %.300s. The answers are kept: `tranche results %lld` fetches "
+        "them.",
+        STR_ARG(what), why->msg, (long long)j->id);
+    j->error = why->code == ERROR_NOT_FOUND ? ERROR_PERMISSION_DENIED : why->code;
     j->error_message = str_of(text);
     j->output = (struct str){ 0 }; /* nothing is there */
     int rc = job_finish(s->env.store, j, &end, e);
@@ -176,7 +183,8 @@ int job_output_finish(struct service *s, struct arena *a, struct job *j, enum jo
     if (rc < 0 && end.object &&
         (e->code == ERROR_NOT_FOUND || e->code == ERROR_PERMISSION_DENIED)) {
         struct error why = *e;
-        return no_permission(s, j, &why, e);
+        const char *file = arena_textf(a, "%.*s/predictions.jsonl", STR_ARG(j->output));
+        return keep_answers(s, j, str_of(file), &why, e);
     }
     if (rc < 0)
         return -1;
@@ -187,6 +195,20 @@ int job_output_finish(struct service *s, struct arena *a, struct job *j, enum jo
     job_metrics_end(j);
     tidy(s, j);
     return 0;
+}
+
+int job_output_keep(struct service *s, struct arena *a, struct job *j, struct blob_hasher *output,
+                    const struct error *why, struct error *e)
+{
+    struct str table = job_table_output(a, j);
+    char path[SERVICE_PATH_BYTES];
+    struct blob b = { 0 };
+
+    job_path(s, path, j->id, "output.jsonl");
+    if (blob_adopt(s->env.store, path, output, &b, e) < 0)
+        return -1;
+    j->result = b.id;
+    return keep_answers(s, j, table, why, e);
 }
 
 int job_output_fail(struct service *s, struct job *j, const struct error *why, struct error *e)

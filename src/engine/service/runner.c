@@ -12,6 +12,7 @@
 #include "engine/lines/line_index.h"
 #include "engine/service/job_files.h"
 #include "engine/service/job_keep.h"
+#include "engine/service/job_table.h"
 #include "engine/service/service_inner.h"
 #include "engine/service/job_metrics.h"
 #include "format/trace.h"
@@ -37,6 +38,7 @@ struct runner {
     uint64_t save_due_ns;
     uint64_t done_before; /* lines, before this stretch */
     bool closing;         /* no line is run any more: only the end is made */
+    bool delivering;      /* all answers are there, and only the output's table is not */
     uint32_t handed_over; /* lines that another batch service has */
     char dir[SERVICE_PATH_BYTES], output[SERVICE_PATH_BYTES];
 };
@@ -337,6 +339,22 @@ static void cancel_remote(struct runner *r)
     remote_close(work.remote);
 }
 
+/* ---- The end ---- */
+
+/* The finished rows become the job's object, file or table. A table that cannot be written now is tried again, as
+ * long as that may help: the answers are paid. */
+static int deliver(struct runner *r, enum job_state to, struct error *e)
+{
+    struct service *s = r->service;
+
+    close_files(r); /* once it is final, a retry may read them */
+    if (job_table_write(s, &r->arena, &r->job, &r->input, r->output, e) == 0)
+        return job_output_finish(s, &r->arena, &r->job, to, r->hasher, e);
+    struct error why = *e;
+    r->delivering = job_table_may_pass(&why);
+    return r->delivering ? -1 : job_output_keep(s, &r->arena, &r->job, r->hasher, &why, e);
+}
+
 /* ---- Ending early ---- */
 
 static void set_reason(struct job *j, enum stop_reason why)
@@ -376,10 +394,8 @@ static int close_out(struct runner *r, enum stop_reason why, struct error *e)
     if (closeout_run(&c, &r->job.counters, e) < 0 || render_finish(r->render, e) < 0)
         return -1;
     r->job.counters.total = r->ingest.lines;
-    close_files(r);
     set_reason(&r->job, why);
-    return job_output_finish(r->service, &r->arena, &r->job,
-                             why == STOP_EXPIRE ? JOB_EXPIRED : JOB_CANCELLED, r->hasher, e);
+    return deliver(r, why == STOP_EXPIRE ? JOB_EXPIRED : JOB_CANCELLED, e);
 }
 
 /* ---- After a stretch ---- */
@@ -444,8 +460,7 @@ static int work(struct runner *r, struct error *e)
     switch (end) {
     case PIPELINE_DONE:
         job_keep_finish(&r->keep, r->spool, r->render, &r->job);
-        close_files(r); /* once it is final, a retry may read them */
-        return job_output_finish(r->service, &r->arena, &r->job, JOB_SUCCEEDED, r->hasher, e);
+        return deliver(r, JOB_SUCCEEDED, e);
     case PIPELINE_BUDGET:
         return give_back(r, JOB_PAUSED, "budget", e);
     case PIPELINE_ERRORS:
@@ -458,10 +473,16 @@ static int work(struct runner *r, struct error *e)
 
 /* ---- Failing ---- */
 
-/* While another service works on it the job waits rather than fails: that work is paid. */
+/* While another service works on it, or its answers only have to be written, the job waits rather than fails: that
+ * work is paid. */
+static bool is_paid(const struct runner *r)
+{
+    return r->handed_over || r->delivering;
+}
+
 static bool passes(const struct runner *r, enum error_code code)
 {
-    return r->handed_over || code == ERROR_RESOURCE_EXHAUSTED || code == ERROR_CANCELLED ||
+    return is_paid(r) || code == ERROR_RESOURCE_EXHAUSTED || code == ERROR_CANCELLED ||
            error_retryable(code);
 }
 
@@ -491,7 +512,7 @@ static void after_failure(struct runner *r, const struct error *why)
     close_files(r);
     if (counters_done(&r->job.counters) > r->done_before)
         r->self->failures = 0;
-    if (why->code != ERROR_RESOURCE_EXHAUSTED && !r->handed_over)
+    if (why->code != ERROR_RESOURCE_EXHAUSTED && !is_paid(r))
         r->self->failures++;
     if (passes(r, why->code) && r->self->failures < SESSION_FAILURES_MAX) {
         r->self->retry_ns = service_now_ns(s) + FULL_RETRY_S * NS_PER_S;

@@ -13,6 +13,8 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "engine/lines/peek.h"
+#include "engine/service/job_table.h"
+#include "format/bigquery/name.h"
 #include "format/job/gemini.h"
 #include "predict/fake/script.h"
 
@@ -28,6 +30,7 @@ static void release(struct service *s)
     for (uint32_t i = 0; i < s->hub_count; i++)
         hub_free(s->hub[i].hub);
     upstream_servers_free(s->servers);
+    tables_cancel_release(&s->table_cancel);
     cond_destroy(&s->check_wake);
     lock_destroy(&s->lock);
     chan_free(s->wake);
@@ -68,6 +71,7 @@ struct service *service_start(const struct service_env *env, const struct servic
     s->set = *set;
     lock_init(&s->lock);
     cond_init(&s->check_wake);
+    tables_cancel_init(&s->table_cancel);
     s->wake = chan_new(1);
     s->servers = upstream_servers_new(env->clock);
     atomic_init(&s->halt, false);
@@ -123,6 +127,7 @@ void service_drain(struct service *s)
         atomic_store(&s->halt, true);
         still = stands_still(s);
         unlock(&s->lock);
+        tables_cancel_now(&s->table_cancel);
         service_wake(s);
         if (!still)
             clock_system()->sleep_ns(clock_system(), pause_ns);
@@ -399,11 +404,20 @@ int job_input_open(struct service *s, struct arena *a, int64_t id, struct input 
             break;
         opened++;
     }
-    if (opened == count)
-        return input_open_fds(in, src, count, e);
-    while (opened > 0)
-        (void)close(src[--opened].fd);
-    return error_wrap(e, "the job's input");
+    if (opened < count) {
+        while (opened > 0)
+            (void)close(src[--opened].fd);
+        return error_wrap(e, "the job's input");
+    }
+    if (input_open_fds(in, src, count, e) < 0)
+        return -1;
+    for (uint32_t i = 0; i < count; i++) {
+        if (job_table_is_copy(pin[i].name) && job_table_begin(&in->file[i], e) < 0) {
+            input_release(in);
+            return -1;
+        }
+    }
+    return 0;
 }
 
 struct line_rules job_rules(const struct job *j)
@@ -545,6 +559,15 @@ static int open_result(struct service *s, int64_t blob, uint64_t *bytes, struct 
     return fd;
 }
 
+static int in_table(const struct job *j, struct error *e)
+{
+    return error_set(
+        e, ERROR_FAILED_PRECONDITION,
+        "The job's results are the table %.*s. Read them there, or with `tranche table "
+        "export`.",
+        STR_ARG(j->output));
+}
+
 int service_results(struct service *s, const struct job *j, uint64_t *bytes, struct error *e)
 {
     char path[SERVICE_PATH_BYTES];
@@ -553,6 +576,8 @@ int service_results(struct service *s, const struct job *j, uint64_t *bytes, str
 
     if (j->result)
         return open_result(s, j->result, bytes, e);
+    if (job_state_final(j->state) && bq_is(j->output))
+        return in_table(j, e);
     /* The last is there for the moment between the last row and the job's end. */
     static const char *const names[] = { "output.jsonl.partial", "output.jsonl" };
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
@@ -620,6 +645,8 @@ int service_results_done(struct service *s, const struct job *j, uint64_t *bytes
 
     if (j->result)
         return open_result(s, j->result, bytes, e);
+    if (job_state_final(j->state) && bq_is(j->output))
+        return in_table(j, e);
     job_path(s, dir, j->id, NULL);
     if (access(dir, F_OK) < 0)
         return error_set(e, ERROR_NOT_FOUND, "the job has no results yet");

@@ -47,8 +47,10 @@ struct service_settings {
     uint32_t weight_count;
 };
 
+struct tables;
 struct service_env {
     struct store *store;
+    struct tables *tables; /* what bq:// names; NULL: none */
     struct clock *clock;
     /* The model of a name, or NULL with NOT_FOUND; what it points to lives as long as the program. Two
      * pointers are two models, with a session each. */

@@ -18,6 +18,7 @@
 #include "engine/service/scheduler.h"
 #include "engine/service/service.h"
 #include "store/objects/blob.h"
+#include "store/tables/tables.h"
 
 #define SERVICE_PATH_BYTES 4096
 #define SESSION_FAILURES_MAX 3 /* in a row without a line done; then the job fails */
@@ -39,9 +40,10 @@ struct service {
     struct service_env env;
     struct upstream_servers *servers;
     pthread_t scheduler;
-    struct chan *wake;    /* holds something: the scheduler is to look */
-    atomic_bool halt;     /* set with draining: checkers give up soon */
-    pthread_mutex_t lock; /* guards all below */
+    struct chan *wake;                 /* holds something: the scheduler is to look */
+    atomic_bool halt;                  /* set with draining: checkers give up soon */
+    struct tables_cancel table_cancel; /* of their queries; asked with halt */
+    pthread_mutex_t lock;              /* guards all below */
     struct service_settings set;
     struct entry *entry; /* in order of ids */
     size_t entry_count;
@@ -104,6 +106,9 @@ void *runner_run(void *arg); /* the struct running */
  * NULL: there is none. */
 int job_output_finish(struct service *s, struct arena *a, struct job *j, enum job_state to,
                       struct blob_hasher *output, struct error *e) FALLIBLE;
+/* Moves j to FAILED, because its table cannot be made, and keeps the finished output as its result. */
+int job_output_keep(struct service *s, struct arena *a, struct job *j, struct blob_hasher *output,
+                    const struct error *why, struct error *e) FALLIBLE;
 /* Moves j to FAILED with this error, without an output. */
 int job_output_fail(struct service *s, struct job *j, const struct error *why,
                     struct error *e) FALLIBLE;
