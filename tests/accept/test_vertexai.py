@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+import bq
 from server import lines
 
 aiplatform = pytest.importorskip("google.cloud.aiplatform")
@@ -52,3 +53,75 @@ def test_a_job_is_cancelled(server, client):
 def test_the_job_service_client_lists_by_filter(server, client):
     jobs = aiplatform.BatchPredictionJob.list(filter='state="JOB_STATE_SUCCEEDED"')
     assert all(job.state.name == "JOB_STATE_SUCCEEDED" for job in jobs)
+
+
+# ---- Tables ----
+
+def wait(job):
+    while not job.has_ended:
+        job.refresh()
+    assert job.has_succeeded, job.error
+    return job
+
+
+@pytest.fixture(scope="module")
+def requests(server):
+    bq.table(server, "p1.vertexai.requests", {"id": "INTEGER", "request": "STRING"},
+             [{"id": i, "request": bq.request(f"request {i}")} for i in range(3)])
+    return "bq://p1.vertexai.requests"
+
+
+@pytest.mark.parametrize("prefix, begins", [
+    ("bq://p1.vertexai.out", "bq://p1.vertexai.out"),
+    ("bq://p1.vertexai", "bq://p1.vertexai.predictions_"),
+    ("bq://p1", "bq://p1.gen_ai_batch_prediction.predictions_"),
+    (None, "bq://p1.gen_ai_batch_prediction.predictions_"),
+])
+def test_a_table_is_run_with_each_form_of_a_destination(server, client, requests, prefix, begins):
+    from vertexai.batch_prediction import BatchPredictionJob
+    more = {"output_uri_prefix": prefix} if prefix else {}
+    job = wait(BatchPredictionJob.submit(source_model="gemini-2.5-flash", input_dataset=requests, **more))
+    assert job.output_location.startswith(begins)
+    rows = bq.rows(server, job.output_location)
+    assert [bq.answer(row) for row in rows] == [f"echo: request {i}" for i in range(3)]
+
+
+def test_a_table_becomes_lines(server, client, requests):
+    from vertexai.batch_prediction import BatchPredictionJob
+    server.upload("vbucket3", "x", "")
+    job = wait(BatchPredictionJob.submit(source_model="gemini-2.5-flash", input_dataset=requests,
+                                         output_uri_prefix="gs://vbucket3/out"))
+    bucket, _, prefix = job.output_location.removeprefix("gs://").partition("/")
+    rows = server.download(bucket, prefix + "/predictions.jsonl").splitlines()
+    assert [json.loads(row)["id"] for row in rows] == [0, 1, 2]
+
+
+def test_aiplatform_writes_lines_into_a_table(server, client):
+    """As pyrtex does: the name is found in output_info, without its scheme."""
+    server.upload("vbucket4", "in.jsonl", lines(2))
+    job = aiplatform.BatchPredictionJob.submit(
+        job_display_name="d", model_name="publishers/google/models/gemini-2.5-flash",
+        instances_format="jsonl", predictions_format="bigquery", gcs_source="gs://vbucket4/in.jsonl",
+        bigquery_destination_prefix="bq://p1.vertexai.lines")
+    job.wait_for_completion()
+    table = job.output_info.bigquery_output_table.replace("bq://", "")
+    assert table == "p1.vertexai.lines" and not job.output_info.bigquery_output_dataset
+    assert [row["key"] for row in bq.rows(server, table)] == ["k0", "k1"]
+
+
+def test_aiplatform_reads_a_table(server, client, requests):
+    job = aiplatform.BatchPredictionJob.submit(
+        job_display_name="d", model_name="publishers/google/models/gemini-2.5-flash",
+        instances_format="bigquery", predictions_format="bigquery", bigquery_source=requests,
+        bigquery_destination_prefix="p1.vertexai.copied")
+    job.wait_for_completion()
+    assert len(bq.rows(server, job.output_info.bigquery_output_table)) == 3
+
+
+def test_a_key_field_beside_a_table_is_refused_in_googles_words(server, client, requests):
+    from google.api_core import exceptions
+    with pytest.raises(exceptions.InvalidArgument, match="does not support key_field"):
+        aiplatform.BatchPredictionJob.submit(
+            job_display_name="d", model_name="publishers/google/models/gemini-2.5-flash",
+            instances_format="bigquery", predictions_format="bigquery", bigquery_source=requests,
+            bigquery_destination_prefix="bq://p1.vertexai.keyed", key_field="id")

@@ -35,6 +35,7 @@ static const struct fact {
     { { "endTime" }, TEXT(end_time) },
     { { "error", "message" }, TEXT(error) },
     { { "outputInfo", "gcsOutputDirectory" }, TEXT(output) },
+    { { "outputInfo", "bigqueryOutputTable" }, TEXT(output) },
     { { "completionStats", "successfulCount" }, COUNT(counters.succeeded) },
     { { "completionStats", "failedCount" }, COUNT(counters.failed) },
     { { "tranche", "pauseReason" }, TEXT(pause_reason) },

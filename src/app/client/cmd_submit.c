@@ -17,6 +17,7 @@
 #include "base/random.h"
 #include "base/sys.h"
 #include "base/env.h"
+#include "format/bigquery/name.h"
 
 #define BODY_BYTES_MAX ((size_t)1024 * 1024)
 #define TEXT_BYTES_MAX ((size_t)4 * 1024 * 1024)
@@ -42,6 +43,7 @@ struct submit {
     uint32_t count;
     const char *file; /* here, for the rows; NULL: they stay with the service */
     bool uploaded;    /* the first input was a file */
+    bool table;       /* the input is a table */
     char random[2 * RANDOM_BYTES + 1];
     char stamp[STAMP_BYTES]; /* names what this submission puts into the bucket */
     struct str text;         /* of the new job */
@@ -111,12 +113,33 @@ static const char *bucket_of(struct submit *s)
     return out;
 }
 
+/* A name that is not a path here. */
+static bool is_remote(const char *name)
+{
+    return gs_is(str_of(name)) || bq_is(str_of(name));
+}
+
+static int check_table(const char *uri, struct error *e)
+{
+    struct bq_name name;
+
+    if (bq_split(str_of(uri), &name) && name.table.len)
+        return 0;
+    return error_set(e, ERROR_INVALID_ARGUMENT,
+                     "%s does not name a table; write it as bq://PROJECT.DATASET.TABLE", uri);
+}
+
 /* All must be readable before the first is sent. */
 static int check_files(const char *const *input, uint32_t count, bool *local, struct error *e)
 {
     struct gs at;
 
     for (uint32_t i = 0; i < count; i++) {
+        if (bq_is(str_of(input[i])))
+            return count == 1 ? check_table(input[i], e)
+                              : error_set(e, ERROR_INVALID_ARGUMENT,
+                                          "a table is the only input of its job; name a view over "
+                                          "several");
         if (gs_is(str_of(input[i]))) {
             if (gs_read(input[i], &at, e) < 0)
                 return -1;
@@ -160,10 +183,11 @@ static int place_inputs(struct submit *s, const char *const *input, struct error
     if (check_files(input, s->count, &local, e) < 0 ||
         (local && remote_want_bucket(s->client, str_of(bucket_of(s)), e) < 0))
         return -1;
-    s->uploaded = !gs_is(str_of(input[0]));
+    s->table = bq_is(str_of(input[0]));
+    s->uploaded = !is_remote(input[0]);
     s->uri = arena_array(&s->client->arena, s->count, sizeof *s->uri);
     for (uint32_t i = 0; i < s->count; i++) {
-        s->uri[i] = gs_is(str_of(input[i])) ? input[i] : upload_file(s, input[i], i + 1, e);
+        s->uri[i] = is_remote(input[i]) ? input[i] : upload_file(s, input[i], i + 1, e);
         if (!s->uri[i])
             return -1;
     }
@@ -198,7 +222,16 @@ static int place_output(struct submit *s, struct error *e)
 
     s->output = s->file ? NULL : s->o->output;
     if (s->output)
-        return gs_read(s->output, &at, e);
+        return bq_is(str_of(s->output)) ? 0 : gs_read(s->output, &at, e);
+    if (s->table && s->file)
+        return error_set(
+            e, ERROR_INVALID_ARGUMENT,
+            "the answers to a table go to a table or to objects: -o bq://PROJECT.DATASET.TABLE "
+            "or -o gs://BUCKET/PREFIX");
+    if (s->table) { /* as the Gen AI SDK names it */
+        s->output = arena_textf(&s->client->arena, "%s_dest_%s", s->uri[0], s->stamp);
+        return 0;
+    }
     if (gs_read(s->uri[0], &at, e) < 0)
         return -1;
     buf_addf(&name, "outputs/%s", s->stamp);
@@ -238,6 +271,35 @@ static void write_extension(const struct submit *s, struct json_writer *w)
     json_end(w);
 }
 
+static void write_input(const struct submit *s, struct json_writer *w)
+{
+    json_object(w, "inputConfig");
+    json_add_c(w, "instancesFormat", s->table ? "bigquery" : "jsonl");
+    json_object(w, s->table ? "bigquerySource" : "gcsSource");
+    if (s->table) {
+        json_add_c(w, "inputUri", s->uri[0]);
+    } else {
+        json_array(w, "uris");
+        for (uint32_t i = 0; i < s->count; i++)
+            json_add_c(w, NULL, s->uri[i]);
+        json_end(w);
+    }
+    json_end(w);
+    json_end(w);
+}
+
+static void write_output(const struct submit *s, struct json_writer *w)
+{
+    bool table = bq_is(str_of(s->output));
+
+    json_object(w, "outputConfig");
+    json_add_c(w, "predictionsFormat", table ? "bigquery" : "jsonl");
+    json_object(w, table ? "bigqueryDestination" : "gcsDestination");
+    json_add_c(w, table ? "outputUri" : "outputUriPrefix", s->output);
+    json_end(w);
+    json_end(w);
+}
+
 static void write_body(const struct submit *s, struct buf *out)
 {
     struct json_writer w = JSON_WRITER(out);
@@ -246,21 +308,8 @@ static void write_body(const struct submit *s, struct buf *out)
     json_addf(&w, "displayName", "%s%s", s->o->name ? "" : "tranche-",
               s->o->name ? s->o->name : s->stamp);
     json_add_c(&w, "model", s->model);
-    json_object(&w, "inputConfig");
-    json_add_c(&w, "instancesFormat", "jsonl");
-    json_object(&w, "gcsSource");
-    json_array(&w, "uris");
-    for (uint32_t i = 0; i < s->count; i++)
-        json_add_c(&w, NULL, s->uri[i]);
-    json_end(&w);
-    json_end(&w);
-    json_end(&w);
-    json_object(&w, "outputConfig");
-    json_add_c(&w, "predictionsFormat", "jsonl");
-    json_object(&w, "gcsDestination");
-    json_add_c(&w, "outputUriPrefix", s->output);
-    json_end(&w);
-    json_end(&w);
+    write_input(s, &w);
+    write_output(s, &w);
     write_labels(&s->o->label, &w);
     if (!s->client->google)
         write_extension(s, &w);
@@ -358,7 +407,7 @@ static int submit(struct client *c, const struct arguments *given, enum exit_cod
     struct submit job = { .client = c, .o = o, .count = given->count }, *s = &job;
     const char *const *input = given->argument;
 
-    s->file = o->output && !gs_is(str_of(o->output)) ? o->output : NULL;
+    s->file = o->output && !is_remote(o->output) ? o->output : NULL;
     if (check(s, e) < 0 || place_inputs(s, input, e) < 0 || place_output(s, e) < 0 ||
         create(s, e) < 0)
         return -1;
@@ -380,7 +429,7 @@ static int check_options(const struct submit_options *o, uint32_t count, struct 
     if (!submit_to_given(&o->to)) {
         if (count == 0)
             return error_set(e, ERROR_INVALID_ARGUMENT, "INPUT is missing");
-        if (!o->output || gs_is(str_of(o->output)))
+        if (!o->output || is_remote(o->output))
             return 0;
         if (!o->watch)
             return error_set(
@@ -442,8 +491,8 @@ static const struct option_spec options[] = {
     OPT_MODEL("model", 'm', model, "model that answers (default $TRANCHE_MODEL)"),
     OPT_TEXT(
         "output", 'o', output, "GS",
-        "folder for the answers, gs://BUCKET/PREFIX (default: dest beside the first input); with "
-        "--watch or --to a file here"),
+        "folder for the answers, gs://BUCKET/PREFIX (default: dest beside the first input), or a "
+        "new table, bq://PROJECT.DATASET.TABLE; with --watch or --to a file here"),
     OPT_TEXT("name", 0, name, "TEXT", "display name"),
     OPT_LIST("label", 0, label, "KEY=VALUE", "label of the job; may be given several times"),
     OPT_TEXT("bucket", 0, bucket, "NAME", "bucket for local files (default tranche-PROJECT)"),
@@ -467,8 +516,9 @@ const struct command command_submit = {
     .summary = "create a job from files or objects and print its number",
     .arguments = "INPUT...",
     .about =
-        "INPUT is a file of JSON lines, which is uploaded first, or gs://BUCKET/NAME, with "
-        "wildcards in quotes. With --watch and --validate-only the exit code is that of "
+        "INPUT is a file of JSON lines, which is uploaded first, gs://BUCKET/NAME, with "
+        "wildcards in quotes, or the table bq://PROJECT.DATASET.TABLE. With --watch and "
+        "--validate-only the exit code is that of "
         "`tranche watch`.\n"
         "\n"
         "With --to the job goes to Google's own batch service at its half price: INPUT and "
