@@ -17,22 +17,15 @@
 #define LOGGED_PATH_BYTES 200
 
 static const struct route *const tables[] = {
-    api_vertex_routes,
-    api_storage_routes,
-    api_files_routes,
-    api_gemini_routes,
-    api_extension_routes,
-    api_online_routes,
-    api_embed_routes,
-    api_webhooks_routes,
-    api_admin_routes,
-    api_upstreams_routes,
-    NULL,
+    api_vertex_routes,   api_storage_routes,   api_bigquery_routes,  api_files_routes,
+    api_gemini_routes,   api_extension_routes, api_online_routes,    api_embed_routes,
+    api_webhooks_routes, api_admin_routes,     api_upstreams_routes, NULL,
 };
 
 /* The routes of calls that match none: they only choose the form of the error. */
 static const struct route unknown = { .pattern = "" };
 static const struct route unknown_storage = { .pattern = "", .flags = ROUTE_STORAGE };
+static const struct route unknown_bigquery = { .pattern = "", .flags = ROUTE_BIGQUERY };
 
 static const char *const method_names[] = {
     [HTTP_GET] = "GET",         [HTTP_HEAD] = "HEAD",   [HTTP_POST] = "POST",
@@ -53,6 +46,7 @@ void api_close(struct api *a, struct http_server *s, uint32_t timeout_ms)
         api_events_end(a->events);
     if (a->sender)
         webhook_sender_end(a->sender);
+    queries_stop(a->queries);
     http_server_free(s, timeout_ms);
     later_free(a->later);
     webhook_sender_free(a->sender);
@@ -70,6 +64,15 @@ static bool is_storage(struct str path)
     return at != SIZE_MAX;
 }
 
+static const struct route *unknown_route(struct str path)
+{
+    if (is_storage(path))
+        return &unknown_storage;
+    bool bigquery =
+        str_find(path, STR("/bigquery/v2/")) != SIZE_MAX || str_starts(path, STR("/projects/"));
+    return bigquery ? &unknown_bigquery : &unknown;
+}
+
 /* Finds the route. False: there is none, and the call is answered. */
 static bool dispatch(struct call *c)
 {
@@ -78,7 +81,7 @@ static bool dispatch(struct call *c)
     enum route_result result = route_find(tables, http_method(c->http), path, c->arena, &m);
     char message[ERROR_MSG_BYTES];
 
-    c->route = m.route ? m.route : is_storage(path) ? &unknown_storage : &unknown;
+    c->route = m.route ? m.route : unknown_route(path);
     c->version = m.version;
     c->param_count = m.param_count;
     for (uint32_t i = 0; i < m.param_count; i++)
@@ -101,7 +104,7 @@ static bool dispatch(struct call *c)
 }
 
 /* The API whose words refuse a caller. */
-enum dialect_words { WORDS_VERTEX, WORDS_GEMINI, WORDS_STORAGE, WORDS_COUNT };
+enum dialect_words { WORDS_VERTEX, WORDS_GEMINI, WORDS_STORAGE, WORDS_BIGQUERY, WORDS_COUNT };
 
 // clang-format off
 static const struct {
@@ -124,6 +127,10 @@ static const struct {
         { 401, "required", "Anonymous caller does not have storage access." },
         { 401, "authError", "Invalid Credentials" },
     },
+    [WORDS_BIGQUERY] = {
+        { 401, "required", "Login Required." },
+        { 401, "authError", "Invalid Credentials" },
+    },
 };
 // clang-format on
 
@@ -135,6 +142,8 @@ static enum dialect_words words_of(const struct call *c)
 
     if (c->route->flags & ROUTE_STORAGE)
         return WORDS_STORAGE;
+    if (c->route->flags & ROUTE_BIGQUERY)
+        return WORDS_BIGQUERY;
     for (size_t i = 0; i < ARRAY_LEN(not_gemini); i++)
         if (str_find(path, str_of(not_gemini[i])) != SIZE_MAX)
             return WORDS_VERTEX;

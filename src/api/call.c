@@ -46,8 +46,24 @@ static const struct {
 struct failure {
     int http;
     const char *status, *reason, *message;
-    bool own_reason; /* the caller's: shown in every dialect */
+    const char *location; /* BigQuery's; or NULL */
+    bool own_reason;      /* the caller's: shown in every dialect */
 };
+
+/* BigQuery's words for some of them. */
+static const char *bigquery_reason(int http, const char *reason)
+{
+    switch (http) {
+    case 403:
+        return "accessDenied";
+    case 409:
+        return "duplicate";
+    case 503:
+        return "backendError";
+    default:
+        return reason;
+    }
+}
 
 static size_t status_index(int http)
 {
@@ -98,7 +114,8 @@ static void write_google(const struct failure *f, struct json_writer *w)
     json_end(w);
 }
 
-static void write_storage(const struct failure *f, struct json_writer *w)
+/* Cloud Storage's form, and BigQuery's, which has a status too. */
+static void write_errors(const struct failure *f, bool status, struct json_writer *w)
 {
     write_error(f, w);
     json_array(w, "errors");
@@ -106,8 +123,14 @@ static void write_storage(const struct failure *f, struct json_writer *w)
     json_add_c(w, "message", f->message);
     json_add_c(w, "domain", "global");
     json_add_c(w, "reason", f->reason);
+    if (f->location) {
+        json_add_c(w, "location", f->location);
+        json_add_c(w, "locationType", "parameter");
+    }
     json_end(w);
     json_end(w);
+    if (status)
+        json_add_c(w, "status", f->status);
     json_end(w);
     json_end(w);
 }
@@ -122,8 +145,8 @@ static void reply_failure(struct call *c, const struct failure *f)
         http_set_header(c->http, "WWW-Authenticate", STR("Bearer realm=\"tranche\""));
     if (flags & ROUTE_TEXT)
         buf_add_c(&body, f->message);
-    else if (flags & ROUTE_STORAGE)
-        write_storage(f, &w);
+    else if (flags & (ROUTE_STORAGE | ROUTE_BIGQUERY))
+        write_errors(f, flags & ROUTE_BIGQUERY, &w);
     else
         write_google(f, &w);
     buf_add_char(&body, '\n');
@@ -131,8 +154,27 @@ static void reply_failure(struct call *c, const struct failure *f)
                &body);
 }
 
+void call_fail_reason(struct call *c, const struct error *e, const struct bq_reason *why)
+{
+    size_t i = status_index(why->http);
+
+    assert(i < STATUS_COUNT);
+    reply_failure(c, &(struct failure){
+                         .http = why->http,
+                         .status = statuses[i].status,
+                         .reason = why->reason,
+                         .location = why->location,
+                         .message = public_message(c, e),
+                     });
+}
+
 void call_fail(struct call *c, const struct error *e)
 {
+    if (c->route->flags & ROUTE_BIGQUERY) {
+        const struct bq_reason why = bq_reason_of(e, BQ_IN_CALL);
+        call_fail_reason(c, e, &why);
+        return;
+    }
     int http = error_http(e->code);
     size_t i = status_index(http);
 
@@ -168,10 +210,13 @@ void call_fail_as(struct call *c, int status, const char *reason, const char *me
     size_t i = status_index(status);
 
     assert(i < STATUS_COUNT);
+    const char *usual = c->route->flags & ROUTE_BIGQUERY
+                            ? bigquery_reason(status, statuses[i].reason)
+                            : statuses[i].reason;
     reply_failure(c, &(struct failure){
                          .http = status,
                          .status = statuses[i].status,
-                         .reason = reason ? reason : statuses[i].reason,
+                         .reason = reason ? reason : usual,
                          .message = message,
                          .own_reason = reason != NULL,
                      });

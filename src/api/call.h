@@ -5,7 +5,7 @@
  *
  * Shape:   a handler answers its call exactly once, by call_reply, call_fail or a reply of http_server.
  *          A body that is kept is JSON (call_json). Error bodies are Google's: {"error": {"code",
- *          "message", "status"}}, with errors[] for Cloud Storage, or plain text.
+ *          "message", "status"}}, with errors[] for Cloud Storage and BigQuery, or plain text.
  * Errors:  INTERNAL is logged and answered without its message, which may name paths.
  * Threads: a call belongs to one thread at a time: the connection's until its body is in, then a
  *          worker's. The arena dies with the call.
@@ -20,6 +20,7 @@
 #include "format/trace.h"
 #include "base/json.h"
 #include "base/json_write.h"
+#include "format/bigquery/reason.h"
 
 /* One API call. It lives as long as its http_call; a handler that answers later keeps the pointer. */
 struct call {
@@ -50,6 +51,8 @@ void call_fail(struct call *c, const struct error *e);
  * ("conditionNotMet"), else that of an ErrorInfo in details ("API_KEY_INVALID"). NULL: the usual reason,
  * or no details. */
 void call_fail_as(struct call *c, int status, const char *reason, const char *message);
+/* As call_fail for a call in BigQuery's form, with that form's status, reason and, unless NULL, location. */
+void call_fail_reason(struct call *c, const struct error *e, const struct bq_reason *why);
 /* Its trace for requests that may outlive it, in the arena; NULL: none. */
 const struct trace *call_trace(const struct call *c, struct arena *a);
 /* NOT_FOUND in the words of Google's clients. */

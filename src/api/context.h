@@ -9,6 +9,7 @@
 
 #include <stdatomic.h>
 
+#include "engine/query/query.h"
 #include "engine/service/service.h"
 #include "predict/model.h"
 #include "store/store.h"
@@ -16,6 +17,8 @@
 struct api {
     struct store *store;
     struct service *service;
+    struct tables *tables;   /* datasets, tables, SQL */
+    struct queries *queries; /* jobs on them; api_close stops it */
     struct clock *clock;
     /* The configured models. Each table lives as long as the program; a reload of the configuration
      * stores another one here. */

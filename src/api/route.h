@@ -22,10 +22,11 @@
 
 struct call;
 enum route_flags {
-    ROUTE_PUBLIC = 1,  /* no key is needed; who is zeroed then */
-    ROUTE_STORAGE = 2, /* errors as GCS writes them, with errors[] */
-    ROUTE_TEXT = 4,    /* errors as plain text */
-    ROUTE_WAITS = 8,   /* handle writes to the store or a file: it runs on a thread of later.h */
+    ROUTE_PUBLIC = 1,    /* no key is needed; who is zeroed then */
+    ROUTE_STORAGE = 2,   /* errors as GCS writes them, with errors[] */
+    ROUTE_TEXT = 4,      /* errors as plain text */
+    ROUTE_BIGQUERY = 16, /* errors as BigQuery writes them, with errors[] and a status */
+    ROUTE_WAITS = 8,     /* handle writes to the store or a file: it runs on a thread of later.h */
 };
 struct route {
     enum http_method method;
