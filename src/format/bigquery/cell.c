@@ -132,6 +132,8 @@ static int read_float(struct arena *a, const struct bq_field *f, struct str text
         if (end == copy + s.len && isfinite(v)) {
             struct buf b = BUF_INIT(64);
             buf_add_double(&b, v);
+            if (!strpbrk(b.p, ".e"))
+                buf_add_c(&b, ".0");
             *out = cell_of(a, b.p);
             buf_release(&b);
             return 0;
