@@ -136,7 +136,7 @@ int local_job_input(struct local_job *j, const char *const *paths, uint32_t coun
     }
     if (!j->rows)
         return foreign_check(&j->input, e);
-    return rows_open(&j->sheet, j->rows, &j->input, output, e);
+    return rows_begin(&j->sheet, j->rows, &j->input, output, e);
 }
 
 void local_job_name(const struct local_job *j, const char *upstream, char out[LOCAL_JOB_NAME_BYTES])

@@ -88,8 +88,8 @@ static int add_input(struct sheet *s, struct input *in, uint32_t i, char *bytes,
     return 0;
 }
 
-int rows_open(struct sheet *out, const struct rows_options *o, struct input *in, const char *output,
-              struct error *e)
+int rows_begin(struct sheet *out, const struct rows_options *o, struct input *in,
+               const char *output, struct error *e)
 {
     struct sheet_options ask = { .prompt = o->prompt,
                                  .system = o->system,

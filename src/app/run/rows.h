@@ -31,8 +31,8 @@ int rows_check_paths(const char *const *path, uint32_t count, const char *output
 bool rows_options_fit(const struct rows_options *o, struct error *e);
 /* Reads the inputs' beginnings and the options into *out, and tells the input how to cut its lines. output:
  * its path, or NULL. out is released whatever happens; it and the options stay as long as the input. */
-int rows_open(struct sheet *out, const struct rows_options *o, struct input *in, const char *output,
-              struct error *e) FALLIBLE;
+int rows_begin(struct sheet *out, const struct rows_options *o, struct input *in,
+               const char *output, struct error *e) FALLIBLE;
 /* The ending of an output that was given no name: ".csv". */
 const char *rows_ending(const struct sheet *s);
 /* Appends a digest of all that decides the answers and the output's form. */

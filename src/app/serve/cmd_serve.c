@@ -162,6 +162,8 @@ static int step_listen(struct serve *s, struct error *e)
 
     s->api.store = s->store;
     s->api.service = s->service;
+    s->api.tables = s->tables;
+    s->api.queries = queries_new(s->tables, s->store, s->clock);
     s->api.clock = s->clock;
     atomic_store(&s->api.models, &config->models);
     s->api.default_location = LOCATION;
@@ -300,6 +302,7 @@ static void release(struct serve *s)
 {
     api_close(&s->api, s->server, CLOSE_MS);
     service_free(s->service);
+    queries_free(s->api.queries);
     if (s->tables)
         s->tables->ops->close(s->tables);
     store_close(s->store);
