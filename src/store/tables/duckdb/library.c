@@ -63,6 +63,25 @@ static bool find_all(void *handle, struct duckdb_library *out)
     return true;
 }
 
+/* Functions of C++ by their mangled names: those of the version that scripts/pins names. */
+static void find_unicode(void *handle, struct duckdb_library *out)
+{
+    const struct {
+        const char *name;
+        void *place;
+    } wanted[] = {
+        { "_ZN6duckdb12utf8proc_mapEPKhlPPhNS_17utf8proc_option_tE", &out->utf8proc_map },
+        { "_ZN6duckdb16utf8proc_toupperEi", &out->utf8proc_upper },
+        { "_ZN6duckdb16utf8proc_tolowerEi", &out->utf8proc_lower },
+        { "_ZN6duckdb17utf8proc_categoryEi", &out->utf8proc_category },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
+        void *found = dlsym(handle, wanted[i].name);
+        memcpy(wanted[i].place, &found, sizeof found);
+    }
+}
+
 /* The handle is never closed: DuckDB's threads and data live as long as the process. */
 static int load(struct error *e)
 {
@@ -78,6 +97,7 @@ static int load(struct error *e)
     if (!find_all(handle, &library))
         return error_set(e, ERROR_UNIMPLEMENTED,
                          "The library of DuckDB is older than this program needs; it needs 1.5.");
+    find_unicode(handle, &library);
     return 0;
 }
 

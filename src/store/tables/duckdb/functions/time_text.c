@@ -1,0 +1,744 @@
+/* time_text.c -- FORMAT_DATE, PARSE_TIMESTAMP and the like: times by a pattern of % letters, and back.
+ *
+ * Source:  https://cloud.google.com/bigquery/docs/reference/standard-sql/format-elements
+ */
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "store/tables/duckdb/functions/call.h"
+#include "store/tables/duckdb/functions/part.h"
+#include "store/tables/duckdb/functions/value_text.h"
+#include "store/tables/duckdb/functions/zone.h"
+
+static const char *const months[] = { "January",   "February", "March",    "April",
+                                      "May",       "June",     "July",     "August",
+                                      "September", "October",  "November", "December" };
+static const char *const weekdays[] = { "Sunday",   "Monday", "Tuesday", "Wednesday",
+                                        "Thursday", "Friday", "Saturday" };
+
+enum { HAS_DATE = 1, HAS_TIME = 2, HAS_ZONE = 4 };
+
+/* A pattern that stands for others. */
+static const char *expansion(char letter)
+{
+    switch (letter) {
+    case 'F':
+        return "%Y-%m-%d";
+    case 'D':
+    case 'x':
+        return "%m/%d/%y";
+    case 'T':
+    case 'X':
+        return "%H:%M:%S";
+    case 'R':
+        return "%H:%M";
+    case 'r':
+        return "%I:%M:%S %p";
+    case 'c':
+        return "%a %b %e %H:%M:%S %Y";
+    default:
+        return NULL;
+    }
+}
+
+/* The parts that a letter speaks of; 0: none does. */
+static int part_of_letter(char letter)
+{
+    if (strchr("AaBbhCDdeFGgJjmQUuVWwxYy", letter))
+        return HAS_DATE;
+    if (strchr("HIklMPpRrSTXE", letter))
+        return HAS_TIME;
+    if (strchr("Zz", letter))
+        return HAS_ZONE;
+    return letter == 'c' ? HAS_DATE | HAS_TIME : letter == 's' ? HAS_DATE | HAS_TIME : 0;
+}
+
+/* ---- Writing ---- */
+
+struct moment {
+    int64_t us, offset; /* local, and how far it is from UTC */
+    int has;
+    int64_t days, clock, year;
+    int month, day, weekday;
+};
+
+static struct moment moment_of(int64_t us, int64_t offset, int has)
+{
+    struct moment m = {
+        .us = us, .offset = offset, .has = has, .days = floor_div(us, CIVIL_DAY_US)
+    };
+
+    m.clock = us - m.days * CIVIL_DAY_US;
+    m.weekday = part_weekday(m.days);
+    civil_date(m.days, &m.year, &m.month, &m.day);
+    return m;
+}
+
+static void add_number(struct buf *out, const char *how, int64_t v)
+{
+    char text[32];
+
+    (void)snprintf(text, sizeof text, *how == ' ' ? "%*lld" : "%0*lld", how[1] - '0', (long long)v);
+    buf_add_c(out, text);
+}
+
+static void add_offset(struct buf *out, const struct moment *m, const char *colon)
+{
+    int64_t minutes = m->offset / (60 * SECOND_US), size = minutes < 0 ? -minutes : minutes;
+
+    buf_addf(out, "%c%02lld%s%02lld", minutes < 0 ? '-' : '+', (long long)size / 60, colon,
+             (long long)size % 60);
+}
+
+static void add_zone_name(struct buf *out, const struct moment *m)
+{
+    int64_t minutes = m->offset / (60 * SECOND_US), size = minutes < 0 ? -minutes : minutes;
+
+    buf_add_c(out, "UTC");
+    if (minutes)
+        buf_addf(out, "%c%lld", minutes < 0 ? '-' : '+', (long long)size / 60);
+    if (size % 60)
+        buf_addf(out, ":%02lld", (long long)size % 60);
+}
+
+static bool write_date_letter(struct buf *out, const struct moment *m, char letter)
+{
+    int64_t iso_year;
+    int iso_week;
+
+    part_iso(m->days, &iso_year, &iso_week);
+    switch (letter) {
+    case 'A':
+        buf_add_c(out, weekdays[m->weekday]);
+        return true;
+    case 'a':
+        buf_add(out, weekdays[m->weekday], 3);
+        return true;
+    case 'B':
+        buf_add_c(out, months[m->month - 1]);
+        return true;
+    case 'b':
+    case 'h':
+        buf_add(out, months[m->month - 1], 3);
+        return true;
+    case 'C':
+        add_number(out, "02", m->year / 100);
+        return true;
+    case 'd':
+        add_number(out, "02", m->day);
+        return true;
+    case 'e':
+        add_number(out, " 2", m->day);
+        return true;
+    case 'G':
+        buf_addf(out, "%lld", (long long)iso_year);
+        return true;
+    case 'g':
+        add_number(out, "02", iso_year % 100);
+        return true;
+    case 'J':
+        add_number(out, "03", (iso_week - 1) * 7 + (m->weekday + 6) % 7 + 1);
+        return true;
+    case 'j':
+        add_number(out, "03", part_yearday(m->days));
+        return true;
+    case 'm':
+        add_number(out, "02", m->month);
+        return true;
+    case 'Q':
+        buf_addf(out, "%d", (m->month - 1) / 3 + 1);
+        return true;
+    case 'U':
+        add_number(out, "02", part_week(m->days, 0));
+        return true;
+    case 'u':
+        buf_addf(out, "%d", (m->weekday + 6) % 7 + 1);
+        return true;
+    case 'V':
+        add_number(out, "02", iso_week);
+        return true;
+    case 'W':
+        add_number(out, "02", part_week(m->days, 1));
+        return true;
+    case 'w':
+        buf_addf(out, "%d", m->weekday);
+        return true;
+    case 'Y':
+        buf_addf(out, "%lld", (long long)m->year);
+        return true;
+    case 'y':
+        add_number(out, "02", m->year % 100);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool write_clock_letter(struct buf *out, const struct moment *m, char letter)
+{
+    int64_t second = m->clock / SECOND_US, hour = second / 3600;
+
+    switch (letter) {
+    case 'H':
+        add_number(out, "02", hour);
+        return true;
+    case 'I':
+        add_number(out, "02", (hour + 11) % 12 + 1);
+        return true;
+    case 'k':
+        add_number(out, " 2", hour);
+        return true;
+    case 'l':
+        add_number(out, " 2", (hour + 11) % 12 + 1);
+        return true;
+    case 'M':
+        add_number(out, "02", second / 60 % 60);
+        return true;
+    case 'P':
+        buf_add_c(out, hour < 12 ? "am" : "pm");
+        return true;
+    case 'p':
+        buf_add_c(out, hour < 12 ? "AM" : "PM");
+        return true;
+    case 'S':
+        add_number(out, "02", second % 60);
+        return true;
+    case 's':
+        buf_addf(out, "%lld", (long long)floor_div(m->us - m->offset, SECOND_US));
+        return true;
+    case 'Z':
+        add_zone_name(out, m);
+        return true;
+    case 'z':
+        add_offset(out, m, "");
+        return true;
+    case '%':
+        buf_add_char(out, '%');
+        return true;
+    case 'n':
+        buf_add_char(out, '\n');
+        return true;
+    case 't':
+        buf_add_char(out, '\t');
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* What follows "%E": z, 4Y, *S, 3S. Returns its length; 0: none of these. */
+static size_t write_extended(struct buf *out, const struct moment *m, struct str rest)
+{
+    char text[8];
+
+    if (str_starts(rest, STR("z")) && m->has & HAS_ZONE) {
+        add_offset(out, m, ":");
+        return 1;
+    }
+    if (str_starts(rest, STR("4Y")) && m->has & HAS_DATE) {
+        add_number(out, "04", m->year);
+        return 2;
+    }
+    bool all = str_starts(rest, STR("*S"));
+    if (!(m->has & HAS_TIME) || rest.len < 2 || rest.p[1] != 'S' ||
+        !(all || (rest.p[0] >= '0' && rest.p[0] <= '9')))
+        return 0;
+    size_t digits = all ? 6 : (size_t)(rest.p[0] - '0');
+    (void)snprintf(text, sizeof text, "%06lld", (long long)(m->clock % SECOND_US));
+    while (all && digits && text[digits - 1] == '0')
+        digits--;
+    add_number(out, "02", m->clock / SECOND_US % 60);
+    if (digits) {
+        buf_add_char(out, '.');
+        buf_add(out, text, digits < 6 ? digits : 6);
+    }
+    for (size_t i = 6; i < digits; i++)
+        buf_add_char(out, '0');
+    return 2;
+}
+
+static void write_pattern(struct buf *out, const struct moment *m, struct str pattern)
+{
+    for (size_t i = 0; i < pattern.len; i++) {
+        char letter = i + 1 < pattern.len ? pattern.p[i + 1] : '\0';
+        size_t used;
+
+        if (pattern.p[i] != '%' || !letter) {
+            buf_add_char(out, pattern.p[i]);
+            continue;
+        }
+        i++;
+        if (letter == 'E' &&
+            (used = write_extended(out, m, str_sub(pattern, i + 1, pattern.len)))) {
+            i += used;
+            continue;
+        }
+        int needs = part_of_letter(letter);
+        bool has = (needs & m->has) == needs;
+        if (has && expansion(letter))
+            write_pattern(out, m, str_of(expansion(letter)));
+        else if (!has ||
+                 (!write_date_letter(out, m, letter) && !write_clock_letter(out, m, letter)))
+            buf_addf(out, "%%%c", letter);
+    }
+}
+
+static enum call_outcome format_date(struct call *c)
+{
+    struct moment m = moment_of(arg_date(c, 1) * CIVIL_DAY_US, 0, HAS_DATE);
+
+    write_pattern(&c->text, &m, arg_text(c, 0));
+    return out_buffer(c);
+}
+
+static enum call_outcome format_time(struct call *c)
+{
+    struct moment m = moment_of(arg_int(c, 1), 0, HAS_TIME);
+
+    write_pattern(&c->text, &m, arg_text(c, 0));
+    return out_buffer(c);
+}
+
+static enum call_outcome format_datetime(struct call *c)
+{
+    struct moment m = moment_of(arg_int(c, 1), 0, HAS_DATE | HAS_TIME);
+
+    write_pattern(&c->text, &m, arg_text(c, 0));
+    return out_buffer(c);
+}
+
+static const struct zone *zone_argument(struct call *c, uint32_t i)
+{
+    struct str name = c->arguments > i ? arg_text(c, i) : STR("UTC");
+    const struct zone *z = zone_find(name);
+
+    if (!z)
+        (void)call_fail(c, "Invalid time zone: %.*s", STR_ARG(str_cut(name, 100)));
+    return z;
+}
+
+static enum call_outcome format_timestamp(struct call *c)
+{
+    const struct zone *z = zone_argument(c, 2);
+
+    if (!z)
+        return CALL_ERROR;
+    int64_t local = zone_local(z, arg_int(c, 1));
+    struct moment m = moment_of(local, local - arg_int(c, 1), HAS_DATE | HAS_TIME | HAS_ZONE);
+    write_pattern(&c->text, &m, arg_text(c, 0));
+    return out_buffer(c);
+}
+
+/* ---- Reading ---- */
+
+struct reading {
+    struct str rest;
+    int64_t year, month, day, yearday, hour, minute, second, us, seconds_1970, century;
+    int64_t iso_year, iso_week, week_sunday, week_monday, weekday; /* weekday: 0 is Sunday */
+    bool pm, twelve, has_offset, has_zone;
+    int64_t offset_s;
+    struct str zone;
+};
+#define UNSET INT64_MIN
+
+static void skip_space(struct str *s)
+{
+    while (s->len && memchr(" \t\n\v\f\r", s->p[0], 6))
+        *s = str_sub(*s, 1, s->len);
+}
+
+/* A number of at most `width` digits. */
+static bool read_number(struct str *s, size_t width, int64_t min, int64_t max, int64_t *out)
+{
+    size_t n = 0;
+
+    *out = 0;
+    while (n < width && n < s->len && s->p[n] >= '0' && s->p[n] <= '9')
+        *out = *out * 10 + (s->p[n++] - '0');
+    *s = str_sub(*s, n, s->len);
+    return n > 0 && *out >= min && *out <= max;
+}
+
+/* A name or its first three letters, in any case. */
+static bool read_name(struct str *s, const char *const *names, size_t count, int64_t *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t len = strlen(names[i]);
+        size_t n = s->len >= len && strncasecmp(s->p, names[i], len) == 0 ? len
+                   : s->len >= 3 && strncasecmp(s->p, names[i], 3) == 0   ? 3
+                                                                          : 0;
+        if (n) {
+            *out = (int64_t)i;
+            *s = str_sub(*s, n, s->len);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool read_year(struct str *s, int64_t *out)
+{
+    return read_number(s, 4, 0, 9999, out);
+}
+
+static bool read_offset(struct reading *r)
+{
+    struct str *s = &r->rest;
+    int64_t hours, minutes = 0;
+
+    if (s->len && (s->p[0] | 32) == 'z') {
+        *s = str_sub(*s, 1, s->len);
+        r->has_offset = true;
+        return true;
+    }
+    if (!s->len || (s->p[0] != '+' && s->p[0] != '-'))
+        return false;
+    int sign = s->p[0] == '-' ? -1 : 1;
+    *s = str_sub(*s, 1, s->len);
+    if (!read_number(s, 2, 0, 14, &hours))
+        return false;
+    if (s->len && s->p[0] == ':')
+        *s = str_sub(*s, 1, s->len);
+    if (s->len && s->p[0] >= '0' && s->p[0] <= '9' && !read_number(s, 2, 0, 59, &minutes))
+        return false;
+    r->offset_s = sign * (hours * 3600 + minutes * 60);
+    r->has_offset = true;
+    return true;
+}
+
+static bool read_zone(struct reading *r)
+{
+    size_t n = 0;
+
+    while (n < r->rest.len &&
+           (strchr("/_+-:", r->rest.p[n]) || (r->rest.p[n] >= '0' && r->rest.p[n] <= '9') ||
+            ((r->rest.p[n] | 32) >= 'a' && (r->rest.p[n] | 32) <= 'z')))
+        n++;
+    r->zone = str_sub(r->rest, 0, n);
+    r->rest = str_sub(r->rest, n, r->rest.len);
+    r->has_zone = n > 0;
+    return n > 0;
+}
+
+static bool read_fraction(struct reading *r, size_t digits_max)
+{
+    int64_t unit = 100000;
+    size_t n = 0;
+
+    if (!r->rest.len || r->rest.p[0] != '.' || !digits_max)
+        return true;
+    r->rest = str_sub(r->rest, 1, r->rest.len);
+    r->us = 0;
+    for (; n < digits_max && n < r->rest.len && r->rest.p[n] >= '0' && r->rest.p[n] <= '9';
+         n++, unit /= 10)
+        r->us += unit * (r->rest.p[n] - '0');
+    r->rest = str_sub(r->rest, n, r->rest.len);
+    return true;
+}
+
+static bool read_date_letter(struct reading *r, char letter, bool *known)
+{
+    struct str *s = &r->rest;
+    int64_t v;
+
+    switch (letter) {
+    case 'A':
+    case 'a':
+        return read_name(s, weekdays, ARRAY_LEN(weekdays), &r->weekday);
+    case 'B':
+    case 'b':
+    case 'h':
+        if (!read_name(s, months, ARRAY_LEN(months), &v))
+            return false;
+        r->month = v + 1;
+        return true;
+    case 'C':
+        return read_number(s, 2, 0, 99, &r->century);
+    case 'd':
+    case 'e':
+        skip_space(s);
+        return read_number(s, 2, 1, 31, &r->day);
+    case 'G':
+        return read_year(s, &r->iso_year);
+    case 'J':
+    case 'j':
+        return read_number(s, 3, 1, 366, &r->yearday);
+    case 'm':
+        return read_number(s, 2, 1, 12, &r->month);
+    case 'Q':
+        if (!read_number(s, 1, 1, 4, &v))
+            return false;
+        r->month = v * 3 - 2;
+        return true;
+    case 'U':
+        return read_number(s, 2, 0, 53, &r->week_sunday);
+    case 'W':
+        return read_number(s, 2, 0, 53, &r->week_monday);
+    case 'V':
+        return read_number(s, 2, 1, 53, &r->iso_week);
+    case 'u':
+        if (!read_number(s, 1, 1, 7, &v))
+            return false;
+        r->weekday = v % 7;
+        return true;
+    case 'w':
+        return read_number(s, 1, 0, 6, &r->weekday);
+    case 'Y':
+        return read_year(s, &r->year);
+    case 'y':
+        if (!read_number(s, 2, 0, 99, &v))
+            return false;
+        r->year = v + (v < 69 ? 2000 : 1900);
+        return true;
+    default:
+        *known = false;
+        return false;
+    }
+}
+
+static bool read_half(struct reading *r)
+{
+    if (r->rest.len < 2 ||
+        (strncasecmp(r->rest.p, "am", 2) != 0 && strncasecmp(r->rest.p, "pm", 2) != 0))
+        return false;
+    r->twelve = true;
+    r->pm = (r->rest.p[0] | 32) == 'p';
+    r->rest = str_sub(r->rest, 2, r->rest.len);
+    return true;
+}
+
+static bool read_clock_letter(struct reading *r, char letter)
+{
+    struct str *s = &r->rest;
+
+    switch (letter) {
+    case 'H':
+    case 'k':
+        skip_space(s);
+        return read_number(s, 2, 0, 23, &r->hour);
+    case 'I':
+    case 'l':
+        skip_space(s);
+        r->twelve = true;
+        return read_number(s, 2, 1, 12, &r->hour);
+    case 'M':
+        return read_number(s, 2, 0, 59, &r->minute);
+    case 'P':
+    case 'p':
+        return read_half(r);
+    case 'S':
+        return read_number(s, 2, 0, 60, &r->second);
+    case 's':
+        return read_number(s, 12, 0, INT64_MAX, &r->seconds_1970);
+    case 'z':
+        return read_offset(r);
+    case 'Z':
+        return read_zone(r);
+    case '%':
+        if (!s->len || s->p[0] != '%')
+            return false;
+        *s = str_sub(*s, 1, s->len);
+        return true;
+    case 'n':
+    case 't':
+        skip_space(s);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* As write_extended. */
+static size_t read_extended(struct reading *r, struct str rest)
+{
+    if (str_starts(rest, STR("z")))
+        return read_offset(r) ? 1 : 0;
+    if (str_starts(rest, STR("4Y")))
+        return read_number(&r->rest, 4, 0, 9999, &r->year) ? 2 : 0;
+    if (rest.len < 2 || rest.p[1] != 'S' ||
+        !(rest.p[0] == '*' || (rest.p[0] >= '0' && rest.p[0] <= '9')))
+        return 0;
+    size_t digits = rest.p[0] == '*' ? 9 : (size_t)(rest.p[0] - '0');
+    return read_number(&r->rest, 2, 0, 60, &r->second) && read_fraction(r, digits) ? 2 : 0;
+}
+
+static bool read_pattern(struct reading *r, struct str pattern)
+{
+    for (size_t i = 0; i < pattern.len; i++) {
+        char letter = i + 1 < pattern.len ? pattern.p[i + 1] : '\0';
+        bool known = true;
+
+        if (memchr(" \t\n\v\f\r", pattern.p[i], 6)) {
+            skip_space(&r->rest);
+            continue;
+        }
+        if (pattern.p[i] != '%' || !letter) {
+            if (!r->rest.len || r->rest.p[0] != pattern.p[i])
+                return false;
+            r->rest = str_sub(r->rest, 1, r->rest.len);
+            continue;
+        }
+        i++;
+        if (letter == 'E') {
+            size_t used = read_extended(r, str_sub(pattern, i + 1, pattern.len));
+            if (!used)
+                return false;
+            i += used;
+        } else if (expansion(letter)) {
+            if (!read_pattern(r, str_of(expansion(letter))))
+                return false;
+        } else if (!read_date_letter(r, letter, &known) &&
+                   (known || !read_clock_letter(r, letter))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool week_to_day(const struct reading *r, int64_t *days)
+{
+    int64_t weekday = r->weekday == UNSET ? 1 : r->weekday;
+
+    if (r->iso_year != UNSET && r->iso_week != UNSET) {
+        int64_t fourth = civil_days(r->iso_year, 1, 4);
+        *days = fourth - (part_weekday(fourth) + 6) % 7 + (r->iso_week - 1) * 7 + (weekday + 6) % 7;
+        return true;
+    }
+    int64_t week = r->week_sunday != UNSET ? r->week_sunday : r->week_monday;
+    int begin = r->week_sunday != UNSET ? 0 : 1;
+    if (week == UNSET)
+        return false;
+    int64_t first = civil_days(r->year == UNSET ? 1970 : r->year, 1, 1);
+    int64_t first_week = first + (begin - part_weekday(first) + 7) % 7; /* begin of week 1 */
+    *days = first_week + (week - 1) * 7 + (weekday - begin + 7) % 7;
+    return true;
+}
+
+static bool day_of_reading(const struct reading *r, int64_t *days)
+{
+    int64_t year = r->year == UNSET ? 1970 : r->year, month = r->month == UNSET ? 1 : r->month;
+    int64_t day = r->day == UNSET ? 1 : r->day;
+
+    if (r->century != UNSET)
+        year = r->century * 100 + (r->year == UNSET ? 0 : year % 100);
+    if (r->month == UNSET && r->day == UNSET && week_to_day(r, days))
+        return true;
+    if (year < 1 || year > 9999)
+        return false;
+    if (r->yearday != UNSET) {
+        *days = civil_days(year, 1, 1) + r->yearday - 1;
+        return r->yearday <= 365 || part_month_days(year, 2) == 29;
+    }
+    if (day > part_month_days(year, (int)month))
+        return false;
+    *days = civil_days(year, (int)month, (int)day);
+    return true;
+}
+
+static bool us_of_reading(const struct reading *r, int64_t *us)
+{
+    int64_t days, hour = r->hour == UNSET ? 0 : r->hour;
+
+    if (r->seconds_1970 != UNSET) {
+        *us = r->seconds_1970 * SECOND_US + r->us;
+        return r->seconds_1970 <= CIVIL_MAX_US / SECOND_US;
+    }
+    if (!day_of_reading(r, &days))
+        return false;
+    if (r->twelve)
+        hour = hour % 12 + (r->pm ? 12 : 0);
+    *us = days * CIVIL_DAY_US +
+          (hour * 3600 + (r->minute == UNSET ? 0 : r->minute) * 60 +
+           (r->second == UNSET ? 0 : r->second)) *
+              SECOND_US +
+          r->us;
+    return *us >= CIVIL_MIN_US && *us <= CIVIL_MAX_US;
+}
+
+/* Sets the error when the text is not as the pattern says. */
+static bool parse(struct call *c, struct reading *r, int64_t *us)
+{
+    *r = (struct reading){ arg_text(c, 1), UNSET, UNSET, UNSET, UNSET, UNSET, UNSET, UNSET, 0,
+                           UNSET,          UNSET, UNSET, UNSET, UNSET, UNSET, UNSET, false, false,
+                           false,          false, 0,     { 0 } };
+    skip_space(&r->rest);
+    if (!read_pattern(r, arg_text(c, 0))) {
+        (void)call_fail(c, "Failed to parse input string \"%.*s\"",
+                        STR_ARG(str_cut(arg_text(c, 1), 200)));
+        return false;
+    }
+    skip_space(&r->rest);
+    if (r->rest.len) {
+        (void)call_fail(c, "Failed to parse input string \"%.*s\"",
+                        STR_ARG(str_cut(arg_text(c, 1), 200)));
+        return false;
+    }
+    if (us_of_reading(r, us))
+        return true;
+    (void)call_fail(c, "Invalid result from parsing function");
+    return false;
+}
+
+static enum call_outcome parse_date(struct call *c)
+{
+    struct reading r;
+    int64_t us;
+
+    return parse(c, &r, &us) ? out_date(c, floor_div(us, CIVIL_DAY_US)) : CALL_ERROR;
+}
+
+static enum call_outcome parse_datetime(struct call *c)
+{
+    struct reading r;
+    int64_t us;
+
+    return parse(c, &r, &us) ? out_int(c, us) : CALL_ERROR;
+}
+
+static enum call_outcome parse_time(struct call *c)
+{
+    struct reading r;
+    int64_t us;
+
+    return parse(c, &r, &us) ? out_int(c, us - floor_div(us, CIVIL_DAY_US) * CIVIL_DAY_US)
+                             : CALL_ERROR;
+}
+
+static enum call_outcome parse_timestamp(struct call *c)
+{
+    struct reading r;
+    int64_t us;
+    const struct zone *z = zone_argument(c, 2);
+
+    if (!z || !parse(c, &r, &us))
+        return CALL_ERROR;
+    if (r.seconds_1970 != UNSET)
+        return out_int(c, us);
+    if (r.has_offset) {
+        us -= r.offset_s * SECOND_US;
+    } else {
+        if (r.has_zone && !(z = zone_find(r.zone)))
+            return call_fail(c, "Invalid time zone: %.*s", STR_ARG(str_cut(r.zone, 100)));
+        us = zone_utc(z, us);
+    }
+    return us < CIVIL_MIN_US || us > CIVIL_MAX_US
+               ? call_fail(c, "Invalid result from parsing function")
+               : out_int(c, us);
+}
+
+static const struct function rows[] = {
+    { "format_date", "SD:S", format_date, 0 },
+    { "format_date", "SM:S", format_datetime, 0 },
+    { "format_date", "SZ:S", format_timestamp, 0 },
+    { "format_time", "ST:S", format_time, 0 },
+    { "format_datetime", "SM:S", format_datetime, 0 },
+    { "format_timestamp", "SZ:S", format_timestamp, 0 },
+    { "format_timestamp", "SZS:S", format_timestamp, 0 },
+    { "parse_date", "SS:D", parse_date, 0 },
+    { "parse_datetime", "SS:M", parse_datetime, 0 },
+    { "parse_time", "SS:T", parse_time, 0 },
+    { "parse_timestamp", "SS:Z", parse_timestamp, 0 },
+    { "parse_timestamp", "SSS:Z", parse_timestamp, 0 },
+};
+const struct function_table functions_time_text = FUNCTION_TABLE(rows);
