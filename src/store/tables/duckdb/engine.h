@@ -7,7 +7,7 @@
 #ifndef TRANCHE_STORE_TABLES_DUCKDB_ENGINE_H
 #define TRANCHE_STORE_TABLES_DUCKDB_ENGINE_H
 
-#include "store/tables/duckdb/library.h"
+#include "store/tables/duckdb/library/library.h"
 #include "store/tables/table_files.h"
 
 struct table_files {

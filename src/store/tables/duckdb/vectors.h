@@ -12,7 +12,7 @@
 #define TRANCHE_STORE_TABLES_DUCKDB_VECTORS_H
 
 #include "format/bigquery/cell.h"
-#include "store/tables/duckdb/library.h"
+#include "store/tables/duckdb/library/library.h"
 
 struct shape {
     duckdb_type id;

@@ -19,7 +19,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "store/tables/duckdb/library.h"
+#include "store/tables/duckdb/library/library.h"
 
 __extension__ typedef __int128 int128;
 __extension__ typedef unsigned __int128 uint128;

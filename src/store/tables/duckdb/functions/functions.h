@@ -12,7 +12,7 @@
 #ifndef TRANCHE_STORE_TABLES_DUCKDB_FUNCTIONS_FUNCTIONS_H
 #define TRANCHE_STORE_TABLES_DUCKDB_FUNCTIONS_FUNCTIONS_H
 
-#include "store/tables/duckdb/library.h"
+#include "store/tables/duckdb/library/library.h"
 
 /* Registers all of them at the instance that c is connected to: once each instance. */
 int functions_register(const struct duckdb_library *d, duckdb_connection c,

@@ -8,8 +8,8 @@
  * Errors:  UNIMPLEMENTED: it is not there, is not of the version of the header, or this build has no tables.
  * Threads: all.
  */
-#ifndef TRANCHE_STORE_TABLES_DUCKDB_LIBRARY_H
-#define TRANCHE_STORE_TABLES_DUCKDB_LIBRARY_H
+#ifndef TRANCHE_STORE_TABLES_DUCKDB_LIBRARY_LIBRARY_H
+#define TRANCHE_STORE_TABLES_DUCKDB_LIBRARY_LIBRARY_H
 
 #include <duckdb.h>
 

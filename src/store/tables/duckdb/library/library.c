@@ -1,4 +1,4 @@
-#include "store/tables/duckdb/library.h"
+#include "store/tables/duckdb/library/library.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
