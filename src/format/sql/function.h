@@ -104,7 +104,7 @@ int sql_write_order(struct sql_writer *w, const struct sql_call *call, struct er
 /* The number of LIMIT; the key of HAVING. */
 int sql_write_limit(struct sql_writer *w, const struct sql_call *call, struct error *e) FALLIBLE;
 int sql_write_having(struct sql_writer *w, const struct sql_call *call, struct error *e) FALLIBLE;
-/* " OVER (...)", or nothing. */
+/* " OVER (...)", or nothing; PIVOT has " FILTER (...)". */
 int sql_write_over(struct sql_writer *w, const struct sql_call *call, struct error *e) FALLIBLE;
 
 /* INVALID_ARGUMENT with the position of the call. Returns -1. */

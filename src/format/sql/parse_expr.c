@@ -174,6 +174,10 @@ static struct expr *primary(struct parser *p)
             return place_parameter(p);
         break;
     case TOKEN_NAME:
+        if (parse_is_word(p, 0, "RANGE") && parse_is_sign(p, 1, "<")) {
+            parse_refuse(p, t->at, "RANGE is not supported");
+            return NULL;
+        }
         if (parse_is_literal_type(p, &type))
             return typed_literal(p, type);
         if (parse_special(p, &x) != 0)

@@ -173,7 +173,8 @@ struct sql_alter {
     struct bq_field column;
     struct str default_sql; /* of column.default_value, as DuckDB SQL */
     struct str new_name;
-    struct str options; /* as sql_ddl.options */
+    struct str options;     /* as sql_ddl.options */
+    struct str expires_sql; /* as sql_ddl.expires_sql */
     bool if_not, description_null;
 };
 
@@ -188,7 +189,8 @@ struct sql_ddl {
     struct str options;
     struct sql_name like,
         copy; /* LIKE; COPY, CLONE or a snapshot's source; dataset and table empty: none */
-    bool copy_schema_only;
+    /* A SELECT of DuckDB that gives expirationTime in ms; empty: not said, or NULL (then options has it). */
+    struct str expires_sql;
     bool has_query;
     struct str query_text;    /* GoogleSQL of the view or of AS SELECT, as written */
     struct str *column_names; /* CREATE VIEW v (a, b): names of its columns; NULL: the query's */

@@ -1,0 +1,134 @@
+/* write.h -- the printer's state and the functions that its files share.
+ *
+ * Shape:   w->out grows; a part that must stand before another is printed to a text of its own (write_apart). What a
+ *          FROM offers is a scope: a list of sources, each with its columns as far as they are known.
+ * Names:   printed aliases of our own begin with "_t" and a number; users' names cannot be confused with them
+ *          since they are always in a scope of their own and looked up here first.
+ * Errors:  -1 with w->e set.
+ */
+#ifndef TRANCHE_FORMAT_SQL_WRITE_H
+#define TRANCHE_FORMAT_SQL_WRITE_H
+
+#include "format/sql/function.h"
+#include "format/sql/tree.h"
+
+/* A column that a name of GoogleSQL means, when it is not just a column of that name. */
+struct range_column {
+    struct str name;    /* x of UNNEST(...) AS x, or its offset */
+    struct str printed; /* "_t1"."x" */
+    struct bq_field type;
+    bool typed;
+};
+
+/* One table, subquery or UNNEST of a FROM. */
+struct source {
+    struct source *next;            /* in the order written */
+    struct str alias;               /* as written; empty: none */
+    struct str printed;             /* DuckDB's alias, quoted */
+    const struct bq_schema *schema; /* NULL: not known */
+    struct str *hidden;             /* columns that a star leaves out */
+    uint32_t hidden_count;
+    struct range_column column[2];
+    uint32_t column_count;
+    bool element; /* an UNNEST: its alias is column[0] */
+};
+
+struct scope {
+    struct scope *outer;
+    struct source *first, *last;
+    struct str from; /* the FROM so far, for describe; empty: none */
+    const struct select *select;
+};
+
+struct with {
+    struct with *outer;
+    struct str name;
+    struct str text; /* "name" AS (...); empty: being printed (recursive) */
+    bool recursive;
+};
+
+/* The arguments of a script's function whose body is printed. */
+struct argument {
+    struct str name, text;
+};
+struct frame {
+    struct frame *outer;
+    struct argument *argument;
+    uint32_t count;
+    uint32_t visible; /* functions of the script that the body may call */
+};
+
+struct sql_writer {
+    struct arena *arena;
+    struct buf out;
+    struct str text; /* the script's */
+    const struct sql_inner *inner;
+    const struct sql_env *env;
+    struct sql_written *written;
+    struct scope *scope;
+    struct with *with;
+    struct frame *frame;
+    uint32_t frames;
+    uint32_t aliases; /* made so far */
+    uint32_t depth;
+    struct error *e;
+};
+
+struct sql_call {
+    const struct expr *expr; /* for its place */
+    struct expr *const *item;
+    uint32_t count;
+    const struct call *call; /* NULL: an operator */
+};
+
+/* ---- Parts ---- */
+
+int write_fail(const struct sql_writer *w, uint32_t at, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+int write_refuse(const struct sql_writer *w, uint32_t at, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+int write_deeper(struct sql_writer *w, uint32_t at) FALLIBLE;
+void write_name(struct sql_writer *w, struct str name); /* "name" */
+void write_type(struct sql_writer *w, const struct bq_field *type);
+/* What `print` appends, taken off w->out again; in the arena. */
+size_t write_mark(const struct sql_writer *w);
+struct str write_take(struct sql_writer *w, size_t mark);
+
+int write_expr(struct sql_writer *w, const struct expr *x) FALLIBLE;
+/* The expression as a value of a column or variable: constructors take the names and types of its fields. */
+int write_as(struct sql_writer *w, const struct expr *x, const struct bq_field *type) FALLIBLE;
+int write_call(struct sql_writer *w, const struct expr *x) FALLIBLE;
+/* By a row of the table of functions that no user can name. */
+int write_row(struct sql_writer *w, const char *row, const struct expr *at,
+              struct expr *const *item, uint32_t count) FALLIBLE;
+int write_orders(struct sql_writer *w, const struct order *order, uint32_t count) FALLIBLE;
+int write_window(struct sql_writer *w, const struct window *win) FALLIBLE;
+
+/* wanted: AS STRUCT and AS VALUE make one value; else they are columns. */
+int write_query(struct sql_writer *w, const struct query *q, bool value) FALLIBLE;
+int write_from(struct sql_writer *w, const struct from *f) FALLIBLE; /* into w->scope */
+int write_table(struct sql_writer *w, const struct sql_name *name,
+                struct sql_table *found) FALLIBLE;
+
+struct scope *scope_open(struct sql_writer *w);
+void scope_close(struct sql_writer *w);
+struct source *scope_add(struct sql_writer *w, struct str alias);
+/* The source of that alias, in this scope or one around it. */
+const struct source *scope_find(const struct sql_writer *w, struct str alias);
+/* A name that is no plain column: the range column it means, or NULL. */
+const struct range_column *scope_range(const struct sql_writer *w, struct str name);
+/* Is a script's variable hidden by a column of that name? */
+bool scope_has_column(struct sql_writer *w, struct str name);
+const struct sql_variable *find_variable(const struct sql_writer *w, struct str name);
+/* The type of an expression; false: it is not known. */
+bool infer_type(struct sql_writer *w, const struct expr *x, struct bq_field *out);
+/* The same for an expression that is printed already. */
+bool describe_text(struct sql_writer *w, struct str expr, struct bq_field *out);
+
+bool same_name(struct str a, struct str b); /* in any case of ASCII */
+struct str expr_name(const struct expr *x); /* the name that a column gets from it; empty: none */
+
+int write_dml(struct sql_writer *w, const struct dml *d) FALLIBLE;
+int write_ddl(struct sql_writer *w, const struct ddl *d) FALLIBLE;
+
+#endif
