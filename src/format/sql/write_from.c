@@ -1,4 +1,6 @@
 /* write_from.c -- see write.h: FROM: tables, wildcards, INFORMATION_SCHEMA, UNNEST, joins, PIVOT and UNPIVOT. */
+#include <assert.h>
+
 #include "format/sql/lexer.h"
 #include "format/sql/write.h"
 
@@ -474,32 +476,6 @@ static int write_unpivot(struct sql_writer *w, const struct unpivot *u, struct s
 
 /* ---- Items and joins ---- */
 
-static int write_plain(struct sql_writer *w, const struct from *f, struct str alias);
-
-/* What PIVOT and UNPIVOT are applied to is a scope of its own. */
-static int write_pivoted(struct sql_writer *w, const struct from *f)
-{
-    struct str alias = f->pivot ? f->pivot->alias : f->unpivot->alias;
-    size_t mark = write_mark(w);
-    int rc;
-
-    scope_open(w);
-    rc = write_plain(w, f, f->alias);
-    if (rc < 0)
-        return -1;
-    struct str table = write_take(w, mark);
-    const struct source *inner = w->scope->first;
-    w->scope->from = table;
-    rc = f->pivot ? write_pivot(w, f->pivot, table, inner)
-                  : write_unpivot(w, f->unpivot, table, inner);
-    scope_close(w);
-    if (rc < 0)
-        return -1;
-    struct source *s = add_source(w, alias);
-    buf_addf(&w->out, " AS %.*s", STR_ARG(s->printed));
-    return 0;
-}
-
 static int write_subquery(struct sql_writer *w, const struct from *f, struct str alias)
 {
     struct scope *around = w->scope;
@@ -540,6 +516,31 @@ static int write_plain(struct sql_writer *w, const struct from *f, struct str al
     if (information_at(f) < f->path_count)
         return write_information(w, f, alias);
     return str_ends(last, STR("*")) ? write_wildcard(w, f, alias) : write_found(w, f, alias);
+}
+
+/* What PIVOT and UNPIVOT are applied to is a scope of its own. */
+static int write_pivoted(struct sql_writer *w, const struct from *f)
+{
+    struct str alias = f->pivot ? f->pivot->alias : f->unpivot->alias;
+    size_t mark = write_mark(w);
+    int rc;
+
+    scope_open(w);
+    rc = write_plain(w, f, f->alias);
+    if (rc < 0)
+        return -1;
+    struct str table = write_take(w, mark);
+    const struct source *inner = w->scope->first;
+    assert(inner);
+    w->scope->from = table;
+    rc = f->pivot ? write_pivot(w, f->pivot, table, inner)
+                  : write_unpivot(w, f->unpivot, table, inner);
+    scope_close(w);
+    if (rc < 0)
+        return -1;
+    struct source *s = add_source(w, alias);
+    buf_addf(&w->out, " AS %.*s", STR_ARG(s->printed));
+    return 0;
 }
 
 static int write_item(struct sql_writer *w, const struct from *f)
