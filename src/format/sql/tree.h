@@ -126,7 +126,6 @@ enum from_kind {
     FROM_QUERY,
     FROM_UNNEST, /* value */
     FROM_JOIN,
-    FROM_CALL,    /* a table function: name; arguments in value->item */
     FROM_BRACKETS /* left alone */
 };
 enum join_kind { JOIN_COMMA, JOIN_CROSS, JOIN_INNER, JOIN_LEFT, JOIN_RIGHT, JOIN_FULL };

@@ -499,17 +499,16 @@ static int write_plain(struct sql_writer *w, const struct from *f, struct str al
         return write_subquery(w, f, alias);
     if (f->kind == FROM_UNNEST)
         return write_unnest_expr(w, f);
-    if (f->kind == FROM_CALL)
-        return write_refuse(w, f->at, "Table functions are not supported");
     if (is_array_path(w, f))
         return write_array_path(w, f);
     if (f->with_offset)
         return write_fail(w, f->at, "WITH OFFSET can only be used with array scans");
     if (!alias.len && !str_ends(last, STR("*")))
         alias = last;
-    if (f->path_count == 1 && find_with(w, last)) {
+    const struct with *with = f->path_count == 1 ? find_with(w, last) : NULL;
+    if (with) {
         struct source *s = add_source(w, alias);
-        write_name(w, find_with(w, last)->name);
+        write_name(w, with->name);
         buf_addf(&w->out, " AS %.*s", STR_ARG(s->printed));
         return 0;
     }
