@@ -13,7 +13,7 @@
 #define PHYSICAL_TRIES 1000
 #define COUNTED_ROWS 200000 /* a bigger table's bytes are estimated from so many rows */
 
-static const char *const reserved[] = { "main",       "tranche", "information_schema",
+static const char *const reserved[] = { "main",       "_tranche", "information_schema",
                                         "pg_catalog", "temp",    "system" };
 
 int not_found(struct error *e, const struct tables_name *name)
@@ -149,7 +149,7 @@ int catalog_find_dataset(struct project *p, struct str dataset, struct arena *a,
         etag_write(out->d.etag, 0, 0);
         return 1;
     }
-    sql_start(&p->meta, "SELECT " DATASET_COLUMNS " FROM tranche.dataset WHERE name = ");
+    sql_start(&p->meta, "SELECT " DATASET_COLUMNS " FROM _tranche.dataset WHERE name = ");
     sql_add_text(&p->meta, dataset);
     if (sql_fetch(&p->meta, a, &found, e) < 0)
         return -1;
@@ -199,7 +199,7 @@ static int find_in(struct project *p, const struct dataset_row *d, const struct 
     struct connection *c = &p->meta;
     struct grid found;
 
-    sql_start(c, "SELECT " TABLE_COLUMNS " FROM tranche.relation WHERE dataset = ");
+    sql_start(c, "SELECT " TABLE_COLUMNS " FROM _tranche.relation WHERE dataset = ");
     sql_add_text(c, name->dataset);
     sql_addf(c, " AND name = ");
     sql_add_text(c, name->table);
@@ -330,7 +330,7 @@ static void add_field_row(struct field_rows *r, const struct bq_field *f, uint32
 static int delete_named(struct project *p, const char *from, const char *column,
                         const struct tables_name *name, struct error *e)
 {
-    sql_start(&p->meta, "DELETE FROM tranche.%s WHERE dataset = ", from);
+    sql_start(&p->meta, "DELETE FROM _tranche.%s WHERE dataset = ", from);
     sql_add_text(&p->meta, name->dataset);
     sql_addf(&p->meta, " AND %s = ", column);
     sql_add_text(&p->meta, name->table);
@@ -346,7 +346,7 @@ static int write_fields(struct project *p, const struct tables_table *t, struct 
     int rc = delete_named(p, "field", "relation", &t->name, e);
 
     if (rc == 0 && t->schema.count) {
-        sql_start(&p->meta, "INSERT INTO tranche.field VALUES ");
+        sql_start(&p->meta, "INSERT INTO _tranche.field VALUES ");
         for (uint32_t i = 0; i < t->schema.count; i++)
             add_field_row(&r, &t->schema.field[i], i + 1);
         rc = sql_run(&p->meta, e) < 0 ? -1 : 0;
@@ -364,7 +364,7 @@ int catalog_add_table(struct project *p, struct connection *c, const struct tabl
     long long now = (long long)project_now_ms(p);
     struct arena a = { 0 };
 
-    sql_start(c, "INSERT INTO tranche.relation VALUES (");
+    sql_start(c, "INSERT INTO _tranche.relation VALUES (");
     sql_add_text(c, t->name.dataset);
     sql_addf(c, ", ");
     sql_add_text(c, t->name.table);
@@ -390,7 +390,7 @@ int catalog_set_table(struct project *p, const struct table_row *row, struct err
     struct connection *c = &p->meta;
     struct arena a = { 0 };
 
-    sql_start(c, "UPDATE tranche.relation SET physical = ");
+    sql_start(c, "UPDATE _tranche.relation SET physical = ");
     sql_add_text(c, row->physical);
     sql_addf(c, ", columns = ");
     sql_add_text(c, schema_text(&a, &t->schema));
@@ -429,7 +429,7 @@ void catalog_touch(struct project *p, const struct tables_name *name)
     struct error ignored;
 
     lock(&p->lock);
-    sql_start(c, "UPDATE tranche.relation SET changed_ms = %lld WHERE dataset = ",
+    sql_start(c, "UPDATE _tranche.relation SET changed_ms = %lld WHERE dataset = ",
               (long long)project_now_ms(p));
     sql_add_text(c, name->dataset);
     sql_addf(c, " AND name = ");

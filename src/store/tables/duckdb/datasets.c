@@ -33,7 +33,7 @@ static int create(struct project *p, void *arg, struct error *e)
         rc = sql_run(c, e) < 0 ? -1 : 0;
     }
     if (rc == 0) {
-        sql_start(c, "INSERT INTO tranche.dataset VALUES (");
+        sql_start(c, "INSERT INTO _tranche.dataset VALUES (");
         sql_add_text(c, d->name.dataset);
         sql_addf(c, ", ");
         sql_add_text(c, physical);
@@ -98,7 +98,7 @@ static int change(struct project *p, void *arg, struct error *e)
     if (rc == 0)
         rc = etag_check(d->etag, row.d.etag, "dataset", e);
     if (rc == 0) {
-        sql_start(c, "UPDATE tranche.dataset SET options = ");
+        sql_start(c, "UPDATE _tranche.dataset SET options = ");
         sql_add_text(c, d->options);
         sql_addf(c,
                  ", default_expiration_ms = %lld, changed_ms = %lld, version = version + 1 WHERE"
@@ -126,14 +126,14 @@ int dataset_change(struct tables *t, const struct tables_dataset *d, struct erro
 static int delete_records(struct project *p, const char *from, const char *column, struct str name,
                           struct error *e)
 {
-    sql_start(&p->meta, "DELETE FROM tranche.%s WHERE %s = ", from, column);
+    sql_start(&p->meta, "DELETE FROM _tranche.%s WHERE %s = ", from, column);
     sql_add_text(&p->meta, name);
     return sql_run(&p->meta, e) < 0 ? -1 : 0;
 }
 
 static int count_tables(struct project *p, struct str dataset, int64_t *out, struct error *e)
 {
-    sql_start(&p->meta, "SELECT count(*) FROM tranche.relation WHERE dataset = ");
+    sql_start(&p->meta, "SELECT count(*) FROM _tranche.relation WHERE dataset = ");
     sql_add_text(&p->meta, dataset);
     sql_addf(&p->meta, " AND (expires_ms = 0 OR expires_ms > %lld)", (long long)project_now_ms(p));
     return sql_fetch_number(&p->meta, 0, out, e);
@@ -210,7 +210,7 @@ static int list(struct project *p, const struct tables_page *page, struct arena 
     struct grid found;
 
     sql_start(c, "SELECT name, options, default_expiration_ms, created_ms, changed_ms, version FROM"
-                 " tranche.dataset WHERE name > ");
+                 " _tranche.dataset WHERE name > ");
     sql_add_text(c, page->after);
     sql_addf(c, "%s ORDER BY name LIMIT %u", page->hidden ? "" : " AND NOT starts_with(name, '_')",
              page->limit + 1);

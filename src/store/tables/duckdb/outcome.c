@@ -102,7 +102,7 @@ int outcome_find(struct project *p, struct str key, struct arena *a, struct tabl
 
     if (!key.len)
         return 0;
-    sql_start(c, "SELECT outcome FROM tranche.done WHERE key = ");
+    sql_start(c, "SELECT outcome FROM _tranche.done WHERE key = ");
     sql_add_text(c, key);
     if (sql_fetch(c, a, &found, e) < 0)
         return -1;
@@ -122,7 +122,7 @@ int outcome_put(struct project *p, struct connection *c, struct str key,
 
     if (!key.len)
         return 0;
-    sql_start(c, "INSERT INTO tranche.done VALUES (");
+    sql_start(c, "INSERT INTO _tranche.done VALUES (");
     sql_add_text(c, key);
     sql_addf(c, ", ");
     sql_add_text(c, outcome_text(&a, result));

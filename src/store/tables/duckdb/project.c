@@ -10,8 +10,9 @@
 #include "base/random.h"
 #include "base/sys.h"
 #include "base/thread.h"
+#include "store/tables/duckdb/functions/functions.h"
 
-#define VERSION 1 /* of the records in the schema `tranche` */
+#define VERSION 1 /* of the records in the schema `_tranche` */
 #define PROJECT_NAME_MAX 128
 #define RESULTS_HEX_BYTES 20
 
@@ -57,35 +58,35 @@ void project_disconnect(struct project *p, struct connection *c)
 
 /* Columns of the catalog are described in catalog.c, keys and writers in records.c. */
 static const char *const records[] = {
-    "CREATE SCHEMA tranche",
-    "CREATE TABLE tranche.setting (name VARCHAR NOT NULL, value VARCHAR NOT NULL)",
-    "CREATE TABLE tranche.dataset (name VARCHAR NOT NULL, physical VARCHAR NOT NULL, options "
+    "CREATE SCHEMA _tranche",
+    "CREATE TABLE _tranche.setting (name VARCHAR NOT NULL, value VARCHAR NOT NULL)",
+    "CREATE TABLE _tranche.dataset (name VARCHAR NOT NULL, physical VARCHAR NOT NULL, options "
     "VARCHAR"
     " NOT NULL, default_expiration_ms BIGINT NOT NULL, created_ms BIGINT NOT NULL, changed_ms "
     "BIGINT"
     " NOT NULL, version BIGINT NOT NULL)",
-    "CREATE TABLE tranche.relation (dataset VARCHAR NOT NULL, name VARCHAR NOT NULL, physical "
+    "CREATE TABLE _tranche.relation (dataset VARCHAR NOT NULL, name VARCHAR NOT NULL, physical "
     "VARCHAR"
     " NOT NULL, kind BIGINT NOT NULL, columns VARCHAR NOT NULL, view_query VARCHAR NOT NULL, "
     "options"
     " VARCHAR NOT NULL, expires_ms BIGINT NOT NULL, created_ms BIGINT NOT NULL, changed_ms BIGINT "
     "NOT"
     " NULL, version BIGINT NOT NULL)",
-    "CREATE TABLE tranche.field (dataset VARCHAR NOT NULL, relation VARCHAR NOT NULL, place BIGINT "
+    "CREATE TABLE _tranche.field (dataset VARCHAR NOT NULL, relation VARCHAR NOT NULL, place BIGINT "
     "NOT"
     " NULL, top BIGINT NOT NULL, name VARCHAR NOT NULL, path VARCHAR NOT NULL, type VARCHAR NOT "
     "NULL,"
     " nullable BOOLEAN NOT NULL, description VARCHAR, default_value VARCHAR)",
-    "CREATE TABLE tranche.temporary (session VARCHAR NOT NULL, name VARCHAR NOT NULL, relation "
+    "CREATE TABLE _tranche.temporary (session VARCHAR NOT NULL, name VARCHAR NOT NULL, relation "
     "VARCHAR"
     " NOT NULL)",
-    "CREATE TABLE tranche.session (id VARCHAR NOT NULL, used_ms BIGINT NOT NULL)",
-    "CREATE TABLE tranche.done (key VARCHAR NOT NULL, outcome VARCHAR NOT NULL, at_ms BIGINT NOT "
+    "CREATE TABLE _tranche.session (id VARCHAR NOT NULL, used_ms BIGINT NOT NULL)",
+    "CREATE TABLE _tranche.done (key VARCHAR NOT NULL, outcome VARCHAR NOT NULL, at_ms BIGINT NOT "
     "NULL)",
-    "CREATE TABLE tranche.writer (key VARCHAR NOT NULL, dataset VARCHAR NOT NULL, physical VARCHAR "
+    "CREATE TABLE _tranche.writer (key VARCHAR NOT NULL, dataset VARCHAR NOT NULL, physical VARCHAR "
     "NOT"
     " NULL, columns VARCHAR NOT NULL, position BIGINT NOT NULL, at_ms BIGINT NOT NULL)",
-    "CREATE TABLE tranche.job (id VARCHAR NOT NULL, parent VARCHAR NOT NULL, state VARCHAR NOT "
+    "CREATE TABLE _tranche.job (id VARCHAR NOT NULL, parent VARCHAR NOT NULL, state VARCHAR NOT "
     "NULL,"
     " resource VARCHAR NOT NULL, created_ms BIGINT NOT NULL)",
     "CREATE TYPE \"BIGNUMERIC\" AS VARCHAR",
@@ -110,7 +111,7 @@ static int write_records(struct project *p, struct error *e)
         rc = sql_run(c, e) < 0 ? -1 : 0;
     }
     if (rc == 0) {
-        sql_start(c, "INSERT INTO tranche.setting VALUES ('version', '%d'), ('results', '_%s')",
+        sql_start(c, "INSERT INTO _tranche.setting VALUES ('version', '%d'), ('results', '_%s')",
                   VERSION, results);
         rc = sql_run(c, e) < 0 ? -1 : 0;
     }
@@ -127,7 +128,7 @@ static int drop_unfinished(struct project *p, struct error *e)
 
     sql_start(c,
               "SELECT schema_name, table_name FROM duckdb_tables() WHERE table_name LIKE '~%%' AND"
-              " NOT EXISTS (SELECT 1 FROM tranche.writer w JOIN tranche.dataset d ON d.name ="
+              " NOT EXISTS (SELECT 1 FROM _tranche.writer w JOIN _tranche.dataset d ON d.name ="
               " w.dataset WHERE w.key <> '' AND w.physical = table_name AND d.physical ="
               " schema_name)");
     rc = sql_fetch(c, &a, &found, e);
@@ -139,7 +140,7 @@ static int drop_unfinished(struct project *p, struct error *e)
         rc = sql_run(c, e) < 0 ? -1 : 0;
     }
     arena_release(&a);
-    return rc == 0 ? sql_run_c(c, "DELETE FROM tranche.writer WHERE key = ''", e) : -1;
+    return rc == 0 ? sql_run_c(c, "DELETE FROM _tranche.writer WHERE key = ''", e) : -1;
 }
 
 static int read_settings(struct project *p, struct error *e)
@@ -147,7 +148,7 @@ static int read_settings(struct project *p, struct error *e)
     struct grid found;
     int64_t version = 0;
 
-    sql_start(&p->meta, "SELECT name, value FROM tranche.setting");
+    sql_start(&p->meta, "SELECT name, value FROM _tranche.setting");
     if (sql_fetch(&p->meta, &p->kept, &found, e) < 0)
         return -1;
     for (uint32_t i = 0; i < found.rows; i++)
@@ -172,7 +173,7 @@ static int prepare_records(struct project *p, struct error *e)
     if (sql_fetch(c, &p->kept, &name, e) < 0)
         return -1;
     p->catalog = name.cell[0].text;
-    sql_start(c, "SELECT count(*) FROM duckdb_schemas() WHERE schema_name = 'tranche' AND"
+    sql_start(c, "SELECT count(*) FROM duckdb_schemas() WHERE schema_name = '_tranche' AND"
                  " database_name = current_database()");
     if (sql_fetch_number(c, 0, &made, e) < 0)
         return -1;
@@ -295,6 +296,8 @@ static int project_open(struct project *p, struct error *e)
     if (rc == 0)
         rc = connection_open(&p->meta, p->duckdb, p->database, e);
     if (rc == 0)
+        rc = functions_register(p->duckdb, p->meta.handle, e);
+    if (rc == 0)
         rc = prepare_records(p, e);
     return rc == 0 ? seal(p, e) : -1;
 }
@@ -329,7 +332,7 @@ static struct project *project_new(struct embedded *t, struct str name)
 /* A project's name is a file's name: no slash, no leading dot. */
 static int name_check(struct str name, struct error *e)
 {
-    bool ok = name.len > 0 && name.len <= PROJECT_NAME_MAX && name.p[0] != '.' && name.p[0] != '-';
+    bool ok = name.len > 0 && name.len <= PROJECT_NAME_MAX && name.p[0] != '.' && name.p[0] != '-' && name.p[0] != '_';
 
     for (size_t i = 0; ok && i < name.len; i++) {
         char c = name.p[i];

@@ -3,7 +3,7 @@
  * Why: projects share nothing: no file, memory limit, temporary space or catalog. A statement of one cannot name
  *      a table of another, since its engine has no other file and cannot open one.
  *
- * Shape:   DIR/PROJECT.duckdb (mode 0600). Datasets are its schemas; the schema `tranche` has the records of
+ * Shape:   DIR/PROJECT.duckdb (mode 0600). Datasets are its schemas; the schema `_tranche` has the records of
  *          datasets, tables, keys, writers and jobs (schema.sql.h), changed in the same transaction as what they
  *          describe. Tables whose names begin with ~ are unfinished.
  *          The engine is sealed once it is open: no files, no network, no extensions, no settings.
@@ -30,7 +30,7 @@ struct project {
     duckdb_database database;
 
     pthread_mutex_t lock;   /* guards meta: held for a change of the catalog from begin to end */
-    struct connection meta; /* reads and changes the schema `tranche` */
+    struct connection meta; /* reads and changes the schema `_tranche` */
 
     pthread_mutex_t idle_lock; /* guards the connections that nobody uses */
     struct connection idle[PROJECT_IDLE_CONNECTIONS];

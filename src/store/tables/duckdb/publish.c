@@ -35,7 +35,7 @@ void hidden_drop(struct project *p, struct str dataset_physical, struct str hidd
     sql_start(c, "DROP TABLE IF EXISTS ");
     catalog_add_path(p, &c->sql, dataset_physical, hidden);
     (void)sql_run(c, &ignored); /* what stays is dropped when the file is opened again */
-    sql_start(c, "DELETE FROM tranche.writer WHERE physical = ");
+    sql_start(c, "DELETE FROM _tranche.writer WHERE physical = ");
     sql_add_text(c, hidden);
     (void)sql_run(c, &ignored);
     unlock(&p->lock);
@@ -334,7 +334,7 @@ static int publish_run(struct project *p, void *arg, struct error *e)
     else if (rc == 0 && (rc = put(p, how, &a, e)) == 0)
         rc = record(p, how, e);
     if (rc == 0) {
-        sql_start(c, "DELETE FROM tranche.writer WHERE physical = ");
+        sql_start(c, "DELETE FROM _tranche.writer WHERE physical = ");
         sql_add_text(c, how->hidden);
         rc = sql_run(c, e) < 0 ? -1 : 0;
     }

@@ -28,7 +28,7 @@ int done_find(struct project *p, struct str key, struct tables_outcome *out, str
 
     if (!key.len)
         return 0;
-    sql_start(c, "SELECT outcome FROM tranche.done WHERE key = ");
+    sql_start(c, "SELECT outcome FROM _tranche.done WHERE key = ");
     sql_add_text(c, key);
     rc = sql_fetch(c, &a, &found, e);
     if (rc == 0 && found.rows) {
@@ -56,7 +56,7 @@ int done_put(struct project *p, struct connection *c, struct str key,
     json_add_int(&w, "bytes", outcome->bytes);
     json_add_bool(&w, "created", outcome->created);
     json_end(&w);
-    sql_start(c, "INSERT INTO tranche.done VALUES (");
+    sql_start(c, "INSERT INTO _tranche.done VALUES (");
     sql_add_text(c, key);
     sql_addf(c, ", ");
     sql_add_text(c, buf_str(&text));
@@ -95,7 +95,7 @@ struct job_work {
 
 static int job_drop(struct project *p, struct str id, struct error *e)
 {
-    sql_start(&p->meta, "DELETE FROM tranche.job WHERE id = ");
+    sql_start(&p->meta, "DELETE FROM _tranche.job WHERE id = ");
     sql_add_text(&p->meta, id);
     return sql_run(&p->meta, e) < 0 ? -1 : 0;
 }
@@ -107,7 +107,7 @@ static int put(struct project *p, void *arg, struct error *e)
 
     if (job_drop(p, job->id, e) < 0)
         return -1;
-    sql_start(c, "INSERT INTO tranche.job VALUES (");
+    sql_start(c, "INSERT INTO _tranche.job VALUES (");
     sql_add_text(c, job->id);
     sql_addf(c, ", ");
     sql_add_text(c, job->parent);
@@ -151,7 +151,7 @@ int query_job_get(struct tables *t, struct str project, struct str id, struct ar
         return e->code == ERROR_NOT_FOUND ? job_not_found(e, project, id) : -1;
     lock(&p->lock);
     sql_start(&p->meta,
-              "SELECT id, parent, state, resource, created_ms FROM tranche.job WHERE id = ");
+              "SELECT id, parent, state, resource, created_ms FROM _tranche.job WHERE id = ");
     sql_add_text(&p->meta, id);
     int rc = sql_fetch(&p->meta, a, &found, e);
     unlock(&p->lock);
@@ -170,7 +170,7 @@ static int list_jobs(struct project *p, const struct tables_jobs_page *page, str
     struct connection *c = &p->meta;
     struct grid found;
 
-    sql_start(c, "SELECT id, parent, state, resource, created_ms FROM tranche.job WHERE true");
+    sql_start(c, "SELECT id, parent, state, resource, created_ms FROM _tranche.job WHERE true");
     if (page->parent.len) {
         sql_addf(c, " AND parent = ");
         sql_add_text(c, page->parent);
@@ -239,7 +239,7 @@ static int session_put(struct project *p, void *arg, struct error *e)
 {
     const struct job_work *work = arg;
 
-    sql_start(&p->meta, "INSERT INTO tranche.session VALUES (");
+    sql_start(&p->meta, "INSERT INTO _tranche.session VALUES (");
     sql_add_text(&p->meta, work->id);
     sql_addf(&p->meta, ", %lld)", (long long)project_now_ms(p));
     return sql_run(&p->meta, e) < 0 ? -1 : 0;
@@ -267,13 +267,13 @@ int temporary_put(struct project *p, struct str session, struct str name, struct
 {
     struct connection *c = &p->meta;
 
-    sql_start(c, "DELETE FROM tranche.temporary WHERE session = ");
+    sql_start(c, "DELETE FROM _tranche.temporary WHERE session = ");
     sql_add_text(c, session);
     sql_addf(c, " AND name = ");
     sql_add_text(c, name);
     if (sql_run(c, e) < 0)
         return -1;
-    sql_start(c, "INSERT INTO tranche.temporary VALUES (");
+    sql_start(c, "INSERT INTO _tranche.temporary VALUES (");
     sql_add_text(c, session);
     sql_addf(c, ", ");
     sql_add_text(c, name);
@@ -292,7 +292,7 @@ static int session_drop(struct project *p, void *arg, struct error *e)
     struct grid found;
     int rc;
 
-    sql_start(c, "SELECT relation FROM tranche.temporary WHERE session = ");
+    sql_start(c, "SELECT relation FROM _tranche.temporary WHERE session = ");
     sql_add_text(c, id);
     rc = sql_fetch(c, &a, &found, e);
     for (uint32_t i = 0; rc == 0 && i < found.rows; i++) {
@@ -304,7 +304,7 @@ static int session_drop(struct project *p, void *arg, struct error *e)
     }
     for (int i = 0; i < 2 && rc == 0; i++) {
         sql_start(c,
-                  "DELETE FROM tranche.%s = ", i ? "session WHERE id" : "temporary WHERE session");
+                  "DELETE FROM _tranche.%s = ", i ? "session WHERE id" : "temporary WHERE session");
         sql_add_text(c, id);
         rc = sql_run(c, e) < 0 ? -1 : 0;
     }
@@ -336,7 +336,7 @@ static int drop_expired_tables(struct project *p, void *arg, struct error *e)
     (void)arg;
     sql_start(c,
               "SELECT r.dataset, r.name, r.physical, r.kind, coalesce(d.physical, r.dataset) FROM"
-              " tranche.relation r LEFT JOIN tranche.dataset d ON d.name = r.dataset WHERE"
+              " _tranche.relation r LEFT JOIN _tranche.dataset d ON d.name = r.dataset WHERE"
               " r.expires_ms > 0 AND r.expires_ms <= %lld",
               (long long)project_now_ms(p));
     rc = sql_fetch(c, &a, &found, e);
@@ -367,14 +367,14 @@ static int drop_old_records(struct project *p, void *arg, struct error *e)
 
     (void)arg;
     for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
-        sql_start(&p->meta, "DELETE FROM tranche.%s < %lld", rules[i].from,
+        sql_start(&p->meta, "DELETE FROM _tranche.%s < %lld", rules[i].from,
                   (long long)(project_now_ms(p) - rules[i].hours * HOUR_MS));
         if (sql_run(&p->meta, e) < 0)
             return -1;
     }
     return sql_run_c(&p->meta,
-                     "DELETE FROM tranche.temporary t WHERE NOT EXISTS (SELECT 1 FROM"
-                     " tranche.relation r WHERE r.name = t.relation)",
+                     "DELETE FROM _tranche.temporary t WHERE NOT EXISTS (SELECT 1 FROM"
+                     " _tranche.relation r WHERE r.name = t.relation)",
                      e);
 }
 
@@ -387,7 +387,7 @@ static int drop_old_writers(struct project *p, struct error *e)
     lock(&p->lock);
     sql_start(
         c,
-        "SELECT d.physical, w.physical FROM tranche.writer w JOIN tranche.dataset d ON d.name ="
+        "SELECT d.physical, w.physical FROM _tranche.writer w JOIN _tranche.dataset d ON d.name ="
         " w.dataset WHERE w.at_ms < %lld",
         (long long)(project_now_ms(p) - WRITER_HOURS * HOUR_MS));
     int rc = sql_fetch(c, &a, &found, e);

@@ -185,7 +185,7 @@ static int list(struct project *p, const struct tables_page *page, struct arena 
     if (catalog_need_dataset(p, &page->parent, a, &d, e) < 0)
         return -1;
     sql_start(c, "SELECT name, kind, options, expires_ms, created_ms, changed_ms, version FROM"
-                 " tranche.relation WHERE dataset = ");
+                 " _tranche.relation WHERE dataset = ");
     sql_add_text(c, page->parent.dataset);
     sql_addf(c, " AND name > ");
     sql_add_text(c, page->after);

@@ -24,7 +24,7 @@ static int find_temporary(struct query_run *r, struct str name, struct tables_na
     if (!r->session.len)
         return 0;
     lock(&p->lock);
-    sql_start(c, "SELECT relation FROM tranche.temporary WHERE session = ");
+    sql_start(c, "SELECT relation FROM _tranche.temporary WHERE session = ");
     sql_add_text(c, r->session);
     sql_addf(c, " AND name = ");
     sql_add_text(c, name);
@@ -128,7 +128,7 @@ static int find_names(struct project *p, const struct tables_name *prefix, struc
     struct connection *c = &p->meta;
 
     sql_start(c,
-              "SELECT name FROM tranche.relation WHERE physical <> '' AND kind = %d AND dataset = ",
+              "SELECT name FROM _tranche.relation WHERE physical <> '' AND kind = %d AND dataset = ",
               (int)TABLES_TABLE);
     sql_add_text(c, prefix->dataset);
     sql_addf(c, " AND starts_with(name, ");

@@ -1,7 +1,7 @@
 /* writer.c -- embedded.h: rows into a hidden table, in batches that are durable with their position.
  *
  * Why: a job writes for hours. After a crash its writer goes on behind the last batch that was committed, which
- *      the record `tranche.writer` says in the same transaction (I1).
+ *      the record `_tranche.writer` says in the same transaction (I1).
  */
 #include <assert.h>
 
@@ -48,7 +48,7 @@ static int find_record(struct tables_writer *w, int64_t *position, struct str *c
     struct connection *c = &w->project->meta;
     struct grid found;
 
-    sql_start(c, "SELECT physical, position, columns FROM tranche.writer WHERE dataset = ");
+    sql_start(c, "SELECT physical, position, columns FROM _tranche.writer WHERE dataset = ");
     sql_add_text(c, w->into.name.dataset);
     sql_addf(c, " AND key = ");
     sql_add_text(c, w->key);
@@ -72,7 +72,7 @@ static int make_hidden(struct project *p, void *arg, struct error *e)
     catalog_add_columns(&c->sql, &w->schema, NULL);
     if (sql_run(c, e) < 0)
         return -1;
-    sql_start(c, "INSERT INTO tranche.writer VALUES (");
+    sql_start(c, "INSERT INTO _tranche.writer VALUES (");
     sql_add_text(c, w->key);
     sql_addf(c, ", ");
     sql_add_text(c, w->into.name.dataset);
@@ -214,7 +214,7 @@ static int set_position(struct tables_writer *w, int64_t position, struct error 
 {
     struct connection *c = &w->connection;
 
-    sql_start(c, "UPDATE tranche.writer SET position = %lld, at_ms = %lld WHERE physical = ",
+    sql_start(c, "UPDATE _tranche.writer SET position = %lld, at_ms = %lld WHERE physical = ",
               (long long)position, (long long)project_now_ms(w->project));
     sql_add_text(c, w->hidden);
     return sql_run(c, e) < 0 ? -1 : 0;
