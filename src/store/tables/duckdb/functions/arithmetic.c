@@ -12,7 +12,7 @@
 
 static enum call_outcome overflow(struct call *c)
 {
-    return call_fail(c, "Integer Overflow");
+    return call_refuse(c, "Integer Overflow");
 }
 
 static enum call_outcome add_int(struct call *c)
@@ -51,21 +51,21 @@ static enum call_outcome abs_int(struct call *c)
 static enum call_outcome divide_int(struct call *c)
 {
     if (arg_int(c, 1) == 0)
-        return call_fail(c, "division by zero: %lld / 0", (long long)arg_int(c, 0));
+        return call_refuse(c, "division by zero: %lld / 0", (long long)arg_int(c, 0));
     return out_float(c, (double)arg_int(c, 0) / (double)arg_int(c, 1));
 }
 
 static enum call_outcome div_int(struct call *c)
 {
     if (arg_int(c, 1) == 0)
-        return call_fail(c, "division by zero: DIV(%lld, 0)", (long long)arg_int(c, 0));
+        return call_refuse(c, "division by zero: DIV(%lld, 0)", (long long)arg_int(c, 0));
     return arg_int(c, 1) == -1 ? negate_int(c) : out_int(c, arg_int(c, 0) / arg_int(c, 1));
 }
 
 static enum call_outcome mod_int(struct call *c)
 {
     if (arg_int(c, 1) == 0)
-        return call_fail(c, "division by zero: MOD(%lld, 0)", (long long)arg_int(c, 0));
+        return call_refuse(c, "division by zero: MOD(%lld, 0)", (long long)arg_int(c, 0));
     return out_int(c, arg_int(c, 1) == -1 ? 0 : arg_int(c, 0) % arg_int(c, 1));
 }
 
@@ -110,7 +110,7 @@ static enum call_outcome shift(struct call *c, bool left)
     int64_t by = arg_int(c, 1);
 
     if (by < 0)
-        return call_fail(c, "Bitwise shift by negative offset.");
+        return call_refuse(c, "Bitwise shift by negative offset.");
     return out_int(c, by > 63 ? 0 : (int64_t)(left ? v << by : v >> by));
 }
 
@@ -145,8 +145,8 @@ static enum call_outcome bit_count_bytes(struct call *c)
 static enum call_outcome finite(struct call *c, char operator, double v)
 {
     if (isinf(v) && isfinite(arg_float(c, 0)) && isfinite(arg_float(c, 1)))
-        return call_fail(c, "double overflow: %.17g %c %.17g", arg_float(c, 0), operator,
-                         arg_float(c, 1));
+        return call_refuse(c, "double overflow: %.17g %c %.17g", arg_float(c, 0), operator,
+                           arg_float(c, 1));
     return out_float(c, v);
 }
 
@@ -168,7 +168,7 @@ static enum call_outcome multiply_float(struct call *c)
 static enum call_outcome divide_float(struct call *c)
 {
     if (arg_float(c, 1) == 0)
-        return call_fail(c, "division by zero: %.15g / %.15g", arg_float(c, 0), arg_float(c, 1));
+        return call_refuse(c, "division by zero: %.15g / %.15g", arg_float(c, 0), arg_float(c, 1));
     return finite(c, '/', arg_float(c, 0) / arg_float(c, 1));
 }
 
@@ -203,7 +203,7 @@ static enum call_outcome numeric_overflow(struct call *c, const char *operator)
 
     numeric_text(arg_numeric(c, 0), a);
     numeric_text(arg_numeric(c, 1), b);
-    return call_fail(c, "numeric overflow: %s %s %s", a, operator, b);
+    return call_refuse(c, "numeric overflow: %s %s %s", a, operator, b);
 }
 
 static enum call_outcome add_numeric(struct call *c)
@@ -236,7 +236,7 @@ static enum call_outcome divide_numeric(struct call *c)
 
     if (arg_numeric(c, 1) == 0) {
         numeric_text(arg_numeric(c, 0), a);
-        return call_fail(c, "division by zero: %s / 0", a);
+        return call_refuse(c, "division by zero: %s / 0", a);
     }
     return numeric_scale(arg_numeric(c, 0), NUMERIC_ONE, arg_numeric(c, 1), &v)
                ? out_numeric(c, v)
@@ -246,7 +246,7 @@ static enum call_outcome divide_numeric(struct call *c)
 static enum call_outcome div_numeric(struct call *c)
 {
     if (arg_numeric(c, 1) == 0)
-        return call_fail(c, "division by zero: DIV(_, 0)");
+        return call_refuse(c, "division by zero: DIV(_, 0)");
     int128 v = arg_numeric(c, 0) / arg_numeric(c, 1);
     return v > NUMERIC_MAX / NUMERIC_ONE || v < -NUMERIC_MAX / NUMERIC_ONE
                ? numeric_overflow(c, "/")
@@ -256,7 +256,7 @@ static enum call_outcome div_numeric(struct call *c)
 static enum call_outcome mod_numeric(struct call *c)
 {
     if (arg_numeric(c, 1) == 0)
-        return call_fail(c, "division by zero: MOD(_, 0)");
+        return call_refuse(c, "division by zero: MOD(_, 0)");
     return out_numeric(c, arg_numeric(c, 0) % arg_numeric(c, 1));
 }
 

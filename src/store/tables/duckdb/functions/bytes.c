@@ -37,8 +37,8 @@ static enum call_outcome from_hex(struct call *c)
     for (size_t i = 0; i < s.len; i++) {
         int digit = hex_digit(s.p[i]);
         if (digit < 0)
-            return call_fail(c, "Failed to decode invalid hexadecimal string: %.*s",
-                             STR_ARG(str_cut(s, 100)));
+            return call_refuse(c, "Failed to decode invalid hexadecimal string: %.*s",
+                               STR_ARG(str_cut(s, 100)));
         if (high < 0) {
             high = digit;
             continue;
@@ -89,7 +89,7 @@ static enum call_outcome decode(struct call *c, const char *alphabet, uint32_t b
         }
     }
     if (bad || have >= bits)
-        return call_fail(c, "Failed to decode invalid %s string", name);
+        return call_refuse(c, "Failed to decode invalid %s string", name);
     return out_buffer(c);
 }
 
@@ -147,7 +147,7 @@ static enum call_outcome digest(struct call *c, const EVP_MD *kind)
     unsigned int n = 0;
 
     if (EVP_Digest(arg_text(c, 0).p, arg_text(c, 0).len, hash, &n, kind, NULL) != 1)
-        return call_fail(c, "The hash is not available on this machine");
+        return call_refuse(c, "The hash is not available on this machine");
     return out_text(c, (struct str){ (const char *)hash, n });
 }
 

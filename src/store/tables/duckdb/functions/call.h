@@ -198,7 +198,7 @@ bool list_add_null(struct call *c);
 enum call_outcome list_end(struct call *c);
 
 /* Sets the error. Returns CALL_ERROR. */
-enum call_outcome call_fail(struct call *c, const char *fmt, ...)
+enum call_outcome call_refuse(struct call *c, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
 #endif

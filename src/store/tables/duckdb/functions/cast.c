@@ -9,12 +9,12 @@
 
 static enum call_outcome bad(struct call *c, const char *what)
 {
-    return call_fail(c, "Bad %s value: %.*s", what, STR_ARG(str_cut(arg_text(c, 0), 200)));
+    return call_refuse(c, "Bad %s value: %.*s", what, STR_ARG(str_cut(arg_text(c, 0), 200)));
 }
 
 static enum call_outcome invalid(struct call *c, const char *what)
 {
-    return call_fail(c, "Invalid %s: '%.*s'", what, STR_ARG(str_cut(arg_text(c, 0), 200)));
+    return call_refuse(c, "Invalid %s: '%.*s'", what, STR_ARG(str_cut(arg_text(c, 0), 200)));
 }
 
 /* ---- Unchanged ---- */
@@ -61,8 +61,9 @@ static enum call_outcome int_of_float(struct call *c)
     double v = round(arg_float(c, 0));
 
     if (!(v >= -0x1p63 && v < 0x1p63))
-        return call_fail(c, "Illegal conversion of non-finite or too large FLOAT64 to INT64: %.17g",
-                         arg_float(c, 0));
+        return call_refuse(c,
+                           "Illegal conversion of non-finite or too large FLOAT64 to INT64: %.17g",
+                           arg_float(c, 0));
     return out_int(c, (int64_t)v);
 }
 
@@ -72,14 +73,14 @@ static enum call_outcome int_of_numeric(struct call *c)
 
     whole += rest >= NUMERIC_ONE / 2 ? 1 : rest <= -NUMERIC_ONE / 2 ? -1 : 0;
     return whole == (int64_t)whole ? out_int(c, (int64_t)whole)
-                                   : call_fail(c, "int64 out of range");
+                                   : call_refuse(c, "int64 out of range");
 }
 
 static enum call_outcome int_of_huge(struct call *c)
 {
     int128 v = arg_numeric(c, 0);
 
-    return v == (int64_t)v ? out_int(c, (int64_t)v) : call_fail(c, "Integer Overflow");
+    return v == (int64_t)v ? out_int(c, (int64_t)v) : call_refuse(c, "Integer Overflow");
 }
 
 static enum call_outcome int_of_bool(struct call *c)
@@ -139,7 +140,7 @@ static enum call_outcome numeric_of_float(struct call *c)
     int128 v;
 
     if (!numeric_from_double(arg_float(c, 0), &v))
-        return call_fail(c, "numeric out of range: %.17g", arg_float(c, 0));
+        return call_refuse(c, "numeric out of range: %.17g", arg_float(c, 0));
     return out_numeric(c, v);
 }
 
@@ -148,7 +149,7 @@ static enum call_outcome numeric_of_text(struct call *c)
     int128 v;
 
     if (!numeric_read(arg_text(c, 0), &v))
-        return call_fail(c, "Invalid NUMERIC value: %.*s", STR_ARG(str_cut(arg_text(c, 0), 200)));
+        return call_refuse(c, "Invalid NUMERIC value: %.*s", STR_ARG(str_cut(arg_text(c, 0), 200)));
     return out_numeric(c, v);
 }
 
@@ -175,8 +176,8 @@ static enum call_outcome parse_numeric(struct call *c)
     int128 v;
 
     if (!numeric_read(plain_number(c, str_trim(arg_text(c, 0))), &v))
-        return call_fail(c, "Invalid input to PARSE_NUMERIC: \"%.*s\"",
-                         STR_ARG(str_cut(arg_text(c, 0), 200)));
+        return call_refuse(c, "Invalid input to PARSE_NUMERIC: \"%.*s\"",
+                           STR_ARG(str_cut(arg_text(c, 0), 200)));
     return out_numeric(c, v);
 }
 
@@ -230,16 +231,16 @@ static bool big_read(struct str s, struct buf *out)
 static enum call_outcome big_of_text(struct call *c)
 {
     if (!big_read(arg_text(c, 0), &c->text))
-        return call_fail(c, "Invalid BIGNUMERIC value: %.*s",
-                         STR_ARG(str_cut(arg_text(c, 0), 200)));
+        return call_refuse(c, "Invalid BIGNUMERIC value: %.*s",
+                           STR_ARG(str_cut(arg_text(c, 0), 200)));
     return out_buffer(c);
 }
 
 static enum call_outcome parse_bignumeric(struct call *c)
 {
     if (!big_read(plain_number(c, str_trim(arg_text(c, 0))), &c->text))
-        return call_fail(c, "Invalid input to PARSE_BIGNUMERIC: \"%.*s\"",
-                         STR_ARG(str_cut(arg_text(c, 0), 200)));
+        return call_refuse(c, "Invalid input to PARSE_BIGNUMERIC: \"%.*s\"",
+                           STR_ARG(str_cut(arg_text(c, 0), 200)));
     return out_buffer(c);
 }
 
@@ -294,7 +295,7 @@ static const struct zone *zone_argument(struct call *c, uint32_t i)
     const struct zone *z = zone_find(arg_text(c, i));
 
     if (!z)
-        (void)call_fail(c, "Invalid time zone: %.*s", STR_ARG(str_cut(arg_text(c, i), 100)));
+        (void)call_refuse(c, "Invalid time zone: %.*s", STR_ARG(str_cut(arg_text(c, i), 100)));
     return z;
 }
 
@@ -319,7 +320,7 @@ static enum call_outcome text_of_bytes(struct call *c)
     struct str s = arg_text(c, 0);
 
     if (str_utf8_valid(s) != s.len)
-        return call_fail(c, "Invalid UTF-8 string in a cast from BYTES to STRING");
+        return call_refuse(c, "Invalid UTF-8 string in a cast from BYTES to STRING");
     return out_text(c, s);
 }
 
@@ -348,7 +349,7 @@ static enum call_outcome time_of_text(struct call *c)
 
     if (civil_read_time(str_trim(arg_text(c, 0)), &us))
         return out_int(c, us);
-    return call_fail(c, "Invalid time string \"%.*s\"", STR_ARG(str_cut(arg_text(c, 0), 200)));
+    return call_refuse(c, "Invalid time string \"%.*s\"", STR_ARG(str_cut(arg_text(c, 0), 200)));
 }
 
 static enum call_outcome time_of_us(struct call *c)
@@ -362,7 +363,8 @@ static enum call_outcome datetime_of_text(struct call *c)
 
     if (civil_read_datetime(str_trim(arg_text(c, 0)), &us))
         return out_int(c, us);
-    return call_fail(c, "Invalid datetime string \"%.*s\"", STR_ARG(str_cut(arg_text(c, 0), 200)));
+    return call_refuse(c, "Invalid datetime string \"%.*s\"",
+                       STR_ARG(str_cut(arg_text(c, 0), 200)));
 }
 
 static enum call_outcome us_of_date(struct call *c)
@@ -382,7 +384,7 @@ static enum call_outcome timestamp_of_text(struct call *c)
         us <= CIVIL_MAX_US)
         return out_int(c, us);
     if (bad_zone.len)
-        return call_fail(c, "Invalid time zone: %.*s", STR_ARG(str_cut(bad_zone, 100)));
+        return call_refuse(c, "Invalid time zone: %.*s", STR_ARG(str_cut(bad_zone, 100)));
     return invalid(c, "timestamp");
 }
 
@@ -442,8 +444,8 @@ static enum call_outcome interval_of_text(struct call *c)
             : str_find(str_sub(word, 1, word.len), STR("-")) != SIZE_MAX
                 ? !interval_months(word, &months)
                 : !text_read_int(word, &days))
-            return call_fail(c, "Invalid INTERVAL value: '%.*s'",
-                             STR_ARG(str_cut(arg_text(c, 0), 200)));
+            return call_refuse(c, "Invalid INTERVAL value: '%.*s'",
+                               STR_ARG(str_cut(arg_text(c, 0), 200)));
     }
     return out_interval(c, (duckdb_interval){ (int32_t)months, (int32_t)days, us });
 }

@@ -27,8 +27,8 @@ struct state {
 
 static enum call_outcome wrong(struct state *s, char letter)
 {
-    return call_fail(s->c, "Invalid type for argument %u to FORMAT; Expected a value for %%%c",
-                     s->next, letter);
+    return call_refuse(s->c, "Invalid type for argument %u to FORMAT; Expected a value for %%%c",
+                       s->next, letter);
 }
 
 static duckdb_type type_of_argument(const struct state *s, uint32_t i, bool *text)
@@ -276,17 +276,17 @@ static enum call_outcome format(struct call *c)
             continue;
         }
         if (!read_directive(&s, &d))
-            return call_fail(c,
-                             "Invalid FORMAT string: incomplete or unsupported format specifier");
+            return call_refuse(c,
+                               "Invalid FORMAT string: incomplete or unsupported format specifier");
         if (d.letter == '%') {
             buf_add_char(&c->text, '%');
             continue;
         }
         if (!strchr("dioxXfFeEgGstTpP", d.letter))
-            return call_fail(c, "Invalid FORMAT string: unsupported format specifier %%%c",
-                             d.letter);
+            return call_refuse(c, "Invalid FORMAT string: unsupported format specifier %%%c",
+                               d.letter);
         if (s.next >= c->arguments)
-            return call_fail(
+            return call_refuse(
                 c, "Too few arguments to FORMAT for pattern \"%.*s\"; Expected more than %u",
                 STR_ARG(str_cut(arg_text(c, 0), 100)), c->arguments);
         if (format_one(&s, &d) != CALL_VALUE)
@@ -294,9 +294,9 @@ static enum call_outcome format(struct call *c)
         s.next++;
     }
     if (s.next < c->arguments)
-        return call_fail(c,
-                         "Too many arguments to FORMAT for pattern \"%.*s\"; Expected %u; Got %u",
-                         STR_ARG(str_cut(arg_text(c, 0), 100)), s.next, c->arguments);
+        return call_refuse(c,
+                           "Too many arguments to FORMAT for pattern \"%.*s\"; Expected %u; Got %u",
+                           STR_ARG(str_cut(arg_text(c, 0), 100)), s.next, c->arguments);
     return s.null ? CALL_NULL : out_buffer(c);
 }
 

@@ -150,8 +150,8 @@ static enum call_outcome parse_json(struct call *c)
     yyjson_val *v = json_argument(c, 0);
 
     if (!v)
-        return call_fail(c, "Invalid input to PARSE_JSON: syntax error while parsing value: %.*s",
-                         STR_ARG(str_cut(arg_text(c, 0), 200)));
+        return call_refuse(c, "Invalid input to PARSE_JSON: syntax error while parsing value: %.*s",
+                           STR_ARG(str_cut(arg_text(c, 0), 200)));
     return out_json(c, v);
 }
 
@@ -164,7 +164,7 @@ static int at_path(struct call *c, yyjson_val **out)
 
     p->count = 0;
     if (c->arguments > 1 && !path_read(arg_text(c, 1), p)) {
-        (void)call_fail(c, "Invalid JSONPath: %.*s", STR_ARG(str_cut(arg_text(c, 1), 200)));
+        (void)call_refuse(c, "Invalid JSONPath: %.*s", STR_ARG(str_cut(arg_text(c, 1), 200)));
         return -1;
     }
     yyjson_val *v = json_argument(c, 0);
@@ -310,8 +310,8 @@ static enum call_outcome json_type(struct call *c)
 
 static enum call_outcome mismatch(struct call *c, yyjson_val *v, const char *wanted)
 {
-    return call_fail(c, "The provided JSON input is not %s: it is of type %s", wanted,
-                     type_name(v));
+    return call_refuse(c, "The provided JSON input is not %s: it is of type %s", wanted,
+                       type_name(v));
 }
 
 static enum call_outcome strict_bool(struct call *c)
@@ -463,7 +463,7 @@ static enum call_outcome json_keys(struct call *c)
     struct keys k = { .c = c, .depth_max = c->arguments > 1 ? arg_int(c, 1) : INT64_MAX };
 
     if (k.depth_max < 1)
-        return call_fail(c, "max_depth must be positive.");
+        return call_refuse(c, "max_depth must be positive.");
     keys_of(&k, json_argument(c, 0), STR(""), 0);
     if (k.count)
         qsort(k.found, k.count, sizeof *k.found, by_text);
@@ -479,7 +479,7 @@ static enum call_outcome json_keys(struct call *c)
 static enum call_outcome to_json_string(struct call *c)
 {
     if (!any_argument(c, 0, ANY_JSON, &c->text))
-        return call_fail(c, "Unsupported argument type for TO_JSON_STRING");
+        return call_refuse(c, "Unsupported argument type for TO_JSON_STRING");
     return out_buffer(c);
 }
 
@@ -491,7 +491,7 @@ static enum call_outcome out_normal(struct call *c)
     yyjson_val *v = buf_ok(&c->text) ? json_read(c, text) : NULL;
 
     buf_clear(&c->text);
-    return v ? out_json(c, v) : call_fail(c, "The value is too large or too deep for JSON");
+    return v ? out_json(c, v) : call_refuse(c, "The value is too large or too deep for JSON");
 }
 
 static enum call_outcome to_json(struct call *c)
@@ -499,7 +499,7 @@ static enum call_outcome to_json(struct call *c)
     if (!any_argument(
             c, 0, c->arguments > 1 && !arg_null(c, 1) && arg_bool(c, 1) ? ANY_JSON : ANY_JSON_TYPE,
             &c->text))
-        return call_fail(c, "Unsupported argument type for TO_JSON");
+        return call_refuse(c, "Unsupported argument type for TO_JSON");
     return out_normal(c);
 }
 
@@ -510,7 +510,7 @@ static enum call_outcome json_array(struct call *c)
         if (i)
             buf_add_char(&c->text, ',');
         if (!any_argument(c, i, ANY_JSON_TYPE, &c->text))
-            return call_fail(c, "Unsupported argument type for JSON_ARRAY");
+            return call_refuse(c, "Unsupported argument type for JSON_ARRAY");
     }
     buf_add_char(&c->text, ']');
     return out_normal(c);
@@ -519,20 +519,20 @@ static enum call_outcome json_array(struct call *c)
 static enum call_outcome json_object(struct call *c)
 {
     if (c->arguments % 2)
-        return call_fail(c, "JSON_OBJECT takes a value for each key");
+        return call_refuse(c, "JSON_OBJECT takes a value for each key");
     buf_add_char(&c->text, '{');
     for (uint32_t i = 0; i < c->arguments; i += 2) {
         duckdb_logical_type type = c->duckdb->vector_get_column_type(c->argument[i].vector);
         bool text = c->duckdb->get_type_id(type) == DUCKDB_TYPE_VARCHAR;
         c->duckdb->destroy_logical_type(&type);
         if (!text || arg_null(c, i))
-            return call_fail(c, "A key of JSON_OBJECT must be a STRING and not NULL");
+            return call_refuse(c, "A key of JSON_OBJECT must be a STRING and not NULL");
         if (i)
             buf_add_char(&c->text, ',');
         buf_add_json(&c->text, arg_text(c, i));
         buf_add_char(&c->text, ':');
         if (!any_argument(c, i + 1, ANY_JSON_TYPE, &c->text))
-            return call_fail(c, "Unsupported argument type for JSON_OBJECT");
+            return call_refuse(c, "Unsupported argument type for JSON_OBJECT");
     }
     buf_add_char(&c->text, '}');
     return out_normal(c);

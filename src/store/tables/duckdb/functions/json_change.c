@@ -33,7 +33,7 @@ static enum call_outcome change_end(struct change *h, enum call_outcome outcome)
         yyjson_mut_doc_set_root(h->doc, h->root);
         done = yyjson_mut_doc_imut_copy(h->doc, NULL);
         outcome =
-            done ? out_json(h->c, yyjson_doc_get_root(done)) : call_fail(h->c, "Out of memory");
+            done ? out_json(h->c, yyjson_doc_get_root(done)) : call_refuse(h->c, "Out of memory");
     }
     yyjson_doc_free(done);
     yyjson_mut_doc_free(h->doc);
@@ -50,7 +50,7 @@ static bool argument_path(struct change *h, uint32_t i, struct path **out)
     *out = arena_alloc_raw(&h->c->arena, sizeof **out);
     if (text && !arg_null(h->c, i) && path_read(arg_text(h->c, i), *out))
         return true;
-    (void)call_fail(h->c, "Invalid JSONPath in argument %u", i + 1);
+    (void)call_refuse(h->c, "Invalid JSONPath in argument %u", i + 1);
     return false;
 }
 
@@ -67,7 +67,7 @@ static yyjson_mut_val *argument_value(struct change *h, uint32_t i)
         copy = yyjson_val_mut_copy(h->doc, v);
     buf_release(&text);
     if (!copy)
-        (void)call_fail(h->c, "Unsupported value in argument %u", i + 1);
+        (void)call_refuse(h->c, "Unsupported value in argument %u", i + 1);
     return copy;
 }
 
@@ -178,7 +178,7 @@ static enum call_outcome json_remove(struct call *c)
         if (!argument_path(&h, i, &p))
             outcome = CALL_ERROR;
         else if (p->count == 0)
-            outcome = call_fail(c, "The JSONPath cannot be '$' in JSON_REMOVE");
+            outcome = call_refuse(c, "The JSONPath cannot be '$' in JSON_REMOVE");
         else
             remove_at(&h, p);
     }
@@ -246,7 +246,7 @@ static enum call_outcome array_change(struct call *c, bool insert)
         else if (!insert)
             append_at(&h, p, v);
         else if (p->count == 0 || p->step[p->count - 1].key.p)
-            outcome = call_fail(c, "The JSONPath of JSON_ARRAY_INSERT must end with an index");
+            outcome = call_refuse(c, "The JSONPath of JSON_ARRAY_INSERT must end with an index");
         else
             insert_at(&h, p, v);
     }

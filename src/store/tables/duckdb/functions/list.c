@@ -11,10 +11,10 @@ static enum call_outcome place(struct call *c, int64_t first)
     int64_t i = arg_int(c, 0), count = arg_int(c, 1);
 
     if (i < first || i - first >= count)
-        return call_fail(c,
-                         first ? "Array index %lld is out of bounds (ordinal)"
-                               : "Array index %lld is out of bounds (offset)",
-                         (long long)i);
+        return call_refuse(c,
+                           first ? "Array index %lld is out of bounds (ordinal)"
+                                 : "Array index %lld is out of bounds (offset)",
+                           (long long)i);
     return out_int(c, i - first + 1);
 }
 
@@ -32,14 +32,14 @@ static enum call_outcome ordinal(struct call *c)
 static enum call_outcome first_place(struct call *c)
 {
     if (arg_int(c, 0) == 0)
-        return call_fail(c, "ARRAY_FIRST cannot get the first element of an empty array");
+        return call_refuse(c, "ARRAY_FIRST cannot get the first element of an empty array");
     return out_int(c, 1);
 }
 
 static enum call_outcome last_place(struct call *c)
 {
     if (arg_int(c, 0) == 0)
-        return call_fail(c, "ARRAY_LAST cannot get the last element of an empty array");
+        return call_refuse(c, "ARRAY_LAST cannot get the last element of an empty array");
     return out_int(c, arg_int(c, 0));
 }
 
@@ -50,7 +50,7 @@ static enum call_outcome generate_int(struct call *c)
     int64_t v = arg_int(c, 0), to = arg_int(c, 1), step = c->arguments > 2 ? arg_int(c, 2) : 1;
 
     if (step == 0)
-        return call_fail(c, "Sequence step cannot be 0.");
+        return call_refuse(c, "Sequence step cannot be 0.");
     list_begin(c);
     while (step > 0 ? v <= to : v >= to) {
         if (!list_add_int(c, v))
@@ -67,7 +67,7 @@ static enum call_outcome generate_float(struct call *c)
            step = c->arguments > 2 ? arg_float(c, 2) : 1;
 
     if (!(step > 0 || step < 0))
-        return call_fail(c, "Sequence step cannot be 0.");
+        return call_refuse(c, "Sequence step cannot be 0.");
     list_begin(c);
     for (double n = 0; step > 0 ? from + n * step <= to : from + n * step >= to; n++)
         if (!list_add_float(c, from + n * step))
@@ -81,7 +81,7 @@ static enum call_outcome generate_numeric(struct call *c)
            step = c->arguments > 2 ? arg_numeric(c, 2) : NUMERIC_ONE;
 
     if (step == 0)
-        return call_fail(c, "Sequence step cannot be 0.");
+        return call_refuse(c, "Sequence step cannot be 0.");
     list_begin(c);
     for (; step > 0 ? v <= to : v >= to; v += step)
         if (!list_add_numeric(c, v))
@@ -134,7 +134,7 @@ static enum call_outcome bucket(struct call *c, comparison order)
 
     for (idx_t i = low; i < high; i++)
         if (!column_valid(&bounds.column, i))
-            return call_fail(c, "Elements in input array to RANGE_BUCKET cannot be null.");
+            return call_refuse(c, "Elements in input array to RANGE_BUCKET cannot be null.");
     while (low < high) {
         idx_t middle = low + (high - low) / 2;
         if (order(c, &bounds, middle) > 0)
@@ -223,7 +223,7 @@ static enum call_outcome regexp_group(struct call *c)
     int64_t n = groups(arg_text(c, 0));
 
     if (n > 1)
-        return call_fail(
+        return call_refuse(
             c, "Regular expressions passed into extraction functions must not have more than 1 "
                "capturing group");
     return out_int(c, n);
@@ -235,7 +235,7 @@ static enum call_outcome regexp_before(struct call *c)
     int64_t n = arg_int(c, 1);
 
     if (n < 1 || n > 1000)
-        return call_fail(c, "Occurrence in REGEXP_INSTR must be from 1 to 1000");
+        return call_refuse(c, "Occurrence in REGEXP_INSTR must be from 1 to 1000");
     buf_add_c(&c->text, "(?s:^(");
     if (n > 1)
         buf_addf(&c->text, "(?:.*?(?-s:%.*s)){%lld}", STR_ARG(arg_text(c, 0)), (long long)n - 1);

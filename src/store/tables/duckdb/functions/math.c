@@ -13,7 +13,7 @@
         double x = arg_float(c, 0);                                                                \
                                                                                                    \
         if (!isnan(x) && !(allowed))                                                               \
-            return call_fail(c, "Floating point error in function: " NAME "(%.15g)", x);           \
+            return call_refuse(c, "Floating point error in function: " NAME "(%.15g)", x);         \
         return out_float(c, expression);                                                           \
     }
 FLOAT_FUNCTION(sqrt, "SQRT", sqrt(x), x >= 0)
@@ -61,7 +61,7 @@ static enum call_outcome log_base(struct call *c)
     double x = arg_float(c, 0), base = arg_float(c, 1);
 
     if (x <= 0 || base <= 0 || base == 1)
-        return call_fail(c, "Floating point error in function: LOG(%.15g, %.15g)", x, base);
+        return call_refuse(c, "Floating point error in function: LOG(%.15g, %.15g)", x, base);
     double v = log(x) / log(base);
     double near = round(v);
     return out_float(c, fabs(v - near) < 1e-9 && pow(base, near) == x ? near : v);
@@ -77,7 +77,7 @@ static enum call_outcome pow_float(struct call *c)
     double x = arg_float(c, 0), y = arg_float(c, 1), v = pow(x, y);
 
     if ((isnan(v) || isinf(v)) && isfinite(x) && isfinite(y))
-        return call_fail(c, "Floating point error in function: POW(%.15g, %.15g)", x, y);
+        return call_refuse(c, "Floating point error in function: POW(%.15g, %.15g)", x, y);
     return out_float(c, v);
 }
 
@@ -87,7 +87,7 @@ static enum call_outcome pow_numeric(struct call *c)
 
     if (!numeric_from_double(
             pow(numeric_double(arg_numeric(c, 0)), numeric_double(arg_numeric(c, 1))), &v))
-        return call_fail(c, "numeric overflow: POW");
+        return call_refuse(c, "numeric overflow: POW");
     return out_numeric(c, v);
 }
 
@@ -106,7 +106,8 @@ static enum call_outcome round_digits(struct call *c, double (*whole)(double))
     if (!isfinite(scaled))
         return out_float(c, x);
     double v = digits < 0 ? whole(scaled) * by : whole(scaled) / by;
-    return isfinite(v) ? out_float(c, v) : call_fail(c, "Floating point error in function: ROUND");
+    return isfinite(v) ? out_float(c, v)
+                       : call_refuse(c, "Floating point error in function: ROUND");
 }
 
 static enum call_outcome round_float_digits(struct call *c)
@@ -149,7 +150,7 @@ static enum call_outcome round_numeric_to(struct call *c, int64_t digits, enum r
                                        : false;
     if (away)
         v += x < 0 ? -unit : unit;
-    return numeric_fits(v) ? out_numeric(c, v) : call_fail(c, "numeric overflow: ROUND");
+    return numeric_fits(v) ? out_numeric(c, v) : call_refuse(c, "numeric overflow: ROUND");
 }
 
 static enum call_outcome round_numeric(struct call *c)
@@ -162,7 +163,7 @@ static enum call_outcome round_numeric_mode(struct call *c)
     if (str_eq(arg_text(c, 2), STR("ROUND_HALF_EVEN")))
         return round_numeric_to(c, arg_int(c, 1), ROUNDING_EVEN);
     if (!str_eq(arg_text(c, 2), STR("ROUND_HALF_AWAY_FROM_ZERO")))
-        return call_fail(c, "Invalid rounding_mode: %.*s", STR_ARG(arg_text(c, 2)));
+        return call_refuse(c, "Invalid rounding_mode: %.*s", STR_ARG(arg_text(c, 2)));
     return round_numeric_to(c, arg_int(c, 1), ROUNDING_AWAY);
 }
 
@@ -186,7 +187,7 @@ static enum call_outcome sqrt_numeric(struct call *c)
     int128 v = 0;
 
     if (arg_numeric(c, 0) < 0 || !numeric_from_double(sqrt(numeric_double(arg_numeric(c, 0))), &v))
-        return call_fail(c, "Argument to SQRT cannot be negative");
+        return call_refuse(c, "Argument to SQRT cannot be negative");
     return out_numeric(c, v);
 }
 

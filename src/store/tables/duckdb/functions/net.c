@@ -67,8 +67,8 @@ static enum call_outcome ip_from_string(struct call *c)
     size_t bytes;
 
     if (!address_read(arg_text(c, 0), address, &bytes))
-        return call_fail(c, "Invalid input to NET.IP_FROM_STRING: \"%.*s\"",
-                         STR_ARG(str_cut(arg_text(c, 0), 100)));
+        return call_refuse(c, "Invalid input to NET.IP_FROM_STRING: \"%.*s\"",
+                           STR_ARG(str_cut(arg_text(c, 0), 100)));
     return out_text(c, (struct str){ (const char *)address, bytes });
 }
 
@@ -78,10 +78,10 @@ static enum call_outcome ip_to_string(struct call *c)
     struct str s = arg_text(c, 0);
 
     if (s.len != 4 && s.len != 16)
-        return call_fail(c, "Invalid input to NET.IP_TO_STRING: %zu bytes; 4 or 16 are expected",
-                         s.len);
+        return call_refuse(c, "Invalid input to NET.IP_TO_STRING: %zu bytes; 4 or 16 are expected",
+                           s.len);
     if (!inet_ntop(s.len == 16 ? AF_INET6 : AF_INET, s.p, text, sizeof text))
-        return call_fail(c, "Invalid input to NET.IP_TO_STRING");
+        return call_refuse(c, "Invalid input to NET.IP_TO_STRING");
     return out_text(c, str_of(text));
 }
 
@@ -98,7 +98,7 @@ static enum call_outcome ip_net_mask(struct call *c)
     int64_t bytes = arg_int(c, 0), length = arg_int(c, 1);
 
     if ((bytes != 4 && bytes != 16) || length < 0 || length > bytes * 8)
-        return call_fail(c, "Invalid input to NET.IP_NET_MASK");
+        return call_refuse(c, "Invalid input to NET.IP_NET_MASK");
     for (size_t i = 0; i < (size_t)bytes; i++)
         buf_add_char(&c->text, (char)mask_byte(length, i));
     return out_buffer(c);
@@ -110,7 +110,7 @@ static enum call_outcome ip_trunc(struct call *c)
     int64_t length = arg_int(c, 1);
 
     if ((s.len != 4 && s.len != 16) || length < 0 || length > (int64_t)s.len * 8)
-        return call_fail(c, "Invalid input to NET.IP_TRUNC");
+        return call_refuse(c, "Invalid input to NET.IP_TRUNC");
     for (size_t i = 0; i < s.len; i++)
         buf_add_char(&c->text, (char)((unsigned char)s.p[i] & mask_byte(length, i)));
     return out_buffer(c);
@@ -121,7 +121,7 @@ static enum call_outcome ipv4_from_int64(struct call *c)
     int64_t v = arg_int(c, 0);
 
     if (v < -INT64_C(0x80000000) || v > INT64_C(0xFFFFFFFF))
-        return call_fail(c, "Invalid input to NET.IPV4_FROM_INT64: %lld", (long long)v);
+        return call_refuse(c, "Invalid input to NET.IPV4_FROM_INT64: %lld", (long long)v);
     for (int i = 24; i >= 0; i -= 8)
         buf_add_char(&c->text, (char)((uint64_t)v >> i & 0xFF));
     return out_buffer(c);
@@ -133,7 +133,8 @@ static enum call_outcome ipv4_to_int64(struct call *c)
     int64_t v = 0;
 
     if (s.len != 4)
-        return call_fail(c, "Invalid input to NET.IPV4_TO_INT64: %zu bytes; 4 are expected", s.len);
+        return call_refuse(c, "Invalid input to NET.IPV4_TO_INT64: %zu bytes; 4 are expected",
+                           s.len);
     for (size_t i = 0; i < 4; i++)
         v = v << 8 | (unsigned char)s.p[i];
     return out_int(c, v);

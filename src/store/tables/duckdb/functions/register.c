@@ -44,7 +44,7 @@ struct call_list arg_list(const struct call *c, uint32_t i)
                            entry.offset, entry.length };
 }
 
-enum call_outcome call_fail(struct call *c, const char *fmt, ...)
+enum call_outcome call_refuse(struct call *c, const char *fmt, ...)
 {
     va_list args;
 
@@ -58,7 +58,7 @@ enum call_outcome call_fail(struct call *c, const char *fmt, ...)
 enum call_outcome out_text(struct call *c, struct str text)
 {
     if (text.len > CALL_TEXT_MAX)
-        return call_fail(c, "Output of a function is too large: over %zu bytes", CALL_TEXT_MAX);
+        return call_refuse(c, "Output of a function is too large: over %zu bytes", CALL_TEXT_MAX);
     c->duckdb->vector_assign_string_element_len(c->result, c->row, text.p ? text.p : "", text.len);
     return CALL_VALUE;
 }
@@ -66,7 +66,7 @@ enum call_outcome out_text(struct call *c, struct str text)
 enum call_outcome out_buffer(struct call *c)
 {
     if (!buf_ok(&c->text))
-        return call_fail(c, "Output of a function is too large: over %zu bytes", CALL_TEXT_MAX);
+        return call_refuse(c, "Output of a function is too large: over %zu bytes", CALL_TEXT_MAX);
     return out_text(c, buf_str(&c->text));
 }
 
@@ -82,12 +82,12 @@ static bool list_grow(struct call *c)
     duckdb_list_entry *entry = (duckdb_list_entry *)c->out + c->row;
 
     if (c->elements - entry->offset >= CALL_LIST_MAX) {
-        (void)call_fail(c, "Output array is too large: over %zu elements", CALL_LIST_MAX);
+        (void)call_refuse(c, "Output array is too large: over %zu elements", CALL_LIST_MAX);
         return false;
     }
     if (d->list_vector_reserve(c->result, c->elements + 1) != DuckDBSuccess ||
         d->list_vector_set_size(c->result, c->elements + 1) != DuckDBSuccess) {
-        (void)call_fail(c, "Output array is too large");
+        (void)call_refuse(c, "Output array is too large");
         return false;
     }
     c->element = column_of(d, d->list_vector_get_child(c->result));

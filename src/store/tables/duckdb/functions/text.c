@@ -117,7 +117,7 @@ static enum call_outcome substr_of(struct call *c, const struct units *u)
     size_t from = 0;
 
     if (length < 0)
-        return call_fail(c, "Third argument in SUBSTR() cannot be negative");
+        return call_refuse(c, "Third argument in SUBSTR() cannot be negative");
     if (position > 0)
         from = at_most(position - 1, s.len);
     if (position < 0) {
@@ -144,7 +144,7 @@ static enum call_outcome left_of(struct call *c, const struct units *u)
     struct str s = arg_text(c, 0);
 
     if (arg_int(c, 1) < 0)
-        return call_fail(c, "Second argument in LEFT() cannot be negative");
+        return call_refuse(c, "Second argument in LEFT() cannot be negative");
     return out_text(c, str_sub(s, 0, u->offset(s, at_most(arg_int(c, 1), s.len))));
 }
 
@@ -154,7 +154,7 @@ static enum call_outcome right_of(struct call *c, const struct units *u)
     size_t count = u->count(s), n = at_most(arg_int(c, 1), count);
 
     if (arg_int(c, 1) < 0)
-        return call_fail(c, "Second argument in RIGHT() cannot be negative");
+        return call_refuse(c, "Second argument in RIGHT() cannot be negative");
     return out_text(c, str_sub(s, u->offset(s, count - n), s.len));
 }
 
@@ -184,11 +184,11 @@ static enum call_outcome pad(struct call *c, const struct units *u, bool left)
     size_t count = u->count(s), unit = u->count(with);
 
     if (arg_int(c, 1) < 0)
-        return call_fail(c, "Second argument (output size) for LPAD/RPAD cannot be negative");
+        return call_refuse(c, "Second argument (output size) for LPAD/RPAD cannot be negative");
     if (!with.len)
-        return call_fail(c, "Third argument (pad pattern) for LPAD/RPAD cannot be empty");
+        return call_refuse(c, "Third argument (pad pattern) for LPAD/RPAD cannot be empty");
     if ((uint64_t)arg_int(c, 1) > CALL_TEXT_MAX)
-        return call_fail(c, "Second argument (output size) for LPAD/RPAD is too large");
+        return call_refuse(c, "Second argument (output size) for LPAD/RPAD is too large");
     size_t size = (size_t)arg_int(c, 1), missing = size > count ? size - count : 0;
     if (!left)
         buf_add_str(&c->text, str_sub(s, 0, u->offset(s, size)));
@@ -333,7 +333,7 @@ static enum call_outcome reverse_bytes(struct call *c)
 static enum call_outcome repeat(struct call *c)
 {
     if (arg_int(c, 1) < 0)
-        return call_fail(c, "Second argument in REPEAT() cannot be negative");
+        return call_refuse(c, "Second argument in REPEAT() cannot be negative");
     for (int64_t i = 0; i < arg_int(c, 1) && arg_text(c, 0).len && buf_ok(&c->text); i++)
         buf_add_str(&c->text, arg_text(c, 0));
     return out_buffer(c);
@@ -450,9 +450,9 @@ static enum call_outcome instr_of(struct call *c, const struct units *u)
     size_t count = u->count(s);
 
     if (position == 0)
-        return call_fail(c, "Position in INSTR() must not be zero");
+        return call_refuse(c, "Position in INSTR() must not be zero");
     if (occurrence <= 0)
-        return call_fail(c, "Occurrence in INSTR() must be positive");
+        return call_refuse(c, "Occurrence in INSTR() must be positive");
     bool backward = position < 0;
     uint64_t steps = backward ? (uint64_t) - (position + 1) + 1 : (uint64_t)position;
     if (steps > count)
@@ -486,7 +486,7 @@ static struct str folded(struct call *c, struct str s)
 static enum call_outcome contains_substr(struct call *c)
 {
     if (!arg_text(c, 1).len)
-        return call_fail(c, "Second argument in CONTAINS_SUBSTR() cannot be empty");
+        return call_refuse(c, "Second argument in CONTAINS_SUBSTR() cannot be empty");
     return out_bool(c, str_find(folded(c, arg_text(c, 0)), folded(c, arg_text(c, 1))) != SIZE_MAX);
 }
 
@@ -497,7 +497,7 @@ static enum call_outcome ascii(struct call *c)
     struct str s = arg_text(c, 0);
 
     if (s.len && (unsigned char)s.p[0] >= 0x80)
-        return call_fail(c, "First char of ASCII() argument is not ASCII");
+        return call_refuse(c, "First char of ASCII() argument is not ASCII");
     return out_int(c, s.len ? s.p[0] : 0);
 }
 
@@ -513,7 +513,7 @@ static enum call_outcome chr(struct call *c)
     int64_t v = arg_int(c, 0);
 
     if (v < 0 || v > UNICODE_MAX || (v && !unicode_add(&c->text, (uint32_t)v)))
-        return call_fail(c, "Invalid codepoint %lld", (long long)v);
+        return call_refuse(c, "Invalid codepoint %lld", (long long)v);
     return out_buffer(c);
 }
 
@@ -526,7 +526,7 @@ static enum call_outcome code_points_to_string(struct call *c)
             return CALL_NULL;
         int64_t v = ((const int64_t *)l.column.data)[i];
         if (v < 0 || v > UNICODE_MAX || !unicode_add(&c->text, (uint32_t)v))
-            return call_fail(c, "Invalid codepoint %lld", (long long)v);
+            return call_refuse(c, "Invalid codepoint %lld", (long long)v);
     }
     return out_buffer(c);
 }
@@ -540,7 +540,7 @@ static enum call_outcome code_points_to_bytes(struct call *c)
             return CALL_NULL;
         int64_t v = ((const int64_t *)l.column.data)[i];
         if (v < 0 || v > 255)
-            return call_fail(c, "Invalid extended ASCII code points %lld", (long long)v);
+            return call_refuse(c, "Invalid extended ASCII code points %lld", (long long)v);
         buf_add_char(&c->text, (char)(unsigned char)v);
     }
     return out_buffer(c);
@@ -590,9 +590,9 @@ static enum call_outcome normal_form(struct call *c, bool fold)
     enum unicode_form form;
 
     if (!form_of(arg_text(c, 1), &form))
-        return call_fail(c, "Invalid normalize mode: %.*s", STR_ARG(arg_text(c, 1)));
+        return call_refuse(c, "Invalid normalize mode: %.*s", STR_ARG(arg_text(c, 1)));
     if (!unicode_map(c->duckdb, arg_text(c, 0), form, fold, &c->text))
-        return call_fail(c, "NORMALIZE is not supported with this library of DuckDB");
+        return call_refuse(c, "NORMALIZE is not supported with this library of DuckDB");
     return out_buffer(c);
 }
 
@@ -647,7 +647,7 @@ static enum call_outcome edit_distance(struct call *c)
     size_t n = unicode_count(b);
 
     if (n > EDIT_CHARACTERS_MAX || unicode_count(a) > EDIT_CHARACTERS_MAX)
-        return call_fail(c, "EDIT_DISTANCE() takes at most %d characters", EDIT_CHARACTERS_MAX);
+        return call_refuse(c, "EDIT_DISTANCE() takes at most %d characters", EDIT_CHARACTERS_MAX);
     int64_t *row = arena_array(&c->arena, n + 1, sizeof *row);
     for (size_t i = 0; i <= n; i++)
         row[i] = (int64_t)i;

@@ -19,7 +19,7 @@ static const struct zone *arg_zone(struct call *c, uint32_t i)
     const struct zone *z = zone_find(arg_text(c, i));
 
     if (!z)
-        (void)call_fail(c, "Invalid time zone: %.*s", STR_ARG(str_cut(arg_text(c, i), 100)));
+        (void)call_refuse(c, "Invalid time zone: %.*s", STR_ARG(str_cut(arg_text(c, i), 100)));
     return z;
 }
 
@@ -27,16 +27,16 @@ static bool arg_part(struct call *c, uint32_t i, struct part *out)
 {
     if (part_read(arg_text(c, i), out))
         return true;
-    (void)call_fail(c, "A valid date part name is required but found %.*s",
-                    STR_ARG(str_cut(arg_text(c, i), 100)));
+    (void)call_refuse(c, "A valid date part name is required but found %.*s",
+                      STR_ARG(str_cut(arg_text(c, i), 100)));
     return false;
 }
 
 static enum call_outcome bad_part(struct call *c, const char *function, const char *type,
                                   uint32_t i)
 {
-    return call_fail(c, "%s does not support the %.*s date part when the argument is %s type",
-                     function, STR_ARG(arg_text(c, i)), type);
+    return call_refuse(c, "%s does not support the %.*s date part when the argument is %s type",
+                       function, STR_ARG(arg_text(c, i)), type);
 }
 
 static bool days_ok(int64_t days)
@@ -46,14 +46,15 @@ static bool days_ok(int64_t days)
 
 static enum call_outcome out_days(struct call *c, int64_t days)
 {
-    return days_ok(days) ? out_date(c, days)
-                         : call_fail(c, "Date overflow: the result is not in the years 1 to 9999");
+    return days_ok(days)
+               ? out_date(c, days)
+               : call_refuse(c, "Date overflow: the result is not in the years 1 to 9999");
 }
 
 static enum call_outcome out_us(struct call *c, int64_t us)
 {
     if (us < CIVIL_MIN_US || us > CIVIL_MAX_US)
-        return call_fail(c, "Timestamp overflow: the result is not in the years 1 to 9999");
+        return call_refuse(c, "Timestamp overflow: the result is not in the years 1 to 9999");
     return out_int(c, us);
 }
 
@@ -72,8 +73,8 @@ static bool arg_literal(struct call *c, uint32_t i, int64_t *days)
 {
     if (civil_read_date(str_trim(arg_text(c, i)), days))
         return true;
-    (void)call_fail(c, "Could not cast literal \"%.*s\" to type DATE",
-                    STR_ARG(str_cut(arg_text(c, i), 100)));
+    (void)call_refuse(c, "Could not cast literal \"%.*s\" to type DATE",
+                      STR_ARG(str_cut(arg_text(c, i), 100)));
     return false;
 }
 
@@ -112,8 +113,8 @@ static enum call_outcome date_add_to(struct call *c, int64_t date, int sign)
     if (p.kind < PART_DAY || p.kind > PART_YEAR)
         return bad_part(c, "DATE_ADD", "DATE", 2);
     if (!signed_count(c, 1, sign, &n) || !add_to_day(p, date, n, &days))
-        return call_fail(c, "Adding %lld %.*s to date causes overflow", (long long)arg_int(c, 1),
-                         STR_ARG(arg_text(c, 2)));
+        return call_refuse(c, "Adding %lld %.*s to date causes overflow", (long long)arg_int(c, 1),
+                           STR_ARG(arg_text(c, 2)));
     return out_date(c, days);
 }
 
@@ -127,16 +128,16 @@ static enum call_outcome time_add_signed(struct call *c, int sign, bool calendar
     if (p.kind > PART_YEAR || (!calendar && p.kind > PART_DAY))
         return bad_part(c, "TIMESTAMP_ADD", "TIMESTAMP", 2);
     if (!signed_count(c, 1, sign, &n))
-        return call_fail(c, "Adding an interval causes overflow");
+        return call_refuse(c, "Adding an interval causes overflow");
     if (p.kind > PART_DAY) {
         if (!add_to_day(p, day_of(us), n, &days))
-            return call_fail(c, "Adding %lld %.*s causes overflow", (long long)n,
-                             STR_ARG(arg_text(c, 2)));
+            return call_refuse(c, "Adding %lld %.*s causes overflow", (long long)n,
+                               STR_ARG(arg_text(c, 2)));
         return out_us(c, days * CIVIL_DAY_US + time_of(us));
     }
     if (__builtin_mul_overflow(n, part_us(p.kind), &by) || __builtin_add_overflow(us, by, &us))
-        return call_fail(c, "Adding %lld %.*s causes overflow", (long long)n,
-                         STR_ARG(arg_text(c, 2)));
+        return call_refuse(c, "Adding %lld %.*s causes overflow", (long long)n,
+                           STR_ARG(arg_text(c, 2)));
     return out_us(c, us);
 }
 
@@ -515,8 +516,8 @@ static enum call_outcome date_of_parts(struct call *c)
     int64_t year = arg_int(c, 0), month = arg_int(c, 1), day = arg_int(c, 2);
 
     if (!civil_ok(year, month, day))
-        return call_fail(c, "Input calculates to invalid date: %04lld-%02lld-%02lld",
-                         (long long)year, (long long)month, (long long)day);
+        return call_refuse(c, "Input calculates to invalid date: %04lld-%02lld-%02lld",
+                           (long long)year, (long long)month, (long long)day);
     return out_date(c, civil_days(year, (int)month, (int)day));
 }
 
@@ -526,8 +527,8 @@ static int64_t arg_clock(struct call *c, uint32_t i)
     int64_t hour = arg_int(c, i), minute = arg_int(c, i + 1), second = arg_int(c, i + 2);
 
     if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60) {
-        (void)call_fail(c, "Input calculates to invalid time: %02lld:%02lld:%02lld",
-                        (long long)hour, (long long)minute, (long long)second);
+        (void)call_refuse(c, "Input calculates to invalid time: %02lld:%02lld:%02lld",
+                          (long long)hour, (long long)minute, (long long)second);
         return -1;
     }
     return (hour * 3600 + minute * 60 + second) * SECOND_US;
@@ -538,7 +539,7 @@ static enum call_outcome datetime_of_parts(struct call *c)
     int64_t clock = arg_clock(c, 3);
 
     if (!civil_ok(arg_int(c, 0), arg_int(c, 1), arg_int(c, 2)))
-        return call_fail(c, "Input calculates to invalid datetime");
+        return call_refuse(c, "Input calculates to invalid datetime");
     if (clock < 0)
         return CALL_ERROR;
     return out_us(c,
@@ -694,7 +695,7 @@ static enum call_outcome us_plus_interval(struct call *c, int64_t us, int sign)
     int64_t days = day_of(us), all;
 
     if (v.months > MONTHS_MAX || v.months < -MONTHS_MAX)
-        return call_fail(c, "Adding an interval causes overflow");
+        return call_refuse(c, "Adding an interval causes overflow");
     all = (part_add_months(days, sign * v.months) + sign * (int64_t)v.days) * CIVIL_DAY_US +
           time_of(us);
     return out_us(c, __builtin_add_overflow(all, sign * v.micros, &all) ? INT64_MAX : all);
@@ -723,7 +724,7 @@ static enum call_outcome datetime_minus_interval(struct call *c)
 static enum call_outcome timestamp_interval(struct call *c, int sign)
 {
     if (arg_interval(c, 1).months)
-        return call_fail(
+        return call_refuse(
             c, "TIMESTAMP +/- INTERVAL is not supported for intervals with non-zero MONTH or "
                "YEAR part.");
     return us_plus_interval(c, arg_int(c, 0), sign);
@@ -766,7 +767,7 @@ static enum call_outcome interval_sum(struct call *c, int sign)
     if (__builtin_add_overflow(a.months, sign * b.months, &v.months) ||
         __builtin_add_overflow(a.days, sign * b.days, &v.days) ||
         __builtin_add_overflow(a.micros, sign * b.micros, &v.micros))
-        return call_fail(c, "Interval overflow");
+        return call_refuse(c, "Interval overflow");
     return out_interval(c, v);
 }
 
@@ -785,7 +786,7 @@ static enum call_outcome interval_scaled(struct call *c, duckdb_interval v, int6
     if (__builtin_mul_overflow(v.months, by, &v.months) ||
         __builtin_mul_overflow(v.days, by, &v.days) ||
         __builtin_mul_overflow(v.micros, by, &v.micros))
-        return call_fail(c, "Interval overflow");
+        return call_refuse(c, "Interval overflow");
     return out_interval(c, v);
 }
 
@@ -840,7 +841,7 @@ static enum call_outcome make_interval(struct call *c)
         months < -MONTHS_MAX || arg_int(c, 2) > 3660000 || arg_int(c, 2) < -3660000 ||
         __builtin_mul_overflow(arg_int(c, 3) * 3600 + arg_int(c, 4) * 60 + arg_int(c, 5), SECOND_US,
                                &micros))
-        return call_fail(c, "Interval overflow");
+        return call_refuse(c, "Interval overflow");
     return out_interval(c, (duckdb_interval){ (int32_t)months, (int32_t)arg_int(c, 2), micros });
 }
 
@@ -900,7 +901,7 @@ static enum call_outcome generate_date_array(struct call *c)
             return CALL_ERROR;
     }
     if (step == 0)
-        return call_fail(c, "Sequence step cannot be 0.");
+        return call_refuse(c, "Sequence step cannot be 0.");
     if (p.kind < PART_DAY || p.kind > PART_YEAR)
         return bad_part(c, "GENERATE_DATE_ARRAY", "DATE", 3);
     list_begin(c);
@@ -923,9 +924,9 @@ static enum call_outcome generate_timestamp_array(struct call *c)
     if (p.kind > PART_DAY)
         return bad_part(c, "GENERATE_TIMESTAMP_ARRAY", "TIMESTAMP", 3);
     if (__builtin_mul_overflow(arg_int(c, 2), part_us(p.kind), &step))
-        return call_fail(c, "Adding an interval causes overflow");
+        return call_refuse(c, "Adding an interval causes overflow");
     if (step == 0)
-        return call_fail(c, "Sequence step cannot be 0.");
+        return call_refuse(c, "Sequence step cannot be 0.");
     list_begin(c);
     for (; step > 0 ? us <= to : us >= to;) {
         if (!list_add_int(c, us))

@@ -314,7 +314,7 @@ static const struct zone *zone_argument(struct call *c, uint32_t i)
     const struct zone *z = zone_find(name);
 
     if (!z)
-        (void)call_fail(c, "Invalid time zone: %.*s", STR_ARG(str_cut(name, 100)));
+        (void)call_refuse(c, "Invalid time zone: %.*s", STR_ARG(str_cut(name, 100)));
     return z;
 }
 
@@ -664,19 +664,19 @@ static bool parse(struct call *c, struct reading *r, int64_t *us)
                            false,          false, 0,     { 0 } };
     skip_space(&r->rest);
     if (!read_pattern(r, arg_text(c, 0))) {
-        (void)call_fail(c, "Failed to parse input string \"%.*s\"",
-                        STR_ARG(str_cut(arg_text(c, 1), 200)));
+        (void)call_refuse(c, "Failed to parse input string \"%.*s\"",
+                          STR_ARG(str_cut(arg_text(c, 1), 200)));
         return false;
     }
     skip_space(&r->rest);
     if (r->rest.len) {
-        (void)call_fail(c, "Failed to parse input string \"%.*s\"",
-                        STR_ARG(str_cut(arg_text(c, 1), 200)));
+        (void)call_refuse(c, "Failed to parse input string \"%.*s\"",
+                          STR_ARG(str_cut(arg_text(c, 1), 200)));
         return false;
     }
     if (us_of_reading(r, us))
         return true;
-    (void)call_fail(c, "Invalid result from parsing function");
+    (void)call_refuse(c, "Invalid result from parsing function");
     return false;
 }
 
@@ -719,11 +719,11 @@ static enum call_outcome parse_timestamp(struct call *c)
         us -= r.offset_s * SECOND_US;
     } else {
         if (r.has_zone && !(z = zone_find(r.zone)))
-            return call_fail(c, "Invalid time zone: %.*s", STR_ARG(str_cut(r.zone, 100)));
+            return call_refuse(c, "Invalid time zone: %.*s", STR_ARG(str_cut(r.zone, 100)));
         us = zone_utc(z, us);
     }
     return us < CIVIL_MIN_US || us > CIVIL_MAX_US
-               ? call_fail(c, "Invalid result from parsing function")
+               ? call_refuse(c, "Invalid result from parsing function")
                : out_int(c, us);
 }
 
