@@ -6,8 +6,9 @@
 #include "format/sql/sql.h"
 
 static const struct sql_function_group *const groups[] = {
-    &sql_functions_operator,
-    &sql_functions_general,
+    &sql_functions_operator, &sql_functions_general,   &sql_functions_string,
+    &sql_functions_math,     &sql_functions_time,      &sql_functions_json,
+    &sql_functions_array,    &sql_functions_aggregate,
 };
 
 const struct sql_function *sql_function_find(struct str name, uint32_t arguments,

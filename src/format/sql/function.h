@@ -61,7 +61,9 @@ struct sql_function_group {
 /* The groups, which function.c lists. */
 extern const struct sql_function_group
     sql_functions_operator; /* "+", "/", "||": see function_operator.c */
-extern const struct sql_function_group sql_functions_general;
+extern const struct sql_function_group sql_functions_general, sql_functions_string,
+    sql_functions_math, sql_functions_time, sql_functions_json, sql_functions_array,
+    sql_functions_aggregate;
 
 /* The row for a call. NULL: no such function, or none with that many arguments (*any says which). */
 const struct sql_function *sql_function_find(struct str name, uint32_t arguments,
@@ -70,6 +72,8 @@ const struct sql_function *sql_function_find(struct str name, uint32_t arguments
 /* ---- For `write` ---- */
 
 uint32_t sql_call_count(const struct sql_call *call);
+/* Arguments without a name, which stand before those with one. */
+uint32_t sql_call_places(const struct sql_call *call);
 void sql_write_text(struct sql_writer *w, const char *text);
 void sql_write_string(struct sql_writer *w, struct str text); /* as a literal: 'it''s' */
 /* Prints argument i (from 0) as an expression. */
@@ -78,6 +82,8 @@ int sql_write_argument(struct sql_writer *w, const struct sql_call *call, uint32
 /* Prints by a template, as `print` is. */
 int sql_write_template(struct sql_writer *w, const struct sql_call *call, const char *print,
                        struct error *e) FALLIBLE;
+/* Argument i is a bare word such as NFC; *out is as written. */
+bool sql_call_word(const struct sql_call *call, uint32_t i, struct str *out);
 /* Argument i is a string literal; false: it is not. */
 bool sql_call_string(const struct sql_call *call, uint32_t i, struct str *out);
 /* Argument i is an integer literal. */

@@ -4,37 +4,78 @@
 
 #include "base/mem.h"
 
+/* EXTRACT(DATE FROM x) gives a DATE, EXTRACT(YEAR FROM x) a number. */
+static int write_extract(struct sql_writer *w, const struct sql_call *call, struct error *e)
+{
+    struct str part;
+
+    if (sql_call_part(call, 1, &part)) {
+        if (str_eq(part, STR("DATE")))
+            return sql_write_template(w, call, "bq_date($1$3*)", e);
+        if (str_eq(part, STR("DATETIME")))
+            return sql_write_template(w, call, "bq_datetime($1$3*)", e);
+        if (str_eq(part, STR("TIME")))
+            return sql_write_template(w, call, "bq_time($1$3*)", e);
+    }
+    return sql_write_template(w, call, "bq_extract($1, $2u$3*)", e);
+}
+
+/* BigQuery's rule: true when the value is there, else NULL when it or an element is NULL. */
+#define IN_UNNEST                                                                                  \
+    "CASE WHEN coalesce(len($2), 0) = 0 THEN false WHEN $1 IS NULL THEN NULL"                      \
+    " WHEN list_contains($2, $1) THEN true WHEN list_count($2) < len($2) THEN NULL ELSE false END"
+
 // clang-format off
+#define PLAIN(name, count, print) { name, count, count, 0, print, NULL, NULL }
+#define CAST_ROWS(type, function)                              \
+    PLAIN("CAST " type, 1, "bq_cast_" function "($1)"),        \
+    PLAIN("SAFE_CAST " type, 1, "bq_safe_cast_" function "($1)")
 static const struct sql_function rows[] = {
-    { "+", 2, 2, 0, "($1 + $2)", NULL, NULL },
-    { "-", 2, 2, 0, "($1 - $2)", NULL, NULL },
-    { "*", 2, 2, 0, "($1 * $2)", NULL, NULL },
-    { "/", 2, 2, 0, "($1 / $2)", NULL, NULL },
-    { "NEG", 1, 1, 0, "(- $1)", NULL, NULL },
-    { "||", 2, 2, 0, "($1 || $2)", NULL, NULL },
-    { "&", 2, 2, 0, "($1 & $2)", NULL, NULL },
-    { "|", 2, 2, 0, "($1 | $2)", NULL, NULL },
-    { "^", 2, 2, 0, "xor($1, $2)", NULL, NULL },
-    { "~", 1, 1, 0, "(~ $1)", NULL, NULL },
-    { "<<", 2, 2, 0, "($1 << $2)", NULL, NULL },
-    { ">>", 2, 2, 0, "($1 >> $2)", NULL, NULL },
-    { "=", 2, 2, 0, "($1 = $2)", NULL, NULL },
-    { "<>", 2, 2, 0, "($1 <> $2)", NULL, NULL },
-    { "<", 2, 2, 0, "($1 < $2)", NULL, NULL },
-    { "<=", 2, 2, 0, "($1 <= $2)", NULL, NULL },
-    { ">", 2, 2, 0, "($1 > $2)", NULL, NULL },
-    { ">=", 2, 2, 0, "($1 >= $2)", NULL, NULL },
-    { "LIKE", 2, 2, 0, "($1 LIKE $2 ESCAPE '\\')", NULL, NULL },
-    { "IS DISTINCT FROM", 2, 2, 0, "($1 IS DISTINCT FROM $2)", NULL, NULL },
-    { "IN UNNEST", 2, 2, 0, "($1 IN (SELECT unnest($2)))", NULL, NULL },
-    { "[OFFSET]", 2, 2, 0, "($1)[$2 + 1]", NULL, NULL },
-    { "[ORDINAL]", 2, 2, 0, "($1)[$2]", NULL, NULL },
-    { "[SAFE_OFFSET]", 2, 2, 0, "($1)[$2 + 1]", NULL, NULL },
-    { "[SAFE_ORDINAL]", 2, 2, 0, "($1)[$2]", NULL, NULL },
-    { "JSON FIELD", 2, 2, 0, "bq_json_field($1, $2)", NULL, NULL },
-    { "JSON ELEMENT", 2, 2, 0, "bq_json_element($1, $2)", NULL, NULL },
-    { "EXTRACT", 2, 3, 0, "bq_extract($2u, $1$3*)", NULL, NULL },
-    { "INTERVAL", 1, 1, 0, "bq_interval($1v, $1u)", NULL, NULL },
+    PLAIN("+", 2, "bq_add($1, $2)"),
+    PLAIN("-", 2, "bq_subtract($1, $2)"),
+    PLAIN("*", 2, "bq_multiply($1, $2)"),
+    PLAIN("/", 2, "bq_divide($1, $2)"),
+    PLAIN("NEG", 1, "bq_negate($1)"),
+    PLAIN("||", 2, "($1 || $2)"),
+    PLAIN("&", 2, "bq_bit_and($1, $2)"),
+    PLAIN("|", 2, "bq_bit_or($1, $2)"),
+    PLAIN("^", 2, "bq_bit_xor($1, $2)"),
+    PLAIN("~", 1, "bq_bit_not($1)"),
+    PLAIN("<<", 2, "bq_shift_left($1, $2)"),
+    PLAIN(">>", 2, "bq_shift_right($1, $2)"),
+    PLAIN("=", 2, "($1 = $2)"),
+    PLAIN("<>", 2, "($1 <> $2)"),
+    PLAIN("<", 2, "($1 < $2)"),
+    PLAIN("<=", 2, "($1 <= $2)"),
+    PLAIN(">", 2, "($1 > $2)"),
+    PLAIN(">=", 2, "($1 >= $2)"),
+    PLAIN("LIKE", 2, "($1 LIKE $2 ESCAPE '\\')"),
+    PLAIN("IS DISTINCT FROM", 2, "($1 IS DISTINCT FROM $2)"),
+    PLAIN("IN UNNEST", 2, IN_UNNEST),
+    PLAIN("[OFFSET]", 2, "($1)[bq_offset($2, len($1))]"),
+    PLAIN("[ORDINAL]", 2, "($1)[bq_ordinal($2, len($1))]"),
+    PLAIN("[SAFE_OFFSET]", 2, "($1)[bq_safe_offset($2, len($1))]"),
+    PLAIN("[SAFE_ORDINAL]", 2, "($1)[bq_safe_ordinal($2, len($1))]"),
+    PLAIN("JSON FIELD", 2, "bq_json_field($1, $2)"),
+    PLAIN("JSON ELEMENT", 2, "bq_json_element($1, $2)"),
+    { "EXTRACT", 2, 3, SQL_PART, NULL, write_extract, NULL },
+    PLAIN("INTERVAL", 1, "bq_interval($1v, $1u)"),
+    CAST_ROWS("INT64", "int64"),
+    CAST_ROWS("FLOAT64", "float64"),
+    CAST_ROWS("BOOL", "bool"),
+    CAST_ROWS("STRING", "string"),
+    CAST_ROWS("BYTES", "bytes"),
+    CAST_ROWS("NUMERIC", "numeric"),
+    CAST_ROWS("BIGNUMERIC", "bignumeric"),
+    CAST_ROWS("DATE", "date"),
+    CAST_ROWS("DATETIME", "datetime"),
+    CAST_ROWS("TIME", "time"),
+    CAST_ROWS("TIMESTAMP", "timestamp"),
+    CAST_ROWS("INTERVAL", "interval"),
+    PLAIN("CAST ZONE STRING", 2, "bq_cast_string($1, $2)"),
+    PLAIN("SAFE_CAST ZONE STRING", 2, "bq_safe_cast_string($1, $2)"),
+    PLAIN("CAST ZONE TIMESTAMP", 2, "bq_cast_timestamp($1, $2)"),
+    PLAIN("SAFE_CAST ZONE TIMESTAMP", 2, "bq_safe_cast_timestamp($1, $2)"),
 };
 // clang-format on
 

@@ -14,6 +14,24 @@ uint32_t sql_call_count(const struct sql_call *call)
     return call->count;
 }
 
+uint32_t sql_call_places(const struct sql_call *call)
+{
+    uint32_t n = 0;
+
+    while (n < call->count &&
+           !(call->call && call->call->argument_name && call->call->argument_name[n].len))
+        n++;
+    return n;
+}
+
+bool sql_call_word(const struct sql_call *call, uint32_t i, struct str *out)
+{
+    if (i >= call->count || call->item[i]->kind != EXPR_NAME)
+        return false;
+    *out = call->item[i]->text;
+    return true;
+}
+
 bool sql_call_string(const struct sql_call *call, uint32_t i, struct str *out)
 {
     if (i >= call->count || call->item[i]->kind != EXPR_STRING)
