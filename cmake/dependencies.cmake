@@ -71,6 +71,29 @@ else()
   endforeach()
 endif()
 
+# libmicrohttpd before 0.9.76 answers a malformed Content-Length twice. src/net/server/head.c mends that from
+# inside, which only a static library allows.
+add_library(microhttpd INTERFACE)
+set(wrapped OFF)
+if(MICROHTTPD_FOUND AND MICROHTTPD_VERSION VERSION_LESS 0.9.76)
+  find_library(MICROHTTPD_ARCHIVE libmicrohttpd.a HINTS ${MICROHTTPD_LIBRARY_DIRS})
+  pkg_check_modules(GNUTLS QUIET IMPORTED_TARGET gnutls)
+  if(MICROHTTPD_ARCHIVE AND GNUTLS_FOUND)
+    set(wrapped ON)
+  else()
+    message(STATUS "libmicrohttpd ${MICROHTTPD_VERSION} will answer a malformed Content-Length twice: \
+libmicrohttpd.a or gnutls is missing (apt package libgnutls28-dev)")
+  endif()
+endif()
+if(wrapped)
+  target_include_directories(microhttpd SYSTEM INTERFACE ${MICROHTTPD_INCLUDE_DIRS})
+  target_link_libraries(microhttpd INTERFACE "${MICROHTTPD_ARCHIVE}" PkgConfig::GNUTLS)
+  target_link_options(microhttpd INTERFACE -Wl,--wrap=MHD_str_to_uint64_n_)
+  target_compile_definitions(microhttpd INTERFACE TRANCHE_MHD_WRAPPED)
+elseif(MICROHTTPD_FOUND)
+  target_link_libraries(microhttpd INTERFACE PkgConfig::MICROHTTPD)
+endif()
+
 # yyjson: of TRANCHE_DEPS, or the system's.
 find_path(YYJSON_INCLUDE yyjson.h HINTS "${TRANCHE_DEPS}/include")
 find_library(YYJSON_LIBRARY yyjson HINTS "${TRANCHE_DEPS}/lib")

@@ -127,6 +127,17 @@ def test_a_head_that_breaks_http_gets_no_good_answer(target, head):
     assert not any(b"HTTP/1.1 5%02d" % n in answer for n in range(0, 100) if n != 5), answer[:200]
 
 
+LENGTHS = [b"-1", b"+2", b"0x10", b"1e3", b"9" * 30, b"18446744073709551616", b"", b"1 1", b"1,1", b"two", b"2\x0b", b"1.0"]
+
+
+@pytest.mark.parametrize("length", LENGTHS, ids=repr)
+def test_a_length_that_is_no_number_is_refused_once(target, length):
+    answer = raw(target, b"POST " + JOBS.encode() + b" HTTP/1.1\r\n" + HEAD + b"Content-Length: " + length +
+                 b"\r\n\r\n{}GET /healthz HTTP/1.1\r\n" + HEAD + b"\r\n")
+    assert status(answer) in (400, 413), answer[:200]
+    assert answer.count(b"HTTP/1.") == 1 and answer.count(b"\r\n\r\n") == 1, answer[:500]
+
+
 # ---- Names ----
 
 BUCKETS = ["", "a", "ab", "A" * 5, "a" * 64, "-abc", "abc-", "a..b", "a b", "a/b", "goog", "goog-x", "my-google-b", "10.0.0.1",
@@ -306,5 +317,5 @@ def test_calls_whose_clients_have_left_wait_for_no_model(tmp_path):
 
 
 def test_there_are_as_many_cases_as_promised():
-    assert sum(map(len, (HEADS, BUCKETS, OBJECT_NAMES, NULS, PROBES))) + len(QUERIES) * 2 + \
+    assert sum(map(len, (HEADS, LENGTHS, BUCKETS, OBJECT_NAMES, NULS, PROBES))) + len(QUERIES) * 2 + \
         len(BODIES) * len(TAKERS) + len(STEPS) * len(PLACES) + 5 * 7 >= 400

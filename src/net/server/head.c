@@ -33,6 +33,29 @@ static enum http_method method_of(const char *name)
     return HTTP_OTHER;
 }
 
+/* ---- A length that is no number ---- */
+
+#ifdef TRANCHE_MHD_WRAPPED
+/* libmicrohttpd before 0.9.76 refuses a malformed Content-Length itself, then goes on as if it had not, and so sends the
+ * head of its answer twice: a proxy may take the second for the answer to another request. The build links such a version
+ * statically and gives it this reader of the number, which never fails. The rules below then see the text as it came, and
+ * refuse it like any other bad head. (parse_connection_headers of its connection.c)
+ * The names are the linker's: --wrap leads calls of the one name to the first of these. */
+size_t http_mhd_length(const char *text, size_t len,
+                       uint64_t *out) __asm__("__wrap_MHD_str_to_uint64_n_");
+size_t http_mhd_number(const char *text, size_t len,
+                       uint64_t *out) __asm__("__real_MHD_str_to_uint64_n_");
+
+/* Returns the number of characters read. Without a body nothing is read behind a head that is refused. */
+size_t http_mhd_length(const char *text, size_t len, uint64_t *out)
+{
+    if (len > 0 && http_mhd_number(text, len, out) == len)
+        return len;
+    *out = 0;
+    return len;
+}
+#endif
+
 /* ---- Reading ---- */
 
 /* libmicrohttpd 0.9 accepts folded lines, bare LF and NUL without a sign, and a proxy before us may read
@@ -193,7 +216,7 @@ static bool bad_host(const struct head *h)
     return false;
 }
 
-/* Digits only: libmicrohttpd has refused a text that is not a number, or too large a number. */
+/* Digits only. */
 static bool bad_length(const struct head *h)
 {
     struct str text = http_header(h->c, "content-length");
