@@ -68,7 +68,7 @@ static int count_failure(void *arg, const struct spool_row *row, struct error *e
         memcpy(f->message, message, sizeof message);
         s->failure_count++;
     }
-    if (f->count++ < SPOOL_FIRST_MAX)
+    if (f->count++ < SUMMARY_FIRST_MAX)
         f->first[f->count - 1] = row->index;
     return 0;
 }
@@ -88,7 +88,7 @@ static int find_lines(struct summary_failure *f, struct walk *walk, const struct
 {
     struct line line;
 
-    for (uint32_t n = 0; n < f->count && n < SPOOL_FIRST_MAX; n++) {
+    for (uint32_t n = 0; n < f->count && n < SUMMARY_FIRST_MAX; n++) {
         int rc = walk_line(walk, f->first[n], &line, e);
         if (rc < 0)
             return -1;

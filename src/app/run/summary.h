@@ -23,15 +23,16 @@
 #define SUMMARY_BYTES_MAX ((size_t)256 * 1024)
 #define SUMMARY_FAILURES_MAX 64 /* causes that are counted; the rest is in the output */
 #define SUMMARY_SHOWN_MAX 8     /* of them, on a terminal */
+#define SUMMARY_FIRST_MAX 5     /* lines of a cause that are named */
 
 /* Failures of one cause: their code, path and message are the same but for numbers. */
 struct summary_failure {
     enum error_code code;
     uint64_t count;
-    char message[ERROR_MSG_BYTES];   /* of the first */
-    uint64_t first[SPOOL_FIRST_MAX]; /* indexes */
-    const char *file[SPOOL_FIRST_MAX];
-    uint64_t line_no[SPOOL_FIRST_MAX];
+    char message[ERROR_MSG_BYTES];     /* of the first */
+    uint64_t first[SUMMARY_FIRST_MAX]; /* indexes */
+    const char *file[SUMMARY_FIRST_MAX];
+    uint64_t line_no[SUMMARY_FIRST_MAX];
     uint32_t first_count;
 };
 struct summary {

@@ -479,27 +479,6 @@ int spool_done(struct spool *s, uint64_t first, uint32_t count, bool *done, stru
     return rc;
 }
 
-/* The first indexes of a group of failures, and the status of the first one. */
-static int failure_fill(struct spool *s, struct spool_failures *f, struct error *e)
-{
-    struct stmt *q = db_stmt(s->db, "SELECT idx FROM row WHERE outcome = " FAILED " AND code = ?"
-                                    " ORDER BY idx LIMIT ?");
-    struct spool_row row = { 0 };
-    int rc;
-
-    db_bind(q, "ni", (int)f->code, (int64_t)SPOOL_FIRST_MAX);
-    while ((rc = db_step(q, s->cannot_read, e)) == 1)
-        f->first[f->first_count++] = (uint64_t)db_int(q, 0);
-    if (rc < 0 || f->first_count == 0)
-        return rc;
-    if (spool_get(s, f->first[0], &row, e) < 0)
-        return -1;
-    struct str cut = str_sub(row.status, 0, sizeof f->message - 1);
-    cut.len = str_utf8_valid(cut);
-    (void)snprintf(f->message, sizeof f->message, "%.*s", STR_ARG(cut));
-    return 0;
-}
-
 int spool_failures(struct spool *s, struct spool_failures *out, uint32_t cap, uint32_t *count,
                    struct error *e)
 {
@@ -516,14 +495,8 @@ int spool_failures(struct spool *s, struct spool_failures *out, uint32_t cap, ui
         };
     }
     db_reset(q);
-    if (rc < 0)
-        return -1;
-    for (uint32_t i = 0; i < n; i++) {
-        if (failure_fill(s, &out[i], e) < 0)
-            return -1;
-    }
     *count = n;
-    return 0;
+    return rc < 0 ? -1 : 0;
 }
 
 int spool_each_failed(struct spool *s,

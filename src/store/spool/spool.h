@@ -79,14 +79,10 @@ void spool_counters(const struct spool *s, struct counters *out);
 /* The same with the rows of the open group. */
 void spool_counters_open(const struct spool *s, struct counters *out);
 
-/* Failures by code, the most frequent first: up to cap groups with their first few indexes. */
-#define SPOOL_FIRST_MAX 5
+/* Failures by code, the most frequent first: up to cap of them. */
 struct spool_failures {
     enum error_code code;
     uint64_t count;
-    uint64_t first[SPOOL_FIRST_MAX];
-    uint32_t first_count;
-    char message[ERROR_MSG_BYTES]; /* status of the first */
 };
 int spool_failures(struct spool *s, struct spool_failures *out, uint32_t cap, uint32_t *count,
                    struct error *e) FALLIBLE;
@@ -106,6 +102,8 @@ int spool_copy_answers(struct spool *to, const char *from_dir, uint64_t *copied,
 
 /* Small facts about the run, durable at once. */
 #define SPOOL_FACT_RUN "run" /* of `tranche run`: JSON with output, lines, limit, inputs */
+#define SPOOL_FACT_FINDINGS                                                                        \
+    "findings" /* the same: what is wrong with its first bad lines, for people */
 int spool_fact_set(struct spool *s, const char *name, struct str value, struct error *e) FALLIBLE;
 int spool_fact_get(struct spool *s, const char *name, struct buf *value,
                    struct error *e) FALLIBLE; /* 1, or 0 when unset */
