@@ -30,6 +30,7 @@ void trace_read(struct str traceparent, struct str tracestate, struct trace *out
 /* Both headers as one text: traceparent, a line end, tracestate. */
 void trace_of_text(struct str text, struct trace *out);
 /* "traceparent: ..." and, if there is one, a line "tracestate: ..."; parent: random, of this request. */
+#define TRACE_LINES_BYTES_MAX ((size_t)1024)
 void trace_write(const struct trace *t, uint64_t parent, struct buf *out);
 
 #endif

@@ -477,6 +477,20 @@ def test_a_job_of_the_service_is_handed_over(tranche, near):
     assert len(far.there.jobs()) == 1
 
 
+def test_the_trace_of_a_job_goes_on_to_the_batch_service(near):
+    """The far service names the trace of a call in its log, and keeps that of the call that made a job."""
+    here, far = near()
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    body = {"batch": {"displayName": "x", "inputConfig": {"requests": {"requests": [
+        {"request": {"contents": [{"role": "user", "parts": [{"text": "a"}]}]}}]}}}}
+    status, made = here.call("/v1beta/models/gemini-2.5-flash:batchGenerateContent", body,
+                             traceparent=f"00-{trace}-00f067aa0ba902b7-01", tracestate="a=1")
+    assert status == 200, made
+    wait_for(lambda: here.call("/v1beta/" + made["name"])[1].get("done"))
+    lines = [line for line in far.there.log.read_text().splitlines() if trace in line]
+    assert any("created" in line for line in lines) and len(lines) >= 2, lines
+
+
 def test_a_cancel_here_cancels_there_and_keeps_what_was_answered(tranche, near):
     _, far = near(SLOW)
     ask(tranche, 300)

@@ -15,6 +15,7 @@
 #include "base/metric.h"
 #include "base/random.h"
 #include "base/thread.h"
+#include "format/trace.h"
 #include "net/client/http_multi.h"
 
 #define SECRET_PREFIX "whsec_"
@@ -45,7 +46,8 @@ struct post {
     struct call *ping;             /* whose answer is due; NULL: a delivery's */
     struct str secret, secret_old; /* secret_old: during a rotation, or empty */
     const char *id;                /* of the message */
-    const char *header[5];
+    struct trace trace;            /* of the job's creation, or of the ping's call */
+    const char *header[7];
     struct http_host host;
 };
 
@@ -124,6 +126,26 @@ static void add_signature(struct str secret, struct str signed_text, struct buf 
     base64_add(mac, len, out);
 }
 
+/* The trace's one or two lines, from header[n] on. */
+static void trace_headers(struct post *p, size_t n)
+{
+    struct buf lines = BUF_INIT(TRACE_LINES_BYTES_MAX);
+    uint64_t parent;
+    struct error e;
+    struct str line;
+
+    if (!p->trace.id[0])
+        return;
+    if (random_bytes(&parent, sizeof parent, &e) < 0) {
+        log_warn("a webhook's post has no traceparent: %s", e.msg);
+        return;
+    }
+    trace_write(&p->trace, parent, &lines);
+    for (struct str rest = buf_str(&lines); str_next(&rest, '\n', &line);)
+        p->header[n++] = arena_copy(&p->arena, line.p, line.len);
+    buf_release(&lines);
+}
+
 /* The lines of the head that say who sends what, when, and prove it. */
 static void post_headers(struct post *p, int64_t now_us)
 {
@@ -139,7 +161,7 @@ static void post_headers(struct post *p, int64_t now_us)
     p->header[1] = arena_textf(&p->arena, "webhook-id: %s", p->id);
     p->header[2] = arena_textf(&p->arena, "webhook-timestamp: %lld", seconds);
     p->header[3] = arena_textf(&p->arena, "webhook-signature: %.*s", STR_ARG(buf_str(&signatures)));
-    p->header[4] = NULL;
+    trace_headers(p, 4);
     buf_release(&text);
     buf_release(&signatures);
 }
@@ -241,6 +263,7 @@ int webhook_ping(struct webhook_sender *s, struct call *c, const struct webhook 
 
     p->ping = c;
     p->id = "msg_ping";
+    p->trace = c->trace;
     p->d.uri = keep(&p->arena, w->uri);
     p->d.project = keep(&p->arena, w->project);
     p->d.body = STR("{\"type\":\"ping\",\"data\":{}}"); /* a constant of the protocol */
@@ -407,6 +430,7 @@ static struct post *post_of(const struct delivery *d)
     p->d.uri = keep(&p->arena, d->uri);
     p->d.body = keep(&p->arena, d->body);
     p->d.last_error = keep(&p->arena, d->last_error);
+    trace_of_text(d->trace, &p->trace);
     return p;
 }
 

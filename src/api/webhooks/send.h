@@ -10,6 +10,7 @@
  *          "id.timestamp.body", under the webhook's secret ("whsec_" and its base64); during a rotation
  *          two signatures, separated by a space. Posts to a job's own target are signed under the
  *          project's secret.
+ * Traced:  a post of a job that was created with a traceparent, and a ping called with one, hand the trace on.
  * Threads: one of its own, which meets the store and the network; webhook_ping and the secrets: any.
  * Source:  https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
  */

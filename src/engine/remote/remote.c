@@ -4,11 +4,12 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/random.h"
 #include "engine/remote/remote_inner.h"
 #include "format/upstream_error.h"
 #include "net/server/http_server.h"
 
-#define HEADERS_MAX 8
+#define HEADERS_MAX 10
 #define GOOGLE_STORAGE "https://storage.googleapis.com"
 
 /* ---- Its place ---- */
@@ -92,6 +93,7 @@ struct remote *remote_open(const struct model *m, const char *name, struct clock
         return NULL;
     }
     s->http = http_client_new();
+    s->chance = (uint64_t)clock->wall_us(clock) ^ (uint64_t)(uintptr_t)s;
     return &s->base;
 }
 
@@ -115,7 +117,7 @@ void remote_service_free(struct remote_service *s)
 struct headers {
     const char *item[HEADERS_MAX + UPSTREAM_HEADERS_MAX + 1];
     size_t count;
-    struct buf credential;
+    struct buf credential, trace;
 };
 
 static bool is_ours(const struct remote_service *s, const char *url)
@@ -141,12 +143,25 @@ static int add_credential(struct remote_service *s, struct headers *h, struct er
     return rc < 0 ? -1 : 0;
 }
 
+static void add_trace(struct remote_service *s, struct headers *h)
+{
+    if (!s->base.trace)
+        return;
+    trace_write(s->base.trace, random_next(&s->chance), &h->trace);
+    h->item[h->count++] = h->trace.p;
+    char *state = strchr(h->trace.p, '\n');
+    if (!state)
+        return;
+    *state = '\0';
+    h->item[h->count++] = state + 1;
+}
+
 static int make_headers(struct remote_service *s, const struct remote_call *call, struct headers *h,
                         struct error *e)
 {
     const char *const *more = call->header, *const *own = s->upstream->header;
 
-    for (size_t i = 0; more && more[i] && h->count < HEADERS_MAX - 2; i++)
+    for (size_t i = 0; more && more[i] && h->count < HEADERS_MAX - 4; i++)
         h->item[h->count++] = more[i];
     if (call->body.len)
         h->item[h->count++] = "Content-Type: application/json";
@@ -154,6 +169,7 @@ static int make_headers(struct remote_service *s, const struct remote_call *call
         return 0;
     for (size_t i = 0; own && own[i] && i < UPSTREAM_HEADERS_MAX; i++)
         h->item[h->count++] = own[i];
+    add_trace(s, h);
     return add_credential(s, h, e);
 }
 
@@ -179,7 +195,8 @@ static int refused(struct remote_service *s, const struct http_in *in, struct er
 static int attempt(struct remote_service *s, const struct remote_call *call, struct http_in *in,
                    struct error *e)
 {
-    struct headers h = { .credential = BUF_INIT(CREDENTIAL_BYTES_MAX + 64) };
+    struct headers h = { .credential = BUF_INIT(CREDENTIAL_BYTES_MAX + 64),
+                         .trace = BUF_INIT(TRACE_LINES_BYTES_MAX) };
     int rc = make_headers(s, call, &h, e);
 
     *in = (struct http_in){ 0 };
@@ -206,6 +223,7 @@ static int attempt(struct remote_service *s, const struct remote_call *call, str
         s->status = in->status;
     }
     buf_release(&h.credential);
+    buf_release(&h.trace);
     if (rc == 0 && s->status / 100 != 2 && s->status != 308)
         rc = refused(s, in, e);
     if (rc < 0)

@@ -22,6 +22,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "format/trace.h"
 #include "predict/model.h"
 
 /* Bytes of a name at the batch service: an object with its bucket is the longest. */
@@ -80,6 +81,7 @@ struct remote {
     const struct remote_ops *ops;
     uint64_t rows_max, bytes_max; /* of one job */
     uint32_t retry_after_ms;      /* the pause that the last failure asked for; 0: none */
+    const struct trace *trace;    /* the caller's: its calls hand it on; NULL: none */
 };
 
 /* The batch service of a model of kind remote-batch, by its first upstream: Vertex AI when the URL names a

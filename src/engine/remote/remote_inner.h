@@ -33,6 +33,7 @@ struct remote_service {
     struct credential *credential;
     struct http_client *http;
     int status;         /* of the last answer */
+    uint64_t chance;    /* seed of the calls' parent-ids */
     struct arena arena; /* texts that live as long as this */
 };
 

@@ -11,7 +11,6 @@
 #include "format/upstream_error.h"
 #include "predict/upstream/task_files.h"
 
-#define TRACE_LINES_BYTES_MAX ((size_t)1024)
 #define URL_BYTES_MAX ((size_t)8192)
 #define BODY_KEEP_BYTES ((size_t)64 * 1024)
 

@@ -179,7 +179,7 @@ int deliveries_add(struct db *d, int64_t id, int64_t event_seq, enum job_state s
 
 #define DELIVERY_COLUMNS                                                                           \
     "id, job, event_seq, project, webhook, uri, body, attempts, create_us, due_us, state,"         \
-    " last_status, last_error"
+    " last_status, last_error, (SELECT trace FROM job WHERE job.id = delivery.job)"
 
 static void delivery_row(struct stmt *q, struct arena *a, struct delivery *out)
 {
@@ -197,6 +197,7 @@ static void delivery_row(struct stmt *q, struct arena *a, struct delivery *out)
         .state = (enum delivery_state)db_int(q, 10),
         .last_status = (int32_t)db_int(q, 11),
         .last_error = db_text(q, 12, a),
+        .trace = db_text(q, 13, a),
     };
 }
 

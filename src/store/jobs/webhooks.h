@@ -62,6 +62,8 @@ struct delivery {
     enum delivery_state state;
     int32_t last_status; /* HTTP, or 0 */
     struct str last_error;
+    struct str
+        trace; /* of its job's creation (format/trace.h); empty: none, or the job is removed */
 };
 struct delivery_list {
     struct delivery *item;
