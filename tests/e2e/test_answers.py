@@ -301,3 +301,226 @@ def test_a_torn_or_foreign_index_is_only_a_miss(tranche):
         (tranche.folder / "b.jsonl").unlink()
     keys.write_bytes(whole)
     assert reused(run(tranche, output="c.jsonl")) == 5
+
+
+# ---- Runs that were interrupted ----
+
+HANGS = "fake: { faults: [{ match: question 39, hang: true }] }\nlimits: { drain_ms: 10 }\n"
+
+
+def interrupted(tranche, *arguments, output, rows, stdin=None):
+    """Starts a run whose line with "question 39" never ends, and kills it when `rows` are durable."""
+    (tranche.folder / "c.yaml").write_text(HANGS)
+    process = tranche.start("run", *arguments, "-o", output, *FAKE, "-c", "c.yaml", "-q",
+                            stdin=None if stdin is None else open(stdin, encoding="utf-8"))
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        seen = tranche("peek", output)
+        if seen.returncode == OK and len(seen.stdout.splitlines()) >= rows:
+            break
+        time.sleep(0.05)
+    else:
+        raise AssertionError(seen.stdout + seen.stderr)
+    process.kill()
+    process.communicate()
+    return seen
+
+
+def begun(tranche, name, stdin=None):
+    """What the interrupted run says when it is taken up again, up to its work; then it is killed."""
+    process = tranche.start("run", name, "-o", "out.jsonl", *FAKE, "-c", "c.yaml", "--log-format", "text",
+                            stdin=None if stdin is None else open(stdin, encoding="utf-8"))
+    said = ""
+    while line := process.stderr.readline():
+        said += line
+        if "lines, tranche-fake" in line:
+            break
+    process.kill()
+    process.communicate()
+    return said
+
+
+def settle(tranche, name):
+    """As if the file had been written a while ago: it is recognised only then."""
+    at = time.time() - 60
+    os.utime(tranche.folder / name, (at, at))
+    time.sleep(3.2)  # its change of state is now
+
+
+@pytest.mark.parametrize("killed_with_temperature", [None, 0])
+def test_an_interrupted_run_whose_input_grew_asks_only_what_is_new(tranche, killed_with_temperature):
+    config = {} if killed_with_temperature is None else {"temperature": 0}
+    write(tranche, range(40), **config)
+    interrupted(tranche, "in.jsonl", output="out.jsonl", rows=39)
+    write(tranche, range(60), **config)
+    done = tranche("run", "in.jsonl", "-o", "out.jsonl", *FAKE, "--json")
+    assert done.returncode == OK, done.stderr
+    assert "39 answers of an interrupted run of this command can be used again" in done.stderr
+    assert reused(json.loads(done.stdout)) == 39
+    assert_rows(tranche, range(60))
+    assert sorted(one["answers"] for one in kept(tranche)) == [21, 39]
+
+
+def test_an_interrupted_run_that_was_adopted_begins_anew_and_pays_nothing_twice(tranche):
+    write(tranche, range(40))
+    interrupted(tranche, "in.jsonl", output="out.jsonl", rows=39)
+    write(tranche, range(41))
+    assert reused(run(tranche, output="other.jsonl")) == 39
+    write(tranche, range(40))
+    assert reused(run(tranche)) == 40
+    assert_rows(tranche, range(40))
+
+
+def test_a_run_that_still_goes_on_is_not_adopted(tranche):
+    (tranche.folder / "c.yaml").write_text(HANGS)
+    write(tranche, range(40))
+    shutil.copy(tranche.folder / "in.jsonl", tranche.folder / "first.jsonl")
+    process = tranche.start("run", "in.jsonl", "-o", "slow.jsonl", *FAKE, "-c", "c.yaml", "-q")
+    until = time.monotonic() + 60
+    while time.monotonic() < until and len(tranche("peek", "slow.jsonl").stdout.splitlines()) < 39:
+        time.sleep(0.05)
+    write(tranche, range(50))
+    assert reused(run(tranche)) == 0
+    assert len(tranche("peek", "slow.jsonl").stdout.splitlines()) == 39
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize("options", [("--fresh",), ("--no-keep",), ("-c", "keep0.yaml")])
+def test_interrupted_runs_are_left_alone_when_nothing_may_be_kept(tranche, options):
+    (tranche.folder / "keep0.yaml").write_text("keep: 0\n")
+    write(tranche, range(40))
+    interrupted(tranche, "in.jsonl", output="out.jsonl", rows=39)
+    write(tranche, range(41))
+    assert reused(run(tranche, *options, output="b.jsonl")) == 0
+    write(tranche, range(40))
+    assert len(tranche("peek", "out.jsonl").stdout.splitlines()) == 39
+    assert "resuming: 39 of 40 lines were done" in begun(tranche, "in.jsonl")
+
+
+# ---- Input that is known ----
+
+def test_a_run_that_is_taken_up_again_does_not_read_its_input_and_shows_the_same_findings(tranche):
+    odd = {"n": 41, **request("odd")}
+    odd["generationConfig"] = {"temperature": 1}
+    tranche.write("in.jsonl", BAD, odd, *({"n": i, **request(f"question {i}")} for i in range(40)))
+    settle(tranche, "in.jsonl")
+    interrupted(tranche, "in.jsonl", output="out.jsonl", rows=41)
+    state = tranche.folder / "home/.local/state/tranche"
+    assert len(list((state / "inputs").iterdir())) == 1
+    for _ in range(2):
+        said = begun(tranche, "in.jsonl")
+        for told in ("it is not read again", "resuming: 41 of 42 lines were done", "1 of 42 lines are bad",
+                     "1 of 42 lines have warnings", "stands beside request"):
+            assert told in said, said
+    path = tranche.folder / "in.jsonl"
+    text = path.read_bytes()
+    path.write_bytes(text)
+    assert "it is not read again" not in begun(tranche, "in.jsonl")
+    tranche.write("other.jsonl", request("x"))
+    (tranche.folder / "c.yaml").write_text("fake: {}\n")
+    for name in ("in.jsonl", "other.jsonl"):
+        assert tranche("run", name, "-o", name + ".out", *FAKE).returncode in (OK, SOME_FAILED)
+    assert len(list((state / "inputs").iterdir())) == 1
+
+
+def test_a_file_that_changes_without_a_sign_is_noticed_and_read_again(tranche):
+    write(tranche, range(40))
+    settle(tranche, "in.jsonl")
+    interrupted(tranche, "in.jsonl", output="out.jsonl", rows=39)
+    path = tranche.folder / "in.jsonl"
+    before = path.stat()
+    text = path.read_bytes().replace(b"question 7", b"question X")
+    with path.open("r+b") as file:
+        file.write(text)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    done = tranche("run", "in.jsonl", "-o", "out.jsonl", *FAKE)
+    if done.returncode != OK:
+        assert "changed since it was checked" in done.stderr
+        done = tranche("run", "in.jsonl", "-o", "out.jsonl", *FAKE)
+    assert done.returncode == OK, done.stderr
+    assert text_of(tranche.rows("out.jsonl")[7]) == "echo: question X"
+
+
+# ---- Tables ----
+
+def write_table(tranche, numbers):
+    rows = "".join(f"{i},question {i}\n" for i in numbers)
+    (tranche.folder / "in.csv").write_text("id,text\n" + rows)
+
+
+ASK = ("--prompt", "{text}")
+
+
+def test_answers_of_a_table_are_used_again_and_marked_when_that_is_asked_for(tranche):
+    write_table(tranche, range(5))
+    first = tranche("run", "in.csv", "-o", "a.csv", *ASK, *FAKE, "--json")
+    assert first.returncode == OK, first.stderr
+    write_table(tranche, range(7))
+    done = tranche("run", "in.csv", "-o", "b.csv", *ASK, *FAKE, "--json", "--mark-reused")
+    assert reused(json.loads(done.stdout)) == 5
+    lines = (tranche.folder / "b.csv").read_text().splitlines()
+    assert lines[0] == "id,text,answer,error,tokens,reused"
+    marks = [line.split(",")[5] for line in lines[1:]]
+    assert all(mark.startswith("20") and "T" in mark for mark in marks[:5]) and marks[5:] == ["", ""]
+    plain = tranche("run", "in.csv", "-o", "c.csv", *ASK, *FAKE, "--json")
+    assert reused(json.loads(plain.stdout)) == 7
+    assert (tranche.folder / "c.csv").read_text().splitlines()[0] == "id,text,answer,error,tokens"
+    done = tranche("run", "in.csv", "-o", "d.jsonl", *ASK, *FAKE, "--mark-reused")
+    assert done.returncode == OK, done.stderr
+    assert [bool(row["reused"]) for row in tranche.rows("d.jsonl")] == [True] * 7
+
+
+def test_a_table_and_a_request_with_the_same_meaning_have_the_same_answer(tranche):
+    write_table(tranche, range(3))
+    assert tranche("run", "in.csv", "-o", "a.csv", *ASK, *FAKE).returncode == OK
+    write(tranche, range(3))
+    assert reused(run(tranche)) == 3
+
+
+def test_mark_reused_goes_with_a_table(tranche):
+    write(tranche, range(1))
+    done = tranche("run", "in.jsonl", *FAKE, "--mark-reused")
+    assert done.returncode == USAGE and "--prompt" in done.stderr
+
+
+# ---- Peek ----
+
+def test_peek_shows_the_rows_of_a_table_while_and_after_it_runs(tranche):
+    write_table(tranche, range(41))
+    (tranche.folder / "prompt.txt").write_text("{text}")
+    seen = interrupted(tranche, "in.csv", "--prompt", "@prompt.txt", "--keep-columns", "id", "--where",
+                       "id != '3'", output="out.csv", rows=40)
+    lines = seen.stdout.splitlines()
+    assert lines[0] == "id,answer,error,tokens" and lines[1].startswith("0,echo: question 0,,")
+    assert [line.split(",")[0] for line in lines[1:]] == [str(i) for i in range(41) if i not in (3, 39)]
+    assert tranche("peek", "out.csv").stdout == seen.stdout  # interrupted
+    assert "39 of 40 lines are done" in tranche("peek", "out.csv").stderr
+    (tranche.folder / "prompt.txt").write_text("Else: {text}")
+    done = tranche("peek", "out.csv")
+    assert done.returncode != OK and "was changed since it began" in done.stderr
+
+
+def test_peek_shows_the_rows_of_a_run_that_reads_standard_input(tranche):
+    write(tranche, range(41))
+    seen = interrupted(tranche, "-", output="out.jsonl", rows=40, stdin=tranche.folder / "in.jsonl")
+    (tranche.folder / "in.jsonl").unlink()
+    rows = [json.loads(line) for line in tranche("peek", "out.jsonl").stdout.splitlines()]
+    assert [row["n"] for row in rows] == [i for i in range(41) if i != 39] and seen.stdout
+    state = tranche.folder / "home/.local/state/tranche"
+    assert len(list(state.glob("runs/*/input/0"))) == 1
+    write(tranche, range(41))
+    assert "resuming: 40 of 41" in begun(tranche, "-", stdin=tranche.folder / "in.jsonl")
+    text = (tranche.folder / "in.jsonl").read_text()
+    done = tranche("run", "-", "-o", "out.jsonl", *FAKE, stdin=text)  # adopts the other one
+    assert done.returncode == OK, done.stderr
+    assert not list(state.glob("runs/*/input")) and not list(state.glob("inputs/*"))
+
+
+def test_peek_shows_the_rows_of_a_parquet_file(tranche):
+    write_table(tranche, range(41))
+    assert tranche("table", "copy", "in.csv", "in.parquet").returncode == OK
+    seen = interrupted(tranche, "in.parquet", *ASK, output="out.parquet", rows=41)
+    lines = seen.stdout.splitlines()
+    assert lines[0] == "id,text,answer,error,tokens" and len(lines) == 41
+    assert tranche("peek", "out.parquet").stdout == seen.stdout

@@ -13,8 +13,10 @@
 #include "app/cli/human.h"
 #include "app/cli/terminal.h"
 #include "app/config/config.h"
+#include "app/run/rows.h"
 #include "app/run/state.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "engine/lines/peek.h"
 
 #define FACT_BYTES_MAX ((size_t)1024 * 1024)
@@ -29,6 +31,7 @@ struct peek_options {
 struct found {
     struct arena arena;
     struct spool *spool;
+    const char *dir; /* of the run */
     yyjson_val *run; /* its fact */
     int64_t at_ns;   /* of its last row */
 };
@@ -91,7 +94,8 @@ static void consider(struct found *f, const char *dir, const char *output)
     }
     spool_close(f->spool);
     arena_release(&f->arena);
-    *f = (struct found){ a, s, run, at_ns };
+    *f = (struct found){ a, s, NULL, run, at_ns };
+    f->dir = arena_copy(&f->arena, dir, strlen(dir));
 }
 
 static int find_run(struct found *f, const char *root, const char *output, struct error *e)
@@ -127,24 +131,77 @@ static int print_row(void *arg, struct str row, struct error *e)
     return 0;
 }
 
+/* A member's text, which ends in NUL, in the arena; NULL when it is not there. */
+static const char *member(struct found *f, yyjson_val *object, const char *key)
+{
+    yyjson_val *value = json_get(object, key);
+
+    return yyjson_is_str(value) ? arena_copy(&f->arena, json_str(value).p, json_str(value).len)
+                                : NULL;
+}
+
+/* What the run could not read twice stands in its folder. Runs of earlier versions have no copies. */
 static int open_inputs(struct found *f, struct input *in, struct error *e)
 {
-    yyjson_val *inputs = json_get(f->run, "inputs");
+    yyjson_val *inputs = json_get(f->run, "inputs"), *copies = json_get(f->run, "copies");
     size_t count = yyjson_arr_size(inputs);
     const char **path = arena_array(&f->arena, count ? count : 1, sizeof *path);
 
     for (size_t i = 0; i < count; i++) {
         struct str name = json_str(yyjson_arr_get(inputs, i));
         path[i] = arena_copy(&f->arena, name.p, name.len);
-        if (*path[i] != '/')
+        if (yyjson_get_bool(yyjson_arr_get(copies, i)))
+            path[i] = arena_textf(&f->arena, "%s/input/%zu", f->dir, i);
+        else if (*path[i] != '/')
             return error_set(e, ERROR_FAILED_PRECONDITION,
                              "the run reads %s, which cannot be read again; its partial output has "
                              "the rows so far",
                              path[i]);
     }
-    if (yyjson_get_bool(json_get(f->run, "table")))
-        return error_set(e, ERROR_UNIMPLEMENTED, "the run reads a table; see its partial output");
-    return input_open(in, path, (uint32_t)count, NULL, e);
+    if (input_open(in, path, (uint32_t)count, f->dir, e) < 0)
+        return -1;
+    for (uint32_t i = 0; i < in->count && in->count == count;
+         i++) { /* the form of a table is told by its name */
+        struct str name = json_str(yyjson_arr_get(inputs, i));
+        mem_free(in->file[i].path);
+        in->file[i].path = mem_strdup(arena_copy(&f->arena, name.p, name.len));
+    }
+    return 0;
+}
+
+/* The table that the run asks about, so that its rows look as in the output. */
+static int open_rows(struct found *f, struct input *in, const char *output, struct sheet *sheet,
+                     struct error *e)
+{
+    yyjson_val *rows = json_get(f->run, "rows"), *params = json_get(rows, "param");
+    struct buf facts = BUF_INIT(FACT_BYTES_MAX);
+    struct rows_options o = {
+        .prompt = member(f, rows, "prompt"),
+        .system = member(f, rows, "system"),
+        .schema = member(f, rows, "schema"),
+        .enum_values = member(f, rows, "enum"),
+        .where = member(f, rows, "where"),
+        .keep_columns = member(f, rows, "keep_columns"),
+        .excel = yyjson_get_bool(json_get(rows, "excel")),
+        .mark_reused = yyjson_get_bool(json_get(rows, "mark_reused")),
+    };
+
+    for (size_t i = 0; i < yyjson_arr_size(params) && i < OPTION_LIST_MAX; i++) {
+        struct str text = json_str(yyjson_arr_get(params, i));
+        o.param.item[o.param.count++] = arena_copy(&f->arena, text.p, text.len);
+    }
+    if (!o.prompt)
+        return error_set(e, ERROR_UNIMPLEMENTED,
+                         "the run reads a table, and an earlier version of tranche began it; see "
+                         "its partial output");
+    if (rows_begin(sheet, &o, in, output, e) < 0)
+        return -1;
+    rows_facts(sheet, &o, &facts);
+    bool same = str_eq(buf_str(&facts), json_str(json_get(rows, "facts")));
+    buf_release(&facts);
+    return same ? 0
+                : error_set(e, ERROR_FAILED_PRECONDITION,
+                            "the table or a file of the run's options was changed since it began");
 }
 
 static int peek_output(const struct peek_options *o, const char *name, const struct terminal *t,
@@ -152,17 +209,20 @@ static int peek_output(const struct peek_options *o, const char *name, const str
 {
     struct counters done = { 0 };
     struct input in = { 0 };
+    struct sheet sheet = { 0 };
     struct arena names = { 0 };
     const char *root = config_state_root(&names, o->state, e);
     const char *output = root ? output_path(&names, name, e) : NULL;
 
-    if (!output || find_run(f, root, output, e) < 0 || open_inputs(f, &in, e) < 0) {
-        arena_release(&names);
-        return -1;
-    }
+    int rc = output && find_run(f, root, output, e) == 0 ? open_inputs(f, &in, e) : -1;
+    bool table = rc == 0 && yyjson_get_bool(json_get(f->run, "table"));
+
+    if (table)
+        rc = open_rows(f, &in, output, &sheet, e);
     const struct peek p = {
         .input = &in,
         .spool = f->spool,
+        .rules.sheet = table ? &sheet : NULL,
         .rules.from_output = yyjson_get_bool(json_get(f->run, "from_output")),
         .style = ROW_VERTEX,
         .limit = yyjson_get_uint(json_get(f->run, "limit")),
@@ -170,12 +230,15 @@ static int peek_output(const struct peek_options *o, const char *name, const str
         .stop = stop_on_signals(),
         .on_row = print_row,
     };
-    int rc = peek_run(&p, e);
-    spool_counters(f->spool, &done);
+    if (rc == 0)
+        rc = peek_run(&p, e);
+    if (rc == 0)
+        spool_counters(f->spool, &done);
     if (rc == 0)
         terminal_note(t, "%s of %s lines are done", human_count(HUMAN, counters_done(&done)),
                       human_count(HUMAN, yyjson_get_uint(json_get(f->run, "lines"))));
     input_release(&in);
+    sheet_release(&sheet);
     arena_release(&names);
     return rc;
 }

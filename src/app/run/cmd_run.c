@@ -16,6 +16,7 @@ static void run_release(struct run *r)
 {
     render_close(r->render);
     keep_release(&r->keeping);
+    known_input_release(&r->known);
     spool_close(r->spool);
     buf_release(&r->bad_text);
     ingest_result_release(&r->old);
@@ -67,6 +68,8 @@ static const struct option_spec options[] = {
              "only the rows that it chooses: \"stars < 3 and text contains 'late'\""),
     OPT_TEXT("keep-columns", 0, rows.keep_columns, "A,B",
              "input columns that go out (default: all)"),
+    OPT_FLAG("mark-reused", 0, rows.mark_reused,
+             "add the column reused: the time of an answer that an earlier run had kept"),
     OPT_FLAG("excel", 0, rows.excel, "write CSV for spreadsheets, without formulas in answers"),
     OPT_FLAG("strict", 0, strict, "stop before any work when a line is bad or has a warning"),
     OPT_FLAG("dry-run", 0, dry_run, "validate only, as `tranche validate` does"),

@@ -240,7 +240,7 @@ static int validation_run(struct validation *v, struct error *e)
 
     if (local_job_config(j, &w->who, e) < 0 ||
         local_job_input(j, w->path, w->path_count, w->output, e) < 0 ||
-        local_job_predictor(j, e) < 0 || local_job_ingest(j, e) < 0)
+        local_job_predictor(j, e) < 0 || local_job_ingest(j, NULL, e) < 0)
         return -1;
     j->stage = EXIT_INTERNAL;
     if (j->rows && print_prompts(v, e) < 0)

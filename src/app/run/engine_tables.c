@@ -83,19 +83,12 @@ static int check(struct engine_tables *t, const char *const *path, uint32_t i, c
     return 0;
 }
 
-/* The table as CSV in a file without a name: the engine writes it by its descriptor. */
-static int copy_in(struct engine_tables *t, const char *path, struct error *e)
+/* The table as CSV, in a file of our folder. */
+static int copy_in(struct engine_tables *t, const char *path, const char *copy, struct error *e)
 {
-    int fd = sys_open_nameless(t->folder, e);
-    char name[64];
-
-    if (fd < 0)
+    if (table_files_read(t->files, str_of(path), copy, e) < 0)
         return -1;
-    (void)snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
-    if (table_files_read(t->files, str_of(path), name, e) >= 0)
-        return fd;
-    (void)close(fd);
-    return -1;
+    return sys_open(copy, O_RDONLY, e);
 }
 
 int engine_tables_input(struct engine_tables *t, const char *const *path, uint32_t count,
@@ -104,15 +97,18 @@ int engine_tables_input(struct engine_tables *t, const char *const *path, uint32
     struct input_source *source = arena_array(t->arena, count, sizeof *source);
     uint32_t opened = 0;
 
-    if (engine_open(t, e) < 0)
+    if (engine_open(t, e) < 0 ||
+        sys_mkdirs(arena_textf(t->arena, "%s/inputs", t->state_root), e) < 0)
         return -1;
     for (; opened < count; opened++) {
         if (check(t, path, opened, output, e) < 0)
             break;
-        int fd = copy_in(t, path[opened], e);
+        const char *copy =
+            arena_textf(t->arena, "%s/inputs/table.%ld.%u", t->state_root, (long)getpid(), opened);
+        int fd = copy_in(t, path[opened], copy, e);
         if (fd < 0)
             break;
-        source[opened] = (struct input_source){ path[opened], fd };
+        source[opened] = (struct input_source){ path[opened], fd, copy };
     }
     if (opened == count)
         return input_open_fds(in, source, count, e);
@@ -132,7 +128,7 @@ static struct str type_of(const struct engine_tables *t, struct str name)
     return STR("VARCHAR");
 }
 
-/* The columns in the order in which the sheet writes them. The last of those that it adds counts tokens. */
+/* The columns in the order in which the sheet writes them. */
 static struct table_columns columns_of(const struct engine_tables *t, const struct sheet *s)
 {
     struct table_columns out = {
@@ -145,7 +141,7 @@ static struct table_columns columns_of(const struct engine_tables *t, const stru
                 (struct table_column){ s->columns.name[i], type_of(t, s->columns.name[i]) };
     for (uint32_t i = 0; i < s->added_count; i++) {
         struct str type = i < s->field_count ? s->field_type[i] : STR("VARCHAR");
-        if (i + 1 == s->added_count)
+        if (i == s->tokens_at)
             type = STR("BIGINT");
         out.item[out.count++] = (struct table_column){ s->added[i], type };
     }

@@ -6,7 +6,7 @@
  * In:      paths of which all are such tables, with columns and types alike; a pattern is given to the engine.
  * Errors:  INVALID_ARGUMENT for a mix; as store/tables/table_files.h says.
  * Threads: the main thread.
- * Owns:    the engine. The CSV of an input has no name and goes with the input; what the engine cannot hold in
+ * Owns:    the engine. The CSV of an input is a copy that the input owns (input.h); what the engine cannot hold in
  *          memory is in STATE/tables/PID until engine_tables_close.
  */
 #ifndef TRANCHE_APP_RUN_ENGINE_TABLES_H

@@ -1,13 +1,25 @@
 #include "app/run/keep.h"
 
+#include <dirent.h>
 #include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
 
+#include "app/cli/human.h"
+#include "app/run/known_input.h"
+#include "app/run/state.h"
 #include "base/clock.h"
+#include "base/json.h"
+#include "base/json_write.h"
+#include "base/log.h"
+#include "engine/lines/line_index.h"
+#include "engine/lines/line_key.h"
 #include "engine/lines/model_key.h"
 
 #define US_PER_S ((int64_t)1000000)
 #define DAY_US (86400 * US_PER_S)
 #define AGE_MAX 100000
+#define FACT_BYTES_MAX ((size_t)1024 * 1024)
 
 int keep_age(const char *text, int64_t *us, struct error *e)
 {
@@ -50,6 +62,136 @@ static void prune(const struct keeping *k, const struct terminal *t)
         terminal_warn(t, "old answers are not removed: %s", e.msg);
 }
 
+/* ---- Interrupted runs ---- */
+
+/* Was this unfinished run of the command, and of the model that answers now? */
+static bool is_adoptable(const struct keeping *k, const char *dir, const char *command)
+{
+    struct buf text = BUF_INIT(FACT_BYTES_MAX);
+    struct arena a = { 0 };
+    struct error ignored;
+    struct stat st;
+    size_t at = 0;
+    bool fits = false;
+
+    if (stat(arena_textf(&a, "%s/" LINES_INDEX, dir), &st) == 0 &&
+        stat(arena_textf(&a, "%s/done.json", dir), &st) < 0 &&
+        stat(arena_textf(&a, "%s/remote", dir), &st) < 0) {
+        struct spool *s = spool_peek(dir, &ignored);
+        yyjson_val *run = s && spool_fact_get(s, SPOOL_FACT_RUN, &text, &ignored) == 1
+                              ? json_parse(&a, buf_str(&text), &at, &ignored)
+                              : NULL;
+        yyjson_val *model = json_get(run, "model");
+        fits = str_eq_c(json_str(json_get(run, "command")), command) &&
+               yyjson_get_uint(yyjson_arr_get(model, 0)) == k->reuse.model[0] &&
+               yyjson_get_uint(yyjson_arr_get(model, 1)) == k->reuse.model[1];
+        spool_close(s);
+    }
+    buf_release(&text);
+    arena_release(&a);
+    return fits;
+}
+
+/* Gives all answers of the spool whose lines the index has to the writer. */
+static int collect(struct spool *s, const struct ingest_result *lines, const uint64_t model[2],
+                   struct kept_writer *w, struct error *e)
+{
+    struct line_note *note = mem_array(SHARD_LINES_MAX, sizeof *note);
+    struct spool_row row;
+    int rc = 0;
+
+    for (size_t i = 0; i < lines->shards.count && rc >= 0; i++) {
+        const struct shard *shard = &lines->shards.item[i];
+        line_index_read(lines->index, i, shard, note);
+        for (uint32_t n = 0; n < shard->line_count && rc >= 0; n++) {
+            rc = spool_get(s, shard->index + n, &row, e);
+            if (rc == 1)
+                rc = line_keep(w, &note[n], &row, model, e);
+        }
+    }
+    mem_free(note);
+    return rc < 0 ? -1 : 0;
+}
+
+/* The mark comes first: whatever happens behind it, nobody writes a spool that is kept. */
+static int hand_over(struct keeping *k, const char *dir, const char *model, struct spool *s,
+                     struct kept_writer *w, struct error *e)
+{
+    struct arena a = { 0 };
+    struct buf about = BUF_INIT(KEPT_ABOUT_BYTES);
+    struct json_writer out = JSON_WRITER(&about);
+    const char *path;
+
+    json_object(&out, NULL);
+    json_add_c(&out, "model", model);
+    json_add_bool(&out, "interrupted", true);
+    json_end(&out);
+    int rc = state_file_write(arena_textf(&a, "%s/" STATE_ADOPTED, dir), STR(""), e);
+
+    if (rc == 0)
+        rc = spool_seal(s, &path, e);
+    if (rc == 0)
+        rc = kept_finish(w, path, k->reuse.model, now_us(),
+                         buf_ok(&about) ? buf_str(&about) : STR("{}"), e);
+    buf_release(&about);
+    arena_release(&a);
+    return rc;
+}
+
+/* Returns the number of answers that the run had. Another process may have the run: then it is left alone. */
+static int adopt(struct keeping *k, const char *dir, const char *model, uint64_t *answers,
+                 struct error *e)
+{
+    struct arena a = { 0 };
+    struct ingest_result lines = { 0 };
+    const struct state run = { .dir = dir };
+    struct spool *s = spool_open(dir, e);
+    struct kept_writer *w = s ? kept_begin(k->folder, e) : NULL;
+    int rc = w ? 0 : -1;
+
+    if (w && line_index_load(arena_textf(&a, "%s/" LINES_INDEX, dir), NULL, &lines))
+        rc = collect(s, &lines, k->reuse.model, w, e);
+    if (w && rc == 0 && kept_count(w) > 0) {
+        *answers = kept_count(w);
+        rc = hand_over(k, dir, model, s, w, e);
+        if (rc == 0)
+            rc = state_reset(&run, e);
+    }
+    ingest_result_release(&lines);
+    kept_writer_free(w);
+    spool_close(s);
+    arena_release(&a);
+    return rc;
+}
+
+static void adopt_all(struct keeping *k, const struct local_job *j, const struct keep_options *o)
+{
+    struct arena a = { 0 };
+    const char *runs = arena_textf(&a, "%s/runs", j->state_root);
+    DIR *dir = opendir(runs);
+    const struct dirent *entry;
+    struct error e;
+
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): a stream of our own, which glibc reads safely
+    while (dir && (entry = readdir(dir))) {
+        const char *run = arena_textf(&a, "%s/%s", runs, entry->d_name);
+        uint64_t answers = 0;
+        if (strlen(entry->d_name) != STATE_KEY_BYTES - 1 || strcmp(run, o->own_dir) == 0 ||
+            !is_adoptable(k, run, o->command))
+            continue;
+        if (adopt(k, run, j->model_name, &answers, &e) < 0)
+            log_info("an interrupted run is left as it is: %s", e.msg);
+        else if (answers)
+            terminal_note(
+                &j->terminal, "%s of an interrupted run of this command can be used again",
+                answers == 1 ? "an answer"
+                             : arena_textf(&a, "%s answers", human_count(HUMAN, answers)));
+    }
+    if (dir)
+        (void)closedir(dir);
+    arena_release(&a);
+}
+
 int keep_begin(struct keeping *k, struct local_job *j, const struct keep_options *o,
                struct error *e)
 {
@@ -69,6 +211,8 @@ int keep_begin(struct keeping *k, struct local_job *j, const struct keep_options
         k->bytes_max = 0;
         return 0;
     }
+    if (!o->fresh && !o->none && j->model->kind != MODEL_REMOTE_BATCH)
+        adopt_all(k, j, o);
     if (!o->fresh)
         k->reuse.kept = kept_open(k->folder, k->reuse.model, now_us() - age, &why);
     if (!o->none && why.code == ERROR_OK)

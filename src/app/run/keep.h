@@ -4,6 +4,9 @@
  * a warning, and is asked for.
  *
  * Shape:   keep_begin before the work, keep_finish when the output is complete. The folder is ROOT/kept.
+ *          A run of this command that was interrupted, and whose input, limit or output is another now, is
+ *          adopted by keep_begin: its spool becomes one of the kept ones, and it begins anew if it is ever run
+ *          again.
  * Errors:  none reach the caller but a wrong age.
  * Threads: the main thread.
  */
@@ -28,9 +31,10 @@ int keep_age(const char *text, int64_t *us, struct error *e) FALLIBLE;
 const char *keep_folder(struct arena *a, const char *state_root);
 
 struct keep_options {
-    bool fresh;      /* use none */
-    bool none;       /* keep none */
-    const char *age; /* use none that is older; NULL: as old as they get */
+    bool fresh;                    /* use none */
+    bool none;                     /* keep none */
+    const char *age;               /* use none that is older; NULL: as old as they get */
+    const char *command, *own_dir; /* whose interrupted runs are adopted; the folder of this one */
 };
 int keep_begin(struct keeping *k, struct local_job *j, const struct keep_options *o,
                struct error *e) FALLIBLE;

@@ -12,6 +12,7 @@
 
 #include "app/backends.h"
 #include "app/run/foreign.h"
+#include "app/run/known_input.h"
 #include "app/cli/human.h"
 #include "app/cli/options.h"
 #include "base/mem.h"
@@ -131,8 +132,10 @@ int local_job_input(struct local_job *j, const char *const *paths, uint32_t coun
     if (j->rows && engine_tables_are(paths, count)) {
         if (engine_tables_input(&j->tables, paths, count, output, &j->input, e) < 0)
             return -1;
-    } else if (input_open(&j->input, paths, count, j->state_root, e) < 0) {
-        return -1;
+    } else {
+        const char *folder = arena_textf(&j->arena, "%s/inputs", j->state_root);
+        if (sys_mkdirs(folder, e) < 0 || input_open(&j->input, paths, count, folder, e) < 0)
+            return -1;
     }
     if (!j->rows)
         return foreign_check(&j->input, e);
@@ -175,21 +178,22 @@ int local_job_predictor(struct local_job *j, struct error *e)
     return j->predictor ? 0 : -1;
 }
 
-int local_job_ingest(struct local_job *j, struct error *e)
+int local_job_ingest(struct local_job *j, struct known_input *known, struct error *e)
 {
     bool slow = j->terminal.live && j->input.bytes > SLOW_INPUT_BYTES;
 
     j->stage = EXIT_INPUT;
     j->rules.rules.sheet = j->rows ? &j->sheet : NULL;
-    if (j->rows)
-        j->rules.index_folder = NULL; /* no place of a request is in a row */
     j->rules.lines_max = j->config.lines_max;
     j->rules.stop = stop_on_signals();
+    if (known)
+        known_input_look(known, j);
+    bool loaded = known && known->loaded;
     struct ingest_options o = j->rules;
     o.predictor = j->predictor;
-    if (slow)
+    if (slow && !loaded)
         terminal_note(&j->terminal, "checking %s of input ...", human_bytes(HUMAN, j->input.bytes));
-    if (ingest_run(&j->input, &o, &j->ingest, e) < 0)
+    if (!loaded && ingest_run(&j->input, &o, &j->ingest, e) < 0)
         return -1;
     if (j->ingest.lines)
         return 0;

@@ -57,8 +57,10 @@ void local_job_name(const struct local_job *j, const char *upstream,
                     char out[LOCAL_JOB_NAME_BYTES]);
 /* A model that takes only whole jobs has none. */
 int local_job_predictor(struct local_job *j, struct error *e) FALLIBLE;
-/* rules.limit, .on_bad and so on may be set before. An input without lines is an error. */
-int local_job_ingest(struct local_job *j, struct error *e) FALLIBLE;
+/* rules.limit, .on_bad and so on may be set before. An input without lines is an error. known: what an earlier
+ * run learnt is taken from there, and what this one learns can be kept; NULL: neither. */
+struct known_input;
+int local_job_ingest(struct local_job *j, struct known_input *known, struct error *e) FALLIBLE;
 void local_job_release(struct local_job *j);
 
 /* The exit code of a failure at this stage. */

@@ -39,6 +39,7 @@ bool rows_options_fit(const struct rows_options *o, struct error *e)
         { o->keep_columns, "--keep-columns" },
         { o->param.count > 0, "--param" },
         { o->excel, "--excel" },
+        { o->mark_reused, "--mark-reused" },
     };
 
     for (size_t i = 0; !o->prompt && i < ARRAY_LEN(options); i++) {
@@ -99,7 +100,8 @@ int rows_begin(struct sheet *out, const struct rows_options *o, struct input *in
                                  .param_count = o->param.count,
                                  .where = o->where,
                                  .keep_columns = o->keep_columns,
-                                 .excel = o->excel };
+                                 .excel = o->excel,
+                                 .mark_reused = o->mark_reused };
     char *bytes = mem_alloc(SHEET_HEAD_BYTES);
     int rc = 0;
 
@@ -150,6 +152,8 @@ void rows_facts(const struct sheet *s, const struct rows_options *o, struct buf 
     buf_addf(out, "rows %d %d %d %d %d %d\n", s->form, s->output, s->delimiter, s->output_delimiter,
              s->bom, s->crlf);
     buf_addf(out, "excel %d\n", s->excel);
+    if (s->mark_reused)
+        buf_add_c(out, "mark reused\n");
     add_fact(out, "before", s->before);
     add_fact(out, "after", s->after);
     for (uint32_t i = 0; i < s->prompt.count; i++) {

@@ -15,6 +15,7 @@
 #include "app/run/local_job.h"
 #include "app/cli/progress.h"
 #include "app/run/keep.h"
+#include "app/run/known_input.h"
 #include "app/run/state.h"
 #include "app/run/summary.h"
 
@@ -44,6 +45,7 @@ struct run {
         [LOCAL_JOB_NAME_BYTES]; /* digest of inputs' paths and model: whose output may be replaced */
     char version[128];          /* of the predictor, which the pipeline closes */
     struct state state;
+    struct known_input known;
     struct keeping keeping;
     struct spool *spool;
     struct render *render;

@@ -174,7 +174,7 @@ int run_step_check(struct run *r, struct error *e)
         .on_warned = note_warned,
         .arg = r,
     };
-    if (local_job_ingest(j, e) < 0)
+    if (local_job_ingest(j, &r->known, e) < 0)
         return -1;
     return r->o->strict ? judge_bad(r, e) : STEP_NEXT;
 }
@@ -327,10 +327,47 @@ static int report_done(struct run *r, const struct done *d)
     return STEP_END;
 }
 
-/* Says in the spool what it belongs to, for `tranche peek`. */
+/* "@FILE" by the file's whole path. */
+static void note_text(struct json_writer *w, const char *name, const char *text)
+{
+    char real[PATH_MAX + 1] = "@";
+
+    if (text && text[0] == '@' && realpath(text + 1, real + 1))
+        text = real;
+    if (text)
+        json_add_c(w, name, text);
+}
+
+/* The options by which a look at the run makes its rows (`tranche peek`). */
+static void note_rows(const struct run *r, struct json_writer *w)
+{
+    const struct rows_options *o = &r->o->rows;
+    struct buf facts = BUF_INIT(FACTS_BYTES_MAX);
+
+    rows_facts(&r->job.sheet, o, &facts);
+    json_object(w, "rows");
+    json_add_text(w, "facts", buf_str(&facts));
+    note_text(w, "prompt", o->prompt);
+    note_text(w, "system", o->system);
+    note_text(w, "schema", o->schema);
+    note_text(w, "enum", o->enum_values);
+    note_text(w, "where", o->where);
+    note_text(w, "keep_columns", o->keep_columns);
+    json_array(w, "param");
+    for (uint32_t i = 0; i < o->param.count; i++)
+        json_add_c(w, NULL, o->param.item[i]);
+    json_end(w);
+    json_add_bool(w, "excel", o->excel);
+    json_add_bool(w, "mark_reused", o->mark_reused);
+    json_end(w);
+    buf_release(&facts);
+}
+
+/* Says in the spool what it belongs to, for `tranche peek`, and for a run of this command whose input is another.
+ * Input that cannot be read again stays in the folder, too. */
 static int note_run(struct run *r, struct error *e)
 {
-    const struct local_job *j = &r->job;
+    struct local_job *j = &r->job;
     struct buf text = BUF_INIT(FACTS_BYTES_MAX);
     struct json_writer w = JSON_WRITER(&text);
     char real[PATH_MAX];
@@ -339,11 +376,22 @@ static int note_run(struct run *r, struct error *e)
     if (rc == 0) {
         buf_clear(&text);
         json_object(&w, NULL);
+        json_array(&w, "copies");
+        for (uint32_t i = 0; i < j->input.count; i++)
+            json_add_bool(&w, NULL, j->input.file[i].copy != NULL);
+        json_end(&w);
+        if (j->rows)
+            note_rows(r, &w);
         json_add_c(&w, "output", r->output_path);
         json_add_uint(&w, "lines", j->ingest.lines);
         json_add_uint(&w, "limit", r->o->limit);
         json_add_bool(&w, "from_output", j->rules.rules.from_output);
         json_add_bool(&w, "table", j->input.cut != NULL);
+        json_add_c(&w, "command", r->command);
+        json_array(&w, "model");
+        json_add_uint(&w, NULL, r->keeping.reuse.model[0]);
+        json_add_uint(&w, NULL, r->keeping.reuse.model[1]);
+        json_end(&w);
         json_array(&w, "inputs");
         for (uint32_t i = 0; i < j->input.count; i++) {
             const char *path = j->input.file[i].path;
@@ -355,7 +403,18 @@ static int note_run(struct run *r, struct error *e)
         rc = buf_ok(&text) ? spool_fact_set(r->spool, SPOOL_FACT_RUN, buf_str(&text), e) : 0;
     }
     buf_release(&text);
-    return rc < 0 ? -1 : 0;
+    if (rc < 0)
+        return -1;
+    return input_keep_copies(&j->input, arena_textf(&j->arena, "%s/input", r->state.dir), e);
+}
+
+/* The first of the findings are kept with the run: when its input is not read again, they are shown again. */
+static int note_findings(struct run *r, struct error *e)
+{
+    if (!r->known.loaded)
+        return spool_fact_set(r->spool, SPOOL_FACT_FINDINGS, buf_str(&r->bad_text), e);
+    buf_clear(&r->bad_text);
+    return spool_fact_get(r->spool, SPOOL_FACT_FINDINGS, &r->bad_text, e) < 0 ? -1 : 0;
 }
 
 int run_step_spool(struct run *r, struct error *e)
@@ -363,7 +422,8 @@ int run_step_spool(struct run *r, struct error *e)
     struct counters counters = { 0 };
     struct done done = { 0 };
 
-    if (r->o->fresh && state_discard(&r->state, e) < 0)
+    bool anew = r->o->fresh || state_adopted(&r->state);
+    if (anew && state_discard(&r->state, e) < 0)
         return -1;
     if (spool_begin(r, e) < 0)
         return -1;
@@ -373,15 +433,21 @@ int run_step_spool(struct run *r, struct error *e)
         return -1;
     if (known == 1)
         return report_done(r, &done);
-    if ((known == 2 && spool_restart(r, e) < 0) || note_run(r, e) < 0)
-        return -1;
-    spool_counters(r->spool, &counters);
-    if (judge_bad(r, e) < 0)
+    if (known == 2 && spool_restart(r, e) < 0)
         return -1;
     const struct keep_options keep = { .fresh = r->o->fresh,
                                        .none = r->o->no_keep,
-                                       .age = r->o->max_age };
+                                       .age = r->o->max_age,
+                                       .command = r->command,
+                                       .own_dir = r->state.dir };
     if (keep_begin(&r->keeping, &r->job, &keep, e) < 0)
+        return -1;
+    r->job.stage = EXIT_INTERNAL;
+    if (note_run(r, e) < 0 || note_findings(r, e) < 0)
+        return -1;
+    known_input_keep(&r->known, r->state.dir);
+    spool_counters(r->spool, &counters);
+    if (judge_bad(r, e) < 0)
         return -1;
     if (counters_done(&counters))
         terminal_note(&r->job.terminal, "resuming: %s of %s lines were done",

@@ -359,6 +359,7 @@ int run_step_finish(struct run *r, struct error *e)
     print_summary(r, &r->job.terminal);
     save_rates(r);
     keep(r);
+    known_input_forget(&r->known);
     if (r->streams)
         forget(r);
     else
@@ -372,8 +373,10 @@ void run_report_failure(struct run *r, const struct error *e)
     const struct counters *b = &r->summary.progress.counters;
 
     r->code = local_job_exit(r->job.stage, e->code);
+    if (e->code == ERROR_FAILED_PRECONDITION)
+        known_input_forget(&r->known);
     if (r->job.stage == EXIT_INTERNAL && e->code == ERROR_FAILED_PRECONDITION)
-        r->code = EXIT_INPUT; /* the input changed while it ran */
+        r->code = EXIT_INPUT; /* the input changed while it ran, or since its index was made */
     if (r->job.stage == EXIT_INTERNAL && r->job.model->kind == MODEL_UPSTREAM &&
         (e->code == ERROR_UNAUTHENTICATED || e->code == ERROR_PERMISSION_DENIED ||
          e->code == ERROR_NOT_FOUND))

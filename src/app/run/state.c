@@ -18,7 +18,8 @@
 #define DAY_US (86400 * (int64_t)1000000)
 #define PATH_BYTES_MAX 4096
 
-static const char *const spool_files[] = { "spool.db", "spool.db-wal", "spool.db-shm", "from" };
+static const char *const spool_files[] = { "spool.db",    "spool.db-wal", "spool.db-shm", "from",
+                                           "lines.index", "input",        STATE_ADOPTED };
 
 int state_open(struct state *s, struct arena *a, const char *root, struct str facts,
                struct error *e)
@@ -63,6 +64,15 @@ int state_discard(const struct state *s, struct error *e)
         (void)close(lock);
     arena_release(&a);
     return rc;
+}
+
+bool state_adopted(const struct state *s)
+{
+    struct arena a = { 0 };
+    bool adopted = access(arena_textf(&a, "%s/" STATE_ADOPTED, s->dir), F_OK) == 0;
+
+    arena_release(&a);
+    return adopted;
 }
 
 /* A finished run is as old as its mark, and one whose output went to a reader, which leaves nothing,

@@ -3,7 +3,8 @@
  * Why: the same command must go on where it stopped, and an edited input or setting must never go
  * on wrongly; so a run's folder is named by a digest of all that decides its answers.
  *
- * Shape:   ROOT/runs/KEY/: lock and spool while it runs; done.json in their place when it is
+ * Shape:   ROOT/runs/KEY/: lock, spool, lines.index (known_input.h) and copies of standard input (input/)
+ *          while it runs; done.json in their place when it is
  *          finished. Finished ones are forgotten after STATE_DAYS_MAX days.
  *          ROOT is --state, $TRANCHE_STATE, $XDG_STATE_HOME/tranche or ~/.local/state/tranche.
  * Errors:  of the file system, with the remedy --state where the folder cannot be made.
@@ -24,6 +25,8 @@
 #define STATE_DAYS_MAX 30
 #define STATE_FORMAT                                                                               \
     "tranche state 1" /* part of every key: change it when old state means nothing */
+/* In the folder of a run whose spool the kept answers have (keep.h): it begins anew. */
+#define STATE_ADOPTED "adopted"
 #define STATE_DONE_BYTES_MAX ((size_t)1024 * 1024)
 
 struct state {
@@ -39,6 +42,8 @@ int state_reset(const struct state *s, struct error *e) FALLIBLE;
 /* The same while the spool is not open, as a damaged one cannot be. Leaves all as it is while another
  * process has it. */
 int state_discard(const struct state *s, struct error *e) FALLIBLE;
+/* True when the kept answers have the run's spool. */
+bool state_adopted(const struct state *s);
 /* Removes the finished runs that are too old, but none that a process has open; what fails stays. */
 void state_prune(const char *root, int64_t now_us);
 

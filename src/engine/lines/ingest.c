@@ -201,12 +201,17 @@ static void count_text(const struct content *c, uint64_t *bytes)
 /* The digest of requests that may be computed once, or whose answers are kept. */
 static void note_digest(struct worker *w, const struct request *r, struct line_note *n)
 {
+    const struct ingest_options *o = w->all->o;
+    const struct file_digests *files = request_self_contained(r) ? NULL : o->files;
     bool deterministic = request_deterministic(r);
 
-    if ((!deterministic && !w->all->o->keys) || !line_digest(r, &w->identity, n->digest))
+    if (!deterministic && !o->keys)
+        return;
+    bool known = files && line_digest(r, files, &w->identity, n->digest);
+    if (!known && !line_digest(r, NULL, &w->identity, n->digest))
         return;
     n->flags = deterministic ? NOTE_DETERMINISTIC : 0;
-    if (request_self_contained(r))
+    if (known || request_self_contained(r))
         n->flags |= NOTE_KEYED;
     if (repeats_note(w->all->out->repeats, n->digest) && !deterministic)
         w->found.sampled_again = true;

@@ -37,8 +37,10 @@ struct ingest_options {
     /* Keeps the lines' notes (line_index.h): at the path, or in a file of the folder that has no name.
      * Both NULL: they are not kept. */
     const char *index_path, *index_folder;
-    bool
-        keys; /* notes by which answers are kept (line_key.h), also of requests that need none else */
+    /* Notes by which answers are kept (line_key.h), also of requests that need none else; files: of requests
+     * that name files, too. */
+    bool keys;
+    const struct file_digests *files;
     /* A bad line: everything that is wrong with it. NULL: only counted. */
     void (*on_bad)(void *arg, const struct input *in, const struct shard *s, const struct line *l,
                    const struct violations *bad);

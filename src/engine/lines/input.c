@@ -15,6 +15,7 @@
 #include "engine/lines/digest.h"
 
 #define COPY_BYTES ((size_t)256 * 1024)
+#define PID_BYTES 24
 /* Descriptors that the rest of the program may need beside the inputs. */
 #define SPARE_FILES 256
 
@@ -190,14 +191,22 @@ static int add_stdin(struct input *in, const char *dir, struct error *e)
         if (strcmp(in->file[i].path, name) == 0)
             return error_set(e, ERROR_INVALID_ARGUMENT, "'-' is given twice");
     }
-    int fd = sys_open_nameless(dir, e);
-    if (fd < 0)
-        return -1;
-    if (copy_all(STDIN_FILENO, fd, name, e) < 0) {
+    size_t bytes = strlen(dir) + sizeof "/stdin." + PID_BYTES;
+    char *copy = mem_alloc(bytes);
+    (void)snprintf(copy, bytes, "%s/stdin.%ld", dir, (long)getpid());
+    int fd = sys_open(copy, O_RDWR | O_CREAT | O_TRUNC, e);
+    int rc = fd < 0 ? -1 : copy_all(STDIN_FILENO, fd, name, e);
+    if (rc == 0)
+        rc = add_open(in, name, fd, dir, e);
+    else if (fd >= 0)
         (void)close(fd);
-        return -1;
+    if (rc == 0) {
+        in->file[in->count - 1].copy = copy;
+        return 0;
     }
-    return add_open(in, name, fd, dir, e);
+    (void)unlink(copy);
+    mem_free(copy);
+    return -1;
 }
 
 static int add_path(struct input *in, const char *path, const char *dir, struct error *e)
@@ -233,6 +242,8 @@ int input_open_fds(struct input *in, const struct input_source *src, uint32_t co
     *in = (struct input){ 0 };
     while (taken < count && rc == 0) {
         rc = add_open(in, src[taken].name, src[taken].fd, NULL, e);
+        if (rc == 0 && src[taken].copy)
+            in->file[taken].copy = mem_strdup(src[taken].copy);
         taken++;
     }
     if (rc == 0)
@@ -243,9 +254,31 @@ int input_open_fds(struct input *in, const struct input_source *src, uint32_t co
     return -1;
 }
 
+int input_keep_copies(struct input *in, const char *folder, struct error *e)
+{
+    size_t bytes = strlen(folder) + sizeof "/4294967295";
+    char *to = mem_alloc(bytes);
+    int rc = 0;
+
+    for (uint32_t i = 0; i < in->count && rc == 0; i++) {
+        struct input_file *f = &in->file[i];
+        if (!f->copy)
+            continue;
+        (void)snprintf(to, bytes, "%s/%u", folder, i);
+        rc = sys_mkdirs(folder, e) < 0 ? -1 : sys_rename(f->copy, to, e);
+        mem_free(f->copy);
+        f->copy = NULL;
+    }
+    mem_free(to);
+    return rc;
+}
+
 void input_release(struct input *in)
 {
     for (uint32_t i = 0; i < in->count; i++) {
+        if (in->file[i].copy)
+            (void)unlink(in->file[i].copy);
+        mem_free(in->file[i].copy);
         (void)close(in->file[i].fd);
         mem_free(in->file[i].path);
     }

@@ -4,9 +4,9 @@
  * between must be noticed, never mixed.
  *
  * Shape:   files in the order given; a pattern's matches in byte order; "-" is standard input, copied
- *          first to a file in the state folder that has no name any more and goes when it is closed.
+ *          first to a file in the state folder, which is removed at the end unless somebody takes it.
  *          A path that exists is itself, even with * ? [ in it. A gzip file is unpacked
- *          first, to such a file, too.
+ *          first, to a file without a name, which goes when it is closed.
  * Errors:  NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT (a folder, damaged gzip bytes, zstd bytes) naming
  *          the path; RESOURCE_EXHAUSTED when the disk is full;
  *          FAILED_PRECONDITION from reading when the bytes are no longer those of ingest.
@@ -27,6 +27,8 @@
 
 struct input_file {
     char *path; /* as shown to the user */
+    char *
+        copy; /* of what cannot be read again: the file with its bytes, removed at the end; or NULL */
     int fd;
     uint64_t bytes;
     uint64_t begin;   /* offset of its first line, when a header stands before it; else 0 */
@@ -48,6 +50,7 @@ int input_open(struct input *in, const char *const *paths, uint32_t count, const
 struct input_source {
     const char *name; /* for messages; copied */
     int fd;           /* taken */
+    const char *copy; /* as input_file's; copied; or NULL */
 };
 /* The stored files of src in their order. All descriptors are taken, also when it fails. */
 int input_open_fds(struct input *in, const struct input_source *src, uint32_t count,
@@ -62,6 +65,8 @@ int input_read_at(const struct input *in, uint32_t file, uint64_t offset, void *
 #define OVERLONG_HEAD_BYTES 1024
 int input_read_shard(const struct input *in, const struct shard *s, struct buf *out,
                      struct error *e) FALLIBLE;
+/* Moves the copies of what cannot be read again to FOLDER/0, FOLDER/1 and so on by the files' numbers, where they stay. */
+int input_keep_copies(struct input *in, const char *folder, struct error *e) FALLIBLE;
 void input_release(struct input *in);
 
 #endif

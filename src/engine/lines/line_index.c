@@ -285,7 +285,8 @@ static bool read_tail(const struct line_index *x, const struct input *in, struct
     uint64_t shards = t->result.shards.count;
     uint64_t bytes = notes_at(shards, t->result.lines) + shards * sizeof(struct shard) +
                      t->repeats_bytes + sizeof *t;
-    return (uint64_t)st.st_size == bytes && t->files == in->count && t->input_bytes == in->bytes;
+    return (uint64_t)st.st_size == bytes &&
+           (!in || (t->files == in->count && t->input_bytes == in->bytes));
 }
 
 /* The shards and the sketch. */
@@ -314,7 +315,7 @@ static bool load(const struct line_index *x, const struct input *in, struct inge
         return false;
     *r = t.result;
     r->shards.item = mem_array(r->shards.count, sizeof *r->shards.item);
-    r->repeats = repeats_new(in->bytes);
+    r->repeats = repeats_new(t.input_bytes);
     if (read_body(x, &t, r))
         return true;
     ingest_result_release(r);

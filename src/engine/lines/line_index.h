@@ -64,7 +64,7 @@ void line_index_revise(struct line_index_writer *w, const struct ingest_result *
 /* ---- Using one ---- */
 struct line_index;
 void line_index_free(struct line_index *x); /* accepts NULL */
-/* True: the index at the path is whole and fits the input; r is all that ingest found. */
+/* True: the index at the path is whole and fits the input (NULL: any); r is all that ingest found. */
 bool line_index_load(const char *path, const struct input *in, struct ingest_result *r);
 /* The notes of the shard's lines into note[0 .. line_count); x may be NULL: all are LINE_UNKNOWN. */
 void line_index_read(const struct line_index *x, size_t shard, const struct shard *s,

@@ -7,11 +7,11 @@
 
 #define SLOTS_MIN ((uint32_t)1024)
 
-bool line_digest(const struct request *r, struct buf *scratch, uint64_t out[2])
+bool line_digest(const struct request *r, const struct file_digests *files, struct buf *scratch,
+                 uint64_t out[2])
 {
     buf_clear(scratch);
-    request_identity(r, scratch);
-    if (!buf_ok(scratch))
+    if (!request_identity(r, files, scratch) || !buf_ok(scratch))
         return false;
     digest_of(scratch->p, scratch->len, out);
     return true;
@@ -26,6 +26,20 @@ bool line_key(const struct line_note *n, const uint64_t model[2], uint64_t out[2
     assert(n->ordinal == 0 || !(n->flags & NOTE_DETERMINISTIC));
     digest_of(parts, sizeof parts, out);
     return true;
+}
+
+int line_keep(struct kept_writer *w, const struct line_note *n, const struct spool_row *row,
+              const uint64_t model[2], struct error *e)
+{
+    struct kept_entry entry = { .index = row->index, .answered_us = row->processed_us };
+    const struct usage *u = &row->usage;
+
+    if (row->outcome != OUTCOME_SUCCEEDED || row->duplicate || row->origin || row->taken ||
+        !line_key(n, model, entry.key))
+        return 0;
+    entry.tokens = u->prompt_tokens + u->candidate_tokens + u->thought_tokens;
+    entry.shape = row->shape;
+    return kept_add(w, &entry, e);
 }
 
 /* A hash table with open addressing, at most half full. */

@@ -14,14 +14,23 @@
 
 #include "engine/lines/line_index.h"
 #include "format/request/request.h"
+#include "store/kept/kept.h"
+#include "store/spool/spool.h"
 
 /* Different requests of one job that repeat and are not deterministic; further ones have no key. */
 #define ORDINALS_MAX ((uint32_t)1 << 20)
 
-/* The digest of the request; scratch is for its identity. False when that is too long. */
-bool line_digest(const struct request *r, struct buf *scratch, uint64_t out[2]);
+/* The digest of the request; scratch is for its identity. False when that is too long, or with files not NULL when
+ * the content of a file is not known. */
+bool line_digest(const struct request *r, const struct file_digests *files, struct buf *scratch,
+                 uint64_t out[2]);
 /* The key of a line's answer by this model; false when the answer can have none. */
 bool line_key(const struct line_note *n, const uint64_t model[2], uint64_t out[2]);
+
+/* Gives the answer of a line to the kept ones, when the run made it and it has a key. A copy has the key of the answer that
+ * it copies. */
+int line_keep(struct kept_writer *w, const struct line_note *n, const struct spool_row *row,
+              const uint64_t model[2], struct error *e) FALLIBLE;
 
 /* Counts the lines of a digest, in the order of the calls. */
 struct ordinals;

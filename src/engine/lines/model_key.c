@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "engine/lines/digest.h"
+#include "engine/lines/model_report.h"
 
 #define FACTS_BYTES_MAX ((size_t)256 * 1024)
 #define READ_BYTES ((size_t)1024 * 1024)
@@ -20,6 +22,7 @@
 #define NAME_BYTES 160
 /* A file that was written since may be written again within the same tick of its times. */
 #define SETTLED_S 2
+#define REPORT_BYTES_MAX ((size_t)64 * 1024)
 
 /* ---- Digests that are known ---- */
 
@@ -157,6 +160,37 @@ static int add_file(const char *path, const char *folder, struct buf *facts, str
     return rc;
 }
 
+/* What the server says now, or said when it was last asked. */
+static void add_report(const struct model_upstream *u, const char *name, const char *folder,
+                       struct buf *facts)
+{
+    struct buf text = BUF_INIT(REPORT_BYTES_MAX);
+    struct arena a = { 0 };
+    const char *known = arena_textf(&a, "%s/files.json", folder);
+    const char *there = u->model ? u->model : name;
+    char key[NAME_BYTES];
+    uint64_t place[2], digest[2], last[2];
+
+    buf_add_json(&text, str_of(u->upstream->url));
+    buf_add_json(&text, str_of(there));
+    digest_of(text.p, text.len, place);
+    (void)snprintf(key, sizeof key, "report:%016llx%016llx", (unsigned long long)place[0],
+                   (unsigned long long)place[1]);
+    buf_clear(&text);
+    yyjson_val *root = known_read(known, &a);
+    bool has = known_find(root, key, last);
+    bool says = model_report(u->upstream, there, &text) && buf_ok(&text);
+    if (says)
+        digest_of(text.p, text.len, digest);
+    if (says && (!has || memcmp(digest, last, sizeof digest) != 0))
+        known_keep(folder, known, root, key, digest);
+    if (says || has)
+        buf_addf(facts, "report %016llx%016llx\n", (unsigned long long)(says ? digest : last)[0],
+                 (unsigned long long)(says ? digest : last)[1]);
+    buf_release(&text);
+    arena_release(&a);
+}
+
 int model_key(const struct model *m, const char *name, const char *folder, uint64_t out[2],
               struct error *e)
 {
@@ -177,6 +211,8 @@ int model_key(const struct model *m, const char *name, const char *folder, uint6
         buf_addf(&facts, "upstream %d ", (int)u->upstream->wire);
         buf_add_json(&facts, str_of(u->upstream->url));
         buf_add_json(&facts, str_of(u->model));
+        if (m->kind == MODEL_UPSTREAM)
+            add_report(u, name, folder, &facts);
     }
     if (rc == 0 && !buf_ok(&facts))
         rc = error_set(e, ERROR_INVALID_ARGUMENT, "the model's names are too long");

@@ -1,6 +1,7 @@
 #include "engine/lines/peek.h"
 
 #include "engine/lines/cutter.h"
+#include "format/table/sheet.h"
 
 struct peeker {
     const struct peek *p;
@@ -10,6 +11,14 @@ struct peeker {
     struct buf out;
     uint64_t left; /* rows */
 };
+
+static int give(struct peeker *k, struct error *e)
+{
+    int rc = k->p->on_row(k->p->arg, buf_str(&k->out), e);
+
+    buf_clear(&k->out);
+    return rc;
+}
 
 /* The row as the output will have it. A line that is not to be parsed is echoed as text. */
 static int show(struct peeker *k, uint64_t index, struct str text, bool parsed, struct error *e)
@@ -23,9 +32,15 @@ static int show(struct peeker *k, uint64_t index, struct str text, bool parsed, 
         return rc;
     arena_reset(&k->arena);
     k->ignored.count = 0;
+    k->left--;
+    if (p->rules.sheet) {
+        const struct sheet_answer answer = { row.status, row.response,
+                                             row.origin ? row.answered_us : 0 };
+        (void)sheet_write_row(p->rules.sheet, &k->arena, text, &answer, &k->out);
+        return give(k, e);
+    }
     if (parsed)
         (void)request_read_line(&k->arena, text, &p->rules, &in, &k->ignored);
-    buf_clear(&k->out);
     const struct row answer = {
         .status = row.status,
         .processed_us = row.processed_us,
@@ -34,8 +49,7 @@ static int show(struct peeker *k, uint64_t index, struct str text, bool parsed, 
         .style = p->style,
     };
     row_write(&in, text, &answer, &k->out);
-    k->left--;
-    return p->on_row(p->arg, buf_str(&k->out), e);
+    return give(k, e);
 }
 
 static int show_overlong(struct peeker *k, const struct shard *s, struct error *e)
@@ -90,7 +104,14 @@ static int show_all(struct peeker *k, struct error *e)
 int peek_run(const struct peek *p, struct error *e)
 {
     struct peeker k = { .p = p, .out = BUF_INIT(ROW_BYTES_MAX) };
-    int rc = show_all(&k, e);
+    int rc = 0;
+
+    if (p->rules.sheet) {
+        sheet_write_head(p->rules.sheet, &k.out);
+        rc = give(&k, e);
+    }
+    if (rc == 0)
+        rc = show_all(&k, e);
 
     buf_release(&k.out);
     arena_release(&k.arena);

@@ -4,7 +4,8 @@
  * are durable and paid. Whoever watches a run wants to see them.
  *
  * Shape:   reads the input from its beginning beside the spool, and gives the row of each line that has
- *          one, in input order, with gaps. Rows that are committed meanwhile may come or not.
+ *          one, in input order, with gaps. A table's rows (rules.sheet) are written as the table says, behind its
+ *          head. Rows that are committed meanwhile may come or not.
  * Errors:  of reading; CANCELLED on stop; -1 of on_row.
  * Threads: the caller's. The run itself goes on meanwhile, in this process or another.
  */

@@ -128,7 +128,7 @@ static void set_digest(struct run *r, struct open_line *l)
     static_assert(sizeof digest == SPOOL_DIGEST_BYTES, "a digest is stored as it is");
     if (n->flags == 0) /* ingest kept no notes */
         l->has_digest = request_deterministic(l->in.request) &&
-                        line_digest(l->in.request, &r->identity, digest);
+                        line_digest(l->in.request, NULL, &r->identity, digest);
     else
         l->has_digest = n->flags & NOTE_DETERMINISTIC;
     l->has_digest = l->has_digest && repeats_maybe(r->job->ingest->repeats, digest);

@@ -141,19 +141,11 @@ void render_keep(struct render *r, struct kept_writer *w, const uint64_t model[2
     r->model[1] = model[1];
 }
 
-/* An answer that this run has made. A copy has the key of the answer that it copies. */
 static void keep_row(struct render *r, const struct spool_row *row)
 {
-    struct kept_entry entry = { .index = row->index, .answered_us = row->processed_us };
-    const struct usage *u = &row->usage;
     struct error e;
 
-    if (!r->keep || row->outcome != OUTCOME_SUCCEEDED || row->duplicate || row->origin ||
-        row->taken || !line_key(walk_note(&r->walk, row->index), r->model, entry.key))
-        return;
-    entry.tokens = u->prompt_tokens + u->candidate_tokens + u->thought_tokens;
-    entry.shape = row->shape;
-    if (kept_add(r->keep, &entry, &e) == 0)
+    if (!r->keep || line_keep(r->keep, walk_note(&r->walk, row->index), row, r->model, &e) == 0)
         return;
     log_warn("the answers are not kept: %s", e.msg);
     r->keep = NULL;
@@ -197,7 +189,8 @@ static int write_line(struct render *r, const struct spool_row *row, struct erro
         arena_release(&r->arena);
     keep_row(r, row);
     if (r->rules.sheet) {
-        const struct sheet_answer answer = { row->status, row->response };
+        const struct sheet_answer answer = { row->status, row->response,
+                                             row->origin ? row->answered_us : 0 };
         r->formulas += sheet_write_row(r->rules.sheet, &r->arena, line.text, &answer, &r->out);
     } else {
         if (!r->walk.shard->overlong)

@@ -85,7 +85,7 @@ static bool set_digest(struct stage *s, const struct request *r, struct open_lin
 {
     uint64_t digest[2];
 
-    if (!request_deterministic(r) || !line_digest(r, &s->identity, digest))
+    if (!request_deterministic(r) || !line_digest(r, NULL, &s->identity, digest))
         return false;
     memcpy(l->digest, digest, sizeof digest);
     l->has_digest = repeats_maybe(s->d->job->ingest->repeats, digest);

@@ -13,89 +13,113 @@
 #include "format/request/fields.h"
 #include "format/request/request.h"
 
-static void add_text(struct buf *out, char kind, struct str text)
+struct identity {
+    struct buf *out;
+    const struct file_digests *files; /* NULL: a file is its URI */
+    bool *known;                      /* false: the content of a file is not known */
+};
+
+static void add_text(const struct identity *to, char kind, struct str text)
 {
     char head[1 + sizeof text.len] = { kind };
 
     memcpy(head + 1, &text.len, sizeof text.len);
-    buf_add(out, head, sizeof head);
-    buf_add_str(out, text);
+    buf_add(to->out, head, sizeof head);
+    buf_add_str(to->out, text);
 }
 
-static void add_number(struct buf *out, yyjson_val *v)
+static void add_number(const struct identity *to, yyjson_val *v)
 {
     int64_t whole;
     double d = 0;
 
     if (request_integer(v, &whole)) {
-        buf_add_char(out, 'i');
-        buf_add(out, &whole, sizeof whole);
+        buf_add_char(to->out, 'i');
+        buf_add(to->out, &whole, sizeof whole);
         return;
     }
     (void)request_number(v, &d);
-    buf_add_char(out, 'd');
-    buf_add(out, &d, sizeof d);
+    buf_add_char(to->out, 'd');
+    buf_add(to->out, &d, sizeof d);
 }
 
 /* A value of any form, as it is. */
-static void add_any(struct buf *out, yyjson_val *v) // NOLINT(misc-no-recursion): depth is checked
+static void add_any(const struct identity *to,
+                    yyjson_val *v) // NOLINT(misc-no-recursion): depth is checked
 {
     yyjson_val *item, *key;
 
     if (yyjson_is_str(v)) {
-        add_text(out, 's', json_str(v));
+        add_text(to, 's', json_str(v));
     } else if (yyjson_is_num(v)) {
-        add_number(out, v);
+        add_number(to, v);
     } else if (yyjson_is_arr(v)) {
         yyjson_arr_iter it = yyjson_arr_iter_with(v);
-        buf_add_char(out, '[');
+        buf_add_char(to->out, '[');
         while ((item = yyjson_arr_iter_next(&it)))
-            add_any(out, item);
-        buf_add_char(out, ']');
+            add_any(to, item);
+        buf_add_char(to->out, ']');
     } else if (yyjson_is_obj(v)) {
         yyjson_obj_iter it = yyjson_obj_iter_with(v);
-        buf_add_char(out, '{');
+        buf_add_char(to->out, '{');
         while ((key = yyjson_obj_iter_next(&it))) {
-            add_text(out, 'k', json_str(key));
-            add_any(out, yyjson_obj_iter_get_val(key));
+            add_text(to, 'k', json_str(key));
+            add_any(to, yyjson_obj_iter_get_val(key));
         }
-        buf_add_char(out, '}');
+        buf_add_char(to->out, '}');
     } else {
-        buf_add_char(out, yyjson_is_true(v) ? 't' : yyjson_is_false(v) ? 'f' : 'n');
+        buf_add_char(to->out, yyjson_is_true(v) ? 't' : yyjson_is_false(v) ? 'f' : 'n');
     }
 }
 
-static void add_message(struct buf *out, const struct message *m, yyjson_val *object);
+/* A file by what it holds. */
+static void add_content(const struct identity *to, struct str uri)
+{
+    uint64_t digest[2] = { 0 };
 
-static void add_map(struct buf *out, const struct message *m, // NOLINT(misc-no-recursion)
+    if (!to->files->digest(to->files->arg, uri, digest))
+        *to->known = false;
+    buf_add_char(to->out, 'f');
+    buf_add(to->out, digest, sizeof digest);
+}
+
+static void add_message(const struct identity *to, const struct message *m, yyjson_val *object);
+
+static void add_map(const struct identity *to, const struct message *m, // NOLINT(misc-no-recursion)
                     yyjson_val *map)
 {
     yyjson_obj_iter it = yyjson_obj_iter_with(map);
     yyjson_val *key;
 
-    buf_add_char(out, '{');
+    buf_add_char(to->out, '{');
     while ((key = yyjson_obj_iter_next(&it))) {
-        add_text(out, 'k', json_str(key));
-        add_message(out, m, yyjson_obj_iter_get_val(key));
+        add_text(to, 'k', json_str(key));
+        add_message(to, m, yyjson_obj_iter_get_val(key));
     }
-    buf_add_char(out, '}');
+    buf_add_char(to->out, '}');
 }
 
-static void add_value(struct buf *out, const struct field *f, // NOLINT(misc-no-recursion)
+static void add_value(const struct identity *to, const struct field *f, // NOLINT(misc-no-recursion)
                       yyjson_val *v)
 {
     switch (f->kind) {
     case FIELD_INTEGER:
     case FIELD_NUMBER:
-        add_number(out, v);
+        add_number(to, v);
         break;
     case FIELD_MESSAGE:
-        add_message(out, f->message, v);
+        add_message(to, f->message, v);
         break;
     case FIELD_MESSAGE_MAP:
-        add_map(out, f->message, v);
+        add_map(to, f->message, v);
         break;
     case FIELD_STRING:
+        if (to->files && strcmp(f->name, "fileUri") == 0) {
+            add_content(to, json_str(v));
+            break;
+        }
+        add_any(to, v);
+        break;
     case FIELD_BOOL:
     case FIELD_BYTES:
     case FIELD_DURATION:
@@ -103,7 +127,7 @@ static void add_value(struct buf *out, const struct field *f, // NOLINT(misc-no-
     case FIELD_OBJECT:
     case FIELD_ANY:
     case FIELD_STRING_MAP:
-        add_any(out, v);
+        add_any(to, v);
         break;
     }
 }
@@ -121,25 +145,26 @@ static bool is_default(const struct field *f, yyjson_val *v)
            request_integer(v, &n) && n == 1;
 }
 
-static void add_field(struct buf *out, const struct field *f, // NOLINT(misc-no-recursion)
+static void add_field(const struct identity *to, const struct field *f, // NOLINT(misc-no-recursion)
                       yyjson_val *v)
 {
     struct values it = values_of(v);
 
     if (is_default(f, v))
         return;
-    buf_add(out, f->name, strlen(f->name) + 1);
+    buf_add(to->out, f->name, strlen(f->name) + 1);
     if (!f->repeated) {
-        add_value(out, f, v);
+        add_value(to, f, v);
         return;
     }
-    buf_add_char(out, '[');
+    buf_add_char(to->out, '[');
     while ((v = values_next(&it)))
-        add_value(out, f, v);
-    buf_add_char(out, ']');
+        add_value(to, f, v);
+    buf_add_char(to->out, ']');
 }
 
-static void add_message(struct buf *out, const struct message *m, // NOLINT(misc-no-recursion)
+static void add_message(const struct identity *to,
+                        const struct message *m, // NOLINT(misc-no-recursion)
                         yyjson_val *object)
 {
     yyjson_val *value[FIELDS_MAX];
@@ -157,20 +182,23 @@ static void add_message(struct buf *out, const struct message *m, // NOLINT(misc
         }
         key = unsafe_yyjson_get_next(v);
     }
-    buf_add_char(out, '{');
+    buf_add_char(to->out, '{');
     for (; given; given &= given - 1) {
         int i = __builtin_ctzll(given);
-        add_field(out, &m->field[i], value[i]);
+        add_field(to, &m->field[i], value[i]);
     }
-    buf_add_char(out, '}');
+    buf_add_char(to->out, '}');
 }
 
-void request_identity(const struct request *r, struct buf *out)
+bool request_identity(const struct request *r, const struct file_digests *files, struct buf *out)
 {
     const struct message *m = r->kind == REQUEST_EMBED ? &embed_message : &request_message;
+    bool known = true;
+    const struct identity to = { out, files, &known };
 
     buf_add(out, m->name, strlen(m->name) + 1);
-    add_message(out, m, r->root);
+    add_message(&to, m, r->root);
+    return known;
 }
 
 static bool names_a_file(const struct content *c)

@@ -176,9 +176,16 @@ bool request_wants_text(const struct request *r, struct violation *why);
  * embedding. */
 bool request_deterministic(const struct request *r);
 
+/* The content of files that requests name. */
+struct file_digests {
+    /* A digest of the file's bytes; false: they are not known. Any thread. */
+    bool (*digest)(void *arg, struct str uri, uint64_t out[2]);
+    void *arg;
+};
 /* Appends the request in one spelling: requests that differ only in spelling, space or the order of
- * members, or in defaults that are written down, give the same bytes. */
-void request_identity(const struct request *r, struct buf *out);
+ * members, or in defaults that are written down, give the same bytes. A file is its content, or with files NULL its
+ * URI. False: a file's content is not known. */
+bool request_identity(const struct request *r, const struct file_digests *files, struct buf *out);
 /* False when the request names a file: its content may change under its name. */
 bool request_self_contained(const struct request *r);
 

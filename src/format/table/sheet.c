@@ -289,13 +289,16 @@ static void add_name(struct sheet *t, struct str wanted)
 
 static void name_added(struct sheet *t)
 {
-    t->added = arena_array(&t->arena, t->field_count + 3, sizeof *t->added);
+    t->added = arena_array(&t->arena, t->field_count + 4, sizeof *t->added);
     for (uint32_t i = 0; i < t->field_count; i++)
         add_name(t, t->field[i]);
     if (t->field_count == 0)
         add_name(t, STR("answer"));
     add_name(t, STR("error"));
+    t->tokens_at = t->added_count;
     add_name(t, STR("tokens"));
+    if (t->mark_reused)
+        add_name(t, STR("reused"));
 }
 
 static bool keep_row(const void *arg, struct str record)
@@ -312,6 +315,7 @@ static void choose_output(struct sheet *t, const struct sheet_options *o)
 {
     t->output = o->output == SHEET_UNKNOWN ? t->form : o->output;
     t->excel = o->excel;
+    t->mark_reused = o->mark_reused;
     if (t->output == t->form)
         t->output_delimiter = t->delimiter;
     else if (t->output != SHEET_JSONL)

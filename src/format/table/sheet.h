@@ -7,8 +7,8 @@
  * Shape:   one struct sheet for a job: the form of its inputs, their columns, what to ask, and the form of
  *          the output. A row is one line (struct line_cut): a record of CSV or TSV, or a JSON object whose
  *          members are the cells. Input columns go out byte for byte. Then come `answer`, or a column
- *          for each property of the schema, `error` and `tokens`; a name that the input has already gets
- *          _2 and so on.
+ *          for each property of the schema, `error`, `tokens`, and if asked for `reused`; a name that the input
+ *          has already gets _2 and so on.
  *          Rows that are not lines (Parquet, tables of DuckDB) are copied once to CSV, which is then the job's
  *          input (app/run/engine_tables.h).
  * Units:   line_no from 1; bytes of a head from the start of the file.
@@ -45,7 +45,8 @@ struct sheet_options {
     uint32_t param_count;
     const char *where;
     const char *keep_columns; /* between commas; NULL: all */
-    bool excel;
+    bool excel,
+        mark_reused; /* mark_reused: another column says which answers are kept ones, and of when */
     enum sheet_form output; /* SHEET_UNKNOWN: as the input */
 };
 
@@ -64,7 +65,7 @@ struct sheet {
     enum sheet_form form, output;
     char delimiter, output_delimiter; /* 0: JSON rows */
     bool bom, crlf;                   /* as the first input has them, or for --excel */
-    bool excel;
+    bool excel, mark_reused;
     struct columns columns;
     struct str *header; /* their names as the first input writes them; NULL: JSON rows */
     bool *keep;         /* of each column */
@@ -75,7 +76,9 @@ struct sheet {
     struct str *field;         /* properties of the schema; field_count 0: one answer */
     struct str *field_type;    /* of each, in SQL's words: BIGINT, DOUBLE, BOOLEAN, JSON, VARCHAR */
     uint32_t field_count;
-    struct str *added; /* names of the columns behind the input's: added_count */
+    struct str
+        *added; /* names of the columns behind the input's: added_count; `tokens` at tokens_at */
+    uint32_t tokens_at;
     uint32_t added_count;
     struct line_cut cut; /* for the readers of its lines */
 };
@@ -98,6 +101,7 @@ bool sheet_prompt(const struct sheet *t, struct arena *a, struct str record, str
 struct sheet_answer {
     struct str status;   /* empty for an answer, else as row_status wrote it */
     struct str response; /* JSON */
+    int64_t reused_us;   /* when an answer that is used again was made; 0: it is new */
 };
 void sheet_write_head(const struct sheet *t, struct buf *out);
 /* One row. Returns the number of its answers that a spreadsheet would take for a formula. */

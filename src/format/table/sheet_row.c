@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/json_write.h"
 #include "format/row.h"
 #include "format/table/row_cells.h"
@@ -15,6 +16,7 @@ struct answered {
     struct str error;   /* empty: none */
     bool has_tokens;
     uint64_t tokens;
+    struct str reused; /* when it was made, of an answer that is used again; empty: it is new */
 };
 
 /* ---- The answer ---- */
@@ -84,6 +86,11 @@ static struct answered take_answer(const struct sheet *t, struct arena *a,
 {
     struct answered out = { 0 };
 
+    if (answer->reused_us) {
+        char *at = arena_alloc(a, CLOCK_TEXT_BYTES);
+        clock_format_rfc3339(answer->reused_us, at);
+        out.reused = str_of(at);
+    }
     if (answer->status.len)
         out.error = row_status_text(a, answer->status);
     else
@@ -184,6 +191,10 @@ static void write_cells(struct cells_out *w, struct str record, const struct ans
     add_delimiter(w);
     if (a->has_tokens)
         buf_addf(w->out, "%llu", (unsigned long long)a->tokens);
+    if (t->mark_reused && a->reused.len)
+        add_text(w, a->reused);
+    else if (t->mark_reused)
+        add_delimiter(w);
     add_line_end(w);
 }
 
@@ -284,12 +295,14 @@ static void write_json(const struct sheet *t, struct arena *a, struct str record
     }
     if (t->field_count == 0)
         add_text_or_null(&w, t->added[added++], answer->has_text, answer->text);
-    add_text_or_null(&w, t->added[added++], answer->error.len > 0, answer->error);
-    json_key(&w, t->added[added]);
+    add_text_or_null(&w, t->added[added], answer->error.len > 0, answer->error);
+    json_key(&w, t->added[t->tokens_at]);
     if (answer->has_tokens)
         json_add_uint(&w, NULL, answer->tokens);
     else
         json_add_null(&w, NULL);
+    if (t->mark_reused)
+        add_text_or_null(&w, t->added[t->tokens_at + 1], answer->reused.len > 0, answer->reused);
     json_end(&w);
     buf_add_char(out, '\n');
 }

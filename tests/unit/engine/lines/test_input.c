@@ -137,7 +137,7 @@ static void test_a_gzip_file_is_read_unpacked_and_known_as_the_file_that_was_giv
     assert_refused(f, "cut.gz", ERROR_INVALID_ARGUMENT, "is not a whole gzip stream");
 }
 
-/* Standard input is a pipe here; its copy leaves no name behind. */
+/* Standard input is a pipe here; its copy goes with the input, unless it is kept. */
 static void test_standard_input_is_copied_and_read_as_a_file(void **state)
 {
     struct fixture *f = *state;
@@ -157,6 +157,9 @@ static void test_standard_input_is_copied_and_read_as_a_file(void **state)
     assert_int_equal(f->input.file[0].bytes, 5);
     assert_int_equal(input_read_at(&f->input, 0, 0, back, 5, &e), 0);
     assert_memory_equal(back, "hello", 5);
+    const char *copy = f->input.file[0].copy;
+    assert_int_equal(access(copy, R_OK), 0);
+    input_release(&f->input);
     assert_int_equal(rmdir(f->dir.dir), 0);
     assert_int_equal(mkdir(f->dir.dir, 0700), 0);
 }
@@ -239,8 +242,8 @@ static void test_open_descriptors_are_an_input_under_the_names_given(void **stat
 
     scratch_write(&f->dir, "a", "one\n", 4);
     scratch_write(&f->dir, "b", "three\n", 6);
-    const struct input_source src[] = { { "gs://b/a", scratch_fd(f, "a") },
-                                        { "gs://b/b", scratch_fd(f, "b") } };
+    const struct input_source src[] = { { "gs://b/a", scratch_fd(f, "a"), NULL },
+                                        { "gs://b/b", scratch_fd(f, "b"), NULL } };
     assert_int_equal(input_open_fds(&f->input, src, 2, &e), 0);
     assert_int_equal(f->input.count, 2);
     assert_int_equal(f->input.bytes, 10);
@@ -256,9 +259,9 @@ static void test_refused_descriptors_are_closed_with_the_others(void **state)
 
     scratch_write(&f->dir, "a", "one\n", 4);
     scratch_write(&f->dir, "zip", "\x1F\x8B\x08", 3);
-    const struct input_source src[] = { { "first", scratch_fd(f, "a") },
-                                        { "packed", scratch_fd(f, "zip") },
-                                        { "last", scratch_fd(f, "a") } };
+    const struct input_source src[] = { { "first", scratch_fd(f, "a"), NULL },
+                                        { "packed", scratch_fd(f, "zip"), NULL },
+                                        { "last", scratch_fd(f, "a"), NULL } };
     assert_int_equal(input_open_fds(&f->input, src, 3, &e), -1);
     assert_int_equal(e.code, ERROR_INVALID_ARGUMENT);
     assert_non_null(strstr(e.msg, "packed"));

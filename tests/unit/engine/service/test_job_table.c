@@ -225,7 +225,7 @@ static void pin(struct world *w, const struct job_input *copy)
 {
     struct error e = { 0 };
     const struct input_source source = { arena_copy(&w->arena, copy->name.p, copy->name.len),
-                                         blob_open(w->service.env.store, copy->blob, &e) };
+                                         blob_open(w->service.env.store, copy->blob, &e), NULL };
 
     assert_int_equal(input_open_fds(&w->input, &source, 1, &e), 0);
     assert_int_equal(job_table_begin(&w->input.file[0], &e), 0);

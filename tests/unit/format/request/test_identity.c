@@ -16,7 +16,7 @@ static void identity(const char *line, struct buf *out, bool *self_contained)
 
     reading_run(r, str_of(line), false);
     assert_string_equal(r->ok ? "" : r->bad.item[0].message, "");
-    request_identity(r->line.request, out);
+    assert_true(request_identity(r->line.request, NULL, out));
     *self_contained = request_self_contained(r->line.request);
     reading_release(r);
     mem_free(r);
