@@ -37,7 +37,8 @@ static bool healthz_begin(struct call *c)
     return false;
 }
 
-/* Ready: the store answers and has room, the server does not drain, and the default model can be opened. */
+/* Ready: the store answers and has room, the server does not drain, the scheduler works, and the default model can
+ * be opened. */
 static void get_readyz(struct call *c)
 {
     struct error e = { 0 };
@@ -49,7 +50,9 @@ static void get_readyz(struct call *c)
         call_fail_as(c, 503, NULL, "the store does not answer");
     else if (sys_room(store_dir(c->api->store), &room, &e) < 0 || room < READY_ROOM_BYTES)
         call_fail_as(c, 503, NULL, "the disk of the state folder is full, or cannot be looked at");
-    else if (c->api->model_ready && c->api->model_ready(c->api->model_ready_arg, &e) < 0)
+    else if (!service_moves(c->api->service))
+        call_fail_as(c, 503, NULL, "the scheduler does not move: no job is begun or ended");
+    else if (c->api->model_ready && c->api->model_ready(c->api->config_arg, &e) < 0)
         call_fail_as(c, 503, NULL, e.msg);
     else
         reply_text(c, 200, "ok\n");
@@ -148,7 +151,7 @@ static void post_token(struct call *c)
 
 static void get_info(struct call *c)
 {
-    const struct models *models = c->api->models;
+    const struct models *models = call_models(c);
     struct buf body = BUF_INIT(INFO_BYTES_MAX);
     struct json_writer w = JSON_WRITER(&body);
 
@@ -165,6 +168,7 @@ static void get_info(struct call *c)
         json_add_text(&w, "about", str_of(m->about));
         json_end(&w);
     }
+    call_models_done(c, models);
     json_end(&w);
     json_end(&w);
     buf_add_char(&body, '\n');

@@ -6,6 +6,7 @@
 #include "api/call.h"
 #include "api/jobs/events.h"
 #include "api/later.h"
+#include "api/test_mode.h"
 #include "api/webhooks/send.h"
 #include "base/mem.h"
 #include "base/log.h"
@@ -51,6 +52,8 @@ void api_close(struct api *a, struct http_server *s, uint32_t timeout_ms)
     later_free(a->later);
     webhook_sender_free(a->sender);
     api_events_free(a->events);
+    test_mode_free(a->test_mode);
+    a->test_mode = NULL;
     a->later = NULL;
     a->sender = NULL;
     a->events = NULL;
@@ -313,6 +316,7 @@ int api_serve(struct api *a, const struct http_settings *set, struct http_server
     if (make_secrets(a->store, e) < 0)
         return -1;
     a->later = later_new();
+    a->test_mode = a->test_clock ? test_mode_new() : NULL;
     a->events = api_events_start(a->store, a->service, e);
     a->sender = a->events ? webhook_sender_start(a, e) : NULL;
     *out = a->sender ? http_server_start(set, &handlers, e) : NULL;

@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include <openssl/crypto.h>
+#include <xxhash.h>
 
+#include "api/test_mode.h"
 #include "base/base64.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -289,6 +291,52 @@ int call_script(struct call *c, struct str *out, struct error *e)
                      "x-tranche-test needs a server that was started with --test-clock.");
 }
 
+/* The first rule of the configuration for a thing of this name. */
+static struct str rule_script(const struct api *a, enum call_kind kind, struct str name)
+{
+    for (uint32_t i = 0; i < a->rule_count; i++) {
+        const struct script_rule *r = &a->rule[i];
+        const char *text = kind == CALL_JOB ? r->job : kind == CALL_FILE ? r->file : r->object;
+        if (text && str_find(name, str_of(text)) != SIZE_MAX)
+            return str_of(r->script);
+    }
+    return (struct str){ 0 };
+}
+
+static uint64_t create_key(const struct call *c, struct str name, struct str script)
+{
+    struct buf text = BUF_INIT(HTTP_HEAD_BYTES_MAX * 2);
+
+    buf_add_json(&text, str_of(call_own_project(c)));
+    buf_add_json(&text, http_path(c->http));
+    buf_add_json(&text, name);
+    buf_add_json(&text, script);
+    uint64_t key = XXH3_64bits(text.p, text.len) | 1;
+    buf_release(&text);
+    return key;
+}
+
+int call_script_create(struct call *c, enum call_kind kind, struct str name, struct str *out,
+                       struct error *e)
+{
+    struct script_whole whole;
+
+    if (call_script(c, out, e) < 0)
+        return -1;
+    bool header = out->len > 0;
+    if (!header && c->api->test_clock)
+        *out = rule_script(c->api, kind, name);
+    if (out->len == 0)
+        return 0;
+    if (script_whole(*out, &whole, e) < 0)
+        return header ? error_wrap(e, "x-tranche-test") : -1;
+    if (whole.create == ERROR_OK ||
+        (whole.create_times &&
+         !test_mode_fails(c->api->test_mode, create_key(c, name, *out), whole.create_times)))
+        return 0;
+    return script_fail(whole.create, e);
+}
+
 int call_number(struct call *c, const char *name, uint64_t deflt, uint64_t max, uint64_t *out,
                 struct error *e)
 {
@@ -347,6 +395,26 @@ const struct trace *call_trace(const struct call *c, struct arena *a)
     struct trace *copy = arena_alloc(a, sizeof *copy);
     *copy = c->trace;
     return copy;
+}
+
+const struct models *call_models(const struct call *c)
+{
+    return c->api->models(c->api->config_arg);
+}
+
+void call_models_done(const struct call *c, const struct models *m)
+{
+    c->api->models_done(c->api->config_arg, m);
+}
+
+bool call_knows_model(const struct call *c, const char *name)
+{
+    const struct models *all = call_models(c);
+    struct error ignored;
+    bool found = model_find(all, name, &ignored) != NULL;
+
+    call_models_done(c, all);
+    return found;
 }
 
 int call_no_model(const struct call *c, struct str model, struct error *e)

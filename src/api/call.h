@@ -73,6 +73,12 @@ yyjson_val *call_json_of(struct call *c, struct str body, struct error *e);
 int call_nul_check(struct str json, struct error *e) FALLIBLE;
 /* The script of the header x-tranche-test, or empty. FAILED_PRECONDITION without the test clock. */
 int call_script(struct call *c, struct str *out, struct error *e) FALLIBLE;
+/* That of a call that creates a job, file or object: of the header, else of the configuration's rule for this name; or
+ * empty. When it says that creating fails, that is the error: the attempts of calls with the same project, name and
+ * script are counted. */
+enum call_kind { CALL_JOB, CALL_FILE, CALL_OBJECT };
+int call_script_create(struct call *c, enum call_kind kind, struct str name, struct str *out,
+                       struct error *e) FALLIBLE;
 /* A query parameter such as "pageSize", within [1, max]: absent or 0 gives deflt, a larger number max.
  * INVALID_ARGUMENT when it is not a number. */
 int call_number(struct call *c, const char *name, uint64_t deflt, uint64_t max, uint64_t *out,
@@ -81,6 +87,14 @@ int call_number(struct call *c, const char *name, uint64_t deflt, uint64_t max, 
 bool call_int64(struct str text, int64_t *out);
 /* The address of this server without a slash at the end: public_url, or as this client sees it. */
 struct str call_base_url(struct call *c);
+
+/* ---- Models ---- */
+
+/* The configured models, held until call_models_done. */
+const struct models *call_models(const struct call *c);
+void call_models_done(const struct call *c, const struct models *m);
+/* Does any configured model answer this name now? */
+bool call_knows_model(const struct call *c, const char *name);
 
 /* ---- Projects ---- */
 

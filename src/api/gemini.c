@@ -11,7 +11,6 @@ static int model_take(struct call *c, struct job *j, struct error *e)
 {
     bool tuned = strstr(c->route->pattern, "/tunedModels/") != NULL;
     struct buf name = BUF_INIT(MODEL_NAME_BYTES);
-    struct error ignored = { 0 };
     struct str id = c->param[0];
 
     buf_add_c(&name, tuned ? "tunedModels/" : "models/");
@@ -20,7 +19,7 @@ static int model_take(struct call *c, struct job *j, struct error *e)
     struct str asked = { model, name.len };
     bool fits = buf_ok(&name);
     buf_release(&name);
-    if (!fits || !model_find(atomic_load(&c->api->models), model, &ignored))
+    if (!fits || !call_knows_model(c, model))
         return call_no_model(c, id, e);
     if (j->model.len && !str_eq(j->model, asked) && !str_eq(j->model, id))
         return error_set(

@@ -45,13 +45,12 @@ int online_model(struct call *c, char name[MODEL_NAME_BYTES], const char **proje
     struct str model = c->param[c->param_count - 1];
     bool has_project = c->param_count > 2; /* less is the model, and its publisher */
     struct str path_project = has_project ? c->param[0] : (struct str){ 0 };
-    struct error ignored = { 0 };
 
     if (!call_project(c, path_project, project))
         return error_set(e, ERROR_PERMISSION_DENIED,
                          "Permission 'aiplatform.endpoints.predict' denied on this project.");
     model_short_name(arena_copy(c->arena, model.p, model.len), name);
-    if (name[0] && model_find(c->api->models, name, &ignored))
+    if (name[0] && call_knows_model(c, name))
         return 0;
     return call_no_model(c, model, e);
 }
@@ -197,7 +196,7 @@ static int online_begin(struct call *c, struct str body, const struct online_cal
         return -1;
     o->form = as->form;
     o->counts = as->counts;
-    job_files_init(&o->files, c->api->store, call_scope(c));
+    job_files_init(&o->files, c->api->store, call_scope(c), INT64_MAX);
     o->request->files = &o->files.source;
     o->request->trace = call_trace(c, &o->arena);
     c->gone = online_gone;
@@ -340,7 +339,7 @@ static void write_tuned(struct call *c, struct json_writer *w, const char *name,
 /* A configured name stands for itself, a pattern for the published names that it matches first. */
 static void list_models(struct call *c, const char *key, model_writer *write_model)
 {
-    const struct models *models = c->api->models;
+    const struct models *models = call_models(c);
     struct buf body = BUF_INIT(MODELS_BYTES_MAX);
     struct json_writer w = JSON_WRITER(&body);
     const char *name;
@@ -358,6 +357,7 @@ static void list_models(struct call *c, const char *key, model_writer *write_mod
         if (m && strpbrk(m->pattern, "*?"))
             write_model(c, &w, name, m);
     }
+    call_models_done(c, models);
     json_end(&w);
     json_end(&w);
     call_reply(c, &body);
@@ -386,8 +386,9 @@ static void get_model(struct call *c, model_writer *write_model)
         return;
     }
     const struct models *models =
-        c->api->models; /* a reload may have removed the model meanwhile */
+        call_models(c); /* a reload may have removed the model meanwhile */
     write_model(c, &w, name, model_find(models, name, &e));
+    call_models_done(c, models);
     call_reply(c, &body);
 }
 

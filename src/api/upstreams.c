@@ -49,7 +49,8 @@ static void get_upstreams(struct call *c)
 
     json_object(&w, NULL);
     json_array(&w, "upstreams");
-    for (uint32_t i = 0; upstream_servers_at(service_upstreams(c->api->service), i, &st); i++) {
+    for (uint32_t i = 0; upstream_servers_at(service_upstreams(c->api->service), i, c->arena, &st);
+         i++) {
         json_object(&w, NULL);
         json_add_c(&w, "name", st.upstream->name);
         json_add_c(&w, "health", server_health(&st));

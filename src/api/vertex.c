@@ -20,9 +20,8 @@ static int model_check(struct call *c, const struct job *j, struct error *e)
 {
     const char *name = arena_copy(c->arena, j->model.p, j->model.len);
     char short_name[MODEL_NAME_BYTES];
-    struct error ignored = { 0 };
 
-    if (model_find(atomic_load(&c->api->models), name, &ignored))
+    if (call_knows_model(c, name))
         return 0;
     model_short_name(name, short_name);
     if (strstr(name, "publishers/"))

@@ -213,6 +213,17 @@ def test_lines_tokens_and_cost_are_counted_for_each_project_and_model(tranche, s
     cost = value("tranche_cost_usd_total", "red", "priced")
     assert cost == pytest.approx((prompt * 100 + generated * 200) / 2e6, rel=1e-6)
     assert value("tranche_cost_usd_total", "blue", "tranche-fake") == 0
+    online = json.dumps({"contents": [{"role": "user", "parts": [{"text": "one two"}]}]})
+    status, answer = server.call("/v1beta/models/priced:generateContent", "POST", online)
+    assert status == 200, answer
+    used = answer["usageMetadata"]
+    series = scrape(server)
+    assert value("tranche_online_calls_total", "default", "priced", outcome="succeeded") == 1
+    assert value("tranche_online_calls_total", "default", "priced", outcome="failed") == 0
+    for kind, count in (("prompt", used["promptTokenCount"]), ("generated", used["candidatesTokenCount"]), ("cached", 0)):
+        assert value("tranche_online_tokens_total", "default", "priced", kind=kind) == count
+    assert value("tranche_online_cost_usd_total", "default", "priced") == pytest.approx(
+        (used["promptTokenCount"] * 100 + used["candidatesTokenCount"] * 200) / 1e6, rel=1e-6)
     ended = "tranche_jobs_ended_total"
     assert series[(ended, (("project", "blue"), ("state", "SUCCEEDED")))] == 2
     assert series[("tranche_build_info", (("version", "0.1.0"),))] == 1
@@ -485,11 +496,42 @@ def test_the_unit_serves_the_embedded_model_as_a_user_without_a_home(installed):
     assert (state / "state.db").exists()
 
 
+@pytest.mark.parametrize("turn", [0, 4])
+def test_systemd_and_probes_hear_of_a_scheduler_that_hangs(tranche, serve, turn):  # noqa: F811
+    """A planted fault stops the scheduler before its first turn, or after some."""
+    path = tranche.folder / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(str(path))
+        notify.settimeout(4)
+        tranche.environment |= {"TRANCHE_FAULT": f"scheduler.turn:{turn}:5", "NOTIFY_SOCKET": str(path),
+                                "WATCHDOG_USEC": "2000000"}
+        (tranche.folder / "c.yaml").write_text("default_model: tranche-fake\n")
+        server = serve("--config", "c.yaml")
+        server.log("the scheduler does not move")
+        heard = []
+        with contextlib.suppress(TimeoutError):
+            while True:
+                heard.append(notify.recv(200).decode())
+        if turn == 0:
+            assert heard == []
+        else:
+            assert heard[0] == "READY=1" and set(heard[1:]) <= {"WATCHDOG=1"}
+        for _ in range(600):
+            status, text = server.call("/readyz")
+            if status != 200:
+                break
+            time.sleep(0.05)
+        assert status == 503 and "scheduler does not move" in json.dumps(text)
+        assert server.call("/healthz")[0] == 200
+        server.process.send_signal(signal.SIGKILL)
+        server.process.wait(timeout=60)
+
+
 # ---- Traces ----
 
 
 class Upstream:
-    """A server with OpenAI's chat completions that keeps the headers of each request."""
+    """A server with OpenAI's chat completions that keeps the headers of each request; webhooks may go to it, too."""
 
     def __init__(self):
         seen = self.seen = []
@@ -500,7 +542,7 @@ class Upstream:
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 seen.append(dict(self.headers))
-                text = json.loads(body)["messages"][-1]["content"]
+                text = json.loads(body).get("messages", [{"content": "a webhook's"}])[-1]["content"]
                 reply = json.dumps({
                     "id": f"x{len(seen)}", "object": "chat.completion", "created": 1, "model": "m",
                     "choices": [{"index": 0, "finish_reason": "stop",
@@ -581,6 +623,35 @@ def test_the_trace_of_a_jobs_creation_is_kept_and_goes_with_its_requests(
     assert {h["tracestate"] for h in upstream.seen} == {"a=1"}
     with contextlib.closing(sqlite3.connect(tranche.folder / "state" / "state.db")) as db:
         assert db.execute("SELECT trace FROM job").fetchone()[0] == f"00-{TRACE}-{PARENT}-01\na=1"
+
+
+def test_the_trace_of_a_job_goes_on_to_its_webhooks_and_that_of_a_ping_too(tranche, serve):  # noqa: F811
+    receiver = Upstream()
+    place = receiver.url.removeprefix("http://").removesuffix("/v1")
+    (tranche.folder / "c.yaml").write_text(
+        f"default_model: tranche-fake\nservice: {{ webhook_allow: ['{place}'] }}\n")
+    server = serve("--config", "c.yaml")
+    headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "a=1"}
+    hook = {"uri": receiver.url, "subscribedEvents": ["batch.succeeded"]}
+    status, made = server.call("/v1beta/webhooks", "POST", json.dumps(hook))
+    assert status == 200, made
+    body = {"batch": {"displayName": "x", "inputConfig": {"requests": {"requests": [request("x")]}}}}
+    for more in (headers, {}):
+        before = len(receiver.seen)
+        status, answer = server.call("/v1beta/models/tranche-fake:batchGenerateContent", "POST", json.dumps(body), **more)
+        assert status == 200, answer
+        for _ in range(600):
+            if len(receiver.seen) > before:
+                break
+            time.sleep(0.05)
+    assert server.call(f"/v1beta/webhooks/{made['id']}:ping", "POST", "{}", **headers)[0] == 200
+    with_trace, without, ping = receiver.seen
+    for head in (with_trace, ping):
+        version, trace, parent, flags = head["traceparent"].split("-")
+        assert (version, trace, flags, head["tracestate"]) == ("00", TRACE, "01", "a=1") and parent != PARENT
+    assert {"traceparent", "tracestate"}.isdisjoint({name.lower() for name in without})
+    receiver.server.shutdown()
+    receiver.server.server_close()
 
 
 # ---- Disk, folders, log ----

@@ -17,6 +17,8 @@ import urllib.request
 
 import pytest
 
+from conftest import request
+
 OK, USAGE, STOPPED = 0, 2, 4
 JOBS = "/v1/projects/{}/locations/us-central1/batchPredictionJobs"
 START_S = 60
@@ -456,6 +458,45 @@ def test_replaced_models_are_closed_and_hundreds_of_reloads_leave_no_thread(tran
         if window % 100 == 0:
             settle()
     settle()
+    assert server.end()[0] == OK
+
+
+def test_replaced_configurations_leave_no_memory(tranche, serve):
+    """Each has 0.9 MB of texts, and a job that runs keeps the one that it began with."""
+    file = tranche.folder / "c.yaml"
+    answers = "".join(f"      - {{ match: 'never {i}', text: '{'x' * 4000}' }}\n" for i in range(220))
+    text = ("models:\n"
+            "  - { name: stays, kind: fake }\n"
+            "  - { name: slow, kind: fake, fake: { faults: [{ hang: true }] } }\n"
+            "  - name: big\n    kind: fake\n    fake:\n      window: %d\n      answers:\n" + answers.replace("      -", "        -"))
+    upstream = "upstreams: [{ name: u, url: 'http://127.0.0.1:9/%d' }]\n"
+    file.write_text(text % 1 + upstream % 1)
+    server = serve("--config", file)
+    tranche.environment["TRANCHE_SERVER"] = server.url
+    tranche.write("in.jsonl", request("x"))
+    assert tranche("submit", "in.jsonl", "--model", "slow").returncode == OK
+    body = '{"contents":[{"parts":[{"text":"a"}]}]}'
+
+    def resident():
+        status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status).group(1)) // 1024
+
+    def round_of(i):
+        reloaded(server, file, text % (i + 2) + upstream % i)
+        for model in ("big", "stays"):
+            status, answer = server.call(f"/v1beta/models/{model}:generateContent", "POST", body)
+            assert status == 200, answer
+        assert server.call("/readyz")[0] == 200
+
+    for i in range(50):
+        round_of(i)
+    before = resident()
+    for i in range(50, 150):
+        round_of(i)
+    end = time.monotonic() + 60
+    while resident() > before + 40 and time.monotonic() < end:
+        time.sleep(0.1)
+    assert resident() <= before + 40
     assert server.end()[0] == OK
 
 

@@ -4,12 +4,14 @@
 #include <string.h>
 
 #include "api/media.h"
+#include "api/test_mode.h"
 #include "format/gs.h"
 
 #define V "(v1|v1beta|v1alpha)"
 #define PAGE_DEFAULT 10
 #define PAGE_MAX 100
 #define REGISTER_MAX 100
+#define GRPC_INTERNAL 13
 
 /* Clients recognise a file's link by "https://" and take only the name from it; the server's address is
  * in their settings. So the link says https even where we serve http. */
@@ -32,6 +34,24 @@ static void add_sha256(struct json_writer *w, const struct blob *b)
     call_add_base64(w, "sha256Hash", hex, sizeof hex - 1);
 }
 
+/* Its bytes were checked when they came, so a file is usable at once, unless a test says otherwise. */
+static void add_state(struct call *c, const struct file *f, struct json_writer *w)
+{
+    enum script_fate fate =
+        c->api->test_mode ? test_mode_file(c->api->test_mode, f->id) : FATE_NONE;
+
+    json_add_c(w, "state",
+               fate == FATE_FAILED    ? "FAILED"
+               : fate == FATE_PENDING ? "PROCESSING"
+                                      : "ACTIVE");
+    if (fate != FATE_FAILED)
+        return;
+    json_object(w, "error");
+    json_add_int(w, "code", GRPC_INTERNAL);
+    json_add_c(w, "message", "This failure is scripted.");
+    json_end(w);
+}
+
 void files_write(struct call *c, const struct file *f, struct json_writer *w)
 {
     bool generated = f->origin == FILE_GENERATED;
@@ -50,7 +70,7 @@ void files_write(struct call *c, const struct file *f, struct json_writer *w)
     add_link(c, w, "uri", f, "");
     if (generated)
         add_link(c, w, "downloadUri", f, ":download?alt=media");
-    json_add_c(w, "state", "ACTIVE");
+    add_state(c, f, w);
     json_add_c(w, "source", generated ? "GENERATED" : "UPLOADED");
     json_end(w);
 }

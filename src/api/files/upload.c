@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "api/files/files.h"
+#include "api/test_mode.h"
 #include "base/mem.h"
 #include "api/intake.h"
 #include "api/media.h"
@@ -30,6 +31,7 @@ enum { COMMAND_UPLOAD = 1, COMMAND_FINALIZE = 2, COMMAND_QUERY = 4, COMMAND_CANC
 struct file_target {
     const char *project;
     struct str id, display_name, mime;
+    enum script_fate fate; /* that a test gave it */
     bool has_total;
     uint64_t total;
 };
@@ -131,6 +133,19 @@ static bool mime_is_known(struct str mime)
     return false;
 }
 
+static int fate_read(struct call *c, struct file_target *t, struct error *e)
+{
+    struct script_whole whole;
+    struct str script;
+
+    if (call_script_create(c, CALL_FILE, t->display_name, &script, e) < 0)
+        return -1;
+    if (script.len && script_whole(script, &whole, e) < 0)
+        return -1;
+    t->fate = script.len ? whole.file : FATE_NONE;
+    return 0;
+}
+
 static int target_read(struct call *c, yyjson_val *body, struct str media_type,
                        struct file_target *out, struct error *e)
 {
@@ -157,7 +172,7 @@ static int target_read(struct call *c, yyjson_val *body, struct str media_type,
     if (out->display_name.len > FILES_DISPLAY_BYTES_MAX)
         return error_set(e, ERROR_INVALID_ARGUMENT, "The displayName is over %d bytes.",
                          FILES_DISPLAY_BYTES_MAX);
-    if (name_read(file, &out->id, e) < 0 || id_check(c, out, e) < 0)
+    if (name_read(file, &out->id, e) < 0 || id_check(c, out, e) < 0 || fate_read(c, out, e) < 0)
         return -1;
     return total_read(c, out, e);
 }
@@ -171,6 +186,8 @@ static void target_write(const struct file_target *target, struct buf *out)
     json_add_text(&w, "id", target->id);
     json_add_text(&w, "displayName", target->display_name);
     json_add_text(&w, "mime", target->mime);
+    if (target->fate != FATE_NONE)
+        json_add_uint(&w, "fate", target->fate);
     if (target->has_total)
         json_add_uint(&w, "total", target->total);
     json_end(&w);
@@ -317,6 +334,7 @@ static int target_parse(struct arena *a, const struct upload *up, struct file_ta
         .id = json_str(json_get(what, "id")),
         .display_name = json_str(json_get(what, "displayName")),
         .mime = json_str(json_get(what, "mime")),
+        .fate = (enum script_fate)yyjson_get_uint(json_get(what, "fate")),
         .has_total = total != NULL,
         .total = yyjson_get_uint(total),
     };
@@ -420,9 +438,11 @@ static int make(struct call *c, struct sending *s, struct file *out, struct erro
 
     if (s->target.id.len < sizeof n.id)
         (void)snprintf(n.id, sizeof n.id, "%.*s", STR_ARG(s->target.id));
-    if (intake_finish(&s->in, &n.blob, e) < 0)
+    if (intake_finish(&s->in, &n.blob, e) < 0 || file_put(c->api->store, c->arena, &n, out, e) < 0)
         return -1;
-    return file_put(c->api->store, c->arena, &n, out, e);
+    if (s->target.fate != FATE_NONE && c->api->test_mode)
+        test_mode_file_set(c->api->test_mode, out->id, s->target.fate);
+    return 0;
 }
 
 /* Answers with the bytes that are durable, or with the error; the upload can go on either way. */

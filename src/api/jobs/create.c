@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "predict/fake/script.h"
 
 /* Numbers can become longer when the lines of inline requests are written again. */
 #define INLINED_BYTES_MAX (2 * GEMINI_INLINE_BYTES_MAX)
@@ -32,19 +31,10 @@ static int request_id_take(struct call *c, struct job *j, struct error *e)
     return job_request_id_check(id, e);
 }
 
-/* With --test-clock a client may script the answers to all requests of its job. */
+/* With --test-clock a client may script what becomes of its job, and the answers to all of its requests. */
 static int test_take(struct call *c, struct job *j, struct error *e)
 {
-    struct str script;
-
-    if (call_script(c, &script, e) < 0)
-        return -1;
-    if (script.len == 0)
-        return 0;
-    if (script_check(script, e) < 0)
-        return error_wrap(e, "x-tranche-test");
-    j->test = script;
-    return 0;
+    return call_script_create(c, CALL_JOB, j->display_name, &j->test, e);
 }
 
 static int inlined_keep(struct call *c, struct str lines, int64_t *id, struct error *e)

@@ -212,7 +212,8 @@ static int target_make(struct posting *p, struct storage_target *out, struct err
     if (out->name.len == 0 || out->name.len > OBJECT_NAME_MAX)
         return error_set(e, ERROR_INVALID_ARGUMENT, "Required: an object name of 1 to %d bytes",
                          OBJECT_NAME_MAX);
-    return 0;
+    struct str script;
+    return call_script_create(c, CALL_OBJECT, out->name, &script, e);
 }
 
 static void reply_made(struct posting *p, struct storage_target *t)

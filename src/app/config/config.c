@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "base/env.h"
+#include "predict/fake/script.h"
 
 /* Models that are always there; a file is looked for in the model folder. */
 static const struct {
@@ -115,6 +116,26 @@ static void take_service(struct config *c)
             config_warn(c, s, "webhook_allow", "\"%s\" allows nothing; write HOST:PORT",
                         s->webhook_allow[i]);
     take_weights(c);
+}
+
+static void take_tests(struct config *c)
+{
+    const struct script_rule *in = c->tests.item;
+    struct script_whole ignored;
+    struct error e;
+
+    for (uint32_t i = 0; i < c->tests.count; i++) {
+        const struct script_rule *r = &in[i];
+        if (!config_clean(c, r))
+            continue;
+        if ((r->job != NULL) + (r->file != NULL) + (r->object != NULL) != 1)
+            config_error(c, r, NULL,
+                         "one of job, file and object is needed, with a part of the name");
+        else if (!r->script)
+            config_error(c, r, NULL, "script is needed: what becomes of it, as job_failed");
+        else if (script_whole(str_of(r->script), &ignored, &e) < 0)
+            config_error(c, r, "script", "%s", e.msg);
+    }
 }
 
 /* ---- Models ---- */
@@ -294,6 +315,7 @@ int config_load(const char *path, struct config *out, struct error *e)
     else if (read_file(out, e) < 0)
         return -1;
     take_service(out);
+    take_tests(out);
     config_upstreams_load(out);
     out->model =
         arena_array(&out->arena, out->models_given.count + BUILT_IN_COUNT, sizeof *out->model);

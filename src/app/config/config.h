@@ -71,6 +71,7 @@ struct config {
     /* As the file has them: struct upstream_entry, struct model_entry, the script of tranche-fake. */
     struct config_list upstreams, models_given;
     struct fake_entry *fake;
+    struct config_list tests; /* struct script_rule, for `serve --test-clock` */
     struct config_findings findings;
     struct config_place *place; /* where the file has each value, in its order */
     size_t place_count;

@@ -5,6 +5,7 @@
 
 #include "app/config/config.h"
 #include "engine/service/service.h"
+#include "predict/fake/script.h"
 #include "store/kept/kept.h"
 
 #define HOURS_MAX ((uint64_t)10 * 366 * 24)
@@ -187,6 +188,17 @@ static const struct config_row limits_rows[] = {
     { "drain_ms", COUNT(drain_ms, 0, UINT32_MAX), "MS", "5000", "time that Ctrl-C waits for open requests" },
 };
 static SECTION(limits_section, "limits", limits_rows);
+#undef ENTRY
+#define ENTRY struct script_rule
+static const struct config_row test_rows[] = {
+    { "job", TEXT(job), "TEXT", NULL, "jobs whose displayed name has this" },
+    { "file", TEXT(file), "TEXT", NULL, "files of the Files API whose displayed name has this" },
+    { "object", TEXT(object), "TEXT", NULL, "objects whose name has this" },
+    { "script", TEXT(script), "SCRIPT", NULL, "steps as in the header x-tranche-test (docs/guides/ci.md)", .absent = "required" },
+};
+static SECTION(test_section, "test[]", test_rows);
+#undef ENTRY
+#define ENTRY struct config
 static const struct config_row retry_rows[] = {
     { "attempts", COUNT(retry.attempts_max, 1, UINT32_MAX), "N", NULL, "attempts at one request, the first included", .absent = "5; 10 of models of kind upstream" },
     { "base_ms", COUNT(retry.base_ms, 0, UINT32_MAX), "MS", "250", "longest first wait" },
@@ -202,6 +214,7 @@ static const struct config_row root_rows[] = {
     { "upstreams", LIST(upstreams, UPSTREAMS_MAX, config_upstreams), "LIST", NULL, "servers that answer for models" },
     { "models", LIST(models_given, CONFIG_MODELS_MAX, model_section), "LIST", NULL, "models, tried before the built-in ones" },
     { "fake", MAP_IF(fake, fake_section), "MAP", NULL, "script of the built-in tranche-fake" },
+    { "test", LIST(tests, SCRIPT_RULES_MAX, test_section), "LIST", NULL, "scripts of jobs, files and objects, for `serve --test-clock` alone; the first that matches counts", .restart = true },
     { "service", PLACE(CONFIG_MAP, service), .section = &config_service, "MAP", NULL, "settings of `tranche serve`" },
 };
 SECTION(config_root, "", root_rows);
@@ -211,7 +224,7 @@ SECTION(config_root, "", root_rows);
 static const struct config_section *const sections[] = {
     &config_root,      &limits_section, &retry_section,          &config_service,  &weight_section,
     &config_upstreams, &model_section,  &model_upstream_section, &adapter_section, &price_section,
-    &fake_section,     &fault_section,  &answer_section,
+    &fake_section,     &fault_section,  &answer_section,         &test_section,
 };
 
 bool config_row_at(uint32_t i, const struct config_section **section, const struct config_row **row)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -16,10 +17,12 @@
 #include "base/json_write.h"
 #include "base/mem.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "net/client/http_client.h"
 #include "store/tables/tables.h"
 
 #define CLOSE_MS 10000 /* calls under way may take so long to end */
+#define READY_LOOK_MS 5
 #define READY_BYTES_MAX ((size_t)16 * 1024)
 #define LOCATION "us-central1"
 
@@ -33,6 +36,7 @@ struct serve {
     struct terminal terminal;
     struct arena arena;
     struct serve_configs configs;
+    const struct config *first; /* of the start, held: what no reload changes is of it */
     struct http_settings http;
     struct clock *clock;
     struct store *store;
@@ -54,7 +58,13 @@ static int step_settings(struct serve *s, struct error *e)
 {
     if (http_client_init(e) < 0 || serve_load(&s->configs, s->o->config, s->o->test_clock, e) < 0)
         return -1;
-    const struct config_service *c = &serve_config(&s->configs)->service;
+    s->first = serve_hold(&s->configs);
+    if (s->first->tests.count && !s->o->test_clock)
+        return error_set(
+            e, ERROR_INVALID_ARGUMENT,
+            "test: scripts of jobs and files are for tests: start with --test-clock, or "
+            "remove them");
+    const struct config_service *c = &s->first->service;
     s->http = (struct http_settings){
         .listen = serve_listen_address(&s->arena, either(s->o->listen, c->listen)),
         .tls_cert = either(s->o->tls_cert, c->tls_cert),
@@ -118,13 +128,6 @@ static int step_keys(struct serve *s, struct error *e)
     return keys ? 0 : refuse_open(s, store_dir(s->store), e);
 }
 
-static void set_upstreams(struct serve *s)
-{
-    const struct config *c = serve_config(&s->configs);
-
-    service_upstreams_set(s->service, c->upstream, c->upstream_count);
-}
-
 static int step_service(struct serve *s, struct error *e)
 {
     const struct service_env env = {
@@ -132,6 +135,7 @@ static int step_service(struct serve *s, struct error *e)
         .tables = s->tables,
         .clock = s->clock,
         .model = serve_model,
+        .model_done = serve_model_done,
         .current = serve_model_current,
         .arg = &s->configs,
         .open = backend_open,
@@ -140,40 +144,55 @@ static int step_service(struct serve *s, struct error *e)
         .scripted = s->o->test_clock,
     };
 
-    s->service = service_start(&env, &serve_config(&s->configs)->service.settings, e);
+    s->service = service_start(&env, &s->first->service.settings, e);
     if (!s->service)
         return -1;
-    set_upstreams(s);
+    service_upstreams_set(s->service, s->first->upstream, s->first->upstream_count);
     return 0;
 }
 
 /* For /readyz: jobs without a model of their own would fail. */
 static int model_ready(void *arg, struct error *e)
 {
-    struct serve_configs *configs = arg;
-    const struct model *m = serve_model(configs, serve_config(configs)->default_model, e);
+    const struct config *c = serve_hold(arg);
+    const struct model *m = model_find(&c->models, c->default_model, e);
+    int rc = m ? config_model_present(m, e) : -1;
 
-    return m ? config_model_present(m, e) : -1;
+    serve_done(arg, c);
+    return rc;
+}
+
+static const struct models *models_hold(void *arg)
+{
+    return &serve_hold(arg)->models;
+}
+
+static void models_done(void *arg, const struct models *m)
+{
+    serve_done(arg, (const struct config *)((const char *)m - offsetof(struct config, models)));
 }
 
 static int step_listen(struct serve *s, struct error *e)
 {
-    const struct config *config = serve_config(&s->configs);
+    const struct config *config = s->first;
 
     s->api.store = s->store;
     s->api.service = s->service;
     s->api.tables = s->tables;
     s->api.queries = queries_new(s->tables, s->store, s->clock);
     s->api.clock = s->clock;
-    atomic_store(&s->api.models, &config->models);
     s->api.default_location = LOCATION;
     s->api.default_project = config->service.default_project;
     s->api.public_url = either(s->o->public_url, config->service.public_url);
     s->api.expired_as = config->service.expired_as;
     s->api.test_clock = s->o->test_clock;
+    s->api.rule = config->tests.item;
+    s->api.rule_count = config->tests.count;
     s->api.open = http_server_loopback(s->http.listen);
+    s->api.models = models_hold;
+    s->api.models_done = models_done;
     s->api.model_ready = model_ready;
-    s->api.model_ready_arg = &s->configs;
+    s->api.config_arg = &s->configs;
     s->api.webhook_allow = config->service.webhook_allow;
     s->api.locations = config->service.locations;
     return api_serve(&s->api, &s->http, &s->server, e);
@@ -189,8 +208,24 @@ static void write_url(const struct serve *s, struct buf *out)
              http_server_port(s->server));
 }
 
+/* We are ready when the scheduler works, not when its thread was made. Without the report systemd ends us at its own
+ * time. */
+static bool await_scheduler(struct serve *s)
+{
+    struct clock *clock = clock_system();
+    uint64_t deadline = deadline_in_ms(SERVICE_STILL_MS);
+
+    while (!service_moves(s->service) && clock->mono_ns(clock) < deadline)
+        clock->sleep_ns(clock, READY_LOOK_MS * NS_PER_MS);
+    bool works = service_moves(s->service);
+    if (!works)
+        log_error("the scheduler does not move; systemd is not told that the service is ready");
+    return works;
+}
+
 static void print_ready(struct serve *s)
 {
+    bool works = await_scheduler(s);
     struct buf url = BUF_INIT(READY_BYTES_MAX), line = BUF_INIT(READY_BYTES_MAX);
     struct json_writer w = JSON_WRITER(&line);
     struct error e = { 0 };
@@ -207,14 +242,15 @@ static void print_ready(struct serve *s)
         buf_addf(&line, "serving on %s\n", url.p);
     }
     terminal_write(STDOUT_FILENO, buf_str(&line));
-    const char *file = serve_config(&s->configs)->path;
+    const char *file = s->first->path;
     log_info("tranche %s serves on %s, state %s, configuration %s", TRANCHE_VERSION, url.p,
              store_dir(s->store), file ? file : "built in");
     if (s->api.open && auth_is_open(s->store, &s->arena, &e) > 0)
         terminal_note(&s->terminal,
                       "no key exists: every call from this machine may do everything; "
                       "`tranche keys create` ends that");
-    serve_notify("READY=1");
+    if (works)
+        serve_notify("READY=1");
     buf_release(&url);
     buf_release(&line);
 }
@@ -222,7 +258,6 @@ static void print_ready(struct serve *s)
 /* A bad configuration changes nothing. Addresses and TLS are as they were at the start. */
 static void reload(struct serve *s)
 {
-    const struct config *before = serve_config(&s->configs);
     struct buf late = BUF_INIT(READY_BYTES_MAX);
     struct error e = { 0 };
 
@@ -230,11 +265,11 @@ static void reload(struct serve *s)
         log_error("configuration not reloaded, the old one stays: %s", e.msg);
         return;
     }
-    const struct config *config = serve_config(&s->configs);
-    config_needs_restart(before, config, &late);
-    atomic_store(&s->api.models, &config->models);
+    const struct config *config = serve_hold(&s->configs);
+    config_needs_restart(s->first, config, &late);
     service_set(s->service, &config->service.settings);
-    set_upstreams(s);
+    service_upstreams_set(s->service, config->upstream, config->upstream_count);
+    serve_done(&s->configs, config);
     log_info("configuration reloaded%s%s", late.len ? "; these count at the next start: " : "",
              late.len ? late.p : "");
     buf_release(&late);
@@ -261,7 +296,8 @@ static void reload_and_report(struct serve *s)
                    (unsigned long long)now_ns / 1000);
     serve_notify(text);
     reload(s);
-    serve_notify("READY=1");
+    if (await_scheduler(s))
+        serve_notify("READY=1");
 }
 
 static void wait_for_end(struct serve *s, const sigset_t *signals)
@@ -306,6 +342,8 @@ static void release(struct serve *s)
     if (s->tables)
         s->tables->ops->close(s->tables);
     store_close(s->store);
+    if (s->first)
+        serve_done(&s->configs, s->first);
     serve_release(&s->configs);
     arena_release(&s->arena);
 }
@@ -341,6 +379,7 @@ static enum exit_code serve_run(const struct command *c, const struct arguments 
 
     (void)c;
     terminal_init(&s.terminal, false, s.o->log_format ? s.o->log_format : "text");
+    serve_init(&s.configs);
     block_signals(&signals);
     for (size_t i = 0; i < ARRAY_LEN(steps) && s.code == EXIT_OK; i++)
         if (steps[i].run(&s, &e) < 0)

@@ -1,5 +1,6 @@
 #include "app/serve/serve.h"
 
+#include <assert.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -8,6 +9,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "base/env.h"
+#include "base/thread.h"
 
 #define MODEL_TEXT_BYTES_MAX ((size_t)64 * 1024)
 
@@ -143,12 +145,71 @@ uint64_t serve_watchdog_us(void)
     return value / 2;
 }
 
+/* ---- Generations ---- */
+
+void serve_init(struct serve_configs *g)
+{
+    g->newest = NULL;
+    lock_init(&g->lock);
+}
+
+static bool has_model(const struct serve_generation *g, const struct model *m)
+{
+    const struct models *all = &g->config.models;
+
+    return m >= all->item && m < all->item + all->count;
+}
+
+/* Under the lock: the place in the list of the generation that a model is of. */
+static struct serve_generation **owner_of(struct serve_configs *g, const struct model *m)
+{
+    struct serve_generation **at = &g->newest;
+
+    while (!has_model(*at, m))
+        at = &(*at)->older;
+    return at;
+}
+
+/* Under the lock: one holder less. The last one takes the generation out of the list, and with it the holds
+ * on the older ones whose models it took. */
+// NOLINTNEXTLINE(misc-no-recursion): as deep as there are generations that took models from each other
+static void drop(struct serve_configs *g, struct serve_generation **at)
+{
+    struct serve_generation *this = *at;
+
+    assert(this->holds > 0);
+    if (--this->holds > 0)
+        return;
+    *at = this->older;
+    for (uint32_t i = 0; i < this->config.models.count; i++)
+        if (!has_model(this, this->model[i]))
+            drop(g, owner_of(g, this->model[i]));
+    config_release(&this->config);
+    mem_free(this);
+}
+
+/* Under the lock. */
+static void make_newest(struct serve_configs *g, struct serve_generation *new)
+{
+    struct serve_generation *before = g->newest;
+
+    new->older = before;
+    new->holds = 1;
+    g->newest = new;
+    for (uint32_t i = 0; i < new->config.models.count; i++) {
+        new->model[i] = first_same(before, new->text[i], &new->config.models.item[i]);
+        if (!has_model(new, new->model[i]))
+            (*owner_of(g, new->model[i]))->holds++;
+    }
+    if (before)
+        drop(g, &new->older);
+}
+
 int serve_load(struct serve_configs *g, const char *path, bool fake_all, struct error *e)
 {
     struct serve_generation *new = mem_alloc(sizeof *new);
     const struct models *models = &new->config.models;
 
-    new->older = atomic_load(&g->newest);
     if (config_load(path, &new->config, e) < 0) {
         config_release(&new->config);
         mem_free(new);
@@ -158,44 +219,75 @@ int serve_load(struct serve_configs *g, const char *path, bool fake_all, struct 
         config_fake_all(&new->config);
     new->model = arena_array(&new->config.arena, models->count, sizeof(struct model *));
     describe_all(new);
-    for (uint32_t i = 0; i < models->count; i++)
-        new->model[i] = first_same(new->older, new->text[i], &models->item[i]);
-    atomic_store(&g->newest, new);
+    lock(&g->lock);
+    make_newest(g, new);
+    unlock(&g->lock);
     return 0;
 }
 
-const struct config *serve_config(struct serve_configs *g)
+const struct config *serve_hold(struct serve_configs *g)
 {
-    return &atomic_load(&g->newest)->config;
+    lock(&g->lock);
+    struct serve_generation *now = g->newest;
+    now->holds++;
+    unlock(&g->lock);
+    return &now->config;
+}
+
+void serve_done(struct serve_configs *g, const struct config *c)
+{
+    lock(&g->lock);
+    struct serve_generation **at = &g->newest;
+    while (&(*at)->config != c)
+        at = &(*at)->older;
+    drop(g, at);
+    unlock(&g->lock);
 }
 
 void serve_release(struct serve_configs *g)
 {
-    struct serve_generation *next = atomic_load(&g->newest);
-
-    while (next) {
-        struct serve_generation *this = next;
-        next = this->older;
-        config_release(&this->config);
-        mem_free(this);
-    }
-    atomic_store(&g->newest, NULL);
+    lock(&g->lock);
+    if (g->newest)
+        drop(g, &g->newest);
+    assert(!g->newest);
+    unlock(&g->lock);
+    lock_destroy(&g->lock);
 }
+
+/* ---- Models of generations ---- */
 
 const struct model *serve_model(void *arg, const char *name, struct error *e)
 {
-    const struct serve_generation *now = atomic_load(&((struct serve_configs *)arg)->newest);
-    const struct model *m = model_find(&now->config.models, name, e);
+    struct serve_configs *g = arg;
 
-    return m ? now->model[m - now->config.models.item] : NULL;
+    lock(&g->lock);
+    const struct serve_generation *now = g->newest;
+    const struct model *m = model_find(&now->config.models, name, e);
+    if (m) {
+        m = now->model[m - now->config.models.item];
+        (*owner_of(g, m))->holds++;
+    }
+    unlock(&g->lock);
+    return m;
+}
+
+void serve_model_done(void *arg, const struct model *m)
+{
+    struct serve_configs *g = arg;
+
+    lock(&g->lock);
+    drop(g, owner_of(g, m));
+    unlock(&g->lock);
 }
 
 bool serve_model_current(void *arg, const struct model *m)
 {
-    const struct serve_generation *now = atomic_load(&((struct serve_configs *)arg)->newest);
+    struct serve_configs *g = arg;
+    bool found = false;
 
-    for (uint32_t i = 0; i < now->config.models.count; i++)
-        if (now->model[i] == m)
-            return true;
-    return false;
+    lock(&g->lock);
+    for (uint32_t i = 0; i < g->newest->config.models.count && !found; i++)
+        found = g->newest->model[i] == m;
+    unlock(&g->lock);
+    return found;
 }

@@ -1,15 +1,19 @@
 /* serve.h -- what `serve`, `config`, `keys` and `backup` share: the state folder, and the configurations of a
  * running server.
  *
- * Why: a reload must not disturb what runs, so an earlier configuration lives on, and a model that
- * stands unchanged in the new one stays the same model: it is not loaded twice.
+ * Why: a reload must not disturb what runs, so an earlier configuration lives on while anything uses it, and
+ * a model that stands unchanged in the new one stays the same model: it is not loaded twice.
  *
- * Threads: serve_model any; the rest the main thread.
+ * Shape:   each serve_load makes a generation. A generation is held by being the newest, by the models that
+ *          a newer one took from it, and by whoever holds one of its models or the whole of it. The last
+ *          one frees it.
+ * Threads: serve_hold, serve_done, serve_model, serve_model_done and serve_model_current any; the rest the
+ *          main thread.
  */
 #ifndef TRANCHE_APP_SERVE_SERVE_H
 #define TRANCHE_APP_SERVE_SERVE_H
 
-#include <stdatomic.h>
+#include <pthread.h>
 
 #include "app/config/config.h"
 
@@ -28,19 +32,24 @@ struct serve_generation {
     const struct model **model; /* for each of config.models, the first one that was the same */
     struct str *text;           /* for each, all that made it behave as it did, at the load */
     struct serve_generation *older;
+    uint64_t holds;
 };
 struct serve_configs {
-    _Atomic(struct serve_generation *) newest; /* NULL before the first serve_load */
+    pthread_mutex_t lock;            /* guards the list and the holds */
+    struct serve_generation *newest; /* NULL before the first serve_load */
 };
+void serve_init(struct serve_configs *g);
 /* Reads the configuration (path as config_load has it) and makes it the newest; on an error all stays
- * as it was. */
-/* fake_all: see config_fake_all. */
+ * as it was. fake_all: see config_fake_all. */
 int serve_load(struct serve_configs *g, const char *path, bool fake_all, struct error *e) FALLIBLE;
-const struct config *serve_config(struct serve_configs *g); /* the newest */
+/* The newest configuration, held until serve_done. */
+const struct config *serve_hold(struct serve_configs *g);
+void serve_done(struct serve_configs *g, const struct config *c);
+/* Nothing is held any more. Accepts one without a serve_load. */
 void serve_release(struct serve_configs *g);
-/* As service_env.model: arg is the struct serve_configs. */
+/* As service_env.model, .model_done and .current: arg is the struct serve_configs. */
 const struct model *serve_model(void *arg, const char *name, struct error *e);
-/* As service_env.current. */
+void serve_model_done(void *arg, const struct model *m);
 bool serve_model_current(void *arg, const struct model *m);
 
 /* Tells systemd, when it started us ("READY=1"). Failures are not ours to handle. */

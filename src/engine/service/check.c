@@ -10,12 +10,14 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "engine/lines/ingest.h"
+#include "engine/service/job_files.h"
 #include "engine/service/job_keep.h"
 #include "engine/service/job_table.h"
 #include "engine/service/service_inner.h"
 #include "format/job/gemini.h"
 #include "format/gs.h"
 #include "format/job/vertex.h"
+#include "predict/fake/script.h"
 
 #define ERRORS_WRITE_BYTES ((size_t)256 * 1024)
 #define INPUT_OBJECTS_MAX 10000
@@ -312,6 +314,7 @@ static int ingest_input(struct check *c, struct predictor *p, struct ingest_resu
                         struct error *e)
 {
     struct service_settings set;
+    struct job_files files;
     struct input in = { 0 };
     struct ingest_options o = { .rules = job_rules(&c->job),
                                 .predictor = p,
@@ -320,8 +323,11 @@ static int ingest_input(struct check *c, struct predictor *p, struct ingest_resu
                                 .arg = c,
                                 .threads = 1,
                                 .keys = c->job.options.reuse,
+                                .files = &files.digests,
                                 .stop = &c->service->halt };
 
+    job_files_init(&files, c->service->env.store, c->job.open ? NULL : c->job.project,
+                   c->job.create_us);
     service_settings(c->service, &set);
     o.lines_max = set.lines_max;
     if (job_input_open(c->service, &c->arena, c->job.id, &in, e) < 0)
@@ -364,13 +370,26 @@ static int check_limits(struct check *c, struct error *e)
     const struct job_options *o = &c->job.options;
     const struct model *m = job_model(c->service, &c->arena, &c->job, e);
 
-    if (!m || m->kind != MODEL_REMOTE_BATCH)
+    bool remote = m && m->kind == MODEL_REMOTE_BATCH;
+
+    service_model_done(c->service, m);
+    if (!remote)
         return m ? 0 : -1;
     if (o->budget_nano == 0 && o->budget_tokens == 0 && !(o->error_rate_max > 0))
         return 0;
     return error_set(e, ERROR_INVALID_ARGUMENT,
                      "The model is a batch service that takes whole jobs, where no budget and no "
                      "error rate can be held. Make the job without these limits.");
+}
+
+/* A test may say that the job fails. */
+static int check_script(const struct check *c, struct error *e)
+{
+    struct script_whole whole;
+
+    if (c->job.test.len == 0 || script_whole(c->job.test, &whole, e) < 0)
+        return c->job.test.len ? -1 : 0;
+    return whole.job == FATE_FAILED ? script_fail(ERROR_INTERNAL, e) : 0;
 }
 
 static int validate(struct check *c, struct error *e)
@@ -386,7 +405,8 @@ static int validate(struct check *c, struct error *e)
     c->errors_fd = sys_open(c->path, O_WRONLY | O_CREAT | O_TRUNC, e);
     if (c->errors_fd < 0)
         return -1;
-    if (check_limits(c, e) < 0 || job_judge(c->service, &c->arena, &c->job, &p, e) < 0)
+    if (check_script(c, e) < 0 || check_limits(c, e) < 0 ||
+        job_judge(c->service, &c->arena, &c->job, &p, e) < 0)
         return -1;
     rc = ingest_input(c, p, &r, e);
     if (p)

@@ -42,6 +42,7 @@ void job_keep_begin(struct job_keep *k, struct service *s, struct arena *a, cons
         if (e.code == ERROR_OK)
             k->writer = kept_begin(k->folder, &e);
     }
+    service_model_done(s, m);
     if (e.code != ERROR_OK)
         log_warn("job %lld: its answers are not kept: %s", (long long)j->id, e.msg);
 }

@@ -121,6 +121,51 @@ void job_metrics_progress(struct job_metrics *m, const struct progress *p)
     m->retries = p->retries;
 }
 
+/* One counter of online calls, with a label more or without. */
+static void count_online(uint32_t owner, const char *name, const char *help,
+                         const char *const label[2], uint64_t n)
+{
+    char labels[METRIC_LABELS_BYTES];
+
+    owner_labels(owner, label ? label[0] : NULL, label ? label[1] : NULL, labels);
+    metric_add(metric_counter(name, help, labels), n);
+}
+
+void online_metrics(uint32_t owner, const struct answer *a, const struct price *price)
+{
+    bool answered = a->error.code == ERROR_OK;
+    const struct usage *u = &a->usage;
+    const struct {
+        const char *label[2];
+        uint64_t count;
+    } calls[] = {
+        { { "outcome", "succeeded" }, answered },
+        { { "outcome", "failed" }, !answered },
+    }, tokens[] = {
+        { { "kind", "prompt" }, answered ? u->prompt_tokens : 0 },
+        { { "kind", "cached" }, answered ? u->cached_tokens : 0 },
+        { { "kind", "generated" }, answered ? u->candidate_tokens : 0 },
+        { { "kind", "thoughts" }, answered ? u->thought_tokens : 0 },
+        { { "kind", "rejected" },
+          a->rejected
+              ? (uint64_t)u->prompt_tokens + u->candidate_tokens + u->thought_tokens
+              : 0 },
+    };
+    char labels[METRIC_LABELS_BYTES];
+
+    for (size_t i = 0; i < ARRAY_LEN(calls); i++)
+        count_online(owner, "tranche_online_calls_total", "Online calls that ended, by outcome",
+                     calls[i].label, calls[i].count);
+    for (size_t i = 0; i < ARRAY_LEN(tokens); i++)
+        count_online(owner, "tranche_online_tokens_total", "Tokens of online calls, by kind",
+                     tokens[i].label, tokens[i].count);
+    owner_labels(owner, NULL, NULL, labels);
+    struct metric *cost = metric_counter_real("tranche_online_cost_usd_total",
+                                              "Cost of online calls at the online price", labels);
+    if (answered || a->rejected)
+        metric_add_real(cost, (double)price_online_nano(a->price ? a->price : price, u) / 1e9);
+}
+
 void job_metrics_failures(struct spool *s)
 {
     struct spool_failures causes[CAUSES_MAX];

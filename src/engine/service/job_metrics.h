@@ -1,4 +1,5 @@
-/* job_metrics.h -- what /metrics shows of jobs: lines, tokens, cost, retries, failures by cause, states.
+/* job_metrics.h -- what /metrics shows of jobs: lines, tokens, cost, retries, failures by cause, states; and of
+ * online calls.
  *
  * Shape:   an owner is a project and a model as the configuration names it. The first JOB_OWNERS_MAX of
  *          them have series of their own; all others share one, with "_other" as project and model, so that
@@ -26,6 +27,8 @@ struct job_metrics {
 void job_metrics_begin(struct job_metrics *m, const char *project, const char *model,
                        const struct counters *seen);
 void job_metrics_progress(struct job_metrics *m, const struct progress *p);
+/* An online call that was answered: its tokens, and their cost at the online price. price: the model's. */
+void online_metrics(uint32_t owner, const struct answer *a, const struct price *price);
 /* The rows that failed, by code. */
 void job_metrics_failures(struct spool *s);
 /* A job that ended now: its state, how long it waited to run, and how long it took in all. */

@@ -153,13 +153,15 @@ static void take_upstream(const struct server_stats *st, struct job_upstream *ou
 static void take_upstreams(struct service *s, const struct model *m, struct job_live *out)
 {
     struct server_stats st;
+    struct arena a = { 0 };
 
     static_assert(JOB_UPSTREAMS_MAX == MODEL_UPSTREAMS_MAX, "all of a model's fit");
     for (uint32_t i = 0; m && i < m->upstream_count; i++)
-        for (uint32_t k = 0; upstream_servers_at(s->servers, k, &st); k++)
+        for (uint32_t k = 0; upstream_servers_at(s->servers, k, &a, &st); k++)
             if (strcmp(st.upstream->name, m->upstream[i].upstream->name) == 0 &&
                 out->upstream_count < JOB_UPSTREAMS_MAX)
                 take_upstream(&st, &out->upstream[out->upstream_count++]);
+    arena_release(&a);
 }
 
 void service_live(struct service *s, const struct job *j, struct job_live *out)
@@ -181,6 +183,7 @@ void service_live(struct service *s, const struct job *j, struct job_live *out)
         take_live(s, j, out);
     if (out->running)
         take_upstreams(s, m, out);
+    service_model_done(s, m);
     if (j->state == JOB_QUEUED)
         out->queued = job_position(s->env.store, j, &out->position, &e) == 0;
 }

@@ -25,6 +25,7 @@ struct runner {
     struct service *service;
     struct arena arena;
     struct job job;
+    const struct model *model; /* held; NULL: not looked up yet */
     struct service_settings set;
     struct input input;
     struct ingest_result ingest;
@@ -89,6 +90,7 @@ static int ingest_again(struct runner *r, const char *index_path, struct error *
         .lines_max = r->set.lines_max,
         .threads = 1,
         .keys = r->job.options.reuse,
+        .files = &r->files.digests,
         .index_path = index_path,
         .index_folder = r->dir,
     };
@@ -209,7 +211,6 @@ static int run_pipeline(struct runner *r, const struct model *m, enum pipeline_e
     struct progress p = { 0 };
 
     trace_of_text(r->job.trace, &r->trace);
-    job_files_init(&r->files, s->env.store, r->job.open ? NULL : r->job.project);
     struct pipeline_job work = {
         .rules = job_rules(&r->job),
         .input = &r->input,
@@ -282,7 +283,11 @@ static struct remote *open_remote(struct runner *r, const struct model *m, const
     char name[MODEL_NAME_BYTES];
 
     model_short_name(arena_copy(&r->arena, r->job.model.p, r->job.model.len), name);
-    return remote_open(m, name, r->service->env.clock, stop, e);
+    struct remote *remote = remote_open(m, name, r->service->env.clock, stop, e);
+    trace_of_text(r->job.trace, &r->trace);
+    if (remote && r->trace.id[0])
+        remote->trace = &r->trace;
+    return remote;
 }
 
 static int run_remote(struct runner *r, const struct model *m, enum pipeline_end *end,
@@ -303,10 +308,18 @@ static int run_remote(struct runner *r, const struct model *m, enum pipeline_end
     return rc;
 }
 
+/* The job's model, the same for the whole stretch, until release. */
+static const struct model *model_of(struct runner *r, struct error *e)
+{
+    if (!r->model)
+        r->model = job_model(r->service, &r->arena, &r->job, e);
+    return r->model;
+}
+
 static const struct model *remote_model(struct runner *r)
 {
     struct error ignored;
-    const struct model *m = job_model(r->service, &r->arena, &r->job, &ignored);
+    const struct model *m = model_of(r, &ignored);
 
     return m && m->kind == MODEL_REMOTE_BATCH ? m : NULL;
 }
@@ -445,7 +458,7 @@ static int stopped_early(struct runner *r, struct error *e)
 
 static int work(struct runner *r, struct error *e)
 {
-    const struct model *m = job_model(r->service, &r->arena, &r->job, e);
+    const struct model *m = model_of(r, e);
     enum pipeline_end end;
 
     assert(r->job.state == JOB_RUNNING && !r->closing);
@@ -459,7 +472,8 @@ static int work(struct runner *r, struct error *e)
         job_metrics_failures(r->spool);
     switch (end) {
     case PIPELINE_DONE:
-        job_keep_finish(&r->keep, r->spool, r->render, &r->job);
+        if (!atomic_load(&r->files.changed))
+            job_keep_finish(&r->keep, r->spool, r->render, &r->job);
         return deliver(r, JOB_SUCCEEDED, e);
     case PIPELINE_BUDGET:
         return give_back(r, JOB_PAUSED, "budget", e);
@@ -532,6 +546,8 @@ static int run_job(struct runner *r, struct error *e)
 {
     enum stop_reason why = (enum stop_reason)atomic_load(&r->self->reason);
 
+    job_files_init(&r->files, r->service->env.store, r->job.open ? NULL : r->job.project,
+                   r->job.create_us);
     r->done_before = counters_done(&r->job.counters);
     /* Nothing was done: nothing is to be returned. */
     if (r->closing && r->done_before == 0 && !is_handed_over(r))
@@ -550,6 +566,7 @@ static int run_job(struct runner *r, struct error *e)
 static void release(struct runner *r)
 {
     close_files(r);
+    service_model_done(r->service, r->model);
     blob_hasher_free(r->hasher);
     ingest_result_release(&r->ingest);
     input_release(&r->input);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/thread.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "engine/service/choice.h"
@@ -50,12 +51,16 @@ static void drop_entry(struct service *s, struct entry *n)
     size_t at = (size_t)(n - s->entry);
 
     assert(!n->busy && !n->running);
+    service_model_done(s, n->model);
     memmove(n, n + 1, (s->entry_count - at - 1) * sizeof *n);
     s->entry_count--;
 }
 
 static void fill_entry(struct entry *n, const struct job *j, const struct model *m)
 {
+    struct script_whole whole;
+    struct error ignored;
+
     n->state = j->state;
     n->asked = j->asked;
     memcpy(n->project, j->project, sizeof n->project);
@@ -67,6 +72,7 @@ static void fill_entry(struct entry *n, const struct job *j, const struct model 
     n->ran_us = j->ran_us;
     n->retry_of = j->retry_of;
     n->has_done = counters_done(&j->counters) > 0;
+    n->stays = j->test.len && script_whole(j->test, &whole, &ignored) == 0 ? whole.job : FATE_NONE;
     n->stale = false;
 }
 
@@ -77,16 +83,19 @@ static void take_job(struct service *s, const struct job *j)
 
     if (j->model.len < sizeof name)
         memcpy(name, j->model.p, j->model.len);
-    const struct model *m = s->env.model(s->env.arg, name, &e);
+    const struct model *m = s->env.model(s->env.arg, name, &e), *unused = m;
     lock(&s->lock);
     struct entry *n = scheduler_find(s, j->id);
     if (!n && !job_state_final(j->state))
         n = add_entry(s, j->id);
-    if (n)
+    if (n) {
+        unused = n->model; /* the entry holds the new one */
         fill_entry(n, j, m);
+    }
     if (n && job_state_final(j->state) && !n->busy)
         drop_entry(s, n);
     unlock(&s->lock);
+    service_model_done(s, unused);
 }
 
 /* The end of a job that a client removed while it ran. A failure is tried again at the next start. */
@@ -213,7 +222,7 @@ int64_t scheduler_next_check(struct service *s)
 
     for (size_t i = 0; i < s->entry_count; i++) {
         struct entry *n = &s->entry[i];
-        if (n->state == JOB_PENDING && is_free(n, now)) {
+        if (n->state == JOB_PENDING && n->stays != FATE_PENDING && is_free(n, now)) {
             n->busy = true;
             return n->id;
         }
@@ -418,7 +427,7 @@ static bool waits(const struct entry *n, uint64_t now)
 {
     bool may_run = n->state == JOB_QUEUED || n->state == JOB_RUNNING;
 
-    return may_run && is_free(n, now);
+    return may_run && n->stays != FATE_QUEUED && is_free(n, now);
 }
 
 static void candidates_make(struct service *s, const struct model *m, struct candidates *c)
@@ -471,6 +480,16 @@ uint64_t service_turns(struct service *s)
     uint64_t turns = s->turns;
     unlock(&s->lock);
     return turns;
+}
+
+bool service_moves(struct service *s)
+{
+    uint64_t now = clock_system()->mono_ns(clock_system());
+
+    lock(&s->lock);
+    bool moves = s->turn_ns && now - s->turn_ns < SERVICE_STILL_MS * NS_PER_MS;
+    unlock(&s->lock);
+    return moves;
 }
 
 void service_measure(struct service *s)
@@ -544,16 +563,30 @@ static void stop_all(struct service *s)
     }
 }
 
+/* What a test plants: the scheduler does nothing until the service ends. */
+static void hang(struct service *s)
+{
+    for (bool stopping = false; !stopping;) {
+        clock_system()->sleep_ns(clock_system(), TICK_MS * NS_PER_MS);
+        lock(&s->lock);
+        stopping = s->stopping;
+        unlock(&s->lock);
+    }
+}
+
 void *scheduler_run(void *arg)
 {
     struct service *s = arg;
 
     for (;;) {
+        if (fault_hit("scheduler.turn"))
+            hang(s);
         read_dirty(s);
         reap(s);
         lock(&s->lock);
         bool stopping = s->stopping, draining = s->draining;
         s->turns++;
+        s->turn_ns = clock_system()->mono_ns(clock_system());
         unlock(&s->lock);
         if (draining || stopping)
             stop_all(s);

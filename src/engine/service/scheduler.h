@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 
 #include "engine/service/live.h"
+#include "predict/fake/script.h"
 #include "predict/model.h"
 #include "store/jobs/jobs.h"
 
@@ -30,6 +31,7 @@ struct entry {
     enum job_asked asked;
     char project[PROJECT_BYTES];
     const struct model *model; /* NULL: its name is not known any more */
+    enum script_fate stays;    /* a test's: it stays PENDING or QUEUED */
     int64_t priority;
     int64_t create_us, queue_us, update_us, ran_us;
     int64_t retry_of;

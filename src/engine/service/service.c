@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "engine/lines/peek.h"
+#include "engine/service/job_metrics.h"
 #include "engine/service/job_table.h"
 #include "format/bigquery/name.h"
 #include "format/job/gemini.h"
@@ -25,10 +26,20 @@ static void on_change(void *arg, int64_t id)
     scheduler_dirty(arg, id);
 }
 
+void service_model_done(struct service *s, const struct model *m)
+{
+    if (m && s->env.model_done)
+        s->env.model_done(s->env.arg, m);
+}
+
 static void release(struct service *s)
 {
-    for (uint32_t i = 0; i < s->hub_count; i++)
+    for (uint32_t i = 0; i < s->hub_count; i++) {
         hub_free(s->hub[i].hub);
+        service_model_done(s, s->hub[i].model);
+    }
+    for (size_t i = 0; i < s->entry_count; i++)
+        service_model_done(s, s->entry[i].model);
     upstream_servers_free(s->servers);
     tables_cancel_release(&s->table_cancel);
     cond_destroy(&s->check_wake);
@@ -191,7 +202,7 @@ static struct hub_entry *add_hub(struct service *s, const struct model *m)
     return n;
 }
 
-/* The hub of a model, which stays until service_hub_done; or NULL. */
+/* The hub of a model, which both stay until service_hub_done; or NULL. */
 static struct hub *service_hub(struct service *s, const char *model, const struct model **m,
                                struct error *e)
 {
@@ -200,12 +211,15 @@ static struct hub *service_hub(struct service *s, const char *model, const struc
         return NULL;
     lock(&s->lock);
     struct hub_entry *n = find_hub(s, *m);
-    if (!n && s->hub_count < HUBS_MAX)
+    bool added = !n && s->hub_count < HUBS_MAX;
+    if (added)
         n = add_hub(s, *m);
     struct hub *h = n ? n->hub : NULL;
     if (n)
         n->users++;
     unlock(&s->lock);
+    if (!added) /* else the table holds it now */
+        service_model_done(s, *m);
     if (!h)
         (void)error_set(e, ERROR_RESOURCE_EXHAUSTED, "more than %d models are in use", HUBS_MAX);
     return h;
@@ -221,9 +235,9 @@ static void service_hub_done(struct service *s, const struct model *m)
     unlock(&s->lock);
 }
 
-/* Under the lock: takes one that can be closed out of the table, or NULL; s->replaced says whether any
- * is left. */
-static struct hub *take_replaced(struct service *s)
+/* Under the lock: takes one that can be closed out of the table; false: none can. s->replaced says whether
+ * any is left. */
+static bool take_replaced(struct service *s, struct hub_entry *out)
 {
     s->replaced = false;
     s->replaced_ns = deadline_in_ms(REPLACED_LOOK_MS);
@@ -235,20 +249,22 @@ static struct hub *take_replaced(struct service *s)
         if (n.users || !hub_idle(n.hub))
             continue;
         s->hub[i] = s->hub[--s->hub_count];
-        return n.hub;
+        *out = n;
+        return true;
     }
-    return NULL;
+    return false;
 }
 
 void service_close_replaced(struct service *s)
 {
-    for (struct hub *h = NULL;;) {
+    for (struct hub_entry n;;) {
         lock(&s->lock);
-        h = take_replaced(s);
+        bool found = take_replaced(s, &n);
         unlock(&s->lock);
-        if (!h)
+        if (!found)
             return;
-        hub_free(h);
+        hub_free(n.hub);
+        service_model_done(s, n.model);
         log_info("a model that the configuration replaced is closed");
     }
 }
@@ -284,8 +300,46 @@ void service_models(struct service *s,
 
 /* ---- Online calls ---- */
 
-static int ask_hub(struct service *s, struct hub *h, const struct online *o, struct error *e)
+/* What is counted at the end of an online call. */
+struct counted_call {
+    struct online o;
+    struct price price;
+    uint32_t owner;
+};
+
+static void online_done(void *arg, struct answer *a)
 {
+    struct counted_call *c = arg;
+
+    if (!c->o.counts)
+        online_metrics(c->owner, a, &c->price);
+    c->o.done(c->o.arg, a);
+}
+
+static void online_released(void *arg)
+{
+    struct counted_call *c = arg;
+
+    if (c->o.released)
+        c->o.released(c->o.arg);
+    mem_free(c);
+}
+
+static struct counted_call *counted_call_new(const struct model *m, const struct online *o)
+{
+    struct counted_call *c = mem_alloc(sizeof *c);
+    char name[MODEL_NAME_BYTES];
+
+    model_short_name(o->model, name);
+    c->o = *o;
+    c->price = model_price(m, name);
+    c->owner = job_owner(o->project, m->pattern);
+    return c;
+}
+
+static int ask_hub(struct service *s, struct hub *h, struct counted_call *call, struct error *e)
+{
+    const struct online *o = &call->o;
     struct service_settings set;
 
     service_settings(s, &set);
@@ -298,9 +352,9 @@ static int ask_hub(struct service *s, struct hub *h, const struct online *o, str
         .script = o->script,
         .counts = o->counts,
         .owner = o->owner,
-        .done = o->done,
-        .released = o->released,
-        .arg = o->arg,
+        .done = online_done,
+        .released = online_released,
+        .arg = call,
     };
     return hub_ask(h, &c, e);
 }
@@ -313,8 +367,12 @@ int service_ask(struct service *s, const struct online *o, struct error *e)
     if (!h)
         return -1;
     int rc = model_takes_requests(m, e);
-    if (rc == 0)
-        rc = ask_hub(s, h, o, e);
+    if (rc == 0) {
+        struct counted_call *c = counted_call_new(m, o);
+        rc = ask_hub(s, h, c, e);
+        if (rc < 0)
+            mem_free(c);
+    }
     service_hub_done(s, m);
     return rc;
 }
@@ -340,8 +398,11 @@ int job_judge(struct service *s, struct arena *a, const struct job *j, struct pr
 {
     const struct model *m = job_model(s, a, j, e);
 
+    bool alone = m && m->kind == MODEL_REMOTE_BATCH;
+
+    service_model_done(s, m);
     *out = NULL;
-    if (!m || m->kind == MODEL_REMOTE_BATCH)
+    if (!m || alone)
         return m ? 0 : -1;
     *out = job_predictor(s, a, j, e);
     return *out ? 0 : -1;

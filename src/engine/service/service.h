@@ -52,9 +52,11 @@ struct service_env {
     struct store *store;
     struct tables *tables; /* what bq:// names; NULL: none */
     struct clock *clock;
-    /* The model of a name, or NULL with NOT_FOUND; what it points to lives as long as the program. Two
-     * pointers are two models, with a session each. */
+    /* The model of a name, or NULL with NOT_FOUND. It stays until model_done was called as often as it was
+     * given. Two pointers are two models, with a session each. */
     const struct model *(*model)(void *arg, const char *name, struct error *e);
+    void (*model_done)(void *arg,
+                       const struct model *m); /* NULL: models stay as long as the service */
     /* Can `model` still give this one? NULL: always. A model that it cannot give any more is closed when
      * its last job and call have ended. */
     bool (*current)(void *arg, const struct model *m);
@@ -116,11 +118,13 @@ int service_ask(struct service *s, const struct online *o, struct error *e) FALL
 void service_drop(struct service *s, const void *owner);
 /* The servers that models are answered by. */
 struct upstream_servers *service_upstreams(struct service *s);
-/* These are known from now on, though nothing asked them yet; u must live as long as the service. Others
- * go with their last session. */
+/* These are known from now on, though nothing asked them yet. Others go with their last session. */
 void service_upstreams_set(struct service *s, const struct upstream *u, uint32_t count);
 /* Number of turns of the scheduler's loop: it grows several times a second, unless something holds it up. */
 uint64_t service_turns(struct service *s);
+/* Has the scheduler turned in the last SERVICE_STILL_MS? Else no job is begun or ended. */
+#define SERVICE_STILL_MS 10000
+bool service_moves(struct service *s);
 /* Sets the metrics of jobs that are not final. */
 void service_measure(struct service *s);
 /* Each loaded model: for /metrics. */

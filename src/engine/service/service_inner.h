@@ -30,8 +30,8 @@
 #define REPLACED_LOOK_MS 500 /* between looks whether a replaced model may be closed */
 
 struct hub_entry {
-    const struct model *model;
-    uint32_t users; /* threads between service_hub and service_hub_done */
+    const struct model *model; /* held, as env.model gave it */
+    uint32_t users;            /* threads between service_hub and service_hub_done */
     char name[MODEL_NAME_BYTES];
     struct hub *hub;
 };
@@ -58,7 +58,8 @@ struct service {
     pthread_cond_t check_wake; /* checkers wait here */
     uint64_t sweep_ns;         /* monotonic; when a checker is to sweep next */
     bool draining, stopping;
-    uint64_t turns; /* of the scheduler's loop */
+    uint64_t turns;   /* of the scheduler's loop */
+    uint64_t turn_ns; /* of the system's monotonic clock, at the last one; 0: none yet */
 };
 
 /* ---- Any thread ---- */
@@ -81,7 +82,9 @@ int job_input_open(struct service *s, struct arena *a, int64_t id, struct input 
 /* The path of the index of the job's lines; NULL for a small input, which has none. */
 const char *job_index_path(const struct service *s, struct arena *a, const struct input *in,
                            int64_t id);
-/* The model that a job's model name means now; NULL with NOT_FOUND. */
+/* A model that env.model gave is not used any more; NULL: none was. Never waits. */
+void service_model_done(struct service *s, const struct model *m);
+/* The model that a job's model name means now, until service_model_done; NULL with NOT_FOUND. */
 const struct model *job_model(struct service *s, struct arena *a, const struct job *j,
                               struct error *e);
 /* The rules for its lines, the same for the check and each stretch of running. */

@@ -8,17 +8,31 @@
 #include "predict/fake/script.h"
 
 #define SEPARATOR "_and_"
+#define CREATE "create_"
+#define TEXT "text-"
 #define MESSAGE "This failure is scripted."
 #define BLOCK_REASON "PROHIBITED_CONTENT"
 #define NEAR 8 /* slots that are tried for a hash */
 #define CODE_BYTES 32
 #define TEXT_BYTES_TOKEN 4 /* estimate for a blocked request */
 
-enum step_kind { STEP_OK, STEP_HANG, STEP_BLOCK, STEP_DELAY, STEP_FAIL };
+enum step_kind {
+    STEP_OK,
+    STEP_HANG,
+    STEP_BLOCK,
+    STEP_TEXT,
+    STEP_DELAY,
+    STEP_FAIL,
+    STEP_CREATE,
+    STEP_JOB,
+    STEP_FILE
+};
 struct step {
     enum step_kind kind;
     enum error_code code;
     uint32_t number; /* attempts that fail, 0: all; or milliseconds */
+    enum script_fate fate;
+    struct str text;
 };
 struct script {
     struct step step[SCRIPT_STEPS_MAX];
@@ -39,7 +53,7 @@ static const struct step *step_met(const struct script *s, uint32_t attempt)
 
     for (uint32_t i = 0; i < s->count; i++) {
         const struct step *step = &s->step[i];
-        if (step->kind == STEP_HANG || step->kind == STEP_BLOCK)
+        if (step->kind == STEP_HANG || step->kind == STEP_BLOCK || step->kind == STEP_TEXT)
             last = step;
         if (step->kind != STEP_FAIL)
             continue;
@@ -90,16 +104,34 @@ static bool step_read(struct str text, struct step *out)
     static const struct {
         const char *name;
         enum step_kind kind;
-    } plain[] = { { "ok", STEP_OK }, { "hang", STEP_HANG }, { "block", STEP_BLOCK } };
+        enum script_fate fate;
+    } plain[] = {
+        { "ok", STEP_OK, FATE_NONE },
+        { "hang", STEP_HANG, FATE_NONE },
+        { "block", STEP_BLOCK, FATE_NONE },
+        { "job_failed", STEP_JOB, FATE_FAILED },
+        { "job_pending", STEP_JOB, FATE_PENDING },
+        { "job_queued", STEP_JOB, FATE_QUEUED },
+        { "file_failed", STEP_FILE, FATE_FAILED },
+        { "file_processing", STEP_FILE, FATE_PENDING },
+    };
 
+    if (str_starts(text, STR(TEXT))) {
+        *out = (struct step){ .kind = STEP_TEXT, .text = str_sub(text, strlen(TEXT), text.len) };
+        return true;
+    }
     for (size_t i = 0; i < ARRAY_LEN(plain); i++) {
         if (str_eq_c(text, plain[i].name)) {
-            *out = (struct step){ .kind = plain[i].kind };
+            *out = (struct step){ .kind = plain[i].kind, .fate = plain[i].fate };
             return true;
         }
     }
     *out = (struct step){ .kind = STEP_FAIL };
-    bool delay = str_starts(text, STR("delay-"));
+    if (str_starts(text, STR(CREATE))) {
+        out->kind = STEP_CREATE;
+        text = str_sub(text, strlen(CREATE), text.len);
+    }
+    bool delay = out->kind == STEP_FAIL && str_starts(text, STR("delay-"));
     int rc = number_cut(&text, delay ? SCRIPT_DELAY_MS_MAX : SCRIPT_TIMES_MAX, &out->number);
     if (delay)
         out->kind = STEP_DELAY;
@@ -113,7 +145,8 @@ static int script_parse(struct str text, struct script *out, struct error *e)
 
     *out = (struct script){ 0 };
     for (bool more = true; more;) {
-        size_t end = str_find(rest, separator);
+        bool says = str_starts(rest, STR(TEXT)); /* all the rest */
+        size_t end = says ? SIZE_MAX : str_find(rest, separator);
         struct str step = str_sub(rest, 0, end);
         more = end != SIZE_MAX;
         rest = more ? str_sub(rest, end + separator.len, rest.len) : rest;
@@ -122,9 +155,10 @@ static int script_parse(struct str text, struct script *out, struct error *e)
                              SCRIPT_STEPS_MAX);
         if (!step_read(step, &out->step[out->count++]))
             return error_set(e, ERROR_INVALID_ARGUMENT,
-                             "%s: \"%.*s\" is not a step. Steps are ok, block, hang, delay-MS and "
-                             "error codes as unavailable or unavailable-2, joined by " SEPARATOR
-                             ".",
+                             "%s: \"%.*s\" is not a step. Steps are ok, block, hang, delay-MS, "
+                             "text-TEXT and error codes as unavailable or unavailable-2, joined "
+                             "by " SEPARATOR
+                             "; of a job also create_CODE, job_failed, job_pending and job_queued.",
                              SCRIPT_LABEL, STR_ARG(str_sub(step, 0, CODE_BYTES)));
     }
     return 0;
@@ -159,6 +193,32 @@ int script_check(struct str text, struct error *e)
     struct script ignored;
 
     return script_parse(text, &ignored, e);
+}
+
+int script_whole(struct str text, struct script_whole *out, struct error *e)
+{
+    struct script s;
+
+    *out = (struct script_whole){ .create = ERROR_OK };
+    if (script_parse(text, &s, e) < 0)
+        return -1;
+    for (uint32_t i = 0; i < s.count; i++) {
+        const struct step *step = &s.step[i];
+        if (step->kind == STEP_CREATE) {
+            out->create = step->code;
+            out->create_times = step->number;
+        }
+        if (step->kind == STEP_JOB)
+            out->job = step->fate;
+        if (step->kind == STEP_FILE)
+            out->file = step->fate;
+    }
+    return 0;
+}
+
+int script_fail(enum error_code code, struct error *e)
+{
+    return error_set(e, code, MESSAGE);
 }
 
 void script_memory_release(struct script_memory *m)
@@ -205,13 +265,15 @@ void script_meet(struct script_memory *m, struct str script, const struct reques
     }
     out->hang = met && met->kind == STEP_HANG;
     out->block = met && met->kind == STEP_BLOCK;
+    out->says = met && met->kind == STEP_TEXT;
+    out->text = met ? met->text : (struct str){ 0 };
     if (slot)
         slot->hash = 0;
 }
 
 bool script_passes(const struct script_act *a)
 {
-    return !a->hang && !a->block && a->error.code == ERROR_OK;
+    return !a->hang && !a->block && !a->says && a->error.code == ERROR_OK;
 }
 
 uint64_t script_due_ns(const struct script_act *a, uint64_t now_ns)
@@ -230,11 +292,21 @@ void script_answer(const struct script_act *a, const struct request *r, const ch
     XXH128_hash_t hash = XXH3_128bits(r->text.p, r->text.len);
     response_id_format(hash.high64, hash.low64, id);
     out->usage.prompt_tokens = 1 + (uint32_t)(r->text.len / TEXT_BYTES_TOKEN);
-    const struct response blocked = { .block_reason = BLOCK_REASON,
-                                      .usage = out->usage,
-                                      .model_version = str_of(version),
-                                      .response_id = id,
-                                      .create_time_us = clock->wall_us(clock) };
+    const struct candidate said = {
+        .text = a->text,
+        .finish = FINISH_STOP,
+        .token_count = 1 + (uint32_t)(a->text.len / TEXT_BYTES_TOKEN),
+    };
+    if (a->says)
+        out->usage.candidate_tokens = said.token_count;
+    const struct response response = { .block_reason = a->block ? BLOCK_REASON : NULL,
+                                       .candidate = a->says ? &said : NULL,
+                                       .candidate_count = a->says,
+                                       .usage = out->usage,
+                                       .model_version = str_of(version),
+                                       .response_id = id,
+                                       .create_time_us = clock->wall_us(clock) };
+    out->complete = a->says;
     out->response = BUF_INIT(RESPONSE_BYTES_MAX);
-    response_write(&blocked, &out->response);
+    response_write(&response, &out->response);
 }

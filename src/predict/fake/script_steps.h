@@ -23,7 +23,8 @@
 /* First the delay, then one of the others; with none of them the request is computed as usual. */
 struct script_act {
     uint32_t delay_ms;
-    bool hang, block;
+    bool hang, block, says;
+    struct str text;    /* the answer, when it says; in the script */
     struct error error; /* OK: none */
 };
 
@@ -34,7 +35,8 @@ void script_memory_release(struct script_memory *m);
 
 /* The request's label, or deflt, which may be NULL; empty: it has no script. */
 struct str script_of(const struct request *r, const char *deflt);
-/* Decides what happens to the next attempt of r. A malformed script becomes out->error. */
+/* Decides what happens to the next attempt of r. A malformed script becomes out->error. The script must stay until
+ * the act is over. */
 void script_meet(struct script_memory *m, struct str script, const struct request *r,
                  struct script_act *out);
 bool script_passes(const struct script_act *a); /* once it is due */

@@ -36,6 +36,7 @@ struct recent {
 
 struct upstream_server {
     struct upstream_servers *all;
+    struct arena arena; /* of the settings: those of the configuration may go earlier */
     const struct upstream *upstream;
     struct clock *clock;
     struct http_host http;
@@ -106,6 +107,33 @@ static void recent_read(const struct recent *r, uint64_t now_ns, double *request
 
 /* ---- One server ---- */
 
+static const char *text_copy(struct arena *a, const char *text)
+{
+    return text ? arena_copy(a, text, strlen(text)) : NULL;
+}
+
+static const struct upstream *upstream_copy(struct arena *a, const struct upstream *u)
+{
+    struct upstream *copy = arena_alloc(a, sizeof *copy);
+    size_t count = 0;
+
+    while (u->header && u->header[count])
+        count++;
+    const char **header = u->header ? arena_array(a, count + 1, sizeof *header) : NULL;
+    for (size_t i = 0; i < count; i++)
+        header[i] = text_copy(a, u->header[i]);
+    *copy = *u;
+    copy->name = text_copy(a, u->name);
+    copy->url = text_copy(a, u->url);
+    copy->credential.secret = text_copy(a, u->credential.secret);
+    copy->credential.secret_file = text_copy(a, u->credential.secret_file);
+    copy->credential.service_account = text_copy(a, u->credential.service_account);
+    copy->header = header;
+    copy->ca_file = text_copy(a, u->ca_file);
+    copy->proxy = text_copy(a, u->proxy);
+    return copy;
+}
+
 /* The operator's headers, behind the Content-Type that every request has. */
 static const char **headers_of(const struct upstream *u)
 {
@@ -126,15 +154,17 @@ static void server_free(struct upstream_server *s)
     credential_free(s->credential);
     mem_free(s->header);
     lock_destroy(&s->lock);
+    arena_release(&s->arena);
     mem_free(s);
 }
 
-static struct upstream_server *server_new(struct upstream_servers *all, const struct upstream *u,
+static struct upstream_server *server_new(struct upstream_servers *all, const struct upstream *from,
                                           struct error *e)
 {
     struct clock *clock = all->clock;
     struct upstream_server *s = mem_alloc(sizeof *s);
-    const struct credential_spec *from = &u->credential;
+    const struct upstream *u = upstream_copy(&s->arena, from);
+    const struct credential_spec *key = &u->credential;
     uint64_t now = clock->mono_ns(clock);
 
     s->all = all;
@@ -153,8 +183,8 @@ static struct upstream_server *server_new(struct upstream_servers *all, const st
     bucket_init(&s->requests, u->max_rpm, now);
     bucket_init(&s->tokens, u->max_tpm, now);
     lock_init(&s->lock);
-    if (from->secret || from->secret_file || from->service_account) {
-        s->credential = credential_new(from, clock, u->ca_file, e);
+    if (key->secret || key->secret_file || key->service_account) {
+        s->credential = credential_new(key, clock, u->ca_file, e);
         if (!s->credential) {
             (void)error_wrap(e, "upstream %s", u->name);
             server_free(s);
@@ -285,14 +315,17 @@ void upstream_servers_keep(struct upstream_servers *all, const struct upstream *
     free_unused(all);
 }
 
-bool upstream_servers_at(struct upstream_servers *all, uint32_t i, struct server_stats *out)
+bool upstream_servers_at(struct upstream_servers *all, uint32_t i, struct arena *a,
+                         struct server_stats *out)
 {
     lock(&all->lock);
     struct upstream_server *s = all->first;
     for (; s && i; i--)
         s = s->next;
-    if (s)
+    if (s) {
         server_stats(s, out);
+        out->upstream = upstream_copy(a, s->upstream);
+    }
     unlock(&all->lock);
     return s != NULL;
 }
@@ -685,7 +718,9 @@ static void measure(const struct server_stats *st)
 void upstream_servers_measure(struct upstream_servers *all)
 {
     struct server_stats st;
+    struct arena a = { 0 };
 
-    for (uint32_t i = 0; upstream_servers_at(all, i, &st); i++)
+    for (uint32_t i = 0; upstream_servers_at(all, i, &a, &st); i++)
         measure(&st);
+    arena_release(&a);
 }

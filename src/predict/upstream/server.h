@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/mem.h"
 #include "net/client/http_multi.h"
 #include "predict/model.h"
 #include "predict/upstream/pace_breaker.h"
@@ -30,7 +31,7 @@ void upstream_servers_free(struct upstream_servers *all); /* no session is open;
 struct upstream_server;
 /* The configuration has these servers from now on. One that it has not goes when no session uses it. */
 void upstream_servers_keep(struct upstream_servers *all, const struct upstream *u, uint32_t count);
-/* The server of these settings, which must outlive the list. NULL with *e: its credential is unusable. */
+/* The server of these settings, which are copied. NULL with *e: its credential is unusable. */
 struct upstream_server *upstream_server_of(struct upstream_servers *all, const struct upstream *u,
                                            struct error *e);
 const struct http_host *server_http(const struct upstream_server *s);
@@ -96,7 +97,7 @@ void server_ended(struct upstream_server *s, const struct server_exchange *x,
 
 const char *exchange_end_name(enum exchange_end end); /* "answered" */
 struct server_stats {
-    const struct upstream *upstream;
+    const struct upstream *upstream; /* the server's; of upstream_servers_at: a copy */
     enum breaker_state breaker;
     bool given_up;
     uint32_t in_flight, limit;
@@ -111,8 +112,10 @@ struct server_stats {
 void server_stats(struct upstream_server *s, struct server_stats *out);
 const char *
 server_health(const struct server_stats *st); /* "healthy", "paused", "open", "given up" */
-/* The i-th server in the order of first use; false after the last. */
-bool upstream_servers_at(struct upstream_servers *all, uint32_t i, struct server_stats *out);
+/* The i-th server in the order of first use, its settings copied into the arena, as it may end meanwhile;
+ * false after the last. */
+bool upstream_servers_at(struct upstream_servers *all, uint32_t i, struct arena *a,
+                         struct server_stats *out);
 /* Sets the gauges of each server for /metrics. */
 void upstream_servers_measure(struct upstream_servers *all);
 

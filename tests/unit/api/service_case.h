@@ -56,6 +56,18 @@ static const struct model *serving_model(void *arg, const char *name, struct err
     return model_find(arg, name, e);
 }
 
+static const struct models *serving_all(void *arg)
+{
+    (void)arg;
+    return &serving_models;
+}
+
+static void serving_all_done(void *arg, const struct models *m)
+{
+    (void)arg;
+    assert_ptr_equal(m, &serving_models);
+}
+
 static inline void serving_start(struct serving *w)
 {
     const struct http_settings http = { .listen = "127.0.0.1:0" };
@@ -107,8 +119,9 @@ static inline void serving_start(struct serving *w)
         .expired_as = JOB_EXPIRED,
         .test_clock = true,
         .open = true,
+        .models = serving_all,
+        .models_done = serving_all_done,
     };
-    atomic_store(&w->api.models, &serving_models);
     if (api_serve(&w->api, &http, &w->server, &e) < 0)
         fail_msg("%s", e.msg);
 }

@@ -127,7 +127,7 @@ static inline void assert_text(const struct answer *a, const char *wanted)
 
 static inline void server_of(uint32_t i, struct server_stats *out)
 {
-    assert_true(upstream_servers_at(w->servers, i, out));
+    assert_true(upstream_servers_at(w->servers, i, &w->arena, out));
 }
 
 /* ---- Replies ---- */
