@@ -19,7 +19,9 @@
 /* The most that one row may have as a line: BigQuery's rows have at most 100 MB. */
 #define COPY_LINE_BYTES_MAX ((size_t)256 * 1024 * 1024)
 #define HEAD_BYTES_MAX ((size_t)16 * 1024 * 1024)
-#define OUTPUT_READ_BYTES ((size_t)4 * 1024 * 1024)
+/* A batch is durable when it is written, which costs as much as thousands of rows. */
+#define OUTPUT_READ_BYTES ((size_t)16 * 1024 * 1024)
+#define OUTPUT_CELLS ((size_t)256 * 1024)
 #define KEY_BYTES 64
 
 static struct tables_name tables_name_of(const struct bq_name *n)
@@ -374,9 +376,9 @@ struct output_rows {
     uint64_t offset;  /* in the file, of what follows text */
     struct arena row; /* of a batch */
     struct bq_cell *cell;
-    uint32_t count;  /* rows in cell */
-    int64_t rows;    /* read so far, with those in cell */
-    int64_t durable; /* rows that the table has already */
+    uint32_t count, room; /* rows in cell, and that fit */
+    int64_t rows;         /* read so far, with those in cell */
+    int64_t durable;      /* rows that the table has already */
 };
 
 static int append_rows(struct output_rows *o, struct error *e)
@@ -397,7 +399,7 @@ static int take_row(struct output_rows *o, struct str row, struct error *e)
     if (table_row_read(&o->row, o->schema, row, cell, e) < 0)
         return error_wrap(e, "row %" PRId64, o->rows);
     o->count++;
-    return o->count < TABLES_BATCH_ROWS ? 0 : append_rows(o, e);
+    return o->count < o->room ? 0 : append_rows(o, e);
 }
 
 /* Cells point into the text, so a batch ends with it. */
@@ -472,7 +474,8 @@ static int fill_table(struct service *s, struct tables *t, const struct tables_w
     if (o.fd >= 0)
         o.writer = t->ops->write(t, w, &o.durable, e);
     if (o.writer) {
-        o.cell = mem_array((size_t)TABLES_BATCH_ROWS * w->schema.count, sizeof *o.cell);
+        o.room = 1 + (uint32_t)(OUTPUT_CELLS / w->schema.count);
+        o.cell = mem_array((size_t)o.room * w->schema.count, sizeof *o.cell);
         rc = write_rows(s, &o, e);
     }
     if (rc == 0)
