@@ -306,7 +306,7 @@ def test_rows_that_are_no_requests_become_error_rows(server, name):
         assert rows[number]["status"].startswith("Bad Request: "), rows[number]
         assert rows[number]["response"] is None
     assert "parts" in rows["2"]["status"] and "type_" in rows["3"]["status"]
-    assert "tester" in rows["4"]["status"]
+    assert "Please use a valid role: user, model." in rows["4"]["status"]
     assert bq.answer(rows["5"]) == "echo: one part" and rows["5"]["status"] == ""
     assert rows["0"]["request"] is None and rows["1"]["request"] == "no JSON"
 
