@@ -14,7 +14,7 @@
 #define COUNTED_ROWS 200000 /* a bigger table's bytes are estimated from so many rows */
 
 static const char *const reserved[] = { "main",       "_tranche", "information_schema",
-                                        "pg_catalog", "temp",    "system" };
+                                        "pg_catalog", "temp",     "system" };
 
 int not_found(struct error *e, const struct tables_name *name)
 {

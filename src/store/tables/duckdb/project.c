@@ -72,7 +72,8 @@ static const char *const records[] = {
     " VARCHAR NOT NULL, expires_ms BIGINT NOT NULL, created_ms BIGINT NOT NULL, changed_ms BIGINT "
     "NOT"
     " NULL, version BIGINT NOT NULL)",
-    "CREATE TABLE _tranche.field (dataset VARCHAR NOT NULL, relation VARCHAR NOT NULL, place BIGINT "
+    "CREATE TABLE _tranche.field (dataset VARCHAR NOT NULL, relation VARCHAR NOT NULL, place "
+    "BIGINT "
     "NOT"
     " NULL, top BIGINT NOT NULL, name VARCHAR NOT NULL, path VARCHAR NOT NULL, type VARCHAR NOT "
     "NULL,"
@@ -83,7 +84,8 @@ static const char *const records[] = {
     "CREATE TABLE _tranche.session (id VARCHAR NOT NULL, used_ms BIGINT NOT NULL)",
     "CREATE TABLE _tranche.done (key VARCHAR NOT NULL, outcome VARCHAR NOT NULL, at_ms BIGINT NOT "
     "NULL)",
-    "CREATE TABLE _tranche.writer (key VARCHAR NOT NULL, dataset VARCHAR NOT NULL, physical VARCHAR "
+    "CREATE TABLE _tranche.writer (key VARCHAR NOT NULL, dataset VARCHAR NOT NULL, physical "
+    "VARCHAR "
     "NOT"
     " NULL, columns VARCHAR NOT NULL, position BIGINT NOT NULL, at_ms BIGINT NOT NULL)",
     "CREATE TABLE _tranche.job (id VARCHAR NOT NULL, parent VARCHAR NOT NULL, state VARCHAR NOT "
@@ -332,7 +334,8 @@ static struct project *project_new(struct embedded *t, struct str name)
 /* A project's name is a file's name: no slash, no leading dot. */
 static int name_check(struct str name, struct error *e)
 {
-    bool ok = name.len > 0 && name.len <= PROJECT_NAME_MAX && name.p[0] != '.' && name.p[0] != '-' && name.p[0] != '_';
+    bool ok = name.len > 0 && name.len <= PROJECT_NAME_MAX && name.p[0] != '.' &&
+              name.p[0] != '-' && name.p[0] != '_';
 
     for (size_t i = 0; ok && i < name.len; i++) {
         char c = name.p[i];

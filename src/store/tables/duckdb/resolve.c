@@ -127,9 +127,9 @@ static int find_names(struct project *p, const struct tables_name *prefix, struc
 {
     struct connection *c = &p->meta;
 
-    sql_start(c,
-              "SELECT name FROM _tranche.relation WHERE physical <> '' AND kind = %d AND dataset = ",
-              (int)TABLES_TABLE);
+    sql_start(
+        c, "SELECT name FROM _tranche.relation WHERE physical <> '' AND kind = %d AND dataset = ",
+        (int)TABLES_TABLE);
     sql_add_text(c, prefix->dataset);
     sql_addf(c, " AND starts_with(name, ");
     sql_add_text(c, prefix->table);
