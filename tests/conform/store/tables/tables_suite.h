@@ -561,6 +561,375 @@ static void test_a_writer_that_was_left_goes_on_behind_its_last_batch(void **sta
     assert_string_equal(suite_rows(s, w.into.name), "1\n2\n3\n4");
 }
 
+/* ---- Queries ---- */
+
+static struct tables_result suite_query_with(struct suite *s, struct tables_query q)
+{
+    struct tables_result out;
+
+    q.project = STR(PROJECT);
+    if (OPS->query(s->t, &q, &s->arena, &out, &s->e) < 0)
+        fail_msg("%.*s: %s", STR_ARG(q.sql), s->e.msg);
+    return out;
+}
+
+static struct tables_result suite_query(struct suite *s, const char *sql)
+{
+    return suite_query_with(s, (struct tables_query){ .sql = str_of(sql) });
+}
+
+static char *suite_result(struct suite *s, const char *sql)
+{
+    struct tables_result out = suite_query(s, sql);
+
+    assert_true(out.has_rows);
+    return suite_rows(s, out.destination);
+}
+
+static enum error_code suite_refused(struct suite *s, const char *sql)
+{
+    const struct tables_query q = { .project = STR(PROJECT), .sql = str_of(sql) };
+    struct tables_result out;
+
+    s->e = (struct error){ 0 };
+    assert_true(OPS->query(s->t, &q, &s->arena, &out, &s->e) < 0);
+    return s->e.code;
+}
+
+static void test_a_query_has_a_result_table_that_can_be_fetched(void **state)
+{
+    struct suite *s = *state;
+    struct tables_table t;
+    struct tables_datasets found;
+    struct tables_page page = { .parent = NAME("", ""), .limit = 10 };
+
+    struct tables_result out = suite_query(
+        s, "SELECT 1 AS a, 'x' AS b, [1, 2] AS c UNION ALL SELECT 2, NULL, [] ORDER BY a");
+    assert_true(str_eq_c(out.statement, "SELECT"));
+    assert_int_equal(out.rows, 2);
+    assert_int_equal(out.schema.count, 3);
+    assert_int_equal(out.schema.field[0].type, BQ_INTEGER);
+    assert_string_equal(suite_rows(s, out.destination),
+                        "1|x|[{\"v\":\"1\"},{\"v\":\"2\"}]\n2|NULL|[]");
+    OK(OPS->get(s->t, &out.destination, &s->arena, &t, &s->e));
+    assert_int_equal(t.rows, 2);
+    assert_true(t.expires_ms > t.created_ms);
+    OK(OPS->dataset_list(s->t, &page, &s->arena, &found, &s->e));
+    assert_int_equal(found.count, 0);
+}
+
+static void test_rows_are_changed_by_sql_and_counted(void **state)
+{
+    struct suite *s = *state;
+    struct tables_result out;
+
+    suite_query(s, "CREATE SCHEMA d");
+    out = suite_query(s, "CREATE TABLE d.t (a INT64, b STRING)");
+    assert_true(str_eq_c(out.statement, "CREATE_TABLE"));
+    assert_string_equal(out.ddl, "CREATE");
+    out = suite_query(s, "INSERT INTO d.t (a, b) VALUES (1, 'x'), (2, 'y'), (3, 'z')");
+    assert_int_equal(out.inserted, 3);
+    assert_false(out.has_rows);
+    assert_int_equal(suite_query(s, "UPDATE d.t SET b = 'q' WHERE a > 1").updated, 2);
+    assert_int_equal(suite_query(s, "DELETE FROM d.t WHERE a = 2").deleted, 1);
+    out =
+        suite_query(s, "MERGE d.t USING (SELECT 3 AS a, 'm' AS b UNION ALL SELECT 4, 'n') s ON t.a "
+                       "= s.a WHEN MATCHED THEN"
+                       " UPDATE SET b = s.b WHEN NOT MATCHED THEN INSERT (a, b) VALUES (s.a, s.b)");
+    assert_int_equal(out.inserted, 1);
+    assert_int_equal(out.updated, 1);
+    assert_string_equal(suite_result(s, "SELECT a, b FROM d.t ORDER BY a"), "1|x\n3|m\n4|n");
+    assert_int_equal(suite_query(s, "TRUNCATE TABLE d.t").deleted, 3);
+}
+
+static void test_tables_and_views_are_made_changed_and_dropped_by_sql(void **state)
+{
+    struct suite *s = *state;
+    struct tables_table t;
+    struct tables_result out;
+
+    suite_query(s, "CREATE SCHEMA d");
+    out = suite_query(s, "CREATE TABLE d.t PARTITION BY day OPTIONS(description='hello') AS SELECT "
+                         "1 AS a, DATE '2024-01-31' AS day");
+    assert_true(str_eq_c(out.statement, "CREATE_TABLE_AS_SELECT"));
+    OK(OPS->get(s->t, &NAME("d", "t"), &s->arena, &t, &s->e));
+    assert_true(str_find(t.options, STR("\"field\":\"day\"")) != SIZE_MAX);
+    assert_true(str_find(t.options, STR("\"description\":\"hello\"")) != SIZE_MAX);
+    assert_int_equal(suite_refused(s, "CREATE TABLE d.t AS SELECT 1 AS a"), ERROR_ALREADY_EXISTS);
+    assert_string_equal(suite_query(s, "CREATE TABLE IF NOT EXISTS d.t AS SELECT 1 AS a").ddl,
+                        "SKIP");
+    assert_string_equal(
+        suite_query(s, "CREATE OR REPLACE TABLE d.t AS SELECT 5 AS a, 'x' AS b").ddl, "REPLACE");
+    assert_string_equal(suite_result(s, "SELECT * FROM d.t"), "5|x");
+    out = suite_query(s, "CREATE VIEW d.v AS SELECT a * 2 AS twice FROM d.t");
+    assert_true(str_eq_c(out.statement, "CREATE_VIEW"));
+    assert_string_equal(suite_result(s, "SELECT twice FROM d.v"), "10");
+    assert_string_equal(suite_rows(s, NAME("d", "v")), "10");
+    suite_query(s, "ALTER TABLE d.t ADD COLUMN c FLOAT64, DROP COLUMN b");
+    suite_query(s, "ALTER TABLE d.t RENAME COLUMN c TO e");
+    suite_query(s, "ALTER TABLE d.t SET OPTIONS(description='bye')");
+    OK(OPS->get(s->t, &NAME("d", "t"), &s->arena, &t, &s->e));
+    assert_int_equal(t.schema.count, 2);
+    assert_true(str_eq_c(t.schema.field[1].name, "e"));
+    assert_true(str_find(t.options, STR("bye")) != SIZE_MAX);
+    suite_query(s, "ALTER TABLE d.t RENAME TO u");
+    assert_string_equal(suite_result(s, "SELECT a FROM d.u"), "5");
+    assert_int_equal(suite_refused(s, "DROP TABLE d.v"), ERROR_INVALID_ARGUMENT);
+    suite_query(s, "DROP VIEW d.v");
+    suite_query(s, "DROP TABLE IF EXISTS d.nothing");
+    assert_int_equal(suite_refused(s, "DROP TABLE d.nothing"), ERROR_NOT_FOUND);
+    assert_int_equal(suite_refused(s, "DROP SCHEMA d"), ERROR_FAILED_PRECONDITION);
+    suite_query(s, "DROP SCHEMA d CASCADE");
+    assert_int_equal(suite_refused(s, "SELECT * FROM d.u"), ERROR_NOT_FOUND);
+}
+
+static void test_parameters_have_their_declared_types(void **state)
+{
+    struct suite *s = *state;
+    struct bq_field x = { .name = STR("x"), .type = BQ_INTEGER };
+    struct bq_field fields[] = { x };
+    const struct bq_parameter p[] = {
+        { STR("Name"), { .type = BQ_STRING }, { false, STR("it's") } },
+        { STR("n"), { .type = BQ_NUMERIC }, { false, STR("1.5") } },
+        { STR("l"),
+          { .type = BQ_INTEGER, .mode = BQ_REPEATED },
+          { false, STR("[{\"v\":\"1\"},{\"v\":\"2\"}]") } },
+        { STR("r"),
+          { .type = BQ_RECORD, .fields = fields, .field_count = 1 },
+          { false, STR("{\"f\":[{\"v\":\"7\"}]}") } },
+        { STR("t"), { .type = BQ_TIMESTAMP }, { false, STR("1700000000123456") } },
+        { STR("z"), { .type = BQ_DATE }, { true, { NULL, 0 } } },
+    };
+    struct tables_query q = { .sql = STR("SELECT @name, @n, 2 IN UNNEST(@l), @r.x, @t, @z"),
+                              .parameter = p,
+                              .parameter_count = ARRAY_LEN(p) };
+    struct tables_result out = suite_query_with(s, q);
+
+    assert_string_equal(suite_rows(s, out.destination), "it's|1.5|true|7|1700000000123456|NULL");
+    assert_int_equal(out.schema.field[1].type, BQ_NUMERIC);
+    assert_int_equal(out.schema.field[5].type, BQ_DATE);
+    const struct bq_parameter places[] = { { { NULL, 0 }, x, { false, STR("4") } },
+                                           { { NULL, 0 }, x, { false, STR("3") } } };
+    q = (struct tables_query){ .sql = STR("SELECT ? - ?"),
+                               .parameter = places,
+                               .parameter_count = 2 };
+    assert_string_equal(suite_rows(s, suite_query_with(s, q).destination), "1");
+}
+
+static void test_a_dry_run_tells_the_schema_and_runs_nothing(void **state)
+{
+    struct suite *s = *state;
+    struct tables_query q = { .sql = STR("SELECT a, b FROM d.t WHERE a = @p"), .dry_run = true };
+    struct tables_result out;
+
+    suite_query(s, "CREATE SCHEMA d");
+    suite_query(s, "CREATE TABLE d.t AS SELECT 1 AS a, 'x' AS b");
+    out = suite_query_with(s, q);
+    assert_int_equal(out.schema.count, 2);
+    assert_int_equal(out.read_count, 1);
+    assert_true(out.bytes > 0);
+    assert_int_equal(out.undeclared_count, 1);
+    assert_int_equal(out.destination.table.len, 0);
+    q.sql = STR("DELETE FROM d.t WHERE true");
+    suite_query_with(s, q);
+    assert_string_equal(suite_result(s, "SELECT * FROM d.t"), "1|x");
+}
+
+static void test_a_query_writes_where_it_is_told(void **state)
+{
+    struct suite *s = *state;
+    struct tables_query q = { .sql = STR("SELECT 1 AS a"),
+                              .into = { .name = NAME("d", "t"), .write = TABLES_WRITE_EMPTY },
+                              .key = STR("k1") };
+    struct tables_result out;
+
+    suite_dataset(s, "d");
+    suite_query_with(s, q);
+    out = suite_query_with(s, q);
+    assert_true(out.again);
+    assert_int_equal(out.schema.count, 1);
+    assert_true(str_eq_c(out.statement, "SELECT"));
+    q.key = STR("k2");
+    q.project = STR(PROJECT);
+    FAILS(ERROR_ALREADY_EXISTS, OPS->query(s->t, &q, &s->arena, &out, &s->e));
+    q.into.write = TABLES_WRITE_APPEND;
+    q.sql = STR("SELECT 2 AS a");
+    suite_query_with(s, q);
+    assert_string_equal(suite_rows(s, q.into.name), "1\n2");
+    q.key = STR("k3");
+    q.sql = STR("INSERT INTO d.t (a) VALUES (3)");
+    q.into = (struct tables_into){ .add_fields = false };
+    assert_int_equal(suite_query_with(s, q).inserted, 1);
+    suite_restart(s);
+    out = suite_query_with(s, q);
+    assert_true(out.again);
+    assert_int_equal(out.inserted, 1);
+    assert_string_equal(suite_rows(s, NAME("d", "t")), "1\n2\n3");
+}
+
+static void test_a_script_has_variables_loops_and_temporary_tables(void **state)
+{
+    struct suite *s = *state;
+    struct tables_result out;
+
+    suite_dataset(s, "d");
+    out = suite_query(s, "DECLARE n INT64 DEFAULT 0; DECLARE words ARRAY<STRING>;\n"
+                         "CREATE TEMP TABLE t (i INT64, w STRING);\n"
+                         "SET words = ['a', 'b'];\n"
+                         "WHILE n < 3 DO INSERT INTO t (i, w) VALUES (n, words[SAFE_OFFSET(n)]); "
+                         "SET n = n + 1; END WHILE;\n"
+                         "FOR r IN (SELECT 10 AS x UNION ALL SELECT 20) DO INSERT INTO t (i, w) "
+                         "VALUES (r.x, 'for'); END FOR;\n"
+                         "BEGIN SELECT 1/0; EXCEPTION WHEN ERROR THEN INSERT INTO t (i, w) VALUES "
+                         "(99, @@error.message); END;\n"
+                         "IF n = 3 THEN SELECT i, w FROM t ORDER BY i; ELSE SELECT 0; END IF;");
+    assert_true(str_eq_c(out.statement, "SCRIPT"));
+    assert_true(out.has_rows);
+    assert_string_equal(suite_rows(s, out.destination),
+                        "0|a\n1|b\n2|NULL\n10|for\n20|for\n99|division by zero: 1 / 0");
+    assert_true(out.step_count >= 6);
+    assert_int_equal(suite_refused(s, "SELECT * FROM t"), ERROR_INVALID_ARGUMENT);
+    assert_string_equal(suite_result(s, "EXECUTE IMMEDIATE 'SELECT ? + 1' USING 41"), "42");
+    suite_query(s, "CREATE TABLE d.x AS SELECT 1 AS a; BEGIN TRANSACTION; INSERT INTO d.x (a) "
+                   "VALUES (2); ROLLBACK TRANSACTION;");
+    assert_string_equal(suite_result(s, "SELECT * FROM d.x"), "1");
+    suite_query(s, "BEGIN TRANSACTION; INSERT INTO d.x (a) VALUES (2); COMMIT TRANSACTION;");
+    assert_string_equal(suite_result(s, "SELECT * FROM d.x ORDER BY a"), "1\n2");
+}
+
+static void test_a_session_keeps_its_temporary_tables(void **state)
+{
+    struct suite *s = *state;
+    struct str id;
+    struct tables_query q = { .sql = STR("CREATE TEMP TABLE t AS SELECT 1 AS a") };
+
+    OK(OPS->session_create(s->t, STR(PROJECT), &s->arena, &id, &s->e));
+    q.session = id;
+    struct tables_result out = suite_query_with(s, q);
+    assert_true(out.destination.table.len > 0);
+    assert_string_equal(suite_rows(s, out.destination), "1");
+    suite_restart(s);
+    q.sql = STR("SELECT a FROM t");
+    assert_string_equal(suite_rows(s, suite_query_with(s, q).destination), "1");
+    q.sql = STR("SELECT a FROM _SESSION.t");
+    assert_string_equal(suite_rows(s, suite_query_with(s, q).destination), "1");
+    assert_int_equal(suite_refused(s, "SELECT a FROM t"), ERROR_INVALID_ARGUMENT);
+    OK(OPS->session_end(s->t, STR(PROJECT), id, &s->e));
+    q.project = STR(PROJECT);
+    assert_true(OPS->query(s->t, &q, &s->arena, &out, &s->e) < 0);
+}
+
+static void test_a_query_sees_its_own_project_only(void **state)
+{
+    struct suite *s = *state;
+    struct tables_query q = { .project = STR("other"),
+                              .sql = STR("CREATE SCHEMA d; CREATE TABLE d.t AS SELECT 1 AS a") };
+    struct tables_result out;
+
+    OK(OPS->query(s->t, &q, &s->arena, &out, &s->e));
+    suite_dataset(s, "d");
+    assert_int_equal(suite_refused(s, "SELECT * FROM other.d.t"), ERROR_PERMISSION_DENIED);
+    assert_int_equal(suite_refused(s, "SELECT * FROM d.t"), ERROR_NOT_FOUND);
+    assert_non_null(strstr(s->e.msg, "Not found: Table my-project:d.t"));
+    assert_int_equal(suite_refused(s, "SELECT * FROM _tranche.relation"), ERROR_NOT_FOUND);
+    assert_true(suite_refused(s, "SELECT * FROM duckdb_settings()") != ERROR_OK);
+    assert_true(suite_refused(s, "SELECT * FROM read_csv('/etc/passwd')") != ERROR_OK);
+}
+
+static void test_views_of_the_information_schema_show_what_is_there(void **state)
+{
+    struct suite *s = *state;
+
+    suite_query(s, "CREATE SCHEMA d");
+    suite_query(s, "CREATE TABLE d.t (a INT64 NOT NULL, r STRUCT<x STRING, y ARRAY<DATE>>, day "
+                   "DATE) PARTITION BY day OPTIONS(description='it\"s', labels=[('k', 'v')])");
+    suite_query(s, "INSERT INTO d.t (a, day) VALUES (1, DATE '2024-01-31'), (2, DATE "
+                   "'2024-01-31'), (3, NULL)");
+    suite_query(s, "CREATE VIEW d.v AS SELECT a FROM d.t");
+    assert_string_equal(
+        suite_result(
+            s,
+            "SELECT table_name, table_type FROM d.INFORMATION_SCHEMA.TABLES ORDER BY table_name"),
+        "t|BASE TABLE\nv|VIEW");
+    assert_string_equal(
+        suite_result(
+            s, "SELECT column_name, ordinal_position, is_nullable, data_type, "
+               "is_partitioning_column FROM"
+               " d.INFORMATION_SCHEMA.COLUMNS WHERE table_name = 't' ORDER BY ordinal_position"),
+        "a|1|NO|INT64|NO\nr|2|YES|STRUCT<x STRING, y ARRAY<DATE>>|NO\nday|3|YES|DATE|YES");
+    assert_string_equal(
+        suite_result(s, "SELECT field_path FROM d.INFORMATION_SCHEMA.COLUMN_FIELD_PATHS WHERE "
+                        "table_name = 't'"),
+        "a\nr\nr.x\nr.y\nday");
+    assert_string_equal(suite_result(s, "SELECT schema_name FROM INFORMATION_SCHEMA.SCHEMATA"),
+                        "d");
+    assert_string_equal(suite_result(s, "SELECT view_definition FROM d.INFORMATION_SCHEMA.VIEWS"),
+                        "SELECT a FROM d.t");
+    assert_string_equal(
+        suite_result(s, "SELECT partition_id, total_rows FROM d.INFORMATION_SCHEMA.PARTITIONS "
+                        "WHERE table_name = 't' ORDER BY partition_id"),
+        "20240131|2\n__NULL__|1");
+    assert_string_equal(
+        suite_result(s, "SELECT option_name, option_value FROM d.INFORMATION_SCHEMA.TABLE_OPTIONS "
+                        "WHERE table_name = 't' ORDER BY option_name"),
+        "description|\"it\\\"s\"\nlabels|[STRUCT(\"k\", \"v\")]");
+    assert_string_equal(suite_result(s, "SELECT COUNT(*) FROM `region-us`.INFORMATION_SCHEMA.JOBS"),
+                        "0");
+    assert_string_equal(suite_result(s, "SELECT COUNT(*) FROM d.INFORMATION_SCHEMA.ROUTINES"), "0");
+    assert_int_equal(suite_refused(s, "SELECT * FROM d.INFORMATION_SCHEMA.NOTHING"),
+                     ERROR_NOT_FOUND);
+}
+
+static void test_a_wildcard_stands_for_all_tables_of_a_prefix(void **state)
+{
+    struct suite *s = *state;
+
+    suite_query(s, "CREATE SCHEMA d");
+    suite_query(s, "CREATE TABLE d.ev_2023 AS SELECT 1 AS a");
+    suite_query(s, "CREATE TABLE d.ev_2024 AS SELECT 2 AS a");
+    suite_query(s, "CREATE TABLE d.other AS SELECT 3 AS a");
+    assert_string_equal(suite_result(s, "SELECT a, _TABLE_SUFFIX FROM `d.ev_*` ORDER BY a"),
+                        "1|2023\n2|2024");
+    assert_string_equal(suite_result(s, "SELECT a FROM `d.ev_*` WHERE _TABLE_SUFFIX > '2023'"),
+                        "2");
+    assert_int_equal(suite_refused(s, "SELECT * FROM `d.none_*`"), ERROR_NOT_FOUND);
+}
+
+static void test_an_array_with_a_null_is_no_result(void **state)
+{
+    struct suite *s = *state;
+
+    assert_int_equal(suite_refused(s, "SELECT [1, NULL] AS a"), ERROR_INVALID_ARGUMENT);
+    assert_non_null(strstr(s->e.msg, "Array cannot have a null element"));
+}
+
+static void test_a_query_ends_by_its_limits(void **state)
+{
+    struct suite *s = *state;
+    struct tables_cancel cancel;
+    struct tables_query q = {
+        .project = STR(PROJECT),
+        .sql = STR("SELECT COUNT(*) FROM UNNEST(GENERATE_ARRAY(1, 100000)) a, "
+                   "UNNEST(GENERATE_ARRAY(1, 100000)) b,"
+                   " UNNEST(GENERATE_ARRAY(1, 100000)) c WHERE MOD(a * b * c, 7) = 3"),
+        .timeout_ms = 200
+    };
+    struct tables_result out;
+
+    FAILS(ERROR_DEADLINE_EXCEEDED, OPS->query(s->t, &q, &s->arena, &out, &s->e));
+    tables_cancel_init(&cancel);
+    tables_cancel_now(&cancel);
+    q.cancel = &cancel;
+    FAILS(ERROR_CANCELLED, OPS->query(s->t, &q, &s->arena, &out, &s->e));
+    tables_cancel_release(&cancel);
+    q = (struct tables_query){ .project = STR(PROJECT),
+                               .sql = STR("SELECT * FROM UNNEST(GENERATE_ARRAY(1, 11))"),
+                               .rows_max = 10 };
+    FAILS(ERROR_RESOURCE_EXHAUSTED, OPS->query(s->t, &q, &s->arena, &out, &s->e));
+    q.rows_max = 11;
+    OK(OPS->query(s->t, &q, &s->arena, &out, &s->e));
+}
+
 /* ---- Copies, jobs ---- */
 
 static void test_tables_are_copied(void **state)
@@ -637,7 +1006,19 @@ static void test_jobs_are_kept_and_listed_newest_first(void **state)
         TABLES_TEST(test_a_writer_obeys_its_dispositions),                                         \
         TABLES_TEST(test_a_key_is_written_once_also_after_a_restart),                              \
         TABLES_TEST(test_a_writer_that_was_left_goes_on_behind_its_last_batch),                    \
-        TABLES_TEST(test_tables_are_copied),                                                       \
+        TABLES_TEST(test_a_query_has_a_result_table_that_can_be_fetched),                          \
+        TABLES_TEST(test_rows_are_changed_by_sql_and_counted),                                     \
+        TABLES_TEST(test_tables_and_views_are_made_changed_and_dropped_by_sql),                    \
+        TABLES_TEST(test_parameters_have_their_declared_types),                                    \
+        TABLES_TEST(test_a_dry_run_tells_the_schema_and_runs_nothing),                             \
+        TABLES_TEST(test_a_query_writes_where_it_is_told),                                         \
+        TABLES_TEST(test_a_script_has_variables_loops_and_temporary_tables),                       \
+        TABLES_TEST(test_a_session_keeps_its_temporary_tables),                                    \
+        TABLES_TEST(test_a_query_sees_its_own_project_only),                                       \
+        TABLES_TEST(test_views_of_the_information_schema_show_what_is_there),                      \
+        TABLES_TEST(test_a_wildcard_stands_for_all_tables_of_a_prefix),                            \
+        TABLES_TEST(test_an_array_with_a_null_is_no_result),                                       \
+        TABLES_TEST(test_a_query_ends_by_its_limits), TABLES_TEST(test_tables_are_copied),         \
         TABLES_TEST(test_jobs_are_kept_and_listed_newest_first)
 
 #endif
