@@ -96,6 +96,7 @@ client_dir() {
     printf '%s/clients-%s-%s\n' "$cache" "$1" "$({
         client_pins "$1"
         [[ $1 != schema ]] || client_pins suite
+        [[ $1 != bigquery ]] || client_pins oracle
         cat "$(client_packages "$1")/package-lock.json"
         /usr/bin/env python3 --version
     } | short_hash)"
