@@ -13,7 +13,7 @@ ORACLE = pathlib.Path(sys.prefix) / "oracle" / "http_corpus" / "jobs"
 if not ORACLE.is_dir():
     pytest.skip("no oracle: scripts/setup --test fetches it", allow_module_level=True)
 
-# What we refuse in words instead: formats of files.
+# Formats of files that we refuse in words.
 REFUSED = {name: "400 in words" for name in (
     "extract_avro_basic", "extract_avro_round_trip", "load_avro_basic", "load_avro_invalid_file",
     "load_avro_logical_decimal", "load_avro_nested_record", "load_orc_basic", "load_orc_nested", "export_csv_query_job")}

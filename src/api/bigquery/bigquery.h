@@ -62,7 +62,7 @@ void bigquery_wait(struct call *c, struct str project, struct str id, uint32_t t
 
 /* ---- Rows ---- */
 
-/* How a call wants TIMESTAMP values: formatOptions of its query, or of `body` unless NULL. */
+/* The form of TIMESTAMP values that a call asks for: formatOptions of its query, or of `body` unless NULL. */
 enum bq_times bigquery_times(struct call *c, yyjson_val *body);
 
 struct bigquery_page {

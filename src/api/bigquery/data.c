@@ -326,7 +326,7 @@ void bigquery_insert_all(struct call *c)
     struct inserting in = { .call = c };
     struct error e = { 0 };
     struct tables_name name;
-    yyjson_val *body = call_json_texts(c, &e);
+    yyjson_val *body = call_json(c, &e);
 
     if (!name_of(c, &name))
         return;

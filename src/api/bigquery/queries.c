@@ -75,7 +75,7 @@ static int write_rows(struct call *c, const struct bq_job *j, struct asked *aske
     return 0;
 }
 
-/* What jobs.query has beyond getQueryResults. */
+/* The members that jobs.query has beyond getQueryResults. */
 static void write_times(struct json_writer *w, const struct bq_job *j)
 {
     if (j->id.len) {
@@ -133,7 +133,7 @@ static void reply_results(struct call *c, const struct bq_job *j, struct asked *
         bigquery_fail_job(c, j);
     } else if (j->kind != BQ_JOB_QUERY) {
         (void)error_set(&e, ERROR_INVALID_ARGUMENT,
-                        "The job is no query: its results cannot be read.");
+                        "The job is not a query: its results cannot be read.");
         call_fail(c, &e);
     } else if (write_results(c, j, asked, query, &w, &e) < 0) {
         buf_release(&out);

@@ -125,7 +125,7 @@ bool bigquery_upload_begin(struct call *c)
 
 /* ---- The whole file in one call, or the start ---- */
 
-/* What goes on with an upload has to know. */
+/* The facts that later calls of an upload need. */
 static void what_write(struct call *c, struct str project, struct str resource, struct buf *out)
 {
     struct json_writer w = JSON_WRITER(out);

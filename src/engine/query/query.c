@@ -34,7 +34,7 @@ struct entry {
     enum bq_job_state state;
     int64_t created_ms;
     bool kept;      /* has a record */
-    bool cancelled; /* somebody asked for its end */
+    bool cancelled; /* a client asked for its end */
     bool ready;     /* queries_insert has finished with it: it may run */
     struct tables_cancel cancel;
     struct waiter *waiter;

@@ -1,6 +1,6 @@
 /* query.h -- the jobs of the BigQuery API: queries, loads, copies and extracts of tables.
  *
- * Why: a query may take minutes. A call begins a job and gets its state at once; a waiter is told when it ends, and
+ * Why: a query may take minutes. A call begins a job and gets its state at once; a waiter gets a call when it ends, and
  * no thread of the server waits for it.
  *
  * Data:    queries_insert -> a queue -> a job thread: store/tables does the work -> the job's record and

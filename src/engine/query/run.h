@@ -19,7 +19,7 @@ struct run {
     struct tables_cancel *cancel;
     struct bq_job *job;
     struct bq_configuration conf;
-    /* Of a script: a job a statement. */
+    /* The statements of a script, a job each. */
     struct bq_job *child;
     uint32_t child_count;
 };
@@ -29,7 +29,7 @@ int run_load(struct run *r, struct error *e) FALLIBLE;
 int run_copy(struct run *r, struct error *e) FALLIBLE;
 int run_extract(struct run *r, struct error *e) FALLIBLE;
 
-/* Where rows go: destinationTable, dispositions, schemaUpdateOptions, and the options of a table that is made. A
+/* The table that rows go to: destinationTable, dispositions, schemaUpdateOptions, and the options of a table that is made. A
  * query without destinationTable gets no name. deflt: the write disposition when none is given. */
 int run_into(struct run *r, enum tables_disposition deflt, struct tables_into *out,
              struct error *e) FALLIBLE;

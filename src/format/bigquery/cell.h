@@ -43,7 +43,7 @@ struct bq_parameter {
     struct bq_cell value;
 };
 
-/* How a reply has TIMESTAMP values: as clients ask for them. */
+/* The form of TIMESTAMP values in a reply, as clients ask for it. */
 enum bq_times {
     BQ_TIMES_SECONDS, /* "1.7E9": seconds as a decimal with an exponent */
     BQ_TIMES_MICROS,  /* "1700000000000000" */

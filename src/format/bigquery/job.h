@@ -5,7 +5,7 @@
  *
  * Shape:   configuration and statistics stay JSON text; the members that decide something are in the struct.
  * Units:   milliseconds from 1970.
- * Errors:  DATA_LOSS: the text is no job that bq_job_write made.
+ * Errors:  DATA_LOSS: bq_job_write did not make the text.
  * Threads: none.
  * Source:  https://cloud.google.com/bigquery/docs/reference/rest/v2/Job
  */
@@ -30,7 +30,7 @@ struct bq_fault {
     struct str reason, location, message; /* location may be empty */
 };
 
-/* What getQueryResults has to know of a query that is done. */
+/* The facts of a query that is done, for getQueryResults. */
 struct bq_result {
     struct str statement;            /* SELECT */
     struct bq_table_ref destination; /* empty: none */
@@ -58,7 +58,7 @@ struct bq_job {
     bool failed;
     int error_http; /* of getQueryResults on a failed job */
     struct bq_result result;
-    /* What running it again needs. */
+    /* To run it again: */
     int64_t blob; /* an uploaded file; 0: none */
     bool scoped;  /* it may use its own project only */
 };
@@ -74,7 +74,7 @@ enum bq_job_view {
 /* base_url: of selfLink; unused when stored. */
 void bq_job_write(struct json_writer *w, const char *key, const struct bq_job *j,
                   enum bq_job_view view, struct str base_url);
-/* Of BQ_JOB_STORED; texts live in the arena. */
+/* Reads BQ_JOB_STORED; texts live in the arena. */
 int bq_job_read(struct str json, struct arena *a, struct bq_job *out, struct error *e) FALLIBLE;
 
 /* A job's configuration as a client sent it: its kind, the object of its kind, labels, and whether it is only to be

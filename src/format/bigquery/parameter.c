@@ -53,7 +53,7 @@ static int type_read(struct arena *a, yyjson_val *type, uint32_t depth, struct b
                                   : 0;
 }
 
-/* Of a JSON parameter: the text is the JSON; of others a scalar's text. */
+/* A JSON parameter's text is the JSON, the text of others is a scalar's. */
 static int scalar_text(struct arena *a, const struct bq_field *f, yyjson_val *value,
                        struct bq_cell *out, struct error *e)
 {
