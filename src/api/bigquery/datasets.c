@@ -130,6 +130,16 @@ void bigquery_dataset_get(struct call *c)
         reply_dataset(c, &name);
 }
 
+/* A replaced dataset keeps its location, which the body may leave out. */
+static struct str keep_location(struct call *c, struct str options, struct str location)
+{
+    if (location.len == 0 || bigquery_option(options, "location").len)
+        return options;
+    return str_of(options.len ? arena_textf(c->arena, "{\"location\":%.*s,%.*s", STR_ARG(location),
+                                            STR_ARG(str_sub(options, 1, options.len)))
+                              : arena_textf(c->arena, "{\"location\":%.*s}", STR_ARG(location)));
+}
+
 static void change(struct call *c, bool merge)
 {
     struct tables *t = c->api->tables;
@@ -149,11 +159,7 @@ static void change(struct call *c, bool merge)
     if (!merge)
         d.default_expiration_ms = 0;
     d.options = bigquery_options(c, body, known, merge ? d.options : (struct str){ 0 });
-    if (!merge && location.len && bigquery_option(d.options, "location").len == 0)
-        d.options = str_of(d.options.len
-                               ? arena_textf(c->arena, "{\"location\":%.*s,%.*s", STR_ARG(location),
-                                             STR_ARG(str_sub(d.options, 1, d.options.len)))
-                               : arena_textf(c->arena, "{\"location\":%.*s}", STR_ARG(location)));
+    d.options = keep_location(c, d.options, location);
     if (read_expiration(body, &d.default_expiration_ms, &e) < 0 ||
         t->ops->dataset_change(t, &d, &e) < 0)
         call_fail(c, &e);

@@ -651,9 +651,9 @@ static int record_begin(struct queries *q, const struct query_new *n, const stru
     return record_put(q, j, e);
 }
 
-/* The job's place in the list; NULL with *id set: there is one already with this request's id. */
-static int place_take(struct queries *q, const struct query_new *n, const struct bq_job *j,
-                      struct arena *a, struct str *id, struct entry **out, struct error *e)
+/* The job's place in the list; NULL with j->id set: there is one already with this request's id. */
+static int place_take(struct queries *q, const struct query_new *n, struct bq_job *j,
+                      struct arena *a, struct entry **out, struct error *e)
 {
     int rc = 0;
 
@@ -661,7 +661,7 @@ static int place_take(struct queries *q, const struct query_new *n, const struct
     lock(&q->lock);
     const struct entry *same = request_find(q, n->project, n->request_id);
     if (same)
-        *id = (struct str){ arena_copy(a, same->id.p, same->id.len), same->id.len };
+        j->id = (struct str){ arena_copy(a, same->id.p, same->id.len), same->id.len };
     else if (entry_find(q, j->project, j->id))
         rc = duplicate(j, e);
     else if (q->stopping)
@@ -686,11 +686,11 @@ int queries_insert(struct queries *q, const struct query_new *n, struct arena *a
     if (job_make(q, n, a, &j, e) < 0)
         return -1;
     take_up(q, n->project);
-    if (place_take(q, n, &j, a, id, &place, e) < 0)
+    if (place_take(q, n, &j, a, &place, e) < 0)
         return -1;
+    *id = j.id;
     if (!place)
         return 0;
-    *id = j.id;
     int rc = record_begin(q, n, &j, a, e);
     lock(&q->lock);
     if (rc == 0) {
@@ -777,7 +777,7 @@ int queries_cancel(struct queries *q, struct str project, struct str id, struct 
 int queries_delete(struct queries *q, struct str project, struct str id, struct error *e)
 {
     struct arena a = { 0 };
-    struct bq_job j;
+    struct bq_job j = { 0 };
     int rc = queries_get(q, project, id, &a, &j, e);
 
     if (rc == 0 && j.state != BQ_DONE)

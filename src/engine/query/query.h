@@ -21,9 +21,9 @@
 #include "store/tables/tables.h"
 
 #define QUERY_THREADS 8
-#define QUERY_PROJECT_MAX 6          /* of one project at once */
-#define QUERY_QUEUE_MAX 10000        /* unfinished jobs */
-#define QUERY_TEXT_MAX (1024 * 1024) /* bytes of a query */
+#define QUERY_PROJECT_MAX 6                  /* of one project at once */
+#define QUERY_QUEUE_MAX 10000                /* unfinished jobs */
+#define QUERY_TEXT_MAX ((size_t)1024 * 1024) /* bytes of a query */
 
 struct queries;
 struct queries *queries_new(struct tables *t, struct store *s, struct clock *clock);

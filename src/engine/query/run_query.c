@@ -243,7 +243,9 @@ static int abort_session(struct run *r, const struct tables_query *q, struct err
 {
     struct str rest = q->sql, id;
 
-    id = str_next(&rest, '\'', &id) && str_next(&rest, '\'', &id) ? id : q->session;
+    (void)str_next(&rest, '\'', &id); /* up to the quote */
+    if (!str_next(&rest, '\'', &id))
+        id = q->session;
     if (r->tables->ops->session_end(r->tables, q->project, id, e) < 0)
         return -1;
     take_result(r, &(struct tables_result){ .statement = STR("CALL") });

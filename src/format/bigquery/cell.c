@@ -147,18 +147,17 @@ static int read_float(struct arena *a, const struct bq_field *f, struct str text
 static int read_boolean(struct arena *a, const struct bq_field *f, struct str text,
                         struct bq_cell *out, struct error *e)
 {
-    static const char *const words[2][5] = { { "false", "f", "no", "n", "0" },
-                                             { "true", "t", "yes", "y", "1" } };
+    static const char *const words[] = {
+        "true", "t", "yes", "y", "1", "false", "f", "no", "n", "0"
+    };
 
     (void)a;
     (void)f;
-    for (int v = 0; v < 2; v++) {
-        for (int i = 0; i < 5; i++) {
-            if (is_word(str_trim(text), words[v][i])) {
-                *out = (struct bq_cell){ .text = v ? STR("true") : STR("false") };
-                return 0;
-            }
-        }
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        if (!is_word(str_trim(text), words[i]))
+            continue;
+        *out = (struct bq_cell){ .text = i < ARRAY_LEN(words) / 2 ? STR("true") : STR("false") };
+        return 0;
     }
     return error_set(e, ERROR_INVALID_ARGUMENT, "Cannot convert value to boolean (bad value): %.*s",
                      STR_ARG(quoted(text)));
@@ -335,7 +334,7 @@ static int read_numeric(struct arena *a, const struct bq_field *f, struct str te
     bool big = f->type == BQ_BIGNUMERIC;
     int fraction = f->precision ? (int)f->scale : big ? 38 : 9;
     int whole = f->precision ? (int)(f->precision - f->scale) : big ? 38 : 29;
-    struct buf b = BUF_INIT(2 * NUMBER_BYTES_MAX);
+    struct buf b = BUF_INIT((size_t)2 * NUMBER_BYTES_MAX);
     struct decimal d;
 
     if (!decimal_read(str_trim(text), &d))
@@ -365,25 +364,32 @@ static int read_json(struct arena *a, const struct bq_field *f, struct str text,
     return 0;
 }
 
+/* An end of a range: UNBOUNDED, or a value of the range's type. */
+static int read_end(struct arena *a, const struct bq_field *f, struct str text, struct str *out,
+                    struct error *e)
+{
+    const struct bq_field end = { .name = f->name, .type = f->range_type };
+    struct bq_cell cell = { .text = STR("UNBOUNDED") };
+
+    if (!is_word(text, "UNBOUNDED") && !is_word(text, "NULL") &&
+        bq_cell_from_text(a, &end, text, &cell, e) < 0)
+        return -1;
+    *out = cell.text;
+    return 0;
+}
+
 static int read_range(struct arena *a, const struct bq_field *f, struct str text,
                       struct bq_cell *out, struct error *e)
 {
-    struct str s = str_trim(text), piece[2];
-    const struct bq_field end = { .name = f->name, .type = f->range_type };
-    struct bq_cell cell[2] = { { .null = true }, { .null = true } };
+    struct str s = str_trim(text), from, to;
     size_t comma = str_find(s, STR(","));
 
     if (!str_starts(s, STR("[")) || !str_ends(s, STR(")")) || comma == SIZE_MAX)
         return bad_time(f, text, e);
-    piece[0] = str_trim(str_sub(s, 1, comma - 1));
-    piece[1] = str_trim(str_sub(s, comma + 1, s.len - comma - 2));
-    for (int i = 0; i < 2; i++)
-        if (!is_word(piece[i], "UNBOUNDED") && !is_word(piece[i], "NULL") &&
-            bq_cell_from_text(a, &end, piece[i], &cell[i], e) < 0)
-            return -1;
-    *out = cell_of(a, arena_textf(a, "[%.*s, %.*s)",
-                                  STR_ARG(cell[0].null ? STR("UNBOUNDED") : cell[0].text),
-                                  STR_ARG(cell[1].null ? STR("UNBOUNDED") : cell[1].text)));
+    if (read_end(a, f, str_trim(str_sub(s, 1, comma - 1)), &from, e) < 0 ||
+        read_end(a, f, str_trim(str_sub(s, comma + 1, s.len - comma - 2)), &to, e) < 0)
+        return -1;
+    *out = cell_of(a, arena_textf(a, "[%.*s, %.*s)", STR_ARG(from), STR_ARG(to)));
     return 0;
 }
 
@@ -416,20 +422,35 @@ struct json_reading {
     bool unknown; /* members that the schema lacks are an error */
 };
 
+static int read_json_value(const struct json_reading *r, const struct bq_field *f, yyjson_val *v,
+                           struct bq_cell *out)
+{
+    struct str text = json_str(v);
+    bool nested = text.len && (text.p[0] == '{' || text.p[0] == '[');
+    struct error why = { 0 };
+
+    if (!nested || read_json(r->arena, f, text, out, &why) < 0)
+        *out = (struct bq_cell){ .text = json_text(r->arena, v) };
+    return 0;
+}
+
+/* A number as text; 3.0 is an INTEGER, too. */
+static struct str scalar_text(struct arena *a, const struct bq_field *f, yyjson_val *v)
+{
+    double d = yyjson_is_real(v) ? yyjson_get_real(v) : 0.5;
+
+    if (yyjson_is_str(v))
+        return json_str(v);
+    if (f->type == BQ_INTEGER && fabs(d) < 9.2e18 && d == floor(d))
+        return str_of(arena_textf(a, "%" PRId64, (int64_t)d));
+    return json_text(a, v);
+}
+
 static int read_scalar(const struct json_reading *r, const struct bq_field *f, yyjson_val *v,
                        struct bq_cell *out, struct error *e)
 {
-    struct arena *a = r->arena;
-    struct str text = json_str(v);
-
-    if (f->type == BQ_JSON) {
-        bool nested = text.len && (text.p[0] == '{' || text.p[0] == '[');
-        struct error why = { 0 };
-        if (nested && read_json(a, f, text, out, &why) == 0)
-            return 0;
-        *out = (struct bq_cell){ .text = json_text(a, v) };
-        return 0;
-    }
+    if (f->type == BQ_JSON)
+        return read_json_value(r, f, v, out);
     if (yyjson_is_obj(v) && f->type == BQ_RANGE)
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "Field %.*s: write a RANGE as \"[start, end)\".", STR_ARG(f->name));
@@ -439,14 +460,7 @@ static int read_scalar(const struct json_reading *r, const struct bq_field *f, y
     if (yyjson_is_arr(v))
         return error_set(e, ERROR_INVALID_ARGUMENT, "Array specified for non-repeated field: %.*s.",
                          STR_ARG(f->name));
-    if (f->type == BQ_INTEGER && yyjson_is_real(v)) {
-        double d = yyjson_get_real(v);
-        if (fabs(d) < 9.2e18 && d == floor(d))
-            text = str_of(arena_textf(a, "%" PRId64, (int64_t)d));
-    }
-    if (!yyjson_is_str(v) && text.len == 0)
-        text = json_text(a, v);
-    return bq_cell_from_text(a, f, text, out, e);
+    return bq_cell_from_text(r->arena, f, scalar_text(r->arena, f, v), out, e);
 }
 
 static int value_write(const struct json_reading *r, const struct bq_field *f, yyjson_val *v,

@@ -77,32 +77,35 @@ struct reading {
     uint32_t columns; /* so far, with those of records */
 };
 
-static int name_check(struct str name, struct error *e)
+static int reserved_check(struct str name, struct error *e)
 {
     static const char *const reserved[] = { "_TABLE_",        "_FILE_",   "_PARTITION",
                                             "_ROW_TIMESTAMP", "__ROOT__", "_COLIDENTIFIER" };
 
-    if (name.len == 0)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "A field of the schema has no name.");
-    if (name.len > BQ_NAME_BYTES_MAX || str_utf8_valid(name) != name.len)
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "Invalid field name \"%.*s\". Fields must contain at most %d bytes of "
-                         "letters, numbers and underscores.",
-                         STR_ARG(str_cut(name, 64)), BQ_NAME_BYTES_MAX);
-    for (size_t i = 0; i < name.len; i++)
-        if ((unsigned char)name.p[i] < ' ' || strchr("!\"$()*,./;?@[\\]^`{}~", name.p[i]))
-            return error_set(e, ERROR_INVALID_ARGUMENT,
-                             "Invalid field name \"%.*s\". Fields must contain the allowed "
-                             "characters, and be at most %d characters long.",
-                             STR_ARG(str_cut(name, 64)), BQ_NAME_BYTES_MAX);
     for (size_t i = 0; i < ARRAY_LEN(reserved); i++)
         if (name.len >= strlen(reserved[i]) &&
             strncasecmp(name.p, reserved[i], strlen(reserved[i])) == 0)
             return error_set(e, ERROR_INVALID_ARGUMENT,
                              "Invalid field name \"%.*s\". Field names are not allowed to start "
                              "with the (case-insensitive) prefix %s",
-                             STR_ARG(name), reserved[i]);
+                             STR_ARG(str_cut(name, 64)), reserved[i]);
     return 0;
+}
+
+static int name_check(struct str name, struct error *e)
+{
+    bool ok = name.len <= BQ_NAME_BYTES_MAX && str_utf8_valid(name) == name.len;
+
+    if (name.len == 0)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "A field of the schema has no name.");
+    for (size_t i = 0; ok && i < name.len; i++)
+        ok = (unsigned char)name.p[i] >= ' ' && !strchr("!\"$()*,./;?@[\\]^`{}~", name.p[i]);
+    if (ok)
+        return reserved_check(name, e);
+    return error_set(e, ERROR_INVALID_ARGUMENT,
+                     "Invalid field name \"%.*s\". Fields must contain the allowed characters, and "
+                     "be at most %d characters long.",
+                     STR_ARG(str_cut(name, 64)), BQ_NAME_BYTES_MAX);
 }
 
 /* "precision": "10" or 10. */
@@ -405,34 +408,48 @@ static enum bq_mode mode_of(const struct bq_field *f)
     return f->mode == BQ_UNSET ? BQ_NULLABLE : f->mode;
 }
 
-/* A pair of lists of fields, and the path to them: "a.b.". */
+/* Two lists of fields, and the path to them: "a.b.". */
 struct becoming {
     struct str table;
     const char *path;
     struct arena *arena;
 };
 
+static int mismatch(const struct becoming *b, struct str field, const char *what, struct error *e)
+{
+    return error_set(e, ERROR_INVALID_ARGUMENT,
+                     "Provided Schema does not match Table %.*s. Field %s%.*s %s",
+                     STR_ARG(b->table), b->path, STR_ARG(field), what);
+}
+
 static int field_may_become(const struct becoming *b, const struct bq_field *old,
                             const struct bq_field *next, struct error *e)
 {
+    enum bq_mode from = mode_of(old), to = next ? mode_of(next) : BQ_UNSET;
+
     if (!next)
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "Provided Schema does not match Table %.*s. Field %s%.*s is missing in "
-                         "new schema",
-                         STR_ARG(b->table), b->path, STR_ARG(old->name));
+        return mismatch(b, old->name, "is missing in new schema", e);
     if (next->type != old->type)
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "Provided Schema does not match Table %.*s. Field %s%.*s has changed type "
-                         "from %s to %s",
-                         STR_ARG(b->table), b->path, STR_ARG(old->name), bq_type_name(old->type),
-                         bq_type_name(next->type));
-    if (mode_of(next) != mode_of(old) &&
-        !(mode_of(old) == BQ_REQUIRED && mode_of(next) == BQ_NULLABLE))
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "Provided Schema does not match Table %.*s. Field %s%.*s has changed mode "
-                         "from %s to %s",
-                         STR_ARG(b->table), b->path, STR_ARG(old->name), modes[mode_of(old)],
-                         modes[mode_of(next)]);
+        return mismatch(b, old->name,
+                        arena_textf(b->arena, "has changed type from %s to %s",
+                                    bq_type_name(old->type), bq_type_name(next->type)),
+                        e);
+    if (from == to || (from == BQ_REQUIRED && to == BQ_NULLABLE))
+        return 0;
+    return mismatch(b, old->name,
+                    arena_textf(b->arena, "has changed mode from %s to %s", modes[from], modes[to]),
+                    e);
+}
+
+static int new_fields_check(const struct becoming *b, const struct bq_schema *old,
+                            const struct bq_schema *next, struct error *e)
+{
+    for (uint32_t i = 0; i < next->count; i++)
+        if (next->field[i].mode == BQ_REQUIRED && !bq_schema_find(old, next->field[i].name))
+            return error_set(e, ERROR_INVALID_ARGUMENT,
+                             "Provided Schema does not match Table %.*s. Cannot add required "
+                             "fields to an existing schema. (field: %s%.*s)",
+                             STR_ARG(b->table), b->path, STR_ARG(next->field[i].name));
     return 0;
 }
 
@@ -449,17 +466,12 @@ static int fields_may_become(const struct becoming *b, const struct bq_schema *o
         const struct becoming deeper = {
             b->table, arena_textf(b->arena, "%s%.*s.", b->path, STR_ARG(f->name)), b->arena
         };
-        if (fields_may_become(&deeper, &(struct bq_schema){ f->fields, f->field_count },
-                              &(struct bq_schema){ n->fields, n->field_count }, e) < 0)
+        const struct bq_schema inner = { f->fields, f->field_count };
+        const struct bq_schema inner_next = { n->fields, n->field_count };
+        if (fields_may_become(&deeper, &inner, &inner_next, e) < 0)
             return -1;
     }
-    for (uint32_t i = 0; i < next->count; i++)
-        if (next->field[i].mode == BQ_REQUIRED && !bq_schema_find(old, next->field[i].name))
-            return error_set(e, ERROR_INVALID_ARGUMENT,
-                             "Provided Schema does not match Table %.*s. Cannot add required "
-                             "fields to an existing schema. (field: %s%.*s)",
-                             STR_ARG(b->table), b->path, STR_ARG(next->field[i].name));
-    return 0;
+    return new_fields_check(b, old, next, e);
 }
 
 int bq_schema_may_become(const struct bq_schema *old, const struct bq_schema *next,
