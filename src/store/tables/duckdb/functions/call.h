@@ -68,8 +68,9 @@ struct function_table {
     }
 
 extern const struct function_table functions_arithmetic, functions_math, functions_text,
-    functions_bytes, functions_cast, functions_time, functions_time_text, functions_json,
-    functions_json_change, functions_format, functions_list, functions_net;
+    functions_text_find, functions_bytes, functions_cast, functions_time_add, functions_time_trunc,
+    functions_time_make, functions_interval, functions_time_format, functions_time_parse,
+    functions_json, functions_json_change, functions_format, functions_list, functions_net;
 
 /* Aggregates register themselves. */
 int aggregates_register(const struct duckdb_library *d, duckdb_connection c,

@@ -13,9 +13,11 @@
 #define NAME_BYTES 96
 
 static const struct function_table *const tables[] = {
-    &functions_arithmetic,  &functions_math,   &functions_text,      &functions_bytes,
-    &functions_cast,        &functions_time,   &functions_time_text, &functions_json,
-    &functions_json_change, &functions_format, &functions_list,      &functions_net,
+    &functions_arithmetic, &functions_math,        &functions_text,        &functions_text_find,
+    &functions_bytes,      &functions_cast,        &functions_time_add,    &functions_time_trunc,
+    &functions_time_make,  &functions_interval,    &functions_time_format, &functions_time_parse,
+    &functions_json,       &functions_json_change, &functions_format,      &functions_list,
+    &functions_net,
 };
 
 /* The library of the process, always the same: callbacks need it before they can ask for their overload. */

@@ -35,6 +35,19 @@ size_t unicode_offset(struct str s, size_t n)
     return at;
 }
 
+static size_t byte_count(struct str s)
+{
+    return s.len;
+}
+
+static size_t byte_offset(struct str s, size_t n)
+{
+    return n < s.len ? n : s.len;
+}
+
+const struct units units_characters = { unicode_count, unicode_offset };
+const struct units units_bytes = { byte_count, byte_offset };
+
 bool unicode_add(struct buf *out, uint32_t c)
 {
     if (c > UNICODE_MAX || (c >= 0xD800 && c < 0xE000))

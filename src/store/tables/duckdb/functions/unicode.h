@@ -20,6 +20,13 @@ size_t unicode_count(struct str s);
 size_t unicode_offset(struct str s, size_t n);
 /* False: no code point of text (a surrogate, too large). */
 bool unicode_add(struct buf *out, uint32_t character);
+/* A position is of characters or bytes. */
+struct units {
+    size_t (*count)(struct str s);
+    size_t (*offset)(struct str s, size_t n);
+};
+extern const struct units units_characters, units_bytes;
+
 bool unicode_space(uint32_t character);
 bool unicode_letter(const struct duckdb_library *d, uint32_t character);
 
