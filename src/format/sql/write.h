@@ -31,6 +31,7 @@ struct source {
     struct range_column column[2];
     uint32_t column_count;
     bool element; /* an UNNEST: its alias is column[0] */
+    bool lambda;  /* an argument of a lambda */
 };
 
 struct scope {
@@ -117,6 +118,10 @@ struct source *scope_add(struct sql_writer *w, struct str alias);
 const struct source *scope_find(const struct sql_writer *w, struct str alias);
 /* A name that is no plain column: the range column it means, or NULL. */
 const struct range_column *scope_range(const struct sql_writer *w, struct str name);
+/* The source around this query that has a column of that name, which no source of this one has; else NULL. */
+const struct source *scope_outer_owner(const struct sql_writer *w, struct str name);
+/* Is it known that no column and no alias has that name? */
+bool scope_lacks(const struct sql_writer *w, struct str name);
 /* Is a script's variable hidden by a column of that name? */
 bool scope_has_column(struct sql_writer *w, struct str name);
 const struct sql_variable *find_variable(const struct sql_writer *w, struct str name);

@@ -102,12 +102,15 @@ static int write_name_expr(struct sql_writer *w, const struct expr *x)
         write_bound(w, 'v', x->text, &variable->type);
         return 0;
     }
-    if (!w->scope)
-        return write_fail(w, x->at, "Unrecognized name: %.*s", STR_ARG(x->text));
     const struct source *source = scope_find(w, x->text);
+    if (!source && scope_lacks(w, x->text))
+        return write_fail(w, x->at, "Unrecognized name: %.*s", STR_ARG(x->text));
+    const struct source *owner = source ? NULL : scope_outer_owner(w, x->text);
     if (source)
         buf_add_str(&w->out, source->printed); /* the row as a STRUCT */
-    else
+    else if (owner) /* DuckDB would take an alias of the inner list first */
+        buf_addf(&w->out, "%.*s.", STR_ARG(owner->printed));
+    if (!source)
         write_name(w, x->text);
     return 0;
 }
@@ -475,9 +478,7 @@ static int write_subquery(struct sql_writer *w, const struct expr *x)
 
 static int write_lambda(struct sql_writer *w, const struct expr *x)
 {
-    struct scope *s = scope_open(w);
-
-    (void)s;
+    scope_open(w);
     buf_add_c(&w->out, "lambda ");
     for (uint32_t i = 0; i < x->count; i++) {
         struct source *source = scope_add(w, (struct str){ 0 });
@@ -486,7 +487,7 @@ static int write_lambda(struct sql_writer *w, const struct expr *x)
         struct str printed = write_take(w, mark);
         source->column[0] = (struct range_column){ .name = x->name[i], .printed = printed };
         source->column_count = 1;
-        source->element = true;
+        source->lambda = true;
         buf_addf(&w->out, "%s%.*s", i ? ", " : "", STR_ARG(printed));
     }
     int rc = write_between(w, " : ", x->item[0], "", NULL, "");

@@ -183,29 +183,29 @@ static const struct with *find_with(const struct sql_writer *w, struct str name)
 
 /* ---- UNNEST ---- */
 
-/* The columns of an UNNEST whose elements are structs: the element itself, which a star leaves out, and its fields. */
-static void write_fields(struct sql_writer *w, struct source *s, const struct bq_field *element,
-                         struct str name, struct str offset)
+/* The fields of an UNNEST's elements that become columns beside the element itself. */
+static bool is_column(const struct bq_field *field, struct str name, struct str offset)
 {
-    buf_add_c(&w->out, "(SELECT ");
+    return field->name.len && !same_name(field->name, name) && !same_name(field->name, offset);
+}
+
+/* "_t1" ("x", "sku", "n", "offset"): names are given here, since DuckDB would take an alias within the SELECT for the
+ * array of that name. */
+static void write_unnest_alias(struct sql_writer *w, struct source *s, struct str name,
+                               const struct bq_field *element, struct str offset)
+{
+    buf_addf(&w->out, " AS %.*s (", STR_ARG(s->printed));
     write_name(w, name);
-    for (uint32_t i = 0; i < element->field_count; i++) {
-        struct str field = element->fields[i].name;
-        if (same_name(field, name) || same_name(field, offset) || !field.len)
-            continue;
-        buf_add_c(&w->out, ", (");
-        write_name(w, name);
-        buf_add_c(&w->out, ").");
-        write_name(w, field);
-        buf_add_c(&w->out, " AS ");
-        write_name(w, field);
-    }
+    for (uint32_t i = 0; i < element->field_count; i++)
+        if (is_column(&element->fields[i], name, offset)) {
+            buf_add_c(&w->out, ", ");
+            write_name(w, element->fields[i].name);
+        }
     if (offset.len) {
         buf_add_c(&w->out, ", ");
         write_name(w, offset);
     }
-    buf_add_c(&w->out, " FROM ");
-    hide(w, s, name);
+    buf_add_c(&w->out, ")");
 }
 
 static void set_range(struct sql_writer *w, struct source *s, struct str name, struct str column,
@@ -235,24 +235,28 @@ static int write_unnest(struct sql_writer *w, const struct from *f, struct str a
     element.mode = BQ_UNSET;
     record = type && type->type == BQ_RECORD;
     struct source *s = scope_add(w, f->alias);
+    struct str offset = f->with_offset ? f->offset : (struct str){ 0 };
     s->element = true;
     s->printed = quoted(w, new_alias(w));
-    if (record)
-        write_fields(w, s, &element, name, f->with_offset ? f->offset : (struct str){ 0 });
-    buf_add_c(&w->out, "(SELECT unnest(");
-    if (f->with_offset)
-        buf_add_c(&w->out, "\"l\"");
+    buf_add_c(&w->out, record ? "(SELECT \"_x\"" : "");
+    for (uint32_t i = 0; record && i < element.field_count; i++)
+        if (is_column(&element.fields[i], name, offset)) {
+            buf_add_c(&w->out, ", (\"_x\").");
+            write_name(w, element.fields[i].name);
+        }
+    buf_add_c(&w->out, record && offset.len ? ", \"_o\"" : "");
+    buf_add_c(&w->out, record ? " FROM (SELECT unnest(" : "(SELECT unnest(");
+    buf_add_str(&w->out, offset.len ? STR("\"_l\"") : array);
+    buf_add_c(&w->out, ") AS \"_x\"");
+    if (offset.len)
+        buf_addf(&w->out, ", unnest(range(len(\"_l\"))) AS \"_o\" FROM (SELECT %.*s AS \"_l\")",
+                 STR_ARG(array));
+    buf_add_c(&w->out, record ? "))" : ")");
+    if (!record)
+        element.field_count = 0;
     else
-        buf_add_str(&w->out, array);
-    buf_add_c(&w->out, ") AS ");
-    write_name(w, name);
-    if (f->with_offset) {
-        buf_add_c(&w->out, ", unnest(range(len(\"l\"))) AS ");
-        write_name(w, f->offset);
-        buf_addf(&w->out, " FROM (SELECT %.*s AS \"l\")", STR_ARG(array));
-    }
-    buf_add_c(&w->out, record ? ")) AS " : ") AS ");
-    buf_add_str(&w->out, s->printed);
+        hide(w, s, name);
+    write_unnest_alias(w, s, name, &element, offset);
     set_range(w, s, f->alias, name, type ? &element : NULL);
     if (f->with_offset)
         set_range(w, s, f->offset, f->offset, &integer);

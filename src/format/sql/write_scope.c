@@ -132,6 +132,41 @@ static const struct bq_field *known_column(const struct sql_writer *w, struct st
     return NULL;
 }
 
+/* Are all columns of a source known, and is this none of them? */
+static bool source_lacks(const struct source *f, struct str name)
+{
+    const struct bq_field *element = f->element ? &f->column[0].type : NULL;
+
+    if (f->schema)
+        return !bq_schema_find(f->schema, name);
+    if (!element || !f->column[0].typed)
+        return f->lambda;
+    struct bq_schema fields = { element->fields, element->field_count };
+    return element->type != BQ_RECORD || !bq_schema_find(&fields, name);
+}
+
+const struct source *scope_outer_owner(const struct sql_writer *w, struct str name)
+{
+    for (const struct scope *s = w->scope; s; s = s->outer)
+        for (const struct source *f = s->first; f; f = f->next)
+            if (!source_lacks(f, name))
+                return s != w->scope && f->schema ? f : NULL;
+    return NULL;
+}
+
+bool scope_lacks(const struct sql_writer *w, struct str name)
+{
+    for (const struct scope *s = w->scope; s; s = s->outer) {
+        for (const struct source *f = s->first; f; f = f->next)
+            if (!source_lacks(f, name))
+                return false;
+        for (uint32_t i = 0; s->select && i < s->select->count; i++)
+            if (same_name(s->select->item[i].alias, name))
+                return false;
+    }
+    return true;
+}
+
 bool scope_has_column(struct sql_writer *w, struct str name)
 {
     struct bq_field ignored;
