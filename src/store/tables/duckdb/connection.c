@@ -2,7 +2,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "store/tables/duckdb/engine.h"
 
@@ -74,54 +73,6 @@ void sql_add_name(struct connection *c, struct str name)
 void sql_add_text(struct connection *c, struct str text)
 {
     sql_text(&c->sql, text);
-}
-
-/* ---- Errors ---- */
-
-/* The engine begins with the kind of error, which is a word of its own, and draws the statement behind it. */
-static struct str said_of(const char *said)
-{
-    struct str text = str_of(said);
-    size_t colon = str_find(text, STR("Error: "));
-    size_t line = str_find(text, STR("\n"));
-
-    if (line != SIZE_MAX)
-        text.len = line;
-    if (colon < text.len && colon < 40)
-        text = str_sub(text, colon + sizeof "Error: " - 1, text.len);
-    return str_trim(text);
-}
-
-static bool has(const char *said, const char *part)
-{
-    return said && strstr(said, part);
-}
-
-int connection_error(struct error *e, duckdb_error_type type, const char *said)
-{
-    struct str text = said_of(said);
-    int len = (int)str_cut(text, 400).len;
-
-    if (type == DUCKDB_ERROR_INTERRUPT)
-        return error_set(e, ERROR_CANCELLED, "The query was stopped.");
-    if (type == DUCKDB_ERROR_OUT_OF_MEMORY || has(said, "max_temp_directory_size"))
-        return error_set(
-            e, ERROR_RESOURCE_EXHAUSTED,
-            "Resources exceeded during query execution: the query needs more memory or "
-            "temporary disk than table-memory and table-temp allow (%.*s)",
-            len, text.p);
-    if (has(said, "No space left") || has(said, "could not write all bytes") ||
-        has(said, "Disk quota") || has(said, "File too large"))
-        return error_set(e, ERROR_RESOURCE_EXHAUSTED, "The disk is full: %.*s", len, text.p);
-    if (type == DUCKDB_ERROR_TRANSACTION)
-        return error_set(e, ERROR_ABORTED, "Another transaction changed the same table: %.*s", len,
-                         text.p);
-    if (has(said, "Conflicting lock"))
-        return error_set(e, ERROR_FAILED_PRECONDITION,
-                         "Another process has the file of tables open: %.*s", len, text.p);
-    if (type == DUCKDB_ERROR_IO || type == DUCKDB_ERROR_INTERNAL || type == DUCKDB_ERROR_FATAL)
-        return error_set(e, ERROR_INTERNAL, "The table engine failed: %.*s", len, text.p);
-    return error_set(e, ERROR_INVALID_ARGUMENT, "%.*s", len, text.p);
 }
 
 /* ---- Statements ---- */

@@ -256,12 +256,8 @@ static int create_as(struct ddl_work *work, struct error *e)
 static int columns_of_query(struct ddl_work *work, struct error *e)
 {
     struct query_run *r = work->run;
-    duckdb_prepared_statement s = NULL;
-    int rc = statement_prepare(r, work->w->sql, false, &s, e);
+    int rc = statement_describe(r, work->w->sql, r->arena, &work->schema, e);
 
-    if (rc == 0)
-        rc = statement_schema(r, s, r->arena, &work->schema, e);
-    r->connection.duckdb->destroy_prepare(&s);
     if (rc < 0 || !work->ddl->columns.count)
         return rc;
     if (work->ddl->columns.count != work->schema.count)
@@ -368,15 +364,11 @@ static int create_view_run(struct project *p, void *arg, struct error *e)
 static int create_view(struct ddl_work *work, struct error *e)
 {
     struct query_run *r = work->run;
-    duckdb_prepared_statement s = NULL;
     int rc = merge_options(r->arena, (struct str){ NULL, 0 }, work->ddl->options, "expirationTime",
                            &work->options, &work->expires_ms, e);
 
     if (rc == 0)
-        rc = statement_prepare(r, work->w->sql, false, &s, e);
-    if (rc == 0)
-        rc = statement_schema(r, s, r->arena, &work->schema, e);
-    r->connection.duckdb->destroy_prepare(&s);
+        rc = statement_describe(r, work->w->sql, r->arena, &work->schema, e);
     if (rc == 0 && work->ddl->column_names && work->ddl->column_name_count != work->schema.count)
         rc =
             error_set(e, ERROR_INVALID_ARGUMENT,

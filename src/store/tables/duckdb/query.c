@@ -629,7 +629,6 @@ int query_translate(struct project *p, const struct tables_name *default_dataset
     const struct tables_query q = { .project = str_of(p->name),
                                     .default_dataset = *default_dataset };
     struct sql_written w = { .kind = SQL_SELECT };
-    duckdb_prepared_statement s = NULL;
     struct query_run r;
     struct sql_script *script = sql_parse_query(a, sql, e);
 
@@ -637,10 +636,7 @@ int query_translate(struct project *p, const struct tables_name *default_dataset
         return -1;
     int rc = sql_write(script, &script->step[0], &r.env, a, &w, e);
     if (rc == 0)
-        rc = statement_prepare(&r, w.sql, false, &s, e);
-    if (rc == 0)
-        rc = statement_schema(&r, s, a, schema, e);
-    p->duckdb->destroy_prepare(&s);
+        rc = statement_describe(&r, w.sql, a, schema, e);
     query_end(&r);
     *out = w.sql;
     return rc;

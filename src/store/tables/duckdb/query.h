@@ -54,8 +54,9 @@ int resolve_information(struct query_run *r, const struct sql_name *name, struct
 /* A statement of the engine, with its parameters bound. The caller destroys it. */
 int statement_prepare(struct query_run *r, struct str sql, bool bind,
                       duckdb_prepared_statement *out, struct error *e) FALLIBLE;
-int statement_schema(struct query_run *r, duckdb_prepared_statement s, struct arena *a,
-                     struct bq_schema *out, struct error *e) FALLIBLE;
+/* The columns that a SELECT gives, whatever its parameters are. */
+int statement_describe(struct query_run *r, struct str sql, struct arena *a, struct bq_schema *out,
+                       struct error *e) FALLIBLE;
 /* The rows of a SELECT, kept: of a step that is no statement. */
 int statement_values(struct query_run *r, struct str sql, uint32_t rows_max,
                      struct bq_schema *schema, struct grid *out, struct error *e) FALLIBLE;

@@ -186,14 +186,7 @@ static int wildcard(void *arg, const struct sql_name *name, struct arena *a,
 static int describe(void *arg, struct str sql, struct arena *a, struct bq_schema *out,
                     struct error *e)
 {
-    struct query_run *r = arg;
-    duckdb_prepared_statement s = NULL;
-    int rc = statement_prepare(r, sql, false, &s, e);
-
-    if (rc == 0)
-        rc = statement_schema(r, s, a, out, e);
-    r->connection.duckdb->destroy_prepare(&s);
-    return rc;
+    return statement_describe(arg, sql, a, out, e);
 }
 
 static int information(void *arg, const struct sql_name *name, struct str view, struct arena *a,

@@ -1,5 +1,6 @@
 /* statement.c -- query.h: one SELECT or one change of rows. */
 #include <assert.h>
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -97,7 +98,7 @@ int statement_prepare(struct query_run *r, struct str sql, bool bind,
     return 0;
 }
 
-int statement_schema(struct query_run *r, duckdb_prepared_statement s, struct arena *a,
+static int schema_of(struct query_run *r, duckdb_prepared_statement s, struct arena *a,
                      struct bq_schema *out, struct error *e)
 {
     const struct duckdb_library *d = r->connection.duckdb;
@@ -114,6 +115,49 @@ int statement_schema(struct query_run *r, duckdb_prepared_statement s, struct ar
     }
     *out = shapes_schema(a, shape, count);
     return 0;
+}
+
+/* The statement with NULL in the place of each parameter, which stands in a CAST to its type: the engine does not
+ * find the type of every expression of parameters without values. */
+static struct str without_parameters(struct arena *a, struct str sql)
+{
+    char *out = arena_alloc_raw(a, 3 * sql.len + 1);
+    size_t len = 0;
+    char quote = '\0';
+
+    for (size_t i = 0; i < sql.len; i++) {
+        char c = sql.p[i];
+        if (quote ? c == quote : c == '\'' || c == '"')
+            quote = quote ? '\0' : c;
+        if (quote || c != '$') {
+            out[len++] = c;
+            continue;
+        }
+        while (i + 1 < sql.len &&
+               (str_starts(str_sub(sql, i + 1, 1), STR("_")) ||
+                isalnum((unsigned char)sql.p[i + 1]) || (unsigned char)sql.p[i + 1] > 0x7f))
+            i++;
+        memcpy(out + len, "NULL", 4);
+        len += 4;
+    }
+    return (struct str){ out, len };
+}
+
+int statement_describe(struct query_run *r, struct str sql, struct arena *a, struct bq_schema *out,
+                       struct error *e)
+{
+    const struct duckdb_library *d = r->connection.duckdb;
+    duckdb_prepared_statement s = NULL;
+    int rc = statement_prepare(r, sql, false, &s, e);
+
+    if (rc == 0 && d->nparams(s) > 0) {
+        d->destroy_prepare(&s);
+        rc = statement_prepare(r, without_parameters(a, sql), false, &s, e);
+    }
+    if (rc == 0)
+        rc = schema_of(r, s, a, out, e);
+    d->destroy_prepare(&s);
+    return rc;
 }
 
 /* Runs a prepared statement. The caller destroys out when it returns 0. */
@@ -153,10 +197,10 @@ int statement_values(struct query_run *r, struct str sql, uint32_t rows_max,
     const struct duckdb_library *d = r->connection.duckdb;
     duckdb_prepared_statement s = NULL;
     duckdb_result result = { 0 };
-    int rc = statement_prepare(r, sql, true, &s, e);
+    int rc = statement_describe(r, sql, r->arena, schema, e);
 
     if (rc == 0)
-        rc = statement_schema(r, s, r->arena, schema, e);
+        rc = statement_prepare(r, sql, true, &s, e);
     if (rc == 0 && (rc = execute(r, s, &result, e)) == 0) {
         rc = grid_of_result(&r->connection, &result, rows_max, r->arena, out, e);
         d->destroy_result(&result);
@@ -296,8 +340,10 @@ static int select_into(struct query_run *r, struct str sql, struct str key,
 }
 
 /* Names that differ by case only are one column to BigQuery and to the engine. */
-static int check_names(const struct bq_schema *schema, struct error *e)
+static int check_names(struct query_run *r, const struct bq_schema *schema, struct error *e)
 {
+    struct bq_schema read;
+
     for (uint32_t i = 0; i < schema->count; i++) {
         const struct bq_field *first = bq_schema_find(schema, schema->field[i].name);
         if (first != &schema->field[i])
@@ -306,20 +352,16 @@ static int check_names(const struct bq_schema *schema, struct error *e)
                              "duplicate(s): %.*s",
                              STR_ARG(str_cut(first->name, 200)));
     }
-    return 0;
+    return bq_schema_parse(schema_text(r->arena, schema), r->arena, &read, e);
 }
 
 int statement_select(struct query_run *r, const struct sql_written *w, struct str key,
                      struct tables_result *out, struct error *e)
 {
-    duckdb_prepared_statement s = NULL;
-    int rc = statement_prepare(r, w->sql, false, &s, e);
+    int rc = statement_describe(r, w->sql, r->arena, &out->schema, e);
 
     if (rc == 0)
-        rc = statement_schema(r, s, r->arena, &out->schema, e);
-    r->connection.duckdb->destroy_prepare(&s);
-    if (rc == 0)
-        rc = check_names(&out->schema, e);
+        rc = check_names(r, &out->schema, e);
     out->has_rows = true;
     if (rc < 0 || r->q->dry_run)
         return rc;

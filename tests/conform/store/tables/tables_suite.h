@@ -888,8 +888,9 @@ static void test_a_wildcard_stands_for_all_tables_of_a_prefix(void **state)
     suite_query(s, "CREATE TABLE d.ev_2023 AS SELECT 1 AS a");
     suite_query(s, "CREATE TABLE d.ev_2024 AS SELECT 2 AS a");
     suite_query(s, "CREATE TABLE d.other AS SELECT 3 AS a");
-    assert_string_equal(suite_result(s, "SELECT a, _TABLE_SUFFIX FROM `d.ev_*` ORDER BY a"),
-                        "1|2023\n2|2024");
+    assert_string_equal(
+        suite_result(s, "SELECT a, _TABLE_SUFFIX AS suffix FROM `d.ev_*` ORDER BY a"),
+        "1|2023\n2|2024");
     assert_string_equal(suite_result(s, "SELECT a FROM `d.ev_*` WHERE _TABLE_SUFFIX > '2023'"),
                         "2");
     assert_int_equal(suite_refused(s, "SELECT * FROM `d.none_*`"), ERROR_NOT_FOUND);
