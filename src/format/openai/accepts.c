@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "format/gs.h"
+#include "format/schema/schema.h"
 
 #define REMOVE_OR_GEMINI "Remove it, or use a model of the Gemini API."
 #define PLACE_BYTES 96 /* of a path up to a part or a function */
@@ -134,6 +135,21 @@ static bool schema_accepts(yyjson_val *schema, bool google, const char *path, st
     return openai_refuse(why, message, "Mend the schema.", "%s", path);
 }
 
+/* The parameters of a function: read by the table of keywords, as the schemas of answers are. */
+static bool parameters_accept(yyjson_val *schema, bool google, const char *path,
+                              struct violation *why)
+{
+    struct schema_fault fault = { .message = "The parameters are not a schema.",
+                                  .remedy = "Write {\"type\": \"object\", \"properties\": ...}." };
+    enum schema_dialect dialect = google ? SCHEMA_GOOGLE : SCHEMA_JSON;
+    struct schema *s =
+        yyjson_is_obj(schema) ? schema_read(schema, dialect, SCHEMA_CHECK, &fault) : NULL;
+
+    schema_free(s);
+    return s || openai_refuse(why, fault.message, fault.remedy, "%s%s%.100s", path,
+                              fault.path[0] && fault.path[0] != '[' ? "." : "", fault.path);
+}
+
 static bool enum_accepts(const struct generation *g, const char *path, struct violation *why)
 {
     struct values it = values_of(request_field(g->schema ? g->schema : g->json_schema, "enum"));
@@ -197,7 +213,7 @@ static bool function_accepts(yyjson_val *function, const char *path, struct viol
                              "Remove behavior.", "%s.behavior", path);
     (void)snprintf(below, sizeof below, "%s.%s", path,
                    google ? "parameters" : "parametersJsonSchema");
-    return (!google && !json) || schema_accepts(google ? google : json, google, below, why);
+    return (!google && !json) || parameters_accept(google ? google : json, google, below, why);
 }
 
 /* A tool holds functions and nothing else: the others are run by Google. */

@@ -69,6 +69,21 @@ static void test_what_stands_beside_contents_is_refused_by_its_path(void **state
           "tools[0].functionDeclarations[1].behavior" },
         { "'tools':{'functionDeclarations':{'name':'f','parametersJsonSchema':[]}}",
           "tools[0].functionDeclarations[0].parametersJsonSchema" },
+        { "'tools':{'functionDeclarations':{'name':'f','parametersJsonSchema':{'properties':{'a':{'"
+          "x-guidance':{}}}}}}",
+          "tools[0].functionDeclarations[0].parametersJsonSchema.properties.a[\"x-guidance\"]" },
+        { "'tools':{'functionDeclarations':{'name':'f','parametersJsonSchema':{'type':'object','if'"
+          ":{}}}}",
+          "tools[0].functionDeclarations[0].parametersJsonSchema.if" },
+        { "'tools':{'functionDeclarations':{'name':'f','parametersJsonSchema':{'properties':{'a':{'"
+          "minLength':2,'maxLength':1}}}}}",
+          "tools[0].functionDeclarations[0].parametersJsonSchema.properties.a.minLength" },
+        { "'tools':{'functionDeclarations':{'name':'f','parametersJsonSchema':{'$ref':'https://"
+          "example.com/a.json'}}}",
+          "tools[0].functionDeclarations[0].parametersJsonSchema.$ref" },
+        { "'tools':{'functionDeclarations':{'name':'f','parameters':{'type':'OBJECT','properties':{"
+          "'a':{'type':'STRING','pattern':'('}}}}}",
+          "tools[0].functionDeclarations[0].parameters.properties.a.pattern" },
         { "'tools':{'functionDeclarations':{'name':'f','parameters':{'ref':'x'}}}",
           "tools[0].functionDeclarations[0].parameters" },
         { "'toolConfig':{'retrievalConfig':{'languageCode':'de'}}", "toolConfig.retrievalConfig" },
