@@ -27,6 +27,9 @@ struct clock clock_fake(int64_t wall_us); /* stands still until slept or set */
 struct clock *clock_movable(void);
 void clock_advance(int64_t us); /* of clock_movable; forward only; thread-safe */
 
+/* Processor time of the calling thread: what it computed, however busy the machine is. */
+uint64_t clock_thread_ns(void);
+
 #define NS_PER_MS 1000000ULL
 #define NS_PER_S 1000000000ULL
 /* Bytes of a time stamp with its NUL. */

@@ -9,9 +9,6 @@
 
 #include "format/schema/node.h"
 
-/* Schemas within schemas and values within values, together. */
-#define DEPTH_MAX 400
-
 /* The walk over a value. */
 struct check {
     const struct schema *s;
@@ -379,7 +376,7 @@ static bool keywords_match(struct check *c, uint32_t node, yyjson_val *v)
 
 static bool matches(struct check *c, uint32_t node, yyjson_val *v)
 {
-    if (*c->steps == 0 || c->depth == DEPTH_MAX)
+    if (*c->steps == 0 || c->depth == SCHEMA_CHECK_DEPTH_MAX)
         return wrong(c, "takes too long to check", node, NULL);
     --*c->steps;
     c->depth++;

@@ -387,6 +387,12 @@ bool schema_limits_names(const struct schema *s)
     return s->limits_names;
 }
 
+const struct str *schema_pattern_names(const struct schema *s, uint32_t *count)
+{
+    *count = s->name_count;
+    return s->name;
+}
+
 bool schema_leaf_at(const struct schema *s, uint32_t i, struct schema_leaf *out)
 {
     if (i >= s->leaf_count)

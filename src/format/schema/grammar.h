@@ -10,7 +10,7 @@
  *          repeated with ", " before each. Rule GRAMMAR_NOTHING has no alternatives: no text.
  * Steps:   1. state_rule: a set of schemas -> its rule, found or new (grammar.c)
  *          2. alternatives of each state: values and choices (grammar_choice.c), then by type
- *             (grammar_scalar.c, grammar_object.c)
+ *             (grammar_scalar.c, grammar_object.c, grammar_names.c)
  *          3. rules without any finite text are left out; the rest is printed (grammar_print.c)
  */
 #ifndef TRANCHE_FORMAT_SCHEMA_GRAMMAR_H
@@ -124,6 +124,26 @@ int grammar_number(struct grammar *g, const struct conjuncts *set, uint32_t rule
 int grammar_string(struct grammar *g, const struct conjuncts *set, uint32_t rule);
 int grammar_array(struct grammar *g, const struct conjuncts *set, uint32_t rule);
 int grammar_object(struct grammar *g, const struct conjuncts *set, uint32_t rule);
+
+/* What the schemas of a set say of an object's members. */
+struct objects {
+    struct str name[SCHEMA_PROPERTIES_MAX];
+    uint32_t count, required; /* names, and how many of them must be there */
+    uint64_t least, most;     /* properties */
+    const struct pattern *pattern[SCHEMA_KEY_PATTERNS_MAX];
+    uint32_t pattern_count;
+    unsigned listed; /* set of the patterns whose names are all among `name` */
+    bool extra;      /* others than the declared may be there */
+};
+
+/* Members that nobody declared. */
+struct other_members {
+    uint32_t rule;  /* of one; GRAMMAR_NOTHING when there can be none */
+    uint64_t names; /* at least so many different ones can be there; UINT64_MAX without patterns */
+};
+/* -1 with the fault. */
+int grammar_other_members(struct grammar *g, const struct conjuncts *set, const struct objects *o,
+                          struct other_members *out);
 
 /* Drops what has no finite text and prints the rest. False when nothing is left of `start`. */
 bool grammar_print(struct grammar *g, uint32_t start, struct buf *out);

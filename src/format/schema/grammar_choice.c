@@ -9,9 +9,6 @@
 #include "base/json_write.h"
 #include "format/schema/grammar.h"
 
-/* Schemas deep that are compared to prove that two have no value in common. */
-#define DISJOINT_DEPTH 4
-
 /* ---- Values: const and enum ---- */
 
 static void write_value(struct json_writer *w, const char *key, yyjson_val *v)
@@ -120,7 +117,7 @@ static unsigned types_left(struct grammar *g, uint32_t node, unsigned depth)
 /* The target of a reference, when the schema is nothing else. */
 static uint32_t plain_target(const struct schema *s, uint32_t node)
 {
-    for (unsigned i = 0; i < DISJOINT_DEPTH && s->node[node].ref != SCHEMA_NONE; i++)
+    for (unsigned i = 0; i < SCHEMA_DISJOINT_DEPTH && s->node[node].ref != SCHEMA_NONE; i++)
         node = s->node[node].ref;
     return node;
 }
@@ -172,7 +169,7 @@ static bool is_disjoint(struct grammar *g, uint32_t a, uint32_t b, unsigned dept
 {
     if (depth == 0 || !grammar_steps(g, 1))
         return false;
-    if (!(types_left(g, a, DISJOINT_DEPTH) & types_left(g, b, DISJOINT_DEPTH)))
+    if (!(types_left(g, a, SCHEMA_DISJOINT_DEPTH) & types_left(g, b, SCHEMA_DISJOINT_DEPTH)))
         return true;
     a = plain_target(g->s, a);
     b = plain_target(g->s, b);
@@ -197,7 +194,7 @@ static int one_of_check(struct grammar *g, uint32_t node)
 
     for (uint32_t i = 0; i < list->count; i++)
         for (uint32_t k = 0; k < i; k++)
-            if (!is_disjoint(g, list->node[i], list->node[k], DISJOINT_DEPTH))
+            if (!is_disjoint(g, list->node[i], list->node[k], SCHEMA_DISJOINT_DEPTH))
                 return g->steps == 0
                            ? -1
                            : grammar_fault(g, node, "oneOf",

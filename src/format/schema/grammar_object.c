@@ -1,10 +1,7 @@
-/* grammar_object.c -- arrays and objects as rules. */
+/* grammar_object.c -- arrays and objects as rules; grammar_names.c has the members that nobody declared. */
 #include <string.h>
 
 #include "format/schema/grammar.h"
-
-/* Characters of a property's name that nobody declared: none that needs an escape. */
-#define NAME_CHARS "/[^\"\\\\\\x00-\\x1F\\x7F]*/"
 
 /* ---- Arrays ---- */
 
@@ -114,16 +111,6 @@ int grammar_array(struct grammar *g, const struct conjuncts *set, uint32_t rule)
 }
 
 /* ---- Objects: what is declared ---- */
-
-struct objects {
-    struct str name[SCHEMA_PROPERTIES_MAX];
-    uint32_t count;
-    uint64_t least, most; /* properties */
-    const struct pattern *pattern[SCHEMA_KEY_PATTERNS_MAX];
-    uint32_t pattern_count;
-    unsigned listed; /* set of the patterns whose names are all among `name` */
-    bool extra;      /* others than the declared may be there */
-};
 
 static int names_add(struct grammar *g, struct objects *o, uint32_t node, struct str name)
 {
@@ -256,103 +243,31 @@ static uint32_t member_rule(struct grammar *g, const struct conjuncts *set, stru
     return rule;
 }
 
-/* ---- Objects: other names ---- */
-
-/* The value of names that match just the patterns in `which`, a set of their indexes. */
-static uint32_t extra_value(struct grammar *g, const struct conjuncts *set, const struct objects *o,
-                            unsigned which)
-{
-    struct conjuncts value = { 0 };
-
-    for (uint32_t i = 0; i < set->count; i++) {
-        const struct schema_node *n = &g->s->node[set->item[i].node];
-        bool known = false;
-        for (uint32_t k = 0; k < n->pattern_property_count; k++)
-            for (uint32_t p = 0; p < o->pattern_count; p++)
-                if ((which >> p & 1) && str_eq(pattern_text(o->pattern[p]),
-                                               pattern_text(n->pattern_property[k].pattern))) {
-                    conjuncts_add(g, &value, n->pattern_property[k].node, 0);
-                    known = true;
-                }
-        if (!known && n->additional != SCHEMA_NONE)
-            conjuncts_add(g, &value, n->additional, 0);
-    }
-    return state_rule(g, &value);
-}
-
-/* Names that match just these patterns and are not declared. False when a pattern cannot be one. */
-static bool extra_name(const struct objects *o, unsigned which, struct buf *out)
-{
-    buf_add_c(out, "\"\\\"\" (" NAME_CHARS);
-    for (uint32_t p = 0; p < o->pattern_count; p++) {
-        buf_add_c(out, which >> p & 1 ? " & " : " & ~");
-        if (!pattern_write_whole(o->pattern[p], out))
-            return false;
-    }
-    for (uint32_t i = 0; i < o->count; i++) {
-        buf_add_c(out, i ? " | " : " & ~(");
-        lark_quote(out, o->name[i]);
-    }
-    buf_add_c(out, o->count ? ")) \"\\\"\"" : ") \"\\\"\"");
-    return true;
-}
-
-/* Any member that is not declared; GRAMMAR_NOTHING when there can be none. */
-static int extra_rule(struct grammar *g, const struct conjuncts *set, const struct objects *o,
-                      uint32_t *out)
-{
-    uint32_t rule = rule_new(g);
-
-    for (unsigned which = 0; which < 1U << o->pattern_count; which++) {
-        if (which & o->listed)
-            continue;
-        struct buf name = BUF_INIT(SCHEMA_GRAMMAR_BYTES_MAX);
-        bool ok = extra_name(o, which, &name);
-        uint32_t value = ok ? extra_value(g, set, o, which) : GRAMMAR_NOTHING;
-        struct symbol member[] = { symbol_terminal(g, buf_str(&name)),
-                                   symbol_text(g, STR("\": \"")), symbol_rule(value) };
-        if (ok && value != GRAMMAR_NOTHING)
-            rule_add(g, rule, member, 3);
-        buf_release(&name);
-        if (!ok)
-            return grammar_fault(g, set->item[0].node, "patternProperties",
-                                 "An anchor stands in the middle of a pattern of names.",
-                                 "Anchor a pattern at its beginning or end only.");
-    }
-    *out = g->rule[rule].count ? rule : GRAMMAR_NOTHING;
-    if (!o->pattern_count || *out == GRAMMAR_NOTHING)
-        return 0;
-    g->s->limits_names = true;
-    /* A pattern that is not listed has more names than that, or nobody knows. */
-    if (o->least > SCHEMA_NAMES_LISTED_MAX && extra_value(g, set, o, 0) == GRAMMAR_NOTHING)
-        return grammar_fault(g, set->item[0].node, "minProperties",
-                             "minProperties is above 100, and patterns decide all names.",
-                             "Ask for fewer, or allow others with additionalProperties.");
-    return 0;
-}
-
 /* ---- Objects: members in order ---- */
 
 struct sequence {
     const uint32_t *member; /* of each declared name: its rule */
     const bool *required;
     uint32_t count;
-    uint32_t extra;       /* rule of other members */
+    struct other_members other;
     uint64_t least, most; /* of all members */
     struct symbol comma;
 };
 
-/* After the declared members, with `had` written: the others. */
+/* After the declared members, with `had` written: the others. No text where they are too few. */
 static uint32_t tail_rule(struct grammar *g, const struct sequence *q, uint64_t had)
 {
     uint32_t rule = rule_new(g);
     uint64_t least = q->least > had ? q->least - had : 0;
     uint64_t most = q->most == UINT64_MAX ? GRAMMAR_NO_LIMIT : q->most - had;
-    struct symbol more = {
-        .kind = SYMBOL_REPEAT, .rule = q->extra, .least = (uint32_t)least, .most = (uint32_t)most
-    };
+    struct symbol more = { .kind = SYMBOL_REPEAT,
+                           .rule = q->other.rule,
+                           .least = (uint32_t)least,
+                           .most = (uint32_t)most };
 
-    if (q->extra == GRAMMAR_NOTHING || most == 0) {
+    if (least > q->other.names)
+        return rule;
+    if (q->other.rule == GRAMMAR_NOTHING || most == 0) {
         if (!least)
             rule_add(g, rule, NULL, 0);
         return rule;
@@ -363,7 +278,7 @@ static uint32_t tail_rule(struct grammar *g, const struct sequence *q, uint64_t 
     }
     more.least -= more.least > 0;
     more.most -= more.most != GRAMMAR_NO_LIMIT;
-    struct symbol first[] = { symbol_rule(q->extra), more };
+    struct symbol first[] = { symbol_rule(q->other.rule), more };
     rule_add(g, rule, first, 2);
     if (!least)
         rule_add(g, rule, NULL, 0);
@@ -426,10 +341,11 @@ int grammar_object(struct grammar *g, const struct conjuncts *set, uint32_t rule
     for (uint32_t i = 0; i < o->count && !g->full; i++) {
         member[i] = member_rule(g, set, o->name[i]);
         required[i] = is_required(g, set, o->name[i]);
+        o->required += required[i];
     }
-    if (o->extra && extra_rule(g, set, o, &q.extra) < 0)
+    if (o->extra && grammar_other_members(g, set, o, &q.other) < 0)
         return -1;
-    if (q.extra == GRAMMAR_NOTHING && o->least > o->count)
+    if (o->least > o->count && q.other.rule == GRAMMAR_NOTHING)
         grammar_dead(g, set->item[0].node, "minProperties",
                      "The object can have fewer properties than minProperties asks for.");
     struct symbol whole[] = { symbol_text(g, STR("\"{\"")), symbol_rule(sequence_rule(g, &q)),

@@ -11,9 +11,6 @@
 #define INTEGER_MAX 1000000000000000000LL
 #define INTEGER_DIGITS 19
 
-/* A regular expression of multiples counts remainders, a state each; beyond this, some are named. */
-#define MULTIPLE_DIGITS_MAX 2000.0
-#define MULTIPLES_NAMED 500.0
 #define DECIMAL_PLACES_MAX 15
 #define EXACT_MAX 9007199254740992.0 /* 2^53: a double holds the whole numbers to it */
 
@@ -265,11 +262,11 @@ static void multiples_named(struct grammar *g, uint32_t rule, const struct numbe
     double step = decimal_value(&n->multiple);
     double lo = n->minimum.has ? n->minimum.value : -EXACT_MAX;
     double hi = n->maximum.has ? n->maximum.value : EXACT_MAX;
-    double from = fmax(ceil(lo / step), -MULTIPLES_NAMED), to = floor(hi / step);
+    double from = fmax(ceil(lo / step), -SCHEMA_MULTIPLES_NAMED), to = floor(hi / step);
 
     if (to < from)
-        from = fmax(ceil(lo / step), to - MULTIPLES_NAMED);
-    for (double k = from; k <= to && k <= from + 2 * MULTIPLES_NAMED; k++) {
+        from = fmax(ceil(lo / step), to - SCHEMA_MULTIPLES_NAMED);
+    for (double k = from; k <= to && k <= from + 2 * SCHEMA_MULTIPLES_NAMED; k++) {
         bool zero = k >= 0 && k <= 0; /* the one multiple of infinity */
         double v = zero ? 0 : k * step;
         if ((!zero && fabs(k * n->multiple.digits) > EXACT_MAX) || v < lo || v > hi ||
@@ -322,7 +319,7 @@ int grammar_number(struct grammar *g, const struct conjuncts *set, uint32_t rule
         grammar_dead(g, n.node, "multipleOf", "No multiple lies within the bounds.");
         return 0;
     }
-    if (n.multiple.digits > MULTIPLE_DIGITS_MAX || !library_reads(&n.multiple)) {
+    if (n.multiple.digits > SCHEMA_REMAINDERS_EACH || !library_reads(&n.multiple)) {
         multiples_named(g, rule, &n);
         return 0;
     }

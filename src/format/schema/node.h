@@ -95,6 +95,8 @@ struct schema {
     struct schema_leaf *leaf;
     uint32_t leaf_count;
     bool limits_names; /* see schema_limits_names */
+    struct str *name;  /* see schema_pattern_names */
+    uint32_t name_count;
 };
 
 /* Comparisons of names or plain values that cost as much as one step. */
@@ -102,6 +104,16 @@ struct schema {
 static inline void steps_take(uint64_t *steps, uint64_t count)
 {
     *steps -= count < *steps ? count : *steps;
+}
+
+/* Its value, or -1. */
+static inline int schema_hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
 /* The path of a node from the root, and a keyword of it (NULL: the node itself). */

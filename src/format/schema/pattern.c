@@ -17,8 +17,7 @@ struct pattern {
 
 /* ---- Cost ---- */
 
-/* One past the class that opens at `at`. */
-static size_t class_end(struct str p, size_t at)
+size_t pattern_class_end(struct str p, size_t at)
 {
     size_t i = at + 1;
 
@@ -54,11 +53,10 @@ static uint64_t repeat_at(struct str p, size_t at)
 }
 
 /* Counted repetitions copy what they repeat, and nested ones multiply: all copies of the pattern together are
- * limited. Groups nest at most 64 deep. */
+ * limited, and so is the depth of groups. */
 static int cost_check(struct str p, struct error *e)
 {
-    enum { DEPTH_MAX = 64 };
-    uint64_t inside[DEPTH_MAX + 1] = {
+    uint64_t inside[SCHEMA_PATTERN_DEPTH_MAX + 1] = {
         0
     };                 /* atoms of the group that is open at a depth, copies too */
     uint64_t last = 0; /* of the last atom or group */
@@ -73,7 +71,7 @@ static int cost_check(struct str p, struct error *e)
             inside[depth] += last * (times - 1);
             last *= times;
         } else if (c == '(') {
-            if (++depth > DEPTH_MAX)
+            if (++depth > SCHEMA_PATTERN_DEPTH_MAX)
                 return error_set(e, ERROR_INVALID_ARGUMENT, "its groups are nested too deeply");
             inside[depth] = 0;
         } else if (c == ')' && depth > 0) {
@@ -83,7 +81,7 @@ static int cost_check(struct str p, struct error *e)
             if (c == '\\')
                 i++;
             else if (c == '[')
-                i = class_end(p, i) - 1;
+                i = pattern_class_end(p, i) - 1;
             last = 1;
             inside[depth]++;
         }
@@ -168,7 +166,7 @@ uint64_t pattern_overlap(const struct pattern *pattern)
         if (c == '\\')
             i++;
         else if (c == '[')
-            i = class_end(p, i) - 1;
+            i = pattern_class_end(p, i) - 1;
         many = many || c == '*' || c == '+' || c == '|';
         most = many && times > most ? times : most;
     }
@@ -222,7 +220,7 @@ const char *pattern_irregular(const struct pattern *p)
     for (size_t i = 0; i < text.len && !words; i++) {
         words = irregular_at(str_sub(text, i, text.len));
         if (text.p[i] == '[')
-            i = class_end(text, i) - 1;
+            i = pattern_class_end(text, i) - 1;
         else if (text.p[i] == '\\')
             i++;
     }
@@ -274,7 +272,7 @@ static bool write_inside(struct str alternative, struct buf *out)
         } else if (c == '\n') {
             buf_add_c(out, "\\n");
         } else if (c == '[') {
-            size_t end = class_end(alternative, i);
+            size_t end = pattern_class_end(alternative, i);
             write_class(str_sub(alternative, i, end - i), out);
             i = end - 1;
         } else if (c == '^' || c == '$') {
@@ -314,7 +312,7 @@ bool pattern_write_whole(const struct pattern *p, struct buf *out)
         if (c == '\\') {
             i++;
         } else if (c == '[') {
-            i = class_end(text, i) - 1;
+            i = pattern_class_end(text, i) - 1;
         } else if (c == '(') {
             depth++;
         } else if (c == ')') {

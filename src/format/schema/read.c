@@ -222,15 +222,6 @@ int read_ref(struct reader *r, uint32_t node, yyjson_val *v)
     return 0;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* One step of a JSON pointer in a URI's fragment, decoded: %XX, then ~1 and ~0. */
 static struct str pointer_step(struct arena *a, struct str raw)
 {
@@ -238,8 +229,8 @@ static struct str pointer_step(struct arena *a, struct str raw)
     size_t len = 0, kept = 0;
 
     for (size_t i = 0; i < raw.len; i++) {
-        int high = out[i] == '%' && i + 2 < raw.len ? hex_digit(out[i + 1]) : -1;
-        int low = high >= 0 ? hex_digit(out[i + 2]) : -1;
+        int high = out[i] == '%' && i + 2 < raw.len ? schema_hex_digit(out[i + 1]) : -1;
+        int low = high >= 0 ? schema_hex_digit(out[i + 2]) : -1;
         out[len] = out[i];
         if (low >= 0) {
             out[len] = (char)(high << 4 | low);

@@ -31,13 +31,17 @@
 #define SCHEMA_COUNT_MAX 1000000       /* of minItems, maxLength and the like */
 #define SCHEMA_PATTERN_BYTES_MAX 1000  /* of one pattern */
 #define SCHEMA_PATTERN_REPEAT_MAX 1000 /* copies that a pattern's counted repetitions make */
+#define SCHEMA_PATTERN_DEPTH_MAX 64    /* groups of a pattern within each other */
 #define SCHEMA_PATTERN_OVERLAP_MAX                                                                 \
     400 /* counts of repetitions that can begin anywhere, multiplied */
 #define SCHEMA_LITERAL_BYTES_MAX ((size_t)16 * 1024) /* of one value of const or enum, as JSON */
-#define SCHEMA_STATES_MAX 3000      /* combinations of schemas that hold for one value */
-#define SCHEMA_RULES_MAX 30000      /* of a grammar */
-#define SCHEMA_KEY_PATTERNS_MAX 4   /* patternProperties that meet in one object */
-#define SCHEMA_NAMES_LISTED_MAX 100 /* names of one pattern that are declared one by one */
+#define SCHEMA_STATES_MAX 3000    /* combinations of schemas that hold for one value */
+#define SCHEMA_RULES_MAX 30000    /* of a grammar */
+#define SCHEMA_KEY_PATTERNS_MAX 4 /* patternProperties that meet in one object */
+#define SCHEMA_NAMES_LISTED_MAX                                                                    \
+    100 /* names of one pattern that are declared one by one; of all patterns, asked for */
+#define SCHEMA_NAME_BYTES_MAX 100   /* of such a name */
+#define SCHEMA_NAMES_KEPT_MAX 1000  /* names that answers can fall back on, of all objects */
 #define SCHEMA_LEAVES_MAX 600       /* different patterns, formats and bounds of numbers */
 #define SCHEMA_REMAINDERS_MAX 50000 /* of all multipleOf together: 25 has 25, 0.25 too */
 #define SCHEMA_GRAMMAR_BYTES_MAX ((size_t)2 * 1024 * 1024)
@@ -45,6 +49,12 @@
  * long list passes and many alternatives do not. */
 #define SCHEMA_CHECK_STEPS_MAX 1000000
 #define SCHEMA_CHECK_STEPS_A_VALUE 50
+/* Schemas within schemas and values within values, together, that a check goes into. */
+#define SCHEMA_CHECK_DEPTH_MAX 400
+#define SCHEMA_DISJOINT_DEPTH 4 /* levels at which schemas of oneOf are told apart */
+#define SCHEMA_REMAINDERS_EACH                                                                     \
+    2000 /* of a multipleOf that an expression counts; of others some are named: */
+#define SCHEMA_MULTIPLES_NAMED 500 /* on each side of zero, or twice as many from a bound */
 
 enum schema_dialect { SCHEMA_JSON, SCHEMA_GOOGLE };
 /* GRAMMAR: the embedded engine makes only answers that match. CHECK: an upstream server answers, and the
@@ -78,6 +88,9 @@ bool schema_enum_grammar(yyjson_val *values, struct buf *out, struct schema_faul
 /* True when patterns decide which names an object of the grammar may have beside those that it declares: then
  * a name can be begun that ends only as one that is there. */
 bool schema_limits_names(const struct schema *s);
+/* Names that objects may have by a pattern: as many as their minProperties ask for, at least. They live as
+ * long as the schema. */
+const struct str *schema_pattern_names(const struct schema *s, uint32_t *count);
 /* A regular expression that stands in a grammar, by itself: the engine compiles them one by one to
  * find the place of one that it cannot take. False after the last. */
 struct schema_leaf {

@@ -18,6 +18,14 @@ struct runs {
     uint32_t count;
 };
 
+/* What constraints have taken of a round. Processor time is looked at only when the usual clock says that it could be
+ * too much. */
+struct round {
+    uint64_t wall_ns; /* the whole cost of constraints when the round began */
+    uint64_t spent_ns,
+        since_ns; /* processor time of stretches that are over, and of the thread when this one began */
+};
+
 struct batcher {
     struct runtime *runtime;
     struct runtime_info info;
@@ -30,11 +38,49 @@ struct batcher {
     uint32_t row_count;
     struct sampling_scratch sampling;
     struct masker *masker;
+    struct round round;
     uint64_t arrivals;
     uint32_t open;
     bool full; /* a candidate was preempted and none has ended since: nothing new begins */
     struct batcher_stats stats;
 };
+
+/* ---- The time of a round ---- */
+
+static uint64_t wall_of(const struct batcher *b)
+{
+    return b->sampling.cost.follow_ns + b->sampling.cost.mask_ns;
+}
+
+static void round_begin(struct batcher *b)
+{
+    b->round = (struct round){ .wall_ns = wall_of(b), .since_ns = clock_thread_ns() };
+}
+
+/* Before and after the forward, whose time is not the constraints'. */
+static void round_pause(struct batcher *b)
+{
+    b->round.spent_ns += clock_thread_ns() - b->round.since_ns;
+}
+
+static void round_resume(struct batcher *b)
+{
+    b->round.since_ns = clock_thread_ns();
+}
+
+static bool round_is_spent(const struct batcher *b)
+{
+    const struct round *r = &b->round;
+
+    return wall_of(b) - r->wall_ns >= b->plan.follow_ns &&
+           r->spent_ns + clock_thread_ns() - r->since_ns >= b->plan.follow_ns;
+}
+
+/* Processor time that the round may still spend, right after round_resume. */
+static uint64_t round_left(const struct batcher *b)
+{
+    return b->round.spent_ns < b->plan.follow_ns ? b->plan.follow_ns - b->round.spent_ns : 0;
+}
 
 /* ---- Lists of candidates ---- */
 
@@ -73,6 +119,8 @@ struct batcher *batcher_new(struct runtime *r, const struct batcher_plan *plan)
     b->runtime = r;
     r->ops->info(r, &b->info);
     b->plan = *plan;
+    if (!b->plan.follow_ns)
+        b->plan.follow_ns = BATCHER_FOLLOW_NS;
     assert(plan->sequences <= b->info.sequences && plan->rows_max <= b->info.rows_max);
     b->cache = prefix_cache_new(r);
     b->masker = masker_new();
@@ -297,13 +345,17 @@ static bool begin(struct batcher *b, uint32_t at)
     return true;
 }
 
+/* At least one in each round: to begin can take time, too. */
 static void admit(struct batcher *b)
 {
+    bool first = true;
+
     while (b->active.count < b->plan.sequences && b->waiting.count &&
-           (!b->full || !b->active.count)) {
+           (!b->full || !b->active.count) && (first || !round_is_spent(b))) {
         uint32_t at = pick(b);
         if (at == b->waiting.count || !begin(b, at))
             return;
+        first = false;
     }
     assert(b->active.count <= b->plan.sequences);
 }
@@ -347,6 +399,7 @@ static void preempt_youngest(struct batcher *b)
             youngest = i;
     struct candidate_run *r = b->active.item[youngest];
     prefix_cache_give_back(b->cache, r->sequence, 0);
+    candidate_unhold(r);
     r->computed = 0;
     runs_remove(&b->active, youngest);
     while (at < b->waiting.count && b->waiting.item[at]->order < r->order)
@@ -421,9 +474,11 @@ static void pack_run(struct batcher *b, struct candidate_run *r)
 
 static void pack(struct batcher *b, bool answering)
 {
-    for (uint32_t i = 0; i < b->active.count; i++)
-        if (candidate_answering(b->active.item[i]) == answering)
-            pack_run(b, b->active.item[i]);
+    for (uint32_t i = 0; i < b->active.count; i++) {
+        struct candidate_run *r = b->active.item[i];
+        if (!r->held && candidate_answering(r) == answering)
+            pack_run(b, r);
+    }
 }
 
 /* Row i has been computed for its candidate; true when the candidate has ended with it. */
@@ -446,6 +501,11 @@ static bool row_computed(struct batcher *b, uint32_t i)
         summary = ops->summary(b->runtime, i);
         row.summary = &summary;
     }
+    if (r->follower && round_is_spent(b)) {
+        candidate_hold(r, b->info.vocab, &row);
+        r->held_since = b->stats.held++;
+        return false;
+    }
     bool over = candidate_advance(r, &b->sampling, &row);
     count_generated(b, r);
     return over;
@@ -457,10 +517,15 @@ static int forward(struct batcher *b, struct error *e)
     for (uint32_t i = 0; i < b->row_count; i++)
         if (b->row[i].logits && candidate_needs_mask(b->owner[i]))
             masker_add(b->masker, b->owner[i]->follower);
+    for (uint32_t i = 0; i < b->active.count; i++)
+        if (b->active.item[i]->held && candidate_needs_mask(b->active.item[i]))
+            masker_add(b->masker, b->active.item[i]->follower);
     masker_start(b->masker);
+    round_pause(b);
     int rc = b->runtime->ops->forward(b->runtime, b->row, b->row_count, e);
+    round_resume(b);
     uint64_t begun = clock_system()->mono_ns(clock_system());
-    masker_wait(b->masker);
+    masker_wait(b->masker, round_left(b));
     b->sampling.cost.mask_ns += clock_system()->mono_ns(clock_system()) - begun;
     return rc;
 }
@@ -490,9 +555,41 @@ static int compute(struct batcher *b, struct error *e)
     return 0;
 }
 
+/* The index of the candidate whose choice has been put off for longest, or active.count. */
+static uint32_t longest_held(const struct batcher *b)
+{
+    uint32_t at = b->active.count;
+
+    for (uint32_t i = 0; i < b->active.count; i++)
+        if (b->active.item[i]->held &&
+            (at == b->active.count ||
+             b->active.item[i]->held_since < b->active.item[at]->held_since))
+            at = i;
+    return at;
+}
+
+/* The choices that were put off: at least one of them. */
+static void choose_held(struct batcher *b)
+{
+    uint32_t at;
+
+    for (bool first = true; first || !round_is_spent(b); first = false) {
+        at = longest_held(b);
+        if (at == b->active.count)
+            return;
+        struct candidate_run *r = b->active.item[at];
+        bool over = candidate_resume(r, &b->sampling);
+        count_generated(b, r);
+        if (over)
+            close_run(b, retire(b, at), NULL);
+    }
+}
+
 int batcher_step(struct batcher *b, struct error *e)
 {
     drop_unwanted(b);
+    round_begin(b);
+    choose_held(b);
     admit(b);
     pack(b, true);
     if (b->plan.decode_apart && compute(b, e) < 0)

@@ -11,6 +11,9 @@
  *          the least recently used goes first when room is needed.
  * Room:    sequences start optimistically. When the cache is full, the youngest candidate goes back to
  *          the queue with the tokens it has generated, and goes on later.
+ * Fair:    a round spends BATCHER_FOLLOW_NS on constraints, and one choice more at most. The logits whose
+ *          choices come later are held, and no row of such a candidate is computed until then: a schema that is
+ *          slow to follow slows down its own answers. Which tokens are chosen does not depend on it.
  * Cancel:  the candidates of a cancelled task, and of one that has failed, end at the next step.
  * Errors:  a task's failure is in the task. -1 from step: the runtime is broken; every open task has
  *          failed with the same error and can be taken.
@@ -22,14 +25,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "predict/local/candidate.h"
 #include "predict/local/plan.h"
 #include "predict/local/runtime.h"
+
+#define BATCHER_FOLLOW_NS (15 * NS_PER_MS)
 
 struct batcher_stats {
     uint64_t prompt_tokens, reused_tokens, computed_tokens, generated_tokens;
     uint64_t forced_tokens; /* of the generated ones */
     uint64_t preempted;     /* candidates that had to give their cells up */
+    uint64_t held;          /* choices that were put off to a later round */
     uint32_t active;        /* sequences computing */
     struct constraint_cost constraints;
 };

@@ -57,6 +57,7 @@ void candidate_free(struct candidate_run *r)
         return;
     follower_free(r->follower);
     mem_free(r->forced);
+    mem_free(r->held);
     sampler_release(&r->sampler);
     answer_text_release(&r->text);
     tokens_release(&r->tokens);
@@ -334,4 +335,33 @@ bool candidate_advance(struct candidate_run *r, struct sampling_scratch *s,
     }
     note_logprobs(r, s, row, token);
     return add_token(r, s, token) || add_forced(r, s);
+}
+
+void candidate_hold(struct candidate_run *r, uint32_t vocab, const struct sampled_row *row)
+{
+    assert(!r->held && r->computed == r->tokens.count);
+    r->held = mem_array(vocab, sizeof *r->held);
+    memcpy(r->held, row->logits, vocab * sizeof *r->held);
+    r->has_summary = row->summary != NULL;
+    if (row->summary)
+        r->summary = *row->summary;
+}
+
+bool candidate_resume(struct candidate_run *r, struct sampling_scratch *s)
+{
+    float *held = r->held;
+    const struct logits_summary summary = r->summary;
+    const struct sampled_row row = { held, r->has_summary ? &summary : NULL };
+
+    assert(held);
+    r->held = NULL;
+    bool over = candidate_advance(r, s, &row);
+    mem_free(held);
+    return over;
+}
+
+void candidate_unhold(struct candidate_run *r)
+{
+    mem_free(r->held);
+    r->held = NULL;
 }

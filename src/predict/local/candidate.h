@@ -88,6 +88,10 @@ struct candidate_run {
     struct follower *follower; /* NULL: any text */
     int32_t *forced;           /* with FORCED_APART: the tokens that come next, [forced_count] */
     uint32_t forced_count, forced_at;
+    float *held;                   /* [vocab]: logits whose choice was put off; NULL: none */
+    struct logits_summary summary; /* of held, where the runtime makes one */
+    bool has_summary;
+    uint64_t held_since;                     /* the least has waited longest */
     uint32_t counted_tokens, counted_forced; /* in the batcher's counters */
     struct answer_text text;
 };
@@ -122,6 +126,12 @@ bool candidate_begin(struct candidate_run *r, struct sampling_scratch *s);
  * answer is at its end and in the task, or has failed. */
 bool candidate_advance(struct candidate_run *r, struct sampling_scratch *s,
                        const struct sampled_row *row);
+/* Puts the choice from these logits off to candidate_resume. */
+void candidate_hold(struct candidate_run *r, uint32_t vocab, const struct sampled_row *row);
+/* candidate_advance with the logits that are held. */
+bool candidate_resume(struct candidate_run *r, struct sampling_scratch *s);
+/* Forgets them: they will be computed again. */
+void candidate_unhold(struct candidate_run *r);
 /* Ends the answer with what there is. */
 void candidate_finish(struct candidate_run *r, enum finish_reason why);
 

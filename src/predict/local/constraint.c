@@ -123,6 +123,7 @@ static int tokenizer_open(struct constraints *c, struct schema_fault *fault)
 static void constraint_free(struct constraint *k)
 {
     llg_free_matcher(k->matcher);
+    arena_release(&k->arena);
     lock_destroy(&k->cloning);
     buf_release(&k->source);
     mem_free(k);
@@ -164,15 +165,16 @@ static int refuse(struct constraint *k, const char *member, const struct schema_
     return -1;
 }
 
-static LlgConstraintInit init_of(const struct constraints *c)
+/* part: of the steps, one in so many. */
+static LlgConstraintInit init_of(const struct constraints *c, uint64_t part)
 {
     LlgConstraintInit init = { 0 };
 
     llg_constraint_init_set_defaults(&init, c->tokenizer);
     init.log_stderr_level = 0;
     init.log_buffer_level = 0;
-    init.limits.initial_lexer_fuel = CONSTRAINT_LEXER_FUEL;
-    init.limits.step_lexer_fuel = CONSTRAINT_STEP_FUEL;
+    init.limits.initial_lexer_fuel = CONSTRAINT_LEXER_FUEL / part;
+    init.limits.step_lexer_fuel = CONSTRAINT_STEP_FUEL / part;
     init.limits.step_max_items = CONSTRAINT_STEP_ITEMS;
     init.limits.max_items_in_row = CONSTRAINT_ROW_ITEMS;
     init.limits.max_grammar_size = CONSTRAINT_GRAMMAR_SYMBOLS;
@@ -184,40 +186,60 @@ static LlgConstraintInit init_of(const struct constraints *c)
 
 /* The first mask is tried too: a pattern that takes too many steps shows there. */
 static LlgMatcher *matcher_try(struct constraints *c, const char *kind, const char *text,
-                               char message[200])
+                               uint64_t part, char message[200])
 {
-    const LlgConstraintInit init = init_of(c);
+    const LlgConstraintInit init = init_of(c, part);
     LlgMatcher *m = llg_new_matcher(&init, kind, text);
-    LlgMatcher *tried = llg_matcher_is_error(m) ? NULL : llg_clone_matcher(m);
-    const char *why = tried ? NULL : llg_matcher_get_error(m);
 
-    if (tried && llg_matcher_compute_mask(tried) < 0)
-        why = llg_matcher_get_error(tried);
-    if (why)
-        (void)snprintf(message, 200, "%.*s", (int)strcspn(why, "\n"), why);
-    llg_free_matcher(tried);
-    if (!why)
+    if (!llg_matcher_is_error(m) && llg_matcher_compute_mask(m) == 0)
         return m;
+    const char *why = llg_matcher_get_error(m);
+    (void)snprintf(message, 200, "%.*s", why ? (int)strcspn(why, "\n") : 0, why ? why : "");
     llg_free_matcher(m);
     return NULL;
 }
 
-/* The regular expression that llguidance cannot take, of those that stand in the schema. */
+static bool leaf_can(struct constraints *c, const struct schema_leaf *leaf, uint64_t part,
+                     char message[200])
+{
+    LlgMatcher *m = matcher_try(c, "json_schema", leaf->json.p, part, message);
+
+    llg_free_matcher(m);
+    return m != NULL;
+}
+
+/* The regular expression that llguidance cannot take, of those that stand in the schema. Each is tried with few steps;
+ * those that need more are suspects, of which the first are tried with all steps. */
 static void leaf_blame(struct constraints *c, const struct schema *s, struct schema_fault *fault)
 {
     struct schema_leaf leaf;
+    uint32_t suspects = 0;
     char message[200];
 
-    for (uint32_t i = 0; i < CONSTRAINT_BLAMED && schema_leaf_at(s, i, &leaf); i++) {
-        LlgMatcher *m = matcher_try(c, "json_schema", leaf.json.p, message);
-        llg_free_matcher(m);
-        if (m)
+    for (uint32_t i = 0;
+         i < CONSTRAINT_BLAMED && suspects < CONSTRAINT_SUSPECTS && schema_leaf_at(s, i, &leaf);
+         i++) {
+        if (leaf_can(c, &leaf, CONSTRAINT_BLAME_PART, message))
+            continue;
+        suspects++;
+        if (leaf_can(c, &leaf, 1, message))
             continue;
         (void)snprintf(fault->path, sizeof fault->path, "%s", leaf.path);
         (void)snprintf(fault->message, sizeof fault->message,
                        "The value cannot be followed: %.180s.", message);
         return;
     }
+}
+
+/* The schema does not live as long as the constraint. */
+static void names_take(struct constraint *k, const struct schema *s)
+{
+    const struct str *name = schema_pattern_names(s, &k->name_count);
+
+    k->limits_names = schema_limits_names(s);
+    k->name = arena_array(&k->arena, k->name_count + 1, sizeof *k->name);
+    for (uint32_t i = 0; i < k->name_count; i++)
+        k->name[i] = (struct str){ arena_copy(&k->arena, name[i].p, name[i].len), name[i].len };
 }
 
 static int compile_text(struct constraint *k, const char *member, const struct schema *s,
@@ -228,9 +250,10 @@ static int compile_text(struct constraint *k, const char *member, const struct s
     };
     char message[200];
 
-    k->matcher = matcher_try(k->all, "lark", lark, message);
+    k->matcher = matcher_try(k->all, "lark", lark, 1, message);
     if (k->matcher) {
-        k->limits_names = s && schema_limits_names(s);
+        if (s)
+            names_take(k, s);
         k->state = CONSTRAINT_READY;
         return 0;
     }

@@ -24,13 +24,17 @@
 #define CONSTRAINT_STACK_BYTES ((size_t)8 * 1024 * 1024)
 
 /* Limits of llguidance, in its own steps. The last is states of the lexer, 1 to 2 KB each. */
-#define CONSTRAINT_LEXER_FUEL 1000000
-#define CONSTRAINT_STEP_FUEL 200000
+#define CONSTRAINT_LEXER_FUEL 250000
+#define CONSTRAINT_STEP_FUEL 50000
 #define CONSTRAINT_STEP_ITEMS 50000
 #define CONSTRAINT_ROW_ITEMS 8000
 #define CONSTRAINT_GRAMMAR_SYMBOLS 200000
 #define CONSTRAINT_LEXER_STATES 16000
-#define CONSTRAINT_BLAMED 100 /* regular expressions that are tried alone to find the bad one */
+/* Regular expressions that are tried alone to find the bad one, with one in so many of the steps, and then with
+ * all steps. */
+#define CONSTRAINT_BLAMED 100
+#define CONSTRAINT_BLAME_PART 50
+#define CONSTRAINT_SUSPECTS 2
 
 struct constraint;
 struct constraints;

@@ -17,8 +17,11 @@ struct constraint {
     uint64_t used;       /* when last, by the count of uses */
     uint32_t references; /* guarded by all->lock, as state is until it is no longer COMPILING */
     enum constraint_state state;
-    struct violation why;    /* REFUSED */
-    bool limits_names;       /* see schema_limits_names */
+    struct violation why; /* REFUSED */
+    bool limits_names;    /* see schema_limits_names */
+    struct arena arena;   /* of the names */
+    struct str *name;     /* see schema_pattern_names */
+    uint32_t name_count;
     LlgMatcher *matcher;     /* READY: at an answer's beginning; followers are clones of it */
     pthread_mutex_t cloning; /* guards matcher */
 };

@@ -4,11 +4,14 @@
 
 #include "base/mem.h"
 #include "base/thread.h"
+#include "format/schema/schema.h"
 #include "predict/local/constraint_inner.h"
 #include "predict/local/names.h"
 
 /* Sets of tokens that one search for a free name may take. */
-#define NAME_SEARCH_MASKS 100
+#define NAME_SEARCH_MASKS 16
+/* Bytes of a name that is held against the grammar, with its quotes. */
+#define NAME_REST_BYTES (SCHEMA_NAME_BYTES_MAX + 8)
 /* Minimum number of tokens between two renewals of a matcher, and the part of the answer, so that the
  * tokens which are taken again are few times those of the answer. */
 #define RENEW_TOKENS_MIN 64
@@ -95,7 +98,7 @@ static bool name_is_free(struct name_search *s, const LlgMatcher *before,
     size_t bytes = llg_matcher_get_mask_byte_size(here);
     struct name_position *at = mem_alloc(sizeof *at);
     uint32_t *mask = mem_alloc(bytes);
-    bool found = true; /* nobody knows when the steps are used up */
+    bool found = false;
 
     name_position_copy(at, from);
     (void)names_try(&f->names, at, piece_of(f, token));
@@ -110,15 +113,67 @@ static bool name_is_free(struct name_search *s, const LlgMatcher *before,
     return found;
 }
 
-/* True when a token completes a name that its object has already, or can lead only to such names. */
+/* True when the matcher takes these bytes next. */
+static bool are_next(struct follower *f, LlgMatcher *here, struct str bytes)
+{
+    struct runtime *r = f->constraint->all->runtime;
+    struct tokens t = { 0 };
+    bool exact = r->ops->tokenize(r, bytes, &t);
+    int32_t taken =
+        exact ? llg_matcher_validate_tokens(here, (const uint32_t *)t.item, t.count) : 0;
+    bool all = t.count && taken == (int32_t)t.count;
+
+    tokens_release(&t);
+    return all;
+}
+
+/* True when one of the schema's own names is free and can follow a token, which leads to *at. Objects that must
+ * have many members have as many of these names, so that one of them is always left. */
+static bool own_name_is_free(struct follower *f, int32_t token, const struct name_position *at)
+{
+    const struct constraint *k = f->constraint;
+    struct buf quoted = BUF_INIT(NAME_REST_BYTES), spaced = BUF_INIT(NAME_REST_BYTES);
+    LlgMatcher *here = NULL;
+    bool found = false;
+
+    for (uint32_t i = 0; i < k->name_count && !found; i++) {
+        struct str rest = names_rest(&f->names, at, k->name[i], &quoted);
+        if (!rest.len)
+            continue;
+        if (!here) {
+            here = llg_clone_matcher(f->matcher);
+            if (llg_matcher_consume_token(here, (uint32_t)token) < 0)
+                break;
+        }
+        found = are_next(f, here, rest);
+        if (found || rest.len != quoted.len)
+            continue;
+        buf_clear(&spaced); /* the token may end between the comma and its space */
+        buf_add_char(&spaced, ' ');
+        buf_add_str(&spaced, rest);
+        found = are_next(f, here, buf_str(&spaced));
+    }
+    llg_free_matcher(here);
+    buf_release(&quoted);
+    buf_release(&spaced);
+    return found;
+}
+
+/* True when a token completes a name that its object has already, can lead only to such names as far as a
+ * search finds, or opens too much. */
 static bool repeats_name(struct follower *f, int32_t token)
 {
+    struct name_position at;
+
     if (f->constraint->form == ANSWER_ENUM)
         return false;
     name_position_copy(&f->tried, &f->names.at);
     enum name_verdict v = names_try(&f->names, &f->tried, piece_of(f, token));
     if (v != NAME_BEGUN_BEFORE)
-        return v == NAME_REPEATED;
+        return v != NAME_FREE;
+    name_position_copy(&at, &f->tried);
+    if (own_name_is_free(f, token, &at))
+        return false;
     struct name_search search = { .f = f, .masks = NAME_SEARCH_MASKS };
     return !name_is_free(&search, f->matcher, &f->names.at, token);
 }
@@ -224,7 +279,11 @@ int follower_accept(struct follower *f, int32_t token, struct error *e)
     f->has_mask = false;
     if (f->constraint->form != ANSWER_ENUM) {
         name_position_copy(&f->tried, &f->names.at);
-        if (names_try(&f->names, &f->tried, piece_of(f, token)) == NAME_REPEATED)
+        enum name_verdict v = names_try(&f->names, &f->tried, piece_of(f, token));
+        if (v == NAME_TOO_DEEP)
+            return error_set(e, ERROR_INVALID_ARGUMENT,
+                             "The schema nests the answer more than %d deep.", NESTING_MAX);
+        if (v == NAME_REPEATED)
             return error_set(e, ERROR_INVALID_ARGUMENT,
                              "The schema leaves no name but one that the object has already");
         names_keep(&f->names, piece_of(f, token));

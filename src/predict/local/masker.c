@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/thread.h"
 
@@ -92,13 +93,15 @@ void masker_start(struct masker *m)
     unlock(&m->lock);
 }
 
-void masker_wait(struct masker *m)
+void masker_wait(struct masker *m, uint64_t most_ns)
 {
     if (!m->count)
         return;
+    uint64_t begun = clock_thread_ns();
     lock(&m->lock);
-    while (m->next < m->given)
+    while (m->next < m->given && clock_thread_ns() - begun < most_ns)
         compute_next(m);
+    m->next = m->given;
     while (m->computing)
         cond_wait(&m->idle, &m->lock);
     m->given = m->next = 0;

@@ -1,5 +1,6 @@
 #include "predict/local/names.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -70,7 +71,7 @@ static void name_expect(struct name_position *p, bool is_name)
     p->name = NAME_NOT_BEGUN;
 }
 
-/* Goes one byte on: true when it completes a name. */
+/* Goes one byte on, which does not open too much: true when it completes a name. */
 static bool step(struct name_position *p, char c)
 {
     if (p->in_string) {
@@ -88,9 +89,8 @@ static bool step(struct name_position *p, char c)
         p->in_string = true;
         p->name = NAME_BEGUN;
     } else if (c == '{' || c == '[') {
-        if (p->depth < NESTING_MAX)
-            p->object[p->depth] = c == '{' ? ++p->last : 0;
-        p->depth += p->depth < NESTING_MAX;
+        assert(p->depth < NESTING_MAX);
+        p->object[p->depth++] = c == '{' ? ++p->last : 0;
         name_expect(p, c == '{');
     } else if (c == '}' || c == ']') {
         p->depth -= p->depth > 0;
@@ -101,6 +101,20 @@ static bool step(struct name_position *p, char c)
         name_expect(p, p->depth > 0 && p->object[p->depth - 1] != 0);
     }
     return false;
+}
+
+static bool is_too_deep(const struct name_position *p, char c)
+{
+    return p->depth == NESTING_MAX && !p->in_string && (c == '{' || c == '[');
+}
+
+/* Where a name is expected in the object that is open at *at. */
+static struct name_position name_begin(const struct name_position *at)
+{
+    struct name_position p = { .depth = 1, .is_name = true, .name = NAME_NOT_BEGUN };
+
+    p.object[0] = at->object[at->depth - 1];
+    return p;
 }
 
 /* ---- Names ---- */
@@ -121,6 +135,8 @@ enum name_verdict names_try(const struct names *n, struct name_position *at, str
     uint64_t first = 0; /* the bytes may complete one name, and the same again */
 
     for (size_t i = 0; i < bytes.len; i++) {
+        if (is_too_deep(at, bytes.p[i]))
+            return NAME_TOO_DEEP;
         if (!step(at, bytes.p[i]))
             continue;
         uint64_t key = whole_key(at);
@@ -138,8 +154,7 @@ static void keep_name(struct names *n)
     add(&n->set, whole_key(&n->at));
     if (!n->beginnings)
         return;
-    struct name_position p = { .depth = 1, .is_name = true, .name = NAME_NOT_BEGUN };
-    p.object[0] = n->at.object[n->at.depth - 1];
+    struct name_position p = name_begin(&n->at);
     add(&n->set, name_position_key(&p));
     (void)step(&p, '"');
     add(&n->set, name_position_key(&p));
@@ -160,4 +175,24 @@ void names_keep(struct names *n, struct str bytes)
             buf_add_char(&n->name, bytes.p[i]);
         }
     }
+}
+
+struct str names_rest(const struct names *n, const struct name_position *at, struct str name,
+                      struct buf *out)
+{
+    struct name_position p = name_begin(at);
+    uint64_t here = name_position_key(at);
+    size_t from = SIZE_MAX;
+
+    buf_clear(out);
+    buf_add_char(out, '"');
+    buf_add_str(out, name);
+    buf_add_char(out, '"');
+    for (size_t i = 0; i < out->len; i++) {
+        if (name_position_key(&p) == here)
+            from = i;
+        if (step(&p, out->p[i]) && has(&n->set, whole_key(&p)))
+            return (struct str){ 0 };
+    }
+    return from == SIZE_MAX ? (struct str){ 0 } : str_sub(buf_str(out), from, out->len);
 }

@@ -17,7 +17,7 @@
 
 #include "base/str.h"
 
-/* Objects and arrays that may be open in an answer. */
+/* Objects and arrays that may be open in an answer: no token may open more. */
 #define NESTING_MAX 512
 
 struct name_position {
@@ -43,6 +43,7 @@ struct names {
 enum name_verdict {
     NAME_FREE,
     NAME_REPEATED,     /* the bytes complete a name that is there */
+    NAME_TOO_DEEP,     /* they open more than NESTING_MAX */
     NAME_BEGUN_BEFORE, /* they end in a name, or before one, that so far is like one that is there */
 };
 
@@ -56,5 +57,9 @@ enum name_verdict names_try(const struct names *n, struct name_position *at, str
 void names_keep(struct names *n, struct str bytes);
 /* Tells the beginnings of names apart within one object. */
 uint64_t name_position_key(const struct name_position *at);
+/* The bytes, with quotes, by which the name that is begun or expected at *at becomes this one; empty when it cannot
+ * or the object has it. They are a part of out, which holds a quoted name after the call. */
+struct str names_rest(const struct names *n, const struct name_position *at, struct str name,
+                      struct buf *out);
 
 #endif

@@ -1,6 +1,5 @@
-/* Goal: a schema is followed or refused, never dropped in silence, and each limit holds at its value and
- * one past it. Method: tables of schemas with the path of the keyword that refuses them, or with values
- * that match and values that do not. */
+/* Goal: a schema is followed or refused, never dropped in silence. Method: tables of schemas with the path of the
+ * keyword that refuses them, or with values that match and values that do not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,62 +7,10 @@
 
 #include <cmocka.h>
 
-#include "base/json.h"
-#include "base/mem.h"
 #include "base/sys.h"
-#include "format/schema/schema.h"
+#include "unit/format/schema/schema_case.h"
 
 #define PAGE_BYTES_MAX ((size_t)64 * 1024)
-
-struct reading {
-    struct arena arena;
-    struct schema *schema;
-    struct schema_fault fault;
-};
-
-static yyjson_val *parse(struct arena *a, const char *json)
-{
-    struct error e = { 0 };
-    size_t at;
-    yyjson_val *v = json_parse(a, str_of(arena_copy(a, json, strlen(json))), &at, &e);
-
-    if (!v)
-        fail_msg("%s: %s", json, e.msg);
-    return v;
-}
-
-static void read_text(struct reading *r, const char *json, enum schema_dialect dialect,
-                      enum schema_use use)
-{
-    *r = (struct reading){ 0 };
-    r->schema = schema_read(parse(&r->arena, json), dialect, use, &r->fault);
-}
-
-static void reading_release(struct reading *r)
-{
-    schema_free(r->schema);
-    arena_release(&r->arena);
-}
-
-/* True when it can be made into a grammar; else the fault is in *r. */
-static bool has_grammar(struct reading *r, const char *json, enum schema_dialect dialect)
-{
-    struct buf out = BUF_INIT(SCHEMA_GRAMMAR_BYTES_MAX);
-
-    read_text(r, json, dialect, SCHEMA_GRAMMAR);
-    bool ok = r->schema && schema_grammar(r->schema, &out, &r->fault);
-    buf_release(&out);
-    return ok;
-}
-
-static void assert_followed(const char *json, enum schema_dialect dialect, bool want)
-{
-    struct reading r;
-
-    if (has_grammar(&r, json, dialect) != want)
-        fail_msg("%.200s: %s %s", json, r.fault.path, r.fault.message);
-    reading_release(&r);
-}
 
 /* ---- Refusals ---- */
 
@@ -120,149 +67,6 @@ static void test_a_contradiction_is_refused_at_its_keyword(void **state)
         assert_true(r.fault.message[0] && r.fault.remedy[0]);
         reading_release(&r);
     }
-}
-
-/* A schema of count parts: "head", the part's number and "tail", with commas between. */
-struct parts {
-    const char *before, *head, *tail, *after;
-};
-
-static void assert_parts(const struct parts *p, size_t count, enum schema_use use, bool want)
-{
-    struct buf text = BUF_INIT((size_t)16 * 1024 * 1024);
-    struct reading r;
-
-    buf_add_c(&text, p->before);
-    for (size_t i = 0; i < count; i++)
-        buf_addf(&text, "%s%s%zu%s", i ? "," : "", p->head, i, p->tail);
-    buf_add_c(&text, p->after);
-    if (use == SCHEMA_GRAMMAR) {
-        assert_followed(text.p, SCHEMA_JSON, want);
-    } else {
-        read_text(&r, text.p, SCHEMA_JSON, SCHEMA_CHECK);
-        if ((r.schema != NULL) != want)
-            fail_msg("%.200s: %s", text.p, r.fault.message);
-        reading_release(&r);
-    }
-    buf_release(&text);
-}
-
-/* Goal: the limits on how much stands in a schema hold. Method: at each limit, and one past it. */
-static void test_a_schema_may_be_as_large_as_its_limits_and_no_larger(void **state)
-{
-    static const struct {
-        struct parts parts;
-        size_t most;
-        enum schema_use use;
-    } cases[] = {
-        { { "{\"enum\":[", "\"v", "\"", "]}" }, SCHEMA_ENUM_MAX, SCHEMA_GRAMMAR },
-        { { "{\"properties\":{", "\"p", "\":true", "}}" }, SCHEMA_PROPERTIES_MAX, SCHEMA_GRAMMAR },
-        { { "{\"required\":[", "\"p", "\"", "]}" }, SCHEMA_PROPERTIES_MAX, SCHEMA_GRAMMAR },
-        { { "{\"prefixItems\":[", "{\"type\":\"string\",\"pattern\":\"^", "\"}", "]}" },
-          SCHEMA_LEAVES_MAX,
-          SCHEMA_GRAMMAR },
-        { { "{\"prefixItems\":[", "{\"type\":\"integer\",\"multipleOf\":2000,\"title\":\"", "\"}",
-            "]}" },
-          SCHEMA_REMAINDERS_MAX / 2000,
-          SCHEMA_GRAMMAR },
-        { { "{\"patternProperties\":{", "\"^p", "$\":true", "}}" },
-          SCHEMA_KEY_PATTERNS_MAX,
-          SCHEMA_GRAMMAR },
-        { { "{\"allOf\":[", "{\"title\":\"", "\"}", "]}" }, SCHEMA_NODES_MAX - 1, SCHEMA_CHECK },
-        { { "{\"type\":\"array\",\"prefixItems\":[", "{\"type\":\"null\",\"title\":\"", "\"}",
-            "]}" },
-          SCHEMA_STATES_MAX - 1,
-          SCHEMA_GRAMMAR },
-    };
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        assert_parts(&cases[i].parts, cases[i].most, cases[i].use, true);
-        assert_parts(&cases[i].parts, cases[i].most + 1, cases[i].use, false);
-    }
-}
-
-/* Goal: the rules of a grammar are limited. Method: each name that is required takes three. */
-static void test_a_grammar_has_a_limit_of_rules(void **state)
-{
-    struct buf text = BUF_INIT((size_t)1024 * 1024);
-
-    (void)state;
-    for (int more = 0; more < 2; more++) {
-        buf_clear(&text);
-        buf_add_c(&text, "{\"prefixItems\":[true");
-        for (int i = 0; i < SCHEMA_RULES_MAX / 3000 + (more ? 1 : -1); i++) {
-            buf_addf(&text, ",{\"type\":\"object\",\"title\":\"%d\",\"required\":[\"p\"", i);
-            for (int k = 1; k < SCHEMA_PROPERTIES_MAX; k++)
-                buf_addf(&text, ",\"p%d\"", k);
-            buf_add_c(&text, "]}");
-        }
-        buf_add_c(&text, "]}");
-        assert_followed(text.p, SCHEMA_JSON, !more);
-    }
-    buf_release(&text);
-}
-
-static void test_schemas_nest_64_deep_and_no_deeper(void **state)
-{
-    (void)state;
-    for (int more = 0; more < 2; more++) {
-        struct buf text = BUF_INIT((size_t)64 * 1024);
-        struct reading r;
-        for (int i = 1; i < JSON_DEPTH_MAX + more; i++)
-            buf_add_c(&text, "{\"not\":");
-        buf_add_c(&text, "{\"type\":\"null\"}");
-        for (int i = 1; i < JSON_DEPTH_MAX + more; i++)
-            buf_add_char(&text, '}');
-        read_text(&r, text.p, SCHEMA_JSON, SCHEMA_CHECK);
-        assert_true((r.schema != NULL) == !more);
-        reading_release(&r);
-        buf_release(&text);
-    }
-}
-
-/* {"KEYWORD": "aaa..."}, with count letters. */
-static void assert_letters(const char *before, size_t count, bool want)
-{
-    struct buf text = BUF_INIT((size_t)1024 * 1024);
-
-    buf_add_c(&text, before);
-    for (size_t i = 0; i < count; i++)
-        buf_add_char(&text, 'a');
-    buf_add_c(&text, "\"}");
-    assert_followed(text.p, SCHEMA_JSON, want);
-    buf_release(&text);
-}
-
-static void test_texts_and_counts_have_limits(void **state)
-{
-    static const struct {
-        const char *schema;
-        bool followed;
-    } cases[] = {
-        { "{\"type\":\"array\",\"minItems\":1000000}", true },
-        { "{\"type\":\"array\",\"minItems\":1000001}", false },
-        { "{\"type\":\"string\",\"pattern\":\"^a{1001}$\"}", true },
-        { "{\"type\":\"string\",\"pattern\":\"^a{1002}$\"}", false },
-        { "{\"type\":\"string\",\"pattern\":\"^(ab){3,501}$\"}", true },
-        { "{\"type\":\"string\",\"pattern\":\"^(ab){3,502}$\"}", false },
-        { "{\"type\":\"string\",\"pattern\":\"^(a{50}){50}$\"}", false },
-        { "{\"type\":\"number\",\"multipleOf\":0.000000000000001}", true },
-        { "{\"type\":\"number\",\"multipleOf\":0.0000000000000001}", false },
-        { "{\"type\":\"integer\",\"minimum\":9007199254740992}", true },
-        { "{\"type\":\"integer\",\"minimum\":9007199254740994}", false },
-        { "{\"type\":\"integer\",\"maximum\":-9007199254740992}", true },
-        { "{\"type\":\"integer\",\"maximum\":-9007199254740994}", false },
-        { "{\"type\":\"integer\",\"maximum\":9223372036854775807}", true },
-    };
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-        assert_followed(cases[i].schema, SCHEMA_JSON, cases[i].followed);
-    assert_letters("{\"const\":\"", SCHEMA_LITERAL_BYTES_MAX - 2, true);
-    assert_letters("{\"const\":\"", SCHEMA_LITERAL_BYTES_MAX - 1, false);
-    assert_letters("{\"type\":\"string\",\"pattern\":\"", SCHEMA_PATTERN_BYTES_MAX, true);
-    assert_letters("{\"type\":\"string\",\"pattern\":\"", SCHEMA_PATTERN_BYTES_MAX + 1, false);
 }
 
 /* Goal: schemas that double at each step cost no more than their size. Method: 40 definitions, each of
@@ -351,35 +155,6 @@ static void test_a_long_answer_is_checked_to_its_end(void **state)
     schema_free(s);
     buf_release(&text);
     arena_release(&a);
-}
-
-/* Goal: a check ends when its steps are used up. Method: each element takes 101 steps, of which the answer's
- * length gives SCHEMA_CHECK_STEPS_A_VALUE. */
-static void test_a_check_takes_so_many_steps_and_no_more(void **state)
-{
-    enum { ALTERNATIVES = 100, TAKEN = 1 + ALTERNATIVES };
-    const size_t most = (SCHEMA_CHECK_STEPS_MAX + SCHEMA_CHECK_STEPS_A_VALUE - 2) /
-                        (TAKEN - SCHEMA_CHECK_STEPS_A_VALUE);
-    struct buf schema = BUF_INIT((size_t)64 * 1024);
-
-    (void)state;
-    buf_add_c(&schema, "{\"items\":{\"anyOf\":[");
-    for (int i = 1; i < ALTERNATIVES; i++)
-        buf_add_c(&schema, "{\"type\":\"null\"},");
-    buf_add_c(&schema, "{\"type\":\"integer\"}]}}");
-    for (int more = 0; more < 2; more++) {
-        struct buf text = BUF_INIT((size_t)1024 * 1024);
-        struct reading r;
-        for (size_t i = 0; i < most + (size_t)more; i++)
-            buf_add_c(&text, i ? ",1" : "[1");
-        buf_add_char(&text, ']');
-        read_text(&r, schema.p, SCHEMA_JSON, SCHEMA_CHECK);
-        assert_true(schema_matches(r.schema, parse(&r.arena, text.p), &r.fault) == !more);
-        assert_true(!more || strstr(r.fault.message, "takes too long to check"));
-        reading_release(&r);
-        buf_release(&text);
-    }
-    buf_release(&schema);
 }
 
 static void test_googles_schema_says_the_same_in_its_own_words(void **state)
@@ -510,14 +285,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_contradiction_is_refused_at_its_keyword),
-        cmocka_unit_test(test_a_schema_may_be_as_large_as_its_limits_and_no_larger),
-        cmocka_unit_test(test_a_grammar_has_a_limit_of_rules),
-        cmocka_unit_test(test_schemas_nest_64_deep_and_no_deeper),
-        cmocka_unit_test(test_texts_and_counts_have_limits),
         cmocka_unit_test(test_what_doubles_costs_its_size),
         cmocka_unit_test(test_a_value_matches_or_the_fault_says_where_not),
         cmocka_unit_test(test_a_long_answer_is_checked_to_its_end),
-        cmocka_unit_test(test_a_check_takes_so_many_steps_and_no_more),
         cmocka_unit_test(test_googles_schema_says_the_same_in_its_own_words),
         cmocka_unit_test(test_multiples_that_are_integers_have_no_fraction),
         cmocka_unit_test(test_googles_schema_is_refused_at_its_place),

@@ -38,7 +38,9 @@ struct world {
 static struct world open_world(uint32_t cells, uint32_t sequences, bool apart)
 {
     struct world w = { 0 };
-    const struct batcher_plan plan = { sequences, 64, apart };
+    const struct batcher_plan plan = { .sequences = sequences,
+                                       .rows_max = 64,
+                                       .decode_apart = apart };
 
     w.runtime = fake_open(cells, sequences + 4, 64);
     w.batcher = batcher_new(&w.runtime->base, &plan);

@@ -20,17 +20,28 @@ struct world {
     struct arena arena;
 };
 
-static int open_world(void **state)
+static int open_planned(void **state, uint64_t follow_ns)
 {
     struct world *w = mem_alloc(sizeof *w);
 
     w->fake = fake_open(FAKE_CELLS_MAX, 8, 256);
-    const struct batcher_plan plan = { .sequences = 4, .rows_max = 256 };
+    const struct batcher_plan plan = { .sequences = 4, .rows_max = 256, .follow_ns = follow_ns };
     w->batcher = batcher_new(&w->fake->base, &plan);
     w->constraints = constraints_new(&w->fake->base);
     assert_non_null(w->constraints);
     *state = w;
     return 0;
+}
+
+static int open_world(void **state)
+{
+    return open_planned(state, UINT64_MAX);
+}
+
+/* Every round has spent its time after the first choice. */
+static int open_hasty(void **state)
+{
+    return open_planned(state, 1);
 }
 
 static int close_world(void **state)
@@ -76,7 +87,7 @@ static struct task *ask(struct world *w, struct constraint *k, double temperatur
     struct error e = { 0 };
 
     tokens_append(&t->prompt, (const int32_t[]){ 'q', '9', '>' }, 3);
-    t->tokens_max = 600;
+    t->tokens_max = 2500;
     t->constraint = k;
     t->sampling = (struct sampling){ .temperature = (float)temperature, .top_p = 1, .seed = seed };
     batcher_add(w->batcher, t);
@@ -164,6 +175,14 @@ static void test_names_never_repeat_and_always_end(void **state)
         "{\"patternProperties\":{\"^(a|ab|abc|b+)$\":{\"const\":1}},\"minProperties\":7",
         "{\"patternProperties\":{\"^(a|b)(c|d)*e$\":{\"const\":1}},\"minProperties\":9",
         "{\"patternProperties\":{\"^[ab]{1,7}$\":{\"const\":1}},\"minProperties\":90",
+        /* a letter whose names are used up leads nowhere, and there are more such than a search tries */
+        "{\"patternProperties\":{\"^[a-k]x{6}[0-9]$\":{\"const\":1}},\"minProperties\":90",
+        "{\"patternProperties\":{\"^a\":{\"const\":1},\"z$\":{\"maximum\":3}},\"minProperties\":30",
+        /* no name can be written without an escape */
+        "{\"properties\":{\"a\":{\"const\":1}},\"patternProperties\":{\"^\\\\x22+$\":{\"const\":1}}"
+        ","
+        "\"minProperties\":0",
+        "{\"patternProperties\":{\"...\":false,\"^.?.$\":{\"const\":1}},\"minProperties\":20",
     };
     struct world *w = *state;
     struct error e = { 0 };
@@ -315,6 +334,93 @@ static void test_a_pattern_and_a_length_take_limited_steps_together(void **state
     }
 }
 
+/* ---- Rounds ---- */
+
+static struct task *task_of(struct constraint *k, uint32_t most, double temperature, uint64_t seed)
+{
+    struct task *t = task_new();
+
+    tokens_append(&t->prompt, (const int32_t[]){ 'q', '9', '>' }, 3);
+    t->tokens_max = most;
+    t->constraint = k;
+    t->sampling = (struct sampling){ .temperature = (float)temperature, .top_p = 1, .seed = seed };
+    return t;
+}
+
+/* Goal: schemas that are slow to follow slow down their own answers only, and change none. Method: three answers under
+ * schemas and one without, where each round has time for one choice under a schema, and for one to begin; the one without
+ * ends after as many rounds as it takes alone, and the others are the same as with all time. */
+static void test_a_slow_schema_holds_up_its_own_answers_only(void **state)
+{
+    static const char schema[] = "{\"type\":\"array\",\"items\":{\"enum\":[\"ab\",\"ac\",\"b\"]},"
+                                 "\"minItems\":4,\"maxItems\":9}";
+    struct world *w = *state;
+    void *unhurried_state;
+    struct batcher_stats stats;
+    struct error e = { 0 };
+    struct task *done;
+    uint32_t rounds = 0, plain_rounds = 0, open = 4;
+    char text[3][200];
+
+    for (uint64_t i = 0; i < 3; i++)
+        batcher_add(w->batcher,
+                    task_of(constraint_for(w, ANSWER_JSON, schema), 200, (double)i * 0.7, i));
+    batcher_add(w->batcher, task_of(NULL, 200, 0, 3));
+    while (open) {
+        assert_int_equal(batcher_step(w->batcher, &e), 0);
+        rounds++;
+        for (; (done = batcher_done(w->batcher)); open--) {
+            assert_int_equal(done->error.code, ERROR_OK);
+            if (done->constraint)
+                (void)snprintf(text[done->sampling.seed], sizeof text[0], "%s",
+                               done->candidate[0].text.p);
+            else
+                plain_rounds = rounds;
+            task_free(done);
+        }
+    }
+    assert_int_equal(plain_rounds,
+                     3 + 10); /* it begins in the fourth, and has 9 letters and the end */
+    assert_true(rounds > plain_rounds);
+    batcher_stats(w->batcher, &stats);
+    assert_true(stats.held > 0);
+    assert_int_equal(open_world(&unhurried_state), 0);
+    for (uint64_t i = 0; i < 3; i++) {
+        struct world *u = unhurried_state;
+        done = ask(u, constraint_for(u, ANSWER_JSON, schema), (double)i * 0.7, i);
+        assert_string_equal(done->candidate[0].text.p, text[i]);
+        task_free(done);
+    }
+    assert_int_equal(close_world(&unhurried_state), 0);
+}
+
+/* Goal: answers whose choices are put off can be cancelled. */
+static void test_an_answer_whose_choice_is_put_off_can_be_cancelled(void **state)
+{
+    struct world *w = *state;
+    struct error e = { 0 };
+    struct task *t[3], *done;
+    struct batcher_stats stats;
+
+    for (uint64_t i = 0; i < 3; i++) {
+        t[i] = task_of(constraint_for(w, ANSWER_JSON, "{\"type\":\"string\"}"), 200, 0, i);
+        batcher_add(w->batcher, t[i]);
+    }
+    do {
+        assert_int_equal(batcher_step(w->batcher, &e), 0);
+        batcher_stats(w->batcher, &stats);
+    } while (!stats.held);
+    for (int i = 0; i < 3; i++)
+        atomic_store(&t[i]->cancelled, true);
+    assert_int_equal(batcher_step(w->batcher, &e), 0);
+    for (int i = 0; i < 3; i++) {
+        done = batcher_done(w->batcher);
+        assert_non_null(done);
+        assert_int_equal(done->error.code, ERROR_CANCELLED);
+        task_free(done);
+    }
+}
+
 /* Goal: the same schema is compiled once, and the list of compiled ones stays within its limit. */
 static void test_more_schemas_than_are_kept_can_be_used(void **state)
 {
@@ -442,6 +548,10 @@ int main(void)
         WORLD_TEST(test_a_pattern_and_a_length_take_limited_steps_together),
         WORLD_TEST(test_patterns_that_begin_anywhere_are_limited_together),
         WORLD_TEST(test_more_schemas_than_are_kept_can_be_used),
+        cmocka_unit_test_setup_teardown(test_a_slow_schema_holds_up_its_own_answers_only,
+                                        open_hasty, close_world),
+        cmocka_unit_test_setup_teardown(test_an_answer_whose_choice_is_put_off_can_be_cancelled,
+                                        open_hasty, close_world),
         WORLD_TEST(test_a_long_text_ends_within_its_bounds),
         WORLD_TEST(test_a_long_answer_outlives_the_states_of_a_matcher),
         WORLD_TEST(test_an_answer_cut_among_forced_tokens_is_at_its_limit),
