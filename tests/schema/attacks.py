@@ -134,6 +134,13 @@ def texts():
                     r"^[\u0000-\uFFFF]{500}$", r"\x00*", "^$", "$^", "a^", "", "x" * 1000,
                     "x" * 1001):
         yield f"pattern {pattern[:40]!r} of {len(pattern)}", text(pattern)
+    primes = ["a" * n for n in (7, 11, 13, 17, 19, 23)]
+    for count in range(2, 7):
+        yield f"{count} lengths at once", {"allOf": [text(f"^({p})+b$") for p in primes[:count]]}
+        yield f"{count} lengths behind a choice", {"allOf": [
+            text(f"^zzzzzzzzz(x|y({p})+b)$") for p in primes[:count]]}
+        yield f"{count} lengths behind any text", {"allOf": [
+            text(f"^[a-z]*(x|({p})+b)$") for p in primes[:count]]}
     for low, high in ((0, 10_000), (10_000, 10_000), (1_000_000, 1_000_000), (0, 1_000_001),
                       (1_000_001, None), (300_000, 900_000), (5000, None)):
         bounds = {"minLength": low}
@@ -209,6 +216,14 @@ def objects():
         "^(a+)+$": {"type": "integer"}}, "additionalProperties": False}
     yield "a long pattern of names", {"type": "object", "patternProperties": {
         "^(.*a){20}$": {"type": "integer"}, "^.{500}$": {"type": "string"}}}
+    for count in (2, 4):
+        yield f"names of {count} lengths at once", {"type": "object", "allOf": [
+            {"patternProperties": {f"^x*({'a' * n})+b$": {"type": "integer"}},
+             "additionalProperties": False} for n in (7, 11, 13, 17)[:count]], "minProperties": 1}
+    yield "names of letters that are used up", {"type": "object", "patternProperties": {
+        "^[a-k]x{30}[0-9]$": {"const": 1}}, "additionalProperties": False, "minProperties": 90}
+    yield "names that a costly pattern shares", {"type": "object", "patternProperties": {
+        "^(.*a){12}": {"const": 1}}, "additionalProperties": False, "minProperties": 50}
     yield "3000 patterns of names that have a hundred", {"type": "array", "prefixItems": [
         {"type": "object", "patternProperties": {f"^{i}(|x){{99}}$": {"type": "integer"}}}
         for i in range(3000)]}

@@ -5,11 +5,13 @@
  *          "texts": [...]    can the engine write each of these? (fed token by token)
  *          "count": 20       answers of "model" ("random" or "embedded") at "temperature", of at most
  *                            "tokens" tokens, to "prompt"
+ *          "beside": true    one more request, with a usual schema, is answered beside these
  *          "fresh": true     the vocabulary's table is made anew and freed again, to measure memory
  * Out:     {"refused": {"path", "message", "remedy"}} or null there, "values": [...], "texts": [...],
- *          "answers": [{"text", "finish", "error", "tokens", "forced"}], and what it took: "compile_us"
- *          and "step_us" (the longest round of all answers) of processor time, "peak_kib" and "kept_kib"
- *          (growth of the resident set, at its peak and after all was freed).
+ *          "answers": [{"text", "finish", "error", "tokens", "forced"}], "beside": the same, and what
+ *          it took: "compile_us" of processor time, "step_us" (the longest round of all
+ *          answers) of the engine thread's, "peak_kib" and "kept_kib" (growth of the resident set, at its peak
+ *          and after all was freed).
  */
 #include <malloc.h>
 #include <stdio.h>
@@ -17,6 +19,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/json_write.h"
 #include "base/mem.h"
@@ -174,14 +177,14 @@ static struct task *task_for(struct probe *p, yyjson_val *q, uint64_t seed)
     return t;
 }
 
-static void write_answer(struct json_writer *w, const struct task *t)
+static void write_answer(struct json_writer *w, const char *key, const struct task *t)
 {
     static const char *const finish[] = {
         [FINISH_STOP] = "STOP", [FINISH_MAX_TOKENS] = "MAX_TOKENS"
     };
     const struct generated *g = &t->candidate[0];
 
-    json_object(w, NULL);
+    json_object(w, key);
     if (t->error.code != ERROR_OK) {
         json_add_c(w, "error", t->error.msg);
     } else {
@@ -193,30 +196,66 @@ static void write_answer(struct json_writer *w, const struct task *t)
     json_end(w);
 }
 
-/* The longest round of the batcher, in microseconds of processor time. */
-static uint64_t answer_samples(struct probe *p, struct json_writer *w, yyjson_val *q)
+/* The request that stands beside those of a question. */
+static struct task *usual_task(struct probe *p, struct arena *a)
 {
-    bool random = str_eq_c(json_str(json_get(q, "model")), "random");
-    struct batcher *b = p->batcher[random];
-    uint64_t count = yyjson_get_uint(json_get(q, "count")), longest = 0;
+    struct error e = { 0 };
+    size_t at;
+    yyjson_val *q = json_parse(
+        a,
+        STR("{\"schema\":{\"type\":\"object\",\"properties\":{\"a\":{\"enum\":[\"x\",\"y\"]},\"b\":"
+            "{"
+            "\"type\":\"integer\",\"minimum\":1,\"maximum\":99}},\"required\":[\"a\",\"b\"]},"
+            "\"prompt\":\"x\",\"tokens\":50}"),
+        &at, &e);
+
+    return task_for(p, q, 0);
+}
+
+/* The batcher's rounds until all is answered: the longest, in microseconds of this thread. */
+static uint64_t answer_all(struct batcher *b, struct json_writer *w, const struct task *beside,
+                           struct buf *other)
+{
+    struct json_writer separate = JSON_WRITER(other);
+    uint64_t longest = 0;
     struct error e = { 0 };
     struct task *t;
 
-    for (uint64_t i = 0; i < count; i++)
-        batcher_add(b, task_for(p, q, i));
-    json_array(w, "answers");
     while (batcher_open(b)) {
-        uint64_t from = processor_us();
+        uint64_t from = clock_thread_ns();
         if (batcher_step(b, &e) < 0)
             exit(1);
-        uint64_t took = processor_us() - from;
+        uint64_t took = (clock_thread_ns() - from) / 1000;
         longest = took > longest ? took : longest;
         while ((t = batcher_done(b))) {
-            write_answer(w, t);
+            write_answer(t == beside ? &separate : w, NULL, t);
             task_free(t);
         }
     }
+    return longest;
+}
+
+static uint64_t answer_samples(struct probe *p, struct json_writer *w, yyjson_val *q)
+{
+    struct batcher *b = p->batcher[str_eq_c(json_str(json_get(q, "model")), "random")];
+    uint64_t count = yyjson_get_uint(json_get(q, "count"));
+    struct buf other = BUF_INIT(OUT_BYTES_MAX);
+    struct arena a = { 0 };
+    struct task *beside = NULL;
+
+    for (uint64_t i = 0; i < count; i++)
+        batcher_add(b, task_for(p, q, i));
+    if (yyjson_is_true(json_get(q, "beside"))) {
+        beside = usual_task(p, &a);
+        batcher_add(b, beside);
+    }
+    json_array(w, "answers");
+    uint64_t longest = answer_all(b, w, beside, &other);
     json_end(w);
+    if (beside)
+        json_add_raw(w, "beside", buf_str(&other));
+    buf_release(&other);
+    arena_release(&a);
     return longest;
 }
 

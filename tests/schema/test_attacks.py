@@ -8,7 +8,7 @@ from attacks import all_attacks
 
 AIMS = {
     "compile_us": 200_000,  # of processor time
-    "step_us": 50_000,  # of one round of the batcher
+    "step_us": 50_000,  # of the engine's thread, in one round of the batcher
     "peak_kib": 64 * 1024,  # growth of the resident set
     "kept_kib": 32 * 1024,  # after all was freed; what the allocator holds is not a case's
 }
@@ -60,6 +60,28 @@ def test_time_and_memory_are_bounded(asked, most, what):
     figures = sorted((answer.get(what, 0), name) for name, answer in asked)
     print(f"{what}:", "; ".join(f"{figure} ({name})" for figure, name in figures[:-4:-1]))
     assert [(name, figure) for figure, name in figures if figure > most[what]] == []
+
+
+CROWD = 19  # as many as fit beside the one
+
+
+def test_a_crowd_of_them_holds_up_no_other(probe, whole, most):
+    """Goal: a request beside many answers that are slow to follow is answered, and no round of the engine's thread
+    takes longer than with one. Method: 19 answers of a schema at once, and one of a usual schema."""
+    longest = []
+    for number, (name, schema) in enumerate(ATTACKS):
+        if not whole and number % (8 * PART):
+            continue
+        answer = ask(probe, most, schema=schema, model="random", count=CROWD, temperature=1.5, tokens=40,
+                     prompt="x", beside=True, fresh=True)
+        if "refused" in answer:
+            continue
+        assert answer["beside"]["finish"] == "STOP", name
+        assert len(answer["answers"]) == CROWD, name
+        longest.append((answer["step_us"], answer["peak_kib"], name))
+    print("longest rounds:", "; ".join(f"{us} us, {kib} KiB ({name})" for us, kib, name in sorted(longest)[:-4:-1]))
+    assert len(longest) > 0
+    assert [entry for entry in longest if entry[0] > most["step_us"]] == []
 
 
 def test_an_answer_ends_well_or_says_which_limit_it_met(asked):

@@ -207,8 +207,12 @@ static int members_by_pattern(struct grammar *g, const struct conjuncts *set,
         f->value[which] = which & o->listed ? GRAMMAR_NOTHING : value_rule(g, set, o, which);
         f->open += f->value[which] != GRAMMAR_NOTHING;
     }
-    if (f->open)
+    bool possible = f->open > 0;
+    if (possible)
         names_find(g, o, f);
+    if (possible && !f->count && f->need)
+        grammar_dead(g, set->item[0].node, "minProperties",
+                     "No name is found that the patterns leave.");
     if (f->count && o->least > o->count && o->least - o->count > f->count)
         return grammar_fault(g, set->item[0].node, "minProperties",
                              "minProperties asks for more names than patterns are known to leave, "
