@@ -127,7 +127,7 @@ def test_a_head_that_breaks_http_gets_no_good_answer(target, head):
     assert not any(b"HTTP/1.1 5%02d" % n in answer for n in range(0, 100) if n != 5), answer[:200]
 
 
-LENGTHS = [b"-1", b"+2", b"0x10", b"1e3", b"9" * 30, b"18446744073709551616", b"", b"1 1", b"1,1", b"two", b"2\x0b", b"1.0"]
+LENGTHS = [b"-1", b"+2", b"0x10", b"1e3", b"9" * 30, b"18446744073709551616", b"1 1", b"1,1", b"two", b"2\x0b", b"1.0"]
 
 
 @pytest.mark.parametrize("length", LENGTHS, ids=repr)

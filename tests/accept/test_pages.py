@@ -1,8 +1,7 @@
 """README.md and the pages of docs/, run as they are printed: a page's blocks in order, in one folder, in one
 shell's environment and one Python, with the default model and the clients of the registries.
 
-A block of sh, python or js is run; of yaml or jsonl, with a comment or a line above it that names a file, it
-becomes that file. Only addresses differ: ports become free ones, Google's hosts become a stand-in here, and the
+A block of sh, python or js is run; one that begins with a comment that names a file becomes that file. Only addresses differ: ports become free ones, Google's hosts become a stand-in here, and the
 scripts that install are not run again. A page that stops to be run is an error, not a skipped test."""
 import functools
 import json
@@ -45,11 +44,11 @@ def blocks(page):
     """(language, text) in order; of a file to write its name stands for the language."""
     found = []
     for language, text in re.findall(r"^```(\w+)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S):
-        named = re.match(r"# ([\w.-]+\.(?:yaml|jsonl|csv))\n", text)
-        if language in RUN:
-            found.append((language, text))
-        elif named:
+        named = re.match(r"# ([\w.-]+\.(?:yaml|jsonl|csv|py))\n", text)
+        if named:
             found.append((named.group(1), text))
+        elif language in RUN:
+            found.append((language, text))
     return found
 
 

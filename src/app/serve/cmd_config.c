@@ -68,6 +68,8 @@ static void check_service(struct config *c)
 
     if (http_server_check_address(serve_listen_address(&c->arena, s->listen), &e) < 0)
         config_error(c, s, "listen", "%s", e.msg);
+    if (c->tests.count)
+        config_warn(c, c, "test", "only a start with --test-clock takes it");
     if (http_server_check_tls(s->tls_cert, s->tls_key, &e) < 0)
         config_error(c, s, s->tls_cert ? "tls_cert" : "tls_key", "%s", e.msg);
 }

@@ -389,7 +389,7 @@ static int check_script(const struct check *c, struct error *e)
 
     if (c->job.test.len == 0 || script_whole(c->job.test, &whole, e) < 0)
         return c->job.test.len ? -1 : 0;
-    return whole.job == FATE_FAILED ? script_fail(ERROR_INTERNAL, e) : 0;
+    return whole.job == FATE_FAILED ? script_fail(ERROR_FAILED_PRECONDITION, e) : 0;
 }
 
 static int validate(struct check *c, struct error *e)

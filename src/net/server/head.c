@@ -46,7 +46,8 @@ size_t http_mhd_length(const char *text, size_t len,
 size_t http_mhd_number(const char *text, size_t len,
                        uint64_t *out) __asm__("__real_MHD_str_to_uint64_n_");
 
-/* Returns the number of characters read. Without a body nothing is read behind a head that is refused. */
+/* Returns the number of characters read. Without a body nothing is read behind a head that is refused. An empty text
+ * stays refused twice: libmicrohttpd takes no number of no characters. */
 size_t http_mhd_length(const char *text, size_t len, uint64_t *out)
 {
     if (len > 0 && http_mhd_number(text, len, out) == len)
