@@ -350,6 +350,8 @@ def judge(case, run, number):
     error = expected.get("error")
     try:
         schema, rows, job = run.case(case, number)
+    except (OSError, AssertionError) as e:
+        return "wrong", f"no answer: {e}"
     except Refused as e:
         if e.status >= 500 and e.status != 501:
             return "wrong", str(e)

@@ -33,6 +33,31 @@ static int write_list(struct sql_writer *w, const struct sql_call *call, bool no
     return 0;
 }
 
+/* "sum(DISTINCT x) OVER (...)" */
+static int write_simple(struct sql_writer *w, const struct sql_call *call, const char *function,
+                        struct error *e)
+{
+    sql_write_text(w, function);
+    sql_write_text(w, sql_call_distinct(call) ? "(DISTINCT " : "(");
+    if (sql_write_argument(w, call, 0, e) < 0)
+        return -1;
+    sql_write_text(w, ")");
+    return sql_write_over(w, call, e);
+}
+
+/* DuckDB's avg gives FLOAT64 of NUMERIC too, BigQuery's NUMERIC. */
+static int write_avg(struct sql_writer *w, const struct sql_call *call, struct error *e)
+{
+    sql_write_text(w, "bq_average(");
+    if (write_simple(w, call, "sum", e) < 0)
+        return -1;
+    sql_write_text(w, ", ");
+    if (write_simple(w, call, "count", e) < 0)
+        return -1;
+    sql_write_text(w, ")");
+    return 0;
+}
+
 static int write_array_agg(struct sql_writer *w, const struct sql_call *call, struct error *e)
 {
     return write_list(w, call, sql_call_ignores_nulls(call), e);
@@ -134,8 +159,8 @@ static int write_top_sum(struct sql_writer *w, const struct sql_call *call, stru
 static const struct sql_function rows[] = {
     PLAIN("COUNT", 1, "count($1)"),
     PLAIN("COUNTIF", 1, "count(nullif($1, false))"),
-    PLAIN("SUM", 1, "bq_sum($1)"),
-    PLAIN("AVG", 1, "bq_avg($1)"),
+    PLAIN("SUM", 1, "bq_narrow(sum($1$|)$^)"),
+    WRITTEN("AVG", 1, 1, 0, write_avg),
     PLAIN("MIN", 1, "min($1)"),
     PLAIN("MAX", 1, "max($1)"),
     PLAIN("MIN_BY", 2, "arg_min_null($1, $2)"),

@@ -74,12 +74,45 @@ static enum call_outcome sign_int(struct call *c)
     return out_int(c, (arg_int(c, 0) > 0) - (arg_int(c, 0) < 0));
 }
 
-/* A sum of INT64 as DuckDB has it. */
-static enum call_outcome narrow(struct call *c)
+/* ---- SUM and AVG, of DuckDB's sums: that of INT64 is a HUGEINT ---- */
+
+static enum call_outcome narrow_int(struct call *c)
 {
     int128 v = arg_numeric(c, 0);
 
     return v != (int64_t)v ? overflow(c) : out_int(c, (int64_t)v);
+}
+
+static enum call_outcome narrow_float(struct call *c)
+{
+    return out_float(c, arg_float(c, 0));
+}
+
+static enum call_outcome narrow_numeric(struct call *c)
+{
+    int128 v = arg_numeric(c, 0);
+
+    return numeric_fits(v) ? out_numeric(c, v) : call_refuse(c, "numeric overflow: SUM");
+}
+
+/* The count is not 0: of no rows the sum is NULL. */
+static enum call_outcome average_int(struct call *c)
+{
+    return out_float(c, (double)arg_numeric(c, 0) / (double)arg_int(c, 1));
+}
+
+static enum call_outcome average_float(struct call *c)
+{
+    return out_float(c, arg_float(c, 0) / (double)arg_int(c, 1));
+}
+
+static enum call_outcome average_numeric(struct call *c)
+{
+    int128 v;
+
+    return numeric_scale(arg_numeric(c, 0), 1, arg_int(c, 1), &v)
+               ? out_numeric(c, v)
+               : call_refuse(c, "numeric overflow: AVG");
 }
 
 /* ---- Bits ---- */
@@ -306,7 +339,12 @@ static const struct function rows[] = {
     { "sign", "F:F", sign_float, 0 },
     { "sign", "N:N", sign_numeric, 0 },
     { "ieee_divide", "FF:F", ieee_divide, 0 },
-    { "narrow", "H:I", narrow, 0 },
+    { "narrow", "H:I", narrow_int, 0 },
+    { "narrow", "F:F", narrow_float, 0 },
+    { "narrow", "N:N", narrow_numeric, 0 },
+    { "average", "HI:F", average_int, 0 },
+    { "average", "FI:F", average_float, 0 },
+    { "average", "NI:N", average_numeric, 0 },
     { "bit_and", "II:I", bit_and, 0 },
     { "bit_or", "II:I", bit_or, 0 },
     { "bit_xor", "II:I", bit_xor, 0 },

@@ -72,13 +72,6 @@ extern const struct function_table functions_arithmetic, functions_math, functio
     functions_time_make, functions_interval, functions_time_format, functions_time_parse,
     functions_json, functions_json_change, functions_format, functions_list, functions_net;
 
-/* Aggregates register themselves. */
-int aggregates_register(const struct duckdb_library *d, duckdb_connection c,
-                        struct error *e) FALLIBLE;
-
-/* A type by its letters; *types goes behind it. */
-duckdb_logical_type type_of(const struct duckdb_library *d, const char **types);
-
 /* ---- Arguments ---- */
 
 static inline bool column_valid(const struct call_column *column, idx_t row)

@@ -255,7 +255,7 @@ static const struct {
     const char *alias;
 } aliases[] = { { 'J', "JSON" }, { 'G', "BIGNUMERIC" }, { 'R', "RANGE" }, { 'P', "GEOGRAPHY" } };
 
-duckdb_logical_type type_of(const struct duckdb_library *d, const char **types)
+static duckdb_logical_type type_of(const struct duckdb_library *d, const char **types)
 {
     char letter = *(*types)++;
 
@@ -389,5 +389,5 @@ int functions_register(const struct duckdb_library *d, duckdb_connection c, stru
         }
     int rc = register_all(d, c, f, count, e);
     mem_free(f);
-    return rc < 0 ? -1 : aggregates_register(d, c, e);
+    return rc;
 }

@@ -66,15 +66,7 @@
     X(scalar_function_bind_get_argument_count) X(scalar_function_bind_get_argument) \
     X(scalar_function_set_error) X(register_scalar_function) X(create_scalar_function_set) \
     X(destroy_scalar_function_set) X(add_scalar_function_to_set) X(register_scalar_function_set) \
-    X(destroy_expression) X(expression_return_type) X(expression_is_foldable) \
-    X(create_aggregate_function) X(destroy_aggregate_function) X(aggregate_function_set_name) \
-    X(aggregate_function_add_parameter) X(aggregate_function_set_return_type) \
-    X(aggregate_function_set_functions) X(aggregate_function_set_destructor) \
-    X(aggregate_function_set_special_handling) X(aggregate_function_set_extra_info) \
-    X(aggregate_function_get_extra_info) X(aggregate_function_set_error) \
-    X(register_aggregate_function) X(create_aggregate_function_set) \
-    X(destroy_aggregate_function_set) X(add_aggregate_function_to_set) \
-    X(register_aggregate_function_set)
+    X(destroy_expression) X(expression_return_type) X(expression_is_foldable)
 // clang-format on
 
 /* The functions by their names without "duckdb_". */
