@@ -6,7 +6,7 @@
 #include <assert.h>
 
 #include "base/thread.h"
-#include "store/tables/duckdb/embedded.h"
+#include "store/tables/duckdb/load.h"
 
 struct tables_writer {
     struct project *project;
@@ -16,6 +16,7 @@ struct tables_writer {
     struct bq_schema schema;
     struct str key, dataset_physical, hidden;
     duckdb_data_chunk chunk;
+    duckdb_appender appender; /* of writer_add, until the commit */
 };
 
 /* ---- Open ---- */
@@ -157,6 +158,16 @@ struct tables_writer *writer_open(struct tables *t, const struct tables_write *w
 
 /* ---- Rows ---- */
 
+static int appender_failed(struct tables_writer *w, duckdb_appender appender, struct error *e)
+{
+    const struct duckdb_library *d = w->project->duckdb;
+    duckdb_error_data said = d->appender_error_data(appender);
+
+    (void)connection_error(e, d->error_data_error_type(said), d->error_data_message(said));
+    d->destroy_error_data(&said);
+    return -1;
+}
+
 static int append_chunks(struct tables_writer *w, duckdb_appender appender,
                          const struct bq_batch *batch, struct error *e)
 {
@@ -167,15 +178,42 @@ static int append_chunks(struct tables_writer *w, duckdb_appender appender,
         uint32_t rows = batch->rows - at < most ? batch->rows - at : most;
         if (vectors_write(d, w->chunk, &w->schema, batch, at, rows, e) < 0)
             return -1;
-        if (d->append_data_chunk(appender, w->chunk) != DuckDBSuccess) {
-            duckdb_error_data said = d->appender_error_data(appender);
-            (void)connection_error(e, d->error_data_error_type(said), d->error_data_message(said));
-            d->destroy_error_data(&said);
-            return -1;
-        }
+        if (d->append_data_chunk(appender, w->chunk) != DuckDBSuccess)
+            return appender_failed(w, appender, e);
         at += rows;
     }
     return 0;
+}
+
+static duckdb_appender open_appender(struct tables_writer *w, struct str physical, struct error *e)
+{
+    const struct duckdb_library *d = w->project->duckdb;
+    struct arena a = { 0 };
+    duckdb_appender out = NULL;
+
+    if (d->appender_create_ext(w->connection.handle, w->project->catalog.p,
+                               arena_copy(&a, w->dataset_physical.p, w->dataset_physical.len),
+                               arena_copy(&a, physical.p, physical.len), &out) != DuckDBSuccess) {
+        (void)error_set(e, ERROR_INTERNAL, "The table engine opens no table for rows.");
+        if (out)
+            d->appender_destroy(&out);
+        out = NULL;
+    }
+    arena_release(&a);
+    return out;
+}
+
+/* Writes what the appender still holds, and ends it. */
+static int close_appender(struct tables_writer *w, duckdb_appender *appender, int rc,
+                          struct error *e)
+{
+    const struct duckdb_library *d = w->project->duckdb;
+
+    if (rc == 0 && d->appender_close(*appender) != DuckDBSuccess)
+        rc = appender_failed(w, *appender, e);
+    d->appender_destroy(appender);
+    *appender = NULL;
+    return rc;
 }
 
 /* Appends to a table of the engine; columns: those of w->schema by name, or all of the table's in their order. */
@@ -184,14 +222,11 @@ static int append_to(struct tables_writer *w, struct str physical, bool columns,
 {
     const struct duckdb_library *d = w->project->duckdb;
     struct arena a = { 0 };
-    duckdb_appender appender = NULL;
+    duckdb_appender appender = open_appender(w, physical, e);
     int rc = 0;
 
-    if (d->appender_create_ext(w->connection.handle, w->project->catalog.p,
-                               arena_copy(&a, w->dataset_physical.p, w->dataset_physical.len),
-                               arena_copy(&a, physical.p, physical.len),
-                               &appender) != DuckDBSuccess)
-        rc = error_set(e, ERROR_INTERNAL, "The table engine opens no table for rows.");
+    if (!appender)
+        return -1;
     for (uint32_t i = 0; columns && rc == 0 && i < w->schema.count; i++) {
         struct str name = w->schema.field[i].name;
         if (d->appender_add_column(appender, arena_copy(&a, name.p, name.len)) != DuckDBSuccess)
@@ -199,15 +234,15 @@ static int append_to(struct tables_writer *w, struct str physical, bool columns,
     }
     if (rc == 0)
         rc = append_chunks(w, appender, batch, e);
-    if (rc == 0 && d->appender_close(appender) != DuckDBSuccess) {
-        duckdb_error_data said = d->appender_error_data(appender);
-        rc = connection_error(e, d->error_data_error_type(said), d->error_data_message(said));
-        d->destroy_error_data(&said);
-    }
-    if (appender)
-        d->appender_destroy(&appender);
     arena_release(&a);
-    return rc;
+    return close_appender(w, &appender, rc, e);
+}
+
+int writer_add(struct tables_writer *w, const struct bq_batch *batch, struct error *e)
+{
+    if (!w->appender)
+        w->appender = open_appender(w, w->hidden, e);
+    return w->appender ? append_chunks(w, w->appender, batch, e) : -1;
 }
 
 static int set_position(struct tables_writer *w, int64_t position, struct error *e)
@@ -241,7 +276,9 @@ int writer_commit(struct tables_writer *w, struct tables_outcome *out, struct er
                            .outcome = out };
 
     *out = (struct tables_outcome){ .rows = 0 };
-    int rc = publish(w->project, &how, e);
+    int rc = w->appender ? close_appender(w, &w->appender, 0, e) : 0;
+    if (rc == 0)
+        rc = publish(w->project, &how, e);
     if (rc == 0)
         w->hidden.len = 0; /* it is gone */
     writer_close(w, true);
@@ -253,6 +290,9 @@ void writer_close(struct tables_writer *w, bool keep_rows)
     if (!w)
         return;
     struct project *p = w->project;
+    struct error ignored;
+    if (w->appender)
+        (void)!close_appender(w, &w->appender, -1, &ignored);
     if (w->chunk)
         p->duckdb->destroy_data_chunk(&w->chunk);
     project_disconnect(p, &w->connection);

@@ -41,6 +41,13 @@ void suite_restart(struct suite *s)
     s->t = tables_duckdb_open(f->path, NULL, clock_system());
 }
 
+const char *suite_folder(const struct suite *s)
+{
+    const struct folder *f = s->own;
+
+    return f->path;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { TABLES_SUITE_TESTS };

@@ -54,6 +54,12 @@
     X(create_interval) X(create_blob) X(create_null_value) X(create_list_value) \
     X(create_struct_value) X(get_value_type) X(is_null_value) X(get_bool) X(get_int64) \
     X(get_varchar) \
+    /* Tables that C gives to SQL. */ \
+    X(create_table_function) X(destroy_table_function) X(table_function_set_name) \
+    X(table_function_set_extra_info) X(table_function_set_bind) X(table_function_set_init) \
+    X(table_function_set_function) X(register_table_function) X(bind_get_extra_info) \
+    X(bind_add_result_column) X(init_set_max_threads) X(function_get_extra_info) \
+    X(function_set_error) \
     /* Functions that C gives to SQL. */ \
     X(create_scalar_function) X(destroy_scalar_function) X(scalar_function_set_name) \
     X(scalar_function_add_parameter) X(scalar_function_set_varargs) \
