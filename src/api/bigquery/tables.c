@@ -139,34 +139,11 @@ static int read_expiration(yyjson_val *body, int64_t *out, struct error *e)
     return 0;
 }
 
-static int check_field(const struct bq_schema *s, struct str name, const char *what,
-                       struct error *e)
-{
-    if (name.len == 0 || bq_schema_find(s, name))
-        return 0;
-    return error_set(e, ERROR_INVALID_ARGUMENT,
-                     "The field specified for %s cannot be found in the schema.", what);
-}
-
 static int check_options(const struct tables_table *t, yyjson_val *body, struct error *e)
 {
-    yyjson_val *fields = json_get(json_get(body, "clustering"), "fields");
-    yyjson_arr_iter it = yyjson_arr_iter_with(fields);
-    yyjson_val *one;
-
     if (json_get(body, "externalDataConfiguration"))
         return error_set(e, ERROR_INVALID_ARGUMENT, "External tables are not supported.");
-    if (t->schema.count == 0)
-        return 0;
-    if (check_field(&t->schema, json_str(json_get(json_get(body, "timePartitioning"), "field")),
-                    "partitioning", e) < 0 ||
-        check_field(&t->schema, json_str(json_get(json_get(body, "rangePartitioning"), "field")),
-                    "partitioning", e) < 0)
-        return -1;
-    while ((one = yyjson_arr_iter_next(&it)))
-        if (check_field(&t->schema, json_str(one), "clustering", e) < 0)
-            return -1;
-    return 0;
+    return t->schema.count ? bq_check_columns(body, &t->schema, e) : 0;
 }
 
 /* ---- Handlers ---- */

@@ -138,32 +138,6 @@ int run_into(struct run *r, enum tables_disposition deflt, struct tables_into *o
     return 0;
 }
 
-static int check_column(const struct bq_schema *schema, struct str name, const char *what,
-                        struct error *e)
-{
-    if (name.len == 0 || bq_schema_find(schema, name))
-        return 0;
-    return error_set(e, ERROR_INVALID_ARGUMENT,
-                     "The field specified for %s cannot be found in the schema.", what);
-}
-
-int run_check_columns(struct run *r, const struct bq_schema *schema, struct error *e)
-{
-    yyjson_val *body = r->conf.body;
-    yyjson_arr_iter it = yyjson_arr_iter_with(json_get(json_get(body, "clustering"), "fields"));
-    yyjson_val *one;
-
-    if (check_column(schema, json_str(json_get(json_get(body, "timePartitioning"), "field")),
-                     "partitioning", e) < 0 ||
-        check_column(schema, json_str(json_get(json_get(body, "rangePartitioning"), "field")),
-                     "partitioning", e) < 0)
-        return -1;
-    while ((one = yyjson_arr_iter_next(&it)))
-        if (check_column(schema, json_str(one), "clustering", e) < 0)
-            return -1;
-    return 0;
-}
-
 /* ---- The configuration as a resource shows it ---- */
 
 static void add_default(struct json_writer *w, yyjson_val *body, const char *key, const char *value)

@@ -256,8 +256,7 @@ static void take_error(struct queries *q, struct run *r, bool cancelled, struct 
         (void)error_set(e, ERROR_CANCELLED,
                         "Job execution was cancelled: User requested cancellation");
     hide_internal(q, j, e);
-    const struct bq_reason why =
-        bq_reason_of(e, j->kind == BQ_JOB_QUERY ? BQ_IN_QUERY : BQ_IN_CALL);
+    const struct bq_reason why = bq_reason_of(e, r->where);
     if (j->fault_count == BQ_FAULTS_MAX)
         j->fault_count--;
     memmove(&j->fault[1], &j->fault[0], j->fault_count * sizeof j->fault[0]);
@@ -607,7 +606,7 @@ static int job_make(struct queries *q, const struct query_new *n, struct arena *
     const struct bq_table_ref none = { 0 };
 
     if (!configuration || bq_configuration_read(configuration, &c, e) < 0 ||
-        (n->id.len && bq_job_id_check(n->id, e) < 0) ||
+        run_check_format(&c, e) < 0 || (n->id.len && bq_job_id_check(n->id, e) < 0) ||
         random_text(id, ID_RANDOM, ALPHABET_62, e) < 0)
         return -1;
     *out = (struct bq_job){

@@ -19,6 +19,7 @@ struct run {
     struct tables_cancel *cancel;
     struct bq_job *job;
     struct bq_configuration conf;
+    enum bq_where where; /* an error comes from: it decides about its reason */
     /* The statements of a script, a job each. */
     struct bq_job *child;
     uint32_t child_count;
@@ -38,8 +39,8 @@ int run_name(struct run *r, yyjson_val *reference, struct tables_name *out,
              struct error *e) FALLIBLE;
 /* The job's name as the key of its effect. */
 struct str run_key(struct run *r);
-/* A field that timePartitioning or clustering names must be one of the schema's columns. */
-int run_check_columns(struct run *r, const struct bq_schema *schema, struct error *e) FALLIBLE;
+/* Refuses formats of files that we do not have, before a job is made. */
+int run_check_format(const struct bq_configuration *c, struct error *e) FALLIBLE;
 /* The configuration with jobType, defaults and, unless it is empty, the destination. */
 struct str run_configuration(struct arena *a, const struct bq_configuration *c,
                              const struct bq_table_ref *destination);

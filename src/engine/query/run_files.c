@@ -142,6 +142,16 @@ static int format_read(struct str name, enum tables_format *out, struct error *e
                      STR_ARG(str_cut(name, 64)));
 }
 
+int run_check_format(const struct bq_configuration *c, struct error *e)
+{
+    enum tables_format ignored;
+    const char *member = c->kind == BQ_JOB_LOAD      ? "sourceFormat"
+                         : c->kind == BQ_JOB_EXTRACT ? "destinationFormat"
+                                                     : NULL;
+
+    return member ? format_read(json_str(json_get(c->body, member)), &ignored, e) : 0;
+}
+
 static bool flag(yyjson_val *body, const char *key)
 {
     return yyjson_get_bool(json_get(body, key));
@@ -201,7 +211,7 @@ static int load_read(struct run *r, struct tables_load *l, struct error *e)
         run_into(r, TABLES_WRITE_APPEND, &l->into, e) < 0 ||
         bq_schema_read(json_get(body, "schema"), r->arena, &l->schema, e) < 0)
         return -1;
-    return l->schema.count ? run_check_columns(r, &l->schema, e) : 0;
+    return l->schema.count ? bq_check_columns(body, &l->schema, e) : 0;
 }
 
 static void take_load(struct run *r, const struct sources *s, const struct tables_loaded *l)

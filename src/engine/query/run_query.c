@@ -7,6 +7,7 @@
 #include "format/bigquery/parameter.h"
 
 #define SCRIPT_ID_BYTES 200
+#define TIMEOUT_MS_MIN 1000
 
 /* ---- What is asked ---- */
 
@@ -15,6 +16,14 @@ static int64_t number_of(yyjson_val *object, const char *key)
     uint64_t n = 0;
 
     return json_count(json_get(object, key), &n) && n <= INT64_MAX ? (int64_t)n : 0;
+}
+
+/* A job may run on after its timeout, says BigQuery; here the least is a second. */
+static int64_t timeout_of(yyjson_val *configuration)
+{
+    int64_t ms = number_of(configuration, "jobTimeoutMs");
+
+    return ms == 0 || ms > TIMEOUT_MS_MIN ? ms : TIMEOUT_MS_MIN;
 }
 
 static int session_find(struct run *r, struct tables_query *q, struct error *e)
@@ -40,7 +49,7 @@ static int query_read(struct run *r, struct tables_query *q, struct error *e)
         .sql = json_str(json_get(body, "query")),
         .key = r->conf.dry_run ? (struct str){ 0 } : run_key(r),
         .dry_run = r->conf.dry_run,
-        .timeout_ms = number_of(r->conf.all, "jobTimeoutMs"),
+        .timeout_ms = timeout_of(r->conf.all),
         .cancel = r->cancel,
     };
     if (q->sql.len == 0)
@@ -220,14 +229,16 @@ static int look_before(struct run *r, const struct tables_query *q, struct error
         return 0;
     dry.dry_run = true;
     dry.key = (struct str){ 0 };
+    r->where = BQ_IN_QUERY;
     if (r->tables->ops->query(r->tables, &dry, r->arena, &seen, e) < 0)
         return -1;
+    r->where = BQ_IN_CALL;
     if (most && seen.bytes > most)
         return error_set(e, ERROR_RESOURCE_EXHAUSTED,
                          "Query exceeded limit for bytes billed: %" PRId64 ". %" PRId64
                          " or higher required.",
                          most, seen.bytes);
-    return seen.schema.count ? run_check_columns(r, &seen.schema, e) : 0;
+    return seen.schema.count ? bq_check_columns(body, &seen.schema, e) : 0;
 }
 
 /* CALL BQ.ABORT_SESSION('id'), or of the session that the query runs in. */
@@ -262,7 +273,10 @@ int run_query(struct run *r, struct error *e)
     r->job->session = q.session;
     if (is_abort(q.sql))
         return q.dry_run ? 0 : abort_session(r, &q, e);
-    if (look_before(r, &q, e) < 0 || r->tables->ops->query(r->tables, &q, r->arena, &t, e) < 0)
+    if (look_before(r, &q, e) < 0)
+        return -1;
+    r->where = BQ_IN_QUERY;
+    if (r->tables->ops->query(r->tables, &q, r->arena, &t, e) < 0)
         return -1;
     take_result(r, &t);
     make_children(r, &t);

@@ -4,13 +4,26 @@
 
 #include "base/str.h"
 
+/* Texts of mistakes that are not in the SQL, though a query finds them. */
+static bool is_beside_query(struct str text)
+{
+    static const char *const starts[] = { "Invalid schema update", "Provided Schema does not match",
+                                          "Invalid input session id", "The field specified for",
+                                          "Cannot query over table" };
+
+    for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++)
+        if (str_starts(text, str_of(starts[i])))
+            return true;
+    return false;
+}
+
 /* Texts of RESOURCE_EXHAUSTED that have a reason of their own. */
 #define TOO_LARGE "Response too large"
 #define BILLED "Query exceeded limit for bytes billed"
 
 struct bq_reason bq_reason_of(const struct error *e, enum bq_where where)
 {
-    bool query = where == BQ_IN_QUERY;
+    bool query = where == BQ_IN_QUERY && !is_beside_query(str_of(e->msg));
 
     switch (e->code) {
     case ERROR_INVALID_ARGUMENT:

@@ -483,3 +483,32 @@ int bq_schema_may_become(const struct bq_schema *old, const struct bq_schema *ne
     arena_release(&a);
     return rc;
 }
+
+static int check_column(const struct bq_schema *s, struct str name, const char *what,
+                        struct error *e)
+{
+    if (name.len == 0 || bq_schema_find(s, name))
+        return 0;
+    return error_set(e, ERROR_INVALID_ARGUMENT,
+                     "The field specified for %s cannot be found in the schema.", what);
+}
+
+int bq_check_columns(yyjson_val *resource, const struct bq_schema *s, struct error *e)
+{
+    yyjson_val *fields = json_get(json_get(resource, "clustering"), "fields");
+    yyjson_arr_iter it = yyjson_arr_iter_with(fields);
+    struct str day = json_str(json_get(json_get(resource, "timePartitioning"), "field"));
+    struct str range = json_str(json_get(json_get(resource, "rangePartitioning"), "field"));
+    yyjson_val *one;
+
+    if (check_column(s, day, "partitioning", e) < 0 ||
+        check_column(s, range, "partitioning", e) < 0)
+        return -1;
+    while ((one = yyjson_arr_iter_next(&it)))
+        if (!bq_schema_find(s, json_str(one)))
+            return error_set(e, ERROR_INVALID_ARGUMENT,
+                             "The field specified for clustering cannot be found in the schema. "
+                             "Invalid field: %.*s",
+                             STR_ARG(str_cut(json_str(one), 64)));
+    return 0;
+}

@@ -102,4 +102,7 @@ struct bq_schema bq_schema_copy(struct arena *a, const struct bq_schema *s);
 int bq_schema_may_become(const struct bq_schema *old, const struct bq_schema *next,
                          struct str table, struct error *e) FALLIBLE;
 
+/* A column that timePartitioning, rangePartitioning or clustering of this resource names must be in the schema. */
+int bq_check_columns(yyjson_val *resource, const struct bq_schema *s, struct error *e) FALLIBLE;
+
 #endif
