@@ -12,6 +12,7 @@ class Anonymous {
 }
 
 const url = process.argv[2];
+process.env.METADATA_SERVER_DETECTION = "none"; // no look for a cloud machine
 // As an emulator's host and as an endpoint: the paths differ.
 for (const host of [true, false]) {
   if (host) process.env.BIGQUERY_EMULATOR_HOST = url;
@@ -36,7 +37,7 @@ for (const host of [true, false]) {
   const [rows] = await table.getRows();
   rows.sort((a, b) => a.id - b.id);
   assert.deepEqual(rows[0].tags, ["a"]);
-  assert.equal(rows[0].at.value, "2024-01-31T12:00:00.000001Z");
+  assert.match(rows[0].at.value, /^2024-01-31T12:00:00.000001(000)?Z$/);
   assert.equal(rows[0].who.age, 7);
   assert.deepEqual(rows[1].tags, []);
   await assert.rejects(table.insert([{ id: "x" }]), (e) => e.name === "PartialFailureError");
@@ -45,7 +46,7 @@ for (const host of [true, false]) {
     query: "SELECT id, at FROM `" + id + ".t` WHERE id >= @least ORDER BY id", params: { least: 1 },
   });
   assert.deepEqual(found.map((r) => r.id), [1, 2]);
-  assert.equal(found[0].at.value, "2024-01-31T12:00:00.000001Z");
+  assert.match(found[0].at.value, /^2024-01-31T12:00:00.000001(000)?Z$/);
   const [job] = await bigquery.createQueryJob({ query: "SELECT n FROM UNNEST(GENERATE_ARRAY(1, 50)) AS n" });
   const [fifty] = await job.getQueryResults({ maxResults: 20 });
   assert.equal(fifty.length, 50);

@@ -20,7 +20,7 @@
 #define RANGE_BYTES 48
 
 enum posting_kind { POSTING_MULTIPART, POSTING_START };
-struct posting {
+struct load_posting {
     struct call *call;
     enum posting_kind kind;
     struct intake in;
@@ -29,9 +29,9 @@ struct posting {
     struct buf resource;
 };
 
-static void posting_free(void *state)
+static void load_posting_free(void *state)
 {
-    struct posting *p = state;
+    struct load_posting *p = state;
 
     intake_release(&p->in);
     multipart_release(&p->parts);
@@ -46,7 +46,7 @@ static int two_parts(struct error *e)
 
 static int on_part(void *arg, struct str content_type, struct error *e)
 {
-    struct posting *p = arg;
+    struct load_posting *p = arg;
 
     (void)content_type;
     return ++p->part > 2 ? two_parts(e) : 0;
@@ -54,7 +54,7 @@ static int on_part(void *arg, struct str content_type, struct error *e)
 
 static int sink_resource(void *arg, const void *bytes, size_t len, struct error *e)
 {
-    struct posting *p = arg;
+    struct load_posting *p = arg;
 
     buf_add(&p->resource, bytes, len);
     if (buf_ok(&p->resource))
@@ -64,14 +64,14 @@ static int sink_resource(void *arg, const void *bytes, size_t len, struct error 
 
 static int on_data(void *arg, const void *bytes, size_t len, struct error *e)
 {
-    struct posting *p = arg;
+    struct load_posting *p = arg;
 
     return p->part == 1 ? sink_resource(p, bytes, len, e) : intake_write(&p->in, bytes, len, e);
 }
 
 static int sink_parts(void *arg, const void *bytes, size_t len, struct error *e)
 {
-    struct posting *p = arg;
+    struct load_posting *p = arg;
 
     return multipart_feed(&p->parts, bytes, len, e);
 }
@@ -83,7 +83,7 @@ static bool goes_on(struct call *c)
     return http_query(c->http, "upload_id", &id) && id.len > 0;
 }
 
-static int posting_begin(struct posting *p, struct error *e)
+static int posting_begin(struct load_posting *p, struct error *e)
 {
     struct call *c = p->call;
     const struct multipart_handlers to = { on_part, on_data, p };
@@ -103,7 +103,7 @@ static int posting_begin(struct posting *p, struct error *e)
 
 bool bigquery_upload_begin(struct call *c)
 {
-    struct posting *p = arena_alloc(c->arena, sizeof *p);
+    struct load_posting *p = arena_alloc(c->arena, sizeof *p);
     struct error e = { 0 };
     struct str project;
 
@@ -111,9 +111,9 @@ bool bigquery_upload_begin(struct call *c)
         return bigquery_resume_begin(c);
     if (!bigquery_project(c, &project))
         return false;
-    *p = (struct posting){ .call = c, .resource = BUF_INIT(RESOURCE_MAX) };
+    *p = (struct load_posting){ .call = c, .resource = BUF_INIT(RESOURCE_MAX) };
     c->state = p;
-    c->free_state = posting_free;
+    c->free_state = load_posting_free;
     if (posting_begin(p, &e) < 0) {
         call_fail(c, &e);
         return false;
@@ -190,7 +190,7 @@ static yyjson_val *resource_read(struct call *c, struct str text, struct error *
 
 void bigquery_upload(struct call *c)
 {
-    struct posting *p = c->state;
+    struct load_posting *p = c->state;
     struct error e = { 0 };
     struct str project;
     struct blob b;
@@ -223,14 +223,14 @@ void bigquery_upload(struct call *c)
         reply_started(c, project, text);
         return;
     }
-    posting_free(p);
+    load_posting_free(p);
     c->free_state = NULL;
     bigquery_job_start(c, resource, b.id);
 }
 
 /* ---- The chunks ---- */
 
-struct resuming {
+struct load_resuming {
     struct upload upload;
     struct media_span span;
     struct intake in;
@@ -239,13 +239,13 @@ struct resuming {
 
 static void resuming_free(void *state)
 {
-    struct resuming *r = state;
+    struct load_resuming *r = state;
 
     intake_release(&r->in);
 }
 
 /* The upload's id is the right to go on with it; the caller is then who began it. */
-static int what_read(struct call *c, struct resuming *r, struct error *e)
+static int what_read(struct call *c, struct load_resuming *r, struct error *e)
 {
     size_t at;
     yyjson_val *what = json_parse(c->arena, r->upload.what, &at, e);
@@ -263,7 +263,7 @@ static int what_read(struct call *c, struct resuming *r, struct error *e)
     return 0;
 }
 
-static int span_read(struct call *c, struct resuming *r, struct error *e)
+static int span_read(struct call *c, struct load_resuming *r, struct error *e)
 {
     struct str range = http_header(c->http, "Content-Range");
 
@@ -274,7 +274,7 @@ static int span_read(struct call *c, struct resuming *r, struct error *e)
     return media_span_read(range, &r->span, e);
 }
 
-static int resuming_open(struct call *c, struct resuming *r, struct error *e)
+static int resuming_open(struct call *c, struct load_resuming *r, struct error *e)
 {
     uint64_t end = r->span.has_end     ? r->span.end
                    : r->span.has_total ? r->span.total
@@ -285,7 +285,7 @@ static int resuming_open(struct call *c, struct resuming *r, struct error *e)
 
 static int sink_chunk(void *arg, const void *p, size_t len, struct error *e)
 {
-    struct resuming *r = arg;
+    struct load_resuming *r = arg;
 
     if (!r->span.has_bytes)
         return error_set(e, ERROR_INVALID_ARGUMENT,
@@ -295,7 +295,7 @@ static int sink_chunk(void *arg, const void *p, size_t len, struct error *e)
 
 bool bigquery_resume_begin(struct call *c)
 {
-    struct resuming *r = arena_alloc(c->arena, sizeof *r);
+    struct load_resuming *r = arena_alloc(c->arena, sizeof *r);
     struct error e = { 0 };
     struct str id = { 0 };
 
@@ -312,7 +312,7 @@ bool bigquery_resume_begin(struct call *c)
 }
 
 /* All bytes are there: the total says so, or a body without an announced end has ended. */
-static bool is_last(const struct resuming *r)
+static bool is_last(const struct load_resuming *r)
 {
     if (r->span.has_total)
         return blob_written(r->in.writer) == r->span.total;
@@ -320,7 +320,7 @@ static bool is_last(const struct resuming *r)
 }
 
 /* 308 with the bytes that are durable, or the error; the upload can go on either way. */
-static void reply_paused(struct call *c, struct resuming *r, const struct error *why)
+static void reply_paused(struct call *c, struct load_resuming *r, const struct error *why)
 {
     struct error e = { 0 };
     char range[RANGE_BYTES];
@@ -338,7 +338,7 @@ static void reply_paused(struct call *c, struct resuming *r, const struct error 
     http_reply(c->http, 308, NULL, NULL);
 }
 
-static void finish(struct call *c, struct resuming *r)
+static void finish(struct call *c, struct load_resuming *r)
 {
     struct error e = { 0 };
     struct blob b;
@@ -354,7 +354,7 @@ static void finish(struct call *c, struct resuming *r)
 
 void bigquery_resume(struct call *c)
 {
-    struct resuming *r = c->state;
+    struct load_resuming *r = c->state;
     struct error e = { 0 };
     uint64_t came = http_body_bytes(c->http);
 

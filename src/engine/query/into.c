@@ -4,7 +4,7 @@
 
 #include "engine/query/run.h"
 
-struct str run_keep(struct run *r, struct buf *text)
+struct str run_keep(struct query_run *r, struct buf *text)
 {
     struct str kept = { arena_copy(r->arena, text->p ? text->p : "", text->len), text->len };
 
@@ -12,12 +12,12 @@ struct str run_keep(struct run *r, struct buf *text)
     return kept;
 }
 
-struct str run_key(struct run *r)
+struct str run_key(struct query_run *r)
 {
     return str_of(arena_textf(r->arena, "job:%.*s", STR_ARG(str_cut(r->job->id, 200))));
 }
 
-int run_name(struct run *r, yyjson_val *reference, struct tables_name *out, struct error *e)
+int run_name(struct query_run *r, yyjson_val *reference, struct tables_name *out, struct error *e)
 {
     struct bq_table_ref ref;
 
@@ -36,7 +36,7 @@ int run_name(struct run *r, yyjson_val *reference, struct tables_name *out, stru
                      tables_text(r->arena, out), tables_text(r->arena, out));
 }
 
-static int disposition_read(struct run *r, struct tables_into *out, struct error *e)
+static int disposition_read(struct query_run *r, struct tables_into *out, struct error *e)
 {
     static const char *const writes[] = {
         [TABLES_WRITE_APPEND] = "WRITE_APPEND",
@@ -67,7 +67,7 @@ static int disposition_read(struct run *r, struct tables_into *out, struct error
                      STR_ARG(str_cut(create, 64)));
 }
 
-static int updates_read(struct run *r, struct tables_into *out, struct error *e)
+static int updates_read(struct query_run *r, struct tables_into *out, struct error *e)
 {
     yyjson_arr_iter it = yyjson_arr_iter_with(json_get(r->conf.body, "schemaUpdateOptions"));
     yyjson_val *one;
@@ -90,7 +90,7 @@ static int updates_read(struct run *r, struct tables_into *out, struct error *e)
     return 0;
 }
 
-static struct str options_read(struct run *r)
+static struct str options_read(struct query_run *r)
 {
     static const char *const members[] = { "timePartitioning", "rangePartitioning", "clustering",
                                            "destinationEncryptionConfiguration" };
@@ -118,7 +118,8 @@ static struct str options_read(struct run *r)
     return run_keep(r, &text);
 }
 
-int run_into(struct run *r, enum tables_disposition deflt, struct tables_into *out, struct error *e)
+int run_into(struct query_run *r, enum tables_disposition deflt, struct tables_into *out,
+             struct error *e)
 {
     yyjson_val *to = json_get(r->conf.body, "destinationTable");
     yyjson_val *properties = json_get(r->conf.body, "destinationTableProperties");

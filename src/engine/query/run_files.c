@@ -18,7 +18,7 @@
 #define COPY_BYTES ((size_t)1024 * 1024)
 #define SHARD "000000000000" /* what a "*" of an extract's URI becomes */
 
-static const char *scope_of(struct run *r)
+static const char *scope_of(struct query_run *r)
 {
     return r->job->scoped ? arena_textf(r->arena, "%.*s", STR_ARG(r->job->project)) : NULL;
 }
@@ -31,7 +31,7 @@ struct sources {
     uint64_t bytes;
 };
 
-static int source_add(struct run *r, struct sources *s, const struct blob *b, struct error *e)
+static int source_add(struct query_run *r, struct sources *s, const struct blob *b, struct error *e)
 {
     if (s->count == SOURCES_MAX)
         return error_set(e, ERROR_INVALID_ARGUMENT, "The load has more than %d files.",
@@ -48,8 +48,8 @@ static int not_found(struct str uri, struct error *e)
 }
 
 /* All objects whose name matches; "*" stands for any run of characters. */
-static int sources_match(struct run *r, struct sources *s, struct str bucket, struct str pattern,
-                         struct error *e)
+static int sources_match(struct query_run *r, struct sources *s, struct str bucket,
+                         struct str pattern, struct error *e)
 {
     const char *text = arena_textf(r->arena, "%.*s", STR_ARG(pattern));
     struct object_query q = {
@@ -74,7 +74,7 @@ static int sources_match(struct run *r, struct sources *s, struct str bucket, st
     return 0;
 }
 
-static int sources_of_uri(struct run *r, struct sources *s, struct str uri, struct error *e)
+static int sources_of_uri(struct query_run *r, struct sources *s, struct str uri, struct error *e)
 {
     struct str bucket, name;
     struct object o;
@@ -101,7 +101,7 @@ static int sources_of_uri(struct run *r, struct sources *s, struct str uri, stru
     return -1;
 }
 
-static int sources_read(struct run *r, struct sources *s, struct error *e)
+static int sources_read(struct query_run *r, struct sources *s, struct error *e)
 {
     yyjson_arr_iter it = yyjson_arr_iter_with(json_get(r->conf.body, "sourceUris"));
     yyjson_val *one;
@@ -185,7 +185,7 @@ static int64_t number_of(yyjson_val *body, const char *key, int64_t deflt)
     return json_count(json_get(body, key), &n) && n <= INT64_MAX ? (int64_t)n : deflt;
 }
 
-static int load_read(struct run *r, struct tables_load *l, struct error *e)
+static int load_read(struct query_run *r, struct tables_load *l, struct error *e)
 {
     yyjson_val *body = r->conf.body, *quote = json_get(body, "quote");
 
@@ -214,7 +214,7 @@ static int load_read(struct run *r, struct tables_load *l, struct error *e)
     return l->schema.count ? bq_check_columns(body, &l->schema, e) : 0;
 }
 
-static void take_load(struct run *r, const struct sources *s, const struct tables_loaded *l)
+static void take_load(struct query_run *r, const struct sources *s, const struct tables_loaded *l)
 {
     struct buf text = BUF_INIT(SIZE_MAX);
     struct json_writer w = JSON_WRITER(&text);
@@ -231,7 +231,7 @@ static void take_load(struct run *r, const struct sources *s, const struct table
 }
 
 /* Bad rows: of a load that went on they are warnings, of one that failed what is behind its error. */
-static void take_bad_rows(struct run *r, const struct tables_loaded *l)
+static void take_bad_rows(struct query_run *r, const struct tables_loaded *l)
 {
     struct bq_job *j = r->job;
 
@@ -240,7 +240,7 @@ static void take_bad_rows(struct run *r, const struct tables_loaded *l)
             (struct bq_fault){ .reason = STR("invalid"), .message = l->error[i] };
 }
 
-int run_load(struct run *r, struct error *e)
+int run_load(struct query_run *r, struct error *e)
 {
     struct tables_load l;
     struct tables_loaded done = { 0 };
@@ -260,7 +260,7 @@ int run_load(struct run *r, struct error *e)
 
 /* ---- Copies ---- */
 
-int run_copy(struct run *r, struct error *e)
+int run_copy(struct query_run *r, struct error *e)
 {
     yyjson_val *list = json_get(r->conf.body, "sourceTables");
     yyjson_val *single = json_get(r->conf.body, "sourceTable");
@@ -294,7 +294,7 @@ int run_copy(struct run *r, struct error *e)
 /* ---- Extracts ---- */
 
 /* The object's bytes pass through the hashes that a blob must have. */
-static int adopt(struct run *r, const char *path, struct blob *out, struct error *e)
+static int adopt(struct query_run *r, const char *path, struct blob *out, struct error *e)
 {
     struct blob_hasher *h = blob_hasher_new(e);
     char *piece = mem_alloc(COPY_BYTES);
@@ -324,7 +324,7 @@ static const char *type_of(const struct tables_extract *x)
     return x->gzip ? "application/gzip" : types[x->format];
 }
 
-static int extract_read(struct run *r, struct tables_extract *x, struct error *e)
+static int extract_read(struct query_run *r, struct tables_extract *x, struct error *e)
 {
     yyjson_val *body = r->conf.body, *header = json_get(body, "printHeader");
     struct str compression = json_str(json_get(body, "compression"));
@@ -352,7 +352,8 @@ static int extract_read(struct run *r, struct tables_extract *x, struct error *e
 }
 
 /* The object's name, with the number of the one shard for a "*". */
-static int destination_read(struct run *r, struct str uri, struct object_new *o, struct error *e)
+static int destination_read(struct query_run *r, struct str uri, struct object_new *o,
+                            struct error *e)
 {
     if (!gs_split(uri, &o->bucket, &o->name))
         return error_set(e, ERROR_INVALID_ARGUMENT, "\"%.*s\" is not a gs:// URI of an object.",
@@ -366,7 +367,7 @@ static int destination_read(struct run *r, struct str uri, struct object_new *o,
     return 0;
 }
 
-static int extract_to(struct run *r, struct tables_extract *x, struct str uri,
+static int extract_to(struct query_run *r, struct tables_extract *x, struct str uri,
                       struct tables_outcome *done, struct error *e)
 {
     struct object_new o = { .when = OBJECT_ANY, .content_type = str_of(type_of(x)) };
@@ -388,7 +389,7 @@ static int extract_to(struct run *r, struct tables_extract *x, struct str uri,
     return rc;
 }
 
-int run_extract(struct run *r, struct error *e)
+int run_extract(struct query_run *r, struct error *e)
 {
     yyjson_val *list = json_get(r->conf.body, "destinationUris");
     struct str uri = json_str(json_get(r->conf.body, "destinationUri"));

@@ -26,7 +26,7 @@ static int64_t timeout_of(yyjson_val *configuration)
     return ms == 0 || ms > TIMEOUT_MS_MIN ? ms : TIMEOUT_MS_MIN;
 }
 
-static int session_find(struct run *r, struct tables_query *q, struct error *e)
+static int session_find(struct query_run *r, struct tables_query *q, struct error *e)
 {
     yyjson_arr_iter it = yyjson_arr_iter_with(json_get(r->conf.body, "connectionProperties"));
     yyjson_val *one;
@@ -39,7 +39,7 @@ static int session_find(struct run *r, struct tables_query *q, struct error *e)
     return r->tables->ops->session_create(r->tables, r->job->project, r->arena, &q->session, e);
 }
 
-static int query_read(struct run *r, struct tables_query *q, struct error *e)
+static int query_read(struct query_run *r, struct tables_query *q, struct error *e)
 {
     yyjson_val *body = r->conf.body, *dataset = json_get(body, "defaultDataset");
     struct bq_parameters parameters;
@@ -137,7 +137,7 @@ static void write_undeclared(struct json_writer *w, const struct tables_result *
     json_end(w);
 }
 
-static struct str statistics_of(struct run *r, const struct tables_result *t)
+static struct str statistics_of(struct query_run *r, const struct tables_result *t)
 {
     struct buf text = BUF_INIT(SIZE_MAX);
     struct json_writer w = JSON_WRITER(&text);
@@ -185,7 +185,7 @@ static struct bq_result result_of(const struct tables_result *t)
     };
 }
 
-static void take_result(struct run *r, const struct tables_result *t)
+static void take_result(struct query_run *r, const struct tables_result *t)
 {
     struct bq_job *j = r->job;
 
@@ -195,7 +195,7 @@ static void take_result(struct run *r, const struct tables_result *t)
 }
 
 /* A statement of a script is a job of its own, which ran when the script did. */
-static void make_children(struct run *r, const struct tables_result *t)
+static void make_children(struct query_run *r, const struct tables_result *t)
 {
     struct bq_job *j = r->job;
 
@@ -216,7 +216,7 @@ static void make_children(struct run *r, const struct tables_result *t)
 }
 
 /* maximumBytesBilled, and columns that options of the destination name, need a look before the query runs. */
-static int look_before(struct run *r, const struct tables_query *q, struct error *e)
+static int look_before(struct query_run *r, const struct tables_query *q, struct error *e)
 {
     yyjson_val *body = r->conf.body;
     int64_t most = number_of(body, "maximumBytesBilled");
@@ -250,7 +250,7 @@ static bool is_abort(struct str sql)
     return s.len > sizeof head && strncasecmp(s.p, head, sizeof head - 1) == 0;
 }
 
-static int abort_session(struct run *r, const struct tables_query *q, struct error *e)
+static int abort_session(struct query_run *r, const struct tables_query *q, struct error *e)
 {
     struct str rest = q->sql, id;
 
@@ -263,7 +263,7 @@ static int abort_session(struct run *r, const struct tables_query *q, struct err
     return 0;
 }
 
-int run_query(struct run *r, struct error *e)
+int run_query(struct query_run *r, struct error *e)
 {
     struct tables_query q;
     struct tables_result t = { 0 };

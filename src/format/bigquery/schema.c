@@ -72,7 +72,7 @@ static bool mode_find(struct str name, enum bq_mode *out)
 
 /* ---- Reading ---- */
 
-struct reading {
+struct schema_reading {
     struct arena *arena;
     uint32_t columns; /* so far, with those of records */
 };
@@ -124,7 +124,7 @@ static int read_number(yyjson_val *v, const char *key, int64_t *out, struct erro
 }
 
 /* The members that no struct member stands for, as an object. */
-static struct str read_extra(struct reading *r, yyjson_val *v)
+static struct str read_extra(struct schema_reading *r, yyjson_val *v)
 {
     static const char *const known[] = { "name",
                                          "type",
@@ -173,10 +173,11 @@ static int check_unique(const struct bq_field *field, uint32_t count, struct err
     return 0;
 }
 
-static int read_fields(struct reading *r, yyjson_val *list, uint32_t depth, struct bq_field **out,
-                       uint32_t *count, struct error *e);
+static int read_fields(struct schema_reading *r, yyjson_val *list, uint32_t depth,
+                       struct bq_field **out, uint32_t *count, struct error *e);
 
-static int read_details(struct reading *r, yyjson_val *v, struct bq_field *f, struct error *e)
+static int read_details(struct schema_reading *r, yyjson_val *v, struct bq_field *f,
+                        struct error *e)
 {
     struct str range = json_str(json_get(json_get(v, "rangeElementType"), "type"));
 
@@ -195,7 +196,7 @@ static int read_details(struct reading *r, yyjson_val *v, struct bq_field *f, st
 }
 
 /* NOLINTNEXTLINE(misc-no-recursion): as deep as records, BQ_DEPTH_MAX */
-static int read_field(struct reading *r, yyjson_val *v, uint32_t depth, struct bq_field *f,
+static int read_field(struct schema_reading *r, yyjson_val *v, uint32_t depth, struct bq_field *f,
                       struct error *e)
 {
     struct str type = json_str(json_get(v, "type"));
@@ -223,8 +224,8 @@ static int read_field(struct reading *r, yyjson_val *v, uint32_t depth, struct b
 }
 
 /* NOLINTNEXTLINE(misc-no-recursion) */
-static int read_fields(struct reading *r, yyjson_val *list, uint32_t depth, struct bq_field **out,
-                       uint32_t *count, struct error *e)
+static int read_fields(struct schema_reading *r, yyjson_val *list, uint32_t depth,
+                       struct bq_field **out, uint32_t *count, struct error *e)
 {
     uint32_t n = (uint32_t)yyjson_arr_size(list);
     yyjson_arr_iter it = yyjson_arr_iter_with(list);
@@ -247,7 +248,7 @@ static int read_fields(struct reading *r, yyjson_val *list, uint32_t depth, stru
 
 int bq_schema_read(yyjson_val *schema, struct arena *a, struct bq_schema *out, struct error *e)
 {
-    struct reading r = { .arena = a };
+    struct schema_reading r = { .arena = a };
     yyjson_val *list = yyjson_is_obj(schema) ? json_get(schema, "fields") : schema;
 
     *out = (struct bq_schema){ 0 };
@@ -362,7 +363,7 @@ void bq_field_sql(struct buf *out, const struct bq_field *f)
         buf_add_char(out, '>');
 }
 
-/* ---- Comparing and copying ---- */
+/* ---- Finding and copying ---- */
 
 static const struct bq_field *find(const struct bq_field *field, uint32_t count, struct str name)
 {
@@ -401,114 +402,4 @@ static struct bq_field *copy_fields(struct arena *a, const struct bq_field *from
 struct bq_schema bq_schema_copy(struct arena *a, const struct bq_schema *s)
 {
     return (struct bq_schema){ copy_fields(a, s->field, s->count), s->count };
-}
-
-static enum bq_mode mode_of(const struct bq_field *f)
-{
-    return f->mode == BQ_UNSET ? BQ_NULLABLE : f->mode;
-}
-
-/* Two lists of fields, and the path to them: "a.b.". */
-struct becoming {
-    struct str table;
-    const char *path;
-    struct arena *arena;
-};
-
-static int mismatch(const struct becoming *b, struct str field, const char *what, struct error *e)
-{
-    return error_set(e, ERROR_INVALID_ARGUMENT,
-                     "Provided Schema does not match Table %.*s. Field %s%.*s %s",
-                     STR_ARG(b->table), b->path, STR_ARG(field), what);
-}
-
-static int field_may_become(const struct becoming *b, const struct bq_field *old,
-                            const struct bq_field *next, struct error *e)
-{
-    enum bq_mode from = mode_of(old), to = next ? mode_of(next) : BQ_UNSET;
-
-    if (!next)
-        return mismatch(b, old->name, "is missing in new schema", e);
-    if (next->type != old->type)
-        return mismatch(b, old->name,
-                        arena_textf(b->arena, "has changed type from %s to %s",
-                                    bq_type_name(old->type), bq_type_name(next->type)),
-                        e);
-    if (from == to || (from == BQ_REQUIRED && to == BQ_NULLABLE))
-        return 0;
-    return mismatch(b, old->name,
-                    arena_textf(b->arena, "has changed mode from %s to %s", modes[from], modes[to]),
-                    e);
-}
-
-static int new_fields_check(const struct becoming *b, const struct bq_schema *old,
-                            const struct bq_schema *next, struct error *e)
-{
-    for (uint32_t i = 0; i < next->count; i++)
-        if (next->field[i].mode == BQ_REQUIRED && !bq_schema_find(old, next->field[i].name))
-            return error_set(e, ERROR_INVALID_ARGUMENT,
-                             "Provided Schema does not match Table %.*s. Cannot add required "
-                             "fields to an existing schema. (field: %s%.*s)",
-                             STR_ARG(b->table), b->path, STR_ARG(next->field[i].name));
-    return 0;
-}
-
-/* NOLINTNEXTLINE(misc-no-recursion): as deep as records, BQ_DEPTH_MAX */
-static int fields_may_become(const struct becoming *b, const struct bq_schema *old,
-                             const struct bq_schema *next, struct error *e)
-{
-    for (uint32_t i = 0; i < old->count; i++) {
-        const struct bq_field *f = &old->field[i], *n = bq_schema_find(next, f->name);
-        if (field_may_become(b, f, n, e) < 0)
-            return -1;
-        if (f->type != BQ_RECORD)
-            continue;
-        const struct becoming deeper = {
-            b->table, arena_textf(b->arena, "%s%.*s.", b->path, STR_ARG(f->name)), b->arena
-        };
-        const struct bq_schema inner = { f->fields, f->field_count };
-        const struct bq_schema inner_next = { n->fields, n->field_count };
-        if (fields_may_become(&deeper, &inner, &inner_next, e) < 0)
-            return -1;
-    }
-    return new_fields_check(b, old, next, e);
-}
-
-int bq_schema_may_become(const struct bq_schema *old, const struct bq_schema *next,
-                         struct str table, struct error *e)
-{
-    struct arena a = { 0 };
-    int rc = fields_may_become(&(struct becoming){ table, "", &a }, old, next, e);
-
-    arena_release(&a);
-    return rc;
-}
-
-static int check_column(const struct bq_schema *s, struct str name, const char *what,
-                        struct error *e)
-{
-    if (name.len == 0 || bq_schema_find(s, name))
-        return 0;
-    return error_set(e, ERROR_INVALID_ARGUMENT,
-                     "The field specified for %s cannot be found in the schema.", what);
-}
-
-int bq_check_columns(yyjson_val *resource, const struct bq_schema *s, struct error *e)
-{
-    yyjson_val *fields = json_get(json_get(resource, "clustering"), "fields");
-    yyjson_arr_iter it = yyjson_arr_iter_with(fields);
-    struct str day = json_str(json_get(json_get(resource, "timePartitioning"), "field"));
-    struct str range = json_str(json_get(json_get(resource, "rangePartitioning"), "field"));
-    yyjson_val *one;
-
-    if (check_column(s, day, "partitioning", e) < 0 ||
-        check_column(s, range, "partitioning", e) < 0)
-        return -1;
-    while ((one = yyjson_arr_iter_next(&it)))
-        if (!bq_schema_find(s, json_str(one)))
-            return error_set(e, ERROR_INVALID_ARGUMENT,
-                             "The field specified for clustering cannot be found in the schema. "
-                             "Invalid field: %.*s",
-                             STR_ARG(str_cut(json_str(one), 64)));
-    return 0;
 }
