@@ -147,6 +147,40 @@ static int write_assert(struct sql_writer *w)
     return 0;
 }
 
+/* Names that stand twice in the result of a star over several tables: a, a_1. Those of a list without a star were told
+ * apart when it was printed. */
+static void write_unique_names(struct sql_writer *w, const struct query *q)
+{
+    const struct sql_catalog *c = w->env->catalog;
+    const struct select *s = q->select;
+    struct bq_schema schema = { 0 };
+    struct error ignored = { 0 };
+    bool star = false, twice = false;
+
+    for (uint32_t i = 0; s && i < s->count; i++)
+        star = star || s->item[i].star;
+    if (!star || (s->count == 1 && s->from && s->from->kind != FROM_JOIN) || !c || !c->describe ||
+        c->describe(c->arg, buf_str(&w->out), w->arena, &schema, &ignored) < 0)
+        return;
+    for (uint32_t i = 0; i < schema.count; i++) {
+        struct str name = schema.field[i].name;
+        struct bq_schema before = { schema.field, i };
+        for (uint32_t n = 1; bq_schema_find(&before, schema.field[i].name); n++) {
+            schema.field[i].name = str_of(arena_textf(w->arena, "%.*s_%u", STR_ARG(name), n));
+            twice = true;
+        }
+    }
+    if (!twice)
+        return;
+    struct str inner = write_take(w, 0);
+    buf_addf(&w->out, "SELECT * FROM (%.*s) AS \"_t\" (", STR_ARG(inner));
+    for (uint32_t i = 0; i < schema.count; i++) {
+        buf_add_c(&w->out, i ? ", " : "");
+        write_name(w, schema.field[i].name);
+    }
+    buf_add_c(&w->out, ")");
+}
+
 static int write_step(struct sql_writer *w, const struct sql_step *step)
 {
     const struct sql_inner *inner = w->inner;
@@ -155,8 +189,12 @@ static int write_step(struct sql_writer *w, const struct sql_step *step)
         return write_dml(w, inner->dml);
     if (inner->ddl)
         return write_ddl(w, inner->ddl);
-    if (inner->query)
-        return write_query(w, inner->query, false);
+    if (inner->query) {
+        if (write_query(w, inner->query, false) < 0)
+            return -1;
+        write_unique_names(w, inner->query);
+        return 0;
+    }
     return inner->kind == SQL_ASSERT ? write_assert(w) : write_values(w, step);
 }
 

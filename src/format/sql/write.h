@@ -70,7 +70,8 @@ struct sql_writer {
     struct with *with;
     struct frame *frame;
     uint32_t frames;
-    uint32_t aliases; /* made so far */
+    bool no_describing; /* types that only the catalog can find stay unknown */
+    uint32_t aliases;   /* made so far */
     uint32_t depth;
     struct error *e;
 };
@@ -98,6 +99,8 @@ struct str write_take(struct sql_writer *w, size_t mark);
 int write_expr(struct sql_writer *w, const struct expr *x) FALLIBLE;
 /* The expression as a value of a column or variable: constructors take the names and types of its fields. */
 int write_as(struct sql_writer *w, const struct expr *x, const struct bq_field *type) FALLIBLE;
+/* A STRUCT without names with those of the first one's fields, at whose place it stands in an array or a UNION; else x. */
+const struct expr *named_like(struct sql_writer *w, const struct expr *first, const struct expr *x);
 int write_call(struct sql_writer *w, const struct expr *x) FALLIBLE;
 /* By a row of the table of functions that no user can name. */
 int write_row(struct sql_writer *w, const char *row, const struct expr *at,
@@ -127,6 +130,8 @@ bool scope_has_column(struct sql_writer *w, struct str name);
 const struct sql_variable *find_variable(const struct sql_writer *w, struct str name);
 /* The type of an expression; false: it is not known. */
 bool infer_type(struct sql_writer *w, const struct expr *x, struct bq_field *out);
+/* Only what the text and the catalog's tables say. */
+bool known_type(struct sql_writer *w, const struct expr *x, struct bq_field *out);
 /* The same for an expression that is printed already. */
 bool describe_text(struct sql_writer *w, struct str expr, struct bq_field *out);
 

@@ -102,6 +102,10 @@ static int write_name_expr(struct sql_writer *w, const struct expr *x)
         write_bound(w, 'v', x->text, &variable->type);
         return 0;
     }
+    if (sql_word_is(x->text, "_PARTITIONDATE") && !scope_lacks(w, STR("_PARTITIONTIME"))) {
+        buf_add_c(&w->out, "CAST(\"_PARTITIONTIME\" AS DATE)");
+        return 0;
+    }
     const struct source *source = scope_find(w, x->text);
     if (!source && scope_lacks(w, x->text))
         return write_fail(w, x->at, "Unrecognized name: %.*s", STR_ARG(x->text));
@@ -205,6 +209,11 @@ static int write_field(struct sql_writer *w, const struct expr *x)
             return write_fail(w, x->at, "Cannot access field %.*s on a value with type %s",
                               STR_ARG(x->text), bq_type_sql(type.type));
     }
+    if (path && sql_word_is(x->text, "_PARTITIONDATE")) {
+        buf_addf(&w->out, "CAST(%.*s.\"_PARTITIONTIME\" AS DATE)",
+                 STR_ARG(scope_find(w, of->text)->printed));
+        return 0;
+    }
     /* A chain of names is printed as one: "t"."a"."b"; all else needs brackets. */
     bool plain = of->kind == EXPR_NAME || of->kind == EXPR_FIELD;
     buf_add_c(&w->out, plain ? "" : "(");
@@ -271,11 +280,29 @@ static int write_struct(struct sql_writer *w, const struct expr *x, const struct
     return 0;
 }
 
-/* [a, b]; elements that are structs without names take those of the first. */
+const struct expr *named_like(struct sql_writer *w, const struct expr *first, const struct expr *x)
+{
+    struct expr *named;
+
+    if (x->kind != EXPR_STRUCT || x->type || first->kind != EXPR_STRUCT || first->count != x->count)
+        return x;
+    named = arena_alloc(w->arena, sizeof(*named));
+    *named = *x;
+    named->name = arena_array(w->arena, first->count, sizeof(struct str));
+    named->item = arena_array(w->arena, first->count, sizeof(*named->item));
+    for (uint32_t i = 0; i < first->count; i++) {
+        struct expr *item = arena_alloc(w->arena, sizeof(*item));
+        *item = *named_like(w, first->item[i], x->item[i]);
+        named->item[i] = item;
+        named->name[i] = field_name(w, first, i, first->type);
+    }
+    return named;
+}
+
+/* [a, b] */
 static int write_array(struct sql_writer *w, const struct expr *x, const struct bq_field *type)
 {
     struct bq_field element = { 0 };
-    const struct expr *first = x->count ? x->item[0] : NULL;
 
     type = type ? type : x->type;
     if (type)
@@ -284,17 +311,8 @@ static int write_array(struct sql_writer *w, const struct expr *x, const struct 
     buf_add_c(&w->out, type ? "CAST([" : "[");
     for (uint32_t i = 0; i < x->count; i++) {
         buf_add_c(&w->out, i ? ", " : "");
-        bool follows = i && !type && x->item[i]->kind == EXPR_STRUCT && !x->item[i]->type &&
-                       first->kind == EXPR_STRUCT && first->count == x->item[i]->count;
-        struct expr named;
-        if (follows) {
-            named = *x->item[i];
-            named.name = arena_array(w->arena, first->count, sizeof(struct str));
-            for (uint32_t f = 0; f < first->count; f++)
-                named.name[f] = field_name(w, first, f, first->type);
-        }
         if (type ? write_as(w, x->item[i], &element) < 0
-                 : write_expr(w, follows ? &named : x->item[i]) < 0)
+                 : write_expr(w, i ? named_like(w, x->item[0], x->item[i]) : x->item[i]) < 0)
             return -1;
     }
     buf_add_c(&w->out, "]");
@@ -495,18 +513,69 @@ static int write_lambda(struct sql_writer *w, const struct expr *x)
     return rc;
 }
 
-/* ---- All ---- */
+/* ---- Operators ---- */
+
+/* Types that compare with each other without a cast: numbers do, others with their own kind. */
+static enum bq_type comparison_class(const struct bq_field *f)
+{
+    if (f->mode == BQ_REPEATED)
+        return BQ_TYPE_COUNT;
+    if (f->type == BQ_FLOAT || f->type == BQ_NUMERIC || f->type == BQ_BIGNUMERIC)
+        return BQ_INTEGER;
+    return f->type;
+}
+
+static bool is_literal(const struct expr *x)
+{
+    return x->kind == EXPR_STRING || x->kind == EXPR_BYTES || x->kind == EXPR_NULL ||
+           x->kind == EXPR_PARAMETER;
+}
+
+/* DuckDB would cast one side; BigQuery refuses it. Only what is known without asking the catalog is checked. */
+static int check_comparison(struct sql_writer *w, const struct expr *x)
+{
+    static const char *const signs[] = { "=", "<>", "<", "<=", ">", ">=" };
+    struct bq_field a, b;
+    bool compares = false;
+
+    for (size_t i = 0; i < ARRAY_LEN(signs); i++)
+        compares = compares || str_eq_c(x->text, signs[i]);
+    if (!compares || is_literal(x->item[0]) || is_literal(x->item[1]) ||
+        !known_type(w, x->item[0], &a) || !known_type(w, x->item[1], &b) ||
+        comparison_class(&a) == comparison_class(&b))
+        return 0;
+    struct buf text = BUF_INIT(ERROR_MSG_BYTES);
+    struct str names[2];
+    bq_field_sql(&text, &a);
+    names[0] = (struct str){ arena_copy(w->arena, text.p, text.len), text.len };
+    buf_clear(&text);
+    bq_field_sql(&text, &b);
+    names[1] = (struct str){ arena_copy(w->arena, text.p, text.len), text.len };
+    buf_release(&text);
+    bool swap = str_cmp(names[0], names[1]) > 0;
+    return write_fail(w, x->at,
+                      "No matching signature for operator %.*s for argument types: %.*s, %.*s\n"
+                      "  Signature: T1 %.*s T1\n"
+                      "    Unable to find common supertype for templated argument <T1>\n"
+                      "      Input types for <T1>: {%.*s, %.*s}",
+                      STR_ARG(x->text), STR_ARG(names[0]), STR_ARG(names[1]), STR_ARG(x->text),
+                      STR_ARG(names[swap]), STR_ARG(names[!swap]));
+}
 
 static int write_operator(struct sql_writer *w, const struct expr *x)
 {
     const char *row = arena_textf(w->arena, "%.*s", STR_ARG(x->text));
 
+    if (check_comparison(w, x) < 0)
+        return -1;
     buf_add_c(&w->out, x->negated ? "(NOT " : "");
     if (write_row(w, row, x, x->item, x->count) < 0)
         return -1;
     buf_add_c(&w->out, x->negated ? ")" : "");
     return 0;
 }
+
+/* ---- All ---- */
 
 static int write_kind(struct sql_writer *w, const struct expr *x)
 {

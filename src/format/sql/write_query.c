@@ -104,9 +104,21 @@ static struct str item_name(const struct select_item *item)
     return item->alias.len ? item->alias : expr_name(item->value);
 }
 
+/* A name that no column before has: a, a_1, a_2. Only the result's own list, without a star. */
+static struct str new_name(struct sql_writer *w, const struct str *names, uint32_t count,
+                           struct str name)
+{
+    struct str out = name;
+
+    for (uint32_t n = 1; is_listed(names, count, out); n++)
+        out = str_of(arena_textf(w->arena, "%.*s_%u", STR_ARG(name), n));
+    return out;
+}
+
 /* Columns without a name are f0_, f1_ and so on; fields of a STRUCT _field_1 by their place. */
 static int write_items(struct sql_writer *w, const struct select *s, bool fields)
 {
+    struct str *names = arena_array(w->arena, s->count, sizeof(*names));
     uint32_t unnamed = 0;
 
     for (uint32_t i = 0; i < s->count; i++) {
@@ -121,10 +133,12 @@ static int write_items(struct sql_writer *w, const struct select *s, bool fields
         if (!name.len)
             name = str_of(fields ? arena_textf(w->arena, "_field_%u", i + 1)
                                  : arena_textf(w->arena, "f%u_", unnamed++));
+        names[i] =
+            w->depth == 1 && w->inner->kind == SQL_SELECT ? new_name(w, names, i, name) : name;
         if (write_expr(w, item->value) < 0)
             return -1;
         buf_add_c(&w->out, " AS ");
-        write_name(w, name);
+        write_name(w, names[i]);
     }
     return 0;
 }
@@ -321,13 +335,39 @@ static int write_query_end(struct sql_writer *w, const struct query *q, const st
     return write_limit(w, " OFFSET ", q->offset);
 }
 
+/* A term whose structs without names take those of the first term's, which DuckDB would otherwise join by name. */
+static const struct query *term_like(struct sql_writer *w, const struct query *first,
+                                     const struct query *term)
+{
+    const struct select *a = first->select, *b = term->select;
+    bool plain = a && b && a->count == b->count;
+
+    for (uint32_t i = 0; plain && i < a->count; i++)
+        plain = !a->item[i].star && !b->item[i].star;
+    if (!plain)
+        return term;
+    struct query *out = arena_alloc(w->arena, sizeof(*out));
+    struct select *s = arena_alloc(w->arena, sizeof(*s));
+    *out = *term;
+    *s = *b;
+    out->select = s;
+    s->item = arena_array(w->arena, b->count, sizeof(*s->item));
+    for (uint32_t i = 0; i < b->count; i++) {
+        struct expr *value = arena_alloc(w->arena, sizeof(*value));
+        *value = *named_like(w, a->item[i].value, b->item[i].value);
+        s->item[i] = b->item[i];
+        s->item[i].value = value;
+    }
+    return out;
+}
+
 static int write_terms(struct sql_writer *w, const struct query *q, bool value)
 {
     for (uint32_t i = 0; i < q->term_count; i++) {
         if (i)
             buf_addf(&w->out, " %.*s%s ", STR_ARG(q->operator), q->all ? " ALL" : "");
         buf_add_c(&w->out, "(");
-        if (write_query(w, q->term[i], value) < 0)
+        if (write_query(w, i ? term_like(w, q->term[0], q->term[i]) : q->term[i], value) < 0)
             return -1;
         buf_add_c(&w->out, ")");
     }

@@ -99,7 +99,7 @@ bool describe_text(struct sql_writer *w, struct str expr, struct bq_field *out)
     struct error ignored = { 0 };
     bool any = false, recursive = false, ok;
 
-    if (!c || !c->describe)
+    if (!c || !c->describe || w->no_describing)
         return false;
     add_withs(w->with, &withs, &any, &recursive);
     if (any)
@@ -321,4 +321,14 @@ bool infer_type(struct sql_writer *w, const struct expr *x, struct bq_field *out
     w->e = e;
     *w->e = before;
     return ok;
+}
+
+bool known_type(struct sql_writer *w, const struct expr *x, struct bq_field *out)
+{
+    bool before = w->no_describing;
+
+    w->no_describing = true;
+    bool known = infer_known(w, x, out);
+    w->no_describing = before;
+    return known;
 }
