@@ -59,7 +59,6 @@ def cases(groups=None):
 
 def statements(text):
     """A setup file in statements: those with BEGIN stay whole, as one script."""
-    text = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
     if re.search(r"\bBEGIN\b|\bLANGUAGE\b|\"\"\"", text, re.I):
         return [text]
     found, quote, begin = [], None, 0
@@ -68,10 +67,12 @@ def statements(text):
             quote = None if c == quote and text[i - 1] != "\\" else quote
         elif c in "'\"`":
             quote = c
+        elif text.startswith("--", i):
+            quote = "\n"
         elif c == ";":
             found.append(text[begin:i])
             begin = i + 1
-    return [s for s in [*found, text[begin:]] if s.strip()]
+    return [s for s in [*found, text[begin:]] if re.sub(r"--.*", "", s).strip()]
 
 
 # ---- Parameters and settings as REST has them ----

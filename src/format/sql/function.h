@@ -88,6 +88,8 @@ bool sql_call_word(const struct sql_call *call, uint32_t i, struct str *out);
 bool sql_call_string(const struct sql_call *call, uint32_t i, struct str *out);
 /* Argument i is an integer literal. */
 bool sql_call_integer(const struct sql_call *call, uint32_t i, int64_t *out);
+/* Argument i is a floating point literal; *text is as written. */
+bool sql_call_float(const struct sql_call *call, uint32_t i, struct str *text);
 /* Argument i is NULL itself. */
 bool sql_call_null(const struct sql_call *call, uint32_t i);
 /* Argument i is a date part; *out is upper case: "DAY", "WEEK(MONDAY)". */

@@ -4,6 +4,67 @@
 
 #include "base/mem.h"
 
+/* Could the literal be a NUMERIC? It has no exponent and few digits. */
+static bool numeric_literal(const struct sql_call *call, uint32_t i, struct str *text)
+{
+    enum { DIGITS_MAX = 20 };
+
+    return sql_call_float(call, i, text) && text->len <= DIGITS_MAX &&
+           str_find(*text, STR("e")) == SIZE_MAX && str_find(*text, STR("E")) == SIZE_MAX;
+}
+
+static void write_both(struct sql_writer *w, struct str literal)
+{
+    sql_write_text(w, "CAST(");
+    sql_write_string(w, literal);
+    sql_write_text(w, " AS DOUBLE), CAST(");
+    sql_write_string(w, literal);
+    sql_write_text(w, " AS DECIMAL(38,9))");
+}
+
+/* 1.5 beside a NUMERIC is a NUMERIC, beside anything else a FLOAT64: DuckDB gets both and chooses. */
+static int write_arithmetic(struct sql_writer *w, const struct sql_call *call, const char *function,
+                            struct error *e)
+{
+    struct str left, right;
+    bool is_left = numeric_literal(call, 0, &left), is_right = numeric_literal(call, 1, &right);
+
+    sql_write_text(w, is_left && !is_right ? "bq_literal_" : "bq_");
+    sql_write_text(w, function);
+    sql_write_text(w, is_right && !is_left ? "_literal(" : "(");
+    if (is_left && !is_right)
+        write_both(w, left);
+    else if (sql_write_argument(w, call, 0, e) < 0)
+        return -1;
+    sql_write_text(w, ", ");
+    if (is_right && !is_left)
+        write_both(w, right);
+    else if (sql_write_argument(w, call, 1, e) < 0)
+        return -1;
+    sql_write_text(w, ")");
+    return 0;
+}
+
+static int write_add(struct sql_writer *w, const struct sql_call *call, struct error *e)
+{
+    return write_arithmetic(w, call, "add", e);
+}
+
+static int write_subtract(struct sql_writer *w, const struct sql_call *call, struct error *e)
+{
+    return write_arithmetic(w, call, "subtract", e);
+}
+
+static int write_multiply(struct sql_writer *w, const struct sql_call *call, struct error *e)
+{
+    return write_arithmetic(w, call, "multiply", e);
+}
+
+static int write_divide(struct sql_writer *w, const struct sql_call *call, struct error *e)
+{
+    return write_arithmetic(w, call, "divide", e);
+}
+
 /* EXTRACT(DATE FROM x) gives a DATE, EXTRACT(YEAR FROM x) a number. */
 static int write_extract(struct sql_writer *w, const struct sql_call *call, struct error *e)
 {
@@ -31,10 +92,10 @@ static int write_extract(struct sql_writer *w, const struct sql_call *call, stru
     PLAIN("CAST " type, 1, "bq_cast_" function "($1)"),        \
     PLAIN("SAFE_CAST " type, 1, "bq_safe_cast_" function "($1)")
 static const struct sql_function rows[] = {
-    PLAIN("+", 2, "bq_add($1, $2)"),
-    PLAIN("-", 2, "bq_subtract($1, $2)"),
-    PLAIN("*", 2, "bq_multiply($1, $2)"),
-    PLAIN("/", 2, "bq_divide($1, $2)"),
+    { "+", 2, 2, 0, NULL, write_add, NULL },
+    { "-", 2, 2, 0, NULL, write_subtract, NULL },
+    { "*", 2, 2, 0, NULL, write_multiply, NULL },
+    { "/", 2, 2, 0, NULL, write_divide, NULL },
     PLAIN("NEG", 1, "bq_negate($1)"),
     PLAIN("||", 2, "($1 || $2)"),
     PLAIN("&", 2, "bq_bit_and($1, $2)"),

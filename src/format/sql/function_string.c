@@ -46,19 +46,17 @@ static int write_collate(struct sql_writer *w, const struct sql_call *call, stru
 }
 
 /* The text that a pattern finds: the n-th of all, or of those from a position on. */
-#define GROUP "CAST(bq_regexp_group($2) AS INTEGER)"
-#define EXTRACT_ROWS(name)                                                                          \
-    { name, 2, 2, 0, "(regexp_extract_all($1, $2, " GROUP "))[1]", NULL, NULL },                    \
-        { name, 3, 3, 0, "(regexp_extract_all(bq_substr($1, $3), $2, " GROUP "))[1]", NULL, NULL }, \
-    {                                                                                               \
-        name, 4, 4, 0, "(regexp_extract_all(bq_substr($1, $3), $2, " GROUP "))[$4]", NULL, NULL     \
-    }
-#define INSTR(text, n, more)                                                                       \
-    "CASE regexp_matches(" text ", bq_regexp_before($2, " n                                        \
-    ")) WHEN true THEN length(regexp_extract(" text ", bq_regexp_before($2, " n "), 1))" more      \
-    " WHEN false THEN 0 END"
-
 // clang-format off
+#define GROUP "CAST(bq_regexp_group($2) AS INTEGER)"
+#define FOUND(text, n) "CAST((regexp_extract_all(" text ", $2, " GROUP "))[" n "] AS VARCHAR)"
+#define EXTRACT_ROWS(name)                                                                         \
+    { name, 2, 2, 0, FOUND("$1", "1"), NULL, NULL },                                               \
+    { name, 3, 3, 0, FOUND("bq_substr($1, $3)", "1"), NULL, NULL },                                \
+    { name, 4, 4, 0, FOUND("bq_substr($1, $3)", "$4"), NULL, NULL }
+#define INSTR(text, n, more)                                                                       \
+    "CASE regexp_matches(" text ", bq_regexp_before($2, " n "))"                                   \
+    " WHEN true THEN length(regexp_extract(" text ", bq_regexp_before($2, " n "), 1))" more        \
+    " WHEN false THEN 0 END"
 #define PLAIN(name, min, max, print) { name, min, max, 0, print, NULL, NULL }
 #define SIGNED(name, min, max, print, signature) { name, min, max, 0, print, NULL, signature }
 static const struct sql_function rows[] = {
@@ -91,7 +89,7 @@ static const struct sql_function rows[] = {
     PLAIN("REGEXP_CONTAINS", 2, 2, "regexp_matches($1, $2)"),
     EXTRACT_ROWS("REGEXP_EXTRACT"),
     EXTRACT_ROWS("REGEXP_SUBSTR"),
-    PLAIN("REGEXP_EXTRACT_ALL", 2, 2, "regexp_extract_all($1, $2, " GROUP ")"),
+    PLAIN("REGEXP_EXTRACT_ALL", 2, 2, "CAST(regexp_extract_all($1, $2, " GROUP ") AS VARCHAR[])"),
     PLAIN("REGEXP_INSTR", 2, 2, INSTR("$1", "1::BIGINT", " + 1")),
     PLAIN("REGEXP_INSTR", 3, 3, INSTR("bq_substr($1, $3)", "1::BIGINT", " + $3")),
     PLAIN("REGEXP_INSTR", 4, 4, INSTR("bq_substr($1, $3)", "$4", " + $3")),

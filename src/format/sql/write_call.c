@@ -54,6 +54,14 @@ bool sql_call_integer(const struct sql_call *call, uint32_t i, int64_t *out)
     return true;
 }
 
+bool sql_call_float(const struct sql_call *call, uint32_t i, struct str *text)
+{
+    if (i >= call->count || call->item[i]->kind != EXPR_FLOAT)
+        return false;
+    *text = call->item[i]->text;
+    return true;
+}
+
 bool sql_call_null(const struct sql_call *call, uint32_t i)
 {
     return i < call->count && call->item[i]->kind == EXPR_NULL;

@@ -312,7 +312,55 @@ static enum call_outcome sign_numeric(struct call *c)
     return out_numeric(c, ((v > 0) - (v < 0)) * (int128)NUMERIC_ONE);
 }
 
+/* ---- A literal, as FLOAT64 and as NUMERIC, beside a value of one of the two ---- */
+
+/* The operator on arguments a and b alone. */
+static enum call_outcome between(struct call *c, enum call_outcome (*operator)(struct call *),
+                                 uint32_t a, uint32_t b)
+{
+    struct call_column two[] = { c->argument[a], c->argument[b] }, *all = c->argument;
+
+    c->argument = two;
+    enum call_outcome outcome = operator(c);
+    c->argument = all;
+    return outcome;
+}
+
+#define LITERAL(name)                                                                              \
+    static enum call_outcome literal_##name##_float(struct call *c)                                \
+    {                                                                                              \
+        return between(c, name##_float, 0, 2);                                                     \
+    }                                                                                              \
+    static enum call_outcome literal_##name##_numeric(struct call *c)                              \
+    {                                                                                              \
+        return between(c, name##_numeric, 1, 2);                                                   \
+    }                                                                                              \
+    static enum call_outcome name##_literal_float(struct call *c)                                  \
+    {                                                                                              \
+        return between(c, name##_float, 0, 1);                                                     \
+    }                                                                                              \
+    static enum call_outcome name##_literal_numeric(struct call *c)                                \
+    {                                                                                              \
+        return between(c, name##_numeric, 0, 2);                                                   \
+    }
+LITERAL(add)
+LITERAL(subtract)
+LITERAL(multiply)
+LITERAL(divide)
+
+#define LITERAL_ROWS(name)                                                                         \
+    { "literal_" #name, "FNF:F", literal_##name##_float, 0 },                                      \
+        { "literal_" #name, "FNN:N", literal_##name##_numeric, 0 },                                \
+        { #name "_literal", "FFN:F", name##_literal_float, 0 },                                    \
+    {                                                                                              \
+        #name "_literal", "NFN:N", name##_literal_numeric, 0                                       \
+    }
+
 static const struct function rows[] = {
+    LITERAL_ROWS(add),
+    LITERAL_ROWS(subtract),
+    LITERAL_ROWS(multiply),
+    LITERAL_ROWS(divide),
     { "add", "II:I", add_int, 0 },
     { "add", "FF:F", add_float, 0 },
     { "add", "NN:N", add_numeric, 0 },

@@ -141,6 +141,28 @@ static enum call_outcome date_minus_days(struct call *c)
                                                                                     : days);
 }
 
+static enum call_outcome literal_days(struct call *c, int sign)
+{
+    int64_t date, days;
+
+    if (!arg_date_literal(c, 0, &date))
+        return CALL_ERROR;
+    if (__builtin_mul_overflow(arg_int(c, 1), sign, &days) ||
+        __builtin_add_overflow(date, days, &days))
+        days = INT64_MAX;
+    return out_days(c, days);
+}
+
+static enum call_outcome literal_plus_days(struct call *c)
+{
+    return literal_days(c, 1);
+}
+
+static enum call_outcome literal_minus_days(struct call *c)
+{
+    return literal_days(c, -1);
+}
+
 static enum call_outcome us_plus_interval(struct call *c, int64_t us, int sign)
 {
     duckdb_interval v = arg_interval(c, 1);
@@ -194,6 +216,7 @@ static enum call_outcome timestamp_minus_interval(struct call *c)
 
 // clang-format off
 static const struct function rows[] = {
+    { "add", "LI:D", literal_plus_days, 0 }, { "subtract", "LI:D", literal_minus_days, 0 },
     { "add", "DI:D", date_plus_days, 0 }, { "add", "ID:D", days_plus_date, 0 },
     { "add", "DV:M", date_plus_interval, 0 }, { "add", "MV:M", datetime_plus_interval, 0 },
     { "add", "ZV:Z", timestamp_plus_interval, 0 },
