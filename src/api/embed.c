@@ -76,6 +76,7 @@ static void reply_write(const struct embedding_call *all, struct buf *out)
 {
     struct json_writer w = JSON_WRITER(out);
     bool predict = all->form == EMBED_PREDICT;
+    uint32_t tokens = 0;
 
     if (all->form == EMBED_ONE) {
         buf_add_str(out, buf_str(&all->item[0].answer.response));
@@ -86,6 +87,10 @@ static void reply_write(const struct embedding_call *all, struct buf *out)
     for (uint32_t i = 0; i < all->count; i++)
         (predict ? add_prediction : add_embedding)(&w, &all->item[i]);
     json_end(&w);
+    for (uint32_t i = 0; i < all->count; i++)
+        tokens += all->item[i].answer.usage.prompt_tokens;
+    if (!predict)
+        embedding_usage_write(tokens, &w);
     json_end(&w);
 }
 

@@ -152,6 +152,16 @@ void response_write(const struct response *r, struct buf *out)
     json_end(&w);
 }
 
+void embedding_usage_write(uint32_t tokens, struct json_writer *w)
+{
+    json_object(w, "usageMetadata");
+    json_add_uint(w, "promptTokenCount", tokens);
+    add_details(w, "promptTokensDetails", tokens);
+    json_add_uint(w, "totalTokenCount", tokens);
+    json_add_c(w, "trafficType", "ON_DEMAND");
+    json_end(w);
+}
+
 void embedding_write(struct str values, const struct usage *usage, struct buf *out)
 {
     struct json_writer w = JSON_WRITER(out);
@@ -161,10 +171,7 @@ void embedding_write(struct str values, const struct usage *usage, struct buf *o
     json_add_raw(&w, "values", values);
     json_end(&w);
     json_addf(&w, "tokenCount", "%u", usage->prompt_tokens);
-    json_object(&w, "usageMetadata");
-    json_add_uint(&w, "promptTokenCount", usage->prompt_tokens);
-    json_add_uint(&w, "totalTokenCount", usage->prompt_tokens);
-    json_end(&w);
+    embedding_usage_write(usage->prompt_tokens, &w);
     json_end(&w);
 }
 

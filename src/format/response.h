@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/json_write.h"
 #include "base/str.h"
 #include "format/usage.h"
 
@@ -67,6 +68,8 @@ struct response {
 };
 
 void response_write(const struct response *r, struct buf *out);
+/* The member usageMetadata of an embedding, or of several: the tokens of all texts. */
+void embedding_usage_write(uint32_t tokens, struct json_writer *w);
 /* values is a JSON array of numbers on one line. */
 void embedding_write(struct str values, const struct usage *usage, struct buf *out);
 

@@ -151,7 +151,13 @@ static void test_texts_are_embedded_by_each_of_googles_calls(void **state)
         (void)ask(w, "POST", cases[i].path, cases[i].body);
         assert_asked(w, 200);
         assert_int_equal(numbers_at(w, cases[i].values_at), 3);
+        if (!str_ends(str_of(cases[i].path), STR(":predict")))
+            assert_int_equal(numbers_at(w, "/usageMetadata/promptTokensDetails"), 1);
     }
+    (void)ask(w, "POST", "/v1/models/" EMBEDDER ":batchEmbedContents",
+              "{'requests':[" ONE_TEXT "," ONE_TEXT "]}");
+    assert_true(str_find(w->body, STR("\"promptTokenCount\":4,")) < SIZE_MAX); /* of both */
+    (void)ask(w, "POST", PLACE "/publishers/google/models/" EMBEDDER ":predict", predict);
     assert_true(str_find(w->body, STR("\"statistics\":{\"truncated\":false,\"token_count\":2}")) <
                 SIZE_MAX);
 }

@@ -108,11 +108,13 @@ static void test_an_embedding_is_read_with_its_count(void **state)
                  "{'object':'list','data':[{'object':'embedding','index':0,'embedding':[ 0.25,\n"
                  "-1e-05, 3]}],'model':'x','usage':{'prompt_tokens':5,'total_tokens':5}}",
                  "{'embedding':{'values':[0.25,-0.00001,3]},'tokenCount':'5','usageMetadata':"
-                 "{'promptTokenCount':5,'totalTokenCount':5}}",
+                 "{'promptTokenCount':5,'promptTokensDetails':[{'modality':'TEXT','tokenCount':5}],"
+                 "'totalTokenCount':5,'trafficType':'ON_DEMAND'}}",
                  ERROR_OK);
     check_answer(r, "{'data':[{'embedding':[1]}]}",
                  "{'embedding':{'values':[1]},'tokenCount':'2','usageMetadata':"
-                 "{'promptTokenCount':2,'totalTokenCount':2}}",
+                 "{'promptTokenCount':2,'promptTokensDetails':[{'modality':'TEXT','tokenCount':2}],"
+                 "'totalTokenCount':2,'trafficType':'ON_DEMAND'}}",
                  ERROR_OK);
 }
 
