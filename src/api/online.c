@@ -23,6 +23,7 @@
 #define REPLY_BYTES_MAX (RESPONSE_BYTES_MAX + 64)
 #define MODELS_BYTES_MAX ((size_t)1024 * 1024)
 #define COUNTS_BYTES_MAX 1024
+#define MODELS_PAGE_MAX 1000
 #define PUBLISHER_BYTES 64
 
 enum form { FORM_ONE, FORM_SSE, FORM_ARRAY };
@@ -336,6 +337,35 @@ static void write_tuned(struct call *c, struct json_writer *w, const char *name,
     json_end(w);
 }
 
+/* The part of a list that a call asks for. */
+struct page {
+    uint64_t from, most, at; /* at: models seen so far */
+    bool more;
+};
+
+static int page_read(struct call *c, struct page *p, struct error *e)
+{
+    struct str token = { 0 };
+
+    *p = (struct page){ 0 };
+    if (call_number(c, "pageSize", MODELS_PAGE_MAX, MODELS_PAGE_MAX, &p->most, e) < 0)
+        return -1;
+    if (!http_query(c->http, "pageToken", &token) || token.len == 0 || str_number(token, &p->from))
+        return 0;
+    return error_set(
+        e, ERROR_INVALID_ARGUMENT,
+        "pageToken: It does not belong to this list. Use the nextPageToken of the page "
+        "before.");
+}
+
+static bool page_takes(struct page *p)
+{
+    uint64_t at = p->at++;
+
+    p->more = p->more || (at >= p->from && at - p->from >= p->most);
+    return at >= p->from && at - p->from < p->most;
+}
+
 /* A configured name stands for itself, a pattern for the published names that it matches first. */
 static void list_models(struct call *c, const char *key, model_writer *write_model)
 {
@@ -344,21 +374,28 @@ static void list_models(struct call *c, const char *key, model_writer *write_mod
     struct json_writer w = JSON_WRITER(&body);
     const char *name;
     const struct price *p;
-    struct error ignored = { 0 };
+    struct page page;
+    struct error e = { 0 }, ignored = { 0 };
 
+    if (page_read(c, &page, &e) < 0) {
+        call_fail(c, &e);
+        return;
+    }
     json_object(&w, NULL);
     json_array(&w, key);
     for (uint32_t i = 0; i < models->count; i++)
-        if (!strpbrk(models->item[i].pattern, "*?"))
+        if (!strpbrk(models->item[i].pattern, "*?") && page_takes(&page))
             write_model(c, &w, models->item[i].pattern,
                         model_find(models, models->item[i].pattern, &ignored));
     for (unsigned i = 0; price_at(i, &name, &p); i++) {
         const struct model *m = model_find(models, name, &ignored);
-        if (m && strpbrk(m->pattern, "*?"))
+        if (m && strpbrk(m->pattern, "*?") && page_takes(&page))
             write_model(c, &w, name, m);
     }
     call_models_done(c, models);
     json_end(&w);
+    if (page.more)
+        json_addf(&w, "nextPageToken", "%llu", (unsigned long long)(page.from + page.most));
     json_end(&w);
     call_reply(c, &body);
 }
@@ -392,6 +429,31 @@ static void get_model(struct call *c, model_writer *write_model)
     call_reply(c, &body);
 }
 
+/* Tuned models are those that the configuration names; none was made here, so their lists are empty. */
+static void list_tuned(struct call *c)
+{
+    struct buf body = BUF_INIT(MODELS_BYTES_MAX);
+
+    buf_add_c(&body, "{}");
+    call_reply(c, &body);
+}
+
+static void write_gemini_tuned(struct call *c, struct json_writer *w, const char *name,
+                               const struct model *m)
+{
+    (void)c, (void)m;
+    json_object(w, NULL);
+    json_addf(w, "name", "tunedModels/%s", name);
+    json_add_c(w, "displayName", name);
+    json_add_c(w, "state", "ACTIVE");
+    json_end(w);
+}
+
+static void get_gemini_tuned(struct call *c)
+{
+    get_model(c, write_gemini_tuned);
+}
+
 static void get_gemini(struct call *c)
 {
     get_model(c, write_gemini);
@@ -419,6 +481,7 @@ const struct route api_online_routes[] = {
     { HTTP_POST, VERTEX "/endpoints/{}:generateContent",                      ROLE_SUBMITTER, 0, generate_one, ONLINE_BODY_MAX, NULL },
     { HTTP_POST, VERTEX "/endpoints/{}:streamGenerateContent",                ROLE_SUBMITTER, 0, generate_stream, ONLINE_BODY_MAX, NULL },
     { HTTP_POST, VERTEX "/endpoints/{}:countTokens",                          ROLE_VIEWER, 0, count_tokens, ONLINE_BODY_MAX, NULL },
+    { HTTP_GET,  VERTEX "/models",                                            ROLE_VIEWER, 0, list_tuned, 0, NULL },
     { HTTP_GET,  VERTEX "/models/{}",                                         ROLE_VIEWER, 0, get_tuned, 0, NULL },
     { HTTP_POST, EXPRESS "/{}:generateContent",                               ROLE_SUBMITTER, 0, generate_one, ONLINE_BODY_MAX, NULL },
     { HTTP_POST, EXPRESS "/{}:streamGenerateContent",                         ROLE_SUBMITTER, 0, generate_stream, ONLINE_BODY_MAX, NULL },
@@ -428,6 +491,8 @@ const struct route api_online_routes[] = {
     { HTTP_POST, GEMINI "/(models|tunedModels)/{}:generateContent",           ROLE_SUBMITTER, 0, generate_one, ONLINE_BODY_MAX, NULL },
     { HTTP_POST, GEMINI "/(models|tunedModels)/{}:streamGenerateContent",     ROLE_SUBMITTER, 0, generate_stream, ONLINE_BODY_MAX, NULL },
     { HTTP_POST, GEMINI "/(models|tunedModels)/{}:countTokens",               ROLE_VIEWER, 0, count_tokens, ONLINE_BODY_MAX, NULL },
+    { HTTP_GET,  GEMINI "/tunedModels",                                       ROLE_VIEWER, 0, list_tuned, 0, NULL },
+    { HTTP_GET,  GEMINI "/tunedModels/{}",                                    ROLE_VIEWER, 0, get_gemini_tuned, 0, NULL },
     { HTTP_GET,  GEMINI "/models",                                            ROLE_VIEWER, 0, list_gemini, 0, NULL },
     { HTTP_GET,  GEMINI "/models/{}",                                         ROLE_VIEWER, 0, get_gemini, 0, NULL },
     { 0 },

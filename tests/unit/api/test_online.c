@@ -42,6 +42,15 @@ static void test_a_models_name_cannot_break_the_json_of_its_resource(void **stat
     }
 }
 
+static size_t numbers_at(struct serving *w, const char *pointer)
+{
+    yyjson_doc *doc = yyjson_read(w->body.p, w->body.len, 0);
+    size_t count = yyjson_arr_size(yyjson_doc_ptr_get(doc, pointer));
+
+    yyjson_doc_free(doc);
+    return count;
+}
+
 static void test_models_are_listed_in_the_words_of_each_dialect(void **state)
 {
     struct serving *w = *state;
@@ -56,6 +65,41 @@ static void test_models_are_listed_in_the_words_of_each_dialect(void **state)
     assert_asked(w, 200);
     assert_string_equal(answer_text(w, "publisherModels.0.name"), "publishers/google/models/slow");
     assert_string_equal(answer_text(w, "publisherModels.0.launchStage"), "GA");
+}
+
+/* Two pages of one model have each model of a page of two, once. */
+static void test_a_list_of_models_comes_in_pages(void **state)
+{
+    struct serving *w = *state;
+
+    (void)ask(w, "GET", "/v1beta/models?pageSize=2", "");
+    assert_string_equal(answer_text(w, "nextPageToken"), "2");
+    const char *second = joined(w, "%s", answer_text(w, "models.1.name"));
+    (void)ask(w, "GET", "/v1beta/models?pageSize=1&pageToken=1", "");
+    assert_asked(w, 200);
+    assert_string_equal(answer_text(w, "models.0.name"), second);
+    assert_int_equal(numbers_at(w, "/models"), 1);
+    (void)ask(w, "GET", "/v1beta/models?pageToken=100000", "");
+    assert_asked(w, 200);
+    assert_int_equal(numbers_at(w, "/models"), 0);
+    assert_true(str_find(w->body, STR("nextPageToken")) == SIZE_MAX);
+    (void)ask(w, "GET", "/v1beta/models?pageToken=x", "");
+    assert_failed(w, 400, "INVALID_ARGUMENT", "pageToken");
+}
+
+static void test_tuned_models_are_found_by_name_and_not_listed(void **state)
+{
+    struct serving *w = *state;
+
+    (void)ask(w, "GET", "/v1beta/tunedModels/gemini-mine", "");
+    assert_asked(w, 200);
+    assert_string_equal(answer_text(w, "name"), "tunedModels/gemini-mine");
+    static const char *const lists[] = { "/v1/tunedModels?pageSize=3", PLACE "/models?filter=x" };
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        (void)ask(w, "GET", lists[i], "");
+        assert_asked(w, 200);
+        assert_string_equal(joined(w, "%.*s", STR_ARG(w->body)), "{}");
+    }
 }
 
 /* A pattern stands for the published names that it matches. */
@@ -108,15 +152,6 @@ static void test_a_request_is_answered_in_the_form_that_was_asked_for(void **sta
             assert_true(str_ends(w->body, STR("]"))); /* google-api-core takes nothing after it */
         assert_true(strlen(answer_text(w, cases[i].text_at)) > 0);
     }
-}
-
-static size_t numbers_at(struct serving *w, const char *pointer)
-{
-    yyjson_doc *doc = yyjson_read(w->body.p, w->body.len, 0);
-    size_t count = yyjson_arr_size(yyjson_doc_ptr_get(doc, pointer));
-
-    yyjson_doc_free(doc);
-    return count;
 }
 
 #define EMBEDDER "gemini-embedding-001"
@@ -353,6 +388,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ONE(test_a_models_name_cannot_break_the_json_of_its_resource),
         ONE(test_models_are_listed_in_the_words_of_each_dialect),
+        ONE(test_a_list_of_models_comes_in_pages),
+        ONE(test_tuned_models_are_found_by_name_and_not_listed),
         ONE(test_a_pattern_is_listed_as_the_names_that_it_matches),
         ONE(test_a_tuned_model_says_what_it_was_made_from),
         ONE(test_a_request_is_answered_in_the_form_that_was_asked_for),
