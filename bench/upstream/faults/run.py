@@ -36,11 +36,13 @@ IDEAL_CONNECTIONS = 256
 BUDGET = 3  # retries a line
 START_S = 1.0
 CONNECTIONS = (256, 64, 16)
-HANGS = -1
+HANGS, DRIPS = -1, -2
+DRIP_S = 330 * DRIP_MS / 1000  # of the stub's answer, byte by byte
 # The 15 kinds of the stub that a retry can help and that the plain client survives: how long until
-# the failure is seen (None: the latency; HANGS: the idle time-out), and the pause that the server then asks for.
+# the failure is seen (None: the latency; HANGS: the idle time-out; DRIPS: it is none, but takes longer), and
+# the pause that the server then asks for.
 KINDS = {
-    "slow-drip": (None, 0), "hang": (HANGS, 0), "reset": (None, 0), "truncated": (None, 0),
+    "slow-drip": (DRIPS, 0), "hang": (HANGS, 0), "reset": (None, 0), "truncated": (None, 0),
     "bad-json": (None, 0), "wrong-length": (None, 0), "bad-utf8": (None, 0), "error-200": (None, 0),
     "empty": (None, 0), "refuse": (0, 0), "tls": (0, 0), "http-429": (0, 1), "http-500": (0, 0),
     "http-502": (0, 0), "http-503": (0, 1),
@@ -85,7 +87,7 @@ def ideal(kind, rate, latency, lines):
         busy, pause = latency, 0.0
         if chance.random() < rate / 100:
             seen, wait = KINDS[chance.choice(MIXED) if kind == "mixed" else kind]
-            seen = {None: latency, HANGS: idle_s(1000 * latency)}.get(seen, seen)
+            seen = {None: latency, HANGS: idle_s(1000 * latency), DRIPS: DRIP_S / FAIL_TIMES}.get(seen, seen)
             busy += FAIL_TIMES * seen
             pause = FAIL_TIMES * wait
         works.append((pause + busy, busy))
