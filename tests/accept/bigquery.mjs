@@ -25,28 +25,28 @@ for (const host of [true, false]) {
   const [table] = await dataset.createTable("t", {
     schema: [
       { name: "id", type: "INTEGER", mode: "REQUIRED" },
-      { name: "at", type: "TIMESTAMP" },
+      { name: "seen", type: "TIMESTAMP" },
       { name: "tags", type: "STRING", mode: "REPEATED" },
       { name: "who", type: "RECORD", fields: [{ name: "age", type: "INTEGER" }] },
     ],
   });
   await table.insert([
-    { id: 1, at: bigquery.timestamp("2024-01-31T12:00:00.000001Z"), tags: ["a"], who: { age: 7 } },
+    { id: 1, seen: bigquery.timestamp("2024-01-31T12:00:00.000001Z"), tags: ["a"], who: { age: 7 } },
     { id: 2 },
   ]);
   const [rows] = await table.getRows();
   rows.sort((a, b) => a.id - b.id);
   assert.deepEqual(rows[0].tags, ["a"]);
-  assert.match(rows[0].at.value, /^2024-01-31T12:00:00.000001(000)?Z$/);
+  assert.match(rows[0].seen.value, /^2024-01-31T12:00:00.000001(000)?Z$/);
   assert.equal(rows[0].who.age, 7);
   assert.deepEqual(rows[1].tags, []);
   await assert.rejects(table.insert([{ id: "x" }]), (e) => e.name === "PartialFailureError");
 
   const [found] = await bigquery.query({
-    query: "SELECT id, at FROM `" + id + ".t` WHERE id >= @least ORDER BY id", params: { least: 1 },
+    query: "SELECT id, seen FROM `" + id + ".t` WHERE id >= @least ORDER BY id", params: { least: 1 },
   });
   assert.deepEqual(found.map((r) => r.id), [1, 2]);
-  assert.match(found[0].at.value, /^2024-01-31T12:00:00.000001(000)?Z$/);
+  assert.match(found[0].seen.value, /^2024-01-31T12:00:00.000001(000)?Z$/);
   const [job] = await bigquery.createQueryJob({ query: "SELECT n FROM UNNEST(GENERATE_ARRAY(1, 50)) AS n" });
   const [fifty] = await job.getQueryResults({ maxResults: 20 });
   assert.equal(fifty.length, 50);

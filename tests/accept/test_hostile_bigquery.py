@@ -161,6 +161,8 @@ JOBS = {
     "nothing": {}, "no kind": {"configuration": {}}, "two": {"configuration": {"query": {"query": "SELECT 1"}, "load": {}}},
     "bad id": {"jobReference": {"jobId": "a/b"}, "configuration": {"query": {"query": "SELECT 1"}}},
     "long id": {"jobReference": {"jobId": "a" * 1025}, "configuration": {"query": {"query": "SELECT 1"}}},
+    "format": {"configuration": {"load": {"sourceFormat": "AVRO"}}},
+    "extract's format": {"configuration": {"extract": {"destinationFormat": "AVRO"}}},
     "other project": {"jobReference": {"projectId": "p2"}, "configuration": {"query": {"query": "SELECT 1"}}},
 }
 
@@ -189,7 +191,6 @@ FAILING = {
     "an address": {"load": {"destinationTable": TO, "sourceUris": ["http://127.0.0.1/x"]}},
     "up": {"load": {"destinationTable": TO, "sourceUris": ["gs://hostile/../../etc/passwd"]}},
     "no object": {"load": {"destinationTable": TO, "sourceUris": ["gs://hostile/*"]}},
-    "format": {"load": {"destinationTable": TO, "sourceUris": ["gs://hostile/x"], "sourceFormat": "AVRO"}},
     "partition": {"load": {"destinationTable": {**TO, "tableId": "t$20240101"}, "sourceUris": ["gs://hostile/x"]}},
     "extract to a file": {"extract": {"sourceTable": {**TO, "tableId": "t"}, "destinationUris": ["/tmp/x"]}},
     "extract to no bucket": {"extract": {"sourceTable": {**TO, "tableId": "t"}, "destinationUris": ["gs://no-such-bucket-1/x"]}},

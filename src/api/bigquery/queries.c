@@ -102,7 +102,7 @@ static int write_results(struct call *c, const struct bq_job *j, struct asked *a
         json_addf(w, "etag", "%" PRId64, j->ended_ms);
     write_reference(w, j);
     json_add_bool(w, "jobComplete", done);
-    if (done && j->result.schema.count && (j->result.has_rows || j->dry_run))
+    if (done && j->result.schema.count)
         bq_schema_write(w, "schema", &j->result.schema, true);
     if (done && j->result.has_rows && !j->dry_run && write_rows(c, j, asked, w, e) < 0)
         return -1;

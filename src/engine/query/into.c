@@ -83,7 +83,7 @@ static int updates_read(struct query_run *r, struct tables_into *out, struct err
                              "Invalid value for schemaUpdateOptions: %.*s",
                              STR_ARG(str_cut(option, 64)));
     }
-    if ((out->add_fields || out->relax_fields) && out->write == TABLES_WRITE_EMPTY)
+    if ((out->add_fields || out->relax_fields) && out->write != TABLES_WRITE_APPEND)
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "Schema update options should only be specified with WRITE_APPEND "
                          "disposition, or with WRITE_TRUNCATE disposition on a table partition.");

@@ -88,7 +88,7 @@ static struct bq_table_ref ref_of(const struct tables_name *n)
 
 static bool is_dml(struct str statement)
 {
-    static const char *const names[] = { "INSERT", "UPDATE", "DELETE", "MERGE" };
+    static const char *const names[] = { "INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE_TABLE" };
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (str_eq_c(statement, names[i]))
