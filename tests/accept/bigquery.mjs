@@ -48,8 +48,10 @@ for (const host of [true, false]) {
   assert.deepEqual(found.map((r) => r.id), [1, 2]);
   assert.match(found[0].seen.value, /^2024-01-31T12:00:00.000001(000)?Z$/);
   const [job] = await bigquery.createQueryJob({ query: "SELECT n FROM UNNEST(GENERATE_ARRAY(1, 50)) AS n" });
-  const [fifty] = await job.getQueryResults({ maxResults: 20 });
-  assert.equal(fifty.length, 50);
+  assert.equal((await job.getQueryResults())[0].length, 50);
+  const [page, next] = await job.getQueryResults({ maxResults: 20, autoPaginate: false });
+  assert.equal(page.length, 20);
+  assert.equal((await job.getQueryResults(next))[0][0].n, 21);
   await assert.rejects(bigquery.query("SELECT FROM"), (e) => e.code === 400);
   await assert.rejects(bigquery.query("SELECT * FROM " + id + ".none"), (e) => e.code === 404);
 
