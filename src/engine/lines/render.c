@@ -222,9 +222,9 @@ static int hand_over(struct render *r, bool last, struct error *e)
     return writer_put(r->writer, &r->packed, e);
 }
 
-int render_advance(struct render *r, struct spool *s, struct error *e)
+/* The rows that are there, up to a line: 1, or 0 when one is missing. */
+static int write_lines(struct render *r, struct spool *s, uint64_t until, struct error *e)
 {
-    uint64_t until = r->written + RENDER_BURST;
     struct spool_row row;
     int rc = 1;
 
@@ -235,6 +235,15 @@ int render_advance(struct render *r, struct spool *s, struct error *e)
         if (r->out.len >= WRITE_BYTES && hand_over(r, false, e) < 0)
             return -1;
     }
+    return rc;
+}
+
+int render_advance(struct render *r, struct spool *s, struct error *e)
+{
+    if (spool_look_begin(s, e) < 0)
+        return -1;
+    int rc = write_lines(r, s, r->written + RENDER_BURST, e);
+    spool_look_end(s);
     if (rc < 0 || hand_over(r, false, e) < 0)
         return -1;
     return rc == 1 && r->written < r->walk.job->lines;

@@ -440,6 +440,17 @@ static void row_read(struct stmt *q, struct spool_row *row)
     row->taken = row->origin == 0 && row->origin_index == TAKEN;
 }
 
+int spool_look_begin(struct spool *s, struct error *e)
+{
+    assert(!s->group);
+    return db_exec(s->db, "BEGIN", s->cannot_read, e);
+}
+
+void spool_look_end(struct spool *s)
+{
+    db_rollback(s->db); /* nothing was written */
+}
+
 int spool_get(struct spool *s, uint64_t index, struct spool_row *row, struct error *e)
 {
     struct stmt *q = db_stmt(s->db, "SELECT " ROW_COLUMNS " FROM row WHERE idx = ?");
