@@ -288,11 +288,29 @@ def same_text(kind, e, a):
         return same_numbers(as_json(e), as_json(a))
     if kind == "BOOL":
         return a == ("true" if e else "false")
+    if kind == "INTERVAL":
+        return all(map(close, interval(e), interval(a)))
     if kind == "GEOGRAPHY":
         return re.sub(r"\s*([(),])\s*", r"\1", e).upper() == re.sub(r"\s*([(),])\s*", r"\1", a).upper()
     if kind == "STRING" and str(e).lstrip()[:1] in ("{", "[") and as_json(e) != e:
         return same_numbers(as_json(e), as_json(a))
     return str(e) == a
+
+
+def interval(text):
+    """The parts of "1-2 3 4:5:6.7", or of how Python wrote it down: relativedelta(months=+1, ...)."""
+    if text.startswith("relativedelta("):
+        part = {name: float(n) for name, n in re.findall(r"(\w+)=([+-][\d.]+)", text)}
+        seconds = sum(part.get(name, 0) * n for name, n in
+                      (("hours", 3600), ("minutes", 60), ("seconds", 1), ("microseconds", 1e-6)))
+        return part.get("years", 0) * 12 + part.get("months", 0), part.get("days", 0), seconds
+    months, days, clock = text.split(" ")
+    sign = -1 if months.startswith("-") else 1
+    years, months = months.lstrip("-").split("-")
+    sign_clock = -1 if clock.startswith("-") else 1
+    hours, minutes, seconds = clock.lstrip("-").split(":")
+    return (sign * (int(years) * 12 + int(months)), int(days),
+            sign_clock * (int(hours) * 3600 + int(minutes) * 60 + float(seconds)))
 
 
 def same_range(field, e, a):

@@ -388,68 +388,6 @@ static enum call_outcome timestamp_of_text(struct call *c)
     return invalid(c, "timestamp");
 }
 
-/* ---- INTERVAL: "[-]Y-M [-]D [-]H:M:S[.F]" ---- */
-
-static bool interval_clock(struct str s, int64_t *us)
-{
-    bool negative = s.len && s.p[0] == '-';
-    int64_t part[3] = { 0 }, fraction = 0, unit = 100000;
-
-    if (s.len && (s.p[0] == '-' || s.p[0] == '+'))
-        s = str_sub(s, 1, s.len);
-    for (int i = 0; i < 3; i++) {
-        uint64_t v;
-        size_t n = digit_run(s);
-        if (!n || n > 8 || !str_number(str_sub(s, 0, n), &v))
-            return false;
-        part[i] = (int64_t)v;
-        s = str_sub(s, n, s.len);
-        if (i < 2 && (!s.len || s.p[0] != ':'))
-            return false;
-        if (i < 2)
-            s = str_sub(s, 1, s.len);
-    }
-    if (s.len && s.p[0] == '.')
-        for (s = str_sub(s, 1, s.len); s.len && isdigit((unsigned char)s.p[0]) && unit;
-             s = str_sub(s, 1, s.len), unit /= 10)
-            fraction += unit * (s.p[0] - '0');
-    *us = (part[0] * 3600 + part[1] * 60 + part[2]) * SECOND_US + fraction;
-    *us = negative ? -*us : *us;
-    return s.len == 0;
-}
-
-static bool interval_months(struct str s, int64_t *months)
-{
-    bool negative = s.len && s.p[0] == '-';
-    uint64_t years, rest;
-
-    if (s.len && (s.p[0] == '-' || s.p[0] == '+'))
-        s = str_sub(s, 1, s.len);
-    size_t dash = str_find(s, STR("-"));
-    if (dash == SIZE_MAX || !str_number_in(str_sub(s, 0, dash), 0, 10000, &years) ||
-        !str_number_in(str_sub(s, dash + 1, s.len), 0, 120000, &rest))
-        return false;
-    *months = (int64_t)(years * 12 + rest) * (negative ? -1 : 1);
-    return true;
-}
-
-/* The text of INTERVAL '1-2' YEAR TO MONTH and CAST(text AS INTERVAL): whichever parts are there. */
-static enum call_outcome interval_of_text(struct call *c)
-{
-    struct str rest = str_trim(arg_text(c, 0)), word;
-    int64_t months = 0, days = 0, us = 0;
-
-    while (str_next(&rest, ' ', &word)) {
-        if (str_find(word, STR(":")) != SIZE_MAX ? !interval_clock(word, &us)
-            : str_find(str_sub(word, 1, word.len), STR("-")) != SIZE_MAX
-                ? !interval_months(word, &months)
-                : !text_read_int(word, &days))
-            return call_refuse(c, "Invalid INTERVAL value: '%.*s'",
-                               STR_ARG(str_cut(arg_text(c, 0), 200)));
-    }
-    return out_interval(c, (duckdb_interval){ (int32_t)months, (int32_t)days, us });
-}
-
 // clang-format off
 static const struct function rows[] = {
     { "cast_int64", "I:I", same_int, 0 }, { "cast_int64", "F:I", int_of_float, 0 }, { "cast_int64", "N:I", int_of_numeric, 0 },
@@ -483,7 +421,7 @@ static const struct function rows[] = {
     { "cast_timestamp", "Z:Z", same_int, 0 }, { "cast_timestamp", "M:Z", same_int, 0 }, { "cast_timestamp", "D:Z", us_of_date, 0 },
     { "cast_timestamp", "S:Z", timestamp_of_text, 0 }, { "cast_timestamp", "SS:Z", timestamp_of_text, 0 },
     { "timestamp", "S:Z", timestamp_of_text, 0 }, { "timestamp", "SS:Z", timestamp_of_text, 0 },
-    { "cast_interval", "V:V", same_interval, 0 }, { "cast_interval", "S:V", interval_of_text, 0 },
+    { "cast_interval", "V:V", same_interval, 0 },
 };
 // clang-format on
 const struct function_table functions_cast = FUNCTION_TABLE(rows);

@@ -147,8 +147,143 @@ static enum call_outcome justify_interval(struct call *c)
     return justify(c, true, true);
 }
 
+/* ---- Texts: "[-]Y-M [-]D [-]H:M:S[.F]", or some of its parts ---- */
+
+static bool number_next(struct str *s, uint64_t max, int64_t *out)
+{
+    size_t n = 0;
+    uint64_t v;
+
+    while (n < s->len && s->p[n] >= '0' && s->p[n] <= '9')
+        n++;
+    if (!str_number_in(str_sub(*s, 0, n), 0, max, &v))
+        return false;
+    *out = (int64_t)v;
+    *s = str_sub(*s, n, s->len);
+    return true;
+}
+
+static int64_t sign_next(struct str *s)
+{
+    bool negative = s->len && s->p[0] == '-';
+
+    if (s->len && (s->p[0] == '-' || s->p[0] == '+'))
+        *s = str_sub(*s, 1, s->len);
+    return negative ? -1 : 1;
+}
+
+static bool skip_char(struct str *s, char c)
+{
+    if (!s->len || s->p[0] != c)
+        return false;
+    *s = str_sub(*s, 1, s->len);
+    return true;
+}
+
+/* "1-2"; with years alone or months alone just a number. */
+static bool read_months(struct str s, enum part_kind from, enum part_kind to, int64_t *months)
+{
+    int64_t sign = sign_next(&s), years = 0, rest = 0;
+    bool has_years = from == PART_YEAR, has_months = to != PART_YEAR;
+
+    if (has_years && !number_next(&s, 10000, &years))
+        return false;
+    if (has_years && has_months && !skip_char(&s, '-'))
+        return false;
+    if (has_months && !number_next(&s, MONTHS_MAX, &rest))
+        return false;
+    *months = sign * (years * 12 + rest);
+    return s.len == 0;
+}
+
+/* "4:5:6.7" from one of HOUR, MINUTE, SECOND to another. */
+static bool read_clock(struct str s, enum part_kind from, enum part_kind to, int64_t *us)
+{
+    int64_t sign = sign_next(&s), n, all = 0, unit = 100000;
+
+    for (int kind = (int)from; kind >= (int)to; kind--) { /* HOUR is the greatest */
+        if (!number_next(&s, INT64_C(316224000000), &n))
+            return false;
+        all += n * part_us((enum part_kind)kind);
+        if (kind > (int)to && !skip_char(&s, ':'))
+            return false;
+    }
+    if (to == PART_SECOND && skip_char(&s, '.'))
+        for (; s.len && s.p[0] >= '0' && s.p[0] <= '9' && unit;
+             s = str_sub(s, 1, s.len), unit /= 10)
+            all += unit * (s.p[0] - '0');
+    *us = sign * all;
+    return s.len == 0;
+}
+
+/* Words in order: months, days, clock, as far as the parts from the greatest to the smallest have them. Kinds grow
+ * with their parts: from >= to. */
+static bool read_parts(struct str text, enum part_kind from, enum part_kind to,
+                       duckdb_interval *out)
+{
+    struct str rest = str_trim(text), word;
+    int64_t months = 0, days = 0, us = 0;
+
+    if (from >= PART_MONTH &&
+        (!str_next(&rest, ' ', &word) ||
+         !read_months(word, from, to > PART_MONTH ? to : PART_MONTH, &months)))
+        return false;
+    if (from >= PART_DAY && to <= PART_DAY) {
+        if (!str_next(&rest, ' ', &word))
+            return false;
+        int64_t sign = sign_next(&word);
+        if (!number_next(&word, 3660000, &days) || word.len)
+            return false;
+        days *= sign;
+    }
+    if (to < PART_DAY && (!str_next(&rest, ' ', &word) ||
+                          !read_clock(word, from < PART_DAY ? from : PART_HOUR, to, &us)))
+        return false;
+    *out = (duckdb_interval){ (int32_t)months, (int32_t)days, us };
+    return rest.len == 0;
+}
+
+static enum call_outcome bad_interval(struct call *c)
+{
+    return call_refuse(c, "Invalid INTERVAL value '%.*s'", STR_ARG(str_cut(arg_text(c, 0), 200)));
+}
+
+/* INTERVAL '1-2' YEAR TO MONTH; of one part the text is a number. */
+static enum call_outcome interval_of_range(struct call *c)
+{
+    struct str unit = arg_text(c, 1);
+    size_t at = str_find(unit, STR(" TO "));
+    struct part from, to;
+    duckdb_interval v;
+
+    if (!part_read(str_sub(unit, 0, at), &from) ||
+        !part_read(at == SIZE_MAX ? unit : str_sub(unit, at + 4, unit.len), &to))
+        return refuse_part(c, "INTERVAL", "INTERVAL", 1);
+    return from.kind >= to.kind && read_parts(arg_text(c, 0), from.kind, to.kind, &v)
+               ? out_interval(c, v)
+               : bad_interval(c);
+}
+
+/* CAST(text AS INTERVAL): the parts are told from each other by their signs. */
+static enum call_outcome interval_of_text(struct call *c)
+{
+    static const struct {
+        enum part_kind from, to;
+    } tries[] = {
+        { PART_YEAR, PART_SECOND }, { PART_YEAR, PART_DAY },    { PART_YEAR, PART_MONTH },
+        { PART_DAY, PART_SECOND },  { PART_HOUR, PART_SECOND },
+    };
+    duckdb_interval v;
+
+    for (size_t i = 0; i < ARRAY_LEN(tries); i++)
+        if (read_parts(arg_text(c, 0), tries[i].from, tries[i].to, &v))
+            return out_interval(c, v);
+    return bad_interval(c);
+}
+
 // clang-format off
 static const struct function rows[] = {
+    { "interval", "LS:V", interval_of_range, 0 }, { "cast_interval", "S:V", interval_of_text, 0 },
     { "add", "VV:V", interval_plus, 0 },
     { "subtract", "DD:V", date_minus, 0 }, { "subtract", "MM:V", datetime_minus, 0 },
     { "subtract", "ZZ:V", timestamp_minus, 0 }, { "subtract", "VV:V", interval_minus, 0 },
