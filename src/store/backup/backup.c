@@ -1,7 +1,7 @@
 /* backup.c -- a consistent copy of a folder that is in use, made beside a running server.
  *
  * Shape:   hold blobs (objects_inner.h) -> copy the database at one instant -> link or copy the blobs which
- *          that copy names -> the folders of its jobs -> everything synced ->
+ *          that copy names -> the folders of its jobs -> the tables -> everything synced ->
  *          TO/backup.json, without which a folder is not a backup. Unfinished uploads are not in it: their
  *          clients begin again.
  * Threads: any, one connection of its own a database.
@@ -37,7 +37,7 @@ struct backup {
     struct db *copy; /* the new database */
     int64_t hold;    /* its row */
     int64_t until_us;
-    uint64_t blobs, blob_bytes, jobs;
+    uint64_t blobs, blob_bytes, jobs, tables;
 };
 
 static int folder_prepare(const char *to, struct error *e)
@@ -207,6 +207,17 @@ static int jobs_copy(struct backup *b, struct error *e)
     return each(b, db_stmt(b->copy, "SELECT id FROM job"), job_copy, e);
 }
 
+/* Behind the database: a job that has put its rows into a table but has not ended in the copy asks the table's
+ * records, and ends there. */
+static int tables_copy(struct backup *b, struct error *e)
+{
+    char from[PATH_BYTES], to[PATH_BYTES];
+
+    store_path(b->s, from, "tables");
+    (void)snprintf(to, sizeof to, "%s/tables", b->to);
+    return backup_tables(from, to, &b->tables, e);
+}
+
 /* The last connection writes the log back into the file. */
 static int database_close(struct backup *b, struct error *e)
 {
@@ -234,6 +245,7 @@ static int marker_write(const struct backup *b, struct error *e)
     json_add_uint(&w, "blobs", b->blobs);
     json_add_uint(&w, "blobBytes", b->blob_bytes);
     json_add_uint(&w, "jobs", b->jobs);
+    json_add_uint(&w, "projectsWithTables", b->tables);
     json_end(&w);
     buf_add_char(&text, '\n');
     assert(buf_ok(&text));
@@ -256,7 +268,7 @@ int store_backup(struct store *s, const char *to, struct error *e)
     if (folder_prepare(to, e) < 0 || hold_begin(&b, e) < 0)
         return error_wrap(e, "backup to %s", to);
     if (database_copy(&b, e) == 0 && blobs_copy(&b, e) == 0 && jobs_copy(&b, e) == 0 &&
-        database_close(&b, e) == 0)
+        tables_copy(&b, e) == 0 && database_close(&b, e) == 0)
         rc = marker_write(&b, e);
     db_close(b.copy);
     hold_end(&b);

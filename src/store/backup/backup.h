@@ -14,7 +14,7 @@
 #include "store/store.h"
 
 /* A consistent copy of a folder that is in use: the database, then the blobs it names (linked
- * where the file system can, else copied), and the folders of its jobs. to must not
+ * where the file system can, else copied), the folders of its jobs, and the files of tables. to must not
  * exist or be empty (else ALREADY_EXISTS). Unfinished uploads are not in it. TO/backup.json is written
  * last: a folder without it is not a backup. While it is made, no blob's file is removed. */
 int store_backup(struct store *s, const char *to, struct error *e) FALLIBLE;
