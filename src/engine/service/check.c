@@ -12,8 +12,9 @@
 #include "engine/lines/ingest.h"
 #include "engine/service/job_files.h"
 #include "engine/service/job_keep.h"
-#include "engine/service/job_table.h"
 #include "engine/service/service_inner.h"
+#include "engine/service/table_input.h"
+#include "engine/service/table_output.h"
 #include "format/job/gemini.h"
 #include "format/gs.h"
 #include "format/job/vertex.h"
@@ -179,7 +180,7 @@ static int add_table(struct check *c, struct error *e)
     struct job_input copy;
 
     service_settings(c->service, &set);
-    if (job_table_copy(c->service, &c->arena, &c->job, set.input_bytes_max, &copy, e) < 0)
+    if (table_input_copy(c->service, &c->arena, &c->job, set.input_bytes_max, &copy, e) < 0)
         return -1;
     return add_input(c, arena_copy(&c->arena, copy.name.p, copy.name.len), copy.blob, copy.bytes,
                      e);
@@ -193,7 +194,7 @@ static int add_objects(struct check *c, struct error *e)
     uint32_t count;
 
     if (vertex_output_table(&c->arena, &c->job, &unused)
-            ? job_table_check(c->service, &c->arena, &c->job, NULL, e) < 0
+            ? table_output_check(c->service, &c->arena, &c->job, NULL, e) < 0
             : check_folder(c, e) < 0)
         return -1;
     if (vertex_input_table(&c->arena, c->job.spec, &unused))
@@ -334,7 +335,7 @@ static int ingest_input(struct check *c, struct predictor *p, struct ingest_resu
         return -1;
     if (!c->job.options.validate_only)
         o.index_path = job_index_path(c->service, &c->arena, &in, c->job.id);
-    int rc = job_table_check(c->service, &c->arena, &c->job, &in, e);
+    int rc = table_output_check(c->service, &c->arena, &c->job, &in, e);
     if (rc == 0)
         rc = ingest_run(&in, &o, out, e);
     input_release(&in);

@@ -1,5 +1,6 @@
 /* output.c -- the end of a job: its output becomes an object or a file, its folder goes. */
 #include <assert.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,7 +10,6 @@
 #include "base/sys.h"
 #include "engine/service/service_inner.h"
 #include "engine/service/job_metrics.h"
-#include "engine/service/job_table.h"
 #include "format/gs.h"
 #include "format/trace.h"
 #include "format/job/vertex.h"
@@ -88,9 +88,6 @@ static int put_result(struct service *s, struct arena *a, struct job *j, struct 
     struct object_new *object = arena_alloc(a, sizeof *object);
     struct file_new *file = arena_alloc(a, sizeof *file);
 
-    j->output = job_table_output(a, j);
-    if (j->output.len)
-        return 0; /* its rows are in the table */
     job_path(s, path, j->id, "output.jsonl");
     if (blob_adopt(s->env.store, path, output, &b, e) < 0)
         return -1;
@@ -197,15 +194,38 @@ int job_output_finish(struct service *s, struct arena *a, struct job *j, enum jo
     return 0;
 }
 
-int job_output_keep(struct service *s, struct arena *a, struct job *j, struct blob_hasher *output,
-                    const struct error *why, struct error *e)
+/* The bytes of a finished file, for those who write nothing else than a file of them. */
+static int hash_file(const char *path, struct blob_hasher *h, struct error *e)
 {
-    struct str table = job_table_output(a, j);
+    char piece[64 * 1024];
+    int fd = sys_open(path, O_RDONLY, e);
+    int64_t n = fd < 0 ? -1 : 1;
+
+    for (uint64_t at = 0; n > 0; at += (uint64_t)n) {
+        n = sys_read_at(fd, piece, sizeof piece, at, path, e);
+        if (n > 0)
+            blob_hasher_add(h, piece, (size_t)n);
+    }
+    if (fd >= 0)
+        (void)close(fd);
+    return n < 0 ? -1 : 0;
+}
+
+int job_output_keep(struct service *s, struct job *j, struct str table, const struct error *why,
+                    struct error *e)
+{
+    struct blob_hasher *h = blob_hasher_new(e);
     char path[SERVICE_PATH_BYTES];
     struct blob b = { 0 };
+    int rc = h ? 0 : -1;
 
     job_path(s, path, j->id, "output.jsonl");
-    if (blob_adopt(s->env.store, path, output, &b, e) < 0)
+    if (rc == 0)
+        rc = hash_file(path, h, e);
+    if (rc == 0)
+        rc = blob_adopt(s->env.store, path, h, &b, e);
+    blob_hasher_free(h);
+    if (rc < 0)
         return -1;
     j->result = b.id;
     return keep_answers(s, j, table, why, e);

@@ -12,8 +12,8 @@
 #include "engine/lines/line_index.h"
 #include "engine/service/job_files.h"
 #include "engine/service/job_keep.h"
-#include "engine/service/job_table.h"
 #include "engine/service/service_inner.h"
+#include "engine/service/table_output.h"
 #include "engine/service/job_metrics.h"
 #include "format/trace.h"
 
@@ -31,7 +31,8 @@ struct runner {
     struct ingest_result ingest;
     struct spool *spool;
     struct render *render;
-    struct blob_hasher *hasher; /* sees what render writes */
+    struct blob_hasher *hasher; /* sees what render writes, or, when that becomes a table, */
+    struct table_output *table; /* does */
     struct job_keep keep;
     struct job_metrics metrics;
     struct job_files files;
@@ -122,6 +123,22 @@ static void hash_output(void *arg, const void *p, size_t len)
     blob_hasher_add(arg, p, len);
 }
 
+/* The output becomes a blob with hashes, or a table, while it is written. */
+static int tee_output(struct runner *r, struct error *e)
+{
+    assert(!r->table && !r->hasher);
+    r->table = table_output_new(r->service, &r->job, &r->input);
+    if (r->table) {
+        render_tee(r->render, table_output_take, r->table);
+        return 0;
+    }
+    r->hasher = blob_hasher_new(e);
+    if (!r->hasher)
+        return -1;
+    render_tee(r->render, hash_output, r->hasher);
+    return 0;
+}
+
 static int open_job(struct runner *r, struct error *e)
 {
     struct service *s = r->service;
@@ -137,10 +154,8 @@ static int open_job(struct runner *r, struct error *e)
     r->render = render_open(r->output, &r->input, &r->ingest, &rules, job_row_style(&r->job), e);
     if (!r->render)
         return -1;
-    r->hasher = blob_hasher_new(e);
-    if (!r->hasher)
+    if (tee_output(r, e) < 0)
         return -1;
-    render_tee(r->render, hash_output, r->hasher);
     if (r->closing)
         return 0;
     job_keep_begin(&r->keep, s, &r->arena, &r->job);
@@ -361,11 +376,14 @@ static int deliver(struct runner *r, enum job_state to, struct error *e)
     struct service *s = r->service;
 
     close_files(r); /* once it is final, a retry may read them */
-    if (job_table_write(s, &r->arena, &r->job, &r->input, r->output, e) == 0)
+    struct str table = table_output_uri(&r->arena, &r->job);
+    if (!r->table || table_output_finish(r->table, r->output, r->ingest.lines, e) == 0) {
+        r->job.output = table;
         return job_output_finish(s, &r->arena, &r->job, to, r->hasher, e);
+    }
     struct error why = *e;
-    r->delivering = job_table_may_pass(&why);
-    return r->delivering ? -1 : job_output_keep(s, &r->arena, &r->job, r->hasher, &why, e);
+    r->delivering = table_output_may_pass(&why);
+    return r->delivering ? -1 : job_output_keep(s, &r->job, table, &why, e);
 }
 
 /* ---- Ending early ---- */
@@ -567,6 +585,7 @@ static void release(struct runner *r)
 {
     close_files(r);
     service_model_done(r->service, r->model);
+    table_output_free(r->table);
     blob_hasher_free(r->hasher);
     ingest_result_release(&r->ingest);
     input_release(&r->input);

@@ -14,7 +14,7 @@
 #include "base/sys.h"
 #include "engine/lines/peek.h"
 #include "engine/service/job_metrics.h"
-#include "engine/service/job_table.h"
+#include "engine/service/table_input.h"
 #include "format/bigquery/name.h"
 #include "format/job/gemini.h"
 #include "predict/fake/script.h"
@@ -473,7 +473,7 @@ int job_input_open(struct service *s, struct arena *a, int64_t id, struct input 
     if (input_open_fds(in, src, count, e) < 0)
         return -1;
     for (uint32_t i = 0; i < count; i++) {
-        if (job_table_is_copy(pin[i].name) && job_table_begin(&in->file[i], e) < 0) {
+        if (table_input_is_copy(pin[i].name) && table_input_begin(&in->file[i], e) < 0) {
             input_release(in);
             return -1;
         }

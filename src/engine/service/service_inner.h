@@ -110,8 +110,8 @@ void *runner_run(void *arg); /* the struct running */
 int job_output_finish(struct service *s, struct arena *a, struct job *j, enum job_state to,
                       struct blob_hasher *output, struct error *e) FALLIBLE;
 /* Moves j to FAILED, because its table cannot be made, and keeps the finished output as its result. */
-int job_output_keep(struct service *s, struct arena *a, struct job *j, struct blob_hasher *output,
-                    const struct error *why, struct error *e) FALLIBLE;
+int job_output_keep(struct service *s, struct job *j, struct str table, const struct error *why,
+                    struct error *e) FALLIBLE;
 /* Moves j to FAILED with this error, without an output. */
 int job_output_fail(struct service *s, struct job *j, const struct error *why,
                     struct error *e) FALLIBLE;

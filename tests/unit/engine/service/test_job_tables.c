@@ -2,7 +2,7 @@
  * hidden rows go with a table that cannot be made; a source's copy is whole or not there. Method: tables in memory,
  * whose n-th call fails, or after which the process is taken to be gone; the job's end is tried again until it
  * succeeds. */
-#include "engine/service/job_table.h"
+#include "engine/service/table_output.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,11 +15,13 @@
 #include <cmocka.h>
 
 #include "engine/service/service_inner.h"
+#include "engine/service/table_input.h"
 #include "format/job/vertex.h"
 #include "scratch.h"
 
-#define ROWS 2500 /* three batches */
-#define LIST_MAX 100000
+#define ROWS 120000      /* three batches */
+#define BATCH_ROWS 52429 /* of the first: as many as BATCH_CELLS has room for */
+#define LIST_MAX 200000
 #define START_US INT64_C(1764000000000000)
 
 /* ---- Tables in memory ---- */
@@ -32,8 +34,9 @@ struct memory {
     bool has_hidden, has_table, has_dataset, done;
     bool in_the_way; /* somebody else's table stands there */
     /* Faults. */
-    int fail_at;  /* the call of this number fails; 0: none */
-    bool crashed; /* a failed call has done its work, and nothing after it is called */
+    int fail_at;   /* the call of this number fails; 0: none */
+    bool fail_all; /* and so do all after it */
+    bool crashed;  /* a failed call has done its work, and nothing after it is called */
     int calls;
     enum error_code code;
     /* The source. */
@@ -49,7 +52,8 @@ static struct memory *memory_of(struct tables *t)
 /* True when this call fails. */
 static bool fails(struct memory *m, struct error *e)
 {
-    if (++m->calls != m->fail_at)
+    ++m->calls;
+    if (!m->fail_at || (m->fail_all ? m->calls < m->fail_at : m->calls != m->fail_at))
         return false;
     (void)error_set(e, m->code, "call %d fails", m->calls);
     return true;
@@ -218,6 +222,7 @@ struct world {
     struct arena arena;
     struct job job;
     struct input input;
+    struct buf rows; /* the finished output */
     char output[SCRATCH_PATH_BYTES];
 };
 
@@ -228,7 +233,7 @@ static void pin(struct world *w, const struct job_input *copy)
                                          blob_open(w->service.env.store, copy->blob, &e), NULL };
 
     assert_int_equal(input_open_fds(&w->input, &source, 1, &e), 0);
-    assert_int_equal(job_table_begin(&w->input.file[0], &e), 0);
+    assert_int_equal(table_input_begin(&w->input.file[0], &e), 0);
 }
 
 static int setup(void **state)
@@ -256,18 +261,17 @@ static int setup(void **state)
         .spec = STR("{\"inputConfig\":{\"bigquerySource\":{\"inputUri\":\"bq://p.d.in\"}},"
                     "\"outputConfig\":{\"bigqueryDestination\":{\"outputUri\":\"bq://p.d.out\"}}}"),
     };
-    assert_int_equal(job_table_copy(&w->service, &w->arena, &w->job, SCRATCH_FILE_MAX, &copy, &e),
+    assert_int_equal(table_input_copy(&w->service, &w->arena, &w->job, SCRATCH_FILE_MAX, &copy, &e),
                      0);
     pin(w, &copy);
-    struct buf rows = BUF_INIT(SCRATCH_FILE_MAX);
+    w->rows = BUF_INIT(SCRATCH_FILE_MAX);
     for (int i = 0; i < ROWS; i++)
-        buf_addf(&rows,
+        buf_addf(&w->rows,
                  "{\"id\":%d,\"status\":\"\",\"processed_time\":\"2025-11-24T16:00:00.000+00:00\","
                  "\"request\":{\"contents\":[]},\"response\":{\"a\":1}}\n",
                  i);
-    scratch_write(&w->scratch, "output.jsonl", rows.p, rows.len);
+    scratch_write(&w->scratch, "output.jsonl", w->rows.p, w->rows.len);
     (void)scratch_path(&w->scratch, "output.jsonl", w->output);
-    buf_release(&rows);
     w->tables.calls = 0;
     *state = w;
     return 0;
@@ -278,6 +282,7 @@ static int teardown(void **state)
     struct world *w = *state;
 
     input_release(&w->input);
+    buf_release(&w->rows);
     tables_cancel_release(&w->service.table_cancel);
     store_close(w->service.env.store);
     arena_release(&w->arena);
@@ -286,9 +291,21 @@ static int teardown(void **state)
     return 0;
 }
 
+/* A stretch of running that ends: `taken` bytes of the output come by as they are written. */
+static int write_output_after(struct world *w, size_t taken, struct error *e)
+{
+    struct table_output *o = table_output_new(&w->service, &w->job, &w->input);
+
+    for (size_t at = 0; at < taken; at += 4096)
+        table_output_take(o, w->rows.p + at, taken - at < 4096 ? taken - at : 4096);
+    int rc = table_output_finish(o, w->output, ROWS, e);
+    table_output_free(o);
+    return rc;
+}
+
 static int write_output(struct world *w, struct error *e)
 {
-    return job_table_write(&w->service, &w->arena, &w->job, &w->input, w->output, e);
+    return write_output_after(w, w->rows.len, e);
 }
 
 static void assert_whole(const struct world *w)
@@ -300,48 +317,58 @@ static void assert_whole(const struct world *w)
         assert_int_equal(w->tables.shown[i], i);
 }
 
-static void test_a_table_is_whole_whichever_call_fails(void **state)
+static void forget(struct memory *m)
 {
-    struct world *w = *state;
-    int calls = 0;
+    m->has_table = m->done = m->has_dataset = m->has_hidden = false;
+    m->hidden_count = m->position = 0;
+    m->calls = m->fail_at = 0;
+}
 
+/* One call fails, or all from it on; of the output the table saw all, a part or nothing while it was written. */
+static int sweep(struct world *w, bool fail_all, size_t taken)
+{
     for (int n = 1;; n++) {
         struct error e = { 0 };
-        w->tables.has_table = w->tables.done = w->tables.has_dataset = false;
-        w->tables.has_hidden = false;
-        w->tables.hidden_count = w->tables.position = 0;
-        w->tables.calls = 0;
+        forget(&w->tables);
         w->tables.fail_at = n;
+        w->tables.fail_all = fail_all;
         w->tables.crashed = n % 2; /* a call may have done its work before it fails */
-        int rc = write_output(w, &e);
+        int rc = write_output_after(w, taken, &e);
+        bool fired = w->tables.calls >= n;
         w->tables.fail_at = 0;
-        if (rc < 0) {
-            assert_int_equal(e.code, ERROR_UNAVAILABLE);
-            assert_true(job_table_may_pass(&e));
-            if (write_output(w, &e) < 0)
-                fail_msg("after call %d: %s", n, e.msg);
-        }
+        assert_true(rc == 0 || (fired && e.code == ERROR_UNAVAILABLE && table_output_may_pass(&e)));
+        if (rc < 0 && write_output(w, &e) < 0)
+            fail_msg("after call %d: %s", n, e.msg);
         assert_whole(w);
         assert_int_equal(write_output(w, &e), 0); /* asked again, nothing happens */
         assert_whole(w);
-        if (rc == 0)
-            break;
-        calls = n;
+        if (!fired)
+            return n - 1;
     }
-    assert_true(calls >= 9); /* done, two of the dataset, get, write, three appends, commit */
 }
 
-static void test_a_resumed_writer_gets_only_the_rows_that_it_lacks(void **state)
+static void test_a_table_is_whole_whichever_call_fails(void **state)
+{
+    struct world *w = *state;
+
+    /* done, two of the dataset, get, write, three appends, commit */
+    assert_int_equal(sweep(w, false, w->rows.len), 9);
+    assert_int_equal(sweep(w, true, w->rows.len), 9);
+    assert_int_equal(sweep(w, true, 0), 9);
+}
+
+static void test_a_table_that_saw_a_part_of_the_output_gets_the_rest_of_the_file(void **state)
 {
     struct world *w = *state;
     struct error e = { 0 };
 
-    w->tables.fail_at = 7; /* the second append */
+    w->tables.fail_at = 7; /* the second append, and all after it: the process is gone */
+    w->tables.fail_all = true;
     assert_int_equal(write_output(w, &e), -1);
-    assert_int_equal(w->tables.position, TABLES_BATCH_ROWS);
+    assert_int_equal(w->tables.position, BATCH_ROWS);
     assert_false(w->tables.has_table);
     w->tables.fail_at = 0;
-    assert_int_equal(write_output(w, &e), 0);
+    assert_int_equal(write_output_after(w, 0, &e), 0);
     assert_whole(w);
 }
 
@@ -353,7 +380,7 @@ static void test_a_table_that_stands_in_the_way_leaves_nothing_hidden(void **sta
     w->tables.in_the_way = true;
     assert_int_equal(write_output(w, &e), -1);
     assert_int_equal(e.code, ERROR_ALREADY_EXISTS);
-    assert_false(job_table_may_pass(&e));
+    assert_false(table_output_may_pass(&e));
     assert_false(w->tables.has_hidden);
 
     /* It came between the look and the commit. */
@@ -363,7 +390,7 @@ static void test_a_table_that_stands_in_the_way_leaves_nothing_hidden(void **sta
     w->tables.fail_at = 9; /* the commit */
     w->tables.has_dataset = false;
     assert_int_equal(write_output(w, &e), -1);
-    assert_false(job_table_may_pass(&e));
+    assert_false(table_output_may_pass(&e));
     assert_false(w->tables.has_hidden);
     assert_int_equal(w->tables.hidden_count, 0);
 }
@@ -377,13 +404,13 @@ static void test_a_copy_is_whole_or_the_check_fails(void **state)
         struct job_input copy = { 0 };
         w->tables.calls = 0;
         w->tables.fail_at = n;
-        if (job_table_copy(&w->service, &w->arena, &w->job, SCRATCH_FILE_MAX, &copy, &e) < 0) {
+        if (table_input_copy(&w->service, &w->arena, &w->job, SCRATCH_FILE_MAX, &copy, &e) < 0) {
             assert_int_equal(e.code, ERROR_UNAVAILABLE);
             assert_int_equal(copy.blob, 0);
             continue;
         }
-        assert_true(n > 5); /* get, read, three batches and the end */
-        assert_true(job_table_is_copy(copy.name));
+        assert_true(n > 100); /* get, read, the batches and the end */
+        assert_true(table_input_is_copy(copy.name));
         assert_int_equal(copy.bytes, w->input.bytes);
         break;
     }
@@ -395,9 +422,10 @@ static void test_a_copy_over_the_limit_is_refused(void **state)
     struct error e = { 0 };
     struct job_input copy;
 
-    assert_int_equal(job_table_copy(&w->service, &w->arena, &w->job, w->input.bytes, &copy, &e), 0);
-    assert_int_equal(job_table_copy(&w->service, &w->arena, &w->job, w->input.bytes - 1, &copy, &e),
-                     -1);
+    assert_int_equal(table_input_copy(&w->service, &w->arena, &w->job, w->input.bytes, &copy, &e),
+                     0);
+    assert_int_equal(
+        table_input_copy(&w->service, &w->arena, &w->job, w->input.bytes - 1, &copy, &e), -1);
     assert_int_equal(e.code, ERROR_INVALID_ARGUMENT);
     assert_non_null(strstr(e.msg, "service.input_bytes_max"));
 }
@@ -409,12 +437,12 @@ static void test_a_service_that_stops_copies_and_writes_no_further(void **state)
     struct job_input copy;
 
     atomic_store(&w->service.halt, true);
-    assert_int_equal(job_table_copy(&w->service, &w->arena, &w->job, SCRATCH_FILE_MAX, &copy, &e),
+    assert_int_equal(table_input_copy(&w->service, &w->arena, &w->job, SCRATCH_FILE_MAX, &copy, &e),
                      -1);
     assert_int_equal(e.code, ERROR_CANCELLED);
-    assert_int_equal(write_output(w, &e), -1);
+    assert_int_equal(write_output_after(w, 0, &e), -1);
     assert_int_equal(e.code, ERROR_CANCELLED);
-    assert_true(job_table_may_pass(&e));
+    assert_true(table_output_may_pass(&e));
     atomic_store(&w->service.halt, false);
     assert_int_equal(write_output(w, &e), 0);
     assert_whole(w);
@@ -428,14 +456,14 @@ static void test_another_projects_tables_are_out_of_reach_but_for_an_open_servic
     struct job other = w->job;
 
     (void)snprintf(other.project, sizeof other.project, "q");
-    assert_int_equal(job_table_copy(&w->service, &w->arena, &other, SCRATCH_FILE_MAX, &copy, &e),
+    assert_int_equal(table_input_copy(&w->service, &w->arena, &other, SCRATCH_FILE_MAX, &copy, &e),
                      -1);
     assert_int_equal(e.code, ERROR_PERMISSION_DENIED);
     assert_non_null(strstr(e.msg, "Access Denied: Table p:d.in"));
-    assert_int_equal(job_table_check(&w->service, &w->arena, &other, NULL, &e), -1);
+    assert_int_equal(table_output_check(&w->service, &w->arena, &other, NULL, &e), -1);
     assert_int_equal(e.code, ERROR_PERMISSION_DENIED);
     other.open = true;
-    assert_int_equal(job_table_copy(&w->service, &w->arena, &other, SCRATCH_FILE_MAX, &copy, &e),
+    assert_int_equal(table_input_copy(&w->service, &w->arena, &other, SCRATCH_FILE_MAX, &copy, &e),
                      0);
 }
 
@@ -444,7 +472,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_a_table_is_whole_whichever_call_fails),
-        TEST(test_a_resumed_writer_gets_only_the_rows_that_it_lacks),
+        TEST(test_a_table_that_saw_a_part_of_the_output_gets_the_rest_of_the_file),
         TEST(test_a_table_that_stands_in_the_way_leaves_nothing_hidden),
         TEST(test_a_copy_is_whole_or_the_check_fails),
         TEST(test_a_copy_over_the_limit_is_refused),
