@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/sys.h"
 #include "engine/service/service_inner.h"
 #include "engine/service/table_input.h"
@@ -27,10 +28,10 @@ struct table_output {
     struct tables_write write;
     struct tables_writer *writer; /* NULL: not begun, or failed */
     char key[KEY_BYTES];
-    bool done;          /* an earlier stretch has made the table */
-    struct error error; /* of a row that could not be taken; then none is any more */
-    struct buf text;    /* whole rows, and the beginning of the next */
-    struct arena row;   /* of a batch */
+    bool done;        /* an earlier stretch has made the table */
+    bool failed;      /* a row could not be taken; then none is before the end */
+    struct buf text;  /* whole rows, and the beginning of the next */
+    struct arena row; /* of a batch */
     struct bq_cell *cell;
     uint32_t count, room; /* rows in cell, and that fit */
     int64_t rows;         /* taken so far, with those in cell */
@@ -238,13 +239,18 @@ void table_output_free(struct table_output *o)
 void table_output_take(void *arg, const void *p, size_t len)
 {
     struct table_output *o = arg;
+    struct error e = { .code = ERROR_OK };
 
-    if (o->done || o->error.code != ERROR_OK)
+    if (o->done || o->failed)
         return;
-    if (!o->writer && (begin(o, &o->error) < 0 || o->done))
+    int rc = o->writer ? 0 : begin(o, &e);
+    if (rc == 0 && !o->done)
+        rc = take_bytes(o, p, len, &e);
+    if (rc == 0)
         return;
-    if (take_bytes(o, p, len, &o->error) < 0)
-        close_writer(o);
+    log_warn("job %" PRId64 ": its table waits for the end: %s", o->job->id, e.msg);
+    o->failed = true;
+    close_writer(o);
 }
 
 /* All rows again, of the finished file: the table takes those that it lacks. */
@@ -290,7 +296,6 @@ static int finish(struct table_output *o, const char *path, uint64_t rows, struc
     struct tables_outcome outcome;
 
     if (!o->done && !o->writer) { /* no row came by, or one could not be taken */
-        o->error = (struct error){ 0 };
         if (begin(o, e) < 0 || (!o->done && take_file(o, path, e) < 0))
             return -1;
     }
@@ -299,6 +304,9 @@ static int finish(struct table_output *o, const char *path, uint64_t rows, struc
     if (take_text(o, e) < 0)
         return -1;
     assert((uint64_t)o->rows == rows && o->text.len == 0); /* I1 */
+    /* Somebody may have made one while the job ran, even one that could take the rows. */
+    if (must_be_new(o->tables, &o->arena, &o->write.into.name, e) < 0)
+        return -1;
     struct tables_writer *writer = o->writer;
     o->writer = NULL; /* the commit takes it */
     return o->tables->ops->writer_commit(writer, &outcome, e);
