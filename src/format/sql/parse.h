@@ -61,8 +61,10 @@ struct expr *parse_expr(struct parser *p) FALLIBLE;
 struct expr *parse_operand(struct parser *p) FALLIBLE; /* without comparisons, NOT, AND, OR */
 /* With height checked; NULL on an error. */
 struct expr *parse_node(struct parser *p, enum expr_kind kind, uint32_t at);
+struct expr *parse_leaf(struct parser *p,
+                        enum expr_kind kind); /* of the next token, which is taken */
 int parse_node_add(struct parser *p, struct expr *node, struct expr *item) FALLIBLE;
-struct expr *parse_call(struct parser *p, struct str name, uint32_t at) FALLIBLE; /* after "(" */
+struct expr *parse_call_or_name(struct parser *p) FALLIBLE;
 /* Words with a syntax of their own: CASE, CAST, EXTRACT, INTERVAL, ARRAY, STRUCT and so on. 1 and *out, 0: the next token
  * begins none, -1. */
 int parse_special(struct parser *p, struct expr **out) FALLIBLE;
@@ -74,7 +76,6 @@ int parse_order(struct parser *p, struct order **out,
 int parse_window(struct parser *p, struct window *w) FALLIBLE; /* ( ... ) */
 int parse_exprs(struct parser *p, struct expr ***out, uint32_t *count) FALLIBLE; /* a, b, ... */
 int parse_names(struct parser *p, struct str **out, uint32_t *count) FALLIBLE;   /* (a, b, ...) */
-int parse_date_part(struct parser *p, struct str *out) FALLIBLE;
 
 /* A type. NULL on an error. `parameters`: STRING(10) and NUMERIC(5, 2) may be said. */
 struct bq_field *parse_type(struct parser *p) FALLIBLE;

@@ -39,7 +39,7 @@ int parse_exprs(struct parser *p, struct expr ***out, uint32_t *count)
 
 /* ---- Names, literals and what stands behind them ---- */
 
-static struct expr *leaf(struct parser *p, enum expr_kind kind)
+struct expr *parse_leaf(struct parser *p, enum expr_kind kind)
 {
     const struct token *t = &p->token[p->at++];
     struct expr *x = parse_node(p, kind, t->at);
@@ -70,59 +70,8 @@ static struct expr *integer_literal(struct parser *p, bool minus)
         parse_fail(p, t->at, "Invalid integer literal: %.*s", STR_ARG(digits));
         return NULL;
     }
-    struct expr *x = leaf(p, EXPR_INTEGER);
+    struct expr *x = parse_leaf(p, EXPR_INTEGER);
     x->text = str_of(arena_textf(p->arena, "%s%llu", minus ? "-" : "", (unsigned long long)value));
-    return x;
-}
-
-/* Adjacent tokens name.name.name( begin a call: how many tokens its name has, or 0. */
-static uint32_t call_name_tokens(const struct parser *p)
-{
-    static const char *const callable[] = { "IF",    "LEFT",    "RIGHT",    "GROUPING",
-                                            "RANGE", "COLLATE", "CONTAINS", "HASH" };
-    const struct token *t = parse_peek(p, 0);
-    bool ok = !t->reserved;
-    uint32_t n = 1;
-
-    for (size_t i = 0; t->kind == TOKEN_NAME && !ok && i < ARRAY_LEN(callable); i++)
-        ok = sql_word_is(t->text, callable[i]);
-    if (!ok || (t->kind != TOKEN_NAME && t->kind != TOKEN_QUOTED))
-        return 0;
-    while (parse_is_sign(p, n, ".") &&
-           (parse_peek(p, n + 1)->kind == TOKEN_NAME || parse_peek(p, n + 1)->kind == TOKEN_QUOTED))
-        n += 2;
-    return parse_is_sign(p, n, "(") ? n : 0;
-}
-
-static struct expr *call_or_name(struct parser *p)
-{
-    static const char *const bare[] = { "CURRENT_DATE", "CURRENT_TIME", "CURRENT_DATETIME",
-                                        "CURRENT_TIMESTAMP" };
-    const struct token *t = parse_peek(p, 0);
-    uint32_t tokens = call_name_tokens(p);
-
-    if (tokens) {
-        struct buf name = BUF_INIT(SQL_TEXT_BYTES_MAX);
-        for (uint32_t i = 0; i < tokens; i++)
-            buf_add_str(&name, p->token[p->at + i].text);
-        struct str joined = { arena_copy(p->arena, name.p, name.len), name.len };
-        buf_release(&name);
-        p->at += tokens + 1;
-        return parse_call(p, joined, t->at);
-    }
-    for (size_t i = 0; t->kind == TOKEN_NAME && i < ARRAY_LEN(bare); i++)
-        if (sql_word_is(t->text, bare[i])) {
-            struct expr *x = leaf(p, EXPR_CALL);
-            x->call = arena_alloc(p->arena, sizeof(*x->call));
-            x->call->name = x->text;
-            return x;
-        }
-    if (!parse_is_name(p, 0)) {
-        parse_unexpected(p, NULL);
-        return NULL;
-    }
-    struct expr *x = leaf(p, EXPR_NAME);
-    x->quoted = t->kind == TOKEN_QUOTED;
     return x;
 }
 
@@ -140,7 +89,7 @@ static struct expr *typed_literal(struct parser *p, enum bq_type type)
 
 static struct expr *place_parameter(struct parser *p)
 {
-    struct expr *x = leaf(p, EXPR_PARAMETER);
+    struct expr *x = parse_leaf(p, EXPR_PARAMETER);
 
     x->text = str_of(arena_textf(p->arena, "%u", ++p->places));
     return x;
@@ -154,17 +103,17 @@ static struct expr *primary(struct parser *p)
 
     switch (t->kind) {
     case TOKEN_STRING:
-        return leaf(p, EXPR_STRING);
+        return parse_leaf(p, EXPR_STRING);
     case TOKEN_BYTES:
-        return leaf(p, EXPR_BYTES);
+        return parse_leaf(p, EXPR_BYTES);
     case TOKEN_INTEGER:
         return integer_literal(p, false);
     case TOKEN_FLOAT:
-        return leaf(p, EXPR_FLOAT);
+        return parse_leaf(p, EXPR_FLOAT);
     case TOKEN_PARAMETER:
-        return leaf(p, EXPR_PARAMETER);
+        return parse_leaf(p, EXPR_PARAMETER);
     case TOKEN_SYSTEM:
-        return leaf(p, EXPR_SYSTEM);
+        return parse_leaf(p, EXPR_SYSTEM);
     case TOKEN_SIGN:
         if (parse_is_sign(p, 0, "("))
             return parse_brackets(p);
@@ -182,9 +131,9 @@ static struct expr *primary(struct parser *p)
             return typed_literal(p, type);
         if (parse_special(p, &x) != 0)
             return x;
-        return call_or_name(p);
+        return parse_call_or_name(p);
     case TOKEN_QUOTED:
-        return call_or_name(p);
+        return parse_call_or_name(p);
     case TOKEN_END:
         break;
     }
@@ -223,7 +172,7 @@ static struct expr *field_of(struct parser *p, struct expr *of)
         parse_unexpected(p, "identifier");
         return NULL;
     }
-    x = leaf(p, EXPR_FIELD);
+    x = parse_leaf(p, EXPR_FIELD);
     x->at = of->at;
     return parse_node_add(p, x, of) < 0 ? NULL : x;
 }

@@ -1,33 +1,13 @@
-/* parse_script.c -- see sql.h: a text becomes a program of steps. Loops and conditions are jumps, which are set when
- * the place that they lead to is known. */
+/* parse_script.c -- see sql.h: a text becomes a program of steps. Loops and conditions are in parse_flow.c. */
 #include <assert.h>
 #include <string.h>
 
-#include "format/sql/parse.h"
-
-enum scope_kind { SCOPE_BLOCK, SCOPE_HANDLER, SCOPE_LOOP, SCOPE_FOR };
-
-/* What stands around the statement that is compiled. */
-struct scope {
-    enum scope_kind kind;
-    struct str label;
-    uint32_t *leave; /* jumps that go behind the scope */
-    uint32_t leave_count;
-    uint32_t again; /* of a loop: where CONTINUE goes */
-};
-
-struct compiler {
-    struct parser p;
-    struct sql_step *step;
-    uint32_t count;
-    struct scope scope[2 * SQL_BLOCKS_MAX]; /* a block and its handler, or a loop, at each depth */
-    uint32_t depth;
-};
+#include "format/sql/compile.h"
 
 /* ---- Steps ---- */
 
 /* Its index, or -1. */
-static int64_t add_step(struct compiler *c, enum sql_step_kind kind, uint32_t at)
+int64_t compile_step(struct compiler *c, enum sql_step_kind kind, uint32_t at)
 {
     if (c->count >= SQL_STEPS_MAX)
         return parse_fail(&c->p, at, "Script is too long: more than %d steps", SQL_STEPS_MAX);
@@ -37,10 +17,10 @@ static int64_t add_step(struct compiler *c, enum sql_step_kind kind, uint32_t at
 }
 
 /* A step with something to write. */
-static int64_t add_inner(struct compiler *c, enum sql_step_kind kind, uint32_t at,
-                         struct sql_inner *inner)
+int64_t compile_inner(struct compiler *c, enum sql_step_kind kind, uint32_t at,
+                      struct sql_inner *inner)
 {
-    int64_t i = add_step(c, kind, at);
+    int64_t i = compile_step(c, kind, at);
 
     inner->function = c->p.function;
     inner->function_count = c->p.function_count;
@@ -50,8 +30,8 @@ static int64_t add_inner(struct compiler *c, enum sql_step_kind kind, uint32_t a
 }
 
 /* A step with values to compute; cast: what the first becomes, or NULL. */
-static int64_t add_values(struct compiler *c, enum sql_step_kind kind, uint32_t at,
-                          struct expr *const *value, uint32_t count, const struct bq_field *cast)
+int64_t compile_values(struct compiler *c, enum sql_step_kind kind, uint32_t at,
+                       struct expr *const *value, uint32_t count, const struct bq_field *cast)
 {
     struct sql_inner *inner = arena_alloc(c->p.arena, sizeof(*inner));
 
@@ -61,44 +41,17 @@ static int64_t add_values(struct compiler *c, enum sql_step_kind kind, uint32_t 
         inner->value[v] = value[v];
     inner->value_count = count;
     inner->cast = cast;
-    return add_inner(c, kind, at, inner);
+    return compile_inner(c, kind, at, inner);
 }
 
-static int64_t add_condition(struct compiler *c, uint32_t at, struct expr *condition)
+int64_t compile_condition(struct compiler *c, uint32_t at, struct expr *condition)
 {
     static const struct bq_field boolean = { .type = BQ_BOOLEAN };
 
-    return condition ? add_values(c, SQL_JUMP_UNLESS, at, &condition, 1, &boolean) : -1;
-}
-
-/* ---- Scopes ---- */
-
-static struct scope *open_scope(struct compiler *c, enum scope_kind kind, struct str label)
-{
-    if (c->depth >= ARRAY_LEN(c->scope)) {
-        parse_fail(&c->p, parse_peek(&c->p, 0)->at,
-                   "Script is too complex: more than %d blocks in each other", SQL_BLOCKS_MAX);
-        return NULL;
-    }
-    struct scope *s = &c->scope[c->depth++];
-    *s = (struct scope){ .kind = kind, .label = label, .again = c->count };
-    return s;
-}
-
-/* Sets the jumps that go behind the innermost scope, which ends here. */
-static void close_scope(struct compiler *c)
-{
-    assert(c->depth);
-    struct scope *s = &c->scope[--c->depth];
-
-    for (uint32_t i = 0; i < s->leave_count; i++)
-        c->step[s->leave[i]].target = c->count;
+    return condition ? compile_values(c, SQL_JUMP_UNLESS, at, &condition, 1, &boolean) : -1;
 }
 
 /* ---- Statements of a script ---- */
-
-static int statements(struct compiler *c, const char *const *ends);
-static int statement(struct compiler *c);
 
 /* DECLARE a, b [type] [DEFAULT x] */
 static int declare(struct compiler *c, uint32_t at)
@@ -120,7 +73,7 @@ static int declare(struct compiler *c, uint32_t at)
         value = parse_expr(p);
     else
         value = parse_node(p, EXPR_NULL, at);
-    int64_t i = value ? add_values(c, SQL_DECLARE, at, &value, 1, type) : -1;
+    int64_t i = value ? compile_values(c, SQL_DECLARE, at, &value, 1, type) : -1;
     if (i < 0)
         return -1;
     c->step[i].names = names;
@@ -162,227 +115,13 @@ static int set(struct compiler *c, uint32_t at)
     bool listed = count > 1 && value->kind == EXPR_STRUCT && !value->type && value->count == count;
     if (count > 1 && value->kind == EXPR_STRUCT && value->count != count)
         return parse_fail(p, value->at, "SET has %u variables and %u values", count, value->count);
-    int64_t i = listed ? add_values(c, SQL_SET, at, value->item, count, NULL)
-                       : add_values(c, SQL_SET, at, &value, 1, NULL);
+    int64_t i = listed ? compile_values(c, SQL_SET, at, value->item, count, NULL)
+                       : compile_values(c, SQL_SET, at, &value, 1, NULL);
     if (i < 0)
         return -1;
     c->step[i].names = names;
     c->step[i].name_count = count;
     c->step[i].set_from_record = count > 1 && !listed;
-    return 0;
-}
-
-/* After IF's or CASE's condition step `unless` and THEN: the list, a jump behind the whole, and the place where the
- * condition goes when it does not hold. */
-static int branch(struct compiler *c, int64_t unless, const char *const *ends, struct scope *whole)
-{
-    if (unless < 0 || statements(c, ends) < 0)
-        return -1;
-    int64_t jump = add_step(c, SQL_JUMP, parse_peek(&c->p, 0)->at);
-    if (jump < 0)
-        return -1;
-    PARSE_ADD(&c->p, whole->leave, whole->leave_count, (uint32_t)jump);
-    c->step[unless].target = c->count;
-    return 0;
-}
-
-static int if_statement(struct compiler *c, uint32_t at)
-{
-    static const char *const ends[] = { "ELSEIF", "ELSE", "END", NULL };
-    static const char *const last[] = { "END", NULL };
-    struct parser *p = &c->p;
-    struct scope whole = { 0 };
-
-    do {
-        int64_t unless = add_condition(c, at, parse_expr(p));
-        if (unless < 0 || parse_need_word(p, "THEN") < 0 || branch(c, unless, ends, &whole) < 0)
-            return -1;
-    } while (parse_word(p, "ELSEIF"));
-    if (parse_word(p, "ELSE") && statements(c, last) < 0)
-        return -1;
-    for (uint32_t i = 0; i < whole.leave_count; i++)
-        c->step[whole.leave[i]].target = c->count;
-    return parse_need_word(p, "END") < 0 ? -1 : parse_need_word(p, "IF");
-}
-
-static int case_statement(struct compiler *c, uint32_t at)
-{
-    static const char *const ends[] = { "WHEN", "ELSE", "END", NULL };
-    static const char *const last[] = { "END", NULL };
-    struct parser *p = &c->p;
-    struct scope whole = { 0 };
-    struct expr *operand = NULL;
-
-    if (!parse_is_word(p, 0, "WHEN") && !(operand = parse_expr(p)))
-        return -1;
-    if (!parse_is_word(p, 0, "WHEN"))
-        return parse_unexpected(p, "keyword WHEN");
-    while (parse_word(p, "WHEN")) {
-        struct expr *condition = parse_expr(p), *is = parse_node(p, EXPR_OPERATOR, at);
-        if (operand && condition) {
-            is->text = STR("=");
-            if (parse_node_add(p, is, operand) < 0 || parse_node_add(p, is, condition) < 0)
-                return -1;
-            condition = is;
-        }
-        int64_t unless = add_condition(c, at, condition);
-        if (unless < 0 || parse_need_word(p, "THEN") < 0 || branch(c, unless, ends, &whole) < 0)
-            return -1;
-    }
-    if (parse_word(p, "ELSE") && statements(c, last) < 0)
-        return -1;
-    for (uint32_t i = 0; i < whole.leave_count; i++)
-        c->step[whole.leave[i]].target = c->count;
-    return parse_need_word(p, "END") < 0 ? -1 : parse_need_word(p, "CASE");
-}
-
-static int jump_to(struct compiler *c, uint32_t target)
-{
-    int64_t jump = add_step(c, SQL_JUMP, parse_peek(&c->p, 0)->at);
-
-    if (jump >= 0)
-        c->step[jump].target = target;
-    return jump < 0 ? -1 : 0;
-}
-
-static int loop(struct compiler *c, struct str label)
-{
-    static const char *const ends[] = { "END", NULL };
-    struct scope *s = open_scope(c, SCOPE_LOOP, label);
-
-    if (!s || statements(c, ends) < 0 || jump_to(c, s->again) < 0)
-        return -1;
-    close_scope(c);
-    return parse_need_word(&c->p, "END") < 0 ? -1 : parse_need_word(&c->p, "LOOP");
-}
-
-static int while_loop(struct compiler *c, uint32_t at, struct str label)
-{
-    static const char *const ends[] = { "END", NULL };
-    struct scope *s = open_scope(c, SCOPE_LOOP, label);
-    int64_t unless = s ? add_condition(c, at, parse_expr(&c->p)) : -1;
-
-    if (unless < 0 || parse_need_word(&c->p, "DO") < 0 || statements(c, ends) < 0 ||
-        jump_to(c, s->again) < 0)
-        return -1;
-    c->step[unless].target = c->count;
-    close_scope(c);
-    return parse_need_word(&c->p, "END") < 0 ? -1 : parse_need_word(&c->p, "WHILE");
-}
-
-static int repeat(struct compiler *c, struct str label)
-{
-    static const char *const ends[] = { "UNTIL", NULL };
-    struct scope *s = open_scope(c, SCOPE_LOOP, label);
-
-    if (!s || statements(c, ends) < 0 || parse_need_word(&c->p, "UNTIL") < 0)
-        return -1;
-    int64_t unless = add_condition(c, parse_peek(&c->p, 0)->at, parse_expr(&c->p));
-    if (unless < 0)
-        return -1;
-    c->step[unless].target = s->again;
-    close_scope(c);
-    return parse_need_word(&c->p, "END") < 0 ? -1 : parse_need_word(&c->p, "REPEAT");
-}
-
-/* FOR x IN (query) DO ... END FOR */
-static int for_loop(struct compiler *c, uint32_t at, struct str label)
-{
-    static const char *const ends[] = { "END", NULL };
-    struct parser *p = &c->p;
-    struct str *names = NULL, name;
-    uint32_t count = 0;
-
-    if (parse_name(p, &name) < 0 || parse_need_word(p, "IN") < 0 || parse_need_sign(p, "(") < 0)
-        return -1;
-    PARSE_ADD(p, names, count, name);
-    struct sql_inner *inner = arena_alloc(p->arena, sizeof(*inner));
-    inner->kind = SQL_VALUES;
-    if (!(inner->query = parse_query(p)) || parse_need_sign(p, ")") < 0 ||
-        parse_need_word(p, "DO") < 0 || add_inner(c, SQL_FOR, at, inner) < 0)
-        return -1;
-    struct scope *s = open_scope(c, SCOPE_FOR, label);
-    int64_t next = s ? add_step(c, SQL_FOR_NEXT, at) : -1;
-    if (next < 0)
-        return -1;
-    c->step[next].names = names;
-    c->step[next].name_count = count;
-    if (statements(c, ends) < 0 || jump_to(c, s->again) < 0)
-        return -1;
-    c->step[next].target = c->count;
-    close_scope(c);
-    return parse_need_word(p, "END") < 0 ? -1 : parse_need_word(p, "FOR");
-}
-
-/* EXCEPTION WHEN ERROR THEN ..., after a block's list; `block` is its step. */
-static int handler(struct compiler *c, int64_t block)
-{
-    static const char *const ends[] = { "END", NULL };
-    struct parser *p = &c->p;
-    int64_t over;
-
-    if (!parse_word(p, "EXCEPTION"))
-        return 0;
-    if (parse_need_word(p, "WHEN") < 0 || parse_need_word(p, "ERROR") < 0 ||
-        parse_need_word(p, "THEN") < 0 || (over = add_step(c, SQL_JUMP, parse_peek(p, 0)->at)) < 0)
-        return -1;
-    c->step[block].target = c->count;
-    if (!open_scope(c, SCOPE_HANDLER, (struct str){ 0 }) || statements(c, ends) < 0 ||
-        add_step(c, SQL_HANDLER_END, parse_peek(p, 0)->at) < 0)
-        return -1;
-    close_scope(c);
-    c->step[over].target = c->count;
-    return 0;
-}
-
-static int block(struct compiler *c, uint32_t at, struct str label)
-{
-    static const char *const ends[] = { "EXCEPTION", "END", NULL };
-    int64_t begin = add_step(c, SQL_BLOCK, at);
-    struct scope *s = begin < 0 ? NULL : open_scope(c, SCOPE_BLOCK, label);
-
-    if (!s || statements(c, ends) < 0 || add_step(c, SQL_BLOCK_END, parse_peek(&c->p, 0)->at) < 0)
-        return -1;
-    struct scope left = *s;
-    c->depth--;
-    if (handler(c, begin) < 0)
-        return -1;
-    for (uint32_t i = 0; i < left.leave_count; i++)
-        c->step[left.leave[i]].target = c->count;
-    return parse_need_word(&c->p, "END");
-}
-
-/* BREAK, CONTINUE and their other names: leaves what is open within the loop, then jumps. */
-static int leave(struct compiler *c, uint32_t at, bool again)
-{
-    struct parser *p = &c->p;
-    struct str label = { 0 };
-    uint32_t i = c->depth;
-
-    if (parse_is_name(p, 0) && parse_name(p, &label) < 0)
-        return -1;
-    for (; i > 0; i--) {
-        struct scope *s = &c->scope[i - 1];
-        bool is_loop = s->kind == SCOPE_LOOP || s->kind == SCOPE_FOR;
-        bool found = label.len ? str_eq(label, s->label) && (is_loop || !again) : is_loop;
-        if ((s->kind == SCOPE_BLOCK && add_step(c, SQL_BLOCK_END, at) < 0) ||
-            (s->kind == SCOPE_HANDLER && add_step(c, SQL_HANDLER_END, at) < 0) ||
-            (s->kind == SCOPE_FOR && !(found && again) && add_step(c, SQL_FOR_LEAVE, at) < 0))
-            return -1;
-        if (found)
-            break;
-    }
-    if (!i)
-        return parse_fail(p, at, "%s is only allowed inside of a loop body",
-                          again ? "CONTINUE" : "BREAK");
-    int64_t jump = add_step(c, SQL_JUMP, at);
-    if (jump < 0)
-        return -1;
-    struct scope *s = &c->scope[i - 1];
-    if (again)
-        c->step[jump].target = s->again;
-    else
-        PARSE_ADD(p, s->leave, s->leave_count, (uint32_t)jump);
     return 0;
 }
 
@@ -413,7 +152,7 @@ static int execute(struct compiler *c, uint32_t at)
             PARSE_ADD(p, names, count, name);
         } while (parse_sign(p, ","));
     }
-    int64_t i = add_values(c, SQL_EXECUTE, at, value, values, NULL);
+    int64_t i = compile_values(c, SQL_EXECUTE, at, value, values, NULL);
     if (i < 0)
         return -1;
     c->step[i].names = names;
@@ -427,18 +166,18 @@ static int raise_error(struct compiler *c, uint32_t at)
     struct parser *p = &c->p;
 
     if (!parse_word(p, "USING"))
-        return add_step(c, SQL_RAISE, at) < 0 ? -1 : 0;
+        return compile_step(c, SQL_RAISE, at) < 0 ? -1 : 0;
     if (parse_need_word(p, "MESSAGE") < 0 || parse_need_sign(p, "=") < 0)
         return -1;
     struct expr *message = parse_expr(p);
-    return message && add_values(c, SQL_RAISE, at, &message, 1, NULL) >= 0 ? 0 : -1;
+    return message && compile_values(c, SQL_RAISE, at, &message, 1, NULL) >= 0 ? 0 : -1;
 }
 
 /* BEGIN, COMMIT and ROLLBACK of transactions, after their word. */
 static int transaction(struct compiler *c, enum sql_step_kind kind, uint32_t at)
 {
     parse_word(&c->p, "TRANSACTION");
-    return add_step(c, kind, at) < 0 ? -1 : 0;
+    return compile_step(c, kind, at) < 0 ? -1 : 0;
 }
 
 /* CREATE [OR REPLACE] TEMP FUNCTION: it lives in the parser; no step. 1, 0: it is none, -1. */
@@ -489,38 +228,7 @@ static int plain_statement(struct compiler *c, uint32_t at)
     }
     if (found <= 0)
         return found < 0 ? -1 : parse_unexpected(p, NULL);
-    return add_inner(c, SQL_STATEMENT, at, inner) < 0 ? -1 : 0;
-}
-
-/* A loop or block, perhaps with a label in front. 1, 0: none is next, -1. */
-static int labelled(struct compiler *c)
-{
-    struct parser *p = &c->p;
-    uint32_t at = parse_peek(p, 0)->at;
-    struct str label = { 0 }, again;
-    int rc;
-
-    if (parse_is_name(p, 0) && parse_is_sign(p, 1, ":")) {
-        label = parse_peek(p, 0)->text;
-        p->at += 2;
-    }
-    bool begins_transaction = parse_is_word(p, 1, "TRANSACTION") || parse_is_sign(p, 1, ";") ||
-                              parse_peek(p, 1)->kind == TOKEN_END;
-    if (parse_word(p, "LOOP"))
-        rc = loop(c, label);
-    else if (parse_word(p, "WHILE"))
-        rc = while_loop(c, at, label);
-    else if (parse_word(p, "REPEAT"))
-        rc = repeat(c, label);
-    else if (parse_word(p, "FOR"))
-        rc = for_loop(c, at, label);
-    else if (!begins_transaction && parse_word(p, "BEGIN"))
-        rc = block(c, at, label);
-    else
-        return label.len ? parse_unexpected(p, "keyword LOOP") : 0;
-    if (rc == 0 && label.len && parse_is_name(p, 0))
-        rc = parse_name(p, &again);
-    return rc < 0 ? -1 : 1;
+    return compile_inner(c, SQL_STATEMENT, at, inner) < 0 ? -1 : 0;
 }
 
 static int refused(struct compiler *c)
@@ -538,7 +246,7 @@ static int statement(struct compiler *c)
 {
     struct parser *p = &c->p;
     uint32_t at = parse_peek(p, 0)->at;
-    int found = labelled(c);
+    int found = compile_flow(c);
 
     if (!found)
         found = function_statement(c);
@@ -548,20 +256,12 @@ static int statement(struct compiler *c)
         return declare(c, at);
     if (parse_word(p, "SET"))
         return set(c, at);
-    if (parse_word(p, "IF"))
-        return if_statement(c, at);
-    if (parse_word(p, "CASE"))
-        return case_statement(c, at);
-    if (parse_word(p, "BREAK") || parse_word(p, "LEAVE"))
-        return leave(c, at, false);
-    if (parse_word(p, "CONTINUE") || parse_word(p, "ITERATE"))
-        return leave(c, at, true);
     if (parse_word(p, "EXECUTE"))
         return execute(c, at);
     if (parse_word(p, "RAISE"))
         return raise_error(c, at);
     if (parse_word(p, "RETURN"))
-        return add_step(c, SQL_RETURN, at) < 0 ? -1 : 0;
+        return compile_step(c, SQL_RETURN, at) < 0 ? -1 : 0;
     if (parse_word(p, "BEGIN"))
         return transaction(c, SQL_BEGIN, at);
     if (parse_word(p, "COMMIT"))
@@ -572,7 +272,7 @@ static int statement(struct compiler *c)
 }
 
 /* Statements up to one of the words, which is not taken; ends NULL: up to the end of the text. */
-static int statements(struct compiler *c, const char *const *ends)
+int compile_statements(struct compiler *c, const char *const *ends)
 {
     struct parser *p = &c->p;
 
@@ -623,7 +323,7 @@ struct sql_script *sql_parse(struct arena *a, struct str text, struct error *e)
 {
     struct compiler c = { 0 };
 
-    if (begin(&c, a, text, e) < 0 || statements(&c, NULL) < 0)
+    if (begin(&c, a, text, e) < 0 || compile_statements(&c, NULL) < 0)
         return NULL;
     if (!c.count && !c.p.function_count) {
         sql_fail(e, ERROR_INVALID_ARGUMENT, text, parse_peek(&c.p, 0)->at,

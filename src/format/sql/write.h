@@ -97,6 +97,17 @@ size_t write_mark(const struct sql_writer *w);
 struct str write_take(struct sql_writer *w, size_t mark);
 
 int write_expr(struct sql_writer *w, const struct expr *x) FALLIBLE;
+void write_bytes(struct sql_writer *w, struct str bytes);
+void write_float(struct sql_writer *w, struct str text);
+int write_name_expr(struct sql_writer *w, const struct expr *x) FALLIBLE;
+int write_parameter(struct sql_writer *w, const struct expr *x) FALLIBLE;
+int write_system(struct sql_writer *w, const struct expr *x) FALLIBLE;
+int write_cast(struct sql_writer *w, const struct expr *x) FALLIBLE;
+int write_literal(struct sql_writer *w, const struct expr *x) FALLIBLE;
+int write_untyped_array(struct sql_writer *w, const struct expr *x) FALLIBLE;
+int write_untyped_struct(struct sql_writer *w, const struct expr *x) FALLIBLE;
+/* A date part, or an INTERVAL's; empty: it is neither. */
+struct str call_unit(const struct expr *x);
 /* The expression as a value of a column or variable: constructors take the names and types of its fields. */
 int write_as(struct sql_writer *w, const struct expr *x, const struct bq_field *type) FALLIBLE;
 /* A STRUCT without names with those of the first one's fields, at whose place it stands in an array or a UNION; else x. */
@@ -114,9 +125,22 @@ int write_from(struct sql_writer *w, const struct from *f) FALLIBLE; /* into w->
 int write_table(struct sql_writer *w, const struct sql_name *name,
                 struct sql_table *found) FALLIBLE;
 
+/* A table that the catalog has, with its alias, into w->scope. */
+int write_catalog_table(struct sql_writer *w, const struct from *f, struct str alias) FALLIBLE;
+/* A subquery in the place of `table`, whose one source is `inner`. */
+int write_pivot(struct sql_writer *w, const struct pivot *v, struct str table,
+                const struct source *inner) FALLIBLE;
+int write_unpivot(struct sql_writer *w, const struct unpivot *u, struct str table,
+                  const struct source *inner) FALLIBLE;
+
 struct scope *scope_open(struct sql_writer *w);
 void scope_close(struct sql_writer *w);
 struct source *scope_add(struct sql_writer *w, struct str alias);
+/* The same with the alias it is printed with: its own, or a new one. That must follow what is printed. */
+struct source *source_add(struct sql_writer *w, struct str alias);
+void source_hide(struct sql_writer *w, struct source *s, struct str name); /* from stars */
+struct str alias_new(struct sql_writer *w);
+struct str quoted_name(struct sql_writer *w, struct str name); /* as write_name prints it */
 /* The source of that alias, in this scope or one around it. */
 const struct source *scope_find(const struct sql_writer *w, struct str alias);
 /* A name that is no plain column: the range column it means, or NULL. */

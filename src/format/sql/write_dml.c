@@ -43,43 +43,46 @@ static const struct bq_field *find_column(struct sql_writer *w, const struct sql
 
 /* ---- INSERT ---- */
 
+struct columns {
+    const struct bq_field **item;
+    uint32_t count;
+};
+
 /* The columns that values go to: those that are named, or all. */
 static int insert_columns(struct sql_writer *w, const struct sql_table *table, struct str *named,
-                          uint32_t named_count, const struct bq_field ***out, uint32_t *count,
-                          uint32_t at)
+                          uint32_t named_count, uint32_t at, struct columns *out)
 {
-    *out = arena_array(w->arena, named_count + table->schema.count, sizeof(**out));
-    *count = 0;
+    *out = (struct columns){ 0 };
+    out->item = arena_array(w->arena, named_count + table->schema.count, sizeof(*out->item));
     for (uint32_t i = 0; i < named_count; i++) {
-        if (!((*out)[(*count)++] = find_column(w, table, named[i], at)))
+        if (!(out->item[out->count++] = find_column(w, table, named[i], at)))
             return -1;
     }
     for (uint32_t i = 0; !named && i < table->schema.count; i++)
         if (!is_hidden(table->schema.field[i].name))
-            (*out)[(*count)++] = &table->schema.field[i];
+            out->item[out->count++] = &table->schema.field[i];
     return 0;
 }
 
-static void write_columns(struct sql_writer *w, const struct bq_field *const *column,
-                          uint32_t count)
+static void write_columns(struct sql_writer *w, const struct columns *columns)
 {
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < columns->count; i++) {
         buf_add_c(&w->out, i ? ", " : " (");
-        write_name(w, column[i]->name);
+        write_name(w, columns->item[i]->name);
     }
     buf_add_c(&w->out, ")");
 }
 
 static int write_row_values(struct sql_writer *w, struct expr *const *value, uint32_t count,
-                            const struct bq_field *const *column, uint32_t columns, uint32_t at)
+                            const struct columns *columns, uint32_t at)
 {
-    if (count != columns)
+    if (count != columns->count)
         return write_fail(w, at, "Inserted row has wrong column count; Has %u, expected %u", count,
-                          columns);
+                          columns->count);
     buf_add_c(&w->out, "(");
     for (uint32_t i = 0; i < count; i++) {
         buf_add_c(&w->out, i ? ", " : "");
-        if (write_as(w, value[i], column[i]) < 0)
+        if (write_as(w, value[i], columns->item[i]) < 0)
             return -1;
     }
     buf_add_c(&w->out, ")");
@@ -89,8 +92,7 @@ static int write_row_values(struct sql_writer *w, struct expr *const *value, uin
 static int write_insert(struct sql_writer *w, const struct dml *d)
 {
     struct sql_table *table = arena_alloc(w->arena, sizeof(*table));
-    const struct bq_field **column;
-    uint32_t count;
+    struct columns columns;
 
     if (write_table(w, &d->target, table) < 0)
         return -1;
@@ -99,17 +101,17 @@ static int write_insert(struct sql_writer *w, const struct dml *d)
         return write_fail(w, d->target.at,
                           "%.*s is not allowed for this operation because it is a VIEW",
                           STR_ARG(d->target.table));
-    if (insert_columns(w, table, d->column, d->column_count, &column, &count, d->target.at) < 0)
+    if (insert_columns(w, table, d->column, d->column_count, d->target.at, &columns) < 0)
         return -1;
     buf_addf(&w->out, "INSERT INTO %.*s", STR_ARG(table->physical));
-    write_columns(w, column, count);
+    write_columns(w, &columns);
     if (d->query) {
         buf_add_c(&w->out, " ");
         return write_query(w, d->query, false);
     }
     for (uint32_t i = 0; i < d->row_count; i++) {
         buf_add_c(&w->out, i ? ", " : " VALUES ");
-        if (write_row_values(w, d->row[i], d->row_width[i], column, count, d->row[i][0]->at) < 0)
+        if (write_row_values(w, d->row[i], d->row_width[i], &columns, d->row[i][0]->at) < 0)
             return -1;
     }
     return 0;
@@ -117,11 +119,15 @@ static int write_insert(struct sql_writer *w, const struct dml *d)
 
 /* ---- Assignments ---- */
 
+struct assignments {
+    struct assignment *item;
+    uint32_t count;
+};
+
 /* The value of a column or field whose path begins with the `depth` parts of set[first]: what is assigned to it whole, or a
  * struct of its fields, of which some are assigned. printed: the value that it has. */
-static int write_new_value(struct sql_writer *w, const struct assignment *set, uint32_t count,
-                           uint32_t first, uint32_t depth, const struct bq_field *f,
-                           struct str printed);
+static int write_new_value(struct sql_writer *w, const struct assignments *set, uint32_t first,
+                           uint32_t depth, const struct bq_field *f, struct str printed);
 
 static bool same_path(const struct assignment *a, const struct assignment *b, uint32_t depth)
 {
@@ -131,33 +137,31 @@ static bool same_path(const struct assignment *a, const struct assignment *b, ui
     return true;
 }
 
-static int write_new_field(struct sql_writer *w, const struct assignment *set, uint32_t count,
-                           uint32_t first, uint32_t depth, const struct bq_field *f,
-                           struct str printed)
+static int write_new_field(struct sql_writer *w, const struct assignments *set, uint32_t first,
+                           uint32_t depth, const struct bq_field *f, struct str printed)
 {
     size_t mark = write_mark(w);
 
     buf_addf(&w->out, "%.*s.", STR_ARG(printed));
     write_name(w, f->name);
     struct str old = write_take(w, mark);
-    for (uint32_t i = first; i < count; i++)
-        if (same_path(&set[first], &set[i], depth) && set[i].path_count > depth &&
-            same_name(set[i].path[depth], f->name))
-            return write_new_value(w, set, count, i, depth + 1, f, old);
+    for (uint32_t i = first; i < set->count; i++)
+        if (same_path(&set->item[first], &set->item[i], depth) && set->item[i].path_count > depth &&
+            same_name(set->item[i].path[depth], f->name))
+            return write_new_value(w, set, i, depth + 1, f, old);
     buf_add_str(&w->out, old);
     return 0;
 }
 
-static int write_new_value(struct sql_writer *w, const struct assignment *set, uint32_t count,
-                           uint32_t first, uint32_t depth, const struct bq_field *f,
-                           struct str printed)
+static int write_new_value(struct sql_writer *w, const struct assignments *set, uint32_t first,
+                           uint32_t depth, const struct bq_field *f, struct str printed)
 {
-    const struct assignment *a = &set[first];
+    const struct assignment *a = &set->item[first];
 
-    for (uint32_t i = 0; i < count; i++)
-        if (i != first && same_path(a, &set[i], depth) &&
-            (a->path_count == depth || set[i].path_count == depth))
-            return write_fail(w, set[i].at, "Update item %.*s assigned more than once",
+    for (uint32_t i = 0; i < set->count; i++)
+        if (i != first && same_path(a, &set->item[i], depth) &&
+            (a->path_count == depth || set->item[i].path_count == depth))
+            return write_fail(w, set->item[i].at, "Update item %.*s assigned more than once",
                               STR_ARG(a->path[0]));
     if (a->path_count == depth)
         return write_as(w, a->value, f);
@@ -173,7 +177,7 @@ static int write_new_value(struct sql_writer *w, const struct assignment *set, u
         buf_add_c(&w->out, i ? ", " : "");
         sql_write_string(w, f->fields[i].name);
         buf_add_c(&w->out, ": ");
-        if (write_new_field(w, set, count, first, depth, &f->fields[i], printed) < 0)
+        if (write_new_field(w, set, first, depth, &f->fields[i], printed) < 0)
             return -1;
     }
     buf_add_c(&w->out, "}");
@@ -184,6 +188,7 @@ static int write_new_value(struct sql_writer *w, const struct assignment *set, u
 static int write_set(struct sql_writer *w, struct assignment *set, uint32_t count,
                      const struct sql_table *table, const struct source *target)
 {
+    const struct assignments list = { set, count };
     bool any = false;
 
     for (uint32_t i = 0; i < count; i++)
@@ -209,7 +214,7 @@ static int write_set(struct sql_writer *w, struct assignment *set, uint32_t coun
         buf_addf(&w->out, "%.*s = ", STR_ARG(name));
         struct str old =
             str_of(arena_textf(w->arena, "%.*s.%.*s", STR_ARG(target->printed), STR_ARG(name)));
-        if (write_new_value(w, set, count, i, 1, f, old) < 0)
+        if (write_new_value(w, &list, i, 1, f, old) < 0)
             return -1;
     }
     return 0;
@@ -280,19 +285,19 @@ static int write_delete(struct sql_writer *w, const struct dml *d)
 static int write_merge_insert(struct sql_writer *w, const struct merge_action *m,
                               const struct sql_table *table, const struct source *from, uint32_t at)
 {
-    const struct bq_field **column;
-    uint32_t count;
+    struct columns columns;
 
-    if (insert_columns(w, table, m->column, m->column_count, &column, &count, at) < 0)
+    if (insert_columns(w, table, m->column, m->column_count, at, &columns) < 0)
         return -1;
     buf_add_c(&w->out, "INSERT");
-    write_columns(w, column, count);
+    write_columns(w, &columns);
     buf_add_c(&w->out, " VALUES ");
     if (m->action == MERGE_INSERT)
-        return write_row_values(w, m->value, m->value_count, column, count, at);
-    for (uint32_t i = 0; i < count; i++) { /* INSERT ROW: the source's columns of these names */
+        return write_row_values(w, m->value, m->value_count, &columns, at);
+    for (uint32_t i = 0; i < columns.count;
+         i++) { /* INSERT ROW: the source's columns of these names */
         buf_addf(&w->out, "%s%.*s.", i ? ", " : "(", STR_ARG(from->printed));
-        write_name(w, column[i]->name);
+        write_name(w, columns.item[i]->name);
     }
     buf_add_c(&w->out, ")");
     return 0;

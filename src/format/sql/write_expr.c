@@ -5,183 +5,6 @@
 #include "format/sql/lexer.h"
 #include "format/sql/write.h"
 
-/* ---- Literals ---- */
-
-void sql_write_text(struct sql_writer *w, const char *text)
-{
-    buf_add_c(&w->out, text);
-}
-
-/* 'it''s'; a NUL, which DuckDB's parser does not read, becomes chr(0). */
-void sql_write_string(struct sql_writer *w, struct str text)
-{
-    bool nul = text.len && memchr(text.p, '\0', text.len);
-
-    buf_add_c(&w->out, nul ? "('" : "'");
-    for (size_t i = 0; i < text.len; i++)
-        if (text.p[i] == '\0')
-            buf_add_c(&w->out, "' || chr(0) || '");
-        else if (text.p[i] == '\'')
-            buf_add_c(&w->out, "''");
-        else
-            buf_add_char(&w->out, text.p[i]);
-    buf_add_c(&w->out, nul ? "')" : "'");
-}
-
-static void write_bytes(struct sql_writer *w, struct str bytes)
-{
-    static const char digits[] = "0123456789ABCDEF";
-
-    buf_add_c(&w->out, "'");
-    for (size_t i = 0; i < bytes.len; i++) {
-        unsigned char b = (unsigned char)bytes.p[i];
-        char text[5] = { '\\', 'x', digits[b >> 4], digits[b & 15], '\0' };
-        buf_add_c(&w->out, text);
-    }
-    buf_add_c(&w->out, "'::BLOB");
-}
-
-static void write_float(struct sql_writer *w, struct str text)
-{
-    bool exponent = memchr(text.p, 'e', text.len) || memchr(text.p, 'E', text.len);
-    bool odd = text.p[0] == '.' || memchr(text.p, '.', text.len) == text.p + text.len - 1 ||
-               str_find(text, STR(".e")) != SIZE_MAX || str_find(text, STR(".E")) != SIZE_MAX;
-
-    if (odd)
-        buf_addf(&w->out, "'%.*s'::DOUBLE", STR_ARG(text));
-    else
-        buf_addf(&w->out, "%.*s%s", STR_ARG(text), exponent ? "" : "e0");
-}
-
-/* ---- Names ---- */
-
-/* A temporary function's argument: its text stands in the body. */
-static bool write_argument(struct sql_writer *w, struct str name)
-{
-    for (uint32_t i = 0; w->frame && i < w->frame->count; i++)
-        if (same_name(w->frame->argument[i].name, name)) {
-            buf_add_str(&w->out, w->frame->argument[i].text);
-            return true;
-        }
-    return false;
-}
-
-static void write_lower(struct sql_writer *w, struct str name)
-{
-    for (size_t i = 0; i < name.len; i++) {
-        char c = name.p[i];
-        buf_add_char(&w->out, c >= 'A' && c <= 'Z' ? (char)(c + 32) : c);
-    }
-}
-
-/* A bound value, whose type the binder must know before it is bound. */
-static void write_bound(struct sql_writer *w, char kind, struct str name,
-                        const struct bq_field *type)
-{
-    buf_addf(&w->out, "CAST($%c_", kind);
-    write_lower(w, name);
-    buf_add_c(&w->out, " AS ");
-    write_type(w, type);
-    buf_add_c(&w->out, ")");
-}
-
-static int write_name_expr(struct sql_writer *w, const struct expr *x)
-{
-    const struct range_column *range;
-    const struct sql_variable *variable;
-
-    if (write_argument(w, x->text))
-        return 0;
-    range = scope_range(w, x->text);
-    if (range) {
-        buf_add_str(&w->out, range->printed);
-        return 0;
-    }
-    variable = scope_find(w, x->text) ? NULL : find_variable(w, x->text);
-    if (variable && !scope_has_column(w, x->text)) {
-        write_bound(w, 'v', x->text, &variable->type);
-        return 0;
-    }
-    if (sql_word_is(x->text, "_PARTITIONDATE") && !scope_lacks(w, STR("_PARTITIONTIME"))) {
-        buf_add_c(&w->out, "CAST(\"_PARTITIONTIME\" AS DATE)");
-        return 0;
-    }
-    const struct source *source = scope_find(w, x->text);
-    if (!source && scope_lacks(w, x->text))
-        return write_fail(w, x->at, "Unrecognized name: %.*s", STR_ARG(x->text));
-    const struct source *owner = source ? NULL : scope_outer_owner(w, x->text);
-    if (source)
-        buf_add_str(&w->out, source->printed); /* the row as a STRUCT */
-    else if (owner) /* DuckDB would take an alias of the inner list first */
-        buf_addf(&w->out, "%.*s.", STR_ARG(owner->printed));
-    if (!source)
-        write_name(w, x->text);
-    return 0;
-}
-
-static int write_parameter(struct sql_writer *w, const struct expr *x)
-{
-    const struct sql_env *env = w->env;
-    bool by_place = x->text.p[0] >= '0' && x->text.p[0] <= '9';
-    uint64_t place = 0;
-
-    if (by_place && str_number(x->text, &place) && place <= env->parameter_count &&
-        !env->parameter[place - 1].name.len) {
-        write_bound(w, 'p', x->text, &env->parameter[place - 1].type);
-        return 0;
-    }
-    for (uint32_t i = 0; !by_place && i < env->parameter_count; i++)
-        if (same_name(env->parameter[i].name, x->text)) {
-            write_bound(w, 'p', x->text, &env->parameter[i].type);
-            return 0;
-        }
-    if (!env->dry_run)
-        return by_place
-                   ? write_fail(w, x->at, "Query parameter number %.*s not found", STR_ARG(x->text))
-                   : write_fail(w, x->at, "Query parameter '%.*s' not found", STR_ARG(x->text));
-    struct sql_written *out = w->written;
-    out->undeclared =
-        arena_list_grow(w->arena, out->undeclared, out->undeclared_count, sizeof(*out->undeclared));
-    out->undeclared[out->undeclared_count++] =
-        (struct bq_field){ .name = by_place ? (struct str){ 0 } : x->text, .type = BQ_STRING };
-    buf_add_c(&w->out, "NULL");
-    return 0;
-}
-
-static int write_system(struct sql_writer *w, const struct expr *x)
-{
-    const struct sql_env *env = w->env;
-    const struct {
-        const char *name;
-        struct str value;
-    } texts[] = {
-        { "PROJECT_ID", env->project },
-        { "DATASET_ID", env->default_dataset.dataset },
-        { "DATASET_PROJECT_ID", env->default_dataset.project },
-        { "TIME_ZONE", STR("UTC") },
-        { "SESSION_ID", env->session_id },
-        { "LOCATION", env->location },
-        { "ERROR.MESSAGE", env->error_message },
-        { "ERROR.STATEMENT_TEXT", env->error_statement },
-        { "SCRIPT.JOB_ID", env->job_id },
-        { "LAST_JOB_ID", env->job_id },
-    };
-
-    if (sql_word_is(x->text, "ROW_COUNT")) {
-        buf_addf(&w->out, "%lld::BIGINT", (long long)env->row_count);
-        return 0;
-    }
-    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
-        if (sql_word_is(x->text, texts[i].name)) {
-            if (texts[i].value.len)
-                sql_write_string(w, texts[i].value);
-            else
-                buf_add_c(&w->out, "CAST(NULL AS VARCHAR)");
-            return 0;
-        }
-    return write_fail(w, x->at, "Unrecognized system variable: @@%.*s", STR_ARG(x->text));
-}
-
 /* ---- Fields and elements ---- */
 
 static int write_json_step(struct sql_writer *w, const struct expr *x, const char *row,
@@ -242,156 +65,6 @@ static int write_index(struct sql_writer *w, const struct expr *x)
     else
         row = arena_textf(w->arena, "[%.*s]", STR_ARG(x->text.len ? x->text : STR("OFFSET")));
     return write_row(w, row, x, x->item, x->count);
-}
-
-/* ---- Constructors ---- */
-
-/* The name of field i of a STRUCT. */
-static struct str field_name(struct sql_writer *w, const struct expr *x, uint32_t i,
-                             const struct bq_field *type)
-{
-    struct str name = { 0 };
-
-    if (type && i < type->field_count)
-        name = type->fields[i].name;
-    else if (x->name)
-        name = x->name[i].len ? x->name[i] : expr_name(x->item[i]);
-    return name.len ? name : str_of(arena_textf(w->arena, "_field_%u", i + 1));
-}
-
-static int write_struct(struct sql_writer *w, const struct expr *x, const struct bq_field *type)
-{
-    if (!type)
-        type = x->type;
-    if (type && type->field_count != x->count)
-        return write_fail(w, x->at, "STRUCT type has %u fields but constructor call has %u fields",
-                          type->field_count, x->count);
-    if (!x->count)
-        return write_refuse(w, x->at, "STRUCT without fields is not supported");
-    buf_add_c(&w->out, "{");
-    for (uint32_t i = 0; i < x->count; i++) {
-        buf_add_c(&w->out, i ? ", " : "");
-        sql_write_string(w, field_name(w, x, i, type));
-        buf_add_c(&w->out, ": ");
-        if (type ? write_as(w, x->item[i], &type->fields[i]) < 0 : write_expr(w, x->item[i]) < 0)
-            return -1;
-    }
-    buf_add_c(&w->out, "}");
-    return 0;
-}
-
-const struct expr *named_like(struct sql_writer *w, const struct expr *first, const struct expr *x)
-{
-    struct expr *named;
-
-    if (x->kind != EXPR_STRUCT || x->type || first->kind != EXPR_STRUCT || first->count != x->count)
-        return x;
-    named = arena_alloc(w->arena, sizeof(*named));
-    *named = *x;
-    named->name = arena_array(w->arena, first->count, sizeof(struct str));
-    named->item = arena_array(w->arena, first->count, sizeof(*named->item));
-    for (uint32_t i = 0; i < first->count; i++) {
-        struct expr *item = arena_alloc(w->arena, sizeof(*item));
-        *item = *named_like(w, first->item[i], x->item[i]);
-        named->item[i] = item;
-        named->name[i] = field_name(w, first, i, first->type);
-    }
-    return named;
-}
-
-/* [a, b] */
-static int write_array(struct sql_writer *w, const struct expr *x, const struct bq_field *type)
-{
-    struct bq_field element = { 0 };
-
-    type = type ? type : x->type;
-    if (type)
-        element = *type;
-    element.mode = BQ_UNSET;
-    buf_add_c(&w->out, type ? "CAST([" : "[");
-    for (uint32_t i = 0; i < x->count; i++) {
-        buf_add_c(&w->out, i ? ", " : "");
-        if (type ? write_as(w, x->item[i], &element) < 0
-                 : write_expr(w, i ? named_like(w, x->item[0], x->item[i]) : x->item[i]) < 0)
-            return -1;
-    }
-    buf_add_c(&w->out, "]");
-    if (type) {
-        buf_add_c(&w->out, " AS ");
-        write_type(w, type);
-        buf_add_c(&w->out, ")");
-    }
-    return 0;
-}
-
-/* CAST, by its row when the type is no array or struct. */
-static int write_cast(struct sql_writer *w, const struct expr *x)
-{
-    const struct bq_field *type = x->type;
-    bool plain = type->mode != BQ_REPEATED && type->type != BQ_RECORD;
-    const struct sql_function *any;
-
-    if (type->max_length || type->precision)
-        return write_refuse(w, x->at, "CAST to a type with parameters is not supported");
-    if (x->item[0]->kind == EXPR_NULL)
-        plain = false;
-    if (plain || x->text.len) {
-        const char *row =
-            arena_textf(w->arena, "%sCAST %.*s%s%s", x->safe ? "SAFE_" : "", STR_ARG(x->text),
-                        x->text.len ? " " : "", bq_type_sql(type->type));
-        if (sql_function_find(str_of(row), x->count, &any))
-            return write_row(w, row, x, x->item, x->count);
-        if (x->text.len)
-            return write_refuse(w, x->at, "CAST with %.*s to %s is not supported", STR_ARG(x->text),
-                                bq_type_sql(type->type));
-    }
-    if (!x->safe && (x->item[0]->kind == EXPR_ARRAY || x->item[0]->kind == EXPR_STRUCT))
-        return write_as(w, x->item[0], type);
-    buf_add_c(&w->out, x->safe ? "TRY_CAST(" : "CAST(");
-    if (write_expr(w, x->item[0]) < 0)
-        return -1;
-    buf_add_c(&w->out, " AS ");
-    write_type(w, type);
-    buf_add_c(&w->out, ")");
-    return 0;
-}
-
-int write_as(struct sql_writer *w, const struct expr *x, const struct bq_field *type)
-{
-    if (x->kind == EXPR_DEFAULT) {
-        buf_add_c(&w->out, "DEFAULT");
-        return 0;
-    }
-    if (x->kind == EXPR_STRUCT && !x->type && type->type == BQ_RECORD && type->mode != BQ_REPEATED)
-        return write_struct(w, x, type);
-    if (x->kind == EXPR_ARRAY && !x->type && type->mode == BQ_REPEATED)
-        return write_array(w, x, type);
-    buf_add_c(&w->out, "CAST(");
-    if (write_expr(w, x) < 0)
-        return -1;
-    buf_add_c(&w->out, " AS ");
-    write_type(w, type);
-    buf_add_c(&w->out, ")");
-    return 0;
-}
-
-/* DATE '2024-01-01': as the cast of a text, so that its errors are BigQuery's. */
-static int write_literal(struct sql_writer *w, const struct expr *x)
-{
-    struct expr text = { .kind = EXPR_STRING, .at = x->at, .end = x->end, .text = x->text };
-    struct expr *item = &text;
-    struct expr cast = { .kind = EXPR_CAST,
-                         .at = x->at,
-                         .end = x->end,
-                         .item = &item,
-                         .count = 1,
-                         .type = x->type,
-                         .text = { 0 } };
-    const struct sql_function *any;
-
-    if (x->type->type == BQ_JSON && sql_function_find(STR("PARSE_JSON"), 1, &any))
-        return write_row(w, "PARSE_JSON", x, &item, 1);
-    return write_cast(w, &cast);
 }
 
 /* ---- Conditions ---- */
@@ -577,95 +250,113 @@ static int write_operator(struct sql_writer *w, const struct expr *x)
 
 /* ---- All ---- */
 
-static int write_kind(struct sql_writer *w, const struct expr *x)
+static int write_null(struct sql_writer *w, const struct expr *x)
 {
-    switch (x->kind) {
-    case EXPR_NULL:
-        buf_add_c(&w->out, "NULL");
-        return 0;
-    case EXPR_BOOL:
+    (void)x;
+    buf_add_c(&w->out, "NULL");
+    return 0;
+}
+
+static int write_plain_literal(struct sql_writer *w, const struct expr *x)
+{
+    if (x->kind == EXPR_BOOL)
         buf_add_c(&w->out, sql_word_is(x->text, "TRUE") ? "true" : "false");
-        return 0;
-    case EXPR_INTEGER:
+    else if (x->kind == EXPR_INTEGER)
         buf_addf(&w->out, x->text.p[0] == '-' ? "(%.*s)::BIGINT" : "%.*s::BIGINT",
                  STR_ARG(x->text));
-        return 0;
-    case EXPR_FLOAT:
+    else if (x->kind == EXPR_FLOAT)
         write_float(w, x->text);
-        return 0;
-    case EXPR_STRING:
+    else if (x->kind == EXPR_STRING)
         sql_write_string(w, x->text);
-        return 0;
-    case EXPR_BYTES:
+    else
         write_bytes(w, x->text);
-        return 0;
-    case EXPR_LITERAL:
-        return write_literal(w, x);
-    case EXPR_PARAMETER:
-        return write_parameter(w, x);
-    case EXPR_SYSTEM:
-        return write_system(w, x);
-    case EXPR_NAME:
-        return write_name_expr(w, x);
-    case EXPR_FIELD:
-        return write_field(w, x);
-    case EXPR_INDEX:
-        return write_index(w, x);
-    case EXPR_CALL:
-        return write_call(w, x);
-    case EXPR_OPERATOR:
-        return write_operator(w, x);
-    case EXPR_AND:
-    case EXPR_OR:
-        return write_joined(w, x);
-    case EXPR_NOT:
-        return write_between(w, "(NOT ", x->item[0], ")", NULL, "");
-    case EXPR_IS:
-        return write_is(w, x);
-    case EXPR_BETWEEN:
-        if (write_between(w, "(", x->item[0], x->negated ? " NOT BETWEEN " : " BETWEEN ",
-                          x->item[1], " AND ") < 0)
-            return -1;
-        return write_between(w, "", x->item[2], ")", NULL, "");
-    case EXPR_IN:
-    case EXPR_IN_QUERY:
-        return write_in(w, x);
-    case EXPR_IN_UNNEST:
-        buf_add_c(&w->out, x->negated ? "(NOT " : "");
-        if (write_row(w, "IN UNNEST", x, x->item, x->count) < 0)
-            return -1;
-        buf_add_c(&w->out, x->negated ? ")" : "");
-        return 0;
-    case EXPR_LIKE_LIST:
-    case EXPR_LIKE_UNNEST:
-        return write_like_list(w, x);
-    case EXPR_CASE:
-        return write_case(w, x);
-    case EXPR_CAST:
-        return write_cast(w, x);
-    case EXPR_EXTRACT:
-        return write_row(w, "EXTRACT", x, x->item, x->count);
-    case EXPR_INTERVAL: {
-        struct expr *self = arena_alloc(w->arena, sizeof(*self));
-        *self = *x;
-        return write_row(w, "INTERVAL", x, &self, 1);
-    }
-    case EXPR_PART:
-        return write_fail(w, x->at, "Unexpected date part %.*s", STR_ARG(x->text));
-    case EXPR_ARRAY:
-        return write_array(w, x, NULL);
-    case EXPR_STRUCT:
-        return write_struct(w, x, NULL);
-    case EXPR_QUERY:
-    case EXPR_ARRAY_QUERY:
-    case EXPR_EXISTS:
-        return write_subquery(w, x);
-    case EXPR_LAMBDA:
-        return write_lambda(w, x);
-    case EXPR_DEFAULT:
-        return write_fail(w, x->at, "Syntax error: Unexpected keyword DEFAULT");
-    }
-    return -1;
+    return 0;
+}
+
+static int write_not(struct sql_writer *w, const struct expr *x)
+{
+    return write_between(w, "(NOT ", x->item[0], ")", NULL, "");
+}
+
+static int write_range(struct sql_writer *w, const struct expr *x)
+{
+    if (write_between(w, "(", x->item[0], x->negated ? " NOT BETWEEN " : " BETWEEN ", x->item[1],
+                      " AND ") < 0)
+        return -1;
+    return write_between(w, "", x->item[2], ")", NULL, "");
+}
+
+static int write_in_unnest(struct sql_writer *w, const struct expr *x)
+{
+    buf_add_c(&w->out, x->negated ? "(NOT " : "");
+    if (write_row(w, "IN UNNEST", x, x->item, x->count) < 0)
+        return -1;
+    buf_add_c(&w->out, x->negated ? ")" : "");
+    return 0;
+}
+
+static int write_extract(struct sql_writer *w, const struct expr *x)
+{
+    return write_row(w, "EXTRACT", x, x->item, x->count);
+}
+
+static int write_interval(struct sql_writer *w, const struct expr *x)
+{
+    struct expr self = *x, *item = &self;
+
+    return write_row(w, "INTERVAL", x, &item, 1);
+}
+
+/* A date part or DEFAULT, which stand only where their owners read them. */
+static int write_misplaced(struct sql_writer *w, const struct expr *x)
+{
+    return write_fail(w, x->at, "Syntax error: Unexpected %s",
+                      x->kind == EXPR_DEFAULT ? "keyword DEFAULT" : "date part");
+}
+
+static int write_kind(struct sql_writer *w, const struct expr *x)
+{
+    static int (*const writers[])(struct sql_writer *w, const struct expr *x) = {
+        [EXPR_NULL] = write_null,
+        [EXPR_BOOL] = write_plain_literal,
+        [EXPR_INTEGER] = write_plain_literal,
+        [EXPR_FLOAT] = write_plain_literal,
+        [EXPR_STRING] = write_plain_literal,
+        [EXPR_BYTES] = write_plain_literal,
+        [EXPR_LITERAL] = write_literal,
+        [EXPR_PARAMETER] = write_parameter,
+        [EXPR_SYSTEM] = write_system,
+        [EXPR_NAME] = write_name_expr,
+        [EXPR_FIELD] = write_field,
+        [EXPR_INDEX] = write_index,
+        [EXPR_CALL] = write_call,
+        [EXPR_OPERATOR] = write_operator,
+        [EXPR_AND] = write_joined,
+        [EXPR_OR] = write_joined,
+        [EXPR_NOT] = write_not,
+        [EXPR_IS] = write_is,
+        [EXPR_BETWEEN] = write_range,
+        [EXPR_IN] = write_in,
+        [EXPR_IN_QUERY] = write_in,
+        [EXPR_IN_UNNEST] = write_in_unnest,
+        [EXPR_LIKE_LIST] = write_like_list,
+        [EXPR_LIKE_UNNEST] = write_like_list,
+        [EXPR_CASE] = write_case,
+        [EXPR_CAST] = write_cast,
+        [EXPR_EXTRACT] = write_extract,
+        [EXPR_INTERVAL] = write_interval,
+        [EXPR_PART] = write_misplaced,
+        [EXPR_ARRAY] = write_untyped_array,
+        [EXPR_STRUCT] = write_untyped_struct,
+        [EXPR_QUERY] = write_subquery,
+        [EXPR_ARRAY_QUERY] = write_subquery,
+        [EXPR_EXISTS] = write_subquery,
+        [EXPR_LAMBDA] = write_lambda,
+        [EXPR_DEFAULT] = write_misplaced,
+    };
+
+    assert(x->kind < ARRAY_LEN(writers) && writers[x->kind]);
+    return writers[x->kind](w, x);
 }
 
 int write_expr(struct sql_writer *w, const struct expr *x)

@@ -30,6 +30,33 @@ struct source *scope_add(struct sql_writer *w, struct str alias)
     return s;
 }
 
+struct str quoted_name(struct sql_writer *w, struct str name)
+{
+    size_t mark = write_mark(w);
+
+    write_name(w, name);
+    return write_take(w, mark);
+}
+
+struct str alias_new(struct sql_writer *w)
+{
+    return str_of(arena_textf(w->arena, "_t%u", ++w->aliases));
+}
+
+struct source *source_add(struct sql_writer *w, struct str alias)
+{
+    struct source *s = scope_add(w, alias);
+
+    s->printed = quoted_name(w, alias.len ? alias : alias_new(w));
+    return s;
+}
+
+void source_hide(struct sql_writer *w, struct source *s, struct str name)
+{
+    s->hidden = arena_list_grow(w->arena, s->hidden, s->hidden_count, sizeof(*s->hidden));
+    s->hidden[s->hidden_count++] = name;
+}
+
 const struct source *scope_find(const struct sql_writer *w, struct str alias)
 {
     for (const struct scope *s = w->scope; s; s = s->outer)
