@@ -11,10 +11,11 @@ import math
 import os
 import pathlib
 import re
+import sys
 import time
 import urllib.parse
 
-FOLDER = pathlib.Path(os.environ.get("BIGQUERY_ORACLE", "/nonexistent"))
+FOLDER = pathlib.Path(os.environ.get("BIGQUERY_ORACLE") or pathlib.Path(sys.prefix) / "oracle" / "sql_corpus")
 PROJECT = "oracle"
 POLL_S = 60
 NAMES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "RECORD": "STRUCT"}
