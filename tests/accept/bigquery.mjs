@@ -2,14 +2,11 @@
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { BigQuery } from "@google-cloud/bigquery";
+import { OAuth2Client } from "google-auth-library";
 
-class Anonymous {
-  async getRequestHeaders() { return new Headers(); }
-  async request(options) { throw new Error("not used: " + JSON.stringify(options)); }
-  async getClient() { return this; }
-  async getProjectId() { return "web"; }
-  async authorizeRequest(options) { return options; }
-}
+// A token that the service does not look at, for uploads: without any credentials the client cannot send them.
+const authClient = new OAuth2Client();
+authClient.setCredentials({ access_token: "anything" });
 
 const url = process.argv[2];
 process.env.METADATA_SERVER_DETECTION = "none"; // no look for a cloud machine
@@ -17,8 +14,7 @@ process.env.METADATA_SERVER_DETECTION = "none"; // no look for a cloud machine
 for (const host of [true, false]) {
   if (host) process.env.BIGQUERY_EMULATOR_HOST = url;
   else delete process.env.BIGQUERY_EMULATOR_HOST;
-  const bigquery = new BigQuery({ projectId: "web", apiEndpoint: url, authClient: undefined, token: "x" });
-  bigquery.authClient = new Anonymous();
+  const bigquery = new BigQuery({ projectId: "web", apiEndpoint: url, authClient });
   const id = host ? "d_host" : "d_endpoint";
   const [dataset] = await bigquery.createDataset(id);
   assert.equal((await bigquery.getDatasets())[0].some((d) => d.id === id), true);
