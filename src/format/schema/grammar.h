@@ -73,6 +73,8 @@ struct grammar {
     uint32_t state_count;
     struct definition *terminal, *leaf;
     uint32_t terminal_count, leaf_count;
+    uint32_t
+        range_count; /* of the terminals: bounded integers, each of which costs as much as a leaf */
     struct table state_table, terminal_table, leaf_table; /* by set; by text */
     uint64_t steps;                                       /* of checks and comparisons, left */
     double remainders;                                    /* that multiples count, together */
@@ -106,6 +108,8 @@ struct symbol symbol_terminal(struct grammar *g, struct str definition);
 /* A rule that is a small JSON Schema of its own. node and keyword: for its path. The grammar is refused when
  * there are too many. */
 struct symbol symbol_leaf(struct grammar *g, struct str json, uint32_t node, const char *keyword);
+/* False when leaves and ranges are too many: the grammar is refused. */
+bool leaves_have_room(struct grammar *g, uint32_t node, const char *keyword);
 void lark_quote(struct buf *out, struct str bytes);
 
 void conjuncts_add(struct grammar *g, struct conjuncts *set, uint32_t node, uint32_t done);

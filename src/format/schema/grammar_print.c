@@ -45,6 +45,17 @@ struct symbol symbol_terminal(struct grammar *g, struct str definition)
     return s;
 }
 
+bool leaves_have_room(struct grammar *g, uint32_t node, const char *keyword)
+{
+    if (g->leaf_count + g->range_count <= SCHEMA_LEAVES_MAX)
+        return true;
+    g->refused = true;
+    (void)grammar_fault(g, node, keyword,
+                        "The schema has more than 600 different patterns, formats and bounds.",
+                        "Write a smaller schema, or use the same ones more often.");
+    return false;
+}
+
 struct symbol symbol_leaf(struct grammar *g, struct str json, uint32_t node, const char *keyword)
 {
     bool made = false;
@@ -52,13 +63,8 @@ struct symbol symbol_leaf(struct grammar *g, struct str json, uint32_t node, con
 
     if (!made)
         return symbol_rule(g->leaf[at].rule);
-    if (g->leaf_count > SCHEMA_LEAVES_MAX) {
-        g->refused = true;
-        (void)grammar_fault(g, node, keyword,
-                            "The schema has more than 600 different patterns, formats and bounds.",
-                            "Write a smaller schema, or use the same ones more often.");
+    if (!leaves_have_room(g, node, keyword))
         return symbol_rule(GRAMMAR_NOTHING);
-    }
     struct schema *s = g->s;
     struct buf text = BUF_INIT(SCHEMA_GRAMMAR_BYTES_MAX);
     buf_addf(&text, "%%json %.*s", STR_ARG(json));

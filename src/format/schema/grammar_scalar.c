@@ -337,10 +337,12 @@ int grammar_number(struct grammar *g, const struct conjuncts *set, uint32_t rule
         integer_regex(&text, lo, hi);
     else
         buf_add_c(&text, ANY_NUMBER);
+    uint32_t had = g->terminal_count;
     struct symbol number = symbol_terminal(g, buf_str(&text));
     rule_add(g, rule, &number, 1);
     buf_release(&text);
-    return 0;
+    g->range_count += integer && g->terminal_count > had;
+    return leaves_have_room(g, n.node, "minimum") ? 0 : -1;
 }
 
 /* ---- Strings ---- */
