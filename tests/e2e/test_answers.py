@@ -1,10 +1,12 @@
 """Goal: an answer is paid once. Method: runs with the fake model whose inputs, outputs and options change; the
 summary says how many answers were reused, and the rows say so with their date."""
+import http.server
 import json
 import os
 import random
 import shutil
 import stat
+import threading
 import time
 
 import pytest
@@ -524,3 +526,63 @@ def test_peek_shows_the_rows_of_a_parquet_file(tranche):
     lines = seen.stdout.splitlines()
     assert lines[0] == "id,text,answer,error,tokens" and len(lines) == 41
     assert tranche("peek", "out.parquet").stdout == seen.stdout
+
+
+# ---- What a server says of its model ----
+
+class Reporting:
+    """A server with OpenAI's API that says which file it has under the name of its model."""
+
+    def __init__(self):
+        self.root, self.asked, self.answered = "/models/first", 0, 0
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def reply(self, body):
+                text = json.dumps(body).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            def do_GET(self):  # pylint: disable=invalid-name
+                outer.asked += 1
+                models = [] if outer.root is None else [
+                    {"id": "other", "root": "x"}, {"id": "m", "created": time.time(), "root": outer.root}]
+                self.reply({"object": "list", "data": models})
+
+            def do_POST(self):  # pylint: disable=invalid-name
+                self.rfile.read(int(self.headers["Content-Length"]))
+                outer.answered += 1
+                message = {"role": "assistant", "content": "yes"}
+                self.reply({"id": "x", "object": "chat.completion", "created": 1, "model": "m",
+                            "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
+                            "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}})
+
+            def log_message(self, *arguments):
+                pass
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+def test_a_server_that_says_it_has_another_model_is_asked_again(tranche):
+    there = Reporting()
+    write(tranche, range(3))
+
+    def ask(output):
+        done = tranche("run", "in.jsonl", "-o", output, "--upstream", there.url, "-m", "m", "--json")
+        assert done.returncode == OK, done.stderr
+        return reused(json.loads(done.stdout))
+    assert [ask("a.jsonl"), ask("b.jsonl"), there.answered] == [0, 3, 3]
+    there.root = "/models/second"
+    assert [ask("c.jsonl"), ask("d.jsonl"), there.answered] == [0, 3, 6]
+    there.root = None  # it says nothing now: what it said last counts
+    assert ask("e.jsonl") == 3
+    there.root = "/models/first"
+    assert [ask("f.jsonl"), there.answered] == [3, 6]
+    there.server.shutdown()
+    there.server.server_close()

@@ -140,7 +140,7 @@ static const char *member(struct found *f, yyjson_val *object, const char *key)
                                 : NULL;
 }
 
-/* What the run could not read twice stands in its folder. Runs of earlier versions have no copies. */
+/* The run's folder has a copy of each input that could not be read twice. Runs of earlier versions have no copies. */
 static int open_inputs(struct found *f, struct input *in, struct error *e)
 {
     yyjson_val *inputs = json_get(f->run, "inputs"), *copies = json_get(f->run, "copies");
@@ -161,7 +161,7 @@ static int open_inputs(struct found *f, struct input *in, struct error *e)
     if (input_open(in, path, (uint32_t)count, f->dir, e) < 0)
         return -1;
     for (uint32_t i = 0; i < in->count && in->count == count;
-         i++) { /* the form of a table is told by its name */
+         i++) { /* a table has its form by its name */
         struct str name = json_str(yyjson_arr_get(inputs, i));
         mem_free(in->file[i].path);
         in->file[i].path = mem_strdup(arena_copy(&f->arena, name.p, name.len));

@@ -93,7 +93,7 @@ void known_input_look(struct known_input *k, struct local_job *j)
     if (known)
         k->link = path;
     k->loaded = known && line_index_load(path, &j->input, &j->ingest);
-    /* What is wrong with lines ends a strict run in words that the index does not have. */
+    /* A strict run ends with the findings in words, which the index does not have. */
     if (k->loaded && j->rules.rules.strict && j->ingest.bad + j->ingest.warned) {
         ingest_result_release(&j->ingest);
         k->loaded = false;

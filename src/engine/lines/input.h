@@ -4,7 +4,7 @@
  * between must be noticed, never mixed.
  *
  * Shape:   files in the order given; a pattern's matches in byte order; "-" is standard input, copied
- *          first to a file in the state folder, which is removed at the end unless somebody takes it.
+ *          first to a file in the state folder, which is removed at the end unless the caller keeps it.
  *          A path that exists is itself, even with * ? [ in it. A gzip file is unpacked
  *          first, to a file without a name, which goes when it is closed.
  * Errors:  NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT (a folder, damaged gzip bytes, zstd bytes) naming

@@ -160,7 +160,7 @@ static int add_file(const char *path, const char *folder, struct buf *facts, str
     return rc;
 }
 
-/* What the server says now, or said when it was last asked. */
+/* The server's report now, or when it was last asked. */
 static void add_report(const struct model_upstream *u, const char *name, const char *folder,
                        struct buf *facts)
 {

@@ -78,7 +78,7 @@ static int job_files_read(void *arg, struct str uri, size_t bytes_max, struct bu
     return rc;
 }
 
-/* Of a file of the Files API ("https://HOST/v1beta/files/ID", "files/ID"): its id; else empty. */
+/* The id of a file of the Files API ("https://HOST/v1beta/files/ID", "files/ID"), else empty. */
 static struct str file_id(struct str uri)
 {
     size_t at = str_find(uri, STR("files/"));

@@ -563,7 +563,7 @@ static void stop_all(struct service *s)
     }
 }
 
-/* What a test plants: the scheduler does nothing until the service ends. */
+/* A fault that tests plant: the scheduler does nothing until the service ends. */
 static void hang(struct service *s)
 {
     for (bool stopping = false; !stopping;) {

@@ -300,7 +300,7 @@ void service_models(struct service *s,
 
 /* ---- Online calls ---- */
 
-/* What is counted at the end of an online call. */
+/* An online call that is counted at its end. */
 struct counted_call {
     struct online o;
     struct price price;

@@ -33,7 +33,7 @@ static enum http_method method_of(const char *name)
     return HTTP_OTHER;
 }
 
-/* ---- A length that is no number ---- */
+/* ---- A malformed length ---- */
 
 #ifdef TRANCHE_MHD_WRAPPED
 /* libmicrohttpd before 0.9.76 refuses a malformed Content-Length itself, then goes on as if it had not, and so sends the

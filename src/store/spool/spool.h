@@ -69,7 +69,7 @@ int spool_commit(struct spool *s, struct error *e) FALLIBLE; /* durable when it 
 /* 1 and *row, or 0 when the line has none; the open group's rows are seen too. The strs are valid
  * until the next call on s. */
 int spool_get(struct spool *s, uint64_t index, struct spool_row *row, struct error *e) FALLIBLE;
-/* What is read between these two is of one instant, and cheaper: without them each row locks the file, as others may
+/* Rows that are read between these two are of one instant, and cheaper: without them each row locks the file, as others may
  * write it. No group is open. */
 int spool_look_begin(struct spool *s, struct error *e) FALLIBLE;
 void spool_look_end(struct spool *s);
