@@ -114,8 +114,8 @@ static bool job_files_digest(void *arg, struct str uri, uint64_t out[2])
     struct job_files *f = arg;
     struct arena a = { 0 };
     struct str id = file_id(uri);
-    struct object o;
-    struct file file;
+    struct object o = { 0 };
+    struct file file = { 0 };
     struct error ignored;
     bool known = false;
 
