@@ -196,6 +196,8 @@ static int set_all(struct project *p, duckdb_config config, struct error *e)
         { "max_temp_directory_size", arena_textf(&a, "%lluB", (unsigned long long)l->temp_bytes) },
         { "temp_directory", arena_textf(&a, "%s.tmp", p->path) },
         { "threads", arena_textf(&a, "%u", l->threads) },
+        /* Each checkpoint compresses the last rows of a growing table again. */
+        { "checkpoint_threshold", "64MB" },
         { "autoinstall_known_extensions", "false" },
         { "autoload_known_extensions", "false" },
         { "allow_community_extensions", "false" },
