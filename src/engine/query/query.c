@@ -257,6 +257,7 @@ static int unknown(struct str project, struct str id, struct error *e)
 void queries_wait(struct queries *q, struct str project, struct str id, uint32_t timeout_ms,
                   void (*done)(void *arg), void *arg)
 {
+    take_up(q, project);
     lock(&q->lock);
     struct query_entry *n = query_entry_find(q, project, id);
     bool waits = n && n->state != BQ_DONE && !q->stopping && timeout_ms > 0;

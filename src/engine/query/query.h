@@ -11,7 +11,7 @@
  * Errors:  a job's failure is in the job. ALREADY_EXISTS "Already Exists: Job p:US.id", NOT_FOUND "Not found: Job
  *          p:US.id", UNAVAILABLE: the service ends.
  * Threads: QUERY_THREADS job threads and one keeper (deadlines of waiters, the sweep of tables), all
- *          started by the first job. Calls from any thread; those with an error may wait for the disk.
+ *          started by the first job. Calls from any thread; but for queries_stop they may wait for the disk.
  */
 #ifndef TRANCHE_ENGINE_QUERY_QUERY_H
 #define TRANCHE_ENGINE_QUERY_QUERY_H
