@@ -75,6 +75,7 @@ static bool mode_find(struct str name, enum bq_mode *out)
 struct schema_reading {
     struct arena *arena;
     uint32_t columns; /* so far, with those of records */
+    bool stored;      /* reserved names are fine: columns of a query's result may have them */
 };
 
 static int reserved_check(struct str name, struct error *e)
@@ -92,7 +93,7 @@ static int reserved_check(struct str name, struct error *e)
     return 0;
 }
 
-static int name_check(struct str name, struct error *e)
+static int name_check(const struct schema_reading *r, struct str name, struct error *e)
 {
     bool ok = name.len <= BQ_NAME_BYTES_MAX && str_utf8_valid(name) == name.len;
 
@@ -101,7 +102,7 @@ static int name_check(struct str name, struct error *e)
     for (size_t i = 0; ok && i < name.len; i++)
         ok = (unsigned char)name.p[i] >= ' ' && !strchr("!\"$()*,./;?@[\\]^`{}~", name.p[i]);
     if (ok)
-        return reserved_check(name, e);
+        return r->stored ? 0 : reserved_check(name, e);
     return error_set(e, ERROR_INVALID_ARGUMENT,
                      "Invalid field name \"%.*s\". Fields must contain the allowed characters, and "
                      "be at most %d characters long.",
@@ -202,7 +203,7 @@ static int read_field(struct schema_reading *r, yyjson_val *v, uint32_t depth, s
     struct str type = json_str(json_get(v, "type"));
 
     *f = (struct bq_field){ .name = json_str(json_get(v, "name")) };
-    if (name_check(f->name, e) < 0)
+    if (name_check(r, f->name, e) < 0)
         return -1;
     if (!bq_type_find(type, &f->type))
         return error_set(e, ERROR_INVALID_ARGUMENT,
@@ -246,9 +247,9 @@ static int read_fields(struct schema_reading *r, yyjson_val *list, uint32_t dept
     return check_unique(*out, *count, e);
 }
 
-int bq_schema_read(yyjson_val *schema, struct arena *a, struct bq_schema *out, struct error *e)
+static int read_schema(struct schema_reading *r, yyjson_val *schema, struct bq_schema *out,
+                       struct error *e)
 {
-    struct schema_reading r = { .arena = a };
     yyjson_val *list = yyjson_is_obj(schema) ? json_get(schema, "fields") : schema;
 
     *out = (struct bq_schema){ 0 };
@@ -256,17 +257,39 @@ int bq_schema_read(yyjson_val *schema, struct arena *a, struct bq_schema *out, s
         return 0;
     if (!yyjson_is_arr(list))
         return error_set(e, ERROR_INVALID_ARGUMENT, "The schema's fields are not a list.");
-    return read_fields(&r, list, 1, &out->field, &out->count, e);
+    return read_fields(r, list, 1, &out->field, &out->count, e);
+}
+
+int bq_schema_read(yyjson_val *schema, struct arena *a, struct bq_schema *out, struct error *e)
+{
+    struct schema_reading r = { .arena = a };
+
+    return read_schema(&r, schema, out, e);
+}
+
+static int parse_schema(struct schema_reading *r, struct str json, struct bq_schema *out,
+                        struct error *e)
+{
+    size_t at;
+    yyjson_val *v = json.len ? json_parse(r->arena, json, &at, e) : NULL;
+
+    if (json.len && !v)
+        return -1;
+    return read_schema(r, v, out, e);
 }
 
 int bq_schema_parse(struct str json, struct arena *a, struct bq_schema *out, struct error *e)
 {
-    size_t at;
-    yyjson_val *v = json.len ? json_parse(a, json, &at, e) : NULL;
+    struct schema_reading r = { .arena = a };
 
-    if (json.len && !v)
-        return -1;
-    return bq_schema_read(v, a, out, e);
+    return parse_schema(&r, json, out, e);
+}
+
+int bq_schema_parse_stored(struct str json, struct arena *a, struct bq_schema *out, struct error *e)
+{
+    struct schema_reading r = { .arena = a, .stored = true };
+
+    return parse_schema(&r, json, out, e);
 }
 
 /* ---- Writing ---- */

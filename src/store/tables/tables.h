@@ -176,7 +176,8 @@ struct tables_query {
 struct tables_result {
     struct str
         statement; /* BigQuery's statementType: SELECT, INSERT, CREATE_TABLE_AS_SELECT, SCRIPT, ... */
-    struct bq_schema schema; /* of a result with rows: SELECT, or the last SELECT of a script */
+    /* Of the rows; of DDL the columns of the table that it made; of a dry run of INSERT the target's. */
+    struct bq_schema schema;
     /* Where the rows are: of a SELECT, and of a statement that makes or fills a table its target. Empty: there
      * are none (a script that ends in no SELECT, DDL without a table). */
     struct tables_name destination;

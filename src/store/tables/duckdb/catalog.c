@@ -106,6 +106,53 @@ void catalog_add_columns(struct buf *sql, const struct bq_schema *schema,
     buf_add_char(sql, ')');
 }
 
+/* A table that is partitioned by the time of loading keeps that time in a column of the engine, behind all others,
+ * which only _PARTITIONTIME and _PARTITIONDATE of a query name. NULL: it is not such a table. */
+const char *catalog_partition_unit(const struct tables_table *t)
+{
+    static const char *const units[] = { "HOUR", "DAY", "MONTH", "YEAR" };
+    struct arena a = { 0 };
+    struct error ignored;
+    size_t at;
+    yyjson_val *options = t->options.len ? json_parse(&a, t->options, &at, &ignored) : NULL;
+    yyjson_val *partitions = json_get(options, "timePartitioning");
+    struct str type = json_str(json_get(partitions, "type"));
+    const char *unit = partitions && !json_get(partitions, "field") ? "DAY" : NULL;
+
+    for (size_t i = 0; unit && i < ARRAY_LEN(units); i++)
+        if (str_eq_c(type, units[i]))
+            unit = units[i];
+    arena_release(&a);
+    return unit;
+}
+
+/* Behind rename or CREATE TABLE, in the same change. */
+int catalog_add_partition_time(struct project *p, const struct tables_table *t,
+                               struct str dataset_physical, struct str physical, struct error *e)
+{
+    struct connection *c = &p->meta;
+    const char *unit = t->schema.count ? catalog_partition_unit(t) : NULL;
+
+    if (!unit)
+        return 0;
+    /* Not with its default at once: for one that is no constant the engine would change its settings. */
+    for (size_t i = 0; i < 3; i++) {
+        sql_start(c, i < 2 ? "ALTER TABLE " : "UPDATE ");
+        catalog_add_path(p, &c->sql, dataset_physical, physical);
+        sql_addf(c, "%s " PARTITION_TIME " ",
+                 i == 0   ? " ADD COLUMN"
+                 : i == 1 ? " ALTER COLUMN"
+                          : " SET");
+        if (i == 0)
+            sql_addf(c, "TIMESTAMPTZ");
+        else
+            sql_addf(c, "%s date_trunc('%s', now())", i == 1 ? "SET DEFAULT" : "=", unit);
+        if (sql_run(c, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 struct str schema_text(struct arena *a, const struct bq_schema *schema)
 {
     struct buf text = BUF_INIT(SCHEMA_BYTES_MAX);
@@ -189,7 +236,7 @@ static int read_table(const struct project *p, const struct tables_name *name,
         .version = cell_number(cell[9]),
     };
     etag_write(out->t.etag, out->t.created_ms, out->version);
-    return bq_schema_parse(cell[3].text, a, &out->t.schema, e);
+    return bq_schema_parse_stored(cell[3].text, a, &out->t.schema, e);
 }
 
 /* The dataset is found already. */

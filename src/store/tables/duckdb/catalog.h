@@ -65,6 +65,12 @@ void catalog_add_columns(struct buf *sql, const struct bq_schema *schema,
 /* Rows and bytes of a table, as BigQuery counts bytes; of a big one the bytes are estimated. */
 int catalog_count(struct project *p, struct table_row *row, struct error *e) FALLIBLE;
 
+#define PARTITION_TIME "\"_PARTITIONTIME\""
+const char *catalog_partition_unit(const struct tables_table *t);
+int catalog_add_partition_time(struct project *p, const struct tables_table *t,
+                               struct str dataset_physical, struct str physical,
+                               struct error *e) FALLIBLE;
+
 /* {"fields":[...]}; in the arena. */
 struct str schema_text(struct arena *a, const struct bq_schema *schema);
 

@@ -114,8 +114,9 @@ static int add_chunk(struct connection *c, duckdb_data_chunk chunk, const struct
     size_t row_bytes = sizeof *out->cell * out->columns;
 
     out->cell = arena_grow(a, out->cell, row_bytes * out->rows, row_bytes * (out->rows + rows));
-    if (vectors_read(c->duckdb, chunk, shape, out->columns, 0, rows, a,
-                     out->cell + (size_t)out->rows * out->columns, e) < 0)
+    const struct part all = { c->duckdb, chunk, 0, rows };
+    if (vectors_read(&all, shape, out->columns, a, out->cell + (size_t)out->rows * out->columns,
+                     e) < 0)
         return -1;
     out->rows += rows;
     return 0;

@@ -227,13 +227,14 @@ static int list(struct project *p, const struct tables_page *page, struct arena 
 int dataset_list(struct tables *t, const struct tables_page *page, struct arena *a,
                  struct tables_datasets *out, struct error *e)
 {
-    struct project *p = project_enter(embedded_of(t), page->parent.project, false, e);
+    struct project *p;
+    int rc = project_enter_if_there(embedded_of(t), page->parent.project, &p, e);
 
     *out = (struct tables_datasets){ .count = 0 };
-    if (!p)
-        return e->code == ERROR_NOT_FOUND ? 0 : -1;
+    if (rc <= 0)
+        return rc;
     lock(&p->lock);
-    int rc = list(p, page, a, out, e);
+    rc = list(p, page, a, out, e);
     unlock(&p->lock);
     project_leave(p);
     return rc;

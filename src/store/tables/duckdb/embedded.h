@@ -39,10 +39,6 @@ struct tables_rows *table_rows_open(struct tables *t, const struct tables_read *
 int table_rows_next(struct tables_rows *r, struct arena *a, struct bq_batch *out,
                     struct error *e) FALLIBLE;
 void table_rows_close(struct tables_rows *r);
-/* The rows of a SELECT of the engine. The connection is given back to p when they are closed; p is left then. It is
- * taken also when this fails. */
-struct tables_rows *rows_of_select(struct project *p, struct connection *c, struct error *e);
-const struct shape *rows_shapes(const struct tables_rows *r, uint32_t *count);
 
 /* ---- writer.c ---- */
 struct tables_writer *writer_open(struct tables *t, const struct tables_write *w, int64_t *position,
@@ -110,9 +106,8 @@ int tables_sweep(struct tables *t, struct error *e) FALLIBLE;
 int tables_query_run(struct tables *t, const struct tables_query *q, struct arena *a,
                      struct tables_result *out, struct error *e) FALLIBLE;
 /* The SELECT of the engine for a view's query, and its columns. Not with p->lock held. */
-int query_translate(struct project *p, const struct tables_name *default_dataset, struct str sql,
-                    struct arena *a, struct str *out, struct bq_schema *schema,
-                    struct error *e) FALLIBLE;
+int query_translate(struct project *p, struct str sql, struct arena *a, struct str *out,
+                    struct bq_schema *schema, struct error *e) FALLIBLE;
 /* The defaults of columns as SQL of the engine; NULL when there are none. */
 int query_defaults(struct project *p, const struct bq_schema *schema, struct arena *a,
                    struct str **out, struct error *e) FALLIBLE;

@@ -214,10 +214,11 @@ static void parquet_rows(duckdb_function_info info, duckdb_data_chunk chunk)
     int rc = cancelled(w, &w->error);
     if (rc == 0)
         rc = table_rows_next(w->rows, &w->batch_arena, &batch, &w->error);
-    if (rc > 0 && vectors_write(d, chunk, &w->schema, &batch, 0, batch.rows, &w->error) < 0)
-        rc = -1;
-    if (rc > 0)
+    if (rc > 0) {
+        const struct part all = { d, chunk, 0, batch.rows };
+        rc = vectors_write(&all, &w->schema, &batch, &w->error) < 0 ? -1 : 1;
         w->out->rows += batch.rows;
+    }
     if (rc == 0)
         d->data_chunk_set_size(chunk, 0);
     if (rc < 0)

@@ -158,7 +158,7 @@ static const char *partition_format(yyjson_val *time_partitioning)
                                      : "%Y%m%d";
 }
 
-static void add_partition_id(struct buf *out, yyjson_val *all, const struct table_row *row)
+static void add_partition_id(struct buf *out, yyjson_val *all)
 {
     yyjson_val *time = json_get(all, "timePartitioning"),
                *range = json_get(all, "rangePartitioning");
@@ -170,8 +170,8 @@ static void add_partition_id(struct buf *out, yyjson_val *all, const struct tabl
         buf_addf(out, " IS NULL THEN '__NULL__' ELSE strftime(CAST(");
         sql_name(out, field);
         buf_addf(out, " AS TIMESTAMP), '%s') END", partition_format(time));
-    } else if (time) { /* by the time of loading, which rows do not keep */
-        buf_addf(out, "strftime(make_timestamp(%lld * 1000), '%s')", (long long)row->t.changed_ms,
+    } else if (time) {
+        buf_addf(out, "strftime(CAST(" PARTITION_TIME " AS TIMESTAMP), '%s')",
                  partition_format(time));
     } else if (range && field.len) {
         struct str start = json_str(json_get(json_get(range, "range"), "start"));
@@ -202,7 +202,7 @@ static int add_partitions_of(struct project *p, const struct table_row *row, str
     buf_add_c(out, " AS table_schema, ");
     sql_text(out, row->t.name.table);
     buf_add_c(out, " AS table_name, ");
-    add_partition_id(out, all, row);
+    add_partition_id(out, all);
     buf_addf(out,
              " AS partition_id, count(*) AS total_rows, CAST(0 AS BIGINT) AS total_logical_bytes,"
              " CAST(0 AS BIGINT) AS total_billable_bytes, make_timestamptz(%lld * 1000) AS"
@@ -243,29 +243,35 @@ static int add_partitions(struct project *p, struct str dataset, struct arena *a
 
 /* ---- All ---- */
 
-static int add_view(struct project *p, struct str dataset, struct str view, struct arena *a,
-                    struct buf *out, const char **schema_column, struct error *e)
+/* One view that is asked for. */
+struct looking {
+    struct project *project;
+    struct str dataset, view;
+    struct arena *arena;
+    const char *schema_column; /* set: what the dataset's name is compared with; NULL: nothing */
+};
+
+static int add_view(struct looking *l, struct buf *out, struct error *e)
 {
     for (size_t i = 0; i < ARRAY_LEN(views); i++)
-        if (str_eq_c(view, views[i].name)) {
+        if (str_eq_c(l->view, views[i].name)) {
             buf_add_c(out, views[i].select);
-            *schema_column = views[i].schema_column;
+            l->schema_column = views[i].schema_column;
             return 0;
         }
-    *schema_column = NULL;
-    if (str_eq_c(view, "JOBS") || str_starts(view, STR("JOBS_BY_"))) {
+    if (str_eq_c(l->view, "JOBS") || str_starts(l->view, STR("JOBS_BY_"))) {
         buf_add_c(out, JOBS_SELECT);
         return 0;
     }
-    *schema_column = "table_schema";
-    if (str_eq_c(view, "TABLE_OPTIONS")) {
+    l->schema_column = "table_schema";
+    if (str_eq_c(l->view, "TABLE_OPTIONS")) {
         add_table_options(out);
         return 0;
     }
-    if (str_eq_c(view, "PARTITIONS"))
-        return add_partitions(p, dataset, a, out, e);
+    if (str_eq_c(l->view, "PARTITIONS"))
+        return add_partitions(l->project, l->dataset, l->arena, out, e);
     return error_set(e, ERROR_NOT_FOUND, "Not found: Table %s:%.*s.INFORMATION_SCHEMA.%.*s",
-                     p->name, STR_ARG(dataset), STR_ARG(view));
+                     l->project->name, STR_ARG(l->dataset), STR_ARG(l->view));
 }
 
 /* The template with the project's name as a literal for $project, in brackets. */
@@ -303,7 +309,6 @@ int resolve_information(struct query_run *r, const struct sql_name *name, struct
     struct tables_name full = { str_of(p->name),
                                 region ? (struct str){ NULL, 0 } : name->dataset,
                                 { NULL, 0 } };
-    const char *schema_column = NULL;
     struct dataset_row d;
     int rc = 0;
 
@@ -313,14 +318,15 @@ int resolve_information(struct query_run *r, const struct sql_name *name, struct
     if (!full.dataset.len && !region && !str_eq_c(view, "SCHEMATA") &&
         !str_starts(view, STR("JOBS")))
         full.dataset = r->q->default_dataset.dataset;
+    struct looking l = { p, full.dataset, view, a, NULL };
     lock(&p->lock);
     if (full.dataset.len)
         rc = catalog_need_dataset(p, &full, a, &d, e);
     if (rc == 0)
-        rc = add_view(p, full.dataset, view, a, &select, &schema_column, e);
+        rc = add_view(&l, &select, e);
     unlock(&p->lock);
     if (rc == 0)
-        *out = finish(r, buf_str(&select), full.dataset, schema_column, a);
+        *out = finish(r, buf_str(&select), full.dataset, l.schema_column, a);
     buf_release(&select);
     return rc;
 }

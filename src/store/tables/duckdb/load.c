@@ -176,26 +176,25 @@ static int csv_row(struct loading *w, struct str record, struct bq_cell *out, st
 {
     const struct tables_load *l = w->l;
     struct arena *a = &w->batch_arena;
-    struct csv_cell *cell;
-    uint32_t count;
+    struct csv_row row;
     struct str kept = str_eq_c(l->encoding, "ISO-8859-1")
                           ? latin1_text(a, record)
                           : (struct str){ arena_copy(a, record.p, record.len), record.len };
 
-    if (csv_cells(a, kept, load_delimiter(l), load_quote(l), &cell, &count, e) < 0)
+    if (csv_cells(a, kept, load_delimiter(l), load_quote(l), &row, e) < 0)
         return -1;
-    if (count > w->schema.count && !l->ignore_unknown)
+    if (row.count > w->schema.count && !l->ignore_unknown)
         return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "Too many values in line. Found %u column(s) while expected %u.", count,
-                         w->schema.count);
-    if (count < w->schema.count && !l->jagged_rows)
+                         "Too many values in line. Found %u column(s) while expected %u.",
+                         row.count, w->schema.count);
+    if (row.count < w->schema.count && !l->jagged_rows)
         return error_set(
             e, ERROR_INVALID_ARGUMENT,
-            "CSV table references column position %u, but line contains only %u columns.", count,
-            count);
+            "CSV table references column position %u, but line contains only %u columns.",
+            row.count, row.count);
     for (uint32_t c = 0; c < w->schema.count; c++) {
         out[c] = (struct bq_cell){ .null = true };
-        if (c < count && csv_value(w, &w->schema.field[c], &cell[c], &out[c], e) < 0)
+        if (c < row.count && csv_value(w, &w->schema.field[c], &row.cell[c], &out[c], e) < 0)
             return -1;
     }
     return 0;

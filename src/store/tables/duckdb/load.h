@@ -34,9 +34,13 @@ struct csv_cell {
     struct str text;
     bool quoted;
 };
-/* The cells of a record, in the arena; -1: a quote is not closed, or text stands behind one. */
-int csv_cells(struct arena *a, struct str record, char delimiter, char quote, struct csv_cell **out,
-              uint32_t *count, struct error *e) FALLIBLE;
+struct csv_row {
+    struct csv_cell *cell;
+    uint32_t count;
+};
+/* The cells of a record, in the arena; -1: a quote is not closed, or text stands behind one. quote 0: there is none. */
+int csv_cells(struct arena *a, struct str record, char delimiter, char quote, struct csv_row *out,
+              struct error *e) FALLIBLE;
 /* ISO-8859-1 as UTF-8; in the arena. */
 struct str latin1_text(struct arena *a, struct str s);
 

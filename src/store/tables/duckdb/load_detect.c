@@ -90,8 +90,7 @@ static enum bq_type type_of(unsigned may, bool seen)
 /* ---- CSV ---- */
 
 struct sample {
-    struct csv_cell *row[LOAD_SAMPLE_ROWS + 1];
-    uint32_t cells[LOAD_SAMPLE_ROWS + 1];
+    struct csv_row row[LOAD_SAMPLE_ROWS + 1];
     uint32_t rows, columns;
 };
 
@@ -110,11 +109,10 @@ static int read_sample(const struct tables_load *l, struct arena *a, int64_t pas
         struct str kept = str_eq_c(l->encoding, "ISO-8859-1")
                               ? latin1_text(a, record)
                               : (struct str){ arena_copy(a, record.p, record.len), record.len };
-        if (csv_cells(a, kept, f.delimiter, load_quote(l), &out->row[out->rows],
-                      &out->cells[out->rows], e) < 0)
+        if (csv_cells(a, kept, f.delimiter, load_quote(l), &out->row[out->rows], e) < 0)
             rc = -1;
-        else if (out->cells[out->rows] > out->columns)
-            out->columns = out->cells[out->rows];
+        else if (out->row[out->rows].count > out->columns)
+            out->columns = out->row[out->rows].count;
         out->rows += rc > 0;
     }
     text_close(&f);
@@ -128,10 +126,10 @@ static unsigned column_may(const struct sample *s, struct arena *a, uint32_t col
 
     *seen = false;
     for (uint32_t r = from; r < s->rows; r++) {
-        if (column >= s->cells[r] || !s->row[r][column].text.len)
+        if (column >= s->row[r].count || !s->row[r].cell[column].text.len)
             continue;
         *seen = true;
-        may &= may_be(a, s->row[r][column].text);
+        may &= may_be(a, s->row[r].cell[column].text);
     }
     return may;
 }
@@ -145,7 +143,8 @@ static bool first_is_header(const struct sample *s, struct arena *a)
         return false;
     for (uint32_t c = 0; c < s->columns; c++) {
         bool seen = false;
-        if (c >= s->cells[0] || !s->row[0][c].text.len || may_be(a, s->row[0][c].text))
+        if (c >= s->row[0].count || !s->row[0].cell[c].text.len ||
+            may_be(a, s->row[0].cell[c].text))
             return false;
         differs = differs || (column_may(s, a, c, 1, &seen) && seen);
     }
@@ -189,8 +188,9 @@ int detect_csv(const struct tables_load *l, struct arena *a, struct bq_schema *o
         bool seen = false;
         unsigned may = column_may(s, a, c, header ? 1 : 0, &seen);
         enum bq_type type = type_of(may, seen);
-        bool named = header && s->rows && c < s->cells[0] && str_trim(s->row[0][c].text).len;
-        struct str name = named ? s->row[0][c].text
+        bool named =
+            header && s->rows && c < s->row[0].count && str_trim(s->row[0].cell[c].text).len;
+        struct str name = named ? s->row[0].cell[c].text
                                 : str_of(arena_textf(a, "%s_field_%u",
                                                      type == BQ_INTEGER   ? "int64"
                                                      : type == BQ_FLOAT   ? "double"

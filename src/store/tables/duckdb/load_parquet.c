@@ -88,7 +88,8 @@ int parquet_next(struct parquet *f, struct arena *a, struct bq_batch *out, struc
     }
     uint32_t rows = f->in_chunk - f->at;
     struct bq_cell *cell = arena_array(a, (size_t)rows * f->columns, sizeof *cell);
-    if (vectors_read(d, f->chunk, f->shape, f->columns, f->at, rows, a, cell, e) < 0)
+    const struct part part = { d, f->chunk, f->at, rows };
+    if (vectors_read(&part, f->shape, f->columns, a, cell, e) < 0)
         return -1;
     f->at += rows;
     *out = (struct bq_batch){ cell, rows, f->columns };

@@ -114,13 +114,12 @@ static int quoted_text(struct arena *a, struct str record, char quote, size_t *a
     return 0;
 }
 
-int csv_cells(struct arena *a, struct str record, char delimiter, char quote, struct csv_cell **out,
-              uint32_t *count, struct error *e)
+int csv_cells(struct arena *a, struct str record, char delimiter, char quote, struct csv_row *out,
+              struct error *e)
 {
     size_t at = 0;
 
-    *out = NULL;
-    *count = 0;
+    *out = (struct csv_row){ NULL, 0 };
     for (;;) {
         struct csv_cell cell = { .quoted = quote && at < record.len && record.p[at] == quote };
         if (cell.quoted && quoted_text(a, record, quote, &at, &cell.text, e) < 0)
@@ -133,11 +132,11 @@ int csv_cells(struct arena *a, struct str record, char delimiter, char quote, st
         else if (at != begun)
             return error_set(e, ERROR_INVALID_ARGUMENT,
                              "Data between close quote character (%c) and field separator.", quote);
-        *out = arena_list_grow(a, *out, *count, sizeof **out);
-        (*out)[(*count)++] = cell;
+        out->cell = arena_list_grow(a, out->cell, out->count, sizeof *out->cell);
+        out->cell[out->count++] = cell;
         if (at >= record.len)
             return 0;
-        if (*count == LOAD_COLUMNS_MAX)
+        if (out->count == LOAD_COLUMNS_MAX)
             return error_set(e, ERROR_INVALID_ARGUMENT, "Too many values in line.");
         at++;
     }

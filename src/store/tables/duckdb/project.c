@@ -446,6 +446,20 @@ struct project *project_enter(struct embedded *t, struct str name, bool make, st
     return p;
 }
 
+int project_enter_if_there(struct embedded *t, struct str name, struct project **out,
+                           struct error *e)
+{
+    struct error own = { 0 };
+
+    *out = project_enter(t, name, false, &own);
+    if (*out)
+        return 1;
+    if (own.code == ERROR_NOT_FOUND)
+        return 0;
+    *e = own;
+    return -1;
+}
+
 void project_leave(struct project *p)
 {
     if (!p)

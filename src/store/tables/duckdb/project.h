@@ -56,6 +56,9 @@ struct embedded {
 
 /* Opens the project's engine unless it is open. make: also when it has no file yet. */
 struct project *project_enter(struct embedded *t, struct str name, bool make, struct error *e);
+/* 1: entered; 0: it has no file, and e stays as it was; -1. */
+int project_enter_if_there(struct embedded *t, struct str name, struct project **out,
+                           struct error *e) FALLIBLE;
 void project_leave(struct project *p); /* accepts NULL */
 /* Closes engines that nobody uses: all, or those that have been idle for longer than the limit. */
 void projects_close(struct embedded *t, bool all);

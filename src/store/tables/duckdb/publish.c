@@ -124,46 +124,55 @@ static int count_rows(struct project *p, struct str dataset_physical, struct str
     return sql_fetch_number(&p->meta, 0, out, e);
 }
 
-/* found: is there a table? merged: its columns afterwards. */
-static int check(struct project *p, const struct tables_into *into, const struct bq_schema *schema,
-                 struct arena *a, const struct table_row *row, bool found, struct bq_schema *merged,
+/* What is to be written, and where. */
+struct checking {
+    struct project *project;
+    const struct tables_into *into;
+    const struct bq_schema *schema;
+    struct arena *arena;
+};
+
+/* row: the table that is there, or NULL. merged: its columns afterwards. */
+static int check(const struct checking *c, const struct table_row *row, struct bq_schema *merged,
                  struct error *e)
 {
+    const struct tables_into *into = c->into;
     int64_t rows = 0;
 
-    if (!found && into->create == TABLES_CREATE_NEVER)
-        return not_found(e, &into->name);
-    if (!found) {
-        *merged = *schema;
-        return 0;
-    }
+    *merged = *c->schema;
+    if (!row)
+        return into->create == TABLES_CREATE_NEVER ? not_found(e, &into->name) : 0;
     if (row->t.kind == TABLES_VIEW)
         return refuse_view(&into->name, e);
     if (into->write == TABLES_WRITE_EMPTY) {
-        if (count_rows(p, row->dataset_physical, row->physical, &rows, e) < 0)
+        if (count_rows(c->project, row->dataset_physical, row->physical, &rows, e) < 0)
             return -1;
         if (rows)
             return already_exists(e, &into->name);
     }
-    if (into->write == TABLES_WRITE_TRUNCATE) {
-        *merged = *schema;
+    if (into->write == TABLES_WRITE_TRUNCATE)
         return 0;
-    }
-    return merge(into, &row->t.schema, schema, a, merged, e);
+    return merge(into, &row->t.schema, c->schema, c->arena, merged, e);
 }
 
 int publish_check(struct project *p, const struct tables_into *into, const struct bq_schema *schema,
                   struct arena *a, struct dataset_row *d, struct error *e)
 {
+    const struct checking checking = { p, into, schema, a };
     struct bq_schema merged;
     struct table_row row;
+
+    if ((into->add_fields || into->relax_fields) && into->write != TABLES_WRITE_APPEND)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "Schema update options should only be specified with WRITE_APPEND "
+                         "disposition, or with WRITE_TRUNCATE disposition on a table partition.");
 
     lock(&p->lock);
     int rc = catalog_need_dataset(p, &into->name, a, d, e);
     if (rc == 0)
         rc = catalog_find_table(p, &into->name, a, &row, e);
     if (rc >= 0)
-        rc = check(p, into, schema, a, &row, rc > 0, &merged, e);
+        rc = check(&checking, rc > 0 ? &row : NULL, &merged, e);
     unlock(&p->lock);
     return rc;
 }
@@ -205,6 +214,8 @@ static int make(struct project *p, const struct publish *how, const struct datas
         (catalog_free_name(p, d->physical, made.name.table, a, &physical, e) < 0 ||
          rename_hidden(p, how, physical, e) < 0))
         return -1;
+    if (physical.len && catalog_add_partition_time(p, &made, d->physical, physical, e) < 0)
+        return -1;
     return catalog_add_table(p, &p->meta, &made, physical, e);
 }
 
@@ -226,6 +237,8 @@ static int replace(struct project *p, const struct publish *how, struct table_ro
     row->t.schema = how->schema;
     if (how->into->options.len)
         row->t.options = how->into->options;
+    if (catalog_add_partition_time(p, &row->t, row->dataset_physical, row->physical, e) < 0)
+        return -1;
     return catalog_set_table(p, row, e);
 }
 
@@ -303,7 +316,8 @@ static int put(struct project *p, const struct publish *how, struct arena *a, st
     how->outcome->created = false;
     if (how->mode != PUBLISH_INTO)
         return make_anew(p, how, &d, found ? &row : NULL, e);
-    if (check(p, how->into, &how->schema, a, &row, found, &merged, e) < 0)
+    const struct checking checking = { p, how->into, &how->schema, a };
+    if (check(&checking, found ? &row : NULL, &merged, e) < 0)
         return -1;
     if (!found)
         return make(p, how, &d, a, e);

@@ -1,6 +1,6 @@
 /* query.h -- one call of tables_ops.query: a script of GoogleSQL, walked step by step on one connection.
  *
- * Why: format/sql reads and writes SQL and knows no engine; here its steps run. query.c walks the program,
+ * Why: format/sql reads and writes SQL and knows no engine; here its steps run. walk.c walks the program,
  *      statement.c runs a SELECT or DML, ddl.c changes the catalog, resolve.c answers what SQL asks of the
  *      catalog, information.c has INFORMATION_SCHEMA. For store/tables/duckdb alone.
  * Threads: one.
@@ -28,9 +28,10 @@ struct query_run {
     struct guard guard;
     struct sql_catalog catalog;
     struct sql_env env;
-    struct str session;  /* of temporary tables; empty: none was needed yet */
-    bool own_session;    /* it ends with the call */
-    bool in_transaction; /* of the script's own */
+    struct str session;    /* of temporary tables; empty: none was needed yet */
+    bool own_session;      /* it ends with the call */
+    bool in_transaction;   /* of the script's own */
+    bool transaction_lost; /* rolled back by an error that a block handles; its ROLLBACK follows */
     struct query_variable *variable;
     uint32_t variable_count;
     struct sql_variable *declared;          /* the same for env */
@@ -39,6 +40,11 @@ struct query_run {
     struct tables_result *out;
 };
 
+/* ---- query.c, walk.c ---- */
+int query_statement(struct query_run *r, const struct sql_script *s, const struct sql_step *step,
+                    struct str key, struct tables_result *out, struct error *e) FALLIBLE;
+int walk_script(struct query_run *r, const struct sql_script *script, struct error *e) FALLIBLE;
+
 /* ---- resolve.c ---- */
 void resolve_start(struct query_run *r);
 /* The name in full: default dataset, temporary tables. */
@@ -46,6 +52,8 @@ int resolve_name(struct query_run *r, const struct sql_name *name, struct tables
                  struct error *e) FALLIBLE;
 /* The session for temporary tables, made at the first use. */
 int resolve_session(struct query_run *r, struct error *e) FALLIBLE;
+/* INVALID_ARGUMENT when the query names a session that is not there. */
+int resolve_check_session(struct query_run *r, struct error *e) FALLIBLE;
 int resolve_information(struct query_run *r, const struct sql_name *name, struct str view,
                         struct arena *a, struct str *out, struct error *e) FALLIBLE;
 

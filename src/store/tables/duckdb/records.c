@@ -68,12 +68,13 @@ int done_put(struct project *p, struct connection *c, struct str key,
 int done_get(struct tables *t, struct str project, struct str key, struct tables_outcome *out,
              struct error *e)
 {
-    struct project *p = project_enter(embedded_of(t), project, false, e);
+    struct project *p;
+    int rc = project_enter_if_there(embedded_of(t), project, &p, e);
 
-    if (!p)
-        return e->code == ERROR_NOT_FOUND ? 0 : -1;
+    if (rc <= 0)
+        return rc;
     lock(&p->lock);
-    int rc = done_find(p, key, out, e);
+    rc = done_find(p, key, out, e);
     unlock(&p->lock);
     project_leave(p);
     return rc;
@@ -198,13 +199,14 @@ static int list_jobs(struct project *p, const struct tables_jobs_page *page, str
 int query_job_list(struct tables *t, const struct tables_jobs_page *page, struct arena *a,
                    struct tables_jobs *out, struct error *e)
 {
-    struct project *p = project_enter(embedded_of(t), page->project, false, e);
+    struct project *p;
+    int rc = project_enter_if_there(embedded_of(t), page->project, &p, e);
 
     *out = (struct tables_jobs){ .count = 0 };
-    if (!p)
-        return e->code == ERROR_NOT_FOUND ? 0 : -1;
+    if (rc <= 0)
+        return rc;
     lock(&p->lock);
-    int rc = list_jobs(p, page, a, out, e);
+    rc = list_jobs(p, page, a, out, e);
     unlock(&p->lock);
     project_leave(p);
     return rc;
@@ -315,11 +317,12 @@ static int session_drop(struct project *p, void *arg, struct error *e)
 int session_end(struct tables *t, struct str project, struct str id, struct error *e)
 {
     struct job_work work = { .id = id };
-    struct project *p = project_enter(embedded_of(t), project, false, e);
+    struct project *p;
+    int rc = project_enter_if_there(embedded_of(t), project, &p, e);
 
-    if (!p)
-        return e->code == ERROR_NOT_FOUND ? 0 : -1;
-    int rc = project_change(p, session_drop, &work, e);
+    if (rc <= 0)
+        return rc;
+    rc = project_change(p, session_drop, &work, e);
     project_leave(p);
     return rc;
 }

@@ -33,7 +33,9 @@ static int make_physical(struct project *p, const struct dataset_row *d, struct 
     sql_start(&p->meta, "CREATE TABLE ");
     catalog_add_path(p, &p->meta.sql, d->physical, physical);
     catalog_add_columns(&p->meta.sql, &t->schema, defaults);
-    return sql_run(&p->meta, e) < 0 ? -1 : 0;
+    if (sql_run(&p->meta, e) < 0)
+        return -1;
+    return catalog_add_partition_time(p, t, d->physical, physical, e);
 }
 
 /* The dataset's default expiration counts from now. */
@@ -111,11 +113,9 @@ static int create(struct project *p, void *arg, struct error *e)
 static int translate(struct project *p, struct tables_table *t, struct relation_work *work,
                      struct arena *a, struct error *e)
 {
-    struct tables_name none = { .project = str_of(p->name) };
-
     if (t->kind != TABLES_VIEW)
         return query_defaults(p, &t->schema, a, &work->defaults, e);
-    return query_translate(p, &none, t->view_query, a, &work->view_sql, &t->schema, e);
+    return query_translate(p, t->view_query, a, &work->view_sql, &t->schema, e);
 }
 
 int relation_create(struct tables *t, const struct tables_table *table, struct error *e)
@@ -248,9 +248,14 @@ static int add_field(struct project *p, const struct table_row *row, const struc
     sql_name(&column, f->name);
     buf_add_char(&column, ' ');
     sql_duckdb_type(&column, f);
-    if (dflt && dflt->len)
-        buf_addf(&column, " DEFAULT (%.*s)", STR_ARG(*dflt));
     int rc = alter(p, row, "ADD COLUMN", buf_str(&column), e);
+    if (rc == 0 && dflt &&
+        dflt->len) { /* of rows to come: BigQuery leaves NULL in those that are there */
+        buf_clear(&column);
+        sql_name(&column, f->name);
+        buf_addf(&column, " SET DEFAULT (%.*s)", STR_ARG(*dflt));
+        rc = alter(p, row, "ALTER COLUMN", buf_str(&column), e);
+    }
     buf_release(&column);
     return rc;
 }

@@ -89,6 +89,21 @@ int resolve_session(struct query_run *r, struct error *e)
     return 0;
 }
 
+int resolve_check_session(struct query_run *r, struct error *e)
+{
+    struct project *p = r->project;
+    int64_t there = 0;
+
+    if (!r->q->session.len)
+        return 0;
+    lock(&p->lock);
+    sql_start(&p->meta, "SELECT count(*) FROM _tranche.session WHERE id = ");
+    sql_add_text(&p->meta, r->q->session);
+    int rc = sql_fetch_number(&p->meta, 0, &there, e);
+    unlock(&p->lock);
+    return rc < 0 || there ? rc : error_set(e, ERROR_INVALID_ARGUMENT, "Invalid input session id.");
+}
+
 /* ---- Tables ---- */
 
 static int describe_row(struct project *p, const struct table_row *row, struct arena *a,
@@ -107,6 +122,31 @@ static int describe_row(struct project *p, const struct table_row *row, struct a
     return 0;
 }
 
+/* Queries say where they looked. */
+static int absent_here(struct error *e)
+{
+    struct error own = *e;
+
+    return own.code == ERROR_NOT_FOUND
+               ? error_set(e, ERROR_NOT_FOUND, "%s was not found in location US", own.msg)
+               : -1;
+}
+
+/* format/sql hides the column from * and from INSERT. */
+static void add_partition_time(const struct table_row *row, struct arena *a, struct sql_table *out)
+{
+    struct bq_schema all = { NULL, row->t.schema.count + 1 };
+
+    if (row->t.kind != TABLES_TABLE || !catalog_partition_unit(&row->t))
+        return;
+    all.field = arena_array(a, all.count, sizeof *all.field);
+    memcpy(all.field, row->t.schema.field, row->t.schema.count * sizeof *all.field);
+    all.field[all.count - 1] = (struct bq_field){ .name = STR("_PARTITIONTIME"),
+                                                  .type = BQ_TIMESTAMP,
+                                                  .mode = BQ_NULLABLE };
+    out->schema = all;
+}
+
 static int find(void *arg, const struct sql_name *name, struct arena *a, struct sql_table *out,
                 struct error *e)
 {
@@ -119,7 +159,12 @@ static int find(void *arg, const struct sql_name *name, struct arena *a, struct 
     lock(&r->project->lock);
     int rc = catalog_need_table(r->project, &full, a, &row, e);
     unlock(&r->project->lock);
-    return rc < 0 ? -1 : describe_row(r->project, &row, a, out, e);
+    if (rc < 0)
+        return absent_here(e);
+    if (describe_row(r->project, &row, a, out, e) < 0)
+        return -1;
+    add_partition_time(&row, a, out);
+    return 0;
 }
 
 static int find_names(struct project *p, const struct tables_name *prefix, struct arena *a,

@@ -67,7 +67,8 @@ static int look(struct tables_rows *r, struct error *e)
     return 0;
 }
 
-struct tables_rows *rows_of_select(struct project *p, struct connection *c, struct error *e)
+/* The rows of c->sql. The connection goes to them, also when this fails: then p is left. */
+static struct tables_rows *rows_of_select(struct project *p, struct connection *c, struct error *e)
 {
     struct tables_rows *r = mem_alloc(sizeof *r);
 
@@ -78,12 +79,6 @@ struct tables_rows *rows_of_select(struct project *p, struct connection *c, stru
         return r;
     table_rows_close(r);
     return NULL;
-}
-
-const struct shape *rows_shapes(const struct tables_rows *r, uint32_t *count)
-{
-    *count = r->columns;
-    return r->shape;
 }
 
 /* ---- Tables ---- */
@@ -152,24 +147,33 @@ static int find(struct project *p, const struct tables_name *name, struct arena 
     return rc;
 }
 
+/* A table that is being opened. */
+struct opening {
+    struct project *project;
+    const struct tables_read *r;
+    struct table_row row;
+    struct connection connection;
+    struct arena *arena; /* of the schema */
+};
+
 /* Rows lie in the order in which they were written; of a table without columns there are none. */
-static int write_select(struct project *p, const struct tables_read *r, const struct table_row *row,
-                        struct connection *c, struct arena *a, struct bq_schema *schema,
-                        struct error *e)
+static int write_select(struct opening *o, struct bq_schema *schema, struct error *e)
 {
+    struct connection *c = &o->connection;
+
     sql_start(c, "SELECT ");
-    if (add_columns(&c->sql, r, &row->t.schema, a, schema, e) < 0)
+    if (add_columns(&c->sql, o->r, &o->row.t.schema, o->arena, schema, e) < 0)
         return -1;
-    if (!schema->count)
+    if (!schema->count) {
         sql_addf(c, "1 LIMIT 0");
-    else {
-        sql_addf(c, " FROM ");
-        catalog_add_path(p, &c->sql, row->dataset_physical, row->physical);
+        return 0;
     }
-    if (schema->count && r->limit)
-        sql_addf(c, " LIMIT %lld", (long long)r->limit);
-    if (schema->count && r->start)
-        sql_addf(c, " OFFSET %lld", (long long)r->start);
+    sql_addf(c, " FROM ");
+    catalog_add_path(o->project, &c->sql, o->row.dataset_physical, o->row.physical);
+    if (o->r->limit)
+        sql_addf(c, " LIMIT %lld", (long long)o->r->limit);
+    if (o->r->start)
+        sql_addf(c, " OFFSET %lld", (long long)o->r->start);
     return 0;
 }
 
@@ -177,22 +181,21 @@ struct tables_rows *table_rows_open(struct tables *t, const struct tables_read *
                                     struct bq_schema *schema, struct error *e)
 {
     struct project *p = project_enter(embedded_of(t), r->name.project, false, e);
-    struct connection c = { .handle = NULL };
-    struct table_row row;
+    struct opening o = { .project = p, .r = r, .arena = a };
 
     if (!p) {
         if (e->code == ERROR_NOT_FOUND)
             (void)not_found(e, &r->name);
         return NULL;
     }
-    int rc = find(p, &r->name, a, &row, e);
+    int rc = find(p, &r->name, a, &o.row, e);
     if (rc == 0)
-        rc = project_connect(p, &c, e);
+        rc = project_connect(p, &o.connection, e);
     if (rc == 0)
-        rc = write_select(p, r, &row, &c, a, schema, e);
+        rc = write_select(&o, schema, e);
     if (rc == 0)
-        return rows_of_select(p, &c, e);
-    project_disconnect(p, &c);
+        return rows_of_select(p, &o.connection, e);
+    project_disconnect(p, &o.connection);
     project_leave(p);
     return NULL;
 }
@@ -230,8 +233,8 @@ int table_rows_next(struct tables_rows *r, struct arena *a, struct bq_batch *out
     struct bq_cell *cell = arena_array(a, (size_t)most * r->columns, sizeof *cell);
     while (rows < most && (rows == 0 || a->bytes - begun < BATCH_BYTES)) {
         uint32_t slice = most - rows < SLICE_ROWS ? most - rows : SLICE_ROWS;
-        if (vectors_read(r->connection.duckdb, r->chunk, r->shape, r->columns, r->at + rows, slice,
-                         a, cell + (size_t)rows * r->columns, e) < 0)
+        const struct part part = { r->connection.duckdb, r->chunk, r->at + rows, slice };
+        if (vectors_read(&part, r->shape, r->columns, a, cell + (size_t)rows * r->columns, e) < 0)
             return -1;
         rows += slice;
     }

@@ -316,6 +316,20 @@ static int select_anonymous(struct query_run *r, struct str sql, struct str key,
     return r->in_transaction ? rc : sql_end(&r->connection, rc, e);
 }
 
+/* A query's job words it otherwise than a load's. */
+static int reword(struct error *e)
+{
+    struct str said = str_of(e->msg);
+    size_t at = str_starts(said, STR("Provided Schema does not match Table"))
+                    ? str_find(said, STR(". "))
+                    : SIZE_MAX;
+    struct error own = *e;
+
+    if (at == SIZE_MAX)
+        return -1;
+    return error_set(e, ERROR_INVALID_ARGUMENT, "Invalid schema update. %s", own.msg + at + 2);
+}
+
 static int select_into(struct query_run *r, struct str sql, struct str key,
                        struct tables_result *out, struct error *e)
 {
@@ -324,8 +338,9 @@ static int select_into(struct query_run *r, struct str sql, struct str key,
     struct publish how = { .into = &r->q->into, .key = key, .outcome = &outcome };
     struct dataset_row d;
 
-    if (publish_check(p, &r->q->into, &out->schema, r->arena, &d, e) < 0 ||
-        statement_fill(r, sql, &out->schema, d.physical, &how.hidden, e) < 0)
+    if (publish_check(p, &r->q->into, &out->schema, r->arena, &d, e) < 0)
+        return reword(e);
+    if (statement_fill(r, sql, &out->schema, d.physical, &how.hidden, e) < 0)
         return -1;
     how.schema = out->schema;
     how.dataset_physical = d.physical;
@@ -352,7 +367,7 @@ static int check_names(struct query_run *r, const struct bq_schema *schema, stru
                              "duplicate(s): %.*s",
                              STR_ARG(str_cut(first->name, 200)));
     }
-    return bq_schema_parse(schema_text(r->arena, schema), r->arena, &read, e);
+    return bq_schema_parse_stored(schema_text(r->arena, schema), r->arena, &read, e);
 }
 
 int statement_select(struct query_run *r, const struct sql_written *w, struct str key,
@@ -425,6 +440,18 @@ static int change_committed(struct query_run *r, const struct sql_written *w, st
     return rc;
 }
 
+static int target_schema(struct query_run *r, struct tables_result *out, struct error *e)
+{
+    struct table_row row;
+
+    lock(&r->project->lock);
+    int rc = catalog_need_table(r->project, &out->destination, r->arena, &row, e);
+    unlock(&r->project->lock);
+    if (rc == 0)
+        out->schema = row.t.schema;
+    return rc;
+}
+
 int statement_dml(struct query_run *r, const struct sql_written *w, struct str key,
                   struct tables_result *out, struct error *e)
 {
@@ -434,7 +461,7 @@ int statement_dml(struct query_run *r, const struct sql_written *w, struct str k
     if (rc == 0 && r->q->dry_run) {
         rc = statement_prepare(r, w->sql, false, &s, e);
         r->connection.duckdb->destroy_prepare(&s);
-        return rc;
+        return rc < 0 ? -1 : target_schema(r, out, e);
     }
     if (rc == 0)
         rc = r->in_transaction ? change_rows(r, w, out, e) : change_committed(r, w, key, out, e);

@@ -365,17 +365,17 @@ static struct bq_cell read_cell(const struct view *v, uint64_t row, struct buf *
     return (struct bq_cell){ .text = { arena_copy(a, text.p, text.len), text.len } };
 }
 
-int vectors_read(const struct duckdb_library *d, duckdb_data_chunk chunk, const struct shape *shape,
-                 uint32_t count, uint64_t from, uint32_t rows, struct arena *a,
-                 struct bq_cell *cell, struct error *e)
+int vectors_read(const struct part *part, const struct shape *shape, uint32_t count,
+                 struct arena *a, struct bq_cell *cell, struct error *e)
 {
+    const struct duckdb_library *d = part->duckdb;
     struct buf scratch = BUF_INIT(CELL_BYTES_MAX);
     int rc = 0;
 
     for (uint32_t c = 0; c < count && rc == 0; c++) {
-        struct view v = view_of(d, d->data_chunk_get_vector(chunk, c), &shape[c], a);
-        for (uint32_t r = 0; r < rows && rc == 0; r++) {
-            cell[(size_t)r * count + c] = read_cell(&v, from + r, &scratch, a);
+        struct view v = view_of(d, d->data_chunk_get_vector(part->chunk, c), &shape[c], a);
+        for (uint32_t r = 0; r < part->rows && rc == 0; r++) {
+            cell[(size_t)r * count + c] = read_cell(&v, part->from + r, &scratch, a);
             if (!buf_ok(&scratch))
                 rc = error_set(e, ERROR_RESOURCE_EXHAUSTED, "A value of column %.*s is too long.",
                                STR_ARG(str_cut(shape[c].field.name, 200)));

@@ -338,22 +338,22 @@ static int write_column(struct writing *w, duckdb_vector vector, const struct bq
     return write_values(w, vector, f, value, rows);
 }
 
-int vectors_write(const struct duckdb_library *d, duckdb_data_chunk chunk,
-                  const struct bq_schema *schema, const struct bq_batch *batch, uint32_t from,
-                  uint32_t rows, struct error *e)
+int vectors_write(const struct part *part, const struct bq_schema *schema,
+                  const struct bq_batch *batch, struct error *e)
 {
+    const struct duckdb_library *d = part->duckdb;
     struct writing w = { .duckdb = d, .error = e };
     int rc = 0;
 
-    assert(batch->columns == schema->count && from + rows <= batch->rows);
-    d->data_chunk_reset(chunk);
+    assert(batch->columns == schema->count && part->from + part->rows <= batch->rows);
+    d->data_chunk_reset(part->chunk);
     for (uint32_t c = 0; c < schema->count && rc == 0; c++) {
-        const struct bq_cell *cell = batch->cell + (size_t)from * batch->columns + c;
-        rc = write_column(&w, d->data_chunk_get_vector(chunk, c), batch, &schema->field[c], cell,
-                          rows);
+        const struct bq_cell *cell = batch->cell + (size_t)part->from * batch->columns + c;
+        rc = write_column(&w, d->data_chunk_get_vector(part->chunk, c), batch, &schema->field[c],
+                          cell, part->rows);
         arena_reset(&w.arena);
     }
-    d->data_chunk_set_size(chunk, rows);
+    d->data_chunk_set_size(part->chunk, part->rows);
     arena_release(&w.arena);
     return rc;
 }

@@ -30,18 +30,22 @@ int shape_of(const struct duckdb_library *d, duckdb_logical_type type, struct st
 /* The schema of these shapes: their fields. */
 struct bq_schema shapes_schema(struct arena *a, const struct shape *shape, uint32_t count);
 
-/* Rows [from, from + rows) of a chunk, into cell[row * count + column]. */
-int vectors_read(const struct duckdb_library *d, duckdb_data_chunk chunk, const struct shape *shape,
-                 uint32_t count, uint64_t from, uint32_t rows, struct arena *a,
-                 struct bq_cell *cell, struct error *e) FALLIBLE;
+/* Rows [from, from + rows) of a chunk, or of the batch that goes into one. */
+struct part {
+    const struct duckdb_library *duckdb;
+    duckdb_data_chunk chunk;
+    uint32_t from, rows;
+};
+/* The part's rows, into cell[row * count + column]. */
+int vectors_read(const struct part *part, const struct shape *shape, uint32_t count,
+                 struct arena *a, struct bq_cell *cell, struct error *e) FALLIBLE;
 
 /* The type of DuckDB for a column; the caller destroys it. */
 duckdb_logical_type vectors_type(const struct duckdb_library *d, const struct bq_field *f);
-/* Rows [from, from + rows) of a batch into a chunk of vectors_type's types, which is made empty before. rows is
- * at most duckdb_vector_size. Errors name the column. */
-int vectors_write(const struct duckdb_library *d, duckdb_data_chunk chunk,
-                  const struct bq_schema *schema, const struct bq_batch *batch, uint32_t from,
-                  uint32_t rows, struct error *e) FALLIBLE;
+/* The part's rows of a batch into its chunk, which has vectors_type's types and is made empty before. They are at
+ * most duckdb_vector_size. Errors name the column. */
+int vectors_write(const struct part *part, const struct bq_schema *schema,
+                  const struct bq_batch *batch, struct error *e) FALLIBLE;
 /* A cell as a value to bind; the caller destroys it. NULL on an error. */
 duckdb_value vectors_value(const struct duckdb_library *d, const struct bq_field *f,
                            struct bq_cell cell, struct error *e);

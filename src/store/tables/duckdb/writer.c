@@ -176,7 +176,8 @@ static int append_chunks(struct tables_writer *w, duckdb_appender appender,
 
     for (uint32_t at = 0; at < batch->rows;) {
         uint32_t rows = batch->rows - at < most ? batch->rows - at : most;
-        if (vectors_write(d, w->chunk, &w->schema, batch, at, rows, e) < 0)
+        const struct part part = { d, w->chunk, at, rows };
+        if (vectors_write(&part, &w->schema, batch, e) < 0)
             return -1;
         if (d->append_data_chunk(appender, w->chunk) != DuckDBSuccess)
             return appender_failed(w, appender, e);

@@ -798,6 +798,32 @@ static void test_a_script_has_variables_loops_and_temporary_tables(void **state)
     assert_string_equal(suite_result(s, "SELECT * FROM d.x"), "1");
     suite_query(s, "BEGIN TRANSACTION; INSERT INTO d.x (a) VALUES (2); COMMIT TRANSACTION;");
     assert_string_equal(suite_result(s, "SELECT * FROM d.x ORDER BY a"), "1\n2");
+    suite_query(
+        s,
+        "BEGIN BEGIN TRANSACTION; INSERT INTO d.x (a) VALUES (3); SELECT 1/0; COMMIT TRANSACTION;"
+        " EXCEPTION WHEN ERROR THEN ROLLBACK TRANSACTION; END; INSERT INTO d.x (a) VALUES (4)");
+    assert_string_equal(suite_result(s, "SELECT * FROM d.x ORDER BY a"), "1\n2\n4");
+    assert_false(suite_query(s, "SELECT 1; INSERT INTO d.x (a) VALUES (5)").has_rows);
+}
+
+static void test_rows_of_a_table_without_a_partition_column_know_their_time(void **state)
+{
+    struct suite *s = *state;
+    struct tables_write w = { .into = { .name = NAME("d", "t"), .write = TABLES_WRITE_TRUNCATE } };
+
+    suite_query(s, "CREATE SCHEMA d");
+    suite_query(s, "CREATE TABLE d.t (a INT64) PARTITION BY _PARTITIONDATE");
+    suite_query(s, "INSERT INTO d.t (a) VALUES (1), (2)");
+    assert_string_equal(
+        suite_result(s, "SELECT * FROM d.t WHERE _PARTITIONDATE = CURRENT_DATE() ORDER BY a"),
+        "1\n2");
+    w.schema = suite_schema(s, "[{\"name\":\"a\",\"type\":\"INTEGER\"}]");
+    suite_write(s, &w, "7");
+    assert_string_equal(
+        suite_result(s, "SELECT COUNT(*) FROM d.t WHERE _PARTITIONTIME IS NOT NULL"), "1");
+    assert_string_equal(suite_result(s, "SELECT total_rows FROM d.INFORMATION_SCHEMA.PARTITIONS"),
+                        "1");
+    assert_string_equal(suite_rows(s, NAME("d", "t")), "7");
 }
 
 static void test_a_session_keeps_its_temporary_tables(void **state)
@@ -1243,6 +1269,7 @@ static void test_jobs_are_kept_and_listed_newest_first(void **state)
         TABLES_TEST(test_a_query_writes_where_it_is_told),                                         \
         TABLES_TEST(test_a_script_has_variables_loops_and_temporary_tables),                       \
         TABLES_TEST(test_a_session_keeps_its_temporary_tables),                                    \
+        TABLES_TEST(test_rows_of_a_table_without_a_partition_column_know_their_time),              \
         TABLES_TEST(test_a_query_sees_its_own_project_only),                                       \
         TABLES_TEST(test_views_of_the_information_schema_show_what_is_there),                      \
         TABLES_TEST(test_a_wildcard_stands_for_all_tables_of_a_prefix),                            \
