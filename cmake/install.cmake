@@ -35,6 +35,8 @@ install(FILES packages/systemd/tmpfiles.conf DESTINATION lib/tmpfiles.d RENAME t
 
 install(FILES README.md CHANGELOG.md LICENSE DESTINATION "${CMAKE_INSTALL_DOCDIR}")
 install(DIRECTORY docs examples DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+install(FILES /usr/share/doc/libmicrohttpd-dev/copyright DESTINATION "${CMAKE_INSTALL_DOCDIR}/licenses"
+        RENAME libmicrohttpd OPTIONAL)
 if(TRANCHE_DEPS AND EXISTS "${TRANCHE_DEPS}/licenses")
   install(DIRECTORY "${TRANCHE_DEPS}/licenses" DESTINATION "${CMAKE_INSTALL_DOCDIR}")
 endif()

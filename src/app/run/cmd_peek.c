@@ -276,7 +276,9 @@ const struct command command_peek = {
              "has only "
              "the rows before the first open line.\n"
              "\n"
-             "The run goes on meanwhile. A run that was interrupted can be looked at, too.",
+             "The run goes on meanwhile. A run that was interrupted can be looked at, too, also "
+             "one that reads a "
+             "table or standard input.",
     .options = options,
     .options_bytes = sizeof(struct peek_options),
     .arguments_min = 1,
