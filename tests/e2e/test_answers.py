@@ -373,6 +373,17 @@ def test_an_interrupted_run_that_was_adopted_begins_anew_and_pays_nothing_twice(
     assert_rows(tranche, range(40))
 
 
+def test_a_run_with_another_output_is_not_adopted_when_it_has_answers_that_cannot_be_found(tranche):
+    part = {"fileData": {"mimeType": "image/png", "fileUri": "gs://b/x.png"}}
+    media = {"request": {"contents": [{"role": "user", "parts": [{"text": "see"}, part]}]}}
+    tranche.write("in.jsonl", media, *({"n": i, **request(f"question {i}")} for i in range(40)))
+    interrupted(tranche, "in.jsonl", output="out.jsonl", rows=40)
+    assert reused(run(tranche, output="other.jsonl")) == 0
+    assert "resuming: 40 of 41 lines were done" in begun(tranche, "in.jsonl")
+    done = tranche("run", "in.jsonl", "-o", "out.jsonl", "--limit", "40", *FAKE, "--json")
+    assert reused(json.loads(done.stdout)) == 39
+
+
 def test_a_run_that_still_goes_on_is_not_adopted(tranche):
     (tranche.folder / "c.yaml").write_text(HANGS)
     write(tranche, range(40))

@@ -64,9 +64,17 @@ static void prune(const struct keeping *k, const struct terminal *t)
 
 /* ---- Interrupted runs ---- */
 
-/* Was this unfinished run of the command, and of the model that answers now? */
-static bool is_adoptable(const struct keeping *k, const char *dir, const char *command)
+/* An unfinished run of the command and of the model that answers now. */
+struct found_run {
+    const char *dir, *model;
+    bool same_output; /* as this run's: nobody takes the other one up again */
+    uint64_t answers;
+};
+
+static bool is_adoptable(const struct keeping *k, const struct keep_options *o,
+                         struct found_run *run_found)
 {
+    const char *dir = run_found->dir;
     struct buf text = BUF_INIT(FACT_BYTES_MAX);
     struct arena a = { 0 };
     struct error ignored;
@@ -82,7 +90,8 @@ static bool is_adoptable(const struct keeping *k, const char *dir, const char *c
                               ? json_parse(&a, buf_str(&text), &at, &ignored)
                               : NULL;
         yyjson_val *model = json_get(run, "model");
-        fits = str_eq_c(json_str(json_get(run, "command")), command) &&
+        run_found->same_output = str_eq_c(json_str(json_get(run, "output")), o->output);
+        fits = str_eq_c(json_str(json_get(run, "command")), o->command) &&
                yyjson_get_uint(yyjson_arr_get(model, 0)) == k->reuse.model[0] &&
                yyjson_get_uint(yyjson_arr_get(model, 1)) == k->reuse.model[1];
         spool_close(s);
@@ -92,12 +101,18 @@ static bool is_adoptable(const struct keeping *k, const char *dir, const char *c
     return fits;
 }
 
-/* Gives all answers of the spool whose lines the index has to the writer. */
+static bool is_own_answer(const struct spool_row *row)
+{
+    return row->outcome == OUTCOME_SUCCEEDED && !row->duplicate && !row->origin && !row->taken;
+}
+
+/* Gives all answers of the spool whose lines the index has to the writer. keyless: own answers without a key. */
 static int collect(struct spool *s, const struct ingest_result *lines, const uint64_t model[2],
-                   struct kept_writer *w, struct error *e)
+                   struct kept_writer *w, uint64_t *keyless, struct error *e)
 {
     struct line_note *note = mem_array(SHARD_LINES_MAX, sizeof *note);
     struct spool_row row;
+    uint64_t own = 0;
     int rc = 0;
 
     for (size_t i = 0; i < lines->shards.count && rc >= 0; i++) {
@@ -105,11 +120,13 @@ static int collect(struct spool *s, const struct ingest_result *lines, const uin
         line_index_read(lines->index, i, shard, note);
         for (uint32_t n = 0; n < shard->line_count && rc >= 0; n++) {
             rc = spool_get(s, shard->index + n, &row, e);
+            own += rc == 1 && is_own_answer(&row);
             if (rc == 1)
                 rc = line_keep(w, &note[n], &row, model, e);
         }
     }
     mem_free(note);
+    *keyless = own - kept_count(w);
     return rc < 0 ? -1 : 0;
 }
 
@@ -138,22 +155,23 @@ static int hand_over(struct keeping *k, const char *dir, const char *model, stru
     return rc;
 }
 
-/* Returns the number of answers that the run had. Another process may have the run: then it is left alone. */
-static int adopt(struct keeping *k, const char *dir, const char *model, uint64_t *answers,
-                 struct error *e)
+/* Another process may have the run: then it is left alone. So is one whose output is another, and that would lose answers
+ * which nobody can find: it may be taken up again. */
+static int adopt(struct keeping *k, struct found_run *r, struct error *e)
 {
     struct arena a = { 0 };
     struct ingest_result lines = { 0 };
-    const struct state run = { .dir = dir };
-    struct spool *s = spool_open(dir, e);
+    const struct state run = { .dir = r->dir };
+    uint64_t keyless = 0;
+    struct spool *s = spool_open(r->dir, e);
     struct kept_writer *w = s ? kept_begin(k->folder, e) : NULL;
     int rc = w ? 0 : -1;
 
-    if (w && line_index_load(arena_textf(&a, "%s/" LINES_INDEX, dir), NULL, &lines))
-        rc = collect(s, &lines, k->reuse.model, w, e);
-    if (w && rc == 0 && kept_count(w) > 0) {
-        *answers = kept_count(w);
-        rc = hand_over(k, dir, model, s, w, e);
+    if (w && line_index_load(arena_textf(&a, "%s/" LINES_INDEX, r->dir), NULL, &lines))
+        rc = collect(s, &lines, k->reuse.model, w, &keyless, e);
+    if (w && rc == 0 && kept_count(w) > 0 && (r->same_output || keyless == 0)) {
+        r->answers = kept_count(w);
+        rc = hand_over(k, r->dir, r->model, s, w, e);
         if (rc == 0)
             rc = state_reset(&run, e);
     }
@@ -174,18 +192,18 @@ static void adopt_all(struct keeping *k, const struct local_job *j, const struct
 
     // NOLINTNEXTLINE(concurrency-mt-unsafe): a stream of our own, which glibc reads safely
     while (dir && (entry = readdir(dir))) {
-        const char *run = arena_textf(&a, "%s/%s", runs, entry->d_name);
-        uint64_t answers = 0;
-        if (strlen(entry->d_name) != STATE_KEY_BYTES - 1 || strcmp(run, o->own_dir) == 0 ||
-            !is_adoptable(k, run, o->command))
+        struct found_run run = { .dir = arena_textf(&a, "%s/%s", runs, entry->d_name),
+                                 .model = j->model_name };
+        if (strlen(entry->d_name) != STATE_KEY_BYTES - 1 || strcmp(run.dir, o->own_dir) == 0 ||
+            !is_adoptable(k, o, &run))
             continue;
-        if (adopt(k, run, j->model_name, &answers, &e) < 0)
+        if (adopt(k, &run, &e) < 0)
             log_info("an interrupted run is left as it is: %s", e.msg);
-        else if (answers)
+        else if (run.answers)
             terminal_note(
                 &j->terminal, "%s of an interrupted run of this command can be used again",
-                answers == 1 ? "an answer"
-                             : arena_textf(&a, "%s answers", human_count(HUMAN, answers)));
+                run.answers == 1 ? "an answer"
+                                 : arena_textf(&a, "%s answers", human_count(HUMAN, run.answers)));
     }
     if (dir)
         (void)closedir(dir);

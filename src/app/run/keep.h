@@ -31,10 +31,11 @@ int keep_age(const char *text, int64_t *us, struct error *e) FALLIBLE;
 const char *keep_folder(struct arena *a, const char *state_root);
 
 struct keep_options {
-    bool fresh;                    /* use none */
-    bool none;                     /* keep none */
-    const char *age;               /* use none that is older; NULL: as old as they get */
-    const char *command, *own_dir; /* whose interrupted runs are adopted; the folder of this one */
+    bool fresh;      /* use none */
+    bool none;       /* keep none */
+    const char *age; /* use none that is older; NULL: as old as they get */
+    /* Whose interrupted runs are adopted; the output and the folder of this one. */
+    const char *command, *output, *own_dir;
 };
 int keep_begin(struct keeping *k, struct local_job *j, const struct keep_options *o,
                struct error *e) FALLIBLE;

@@ -439,6 +439,7 @@ int run_step_spool(struct run *r, struct error *e)
                                        .none = r->o->no_keep,
                                        .age = r->o->max_age,
                                        .command = r->command,
+                                       .output = r->output_path,
                                        .own_dir = r->state.dir };
     if (keep_begin(&r->keeping, &r->job, &keep, e) < 0)
         return -1;
