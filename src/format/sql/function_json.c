@@ -55,7 +55,7 @@ static int write_to_json(struct sql_writer *w, const struct sql_call *call, stru
     return write_named(w, call, "bq_to_json(", names, e);
 }
 
-/* How wide numbers are read makes no difference: those of FLOAT64 are kept. */
+/* wide_number_mode changes nothing: a number that needs more than 64 bits is a FLOAT64. */
 static int write_parse(struct sql_writer *w, const struct sql_call *call, struct error *e)
 {
     return sql_write_template(w, call, "bq_parse_json($1)", e);

@@ -49,7 +49,7 @@ struct call {
     char error[CALL_ERROR_BYTES];
 };
 
-/* What a function gives: its value is written, NULL, or c->error says what is wrong. */
+/* A function's result: its value is written, it is NULL, or c->error has the message. */
 enum call_outcome { CALL_VALUE, CALL_NULL, CALL_ERROR };
 
 enum { FUNCTION_NULLS = 1, FUNCTION_VOLATILE = 2 };

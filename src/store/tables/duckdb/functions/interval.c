@@ -264,7 +264,7 @@ static enum call_outcome interval_of_range(struct call *c)
                : bad_interval(c);
 }
 
-/* CAST(text AS INTERVAL): the parts are told from each other by their signs. */
+/* CAST(text AS INTERVAL): the form of the words says which parts they are. */
 static enum call_outcome interval_of_text(struct call *c)
 {
     static const struct {

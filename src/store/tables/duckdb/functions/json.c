@@ -10,7 +10,7 @@
 
 /* ---- Paths ---- */
 
-/* 1: *out is what the path leads to, or NULL; 0: the text is no JSON; -1: the error is set. */
+/* 1: *out is what the path leads to, or NULL; 0: the text is not JSON; -1: the error is set. */
 static int at_path(struct call *c, yyjson_val **out)
 {
     struct path *p = arena_alloc_raw(&c->arena, sizeof *p);

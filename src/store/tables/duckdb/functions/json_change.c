@@ -106,7 +106,7 @@ static bool place(struct change *h, yyjson_mut_val *in, const struct path_step *
     return yyjson_mut_arr_append(in, v);
 }
 
-/* What a missing value, or null, becomes when the path goes on from it. */
+/* A missing value, or null, becomes this container when the path goes on from it. */
 static yyjson_mut_val *container_for(struct change *h, const struct path_step *next)
 {
     return next->key.p ? yyjson_mut_obj(h->doc) : yyjson_mut_arr(h->doc);
@@ -278,7 +278,6 @@ static bool stripped(const struct strip *how, yyjson_mut_val *v)
 static void strip_nulls(const struct strip *how, yyjson_mut_val *v)
 {
     yyjson_mut_obj_iter members;
-    yyjson_mut_arr_iter items;
     yyjson_mut_val *item;
 
     if (yyjson_mut_is_obj(v)) {
@@ -290,11 +289,11 @@ static void strip_nulls(const struct strip *how, yyjson_mut_val *v)
                 (void)yyjson_mut_obj_iter_remove(&members);
         }
     } else if (yyjson_mut_is_arr(v)) {
-        items = yyjson_mut_arr_iter_with(v);
-        while ((item = yyjson_mut_arr_iter_next(&items))) {
+        for (size_t left = yyjson_mut_arr_size(v); left > 0; left--) { /* each goes to the end */
+            item = yyjson_mut_arr_remove_first(v);
             strip_nulls(how, item);
-            if (how->arrays && stripped(how, item))
-                (void)yyjson_mut_arr_iter_remove(&items);
+            if (!how->arrays || !stripped(how, item))
+                (void)yyjson_mut_arr_append(v, item);
         }
     }
 }

@@ -28,7 +28,7 @@ static enum call_outcome ordinal(struct call *c)
     return place(c, 1);
 }
 
-/* Of ARRAY_FIRST and ARRAY_LAST: the length, which must not be 0. */
+/* ARRAY_FIRST and ARRAY_LAST give the array's length, which must not be 0. */
 static enum call_outcome first_place(struct call *c)
 {
     if (arg_int(c, 0) == 0)

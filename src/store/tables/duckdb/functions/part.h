@@ -44,7 +44,7 @@ void part_iso(int64_t days, int64_t *year, int *week);
 int64_t part_trunc_day(struct part p, int64_t days);
 /* The first day of the next one. */
 int64_t part_next_day(struct part p, int64_t days);
-/* How many boundaries of parts from DAY up lie between b and a. */
+/* Number of boundaries of a part from DAY up between b and a. */
 int64_t part_diff_days(struct part p, int64_t a, int64_t b);
 /* n months later, at the month's last day at most. */
 int64_t part_add_months(int64_t days, int64_t n);

@@ -1,6 +1,6 @@
 /* path.h -- JSON paths of GoogleSQL: $.a."b c"[0], and $['a'] of the older functions.
  *
- * Errors:  false: the text is no path.
+ * Errors:  false: the text is not a path.
  * Threads: none.
  */
 #ifndef TRANCHE_STORE_TABLES_DUCKDB_FUNCTIONS_PATH_H

@@ -13,7 +13,7 @@ extern const char *const pattern_months[12], *const pattern_weekdays[7];
 
 /* The pattern that a letter stands for, such as %F; NULL: it stands for a part alone. */
 const char *pattern_expansion(char letter);
-/* The zone in argument i, or UTC when there is none; NULL with the error set: it is no zone. */
+/* The zone in argument i, or UTC when there is none; NULL with the error set: there is no such zone. */
 const struct zone *pattern_zone(struct call *c, uint32_t i);
 
 #endif

@@ -23,7 +23,7 @@ static const struct function_table *const tables[] = {
 /* The library of the process, always the same: callbacks need it before they can ask for their overload. */
 static _Atomic(const struct duckdb_library *) library;
 
-/* What DuckDB keeps of an overload. */
+/* An overload, as DuckDB keeps it with the function. */
 struct overload {
     const struct function *function;
     bool safe;
@@ -177,7 +177,7 @@ static void set_null(struct call *c)
     c->duckdb->validity_set_row_invalid(c->duckdb->vector_get_validity(c->result), c->row);
 }
 
-/* A NULL array must be an empty one all the same, so that nobody reads beyond it. */
+/* A NULL array is also an empty one, so that no reader goes beyond it. */
 static void clear_list(struct call *c, bool is_list)
 {
     if (is_list)

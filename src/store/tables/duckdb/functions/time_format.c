@@ -191,7 +191,7 @@ static bool write_clock_letter(struct buf *out, const struct moment *m, char let
     }
 }
 
-/* What follows "%E": z, 4Y, *S, 3S. Returns its length; 0: none of these. */
+/* Writes by what stands behind "%E": z, 4Y, *S, 3S. Returns its length; 0: none of these. */
 static size_t write_extended(struct buf *out, const struct moment *m, struct str rest)
 {
     char text[8];

@@ -1,8 +1,6 @@
 /* unicode.c -- unicode.h */
 #include "store/tables/duckdb/functions/unicode.h"
 
-#include <stdlib.h>
-
 uint32_t unicode_next(struct str s, size_t *at)
 {
     const unsigned char *p = (const unsigned char *)s.p + *at;
@@ -157,6 +155,6 @@ bool unicode_map(const struct duckdb_library *d, struct str s, enum unicode_form
     if (n < 0)
         return false;
     buf_add(out, mapped, (size_t)n);
-    free(mapped); // NOLINT: the library's own malloc
+    d->free(mapped);
     return true;
 }

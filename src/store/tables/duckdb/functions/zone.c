@@ -26,7 +26,7 @@ struct change {
     int32_t second;
 };
 
-/* What holds after the last transition. */
+/* The offsets after the last transition. */
 struct rule {
     bool known, changes;
     int32_t standard, summer; /* offsets */
@@ -290,7 +290,6 @@ static bool name_ok(struct str name)
         if (!letter && c != '/' && c != '_' && c != '-' && c != '+')
             return false;
     }
-    /* Abbreviations are no zones, but for the few that the database has as such. */
     return !str_starts(name, STR("right/")) && !str_starts(name, STR("posix/"));
 }
 

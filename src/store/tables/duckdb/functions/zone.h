@@ -18,7 +18,7 @@
 struct zone;
 const struct zone *zone_find(struct str name);
 int64_t zone_local(const struct zone *z, int64_t utc_us);
-/* Of a local time that is skipped, the instant with the offset before; of one that is there twice, the first. */
+/* A local time that is skipped is read with the offset before it; the first instant of one that occurs twice. */
 int64_t zone_utc(const struct zone *z, int64_t local_us);
 
 #endif

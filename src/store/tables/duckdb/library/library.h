@@ -81,7 +81,7 @@ struct duckdb_library {
 #define X(name) __typeof__(&duckdb_##name) name;
     DUCKDB_CALLS(X)
 #undef X
-    /* Of utf8proc, which the library has inside and no header of it names; NULL: not in this one. */
+    /* utf8proc's functions, which the library exports and its header does not name; NULL: not in this one. */
     ptrdiff_t (*utf8proc_map)(const uint8_t *text, ptrdiff_t len, uint8_t **out, int options);
     int32_t (*utf8proc_upper)(int32_t character);
     int32_t (*utf8proc_lower)(int32_t character);
