@@ -68,7 +68,8 @@ static void add_decimal(struct writer *w, int128 v, uint8_t scale)
 /* "text" with the escapes of SQL. */
 static void add_literal(struct buf *out, struct str s)
 {
-    char quote = memchr(s.p ? s.p : "", '"', s.len) && !memchr(s.p, '\'', s.len) ? '\'' : '"';
+    bool both = str_find(s, STR("'")) != SIZE_MAX;
+    char quote = str_find(s, STR("\"")) != SIZE_MAX && !both ? '\'' : '"';
 
     buf_add_char(out, quote);
     for (size_t i = 0; i < s.len; i++) {
@@ -131,7 +132,7 @@ static void add_named(struct writer *w, const char *type, struct str text)
 
 static void add_time(struct writer *w, duckdb_type type, const void *data, idx_t row)
 {
-    struct buf text = BUF_INIT(CIVIL_BYTES * 2);
+    struct buf text = BUF_INIT((size_t)CIVIL_BYTES * 2);
     const char *name = "INTERVAL";
     int64_t us =
         type == DUCKDB_TYPE_DATE || type == DUCKDB_TYPE_INTERVAL ? 0 : ((const int64_t *)data)[row];

@@ -74,7 +74,7 @@ static enum call_outcome decode(struct call *c, const char *alphabet, uint32_t b
 
     for (size_t i = 0; i < s.len && !bad; i++) {
         char letter = s.p[i];
-        if (memchr(" \t\r\n\f\v", letter, 6))
+        if (is_blank(letter))
             continue;
         int digit = base_digit(alphabet, letter);
         ended |= letter == '=';

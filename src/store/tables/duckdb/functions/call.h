@@ -130,6 +130,12 @@ static inline struct str arg_text(const struct call *c, uint32_t i)
     return text_at(c->argument[i].data, c->row);
 }
 
+/* White space of ASCII. */
+static inline bool is_blank(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
 /* An array: its elements are rows `at` to `at + count` of a column. */
 struct call_list {
     struct call_column column;

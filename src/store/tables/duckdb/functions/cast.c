@@ -164,7 +164,7 @@ static struct str plain_number(struct call *c, struct str s)
         s.len--;
     }
     for (size_t i = 0; i < s.len; i++)
-        if (s.p[i] != ',' && !memchr(" \t\n\r\f\v", s.p[i], 6))
+        if (s.p[i] != ',' && !is_blank(s.p[i]))
             buf_add_char(&b, s.p[i]);
     struct str copy = { arena_copy(&c->arena, b.p ? b.p : "", b.len), b.len };
     buf_release(&b);

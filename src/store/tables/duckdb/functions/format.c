@@ -261,6 +261,30 @@ static enum call_outcome format_one(struct state *s, const struct directive *d)
     return wrong(s, d->letter);
 }
 
+/* Writes the argument that the letters behind '%' describe. */
+static enum call_outcome format_next(struct state *s)
+{
+    struct directive d;
+
+    if (!read_directive(s, &d))
+        return call_refuse(s->c,
+                           "Invalid FORMAT string: incomplete or unsupported format specifier");
+    if (d.letter == '%') {
+        buf_add_char(&s->c->text, '%');
+        return CALL_VALUE;
+    }
+    if (!strchr("dioxXfFeEgGstTpP", d.letter))
+        return call_refuse(s->c, "Invalid FORMAT string: unsupported format specifier %%%c",
+                           d.letter);
+    if (s->next >= s->c->arguments)
+        return call_refuse(
+            s->c, "Too few arguments to FORMAT for pattern \"%.*s\"; Expected more than %u",
+            STR_ARG(str_cut(arg_text(s->c, 0), 100)), s->c->arguments);
+    enum call_outcome outcome = format_one(s, &d);
+    s->next++;
+    return outcome;
+}
+
 static enum call_outcome format(struct call *c)
 {
     struct state s = { c, { 0 }, 1, false };
@@ -268,30 +292,12 @@ static enum call_outcome format(struct call *c)
     if (arg_null(c, 0))
         return CALL_NULL;
     for (s.rest = arg_text(c, 0); s.rest.len;) {
-        struct directive d;
         char first = s.rest.p[0];
         s.rest = str_sub(s.rest, 1, s.rest.len);
-        if (first != '%') {
+        if (first != '%')
             buf_add_char(&c->text, first);
-            continue;
-        }
-        if (!read_directive(&s, &d))
-            return call_refuse(c,
-                               "Invalid FORMAT string: incomplete or unsupported format specifier");
-        if (d.letter == '%') {
-            buf_add_char(&c->text, '%');
-            continue;
-        }
-        if (!strchr("dioxXfFeEgGstTpP", d.letter))
-            return call_refuse(c, "Invalid FORMAT string: unsupported format specifier %%%c",
-                               d.letter);
-        if (s.next >= c->arguments)
-            return call_refuse(
-                c, "Too few arguments to FORMAT for pattern \"%.*s\"; Expected more than %u",
-                STR_ARG(str_cut(arg_text(c, 0), 100)), c->arguments);
-        if (format_one(&s, &d) != CALL_VALUE)
+        else if (format_next(&s) != CALL_VALUE)
             return CALL_ERROR;
-        s.next++;
     }
     if (s.next < c->arguments)
         return call_refuse(c,

@@ -25,7 +25,7 @@ static _Atomic(const struct duckdb_library *) library;
 
 /* An overload, as DuckDB keeps it with the function. */
 struct overload {
-    const struct function *function;
+    struct function function;
     bool safe;
 };
 
@@ -186,15 +186,15 @@ static void clear_list(struct call *c, bool is_list)
 
 static bool walk(struct call *c, const struct overload *o, idx_t rows)
 {
-    bool is_list = strstr(o->function->types, ":[") != NULL;
+    bool is_list = strstr(o->function.types, ":[") != NULL;
 
     for (c->row = 0; c->row < rows; c->row++) {
         enum call_outcome outcome = CALL_NULL;
 
         clear_list(c, is_list);
-        if (o->function->flags & FUNCTION_NULLS || !has_null(c)) {
+        if (o->function.flags & FUNCTION_NULLS || !has_null(c)) {
             buf_clear(&c->text);
-            outcome = o->function->run(c);
+            outcome = o->function.run(c);
             if (c->arena.block)
                 arena_reset(&c->arena);
         }
@@ -286,8 +286,8 @@ static void bind(duckdb_bind_info info)
     const struct overload *o = d->scalar_function_bind_get_extra_info(info);
     idx_t count = d->scalar_function_bind_get_argument_count(info);
 
-    for (idx_t i = 0; i < count && o->function->types[i] != ':'; i++) {
-        if (o->function->types[i] != 'L')
+    for (idx_t i = 0; i < count && o->function.types[i] != ':'; i++) {
+        if (o->function.types[i] != 'L')
             continue;
         duckdb_expression argument = d->scalar_function_bind_get_argument(info, i);
         if (!d->expression_is_foldable(argument)) {
@@ -295,7 +295,7 @@ static void bind(duckdb_bind_info info)
             (void)snprintf(text, sizeof text,
                            "No matching signature for function %s: argument %d is STRING, and must "
                            "be a date or time",
-                           o->function->name, (int)i + 1);
+                           o->function.name, (int)i + 1);
             d->scalar_function_bind_set_error(info, text);
         }
         d->destroy_expression(&argument);
@@ -308,7 +308,7 @@ static void add_overload(const struct duckdb_library *d, duckdb_scalar_function_
                          const char *name, const struct overload *o)
 {
     duckdb_scalar_function f = d->create_scalar_function();
-    const char *types = o->function->types;
+    const char *types = o->function.types;
     struct overload *kept = mem_alloc(sizeof *kept);
 
     *kept = *o;
@@ -328,12 +328,12 @@ static void add_overload(const struct duckdb_library *d, duckdb_scalar_function_
     assert(!*types);
     d->scalar_function_set_return_type(f, result);
     d->destroy_logical_type(&result);
-    if (o->function->flags & FUNCTION_NULLS)
+    if (o->function.flags & FUNCTION_NULLS)
         d->scalar_function_set_special_handling(f);
-    if (o->function->flags & FUNCTION_VOLATILE)
+    if (o->function.flags & FUNCTION_VOLATILE)
         d->scalar_function_set_volatile(f);
     d->scalar_function_set_extra_info(f, kept, mem_free);
-    if (strchr(o->function->types, 'L'))
+    if (strchr(o->function.types, 'L'))
         d->scalar_function_set_bind(f, bind);
     d->scalar_function_set_function(f, run);
     (void)d->add_scalar_function_to_set(set, f);
@@ -341,11 +341,11 @@ static void add_overload(const struct duckdb_library *d, duckdb_scalar_function_
 }
 
 static int register_set(const struct duckdb_library *d, duckdb_connection c,
-                        const struct function *const *f, size_t count, bool safe)
+                        const struct function *f, size_t count, bool safe)
 {
     char name[NAME_BYTES];
 
-    (void)snprintf(name, sizeof name, safe ? "bq_safe_%s" : "bq_%s", f[0]->name);
+    (void)snprintf(name, sizeof name, safe ? "bq_safe_%s" : "bq_%s", f[0].name);
     duckdb_scalar_function_set set = d->create_scalar_function_set(name);
     for (size_t i = 0; i < count; i++)
         add_overload(d, set, name, &(struct overload){ f[i], safe });
@@ -356,36 +356,36 @@ static int register_set(const struct duckdb_library *d, duckdb_connection c,
 
 static int by_name(const void *a, const void *b)
 {
-    const struct function *const *x = a, *const *y = b;
+    const struct function *x = a, *y = b;
 
-    return strcmp((*x)->name, (*y)->name);
+    return strcmp(x->name, y->name);
 }
 
-static int register_all(const struct duckdb_library *d, duckdb_connection c,
-                        const struct function **f, size_t count, struct error *e)
+static int register_all(const struct duckdb_library *d, duckdb_connection c, struct function *f,
+                        size_t count, struct error *e)
 {
     qsort(f, count, sizeof *f, by_name);
     for (size_t at = 0, end; at < count; at = end) {
-        for (end = at + 1; end < count && strcmp(f[end]->name, f[at]->name) == 0;)
+        for (end = at + 1; end < count && strcmp(f[end].name, f[at].name) == 0;)
             end++;
         for (int safe = 0; safe < 2; safe++)
             if (register_set(d, c, f + at, end - at, safe) < 0)
                 return error_set(e, ERROR_INTERNAL, "The table engine refuses the function bq_%s.",
-                                 f[at]->name);
+                                 f[at].name);
     }
     return 0;
 }
 
 int functions_register(const struct duckdb_library *d, duckdb_connection c, struct error *e)
 {
-    const struct function **f = NULL;
+    struct function *f = NULL;
     size_t count = 0;
 
     atomic_store_explicit(&library, d, memory_order_release);
     for (size_t i = 0; i < ARRAY_LEN(tables); i++)
         for (size_t k = 0; k < tables[i]->count; k++) {
             f = mem_list_grow(f, count, sizeof *f);
-            f[count++] = tables[i]->function + k;
+            f[count++] = tables[i]->function[k];
         }
     int rc = register_all(d, c, f, count, e);
     mem_free(f);

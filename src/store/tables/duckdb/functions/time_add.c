@@ -170,8 +170,9 @@ static enum call_outcome us_plus_interval(struct call *c, int64_t us, int sign)
 
     if (v.months > MONTHS_MAX || v.months < -MONTHS_MAX)
         return call_refuse(c, "Adding an interval causes overflow");
-    all = (part_add_months(days, sign * v.months) + sign * (int64_t)v.days) * CIVIL_DAY_US +
-          time_of(us);
+    all =
+        (part_add_months(days, sign * (int64_t)v.months) + sign * (int64_t)v.days) * CIVIL_DAY_US +
+        time_of(us);
     return out_us(c, __builtin_add_overflow(all, sign * v.micros, &all) ? INT64_MAX : all);
 }
 

@@ -18,7 +18,7 @@ struct reading {
 
 static void skip_space(struct str *s)
 {
-    while (s->len && memchr(" \t\n\v\f\r", s->p[0], 6))
+    while (s->len && is_blank(s->p[0]))
         *s = str_sub(*s, 1, s->len);
 }
 
@@ -243,7 +243,7 @@ static bool read_pattern(struct reading *r, struct str pattern)
         char letter = i + 1 < pattern.len ? pattern.p[i + 1] : '\0';
         bool known = true;
 
-        if (memchr(" \t\n\v\f\r", pattern.p[i], 6)) {
+        if (is_blank(pattern.p[i])) {
             skip_space(&r->rest);
             continue;
         }

@@ -10,7 +10,7 @@
 
 #include "store/tables/duckdb/functions/part.h"
 
-#define NUMBER_BYTES 64
+#define NUMBER_BYTES ((size_t)64)
 
 void text_add_float(struct buf *out, double v)
 {

@@ -166,7 +166,7 @@ static int64_t change_in(const struct change *c, int64_t year)
     int64_t next = c->month == 12 ? civil_days(year + 1, 1, 1) : civil_days(year, c->month + 1, 1);
     int64_t weekday = ((first + 4) % 7 + 7) % 7;
 
-    day = first + (c->weekday - weekday + 7) % 7 + 7 * (c->week - 1);
+    day = first + (c->weekday - weekday + 7) % 7 + INT64_C(7) * (c->week - 1);
     while (day >= next)
         day -= 7;
     return day * 86400 + c->second;
