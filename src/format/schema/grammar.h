@@ -129,7 +129,7 @@ int grammar_string(struct grammar *g, const struct conjuncts *set, uint32_t rule
 int grammar_array(struct grammar *g, const struct conjuncts *set, uint32_t rule);
 int grammar_object(struct grammar *g, const struct conjuncts *set, uint32_t rule);
 
-/* What the schemas of a set say of an object's members. */
+/* An object's members, as all schemas of a set declare them. */
 struct objects {
     struct str name[SCHEMA_PROPERTIES_MAX];
     uint32_t count, required; /* names, and how many of them must be there */
@@ -143,7 +143,7 @@ struct objects {
 /* Members that nobody declared. */
 struct other_members {
     uint32_t rule;  /* of one; GRAMMAR_NOTHING when there can be none */
-    uint64_t names; /* at least so many different ones can be there; UINT64_MAX without patterns */
+    uint64_t names; /* different ones that are sure to be possible; UINT64_MAX without patterns */
 };
 /* -1 with the fault. */
 int grammar_other_members(struct grammar *g, const struct conjuncts *set, const struct objects *o,

@@ -2,7 +2,7 @@
  *
  * Why: patterns (patternProperties) decide which names there can be. A grammar cannot say that a name stands
  * once, so an object must not ask for more members than there are names, or an answer would end in the middle.
- * How many names a few patterns leave is hard to say; that some are there is easy to show by example. So
+ * The number of names that a few patterns leave is hard to find; some of them are easy to show by example. So
  * names are tried: samples of the patterns, their joins and usual ones, each judged by PCRE2. Names that
  * match just the same patterns are a class; a class without an example is never written.
  */

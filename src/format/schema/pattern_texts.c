@@ -1,7 +1,7 @@
 /* pattern_texts.c -- the texts that a pattern matches as a whole, when they are few; else some of them.
  *
  * Why: names of properties that a pattern limits to a handful are declared one by one, so that an object
- * has each of them once and minProperties counts them rightly. Of other patterns some texts are enough to show
+ * has each of them once and minProperties counts them rightly. Some texts of other patterns are enough to show
  * that an object can have as many properties as minProperties asks for.
  *
  * In:      a pattern that PCRE2 has compiled. Characters, classes, groups, alternatives and counted
@@ -126,7 +126,7 @@ static bool take(struct text_reader *r, char c)
     return is;
 }
 
-/* The byte behind "\x" or "\u" in so many hexadecimal digits; -1 for none, or none of ASCII. */
+/* The byte that hexadecimal digits behind "\x" or "\u" stand for; -1 when they are wrong or beyond ASCII. */
 static int hex_byte(struct str digits)
 {
     int value = 0;
@@ -138,7 +138,7 @@ static int hex_byte(struct str digits)
     return value < 0x80 ? value : -1;
 }
 
-/* An escape of letters or digits; empty when it is no character of ASCII by its number. */
+/* An escape of letters or digits; empty when it does not give the number of a character of ASCII. */
 static struct str read_escape(struct text_reader *r)
 {
     size_t digits = next_is(r, 'x') ? 2 : next_is(r, 'u') ? 4 : 0;
@@ -338,7 +338,7 @@ static struct text_set read_alternatives(struct text_reader *r)
     return all;
 }
 
-/* Of the texts that may stand before "^" or behind "$" when the pattern lacks it. */
+/* Some texts that may stand before the pattern when it lacks "^", and behind it without "$". */
 static struct text_set anything(struct text_reader *r)
 {
     struct text_set none = set_of(r, STR("")), one = { 0 }, all = { 0 };

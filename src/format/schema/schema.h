@@ -51,7 +51,7 @@
 #define SCHEMA_CHECK_STEPS_A_VALUE 50
 /* Schemas within schemas and values within values, together, that a check goes into. */
 #define SCHEMA_CHECK_DEPTH_MAX 400
-#define SCHEMA_DISJOINT_DEPTH 4 /* levels at which schemas of oneOf are told apart */
+#define SCHEMA_DISJOINT_DEPTH 4 /* levels down to which schemas of oneOf are compared */
 #define SCHEMA_REMAINDERS_EACH                                                                     \
     2000 /* of a multipleOf that an expression counts; of others some are named: */
 #define SCHEMA_MULTIPLES_NAMED 500 /* on each side of zero, or twice as many from a bound */

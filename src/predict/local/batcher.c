@@ -18,7 +18,7 @@ struct runs {
     uint32_t count;
 };
 
-/* What constraints have taken of a round. Processor time is looked at only when the usual clock says that it could be
+/* The time of a round that constraints have taken. Processor time is looked at only when the usual clock says that it could be
  * too much. */
 struct round {
     uint64_t wall_ns; /* the whole cost of constraints when the round began */

@@ -165,7 +165,7 @@ static int refuse(struct constraint *k, const char *member, const struct schema_
     return -1;
 }
 
-/* part: of the steps, one in so many. */
+/* part: the limits of steps are divided by it. */
 static LlgConstraintInit init_of(const struct constraints *c, uint64_t part)
 {
     LlgConstraintInit init = { 0 };

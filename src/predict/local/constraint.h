@@ -31,8 +31,8 @@
 #define CONSTRAINT_ROW_ITEMS 8000
 #define CONSTRAINT_GRAMMAR_SYMBOLS 65000 /* it numbers them in 16 bits */
 #define CONSTRAINT_LEXER_STATES 16000
-/* Regular expressions that are tried alone to find the bad one, with one in so many of the steps, and then with
- * all steps. */
+/* Maximum number of regular expressions that are tried alone to find the bad one: first with the steps divided
+ * by CONSTRAINT_BLAME_PART, then with all of them. */
 #define CONSTRAINT_BLAMED 100
 #define CONSTRAINT_BLAME_PART 50
 #define CONSTRAINT_SUSPECTS 2

@@ -108,7 +108,7 @@ static bool is_too_deep(const struct name_position *p, char c)
     return p->depth == NESTING_MAX && !p->in_string && (c == '{' || c == '[');
 }
 
-/* Where a name is expected in the object that is open at *at. */
+/* The position in the object that is open at *at where a name is expected. */
 static struct name_position name_begin(const struct name_position *at)
 {
     struct name_position p = { .depth = 1, .is_name = true, .name = NAME_NOT_BEGUN };

@@ -110,7 +110,7 @@ static void write_patterns(struct buf *out, size_t count)
 
     buf_add_c(out, "{\"prefixItems\":[true");
     for (size_t i = 0; i < count; i++)
-        buf_addf(out, ",{\"type\":\"string\",\"pattern\":\"^[\\\\p{Lu}\\\\p{Nd}%c%c]{3}$\"}",
+        buf_addf(out, ",{\"type\":\"string\",\"pattern\":\"^[\\\\p{Lu}\\\\p{Ll}%c%c]{3}$\"}",
                  mark[i % (sizeof mark - 1)], mark[i / (sizeof mark - 1)]);
     buf_add_c(out, "]}");
 }
