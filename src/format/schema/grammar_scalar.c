@@ -375,8 +375,12 @@ static void string_leaf(struct grammar *g, const struct conjuncts *set, uint32_t
     json_array(&w, "allOf");
     for (uint32_t i = 0; i < set->count; i++) {
         const struct schema_node *n = &g->s->node[set->item[i].node];
-        if (n->pattern)
-            pattern_member(&w, pattern_text(n->pattern));
+        if (n->pattern) {
+            struct buf pattern = BUF_INIT(2 * SCHEMA_PATTERN_BYTES_MAX);
+            pattern_write(n->pattern, &pattern);
+            pattern_member(&w, buf_str(&pattern));
+            buf_release(&pattern);
+        }
         if (n->format && n->format->pattern)
             pattern_member(&w, str_of(n->format->pattern));
     }

@@ -246,12 +246,52 @@ static const char *class_of(char c)
     }
 }
 
-static void write_class(struct str class, struct buf *out)
+/* A class with its brackets. In llguidance's expressions "[", "&&", "--" and "~~" are operators within a class; in
+ * ECMA-262 they are characters. */
+static void write_class(struct str class, bool slashes, struct buf *out)
 {
-    for (size_t i = 0; i < class.len; i++) {
-        if (class.p[i] == '/')
+    bool begins = false; /* the last character may begin a range */
+    size_t i = 1;
+
+    buf_add_char(out, '[');
+    if (i < class.len && class.p[i] == '^')
+        buf_add_char(out, class.p[i++]);
+    for (; i + 1 < class.len; i++) {
+        char c = class.p[i];
+        bool range = c == '-' && begins && i + 2 < class.len;
+        if (c == '\\') {
+            buf_add_char(out, c);
+            c = class.p[++i];
+        } else if (strchr("[&~", c) || (c == '-' && !range) || (c == '/' && slashes)) {
             buf_add_char(out, '\\');
-        buf_add_char(out, class.p[i]);
+        }
+        buf_add_char(out, c);
+        begins = range ? false : !begins || c != '-';
+        if (range) { /* its end, which may be a hyphen too */
+            c = class.p[++i];
+            buf_add_c(out, strchr("[&~-", c) || (c == '/' && slashes) ? "\\" : "");
+            buf_add_char(out, c);
+            if (c == '\\')
+                buf_add_char(out, class.p[++i]);
+        }
+    }
+    buf_add_char(out, ']');
+}
+
+void pattern_write(const struct pattern *p, struct buf *out)
+{
+    struct str text = pattern_text(p);
+
+    for (size_t i = 0; i < text.len; i++) {
+        size_t end = text.p[i] == '[' ? pattern_class_end(text, i) : i + 1;
+        if (text.p[i] == '[' && text.p[end - 1] == ']' && end - i > 1) {
+            write_class(str_sub(text, i, end - i), false, out);
+            i = end - 1;
+            continue;
+        }
+        if (text.p[i] == '\\' && i + 1 < text.len)
+            buf_add_char(out, text.p[i++]);
+        buf_add_char(out, text.p[i]);
     }
 }
 
@@ -273,7 +313,7 @@ static bool write_inside(struct str alternative, struct buf *out)
             buf_add_c(out, "\\n");
         } else if (c == '[') {
             size_t end = pattern_class_end(alternative, i);
-            write_class(str_sub(alternative, i, end - i), out);
+            write_class(str_sub(alternative, i, end - i), true, out);
             i = end - 1;
         } else if (c == '^' || c == '$') {
             return false;

@@ -38,6 +38,8 @@ const char *pattern_irregular(const struct pattern *p);
 uint64_t pattern_overlap(const struct pattern *p);
 /* Takes steps from *steps. With none left nothing is found; a search beyond the limits leaves none. */
 bool pattern_finds(const struct pattern *p, struct str text, uint64_t *steps);
+/* The pattern as llguidance reads regular expressions. */
+void pattern_write(const struct pattern *p, struct buf *out);
 /* The pattern as a Lark terminal that matches a whole text: "(/(?s:.*)a/ | /b(?s:.*)/)". False when an
  * anchor stands elsewhere than at an alternative's beginning or end. */
 bool pattern_write_whole(const struct pattern *p, struct buf *out);

@@ -217,7 +217,7 @@ static void test_the_steps_of_a_token_are_limited(void **state)
 }
 
 /* Goal: a text that needs more states of the lexer than the limit ends with an error that says so. Method: letters at
- * random under a pattern that must remember which of the last 15 were an a. */
+ * random under a pattern that must remember whether each of the last 15 was an a. */
 static void test_the_states_of_a_lexer_are_limited(void **state)
 {
     struct world *w = *state;
