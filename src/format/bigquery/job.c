@@ -283,7 +283,9 @@ static int own_read(yyjson_val *own, struct arena *a, struct bq_job *out, struct
     r->updated = get_int(own, "updated");
     r->deleted = get_int(own, "deleted");
     r->bytes = get_int(own, "bytes");
-    return bq_schema_read(json_get(own, "schema"), a, &r->schema, e);
+    yyjson_val *schema = json_get(own, "schema");
+    return bq_schema_parse_stored(schema ? json_text(a, schema) : (struct str){ NULL, 0 }, a,
+                                  &r->schema, e);
 }
 
 int bq_job_read(struct str json, struct arena *a, struct bq_job *out, struct error *e)

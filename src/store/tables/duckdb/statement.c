@@ -117,12 +117,33 @@ static int schema_of(struct query_run *r, duckdb_prepared_statement s, struct ar
     return 0;
 }
 
-/* The statement with NULL in the place of each parameter, which stands in a CAST to its type: the engine does not
- * find the type of every expression of parameters without values. */
-static struct str without_parameters(struct arena *a, struct str sql)
+/* A value of nothing that still has its parts: of a NULL the engine forgets the types of fields. */
+static void add_nothing(struct buf *out, const struct bq_field *type)
 {
-    char *out = arena_alloc_raw(a, 3 * sql.len + 1);
-    size_t len = 0;
+    if (type->mode == BQ_REPEATED || type->type != BQ_RECORD) {
+        buf_add_c(out, type->mode == BQ_REPEATED ? "[]" : "NULL");
+        return;
+    }
+    buf_add_c(out, "{");
+    for (uint32_t i = 0; i < type->field_count; i++) {
+        buf_add_c(out, i ? ", " : "");
+        sql_text(out, type->fields[i].name);
+        buf_add_c(out, ": ");
+        add_nothing(out, &type->fields[i]);
+    }
+    buf_add_c(out, "}");
+}
+
+static bool is_name(char c)
+{
+    return c == '_' || isalnum((unsigned char)c) || (unsigned char)c > 0x7f;
+}
+
+/* The statement with nothing in the place of each parameter, which stands in a CAST to its type: the engine does not
+ * find the type of every expression of parameters without values. */
+static struct str without_parameters(struct query_run *r, struct arena *a, struct str sql)
+{
+    struct buf out = BUF_INIT(2 * SQL_OUTPUT_BYTES_MAX);
     char quote = '\0';
 
     for (size_t i = 0; i < sql.len; i++) {
@@ -130,17 +151,22 @@ static struct str without_parameters(struct arena *a, struct str sql)
         if (quote ? c == quote : c == '\'' || c == '"')
             quote = quote ? '\0' : c;
         if (quote || c != '$') {
-            out[len++] = c;
+            buf_add_char(&out, c);
             continue;
         }
-        while (i + 1 < sql.len &&
-               (str_starts(str_sub(sql, i + 1, 1), STR("_")) ||
-                isalnum((unsigned char)sql.p[i + 1]) || (unsigned char)sql.p[i + 1] > 0x7f))
+        size_t begun = i + 1;
+        while (i + 1 < sql.len && is_name(sql.p[i + 1]))
             i++;
-        memcpy(out + len, "NULL", 4);
-        len += 4;
+        struct bq_field type = { .type = BQ_STRING };
+        struct bq_cell value;
+        struct error ignored;
+        if (find_value(r, str_sub(sql, begun, i + 1 - begun), &type, &value, &ignored) < 0)
+            type = (struct bq_field){ .type = BQ_STRING };
+        add_nothing(&out, &type);
     }
-    return (struct str){ out, len };
+    struct str text = { arena_copy(a, out.p, out.len), out.len };
+    buf_release(&out);
+    return text;
 }
 
 int statement_describe(struct query_run *r, struct str sql, struct arena *a, struct bq_schema *out,
@@ -152,7 +178,7 @@ int statement_describe(struct query_run *r, struct str sql, struct arena *a, str
 
     if (rc == 0 && d->nparams(s) > 0) {
         d->destroy_prepare(&s);
-        rc = statement_prepare(r, without_parameters(a, sql), false, &s, e);
+        rc = statement_prepare(r, without_parameters(r, a, sql), false, &s, e);
     }
     if (rc == 0)
         rc = schema_of(r, s, a, out, e);

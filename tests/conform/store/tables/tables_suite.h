@@ -690,7 +690,7 @@ static void test_parameters_have_their_declared_types(void **state)
 {
     struct suite *s = *state;
     struct bq_field x = { .name = STR("x"), .type = BQ_INTEGER };
-    struct bq_field fields[] = { x };
+    struct bq_field fields[] = { x, { .name = STR("y"), .type = BQ_STRING } };
     const struct bq_parameter p[] = {
         { STR("Name"), { .type = BQ_STRING }, { false, STR("it's") } },
         { STR("n"), { .type = BQ_NUMERIC }, { false, STR("1.5") } },
@@ -698,17 +698,17 @@ static void test_parameters_have_their_declared_types(void **state)
           { .type = BQ_INTEGER, .mode = BQ_REPEATED },
           { false, STR("[{\"v\":\"1\"},{\"v\":\"2\"}]") } },
         { STR("r"),
-          { .type = BQ_RECORD, .fields = fields, .field_count = 1 },
-          { false, STR("{\"f\":[{\"v\":\"7\"}]}") } },
+          { .type = BQ_RECORD, .fields = fields, .field_count = 2 },
+          { false, STR("{\"f\":[{\"v\":\"7\"},{\"v\":\"z\"}]}") } },
         { STR("t"), { .type = BQ_TIMESTAMP }, { false, STR("1700000000123456") } },
         { STR("z"), { .type = BQ_DATE }, { true, { NULL, 0 } } },
     };
-    struct tables_query q = { .sql = STR("SELECT @name, @n, 2 IN UNNEST(@l), @r.x, @t, @z"),
+    struct tables_query q = { .sql = STR("SELECT @name, @n, 2 IN UNNEST(@l), @r.x, @t, @z, @r.y"),
                               .parameter = p,
                               .parameter_count = ARRAY_LEN(p) };
     struct tables_result out = suite_query_with(s, q);
 
-    assert_string_equal(suite_rows(s, out.destination), "it's|1.5|true|7|1700000000123456|NULL");
+    assert_string_equal(suite_rows(s, out.destination), "it's|1.5|true|7|1700000000123456|NULL|z");
     assert_int_equal(out.schema.field[1].type, BQ_NUMERIC);
     assert_int_equal(out.schema.field[5].type, BQ_DATE);
     const struct bq_parameter places[] = { { { NULL, 0 }, x, { false, STR("4") } },
