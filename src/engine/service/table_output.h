@@ -29,7 +29,7 @@ struct table_output;
 struct table_output *table_output_new(struct service *s, const struct job *j,
                                       const struct input *in);
 /* The next bytes of the output, from its beginning; for render_tee. Its errors wait for the end. */
-void table_output_take(void *table, const void *p, size_t len);
+void table_output_take(void *arg, const void *p, size_t len); /* arg: the table_output */
 /* Makes the table visible, unless that was done before. path: the finished output, which has `rows` rows. */
 int table_output_finish(struct table_output *o, const char *path, uint64_t rows,
                         struct error *e) FALLIBLE;

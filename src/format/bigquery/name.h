@@ -16,7 +16,7 @@
 #include "base/str.h"
 
 #define BQ_SCHEME "bq://"
-#define BQ_ID_BYTES_MAX 1024 /* of a dataset, of a table */
+#define BQ_ID_BYTES_MAX ((size_t)1024) /* of a dataset, of a table */
 
 struct bq_name {
     struct str project, dataset, table;

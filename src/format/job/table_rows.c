@@ -131,8 +131,6 @@ static int carried_cell(struct arena *a, const struct bq_field *f, struct str va
         out->text = value;
         return 0;
     case BQ_STRING: /* of keys with values of several types, also numbers as they were written */
-        out->text = text ? decoded(a, value) : value;
-        return 0;
     case BQ_INTEGER:
     case BQ_BOOLEAN:
         out->text = text ? decoded(a, value) : value;
