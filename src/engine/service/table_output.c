@@ -304,7 +304,7 @@ static int finish(struct table_output *o, const char *path, uint64_t rows, struc
     if (take_text(o, e) < 0)
         return -1;
     assert((uint64_t)o->rows == rows && o->text.len == 0); /* I1 */
-    /* Somebody may have made one while the job ran, even one that could take the rows. */
+    /* A client may have made one while the job ran, even one that could take the rows. */
     if (must_be_new(o->tables, &o->arena, &o->write.into.name, e) < 0)
         return -1;
     struct tables_writer *writer = o->writer;

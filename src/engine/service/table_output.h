@@ -24,7 +24,7 @@ struct service;
 int table_output_check(struct service *s, struct arena *a, const struct job *j,
                        const struct input *in, struct error *e) FALLIBLE;
 
-/* NULL when the job makes no table. What is given stays until it is freed. */
+/* NULL when the job makes no table. Job and input stay until it is freed. */
 struct table_output;
 struct table_output *table_output_new(struct service *s, const struct job *j,
                                       const struct input *in);
