@@ -96,7 +96,7 @@ static const struct sql_function rows[] = {
     { "-", 2, 2, 0, NULL, write_subtract, NULL },
     { "*", 2, 2, 0, NULL, write_multiply, NULL },
     { "/", 2, 2, 0, NULL, write_divide, NULL },
-    PLAIN("- x", 1, "bq_negate($1)"),
+    PLAIN("- X", 1, "bq_negate($1)"),
     PLAIN("||", 2, "($1 || $2)"),
     PLAIN("&", 2, "bq_bit_and($1, $2)"),
     PLAIN("|", 2, "bq_bit_or($1, $2)"),

@@ -210,7 +210,7 @@ static struct expr *operator_node(struct parser *p, const char *row, struct expr
 static struct expr *unary(struct parser *p)
 {
     uint32_t at = parse_peek(p, 0)->at;
-    const char *row = parse_is_sign(p, 0, "-")   ? "- x"
+    const char *row = parse_is_sign(p, 0, "-")   ? "- X"
                       : parse_is_sign(p, 0, "~") ? "~"
                       : parse_is_sign(p, 0, "+") ? "POS"
                                                  : NULL;
