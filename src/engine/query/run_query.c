@@ -111,11 +111,19 @@ static void write_dml(struct json_writer *w, const struct tables_result *t)
     json_end(w);
 }
 
-static void write_ddl(struct json_writer *w, const struct tables_result *t)
+/* A dry run has not looked whether a table is there to be replaced: it shows CREATE. */
+static const char *operation_of(const struct query_run *r, const struct tables_result *t)
+{
+    bool would = r->conf.dry_run && str_starts(t->statement, STR("CREATE_"));
+
+    return t->ddl || !would ? t->ddl : "CREATE";
+}
+
+static void write_ddl(struct json_writer *w, const char *operation, const struct tables_result *t)
 {
     const struct bq_table_ref target = ref_of(&t->ddl_target);
 
-    json_add_c(w, "ddlOperationPerformed", t->ddl);
+    json_add_c(w, "ddlOperationPerformed", operation);
     if (target.dataset.len)
         bq_table_ref_write(w, target.table.len ? "ddlTargetTable" : "ddlTargetDataset", &target);
 }
@@ -141,6 +149,7 @@ static struct str statistics_of(struct query_run *r, const struct tables_result 
 {
     struct buf text = BUF_INIT(SIZE_MAX);
     struct json_writer w = JSON_WRITER(&text);
+    const char *operation = operation_of(r, t);
 
     json_object(&w, NULL);
     json_add_text(&w, "statementType", t->statement);
@@ -153,8 +162,8 @@ static struct str statistics_of(struct query_run *r, const struct tables_result 
         bq_schema_write(&w, "schema", &t->schema, true);
     if (is_dml(t->statement) && !r->conf.dry_run)
         write_dml(&w, t);
-    if (t->ddl)
-        write_ddl(&w, t);
+    if (operation)
+        write_ddl(&w, operation, t);
     if (t->read_count) {
         json_array(&w, "referencedTables");
         for (uint32_t i = 0; i < t->read_count; i++) {
