@@ -48,13 +48,14 @@ struct upstream_server {
     pthread_mutex_t lock; /* guards everything below, and the contents of all members */
     struct breaker breaker;
     struct limit limit;
+    struct late late;
     struct bucket requests, tokens;  /* a minute */
     struct quota quota[QUOTA_COUNT]; /* as the server reports it */
     struct pause pause;
     bool reached; /* the head of a reply came, once */
     struct server_member *member;
     uint32_t in_flight; /* the sum of the members' */
-    double load_ns;     /* in_flight, summed over the time until load_at_ns */
+    double load_ns;     /* in flight and not late, summed over the time until load_at_ns */
     uint64_t load_at_ns;
     double bytes_per_token, output_tokens;
     struct recent recent;
@@ -401,6 +402,14 @@ static bool wants(const struct server_member *m, uint64_t now)
     return m->wanted_ns && now - m->wanted_ns < WANTED_NS;
 }
 
+/* Slots, with those that stand in for late requests; *next_ns is lowered to when there is one more. */
+static uint32_t slots(struct upstream_server *s, uint64_t now, uint64_t *next_ns)
+{
+    uint32_t limit = limit_now(&s->limit), excused = late_excused(&s->late, limit, now, next_ns);
+
+    return limit + excused < s->limit.max ? limit + excused : (uint32_t)s->limit.max;
+}
+
 /* Has m its share of the slots while another member wants one and has less? m itself asks, so it
  * counts as one that wants. */
 static bool has_its_share(const struct upstream_server *s, const struct server_member *m,
@@ -423,11 +432,14 @@ static bool has_its_share(const struct upstream_server *s, const struct server_m
 static bool is_full(struct upstream_server *s, struct server_member *m, uint64_t now,
                     uint64_t *ready_ns)
 {
+    uint64_t next_ns = UINT64_MAX;
+
     if (m)
         m->wanted_ns = now;
-    if (s->in_flight < limit_now(&s->limit) && !(m && has_its_share(s, m, now)))
+    if (s->in_flight < slots(s, now, &next_ns) && !(m && has_its_share(s, m, now)))
         return false;
-    if (m && m->in_flight == 0)
+    *ready_ns = next_ns;
+    if (m && m->in_flight == 0 && now + LOOK_NS < next_ns)
         *ready_ns = now + LOOK_NS;
     return true;
 }
@@ -467,7 +479,8 @@ enum server_go server_ask(struct upstream_server *s, struct server_member *m, si
 uint32_t server_room(struct upstream_server *s)
 {
     lock(&s->lock);
-    uint32_t room = s->breaker.state == BREAKER_CLOSED ? limit_now(&s->limit) : 1;
+    uint64_t ignored = UINT64_MAX;
+    uint32_t room = s->breaker.state == BREAKER_CLOSED ? slots(s, now_ns(s), &ignored) : 1;
     unlock(&s->lock);
     return room;
 }
@@ -476,8 +489,9 @@ uint32_t server_room(struct upstream_server *s)
  * the mean number in flight. */
 static void load_add(struct upstream_server *s, uint64_t now)
 {
+    assert(s->late.count <= s->in_flight);
     if (now > s->load_at_ns)
-        s->load_ns += (double)(now - s->load_at_ns) * s->in_flight;
+        s->load_ns += (double)(now - s->load_at_ns) * (s->in_flight - s->late.count);
     s->load_at_ns = now;
 }
 
@@ -497,6 +511,7 @@ void server_sent(struct upstream_server *s, struct server_member *m, size_t byte
         .load_ns = s->load_ns,
         .probe = breaker_sent(&s->breaker),
     };
+    late_sent(&s->late, &x->mark, now);
     bucket_take(&s->requests, 1, now);
     bucket_take(&s->tokens, x->tokens, now);
     quota_take(&s->quota[QUOTA_REQUESTS], 1);
@@ -623,13 +638,14 @@ static void record(struct upstream_server *s, const struct server_exchange *x,
     }
 }
 
-void server_ended(struct upstream_server *s, const struct server_exchange *x,
+void server_ended(struct upstream_server *s, struct server_exchange *x,
                   const struct exchange_result *r)
 {
     lock(&s->lock);
     uint64_t now = now_ns(s);
     load_add(s, now);
     assert(x->member->in_flight > 0 && x->member->in_flight <= s->in_flight);
+    late_ended(&s->late, &x->mark, r->end == EXCHANGE_ANSWERED, now);
     s->in_flight--;
     x->member->in_flight--;
     s->reached = s->reached || r->reached;

@@ -21,6 +21,7 @@
 #include "net/client/http_multi.h"
 #include "predict/model.h"
 #include "predict/upstream/pace_breaker.h"
+#include "predict/upstream/pace_late.h"
 #include "predict/upstream/pace_quota.h"
 
 /* The servers of one process. */
@@ -62,9 +63,10 @@ enum server_go server_ask(struct upstream_server *s, struct server_member *m, si
 uint32_t server_room(struct upstream_server *s);
 
 enum { QUOTA_REQUESTS, QUOTA_TOKENS, QUOTA_COUNT };
-/* One exchange, from server_sent to server_ended. The caller keeps it. */
+/* One exchange, from server_sent to server_ended. The caller keeps it, at one place. */
 struct server_exchange {
     struct server_member *member;
+    struct late_mark mark;
     uint64_t sent_ns;
     size_t bytes;
     double tokens;             /* the estimate that the token limit was charged with */
@@ -92,7 +94,7 @@ struct exchange_result {
 };
 void server_sent(struct upstream_server *s, struct server_member *m, size_t bytes,
                  struct server_exchange *x);
-void server_ended(struct upstream_server *s, const struct server_exchange *x,
+void server_ended(struct upstream_server *s, struct server_exchange *x,
                   const struct exchange_result *r);
 
 const char *exchange_end_name(enum exchange_end end); /* "answered" */

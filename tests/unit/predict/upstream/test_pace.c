@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "predict/upstream/pace_bucket.h"
 #include "predict/upstream/pace_breaker.h"
+#include "predict/upstream/pace_late.h"
 #include "predict/upstream/pace_limit.h"
 #include "predict/upstream/pace_pause.h"
 #include "predict/upstream/pace_quota.h"
@@ -699,9 +700,62 @@ static void test_a_fixed_limit_never_moves(void **state)
     assert_int_equal(limit_now(&l), 17);
 }
 
+/* ---- Late requests ---- */
+
+#define LATE_AFTER (LATE_MIN_MS * NS_PER_MS)
+
+static void
+test_requests_over_many_times_the_median_are_late_and_excused_up_to_a_bound(void **state)
+{
+    struct late l = { 0 };
+    struct late_mark mark[20];
+    uint64_t next = UINT64_MAX;
+
+    (void)state;
+    late_sent(&l, &mark[0], 1);
+    assert_int_equal(late_excused(&l, 2, 3600 * NS_PER_S, &next), 0); /* no answer came yet */
+    assert_true(next == UINT64_MAX);
+    late_ended(&l, &mark[0], true, 1 + 5 * NS_PER_MS);
+    for (uint64_t i = 0; i < 20; i++)
+        late_sent(&l, &mark[i], i);
+    assert_int_equal(late_excused(&l, 5, LATE_AFTER - 1, &next), 0);
+    assert_true(next == LATE_AFTER);
+    assert_int_equal(late_excused(&l, 5, LATE_AFTER + 2, &next), 3);
+    assert_int_equal(late_excused(&l, 5, LATE_AFTER + 100, &next), 5 * LATE_MORE);
+    assert_int_equal(late_excused(&l, 100, LATE_AFTER + 100, &next), 20);
+    for (int i = 0; i < 20; i += 2) /* in the order of no one */
+        late_ended(&l, &mark[i], false, LATE_AFTER + 101);
+    assert_int_equal(late_excused(&l, 100, LATE_AFTER + 101, &next), 10);
+    for (int i = 19; i > 0; i -= 2)
+        late_ended(&l, &mark[i], true, LATE_AFTER + 102);
+    assert_int_equal(late_excused(&l, 100, LATE_AFTER + 102, &next), 0);
+    assert_null(l.newest);
+    assert_null(l.first);
+}
+
+/* Three answers of four take 1 s, the fourth 10 s: the median is near 1 s, and none is late by that. */
+static void test_the_median_follows_the_answers_and_not_the_longest_of_them(void **state)
+{
+    struct late l = { 0 };
+    struct late_mark mark;
+    uint64_t next = UINT64_MAX, now = 1;
+
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        late_sent(&l, &mark, now);
+        now += (i % 4 ? 1 : 10) * NS_PER_S;
+        assert_int_equal(late_excused(&l, 9, now, &next), 0);
+        late_ended(&l, &mark, true, now);
+    }
+    assert_true(l.median_ns > 0.8 * NS_PER_S && l.median_ns < 1.6 * NS_PER_S);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(
+            test_requests_over_many_times_the_median_are_late_and_excused_up_to_a_bound),
+        cmocka_unit_test(test_the_median_follows_the_answers_and_not_the_longest_of_them),
         cmocka_unit_test(test_no_minute_has_more_than_the_limit_and_nearly_all_of_it_is_used),
         cmocka_unit_test(test_takings_larger_than_a_second_of_the_limit_stay_within_it),
         cmocka_unit_test(test_more_than_the_limit_at_once_counts_as_the_limit),

@@ -14,11 +14,11 @@
 #define OPEN_MAX 16
 #define LONG_AFTER_NS (1000ULL * 1000 * 1000)
 
-/* A member and what it has open, oldest first. */
+/* A member and what it has open: a ring, the oldest at first. */
 struct asker {
     struct server_member member;
     struct server_exchange open[OPEN_MAX];
-    uint32_t count;
+    uint32_t first, count;
 };
 
 struct world {
@@ -57,10 +57,9 @@ static void end_one(struct asker *a)
     const struct exchange_result answered = { .end = EXCHANGE_ANSWERED, .reached = true };
 
     assert_true(a->count > 0);
-    server_ended(w->server, &a->open[0], &answered);
+    server_ended(w->server, &a->open[a->first], &answered);
+    a->first = (a->first + 1) % OPEN_MAX;
     a->count--;
-    for (uint32_t i = 0; i < a->count; i++)
-        a->open[i] = a->open[i + 1];
 }
 
 static int tear_down(void **state)
@@ -84,7 +83,7 @@ static uint32_t send_all(struct asker *a)
     uint32_t sent = 0;
 
     for (; server_ask(w->server, &a->member, 10, &ready_ns) == SERVER_GO; sent++)
-        server_sent(w->server, &a->member, 10, &a->open[a->count++]);
+        server_sent(w->server, &a->member, 10, &a->open[(a->first + a->count++) % OPEN_MAX]);
     return sent;
 }
 
@@ -123,6 +122,36 @@ static void test_a_member_that_has_not_asked_for_long_has_no_share(void **state)
     end_one(&w->first);
     assert_int_equal(send_all(&w->first), 1);
     assert_int_equal(send_all(&w->second), 0);
+}
+
+/* The configuration fixes no number: all slots of the first limit hang, and after a while others go. */
+static void test_requests_that_hang_make_room_for_others(void **state)
+{
+    struct upstream free = w->upstream;
+    struct server_member m;
+    struct server_exchange open[64], quick;
+    const struct exchange_result answered = { .end = EXCHANGE_ANSWERED, .reached = true };
+    struct error e = { 0 };
+    uint64_t ready_ns;
+    uint32_t sent = 0;
+
+    (void)state;
+    free.concurrency = 0;
+    free.concurrency_max = 1000;
+    struct upstream_server *s = upstream_server_join(w->servers, &free, &m, &e);
+    server_sent(s, &m, 10, &quick);
+    w->clock.sleep_ns(&w->clock, 5 * NS_PER_MS);
+    server_ended(s, &quick, &answered);
+    while (server_ask(s, &m, 10, &ready_ns) == SERVER_GO)
+        server_sent(s, &m, 10, &open[sent++]);
+    assert_int_equal(sent, server_room(s));
+    uint64_t now = w->clock.mono_ns(&w->clock);
+    assert_in_range(ready_ns, now + 1, now + LATE_MIN_MS * NS_PER_MS);
+    w->clock.sleep_ns(&w->clock, ready_ns - now);
+    assert_int_equal(server_ask(s, &m, 10, &ready_ns), SERVER_GO);
+    while (sent)
+        server_ended(s, &open[--sent], &answered);
+    server_leave(s, &m);
 }
 
 static void test_a_member_with_nothing_in_flight_learns_when_to_ask_again(void **state)
@@ -268,6 +297,7 @@ int main(void)
         SITE_TEST(test_a_member_alone_has_all_slots),
         SITE_TEST(test_free_slots_go_to_the_member_that_has_fewer),
         SITE_TEST(test_a_member_that_has_not_asked_for_long_has_no_share),
+        SITE_TEST(test_requests_that_hang_make_room_for_others),
         SITE_TEST(test_a_member_with_nothing_in_flight_learns_when_to_ask_again),
     };
 
