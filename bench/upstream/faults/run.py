@@ -87,6 +87,8 @@ def ideal(kind, rate, latency, lines):
         busy, pause = latency, 0.0
         if chance.random() < rate / 100:
             seen, wait = KINDS[chance.choice(MIXED) if kind == "mixed" else kind]
+            if kind == "wrong-length" and chance.random() < 0.5:
+                seen = HANGS  # the length is too large
             seen = {None: latency, HANGS: idle_s(1000 * latency), DRIPS: DRIP_S / FAIL_TIMES}.get(seen, seen)
             busy += FAIL_TIMES * seen
             pause = FAIL_TIMES * wait
