@@ -151,3 +151,29 @@ def test_tables_that_do_not_go_together_are_named(tranche):
             (("in.parquet",), "out.xlsx", "xlsx")):
         refused = tranche("run", *inputs, *ASK, "-o", output)
         assert refused.returncode in (2, 3) and words in refused.stderr, refused.stderr
+
+
+def test_tables_of_the_service_are_loaded_asked_and_exported(tranche):
+    (tranche.folder / "in.csv").write_text("id,name,score\n1,Ann,1.5\n2,Bob,2\n")
+
+    def table(*arguments):
+        return tranche("table", *arguments, "--state", tranche.folder / "service")
+
+    done = table("load", "in.csv", "shop.people")
+    assert (done.returncode, done.stderr) == (0, "2 rows to shop.people\n")
+    assert table("ls").stdout.split() == ["DATASET", "PROJECT", "shop", "local"]
+    assert table("ls", "shop").stdout.split() == ["TABLE", "KIND", "people", "table"]
+    assert table("schema", "shop.people").stdout.split()[2:] == ["id", "INT64", "name", "STRING", "score", "FLOAT64"]
+    assert table("head", "shop.people", "--rows", 1).stdout.split()[3:] == ["1", "Ann", "1.5"]
+    done = table("sql", "--json", "SELECT name, score * 2 AS twice FROM shop.people ORDER BY id")
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [
+        {"name": "Ann", "twice": 3.0}, {"name": "Bob", "twice": 4.0}]
+    assert table("sql", "UPDATE shop.people SET score = 3 WHERE id = 1").stderr == "UPDATE: 1 rows\n"
+    again = table("load", "in.csv", "shop.people")
+    assert again.returncode == 3 and "--overwrite" in again.stderr
+    wrong = table("sql", "SELEC 1")
+    assert wrong.returncode == 3 and "at [1:1]" in wrong.stderr
+    assert table("export", "shop.people", "out.parquet").stderr == "2 rows to out.parquet\n"
+    assert table("export", "shop.people", "out.csv").returncode == 0
+    assert (tranche.folder / "out.csv").read_text() == "id,name,score\n1,Ann,3.0\n2,Bob,2.0\n"
+    assert table("export", "shop.people", "out.csv").returncode == 3

@@ -11,6 +11,7 @@
 
 #include "app/cli/table.h"
 #include "app/cli/terminal.h"
+#include "app/table/stored.h"
 #include "base/env.h"
 #include "base/json_write.h"
 #include "base/mem.h"
@@ -21,14 +22,9 @@
 #define ROWS_DEFAULT 10
 #define SCRATCH_PATTERN "tranche-table-XXXXXX"
 
-struct table_options {
-    uint64_t rows;
-    bool json, overwrite;
-};
-
 /* One call of the command. */
 struct look {
-    const struct table_options *options;
+    const struct stored_options *options;
     const struct terminal *terminal;
     struct table_files *files;
     struct arena arena;
@@ -163,23 +159,41 @@ static int copy(struct look *l, const char *const *argument, struct error *e)
     return 0;
 }
 
+/* Of files, of tables of the service, or of both: then the first argument decides. */
 static const struct verb {
     const char *name;
-    uint32_t arguments;
-    bool of_tables; /* the arguments are tables; of `ls` it is a file */
+    uint32_t arguments_min, arguments;
+    bool of_tables; /* its file arguments are tables; of `ls` it is a file */
     int (*run)(struct look *l, const char *const *argument, struct error *e);
+    int (*one)(struct stored *s, const char *name, struct error *e);
+    int (*two)(struct stored *s, const char *first, const char *second, struct error *e);
 } verbs[] = {
-    { "ls", 1, false, list },
-    { "schema", 1, true, schema },
-    { "head", 1, true, head },
-    { "copy", 2, true, copy },
+    { "ls", 0, 1, false, list, stored_list, NULL },
+    { "schema", 1, 1, true, schema, stored_schema, NULL },
+    { "head", 1, 1, true, head, stored_head, NULL },
+    { "copy", 2, 2, true, copy, NULL, NULL },
+    { "load", 2, 2, false, NULL, NULL, stored_load },
+    { "export", 2, 2, false, NULL, NULL, stored_export },
+    { "sql", 1, 1, false, NULL, stored_sql, NULL },
 };
+
+static bool is_stored(const struct verb *v, const char *first)
+{
+    if (!v->run)
+        return true;
+    if (!v->one)
+        return false;
+    return !first || stored_is(first) ||
+           (v->one == stored_list && !strchr(first, '.') && !strchr(first, '/'));
+}
 
 static int check(const struct verb *v, const char *const *argument, uint32_t count, struct error *e)
 {
-    if (count != v->arguments)
+    if (count < v->arguments_min || count > v->arguments)
         return error_set(e, ERROR_INVALID_ARGUMENT, "table %s takes %u argument%s, not %u.",
                          v->name, v->arguments, v->arguments == 1 ? "" : "s", count);
+    if (is_stored(v, count ? argument[0] : NULL))
+        return 0;
     for (uint32_t i = 0; i < count && v->of_tables; i++)
         if (!table_file_is_readable(str_of(argument[i])))
             return error_set(
@@ -213,6 +227,20 @@ static int look_in(struct look *l, const struct verb *v, const char *const *argu
     return rc;
 }
 
+static int look_stored(struct look *l, const struct verb *v, const char *const *argument,
+                       struct error *e)
+{
+    struct stored s = { .options = l->options, .arena = &l->arena, .out = &l->out };
+    int rc = stored_open(&s, e);
+
+    if (rc == 0)
+        rc = v->two ? v->two(&s, argument[0], argument[1], e) : v->one(&s, argument[0], e);
+    stored_close(&s);
+    if (rc == 0 && s.note.len)
+        terminal_note(l->terminal, "%.*s", STR_ARG(s.note));
+    return rc;
+}
+
 static const struct verb *verb_find(const char *name)
 {
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
@@ -234,11 +262,15 @@ static enum exit_code table_run(const struct command *c, const struct arguments 
     (void)c;
     terminal_init(&terminal, false, NULL);
     if (!v)
-        (void)error_set(&e, ERROR_INVALID_ARGUMENT, "table %s: Write ls, schema, head or copy.",
+        (void)error_set(&e, ERROR_INVALID_ARGUMENT,
+                        "table %s: Write ls, schema, head, copy, load, export or sql.",
                         given->argument[0]);
-    if (!v || check(v, given->argument + 1, given->count - 1, &e) < 0)
+    const char *const *argument = given->argument + 1;
+    const char *first = given->count > 1 ? argument[0] : NULL;
+    if (!v || check(v, argument, given->count - 1, &e) < 0)
         code = EXIT_USAGE;
-    else if (look_in(&l, v, given->argument + 1, &e) < 0)
+    else if ((is_stored(v, first) ? look_stored(&l, v, first ? argument : &first, &e)
+                                  : look_in(&l, v, argument, &e)) < 0)
         code =
             e.code == ERROR_UNIMPLEMENTED || e.code == ERROR_INTERNAL ? EXIT_INTERNAL : EXIT_INPUT;
     if (code == EXIT_OK)
@@ -250,18 +282,21 @@ static enum exit_code table_run(const struct command *c, const struct arguments 
     return code;
 }
 
-#define OPTIONS struct table_options
+#define OPTIONS struct stored_options
 static const struct option_spec options[] = {
-    OPT_COUNT("rows", 0, rows, 1, TABLE_HEAD_MAX, "how many rows head shows (10)"),
+    OPT_COUNT("rows", 0, rows, 1, TABLE_HEAD_MAX, "how many rows head (10) and sql show"),
     OPT_FLAG("json", 0, json, "print one JSON object a line"),
-    OPT_FLAG("overwrite", 0, overwrite, "copy replaces what has that name"),
+    OPT_FLAG("overwrite", 0, overwrite, "copy, load and export replace what has that name"),
+    OPT_DIR("state", 0, state, "the service's state folder, for its tables"),
+    OPT_TEXT("project", 'p', project, "NAME", "project of tables whose names say none"),
     { 0 },
 };
 
 const struct command command_table = {
     .name = "table",
-    .summary = "look into CSV, Parquet and DuckDB tables, and copy them",
-    .arguments = "ls|schema|head TABLE, or copy FROM TO",
+    .summary = "look into tables, copy, load and export them, and ask them by SQL",
+    .arguments =
+        "ls|schema|head TABLE, copy FROM TO, load FILE TABLE, export TABLE FILE, or sql TEXT",
     .about =
         "A table is a file that ends in .csv, .tsv, .jsonl (these also with .gz) or .parquet, or "
         "FILE.duckdb#TABLE. `ls FILE.duckdb` lists the tables of a file, `schema` shows the "
@@ -270,9 +305,14 @@ const struct command command_table = {
         "CSV "
         "and JSON Lines are found by looking at the rows: 1.10 becomes the number 1.1, 007 stays "
         "text. "
-        "Values that have a type already keep it, and come out as they were.",
+        "Values that have a type already keep it, and come out as they were.\n\n"
+        "DATASET.TABLE and PROJECT.DATASET.TABLE are tables of the service: `load` makes one of a "
+        "file, "
+        "`export` a file of one, `sql` runs GoogleSQL on them, `ls` lists datasets or the tables "
+        "of one. "
+        "The service must not be running; while it runs, its BigQuery API does the same.",
     .options = options,
-    .options_bytes = sizeof(struct table_options),
+    .options_bytes = sizeof(struct stored_options),
     .arguments_min = 1,
     .arguments_max = 3,
     .takes_files = true,
