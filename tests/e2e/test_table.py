@@ -54,7 +54,7 @@ def test_what_is_no_table_is_named_with_the_remedy(tranche):
             (["head", "a.parquet"], 3, "a.parquet"),
             (["head", "absent.csv"], 3, "absent.csv"),
             (["ls", "a.parquet"], 3, ".duckdb"),
-            (["sing", "a.csv"], 2, "ls, schema, head or copy"),
+            (["sing", "a.csv"], 2, "ls, schema, head, copy, load, export or sql"),
             (["copy", "a.csv"], 2, "takes 2 arguments")):
         result = tranche("table", *arguments)
         assert (result.returncode, result.stdout) == (code, "") and words in result.stderr, result.stderr

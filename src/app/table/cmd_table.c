@@ -159,7 +159,7 @@ static int copy(struct look *l, const char *const *argument, struct error *e)
     return 0;
 }
 
-/* Of files, of tables of the service, or of both: then the first argument decides. */
+/* A verb works on files, on tables of the service, or on both: then the first argument decides. */
 static const struct verb {
     const char *name;
     uint32_t arguments_min, arguments;

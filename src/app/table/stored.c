@@ -69,9 +69,14 @@ static int explain(struct error *e)
 
 bool stored_is(const char *name)
 {
+    static const char *const files[] = { ".duckdb", ".db",   ".xlsx", ".xls",
+                                         ".ods",    ".json", ".txt",  ".zst" };
     struct str s = str_of(name);
     struct tables_name found;
 
+    for (size_t i = 0; i < ARRAY_LEN(files); i++)
+        if (str_ends(s, str_of(files[i])))
+            return false;
     return !table_file_is_readable(s) && !strchr(name, '/') && tables_name_read(s, &found) &&
            found.dataset.len > 0;
 }
@@ -81,7 +86,7 @@ static int name_of(const struct stored *s, const char *text, struct tables_name 
 {
     if (!tables_name_read(str_of(text), out) || !out->dataset.len)
         return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "%s is no table of the service: write DATASET.TABLE.", text);
+                         "%s is not a table of the service: write DATASET.TABLE.", text);
     if (!out->project.len)
         out->project = s->project;
     return 0;

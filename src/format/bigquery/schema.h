@@ -85,7 +85,7 @@ int bq_schema_read(yyjson_val *schema, struct arena *a, struct bq_schema *out,
 /* The same from text. */
 int bq_schema_parse(struct str json, struct arena *a, struct bq_schema *out,
                     struct error *e) FALLIBLE;
-/* What bq_schema_write wrote: names that BigQuery reserves are fine, as a result's columns may have them. */
+/* For text of bq_schema_write: names that BigQuery reserves are fine, as a result's columns may have them. */
 int bq_schema_parse_stored(struct str json, struct arena *a, struct bq_schema *out,
                            struct error *e) FALLIBLE;
 /* {"fields": [...]}. all_modes: an unset mode is written as NULLABLE, as in the schema of a query's result. */

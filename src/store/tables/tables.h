@@ -146,7 +146,7 @@ struct tables_write {
 };
 struct tables_writer;
 
-/* What an operation did. */
+/* The outcome of an operation. */
 struct tables_outcome {
     int64_t rows;  /* written */
     int64_t bytes; /* of the rows as BigQuery counts them, near enough */
@@ -191,7 +191,7 @@ struct tables_result {
     int64_t bytes;               /* of those tables, as totalBytesProcessed has them */
     struct bq_field *undeclared; /* dry run: parameters that were used and not given */
     uint32_t undeclared_count;
-    /* Of a script, each statement that ran, in order; these have no steps of their own. */
+    /* A script's statements that ran, in order; these have no steps of their own. */
     struct tables_result *step;
     uint32_t step_count;
     bool again;
@@ -352,7 +352,7 @@ struct tables_ops {
     int (*job_delete)(struct tables *t, struct str project, struct str id,
                       struct error *e) FALLIBLE;
 
-    /* What an operation with this key did: 1 and *out, 0: none did, -1. */
+    /* The outcome of the operation with this key: 1 and *out, 0: none did, -1. */
     int (*done)(struct tables *t, struct str project, struct str key, struct tables_outcome *out,
                 struct error *e) FALLIBLE;
     /* Drops what is past its time: tables, results, records of keys and writers. Called now and then. */

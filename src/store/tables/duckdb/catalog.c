@@ -11,7 +11,7 @@
 #define SCHEMA_BYTES_MAX ((size_t)16 * 1024 * 1024)
 #define RETRY_MS 5
 #define PHYSICAL_TRIES 1000
-#define COUNTED_ROWS 200000 /* a bigger table's bytes are estimated from so many rows */
+#define COUNTED_ROWS 200000 /* a bigger table's bytes are estimated from its first rows */
 
 static const char *const reserved[] = { "main",       "_tranche", "information_schema",
                                         "pg_catalog", "temp",     "system" };
@@ -135,7 +135,7 @@ int catalog_add_partition_time(struct project *p, const struct tables_table *t,
 
     if (!unit)
         return 0;
-    /* Not with its default at once: for one that is no constant the engine would change its settings. */
+    /* Not with its default at once: for one that is not a constant the engine would change its settings. */
     for (size_t i = 0; i < 3; i++) {
         sql_start(c, i < 2 ? "ALTER TABLE " : "UPDATE ");
         catalog_add_path(p, &c->sql, dataset_physical, physical);
@@ -494,7 +494,7 @@ static const uint8_t value_bytes[BQ_TYPE_COUNT] = {
     [BQ_BIGNUMERIC] = 32, [BQ_INTERVAL] = 16, [BQ_RANGE] = 16,
 };
 
-/* Sum over all rows. Of nested values the text is taken, which is near enough. */
+/* Sum over all rows. A nested value counts as its text, which is near enough. */
 static void add_size(struct buf *sql, const struct bq_field *f)
 {
     bool nested = f->type == BQ_RECORD;

@@ -29,7 +29,7 @@ static int scalar(struct arena *a, const struct bq_field *from, const struct bq_
         size_t len = text.len;
         char *bytes = arena_alloc_raw(a, text.len + 4);
         if (text.len && !base64_read(text, false, bytes, &len))
-            return error_set(e, ERROR_INTERNAL, "A value of %.*s is no base64.",
+            return error_set(e, ERROR_INTERNAL, "A value of %.*s is not base64.",
                              STR_ARG(str_cut(from->name, 200)));
         out->text = (struct str){ bytes, text.len ? len : 0 };
         if (to->type == BQ_STRING)

@@ -70,7 +70,7 @@ struct publish {
 };
 /* In one transaction, with its key. The hidden table is gone when it has returned 0. */
 int publish(struct project *p, const struct publish *how, struct error *e) FALLIBLE;
-/* What into allows, before any row is written: NOT_FOUND, ALREADY_EXISTS, INVALID_ARGUMENT for the schema. d: the
+/* Checks what into allows, before any row is written: NOT_FOUND, ALREADY_EXISTS, INVALID_ARGUMENT for the schema. d: the
  * dataset. */
 int publish_check(struct project *p, const struct tables_into *into, const struct bq_schema *schema,
                   struct arena *a, struct dataset_row *d, struct error *e) FALLIBLE;

@@ -1,4 +1,4 @@
-/* guard.h -- statements that must end: by time, by size, or because somebody cancels them.
+/* guard.h -- statements that must end: by time, by size, or because the client cancels them.
  *
  * Why: DuckDB has no timeout and no limit of a result. One thread looks at all statements that run and
  *      interrupts those that are over a limit; it runs while there is one.

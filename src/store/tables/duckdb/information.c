@@ -147,7 +147,7 @@ static void add_table_options(struct buf *out)
              " END) o WHERE o.v IS NOT NULL");
 }
 
-/* How a row's partition is named, by the table's options. */
+/* The format of a partition's name, by the table's options. */
 static const char *partition_format(yyjson_val *time_partitioning)
 {
     struct str type = json_str(json_get(time_partitioning, "type"));

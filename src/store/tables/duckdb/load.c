@@ -235,7 +235,7 @@ static int json_row(struct loading *w, struct str record, struct bq_cell *out, s
     if (!row)
         return -1;
     if (!yyjson_is_obj(row))
-        return error_set(e, ERROR_INVALID_ARGUMENT, "The row is no JSON object.");
+        return error_set(e, ERROR_INVALID_ARGUMENT, "The row is not a JSON object.");
     if (!w->l->ignore_unknown && check_members(w, row, e) < 0)
         return -1;
     for (uint32_t c = 0; c < w->schema.count; c++) {

@@ -1,6 +1,6 @@
 /* load.h -- files that become rows: records of CSV and JSON, chunks of Parquet. For store/tables/duckdb alone.
  *
- * Why: a file is somebody else's. CSV and JSON are read here, by the rules of BigQuery's load job; Parquet by a
+ * Why: a file comes from outside. CSV and JSON are read here, by the rules of BigQuery's load job; Parquet by a
  *      second engine in memory, which has no table and sees no user's SQL. Neither can reach a project's engine.
  * Limits: the constants below.
  * Threads: one load belongs to one thread.

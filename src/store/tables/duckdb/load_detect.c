@@ -27,7 +27,7 @@ char load_quote(const struct tables_load *l)
 
 /* ---- Types ---- */
 
-/* What the values so far may be: a set of types, which only shrinks. */
+/* The types that all values so far have: a set, which only shrinks. */
 enum {
     MAY_BOOLEAN = 1 << 0,
     MAY_INTEGER = 1 << 1,
@@ -211,7 +211,7 @@ int detect_csv(const struct tables_load *l, struct arena *a, struct bq_schema *o
 struct member {
     struct str name;
     unsigned may;
-    bool seen, record, repeated, other; /* other: a scalar that is no record */
+    bool seen, record, repeated, other; /* other: a scalar */
     struct member *part;
     uint32_t parts;
 };

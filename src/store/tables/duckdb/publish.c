@@ -124,7 +124,7 @@ static int count_rows(struct project *p, struct str dataset_physical, struct str
     return sql_fetch_number(&p->meta, 0, out, e);
 }
 
-/* What is to be written, and where. */
+/* The rows that are to be written, and their place. */
 struct checking {
     struct project *project;
     const struct tables_into *into;

@@ -109,7 +109,7 @@ static int create(struct project *p, void *arg, struct error *e)
                                         : relation_make(p, work->t, work->defaults, e);
 }
 
-/* What must be translated before the change: a view's query, or the defaults of columns. */
+/* Translates before the change: a view's query, or the defaults of columns. */
 static int translate(struct project *p, struct tables_table *t, struct relation_work *work,
                      struct arena *a, struct error *e)
 {

@@ -11,7 +11,7 @@
 
 #define BATCH_BYTES                                                                                \
     ((size_t)4 * 1024 * 1024) /* of values; a batch with bigger rows has fewer of them */
-#define SLICE_ROWS 64         /* after so many rows the size of a batch is looked at */
+#define SLICE_ROWS 64         /* the size of a batch is checked after each slice */
 
 struct tables_rows {
     struct project *project;

@@ -18,7 +18,7 @@ struct value {
     yyjson_val *json; /* of a list or a record: the array or the object */
 };
 
-/* What one column needs while it is written. */
+/* The state of one column while it is written. */
 struct writing {
     const struct duckdb_library *duckdb;
     struct arena arena;
@@ -271,7 +271,7 @@ static int write_lists(struct writing *w, duckdb_vector vector, const struct bq_
 
     for (uint64_t i = 0; i < count; i++) {
         if (!value[i].null && !yyjson_is_arr(value[i].json))
-            return refuse(w, f, STR("a value that is no array"));
+            return refuse(w, f, STR("a value that is not an array"));
         entry[i] = (duckdb_list_entry){ total, value[i].null ? 0 : yyjson_arr_size(value[i].json) };
         total += entry[i].length;
     }
