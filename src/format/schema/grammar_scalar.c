@@ -376,7 +376,7 @@ static void string_leaf(struct grammar *g, const struct conjuncts *set, uint32_t
     for (uint32_t i = 0; i < set->count; i++) {
         const struct schema_node *n = &g->s->node[set->item[i].node];
         if (n->pattern) {
-            struct buf pattern = BUF_INIT(2 * SCHEMA_PATTERN_BYTES_MAX);
+            struct buf pattern = BUF_INIT((size_t)2 * SCHEMA_PATTERN_BYTES_MAX);
             pattern_write(n->pattern, &pattern);
             pattern_member(&w, buf_str(&pattern));
             buf_release(&pattern);

@@ -50,7 +50,7 @@ uint32_t pattern_texts(const struct pattern *p, uint32_t cap, struct arena *a, s
 /* At most cap different texts of which the pattern may match some as a whole; 0 when it is not understood. */
 uint32_t pattern_sample(const struct pattern *p, uint32_t cap, struct arena *a, struct str **out,
                         uint64_t *steps);
-/* One past the class that opens at `at` of a pattern's text. */
-size_t pattern_class_end(struct str text, size_t at);
+/* One past the class that opens at `at` of a pattern's text p. */
+size_t pattern_class_end(struct str p, size_t at);
 
 #endif
