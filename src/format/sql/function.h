@@ -68,6 +68,8 @@ extern const struct sql_function_group sql_functions_general, sql_functions_stri
 /* The row for a call. NULL: no such function, or none with that many arguments (*any says which). */
 const struct sql_function *sql_function_find(struct str name, uint32_t arguments,
                                              const struct sql_function **any);
+/* The row of an operator, a cast or another syntax of its own, which no call can name. */
+const struct sql_function *sql_operator_find(struct str name, uint32_t arguments);
 
 /* ---- For `write` ---- */
 

@@ -26,6 +26,30 @@ bool parse_is_sign(const struct parser *p, uint32_t ahead, const char *sign)
     return t->kind == TOKEN_SIGN && str_eq_c(t->text, sign);
 }
 
+uint32_t *parse_brackets_of(struct arena *a, const struct token *token, uint32_t count)
+{
+    uint32_t *close = arena_array(a, count, sizeof(*close)), *open, depth = 0;
+
+    open = arena_array(a, count, sizeof(*open));
+    for (uint32_t i = 0; i < count; i++) {
+        close[i] = count - 1;
+        if (token[i].kind != TOKEN_SIGN)
+            continue;
+        if (str_eq_c(token[i].text, "("))
+            open[depth++] = i;
+        else if (str_eq_c(token[i].text, ")") && depth)
+            close[open[--depth]] = i;
+    }
+    return close;
+}
+
+uint32_t parse_closing(const struct parser *p, uint32_t ahead)
+{
+    uint32_t at = p->at + ahead;
+
+    return p->close[at < p->count ? at : p->count - 1] - p->at;
+}
+
 bool parse_word(struct parser *p, const char *upper)
 {
     bool found = parse_is_word(p, 0, upper);

@@ -16,7 +16,8 @@ struct parser {
     struct str text;
     struct token *token;
     uint32_t count;
-    uint32_t at; /* the next token */
+    uint32_t at;           /* the next token */
+    const uint32_t *close; /* of a "(": the token that closes it, or the last one */
     uint32_t depth;
     uint32_t places;                /* ? so far */
     struct function_def **function; /* of the script so far */
@@ -30,6 +31,9 @@ const struct token *parse_peek(const struct parser *p, uint32_t ahead);
 bool parse_is_word(const struct parser *p, uint32_t ahead,
                    const char *upper); /* in any case, without quotes */
 bool parse_is_sign(const struct parser *p, uint32_t ahead, const char *sign);
+uint32_t *parse_brackets_of(struct arena *a, const struct token *token, uint32_t count);
+uint32_t parse_closing(const struct parser *p,
+                       uint32_t ahead);               /* counted from the next token, as ahead is */
 bool parse_word(struct parser *p, const char *upper); /* takes it if it is next */
 bool parse_words(struct parser *p, const char *first, const char *second);
 bool parse_sign(struct parser *p, const char *sign);

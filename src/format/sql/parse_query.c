@@ -1,33 +1,21 @@
 /* parse_query.c -- see parse.h: SELECT with its clauses, set operations, WITH. FROM is in parse_from.c. */
 #include "format/sql/parse.h"
 
-/* The token that closes the bracket at `ahead`; the last one when none does. */
-static uint32_t closing_bracket(const struct parser *p, uint32_t ahead)
-{
-    uint32_t open = 0;
-
-    for (;; ahead++) {
-        if (parse_peek(p, ahead)->kind == TOKEN_END)
-            return ahead;
-        open += parse_is_sign(p, ahead, "(");
-        if (parse_is_sign(p, ahead, ")") && --open == 0)
-            return ahead;
-    }
-}
-
 bool parse_is_query(const struct parser *p, uint32_t ahead)
 {
     static const char *const behind[] = { "UNION", "INTERSECT", "EXCEPT", "ORDER", "LIMIT" };
     uint32_t brackets = 0;
 
-    while (parse_is_sign(p, ahead + brackets, "("))
+    while (brackets <= SQL_DEPTH_MAX && parse_is_sign(p, ahead + brackets, "("))
         brackets++;
+    if (brackets > SQL_DEPTH_MAX)
+        return true; /* to be refused for its depth */
     if (!parse_is_word(p, ahead + brackets, "SELECT") &&
         !parse_is_word(p, ahead + brackets, "WITH"))
         return false;
     /* Each bracket must be around a whole query, not around an operand: ((SELECT 1) + 2). */
     for (uint32_t i = 0; i < brackets; i++) {
-        uint32_t next = closing_bracket(p, ahead + i) + 1;
+        uint32_t next = parse_closing(p, ahead + i) + 1;
         bool ok = parse_is_sign(p, next, ")") || parse_is_sign(p, next, ";") ||
                   parse_peek(p, next)->kind == TOKEN_END;
         for (size_t j = 0; j < ARRAY_LEN(behind); j++)

@@ -305,7 +305,10 @@ static int begin(struct compiler *c, struct arena *a, struct str text, struct er
                          "The query is too large: %zu bytes; the maximum is %zu", text.len,
                          SQL_TEXT_BYTES_MAX);
     c->p.token = sql_lex(a, text, &c->p.count, e);
-    return c->p.token ? 0 : -1;
+    if (!c->p.token)
+        return -1;
+    c->p.close = parse_brackets_of(a, c->p.token, c->p.count);
+    return 0;
 }
 
 static struct sql_script *end(struct compiler *c)

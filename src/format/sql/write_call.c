@@ -162,9 +162,11 @@ static int write_by_row(struct sql_writer *w, const struct sql_function *row,
 int write_row(struct sql_writer *w, const char *name, const struct expr *at,
               struct expr *const *item, uint32_t count)
 {
-    const struct sql_function *any, *row = sql_function_find(str_of(name), count, &any);
+    const struct sql_function *any, *row = sql_operator_find(str_of(name), count);
     struct sql_call call = { .expr = at, .item = item, .count = count };
 
+    if (!row)
+        row = sql_function_find(str_of(name), count, &any);
     if (!row)
         return write_refuse(w, at->at, "%s is not supported", name);
     return write_by_row(w, row, &call);

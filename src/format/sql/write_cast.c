@@ -87,7 +87,6 @@ int write_cast(struct sql_writer *w, const struct expr *x)
 {
     const struct bq_field *type = x->type;
     bool plain = type->mode != BQ_REPEATED && type->type != BQ_RECORD;
-    const struct sql_function *any;
 
     if (type->max_length || type->precision)
         return write_refuse(w, x->at, "CAST to a type with parameters is not supported");
@@ -97,7 +96,7 @@ int write_cast(struct sql_writer *w, const struct expr *x)
         const char *row =
             arena_textf(w->arena, "%sCAST %.*s%s%s", x->safe ? "SAFE_" : "", STR_ARG(x->text),
                         x->text.len ? " " : "", bq_type_sql(type->type));
-        if (sql_function_find(str_of(row), x->count, &any))
+        if (sql_operator_find(str_of(row), x->count))
             return write_row(w, row, x, x->item, x->count);
         if (x->text.len)
             return write_refuse(w, x->at, "CAST with %.*s to %s is not supported", STR_ARG(x->text),
@@ -145,9 +144,8 @@ int write_literal(struct sql_writer *w, const struct expr *x)
                          .count = 1,
                          .type = x->type,
                          .text = { 0 } };
-    const struct sql_function *any;
 
-    if (x->type->type == BQ_JSON && sql_function_find(STR("PARSE_JSON"), 1, &any))
+    if (x->type->type == BQ_JSON)
         return write_row(w, "PARSE_JSON", x, &item, 1);
     return write_cast(w, &cast);
 }

@@ -1,0 +1,1 @@
+SELECT id, t FROM ds.people, UNNEST(tags) AS t ORDER BY id, t

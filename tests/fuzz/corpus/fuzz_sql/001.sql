@@ -1,0 +1,1 @@
+SELECT id, t, o FROM ds.people LEFT JOIN UNNEST(tags) AS t WITH OFFSET AS o ORDER BY 1, 3

@@ -1,0 +1,1 @@
+SELECT p.id, i.sku, i.n, sku FROM ds.people p, p.items AS i ORDER BY 2

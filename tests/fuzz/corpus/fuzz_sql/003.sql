@@ -1,0 +1,1 @@
+SELECT id, items.sku FROM ds.people, UNNEST(items) AS items ORDER BY sku

@@ -1,0 +1,1 @@
+SELECT * FROM UNNEST([STRUCT(1 AS a, 'x' AS b), (2,'y')]) AS s WITH OFFSET ORDER BY offset

@@ -1,0 +1,1 @@
+SELECT s, s.a, a FROM UNNEST([STRUCT(1 AS a)]) s

@@ -1,0 +1,1 @@
+SELECT x.* FROM UNNEST([STRUCT(1 AS a, 2 AS b)]) x

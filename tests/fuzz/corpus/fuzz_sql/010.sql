@@ -1,0 +1,1 @@
+SELECT ARRAY(SELECT n * 2 FROM UNNEST(items) WHERE sku <> 's1') a, (SELECT MAX(n) FROM UNNEST(items)) m, EXISTS(SELECT 1 FROM UNNEST(tags) t WHERE t='x') e FROM ds.people ORDER BY id

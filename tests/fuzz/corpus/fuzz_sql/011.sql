@@ -1,0 +1,1 @@
+SELECT 'x' IN UNNEST(tags), NULL IN UNNEST(['a']), 'x' NOT IN UNNEST(['x']) FROM ds.people ORDER BY id

@@ -1,0 +1,1 @@
+SELECT id IN (SELECT id FROM ds.people WHERE id > 1) b FROM ds.people ORDER BY id

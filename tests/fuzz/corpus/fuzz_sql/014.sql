@@ -1,0 +1,1 @@
+WITH a AS (SELECT 1 AS x, 2), b AS (SELECT * FROM a) SELECT * FROM b

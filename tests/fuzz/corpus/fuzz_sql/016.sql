@@ -1,0 +1,1 @@
+SELECT * EXCEPT (name, tags, items, js), UPPER FROM (SELECT *, 1 AS UPPER FROM ds.people) ORDER BY id

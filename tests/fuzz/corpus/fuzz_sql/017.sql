@@ -1,0 +1,1 @@
+SELECT * REPLACE (id * 10 AS id) FROM (SELECT id, name FROM ds.people) ORDER BY id

@@ -1,0 +1,1 @@
+SELECT name, COUNT(*) c, SUM(id) s FROM ds.people GROUP BY ROLLUP (name) ORDER BY name

@@ -1,0 +1,1 @@
+SELECT name AS id, COUNT(*) AS c FROM ds.people GROUP BY id ORDER BY id

@@ -1,0 +1,1 @@
+SELECT * FROM (SELECT 'a' AS k, 'Q1' AS q, 3 AS v UNION ALL SELECT 'a','Q2',4 UNION ALL SELECT 'b','Q1',5) PIVOT(SUM(v) AS s, COUNT(*) AS c FOR q IN ('Q1', 'Q2' AS two)) ORDER BY k

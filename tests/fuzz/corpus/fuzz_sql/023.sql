@@ -1,0 +1,1 @@
+SELECT * FROM (SELECT 'a' AS k, 1 AS q1, 2 AS q2, NULL AS q3) UNPIVOT(v FOR q IN (q1, q2 AS 'zwei', q3)) ORDER BY q

@@ -1,0 +1,1 @@
+SELECT addr.city, addr.zip.b, js.a.b, js.a.b[0], js['a'], tags[0] AS t0, items[OFFSET(0)].sku AS k FROM ds.people WHERE id = 1

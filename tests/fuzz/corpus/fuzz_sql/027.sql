@@ -1,0 +1,1 @@
+SELECT p.addr.zip.a, p.js.a, p FROM ds.people p WHERE id=1

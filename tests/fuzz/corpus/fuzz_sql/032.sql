@@ -1,0 +1,1 @@
+SELECT ((SELECT 1) + 2) AS x, (SELECT 5) y

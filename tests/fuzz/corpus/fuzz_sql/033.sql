@@ -1,0 +1,1 @@
+SELECT a.id, b.id FROM ds.people a JOIN ds.people b USING (id) ORDER BY id

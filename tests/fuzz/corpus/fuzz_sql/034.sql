@@ -1,0 +1,1 @@
+SELECT CASE id WHEN 1 THEN 'one' ELSE 'many' END c, IF(id=1,'a','b') i, id BETWEEN 1 AND 2 b, name LIKE 'a%' l, name LIKE ANY ('a%','b%') m FROM ds.people ORDER BY id

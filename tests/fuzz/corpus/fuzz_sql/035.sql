@@ -1,0 +1,1 @@
+SELECT STRUCT(1, 'a') s, (1, 'b') t, STRUCT<x INT64, y ARRAY<STRING>>(1, ['z']) u, [STRUCT(1 AS a), STRUCT(2)] v, ARRAY<FLOAT64>[1, 2] w, [] e, ARRAY<STRUCT<a INT64>>[] z

@@ -1,0 +1,1 @@
+SELECT x FROM UNNEST(ARRAY(SELECT id FROM ds.people)) x ORDER BY x

@@ -1,0 +1,1 @@
+WITH t AS (SELECT [STRUCT(1 AS a, 2 AS b)] AS arr) SELECT a, el.b FROM t, t.arr AS el

@@ -1,0 +1,1 @@
+WITH t AS (SELECT STRUCT(1 AS a) AS s) SELECT s.a, t.s.a AS a2, s.* FROM t

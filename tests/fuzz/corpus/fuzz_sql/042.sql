@@ -1,0 +1,1 @@
+SELECT id FROM ds.people WHERE nope = 1

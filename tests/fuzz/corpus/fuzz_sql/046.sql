@@ -1,0 +1,1 @@
+SELECT DISTINCT name FROM ds.people ORDER BY name LIMIT 2 OFFSET 1

@@ -1,0 +1,1 @@
+SELECT t.name, u.c FROM ds.people t LEFT JOIN (SELECT id, COUNT(*) c FROM ds.people GROUP BY id) u ON t.id = u.id ORDER BY 1 DESC

@@ -1,0 +1,1 @@
+SELECT GROUPING(name) g, name FROM ds.people GROUP BY GROUPING SETS ((name), ()) ORDER BY g, name

@@ -1,0 +1,1 @@
+SELECT x, (SELECT STRING_AGG(y, ',') FROM UNNEST(x) y) FROM (SELECT ['a','b'] AS x)

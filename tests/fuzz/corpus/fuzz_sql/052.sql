@@ -1,0 +1,1 @@
+SELECT id, tags, o FROM ds.people, UNNEST(tags) AS tags WITH OFFSET o ORDER BY id, o

@@ -1,0 +1,1 @@
+SELECT * FROM ds.people p CROSS JOIN UNNEST(p.items) WITH OFFSET off ORDER BY p.id

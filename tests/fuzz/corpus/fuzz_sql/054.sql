@@ -1,0 +1,1 @@
+SELECT (SELECT MAX(n) AS id FROM UNNEST(items) WHERE n > id) m FROM ds.people ORDER BY id

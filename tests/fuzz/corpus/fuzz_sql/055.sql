@@ -1,0 +1,1 @@
+UPDATE ds.people SET name = UPPER_(name), addr.zip.a = 7, addr.city = 'paris' WHERE id = 1; SELECT id FROM ds.people

@@ -1,0 +1,1 @@
+UPDATE ds.people p SET addr.zip.a = 7, addr.city = 'paris', p.name='z' WHERE id = 1; SELECT id, addr.city c, addr.zip.a a, addr.zip.b b, name FROM ds.people ORDER BY 1

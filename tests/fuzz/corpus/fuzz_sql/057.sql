@@ -1,0 +1,1 @@
+UPDATE ds.people p SET name = n.x FROM (SELECT 1 AS id, 'new' AS x) n WHERE n.id = p.id; SELECT id, name FROM ds.people ORDER BY 1

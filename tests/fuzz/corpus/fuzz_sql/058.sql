@@ -1,0 +1,1 @@
+UPDATE ds.people p SET name = n.x FROM UNNEST([STRUCT(1 AS id, 'new' AS x),(1,'b')]) n WHERE n.id = p.id; SELECT id, name FROM ds.people ORDER BY 1

@@ -1,0 +1,1 @@
+DELETE ds.people WHERE id IN (1,2); SELECT id FROM ds.people

@@ -1,0 +1,1 @@
+DELETE FROM ds.people p WHERE EXISTS (SELECT 1 FROM ds.people q WHERE q.id = p.id + 1); SELECT id FROM ds.people

@@ -1,0 +1,1 @@
+INSERT ds.people (id, q) VALUES (9, DEFAULT), (8, 'x'); INSERT INTO ds.people (id, name) SELECT 7, 'y'; SELECT id, name, q FROM ds.people ORDER BY id

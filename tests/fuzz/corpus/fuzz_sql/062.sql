@@ -1,0 +1,1 @@
+INSERT ds.people VALUES (1)

@@ -1,0 +1,1 @@
+MERGE ds.people t USING (SELECT 1 AS id, 'm' AS name UNION ALL SELECT 5, 'n') s ON t.id = s.id WHEN MATCHED AND s.name = 'm' THEN UPDATE SET name = s.name, t.addr.city = 'x' WHEN NOT MATCHED THEN INSERT (id, name) VALUES (s.id, s.name) WHEN NOT MATCHED BY SOURCE AND t.id = 3 THEN DELETE; SELECT id, name, q FROM ds.people ORDER BY id

@@ -1,0 +1,1 @@
+MERGE ds.people t USING ds.people s ON t.id = s.id + 100 WHEN NOT MATCHED AND s.id = 1 THEN INSERT ROW; SELECT COUNT(*) c FROM ds.people

@@ -1,0 +1,1 @@
+MERGE ds.people t USING UNNEST([1,2]) AS s ON t.id = s WHEN MATCHED THEN UPDATE SET name = CONCAT_(name); SELECT 1

@@ -1,0 +1,1 @@
+UPDATE ds.people SET id = 1

@@ -1,0 +1,1 @@
+CREATE OR REPLACE TABLE ds.n (a INT64 NOT NULL OPTIONS(description='x'), b STRUCT<c STRING NOT NULL, d ARRAY<FLOAT64>>, e TIMESTAMP DEFAULT NULL, PRIMARY KEY (a) NOT ENFORCED) PARTITION BY TIMESTAMP_TRUNC(e, HOUR) CLUSTER BY a, b OPTIONS(description='d', labels=[('k','v')], partition_expiration_days=1.5, expiration_timestamp=TIMESTAMP '2030-01-01 00:00:00 UTC')

@@ -1,0 +1,1 @@
+ALTER TABLE ds.people ADD COLUMN z INT64, DROP COLUMN IF EXISTS y, SET OPTIONS(description=NULL, labels=[])

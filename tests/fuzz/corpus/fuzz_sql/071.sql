@@ -1,0 +1,1 @@
+CREATE SCHEMA IF NOT EXISTS `proj.x` OPTIONS(location='US', default_table_expiration_days=3)

@@ -1,0 +1,1 @@
+CREATE VIEW ds.v (x, y) OPTIONS(friendly_name='f') AS SELECT id, name FROM ds.people

@@ -1,0 +1,1 @@
+CREATE TABLE ds.q2 (a INT64) OPTIONS(foo=1)

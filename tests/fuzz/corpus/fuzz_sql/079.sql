@@ -1,0 +1,1 @@
+CREATE TEMP FUNCTION f(x INT64, y ANY TYPE) RETURNS STRING AS (CAST(x + y AS STRING)); SELECT f(@p, ?), @@project_id, SAFE.LN(v)
