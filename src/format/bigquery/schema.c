@@ -42,7 +42,7 @@ const char *bq_type_sql(enum bq_type t)
 
 static bool same_name(struct str s, const char *name)
 {
-    return s.len && s.len == strlen(name) && strncasecmp(s.p, name, s.len) == 0;
+    return s.len == strlen(name) && (!s.len || strncasecmp(s.p, name, s.len) == 0);
 }
 
 bool bq_type_find(struct str name, enum bq_type *out)
