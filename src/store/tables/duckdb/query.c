@@ -77,6 +77,10 @@ int query_statement(struct query_run *r, const struct sql_script *s, const struc
     out->statement = str_of(sql_kind_name(w.kind));
     out->undeclared = w.undeclared;
     out->undeclared_count = w.undeclared_count;
+    if (r->transaction_lost && (w.read_count || w.kind != SQL_SELECT))
+        return error_set(e, ERROR_UNIMPLEMENTED,
+                         "After an error in a transaction, a statement before ROLLBACK TRANSACTION "
+                         "is not supported");
     if (note_reads(r, &w, out, e) < 0 || run_written(r, &w, key, out, e) < 0)
         return -1;
     r->env.row_count = out->inserted + out->updated + out->deleted;
