@@ -2,13 +2,14 @@
 loses nothing. Method: `tranche serve` with tables of its own, made and read by plain HTTP."""
 import json
 import pathlib
+import subprocess
 import sys
 
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "accept"))
 import bq  # noqa: E402
-from server import CONFIG, Server, line, wait_until  # noqa: E402
+from server import CONFIG, PROGRAM, Server, line, wait_until  # noqa: E402
 
 PROJECT = "p1"
 FINAL = ("JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED", "JOB_STATE_EXPIRED")
@@ -333,3 +334,23 @@ def test_a_service_that_was_killed_goes_on_with_its_table_job(tmp_path):
         assert bq.tables(server, "p1", "d") == ["in", "out"]
     finally:
         assert server.stop() == 0
+
+
+# ---- The command line ----
+
+def test_the_command_line_submits_a_table(server, name):
+    bq.table(server, f"{name}.in", PLAIN, simple())
+
+    def submit(*words):
+        return subprocess.run([PROGRAM, "submit", *words, "-m", "gemini-2.5-flash", "--server", server.url,
+                               "--project", PROJECT], capture_output=True, text=True, timeout=60, check=False)
+    done = submit(f"bq://{name}.in", "-o", f"bq://{name}.out", "--watch")
+    assert done.returncode == 0 and f"bq://{name}.out" in done.stderr, done.stderr
+    assert len(bq.rows(server, f"{name}.out")) == 3
+    done = submit(f"bq://{name}.in", "--watch")  # beside it
+    assert done.returncode == 0 and f"bq://{name}.in_dest_" in done.stderr, done.stderr
+    for words, said in ((["bq://only.two"], "bq://PROJECT.DATASET.TABLE"),
+                        ([f"bq://{name}.in", f"bq://{name}.in"], "the only input"),
+                        ([f"bq://{name}.in", "-o", "here.jsonl", "--watch"], "go to a table or to objects")):
+        done = submit(*words)
+        assert done.returncode == 2 and said in done.stderr, done.stderr
