@@ -210,15 +210,12 @@ static struct expr *operator_node(struct parser *p, const char *row, struct expr
 static struct expr *unary(struct parser *p)
 {
     uint32_t at = parse_peek(p, 0)->at;
-    const char *row = parse_is_sign(p, 0, "-")   ? "- X"
-                      : parse_is_sign(p, 0, "~") ? "~"
-                      : parse_is_sign(p, 0, "+") ? "POS"
-                                                 : NULL;
+    bool minus = parse_is_sign(p, 0, "-"), plus = parse_is_sign(p, 0, "+");
 
-    if (!row)
+    if (!minus && !plus && !parse_is_sign(p, 0, "~"))
         return postfix(p);
     p->at++;
-    if (row[0] == 'N' && parse_peek(p, 0)->kind == TOKEN_INTEGER) {
+    if (minus && parse_peek(p, 0)->kind == TOKEN_INTEGER) {
         struct expr *x = integer_literal(p, true);
         if (x)
             x->at = at;
@@ -228,9 +225,9 @@ static struct expr *unary(struct parser *p)
         return NULL;
     struct expr *of = unary(p);
     parse_shallower(p);
-    if (!of || row[0] == 'P')
+    if (!of || plus)
         return of;
-    return operator_node(p, row, of, NULL, at);
+    return operator_node(p, minus ? "- X" : "~", of, NULL, at);
 }
 
 /* The operator that is next: its row, and how tightly it binds; *signs: how many tokens it has. */

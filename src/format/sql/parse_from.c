@@ -289,7 +289,7 @@ struct from *parse_from(struct parser *p)
     struct from *left = from_item(p);
 
     while (left) {
-        enum join_kind kind;
+        enum join_kind kind = JOIN_COMMA;
         int found = join_kind(p, &kind);
         if (found < 0)
             return NULL;
