@@ -90,7 +90,7 @@ static unsigned char mask_byte(int64_t length, size_t byte)
 {
     int64_t bits = length - (int64_t)byte * 8;
 
-    return bits <= 0 ? 0 : bits >= 8 ? 0xFF : (unsigned char)(0xFF << (8 - bits));
+    return (unsigned char)(bits <= 0 ? 0 : bits >= 8 ? 0xFF : 0xFF << (8 - bits));
 }
 
 static enum call_outcome ip_net_mask(struct call *c)
