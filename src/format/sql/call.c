@@ -63,7 +63,7 @@ bool sql_call_null(const struct sql_call *call, uint32_t i)
     return i < call->count && call->item[i]->kind == EXPR_NULL;
 }
 
-/* DAY is read as a name and WEEK(MONDAY) as a call. NULL: it is no date part. */
+/* DAY is read as a name and WEEK(MONDAY) as a call. NULL: it is not a date part. */
 static const char *part_of(const struct expr *x)
 {
     static const char *const words[] = {

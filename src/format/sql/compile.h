@@ -9,7 +9,7 @@
 
 enum scope_kind { SCOPE_BLOCK, SCOPE_HANDLER, SCOPE_LOOP, SCOPE_FOR };
 
-/* What stands around the statement that is compiled. */
+/* A block or loop around the statement that is compiled. */
 struct scope {
     enum scope_kind kind;
     struct str label;

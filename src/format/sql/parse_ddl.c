@@ -51,7 +51,7 @@ static int table_constraint(struct parser *p)
     return parse_names(p, &names, &count) < 0 || constraint_end(p) < 0 ? -1 : 1;
 }
 
-/* What may stand behind a column's type. */
+/* The constraints and options behind a column's type. */
 static int column_tail(struct parser *p, struct column_def *c)
 {
     for (;;) {

@@ -81,7 +81,7 @@ struct sql_script {
     struct str text;
     struct sql_step *step;
     uint32_t count;
-    bool single; /* one statement alone: its job is no SCRIPT */
+    bool single; /* one statement alone: its job is not a SCRIPT */
 };
 
 /* NULL on an error. An empty text is an error too. */

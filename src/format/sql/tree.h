@@ -318,7 +318,7 @@ struct function_def {
     uint32_t at;
 };
 
-/* What a step is made of. */
+/* The tree of a step. */
 struct sql_inner {
     enum sql_kind kind;
     struct query *query; /* of a SELECT and of SQL_FOR */

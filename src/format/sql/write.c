@@ -147,8 +147,8 @@ static int write_assert(struct sql_writer *w)
     return 0;
 }
 
-/* Names that stand twice in the result of a star over several tables: a, a_1. Those of a list without a star were told
- * apart when it was printed. */
+/* Names that stand twice in the result of a star over several tables: a, a_1. A list without a star got
+ * different names when it was printed. */
 static void write_unique_names(struct sql_writer *w, const struct query *q)
 {
     const struct sql_catalog *c = w->env->catalog;

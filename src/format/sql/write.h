@@ -92,7 +92,7 @@ int write_refuse(const struct sql_writer *w, uint32_t at, const char *fmt, ...)
 int write_deeper(struct sql_writer *w, uint32_t at) FALLIBLE;
 void write_name(struct sql_writer *w, struct str name); /* "name" */
 void write_type(struct sql_writer *w, const struct bq_field *type);
-/* What `print` appends, taken off w->out again; in the arena. */
+/* Takes off w->out again all that was appended since the mark; the text is in the arena. */
 size_t write_mark(const struct sql_writer *w);
 struct str write_take(struct sql_writer *w, size_t mark);
 
@@ -143,7 +143,7 @@ struct str alias_new(struct sql_writer *w);
 struct str quoted_name(struct sql_writer *w, struct str name); /* as write_name prints it */
 /* The source of that alias, in this scope or one around it. */
 const struct source *scope_find(const struct sql_writer *w, struct str alias);
-/* A name that is no plain column: the range column it means, or NULL. */
+/* A name that is not a plain column: the range column it means, or NULL. */
 const struct range_column *scope_range(const struct sql_writer *w, struct str name);
 /* The source around this query that has a column of that name, which no source of this one has; else NULL. */
 const struct source *scope_outer_owner(const struct sql_writer *w, struct str name);

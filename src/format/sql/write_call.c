@@ -66,7 +66,7 @@ static int write_numbered(struct sql_writer *w, struct template *t)
     return write_expr(w, call->item[i]);
 }
 
-/* What an aggregate has within its brackets, behind its arguments. */
+/* ORDER BY and IGNORE NULLS, within the brackets of an aggregate. */
 static int write_inside(struct sql_writer *w, const struct template *t)
 {
     const struct call *c = t->call->call;
@@ -207,7 +207,7 @@ static int no_match(struct sql_writer *w, const struct expr *x, const struct sql
     return -1;
 }
 
-/* What a call has must be what its row allows. */
+/* A call may have only what its row allows. */
 static int check_call(struct sql_writer *w, const struct expr *x, const struct sql_function *row)
 {
     const struct call *c = x->call;

@@ -82,7 +82,7 @@ static int write_array(struct sql_writer *w, const struct expr *x, const struct 
     return 0;
 }
 
-/* CAST, by its row when the type is no array or struct. */
+/* CAST, by its row when the type is neither array nor struct. */
 int write_cast(struct sql_writer *w, const struct expr *x)
 {
     const struct bq_field *type = x->type;

@@ -181,7 +181,7 @@ static int write_plain(struct sql_writer *w, const struct from *f, struct str al
     return write_catalog_table(w, f, alias);
 }
 
-/* What PIVOT and UNPIVOT are applied to is a scope of its own. */
+/* The table under PIVOT or UNPIVOT is a scope of its own. */
 static int write_pivoted(struct sql_writer *w, const struct from *f)
 {
     struct str alias = f->pivot ? f->pivot->alias : f->unpivot->alias;

@@ -99,7 +99,7 @@ static int write_wildcard(struct sql_writer *w, const struct from *f, struct str
     return 0;
 }
 
-/* Where INFORMATION_SCHEMA stands in a path; path_count: nowhere. */
+/* The place of INFORMATION_SCHEMA in a path; path_count: it is not there. */
 static uint32_t information_at(const struct from *f)
 {
     uint32_t i = 0;
