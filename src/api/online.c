@@ -394,8 +394,9 @@ static void list_models(struct call *c, const char *key, model_writer *write_mod
     }
     call_models_done(c, models);
     json_end(&w);
+    page.from += page.most;
     if (page.more)
-        json_addf(&w, "nextPageToken", "%llu", (unsigned long long)(page.from + page.most));
+        json_addf(&w, "nextPageToken", "%llu", (unsigned long long)page.from);
     json_end(&w);
     call_reply(c, &body);
 }

@@ -156,10 +156,14 @@ static void judge(struct limit *l)
     }
 }
 
-/* The share of refusals up to which this one may have been by chance. */
+/* The largest share of refusals that may have given this one by chance: Wilson's bound, which holds for few
+ * refusals too. No refusal at all is none that is tolerated. */
 static double tolerated(const struct limit *l, double share)
 {
-    return share + CHANCE * sqrt(share * (1 - share) / (l->done + l->refused));
+    double n = l->done + l->refused, z2 = CHANCE * CHANCE;
+    double spread = CHANCE * sqrt(share * (1 - share) / n + z2 / (4 * n * n));
+
+    return share > 0 ? (share + z2 / (2 * n) + spread) / (1 + z2 / n) : 0;
 }
 
 /* Is the limit so low that refusals by load would be gone, had they come from load? A server that refuses

@@ -22,7 +22,8 @@
  * Units:   requests; work in any unit that is the same for all; nanoseconds.
  * Threads: none; guarded by its owner.
  * Source:  J. Little, "A proof of the queuing formula L = lambda W", 1961; D. Chiu, R. Jain, on
- *          additive increase and multiplicative decrease, 1989; docs/guides/rate-limits.md draws it.
+ *          additive increase and multiplicative decrease, 1989; E. Wilson, "Probable inference, the law of
+ *          succession, and statistical inference", 1927; docs/guides/rate-limits.md draws it.
  */
 #ifndef TRANCHE_PREDICT_UPSTREAM_PACE_LIMIT_H
 #define TRANCHE_PREDICT_UPSTREAM_PACE_LIMIT_H

@@ -612,6 +612,24 @@ test_a_share_that_fails_from_the_first_request_on_does_not_keep_the_limit_low(vo
     }
 }
 
+/* A quarter fails, but by chance only 2 of the first 32: the next epoch is no reason to cut. */
+static void test_a_first_epoch_with_few_failures_by_chance_does_not_lead_to_a_cut(void **state)
+{
+    struct limit l;
+
+    (void)state;
+    limit_init(&l, 0, 1024);
+    for (uint64_t i = 0; i < 32 + 64; i++) {
+        struct limit_sample sample = { .sent_ns = i < 32 ? 1 : 600 * NS_PER_MS,
+                                       .latency_ns = 500 * NS_PER_MS,
+                                       .in_flight = i < 32 ? 32 : 64 };
+        sample.refused = i < 32 ? i % 16 == 3 : i % 4 == 3;
+        limit_add(&l, &sample, (i < 32 ? 501 : 1101) * NS_PER_MS);
+    }
+    assert_int_equal(l.cuts, 0);
+    assert_true(limit_now(&l) > 64);
+}
+
 static void test_a_share_that_begins_to_fail_later_costs_a_few_round_trips(void **state)
 {
     struct server s = { .slots = 1e9, .base_ms = 500 };
@@ -789,6 +807,7 @@ int main(void)
         cmocka_unit_test(test_refusals_that_do_not_come_from_load_are_ignored),
         cmocka_unit_test(
             test_a_share_that_fails_from_the_first_request_on_does_not_keep_the_limit_low),
+        cmocka_unit_test(test_a_first_epoch_with_few_failures_by_chance_does_not_lead_to_a_cut),
         cmocka_unit_test(test_a_share_that_begins_to_fail_later_costs_a_few_round_trips),
         cmocka_unit_test(test_refusals_that_come_at_once_count_beside_the_answers_of_their_time),
         cmocka_unit_test(test_a_server_that_refuses_all_at_once_gets_less),
