@@ -256,6 +256,22 @@ static int create_table(struct ddl_work *work, struct error *e)
 
 /* ---- Views ---- */
 
+static void write_view(struct project *p, const struct ddl_work *work, const struct dataset_row *d,
+                       struct str physical)
+{
+    struct connection *c = &p->meta;
+
+    sql_start(c, "CREATE VIEW ");
+    catalog_add_path(p, &c->sql, d->physical, physical);
+    sql_addf(c, "%s", work->ddl->column_names ? " (" : "");
+    for (uint32_t i = 0; work->ddl->column_names && i < work->schema.count; i++) {
+        sql_addf(c, i ? ", " : "");
+        sql_add_name(c, work->schema.field[i].name);
+    }
+    sql_addf(c, "%s", work->ddl->column_names ? ") AS " : " AS ");
+    buf_add_str(&c->sql, work->w->sql);
+}
+
 static int create_view_run(struct project *p, void *arg, struct error *e)
 {
     struct ddl_work *work = arg;
@@ -278,18 +294,7 @@ static int create_view_run(struct project *p, void *arg, struct error *e)
         rc = catalog_free_name(p, d.physical, work->name.table, &a, &physical, e);
     if (rc == 0) {
         work->out->ddl = replaced ? "REPLACE" : "CREATE";
-        sql_start(c, "CREATE VIEW ");
-        catalog_add_path(p, &c->sql, d.physical, physical);
-        if (work->ddl->column_names) {
-            sql_addf(c, " (");
-            for (uint32_t i = 0; i < work->schema.count; i++) {
-                sql_addf(c, i ? ", " : "");
-                sql_add_name(c, work->schema.field[i].name);
-            }
-            sql_addf(c, ")");
-        }
-        sql_addf(c, " AS ");
-        buf_add_str(&c->sql, work->w->sql);
+        write_view(p, work, &d, physical);
         rc = sql_run(c, e) < 0 ? -1 : 0;
     }
     if (rc == 0)

@@ -147,7 +147,7 @@ static int rename_table(struct project *p, struct table_row *row, struct str to,
     struct tables_name name = { row->t.name.project, row->t.name.dataset, to };
     struct tables_table t = row->t;
     struct table_row other;
-    struct str physical;
+    struct str physical = { NULL, 0 };
     int rc = tables_table_check(to, e);
 
     if (rc == 0)

@@ -208,7 +208,7 @@ static void parquet_rows(duckdb_function_info info, duckdb_data_chunk chunk)
     struct error e;
     const struct duckdb_library *d = duckdb_library(&e);
     struct extracting *w = d->function_get_extra_info(info);
-    struct bq_batch batch;
+    struct bq_batch batch = { NULL, 0, 0 };
 
     arena_reset(&w->batch_arena);
     int rc = cancelled(w, &w->error);

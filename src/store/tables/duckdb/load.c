@@ -145,30 +145,36 @@ static int row_bad(struct loading *w, const struct text_file *f, struct error *e
 /* ---- CSV ---- */
 
 /* null_marker is a cell's text without quotes; nothing at all is null, and in quotes it is an empty text. */
+static bool csv_null(const struct tables_load *l, const struct bq_field *f,
+                     const struct csv_cell *from)
+{
+    bool text = f->type == BQ_STRING || f->type == BQ_BYTES;
+    bool nothing = !from->text.len && !l->null_marker.len;
+
+    return (!from->quoted && str_eq(from->text, l->null_marker)) ||
+           (nothing && (!text || !from->quoted));
+}
+
+static int refuse_cell(const struct bq_field *f, const char *begin, const char *end,
+                       struct error *e)
+{
+    return error_set(e, ERROR_INVALID_ARGUMENT, "%s %.*s %s", begin, STR_ARG(str_cut(f->name, 200)),
+                     end);
+}
+
 static int csv_value(struct loading *w, const struct bq_field *f, const struct csv_cell *from,
                      struct bq_cell *out, struct error *e)
 {
-    bool text = f->type == BQ_STRING || f->type == BQ_BYTES;
-    bool marked = !from->quoted && str_eq(from->text, w->l->null_marker);
-    bool nothing = !from->text.len && !w->l->null_marker.len;
-
+    *out = (struct bq_cell){ .null = csv_null(w->l, f, from) };
     if (f->mode == BQ_REPEATED || f->type == BQ_RECORD)
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "Column %.*s is repeated or a record, which CSV cannot hold.",
-                         STR_ARG(str_cut(f->name, 200)));
-    *out = (struct bq_cell){ .null = marked || (nothing && (!text || !from->quoted)) };
+        return refuse_cell(f, "Column", "is repeated or a record, which CSV cannot hold.", e);
+    if (out->null && f->mode == BQ_REQUIRED)
+        return refuse_cell(f, "Required column value for column", "is missing", e);
     if (out->null)
-        return f->mode != BQ_REQUIRED ? 0
-                                      : error_set(e, ERROR_INVALID_ARGUMENT,
-                                                  "Required column value for column "
-                                                  "%.*s is missing",
-                                                  STR_ARG(str_cut(f->name, 200)));
+        return 0;
     if (str_utf8_valid(from->text) != from->text.len)
-        return error_set(
-            e, ERROR_INVALID_ARGUMENT,
-            "Bad character in column %.*s: it is not UTF-8; say encoding ISO-8859-1 if it "
-            "is that",
-            STR_ARG(str_cut(f->name, 200)));
+        return refuse_cell(f, "Bad character in column",
+                           "(it is not UTF-8; say encoding ISO-8859-1 if it is that)", e);
     return bq_cell_from_text(&w->batch_arena, f, from->text, out, e);
 }
 

@@ -170,6 +170,31 @@ static struct str column_name(struct arena *a, struct str text, const struct bq_
     return out;
 }
 
+static const char *name_without_header(enum bq_type type)
+{
+    return type == BQ_INTEGER   ? "int64"
+           : type == BQ_FLOAT   ? "double"
+           : type == BQ_BOOLEAN ? "bool"
+           : type == BQ_STRING  ? "string"
+                                : "field";
+}
+
+static void add_column(const struct sample *s, struct arena *a, uint32_t column, bool header,
+                       struct bq_schema *out)
+{
+    bool seen = false;
+    unsigned may = column_may(s, a, column, header ? 1 : 0, &seen);
+    struct bq_field f = { .type = type_of(may, seen), .mode = BQ_NULLABLE };
+    bool named =
+        header && s->rows && column < s->row[0].count && str_trim(s->row[0].cell[column].text).len;
+    struct str name =
+        named ? s->row[0].cell[column].text
+              : str_of(arena_textf(a, "%s_field_%u", name_without_header(f.type), column));
+
+    f.name = column_name(a, name, out);
+    out->field[out->count++] = f;
+}
+
 int detect_csv(const struct tables_load *l, struct arena *a, struct bq_schema *out, int64_t *skip,
                struct error *e)
 {
@@ -184,24 +209,8 @@ int detect_csv(const struct tables_load *l, struct arena *a, struct bq_schema *o
         *skip = header ? 1 : 0;
     }
     *out = (struct bq_schema){ arena_array(a, s->columns, sizeof *out->field), 0 };
-    for (uint32_t c = 0; c < s->columns; c++) {
-        bool seen = false;
-        unsigned may = column_may(s, a, c, header ? 1 : 0, &seen);
-        enum bq_type type = type_of(may, seen);
-        bool named =
-            header && s->rows && c < s->row[0].count && str_trim(s->row[0].cell[c].text).len;
-        struct str name = named ? s->row[0].cell[c].text
-                                : str_of(arena_textf(a, "%s_field_%u",
-                                                     type == BQ_INTEGER   ? "int64"
-                                                     : type == BQ_FLOAT   ? "double"
-                                                     : type == BQ_BOOLEAN ? "bool"
-                                                     : type == BQ_STRING  ? "string"
-                                                                          : "field",
-                                                     c));
-        struct bq_field f = { .name = column_name(a, name, out), .type = type };
-        f.mode = BQ_NULLABLE;
-        out->field[out->count++] = f;
-    }
+    for (uint32_t c = 0; c < s->columns; c++)
+        add_column(s, a, c, header, out);
     return 0;
 }
 

@@ -136,9 +136,9 @@ static int drop_unfinished(struct project *p, struct error *e)
     rc = sql_fetch(c, &a, &found, e);
     for (uint32_t i = 0; rc == 0 && i < found.rows; i++) {
         sql_start(c, "DROP TABLE ");
-        sql_add_name(c, found.cell[2 * i].text);
+        sql_add_name(c, found.cell[(size_t)2 * i].text);
         sql_addf(c, ".");
-        sql_add_name(c, found.cell[2 * i + 1].text);
+        sql_add_name(c, found.cell[(size_t)2 * i + 1].text);
         rc = sql_run(c, e) < 0 ? -1 : 0;
     }
     arena_release(&a);
@@ -154,10 +154,10 @@ static int read_settings(struct project *p, struct error *e)
     if (sql_fetch(&p->meta, &p->kept, &found, e) < 0)
         return -1;
     for (uint32_t i = 0; i < found.rows; i++)
-        if (str_eq_c(found.cell[2 * i].text, "version"))
-            version = cell_number(found.cell[2 * i + 1]);
-        else if (str_eq_c(found.cell[2 * i].text, "results"))
-            p->results = found.cell[2 * i + 1].text;
+        if (str_eq_c(found.cell[(size_t)2 * i].text, "version"))
+            version = cell_number(found.cell[(size_t)2 * i + 1]);
+        else if (str_eq_c(found.cell[(size_t)2 * i].text, "results"))
+            p->results = found.cell[(size_t)2 * i + 1].text;
     if (version < 1 || version > VERSION || !p->results.len)
         return error_set(e, ERROR_FAILED_PRECONDITION,
                          "%s was made by a newer tranche (version %lld of its records, %d here).",

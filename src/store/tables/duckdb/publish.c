@@ -66,6 +66,38 @@ static int merge_column(const struct tables_into *into, const struct bq_field *f
     return 0;
 }
 
+/* A column that the table does not have. */
+static int add_column(const struct tables_into *into, const struct bq_field *f, bool first,
+                      struct bq_schema *out, struct error *e)
+{
+    struct bq_field *added = &out->field[out->count];
+
+    if (!first && !into->add_fields) {
+        struct arena a = { 0 };
+        (void)mismatch(
+            &into->name, e,
+            arena_textf(&a, "Cannot add fields (field: %.*s)", STR_ARG(str_cut(f->name, 200))));
+        arena_release(&a);
+        return -1;
+    }
+    *added = *f;
+    if (!first && f->mode == BQ_REQUIRED)
+        added->mode = BQ_NULLABLE; /* the rows that are there lack it */
+    out->count++;
+    return 0;
+}
+
+static int check_required(const struct tables_into *into, const struct bq_schema *table,
+                          const struct bq_schema *schema, struct arena *a, struct error *e)
+{
+    for (uint32_t i = 0; i < table->count; i++)
+        if (table->field[i].mode == BQ_REQUIRED && !bq_schema_find(schema, table->field[i].name))
+            return mismatch(&into->name, e,
+                            arena_textf(a, "Field %.*s is missing in new schema",
+                                        STR_ARG(str_cut(table->field[i].name, 200))));
+    return 0;
+}
+
 /* The columns that the table has when rows of `schema` are added to it. */
 static int merge(const struct tables_into *into, const struct bq_schema *old,
                  const struct bq_schema *schema, struct arena *a, struct bq_schema *out,
@@ -78,26 +110,11 @@ static int merge(const struct tables_into *into, const struct bq_schema *old,
     for (uint32_t i = 0; i < schema->count; i++) {
         const struct bq_field *f = &schema->field[i];
         const struct bq_field *was = bq_schema_find(old, f->name);
-        if (was) {
-            if (merge_column(into, f, &out->field[was - old->field], a, e) < 0)
-                return -1;
-        } else if (old->count && !into->add_fields) {
-            return mismatch(
-                &into->name, e,
-                arena_textf(a, "Cannot add fields (field: %.*s)", STR_ARG(str_cut(f->name, 200))));
-        } else {
-            out->field[out->count] = *f;
-            if (old->count && f->mode == BQ_REQUIRED)
-                out->field[out->count].mode = BQ_NULLABLE;
-            out->count++;
-        }
+        if ((was ? merge_column(into, f, &out->field[was - old->field], a, e)
+                 : add_column(into, f, old->count == 0, out, e)) < 0)
+            return -1;
     }
-    for (uint32_t i = 0; i < old->count; i++)
-        if (out->field[i].mode == BQ_REQUIRED && !bq_schema_find(schema, out->field[i].name))
-            return mismatch(&into->name, e,
-                            arena_textf(a, "Field %.*s is missing in new schema",
-                                        STR_ARG(str_cut(old->field[i].name, 200))));
-    return 0;
+    return check_required(into, out, schema, a, e);
 }
 
 /* ---- What is allowed ---- */
@@ -159,8 +176,8 @@ int publish_check(struct project *p, const struct tables_into *into, const struc
                   struct arena *a, struct dataset_row *d, struct error *e)
 {
     const struct checking checking = { p, into, schema, a };
+    struct table_row row = { .physical = { NULL, 0 } };
     struct bq_schema merged;
-    struct table_row row;
 
     if ((into->add_fields || into->relax_fields) && into->write != TABLES_WRITE_APPEND)
         return error_set(e, ERROR_INVALID_ARGUMENT,
@@ -305,8 +322,8 @@ static int make_anew(struct project *p, const struct publish *how, const struct 
 static int put(struct project *p, const struct publish *how, struct arena *a, struct error *e)
 {
     struct bq_schema merged;
+    struct table_row row = { .physical = { NULL, 0 } };
     struct dataset_row d;
-    struct table_row row;
     int found = catalog_need_dataset(p, &how->into->name, a, &d, e);
 
     if (found == 0)

@@ -10,10 +10,10 @@
 
 #define OUTCOME_BYTES_MAX 1024
 #define HOUR_MS INT64_C(3600000)
-#define DONE_HOURS (24 * 7)   /* keys are asked for after a crash, not after a week */
-#define WRITER_HOURS (24 * 7) /* a writer that nobody resumes */
+#define DONE_HOURS (INT64_C(24) * 7)   /* keys are asked for after a crash, not after a week */
+#define WRITER_HOURS (INT64_C(24) * 7) /* a writer that nobody resumes */
 #define SESSION_HOURS 24
-#define JOB_HOURS (24 * 180) /* as BigQuery keeps jobs */
+#define JOB_HOURS (INT64_C(24) * 180) /* as BigQuery keeps jobs */
 #define SESSION_LETTERS 24
 
 /* ---- Keys ---- */
@@ -396,7 +396,7 @@ static int drop_old_writers(struct project *p, struct error *e)
     int rc = sql_fetch(c, &a, &found, e);
     unlock(&p->lock);
     for (uint32_t i = 0; rc == 0 && i < found.rows; i++)
-        hidden_drop(p, found.cell[2 * i].text, found.cell[2 * i + 1].text);
+        hidden_drop(p, found.cell[(size_t)2 * i].text, found.cell[(size_t)2 * i + 1].text);
     arena_release(&a);
     return rc;
 }

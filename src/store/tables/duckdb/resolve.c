@@ -206,9 +206,9 @@ static int wildcard(void *arg, const struct sql_name *name, struct arena *a,
                     struct sql_wildcard *out, struct error *e)
 {
     struct query_run *r = arg;
-    struct tables_name prefix;
+    struct tables_name prefix = { .table = { NULL, 0 } };
     struct dataset_row d;
-    struct grid names;
+    struct grid names = { .rows = 0 };
 
     if (resolve_name(r, name, &prefix, e) < 0)
         return -1;
