@@ -425,8 +425,8 @@ static void count_merge(const struct grid *found, struct tables_result *out)
 static int change_rows(struct query_run *r, const struct sql_written *w, struct tables_result *out,
                        struct error *e)
 {
+    struct grid found = { .rows = 0 };
     struct bq_schema schema;
-    struct grid found;
 
     out->inserted = out->updated = out->deleted = 0;
     if (w->kind == SQL_MERGE) {

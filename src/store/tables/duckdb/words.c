@@ -7,6 +7,9 @@
 #include "store/tables/duckdb/connection.h"
 
 #define WORDS_BYTES 400
+#define RESOURCES                                                                                  \
+    "Resources exceeded during query execution: the query needs more memory or temporary disk "    \
+    "than the limits allow: "
 
 // clang-format off
 static const struct { const char *duckdb, *google; } types[] = {
@@ -92,37 +95,44 @@ static void add_words(const char *said, struct buf *out)
         add_types(out, text);
 }
 
-static bool has(const char *said, const char *part)
-{
-    return said && strstr(said, part);
-}
+/* The first rule whose type or part is there decides; the last one always holds. */
+// clang-format off
+static const struct {
+    int type;         /* -1: any */
+    const char *part; /* of the engine's text; NULL: any */
+    enum error_code code;
+    const char *words; /* before the engine's own; NULL: "The query was stopped." alone */
+} rules[] = {
+    { DUCKDB_ERROR_INTERRUPT, NULL, ERROR_CANCELLED, NULL },
+    { DUCKDB_ERROR_OUT_OF_MEMORY, NULL, ERROR_RESOURCE_EXHAUSTED, RESOURCES },
+    { -1, "max_temp_directory_size", ERROR_RESOURCE_EXHAUSTED, RESOURCES },
+    { -1, "No space left", ERROR_RESOURCE_EXHAUSTED, "The disk is full: " },
+    { -1, "ould not write all bytes", ERROR_RESOURCE_EXHAUSTED, "The disk is full: " },
+    { -1, "Disk quota", ERROR_RESOURCE_EXHAUSTED, "The disk is full: " },
+    { -1, "File too large", ERROR_RESOURCE_EXHAUSTED, "The disk is full: " },
+    { DUCKDB_ERROR_TRANSACTION, NULL, ERROR_ABORTED, "Another transaction changed the same table: " },
+    { -1, "Conflicting lock", ERROR_FAILED_PRECONDITION, "Another process has the file of tables open: " },
+    { DUCKDB_ERROR_IO, NULL, ERROR_INTERNAL, "The table engine failed: " },
+    { DUCKDB_ERROR_INTERNAL, NULL, ERROR_INTERNAL, "The table engine failed: " },
+    { DUCKDB_ERROR_FATAL, NULL, ERROR_INTERNAL, "The table engine failed: " },
+    { -1, NULL, ERROR_INVALID_ARGUMENT, "" },
+};
+// clang-format on
 
 int connection_error(struct error *e, duckdb_error_type type, const char *said)
 {
     struct buf words = BUF_INIT((size_t)64 * 1024);
+    size_t i = 0;
 
+    while ((rules[i].type >= 0 && rules[i].type != (int)type) ||
+           (rules[i].part && !(said && strstr(said, rules[i].part))))
+        i++;
     add_words(said, &words);
     struct str text = str_cut(buf_str(&words), WORDS_BYTES);
-    if (type == DUCKDB_ERROR_INTERRUPT)
-        error_set(e, ERROR_CANCELLED, "The query was stopped.");
-    else if (type == DUCKDB_ERROR_OUT_OF_MEMORY || has(said, "max_temp_directory_size"))
-        error_set(e, ERROR_RESOURCE_EXHAUSTED,
-                  "Resources exceeded during query execution: the query needs more memory or "
-                  "temporary disk than the limits allow (%.*s)",
-                  STR_ARG(text));
-    else if (has(said, "No space left") || has(said, "ould not write all bytes") ||
-             has(said, "Disk quota") || has(said, "File too large"))
-        error_set(e, ERROR_RESOURCE_EXHAUSTED, "The disk is full: %.*s", STR_ARG(text));
-    else if (type == DUCKDB_ERROR_TRANSACTION)
-        error_set(e, ERROR_ABORTED, "Another transaction changed the same table: %.*s",
-                  STR_ARG(text));
-    else if (has(said, "Conflicting lock"))
-        error_set(e, ERROR_FAILED_PRECONDITION, "Another process has the file of tables open: %.*s",
-                  STR_ARG(text));
-    else if (type == DUCKDB_ERROR_IO || type == DUCKDB_ERROR_INTERNAL || type == DUCKDB_ERROR_FATAL)
-        error_set(e, ERROR_INTERNAL, "The table engine failed: %.*s", STR_ARG(text));
+    if (rules[i].words)
+        error_set(e, rules[i].code, "%s%.*s", rules[i].words, STR_ARG(text));
     else
-        error_set(e, ERROR_INVALID_ARGUMENT, "%.*s", STR_ARG(text));
+        error_set(e, rules[i].code, "The query was stopped.");
     buf_release(&words);
     return -1;
 }
