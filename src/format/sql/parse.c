@@ -127,6 +127,19 @@ static bool is_keyword(const struct token *t)
 /* A token as the errors of BigQuery name it. */
 static void describe(const struct parser *p, const struct token *t, char *out, size_t cap)
 {
+    static const struct {
+        const char *before, *after;
+    } kinds[] = {
+        [TOKEN_NAME] = { "identifier \"", "\"" },
+        [TOKEN_QUOTED] = { "identifier ", "" },
+        [TOKEN_STRING] = { "string literal ", "" },
+        [TOKEN_BYTES] = { "bytes literal ", "" },
+        [TOKEN_INTEGER] = { "integer literal \"", "\"" },
+        [TOKEN_FLOAT] = { "floating point literal \"", "\"" },
+        [TOKEN_PARAMETER] = { "\"", "\"" },
+        [TOKEN_SYSTEM] = { "\"", "\"" },
+        [TOKEN_SIGN] = { "\"", "\"" },
+    };
     struct str written = str_cut(str_sub(p->text, t->at, t->end - t->at), 60);
     char word[64];
     int n = 0;
@@ -139,34 +152,11 @@ static void describe(const struct parser *p, const struct token *t, char *out, s
         str_settle(out, n, cap);
         return;
     }
-    switch (t->kind) {
-    case TOKEN_END:
+    if (t->kind == TOKEN_END)
         n = snprintf(out, cap, "end of script");
-        break;
-    case TOKEN_NAME:
-        n = snprintf(out, cap, "identifier \"%.*s\"", STR_ARG(written));
-        break;
-    case TOKEN_QUOTED:
-        n = snprintf(out, cap, "identifier %.*s", STR_ARG(written));
-        break;
-    case TOKEN_STRING:
-        n = snprintf(out, cap, "string literal %.*s", STR_ARG(written));
-        break;
-    case TOKEN_BYTES:
-        n = snprintf(out, cap, "bytes literal %.*s", STR_ARG(written));
-        break;
-    case TOKEN_INTEGER:
-        n = snprintf(out, cap, "integer literal \"%.*s\"", STR_ARG(written));
-        break;
-    case TOKEN_FLOAT:
-        n = snprintf(out, cap, "floating point literal \"%.*s\"", STR_ARG(written));
-        break;
-    case TOKEN_PARAMETER:
-    case TOKEN_SYSTEM:
-    case TOKEN_SIGN:
-        n = snprintf(out, cap, "\"%.*s\"", STR_ARG(written));
-        break;
-    }
+    else
+        n = snprintf(out, cap, "%s%.*s%s", kinds[t->kind].before, STR_ARG(written),
+                     kinds[t->kind].after);
     str_settle(out, n, cap);
 }
 
@@ -399,6 +389,20 @@ static struct bq_field *type_array(struct parser *p)
     return parse_need_sign(p, ">") < 0 ? NULL : element;
 }
 
+/* OPTIONS of a field within a type: its description. */
+static int field_options(struct parser *p, struct bq_field *field)
+{
+    struct options options = { 0 };
+
+    if (parse_options(p, &options) < 0)
+        return -1;
+    for (uint32_t i = 0; i < options.count; i++)
+        if (sql_word_is(options.item[i].name, "DESCRIPTION") &&
+            options.item[i].value->kind == EXPR_STRING)
+            field->description = options.item[i].value->text;
+    return 0;
+}
+
 /* STRUCT<a INT64, STRING>: fields without a name have an empty one. */
 static struct bq_field *type_struct(struct parser *p)
 {
@@ -419,15 +423,8 @@ static struct bq_field *type_struct(struct parser *p)
         field->name = name;
         if (parse_words(p, "NOT", "NULL") && field->mode != BQ_REPEATED)
             field->mode = BQ_REQUIRED;
-        if (parse_word(p, "OPTIONS")) {
-            struct options options = { 0 };
-            if (parse_options(p, &options) < 0)
-                return NULL;
-            for (uint32_t i = 0; i < options.count; i++)
-                if (sql_word_is(options.item[i].name, "DESCRIPTION") &&
-                    options.item[i].value->kind == EXPR_STRING)
-                    field->description = options.item[i].value->text;
-        }
+        if (parse_word(p, "OPTIONS") && field_options(p, field) < 0)
+            return NULL;
         PARSE_ADD(p, f->fields, f->field_count, *field);
         if (!parse_sign(p, ","))
             break;

@@ -56,7 +56,7 @@ void parse_shallower(struct parser *p);
 uint32_t parse_end(const struct parser *p); /* one past the token that was taken last */
 /* Appends to a list in the arena. */
 #define PARSE_ADD(p, list, count, ...)                                                             \
-    ((list) = arena_list_grow((p)->arena, (list), (count), sizeof(*(list))),                       \
+    ((list) = arena_list_grow((p)->arena, (list), (count), sizeof(__typeof__(*(list)))),           \
      (list)[(count)++] = (__VA_ARGS__))
 
 /* ---- Parts ---- */

@@ -68,7 +68,7 @@ static int call_argument(struct parser *p, struct expr *x)
     return 0;
 }
 
-/* What may stand behind the arguments: IGNORE NULLS, HAVING MAX, ORDER BY, LIMIT. */
+/* The modifiers behind the arguments: IGNORE NULLS, HAVING MAX, ORDER BY, LIMIT. */
 static int call_modifiers(struct parser *p, struct call *c)
 {
     if (parse_words(p, "IGNORE", "NULLS"))

@@ -109,7 +109,9 @@ static struct unpivot *parse_unpivot(struct parser *p)
         if (unpivot_column(p, u) < 0)
             return NULL;
     } while (parse_sign(p, ","));
-    if (parse_need_sign(p, ")") < 0 || parse_need_sign(p, ")") < 0)
+    if (parse_need_sign(p, ")") < 0) /* of IN, then of UNPIVOT */
+        return NULL;
+    if (parse_need_sign(p, ")") < 0)
         return NULL;
     return parse_alias(p, &u->alias) < 0 ? NULL : u;
 }

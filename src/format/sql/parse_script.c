@@ -36,7 +36,7 @@ int64_t compile_values(struct compiler *c, enum sql_step_kind kind, uint32_t at,
     struct sql_inner *inner = arena_alloc(c->p.arena, sizeof(*inner));
 
     inner->kind = SQL_VALUES;
-    inner->value = arena_array(c->p.arena, count, sizeof(*inner->value));
+    inner->value = arena_array(c->p.arena, count, sizeof(struct expr *));
     for (uint32_t v = 0; v < count; v++)
         inner->value[v] = value[v];
     inner->value_count = count;
@@ -196,9 +196,10 @@ static int function_statement(struct compiler *c)
     if (!f)
         return -1;
     /* The list must not move under the steps that have it. */
-    struct function_def **list = arena_array(p->arena, p->function_count + 1, sizeof(*list));
+    struct function_def **list =
+        arena_array(p->arena, p->function_count + 1, sizeof(struct function_def *));
     if (p->function_count)
-        memcpy(list, p->function, p->function_count * sizeof(*list));
+        memcpy(list, p->function, p->function_count * sizeof(struct function_def *));
     list[p->function_count++] = f;
     p->function = list;
     return 1;
@@ -216,7 +217,7 @@ static int plain_statement(struct compiler *c, uint32_t at)
         found = (inner->query = parse_query(p)) ? 1 : -1;
     } else if (parse_word(p, "ASSERT")) {
         inner->kind = SQL_ASSERT;
-        inner->value = arena_array(p->arena, 2, sizeof(*inner->value));
+        inner->value = arena_array(p->arena, 2, sizeof(struct expr *));
         inner->value_count = 1;
         found = (inner->value[0] = parse_expr(p)) ? 1 : -1;
         if (found > 0 && parse_word(p, "AS"))

@@ -7,8 +7,8 @@
 
 #include "format/sql/lexer.h"
 
-static int fail(const struct sql_writer *w, enum error_code code, uint32_t at, const char *fmt,
-                va_list args)
+static int __attribute__((format(printf, 4, 0)))
+fail(const struct sql_writer *w, enum error_code code, uint32_t at, const char *fmt, va_list args)
 {
     char message[ERROR_MSG_BYTES];
     int n = vsnprintf(message, sizeof(message), fmt, args);
@@ -103,6 +103,18 @@ const char *sql_kind_name(enum sql_kind kind)
     return names[kind];
 }
 
+/* The type of the variable that SET's value i goes to; a system variable has none. */
+static int variable_type(const struct sql_writer *w, const struct sql_step *step, uint32_t i,
+                         const struct bq_field **type)
+{
+    const struct sql_variable *v = find_variable(w, step->names[i]);
+
+    *type = v ? &v->type : NULL;
+    if (!v && step->names[i].p[0] != '@')
+        return write_fail(w, step->at, "Undeclared variable: %.*s", STR_ARG(step->names[i]));
+    return 0;
+}
+
 /* SELECT a, b of a step that is no statement. A variable's new value has the variable's type. */
 static int write_values(struct sql_writer *w, const struct sql_step *step)
 {
@@ -111,13 +123,8 @@ static int write_values(struct sql_writer *w, const struct sql_step *step)
     buf_add_c(&w->out, "SELECT ");
     for (uint32_t i = 0; i < inner->value_count; i++) {
         const struct bq_field *cast = i == 0 ? inner->cast : NULL;
-        if (step->kind == SQL_SET && !step->set_from_record) {
-            const struct sql_variable *v = find_variable(w, step->names[i]);
-            if (!v && step->names[i].p[0] != '@')
-                return write_fail(w, step->at, "Undeclared variable: %.*s",
-                                  STR_ARG(step->names[i]));
-            cast = v ? &v->type : NULL;
-        }
+        if (step->kind == SQL_SET && !step->set_from_record && variable_type(w, step, i, &cast) < 0)
+            return -1;
         buf_add_c(&w->out, i ? ", " : "");
         if (cast ? write_as(w, inner->value[i], cast) < 0 : write_expr(w, inner->value[i]) < 0)
             return -1;

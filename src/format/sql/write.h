@@ -114,7 +114,7 @@ int write_as(struct sql_writer *w, const struct expr *x, const struct bq_field *
 const struct expr *named_like(struct sql_writer *w, const struct expr *first, const struct expr *x);
 int write_call(struct sql_writer *w, const struct expr *x) FALLIBLE;
 /* By a row of the table of functions that no user can name. */
-int write_row(struct sql_writer *w, const char *row, const struct expr *at,
+int write_row(struct sql_writer *w, const char *name, const struct expr *at,
               struct expr *const *item, uint32_t count) FALLIBLE;
 int write_orders(struct sql_writer *w, const struct order *order, uint32_t count) FALLIBLE;
 int write_window(struct sql_writer *w, const struct window *win) FALLIBLE;

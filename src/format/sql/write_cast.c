@@ -47,7 +47,7 @@ const struct expr *named_like(struct sql_writer *w, const struct expr *first, co
     named = arena_alloc(w->arena, sizeof(*named));
     *named = *x;
     named->name = arena_array(w->arena, first->count, sizeof(struct str));
-    named->item = arena_array(w->arena, first->count, sizeof(*named->item));
+    named->item = arena_array(w->arena, first->count, sizeof(struct expr *));
     for (uint32_t i = 0; i < first->count; i++) {
         struct expr *item = arena_alloc(w->arena, sizeof(*item));
         *item = *named_like(w, first->item[i], x->item[i]);

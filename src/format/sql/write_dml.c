@@ -53,7 +53,7 @@ static int insert_columns(struct sql_writer *w, const struct sql_table *table, s
                           uint32_t named_count, uint32_t at, struct columns *out)
 {
     *out = (struct columns){ 0 };
-    out->item = arena_array(w->arena, named_count + table->schema.count, sizeof(*out->item));
+    out->item = arena_array(w->arena, named_count + table->schema.count, sizeof(struct bq_field *));
     for (uint32_t i = 0; i < named_count; i++) {
         if (!(out->item[out->count++] = find_column(w, table, named[i], at)))
             return -1;

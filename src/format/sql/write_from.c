@@ -124,7 +124,7 @@ static int write_array_path(struct sql_writer *w, const struct from *f)
         field->kind = EXPR_FIELD;
         field->at = f->at;
         field->text = f->path[i];
-        field->item = arena_array(w->arena, 1, sizeof(*field->item));
+        field->item = arena_array(w->arena, 1, sizeof(struct expr *));
         field->item[0] = x;
         field->count = 1;
         x = field;
