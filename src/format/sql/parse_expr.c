@@ -278,6 +278,21 @@ struct expr *parse_operand(struct parser *p)
 
 /* ---- Comparisons ---- */
 
+/* A subquery, or values. */
+static int in_values(struct parser *p, struct expr *x)
+{
+    if (parse_is_query(p, 0)) {
+        x->kind = EXPR_IN_QUERY;
+        x->query = parse_query(p);
+        return x->query ? 0 : -1;
+    }
+    do {
+        if (parse_node_add(p, x, parse_expr(p)) < 0)
+            return -1;
+    } while (parse_sign(p, ","));
+    return 0;
+}
+
 static struct expr *in_list(struct parser *p, struct expr *left, bool negated)
 {
     struct expr *x = parse_node(p, EXPR_IN, left->at);
@@ -292,17 +307,8 @@ static struct expr *in_list(struct parser *p, struct expr *left, bool negated)
     } else {
         if (parse_need_sign(p, "(") < 0)
             return NULL;
-        if (parse_is_query(p, 0)) {
-            x->kind = EXPR_IN_QUERY;
-            x->query = parse_query(p);
-            if (!x->query)
-                return NULL;
-        } else {
-            do {
-                if (parse_node_add(p, x, parse_expr(p)) < 0)
-                    return NULL;
-            } while (parse_sign(p, ","));
-        }
+        if (in_values(p, x) < 0)
+            return NULL;
     }
     if (parse_need_sign(p, ")") < 0)
         return NULL;

@@ -137,6 +137,20 @@ static bool same_path(const struct assignment *a, const struct assignment *b, ui
     return true;
 }
 
+/* A column or field is assigned once, and not both whole and in parts. */
+static int check_once(const struct sql_writer *w, const struct assignments *set, uint32_t first,
+                      uint32_t depth)
+{
+    const struct assignment *a = &set->item[first];
+
+    for (uint32_t i = 0; i < set->count; i++)
+        if (i != first && same_path(a, &set->item[i], depth) &&
+            (a->path_count == depth || set->item[i].path_count == depth))
+            return write_fail(w, set->item[i].at, "Update item %.*s assigned more than once",
+                              STR_ARG(a->path[0]));
+    return 0;
+}
+
 static int write_new_field(struct sql_writer *w, const struct assignments *set, uint32_t first,
                            uint32_t depth, const struct bq_field *f, struct str printed)
 {
@@ -158,11 +172,8 @@ static int write_new_value(struct sql_writer *w, const struct assignments *set, 
 {
     const struct assignment *a = &set->item[first];
 
-    for (uint32_t i = 0; i < set->count; i++)
-        if (i != first && same_path(a, &set->item[i], depth) &&
-            (a->path_count == depth || set->item[i].path_count == depth))
-            return write_fail(w, set->item[i].at, "Update item %.*s assigned more than once",
-                              STR_ARG(a->path[0]));
+    if (check_once(w, set, first, depth) < 0)
+        return -1;
     if (a->path_count == depth)
         return write_as(w, a->value, f);
     struct bq_schema fields = { f->fields, f->field_count };
@@ -376,7 +387,7 @@ static int write_merge(struct sql_writer *w, const struct dml *d)
     matched = write_take(w, mark);
     buf_addf(&w->out, "MERGE INTO %.*s USING ", STR_ARG(target));
     if (any) {
-        struct str both =
+        const struct str both =
             str_of(arena_textf(w->arena, "%.*s AND %.*s", STR_ARG(on), STR_ARG(matched)));
         buf_addf(&w->out, "(SELECT * FROM %.*s WHERE ", STR_ARG(from));
         write_check(w, target, source->printed, from, both);

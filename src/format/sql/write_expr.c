@@ -15,6 +15,13 @@ static int write_json_step(struct sql_writer *w, const struct expr *x, const cha
     return write_row(w, row, x, items, 2);
 }
 
+static int no_field(struct sql_writer *w, const struct expr *x, const struct bq_field *type)
+{
+    return write_fail(w, x->at, "Cannot access field %.*s on a value with type %s",
+                      STR_ARG(x->text),
+                      type->mode == BQ_REPEATED ? "ARRAY" : bq_type_sql(type->type));
+}
+
 static int write_field(struct sql_writer *w, const struct expr *x)
 {
     const struct expr *of = x->item[0];
@@ -23,14 +30,10 @@ static int write_field(struct sql_writer *w, const struct expr *x)
     struct bq_field type;
 
     if (!path && infer_type(w, of, &type)) {
-        if (type.mode == BQ_REPEATED)
-            return write_fail(w, x->at, "Cannot access field %.*s on a value with type ARRAY",
-                              STR_ARG(x->text));
-        if (type.type == BQ_JSON)
+        if (type.type == BQ_JSON && type.mode != BQ_REPEATED)
             return write_json_step(w, x, "JSON FIELD", &key);
-        if (type.type != BQ_RECORD)
-            return write_fail(w, x->at, "Cannot access field %.*s on a value with type %s",
-                              STR_ARG(x->text), bq_type_sql(type.type));
+        if (type.type != BQ_RECORD || type.mode == BQ_REPEATED)
+            return no_field(w, x, &type);
     }
     if (path && sql_word_is(x->text, "_PARTITIONDATE")) {
         buf_addf(&w->out, "CAST(%.*s.\"_PARTITIONTIME\" AS DATE)",

@@ -57,9 +57,36 @@ static bool stars_apart(const struct sql_writer *w, const struct select_item *it
     return sources > 1 && hidden && !item->except_count && !item->replace_count;
 }
 
+/* x.*: the columns of a source, or the fields of a STRUCT. */
+static int write_star_of(struct sql_writer *w, const struct select_item *item)
+{
+    static const struct source nothing;
+    const struct source *source = NULL;
+
+    if (item->value->kind == EXPR_NAME)
+        source = scope_find(w, item->value->text);
+    if (source) {
+        buf_addf(&w->out, "%.*s.*", STR_ARG(source->printed));
+        return write_star_modifiers(w, item, source);
+    }
+    /* The fields of a STRUCT. */
+    if (item->value->kind == EXPR_NAME || item->value->kind == EXPR_FIELD) {
+        if (write_expr(w, item->value) < 0)
+            return -1;
+        buf_add_c(&w->out, ".*");
+        return write_star_modifiers(w, item, &nothing);
+    }
+    if (item->except_count || item->replace_count)
+        return write_refuse(w, item->at, "EXCEPT and REPLACE of such a value are not supported");
+    buf_add_c(&w->out, "unnest(");
+    if (write_expr(w, item->value) < 0)
+        return -1;
+    buf_add_c(&w->out, ")");
+    return 0;
+}
+
 static int write_star(struct sql_writer *w, const struct select_item *item)
 {
-    const struct source *source = NULL;
     bool first = true;
 
     if (!w->scope->first)
@@ -76,27 +103,7 @@ static int write_star(struct sql_writer *w, const struct select_item *item)
         buf_add_c(&w->out, "*");
         return write_star_modifiers(w, item, NULL);
     }
-    if (item->value->kind == EXPR_NAME)
-        source = scope_find(w, item->value->text);
-    if (source) {
-        buf_addf(&w->out, "%.*s.*", STR_ARG(source->printed));
-        return write_star_modifiers(w, item, source);
-    }
-    /* The fields of a STRUCT. */
-    static const struct source nothing;
-    if (item->value->kind == EXPR_NAME || item->value->kind == EXPR_FIELD) {
-        if (write_expr(w, item->value) < 0)
-            return -1;
-        buf_add_c(&w->out, ".*");
-        return write_star_modifiers(w, item, &nothing);
-    }
-    if (item->except_count || item->replace_count)
-        return write_refuse(w, item->at, "EXCEPT and REPLACE of such a value are not supported");
-    buf_add_c(&w->out, "unnest(");
-    if (write_expr(w, item->value) < 0)
-        return -1;
-    buf_add_c(&w->out, ")");
-    return 0;
+    return write_star_of(w, item);
 }
 
 static struct str item_name(const struct select_item *item)
