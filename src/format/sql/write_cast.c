@@ -82,6 +82,13 @@ static int write_array(struct sql_writer *w, const struct expr *x, const struct 
     return 0;
 }
 
+/* "SAFE_CAST FORMAT DATE" and the like. */
+static const char *cast_row(struct sql_writer *w, const struct expr *x)
+{
+    return arena_textf(w->arena, "%sCAST %.*s%s%s", x->safe ? "SAFE_" : "", STR_ARG(x->text),
+                       x->text.len ? " " : "", bq_type_sql(x->type->type));
+}
+
 /* CAST, by its row when the type is neither array nor struct. */
 int write_cast(struct sql_writer *w, const struct expr *x)
 {
@@ -93,9 +100,7 @@ int write_cast(struct sql_writer *w, const struct expr *x)
     if (x->item[0]->kind == EXPR_NULL)
         plain = false;
     if (plain || x->text.len) {
-        const char *row =
-            arena_textf(w->arena, "%sCAST %.*s%s%s", x->safe ? "SAFE_" : "", STR_ARG(x->text),
-                        x->text.len ? " " : "", bq_type_sql(type->type));
+        const char *row = cast_row(w, x);
         if (sql_operator_find(str_of(row), x->count))
             return write_row(w, row, x, x->item, x->count);
         if (x->text.len)

@@ -195,19 +195,26 @@ static int write_new_value(struct sql_writer *w, const struct assignments *set, 
     return 0;
 }
 
-/* SET: a column once, with all that is assigned to it and to its fields. `a.b = x` may begin with the target's alias. */
-static int write_set(struct sql_writer *w, struct assignment *set, uint32_t count,
-                     const struct sql_table *table, const struct source *target)
+/* a.b = x may begin with the target's alias. */
+static void drop_alias(struct assignment *set, uint32_t count, const struct sql_table *table,
+                       const struct source *target)
 {
-    const struct assignments list = { set, count };
-    bool any = false;
-
     for (uint32_t i = 0; i < count; i++)
         if (set[i].path_count > 1 && same_name(set[i].path[0], target->alias) &&
             !bq_schema_find(&table->schema, set[i].path[0])) {
             set[i].path++;
             set[i].path_count--;
         }
+}
+
+/* SET: a column once, with all that is assigned to it and to its fields. */
+static int write_set(struct sql_writer *w, struct assignment *set, uint32_t count,
+                     const struct sql_table *table, const struct source *target)
+{
+    const struct assignments list = { set, count };
+    bool any = false;
+
+    drop_alias(set, count, table, target);
     for (uint32_t i = 0; i < count; i++) {
         bool done = false;
         for (uint32_t j = 0; j < i; j++)
@@ -244,6 +251,20 @@ static void write_check(struct sql_writer *w, struct str target, struct str alia
              STR_ARG(alias), STR_ARG(target), STR_ARG(from), STR_ARG(condition), STR_ARG(alias));
 }
 
+/* The FROM of UPDATE and MERGE's source, taken off again. */
+static int write_source(struct sql_writer *w, const struct dml *d, struct str target,
+                        struct str *from)
+{
+    size_t mark = write_mark(w);
+
+    if (write_from(w, d->from) < 0)
+        return -1;
+    *from = write_take(w, mark);
+    w->scope->from =
+        str_of(arena_textf(w->arena, "%.*s CROSS JOIN %.*s", STR_ARG(target), STR_ARG(*from)));
+    return 0;
+}
+
 static int write_update(struct sql_writer *w, const struct dml *d)
 {
     struct sql_table *table = arena_alloc(w->arena, sizeof(*table));
@@ -254,13 +275,8 @@ static int write_update(struct sql_writer *w, const struct dml *d)
         return -1;
     target = w->scope->from = write_take(w, mark);
     const struct source *source = w->scope->first;
-    if (d->from) {
-        if (write_from(w, d->from) < 0)
-            return -1;
-        from = write_take(w, mark);
-        w->scope->from =
-            str_of(arena_textf(w->arena, "%.*s CROSS JOIN %.*s", STR_ARG(target), STR_ARG(from)));
-    }
+    if (d->from && write_source(w, d, target, &from) < 0)
+        return -1;
     if (write_set(w, d->set, d->set_count, table, source) < 0)
         return -1;
     set = write_take(w, mark);
@@ -361,6 +377,17 @@ static int write_matched(struct sql_writer *w, const struct dml *d, bool *any)
     return 0;
 }
 
+static void write_checked_source(struct sql_writer *w, struct str target, struct str from,
+                                 struct str on, struct str matched)
+{
+    const struct source *source = w->scope->first;
+    struct str both = str_of(arena_textf(w->arena, "%.*s AND %.*s", STR_ARG(on), STR_ARG(matched)));
+
+    buf_addf(&w->out, "(SELECT * FROM %.*s WHERE ", STR_ARG(from));
+    write_check(w, target, source->printed, from, both);
+    buf_addf(&w->out, ") AS %.*s", STR_ARG(source->next->printed));
+}
+
 static int write_merge(struct sql_writer *w, const struct dml *d)
 {
     struct sql_table *table = arena_alloc(w->arena, sizeof(*table));
@@ -374,11 +401,8 @@ static int write_merge(struct sql_writer *w, const struct dml *d)
         return -1;
     target = write_take(w, mark);
     const struct source *source = w->scope->first;
-    if (write_from(w, d->from) < 0)
+    if (write_source(w, d, target, &from) < 0)
         return -1;
-    from = write_take(w, mark);
-    w->scope->from =
-        str_of(arena_textf(w->arena, "%.*s CROSS JOIN %.*s", STR_ARG(target), STR_ARG(from)));
     if (write_expr(w, d->where) < 0)
         return -1;
     on = write_take(w, mark);
@@ -386,15 +410,10 @@ static int write_merge(struct sql_writer *w, const struct dml *d)
         return -1;
     matched = write_take(w, mark);
     buf_addf(&w->out, "MERGE INTO %.*s USING ", STR_ARG(target));
-    if (any) {
-        const struct str both =
-            str_of(arena_textf(w->arena, "%.*s AND %.*s", STR_ARG(on), STR_ARG(matched)));
-        buf_addf(&w->out, "(SELECT * FROM %.*s WHERE ", STR_ARG(from));
-        write_check(w, target, source->printed, from, both);
-        buf_addf(&w->out, ") AS %.*s", STR_ARG(source->next->printed));
-    } else {
+    if (any)
+        write_checked_source(w, target, from, on, matched);
+    else
         buf_add_str(&w->out, from);
-    }
     buf_addf(&w->out, " ON (%.*s)", STR_ARG(on));
     for (uint32_t i = 0; i < d->action_count; i++)
         if (write_merge_action(w, &d->action[i], table, source, d->target.at) < 0)

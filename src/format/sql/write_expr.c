@@ -50,19 +50,28 @@ static int write_field(struct sql_writer *w, const struct expr *x)
     return 0;
 }
 
-static int write_index(struct sql_writer *w, const struct expr *x)
+/* Is x[i] a step into JSON? A text is a key of it; else the type of x says so. -1: x has no elements. */
+static int is_json_step(struct sql_writer *w, const struct expr *x)
 {
     struct bq_field type;
-    bool json = x->item[1]->kind == EXPR_STRING || sql_word_is(x->text, "KEY");
+
+    if (x->item[1]->kind == EXPR_STRING || sql_word_is(x->text, "KEY"))
+        return 1;
+    if (x->text.len || !infer_type(w, x->item[0], &type) || type.mode == BQ_REPEATED)
+        return 0;
+    if (type.type == BQ_JSON)
+        return 1;
+    return write_fail(w, x->at, "Element access using [] is not supported on values of type %s",
+                      bq_type_sql(type.type));
+}
+
+static int write_index(struct sql_writer *w, const struct expr *x)
+{
+    int json = is_json_step(w, x);
     const char *row;
 
-    if (!x->text.len && !json && infer_type(w, x->item[0], &type)) {
-        json = type.type == BQ_JSON && type.mode != BQ_REPEATED;
-        if (!json && type.mode != BQ_REPEATED)
-            return write_fail(w, x->at,
-                              "Element access using [] is not supported on values of type %s",
-                              bq_type_sql(type.type));
-    }
+    if (json < 0)
+        return -1;
     if (json)
         row = x->item[1]->kind == EXPR_STRING ? "JSON FIELD" : "JSON ELEMENT";
     else

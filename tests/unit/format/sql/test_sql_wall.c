@@ -207,9 +207,9 @@ static void test_depth_height_steps_and_size_are_bounded(void **state)
     assert_true(writes(&a, repeated(&a, "SELECT ", "-(", depth / 2, "1", ")"), complex));
     assert_false(writes(&a, repeated(&a, "SELECT ", "NOT ", 100000, "TRUE", ""), complex));
     assert_false(writes(&a, repeated(&a, "SELECT ", "- ", 100000, "x", ""), complex));
-    assert_false(writes(
-        &a, repeated(&a, "SELECT CAST(NULL AS ", "STRUCT<", 50000, "INT64", ">", ")"), complex));
-    assert_false(writes(&a, repeated(&a, "", "(", 100000, "SELECT 1"), complex));
+    assert_false(
+        writes(&a, repeated(&a, "SELECT CAST(NULL AS ", "STRUCT<", 50000, "INT64", ">"), complex));
+    assert_false(writes(&a, repeated(&a, "", "(", 100000, "SELECT 1", ")"), complex));
     assert_false(writes(&a, repeated(&a, "SELECT * FROM ", "(", 100000, "d.t", ")"), complex));
     assert_false(writes(&a, repeated(&a, "", "BEGIN ", 100000, "SELECT 1;", "END;"), complex));
     /* Operators in a row: an AND of any length, but sums of at most SQL_HEIGHT_MAX. */
