@@ -249,6 +249,18 @@ static bool in_dashed(const struct lexer *l)
            t[l->count - 2].end == t[l->count - 1].at && t[l->count - 2].kind == TOKEN_NAME;
 }
 
+/* e-10 behind a number. */
+static bool take_exponent(struct lexer *l)
+{
+    size_t sign = peek(l, 1) == '+' || peek(l, 1) == '-' ? 1 : 0;
+
+    if (upper(peek(l, 0)) != 'E' || !is_digit(peek(l, 1 + sign)))
+        return false;
+    for (l->at += 1 + sign; is_digit(peek(l, 0));)
+        l->at++;
+    return true;
+}
+
 static int lex_number(struct lexer *l)
 {
     size_t at = l->at;
@@ -271,12 +283,7 @@ static int lex_number(struct lexer *l)
             for (l->at++; is_digit(peek(l, 0));)
                 l->at++;
         }
-        size_t sign = peek(l, 1) == '+' || peek(l, 1) == '-' ? 1 : 0;
-        if (upper(peek(l, 0)) == 'E' && is_digit(peek(l, 1 + sign))) {
-            real = true;
-            for (l->at += 1 + sign; is_digit(peek(l, 0));)
-                l->at++;
-        }
+        real = take_exponent(l) || real;
     }
     if (goes_on(peek(l, 0)))
         return lex_fail(l, l->at, "Missing whitespace between literal and alias");

@@ -51,6 +51,18 @@ static int table_constraint(struct parser *p)
     return parse_names(p, &names, &count) < 0 || constraint_end(p) < 0 ? -1 : 1;
 }
 
+/* The expression of DEFAULT, also as it is written. */
+static int column_default(struct parser *p, struct column_def *c)
+{
+    uint32_t at = parse_peek(p, 0)->at;
+
+    c->default_value = parse_expr(p);
+    if (!c->default_value)
+        return -1;
+    c->field.default_value = str_sub(p->text, at, parse_end(p) - at);
+    return 0;
+}
+
 /* The constraints and options behind a column's type. */
 static int column_tail(struct parser *p, struct column_def *c)
 {
@@ -60,10 +72,8 @@ static int column_tail(struct parser *p, struct column_def *c)
                 return parse_fail(p, c->at, "NOT NULL cannot be specified for an ARRAY column");
             c->field.mode = BQ_REQUIRED;
         } else if (parse_word(p, "DEFAULT")) {
-            uint32_t at = parse_peek(p, 0)->at;
-            if (!(c->default_value = parse_expr(p)))
+            if (column_default(p, c) < 0)
                 return -1;
-            c->field.default_value = str_sub(p->text, at, parse_end(p) - at);
         } else if (parse_words(p, "PRIMARY", "KEY") || parse_is_word(p, 0, "REFERENCES")) {
             if (constraint_end(p) < 0)
                 return -1;

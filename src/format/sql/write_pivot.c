@@ -26,6 +26,16 @@ static void write_excluded(struct sql_writer *w, const struct str *list, uint32_
     buf_add_c(&w->out, count ? ")" : "");
 }
 
+/* 2024-01-31 as a name: 2024_01_31. */
+static struct str without_dashes(struct sql_writer *w, struct str text)
+{
+    char *copy = arena_copy(w->arena, text.p, text.len);
+
+    for (char *c = copy; *c; c++)
+        *c = *c == '-' ? '_' : *c;
+    return (struct str){ copy, text.len };
+}
+
 /* The name that a value of IN gives to its columns. */
 static int pivot_name(struct sql_writer *w, const struct pivot_value *v, struct str *out)
 {
@@ -44,13 +54,8 @@ static int pivot_name(struct sql_writer *w, const struct pivot_value *v, struct 
         *out = STR("NULL");
     else
         return write_fail(w, v->value->at, "A value of PIVOT needs an alias");
-    for (size_t i = 0; v->value->kind == EXPR_LITERAL && i < out->len; i++)
-        if (out->p[i] == '-') {
-            char *copy = arena_copy(w->arena, out->p, out->len);
-            for (char *c = copy; *c; c++)
-                *c = *c == '-' ? '_' : *c;
-            *out = str_of(copy);
-        }
+    if (v->value->kind == EXPR_LITERAL)
+        *out = without_dashes(w, *out);
     return 0;
 }
 
