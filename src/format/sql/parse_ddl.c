@@ -63,14 +63,21 @@ static int column_default(struct parser *p, struct column_def *c)
     return 0;
 }
 
+static int column_required(struct parser *p, struct column_def *c)
+{
+    if (c->field.mode == BQ_REPEATED)
+        return parse_fail(p, c->at, "NOT NULL cannot be specified for an ARRAY column");
+    c->field.mode = BQ_REQUIRED;
+    return 0;
+}
+
 /* The constraints and options behind a column's type. */
 static int column_tail(struct parser *p, struct column_def *c)
 {
     for (;;) {
         if (parse_words(p, "NOT", "NULL")) {
-            if (c->field.mode == BQ_REPEATED)
-                return parse_fail(p, c->at, "NOT NULL cannot be specified for an ARRAY column");
-            c->field.mode = BQ_REQUIRED;
+            if (column_required(p, c) < 0)
+                return -1;
         } else if (parse_word(p, "DEFAULT")) {
             if (column_default(p, c) < 0)
                 return -1;

@@ -121,24 +121,24 @@ static void add_select(const struct scope *s, struct str expr, struct buf *out)
 bool describe_text(struct sql_writer *w, struct str expr, struct bq_field *out)
 {
     const struct sql_catalog *c = w->env->catalog;
-    struct buf sql = BUF_INIT(SQL_OUTPUT_BYTES_MAX), withs = BUF_INIT(SQL_OUTPUT_BYTES_MAX);
+    struct buf sql = BUF_INIT(SQL_OUTPUT_BYTES_MAX), tables = BUF_INIT(SQL_OUTPUT_BYTES_MAX);
     struct bq_schema schema = { 0 };
     struct error ignored = { 0 };
     bool any = false, recursive = false, ok;
 
     if (!c || !c->describe || w->no_describing)
         return false;
-    add_withs(w->with, &withs, &any, &recursive);
+    add_withs(w->with, &tables, &any, &recursive);
     if (any)
-        buf_addf(&sql, "WITH %s%.*s ", recursive ? "RECURSIVE " : "", STR_ARG(buf_str(&withs)));
+        buf_addf(&sql, "WITH %s%.*s ", recursive ? "RECURSIVE " : "", STR_ARG(buf_str(&tables)));
     add_select(w->scope, expr, &sql);
     /* A fault in it shows again when the whole is prepared, with better words. */
-    ok = buf_ok(&sql) && buf_ok(&withs) &&
+    ok = buf_ok(&sql) && buf_ok(&tables) &&
          c->describe(c->arg, buf_str(&sql), w->arena, &schema, &ignored) == 0 && schema.count == 1;
     if (ok)
         *out = schema.field[0];
     buf_release(&sql);
-    buf_release(&withs);
+    buf_release(&tables);
     return ok;
 }
 

@@ -213,7 +213,7 @@ static void test_errors_have_bigquerys_words_and_place(void **state)
 {
     static const struct text_case cases[] = {
         { "", "Syntax error: Unexpected end of script at [1:1]" },
-        { "SLECT 1", "Syntax error: Unexpected identifier \"SLECT\" at [1:1]" },
+        { "CHOOSE 1", "Syntax error: Unexpected identifier \"CHOOSE\" at [1:1]" },
         { "SELECT (1 + 2 AS x", "Syntax error: Expected \",\" but got keyword AS at [1:15]" },
         { "SELECT 'x", "Syntax error: Unclosed string literal at [1:8]" },
         { "SELECT 'ä', '\\q'", "Syntax error: Illegal escape sequence: \\q at [1:14]" },
