@@ -71,29 +71,30 @@ static int column_required(struct parser *p, struct column_def *c)
     return 0;
 }
 
-/* The constraints and options behind a column's type. */
+/* A constraint or option behind a column's type. 1, 0: none is next, -1. */
+static int column_part(struct parser *p, struct column_def *c)
+{
+    if (parse_words(p, "NOT", "NULL"))
+        return column_required(p, c) < 0 ? -1 : 1;
+    if (parse_word(p, "DEFAULT"))
+        return column_default(p, c) < 0 ? -1 : 1;
+    if (parse_words(p, "PRIMARY", "KEY") || parse_is_word(p, 0, "REFERENCES"))
+        return constraint_end(p) < 0 ? -1 : 1;
+    if (parse_word(p, "OPTIONS"))
+        return parse_options(p, &c->options) < 0 ? -1 : 1;
+    if (parse_is_word(p, 0, "COLLATE") || parse_is_word(p, 0, "GENERATED"))
+        return parse_refuse(p, parse_peek(p, 0)->at, "%.*s is not supported for columns",
+                            STR_ARG(parse_peek(p, 0)->text));
+    return 0;
+}
+
 static int column_tail(struct parser *p, struct column_def *c)
 {
-    for (;;) {
-        if (parse_words(p, "NOT", "NULL")) {
-            if (column_required(p, c) < 0)
-                return -1;
-        } else if (parse_word(p, "DEFAULT")) {
-            if (column_default(p, c) < 0)
-                return -1;
-        } else if (parse_words(p, "PRIMARY", "KEY") || parse_is_word(p, 0, "REFERENCES")) {
-            if (constraint_end(p) < 0)
-                return -1;
-        } else if (parse_word(p, "OPTIONS")) {
-            if (parse_options(p, &c->options) < 0)
-                return -1;
-        } else if (parse_is_word(p, 0, "COLLATE") || parse_is_word(p, 0, "GENERATED")) {
-            return parse_refuse(p, parse_peek(p, 0)->at, "%.*s is not supported for columns",
-                                STR_ARG(parse_peek(p, 0)->text));
-        } else {
-            return 0;
-        }
-    }
+    int found;
+
+    while ((found = column_part(p, c)) > 0)
+        ;
+    return found;
 }
 
 static int column_def(struct parser *p, struct column_def *c)
