@@ -295,8 +295,7 @@ static const struct option_spec options[] = {
 const struct command command_table = {
     .name = "table",
     .summary = "look into tables, copy, load and export them, and ask them by SQL",
-    .arguments =
-        "ls|schema|head TABLE, copy FROM TO, load FILE TABLE, export TABLE FILE, or sql TEXT",
+    .arguments = "ls|schema|head|copy|load|export|sql ARGUMENT...",
     .about =
         "A table is a file that ends in .csv, .tsv, .jsonl (these also with .gz) or .parquet, or "
         "FILE.duckdb#TABLE. `ls FILE.duckdb` lists the tables of a file, `schema` shows the "

@@ -54,7 +54,7 @@ static int add_column(struct project *p, struct table_row *row, const struct sql
     memcpy(to.field, row->t.schema.field, count * sizeof *to.field);
     to.field[count] = alter->column;
     defaults[count] = (struct str){ NULL, 0 }; /* BigQuery leaves NULL in the rows that are there */
-    return relation_extend(p, row, &to, defaults, e);
+    return relation_extend(p, row, &to, defaults, a, e);
 }
 
 static int drop_column(struct project *p, struct table_row *row, const struct sql_alter *alter,

@@ -29,9 +29,10 @@ int relation_list(struct tables *t, const struct tables_page *page, struct arena
 /* In a change: makes the table of the engine and its record. defaults: SQL of the engine, or NULL. */
 int relation_make(struct project *p, const struct tables_table *t, const struct str *defaults,
                   struct error *e) FALLIBLE;
-/* In a change: the engine's table and the record become those of schema `to`, whose columns begin with the old ones. */
+/* In a change: the engine's table and the record become those of schema `to`, whose columns begin with the old ones.
+ * The row's new texts live in the arena. */
 int relation_extend(struct project *p, struct table_row *row, const struct bq_schema *to,
-                    const struct str *defaults, struct error *e) FALLIBLE;
+                    const struct str *defaults, struct arena *a, struct error *e) FALLIBLE;
 
 /* ---- rows.c ---- */
 struct tables_rows *table_rows_open(struct tables *t, const struct tables_read *r, struct arena *a,

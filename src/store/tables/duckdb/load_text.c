@@ -50,7 +50,8 @@ static size_t end_of_record(const struct text_file *f, struct str s)
 
 static int read_more(struct text_file *f, struct error *e)
 {
-    memmove(f->p, f->p + f->at, f->len - f->at);
+    if (f->at)
+        memmove(f->p, f->p + f->at, f->len - f->at);
     f->len -= f->at;
     f->at = 0;
     if (f->len > LOAD_RECORD_BYTES_MAX)

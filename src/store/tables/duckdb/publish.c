@@ -268,11 +268,11 @@ static void add_names(struct connection *c, const struct bq_schema *schema)
 }
 
 static int append(struct project *p, const struct publish *how, struct table_row *row,
-                  const struct bq_schema *merged, struct error *e)
+                  const struct bq_schema *merged, struct arena *a, struct error *e)
 {
     struct connection *c = &p->meta;
 
-    if (relation_extend(p, row, merged, how->defaults, e) < 0)
+    if (relation_extend(p, row, merged, how->defaults, a, e) < 0)
         return -1;
     sql_start(c, "INSERT INTO ");
     catalog_add_path(p, &c->sql, row->dataset_physical, row->physical);
@@ -342,7 +342,7 @@ static int put(struct project *p, const struct publish *how, struct arena *a, st
         return 0;
     if (how->into->write == TABLES_WRITE_TRUNCATE)
         return replace(p, how, &row, a, e);
-    return append(p, how, &row, &merged, e);
+    return append(p, how, &row, &merged, a, e);
 }
 
 static int record(struct project *p, const struct publish *how, struct error *e)

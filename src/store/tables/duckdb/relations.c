@@ -305,20 +305,19 @@ static int extend_fields(struct project *p, struct table_row *row, const struct 
 }
 
 int relation_extend(struct project *p, struct table_row *row, const struct bq_schema *to,
-                    const struct str *defaults, struct error *e)
+                    const struct str *defaults, struct arena *a, struct error *e)
 {
     struct field_path path = { .sql = BUF_INIT((size_t)64 * 1024), .defaults = defaults };
     const struct bq_field old = { .fields = row->t.schema.field,
                                   .field_count = row->t.schema.count };
     const struct bq_field new_ = { .fields = to->field, .field_count = to->count };
-    struct arena a = { 0 };
     int rc = 0;
 
     if (!row->physical.len && to->count) {
         struct tables_table first = row->t;
         struct dataset_row d = { .physical = row->dataset_physical };
         first.schema = *to;
-        rc = catalog_free_name(p, row->dataset_physical, row->t.name.table, &a, &row->physical, e);
+        rc = catalog_free_name(p, row->dataset_physical, row->t.name.table, a, &row->physical, e);
         if (rc == 0)
             rc = make_physical(p, &d, row->physical, &first, defaults, e);
     } else if (row->physical.len) {
@@ -328,7 +327,6 @@ int relation_extend(struct project *p, struct table_row *row, const struct bq_sc
     if (rc == 0)
         rc = catalog_set_table(p, row, e);
     buf_release(&path.sql);
-    arena_release(&a);
     return rc;
 }
 
@@ -361,7 +359,7 @@ static int change_row(struct project *p, struct table_row *row, const struct rel
     if (row->t.schema.count &&
         bq_schema_may_become(&row->t.schema, &t->schema, str_of(tables_text(a, &t->name)), e) < 0)
         return -1;
-    return relation_extend(p, row, &t->schema, work->defaults, e);
+    return relation_extend(p, row, &t->schema, work->defaults, a, e);
 }
 
 static int change(struct project *p, void *arg, struct error *e)

@@ -183,7 +183,9 @@ static void test_a_prediction_becomes_an_embedding(void **state)
         0);
     assert_string_equal(w->out.p, "{\"embedding\":{\"values\":[0.5,-1]},\"tokenCount\":\"4\","
                                   "\"usageMetadata\":{\"promptTokenCount\":4,"
-                                  "\"totalTokenCount\":4}}");
+                                  "\"promptTokensDetails\":[{\"modality\":\"TEXT\","
+                                  "\"tokenCount\":4}],\"totalTokenCount\":4,"
+                                  "\"trafficType\":\"ON_DEMAND\"}}");
     assert_int_equal(w->usage.prompt_tokens, 4);
     for (size_t i = 0; i < ARRAY_LEN(broken); i++) {
         assert_int_equal(google_response_read(&w->arena, str_of(broken[i]), &rules, &w->out,
