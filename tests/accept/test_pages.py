@@ -171,6 +171,12 @@ def python_of(text):
     return os.environ["TRANCHE_VERTEXAI_PYTHON"] if "vertexai" in text.replace("vertexai=True", "") else None
 
 
+def page_python(page):
+    """BigQuery's clients have one too, with the Gen AI SDK."""
+    tables = "google.cloud import bigquery" in page.read_text(encoding="utf-8")
+    return os.environ["TRANCHE_BIGQUERY_PYTHON"] if tables else sys.executable
+
+
 def script(place, page):
     lines = [DRIVER]
     for number, (language, text) in enumerate(blocks(page)):
@@ -204,6 +210,6 @@ def test_a_page_runs_as_it_is_printed(place, page):
     (place.folder / "page.py").write_text(script(place, page))
     out = place.folder / "page.out"
     with open(out, "w") as log:
-        done = subprocess.run([sys.executable, "page.py"], cwd=place.folder, env=place.environment, stdin=subprocess.DEVNULL,
+        done = subprocess.run([page_python(page), "page.py"], cwd=place.folder, env=place.environment, stdin=subprocess.DEVNULL,
                               stdout=log, stderr=subprocess.STDOUT, timeout=600, check=False, preexec_fn=default_signals)
     assert done.returncode == 0, out.read_text()[-6000:]
