@@ -296,7 +296,7 @@ static struct str rule_script(const struct api *a, enum call_kind kind, struct s
 {
     for (uint32_t i = 0; i < a->rule_count; i++) {
         const struct script_rule *r = &a->rule[i];
-        const char *text = kind == CALL_JOB ? r->job : kind == CALL_FILE ? r->file : r->object;
+        const char *const of[] = { r->job, r->file, r->object, r->table }, *text = of[kind];
         if (text && str_find(name, str_of(text)) != SIZE_MAX)
             return str_of(r->script);
     }

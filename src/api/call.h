@@ -73,10 +73,10 @@ yyjson_val *call_json_of(struct call *c, struct str body, struct error *e);
 int call_nul_check(struct str json, struct error *e) FALLIBLE;
 /* The script of the header x-tranche-test, or empty. FAILED_PRECONDITION without the test clock. */
 int call_script(struct call *c, struct str *out, struct error *e) FALLIBLE;
-/* That of a call that creates a job, file or object: of the header, else of the configuration's rule for this name; or
+/* That of a call that creates a job, file, object, table, rows or a job of BigQuery's: of the header, else of the configuration's rule for this name; or
  * empty. When it says that creating fails, that is the error: the attempts of calls with the same project, name and
  * script are counted. */
-enum call_kind { CALL_JOB, CALL_FILE, CALL_OBJECT };
+enum call_kind { CALL_JOB, CALL_FILE, CALL_OBJECT, CALL_TABLE };
 int call_script_create(struct call *c, enum call_kind kind, struct str name, struct str *out,
                        struct error *e) FALLIBLE;
 /* A query parameter such as "pageSize", within [1, max]: absent or 0 gives deflt, a larger number max.

@@ -16,6 +16,7 @@ RULES = """test:
   - { job: broken, script: job_failed }
   - { file: scan, script: file_failed }
   - { object: flaky, script: create_unavailable-1 }
+  - { table: orders, script: create_resource_exhausted-1 }
 """
 
 
@@ -147,8 +148,8 @@ def test_without_the_test_clock_all_of_it_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("rule, says", [
-    ("{ job: a }", "script is needed"), ("{ script: ok }", "one of job, file and object"),
-    ("{ job: a, file: b, script: ok }", "one of job, file and object"), ("{ job: a, script: nonsense }", "is not a step")])
+    ("{ job: a }", "script is needed"), ("{ script: ok }", "one of job, file, object and table"),
+    ("{ job: a, file: b, script: ok }", "one of job, file, object and table"), ("{ job: a, script: nonsense }", "is not a step")])
 def test_rules_that_cannot_work_are_findings(tmp_path, rule, says):
     (tmp_path / "c.yaml").write_text(f"test:\n  - {rule}\n")
     done = subprocess.run([PROGRAM, "config", "check", tmp_path / "c.yaml"], capture_output=True, text=True, check=False)
@@ -194,3 +195,31 @@ def test_an_object_that_changes_under_a_job_leaves_no_answer(tmp_path):
     assert reused(one, picture("gs://media/moving.png")) == 0
     assert reused(one, picture("gs://media/moving.png")) == 1
     assert one.stop() == 0
+
+
+def bigquery(server, path, body, headers=None):
+    """HTTP status, and the error's reason."""
+    got, answer = server.call("POST", f"/bigquery/v2/projects/scripted/{path}", body, headers)
+    return got, answer["error"]["errors"][0]["reason"] if got != 200 else None
+
+
+def table(name):
+    return {"tableReference": {"projectId": "scripted", "datasetId": "d", "tableId": name},
+            "schema": {"fields": [{"name": "a", "type": "INTEGER"}]}}
+
+
+def test_calls_that_make_tables_rows_and_queries_fail_as_the_script_says(ruled):
+    assert bigquery(ruled, "datasets", {"datasetReference": {"datasetId": "d"}})[0] == 200
+    busy = (429, "rateLimitExceeded")
+    assert [bigquery(ruled, "datasets/d/tables", table("orders")) for _ in range(2)] == [busy, (200, None)]
+    assert bigquery(ruled, "datasets/d/tables", table("other")) == (200, None)
+    rows = {"rows": [{"json": {"a": 1}}]}
+    assert bigquery(ruled, "datasets/d/tables/other/insertAll", rows, script("create_unavailable"))[0] == 503
+    assert [bigquery(ruled, "datasets/d/tables/orders/insertAll", rows) for _ in range(2)] == [busy, (200, None)]
+    query = {"query": "SELECT COUNT(*) AS n FROM d.orders", "useLegacySql": False}
+    assert [bigquery(ruled, "queries", query) for _ in range(2)] == [busy, (200, None)]
+    assert bigquery(ruled, "queries", query, script("create_invalid_argument"))[0] == 400
+    job = {"configuration": {"query": query}}
+    assert bigquery(ruled, "jobs", job, script("create_unavailable"))[0] == 503
+    data = ruled.call("GET", "/bigquery/v2/projects/scripted/datasets/d/tables/orders/data")[1]
+    assert data["rows"] == [{"f": [{"v": "1"}]}]  # once, for only one insert worked

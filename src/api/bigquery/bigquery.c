@@ -55,6 +55,15 @@ bool bigquery_scoped(const struct call *c)
     return !c->who.all;
 }
 
+int bigquery_script(struct call *c, struct str text, struct error *e)
+{
+    struct str script;
+
+    if (call_script_create(c, CALL_TABLE, text, &script, e) == 0)
+        return 0;
+    return e->code == ERROR_RESOURCE_EXHAUSTED ? error_wrap(e, "Exceeded rate limits") : -1;
+}
+
 void bigquery_list(struct call *c)
 {
     struct str project;

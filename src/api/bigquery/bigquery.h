@@ -30,6 +30,8 @@ void bigquery_fail_job(struct call *c, const struct bq_job *j);
 struct str bigquery_user(struct call *c);
 /* Does the key's project limit what the call may name? */
 bool bigquery_scoped(const struct call *c);
+/* With the test clock: the error that a script plans for this call, whose tables or SQL are in the text. */
+int bigquery_script(struct call *c, struct str text, struct error *e) FALLIBLE;
 void bigquery_list(struct call *c); /* answers {}: a list of what we have none of */
 
 /* maxResults: a limit from 1, or deflt. */

@@ -330,7 +330,8 @@ void bigquery_insert_all(struct call *c)
 
     if (!name_of(c, &name))
         return;
-    if (!body || insert(&in, body, &e) < 0)
+    if (!body || bigquery_script(c, str_of(tables_text(c->arena, &name)), &e) < 0 ||
+        insert(&in, body, &e) < 0)
         call_fail(c, &e);
     else
         reply_inserted(&in);

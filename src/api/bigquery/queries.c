@@ -236,5 +236,8 @@ void bigquery_query(struct call *c)
         .request_id = json_str(json_get(body, "requestId")),
         .scoped = bigquery_scoped(c),
     };
-    query_begin(c, body, &n);
+    if (bigquery_script(c, n.configuration, &e) < 0)
+        call_fail(c, &e);
+    else
+        query_begin(c, body, &n);
 }

@@ -161,7 +161,8 @@ void bigquery_table_insert(struct call *c)
     if (!body || tables_table_check(table.name.table, &e) < 0 ||
         bq_schema_read(json_get(body, "schema"), c->arena, &table.schema, &e) < 0 ||
         read_view(body, &table, &e) < 0 || read_expiration(body, &table.expires_ms, &e) < 0 ||
-        check_options(&table, body, &e) < 0) {
+        check_options(&table, body, &e) < 0 ||
+        bigquery_script(c, str_of(tables_text(c->arena, &table.name)), &e) < 0) {
         call_fail(c, &e);
         return;
     }

@@ -128,9 +128,9 @@ static void take_tests(struct config *c)
         const struct script_rule *r = &in[i];
         if (!config_clean(c, r))
             continue;
-        if ((r->job != NULL) + (r->file != NULL) + (r->object != NULL) != 1)
+        if ((r->job != NULL) + (r->file != NULL) + (r->object != NULL) + (r->table != NULL) != 1)
             config_error(c, r, NULL,
-                         "one of job, file and object is needed, with a part of the name");
+                         "one of job, file, object and table is needed, with a part of the name");
         else if (!r->script)
             config_error(c, r, NULL, "script is needed: what becomes of it, as job_failed");
         else if (script_whole(str_of(r->script), &ignored, &e) < 0)

@@ -194,6 +194,7 @@ static const struct config_row test_rows[] = {
     { "job", TEXT(job), "TEXT", NULL, "jobs whose displayed name has this" },
     { "file", TEXT(file), "TEXT", NULL, "files of the Files API whose displayed name has this" },
     { "object", TEXT(object), "TEXT", NULL, "objects whose name has this" },
+    { "table", TEXT(table), "TEXT", NULL, "BigQuery's calls that make tables, rows or jobs, whose table or SQL has this" },
     { "script", TEXT(script), "SCRIPT", NULL, "steps as in the header x-tranche-test (docs/guides/ci.md)", .absent = "required" },
 };
 static SECTION(test_section, "test[]", test_rows);
@@ -214,7 +215,7 @@ static const struct config_row root_rows[] = {
     { "upstreams", LIST(upstreams, UPSTREAMS_MAX, config_upstreams), "LIST", NULL, "servers that answer for models" },
     { "models", LIST(models_given, CONFIG_MODELS_MAX, model_section), "LIST", NULL, "models, tried before the built-in ones" },
     { "fake", MAP_IF(fake, fake_section), "MAP", NULL, "script of the built-in tranche-fake" },
-    { "test", LIST(tests, SCRIPT_RULES_MAX, test_section), "LIST", NULL, "scripts of jobs, files and objects, for `serve --test-clock` alone; the first that matches counts", .restart = true },
+    { "test", LIST(tests, SCRIPT_RULES_MAX, test_section), "LIST", NULL, "scripts of jobs, files, objects and tables, for `serve --test-clock` alone; the first that matches counts", .restart = true },
     { "service", PLACE(CONFIG_MAP, service), .section = &config_service, "MAP", NULL, "settings of `tranche serve`" },
 };
 SECTION(config_root, "", root_rows);

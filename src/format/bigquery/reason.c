@@ -20,6 +20,7 @@ static bool is_beside_query(struct str text)
 /* Texts of RESOURCE_EXHAUSTED that have a reason of their own. */
 #define TOO_LARGE "Response too large"
 #define BILLED "Query exceeded limit for bytes billed"
+#define RATE "Exceeded rate limits"
 
 struct bq_reason bq_reason_of(const struct error *e, enum bq_where where)
 {
@@ -48,6 +49,8 @@ struct bq_reason bq_reason_of(const struct error *e, enum bq_where where)
             return (struct bq_reason){ 403, "responseTooLarge", NULL };
         if (str_starts(str_of(e->msg), STR(BILLED)))
             return (struct bq_reason){ 400, "bytesBilledLimitExceeded", NULL };
+        if (str_starts(str_of(e->msg), STR(RATE)))
+            return (struct bq_reason){ 429, "rateLimitExceeded", NULL };
         return (struct bq_reason){ 400, "resourcesExceeded", NULL };
     case ERROR_DEADLINE_EXCEEDED:
         return (struct bq_reason){ 400, "timeout", NULL };

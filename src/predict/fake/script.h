@@ -40,10 +40,11 @@ int script_whole(struct str text, struct script_whole *out, struct error *e) FAL
 /* The error of what a script makes fail. Returns -1. */
 int script_fail(enum error_code code, struct error *e);
 
-/* A rule of the configuration: the script of the jobs, files or objects whose name has this text. */
+/* A rule of the configuration: the script of the jobs, files or objects whose name has this text, or of the calls of
+ * BigQuery's API whose table or job has it. */
 #define SCRIPT_RULES_MAX 256
 struct script_rule {
-    const char *job, *file, *object; /* one of them */
+    const char *job, *file, *object, *table; /* one of them */
     const char *script;
 };
 
