@@ -80,9 +80,7 @@ static size_t status_index(int http)
  * of other projects. */
 static const char *public_message(const struct call *c, const struct error *e)
 {
-    bool names_path = str_find(str_of(e->msg), str_of(store_dir(c->api->store))) != SIZE_MAX;
-
-    if (error_http(e->code) != 500 && !names_path)
+    if (error_http(e->code) != 500 && !store_is_named(c->api->store, str_of(e->msg)))
         return e->msg;
     log_error("call %s: %s", http_id(c->http), e->msg);
     if (e->code == ERROR_RESOURCE_EXHAUSTED)

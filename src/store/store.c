@@ -25,6 +25,23 @@ const char *store_dir(const struct store *s)
     return s->dir;
 }
 
+bool store_is_named(const struct store *s, struct str text)
+{
+    struct str dir = str_of(store_dir(s));
+
+    for (size_t at = 0; at < text.len;) {
+        size_t found = str_find(str_sub(text, at, text.len), dir);
+        if (found == SIZE_MAX)
+            return false;
+        size_t from = at + found, end = from + dir.len;
+        bool begins = from == 0 || strchr(" '\"(=:", text.p[from - 1]);
+        if (begins && end < text.len && text.p[end] == '/')
+            return true;
+        at = from + 1;
+    }
+    return false;
+}
+
 struct clock *store_clock(const struct store *s)
 {
     return s->clock;

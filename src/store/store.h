@@ -30,6 +30,8 @@ struct store *store_open(const char *dir, bool exclusive, struct clock *clock, s
 struct store *store_open_to_look(const char *dir, struct clock *clock, struct error *e);
 void store_close(struct store *s); /* accepts NULL */
 const char *store_dir(const struct store *s);
+/* Does the text name a path in the folder? */
+bool store_is_named(const struct store *s, struct str text);
 struct clock *store_clock(const struct store *s);
 
 /* HMAC-SHA256 of text under a secret of this folder, 32 random bytes that are made at the name's first

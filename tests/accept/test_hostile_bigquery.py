@@ -1,6 +1,7 @@
 """Hostile clients of the BigQuery API, by tables. A refusal is 4xx in words and in BigQuery's form; no case may end
 in 5xx, in a path of the server, or hold up the calls of others."""
 import json
+import re
 import time
 
 import pytest
@@ -269,3 +270,29 @@ def test_a_bomb_of_gzip_is_refused(target):
     body = gzip.compress(b'{"rows":[' + b" " * (200 << 20) + b"]}")
     code = refused(target, "POST", T + "/insertAll", body, b"Content-Encoding: gzip\r\n")
     assert code in (400, 413)
+
+
+HUNGRY = {
+    "a long text": "SELECT REPEAT('a', 1000000000)", "a text of texts": "SELECT REPEAT(REPEAT('a', 1000000), 1000000)",
+    "padding": "SELECT LPAD('a', 2000000000, 'b')",
+    "replacements": "SELECT REPLACE(REPEAT('a', 1000000), 'a', REPEAT('b', 1000000))",
+    "patterns": "SELECT REGEXP_REPLACE(REPEAT('a', 1000000), 'a', REPEAT('b', 1000000))",
+    "a long array": "SELECT ARRAY_LENGTH(GENERATE_ARRAY(1, 1000000000000))",
+    "many long texts": "SELECT SUM(LENGTH(REPEAT(t, 10000000))) FROM UNNEST(SPLIT(REPEAT('a,', 2000))) t",
+    "many long arrays": "SELECT SUM(ARRAY_LENGTH(GENERATE_ARRAY(1, LENGTH(t) * 10000000))) FROM UNNEST(SPLIT(REPEAT('a,', 2000))) t",
+    "one text of all": "SELECT STRING_AGG(REPEAT(t, 1000000)) FROM UNNEST(SPLIT(REPEAT('a,', 5000))) t",
+    "a recursive text": "WITH RECURSIVE r AS (SELECT 'a' AS n UNION ALL SELECT CONCAT(n, n) FROM r) SELECT COUNT(*) FROM r",
+    "a script's text": "DECLARE x STRING DEFAULT 'a'; WHILE TRUE DO SET x = CONCAT(x, x); END WHILE",
+    "deep JSON": "SELECT PARSE_JSON(REPEAT('[', 1000000))",
+}
+HUNGRY_GROWTH = 2 << 30  # the engine's limit is 1 GiB, and a vector's results come on top
+
+
+@pytest.mark.parametrize("query", HUNGRY.values(), ids=HUNGRY)
+def test_a_query_that_asks_for_all_memory_is_refused_in_words(target, query):
+    status = f"/proc/{target.process.pid}/status"
+    before = int(re.search(r"VmRSS:\s+(\d+)", open(status).read())[1]) << 10
+    error = refused_so(target, "POST", B + "/queries", {"query": query, "useLegacySql": False, "timeoutMs": 100000}, codes=(400,))
+    assert "nternal error" not in error["message"]
+    after = int(re.search(r"VmHWM:\s+(\d+)", open(status).read())[1]) << 10
+    assert after - before < HUNGRY_GROWTH

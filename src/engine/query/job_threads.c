@@ -29,9 +29,7 @@ int query_record_put(struct queries *q, const struct bq_job *j, struct error *e)
 /* Errors of ours go to the log: they may name paths and other projects. */
 static void hide_internal(struct queries *q, const struct bq_job *j, struct error *e)
 {
-    bool names_path = str_find(str_of(e->msg), str_of(store_dir(q->store))) != SIZE_MAX;
-
-    if (error_http(e->code) != 500 && !names_path)
+    if (error_http(e->code) != 500 && !store_is_named(q->store, str_of(e->msg)))
         return;
     log_error("job %.*s:%.*s: %s", STR_ARG(j->project), STR_ARG(j->id), e->msg);
     (void)error_set(e, e->code,

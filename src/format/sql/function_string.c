@@ -93,7 +93,7 @@ static const struct sql_function rows[] = {
     PLAIN("REGEXP_INSTR", 2, 2, INSTR("$1", "1::BIGINT", " + 1")),
     PLAIN("REGEXP_INSTR", 3, 3, INSTR("bq_substr($1, $3)", "1::BIGINT", " + $3")),
     PLAIN("REGEXP_INSTR", 4, 4, INSTR("bq_substr($1, $3)", "$4", " + $3")),
-    PLAIN("REGEXP_REPLACE", 3, 3, "regexp_replace($1, $2, $3, 'g')"),
+    PLAIN("REGEXP_REPLACE", 3, 3, "regexp_replace(bq_replaceable($1, $3), $2, $3, 'g')"),
     PLAIN("REPEAT", 2, 2, "bq_repeat($1, $2)"),
     PLAIN("REPLACE", 3, 3, "bq_replace($*)"),
     PLAIN("REVERSE", 1, 1, "bq_reverse($1)"),

@@ -27,6 +27,10 @@ __extension__ typedef unsigned __int128 uint128;
 #define CALL_TEXT_MAX ((size_t)16 * 1024 * 1024) /* of one result: texts, bytes, JSON */
 #define CALL_LIST_MAX                                                                              \
     ((size_t)16 * 1024 * 1024) /* elements of one result: BigQuery's is 16,000,000 */
+/* A vector of rows has at most that much of results, texts and elements apart: it is whole before the engine looks at its
+ * memory limit. */
+#define CALL_VECTOR_MAX ((size_t)256 * 1024 * 1024)
+#define CALL_REPLACED_MAX ((size_t)64 * 1024 * 1024) /* what one REGEXP_REPLACE may come to */
 #define CALL_ERROR_BYTES 512
 
 struct call_column {
@@ -44,6 +48,7 @@ struct call {
     void *out;                  /* data of result */
     struct call_column element; /* of a list as the result: where elements go */
     idx_t elements;             /* in it so far */
+    size_t text_bytes;          /* of the vector's results so far */
     struct buf text;            /* scratch of a row */
     struct arena arena;         /* scratch of a row */
     char error[CALL_ERROR_BYTES];
@@ -198,6 +203,7 @@ bool list_add_null(struct call *c);
 enum call_outcome list_end(struct call *c);
 
 /* Sets the error. Returns CALL_ERROR. */
+bool call_takes(struct call *c, size_t bytes);
 enum call_outcome call_refuse(struct call *c, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 

@@ -57,10 +57,26 @@ enum call_outcome call_refuse(struct call *c, const char *fmt, ...)
     return CALL_ERROR;
 }
 
+/* Counts the bytes of a result that is about to be made; false: they are too many. */
+bool call_takes(struct call *c, size_t bytes)
+{
+    c->text_bytes += bytes;
+    if (c->text_bytes <= CALL_VECTOR_MAX)
+        return true;
+    (void)call_refuse(
+        c,
+        "Resources exceeded during query execution: a function's results for 2048 rows "
+        "are over %zu bytes",
+        CALL_VECTOR_MAX);
+    return false;
+}
+
 enum call_outcome out_text(struct call *c, struct str text)
 {
     if (text.len > CALL_TEXT_MAX)
         return call_refuse(c, "Output of a function is too large: over %zu bytes", CALL_TEXT_MAX);
+    if (!call_takes(c, text.len))
+        return CALL_ERROR;
     c->duckdb->vector_assign_string_element_len(c->result, c->row, text.p ? text.p : "", text.len);
     return CALL_VALUE;
 }
@@ -87,6 +103,14 @@ static bool list_grow(struct call *c)
         (void)call_refuse(c, "Output array is too large: over %zu elements", CALL_LIST_MAX);
         return false;
     }
+    if (c->elements >= CALL_VECTOR_MAX / sizeof(int64_t)) {
+        (void)call_refuse(
+            c,
+            "Resources exceeded during query execution: a function's arrays for 2048 rows "
+            "are over %zu elements",
+            CALL_VECTOR_MAX / sizeof(int64_t));
+        return false;
+    }
     if (d->list_vector_reserve(c->result, c->elements + 1) != DuckDBSuccess ||
         d->list_vector_set_size(c->result, c->elements + 1) != DuckDBSuccess) {
         (void)call_refuse(c, "Output array is too large");
@@ -98,7 +122,7 @@ static bool list_grow(struct call *c)
 
 bool list_add_text(struct call *c, struct str text)
 {
-    if (!list_grow(c))
+    if (!list_grow(c) || !call_takes(c, text.len))
         return false;
     c->duckdb->vector_assign_string_element_len(c->element.vector, c->elements++,
                                                 text.p ? text.p : "", text.len);

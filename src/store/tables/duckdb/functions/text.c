@@ -287,6 +287,21 @@ static enum call_outcome replace(struct call *c)
     return out_buffer(c);
 }
 
+/* The text that the engine's own regexp_replace gets: that one has no limits. The result has at most one replacement
+ * before, between and after the text's bytes, and groups in it come to no more. */
+static enum call_outcome replaceable(struct call *c)
+{
+    struct str s = arg_text(c, 0), to = arg_text(c, 1);
+    size_t most = (s.len + 1) * (to.len + 1);
+
+    if (to.len >= CALL_REPLACED_MAX || s.len >= CALL_REPLACED_MAX || most > CALL_REPLACED_MAX)
+        return call_refuse(c,
+                           "REGEXP_REPLACE may give over %zu bytes here: shorten the text or "
+                           "the replacement",
+                           CALL_REPLACED_MAX);
+    return call_takes(c, most / 8) ? out_text(c, s) : CALL_ERROR; /* few come near the most */
+}
+
 static enum call_outcome reverse_text(struct call *c)
 {
     struct str s = arg_text(c, 0);
@@ -402,6 +417,7 @@ static const struct function rows[] = {
     { "ltrim", "S:S", ltrim, 0 }, { "ltrim", "SS:S", ltrim, 0 }, { "ltrim", "YY:Y", ltrim_bytes, 0 },
     { "rtrim", "S:S", rtrim, 0 }, { "rtrim", "SS:S", rtrim, 0 }, { "rtrim", "YY:Y", rtrim_bytes, 0 },
     { "replace", "SSS:S", replace, 0 }, { "replace", "YYY:Y", replace, 0 },
+    { "replaceable", "SS:S", replaceable, 0 },
     { "reverse", "S:S", reverse_text, 0 }, { "reverse", "Y:Y", reverse_bytes, 0 },
     { "repeat", "SI:S", repeat, 0 }, { "repeat", "YI:Y", repeat, 0 },
     { "translate", "SSS:S", translate, 0 },
