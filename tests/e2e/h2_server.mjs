@@ -27,6 +27,11 @@ const server = http2.createSecureServer({ cert, key, allowHTTP1: true }, (reques
         response.end(JSON.stringify(seen));
         return;
     }
+    if (request.method !== "POST") { // it does not list its models
+        response.statusCode = 404;
+        response.end("{}");
+        return;
+    }
     const parts = [];
     request.on("data", (part) => parts.push(part));
     request.on("end", () => answer(request, response, Buffer.concat(parts).toString()));

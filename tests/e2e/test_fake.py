@@ -70,11 +70,12 @@ def test_mine(gemini, model):
 
 
 def test_the_fixture_of_the_page_serves_every_model_name(tranche):
-    """The block as it stands in docs/guides/ci.md, in a test of a user, with `tranche` in PATH."""
+    """The fixture as it stands in docs/guides/ci.md, in a test of a user, with `tranche` in PATH."""
     page = (ROOT / "docs" / "guides" / "ci.md").read_text()
-    (block,) = re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
+    (block,) = re.findall(r"^```python\n(.*?server\.terminate\(\)\n)", page, re.M | re.S)
     assert len(block.splitlines()) <= 12
     (tranche.folder / "test_mine.py").write_text(block + TEST)
+    tranche.write("answers.yaml", "{}")
     (tranche.folder / "bin").mkdir()
     (tranche.folder / "bin" / "tranche").symlink_to(PROGRAM)
     environment = {**tranche.environment, "PATH": f"{tranche.folder / 'bin'}:{os.environ['PATH']}"}

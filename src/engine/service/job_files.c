@@ -51,7 +51,7 @@ static int find_object(struct job_files *f, struct arena *a, struct str uri, str
 static int read_object(struct job_files *f, struct arena *a, struct str uri, size_t bytes_max,
                        struct buf *out, struct error *e)
 {
-    struct object o;
+    struct object o = { 0 };
 
     if (find_object(f, a, uri, &o, e) < 0)
         return -1;

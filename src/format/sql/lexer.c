@@ -1,6 +1,7 @@
 /* lexer.c -- see lexer.h. One pass over the bytes; a token a call of lex_token. */
 #include "format/sql/lexer.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -300,6 +301,7 @@ static int lex_parameter(struct lexer *l)
     if (!system && peek(l, 0) == '`') {
         if (lex_quoted_name(l) < 0)
             return -1;
+        assert(l->token && l->count > 0);
         l->token[l->count - 1].kind = TOKEN_PARAMETER;
         l->token[l->count - 1].at = (uint32_t)at;
         return 0;

@@ -294,6 +294,7 @@ int parse_path(struct parser *p, struct str **part, uint32_t *count, struct sql_
             return -1;
     } while (parse_sign(p, "."));
     *name = (struct sql_name){ .at = at };
+    assert(*part && *count > 0);
     name->table = (*part)[*count - 1];
     if (*count >= 2)
         name->dataset = (*part)[*count - 2];

@@ -99,7 +99,7 @@ static struct expr *extract_expr(struct parser *p, uint32_t at)
 static struct expr *interval_expr(struct parser *p, uint32_t at)
 {
     struct expr *x = parse_node(p, EXPR_INTERVAL, at);
-    struct str to;
+    struct str to = { NULL, 0 };
 
     if (parse_node_add(p, x, parse_expr(p)) < 0 || date_part(p, &x->text) < 0)
         return NULL;

@@ -230,7 +230,7 @@ static int give_rows(struct extracting *w, struct table_files *engine, struct er
     const struct duckdb_library *d = engine->duckdb;
     duckdb_table_function f = d->create_table_function();
 
-    d->table_function_set_name(f, "tranche_rows");
+    d->table_function_set_name(f, "rows_of_table");
     d->table_function_set_extra_info(f, w, NULL);
     d->table_function_set_bind(f, parquet_bind);
     d->table_function_set_init(f, parquet_init);
@@ -247,7 +247,7 @@ static int extract_parquet(struct extracting *w, struct error *e)
 
     if (engine && give_rows(w, engine, e) == 0) {
         buf_clear(&engine->sql);
-        buf_add_c(&engine->sql, "COPY (FROM tranche_rows()) TO ");
+        buf_add_c(&engine->sql, "COPY (FROM rows_of_table()) TO ");
         sql_text(&engine->sql, str_of(w->x->path));
         buf_addf(&engine->sql, " (FORMAT parquet, COMPRESSION %s)", w->x->gzip ? "gzip" : "snappy");
         rows = engine_copy(engine, str_of(w->x->path), e);
