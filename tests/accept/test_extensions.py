@@ -229,8 +229,8 @@ def test_a_full_queue_and_odd_input_are_refused_clearly(server):
     cases = [
         ({}, "displayName"), ({"displayName": "x"}, "inputConfig"),
         ({"displayName": "x", "model": "publishers/google/models/tranche-fake"}, "inputConfig"),
-        ({"displayName": "x", "model": "m", "inputConfig": {"instancesFormat": "bigquery",
-                                        "bigquerySource": {"inputUri": "bq://a.b.c"}}}, "bq"),
+        ({"displayName": "x", "model": "publishers/google/models/tranche-fake", "inputConfig": {
+            "instancesFormat": "bigquery", "bigquerySource": {"inputUri": "bq://a.b"}}}, "bq://project.dataset.table"),
         ([1], "object"),
     ]
     for body, word in cases:
