@@ -320,9 +320,12 @@ def interrupted(tranche, *arguments, output, rows, stdin=None):
         seen = tranche("peek", output)
         if seen.returncode == OK and len(seen.stdout.splitlines()) >= rows:
             break
+        if process.poll() is not None:
+            raise AssertionError(f"the run ended by itself with {process.returncode}: {process.stderr.read()}")
         time.sleep(0.05)
     else:
-        raise AssertionError(seen.stdout + seen.stderr)
+        process.kill()
+        raise AssertionError(seen.stdout + seen.stderr + process.communicate()[1])
     process.kill()
     process.communicate()
     return seen
