@@ -10,14 +10,12 @@
 #include <stdio.h>
 
 #include "api/bigquery/bigquery.h"
-#include "api/intake.h"
-#include "api/media.h"
+#include "api/resume.h"
 #include "net/server/multipart.h"
 
 #define KIND "bigquery-load"
 #define RESOURCE_MAX ((size_t)4 * 1024 * 1024)
 #define FILE_BYTES_MAX (UINT64_C(5) << 40)
-#define RANGE_BYTES 48
 
 enum posting_kind { POSTING_MULTIPART, POSTING_START };
 struct load_posting {
@@ -231,24 +229,15 @@ void bigquery_upload(struct call *c)
 /* ---- The chunks ---- */
 
 struct load_resuming {
-    struct upload upload;
-    struct media_span span;
-    struct intake in;
+    struct resume chunk; /* first: resume_free */
     struct str resource;
 };
-
-static void resuming_free(void *state)
-{
-    struct load_resuming *r = state;
-
-    intake_release(&r->in);
-}
 
 /* The upload's id is the right to go on with it; the caller is then who began it. */
 static int what_read(struct call *c, struct load_resuming *r, struct error *e)
 {
     size_t at;
-    yyjson_val *what = json_parse(c->arena, r->upload.what, &at, e);
+    yyjson_val *what = json_parse(c->arena, r->chunk.upload.what, &at, e);
     struct str project = json_str(json_get(what, "project"));
     struct str key = json_str(json_get(what, "key"));
 
@@ -263,88 +252,14 @@ static int what_read(struct call *c, struct load_resuming *r, struct error *e)
     return 0;
 }
 
-static int span_read(struct call *c, struct load_resuming *r, struct error *e)
+static void finish(struct call *c, struct resume *chunk)
 {
-    struct str range = http_header(c->http, "Content-Range");
-
-    if (range.len == 0) {
-        r->span = (struct media_span){ .has_bytes = true };
-        return 0;
-    }
-    return media_span_read(range, &r->span, e);
-}
-
-static int resuming_open(struct call *c, struct load_resuming *r, struct error *e)
-{
-    uint64_t end = r->span.has_end     ? r->span.end
-                   : r->span.has_total ? r->span.total
-                                       : r->upload.bytes_max;
-
-    return intake_upload(&r->in, c->api->store, &r->upload, r->span.first, end, e);
-}
-
-static int sink_chunk(void *arg, const void *p, size_t len, struct error *e)
-{
-    struct load_resuming *r = arg;
-
-    if (!r->span.has_bytes)
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "The request has a body, but its Content-Range names no bytes.");
-    return intake_write(&r->in, p, len, e);
-}
-
-bool bigquery_resume_begin(struct call *c)
-{
-    struct load_resuming *r = arena_alloc(c->arena, sizeof *r);
-    struct error e = { 0 };
-    struct str id = { 0 };
-
-    c->state = r;
-    c->free_state = resuming_free;
-    (void)http_query(c->http, "upload_id", &id);
-    if (upload_get(c->api->store, c->arena, id, &r->upload, &e) < 0 || what_read(c, r, &e) < 0 ||
-        span_read(c, r, &e) < 0 || (r->span.has_bytes && resuming_open(c, r, &e) < 0)) {
-        call_fail(c, &e);
-        return false;
-    }
-    http_set_sink(c->http, &(struct http_sink){ sink_chunk, r });
-    return true;
-}
-
-/* All bytes are there: the total says so, or a body without an announced end has ended. */
-static bool is_last(const struct load_resuming *r)
-{
-    if (r->span.has_total)
-        return blob_written(r->in.writer) == r->span.total;
-    return r->span.has_bytes && !r->span.has_end;
-}
-
-/* 308 with the bytes that are durable, or the error; the upload can go on either way. */
-static void reply_paused(struct call *c, struct load_resuming *r, const struct error *why)
-{
-    struct error e = { 0 };
-    char range[RANGE_BYTES];
-    uint64_t bytes;
-
-    if (intake_pause(&r->in, &bytes, &e) < 0 || why) {
-        call_fail(c, why ? why : &e);
-        return;
-    }
-    if (bytes > 0) {
-        (void)snprintf(range, sizeof range, "bytes=0-%" PRIu64, bytes - 1);
-        http_set_header(c->http, "Range", str_of(range));
-    }
-    http_set_header(c->http, "X-GUploader-UploadID", str_of(r->upload.id));
-    http_reply(c->http, 308, NULL, NULL);
-}
-
-static void finish(struct call *c, struct load_resuming *r)
-{
+    const struct load_resuming *r = c->state;
     struct error e = { 0 };
     struct blob b;
     yyjson_val *resource = resource_read(c, r->resource, &e);
 
-    if (!resource || intake_finish(&r->in, &b, &e) < 0) {
+    if (!resource || intake_finish(&chunk->in, &b, &e) < 0) {
         call_fail(c, &e);
         return;
     }
@@ -352,26 +267,38 @@ static void finish(struct call *c, struct load_resuming *r)
     bigquery_job_start(c, resource, b.id);
 }
 
+static int resuming_begin(struct call *c, struct load_resuming *r, struct error *e)
+{
+    struct str id = { 0 };
+
+    (void)http_query(c->http, "upload_id", &id);
+    if (upload_get(c->api->store, c->arena, id, &r->chunk.upload, e) < 0 ||
+        what_read(c, r, e) < 0 || resume_span(c, &r->chunk, e) < 0)
+        return -1;
+    r->chunk.has_total = r->chunk.span.has_total;
+    r->chunk.total = r->chunk.span.total;
+    r->chunk.bytes_max = r->chunk.upload.bytes_max;
+    return resume_begin(c, &r->chunk, e);
+}
+
+bool bigquery_resume_begin(struct call *c)
+{
+    struct load_resuming *r = arena_alloc(c->arena, sizeof *r);
+    struct error e = { 0 };
+
+    c->state = r;
+    c->free_state = resume_free;
+    r->chunk.fail = call_fail;
+    r->chunk.finish = finish;
+    if (resuming_begin(c, r, &e) == 0)
+        return true;
+    call_fail(c, &e);
+    return false;
+}
+
 void bigquery_resume(struct call *c)
 {
     struct load_resuming *r = c->state;
-    struct error e = { 0 };
-    uint64_t came = http_body_bytes(c->http);
 
-    if (!r->span.has_bytes && http_body_error(c->http))
-        call_fail(c, http_body_error(c->http));
-    else if (!r->in.writer && resuming_open(c, r, &e) < 0)
-        call_fail(c, &e);
-    else if (http_body_error(c->http))
-        reply_paused(c, r, http_body_error(c->http));
-    else if (http_body_complete(c->http) && r->span.has_end &&
-             came != r->span.end - r->span.first) {
-        (void)error_set(&e, ERROR_INVALID_ARGUMENT,
-                        "The body has %" PRIu64 " bytes, but its Content-Range says %" PRIu64 ".",
-                        came, r->span.end - r->span.first);
-        reply_paused(c, r, &e);
-    } else if (http_body_complete(c->http) && is_last(r))
-        finish(c, r);
-    else
-        reply_paused(c, r, NULL);
+    resume_reply(c, &r->chunk);
 }
