@@ -1,7 +1,7 @@
 /* resume.h -- a chunk of a resumable upload in Google's protocol: bytes, state, end.
  *
  * Why: a connection may break anywhere. The bytes that came before are durable; the client asks how many they are and
- * goes on there. Bytes that are sent again are skipped. What an upload becomes is its dialect's: an object, a job.
+ * goes on there. Bytes that are sent again are skipped. The dialect says what an upload becomes: an object, a job.
  *
  * Shape:   the dialect fills in upload, span, total and its two functions, then resume_begin on the connection's
  *          thread and resume_reply after the body. finish is called when all bytes are there, and ends the intake.
