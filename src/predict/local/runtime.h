@@ -45,7 +45,8 @@ struct runtime_info {
 struct runtime_row {
     int32_t token;
     uint32_t sequence, position;
-    bool logits; /* true: make logits of this row */
+    bool logits;      /* true: make logits of this row */
+    uint32_t adapter; /* that its sequence is computed with, as adapt has it; 0: the model alone */
 };
 
 struct chat_message {

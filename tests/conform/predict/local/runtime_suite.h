@@ -42,8 +42,10 @@ static inline const float *suite_forward(struct suite_runtime *s, uint32_t from,
 
     assert_in_range(count, 1, SUITE_ROWS);
     for (uint32_t i = 0; i < count; i++)
-        row[i] =
-            (struct runtime_row){ s->prompt.item[from + i], sequence, from + i, i + 1 == count };
+        row[i] = (struct runtime_row){ .token = s->prompt.item[from + i],
+                                       .sequence = sequence,
+                                       .position = from + i,
+                                       .logits = i + 1 == count };
     if (s->r->ops->forward(s->r, row, count, &e) < 0)
         fail_msg("forward: %s", e.msg);
     return s->r->ops->logits(s->r, count - 1);
@@ -120,9 +122,14 @@ static void test_other_sequences_in_a_forward_change_no_logits(void **state)
 
     assert_in_range(other + count, 2, SUITE_ROWS);
     for (uint32_t i = 0; i < other; i++)
-        row[i] = (struct runtime_row){ s->prompt.item[count - 1 - i], 1, i, i + 1 == other };
+        row[i] = (struct runtime_row){ .token = s->prompt.item[count - 1 - i],
+                                       .sequence = 1,
+                                       .position = i,
+                                       .logits = i + 1 == other };
     for (uint32_t i = 0; i < count; i++)
-        row[other + i] = (struct runtime_row){ s->prompt.item[i], 0, i, i + 1 == count };
+        row[other + i] = (struct runtime_row){
+            .token = s->prompt.item[i], .sequence = 0, .position = i, .logits = i + 1 == count
+        };
     assert_int_equal(s->r->ops->forward(s->r, row, other + count, &e), 0);
     suite_check_logits(s, s->r->ops->logits(s->r, other + count - 1));
 }
@@ -155,7 +162,9 @@ static void test_a_full_cache_refuses_and_changes_nothing(void **state)
     uint32_t filled = 0;
 
     for (uint32_t i = 0; i < SUITE_ROWS; i++)
-        row[i] = (struct runtime_row){ s->prompt.item[0], 1, i, false };
+        row[i] = (struct runtime_row){
+            .token = s->prompt.item[0], .sequence = 1, .position = i, .logits = false
+        };
     while (s->r->ops->forward(s->r, row, SUITE_ROWS, &e) == 0) {
         filled += SUITE_ROWS;
         assert_true(filled <= s->info.cells);

@@ -85,7 +85,9 @@ static uint32_t add_rows(struct runtime_row *row, uint32_t sequence, uint32_t li
                          uint32_t to)
 {
     for (uint32_t i = from; i < to; i++)
-        *row++ = (struct runtime_row){ token_at(like, i), sequence, i, i + 1 == to };
+        *row++ = (struct runtime_row){
+            .token = token_at(like, i), .sequence = sequence, .position = i, .logits = i + 1 == to
+        };
     return to - from;
 }
 

@@ -36,7 +36,9 @@ static enum error_code reserve(struct page_cache *c, uint32_t sequence, uint32_t
     struct error e = { 0 };
 
     for (uint32_t i = from; i < to; i++)
-        row[i - from] = (struct runtime_row){ 1, sequence, i, false };
+        row[i - from] = (struct runtime_row){
+            .token = 1, .sequence = sequence, .position = i, .logits = false
+        };
     return page_cache_reserve(c, row, to - from, &e) < 0 ? e.code : ERROR_OK;
 }
 
