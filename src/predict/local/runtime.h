@@ -7,6 +7,9 @@
  * Shape:   a batch is `count` rows (sequence, position, token), rows of one sequence together and in
  *          order of position, positions without holes after what the cache holds. A row that wants
  *          logits gives `vocab` floats.
+ * Media:   a row of an image, a frame or a sound has an embedding instead of a token of the vocabulary. A
+ *          forward has rows of one kind only: tokens, or media, and with media that attend to each other
+ *          both ways nothing but one whole chunk.
  * Cache:   cells hold one (position, token) for one or more sequences. copy shares the cells of
  *          [0, len) with another sequence, which must be empty; cells are freed when no sequence
  *          holds them.
@@ -43,10 +46,14 @@ struct runtime_info {
 };
 
 struct runtime_row {
-    int32_t token;
+    int32_t token; /* below 0: a row of media, by the id of its content */
     uint32_t sequence, position;
     bool logits;      /* true: make logits of this row */
     uint32_t adapter; /* that its sequence is computed with, as adapt has it; 0: the model alone */
+    const float *embedding; /* of a row of media, [media_width]; else NULL */
+    /* RoPE turns by position + shift: images may take fewer positions than rows. */
+    int32_t shift;
+    uint32_t x, y; /* of media whose positions have two dimensions, counted from there */
 };
 
 struct chat_message {
