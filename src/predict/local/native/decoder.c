@@ -1,7 +1,6 @@
 #include "predict/local/native/decoder.h"
 
 #include <assert.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +10,7 @@
 #include <gguf.h>
 
 #include "base/mem.h"
-#include "base/sys.h"
+#include "predict/local/native/tensor_file.h"
 
 #define NAME_BYTES 96
 #define Q8_0_BYTES 34 /* of a group: a half and 32 of int8 */
@@ -40,12 +39,9 @@ static const struct kind kinds[] = {
 };
 
 struct reader {
-    const char *path;
-    struct gguf_context *file;
-    int fd;
+    struct tensor_file in;
     const struct kind *kind;
     enum kernel_format format;
-    uint32_t tensors; /* that were taken */
 };
 
 /* ---- Metadata ---- */
@@ -56,7 +52,7 @@ static int64_t find_key(const struct reader *r, const char *key)
 
     assert(r->kind);
     (void)snprintf(full, sizeof full, "%s.%s", r->kind->name, key);
-    return gguf_find_key(r->file, full);
+    return gguf_find_key(r->in.file, full);
 }
 
 /* A number of the architecture; `otherwise` when the key is absent or of another type. */
@@ -64,18 +60,18 @@ static uint32_t number(const struct reader *r, const char *key, uint32_t otherwi
 {
     int64_t at = find_key(r, key);
 
-    if (at < 0 || gguf_get_kv_type(r->file, at) != GGUF_TYPE_UINT32)
+    if (at < 0 || gguf_get_kv_type(r->in.file, at) != GGUF_TYPE_UINT32)
         return otherwise;
-    return gguf_get_val_u32(r->file, at);
+    return gguf_get_val_u32(r->in.file, at);
 }
 
 static float real(const struct reader *r, const char *key, float otherwise)
 {
     int64_t at = find_key(r, key);
 
-    if (at < 0 || gguf_get_kv_type(r->file, at) != GGUF_TYPE_FLOAT32)
+    if (at < 0 || gguf_get_kv_type(r->in.file, at) != GGUF_TYPE_FLOAT32)
         return otherwise;
-    return gguf_get_val_f32(r->file, at);
+    return gguf_get_val_f32(r->in.file, at);
 }
 
 static int refuse(const char *what, struct error *e)
@@ -85,16 +81,16 @@ static int refuse(const char *what, struct error *e)
 
 static int find_kind(struct reader *r, struct error *e)
 {
-    int64_t at = gguf_find_key(r->file, "general.architecture");
+    int64_t at = gguf_find_key(r->in.file, "general.architecture");
 
-    if (at < 0 || gguf_get_kv_type(r->file, at) != GGUF_TYPE_STRING)
+    if (at < 0 || gguf_get_kv_type(r->in.file, at) != GGUF_TYPE_STRING)
         return refuse("no architecture", e);
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-        if (strcmp(gguf_get_val_str(r->file, at), kinds[i].name) == 0)
+        if (strcmp(gguf_get_val_str(r->in.file, at), kinds[i].name) == 0)
             r->kind = &kinds[i];
     if (!r->kind)
         return error_set(e, ERROR_UNIMPLEMENTED, "architecture %.40s",
-                         gguf_get_val_str(r->file, at));
+                         gguf_get_val_str(r->in.file, at));
     return 0;
 }
 
@@ -103,9 +99,9 @@ static int read_rope(const struct reader *r, struct decoder_shape *s, struct err
     int64_t scaling = find_key(r, "rope.scaling.type");
     float factor = real(r, "rope.scaling.factor", real(r, "rope.scale_linear", 0.0f));
 
-    if (scaling >= 0 && gguf_get_kv_type(r->file, scaling) == GGUF_TYPE_STRING &&
-        strcmp(gguf_get_val_str(r->file, scaling), "linear") != 0 &&
-        strcmp(gguf_get_val_str(r->file, scaling), "none") != 0)
+    if (scaling >= 0 && gguf_get_kv_type(r->in.file, scaling) == GGUF_TYPE_STRING &&
+        strcmp(gguf_get_val_str(r->in.file, scaling), "linear") != 0 &&
+        strcmp(gguf_get_val_str(r->in.file, scaling), "none") != 0)
         return refuse("a RoPE scaling that is not linear", e);
     if (number(r, "rope.dimension_count", s->dim) != s->dim)
         return refuse("RoPE over a part of a head", e);
@@ -159,51 +155,6 @@ static int read_shape(const struct reader *r, struct decoder_shape *s, struct er
 
 /* ---- Tensors ---- */
 
-/* The tensor of that name and exactly that shape, or -1. */
-static int64_t find_tensor(struct reader *r, const char *name, uint32_t columns, uint32_t rows,
-                           struct error *e)
-{
-    int64_t at = gguf_find_tensor(r->file, name);
-
-    if (at < 0)
-        return error_set(e, ERROR_UNIMPLEMENTED, "no tensor %s", name);
-    const int64_t *shape = gguf_get_tensor_ne(r->file, at);
-    if (shape[0] != columns || shape[1] != rows || shape[2] != 1 || shape[3] != 1)
-        return error_set(e, ERROR_UNIMPLEMENTED, "the shape of tensor %s", name);
-    const struct ggml_type_traits *traits = ggml_get_type_traits(gguf_get_tensor_type(r->file, at));
-    if (gguf_get_tensor_type(r->file, at) != GGML_TYPE_F32 && !traits->to_float)
-        return error_set(e, ERROR_UNIMPLEMENTED, "the format of tensor %s", name);
-    r->tensors++;
-    return at;
-}
-
-static size_t row_bytes(const struct reader *r, int64_t tensor)
-{
-    return ggml_row_size(gguf_get_tensor_type(r->file, tensor),
-                         gguf_get_tensor_ne(r->file, tensor)[0]);
-}
-
-static int read_bytes(const struct reader *r, int64_t tensor, size_t skip, void *out, size_t bytes,
-                      struct error *e)
-{
-    uint64_t at = gguf_get_data_offset(r->file) + gguf_get_tensor_offset(r->file, tensor) + skip;
-    int64_t got = sys_read_at(r->fd, out, bytes, at, r->path, e);
-
-    if (got < 0)
-        return -1;
-    if ((size_t)got != bytes)
-        return error_set(e, ERROR_FAILED_PRECONDITION, "%s is cut short", r->path);
-    return 0;
-}
-
-static void to_floats(enum ggml_type type, const uint8_t *row, float *out, uint32_t count)
-{
-    if (type == GGML_TYPE_F32)
-        memcpy(out, row, count * sizeof *out);
-    else
-        ggml_get_type_traits(type)->to_float(row, out, count);
-}
-
 static float scale_of(const uint8_t *group)
 {
     ggml_fp16_t half;
@@ -245,17 +196,9 @@ static void pack_row(struct kernel_weights *w, uint32_t output, enum ggml_type t
     } else if (type == GGML_TYPE_Q4_0) {
         pack_q4_0(w, output, row);
     } else {
-        to_floats(type, row, floats, w->columns);
+        tensor_floats(type, row, floats, w->columns);
         kernel_weights_quantise(w, output, floats);
     }
-}
-
-/* The output for a row of the file, so that the pairs of RoPE lie half a head apart. */
-static uint32_t half_apart(uint32_t row, uint32_t dim)
-{
-    uint32_t in_head = row % dim;
-
-    return row - in_head + in_head % 2 * (dim / 2) + in_head / 2;
 }
 
 /* The destination of a tensor's rows: outputs from `first` on; unless dim is 0, pairs of heads of dim
@@ -268,41 +211,24 @@ struct target {
 static int pack_tensor(struct reader *r, const char *name, uint32_t rows, struct target to,
                        struct error *e)
 {
-    int64_t at = find_tensor(r, name, to.w->columns, rows, e);
+    int64_t at = tensor_find(&r->in, name, to.w->columns, rows, e);
     int rc = 0;
 
     if (at < 0)
         return -1;
-    size_t bytes = row_bytes(r, at);
+    size_t bytes = tensor_row_bytes(&r->in, at);
     uint32_t together = bytes < READ_BYTES ? (uint32_t)(READ_BYTES / bytes) : 1;
     uint8_t *raw = mem_array(together, bytes);
     float *floats = mem_array(to.w->columns, sizeof *floats);
     for (uint32_t i = 0; i < rows && rc == 0; i += together) {
         uint32_t count = rows - i < together ? rows - i : together;
-        rc = read_bytes(r, at, i * bytes, raw, count * bytes, e);
+        rc = tensor_read(&r->in, at, i * bytes, raw, count * bytes, e);
         for (uint32_t k = 0; k < count && rc == 0; k++)
-            pack_row(to.w, to.first + (to.dim ? half_apart(i + k, to.dim) : i + k),
-                     gguf_get_tensor_type(r->file, at), raw + k * bytes, floats);
+            pack_row(to.w, to.first + (to.dim ? tensor_half_apart(i + k, to.dim) : i + k),
+                     gguf_get_tensor_type(r->in.file, at), raw + k * bytes, floats);
     }
     mem_free(raw);
     mem_free(floats);
-    return rc;
-}
-
-/* A tensor of one row as floats, to `out`. */
-static int read_floats(struct reader *r, const char *name, uint32_t count, float *out,
-                       struct error *e)
-{
-    int64_t at = find_tensor(r, name, count, 1, e);
-
-    if (at < 0)
-        return -1;
-    size_t bytes = row_bytes(r, at);
-    uint8_t *raw = mem_alloc(bytes);
-    int rc = read_bytes(r, at, 0, raw, bytes, e);
-    if (rc == 0)
-        to_floats(gguf_get_tensor_type(r->file, at), raw, out, count);
-    mem_free(raw);
     return rc;
 }
 
@@ -310,7 +236,7 @@ static int read_vector(struct reader *r, const char *name, uint32_t count, float
                        struct error *e)
 {
     *out = mem_array(count, sizeof **out);
-    return read_floats(r, name, count, *out, e);
+    return tensor_read_floats(&r->in, name, count, *out, e);
 }
 
 /* ---- A layer ---- */
@@ -321,14 +247,14 @@ static const char *layer_name(char name[NAME_BYTES], uint32_t layer, const char 
     return name;
 }
 
-/* Puts floats in the order in which half_apart puts the rows of heads. */
+/* Puts floats in the order in which tensor_half_apart puts the rows of heads. */
 static void spread_pairs(float *x, uint32_t count, uint32_t dim)
 {
     float *copy = mem_array(count, sizeof *copy);
 
     memcpy(copy, x, count * sizeof *x);
     for (uint32_t i = 0; i < count; i++)
-        x[half_apart(i, dim)] = copy[i];
+        x[tensor_half_apart(i, dim)] = copy[i];
     mem_free(copy);
 }
 
@@ -338,12 +264,14 @@ static int read_bias(struct reader *r, const struct decoder_shape *s, uint32_t i
     const uint32_t queries = s->heads * s->dim, keys = s->kv_heads * s->dim;
     char name[NAME_BYTES];
 
-    if (gguf_find_tensor(r->file, layer_name(name, i, "attn_q.bias")) < 0)
+    if (gguf_find_tensor(r->in.file, layer_name(name, i, "attn_q.bias")) < 0)
         return 0;
     l->bias = mem_array(queries + 2 * (size_t)keys, sizeof *l->bias);
-    if (read_floats(r, name, queries, l->bias, e) < 0 ||
-        read_floats(r, layer_name(name, i, "attn_k.bias"), keys, l->bias + queries, e) < 0 ||
-        read_floats(r, layer_name(name, i, "attn_v.bias"), keys, l->bias + queries + keys, e) < 0)
+    if (tensor_read_floats(&r->in, name, queries, l->bias, e) < 0 ||
+        tensor_read_floats(&r->in, layer_name(name, i, "attn_k.bias"), keys, l->bias + queries, e) <
+            0 ||
+        tensor_read_floats(&r->in, layer_name(name, i, "attn_v.bias"), keys,
+                           l->bias + queries + keys, e) < 0)
         return -1;
     if (s->rope_interleaved)
         spread_pairs(l->bias, queries + keys, s->dim);
@@ -452,23 +380,23 @@ static int check_size(const struct reader *r, const struct decoder_shape *s, str
 {
     const uint64_t heads = 2ULL * (s->heads + s->kv_heads) * s->dim;
     const uint64_t layer = (heads + 3ULL * s->hidden) * s->width;
-    off_t bytes = lseek(r->fd, 0, SEEK_END);
+    off_t bytes = lseek(r->in.fd, 0, SEEK_END);
 
     if (bytes < 0)
-        return error_errno(e, "%s", r->path);
+        return error_errno(e, "%s", r->in.path);
     if (s->layers * layer + (uint64_t)s->vocab * s->width > 8ULL * (uint64_t)bytes)
-        return error_set(e, ERROR_FAILED_PRECONDITION, "%s is cut short", r->path);
+        return error_set(e, ERROR_FAILED_PRECONDITION, "%s is cut short", r->in.path);
     return 0;
 }
 
 static int read_ends(struct reader *r, struct decoder *d, struct error *e)
 {
     struct decoder_shape *s = &d->shape;
-    int64_t at = gguf_find_tensor(r->file, "token_embd.weight");
+    int64_t at = gguf_find_tensor(r->in.file, "token_embd.weight");
 
     if (at < 0)
         return refuse("no tensor token_embd.weight", e);
-    int64_t vocab = gguf_get_tensor_ne(r->file, at)[1];
+    int64_t vocab = gguf_get_tensor_ne(r->in.file, at)[1];
     if (vocab < 1 || vocab > DECODER_VOCAB_MAX)
         return refuse("a size of the vocabulary that is out of range", e);
     s->vocab = (uint32_t)vocab;
@@ -479,12 +407,12 @@ static int read_ends(struct reader *r, struct decoder *d, struct error *e)
             0 ||
         read_vector(r, "output_norm.weight", s->width, &d->output_norm, e) < 0)
         return -1;
-    if (gguf_find_tensor(r->file, "output.weight") >= 0) {
+    if (gguf_find_tensor(r->in.file, "output.weight") >= 0) {
         kernel_weights_init(&d->output, r->format, s->vocab, s->width);
         if (pack_tensor(r, "output.weight", s->vocab, (struct target){ &d->output, 0, 0 }, e) < 0)
             return -1;
     }
-    if (gguf_find_tensor(r->file, "rope_freqs.weight") >= 0 &&
+    if (gguf_find_tensor(r->in.file, "rope_freqs.weight") >= 0 &&
         read_vector(r, "rope_freqs.weight", s->dim / 2, &d->rope_divisors, e) < 0)
         return -1;
     d->bytes += kernel_weights_bytes(&d->embedding) + kernel_weights_bytes(&d->output);
@@ -499,31 +427,18 @@ static int read_all(struct reader *r, struct decoder *d, struct error *e)
     for (uint32_t i = 0; i < d->shape.layers; i++)
         if (read_layer(r, d, i, e) < 0)
             return -1;
-    if (r->tensors != gguf_get_n_tensors(r->file))
+    if (r->in.taken != gguf_get_n_tensors(r->in.file))
         return refuse("unknown tensors", e);
     return 0;
 }
 
 struct decoder *decoder_open(const char *path, enum kernel_format format, struct error *e)
 {
-    const struct gguf_init_params params = { .no_alloc = true, .ctx = NULL };
-    struct reader r = { .path = path, .fd = -1, .format = format };
+    struct reader r = { .format = format };
     struct decoder *d = mem_alloc(sizeof *d);
-    int rc = -1;
+    int rc = tensor_file_open(&r.in, path, e) < 0 ? -1 : read_all(&r, d, e);
 
-    r.fd = sys_open(path, O_RDONLY, e);
-    if (r.fd < 0)
-        goto out;
-    r.file = gguf_init_from_file(path, params);
-    if (!r.file)
-        (void)error_set(e, ERROR_FAILED_PRECONDITION, "%s is damaged", path);
-    else
-        rc = read_all(&r, d, e);
-out:
-    if (r.file)
-        gguf_free(r.file);
-    if (r.fd >= 0)
-        (void)close(r.fd);
+    tensor_file_close(&r.in);
     if (rc == 0)
         return d;
     decoder_free(d);
