@@ -80,6 +80,7 @@ struct tables_table {
     enum tables_kind kind;
     struct bq_schema schema; /* of a view it is found out when it is made */
     struct str view_query;   /* of a view: GoogleSQL */
+    bool view_names;         /* of a view: schema has its columns' names, and not view_query */
     /* The resource's other members, as a JSON object: description, labels, timePartitioning, clustering and so
      * on. Kept as they are; empty: none. */
     struct str options;

@@ -214,6 +214,15 @@ int catalog_need_dataset(struct project *p, const struct tables_name *name, stru
     return found > 0 ? 0 : found < 0 ? -1 : not_found(e, &dataset);
 }
 
+/* A record has kind 2 for a view with names for its columns. */
+#define KIND_NAMED_VIEW 2
+static_assert(TABLES_TABLE == 0 && TABLES_VIEW == 1, "kinds in the records");
+
+enum tables_kind catalog_kind(struct bq_cell cell)
+{
+    return cell_number(cell) ? TABLES_VIEW : TABLES_TABLE;
+}
+
 #define TABLE_COLUMNS                                                                              \
     "name, physical, kind, columns, view_query, options, expires_ms, created_ms, changed_ms, "     \
     "version"
@@ -224,8 +233,9 @@ static int read_table(const struct project *p, const struct tables_name *name,
 {
     *out = (struct table_row){
         .t = { .name = { str_of(p->name), name->dataset, cell[0].text },
-               .kind = cell_number(cell[2]) == TABLES_VIEW ? TABLES_VIEW : TABLES_TABLE,
+               .kind = catalog_kind(cell[2]),
                .view_query = cell[4].text,
+               .view_names = cell_number(cell[2]) == KIND_NAMED_VIEW,
                .options = cell[5].text,
                .expires_ms = cell_number(cell[6]),
                .created_ms = cell_number(cell[7]),
@@ -417,7 +427,7 @@ int catalog_add_table(struct project *p, struct connection *c, const struct tabl
     sql_add_text(c, t->name.table);
     sql_addf(c, ", ");
     sql_add_text(c, physical);
-    sql_addf(c, ", %d, ", (int)t->kind);
+    sql_addf(c, ", %d, ", t->view_names ? KIND_NAMED_VIEW : (int)t->kind);
     sql_add_text(c, schema_text(&a, &t->schema));
     sql_addf(c, ", ");
     sql_add_text(c, t->view_query);
@@ -441,7 +451,7 @@ int catalog_set_table(struct project *p, const struct table_row *row, struct err
     sql_add_text(c, row->physical);
     sql_addf(c, ", columns = ");
     sql_add_text(c, schema_text(&a, &t->schema));
-    sql_addf(c, ", view_query = ");
+    sql_addf(c, ", kind = %d, view_query = ", t->view_names ? KIND_NAMED_VIEW : (int)t->kind);
     sql_add_text(c, t->view_query);
     sql_addf(c, ", options = ");
     sql_add_text(c, t->options);

@@ -269,7 +269,7 @@ static void write_view(struct project *p, const struct ddl_work *work, const str
         sql_add_name(c, work->schema.field[i].name);
     }
     sql_addf(c, "%s", work->ddl->column_names ? ") AS " : " AS ");
-    buf_add_str(&c->sql, work->w->sql);
+    buf_add_str(&c->sql, work->view_sql);
 }
 
 static int create_view_run(struct project *p, void *arg, struct error *e)
@@ -283,6 +283,7 @@ static int create_view_run(struct project *p, void *arg, struct error *e)
                               .kind = TABLES_VIEW,
                               .schema = work->schema,
                               .view_query = work->ddl->query_text,
+                              .view_names = work->ddl->column_names,
                               .options = work->options,
                               .expires_ms = work->expires_ms };
     bool replaced;
@@ -305,13 +306,31 @@ static int create_view_run(struct project *p, void *arg, struct error *e)
     return rc;
 }
 
+/* A view keeps its text, where a name without a dataset is of the view's own. */
+static int check_names_of_view(const struct ddl_work *work, struct error *e)
+{
+    const struct query_run *r = work->run;
+
+    for (uint32_t i = 0; i < work->w->read_count; i++)
+        if (!work->w->read[i].dataset.len &&
+            !str_eq(r->default_dataset.dataset, work->name.dataset))
+            return error_set(e, ERROR_INVALID_ARGUMENT,
+                             "Table \"%.*s\" must be qualified with a dataset (e.g. dataset.table)",
+                             STR_ARG(str_cut(work->w->read[i].table, 200)));
+    return 0;
+}
+
 static int create_view(struct ddl_work *work, struct error *e)
 {
     struct query_run *r = work->run;
     int rc = read_options(work, e);
 
     if (rc == 0)
-        rc = statement_describe(r, work->w->sql, r->arena, &work->schema, e);
+        rc = check_names_of_view(work, e);
+    if (rc == 0)
+        rc = view_write(r, &work->name, work->ddl->query_text, &work->view_sql, e);
+    if (rc == 0)
+        rc = statement_describe(r, work->view_sql, r->arena, &work->schema, e);
     if (rc == 0 && work->ddl->column_names && work->ddl->column_name_count != work->schema.count)
         rc =
             error_set(e, ERROR_INVALID_ARGUMENT,

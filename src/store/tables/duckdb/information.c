@@ -56,7 +56,7 @@ static const struct {
       "'NULL' AS default_collation_name" RELATIONS },
     { "VIEWS", "table_schema",
       "SELECT " TABLE_OF ", r.view_query AS view_definition, CAST(NULL AS VARCHAR) AS check_option, "
-      "'YES' AS use_standard_sql" RELATIONS " AND r.kind = 1" },
+      "'YES' AS use_standard_sql" RELATIONS " AND r.kind > 0" },
     { "COLUMNS", "table_schema",
       "SELECT " TABLE_OF ", r.column_name, r.top AS ordinal_position, "
       "CASE WHEN r.nullable THEN 'YES' ELSE 'NO' END AS is_nullable, r.type AS data_type, "
@@ -317,7 +317,7 @@ int resolve_information(struct query_run *r, const struct sql_name *name, struct
                          STR_ARG(str_cut(name->project, 128)));
     if (!full.dataset.len && !region && !str_eq_c(view, "SCHEMATA") &&
         !str_starts(view, STR("JOBS")))
-        full.dataset = r->q->default_dataset.dataset;
+        full.dataset = r->default_dataset.dataset;
     struct looking l = { p, full.dataset, view, a, NULL };
     lock(&p->lock);
     if (full.dataset.len)

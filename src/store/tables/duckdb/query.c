@@ -72,6 +72,7 @@ int query_statement(struct query_run *r, const struct sql_script *s, const struc
 {
     struct sql_written w = { .kind = SQL_SELECT };
 
+    r->views = 0;
     if (sql_write(s, step, &r->env, r->arena, &w, e) < 0)
         return -1;
     out->statement = str_of(sql_kind_name(w.kind));

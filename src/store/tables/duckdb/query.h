@@ -11,6 +11,8 @@
 #include "format/sql/sql.h"
 #include "store/tables/duckdb/embedded.h"
 
+#define QUERY_VIEWS_DEEP_MAX 16    /* views of views; as BigQuery has it */
+#define QUERY_VIEWS_MAX 1000       /* of a statement, a view counted each time that it is named */
 #define QUERY_STEPS_RUN_MAX 100000 /* steps that one script runs; a loop without end ends here */
 #define QUERY_RESULTS_MAX 1000     /* statements of a script whose results are kept */
 #define QUERY_ROWS_OF_STEP_MAX 1000000 /* of a FOR's query */
@@ -28,6 +30,9 @@ struct query_run {
     struct guard guard;
     struct sql_catalog catalog;
     struct sql_env env;
+    struct tables_name default_dataset;
+    uint32_t views_deep;   /* views within each other that are being written */
+    uint32_t views;        /* of the statement, written so far */
     struct str session;    /* of temporary tables; empty: none was needed yet */
     bool own_session;      /* it ends with the call */
     bool in_transaction;   /* of the script's own */
@@ -56,6 +61,11 @@ int resolve_session(struct query_run *r, struct error *e) FALLIBLE;
 int resolve_check_session(struct query_run *r, struct error *e) FALLIBLE;
 int resolve_information(struct query_run *r, const struct sql_name *name, struct str view,
                         struct arena *a, struct str *out, struct error *e) FALLIBLE;
+
+/* The query of a view as a SELECT of DuckDB, as its tables are now. Its names without a dataset are of the view's own;
+ * it knows no parameters, variables and temporary tables. */
+int view_write(struct query_run *r, const struct tables_name *view, struct str query,
+               struct str *out, struct error *e) FALLIBLE;
 
 /* ---- statement.c ---- */
 

@@ -347,7 +347,7 @@ static int drop_expired_tables(struct project *p, void *arg, struct error *e)
         const struct bq_cell *cell = found.cell + (size_t)i * found.columns;
         struct table_row row = {
             .t = { .name = { str_of(p->name), cell[0].text, cell[1].text },
-                   .kind = cell_number(cell[3]) == TABLES_VIEW ? TABLES_VIEW : TABLES_TABLE },
+                   .kind = catalog_kind(cell[3]) },
             .physical = cell[2].text,
             .dataset_physical = cell[4].text,
         };

@@ -164,7 +164,7 @@ static void read_listed(const struct project *p, struct str dataset, const struc
 {
     *out = (struct tables_table){
         .name = { str_of(p->name), dataset, cell[0].text },
-        .kind = cell_number(cell[1]) == TABLES_VIEW ? TABLES_VIEW : TABLES_TABLE,
+        .kind = catalog_kind(cell[1]),
         .options = cell[2].text,
         .expires_ms = cell_number(cell[3]),
         .created_ms = cell_number(cell[4]),
@@ -352,6 +352,7 @@ static int change_row(struct project *p, struct table_row *row, const struct rel
     if (row->t.kind == TABLES_VIEW && t->view_query.len) {
         row->t.view_query = t->view_query;
         row->t.schema = t->schema;
+        row->t.view_names = false;
         return replace_view(p, row, work, e) < 0 ? -1 : catalog_set_table(p, row, e);
     }
     if (row->t.kind == TABLES_VIEW || !t->schema.count)

@@ -57,9 +57,9 @@ int resolve_name(struct query_run *r, const struct sql_name *name, struct tables
         }
     }
     if (!full.dataset.len) {
-        full.dataset = r->q->default_dataset.dataset;
+        full.dataset = r->default_dataset.dataset;
         if (!full.project.len)
-            full.project = r->q->default_dataset.project;
+            full.project = r->default_dataset.project;
     }
     if (!full.project.len)
         full.project = str_of(r->project->name);
@@ -116,8 +116,7 @@ static int describe_row(struct project *p, const struct table_row *row, struct a
                          tables_text(a, &row->t.name));
     catalog_add_path(p, &path, row->dataset_physical, row->physical);
     *out = (struct sql_table){ .physical = { arena_copy(a, path.p, path.len), path.len },
-                               .schema = row->t.schema,
-                               .view = row->t.kind == TABLES_VIEW };
+                               .schema = row->t.schema };
     buf_release(&path);
     return 0;
 }
@@ -147,6 +146,65 @@ static void add_partition_time(const struct table_row *row, struct arena *a, str
     out->schema = all;
 }
 
+int view_write(struct query_run *r, const struct tables_name *view, struct str query,
+               struct str *out, struct error *e)
+{
+    const struct str session = r->session;
+    const struct tables_name default_dataset = r->default_dataset;
+    const struct sql_env env = { .project = r->env.project,
+                                 .default_dataset = { view->project, view->dataset, { 0 }, 0 },
+                                 .location = r->env.location,
+                                 .user = r->env.user,
+                                 .catalog = r->env.catalog };
+    struct sql_written w = { .kind = SQL_SELECT };
+
+    if (r->views_deep == QUERY_VIEWS_DEEP_MAX)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "Views may be nested %d deep.",
+                         QUERY_VIEWS_DEEP_MAX);
+    if (++r->views > QUERY_VIEWS_MAX)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "The query names over %d views.",
+                         QUERY_VIEWS_MAX);
+    struct sql_script *script = sql_parse_query(r->arena, query, e);
+    if (!script)
+        return -1;
+    r->session = (struct str){ NULL, 0 };
+    r->default_dataset = *view;
+    r->views_deep++;
+    int rc = sql_write(script, &script->step[0], &env, r->arena, &w, e);
+    r->views_deep--;
+    r->default_dataset = default_dataset;
+    r->session = session;
+    *out = w.sql;
+    return rc;
+}
+
+/* A view is its query, written anew at each use: its tables may have other columns than when it was made. */
+static int describe_view(struct query_run *r, const struct table_row *row, struct arena *a,
+                         struct sql_table *out, struct error *e)
+{
+    struct buf text = BUF_INIT(SQL_OUTPUT_BYTES_MAX);
+    struct bq_schema *schema = &out->schema;
+    struct str sql;
+
+    if (view_write(r, &row->t.name, row->t.view_query, &sql, e) < 0 ||
+        statement_describe(r, sql, a, schema, e) < 0)
+        return error_wrap(e, "View %s", tables_text(a, &row->t.name));
+    bool named = row->t.view_names && schema->count == row->t.schema.count;
+    buf_add_c(&text, named ? "(SELECT * FROM (" : "(");
+    buf_add_str(&text, sql);
+    buf_add_c(&text, named ? ") AS _v (" : "");
+    for (uint32_t i = 0; named && i < schema->count; i++) {
+        buf_add_c(&text, i ? ", " : "");
+        sql_duckdb_name(&text, schema->field[i].name = row->t.schema.field[i].name);
+    }
+    buf_add_c(&text, named ? "))" : ")");
+    bool whole = buf_ok(&text);
+    out->physical = (struct str){ arena_copy(a, text.p, text.len), text.len };
+    out->view = true;
+    buf_release(&text);
+    return whole ? 0 : error_set(e, ERROR_RESOURCE_EXHAUSTED, "The statement of SQL is too long.");
+}
+
 static int find(void *arg, const struct sql_name *name, struct arena *a, struct sql_table *out,
                 struct error *e)
 {
@@ -161,6 +219,8 @@ static int find(void *arg, const struct sql_name *name, struct arena *a, struct 
     unlock(&r->project->lock);
     if (rc < 0)
         return absent_here(e);
+    if (row.t.kind == TABLES_VIEW)
+        return describe_view(r, &row, a, out, e);
     if (describe_row(r->project, &row, a, out, e) < 0)
         return -1;
     add_partition_time(&row, a, out);
@@ -248,6 +308,7 @@ void resolve_start(struct query_run *r)
                                        .describe = describe,
                                        .information = information };
     r->session = r->q->session;
+    r->default_dataset = r->q->default_dataset;
     r->env.project = str_of(r->project->name);
     r->env.default_dataset = (struct sql_name){
         r->q->default_dataset.project, r->q->default_dataset.dataset, { NULL, 0 }, 0

@@ -90,7 +90,7 @@ static int assign(struct query_run *r, struct str name, const struct bq_field *f
 
     if (str_starts(name, STR("@@"))) {
         if (str_eq_c(wanted, "@@dataset_id"))
-            r->env.default_dataset.dataset = value.text;
+            r->env.default_dataset.dataset = r->default_dataset.dataset = value.text;
         return 0; /* the others change nothing here */
     }
     for (uint32_t i = r->variable_count; i > 0; i--) {

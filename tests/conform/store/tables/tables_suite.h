@@ -10,6 +10,7 @@
 #ifndef TRANCHE_TESTS_TABLES_SUITE_H
 #define TRANCHE_TESTS_TABLES_SUITE_H
 
+#include "conform/store/tables/suite_catalog.h"
 #include "conform/store/tables/suite_files.h"
 #include "conform/store/tables/suite_queries.h"
 #include "conform/store/tables/suite_rows.h"
@@ -18,6 +19,6 @@
 
 #define TABLES_SUITE_TESTS                                                                         \
     SUITE_TABLES_TESTS, SUITE_ROWS_TESTS, SUITE_QUERIES_TESTS, SUITE_SCRIPTS_TESTS,                \
-        SUITE_FILES_TESTS
+        SUITE_CATALOG_TESTS, SUITE_FILES_TESTS
 
 #endif

@@ -1,0 +1,82 @@
+/* suite_catalog.h -- what the catalog keeps as text: views.
+ *
+ * Part of the suite of tables (tables_suite.h), which includes it.
+ */
+#ifndef TRANCHE_TESTS_SUITE_CATALOG_H
+#define TRANCHE_TESTS_SUITE_CATALOG_H
+
+#include "conform/store/tables/suite_world.h"
+
+/* A query of a view sees the columns that its tables have now; the view's own record keeps those it was made with. */
+static void test_a_view_shows_its_tables_as_they_are_now(void **state)
+{
+    struct suite *s = *state;
+    struct tables_table view;
+
+    suite_query(s, "CREATE SCHEMA d");
+    suite_query(s, "CREATE TABLE d.t AS SELECT 1 AS a, 'x' AS b");
+    suite_query(s, "CREATE VIEW d.v AS SELECT * FROM d.t");
+    suite_query(s, "CREATE VIEW d.w AS SELECT *, a + 1 AS more FROM d.v");
+    suite_query(s, "CREATE VIEW d.n (one, two) AS SELECT a, b FROM d.t");
+    suite_query(s, "ALTER TABLE d.t ADD COLUMN c FLOAT64");
+    assert_string_equal(suite_result(s, "SELECT * FROM d.v"), "1|x|NULL");
+    assert_string_equal(suite_result(s, "SELECT * FROM d.w"), "1|x|NULL|2");
+    OK(OPS->get(s->t, &NAME("d", "v"), &s->arena, &view, &s->e));
+    assert_int_equal(view.schema.count, 2);
+    suite_query(s, "CREATE OR REPLACE TABLE d.t AS SELECT 'new' AS b, 2.5 AS a");
+    assert_string_equal(suite_result(s, "SELECT * FROM d.v"), "new|2.5");
+    assert_string_equal(suite_result(s, "SELECT more, a FROM d.w"), "3.5|2.5");
+    assert_string_equal(suite_result(s, "SELECT two, one FROM d.n"), "new|2.5");
+    suite_restart(s);
+    assert_string_equal(suite_result(s, "SELECT one FROM d.n JOIN d.v ON two = b"), "2.5");
+}
+
+static void test_a_view_that_no_longer_fits_its_tables_is_an_error_with_its_name(void **state)
+{
+    struct suite *s = *state;
+
+    suite_query(s, "CREATE SCHEMA d");
+    suite_query(s, "CREATE TABLE d.t AS SELECT 1 AS a");
+    suite_query(s, "CREATE VIEW d.v AS SELECT a FROM d.t");
+    suite_query(s, "CREATE OR REPLACE TABLE d.t AS SELECT 1 AS b");
+    assert_int_equal(suite_refused(s, "SELECT * FROM d.v"), ERROR_INVALID_ARGUMENT);
+    assert_non_null(strstr(s->e.msg, "View my-project:d.v: "));
+    suite_query(s, "DROP TABLE d.t");
+    assert_int_equal(suite_refused(s, "SELECT * FROM d.v"), ERROR_NOT_FOUND);
+    suite_query(s, "CREATE VIEW d.a AS SELECT 1 AS x");
+    suite_query(s, "CREATE VIEW d.b AS SELECT * FROM d.a");
+    suite_query(s, "CREATE OR REPLACE VIEW d.a AS SELECT * FROM d.b");
+    assert_int_equal(suite_refused(s, "SELECT * FROM d.a"), ERROR_INVALID_ARGUMENT);
+    assert_non_null(strstr(s->e.msg, "nested"));
+}
+
+/* Names without a dataset, session tables and variables mean nothing in a view. */
+static void test_a_view_knows_only_what_its_text_says(void **state)
+{
+    struct suite *s = *state;
+    const struct tables_name d = { STR(PROJECT), STR("d"), { NULL, 0 } },
+                             e = { STR(PROJECT), STR("e"), { NULL, 0 } };
+
+    suite_query(s, "CREATE SCHEMA d; CREATE SCHEMA e; CREATE TABLE d.t AS SELECT 'd' AS a; "
+                   "CREATE TABLE e.t AS SELECT 'e' AS a");
+    suite_query_with(s, (struct tables_query){ .sql = STR("CREATE VIEW v AS SELECT a FROM t"),
+                                               .default_dataset = d });
+    struct tables_result out = suite_query_with(
+        s, (struct tables_query){ .sql = STR("SELECT a FROM d.v"), .default_dataset = e });
+    assert_string_equal(suite_rows(s, out.destination), "d");
+    struct tables_query q = { .project = STR(PROJECT),
+                              .sql = STR("CREATE VIEW e.v AS SELECT a FROM t"),
+                              .default_dataset = d };
+    FAILS(ERROR_INVALID_ARGUMENT, OPS->query(s->t, &q, &s->arena, &out, &s->e));
+    suite_refused(s, "CREATE TEMP TABLE temporary AS SELECT 1 AS a; CREATE VIEW d.x AS SELECT a "
+                     "FROM temporary");
+    suite_refused(s, "DECLARE x INT64 DEFAULT 1; CREATE VIEW d.x AS SELECT x AS a");
+    assert_int_equal(suite_refused(s, "SELECT * FROM d.x"), ERROR_NOT_FOUND);
+}
+
+#define SUITE_CATALOG_TESTS                                                                        \
+    TABLES_TEST(test_a_view_shows_its_tables_as_they_are_now),                                     \
+        TABLES_TEST(test_a_view_that_no_longer_fits_its_tables_is_an_error_with_its_name),         \
+        TABLES_TEST(test_a_view_knows_only_what_its_text_says)
+
+#endif
