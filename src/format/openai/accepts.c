@@ -244,20 +244,16 @@ static bool tool_accepts(yyjson_val *tool, size_t index, struct violation *why)
 static bool choice_accepts(const struct request *r, struct violation *why)
 {
     static const char at[] = "toolConfig.functionCallingConfig";
-    struct openai_functions it = openai_functions_of(r);
-    struct openai_choice c = openai_choice_of(r);
-    size_t count = 0;
+    struct function_choice c = function_choice_of(r);
 
-    while (openai_functions_next(&it))
-        count++;
-    if (count > OPENAI_FUNCTIONS_MAX)
+    if (c.declared > OPENAI_FUNCTIONS_MAX)
         return openai_refuse(why, "There are too many functions for an OpenAI server.",
                              "Declare at most 512 in all tools.", "tools");
-    if (values_of(c.allowed).count > OPENAI_FUNCTIONS_MAX)
+    if (values_of(c.allowed).count > FUNCTIONS_ALLOWED_MAX)
         return openai_refuse(why, "There are too many names of allowed functions.",
                              "Name at most 512, or none: then all are allowed.",
                              "%s.allowedFunctionNames", at);
-    if (count && !c.count && c.calling != CALLING_NONE)
+    if (c.declared && !c.count && c.calling != CALLING_NONE)
         return openai_refuse(why, "None of the allowed functions is declared.",
                              "Declare one of them, or remove allowedFunctionNames.",
                              "%s.allowedFunctionNames", at);

@@ -161,7 +161,7 @@ static int call_check(struct openai_answer *r, const struct parts *p)
 
     if (!q->tool_config || (p->count && p->item[p->count - 1].kind == RESPONSE_CALL))
         return 0;
-    if (openai_choice_of(q).calling != CALLING_ANY)
+    if (function_choice_of(q).calling != CALLING_ANY)
         return 0;
     return error_set(r->e, ERROR_INTERNAL,
                      "The answer calls no function, though one had to be called.");

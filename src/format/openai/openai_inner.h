@@ -14,6 +14,7 @@
 #include "format/openai/openai.h"
 #include "format/request/fields.h"
 #include "format/response.h"
+#include "format/tools/functions.h"
 
 /* ---- Media: media.c ---- */
 
@@ -57,20 +58,6 @@ void openai_texts_add(struct json_writer *w, const char *key, const struct conte
 
 /* ---- Tools: tools.c ---- */
 
-/* All functions of all tools, in order. */
-struct openai_functions {
-    struct values tools, functions;
-};
-struct openai_functions openai_functions_of(const struct request *r);
-yyjson_val *openai_functions_next(struct openai_functions *it); /* NULL after the last */
-
-enum openai_calling { CALLING_AUTO, CALLING_ANY, CALLING_NONE, CALLING_VALIDATED };
-struct openai_choice {
-    enum openai_calling calling;
-    yyjson_val *allowed; /* allowedFunctionNames, or NULL: all */
-    uint32_t count;      /* functions that may be called */
-};
-struct openai_choice openai_choice_of(const struct request *r);
 int openai_tools_add(struct json_writer *w, const struct request *r, struct error *e) FALLIBLE;
 
 /* ---- Schemas: schema.c ---- */

@@ -319,12 +319,12 @@ static int state_process(struct grammar *g, uint32_t at)
 
 /* ---- The whole ---- */
 
-static bool grammar_make(struct grammar *g, struct buf *out)
+static bool grammar_make(struct grammar *g, uint32_t *start, struct buf *out)
 {
     static const char shrink[] = "Write a smaller schema: fewer alternatives and properties.";
 
     (void)rule_new(g); /* GRAMMAR_NOTHING */
-    uint32_t start = node_rule(g, 0);
+    *start = node_rule(g, 0);
     for (uint32_t i = 0; i < g->state_count; i++) {
         int rc = state_process(g, i);
         if (g->refused)
@@ -338,7 +338,7 @@ static bool grammar_make(struct grammar *g, struct buf *out)
         if (rc < 0)
             return false;
     }
-    if (!grammar_print(g, start, out)) {
+    if (!grammar_print(g, *start, out)) {
         *g->why = g->dead.message[0] ? g->dead : g->never;
         if (!g->why->message[0])
             (void)grammar_fault(g, 0, NULL, "No finite value matches the schema.",
@@ -349,14 +349,40 @@ static bool grammar_make(struct grammar *g, struct buf *out)
            grammar_fault(g, 0, NULL, "The schema's grammar is too large.", shrink) == 0;
 }
 
-bool schema_grammar(struct schema *s, struct buf *out, struct schema_fault *why)
+/* parts: NULL when the schema is the whole grammar. */
+static bool grammar_of(struct schema *s, struct schema_parts *parts, struct buf *out,
+                       struct schema_fault *why)
 {
-    struct grammar g = { .s = s, .why = why, .steps = SCHEMA_CHECK_STEPS_MAX };
+    struct grammar g = {
+        .s = s,
+        .rules_before = parts ? parts->rules : 0,
+        .terminals_before = parts ? parts->terminals : 0,
+        .whole = !parts,
+        .why = why,
+        .steps = SCHEMA_CHECK_STEPS_MAX,
+    };
+    uint32_t start = 0;
 
     *why = (struct schema_fault){ 0 };
-    bool ok = grammar_make(&g, out);
+    bool ok = grammar_make(&g, &start, out);
+    if (parts) {
+        parts->start = parts->rules + start;
+        parts->rules += g.rule_count;
+        parts->terminals += g.terminal_count;
+    }
     arena_release(&g.arena);
     return ok;
+}
+
+bool schema_grammar(struct schema *s, struct buf *out, struct schema_fault *why)
+{
+    return grammar_of(s, NULL, out, why);
+}
+
+bool schema_grammar_part(struct schema *s, struct schema_parts *parts, struct buf *out,
+                         struct schema_fault *why)
+{
+    return grammar_of(s, parts, out, why);
 }
 
 bool schema_enum_grammar(yyjson_val *values, struct buf *out, struct schema_fault *why)

@@ -65,7 +65,9 @@ struct table {
 };
 
 struct grammar {
-    struct schema *s; /* its list of leaves grows */
+    struct schema *s;                        /* its list of leaves grows */
+    uint32_t rules_before, terminals_before; /* numbers that parts before this one have */
+    bool whole;                              /* the text begins with the rule start */
     struct arena arena;
     struct rule *rule;
     uint32_t rule_count;

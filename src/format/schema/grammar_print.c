@@ -37,9 +37,9 @@ struct symbol symbol_terminal(struct grammar *g, struct str definition)
     struct buf name = BUF_INIT(32);
     bool made = false;
 
-    buf_addf(
-        &name, "T%u",
-        definition_of(g, &g->terminal_table, &g->terminal, &g->terminal_count, definition, &made));
+    uint32_t at =
+        definition_of(g, &g->terminal_table, &g->terminal, &g->terminal_count, definition, &made);
+    buf_addf(&name, "T%u", g->terminals_before + at);
     struct symbol s = symbol_text(g, buf_str(&name));
     buf_release(&name);
     return s;
@@ -167,14 +167,14 @@ static void print_symbol(const struct grammar *g, const struct symbol *s, struct
         return;
     }
     if (s->kind == SYMBOL_RULE) {
-        buf_addf(out, "r%u", s->rule);
+        buf_addf(out, "r%u", g->rules_before + s->rule);
         return;
     }
     if (!g->rule[s->rule].productive || s->most == 0) {
         buf_add_c(out, "\"\"");
         return;
     }
-    buf_addf(out, "(\", \" r%u){%u,", s->rule, s->least);
+    buf_addf(out, "(\", \" r%u){%u,", g->rules_before + s->rule, s->least);
     if (s->most != GRAMMAR_NO_LIMIT)
         buf_addf(out, "%u", s->most);
     buf_add_char(out, '}');
@@ -185,7 +185,7 @@ static void print_rule(struct grammar *g, uint32_t rule, struct buf *out)
     const struct rule *r = &g->rule[rule];
     const char *before = ": ";
 
-    buf_addf(out, "r%u", rule);
+    buf_addf(out, "r%u", g->rules_before + rule);
     for (uint32_t i = 0; i < r->count; i++) {
         const struct alternative *a = &r->alternative[i];
         if (!alternative_productive(g, a))
@@ -238,11 +238,12 @@ bool grammar_print(struct grammar *g, uint32_t start, struct buf *out)
     if (!g->rule[start].productive)
         return false;
     reach(g, start);
-    buf_addf(out, "start: r%u\n", start);
+    if (g->whole)
+        buf_addf(out, "start: r%u\n", start);
     for (uint32_t i = 0; i < g->rule_count; i++)
         if (g->rule[i].reached)
             print_rule(g, i, out);
     for (uint32_t i = 0; i < g->terminal_count; i++)
-        buf_addf(out, "T%u: %.*s\n", i, STR_ARG(g->terminal[i].text));
+        buf_addf(out, "T%u: %.*s\n", g->terminals_before + i, STR_ARG(g->terminal[i].text));
     return true;
 }

@@ -83,6 +83,14 @@ int schema_to_json_schema(yyjson_val *schema, struct buf *out, struct error *e) 
  * elements and no other white space, properties in the order of the schema. False with the fault of
  * what no grammar can follow, or of a schema that no value matches. */
 bool schema_grammar(struct schema *s, struct buf *out, struct schema_fault *why);
+/* The same as a part of a larger grammar: its rules "rN" and terminals "TN" have the next numbers, and no rule
+ * is called start. Zeroed before the first part. */
+struct schema_parts {
+    uint32_t rules, terminals; /* so far */
+    uint32_t start;            /* the rule of the part that was made last */
+};
+bool schema_grammar_part(struct schema *s, struct schema_parts *parts, struct buf *out,
+                         struct schema_fault *why);
 /* The grammar of the values of an enum as plain text, without quotes. */
 bool schema_enum_grammar(yyjson_val *values, struct buf *out, struct schema_fault *why);
 /* True when patterns decide which names an object of the grammar may have beside those that it declares: then

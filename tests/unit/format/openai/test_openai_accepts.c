@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "format/tools/functions.h"
 
 #include "unit/format/openai/openai_case.h"
 
@@ -217,10 +218,10 @@ static void test_so_many_allowed_names_are_taken_and_no_more(void **state)
         "'toolConfig':{'functionCallingConfig':{'mode':'ANY','allowedFunctionNames':[",
                       after[] = "]}}";
 
-    assert_string_equal(refused_at(read_many(*state, before, "'f'", OPENAI_FUNCTIONS_MAX, after)),
+    assert_string_equal(refused_at(read_many(*state, before, "'f'", FUNCTIONS_ALLOWED_MAX, after)),
                         "");
     assert_string_equal(
-        refused_at(read_many(*state, before, "'f'", OPENAI_FUNCTIONS_MAX + 1, after)),
+        refused_at(read_many(*state, before, "'f'", FUNCTIONS_ALLOWED_MAX + 1, after)),
         "toolConfig.functionCallingConfig.allowedFunctionNames");
 }
 
