@@ -29,7 +29,8 @@ endif()
 set(places "${TRANCHE_LLAMA}|${TRANCHE_DEPS}")
 if(NOT places STREQUAL TRANCHE_FOUND_IN)
   foreach(name DUCKDB_INCLUDE YYJSON_INCLUDE YYJSON_LIBRARY LLGUIDANCE_INCLUDE LLGUIDANCE_LIBRARY LLAMA_LLAMA_H LLAMA_GGML_H LLAMA_COMMON_H LLAMA_JSON_H
-               LLAMA_LIB_LLAMA LLAMA_LIB_LLAMA-COMMON LLAMA_LIB_LLAMA-COMMON-BASE LLAMA_LIB_GGML
+               LLAMA_LIB_MTMD LLAMA_MTMD_H LLAMA_LIB_LLAMA
+               LLAMA_LIB_LLAMA-COMMON LLAMA_LIB_LLAMA-COMMON-BASE LLAMA_LIB_GGML
                LLAMA_LIB_GGML-CPU LLAMA_LIB_GGML-BASE LLAMA_LIB_CPP-HTTPLIB)
     unset(${name} CACHE)
   endforeach()
@@ -53,7 +54,12 @@ set(system
   "MICROHTTPD|libmicrohttpd>=0.9.75|libmicrohttpd-dev"
   "CURL|libcurl>=7.88|libcurl4-openssl-dev"
   "CRYPTO|libcrypto>=3.0|libssl-dev"
-  "ZLIB|zlib>=1.2|zlib1g-dev")
+  "ZLIB|zlib>=1.2|zlib1g-dev"
+  # Headers only: the libraries are loaded when media are decoded (src/predict/media).
+  "AVFORMAT|libavformat>=59|libavformat-dev"
+  "AVCODEC|libavcodec>=59|libavcodec-dev"
+  "SWSCALE|libswscale>=6|libswscale-dev"
+  "SWRESAMPLE|libswresample>=4|libswresample-dev")
 find_package(Threads REQUIRED)
 find_package(PkgConfig)
 if(NOT PkgConfig_FOUND)
@@ -128,14 +134,15 @@ else()
   missing("llguidance" "scripts/setup compiles it, with Rust 1.87 or newer")
 endif()
 
-# llama.cpp: llama, ggml and, for chat templates, llama-common.
+# llama.cpp: llama, ggml, for chat templates llama-common, and for images and sound mtmd.
 if(TRANCHE_LOCAL)
   set(places "${TRANCHE_DEPS}")
   set(only "")
   if(TRANCHE_LLAMA)
     set(places "${TRANCHE_LLAMA}" "${TRANCHE_LLAMA}/ggml" "${TRANCHE_LLAMA}/build"
                "${TRANCHE_LLAMA}/build/src" "${TRANCHE_LLAMA}/build/ggml/src"
-               "${TRANCHE_LLAMA}/build/common" "${TRANCHE_LLAMA}/build/vendor/cpp-httplib")
+               "${TRANCHE_LLAMA}/build/common" "${TRANCHE_LLAMA}/build/vendor/cpp-httplib"
+               "${TRANCHE_LLAMA}/tools/mtmd" "${TRANCHE_LLAMA}/build/tools/mtmd")
     set(only NO_DEFAULT_PATH)
   endif()
   find_path(LLAMA_LLAMA_H llama.h HINTS ${places} PATH_SUFFIXES include ${only})
@@ -143,23 +150,25 @@ if(TRANCHE_LOCAL)
   find_path(LLAMA_JSON_H nlohmann/json.hpp HINTS ${places} PATH_SUFFIXES include vendor ${only})
   find_path(LLAMA_COMMON_H chat.h HINTS ${places} ${only}
             PATH_SUFFIXES include/common common include/llama-common)
+  find_path(LLAMA_MTMD_H mtmd.h HINTS ${places} ${only} PATH_SUFFIXES include)
   set(llama_libs "")
   set(llama_lacks "")
-  foreach(lib llama-common llama-common-base llama ggml ggml-cpu ggml-base cpp-httplib)
+  foreach(lib mtmd llama-common llama-common-base llama ggml ggml-cpu ggml-base cpp-httplib)
     string(TOUPPER "LLAMA_LIB_${lib}" variable)
     find_library(${variable} ${lib} HINTS ${places} PATH_SUFFIXES lib bin ${only})
     if(${variable})
       list(APPEND llama_libs "${${variable}}")
-    elseif(lib MATCHES "^(llama-common|llama|ggml|ggml-base)$")
+    elseif(lib MATCHES "^(mtmd|llama-common|llama|ggml|ggml-base)$")
       list(APPEND llama_lacks "lib${lib}")
     endif()
   endforeach()
-  foreach(header LLAMA_H GGML_H COMMON_H JSON_H)
+  foreach(header LLAMA_H GGML_H COMMON_H JSON_H MTMD_H)
     if(NOT LLAMA_${header})
       set(LLAMA_H llama.h)
       set(GGML_H ggml.h)
       set(COMMON_H common/chat.h)
       set(JSON_H nlohmann/json.hpp)
+      set(MTMD_H mtmd.h)
       list(APPEND llama_lacks "${${header}}")
     endif()
   endforeach()
@@ -175,7 +184,7 @@ if(TRANCHE_LOCAL)
   endif()
   add_library(llama INTERFACE)
   target_include_directories(llama SYSTEM INTERFACE "${LLAMA_LLAMA_H}" "${LLAMA_GGML_H}"
-                             "${LLAMA_JSON_H}")
+                             "${LLAMA_JSON_H}" "${LLAMA_MTMD_H}")
   if(LLAMA_LIB_CPP-HTTPLIB)
     list(APPEND llama_libs ssl crypto)
   endif()
