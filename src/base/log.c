@@ -22,6 +22,11 @@ void log_setup(enum log_level level, enum log_format format)
     settings.format = format;
 }
 
+enum log_level log_level(void)
+{
+    return settings.level;
+}
+
 void log_line(enum log_level level, const char *fmt, ...)
 {
     int saved = errno;
@@ -43,7 +48,9 @@ void log_line(enum log_level level, const char *fmt, ...)
         json_add_c(&w, "message", msg);
         json_end(&w);
     } else {
-        buf_addf(&line, "%s %-5s ", at, level_names[level]);
+        if (settings.format == LOG_TEXT)
+            buf_addf(&line, "%s ", at);
+        buf_addf(&line, "%-5s ", level_names[level]);
         buf_add_plain(&line, str_of(msg), true);
     }
     buf_add_char(&line, '\n');

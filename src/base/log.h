@@ -14,12 +14,14 @@
 #include <stdbool.h>
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
-enum log_format { LOG_TEXT, LOG_JSON };
+/* LOG_BARE: "warn message", for a process whose lines another one logs (sandbox.h). */
+enum log_format { LOG_TEXT, LOG_JSON, LOG_BARE };
 
 /* Bytes of a message; longer ones are cut. */
 #define LOG_MSG_BYTES 1024
 
 void log_setup(enum log_level level, enum log_format format);
+enum log_level log_level(void);
 void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
