@@ -28,12 +28,13 @@
 
 #define SQL_TEXT_BYTES_MAX ((size_t)1024 * 1024)       /* of a query's text */
 #define SQL_OUTPUT_BYTES_MAX ((size_t)8 * 1024 * 1024) /* of a statement of DuckDB */
-#define SQL_DEPTH_MAX 100         /* brackets, subqueries, CASE and types within each other */
-#define SQL_HEIGHT_MAX 500        /* operators applied to each other: a + b + ... */
-#define SQL_BLOCKS_MAX 50         /* blocks of a script within each other */
-#define SQL_STEPS_MAX 10000       /* of a script */
-#define SQL_WILDCARD_MAX 1000     /* tables that `events_*` may stand for */
-#define SQL_FUNCTION_CALLS_MAX 16 /* of a script's own functions within each other */
+#define SQL_DEPTH_MAX 100           /* brackets, subqueries, CASE and types within each other */
+#define SQL_HEIGHT_MAX 500          /* operators applied to each other: a + b + ... */
+#define SQL_EXPRESSIONS_MAX 1000000 /* of a statement; a function's body counts at each call */
+#define SQL_BLOCKS_MAX 50           /* blocks of a script within each other */
+#define SQL_STEPS_MAX 10000         /* of a script */
+#define SQL_WILDCARD_MAX 1000       /* tables that `events_*` may stand for */
+#define SQL_FUNCTION_CALLS_MAX 16   /* of a script's own functions within each other */
 
 /* A table, view, dataset (table empty) or routine; parts that are not written are empty. */
 struct sql_name {

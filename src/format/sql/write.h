@@ -59,6 +59,24 @@ struct frame {
     uint32_t visible; /* functions of the script that the body may call */
 };
 
+/* An expression that was printed for its type's sake. It is not printed again: each level of a nested one would be
+ * printed twice as often as the level around it. */
+struct inferred {
+    struct inferred *next; /* in its bucket */
+    const struct expr *expr;
+    const struct scope *scope; /* the place: the same expression may be printed at several */
+    struct str from;           /* of the scope */
+    const struct frame *frame;
+    const struct with *with;
+    bool no_describing;
+    bool failed; /* the statement fails, with error */
+    struct error error;
+    struct str text;
+    bool known;
+    struct bq_field type;
+};
+#define INFERRED_BUCKETS 64
+
 struct sql_writer {
     struct arena *arena;
     struct buf out;
@@ -73,6 +91,8 @@ struct sql_writer {
     bool no_describing; /* types that only the catalog can find stay unknown */
     uint32_t aliases;   /* made so far */
     uint32_t depth;
+    uint32_t expressions; /* printed so far */
+    struct inferred *inferred[INFERRED_BUCKETS];
     struct error *e;
 };
 
@@ -156,7 +176,9 @@ const struct sql_variable *find_variable(const struct sql_writer *w, struct str 
 bool infer_type(struct sql_writer *w, const struct expr *x, struct bq_field *out);
 /* Only what the text and the catalog's tables say. */
 bool known_type(struct sql_writer *w, const struct expr *x, struct bq_field *out);
-/* The same for an expression that is printed already. */
+/* What infer_type has printed for x at this place; NULL: nothing. */
+const struct inferred *inferred_find(const struct sql_writer *w, const struct expr *x);
+/* The type of an expression that is printed already. */
 bool describe_text(struct sql_writer *w, struct str expr, struct bq_field *out);
 
 bool same_name(struct str a, struct str b); /* in any case of ASCII */

@@ -324,8 +324,9 @@ static int print_arguments(struct sql_writer *w, const struct expr *x, const str
 static int write_function(struct sql_writer *w, const struct expr *x, const struct function_def *f,
                           uint32_t visible)
 {
-    struct frame frame = { .outer = w->frame, .visible = visible };
+    struct frame *frame = arena_alloc(w->arena, sizeof(*frame));
 
+    *frame = (struct frame){ .outer = w->frame, .visible = visible };
     if (x->count != f->argument_count)
         return write_fail(w, x->at, "Number of arguments does not match for function %.*s",
                           STR_ARG(f->name));
@@ -336,14 +337,14 @@ static int write_function(struct sql_writer *w, const struct expr *x, const stru
     if (w->frames >= SQL_FUNCTION_CALLS_MAX)
         return write_fail(w, x->at, "More than %d functions call each other",
                           SQL_FUNCTION_CALLS_MAX);
-    if (print_arguments(w, x, f, &frame) < 0)
+    if (print_arguments(w, x, f, frame) < 0)
         return -1;
     buf_add_c(&w->out, x->call->safe ? "TRY(" : "(");
-    w->frame = &frame;
+    w->frame = frame;
     w->frames++;
     int rc = f->result ? write_as(w, f->body, f->result) : write_expr(w, f->body);
     w->frames--;
-    w->frame = frame.outer;
+    w->frame = frame->outer;
     buf_add_c(&w->out, ")");
     return rc;
 }

@@ -373,6 +373,17 @@ static int write_kind(struct sql_writer *w, const struct expr *x)
 
 int write_expr(struct sql_writer *w, const struct expr *x)
 {
+    const struct inferred *i = inferred_find(w, x);
+
+    if (i && i->failed)
+        *w->e = i->error;
+    if (i) {
+        buf_add_str(&w->out, i->text);
+        return i->failed ? -1 : 0;
+    }
+    if (++w->expressions > SQL_EXPRESSIONS_MAX)
+        return write_fail(w, x->at, "Query is too complex: more than %d expressions",
+                          SQL_EXPRESSIONS_MAX);
     if (write_deeper(w, x->at) < 0)
         return -1;
     int rc = write_kind(w, x);

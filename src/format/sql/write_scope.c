@@ -329,25 +329,75 @@ static bool infer_known(struct sql_writer *w, const struct expr *x, struct bq_fi
     }
 }
 
+static uint32_t inferred_bucket(const struct expr *x)
+{
+    return (uintptr_t)x / sizeof(*x) % INFERRED_BUCKETS;
+}
+
+const struct inferred *inferred_find(const struct sql_writer *w, const struct expr *x)
+{
+    struct str from = w->scope ? w->scope->from : (struct str){ 0 };
+    const struct inferred *i = w->inferred[inferred_bucket(x)];
+
+    while (i &&
+           !(i->expr == x && i->scope == w->scope && i->from.p == from.p && i->frame == w->frame &&
+             i->with == w->with && i->no_describing == w->no_describing))
+        i = i->next;
+    return i;
+}
+
+/* What is inside of an expression that fails stays open: the caller goes back to where it was. */
+static int write_inferred(struct sql_writer *w, const struct expr *x, struct inferred *out)
+{
+    const struct sql_writer before = *w;
+    size_t mark = write_mark(w);
+
+    w->e = &out->error;
+    int rc = write_expr(w, x);
+    out->text = write_take(w, mark);
+    w->scope = before.scope;
+    w->with = before.with;
+    w->frame = before.frame;
+    w->frames = before.frames;
+    w->no_describing = before.no_describing;
+    w->depth = before.depth;
+    w->e = before.e;
+    return rc;
+}
+
+static const struct inferred *inferred_make(struct sql_writer *w, const struct expr *x)
+{
+    struct inferred *i = arena_alloc(w->arena, sizeof(*i));
+    struct inferred **bucket = &w->inferred[inferred_bucket(x)];
+
+    *i = (struct inferred){ .expr = x,
+                            .scope = w->scope,
+                            .frame = w->frame,
+                            .with = w->with,
+                            .no_describing = w->no_describing };
+    if (w->scope)
+        i->from = w->scope->from;
+    i->failed = write_inferred(w, x, i) < 0;
+    i->known = !i->failed && describe_text(w, i->text, &i->type);
+    i->next = *bucket;
+    *bucket = i;
+    return i;
+}
+
 bool infer_type(struct sql_writer *w, const struct expr *x, struct bq_field *out)
 {
-    struct error before = *w->e, *e = w->e;
-    struct error ignored = { 0 };
-    bool ok = false;
+    const struct inferred *i;
 
     if (infer_known(w, x, out))
         return true;
     if (x->kind == EXPR_NULL || x->kind == EXPR_DEFAULT || x->kind == EXPR_PART)
         return false;
-    size_t mark = write_mark(w);
-    w->e = &ignored;
-    if (write_expr(w, x) == 0)
-        ok = describe_text(w, write_take(w, mark), out);
-    else
-        write_take(w, mark);
-    w->e = e;
-    *w->e = before;
-    return ok;
+    i = inferred_find(w, x);
+    if (!i)
+        i = inferred_make(w, x);
+    if (i->known)
+        *out = i->type;
+    return i->known;
 }
 
 bool known_type(struct sql_writer *w, const struct expr *x, struct bq_field *out)

@@ -255,6 +255,49 @@ static void test_functions_that_double_their_argument_end_at_the_size_of_the_out
     arena_release(&a);
 }
 
+/* Each part is printed once, though its type is asked for at each level around it. */
+static void test_fields_of_fields_take_time_by_their_number(void **state)
+{
+    struct arena a = { 0 };
+    uint32_t depth = SQL_DEPTH_MAX / 4;
+
+    (void)state;
+    assert_true(
+        writes(&a, repeated(&a, "SELECT ANY_VALUE(addr)", ".zip", 80, " FROM d.t", ""), ""));
+    assert_true(writes(&a, repeated(&a, "SELECT js", "[0]", 80, " FROM d.t", ""), ""));
+    assert_false(
+        writes(&a, repeated(&a, "SELECT NOSUCH(1)", ".a", 80, "", ""), "Function not found"));
+    assert_true(
+        writes(&a, repeated(&a, "SELECT ", "(SELECT ", depth, "addr FROM d.t", ").zip"), ""));
+    assert_false(writes(&a, repeated(&a, "SELECT ", "(SELECT ", depth, "NOSUCH(1)", ").zip"),
+                        "Function not found"));
+    arena_release(&a);
+}
+
+/* A body of 498 values is 500 expressions a call, with the call and the array. */
+static void test_expressions_of_a_statement_are_bounded(void **state)
+{
+    struct arena a = { 0 };
+    const char *complex = "Query is too complex: more than 1000000 expressions";
+    char *body =
+        repeated(&a, "CREATE TEMP FUNCTION f() AS ([TRUE", ",TRUE", 497, "]);SELECT f()", "");
+    char *calls = repeated(&a, "", ",f()", SQL_EXPRESSIONS_MAX / 500 - 1, "", "");
+
+    (void)state;
+    assert_true(writes(&a, arena_textf(&a, "%s%s", body, calls), "zz"));
+    assert_false(writes(&a, arena_textf(&a, "%s%s,1", body, calls), complex));
+    /* Calls of calls whose text stays short. */
+    struct buf b = BUF_INIT(65536);
+    buf_add_c(&b, "CREATE TEMP FUNCTION f0(x INT64) AS (1);");
+    for (int i = 1; i < SQL_FUNCTION_CALLS_MAX; i++)
+        buf_addf(&b, "CREATE TEMP FUNCTION f%d(x INT64) AS (f%d(f%d(f%d(f%d(1)))));", i, i - 1,
+                 i - 1, i - 1, i - 1);
+    buf_addf(&b, "SELECT f%d(1)", SQL_FUNCTION_CALLS_MAX - 1);
+    assert_false(writes(&a, arena_copy(&a, b.p, b.len), complex));
+    buf_release(&b);
+    arena_release(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -262,6 +305,8 @@ int main(void)
         cmocka_unit_test(test_quotes_and_odd_bytes_stay_within_their_literal),
         cmocka_unit_test(test_depth_height_steps_and_size_are_bounded),
         cmocka_unit_test(test_functions_that_double_their_argument_end_at_the_size_of_the_output),
+        cmocka_unit_test(test_fields_of_fields_take_time_by_their_number),
+        cmocka_unit_test(test_expressions_of_a_statement_are_bounded),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
