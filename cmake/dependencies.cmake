@@ -55,6 +55,7 @@ set(system
   "CURL|libcurl>=7.88|libcurl4-openssl-dev"
   "CRYPTO|libcrypto>=3.0|libssl-dev"
   "ZLIB|zlib>=1.2|zlib1g-dev"
+  "ZSTD|libzstd>=1.4|libzstd-dev"
   "SECCOMP|libseccomp>=2.5|libseccomp-dev"
   # Headers only: the libraries are loaded when media are decoded (src/predict/media).
   "AVFORMAT|libavformat>=59|libavformat-dev"

@@ -141,13 +141,19 @@ static size_t utf8_sequence(const unsigned char *p, size_t len)
     return want;
 }
 
+/* The highest bit of each of eight bytes: without one they are ASCII. */
+#define UTF8_ABOVE_ASCII UINT64_C(0x8080808080808080)
+
 size_t str_utf8_valid(struct str s)
 {
     const unsigned char *p = (const unsigned char *)s.p;
     size_t at = 0;
 
     while (at < s.len) {
-        size_t n = utf8_sequence(p + at, s.len - at);
+        uint64_t eight = UTF8_ABOVE_ASCII;
+        if (s.len - at >= sizeof eight)
+            memcpy(&eight, p + at, sizeof eight);
+        size_t n = eight & UTF8_ABOVE_ASCII ? utf8_sequence(p + at, s.len - at) : sizeof eight;
         if (n == 0)
             break;
         at += n;

@@ -1,8 +1,10 @@
 """A table in, a table out: what an analyst does with `tranche run FILE.csv --prompt`."""
 import csv
+import ctypes
 import gzip
 import io
 import json
+import random
 import subprocess
 import time
 
@@ -167,6 +169,74 @@ def test_a_packed_input_is_not_overwritten(tranche):
     done = ask(tranche, "a.csv.gz", "-o", "a.csv.gz", "--overwrite")
     assert done.returncode == USAGE and "is the input" in done.stderr
     assert (tranche.folder / "a.csv.gz").read_bytes() == before
+
+
+def zstd(content, level=3, more=()):
+    """One stream of zstd, by the library that the program uses."""
+    library = ctypes.CDLL("libzstd.so.1")
+    for call in (library.ZSTD_compressBound, library.ZSTD_compress2):
+        call.restype = ctypes.c_size_t
+    library.ZSTD_createCCtx.restype = ctypes.c_void_p
+    context = ctypes.c_void_p(library.ZSTD_createCCtx())
+    for parameter, value in ((100, level), *more):
+        library.ZSTD_CCtx_setParameter(context, parameter, value)
+    room = library.ZSTD_compressBound(ctypes.c_size_t(len(content)))
+    out = ctypes.create_string_buffer(room)
+    written = library.ZSTD_compress2(context, out, ctypes.c_size_t(room), content,
+                                     ctypes.c_size_t(len(content)))
+    library.ZSTD_freeCCtx(context)
+    assert written <= room
+    return out.raw[:written]
+
+
+def unzstd(packed):
+    """The content of one stream or several."""
+    library = ctypes.CDLL("libzstd.so.1")
+    library.ZSTD_decompress.restype = ctypes.c_size_t
+    library.ZSTD_createDStream.restype = ctypes.c_void_p
+    library.ZSTD_decompressStream.restype = ctypes.c_size_t
+
+    class Buffer(ctypes.Structure):
+        _fields_ = [("p", ctypes.c_char_p), ("size", ctypes.c_size_t), ("pos", ctypes.c_size_t)]
+
+    room = ctypes.create_string_buffer(1 << 20)
+    out = Buffer(ctypes.cast(room, ctypes.c_char_p), len(room), 0)
+    given = Buffer(packed, len(packed), 0)
+    stream = ctypes.c_void_p(library.ZSTD_createDStream())
+    left = library.ZSTD_decompressStream(stream, ctypes.byref(out), ctypes.byref(given))
+    library.ZSTD_freeDStream(stream)
+    assert left == 0 and given.pos == given.size  # the stream is whole
+    return room.raw[:out.pos]
+
+
+def test_zstd_is_unpacked_and_packed_by_the_name(tranche):
+    put(tranche, "a.csv.zst", zstd(b"id,text\n1,x\n") + zstd(b"2,y\n"))
+    done = ask(tranche, "a.csv.zst", "-o", "out.csv.zst", "--keep-columns", "id")
+    assert done.returncode == OK, done.stderr
+    packed = (tranche.folder / "out.csv.zst").read_bytes()
+    assert unzstd(packed) == b"id,answer,error,tokens\n1,echo: x,,3\n2,echo: y,,3\n"
+    put(tranche, "b.tsv.zst", zstd(b"id\ttext\n1\tx\n"))
+    assert ask(tranche, "b.tsv.zst", "-o", "b.jsonl").returncode == OK
+    assert json.loads(read(tranche, "b.jsonl"))["answer"] == "echo: x"
+    line = b'{"contents":[{"role":"user","parts":[{"text":"x"}]}]}\n'
+    put(tranche, "in.jsonl.zst", zstd(line))
+    assert tranche("run", "in.jsonl.zst", *FAKE).returncode == OK
+    assert json.loads(read(tranche, "in.out.jsonl"))["status"] == ""
+
+
+def test_a_zstd_stream_that_is_broken_or_a_bomb_is_refused(tranche):
+    long_window = ((160, 1), (101, 28))  # long distance matching, a window of 256 MiB
+    big = bytes(1 << 21)
+    for name, content, says in (
+            ("cut.csv.zst", zstd(b"text\nx\n")[:-3], "not a whole zstd stream"),
+            ("ends.csv.zst", zstd(random.Random(7).randbytes(1 << 18))[:5000], "ends too early"),
+            ("tail.csv.zst", zstd(b"text\nx\n") + b"tail", "not a whole zstd stream"),
+            ("window.csv.zst", zstd(b"text\n" + big * 130, more=long_window), "--long"),
+            ("bomb.csv.zst", zstd(b"text\n") + zstd(big) * 600, "if it is no bomb")):
+        put(tranche, name, content)
+        done = ask(tranche, name)
+        assert done.returncode in (USAGE, INPUT), (name, done.stderr)
+        assert says in done.stderr and len(done.stderr.splitlines()) == 1, (name, done.stderr)
 
 
 def test_requests_are_packed_and_unpacked_too(tranche):

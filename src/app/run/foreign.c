@@ -14,8 +14,6 @@ static const struct {
     const char *what, *remedy;
 } binaries[] = {
     { STR_INIT("PAR1"), "a Parquet file", "ask about its rows with --prompt" },
-    { STR_INIT("\x28\xB5\x2F\xFD"), "compressed by zstd",
-      "unpack it: zstd -dc FILE | tranche run -" },
     { STR_INIT("\xFD"
                "7zXZ"),
       "compressed by xz", "unpack it: xz -dc FILE | tranche run -" },

@@ -13,6 +13,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/unpack.h"
 
 #define LINKS_MAX 40 /* one behind another, as Linux follows them */
 
@@ -29,8 +30,7 @@ const char *output_default(struct arena *a, const struct input *in, bool from_st
         return NULL;
     }
     struct str name = str_of(in->file[0].path);
-    if (str_ends(name, STR(".gz")))
-        name.len -= strlen(".gz");
+    (void)packing_of_name(name, &name);
     if (name.len > len && strncasecmp(name.p + name.len - len, ending, len) == 0)
         name.len -= len;
     return arena_textf(a, "%.*s.out%s", STR_ARG(name), ending);

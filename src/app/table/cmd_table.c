@@ -297,7 +297,8 @@ const struct command command_table = {
     .summary = "look into tables, copy, load and export them, and ask them by SQL",
     .arguments = "ls|schema|head|copy|load|export|sql ARGUMENT...",
     .about =
-        "A table is a file that ends in .csv, .tsv, .jsonl (these also with .gz) or .parquet, or "
+        "A table is a file that ends in .csv, .tsv, .jsonl (these also with .gz or .zst) or "
+        ".parquet, or "
         "FILE.duckdb#TABLE. `ls FILE.duckdb` lists the tables of a file, `schema` shows the "
         "columns "
         "and types, `head` the first rows; `copy` makes a table of another kind.\n\nThe types of "

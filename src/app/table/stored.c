@@ -8,6 +8,7 @@
 #include "app/cli/table.h"
 #include "app/serve/serve.h"
 #include "base/json_write.h"
+#include "base/unpack.h"
 #include "store/tables/table_files.h"
 
 #define PROJECT_DEFAULT "local"
@@ -69,8 +70,9 @@ static int explain(struct error *e)
 
 bool stored_is(const char *name)
 {
-    static const char *const files[] = { ".duckdb", ".db",   ".xlsx", ".xls",
-                                         ".ods",    ".json", ".txt",  ".zst" };
+    static const char *const files[] = {
+        ".duckdb", ".db", ".xlsx", ".xls", ".ods", ".json", ".txt"
+    };
     struct str s = str_of(name);
     struct tables_name found;
 
@@ -285,8 +287,7 @@ static int format_of(const char *file, enum tables_format *out, char *delimiter,
                     { ".parquet", TABLES_PARQUET } };
     struct str name = str_of(file);
 
-    if (str_ends(name, STR(".gz")))
-        name.len -= 3;
+    (void)packing_of_name(name, &name);
     for (size_t i = 0; i < ARRAY_LEN(formats); i++)
         if (str_ends(name, str_of(formats[i].ending))) {
             *out = formats[i].format;
@@ -338,7 +339,7 @@ int stored_load(struct stored *s, const char *file, const char *name, struct err
 
 int stored_export(struct stored *s, const char *name, const char *file, struct error *e)
 {
-    struct tables_extract x = { .path = file, .gzip = str_ends(str_of(file), STR(".gz")) };
+    struct tables_extract x = { .path = file, .packing = packing_of_name(str_of(file), NULL) };
     struct tables_outcome out;
     char delimiter = ',';
 

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/gunzip.h"
+#include "base/unpack.h"
 #include "base/mem.h"
 #include "base/sys.h"
 #include "engine/lines/digest.h"
@@ -69,27 +69,24 @@ static int check_regular(int fd, const char *path, struct stat *st, struct error
     return 0;
 }
 
-/* 1 when the file is compressed by gzip, 0 when it is not compressed. */
-static int is_gzip(int fd, const char *path, struct error *e)
+/* 1 when the file is compressed, 0 when it is not. */
+static int is_packed(int fd, const char *path, struct error *e)
 {
-    unsigned char magic[4] = { 0 };
+    char head[4];
+    int64_t n = sys_read_at(fd, head, sizeof head, 0, path, e);
 
-    if (sys_read_at(fd, magic, sizeof magic, 0, path, e) < 0)
+    if (n < 0)
         return -1;
-    if (memcmp(magic, "\x28\xB5\x2F\xFD", sizeof magic) == 0)
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "%s is compressed by zstd; unpack it, as in: zstd -dc %s | tranche run -",
-                         path, path);
-    return magic[0] == 0x1F && magic[1] == 0x8B;
+    return packing_of_bytes((struct str){ head, (size_t)n }) != PACKING_NONE;
 }
 
-static int unpack_all(struct gunzip *g, int to, const char *path, struct error *e)
+static int unpack_all(struct unpack *u, int to, const char *path, struct error *e)
 {
     char *piece = mem_alloc(COPY_BYTES);
     int rc = 0;
 
     while (rc == 0) {
-        int64_t n = gunzip_read(g, piece, COPY_BYTES, path, e);
+        int64_t n = unpack_read(u, piece, COPY_BYTES, path, e);
         if (n == 0)
             break;
         rc = n < 0 ? -1 : sys_write_all(to, piece, (size_t)n, path, e);
@@ -102,7 +99,7 @@ static int unpack_all(struct gunzip *g, int to, const char *path, struct error *
  * unpacked elsewhere. */
 static int unpack(int fd, const char *path, const char *dir, struct error *e)
 {
-    struct gunzip *g = gunzip_open(fd);
+    struct unpack *u = unpack_open(fd);
     int to = -1, rc = -1;
 
     if (!dir)
@@ -115,8 +112,8 @@ static int unpack(int fd, const char *path, const char *dir, struct error *e)
     else
         to = sys_open_nameless(dir, e);
     if (to >= 0)
-        rc = unpack_all(g, to, path, e);
-    gunzip_close(g);
+        rc = unpack_all(u, to, path, e);
+    unpack_close(u);
     if (rc < 0 && to >= 0)
         (void)close(to);
     return rc < 0 ? -1 : to;
@@ -129,7 +126,7 @@ static int add_open(struct input *in, const char *name, int fd, const char *dir,
     int packed = -1;
 
     if (check_regular(fd, name, &st, e) == 0)
-        packed = is_gzip(fd, name, e);
+        packed = is_packed(fd, name, e);
     if (packed < 0) {
         (void)close(fd);
         return -1;

@@ -5,9 +5,9 @@
  *
  * Shape:   files in the order given; a pattern's matches in byte order; "-" is standard input, copied
  *          first to a file in the state folder, which is removed at the end unless the caller keeps it.
- *          A path that exists is itself, even with * ? [ in it. A gzip file is unpacked
+ *          A path that exists is itself, even with * ? [ in it. A file of gzip or zstd is unpacked
  *          first, to a file without a name, which goes when it is closed.
- * Errors:  NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT (a folder, damaged gzip bytes, zstd bytes) naming
+ * Errors:  NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT (a folder, damaged gzip or zstd) naming
  *          the path; RESOURCE_EXHAUSTED when the disk is full;
  *          FAILED_PRECONDITION from reading when the bytes are no longer those of ingest.
  * Threads: input_read_at may be called from several at once; the rest is the owner's.
@@ -43,7 +43,7 @@ struct input {
     const struct line_cut *cut; /* of all; NULL: plain lines. Borrowed */
 };
 
-/* paths: files, patterns with * ? [, or "-". dir: where standard input is copied, and gzip unpacked. */
+/* paths: files, patterns with * ? [, or "-". dir: where standard input is copied, and what is packed, unpacked. */
 int input_open(struct input *in, const char *const *paths, uint32_t count, const char *dir,
                struct error *e) FALLIBLE;
 /* A file that is open already. */

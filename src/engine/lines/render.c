@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
-#include "engine/lines/gzip.h"
+#include "base/pack.h"
 #include "engine/lines/line_key.h"
 #include "engine/lines/walk.h"
 #include "engine/lines/writer.h"
@@ -36,7 +36,7 @@ struct render {
     struct violations ignored; /* they are in the row's status already */
     struct buf out;
     uint64_t formulas;
-    struct gzip *gzip; /* packs what goes out; NULL: nothing does */
+    struct pack *pack; /* packs what goes out; NULL: nothing does */
     struct buf packed;
 };
 
@@ -97,8 +97,7 @@ struct render *render_open(const char *path, const struct input *in,
     r->out = r->packed = BUF_INIT(ROW_BYTES_MAX + WRITE_BYTES);
     if (output_open(r, path, e) < 0)
         goto fail;
-    if (str_ends(str_of(path), STR(".gz")))
-        r->gzip = gzip_new();
+    r->pack = pack_new(packing_of_name(str_of(path), NULL));
     if (rules->sheet)
         sheet_write_head(rules->sheet, &r->out);
     r->writer = writer_new(r->fd, r->partial ? r->partial : r->path, r->partial != NULL, e);
@@ -117,7 +116,7 @@ void render_close(struct render *r)
     writer_free(r->writer);
     if (r->owns_fd && r->fd >= 0)
         (void)close(r->fd);
-    gzip_free(r->gzip);
+    pack_free(r->pack);
     buf_release(&r->packed);
     buf_release(&r->out);
     walk_release(&r->walk);
@@ -213,11 +212,11 @@ static int write_line(struct render *r, const struct spool_row *row, struct erro
 
 static int hand_over(struct render *r, bool last, struct error *e)
 {
-    if (r->out.len == 0 && !(r->gzip && last))
+    if (r->out.len == 0 && !(r->pack && last))
         return 0;
-    if (!r->gzip)
+    if (!r->pack)
         return writer_put(r->writer, &r->out, e);
-    gzip_add(r->gzip, buf_str(&r->out), last, &r->packed);
+    pack_add(r->pack, buf_str(&r->out), last, &r->packed);
     buf_clear(&r->out);
     return writer_put(r->writer, &r->packed, e);
 }

@@ -5,7 +5,7 @@
  * Shape:   rows go to PATH.partial as far as every line before them is answered; at the end the file
  *          is synced and renamed to PATH. "-" writes to standard output as far as it is known.
  *          A table's rows (line_rules) are written as the table says, behind its head. A PATH that ends
- *          in .gz is compressed.
+ *          in .gz or .zst is compressed.
  *          A device or pipe is written directly, without a .partial.
  *          After a crash the file is rendered again from the first line: the spool is the truth.
  * Errors:  of writing (RESOURCE_EXHAUSTED: disk full; CANCELLED: nobody reads the pipe any more);

@@ -321,7 +321,7 @@ static const char *type_of(const struct tables_extract *x)
         [TABLES_PARQUET] = "application/octet-stream",
     };
 
-    return x->gzip ? "application/gzip" : types[x->format];
+    return x->packing == PACKING_GZIP ? "application/gzip" : types[x->format];
 }
 
 static int extract_read(struct query_run *r, struct tables_extract *x, struct error *e)
@@ -332,7 +332,7 @@ static int extract_read(struct query_run *r, struct tables_extract *x, struct er
     *x = (struct tables_extract){
         .delimiter = json_str(json_get(body, "fieldDelimiter")),
         .no_header = header && yyjson_is_false(header),
-        .gzip = str_eq(compression, STR("GZIP")),
+        .packing = str_eq(compression, STR("GZIP")) ? PACKING_GZIP : PACKING_NONE,
         .cancel = r->cancel,
     };
     if (json_get(body, "sourceModel"))
@@ -342,12 +342,13 @@ static int extract_read(struct query_run *r, struct tables_extract *x, struct er
     if (run_name(r, json_get(body, "sourceTable"), &x->name, e) < 0 ||
         format_read(json_str(json_get(body, "destinationFormat")), &x->format, e) < 0)
         return -1;
-    if (x->format != TABLES_PARQUET && compression.len && !x->gzip &&
+    if (x->format != TABLES_PARQUET && compression.len && x->packing == PACKING_NONE &&
         !str_eq(compression, STR("NONE")))
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "The compression %.*s is not supported for this format.",
                          STR_ARG(str_cut(compression, 64)));
-    x->gzip &= x->format != TABLES_PARQUET;
+    if (x->format == TABLES_PARQUET)
+        x->packing = PACKING_NONE;
     return 0;
 }
 

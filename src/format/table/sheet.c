@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/json_write.h"
+#include "base/unpack.h"
 #include "format/request/request.h"
 #include "format/table/row_cells.h"
 
@@ -31,7 +32,6 @@ int sheet_form_of(const char *path, enum sheet_form *out, struct error *e)
         { ".duckdb", SHEET_UNKNOWN,
           "name a table in it, as in x.duckdb#my_table, or write .parquet and copy it by `tranche "
           "table copy`" },
-        { ".zst", SHEET_UNKNOWN, "unpack it, as in: zstd -d x.csv.zst" },
     };
     struct str name = str_of(path);
     size_t hash = str_find(name, STR(".duckdb#"));
@@ -44,8 +44,7 @@ int sheet_form_of(const char *path, enum sheet_form *out, struct error *e)
                          path);
     if (hash != SIZE_MAX)
         name.len = hash + strlen(".duckdb");
-    if (str_ends(name, STR(".gz")))
-        name.len -= strlen(".gz");
+    (void)packing_of_name(name, &name);
     for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
         size_t len = strlen(forms[i].ending);
         if (name.len < len || strncasecmp(name.p + name.len - len, forms[i].ending, len) != 0)

@@ -32,7 +32,7 @@
 #define SHEET_PARAMS_MAX 64
 
 enum sheet_form { SHEET_UNKNOWN, SHEET_CSV, SHEET_TSV, SHEET_JSONL };
-/* The form by a path's ending, .gz aside; SHEET_UNKNOWN for any other. -1 with the remedy for one that
+/* The form by a path's ending, .gz and .zst aside; SHEET_UNKNOWN for any other. -1 with the remedy for one that
  * has no lines: .parquet, .xlsx, .duckdb, bq://, .zst. */
 int sheet_form_of(const char *path, enum sheet_form *out, struct error *e) FALLIBLE;
 

@@ -21,7 +21,6 @@ static int refuse_binary(const struct sheet_head *h, struct error *e)
         { STR_INIT("\xD0\xCF\x11\xE0"),
           "is an old spreadsheet (.xls); in the spreadsheet, save it as \"CSV UTF-8\"" },
         { STR_INIT("PAR1"), "is a Parquet file; give it a name that ends in .parquet" },
-        { STR_INIT("\x28\xB5\x2F\xFD"), "is compressed by zstd; unpack it by zstd -d" },
         { STR_INIT("\xFF\xFE"), "is UTF-16; convert it: iconv -f UTF-16 -t UTF-8 FILE > NEW" },
         { STR_INIT("\xFE\xFF"), "is UTF-16; convert it: iconv -f UTF-16 -t UTF-8 FILE > NEW" },
     };

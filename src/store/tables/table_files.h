@@ -50,7 +50,7 @@ bool table_file_is(struct str name);
 struct table_files *table_files_open(const char *scratch, struct error *e);
 void table_files_close(struct table_files *t); /* accepts NULL */
 
-/* The same for what head, schema and copy also take: .csv, .tsv, .jsonl and .ndjson, also with .gz behind, their
+/* The same for what head, schema and copy also take: .csv, .tsv, .jsonl and .ndjson, also with .gz or .zst behind, their
  * columns and types found by looking at the rows. */
 bool table_file_is_readable(struct str name);
 

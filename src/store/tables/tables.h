@@ -29,6 +29,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/unpack.h"
 #include "format/bigquery/cell.h"
 #include "format/bigquery/schema.h"
 
@@ -205,7 +206,7 @@ enum tables_format { TABLES_CSV, TABLES_NDJSON, TABLES_PARQUET };
 /* Options of a load job, with the names that BigQuery gives them. */
 struct tables_load {
     struct tables_into into;
-    const char *const *path; /* files of this machine, plain or gzip; read in order */
+    const char *const *path; /* files of this machine, plain, gzip or zstd; read in order */
     uint32_t path_count;
     enum tables_format format;
     struct bq_schema
@@ -236,7 +237,7 @@ struct tables_extract {
     struct tables_name name;
     const char *path; /* of a file that is made or emptied */
     enum tables_format format;
-    bool gzip;
+    enum packing packing;
     struct str delimiter; /* CSV; empty: "," */
     bool no_header;       /* CSV */
     struct tables_cancel *cancel;

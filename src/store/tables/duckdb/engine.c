@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/unpack.h"
+
 #define SQL_BYTES_MAX ((size_t)16 * 1024 * 1024) /* a statement names each column a few times */
 #define DUCKDB_TABLE ".duckdb#"
 
@@ -21,8 +23,9 @@ const struct kind table_kinds[TABLE_KINDS] = {
 
 static const struct kind *kind_of(struct str file)
 {
-    struct str name = str_ends(file, STR(".gz")) ? str_sub(file, 0, file.len - 3) : file;
+    struct str name = file;
 
+    (void)packing_of_name(file, &name);
     for (size_t i = 0; i < TABLE_KINDS; i++)
         if (str_ends(name, str_of(table_kinds[i].ending)))
             return &table_kinds[i];

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "base/json_write.h"
+#include "base/pack.h"
 #include "base/sys.h"
 #include "format/table/cells.h"
 #include "store/tables/duckdb/embedded.h"
@@ -17,7 +17,6 @@
 
 #define PENDING_BYTES ((size_t)1024 * 1024) /* written at once */
 #define ROW_BYTES_MAX ((size_t)256 * 1024 * 1024)
-#define GZIP_LEVEL "wb6"
 
 /* One extract. */
 struct extracting {
@@ -27,9 +26,9 @@ struct extracting {
     struct bq_schema schema;
     struct tables_rows *rows;
     struct arena arena, batch_arena;
-    struct buf text;
+    struct buf text, packed, one; /* rows, and those packed; one cell */
     int fd;
-    gzFile gzip;
+    struct pack *pack;  /* NULL: rows are not packed */
     struct error error; /* of reading rows while the second engine asks for them */
 };
 
@@ -62,7 +61,6 @@ static int check(const struct extracting *w, struct error *e)
 
 static void add_csv_row(struct extracting *w, const struct bq_cell *cell)
 {
-    struct buf one = BUF_INIT(ROW_BYTES_MAX);
     char delimiter = delimiter_of(w->x);
 
     for (uint32_t c = 0; c < w->schema.count; c++) {
@@ -70,12 +68,11 @@ static void add_csv_row(struct extracting *w, const struct bq_cell *cell)
             buf_add_char(&w->text, delimiter);
         if (cell[c].null)
             continue;
-        buf_clear(&one);
-        bq_cell_to_text(&one, &w->schema.field[c], cell[c]);
-        cell_write(&w->text, buf_str(&one), delimiter);
+        buf_clear(&w->one);
+        bq_cell_to_text(&w->one, &w->schema.field[c], cell[c]);
+        cell_write(&w->text, buf_str(&w->one), delimiter);
     }
     buf_add_char(&w->text, '\n');
-    buf_release(&one);
 }
 
 /* Members that are null are left out, as BigQuery does. */
@@ -93,20 +90,18 @@ static void add_json_row(struct extracting *w, const struct bq_cell *cell)
     buf_add_char(&w->text, '\n');
 }
 
-static int write_out(struct extracting *w, struct error *e)
+static int write_out(struct extracting *w, bool last, struct error *e)
 {
-    int rc = 0;
+    const struct buf *out = w->pack ? &w->packed : &w->text;
 
     if (!buf_ok(&w->text))
         return error_set(e, ERROR_RESOURCE_EXHAUSTED, "A row is too long.");
-    if (w->gzip && w->text.len) {
-        if (gzwrite(w->gzip, w->text.p, (unsigned)w->text.len) != (int)w->text.len)
-            rc = error_errno(e, "cannot write %s", w->x->path);
-    } else if (w->text.len) {
-        rc = sys_write_all(w->fd, w->text.p, w->text.len, w->x->path, e);
-    }
+    if (w->pack)
+        pack_add(w->pack, buf_str(&w->text), last, &w->packed);
+    int rc = out->len ? sys_write_all(w->fd, out->p, out->len, w->x->path, e) : 0;
     w->out->bytes += (int64_t)w->text.len;
     buf_clear(&w->text);
+    buf_clear(&w->packed);
     return rc;
 }
 
@@ -135,7 +130,7 @@ static int write_rows(struct extracting *w, struct error *e)
                 add_csv_row(w, row);
             else
                 add_json_row(w, row);
-            if (w->text.len > PENDING_BYTES && write_out(w, e) < 0)
+            if (w->text.len > PENDING_BYTES && write_out(w, false, e) < 0)
                 return -1;
         }
         w->out->rows += batch.rows;
@@ -143,33 +138,15 @@ static int write_rows(struct extracting *w, struct error *e)
         if (cancelled(w, e) < 0)
             return -1;
     }
-    return rc < 0 ? -1 : write_out(w, e);
-}
-
-static int open_file(struct extracting *w, struct error *e)
-{
-    w->fd = sys_open(w->x->path, O_WRONLY | O_CREAT | O_TRUNC, e);
-    if (w->fd < 0)
-        return -1;
-    if (!w->x->gzip)
-        return 0;
-    int copy = dup(w->fd); /* gzclose closes its own; ours is synced behind it */
-    w->gzip = copy < 0 ? NULL : gzdopen(copy, GZIP_LEVEL);
-    if (w->gzip)
-        return 0;
-    if (copy >= 0)
-        (void)close(copy);
-    return error_set(e, ERROR_INTERNAL, "%s cannot be written as gzip.", w->x->path);
+    return rc < 0 ? -1 : write_out(w, true, e);
 }
 
 static int extract_text(struct extracting *w, struct error *e)
 {
-    int rc = open_file(w, e);
-
-    if (rc == 0)
-        rc = write_rows(w, e);
-    if (w->gzip && gzclose(w->gzip) != Z_OK && rc == 0)
-        rc = error_errno(e, "cannot write %s", w->x->path);
+    w->fd = sys_open(w->x->path, O_WRONLY | O_CREAT | O_TRUNC, e);
+    w->pack = pack_new(w->x->packing);
+    int rc = w->fd < 0 ? -1 : write_rows(w, e);
+    pack_free(w->pack);
     if (rc == 0)
         rc = sys_sync(w->fd, w->x->path, e);
     if (w->fd >= 0)
@@ -242,6 +219,7 @@ static int give_rows(struct extracting *w, struct table_files *engine, struct er
 
 static int extract_parquet(struct extracting *w, struct error *e)
 {
+    static const char *const codecs[] = { "snappy", "gzip", "zstd" };
     struct table_files *engine = table_files_open(embedded_of(w->t)->dir, e);
     int64_t rows = -1;
 
@@ -249,7 +227,7 @@ static int extract_parquet(struct extracting *w, struct error *e)
         buf_clear(&engine->sql);
         buf_add_c(&engine->sql, "COPY (FROM rows_of_table()) TO ");
         sql_text(&engine->sql, str_of(w->x->path));
-        buf_addf(&engine->sql, " (FORMAT parquet, COMPRESSION %s)", w->x->gzip ? "gzip" : "snappy");
+        buf_addf(&engine->sql, " (FORMAT parquet, COMPRESSION %s)", codecs[w->x->packing]);
         rows = engine_copy(engine, str_of(w->x->path), e);
         if (rows < 0 && w->error.code != ERROR_OK)
             *e = w->error;
@@ -263,9 +241,10 @@ static int extract_parquet(struct extracting *w, struct error *e)
 int tables_extract_file(struct tables *t, const struct tables_extract *x,
                         struct tables_outcome *out, struct error *e)
 {
-    struct extracting w = { .t = t, .x = x, .out = out, .text = BUF_INIT(ROW_BYTES_MAX), .fd = -1 };
+    struct extracting w = { .t = t, .x = x, .out = out, .fd = -1 };
     const struct tables_read all = { .name = x->name };
 
+    w.text = w.packed = w.one = BUF_INIT(ROW_BYTES_MAX);
     *out = (struct tables_outcome){ .rows = 0 };
     w.rows = table_rows_open(t, &all, &w.arena, &w.schema, e);
     int rc = w.rows ? check(&w, e) : -1;
@@ -273,6 +252,8 @@ int tables_extract_file(struct tables *t, const struct tables_extract *x,
         rc = x->format == TABLES_PARQUET ? extract_parquet(&w, e) : extract_text(&w, e);
     table_rows_close(w.rows);
     buf_release(&w.text);
+    buf_release(&w.packed);
+    buf_release(&w.one);
     arena_release(&w.arena);
     arena_release(&w.batch_arena);
     return rc;

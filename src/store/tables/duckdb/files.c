@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "base/unpack.h"
 #include "store/tables/duckdb/engine.h"
 
 #define ROW_BYTES_MAX "33554432" /* of a row of CSV; the engine allocates a buffer for two */
@@ -217,7 +218,8 @@ static int64_t copy_to_file(struct table_files *t, struct str path, const struct
                             struct error *e)
 {
     struct arena a = { 0 };
-    const char *packed = str_ends(path, STR(".gz")) ? ".gz" : "";
+    static const char *const endings[] = { "", ".gz", ".zst" };
+    const char *packed = endings[packing_of_name(path, NULL)];
     char *partial = arena_textf(&a, "%.*s.partial%s", STR_ARG(path), packed);
 
     buf_add_c(&t->sql, " TO ");

@@ -8,7 +8,7 @@
 #ifndef TRANCHE_STORE_TABLES_DUCKDB_LOAD_H
 #define TRANCHE_STORE_TABLES_DUCKDB_LOAD_H
 
-#include "base/gunzip.h"
+#include "base/unpack.h"
 #include "store/tables/duckdb/embedded.h"
 
 #define LOAD_RECORD_BYTES_MAX ((size_t)100 * 1024 * 1024) /* of a row, as BigQuery has it */
@@ -18,7 +18,7 @@
 /* ---- load_text.c: records ---- */
 struct text_file {
     const char *path;
-    struct gunzip *content;
+    struct unpack *content;
     char *p; /* bytes that were read: [at, len) are not given out */
     size_t at, len, cap;
     bool ended;

@@ -14,13 +14,13 @@ int text_open(struct text_file *f, const char *path, struct error *e)
     *f = (struct text_file){ .path = path };
     if (fd < 0)
         return -1;
-    f->content = gunzip_open(fd);
+    f->content = unpack_open(fd);
     return 0;
 }
 
 void text_close(struct text_file *f)
 {
-    gunzip_close(f->content);
+    unpack_close(f->content);
     mem_free(f->p);
     *f = (struct text_file){ .path = NULL };
 }
@@ -62,7 +62,7 @@ static int read_more(struct text_file *f, struct error *e)
         f->cap = 2 * (f->len + READ_BYTES);
         f->p = mem_grow(f->p, f->cap);
     }
-    int64_t n = gunzip_read(f->content, f->p + f->len, f->cap - f->len, f->path, e);
+    int64_t n = unpack_read(f->content, f->p + f->len, f->cap - f->len, f->path, e);
     if (n < 0)
         return -1;
     f->ended = n == 0;

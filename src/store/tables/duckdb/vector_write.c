@@ -208,12 +208,12 @@ static int write_scalars(struct writing *w, duckdb_vector vector, const struct b
         } else if (is_text(f->type)) {
             if (str_utf8_valid(text) != text.len)
                 return refuse(w, f, text);
-            d->vector_assign_string_element_len(vector, i, text.p, text.len);
+            d->unsafe_vector_assign_string_element_len(vector, i, text.p, text.len);
         } else if (f->type == BQ_BYTES) {
             struct str bytes;
             if (!read_bytes(w, text, &bytes))
                 return refuse(w, f, text);
-            d->vector_assign_string_element_len(vector, i, bytes.p, bytes.len);
+            d->unsafe_vector_assign_string_element_len(vector, i, bytes.p, bytes.len);
         } else if (!write_fixed(f, text, data, i)) {
             return refuse(w, f, text);
         }

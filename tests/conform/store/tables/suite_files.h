@@ -180,9 +180,10 @@ static void test_a_table_goes_through_files_and_comes_back(void **state)
     const char *rows = suite_rows(s, src.name);
     for (size_t i = 0; i < 2 * ARRAY_LEN(formats); i++) {
         const char *path = suite_file(s, "out", NULL);
-        struct tables_extract x = {
-            .name = src.name, .path = path, .format = formats[i / 2], .gzip = i % 2
-        };
+        struct tables_extract x = { .name = src.name,
+                                    .path = path,
+                                    .format = formats[i / 2],
+                                    .packing = i % 2 ? PACKING_GZIP : PACKING_NONE };
         struct tables_load l = { .into = { .name = NAME("d", "back"),
                                            .write = TABLES_WRITE_TRUNCATE },
                                  .path = &path,

@@ -109,7 +109,7 @@ static void test_what_cannot_be_an_input_is_refused_with_a_remedy(void **state)
     scratch_write(&f->dir, "packed.jsonl", "\x1F\x8B\x08", 3);
     assert_refused(f, "packed.jsonl", ERROR_INVALID_ARGUMENT, "is not a whole gzip stream");
     scratch_write(&f->dir, "packed.zst", "\x28\xB5\x2F\xFD", 4);
-    assert_refused(f, "packed.zst", ERROR_INVALID_ARGUMENT, "zstd -dc");
+    assert_refused(f, "packed.zst", ERROR_INVALID_ARGUMENT, "is not a whole zstd stream");
     assert_int_equal(mkfifo(scratch_path(&f->dir, "pipe", path), 0600), 0);
     assert_refused(f, "pipe", ERROR_INVALID_ARGUMENT, "not a regular file");
 }

@@ -41,7 +41,8 @@
     X(data_chunk_get_size) X(data_chunk_set_size) X(data_chunk_get_vector) \
     X(data_chunk_get_column_count) X(vector_get_column_type) X(vector_get_data) \
     X(vector_get_validity) X(vector_ensure_validity_writable) \
-    X(vector_assign_string_element_len) X(list_vector_get_child) X(list_vector_get_size) \
+    X(vector_assign_string_element_len) \
+    X(unsafe_vector_assign_string_element_len) X(list_vector_get_child) X(list_vector_get_size) \
     X(list_vector_set_size) X(list_vector_reserve) X(struct_vector_get_child) \
     X(array_vector_get_child) X(validity_set_row_invalid) X(validity_set_row_valid) \
     /* Appenders. */ \
