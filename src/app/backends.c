@@ -1,5 +1,11 @@
 #include "app/backends.h"
 
+#include "predict/media/wire.h"
+
+const struct sandbox_role backend_roles[BACKEND_ROLES] = {
+    { MEDIA_ROLE, media_child_main },
+};
+
 /* NULL: not in this build, or of no use for single requests. */
 static const predictor_open_fn backends[] = {
     [MODEL_FAKE] = predictor_fake_open,

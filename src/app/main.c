@@ -2,6 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/backends.h"
 #include "app/cli/command.h"
 #include "app/cli/help.h"
 #include "app/cli/options.h"
@@ -79,6 +80,7 @@ static enum exit_code command_start(const struct command *c, int argc, char **ar
 
 int main(int argc, char **argv)
 {
+    sandbox_entry(argc, argv, backend_roles, BACKEND_ROLES);
     terminal_guard_streams();
     fault_from_env();
     if (argc < 2) {

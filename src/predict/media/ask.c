@@ -84,8 +84,8 @@ bool media_ask_read(const struct request *r, uint32_t i, uint32_t k, struct medi
     yyjson_val *part = item_of(request_field(content, "parts"), k);
     yyjson_val *video = request_field(part, "videoMetadata");
     struct str level = json_str(request_field(request_field(part, "mediaResolution"), "level"));
-    struct str whole = json_str(
-        request_field(request_field(r->root, "generationConfig"), "mediaResolution"));
+    struct str whole =
+        json_str(request_field(request_field(r->root, "generationConfig"), "mediaResolution"));
     double fps = number_of(request_field(video, "fps"));
 
     out->resolution = resolution_of(level.len ? level : whole);

@@ -163,7 +163,8 @@ static int find_stream(struct decoding *d)
 
     for (uint32_t i = 0; i < count; i++) {
         const AVCodecParameters *p = d->format->streams[i]->codecpar;
-        if (p->codec_type == AVMEDIA_TYPE_VIDEO && p->width && check_size(d, p->width, p->height) < 0)
+        if (p->codec_type == AVMEDIA_TYPE_VIDEO && p->width &&
+            check_size(d, p->width, p->height) < 0)
             return -1;
         (void)av->av_dict_set_int(&limits[i], "max_pixels", MEDIA_FRAME_PIXELS_MAX, 0);
         (void)av->av_dict_set_int(&limits[i], "threads", 1, 0);
@@ -241,9 +242,8 @@ static int next_frame(struct decoding *d, AVPacket *packet, AVFrame *frame)
             (void)av->avcodec_send_packet(d->codec, NULL); /* what it still holds */
             continue;
         }
-        rc = packet->stream_index == d->stream->index ?
-                 av->avcodec_send_packet(d->codec, packet) :
-                 0;
+        rc = packet->stream_index == d->stream->index ? av->avcodec_send_packet(d->codec, packet)
+                                                      : 0;
         av->av_packet_unref(packet);
         if (rc < 0 && d->order->ask.kind == MEDIA_KIND_IMAGE)
             return fail(d, "it cannot be decoded", rc);
@@ -293,14 +293,34 @@ static size_t stored_at(int orientation, uint32_t x, uint32_t y, uint32_t width,
     uint32_t sx = x, sy = y;
 
     switch (orientation) {
-    case 2: sx = right - x; break;
-    case 3: sx = right - x; sy = bottom - y; break;
-    case 4: sy = bottom - y; break;
-    case 5: sx = y; sy = x; break;
-    case 6: sx = y; sy = bottom - x; break;
-    case 7: sx = right - y; sy = bottom - x; break;
-    case 8: sx = right - y; sy = x; break;
-    default: break;
+    case 2:
+        sx = right - x;
+        break;
+    case 3:
+        sx = right - x;
+        sy = bottom - y;
+        break;
+    case 4:
+        sy = bottom - y;
+        break;
+    case 5:
+        sx = y;
+        sy = x;
+        break;
+    case 6:
+        sx = y;
+        sy = bottom - x;
+        break;
+    case 7:
+        sx = right - y;
+        sy = bottom - x;
+        break;
+    case 8:
+        sx = right - y;
+        sy = x;
+        break;
+    default:
+        break;
     }
     return (size_t)sy * width + sx;
 }
@@ -350,8 +370,8 @@ static int emit_frame(struct decoding *d, const AVFrame *f, int64_t time_us)
     d->av->sws_freeContext(d->sws);
     int how = width == f->width && height == f->height ? SWS_BICUBIC : SWS_AREA;
     d->sws = d->av->sws_getContext(f->width, f->height, (enum AVPixelFormat)f->format, width,
-                                   height, AV_PIX_FMT_RGBA, how | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT,
-                                   NULL, NULL, NULL);
+                                   height, AV_PIX_FMT_RGBA,
+                                   how | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT, NULL, NULL, NULL);
     if (!d->sws)
         return fail(d, "its colours are of an unknown kind", 0);
     set_colours(d, f);
@@ -394,10 +414,11 @@ static int take_until(struct decoding *d, struct sampling *s, const AVFrame *sho
 {
     for (int64_t t = next_time(d, s); t < until && t < s->end_us; t = next_time(d, s)) {
         if (s->taken == d->order->ask.frames_max)
-            return error_set(d->e, ERROR_INVALID_ARGUMENT,
-                             "The video has more than the %u frames that fit into the model's context; ask "
-                             "for a part of it by startOffset and endOffset, or for a lower fps.",
-                             d->order->ask.frames_max);
+            return error_set(
+                d->e, ERROR_INVALID_ARGUMENT,
+                "The video has more than the %u frames that fit into the model's context; ask "
+                "for a part of it by startOffset and endOffset, or for a lower fps.",
+                d->order->ask.frames_max);
         if (emit_frame(d, shown, t) < 0)
             return -1;
         s->taken++;
@@ -475,9 +496,9 @@ static int decode_video(struct decoding *d, AVPacket *packet, AVFrame *frame)
     while (rc == 0 && at < s.end_us && (rc = next_frame(d, packet, frame)) > 0) {
         last = decoded ? at + length_of_frame(d, frame) : 0;
         at = time_of(d, frame, last);
-        rc = ++decoded > FRAMES_DECODED_MAX ? fail(d, "it has too many frames", 0) :
-             at > start ? check_length(d, start, at < s.end_us ? at : s.end_us) :
-                          0;
+        rc = ++decoded > FRAMES_DECODED_MAX ? fail(d, "it has too many frames", 0)
+             : at > start                   ? check_length(d, start, at < s.end_us ? at : s.end_us)
+                                            : 0;
         if (rc == 0 && shown->buf[0])
             rc = take_until(d, &s, shown, at);
         last = at + length_of_frame(d, frame);
@@ -530,8 +551,11 @@ static int add_samples(struct decoding *d, struct sound *s, const AVFrame *f)
         s->samples = mem_grow(s->samples, s->cap * sizeof(float));
     }
     uint8_t *to = (uint8_t *)(s->samples + s->count);
-    int got = d->av->swr_convert(s->swr, &to, more, f ? (const uint8_t **)f->extended_data : NULL,
-                                 f ? f->nb_samples : 0);
+    const uint8_t **from = NULL;
+    if (f)
+        memcpy(&from, &f->extended_data,
+               sizeof from); /* the same pointers, to bytes that are only read */
+    int got = d->av->swr_convert(s->swr, &to, more, from, f ? f->nb_samples : 0);
     if (got < 0)
         return fail(d, "its samples cannot be read", got);
     s->count += (uint64_t)got;

@@ -139,10 +139,11 @@ int media_file_check(int file, struct str type, struct media_sniffed *out, enum 
     if (got < 0)
         return -1;
     if (!out->format)
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         got == 0 ? "The file is empty." :
-                                    "The file is no image, video or sound of a kind that is decoded here: "
-                                    "JPEG, PNG, WebP, GIF, MP4, QuickTime, WebM, WAV, MP3, FLAC or Ogg.");
+        return error_set(
+            e, ERROR_INVALID_ARGUMENT,
+            got == 0 ? "The file is empty."
+                     : "The file is no image, video or sound of a kind that is decoded here: "
+                       "JPEG, PNG, WebP, GIF, MP4, QuickTime, WebM, WAV, MP3, FLAC or Ogg.");
     if (!media_type_fits(out->format, type))
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "The file is %s, and not %.*s as its mimeType says.", out->format->name,
@@ -256,8 +257,8 @@ static int take_error(struct media_decoder *d, const struct media_record *r, str
 
     if (got < (int64_t)len)
         return child_failed(d, got, e);
-    enum error_code code = r->code == ERROR_FAILED_PRECONDITION ? ERROR_FAILED_PRECONDITION :
-                                                                  ERROR_INVALID_ARGUMENT;
+    enum error_code code =
+        r->code == ERROR_FAILED_PRECONDITION ? ERROR_FAILED_PRECONDITION : ERROR_INVALID_ARGUMENT;
     str_settle(text, (int)len, sizeof text);
     stop_child(d);
     return error_set(e, code, "%s", text);

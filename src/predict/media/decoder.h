@@ -14,6 +14,7 @@
 #ifndef TRANCHE_PREDICT_MEDIA_DECODER_H
 #define TRANCHE_PREDICT_MEDIA_DECODER_H
 
+#include "base/error.h"
 #include "predict/media/media.h"
 
 struct media_decoder;

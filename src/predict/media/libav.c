@@ -31,7 +31,8 @@ int libav_load(struct libav *out, struct error *e)
     {                                                                                              \
         void *address = dlsym(library[from], #function);                                           \
         if (!address)                                                                              \
-            return error_set(e, ERROR_FAILED_PRECONDITION, "%s has no %s", names[from], #function); \
+            return error_set(e, ERROR_FAILED_PRECONDITION, "%s has no %s", names[from],            \
+                             #function);                                                           \
         memcpy(&out->function, &address, sizeof address);                                          \
     }
     LIBAV_FUNCTIONS(LOAD)

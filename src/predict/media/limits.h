@@ -19,8 +19,8 @@
 #define MEDIA_PIXELS_MAX (64u << 20)       /* of an image */
 #define MEDIA_FRAME_PIXELS_MAX (36u << 20) /* of a frame: 8192 x 4352 fits */
 #define MEDIA_SIDE_MAX 32768u
-#define MEDIA_SOUND_S_MAX 1800u         /* decoded whole: 115 MB at 16 kHz */
-#define MEDIA_CPU_S_MAX 300u            /* of processor time to decode one file */
+#define MEDIA_SOUND_S_MAX 1800u /* decoded whole: 115 MB at 16 kHz */
+#define MEDIA_CPU_S_MAX 300u    /* of processor time to decode one file */
 #define MEDIA_VIDEO_BYTES_MAX (2ull << 30)
 #define MEDIA_AUDIO_BYTES_MAX (512ull << 20)
 

@@ -39,7 +39,8 @@ struct media_piece {
     uint32_t width, height; /* of pixels */
     uint64_t samples;       /* of a sound */
     int64_t time_us;        /* of a frame */
-    unsigned char *data;    /* the decoder's, until the next piece: width * height * 3, or samples floats */
+    unsigned char
+        *data; /* the decoder's, until the next piece: width * height * 3, or samples floats */
     uint64_t bytes;
 };
 

@@ -88,7 +88,8 @@ static void jpeg_size(struct head h, struct media_sniffed *out)
             at++;
             continue;
         }
-        if (marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC) {
+        if (marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 &&
+            marker != 0xCC) {
             out->height = big(h, at + 5, 2);
             out->width = big(h, at + 7, 2);
             return;
@@ -119,7 +120,8 @@ static void webp_size(struct head h, struct media_sniffed *out)
 /* The brands of an ftyp box: those of HEIF say what is inside. */
 static int iso_format(struct head h)
 {
-    static const char *const heic[] = { "heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1" };
+    static const char *const heic[] = { "heic", "heix", "heim", "heis",
+                                        "hevc", "hevx", "mif1", "msf1" };
     size_t end = big(h, 0, 4);
 
     if (HAS(h, 8, "avif") || HAS(h, 8, "avis"))
@@ -220,7 +222,9 @@ static struct str plain_type(struct str type, char text[TYPE_BYTES])
 static const struct {
     const char *prefix;
     enum media_kind kind;
-} kinds[] = { { "image/", MEDIA_KIND_IMAGE }, { "video/", MEDIA_KIND_VIDEO }, { "audio/", MEDIA_KIND_AUDIO } };
+} kinds[] = { { "image/", MEDIA_KIND_IMAGE },
+              { "video/", MEDIA_KIND_VIDEO },
+              { "audio/", MEDIA_KIND_AUDIO } };
 
 bool media_kind_of_type(struct str type, enum media_kind *out)
 {

@@ -32,7 +32,7 @@ struct media_format {
 
 struct media_sniffed {
     const struct media_format *format; /* NULL: none that is known */
-    uint32_t width, height;            /* that the header claims; 0: it does not say, or further behind */
+    uint32_t width, height; /* that the header claims; 0: it does not say, or further behind */
 };
 
 void media_sniff(const void *head, size_t bytes, struct media_sniffed *out);
