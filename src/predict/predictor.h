@@ -91,6 +91,7 @@ struct predictor {
 };
 
 struct upstream_servers;
+struct touch_page;
 
 /* Opens a session on a model: one function for each kind. */
 struct predictor_env {
@@ -99,6 +100,7 @@ struct predictor_env {
     const char *state_dir; /* where measurements of this machine are kept; NULL: nowhere */
     struct upstream_servers *servers; /* of all sessions; NULL: an upstream session has its own */
     bool has_files;                   /* requests will have a file_source */
+    struct touch_page *touch; /* of a session in a process of its own; NULL: nobody asks */
 };
 typedef struct predictor *(*predictor_open_fn)(const struct model *m,
                                                const struct predictor_env *env, struct error *e);

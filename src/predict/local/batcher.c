@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "predict/local/masker.h"
 #include "predict/local/prefix_cache.h"
+#include "predict/touch.h"
 
 /* Cells that a new candidate must find beyond its prompt, so that it can begin to answer. */
 #define ANSWER_CELLS_MIN 32
@@ -327,6 +328,7 @@ static bool begin(struct batcher *b, uint32_t at)
 {
     struct candidate_run *r = b->waiting.item[at];
 
+    touch_add(b->plan.touch, TOUCH_FORWARD, r->task->tag);
     if (candidate_begin(r, &b->sampling)) {
         runs_remove(&b->waiting, at);
         count_generated(b, r);
@@ -585,9 +587,18 @@ static void choose_held(struct batcher *b)
     }
 }
 
+/* Every request that this round can compute or choose for; begin adds those that are admitted. */
+static void touch_active(struct batcher *b)
+{
+    touch_end(b->plan.touch, TOUCH_FORWARD);
+    for (uint32_t i = 0; b->plan.touch && i < b->active.count; i++)
+        touch_add(b->plan.touch, TOUCH_FORWARD, b->active.item[i]->task->tag);
+}
+
 int batcher_step(struct batcher *b, struct error *e)
 {
     drop_unwanted(b);
+    touch_active(b);
     round_begin(b);
     choose_held(b);
     admit(b);

@@ -22,11 +22,13 @@
 #define PLAN_PLAIN_SEQUENCES_MAX 63
 
 /* The rules by which the batcher puts rows together. */
+struct touch_page;
 struct batcher_plan {
-    uint32_t sequences; /* computing at once */
-    uint32_t rows_max;  /* of one forward */
-    bool decode_apart;  /* tokens of answers are computed apart from prompts */
-    uint64_t follow_ns; /* processor time of a round for constraints; 0: BATCHER_FOLLOW_NS */
+    uint32_t sequences;       /* computing at once */
+    uint32_t rows_max;        /* of one forward */
+    bool decode_apart;        /* tokens of answers are computed apart from prompts */
+    uint64_t follow_ns;       /* processor time of a round for constraints; 0: BATCHER_FOLLOW_NS */
+    struct touch_page *touch; /* NULL: nobody asks which requests a step touches */
 };
 
 /* The plan for a model's entry in the configuration, which may set the number of sequences, on the

@@ -16,6 +16,7 @@
 #include "predict/local/batcher.h"
 #include "predict/local/constraint.h"
 #include "predict/local/conversation.h"
+#include "predict/touch.h"
 
 /* Requests that may be open for each sequence: those that wait show which prefixes will be wanted. */
 #define WINDOW_PER_SEQUENCE 4
@@ -124,9 +125,11 @@ static void *compiler_main(void *arg)
 
     while ((u = chan_recv(s->unread, UINT32_MAX))) {
         struct violation why = { 0 };
+        touch_set(s->plan.touch, TOUCH_COMPILE, u->task->tag);
         if (!atomic_load(&u->task->cancelled) &&
             constraint_of(s->constraints, u->generation, &u->task->constraint, &why) < 0)
             refuse(u->task, &why);
+        touch_end(s->plan.touch, TOUCH_COMPILE);
         (void)chan_send(u->task->error.code == ERROR_OK ? s->in : s->out, u->task);
         mem_free(u);
     }
@@ -265,11 +268,13 @@ static int session_submit(struct predictor *p, const struct request *r, void *ta
     struct task *t = task_new();
     t->tag = tag;
     s->task[s->open++] = t;
+    touch_set(s->plan.touch, TOUCH_SUBMIT, tag);
     if (atomic_load(&s->draining))
         t->error = stopped;
     else
         (void)fill_task(s, r, t, &t->error);
     dispatch(s, t, &r->generation);
+    touch_end(s->plan.touch, TOUCH_SUBMIT);
     return 0;
 }
 
@@ -428,6 +433,7 @@ struct predictor *session_open(struct runtime *r, const struct batcher_plan *pla
     s->clock = env->clock;
     s->random = env->seed;
     s->plan = *plan;
+    s->plan.touch = env->touch;
     s->runtime = r;
     r->ops->info(r, &s->info);
     (void)snprintf(s->base.version, sizeof s->base.version, "%s", s->info.name);
