@@ -176,7 +176,7 @@ const struct sql_variable *find_variable(const struct sql_writer *w, struct str 
 bool infer_type(struct sql_writer *w, const struct expr *x, struct bq_field *out);
 /* Only what the text and the catalog's tables say. */
 bool known_type(struct sql_writer *w, const struct expr *x, struct bq_field *out);
-/* What infer_type has printed for x at this place; NULL: nothing. */
+/* The text that infer_type has printed for x at this place; NULL: none. */
 const struct inferred *inferred_find(const struct sql_writer *w, const struct expr *x);
 /* The type of an expression that is printed already. */
 bool describe_text(struct sql_writer *w, struct str expr, struct bq_field *out);

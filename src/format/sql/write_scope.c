@@ -346,7 +346,7 @@ const struct inferred *inferred_find(const struct sql_writer *w, const struct ex
     return i;
 }
 
-/* What is inside of an expression that fails stays open: the caller goes back to where it was. */
+/* An expression that fails leaves its scopes open: the caller goes back to its own. */
 static int write_inferred(struct sql_writer *w, const struct expr *x, struct inferred *out)
 {
     const struct sql_writer before = *w;
