@@ -8,6 +8,7 @@
 struct credential {
     enum { NOTHING, GIVEN, IN_FILE, OF_ACCOUNT } kind;
     const char *path, *ca_file;
+    char *found; /* path of the application default credentials */
     struct clock *clock;
     atomic_bool stop, is_token;
 
@@ -43,16 +44,18 @@ static int open_source(struct credential *c, const struct credential_spec *from,
 {
     struct credential_account account = { 0 };
 
-    if (!!from->secret + !!from->secret_file + !!from->service_account > 1)
+    if (!!from->secret + !!from->secret_file + !!from->service_account + from->adc > 1)
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "a key, a key's file and a service account exclude each other");
     if (from->secret)
         c->kind = GIVEN;
     else if (from->secret_file)
         c->kind = IN_FILE;
-    else if (from->service_account)
+    else if (from->service_account || from->adc)
         c->kind = OF_ACCOUNT;
-    c->path = from->secret_file ? from->secret_file : from->service_account;
+    if (from->adc)
+        c->found = credential_default_path();
+    c->path = from->adc ? c->found : from->secret_file ? from->secret_file : from->service_account;
     atomic_store(&c->is_token, c->kind == OF_ACCOUNT);
     if (c->kind == GIVEN) {
         if (credential_secret_take(str_of(from->secret), "the key", &c->secret, e) < 0)
@@ -166,6 +169,7 @@ void credential_free(struct credential *c)
     credential_wipe(&c->secret);
     cond_destroy(&c->news);
     lock_destroy(&c->lock);
+    mem_free(c->found);
     mem_free(c);
 }
 

@@ -15,7 +15,8 @@
  *          A failure is kept for CREDENTIAL_RETRY_S, then tried again. No message has a secret in it.
  * Threads: all calls but new and free from any thread; http_client_init comes before new. Only callers
  *          read the clock; the system's clock dates an assertion, because the token's server has it too.
- * Source:  RFC 7523 (JWT bearer), https://developers.google.com/identity/protocols/oauth2/service-account
+ * Source:  RFC 6749 section 6 (refresh tokens), RFC 7523 (JWT bearer),
+ *          https://cloud.google.com/docs/authentication/application-default-credentials, https://developers.google.com/identity/protocols/oauth2/service-account
  */
 #ifndef TRANCHE_NET_CLIENT_CREDENTIAL_H
 #define TRANCHE_NET_CLIENT_CREDENTIAL_H
@@ -35,7 +36,11 @@
 struct credential_spec {
     const char *secret;          /* the key or token itself, as read from the environment */
     const char *secret_file;     /* a file with it; white space around it is cut; may change */
-    const char *service_account; /* Google's JSON file: client_email, private_key, token_uri */
+    const char *service_account; /* Google's JSON file: of a service account, or of a user */
+    /* Google's application default credentials: the file of $GOOGLE_APPLICATION_CREDENTIALS, else that of
+     * `gcloud auth application-default login`, else the metadata server of Google's machines
+     * ($GCE_METADATA_HOST). Looked for once. */
+    bool adc;
 };
 struct credential;
 struct credential *credential_new(const struct credential_spec *from, struct clock *clock,

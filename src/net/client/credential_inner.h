@@ -1,7 +1,7 @@
 /* credential_inner.h -- what the files of a credential share.
  *
  * Data:    credential.c         what callers use; keeps the secret and renews it
- *          credential_source.c  a key or token, given or in a file; a service account's file
+ *          credential_source.c  a key or token, given or in a file; an account's file
  *          credential_token.c   an account's assertion, and the token it is exchanged for
  */
 #ifndef TRANCHE_NET_CLIENT_CREDENTIAL_INNER_H
@@ -40,12 +40,19 @@ void credential_wipe(struct buf *b); /* overwrites and releases it */
 
 struct credential_account {
     struct arena arena; /* of the texts */
-    const char *email, *key_id, *token_uri;
+    enum { ACCOUNT_SERVICE, ACCOUNT_USER, ACCOUNT_MACHINE } kind;
+    const char *email; /* or another name for errors */
+    const char *token_uri;
+    const char *key_id; /* of a service account, with key */
     EVP_PKEY *key;
+    const char *client_id, *client_secret, *refresh_token; /* of a user */
 };
+/* path: NULL: the machine's account, of the metadata server. */
 int credential_account_read(const char *path, struct credential_account *out,
                             struct error *e) FALLIBLE;
 void credential_account_release(struct credential_account *a); /* accepts a zeroed one */
+/* The file of the application default credentials, to be freed by mem_free; NULL: there is none. */
+char *credential_default_path(void);
 
 /* credential_token.c */
 /* A new token and how long it lives; CANCELLED soon after *stop is set. */

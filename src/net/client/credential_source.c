@@ -1,5 +1,5 @@
-/* credential_source.c -- where a secret comes from: a key or token as given or in a file, a service
- * account's file.
+/* credential_source.c -- where a secret comes from: a key or token as given or in a file, an account's
+ * file, the application default credentials.
  *
  * Why: an editor ends a file with a line break, and a key with one in the middle would forge a header.
  *
@@ -8,17 +8,21 @@
 #include "net/client/credential_inner.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include <openssl/crypto.h>
 #include <openssl/pem.h>
 
+#include "base/env.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/sys.h"
 
 #define TOKEN_URI "https://oauth2.googleapis.com/token"
+#define METADATA_PATH "/computeMetadata/v1/instance/service-accounts/default/token"
 
 /* ---- Keys and tokens ---- */
 
@@ -149,6 +153,23 @@ static EVP_PKEY *read_key(struct str pem)
     return NULL;
 }
 
+/* The file that `gcloud auth application-default login` writes. */
+static int read_user(yyjson_val *root, const char *path, struct credential_account *out,
+                     struct error *e)
+{
+    out->kind = ACCOUNT_USER;
+    out->email = "the user of the application default credentials";
+    if (read_text(root, path, "client_id", NULL, &out->client_id, e) < 0 ||
+        read_text(root, path, "client_secret", NULL, &out->client_secret, e) < 0 ||
+        read_text(root, path, "refresh_token", NULL, &out->refresh_token, e) < 0 ||
+        read_text(root, path, "token_uri", TOKEN_URI, &out->token_uri, e) < 0)
+        return -1;
+    return is_web_address(out->token_uri)
+               ? 0
+               : error_set(e, ERROR_INVALID_ARGUMENT,
+                           "%s: \"token_uri\" must begin with https:// or http://", path);
+}
+
 static int read_members(yyjson_val *root, const char *path, struct credential_account *out,
                         struct error *e)
 {
@@ -157,9 +178,12 @@ static int read_members(yyjson_val *root, const char *path, struct credential_ac
 
     if (read_text(root, path, "type", NULL, &type, e) < 0)
         return -1;
+    if (strcmp(type, "authorized_user") == 0)
+        return read_user(root, path, out, e);
     if (strcmp(type, "service_account") != 0)
         return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "%s: \"type\" must be \"service_account\"; other kinds are not supported",
+                         "%s: \"type\" must be \"service_account\" or \"authorized_user\"; other "
+                         "kinds are not supported",
                          path);
     if (read_text(root, path, "client_email", NULL, &out->email, e) < 0 ||
         read_text(root, path, "private_key_id", "", &out->key_id, e) < 0 ||
@@ -187,6 +211,34 @@ void credential_account_release(struct credential_account *a)
     *a = (struct credential_account){ 0 };
 }
 
+static void read_machine(struct credential_account *out)
+{
+    const char *host = env_get("GCE_METADATA_HOST");
+
+    out->kind = ACCOUNT_MACHINE;
+    out->email = "this machine's account";
+    out->token_uri = arena_textf(&out->arena, "http://%s" METADATA_PATH,
+                                 host ? host : "metadata.google.internal");
+}
+
+char *credential_default_path(void)
+{
+    const char *named = env_get("GOOGLE_APPLICATION_CREDENTIALS");
+    const char *folder = env_get("CLOUDSDK_CONFIG"), *home = env_get("HOME");
+    struct buf path = BUF_INIT(PATH_MAX);
+
+    if (named)
+        return mem_strdup(named);
+    if (folder)
+        buf_addf(&path, "%s/application_default_credentials.json", folder);
+    else
+        buf_addf(&path, "%s/.config/gcloud/application_default_credentials.json", home ? home : "");
+    buf_add_char(&path, '\0');
+    char *found = buf_ok(&path) && access(path.p, R_OK) == 0 ? mem_strdup(path.p) : NULL;
+    buf_release(&path);
+    return found;
+}
+
 int credential_account_read(const char *path, struct credential_account *out, struct error *e)
 {
     struct buf text = BUF_INIT(CREDENTIAL_BYTES_MAX);
@@ -195,6 +247,10 @@ int credential_account_read(const char *path, struct credential_account *out, st
     int rc = -1;
 
     *out = (struct credential_account){ 0 };
+    if (!path) {
+        read_machine(out);
+        return 0;
+    }
     if (sys_read_file(path, CREDENTIAL_BYTES_MAX, &text, e) < 0)
         goto out;
     /* The parser's message may quote the file, so it is not shown. */

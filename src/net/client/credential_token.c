@@ -5,6 +5,8 @@
  */
 #include "net/client/credential_inner.h"
 
+#include <string.h>
+
 #include "base/json.h"
 #include "base/json_write.h"
 #include "net/client/http_client.h"
@@ -80,8 +82,34 @@ static int add_signature(EVP_PKEY *key, struct str text, struct buf *form, struc
     return 0;
 }
 
+static void add_value(struct buf *form, const char *name, const char *value)
+{
+    buf_add_c(form, name);
+    for (; *value; value++) {
+        unsigned char c = (unsigned char)*value;
+        if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+            strchr("-_.~", c))
+            buf_add_char(form, (char)c);
+        else
+            buf_addf(form, "%%%02X", c);
+    }
+}
+
+static void add_user(const struct credential_account *a, struct buf *form)
+{
+    buf_add_c(form, "grant_type=refresh_token");
+    add_value(form, "&client_id=", a->client_id);
+    add_value(form, "&client_secret=", a->client_secret);
+    add_value(form, "&refresh_token=", a->refresh_token);
+}
+
+/* The metadata server is asked without a form. */
 static int make_form(const struct credential_account *a, struct buf *form, struct error *e)
 {
+    if (a->kind == ACCOUNT_USER)
+        add_user(a, form);
+    if (a->kind != ACCOUNT_SERVICE)
+        return buf_ok(form) ? 0 : error_set(e, ERROR_INVALID_ARGUMENT, "its names are too long");
     buf_add_c(form, "grant_type=" GRANT "&assertion=");
     size_t begin = form->len;
     add_head(a, form);
@@ -161,6 +189,8 @@ int credential_token_fetch(const struct credential_account *a, const char *ca_fi
 {
     static const char *const header[] = { "Content-Type: application/x-www-form-urlencoded",
                                           "Accept: application/json", NULL };
+    static const char *const flavor[] = { "Metadata-Flavor: Google", NULL };
+    bool machine = a->kind == ACCOUNT_MACHINE;
     struct buf form = BUF_INIT(ASSERTION_BYTES_MAX);
     struct http_client *client = NULL;
     struct http_in in = { 0 };
@@ -169,9 +199,9 @@ int credential_token_fetch(const struct credential_account *a, const char *ca_fi
     if (make_form(a, &form, e) < 0)
         goto out;
     client = http_client_new();
-    const struct http_out out = { .method = "POST",
+    const struct http_out out = { .method = machine ? "GET" : "POST",
                                   .url = a->token_uri,
-                                  .header = header,
+                                  .header = machine ? flavor : header,
                                   .body = buf_str(&form),
                                   .timeout_ms = CREDENTIAL_FETCH_MS,
                                   .body_max = ANSWER_BYTES_MAX,

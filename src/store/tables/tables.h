@@ -32,6 +32,7 @@
 #include "base/unpack.h"
 #include "format/bigquery/cell.h"
 #include "format/bigquery/schema.h"
+#include "net/client/credential.h"
 
 /* Names are as BigQuery has them: a dataset [A-Za-z0-9_]{1,1024}, a table up to 1024 bytes of letters, marks,
  * digits, connectors, dashes and spaces of Unicode. Case counts in both. */
@@ -389,5 +390,21 @@ struct tables_limits tables_limits_default(void);
  * the first call, and dir may be absent until then. */
 struct tables *tables_duckdb_open(const char *dir, const struct tables_limits *limits,
                                   struct clock *clock);
+
+/* ---- BigQuery ---- */
+
+struct tables_bigquery {
+    const char *endpoint; /* NULL: https://bigquery.googleapis.com */
+    const char *dir;      /* for rows that wait for their load job */
+    const char *project;  /* that jobs run in, and that pays; NULL: the project of the table */
+    const char *location; /* of jobs that name no dataset; NULL: BigQuery's choice */
+    const char *ca_file;  /* PEM; NULL: whom the system trusts */
+    uint64_t retry_ms;    /* a call that may pass is tried again for so long; 0: ten minutes */
+    struct credential_spec credential; /* of all calls; none: calls carry no token */
+};
+/* Tables in BigQuery, over REST. Only the credential is looked at; its strings must outlive the tables. Records
+ * of jobs and files that are extracted are UNIMPLEMENTED, and a load takes one file. */
+struct tables *tables_bigquery_open(const struct tables_bigquery *s, struct clock *clock,
+                                    struct error *e);
 
 #endif
