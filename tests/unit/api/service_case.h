@@ -30,6 +30,7 @@ struct serving {
     struct service *service;
     struct service_settings settings;
     struct http_server *server;
+    struct tables *tables; /* NULL: none (serving_with_tables) */
     struct api api;
     struct arena arena;
     struct buf reply; /* of the last call, head and body */
@@ -46,6 +47,8 @@ static const struct model serving_fakes[] = {
 };
 static const struct models serving_models = { serving_fakes, 4, "slow, gemini-*, 777, odd*" };
 
+/* Services that start from now on have tables. */
+static bool serving_with_tables;
 /* Called before a model is looked up for a request; or NULL. */
 static void (*serving_looks)(const char *name);
 
@@ -83,8 +86,12 @@ static inline void serving_start(struct serving *w)
         const struct models *in;
         void *out;
     } models = { .in = &serving_models };
+    if (serving_with_tables)
+        w->tables =
+            tables_duckdb_open(scratch_path(&w->dir, "s/tables", path), NULL, clock_system());
     const struct service_env env = {
         .store = w->store,
+        .tables = w->tables,
         .clock = clock_system(),
         .model = serving_model,
         .arg = models.out,
@@ -122,6 +129,10 @@ static inline void serving_start(struct serving *w)
         .models = serving_all,
         .models_done = serving_all_done,
     };
+    if (w->tables) {
+        w->api.tables = w->tables;
+        w->api.queries = queries_new(w->tables, w->store, clock_system());
+    }
     if (api_serve(&w->api, &http, &w->server, &e) < 0)
         fail_msg("%s", e.msg);
 }
@@ -131,6 +142,9 @@ static inline void serving_stop(struct serving *w)
     service_drain(w->service);
     api_close(&w->api, w->server, 1000);
     service_free(w->service);
+    queries_free(w->api.queries);
+    if (w->tables)
+        w->tables->ops->close(w->tables);
     store_close(w->store);
     scratch_remove(&w->dir);
     arena_release(&w->arena);

@@ -57,7 +57,7 @@ static const struct {
     { "timeout", ERROR_DEADLINE_EXCEEDED, false },
 };
 
-enum error_code bigquery_reason(struct str reason, bool *again)
+enum error_code rest_reason(struct str reason, bool *again)
 {
     for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
         if (str_eq_c(reason, reasons[i].reason)) {
@@ -105,7 +105,7 @@ static int refuse(const struct http_in *in, bool *again, struct error *e)
     struct str said = json_str(json_get(error, "message"));
     struct str reason =
         json_str(json_get(yyjson_arr_get_first(json_get(error, "errors")), "reason"));
-    enum error_code code = bigquery_reason(reason, again);
+    enum error_code code = rest_reason(reason, again);
 
     if (code == ERROR_UNKNOWN)
         code = code_of_status(in->status, again);
@@ -148,8 +148,8 @@ static bool is_stopped(const atomic_bool *stop)
     return stop && atomic_load(stop);
 }
 
-int bigquery_pause(struct bigquery *b, uint32_t tries, uint64_t least_ns, const atomic_bool *stop,
-                   struct error *e)
+int rest_pause(struct bigquery *b, uint32_t tries, uint64_t least_ns, const atomic_bool *stop,
+               struct error *e)
 {
     uint64_t seed = (uint64_t)b->clock->wall_us(b->clock) ^ (uint64_t)(uintptr_t)e;
     uint64_t ms = (uint64_t)PAUSE_MS << (tries < 10 ? tries : 10);
@@ -180,7 +180,7 @@ static int add_credential(struct bigquery *b, struct buf *out, struct error *e)
 }
 
 /* One try. 0 and the answer, whatever its status. */
-static int send_once(struct bigquery *b, const struct bigquery_call *c, struct http_in *in,
+static int send_once(struct bigquery *b, const struct rest_call *c, struct http_in *in,
                      struct error *e)
 {
     struct buf bearer = BUF_INIT(CREDENTIAL_BYTES_MAX + 64), url = BUF_INIT((size_t)64 * 1024);
@@ -228,8 +228,7 @@ static uint64_t retry_after_ns(const struct http_in *in)
     return seconds * NS_PER_S;
 }
 
-int bigquery_call(struct bigquery *b, const struct bigquery_call *c, struct http_in *in,
-                  struct error *e)
+int rest_call(struct bigquery *b, const struct rest_call *c, struct http_in *in, struct error *e)
 {
     uint64_t end = b->clock->mono_ns(b->clock) + b->retry_ns;
     bool refreshed = false;
@@ -256,20 +255,20 @@ int bigquery_call(struct bigquery *b, const struct bigquery_call *c, struct http
             *e = why;
             return -1;
         }
-        if (bigquery_pause(b, tries, retry_after_ns(in), c->stop, e) < 0)
+        if (rest_pause(b, tries, retry_after_ns(in), c->stop, e) < 0)
             return -1;
     }
 }
 
-yyjson_val *bigquery_ask(struct bigquery *b, const struct bigquery_call *c, struct arena *a,
-                         struct error *e)
+yyjson_val *rest_ask(struct bigquery *b, const struct rest_call *c, struct arena *a,
+                     struct error *e)
 {
     struct http_in in;
     struct error bad = { 0 };
     yyjson_val *root = NULL;
     size_t at;
 
-    if (bigquery_call(b, c, &in, e) == 0) {
+    if (rest_call(b, c, &in, e) == 0) {
         struct str body = in.body.len ? buf_str(&in.body) : STR("{}");
         root = json_parse(a, body, &at, &bad);
         if (!root)
@@ -294,7 +293,7 @@ static void add_encoded(struct buf *out, struct str s)
     }
 }
 
-const char *bigquery_path(struct arena *a, const char *text, const struct str *part)
+const char *rest_path(struct arena *a, const char *text, const struct str *part)
 {
     struct buf out = BUF_INIT((size_t)64 * 1024);
 
@@ -311,7 +310,7 @@ const char *bigquery_path(struct arena *a, const char *text, const struct str *p
     return path;
 }
 
-int64_t bigquery_int(yyjson_val *v)
+int64_t rest_int(yyjson_val *v)
 {
     struct str s = json_str(v);
     char text[32] = "";
@@ -324,12 +323,12 @@ int64_t bigquery_int(yyjson_val *v)
     return strtoll(text, NULL, 10);
 }
 
-struct str bigquery_copy(struct arena *a, struct str s)
+struct str rest_copy(struct arena *a, struct str s)
 {
     return (struct str){ arena_copy(a, s.p ? s.p : "", s.len), s.len };
 }
 
-int bigquery_project_check(struct str project, struct error *e)
+int rest_project_check(struct str project, struct error *e)
 {
     bool ok = project.len > 0 && project.len <= 128 && project.p[0] != '.';
 
@@ -343,14 +342,14 @@ int bigquery_project_check(struct str project, struct error *e)
                           STR_ARG(str_cut(project, 200)));
 }
 
-int bigquery_name_check(const struct tables_name *n, struct error *e)
+int rest_name_check(const struct tables_name *n, struct error *e)
 {
-    if (bigquery_project_check(n->project, e) < 0 || tables_dataset_check(n->dataset, e) < 0)
+    if (rest_project_check(n->project, e) < 0 || tables_dataset_check(n->dataset, e) < 0)
         return -1;
     return n->table.p ? tables_table_check(n->table, e) : 0;
 }
 
-void bigquery_reference(struct json_writer *w, const char *key, const struct tables_name *n)
+void rest_reference(struct json_writer *w, const char *key, const struct tables_name *n)
 {
     json_object(w, key);
     json_add_text(w, "projectId", n->project);

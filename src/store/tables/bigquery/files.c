@@ -41,10 +41,10 @@ static struct str load_configuration(const struct tables_load *l, struct arena *
         write_csv(&w, l);
     json_add_bool(&w, "ignoreUnknownValues", l->ignore_unknown);
     json_add_int(&w, "maxBadRecords", l->bad_rows_max);
-    bigquery_into(&w, &l->into);
+    rest_into(&w, &l->into);
     json_end(&w);
     json_end(&w);
-    struct str text = bigquery_copy(a, buf_str(&out));
+    struct str text = rest_copy(a, buf_str(&out));
     buf_release(&out);
     return text;
 }
@@ -54,10 +54,10 @@ static void read_loaded(yyjson_val *job, struct tables_loaded *out)
     yyjson_val *load = json_get(json_get(job, "statistics"), "load");
     yyjson_arr_iter it = yyjson_arr_iter_with(json_get(json_get(job, "status"), "errors"));
 
-    out->outcome.rows = bigquery_int(json_get(load, "outputRows"));
-    out->outcome.bytes = bigquery_int(json_get(load, "outputBytes"));
-    out->input_bytes = bigquery_int(json_get(load, "inputFileBytes"));
-    out->bad_rows = bigquery_int(json_get(load, "badRecords"));
+    out->outcome.rows = rest_int(json_get(load, "outputRows"));
+    out->outcome.bytes = rest_int(json_get(load, "outputBytes"));
+    out->input_bytes = rest_int(json_get(load, "inputFileBytes"));
+    out->bad_rows = rest_int(json_get(load, "badRecords"));
     for (yyjson_val *v;
          out->error_count < TABLES_LOAD_ERRORS_MAX && (v = yyjson_arr_iter_next(&it));)
         out->error[out->error_count++] = json_str(json_get(v, "message"));
@@ -70,10 +70,10 @@ static int look(struct bigquery *b, const struct tables_name *name, struct arena
     struct tables_table table;
     struct error why = { 0 };
 
-    if (bigquery_location(b, name, a, location, e) < 0)
+    if (rest_location(b, name, a, location, e) < 0)
         return -1;
     *absent = false;
-    if (bigquery_table_get(&b->tables, name, a, &table, &why) == 0)
+    if (rest_table_get(&b->tables, name, a, &table, &why) == 0)
         return 0;
     *absent = why.code == ERROR_NOT_FOUND;
     if (!*absent)
@@ -81,12 +81,12 @@ static int look(struct bigquery *b, const struct tables_name *name, struct arena
     return *absent ? 0 : -1;
 }
 
-int bigquery_load(struct tables *t, const struct tables_load *l, struct arena *a,
-                  struct tables_loaded *out, struct error *e)
+int rest_load(struct tables *t, const struct tables_load *l, struct arena *a,
+              struct tables_loaded *out, struct error *e)
 {
-    struct bigquery *b = bigquery_of(t);
-    struct bigquery_job j = {
-        .project = bigquery_payer(b, l->into.name.project),
+    struct bigquery *b = rest_of(t);
+    struct rest_job j = {
+        .project = rest_payer(b, l->into.name.project),
         .key = l->key,
         .path = l->path[0],
         .cancel = l->cancel,
@@ -100,7 +100,7 @@ int bigquery_load(struct tables *t, const struct tables_load *l, struct arena *a
     if (look(b, &l->into.name, a, &j.location, &absent, e) < 0)
         return -1;
     j.configuration = load_configuration(l, a);
-    yyjson_val *job = bigquery_job_run(b, &j, a, &again, e);
+    yyjson_val *job = rest_job_run(b, &j, a, &again, e);
     if (!job)
         return -1;
     read_loaded(job, out);
@@ -109,8 +109,8 @@ int bigquery_load(struct tables *t, const struct tables_load *l, struct arena *a
     return 0;
 }
 
-int bigquery_extract(struct tables *t, const struct tables_extract *x, struct tables_outcome *out,
-                     struct error *e)
+int rest_extract(struct tables *t, const struct tables_extract *x, struct tables_outcome *out,
+                 struct error *e)
 {
     (void)t;
     (void)x;
@@ -119,16 +119,16 @@ int bigquery_extract(struct tables *t, const struct tables_extract *x, struct ta
                      "BigQuery writes files to Google Cloud Storage only; read the table instead.");
 }
 
-int bigquery_copy_table(struct tables *t, const struct tables_copy *c, struct tables_outcome *out,
-                        struct error *e)
+int rest_copy_table(struct tables *t, const struct tables_copy *c, struct tables_outcome *out,
+                    struct error *e)
 {
-    struct bigquery *b = bigquery_of(t);
+    struct bigquery *b = rest_of(t);
     struct arena a = { 0 };
     struct buf text = BUF_INIT(CONFIGURATION_BYTES_MAX);
     struct json_writer w = JSON_WRITER(&text);
-    struct bigquery_job j = { .project = bigquery_payer(b, c->into.name.project),
-                              .key = c->key,
-                              .cancel = c->cancel };
+    struct rest_job j = { .project = rest_payer(b, c->into.name.project),
+                          .key = c->key,
+                          .cancel = c->cancel };
     struct tables_table made = { .rows = 0 };
     bool again, absent;
 
@@ -136,17 +136,17 @@ int bigquery_copy_table(struct tables *t, const struct tables_copy *c, struct ta
     json_object(&w, "copy");
     json_array(&w, "sourceTables");
     for (uint32_t i = 0; i < c->from_count; i++)
-        bigquery_reference(&w, NULL, &c->from[i]);
+        rest_reference(&w, NULL, &c->from[i]);
     json_end(&w);
-    bigquery_into(&w, &c->into);
+    rest_into(&w, &c->into);
     json_end(&w);
     json_end(&w);
     j.configuration = buf_str(&text);
     int rc = look(b, &c->into.name, &a, &j.location, &absent, e);
     if (rc == 0)
-        rc = bigquery_job_run(b, &j, &a, &again, e) ? 0 : -1;
+        rc = rest_job_run(b, &j, &a, &again, e) ? 0 : -1;
     if (rc == 0)
-        rc = bigquery_table_get(t, &c->into.name, &a, &made, e);
+        rc = rest_table_get(t, &c->into.name, &a, &made, e);
     if (rc == 0)
         *out = (struct tables_outcome){ made.rows, made.bytes, absent, again };
     buf_release(&text);

@@ -39,14 +39,14 @@ struct bigquery {
     struct http_client *idle[CLIENTS_KEPT];
     uint32_t idle_count;
 };
-static inline struct bigquery *bigquery_of(struct tables *t)
+static inline struct bigquery *rest_of(struct tables *t)
 {
     return (struct bigquery *)t;
 }
 
 /* ---- call.c ---- */
 
-struct bigquery_call {
+struct rest_call {
     const char *method;
     const char *path;   /* behind /bigquery/v2, or a whole URL */
     const char *header; /* one more: "If-Match: x"; or NULL */
@@ -58,29 +58,29 @@ struct bigquery_call {
     bool once;               /* no second try, but after a refused token */
 };
 /* The answer to a call that went well, or an unfinished upload's (308). Release it in any case. */
-int bigquery_call(struct bigquery *b, const struct bigquery_call *c, struct http_in *in,
-                  struct error *e) FALLIBLE;
+int rest_call(struct bigquery *b, const struct rest_call *c, struct http_in *in,
+              struct error *e) FALLIBLE;
 /* The same with the answer's JSON in the arena; NULL and an error, or an empty object for an empty answer. */
-yyjson_val *bigquery_ask(struct bigquery *b, const struct bigquery_call *c, struct arena *a,
-                         struct error *e);
+yyjson_val *rest_ask(struct bigquery *b, const struct rest_call *c, struct arena *a,
+                     struct error *e);
 /* A path in the arena: each "{}" is replaced by the next of the texts, percent-encoded. */
-const char *bigquery_path(struct arena *a, const char *text, const struct str *part);
+const char *rest_path(struct arena *a, const char *text, const struct str *part);
 /* What the reason of an error means to us; *again: it may pass by itself. */
-enum error_code bigquery_reason(struct str reason, bool *again);
+enum error_code rest_reason(struct str reason, bool *again);
 /* Waits before the try with this number; CANCELLED when stopped. */
-int bigquery_pause(struct bigquery *b, uint32_t tries, uint64_t least_ns, const atomic_bool *stop,
-                   struct error *e) FALLIBLE;
+int rest_pause(struct bigquery *b, uint32_t tries, uint64_t least_ns, const atomic_bool *stop,
+               struct error *e) FALLIBLE;
 
-int64_t bigquery_int(yyjson_val *v); /* a number, or the text of one; else 0 */
-struct str bigquery_copy(struct arena *a, struct str s);
-int bigquery_project_check(struct str project, struct error *e) FALLIBLE;
-int bigquery_name_check(const struct tables_name *n, struct error *e) FALLIBLE;
-void bigquery_reference(struct json_writer *w, const char *key, const struct tables_name *n);
+int64_t rest_int(yyjson_val *v); /* a number, or the text of one; else 0 */
+struct str rest_copy(struct arena *a, struct str s);
+int rest_project_check(struct str project, struct error *e) FALLIBLE;
+int rest_name_check(const struct tables_name *n, struct error *e) FALLIBLE;
+void rest_reference(struct json_writer *w, const char *key, const struct tables_name *n);
 
 /* ---- job.c ---- */
 
 /* A job of this project, which runs once for a key. */
-struct bigquery_job {
+struct rest_job {
     struct str project, location; /* location: empty when it is not known */
     struct str key;               /* empty: an id by chance */
     struct str configuration;     /* JSON object */
@@ -89,84 +89,82 @@ struct bigquery_job {
     bool dry_run;
 };
 /* Its resource when it is done without an error. *again: an earlier call had started it. */
-yyjson_val *bigquery_job_run(struct bigquery *b, const struct bigquery_job *j, struct arena *a,
-                             bool *again, struct error *e);
+yyjson_val *rest_job_run(struct bigquery *b, const struct rest_job *j, struct arena *a, bool *again,
+                         struct error *e);
 /* The job of this key, when there is one that went well, which is waited for: 1; 0: none; -1. */
-int bigquery_job_find(struct bigquery *b, const struct bigquery_job *j, struct arena *a,
-                      yyjson_val **out, struct error *e) FALLIBLE;
+int rest_job_find(struct bigquery *b, const struct rest_job *j, struct arena *a, yyjson_val **out,
+                  struct error *e) FALLIBLE;
 /* 32 hexadecimal digits for a project's key. */
-#define BIGQUERY_KEY_BYTES 33
-void bigquery_key(struct str project, struct str key, char out[BIGQUERY_KEY_BYTES]);
+#define REST_KEY_BYTES 33
+void rest_key(struct str project, struct str key, char out[REST_KEY_BYTES]);
 /* The project that a job on tables of this one runs in. */
-struct str bigquery_payer(const struct bigquery *b, struct str project);
+struct str rest_payer(const struct bigquery *b, struct str project);
 
 /* ---- upload.c ---- */
 
 /* Sends the file as the bytes of a load job, which the resource describes; the job's resource, or NULL. */
-yyjson_val *bigquery_upload(struct bigquery *b, struct str project, struct str resource,
-                            const char *path, struct arena *a, const atomic_bool *stop,
-                            struct error *e);
+yyjson_val *rest_upload(struct bigquery *b, struct str project, struct str resource,
+                        const char *path, struct arena *a, const atomic_bool *stop,
+                        struct error *e);
 
 /* ---- resources.c ---- */
 
-int bigquery_dataset_create(struct tables *t, const struct tables_dataset *d, struct error *e);
-int bigquery_dataset_get(struct tables *t, const struct tables_name *name, struct arena *a,
-                         struct tables_dataset *out, struct error *e);
-int bigquery_dataset_change(struct tables *t, const struct tables_dataset *d, struct error *e);
-int bigquery_dataset_delete(struct tables *t, const struct tables_name *name, bool contents,
-                            struct error *e);
-int bigquery_dataset_list(struct tables *t, const struct tables_page *page, struct arena *a,
-                          struct tables_datasets *out, struct error *e);
-int bigquery_table_create(struct tables *t, const struct tables_table *table, struct error *e);
-int bigquery_table_get(struct tables *t, const struct tables_name *name, struct arena *a,
-                       struct tables_table *out, struct error *e);
-int bigquery_table_change(struct tables *t, const struct tables_table *table, struct error *e);
-int bigquery_table_remove(struct tables *t, const struct tables_name *name, struct error *e);
-int bigquery_table_list(struct tables *t, const struct tables_page *page, struct arena *a,
-                        struct tables_list *out, struct error *e);
+int rest_dataset_create(struct tables *t, const struct tables_dataset *d, struct error *e);
+int rest_dataset_get(struct tables *t, const struct tables_name *name, struct arena *a,
+                     struct tables_dataset *out, struct error *e);
+int rest_dataset_change(struct tables *t, const struct tables_dataset *d, struct error *e);
+int rest_dataset_delete(struct tables *t, const struct tables_name *name, bool contents,
+                        struct error *e);
+int rest_dataset_list(struct tables *t, const struct tables_page *page, struct arena *a,
+                      struct tables_datasets *out, struct error *e);
+int rest_table_create(struct tables *t, const struct tables_table *table, struct error *e);
+int rest_table_get(struct tables *t, const struct tables_name *name, struct arena *a,
+                   struct tables_table *out, struct error *e);
+int rest_table_change(struct tables *t, const struct tables_table *table, struct error *e);
+int rest_table_remove(struct tables *t, const struct tables_name *name, struct error *e);
+int rest_table_list(struct tables *t, const struct tables_page *page, struct arena *a,
+                    struct tables_list *out, struct error *e);
 /* Where the dataset is; NOT_FOUND. */
-int bigquery_location(struct bigquery *b, const struct tables_name *name, struct arena *a,
-                      struct str *out, struct error *e) FALLIBLE;
+int rest_location(struct bigquery *b, const struct tables_name *name, struct arena *a,
+                  struct str *out, struct error *e) FALLIBLE;
 
 /* ---- rows.c ---- */
 
-struct tables_rows *bigquery_rows_open(struct tables *t, const struct tables_read *r,
-                                       struct arena *a, struct bq_schema *schema, struct error *e);
-int bigquery_rows_next(struct tables_rows *r, struct arena *a, struct bq_batch *out,
-                       struct error *e);
-void bigquery_rows_close(struct tables_rows *r);
+struct tables_rows *rest_rows_open(struct tables *t, const struct tables_read *r, struct arena *a,
+                                   struct bq_schema *schema, struct error *e);
+int rest_rows_next(struct tables_rows *r, struct arena *a, struct bq_batch *out, struct error *e);
+void rest_rows_close(struct tables_rows *r);
 
 /* ---- writer.c ---- */
 
-struct tables_writer *bigquery_writer_open(struct tables *t, const struct tables_write *w,
-                                           int64_t *position, struct error *e);
-int bigquery_writer_append(struct tables_writer *w, const struct bq_batch *batch, int64_t position,
-                           struct error *e);
-int bigquery_writer_commit(struct tables_writer *w, struct tables_outcome *out, struct error *e);
-void bigquery_writer_close(struct tables_writer *w, bool keep);
-int bigquery_insert(struct tables *t, const struct tables_name *name,
-                    const struct bq_schema *schema, const struct bq_batch *batch, struct error *e);
-int bigquery_done(struct tables *t, struct str project, struct str key, struct tables_outcome *out,
-                  struct error *e);
-int bigquery_sweep(struct tables *t, struct error *e);
+struct tables_writer *rest_writer_open(struct tables *t, const struct tables_write *w,
+                                       int64_t *position, struct error *e);
+int rest_writer_append(struct tables_writer *w, const struct bq_batch *batch, int64_t position,
+                       struct error *e);
+int rest_writer_commit(struct tables_writer *w, struct tables_outcome *out, struct error *e);
+void rest_writer_close(struct tables_writer *w, bool keep);
+int rest_insert(struct tables *t, const struct tables_name *name, const struct bq_schema *schema,
+                const struct bq_batch *batch, struct error *e);
+int rest_done(struct tables *t, struct str project, struct str key, struct tables_outcome *out,
+              struct error *e);
+int rest_sweep(struct tables *t, struct error *e);
 
 /* ---- query.c, files.c ---- */
 
-int bigquery_query(struct tables *t, const struct tables_query *q, struct arena *a,
-                   struct tables_result *out, struct error *e);
-int bigquery_session_create(struct tables *t, struct str project, struct arena *a, struct str *id,
-                            struct error *e);
-int bigquery_session_end(struct tables *t, struct str project, struct str id, struct error *e);
-int bigquery_load(struct tables *t, const struct tables_load *l, struct arena *a,
-                  struct tables_loaded *out, struct error *e);
-int bigquery_extract(struct tables *t, const struct tables_extract *x, struct tables_outcome *out,
-                     struct error *e);
-int bigquery_copy_table(struct tables *t, const struct tables_copy *c, struct tables_outcome *out,
+int rest_query(struct tables *t, const struct tables_query *q, struct arena *a,
+               struct tables_result *out, struct error *e);
+int rest_session_create(struct tables *t, struct str project, struct arena *a, struct str *id,
                         struct error *e);
+int rest_session_end(struct tables *t, struct str project, struct str id, struct error *e);
+int rest_load(struct tables *t, const struct tables_load *l, struct arena *a,
+              struct tables_loaded *out, struct error *e);
+int rest_extract(struct tables *t, const struct tables_extract *x, struct tables_outcome *out,
+                 struct error *e);
+int rest_copy_table(struct tables *t, const struct tables_copy *c, struct tables_outcome *out,
+                    struct error *e);
 /* Members of a job's configuration that say where rows go. */
-void bigquery_into(struct json_writer *w, const struct tables_into *into);
+void rest_into(struct json_writer *w, const struct tables_into *into);
 /* {"fields":[...]} in the arena, read from a resource. */
-int bigquery_schema(yyjson_val *v, struct arena *a, struct bq_schema *out,
-                    struct error *e) FALLIBLE;
+int rest_schema(yyjson_val *v, struct arena *a, struct bq_schema *out, struct error *e) FALLIBLE;
 
 #endif

@@ -19,26 +19,26 @@
 #define RESOURCE_BYTES_MAX ((size_t)64 * 1024 * 1024)
 #define ID_BYTES 64
 
-void bigquery_key(struct str project, struct str key, char out[BIGQUERY_KEY_BYTES])
+void rest_key(struct str project, struct str key, char out[REST_KEY_BYTES])
 {
     struct buf text = BUF_INIT(TABLES_KEY_BYTES_MAX + 512);
 
     buf_add_json(&text, project);
     buf_add_json(&text, key);
     const XXH128_hash_t hash = XXH3_128bits(text.p, text.len);
-    (void)snprintf(out, BIGQUERY_KEY_BYTES, "%016llx%016llx", (unsigned long long)hash.high64,
+    (void)snprintf(out, REST_KEY_BYTES, "%016llx%016llx", (unsigned long long)hash.high64,
                    (unsigned long long)hash.low64);
     buf_release(&text);
 }
 
-struct str bigquery_payer(const struct bigquery *b, struct str project)
+struct str rest_payer(const struct bigquery *b, struct str project)
 {
     return b->project.len ? b->project : project;
 }
 
 struct running {
     struct bigquery *b;
-    const struct bigquery_job *j;
+    const struct rest_job *j;
     struct arena *arena;
     struct str location;
     char base[ID_BYTES]; /* of the id */
@@ -57,21 +57,19 @@ static const char *job_path(struct running *r, const char *action)
 {
     const struct str part[] = { r->j->project, str_of(r->id), r->location };
 
-    return bigquery_path(r->arena,
-                         arena_textf(r->arena, "/projects/{}/jobs/{}%s?prettyPrint=false%s", action,
-                                     r->location.len ? "&location={}" : ""),
-                         part);
+    return rest_path(r->arena,
+                     arena_textf(r->arena, "/projects/{}/jobs/{}%s?prettyPrint=false%s", action,
+                                 r->location.len ? "&location={}" : ""),
+                     part);
 }
 
 /* ---- Its state ---- */
 
 static yyjson_val *job_get(struct running *r, struct error *e)
 {
-    const struct bigquery_call call = { .method = "GET",
-                                        .path = job_path(r, ""),
-                                        .stop = &r->stop };
+    const struct rest_call call = { .method = "GET", .path = job_path(r, ""), .stop = &r->stop };
 
-    return bigquery_ask(r->b, &call, r->arena, e);
+    return rest_ask(r->b, &call, r->arena, e);
 }
 
 /* -1 with the error of a job that failed; *again: another attempt may go well. */
@@ -83,19 +81,19 @@ static int job_judge(yyjson_val *job, bool *again, struct error *e)
     *again = false;
     if (!fault)
         return 0;
-    enum error_code code = bigquery_reason(json_str(json_get(fault, "reason")), again);
+    enum error_code code = rest_reason(json_str(json_get(fault, "reason")), again);
     return error_set(e, code == ERROR_UNKNOWN ? ERROR_INTERNAL : code, "%.*s", STR_ARG(said));
 }
 
 /* Tells BigQuery to stop a job that nobody waits for any more. */
 static void job_cancel(struct running *r)
 {
-    const struct bigquery_call call = {
+    const struct rest_call call = {
         .method = "POST", .path = job_path(r, "/cancel"), .body = STR("{}"), .once = true
     };
     struct error ignored;
 
-    (void)bigquery_ask(r->b, &call, r->arena, &ignored);
+    (void)rest_ask(r->b, &call, r->arena, &ignored);
 }
 
 /* The job when it is done. */
@@ -142,7 +140,7 @@ static struct str job_resource(struct running *r)
     json_end(&w);
     json_add_raw(&w, "configuration", r->j->configuration);
     json_end(&w);
-    struct str text = bigquery_copy(r->arena, buf_str(&out));
+    struct str text = rest_copy(r->arena, buf_str(&out));
     buf_release(&out);
     return text;
 }
@@ -155,15 +153,15 @@ static yyjson_val *job_start(struct running *r, struct error *e)
     yyjson_val *job;
 
     if (r->j->path) {
-        job = bigquery_upload(r->b, r->j->project, resource, r->j->path, r->arena, &r->stop, &why);
+        job = rest_upload(r->b, r->j->project, resource, r->j->path, r->arena, &r->stop, &why);
     } else {
-        const struct bigquery_call call = {
+        const struct rest_call call = {
             .method = "POST",
-            .path = bigquery_path(r->arena, "/projects/{}/jobs?prettyPrint=false", &r->j->project),
+            .path = rest_path(r->arena, "/projects/{}/jobs?prettyPrint=false", &r->j->project),
             .body = resource,
             .stop = &r->stop,
         };
-        job = bigquery_ask(r->b, &call, r->arena, &why);
+        job = rest_ask(r->b, &call, r->arena, &why);
     }
     if (!job && why.code == ERROR_ALREADY_EXISTS)
         return job_get(r, e);
@@ -174,17 +172,17 @@ static yyjson_val *job_start(struct running *r, struct error *e)
 
 /* ---- Attempts ---- */
 
-static int begin(struct running *r, struct bigquery *b, const struct bigquery_job *j,
-                 struct arena *a, struct error *e)
+static int begin(struct running *r, struct bigquery *b, const struct rest_job *j, struct arena *a,
+                 struct error *e)
 {
     *r = (struct running){
         .b = b, .j = j, .arena = a, .location = j->location.len ? j->location : b->location
     };
-    if (bigquery_project_check(j->project, e) < 0)
+    if (rest_project_check(j->project, e) < 0)
         return -1;
     if (j->key.len) {
-        char key[BIGQUERY_KEY_BYTES];
-        bigquery_key(j->project, j->key, key);
+        char key[REST_KEY_BYTES];
+        rest_key(j->project, j->key, key);
         (void)snprintf(r->base, sizeof r->base, "tranche_%s", key);
         return 0;
     }
@@ -224,8 +222,8 @@ static int find(struct running *r, uint32_t *free, yyjson_val **out, struct erro
                      ATTEMPTS_MAX);
 }
 
-int bigquery_job_find(struct bigquery *b, const struct bigquery_job *j, struct arena *a,
-                      yyjson_val **out, struct error *e)
+int rest_job_find(struct bigquery *b, const struct rest_job *j, struct arena *a, yyjson_val **out,
+                  struct error *e)
 {
     struct running r;
     uint32_t ignored;
@@ -251,13 +249,13 @@ static yyjson_val *run(struct running *r, uint32_t attempt, struct error *e)
             *e = why;
             return NULL;
         }
-        if (bigquery_pause(r->b, runs, 0, &r->stop, e) < 0)
+        if (rest_pause(r->b, runs, 0, &r->stop, e) < 0)
             return NULL;
     }
 }
 
-yyjson_val *bigquery_job_run(struct bigquery *b, const struct bigquery_job *j, struct arena *a,
-                             bool *again, struct error *e)
+yyjson_val *rest_job_run(struct bigquery *b, const struct rest_job *j, struct arena *a, bool *again,
+                         struct error *e)
 {
     struct running r;
     uint32_t attempt = 0;

@@ -100,7 +100,7 @@ static void write_parameters(struct json_writer *w, const struct tables_query *q
     json_end(w);
 }
 
-void bigquery_into(struct json_writer *w, const struct tables_into *into)
+void rest_into(struct json_writer *w, const struct tables_into *into)
 {
     static const char *const create[] = {
         [TABLES_CREATE_IF_NEEDED] = "CREATE_IF_NEEDED", [TABLES_CREATE_NEVER] = "CREATE_NEVER"
@@ -113,7 +113,7 @@ void bigquery_into(struct json_writer *w, const struct tables_into *into)
     struct error ignored = { 0 };
     size_t at;
 
-    bigquery_reference(w, "destinationTable", &into->name);
+    rest_reference(w, "destinationTable", &into->name);
     json_add_c(w, "createDisposition", create[into->create]);
     json_add_c(w, "writeDisposition", write[into->write]);
     if (into->add_fields || into->relax_fields) {
@@ -153,12 +153,12 @@ static struct str configuration(const struct tables_query *q, bool new_session, 
     if (q->default_dataset.dataset.len) {
         struct tables_name d = q->default_dataset;
         d.table.len = 0;
-        bigquery_reference(&w, "defaultDataset", &d);
+        rest_reference(&w, "defaultDataset", &d);
     }
     if (q->parameter_count)
         write_parameters(&w, q);
     if (q->into.name.table.len)
-        bigquery_into(&w, &q->into);
+        rest_into(&w, &q->into);
     if (new_session)
         json_add_bool(&w, "createSession", true);
     if (q->session.len)
@@ -169,7 +169,7 @@ static struct str configuration(const struct tables_query *q, bool new_session, 
     if (q->timeout_ms)
         json_addf(&w, "jobTimeoutMs", "%lld", (long long)q->timeout_ms);
     json_end(&w);
-    struct str text = bigquery_copy(a, buf_str(&out));
+    struct str text = rest_copy(a, buf_str(&out));
     buf_release(&out);
     return text;
 }
@@ -203,17 +203,17 @@ static int read_statistics(yyjson_val *job, struct arena *a, struct tables_resul
 
     out->statement = json_str(json_get(query, "statementType"));
     out->destination = name_of(to);
-    out->inserted = bigquery_int(json_get(dml, "insertedRowCount"));
-    out->updated = bigquery_int(json_get(dml, "updatedRowCount"));
-    out->deleted = bigquery_int(json_get(dml, "deletedRowCount"));
+    out->inserted = rest_int(json_get(dml, "insertedRowCount"));
+    out->updated = rest_int(json_get(dml, "updatedRowCount"));
+    out->deleted = rest_int(json_get(dml, "deletedRowCount"));
     out->ddl = ddl_of(json_str(json_get(query, "ddlOperationPerformed")));
     out->ddl_target = name_of(json_get(query, "ddlTargetTable"));
-    out->bytes = bigquery_int(json_get(query, "totalBytesProcessed"));
+    out->bytes = rest_int(json_get(query, "totalBytesProcessed"));
     out->read = arena_array(a, yyjson_arr_size(tables) + 1, sizeof *out->read);
     yyjson_arr_iter it = yyjson_arr_iter_with(tables);
     for (yyjson_val *v; (v = yyjson_arr_iter_next(&it));)
         out->read[out->read_count++] = name_of(v);
-    return bigquery_schema(json_get(query, "schema"), a, &out->schema, e);
+    return rest_schema(json_get(query, "schema"), a, &out->schema, e);
 }
 
 static int read_undeclared(yyjson_val *job, struct arena *a, struct tables_result *out)
@@ -239,30 +239,29 @@ static int read_rows(struct bigquery *b, yyjson_val *job, struct arena *a,
     struct str location = json_str(json_get(reference, "location"));
     const struct str part[] = { json_str(json_get(reference, "projectId")),
                                 json_str(json_get(reference, "jobId")), location };
-    const struct bigquery_call call = {
+    const struct rest_call call = {
         .method = "GET",
-        .path = bigquery_path(
-            a,
-            location.len ? "/projects/{}/queries/{}?prettyPrint=false&maxResults=0&location={}"
-                         : "/projects/{}/queries/{}?prettyPrint=false&maxResults=0",
-            part),
+        .path = rest_path(a,
+                          location.len
+                              ? "/projects/{}/queries/{}?prettyPrint=false&maxResults=0&location={}"
+                              : "/projects/{}/queries/{}?prettyPrint=false&maxResults=0",
+                          part),
     };
-    yyjson_val *answer = bigquery_ask(b, &call, a, e);
+    yyjson_val *answer = rest_ask(b, &call, a, e);
 
     if (!answer)
         return -1;
     out->has_rows = json_get(answer, "totalRows") != NULL;
-    out->rows = bigquery_int(json_get(answer, "totalRows"));
-    return json_get(answer, "schema")
-               ? bigquery_schema(json_get(answer, "schema"), a, &out->schema, e)
-               : 0;
+    out->rows = rest_int(json_get(answer, "totalRows"));
+    return json_get(answer, "schema") ? rest_schema(json_get(answer, "schema"), a, &out->schema, e)
+                                      : 0;
 }
 
 static int compare_created(const void *a, const void *b)
 {
     yyjson_val *const *one = a, *const *other = b;
-    int64_t x = bigquery_int(json_get(json_get(*one, "statistics"), "creationTime"));
-    int64_t y = bigquery_int(json_get(json_get(*other, "statistics"), "creationTime"));
+    int64_t x = rest_int(json_get(json_get(*one, "statistics"), "creationTime"));
+    int64_t y = rest_int(json_get(json_get(*other, "statistics"), "creationTime"));
 
     return x < y ? -1 : x > y;
 }
@@ -273,13 +272,13 @@ static int read_steps(struct bigquery *b, yyjson_val *job, struct arena *a,
     yyjson_val *reference = json_get(job, "jobReference");
     const struct str part[] = { json_str(json_get(reference, "projectId")),
                                 json_str(json_get(reference, "jobId")) };
-    const struct bigquery_call call = {
+    const struct rest_call call = {
         .method = "GET",
-        .path = bigquery_path(
+        .path = rest_path(
             a, "/projects/{}/jobs?parentJobId={}&projection=full&maxResults=1000&prettyPrint=false",
             part),
     };
-    yyjson_val *answer = bigquery_ask(b, &call, a, e);
+    yyjson_val *answer = rest_ask(b, &call, a, e);
     yyjson_val *list = json_get(answer, "jobs");
     size_t count = yyjson_arr_size(list);
 
@@ -302,22 +301,22 @@ static int read_steps(struct bigquery *b, yyjson_val *job, struct arena *a,
 static int run(struct bigquery *b, const struct tables_query *q, bool new_session, struct arena *a,
                yyjson_val **job, bool *again, struct error *e)
 {
-    const struct bigquery_job j = {
-        .project = bigquery_payer(b, q->project),
+    const struct rest_job j = {
+        .project = rest_payer(b, q->project),
         .key = q->key,
         .configuration = configuration(q, new_session, a),
         .cancel = q->cancel,
         .dry_run = q->dry_run,
     };
 
-    *job = bigquery_job_run(b, &j, a, again, e);
+    *job = rest_job_run(b, &j, a, again, e);
     return *job ? 0 : -1;
 }
 
-int bigquery_query(struct tables *t, const struct tables_query *q, struct arena *a,
-                   struct tables_result *out, struct error *e)
+int rest_query(struct tables *t, const struct tables_query *q, struct arena *a,
+               struct tables_result *out, struct error *e)
 {
-    struct bigquery *b = bigquery_of(t);
+    struct bigquery *b = rest_of(t);
     yyjson_val *job;
     bool again;
 
@@ -342,20 +341,20 @@ int bigquery_query(struct tables *t, const struct tables_query *q, struct arena 
 
 /* ---- Sessions ---- */
 
-int bigquery_session_create(struct tables *t, struct str project, struct arena *a, struct str *id,
-                            struct error *e)
+int rest_session_create(struct tables *t, struct str project, struct arena *a, struct str *id,
+                        struct error *e)
 {
     const struct tables_query q = { .project = project, .sql = STR("SELECT 1") };
     yyjson_val *job;
     bool again;
 
-    if (run(bigquery_of(t), &q, true, a, &job, &again, e) < 0)
+    if (run(rest_of(t), &q, true, a, &job, &again, e) < 0)
         return -1;
     *id = json_str(json_get(json_get(json_get(job, "statistics"), "sessionInfo"), "sessionId"));
     return id->len ? 0 : error_set(e, ERROR_UNAVAILABLE, "BigQuery made no session");
 }
 
-int bigquery_session_end(struct tables *t, struct str project, struct str id, struct error *e)
+int rest_session_end(struct tables *t, struct str project, struct str id, struct error *e)
 {
     struct arena a = { 0 };
     struct tables_query q = { .project = project };
@@ -368,7 +367,7 @@ int bigquery_session_end(struct tables *t, struct str project, struct str id, st
             rc = error_set(e, ERROR_INVALID_ARGUMENT, "Invalid input session id");
     if (rc == 0) {
         q.sql = str_of(arena_textf(&a, "CALL BQ.ABORT_SESSION('%.*s')", STR_ARG(id)));
-        rc = run(bigquery_of(t), &q, false, &a, &job, &again, e);
+        rc = run(rest_of(t), &q, false, &a, &job, &again, e);
     }
     arena_release(&a);
     return rc;

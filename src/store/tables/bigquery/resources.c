@@ -69,7 +69,7 @@ static struct str options_of(yyjson_val *resource, const char *const *known, str
         if (!is_known(known, yyjson_get_str(key)))
             json_add_value(&w, yyjson_get_str(key), yyjson_obj_iter_get_val(key));
     json_end(&w);
-    struct str text = bigquery_copy(a, buf_str(&out));
+    struct str text = rest_copy(a, buf_str(&out));
     buf_release(&out);
     return text;
 }
@@ -103,23 +103,23 @@ static const char *path_of(struct arena *a, const struct tables_name *n, const c
 {
     const struct str part[] = { n->project, n->dataset, n->table };
 
-    return arena_textf(a, "%s%s",
-                       bigquery_path(a,
-                                     n->table.len ? "/projects/{}/datasets/{}/tables/{}"
-                                                  : "/projects/{}/datasets/{}",
-                                     part),
-                       behind);
+    return arena_textf(
+        a, "%s%s",
+        rest_path(a,
+                  n->table.len ? "/projects/{}/datasets/{}/tables/{}" : "/projects/{}/datasets/{}",
+                  part),
+        behind);
 }
 
 static yyjson_val *fetch(struct bigquery *b, const struct tables_name *n, struct arena *a,
                          struct error *e)
 {
-    struct bigquery_call call = { .method = "GET" };
+    struct rest_call call = { .method = "GET" };
 
-    if (bigquery_name_check(n, e) < 0)
+    if (rest_name_check(n, e) < 0)
         return NULL;
     call.path = path_of(a, n, "?prettyPrint=false");
-    return bigquery_ask(b, &call, a, e);
+    return rest_ask(b, &call, a, e);
 }
 
 /* A resource that is sent: insert, or a patch of the one with this etag. */
@@ -127,13 +127,13 @@ static int send(struct bigquery *b, const char *method, const char *path, struct
                 const char *etag, struct error *e)
 {
     struct arena a = { 0 };
-    const struct bigquery_call call = {
+    const struct rest_call call = {
         .method = method,
         .path = path,
         .header = etag && *etag ? arena_textf(&a, "If-Match: %s", etag) : NULL,
         .body = buf_str(body),
     };
-    yyjson_val *answer = bigquery_ask(b, &call, &a, e);
+    yyjson_val *answer = rest_ask(b, &call, &a, e);
 
     arena_release(&a);
     buf_release(body);
@@ -144,12 +144,12 @@ static int delete(struct bigquery *b, const struct tables_name *n, const char *q
                   struct error *e)
 {
     struct arena a = { 0 };
-    struct bigquery_call call = { .method = "DELETE" };
-    int rc = bigquery_name_check(n, e);
+    struct rest_call call = { .method = "DELETE" };
+    int rc = rest_name_check(n, e);
 
     if (rc == 0) {
         call.path = path_of(&a, n, query);
-        rc = bigquery_ask(b, &call, &a, e) ? 0 : -1;
+        rc = rest_ask(b, &call, &a, e) ? 0 : -1;
     }
     arena_release(&a);
     return rc;
@@ -161,24 +161,24 @@ static struct tables_dataset dataset_read(yyjson_val *v, const struct tables_nam
                                           struct arena *a)
 {
     struct tables_dataset d = {
-        .name = { bigquery_copy(a, name->project), bigquery_copy(a, name->dataset), { NULL, 0 } },
+        .name = { rest_copy(a, name->project), rest_copy(a, name->dataset), { NULL, 0 } },
         .options = options_of(v, dataset_known, a),
-        .default_expiration_ms = bigquery_int(json_get(v, "defaultTableExpirationMs")),
-        .created_ms = bigquery_int(json_get(v, "creationTime")),
-        .changed_ms = bigquery_int(json_get(v, "lastModifiedTime")),
+        .default_expiration_ms = rest_int(json_get(v, "defaultTableExpirationMs")),
+        .created_ms = rest_int(json_get(v, "creationTime")),
+        .changed_ms = rest_int(json_get(v, "lastModifiedTime")),
     };
 
     keep_etag(d.etag, v);
     return d;
 }
 
-/* bigquery_name_check looks at a table when its p is set. */
+/* rest_name_check looks at a table when its p is set. */
 static struct tables_name dataset_name(const struct tables_name *n)
 {
     return (struct tables_name){ n->project, n->dataset, { NULL, 0 } };
 }
 
-int bigquery_dataset_create(struct tables *t, const struct tables_dataset *d, struct error *e)
+int rest_dataset_create(struct tables *t, const struct tables_dataset *d, struct error *e)
 {
     struct buf body = BUF_INIT(BODY_BYTES_MAX);
     struct json_writer w = JSON_WRITER(&body);
@@ -186,27 +186,27 @@ int bigquery_dataset_create(struct tables *t, const struct tables_dataset *d, st
     struct arena a = { 0 };
 
     json_object(&w, NULL);
-    bigquery_reference(&w, "datasetReference", &name);
+    rest_reference(&w, "datasetReference", &name);
     if (d->default_expiration_ms)
         json_addf(&w, "defaultTableExpirationMs", "%lld", (long long)d->default_expiration_ms);
-    int rc = bigquery_name_check(&name, e);
+    int rc = rest_name_check(&name, e);
     if (rc == 0)
         rc = write_options(&w, d->options, NULL, dataset_known, &a, e);
     json_end(&w);
     if (rc == 0)
-        rc = send(bigquery_of(t), "POST",
-                  bigquery_path(&a, "/projects/{}/datasets?prettyPrint=false", &name.project),
-                  &body, NULL, e);
+        rc = send(rest_of(t), "POST",
+                  rest_path(&a, "/projects/{}/datasets?prettyPrint=false", &name.project), &body,
+                  NULL, e);
     buf_release(&body);
     arena_release(&a);
     return rc;
 }
 
-int bigquery_dataset_get(struct tables *t, const struct tables_name *name, struct arena *a,
-                         struct tables_dataset *out, struct error *e)
+int rest_dataset_get(struct tables *t, const struct tables_name *name, struct arena *a,
+                     struct tables_dataset *out, struct error *e)
 {
     struct tables_name n = dataset_name(name);
-    yyjson_val *v = fetch(bigquery_of(t), &n, a, e);
+    yyjson_val *v = fetch(rest_of(t), &n, a, e);
 
     if (!v)
         return -1;
@@ -214,13 +214,13 @@ int bigquery_dataset_get(struct tables *t, const struct tables_name *name, struc
     return 0;
 }
 
-int bigquery_dataset_change(struct tables *t, const struct tables_dataset *d, struct error *e)
+int rest_dataset_change(struct tables *t, const struct tables_dataset *d, struct error *e)
 {
     struct buf body = BUF_INIT(BODY_BYTES_MAX);
     struct json_writer w = JSON_WRITER(&body);
     struct tables_name name = dataset_name(&d->name);
     struct arena a = { 0 };
-    yyjson_val *present = fetch(bigquery_of(t), &name, &a, e);
+    yyjson_val *present = fetch(rest_of(t), &name, &a, e);
     int rc = present ? 0 : -1;
 
     json_object(&w, NULL);
@@ -232,24 +232,22 @@ int bigquery_dataset_change(struct tables *t, const struct tables_dataset *d, st
         rc = write_options(&w, d->options, present, dataset_known, &a, e);
     json_end(&w);
     if (rc == 0)
-        rc = send(bigquery_of(t), "PATCH", path_of(&a, &name, "?prettyPrint=false"), &body, d->etag,
-                  e);
+        rc = send(rest_of(t), "PATCH", path_of(&a, &name, "?prettyPrint=false"), &body, d->etag, e);
     buf_release(&body);
     arena_release(&a);
     return rc;
 }
 
-int bigquery_dataset_delete(struct tables *t, const struct tables_name *name, bool contents,
-                            struct error *e)
+int rest_dataset_delete(struct tables *t, const struct tables_name *name, bool contents,
+                        struct error *e)
 {
     struct tables_name n = dataset_name(name);
 
-    return delete (bigquery_of(t), &n, contents ? "?deleteContents=true" : "?deleteContents=false",
-                   e);
+    return delete (rest_of(t), &n, contents ? "?deleteContents=true" : "?deleteContents=false", e);
 }
 
-int bigquery_location(struct bigquery *b, const struct tables_name *name, struct arena *a,
-                      struct str *out, struct error *e)
+int rest_location(struct bigquery *b, const struct tables_name *name, struct arena *a,
+                  struct str *out, struct error *e)
 {
     struct tables_name n = dataset_name(name);
     yyjson_val *v = fetch(b, &n, a, e);
@@ -262,7 +260,7 @@ int bigquery_location(struct bigquery *b, const struct tables_name *name, struct
 
 /* ---- Tables ---- */
 
-int bigquery_schema(yyjson_val *v, struct arena *a, struct bq_schema *out, struct error *e)
+int rest_schema(yyjson_val *v, struct arena *a, struct bq_schema *out, struct error *e)
 {
     struct str text = v ? json_text(a, v) : STR("{\"fields\":[]}");
 
@@ -276,36 +274,36 @@ static int table_read(yyjson_val *v, const struct tables_name *name, struct aren
     yyjson_val *view = json_get(json_get(v, "view"), "query");
 
     *out = (struct tables_table){
-        .name = { bigquery_copy(a, name->project), bigquery_copy(a, name->dataset),
-                  bigquery_copy(a, name->table) },
+        .name = { rest_copy(a, name->project), rest_copy(a, name->dataset),
+                  rest_copy(a, name->table) },
         /* Only a query reads the others: a materialized view, an external table. */
         .kind = str_eq_c(type, "TABLE") || str_eq_c(type, "SNAPSHOT") || !type.len ? TABLES_TABLE
                                                                                    : TABLES_VIEW,
         .view_query = json_str(view),
         .options = options_of(v, table_known, a),
-        .expires_ms = bigquery_int(json_get(v, "expirationTime")),
-        .created_ms = bigquery_int(json_get(v, "creationTime")),
-        .changed_ms = bigquery_int(json_get(v, "lastModifiedTime")),
-        .rows = json_get(v, "numRows") ? bigquery_int(json_get(v, "numRows")) : -1,
-        .bytes = json_get(v, "numBytes") ? bigquery_int(json_get(v, "numBytes")) : -1,
+        .expires_ms = rest_int(json_get(v, "expirationTime")),
+        .created_ms = rest_int(json_get(v, "creationTime")),
+        .changed_ms = rest_int(json_get(v, "lastModifiedTime")),
+        .rows = json_get(v, "numRows") ? rest_int(json_get(v, "numRows")) : -1,
+        .bytes = json_get(v, "numBytes") ? rest_int(json_get(v, "numBytes")) : -1,
     };
     if (out->kind == TABLES_VIEW)
         out->rows = out->bytes = 0;
     keep_etag(out->etag, v);
-    return bigquery_schema(json_get(v, "schema"), a, &out->schema, e);
+    return rest_schema(json_get(v, "schema"), a, &out->schema, e);
 }
 
-int bigquery_table_get(struct tables *t, const struct tables_name *name, struct arena *a,
-                       struct tables_table *out, struct error *e)
+int rest_table_get(struct tables *t, const struct tables_name *name, struct arena *a,
+                   struct tables_table *out, struct error *e)
 {
-    yyjson_val *v = fetch(bigquery_of(t), name, a, e);
+    yyjson_val *v = fetch(rest_of(t), name, a, e);
 
     return v ? table_read(v, name, a, out, e) : -1;
 }
 
 static void write_table(struct json_writer *w, const struct tables_table *table)
 {
-    bigquery_reference(w, "tableReference", &table->name);
+    rest_reference(w, "tableReference", &table->name);
     if (table->view_query.len) {
         json_object(w, "view");
         json_add_text(w, "query", table->view_query);
@@ -316,12 +314,12 @@ static void write_table(struct json_writer *w, const struct tables_table *table)
     }
 }
 
-int bigquery_table_create(struct tables *t, const struct tables_table *table, struct error *e)
+int rest_table_create(struct tables *t, const struct tables_table *table, struct error *e)
 {
     struct buf body = BUF_INIT(BODY_BYTES_MAX);
     struct json_writer w = JSON_WRITER(&body);
     struct arena a = { 0 };
-    int rc = bigquery_name_check(&table->name, e);
+    int rc = rest_name_check(&table->name, e);
 
     json_object(&w, NULL);
     write_table(&w, table);
@@ -333,21 +331,21 @@ int bigquery_table_create(struct tables *t, const struct tables_table *table, st
         rc = write_options(&w, table->options, NULL, table_known, &a, e);
     json_end(&w);
     if (rc == 0)
-        rc = send(bigquery_of(t), "POST",
-                  bigquery_path(&a, "/projects/{}/datasets/{}/tables?prettyPrint=false",
-                                (const struct str[]){ table->name.project, table->name.dataset }),
+        rc = send(rest_of(t), "POST",
+                  rest_path(&a, "/projects/{}/datasets/{}/tables?prettyPrint=false",
+                            (const struct str[]){ table->name.project, table->name.dataset }),
                   &body, NULL, e);
     buf_release(&body);
     arena_release(&a);
     return rc;
 }
 
-int bigquery_table_change(struct tables *t, const struct tables_table *table, struct error *e)
+int rest_table_change(struct tables *t, const struct tables_table *table, struct error *e)
 {
     struct buf body = BUF_INIT(BODY_BYTES_MAX);
     struct json_writer w = JSON_WRITER(&body);
     struct arena a = { 0 };
-    yyjson_val *present = fetch(bigquery_of(t), &table->name, &a, e);
+    yyjson_val *present = fetch(rest_of(t), &table->name, &a, e);
     int rc = present ? 0 : -1;
 
     json_object(&w, NULL);
@@ -360,16 +358,16 @@ int bigquery_table_change(struct tables *t, const struct tables_table *table, st
         rc = write_options(&w, table->options, present, table_known, &a, e);
     json_end(&w);
     if (rc == 0)
-        rc = send(bigquery_of(t), "PATCH", path_of(&a, &table->name, "?prettyPrint=false"), &body,
+        rc = send(rest_of(t), "PATCH", path_of(&a, &table->name, "?prettyPrint=false"), &body,
                   table->etag, e);
     buf_release(&body);
     arena_release(&a);
     return rc;
 }
 
-int bigquery_table_remove(struct tables *t, const struct tables_name *name, struct error *e)
+int rest_table_remove(struct tables *t, const struct tables_name *name, struct error *e)
 {
-    return delete (bigquery_of(t), name, "", e);
+    return delete (rest_of(t), name, "", e);
 }
 
 /* ---- Lists ---- */
@@ -399,14 +397,13 @@ static int fetch_pages(struct listing *l, struct error *e)
     struct str token = { 0 };
 
     do {
-        const struct bigquery_call call = {
+        const struct rest_call call = {
             .method = "GET",
-            .path = token.len
-                        ? bigquery_path(l->arena, arena_textf(l->arena, "%s&pageToken={}", l->path),
-                                        &token)
-                        : l->path,
+            .path = token.len ? rest_path(l->arena,
+                                          arena_textf(l->arena, "%s&pageToken={}", l->path), &token)
+                              : l->path,
         };
-        yyjson_val *page = bigquery_ask(l->b, &call, l->arena, e);
+        yyjson_val *page = rest_ask(l->b, &call, l->arena, e);
         if (!page)
             return -1;
         yyjson_arr_iter it = yyjson_arr_iter_with(json_get(page, l->items));
@@ -450,11 +447,11 @@ static void choose(struct listing *l, struct str after, uint32_t limit, bool *mo
     l->count = kept;
 }
 
-int bigquery_dataset_list(struct tables *t, const struct tables_page *page, struct arena *a,
-                          struct tables_datasets *out, struct error *e)
+int rest_dataset_list(struct tables *t, const struct tables_page *page, struct arena *a,
+                      struct tables_datasets *out, struct error *e)
 {
     struct listing l = {
-        .b = bigquery_of(t),
+        .b = rest_of(t),
         .arena = a,
         .items = "datasets",
         .reference = "datasetReference",
@@ -462,10 +459,10 @@ int bigquery_dataset_list(struct tables *t, const struct tables_page *page, stru
     };
 
     *out = (struct tables_datasets){ .item = NULL };
-    if (bigquery_project_check(page->parent.project, e) < 0)
+    if (rest_project_check(page->parent.project, e) < 0)
         return -1;
     l.path = arena_textf(a, "%s?prettyPrint=false&maxResults=1000%s",
-                         bigquery_path(a, "/projects/{}/datasets", &page->parent.project),
+                         rest_path(a, "/projects/{}/datasets", &page->parent.project),
                          page->hidden ? "&all=true" : "");
     if (fetch_pages(&l, e) < 0)
         return -1;
@@ -480,12 +477,12 @@ int bigquery_dataset_list(struct tables *t, const struct tables_page *page, stru
     return 0;
 }
 
-int bigquery_table_list(struct tables *t, const struct tables_page *page, struct arena *a,
-                        struct tables_list *out, struct error *e)
+int rest_table_list(struct tables *t, const struct tables_page *page, struct arena *a,
+                    struct tables_list *out, struct error *e)
 {
     struct tables_name parent = dataset_name(&page->parent);
     struct listing l = {
-        .b = bigquery_of(t),
+        .b = rest_of(t),
         .arena = a,
         .items = "tables",
         .reference = "tableReference",
@@ -493,7 +490,7 @@ int bigquery_table_list(struct tables *t, const struct tables_page *page, struct
     };
 
     *out = (struct tables_list){ .item = NULL };
-    if (bigquery_name_check(&parent, e) < 0)
+    if (rest_name_check(&parent, e) < 0)
         return -1;
     l.path = path_of(a, &parent, "/tables?prettyPrint=false&maxResults=1000");
     if (fetch_pages(&l, e) < 0)

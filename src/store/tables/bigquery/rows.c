@@ -78,7 +78,7 @@ static int read_rows(const struct tables_rows *r, yyjson_val *answer, struct pie
     struct bq_cell *cell;
     uint32_t columns = r->schema.count, n = 0;
 
-    p->total = bigquery_int(json_get(answer, "totalRows"));
+    p->total = rest_int(json_get(answer, "totalRows"));
     p->more = json_str(json_get(answer, "pageToken")).len > 0;
     p->rows = (struct bq_batch){ NULL, (uint32_t)yyjson_arr_size(rows), columns };
     cell = arena_array(&p->arena, (size_t)p->rows.rows * columns, sizeof *cell);
@@ -102,16 +102,16 @@ static int fetch(const struct tables_rows *r, int64_t start, int64_t count, stru
                  struct error *e)
 {
     const struct str part[] = { r->name.project, r->name.dataset, r->name.table };
-    struct bigquery_call call = { .method = "GET", .stop = &r->stop };
+    struct rest_call call = { .method = "GET", .stop = &r->stop };
 
     arena_reset(&p->arena);
     call.path =
         arena_textf(&p->arena,
                     "%s?prettyPrint=false&formatOptions.useInt64Timestamp=true&startIndex=%lld&"
                     "maxResults=%lld%s",
-                    bigquery_path(&p->arena, "/projects/{}/datasets/{}/tables/{}/data", part),
+                    rest_path(&p->arena, "/projects/{}/datasets/{}/tables/{}/data", part),
                     (long long)start, (long long)count, r->selected);
-    yyjson_val *answer = bigquery_ask(r->b, &call, &p->arena, e);
+    yyjson_val *answer = rest_ask(r->b, &call, &p->arena, e);
     return answer ? read_rows(r, answer, p, e) : -1;
 }
 
@@ -228,13 +228,26 @@ static int choose_column(struct tables_rows *r, const struct bq_schema *all, str
                : error_set(e, ERROR_INVALID_ARGUMENT, "Unrecognized column: %.*s", STR_ARG(path));
 }
 
-/* An answer has the columns in the table's order, whatever the request's. */
+/* The columns are asked for in the table's order, in which an answer has them. */
+static void write_selected(struct tables_rows *r, const struct tables_read *read,
+                           const uint32_t *index, uint32_t columns)
+{
+    struct buf query = BUF_INIT((size_t)1024 * 1024);
+
+    for (uint32_t at = 0; read->columns && at < columns; at++)
+        for (uint32_t i = 0; i < read->column_count; i++)
+            if (index[i] == at)
+                buf_addf(&query, "%s%s", query.len ? "," : "&selectedFields=",
+                         rest_path(&r->arena, "{}", &read->columns[i]));
+    r->selected = query.len ? arena_copy(&r->arena, query.p, query.len) : "";
+    buf_release(&query);
+}
+
 static int choose_columns(struct tables_rows *r, const struct bq_schema *all,
                           const struct tables_read *read, struct error *e)
 {
     uint32_t count = read->columns ? read->column_count : all->count;
     uint32_t *index = arena_array(&r->arena, count, sizeof *index);
-    struct buf query = BUF_INIT((size_t)1024 * 1024);
 
     r->place = arena_array(&r->arena, count, sizeof *r->place);
     r->schema.field = arena_array(&r->arena, count, sizeof *r->schema.field);
@@ -242,20 +255,14 @@ static int choose_columns(struct tables_rows *r, const struct bq_schema *all,
         if (!read->columns) {
             r->schema.field[r->schema.count++] = all->field[i];
             index[i] = i;
-            continue;
-        }
-        if (choose_column(r, all, read->columns[i], &index[i], e) < 0) {
-            buf_release(&query);
+        } else if (choose_column(r, all, read->columns[i], &index[i], e) < 0) {
             return -1;
         }
-        buf_addf(&query, "%s%s",
-                 i ? "," : "&selectedFields=", bigquery_path(&r->arena, "{}", &read->columns[i]));
     }
     for (uint32_t i = 0; i < count; i++)
         for (uint32_t k = 0; k < count; k++)
             r->place[i] += index[k] < index[i];
-    r->selected = query.len ? arena_copy(&r->arena, query.p, query.len) : "";
-    buf_release(&query);
+    write_selected(r, read, index, all->count);
     return 0;
 }
 
@@ -266,54 +273,34 @@ static bool is_result(const struct tables_name *n)
     return n->dataset.len && n->dataset.p[0] == '_';
 }
 
-/* The rows as they are now, in a table that nobody changes; r->name becomes its. */
-static int take_snapshot(struct tables_rows *r, struct error *e)
+/* The rows as they are now, in a table that nobody changes; r->name becomes its. The query keeps the order of the
+ * columns, so that places stay. */
+static int take_snapshot(struct tables_rows *r, const struct bq_schema *all, struct error *e)
 {
     struct buf sql = BUF_INIT((size_t)1024 * 1024);
     struct tables_result result;
+    uint32_t count = 0;
 
-    buf_add_c(&sql, "SELECT ");
-    for (uint32_t i = 0; i < r->schema.count; i++)
-        buf_addf(&sql, "%s`%.*s`", i ? ", " : "", STR_ARG(r->schema.field[i].name));
+    for (uint32_t i = 0; i < all->count; i++)
+        if (bq_schema_find(&r->schema, all->field[i].name))
+            buf_addf(&sql, "%s`%.*s`", count++ ? ", " : "SELECT ", STR_ARG(all->field[i].name));
     buf_addf(&sql, " FROM `%.*s.%.*s.%.*s`", STR_ARG(r->name.project), STR_ARG(r->name.dataset),
              STR_ARG(r->name.table));
-    const struct tables_query query = { .project = bigquery_payer(r->b, r->name.project),
-                                        .sql = bigquery_copy(&r->arena, buf_str(&sql)) };
+    const struct tables_query query = { .project = rest_payer(r->b, r->name.project),
+                                        .sql = rest_copy(&r->arena, buf_str(&sql)) };
     buf_release(&sql);
-    if (bigquery_query(&r->b->tables, &query, &r->arena, &result, e) < 0)
+    if (rest_query(&r->b->tables, &query, &r->arena, &result, e) < 0)
         return -1;
     r->name = result.destination;
-    for (uint32_t i = 0; i < r->schema.count; i++) /* in the order of the query's columns */
-        r->place[i] = i;
     return 0;
 }
 
-static int begin(struct tables_rows *r, const struct tables_read *read, struct error *e)
+/* Several requests at once for the rows of a table that nobody changes. */
+static int begin_ranges(struct tables_rows *r, struct error *e)
 {
     struct tables_table table;
 
-    if (bigquery_table_get(&r->b->tables, &read->name, &r->arena, &table, e) < 0)
-        return -1;
-    if (table.kind == TABLES_VIEW)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "Cannot list a table of type VIEW.");
-    r->name = table.name;
-    if (choose_columns(r, &table.schema, read, e) < 0)
-        return -1;
-    r->begin = read->start;
-    r->end = read->limit ? read->start + read->limit : INT64_MAX;
-    if (r->schema.count == 0) {
-        r->single = true;
-        return 0;
-    }
-    int64_t want = read->limit && read->limit < PIECE_ROWS_MAX ? read->limit : PIECE_ROWS_MAX;
-    if (fetch(r, r->begin, want, &r->first, e) < 0)
-        return -1;
-    r->single = !r->first.more || r->first.rows.rows >= r->end - r->begin;
-    if (r->single)
-        return 0;
-    if (!is_result(&r->name) &&
-        (take_snapshot(r, e) < 0 ||
-         bigquery_table_get(&r->b->tables, &r->name, &r->arena, &table, e) < 0))
+    if (rest_table_get(&r->b->tables, &r->name, &r->arena, &table, e) < 0)
         return -1;
     int64_t bytes = table.rows > 0 ? table.bytes / table.rows + 1 : PIECE_BYTES;
     r->step = PIECE_BYTES / bytes < 1 ? 1 : PIECE_BYTES / bytes;
@@ -322,16 +309,44 @@ static int begin(struct tables_rows *r, const struct tables_read *read, struct e
     return start_fetchers(r, e);
 }
 
-struct tables_rows *bigquery_rows_open(struct tables *t, const struct tables_read *read,
-                                       struct arena *a, struct bq_schema *schema, struct error *e)
+static int begin(struct tables_rows *r, const struct tables_read *read, struct error *e)
+{
+    struct tables_table table;
+
+    if (rest_table_get(&r->b->tables, &read->name, &r->arena, &table, e) < 0)
+        return -1;
+    r->name = table.name;
+    r->begin = read->start;
+    r->end = read->limit ? read->start + read->limit : INT64_MAX;
+    if (choose_columns(r, &table.schema, read, e) < 0)
+        return -1;
+    r->single = r->schema.count == 0;
+    if (r->single)
+        return 0;
+    bool fixed = is_result(&r->name) || table.kind == TABLES_VIEW;
+    if (table.kind == TABLES_VIEW && take_snapshot(r, &table.schema, e) < 0)
+        return -1;
+    int64_t want = read->limit && read->limit < PIECE_ROWS_MAX ? read->limit : PIECE_ROWS_MAX;
+    if (fetch(r, r->begin, want, &r->first, e) < 0)
+        return -1;
+    r->single = !r->first.more || r->first.rows.rows >= r->end - r->begin;
+    if (r->single)
+        return 0;
+    if (!fixed && take_snapshot(r, &table.schema, e) < 0)
+        return -1;
+    return begin_ranges(r, e);
+}
+
+struct tables_rows *rest_rows_open(struct tables *t, const struct tables_read *read,
+                                   struct arena *a, struct bq_schema *schema, struct error *e)
 {
     struct tables_rows *r = mem_alloc(sizeof *r);
 
-    r->b = bigquery_of(t);
+    r->b = rest_of(t);
     lock_init(&r->lock);
     cond_init(&r->changed);
     if (begin(r, read, e) < 0) {
-        bigquery_rows_close(r);
+        rest_rows_close(r);
         return NULL;
     }
     *schema = bq_schema_copy(a, &r->schema);
@@ -368,8 +383,7 @@ static struct fetcher *fetcher_of(struct tables_rows *r, int64_t range)
     return NULL;
 }
 
-int bigquery_rows_next(struct tables_rows *r, struct arena *a, struct bq_batch *out,
-                       struct error *e)
+int rest_rows_next(struct tables_rows *r, struct arena *a, struct bq_batch *out, struct error *e)
 {
     struct fetcher *f;
     int rc = 1;
@@ -402,7 +416,7 @@ int bigquery_rows_next(struct tables_rows *r, struct arena *a, struct bq_batch *
     return rc;
 }
 
-void bigquery_rows_close(struct tables_rows *r)
+void rest_rows_close(struct tables_rows *r)
 {
     if (!r)
         return;

@@ -7,7 +7,7 @@
 
 static void tables_close(struct tables *t)
 {
-    struct bigquery *b = t ? bigquery_of(t) : NULL;
+    struct bigquery *b = t ? rest_of(t) : NULL;
 
     if (!b)
         return;
@@ -67,36 +67,36 @@ static int job_delete(struct tables *t, struct str project, struct str id, struc
 static const struct tables_ops ops = {
     .name = "bigquery",
     .close = tables_close,
-    .dataset_create = bigquery_dataset_create,
-    .dataset_get = bigquery_dataset_get,
-    .dataset_change = bigquery_dataset_change,
-    .dataset_delete = bigquery_dataset_delete,
-    .dataset_list = bigquery_dataset_list,
-    .create = bigquery_table_create,
-    .get = bigquery_table_get,
-    .change = bigquery_table_change,
-    .remove = bigquery_table_remove,
-    .list = bigquery_table_list,
-    .read = bigquery_rows_open,
-    .rows_next = bigquery_rows_next,
-    .rows_close = bigquery_rows_close,
-    .write = bigquery_writer_open,
-    .writer_append = bigquery_writer_append,
-    .writer_commit = bigquery_writer_commit,
-    .writer_close = bigquery_writer_close,
-    .insert = bigquery_insert,
-    .query = bigquery_query,
-    .load = bigquery_load,
-    .extract = bigquery_extract,
-    .copy = bigquery_copy_table,
-    .session_create = bigquery_session_create,
-    .session_end = bigquery_session_end,
+    .dataset_create = rest_dataset_create,
+    .dataset_get = rest_dataset_get,
+    .dataset_change = rest_dataset_change,
+    .dataset_delete = rest_dataset_delete,
+    .dataset_list = rest_dataset_list,
+    .create = rest_table_create,
+    .get = rest_table_get,
+    .change = rest_table_change,
+    .remove = rest_table_remove,
+    .list = rest_table_list,
+    .read = rest_rows_open,
+    .rows_next = rest_rows_next,
+    .rows_close = rest_rows_close,
+    .write = rest_writer_open,
+    .writer_append = rest_writer_append,
+    .writer_commit = rest_writer_commit,
+    .writer_close = rest_writer_close,
+    .insert = rest_insert,
+    .query = rest_query,
+    .load = rest_load,
+    .extract = rest_extract,
+    .copy = rest_copy_table,
+    .session_create = rest_session_create,
+    .session_end = rest_session_end,
     .job_put = job_put,
     .job_get = job_get,
     .job_list = job_list,
     .job_delete = job_delete,
-    .done = bigquery_done,
-    .sweep = bigquery_sweep,
+    .done = rest_done,
+    .sweep = rest_sweep,
 };
 
 static int open_at(struct bigquery *b, const struct tables_bigquery *s, struct error *e)
@@ -110,12 +110,12 @@ static int open_at(struct bigquery *b, const struct tables_bigquery *s, struct e
                          "%.*s is not BigQuery's address: it begins with https:// or http://",
                          STR_ARG(endpoint));
     b->endpoint = arena_copy(&b->arena, endpoint.p, endpoint.len);
-    b->dir = bigquery_copy(&b->arena, str_of(s->dir)).p;
-    b->project = bigquery_copy(&b->arena, str_of(s->project));
-    b->location = bigquery_copy(&b->arena, str_of(s->location));
-    b->ca_file = s->ca_file ? bigquery_copy(&b->arena, str_of(s->ca_file)).p : NULL;
+    b->dir = rest_copy(&b->arena, str_of(s->dir)).p;
+    b->project = rest_copy(&b->arena, str_of(s->project));
+    b->location = rest_copy(&b->arena, str_of(s->location));
+    b->ca_file = s->ca_file ? rest_copy(&b->arena, str_of(s->ca_file)).p : NULL;
     b->retry_ns = (s->retry_ms ? s->retry_ms : RETRY_MS) * NS_PER_MS;
-    if (b->project.len && bigquery_project_check(b->project, e) < 0)
+    if (b->project.len && rest_project_check(b->project, e) < 0)
         return -1;
     if (http_client_init(e) < 0)
         return -1;

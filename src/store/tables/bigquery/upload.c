@@ -30,9 +30,9 @@ struct sending {
 
 static int start(struct sending *s, struct str project, struct str resource, struct error *e)
 {
-    const char *path = bigquery_path(
-        s->arena, "/projects/{}/jobs?uploadType=resumable&prettyPrint=false", &project);
-    const struct bigquery_call call = {
+    const char *path =
+        rest_path(s->arena, "/projects/{}/jobs?uploadType=resumable&prettyPrint=false", &project);
+    const struct rest_call call = {
         .method = "POST",
         .path = arena_textf(s->arena, "%s/upload/bigquery/v2%s", s->b->endpoint, path),
         .header = arena_textf(s->arena, "X-Upload-Content-Length: %" PRIu64, s->bytes),
@@ -40,7 +40,7 @@ static int start(struct sending *s, struct str project, struct str resource, str
         .stop = s->stop,
     };
     struct http_in in;
-    int rc = bigquery_call(s->b, &call, &in, e);
+    int rc = rest_call(s->b, &call, &in, e);
     struct str location = http_in_header(&in, "location");
 
     if (rc == 0 && location.len == 0)
@@ -84,7 +84,7 @@ static int take_answer(struct sending *s, const struct http_in *in, struct error
 static int send_chunk(struct sending *s, struct error *e)
 {
     uint64_t left = s->bytes - s->at, bytes = left < CHUNK_BYTES ? left : CHUNK_BYTES;
-    struct bigquery_call call = {
+    struct rest_call call = {
         .method = "PUT",
         .path = s->url,
         .header =
@@ -99,7 +99,7 @@ static int send_chunk(struct sending *s, struct error *e)
         .once = true,
     };
     struct http_in in;
-    int rc = bigquery_call(s->b, &call, &in, e);
+    int rc = rest_call(s->b, &call, &in, e);
 
     if (rc == 0)
         rc = take_answer(s, &in, e);
@@ -109,7 +109,7 @@ static int send_chunk(struct sending *s, struct error *e)
 
 static int ask_progress(struct sending *s, struct error *e)
 {
-    const struct bigquery_call call = {
+    const struct rest_call call = {
         .method = "PUT",
         .path = s->url,
         .header = arena_textf(s->arena, "Content-Range: bytes */%" PRIu64, s->bytes),
@@ -118,7 +118,7 @@ static int ask_progress(struct sending *s, struct error *e)
         .stop = s->stop,
     };
     struct http_in in;
-    int rc = bigquery_call(s->b, &call, &in, e);
+    int rc = rest_call(s->b, &call, &in, e);
 
     if (rc == 0)
         rc = take_answer(s, &in, e);
@@ -146,15 +146,14 @@ static int send_all(struct sending *s, struct error *e)
                      : why;
             return -1;
         }
-        if (bigquery_pause(s->b, tries, 0, s->stop, e) < 0 || ask_progress(s, e) < 0)
+        if (rest_pause(s->b, tries, 0, s->stop, e) < 0 || ask_progress(s, e) < 0)
             return -1;
     }
     return 0;
 }
 
-yyjson_val *bigquery_upload(struct bigquery *b, struct str project, struct str resource,
-                            const char *path, struct arena *a, const atomic_bool *stop,
-                            struct error *e)
+yyjson_val *rest_upload(struct bigquery *b, struct str project, struct str resource,
+                        const char *path, struct arena *a, const atomic_bool *stop, struct error *e)
 {
     struct sending s = { .b = b, .arena = a, .path = path, .stop = stop };
     struct stat st;

@@ -52,9 +52,9 @@ struct tables_writer {
 static const char *folder_of(struct bigquery *b, struct arena *a, struct str project,
                              struct str key)
 {
-    char hash[BIGQUERY_KEY_BYTES];
+    char hash[REST_KEY_BYTES];
 
-    bigquery_key(project, key, hash);
+    rest_key(project, key, hash);
     return arena_textf(a, "%s/%s", b->dir, hash);
 }
 
@@ -66,7 +66,7 @@ static void note_read(const char *folder, struct arena *a, struct str *location,
 
     *created = false;
     if (sys_read_file(path, NOTE_BYTES_MAX, &text, &ignored) == 0) {
-        struct str rest = bigquery_copy(a, buf_str(&text)), line = { 0 };
+        struct str rest = rest_copy(a, buf_str(&text)), line = { 0 };
         (void)str_next(&rest, '\n', location);
         if (str_next(&rest, '\n', &line))
             *created = str_eq(line, STR("created"));
@@ -95,23 +95,23 @@ static struct tables_outcome outcome_of(yyjson_val *job, bool created, bool agai
 {
     yyjson_val *load = json_get(json_get(job, "statistics"), "load");
 
-    return (struct tables_outcome){ .rows = bigquery_int(json_get(load, "outputRows")),
-                                    .bytes = bigquery_int(json_get(load, "outputBytes")),
+    return (struct tables_outcome){ .rows = rest_int(json_get(load, "outputRows")),
+                                    .bytes = rest_int(json_get(load, "outputBytes")),
                                     .created = created,
                                     .again = again };
 }
 
-int bigquery_done(struct tables *t, struct str project, struct str key, struct tables_outcome *out,
-                  struct error *e)
+int rest_done(struct tables *t, struct str project, struct str key, struct tables_outcome *out,
+              struct error *e)
 {
-    struct bigquery *b = bigquery_of(t);
+    struct bigquery *b = rest_of(t);
     struct arena a = { 0 };
-    struct bigquery_job j = { .project = bigquery_payer(b, project), .key = key };
+    struct rest_job j = { .project = rest_payer(b, project), .key = key };
     yyjson_val *job = NULL;
     bool created = false;
 
     note_read(folder_of(b, &a, j.project, key), &a, &j.location, &created);
-    int rc = key.len ? bigquery_job_find(b, &j, &a, &job, e) : 0;
+    int rc = key.len ? rest_job_find(b, &j, &a, &job, e) : 0;
     if (rc == 1)
         *out = outcome_of(job, created, true);
     arena_release(&a);
@@ -148,10 +148,10 @@ static int check_table(struct tables_writer *w, const struct tables_write *given
     struct tables_table table;
     struct error why = { 0 };
 
-    if (bigquery_name_check(&into->name, e) < 0 ||
-        bigquery_location(w->b, &into->name, &w->arena, &w->location, e) < 0)
+    if (rest_name_check(&into->name, e) < 0 ||
+        rest_location(w->b, &into->name, &w->arena, &w->location, e) < 0)
         return -1;
-    if (bigquery_table_get(&w->b->tables, &into->name, &w->arena, &table, &why) < 0) {
+    if (rest_table_get(&w->b->tables, &into->name, &w->arena, &table, &why) < 0) {
         w->created = why.code == ERROR_NOT_FOUND && into->create == TABLES_CREATE_IF_NEEDED;
         if (!w->created)
             *e = why;
@@ -213,18 +213,18 @@ static int begin(struct tables_writer *w, const struct tables_write *given, int6
                  struct error *e)
 {
     struct tables_outcome outcome;
-    struct str project = bigquery_payer(w->b, given->into.name.project);
+    struct str project = rest_payer(w->b, given->into.name.project);
 
     if (given->into.expires_ms)
         return error_set(e, ERROR_UNIMPLEMENTED, "A load job of BigQuery sets no expiration.");
     w->into = given->into;
-    w->into.name = (struct tables_name){ bigquery_copy(&w->arena, given->into.name.project),
-                                         bigquery_copy(&w->arena, given->into.name.dataset),
-                                         bigquery_copy(&w->arena, given->into.name.table) };
-    w->into.options = bigquery_copy(&w->arena, given->into.options);
+    w->into.name = (struct tables_name){ rest_copy(&w->arena, given->into.name.project),
+                                         rest_copy(&w->arena, given->into.name.dataset),
+                                         rest_copy(&w->arena, given->into.name.table) };
+    w->into.options = rest_copy(&w->arena, given->into.options);
     w->schema = bq_schema_copy(&w->arena, &given->schema);
-    w->key = bigquery_copy(&w->arena, given->key);
-    int done = bigquery_done(&w->b->tables, project, w->key, &outcome, e);
+    w->key = rest_copy(&w->arena, given->key);
+    int done = rest_done(&w->b->tables, project, w->key, &outcome, e);
     w->done = done == 1;
     w->outcome = w->done ? outcome : (struct tables_outcome){ 0 };
     if (done != 0)
@@ -244,18 +244,18 @@ static int begin(struct tables_writer *w, const struct tables_write *given, int6
     return files_open(w, given->resume && w->key.len, position, e);
 }
 
-struct tables_writer *bigquery_writer_open(struct tables *t, const struct tables_write *given,
-                                           int64_t *position, struct error *e)
+struct tables_writer *rest_writer_open(struct tables *t, const struct tables_write *given,
+                                       int64_t *position, struct error *e)
 {
     struct tables_writer *w = mem_alloc(sizeof *w);
 
-    w->b = bigquery_of(t);
+    w->b = rest_of(t);
     w->rows = w->marks = -1;
     w->text = BUF_INIT(LOAD_ROW_BYTES_MAX + FLUSH_BYTES);
     *position = 0;
     if (begin(w, given, position, e) == 0)
         return w;
-    bigquery_writer_close(w, true);
+    rest_writer_close(w, true);
     return NULL;
 }
 
@@ -290,8 +290,8 @@ static int add_row(struct tables_writer *w, const struct bq_cell *cell, struct e
     return w->text.len < FLUSH_BYTES ? 0 : flush(w, e);
 }
 
-int bigquery_writer_append(struct tables_writer *w, const struct bq_batch *batch, int64_t position,
-                           struct error *e)
+int rest_writer_append(struct tables_writer *w, const struct bq_batch *batch, int64_t position,
+                       struct error *e)
 {
     char mark[64];
 
@@ -317,18 +317,18 @@ static struct str configuration(struct tables_writer *w)
     json_object(&j, "load");
     json_add_c(&j, "sourceFormat", "NEWLINE_DELIMITED_JSON");
     bq_schema_write(&j, "schema", &w->schema, false);
-    bigquery_into(&j, &w->into);
+    rest_into(&j, &w->into);
     json_end(&j);
     json_end(&j);
-    struct str text = bigquery_copy(&w->arena, buf_str(&out));
+    struct str text = rest_copy(&w->arena, buf_str(&out));
     buf_release(&out);
     return text;
 }
 
 static int commit(struct tables_writer *w, struct tables_outcome *out, struct error *e)
 {
-    const struct bigquery_job j = {
-        .project = bigquery_payer(w->b, w->into.name.project),
+    const struct rest_job j = {
+        .project = rest_payer(w->b, w->into.name.project),
         .location = w->location,
         .key = w->key,
         .configuration = configuration(w),
@@ -339,14 +339,14 @@ static int commit(struct tables_writer *w, struct tables_outcome *out, struct er
     /* Before the job: a crash behind it must find the job again. */
     if (note_write(w, e) < 0)
         return -1;
-    yyjson_val *job = bigquery_job_run(w->b, &j, &w->arena, &again, e);
+    yyjson_val *job = rest_job_run(w->b, &j, &w->arena, &again, e);
     if (!job)
         return -1;
     *out = outcome_of(job, w->created, again);
     return 0;
 }
 
-int bigquery_writer_commit(struct tables_writer *w, struct tables_outcome *out, struct error *e)
+int rest_writer_commit(struct tables_writer *w, struct tables_outcome *out, struct error *e)
 {
     int rc = 0;
 
@@ -359,11 +359,11 @@ int bigquery_writer_commit(struct tables_writer *w, struct tables_outcome *out, 
         if (sys_remove_all(w->rows_path, &why) < 0 || sys_remove_all(w->marks_path, &why) < 0)
             log_warn("%s stays for now: %s", w->folder, why.msg);
     }
-    bigquery_writer_close(w, rc < 0 || w->key.len > 0);
+    rest_writer_close(w, rc < 0 || w->key.len > 0);
     return rc;
 }
 
-void bigquery_writer_close(struct tables_writer *w, bool keep)
+void rest_writer_close(struct tables_writer *w, bool keep)
 {
     struct error why = { 0 };
 
@@ -380,8 +380,8 @@ void bigquery_writer_close(struct tables_writer *w, bool keep)
     mem_free(w);
 }
 
-int bigquery_insert(struct tables *t, const struct tables_name *name,
-                    const struct bq_schema *schema, const struct bq_batch *batch, struct error *e)
+int rest_insert(struct tables *t, const struct tables_name *name, const struct bq_schema *schema,
+                const struct bq_batch *batch, struct error *e)
 {
     const struct tables_write w = {
         .into = { .name = *name, .create = TABLES_CREATE_NEVER, .write = TABLES_WRITE_APPEND },
@@ -389,23 +389,23 @@ int bigquery_insert(struct tables *t, const struct tables_name *name,
     };
     struct tables_outcome ignored;
     int64_t position;
-    struct tables_writer *writer = bigquery_writer_open(t, &w, &position, e);
+    struct tables_writer *writer = rest_writer_open(t, &w, &position, e);
 
     if (!writer)
         return -1;
-    if (bigquery_writer_append(writer, batch, 0, e) < 0) {
-        bigquery_writer_close(writer, false);
+    if (rest_writer_append(writer, batch, 0, e) < 0) {
+        rest_writer_close(writer, false);
         return -1;
     }
-    return bigquery_writer_commit(writer, &ignored, e);
+    return rest_writer_commit(writer, &ignored, e);
 }
 
 /* ---- Old folders ---- */
 
 /* By their own times: a clock that a test moves must not remove the rows of a writer. */
-int bigquery_sweep(struct tables *t, struct error *e)
+int rest_sweep(struct tables *t, struct error *e)
 {
-    struct bigquery *b = bigquery_of(t);
+    struct bigquery *b = rest_of(t);
     struct clock *clock = clock_system();
     int64_t before_s = clock->wall_us(clock) / 1000000 - (int64_t)FOLDER_DAYS * 24 * 3600;
     DIR *dir = opendir(b->dir);

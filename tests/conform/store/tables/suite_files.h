@@ -190,6 +190,10 @@ static void test_a_table_goes_through_files_and_comes_back(void **state)
                                  .path_count = 1,
                                  .format = formats[i / 2],
                                  .schema = src.schema };
+        if (s->rest) {
+            FAILS(ERROR_UNIMPLEMENTED, OPS->extract(s->t, &x, &out, &s->e));
+            return;
+        }
         OK(OPS->extract(s->t, &x, &out, &s->e));
         assert_int_equal(out.rows, 2);
         OK(OPS->load(s->t, &l, &s->arena, &loaded, &s->e));

@@ -139,8 +139,9 @@ static void test_views_of_the_information_schema_show_what_is_there(void **state
         suite_result(s, "SELECT option_name, option_value FROM d.INFORMATION_SCHEMA.TABLE_OPTIONS "
                         "WHERE table_name = 't' ORDER BY option_name"),
         "description|\"it\\\"s\"\nlabels|[STRUCT(\"k\", \"v\")]");
-    assert_string_equal(suite_result(s, "SELECT COUNT(*) FROM `region-us`.INFORMATION_SCHEMA.JOBS"),
-                        "0");
+    const char *jobs =
+        suite_result(s, "SELECT COUNT(*) > 0 FROM `region-us`.INFORMATION_SCHEMA.JOBS");
+    assert_string_equal(jobs, s->rest ? "true" : "false"); /* the queries above are jobs there */
     assert_string_equal(suite_result(s, "SELECT COUNT(*) FROM d.INFORMATION_SCHEMA.ROUTINES"), "0");
     assert_int_equal(suite_refused(s, "SELECT * FROM d.INFORMATION_SCHEMA.NOTHING"),
                      ERROR_NOT_FOUND);

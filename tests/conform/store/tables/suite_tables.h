@@ -105,36 +105,39 @@ static void test_names_that_are_none_are_refused(void **state)
     "{\"name\":\"y\",\"type\":\"RECORD\",\"mode\":\"REPEATED\",\"fields\":[{\"name\":\"z\","       \
     "\"type\":\"TIMESTAMP\"}]}]}]}"
 
+#define ALL_ROWS(json_null)                                                                        \
+    "text "                                                                                        \
+    "\xc3\xa9|aGVsbG8=|-9223372036854775808|1.5|true|1700000000123456|2024-02-29|12:34:56."        \
+    "000001|"                                                                                      \
+    "2024-01-31T00:00:00|-12345678901234567890123456789.123456789|1."                              \
+    "00000000000000000000000000000000000001|"                                                      \
+    "{\"a\":1}|POINT(1 "                                                                           \
+    "2)|[{\"v\":\"1\"},{\"v\":\"2\"}]|{\"f\":[{\"v\":\"q\\\"\"},{\"v\":[{\"v\":{\"f\":[{\"v\":"    \
+    "\"5\"}]}}]}]}\n"                                                                              \
+    "||9223372036854775807|NaN|false|-1|0001-01-01|23:59:59.999999|9999-12-31T23:59:59.999999|"    \
+    "0.5|0|" json_null "|POINT(0 0)|[]|{\"f\":[{\"v\":null},{\"v\":[]}]}\n"                        \
+    "x|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|[]|NULL\n"                      \
+    "y|AA==|0|-Infinity|true|0|1970-01-01|00:00:00|1970-01-01T00:00:00|100|-7|\"a\"|POINT(0 0)|"   \
+    "[{\"v\":\"-3\"}]|{\"f\":[{\"v\":\"\"},{\"v\":[{\"v\":{\"f\":[{\"v\":null}]}}]}]}\n"           \
+    "z|NULL|7|1.0|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|[]|NULL\n"                          \
+    "z|NULL|7|1.0E20|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|[]|NULL\n"                       \
+    "z|NULL|7|1.0E-7|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|[]|NULL"
+
 static void test_every_type_comes_back_as_it_was_written(void **state)
 {
     struct suite *s = *state;
-    const char *rows =
-        "text "
-        "\xc3\xa9|aGVsbG8=|-9223372036854775808|1.5|true|1700000000123456|2024-02-29|12:34:56."
-        "000001|"
-        "2024-01-31T00:00:00|-12345678901234567890123456789.123456789|1."
-        "00000000000000000000000000000000000001|"
-        "{\"a\":1}|POINT(1 "
-        "2)|[{\"v\":\"1\"},{\"v\":\"2\"}]|{\"f\":[{\"v\":\"q\\\"\"},{\"v\":[{\"v\":{\"f\":[{\"v\":"
-        "\"5\"}]}}]}]}\n"
-        "||9223372036854775807|NaN|false|-1|0001-01-01|23:59:59.999999|9999-12-31T23:59:59.999999|"
-        "0.5|0|"
-        "null|POINT(0 0)|[]|{\"f\":[{\"v\":null},{\"v\":[]}]}\n"
-        "x|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|[]|NULL\n"
-        "y|AA==|0|-Infinity|true|0|1970-01-01|00:00:00|1970-01-01T00:00:00|100|-7|\"a\"|POINT(0 0)|"
-        "[{\"v\":\"-3\"}]|{\"f\":[{\"v\":\"\"},{\"v\":[{\"v\":{\"f\":[{\"v\":null}]}}]}]}\n"
-        "z|NULL|7|1.0|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|[]|NULL\n"
-        "z|NULL|7|1.0E20|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|[]|NULL\n"
-        "z|NULL|7|1.0E-7|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|[]|NULL";
     struct tables_write w = { .into = { .name = NAME("d", "all") } };
     struct tables_table t;
+    const char *rows = ALL_ROWS("null");
+    /* Lines of JSON have no null of JSON's own: it is loaded as no value. */
+    const char *back = s->rest ? ALL_ROWS("NULL") : rows;
 
     suite_dataset(s, "d");
     w.schema = suite_schema(s, ALL_TYPES);
     struct tables_outcome out = suite_write(s, &w, rows);
     assert_true(out.created);
     assert_int_equal(out.rows, 7);
-    assert_string_equal(suite_rows(s, NAME("d", "all")), rows);
+    assert_string_equal(suite_rows(s, NAME("d", "all")), back);
     OK(OPS->get(s->t, &NAME("d", "all"), &s->arena, &t, &s->e));
     assert_int_equal(t.rows, 7);
     assert_true(t.bytes > 0);
@@ -145,7 +148,7 @@ static void test_every_type_comes_back_as_it_was_written(void **state)
         assert_int_equal(t.schema.field[i].mode, w.schema.field[i].mode);
     }
     suite_restart(s);
-    assert_string_equal(suite_rows(s, NAME("d", "all")), rows);
+    assert_string_equal(suite_rows(s, NAME("d", "all")), back);
 }
 
 static void test_names_that_differ_by_case_are_two_tables(void **state)
@@ -272,6 +275,11 @@ static void test_jobs_are_kept_and_listed_newest_first(void **state)
     struct tables_jobs_page page = { .project = STR(PROJECT), .limit = 2 };
     struct tables_jobs jobs;
 
+    if (s->rest) {
+        FAILS(ERROR_UNIMPLEMENTED, OPS->job_put(s->t, STR(PROJECT), &job, &s->e));
+        FAILS(ERROR_UNIMPLEMENTED, OPS->job_list(s->t, &page, &s->arena, &jobs, &s->e));
+        return;
+    }
     FAILS(ERROR_NOT_FOUND, OPS->job_get(s->t, STR(PROJECT), STR("j1"), &s->arena, &found, &s->e));
     OK(OPS->job_list(s->t, &page, &s->arena, &jobs, &s->e));
     assert_int_equal(jobs.count, 0);

@@ -18,6 +18,7 @@ struct suite {
     struct arena arena;
     struct error e;
     void *own; /* the program's */
+    bool rest; /* tables in BigQuery: what its REST does not have is refused */
 };
 void suite_begin(struct suite *s); /* sets t: new tables */
 void suite_end(struct suite *s);
