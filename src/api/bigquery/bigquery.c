@@ -9,6 +9,12 @@ bool bigquery_project(struct call *c, struct str *out)
     const char *project;
     char message[ERROR_MSG_BYTES];
 
+    if (!c->api->tables) {
+        call_fail_as(c, 501, NULL,
+                     "This service has no tables of its own; send calls of BigQuery's API to "
+                     "BigQuery.");
+        return false;
+    }
     if (call_project(c, c->param[0], &project)) {
         *out = str_of(project);
         return true;

@@ -103,6 +103,7 @@ static void take_service(struct config *c)
     const char *url = s->public_url;
 
     s->expired_as = s->expired_choice == 1 ? JOB_EXPIRED : JOB_FAILED;
+    s->tables_in_bigquery = s->tables_choice == 2;
     s->settings.retry = c->retry;
     s->settings.drain_ms = c->drain_ms;
     if (!auth_project_valid(str_of(s->default_project)))
@@ -317,6 +318,7 @@ int config_load(const char *path, struct config *out, struct error *e)
     take_service(out);
     take_tests(out);
     config_upstreams_load(out);
+    config_bigquery_load(out);
     out->model =
         arena_array(&out->arena, out->models_given.count + BUILT_IN_COUNT, sizeof *out->model);
     out->models.item = out->model;

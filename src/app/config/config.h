@@ -33,11 +33,20 @@ struct config_service {
     const char *default_project;
     const char *const *webhook_allow; /* until NULL; or NULL */
     const char *const *locations;     /* until NULL; or NULL */
-    uint32_t expired_choice;
+    uint32_t expired_choice, tables_choice;
+    bool tables_in_bigquery; /* else they are embedded */
     enum job_state expired_as;
     uint32_t connections_max; /* 0: the server's default */
     struct config_list weights;
     struct service_settings settings;
+};
+
+/* The section `bigquery`: how BigQuery is reached. */
+struct config_bigquery {
+    const char *endpoint; /* NULL: $BIGQUERY_EMULATOR_HOST, else Google's */
+    const char *project, *location, *ca_file, *token_env;
+    uint32_t retry_ms;
+    struct credential_spec credential;
 };
 
 /* One thing that is wrong with the file. */
@@ -65,6 +74,7 @@ struct config {
     uint32_t drain_ms;
     uint64_t keep; /* bytes of kept answers; 0: none */
     struct config_service service;
+    struct config_bigquery bigquery;
     const char *path;    /* NULL: no file was read */
     struct model *model; /* models.item, while it is made */
     struct arena arena;  /* everything that the file gave */
@@ -85,6 +95,13 @@ void config_release(struct config *c); /* accepts a zeroed one */
  * before it but the first. */
 void config_needs_restart(const struct config *now, const struct config *next, struct buf *out);
 
+/* Tables in BigQuery as the section `bigquery` says. endpoint: instead of its own; or NULL. folder: for rows that wait for
+ * their load job; it outlives the tables, as the configuration does. Without a credential in the file it is the
+ * application default credentials over https, and none over http: emulators take none. */
+struct tables;
+struct tables *config_bigquery_open(const struct config *c, const char *endpoint,
+                                    const char *folder, struct clock *clock, struct error *e);
+
 /* A file that the configuration names, relative to its folder; in its arena. */
 const char *config_beside(struct config *c, const char *file);
 
@@ -99,8 +116,9 @@ void config_finding_write(const struct config *c, const struct config_finding *f
 /* Does no finding concern base or a part of it? Checks of what was read wrongly would only repeat it. */
 bool config_clean(const struct config *c, const void *base);
 
-/* Parts of config_load: out->upstream, and what a model of this entry is answered by. */
+/* Parts of config_load: out->upstream, out->bigquery, and what a model of this entry is answered by. */
 void config_upstreams_load(struct config *c);
+void config_bigquery_load(struct config *c);
 void config_model_upstreams(struct config *c, const struct model_entry *in, struct model *m);
 /* The price that the file gives, with the default for reused tokens. */
 struct price config_price(const struct price *in);

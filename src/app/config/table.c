@@ -175,11 +175,26 @@ static const struct config_row service_rows[] = {
     { "connections_max", COUNT(connections_max, 0, UINT32_MAX), "N", "2000", "maximum number of connections; 0: the default", .restart = true },
     { "online_deadline_ms", COUNT(settings.online_deadline_ms, 1, UINT32_MAX), "MS", DEFAULT(UPSTREAM_TIMEOUT_MS), "time limit of an online call" },
     { "expired_as", CHOICE(expired_choice), "EXPIRED|FAILED", "EXPIRED", "state that Vertex clients see of an expired job; FAILED for those that wait for ever otherwise", .restart = true },
+    { "tables", CHOICE(tables_choice), "embedded|bigquery", "embedded", "where the tables of batch jobs (bq://) are: embedded, with a BigQuery API of this service; bigquery: in BigQuery, as the section `bigquery` says", .restart = true },
     { "locations", TEXTS(locations, CONFIG_LOCATIONS_MAX), "LIST", NULL, "locations at which jobs are taken; \"global\" must be listed", .absent = "each region", .restart = true },
     { "webhook_allow", TEXTS(webhook_allow, CONFIG_WEBHOOK_ALLOW_MAX), "LIST", NULL, "webhook targets that are allowed though their address is private", .restart = true },
     { "weights", LIST(weights, SERVICE_WEIGHTS_MAX, weight_section), "LIST", NULL, "shares of projects", .absent = "each 1" },
 };
 SECTION(config_service, "service", service_rows);
+
+#undef ENTRY
+#define ENTRY struct config_bigquery
+static const struct config_row bigquery_rows[] = {
+    { "endpoint", TEXT(endpoint), "URL", NULL, "its address", .absent = "$BIGQUERY_EMULATOR_HOST, else https://bigquery.googleapis.com" },
+    { "project", TEXT(project), "NAME", NULL, "project that jobs run in, and that pays for queries", .absent = "the project of the table" },
+    { "location", TEXT(location), "NAME", NULL, "location of jobs that name no dataset: EU", .absent = "BigQuery's choice" },
+    { "token_env", TEXT(token_env), "NAME", NULL, "environment variable with an access token" },
+    { "token_file", FILE_(credential.secret_file), "FILE", NULL, "file with an access token; read again when it changes" },
+    { "service_account", FILE_(credential.service_account), "FILE", NULL, "Google's JSON file of a service account, or of a user: tokens are fetched", .absent = "over https the application default credentials" },
+    { "ca_file", FILE_(ca_file), "FILE", NULL, "certificates as PEM that are trusted", .absent = "the system's" },
+    { "retry_ms", COUNT(retry_ms, 1, UINT32_MAX), "MS", "600000", "a call that failed for a reason that passes is tried again for so long" },
+};
+static SECTION(bigquery_section, "bigquery", bigquery_rows);
 
 #undef ENTRY
 #define ENTRY struct config
@@ -216,6 +231,7 @@ static const struct config_row root_rows[] = {
     { "models", LIST(models_given, CONFIG_MODELS_MAX, model_section), "LIST", NULL, "models, tried before the built-in ones" },
     { "fake", MAP_IF(fake, fake_section), "MAP", NULL, "script of the built-in tranche-fake" },
     { "test", LIST(tests, SCRIPT_RULES_MAX, test_section), "LIST", NULL, "scripts of jobs, files, objects and tables, for `serve --test-clock` alone; the first that matches counts", .restart = true },
+    { "bigquery", PLACE(CONFIG_MAP, bigquery), .section = &bigquery_section, "MAP", NULL, "how `run` and `serve` reach tables in BigQuery", .restart = true },
     { "service", PLACE(CONFIG_MAP, service), .section = &config_service, "MAP", NULL, "settings of `tranche serve`" },
 };
 SECTION(config_root, "", root_rows);
@@ -223,9 +239,10 @@ SECTION(config_root, "", root_rows);
 
 /* In the order of the help. */
 static const struct config_section *const sections[] = {
-    &config_root,      &limits_section, &retry_section,          &config_service,  &weight_section,
-    &config_upstreams, &model_section,  &model_upstream_section, &adapter_section, &price_section,
-    &fake_section,     &fault_section,  &answer_section,         &test_section,
+    &config_root,     &limits_section,   &retry_section,    &config_service,
+    &weight_section,  &config_upstreams, &model_section,    &model_upstream_section,
+    &adapter_section, &price_section,    &fake_section,     &fault_section,
+    &answer_section,  &test_section,     &bigquery_section,
 };
 
 bool config_row_at(uint32_t i, const struct config_section **section, const struct config_row **row)

@@ -52,6 +52,8 @@ static const struct option_spec options[] = {
     OPT_COUNT("max-rpm", 0, max_rpm, 1, UINT32_MAX,
               "maximum number of requests a minute to the upstream"),
     OPT_COUNT("max-tpm", 0, max_tpm, 1, 0, "maximum number of tokens a minute to the upstream"),
+    OPT_TEXT("bigquery-endpoint", 0, bigquery_endpoint, "URL",
+             "address of BigQuery for bq:// tables (default: that of the configuration)"),
     OPT_CHOICE(
         "engine", 0, engine, "fast|plain",
         "runtime of an embedded model: fast (default) is tranche's own where it covers the model"),
@@ -105,6 +107,8 @@ static enum exit_code dry_run(const struct run_options *o, const char *const *pa
                  .state = o->state,
                  .upstream = o->upstream,
                  .dialect = o->dialect,
+                 .bigquery_endpoint = o->bigquery_endpoint,
+                 .limit = o->limit,
                  .rows = &o->rows },
         .output = o->output,
         .log_format = o->log_format,
@@ -150,6 +154,9 @@ const struct command command_run = {
         "error and tokens; its form is that of its ending (.csv, .tsv, .jsonl, .gz or .zst behind "
         "it). "
         "docs/reference/tables.md has the template and --where.\n"
+        "\n"
+        "INPUT and OUTPUT may be tables of BigQuery, bq://PROJECT.DATASET.TABLE: without --prompt "
+        "the column `request` has the requests, as in Google's batch jobs.\n"
         "\n"
         "Examples:\n"
         "  tranche run reviews.csv --prompt 'Label: {text}' --enum good,bad -o labels.csv\n"

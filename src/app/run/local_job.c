@@ -17,6 +17,7 @@
 #include "app/cli/options.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "format/bigquery/name.h"
 
 /* Below this, reading the input takes no time worth a word. */
 #define SLOW_INPUT_BYTES ((uint64_t)64 * 1024 * 1024)
@@ -116,6 +117,16 @@ int local_job_config(struct local_job *j, const struct local_options *w, struct 
     j->state_root = config_state_root(&j->arena, w->state, e);
     if (!j->state_root)
         return -1;
+    j->bigquery = (struct bigquery_tables){
+        .config = &j->config,
+        .endpoint = w->bigquery_endpoint,
+        .state_root = j->state_root,
+        .arena = &j->arena,
+        .stop = stop_on_signals(),
+        .limit = w->rows && w->rows->where ? 0 : w->limit,
+        .fresh = w->fresh,
+        .plain = j->rows != NULL,
+    };
     return sys_mkdirs(j->state_root, e) == 0
                ? 0
                : error_wrap(e, "the state folder; --state DIR names another");
@@ -129,7 +140,11 @@ int local_job_input(struct local_job *j, const char *const *paths, uint32_t coun
         return -1;
     j->stage = EXIT_INPUT;
     j->tables = (struct engine_tables){ .state_root = j->state_root, .arena = &j->arena };
-    if (j->rows && engine_tables_are(paths, count)) {
+    if (bigquery_tables_are(paths, count)) {
+        bool to_lines = !output || !bq_is(str_of(output));
+        if (bigquery_tables_input(&j->bigquery, paths, count, to_lines, &j->input, e) < 0)
+            return -1;
+    } else if (j->rows && engine_tables_are(paths, count)) {
         if (engine_tables_input(&j->tables, paths, count, output, &j->input, e) < 0)
             return -1;
     } else {
@@ -210,6 +225,7 @@ void local_job_release(struct local_job *j)
     input_release(&j->input);
     sheet_release(&j->sheet);
     engine_tables_close(&j->tables);
+    bigquery_tables_close(&j->bigquery);
     config_release(&j->config);
     arena_release(&j->arena);
 }

@@ -15,6 +15,7 @@
 #include "app/cli/command.h"
 #include "app/config/config.h"
 #include "app/cli/terminal.h"
+#include "app/run/bigquery_tables.h"
 #include "app/run/engine_tables.h"
 #include "app/run/rows.h"
 #include "engine/lines/ingest.h"
@@ -31,6 +32,7 @@ struct local_job {
     struct input input;
     struct sheet sheet;          /* of an input that is a table */
     struct engine_tables tables; /* Parquet and DuckDB */
+    struct bigquery_tables bigquery;
     struct predictor *predictor; /* until the pipeline takes it */
     struct ingest_options rules; /* without the predictor */
     struct ingest_result ingest;
@@ -43,6 +45,9 @@ struct local_options {
     const char *model, *config, *state;
     const char *upstream, *dialect, *engine;
     uint64_t max_rpm, max_tpm;
+    const char *bigquery_endpoint;
+    uint64_t limit;                  /* rows that are needed of an input; 0: all */
+    bool fresh;                      /* tables are read anew */
     const struct model *given;       /* answers, whatever the configuration says */
     const struct rows_options *rows; /* NULL, or without a prompt: the input's lines are requests */
 };

@@ -4,7 +4,7 @@
  *
  * Shape:   with --prompt the inputs are tables: CSV, TSV or JSON rows, known by their endings or their first
  *          byte. The other options say what is asked and what goes out.
- * Errors:  INVALID_ARGUMENT, NOT_FOUND (a column, with the nearest name), UNIMPLEMENTED (bq://, .xlsx,
+ * Errors:  INVALID_ARGUMENT, NOT_FOUND (a column, with the nearest name), UNIMPLEMENTED (.xlsx,
  *          with the remedy); of reading @FILE.
  * Threads: the main thread.
  */

@@ -21,7 +21,7 @@
 
 struct run_options {
     const char *output, *model, *retry_failed, *config, *state, *log_format;
-    const char *upstream, *dialect, *engine;
+    const char *upstream, *dialect, *engine, *bigquery_endpoint;
     uint64_t max_in_flight, limit, max_rpm, max_tpm;
     struct rows_options rows;
     const char *max_age;
@@ -41,6 +41,7 @@ struct run {
     const char *output_path; /* absolute, or "-" */
     const char *render_path; /* where it is made: not itself while it is still the input */
     bool streams;            /* the output is not a file */
+    bool to_table;           /* it is a table of BigQuery */
     char command
         [LOCAL_JOB_NAME_BYTES]; /* digest of inputs' paths and model: whose output may be replaced */
     char version[128];          /* of the predictor, which the pipeline closes */

@@ -17,6 +17,7 @@
 #include "app/run/output.h"
 #include "base/clock.h"
 #include "base/json_write.h"
+#include "format/bigquery/name.h"
 
 #define BAD_SHOWN_MAX 5         /* lines, as a warning */
 #define BAD_SHOWN_STRICT_MAX 20 /* lines, as the reason to stop */
@@ -53,6 +54,9 @@ int run_step_open(struct run *r, struct error *e)
         .engine = r->o->engine,
         .max_rpm = r->o->max_rpm,
         .max_tpm = r->o->max_tpm,
+        .bigquery_endpoint = r->o->bigquery_endpoint,
+        .limit = r->o->limit,
+        .fresh = r->o->fresh,
         .given = r->o->given,
         .rows = &r->o->rows,
     };
@@ -74,6 +78,20 @@ static const char *with_suffix(struct arena *a, const char *path, const char *su
     return out;
 }
 
+/* The output is a table of BigQuery, which is made of a file of ours at the end. */
+static int output_to_table(struct run *r, struct error *e)
+{
+    struct local_job *j = &r->job;
+
+    if (r->o->retry_failed)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "--retry-failed reads and writes files; ask again about the rows of a "
+                         "table that failed with a view of them");
+    r->to_table = true;
+    r->output_path = r->render_path = r->output;
+    return bigquery_tables_plan(&j->bigquery, r->output, &j->input, j->rows ? &j->sheet : NULL, e);
+}
+
 int run_step_output(struct run *r, struct error *e)
 {
     struct local_job *j = &r->job;
@@ -81,11 +99,17 @@ int run_step_output(struct run *r, struct error *e)
 
     j->stage = EXIT_USAGE;
     r->output = r->o->output ? r->o->output : r->o->retry_failed;
+    if (!r->output && bigquery_tables_are(r->path, r->path_count))
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "say where the answers to a table go with -o OUTPUT: a file, or "
+                         "bq://PROJECT.DATASET.TABLE");
     if (!r->output)
         r->output = output_default(&j->arena, &j->input, from_stdin,
                                    j->rows ? rows_ending(&j->sheet) : ".jsonl", e);
     if (!r->output)
         return -1;
+    if (bq_is(str_of(r->output)))
+        return output_to_table(r, e) < 0 ? -1 : STEP_NEXT;
     r->output_path = output_resolve(&j->arena, r->output, &j->input,
                                     j->rows           ? OUTPUT_TABLE
                                     : run_in_place(r) ? OUTPUT_IN_PLACE
@@ -245,7 +269,7 @@ static int check_overwritten(struct run *r, struct error *e)
     const char *path = r->output_path;
     struct stat st;
 
-    if (r->o->overwrite || r->streams || stat(path, &st) < 0 || st.st_size == 0)
+    if (r->o->overwrite || r->streams || r->to_table || stat(path, &st) < 0 || st.st_size == 0)
         return STEP_NEXT;
     if (r->o->retry_failed && same_file(path, r->o->retry_failed))
         return STEP_NEXT;
@@ -287,7 +311,9 @@ int run_step_state(struct run *r, struct error *e)
     buf_release(&facts);
     if (rc < 0)
         return -1;
-    if (j->rows && rows_are_parquet(r->output_path))
+    if (r->to_table)
+        r->render_path = arena_textf(&j->arena, "%s/output.jsonl", r->state.dir);
+    else if (j->rows && rows_are_parquet(r->output_path))
         r->render_path = arena_textf(&j->arena, "%s/output.csv", r->state.dir);
     local_job_name(j, r->o->upstream, r->command);
     return check_overwritten(r, e);
@@ -429,11 +455,18 @@ int run_step_spool(struct run *r, struct error *e)
         return -1;
     r->job.stage = EXIT_INTERNAL;
     int known = state_done_read(&r->state, &r->job.arena, &done, e);
+    if (known == 1 && r->to_table) { /* the run is finished as long as its table is there */
+        int made = bigquery_tables_made(&r->job.bigquery, e);
+        known = made < 0 ? -1 : 2 - made;
+    }
     if (known < 0)
         return -1;
     if (known == 1)
         return report_done(r, &done);
     if (known == 2 && spool_restart(r, e) < 0)
+        return -1;
+    r->job.stage = EXIT_STOPPED;
+    if (r->to_table && bigquery_tables_begin(&r->job.bigquery, r->spool, r->o->overwrite, e) < 0)
         return -1;
     const struct keep_options keep = { .fresh = r->o->fresh,
                                        .none = r->o->no_keep,

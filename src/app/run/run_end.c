@@ -181,7 +181,7 @@ static void choose_next(struct run *r)
     const struct run_options *o = r->o;
     struct buf text = BUF_INIT(SUMMARY_BYTES_MAX);
 
-    if (r->streams)
+    if (r->streams || r->to_table)
         return;
     if (r->summary.progress.counters.failed == 0 || o->given || o->limit) {
         buf_add_c(&text, "tranche show ");
@@ -340,6 +340,12 @@ static int publish(struct run *r, struct error *e)
 
     if (r->render_path == r->output_path)
         return 0;
+    if (r->to_table) {
+        j->stage = EXIT_STOPPED;
+        if (bigquery_tables_output(&j->bigquery, r->spool, r->render_path, r->o->overwrite, e) < 0)
+            return -1;
+        return sys_remove_all(r->render_path, e);
+    }
     if (!j->rows)
         return sys_rename(r->render_path, r->output_path, e);
     j->stage = EXIT_STOPPED;
@@ -360,6 +366,7 @@ int run_step_finish(struct run *r, struct error *e)
     save_rates(r);
     keep(r);
     known_input_forget(&r->known);
+    bigquery_tables_end(&r->job.bigquery);
     if (r->streams)
         forget(r);
     else

@@ -85,12 +85,17 @@ static int step_store(struct serve *s, struct error *e)
     return s->store ? 0 : -1;
 }
 
-/* Nothing is loaded before a job or a call names a table. */
+/* Nothing is loaded, and nobody asked, before a job or a call names a table. Records of jobs are BigQuery's own when the
+ * tables are there, so our API serves embedded ones only. */
 static int step_tables(struct serve *s, struct error *e)
 {
     const struct tables_limits limits = tables_limits_default();
 
-    (void)e;
+    if (s->first->service.tables_in_bigquery) {
+        const char *folder = arena_textf(&s->arena, "%s/bigquery", store_dir(s->store));
+        s->tables = config_bigquery_open(s->first, NULL, folder, s->clock, e);
+        return s->tables && s->tables->ops->sweep(s->tables, e) == 0 ? 0 : -1;
+    }
     s->tables = tables_duckdb_open(arena_textf(&s->arena, "%s/tables", store_dir(s->store)),
                                    &limits, s->clock);
     return 0;
@@ -178,8 +183,10 @@ static int step_listen(struct serve *s, struct error *e)
 
     s->api.store = s->store;
     s->api.service = s->service;
-    s->api.tables = s->tables;
-    s->api.queries = queries_new(s->tables, s->store, s->clock);
+    if (!config->service.tables_in_bigquery) {
+        s->api.tables = s->tables;
+        s->api.queries = queries_new(s->tables, s->store, s->clock);
+    }
     s->api.clock = s->clock;
     s->api.default_location = LOCATION;
     s->api.default_project = config->service.default_project;

@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 #include "base/sys.h"
-#include "engine/lines/cutter.h"
+#include "engine/lines/columns.h"
 #include "engine/service/service_inner.h"
 #include "format/job/table.h"
 #include "format/job/vertex.h"
@@ -244,46 +244,11 @@ static int copied_columns(const struct input_file *file, struct arena *a, struct
     return rc;
 }
 
-/* One pass over the lines: what they hold beside their requests. */
-static int lines_columns(struct service *s, const struct input *in, struct arena *a,
-                         struct bq_schema *out, struct error *e)
-{
-    struct line_columns *columns = line_columns_new();
-    struct arena line_arena = { 0 };
-    struct piece piece = { 0 };
-    struct cutter cutter;
-    struct shard shard;
-    int rc;
-
-    cutter_init(&cutter, in, 0, 0);
-    while ((rc = cutter_next(&cutter, &piece, &shard, e)) == 1) {
-        struct lines it;
-        struct line line;
-        if (atomic_load(&s->halt)) {
-            rc = error_set(e, ERROR_CANCELLED, "interrupted");
-            break;
-        }
-        if (shard.overlong)
-            continue;
-        lines_init(&it, &shard, piece.p, in->cut);
-        while (lines_next(&it, &line)) {
-            arena_reset(&line_arena);
-            line_columns_add(columns, &line_arena, line.text);
-        }
-    }
-    if (rc == 0)
-        rc = line_columns_schema(columns, a, out, e);
-    piece_release(&piece);
-    arena_release(&line_arena);
-    line_columns_free(columns);
-    return rc;
-}
-
 int table_input_columns(struct service *s, const struct input *in, struct arena *a,
                         struct bq_schema *out, struct error *e)
 {
     assert(in->count > 0);
     if (table_input_is_copy(str_of(in->file[0].path)))
         return copied_columns(&in->file[0], a, out, e);
-    return lines_columns(s, in, a, out, e);
+    return columns_of_lines(in, &s->halt, a, out, e);
 }

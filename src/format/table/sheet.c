@@ -37,11 +37,10 @@ int sheet_form_of(const char *path, enum sheet_form *out, struct error *e)
     size_t hash = str_find(name, STR(".duckdb#"));
 
     *out = SHEET_UNKNOWN;
-    if (str_starts(name, STR("bq://")))
-        return error_set(e, ERROR_UNIMPLEMENTED,
-                         "%s: a table of BigQuery cannot be used here; use CSV, as in: bq extract "
-                         "and bq load",
-                         path);
+    if (str_starts(name, STR("bq://"))) {
+        *out = SHEET_JSONL; /* copied to and from such rows */
+        return 0;
+    }
     if (hash != SIZE_MAX)
         name.len = hash + strlen(".duckdb");
     (void)packing_of_name(name, &name);

@@ -33,7 +33,7 @@
 
 enum sheet_form { SHEET_UNKNOWN, SHEET_CSV, SHEET_TSV, SHEET_JSONL };
 /* The form by a path's ending, .gz and .zst aside; SHEET_UNKNOWN for any other. -1 with the remedy for one that
- * has no lines: .parquet, .xlsx, .duckdb, bq://, .zst. */
+ * has no lines: .parquet, .xlsx, .duckdb. A table of BigQuery (bq://) is copied to and from JSON rows. */
 int sheet_form_of(const char *path, enum sheet_form *out, struct error *e) FALLIBLE;
 
 /* The settings as the user wrote them; NULL or empty where not given. */
