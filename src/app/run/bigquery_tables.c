@@ -395,15 +395,16 @@ int bigquery_tables_begin(struct bigquery_tables *t, struct spool *spool, bool o
 
     if (rc == 0 && !overwrite)
         rc = t->tables->ops->done(t->tables, t->output.project, buf_str(&key), &outcome, e);
-    if (rc == 0 && !overwrite)
-        rc = bigquery_tables_made(t, e) == 1
-                 ? error_set(e, ERROR_ALREADY_EXISTS,
-                             "Table %s exists already: name another with -o, or replace it with "
-                             "--overwrite",
-                             tables_text(t->arena, &t->output))
-                 : (e->code == ERROR_OK ? 0 : -1);
     buf_release(&key);
-    return rc < 0 ? -1 : 0;
+    if (rc != 0 || overwrite)
+        return rc < 0 ? -1 : 0;
+    int made = bigquery_tables_made(t, e);
+    if (made <= 0)
+        return made;
+    return error_set(e, ERROR_ALREADY_EXISTS,
+                     "Table %s exists already: name another with -o, or replace it with "
+                     "--overwrite",
+                     tables_text(t->arena, &t->output));
 }
 
 /* ---- Rows of the output ---- */

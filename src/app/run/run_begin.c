@@ -466,8 +466,11 @@ int run_step_spool(struct run *r, struct error *e)
     if (known == 2 && spool_restart(r, e) < 0)
         return -1;
     r->job.stage = EXIT_STOPPED;
-    if (r->to_table && bigquery_tables_begin(&r->job.bigquery, r->spool, r->o->overwrite, e) < 0)
+    if (r->to_table && bigquery_tables_begin(&r->job.bigquery, r->spool, r->o->overwrite, e) < 0) {
+        if (e->code == ERROR_ALREADY_EXISTS)
+            r->job.stage = EXIT_USAGE;
         return -1;
+    }
     const struct keep_options keep = { .fresh = r->o->fresh,
                                        .none = r->o->no_keep,
                                        .age = r->o->max_age,
