@@ -70,6 +70,11 @@ struct adapter {
     const char *file; /* LoRA as GGUF */
     float scale;
 };
+/* All adapters of a tuned model; their changes add up. */
+struct adapter_list {
+    struct adapter item[MODEL_ADAPTERS_MAX];
+    uint32_t count;
+};
 
 /* One scripted fault: a request that it matches fails with code. */
 struct fake_fault {
@@ -110,8 +115,7 @@ struct model {
     uint32_t threads;   /* 0: all cores */
     uint32_t cache_mib; /* key-value cache; 0: from the model's shape */
     bool plain;         /* computed by libllama also where the native runtime could */
-    struct adapter adapter[MODEL_ADAPTERS_MAX];
-    uint32_t adapter_count;
+    struct adapter_list adapters;
     bool has_price;
     struct price price; /* with has_price; else the published price of the name, else free */
     struct fake_script fake;

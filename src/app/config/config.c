@@ -175,7 +175,7 @@ static void take_adapters(struct config *c, const struct model_entry *in, struct
     for (uint32_t i = 0; i < in->adapters.count; i++) {
         if (!a[i].file && config_clean(c, &a[i]))
             config_error(c, &a[i], "file", "an adapter needs a file");
-        m->adapter[m->adapter_count++] = (struct adapter){ a[i].file, (float)a[i].scale };
+        m->adapters.item[m->adapters.count++] = (struct adapter){ a[i].file, (float)a[i].scale };
     }
 }
 
@@ -471,11 +471,11 @@ void config_fingerprint(const struct config *c, const struct model *m, struct bu
         buf_addf(out, "engine %s\n", m->plain ? "plain" : "fast");
     if (m->file)
         fingerprint_file(m->file, out);
-    for (uint32_t i = 0; i < m->adapter_count; i++) {
+    for (uint32_t i = 0; i < m->adapters.count; i++) {
         buf_add_c(out, "scale ");
-        buf_add_double(out, (double)m->adapter[i].scale);
+        buf_add_double(out, (double)m->adapters.item[i].scale);
         buf_add_char(out, ' ');
-        fingerprint_file(m->adapter[i].file, out);
+        fingerprint_file(m->adapters.item[i].file, out);
     }
     fingerprint_upstreams(m, out);
     fingerprint_fake(&m->fake, out);
@@ -498,8 +498,8 @@ int config_model_present(const struct model *m, struct error *e)
 {
     if (m->file && file_present(m->file, e) < 0)
         return -1;
-    for (uint32_t i = 0; i < m->adapter_count; i++)
-        if (file_present(m->adapter[i].file, e) < 0)
+    for (uint32_t i = 0; i < m->adapters.count; i++)
+        if (file_present(m->adapters.item[i].file, e) < 0)
             return -1;
     return 0;
 }

@@ -13,6 +13,7 @@
  * Cache:   cells hold one (position, token) for one or more sequences. copy shares the cells of
  *          [0, len) with another sequence, which must be empty; cells are freed when no sequence
  *          holds them.
+ * Adapters: rows of several adapters may be in one batch, unless info says `adapters_apart`.
  * Errors:  RESOURCE_EXHAUSTED from forward: no room in the cache, nothing was changed. INTERNAL: the
  *          runtime is broken and only close may follow.
  * Threads: one thread owns a runtime, the batcher's. info, prompt, piece, is_end and
@@ -34,12 +35,16 @@
 /* Ids of an embedded runtime beyond the computing ones, for kept prefixes. */
 #define RUNTIME_SEQUENCES_KEPT 16
 
+/* Maximum number of adapters that a runtime holds at once. */
+#define RUNTIME_ADAPTERS_MAX 64
+
 struct runtime_info {
     uint32_t vocab;        /* tokens in the vocabulary */
     uint32_t context_max;  /* tokens of one sequence, prompt and answer */
     uint32_t cells;        /* of the cache: tokens that it holds */
     uint32_t sequences;    /* ids are 0 .. sequences - 1 */
     uint32_t rows_max;     /* of one forward */
+    bool adapters_apart;   /* all rows of a batch must have the same adapter */
     bool shares;           /* copy and a trim to a part work: false for recurrent models */
     uint64_t memory_bytes; /* weights and cache */
     char name[96];         /* of the model, from its file: "smollm2-135m-instruct-q8_0" */
@@ -98,6 +103,13 @@ struct runtime_ops {
     /* The tokens of a text in the middle of an answer, no control tokens among them. False when this
      * tokenizer cannot tell: it puts something in front of every text. */
     bool (*tokenize)(struct runtime *r, struct str text, struct tokens *out);
+
+    /* Loads adapters as number id (not 0), which rows may then name. Safe from another thread beside
+     * everything but itself and unadapt. FAILED_PRECONDITION and UNIMPLEMENTED: they cannot be used
+     * with this model. NULL ops: no adapters. */
+    int (*adapt)(struct runtime *r, uint32_t id, const struct adapter_list *files,
+                 struct error *e) FALLIBLE;
+    void (*unadapt)(struct runtime *r, uint32_t id); /* no row names it any more */
 
     void (*close)(struct runtime *r);
 };

@@ -2,12 +2,15 @@
  * one micro-batch a forward. */
 #include "predict/local/llama/runtime_llama.h"
 
+#include <assert.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/thread.h"
 #include "predict/local/llama/llama_bridge.h"
 #include "predict/local/llama/llama_text.h"
 #include "predict/local/plan.h"
@@ -17,10 +20,22 @@
 #define SPIN_COUNT "1000"      /* of libgomp: some microseconds */
 #define KEY_BYTES 96           /* of a metadata key or number */
 
+/* Adapters that rows may name. */
+struct loaded {
+    uint32_t id; /* 0: free */
+    struct llama_adapter_lora *adapter[MODEL_ADAPTERS_MAX];
+    float scale[MODEL_ADAPTERS_MAX];
+    uint32_t count;
+    bool gone; /* nobody uses it any more */
+};
+
 struct llama_runtime {
     struct llama_text text; /* first, so that a pointer to its base is one to this */
     struct llama_context *context;
-    struct llama_batch batch; /* of info.rows_max rows */
+    struct llama_batch batch;                       /* of info.rows_max rows */
+    atomic_uint adapter;                            /* of the last forward */
+    pthread_mutex_t lock;                           /* guards what follows */
+    struct loaded loaded[RUNTIME_ADAPTERS_MAX + 1]; /* one may wait for the next forward to go */
 };
 
 static struct llama_runtime *llama_of(struct runtime *r)
@@ -79,27 +94,80 @@ static int make_context(struct llama_runtime *l, const struct runtime_settings *
     return 0;
 }
 
-static int load_adapters(struct llama_runtime *l, const struct model *m, struct error *e)
-{
-    struct llama_adapter_lora *adapter[MODEL_ADAPTERS_MAX];
-    float scale[MODEL_ADAPTERS_MAX];
+/* ---- Adapters ---- */
 
-    for (uint32_t i = 0; i < m->adapter_count; i++) {
-        if (llama_text_check(m->adapter[i].file, e) < 0)
-            return error_wrap(e, "adapter");
-        scale[i] = m->adapter[i].scale;
-        struct llama_errors errors = { "" };
-        llama_errors_catch(&errors);
-        adapter[i] = llama_adapter_lora_init(l->text.model, m->adapter[i].file);
-        llama_errors_catch(NULL);
-        if (!adapter[i])
-            return error_set(e, ERROR_FAILED_PRECONDITION, "adapter %s does not fit the model: %s",
-                             m->adapter[i].file, errors.last);
-    }
-    if (m->adapter_count &&
-        llama_set_adapters_lora(l->context, adapter, m->adapter_count, scale) != 0)
-        return error_set(e, ERROR_FAILED_PRECONDITION, "the adapters cannot be used together");
-    return 0;
+/* Under the lock; id 0: a free one. NULL: there is none. */
+static struct loaded *loaded_find(struct llama_runtime *l, uint32_t id)
+{
+    for (uint32_t i = 0; i < ARRAY_LEN(l->loaded); i++)
+        if (l->loaded[i].id == id)
+            return &l->loaded[i];
+    return NULL;
+}
+
+static void loaded_free(struct loaded *a)
+{
+    for (uint32_t i = 0; i < a->count; i++)
+        llama_adapter_lora_free(a->adapter[i]);
+    *a = (struct loaded){ 0 };
+}
+
+static int load(struct llama_runtime *l, const struct adapter *from, struct loaded *to,
+                struct error *e)
+{
+    struct llama_errors errors = { "" };
+
+    if (llama_text_check(from->file, e) < 0)
+        return error_wrap(e, "adapter");
+    llama_errors_catch(&errors);
+    struct llama_adapter_lora *a = llama_adapter_lora_init(l->text.model, from->file);
+    llama_errors_catch(NULL);
+    if (!a)
+        return error_set(e, ERROR_FAILED_PRECONDITION, "adapter %s does not fit the model: %s",
+                         from->file, errors.last);
+    to->scale[to->count] = from->scale;
+    to->adapter[to->count++] = a;
+    if (llama_adapter_get_alora_n_invocation_tokens(a) == 0)
+        return 0;
+    return error_set(e, ERROR_UNIMPLEMENTED, "adapter %s acts from certain tokens on only",
+                     from->file);
+}
+
+static int llama_runtime_adapt(struct runtime *r, uint32_t id, const struct adapter_list *files,
+                               struct error *e)
+{
+    struct llama_runtime *l = llama_of(r);
+    struct loaded new = { .id = id };
+
+    for (uint32_t i = 0; i < files->count; i++)
+        if (load(l, &files->item[i], &new, e) < 0) {
+            loaded_free(&new);
+            return -1;
+        }
+    lock(&l->lock);
+    for (uint32_t i = 0; i < ARRAY_LEN(l->loaded);
+         i++) /* the context may still have the last one */
+        if (l->loaded[i].gone && l->loaded[i].id != atomic_load(&l->adapter))
+            loaded_free(&l->loaded[i]);
+    struct loaded *to = loaded_find(l, 0);
+    if (to)
+        *to = new;
+    unlock(&l->lock);
+    if (to)
+        return 0;
+    loaded_free(&new);
+    return error_set(e, ERROR_RESOURCE_EXHAUSTED, "%d adapters are loaded", RUNTIME_ADAPTERS_MAX);
+}
+
+static void llama_runtime_unadapt(struct runtime *r, uint32_t id)
+{
+    struct llama_runtime *l = llama_of(r);
+
+    lock(&l->lock);
+    struct loaded *at = loaded_find(l, id);
+    if (at)
+        at->gone = true;
+    unlock(&l->lock);
 }
 
 /* By default libgomp's threads spin for milliseconds at a barrier, of which a forward has hundreds:
@@ -142,8 +210,7 @@ static int open_all(struct llama_runtime *l, const struct model *m,
     if (info->sequences > RUNTIME_SEQUENCES_MAX || info->sequences > llama_max_parallel_sequences())
         return error_set(e, ERROR_INVALID_ARGUMENT, "sequences is %u, the maximum is %d",
                          settings->sequences, RUNTIME_SEQUENCES_MAX - RUNTIME_SEQUENCES_KEPT);
-    if (size_cache(l, settings, e) < 0 || make_context(l, settings, e) < 0 ||
-        load_adapters(l, m, e) < 0)
+    if (size_cache(l, settings, e) < 0 || make_context(l, settings, e) < 0)
         return -1;
     l->batch = llama_batch_init((int32_t)settings->rows_max, 0, 1);
     return 0;
@@ -157,8 +224,29 @@ static void llama_runtime_close(struct runtime *r)
         llama_batch_free(l->batch);
     if (l->context)
         llama_free(l->context);
+    for (uint32_t i = 0; i < ARRAY_LEN(l->loaded); i++)
+        loaded_free(&l->loaded[i]);
     llama_text_close(&l->text);
+    lock_destroy(&l->lock);
     mem_free(l);
+}
+
+/* What the next forward computes with. */
+static int use_adapter(struct llama_runtime *l, uint32_t id, struct error *e)
+{
+    struct loaded a = { 0 };
+
+    if (id == atomic_load(&l->adapter))
+        return 0;
+    lock(&l->lock);
+    const struct loaded *at = loaded_find(l, id); /* 0: a free one, which has nothing */
+    assert(at);
+    a = *at;
+    unlock(&l->lock);
+    if (llama_set_adapters_lora(l->context, a.adapter, a.count, a.scale) != 0)
+        return error_set(e, ERROR_FAILED_PRECONDITION, "the adapters cannot be used together");
+    atomic_store(&l->adapter, id);
+    return 0;
 }
 
 /* ---- Computing ---- */
@@ -169,7 +257,10 @@ static int llama_runtime_forward(struct runtime *r, const struct runtime_row *ro
     struct llama_runtime *l = llama_of(r);
     struct llama_batch *b = &l->batch;
 
+    if (use_adapter(l, row[0].adapter, e) < 0)
+        return -1;
     for (uint32_t i = 0; i < count; i++) {
+        assert(row[i].adapter == row[0].adapter);
         b->token[i] = row[i].token;
         b->pos[i] = (llama_pos)row[i].position;
         b->n_seq_id[i] = 1;
@@ -213,6 +304,8 @@ static const struct runtime_ops llama_ops = {
     .copy = llama_runtime_copy,
     .trim = llama_runtime_trim,
     .tokenize = llama_text_tokenize,
+    .adapt = llama_runtime_adapt,
+    .unadapt = llama_runtime_unadapt,
     .close = llama_runtime_close,
 };
 
@@ -222,6 +315,8 @@ struct runtime *runtime_llama_open(const struct model *m, const struct runtime_s
     struct llama_runtime *l = mem_alloc(sizeof *l);
 
     l->text.base.ops = &llama_ops;
+    l->text.info.adapters_apart = true;
+    lock_init(&l->lock);
     if (open_all(l, m, settings, e) < 0) {
         (void)error_wrap(e, "model %s", m->pattern);
         llama_runtime_close(&l->text.base);

@@ -144,6 +144,7 @@ static int read_shape(const struct reader *r, struct decoder_shape *s, struct er
         return -1;
     if (find_key(r, "attention.sliding_window_pattern") >= 0)
         return refuse("a pattern of sliding windows of its own", e);
+    s->architecture = r->kind->name;
     s->gate = r->kind->gate;
     s->window = r->kind->window_every ? number(r, "attention.sliding_window", 0) : 0;
     s->embedding_scale = r->kind->scales_embedding ? sqrtf((float)s->width) : 1.0f;

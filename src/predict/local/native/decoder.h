@@ -26,6 +26,7 @@
 #define DECODER_POSITIONS_MAX (1u << 20)
 
 struct decoder_shape {
+    const char *architecture; /* "llama" */
     uint32_t layers, width, vocab;
     uint32_t heads, kv_heads, dim; /* heads of queries, of keys and of values; numbers of a head */
     uint32_t hidden;               /* between the gate and up projections and down */

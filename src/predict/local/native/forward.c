@@ -20,6 +20,10 @@
  *         logits = output * norm(residual, output_norm)
  *         summary = index of the largest logit, ln of the sum of exp(logit)
  *
+ * A row with an adapter has W + B * A for each matrix W. Rows of one adapter stand together: for each
+ * group of them the rows times A are quantised (`lowered`), and lowered * B is added to each tile of
+ * the product with W. A row without an adapter is computed as if there were none.
+ *
  * Each step is a phase of the team over all rows. A matrix is quantised, and so is each row that it is
  * multiplied with: normed, attended and hidden; the other rows are floats. A bias or a norm that the
  * model lacks is left out. In the last layer everything after the cache is computed only for rows that want
@@ -47,6 +51,7 @@
 struct scratch {
     float *row;           /* [width] */
     float *gate, *up;     /* [TOGETHER_ROWS][KERNEL_TILE] */
+    float *change;        /* [TOGETHER_ROWS][KERNEL_TILE]: of an adapter */
     float *query;         /* [attend_rows + KERNEL_ROWS_SPARE][dim] */
     float *attended;      /* [attend_rows][dim] */
     float *max, *sum;     /* [attend_rows] */
@@ -54,10 +59,18 @@ struct scratch {
     float *scores, *page; /* [attend_rows + KERNEL_ROWS_SPARE][KERNEL_PAGE], for the kernel */
 };
 
+/* Rows of one adapter. */
+struct lora_group {
+    const struct lora *lora;
+    uint32_t first, count;
+};
+
 /* Rows that go through a part of a layer: all, or those that want logits. */
 struct selection {
     uint32_t *row; /* [count]: their indices in the batch, ascending */
     uint32_t count;
+    struct lora_group *group; /* [group_count]: those that have an adapter, ascending */
+    uint32_t group_count;
 };
 
 struct forward {
@@ -67,17 +80,18 @@ struct forward {
     uint32_t attend_rows;     /* their rows of queries: attend_together * group */
     struct scratch *scratch;  /* [members] */
     struct selection all, wanted;
-    const struct runtime_row *row; /* [all.count]: the batch that is computed */
-    float *residual;               /* [rows_max][width] */
-    float *qkv;    /* [rows_max][(heads + 2 * kv_heads) * dim]: queries, keys, values */
-    float *update; /* [rows_max][width]: what is normalised before the residual gets it */
+    struct runtime_row *row; /* [rows_max], all.count of them: the batch, in order of adapters */
+    float *residual;         /* [rows_max][width] */
+    float *qkv;              /* [rows_max][(heads + 2 * kv_heads) * dim]: queries, keys, values */
+    float *update;           /* [rows_max][width]: what is normalised before the residual gets it */
     struct kernel_rows normed;      /* [rows_max or logits_max][width] */
     struct kernel_rows attended;    /* [rows_max][heads * dim] */
     struct kernel_rows hidden;      /* [rows_max][hidden] */
+    struct kernel_rows lowered;     /* [rows_max][LORA_TOGETHER * LORA_RANK_MAX] */
     float *logits;                  /* [logits_max][logits_stride] */
     size_t logits_stride;           /* vocab, and padding to whole tiles */
     struct logits_summary *summary; /* [logits_max] */
-    uint32_t *logits_of;            /* [rows_max]: the row of logits, or NOWHERE */
+    uint32_t *logits_of; /* [rows_max]: of each row as it came: its row of logits, or NOWHERE */
 };
 
 /* A forward as one member of the team sees it. */
@@ -112,6 +126,7 @@ static void make_scratch(const struct forward *f, struct scratch *w)
     w->row = floats(s->width);
     w->gate = floats((size_t)TOGETHER_ROWS * KERNEL_TILE);
     w->up = floats((size_t)TOGETHER_ROWS * KERNEL_TILE);
+    w->change = floats((size_t)TOGETHER_ROWS * KERNEL_TILE);
     w->query = floats((rows + KERNEL_ROWS_SPARE) * s->dim);
     w->attended = floats(rows * s->dim);
     w->max = floats(rows);
@@ -127,6 +142,7 @@ static void release_scratch(struct scratch *w)
     mem_free(w->row);
     mem_free(w->gate);
     mem_free(w->up);
+    mem_free(w->change);
     mem_free(w->query);
     mem_free(w->attended);
     mem_free(w->max);
@@ -152,11 +168,15 @@ static void make_rows(struct forward *f)
     f->logits_of = mem_array(rows, sizeof *f->logits_of);
     f->all.row = mem_array(rows, sizeof *f->all.row);
     f->wanted.row = mem_array(rows, sizeof *f->wanted.row);
+    f->all.group = mem_array(RUNTIME_ADAPTERS_MAX, sizeof *f->all.group);
+    f->wanted.group = mem_array(RUNTIME_ADAPTERS_MAX, sizeof *f->wanted.group);
+    f->row = mem_array(rows, sizeof *f->row);
     for (uint32_t i = 0; i < rows; i++)
         f->all.row[i] = i;
     kernel_rows_init(&f->normed, l, rows > logits ? rows : logits, s->width);
     kernel_rows_init(&f->attended, l, rows, s->heads * s->dim);
     kernel_rows_init(&f->hidden, l, rows, s->hidden);
+    kernel_rows_init(&f->lowered, l, rows, LORA_TOGETHER * LORA_RANK_MAX);
 }
 
 struct forward *forward_new(const struct forward_setup *setup)
@@ -192,6 +212,10 @@ void forward_free(struct forward *f)
     mem_free(f->logits_of);
     mem_free(f->all.row);
     mem_free(f->wanted.row);
+    mem_free(f->all.group);
+    mem_free(f->wanted.group);
+    mem_free(f->row);
+    kernel_rows_release(&f->lowered);
     kernel_rows_release(&f->normed);
     kernel_rows_release(&f->attended);
     kernel_rows_release(&f->hidden);
@@ -205,7 +229,7 @@ uint64_t forward_bytes(const struct forward *f)
 
     return f->setup.rows_max * row + f->setup.logits_max * f->logits_stride * sizeof(float) +
            kernel_rows_bytes(&f->normed) + kernel_rows_bytes(&f->attended) +
-           kernel_rows_bytes(&f->hidden);
+           kernel_rows_bytes(&f->hidden) + kernel_rows_bytes(&f->lowered);
 }
 
 /* ---- Rows by themselves ---- */
@@ -282,16 +306,129 @@ struct product {
     const struct kernel_weights *w;  /* [outputs][columns]; the gate projection if `up` is there */
     const struct kernel_weights *up; /* [outputs][columns]: the up projection, or NULL */
     const struct kernel_rows *rows;  /* [count][columns] */
-    uint32_t count;
-    float *out; /* [count][stride] */
+    const struct selection *of;      /* the rows' */
+    float *out;                      /* [count][stride] */
     size_t stride;
-    bool adds; /* to what is there */
+    bool adds;            /* to what is there */
+    uint32_t layer, part; /* of the adapters' changes: from `part` on, */
+    uint32_t parts;       /* that many, of which each has its tiles */
 };
 
 /* Rows first .. first + count - 1 by the outputs of one tile. */
 struct product_part {
     uint32_t tile, first, count;
 };
+
+/* ---- Adapters ---- */
+
+/* The change of a part of a product for a group of rows; NULL: none. */
+static const struct low_rank *change_of(const struct lora_group *g, const struct product *job,
+                                        uint32_t part)
+{
+    const struct low_rank *l = lora_part(g->lora, job->layer, job->part + part);
+
+    return l->a.packed ? l : NULL;
+}
+
+/* A group's rows [first, end), from a whole block on, times a tile of A. */
+struct lowering {
+    const struct low_rank *change;
+    uint32_t part, tile, block, first, end;
+};
+
+/* Piece `at` of the work; the number of pieces when there are not so many. */
+static uint32_t lowering_at(const struct member *m, const struct product *job, uint32_t at,
+                            struct lowering *out)
+{
+    const uint32_t block = m->k->layout.block;
+    uint32_t seen = 0;
+
+    for (const struct lora_group *g = job->of->group; g < job->of->group + job->of->group_count;
+         g++)
+        for (uint32_t part = 0; part < job->parts; part++) {
+            const struct low_rank *change = change_of(g, job, part);
+            const uint32_t tiles = change ? kernel_weights_tiles(&change->a) : 0;
+            const uint32_t begin = g->first / block * block, end = g->first + g->count;
+            const uint32_t pieces = (end - begin + TOGETHER_ROWS - 1) / TOGETHER_ROWS * tiles;
+            if (at - seen < pieces) {
+                const uint32_t from = begin + (at - seen) / tiles * TOGETHER_ROWS;
+                *out = (struct lowering){
+                    .change = change,
+                    .part = part,
+                    .tile = (at - seen) % tiles,
+                    .block = from,
+                    .first = from > g->first ? from : g->first,
+                    .end = from + TOGETHER_ROWS < end ? from + TOGETHER_ROWS : end,
+                };
+            }
+            seen += pieces;
+        }
+    return seen;
+}
+
+/* Makes `lowered` of the rows that have an adapter: rows times A. */
+static void lower_rows(const struct member *m, const struct product *job)
+{
+    const struct kernel_outputs out = { m->w->change, KERNEL_TILE, false };
+    struct lowering l;
+    uint32_t piece;
+
+    if (!job->of->group_count)
+        return;
+    const uint32_t pieces = lowering_at(m, job, UINT32_MAX, &l);
+    while (team_take(m->team, pieces, &piece)) {
+        (void)lowering_at(m, job, piece, &l);
+        m->k->product(&l.change->a, l.tile, job->rows, l.block, l.end - l.block, out);
+        for (uint32_t i = l.first; i < l.end; i++) {
+            const struct kernel_place to = { &m->f->lowered, i,
+                                             l.part * LORA_RANK_GROUPS + l.tile };
+            m->k->quantise(m->w->change + (size_t)(i - l.block) * KERNEL_TILE, 1.0f, 1, &to);
+        }
+    }
+    team_barrier(m->team);
+}
+
+/* Adds what adapters change of a tile of a part's outputs: lowered rows times B. to: [at.count][stride],
+ * at the rows of `at`. */
+static void add_changes(const struct member *m, const struct product *job, uint32_t part,
+                        struct product_part at, struct kernel_outputs to)
+{
+    const uint32_t block = m->k->layout.block;
+    const struct kernel_outputs change = { m->w->change, KERNEL_TILE, false };
+    struct kernel_rows lowered = m->f->lowered;
+
+    lowered.group = kernel_rows_at(&m->f->lowered, 0, part * LORA_RANK_GROUPS);
+    for (uint32_t n = 0; n < job->of->group_count; n++) {
+        const struct lora_group *g = &job->of->group[n];
+        const struct low_rank *low = change_of(g, job, part);
+        uint32_t first = g->first > at.first ? g->first : at.first, end = g->first + g->count;
+        end = end < at.first + at.count ? end : at.first + at.count;
+        if (!low || first >= end)
+            continue;
+        const uint32_t from = first / block * block;
+        m->k->product(&low->b, at.tile, &lowered, from, end - from, change);
+        for (uint32_t i = first; i < end; i++)
+            m->k->add(to.at + (size_t)(i - at.first) * to.stride,
+                      m->w->change + (size_t)(i - from) * KERNEL_TILE, KERNEL_TILE);
+    }
+}
+
+/* The part that a tile of a product with several parts belongs to; *tile becomes the tile in it. */
+static uint32_t part_of(const struct member *m, const struct product *job, uint32_t *tile)
+{
+    const uint32_t queries = m->s->heads * m->s->dim / KERNEL_TILE;
+    const uint32_t keys = m->s->kv_heads * m->s->dim / KERNEL_TILE;
+
+    if (job->parts == 1 || *tile < queries)
+        return 0;
+    *tile -= queries;
+    if (*tile < keys)
+        return 1;
+    *tile -= keys;
+    return 2;
+}
+
+/* ---- Products by tiles ---- */
 
 /* activation(gate) * up: the tile's outputs are one group of the rows that `down` reads. */
 static void multiply_gate(const struct member *m, const struct product *job, struct product_part at)
@@ -301,6 +438,8 @@ static void multiply_gate(const struct member *m, const struct product *job, str
 
     m->k->product(job->w, at.tile, job->rows, at.first, at.count, gate);
     m->k->product(job->up, at.tile, job->rows, at.first, at.count, up);
+    add_changes(m, job, 0, at, gate);
+    add_changes(m, job, 1, at, up);
     m->k->gate(m->s->gate, m->w->gate, m->w->up, at.count * KERNEL_TILE);
     for (uint32_t i = 0; i < at.count; i++) {
         const struct kernel_place to = { &m->f->hidden, at.first + i, at.tile };
@@ -315,8 +454,12 @@ static void multiply(const struct member *m, const struct product *job, struct p
         return;
     }
     float *out = job->out + at.first * job->stride + (size_t)at.tile * KERNEL_TILE;
-    m->k->product(job->w, at.tile, job->rows, at.first, at.count,
-                  (struct kernel_outputs){ out, job->stride, job->adds });
+    const struct kernel_outputs to = { out, job->stride, job->adds };
+    m->k->product(job->w, at.tile, job->rows, at.first, at.count, to);
+    if (job->of->group_count) {
+        uint32_t part = part_of(m, job, &at.tile);
+        add_changes(m, job, part, at, to);
+    }
 }
 
 /* Fetches a share of the tile's weights: the next TOGETHER_ROWS of `rows`, after `done`. */
@@ -333,16 +476,17 @@ static void fetch_ahead(const struct product *job, uint32_t tile, uint32_t done,
  * second. Meanwhile the weights that are likely to come next are fetched. */
 static void run_product(const struct member *m, const struct product *job)
 {
-    const uint32_t tiles = kernel_weights_tiles(job->w);
-    const uint32_t parts = job->count > PIECE_ROWS ? (job->count + PIECE_ROWS - 1) / PIECE_ROWS : 1;
-    const uint32_t rows = whole_blocks(m, (job->count + parts - 1) / parts);
+    const uint32_t tiles = kernel_weights_tiles(job->w), all = job->of->count;
+    const uint32_t parts = all > PIECE_ROWS ? (all + PIECE_ROWS - 1) / PIECE_ROWS : 1;
+    const uint32_t rows = whole_blocks(m, (all + parts - 1) / parts);
     const uint32_t members = team_members(m->f->setup.team);
     const uint32_t ahead = members > parts ? members / parts : 1;
     uint32_t piece;
 
+    lower_rows(m, job);
     while (team_take(m->team, tiles * parts, &piece)) {
         uint32_t tile = piece / parts, first = piece % parts * rows, begin = first;
-        uint32_t end = first + rows < job->count ? first + rows : job->count;
+        uint32_t end = first + rows < all ? first + rows : all;
         for (; first < end; first += TOGETHER_ROWS) {
             uint32_t count = end - first < TOGETHER_ROWS ? end - first : TOGETHER_ROWS;
             fetch_ahead(job, tile + ahead, first - begin, end - begin);
@@ -353,18 +497,12 @@ static void run_product(const struct member *m, const struct product *job)
 }
 
 /* A product that is added to the residual or, if a norm comes between, kept as the update. */
-static void run_update(const struct member *m, const struct kernel_weights *w,
-                       const struct kernel_rows *rows, uint32_t count, bool normed)
+static void run_update(const struct member *m, struct product job, bool normed)
 {
-    const struct product job = {
-        .w = w,
-        .rows = rows,
-        .count = count,
-        .out = normed ? m->f->update : m->f->residual,
-        .stride = m->s->width,
-        .adds = !normed,
-    };
-
+    job.out = normed ? m->f->update : m->f->residual;
+    job.stride = m->s->width;
+    job.adds = !normed;
+    job.parts = 1;
     run_product(m, &job);
 }
 
@@ -609,11 +747,26 @@ static void compute_layer(const struct member *m, uint32_t layer, const float *p
     const struct selection *of = last ? &f->wanted : &f->all;
     const struct product qkv = { .w = &l->qkv,
                                  .rows = &f->normed,
-                                 .count = f->all.count,
+                                 .of = &f->all,
                                  .out = f->qkv,
-                                 .stride = qkv_width(m->s) };
-    const struct product gate_up = {
-        .w = &l->gate, .up = &l->up, .rows = &f->normed, .count = of->count
+                                 .stride = qkv_width(m->s),
+                                 .layer = layer,
+                                 .part = LORA_QUERY,
+                                 .parts = LORA_TOGETHER };
+    const struct product out = { .w = &l->attention_out,
+                                 .rows = &f->attended,
+                                 .of = of,
+                                 .layer = layer,
+                                 .part = LORA_ATTENTION_OUT };
+    const struct product gate_up = { .w = &l->gate,
+                                     .up = &l->up,
+                                     .rows = &f->normed,
+                                     .of = of,
+                                     .layer = layer,
+                                     .part = LORA_GATE,
+                                     .parts = 2 };
+    const struct product down = {
+        .w = &l->down, .rows = &f->hidden, .of = of, .layer = layer, .part = LORA_DOWN
     };
 
     norm_rows(m, f->all.count, post_norm, l->attention_norm);
@@ -622,10 +775,10 @@ static void compute_layer(const struct member *m, uint32_t layer, const float *p
     if (last)
         keep_wanted(m);
     run_attention(m, layer, of);
-    run_update(m, &l->attention_out, &f->attended, of->count, l->attention_post_norm != NULL);
+    run_update(m, out, l->attention_post_norm != NULL);
     norm_rows(m, of->count, l->attention_post_norm, l->ffn_norm);
     run_product(m, &gate_up);
-    run_update(m, &l->down, &f->hidden, of->count, l->ffn_post_norm != NULL);
+    run_update(m, down, l->ffn_post_norm != NULL);
 }
 
 /* The summary is made here because all members can share the work; the sampler is one thread. */
@@ -634,9 +787,11 @@ static void compute_logits(const struct member *m, const float *post_norm)
     struct forward *f = m->f;
     const struct product logits = { .w = decoder_output(f->setup.decoder),
                                     .rows = &f->normed,
-                                    .count = f->wanted.count,
+                                    .of = &f->wanted,
                                     .out = f->logits,
-                                    .stride = f->logits_stride };
+                                    .stride = f->logits_stride,
+                                    .layer = m->s->layers,
+                                    .parts = 1 };
     uint32_t i;
 
     norm_rows(m, f->wanted.count, post_norm, f->setup.decoder->output_norm);
@@ -665,19 +820,57 @@ static void compute(void *arg, const struct team_member *team)
     kernel_leave(m.k, &registers);
 }
 
+/* Takes row `as` of the caller's into the batch. */
+static void take_row(struct forward *f, const struct runtime_row *row, uint32_t as)
+{
+    struct selection *all = &f->all, *wanted = &f->wanted;
+
+    assert((uint32_t)row->token < f->setup.decoder->shape.vocab);
+    f->row[all->count] = *row;
+    f->logits_of[as] = row->logits ? wanted->count : NOWHERE;
+    if (row->logits)
+        wanted->row[wanted->count++] = all->count;
+    all->count++;
+}
+
+/* Takes all rows of one adapter. */
+static void take_adapter(struct forward *f, const struct runtime_row *row, uint32_t count,
+                         uint32_t adapter)
+{
+    const uint32_t first = f->all.count, first_wanted = f->wanted.count;
+
+    for (uint32_t i = 0; i < count; i++)
+        if (row[i].adapter == adapter)
+            take_row(f, &row[i], i);
+    if (!adapter)
+        return;
+    const struct lora *lora = lora_table_find(f->setup.adapters, adapter);
+    assert(lora && f->all.group_count < RUNTIME_ADAPTERS_MAX);
+    f->all.group[f->all.group_count++] = (struct lora_group){ lora, first, f->all.count - first };
+    if (f->wanted.count > first_wanted)
+        f->wanted.group[f->wanted.group_count++] =
+            (struct lora_group){ lora, first_wanted, f->wanted.count - first_wanted };
+}
+
+/* The least number of an adapter above `than` that a row has; UINT32_MAX: none. */
+static uint32_t next_adapter(const struct runtime_row *row, uint32_t count, uint32_t than)
+{
+    uint32_t next = UINT32_MAX;
+
+    for (uint32_t i = 0; i < count; i++)
+        if (row[i].adapter > than && row[i].adapter < next)
+            next = row[i].adapter;
+    return next;
+}
+
 void forward_compute(struct forward *f, const struct runtime_row *row, uint32_t count)
 {
     assert(count && count <= f->setup.rows_max);
-    f->row = row;
-    f->all.count = count;
-    f->wanted.count = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        assert((uint32_t)row[i].token < f->setup.decoder->shape.vocab);
-        f->logits_of[i] = row[i].logits ? f->wanted.count : NOWHERE;
-        if (row[i].logits)
-            f->wanted.row[f->wanted.count++] = i;
-    }
-    assert(f->wanted.count <= f->setup.logits_max);
+    f->all.count = f->wanted.count = 0;
+    f->all.group_count = f->wanted.group_count = 0;
+    for (uint32_t a = 0; a != UINT32_MAX; a = next_adapter(row, count, a))
+        take_adapter(f, row, count, a);
+    assert(f->all.count == count && f->wanted.count <= f->setup.logits_max);
     team_run(f->setup.team, compute, f);
 }
 

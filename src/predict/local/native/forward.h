@@ -5,6 +5,7 @@
  *
  * Shape:   a row is a token at a position of a sequence. Pointers have their shapes beside them:
  *          [rows][width] is rows of `width` numbers, one behind the other.
+ * Adapters: rows of several adapters go through a forward together.
  * Promise: the logits of a row depend on its sequence alone, bit by bit: not on the other rows, their
  *          order, the number of threads or where the batch was cut.
  * Memory:  all of it is made when it is opened.
@@ -17,6 +18,7 @@
 
 #include "kernel/kernel.h"
 #include "predict/local/native/decoder.h"
+#include "predict/local/native/lora.h"
 #include "predict/local/native/page_cache.h"
 #include "predict/local/native/team.h"
 #include "predict/local/runtime.h"
@@ -27,14 +29,16 @@ struct forward_setup {
     struct page_cache *cache;
     struct team *team;
     uint32_t rows_max;
-    uint32_t logits_max; /* rows of a batch that may want logits */
+    uint32_t logits_max;         /* rows of a batch that may want logits */
+    struct lora_table *adapters; /* that rows name */
 };
 
 struct forward;
 struct forward *forward_new(const struct forward_setup *setup);
 void forward_free(struct forward *f); /* accepts NULL */
 uint64_t forward_bytes(const struct forward *f);
-/* row: [count]. The rows have room in the cache; their tokens are in the vocabulary. */
+/* row: [count]. The rows have room in the cache; their tokens are in the vocabulary, their adapters in
+ * the table. */
 void forward_compute(struct forward *f, const struct runtime_row *row, uint32_t count);
 const float *forward_logits(const struct forward *f, uint32_t row); /* [vocab] */
 struct logits_summary forward_summary(const struct forward *f, uint32_t row);

@@ -17,6 +17,7 @@ struct native {
     const struct kernel_ops *kernel;
     struct decoder *decoder;
     struct page_cache *cache;
+    struct lora_table *adapters;
     struct team *team;
     struct forward *forward;
 };
@@ -72,6 +73,7 @@ static int make_forward(struct native *n, const struct runtime_settings *setting
     if (!n->team)
         return -1;
     n->cache = page_cache_new(&shape);
+    n->adapters = lora_table_new();
     const struct forward_setup setup = {
         .decoder = n->decoder,
         .kernel = n->kernel,
@@ -79,6 +81,7 @@ static int make_forward(struct native *n, const struct runtime_settings *setting
         .team = n->team,
         .rows_max = settings->rows_max,
         .logits_max = n->text.info.sequences,
+        .adapters = n->adapters,
     };
     n->forward = forward_new(&setup);
     n->text.info.memory_bytes =
@@ -97,8 +100,6 @@ static const struct kernel_ops *choose_kernel(const char *file)
 static int open_all(struct native *n, const struct model *m,
                     const struct runtime_settings *settings, struct error *e)
 {
-    if (m->adapter_count)
-        return error_set(e, ERROR_UNIMPLEMENTED, "adapters");
     if (llama_text_check(m->file, e) < 0)
         return -1;
     n->kernel = choose_kernel(m->file);
@@ -120,6 +121,7 @@ static void native_close(struct runtime *r)
     forward_free(n->forward);
     team_free(n->team);
     page_cache_free(n->cache);
+    lora_table_free(n->adapters);
     decoder_free(n->decoder);
     llama_text_close(&n->text);
     mem_free(n);
@@ -158,6 +160,23 @@ static void native_trim(struct runtime *r, uint32_t sequence, uint32_t len)
     page_cache_trim(native_of(r)->cache, sequence, len);
 }
 
+static int native_adapt(struct runtime *r, uint32_t id, const struct adapter_list *files,
+                        struct error *e)
+{
+    struct native *n = native_of(r);
+
+    for (uint32_t i = 0; i < files->count; i++)
+        if (llama_text_check(files->item[i].file, e) < 0)
+            return error_wrap(e, "adapter");
+    struct lora *l = lora_open(n->decoder, n->kernel->layout.format, files, e);
+    return l ? lora_table_put(n->adapters, id, l, e) : -1;
+}
+
+static void native_unadapt(struct runtime *r, uint32_t id)
+{
+    lora_table_drop(native_of(r)->adapters, id);
+}
+
 static const struct runtime_ops native_ops = {
     .name = "native",
     .info = llama_text_info,
@@ -170,6 +189,8 @@ static const struct runtime_ops native_ops = {
     .copy = native_copy,
     .trim = native_trim,
     .tokenize = llama_text_tokenize,
+    .adapt = native_adapt,
+    .unadapt = native_unadapt,
     .close = native_close,
 };
 

@@ -103,10 +103,10 @@ static void test_every_setting_arrives(void **state)
     assert_int_equal(m->threads, 3);
     assert_int_equal(m->cache_mib, 99);
     assert_true(m->plain);
-    assert_int_equal(m->adapter_count, 2);
-    assert_string_equal(m->adapter[0].file, "/abs/a.gguf");
-    assert_true(m->adapter[0].scale > 0.49F && m->adapter[0].scale < 0.51F);
-    assert_true(m->adapter[1].scale > 0.99F && m->adapter[1].scale < 1.01F);
+    assert_int_equal(m->adapters.count, 2);
+    assert_string_equal(m->adapters.item[0].file, "/abs/a.gguf");
+    assert_true(m->adapters.item[0].scale > 0.49F && m->adapters.item[0].scale < 0.51F);
+    assert_true(m->adapters.item[1].scale > 0.99F && m->adapters.item[1].scale < 1.01F);
     assert_true(m->has_price);
     assert_true(m->price.cached > 0.0099 && m->price.cached < 0.0101);
     assert_string_equal(m->about, "ours");
@@ -189,7 +189,7 @@ static void test_numbers_may_be_written_as_yaml_has_them(void **state)
                      0);
     assert_int_equal(l->config.lines_max, 8);
     assert_int_equal(l->config.drain_ms, 7);
-    assert_true(find(l, "x")->adapter[0].scale < -0.49F);
+    assert_true(find(l, "x")->adapters.item[0].scale < -0.49F);
 }
 
 static void test_a_fake_is_scripted_at_the_top_or_as_a_model(void **state)

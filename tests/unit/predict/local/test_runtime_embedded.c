@@ -238,8 +238,8 @@ static void test_an_adapter_that_is_none_is_an_error(void **state)
     struct error e = { 0 };
 
     (void)state;
-    m.adapter_count = 1;
-    m.adapter[0] = (struct adapter){ LOCAL_MODEL_FILE, 1.0f };
+    m.adapters.count = 1;
+    m.adapters.item[0] = (struct adapter){ LOCAL_MODEL_FILE, 1.0f };
     assert_null(opener(&m, &small, &e));
     assert_non_null(strstr(e.msg, "adapter"));
 }

@@ -159,4 +159,69 @@ static inline void tiny_write(const struct tiny *as, const char *path)
     ggml_free(t.memory);
 }
 
+/* ---- Adapters ---- */
+
+struct tiny_adapter {
+    uint32_t rank, chance;
+    float alpha;
+    float size;         /* of B: how far from zero */
+    const char *only;   /* a matrix such as "attn_q"; NULL: all of the layers */
+    const char *output; /* "output": this matrix too; or NULL */
+    const char *odd;    /* for errors: architecture; or NULL */
+};
+
+static inline void tiny_pair(struct tiny_file *t, const struct tiny_adapter *as, const char *matrix,
+                             int64_t columns, int64_t outputs)
+{
+    struct ggml_tensor *tensor;
+    char name[96];
+
+    for (int which = 0; which < 2; which++) {
+        const int64_t in = which ? as->rank : columns, out = which ? outputs : as->rank;
+        tensor = ggml_new_tensor_2d(t->memory, GGML_TYPE_F32, in, out);
+        for (int64_t i = 0; i < in * out; i++)
+            ((float *)tensor->data)[i] = (which ? as->size : 0.1f) * tiny_chance(t);
+        (void)snprintf(name, sizeof name, "%s.weight.lora_%c", matrix, which ? 'b' : 'a');
+        ggml_set_name(tensor, name);
+        gguf_add_tensor(t->file, tensor);
+    }
+}
+
+static inline void tiny_adapter_write(const struct tiny *of, const struct tiny_adapter *as,
+                                      const char *path)
+{
+    const struct {
+        const char *name;
+        int64_t columns, outputs;
+    } parts[] = {
+        { "attn_q", TINY_WIDTH, TINY_HEADS * TINY_DIM },
+        { "attn_k", TINY_WIDTH, TINY_KV_HEADS * TINY_DIM },
+        { "attn_v", TINY_WIDTH, TINY_KV_HEADS * TINY_DIM },
+        { "attn_output", TINY_HEADS * TINY_DIM, TINY_WIDTH },
+        { "ffn_gate", TINY_WIDTH, TINY_HIDDEN },
+        { "ffn_up", TINY_WIDTH, TINY_HIDDEN },
+        { "ffn_down", TINY_HIDDEN, TINY_WIDTH },
+    };
+    struct ggml_init_params params = { TINY_BYTES, NULL, false };
+    struct tiny_file t = { gguf_init_empty(), ggml_init(params), as->chance };
+    char name[64];
+
+    gguf_set_val_str(t.file, "general.type", "adapter");
+    gguf_set_val_str(t.file, "general.architecture", as->odd ? as->odd : of->architecture);
+    gguf_set_val_str(t.file, "adapter.type", "lora");
+    gguf_set_val_f32(t.file, "adapter.lora.alpha", as->alpha);
+    for (int layer = 0; layer < TINY_LAYERS; layer++)
+        for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+            if (as->only && strcmp(as->only, parts[i].name) != 0)
+                continue;
+            (void)snprintf(name, sizeof name, "blk.%d.%s", layer, parts[i].name);
+            tiny_pair(&t, as, name, parts[i].columns, parts[i].outputs);
+        }
+    if (as->output)
+        tiny_pair(&t, as, as->output, TINY_WIDTH, TINY_VOCAB);
+    assert_true(gguf_write_to_file(t.file, path, false));
+    gguf_free(t.file);
+    ggml_free(t.memory);
+}
+
 #endif
