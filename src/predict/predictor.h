@@ -77,6 +77,10 @@ struct predictor_ops {
     /* Prompt tokens of r by the model's own tokenizer and template. NULL: estimate from bytes. */
     int (*count_tokens)(struct predictor *p, const struct request *r, uint32_t *tokens,
                         struct error *e) FALLIBLE;
+    /* The requests that are submitted from now on are for the session's model with these adapters, up
+     * to the next call; NULL: for the model as it was opened. files is read in submit. NULL: the
+     * session has no adapters but its model's. */
+    void (*adapt)(struct predictor *p, const struct adapter_list *files);
     void (*stats)(struct predictor *p, struct predictor_stats *out);
     /* The caller does not want this request's answer any more: the embedded engine ends it at the next token and
      * it is answered CANCELLED, unless its answer is there already. Never blocks. NULL: the request is computed to its end. */

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "predict/local/llama/runtime_llama.h"
 #include "predict/local/native/runtime_native.h"
+#include "predict/local/adapters.h"
 #include "predict/local/session.h"
 
 static struct runtime *open_planned(const struct model *m, bool plain, struct batcher_plan *plan,
@@ -19,7 +20,13 @@ static struct runtime *open_planned(const struct model *m, bool plain, struct ba
         .context = m->context,
         .cache_mib = m->cache_mib,
     };
-    return plain ? runtime_llama_open(m, &settings, e) : runtime_native_open(m, &settings, e);
+    struct runtime *r =
+        plain ? runtime_llama_open(m, &settings, e) : runtime_native_open(m, &settings, e);
+    if (!r || !m->adapters.count || r->ops->adapt(r, ADAPTERS_OWN, &m->adapters, e) == 0)
+        return r;
+    (void)error_wrap(e, "model %s", m->pattern);
+    r->ops->close(r);
+    return NULL;
 }
 
 /* The native runtime, or libllama for what it does not cover. libllama's error is the one that is
@@ -37,5 +44,5 @@ struct predictor *predictor_local_open(const struct model *m, const struct predi
         log_info("%s: not covered by the native runtime; libllama computes the model", why.msg);
     if (!r)
         r = open_planned(m, true, &plan, e);
-    return r ? session_open(r, &plan, env, e) : NULL;
+    return r ? session_open(r, m->adapters.count, &plan, env, e) : NULL;
 }

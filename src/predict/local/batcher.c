@@ -232,16 +232,22 @@ static uint32_t reusable(const struct candidate_run *r)
     return r->tokens.count - 1;
 }
 
+/* Its first `count` tokens, which the cache may have. */
+static struct prefix prefix_of(const struct candidate_run *r, uint32_t count)
+{
+    return (struct prefix){ r->tokens.item, count, r->task->adapter };
+}
+
 /* True when a candidate that computes now will soon have more of r's beginning than the cache. */
 static bool is_deferred(const struct batcher *b, const struct candidate_run *r)
 {
-    uint32_t have = prefix_cache_match(b->cache, r->tokens.item, reusable(r));
+    uint32_t have = prefix_cache_match(b->cache, prefix_of(r, reusable(r)));
 
     if (!b->info.shares)
         return false;
     for (uint32_t i = 0; i < b->active.count; i++) {
         const struct candidate_run *a = b->active.item[i];
-        if (a->computed >= a->task->prompt.count)
+        if (a->computed >= a->task->prompt.count || a->task->adapter != r->task->adapter)
             continue;
         uint32_t soon =
             tokens_common(a->tokens.item, a->task->prompt.count, r->tokens.item, reusable(r));
@@ -266,7 +272,7 @@ static uint64_t cells_claimed(const struct batcher *b)
 
 static bool has_room(const struct batcher *b, const struct candidate_run *r)
 {
-    uint32_t reused = prefix_cache_match(b->cache, r->tokens.item, reusable(r));
+    uint32_t reused = prefix_cache_match(b->cache, prefix_of(r, reusable(r)));
     uint32_t more = r->task->tokens_max < ANSWER_CELLS_MIN ? r->task->tokens_max : ANSWER_CELLS_MIN;
 
     return !b->active.count ||
@@ -338,7 +344,7 @@ static bool begin(struct batcher *b, uint32_t at)
     while (!has_room(b, r))
         if (!prefix_cache_evict(b->cache))
             return false;
-    if (!prefix_cache_take(b->cache, r->tokens.item, reusable(r), &r->sequence, &r->computed))
+    if (!prefix_cache_take(b->cache, prefix_of(r, reusable(r)), &r->sequence, &r->computed))
         return false;
     assert(r->computed <= reusable(r));
     count_begin(b, r, r->computed);
@@ -371,6 +377,8 @@ static uint32_t wanted_prefix(const struct batcher *b, const struct candidate_ru
 
     for (uint32_t i = 0; i < b->waiting.count; i++) {
         const struct candidate_run *w = b->waiting.item[i];
+        if (w->task->adapter != r->task->adapter)
+            continue;
         uint32_t same =
             tokens_common(r->tokens.item, r->task->prompt.count, w->tokens.item, reusable(w));
         most = same > most ? same : most;
@@ -470,15 +478,19 @@ static void pack_run(struct batcher *b, struct candidate_run *r)
             .sequence = r->sequence,
             .position = position,
             .logits = position + 1 == r->tokens.count,
+            .adapter = r->task->adapter,
         };
     }
 }
 
-static void pack(struct batcher *b, bool answering)
+#define ANY_ADAPTER UINT32_MAX
+
+static void pack(struct batcher *b, bool answering, uint32_t adapter)
 {
     for (uint32_t i = 0; i < b->active.count; i++) {
         struct candidate_run *r = b->active.item[i];
-        if (!r->held && candidate_answering(r) == answering)
+        if (!r->held && candidate_answering(r) == answering &&
+            (adapter == ANY_ADAPTER || adapter == r->task->adapter))
             pack_run(b, r);
     }
 }
@@ -493,7 +505,7 @@ static bool row_computed(struct batcher *b, uint32_t i)
     assert(r->computed == b->row[i].position);
     r->computed++;
     if (r->computed == prompt || (last && r->computed < prompt))
-        prefix_cache_computed(b->cache, r->sequence, r->tokens.item, r->computed);
+        prefix_cache_computed(b->cache, r->sequence, prefix_of(r, r->computed));
     if (!b->row[i].logits)
         return false;
     const struct runtime_ops *ops = b->runtime->ops;
@@ -595,6 +607,29 @@ static void touch_active(struct batcher *b)
         touch_add(b->plan.touch, TOUCH_FORWARD, b->active.item[i]->task->tag);
 }
 
+/* What the candidates of one adapter, or of all, have to compute. */
+static int compute_adapter(struct batcher *b, uint32_t adapter, struct error *e)
+{
+    pack(b, true, adapter);
+    if (b->plan.decode_apart && compute(b, e) < 0)
+        return -1;
+    pack(b, false, adapter);
+    return compute(b, e);
+}
+
+/* The least number of an adapter, at least `from`, of an active candidate; ANY_ADAPTER: there is none. */
+static uint32_t next_adapter(const struct batcher *b, uint32_t from)
+{
+    uint32_t next = ANY_ADAPTER;
+
+    for (uint32_t i = 0; i < b->active.count; i++) {
+        uint32_t adapter = b->active.item[i]->task->adapter;
+        if (adapter >= from && adapter < next)
+            next = adapter;
+    }
+    return next;
+}
+
 int batcher_step(struct batcher *b, struct error *e)
 {
     drop_unwanted(b);
@@ -602,11 +637,12 @@ int batcher_step(struct batcher *b, struct error *e)
     round_begin(b);
     choose_held(b);
     admit(b);
-    pack(b, true);
-    if (b->plan.decode_apart && compute(b, e) < 0)
-        return -1;
-    pack(b, false);
-    return compute(b, e);
+    if (!b->info.adapters_apart)
+        return compute_adapter(b, ANY_ADAPTER, e);
+    for (uint32_t a = next_adapter(b, 0); a != ANY_ADAPTER; a = next_adapter(b, a + 1))
+        if (compute_adapter(b, a, e) < 0)
+            return -1;
+    return 0;
 }
 
 uint32_t batcher_open(const struct batcher *b)

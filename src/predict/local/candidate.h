@@ -44,6 +44,7 @@ enum forcing {
     FORCED_CHOSEN, /* not at all, the model chooses them among the allowed ones: for bench/structured */
 };
 
+struct adapter_slot;
 /* A request as the batcher sees it. The maker fills the first part and owns the task again when
  * batcher_done gives it back. */
 struct task {
@@ -51,6 +52,8 @@ struct task {
     struct tokens prompt; /* owned */
     uint32_t tokens_max;  /* at least 1: generated at most, for each candidate */
     uint32_t candidate_count;
+    uint32_t adapter;              /* as runtime_row has it */
+    struct adapter_slot *slot;     /* the session's: of the adapter; or NULL */
     struct sampling sampling;      /* candidate i has seed + i */
     struct constraint *constraint; /* owned, a reference; NULL: any text */
     enum forcing forcing;

@@ -3,7 +3,6 @@
 #include <assert.h>
 
 #include "base/mem.h"
-#include "predict/local/prefix_tree.h"
 
 /* Kept prefixes fill at most this part of the cells: every row looks at every cell in use. */
 #define KEPT_PART 4
@@ -94,18 +93,18 @@ static uint32_t find_free(const struct prefix_cache *c)
     return i;
 }
 
-uint32_t prefix_cache_match(const struct prefix_cache *c, const int32_t *token, uint32_t count)
+uint32_t prefix_cache_match(const struct prefix_cache *c, struct prefix p)
 {
     uint32_t holder;
 
-    return prefix_tree_match(c->tree, token, count, &holder);
+    return prefix_tree_match(c->tree, p, &holder);
 }
 
-bool prefix_cache_take(struct prefix_cache *c, const int32_t *token, uint32_t count,
-                       uint32_t *sequence, uint32_t *reused)
+bool prefix_cache_take(struct prefix_cache *c, struct prefix p, uint32_t *sequence,
+                       uint32_t *reused)
 {
     uint32_t holder = c->sequences, to = find_free(c);
-    uint32_t len = c->shares ? prefix_tree_match(c->tree, token, count, &holder) : 0;
+    uint32_t len = c->shares ? prefix_tree_match(c->tree, p, &holder) : 0;
 
     if (to == c->sequences) {
         to = least_used(c, len ? holder : c->sequences);
@@ -113,25 +112,25 @@ bool prefix_cache_take(struct prefix_cache *c, const int32_t *token, uint32_t co
             return false;
         drop(c, to);
     }
-    assert(len <= count && c->slot[to].use == SLOT_FREE && !prefix_tree_len(c->tree, to));
+    assert(len <= p.count && c->slot[to].use == SLOT_FREE && !prefix_tree_len(c->tree, to));
     c->slot[to] = (struct slot){ SLOT_TAKEN, 0, ++c->clock };
     if (len) {
         struct slot *from = &c->slot[holder];
         from->touch = c->clock;
         from->lent = len > from->lent ? len : from->lent;
         c->runtime->ops->copy(c->runtime, holder, to, len);
-        prefix_tree_extend(c->tree, to, token, len);
+        p.count = len;
+        prefix_tree_extend(c->tree, to, p);
     }
     *sequence = to;
     *reused = len;
     return true;
 }
 
-void prefix_cache_computed(struct prefix_cache *c, uint32_t sequence, const int32_t *token,
-                           uint32_t count)
+void prefix_cache_computed(struct prefix_cache *c, uint32_t sequence, struct prefix p)
 {
-    assert(c->slot[sequence].use == SLOT_TAKEN && count >= prefix_tree_len(c->tree, sequence));
-    prefix_tree_extend(c->tree, sequence, token, count);
+    assert(c->slot[sequence].use == SLOT_TAKEN && p.count >= prefix_tree_len(c->tree, sequence));
+    prefix_tree_extend(c->tree, sequence, p);
 }
 
 /* Cells that only kept sequences hold, about: what two of them share is counted twice. */

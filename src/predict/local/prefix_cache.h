@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "predict/local/prefix_tree.h"
 #include "predict/local/runtime.h"
 
 /* A shorter prefix is not worth a copy, a wait or a sequence. */
@@ -24,14 +25,13 @@ struct prefix_cache *prefix_cache_new(struct runtime *r);
 void prefix_cache_free(struct prefix_cache *c); /* accepts NULL */
 
 /* The longest computed beginning of the tokens. */
-uint32_t prefix_cache_match(const struct prefix_cache *c, const int32_t *token, uint32_t count);
+uint32_t prefix_cache_match(const struct prefix_cache *c, struct prefix p);
 /* A sequence that begins with a copy of the longest computed beginning of the tokens, *reused long. A
  * kept prefix goes when no sequence is free. False when all are taken. */
-bool prefix_cache_take(struct prefix_cache *c, const int32_t *token, uint32_t count,
-                       uint32_t *sequence, uint32_t *reused);
-/* The taken sequence has computed the prompt up to count: others may reuse it from now on. */
-void prefix_cache_computed(struct prefix_cache *c, uint32_t sequence, const int32_t *token,
-                           uint32_t count);
+bool prefix_cache_take(struct prefix_cache *c, struct prefix p, uint32_t *sequence,
+                       uint32_t *reused);
+/* The taken sequence has computed this much of the prompt: others may reuse it from now on. */
+void prefix_cache_computed(struct prefix_cache *c, uint32_t sequence, struct prefix p);
 /* Ends the use of a taken sequence. Its first `keep` tokens are kept, or as many as others have
  * shared with it if that is more, unless another sequence holds them anyway. */
 void prefix_cache_give_back(struct prefix_cache *c, uint32_t sequence, uint32_t keep);

@@ -15,9 +15,10 @@ struct holders {
 
 struct node {
     struct node *parent;
-    struct node *child; /* the first; they differ in their first token */
+    struct node *child; /* the first; they differ in their first token, or in the adapter */
     struct node *next;  /* of the same parent */
     struct tokens run;  /* empty only in the root */
+    uint32_t adapter;   /* of its tokens */
     struct holders holders;
 };
 
@@ -85,25 +86,26 @@ static uint32_t any_holder(const struct node *n)
 
 /* ---- Nodes ---- */
 
-static struct node *child_of(const struct node *n, int32_t first)
+/* The child that goes on with p from token `at` on. */
+static struct node *child_of(const struct node *n, struct prefix p, uint32_t at)
 {
     struct node *c = n->child;
 
-    while (c && c->run.item[0] != first)
+    while (c && !(c->run.item[0] == p.token[at] && c->adapter == p.adapter))
         c = c->next;
     return c;
 }
 
-static struct node *add_child(struct prefix_tree *t, struct node *parent, const int32_t *token,
-                              uint32_t count)
+static struct node *add_child(struct prefix_tree *t, struct node *parent, struct prefix p)
 {
     struct node *n = mem_alloc(sizeof *n);
 
-    tokens_append(&n->run, token, count);
+    tokens_append(&n->run, p.token, p.count);
+    n->adapter = p.adapter;
     n->parent = parent;
     n->next = parent->child;
     parent->child = n;
-    t->tokens += count;
+    t->tokens += p.count;
     return n;
 }
 
@@ -128,7 +130,8 @@ static void split(struct prefix_tree *t, struct node *n, uint32_t len)
 
     assert(len && len < n->run.count);
     n->child = NULL;
-    struct node *rest = add_child(t, n, n->run.item + len, n->run.count - len);
+    const struct prefix cut = { n->run.item + len, n->run.count - len, n->adapter };
+    struct node *rest = add_child(t, n, cut);
     t->tokens -= n->run.count - len;
     n->run.count = len;
     rest->holders = n->holders;
@@ -142,17 +145,16 @@ static void split(struct prefix_tree *t, struct node *n, uint32_t len)
 
 /* ---- Sequences ---- */
 
-uint32_t prefix_tree_match(const struct prefix_tree *t, const int32_t *token, uint32_t count,
-                           uint32_t *holder)
+uint32_t prefix_tree_match(const struct prefix_tree *t, struct prefix p, uint32_t *holder)
 {
     const struct node *n = &t->root;
     uint32_t len = 0;
 
-    while (len < count) {
-        n = child_of(n, token[len]);
+    while (len < p.count) {
+        n = child_of(n, p, len);
         if (!n)
             break;
-        uint32_t same = tokens_common(n->run.item, n->run.count, token + len, count - len);
+        uint32_t same = tokens_common(n->run.item, n->run.count, p.token + len, p.count - len);
         len += same;
         *holder = any_holder(n);
         if (same < n->run.count)
@@ -161,18 +163,17 @@ uint32_t prefix_tree_match(const struct prefix_tree *t, const int32_t *token, ui
     return len;
 }
 
-void prefix_tree_extend(struct prefix_tree *t, uint32_t sequence, const int32_t *token,
-                        uint32_t count)
+void prefix_tree_extend(struct prefix_tree *t, uint32_t sequence, struct prefix p)
 {
     struct node *n = t->end[sequence];
     uint32_t len = t->len[sequence];
 
-    while (len < count) {
-        struct node *c = child_of(n, token[len]);
+    while (len < p.count) {
+        struct node *c = child_of(n, p, len);
         if (!c) {
-            c = add_child(t, n, token + len, count - len);
+            c = add_child(t, n, (struct prefix){ p.token + len, p.count - len, p.adapter });
         } else {
-            uint32_t same = tokens_common(c->run.item, c->run.count, token + len, count - len);
+            uint32_t same = tokens_common(c->run.item, c->run.count, p.token + len, p.count - len);
             if (same < c->run.count)
                 split(t, c, same);
         }
@@ -180,7 +181,8 @@ void prefix_tree_extend(struct prefix_tree *t, uint32_t sequence, const int32_t 
         len += c->run.count;
         n = c;
     }
-    assert(len == count || len == t->len[sequence]); /* every sequence ends at the end of a node */
+    assert(len == p.count ||
+           len == t->len[sequence]); /* every sequence ends at the end of a node */
     t->end[sequence] = n;
     t->len[sequence] = len;
 }

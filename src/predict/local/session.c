@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "format/response.h"
+#include "predict/local/adapters.h"
 #include "predict/local/batcher.h"
 #include "predict/local/constraint.h"
 #include "predict/local/conversation.h"
@@ -39,7 +40,9 @@ struct session {
     struct constraints *constraints;
     struct batcher_plan plan;
     struct chan *in, *out; /* tasks to the engine thread, finished ones from it */
-    struct chan *unread;   /* struct unread: tasks whose schema must be compiled first */
+    struct chan *unread;   /* struct unread: tasks whose schema or adapter is not there yet */
+    struct adapters *adapters;
+    bool adapted; /* the model has adapters of its own: ADAPTERS_OWN */
     pthread_t thread, compiler;
     atomic_bool stop, draining; /* set by the session's thread */
     atomic_bool broken;         /* set by the engine thread */
@@ -47,7 +50,8 @@ struct session {
     /* The session's thread's: */
     struct task **task; /* submitted and not taken: [open] of base.window */
     uint32_t open;
-    uint64_t random; /* state of the random numbers of ids and seeds */
+    const struct adapter_list *files; /* of what is submitted next; NULL: the model's own */
+    uint64_t random;                  /* state of the random numbers of ids and seeds */
 };
 
 static struct session *session_of(struct predictor *p)
@@ -104,7 +108,8 @@ static void *engine_main(void *arg)
 
 /* ---- The compiler thread ---- */
 
-/* A task whose request asks for a schema that is not compiled yet. */
+/* A task whose request asks for a schema that is not compiled yet, or for an adapter that is not
+ * loaded. */
 struct unread {
     struct task *task;
     const struct generation
@@ -117,18 +122,32 @@ static void refuse(struct task *t, const struct violation *why)
                     why->remedy);
 }
 
-/* Compiles beside the engine, so that a large schema holds up its own request only. */
+/* What the task needs before it can begin; its errors are the task's. */
+static void prepare(struct session *s, struct unread *u)
+{
+    struct task *t = u->task;
+    struct violation why = { 0 };
+
+    if (atomic_load(&t->cancelled))
+        return;
+    if (t->slot && adapters_load(s->adapters, t->slot, &t->error) < 0)
+        return;
+    if (t->slot)
+        t->adapter = adapters_number(t->slot);
+    if (!t->constraint && constraint_of(s->constraints, u->generation, &t->constraint, &why) < 0)
+        refuse(t, &why);
+}
+
+/* Compiles and loads beside the engine, so that a large schema or adapter holds up its own requests
+ * only. */
 static void *compiler_main(void *arg)
 {
     struct session *s = arg;
     struct unread *u;
 
     while ((u = chan_recv(s->unread, UINT32_MAX))) {
-        struct violation why = { 0 };
         touch_set(s->plan.touch, TOUCH_COMPILE, u->task->tag);
-        if (!atomic_load(&u->task->cancelled) &&
-            constraint_of(s->constraints, u->generation, &u->task->constraint, &why) < 0)
-            refuse(u->task, &why);
+        prepare(s, u);
         touch_end(s->plan.touch, TOUCH_COMPILE);
         (void)chan_send(u->task->error.code == ERROR_OK ? s->in : s->out, u->task);
         mem_free(u);
@@ -141,6 +160,7 @@ static void *compiler_main(void *arg)
 static void release(struct session *s)
 {
     constraints_free(s->constraints);
+    adapters_free(s->adapters);
     chan_free(s->in);
     chan_free(s->out);
     chan_free(s->unread);
@@ -238,15 +258,26 @@ static int fill_task(struct session *s, const struct request *r, struct task *t,
     return 0;
 }
 
-/* Hands a task to the engine, by way of the compiler when its schema is new. Every channel has room
- * for the whole window. */
+/* The number of the task's adapter, or its slot while that is not loaded. */
+static void take_adapter(const struct session *s, struct task *t)
+{
+    if (!t->slot)
+        t->adapter = s->adapted ? ADAPTERS_OWN : 0;
+    else if (adapters_ready(t->slot))
+        t->adapter = adapters_number(t->slot);
+}
+
+/* Hands a task to the engine, by way of the compiler when its schema or adapter is new. Every channel has
+ * room for the whole window. */
 static void dispatch(struct session *s, struct task *t, const struct generation *g)
 {
     struct violation why = { 0 };
-    int rc;
+    int rc = 0;
 
+    take_adapter(s, t);
     if (t->error.code == ERROR_OK &&
-        !constraint_known(s->constraints, g, &t->constraint, &why, &rc)) {
+        (!constraint_known(s->constraints, g, &t->constraint, &why, &rc) ||
+         (rc == 0 && t->slot && !t->adapter))) {
         struct unread *u = mem_alloc(sizeof *u);
         *u = (struct unread){ t, g };
         (void)chan_send(s->unread, u);
@@ -265,7 +296,11 @@ static int session_submit(struct predictor *p, const struct request *r, void *ta
         return error_set(e, ERROR_INTERNAL, "The embedded engine has failed.");
     if (s->open == s->base.window)
         return error_set(e, ERROR_RESOURCE_EXHAUSTED, "%u requests are open.", s->open);
+    struct adapter_slot *slot = s->files ? adapters_hold(s->adapters, s->files) : NULL;
+    if (s->files && !slot)
+        return error_set(e, ERROR_RESOURCE_EXHAUSTED, "All adapters that are loaded are in use.");
     struct task *t = task_new();
+    t->slot = slot;
     t->tag = tag;
     s->task[s->open++] = t;
     touch_set(s->plan.touch, TOUCH_SUBMIT, tag);
@@ -276,6 +311,11 @@ static int session_submit(struct predictor *p, const struct request *r, void *ta
     dispatch(s, t, &r->generation);
     touch_end(s->plan.touch, TOUCH_SUBMIT);
     return 0;
+}
+
+static void session_adapt(struct predictor *p, const struct adapter_list *files)
+{
+    session_of(p)->files = files;
 }
 
 /* The compiler and the engine may have the task; only this thread frees it. */
@@ -361,6 +401,7 @@ static void forget(struct session *s, const struct task *t)
         i++;
     assert(i < s->open);
     s->task[i] = s->task[--s->open];
+    adapters_done(t->slot);
 }
 
 static int session_wait(struct predictor *p, uint32_t timeout_ms, struct answer *out,
@@ -418,12 +459,13 @@ static const struct predictor_ops session_ops = {
     .wait = session_wait,
     .drain = session_drain,
     .count_tokens = session_count_tokens,
+    .adapt = session_adapt,
     .stats = session_stats,
     .cancel = session_cancel,
     .close = session_close,
 };
 
-struct predictor *session_open(struct runtime *r, const struct batcher_plan *plan,
+struct predictor *session_open(struct runtime *r, bool adapted, const struct batcher_plan *plan,
                                const struct predictor_env *env, struct error *e)
 {
     struct session *s = mem_alloc(sizeof *s);
@@ -440,6 +482,8 @@ struct predictor *session_open(struct runtime *r, const struct batcher_plan *pla
     s->base.window = WINDOW_PER_SEQUENCE * plan->sequences;
     s->task = mem_array(s->base.window, sizeof(struct task *));
     s->constraints = constraints_new(r);
+    s->adapters = adapters_new(r);
+    s->adapted = adapted;
     s->in = chan_new(s->base.window);
     s->out = chan_new(s->base.window);
     s->unread = chan_new(s->base.window);

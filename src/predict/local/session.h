@@ -15,7 +15,8 @@
 #include "predict/local/plan.h"
 #include "predict/predictor.h"
 
-struct predictor *session_open(struct runtime *r, const struct batcher_plan *plan,
+/* adapted: the runtime has the model's own adapters (ADAPTERS_OWN). */
+struct predictor *session_open(struct runtime *r, bool adapted, const struct batcher_plan *plan,
                                const struct predictor_env *env, struct error *e);
 
 #endif

@@ -18,7 +18,7 @@ static struct predictor *open_session(const struct model *m, const struct predic
     const struct batcher_plan plan = { .sequences = 4, .rows_max = 64 };
 
     (void)m;
-    return session_open(&fake_open(1024, 8, 64)->base, &plan, env, e);
+    return session_open(&fake_open(1024, 8, 64)->base, false, &plan, env, e);
 }
 
 static const struct predictor_env *fresh_env(void)

@@ -22,7 +22,7 @@ static void test_nothing_matches_in_an_empty_tree(void **state)
     uint32_t holder = 99;
 
     (void)state;
-    assert_int_equal(prefix_tree_match(t, abcd, 4, &holder), 0);
+    assert_int_equal(prefix_tree_match(t, (struct prefix){ abcd, 4, 0 }, &holder), 0);
     assert_int_equal(prefix_tree_tokens(t), 0);
     prefix_tree_free(t);
 }
@@ -33,11 +33,11 @@ static void test_the_longest_common_beginning_is_found_within_a_run(void **state
     uint32_t holder = 99;
 
     (void)state;
-    prefix_tree_extend(t, 3, abcd, 4);
-    assert_int_equal(prefix_tree_match(t, abxy, 4, &holder), 2);
+    prefix_tree_extend(t, 3, (struct prefix){ abcd, 4, 0 });
+    assert_int_equal(prefix_tree_match(t, (struct prefix){ abxy, 4, 0 }, &holder), 2);
     assert_int_equal(holder, 3);
-    assert_int_equal(prefix_tree_match(t, abcd, 3, &holder), 3);
-    assert_int_equal(prefix_tree_match(t, abcd + 1, 3, &holder), 0);
+    assert_int_equal(prefix_tree_match(t, (struct prefix){ abcd, 3, 0 }, &holder), 3);
+    assert_int_equal(prefix_tree_match(t, (struct prefix){ abcd + 1, 3, 0 }, &holder), 0);
     prefix_tree_free(t);
 }
 
@@ -47,13 +47,13 @@ static void test_what_two_share_is_stored_once_and_outlives_either(void **state)
     uint32_t holder = 99;
 
     (void)state;
-    prefix_tree_extend(t, 0, abcd, 4);
-    prefix_tree_extend(t, 1, abxy, 4);
+    prefix_tree_extend(t, 0, (struct prefix){ abcd, 4, 0 });
+    prefix_tree_extend(t, 1, (struct prefix){ abxy, 4, 0 });
     assert_int_equal(prefix_tree_tokens(t), 6);
     assert_int_equal(prefix_tree_shared(t, 0), 2);
     prefix_tree_cut(t, 0, 0);
     assert_int_equal(prefix_tree_tokens(t), 4);
-    assert_int_equal(prefix_tree_match(t, abcd, 4, &holder), 2);
+    assert_int_equal(prefix_tree_match(t, (struct prefix){ abcd, 4, 0 }, &holder), 2);
     assert_int_equal(holder, 1);
     assert_int_equal(prefix_tree_shared(t, 1), 0);
     prefix_tree_free(t);
@@ -65,12 +65,12 @@ static void test_a_cut_inside_a_run_keeps_its_beginning(void **state)
     uint32_t holder;
 
     (void)state;
-    prefix_tree_extend(t, 0, abcd, 4);
+    prefix_tree_extend(t, 0, (struct prefix){ abcd, 4, 0 });
     prefix_tree_cut(t, 0, 3);
     assert_int_equal(prefix_tree_len(t, 0), 3);
-    assert_int_equal(prefix_tree_match(t, abcd, 4, &holder), 3);
-    prefix_tree_extend(t, 0, abcd, 4);
-    assert_int_equal(prefix_tree_match(t, abcd, 4, &holder), 4);
+    assert_int_equal(prefix_tree_match(t, (struct prefix){ abcd, 4, 0 }, &holder), 3);
+    prefix_tree_extend(t, 0, (struct prefix){ abcd, 4, 0 });
+    assert_int_equal(prefix_tree_match(t, (struct prefix){ abcd, 4, 0 }, &holder), 4);
     prefix_tree_free(t);
 }
 
@@ -102,7 +102,7 @@ static void check_against(const struct plain *p, const struct prefix_tree *t, co
         }
         assert_int_equal(prefix_tree_shared(t, s), shared);
     }
-    assert_int_equal(prefix_tree_match(t, probe, LEN_MAX, &holder), best);
+    assert_int_equal(prefix_tree_match(t, (struct prefix){ probe, LEN_MAX, 0 }, &holder), best);
     if (best)
         assert_int_equal(tokens_common(p->token[holder], p->len[holder], probe, LEN_MAX), best);
 }
@@ -122,7 +122,7 @@ static void test_it_agrees_with_plain_lists_over_many_random_changes(void **stat
         } else {
             for (uint32_t i = p.len[s]; i < len; i++)
                 p.token[s][i] = (int32_t)(next(&seed) % 8 == 0); /* long common beginnings */
-            prefix_tree_extend(t, s, p.token[s], len);
+            prefix_tree_extend(t, s, (struct prefix){ p.token[s], len, 0 });
         }
         p.len[s] = len;
         for (uint32_t i = 0; i < LEN_MAX; i++)

@@ -240,8 +240,11 @@ static void test_an_adapter_that_is_none_is_an_error(void **state)
     (void)state;
     m.adapters.count = 1;
     m.adapters.item[0] = (struct adapter){ LOCAL_MODEL_FILE, 1.0f };
-    assert_null(opener(&m, &small, &e));
+    struct runtime *r = opener(&m, &small, &e);
+    assert_non_null(r);
+    assert_int_equal(r->ops->adapt(r, 1, &m.adapters, &e), -1);
     assert_non_null(strstr(e.msg, "adapter"));
+    r->ops->close(r);
 }
 
 static void test_the_name_says_file_and_format(void **state)

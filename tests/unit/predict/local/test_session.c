@@ -93,7 +93,7 @@ static int open_world(void **state)
     cond_init(&gate.changed);
     gate.at_forward = gate.forwards = 0;
     gate.arrived = gate.open = false;
-    w->p = session_open(&f->base, &plan, &env, &e);
+    w->p = session_open(&f->base, false, &plan, &env, &e);
     assert_non_null(w->p);
     *state = w;
     return 0;
