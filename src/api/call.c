@@ -314,6 +314,11 @@ static uint64_t create_key(const struct call *c, struct str name, struct str scr
     return key;
 }
 
+bool call_script_fails(struct call *c, struct str name, struct str script, uint32_t times)
+{
+    return times == 0 || test_mode_fails(c->api->test_mode, create_key(c, name, script), times);
+}
+
 int call_script_create(struct call *c, enum call_kind kind, struct str name, struct str *out,
                        struct error *e)
 {
@@ -328,9 +333,7 @@ int call_script_create(struct call *c, enum call_kind kind, struct str name, str
         return 0;
     if (script_whole(*out, &whole, e) < 0)
         return header ? error_wrap(e, "x-tranche-test") : -1;
-    if (whole.create == ERROR_OK ||
-        (whole.create_times &&
-         !test_mode_fails(c->api->test_mode, create_key(c, name, *out), whole.create_times)))
+    if (whole.create == ERROR_OK || !call_script_fails(c, name, *out, whole.create_times))
         return 0;
     return script_fail(whole.create, e);
 }

@@ -79,6 +79,8 @@ int call_script(struct call *c, struct str *out, struct error *e) FALLIBLE;
 enum call_kind { CALL_JOB, CALL_FILE, CALL_OBJECT, CALL_TABLE };
 int call_script_create(struct call *c, enum call_kind kind, struct str name, struct str *out,
                        struct error *e) FALLIBLE;
+/* Counts an attempt of calls with the same project, path, name and script: is it one of the first `times` (0: all)? */
+bool call_script_fails(struct call *c, struct str name, struct str script, uint32_t times);
 /* A query parameter such as "pageSize", within [1, max]: absent or 0 gives deflt, a larger number max.
  * INVALID_ARGUMENT when it is not a number. */
 int call_number(struct call *c, const char *name, uint64_t deflt, uint64_t max, uint64_t *out,

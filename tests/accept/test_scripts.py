@@ -127,7 +127,31 @@ def test_an_online_call_says_what_it_is_told(server):
     assert answer["candidates"][0]["content"]["parts"][0]["text"] == "positive"
 
 
-@pytest.mark.parametrize("text", ["create_", "create_nothing", "job_", "job_done", "file_active", "create_unavailable-0"])
+def table_job(server, sql, headers=None):
+    """A query job by jobs.insert, at its end: its errorResult, or None."""
+    made = server.call("POST", "/bigquery/v2/projects/p1/jobs", {"configuration": {
+        "query": {"query": sql, "useLegacySql": False}}}, headers)[1]
+    name = made["jobReference"]["jobId"]
+    server.call("GET", f"/bigquery/v2/projects/p1/queries/{name}?timeoutMs=10000&maxResults=0")
+    job = server.call("GET", f"/bigquery/v2/projects/p1/jobs/{name}")[1]
+    assert job["status"]["state"] == "DONE"
+    return job["status"].get("errorResult")
+
+
+def test_a_job_of_tables_ends_with_the_reason_that_is_asked(server):
+    twice = script("job_backenderror-2")
+    ends = [table_job(server, "SELECT 1", twice) for _ in range(3)]
+    assert [end and end["reason"] for end in ends] == ["backendError", "backendError", None]
+    always = script("job_quotaExceeded")
+    assert [table_job(server, "SELECT 2", always)["reason"] for _ in range(2)] == ["quotaExceeded"] * 2
+    both = script("create_unavailable-1_and_job_accessDenied-1")
+    body = {"query": "SELECT 3", "useLegacySql": False}
+    ends = [server.call("POST", "/bigquery/v2/projects/p1/queries", body, both) for _ in range(4)]
+    assert [status for status, _ in ends] == [503, 403, 503, 200]
+    assert ends[1][1]["error"]["errors"][0]["reason"] == "accessDenied"
+
+
+@pytest.mark.parametrize("text", ["create_", "create_nothing", "job_", "job_done", "job_invalid-0", "file_active", "create_unavailable-0"])
 def test_steps_that_do_not_exist_are_named(server, text):
     status, answer = batch(server, "x", script(text))
     assert status == 400 and "is not a step" in answer["error"]["message"]

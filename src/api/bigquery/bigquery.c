@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "predict/fake/script.h"
+
 bool bigquery_project(struct call *c, struct str *out)
 {
     const char *project;
@@ -61,13 +63,36 @@ bool bigquery_scoped(const struct call *c)
     return !c->who.all;
 }
 
+static int script_of_call(struct call *c, struct str text, struct str *script, struct error *e)
+{
+    if (call_script_create(c, CALL_TABLE, text, script, e) == 0)
+        return 0;
+    return e->code == ERROR_RESOURCE_EXHAUSTED ? error_wrap(e, "Exceeded rate limits") : -1;
+}
+
 int bigquery_script(struct call *c, struct str text, struct error *e)
 {
     struct str script;
 
-    if (call_script_create(c, CALL_TABLE, text, &script, e) == 0)
+    return script_of_call(c, text, &script, e);
+}
+
+int bigquery_script_job(struct call *c, struct query_new *n, struct error *e)
+{
+    struct script_whole whole;
+    struct str script;
+
+    if (script_of_call(c, n->configuration, &script, e) < 0)
+        return -1;
+    if (script.len == 0)
         return 0;
-    return e->code == ERROR_RESOURCE_EXHAUSTED ? error_wrap(e, "Exceeded rate limits") : -1;
+    if (script_whole(script, &whole, e) < 0)
+        return -1;
+    /* Its attempts are counted apart from those at the call. */
+    const struct str name = str_of(arena_textf(c->arena, "job %.*s", STR_ARG(n->configuration)));
+    if (whole.reason && call_script_fails(c, name, script, whole.reason_times))
+        n->scripted = whole.reason;
+    return 0;
 }
 
 void bigquery_list(struct call *c)

@@ -12,6 +12,7 @@
 
 #include "api/call.h"
 #include "api/later.h"
+#include "engine/query/query.h"
 
 #define BIGQUERY_PAGE_BYTES ((size_t)10 * 1024 * 1024) /* of rows; Google's limit */
 #define BIGQUERY_ROWS_MAX 100000                       /* of a page */
@@ -32,6 +33,8 @@ struct str bigquery_user(struct call *c);
 bool bigquery_scoped(const struct call *c);
 /* With the test clock: the error that a script plans for this call, whose tables or SQL are in the text. */
 int bigquery_script(struct call *c, struct str text, struct error *e) FALLIBLE;
+/* The same of a call that makes a job, which a script may let end in an error. */
+int bigquery_script_job(struct call *c, struct query_new *n, struct error *e) FALLIBLE;
 void bigquery_list(struct call *c); /* answers {}: a list of what we have none of */
 
 /* maxResults: a limit from 1, or deflt. */

@@ -67,7 +67,7 @@ static int new_read(struct call *c, yyjson_val *resource, struct str project, st
         .scoped = bigquery_scoped(c),
         .kept = true,
     };
-    return bigquery_script(c, out->configuration, e);
+    return bigquery_script_job(c, out, e);
 }
 
 static void check(struct call *c, const struct query_new *n)

@@ -228,7 +228,7 @@ void bigquery_query(struct call *c)
         call_fail(c, &e);
         return;
     }
-    const struct query_new n = {
+    struct query_new n = {
         .project = project,
         .location = json_str(json_get(body, "location")),
         .user = bigquery_user(c),
@@ -236,7 +236,7 @@ void bigquery_query(struct call *c)
         .request_id = json_str(json_get(body, "requestId")),
         .scoped = bigquery_scoped(c),
     };
-    if (bigquery_script(c, n.configuration, &e) < 0)
+    if (bigquery_script_job(c, &n, &e) < 0)
         call_fail(c, &e);
     else
         query_begin(c, body, &n);

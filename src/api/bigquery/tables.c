@@ -73,6 +73,25 @@ static void write_view(struct json_writer *w, const struct tables_table *t)
     json_end(w);
 }
 
+/* That of its dataset. A hidden table has its own, among the options. */
+static void add_location(struct call *c, struct json_writer *w, const struct tables_table *table)
+{
+    const struct tables_name parent = { table->name.project, table->name.dataset, { NULL, 0 } };
+    struct tables *t = c->api->tables;
+    struct tables_dataset d;
+    struct error ignored;
+
+    if (bigquery_option(table->options, "location").len)
+        return;
+    struct str location = t->ops->dataset_get(t, &parent, c->arena, &d, &ignored) == 0
+                              ? bigquery_option(d.options, "location")
+                              : (struct str){ NULL, 0 };
+    if (location.len)
+        json_add_raw(w, "location", location);
+    else
+        json_add_c(w, "location", BIGQUERY_LOCATION);
+}
+
 static void reply_table(struct call *c, const struct tables_name *name)
 {
     struct tables *t = c->api->tables;
@@ -95,7 +114,7 @@ static void reply_table(struct call *c, const struct tables_name *name)
         bq_schema_write(&w, "schema", &table.schema, false);
     write_sizes(&w, &table);
     bigquery_add_ms(&w, "lastModifiedTime", table.changed_ms);
-    json_add_c(&w, "location", BIGQUERY_LOCATION);
+    add_location(c, &w, &table);
     write_view(&w, &table);
     bigquery_write_options(&w, table.options);
     json_end(&w);

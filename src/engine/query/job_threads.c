@@ -38,6 +38,23 @@ static void hide_internal(struct queries *q, const struct bq_job *j, struct erro
 }
 
 /* The error becomes the first of the job's faults, before those of rows. */
+static void take_fault(struct query_run *r, const struct bq_reason *why, const char *message)
+{
+    struct bq_job *j = r->job;
+
+    if (j->fault_count == BQ_FAULTS_MAX)
+        j->fault_count--;
+    memmove(&j->fault[1], &j->fault[0], j->fault_count * sizeof j->fault[0]);
+    j->fault[0] = (struct bq_fault){
+        .reason = str_of(why->reason),
+        .location = str_of(why->location),
+        .message = str_of(arena_textf(r->arena, "%s", message)),
+    };
+    j->fault_count++;
+    j->failed = true;
+    j->error_http = why->http;
+}
+
 static void take_error(struct queries *q, struct query_run *r, bool cancelled, struct error *e)
 {
     struct bq_job *j = r->job;
@@ -47,17 +64,7 @@ static void take_error(struct queries *q, struct query_run *r, bool cancelled, s
                         "Job execution was cancelled: User requested cancellation");
     hide_internal(q, j, e);
     const struct bq_reason why = bq_reason_of(e, r->where);
-    if (j->fault_count == BQ_FAULTS_MAX)
-        j->fault_count--;
-    memmove(&j->fault[1], &j->fault[0], j->fault_count * sizeof j->fault[0]);
-    j->fault[0] = (struct bq_fault){
-        .reason = str_of(why.reason),
-        .location = str_of(why.location),
-        .message = str_of(arena_textf(r->arena, "%s", e->msg)),
-    };
-    j->fault_count++;
-    j->failed = true;
-    j->error_http = why.http;
+    take_fault(r, &why, e->msg);
 }
 
 int query_run_kind(struct query_run *r, struct error *e)
@@ -95,7 +102,9 @@ static bool job_run(struct queries *q, struct query_entry *n, struct query_run *
     struct error e = { 0 };
 
     j->fault_count = 0;
-    int rc = query_run_kind(r, &e);
+    int rc = n->scripted ? 0 : query_run_kind(r, &e);
+    if (n->scripted)
+        take_fault(r, n->scripted, "This failure is scripted.");
     lock(&q->lock);
     bool cancelled = n->cancelled, stopping = q->stopping;
     unlock(&q->lock);

@@ -219,6 +219,7 @@ int queries_insert(struct queries *q, const struct query_new *n, struct arena *a
     lock(&q->lock);
     if (rc == 0) {
         place->kept = n->kept;
+        place->scripted = n->scripted;
         query_entry_ready(q, place);
     } else {
         query_entry_unlink(q, place);

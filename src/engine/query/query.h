@@ -17,6 +17,7 @@
 #define TRANCHE_ENGINE_QUERY_QUERY_H
 
 #include "format/bigquery/job.h"
+#include "format/bigquery/reason.h"
 #include "store/store.h"
 #include "store/tables/tables.h"
 
@@ -41,6 +42,8 @@ struct query_new {
     int64_t blob;             /* of a load: an uploaded file; 0: none */
     bool scoped;              /* the caller may use its own project only */
     bool kept;                /* has a record before it begins */
+    /* For tests: the job does nothing and ends in this error; NULL: it runs. Forgotten when the process dies. */
+    const struct bq_reason *scripted;
 };
 /* *id: of the job, in the arena. */
 int queries_insert(struct queries *q, const struct query_new *n, struct arena *a, struct str *id,

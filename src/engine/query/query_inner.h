@@ -24,9 +24,10 @@ struct query_entry {
     struct str json;                    /* owned: the job as bq_job_write stores it */
     enum bq_job_state state;
     int64_t created_ms;
-    bool kept;      /* has a record */
-    bool cancelled; /* a client asked for its end */
-    bool ready;     /* queries_insert has finished with it: it may run */
+    bool kept;                        /* has a record */
+    bool cancelled;                   /* a client asked for its end */
+    bool ready;                       /* queries_insert has finished with it: it may run */
+    const struct bq_reason *scripted; /* as query_new has it; set before it is ready */
     struct tables_cancel cancel;
     struct query_waiter *waiter;
 };

@@ -70,6 +70,7 @@ static int query_read(struct query_run *r, struct tables_query *q, struct error 
         return -1;
     q->parameter = parameters.item;
     q->parameter_count = parameters.count;
+    q->location = r->job->location;
     q->default_dataset = (struct tables_name){
         .project = json_str(json_get(dataset, "projectId")),
         .dataset = json_str(json_get(dataset, "datasetId")),

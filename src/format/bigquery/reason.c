@@ -1,6 +1,8 @@
 #include "format/bigquery/reason.h"
 
 #include <stddef.h>
+#include <string.h>
+#include <strings.h>
 
 #include "base/str.h"
 
@@ -21,6 +23,40 @@ static bool is_beside_query(struct str text)
 #define TOO_LARGE "Response too large"
 #define BILLED "Query exceeded limit for bytes billed"
 #define RATE "Exceeded rate limits"
+
+const struct bq_reason *bq_reason_find(struct str name)
+{
+    static const struct bq_reason all[] = {
+        { 403, "accessDenied", NULL },
+        { 503, "backendError", NULL },
+        { 403, "billingNotEnabled", NULL },
+        { 400, "billingTierLimitExceeded", NULL },
+        { 403, "blocked", NULL },
+        { 400, "bytesBilledLimitExceeded", NULL },
+        { 409, "duplicate", NULL },
+        { 500, "internalError", NULL },
+        { 400, "invalid", NULL },
+        { 400, "invalidQuery", "query" },
+        { 503, "jobBackendError", NULL },
+        { 500, "jobInternalError", NULL },
+        { 429, "jobRateLimitExceeded", NULL },
+        { 404, "notFound", NULL },
+        { 501, "notImplemented", NULL },
+        { 403, "quotaExceeded", NULL },
+        { 429, "rateLimitExceeded", NULL },
+        { 400, "resourceInUse", NULL },
+        { 400, "resourcesExceeded", NULL },
+        { 403, "responseTooLarge", NULL },
+        { 400, "stopped", NULL },
+        { 400, "tableUnavailable", NULL },
+        { 400, "timeout", NULL },
+    };
+
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (name.len == strlen(all[i].reason) && strncasecmp(name.p, all[i].reason, name.len) == 0)
+            return &all[i];
+    return NULL;
+}
 
 struct bq_reason bq_reason_of(const struct error *e, enum bq_where where)
 {

@@ -11,6 +11,7 @@
 #define TRANCHE_FORMAT_BIGQUERY_REASON_H
 
 #include "base/error.h"
+#include "base/str.h"
 
 enum bq_where {
     BQ_IN_CALL, /* a resource, a body, a parameter of the call */
@@ -23,5 +24,7 @@ struct bq_reason {
     const char *location; /* "query"; NULL: none */
 };
 struct bq_reason bq_reason_of(const struct error *e, enum bq_where where);
+/* A reason that a job of BigQuery may end with, by its name in any case; NULL: there is none of this name. */
+const struct bq_reason *bq_reason_find(struct str name);
 
 #endif

@@ -13,13 +13,15 @@
  *          drain answers what is held CANCELLED.
  *          Other steps are of a whole job or file (struct script_whole): create_CODE[-N] fails the call that
  *          creates it, job_failed, job_pending, job_queued, file_failed and file_processing are where it ends or
- *          stays. They say nothing of a request.
+ *          stays, job_REASON[-N] lets the first N jobs of BigQuery's API end in that error (job_backendError-2).
+ *          They say nothing of a request.
  * Errors:  INVALID_ARGUMENT from script_check, and as the request's answer when its label is wrong.
  * Threads: as every predictor.
  */
 #ifndef TRANCHE_PREDICT_FAKE_SCRIPT_H
 #define TRANCHE_PREDICT_FAKE_SCRIPT_H
 
+#include "format/bigquery/reason.h"
 #include "predict/predictor.h"
 
 #define SCRIPT_LABEL "tranche-test"
@@ -35,6 +37,8 @@ struct script_whole {
     enum error_code create; /* of the call that creates it; OK: it does not fail */
     uint32_t create_times;  /* attempts that fail; 0: all */
     enum script_fate job, file;
+    const struct bq_reason *reason; /* of a job of BigQuery; NULL: it runs */
+    uint32_t reason_times;          /* jobs that end so; 0: all */
 };
 int script_whole(struct str text, struct script_whole *out, struct error *e) FALLIBLE;
 /* The error of what a script makes fail. Returns -1. */

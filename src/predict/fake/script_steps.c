@@ -9,6 +9,7 @@
 
 #define SEPARATOR "_and_"
 #define CREATE "create_"
+#define REASON "job_"
 #define TEXT "text-"
 #define MESSAGE "This failure is scripted."
 #define BLOCK_REASON "PROHIBITED_CONTENT"
@@ -25,6 +26,7 @@ enum step_kind {
     STEP_FAIL,
     STEP_CREATE,
     STEP_JOB,
+    STEP_REASON,
     STEP_FILE
 };
 struct step {
@@ -32,6 +34,7 @@ struct step {
     enum error_code code;
     uint32_t number; /* attempts that fail, 0: all; or milliseconds */
     enum script_fate fate;
+    const struct bq_reason *reason;
     struct str text;
 };
 struct script {
@@ -126,6 +129,12 @@ static bool step_read(struct str text, struct step *out)
             return true;
         }
     }
+    if (str_starts(text, STR(REASON))) {
+        *out = (struct step){ .kind = STEP_REASON };
+        text = str_sub(text, strlen(REASON), text.len);
+        return number_cut(&text, SCRIPT_TIMES_MAX, &out->number) >= 0 &&
+               (out->reason = bq_reason_find(text));
+    }
     *out = (struct step){ .kind = STEP_FAIL };
     if (str_starts(text, STR(CREATE))) {
         out->kind = STEP_CREATE;
@@ -158,7 +167,8 @@ static int script_parse(struct str text, struct script *out, struct error *e)
                              "%s: \"%.*s\" is not a step. Steps are ok, block, hang, delay-MS, "
                              "text-TEXT and error codes as unavailable or unavailable-2, joined "
                              "by " SEPARATOR
-                             "; of a job also create_CODE, job_failed, job_pending and job_queued.",
+                             "; of a job also create_CODE, job_failed, job_pending and job_queued, "
+                             "of BigQuery's job_REASON.",
                              SCRIPT_LABEL, STR_ARG(str_sub(step, 0, CODE_BYTES)));
     }
     return 0;
@@ -207,6 +217,10 @@ int script_whole(struct str text, struct script_whole *out, struct error *e)
         if (step->kind == STEP_CREATE) {
             out->create = step->code;
             out->create_times = step->number;
+        }
+        if (step->kind == STEP_REASON) {
+            out->reason = step->reason;
+            out->reason_times = step->number;
         }
         if (step->kind == STEP_JOB)
             out->job = step->fate;

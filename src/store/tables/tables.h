@@ -169,9 +169,10 @@ struct tables_query {
     struct str
         session; /* id of the session whose temporary tables and variables it sees; or none */
     struct str key;
-    bool dry_run;       /* finds schema, kind and tables; runs nothing */
-    int64_t timeout_ms; /* 0: the implementation's limit */
-    int64_t rows_max;   /* results with more rows are refused by RESOURCE_EXHAUSTED; 0: the limit */
+    struct str location; /* @@location, and that of a hidden table; empty: US */
+    bool dry_run;        /* finds schema, kind and tables; runs nothing */
+    int64_t timeout_ms;  /* 0: the implementation's limit */
+    int64_t rows_max; /* results with more rows are refused by RESOURCE_EXHAUSTED; 0: the limit */
     struct tables_cancel *cancel; /* NULL: none */
 };
 #define TABLES_RESULT_HOURS 24

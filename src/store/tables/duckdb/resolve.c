@@ -317,6 +317,6 @@ void resolve_start(struct query_run *r)
     r->env.parameter_count = r->q->parameter_count;
     r->env.dry_run = r->q->dry_run;
     r->env.session_id = r->q->session;
-    r->env.location = STR("US");
+    r->env.location = r->q->location.len ? r->q->location : STR("US");
     r->env.catalog = &r->catalog;
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json_write.h"
 #include "base/random.h"
 #include "base/thread.h"
 #include "store/tables/duckdb/engine.h"
@@ -315,6 +316,22 @@ int statement_fill(struct query_run *r, struct str sql, const struct bq_schema *
     return -1;
 }
 
+/* The location of its query, when that is another than a dataset's own. */
+static struct str options_of_result(const struct query_run *r)
+{
+    struct buf text = BUF_INIT((size_t)1024);
+    struct json_writer w = JSON_WRITER(&text);
+
+    if (!r->q->location.len || str_eq_c(r->q->location, "US"))
+        return (struct str){ NULL, 0 };
+    json_object(&w, NULL);
+    json_add_text(&w, "location", r->q->location);
+    json_end(&w);
+    struct str out = { arena_copy(r->arena, text.p, text.len), buf_ok(&text) ? text.len : 0 };
+    buf_release(&text);
+    return out;
+}
+
 /* A result of its own: table, rows, record and key in one transaction of the run's connection. */
 static int select_anonymous(struct query_run *r, struct str sql, struct str key,
                             struct tables_result *out, struct error *e)
@@ -333,6 +350,7 @@ static int select_anonymous(struct query_run *r, struct str sql, struct str key,
     int rc = out->rows < 0 ? -1 : 0;
     made = (struct tables_table){ .name = out->destination,
                                   .schema = out->schema,
+                                  .options = options_of_result(r),
                                   .expires_ms =
                                       project_now_ms(p) + TABLES_RESULT_HOURS * INT64_C(3600000) };
     if (rc == 0)
