@@ -124,7 +124,7 @@ int write_parameter(struct sql_writer *w, const struct expr *x)
     bool by_place = x->text.p[0] >= '0' && x->text.p[0] <= '9';
     uint64_t place = 0;
 
-    if (by_place && str_number(x->text, &place) && place <= env->parameter_count &&
+    if (by_place && str_number(x->text, &place) && place > 0 && place <= env->parameter_count &&
         !env->parameter[place - 1].name.len) {
         write_bound(w, 'p', x->text, &env->parameter[place - 1].type);
         return 0;

@@ -235,6 +235,7 @@ static void test_errors_have_bigquerys_words_and_place(void **state)
         { "SELECT x FROM UNNEST(1) AS x", "Values referenced in UNNEST must be arrays. UNNEST "
                                           "contains expression of type INT64 at [1:22]" },
         { "SELECT @nope", "Query parameter 'nope' not found at [1:8]" },
+        { "SELECT @0", "Query parameter number 0 not found at [1:8]" },
         { "SELECT 1 UNION SELECT 2", "Syntax error: Expected keyword ALL or keyword DISTINCT but "
                                      "got keyword SELECT at [1:16]" },
         { "SELECT 1 UNION ALL SELECT 2 INTERSECT DISTINCT SELECT 3",
