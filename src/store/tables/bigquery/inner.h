@@ -102,7 +102,8 @@ struct str rest_payer(const struct bigquery *b, struct str project);
 
 /* ---- upload.c ---- */
 
-/* Sends the file as the bytes of a load job, which the resource describes; the job's resource, or NULL. */
+/* Sends the file as the bytes of a load job, which the resource describes; the job's resource, or NULL. ABORTED: BigQuery
+ * does not know the upload any more, perhaps because it has all of it. */
 yyjson_val *rest_upload(struct bigquery *b, struct str project, struct str resource,
                         const char *path, struct arena *a, const atomic_bool *stop,
                         struct error *e);

@@ -14,6 +14,7 @@
 
 #define ATTEMPTS_MAX 100 /* numbers behind an id */
 #define RUNS_MAX 5       /* of a job that fails by itself, in one call */
+#define UPLOADS_MAX 3    /* of a file whose upload BigQuery forgot */
 #define LOOK_MS 50       /* the first look at a job */
 #define LOOK_MAX_MS 2000
 #define RESOURCE_BYTES_MAX ((size_t)64 * 1024 * 1024)
@@ -145,29 +146,40 @@ static struct str job_resource(struct running *r)
     return text;
 }
 
+static yyjson_val *job_insert(struct running *r, struct str resource, struct error *e)
+{
+    const struct rest_call call = {
+        .method = "POST",
+        .path = rest_path(r->arena, "/projects/{}/jobs?prettyPrint=false", &r->j->project),
+        .body = resource,
+        .stop = &r->stop,
+    };
+
+    if (r->j->path)
+        return rest_upload(r->b, r->j->project, resource, r->j->path, r->arena, &r->stop, e);
+    return rest_ask(r->b, &call, r->arena, e);
+}
+
 /* Starts it; one of that id that is there already is as good. */
 static yyjson_val *job_start(struct running *r, struct error *e)
 {
     struct str resource = job_resource(r);
-    struct error why = { 0 };
-    yyjson_val *job;
 
-    if (r->j->path) {
-        job = rest_upload(r->b, r->j->project, resource, r->j->path, r->arena, &r->stop, &why);
-    } else {
-        const struct rest_call call = {
-            .method = "POST",
-            .path = rest_path(r->arena, "/projects/{}/jobs?prettyPrint=false", &r->j->project),
-            .body = resource,
-            .stop = &r->stop,
-        };
-        job = rest_ask(r->b, &call, r->arena, &why);
+    for (uint32_t uploads = 1;; uploads++) {
+        struct error why = { 0 }, absent = { 0 };
+        yyjson_val *job = job_insert(r, resource, &why);
+        if (!job && why.code == ERROR_ALREADY_EXISTS)
+            return job_get(r, e);
+        if (job || why.code != ERROR_ABORTED) {
+            *e = job ? *e : why;
+            return job;
+        }
+        job = job_get(r, &absent);
+        if (job || absent.code != ERROR_NOT_FOUND || uploads == UPLOADS_MAX) {
+            *e = job ? *e : why;
+            return job;
+        }
     }
-    if (!job && why.code == ERROR_ALREADY_EXISTS)
-        return job_get(r, e);
-    if (!job)
-        *e = why;
-    return job;
 }
 
 /* ---- Attempts ---- */

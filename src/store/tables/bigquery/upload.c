@@ -81,49 +81,45 @@ static int take_answer(struct sending *s, const struct http_in *in, struct error
     return s->job ? 0 : error_set(e, ERROR_UNAVAILABLE, "BigQuery's answer is not JSON");
 }
 
-static int send_chunk(struct sending *s, struct error *e)
+/* Sends `bytes` from where the server is; none only asks how far it has got. */
+static int put(struct sending *s, const char *range, uint64_t bytes, bool once, struct error *e)
 {
-    uint64_t left = s->bytes - s->at, bytes = left < CHUNK_BYTES ? left : CHUNK_BYTES;
-    struct rest_call call = {
+    const struct rest_call call = {
         .method = "PUT",
         .path = s->url,
-        .header =
-            bytes ? arena_textf(s->arena, "Content-Range: bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64,
-                                s->at, s->at + bytes - 1, s->bytes)
-                  : "Content-Range: bytes */0",
+        .header = range,
         .file = s->path,
         .fd = s->fd,
         .offset = s->at,
         .bytes = bytes,
         .stop = s->stop,
-        .once = true,
+        .once = once,
     };
     struct http_in in;
     int rc = rest_call(s->b, &call, &in, e);
 
     if (rc == 0)
         rc = take_answer(s, &in, e);
+    else if (e->code == ERROR_NOT_FOUND) /* it ended: with its job, or after a week */
+        e->code = ERROR_ABORTED;
     http_in_release(&in);
     return rc;
 }
 
+static int send_chunk(struct sending *s, struct error *e)
+{
+    uint64_t left = s->bytes - s->at, bytes = left < CHUNK_BYTES ? left : CHUNK_BYTES;
+    const char *range = "Content-Range: bytes */0";
+
+    if (bytes)
+        range = arena_textf(s->arena, "Content-Range: bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64,
+                            s->at, s->at + bytes - 1, s->bytes);
+    return put(s, range, bytes, true, e);
+}
+
 static int ask_progress(struct sending *s, struct error *e)
 {
-    const struct rest_call call = {
-        .method = "PUT",
-        .path = s->url,
-        .header = arena_textf(s->arena, "Content-Range: bytes */%" PRIu64, s->bytes),
-        .file = s->path,
-        .fd = s->fd,
-        .stop = s->stop,
-    };
-    struct http_in in;
-    int rc = rest_call(s->b, &call, &in, e);
-
-    if (rc == 0)
-        rc = take_answer(s, &in, e);
-    http_in_release(&in);
-    return rc;
+    return put(s, arena_textf(s->arena, "Content-Range: bytes */%" PRIu64, s->bytes), 0, false, e);
 }
 
 static int send_all(struct sending *s, struct error *e)
