@@ -116,6 +116,7 @@ static void run_line(struct pair *p, struct str line, uint32_t most)
     struct tokens t = { 0 };
     struct error e = { 0 };
     struct chat_message m[2];
+    bool thinks;
     uint32_t count = 0;
     size_t at = 0;
     yyjson_val *root = json_parse(&a, line, &at, &e);
@@ -123,9 +124,10 @@ static void run_line(struct pair *p, struct str line, uint32_t most)
     struct str user = json_str(yyjson_ptr_get(root, "/request/contents/0/parts/0/text"));
 
     if (system.len)
-        m[count++] = (struct chat_message){ STR("system"), system };
-    m[count++] = (struct chat_message){ STR("user"), user };
-    if (p->mine->ops->prompt(p->mine, m, count, &t, &e) < 0)
+        m[count++] = (struct chat_message){ .role = STR("system"), .text = system };
+    m[count++] = (struct chat_message){ .role = STR("user"), .text = user };
+    const struct chat chat = { .message = m, .message_count = count };
+    if (p->mine->ops->prompt(p->mine, &chat, &t, &thinks, &e) < 0)
         die("prompt", &e);
     run_answer(p, t.count, run_prompt(p, &t), most);
     p->mine->ops->trim(p->mine, 0, 0);

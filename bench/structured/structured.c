@@ -82,14 +82,16 @@ static struct task *task_of(struct bench *b, const struct request *r)
 {
     const struct generation *g = &r->generation;
     struct task *t = task_new();
-    struct chat_message *m;
+    const struct conversation_model model = { .name = "model" };
     struct violation why;
     struct error e = { 0 };
+    struct chat chat;
+    bool thinks;
 
-    uint32_t count = conversation_make(r, &t->arena, &m);
-    if (b->runtime->ops->prompt(b->runtime, m, count, &t->prompt, &e) < 0)
+    if (conversation_make(r, &model, &t->arena, &chat, &e) < 0 ||
+        b->runtime->ops->prompt(b->runtime, &chat, &t->prompt, &thinks, &e) < 0)
         die("prompt", e.msg);
-    if (b->mode <= MODE_SAMPLED && constraint_of(b->constraints, g, &t->constraint, &why) < 0)
+    if (b->mode <= MODE_SAMPLED && constraint_of(b->constraints, r, &t->constraint, &why) < 0)
         die(why.path, why.message);
     t->tokens_max = b->mode == MODE_PROMPTS ? 1 : g->max_output_tokens;
     t->forcing = b->mode == MODE_APART    ? FORCED_APART

@@ -8,6 +8,7 @@ static const char *const finish_names[] = {
     [FINISH_MAX_TOKENS] = "MAX_TOKENS",
     [FINISH_OTHER] = "OTHER",
     [FINISH_SAFETY] = "SAFETY",
+    [FINISH_MALFORMED_CALL] = "MALFORMED_FUNCTION_CALL",
 };
 
 static void add_logprobs(struct json_writer *w, const char *key, const struct token_logprob *t,
@@ -90,6 +91,8 @@ static void add_candidate(struct json_writer *w, const struct candidate *c, uint
     if (c->has_avg_logprob)
         json_add_double(w, "avgLogprobs", c->avg_logprob);
     add_content(w, c);
+    if (c->finish_message)
+        json_add_c(w, "finishMessage", c->finish_message);
     json_add_c(w, "finishReason", finish_names[c->finish]);
     json_add_uint(w, "index", index);
     if (c->chosen)

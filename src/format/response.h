@@ -23,7 +23,13 @@
 #define RESPONSE_BYTES_MAX ((size_t)64 * 1024 * 1024)
 #define RESPONSE_ID_BYTES 27 /* 26 characters and a NUL */
 
-enum finish_reason { FINISH_STOP, FINISH_MAX_TOKENS, FINISH_OTHER, FINISH_SAFETY };
+enum finish_reason {
+    FINISH_STOP,
+    FINISH_MAX_TOKENS,
+    FINISH_OTHER,
+    FINISH_SAFETY,
+    FINISH_MALFORMED_CALL, /* a call of a function that cannot be read, or is not allowed */
+};
 
 #define TOKEN_ID_NONE INT32_MIN /* the upstream server names no ids: none is written */
 
@@ -47,6 +53,7 @@ struct candidate {
     const struct response_part *part; /* part_count parts; there may be none */
     uint32_t part_count;
     enum finish_reason finish;
+    const char *finish_message; /* more about it; NULL: nothing */
     bool has_avg_logprob;
     double avg_logprob;
     uint32_t token_count;

@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "format/job/price.h"
+#include "format/tools/call_format.h"
 #include "net/client/credential.h"
 
 #define MODEL_NAME_BYTES 256
@@ -108,13 +109,15 @@ struct fake_script {
 struct model {
     const char *pattern; /* glob over the short name */
     enum model_kind kind;
-    const char *about;  /* one line for `tranche models` */
-    const char *file;   /* GGUF; NULL for what is not local */
-    uint32_t context;   /* tokens of one request, prompt and answer; 0: the model's own */
-    uint32_t sequences; /* at once; 0: by the number of cores */
-    uint32_t threads;   /* 0: all cores */
-    uint32_t cache_mib; /* key-value cache; 0: from the model's shape */
-    bool plain;         /* computed by libllama also where the native runtime could */
+    const char *about;         /* one line for `tranche models` */
+    const char *file;          /* GGUF; NULL for what is not local */
+    uint32_t context;          /* tokens of one request, prompt and answer; 0: the model's own */
+    uint32_t sequences;        /* at once; 0: by the number of cores */
+    uint32_t threads;          /* 0: all cores */
+    uint32_t cache_mib;        /* key-value cache; 0: from the model's shape */
+    bool plain;                /* computed by libllama also where the native runtime could */
+    const char *chat_template; /* file of a template instead of the model's own; NULL: its own */
+    enum call_format call_format;
     struct adapter_list adapters;
     bool has_price;
     struct price price; /* with has_price; else the published price of the name, else free */

@@ -32,12 +32,12 @@ static void info_of(struct runtime *r, struct runtime_info *out)
     *out = random_of(r)->info;
 }
 
-static int prompt(struct runtime *r, const struct chat_message *m, uint32_t count,
-                  struct tokens *out, struct error *e)
+static int prompt(struct runtime *r, const struct chat *chat, struct tokens *out, bool *thinks,
+                  struct error *e)
 {
     struct runtime *t = random_of(r)->tokenizer;
 
-    return t->ops->prompt(t, m, count, out, e);
+    return t->ops->prompt(t, chat, out, thinks, e);
 }
 
 static void piece(struct runtime *r, int32_t token, bool first, struct buf *out)

@@ -158,13 +158,15 @@ static void answer_texts(struct probe *p, struct json_writer *w, struct constrai
 
 static struct task *task_for(struct probe *p, yyjson_val *q, uint64_t seed)
 {
-    const struct chat_message m = { STR("user"), json_str(json_get(q, "prompt")) };
-    struct generation g = generation_of(q);
+    const struct chat_message m = { .role = STR("user"), .text = json_str(json_get(q, "prompt")) };
+    const struct chat chat = { .message = &m, .message_count = 1 };
+    const struct request r = { .generation = generation_of(q) };
     struct task *t = task_new();
     struct violation why;
     struct error e = { 0 };
+    bool thinks;
 
-    if (p->native->ops->prompt(p->native, &m, 1, &t->prompt, &e) < 0)
+    if (p->native->ops->prompt(p->native, &chat, &t->prompt, &thinks, &e) < 0)
         exit(1);
     t->tokens_max = (uint32_t)yyjson_get_uint(json_get(q, "tokens"));
     t->sampling =
@@ -172,7 +174,7 @@ static struct task *task_for(struct probe *p, yyjson_val *q, uint64_t seed)
                            .top_p = 1,
                            .top_k = TOP_K,
                            .seed = seed };
-    if (constraint_of(p->constraints, &g, &t->constraint, &why) < 0)
+    if (constraint_of(p->constraints, &r, &t->constraint, &why) < 0)
         exit(1);
     return t;
 }
@@ -263,11 +265,11 @@ static uint64_t answer_samples(struct probe *p, struct json_writer *w, yyjson_va
 
 static void answer_engine(struct probe *p, struct json_writer *w, yyjson_val *q)
 {
-    struct generation g = generation_of(q);
+    const struct request r = { .generation = generation_of(q) };
     struct violation why = { 0 };
     struct constraint *k = NULL;
     uint64_t from = processor_us(), step = 0;
-    int rc = constraint_of(p->constraints, &g, &k, &why);
+    int rc = constraint_of(p->constraints, &r, &k, &why);
 
     json_add_uint(w, "compile_us", processor_us() - from);
     if (rc < 0) {
@@ -297,7 +299,7 @@ static struct constraints *constraints_open(struct probe *p)
 /* The vocabulary's table is made for the first schema: it is no schema's cost. */
 static void table_make(struct probe *p)
 {
-    const struct generation any = { .form = ANSWER_JSON };
+    const struct request any = { .generation = { .form = ANSWER_JSON } };
     struct constraint *k;
     struct violation why;
 

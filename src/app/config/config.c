@@ -218,6 +218,12 @@ static void complete(struct config *c, const struct model_entry *in, struct mode
 {
     take_kind(c, in, m);
     m->plain = in->engine == ENGINE_PLAIN;
+    if (in->call_format)
+        m->call_format = (enum call_format)(in->call_format - CALL_FORMAT_FIRST);
+    if (m->kind != MODEL_LOCAL && (m->chat_template || m->call_format != CALLS_AUTO))
+        config_error(c, in, m->chat_template ? "chat_template" : "call_format",
+                     "only a local model has a chat template; remove `%s`",
+                     m->chat_template ? "chat_template" : "call_format");
     m->has_price = in->price != NULL;
     if (in->price)
         m->price = config_price(in->price);
@@ -471,6 +477,12 @@ void config_fingerprint(const struct config *c, const struct model *m, struct bu
         buf_addf(out, "engine %s\n", m->plain ? "plain" : "fast");
     if (m->file)
         fingerprint_file(m->file, out);
+    if (m->chat_template) {
+        buf_add_c(out, "chat_template ");
+        fingerprint_file(m->chat_template, out);
+    }
+    if (m->call_format != CALLS_AUTO)
+        buf_addf(out, "call_format %s\n", call_format_name(m->call_format));
     for (uint32_t i = 0; i < m->adapters.count; i++) {
         buf_add_c(out, "scale ");
         buf_add_double(out, (double)m->adapters.item[i].scale);

@@ -107,14 +107,15 @@ struct model_upstream_entry {
 };
 struct model_entry {
     struct model model;
-    uint32_t kind, engine;        /* KIND_..., ENGINE_... */
-    struct config_list upstreams; /* struct model_upstream_entry */
-    struct config_list adapters;  /* struct adapter_entry */
+    uint32_t kind, engine, call_format; /* KIND_..., ENGINE_..., CALL_FORMAT_FIRST + CALLS_... */
+    struct config_list upstreams;       /* struct model_upstream_entry */
+    struct config_list adapters;        /* struct adapter_entry */
     struct price *price;
     struct fake_entry *fake;
 };
 enum { KIND_NOT_GIVEN, KIND_LOCAL, KIND_UPSTREAM, KIND_REMOTE_BATCH, KIND_FAKE };
 enum { ENGINE_FAST = 1, ENGINE_PLAIN };
+enum { CALL_FORMAT_FIRST = 1 }; /* then as enum call_format */
 struct weight_entry {
     const char *project;
     double weight;

@@ -29,7 +29,7 @@ struct merge {
     uint64_t taken, strange;
     struct walk lines; /* of the job: the requests of answers that are checked */
     struct violations violations;
-    struct answer_checks *checks;
+    struct schemas *checks;
     bool broken; /* a fault of our own, which no other attempt mends */
 };
 
@@ -319,7 +319,7 @@ static void merge_init(struct merge *m, struct delegation *d, uint32_t part)
     *m = (struct merge){ .d = d, .from = part_from(d, part), .to = d->part[part].to };
     m->carry = BUF_INIT(REMOTE_ROW_BYTES_MAX);
     m->response = BUF_INIT(RESPONSE_BYTES_MAX);
-    m->checks = answer_checks_new();
+    m->checks = schemas_new();
     (void)error_set(&m->missing, ERROR_INTERNAL,
                     "the batch service's output has no row for this line");
 }
@@ -330,7 +330,7 @@ static void merge_release(struct merge *m)
     buf_release(&m->response);
     if (m->lines.input)
         walk_release(&m->lines);
-    answer_checks_free(m->checks);
+    schemas_free(m->checks);
     arena_release(&m->arena);
 }
 

@@ -1,6 +1,8 @@
 /* message.c -- a message of the assistant as parts: thoughts, texts, calls. */
 #include "format/openai/openai_inner.h"
 
+#include "format/tools/call_parse.h"
+
 /* The parts of one message; there is room for all. */
 struct parts {
     struct response_part *item;
@@ -70,45 +72,6 @@ static int content_read(struct openai_answer *r, yyjson_val *content, uint32_t n
 
 /* ---- Calls ---- */
 
-/* True when v has more than this many levels of arrays and objects. */
-static bool is_deeper(yyjson_val *v, unsigned levels)
-{
-    yyjson_val *child = yyjson_is_ctn(v) ? unsafe_yyjson_get_first(v) : NULL;
-    size_t count = yyjson_is_ctn(v) ? unsafe_yyjson_get_len(v) : 0;
-
-    if (yyjson_is_ctn(v) && levels == 0)
-        return true;
-    for (size_t i = 0; i < count; i++) {
-        yyjson_val *value = yyjson_is_obj(v) ? unsafe_yyjson_get_next(child) : child;
-        if (is_deeper(value, levels - 1))
-            return true;
-        child = unsafe_yyjson_get_next(value);
-    }
-    return false;
-}
-
-/* Arguments are a string of JSON; an object itself and nothing at all are understood, too. NULL
- * with the reason when they are not an object. */
-static yyjson_val *arguments_parse(struct arena *a, yyjson_val *arguments, struct error *e)
-{
-    struct str text = str_trim(json_str(arguments));
-    size_t at = 0;
-
-    if (!arguments || yyjson_is_null(arguments) || (yyjson_is_str(arguments) && !text.len))
-        text = STR("{}");
-    yyjson_val *v = text.len ? json_parse(a, text, &at, e) : arguments;
-    if (!v)
-        return NULL;
-    if (!yyjson_is_obj(v))
-        (void)error_set(e, ERROR_INTERNAL, "They are not an object");
-    else if (is_deeper(v, OPENAI_ARGS_DEPTH_MAX))
-        (void)error_set(e, ERROR_INTERNAL, "They are nested more than %d deep",
-                        OPENAI_ARGS_DEPTH_MAX);
-    else
-        return v;
-    return NULL;
-}
-
 /* One call. When the answer was cut off, broken arguments are the cut, and the call is left out. */
 static int call_read(struct openai_answer *r, yyjson_val *function, struct str id, bool cut,
                      struct parts *p)
@@ -118,7 +81,7 @@ static int call_read(struct openai_answer *r, yyjson_val *function, struct str i
 
     if (!name.len)
         return error_set(r->e, ERROR_INTERNAL, "The answer has a call without a name.");
-    yyjson_val *args = arguments_parse(r->arena, json_get(function, "arguments"), &broken);
+    yyjson_val *args = call_arguments_read(r->arena, json_get(function, "arguments"), &broken);
     if (!args && cut)
         return 0;
     if (!args)

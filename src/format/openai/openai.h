@@ -25,7 +25,6 @@
 #include "format/usage.h"
 
 #define OPENAI_CALLS_MAX 1024    /* functionCall parts of one request */
-#define OPENAI_ARGS_DEPTH_MAX 48 /* of a call's arguments in an answer: rows can be read again */
 #define OPENAI_ID_BYTES_MAX 256  /* of an answer's id; a longer one is not taken */
 #define OPENAI_FUNCTIONS_MAX 512 /* functions of all its tools */
 

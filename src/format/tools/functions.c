@@ -31,6 +31,19 @@ bool functions_next(struct functions *it, struct function *out)
     return true;
 }
 
+struct str function_description(const struct function *f, struct arena *a)
+{
+    yyjson_val *returns = request_field(f->object, "response");
+
+    if (!returns)
+        returns = request_field(f->object, "responseJsonSchema");
+    if (!returns || (yyjson_is_ctn(returns) && !unsafe_yyjson_get_len(returns)))
+        return f->description;
+    struct str schema = json_text(a, returns);
+    return str_of(arena_textf(a, "%.*s%sReturns JSON of this schema: %.*s", STR_ARG(f->description),
+                              f->description.len ? "\n" : "", STR_ARG(schema)));
+}
+
 static enum calling calling_of(struct str mode)
 {
     static const struct {

@@ -12,6 +12,7 @@
 #define TRANCHE_FORMAT_TOOLS_FUNCTIONS_H
 
 #include "base/json.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "format/request/fields.h"
 #include "format/request/request.h"
@@ -27,6 +28,10 @@ struct function {
     const char *member; /* of the declaration, that holds the schema */
     size_t tool, index; /* tools[tool].functionDeclarations[index] */
 };
+
+/* What the model is told of a function: its description, and what it returns when the declaration says so, which no
+ * template and no other dialect has a place for. In the arena, or the request's own. */
+struct str function_description(const struct function *f, struct arena *a);
 
 struct functions {
     struct values tools, functions;

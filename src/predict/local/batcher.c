@@ -130,6 +130,7 @@ struct batcher *batcher_new(struct runtime *r, const struct batcher_plan *plan)
     b->owner = mem_array(plan->rows_max, sizeof(struct candidate_run *));
     b->sampling = (struct sampling_scratch){
         .runtime = r,
+        .info = b->info,
         .vocab = b->info.vocab,
         .context_max = b->info.context_max,
         .logits = mem_array(b->info.vocab, sizeof(float)),
@@ -323,9 +324,11 @@ static void count_generated(struct batcher *b, struct candidate_run *r)
 {
     const struct generated *g = &r->task->candidate[r->candidate];
 
-    b->stats.generated_tokens += g->token_count - r->counted_tokens;
+    uint32_t tokens = g->token_count + g->thought_count;
+
+    b->stats.generated_tokens += tokens - r->counted_tokens;
     b->stats.forced_tokens += g->forced_count - r->counted_forced;
-    r->counted_tokens = g->token_count;
+    r->counted_tokens = tokens;
     r->counted_forced = g->forced_count;
 }
 

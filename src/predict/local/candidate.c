@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "predict/local/phase.h"
 
 /* Forced tokens that are taken at once; more follow in the next round. */
 #define FORCED_MAX 256
@@ -25,6 +26,7 @@ void task_free(struct task *t)
         return;
     for (uint32_t i = 0; i < REQUEST_CANDIDATES_MAX; i++) {
         buf_release(&t->candidate[i].text);
+        buf_release(&t->candidate[i].thought);
         mem_free(t->candidate[i].chosen);
         mem_free(t->candidate[i].top);
         mem_free(t->candidate[i].top_counts);
@@ -84,6 +86,19 @@ static struct generated *generated_of(const struct candidate_run *r)
     return &r->task->candidate[r->candidate];
 }
 
+/* White space between a thought and the text is neither's. */
+static void trim_beginning(struct buf *text)
+{
+    struct str trimmed = str_trim(buf_str(text));
+    size_t at = text->len ? (size_t)(trimmed.p - text->p) : 0;
+
+    if (!at)
+        return;
+    memmove(text->p, text->p + at, text->len - at);
+    text->len -= at;
+    text->p[text->len] = '\0';
+}
+
 void candidate_finish(struct candidate_run *r, enum finish_reason why)
 {
     struct generated *g = generated_of(r);
@@ -91,7 +106,14 @@ void candidate_finish(struct candidate_run *r, enum finish_reason why)
     g->finish = why;
     buf_release(&g->text);
     g->text = BUF_INIT(RESPONSE_BYTES_MAX);
+    if (phase_is_thought(r)) {
+        g->thought = BUF_INIT(RESPONSE_BYTES_MAX);
+        answer_text_finish(&r->text, &g->thought);
+        return;
+    }
     answer_text_finish(&r->text, &g->text);
+    if (g->thought_count)
+        trim_beginning(&g->text);
 }
 
 /* ---- One token ---- */
@@ -242,7 +264,9 @@ static bool is_over(struct candidate_run *r, const struct sampling_scratch *s,
     uint32_t count = r->tokens.count - r->task->prompt.count;
 
     *why = FINISH_STOP;
-    if (answer_text_stopped(&r->text) || (r->follower && follower_complete(r->follower)))
+    if (!phase_is_thought(r) && answer_text_stopped(&r->text))
+        return true;
+    if (r->follower && follower_complete(r->follower))
         return true;
     *why = FINISH_MAX_TOKENS;
     return count >= r->task->tokens_max || r->tokens.count >= s->context_max ||
@@ -259,17 +283,32 @@ static int follow(struct candidate_run *r, struct sampling_scratch *s, int32_t t
     return rc;
 }
 
+static int advance(struct candidate_run *r, struct sampling_scratch *s, size_t bytes)
+{
+    uint64_t begun = now_ns();
+    int rc = phase_advance(r, s, bytes);
+
+    s->cost.follow_ns += now_ns() - begun;
+    return rc;
+}
+
 /* Adds a token to the answer: true when the answer is at its end with it, or has failed. */
 static bool add_token(struct candidate_run *r, struct sampling_scratch *s, int32_t token)
 {
     enum finish_reason why;
+    size_t before = r->text.bytes.len;
 
     sampler_accept(&r->sampler, token);
     s->runtime->ops->piece(s->runtime, token, r->tokens.count == r->task->prompt.count,
                            &r->text.bytes);
     tokens_add(&r->tokens, token);
-    generated_of(r)->token_count++;
+    if (phase_is_thought(r))
+        generated_of(r)->thought_count++;
+    else
+        generated_of(r)->token_count++;
     if (r->follower && follow(r, s, token) < 0)
+        return true;
+    if (r->phase != PHASE_TEXT && advance(r, s, r->text.bytes.len - before) < 0)
         return true;
     if (!is_over(r, s, &why))
         return false;
@@ -308,10 +347,10 @@ static bool add_forced(struct candidate_run *r, struct sampling_scratch *s)
 
 bool candidate_begin(struct candidate_run *r, struct sampling_scratch *s)
 {
-    if (r->follower || !r->task->constraint)
+    if (r->phase != PHASE_NEW)
         return false;
     uint64_t begun = now_ns();
-    r->follower = follower_new(r->task->constraint);
+    phase_begin(r);
     s->cost.follow_ns += now_ns() - begun;
     return add_forced(r, s);
 }
@@ -330,10 +369,13 @@ bool candidate_advance(struct candidate_run *r, struct sampling_scratch *s,
         return true;
     }
     if (s->runtime->ops->is_end(s->runtime, token)) {
+        if (phase_ends_thought(r, s))
+            return add_forced(r, s);
         candidate_finish(r, FINISH_STOP);
         return true;
     }
-    note_logprobs(r, s, row, token);
+    if (!phase_is_thought(r))
+        note_logprobs(r, s, row, token);
     return add_token(r, s, token) || add_forced(r, s);
 }
 

@@ -25,11 +25,13 @@
 
 /* One answer of a task. */
 struct generated {
-    struct buf text; /* valid UTF-8 */
+    struct buf text;    /* valid UTF-8 */
+    struct buf thought; /* the same, before the text */
     enum finish_reason finish;
-    uint32_t token_count;  /* without the token that ends a turn */
-    uint32_t forced_count; /* of them: those that the constraint left no choice about */
-    double logprob_sum;    /* of the chosen tokens, natural logarithm */
+    uint32_t token_count;   /* of the text, without the token that ends a turn */
+    uint32_t thought_count; /* of the thought, with what ends it */
+    uint32_t forced_count;  /* of them: those that the constraint left no choice about */
+    double logprob_sum;     /* of the chosen tokens, natural logarithm */
     /* With task.logprobs: [token_count], and top_counts[i] likeliest of each token, one after the
      * other; their texts are in task.arena. A forced token is certain: its logarithm is 0. */
     struct token_logprob *chosen, *top;
@@ -49,13 +51,19 @@ struct adapter_slot;
  * batcher_done gives it back. */
 struct task {
     void *tag;
-    struct tokens prompt; /* owned */
-    uint32_t tokens_max;  /* at least 1: generated at most, for each candidate */
+    const struct request *request; /* the session's; borrowed */
+    struct tokens prompt;          /* owned */
+    uint32_t tokens_max;           /* at least 1: generated at most, for each candidate */
     uint32_t candidate_count;
     uint32_t adapter;              /* as runtime_row has it */
     struct adapter_slot *slot;     /* the session's: of the adapter; or NULL */
     struct sampling sampling;      /* candidate i has seed + i */
     struct constraint *constraint; /* owned, a reference; NULL: any text */
+    enum call_format
+        awaited;          /* not AUTO: the constraint begins with this format's marker of a call */
+    bool thinks;          /* an answer begins within a thought */
+    bool may_think;       /* it may begin one by itself */
+    uint32_t thought_max; /* tokens of a thought */
     enum forcing forcing;
     const struct str *stop; /* stop_count of them; borrowed */
     uint32_t stop_count;
@@ -77,6 +85,10 @@ void task_free(struct task *t); /* accepts NULL */
 
 /* ---- Candidates ---- */
 
+/* A candidate's place in its answer. MAYBE: what there is may become the tag that begins a thought. FREE: any text,
+ * and a marker of a call begins the constraint. TEXT: the rest of the answer, by the constraint if there is one. */
+enum phase { PHASE_NEW, PHASE_MAYBE, PHASE_THOUGHT, PHASE_FREE, PHASE_TEXT };
+
 /* One candidate of a task while it is generated. */
 struct candidate_run {
     struct task *task;
@@ -88,6 +100,7 @@ struct candidate_run {
     bool begun;        /* it has had a sequence */
     uint32_t passed;   /* how often another, longer one was preferred */
     struct sampler sampler;
+    enum phase phase;
     struct follower *follower; /* NULL: any text */
     int32_t *forced;           /* with FORCED_APART: the tokens that come next, [forced_count] */
     uint32_t forced_count, forced_at;
@@ -114,6 +127,7 @@ struct constraint_cost {
 /* The runtime and the scratch memory of one batcher's sampling. */
 struct sampling_scratch {
     struct runtime *runtime;
+    struct runtime_info info;
     uint32_t vocab, context_max;
     float *logits; /* [vocab]: with penalties, without what the constraint refuses */
     struct buf piece;

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/thread.h"
 #include "format/schema/schema.h"
+#include "format/tools/call_grammar.h"
 
 /* A token that is not text of an answer is known to llguidance by this byte and a name. */
 #define SPECIAL_MARK "\xff"
@@ -68,6 +69,7 @@ struct constraints *constraints_new(struct runtime *r)
     c->runtime = r;
     r->ops->info(r, &info);
     c->vocab = info.vocab;
+    c->calls = info.calls.format;
     lock_init(&c->lock);
     lock_init(&c->opening);
     cond_init(&c->done);
@@ -150,16 +152,31 @@ void constraints_free(struct constraints *c)
 
 /* ---- Compiling ---- */
 
-static const char *member_of(const struct generation *g)
+static enum constraint_kind kind_of(const struct request *r)
 {
-    return g->schema_path ? g->schema_path : "generationConfig.responseMimeType";
+    const struct function_choice c = function_choice_of(r);
+
+    if (c.count && (c.calling == CALLING_ANY || c.calling == CALLING_VALIDATED))
+        return CONSTRAINT_CALLS;
+    if (r->generation.form == ANSWER_TEXT)
+        return CONSTRAINT_NONE;
+    return r->generation.form == ANSWER_ENUM ? CONSTRAINT_ENUM : CONSTRAINT_JSON;
+}
+
+/* The faults of calls have the whole path themselves. */
+static const char *member_of(const struct request *r)
+{
+    if (kind_of(r) == CONSTRAINT_CALLS)
+        return "";
+    return r->generation.schema_path ? r->generation.schema_path
+                                     : "generationConfig.responseMimeType";
 }
 
 static int refuse(struct constraint *k, const char *member, const struct schema_fault *fault)
 {
     k->state = CONSTRAINT_REFUSED;
     (void)snprintf(k->why.path, sizeof k->why.path, "%s%s%s", member,
-                   fault->path[0] && fault->path[0] != '[' ? "." : "", fault->path);
+                   member[0] && fault->path[0] && fault->path[0] != '[' ? "." : "", fault->path);
     (void)snprintf(k->why.message, sizeof k->why.message, "%s", fault->message);
     (void)snprintf(k->why.remedy, sizeof k->why.remedy, "%s", fault->remedy);
     return -1;
@@ -264,23 +281,25 @@ static int compile_text(struct constraint *k, const char *member, const struct s
     return refuse(k, member, &fault);
 }
 
-static int compile_enum(struct constraint *k, const struct generation *g)
+static int compile_enum(struct constraint *k, const struct request *r)
 {
+    const struct generation *g = &r->generation;
     yyjson_val *values = request_field(g->schema ? g->schema : g->json_schema, "enum");
     struct buf lark = BUF_INIT(SCHEMA_GRAMMAR_BYTES_MAX);
     struct schema_fault fault = { 0 };
 
     if (schema_enum_grammar(values, &lark, &fault)) {
-        int rc = compile_text(k, member_of(g), NULL, lark.p);
+        int rc = compile_text(k, member_of(r), NULL, lark.p);
         buf_release(&lark);
         return rc;
     }
     buf_release(&lark);
-    return refuse(k, member_of(g), &fault);
+    return refuse(k, member_of(r), &fault);
 }
 
-static int compile_json(struct constraint *k, const struct generation *g)
+static int compile_json(struct constraint *k, const struct request *r)
 {
+    const struct generation *g = &r->generation;
     struct arena arena = { 0 };
     struct schema_fault fault = { 0 };
     struct error e = { 0 };
@@ -295,18 +314,37 @@ static int compile_json(struct constraint *k, const struct generation *g)
         schema_read(written, g->json_schema || !g->schema ? SCHEMA_JSON : SCHEMA_GOOGLE,
                     SCHEMA_GRAMMAR, &fault);
     if (s && schema_grammar(s, &lark, &fault))
-        rc = compile_text(k, member_of(g), s, lark.p);
+        rc = compile_text(k, member_of(r), s, lark.p);
     else
-        rc = refuse(k, member_of(g), &fault);
+        rc = refuse(k, member_of(r), &fault);
     schema_free(s);
     buf_release(&lark);
     arena_release(&arena);
     return rc;
 }
 
+static int compile_calls(struct constraint *k, const struct request *r)
+{
+    struct buf lark = BUF_INIT(SCHEMA_GRAMMAR_BYTES_MAX);
+    struct call_names names = { 0 };
+    struct schema_fault fault;
+    int rc;
+
+    if (call_grammar_write(r, k->all->calls, &k->arena, &lark, &names, &fault)) {
+        k->limits_names = names.limited;
+        k->name = names.name;
+        k->name_count = names.count;
+        rc = compile_text(k, "tools", NULL, lark.p);
+    } else {
+        rc = refuse(k, "", &fault);
+    }
+    buf_release(&lark);
+    return rc;
+}
+
 struct compilation {
     struct constraint *k;
-    const struct generation *g;
+    const struct request *r;
 };
 
 static void *compile_main(void *arg)
@@ -315,19 +353,21 @@ static void *compile_main(void *arg)
     struct schema_fault fault;
 
     if (tokenizer_open(job->k->all, &fault) < 0)
-        (void)refuse(job->k, member_of(job->g), &fault);
+        (void)refuse(job->k, member_of(job->r), &fault);
+    else if (job->k->kind == CONSTRAINT_CALLS)
+        (void)compile_calls(job->k, job->r);
     else
-        (void)(job->g->form == ANSWER_ENUM ? compile_enum(job->k, job->g)
-                                           : compile_json(job->k, job->g));
+        (void)(job->k->kind == CONSTRAINT_ENUM ? compile_enum(job->k, job->r)
+                                               : compile_json(job->k, job->r));
     return NULL;
 }
 
 /* On a stack that is large enough for a deep schema whoever calls. */
-static void compile(struct constraint *k, const struct generation *g)
+static void compile(struct constraint *k, const struct request *r)
 {
     static const struct schema_fault none = { "", "No thread could be started to read the schema.",
                                               "Try again." };
-    struct compilation job = { k, g };
+    struct compilation job = { k, r };
     pthread_attr_t attr;
     pthread_t thread;
 
@@ -336,7 +376,7 @@ static void compile(struct constraint *k, const struct generation *g)
     if (pthread_create(&thread, &attr, compile_main, &job) == 0)
         thread_join(thread);
     else
-        (void)refuse(k, member_of(g), &none);
+        (void)refuse(k, member_of(r), &none);
     (void)pthread_attr_destroy(&attr);
 }
 
@@ -377,22 +417,23 @@ static void list_add(struct constraints *c, struct constraint *k)
     c->item[at] = k;
 }
 
-static struct constraint *find(struct constraints *c, const struct generation *g, struct str source)
+static struct constraint *find(struct constraints *c, const struct request *r, struct str source)
 {
-    bool google = g->schema != NULL;
+    enum constraint_kind kind = kind_of(r);
+    bool google = r->generation.schema != NULL;
 
     for (uint32_t i = 0; i < c->count; i++)
-        if (c->item[i]->form == g->form && c->item[i]->google == google &&
+        if (c->item[i]->kind == kind && c->item[i]->google == google &&
             str_eq(buf_str(&c->item[i]->source), source))
             return c->item[i];
     return NULL;
 }
 
 /* Under the lock, which it gives up while it compiles: the constraint of this source, compiled. */
-static struct constraint *compiled_of(struct constraints *c, const struct generation *g,
+static struct constraint *compiled_of(struct constraints *c, const struct request *r,
                                       struct str source)
 {
-    struct constraint *k = find(c, g, source);
+    struct constraint *k = find(c, r, source);
 
     if (k) {
         k->references++;
@@ -401,15 +442,15 @@ static struct constraint *compiled_of(struct constraints *c, const struct genera
     } else {
         k = mem_alloc(sizeof *k);
         *k = (struct constraint){ .all = c,
-                                  .form = g->form,
-                                  .google = g->schema != NULL,
+                                  .kind = kind_of(r),
+                                  .google = r->generation.schema != NULL,
                                   .source = BUF_INIT(SCHEMA_BYTES_MAX),
                                   .references = 2 };
         lock_init(&k->cloning);
         buf_add_str(&k->source, source);
         list_add(c, k);
         unlock(&c->lock);
-        compile(k, g);
+        compile(k, r);
         lock(&c->lock);
         cond_broadcast(&c->done);
     }
@@ -417,11 +458,12 @@ static struct constraint *compiled_of(struct constraints *c, const struct genera
     return k;
 }
 
-static int too_large(const struct generation *g, struct violation *why)
+static int too_large(const struct request *r, struct violation *why)
 {
     *why = (struct violation){ .message = "The schema is over 256 KiB.",
                                .remedy = "Write a smaller schema." };
-    (void)snprintf(why->path, sizeof why->path, "%s", member_of(g));
+    (void)snprintf(why->path, sizeof why->path, "%s",
+                   kind_of(r) == CONSTRAINT_CALLS ? "tools" : member_of(r));
     return -1;
 }
 
@@ -437,35 +479,42 @@ static int hand_over(struct constraint *k, struct constraint **out, struct viola
     return -1;
 }
 
-static struct str source_of(const struct generation *g, struct arena *a)
+static struct str source_of(const struct request *r, struct arena *a)
 {
+    const struct generation *g = &r->generation;
     yyjson_val *written = g->json_schema ? g->json_schema : g->schema;
 
+    if (kind_of(r) == CONSTRAINT_CALLS) {
+        struct str tools = json_text(a, r->tools);
+        yyjson_val *allowed = function_choice_of(r).allowed;
+        struct str names = allowed ? json_text(a, allowed) : STR("");
+        return str_of(arena_textf(a, "%.*s %.*s", STR_ARG(tools), STR_ARG(names)));
+    }
     return written ? json_text(a, written) : STR("");
 }
 
-int constraint_of(struct constraints *c, const struct generation *g, struct constraint **out,
+int constraint_of(struct constraints *c, const struct request *r, struct constraint **out,
                   struct violation *why)
 {
     struct arena arena = { 0 };
     int rc;
 
     *out = NULL;
-    if (g->form == ANSWER_TEXT)
+    if (kind_of(r) == CONSTRAINT_NONE)
         return 0;
-    struct str source = source_of(g, &arena);
+    struct str source = source_of(r, &arena);
     if (source.len > SCHEMA_BYTES_MAX) {
-        rc = too_large(g, why);
+        rc = too_large(r, why);
     } else {
         lock(&c->lock);
-        rc = hand_over(compiled_of(c, g, source), out, why);
+        rc = hand_over(compiled_of(c, r, source), out, why);
         unlock(&c->lock);
     }
     arena_release(&arena);
     return rc;
 }
 
-bool constraint_known(struct constraints *c, const struct generation *g, struct constraint **out,
+bool constraint_known(struct constraints *c, const struct request *r, struct constraint **out,
                       struct violation *why, int *rc)
 {
     struct arena arena = { 0 };
@@ -473,10 +522,10 @@ bool constraint_known(struct constraints *c, const struct generation *g, struct 
 
     *out = NULL;
     *rc = 0;
-    if (g->form == ANSWER_TEXT)
+    if (kind_of(r) == CONSTRAINT_NONE)
         return true;
     lock(&c->lock);
-    struct constraint *k = find(c, g, source_of(g, &arena));
+    struct constraint *k = find(c, r, source_of(r, &arena));
     if (!k || k->state == CONSTRAINT_COMPILING) {
         known = false;
     } else {

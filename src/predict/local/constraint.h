@@ -4,7 +4,8 @@
  * cannot be followed is known at validation, with the place in the request.
  *
  * Shape:   text/plain: none. application/json: JSON of the schema, or any JSON value. text/x.enum: one
- *          of the enum's values, as it is. A follower (follower.h) goes along one answer.
+ *          of the enum's values, as it is. Functions with mode ANY or VALIDATED: calls in the model's format, from its
+ *          marker on. A follower (follower.h) goes along one answer.
  * Cost:    compiling ends within the limits below and those of format/schema, which count steps. It
  *          runs on a thread of its own with CONSTRAINT_STACK_BYTES of stack, beside the engine.
  * Errors:  a violation with the path of the keyword in the request.
@@ -43,10 +44,10 @@ struct constraints *constraints_new(struct runtime *r);
 void constraints_free(struct constraints *c); /* accepts NULL */
 
 /* The constraint of a request's answer; *out is NULL when any text will do. */
-int constraint_of(struct constraints *c, const struct generation *g, struct constraint **out,
+int constraint_of(struct constraints *c, const struct request *r, struct constraint **out,
                   struct violation *why) FALLIBLE;
 /* The same without waiting: false when it must be compiled first. Else *rc is constraint_of's result. */
-bool constraint_known(struct constraints *c, const struct generation *g, struct constraint **out,
+bool constraint_known(struct constraints *c, const struct request *r, struct constraint **out,
                       struct violation *why, int *rc);
 void constraint_release(struct constraint *k); /* accepts NULL */
 

@@ -9,11 +9,13 @@
 
 enum constraint_state { CONSTRAINT_COMPILING, CONSTRAINT_READY, CONSTRAINT_REFUSED };
 
+enum constraint_kind { CONSTRAINT_NONE, CONSTRAINT_JSON, CONSTRAINT_ENUM, CONSTRAINT_CALLS };
+
 struct constraint {
     struct constraints *all;
-    enum answer_form form;
+    enum constraint_kind kind;
     bool google;         /* the schema's dialect */
-    struct buf source;   /* the schema as compact JSON */
+    struct buf source;   /* the schema as compact JSON; of calls: the tools and who may be called */
     uint64_t used;       /* when last, by the count of uses */
     uint32_t references; /* guarded by all->lock, as state is until it is no longer COMPILING */
     enum constraint_state state;
@@ -35,6 +37,7 @@ struct pieces {
 
 struct constraints {
     struct runtime *runtime;
+    enum call_format calls;
     pthread_mutex_t opening; /* guards the making of the two below, which change no more then */
     LlgTokenizer *tokenizer; /* NULL until the first schema */
     struct pieces pieces;

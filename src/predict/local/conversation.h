@@ -1,13 +1,16 @@
-/* conversation.h -- a request as the messages of a chat.
+/* conversation.h -- a request as the chat that a model's template takes.
  *
- * Why: chat templates know system, user and assistant messages with a text each; a request has turns
- *      of parts, and an embedded text model takes only the texts among them.
+ * Why: chat templates know messages of system, user, assistant and tool with a text each; a request has turns of
+ *      parts, functions and their calls. How a model takes functions is its call_style.
  *
  * Shape:   the system instruction comes first; "model" turns are the assistant's; a turn's text parts
  *          are joined by a line feed; thoughts are left out, and a turn without any other part is
- *          left out.
+ *          left out. A turn's responses of functions come before its text. Only the functions that may
+ *          be called are shown, and none with mode NONE.
+ *          Where the template has no place for functions they become text: of the system message, of
+ *          the assistant's calls, of the user's responses.
  * Threads: none; pure functions.
- * Source:  docs/reference/generation.md.
+ * Source:  docs/reference/generation.md; docs/guides/functions-and-thinking.md.
  */
 #ifndef TRANCHE_PREDICT_LOCAL_CONVERSATION_H
 #define TRANCHE_PREDICT_LOCAL_CONVERSATION_H
@@ -18,9 +21,24 @@
 #include "format/request/request.h"
 #include "predict/local/runtime.h"
 
-/* False, with the reason, when a part of the request is not text. model: the name in the reason. */
-bool conversation_is_text(const struct request *r, const char *model, struct violation *why);
-/* The messages, in the arena; their texts are the request's own or the arena's. Returns their count. */
-uint32_t conversation_make(const struct request *r, struct arena *a, struct chat_message **out);
+#define LOCAL_FUNCTIONS_MAX 128 /* that one request may call */
+
+/* The model whose conversation it is: its name for reasons, how it calls functions, whether it thinks. */
+struct conversation_model {
+    const char *name;
+    struct call_style calls;
+    bool thinks;
+};
+
+/* False, with the reason, when the model cannot take the request. */
+bool conversation_accepts(const struct request *r, const struct conversation_model *model,
+                          struct violation *why);
+/* The chat, in the arena; its texts are the request's own or the arena's. Without a message: it has no
+ * text. */
+int conversation_make(const struct request *r, const struct conversation_model *model,
+                      struct arena *a, struct chat *out, struct error *e) FALLIBLE;
+
+/* True when the model may call functions in its answer. */
+bool conversation_may_call(const struct request *r);
 
 #endif

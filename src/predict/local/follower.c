@@ -165,7 +165,7 @@ static bool repeats_name(struct follower *f, int32_t token)
 {
     struct name_position at;
 
-    if (f->constraint->form == ANSWER_ENUM)
+    if (f->constraint->kind == CONSTRAINT_ENUM)
         return false;
     name_position_copy(&f->tried, &f->names.at);
     enum name_verdict v = names_try(&f->names, &f->tried, piece_of(f, token));
@@ -277,7 +277,7 @@ const uint32_t *follower_mask(struct follower *f, struct error *e)
 int follower_accept(struct follower *f, int32_t token, struct error *e)
 {
     f->has_mask = false;
-    if (f->constraint->form != ANSWER_ENUM) {
+    if (f->constraint->kind != CONSTRAINT_ENUM) {
         name_position_copy(&f->tried, &f->names.at);
         enum name_verdict v = names_try(&f->names, &f->tried, piece_of(f, token));
         if (v == NAME_TOO_DEEP)
@@ -292,6 +292,30 @@ int follower_accept(struct follower *f, int32_t token, struct error *e)
         if (!renew(f))
             return failed(f, e);
     tokens_add(&f->taken, token);
+    return 0;
+}
+
+/* The token of one byte, or -1. */
+static int32_t byte_token(const struct follower *f, char byte)
+{
+    for (uint32_t i = 0; i < f->constraint->all->vocab; i++) {
+        struct str piece = piece_of(f, (int32_t)i);
+        if (piece.len == 1 && piece.p[0] == byte)
+            return (int32_t)i;
+    }
+    return -1;
+}
+
+int follower_take(struct follower *f, struct str text, struct error *e)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        int32_t token = byte_token(f, text.p[i]);
+        if (token < 0)
+            return error_set(e, ERROR_FAILED_PRECONDITION,
+                             "The model's vocabulary has no token of one byte.");
+        if (follower_accept(f, token, e) < 0)
+            return -1;
+    }
     return 0;
 }
 

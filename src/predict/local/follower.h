@@ -31,6 +31,8 @@ bool follower_allows(struct follower *f, int32_t token);
  * token of the set can still complete a name that is there: ask follower_allows of the chosen one. */
 const uint32_t *follower_mask(struct follower *f, struct error *e);
 int follower_accept(struct follower *f, int32_t token, struct error *e) FALLIBLE;
+/* Takes a text that was generated already, whatever tokens it came in. */
+int follower_take(struct follower *f, struct str text, struct error *e) FALLIBLE;
 /* The tokens that must come next, at most cap of them. They are not accepted yet. */
 uint32_t follower_forced(struct follower *f, int32_t *out, uint32_t cap);
 bool follower_complete(struct follower *f); /* nothing can follow but the end */

@@ -27,6 +27,8 @@
 
 #include "base/error.h"
 #include "base/str.h"
+#include "format/tools/call_format.h"
+#include "format/tools/thinking.h"
 #include "predict/model.h"
 #include "predict/local/tokens.h"
 
@@ -39,15 +41,19 @@
 #define RUNTIME_ADAPTERS_MAX 64
 
 struct runtime_info {
-    uint32_t vocab;        /* tokens in the vocabulary */
-    uint32_t context_max;  /* tokens of one sequence, prompt and answer */
-    uint32_t cells;        /* of the cache: tokens that it holds */
-    uint32_t sequences;    /* ids are 0 .. sequences - 1 */
-    uint32_t rows_max;     /* of one forward */
-    bool adapters_apart;   /* all rows of a batch must have the same adapter */
-    bool shares;           /* copy and a trim to a part work: false for recurrent models */
-    uint64_t memory_bytes; /* weights and cache */
-    char name[96];         /* of the model, from its file: "smollm2-135m-instruct-q8_0" */
+    uint32_t vocab;                /* tokens in the vocabulary */
+    uint32_t context_max;          /* tokens of one sequence, prompt and answer */
+    uint32_t cells;                /* of the cache: tokens that it holds */
+    uint32_t sequences;            /* ids are 0 .. sequences - 1 */
+    uint32_t rows_max;             /* of one forward */
+    bool adapters_apart;           /* all rows of a batch must have the same adapter */
+    bool shares;                   /* copy and a trim to a part work: false for recurrent models */
+    uint64_t memory_bytes;         /* weights and cache */
+    struct call_style calls;       /* how the model takes functions and calls them */
+    struct thinking_tags thinking; /* around its thoughts */
+    const int32_t *thought_end;    /* [thought_end_count]: the tokens that end a thought */
+    uint32_t thought_end_count;
+    char name[96]; /* of the model, from its file: "smollm2-135m-instruct-q8_0" */
 };
 
 struct runtime_row {
@@ -61,9 +67,30 @@ struct runtime_row {
     uint32_t x, y; /* of media whose positions have two dimensions, counted from there */
 };
 
+struct chat_call {
+    struct str name;
+    struct str args; /* a JSON object */
+    struct str id;   /* empty: it has none */
+};
 struct chat_message {
-    struct str role; /* "system", "user", "assistant" */
-    struct str text;
+    struct str role;              /* "system", "user", "assistant", "tool" */
+    struct str text;              /* of a tool: what the function gave, as JSON */
+    const struct chat_call *call; /* call_count of them, of the assistant */
+    uint32_t call_count;
+    struct str name,
+        id; /* of a tool's message: the function, and the id of the call that it answers */
+};
+struct chat_function {
+    struct str name, description;
+    struct str parameters; /* a JSON Schema */
+};
+/* Calls and functions are there only when the template writes them (call_style.in_template). */
+struct chat {
+    const struct chat_message *message; /* message_count of them */
+    uint32_t message_count;
+    const struct chat_function *function; /* function_count of them */
+    uint32_t function_count;
+    enum thinking thinking;
 };
 
 /* The two facts of a row of logits that nearly every choice of a token needs. */
@@ -84,9 +111,9 @@ struct runtime_ops {
     const char *name;
     void (*info)(struct runtime *r, struct runtime_info *out);
     /* The prompt of a conversation by the model's own template, ready for the model's answer. A message
-     * that spells a control token stays text. */
-    int (*prompt)(struct runtime *r, const struct chat_message *m, uint32_t count,
-                  struct tokens *out, struct error *e) FALLIBLE;
+     * that spells a control token stays text. *thinks: the answer begins within a thought. */
+    int (*prompt)(struct runtime *r, const struct chat *chat, struct tokens *out, bool *thinks,
+                  struct error *e) FALLIBLE;
     /* The bytes of a token (part of a character perhaps); control tokens give none. The first token
      * of an answer loses the space that some tokenizers put before every word. */
     void (*piece)(struct runtime *r, int32_t token, bool first, struct buf *out);

@@ -13,16 +13,21 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "format/response.h"
+#include "format/tools/call_parse.h"
+#include "format/tools/functions.h"
 #include "predict/local/adapters.h"
 #include "predict/local/batcher.h"
 #include "predict/local/constraint.h"
 #include "predict/local/conversation.h"
+#include "predict/schemas.h"
 #include "predict/touch.h"
 
 /* Requests that may be open for each sequence: those that wait show which prefixes will be wanted. */
 #define WINDOW_PER_SEQUENCE 4
 /* An answer's tokens when maxOutputTokens is not given. */
 #define OUTPUT_TOKENS_DEFAULT 1024
+/* Added to these for a thought that has no budget. */
+#define THOUGHT_TOKENS_DEFAULT 8192
 
 static const struct error stopped = { ERROR_CANCELLED, "The run was stopped." };
 
@@ -38,9 +43,10 @@ struct session {
     struct runtime *runtime; /* forward, logits, copy, trim and grammars: the engine thread's */
     struct runtime_info info;
     struct constraints *constraints;
+    struct schemas *schemas; /* of functions, for checks of their calls */
     struct batcher_plan plan;
     struct chan *in, *out; /* tasks to the engine thread, finished ones from it */
-    struct chan *unread;   /* struct unread: tasks whose schema or adapter is not there yet */
+    struct chan *unread;   /* tasks whose schema or adapter is not there yet */
     struct adapters *adapters;
     bool adapted; /* the model has adapters of its own: ADAPTERS_OWN */
     pthread_t thread, compiler;
@@ -108,14 +114,6 @@ static void *engine_main(void *arg)
 
 /* ---- The compiler thread ---- */
 
-/* A task whose request asks for a schema that is not compiled yet, or for an adapter that is not
- * loaded. */
-struct unread {
-    struct task *task;
-    const struct generation
-        *generation; /* of the request, which is borrowed until its answer is taken */
-};
-
 static void refuse(struct task *t, const struct violation *why)
 {
     (void)error_set(&t->error, ERROR_INVALID_ARGUMENT, "%s: %s %s", why->path, why->message,
@@ -123,9 +121,8 @@ static void refuse(struct task *t, const struct violation *why)
 }
 
 /* What the task needs before it can begin; its errors are the task's. */
-static void prepare(struct session *s, struct unread *u)
+static void prepare(struct session *s, struct task *t)
 {
-    struct task *t = u->task;
     struct violation why = { 0 };
 
     if (atomic_load(&t->cancelled))
@@ -134,7 +131,7 @@ static void prepare(struct session *s, struct unread *u)
         return;
     if (t->slot)
         t->adapter = adapters_number(t->slot);
-    if (!t->constraint && constraint_of(s->constraints, u->generation, &t->constraint, &why) < 0)
+    if (!t->constraint && constraint_of(s->constraints, t->request, &t->constraint, &why) < 0)
         refuse(t, &why);
 }
 
@@ -143,14 +140,13 @@ static void prepare(struct session *s, struct unread *u)
 static void *compiler_main(void *arg)
 {
     struct session *s = arg;
-    struct unread *u;
+    struct task *t;
 
-    while ((u = chan_recv(s->unread, UINT32_MAX))) {
-        touch_set(s->plan.touch, TOUCH_COMPILE, u->task->tag);
-        prepare(s, u);
+    while ((t = chan_recv(s->unread, UINT32_MAX))) {
+        touch_set(s->plan.touch, TOUCH_COMPILE, t->tag);
+        prepare(s, t);
         touch_end(s->plan.touch, TOUCH_COMPILE);
-        (void)chan_send(u->task->error.code == ERROR_OK ? s->in : s->out, u->task);
-        mem_free(u);
+        (void)chan_send(t->error.code == ERROR_OK ? s->in : s->out, t);
     }
     return NULL;
 }
@@ -161,6 +157,7 @@ static void release(struct session *s)
 {
     constraints_free(s->constraints);
     adapters_free(s->adapters);
+    schemas_free(s->schemas);
     chan_free(s->in);
     chan_free(s->out);
     chan_free(s->unread);
@@ -188,28 +185,39 @@ static void session_close(struct predictor *p)
 
 /* ---- From a request to a task ---- */
 
+static struct conversation_model model_of(const struct session *s)
+{
+    return (struct conversation_model){
+        .name = s->base.version,
+        .calls = s->info.calls,
+        .thinks = s->info.thinking.begin.len > 0,
+    };
+}
+
 static bool session_accepts(struct predictor *p, const struct request *r, struct violation *why)
 {
     struct session *s = session_of(p);
+    const struct conversation_model model = model_of(s);
     struct constraint *k;
 
-    if (!conversation_is_text(r, s->base.version, why) ||
-        constraint_of(s->constraints, &r->generation, &k, why) < 0)
+    if (!conversation_accepts(r, &model, why) || constraint_of(s->constraints, r, &k, why) < 0)
         return false;
     constraint_release(k);
     return true;
 }
 
-/* The prompt's tokens; the arena takes joined texts. */
+/* The prompt's tokens; the arena takes joined texts. *thinks: the answer begins within a thought. */
 static int make_prompt(struct session *s, const struct request *r, struct arena *a,
-                       struct tokens *out, struct error *e)
+                       struct tokens *out, bool *thinks, struct error *e)
 {
-    struct chat_message *m;
-    uint32_t count = conversation_make(r, a, &m);
+    const struct conversation_model model = model_of(s);
+    struct chat chat;
 
-    if (!count)
+    if (conversation_make(r, &model, a, &chat, e) < 0)
+        return -1;
+    if (!chat.message_count)
         return error_set(e, ERROR_INVALID_ARGUMENT, "The request has no text.");
-    return s->runtime->ops->prompt(s->runtime, m, count, out, e);
+    return s->runtime->ops->prompt(s->runtime, &chat, out, thinks, e);
 }
 
 static struct sampling sampling_of(struct session *s, const struct generation *g)
@@ -228,7 +236,10 @@ static int fit_context(struct session *s, const struct generation *g, struct tas
                        struct error *e)
 {
     uint32_t most = s->info.context_max - 1; /* an answer has a token at least */
-    uint32_t asked = g->max_output_tokens ? g->max_output_tokens : OUTPUT_TOKENS_DEFAULT;
+    uint32_t thought =
+        t->thought_max < THOUGHT_TOKENS_DEFAULT ? t->thought_max : THOUGHT_TOKENS_DEFAULT;
+    uint32_t usual = OUTPUT_TOKENS_DEFAULT + (t->thinks ? thought : 0);
+    uint32_t asked = g->max_output_tokens ? g->max_output_tokens : usual;
 
     if (t->prompt.count > most)
         return error_set(e, ERROR_INVALID_ARGUMENT,
@@ -243,11 +254,18 @@ static int fit_context(struct session *s, const struct generation *g, struct tas
 static int fill_task(struct session *s, const struct request *r, struct task *t, struct error *e)
 {
     const struct generation *g = &r->generation;
+    const struct conversation_model model = model_of(s);
+    const struct thinking_ask ask = thinking_asked(r);
     struct violation why;
 
-    if (!conversation_is_text(r, s->base.version, &why))
+    t->request = r;
+    if (!conversation_accepts(r, &model, &why))
         return error_set(e, ERROR_INVALID_ARGUMENT, "%s: %s %s", why.path, why.message, why.remedy);
-    if (make_prompt(s, r, &t->arena, &t->prompt, e) < 0 || fit_context(s, g, t, e) < 0)
+    t->thought_max = ask.tokens_max;
+    t->may_think = model.thinks && ask.thinking != THINKING_OFF;
+    if (function_choice_of(r).calling == CALLING_VALIDATED && conversation_may_call(r))
+        t->awaited = model.calls.format;
+    if (make_prompt(s, r, &t->arena, &t->prompt, &t->thinks, e) < 0 || fit_context(s, g, t, e) < 0)
         return -1;
     t->candidate_count = g->candidate_count ? g->candidate_count : 1;
     t->sampling = sampling_of(s, g);
@@ -269,18 +287,16 @@ static void take_adapter(const struct session *s, struct task *t)
 
 /* Hands a task to the engine, by way of the compiler when its schema or adapter is new. Every channel has
  * room for the whole window. */
-static void dispatch(struct session *s, struct task *t, const struct generation *g)
+static void dispatch(struct session *s, struct task *t)
 {
     struct violation why = { 0 };
     int rc = 0;
 
     take_adapter(s, t);
     if (t->error.code == ERROR_OK &&
-        (!constraint_known(s->constraints, g, &t->constraint, &why, &rc) ||
+        (!constraint_known(s->constraints, t->request, &t->constraint, &why, &rc) ||
          (rc == 0 && t->slot && !t->adapter))) {
-        struct unread *u = mem_alloc(sizeof *u);
-        *u = (struct unread){ t, g };
-        (void)chan_send(s->unread, u);
+        (void)chan_send(s->unread, t);
         return;
     }
     if (t->error.code == ERROR_OK && rc < 0)
@@ -308,7 +324,7 @@ static int session_submit(struct predictor *p, const struct request *r, void *ta
         t->error = stopped;
     else
         (void)fill_task(s, r, t, &t->error);
-    dispatch(s, t, &r->generation);
+    dispatch(s, t);
     touch_end(s->plan.touch, TOUCH_SUBMIT);
     return 0;
 }
@@ -333,7 +349,8 @@ static int session_count_tokens(struct predictor *p, const struct request *r, ui
 {
     struct arena a = { 0 };
     struct tokens t = { 0 };
-    int rc = make_prompt(session_of(p), r, &a, &t, e);
+    bool thinks;
+    int rc = make_prompt(session_of(p), r, &a, &t, &thinks, e);
 
     if (rc == 0)
         *tokens = t.count;
@@ -344,7 +361,54 @@ static int session_count_tokens(struct predictor *p, const struct request *r, ui
 
 /* ---- From a task to an answer ---- */
 
-static struct candidate candidate_of(const struct task *t, uint32_t i)
+/* The calls of an answer, each checked. */
+static int calls_read(struct session *s, struct task *t, const struct generated *g,
+                      struct parsed_parts *out, struct error *e)
+{
+    bool cut = g->finish == FINISH_MAX_TOKENS;
+    struct error ignored = { 0 };
+    size_t at;
+
+    if (!calls_parse(s->info.calls.format, &t->arena, buf_str(&g->text), cut, out, e))
+        return -1;
+    for (uint32_t i = 0; i < out->count; i++) {
+        if (out->item[i].kind != RESPONSE_CALL)
+            continue;
+        yyjson_val *args = json_parse(&t->arena, out->item[i].args, &at, &ignored);
+        if (schemas_check_call(s->schemas, t->request, out->item[i].name, args, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Makes parts of the answer's text where it calls functions, and of its thought where that is asked for. */
+static void parts_make(struct session *s, struct task *t, const struct generated *g,
+                       struct candidate *c)
+{
+    bool shown = g->thought.len && thinking_asked(t->request).shown;
+    struct parsed_parts parsed = { 0 };
+    struct error e = { 0 };
+
+    if (conversation_may_call(t->request) && calls_read(s, t, g, &parsed, &e) < 0) {
+        parsed = (struct parsed_parts){ 0 };
+        c->finish = FINISH_MALFORMED_CALL;
+        c->finish_message = arena_textf(&t->arena, "Malformed function call: %s", e.msg);
+    }
+    if (!shown && !parsed.calls && c->finish != FINISH_MALFORMED_CALL)
+        return; /* the text alone */
+    struct response_part *part = arena_array(&t->arena, parsed.count + 2, sizeof *part);
+    if (shown)
+        part[c->part_count++] =
+            (struct response_part){ .kind = RESPONSE_THOUGHT, .text = buf_str(&g->thought) };
+    if (parsed.calls)
+        memcpy(part + c->part_count, parsed.item, parsed.count * sizeof *part);
+    else if (g->text.len && c->finish != FINISH_MALFORMED_CALL)
+        part[c->part_count++] = (struct response_part){ .kind = RESPONSE_TEXT, .text = c->text };
+    c->part_count += parsed.calls ? parsed.count : 0;
+    c->part = part;
+}
+
+static struct candidate candidate_of(struct session *s, struct task *t, uint32_t i)
 {
     const struct generated *g = &t->candidate[i];
     struct candidate c = {
@@ -363,10 +427,11 @@ static struct candidate candidate_of(const struct task *t, uint32_t i)
         c.top_count = t->top_count;
         c.top_counts = g->top_counts;
     }
+    parts_make(s, t, g, &c);
     return c;
 }
 
-static void write_response(struct session *s, const struct task *t, struct answer *out)
+static void write_response(struct session *s, struct task *t, struct answer *out)
 {
     struct candidate candidate[REQUEST_CANDIDATES_MAX];
     char id[RESPONSE_ID_BYTES];
@@ -375,10 +440,11 @@ static void write_response(struct session *s, const struct task *t, struct answe
     out->usage.cached_tokens = t->cached_tokens;
     out->complete = true; /* with what follows: the constraint lets no other answer end */
     for (uint32_t i = 0; i < t->candidate_count; i++) {
-        candidate[i] = candidate_of(t, i);
+        candidate[i] = candidate_of(s, t, i);
         out->usage.candidate_tokens += t->candidate[i].token_count;
+        out->usage.thought_tokens += t->candidate[i].thought_count;
         out->forced_tokens += t->candidate[i].forced_count;
-        out->complete = out->complete && t->candidate[i].finish == FINISH_STOP;
+        out->complete = out->complete && candidate[i].finish == FINISH_STOP;
     }
     uint64_t high = random_next(&s->random);
     response_id_format(high, random_next(&s->random), id);
@@ -484,6 +550,7 @@ struct predictor *session_open(struct runtime *r, bool adapted, const struct bat
     s->constraints = constraints_new(r);
     s->adapters = adapters_new(r);
     s->adapted = adapted;
+    s->schemas = schemas_new();
     s->in = chan_new(s->base.window);
     s->out = chan_new(s->base.window);
     s->unread = chan_new(s->base.window);

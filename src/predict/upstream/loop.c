@@ -24,7 +24,7 @@ struct upstream_loop {
     struct upstream_route *route;
     struct clock *clock;
     struct http_multi *multi;
-    struct answer_checks *checks;
+    struct schemas *checks;
     struct chan *in, *out, *unchecked;
     pthread_t thread, checker;
     atomic_bool stop, draining, cancels, sleeping, broken;
@@ -534,7 +534,7 @@ static void release(struct upstream_loop *l)
     mem_free(l);
 }
 
-struct upstream_loop *upstream_loop_new(struct upstream_route *route, struct answer_checks *checks,
+struct upstream_loop *upstream_loop_new(struct upstream_route *route, struct schemas *checks,
                                         const struct predictor_env *env, uint32_t window,
                                         struct error *e)
 {

@@ -21,7 +21,7 @@
 
 struct upstream_loop;
 /* route and checks are borrowed. At most window tasks are in the loop at once. */
-struct upstream_loop *upstream_loop_new(struct upstream_route *route, struct answer_checks *checks,
+struct upstream_loop *upstream_loop_new(struct upstream_route *route, struct schemas *checks,
                                         const struct predictor_env *env, uint32_t window,
                                         struct error *e);
 void upstream_loop_free(struct upstream_loop *l); /* ends the thread and drops its tasks */

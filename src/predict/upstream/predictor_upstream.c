@@ -20,7 +20,7 @@ struct upstream_session {
     struct clock *clock;
     struct upstream_servers *own; /* NULL: the environment's are used */
     struct upstream_route route;
-    struct answer_checks *checks;
+    struct schemas *checks;
     struct upstream_loop *loop;
     struct upstream_task *task; /* base.window of them */
     struct upstream_task *pool;
@@ -44,7 +44,7 @@ static void upstream_close(struct predictor *p)
     if (!s)
         return;
     upstream_loop_free(s->loop);
-    answer_checks_free(s->checks);
+    schemas_free(s->checks);
     upstream_route_release(&s->route);
     for (uint32_t i = 0; s->task && i < s->base.window; i++)
         answer_release(&s->task[i].answer);
@@ -81,7 +81,7 @@ static int open_loop(struct upstream_session *s, const struct model *m,
         servers = s->own = upstream_servers_new(env->clock);
     if (upstream_route_init(&s->route, m, servers, env->has_files, e) < 0)
         return -1;
-    s->checks = answer_checks_new();
+    s->checks = schemas_new();
     s->loop = upstream_loop_new(&s->route, s->checks, env, s->base.window, e);
     return s->loop ? 0 : -1;
 }

@@ -25,8 +25,25 @@ struct bridge_text {
     const char *p;
     size_t len;
 };
+struct bridge_call {
+    struct bridge_text name, args, id;
+};
 struct bridge_message {
     struct bridge_text role, text;
+    const struct bridge_call *call; /* call_count of them */
+    size_t call_count;
+    struct bridge_text name, id; /* of a tool's message */
+};
+struct bridge_function {
+    struct bridge_text name, description, parameters;
+};
+struct bridge_chat {
+    const struct bridge_message *message; /* message_count of them */
+    size_t message_count;
+    const struct bridge_function *function; /* function_count of them */
+    size_t function_count;
+    bool thinks; /* the template's enable_thinking */
+    bool pure;   /* by the template alone, without what llama.cpp does for some families */
 };
 struct bridge_error {
     char message[400];
@@ -35,12 +52,16 @@ struct bridge_error {
 typedef void (*bridge_sink)(void *arg, const char *p, size_t len);
 
 struct bridge_templates;
+/* text: a chat template instead of the model's own; empty: its own. */
 struct bridge_templates *bridge_templates_new(const struct llama_model *model,
-                                              struct bridge_error *e);
+                                              struct bridge_text text, struct bridge_error *e);
 void bridge_templates_free(struct bridge_templates *t);
+/* The text of the template; with functions: of the one for conversations with functions, if there are two. */
+void bridge_template_text(const struct bridge_templates *t, bool functions, bridge_sink sink,
+                          void *arg);
 /* The text of a conversation, with the beginning of the model's answer; without a BOS token that the
  * tokenizer adds by itself. */
-int bridge_render(const struct bridge_templates *t, const struct bridge_message *m, size_t count,
+int bridge_render(const struct bridge_templates *t, const struct bridge_chat *chat,
                   bridge_sink sink, void *arg, struct bridge_error *e);
 
 /* As llama_tokenize without BOS and EOS, and llama_decode; INT32_MIN when they threw. */

@@ -4,16 +4,24 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/sys.h"
 #include "predict/local/llama/llama_bridge.h"
 
 /* Messages of one conversation: contents and a system instruction. */
 #define MESSAGES_MAX 10001
-/* Bytes of a stand-in for a message's text. */
-#define STAND_IN_BYTES 32
+/* Tags of thoughts and calls that can be control tokens. */
+#define TAGS_MAX 4
 
 struct llama_prompt {
     const struct llama_vocab *vocab;
     struct bridge_templates *templates;
+    struct call_style calls;
+    struct thinking_tags tags;
+    struct tokens thought_end; /* that end a thought and begin the answer */
+    int32_t tag[TAGS_MAX];     /* tag_count control tokens that an answer shows */
+    uint32_t tag_count;
+    bool pure;           /* the template alone renders as llama.cpp does with all it adds */
+    bool switches;       /* the template can be told not to think */
     struct str *control; /* the texts of control tokens, the longest first; the vocabulary's */
     uint32_t control_count;
     bool control_byte[256]; /* the bytes that control tokens begin with */
@@ -21,7 +29,7 @@ struct llama_prompt {
     int32_t first;          /* the token that begins every prompt, or LLAMA_TOKEN_NULL */
 };
 
-/* A part of the rendering that came from a message's text. */
+/* A part of the rendering that is plain text, whatever it spells. */
 struct span {
     size_t at, end;
 };
@@ -46,74 +54,15 @@ static void collect_controls(struct llama_prompt *p)
     }
 }
 
-static void sink_into_buf(void *arg, const char *p, size_t len)
-{
-    buf_add(arg, p, len);
-}
-
-static int render(const struct llama_prompt *p, const struct chat_message *m, uint32_t count,
-                  struct buf *out, struct error *e)
-{
-    struct bridge_message *all = mem_array(count, sizeof *all);
-    struct bridge_error why = { 0 };
-
-    for (uint32_t i = 0; i < count; i++)
-        all[i] = (struct bridge_message){ { m[i].role.p, m[i].role.len },
-                                          { m[i].text.p, m[i].text.len } };
-    int rc = bridge_render(p->templates, all, count, sink_into_buf, out, &why);
-    mem_free(all);
-    if (rc < 0)
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "The model's chat template does not take this conversation: %s",
-                         why.message);
-    if (!buf_ok(out))
-        return error_set(e, ERROR_INVALID_ARGUMENT, "The conversation is too long.");
-    return 0;
-}
-
-/* Some templates have no place for a system message: they leave it out or refuse it. */
-static bool shows_system(const struct llama_prompt *p)
-{
-    const struct chat_message m[] = { { STR("system"), STR("tranche-probe") },
-                                      { STR("user"), STR("x") } };
-    struct buf out = BUF_INIT(PROMPT_BYTES_MAX);
-    struct error e = { 0 };
-    bool shown =
-        render(p, m, 2, &out, &e) == 0 && str_find(buf_str(&out), STR("tranche-probe")) != SIZE_MAX;
-
-    buf_release(&out);
-    return shown;
-}
-
-struct llama_prompt *llama_prompt_new(const struct llama_model *model, struct error *e)
-{
-    struct llama_prompt *p = mem_alloc(sizeof *p);
-    struct bridge_error why = { 0 };
-
-    p->vocab = llama_model_get_vocab(model);
-    p->templates = bridge_templates_new(model, &why);
-    if (!p->templates) {
-        (void)error_set(e, ERROR_FAILED_PRECONDITION, "its chat template cannot be used: %s",
-                        why.message);
-        llama_prompt_free(p);
-        return NULL;
-    }
-    p->first = llama_vocab_get_add_bos(p->vocab) ? llama_vocab_bos(p->vocab) : LLAMA_TOKEN_NULL;
-    collect_controls(p);
-    p->has_system = shows_system(p);
-    return p;
-}
-
 void llama_prompt_free(struct llama_prompt *p)
 {
     if (!p)
         return;
     bridge_templates_free(p->templates);
+    tokens_release(&p->thought_end);
     mem_free(p->control);
     mem_free(p);
 }
-
-/* ---- Tokens of a text ---- */
 
 static int tokenize(const struct llama_prompt *p, struct str text, bool special, struct tokens *out,
                     struct error *e)
@@ -137,66 +86,396 @@ static int tokenize(const struct llama_prompt *p, struct str text, bool special,
     return 0;
 }
 
-/* Length of the longest control token's text at the start of s, or 0. */
-static size_t control_at(const struct llama_prompt *p, struct str s)
+static void sink_into_buf(void *arg, const char *p, size_t len)
+{
+    buf_add(arg, p, len);
+}
+
+static struct bridge_text text_of(struct str s)
+{
+    return (struct bridge_text){ s.p, s.len };
+}
+
+static void bridge_messages(const struct chat *chat, struct arena *a, struct bridge_chat *out)
+{
+    struct bridge_message *m = arena_array(a, chat->message_count + 1, sizeof *m);
+
+    for (uint32_t i = 0; i < chat->message_count; i++) {
+        const struct chat_message *from = &chat->message[i];
+        struct bridge_call *call = arena_array(a, from->call_count + 1, sizeof *call);
+        for (uint32_t k = 0; k < from->call_count; k++)
+            call[k] =
+                (struct bridge_call){ text_of(from->call[k].name), text_of(from->call[k].args),
+                                      text_of(from->call[k].id) };
+        m[i] =
+            (struct bridge_message){ text_of(from->role), text_of(from->text), call,
+                                     from->call_count,    text_of(from->name), text_of(from->id) };
+    }
+    out->message = m;
+    out->message_count = chat->message_count;
+}
+
+static int render(const struct llama_prompt *p, const struct chat *chat, struct buf *out,
+                  struct error *e)
+{
+    struct arena arena = { 0 };
+    struct bridge_function *f = arena_array(&arena, chat->function_count + 1, sizeof *f);
+    struct bridge_error why = { 0 };
+    struct bridge_chat in = {
+        .function = f,
+        .function_count = chat->function_count,
+        .thinks = chat->thinking == THINKING_ON,
+        .pure = p->pure,
+    };
+
+    for (uint32_t i = 0; i < chat->function_count; i++)
+        f[i] = (struct bridge_function){ text_of(chat->function[i].name),
+                                         text_of(chat->function[i].description),
+                                         text_of(chat->function[i].parameters) };
+    bridge_messages(chat, &arena, &in);
+    int rc = bridge_render(p->templates, &in, sink_into_buf, out, &why);
+    arena_release(&arena);
+    if (rc < 0)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "The model's chat template does not take this conversation: %s",
+                         why.message);
+    if (!buf_ok(out))
+        return error_set(e, ERROR_INVALID_ARGUMENT, "The conversation is too long.");
+    return 0;
+}
+
+/* ---- Facts of the template, found by rendering ---- */
+
+#define PROBE "tranche-probe"
+
+/* The rendering of a short conversation; empty when the template does not take it. */
+static struct buf probe(const struct llama_prompt *p, const struct chat *chat)
+{
+    struct buf out = BUF_INIT(PROMPT_BYTES_MAX);
+    struct error e = { 0 };
+
+    if (render(p, chat, &out, &e) < 0)
+        buf_clear(&out);
+    return out;
+}
+
+static bool probe_has(const struct llama_prompt *p, const struct chat *chat)
+{
+    struct buf out = probe(p, chat);
+    bool has = str_find(buf_str(&out), STR(PROBE)) != SIZE_MAX;
+
+    buf_release(&out);
+    return has;
+}
+
+/* True when the template renders the same by itself. */
+static bool renders_alone(struct llama_prompt *p)
+{
+    const struct chat_message m[] = { { .role = STR("user"), .text = STR("a") },
+                                      { .role = STR("assistant"), .text = STR("b") },
+                                      { .role = STR("user"), .text = STR("c") } };
+    const struct chat chat = { .message = m, .message_count = 3, .thinking = THINKING_OFF };
+    struct buf whole = probe(p, &chat);
+
+    p->pure = true;
+    struct buf alone = probe(p, &chat);
+    bool same = whole.len && str_eq(buf_str(&whole), buf_str(&alone));
+    buf_release(&whole);
+    buf_release(&alone);
+    return same;
+}
+
+/* Some templates have no place for a system message: they leave it out or refuse it. */
+static bool shows_system(const struct llama_prompt *p)
+{
+    const struct chat_message m[] = { { .role = STR("system"), .text = STR(PROBE) },
+                                      { .role = STR("user"), .text = STR("x") } };
+
+    return probe_has(p, &(struct chat){ .message = m, .message_count = 2 });
+}
+
+static bool shows_functions(const struct llama_prompt *p)
+{
+    const struct chat_message m = { .role = STR("user"), .text = STR("x") };
+    const struct chat_function f = { STR(PROBE), STR("x"),
+                                     STR("{\"type\":\"object\",\"properties\":{}}") };
+
+    return probe_has(
+        p,
+        &(struct chat){ .message = &m, .message_count = 1, .function = &f, .function_count = 1 });
+}
+
+static bool ends_in_tag(struct str text, struct str tag)
+{
+    return tag.len && str_ends(str_trim(text), tag);
+}
+
+/* How the template begins an answer when it is told to think and when it is told not to. */
+static void find_thinking(struct llama_prompt *p)
+{
+    const struct chat_message m = { .role = STR("user"), .text = STR("x") };
+    struct buf on =
+        probe(p, &(struct chat){ .message = &m, .message_count = 1, .thinking = THINKING_ON });
+    struct buf off =
+        probe(p, &(struct chat){ .message = &m, .message_count = 1, .thinking = THINKING_OFF });
+
+    p->switches = !str_eq(buf_str(&on), buf_str(&off));
+    buf_release(&on);
+    buf_release(&off);
+}
+
+/* The tags that are one control token of the vocabulary: an answer shows them. */
+static void find_tags(struct llama_prompt *p)
+{
+    const struct str tags[] = { p->tags.begin, p->tags.end, STR("<tool_call>"),
+                                STR("</tool_call>") };
+    int32_t count = llama_vocab_n_tokens(p->vocab);
+
+    for (int32_t i = 0; i < count && p->tag_count < TAGS_MAX; i++) {
+        if (!(llama_vocab_get_attr(p->vocab, i) & LLAMA_TOKEN_ATTR_CONTROL))
+            continue;
+        for (size_t k = 0; k < ARRAY_LEN(tags); k++)
+            if (tags[k].len && str_eq_c(tags[k], llama_vocab_get_text(p->vocab, i)))
+                p->tag[p->tag_count++] = i;
+    }
+}
+
+bool llama_prompt_shows(const struct llama_prompt *p, int32_t token)
+{
+    for (uint32_t i = 0; i < p->tag_count; i++)
+        if (p->tag[i] == token)
+            return true;
+    return false;
+}
+
+/* Calls and thoughts, by the template's text and by what it renders. */
+static int find_style(struct llama_prompt *p, const struct model *m, struct error *e)
+{
+    struct buf text = BUF_INIT(CHAT_TEMPLATE_BYTES_MAX), end = BUF_INIT(64);
+    bool shows = shows_functions(p);
+
+    bridge_template_text(p->templates, shows, sink_into_buf, &text);
+    p->calls = call_style_of(buf_str(&text), shows, m->call_format);
+    p->tags = thinking_tags_of(buf_str(&text));
+    buf_release(&text);
+    find_tags(p);
+    if (!p->tags.begin.len)
+        return 0;
+    find_thinking(p);
+    buf_addf(&end, "\n%s\n\n", p->tags.end.p);
+    int rc = tokenize(p, buf_str(&end), true, &p->thought_end, e);
+    buf_release(&end);
+    return rc;
+}
+
+static struct bridge_templates *open_templates(const struct llama_model *model,
+                                               const struct model *m, struct error *e)
+{
+    struct buf text = BUF_INIT(CHAT_TEMPLATE_BYTES_MAX);
+    struct bridge_error why = { 0 };
+    struct bridge_templates *t = NULL;
+
+    if (m->chat_template &&
+        sys_read_file(m->chat_template, CHAT_TEMPLATE_BYTES_MAX, &text, e) < 0) {
+        (void)error_wrap(e, "its chat template");
+        goto out;
+    }
+    t = bridge_templates_new(model, text_of(buf_str(&text)), &why);
+    if (!t)
+        (void)error_set(e, ERROR_FAILED_PRECONDITION, "its chat template cannot be used: %s",
+                        why.message);
+out:
+    buf_release(&text);
+    return t;
+}
+
+struct llama_prompt *llama_prompt_new(const struct llama_model *model, const struct model *m,
+                                      struct error *e)
+{
+    struct llama_prompt *p = mem_alloc(sizeof *p);
+
+    p->vocab = llama_model_get_vocab(model);
+    p->templates = open_templates(model, m, e);
+    if (!p->templates) {
+        llama_prompt_free(p);
+        return NULL;
+    }
+    p->first = llama_vocab_get_add_bos(p->vocab) ? llama_vocab_bos(p->vocab) : LLAMA_TOKEN_NULL;
+    collect_controls(p);
+    p->pure = renders_alone(p);
+    p->has_system = shows_system(p);
+    if (find_style(p, m, e) < 0) {
+        llama_prompt_free(p);
+        return NULL;
+    }
+    return p;
+}
+
+void llama_prompt_info(const struct llama_prompt *p, struct runtime_info *out)
+{
+    out->calls = p->calls;
+    out->thinking = p->tags;
+    out->thought_end = p->thought_end.item;
+    out->thought_end_count = p->thought_end.count;
+}
+
+/* ---- Tokens of a text ---- */
+
+/* Length of the longest control token's text at the start of s, or 0; *which it is. */
+static size_t control_at(const struct llama_prompt *p, struct str s, uint32_t *which)
 {
     if (!p->control_byte[(unsigned char)s.p[0]])
         return 0;
     for (uint32_t i = 0; i < p->control_count; i++)
-        if (str_starts(s, p->control[i]))
+        if (str_starts(s, p->control[i])) {
+            *which = i;
             return p->control[i].len;
+        }
     return 0;
 }
 
 /* True when s contains the text of a control token. */
 static bool has_control(const struct llama_prompt *p, struct str s)
 {
+    uint32_t which;
+
     for (size_t at = 0; at < s.len; at++)
-        if (control_at(p, str_sub(s, at, SIZE_MAX)))
+        if (control_at(p, str_sub(s, at, SIZE_MAX), &which))
             return true;
     return false;
 }
 
-/* ---- Conversations whose texts spell control tokens ---- */
+/* ---- Conversations whose texts spell control tokens ----
+ *
+ * The template sees the texts with marks where a control token is spelled; the marks become the spelled
+ * text again in the rendering, as spans. A mark survives what templates do to texts and JSON: trim, split,
+ * parse and write. */
 
-/* Renders stand-ins instead of the texts, then puts the texts in; the spans are theirs. */
-static int render_spans(const struct llama_prompt *p, const struct chat_message *m, uint32_t count,
-                        struct buf *out, struct span *span, struct error *e)
+/* A mark is MARK, the number of this conversation's marks, the number of a control token, and MARK_END. */
+#define MARK "tranche~"
+#define MARK_END "~"
+
+struct guard {
+    const struct llama_prompt *p;
+    struct arena arena;
+    uint32_t number; /* no text has MARK and this number */
+};
+
+static struct str guarded(struct guard *g, struct str text)
 {
-    struct chat_message *stand = mem_array(count, sizeof *stand);
-    char(*name)[STAND_IN_BYTES] = mem_array(count, sizeof *name);
-    struct buf frame = BUF_INIT(PROMPT_BYTES_MAX);
-    int rc = -1;
+    struct buf out = BUF_INIT(PROMPT_BYTES_MAX);
 
-    for (uint32_t i = 0; i < count; i++) {
-        (void)snprintf(name[i], sizeof name[i], "[tranche text %u]", i);
-        stand[i] = (struct chat_message){ m[i].role, str_of(name[i]) };
+    if (!has_control(g->p, text))
+        return text;
+    for (size_t at = 0; at < text.len;) {
+        uint32_t which = 0;
+        size_t len = control_at(g->p, str_sub(text, at, SIZE_MAX), &which);
+        if (len)
+            buf_addf(&out, MARK "%u~%u" MARK_END, g->number, which);
+        else
+            buf_add_char(&out, text.p[at]);
+        at += len ? len : 1;
     }
-    if (render(p, stand, count, &frame, e) < 0)
-        goto out;
-    struct str rest = buf_str(&frame);
-    for (uint32_t i = 0; i < count; i++) {
-        size_t at = str_find(rest, stand[i].text);
-        if (at == SIZE_MAX) { /* the template leaves this message out */
-            span[i] = (struct span){ out->len, out->len };
-            continue;
-        }
-        buf_add_str(out, str_sub(rest, 0, at));
-        span[i].at = out->len;
-        buf_add_str(out, m[i].text);
-        span[i].end = out->len;
-        rest = str_sub(rest, at + stand[i].text.len, SIZE_MAX);
-    }
-    buf_add_str(out, rest);
-    rc = buf_ok(out) ? 0 : error_set(e, ERROR_INVALID_ARGUMENT, "The conversation is too long.");
-out:
-    buf_release(&frame);
-    mem_free(name);
-    mem_free(stand);
-    return rc;
+    struct str copy = { arena_copy(&g->arena, out.p, out.len), out.len };
+    buf_release(&out);
+    return copy;
 }
 
-/* True when [at, end) touches a message's text. Spans are in order; *next is the first that may. */
+/* The texts of a conversation, with each in turn given to `each`. */
+struct texts {
+    bool (*each)(void *arg, struct str *text);
+    void *arg;
+};
+
+static bool message_texts(const struct texts *t, struct chat_message *m, struct chat_call *call)
+{
+    bool any = t->each(t->arg, &m->text);
+
+    any |= t->each(t->arg, &m->name);
+    any |= t->each(t->arg, &m->id);
+    for (uint32_t i = 0; i < m->call_count; i++) {
+        call[i] = m->call[i];
+        any |= t->each(t->arg, &call[i].name);
+        any |= t->each(t->arg, &call[i].args);
+        any |= t->each(t->arg, &call[i].id);
+    }
+    m->call = call;
+    return any;
+}
+
+/* A copy of the conversation in which `each` may have replaced texts; true when it was true of one. */
+static bool chat_texts(const struct chat *chat, const struct texts *t, struct arena *a,
+                       struct chat *out)
+{
+    struct chat_message *m = arena_array(a, chat->message_count + 1, sizeof *m);
+    struct chat_function *f = arena_array(a, chat->function_count + 1, sizeof *f);
+    bool any = false;
+
+    for (uint32_t i = 0; i < chat->message_count; i++) {
+        m[i] = chat->message[i];
+        any |= message_texts(t, &m[i], arena_array(a, m[i].call_count + 1, sizeof *m[i].call));
+    }
+    for (uint32_t i = 0; i < chat->function_count; i++) {
+        f[i] = chat->function[i];
+        any |= t->each(t->arg, &f[i].description);
+        any |= t->each(t->arg, &f[i].parameters);
+    }
+    *out = *chat;
+    out->message = m;
+    out->function = f;
+    return any;
+}
+
+static bool each_has_control(void *arg, struct str *text)
+{
+    return has_control(arg, *text);
+}
+
+static bool each_guarded(void *arg, struct str *text)
+{
+    *text = guarded(arg, *text);
+    return false;
+}
+
+/* True when the text has the marks' beginning. */
+static bool each_has_mark(void *arg, struct str *text)
+{
+    const struct guard *g = arg;
+    char mark[32];
+
+    (void)snprintf(mark, sizeof mark, MARK "%u~", g->number);
+    return str_find(*text, str_of(mark)) != SIZE_MAX;
+}
+
+/* Puts the control tokens' texts back for their marks, and says where they are. */
+static struct span *unguard(const struct guard *g, struct str frame, struct buf *out,
+                            uint32_t *count)
+{
+    struct span *span = NULL;
+    char mark[32];
+    size_t at;
+
+    (void)snprintf(mark, sizeof mark, MARK "%u~", g->number);
+    *count = 0;
+    while ((at = str_find(frame, str_of(mark))) != SIZE_MAX) {
+        struct str number = str_sub(frame, at + strlen(mark), SIZE_MAX);
+        size_t digits = str_find(number, STR(MARK_END));
+        uint64_t which = 0;
+        buf_add_str(out, str_sub(frame, 0, at));
+        if (digits != SIZE_MAX && str_number(str_sub(number, 0, digits), &which) &&
+            which < g->p->control_count) {
+            span = mem_list_grow(span, *count, sizeof *span);
+            span[*count].at = out->len;
+            buf_add_str(out, g->p->control[which]);
+            span[(*count)++].end = out->len;
+        }
+        frame = str_sub(number, digits == SIZE_MAX ? digits : digits + 1, SIZE_MAX);
+    }
+    buf_add_str(out, frame);
+    return span;
+}
+
+/* True when [at, end) touches a span. Spans are in order; *next is the first that may. */
 static bool touches_text(const struct span *span, uint32_t count, uint32_t *next, size_t at,
                          size_t end)
 {
@@ -210,10 +489,10 @@ static int tokenize_spans(const struct llama_prompt *p, struct str text, const s
                           uint32_t count, struct tokens *out, struct error *e)
 {
     size_t from = 0;
-    uint32_t next = 0;
+    uint32_t next = 0, which;
 
     for (size_t at = 0; at < text.len;) {
-        size_t len = control_at(p, str_sub(text, at, SIZE_MAX));
+        size_t len = control_at(p, str_sub(text, at, SIZE_MAX), &which);
         if (len && touches_text(span, count, &next, at, at + len)) {
             if (tokenize(p, str_sub(text, from, at - from), true, out, e) < 0 ||
                 tokenize(p, str_sub(text, at, len), false, out, e) < 0)
@@ -225,70 +504,112 @@ static int tokenize_spans(const struct llama_prompt *p, struct str text, const s
     return tokenize(p, str_sub(text, from, SIZE_MAX), true, out, e);
 }
 
-static int tokens_guarded(const struct llama_prompt *p, const struct chat_message *m,
-                          uint32_t count, struct tokens *out, struct error *e)
+/* ---- The beginning of an answer ---- */
+
+/* Makes the rendering end within a thought, or behind one, as asked; true when it ends within one. */
+static bool thought_begin(const struct llama_prompt *p, enum thinking thinking, struct buf *text)
 {
-    struct buf text = BUF_INIT(PROMPT_BYTES_MAX);
-    struct span *span = mem_array(count, sizeof *span);
-    int rc = render_spans(p, m, count, &text, span, e);
+    bool open = ends_in_tag(buf_str(text), p->tags.begin);
 
-    if (rc == 0)
-        rc = tokenize_spans(p, buf_str(&text), span, count, out, e);
-    mem_free(span);
-    buf_release(&text);
-    return rc;
-}
-
-static int tokens_plain(const struct llama_prompt *p, const struct chat_message *m, uint32_t count,
-                        struct tokens *out, struct error *e)
-{
-    struct buf text = BUF_INIT(PROMPT_BYTES_MAX);
-    int rc = render(p, m, count, &text, e);
-
-    if (rc == 0)
-        rc = tokenize(p, buf_str(&text), true, out, e);
-    buf_release(&text);
-    return rc;
+    if (!p->tags.begin.len || thinking == THINKING_DEFAULT)
+        return open;
+    if (thinking == THINKING_ON) {
+        if (!open)
+            buf_addf(text, "%s\n", p->tags.begin.p);
+        return true;
+    }
+    if (open)
+        buf_addf(text, "\n%s\n\n", p->tags.end.p);
+    else if (!p->switches)
+        buf_addf(text, "%s\n\n%s\n\n", p->tags.begin.p, p->tags.end.p);
+    return false;
 }
 
 /* ---- Conversations ---- */
 
-static int tokens_of(const struct llama_prompt *p, const struct chat_message *m, uint32_t count,
-                     struct tokens *out, struct error *e)
+static int tokens_guarded(const struct llama_prompt *p, const struct chat *chat, struct tokens *out,
+                          bool *thinks, struct error *e)
 {
-    bool guard = false;
+    struct guard g = { .p = p };
+    struct buf frame = BUF_INIT(PROMPT_BYTES_MAX), text = BUF_INIT(PROMPT_BYTES_MAX);
+    struct chat marked;
+    struct span *span = NULL;
+    uint32_t count;
 
-    if (p->first != LLAMA_TOKEN_NULL)
-        tokens_add(out, p->first);
-    for (uint32_t i = 0; i < count && !guard; i++)
-        guard = has_control(p, m[i].text);
-    return guard ? tokens_guarded(p, m, count, out, e) : tokens_plain(p, m, count, out, e);
-}
-
-/* The system message's text in front of the first user message's, an empty line between them. */
-static int tokens_merged(const struct llama_prompt *p, const struct chat_message *m, uint32_t count,
-                         struct tokens *out, struct error *e)
-{
-    struct chat_message *rest = mem_array(count - 1, sizeof *rest);
-    struct buf text = BUF_INIT(PROMPT_BYTES_MAX);
-
-    memcpy(rest, m + 1, (count - 1) * sizeof *rest);
-    buf_add_str(&text, m[0].text);
-    buf_add_c(&text, "\n\n");
-    buf_add_str(&text, rest[0].text);
-    rest[0].text = buf_str(&text);
-    int rc = tokens_of(p, rest, count - 1, out, e);
+    while (chat_texts(chat, &(struct texts){ each_has_mark, &g }, &g.arena, &marked))
+        g.number++;
+    (void)chat_texts(chat, &(struct texts){ each_guarded, &g }, &g.arena, &marked);
+    int rc = render(p, &marked, &frame, e);
+    if (rc == 0) {
+        *thinks = thought_begin(p, chat->thinking, &frame);
+        span = unguard(&g, buf_str(&frame), &text, &count);
+        rc = buf_ok(&text) ? tokenize_spans(p, buf_str(&text), span, count, out, e)
+                           : error_set(e, ERROR_INVALID_ARGUMENT, "The conversation is too long.");
+    }
+    mem_free(span);
+    buf_release(&frame);
     buf_release(&text);
-    mem_free(rest);
+    arena_release(&g.arena);
     return rc;
 }
 
-int llama_prompt_tokens(const struct llama_prompt *p, const struct chat_message *m, uint32_t count,
-                        struct tokens *out, struct error *e)
+static int tokens_plain(const struct llama_prompt *p, const struct chat *chat, struct tokens *out,
+                        bool *thinks, struct error *e)
 {
-    bool merge = count > 1 && !p->has_system && str_eq_c(m[0].role, "system");
+    struct buf text = BUF_INIT(PROMPT_BYTES_MAX);
+    int rc = render(p, chat, &text, e);
 
-    if (count > MESSAGES_MAX)
+    if (rc == 0) {
+        *thinks = thought_begin(p, chat->thinking, &text);
+        rc = tokenize(p, buf_str(&text), true, out, e);
+    }
+    buf_release(&text);
+    return rc;
+}
+
+static int tokens_of(const struct llama_prompt *p, const struct chat *chat, struct tokens *out,
+                     bool *thinks, struct error *e)
+{
+    struct arena scratch = { 0 };
+    struct chat copy;
+    bool guard = chat_texts(chat, &(struct texts){ each_has_control, (void *)(uintptr_t)p },
+                            &scratch, &copy);
+
+    arena_release(&scratch);
+    if (p->first != LLAMA_TOKEN_NULL)
+        tokens_add(out, p->first);
+    return guard ? tokens_guarded(p, chat, out, thinks, e) : tokens_plain(p, chat, out, thinks, e);
+}
+
+/* The system message's text in front of the first user message's, an empty line between them. */
+static int tokens_merged(const struct llama_prompt *p, const struct chat *chat, struct tokens *out,
+                         bool *thinks, struct error *e)
+{
+    struct chat rest = *chat;
+    struct chat_message *m = mem_array(chat->message_count - 1, sizeof *m);
+    struct buf text = BUF_INIT(PROMPT_BYTES_MAX);
+
+    memcpy(m, chat->message + 1, (chat->message_count - 1) * sizeof *m);
+    buf_add_str(&text, chat->message[0].text);
+    buf_add_c(&text, "\n\n");
+    buf_add_str(&text, m[0].text);
+    m[0].text = buf_str(&text);
+    rest.message = m;
+    rest.message_count--;
+    int rc = tokens_of(p, &rest, out, thinks, e);
+    buf_release(&text);
+    mem_free(m);
+    return rc;
+}
+
+int llama_prompt_tokens(const struct llama_prompt *p, const struct chat *chat, struct tokens *out,
+                        bool *thinks, struct error *e)
+{
+    bool merge =
+        chat->message_count > 1 && !p->has_system && str_eq_c(chat->message[0].role, "system");
+
+    *thinks = false;
+    if (chat->message_count > MESSAGES_MAX)
         return error_set(e, ERROR_INVALID_ARGUMENT, "The conversation has too many turns.");
-    return merge ? tokens_merged(p, m, count, out, e) : tokens_of(p, m, count, out, e);
+    return merge ? tokens_merged(p, chat, out, thinks, e) : tokens_of(p, chat, out, thinks, e);
 }

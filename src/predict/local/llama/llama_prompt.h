@@ -17,11 +17,20 @@
 
 /* Bytes of a rendered conversation: more than any line can hold. */
 #define PROMPT_BYTES_MAX ((size_t)256 * 1024 * 1024)
+/* Bytes of a chat template that stands in a file of its own. */
+#define CHAT_TEMPLATE_BYTES_MAX ((size_t)1024 * 1024)
 
 struct llama_prompt;
-struct llama_prompt *llama_prompt_new(const struct llama_model *model, struct error *e);
+/* m: its chat_template and call_format, when they are set. */
+struct llama_prompt *llama_prompt_new(const struct llama_model *model, const struct model *m,
+                                      struct error *e);
 void llama_prompt_free(struct llama_prompt *p); /* accepts NULL */
-int llama_prompt_tokens(const struct llama_prompt *p, const struct chat_message *m, uint32_t count,
-                        struct tokens *out, struct error *e) FALLIBLE;
+/* The part of the runtime's facts that the template tells: calls and thinking. They live as long as p. */
+void llama_prompt_info(const struct llama_prompt *p, struct runtime_info *out);
+/* True when an answer may have this token's text, though it is a control token: it begins or ends a thought or a
+ * call. */
+bool llama_prompt_shows(const struct llama_prompt *p, int32_t token);
+int llama_prompt_tokens(const struct llama_prompt *p, const struct chat *chat, struct tokens *out,
+                        bool *thinks, struct error *e) FALLIBLE;
 
 #endif

@@ -116,19 +116,20 @@ static bool puts_space_first(const struct llama_text *t)
            strcmp(value, "true") == 0;
 }
 
-int llama_text_open(struct llama_text *t, const char *path, bool weights, struct error *e)
+int llama_text_open(struct llama_text *t, const struct model *m, bool weights, struct error *e)
 {
     bridge_quiet();
     llama_errors_catch(NULL);
     llama_backend_init();
-    if (load_model(t, path, weights, e) < 0)
+    if (load_model(t, m->file, weights, e) < 0)
         return -1;
     t->info.vocab = (uint32_t)llama_vocab_n_tokens(t->vocab);
-    t->prompt = llama_prompt_new(t->model, e);
+    t->prompt = llama_prompt_new(t->model, m, e);
     if (!t->prompt)
         return -1;
+    llama_prompt_info(t->prompt, &t->info);
     t->strips_space = puts_space_first(t);
-    name_model(t, path);
+    name_model(t, m->file);
     return 0;
 }
 
@@ -146,10 +147,10 @@ void llama_text_info(struct runtime *r, struct runtime_info *out)
     *out = text_of(r)->info;
 }
 
-int llama_text_prompt(struct runtime *r, const struct chat_message *m, uint32_t count,
-                      struct tokens *out, struct error *e)
+int llama_text_prompt(struct runtime *r, const struct chat *chat, struct tokens *out, bool *thinks,
+                      struct error *e)
 {
-    return llama_prompt_tokens(text_of(r)->prompt, m, count, out, e);
+    return llama_prompt_tokens(text_of(r)->prompt, chat, out, thinks, e);
 }
 
 void llama_text_piece(struct runtime *r, int32_t token, bool first, struct buf *out)
@@ -157,14 +158,15 @@ void llama_text_piece(struct runtime *r, int32_t token, bool first, struct buf *
     const struct llama_text *t = text_of(r);
     int32_t strip = first && t->strips_space;
     char bytes[PIECE_BYTES];
-    int32_t len = llama_token_to_piece(t->vocab, token, bytes, sizeof bytes, strip, false);
+    bool shown = llama_prompt_shows(t->prompt, token);
+    int32_t len = llama_token_to_piece(t->vocab, token, bytes, sizeof bytes, strip, shown);
 
     if (len >= 0) {
         buf_add(out, bytes, (size_t)len);
         return;
     }
     char *longer = mem_alloc((size_t)-len);
-    int32_t got = llama_token_to_piece(t->vocab, token, longer, -len, strip, false);
+    int32_t got = llama_token_to_piece(t->vocab, token, longer, -len, strip, shown);
     buf_add(out, longer, got > 0 ? (size_t)got : 0);
     mem_free(longer);
 }

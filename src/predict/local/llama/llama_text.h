@@ -27,7 +27,8 @@ struct llama_text {
 /* Refuses a file that is not a GGUF: libllama would fail an assertion, or not fail at all. */
 int llama_text_check(const char *path, struct error *e) FALLIBLE;
 /* Loads the file, with or without its weights. */
-int llama_text_open(struct llama_text *t, const char *path, bool weights, struct error *e) FALLIBLE;
+int llama_text_open(struct llama_text *t, const struct model *m, bool weights,
+                    struct error *e) FALLIBLE;
 void llama_text_close(struct llama_text *t); /* frees the members, not t itself */
 
 /* The last error that libllama reported while it was watched. Its log goes to ours. */
@@ -38,8 +39,8 @@ void llama_errors_catch(struct llama_errors *errors); /* watches; NULL: stops wa
 
 /* For a table of struct runtime_ops. */
 void llama_text_info(struct runtime *r, struct runtime_info *out);
-int llama_text_prompt(struct runtime *r, const struct chat_message *m, uint32_t count,
-                      struct tokens *out, struct error *e) FALLIBLE;
+int llama_text_prompt(struct runtime *r, const struct chat *chat, struct tokens *out, bool *thinks,
+                      struct error *e) FALLIBLE;
 void llama_text_piece(struct runtime *r, int32_t token, bool first, struct buf *out);
 bool llama_text_is_end(struct runtime *r, int32_t token);
 bool llama_text_tokenize(struct runtime *r, struct str text, struct tokens *out);

@@ -201,7 +201,7 @@ static int open_all(struct llama_runtime *l, const struct model *m,
 {
     struct runtime_info *info = &l->text.info;
 
-    if (llama_text_open(&l->text, m->file, true, e) < 0)
+    if (llama_text_open(&l->text, m, true, e) < 0)
         return -1;
     info->rows_max = settings->rows_max;
     info->shares =

@@ -104,7 +104,7 @@ static int open_all(struct native *n, const struct model *m,
         return -1;
     n->kernel = choose_kernel(m->file);
     n->decoder = decoder_open(m->file, n->kernel->layout.format, e);
-    if (!n->decoder || llama_text_open(&n->text, m->file, false, e) < 0)
+    if (!n->decoder || llama_text_open(&n->text, m, false, e) < 0)
         return -1;
     if (n->text.info.vocab != n->decoder->shape.vocab)
         return error_set(e, ERROR_UNIMPLEMENTED, "a vocabulary and embeddings of different sizes");

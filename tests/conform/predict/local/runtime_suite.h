@@ -61,13 +61,16 @@ static inline void suite_check_logits(const struct suite_runtime *s, const float
 
 static int suite_open(void **state)
 {
-    const struct chat_message m[] = { { STR("user"), STR("Name a colour of the rainbow.") } };
+    const struct chat_message m = { .role = STR("user"),
+                                    .text = STR("Name a colour of the rainbow.") };
+    const struct chat chat = { .message = &m, .message_count = 1 };
     struct suite_runtime *s = mem_alloc(sizeof *s);
     struct error e = { 0 };
+    bool thinks;
 
     s->r = suite.open();
     s->r->ops->info(s->r, &s->info);
-    if (s->r->ops->prompt(s->r, m, 1, &s->prompt, &e) < 0)
+    if (s->r->ops->prompt(s->r, &chat, &s->prompt, &thinks, &e) < 0)
         fail_msg("prompt: %s", e.msg);
     s->alone = mem_array(s->info.vocab, sizeof *s->alone);
     memcpy(s->alone, suite_forward(s, 0, 0), s->info.vocab * sizeof *s->alone);

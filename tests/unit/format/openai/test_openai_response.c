@@ -11,6 +11,7 @@
 #include "format/response.h"
 #include "base/mem.h"
 #include "golden.h"
+#include "format/tools/call_format.h"
 #include "unit/format/openai/openai_case.h"
 
 /* One answer read. */
@@ -243,7 +244,7 @@ static struct buf nested(unsigned levels)
 static void test_arguments_are_nested_so_deep_and_no_deeper(void **state)
 {
     const struct request *r = read_with(*state, "");
-    struct buf fits = nested(OPENAI_ARGS_DEPTH_MAX), deeper = nested(OPENAI_ARGS_DEPTH_MAX + 1),
+    struct buf fits = nested(CALL_ARGS_DEPTH_MAX), deeper = nested(CALL_ARGS_DEPTH_MAX + 1),
                deepest = nested(1000000);
 
     check_with(r, fits.p, "'functionCall':{'args':{'a':{'a':");

@@ -85,14 +85,15 @@ static inline void fake_info(struct runtime *r, struct runtime_info *out)
     *out = fake_of(r)->info;
 }
 
-static inline int fake_prompt(struct runtime *r, const struct chat_message *m, uint32_t count,
-                              struct tokens *out, struct error *e)
+/* A model with tags begins every answer within a thought, unless it shall not think. */
+static inline int fake_prompt(struct runtime *r, const struct chat *chat, struct tokens *out,
+                              bool *thinks, struct error *e)
 {
-    (void)r;
     (void)e;
-    for (uint32_t i = 0; i < count; i++)
-        for (size_t k = 0; k < m[i].text.len; k++)
-            tokens_add(out, (unsigned char)m[i].text.p[k]);
+    for (uint32_t i = 0; i < chat->message_count; i++)
+        for (size_t k = 0; k < chat->message[i].text.len; k++)
+            tokens_add(out, (unsigned char)chat->message[i].text.p[k]);
+    *thinks = fake_of(r)->info.thinking.begin.len && chat->thinking != THINKING_OFF;
     return 0;
 }
 

@@ -76,7 +76,7 @@ static struct constraint *constraint_for(struct world *w, enum answer_form form,
     struct violation why = { 0 };
     struct constraint *k;
 
-    if (constraint_of(w->constraints, &g, &k, &why) < 0)
+    if (constraint_of(w->constraints, &(struct request){ .generation = g }, &k, &why) < 0)
         fail_msg("%s: %s", why.path, why.message);
     return k;
 }
@@ -243,7 +243,7 @@ static void test_what_cannot_be_followed_is_refused_at_its_keyword(void **state)
         char want[160] = "generationConfig.responseJsonSchema";
         (void)snprintf(want + strlen(want), 100, "%s%s",
                        cases[i].path[0] && cases[i].path[0] != '[' ? "." : "", cases[i].path);
-        if (constraint_of(w->constraints, &g, &k, &why) == 0)
+        if (constraint_of(w->constraints, &(struct request){ .generation = g }, &k, &why) == 0)
             fail_msg("not refused: %s", cases[i].schema);
         assert_string_equal(why.path, want);
         assert_true(why.message[0] && why.remedy[0]);
@@ -264,7 +264,9 @@ static void test_a_schema_has_a_limit_of_bytes(void **state)
             buf_add_char(&text, 'a');
         buf_add_c(&text, "\"}");
         const struct generation g = generation_of(w, ANSWER_JSON, text.p);
-        assert_int_equal(constraint_of(w->constraints, &g, &k, &why), more ? -1 : 0);
+        assert_int_equal(
+            constraint_of(w->constraints, &(struct request){ .generation = g }, &k, &why),
+            more ? -1 : 0);
         if (!more) {
             assert_ptr_equal(constraint_for(w, ANSWER_JSON, text.p), k); /* found again */
             constraint_release(k);
@@ -303,7 +305,7 @@ static void test_patterns_that_begin_anywhere_are_limited_together(void **state)
             buf_addf(&schema, "%s{\"pattern\":\"%c.*%c\"}", i ? "," : "", 'a' + i, 'a' + i);
         buf_add_c(&schema, "]}");
         const struct generation g = generation_of(w, ANSWER_JSON, schema.p);
-        int rc = constraint_of(w->constraints, &g, &k, &why);
+        int rc = constraint_of(w->constraints, &(struct request){ .generation = g }, &k, &why);
         assert_int_equal(rc, count == 4 ? 0 : -1);
         if (rc == 0)
             constraint_release(k);
@@ -325,7 +327,7 @@ static void test_a_pattern_and_a_length_take_limited_steps_together(void **state
         (void)snprintf(schema, sizeof schema, "{\"pattern\":\"^(ab|cd)*$\",\"minLength\":%d}",
                        length);
         const struct generation g = generation_of(w, ANSWER_JSON, schema);
-        int rc = constraint_of(w->constraints, &g, &k, &why);
+        int rc = constraint_of(w->constraints, &(struct request){ .generation = g }, &k, &why);
         assert_int_equal(rc, length == 134 ? 0 : -1);
         if (rc == 0)
             constraint_release(k);

@@ -54,7 +54,8 @@ static struct constraint *compiled(struct world *w, const char *schema, struct v
     g.json_schema =
         json_parse(&w->arena, str_of(arena_copy(&w->arena, schema, strlen(schema))), &at, &e);
     assert_non_null(g.json_schema);
-    return constraint_of(w->constraints, &g, &k, why) == 0 ? k : NULL;
+    return constraint_of(w->constraints, &(struct request){ .generation = g }, &k, why) == 0 ? k
+                                                                                             : NULL;
 }
 
 static struct constraint *constraint_for(struct world *w, const char *schema)

@@ -52,11 +52,14 @@ static int close_runtime(void **state)
 
 static struct tokens prompt_tokens(struct runtime *r, struct str system, struct str user)
 {
-    const struct chat_message m[] = { { STR("system"), system }, { STR("user"), user } };
+    const struct chat_message m[] = { { .role = STR("system"), .text = system },
+                                      { .role = STR("user"), .text = user } };
+    const struct chat chat = { .message = m, .message_count = 2 };
     struct tokens t = { 0 };
     struct error e = { 0 };
+    bool thinks;
 
-    if (r->ops->prompt(r, m, 2, &t, &e) < 0)
+    if (r->ops->prompt(r, &chat, &t, &thinks, &e) < 0)
         fail_msg("%s", e.msg);
     return t;
 }

@@ -99,7 +99,8 @@ static void subject_open(struct world *w, yyjson_val *line, struct subject *out)
     struct schema_fault why = { 0 };
 
     out->name = json_str(json_get(line, "name")).p;
-    if (constraint_of(w->constraints, &g, &out->constraint, &refused) < 0)
+    if (constraint_of(w->constraints, &(struct request){ .generation = g }, &out->constraint,
+                      &refused) < 0)
         fail_msg("%s: %s: %s", out->name, refused.path, refused.message);
     out->schema = schema_read(written, google ? SCHEMA_GOOGLE : SCHEMA_JSON, SCHEMA_CHECK, &why);
     if (!out->schema)

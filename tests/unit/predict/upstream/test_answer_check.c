@@ -26,14 +26,14 @@
 
 struct world {
     struct arena arena;
-    struct answer_checks *checks;
+    struct schemas *checks;
 };
 
 static int set_up(void **state)
 {
     struct world *w = mem_alloc(sizeof *w);
 
-    w->checks = answer_checks_new();
+    w->checks = schemas_new();
     *state = w;
     return 0;
 }
@@ -42,7 +42,7 @@ static int tear_down(void **state)
 {
     struct world *w = *state;
 
-    answer_checks_free(w->checks);
+    schemas_free(w->checks);
     arena_release(&w->arena);
     mem_free(w);
     return 0;
@@ -230,7 +230,7 @@ static void test_more_schemas_than_are_kept_are_each_followed(void **state)
     struct world *w = *state;
 
     for (int round = 0; round < 2; round++) {
-        for (int i = 0; i < 3 * ANSWER_CHECK_SCHEMAS_MAX; i++) {
+        for (int i = 0; i < 3 * SCHEMAS_KEPT_MAX; i++) {
             struct error e = { 0 };
             char config[128], text[16];
             (void)snprintf(config, sizeof config, JSON ",\"responseJsonSchema\":{\"const\":%d}", i);
