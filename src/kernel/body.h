@@ -52,6 +52,50 @@ static void body_norm(const float *x, const float *weight, uint32_t count, float
         lanes_store(out + i, lanes_load(x + i) * scale * lanes_load(weight + i));
 }
 
+static void body_layer_norm(float *x, const float *update, const struct kernel_layer_norm *n,
+                            uint32_t count)
+{
+    lanes sum = lanes_spread(0.0f), squares = lanes_spread(0.0f);
+
+    for (uint32_t i = 0; i < count; i += LANES) {
+        lanes v = lanes_load(x + i) + lanes_load(update + i) + lanes_load(n->added + i);
+        lanes_store(x + i, v);
+        sum += v;
+    }
+    float mean = lanes_sum(sum) / (float)count;
+    for (uint32_t i = 0; i < count; i += LANES) {
+        lanes v = lanes_load(x + i) - mean;
+        squares = lanes_madd(v, v, squares);
+    }
+    float scale = 1.0f / sqrtf(lanes_sum(squares) / (float)count + n->epsilon);
+    for (uint32_t i = 0; i < count; i += LANES)
+        lanes_store(x + i, lanes_madd((lanes_load(x + i) - mean) * scale, lanes_load(n->weight + i),
+                                      lanes_load(n->bias + i)));
+}
+
+/* The normal distribution's integral beyond |x|, times two, is a polynomial in 1 / (1 + p |x|) by exp(-x^2 / 2),
+ * within 1.5e-7: Abramowitz and Stegun, 7.1.26. */
+LANES_INLINE lanes body_gelu_exact(lanes x)
+{
+    const lanes one = lanes_spread(1.0f);
+    lanes z = lanes_max(x, -x) * 0.707106781f;
+    lanes t = one / lanes_madd(z, lanes_spread(0.3275911f), one);
+    lanes p = lanes_spread(1.061405429f);
+
+    p = lanes_madd(p, t, lanes_spread(-1.453152027f));
+    p = lanes_madd(p, t, lanes_spread(1.421413741f));
+    p = lanes_madd(p, t, lanes_spread(-0.284496736f));
+    p = lanes_madd(p, t, lanes_spread(0.254829592f));
+    lanes beyond = p * t * body_exp(-z * z) * 0.5f;
+    return x * lanes_choose(x >= 0.0f, one - beyond, beyond);
+}
+
+static void body_gelu_rows(float *x, const float *bias, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i += LANES)
+        lanes_store(x + i, body_gelu_exact(lanes_load(x + i) + lanes_load(bias + i)));
+}
+
 /* x / (1 + exp(-x)), by exp(-|x|), which cannot overflow. */
 LANES_INLINE lanes body_silu(lanes x)
 {
@@ -209,6 +253,7 @@ static void body_sum_up(const float *logits, uint32_t count, uint32_t *largest, 
 
 /* For a kind's table. */
 #define BODY_OPS                                                                                   \
-    .norm = body_norm, .gate = body_gate, .add = body_add, .rope = body_rope, .sum_up = body_sum_up
+    .norm = body_norm, .layer_norm = body_layer_norm, .gelu = body_gelu_rows, .gate = body_gate,       \
+    .add = body_add, .rope = body_rope, .sum_up = body_sum_up
 
 #endif

@@ -141,6 +141,13 @@ static inline size_t kernel_page_halves(uint32_t dim)
 /* The format of keys and values; with bfloat16 queries are rounded too, or weights of attention. */
 enum kernel_cache { KERNEL_CACHE_HALF, KERNEL_CACHE_BF16 };
 
+/* The end of an encoder's sublayer: its residual is normalised with what the sublayer adds. */
+struct kernel_layer_norm {
+    const float *added;         /* [count]: the bias of what is added */
+    const float *weight, *bias; /* [count] each */
+    float epsilon;
+};
+
 enum kernel_gate { KERNEL_SILU, KERNEL_GELU }; /* gelu: the tanh form */
 
 /* The setup of a thread's registers before kernel_enter. */
@@ -165,6 +172,12 @@ struct kernel_ops {
     void (*norm)(const float *x, const float *weight, uint32_t count, float epsilon, float *out);
     /* gate = activation(gate) * up; both [count], a multiple of 16. */
     void (*gate)(enum kernel_gate kind, float *gate, const float *up, uint32_t count);
+    /* y = x + update + added; x = (y - mean of y) / sqrt(variance of y + epsilon) * weight + bias. All
+     * [count], a multiple of 16. */
+    void (*layer_norm)(float *x, const float *update, const struct kernel_layer_norm *n,
+                       uint32_t count);
+    /* x = y / 2 * (1 + erf(y / sqrt(2))), y = x + bias; both [count], a multiple of 16. */
+    void (*gelu)(float *x, const float *bias, uint32_t count);
     /* x += y; both [count], a multiple of 16. */
     void (*add)(float *x, const float *y, uint32_t count);
     /* RoPE of a head x [dim], times scale: rotates each pair (x[i], x[i + dim / 2]) by the angle whose
