@@ -44,6 +44,12 @@ struct embedding_call {
 
 /* ---- Out ---- */
 
+/* The response says "truncated" of a text that was cut, and nothing of others. */
+static bool is_truncated(const struct item *i)
+{
+    return str_eq_c(json_member_value(buf_str(&i->answer.response), STR("truncated")), "true");
+}
+
 /* The values, as the response has them. */
 static struct str values_in(const struct item *i)
 {
@@ -64,7 +70,7 @@ static void add_prediction(struct json_writer *w, const struct item *i)
     json_object(w, NULL);
     json_object(w, "embeddings");
     json_object(w, "statistics");
-    json_add_bool(w, "truncated", false);
+    json_add_bool(w, "truncated", is_truncated(i));
     json_add_uint(w, "token_count", i->answer.usage.prompt_tokens);
     json_end(w);
     json_add_raw(w, "values", values_in(i));

@@ -165,7 +165,7 @@ void embedding_usage_write(uint32_t tokens, struct json_writer *w)
     json_end(w);
 }
 
-void embedding_write(struct str values, const struct usage *usage, struct buf *out)
+void embedding_write(struct str values, const struct usage *usage, bool truncated, struct buf *out)
 {
     struct json_writer w = JSON_WRITER(out);
 
@@ -174,6 +174,8 @@ void embedding_write(struct str values, const struct usage *usage, struct buf *o
     json_add_raw(&w, "values", values);
     json_end(&w);
     json_addf(&w, "tokenCount", "%u", usage->prompt_tokens);
+    if (truncated)
+        json_add_bool(&w, "truncated", true);
     embedding_usage_write(usage->prompt_tokens, &w);
     json_end(&w);
 }

@@ -5,7 +5,8 @@
  *
  * Out:     JSON with keys in alphabetical order, as the service writes them. An embedding:
  *          {"embedding":{"values":[...]},"tokenCount":"2","usageMetadata":{...}}, as batches of
- *          embeddings have it, and the counts again as other responses have them, for our counters.
+ *          embeddings have it, and the counts again as other responses have them, for our counters;
+ *          "truncated":true of a text that was cut.
  * Threads: none.
  * Source:  Vertex AI REST reference, GenerateContentResponse; docs/reference/response.md; "Get batch
  *          embeddings inferences"; Gemini API "Batch API", embeddings.
@@ -77,8 +78,8 @@ struct response {
 void response_write(const struct response *r, struct buf *out);
 /* The member usageMetadata of an embedding, or of several: the tokens of all texts. */
 void embedding_usage_write(uint32_t tokens, struct json_writer *w);
-/* values is a JSON array of numbers on one line. */
-void embedding_write(struct str values, const struct usage *usage, struct buf *out);
+/* values is a JSON array of numbers on one line; truncated: the text was cut before it was embedded. */
+void embedding_write(struct str values, const struct usage *usage, bool truncated, struct buf *out);
 
 /* A response id: 26 characters of [0-9A-Za-z] from 128 bits. */
 void response_id_format(uint64_t high, uint64_t low, char id[RESPONSE_ID_BYTES]);

@@ -253,7 +253,7 @@ static void body_sum_up(const float *logits, uint32_t count, uint32_t *largest, 
 
 /* For a kind's table. */
 #define BODY_OPS                                                                                   \
-    .norm = body_norm, .layer_norm = body_layer_norm, .gelu = body_gelu_rows, .gate = body_gate,       \
+    .norm = body_norm, .layer_norm = body_layer_norm, .gelu = body_gelu_rows, .gate = body_gate,   \
     .add = body_add, .rope = body_rope, .sum_up = body_sum_up
 
 #endif

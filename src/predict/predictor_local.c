@@ -3,6 +3,9 @@
 #include "predict/predictor.h"
 
 #include "base/log.h"
+#include "predict/local/encoder/encoder_llama.h"
+#include "predict/local/encoder/encoder_native.h"
+#include "predict/local/encoder/encoder_session.h"
 #include "predict/local/llama/runtime_llama.h"
 #include "predict/local/native/runtime_native.h"
 #include "predict/local/adapters.h"
@@ -29,6 +32,20 @@ static struct runtime *open_planned(const struct model *m, bool plain, struct ba
     return NULL;
 }
 
+/* A model that embeds: the same choice. */
+static struct predictor *open_encoder(const struct model *m, const struct predictor_env *env,
+                                      struct error *e)
+{
+    struct error why = { 0 };
+    struct encoder *c = m->plain ? NULL : encoder_native_open(m, &why);
+
+    if (why.code == ERROR_UNIMPLEMENTED)
+        log_info("%s: not covered by the native encoder; libllama computes the model", why.msg);
+    if (!c)
+        c = encoder_llama_open(m, e);
+    return c ? encoder_session_open(c, env, e) : NULL;
+}
+
 /* The native runtime, or libllama for what it does not cover. libllama's error is the one that is
  * reported: it says best what is wrong with a file or the settings. */
 struct predictor *predictor_local_open(const struct model *m, const struct predictor_env *env,
@@ -38,6 +55,8 @@ struct predictor *predictor_local_open(const struct model *m, const struct predi
     struct error why = { 0 };
     struct runtime *r = NULL;
 
+    if (encoder_is_one(m->file))
+        return open_encoder(m, env, e);
     if (!m->plain)
         r = open_planned(m, false, &plan, &why);
     if (why.code == ERROR_UNIMPLEMENTED)

@@ -23,6 +23,11 @@ static const struct {
     { DEFAULT_MODEL, MODEL_LOCAL, DEFAULT_MODEL ".gguf", "SmolLM2 135M, embedded (default)" },
     { "gemma-3-270m", MODEL_LOCAL, "gemma-3-270m.gguf", "Gemma 3 270M, pretrained" },
     { "gemma-3-270m-it", MODEL_LOCAL, "gemma-3-270m-it.gguf", "Gemma 3 270M, instruction-tuned" },
+    { EMBED_MODEL, MODEL_LOCAL, EMBED_MODEL ".gguf", "all-MiniLM-L6-v2, embeds texts" },
+    { "text-embedding-*", MODEL_LOCAL, EMBED_MODEL ".gguf",
+      "Vertex AI's embedding names, answered by " EMBED_MODEL },
+    { "gemini-embedding-*", MODEL_LOCAL, EMBED_MODEL ".gguf",
+      "Gemini's embedding names, answered by " EMBED_MODEL },
     { "gemini-*", MODEL_LOCAL, DEFAULT_MODEL ".gguf",
       "Gemini names, answered by the default model" },
 };

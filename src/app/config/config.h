@@ -25,6 +25,7 @@
 #include "predict/model.h"
 
 #define DEFAULT_MODEL "smollm2-135m-instruct"
+#define EMBED_MODEL "all-minilm-l6-v2" /* of embedding names, and of `tranche embed` */
 
 /* The section `service`; it has its defaults when the file does not mention it. */
 struct config_service {

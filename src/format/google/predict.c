@@ -83,14 +83,15 @@ bool google_predict_read(yyjson_val *root, struct arena *a, struct buf *out, str
     yyjson_val *embedding = request_field(yyjson_arr_get_first(list), "embeddings");
     yyjson_val *values = request_field(embedding, "values");
     /* A number of a google.protobuf.Value: some write 4.0. */
-    double tokens =
-        yyjson_get_num(request_field(request_field(embedding, "statistics"), "token_count"));
+    yyjson_val *statistics = request_field(embedding, "statistics");
+    double tokens = yyjson_get_num(request_field(statistics, "token_count"));
 
     if (yyjson_arr_size(list) != 1 || !yyjson_arr_size(values))
         return false;
     *usage = (struct usage){ 0 };
     if (tokens > 0)
         usage->prompt_tokens = tokens < GOOGLE_TOKENS_MAX ? (uint32_t)tokens : GOOGLE_TOKENS_MAX;
-    embedding_write(json_text(a, values), usage, out);
+    embedding_write(json_text(a, values), usage,
+                    yyjson_is_true(request_field(statistics, "truncated")), out);
     return true;
 }

@@ -80,7 +80,7 @@ int openai_embed_read(const struct openai_answer *r, yyjson_val *root, struct bu
         return -1;
     *usage = openai_usage_read(r, json_get(root, "usage"));
     usage->candidate_tokens = usage->thought_tokens = 0;
-    embedding_write(json_text(r->arena, values), usage, out);
+    embedding_write(json_text(r->arena, values), usage, false, out);
     if (!buf_ok(out))
         return error_set(r->e, ERROR_OUT_OF_RANGE, "The answer is over %zu bytes.", out->max);
     return 0;

@@ -255,7 +255,7 @@ static void answer_embedding(const struct pending *q, struct answer *out)
     }
     buf_add_char(&values, ']');
     out->usage.prompt_tokens = fake_prompt_words(q->request);
-    embedding_write(buf_str(&values), &out->usage, &out->response);
+    embedding_write(buf_str(&values), &out->usage, false, &out->response);
     buf_release(&values);
 }
 

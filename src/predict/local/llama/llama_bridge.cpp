@@ -119,6 +119,15 @@ int32_t bridge_tokenize(const llama_vocab *vocab, bridge_text text, bool special
     });
 }
 
+int32_t bridge_tokenize_ends(const llama_vocab *vocab, bridge_text text, int32_t *out, int32_t cap)
+{
+    bridge_error ignored;
+
+    return guarded(INT32_MIN, &ignored, [&] {
+        return llama_tokenize(vocab, text.p, static_cast<int32_t>(text.len), out, cap, true, false);
+    });
+}
+
 int32_t bridge_decode(llama_context *context, llama_batch batch)
 {
     bridge_error ignored;

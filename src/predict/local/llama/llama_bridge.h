@@ -67,6 +67,9 @@ int bridge_render(const struct bridge_templates *t, const struct bridge_chat *ch
 /* As llama_tokenize without BOS and EOS, and llama_decode; INT32_MIN when they threw. */
 int32_t bridge_tokenize(const struct llama_vocab *vocab, struct bridge_text text, bool special,
                         int32_t *out, int32_t cap);
+/* The same with what the vocabulary puts at both ends; control tokens that the text spells stay text. */
+int32_t bridge_tokenize_ends(const struct llama_vocab *vocab, struct bridge_text text, int32_t *out,
+                             int32_t cap);
 int32_t bridge_decode(struct llama_context *context, struct llama_batch batch);
 
 /* Keeps the C++ parts of llama.cpp from writing to standard error on their own. */
