@@ -151,7 +151,7 @@ static int make_context(struct llama_encoder *l, const struct model *m, struct e
 
 static int open_all(struct llama_encoder *l, const struct model *m, struct error *e)
 {
-    if (m->adapter_count)
+    if (m->adapters.count)
         return error_set(e, ERROR_UNIMPLEMENTED,
                          "adapters of a model that embeds are not supported");
     if (load(l, m, e) < 0)

@@ -66,7 +66,7 @@ static int open_all(struct native *n, const struct model *m, struct error *e)
     const struct kernel_ops *kernel = kernel_best(false);
     uint32_t threads = plan_threads(&settings);
 
-    if (m->adapter_count)
+    if (m->adapters.count)
         return error_set(e, ERROR_UNIMPLEMENTED, "adapters");
     n->bert = bert_open(m->file, kernel->layout.format, e);
     if (!n->bert)
