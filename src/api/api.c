@@ -18,9 +18,19 @@
 #define LOGGED_PATH_BYTES 200
 
 static const struct route *const tables[] = {
-    api_vertex_routes,   api_storage_routes,   api_bigquery_routes,  api_files_routes,
-    api_gemini_routes,   api_extension_routes, api_online_routes,    api_embed_routes,
-    api_webhooks_routes, api_admin_routes,     api_upstreams_routes, NULL,
+    api_vertex_routes,
+    api_storage_routes,
+    api_bigquery_routes,
+    api_files_routes,
+    api_gemini_routes,
+    api_extension_routes,
+    api_online_routes,
+    api_embed_routes,
+    api_webhooks_routes,
+    api_admin_routes,
+    api_upstreams_routes,
+    api_console_routes,
+    NULL,
 };
 
 /* The routes of calls that match none: they only choose the form of the error. */
@@ -85,6 +95,9 @@ static bool dispatch(struct call *c)
     char message[ERROR_MSG_BYTES];
 
     c->route = m.route ? m.route : unknown_route(path);
+    /* Clients upload objects of any kind; a browser must not run one as a page of ours. */
+    if (!(c->route->flags & ROUTE_PAGE))
+        http_set_header(c->http, "Content-Security-Policy", STR("sandbox; default-src 'none'"));
     c->version = m.version;
     c->param_count = m.param_count;
     for (uint32_t i = 0; i < m.param_count; i++)
@@ -208,8 +221,6 @@ static enum http_next on_begin(void *arg, struct http_call *http)
     trace_read(http_header(http, "traceparent"), http_header(http, "tracestate"), &c->trace);
     http_attach(http, s);
     http_set_header(http, "X-Content-Type-Options", STR("nosniff"));
-    /* Clients upload objects of any kind; a browser must not run one as a page of ours. */
-    http_set_header(http, "Content-Security-Policy", STR("sandbox; default-src 'none'"));
     bool found = dispatch(c);
     assert(c->route); /* from here on every error has a form */
     if (!found)

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/mem.h"
+#include "store/jobs/signins.h"
 
 /* A longer header or parameter cannot be a credential of ours. */
 #define CREDENTIAL_BYTES_MAX 1024
@@ -30,6 +31,35 @@ static bool credential(struct http_call *c, struct str *out)
         return true;
     return (http_query(c, "key", out) && out->len) ||
            (http_query(c, "access_token", out) && out->len);
+}
+
+struct str auth_cookie(const struct http_call *c)
+{
+    struct str rest = http_header(c, "Cookie"), name = STR(SESSION_COOKIE "=");
+
+    while (rest.len) {
+        size_t end = str_find(rest, STR(";"));
+        struct str one = str_trim(str_sub(rest, 0, end == SIZE_MAX ? rest.len : end));
+        if (str_starts(one, name))
+            return str_sub(one, name.len, one.len);
+        rest = str_sub(rest, end == SIZE_MAX ? rest.len : end + 1, rest.len);
+    }
+    return (struct str){ 0 };
+}
+
+/* Does one of our own pages make this call? Another site's can neither send the header nor have our Origin. */
+static bool is_console(struct http_call *c)
+{
+    enum http_method method = http_method(c);
+    struct str origin = http_header(c, "Origin");
+    size_t scheme = str_find(origin, STR("://"));
+
+    if (!http_header(c, CONSOLE_HEADER).len)
+        return false;
+    if ((method == HTTP_GET || method == HTTP_HEAD) && !origin.len)
+        return true;
+    return scheme != SIZE_MAX &&
+           str_eq(str_sub(origin, scheme + 3, origin.len), http_header(c, "Host"));
 }
 
 /* 1 and the valid key, or 0. */
@@ -62,6 +92,11 @@ enum auth_result auth_principal(struct store *s, struct http_call *c, struct pri
     struct key key = { 0 };
     bool given = credential(c, &text);
     int found = given ? find(s, a, text, &key, e) : 0;
+
+    if (!given && auth_cookie(c).len && is_console(c)) {
+        given = true;
+        found = signin_find(s, a, auth_cookie(c), &key, e);
+    }
 
     *out = (struct principal){ 0 };
     if (found < 0)

@@ -2,7 +2,8 @@
  *
  * Shape:   Authorization: Bearer (a key, or an access token that /token gave for a service account's
  *          signed assertion, RFC 7523), x-goog-api-key, ?key= or ?access_token=; the first of them
- *          that is given decides. Access tokens are signed by the store's secret, name their key and
+ *          that is given decides. Without any of them a browser's cookie counts, when the call has the header
+ *          CONSOLE_HEADER and, unless it only reads, our own address as its Origin. Access tokens are signed by the store's secret, name their key and
  *          end after an hour; a revoked key ends its tokens at once.
  *          Until the first key is made the mode is open: everybody who reaches the server may do
  *          anything, so it must listen on the loopback address only, and auth_open_guard keeps browsers
@@ -32,6 +33,10 @@ enum auth_result {
 };
 enum auth_result auth_principal(struct store *s, struct http_call *c, struct principal *out,
                                 struct error *e);
+/* The text of a browser's session (store/jobs/signins.h), of the cookie; empty: none. */
+#define SESSION_COOKIE "tranche_session"
+#define CONSOLE_HEADER "x-tranche-console"
+struct str auth_cookie(const struct http_call *c);
 /* 1: the mode is open, because no key was ever made; 0: it is not. */
 int auth_is_open(struct store *s, struct arena *a, struct error *e) FALLIBLE;
 /* In the open mode a page that a browser shows must not reach the server: not by a name that it made

@@ -26,6 +26,7 @@ enum route_flags {
     ROUTE_STORAGE = 2,   /* errors as GCS writes them, with errors[] */
     ROUTE_TEXT = 4,      /* errors as plain text */
     ROUTE_BIGQUERY = 16, /* errors as BigQuery writes them, with errors[] and a status */
+    ROUTE_PAGE = 32,     /* a file of the console, with a Content-Security-Policy of its own */
     ROUTE_WAITS = 8,     /* handle writes to the store or a file: it runs on a thread of later.h */
 };
 struct route {
