@@ -207,6 +207,10 @@ static int read_members(yyjson_val *root, const char *path, struct credential_ac
 void credential_account_release(struct credential_account *a)
 {
     EVP_PKEY_free(a->key);
+    if (a->kind == ACCOUNT_USER) {
+        wipe(str_of(a->client_secret));
+        wipe(str_of(a->refresh_token));
+    }
     arena_release(&a->arena);
     *a = (struct credential_account){ 0 };
 }

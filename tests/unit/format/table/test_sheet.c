@@ -390,7 +390,7 @@ static void test_a_form_is_known_by_its_ending_or_refused_with_the_remedy(void *
         { "-", SHEET_UNKNOWN, NULL },
         { "a.parquet", SHEET_UNKNOWN, "tranche table copy" },
         { "a.duckdb#t", SHEET_UNKNOWN, "duckdb" },
-        { "bq://p.d.t", SHEET_UNKNOWN, "bq extract" },
+        { "bq://p.d.t", SHEET_JSONL, NULL },
         { "a.xlsx", SHEET_UNKNOWN, "CSV UTF-8" },
         { "a.csv.zst", SHEET_CSV, NULL },
     };

@@ -290,6 +290,7 @@ static void test_a_credential_may_be_freed_while_a_token_is_fetched(void **state
 static void test_each_malformed_account_is_refused_with_its_fault(void **state)
 {
 #define HEAD "{\"type\":\"service_account\",\"client_email\":\"a@b\""
+#define USER "{\"type\":\"authorized_user\",\"client_id\":\"i\",\"client_secret\":\"very-secret\""
     static const struct {
         const char *text, *words;
     } cases[] = {
@@ -298,7 +299,11 @@ static void test_each_malformed_account_is_refused_with_its_fault(void **state)
         { "[1]", "not a JSON object" },
         { "{\"type\":\"service_account\",", "not a JSON object" },
         { "{}", "\"type\" is missing" },
-        { "{\"type\":\"authorized_user\"}", "\"type\" must be \"service_account\"" },
+        { "{\"type\":\"external_account\"}", "\"type\" must be \"service_account\" or" },
+        { "{\"type\":\"authorized_user\"}", "\"client_id\" is missing" },
+        { USER "}", "\"refresh_token\" is missing" },
+        { USER ",\"refresh_token\":\"secret\",\"token_uri\":\"file:///x\"}",
+          "\"token_uri\" must begin" },
         { "{\"type\":\"service_account\"}", "\"client_email\" is missing" },
         { "{\"type\":\"service_account\",\"client_email\":7}", "\"client_email\" is missing" },
         { "{\"type\":\"service_account\",\"client_email\":\"a\\nb\"}", "control character" },
@@ -309,6 +314,7 @@ static void test_each_malformed_account_is_refused_with_its_fault(void **state)
         { HEAD ",\"private_key\":\"very-secret\"}", "\"private_key\" is not an RSA key" },
     };
 #undef HEAD
+#undef USER
     struct world *w = *state;
     const struct credential_spec spec = { .service_account = w->path };
 
@@ -319,6 +325,39 @@ static void test_each_malformed_account_is_refused_with_its_fault(void **state)
         assert_non_null(strstr(w->e.msg, w->path));
         assert_null(strstr(w->e.msg, "secret"));
     }
+}
+
+/* Goal: the credentials that Google's libraries find are found here. */
+static void test_application_default_credentials_are_a_file_or_the_machine_s(void **state)
+{
+    struct world *w = *state;
+    const struct credential_spec adc = { .adc = true };
+    char text[512], host[64];
+
+    (void)snprintf(text, sizeof text,
+                   "{\"type\":\"authorized_user\",\"client_id\":\"i d\",\"client_secret\":\"s&=\","
+                   "\"refresh_token\":\"r/1\",\"token_uri\":\"http://127.0.0.1:%u/token\"}",
+                   server.port);
+    write_text(w, text);
+    assert_int_equal(setenv("GOOGLE_APPLICATION_CREDENTIALS", w->path, 1), 0);
+    open_as(w, &adc);
+    assert_waits_for(w, "one");
+    assert_true(credential_is_token(w->c));
+    assert_true(str_find(buf_str(&server.last),
+                         STR("grant_type=refresh_token&client_id=i%20d&client_secret=s%26%3D&"
+                             "refresh_token=r%2F1")) != SIZE_MAX);
+    assert_int_equal(unsetenv("GOOGLE_APPLICATION_CREDENTIALS"), 0);
+    assert_int_equal(setenv("CLOUDSDK_CONFIG", w->dir.dir, 1), 0); /* has no such file */
+    (void)snprintf(host, sizeof host, "127.0.0.1:%u", server.port);
+    assert_int_equal(setenv("GCE_METADATA_HOST", host, 1), 0);
+    server_says(200, "{\"access_token\":\"machine\",\"expires_in\":3600}");
+    open_as(w, &adc);
+    assert_waits_for(w, "machine");
+    struct str last = buf_str(&server.last);
+    assert_true(str_starts(last, STR("GET /computeMetadata/v1/instance/service-accounts/default/"
+                                     "token HTTP/1.1\r\n")));
+    assert_true(str_find(last, STR("Metadata-Flavor: Google")) != SIZE_MAX);
+    assert_int_equal(unsetenv("GCE_METADATA_HOST") + unsetenv("CLOUDSDK_CONFIG"), 0);
 }
 
 static void assert_no_key(struct world *w, EVP_PKEY *key)
@@ -377,6 +416,7 @@ int main(void)
         UNIT(test_an_account_s_file_that_changes_is_used_for_the_next_token),
         UNIT(test_a_credential_may_be_freed_while_a_token_is_fetched),
         UNIT(test_each_malformed_account_is_refused_with_its_fault),
+        UNIT(test_application_default_credentials_are_a_file_or_the_machine_s),
         UNIT(test_an_account_s_key_must_be_rsa_and_long_enough),
         UNIT(test_an_account_s_file_has_a_limit),
     };
