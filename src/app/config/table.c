@@ -7,6 +7,7 @@
 #include "engine/service/service.h"
 #include "predict/fake/script.h"
 #include "store/kept/kept.h"
+#include "store/tables/tables.h"
 
 #define HOURS_MAX ((uint64_t)10 * 366 * 24)
 #define WEIGHT_MAX 1e6
@@ -175,6 +176,10 @@ static const struct config_row service_rows[] = {
     { "queued_jobs_max", COUNT(settings.queued_max, 1, 1000000), "N", "10000", "maximum number of jobs of one project that are not final" },
     { "in_flight_max", COUNT(settings.in_flight_max, 0, UINT32_MAX), "N", "0", "maximum number of requests of one job at once; 0: what the model takes" },
     { "connections_max", COUNT(connections_max, 0, UINT32_MAX), "N", "2000", "maximum number of connections; 0: the default", .restart = true },
+    { "tables_memory", BIG(tables_memory, TABLES_MEMORY_MIN), "BYTES", DEFAULT(TABLES_MEMORY_DEFAULT), "memory of one project's table engine for data and queries; a query that needs more uses tables_temp, and fails beyond", .restart = true },
+    { "tables_temp", BIG(tables_temp, 0), "BYTES", DEFAULT(TABLES_TEMP_DEFAULT), "disk space of one project's queries for what memory does not hold", .restart = true },
+    { "tables_threads", COUNT(tables_threads, 1, TABLES_THREADS_MAX), "N", DEFAULT(TABLES_THREADS_DEFAULT), "threads of one project's table engine", .restart = true },
+    { "tables_query_s", COUNT(tables_query_s, 1, TABLES_QUERY_S_MAX), "S", DEFAULT(TABLES_QUERY_S_DEFAULT), "time limit of one query of tables", .restart = true },
     { "online_deadline_ms", COUNT(settings.online_deadline_ms, 1, UINT32_MAX), "MS", DEFAULT(UPSTREAM_TIMEOUT_MS), "time limit of an online call" },
     { "expired_as", CHOICE(expired_choice), "EXPIRED|FAILED", "EXPIRED", "state that Vertex clients see of an expired job; FAILED for those that wait for ever otherwise", .restart = true },
     { "tables", CHOICE(tables_choice), "embedded|bigquery", "embedded", "where the tables of batch jobs (bq://) are: embedded, with a BigQuery API of this service; bigquery: in BigQuery, as the section `bigquery` says", .restart = true },

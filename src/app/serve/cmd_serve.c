@@ -89,13 +89,18 @@ static int step_store(struct serve *s, struct error *e)
  * tables are there, so our API serves embedded ones only. */
 static int step_tables(struct serve *s, struct error *e)
 {
-    const struct tables_limits limits = tables_limits_default();
+    const struct config_service *c = &s->first->service;
+    struct tables_limits limits = tables_limits_default();
 
-    if (s->first->service.tables_in_bigquery) {
+    if (c->tables_in_bigquery) {
         const char *folder = arena_textf(&s->arena, "%s/bigquery", store_dir(s->store));
         s->tables = config_bigquery_open(s->first, NULL, folder, s->clock, e);
         return s->tables && s->tables->ops->sweep(s->tables, e) == 0 ? 0 : -1;
     }
+    limits.memory_bytes = c->tables_memory;
+    limits.temp_bytes = c->tables_temp;
+    limits.threads = c->tables_threads;
+    limits.query_ms = (int64_t)c->tables_query_s * 1000;
     s->tables = tables_duckdb_open(arena_textf(&s->arena, "%s/tables", store_dir(s->store)),
                                    &limits, s->clock);
     return 0;

@@ -376,6 +376,15 @@ bool tables_name_read(struct str text, struct tables_name *out);
 
 /* ---- Embedded tables ---- */
 
+/* The defaults, and what an operator may set. Numbers, as the table of settings prints them. */
+#define TABLES_MEMORY_MIN 67108864
+#define TABLES_MEMORY_DEFAULT 1073741824
+#define TABLES_TEMP_DEFAULT 34359738368
+#define TABLES_THREADS_DEFAULT 2
+#define TABLES_THREADS_MAX 256
+#define TABLES_QUERY_S_DEFAULT 3600
+#define TABLES_QUERY_S_MAX 86400
+
 struct tables_limits {
     uint64_t memory_bytes;  /* of a project's engine */
     uint64_t temp_bytes;    /* on disk, for what memory does not hold */

@@ -23,6 +23,21 @@ int64_t project_now_ms(const struct project *p)
 
 /* ---- Connections ---- */
 
+/* The file is attached, as only so its groups of rows get a size: a group is held in memory until it is whole, and
+ * DuckDB's own 122,880 rows may be gigabytes. */
+#define CATALOG "~project" /* no dataset's name */
+#define GROUP_ROWS 8192
+
+static int connect_to(struct project *p, struct connection *out, struct error *e)
+{
+    if (connection_open(out, p->duckdb, p->database, e) < 0)
+        return -1;
+    if (sql_run_c(out, "USE \"" CATALOG "\"", e) == 0)
+        return 0;
+    connection_close(out);
+    return -1;
+}
+
 int project_connect(struct project *p, struct connection *out, struct error *e)
 {
     bool found = false;
@@ -33,7 +48,7 @@ int project_connect(struct project *p, struct connection *out, struct error *e)
         found = true;
     }
     unlock(&p->idle_lock);
-    return found ? 0 : connection_open(out, p->duckdb, p->database, e);
+    return found ? 0 : connect_to(p, out, e);
 }
 
 void project_disconnect(struct project *p, struct connection *c)
@@ -213,6 +228,21 @@ static int set_all(struct project *p, duckdb_config config, struct error *e)
     return rc;
 }
 
+static int attach(struct project *p, const char *path, struct error *e)
+{
+    struct connection *c = &p->meta;
+
+    if (connection_open(c, p->duckdb, p->database, e) < 0)
+        return -1;
+    sql_start(c, "ATTACH ");
+    sql_add_text(c, str_of(path));
+    sql_addf(c, " AS \"" CATALOG "\" (ROW_GROUP_SIZE %d)", GROUP_ROWS);
+    if (sql_run(c, e) < 0)
+        return error_wrap(e, "%s", p->path);
+    return sql_run_c(c, "USE \"" CATALOG "\"", e);
+}
+
+/* Opens the file at path, with the connection p->meta. */
 static int start_engine(struct project *p, const char *path, struct error *e)
 {
     duckdb_config config = NULL;
@@ -222,15 +252,13 @@ static int start_engine(struct project *p, const char *path, struct error *e)
     if (p->duckdb->create_config(&config) != DuckDBSuccess)
         return error_set(e, ERROR_INTERNAL, "The table engine cannot be configured.");
     if (set_all(p, config, e) == 0) {
-        rc = p->duckdb->open_ext(path, &p->database, config, &said) == DuckDBSuccess ? 0 : -1;
-        if (rc < 0) {
+        rc = p->duckdb->open_ext(NULL, &p->database, config, &said) == DuckDBSuccess ? 0 : -1;
+        if (rc < 0)
             (void)connection_error(e, DUCKDB_ERROR_IO, said);
-            (void)error_wrap(e, "%s", p->path);
-        }
         p->duckdb->free(said);
     }
     p->duckdb->destroy_config(&config);
-    return rc;
+    return rc == 0 ? attach(p, path, e) : -1;
 }
 
 /* No user's SQL runs before it is sealed, and nothing opens it again while it lives. */
@@ -266,8 +294,6 @@ static int project_make(struct project *p, struct error *e)
     if (rc == 0)
         rc = start_engine(p, path, e);
     if (rc == 0)
-        rc = connection_open(&p->meta, p->duckdb, p->database, e);
-    if (rc == 0)
         rc = write_records(p, e);
     project_shut(p);
     if (rc == 0)
@@ -297,8 +323,6 @@ static int project_open(struct project *p, struct error *e)
                           &ignored); /* of a process that was killed */
     arena_release(&a);
     rc = start_engine(p, p->path, e);
-    if (rc == 0)
-        rc = connection_open(&p->meta, p->duckdb, p->database, e);
     if (rc == 0)
         rc = functions_register(p->duckdb, p->meta.handle, e);
     if (rc == 0)

@@ -2,11 +2,7 @@
 #include "base/thread.h"
 #include "store/tables/duckdb/embedded.h"
 
-#define MEMORY_BYTES (UINT64_C(1) << 30)
-#define TEMP_BYTES (UINT64_C(32) << 30)
 #define RESULT_BYTES (UINT64_C(10) << 30)
-#define QUERY_MS (INT64_C(60) * 60 * 1000)
-#define ENGINE_THREADS 2
 #define PROJECTS_OPEN 16
 #define IDLE_MS (INT64_C(5) * 60 * 1000)
 
@@ -60,11 +56,11 @@ static const struct tables_ops ops = {
 
 struct tables_limits tables_limits_default(void)
 {
-    return (struct tables_limits){ .memory_bytes = MEMORY_BYTES,
-                                   .temp_bytes = TEMP_BYTES,
+    return (struct tables_limits){ .memory_bytes = TABLES_MEMORY_DEFAULT,
+                                   .temp_bytes = TABLES_TEMP_DEFAULT,
                                    .result_bytes = RESULT_BYTES,
-                                   .query_ms = QUERY_MS,
-                                   .threads = ENGINE_THREADS,
+                                   .query_ms = TABLES_QUERY_S_DEFAULT * 1000,
+                                   .threads = TABLES_THREADS_DEFAULT,
                                    .projects_open = PROJECTS_OPEN,
                                    .idle_ms = IDLE_MS };
 }

@@ -8,6 +8,8 @@
 #include "base/thread.h"
 #include "store/tables/duckdb/load.h"
 
+#define ADD_BYTES (UINT64_C(4) * 1024 * 1024)
+
 struct tables_writer {
     struct project *project;
     struct connection connection;
@@ -16,7 +18,8 @@ struct tables_writer {
     struct bq_schema schema;
     struct str key, dataset_physical, hidden;
     duckdb_data_chunk chunk;
-    duckdb_appender appender; /* of writer_add, until the commit */
+    duckdb_appender appender; /* of writer_add, until the commit, with its transaction */
+    uint64_t waiting_bytes;   /* of rows that the appender holds */
 };
 
 /* ---- Open ---- */
@@ -239,11 +242,40 @@ static int append_to(struct tables_writer *w, struct str physical, bool columns,
     return close_appender(w, &appender, rc, e);
 }
 
+static uint64_t batch_bytes(const struct bq_batch *batch)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < (size_t)batch->rows * batch->columns; i++)
+        bytes += batch->cell[i].text.len;
+    return bytes;
+}
+
+/* Rows go on to the transaction now and then, which writes whole groups of them to the file: an appender by itself
+ * would hold 200,000 of them. */
 int writer_add(struct tables_writer *w, const struct bq_batch *batch, struct error *e)
 {
+    if (!w->appender && sql_begin(&w->connection, e) < 0)
+        return -1;
     if (!w->appender)
         w->appender = open_appender(w, w->hidden, e);
-    return w->appender ? append_chunks(w, w->appender, batch, e) : -1;
+    if (!w->appender)
+        return sql_end(&w->connection, -1, e);
+    if (append_chunks(w, w->appender, batch, e) < 0)
+        return -1;
+    w->waiting_bytes += batch_bytes(batch);
+    if (w->waiting_bytes < ADD_BYTES)
+        return 0;
+    w->waiting_bytes = 0;
+    return w->project->duckdb->appender_flush(w->appender) == DuckDBSuccess
+               ? 0
+               : appender_failed(w, w->appender, e);
+}
+
+/* Ends what writer_add began: its rows are in the table, or none of them. */
+static int end_add(struct tables_writer *w, int rc, struct error *e)
+{
+    return sql_end(&w->connection, close_appender(w, &w->appender, rc, e), e);
 }
 
 static int set_position(struct tables_writer *w, int64_t position, struct error *e)
@@ -277,7 +309,7 @@ int writer_commit(struct tables_writer *w, struct tables_outcome *out, struct er
                            .outcome = out };
 
     *out = (struct tables_outcome){ .rows = 0 };
-    int rc = w->appender ? close_appender(w, &w->appender, 0, e) : 0;
+    int rc = w->appender ? end_add(w, 0, e) : 0;
     if (rc == 0)
         rc = publish(w->project, &how, e);
     if (rc == 0)
@@ -293,7 +325,7 @@ void writer_close(struct tables_writer *w, bool keep_rows)
     struct project *p = w->project;
     struct error ignored;
     if (w->appender)
-        (void)!close_appender(w, &w->appender, -1, &ignored);
+        (void)!end_add(w, -1, &ignored);
     if (w->chunk)
         p->duckdb->destroy_data_chunk(&w->chunk);
     project_disconnect(p, &w->connection);

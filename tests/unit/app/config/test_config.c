@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "engine/lines/pipeline.h"
+#include "store/tables/tables.h"
 #include "unit/app/temporary.h"
 
 struct loading {
@@ -128,6 +129,10 @@ static void test_the_service_has_defaults_and_takes_every_setting(void **state)
     assert_int_equal(s->settings.queue_hours, 72);
     assert_int_equal(s->settings.run_hours, 24);
     assert_int_equal(s->settings.drain_ms, 7);
+    assert_int_equal(s->tables_memory, TABLES_MEMORY_DEFAULT);
+    assert_int_equal(s->tables_temp, TABLES_TEMP_DEFAULT);
+    assert_int_equal(s->tables_threads, TABLES_THREADS_DEFAULT);
+    assert_int_equal(s->tables_query_s, TABLES_QUERY_S_DEFAULT);
     assert_int_equal(load(l,
                           "retry: { attempts: 2 }\n"
                           "service:\n"
@@ -146,6 +151,10 @@ static void test_the_service_has_defaults_and_takes_every_setting(void **state)
                           "  queued_jobs_max: 6\n"
                           "  in_flight_max: 7\n"
                           "  connections_max: 8\n"
+                          "  tables_memory: 2000000000\n"
+                          "  tables_temp: 0\n"
+                          "  tables_threads: 256\n"
+                          "  tables_query_s: 86400\n"
                           "  online_deadline_ms: 9\n"
                           "  expired_as: FAILED\n"
                           "  webhook_allow: [http://127.0.0.1:9000/, http://10.0.0.1/]\n"
@@ -166,6 +175,10 @@ static void test_the_service_has_defaults_and_takes_every_setting(void **state)
     assert_int_equal(s->settings.queued_max, 6);
     assert_int_equal(s->settings.in_flight_max, 7);
     assert_int_equal(s->connections_max, 8);
+    assert_int_equal(s->tables_memory, 2000000000);
+    assert_int_equal(s->tables_temp, 0);
+    assert_int_equal(s->tables_threads, 256);
+    assert_int_equal(s->tables_query_s, 86400);
     assert_int_equal(s->settings.online_deadline_ms, 9);
     assert_int_equal(s->settings.retry.attempts_max, 2);
     assert_int_equal(s->expired_as, JOB_FAILED);
