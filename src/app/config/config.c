@@ -380,9 +380,10 @@ static bool same_value(const struct config_row *row, const void *a, const void *
         return *(const uint32_t *)a == *(const uint32_t *)b;
     case CONFIG_TEXTS:
         return same_texts(*(const char *const *const *)a, *(const char *const *const *)b);
+    case CONFIG_BIG:
+        return *(const uint64_t *)a == *(const uint64_t *)b;
     case CONFIG_FLAG:
     case CONFIG_FLAG_IF:
-    case CONFIG_BIG:
     case CONFIG_NUMBER:
     case CONFIG_MAP:
     case CONFIG_MAP_IF:

@@ -37,7 +37,7 @@ struct config_service {
     uint32_t expired_choice, tables_choice;
     bool tables_in_bigquery; /* else they are embedded */
     enum job_state expired_as;
-    uint32_t connections_max; /* 0: the server's default */
+    uint32_t connections_max;            /* 0: the server's default */
     uint64_t tables_memory, tables_temp; /* bytes, of one project's table engine */
     uint32_t tables_threads, tables_query_s;
     struct config_list weights;

@@ -44,6 +44,9 @@ int catalog_need_dataset(struct project *p, const struct tables_name *name, stru
 int catalog_need_table(struct project *p, const struct tables_name *name, struct arena *a,
                        struct table_row *out, struct error *e) FALLIBLE;
 
+/* A record has this kind, beside TABLES_TABLE and TABLES_VIEW, for a view with names for its columns. */
+#define KIND_NAMED_VIEW 2
+
 /* A name of the engine that is free in the dataset's schema; in the arena. */
 int catalog_free_name(struct project *p, struct str dataset_physical, struct str name,
                       struct arena *a, struct str *out, struct error *e) FALLIBLE;

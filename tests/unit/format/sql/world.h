@@ -6,7 +6,8 @@
 
 #include "format/sql/sql.h"
 
-/* Tables d.t and d.u with a column of each kind, and d.ev_1, d.ev_2, which the wildcard d.ev_* finds. */
+/* Tables d.t and d.u with a column of each kind, and d.ev_1, d.ev_2, which the wildcard d.ev_* finds; d.many_*
+ * stands for the most tables that a wildcard may, d.more_* for one more. */
 static const char world_columns[] =
     "[{\"name\":\"id\",\"type\":\"INTEGER\"},{\"name\":\"name\",\"type\":\"STRING\"},"
     "{\"name\":\"tags\",\"type\":\"STRING\",\"mode\":\"REPEATED\"},{\"name\":\"js\",\"type\":"
@@ -32,12 +33,31 @@ static int world_find(void *arg, const struct sql_name *name, struct arena *a,
     return bq_schema_parse(str_of(world_columns), a, &out->schema, e);
 }
 
+/* As many tables with one column. */
+static int world_many(uint32_t count, struct arena *a, struct sql_wildcard *out, struct error *e)
+{
+    struct bq_schema one;
+
+    if (bq_schema_parse(STR("[{\"name\":\"a\",\"type\":\"INTEGER\"}]"), a, &one, e) < 0)
+        return -1;
+    out->count = count;
+    out->table = arena_array(a, count, sizeof(*out->table));
+    out->suffix = arena_array(a, count, sizeof(*out->suffix));
+    for (uint32_t i = 0; i < count; i++) {
+        out->suffix[i] = str_of(arena_textf(a, "%u", i));
+        out->table[i] = (struct sql_table){ .physical = STR("\"d\".\"m\""), .schema = one };
+    }
+    return 0;
+}
+
 static int world_wildcard(void *arg, const struct sql_name *name, struct arena *a,
                           struct sql_wildcard *out, struct error *e)
 {
     static const char *const suffixes[] = { "2", "1" };
 
     (void)arg;
+    if (str_eq_c(name->table, "many_") || str_eq_c(name->table, "more_"))
+        return world_many(SQL_WILDCARD_MAX + str_eq_c(name->table, "more_"), a, out, e);
     if (!str_eq_c(name->table, "ev_"))
         return error_set(e, ERROR_NOT_FOUND, "Not found: Table p:d.%.*s*", STR_ARG(name->table));
     out->count = 2;

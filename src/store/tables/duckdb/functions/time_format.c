@@ -39,12 +39,14 @@ static struct moment moment_of(int64_t us, int64_t offset, int has)
     return m;
 }
 
-static void add_number(struct buf *out, const char *how, int64_t v)
+/* how: what fills, and the width. Always true: the letter is one that is known. */
+static bool add_number(struct buf *out, const char *how, int64_t v)
 {
     char text[32];
 
     (void)snprintf(text, sizeof text, *how == ' ' ? "%*lld" : "%0*lld", how[1] - '0', (long long)v);
     buf_add_c(out, text);
+    return true;
 }
 
 static void add_offset(struct buf *out, const struct moment *m, const char *colon)
@@ -66,6 +68,17 @@ static void add_zone_name(struct buf *out, const struct moment *m)
         buf_addf(out, ":%02lld", (long long)size % 60);
 }
 
+static bool write_name_letter(struct buf *out, const struct moment *m, char letter)
+{
+    bool day = letter == 'A' || letter == 'a';
+    const char *name = day ? pattern_weekdays[m->weekday] : pattern_months[m->month - 1];
+
+    if (!letter || !strchr("AaBbh", letter))
+        return false;
+    buf_add(out, name, letter == 'A' || letter == 'B' ? strlen(name) : 3);
+    return true;
+}
+
 static bool write_date_letter(struct buf *out, const struct moment *m, char letter)
 {
     int64_t iso_year;
@@ -73,67 +86,38 @@ static bool write_date_letter(struct buf *out, const struct moment *m, char lett
 
     part_iso(m->days, &iso_year, &iso_week);
     switch (letter) {
-    case 'A':
-        buf_add_c(out, pattern_weekdays[m->weekday]);
-        return true;
-    case 'a':
-        buf_add(out, pattern_weekdays[m->weekday], 3);
-        return true;
-    case 'B':
-        buf_add_c(out, pattern_months[m->month - 1]);
-        return true;
-    case 'b':
-    case 'h':
-        buf_add(out, pattern_months[m->month - 1], 3);
-        return true;
     case 'C':
-        add_number(out, "02", m->year / 100);
-        return true;
+        return add_number(out, "02", m->year / 100);
     case 'd':
-        add_number(out, "02", m->day);
-        return true;
+        return add_number(out, "02", m->day);
     case 'e':
-        add_number(out, " 2", m->day);
-        return true;
+        return add_number(out, " 2", m->day);
     case 'G':
-        buf_addf(out, "%lld", (long long)iso_year);
-        return true;
+        return add_number(out, "01", iso_year);
     case 'g':
-        add_number(out, "02", iso_year % 100);
-        return true;
+        return add_number(out, "02", iso_year % 100);
     case 'J':
-        add_number(out, "03", (iso_week - 1) * 7 + (m->weekday + 6) % 7 + 1);
-        return true;
+        return add_number(out, "03", (iso_week - 1) * 7 + (m->weekday + 6) % 7 + 1);
     case 'j':
-        add_number(out, "03", part_yearday(m->days));
-        return true;
+        return add_number(out, "03", part_yearday(m->days));
     case 'm':
-        add_number(out, "02", m->month);
-        return true;
+        return add_number(out, "02", m->month);
     case 'Q':
-        buf_addf(out, "%d", (m->month - 1) / 3 + 1);
-        return true;
+        return add_number(out, "01", (m->month - 1) / 3 + 1);
     case 'U':
-        add_number(out, "02", part_week(m->days, 0));
-        return true;
+        return add_number(out, "02", part_week(m->days, 0));
     case 'u':
-        buf_addf(out, "%d", (m->weekday + 6) % 7 + 1);
-        return true;
+        return add_number(out, "01", (m->weekday + 6) % 7 + 1);
     case 'V':
-        add_number(out, "02", iso_week);
-        return true;
+        return add_number(out, "02", iso_week);
     case 'W':
-        add_number(out, "02", part_week(m->days, 1));
-        return true;
+        return add_number(out, "02", part_week(m->days, 1));
     case 'w':
-        buf_addf(out, "%d", m->weekday);
-        return true;
+        return add_number(out, "01", m->weekday);
     case 'Y':
-        buf_addf(out, "%lld", (long long)m->year);
-        return true;
+        return add_number(out, "01", m->year);
     case 'y':
-        add_number(out, "02", m->year % 100);
-        return true;
+        return add_number(out, "02", m->year % 100);
     default:
         return false;
     }
@@ -145,20 +129,15 @@ static bool write_clock_letter(struct buf *out, const struct moment *m, char let
 
     switch (letter) {
     case 'H':
-        add_number(out, "02", hour);
-        return true;
+        return add_number(out, "02", hour);
     case 'I':
-        add_number(out, "02", (hour + 11) % 12 + 1);
-        return true;
+        return add_number(out, "02", (hour + 11) % 12 + 1);
     case 'k':
-        add_number(out, " 2", hour);
-        return true;
+        return add_number(out, " 2", hour);
     case 'l':
-        add_number(out, " 2", (hour + 11) % 12 + 1);
-        return true;
+        return add_number(out, " 2", (hour + 11) % 12 + 1);
     case 'M':
-        add_number(out, "02", second / 60 % 60);
-        return true;
+        return add_number(out, "02", second / 60 % 60);
     case 'P':
         buf_add_c(out, hour < 12 ? "am" : "pm");
         return true;
@@ -166,29 +145,28 @@ static bool write_clock_letter(struct buf *out, const struct moment *m, char let
         buf_add_c(out, hour < 12 ? "AM" : "PM");
         return true;
     case 'S':
-        add_number(out, "02", second % 60);
-        return true;
+        return add_number(out, "02", second % 60);
     case 's':
-        buf_addf(out, "%lld", (long long)floor_div(m->us - m->offset, SECOND_US));
-        return true;
+        return add_number(out, "01", floor_div(m->us - m->offset, SECOND_US));
     case 'Z':
         add_zone_name(out, m);
         return true;
     case 'z':
         add_offset(out, m, "");
         return true;
-    case '%':
-        buf_add_char(out, '%');
-        return true;
-    case 'n':
-        buf_add_char(out, '\n');
-        return true;
-    case 't':
-        buf_add_char(out, '\t');
-        return true;
     default:
         return false;
     }
+}
+
+static bool write_sign_letter(struct buf *out, char letter)
+{
+    static const char letters[] = "%nt", signs[] = "%\n\t";
+    const char *at = letter ? strchr(letters, letter) : NULL;
+
+    if (at)
+        buf_add_char(out, signs[at - letters]);
+    return at != NULL;
 }
 
 /* Writes by what stands behind "%E": z, 4Y, *S, 3S. Returns its length; 0: none of these. */
@@ -242,8 +220,8 @@ static void write_pattern(struct buf *out, const struct moment *m, struct str pa
         bool has = (needs & m->has) == needs;
         if (has && pattern_expansion(letter))
             write_pattern(out, m, str_of(pattern_expansion(letter)));
-        else if (!has ||
-                 (!write_date_letter(out, m, letter) && !write_clock_letter(out, m, letter)))
+        else if (!has || !(write_name_letter(out, m, letter) || write_date_letter(out, m, letter) ||
+                           write_clock_letter(out, m, letter) || write_sign_letter(out, letter)))
             buf_addf(out, "%%%c", letter);
     }
 }
