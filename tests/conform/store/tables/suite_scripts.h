@@ -6,6 +6,7 @@
 #define TRANCHE_TESTS_SUITE_SCRIPTS_H
 
 #include "conform/store/tables/suite_world.h"
+#include "format/sql/sql.h"
 
 static void test_a_script_has_variables_loops_and_temporary_tables(void **state)
 {
@@ -198,6 +199,29 @@ static void test_a_query_ends_by_its_limits(void **state)
     OK(OPS->query(s->t, &q, &s->arena, &out, &s->e));
 }
 
+/* The parser takes a few more, which the run refuses. */
+static void test_blocks_of_a_script_are_bounded(void **state)
+{
+    struct suite *s = *state;
+    struct buf text = BUF_INIT(4096);
+    struct tables_result out;
+
+    for (uint32_t blocks = SQL_BLOCKS_MAX; blocks <= SQL_BLOCKS_MAX + 2; blocks += 2) {
+        buf_clear(&text);
+        for (uint32_t i = 0; i < blocks; i++)
+            buf_add_c(&text, "BEGIN ");
+        buf_add_c(&text, "SELECT 1;");
+        for (uint32_t i = 0; i < blocks; i++)
+            buf_add_c(&text, "END;");
+        const struct tables_query q = { .project = STR(PROJECT), .sql = buf_str(&text) };
+        if (blocks == SQL_BLOCKS_MAX)
+            OK(OPS->query(s->t, &q, &s->arena, &out, &s->e));
+        else
+            FAILS(ERROR_INVALID_ARGUMENT, OPS->query(s->t, &q, &s->arena, &out, &s->e));
+    }
+    buf_release(&text);
+}
+
 #define SUITE_SCRIPTS_TESTS                                                                        \
     TABLES_TEST(test_a_script_has_variables_loops_and_temporary_tables),                           \
         TABLES_TEST(test_rows_of_a_table_without_a_partition_column_know_their_time),              \
@@ -206,6 +230,7 @@ static void test_a_query_ends_by_its_limits(void **state)
         TABLES_TEST(test_views_of_the_information_schema_show_what_is_there),                      \
         TABLES_TEST(test_a_wildcard_stands_for_all_tables_of_a_prefix),                            \
         TABLES_TEST(test_an_array_with_a_null_is_no_result),                                       \
+        TABLES_TEST(test_blocks_of_a_script_are_bounded),                                          \
         TABLES_TEST(test_a_query_ends_by_its_limits)
 
 #endif
