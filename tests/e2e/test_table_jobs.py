@@ -115,6 +115,46 @@ def test_a_request_may_be_json_text_or_a_struct(server, name):
         assert bq.answer(bq.rows(server, f"{name}.{table}_out")[0]) == "echo: hello"
 
 
+def test_a_request_over_several_lines_is_one_line_of_jsonl(server, name):
+    """Line feeds stand between the tokens of the STRING column's JSON, and as \\n in its texts."""
+    server.upload("lines", "x", "")
+    texts = ["one", "two\nlines", "x"]
+    requests = [json.dumps(json.loads(bq.request(text)), indent=2) for text in texts[:2]]
+    requests.append("\r\n" + json.dumps(json.loads(bq.request("x")), indent=1).replace("\n", "\r\n"))
+    bq.table(server, f"{name}.in", {"id": "INTEGER", "request": "STRING"},
+             [{"id": i, "request": text} for i, text in enumerate(requests)])
+    job = run(server, f"bq://{name}.in", "gs://lines/out")
+    folder = job["outputInfo"]["gcsOutputDirectory"].removeprefix("gs://lines/")
+    output = server.download("lines", folder + "/predictions.jsonl")
+    rows = [json.loads(row) for row in output.splitlines()]
+    assert [row["id"] for row in rows] == [0, 1, 2]
+    assert [row["request"]["contents"][0]["parts"][0]["text"] for row in rows] == texts
+    assert [row["status"] for row in rows] == ["", "", ""]
+
+
+def test_the_command_line_asks_a_running_service(server, name, tmp_path):
+    project, dataset = name.split(".")
+    bq.table(server, f"{name}.t", {"id": "INTEGER", "text": "STRING"},
+             [{"id": 1, "text": "a"}, {"id": 2, "text": "b"}])
+
+    def table(*arguments):
+        return subprocess.run([PROGRAM, "table", *arguments, "--state", server.folder / "state",
+                               "--project", project], cwd=tmp_path, capture_output=True, text=True,
+                              timeout=60, check=False)
+    rows = table("sql", f"SELECT id, text FROM `{dataset}.t` ORDER BY id", "--json")
+    assert rows.returncode == 0, rows.stderr
+    assert [json.loads(row) for row in rows.stdout.splitlines()] == [
+        {"id": "1", "text": "a"}, {"id": "2", "text": "b"}]
+    assert "INT64" in table("schema", f"{dataset}.t").stdout
+    assert dataset in table("ls").stdout and "t" in table("ls", dataset).stdout.split()
+    (tmp_path / "more.csv").write_text("n,word\n1,x\n2,y\n")
+    loaded = table("load", "more.csv", f"{dataset}.more")
+    assert loaded.returncode == 0, loaded.stderr
+    assert len(bq.rows(server, f"{name}.more")) == 2
+    refused = table("export", f"{dataset}.t", "t.csv")
+    assert refused.returncode != 0 and "tranche table sql --json" in refused.stderr
+
+
 def test_a_table_of_no_rows_is_no_job(server, name):
     bq.table(server, f"{name}.in", PLAIN)
     error = refused(server, f"bq://{name}.in", f"bq://{name}.out")

@@ -2,6 +2,7 @@
 #include "app/cli/command.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include "base/json_write.h"
 #include "base/mem.h"
 #include "base/log.h"
+#include "base/sys.h"
 #include "base/thread.h"
 #include "net/client/http_client.h"
 #include "store/tables/tables.h"
@@ -235,6 +237,21 @@ static bool await_scheduler(struct serve *s)
     return works;
 }
 
+/* For commands that work on the folder and must ask us instead (`tranche table`). */
+static void keep_url(const struct serve *s, struct str url)
+{
+    struct arena a = { 0 };
+    const char *path = arena_textf(&a, "%s/" SERVE_URL_FILE, store_dir(s->store));
+    struct error e = { 0 };
+    int fd = sys_open(path, O_WRONLY | O_CREAT | O_TRUNC, &e);
+
+    if (fd < 0 || sys_write_all(fd, url.p, url.len, path, &e) < 0)
+        log_warn("`tranche table` will not find this service: %s", e.msg);
+    if (fd >= 0)
+        (void)close(fd);
+    arena_release(&a);
+}
+
 static void print_ready(struct serve *s)
 {
     bool works = await_scheduler(s);
@@ -243,6 +260,7 @@ static void print_ready(struct serve *s)
     struct error e = { 0 };
 
     write_url(s, &url);
+    keep_url(s, buf_str(&url));
     if (s->o->json) {
         json_object(&w, NULL);
         json_add_text(&w, "url", buf_str(&url));

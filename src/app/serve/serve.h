@@ -17,6 +17,8 @@
 
 #include "app/config/config.h"
 
+/* In the state folder: the URL of the service that has the folder's lock. */
+#define SERVE_URL_FILE "url"
 /* --state, or ROOT/service of the user's state folder (state.h); in the arena. */
 const char *serve_dir(struct arena *a, const char *option, struct error *e);
 

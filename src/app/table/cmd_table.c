@@ -310,7 +310,8 @@ const struct command command_table = {
         "file, "
         "`export` a file of one, `sql` runs GoogleSQL on them, `ls` lists datasets or the tables "
         "of one. "
-        "The service must not be running; while it runs, its BigQuery API does the same.",
+        "While the service runs, they ask it, with $TRANCHE_API_KEY; it exports nothing, but `sql "
+        "--json` prints rows.",
     .options = options,
     .options_bytes = sizeof(struct stored_options),
     .arguments_min = 1,

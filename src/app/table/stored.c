@@ -7,12 +7,15 @@
 
 #include "app/cli/table.h"
 #include "app/serve/serve.h"
+#include "base/env.h"
 #include "base/json_write.h"
+#include "base/sys.h"
 #include "base/unpack.h"
 #include "store/tables/table_files.h"
 
 #define PROJECT_DEFAULT "local"
 #define ENDING ".duckdb"
+#define URL_BYTES_MAX ((size_t)4096)
 #define SQL_ROWS_MAX 100000 /* that `sql` prints */
 
 /* Without --project it is the only one that has tables; a first one is called PROJECT_DEFAULT. */
@@ -40,31 +43,64 @@ static int find_project(struct stored *s, const char *dir, struct error *e)
                : 0;
 }
 
+/* The tables of the service that has the folder, by its BigQuery API. */
+static int open_served(struct stored *s, const char *dir, struct error *e)
+{
+    const char *path = arena_textf(s->arena, "%s/" SERVE_URL_FILE, dir);
+    const char *token = env_get("TRANCHE_TOKEN"), *key = env_get("TRANCHE_API_KEY");
+    struct tables_bigquery far = { .ca_file = env_get("TRANCHE_CA_FILE"), .retry_ms = 1 };
+    struct buf url = BUF_INIT(URL_BYTES_MAX);
+    int rc = sys_read_file(path, URL_BYTES_MAX, &url, e);
+
+    if (rc == 0) {
+        far.endpoint = arena_copy(s->arena, url.p, url.len);
+        far.dir = arena_textf(s->arena, "%s/tables.%ld", dir, (long)getpid());
+        far.credential.secret = token ? token : key;
+        s->scratch = far.dir;
+        s->tables = tables_bigquery_open(&far, clock_system(), e);
+        rc = s->tables ? 0 : -1;
+    }
+    buf_release(&url);
+    return rc < 0 ? error_wrap(e, "a service runs on %s", dir) : 0;
+}
+
 int stored_open(struct stored *s, struct error *e)
 {
     const char *dir = serve_dir(s->arena, s->options->state, e);
+    const char *tables = dir ? arena_textf(s->arena, "%s/tables", dir) : NULL;
+    const char *lock = dir ? arena_textf(s->arena, "%s/lock", dir) : NULL;
 
+    s->lock = -1;
     if (!dir)
         return -1;
-    dir = arena_textf(s->arena, "%s/tables", dir);
-    s->tables = tables_duckdb_open(dir, NULL, clock_system());
-    return find_project(s, dir, e);
+    /* Held, so that no service begins meanwhile; without the file none has ever run. */
+    if (access(lock, F_OK) == 0 && (s->lock = sys_open_locked(lock, e)) < 0) {
+        if (e->code != ERROR_ABORTED || open_served(s, dir, e) < 0)
+            return -1;
+    } else {
+        s->tables = tables_duckdb_open(tables, NULL, clock_system());
+    }
+    return find_project(s, tables, e);
 }
 
 void stored_close(struct stored *s)
 {
+    struct error ignored;
+
     if (s->tables)
         s->tables->ops->close(s->tables);
+    if (s->scratch)
+        (void)!sys_remove_all(s->scratch, &ignored);
+    if (s->lock >= 0)
+        (void)close(s->lock);
 }
 
-/* The engine's lock is the service's: the other way in is named. */
+/* Another process than the service may have the file. */
 static int explain(struct error *e)
 {
     if (e->code == ERROR_FAILED_PRECONDITION)
-        return error_set(
-            e, ERROR_FAILED_PRECONDITION,
-            "A running service has these tables open. Ask it instead, through its BigQuery "
-            "API (docs/reference/tables.md shows how), or stop it first.");
+        return error_set(e, ERROR_FAILED_PRECONDITION,
+                         "Another program has these tables open. Close it first.");
     return -1;
 }
 
@@ -349,8 +385,14 @@ int stored_export(struct stored *s, const char *name, const char *file, struct e
         return error_set(e, ERROR_ALREADY_EXISTS,
                          "%s is there already. Choose another name, or give --overwrite.", file);
     x.delimiter = (struct str){ &delimiter, 1 };
-    if (s->tables->ops->extract(s->tables, &x, &out, e) < 0)
+    if (s->tables->ops->extract(s->tables, &x, &out, e) < 0) {
+        if (e->code == ERROR_UNIMPLEMENTED)
+            return error_set(e, ERROR_UNIMPLEMENTED,
+                             "A running service has this table. Write: tranche table sql --json "
+                             "'SELECT * FROM %s' > FILE.jsonl (the first %d rows)",
+                             name, SQL_ROWS_MAX);
         return explain(e);
+    }
     s->note = str_of(arena_textf(s->arena, "%lld rows to %s", (long long)out.rows, file));
     return 0;
 }

@@ -1,10 +1,10 @@
 /* stored.h -- `tranche table` on tables of the service: load, export, sql, and what is in them.
  *
- * Why: without the service running one wants to look at its tables and move them; while it runs, its engine has
- *      the file, and its REST API is the way.
+ * Why: one wants to look at the service's tables and move them. While the service runs, its engine has the file,
+ *      and the command asks the service's BigQuery API at the URL that it left in the state folder.
  *
  * Names:   DATASET.TABLE or PROJECT.DATASET.TABLE; DATASET alone for `ls`; nothing for `ls` of a project.
- * Errors:  FAILED_PRECONDITION: the service runs; NOT_FOUND: no such state folder, dataset or table.
+ * Errors:  FAILED_PRECONDITION: another program has the file; UNIMPLEMENTED: export while the service runs; NOT_FOUND: no such state folder, dataset or table.
  */
 #ifndef TRANCHE_APP_TABLE_STORED_H
 #define TRANCHE_APP_TABLE_STORED_H
@@ -26,7 +26,9 @@ struct stored {
     struct buf *out; /* what the command prints */
     struct str note; /* what it says about itself; empty: nothing */
     struct tables *tables;
-    struct str project; /* of names that say none */
+    int lock;            /* of the state folder, while no service has it; else -1 */
+    const char *scratch; /* a folder that goes at the end; or NULL */
+    struct str project;  /* of names that say none */
 };
 int stored_open(struct stored *s, struct error *e) FALLIBLE;
 void stored_close(struct stored *s);
