@@ -48,6 +48,7 @@ struct parsing {
     struct arena *arena;
     struct str text;
     size_t at;
+    bool cut;
     struct parsed_parts *out;
     struct error *why;
 };
@@ -124,32 +125,53 @@ static bool call_add(struct parsing *p, yyjson_val *call)
     return true;
 }
 
-/* The object or the list of objects at p->at, which then stands behind it. */
-static bool value_add(struct parsing *p)
+/* The object at p->at, which then stands behind it. */
+static bool object_add(struct parsing *p)
 {
-    size_t begin = json_space(p->text, p->at), wrong = 0, i, max;
-    size_t end = begin < p->text.len && (p->text.p[begin] == '{' || p->text.p[begin] == '[')
-                     ? value_end(p->text, begin)
-                     : SIZE_MAX;
+    size_t begin = json_space(p->text, p->at), wrong = 0;
+    bool opens = begin < p->text.len && p->text.p[begin] == '{';
+    size_t end = opens ? value_end(p->text, begin) : SIZE_MAX;
     struct error broken = { 0 };
-    yyjson_val *v = NULL, *item;
+    yyjson_val *v = NULL;
 
     if (end != SIZE_MAX)
         v = json_parse(p->arena, str_sub(p->text, begin, end - begin), &wrong, &broken);
     if (!v) {
-        (void)error_set(p->why, ERROR_INTERNAL, "A call is not JSON%s%s.",
+        (void)error_set(p->why, ERROR_INTERNAL, "A call is not a JSON object%s%s.",
                         broken.msg[0] ? ": " : "", broken.msg);
         return false;
     }
     p->at = end;
-    if (yyjson_is_obj(v))
-        return call_add(p, v);
-    yyjson_arr_foreach(v, i, max, item)
-    {
-        if (!call_add(p, item))
-            return false;
-    }
+    return call_add(p, v);
+}
+
+/* Takes a character, with the white space before it, if it comes next. */
+static bool next_is(struct parsing *p, char c)
+{
+    size_t at = json_space(p->text, p->at);
+
+    if (at >= p->text.len || p->text.p[at] != c)
+        return false;
+    p->at = at + 1;
     return true;
+}
+
+/* The object or the list of objects at p->at, which then stands behind it. What a list holds before its cut is
+ * there. */
+static bool value_add(struct parsing *p)
+{
+    if (!next_is(p, '['))
+        return object_add(p);
+    if (next_is(p, ']'))
+        return true;
+    do {
+        if (!object_add(p))
+            return false;
+    } while (next_is(p, ','));
+    if (next_is(p, ']'))
+        return true;
+    (void)error_set(p->why, ERROR_INTERNAL, "A list of calls does not end.");
+    return false;
 }
 
 /* ---- Calls between tags ---- */
@@ -165,6 +187,7 @@ static bool tagged_parse(struct parsing *p)
         if (found == SIZE_MAX)
             return true;
         p->at += found + begin.len;
+        p->out->begun = true;
         if (!value_add(p))
             return false;
         p->at = json_space(p->text, p->at); /* models leave the last end out */
@@ -202,7 +225,7 @@ static bool looks_like_call(const struct parsing *p)
     at = json_space(s, at + 1);
     if (!str_starts(str_sub(s, at, SIZE_MAX), STR("\"name\"")))
         return false;
-    return str_find(s, STR("\"parameters\"")) != SIZE_MAX ||
+    return p->cut || str_find(s, STR("\"parameters\"")) != SIZE_MAX ||
            str_find(s, STR("\"arguments\"")) != SIZE_MAX;
 }
 
@@ -215,11 +238,10 @@ static bool bare_parse(struct parsing *p)
         text_add(p, whole);
         return true;
     }
+    p->out->begun = true;
     while (value_add(p)) {
-        p->at = json_space(p->text, p->at);
-        if (p->at < p->text.len && (p->text.p[p->at] == ';' || p->text.p[p->at] == ','))
-            p->at = json_space(p->text, p->at + 1);
-        if (p->at == p->text.len)
+        (void)(next_is(p, ';') || next_is(p, ','));
+        if (json_space(p->text, p->at) == p->text.len)
             return true;
     }
     return false;
@@ -228,7 +250,9 @@ static bool bare_parse(struct parsing *p)
 bool calls_parse(enum call_format f, struct arena *a, struct str answer, bool cut,
                  struct parsed_parts *out, struct error *why)
 {
-    struct parsing p = { .format = f, .arena = a, .text = answer, .out = out, .why = why };
+    struct parsing p = {
+        .format = f, .arena = a, .text = answer, .cut = cut, .out = out, .why = why
+    };
 
     *out = (struct parsed_parts){ 0 };
     if (f == CALLS_NONE) {

@@ -21,6 +21,7 @@
 struct parsed_parts {
     struct response_part *item; /* count of them */
     uint32_t count, calls;
+    bool begun; /* a call: the parts are the answer, even when there are none */
 };
 
 bool calls_parse(enum call_format f, struct arena *a, struct str answer, bool cut,

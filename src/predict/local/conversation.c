@@ -212,14 +212,6 @@ static bool functions_accept(const struct request *r, const struct conversation_
     return true;
 }
 
-static bool thinking_accepts(const struct request *r, const struct conversation_model *m,
-                             struct violation *why)
-{
-    return m->thinks || thinking_asked(r).thinking != THINKING_ON ||
-           cannot_take(why, m, "a budget for thoughts: its chat template has no place for them",
-                       "generationConfig.thinkingConfig");
-}
-
 bool conversation_accepts(const struct request *r, const struct conversation_model *m,
                           struct violation *why)
 {
@@ -231,7 +223,7 @@ bool conversation_accepts(const struct request *r, const struct conversation_mod
                        "Use a model that makes embeddings; to generate, write contents.");
         return false;
     }
-    if (!request_wants_text(r, why) || !functions_accept(r, m, why) || !thinking_accepts(r, m, why))
+    if (!request_wants_text(r, why) || !functions_accept(r, m, why))
         return false;
     if (r->system && !content_accepts(r->system, m, "systemInstruction", why))
         return false;

@@ -23,11 +23,10 @@
 
 #define LOCAL_FUNCTIONS_MAX 128 /* that one request may call */
 
-/* The model whose conversation it is: its name for reasons, how it calls functions, whether it thinks. */
+/* The model whose conversation it is: its name for reasons, and how it calls functions. */
 struct conversation_model {
     const char *name;
     struct call_style calls;
-    bool thinks;
 };
 
 /* False, with the reason, when the model cannot take the request. */

@@ -190,7 +190,6 @@ static struct conversation_model model_of(const struct session *s)
     return (struct conversation_model){
         .name = s->base.version,
         .calls = s->info.calls,
-        .thinks = s->info.thinking.begin.len > 0,
     };
 }
 
@@ -262,7 +261,7 @@ static int fill_task(struct session *s, const struct request *r, struct task *t,
     if (!conversation_accepts(r, &model, &why))
         return error_set(e, ERROR_INVALID_ARGUMENT, "%s: %s %s", why.path, why.message, why.remedy);
     t->thought_max = ask.tokens_max;
-    t->may_think = model.thinks && ask.thinking != THINKING_OFF;
+    t->may_think = s->info.thinking.begin.len && ask.thinking != THINKING_OFF;
     if (function_choice_of(r).calling == CALLING_VALIDATED && conversation_may_call(r))
         t->awaited = model.calls.format;
     if (make_prompt(s, r, &t->arena, &t->prompt, &t->thinks, e) < 0 || fit_context(s, g, t, e) < 0)
@@ -390,11 +389,11 @@ static void parts_make(struct session *s, struct task *t, const struct generated
     struct error e = { 0 };
 
     if (conversation_may_call(t->request) && calls_read(s, t, g, &parsed, &e) < 0) {
-        parsed = (struct parsed_parts){ 0 };
+        parsed = (struct parsed_parts){ .begun = true };
         c->finish = FINISH_MALFORMED_CALL;
         c->finish_message = arena_textf(&t->arena, "Malformed function call: %s", e.msg);
     }
-    if (!shown && !parsed.calls && c->finish != FINISH_MALFORMED_CALL)
+    if (!shown && !parsed.begun)
         return; /* the text alone */
     struct response_part *part = arena_array(&t->arena, parsed.count + 2, sizeof *part);
     if (shown)

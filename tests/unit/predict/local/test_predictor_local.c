@@ -254,10 +254,9 @@ static void test_what_a_text_model_cannot_take_is_named_with_its_place(void **st
         { "{\"contents\":[{\"parts\":[{\"text\":\"a\"},{\"inlineData\":{\"mimeType\":\"image/png\","
           "\"data\":\"AAAA\"}}]}]}",
           "contents[0].parts[1]", "images" },
-        { USER("a") ",\"tools\":[{\"functionDeclarations\":[{\"name\":\"f\"}]},{\"googleSearch\":{}}]}",
+        { USER("a") ",\"tools\":[{\"functionDeclarations\":[{\"name\":\"f\"}]},{\"googleSearch\":{}"
+                    "}]}",
           "tools[1].googleSearch", "tools that a server of Google's runs" },
-        { USER("a") CONFIG("\"thinkingConfig\":{\"thinkingBudget\":100}"),
-          "generationConfig.thinkingConfig", "thoughts" },
     };
     struct world *w = *state;
 
