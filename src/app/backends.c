@@ -1,16 +1,28 @@
 #include "app/backends.h"
 
+#include "predict/child/predictor_child.h"
 #include "predict/media/wire.h"
 
 const struct sandbox_role backend_roles[BACKEND_ROLES] = {
     { MEDIA_ROLE, media_child_main },
+#if TRANCHE_LOCAL
+    { CHILD_ROLE, child_main },
+#endif
 };
+
+#if TRANCHE_LOCAL
+static struct predictor *local_open(const struct model *m, const struct predictor_env *env,
+                                    struct error *e)
+{
+    return m->in_process ? predictor_local_open(m, env, e) : predictor_child_open(m, env, e);
+}
+#endif
 
 /* NULL: not in this build, or of no use for single requests. */
 static const predictor_open_fn backends[] = {
     [MODEL_FAKE] = predictor_fake_open,
 #if TRANCHE_LOCAL
-    [MODEL_LOCAL] = predictor_local_open,
+    [MODEL_LOCAL] = local_open,
 #else
     [MODEL_LOCAL] = NULL,
 #endif

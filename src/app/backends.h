@@ -10,7 +10,7 @@
 #include "base/sandbox.h"
 #include "predict/predictor.h"
 
-#define BACKEND_ROLES 1
+#define BACKEND_ROLES 2
 extern const struct sandbox_role backend_roles[BACKEND_ROLES]; /* for sandbox_entry */
 
 struct predictor *backend_open(const struct model *m, const struct predictor_env *env,

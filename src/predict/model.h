@@ -116,6 +116,7 @@ struct model {
     uint32_t threads;          /* 0: all cores */
     uint32_t cache_mib;        /* key-value cache; 0: from the model's shape */
     bool plain;                /* computed by libllama also where the native runtime could */
+    bool in_process;           /* computed in this process: a crash of the model is one of tranche */
     const char *chat_template; /* file of a template instead of the model's own; NULL: its own */
     enum call_format call_format;
     struct adapter_list adapters;

@@ -56,6 +56,7 @@ struct predictor_stats {
     uint32_t sequences;     /* computing now */
     uint32_t sequences_max;
     uint64_t memory_bytes;           /* model and cache */
+    uint64_t crashes, restarts;      /* of the model's process */
     char note[PREDICTOR_NOTE_BYTES]; /* what holds requests up, for the display; "": nothing */
 };
 

@@ -223,6 +223,7 @@ static void complete(struct config *c, const struct model_entry *in, struct mode
 {
     take_kind(c, in, m);
     m->plain = in->engine == ENGINE_PLAIN;
+    m->in_process = !in->isolate;
     if (in->call_format)
         m->call_format = (enum call_format)(in->call_format - CALL_FORMAT_FIRST);
     if (m->kind != MODEL_LOCAL && (m->chat_template || m->call_format != CALLS_AUTO))

@@ -137,6 +137,7 @@ static const struct config_row model_rows[] = {
     { "threads", COUNT(model.threads, 0, UINT32_MAX), "N", "0", "processor threads; 0: all cores" },
     { "cache_mib", COUNT(model.cache_mib, 0, UINT32_MAX), "MIB", "0", "size of the key-value cache; 0: from the model's shape" },
     { "engine", CHOICE(engine), "fast|plain", "fast", "fast: tranche's own runtime where it covers the model, else libllama; plain: libllama alone" },
+    { "isolate", FLAG(isolate), "true|false", "true", "the model runs in a process of its own, which a damaged file or a hostile request can end without harm to others" },
     { "chat_template", FILE_(model.chat_template), "FILE", NULL, "a chat template (Jinja) that is used instead of the file's own", .absent = "the file's own" },
     { "call_format", CHOICE(call_format), "auto|none|hermes|smollm2|llama3|gemma", "auto", "how the model calls functions; auto: as its chat template shows" },
     { "adapters", LIST(adapters, MODEL_ADAPTERS_MAX, adapter_section), "LIST", NULL, "LoRA adapters" },

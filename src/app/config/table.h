@@ -108,8 +108,9 @@ struct model_upstream_entry {
 struct model_entry {
     struct model model;
     uint32_t kind, engine, call_format; /* KIND_..., ENGINE_..., CALL_FORMAT_FIRST + CALLS_... */
-    struct config_list upstreams;       /* struct model_upstream_entry */
-    struct config_list adapters;        /* struct adapter_entry */
+    bool isolate;
+    struct config_list upstreams; /* struct model_upstream_entry */
+    struct config_list adapters;  /* struct adapter_entry */
     struct price *price;
     struct fake_entry *fake;
 };

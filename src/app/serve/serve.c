@@ -81,7 +81,8 @@ static void describe(const struct config *c, const struct model *m, struct buf *
 {
     buf_addf(out, "%s\n%u %u %u\n%u %u %u %u\n", m->pattern, m->sequences, m->threads, m->cache_mib,
              m->fake.delay_ms, m->fake.jitter_ms, m->fake.delay_token_us, m->fake.window);
-    buf_addf(out, "%u %u %s\n", m->spill_after_ms, m->poll_ms, m->staging ? m->staging : "");
+    buf_addf(out, "%u %u %d %s\n", m->spill_after_ms, m->poll_ms, m->in_process,
+             m->staging ? m->staging : "");
     for (uint32_t i = 0; i < m->upstream_count; i++)
         describe_upstream(&m->upstream[i], out);
     config_fingerprint(c, m, out);
