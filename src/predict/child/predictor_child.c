@@ -655,7 +655,8 @@ static bool start_again(struct child_session *s)
             break;
         }
         if (start_child(s, &ready, &e) < 0) {
-            log_warn("%s", e.msg);
+            if (!is_stopping(s))
+                log_warn("%s", e.msg);
             continue;
         }
         lock(&s->lock);
