@@ -1,11 +1,9 @@
 #include "app/run/bigquery_tables.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -231,7 +229,7 @@ static int open_copy(struct copying *c, uint32_t number, struct input_source *ou
     return out->fd < 0 ? -1 : 0;
 }
 
-/* What fails stays until the next run. */
+/* A copy that cannot be removed stays until the next run. */
 static void remove_old(const char *folder)
 {
     int64_t before_s =
@@ -465,27 +463,43 @@ static int take_row(struct loading *l, struct str line, struct error *e)
     return l->count < l->room && l->bytes < BATCH_BYTES ? 0 : append(l, e);
 }
 
+/* The whole rows of the text; the beginning of the next one stays in it. */
+static int take_rows(struct loading *l, struct buf *text, struct error *e)
+{
+    struct str rest = buf_str(text);
+    const char *end;
+
+    while ((end = rest.len ? memchr(rest.p, '\n', rest.len) : NULL)) {
+        size_t len = (size_t)(end - rest.p);
+        if (take_row(l, (struct str){ rest.p, len }, e) < 0)
+            return -1;
+        rest = str_sub(rest, len + 1, rest.len);
+    }
+    if (rest.len)
+        memmove(text->p, rest.p, rest.len);
+    text->len = rest.len;
+    return 0;
+}
+
 static int take_file(struct loading *l, const char *path, struct error *e)
 {
-    FILE *file = fopen(path, "re");
-    char *line = NULL;
-    size_t room = 0;
-    ssize_t len;
-    int rc = file ? 0 : error_errno(e, "%s", path);
+    struct buf text = BUF_INIT(COPY_LINE_BYTES_MAX + BATCH_BYTES);
+    int fd = sys_open(path, O_RDONLY, e), rc = fd < 0 ? -1 : 0;
+    int64_t n = 1;
 
-    while (rc == 0 && (len = getline(&line, &room, file)) > 0) {
-        struct str text = { line, (size_t)len };
-        if (text.p[text.len - 1] == '\n')
-            text.len--;
-        rc = take_row(l, text, e);
+    for (uint64_t at = 0; rc == 0 && n > 0; at += (uint64_t)n) {
+        char *piece = buf_extend(&text, BATCH_BYTES);
+        n = piece ? sys_read_at(fd, piece, BATCH_BYTES, at, path, e)
+                  : error_set(e, ERROR_INTERNAL, "a row of %s is too long", path);
+        if (n >= 0)
+            text.len -= BATCH_BYTES - (size_t)n;
+        rc = n < 0 ? -1 : take_rows(l, &text, e);
     }
-    if (rc == 0 && ferror(file))
-        rc = error_errno(e, "%s", path);
     if (rc == 0)
         rc = append(l, e);
-    free(line);
-    if (file)
-        (void)fclose(file);
+    if (fd >= 0)
+        (void)close(fd);
+    buf_release(&text);
     return rc;
 }
 

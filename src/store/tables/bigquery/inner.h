@@ -65,7 +65,7 @@ yyjson_val *rest_ask(struct bigquery *b, const struct rest_call *c, struct arena
                      struct error *e);
 /* A path in the arena: each "{}" is replaced by the next of the texts, percent-encoded. */
 const char *rest_path(struct arena *a, const char *text, const struct str *part);
-/* What the reason of an error means to us; *again: it may pass by itself. */
+/* The code for an error's reason; *again: it may pass by itself. */
 enum error_code rest_reason(struct str reason, bool *again);
 /* Waits before the try with this number; CANCELLED when stopped. */
 int rest_pause(struct bigquery *b, uint32_t tries, uint64_t least_ns, const atomic_bool *stop,
@@ -125,7 +125,7 @@ int rest_table_change(struct tables *t, const struct tables_table *table, struct
 int rest_table_remove(struct tables *t, const struct tables_name *name, struct error *e);
 int rest_table_list(struct tables *t, const struct tables_page *page, struct arena *a,
                     struct tables_list *out, struct error *e);
-/* Where the dataset is; NOT_FOUND. */
+/* The dataset's location; NOT_FOUND. */
 int rest_location(struct bigquery *b, const struct tables_name *name, struct arena *a,
                   struct str *out, struct error *e) FALLIBLE;
 

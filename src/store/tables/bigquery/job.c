@@ -210,7 +210,7 @@ static void number(struct running *r, uint32_t attempt)
     r->id = attempt ? arena_textf(r->arena, "%s_%u", r->base, attempt) : r->base;
 }
 
-/* Of the attempts that were made, the one that went well: 1. 0: none, and *free is the next number. */
+/* 1: an earlier attempt went well, and *out is its job. 0: none did, and *free is the next number. */
 static int find(struct running *r, uint32_t *free, yyjson_val **out, struct error *e)
 {
     for (*free = 0; *free < ATTEMPTS_MAX; ++*free) {

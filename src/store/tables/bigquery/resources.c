@@ -1,7 +1,7 @@
 /* resources.c -- datasets and tables of BigQuery.
  *
  * Why: tables.h keeps the members that it does not know as options. Those that BigQuery adds by itself are none
- * of them, and must not be sent back as if somebody had set them.
+ * of them, and must not be sent back as if the caller had set them.
  *
  * Lists:   BigQuery pages by tokens and promises no order; all names are fetched and put in order here.
  */

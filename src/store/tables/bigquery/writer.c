@@ -1,7 +1,7 @@
 /* writer.c -- rows that wait in a file of ours until one load job takes them.
  *
- * Why: a load job is the only way into BigQuery that takes all rows or none, costs nothing, and can be told apart by
- * its id. So rows are kept here, durable batch by batch, and sent once.
+ * Why: a load job is the only way into BigQuery that takes all rows or none, costs nothing, and has
+ * an id of our choice. So rows are kept here, durable batch by batch, and sent once.
  *
  * Data:    DIR/KEY/rows.ndjson  the rows
  *          DIR/KEY/marks        "position bytes\n" for each batch that is durable: what follows the last one in
