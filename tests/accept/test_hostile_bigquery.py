@@ -283,6 +283,7 @@ HUNGRY = {
     "one text of all": "SELECT STRING_AGG(REPEAT(t, 1000000)) FROM UNNEST(SPLIT(REPEAT('a,', 5000))) t",
     "a recursive text": "WITH RECURSIVE r AS (SELECT 'a' AS n UNION ALL SELECT CONCAT(n, n) FROM r) SELECT COUNT(*) FROM r",
     "a script's text": "DECLARE x STRING DEFAULT 'a'; WHILE TRUE DO SET x = CONCAT(x, x); END WHILE",
+    "texts put together": "SELECT " + " || ".join(["REPEAT(t, 10000000)"] * 3) + " FROM UNNEST(SPLIT('a,b')) t",
     "deep JSON": "SELECT PARSE_JSON(REPEAT('[', 1000000))",
 }
 HUNGRY_GROWTH = 2 << 30  # the engine's limit is 1 GiB, and a vector's results come on top

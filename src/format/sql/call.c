@@ -58,6 +58,14 @@ bool sql_call_float(const struct sql_call *call, uint32_t i, struct str *text)
     return true;
 }
 
+bool sql_call_text(struct sql_writer *w, const struct sql_call *call, uint32_t i)
+{
+    struct bq_field type;
+
+    return infer_type(w, call->item[i], &type) && type.mode != BQ_REPEATED &&
+           (type.type == BQ_STRING || type.type == BQ_BYTES);
+}
+
 bool sql_call_null(const struct sql_call *call, uint32_t i)
 {
     return i < call->count && call->item[i]->kind == EXPR_NULL;

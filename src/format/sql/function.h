@@ -92,6 +92,12 @@ bool sql_call_string(const struct sql_call *call, uint32_t i, struct str *out);
 bool sql_call_integer(const struct sql_call *call, uint32_t i, int64_t *out);
 /* Argument i is a floating point literal; *text is as written. */
 bool sql_call_float(const struct sql_call *call, uint32_t i, struct str *text);
+/* Argument i is known to be STRING or BYTES. */
+bool sql_call_text(struct sql_writer *w, const struct sql_call *call, uint32_t i);
+/* DuckDB's expression of two values a and b, once it is known that what they come to is within the limits. */
+#define SQL_JOINED(a, b, expression)                                                               \
+    "list_transform([{'a': " a ", 'b': " b                                                         \
+    "}], lambda _j: CASE WHEN bq_joins(_j.a, _j.b) THEN " expression " END)[1]"
 /* Argument i is NULL itself. */
 bool sql_call_null(const struct sql_call *call, uint32_t i);
 /* Argument i is a date part; *out is upper case: "DAY", "WEEK(MONDAY)". */

@@ -81,6 +81,14 @@ static int write_extract(struct sql_writer *w, const struct sql_call *call, stru
     return sql_write_template(w, call, "bq_extract($1, $2u$3*)", e);
 }
 
+/* Texts are joined by a function of ours; arrays, and values whose type is not known here, with a check before. */
+static int write_concat(struct sql_writer *w, const struct sql_call *call, struct error *e)
+{
+    return sql_call_text(w, call, 1) || sql_call_text(w, call, 0)
+               ? sql_write_template(w, call, "bq_concat($1, $2)", e)
+               : sql_write_template(w, call, SQL_JOINED("$1", "$2", "_j.a || _j.b"), e);
+}
+
 /* BigQuery's rule: true when the value is there, else NULL when it or an element is NULL. */
 #define IN_UNNEST                                                                                  \
     "CASE WHEN coalesce(len($2), 0) = 0 THEN false WHEN $1 IS NULL THEN NULL"                      \
@@ -97,7 +105,7 @@ static const struct sql_function rows[] = {
     { "*", 2, 2, 0, NULL, write_multiply, NULL },
     { "/", 2, 2, 0, NULL, write_divide, NULL },
     PLAIN("- X", 1, "bq_negate($1)"),
-    PLAIN("||", 2, "($1 || $2)"),
+    { "||", 2, 2, 0, NULL, write_concat, NULL },
     PLAIN("&", 2, "bq_bit_and($1, $2)"),
     PLAIN("|", 2, "bq_bit_or($1, $2)"),
     PLAIN("^", 2, "bq_bit_xor($1, $2)"),

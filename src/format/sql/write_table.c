@@ -109,12 +109,32 @@ static uint32_t information_at(const struct from *f)
     return i;
 }
 
-static int write_information(struct sql_writer *w, const struct from *f, struct str alias)
+/* d.__TABLES__, or p.d.__TABLES__ */
+static bool is_tables(const struct from *f)
+{
+    return (f->path_count == 2 || f->path_count == 3) &&
+           sql_word_is(f->path[f->path_count - 1], "__TABLES__");
+}
+
+static int write_view_of_catalog(struct sql_writer *w, const struct sql_name *name, struct str view,
+                                 struct str alias)
 {
     const struct sql_catalog *c = w->env->catalog;
+    struct str text;
+
+    if (!c || !c->information)
+        return write_refuse(w, name->at, "INFORMATION_SCHEMA is not supported here");
+    if (c->information(c->arg, name, view, w->arena, &text, w->e) < 0)
+        return -1;
+    struct source *s = source_add(w, alias);
+    buf_addf(&w->out, "%.*s AS %.*s", STR_ARG(text), STR_ARG(s->printed));
+    return 0;
+}
+
+static int write_information(struct sql_writer *w, const struct from *f, struct str alias)
+{
     uint32_t at = information_at(f);
     struct sql_name name = { .at = f->at };
-    struct str text;
 
     if (at + 2 != f->path_count || at > 2)
         return write_fail(w, f->at, "Invalid name of INFORMATION_SCHEMA");
@@ -132,19 +152,20 @@ static int write_information(struct sql_writer *w, const struct from *f, struct 
     char *view = arena_copy(w->arena, f->path[at + 1].p, f->path[at + 1].len);
     for (char *v = view; *v; v++)
         *v = *v >= 'a' && *v <= 'z' ? (char)(*v - 32) : *v;
-    if (!c || !c->information)
-        return write_refuse(w, f->at, "INFORMATION_SCHEMA is not supported here");
-    if (c->information(c->arg, &name, str_of(view), w->arena, &text, w->e) < 0)
-        return -1;
-    struct source *s = source_add(w, alias);
-    buf_addf(&w->out, "%.*s AS %.*s", STR_ARG(text), STR_ARG(s->printed));
-    return 0;
+    return write_view_of_catalog(w, &name, str_of(view), alias);
 }
 
 int write_catalog_table(struct sql_writer *w, const struct from *f, struct str alias)
 {
     if (information_at(f) < f->path_count)
         return write_information(w, f, alias);
+    if (is_tables(f)) {
+        const struct sql_name name = { .project =
+                                           f->path_count == 3 ? f->path[0] : (struct str){ 0 },
+                                       .dataset = f->path[f->path_count - 2],
+                                       .at = f->at };
+        return write_view_of_catalog(w, &name, STR("__TABLES__"), alias);
+    }
     return str_ends(f->path[f->path_count - 1], STR("*")) ? write_wildcard(w, f, alias)
                                                           : write_found(w, f, alias);
 }

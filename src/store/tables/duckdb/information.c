@@ -12,7 +12,7 @@
 #include "store/tables/duckdb/query.h"
 
 #define INFORMATION_BYTES_MAX ((size_t)4 * 1024 * 1024)
-#define PARTITIONED_TABLES_MAX 1000 /* of one look at PARTITIONS */
+#define COUNTED_TABLES_MAX 1000 /* of one look at PARTITIONS and others that count */
 
 #define TIME(column) "make_timestamptz(" column " * 1000)"
 #define OPTION(path) "json_extract_string(nullif(r.options, ''), '$." path "')"
@@ -45,15 +45,6 @@ static const struct {
       "to_json(o.v)::VARCHAR AS option_value FROM _tranche.dataset d, "
       "(SELECT unnest([{'n': 'description', 'k': '$.description'}, {'n': 'friendly_name', 'k': '$.friendlyName'}]) AS o) x, "
       "LATERAL (SELECT x.o.n AS n, json_extract_string(nullif(d.options, ''), x.o.k) AS v) o WHERE o.v IS NOT NULL" },
-    { "TABLES", "table_schema",
-      "SELECT " TABLE_OF ", CASE r.kind WHEN 0 THEN 'BASE TABLE' ELSE 'VIEW' END AS table_type, "
-      "CAST(NULL AS VARCHAR) AS managed_table_type, "
-      "CASE r.kind WHEN 0 THEN 'YES' ELSE 'NO' END AS is_insertable_into, 'NO' AS is_typed, "
-      "'NO' AS is_fine_grained_mutations_enabled, 'NO' AS is_change_history_enabled, "
-      TIME("r.created_ms") " AS creation_time, CAST(NULL AS VARCHAR) AS base_table_catalog, "
-      "CAST(NULL AS VARCHAR) AS base_table_schema, CAST(NULL AS VARCHAR) AS base_table_name, "
-      "CAST(NULL AS TIMESTAMPTZ) AS snapshot_time_ms, CAST(NULL AS VARCHAR) AS ddl, "
-      "'NULL' AS default_collation_name" RELATIONS },
     { "VIEWS", "table_schema",
       "SELECT " TABLE_OF ", r.view_query AS view_definition, CAST(NULL AS VARCHAR) AS check_option, "
       "'YES' AS use_standard_sql" RELATIONS " AND r.kind > 0" },
@@ -70,11 +61,6 @@ static const struct {
     { "COLUMN_FIELD_PATHS", "table_schema",
       "SELECT " TABLE_OF ", split_part(r.path, '.', 1) AS column_name, r.path AS field_path, r.type AS data_type, "
       "r.description, 'NULL' AS collation_name, CAST(NULL AS VARCHAR) AS rounding_mode" FIELDS },
-    { "TABLE_STORAGE", "table_schema",
-      "SELECT $project AS project_id, CAST(NULL AS BIGINT) AS project_number, " TABLE_OF ", "
-      TIME("r.created_ms") " AS creation_time, CAST(0 AS BIGINT) AS total_rows, CAST(0 AS BIGINT) AS total_partitions, "
-      "CAST(0 AS BIGINT) AS total_logical_bytes, CAST(0 AS BIGINT) AS active_logical_bytes, "
-      TIME("r.changed_ms") " AS storage_last_modified_time, 'BASE TABLE' AS table_type" RELATIONS " AND r.kind = 0" },
     { "ROUTINES", "specific_schema",
       EMPTY("'' AS specific_catalog, '' AS specific_schema, '' AS specific_name, '' AS routine_catalog, "
             "'' AS routine_schema, '' AS routine_name, '' AS routine_type, '' AS data_type, '' AS routine_body, "
@@ -99,6 +85,44 @@ static const struct {
       EMPTY("'' AS table_catalog, '' AS table_schema, '' AS table_name, '' AS base_table_catalog, "
             "'' AS base_table_schema, '' AS base_table_name, now() AS snapshot_time") },
 };
+/* ddl: the statement that would make the table or view again. OPTIONS(...) and the end come behind it. */
+#define PARTITION_UNIT "coalesce(" OPTION("timePartitioning.type") ", 'DAY')"
+#define PARTITION_FIELD OPTION("timePartitioning.field")
+#define DDL_COLUMNS                                                                                \
+    "(SELECT string_agg('  ' || f.name || CASE WHEN r.kind > 0 THEN '' ELSE ' ' || f.type || CASE WHEN f.nullable"  \
+    " OR starts_with(f.type, 'ARRAY<') THEN '' ELSE ' NOT NULL' END || coalesce(' DEFAULT ' || nullif(f.default_value, ''), '')" \
+    " || coalesce(' OPTIONS(description=' || CAST(to_json(nullif(f.description, '')) AS VARCHAR) || ')', '') END,"  \
+    " ',' || chr(10) ORDER BY f.place) FROM _tranche.field f WHERE f.dataset = r.dataset AND f.relation = r.name"   \
+    " AND NOT contains(f.path, '.'))"
+#define DDL_PARTITION                                                                              \
+    "CASE WHEN " OPTION("rangePartitioning.field") " IS NOT NULL THEN 'RANGE_BUCKET(' || " OPTION("rangePartitioning.field") \
+    " || ', GENERATE_ARRAY(' || " OPTION("rangePartitioning.range.start") " || ', ' || " OPTION("rangePartitioning.range.end") \
+    " || ', ' || " OPTION("rangePartitioning.range.interval") " || '))'"                                            \
+    " WHEN json_extract(nullif(r.options, ''), '$.timePartitioning') IS NULL THEN NULL"                             \
+    " WHEN " PARTITION_FIELD " IS NULL THEN CASE " PARTITION_UNIT " WHEN 'DAY' THEN '_PARTITIONDATE' ELSE"         \
+    " 'TIMESTAMP_TRUNC(_PARTITIONTIME, ' || " PARTITION_UNIT " || ')' END"                                          \
+    " ELSE (SELECT CASE WHEN f.type = 'DATE' AND " PARTITION_UNIT " = 'DAY' THEN f.name WHEN " PARTITION_UNIT       \
+    " = 'DAY' THEN 'DATE(' || f.name || ')' ELSE f.type || '_TRUNC(' || f.name || ', ' || " PARTITION_UNIT " || ')' END" \
+    " FROM _tranche.field f WHERE f.dataset = r.dataset AND f.relation = r.name AND lower(f.path) = lower("         \
+    PARTITION_FIELD ")) END"
+#define DDL                                                                                        \
+    "'CREATE ' || CASE r.kind WHEN 0 THEN 'TABLE' ELSE 'VIEW' END || ' `' || r.catalog_name || '.' || r.dataset || '.' ||" \
+    " r.name || '`' || CASE r.kind WHEN 1 THEN '' ELSE coalesce(chr(10) || '(' || chr(10) || " DDL_COLUMNS         \
+    " || chr(10) || ')', '') END || coalesce(chr(10) || 'PARTITION BY ' || " DDL_PARTITION ", '') ||"              \
+    " coalesce(chr(10) || 'CLUSTER BY ' || list_aggregate(CAST(json_extract(nullif(r.options, ''),"                 \
+    " '$.clustering.fields') AS VARCHAR[]), 'string_agg', ', '), '') || coalesce(chr(10) || 'OPTIONS(' || chr(10) ||" \
+    " (SELECT string_agg('  ' || o.option_name || '=' || o.option_value, ',' || chr(10) ORDER BY o.option_name) FROM ("
+#define DDL_END                                                                                    \
+    ") o WHERE o.table_schema = r.dataset AND o.table_name = r.name) || chr(10) || ')', '') ||"                     \
+    " CASE WHEN r.kind > 0 THEN chr(10) || 'AS ' || r.view_query ELSE '' END || ';'"
+#define TABLES_SELECT                                                                              \
+    "SELECT " TABLE_OF ", CASE r.kind WHEN 0 THEN 'BASE TABLE' ELSE 'VIEW' END AS table_type, "                     \
+    "CAST(NULL AS VARCHAR) AS managed_table_type, "                                                                 \
+    "CASE r.kind WHEN 0 THEN 'YES' ELSE 'NO' END AS is_insertable_into, 'NO' AS is_typed, "                         \
+    "'NO' AS is_fine_grained_mutations_enabled, 'NO' AS is_change_history_enabled, "                                \
+    TIME("r.created_ms") " AS creation_time, CAST(NULL AS VARCHAR) AS base_table_catalog, "                         \
+    "CAST(NULL AS VARCHAR) AS base_table_schema, CAST(NULL AS VARCHAR) AS base_table_name, "                        \
+    "CAST(NULL AS TIMESTAMPTZ) AS snapshot_time_ms, " DDL
 #define JOBS_SELECT                                                                                \
     "SELECT make_timestamptz(created_ms * 1000) AS creation_time, $project AS project_id, CAST(NULL AS BIGINT)" \
     " AS project_number, json_extract_string(resource, '$.user_email') AS user_email, id AS job_id,"            \
@@ -214,28 +238,106 @@ static int add_partitions_of(struct project *p, const struct table_row *row, str
     return 0;
 }
 
-/* With p->lock held. */
-static int add_partitions(struct project *p, struct str dataset, struct arena *a, struct buf *out,
-                          struct error *e)
+static void add_literals(struct buf *out, const struct table_row *row)
+{
+    buf_add_c(out, " UNION ALL SELECT $project, ");
+    sql_text(out, row->t.name.dataset);
+    buf_add_c(out, ", ");
+    sql_text(out, row->t.name.table);
+}
+
+/* __TABLES__ */
+static int add_counted(struct project *p, struct table_row *row, struct arena *a, struct buf *out,
+                       struct error *e)
+{
+    (void)a;
+    if (catalog_count(p, row, e) < 0)
+        return -1;
+    add_literals(out, row);
+    buf_addf(out, ", %lld, %lld, %lld, %lld, %d", (long long)row->t.created_ms,
+             (long long)row->t.changed_ms, (long long)row->t.rows, (long long)row->t.bytes,
+             row->t.kind == TABLES_VIEW ? 2 : 1);
+    return 0;
+}
+
+/* TABLE_STORAGE */
+static int add_stored(struct project *p, struct table_row *row, struct arena *a, struct buf *out,
+                      struct error *e)
+{
+    (void)a;
+    if (row->t.kind == TABLES_VIEW)
+        return 0;
+    if (catalog_count(p, row, e) < 0)
+        return -1;
+    add_literals(out, row);
+    buf_addf(out,
+             ", " TIME("%lld") ", %lld, 0, %lld, %lld, 0, %lld, %lld, 0, " TIME(
+                 "%lld") ", 'BASE TABLE', false, $project, NULL",
+             (long long)row->t.created_ms, (long long)row->t.rows, (long long)row->t.bytes,
+             (long long)row->t.bytes, (long long)row->t.bytes, (long long)row->t.bytes,
+             (long long)row->t.changed_ms);
+    return 0;
+}
+
+static int add_parted(struct project *p, struct table_row *row, struct arena *a, struct buf *out,
+                      struct error *e)
+{
+    return row->t.kind == TABLES_VIEW || !row->physical.len ? 0
+                                                            : add_partitions_of(p, row, a, out, e);
+}
+
+/* Views whose rows are counted: their columns, as a SELECT of none, and how a table adds its own. */
+static const struct {
+    const char *name, *schema_column, *none;
+    int (*add)(struct project *p, struct table_row *row, struct arena *a, struct buf *out,
+               struct error *e);
+} counted[] = {
+    { "PARTITIONS", "table_schema",
+      EMPTY("'' AS table_catalog, '' AS table_schema, '' AS table_name, '' AS partition_id, CAST(0 "
+            "AS BIGINT) AS total_rows, CAST(0 AS BIGINT) AS total_logical_bytes, CAST(0 AS BIGINT) "
+            "AS total_billable_bytes, now() AS last_modified_time, '' AS storage_tier"),
+      add_parted },
+    { "TABLE_STORAGE", "table_schema",
+      EMPTY("'' AS table_catalog, '' AS table_schema, '' AS table_name, now() AS creation_time, "
+            "CAST(0 AS BIGINT) AS total_rows, CAST(0 AS BIGINT) AS total_partitions, CAST(0 AS "
+            "BIGINT) AS total_logical_bytes, CAST(0 AS BIGINT) AS active_logical_bytes, CAST(0 AS "
+            "BIGINT) AS long_term_logical_bytes, CAST(0 AS BIGINT) AS total_physical_bytes, CAST(0 "
+            "AS BIGINT) AS active_physical_bytes, CAST(0 AS BIGINT) AS long_term_physical_bytes, "
+            "now() AS storage_last_modified_time, '' AS table_type, false AS deleted, '' AS "
+            "project_id, CAST(NULL AS BIGINT) AS project_number"),
+      add_stored },
+    { "__TABLES__", "dataset_id",
+      EMPTY("'' AS project_id, '' AS dataset_id, '' AS table_id, CAST(0 AS BIGINT) AS "
+            "creation_time, CAST(0 AS BIGINT) AS last_modified_time, CAST(0 AS BIGINT) AS "
+            "row_count, CAST(0 AS BIGINT) AS size_bytes, CAST(0 AS BIGINT) AS type"),
+      add_counted },
+};
+
+/* Of all tables of the dataset; it is empty: of the project. With p->lock held. */
+static int add_each(struct project *p, struct str dataset, size_t view, struct arena *a,
+                    struct buf *out, struct error *e)
 {
     struct connection *c = &p->meta;
     struct grid names;
 
-    buf_add_c(out, "SELECT '' AS table_catalog, '' AS table_schema, '' AS table_name, '' AS"
-                   " partition_id, CAST(0 AS BIGINT) AS total_rows, CAST(0 AS BIGINT) AS"
-                   " total_logical_bytes, CAST(0 AS BIGINT) AS total_billable_bytes, now() AS"
-                   " last_modified_time, '' AS storage_tier WHERE false");
-    sql_start(
-        c, "SELECT name FROM _tranche.relation WHERE kind = 0 AND physical <> '' AND dataset = ");
-    sql_add_text(c, dataset);
-    sql_addf(c, " ORDER BY name LIMIT %d", PARTITIONED_TABLES_MAX);
+    buf_add_c(out, counted[view].none);
+    sql_start(c, "SELECT dataset, name FROM _tranche.relation WHERE NOT starts_with(dataset, '_')");
+    if (dataset.len) {
+        sql_addf(c, " AND dataset = ");
+        sql_add_text(c, dataset);
+    }
+    sql_addf(c, " ORDER BY dataset, name LIMIT %d", COUNTED_TABLES_MAX + 1);
     if (sql_fetch(c, a, &names, e) < 0)
         return -1;
+    if (names.rows > COUNTED_TABLES_MAX)
+        return error_set(e, ERROR_INVALID_ARGUMENT, "%s of over %d tables is not supported",
+                         counted[view].name, COUNTED_TABLES_MAX);
     for (uint32_t i = 0; i < names.rows; i++) {
-        struct tables_name name = { str_of(p->name), dataset, names.cell[i].text };
+        const struct bq_cell *cell = &names.cell[(size_t)i * names.columns];
+        const struct tables_name name = { str_of(p->name), cell[0].text, cell[1].text };
         struct table_row row;
         int found = catalog_find_table(p, &name, a, &row, e);
-        if (found < 0 || (found && add_partitions_of(p, &row, a, out, e) < 0))
+        if (found < 0 || (found && counted[view].add(p, &row, a, out, e) < 0))
             return -1;
     }
     return 0;
@@ -268,8 +370,17 @@ static int add_view(struct looking *l, struct buf *out, struct error *e)
         add_table_options(out);
         return 0;
     }
-    if (str_eq_c(l->view, "PARTITIONS"))
-        return add_partitions(l->project, l->dataset, l->arena, out, e);
+    if (str_eq_c(l->view, "TABLES")) {
+        buf_add_c(out, TABLES_SELECT);
+        add_table_options(out);
+        buf_add_c(out, DDL_END " AS ddl, 'NULL' AS default_collation_name" RELATIONS);
+        return 0;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(counted); i++)
+        if (str_eq_c(l->view, counted[i].name)) {
+            l->schema_column = counted[i].schema_column;
+            return add_each(l->project, l->dataset, i, l->arena, out, e);
+        }
     return error_set(e, ERROR_NOT_FOUND, "Not found: Table %s:%.*s.INFORMATION_SCHEMA.%.*s",
                      l->project->name, STR_ARG(l->dataset), STR_ARG(l->view));
 }

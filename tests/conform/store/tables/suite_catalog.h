@@ -1,4 +1,4 @@
-/* suite_catalog.h -- what the catalog keeps as text: views.
+/* suite_catalog.h -- what the catalog keeps as text: views, and what INFORMATION_SCHEMA shows of tables.
  *
  * Part of the suite of tables (tables_suite.h), which includes it.
  */
@@ -74,9 +74,66 @@ static void test_a_view_knows_only_what_its_text_says(void **state)
     assert_int_equal(suite_refused(s, "SELECT * FROM d.x"), ERROR_NOT_FOUND);
 }
 
+/* The text that TABLES has of a table makes the same one again. */
+static void test_the_ddl_of_a_table_makes_it_again(void **state)
+{
+    struct suite *s = *state;
+    static const char select[] =
+        "SELECT ddl FROM d.INFORMATION_SCHEMA.TABLES WHERE table_name = '%s'";
+    static const struct {
+        const char *name, *sql;
+    } made[] = {
+        { "t",
+          "CREATE TABLE d.t (a INT64 NOT NULL OPTIONS(description='the \"a\"'), day DATE DEFAULT "
+          "CURRENT_DATE(), r STRUCT<x INT64, y ARRAY<STRING>>, l ARRAY<INT64>) PARTITION BY "
+          "DATE_TRUNC(day, MONTH) CLUSTER BY a OPTIONS(description='it', labels=[('k','v')])" },
+        { "p",
+          "CREATE TABLE d.p (x INT64) PARTITION BY RANGE_BUCKET(x, GENERATE_ARRAY(0, 100, 10))" },
+        { "q", "CREATE TABLE d.q (x TIMESTAMP) PARTITION BY DATE(x)" },
+        { "i", "CREATE TABLE d.i (x INT64) PARTITION BY _PARTITIONDATE" },
+        { "v", "CREATE VIEW d.v AS SELECT x AS y FROM d.p" },
+        { "n", "CREATE VIEW d.n (b) AS SELECT x FROM d.p" },
+    };
+
+    suite_query(s, "CREATE SCHEMA d");
+    for (size_t i = 0; i < ARRAY_LEN(made); i++) {
+        bool view = i >= 4;
+        const char *sql = arena_textf(&s->arena, select, made[i].name);
+        suite_query(s, made[i].sql);
+        char *ddl = suite_result(s, sql);
+        suite_query(s,
+                    arena_textf(&s->arena, "DROP %s d.%s", view ? "VIEW" : "TABLE", made[i].name));
+        suite_query(s, ddl);
+        assert_string_equal(suite_result(s, sql), ddl);
+    }
+}
+
+static void test_lists_of_tables_have_their_rows(void **state)
+{
+    struct suite *s = *state;
+
+    suite_query(s, "CREATE SCHEMA d; CREATE TABLE d.t AS SELECT 1 AS a UNION ALL SELECT 2; "
+                   "CREATE VIEW d.v AS SELECT a FROM d.t");
+    assert_string_equal(
+        suite_result(s,
+                     "SELECT table_id, row_count, size_bytes, type FROM d.__TABLES__ ORDER BY 1"),
+        "t|2|16|1\nv|0|0|2");
+    assert_string_equal(suite_result(s,
+                                     "SELECT x.table_id FROM `" PROJECT ".d.__TABLES__` AS x WHERE "
+                                     "x.type = 2 AND x.creation_time > 0"),
+                        "v");
+    assert_string_equal(
+        suite_result(s, "SELECT table_schema, table_name, total_rows, total_logical_bytes FROM "
+                        "`region-us`.INFORMATION_SCHEMA.TABLE_STORAGE"),
+        "d|t|2|16");
+    assert_int_equal(suite_refused(s, "SELECT * FROM none.__TABLES__"), ERROR_NOT_FOUND);
+}
+
 #define SUITE_CATALOG_TESTS                                                                        \
     TABLES_TEST(test_a_view_shows_its_tables_as_they_are_now),                                     \
         TABLES_TEST(test_a_view_that_no_longer_fits_its_tables_is_an_error_with_its_name),         \
-        TABLES_TEST(test_a_view_knows_only_what_its_text_says)
+        TABLES_TEST(test_a_view_knows_only_what_its_text_says),                                    \
+        TABLES_TEST(test_the_ddl_of_a_table_makes_it_again),                                       \
+        TABLES_TEST(test_lists_of_tables_have_their_rows)
 
 #endif

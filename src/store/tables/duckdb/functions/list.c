@@ -43,6 +43,70 @@ static enum call_outcome last_place(struct call *c)
     return out_int(c, arg_int(c, 0));
 }
 
+/* ---- Limits of what is joined ---- */
+
+/* Counts the bytes of the texts of one value, or of an array's elements; false: they are too many. */
+static bool takes_texts(struct call *c, const struct call_column *column, idx_t from, idx_t count,
+                        size_t *bytes)
+{
+    for (idx_t i = from; i < from + count; i++)
+        if (column_valid(column, i)) {
+            *bytes += text_at(column->data, i).len;
+            if (!call_takes(c, text_at(column->data, i).len))
+                return false;
+        }
+    return true;
+}
+
+static duckdb_type type_of(const struct call *c, duckdb_vector v)
+{
+    duckdb_logical_type type = c->duckdb->vector_get_column_type(v);
+    duckdb_type id = c->duckdb->get_type_id(type);
+
+    c->duckdb->destroy_logical_type(&type);
+    return id;
+}
+
+static bool is_text(const struct call *c, duckdb_vector v)
+{
+    duckdb_type id = type_of(c, v);
+
+    return id == DUCKDB_TYPE_VARCHAR || id == DUCKDB_TYPE_BLOB;
+}
+
+/* Whether two texts or arrays come to a value within the limits: true, or an error. */
+static enum call_outcome joins(struct call *c)
+{
+    size_t bytes = 0, elements = 0;
+
+    for (uint32_t i = 0; i < c->arguments; i++) {
+        duckdb_vector v = c->argument[i].vector;
+        if (arg_null(c, i))
+            continue;
+        if (is_text(c, v) && !takes_texts(c, &c->argument[i], c->row, 1, &bytes))
+            return CALL_ERROR;
+        if (type_of(c, v) != DUCKDB_TYPE_LIST)
+            continue;
+        struct call_list list = arg_list(c, i);
+        elements += list.count;
+        size_t ignored = 0;
+        if (is_text(c, list.column.vector) &&
+            !takes_texts(c, &list.column, list.at, list.count, &ignored))
+            return CALL_ERROR;
+    }
+    c->elements += elements;
+    if (bytes > CALL_TEXT_MAX)
+        return call_refuse(c, "Output of a function is too large: over %zu bytes", CALL_TEXT_MAX);
+    if (elements > CALL_LIST_MAX)
+        return call_refuse(c, "Output array is too large: over %zu elements", CALL_LIST_MAX);
+    if (c->elements > CALL_VECTOR_MAX / sizeof(int64_t))
+        return call_refuse(c,
+                           "Resources exceeded during query execution: a function's arrays for "
+                           "2048 rows are over %zu elements",
+                           CALL_VECTOR_MAX / sizeof(int64_t));
+    return out_bool(c, true);
+}
+
 /* ---- Ranges ---- */
 
 static enum call_outcome generate_int(struct call *c)
@@ -254,6 +318,7 @@ static const struct function rows[] = {
     { "range_bucket", "N[N:I", bucket_numeric, 0 }, { "range_bucket", "S[S:I", bucket_text, 0 },
     { "range_bucket", "D[D:I", bucket_date, 0 }, { "range_bucket", "Z[Z:I", bucket_int, 0 },
     { "range_bucket", "M[M:I", bucket_int, 0 },
+    { "joins", "AA:B", joins, FUNCTION_NULLS },
     { "array_to_string", "[SS:S", join, 0 }, { "array_to_string", "[SSS:S", join, 0 },
     { "array_to_string", "[YY:Y", join, 0 }, { "array_to_string", "[YYY:Y", join, 0 },
     { "regexp_group", "S:I", regexp_group, 0 },

@@ -200,6 +200,10 @@ static void test_text_counts_characters_and_bytes_count_bytes(void **state)
         { "bq_replace('abc', '', 'x')", "abc" },
         { "bq_reverse('aé')", "éa" },
         { "bq_repeat('ab', 3::BIGINT)", "ababab" },
+        { "bq_joins(repeat('a', 8388608), repeat('b', 8388608))", "true" },
+        { "bq_joins(repeat('a', 8388608), repeat('b', 8388609))",
+          "!Output of a function is too large: over 16777216 bytes" },
+        { "bq_joins('a'::BLOB, NULL)", "true" },
         { "bq_repeat('ab', -1::BIGINT)", "!Second argument in REPEAT() cannot be negative" },
         { "bq_translate('hello', 'el', 'ip')", "hippo" },
         { "bq_translate('hello', 'el', 'i')", "hio" },
@@ -564,6 +568,16 @@ static void test_many_rows_with_nulls_go_through_one_call(void **state)
           "4500" },
         { "SELECT sum(len(bq_split(x::VARCHAR, '1')))::BIGINT FROM range(10000) r(x)", "14000" },
         { "SELECT count(DISTINCT bq_concat('k', x::VARCHAR)) FROM range(10000) r(x)", "10000" },
+        { "SELECT bq_joins(range(x), range(x)) FROM (SELECT unnest([8388608]) x)", "true" },
+        { "SELECT bq_joins(range(x), range(x + 1)) FROM (SELECT unnest([8388608]) x)",
+          "!Output array is too large: over 16777216 elements" },
+        { "SELECT bool_and(bq_joins([repeat('a', x)], [])) FROM (SELECT unnest([134217728, "
+          "134217728]) x)",
+          "true" },
+        { "SELECT bool_and(bq_joins([repeat('a', x)], ['b'])) FROM (SELECT unnest([134217728, "
+          "134217728]) x)",
+          "!Resources exceeded during query execution: a function's results for 2048 rows are over "
+          "268435456 bytes" },
     };
 
     CHECK(state, values);
