@@ -13,6 +13,7 @@
 #include "base/base64.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "store/models/registry.h"
 
 #define JSON_TYPE "application/json; charset=UTF-8"
 #define QUOTE_BYTES 128
@@ -408,14 +409,19 @@ void call_models_done(const struct call *c, const struct models *m)
     c->api->models_done(c->api->config_arg, m);
 }
 
-bool call_knows_model(const struct call *c, const char *name)
+bool call_knows_model(const struct call *c, const char *project, const char *name)
 {
-    const struct models *all = call_models(c);
+    char tuned[MODEL_NAME_BYTES];
+    struct registry_found found;
     struct error ignored;
-    bool found = model_find(all, name, &ignored) != NULL;
 
+    if (model_tuned_name(name, project, tuned) &&
+        registry_find(c->api->store, c->arena, project, str_of(tuned), &found, &ignored) == 1)
+        return true;
+    const struct models *all = call_models(c);
+    bool known = model_find(all, name, &ignored) != NULL;
     call_models_done(c, all);
-    return found;
+    return known;
 }
 
 int call_no_model(const struct call *c, struct str model, struct error *e)

@@ -95,8 +95,8 @@ struct str call_base_url(struct call *c);
 /* The configured models, held until call_models_done. */
 const struct models *call_models(const struct call *c);
 void call_models_done(const struct call *c, const struct models *m);
-/* Does any configured model answer this name now? */
-bool call_knows_model(const struct call *c, const char *name);
+/* Does a tuned model or endpoint of the project, or a configured model, answer this name now? */
+bool call_knows_model(const struct call *c, const char *project, const char *name);
 
 /* ---- Projects ---- */
 

@@ -19,7 +19,7 @@ static int model_take(struct call *c, struct job *j, struct error *e)
     struct str asked = { model, name.len };
     bool fits = buf_ok(&name);
     buf_release(&name);
-    if (!fits || !call_knows_model(c, model))
+    if (!fits || !call_knows_model(c, call_own_project(c), model))
         return call_no_model(c, id, e);
     if (j->model.len && !str_eq(j->model, asked) && !str_eq(j->model, id))
         return error_set(

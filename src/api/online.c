@@ -51,7 +51,7 @@ int online_model(struct call *c, char name[MODEL_NAME_BYTES], const char **proje
         return error_set(e, ERROR_PERMISSION_DENIED,
                          "Permission 'aiplatform.endpoints.predict' denied on this project.");
     model_short_name(arena_copy(c->arena, model.p, model.len), name);
-    if (name[0] && call_knows_model(c, name))
+    if (name[0] && call_knows_model(c, *project, name))
         return 0;
     return call_no_model(c, model, e);
 }
@@ -317,26 +317,6 @@ static void write_vertex(struct call *c, struct json_writer *w, const char *name
     json_end(w);
 }
 
-/* A tuned model: Vertex clients look at its source before they accept it as a Gemini model. */
-static void write_tuned(struct call *c, struct json_writer *w, const char *name,
-                        const struct model *m)
-{
-    (void)m;
-    json_object(w, NULL);
-    json_addf(w, "name", "projects/%.*s/locations/%.*s/models/%s",
-              STR_ARG(str_cut(c->param[0], PROJECT_BYTES)),
-              STR_ARG(str_cut(c->param[1], LOCATION_BYTES)), name);
-    json_add_c(w, "displayName", name);
-    json_add_c(w, "versionId", "1");
-    json_array(w, "versionAliases");
-    json_add_c(w, NULL, "default");
-    json_end(w);
-    json_object(w, "modelSourceInfo");
-    json_add_c(w, "sourceType", "GENIE");
-    json_end(w);
-    json_end(w);
-}
-
 /* The part of a list that a call asks for. */
 struct page {
     uint64_t from, most, at; /* at: models seen so far */
@@ -430,31 +410,6 @@ static void get_model(struct call *c, model_writer *write_model)
     call_reply(c, &body);
 }
 
-/* Tuned models are those that the configuration names; none was made here, so their lists are empty. */
-static void list_tuned(struct call *c)
-{
-    struct buf body = BUF_INIT(MODELS_BYTES_MAX);
-
-    buf_add_c(&body, "{}");
-    call_reply(c, &body);
-}
-
-static void write_gemini_tuned(struct call *c, struct json_writer *w, const char *name,
-                               const struct model *m)
-{
-    (void)c, (void)m;
-    json_object(w, NULL);
-    json_addf(w, "name", "tunedModels/%s", name);
-    json_add_c(w, "displayName", name);
-    json_add_c(w, "state", "ACTIVE");
-    json_end(w);
-}
-
-static void get_gemini_tuned(struct call *c)
-{
-    get_model(c, write_gemini_tuned);
-}
-
 static void get_gemini(struct call *c)
 {
     get_model(c, write_gemini);
@@ -463,11 +418,6 @@ static void get_gemini(struct call *c)
 static void get_vertex(struct call *c)
 {
     get_model(c, write_vertex);
-}
-
-static void get_tuned(struct call *c)
-{
-    get_model(c, write_tuned);
 }
 
 #define VERTEX "/(v1|v1beta1)/projects/{}/locations/{}"
@@ -482,8 +432,6 @@ const struct route api_online_routes[] = {
     { HTTP_POST, VERTEX "/endpoints/{}:generateContent",                      ROLE_SUBMITTER, 0, generate_one, ONLINE_BODY_MAX, NULL },
     { HTTP_POST, VERTEX "/endpoints/{}:streamGenerateContent",                ROLE_SUBMITTER, 0, generate_stream, ONLINE_BODY_MAX, NULL },
     { HTTP_POST, VERTEX "/endpoints/{}:countTokens",                          ROLE_VIEWER, 0, count_tokens, ONLINE_BODY_MAX, NULL },
-    { HTTP_GET,  VERTEX "/models",                                            ROLE_VIEWER, 0, list_tuned, 0, NULL },
-    { HTTP_GET,  VERTEX "/models/{}",                                         ROLE_VIEWER, 0, get_tuned, 0, NULL },
     { HTTP_POST, EXPRESS "/{}:generateContent",                               ROLE_SUBMITTER, 0, generate_one, ONLINE_BODY_MAX, NULL },
     { HTTP_POST, EXPRESS "/{}:streamGenerateContent",                         ROLE_SUBMITTER, 0, generate_stream, ONLINE_BODY_MAX, NULL },
     { HTTP_POST, EXPRESS "/{}:countTokens",                                   ROLE_VIEWER, 0, count_tokens, ONLINE_BODY_MAX, NULL },
@@ -492,8 +440,6 @@ const struct route api_online_routes[] = {
     { HTTP_POST, GEMINI "/(models|tunedModels)/{}:generateContent",           ROLE_SUBMITTER, 0, generate_one, ONLINE_BODY_MAX, NULL },
     { HTTP_POST, GEMINI "/(models|tunedModels)/{}:streamGenerateContent",     ROLE_SUBMITTER, 0, generate_stream, ONLINE_BODY_MAX, NULL },
     { HTTP_POST, GEMINI "/(models|tunedModels)/{}:countTokens",               ROLE_VIEWER, 0, count_tokens, ONLINE_BODY_MAX, NULL },
-    { HTTP_GET,  GEMINI "/tunedModels",                                       ROLE_VIEWER, 0, list_tuned, 0, NULL },
-    { HTTP_GET,  GEMINI "/tunedModels/{}",                                    ROLE_VIEWER, 0, get_gemini_tuned, 0, NULL },
     { HTTP_GET,  GEMINI "/models",                                            ROLE_VIEWER, 0, list_gemini, 0, NULL },
     { HTTP_GET,  GEMINI "/models/{}",                                         ROLE_VIEWER, 0, get_gemini, 0, NULL },
     { 0 },

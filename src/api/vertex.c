@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "api/jobs/jobs.h"
+#include "api/models/operations.h"
 #include "format/gs.h"
 #include "format/job/vertex.h"
 
@@ -21,7 +22,7 @@ static int model_check(struct call *c, const struct job *j, struct error *e)
     const char *name = arena_copy(c->arena, j->model.p, j->model.len);
     char short_name[MODEL_NAME_BYTES];
 
-    if (call_knows_model(c, name))
+    if (call_knows_model(c, j->project, name))
         return 0;
     model_short_name(name, short_name);
     if (strstr(name, "publishers/"))
@@ -147,6 +148,8 @@ static void get_operation(struct call *c)
     struct vertex_deletion d;
     struct error e = { 0 };
 
+    if (model_answer_operation(c, false))
+        return;
     if (operation_of_path(c, &d, &e) < 0)
         call_fail(c, &e);
     else
@@ -159,6 +162,8 @@ static void forget_operation(struct call *c)
     struct vertex_deletion d;
     struct error e = { 0 };
 
+    if (model_answer_operation(c, true))
+        return;
     if (operation_of_path(c, &d, &e) < 0)
         call_fail(c, &e);
     else

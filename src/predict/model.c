@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/str.h"
 
 void model_short_name(const char *name, char out[MODEL_NAME_BYTES])
@@ -15,6 +16,31 @@ void model_short_name(const char *name, char out[MODEL_NAME_BYTES])
         return;
     memcpy(out, from, len);
     out[len] = '\0';
+}
+
+bool model_tuned_name(const char *name, const char *project, char out[MODEL_NAME_BYTES])
+{
+    static const char projects[] = "projects/";
+    size_t len = strlen(project);
+
+    out[0] = '\0';
+    if (strstr(name, "publishers/"))
+        return false;
+    if (strncmp(name, projects, sizeof projects - 1) == 0) {
+        const char *of = name + sizeof projects - 1;
+        if (strncmp(of, project, len) != 0 || of[len] != '/')
+            return false;
+    }
+    model_short_name(name, out);
+    return out[0] != '\0';
+}
+
+bool model_is_configured(const struct models *all, const char *name)
+{
+    for (uint32_t i = 0; i < all->count; i++)
+        if (strcmp(all->item[i].pattern, "*") != 0 && str_glob(all->item[i].pattern, name))
+            return true;
+    return false;
 }
 
 const struct model *model_find(const struct models *all, const char *name, struct error *e)
@@ -38,6 +64,36 @@ int model_takes_requests(const struct model *m, struct error *e)
                      "The model %s hands whole jobs to another batch service and answers no single "
                      "request. Create a batch job, or choose another model.",
                      m->pattern);
+}
+
+struct adapter_list *adapters_copy(const struct adapter_list *from)
+{
+    size_t bytes = sizeof *from;
+
+    if (!from || !from->count)
+        return NULL;
+    for (uint32_t i = 0; i < from->count; i++)
+        bytes += strlen(from->item[i].file) + 1;
+    struct adapter_list *copy = mem_alloc(bytes);
+    char *at = (char *)(copy + 1);
+    *copy = *from;
+    for (uint32_t i = 0; i < from->count; i++) {
+        size_t len = strlen(from->item[i].file) + 1;
+        memcpy(at, from->item[i].file, len);
+        copy->item[i].file = at;
+        at += len;
+    }
+    return copy;
+}
+
+bool model_shares_engine(const struct model *a, const struct model *b)
+{
+    return a->kind == MODEL_LOCAL && b->kind == MODEL_LOCAL && strcmp(a->file, b->file) == 0 &&
+           a->file_time_ns == b->file_time_ns && a->context == b->context &&
+           a->sequences == b->sequences && a->threads == b->threads &&
+           a->cache_mib == b->cache_mib && a->plain == b->plain && a->in_process == b->in_process &&
+           a->call_format == b->call_format &&
+           str_eq(str_of(a->chat_template), str_of(b->chat_template));
 }
 
 const char *model_kind_name(enum model_kind kind)

@@ -109,14 +109,16 @@ struct fake_script {
 struct model {
     const char *pattern; /* glob over the short name */
     enum model_kind kind;
-    const char *about;         /* one line for `tranche models` */
-    const char *file;          /* GGUF; NULL for what is not local */
-    uint32_t context;          /* tokens of one request, prompt and answer; 0: the model's own */
-    uint32_t sequences;        /* at once; 0: by the number of cores */
-    uint32_t threads;          /* 0: all cores */
-    uint32_t cache_mib;        /* key-value cache; 0: from the model's shape */
-    bool plain;                /* computed by libllama also where the native runtime could */
-    bool in_process;           /* computed in this process: a crash of the model is one of tranche */
+    const char *base;     /* of a tuned model: the one whose engine it shares; else NULL */
+    const char *about;    /* one line for `tranche models` */
+    const char *file;     /* GGUF; NULL for what is not local */
+    int64_t file_time_ns; /* of its last change, when the configuration was read; 0: not known */
+    uint32_t context;     /* tokens of one request, prompt and answer; 0: the model's own */
+    uint32_t sequences;   /* at once; 0: by the number of cores */
+    uint32_t threads;     /* 0: all cores */
+    uint32_t cache_mib;   /* key-value cache; 0: from the model's shape */
+    bool plain;           /* computed by libllama also where the native runtime could */
+    bool in_process;      /* computed in this process: a crash of the model is one of tranche */
     const char *chat_template; /* file of a template instead of the model's own; NULL: its own */
     enum call_format call_format;
     struct adapter_list adapters;
@@ -138,10 +140,21 @@ struct models {
 
 /* The last step of a resource name or path, cut at "@"; empty when it is MODEL_NAME_BYTES or longer. */
 void model_short_name(const char *name, char out[MODEL_NAME_BYTES]);
+/* The name that a tuned model or endpoint of the project may have, when a request writes `name`: of
+ * "projects/PROJECT/locations/L/models/NAME@version", ".../endpoints/NAME", "tunedModels/NAME" or NAME.
+ * False for a published model, or one of another project. */
+bool model_tuned_name(const char *name, const char *project, char out[MODEL_NAME_BYTES]);
+/* Does the configuration give this name itself, and not by a pattern for all names? */
+bool model_is_configured(const struct models *all, const char *name);
 const struct model *model_find(const struct models *all, const char *name, struct error *e);
 /* UNIMPLEMENTED for one that only takes whole jobs. */
 int model_takes_requests(const struct model *m, struct error *e) FALLIBLE;
 const char *model_kind_name(enum model_kind kind); /* "local", "remote-batch" */
+/* A copy on the heap, with the names of its files; NULL when there are no files. */
+struct adapter_list *adapters_copy(const struct adapter_list *from);
+/* Can one session answer both? They are computed by the same base in the same way, and differ in their
+ * adapters at most: all else that a session reads of a model is compared. */
+bool model_shares_engine(const struct model *a, const struct model *b);
 /* The price of a model's i-th upstream: its own, the model's, or Google's published one;
  * false when none is known. */
 bool model_upstream_price(const struct model *m, uint32_t i, struct price *out);

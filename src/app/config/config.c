@@ -240,6 +240,15 @@ static void complete(struct config *c, const struct model_entry *in, struct mode
     warn_of_same_name(c, in);
 }
 
+static int64_t file_time_ns(const char *path)
+{
+    struct stat st;
+
+    return path && stat(path, &st) == 0
+               ? (int64_t)st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec
+               : 0;
+}
+
 static void take_model(struct config *c, const struct model_entry *in)
 {
     struct model *m = &c->model[c->models.count++];
@@ -247,6 +256,7 @@ static void take_model(struct config *c, const struct model_entry *in)
     *m = in->model;
     if (config_clean(c, in))
         complete(c, in, m);
+    m->file_time_ns = file_time_ns(m->file);
     if (!m->pattern) /* a finding; names are compared nevertheless */
         m->pattern = "";
 }
@@ -279,6 +289,7 @@ static void add_built_in(struct config *c)
         m->about = built_in[i].about;
         if (built_in[i].file)
             m->file = arena_textf(&c->arena, "%s/%s", dir, built_in[i].file);
+        m->file_time_ns = file_time_ns(m->file);
         if (m->kind == MODEL_FAKE && c->fake && config_clean(c, c->fake))
             take_fake(c, c->fake, &m->fake);
     }

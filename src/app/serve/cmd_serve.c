@@ -156,6 +156,7 @@ static int step_service(struct serve *s, struct error *e)
         .scripted = s->o->test_clock,
     };
 
+    s->configs.store = s->store;
     s->service = service_start(&env, &s->first->service.settings, e);
     if (!s->service)
         return -1;

@@ -10,6 +10,7 @@
 #include "base/sys.h"
 #include "base/env.h"
 #include "base/thread.h"
+#include "store/models/registry.h"
 
 #define MODEL_TEXT_BYTES_MAX ((size_t)64 * 1024)
 
@@ -250,25 +251,156 @@ void serve_release(struct serve_configs *g)
     lock(&g->lock);
     if (g->newest)
         drop(g, &g->newest);
-    assert(!g->newest);
+    assert(!g->newest && !g->tuned);
     unlock(&g->lock);
     lock_destroy(&g->lock);
 }
 
-/* ---- Models of generations ---- */
+/* ---- Tuned models ---- */
 
-const struct model *serve_model(void *arg, const char *name, struct error *e)
+/* A registered model in use. */
+struct serve_tuned {
+    struct model model;
+    int64_t id; /* of its row */
+    const struct model
+        *base; /* held; a whole model takes nothing of the default model but its settings */
+    struct arena arena;
+    uint64_t holds;
+    struct serve_tuned *next;
+};
+
+/* Under the lock: the place in the list; NULL at its end. */
+static struct serve_tuned **tuned_of(struct serve_configs *g, const struct model *m)
 {
-    struct serve_configs *g = arg;
+    struct serve_tuned **at = &g->tuned;
 
-    lock(&g->lock);
+    while (*at && &(*at)->model != m)
+        at = &(*at)->next;
+    return at;
+}
+
+/* Under the lock: the first model of its generation that the name means, held. */
+static const struct model *hold_configured(struct serve_configs *g, const char *name,
+                                           struct error *e)
+{
     const struct serve_generation *now = g->newest;
     const struct model *m = model_find(&now->config.models, name, e);
-    if (m) {
-        m = now->model[m - now->config.models.item];
-        (*owner_of(g, m))->holds++;
+
+    if (!m)
+        return NULL;
+    m = now->model[m - now->config.models.item];
+    (*owner_of(g, m))->holds++;
+    return m;
+}
+
+static void add_adapter(struct serve_configs *g, struct serve_tuned *n, const struct tuned *t)
+{
+    struct adapter_list *list = &n->model.adapters;
+
+    list->item[list->count++] =
+        (struct adapter){ tuned_path(g->store, &n->arena, t), (float)t->scale };
+}
+
+static struct serve_tuned *tuned_new(struct serve_configs *g, const struct model *base,
+                                     const struct tuned *t)
+{
+    struct serve_tuned *n = mem_alloc(sizeof *n);
+    struct model *m = &n->model;
+
+    n->id = t->id;
+    n->base = base;
+    *m = *base;
+    m->pattern = arena_textf(&n->arena, "%.*s", STR_ARG(t->name));
+    if (t->base.len) {
+        m->base = base->base ? base->base : base->pattern;
+        m->price = model_price(base, arena_textf(&n->arena, "%.*s", STR_ARG(t->base)));
+        m->has_price = true;
+        if (base->kind == MODEL_LOCAL)
+            add_adapter(g, n, t);
+    } else {
+        *m = (struct model){ .pattern = m->pattern, .kind = MODEL_LOCAL };
+        m->file = tuned_path(g->store, &n->arena, t);
+        m->file_time_ns = t->create_us;
     }
+    m->about = "tuned model";
+    n->next = g->tuned;
+    g->tuned = n;
+    return n;
+}
+
+/* Under the lock. */
+static const struct model *hold_tuned(struct serve_configs *g, const struct tuned *t,
+                                      struct error *e)
+{
+    char base[MODEL_NAME_BYTES];
+
+    (void)snprintf(base, sizeof base, "%.*s", STR_ARG(t->base));
+    const struct model *m =
+        hold_configured(g, t->base.len ? base : g->newest->config.default_model, e);
+    if (!m)
+        return NULL;
+    struct serve_tuned *n = g->tuned;
+    while (n && (n->id != t->id || n->base != m))
+        n = n->next;
+    bool fits = m->kind != MODEL_LOCAL || m->adapters.count < MODEL_ADAPTERS_MAX;
+    if (n || !fits)
+        drop(g, owner_of(g, m));
+    if (!fits) {
+        (void)error_set(e, ERROR_FAILED_PRECONDITION,
+                        "The base %s of the model has %d adapters already.", base,
+                        MODEL_ADAPTERS_MAX);
+        return NULL;
+    }
+    if (!n)
+        n = tuned_new(g, m, t);
+    n->holds++;
+    return &n->model;
+}
+
+/* Under the lock. */
+static void tuned_done(struct serve_configs *g, struct serve_tuned **at)
+{
+    struct serve_tuned *this = *at;
+
+    assert(this->holds > 0);
+    if (--this->holds > 0)
+        return;
+    *at = this->next;
+    drop(g, owner_of(g, this->base));
+    arena_release(&this->arena);
+    mem_free(this);
+}
+
+/* 1: a tuned model of the project, or an endpoint with another model; 0: neither. */
+static int find_tuned(const struct serve_configs *g, struct arena *a, const char *project,
+                      const char *name, struct registry_found *out, struct error *e)
+{
+    char tuned[MODEL_NAME_BYTES];
+
+    if (!g->store || !model_tuned_name(name, project, tuned))
+        return 0;
+    return registry_find(g->store, a, project, str_of(tuned), out, e);
+}
+
+/* ---- Models of generations ---- */
+
+const struct model *serve_model(void *arg, const char *project, const char *name, struct error *e)
+{
+    struct serve_configs *g = arg;
+    struct arena a = { 0 };
+    struct registry_found found = { 0 };
+    int rc = find_tuned(g, &a, project, name, &found, e);
+    const struct model *m = NULL;
+
+    if (rc == 1 && found.other.len)
+        name = arena_textf(&a, "%.*s", STR_ARG(found.other));
+    lock(&g->lock);
+    if (rc == 1 && !found.other.len)
+        m = hold_tuned(g, &found.tuned, e);
+    else if (rc >= 0)
+        m = hold_configured(g, name, e);
     unlock(&g->lock);
+    arena_release(&a);
     return m;
 }
 
@@ -277,18 +409,31 @@ void serve_model_done(void *arg, const struct model *m)
     struct serve_configs *g = arg;
 
     lock(&g->lock);
-    drop(g, owner_of(g, m));
+    struct serve_tuned **at = tuned_of(g, m);
+    if (*at)
+        tuned_done(g, at);
+    else
+        drop(g, owner_of(g, m));
     unlock(&g->lock);
+}
+
+/* Under the lock. */
+static bool is_current(const struct serve_configs *g, const struct model *m)
+{
+    bool found = false;
+
+    for (uint32_t i = 0; i < g->newest->config.models.count && !found; i++)
+        found = g->newest->model[i] == m;
+    return found;
 }
 
 bool serve_model_current(void *arg, const struct model *m)
 {
     struct serve_configs *g = arg;
-    bool found = false;
 
     lock(&g->lock);
-    for (uint32_t i = 0; i < g->newest->config.models.count && !found; i++)
-        found = g->newest->model[i] == m;
+    const struct serve_tuned *t = *tuned_of(g, m);
+    bool current = is_current(g, t ? t->base : m);
     unlock(&g->lock);
-    return found;
+    return current;
 }

@@ -4,6 +4,9 @@
  * Why: a reload must not disturb what runs, so an earlier configuration lives on while anything uses it, and
  * a model that stands unchanged in the new one stays the same model: it is not loaded twice.
  *
+ *          A tuned model of a project stands beside them: it is looked up in the store at each use, so that
+ *          it is seen as soon as it is registered, and takes what it does not say from its base.
+ *
  * Shape:   each serve_load makes a generation. A generation is held by being the newest, by the models that
  *          a newer one took from it, and by whoever holds one of its models or the whole of it. The last
  *          one frees it.
@@ -36,9 +39,14 @@ struct serve_generation {
     struct serve_generation *older;
     uint64_t holds;
 };
+struct store;
+struct serve_tuned;
 struct serve_configs {
-    pthread_mutex_t lock;            /* guards the list and the holds */
+    struct store
+        *store; /* of tuned models; NULL: there are none. Set before the first serve_model */
+    pthread_mutex_t lock;            /* guards what follows, with the holds */
     struct serve_generation *newest; /* NULL before the first serve_load */
+    struct serve_tuned *tuned;       /* tuned models in use */
 };
 void serve_init(struct serve_configs *g);
 /* Reads the configuration (path as config_load has it) and makes it the newest; on an error all stays
@@ -50,7 +58,7 @@ void serve_done(struct serve_configs *g, const struct config *c);
 /* Nothing is held any more. Accepts one without a serve_load. */
 void serve_release(struct serve_configs *g);
 /* As service_env.model, .model_done and .current: arg is the struct serve_configs. */
-const struct model *serve_model(void *arg, const char *name, struct error *e);
+const struct model *serve_model(void *arg, const char *project, const char *name, struct error *e);
 void serve_model_done(void *arg, const struct model *m);
 bool serve_model_current(void *arg, const struct model *m);
 

@@ -174,7 +174,7 @@ void service_live(struct service *s, const struct job *j, struct job_live *out)
         return;
     memcpy(model, j->model.p, j->model.len);
     model_short_name(model, name);
-    const struct model *m = s->env.model(s->env.arg, model, &e);
+    const struct model *m = s->env.model(s->env.arg, j->project, model, &e);
     if (m && j->counters.total) {
         struct price p = model_price(m, name);
         estimate(j, &p, out);

@@ -83,7 +83,7 @@ static void take_job(struct service *s, const struct job *j)
 
     if (j->model.len < sizeof name)
         memcpy(name, j->model.p, j->model.len);
-    const struct model *m = s->env.model(s->env.arg, name, &e), *unused = m;
+    const struct model *m = s->env.model(s->env.arg, j->project, name, &e), *unused = m;
     lock(&s->lock);
     struct entry *n = scheduler_find(s, j->id);
     if (!n && !job_state_final(j->state))

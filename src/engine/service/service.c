@@ -36,6 +36,7 @@ static void release(struct service *s)
 {
     for (uint32_t i = 0; i < s->hub_count; i++) {
         hub_free(s->hub[i].hub);
+        mem_free(s->hub[i].base);
         service_model_done(s, s->hub[i].model);
     }
     for (size_t i = 0; i < s->entry_count; i++)
@@ -182,7 +183,7 @@ void service_upstreams_set(struct service *s, const struct upstream *u, uint32_t
 static struct hub_entry *find_hub(struct service *s, const struct model *m)
 {
     for (uint32_t i = 0; i < s->hub_count; i++)
-        if (s->hub[i].model == m)
+        if (s->hub[i].model == m || model_shares_engine(s->hub[i].model, m))
             return &s->hub[i];
     return NULL;
 }
@@ -197,42 +198,53 @@ static struct hub_entry *add_hub(struct service *s, const struct model *m)
                                        .has_files = true };
     struct hub_entry *n = &s->hub[s->hub_count++];
 
-    *n = (struct hub_entry){ .model = m, .hub = hub_new(m, &env, s->env.open) };
-    model_short_name(m->pattern, n->name);
+    *n = (struct hub_entry){ .model = m, .base = mem_alloc(sizeof *n->base) };
+    *n->base = *m;
+    n->base->adapters.count = 0;
+    n->hub = hub_new(n->base, &env, s->env.open);
+    model_short_name(m->base ? m->base : m->pattern, n->name);
     return n;
 }
 
-/* The hub of a model, which both stay until service_hub_done; or NULL. */
-static struct hub *service_hub(struct service *s, const char *model, const struct model **m,
-                               struct error *e)
+/* A model and its hub, which both stay until service_hub_done. */
+struct hub_use {
+    const struct model *model;
+    struct hub *hub;
+    bool kept; /* the table of hubs has taken the hold on the model */
+};
+
+static int service_hub(struct service *s, const char *project, const char *name,
+                       struct hub_use *out, struct error *e)
 {
-    *m = s->env.model(s->env.arg, model, e);
-    if (!*m)
-        return NULL;
+    const struct model *m = s->env.model(s->env.arg, project, name, e);
+
+    if (!m)
+        return -1;
     lock(&s->lock);
-    struct hub_entry *n = find_hub(s, *m);
+    struct hub_entry *n = find_hub(s, m);
     bool added = !n && s->hub_count < HUBS_MAX;
     if (added)
-        n = add_hub(s, *m);
-    struct hub *h = n ? n->hub : NULL;
+        n = add_hub(s, m);
+    *out = (struct hub_use){ .model = m, .hub = n ? n->hub : NULL, .kept = added };
     if (n)
         n->users++;
     unlock(&s->lock);
-    if (!added) /* else the table holds it now */
-        service_model_done(s, *m);
-    if (!h)
-        (void)error_set(e, ERROR_RESOURCE_EXHAUSTED, "more than %d models are in use", HUBS_MAX);
-    return h;
+    if (out->hub)
+        return 0;
+    service_model_done(s, m);
+    return error_set(e, ERROR_RESOURCE_EXHAUSTED, "more than %d models are in use", HUBS_MAX);
 }
 
 /* The caller has a share or a call of its own by now, or gave up. */
-static void service_hub_done(struct service *s, const struct model *m)
+static void service_hub_done(struct service *s, const struct hub_use *use)
 {
     lock(&s->lock);
-    struct hub_entry *n = find_hub(s, m);
-    assert(n && n->users > 0);
+    struct hub_entry *n = find_hub(s, use->model);
+    assert(n && n->users > 0 && n->hub == use->hub);
     n->users--;
     unlock(&s->lock);
+    if (!use->kept)
+        service_model_done(s, use->model);
 }
 
 /* Under the lock: takes one that can be closed out of the table; false: none can. s->replaced says whether
@@ -264,6 +276,7 @@ void service_close_replaced(struct service *s)
         if (!found)
             return;
         hub_free(n.hub);
+        mem_free(n.base);
         service_model_done(s, n.model);
         log_info("a model that the configuration replaced is closed");
     }
@@ -337,7 +350,8 @@ static struct counted_call *counted_call_new(const struct model *m, const struct
     return c;
 }
 
-static int ask_hub(struct service *s, struct hub *h, struct counted_call *call, struct error *e)
+static int ask_hub(struct service *s, const struct hub_use *use, struct counted_call *call,
+                   struct error *e)
 {
     const struct online *o = &call->o;
     struct service_settings set;
@@ -347,6 +361,7 @@ static int ask_hub(struct service *s, struct hub *h, struct counted_call *call, 
         .request = o->request,
         .project = o->project,
         .weight = service_weight(s, o->project),
+        .adapters = &use->model->adapters,
         .deadline_ms = set.online_deadline_ms,
         .scripted = s->env.scripted,
         .script = o->script,
@@ -356,24 +371,23 @@ static int ask_hub(struct service *s, struct hub *h, struct counted_call *call, 
         .released = online_released,
         .arg = call,
     };
-    return hub_ask(h, &c, e);
+    return hub_ask(use->hub, &c, e);
 }
 
 int service_ask(struct service *s, const struct online *o, struct error *e)
 {
-    const struct model *m;
-    struct hub *h = service_hub(s, o->model, &m, e);
+    struct hub_use use;
 
-    if (!h)
+    if (service_hub(s, o->project, o->model, &use, e) < 0)
         return -1;
-    int rc = model_takes_requests(m, e);
+    int rc = model_takes_requests(use.model, e);
     if (rc == 0) {
-        struct counted_call *c = counted_call_new(m, o);
-        rc = ask_hub(s, h, c, e);
+        struct counted_call *c = counted_call_new(use.model, o);
+        rc = ask_hub(s, &use, c, e);
         if (rc < 0)
             mem_free(c);
     }
-    service_hub_done(s, m);
+    service_hub_done(s, &use);
     return rc;
 }
 
@@ -390,7 +404,7 @@ void service_drop(struct service *s, const void *owner)
 const struct model *job_model(struct service *s, struct arena *a, const struct job *j,
                               struct error *e)
 {
-    return s->env.model(s->env.arg, arena_copy(a, j->model.p, j->model.len), e);
+    return s->env.model(s->env.arg, j->project, arena_copy(a, j->model.p, j->model.len), e);
 }
 
 int job_judge(struct service *s, struct arena *a, const struct job *j, struct predictor **out,
@@ -411,19 +425,19 @@ int job_judge(struct service *s, struct arena *a, const struct job *j, struct pr
 struct predictor *job_predictor(struct service *s, struct arena *a, const struct job *j,
                                 struct error *e)
 {
-    const struct model *m;
-    struct hub *h = service_hub(s, arena_copy(a, j->model.p, j->model.len), &m, e);
+    struct hub_use use;
 
-    if (!h)
+    if (service_hub(s, j->project, arena_copy(a, j->model.p, j->model.len), &use, e) < 0)
         return NULL;
     struct hub_share who = {
         .project = j->project,
         .weight = service_weight(s, j->project),
         .priority = j->priority,
         .age = (uint64_t)j->id,
+        .adapters = &use.model->adapters,
     };
-    struct predictor *p = hub_join(h, &who, e);
-    service_hub_done(s, m);
+    struct predictor *p = hub_join(use.hub, &who, e);
+    service_hub_done(s, &use);
     if (!p || !s->env.scripted)
         return p;
     const char *deflt = j->test.len ? arena_copy(a, j->test.p, j->test.len) : NULL;

@@ -52,9 +52,9 @@ struct service_env {
     struct store *store;
     struct tables *tables; /* what bq:// names; NULL: none */
     struct clock *clock;
-    /* The model of a name, or NULL with NOT_FOUND. It stays until model_done was called as often as it was
+    /* The model that a name means in a project, or NULL with NOT_FOUND. It stays until model_done was called as often as it was
      * given. Two pointers are two models, with a session each. */
-    const struct model *(*model)(void *arg, const char *name, struct error *e);
+    const struct model *(*model)(void *arg, const char *project, const char *name, struct error *e);
     void (*model_done)(void *arg,
                        const struct model *m); /* NULL: models stay as long as the service */
     /* Can `model` still give this one? NULL: always. A model that it cannot give any more is closed when

@@ -30,8 +30,10 @@
 #define REPLACED_LOOK_MS 500 /* between looks whether a replaced model may be closed */
 
 struct hub_entry {
-    const struct model *model; /* held, as env.model gave it */
-    uint32_t users;            /* threads between service_hub and service_hub_done */
+    const struct model
+        *model;         /* held, as env.model gave it: the first one that asked for the hub */
+    struct model *base; /* the hub's: without adapters, which each job and call brings along */
+    uint32_t users;     /* threads between service_hub and service_hub_done */
     char name[MODEL_NAME_BYTES];
     struct hub *hub;
 };

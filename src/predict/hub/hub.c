@@ -164,6 +164,8 @@ static int64_t send_held(struct hub *h, struct predictor *p, struct error *e)
 
     while (h->held.first) {
         struct hub_item *i = h->held.first;
+        if (p->ops->adapt)
+            p->ops->adapt(p, i->share ? i->share->adapters : i->call->adapters);
         if (p->ops->submit(p, i->request, i, &full) < 0) {
             if (full.code == ERROR_RESOURCE_EXHAUSTED)
                 return sent;

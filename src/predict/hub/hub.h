@@ -8,6 +8,7 @@
  *          then the project that has used the least capacity for its weight (hub_queue.h, over the
  *          requests' estimated tokens: an idle project gains no credit); within a project the highest
  *          priority, then the oldest job. Online and batch take turns in a window of one.
+ * Adapters: tuned models of one base share its hub; each share and call says which adapters it is for.
  * Errors:  a broken session breaks all its shares (their wait returns -1, online calls are answered
  *          UNAVAILABLE); the next hub_join or hub_ask opens a new one.
  * Closing: a share's close returns when the session reads none of its requests any more: waiting
@@ -32,11 +33,12 @@ struct hub *hub_new(const struct model *m, const struct predictor_env *env, pred
 void hub_free(struct hub *h);
 
 struct hub_share {
-    const char *project; /* copied */
-    double weight;       /* of the project; > 0, 1 is usual */
-    int64_t priority;    /* higher goes first within the project */
-    uint64_t age;        /* lower is older */
-    uint32_t window;     /* requests open at once; 0: the session's */
+    const char *project;                 /* copied */
+    double weight;                       /* of the project; > 0, 1 is usual */
+    int64_t priority;                    /* higher goes first within the project */
+    uint64_t age;                        /* lower is older */
+    uint32_t window;                     /* requests open at once; 0: the session's */
+    const struct adapter_list *adapters; /* over the hub's model; copied; NULL: none */
 };
 struct predictor *hub_join(struct hub *h, const struct hub_share *who, struct error *e);
 
@@ -52,6 +54,7 @@ struct hub_call {
     const struct request *request;
     const char *project; /* copied */
     double weight;
+    const struct adapter_list *adapters; /* over the hub's model; copied; NULL: none */
     uint32_t deadline_ms; /* then DEADLINE_EXCEEDED, or when the model is loaded; 0: none */
     bool counts;       /* count the request's tokens (usage.prompt_tokens of the answer), no more */
     const void *owner; /* for hub_drop; or NULL */

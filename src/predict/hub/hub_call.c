@@ -32,6 +32,13 @@ static void call_begin(struct hub *h, struct call *c, uint64_t now)
 
 /* ---- Counting ---- */
 
+static void call_free(struct call *c)
+{
+    mem_free(c->project);
+    mem_free(c->adapters);
+    mem_free(c);
+}
+
 /* The oldest call that waits to be counted; of another project than the last, when there is one. */
 static struct call *count_next(const struct hub *h)
 {
@@ -143,6 +150,7 @@ int hub_ask(struct hub *h, const struct hub_call *ask, struct error *e)
     c->item.call = c;
     c->deadline_ns = ask->deadline_ms ? now + ask->deadline_ms * NS_PER_MS : UINT64_MAX;
     c->project = mem_strdup(ask->project);
+    c->adapters = adapters_copy(ask->adapters);
     lock(&h->lock);
     int rc = check_room(h, c->project, e);
     if (rc == 0)
@@ -159,8 +167,7 @@ int hub_ask(struct hub *h, const struct hub_call *ask, struct error *e)
     }
     unlock(&h->lock);
     if (rc < 0) {
-        mem_free(c->project);
-        mem_free(c);
+        call_free(c);
     }
     return rc;
 }
@@ -330,8 +337,7 @@ void callbacks_run(struct callbacks *t)
             c->ask.done(c->ask.arg, &c->item.answer);
         if (c->ask.released)
             c->ask.released(c->ask.arg);
-        mem_free(c->project);
-        mem_free(c);
+        call_free(c);
     }
     *t = (struct callbacks){ 0 };
 }

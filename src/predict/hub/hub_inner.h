@@ -61,6 +61,7 @@ struct share {
     struct predictor base;    /* first, so that a pointer to it is one to this */
     struct predictor_ops ops; /* without count_tokens where the session has none */
     struct hub *hub;
+    struct adapter_list *adapters; /* of its requests; NULL: none; constant */
     /* Only its owner uses what follows: */
     struct hub_item *item;  /* base.window of them */
     uint32_t used;          /* of item, from the first */
@@ -93,7 +94,8 @@ struct call {
     struct script_act act;
     enum count_state counting;
     char *project;
-    bool dropped; /* nobody waits for its answer */
+    struct adapter_list *adapters; /* NULL: none */
+    bool dropped;                  /* nobody waits for its answer */
     bool expired; /* its deadline passed or it was dropped: done was called with late */
     bool ended;   /* it is in no list of the hub any more */
     struct error late;

@@ -33,6 +33,7 @@ static struct share *share_new(struct hub *h, const struct hub_share *who)
     s->base.window = who->window && who->window < window ? who->window : window;
     s->base.attempts = h->session->attempts;
     (void)snprintf(s->base.version, sizeof s->base.version, "%s", h->session->version);
+    s->adapters = adapters_copy(who->adapters);
     s->item = mem_array(s->base.window, sizeof *s->item);
     s->source.priority = who->priority;
     s->source.age = who->age;
@@ -308,6 +309,7 @@ static void share_close(struct predictor *p)
     answers_drop(s->ready.first);
     cond_destroy(&s->wake);
     mem_free(s->item);
+    mem_free(s->adapters);
     mem_free(s);
 }
 

@@ -52,8 +52,10 @@ static bool serving_with_tables;
 /* Called before a model is looked up for a request; or NULL. */
 static void (*serving_looks)(const char *name);
 
-static const struct model *serving_model(void *arg, const char *name, struct error *e)
+static const struct model *serving_model(void *arg, const char *project, const char *name,
+                                         struct error *e)
 {
+    (void)project;
     if (serving_looks)
         serving_looks(name);
     return model_find(arg, name, e);
