@@ -19,6 +19,7 @@
 #include "format/gs.h"
 #include "format/job/vertex.h"
 #include "predict/fake/script.h"
+#include "store/models/registry.h"
 
 #define ERRORS_WRITE_BYTES ((size_t)256 * 1024)
 #define INPUT_OBJECTS_MAX 10000
@@ -438,7 +439,7 @@ static void sweep(struct service *s)
     uint64_t removed = 0;
 
     if (file_expire(s->env.store, service_now_us(s), &e) < 0 ||
-        blob_sweep(s->env.store, &removed, &e) < 0)
+        blob_sweep(s->env.store, &removed, &e) < 0 || registry_sweep(s->env.store, &e) < 0)
         log_warn("old files are not removed: %s", e.msg);
     job_keep_sweep(s);
     if (s->env.tables && s->env.tables->ops->sweep(s->env.tables, &e) < 0)

@@ -207,6 +207,37 @@ static int jobs_copy(struct backup *b, struct error *e)
     return each(b, db_stmt(b->copy, "SELECT id FROM job"), job_copy, e);
 }
 
+/* The files of tuned models, which never change; one that is deleted meanwhile is in the copy of the database
+ * only, and its jobs fail as they do here. */
+static int model_copy(struct backup *b, int64_t id, struct error *e)
+{
+    struct stmt *q = db_stmt(b->copy, "SELECT file FROM tuned_model WHERE id = ?");
+    char from[PATH_BYTES], to[PATH_BYTES], file[PATH_BYTES / 4];
+
+    db_bind(q, "i", id);
+    if (db_step(q, "cannot read the tuned models", e) < 0)
+        return -1;
+    db_text_to(q, 0, file, sizeof file);
+    db_reset(q);
+    store_path(b->s, from, "models/%s", file);
+    (void)snprintf(to, sizeof to, "%s/models/%s", b->to, file);
+    if (link(from, to) == 0 || errno == ENOENT)
+        return 0;
+    return backup_file(from, to, e);
+}
+
+static int models_copy(struct backup *b, struct error *e)
+{
+    char path[PATH_BYTES];
+
+    (void)snprintf(path, sizeof path, "%s/models", b->to);
+    if (sys_mkdirs(path, e) < 0 ||
+        each(b, db_stmt(b->copy, "SELECT id FROM tuned_model"), model_copy, e) < 0)
+        return -1;
+    (void)snprintf(path, sizeof path, "%s/models/x", b->to);
+    return sys_sync_folder(path, e);
+}
+
 /* Behind the database: a job that has put its rows into a table but has not ended in the copy asks the table's
  * records, and ends there. */
 static int tables_copy(struct backup *b, struct error *e)
@@ -268,7 +299,7 @@ int store_backup(struct store *s, const char *to, struct error *e)
     if (folder_prepare(to, e) < 0 || hold_begin(&b, e) < 0)
         return error_wrap(e, "backup to %s", to);
     if (database_copy(&b, e) == 0 && blobs_copy(&b, e) == 0 && jobs_copy(&b, e) == 0 &&
-        tables_copy(&b, e) == 0 && database_close(&b, e) == 0)
+        models_copy(&b, e) == 0 && tables_copy(&b, e) == 0 && database_close(&b, e) == 0)
         rc = marker_write(&b, e);
     db_close(b.copy);
     hold_end(&b);
