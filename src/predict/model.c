@@ -86,9 +86,14 @@ struct adapter_list *adapters_copy(const struct adapter_list *from)
     return copy;
 }
 
+bool model_adapts(const struct model *m)
+{
+    return m->kind == MODEL_LOCAL && m->in_process;
+}
+
 bool model_shares_engine(const struct model *a, const struct model *b)
 {
-    return a->kind == MODEL_LOCAL && b->kind == MODEL_LOCAL && strcmp(a->file, b->file) == 0 &&
+    return model_adapts(a) && model_adapts(b) && strcmp(a->file, b->file) == 0 &&
            a->file_time_ns == b->file_time_ns && a->context == b->context &&
            a->sequences == b->sequences && a->threads == b->threads &&
            a->cache_mib == b->cache_mib && a->plain == b->plain && a->in_process == b->in_process &&

@@ -200,7 +200,8 @@ static struct hub_entry *add_hub(struct service *s, const struct model *m)
 
     *n = (struct hub_entry){ .model = m, .base = mem_alloc(sizeof *n->base) };
     *n->base = *m;
-    n->base->adapters.count = 0;
+    if (model_adapts(m))
+        n->base->adapters.count = 0;
     n->hub = hub_new(n->base, &env, s->env.open);
     model_short_name(m->base ? m->base : m->pattern, n->name);
     return n;
@@ -361,7 +362,7 @@ static int ask_hub(struct service *s, const struct hub_use *use, struct counted_
         .request = o->request,
         .project = o->project,
         .weight = service_weight(s, o->project),
-        .adapters = &use->model->adapters,
+        .adapters = model_adapts(use->model) ? &use->model->adapters : NULL,
         .deadline_ms = set.online_deadline_ms,
         .scripted = s->env.scripted,
         .script = o->script,
@@ -434,7 +435,7 @@ struct predictor *job_predictor(struct service *s, struct arena *a, const struct
         .weight = service_weight(s, j->project),
         .priority = j->priority,
         .age = (uint64_t)j->id,
-        .adapters = &use.model->adapters,
+        .adapters = model_adapts(use.model) ? &use.model->adapters : NULL,
     };
     struct predictor *p = hub_join(use.hub, &who, e);
     service_hub_done(s, &use);
