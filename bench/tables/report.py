@@ -18,7 +18,7 @@ def main():
         medians[name] = wall, user + system
         print(f"{name:15} {wall:7.2f} s  {(user + system) * 1e6 / lines:6.1f} us CPU a row  "
               f"{lines / (user + system):9,.0f} rows/s of CPU  {kib / 1024:6.1f} MiB")
-    for base, table in (("requests", "csv"), ("requests", "rows"), ("check-requests", "check-csv")):
+    for base, table in (("requests", "csv"), ("requests", "rows"), ("requests", "parquet"), ("check-requests", "check-csv")):
         print(f"{table} / {base}: {medians[table][0] / medians[base][0]:.2f} of the time, "
               f"{medians[table][1] / medians[base][1]:.2f} of the CPU")
 

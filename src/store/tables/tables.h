@@ -378,7 +378,7 @@ bool tables_name_read(struct str text, struct tables_name *out);
 
 /* The defaults, and what an operator may set. Numbers, as the table of settings prints them. */
 #define TABLES_MEMORY_MIN 67108864
-#define TABLES_MEMORY_DEFAULT 134217728
+#define TABLES_MEMORY_DEFAULT 201326592
 #define TABLES_TEMP_DEFAULT 34359738368
 #define TABLES_THREADS_DEFAULT 2
 #define TABLES_THREADS_MAX 256

@@ -26,7 +26,7 @@ int64_t project_now_ms(const struct project *p)
 /* The file is attached, as only so its groups of rows get a size: a group is held in memory until it is whole, and
  * DuckDB's own 122,880 rows may be gigabytes. */
 #define CATALOG "~project" /* no dataset's name */
-#define GROUP_ROWS 2048
+#define GROUP_ROWS 8192
 
 static int connect_to(struct project *p, struct connection *out, struct error *e)
 {
