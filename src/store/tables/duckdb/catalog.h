@@ -31,7 +31,7 @@ struct table_row {
 int project_change(struct project *p, int (*run)(struct project *p, void *arg, struct error *e),
                    void *arg, struct error *e) FALLIBLE;
 
-/* Of the kind in a table's record. */
+/* Reads the kind in a record of a table. */
 enum tables_kind catalog_kind(struct bq_cell cell);
 /* 1: found, 0: absent, -1. */
 int catalog_find_dataset(struct project *p, struct str dataset, struct arena *a,

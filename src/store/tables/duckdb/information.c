@@ -313,7 +313,7 @@ static const struct {
       add_counted },
 };
 
-/* Of all tables of the dataset; it is empty: of the project. With p->lock held. */
+/* Adds all tables of the dataset, or of the project when it is empty. With p->lock held. */
 static int add_each(struct project *p, struct str dataset, size_t view, struct arena *a,
                     struct buf *out, struct error *e)
 {

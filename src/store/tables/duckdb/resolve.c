@@ -184,7 +184,7 @@ static int describe_view(struct query_run *r, const struct table_row *row, struc
 {
     struct buf text = BUF_INIT(SQL_OUTPUT_BYTES_MAX);
     struct bq_schema *schema = &out->schema;
-    struct str sql;
+    struct str sql = { NULL, 0 };
 
     if (view_write(r, &row->t.name, row->t.view_query, &sql, e) < 0 ||
         statement_describe(r, sql, a, schema, e) < 0)

@@ -74,7 +74,7 @@ static bool is_text(const struct call *c, duckdb_vector v)
     return id == DUCKDB_TYPE_VARCHAR || id == DUCKDB_TYPE_BLOB;
 }
 
-/* Whether two texts or arrays come to a value within the limits: true, or an error. */
+/* Two texts or arrays come to a value within the limits: true, or an error. */
 static enum call_outcome joins(struct call *c)
 {
     size_t bytes = 0, elements = 0;
