@@ -352,7 +352,7 @@ static void bench_kind(const struct kernel_ops *k, const char *path, struct team
     struct error e = { 0 };
     struct kernel_before before;
     double start = now();
-    struct decoder *d = decoder_open(path, k->layout.format, &e);
+    struct decoder *d = decoder_open(path, k->layout.format, 0, &e);
 
     if (!d) {
         fprintf(stderr, "%s\n", e.msg);

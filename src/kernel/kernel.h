@@ -50,11 +50,16 @@ struct kernel_weights {
     enum kernel_format format;
     uint8_t *packed; /* int8: value + KERNEL_BIAS; owned */
     float *scale;    /* int8: [tiles][groups][KERNEL_TILE]; owned */
+    bool borrowed;   /* both are memory of the caller's */
 };
 #define KERNEL_BIAS 128 /* the instruction wants one factor unsigned */
 
 void kernel_weights_init(struct kernel_weights *w, enum kernel_format format, uint32_t outputs,
                          uint32_t columns);
+/* As init, in `memory` of the caller's, which holds zeros or the same weights: kernel_weights_bytes of a zeroed
+ * w with these sizes, on a boundary of KERNEL_ALIGN. */
+void kernel_weights_place(struct kernel_weights *w, enum kernel_format format, uint32_t outputs,
+                          uint32_t columns, void *memory);
 void kernel_weights_release(struct kernel_weights *w); /* accepts a zeroed one */
 uint64_t kernel_weights_bytes(const struct kernel_weights *w);
 /* Sets one group of one output. -128 becomes -127: its negative would not be an int8. bfloat16: the

@@ -45,10 +45,23 @@ void kernel_weights_init(struct kernel_weights *w, enum kernel_format format, ui
     memset(w->scale, 0, scale_bytes(w));
 }
 
+void kernel_weights_place(struct kernel_weights *w, enum kernel_format format, uint32_t outputs,
+                          uint32_t columns, void *memory)
+{
+    *w = (struct kernel_weights){
+        .outputs = outputs, .columns = columns, .format = format, .borrowed = true
+    };
+    w->packed = memory;
+    if (format == KERNEL_INT8)
+        w->scale = (float *)(void *)(w->packed + packed_bytes(w));
+}
+
 void kernel_weights_release(struct kernel_weights *w)
 {
-    mem_free(w->packed);
-    mem_free(w->scale);
+    if (!w->borrowed) {
+        mem_free(w->packed);
+        mem_free(w->scale);
+    }
     *w = (struct kernel_weights){ 0 };
 }
 

@@ -105,7 +105,8 @@ struct predictor_env {
     const char *state_dir; /* where measurements of this machine are kept; NULL: nowhere */
     struct upstream_servers *servers; /* of all sessions; NULL: an upstream session has its own */
     bool has_files;                   /* requests will have a file_source */
-    struct touch_page *touch; /* of a session in a process of its own; NULL: nobody asks */
+    struct touch_page *touch;         /* of a session in a process of its own; NULL: nobody asks */
+    int weights_fd; /* memory for packed weights that outlives this process; 0: none */
 };
 typedef struct predictor *(*predictor_open_fn)(const struct model *m,
                                                const struct predictor_env *env, struct error *e);

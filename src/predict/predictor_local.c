@@ -11,8 +11,8 @@
 #include "predict/local/adapters.h"
 #include "predict/local/session.h"
 
-static struct runtime *open_planned(const struct model *m, bool plain, struct batcher_plan *plan,
-                                    struct error *e)
+static struct runtime *open_planned(const struct model *m, bool plain, int weights_fd,
+                                    struct batcher_plan *plan, struct error *e)
 {
     if (plan_for(m, plain, plan, e) < 0)
         return NULL;
@@ -22,6 +22,7 @@ static struct runtime *open_planned(const struct model *m, bool plain, struct ba
         .threads = m->threads,
         .context = m->context,
         .cache_mib = m->cache_mib,
+        .weights_fd = weights_fd,
     };
     struct runtime *r =
         plain ? runtime_llama_open(m, &settings, e) : runtime_native_open(m, &settings, e);
@@ -58,10 +59,10 @@ struct predictor *predictor_local_open(const struct model *m, const struct predi
     if (encoder_is_one(m->file))
         return open_encoder(m, env, e);
     if (!m->plain)
-        r = open_planned(m, false, &plan, &why);
+        r = open_planned(m, false, env->weights_fd, &plan, &why);
     if (why.code == ERROR_UNIMPLEMENTED)
         log_info("%s: not covered by the native runtime; libllama computes the model", why.msg);
     if (!r)
-        r = open_planned(m, true, &plan, e);
+        r = open_planned(m, true, 0, &plan, e);
     return r ? session_open(r, m->adapters.count, &plan, env, e) : NULL;
 }

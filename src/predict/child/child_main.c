@@ -378,7 +378,11 @@ static int seal_to_files(struct arena *a, const struct model *m, struct error *e
 static int open_session(struct child *c, struct arena *a, const struct link_frame *hello,
                         struct error *e)
 {
-    struct predictor_env env = { .clock = &c->clock, .touch = &c->page->touch };
+    struct predictor_env env = {
+        .clock = &c->clock,
+        .touch = &c->page->touch,
+        .weights_fd = SANDBOX_FD_FIRST + CHILD_FD_WEIGHTS,
+    };
     struct model m;
 
     if (link_model_read(a, hello->bytes, &m, &env, e) < 0 || seal_to_files(a, &m, e) < 0)

@@ -30,7 +30,7 @@ static bool is_text(const struct content *c)
 static bool is_left_out(const char *key)
 {
     static const char *const names[] = { "contents", "systemInstruction", "system_instruction",
-                                         "labels" };
+                                         "labels",   "content",           "title" };
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (strcmp(key, names[i]) == 0)
@@ -66,11 +66,14 @@ bool judged_key_of(const struct request *r, struct judged_key *out)
     size_t i, count;
     yyjson_val *key, *value, *generation = request_field(r->root, "generationConfig");
 
-    if (r->kind != REQUEST_GENERATE || !is_text(r->system))
+    if (!is_text(r->system))
         return false;
+    buf_add_char(&text, r->kind == REQUEST_EMBED ? 'e' : 'g');
     for (uint32_t c = 0; c < r->content_count; c++)
-        if (!is_text(&r->content[c]))
+        if (!is_text(&r->content[c])) {
+            buf_release(&text);
             return false;
+        }
     yyjson_obj_foreach(r->root, i, count, key, value)
     {
         if (value == generation && yyjson_is_obj(value))

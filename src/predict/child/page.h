@@ -18,6 +18,6 @@ struct child_page {
 };
 
 /* Descriptors that a model's process gets, from SANDBOX_FD_FIRST on. */
-enum child_fd { CHILD_FD_LINK, CHILD_FD_PAGE, CHILD_FDS };
+enum child_fd { CHILD_FD_LINK, CHILD_FD_PAGE, CHILD_FD_WEIGHTS, CHILD_FDS };
 
 #endif

@@ -24,6 +24,7 @@
 #include "predict/child/judged.h"
 #include "predict/child/link.h"
 #include "predict/child/page.h"
+#include "predict/local/native/weight_store.h"
 
 /* Deadlines of loading and of a step: a file twice as large takes twice as long on the same machine. */
 #define DEADLINE_MS 60000ULL
@@ -71,6 +72,7 @@ struct child_session {
     uint64_t deadline_ms; /* of loading and of a step */
     uint64_t memory_bytes;
     pthread_t thread;
+    int weights;       /* a memfd: packed by the first child, mapped by those after it */
     int wake;          /* an event: something to send, or to stop */
     struct chan *done; /* struct item with its answer */
     struct judged *judged;
@@ -382,7 +384,9 @@ static struct sandbox *start_process(struct child_session *s, const struct chann
                                      struct error *e)
 {
     char name[SANDBOX_NAME_BYTES];
-    const int fd[CHILD_FDS] = { [CHILD_FD_LINK] = c->there, [CHILD_FD_PAGE] = c->page_fd };
+    const int fd[CHILD_FDS] = {
+        [CHILD_FD_LINK] = c->there, [CHILD_FD_PAGE] = c->page_fd, [CHILD_FD_WEIGHTS] = s->weights
+    };
     const struct sandbox_spec spec = {
         .role = CHILD_ROLE,
         .name = name,
@@ -481,6 +485,7 @@ static int start_child(struct child_session *s, struct link_ready *ready, struct
         channel_release(&c);
         return -1;
     }
+    weight_store_seal(s->weights);
     s->sandbox = sandbox;
     lock(&s->lock);
     assert(s->fd < 0 && !s->page);
@@ -946,6 +951,8 @@ static void release(struct child_session *s)
     mem_free(s->item);
     if (s->wake >= 0)
         (void)close(s->wake);
+    if (s->weights >= 0)
+        (void)close(s->weights);
     cond_destroy(&s->changed);
     lock_destroy(&s->lock);
     mem_free(s);
@@ -1025,7 +1032,8 @@ struct predictor *predictor_child_open(const struct model *m, const struct predi
     cond_init(&s->changed);
     set_limits(s);
     s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (s->wake < 0) {
+    s->weights = memfd_create("tranche weights", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (s->wake < 0 || s->weights < 0) {
         (void)error_errno(e, "no descriptor for the model's process");
     } else if (start_child(s, &ready, e) == 0) {
         use_greeting(s, &ready);

@@ -104,6 +104,7 @@ struct runtime_settings {
     uint32_t sequences; /* that compute at once; RUNTIME_SEQUENCES_KEPT more keep prefixes */
     uint32_t rows_max, threads, context;
     uint32_t cache_mib; /* key-value cache */
+    int weights_fd;     /* memory for packed weights that outlives this process; 0: none */
 };
 
 struct runtime;

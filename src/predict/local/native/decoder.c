@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "predict/local/native/tensor_file.h"
+#include "predict/local/native/weight_store.h"
 
 #define NAME_BYTES 96
 #define Q8_0_BYTES 34 /* of a group: a half and 32 of int8 */
@@ -42,6 +43,7 @@ struct reader {
     struct tensor_file in;
     const struct kind *kind;
     enum kernel_format format;
+    struct weight_store *store; /* NULL: matrices have memory of their own */
 };
 
 /* ---- Metadata ---- */
@@ -202,6 +204,21 @@ static void pack_row(struct kernel_weights *w, uint32_t output, enum ggml_type t
     }
 }
 
+/* Memory for a matrix: of the store, while it has room. */
+static void make_weights(struct reader *r, struct kernel_weights *w, uint32_t outputs,
+                         uint32_t columns)
+{
+    const struct kernel_weights sizes = { .outputs = outputs,
+                                          .columns = columns,
+                                          .format = r->format };
+    void *memory = r->store ? weight_store_take(r->store, kernel_weights_bytes(&sizes)) : NULL;
+
+    if (memory)
+        kernel_weights_place(w, r->format, outputs, columns, memory);
+    else
+        kernel_weights_init(w, r->format, outputs, columns);
+}
+
 /* The destination of a tensor's rows: outputs from `first` on; unless dim is 0, pairs of heads of dim
  * go half a head apart. */
 struct target {
@@ -217,6 +234,8 @@ static int pack_tensor(struct reader *r, const char *name, uint32_t rows, struct
 
     if (at < 0)
         return -1;
+    if (to.w->borrowed && weight_store_is_full(r->store))
+        return 0;
     size_t bytes = tensor_row_bytes(&r->in, at);
     uint32_t together = bytes < READ_BYTES ? (uint32_t)(READ_BYTES / bytes) : 1;
     uint8_t *raw = mem_array(together, bytes);
@@ -297,8 +316,8 @@ static int read_attention(struct reader *r, const struct decoder_shape *s, uint3
         { "attn_output.weight", s->width, { &l->attention_out, 0, 0 } },
     };
 
-    kernel_weights_init(&l->qkv, r->format, queries + 2 * keys, s->width);
-    kernel_weights_init(&l->attention_out, r->format, s->width, queries);
+    make_weights(r, &l->qkv, queries + 2 * keys, s->width);
+    make_weights(r, &l->attention_out, s->width, queries);
     for (size_t n = 0; n < ARRAY_LEN(parts); n++)
         if (pack_tensor(r, layer_name(name, i, parts[n].name), parts[n].rows, parts[n].to, e) < 0)
             return -1;
@@ -321,7 +340,7 @@ static int read_hidden(struct reader *r, const struct decoder_shape *s, uint32_t
 
     for (size_t n = 0; n < ARRAY_LEN(parts); n++) {
         const struct target to = { parts[n].to, 0, 0 };
-        kernel_weights_init(to.w, r->format, parts[n].rows, parts[n].columns);
+        make_weights(r, to.w, parts[n].rows, parts[n].columns);
         if (pack_tensor(r, layer_name(name, i, parts[n].name), parts[n].rows, to, e) < 0)
             return -1;
     }
@@ -390,7 +409,32 @@ static int check_size(const struct reader *r, const struct decoder_shape *s, str
     return 0;
 }
 
-static int read_ends(struct reader *r, struct decoder *d, struct error *e)
+/* Room for every matrix of the shape, with the rows that fill up its last tile. */
+static void open_store(struct reader *r, const struct decoder_shape *s, int fd)
+{
+    const uint32_t keys = s->kv_heads * s->dim, queries = s->heads * s->dim;
+    const struct {
+        uint32_t outputs, columns, count;
+    } parts[] = {
+        { queries + 2 * keys, s->width, s->layers },
+        { s->width, queries, s->layers },
+        { s->hidden, s->width, 2 * s->layers },
+        { s->width, s->hidden, s->layers },
+        { s->vocab, s->width, 2 },
+    };
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        const struct kernel_weights sizes = { .outputs = parts[i].outputs,
+                                              .columns = parts[i].columns,
+                                              .format = r->format };
+        bytes += parts[i].count * (kernel_weights_bytes(&sizes) + KERNEL_ALIGN);
+    }
+    if (fd)
+        r->store = weight_store_open(fd, r->in.fd, r->format, bytes);
+}
+
+static int read_ends(struct reader *r, struct decoder *d, int store_fd, struct error *e)
 {
     struct decoder_shape *s = &d->shape;
     int64_t at = gguf_find_tensor(r->in.file, "token_embd.weight");
@@ -403,13 +447,14 @@ static int read_ends(struct reader *r, struct decoder *d, struct error *e)
     s->vocab = (uint32_t)vocab;
     if (check_size(r, s, e) < 0)
         return -1;
-    kernel_weights_init(&d->embedding, r->format, s->vocab, s->width);
+    open_store(r, s, store_fd);
+    make_weights(r, &d->embedding, s->vocab, s->width);
     if (pack_tensor(r, "token_embd.weight", s->vocab, (struct target){ &d->embedding, 0, 0 }, e) <
             0 ||
         read_vector(r, "output_norm.weight", s->width, &d->output_norm, e) < 0)
         return -1;
     if (gguf_find_tensor(r->in.file, "output.weight") >= 0) {
-        kernel_weights_init(&d->output, r->format, s->vocab, s->width);
+        make_weights(r, &d->output, s->vocab, s->width);
         if (pack_tensor(r, "output.weight", s->vocab, (struct target){ &d->output, 0, 0 }, e) < 0)
             return -1;
     }
@@ -420,9 +465,9 @@ static int read_ends(struct reader *r, struct decoder *d, struct error *e)
     return 0;
 }
 
-static int read_all(struct reader *r, struct decoder *d, struct error *e)
+static int read_all(struct reader *r, struct decoder *d, int store_fd, struct error *e)
 {
-    if (find_kind(r, e) < 0 || read_shape(r, &d->shape, e) < 0 || read_ends(r, d, e) < 0)
+    if (find_kind(r, e) < 0 || read_shape(r, &d->shape, e) < 0 || read_ends(r, d, store_fd, e) < 0)
         return -1;
     d->layer = mem_array(d->shape.layers, sizeof *d->layer);
     for (uint32_t i = 0; i < d->shape.layers; i++)
@@ -433,12 +478,16 @@ static int read_all(struct reader *r, struct decoder *d, struct error *e)
     return 0;
 }
 
-struct decoder *decoder_open(const char *path, enum kernel_format format, struct error *e)
+struct decoder *decoder_open(const char *path, enum kernel_format format, int store_fd,
+                             struct error *e)
 {
     struct reader r = { .format = format };
     struct decoder *d = mem_alloc(sizeof *d);
-    int rc = tensor_file_open(&r.in, path, e) < 0 ? -1 : read_all(&r, d, e);
+    int rc = tensor_file_open(&r.in, path, e) < 0 ? -1 : read_all(&r, d, store_fd, e);
 
+    d->store = r.store;
+    if (rc == 0 && d->store && !weight_store_finish(d->store))
+        rc = error_set(e, ERROR_RESOURCE_EXHAUSTED, "%s: no memory for its weights", path);
     tensor_file_close(&r.in);
     if (rc == 0)
         return d;
@@ -475,6 +524,7 @@ void decoder_free(struct decoder *d)
     mem_free(d->rope);
     mem_free(d->window_rope);
     mem_free(d->rope_divisors);
+    weight_store_close(d->store);
     mem_free(d);
 }
 

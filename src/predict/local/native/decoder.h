@@ -62,12 +62,15 @@ struct decoder {
     float *output_norm;              /* [width] */
     float *rope;                     /* [positions made][dim]: cosines, then sines */
     float *window_rope;              /* the same for windowed layers; NULL: none */
-    float *rope_divisors; /* [dim / 2]; NULL: all 1. For longer contexts than trained with */
-    uint64_t bytes;       /* of all weights */
+    float *rope_divisors;       /* [dim / 2]; NULL: all 1. For longer contexts than trained with */
+    uint64_t bytes;             /* of all weights */
+    struct weight_store *store; /* that has them, or NULL */
 };
 
-/* The weights are packed in the format of the kernel that will read them. */
-struct decoder *decoder_open(const char *path, enum kernel_format format, struct error *e);
+/* The weights are packed in the format of the kernel that will read them; unless store_fd is 0, into that memfd
+ * (weight_store.h). */
+struct decoder *decoder_open(const char *path, enum kernel_format format, int store_fd,
+                             struct error *e);
 void decoder_free(struct decoder *d); /* accepts NULL */
 /* Makes the tables of cosines and sines for `positions` positions. */
 void decoder_make_rope(struct decoder *d, uint32_t positions);

@@ -103,7 +103,7 @@ static int open_all(struct native *n, const struct model *m,
     if (llama_text_check(m->file, e) < 0)
         return -1;
     n->kernel = choose_kernel(m->file);
-    n->decoder = decoder_open(m->file, n->kernel->layout.format, e);
+    n->decoder = decoder_open(m->file, n->kernel->layout.format, settings->weights_fd, e);
     if (!n->decoder || llama_text_open(&n->text, m, false, e) < 0)
         return -1;
     if (n->text.info.vocab != n->decoder->shape.vocab)

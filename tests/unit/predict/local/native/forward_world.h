@@ -48,7 +48,7 @@ static inline void world_open(struct world *w, const struct tiny *as, uint32_t t
     assert_non_null(mkdtemp(w->dir));
     (void)snprintf(w->file, sizeof w->file, "%s/tiny.gguf", w->dir);
     tiny_write(as, w->file);
-    w->decoder = decoder_open(w->file, kernel_best(false)->layout.format, &e);
+    w->decoder = decoder_open(w->file, kernel_best(false)->layout.format, 0, &e);
     if (!w->decoder)
         fail_msg("%s: %s", as->architecture, e.msg);
     decoder_make_rope(w->decoder, TINY_CONTEXT);

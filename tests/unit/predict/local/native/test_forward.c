@@ -170,7 +170,7 @@ static void test_what_is_not_covered_is_unimplemented(void **state)
     for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
         tiny_write(&odd[i], file);
         e = (struct error){ 0 };
-        assert_null(decoder_open(file, KERNEL_INT8, &e));
+        assert_null(decoder_open(file, KERNEL_INT8, 0, &e));
         assert_int_equal(e.code, ERROR_UNIMPLEMENTED);
     }
     assert_int_equal(sys_remove_all(dir, &e), 0);
@@ -188,7 +188,7 @@ static void open_damaged(const char *path, const struct buf *file, size_t len)
 
     assert_int_equal(sys_write_all(fd, file->p, len, path, &e), 0);
     (void)close(fd);
-    struct decoder *d = decoder_open(path, KERNEL_INT8, &e);
+    struct decoder *d = decoder_open(path, KERNEL_INT8, 0, &e);
     assert_true(d || e.msg[0]);
     decoder_free(d);
 }
