@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/json_write.h"
+#include "format/tools/functions.h"
 #include "predict/fake/fake_schema.h"
 
 #define ECHO "echo: "
@@ -79,9 +81,13 @@ static struct str echo(const struct request *r, struct buf *scratch)
     scratch->max = FAKE_SCRATCH_BYTES_MAX;
     buf_clear(scratch);
     buf_add_c(scratch, ECHO);
-    for (uint32_t i = 0; last && i < last->part_count; i++)
+    for (uint32_t i = 0; last && i < last->part_count; i++) {
+        struct json_writer w = JSON_WRITER(scratch);
         if (last->part[i].kind == PART_TEXT)
             buf_add_str(scratch, last->part[i].text);
+        else if (last->part[i].kind == PART_FUNCTION_RESPONSE)
+            json_add_value(&w, NULL, request_field(last->part[i].object, "response"));
+    }
     return buf_str(scratch);
 }
 
@@ -155,21 +161,53 @@ static bool json_answer(const struct generation *g, struct buf *scratch, struct 
     return true;
 }
 
+/* The call of a function that the user names, or that must be called; false when there is none. */
+static bool call_answer(const struct request *r, struct buf *scratch, struct fake_answer *out)
+{
+    const struct function_choice choice = function_choice_of(r);
+    struct functions it = functions_of(r);
+    struct function f, chosen = { 0 };
+
+    if (!choice.count || choice.calling == CALLING_NONE)
+        return false;
+    struct str asked = fake_user_text(r, scratch);
+    while (functions_next(&it, &f)) {
+        bool named = str_find(asked, f.name) != SIZE_MAX;
+        bool must = choice.calling == CALLING_ANY && !chosen.object;
+        if (function_allowed(&choice, f.name) && (named || must))
+            chosen = f;
+        if (named && chosen.object == f.object)
+            break;
+    }
+    if (!chosen.object)
+        return false;
+    buf_clear(scratch);
+    if (chosen.schema)
+        fake_schema_value(chosen.schema, scratch);
+    else
+        buf_add_c(scratch, "{}");
+    out->calls = chosen.name;
+    out->text = buf_str(scratch);
+    return true;
+}
+
 void fake_answer(const struct fake_script *script, const struct request *r, struct buf *scratch,
                  struct fake_answer *out)
 {
     const struct generation *g = &r->generation;
     uint32_t words_max = g->max_output_tokens;
 
-    bool made = scripted(script, r, scratch, &out->text) ||
+    out->calls = (struct str){ 0 };
+    bool made = scripted(script, r, scratch, &out->text) || call_answer(r, scratch, out) ||
                 (g->form == ANSWER_ENUM && first_enum(g, &out->text)) ||
                 (g->form == ANSWER_JSON && json_answer(g, scratch, &out->text));
     if (!made)
         out->text = echo(r, scratch);
-    cut_at_stop(g, &out->text);
+    if (!out->calls.len)
+        cut_at_stop(g, &out->text);
     out->words = count_words(out->text);
     out->finish = FINISH_STOP;
-    if (words_max && out->words > words_max) {
+    if (words_max && out->words > words_max && !out->calls.len) {
         out->text.len = words_end(out->text, words_max);
         out->words = words_max;
         out->finish = FINISH_MAX_TOKENS;

@@ -5,8 +5,10 @@
  *
  * Shape:   maxOutputTokens cuts after that many words (MAX_TOKENS), a stop sequence before its first
  *          place (STOP). The enum form gives the schema's first value, the JSON form with a schema a value
- *          that fits it (fake_schema.h), without one the echo. A reply of the script
- *          whose text matches comes before all of these.
+ *          that fits it (fake_schema.h), without one the echo. A function that may be called is called when
+ *          the last user text names it, with mode ANY the first one otherwise; its arguments fit its schema. The echo
+ *          of a turn with function responses is their JSON. A reply of the script whose text matches comes before
+ *          all of these.
  * Threads: none; the scratch buffer belongs to the caller and holds the text until the next call.
  */
 #ifndef TRANCHE_PREDICT_FAKE_FAKE_TEXT_H
@@ -22,7 +24,8 @@
 #define FAKE_SCRATCH_BYTES_MAX ((size_t)64 * 1024 * 1024)
 
 struct fake_answer {
-    struct str text; /* in the request or the scratch buffer */
+    struct str text;  /* in the request or the scratch buffer; arguments, of a call */
+    struct str calls; /* the function that the answer calls; empty: it is text */
     enum finish_reason finish;
     uint32_t words;
 };

@@ -225,8 +225,13 @@ static void answer_text(struct fake *f, const struct pending *q, struct answer *
 
     count = count == 0 ? 1 : count > REQUEST_CANDIDATES_MAX ? REQUEST_CANDIDATES_MAX : count;
     fake_answer(&f->script, q->request, &f->scratch, &text);
+    const struct response_part call = { .kind = RESPONSE_CALL,
+                                        .name = text.calls,
+                                        .args = text.text };
     for (uint32_t i = 0; i < count; i++)
         candidate[i] = (struct candidate){ .text = text.text,
+                                           .part = text.calls.len ? &call : NULL,
+                                           .part_count = 1,
                                            .finish = text.finish,
                                            .token_count = text.words };
     out->usage.prompt_tokens = fake_prompt_words(q->request);
