@@ -37,7 +37,9 @@ SHORT = ["batches", "models/test_embed_content.py", "shared/batches"]
 WHOLE = [*SHORT, *(f"files/test_{part}.py" for part in "delete download get list register_table upload".split()),
          "shared/files", "shared/models/test_embed.py",
          "shared/models/test_count_tokens.py", "shared/models/test_generate_content.py",
-         "shared/models/test_generate_content_stream.py", "shared/models/test_list.py",
+         "shared/models/test_generate_content_stream.py", "models/test_generate_content_tools.py",
+         "models/test_generate_content_thought.py", "models/test_function_call_streaming.py", "shared/chats",
+         "shared/models/test_list.py",
          "models/test_count_tokens.py", "models/test_get.py", "models/test_list.py"]
 CONFIG = """models:
   - name: "gemini-slow"

@@ -45,10 +45,6 @@ static const struct unsayable of_tool_config[] = {
 static const struct unsayable of_calling[] = {
     { "streamFunctionCallArguments", "Remove it: answers come as a whole." },
 };
-static const struct unsayable of_function[] = {
-    { "response",           "Say in description what it returns." },
-    { "responseJsonSchema", "Say in description what it returns." },
-};
 static const struct unsayable of_part[] = {
     { "videoMetadata",   "Remove it, and send only the piece that is wanted." },
     { "mediaResolution", "Remove it, and send the image in the size that is wanted." },
@@ -205,9 +201,6 @@ static bool function_accepts(yyjson_val *function, const char *path, struct viol
     yyjson_val *json = request_field(function, "parametersJsonSchema");
     char below[VIOLATION_PATH_BYTES];
 
-    (void)snprintf(below, sizeof below, "%s.", path);
-    if (!all_silent(function, of_function, ARRAY_LEN(of_function), below, why))
-        return false;
     if (str_eq_c(json_str(request_field(function, "behavior")), "NON_BLOCKING"))
         return openai_refuse(why, "A non-blocking function is not supported by OpenAI servers.",
                              "Remove behavior.", "%s.behavior", path);

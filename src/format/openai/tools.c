@@ -25,12 +25,16 @@ static int add_parameters(struct json_writer *w, const struct function *f, bool 
 static int add_function(struct json_writer *w, const struct function *f, bool validated,
                         struct error *e)
 {
+    struct arena scratch = { 0 };
+    struct str description = function_description(f, &scratch);
+
     json_object(w, NULL);
     json_add_c(w, "type", "function");
     json_object(w, "function");
     json_add_text(w, "name", f->name);
-    if (f->description.len)
-        json_add_text(w, "description", f->description);
+    if (description.len)
+        json_add_text(w, "description", description);
+    arena_release(&scratch);
     if (add_parameters(w, f, validated, e) < 0)
         return error_wrap(e, "the parameters of %.*s", STR_ARG(f->name));
     json_end(w);

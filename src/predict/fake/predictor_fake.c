@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "format/response.h"
+#include "format/tools/thinking.h"
 #include "predict/fake/fake_fault.h"
 #include "predict/fake/fake_text.h"
 
@@ -216,6 +217,8 @@ static bool has_form(const struct request *r, struct str text)
     return json;
 }
 
+#define FAKE_THOUGHT "Hm." /* a word, where thinking is asked for */
+
 static void answer_text(struct fake *f, const struct pending *q, struct answer *out)
 {
     struct fake_answer text;
@@ -225,17 +228,23 @@ static void answer_text(struct fake *f, const struct pending *q, struct answer *
 
     count = count == 0 ? 1 : count > REQUEST_CANDIDATES_MAX ? REQUEST_CANDIDATES_MAX : count;
     fake_answer(&f->script, q->request, &f->scratch, &text);
-    const struct response_part call = { .kind = RESPONSE_CALL,
-                                        .name = text.calls,
-                                        .args = text.text };
+    const struct thinking_ask ask = thinking_asked(q->request);
+    bool thinks = ask.thinking == THINKING_ON, shown = thinks && ask.shown;
+    const struct response_part part[] = {
+        { .kind = RESPONSE_THOUGHT, .text = STR(FAKE_THOUGHT) },
+        { .kind = text.calls.len ? RESPONSE_CALL : RESPONSE_TEXT,
+          .text = text.text,
+          .name = text.calls,
+          .args = text.text },
+    };
     for (uint32_t i = 0; i < count; i++)
-        candidate[i] = (struct candidate){ .text = text.text,
-                                           .part = text.calls.len ? &call : NULL,
-                                           .part_count = 1,
+        candidate[i] = (struct candidate){ .part = shown ? part : part + 1,
+                                           .part_count = shown ? 2 : 1,
                                            .finish = text.finish,
                                            .token_count = text.words };
     out->usage.prompt_tokens = fake_prompt_words(q->request);
     out->usage.candidate_tokens = text.words * count;
+    out->usage.thought_tokens = thinks ? count : 0;
     out->complete = text.finish == FINISH_STOP && has_form(q->request, text.text);
     response_id_format(q->hash.high64, q->hash.low64, id);
     struct response r = { .candidate = candidate,

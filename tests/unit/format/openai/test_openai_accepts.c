@@ -64,8 +64,6 @@ static void test_what_stands_beside_contents_is_refused_by_its_path(void **state
           "tools[1].code_execution" },
         { "'tools':{'urlContext':{}}", "tools[0].urlContext" },
         { "'tools':{'googleSearch':null,'functionDeclarations':{'name':'f'}}", "" },
-        { "'tools':{'functionDeclarations':{'name':'f','response':{'type':'STRING'}}}",
-          "tools[0].functionDeclarations[0].response" },
         { "'tools':{'functionDeclarations':[{'name':'f'},{'name':'f','behavior':'NON_BLOCKING'}]}",
           "tools[0].functionDeclarations[1].behavior" },
         { "'tools':{'functionDeclarations':{'name':'f','parametersJsonSchema':[]}}",
