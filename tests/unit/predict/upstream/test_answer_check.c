@@ -178,6 +178,51 @@ static void test_each_candidate_is_checked_and_its_texts_count_as_one(void **sta
         COMPLETE);
 }
 
+/* Goal: a call is taken when its function is declared and allowed and its arguments match, and in no other case. */
+static void test_a_call_is_checked_against_its_declaration(void **state)
+{
+    static const struct {
+        const char *mode, *call, *message; /* NULL: it is complete */
+    } cases[] = {
+        { "AUTO", "{\"name\":\"f\",\"args\":{\"n\":1}}", NULL },
+        { "AUTO", "{\"name\":\"g\"}", NULL },
+        { "AUTO", "{\"name\":\"f\",\"args\":{\"n\":-1}}",
+          "The call of \"f\" does not match its parameters: $.n is too small" },
+        { "AUTO", "{\"name\":\"f\"}",
+          "does not match its parameters: $ lacks a required property" },
+        { "AUTO", "{\"name\":\"h\",\"args\":{}}", "calls \"h\", which is not declared" },
+        { "ANY", "{\"name\":\"f\",\"args\":{\"n\":1}}",
+          "calls \"f\", which is not declared or not allowed" },
+    };
+    struct world *w = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const struct request *r = request_make(
+            &w->arena,
+            arena_textf(&w->arena,
+                        "{\"contents\":[{\"parts\":[{\"text\":\"x\"}]}],\"tools\":[{"
+                        "\"functionDeclarations\":[{\"name\":\"f\",\"parameters\":{\"type\":"
+                        "\"OBJECT\",\"properties\":{\"n\":{\"type\":\"INTEGER\",\"minimum\":0}},"
+                        "\"required\":[\"n\"]}},{\"name\":\"g\"}]}],\"toolConfig\":{"
+                        "\"functionCallingConfig\":{%s\"mode\":\"%s\"}}}",
+                        strcmp(cases[i].mode, "ANY") == 0 ? "\"allowedFunctionNames\":[\"g\"],"
+                                                          : "",
+                        cases[i].mode));
+        struct str response = str_of(arena_textf(
+            &w->arena,
+            "{\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":%s}]},\"finishReason\":"
+            "\"STOP\"}]}",
+            cases[i].call));
+        struct error e = { 0 };
+        bool complete = false;
+        assert_true(answer_check_wanted(r));
+        int rc = answer_check(w->checks, r, response, &complete, &e);
+        assert_int_equal(rc, cases[i].message ? -1 : 0);
+        if (cases[i].message && !strstr(e.msg, cases[i].message))
+            fail_msg("%s", e.msg);
+    }
+}
+
 static void test_a_schema_that_cannot_be_checked_is_refused_with_its_place(void **state)
 {
     struct world *w = *state;
@@ -249,6 +294,7 @@ int main(void)
         TEST(test_an_answer_fails_where_it_breaks_its_schema),
         TEST(test_an_answer_that_was_cut_is_taken_but_not_complete),
         TEST(test_each_candidate_is_checked_and_its_texts_count_as_one),
+        TEST(test_a_call_is_checked_against_its_declaration),
         TEST(test_a_schema_that_cannot_be_checked_is_refused_with_its_place),
         TEST(test_a_schema_may_be_as_long_as_the_limit_and_no_longer),
         TEST(test_more_schemas_than_are_kept_are_each_followed),
