@@ -438,9 +438,8 @@ static int read_plain(struct loading *l, struct str text, struct bq_cell *cell, 
         const struct bq_field *f = &l->t->made.field[i];
         yyjson_val *v = yyjson_obj_getn(row, f->name.p, f->name.len);
         bool null = !v || yyjson_is_null(v);
-        if (f->type == BQ_STRING && f->mode != BQ_REPEATED && !null && !yyjson_is_str(v))
-            cell[i] = (struct bq_cell){ false, json_text(&l->arena, v) };
-        else if (f->type == BQ_JSON && f->mode != BQ_REPEATED && !null)
+        bool as_text = f->type == BQ_JSON || (f->type == BQ_STRING && !yyjson_is_str(v));
+        if (as_text && !null && f->mode != BQ_REPEATED)
             cell[i] = (struct bq_cell){ false, json_text(&l->arena, v) };
         else if (bq_cell_from_json(&l->arena, f, v, true, &cell[i], e) < 0)
             return error_wrap(e, "column %.*s", STR_ARG(f->name));

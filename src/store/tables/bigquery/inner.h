@@ -102,11 +102,10 @@ struct str rest_payer(const struct bigquery *b, struct str project);
 
 /* ---- upload.c ---- */
 
-/* Sends the file as the bytes of a load job, which the resource describes; the job's resource, or NULL. ABORTED: BigQuery
+/* Sends the job's file as the bytes of a load job, which the resource describes; the job's resource, or NULL. ABORTED: BigQuery
  * does not know the upload any more, perhaps because it has all of it. */
-yyjson_val *rest_upload(struct bigquery *b, struct str project, struct str resource,
-                        const char *path, struct arena *a, const atomic_bool *stop,
-                        struct error *e);
+yyjson_val *rest_upload(struct bigquery *b, const struct rest_job *j, struct str resource,
+                        struct arena *a, const atomic_bool *stop, struct error *e);
 
 /* ---- resources.c ---- */
 
@@ -138,7 +137,7 @@ void rest_rows_close(struct tables_rows *r);
 
 /* ---- writer.c ---- */
 
-struct tables_writer *rest_writer_open(struct tables *t, const struct tables_write *w,
+struct tables_writer *rest_writer_open(struct tables *t, const struct tables_write *given,
                                        int64_t *position, struct error *e);
 int rest_writer_append(struct tables_writer *w, const struct bq_batch *batch, int64_t position,
                        struct error *e);

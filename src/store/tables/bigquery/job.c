@@ -156,7 +156,7 @@ static yyjson_val *job_insert(struct running *r, struct str resource, struct err
     };
 
     if (r->j->path)
-        return rest_upload(r->b, r->j->project, resource, r->j->path, r->arena, &r->stop, e);
+        return rest_upload(r->b, r->j, resource, r->arena, &r->stop, e);
     return rest_ask(r->b, &call, r->arena, e);
 }
 

@@ -257,11 +257,15 @@ static int read_rows(struct bigquery *b, yyjson_val *job, struct arena *a,
                                       : 0;
 }
 
+struct step {
+    yyjson_val *job;
+};
+
 static int compare_created(const void *a, const void *b)
 {
-    yyjson_val *const *one = a, *const *other = b;
-    int64_t x = rest_int(json_get(json_get(*one, "statistics"), "creationTime"));
-    int64_t y = rest_int(json_get(json_get(*other, "statistics"), "creationTime"));
+    const struct step *one = a, *other = b;
+    int64_t x = rest_int(json_get(json_get(one->job, "statistics"), "creationTime"));
+    int64_t y = rest_int(json_get(json_get(other->job, "statistics"), "creationTime"));
 
     return x < y ? -1 : x > y;
 }
@@ -284,13 +288,13 @@ static int read_steps(struct bigquery *b, yyjson_val *job, struct arena *a,
 
     if (!answer)
         return -1;
-    yyjson_val **item = arena_array(a, count + 1, sizeof *item);
+    struct step *item = arena_array(a, count + 1, sizeof *item);
     for (size_t i = 0; i < count; i++) /* newest first */
-        item[count - 1 - i] = yyjson_arr_get(list, i);
+        item[count - 1 - i].job = yyjson_arr_get(list, i);
     qsort(item, count, sizeof *item, compare_created);
     out->step = arena_array(a, count + 1, sizeof *out->step);
     for (; out->step_count < count; out->step_count++)
-        if (read_statistics(item[out->step_count], a, &out->step[out->step_count], e) < 0)
+        if (read_statistics(item[out->step_count].job, a, &out->step[out->step_count], e) < 0)
             return -1;
     /* The script's rows are those of its last SELECT. */
     if (out->has_rows && !out->destination.table.len && count)
@@ -298,8 +302,8 @@ static int read_steps(struct bigquery *b, yyjson_val *job, struct arena *a,
     return 0;
 }
 
-static int run(struct bigquery *b, const struct tables_query *q, bool new_session, struct arena *a,
-               yyjson_val **job, bool *again, struct error *e)
+static yyjson_val *run(struct bigquery *b, const struct tables_query *q, bool new_session,
+                       struct arena *a, bool *again, struct error *e)
 {
     const struct rest_job j = {
         .project = rest_payer(b, q->project),
@@ -309,19 +313,18 @@ static int run(struct bigquery *b, const struct tables_query *q, bool new_sessio
         .dry_run = q->dry_run,
     };
 
-    *job = rest_job_run(b, &j, a, again, e);
-    return *job ? 0 : -1;
+    return rest_job_run(b, &j, a, again, e);
 }
 
 int rest_query(struct tables *t, const struct tables_query *q, struct arena *a,
                struct tables_result *out, struct error *e)
 {
     struct bigquery *b = rest_of(t);
-    yyjson_val *job;
     bool again;
 
     *out = (struct tables_result){ .again = false };
-    if (run(b, q, false, a, &job, &again, e) < 0)
+    yyjson_val *job = run(b, q, false, a, &again, e);
+    if (!job)
         return -1;
     out->again = again;
     if (read_statistics(job, a, out, e) < 0 || read_undeclared(job, a, out) < 0)
@@ -345,10 +348,10 @@ int rest_session_create(struct tables *t, struct str project, struct arena *a, s
                         struct error *e)
 {
     const struct tables_query q = { .project = project, .sql = STR("SELECT 1") };
-    yyjson_val *job;
     bool again;
+    yyjson_val *job = run(rest_of(t), &q, true, a, &again, e);
 
-    if (run(rest_of(t), &q, true, a, &job, &again, e) < 0)
+    if (!job)
         return -1;
     *id = json_str(json_get(json_get(json_get(job, "statistics"), "sessionInfo"), "sessionId"));
     return id->len ? 0 : error_set(e, ERROR_UNAVAILABLE, "BigQuery made no session");
@@ -358,7 +361,6 @@ int rest_session_end(struct tables *t, struct str project, struct str id, struct
 {
     struct arena a = { 0 };
     struct tables_query q = { .project = project };
-    yyjson_val *job;
     bool again;
     int rc = 0;
 
@@ -367,7 +369,7 @@ int rest_session_end(struct tables *t, struct str project, struct str id, struct
             rc = error_set(e, ERROR_INVALID_ARGUMENT, "Invalid input session id");
     if (rc == 0) {
         q.sql = str_of(arena_textf(&a, "CALL BQ.ABORT_SESSION('%.*s')", STR_ARG(id)));
-        rc = run(rest_of(t), &q, false, &a, &job, &again, e);
+        rc = run(rest_of(t), &q, false, &a, &again, e) ? 0 : -1;
     }
     arena_release(&a);
     return rc;

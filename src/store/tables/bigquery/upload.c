@@ -148,19 +148,19 @@ static int send_all(struct sending *s, struct error *e)
     return 0;
 }
 
-yyjson_val *rest_upload(struct bigquery *b, struct str project, struct str resource,
-                        const char *path, struct arena *a, const atomic_bool *stop, struct error *e)
+yyjson_val *rest_upload(struct bigquery *b, const struct rest_job *j, struct str resource,
+                        struct arena *a, const atomic_bool *stop, struct error *e)
 {
-    struct sending s = { .b = b, .arena = a, .path = path, .stop = stop };
+    struct sending s = { .b = b, .arena = a, .path = j->path, .stop = stop };
     struct stat st;
 
-    s.fd = sys_open(path, O_RDONLY, e);
+    s.fd = sys_open(j->path, O_RDONLY, e);
     if (s.fd < 0)
         return NULL;
-    int rc = fstat(s.fd, &st) < 0 ? error_errno(e, "%s", path) : 0;
+    int rc = fstat(s.fd, &st) < 0 ? error_errno(e, "%s", j->path) : 0;
     if (rc == 0) {
         s.bytes = (uint64_t)st.st_size;
-        rc = start(&s, project, resource, e);
+        rc = start(&s, j->project, resource, e);
     }
     if (rc == 0)
         rc = send_all(&s, e);
