@@ -49,28 +49,21 @@ static void write_scalar(struct json_writer *w, const struct bq_field *f, struct
     buf_release(&text);
 }
 
-/* v: the JSON of a value inside another; NULL at the top. */
 static void write_value(struct json_writer *w, const char *key, const struct bq_field *f,
-                        struct bq_cell c, bool item)
-{
-    struct arena a = { 0 };
-    struct error ignored = { 0 };
-    size_t at;
-    bool array = f->mode == BQ_REPEATED && !item, record = !array && f->type == BQ_RECORD;
-    yyjson_val *v = (array || record) && !c.null ? json_parse(&a, c.text, &at, &ignored) : NULL;
-    yyjson_arr_iter it = yyjson_arr_iter_with(array ? v : json_get(v, "f"));
+                        struct bq_cell c, bool item);
 
-    json_object(w, key);
-    if (array)
-        json_array(w, "arrayValues");
-    else if (record)
-        json_object(w, "structValues");
-    else
-        write_scalar(w, f, c);
-    for (uint32_t i = 0; (array || record) && (v = yyjson_arr_iter_next(&it)); i++) {
+/* The values of an array, or of a record's fields. */
+static void write_values(struct json_writer *w, const struct bq_field *f, yyjson_val *list,
+                         bool array)
+{
+    yyjson_arr_iter it = yyjson_arr_iter_with(list);
+    struct arena a = { 0 };
+    uint32_t i = 0;
+
+    for (yyjson_val *v; (v = yyjson_arr_iter_next(&it)); i++) {
         yyjson_val *x = json_get(v, "v");
-        struct bq_cell inner = { yyjson_is_null(x),
-                                 yyjson_is_str(x) ? json_str(x) : json_text(&a, x) };
+        struct str text = yyjson_is_str(x) ? json_str(x) : json_text(&a, x);
+        struct bq_cell inner = { yyjson_is_null(x), text };
         if (array) {
             write_value(w, NULL, f, inner, true);
         } else if (i < f->field_count) {
@@ -78,8 +71,32 @@ static void write_value(struct json_writer *w, const char *key, const struct bq_
             write_value(w, NULL, &f->fields[i], inner, false);
         }
     }
-    if (array || record)
+    arena_release(&a);
+}
+
+/* item: the value is one of an array. */
+static void write_value(struct json_writer *w, const char *key, const struct bq_field *f,
+                        struct bq_cell c, bool item)
+{
+    bool array = f->mode == BQ_REPEATED && !item;
+    struct arena a = { 0 };
+    struct error ignored = { 0 };
+    size_t at;
+
+    json_object(w, key);
+    if (array || f->type == BQ_RECORD) {
+        yyjson_val *v = c.null ? NULL : json_parse(&a, c.text, &at, &ignored);
+        yyjson_val *list = array ? v : json_get(v, "f");
+        if (array)
+            json_array(w, "arrayValues");
+        else
+            json_object(w, "structValues");
+        if (list)
+            write_values(w, f, list, array);
         json_end(w);
+    } else {
+        write_scalar(w, f, c);
+    }
     json_end(w);
     arena_release(&a);
 }
