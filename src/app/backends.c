@@ -1,20 +1,26 @@
 #include "app/backends.h"
 
+#include "base/mem.h"
 #include "predict/child/predictor_child.h"
+#include "predict/local/llama/projector.h"
 #include "predict/media/wire.h"
 
-const struct sandbox_role backend_roles[BACKEND_ROLES] = {
+const struct sandbox_role backend_roles[] = {
     { MEDIA_ROLE, media_child_main },
 #if TRANCHE_LOCAL
     { CHILD_ROLE, child_main },
+    { PROJECTOR_ROLE, projector_main },
 #endif
 };
+const uint32_t backend_role_count = ARRAY_LEN(backend_roles);
 
 #if TRANCHE_LOCAL
 static struct predictor *local_open(const struct model *m, const struct predictor_env *env,
                                     struct error *e)
 {
-    return m->in_process ? predictor_local_open(m, env, e) : predictor_child_open(m, env, e);
+    /* A sealed child could neither read nor decode media, which have a process of their own. */
+    return m->in_process || m->projector ? predictor_local_open(m, env, e)
+                                         : predictor_child_open(m, env, e);
 }
 #endif
 

@@ -10,8 +10,8 @@
 #include "base/sandbox.h"
 #include "predict/predictor.h"
 
-#define BACKEND_ROLES 2
-extern const struct sandbox_role backend_roles[BACKEND_ROLES]; /* for sandbox_entry */
+extern const struct sandbox_role backend_roles[]; /* for sandbox_entry */
+extern const uint32_t backend_role_count;
 
 struct predictor *backend_open(const struct model *m, const struct predictor_env *env,
                                struct error *e);

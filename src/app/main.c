@@ -80,7 +80,7 @@ static enum exit_code command_start(const struct command *c, int argc, char **ar
 
 int main(int argc, char **argv)
 {
-    sandbox_entry(argc, argv, backend_roles, BACKEND_ROLES);
+    sandbox_entry(argc, argv, backend_roles, backend_role_count);
     terminal_guard_streams();
     fault_from_env();
     if (argc < 2) {

@@ -1,5 +1,7 @@
 #include "format/response.h"
 
+#include <assert.h>
+
 #include "base/clock.h"
 #include "base/json_write.h"
 
@@ -100,19 +102,42 @@ static void add_candidate(struct json_writer *w, const struct candidate *c, uint
     json_end(w);
 }
 
-/* The same count a second time, by modality: everything that we count is text. */
-static void add_details(struct json_writer *w, const char *key, uint32_t tokens)
+static void add_detail(struct json_writer *w, const char *modality, uint32_t tokens)
 {
-    json_array(w, key);
     json_object(w, NULL);
-    json_add_c(w, "modality", "TEXT");
+    json_add_c(w, "modality", modality);
     json_add_uint(w, "tokenCount", tokens);
-    json_end(w);
     json_end(w);
 }
 
-static void add_usage(struct json_writer *w, const struct usage *u)
+/* The same count a second time, by modality: everything is text. */
+static void add_details(struct json_writer *w, const char *key, uint32_t tokens)
 {
+    json_array(w, key);
+    add_detail(w, "TEXT", tokens);
+    json_end(w);
+}
+
+static void add_prompt_details(struct json_writer *w, const struct response *r)
+{
+    uint32_t media = r->image_tokens + r->video_tokens + r->audio_tokens;
+
+    assert(media <= r->usage.prompt_tokens);
+    json_array(w, "promptTokensDetails");
+    add_detail(w, "TEXT", r->usage.prompt_tokens - media);
+    if (r->image_tokens)
+        add_detail(w, "IMAGE", r->image_tokens);
+    if (r->video_tokens)
+        add_detail(w, "VIDEO", r->video_tokens);
+    if (r->audio_tokens)
+        add_detail(w, "AUDIO", r->audio_tokens);
+    json_end(w);
+}
+
+static void add_usage(struct json_writer *w, const struct response *r)
+{
+    const struct usage *u = &r->usage;
+
     json_object(w, "usageMetadata");
     if (u->cached_tokens) {
         add_details(w, "cacheTokensDetails", u->cached_tokens);
@@ -121,7 +146,7 @@ static void add_usage(struct json_writer *w, const struct usage *u)
     json_add_uint(w, "candidatesTokenCount", u->candidate_tokens);
     add_details(w, "candidatesTokensDetails", u->candidate_tokens);
     json_add_uint(w, "promptTokenCount", u->prompt_tokens);
-    add_details(w, "promptTokensDetails", u->prompt_tokens);
+    add_prompt_details(w, r);
     if (u->thought_tokens)
         json_add_uint(w, "thoughtsTokenCount", u->thought_tokens);
     json_add_uint(w, "totalTokenCount",
@@ -151,7 +176,7 @@ void response_write(const struct response *r, struct buf *out)
         json_end(&w);
     }
     json_add_c(&w, "responseId", r->response_id);
-    add_usage(&w, &r->usage);
+    add_usage(&w, r);
     json_end(&w);
 }
 

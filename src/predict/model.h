@@ -109,16 +109,17 @@ struct fake_script {
 struct model {
     const char *pattern; /* glob over the short name */
     enum model_kind kind;
-    const char *base;     /* of a tuned model: the one whose engine it shares; else NULL */
-    const char *about;    /* one line for `tranche models` */
-    const char *file;     /* GGUF; NULL for what is not local */
-    int64_t file_time_ns; /* of its last change, when the configuration was read; 0: not known */
-    uint32_t context;     /* tokens of one request, prompt and answer; 0: the model's own */
-    uint32_t sequences;   /* at once; 0: by the number of cores */
-    uint32_t threads;     /* 0: all cores */
-    uint32_t cache_mib;   /* key-value cache; 0: from the model's shape */
-    bool plain;           /* computed by libllama also where the native runtime could */
-    bool in_process;      /* computed in this process: a crash of the model is one of tranche */
+    const char *base;      /* of a tuned model: the one whose engine it shares; else NULL */
+    const char *about;     /* one line for `tranche models` */
+    const char *file;      /* GGUF; NULL for what is not local */
+    int64_t file_time_ns;  /* of its last change, when the configuration was read; 0: not known */
+    const char *projector; /* GGUF of its encoder of images and sounds; NULL: text only */
+    uint32_t context;      /* tokens of one request, prompt and answer; 0: the model's own */
+    uint32_t sequences;    /* at once; 0: by the number of cores */
+    uint32_t threads;      /* 0: all cores */
+    uint32_t cache_mib;    /* key-value cache; 0: from the model's shape */
+    bool plain;            /* computed by libllama also where the native runtime could */
+    bool in_process;       /* computed in this process: a crash of the model is one of tranche */
     const char *chat_template; /* file of a template instead of the model's own; NULL: its own */
     enum call_format call_format;
     struct adapter_list adapters;

@@ -58,7 +58,7 @@ struct predictor *predictor_local_open(const struct model *m, const struct predi
 
     if (encoder_is_one(m->file))
         return open_encoder(m, env, e);
-    if (!m->plain)
+    if (!m->plain && !m->projector)
         r = open_planned(m, false, env->weights_fd, &plan, &why);
     if (why.code == ERROR_UNIMPLEMENTED)
         log_info("%s: not covered by the native runtime; libllama computes the model", why.msg);

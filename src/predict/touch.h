@@ -19,6 +19,7 @@
 enum touch_slot {
     TOUCH_SUBMIT,  /* template, tokenizer and media of a request */
     TOUCH_COMPILE, /* its schema */
+    TOUCH_MEDIA,   /* its images, videos and sounds */
     TOUCH_FORWARD, /* a step of the engine */
     TOUCH_JUDGE,   /* validation and counting, by two threads */
     TOUCH_JUDGE_2,

@@ -501,6 +501,8 @@ void config_fingerprint(const struct config *c, const struct model *m, struct bu
     }
     if (m->call_format != CALLS_AUTO)
         buf_addf(out, "call_format %s\n", call_format_name(m->call_format));
+    if (m->projector)
+        fingerprint_file(m->projector, out);
     for (uint32_t i = 0; i < m->adapters.count; i++) {
         buf_add_c(out, "scale ");
         buf_add_double(out, (double)m->adapters.item[i].scale);
@@ -527,6 +529,8 @@ static int file_present(const char *path, struct error *e)
 int config_model_present(const struct model *m, struct error *e)
 {
     if (m->file && file_present(m->file, e) < 0)
+        return -1;
+    if (m->projector && file_present(m->projector, e) < 0)
         return -1;
     for (uint32_t i = 0; i < m->adapters.count; i++)
         if (file_present(m->adapters.item[i].file, e) < 0)

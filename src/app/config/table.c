@@ -131,6 +131,7 @@ static const struct config_row model_rows[] = {
     { "name", TEXT(model.pattern), "GLOB", NULL, "a name or a pattern with * and ?: \"tuned-*\"", .absent = "required" },
     { "kind", CHOICE(kind), "local|upstream|remote-batch|fake", NULL, "local: the embedded engine; upstream: servers; remote-batch: Google's batch service; fake: scripted answers for tests", .absent = "local; upstream, when it has `upstreams`" },
     { "file", FILE_(model.file), "FILE", NULL, "GGUF file", .absent = "required for local" },
+    { "projector", FILE_(model.projector), "FILE", NULL, "GGUF file of the model's encoder of images and sounds (\"mmproj\"); libllama then computes the model", .absent = "text only" },
     { "about", TEXT(model.about), "TEXT", "configured", "one line for `tranche models`" },
     { "context", COUNT(model.context, 0, UINT32_MAX), "N", "0", "tokens of one request, prompt and answer; 0: the model's own" },
     { "sequences", COUNT(model.sequences, 0, UINT32_MAX), "N", "0", "requests computed at once, at most 240 (plain: 63); 0: 96 (plain: 16, or 2 a core)" },

@@ -1,6 +1,7 @@
 #include "engine/service/job_files.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "base/gunzip.h"
 #include "base/mem.h"
@@ -12,29 +13,22 @@
 
 #define READ_BYTES ((size_t)16 * 1024)
 
-/* Reads an object that is stored as gzip. */
-static int read_content(struct job_files *f, const struct object *o, size_t bytes_max,
-                        struct buf *out, struct error *e)
+/* The id of a file of the Files API ("https://HOST/v1beta/files/ID", "files/ID"), else empty. */
+static struct str file_id(struct str uri)
 {
-    char piece[READ_BYTES];
-    int64_t n;
-    int fd = blob_open(f->store, o->blob.id, e);
+    size_t at = str_find(uri, STR("files/"));
 
-    if (fd < 0)
-        return -1;
-    struct gunzip *g = gunzip_open(fd);
-    while ((n = gunzip_read(g, piece, sizeof piece, "the file", e)) > 0 && out->len <= bytes_max &&
-           buf_ok(out))
-        buf_add(out, piece, (size_t)n);
-    gunzip_close(g);
-    if (n == 0 && buf_ok(out) && out->len <= bytes_max)
-        return 0;
-    return n < 0 ? -1
-                 : error_set(e, ERROR_INVALID_ARGUMENT,
-                             "it is over %zu bytes when it is unpacked; a request's files may have "
-                             "that many here together",
-                             bytes_max);
+    if (str_starts(uri, STR("gs://")) || at == SIZE_MAX)
+        return (struct str){ 0 };
+    struct str id = str_sub(uri, at + strlen("files/"), uri.len);
+    return str_sub(id, 0, str_find(id, STR(":")));
 }
+
+/* The bytes that a request names: an object or a file of the Files API. */
+struct named {
+    struct blob blob;
+    bool gzip; /* stored packed */
+};
 
 static int find_object(struct job_files *f, struct arena *a, struct str uri, struct object *out,
                        struct error *e)
@@ -48,22 +42,67 @@ static int find_object(struct job_files *f, struct arena *a, struct str uri, str
     return object_get(f->store, a, &at, out, e);
 }
 
-static int read_object(struct job_files *f, struct arena *a, struct str uri, size_t bytes_max,
-                       struct buf *out, struct error *e)
+static int find(struct job_files *f, struct arena *a, struct str uri, struct named *out,
+                struct error *e)
 {
+    struct str id = file_id(uri);
     struct object o = { 0 };
+    struct file file = { 0 };
 
+    *out = (struct named){ 0 };
+    if (id.len) {
+        if (file_get(f->store, a, f->project, id, &file, e) < 0)
+            return -1;
+        out->blob = file.blob;
+        return 0;
+    }
     if (find_object(f, a, uri, &o, e) < 0)
         return -1;
     if (o.create_us >= f->since_us)
         atomic_store(&f->changed, true);
-    if (o.blob.bytes > bytes_max)
+    *out = (struct named){ o.blob, object_is_gzip(&o) };
+    return 0;
+}
+
+/* Reads an object that is stored as gzip. */
+static int read_content(struct job_files *f, const struct named *n, size_t bytes_max,
+                        struct buf *out, struct error *e)
+{
+    char piece[READ_BYTES];
+    int64_t got;
+    int fd = blob_open(f->store, n->blob.id, e);
+
+    if (fd < 0)
+        return -1;
+    struct gunzip *g = gunzip_open(fd);
+    while ((got = gunzip_read(g, piece, sizeof piece, "the file", e)) > 0 &&
+           out->len <= bytes_max && buf_ok(out))
+        buf_add(out, piece, (size_t)got);
+    gunzip_close(g);
+    if (got == 0 && buf_ok(out) && out->len <= bytes_max)
+        return 0;
+    return got < 0
+               ? -1
+               : error_set(e, ERROR_INVALID_ARGUMENT,
+                           "it is over %zu bytes when it is unpacked; a request's files may have "
+                           "that many here together",
+                           bytes_max);
+}
+
+static int read_named(struct job_files *f, struct arena *a, struct str uri, size_t bytes_max,
+                      struct buf *out, struct error *e)
+{
+    struct named n;
+
+    if (find(f, a, uri, &n, e) < 0)
+        return -1;
+    if (n.blob.bytes > bytes_max)
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "%.*s has %llu bytes; a request's files may have %zu here together",
-                         STR_ARG(uri), (unsigned long long)o.blob.bytes, bytes_max);
-    if (object_is_gzip(&o))
-        return read_content(f, &o, bytes_max, out, e);
-    return sys_read_file(blob_path(f->store, a, o.blob.id), bytes_max, out, e);
+                         STR_ARG(uri), (unsigned long long)n.blob.bytes, bytes_max);
+    if (n.gzip)
+        return read_content(f, &n, bytes_max, out, e);
+    return sys_read_file(blob_path(f->store, a, n.blob.id), bytes_max, out, e);
 }
 
 static int job_files_read(void *arg, struct str uri, size_t bytes_max, struct buf *out,
@@ -72,21 +111,49 @@ static int job_files_read(void *arg, struct str uri, size_t bytes_max, struct bu
     struct arena a = { 0 };
 
     assert_may_wait("the reading of an object");
-    int rc = read_object(arg, &a, uri, bytes_max, out, e);
+    int rc = read_named(arg, &a, uri, bytes_max, out, e);
 
     arena_release(&a);
     return rc;
 }
 
-/* The id of a file of the Files API ("https://HOST/v1beta/files/ID", "files/ID"), else empty. */
-static struct str file_id(struct str uri)
+/* Its content in a file without a name. */
+static int unpacked(struct job_files *f, struct arena *a, const struct named *n, uint64_t bytes_max,
+                    struct error *e)
 {
-    size_t at = str_find(uri, STR("files/"));
+    struct buf content = BUF_INIT(bytes_max < SIZE_MAX / 2 ? (size_t)bytes_max + 1 : SIZE_MAX / 2);
+    int fd = -1;
 
-    if (str_starts(uri, STR("gs://")) || at == SIZE_MAX)
-        return (struct str){ 0 };
-    struct str id = str_sub(uri, at + strlen("files/"), uri.len);
-    return str_sub(id, 0, str_find(id, STR(":")));
+    if (read_content(f, n, (size_t)bytes_max, &content, e) == 0) {
+        const char *path = blob_path(f->store, a, n->blob.id);
+        const char *slash = strrchr(path, '/');
+        fd = sys_open_nameless(arena_copy(a, path, (size_t)(slash - path)), e);
+        if (fd >= 0 && sys_write_all(fd, content.p, content.len, path, e) < 0) {
+            (void)close(fd);
+            fd = -1;
+        }
+    }
+    buf_release(&content);
+    return fd;
+}
+
+static int job_files_open(void *arg, struct str uri, uint64_t bytes_max, struct error *e)
+{
+    struct job_files *f = arg;
+    struct arena a = { 0 };
+    struct named n;
+    int fd = -1;
+
+    assert_may_wait("the opening of an object");
+    if (find(f, &a, uri, &n, e) == 0) {
+        if (n.blob.bytes > bytes_max)
+            (void)error_set(e, ERROR_INVALID_ARGUMENT, "It has %llu bytes; at most %llu are taken.",
+                            (unsigned long long)n.blob.bytes, (unsigned long long)bytes_max);
+        else
+            fd = n.gzip ? unpacked(f, &a, &n, bytes_max, e) : blob_open(f->store, n.blob.id, e);
+    }
+    arena_release(&a);
+    return fd;
 }
 
 /* By the strongest hash that the store has of the bytes; composed objects have only the weakest, so for them it is
@@ -111,22 +178,13 @@ static void digest_blob(const struct blob *b, bool gzip, uint64_t out[2])
 
 static bool job_files_digest(void *arg, struct str uri, uint64_t out[2])
 {
-    struct job_files *f = arg;
     struct arena a = { 0 };
-    struct str id = file_id(uri);
-    struct object o = { 0 };
-    struct file file = { 0 };
+    struct named n;
     struct error ignored;
-    bool known = false;
+    bool known = find(arg, &a, uri, &n, &ignored) == 0;
 
-    if (id.len)
-        known = file_get(f->store, &a, f->project, id, &file, &ignored) == 0;
-    else
-        known = find_object(f, &a, uri, &o, &ignored) == 0;
-    if (known && !id.len && o.create_us >= f->since_us)
-        atomic_store(&f->changed, true);
     if (known)
-        digest_blob(id.len ? &file.blob : &o.blob, !id.len && object_is_gzip(&o), out);
+        digest_blob(&n.blob, n.gzip, out);
     arena_release(&a);
     return known;
 }
@@ -134,7 +192,7 @@ static bool job_files_digest(void *arg, struct str uri, uint64_t out[2])
 void job_files_init(struct job_files *f, struct store *s, const char *project, int64_t since_us)
 {
     *f = (struct job_files){
-        .source = { job_files_read, f },
+        .source = { .read = job_files_read, .open = job_files_open, .arg = f },
         .digests = { job_files_digest, f },
         .store = s,
         .project = project,

@@ -97,6 +97,9 @@ struct file_source {
     /* Appends the file's bytes; RESOURCE_EXHAUSTED when it has more than bytes_max. Any thread. */
     int (*read)(void *arg, struct str uri, size_t bytes_max, struct buf *out, struct error *e);
     void *arg;
+    /* A descriptor of the file, for reading anywhere in it. NOT_FOUND for one that is not there or another's;
+     * INVALID_ARGUMENT over bytes_max. Any thread. */
+    int (*open)(void *arg, struct str uri, uint64_t bytes_max, struct error *e);
 };
 
 /* The settings of a request that embeds. */

@@ -34,8 +34,8 @@ struct batcher {
     struct prefix_cache *cache;
     struct runs waiting, active; /* in order of arrival, and of beginning */
     struct task *done, **done_end;
-    struct runtime_row *row;      /* [plan.rows_max]: the forward that is being packed */
-    struct candidate_run **owner; /* [plan.rows_max]: of each row */
+    struct runtime_row *row;      /* [info.rows_max]: the forward that is being packed */
+    struct candidate_run **owner; /* [info.rows_max]: of each row */
     uint32_t row_count;
     struct sampling_scratch sampling;
     struct masker *masker;
@@ -126,8 +126,8 @@ struct batcher *batcher_new(struct runtime *r, const struct batcher_plan *plan)
     b->cache = prefix_cache_new(r);
     b->masker = masker_new();
     b->done_end = &b->done;
-    b->row = mem_array(plan->rows_max, sizeof *b->row);
-    b->owner = mem_array(plan->rows_max, sizeof(struct candidate_run *));
+    b->row = mem_array(b->info.rows_max, sizeof *b->row);
+    b->owner = mem_array(b->info.rows_max, sizeof(struct candidate_run *));
     b->sampling = (struct sampling_scratch){
         .runtime = r,
         .info = b->info,
@@ -467,33 +467,71 @@ static void drop_unwanted(struct batcher *b)
 
 /* ---- Packing and computing ---- */
 
-static void pack_run(struct batcher *b, struct candidate_run *r)
+/* The media that hold the candidate's next row; NULL: it is a token. */
+static const struct task_media *next_media(const struct candidate_run *r)
 {
-    uint32_t room = b->plan.rows_max - b->row_count, left = candidate_left(r);
-    uint32_t count = left < room ? left : room;
+    const struct task_media *m = task_media_from(r->task, r->computed);
 
-    assert(left);
+    return m && m->at <= r->computed ? m : NULL;
+}
+
+/* Makes a row of media of one that is packed. */
+static void set_media(struct batcher *b, struct runtime_row *row, const struct task_media *m)
+{
+    const struct media_chunk *c = m->chunk;
+    uint32_t i = row->position - m->at;
+
+    row->embedding = c->embedding + (size_t)i * b->info.media_width;
+    row->whole = c->whole;
+    row->x = m->place + (c->place ? c->place[i].x : i);
+    row->y = m->place + (c->place ? c->place[i].y : i);
+}
+
+/* m: the media that hold all of these rows, or NULL. */
+static void pack_rows(struct batcher *b, struct candidate_run *r, uint32_t count,
+                      const struct task_media *m)
+{
     for (uint32_t i = 0; i < count; i++) {
         uint32_t position = r->computed + i;
         b->owner[b->row_count] = r;
-        b->row[b->row_count++] = (struct runtime_row){
+        b->row[b->row_count] = (struct runtime_row){
             .token = r->tokens.item[position],
             .sequence = r->sequence,
             .position = position,
             .logits = position + 1 == r->tokens.count,
             .adapter = r->task->adapter,
+            .shift = task_shift(r->task, position),
         };
+        if (m)
+            set_media(b, &b->row[b->row_count], m);
+        b->row_count++;
     }
 }
 
+/* Its tokens, up to the next media. */
+static void pack_run(struct batcher *b, struct candidate_run *r)
+{
+    const struct task_media *m = task_media_from(r->task, r->computed);
+    uint32_t room = b->plan.rows_max - b->row_count, left = candidate_left(r);
+
+    assert(left);
+    if (m)
+        left = m->at > r->computed ? m->at - r->computed : 0;
+    pack_rows(b, r, left < room ? left : room, NULL);
+}
+
 #define ANY_ADAPTER UINT32_MAX
+
+static bool is_of(const struct candidate_run *r, uint32_t adapter)
+{
+    return adapter == ANY_ADAPTER || adapter == r->task->adapter;
+}
 
 static void pack(struct batcher *b, bool answering, uint32_t adapter)
 {
     for (uint32_t i = 0; i < b->active.count; i++) {
         struct candidate_run *r = b->active.item[i];
-        if (!r->held && candidate_answering(r) == answering &&
-            (adapter == ANY_ADAPTER || adapter == r->task->adapter))
+        if (!r->held && candidate_answering(r) == answering && is_of(r, adapter))
             pack_run(b, r);
     }
 }
@@ -507,7 +545,9 @@ static bool row_computed(struct batcher *b, uint32_t i)
 
     assert(r->computed == b->row[i].position);
     r->computed++;
-    if (r->computed == prompt || (last && r->computed < prompt))
+    /* Within media nothing is shared: their rows are reused all or none. */
+    const struct task_media *m = next_media(r);
+    if (r->computed == prompt || (last && r->computed < prompt && (!m || m->at == r->computed)))
         prefix_cache_computed(b->cache, r->sequence, prefix_of(r, r->computed));
     if (!b->row[i].logits)
         return false;
@@ -572,6 +612,37 @@ static int compute(struct batcher *b, struct error *e)
     return 0;
 }
 
+/* Rows of media that attend to what is before them, of many candidates in one forward. */
+static int compute_causal_media(struct batcher *b, uint32_t adapter, struct error *e)
+{
+    for (uint32_t i = 0; i < b->active.count; i++) {
+        struct candidate_run *r = b->active.item[i];
+        const struct task_media *m = next_media(r);
+        if (!m || m->chunk->whole || !is_of(r, adapter))
+            continue;
+        uint32_t room = b->plan.rows_max - b->row_count;
+        uint32_t left = m->at + m->chunk->count - r->computed;
+        pack_rows(b, r, left < room ? left : room, m);
+    }
+    return compute(b, e);
+}
+
+/* Chunks whose rows attend to each other both ways: a forward each. */
+static int compute_whole_media(struct batcher *b, uint32_t adapter, struct error *e)
+{
+    for (uint32_t i = 0; i < b->active.count; i++) {
+        struct candidate_run *r = b->active.item[i];
+        const struct task_media *m = next_media(r);
+        if (!m || !m->chunk->whole || !is_of(r, adapter))
+            continue;
+        assert(m->at == r->computed && m->chunk->count <= b->info.rows_max);
+        pack_rows(b, r, m->chunk->count, m);
+        if (compute(b, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 /* The index of the candidate whose choice has been put off for longest, or active.count. */
 static uint32_t longest_held(const struct batcher *b)
 {
@@ -617,7 +688,9 @@ static int compute_adapter(struct batcher *b, uint32_t adapter, struct error *e)
     if (b->plan.decode_apart && compute(b, e) < 0)
         return -1;
     pack(b, false, adapter);
-    return compute(b, e);
+    if (compute(b, e) < 0 || compute_causal_media(b, adapter, e) < 0)
+        return -1;
+    return compute_whole_media(b, adapter, e);
 }
 
 /* The least number of an adapter, at least `from`, of an active candidate; ANY_ADAPTER: there is none. */

@@ -33,8 +33,34 @@ void task_free(struct task *t)
     }
     constraint_release(t->constraint);
     tokens_release(&t->prompt);
+    mem_free(t->media);
+    mem_free(t->entry);
     arena_release(&t->arena);
     mem_free(t);
+}
+
+const struct task_media *task_media_from(const struct task *t, uint32_t row)
+{
+    for (uint32_t i = 0; i < t->media_count; i++)
+        if (t->media[i].at + t->media[i].chunk->count > row)
+            return &t->media[i];
+    return NULL;
+}
+
+int32_t task_shift(const struct task *t, uint32_t row)
+{
+    const struct task_media *last = NULL;
+
+    for (uint32_t i = 0; i < t->media_count && t->media[i].at <= row; i++)
+        last = &t->media[i];
+    if (!last)
+        return 0;
+    uint32_t within = row - last->at;
+    if (within >= last->chunk->count) /* behind it */
+        return (int32_t)(last->place + last->chunk->places) -
+               (int32_t)(last->at + last->chunk->count);
+    uint32_t t_place = last->chunk->place ? last->chunk->place[within].t : within;
+    return (int32_t)(last->place + t_place) - (int32_t)row;
 }
 
 /* ---- Candidates ---- */

@@ -47,13 +47,26 @@ enum forcing {
 };
 
 struct adapter_slot;
+struct media_entry;
+/* Rows of media in a prompt. */
+struct task_media {
+    uint32_t at;    /* the row of the prompt at which they begin */
+    uint32_t place; /* their first position for RoPE */
+    const struct media_chunk *chunk;
+};
+
 /* A request as the batcher sees it. The maker fills the first part and owns the task again when
  * batcher_done gives it back. */
 struct task {
     void *tag;
     const struct request *request; /* the session's; borrowed */
-    struct tokens prompt;          /* owned */
-    uint32_t tokens_max;           /* at least 1: generated at most, for each candidate */
+    struct tokens prompt;          /* owned; a row of media is the id of its chunk */
+    struct task_media *media;      /* [media_count], in order; owned. The chunks are the maker's */
+    uint32_t media_count;
+    struct media_entry **entry; /* [entry_count]: what the chunks belong to; the list is owned */
+    uint32_t entry_count;
+    uint32_t image_tokens, video_tokens, audio_tokens; /* of the prompt */
+    uint32_t tokens_max; /* at least 1: generated at most, for each candidate */
     uint32_t candidate_count;
     uint32_t adapter;              /* as runtime_row has it */
     struct adapter_slot *slot;     /* the session's: of the adapter; or NULL */
@@ -82,6 +95,10 @@ struct task {
 };
 struct task *task_new(void);
 void task_free(struct task *t); /* accepts NULL */
+/* The first media that do not end before this row of the prompt; NULL: none. */
+const struct task_media *task_media_from(const struct task *t, uint32_t row);
+/* What RoPE turns a row by, less its number in the sequence. */
+int32_t task_shift(const struct task *t, uint32_t row);
 
 /* ---- Candidates ---- */
 

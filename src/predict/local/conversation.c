@@ -70,11 +70,16 @@ static bool calls_none(const struct conversation_model *m, struct violation *why
                   "%s", path);
 }
 
+static bool is_media(const struct part *p)
+{
+    return p->kind == PART_INLINE_DATA || p->kind == PART_FILE_DATA;
+}
+
 static bool part_accepts(const struct part *p, bool by_model, const struct conversation_model *m,
                          const char *path, struct violation *why)
 {
     for (size_t k = 0; k < ARRAY_LEN(refused); k++)
-        if (p->kind == refused[k].kind)
+        if (p->kind == refused[k].kind && !(m->takes_media && is_media(p)))
             return cannot_take(why, m, refused[k].what, path);
     if (p->kind != PART_FUNCTION_CALL && p->kind != PART_FUNCTION_RESPONSE)
         return true;
@@ -225,7 +230,9 @@ bool conversation_accepts(const struct request *r, const struct conversation_mod
     }
     if (!request_wants_text(r, why) || !functions_accept(r, m, why))
         return false;
-    if (r->system && !content_accepts(r->system, m, "systemInstruction", why))
+    struct conversation_model reads = *m;
+    reads.takes_media = false;
+    if (r->system && !content_accepts(r->system, &reads, "systemInstruction", why))
         return false;
     for (uint32_t i = 0; i < r->content_count; i++) {
         (void)snprintf(path, sizeof path, "contents[%u]", i);
@@ -239,7 +246,12 @@ bool conversation_accepts(const struct request *r, const struct conversation_mod
 
 static bool is_shown(const struct part *p)
 {
-    return p->kind == PART_TEXT && !p->thought;
+    return (p->kind == PART_TEXT && !p->thought) || is_media(p);
+}
+
+static struct str text_of(const struct part *p)
+{
+    return is_media(p) ? STR(CHAT_MEDIA_MARK) : p->text;
 }
 
 static uint32_t shown_parts(const struct content *c)
@@ -263,12 +275,13 @@ static struct str joined(const struct content *c, struct arena *a)
         if (!is_shown(&c->part[i]))
             continue;
         if (count == 1)
-            return c->part[i].text;
-        bytes += c->part[i].text.len + strlen(TEXT_JOIN); /* at most the line's length, twice */
+            return text_of(&c->part[i]);
+        bytes +=
+            text_of(&c->part[i]).len + strlen(TEXT_JOIN); /* at most the line's length, twice */
     }
     char *text = arena_alloc_raw(a, bytes + 1);
     for (uint32_t i = 0; i < c->part_count; i++) {
-        struct str t = c->part[i].text;
+        struct str t = text_of(&c->part[i]);
         if (!is_shown(&c->part[i]))
             continue;
         if (at) {
@@ -532,10 +545,16 @@ int conversation_make(const struct request *r, const struct conversation_model *
     if (system.len || (r->system && shown_parts(r->system)))
         (void)message_add(&m, STR("system"), system);
     for (uint32_t i = 0; i < r->content_count; i++) {
-        if (r->content[i].role == ROLE_MODEL)
-            add_model(&m, &r->content[i]);
+        const struct content *c = &r->content[i];
+        uint32_t first = m.count,
+                 marks = parts_of(c, PART_INLINE_DATA) + parts_of(c, PART_FILE_DATA);
+        bool by_model = c->role == ROLE_MODEL;
+        if (by_model)
+            add_model(&m, c);
         else
-            add_user(&m, &r->content[i]);
+            add_user(&m, c);
+        if (marks) /* calls stand behind the text, responses before it */
+            m.message[by_model ? first : m.count - 1].media_count = marks;
     }
     out->message = m.message;
     out->message_count = m.count;

@@ -27,6 +27,7 @@
 struct conversation_model {
     const char *name;
     struct call_style calls;
+    bool takes_media; /* in turns of the conversation; which kinds, media_stage_accepts knows */
 };
 
 /* False, with the reason, when the model cannot take the request. */

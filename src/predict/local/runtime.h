@@ -30,7 +30,9 @@
 #include "format/tools/call_format.h"
 #include "format/tools/thinking.h"
 #include "predict/model.h"
+#include "predict/local/media_rows.h"
 #include "predict/local/tokens.h"
+#include "predict/media/media.h"
 
 /* Maximum number of sequences of a runtime: ids are kept in sets of this size. */
 #define RUNTIME_SEQUENCES_MAX 256
@@ -40,6 +42,7 @@
 /* Maximum number of adapters that a runtime holds at once. */
 #define RUNTIME_ADAPTERS_MAX 64
 
+struct media_limits;
 struct runtime_info {
     uint32_t vocab;                /* tokens in the vocabulary */
     uint32_t context_max;          /* tokens of one sequence, prompt and answer */
@@ -53,6 +56,10 @@ struct runtime_info {
     struct thinking_tags thinking; /* around its thoughts */
     const int32_t *thought_end;    /* [thought_end_count]: the tokens that end a thought */
     uint32_t thought_end_count;
+    bool sees, hears;                  /* encode takes images, and sounds */
+    uint32_t sample_rate;              /* of sounds, in Hz */
+    uint32_t media_width;              /* of an embedding */
+    const struct media_limits *limits; /* of requests with media, where encode is there */
     char name[96]; /* of the model, from its file: "smollm2-135m-instruct-q8_0" */
 };
 
@@ -62,9 +69,10 @@ struct runtime_row {
     bool logits;      /* true: make logits of this row */
     uint32_t adapter; /* that its sequence is computed with, as adapt has it; 0: the model alone */
     const float *embedding; /* of a row of media, [media_width]; else NULL */
+    bool whole;             /* of media: the rows of this forward attend to each other both ways */
     /* RoPE turns by position + shift: images may take fewer positions than rows. */
     int32_t shift;
-    uint32_t x, y; /* of media whose positions have two dimensions, counted from there */
+    uint32_t x, y; /* of media: their positions in two dimensions, where the model has them */
 };
 
 struct chat_call {
@@ -72,11 +80,15 @@ struct chat_call {
     struct str args; /* a JSON object */
     struct str id;   /* empty: it has none */
 };
+/* Stands in a message's text for each of its media, in their order. */
+#define CHAT_MEDIA_MARK "<__tranche_media__>"
+
 struct chat_message {
     struct str role;              /* "system", "user", "assistant", "tool" */
     struct str text;              /* of a tool: what the function gave, as JSON */
     const struct chat_call *call; /* call_count of them, of the assistant */
     uint32_t call_count;
+    uint32_t media_count; /* marks in the text */
     struct str name,
         id; /* of a tool's message: the function, and the id of the call that it answers */
 };
@@ -112,9 +124,14 @@ struct runtime_ops {
     const char *name;
     void (*info)(struct runtime *r, struct runtime_info *out);
     /* The prompt of a conversation by the model's own template, ready for the model's answer. A message
-     * that spells a control token stays text. *thinks: the answer begins within a thought. */
+     * that spells a control token stays text. *thinks: the answer begins within a thought. The n-th mark
+     * of media becomes the token -1 - n. */
     int (*prompt)(struct runtime *r, const struct chat *chat, struct tokens *out, bool *thinks,
                   struct error *e) FALLIBLE;
+    /* A label and an image, a frame or a sound, as chunks at the end of out. NULL: the runtime takes none. Any one
+     * thread beside the owner. INVALID_ARGUMENT for media that the model cannot take. */
+    int (*encode)(struct runtime *r, const struct media_piece *piece, const char *label,
+                  struct media_rows *out, struct error *e) FALLIBLE;
     /* The bytes of a token (part of a character perhaps); control tokens give none. The first token
      * of an answer loses the space that some tokenizers put before every word. */
     void (*piece)(struct runtime *r, int32_t token, bool first, struct buf *out);

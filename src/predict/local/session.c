@@ -19,6 +19,7 @@
 #include "predict/local/batcher.h"
 #include "predict/local/constraint.h"
 #include "predict/local/conversation.h"
+#include "predict/local/media_stage.h"
 #include "predict/schemas.h"
 #include "predict/touch.h"
 
@@ -28,6 +29,9 @@
 #define OUTPUT_TOKENS_DEFAULT 1024
 /* Added to these for a thought that has no budget. */
 #define THOUGHT_TOKENS_DEFAULT 8192
+
+/* Of an image, a video or a sound, before it is decoded: Gemini's number for an image. */
+#define MEDIA_TOKENS_GUESS 258
 
 static const struct error stopped = { ERROR_CANCELLED, "The run was stopped." };
 
@@ -47,6 +51,8 @@ struct session {
     struct batcher_plan plan;
     struct chan *in, *out; /* tasks to the engine thread, finished ones from it */
     struct chan *unread;   /* tasks whose schema or adapter is not there yet */
+    struct media_stage
+        *media; /* tasks with media go through it first; NULL: the model takes none */
     struct adapters *adapters;
     bool adapted; /* the model has adapters of its own: ADAPTERS_OWN */
     pthread_t thread, compiler;
@@ -158,6 +164,7 @@ static void release(struct session *s)
     constraints_free(s->constraints);
     adapters_free(s->adapters);
     schemas_free(s->schemas);
+    media_stage_free(s->media);
     chan_free(s->in);
     chan_free(s->out);
     chan_free(s->unread);
@@ -172,6 +179,7 @@ static void session_close(struct predictor *p)
     struct task *t;
 
     atomic_store(&s->stop, true);
+    media_stage_stop(s->media); /* it may still hand tasks to the others */
     chan_close(s->unread);
     thread_join(s->compiler);
     chan_close(s->in);
@@ -190,16 +198,24 @@ static struct conversation_model model_of(const struct session *s)
     return (struct conversation_model){
         .name = s->base.version,
         .calls = s->info.calls,
+        .takes_media = s->media != NULL,
     };
+}
+
+static bool is_taken(const struct session *s, const struct request *r, struct violation *why)
+{
+    const struct conversation_model model = model_of(s);
+
+    return conversation_accepts(r, &model, why) &&
+           (!s->media || !r->has_media || media_stage_accepts(&s->info, r, why));
 }
 
 static bool session_accepts(struct predictor *p, const struct request *r, struct violation *why)
 {
     struct session *s = session_of(p);
-    const struct conversation_model model = model_of(s);
     struct constraint *k;
 
-    if (!conversation_accepts(r, &model, why) || constraint_of(s->constraints, r, &k, why) < 0)
+    if (!is_taken(s, r, why) || constraint_of(s->constraints, r, &k, why) < 0)
         return false;
     constraint_release(k);
     return true;
@@ -258,13 +274,16 @@ static int fill_task(struct session *s, const struct request *r, struct task *t,
     struct violation why;
 
     t->request = r;
-    if (!conversation_accepts(r, &model, &why))
+    if (!is_taken(s, r, &why))
         return error_set(e, ERROR_INVALID_ARGUMENT, "%s: %s %s", why.path, why.message, why.remedy);
     t->thought_max = ask.tokens_max;
     t->may_think = s->info.thinking.begin.len && ask.thinking != THINKING_OFF;
     if (function_choice_of(r).calling == CALLING_VALIDATED && conversation_may_call(r))
         t->awaited = model.calls.format;
-    if (make_prompt(s, r, &t->arena, &t->prompt, &t->thinks, e) < 0 || fit_context(s, g, t, e) < 0)
+    if (make_prompt(s, r, &t->arena, &t->prompt, &t->thinks, e) < 0)
+        return -1;
+    /* With media the prompt gets its length later. */
+    if (!r->has_media && fit_context(s, g, t, e) < 0)
         return -1;
     t->candidate_count = g->candidate_count ? g->candidate_count : 1;
     t->sampling = sampling_of(s, g);
@@ -303,6 +322,16 @@ static void dispatch(struct session *s, struct task *t)
     (void)chan_send(t->error.code == ERROR_OK ? s->in : s->out, t);
 }
 
+/* On the stage's thread: the prompt is complete, or the task has failed. */
+static void on_media(void *arg, struct task *t)
+{
+    struct session *s = arg;
+
+    if (t->error.code == ERROR_OK)
+        (void)fit_context(s, &t->request->generation, t, &t->error);
+    dispatch(s, t);
+}
+
 static int session_submit(struct predictor *p, const struct request *r, void *tag, struct error *e)
 {
     struct session *s = session_of(p);
@@ -323,7 +352,10 @@ static int session_submit(struct predictor *p, const struct request *r, void *ta
         t->error = stopped;
     else
         (void)fill_task(s, r, t, &t->error);
-    dispatch(s, t);
+    if (r->has_media && t->error.code == ERROR_OK)
+        media_stage_add(s->media, t);
+    else
+        dispatch(s, t);
     touch_end(s->plan.touch, TOUCH_SUBMIT);
     return 0;
 }
@@ -353,6 +385,8 @@ static int session_count_tokens(struct predictor *p, const struct request *r, ui
 
     if (rc == 0)
         *tokens = t.count;
+    for (uint32_t i = 0; rc == 0 && i < t.count; i++)
+        *tokens += t.item[i] < 0 ? MEDIA_TOKENS_GUESS - 1 : 0;
     tokens_release(&t);
     arena_release(&a);
     return rc;
@@ -451,6 +485,9 @@ static void write_response(struct session *s, struct task *t, struct answer *out
         .candidate = candidate,
         .candidate_count = t->candidate_count,
         .usage = out->usage,
+        .image_tokens = t->image_tokens,
+        .video_tokens = t->video_tokens,
+        .audio_tokens = t->audio_tokens,
         .model_version = str_of(s->base.version),
         .response_id = id,
         .create_time_us = s->clock->wall_us(s->clock),
@@ -492,6 +529,8 @@ static int session_wait(struct predictor *p, uint32_t timeout_ms, struct answer 
         buf_release(&out->response);
         (void)error_set(&out->error, ERROR_INTERNAL, "The answer is too large.");
     }
+    if (s->media)
+        media_stage_release(s->media, t);
     task_free(t);
     return 1;
 }
@@ -553,6 +592,16 @@ struct predictor *session_open(struct runtime *r, bool adapted, const struct bat
     s->in = chan_new(s->base.window);
     s->out = chan_new(s->base.window);
     s->unread = chan_new(s->base.window);
+    const struct media_stage_spec media = {
+        r, &s->info, s->base.window, on_media, s, s->plan.touch
+    };
+    if (r->ops->encode && s->info.limits) {
+        s->media = media_stage_new(&media, e);
+        if (!s->media) {
+            release(s);
+            return NULL;
+        }
+    }
     rc = pthread_create(&s->compiler, NULL, compiler_main, s);
     if (rc == 0) {
         rc = pthread_create(&s->thread, NULL, engine_main, s);
@@ -561,6 +610,7 @@ struct predictor *session_open(struct runtime *r, bool adapted, const struct bat
         chan_close(s->unread);
         thread_join(s->compiler);
     }
+    media_stage_stop(s->media);
     errno = rc;
     (void)error_errno(e, "no thread for the engine");
     e->code = ERROR_RESOURCE_EXHAUSTED;

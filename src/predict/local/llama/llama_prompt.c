@@ -484,14 +484,39 @@ static bool touches_text(const struct span *span, uint32_t count, uint32_t *next
     return *next < count && span[*next].at < end;
 }
 
-/* Tokenizes text with its control tokens, but those that touch a span as plain text. */
-static int tokenize_spans(const struct llama_prompt *p, struct str text, const struct span *span,
-                          uint32_t count, struct tokens *out, struct error *e)
+/* Where marked text goes, and how many marks of media must be in it. */
+struct marked {
+    struct tokens *out;
+    uint32_t media;
+};
+
+static uint32_t media_of(const struct chat *chat)
 {
+    uint32_t media = 0;
+
+    for (uint32_t i = 0; i < chat->message_count; i++)
+        media += chat->message[i].media_count;
+    return media;
+}
+
+/* Tokenizes text with its control tokens, but those that touch a span as plain text. Each of the media's marks
+ * becomes a token below 0. */
+static int tokenize_spans(const struct llama_prompt *p, struct str text, const struct span *span,
+                          uint32_t count, const struct marked *to, struct error *e)
+{
+    static const struct str mark = STR_INIT(CHAT_MEDIA_MARK);
+    struct tokens *out = to->out;
     size_t from = 0;
-    uint32_t next = 0, which;
+    uint32_t next = 0, marks = 0, which;
 
     for (size_t at = 0; at < text.len;) {
+        if (to->media && str_starts(str_sub(text, at, SIZE_MAX), mark)) {
+            if (tokenize(p, str_sub(text, from, at - from), true, out, e) < 0)
+                return -1;
+            tokens_add(out, -1 - (int32_t)marks++);
+            at = from = at + mark.len;
+            continue;
+        }
         size_t len = control_at(p, str_sub(text, at, SIZE_MAX), &which);
         if (len && touches_text(span, count, &next, at, at + len)) {
             if (tokenize(p, str_sub(text, from, at - from), true, out, e) < 0 ||
@@ -501,6 +526,11 @@ static int tokenize_spans(const struct llama_prompt *p, struct str text, const s
         }
         at += len ? len : 1;
     }
+    if (marks != to->media)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         marks > to->media
+                             ? "A text of the request spells " CHAT_MEDIA_MARK "."
+                             : "The model's chat template has no place for these media.");
     return tokenize(p, str_sub(text, from, SIZE_MAX), true, out, e);
 }
 
@@ -543,7 +573,8 @@ static int tokens_guarded(const struct llama_prompt *p, const struct chat *chat,
     if (rc == 0) {
         *thinks = thought_begin(p, chat->thinking, &frame);
         span = unguard(&g, buf_str(&frame), &text, &count);
-        rc = buf_ok(&text) ? tokenize_spans(p, buf_str(&text), span, count, out, e)
+        const struct marked to = { out, media_of(chat) };
+        rc = buf_ok(&text) ? tokenize_spans(p, buf_str(&text), span, count, &to, e)
                            : error_set(e, ERROR_INVALID_ARGUMENT, "The conversation is too long.");
     }
     mem_free(span);
@@ -573,7 +604,8 @@ static int tokens_of(const struct llama_prompt *p, const struct chat *chat, stru
     struct arena scratch = { 0 };
     struct chat copy;
     bool guard = chat_texts(chat, &(struct texts){ each_has_control, (void *)(uintptr_t)p },
-                            &scratch, &copy);
+                            &scratch, &copy) ||
+                 media_of(chat) > 0;
 
     arena_release(&scratch);
     if (p->first != LLAMA_TOKEN_NULL)

@@ -13,12 +13,16 @@
 #include "base/thread.h"
 #include "predict/local/llama/llama_bridge.h"
 #include "predict/local/llama/llama_text.h"
+#include "predict/local/llama/projector.h"
 #include "predict/local/plan.h"
+#include "predict/media/limits.h"
 
 #define CELLS_MULTIPLE 256     /* libllama rounds up to this */
 #define CELLS_PER_SEQUENCE 512 /* room for a usual request in each sequence */
 #define SPIN_COUNT "1000"      /* of libgomp: some microseconds */
 #define KEY_BYTES 96           /* of a metadata key or number */
+#define MEDIA_ROWS_MAX 1024    /* of a chunk that one forward must hold */
+#define POSITIONS 4            /* of a row of embeddings, with positions in two dimensions */
 
 /* Adapters that rows may name. */
 struct loaded {
@@ -36,6 +40,13 @@ struct llama_runtime {
     atomic_uint adapter;                            /* of the last forward */
     pthread_mutex_t lock;                           /* guards what follows */
     struct loaded loaded[RUNTIME_ADAPTERS_MAX + 1]; /* one may wait for the next forward to go */
+    struct projector *projector;                    /* NULL: text only */
+    struct llama_batch media;                       /* of rows with embeddings, with a projector */
+    llama_pos *media_pos;                           /* of these, [POSITIONS][rows] with place */
+    /* Of models whose images take fewer positions than rows, else NULL: the position of each row of each
+     * sequence, [sequences][context_max]. */
+    llama_pos *place;
+    uint32_t *length; /* rows of each sequence, with place */
 };
 
 static struct llama_runtime *llama_of(struct runtime *r)
@@ -196,6 +207,25 @@ static int size_cache(struct llama_runtime *l, const struct runtime_settings *se
     return 0;
 }
 
+static int open_projector(struct llama_runtime *l, const struct model *m,
+                          const struct runtime_settings *settings, struct error *e)
+{
+    struct runtime_info *info = &l->text.info;
+
+    l->projector = projector_open(m->projector, m->file, l->text.model, plan_threads(settings), e);
+    if (!l->projector)
+        return -1;
+    projector_info(l->projector, info);
+    info->limits = media_limits_of(m->pattern);
+    l->media = llama_batch_init((int32_t)info->rows_max, (int32_t)info->media_width, 1);
+    l->media_pos = mem_array((size_t)POSITIONS * info->rows_max, sizeof *l->media_pos);
+    if (projector_has_places(l->projector)) {
+        l->place = mem_array((size_t)info->sequences * info->context_max, sizeof *l->place);
+        l->length = mem_array(info->sequences, sizeof *l->length);
+    }
+    return 0;
+}
+
 static int open_all(struct llama_runtime *l, const struct model *m,
                     const struct runtime_settings *settings, struct error *e)
 {
@@ -204,6 +234,8 @@ static int open_all(struct llama_runtime *l, const struct model *m,
     if (llama_text_open(&l->text, m, true, e) < 0)
         return -1;
     info->rows_max = settings->rows_max;
+    if (m->projector && info->rows_max < MEDIA_ROWS_MAX)
+        info->rows_max = MEDIA_ROWS_MAX;
     info->shares =
         !llama_model_is_recurrent(l->text.model) && !llama_model_is_hybrid(l->text.model);
     info->sequences = settings->sequences + (info->shares ? RUNTIME_SEQUENCES_KEPT : 0);
@@ -212,8 +244,8 @@ static int open_all(struct llama_runtime *l, const struct model *m,
                          settings->sequences, RUNTIME_SEQUENCES_MAX - RUNTIME_SEQUENCES_KEPT);
     if (size_cache(l, settings, e) < 0 || make_context(l, settings, e) < 0)
         return -1;
-    l->batch = llama_batch_init((int32_t)settings->rows_max, 0, 1);
-    return 0;
+    l->batch = llama_batch_init((int32_t)info->rows_max, 0, 1);
+    return m->projector ? open_projector(l, m, settings, e) : 0;
 }
 
 static void llama_runtime_close(struct runtime *r)
@@ -222,6 +254,12 @@ static void llama_runtime_close(struct runtime *r)
 
     if (l->batch.token)
         llama_batch_free(l->batch);
+    if (l->media.embd)
+        llama_batch_free(l->media);
+    mem_free(l->media_pos);
+    mem_free(l->place);
+    mem_free(l->length);
+    projector_free(l->projector);
     if (l->context)
         llama_free(l->context);
     for (uint32_t i = 0; i < ARRAY_LEN(l->loaded); i++)
@@ -251,24 +289,70 @@ static int use_adapter(struct llama_runtime *l, uint32_t id, struct error *e)
 
 /* ---- Computing ---- */
 
+static llama_pos place_of(const struct runtime_row *row)
+{
+    return (llama_pos)row->position + row->shift;
+}
+
+/* What both kinds of rows have. */
+static void fill_batch(struct llama_runtime *l, struct llama_batch *b,
+                       const struct runtime_row *row, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        b->pos[i] = place_of(&row[i]);
+        b->n_seq_id[i] = 1;
+        b->seq_id[i][0] = (llama_seq_id)row[i].sequence;
+        b->logits[i] = row[i].logits;
+        assert(row[i].adapter == row[0].adapter);
+        if (!l->place)
+            continue;
+        l->place[(size_t)row[i].sequence * l->text.info.context_max + row[i].position] =
+            place_of(&row[i]);
+        l->length[row[i].sequence] = row[i].position + 1;
+    }
+    b->n_tokens = (int32_t)count;
+}
+
+static int32_t decode_media(struct llama_runtime *l, const struct runtime_row *row, uint32_t count)
+{
+    struct llama_batch b = l->media;
+    size_t width = l->text.info.media_width;
+
+    b.pos = l->media_pos;
+    fill_batch(l, &b, row, count);
+    for (uint32_t i = 0; i < count; i++) {
+        memcpy(b.embd + i * width, row[i].embedding, width * sizeof *b.embd);
+        if (!l->place)
+            continue;
+        b.pos[count + i] = (llama_pos)row[i].y;
+        b.pos[2 * count + i] = (llama_pos)row[i].x;
+        b.pos[3 * count + i] = 0;
+    }
+    if (row[0].whole)
+        llama_set_causal_attn(l->context, false);
+    int32_t rc = bridge_decode(l->context, b);
+    if (row[0].whole)
+        llama_set_causal_attn(l->context, true);
+    return rc;
+}
+
+static int32_t decode_tokens(struct llama_runtime *l, const struct runtime_row *row, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        l->batch.token[i] = row[i].token;
+    fill_batch(l, &l->batch, row, count);
+    return bridge_decode(l->context, l->batch);
+}
+
 static int llama_runtime_forward(struct runtime *r, const struct runtime_row *row, uint32_t count,
                                  struct error *e)
 {
     struct llama_runtime *l = llama_of(r);
-    struct llama_batch *b = &l->batch;
 
     if (use_adapter(l, row[0].adapter, e) < 0)
         return -1;
-    for (uint32_t i = 0; i < count; i++) {
-        assert(row[i].adapter == row[0].adapter);
-        b->token[i] = row[i].token;
-        b->pos[i] = (llama_pos)row[i].position;
-        b->n_seq_id[i] = 1;
-        b->seq_id[i][0] = (llama_seq_id)row[i].sequence;
-        b->logits[i] = row[i].logits;
-    }
-    b->n_tokens = (int32_t)count;
-    int32_t rc = bridge_decode(l->context, *b);
+    int32_t rc = row[0].embedding ? decode_media(l, row, count) : decode_tokens(l, row, count);
+
     if (rc == 1)
         return error_set(e, ERROR_RESOURCE_EXHAUSTED, "The model's cache is full.");
     if (rc != 0)
@@ -281,22 +365,64 @@ static const float *llama_runtime_logits(struct runtime *r, uint32_t row)
     return llama_get_logits_ith(llama_of(r)->context, (int32_t)row);
 }
 
+/* The position at which row `len` of a sequence stands, or would: never within an image, so all rows before it
+ * have lower ones. */
+static llama_pos place_at(const struct llama_runtime *l, uint32_t sequence, uint32_t len)
+{
+    if (!l->place || !len)
+        return (llama_pos)len;
+    if (len < l->length[sequence])
+        return l->place[(size_t)sequence * l->text.info.context_max + len];
+    return llama_memory_seq_pos_max(llama_get_memory(l->context), (llama_seq_id)sequence) + 1;
+}
+
 static void llama_runtime_copy(struct runtime *r, uint32_t from, uint32_t to, uint32_t len)
 {
-    llama_memory_seq_cp(llama_get_memory(llama_of(r)->context), (llama_seq_id)from,
-                        (llama_seq_id)to, 0, (llama_pos)len);
+    struct llama_runtime *l = llama_of(r);
+    size_t context = l->text.info.context_max;
+
+    llama_memory_seq_cp(llama_get_memory(l->context), (llama_seq_id)from, (llama_seq_id)to, 0,
+                        place_at(l, from, len));
+    if (!l->place)
+        return;
+    memcpy(l->place + to * context, l->place + from * context, len * sizeof *l->place);
+    l->length[to] = len;
 }
 
 static void llama_runtime_trim(struct runtime *r, uint32_t sequence, uint32_t len)
 {
-    (void)llama_memory_seq_rm(llama_get_memory(llama_of(r)->context), (llama_seq_id)sequence,
-                              (llama_pos)len, -1);
+    struct llama_runtime *l = llama_of(r);
+
+    (void)llama_memory_seq_rm(llama_get_memory(l->context), (llama_seq_id)sequence,
+                              place_at(l, sequence, len), -1);
+    if (l->place && len < l->length[sequence])
+        l->length[sequence] = len;
+}
+
+/* Of the thread that encodes; the projector has memory and threads of its own. */
+static int llama_runtime_encode(struct runtime *r, const struct media_piece *piece,
+                                const char *label, struct media_rows *out, struct error *e)
+{
+    struct llama_runtime *l = llama_of(r);
+
+    if (projector_encode(l->projector, piece, label, out, e) < 0)
+        return -1;
+    for (uint32_t i = 0; i < out->count; i++)
+        if (out->chunk[i].whole && out->chunk[i].count > l->text.info.rows_max) {
+            (void)error_set(e, ERROR_INVALID_ARGUMENT,
+                            "The image takes %u rows; one forward of the model has %u.",
+                            out->chunk[i].count, l->text.info.rows_max);
+            media_rows_release(out);
+            return -1;
+        }
+    return 0;
 }
 
 static const struct runtime_ops llama_ops = {
     .name = "llama",
     .info = llama_text_info,
     .prompt = llama_text_prompt,
+    .encode = llama_runtime_encode,
     .piece = llama_text_piece,
     .is_end = llama_text_is_end,
     .forward = llama_runtime_forward,

@@ -157,7 +157,7 @@ static const struct request *ask_file(const char *uri, const struct file_source 
 
 static void test_files_of_the_object_store_are_sent_along_in_both_dialects(void **state)
 {
-    static const struct file_source from = { give_file, NULL };
+    static const struct file_source from = { .read = give_file };
 
     (void)state;
     for (int wire = WIRE_OPENAI; wire <= WIRE_GEMINI; wire++) {
@@ -228,7 +228,7 @@ static void let_go(struct slow_file *f)
 static void test_a_slow_file_holds_up_no_other_request(void **state)
 {
     struct slow_file file;
-    const struct file_source from = { give_slowly, &file };
+    const struct file_source from = { .read = give_slowly, .arg = &file };
     char with_file, without;
 
     (void)state;
@@ -252,7 +252,7 @@ static void test_a_slow_file_holds_up_no_other_request(void **state)
 static void test_requests_that_wait_for_files_are_cancelled_like_others(void **state)
 {
     struct slow_file file;
-    const struct file_source from = { give_slowly, &file };
+    const struct file_source from = { .read = give_slowly, .arg = &file };
     char being_read, waiting, drained;
 
     (void)state;
@@ -281,7 +281,7 @@ static void test_requests_that_wait_for_files_are_cancelled_like_others(void **s
 
 static void test_a_session_closes_with_files_read_ahead(void **state)
 {
-    static const struct file_source from = { give_file, NULL };
+    static const struct file_source from = { .read = give_file };
     char tags[12];
 
     (void)state;
