@@ -6,7 +6,7 @@ WIDTH wide (576, as SmolLM2-135M's are):
 
   llava.gguf      images of 56 x 56, 16 rows each, that attend backwards only
   gemma3.gguf     images of 64 x 64, 4 rows each, that attend to each other both ways
-  ultravox.gguf   sounds by pieces of 30 s, 188 rows each
+  ultravox.gguf   sounds by pieces of 30 s, 150 rows each
   mixed.gguf      llava and ultravox in one file
 
 Encoders of real size are of the same kinds; only their sizes differ. Needs Python's standard library. Sources:
@@ -115,7 +115,7 @@ def llava_parts(f, width):
 
 
 def ultravox_parts(f, width):
-    stack = 8
+    stack = 10
     f.put("clip.audio.num_mel_bins", U32, 80)
     f.put("clip.audio.projector.stack_factor", U32, stack)
     encoder(f, "audio", width)
