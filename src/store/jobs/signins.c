@@ -51,7 +51,7 @@ static int insert(struct store *s, struct db *d, struct str hashed, const char *
 }
 
 int signin_create(struct store *s, const char *key_id, char text[SESSION_TEXT_BYTES],
-                   struct error *e)
+                  struct error *e)
 {
     unsigned char room[HASH_BYTES];
     struct str hashed;
@@ -81,8 +81,7 @@ static int find_key(struct store *s, struct str hashed, char key_id[KEY_ID_BYTES
     return rc;
 }
 
-int signin_find(struct store *s, struct arena *a, struct str text, struct key *out,
-                 struct error *e)
+int signin_find(struct store *s, struct arena *a, struct str text, struct key *out, struct error *e)
 {
     unsigned char room[HASH_BYTES];
     char key_id[KEY_ID_BYTES];

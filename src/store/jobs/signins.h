@@ -17,12 +17,12 @@
 #define SESSION_TEXT_BYTES 44 /* 43 random characters and a NUL */
 
 int signin_create(struct store *s, const char *key_id, char text[SESSION_TEXT_BYTES],
-                   struct error *e) FALLIBLE;
+                  struct error *e) FALLIBLE;
 /* 1 and the valid key of this session, else 0. */
 int signin_find(struct store *s, struct arena *a, struct str text, struct key *out,
-                 struct error *e) FALLIBLE;
+                struct error *e) FALLIBLE;
 int signin_touch(struct store *s, struct str text, struct error *e) FALLIBLE;
 int signin_end(struct store *s, struct str text,
-                struct error *e) FALLIBLE; /* a missing one: nothing */
+               struct error *e) FALLIBLE; /* a missing one: nothing */
 
 #endif
