@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@ struct reader {
     struct tensor_file in;
     struct bert *bert;
     enum kernel_format format;
+    float *scratch; /* [width] */
 };
 
 static int refuse(const char *what, struct error *e)
@@ -77,7 +79,16 @@ struct part {
     uint32_t rows, first;
     float *bias; /* [w->outputs] */
     float factor;
+    bool to_residual; /* its outputs are the residual's columns; else those are what it reads */
 };
+
+/* Puts x [width] into the residual's order; old is scratch of as many. */
+static void to_order(const struct bert *b, float *x, float *old)
+{
+    memcpy(old, x, b->shape.width * sizeof *x);
+    for (uint32_t i = 0; i < b->shape.width; i++)
+        x[i] = old[b->order[i]];
+}
 
 static int pack(struct reader *r, const char *name, const struct part *p, struct error *e)
 {
@@ -90,10 +101,13 @@ static int pack(struct reader *r, const char *name, const struct part *p, struct
         return -1;
     size_t bytes = tensor_row_bytes(&r->in, at);
     uint8_t *raw = mem_array(rows, bytes);
-    float *floats = mem_array(w->columns, sizeof *floats);
+    float *floats = mem_array(2 * (size_t)w->columns, sizeof *floats);
     rc = tensor_read(&r->in, at, 0, raw, rows * bytes, e);
     for (uint32_t i = 0; i < rows && rc == 0; i++) {
-        tensor_floats(gguf_get_tensor_type(r->in.file, at), raw + i * bytes, floats, w->columns);
+        uint32_t row = p->to_residual ? r->bert->order[i] : i;
+        tensor_floats(gguf_get_tensor_type(r->in.file, at), raw + row * bytes, floats, w->columns);
+        if (!p->to_residual && w->columns == r->bert->shape.width)
+            to_order(r->bert, floats, floats + w->columns);
         for (uint32_t k = 0; k < w->columns; k++)
             floats[k] *= p->factor;
         kernel_weights_quantise(w, p->first + i, floats);
@@ -103,12 +117,16 @@ static int pack(struct reader *r, const char *name, const struct part *p, struct
     return rc;
 }
 
-static int read_vector(struct reader *r, const char *name, uint32_t count, float **out,
-                       struct error *e)
+static int read_vector(struct reader *r, const char *name, float **out, struct error *e)
 {
+    const uint32_t count = r->bert->shape.width;
+
     *out = mem_aligned(count * sizeof **out, KERNEL_ALIGN);
     memset(*out, 0, count * sizeof **out);
-    return tensor_read_floats(&r->in, name, count, *out, e);
+    if (tensor_read_floats(&r->in, name, count, *out, e) < 0)
+        return -1;
+    to_order(r->bert, *out, r->scratch);
+    return 0;
 }
 
 static int read_matrices(struct reader *r, uint32_t layer, struct error *e)
@@ -118,12 +136,12 @@ static int read_matrices(struct reader *r, uint32_t layer, struct error *e)
     char name[NAME_BYTES];
 
     const struct part parts[] = {
-        { "attn_q", &l->qkv, s->width, 0, l->qkv_bias, 1.0f / sqrtf((float)s->dim) },
-        { "attn_k", &l->qkv, s->width, s->width, l->qkv_bias, 1.0f },
-        { "attn_v", &l->qkv, s->width, 2 * s->width, l->qkv_bias, 1.0f },
-        { "attn_output", &l->attention_out, s->width, 0, l->out_bias, 1.0f },
-        { "ffn_up", &l->up, s->hidden, 0, l->up_bias, 1.0f },
-        { "ffn_down", &l->down, s->width, 0, l->down_bias, 1.0f },
+        { "attn_q", &l->qkv, s->width, 0, l->qkv_bias, 1.0f / sqrtf((float)s->dim), false },
+        { "attn_k", &l->qkv, s->width, s->width, l->qkv_bias, 1.0f, false },
+        { "attn_v", &l->qkv, s->width, 2 * s->width, l->qkv_bias, 1.0f, false },
+        { "attn_output", &l->attention_out, s->width, 0, l->out_bias, 1.0f, true },
+        { "ffn_up", &l->up, s->hidden, 0, l->up_bias, 1.0f, false },
+        { "ffn_down", &l->down, s->width, 0, l->down_bias, 1.0f, true },
     };
 
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
@@ -136,6 +154,8 @@ static int read_matrices(struct reader *r, uint32_t layer, struct error *e)
             return -1;
         for (uint32_t k = 0; k < p->rows; k++)
             p->bias[p->first + k] *= p->factor;
+        if (p->to_residual)
+            to_order(r->bert, p->bias, r->scratch);
     }
     return 0;
 }
@@ -156,7 +176,7 @@ static int read_norms(struct reader *r, uint32_t layer, struct error *e)
 
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
         (void)snprintf(name, sizeof name, "blk.%u.%s", layer, parts[i].name);
-        if (read_vector(r, name, r->bert->shape.width, parts[i].to, e) < 0)
+        if (read_vector(r, name, parts[i].to, e) < 0)
             return -1;
     }
     return 0;
@@ -180,6 +200,55 @@ static int read_layer(struct reader *r, uint32_t i, struct error *e)
     r->bert->bytes += kernel_weights_bytes(&l->qkv) + kernel_weights_bytes(&l->attention_out) +
                       kernel_weights_bytes(&l->up) + kernel_weights_bytes(&l->down);
     return 0;
+}
+
+/* ---- The order of columns ---- */
+
+struct column {
+    float size; /* the sum of squares of what the norms make of a number of size 1 */
+    uint32_t at;
+};
+
+static int compare_columns(const void *one, const void *other)
+{
+    const struct column *a = one, *b = other;
+
+    return a->size != b->size ? (a->size > b->size) - (a->size < b->size)
+                              : (a->at > b->at) - (a->at < b->at);
+}
+
+static int add_sizes(struct reader *r, const char *name, struct column *column, struct error *e)
+{
+    if (tensor_read_floats(&r->in, name, r->bert->shape.width, r->scratch, e) < 0)
+        return -1;
+    r->in.taken--; /* it is read again */
+    for (uint32_t i = 0; i < r->bert->shape.width; i++)
+        column[i].size += r->scratch[i] * r->scratch[i];
+    return 0;
+}
+
+static int read_order(struct reader *r, struct error *e)
+{
+    static const char *const norms[] = { "attn_output_norm.weight", "attn_output_norm.bias",
+                                         "layer_output_norm.weight", "layer_output_norm.bias" };
+    const struct bert_shape *s = &r->bert->shape;
+    struct column *column = mem_array(s->width, sizeof *column);
+    char name[NAME_BYTES];
+    int rc = 0;
+
+    for (uint32_t i = 0; i < s->width; i++)
+        column[i].at = i;
+    for (uint32_t l = 0; l < s->layers && rc == 0; l++)
+        for (size_t i = 0; i < ARRAY_LEN(norms) && rc == 0; i++) {
+            (void)snprintf(name, sizeof name, "blk.%u.%s", l, norms[i]);
+            rc = add_sizes(r, name, column, e);
+        }
+    qsort(column, s->width, sizeof *column, compare_columns);
+    r->bert->order = mem_array(s->width, sizeof *r->bert->order);
+    for (uint32_t i = 0; i < s->width; i++)
+        r->bert->order[i] = column[i].at;
+    mem_free(column);
+    return rc;
 }
 
 /* ---- The beginning ---- */
@@ -250,6 +319,8 @@ static int read_positions(struct reader *r, struct error *e)
     }
     for (size_t i = 0; i < (size_t)s->positions * s->width; i++)
         position[i] += type[i % s->width];
+    for (uint32_t i = 0; i < s->positions; i++)
+        to_order(r->bert, position + (size_t)i * s->width, r->scratch);
     mem_free(type);
     return rc;
 }
@@ -265,9 +336,10 @@ static int read_all(struct reader *r, struct error *e)
     if (!b->vocabulary)
         return -1;
     s->vocab = wordpiece_count(b->vocabulary);
-    if (check_size(r, e) < 0 || read_embedding(r, e) < 0 || read_positions(r, e) < 0 ||
-        read_vector(r, "token_embd_norm.weight", s->width, &b->norm, e) < 0 ||
-        read_vector(r, "token_embd_norm.bias", s->width, &b->norm_bias, e) < 0)
+    r->scratch = mem_array(s->width, sizeof *r->scratch);
+    if (check_size(r, e) < 0 || read_order(r, e) < 0 || read_embedding(r, e) < 0 ||
+        read_positions(r, e) < 0 || read_vector(r, "token_embd_norm.weight", &b->norm, e) < 0 ||
+        read_vector(r, "token_embd_norm.bias", &b->norm_bias, e) < 0)
         return -1;
     b->zero = mem_array(s->width, sizeof *b->zero);
     b->layer = mem_array(s->layers, sizeof *b->layer);
@@ -287,6 +359,7 @@ struct bert *bert_open(const char *path, enum kernel_format format, struct error
     if (rc == 0)
         rc = read_all(&r, e);
     tensor_file_close(&r.in);
+    mem_free(r.scratch);
     if (rc == 0)
         return b;
     bert_free(b);
@@ -317,6 +390,7 @@ void bert_free(struct bert *b)
         release_layer(&b->layer[i]);
     mem_free(b->layer);
     wordpiece_free(b->vocabulary);
+    mem_free(b->order);
     mem_free(b->embedding);
     mem_free(b->position);
     mem_free(b->norm);

@@ -36,8 +36,11 @@ struct bert_layer {
     float *norm, *norm_bias;                     /* [width]: of the layer's end */
 };
 
+/* Columns of the residual stand in order of their usual size, so that a group of columns that share a scale
+ * are alike and lose less by rounding: column i is the file's column order[i]. */
 struct bert {
     struct bert_shape shape;
+    uint32_t *order; /* [width] */
     struct wordpiece *vocabulary;
     uint8_t *embedding; /* [vocab] rows of embedding_bytes, as the file has them */
     size_t embedding_bytes;

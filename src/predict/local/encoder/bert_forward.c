@@ -34,7 +34,8 @@
 
 /* Memory of one member of the team. */
 struct scratch {
-    float *residual;                             /* [rows][width] */
+    float *residual;                             /* [rows][width], columns as bert.h orders them */
+    float *row;                                  /* [width] */
     float *qkv;                                  /* [rows][3 * width]; later a sublayer's update */
     struct kernel_rows normed, attended, hidden; /* [rows][width, width, hidden] */
     float *up;                                   /* [TOGETHER_ROWS][KERNEL_TILE] */
@@ -85,6 +86,7 @@ static void make_scratch(const struct bert_forward *f, struct scratch *w)
     const size_t rows = f->rows_max, queries = ATTEND_ROWS + KERNEL_ROWS_SPARE;
 
     w->residual = aligned(rows * s->width, sizeof(float));
+    w->row = aligned(s->width, sizeof(float));
     w->qkv = aligned(rows * s->width * 3, sizeof(float));
     kernel_rows_init(&w->normed, &f->k->layout, f->rows_max, s->width);
     kernel_rows_init(&w->attended, &f->k->layout, f->rows_max, s->width);
@@ -108,8 +110,9 @@ static void release_scratch(struct scratch *w)
     kernel_rows_release(&w->normed);
     kernel_rows_release(&w->attended);
     kernel_rows_release(&w->hidden);
-    void *const all[] = { w->residual, w->qkv, w->up,  w->head, w->query, w->out,  w->scores,
-                          w->page,     w->max, w->sum, w->from, w->to,    w->keys, w->values };
+    void *const all[] = { w->residual, w->row,  w->qkv,    w->up,   w->head,
+                          w->query,    w->out,  w->scores, w->page, w->max,
+                          w->sum,      w->from, w->to,     w->keys, w->values };
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         mem_free(all[i]);
 }
@@ -186,8 +189,11 @@ static void embed(const struct member *m)
         for (uint32_t i = 0; i < m->text[t].count; i++, row++) {
             uint32_t token = (uint32_t)m->text[t].token[i];
             assert(token < b->shape.vocab);
-            tensor_floats(b->embedding_type, b->embedding + token * b->embedding_bytes,
-                          residual_of(m, row), width);
+            float *residual = residual_of(m, row);
+            tensor_floats(b->embedding_type, b->embedding + token * b->embedding_bytes, m->w->row,
+                          width);
+            for (uint32_t k = 0; k < width; k++)
+                residual[k] = m->w->row[b->order[k]];
             memcpy(update + (size_t)row * width, b->position + (size_t)i * width,
                    width * sizeof *update);
         }
@@ -330,9 +336,12 @@ static void pool(const struct member *m, float *out)
 
     for (uint32_t t = 0; t < m->texts; t++, out += width) {
         const uint32_t rows = m->b->shape.first_token ? 1 : m->text[t].count;
-        memcpy(out, residual_of(m, row), width * sizeof *out);
+        float *sum = m->w->row;
+        memcpy(sum, residual_of(m, row), width * sizeof *sum);
         for (uint32_t i = 1; i < rows; i++)
-            m->k->add(out, residual_of(m, row + i), width);
+            m->k->add(sum, residual_of(m, row + i), width);
+        for (uint32_t k = 0; k < width; k++)
+            out[m->b->order[k]] = sum[k];
         encoder_normalise(out, width);
         row += m->text[t].count;
     }
