@@ -157,7 +157,7 @@ static int item_read(struct embedding_call *all, struct item *i, struct str text
 {
     struct violations bad = { .count = 0 };
     struct input_line in = { 0 };
-    struct line_rules rules = { 0 };
+    struct line_rules rules = { .online = true };
 
     i->all = all;
     if (!request_read_line(&all->arena, text, &rules, &in, &bad))

@@ -103,6 +103,38 @@ static void add_vertex(struct json_writer *w, const struct input_line *in, struc
     add_response(w, r);
 }
 
+/* The answer to an instance, which the response has in the other form. */
+static void add_prediction(struct json_writer *w, struct str response)
+{
+    struct str usage = json_member_value(response, STR("usageMetadata"));
+    struct str tokens = json_member_value(usage, STR("promptTokenCount"));
+    struct str values =
+        json_member_value(json_member_value(response, STR("embedding")), STR("values"));
+    struct str truncated = json_member_value(response, STR("truncated"));
+
+    json_object(w, NULL);
+    json_object(w, "embeddings");
+    json_object(w, "statistics");
+    json_add_raw(w, "token_count", tokens.len ? tokens : STR("0"));
+    json_add_bool(w, "truncated", str_eq_c(truncated, "true"));
+    json_end(w);
+    json_add_raw(w, "values", values.len ? values : STR("[]"));
+    json_end(w);
+    json_end(w);
+}
+
+static void add_instance(struct json_writer *w, const struct input_line *in, const struct row *r)
+{
+    json_key(w, STR("instance"));
+    add_echo(w, in->request_text, r);
+    json_array(w, "predictions");
+    if (r->status.len == 0)
+        add_prediction(w, r->response);
+    json_end(w);
+    json_add_text(w, "status", r->status);
+    add_reused(w, r);
+}
+
 /* A status of another form is the message as a whole. */
 static void add_answer(struct json_writer *w, const struct row *r)
 {
@@ -177,7 +209,10 @@ void row_write(const struct input_line *in, struct str line, const struct row *r
     json_object(&w, NULL);
     switch (r->style) {
     case ROW_VERTEX:
-        add_vertex(&w, in, line, r);
+        if (in->instance)
+            add_instance(&w, in, r);
+        else
+            add_vertex(&w, in, line, r);
         break;
     case ROW_KEYED:
         add_keyed(&w, in, r);

@@ -10,6 +10,8 @@
  *          A failure: "status":"Bad Request: {\"error\": {\"code\": 400, ...}}", "response":{}.
  *          A line that is not JSON stands under "request" as a string, and so does a value of a failed
  *          line that is nested deeper than a request may be.
+ *          An instance: {"instance":{...},"predictions":[{"embeddings":{"statistics":{"token_count":8,
+ *          "truncated":false},"values":[...]}}],"status":""}; of a failed one predictions is empty.
  *          ROW_KEYED, an output file of the Gemini API: {"key":"request-1","response":{...}} or
  *          {"key":"...","error":{"code":3,"message":"...","status":"INVALID_ARGUMENT"}}; of the
  *          other siblings only "metadata" passes, before the answer. A line without one has none.

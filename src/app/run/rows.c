@@ -100,6 +100,7 @@ int rows_begin(struct sheet *out, const struct rows_options *o, struct input *in
                                  .param_count = o->param.count,
                                  .where = o->where,
                                  .keep_columns = o->keep_columns,
+                                 .embed = o->embed,
                                  .excel = o->excel,
                                  .mark_reused = o->mark_reused };
     char *bytes = mem_alloc(SHEET_HEAD_BYTES);

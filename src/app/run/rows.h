@@ -20,6 +20,7 @@ struct rows_options {
     const char *prompt, *system, *schema, *enum_values, *where, *keep_columns;
     struct option_list param;
     bool excel, mark_reused;
+    bool embed; /* of `tranche embed`: the prompt is a text to embed */
 };
 
 /* An output that is made of the run's CSV when the run is finished (engine_tables.h). */

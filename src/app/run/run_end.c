@@ -181,7 +181,7 @@ static void choose_next(struct run *r)
     const struct run_options *o = r->o;
     struct buf text = BUF_INIT(SUMMARY_BYTES_MAX);
 
-    if (r->streams || r->to_table)
+    if (r->streams || r->to_table || o->rows.embed)
         return;
     if (r->summary.progress.counters.failed == 0 || o->given || o->limit) {
         buf_add_c(&text, "tranche show ");

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json_write.h"
 #include "base/mem.h"
 #include "format/request/fields.h"
 
@@ -118,14 +119,23 @@ static struct str key_name(struct arena *a, struct str key)
     return json_str(json_parse(a, (struct str){ key.p - 1, key.len + 2 }, &at, &e));
 }
 
+static void take_instance(const struct line_rules *rules, struct input_line *out)
+{
+    struct str content = json_member_value(out->request_text, STR("content"));
+
+    out->instance = !rules->online && content.len && content.p[0] == '"';
+}
+
 bool request_line_spans(struct arena *a, struct str text, struct str request,
                         const struct line_rules *rules, struct input_line *out)
 {
     struct json_member m = { 0 };
 
     *out = (struct input_line){ .request_text = request };
-    if (request.len && request.p == str_trim(text).p)
-        return true; /* a bare request has no siblings */
+    if (request.len && request.p == str_trim(text).p) { /* a bare request has no siblings */
+        take_instance(rules, out);
+        return true;
+    }
     if (request.len) {
         m.skip_from = (size_t)(request.p - text.p);
         m.skip_to = m.skip_from + request.len;
@@ -133,8 +143,10 @@ bool request_line_spans(struct arena *a, struct str text, struct str request,
     out->sibling = arena_alloc_raw(a, LINE_SIBLINGS_MAX * sizeof *out->sibling);
     while (json_member_next(text, &m))
         member_take(out, LINE_SIBLINGS_MAX, key_name(a, m.key), &m);
-    if (!out->request_text.len)
+    if (!out->request_text.len) {
         *out = (struct input_line){ .request_text = str_trim(text) };
+        take_instance(rules, out);
+    }
     return !rules->from_output || out->request_text.p[0] != '"';
 }
 
@@ -343,6 +355,50 @@ static void wrapped_read(struct check *c, struct arena *a, const struct line_rul
         out->request = NULL;
 }
 
+#define INSTANCE_MORE 64 /* bytes around the parts of an instance's content */
+
+/* The text of an instance as a request: its content in a part. */
+static struct str instance_request(struct arena *a, struct str instance)
+{
+    struct buf out = BUF_INIT(instance.len + INSTANCE_MORE);
+    struct json_writer w = JSON_WRITER(&out);
+    struct json_member m = { 0 };
+
+    json_object(&w, NULL);
+    while (json_member_next(instance, &m)) {
+        json_key_raw(&w, m.key);
+        if (!str_eq_c(key_name(a, m.key), "content")) {
+            json_add_raw(&w, NULL, m.value);
+            continue;
+        }
+        json_object(&w, NULL);
+        json_object(&w, "parts");
+        json_add_raw(&w, "text", m.value);
+        json_end(&w);
+        json_end(&w);
+    }
+    json_end(&w);
+    struct str text = { arena_copy(a, out.p, out.len), out.len };
+    buf_release(&out);
+    return text;
+}
+
+static void bare_read(struct check *c, struct arena *a, const struct line_rules *rules,
+                      yyjson_val *root, struct input_line *out)
+{
+    struct str text = out->request_text;
+    struct error ignored = { 0 };
+    size_t at;
+
+    if (request_message_of(root) == &embed_message)
+        take_instance(rules, out);
+    if (out->instance) {
+        text = instance_request(a, text);
+        root = json_parse(a, text, &at, &ignored);
+    }
+    (void)request_read(c, a, NULL, root, text, out);
+}
+
 static void line_read(struct check *c, struct arena *a, const struct line_rules *rules,
                       yyjson_val *root, struct input_line *out)
 {
@@ -358,7 +414,7 @@ static void line_read(struct check *c, struct arena *a, const struct line_rules 
     if (request)
         wrapped_read(c, a, rules, root, out);
     else if (is_bare_request(root))
-        (void)request_read(c, a, NULL, root, out->request_text, out);
+        bare_read(c, a, rules, root, out);
     else
         neither_wrapped_nor_bare(c, root);
 }

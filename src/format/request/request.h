@@ -7,7 +7,8 @@
  *          snake_case names at every level; one object or string where a list is expected; an enum's
  *          name in either case, or its number. The request may be a string that holds the object, as a
  *          table's export has it. A request with "content" and no member of a GenerateContentRequest is
- *          one to embed.
+ *          one to embed; as a line by itself its content may be a string, which makes it an instance, the older
+ *          form of Vertex AI's embedding models: {"content": "...", "task_type": "...", "title": "..."}.
  * Out:     struct request in the line's arena, or the list of all that is wrong; of a line that can
  *          run, perhaps warnings: settings that stand beside the request have no effect.
  * Errors:  violations only; this never fails otherwise.
@@ -148,6 +149,7 @@ struct input_line {
     struct sibling *sibling;
     uint32_t sibling_count;
     struct str key; /* the sibling "key"'s value as written, or empty: names the line in reports */
+    bool instance;  /* the whole line is an instance: its row has another form */
 };
 
 enum line_kinds { LINES_ANY, LINES_GENERATE, LINES_EMBED };
@@ -155,6 +157,7 @@ enum line_kinds { LINES_ANY, LINES_GENERATE, LINES_EMBED };
 struct line_rules {
     bool from_output; /* an output row: its own status, processed_time and response are left out */
     bool strict;      /* warnings are violations */
+    bool online;      /* a call's request: an instance is none */
     enum line_kinds kinds; /* requests that the job takes */
     /* A line is a row of this sheet, which the engine makes a request; or NULL. */
     const struct sheet *sheet;

@@ -180,6 +180,42 @@ static int add_generation(struct sheet *t, struct json_writer *w, const struct s
     return 0;
 }
 
+/* The text of a part, which is filled in later; returns where it stands. */
+static size_t write_hole(struct json_writer *w)
+{
+    json_value(w, "text");
+    buf_add_char(w->out, '"');
+    size_t at = w->out->len;
+    buf_add_char(w->out, '"');
+    return at;
+}
+
+/* Every row's request to embed but for its text; returns where that stands, or 0. */
+static size_t write_embed(struct sheet *t, struct buf *out, const struct sheet_options *o,
+                          struct error *e)
+{
+    struct json_writer w = JSON_WRITER(out);
+
+    json_object(&w, NULL);
+    for (uint32_t i = 0; i < o->param_count; i++)
+        if (add_param(&w, &t->arena, o->param[i], e) < 0)
+            return 0;
+    json_object(&w, "content");
+    json_array(&w, "parts");
+    json_object(&w, NULL);
+    size_t text_at = write_hole(&w);
+    json_end(&w);
+    json_end(&w);
+    json_end(&w);
+    json_end(&w);
+    t->field_count = 1;
+    t->field = arena_array(&t->arena, 1, sizeof *t->field);
+    t->field_type = arena_array(&t->arena, 1, sizeof *t->field_type);
+    t->field[0] = STR("embedding");
+    t->field_type[0] = STR("FLOAT[]");
+    return text_at;
+}
+
 /* Every row's request but for its prompt; returns where the prompt stands, or 0. */
 static size_t write_request(struct sheet *t, struct buf *out, const struct sheet_options *o,
                             struct error *e)
@@ -205,10 +241,7 @@ static size_t write_request(struct sheet *t, struct buf *out, const struct sheet
     json_add_c(&w, "role", "user");
     json_array(&w, "parts");
     json_object(&w, NULL);
-    json_value(&w, "text");
-    buf_add_char(out, '"');
-    size_t prompt_at = out->len;
-    buf_add_char(out, '"');
+    size_t prompt_at = write_hole(&w);
     json_end(&w);
     json_end(&w);
     json_end(&w);
@@ -234,7 +267,7 @@ static int check_request(struct sheet *t, struct error *e)
 static int build_request(struct sheet *t, const struct sheet_options *o, struct error *e)
 {
     struct buf out = BUF_INIT(REQUEST_BYTES_MAX);
-    size_t at = write_request(t, &out, o, e);
+    size_t at = (o->embed ? write_embed : write_request)(t, &out, o, e);
     int rc = at ? 0 : -1;
 
     if (rc == 0 && !buf_ok(&out))
@@ -314,6 +347,7 @@ static void choose_output(struct sheet *t, const struct sheet_options *o)
     t->output = o->output == SHEET_UNKNOWN ? t->form : o->output;
     t->excel = o->excel;
     t->mark_reused = o->mark_reused;
+    t->embed = o->embed;
     if (t->output == t->form)
         t->output_delimiter = t->delimiter;
     else if (t->output != SHEET_JSONL)

@@ -7,7 +7,7 @@
  * Shape:   one struct sheet for a job: the form of its inputs, their columns, what to ask, and the form of
  *          the output. A row is one line (struct line_cut): a record of CSV or TSV, or a JSON object whose
  *          members are the cells. Input columns go out byte for byte. Then come `answer`, or a column
- *          for each property of the schema, `error`, `tokens`, and if asked for `reused`; a name that the input
+ *          for each property of the schema, or `embedding` with a list of numbers, then `error`, `tokens`, and if asked for `reused`; a name that the input
  *          has already gets _2 and so on.
  *          Rows that are not lines (Parquet, tables of DuckDB) are copied once to CSV, which is then the job's
  *          input (app/run/engine_tables.h).
@@ -45,6 +45,7 @@ struct sheet_options {
     uint32_t param_count;
     const char *where;
     const char *keep_columns; /* between commas; NULL: all */
+    bool embed; /* the filled-in prompt is a text to embed; params are members of its request */
     bool excel,
         mark_reused; /* mark_reused: another column says which answers are kept ones, and of when */
     enum sheet_form output; /* SHEET_UNKNOWN: as the input */
@@ -65,7 +66,7 @@ struct sheet {
     enum sheet_form form, output;
     char delimiter, output_delimiter; /* 0: JSON rows */
     bool bom, crlf;                   /* as the first input has them, or for --excel */
-    bool excel, mark_reused;
+    bool excel, mark_reused, embed;
     struct columns columns;
     struct str *header; /* their names as the first input writes them; NULL: JSON rows */
     bool *keep;         /* of each column */

@@ -13,6 +13,7 @@ struct answered {
     struct str text; /* of the answer; field by field when there are fields */
     bool has_text;
     yyjson_val *object; /* of an answer with fields; NULL: none */
+    struct str vector;  /* the only field of an answer that embeds: a JSON list; empty: none */
     struct str error;   /* empty: none */
     bool has_tokens;
     uint64_t tokens;
@@ -60,6 +61,16 @@ static struct str reason_of(struct arena *a, yyjson_val *response, const char *w
     return str_of(arena_textf(a, "%s (%.*s)", what, STR_ARG(why.len ? why : STR("no reason"))));
 }
 
+static void take_embedding(struct str response, struct answered *out)
+{
+    struct str usage = json_member_value(response, STR("usageMetadata"));
+
+    out->vector = json_member_value(json_member_value(response, STR("embedding")), STR("values"));
+    out->has_tokens = str_number(json_member_value(usage, STR("totalTokenCount")), &out->tokens);
+    if (!out->vector.len)
+        out->error = STR("the answer has no embedding");
+}
+
 static void take_response(const struct sheet *t, struct arena *a, struct str response,
                           struct answered *out)
 {
@@ -93,6 +104,8 @@ static struct answered take_answer(const struct sheet *t, struct arena *a,
     }
     if (answer->status.len)
         out.error = row_status_text(a, answer->status);
+    else if (t->embed)
+        take_embedding(answer->response, &out);
     else
         take_response(t, a, answer->response, &out);
     return out;
@@ -178,7 +191,11 @@ static void write_cells(struct cells_out *w, struct str record, const struct ans
     const struct sheet *t = w->t;
 
     add_input(w, record);
-    for (uint32_t i = 0; i < t->field_count; i++)
+    if (t->embed && a->vector.len)
+        add_text(w, a->vector);
+    else if (t->embed)
+        add_delimiter(w);
+    for (uint32_t i = 0; !t->embed && i < t->field_count; i++)
         add_field(w, a, t->field[i]);
     if (t->field_count == 0 && a->has_text)
         add_answer(w, a->text);
@@ -290,8 +307,9 @@ static void write_json(const struct sheet *t, struct arena *a, struct str record
         add_members(t, record, &w);
     for (uint32_t i = 0; i < t->field_count; i++) {
         yyjson_val *value = yyjson_obj_getn(answer->object, t->field[i].p, t->field[i].len);
+        struct str text = value ? json_text(a, value) : answer->vector;
         json_key(&w, t->added[added++]);
-        json_add_raw(&w, NULL, value ? json_text(a, value) : STR("null"));
+        json_add_raw(&w, NULL, text.len ? text : STR("null"));
     }
     if (t->field_count == 0)
         add_text_or_null(&w, t->added[added++], answer->has_text, answer->text);

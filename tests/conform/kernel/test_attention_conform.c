@@ -267,6 +267,57 @@ static void test_a_norm_makes_the_mean_square_one(void **state)
     for_each_kind(check_norm);
 }
 
+static void check_layer_norm(const struct kernel_ops *k)
+{
+    float *x = chance_floats(384, 4.0f, 1), *update = chance_floats(384, 2.0f, 2);
+    float *added = chance_floats(384, 1.0f, 3), *weight = chance_floats(384, 2.0f, 4);
+    float *bias = chance_floats(384, 1.0f, 5);
+    const struct kernel_layer_norm n = { added, weight, bias, 1e-5f };
+    double y[384], mean = 0.0, variance = 0.0;
+
+    for (int i = 0; i < 384; i++)
+        mean += y[i] = (double)x[i] + (double)update[i] + (double)added[i];
+    mean /= 384.0;
+    for (int i = 0; i < 384; i++)
+        variance += (y[i] - mean) * (y[i] - mean);
+    k->layer_norm(x, update, &n, 384);
+    for (int i = 0; i < 384; i++) {
+        double scaled = (y[i] - mean) / sqrt(variance / 384.0 + 1e-5);
+        assert_true(fabs((double)x[i] - scaled * (double)weight[i] - (double)bias[i]) < 1e-5);
+    }
+    float *const all[] = { x, update, added, weight, bias };
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        mem_free(all[i]);
+}
+
+static void test_a_layer_norm_takes_the_mean_away_and_scales(void **state)
+{
+    (void)state;
+    for_each_kind(check_layer_norm);
+}
+
+static void check_gelu(const struct kernel_ops *k)
+{
+    float x[64], bias[64], y[64];
+
+    for (int i = 0; i < 64; i++) {
+        x[i] = i < 62 ? (float)(i - 31) * 0.25f : i == 62 ? 300.0f : -300.0f;
+        bias[i] = 0.125f;
+        y[i] = x[i] + bias[i];
+    }
+    k->gelu(x, bias, 64);
+    for (int i = 0; i < 64; i++) {
+        double v = (double)y[i], expected = v / 2.0 * (1.0 + erf(v / sqrt(2.0)));
+        assert_true(fabs((double)x[i] - expected) < 1e-6 * (1.0 + fabs(v)));
+    }
+}
+
+static void test_gelu_is_the_normal_distributions_integral(void **state)
+{
+    (void)state;
+    for_each_kind(check_gelu);
+}
+
 static void check_gates(const struct kernel_ops *k)
 {
     float silu[64], gelu[64], up[64];
@@ -357,6 +408,8 @@ int main(void)
         cmocka_unit_test(test_positions_that_a_row_does_not_see_have_no_influence),
         cmocka_unit_test(test_halves_are_the_nearest_and_finite),
         cmocka_unit_test(test_a_norm_makes_the_mean_square_one),
+        cmocka_unit_test(test_a_layer_norm_takes_the_mean_away_and_scales),
+        cmocka_unit_test(test_gelu_is_the_normal_distributions_integral),
         cmocka_unit_test(test_gates_are_their_formulas),
         cmocka_unit_test(test_a_rotation_turns_pairs_and_a_sum_adds),
         cmocka_unit_test(test_logits_are_summed_up_as_exp_and_log_say),

@@ -16,7 +16,8 @@
  *         vector = mean of its rows' residuals, or the first row's; its length becomes 1
  *
  * Queries are scaled already: their weights are. A matrix is quantised, and so is each row that it is
- * multiplied with: residual, attended and hidden; the other rows are floats. */
+ * multiplied with: residual, attended and hidden; the other rows are floats. In a text of few tokens no mean
+ * evens the rounding out, so its rows are two rounded ones, the second the remainder of the first. */
 #include "predict/local/encoder/bert_forward.h"
 
 #include <assert.h>
@@ -30,17 +31,23 @@
 #define BLOCK_ROWS_MIN 24 /* fewer are not worth a thread of their own */
 #define TOGETHER_ROWS                                                                              \
     96 /* of a product between two looks at its outputs: whole blocks of every kind */
+#define SHORT_TOKENS 8 /* a text of so many is short */
 #define ATTEND_ROWS 48 /* queries that attend together: their scores stay in the first cache */
+
+/* Rows for products; the remainders are those of blocks of short texts. */
+struct two_rows {
+    struct kernel_rows first, rest;
+};
 
 /* Memory of one member of the team. */
 struct scratch {
-    float *residual;                             /* [rows][width], columns as bert.h orders them */
-    float *row;                                  /* [width] */
-    float *qkv;                                  /* [rows][3 * width]; later a sublayer's update */
-    struct kernel_rows normed, attended, hidden; /* [rows][width, width, hidden] */
-    float *up;                                   /* [TOGETHER_ROWS][KERNEL_TILE] */
-    float *head;                                 /* [dim]: zeros behind the model's own numbers */
-    float *query, *out, *scores, *page;          /* as struct kernel_attention has them */
+    float *residual;                          /* [rows][width], columns as bert.h orders them */
+    float *row;                               /* [width] */
+    float *qkv;                               /* [rows][3 * width]; later a sublayer's update */
+    struct two_rows normed, attended, hidden; /* [rows][width, width, hidden] */
+    float *up;                                /* [TOGETHER_ROWS][KERNEL_TILE] */
+    float *head;                              /* [dim]: zeros behind the model's own numbers */
+    float *query, *out, *scores, *page;       /* as struct kernel_attention has them */
     float *max, *sum;
     uint8_t *from, *to;
     uint16_t *keys, *values; /* [pages][kernel_page_halves(dim)] */
@@ -53,7 +60,8 @@ struct bert_forward {
     struct scratch *scratch; /* [members] */
     uint32_t rows_max;       /* of a block */
     uint32_t dim;            /* of a head in attention: a multiple of KERNEL_CHUNK */
-    uint32_t *first;         /* [blocks + 1] of texts_max + 1: each block's first text */
+    uint32_t *order;         /* [texts_max]: the texts, short ones before the others */
+    uint32_t *first;         /* [blocks + 1] of texts_max + 1: each block's first in order */
     uint32_t blocks, texts_max;
     const struct encoder_text *text; /* what is computed */
     float *out;
@@ -65,9 +73,15 @@ struct member {
     const struct bert *b;
     const struct kernel_ops *k;
     struct scratch *w;
-    const struct encoder_text *text; /* [texts] */
+    const uint32_t *order; /* [texts] */
     uint32_t texts, rows;
+    bool fine; /* the texts are short: with remainders */
 };
+
+static const struct encoder_text *text_of(const struct member *m, uint32_t t)
+{
+    return &m->f->text[m->order[t]];
+}
 
 /* ---- Opening ---- */
 
@@ -79,6 +93,18 @@ static void *aligned(size_t count, size_t size)
     return p;
 }
 
+static void make_rows(const struct bert_forward *f, struct two_rows *x, uint32_t columns)
+{
+    kernel_rows_init(&x->first, &f->k->layout, f->rows_max, columns);
+    kernel_rows_init(&x->rest, &f->k->layout, f->rows_max, columns);
+}
+
+static void release_rows(struct two_rows *x)
+{
+    kernel_rows_release(&x->first);
+    kernel_rows_release(&x->rest);
+}
+
 static void make_scratch(const struct bert_forward *f, struct scratch *w)
 {
     const struct bert_shape *s = &f->b->shape;
@@ -88,9 +114,9 @@ static void make_scratch(const struct bert_forward *f, struct scratch *w)
     w->residual = aligned(rows * s->width, sizeof(float));
     w->row = aligned(s->width, sizeof(float));
     w->qkv = aligned(rows * s->width * 3, sizeof(float));
-    kernel_rows_init(&w->normed, &f->k->layout, f->rows_max, s->width);
-    kernel_rows_init(&w->attended, &f->k->layout, f->rows_max, s->width);
-    kernel_rows_init(&w->hidden, &f->k->layout, f->rows_max, s->hidden);
+    make_rows(f, &w->normed, s->width);
+    make_rows(f, &w->attended, s->width);
+    make_rows(f, &w->hidden, s->hidden);
     w->up = aligned((size_t)TOGETHER_ROWS * KERNEL_TILE, sizeof(float));
     w->head = aligned(f->dim, sizeof(float));
     w->query = aligned(queries * f->dim, sizeof(float));
@@ -107,9 +133,9 @@ static void make_scratch(const struct bert_forward *f, struct scratch *w)
 
 static void release_scratch(struct scratch *w)
 {
-    kernel_rows_release(&w->normed);
-    kernel_rows_release(&w->attended);
-    kernel_rows_release(&w->hidden);
+    release_rows(&w->normed);
+    release_rows(&w->attended);
+    release_rows(&w->hidden);
     void *const all[] = { w->residual, w->row,  w->qkv,    w->up,   w->head,
                           w->query,    w->out,  w->scores, w->page, w->max,
                           w->sum,      w->from, w->to,     w->keys, w->values };
@@ -129,6 +155,7 @@ struct bert_forward *bert_forward_new(const struct bert *b, const struct kernel_
     f->rows_max = BLOCK_ROWS > b->shape.positions ? BLOCK_ROWS : b->shape.positions;
     f->dim = (b->shape.dim + KERNEL_CHUNK - 1) / KERNEL_CHUNK * KERNEL_CHUNK;
     f->texts_max = texts_max;
+    f->order = mem_array(texts_max, sizeof *f->order);
     f->first = mem_array((size_t)texts_max + 1, sizeof *f->first);
     f->scratch = mem_array(members, sizeof *f->scratch);
     for (uint32_t i = 0; i < members; i++)
@@ -143,6 +170,7 @@ void bert_forward_free(struct bert_forward *f)
     for (uint32_t i = 0; i < team_members(f->team); i++)
         release_scratch(&f->scratch[i]);
     mem_free(f->scratch);
+    mem_free(f->order);
     mem_free(f->first);
     mem_free(f);
 }
@@ -150,8 +178,8 @@ void bert_forward_free(struct bert_forward *f)
 uint64_t bert_forward_bytes(const struct bert_forward *f)
 {
     const struct scratch *w = &f->scratch[0];
-    uint64_t rows = kernel_rows_bytes(&w->normed) + kernel_rows_bytes(&w->attended) +
-                    kernel_rows_bytes(&w->hidden);
+    uint64_t rows = kernel_rows_bytes(&w->normed.first) + kernel_rows_bytes(&w->attended.first) +
+                    kernel_rows_bytes(&w->hidden.first);
 
     return team_members(f->team) * (rows + 4ULL * f->rows_max * f->b->shape.width * sizeof(float));
 }
@@ -163,6 +191,33 @@ static float *residual_of(const struct member *m, uint32_t row)
     return m->w->residual + (size_t)row * m->b->shape.width;
 }
 
+/* The remainder of the quantised groups that begin at `at` of x, times a factor. */
+static void quantise_rest(const struct member *m, const float *x, float factor, uint32_t groups,
+                          struct two_rows *out, struct kernel_place at)
+{
+    float rest[KERNEL_GROUP];
+
+    for (uint32_t g = 0; g < groups; g++, x += KERNEL_GROUP, at.first++) {
+        const struct kernel_rows_int8 *group =
+            (const void *)kernel_rows_at(&out->first, at.row, at.first);
+        const uint32_t row = at.row % KERNEL_SIX;
+        for (uint32_t i = 0; i < KERNEL_GROUP; i++)
+            rest[i] = x[i] * factor - (float)group->quant[row][i] * group->scale[row];
+        m->k->quantise(rest, 1.0f, 1, &(struct kernel_place){ &out->rest, at.row, at.first });
+    }
+}
+
+/* Groups of a row from group `first` on. */
+static void quantise(const struct member *m, const float *x, float factor, uint32_t groups,
+                     struct two_rows *out, uint32_t row, uint32_t first)
+{
+    const struct kernel_place to = { &out->first, row, first };
+
+    m->k->quantise(x, factor, groups, &to);
+    if (m->fine)
+        quantise_rest(m, x, factor, groups, out, to);
+}
+
 /* Normalises each residual with its update, and quantises it. */
 static void norm_rows(const struct member *m, const float *update,
                       const struct kernel_layer_norm *n)
@@ -170,9 +225,8 @@ static void norm_rows(const struct member *m, const float *update,
     const uint32_t width = m->b->shape.width;
 
     for (uint32_t i = 0; i < m->rows; i++, update += width) {
-        const struct kernel_place to = { &m->w->normed, i, 0 };
         m->k->layer_norm(residual_of(m, i), update, n, width);
-        m->k->quantise(residual_of(m, i), 1.0f, width / KERNEL_GROUP, &to);
+        quantise(m, residual_of(m, i), 1.0f, width / KERNEL_GROUP, &m->w->normed, i, 0);
     }
 }
 
@@ -185,9 +239,10 @@ static void embed(const struct member *m)
     uint32_t row = 0;
 
     for (uint32_t t = 0; t < m->texts; t++) {
-        assert(m->text[t].count <= b->shape.positions);
-        for (uint32_t i = 0; i < m->text[t].count; i++, row++) {
-            uint32_t token = (uint32_t)m->text[t].token[i];
+        const struct encoder_text *text = text_of(m, t);
+        assert(text->count <= b->shape.positions);
+        for (uint32_t i = 0; i < text->count; i++, row++) {
+            uint32_t token = (uint32_t)text->token[i];
             assert(token < b->shape.vocab);
             float *residual = residual_of(m, row);
             tensor_floats(b->embedding_type, b->embedding + token * b->embedding_bytes, m->w->row,
@@ -201,11 +256,22 @@ static void embed(const struct member *m)
     norm_rows(m, update, &norm);
 }
 
+/* Rows first .. first + count - 1 by the outputs of one tile. */
+static void multiply_tile(const struct member *m, const struct kernel_weights *w, uint32_t tile,
+                          const struct two_rows *x, uint32_t first, uint32_t count,
+                          struct kernel_outputs out)
+{
+    m->k->product(w, tile, &x->first, first, count, out);
+    out.adds = true;
+    if (m->fine)
+        m->k->product(w, tile, &x->rest, first, count, out);
+}
+
 static void multiply(const struct member *m, const struct kernel_weights *w,
-                     const struct kernel_rows *x, float *out, size_t stride)
+                     const struct two_rows *x, float *out, size_t stride)
 {
     for (uint32_t tile = 0; tile < kernel_weights_tiles(w); tile++)
-        m->k->product(w, tile, x, 0, m->rows,
+        multiply_tile(m, w, tile, x, 0, m->rows,
                       (struct kernel_outputs){ out + (size_t)tile * KERNEL_TILE, stride, false });
 }
 
@@ -217,12 +283,11 @@ static void multiply_up(const struct member *m, const struct bert_layer *l)
     for (uint32_t tile = 0; tile < kernel_weights_tiles(&l->up); tile++)
         for (uint32_t first = 0; first < m->rows; first += TOGETHER_ROWS) {
             uint32_t left = m->rows - first, count = left < TOGETHER_ROWS ? left : TOGETHER_ROWS;
-            m->k->product(&l->up, tile, &m->w->normed, first, count, out);
+            multiply_tile(m, &l->up, tile, &m->w->normed, first, count, out);
             for (uint32_t i = 0; i < count; i++) {
-                const struct kernel_place to = { &m->w->hidden, first + i, tile };
                 float *row = m->w->up + (size_t)i * KERNEL_TILE;
                 m->k->gelu(row, l->up_bias + (size_t)tile * KERNEL_TILE, KERNEL_TILE);
-                m->k->quantise(row, 1.0f, 1, &to);
+                quantise(m, row, 1.0f, 1, &m->w->hidden, first + i, tile);
             }
         }
 }
@@ -289,8 +354,8 @@ static void attend_some(const struct member *m, const struct attention *a, uint3
         m->k->attend(&k, w->keys + page, w->values + page);
     }
     for (uint32_t i = 0; i < count; i++) {
-        const struct kernel_place to = { &w->attended, a->first + first + i, a->head * groups };
-        m->k->quantise(w->out + (size_t)i * dim, 1.0f / w->sum[i], groups, &to);
+        quantise(m, w->out + (size_t)i * dim, 1.0f / w->sum[i], groups, &w->attended,
+                 a->first + first + i, a->head * groups);
     }
 }
 
@@ -299,7 +364,7 @@ static void attend(const struct member *m)
     struct attention a = { .first = 0 };
 
     for (uint32_t t = 0; t < m->texts; t++, a.first += a.count) {
-        a.count = m->text[t].count;
+        a.count = text_of(m, t)->count;
         for (a.head = 0; a.head < m->b->shape.heads; a.head++) {
             store_pages(m, &a);
             for (uint32_t i = 0; i < a.count; i += ATTEND_ROWS)
@@ -329,37 +394,44 @@ static void compute_layer(const struct member *m, const struct bert_layer *l)
     norm_rows(m, qkv, &end);
 }
 
-static void pool(const struct member *m, float *out)
+static void pool(const struct member *m)
 {
     const uint32_t width = m->b->shape.width;
+    float *sum = m->w->row;
     uint32_t row = 0;
 
-    for (uint32_t t = 0; t < m->texts; t++, out += width) {
-        const uint32_t rows = m->b->shape.first_token ? 1 : m->text[t].count;
-        float *sum = m->w->row;
+    for (uint32_t t = 0; t < m->texts; t++) {
+        const uint32_t rows = m->b->shape.first_token ? 1 : text_of(m, t)->count;
+        float *out = m->f->out + (size_t)m->order[t] * width;
         memcpy(sum, residual_of(m, row), width * sizeof *sum);
         for (uint32_t i = 1; i < rows; i++)
             m->k->add(sum, residual_of(m, row + i), width);
         for (uint32_t k = 0; k < width; k++)
             out[m->b->order[k]] = sum[k];
         encoder_normalise(out, width);
-        row += m->text[t].count;
+        row += text_of(m, t)->count;
     }
+}
+
+static bool is_short(const struct bert_forward *f, uint32_t text)
+{
+    return f->text[text].count <= SHORT_TOKENS && f->k->layout.format == KERNEL_INT8;
 }
 
 static void compute_block(const struct bert_forward *f, struct scratch *w, uint32_t block)
 {
-    const uint32_t first = f->first[block];
-    struct member m = { .f = f, .b = f->b, .k = f->k, .w = w, .text = f->text + first };
+    const uint32_t *order = f->order + f->first[block];
+    struct member m = { .f = f, .b = f->b, .k = f->k, .w = w, .order = order };
 
-    m.texts = f->first[block + 1] - first;
+    m.texts = f->first[block + 1] - f->first[block];
+    m.fine = is_short(f, order[0]);
     for (uint32_t t = 0; t < m.texts; t++)
-        m.rows += m.text[t].count;
+        m.rows += text_of(&m, t)->count;
     assert(m.rows <= f->rows_max);
     embed(&m);
     for (uint32_t i = 0; i < f->b->shape.layers; i++)
         compute_layer(&m, &f->b->layer[i]);
-    pool(&m, f->out + (size_t)first * f->b->shape.width);
+    pool(&m);
 }
 
 static void compute(void *arg, const struct team_member *team)
@@ -375,6 +447,18 @@ static void compute(void *arg, const struct team_member *team)
     team_barrier(team);
 }
 
+static void put_in_order(struct bert_forward *f, uint32_t count)
+{
+    uint32_t at = 0;
+
+    for (uint32_t t = 0; t < count; t++)
+        if (is_short(f, t))
+            f->order[at++] = t;
+    for (uint32_t t = 0; t < count; t++)
+        if (!is_short(f, t))
+            f->order[at++] = t;
+}
+
 /* Cuts the texts into blocks: as large as they may be, unless threads would have nothing to do. */
 static void make_blocks(struct bert_forward *f, uint32_t count)
 {
@@ -385,12 +469,14 @@ static void make_blocks(struct bert_forward *f, uint32_t count)
     uint32_t most = all / team_members(f->team) + 1;
     most = most > BLOCK_ROWS ? BLOCK_ROWS : most < BLOCK_ROWS_MIN ? BLOCK_ROWS_MIN : most;
     f->blocks = 0;
-    for (uint32_t t = 0; t < count; t++) {
-        if (rows == 0 || rows + f->text[t].count > most) {
-            f->first[f->blocks++] = t;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t more = f->text[f->order[i]].count;
+        bool alike = i == 0 || is_short(f, f->order[i]) == is_short(f, f->order[i - 1]);
+        if (rows == 0 || rows + more > most || !alike) {
+            f->first[f->blocks++] = i;
             rows = 0;
         }
-        rows += f->text[t].count;
+        rows += more;
     }
     f->first[f->blocks] = count;
 }
@@ -401,6 +487,7 @@ void bert_forward_compute(struct bert_forward *f, const struct encoder_text *tex
     assert(count && count <= f->texts_max);
     f->text = text;
     f->out = out;
+    put_in_order(f, count);
     make_blocks(f, count);
     team_run(f->team, compute, f);
 }
