@@ -191,31 +191,37 @@ static float *residual_of(const struct member *m, uint32_t row)
     return m->w->residual + (size_t)row * m->b->shape.width;
 }
 
-/* The remainder of the quantised groups that begin at `at` of x, times a factor. */
+/* Groups of a row, from group `first` on. */
+struct place {
+    struct two_rows *rows;
+    uint32_t row, first;
+};
+
+/* Quantises what is left of x, times a factor, when the first rows are taken away. */
 static void quantise_rest(const struct member *m, const float *x, float factor, uint32_t groups,
-                          struct two_rows *out, struct kernel_place at)
+                          struct place at)
 {
+    const uint32_t row = at.row % KERNEL_SIX;
     float rest[KERNEL_GROUP];
 
-    for (uint32_t g = 0; g < groups; g++, x += KERNEL_GROUP, at.first++) {
+    for (; groups; groups--, x += KERNEL_GROUP, at.first++) {
+        const struct kernel_place to = { &at.rows->rest, at.row, at.first };
         const struct kernel_rows_int8 *group =
-            (const void *)kernel_rows_at(&out->first, at.row, at.first);
-        const uint32_t row = at.row % KERNEL_SIX;
+            (const void *)kernel_rows_at(&at.rows->first, at.row, at.first);
         for (uint32_t i = 0; i < KERNEL_GROUP; i++)
             rest[i] = x[i] * factor - (float)group->quant[row][i] * group->scale[row];
-        m->k->quantise(rest, 1.0f, 1, &(struct kernel_place){ &out->rest, at.row, at.first });
+        m->k->quantise(rest, 1.0f, 1, &to);
     }
 }
 
-/* Groups of a row from group `first` on. */
 static void quantise(const struct member *m, const float *x, float factor, uint32_t groups,
-                     struct two_rows *out, uint32_t row, uint32_t first)
+                     struct place at)
 {
-    const struct kernel_place to = { &out->first, row, first };
+    const struct kernel_place to = { &at.rows->first, at.row, at.first };
 
     m->k->quantise(x, factor, groups, &to);
     if (m->fine)
-        quantise_rest(m, x, factor, groups, out, to);
+        quantise_rest(m, x, factor, groups, at);
 }
 
 /* Normalises each residual with its update, and quantises it. */
@@ -226,7 +232,8 @@ static void norm_rows(const struct member *m, const float *update,
 
     for (uint32_t i = 0; i < m->rows; i++, update += width) {
         m->k->layer_norm(residual_of(m, i), update, n, width);
-        quantise(m, residual_of(m, i), 1.0f, width / KERNEL_GROUP, &m->w->normed, i, 0);
+        quantise(m, residual_of(m, i), 1.0f, width / KERNEL_GROUP,
+                 (struct place){ &m->w->normed, i, 0 });
     }
 }
 
@@ -287,7 +294,7 @@ static void multiply_up(const struct member *m, const struct bert_layer *l)
             for (uint32_t i = 0; i < count; i++) {
                 float *row = m->w->up + (size_t)i * KERNEL_TILE;
                 m->k->gelu(row, l->up_bias + (size_t)tile * KERNEL_TILE, KERNEL_TILE);
-                quantise(m, row, 1.0f, 1, &m->w->hidden, first + i, tile);
+                quantise(m, row, 1.0f, 1, (struct place){ &m->w->hidden, first + i, tile });
             }
         }
 }
@@ -354,8 +361,8 @@ static void attend_some(const struct member *m, const struct attention *a, uint3
         m->k->attend(&k, w->keys + page, w->values + page);
     }
     for (uint32_t i = 0; i < count; i++) {
-        quantise(m, w->out + (size_t)i * dim, 1.0f / w->sum[i], groups, &w->attended,
-                 a->first + first + i, a->head * groups);
+        quantise(m, w->out + (size_t)i * dim, 1.0f / w->sum[i], groups,
+                 (struct place){ &w->attended, a->first + first + i, a->head * groups });
     }
 }
 
