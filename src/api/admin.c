@@ -149,6 +149,39 @@ static void post_token(struct call *c)
 
 /* ---- Version and models ---- */
 
+/* The published price of its pattern's name, or the configured one; a model without a price has none. */
+static void add_price(struct json_writer *w, const struct model *m)
+{
+    struct price p = model_price(m, m->pattern);
+
+    if (p.input <= 0 && p.output <= 0)
+        return;
+    json_object(w, "price");
+    json_add_double(w, "input", p.input);
+    json_add_double(w, "output", p.output);
+    json_add_double(w, "cached", p.cached);
+    json_add_bool(w, "batchIsHalf", !p.no_batch_price);
+    json_end(w);
+}
+
+static void add_model(struct json_writer *w, const struct model *m)
+{
+    json_object(w, NULL);
+    json_add_c(w, "name", m->pattern);
+    json_add_c(w, "kind", model_kind_name(m->kind));
+    json_add_text(w, "about", str_of(m->about));
+    add_price(w, m);
+    if (m->upstream_count) {
+        json_array(w, "upstreams");
+        for (uint32_t i = 0; i < m->upstream_count; i++)
+            json_add_c(w, NULL, m->upstream[i].upstream->name);
+        json_end(w);
+    }
+    if (m->adapters.count)
+        json_add_uint(w, "adapters", m->adapters.count);
+    json_end(w);
+}
+
 static void get_info(struct call *c)
 {
     const struct models *models = call_models(c);
@@ -160,14 +193,8 @@ static void get_info(struct call *c)
     json_add_c(&w, "version", TRANCHE_VERSION);
     json_add_bool(&w, "testClock", c->api->test_clock);
     json_array(&w, "models");
-    for (uint32_t i = 0; i < models->count; i++) {
-        const struct model *m = &models->item[i];
-        json_object(&w, NULL);
-        json_add_c(&w, "name", m->pattern);
-        json_add_c(&w, "kind", model_kind_name(m->kind));
-        json_add_text(&w, "about", str_of(m->about));
-        json_end(&w);
-    }
+    for (uint32_t i = 0; i < models->count; i++)
+        add_model(&w, &models->item[i]);
     call_models_done(c, models);
     json_end(&w);
     json_end(&w);

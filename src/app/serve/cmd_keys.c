@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "api/auth.h"
+#include "api/keys.h"
 #include "app/cli/terminal.h"
 #include "app/serve/serve.h"
 #include "app/serve/service_account.h"
@@ -15,8 +16,6 @@
 
 #define OUT_BYTES_MAX ((size_t)64 * 1024 * 1024)
 #define DAY_US ((int64_t)86400 * 1000000)
-#define DAYS_MAX 36500
-#define NAME_BYTES_MAX 128
 #define DATE_BYTES (sizeof "2026-11-22" - 1)
 
 struct keys_options {
@@ -44,9 +43,9 @@ static int create_check(const struct keys_options *o, struct error *e)
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "--project takes 1 to %d letters, digits and -_.:, not \"%s\"",
                          PROJECT_BYTES - 1, o->project);
-    if (o->name && strlen(o->name) > NAME_BYTES_MAX)
+    if (o->name && strlen(o->name) > KEY_NAME_BYTES_MAX)
         return error_set(e, ERROR_INVALID_ARGUMENT, "--name has more than %d bytes",
-                         NAME_BYTES_MAX);
+                         KEY_NAME_BYTES_MAX);
     if (!o->service_account != !o->url)
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "a service account needs --service-account FILE and --url URL, where "
@@ -139,38 +138,12 @@ static int create(struct keys *k, struct error *e)
 
 /* ---- list ---- */
 
-static const char *key_state(const struct key *key, int64_t now_us)
-{
-    if (key->revoke_us)
-        return "revoked";
-    return key->expire_us && key->expire_us <= now_us ? "expired" : "valid";
-}
-
-static void write_time(struct json_writer *w, const char *name, int64_t us)
-{
-    char text[CLOCK_TEXT_BYTES];
-
-    if (!us)
-        return;
-    clock_format_rfc3339(us, text);
-    json_add_c(w, name, text);
-}
-
 static void write_json(const struct key *key, int64_t now_us, struct buf *out)
 {
     struct json_writer w = JSON_WRITER(out);
 
     json_object(&w, NULL);
-    json_add_c(&w, "id", key->id);
-    json_add_c(&w, "project", key->project);
-    json_add_c(&w, "role", key_role_name(key->role));
-    json_add_text(&w, "name", key->name);
-    if (key->email.len)
-        json_add_text(&w, "email", key->email);
-    write_time(&w, "created", key->create_us);
-    write_time(&w, "expires", key->expire_us);
-    write_time(&w, "revoked", key->revoke_us);
-    json_add_c(&w, "state", key_state(key, now_us));
+    key_add_members(&w, key, now_us);
     json_end(&w);
     buf_add_char(out, '\n');
 }
@@ -283,7 +256,7 @@ static const struct option_spec options[] = {
     OPT_TEXT("project", 'p', project, "NAME", "project whose jobs and objects the key reaches"),
     OPT_CHOICE("role", 0, role, "viewer|user|admin", "rights of the key (default user)"),
     OPT_TEXT("name", 0, name, "TEXT", "name of the key, for `keys list`"),
-    OPT_COUNT("expires-days", 0, expires_days, 1, DAYS_MAX,
+    OPT_COUNT("expires-days", 0, expires_days, 1, KEY_DAYS_MAX,
               "days until the key expires (default: never)"),
     OPT_FILE("service-account", 0, service_account,
              "write a service account's JSON instead of showing a key"),

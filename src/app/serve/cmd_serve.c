@@ -273,6 +273,8 @@ static void print_ready(struct serve *s)
         buf_addf(&line, "serving on %s\n", url.p);
     }
     terminal_write(STDOUT_FILENO, buf_str(&line));
+    if (!s->o->json)
+        terminal_note(&s->terminal, "the console is at %s/, for a browser", url.p);
     const char *file = s->first->path;
     log_info("tranche %s serves on %s, state %s, configuration %s", TRANCHE_VERSION, url.p,
              store_dir(s->store), file ? file : "built in");
