@@ -142,20 +142,20 @@ const struct known_schema *schemas_take(struct schemas *c, yyjson_val *written,
     return &k->base;
 }
 
-void schema_fault_text(const struct schema_fault *why, char text[SCHEMA_TEXT_BYTES * 2])
+void schema_fault_text(const struct schema_fault *why, char text[FAULT_TEXT_BYTES])
 {
     static const struct str subject = STR_INIT("The value ");
     struct str says = str_of(why->message);
 
     if (str_starts(says, subject))
         says = str_sub(says, subject.len, says.len);
-    (void)snprintf(text, SCHEMA_TEXT_BYTES * 2, "%s %.*s", why->path, STR_ARG(says));
+    (void)snprintf(text, FAULT_TEXT_BYTES, "%s %.*s", why->path, STR_ARG(says));
 }
 
 int schemas_check_call(struct schemas *c, const struct request *r, struct str name,
                        yyjson_val *args, struct error *e)
 {
-    char text[SCHEMA_TEXT_BYTES * 2];
+    char text[FAULT_TEXT_BYTES];
     struct schema_fault why;
     struct function f;
     int rc = 0;

@@ -13,6 +13,7 @@
 #include "format/schema/schema.h"
 
 #define SCHEMAS_KEPT_MAX 16
+#define FAULT_TEXT_BYTES ((size_t)2 * SCHEMA_TEXT_BYTES) /* of a fault and its place */
 
 struct schemas;
 struct schemas *schemas_new(void);
@@ -32,6 +33,6 @@ void schemas_release(struct schemas *c, const struct known_schema *k);
 int schemas_check_call(struct schemas *c, const struct request *r, struct str name,
                        yyjson_val *args, struct error *e) FALLIBLE;
 /* "$.items[2].price is too small (...)": a fault's sentence with its place in it, in text. */
-void schema_fault_text(const struct schema_fault *why, char text[SCHEMA_TEXT_BYTES * 2]);
+void schema_fault_text(const struct schema_fault *why, char text[FAULT_TEXT_BYTES]);
 
 #endif

@@ -25,10 +25,11 @@ static void part_build(struct part *p, yyjson_val *object)
     struct member m = { 0 };
     size_t i = 0;
 
-    while (!request_member(object, data_members[i].name, &m))
-        i++; /* a valid part has one */
-    p->kind = data_members[i].kind;
-    p->thought = yyjson_is_true(request_field(object, "thought"));
+    while (i < ARRAY_LEN(data_members) && !request_member(object, data_members[i].name, &m))
+        i++;
+    bool empty = i == ARRAY_LEN(data_members); /* a thought's signature alone */
+    p->kind = empty ? PART_TEXT : data_members[i].kind;
+    p->thought = empty || yyjson_is_true(request_field(object, "thought"));
     p->object = yyjson_is_obj(m.value) ? m.value : NULL;
     p->text = json_str(m.value);
     p->mime = json_str(request_field(p->object, "mimeType"));

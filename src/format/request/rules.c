@@ -155,6 +155,10 @@ void rule_part(struct check *c, const struct place *at, yyjson_val *part)
     for (size_t i = 0; i < ARRAY_LEN(data); i++)
         if (request_member(part, data[i], &m))
             return;
+    /* Clients send back what a thought left: a signature, or the mark alone. */
+    if (request_member(part, "thoughtSignature", &m) ||
+        yyjson_is_true(request_field(part, "thought")))
+        return;
     violation_remedy(check_fail(c, at,
                                 "Unable to submit request because it must have a text "
                                 "parameter."),

@@ -1,4 +1,4 @@
-/* call_format.h -- how a model is told of functions, and how it writes a call.
+/* call_format.h -- the ways in which models take functions and write calls.
  *
  * Why: each family of models has its own format, and a request must not know of it. The format is found
  * from the chat template. Templates of two families have no place for functions, though the models were
@@ -54,7 +54,7 @@ const char *call_arguments_key(enum call_format f);
 
 /* ---- Texts of formats that no template writes: SMOLLM2 and GEMMA ---- */
 
-/* What the system message says of the functions. functions: a JSON array of declarations. */
+/* The part of the system message that declares the functions. functions: a JSON array of declarations. */
 void call_system_write(enum call_format f, struct str functions, struct buf *out);
 
 /* A call or a response, as JSON; the first of a turn begins it, the last ends it. */

@@ -45,7 +45,7 @@ struct schema *function_schema_read(const struct function *f, enum schema_use us
     yyjson_val *written = object_schema(f, a);
     struct schema *s = NULL;
 
-    *why = (struct schema_fault){ .message = "The parameters of a function are no object.",
+    *why = (struct schema_fault){ .message = "The parameters of a function must be an object.",
                                   .remedy = "Write \"type\": \"object\" and its properties." };
     if (written)
         s = schema_read(written, f->schema ? f->dialect : SCHEMA_JSON, use, why);

@@ -23,7 +23,7 @@
 struct schema *function_schema_read(const struct function *f, enum schema_use use, struct arena *a,
                                     struct schema_fault *why);
 
-/* What follows an answer beside the grammar's text: the names that objects can fall back on (schema.h). */
+/* The names that objects can fall back on, which the grammar's text does not have (schema.h). */
 struct call_names {
     bool limited;
     struct str *name; /* name_count, in the arena */

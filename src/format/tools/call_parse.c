@@ -156,8 +156,8 @@ static bool next_is(struct parsing *p, char c)
     return true;
 }
 
-/* The object or the list of objects at p->at, which then stands behind it. What a list holds before its cut is
- * there. */
+/* The object or the list of objects at p->at, which then stands behind it. The objects of a list stay when the list
+ * is cut. */
 static bool value_add(struct parsing *p)
 {
     if (!next_is(p, '['))

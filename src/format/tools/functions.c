@@ -2,6 +2,8 @@
 
 #include "base/mem.h"
 
+#define RETURNS "Returns JSON of this schema: "
+
 struct functions functions_of(const struct request *r)
 {
     return (struct functions){ .tools = values_of(r->tools) };
@@ -40,7 +42,7 @@ struct str function_description(const struct function *f, struct arena *a)
     if (!returns || (yyjson_is_ctn(returns) && !unsafe_yyjson_get_len(returns)))
         return f->description;
     struct str schema = json_text(a, returns);
-    return str_of(arena_textf(a, "%.*s%sReturns JSON of this schema: %.*s", STR_ARG(f->description),
+    return str_of(arena_textf(a, "%.*s%s" RETURNS "%.*s", STR_ARG(f->description),
                               f->description.len ? "\n" : "", STR_ARG(schema)));
 }
 

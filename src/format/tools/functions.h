@@ -29,8 +29,8 @@ struct function {
     size_t tool, index; /* tools[tool].functionDeclarations[index] */
 };
 
-/* What the model is told of a function: its description, and what it returns when the declaration says so, which no
- * template and no other dialect has a place for. In the arena, or the request's own. */
+/* The description of a function for a model, with the schema of its result when the declaration has one: no template and
+ * no other dialect has a place for that. In the arena, or the request's own. */
 struct str function_description(const struct function *f, struct arena *a);
 
 struct functions {

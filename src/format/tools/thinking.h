@@ -25,7 +25,7 @@ struct thinking_tags {
 /* The tags that the text of a chat template has; constant strings. */
 struct thinking_tags thinking_tags_of(struct str chat_template);
 
-/* DEFAULT: the request does not say. A model that can be told not to think is told so; one that always
+/* DEFAULT: the request does not say. A template with a switch turns thinking off; a model that always
  * thinks does. */
 enum thinking { THINKING_DEFAULT, THINKING_OFF, THINKING_ON };
 struct thinking_ask {

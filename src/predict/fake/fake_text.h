@@ -8,7 +8,7 @@
  *          that fits it (fake_schema.h), without one the echo. A function that may be called is called when
  *          the last user text names it, with mode ANY the first one otherwise; its arguments fit its schema. The echo
  *          of a turn with function responses is their JSON. A reply of the script whose text matches comes before
- *          all of these. Where thinkingConfig asks for thoughts, a thought of one word stands before it.
+ *          all of these. A thought of one word stands before it when thinkingConfig asks for thoughts.
  * Threads: none; the scratch buffer belongs to the caller and holds the text until the next call.
  */
 #ifndef TRANCHE_PREDICT_FAKE_FAKE_TEXT_H

@@ -1,5 +1,6 @@
 #include "predict/local/conversation.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -487,6 +488,7 @@ static void declarations_write(const struct chat *chat, struct buf *out)
 {
     struct json_writer w = JSON_WRITER(out);
 
+    assert(chat->function);
     w.spaced = true;
     json_array(&w, NULL);
     for (uint32_t i = 0; i < chat->function_count; i++) {

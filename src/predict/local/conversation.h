@@ -1,13 +1,13 @@
 /* conversation.h -- a request as the chat that a model's template takes.
  *
  * Why: chat templates know messages of system, user, assistant and tool with a text each; a request has turns of
- *      parts, functions and their calls. How a model takes functions is its call_style.
+ *      parts, functions and their calls. A model's call_style says how it takes functions.
  *
  * Shape:   the system instruction comes first; "model" turns are the assistant's; a turn's text parts
  *          are joined by a line feed; thoughts are left out, and a turn without any other part is
  *          left out. A turn's responses of functions come before its text. Only the functions that may
  *          be called are shown, and none with mode NONE.
- *          Where the template has no place for functions they become text: of the system message, of
+ *          Functions become text when the template has no place for them: of the system message, of
  *          the assistant's calls, of the user's responses.
  * Threads: none; pure functions.
  * Source:  docs/reference/generation.md; docs/guides/functions-and-thinking.md.

@@ -81,7 +81,7 @@ static int check_enum(struct inspection *k, struct str text)
 
 static int check_schema(struct inspection *k, yyjson_val *value)
 {
-    char text[SCHEMA_TEXT_BYTES * 2];
+    char text[FAULT_TEXT_BYTES];
     struct schema_fault why;
     int rc = 0;
 

@@ -21,7 +21,7 @@ struct llama_prompt {
     int32_t tag[TAGS_MAX];     /* tag_count control tokens that an answer shows */
     uint32_t tag_count;
     bool pure;           /* the template alone renders as llama.cpp does with all it adds */
-    bool switches;       /* the template can be told not to think */
+    bool switches;       /* the template has a switch for thinking */
     struct str *control; /* the texts of control tokens, the longest first; the vocabulary's */
     uint32_t control_count;
     bool control_byte[256]; /* the bytes that control tokens begin with */
@@ -210,7 +210,7 @@ static bool ends_in_tag(struct str text, struct str tag)
     return tag.len && str_ends(str_trim(text), tag);
 }
 
-/* How the template begins an answer when it is told to think and when it is told not to. */
+/* Compares the beginnings of an answer with and without thinking. */
 static void find_thinking(struct llama_prompt *p)
 {
     const struct chat_message m = { .role = STR("user"), .text = STR("x") };

@@ -39,7 +39,7 @@ static const struct fault content_faults[] = {
     { "{'request':{'contents':[{'role':^'system','parts':[{'text':'x'}]}]}}", "request.contents[0].role", "Please use a valid role: user, model.", "systemInstruction" },
     { "{'request':{'contents':[{'role':^1,'parts':[{'text':'x'}]}]}}", "request.contents[0].role", "role must be a string, but is a number.", "double quotes" },
     { PART("^{}"), AT_PART, "it must have a text parameter.", "inlineData" },
-    { PART("^{'thought':true}"), AT_PART, "it must have a text parameter.", "inlineData" },
+    { PART("^{'partMetadata':{}}"), AT_PART, "it must have a text parameter.", "inlineData" },
     { PART("^'hello'"), AT_PART, "parts must be an object, but is a string.", "{\"text\": \"...\"}" },
     { PART("{'text':^''}"), AT_PART ".text", "Unable to submit request because it has an empty text parameter.", "Add a value to the parameter and try again." },
     { PART("{'text':^5}"), AT_PART ".text", "text must be a string, but is a number.", "double quotes" },

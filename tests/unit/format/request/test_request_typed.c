@@ -66,6 +66,21 @@ static void test_turns_keep_their_roles_and_order(void **state)
 }
 
 /* Goal: every reader of the request meets an enum's name as Google's tables have it. */
+/* Goal: what google-genai sends back of an earlier thought, a mark or a signature alone, is no text. */
+static void test_a_thought_without_data_is_taken_and_shows_nothing(void **state)
+{
+    const struct request *r = read_request(
+        *state, "{'request':{'contents':[{'role':'model','parts':[{'thought':true},"
+                "{'thoughtSignature':'QUJD'},{'text':'a'}]},{'parts':{'text':'b'}}]}}");
+
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(r->content[0].part[i].kind, PART_TEXT);
+        assert_true(r->content[0].part[i].thought);
+        assert_int_equal(r->content[0].part[i].text.len, 0);
+    }
+    assert_false(r->content[0].part[2].thought);
+}
+
 static void test_numbers_and_other_cases_of_enums_become_their_names(void **state)
 {
     const struct request *r = read_request(
@@ -265,6 +280,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_READING(test_turns_keep_their_roles_and_order),
         WITH_READING(test_media_parts_carry_their_type_and_place),
+        WITH_READING(test_a_thought_without_data_is_taken_and_shows_nothing),
         WITH_READING(test_numbers_and_other_cases_of_enums_become_their_names),
         WITH_READING(test_a_response_format_is_a_mime_type_and_a_schema),
         WITH_READING(test_a_model_of_text_refuses_other_answers_in_words),
