@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "api/jobs/jobs.h"
+#include "api/jobs/rows.h"
 #include "format/job/vertex.h"
 
 #define LINES_TYPE "application/jsonl"
@@ -135,6 +136,10 @@ static void get_results(struct call *c)
     struct str order = { 0 }, offset = { 0 };
     struct error e = { 0 };
 
+    if (job_rows_file_asked(c)) {
+        job_rows_file_call(c);
+        return;
+    }
     if (!http_query(c->http, "order", &order) || str_eq_c(order, "input")) {
         get_lines(c, service_results);
         return;
@@ -163,6 +168,7 @@ static void get_faults(struct call *c)
           NULL },                                                                                  \
         { HTTP_POST, path ":retryFailed", ROLE_SUBMITTER, ROUTE_WAITS, post_retry, 0, NULL },      \
         { HTTP_GET, path ":results", ROLE_VIEWER, ROUTE_WAITS, get_results, 0, NULL },             \
+        { HTTP_GET, path ":rows", ROLE_VIEWER, ROUTE_WAITS, job_rows_call, 0, NULL },              \
     {                                                                                              \
         HTTP_GET, path ":faults", ROLE_VIEWER, 0, get_faults, 0, NULL                              \
     }
