@@ -70,7 +70,8 @@ struct response {
     uint32_t candidate_count;
     const char *block_reason; /* of a blocked prompt, which has no candidate; else NULL */
     struct usage usage;
-    uint32_t image_tokens, video_tokens, audio_tokens; /* of usage's prompt_tokens; the rest is text */
+    uint32_t image_tokens, video_tokens,
+        audio_tokens;         /* of usage's prompt_tokens; the rest is text */
     struct str model_version; /* the model that answered */
     const char *response_id;
     int64_t create_time_us;

@@ -56,16 +56,16 @@ class File:
         self.tensors.append((name, shape, TENSOR_F16 if half else TENSOR_F32, data))
 
     def write(self, path):
-        infos, datas, at = b"", b"", 0
+        infos, bodies, at = b"", b"", 0
         for name, shape, kind, data in self.tensors:
             infos += text(name) + struct.pack("<I", len(shape))
             infos += struct.pack(f"<{len(shape)}Q", *shape) + struct.pack("<IQ", kind, at)
             pad = -len(data) % ALIGN
-            datas += data + bytes(pad)
+            bodies += data + bytes(pad)
             at += len(data) + pad
         head = b"GGUF" + struct.pack("<IQQ", 3, len(self.tensors), len(self.pairs))
         head += b"".join(self.pairs) + infos
-        path.write_bytes(head + bytes(-len(head) % ALIGN) + datas)
+        path.write_bytes(head + bytes(-len(head) % ALIGN) + bodies)
 
 
 def encoder(f, kind, projection):

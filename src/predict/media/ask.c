@@ -18,7 +18,7 @@ static const struct {
     { "MEDIA_RESOLUTION_HIGH",       MEDIA_RESOLUTION_HIGH       },
     { "MEDIA_RESOLUTION_ULTRA_HIGH", MEDIA_RESOLUTION_ULTRA_HIGH },
 };
-/* Of an image, and of a frame of a video. */
+/* Pixels of an image, and of a frame of a video. */
 static const uint32_t pixels[][2] = {
     [MEDIA_RESOLUTION_DEFAULT]    = { 1792 * 1792, 896 * 896 },
     [MEDIA_RESOLUTION_LOW]        = {  448 * 448,  448 * 448 },

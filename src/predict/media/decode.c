@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "predict/media/limits.h"
 
@@ -22,10 +22,10 @@ struct decoding {
     const struct media_order *order;
     const struct media_sink *sink;
     int fd;
-    int64_t at; /* in the file */
-    int64_t cpu_end_ns;
-    bool late;    /* the processor time is used up */
-    bool drained; /* the decoder has been told that no packet follows */
+    int64_t at;          /* in the file */
+    uint64_t cpu_end_ns; /* of this thread, the only one */
+    bool late;           /* the processor time is used up */
+    bool drained;        /* no packet follows, and the decoder knows */
     AVFormatContext *format;
     AVIOContext *io;
     AVCodecContext *codec;
@@ -37,17 +37,9 @@ struct decoding {
 
 /* ---- Errors and time ---- */
 
-static int64_t cpu_ns(void)
-{
-    struct timespec t = { 0 };
-
-    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 static bool is_late(struct decoding *d)
 {
-    d->late = d->late || cpu_ns() > d->cpu_end_ns;
+    d->late = d->late || clock_thread_ns() > d->cpu_end_ns;
     return d->late;
 }
 
@@ -286,7 +278,7 @@ static int orientation_of(const struct decoding *d, const AVFrame *f)
     return turned[quarter];
 }
 
-/* Where pixel (x, y) of the picture as it should be seen is in the stored one. */
+/* The place in the stored picture of pixel (x, y) of the picture as it should be seen. */
 static size_t stored_at(int orientation, uint32_t x, uint32_t y, uint32_t width, uint32_t height)
 {
     uint32_t right = width - 1, bottom = height - 1;
@@ -606,7 +598,7 @@ int media_decode(const struct libav *av, int fd, const struct media_order *order
         .order = order,
         .sink = sink,
         .fd = fd,
-        .cpu_end_ns = cpu_ns() + MEDIA_CPU_S_MAX * INT64_C(1000000000),
+        .cpu_end_ns = clock_thread_ns() + MEDIA_CPU_S_MAX * NS_PER_S,
         .e = e,
     };
     AVPacket *packet = av->av_packet_alloc();

@@ -141,9 +141,10 @@ int media_file_check(int file, struct str type, struct media_sniffed *out, enum 
     if (!out->format)
         return error_set(
             e, ERROR_INVALID_ARGUMENT,
-            got == 0 ? "The file is empty."
-                     : "The file is no image, video or sound of a kind that is decoded here: "
-                       "JPEG, PNG, WebP, GIF, MP4, QuickTime, WebM, WAV, MP3, FLAC or Ogg.");
+            got == 0
+                ? "The file is empty."
+                : "The file is not an image, a video or a sound of a kind that is decoded here: "
+                  "JPEG, PNG, WebP, GIF, MP4, QuickTime, WebM, WAV, MP3, FLAC or Ogg.");
     if (!media_type_fits(out->format, type))
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "The file is %s, and not %.*s as its mimeType says.", out->format->name,

@@ -15,7 +15,7 @@
 
 #include "format/request/request.h"
 
-/* Of this machine, whatever the model. */
+/* Limits of this program, for all models. */
 #define MEDIA_PIXELS_MAX (64u << 20)       /* of an image */
 #define MEDIA_FRAME_PIXELS_MAX (36u << 20) /* of a frame: 8192 x 4352 fits */
 #define MEDIA_SIDE_MAX 32768u

@@ -23,7 +23,7 @@ enum media_resolution {
 
 #define MEDIA_END_OF_FILE INT64_MAX
 
-/* What a request wants of a file. */
+/* The part of a file that a request wants, and how. */
 struct media_ask {
     enum media_kind kind;
     enum media_resolution resolution;
