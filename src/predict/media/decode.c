@@ -1,5 +1,6 @@
 #include "predict/media/decode.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
@@ -12,7 +13,7 @@
 #include "base/mem.h"
 #include "predict/media/limits.h"
 
-#define READ_BYTES (64 * 1024)
+#define READ_BYTES 65536
 #define US_PER_S INT64_C(1000000)
 #define SEEK_FROM_US (10 * US_PER_S) /* an earlier start is reached by decoding */
 #define FRAMES_DECODED_MAX 1000000   /* of one video: 4 hours at 60 frames/s */
@@ -150,8 +151,10 @@ static int find_stream(struct decoding *d)
     bool sound = d->order->ask.kind == MEDIA_KIND_AUDIO;
     enum AVMediaType type = sound ? AVMEDIA_TYPE_AUDIO : AVMEDIA_TYPE_VIDEO;
     AVDictionary *limits[64] = { 0 };
-    uint32_t count = d->format->nb_streams < 64 ? d->format->nb_streams : 64;
     int rc = 0;
+
+    assert(d->format);
+    uint32_t count = d->format->nb_streams < 64 ? d->format->nb_streams : 64;
 
     for (uint32_t i = 0; i < count; i++) {
         const AVCodecParameters *p = d->format->streams[i]->codecpar;

@@ -1,6 +1,7 @@
 #include "predict/media/libav.h"
 
 #include <dlfcn.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -17,6 +18,14 @@ static const char *const names[LIBRARIES] = {
     [swresample] = NAME_OF("swresample", LIBSWRESAMPLE_VERSION_MAJOR),
 };
 
+#define ROW(from, function) { from, #function, offsetof(struct libav, function) },
+static const struct {
+    int library;
+    const char *name;
+    size_t at;
+} functions[] = { LIBAV_FUNCTIONS(ROW) };
+#undef ROW
+
 int libav_load(struct libav *out, struct error *e)
 {
     void *library[LIBRARIES];
@@ -27,15 +36,12 @@ int libav_load(struct libav *out, struct error *e)
             return error_set(e, ERROR_FAILED_PRECONDITION,
                              "ffmpeg's libraries decode media, and %s is not installed", names[i]);
     }
-#define LOAD(from, function)                                                                       \
-    {                                                                                              \
-        void *address = dlsym(library[from], #function);                                           \
-        if (!address)                                                                              \
-            return error_set(e, ERROR_FAILED_PRECONDITION, "%s has no %s", names[from],            \
-                             #function);                                                           \
-        memcpy(&out->function, &address, sizeof address);                                          \
+    for (size_t i = 0; i < ARRAY_LEN(functions); i++) {
+        void *address = dlsym(library[functions[i].library], functions[i].name);
+        if (!address)
+            return error_set(e, ERROR_FAILED_PRECONDITION, "%s has no %s",
+                             names[functions[i].library], functions[i].name);
+        memcpy((char *)out + functions[i].at, &address, sizeof address);
     }
-    LIBAV_FUNCTIONS(LOAD)
-#undef LOAD
     return 0;
 }

@@ -51,6 +51,7 @@
     X(swresample, swr_get_out_samples) X(swresample, swr_init)
 // clang-format on
 
+// NOLINTNEXTLINE(bugprone-macro-parentheses): a name, not an expression
 #define LIBAV_MEMBER(library, function) __typeof__(function) *function;
 struct libav {
     LIBAV_FUNCTIONS(LIBAV_MEMBER)
