@@ -44,7 +44,7 @@ def files(tmp_path_factory):
     media_files.picture(folder / "red.png")
     media_files.picture(folder / "blue.png", "blue")
     media_files.picture(folder / "corner.png", "red", corner=True)
-    models.write_all(folder / "models")
+    models.write_all(folder / "models", tokenizer=MODEL)
     return folder
 
 
@@ -400,13 +400,37 @@ def test_an_upstream_server_gets_the_pixels(tranche, files):
     assert sorted(colours) == ["blue", "red"]
 
 
+# The model, its projector, and how far the logarithms may be apart: Q8_0 rounds by the batch, halves do not.
+SAME = {"llava": (MODEL, 0.15), "gemma3": (MODEL, 0.15), "qwen2vl": ("qwen2vl-text.gguf", 0.01)}
+
+
 @pytest.mark.skipif(not llama_server.program(), reason="LLAMA_SERVER is not set")
-def test_a_real_server_with_the_same_projector_sees_the_image(tranche, files):
-    with llama_server.running("-np", 2, "-c", 4096, "--mmproj", files / "models/llava.gguf") as server:
-        tranche.write("in.jsonl", line(QUESTION), line(part(files / "red.png"), QUESTION),
-                      line(part(files / "corner.png"), QUESTION))
-        done = tranche("run", "in.jsonl", "-o", "out.jsonl", "--model", llama_server.NAME, "--upstream", server.url)
+@pytest.mark.parametrize("name", SAME)
+def test_a_real_server_with_the_same_projector_computes_the_same(tranche, files, monkeypatch, name):
+    """Rows that attend backwards only, to each other both ways, and with positions in two dimensions."""
+    model, apart = files / "models" / SAME[name][0], SAME[name][1]
+    images = [part(files / f"{image}.png") for image in ("red", "corner", "blue")]
+    wanted = {"maxOutputTokens": 2, "responseLogprobs": True}
+    # Texts and media are joined by a line feed here, by nothing there.
+    upstream = [line(image, {"text": "\nWhat is this?"}, **wanted) for image in images]
+    upstream.append(line({"text": "A\n"}, images[0], {"text": "\nB\n"}, images[2], {"text": "\nC"}, **wanted))
+    own = [line(image, QUESTION, **wanted) for image in images]
+    own.append(line({"text": "A"}, images[0], {"text": "B"}, images[2], {"text": "C"}, **wanted))
+    monkeypatch.setenv("MODEL", str(model))
+    projector = files / f"models/{name}.gguf"
+    with llama_server.running("-np", 1, "-c", 4096, "--mmproj", projector) as server:
+        tranche.write("in.jsonl", *upstream)
+        done = tranche("run", "in.jsonl", "-o", "there.jsonl", "--model", llama_server.NAME, "--upstream",
+                       server.url)
         assert done.returncode == OK, done.stderr
-    rows = tranche.rows("out.jsonl")
-    counts = [row["response"]["usageMetadata"]["promptTokenCount"] for row in rows]
-    assert counts[1] == counts[2] and counts[1] - counts[0] >= 16
+    (tranche.folder / "same.yaml").write_text(
+        f"models:\n  - {{name: m, kind: local, file: {model}, projector: {projector}, context: 2048}}\n")
+    tranche.write("in.jsonl", *own)
+    done = tranche("run", "in.jsonl", "-o", "here.jsonl", "--model", "m", "--config", "same.yaml")
+    assert done.returncode == OK, done.stderr
+    for here, there in zip(tranche.rows("here.jsonl"), tranche.rows("there.jsonl")):
+        counts = [row["response"]["usageMetadata"]["promptTokenCount"] for row in (here, there)]
+        chosen = [row["response"]["candidates"][0]["logprobsResult"]["chosenCandidates"][0] for row in (here, there)]
+        assert counts[0] == counts[1]
+        assert chosen[0]["token"] == chosen[1]["token"], (here, there)
+        assert abs(chosen[0]["logProbability"] - chosen[1]["logProbability"]) < apart

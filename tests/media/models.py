@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""usage: models.py FOLDER [WIDTH]
+"""usage: models.py FOLDER [WIDTH [TOKENIZER.gguf]]
 
 Writes projectors ("mmproj") with weights by chance, the same ones each time, for a text model whose rows are
 WIDTH wide (576, as SmolLM2-135M's are):
@@ -8,16 +8,20 @@ WIDTH wide (576, as SmolLM2-135M's are):
   gemma3.gguf     images of 64 x 64, 4 rows each, that attend to each other both ways
   ultravox.gguf   sounds by pieces of 30 s, 150 rows each
   mixed.gguf      llava and ultravox in one file
+  qwen2vl.gguf    images of any size, whose positions have two dimensions: for the model qwen2vl-text.gguf, which
+                  needs a third argument, a GGUF whose tokenizer it has
 
 Encoders of real size are of the same kinds; only their sizes differ. Needs Python's standard library. Sources:
 ggml/docs/gguf.md, `tools/mtmd/clip.cpp` of llama.cpp."""
+import array
 import pathlib
 import random
 import struct
 import sys
 
 ALIGN = 32
-U32, F32, BOOL, STRING, ARRAY = 4, 6, 7, 8, 9
+U32, I32, F32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
+SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # of values, by their type
 TENSOR_F32, TENSOR_F16 = 0, 1
 EMBD, FF, HEADS, LAYERS = 32, 64, 2, 2
 
@@ -33,6 +37,42 @@ def pair(key, kind, v):
     if kind == ARRAY:
         return (text(key) + struct.pack("<IIQ", ARRAY, F32, len(v)) + struct.pack(f"<{len(v)}f", *v))
     return text(key) + struct.pack("<I", kind) + struct.pack({U32: "<I", F32: "<f", BOOL: "<?"}[kind], v)
+
+
+def pairs_of(path, prefix):
+    """The pairs of a GGUF file whose keys begin so, as bytes."""
+    data = path.read_bytes()
+    at = 24
+
+    def string():
+        nonlocal at
+        (n,) = struct.unpack_from("<Q", data, at)
+        at += 8 + n
+        return data[at - n:at].decode()
+
+    def skip(kind):
+        nonlocal at
+        if kind == STRING:
+            string()
+        elif kind == ARRAY:
+            inner, count = struct.unpack_from("<IQ", data, at)
+            at += 12
+            if inner == STRING:
+                for _ in range(count):
+                    string()
+            else:
+                at += SIZES[inner] * count
+        else:
+            at += SIZES[kind]
+
+    found = []
+    for _ in range(struct.unpack_from("<Q", data, 16)[0]):
+        begin, key = at, string()
+        at += 4
+        skip(struct.unpack_from("<I", data, at - 4)[0])
+        if key.startswith(prefix):
+            found.append(data[begin:at])
+    return found
 
 
 class File:
@@ -54,6 +94,12 @@ class File:
                   for _ in range(count)]
         data = struct.pack(f"<{count}{'e' if half else 'f'}", *values)
         self.tensors.append((name, shape, TENSOR_F16 if half else TENSOR_F32, data))
+
+    def table(self, name, shape):
+        """A large tensor of halves between 0.06 and 0.12, of either sign."""
+        values = array.array("H", self.random.randbytes(2 * shape[0] * shape[1]))
+        data = array.array("H", (v & 0x83FF | 0x2C00 for v in values)).tobytes()
+        self.tensors.append((name, shape, TENSOR_F16, data))
 
     def write(self, path):
         infos, bodies, at = b"", b"", 0
@@ -171,14 +217,64 @@ def mixed(width):
     return f
 
 
-def write_all(folder, width=576):
+QWEN_EMBD, QWEN_HEADS, VOCABULARY = 64, 4, 49152
+
+
+def qwen2vl():
+    f = File(5)
+    head(f, "vision")
+    f.put("clip.projector_type", STRING, "qwen2vl_merger")
+    vision(f, 56, 14, QWEN_EMBD)
+    f.tensor("v.patch_embd.weight.1", (14, 14, 3, EMBD), 0.08, half=True)
+    for i in range(LAYERS):
+        f.tensor(f"v.blk.{i}.attn_k.bias", (EMBD,), 0.1)
+    f.tensor("v.post_ln.weight", (EMBD,), 0.1, middle=1.0)
+    f.tensor("v.post_ln.bias", (EMBD,), 0.1)
+    f.tensor("mm.0.weight", (4 * EMBD, FF), 0.1)
+    f.tensor("mm.0.bias", (FF,), 0.1)
+    f.tensor("mm.2.weight", (FF, QWEN_EMBD), 0.1)
+    f.tensor("mm.2.bias", (QWEN_EMBD,), 0.05)
+    return f
+
+
+def qwen2vl_text(tokenizer):
+    f = File(6)
+    f.put("general.architecture", STRING, "qwen2vl")
+    f.put("general.file_type", U32, 1)
+    for key, value in (("block_count", 2), ("context_length", 4096), ("embedding_length", QWEN_EMBD),
+                       ("feed_forward_length", 2 * QWEN_EMBD), ("attention.head_count", QWEN_HEADS),
+                       ("attention.head_count_kv", QWEN_HEADS)):
+        f.put(f"qwen2vl.{key}", U32, value)
+    f.put("qwen2vl.attention.layer_norm_rms_epsilon", F32, 1e-6)
+    f.put("qwen2vl.rope.freq_base", F32, 100.0)
+    f.pairs.append(text("qwen2vl.rope.dimension_sections") + struct.pack("<IIQ4i", ARRAY, I32, 4, 2, 3, 3, 0))
+    f.pairs += pairs_of(tokenizer, "tokenizer.")
+    f.table("token_embd.weight", (QWEN_EMBD, VOCABULARY))
+    f.tensor("output_norm.weight", (QWEN_EMBD,), 0.1, middle=1.0)
+    for i in range(2):
+        for name in ("attn_norm", "ffn_norm"):
+            f.tensor(f"blk.{i}.{name}.weight", (QWEN_EMBD,), 0.1, middle=1.0)
+        for name in ("attn_q", "attn_k", "attn_v"):
+            f.tensor(f"blk.{i}.{name}.weight", (QWEN_EMBD, QWEN_EMBD), 0.3)
+            f.tensor(f"blk.{i}.{name}.bias", (QWEN_EMBD,), 0.1)
+        f.tensor(f"blk.{i}.attn_output.weight", (QWEN_EMBD, QWEN_EMBD), 0.3)
+        for name in ("ffn_gate", "ffn_up"):
+            f.tensor(f"blk.{i}.{name}.weight", (QWEN_EMBD, 2 * QWEN_EMBD), 0.2)
+        f.tensor(f"blk.{i}.ffn_down.weight", (2 * QWEN_EMBD, QWEN_EMBD), 0.2)
+    return f
+
+
+def write_all(folder, width=576, tokenizer=None):
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for make in (llava, gemma3, ultravox, mixed):
         make(width).write(folder / f"{make.__name__}.gguf")
+    if tokenizer:
+        qwen2vl().write(folder / "qwen2vl.gguf")
+        qwen2vl_text(pathlib.Path(tokenizer)).write(folder / "qwen2vl-text.gguf")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (2, 3):
+    if len(sys.argv) not in (2, 3, 4):
         sys.exit(__doc__)
-    write_all(sys.argv[1], int(sys.argv[2]) if len(sys.argv) == 3 else 576)
+    write_all(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 576, *sys.argv[3:])
