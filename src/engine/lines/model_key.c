@@ -202,6 +202,8 @@ int model_key(const struct model *m, const char *name, const char *folder, uint6
         buf_add_json(&facts, str_of(name));
     if (m->file)
         rc = add_file(m->file, folder, &facts, e);
+    if (m->projector && rc == 0)
+        rc = add_file(m->projector, folder, &facts, e);
     for (uint32_t i = 0; i < m->adapters.count && rc == 0; i++) {
         buf_add_double(&facts, (double)m->adapters.item[i].scale);
         rc = add_file(m->adapters.item[i].file, folder, &facts, e);
