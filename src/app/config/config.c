@@ -1,8 +1,10 @@
 #include "app/config/config.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -278,6 +280,46 @@ static const char *model_dir(struct arena *a)
     return access(installed, R_OK | X_OK) == 0 ? installed : TRANCHE_MODELS;
 }
 
+const char *config_pulled_dir(struct arena *a)
+{
+    const char *dir = user_folder(a, "XDG_DATA_HOME", ".local/share");
+
+    return dir ? arena_textf(a, "%s/models", dir) : NULL;
+}
+
+static int is_model(const struct dirent *entry)
+{
+    struct str name = str_of(entry->d_name);
+
+    return name.len > 5 && name.p[0] != '.' && str_ends(name, STR(".gguf"));
+}
+
+/* The pulled files, in order of names; count of them. */
+static uint32_t find_pulled(struct config *c, const char **dir, struct dirent ***list)
+{
+    *dir = config_pulled_dir(&c->arena);
+    int n = *dir ? scandir(*dir, list, is_model, alphasort) : -1;
+
+    return n > 0 ? (uint32_t)n : 0;
+}
+
+/* Takes the list. */
+static void add_pulled(struct config *c, const char *dir, struct dirent **list, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const char *name = list[i]->d_name;
+        struct model *m = &c->model[c->models.count++];
+        m->pattern = arena_textf(&c->arena, "%.*s", (int)strlen(name) - 5, name);
+        m->kind = MODEL_LOCAL;
+        m->about = "pulled";
+        m->file = arena_textf(&c->arena, "%s/%s", dir, name);
+        m->file_time_ns = file_time_ns(m->file);
+        free(list[i]); // NOLINT: scandir's
+    }
+    if (count)
+        free(list); // NOLINT: scandir's
+}
+
 static void add_built_in(struct config *c)
 {
     const char *dir = model_dir(&c->arena);
@@ -342,11 +384,15 @@ int config_load(const char *path, struct config *out, struct error *e)
     take_tests(out);
     config_upstreams_load(out);
     config_bigquery_load(out);
-    out->model =
-        arena_array(&out->arena, out->models_given.count + BUILT_IN_COUNT, sizeof *out->model);
+    const char *dir;
+    struct dirent **list = NULL;
+    uint32_t pulled = find_pulled(out, &dir, &list);
+    out->model = arena_array(&out->arena, out->models_given.count + pulled + BUILT_IN_COUNT,
+                             sizeof *out->model);
     out->models.item = out->model;
     for (uint32_t i = 0; i < out->models_given.count; i++)
         take_model(out, (const struct model_entry *)out->models_given.item + i);
+    add_pulled(out, dir, list, pulled);
     add_built_in(out);
     list_names(out);
     return findings_error(out, e);

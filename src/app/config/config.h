@@ -6,7 +6,8 @@
  * Shape:   YAML, read by the table (table.h); unknown keys are errors with their line.
  *          Looked for at --config, then $TRANCHE_CONFIG, then $XDG_CONFIG_HOME/tranche/config.yaml
  *          (when it exists). Built-in models stand behind the configured ones: tranche-fake (echo),
- *          smollm2-135m-instruct, gemma-3-270m-it, and "gemini-*" (the default embedded model).
+ *          smollm2-135m-instruct, gemma-3-270m-it, and "gemini-*" (the default embedded model); before
+ *          them those that were pulled.
  *          Relative files in it are relative to its folder.
  * Errors:  everything that is wrong with the file becomes a finding with its line, field and remedy; the
  *          error of config_load is the first of them (INVALID_ARGUMENT). NOT_FOUND and the like of reading.
@@ -125,6 +126,10 @@ void config_bigquery_load(struct config *c);
 void config_model_upstreams(struct config *c, const struct model_entry *in, struct model *m);
 /* The price that the file gives, with the default for reused tokens. */
 struct price config_price(const struct price *in);
+
+/* The folder of the models that `tranche models pull` gets, each NAME.gguf: $XDG_DATA_HOME/tranche/models or
+ * ~/.local/share/tranche/models. NULL without a HOME. */
+const char *config_pulled_dir(struct arena *a);
 
 /* A model without any configuration: --upstream and what goes with it. The key comes from the
  * environment (UPSTREAM_KEY_VARIABLE). */

@@ -495,6 +495,72 @@ struct decoder *decoder_open(const char *path, enum kernel_format format, int st
     return NULL;
 }
 
+/* Finds the tensors of a layer that decoder_open would take. */
+static int find_layer(struct reader *r, const struct decoder_shape *s, uint32_t i, struct error *e)
+{
+    const uint32_t queries = s->heads * s->dim, keys = s->kv_heads * s->dim;
+    const struct {
+        const char *name;
+        uint32_t columns, rows;
+        bool wanted;
+    } parts[] = {
+        { "attn_norm.weight", s->width, 1, true },
+        { "ffn_norm.weight", s->width, 1, true },
+        { "attn_q_norm.weight", s->dim, 1, r->kind->has_head_norms },
+        { "attn_k_norm.weight", s->dim, 1, r->kind->has_head_norms },
+        { "post_attention_norm.weight", s->width, 1, r->kind->has_post_norms },
+        { "post_ffw_norm.weight", s->width, 1, r->kind->has_post_norms },
+        { "attn_q.weight", s->width, queries, true },
+        { "attn_k.weight", s->width, keys, true },
+        { "attn_v.weight", s->width, keys, true },
+        { "attn_output.weight", queries, s->width, true },
+        { "ffn_gate.weight", s->width, s->hidden, true },
+        { "ffn_up.weight", s->width, s->hidden, true },
+        { "ffn_down.weight", s->hidden, s->width, true },
+        { "attn_q.bias", queries, 1, false },
+        { "attn_k.bias", keys, 1, false },
+        { "attn_v.bias", keys, 1, false },
+    };
+    char name[NAME_BYTES];
+
+    for (size_t n = 0; n < ARRAY_LEN(parts); n++) {
+        (void)layer_name(name, i, parts[n].name);
+        bool bias = !parts[n].wanted && n >= ARRAY_LEN(parts) - 3 &&
+                    gguf_find_tensor(r->in.file, name) >= 0;
+        if ((parts[n].wanted || bias) &&
+            tensor_find(&r->in, name, parts[n].columns, parts[n].rows, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int look(struct reader *r, struct error *e)
+{
+    static const char *const ends[] = { "token_embd.weight", "output_norm.weight", "output.weight",
+                                        "rope_freqs.weight" };
+    struct decoder_shape s = { 0 };
+
+    if (find_kind(r, e) < 0 || read_shape(r, &s, e) < 0)
+        return -1;
+    for (uint32_t i = 0; i < s.layers; i++)
+        if (find_layer(r, &s, i, e) < 0)
+            return -1;
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++)
+        r->in.taken += gguf_find_tensor(r->in.file, ends[i]) >= 0;
+    if (r->in.taken != gguf_get_n_tensors(r->in.file))
+        return refuse("unknown tensors", e);
+    return 0;
+}
+
+int decoder_covers(const char *path, struct error *e)
+{
+    struct reader r = { 0 };
+    int rc = tensor_file_open(&r.in, path, e) < 0 ? -1 : look(&r, e);
+
+    tensor_file_close(&r.in);
+    return rc;
+}
+
 static void release_layer(struct decoder_layer *l)
 {
     mem_free(l->attention_norm);

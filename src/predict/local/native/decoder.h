@@ -71,6 +71,8 @@ struct decoder {
  * (weight_store.h). */
 struct decoder *decoder_open(const char *path, enum kernel_format format, int store_fd,
                              struct error *e);
+/* Would decoder_open take the file? Looks at its head only; fails as decoder_open does. */
+int decoder_covers(const char *path, struct error *e) FALLIBLE;
 void decoder_free(struct decoder *d); /* accepts NULL */
 /* Makes the tables of cosines and sines for `positions` positions. */
 void decoder_make_rope(struct decoder *d, uint32_t positions);
