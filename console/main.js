@@ -7,17 +7,29 @@ import { route } from "./lib/route.js";
 import { Empty, Loading, Questions, Toasts, attempt, html } from "./lib/ui.js";
 import { SignIn } from "./pages/signin.js";
 import { Jobs } from "./pages/jobs.js";
+import { Keys } from "./pages/keys.js";
+import { Models } from "./pages/models.js";
+import { NewJob } from "./pages/new.js";
+import { Storage } from "./pages/storage.js";
+import { System } from "./pages/system.js";
+import { Tables } from "./pages/tables.js";
 
 // The pages by the first step of the address: [name, component, least role].
 const pages = {
   jobs: ["Jobs", Jobs, "viewer"],
+  new: ["New job", NewJob, "user"],
+  storage: ["Storage", Storage, "viewer"],
+  tables: ["Tables", Tables, "viewer"],
+  models: ["Models", Models, "viewer"],
+  system: ["System", System, "viewer"],
+  keys: ["Keys", Keys, "admin"],
 };
 
 const Nowhere = () => html`<${Empty} title="There is no such page"><p><a href="#/jobs">All jobs</a></p></${Empty}>`;
 
 function Frame() {
   const at = route.value.path[0] || "jobs";
-  const [name, Page] = pages[at] || ["", Nowhere];
+  const [name, Page] = pages[at] && may(pages[at][2]) ? pages[at] : ["", Nowhere];
   useEffect(() => {
     document.title = name ? `${name} · tranche` : "tranche";
   }, [name]);

@@ -1,0 +1,69 @@
+// system.js -- the service itself: version, room, throughput, what works and what waits, upstream servers.
+import { get, session } from "../lib/api.js";
+import { ago, bytes, count, duration, rate } from "../lib/format.js";
+import { rates, sum, useMetrics, values } from "../lib/metrics.js";
+import { Spark } from "../lib/spark.js";
+import { Empty, Failure, Figure, Loading, html, useLoad } from "../lib/ui.js";
+
+const tones = { healthy: "good", paused: "warn", open: "bad", "given up": "bad", probed: "warn" };
+const a = (n) => `${rate(n)}/s`;
+
+function Upstreams() {
+  const load = useLoad((signal) => get("/tranche/v1/upstreams", { signal }), [], 4000);
+  const all = load.data?.upstreams || [];
+  if (load.error && !load.data) return html`<${Failure} error=${load.error} retry=${load.reload} />`;
+  if (!load.data) return html`<${Loading} />`;
+  if (!all.length) return html`<p class="help">None is configured: models answer on this machine.</p>`;
+  return html`<div class="scroll"><table><thead><tr><th>Server</th><th>Health</th><th class="number">In flight</th><th class="number">Requests/s</th>
+    <th class="number">Tokens/s</th><th class="number">Latency</th><th class="number">Answered</th><th class="number">Failed</th></tr></thead>
+    <tbody>${all.map((u) => html`<tr key=${u.name}><td>${u.name}${u.url && html`<small class="block">${u.url}</small>`}</td>
+      <td><span class="badge ${tones[u.health] || "quiet"}">${u.health}</span>${u.lastError && html`<small class="block">${u.lastError} (${ago(u.lastErrorTime)})</small>`}</td>
+      <td class="number">${u.inFlight} of ${u.concurrency}</td><td class="number">${rate(u.requestsPerSecond)}</td><td class="number">${rate(u.tokensPerSecond)}</td>
+      <td class="number">${u.latencySeconds ? `${u.latencySeconds.toFixed(2)} s` : ""}</td><td class="number">${count(u.answered)}</td>
+      <td class="number">${count(Number(u.failed) + Number(u.overload))}</td></tr>`)}</tbody></table></div>`;
+}
+
+const limits = [
+  ["Line of an input", "32 MiB", "as JSON"], ["Answer", "64 MiB", "of one request"], ["Files of one job", "10,000", "any number of lines"],
+  ["Inline batch", "20 MiB", "larger ones come from a file or a table"], ["Object", "5 TiB", "an upload goes on after a break"],
+  ["Unfinished upload", "7 days", "then it is deleted"], ["Gemini file", "48 hours", "then it is deleted"],
+];
+
+export function System() {
+  const { now, samples, error } = useMetrics();
+  if (!now) return html`<h1>System</h1>${error ? html`<${Failure} error=${error} />` : html`<${Loading} />`}`;
+  const one = (name) => sum(now, name);
+  const jobs = now.get("tranche_jobs") || [];
+  const inState = (state) => jobs.filter((j) => j.labels.state === state).reduce((n, j) => n + j.value, 0);
+  const ended = (now.get("tranche_jobs_ended_total") || []).filter((j) => j.value);
+  const calls = (now.get("tranche_http_requests_total") || []).filter((c) => c.value);
+  const free = one("tranche_state_free_bytes");
+  return html`<h1>System</h1>
+    ${error && html`<${Failure} error=${error} />`}
+    <dl class="figures">
+      <${Figure} name="Version" value=${session.value.version} note=${`up ${duration(Date.now() / 1000 - one("process_start_time_seconds"))}`} />
+      <${Figure} name="Free on disk" value=${bytes(free)} note=${free < 1e9 ? "nearly full: jobs will be refused" : "of the state folder"} />
+      <${Figure} name="Memory" value=${bytes(one("process_max_resident_memory_bytes"))} note="most so far" />
+      <${Figure} name="CPU time" value=${duration(one("process_cpu_seconds_total"))} note="since the start" />
+      <${Figure} name="Connections" value=${count(one("tranche_http_connections"))} note=${`${count(one("tranche_event_streams"))} event streams`} />
+      <${Figure} name="Jobs" value=${count(inState("running"))} note=${`running; ${count(jobs.reduce((n, j) => n + j.value, 0) - inState("running"))} wait`} />
+    </dl>
+    <section aria-labelledby="throughput"><h2 id="throughput">Throughput</h2><div class="sparks">
+      <${Spark} title="Lines answered" points=${rates(samples, "lines")} say=${a} />
+      <${Spark} title="Tokens generated" points=${rates(samples, "tokens")} say=${a} />
+      <${Spark} title="HTTP calls" points=${rates(samples, "calls")} say=${a} />
+      <${Spark} title="Requests in flight" points=${values(samples, "inFlight")} say=${count} />
+      <${Spark} title="Requests waiting" points=${values(samples, "waiting")} say=${count} />
+      <${Spark} title="CPU cores in use" points=${rates(samples, "cpu")} say=${(n) => n.toFixed(n < 10 ? 1 : 0)} />
+    </div></section>
+    <section aria-labelledby="servers"><h2 id="servers">Upstream servers</h2><${Upstreams} /></section>
+    <div class="two">
+      <section aria-labelledby="counts"><h2 id="counts">Since the start</h2>${ended.length || calls.length ? html`<table><tbody>
+        ${ended.map((e) => html`<tr><th scope="row">Jobs ${e.labels.state}</th><td class="number">${count(e.value)}</td></tr>`)}
+        ${calls.map((c) => html`<tr><th scope="row">Calls answered ${c.labels.code}</th><td class="number">${count(c.value)}</td></tr>`)}
+        </tbody></table>` : html`<${Empty} title="Nothing yet" />`}</section>
+      <section aria-labelledby="limits"><h2 id="limits">Limits</h2><table><tbody>
+        ${limits.map(([name, value, note]) => html`<tr><th scope="row">${name}</th><td>${value}<small class="block">${note}</small></td></tr>`)}
+        <tr><th scope="row">Open files</th><td>${count(one("process_max_fds"))}<small class="block">limit of the process</small></td></tr></tbody></table></section>
+    </div>`;
+}
