@@ -15,7 +15,7 @@ WIDTHS = {"phone": 390, "tablet": 820, "wide": 1440}
 JOBS = "/v1/projects/default/locations/us-central1/batchPredictionJobs"
 SLOW = """  - name: slow-model
     kind: fake
-    fake: { latency_ms: 150 }
+    fake: { delay_ms: 150 }
 """
 
 
@@ -47,12 +47,13 @@ def fill(server, slow):
     """Buckets, objects, tables and jobs as a user may have them."""
     texts = ["Spotless room, and the staff remembered our names.", "The shower was cold and nobody came.", "It was fine."]
     requests = "".join(line(f"Label the sentiment of: {texts[i % 3]} ({i})", key=f"r{i}") + "\n" for i in range(2000))
+    for bucket in ("reviews", "answers"):
+        server.call("POST", "/storage/v1/b?project=default", {"name": bucket})
     server.upload("reviews", "2026/requests.jsonl", requests)
     server.upload("reviews", "2026/notes/readme.txt", "Reviews of November.\nOne request a line.\n")
     server.upload("reviews", "2026/reviews.csv", "id,stars,text\n" + "".join(f'{i},{i % 5 + 1},"{texts[i % 3]}"\n' for i in range(300)))
     server.upload("reviews", "2026/picture.png", png())
     server.upload("reviews", "2026/bad.jsonl", line("good") + "\n" + '{"request":{"contents":[]}}\n{oops\n' + line("good too") + "\n")
-    server.call("POST", "/storage/v1/b?project=default", {"name": "answers"})
     server.call("POST", "/bigquery/v2/projects/default/datasets", {"datasetReference": {"datasetId": "shop"}})
     sql(server, "CREATE TABLE shop.reviews AS SELECT i AS id, MOD(i, 5) + 1 AS stars, CONCAT('Review number ', CAST(i AS STRING), "
         "', with a sentence that goes on for a while.') AS text, DATE_ADD(DATE '2026-01-01', INTERVAL MOD(i, 300) DAY) AS day "
@@ -83,7 +84,7 @@ def new_job(page):
     page.get_by_label("Model", exact=True).fill("gemini-2.5-flash")
     page.get_by_label("Prompt", exact=True).fill("Label the sentiment of this review ({stars} stars): {text}")
     page.get_by_role("radio", name="One of some labels").check()
-    page.get_by_label("Labels").fill("positive, negative, neutral")
+    page.get_by_role("textbox", name="Labels").fill("positive, negative, neutral")
     page.get_by_role("button", name="Answer them now").click()
     page.locator(".previews .answer pre").nth(2).wait_for()
 
