@@ -314,6 +314,13 @@ static void write_vertex(struct call *c, struct json_writer *w, const char *name
     json_addf(w, "publisherModelTemplate",
               "projects/{user-project}/locations/{location}/publishers/%.*s/models/%s",
               STR_ARG(publisher), name);
+    if (strstr(name, "embedding") && !strstr(name, "gemini")) {
+        json_object(w, "predictSchemata"); /* by which vertexai finds TextEmbeddingModel */
+        json_add_c(
+            w, "instanceSchemaUri",
+            "gs://google-cloud-aiplatform/schema/predict/instance/text_embedding_1.0.0.yaml");
+        json_end(w);
+    }
     json_end(w);
 }
 

@@ -6,8 +6,8 @@
  * Shape:   YAML, read by the table (table.h); unknown keys are errors with their line.
  *          Looked for at --config, then $TRANCHE_CONFIG, then $XDG_CONFIG_HOME/tranche/config.yaml
  *          (when it exists). Built-in models stand behind the configured ones: tranche-fake (echo),
- *          smollm2-135m-instruct, gemma-3-270m-it, and "gemini-*" (the default embedded model); before
- *          them those that were pulled.
+ *          smollm2-135m-instruct, gemma-3-270m-it, all-minilm-l6-v2 with the names of Google's embedding
+ *          models, and "gemini-*" (the default embedded model); before them those that were pulled.
  *          Relative files in it are relative to its folder.
  * Errors:  everything that is wrong with the file becomes a finding with its line, field and remedy; the
  *          error of config_load is the first of them (INVALID_ARGUMENT). NOT_FOUND and the like of reading.

@@ -197,7 +197,7 @@ static const struct fault line_faults[] = {
     { "{'request':^'{\\'contents\\':[{\\'role\\':\\'x\\',\\'parts\\':{\\'text\\':\\'a\\'}}]}'}", "request.contents[0].role", "valid role", "Write \"user\"" },
     { "^{'custom_id':'n','method':'POST','url':'/v1/models/m:generateContent','body':{'contents':[{'parts':[{'text':'a'}]}]}}", "", "The line has no \"request\"", "Put what is in \"body\" under \"request\"" },
     { "^{'id':1,'data':{'contents':[]}}", "", "The line has no \"request\"", "Put what is in \"data\" under \"request\"" },
-    { "{'content':^'a text','title':'t'}", "content", "content must be an object, but is a string.", "\"parts\": [{\"text\": \"...\"}]}" },
+    { "{'content':'a text','title':^5}", "title", "title must be a string, but is a number.", "" },
     { "{'contents':[{'parts':{'text':'x'}}],'custom_id':^7}", "custom_id", "Unknown name \"custom_id\" in GenerateContentRequest.", "Wrap the request to keep your own keys: {\"request\": {...}, \"custom_id\": ...}." },
     { "{'contents':[{'parts':{'text':^''}}]}", "contents[0].parts.text", "empty text parameter", "Add a value" },
     { "{'request':{'contents':{'parts':{'text':'x'}}},'status':^''}", "status", "\"status\" is written by the service.", "use --retry-failed" },
