@@ -66,6 +66,27 @@ static void test_a_failure_is_as_the_golden_file(void **state)
     buf_release(&out);
 }
 
+static void test_an_instance_has_predictions(void **state)
+{
+    (void)state;
+    struct input_line in = { .request_text = STR("{\"content\":\"a\"}"), .instance = true };
+    struct row row = { .response = STR("{\"embedding\":{\"values\":[1,0]},\"tokenCount\":\"3\","
+                                       "\"truncated\":true,"
+                                       "\"usageMetadata\":{\"promptTokenCount\":3}}") };
+    struct buf out = BUF_INIT(ROW_BYTES_MAX);
+
+    row_write(&in, STR(""), &row, &out);
+    row = (struct row){ .status = STR("Bad Request: x") };
+    row_write(&in, STR(""), &row, &out);
+    buf_add_char(&out, '\0');
+    assert_string_equal(out.p, "{\"instance\":{\"content\":\"a\"},\"predictions\":[{\"embeddings\":"
+                               "{\"statistics\":{\"token_count\":3,\"truncated\":true},"
+                               "\"values\":[1,0]}}],\"status\":\"\"}\n"
+                               "{\"instance\":{\"content\":\"a\"},\"predictions\":[],"
+                               "\"status\":\"Bad Request: x\"}\n");
+    buf_release(&out);
+}
+
 static void test_a_line_that_is_no_json_stands_as_a_string(void **state)
 {
     (void)state;
@@ -337,6 +358,7 @@ int main(void)
         cmocka_unit_test(test_an_answer_is_as_the_golden_file),
         cmocka_unit_test(test_sibling_keys_come_first_and_as_written),
         cmocka_unit_test(test_a_failure_is_as_the_golden_file),
+        cmocka_unit_test(test_an_instance_has_predictions),
         cmocka_unit_test(test_a_line_that_is_no_json_stands_as_a_string),
         cmocka_unit_test(test_what_is_nested_too_deep_stands_as_a_string_in_the_row_of_its_error),
         cmocka_unit_test(test_a_line_that_was_read_keeps_its_bytes_and_no_key_stands_twice),

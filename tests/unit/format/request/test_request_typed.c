@@ -196,6 +196,28 @@ static void test_a_full_config_is_read_in_both_spellings_and_number_forms(void *
     assert_non_null(g->thinking);
 }
 
+static void test_a_line_may_be_an_instance_to_embed(void **state)
+{
+    static const struct line_rules file = { 0 }, call = { .online = true };
+    struct arena a = { 0 };
+    struct input_line in, again;
+    struct violations bad = { 0 };
+    const struct str text =
+        STR(" {\"title\":\"t\",\"content\":\"a \\u00e9\",\"task_type\":\"CLUSTERING\"} ");
+
+    (void)state;
+    assert_true(request_read_line(&a, text, &file, &in, &bad));
+    assert_true(in.instance && in.request->kind == REQUEST_EMBED);
+    assert_true(str_eq(in.request->content[0].part[0].text, STR("a \xc3\xa9")));
+    assert_true(str_eq_c(in.request->embedding.task_type, "CLUSTERING"));
+    assert_true(str_eq(in.request_text, str_trim(text)));
+    assert_true(request_line_spans(&a, text, in.request_text, &file, &again));
+    assert_true(again.instance && str_eq(again.request_text, in.request_text));
+    assert_false(request_read_line(&a, text, &call, &in, &bad));
+    assert_false(request_read_line(&a, STR("{\"content\":\"\"}"), &file, &in, &bad));
+    arena_release(&a);
+}
+
 static void test_the_answers_form_follows_the_mime_type(void **state)
 {
     const struct generation *g = read_config(
@@ -286,6 +308,7 @@ int main(void)
         WITH_READING(test_a_model_of_text_refuses_other_answers_in_words),
         WITH_READING(test_an_empty_config_gives_the_defaults),
         WITH_READING(test_a_full_config_is_read_in_both_spellings_and_number_forms),
+        WITH_READING(test_a_line_may_be_an_instance_to_embed),
         WITH_READING(test_the_answers_form_follows_the_mime_type),
         WITH_READING(test_the_same_answer_is_promised_only_when_it_must_be),
         WITH_READING(test_tools_labels_and_fields_are_found_by_either_name),

@@ -133,6 +133,35 @@ static void test_fields_of_a_schema_become_columns(void **state)
                   "(STOP),9\n");
 }
 
+static void test_rows_to_embed_get_their_vector_as_a_list(void **state)
+{
+    const struct sheet_answer answer = {
+        .response = STR("{\"embedding\":{\"values\":[0.6,-0.8]},\"tokenCount\":\"3\","
+                        "\"usageMetadata\":{\"promptTokenCount\":3,\"totalTokenCount\":3}}")
+    };
+    static const char *const param[] = { "outputDimensionality=2", "taskType=CLUSTERING" };
+    const struct sheet_options ask = {
+        .embed = true, .prompt = "{text}", .param = param, .param_count = 2
+    };
+    struct sheet_options json = ask;
+
+    (void)state;
+    json.output = SHEET_JSONL;
+    assert_output("a.csv", "text\n", "x", ask, answer,
+                  "text,embedding,error,tokens\nx,\"[0.6,-0.8]\",,3\n");
+    assert_output("a.csv", "embedding,text\n", "e,x", json, answer,
+                  "{\"embedding\":\"e\",\"text\":\"x\",\"embedding_2\":[0.6,-0.8],\"error\":null,"
+                  "\"tokens\":3}\n");
+    assert_output("a.csv", "text\n", "x", ask,
+                  (struct sheet_answer){ .status = STR("Bad"), .response = STR("") },
+                  "text,embedding,error,tokens\nx,,Bad,\n");
+    static const char *const wrong[] = { "temperature=0" };
+    assert_refused("a.csv", "text\n",
+                   (struct sheet_options){
+                       .embed = true, .prompt = "{text}", .param = wrong, .param_count = 1 },
+                   "temperature");
+}
+
 static void test_excel_gets_a_mark_crlf_and_no_formulas(void **state)
 {
     (void)state;
@@ -415,6 +444,7 @@ int main(void)
         cmocka_unit_test(test_a_failed_row_has_its_error_and_no_answer),
         cmocka_unit_test(test_an_empty_answer_is_no_missing_answer),
         cmocka_unit_test(test_fields_of_a_schema_become_columns),
+        cmocka_unit_test(test_rows_to_embed_get_their_vector_as_a_list),
         cmocka_unit_test(test_excel_gets_a_mark_crlf_and_no_formulas),
         cmocka_unit_test(test_answers_that_look_like_formulas_are_counted_either_way),
         cmocka_unit_test(test_a_table_of_one_form_becomes_one_of_another),
