@@ -48,12 +48,12 @@ def files(tmp_path_factory):
     return folder
 
 
-def config(tranche, files, more=""):
+def config(tranche, files, context=2048):
     """A model a projector: "llava", "gemma3", "ultravox", "mixed", and "text" without one."""
     text = "models:\n" + "".join(
-        f"  - {{name: {name}, kind: local, file: {MODEL}, projector: {files}/models/{name}.gguf, context: 2048}}\n"
+        f"  - {{name: {name}, kind: local, file: {MODEL}, projector: {files}/models/{name}.gguf, context: {context}}}\n"
         for name in ("llava", "gemma3", "ultravox", "mixed"))
-    text += f"  - {{name: text, kind: local, file: {MODEL}, context: 2048}}\n{more}"
+    text += f"  - {{name: text, kind: local, file: {MODEL}, context: {context}}}\n"
     (tranche.folder / "config.yaml").write_text(text)
     return "config.yaml"
 
@@ -325,7 +325,7 @@ EXAMPLES = [
 
 
 def test_the_examples_of_the_page_run_as_printed_over_objects_of_the_store(tranche, files):
-    server = Server(tranche, "--config", config(tranche, files))
+    server = Server(tranche, "--config", config(tranche, files, 320))  # which ends the answers
     try:
         server.call("/storage/v1/b?project=p1", method="POST", body=json.dumps({"name": "cloud-samples-data"}))
         put(server, "generative-ai/video/animals.mp4", (files / "colours.mp4").read_bytes(), "video/mp4")
@@ -346,7 +346,8 @@ def test_the_examples_of_the_page_run_as_printed_over_objects_of_the_store(tranc
         assert "no_video" in rows[2]["status"]
         # The same online.
         status, reply = server.call("/v1beta/models/llava:generateContent", method="POST",
-                                    body=json.dumps(EXAMPLES[0]["request"]))
+                                    body=json.dumps({**EXAMPLES[0]["request"],
+                                                     "generationConfig": {"maxOutputTokens": 4}}))
         assert status == 200 and reply["usageMetadata"]["promptTokensDetails"][1]["modality"] == "IMAGE"
     finally:
         server.end()
