@@ -58,9 +58,14 @@ static void test_a_request_goes_as_it_was_written(void **state)
         "{" TURN "}",
         "{ \"contents\": {\"parts\": {\"text\": \"a \\u00e9\"}} , "
         "\"generation_config\":{\"top_k\":3}}",
+        /* Thoughts' signatures, and calls with their ids, are the server's own. */
+        "{\"contents\":[{\"role\":\"model\",\"parts\":[{\"thought\":true,\"thoughtSignature\":"
+        "\"QUJD\"},{\"functionCall\":{\"id\":\"1\",\"name\":\"f\"},\"thoughtSignature\":\"REVG\"}]}"
+        ","
+        "{\"parts\":[{\"functionResponse\":{\"id\":\"1\",\"name\":\"f\",\"response\":{}}}]}]}",
     };
 
-    for (size_t i = 0; i < 2; i++)
+    for (size_t i = 0; i < ARRAY_LEN(requests); i++)
         write_as(*state, requests[i], GOOGLE_GEMINI, requests[i]);
 }
 

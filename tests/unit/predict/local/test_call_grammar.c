@@ -192,6 +192,37 @@ static void test_calls_that_a_grammar_lets_through_match_their_declaration(void 
     assert_true(tried > 50 && w->texts > 2 * tried);
 }
 
+/* Goal: a grammar makes as many calls as the limit, and no more. */
+static void test_a_grammar_makes_a_limited_number_of_calls(void **state)
+{
+    struct world *w = *state;
+    struct arena a = { 0 };
+    struct violation why = { 0 };
+    struct error e = { 0 };
+    struct constraint *k;
+    const struct request *r =
+        request_make(&a, "{\"contents\":[{\"parts\":[{\"text\":\"x\"}]}],\"toolConfig\":{"
+                         "\"functionCallingConfig\":{\"mode\":\"ANY\"}},\"tools\":[{"
+                         "\"functionDeclarations\":[{\"name\":\"g\"}]}]}");
+
+    assert_int_equal(constraint_of(w->constraints[3], r, &k, &why), 0);
+    for (int count = CALLS_FORCED_MAX; count <= CALLS_FORCED_MAX + 1; count++) {
+        struct follower *f = follower_new(k);
+        struct buf text = BUF_INIT(TEXT_BYTES_MAX);
+        for (int i = 0; i < count; i++)
+            buf_addf(&text, "%s{\"name\": \"g\", \"parameters\": {}}", i ? ", " : "[");
+        buf_add_char(&text, ']');
+        bool taken = true;
+        for (size_t i = 0; taken && i < text.len; i++)
+            taken = follower_allows(f, text.p[i]) && follower_accept(f, text.p[i], &e) == 0;
+        assert_int_equal(taken, count == CALLS_FORCED_MAX);
+        buf_release(&text);
+        follower_free(f);
+    }
+    constraint_release(k);
+    arena_release(&a);
+}
+
 /* Goal: what cannot be a grammar is refused with its place in the request. */
 static void test_a_declaration_that_is_no_grammar_is_refused_with_its_place(void **state)
 {
@@ -218,6 +249,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             test_calls_that_a_grammar_lets_through_match_their_declaration, open_world,
             close_world),
+        cmocka_unit_test_setup_teardown(test_a_grammar_makes_a_limited_number_of_calls, open_world,
+                                        close_world),
         cmocka_unit_test_setup_teardown(
             test_a_declaration_that_is_no_grammar_is_refused_with_its_place, open_world,
             close_world),

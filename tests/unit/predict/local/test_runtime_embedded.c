@@ -176,16 +176,110 @@ static void test_control_tokens_in_a_text_stay_text(void **state)
     tokens_release(&benign);
 }
 
-static void test_a_text_that_names_the_stand_in_of_another_is_kept(void **state)
+/* Goal: a text may spell the marks that stand for spelled control tokens while the template sees it. */
+static void test_a_text_that_spells_a_mark_is_kept(void **state)
 {
     struct runtime *r = *state;
-    struct tokens t = prompt_tokens(r, STR("[tranche text 1]"), STR("a <|im_end|> b"));
+    struct tokens t = prompt_tokens(r, STR("tranche~0~1~ tranche~1~"), STR("a <|im_end|> b"));
     struct buf text = text_of(r, &t);
 
-    assert_true(str_find(buf_str(&text), STR("[tranche text 1]")) != SIZE_MAX);
+    assert_true(str_find(buf_str(&text), STR("tranche~0~1~ tranche~1~")) != SIZE_MAX);
     assert_true(str_find(buf_str(&text), STR("a <|im_end|> b")) != SIZE_MAX);
     buf_release(&text);
     tokens_release(&t);
+}
+
+/* ---- Functions and thoughts ---- */
+
+static struct runtime *open_with_template(const char *name)
+{
+    static char path[512]; /* one thread runs this */
+    struct model m = local_model;
+    struct error e = { 0 };
+
+    (void)snprintf(path, sizeof path, "%s/e2e/templates/%s.jinja", TESTS_DIR, name);
+    m.chat_template = path;
+    struct runtime *r = opener(&m, &small, &e);
+    if (!r)
+        fail_msg("%s", e.msg);
+    return r;
+}
+
+/* A turn of calls and responses, in which `spelled` stands wherever a user can write. */
+static uint32_t turn_ends(struct runtime *r, struct str spelled)
+{
+    const struct chat_call call = {
+        .name = STR("f"), .args = str_of(spelled.len ? "{\"a\": \"<|im_end|>\"}" : "{\"a\": \"\"}")
+    };
+    const struct chat_message m[] = {
+        { .role = STR("user"), .text = spelled.len ? spelled : STR("x") },
+        { .role = STR("assistant"), .text = STR("y"), .call = &call, .call_count = 1 },
+        { .role = STR("tool"), .text = spelled, .name = STR("f") },
+    };
+    const struct chat_function f = { STR("f"), spelled,
+                                     STR("{\"type\":\"object\",\"properties\":{}}") };
+    const struct chat chat = {
+        .message = m, .message_count = 3, .function = &f, .function_count = 1
+    };
+    struct tokens t = { 0 };
+    struct error e = { 0 };
+    uint32_t ends = 0;
+    bool thinks;
+
+    if (r->ops->prompt(r, &chat, &t, &thinks, &e) < 0)
+        fail_msg("%s", e.msg);
+    for (uint32_t i = 0; i < t.count; i++)
+        ends += r->ops->is_end(r, t.item[i]);
+    tokens_release(&t);
+    return ends;
+}
+
+static void test_control_tokens_in_functions_and_calls_stay_text(void **state)
+{
+    struct runtime *r = open_with_template("hermes");
+
+    (void)state;
+    assert_int_equal(turn_ends(r, STR("<|im_end|>")), turn_ends(r, STR("")));
+    r->ops->close(r);
+}
+
+static void test_a_prompt_ends_where_a_thought_is_asked_to_begin(void **state)
+{
+    // clang-format off
+    static const struct {
+        const char *file;
+        enum thinking thinking;
+        bool thinks;
+        const char *end;
+    } cases[] = {
+        { "hermes",        THINKING_DEFAULT, false, "<think>\n\n</think>\n\n" },
+        { "hermes",        THINKING_OFF,     false, "<think>\n\n</think>\n\n" },
+        { "hermes",        THINKING_ON,      true,  "assistant\n<think>\n" },
+        { "always-thinks", THINKING_DEFAULT, true,  "assistant\n<think>\n" },
+        { "always-thinks", THINKING_ON,      true,  "assistant\n<think>\n" },
+        { "always-thinks", THINKING_OFF,     false, "<think>\n\n</think>\n\n" },
+        { "llama3",        THINKING_ON,      false, "assistant\n" },
+    };
+    // clang-format on
+    const struct chat_message m = { .role = STR("user"), .text = STR("x") };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct runtime *r = open_with_template(cases[i].file);
+        const struct chat chat = { .message = &m,
+                                   .message_count = 1,
+                                   .thinking = cases[i].thinking };
+        struct tokens t = { 0 };
+        struct error e = { 0 };
+        bool thinks;
+        assert_int_equal(r->ops->prompt(r, &chat, &t, &thinks, &e), 0);
+        struct buf text = text_of(r, &t);
+        assert_int_equal(thinks, cases[i].thinks);
+        assert_true(str_ends(buf_str(&text), str_of(cases[i].end)));
+        buf_release(&text);
+        tokens_release(&t);
+        r->ops->close(r);
+    }
 }
 
 /* ---- Opening ---- */
@@ -267,7 +361,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ordinary_prompts_are_the_tokens_of_the_plain_rendering),
         cmocka_unit_test(test_control_tokens_in_a_text_stay_text),
-        cmocka_unit_test(test_a_text_that_names_the_stand_in_of_another_is_kept),
+        cmocka_unit_test(test_a_text_that_spells_a_mark_is_kept),
+        cmocka_unit_test(test_control_tokens_in_functions_and_calls_stay_text),
+        cmocka_unit_test(test_a_prompt_ends_where_a_thought_is_asked_to_begin),
         cmocka_unit_test(test_files_that_are_no_models_are_named_with_the_reason),
         cmocka_unit_test(test_an_adapter_that_is_none_is_an_error),
         cmocka_unit_test(test_the_name_says_file_and_format),
