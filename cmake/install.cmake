@@ -29,6 +29,7 @@ install(FILES "${made}/tranche.1" DESTINATION "${CMAKE_INSTALL_MANDIR}/man1")
 install(FILES "${made}/tranche.bash" DESTINATION "${CMAKE_INSTALL_DATADIR}/bash-completion/completions"
         RENAME tranche)
 install(FILES "${made}/_tranche" DESTINATION "${CMAKE_INSTALL_DATADIR}/zsh/site-functions")
+install(FILES "${made}/tranche.fish" DESTINATION "${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d")
 install(FILES "${made}/tranche.service" DESTINATION lib/systemd/system)
 install(FILES packages/systemd/sysusers.conf DESTINATION lib/sysusers.d RENAME tranche.conf)
 install(FILES packages/systemd/tmpfiles.conf DESTINATION lib/tmpfiles.d RENAME tranche.conf)

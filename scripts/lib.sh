@@ -56,6 +56,17 @@ client_pins() { awk -v use="$1" '!/^#/ && $4 == use' "$root/scripts/pins.clients
 
 short_hash() { sha256sum | cut -c1-12; }
 
+# The processor that dependencies are compiled for: this one, or with TRANCHE_PORTABLE=1, for packages, any
+# of x86-64-v3 or newer.
+deps_processor() {
+    uname -m
+    if [[ -n ${TRANCHE_PORTABLE:-} ]]; then
+        cat "$root/tools/deps/portable.cmake"
+    else
+        grep -m 1 -E '^(flags|Features)' /proc/cpuinfo || true
+    fi
+}
+
 # The folder of compiled dependencies: its name changes with anything that changes its content.
 deps_dir() {
     local key
@@ -64,10 +75,9 @@ deps_dir() {
         cat "$root/tools/deps/CMakeLists.txt" "$root/tools/requantize.c"
         "${CC:-cc}" --version | head -n 1
         "${CXX:-c++}" --version | head -n 1
-        uname -m
-        grep -m 1 -E '^(flags|Features)' /proc/cpuinfo || true
+        deps_processor
     } | short_hash)
-    printf '%s/deps-%s\n' "$cache" "$key"
+    printf '%s/deps%s-%s\n' "$cache" "${TRANCHE_PORTABLE:+-portable}" "$key"
 }
 
 # The folder of the llama-server that the tests run: of the same sources, compiler and CPU.

@@ -10,6 +10,26 @@
 #include "base/fault.h"
 #include "base/mem.h"
 
+#if TRANCHE_PORTABLE
+/* Ends the program in words where it would end by SIGILL: packages have libraries for x86-64-v3 (AVX2, FMA, BMI2).
+ * Runs before the constructors of these libraries. */
+__attribute__((constructor(101))) static void check_processor(void)
+{
+    static const char message[] = "tranche: this processor is too old for this package, which "
+                                  "needs x86-64-v3: AVX2, FMA and BMI2, as Intel's "
+                                  "processors have since Haswell (2013) and AMD's since Excavator "
+                                  "(2015). Build tranche from its sources: "
+                                  "docs/install.md.\n";
+
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+        __builtin_cpu_supports("bmi2"))
+        return;
+    ssize_t written = write(STDERR_FILENO, message, sizeof message - 1);
+    _exit(written < 0 ? EXIT_INTERNAL : EXIT_USAGE);
+}
+#endif
+
 /* Options and other names that stand for a command. */
 static const struct {
     const char *name, *command;

@@ -792,6 +792,25 @@ def test_bash_completion_offers_what_help_lists(tranche):
     assert done.stdout.splitlines() == ["--max-in-flight", "validate"]
 
 
+@pytest.mark.skipif(not shutil.which("fish"), reason="fish is not installed")
+def test_fish_completes_commands_options_and_values(tranche, tmp_path):
+    script = tmp_path / "tranche.fish"
+    script.write_text(tranche("completion", "fish").stdout)
+
+    def completed(line):
+        done = subprocess.run(["fish", "--no-config", "-c", f"source {script}; complete -C '{line}'"], check=True, text=True,
+                              capture_output=True, env={**os.environ, "HOME": str(tmp_path)}, cwd=tmp_path)
+        assert done.stderr == ""
+        return [row.split("\t")[0] for row in done.stdout.splitlines()]
+
+    (tmp_path / "in.jsonl").touch()
+    assert "validate" in completed("tranche val")
+    assert completed("tranche run --retry-f") == ["--retry-failed"]
+    assert completed("tranche run --dialect ") == ["gemini", "openai"]
+    assert "in.jsonl" in completed("tranche run in")
+    assert "in.jsonl" not in completed("tranche jobs in")
+
+
 @pytest.mark.skipif(not shutil.which("zsh"), reason="zsh is not installed")
 def test_zsh_completion_parses(tranche):
     script = tranche.folder / "_tranche"

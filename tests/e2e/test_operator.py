@@ -405,7 +405,7 @@ def test_an_installation_is_whole(installed):
     subprocess.run(["bash", "-n", completion], check=True)
     assert "config" in completion.read_text()
     assert (usr / "share/zsh/site-functions/_tranche").read_text().startswith("#compdef tranche")
-    for name in ("lib/tranche/libduckdb.so", "lib/sysusers.d/tranche.conf", "lib/tmpfiles.d/tranche.conf",
+    for name in ("share/fish/vendor_completions.d/tranche.fish", "lib/tranche/libduckdb.so", "lib/sysusers.d/tranche.conf", "lib/tmpfiles.d/tranche.conf",
                  "share/doc/tranche/LICENSE", "share/doc/tranche/docs/guides/service.md",
                  "share/doc/tranche/examples/prometheus/tranche-dashboard.json"):
         assert (usr / name).is_file(), name

@@ -136,7 +136,7 @@ static enum exit_code completion_run(const struct command *c, const struct argum
 const struct command command_completion = {
     .name = "completion",
     .summary = "print the completion script of a shell",
-    .arguments = "bash|zsh",
+    .arguments = "bash|fish|zsh",
     .about = "",
     .arguments_min = 1,
     .arguments_max = 1,

@@ -1,4 +1,4 @@
-/* completion.c -- completion scripts for bash and zsh, from the same tables as --help. */
+/* completion.c -- completion scripts for bash, fish and zsh, from the same tables as --help. */
 #include "app/cli/help.h"
 
 #include <string.h>
@@ -87,6 +87,67 @@ static void bash(struct buf *out)
                    "complete -o filenames -F _tranche tranche\n");
 }
 
+/* Text between single quotes of fish, in which a backslash escapes. */
+static void fish_quoted(struct buf *out, const char *text)
+{
+    buf_add_char(out, '\'');
+    for (; *text; text++) {
+        if (*text == '\'' || *text == '\\')
+            buf_add_char(out, '\\');
+        buf_add_char(out, *text);
+    }
+    buf_add_char(out, '\'');
+}
+
+static void fish_option(struct buf *out, const struct command *c, const struct option_spec *o)
+{
+    static const char *const by[] = {
+        [COMPLETE_NONE] = " -x",
+        [COMPLETE_FILE] = " -r -F",
+        [COMPLETE_DIR] = " -x -a '(__fish_complete_directories)'",
+        [COMPLETE_MODEL] = " -x -a '(tranche models --names 2>/dev/null)'",
+    };
+
+    buf_addf(out, "complete -c tranche -n '__tranche_is %s' -l %s", c->name, o->name);
+    if (o->letter)
+        buf_addf(out, " -s %c", o->letter);
+    if (o->type == OPTION_CHOICE) {
+        buf_add_c(out, " -x -a '");
+        words(out, o->value);
+        buf_add_char(out, '\'');
+    } else if (o->type != OPTION_FLAG) {
+        buf_add_c(out, by[o->complete]);
+    }
+    buf_add_c(out, " -d ");
+    fish_quoted(out, o->about);
+    buf_add_char(out, '\n');
+}
+
+static void fish(struct buf *out)
+{
+    buf_add_c(out, "# fish completion of tranche; put it into "
+                   "~/.config/fish/completions/tranche.fish\n"
+                   "function __tranche_is\n"
+                   "    set -l words (commandline -opc)\n"
+                   "    test (count $words) -ge 2; and test $words[2] = $argv[1]\n"
+                   "end\n"
+                   "complete -c tranche -f\n");
+    for (size_t i = 0; commands[i]; i++) {
+        const struct command *c = commands[i];
+        if (c->hidden)
+            continue;
+        buf_addf(out, "complete -c tranche -n __fish_use_subcommand -a %s -d ", c->name);
+        fish_quoted(out, c->summary);
+        buf_add_char(out, '\n');
+        for (const struct option_spec *o = c->options; o && o->name; o++)
+            fish_option(out, c, o);
+        buf_addf(out, "complete -c tranche -n '__tranche_is %s' -l help -s h -d 'this text'\n",
+                 c->name);
+        if (c->takes_files)
+            buf_addf(out, "complete -c tranche -n '__tranche_is %s' -F\n", c->name);
+    }
+}
+
 static void zsh_option(struct buf *out, const struct option_spec *o)
 {
     static const char *const by[] = {
@@ -150,7 +211,7 @@ int help_write_completion(const char *shell, struct buf *out, struct error *e)
     static const struct {
         const char *shell;
         void (*write)(struct buf *out);
-    } shells[] = { { "bash", bash }, { "zsh", zsh } };
+    } shells[] = { { "bash", bash }, { "fish", fish }, { "zsh", zsh } };
 
     for (size_t i = 0; i < ARRAY_LEN(shells); i++) {
         if (strcmp(shells[i].shell, shell) == 0) {
@@ -158,6 +219,6 @@ int help_write_completion(const char *shell, struct buf *out, struct error *e)
             return 0;
         }
     }
-    return error_set(e, ERROR_INVALID_ARGUMENT, "there is no completion for %s; write bash or zsh",
-                     shell);
+    return error_set(e, ERROR_INVALID_ARGUMENT,
+                     "there is no completion for %s; write bash, fish or zsh", shell);
 }
