@@ -16,6 +16,7 @@ from . import command
 
 __all__ = ["Clock", "Error", "Server", "run", "serve"]
 __version__ = "0.1.0"
+ROW = "tranche row"  # column of the rows that are given to the command, and the only one that comes back
 SOME_FAILED = 1  # exit code of a run with rows that have an error
 
 
@@ -31,7 +32,7 @@ class Clock:
 
     def _call(self, request: Request) -> str:
         with urlopen(request, timeout=60) as reply:
-            return json.load(reply)["time"]
+            return json.load(reply)["now"]
 
     def now(self) -> str:
         """The time in RFC 3339."""
@@ -193,10 +194,11 @@ def run(frame: Any, *, prompt: str, schema: Any = None, enum: Optional[Sequence[
     with tempfile.TemporaryDirectory(prefix="tranche-") as place:
         given, answered = Path(place) / "rows.jsonl", Path(place) / "answers.jsonl"
         with open(given, "w", encoding="utf-8") as out:
-            for row in rows:
+            for number, row in enumerate(rows):
                 whole = {name: None if _is_missing(row.get(name)) else row[name] for name in columns}
+                whole[ROW] = number
                 out.write(json.dumps(whole, ensure_ascii=False, default=_plain, allow_nan=False) + "\n")
-        arguments = ["run", str(given), "-o", str(answered), "--prompt", prompt, "--keep-columns", ""]
+        arguments = ["run", str(given), "-o", str(answered), "--prompt", prompt, "--keep-columns", ROW]
         for name, value in (("--system", system), ("--model", model), ("--upstream", upstream),
                             ("--enum", ",".join(enum) if enum else None),
                             ("--schema", _schema_text(schema) if schema is not None else None)):
@@ -211,4 +213,7 @@ def run(frame: Any, *, prompt: str, schema: Any = None, enum: Optional[Sequence[
         if code not in (0, SOME_FAILED):
             raise Error(said.strip() or f"tranche run ended with code {code}")
         with open(answered, encoding="utf-8") as lines:
-            return _add(frame, columns, [json.loads(line) for line in lines])
+            answers = [json.loads(line) for line in lines]
+    for answer in answers:
+        del answer[ROW]
+    return _add(frame, columns, answers)
