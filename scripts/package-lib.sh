@@ -2,7 +2,7 @@
 # package-lib.sh -- what scripts/package-* share. Sourced behind lib.sh. Whatever goes into a package does not
 # depend on the folder, the time, the umask, the locale or the time zone (scripts/package-reproduce shows it).
 
-# shellcheck disable=SC2154 # root and cache are lib.sh's
+# shellcheck disable=SC2034,SC2154 # root is lib.sh's; version, dist and deps are for the scripts
 export TRANCHE_PORTABLE=1 LC_ALL=C TZ=UTC PYTHONHASHSEED=0
 umask 022
 [[ $(uname -m) == x86_64 ]] || die "packages are built on x86-64 only"
@@ -12,9 +12,9 @@ dist=$root/dist
 built=$root/build-portable
 version=$(sed -n 's/^project(tranche VERSION \([0-9.]*\).*/\1/p' "$root/CMakeLists.txt")
 
-# Builds build-portable/tranche on libraries for x86-64-v3. $deps is their folder then.
+# build_portable [SETUP-OPTION]: builds build-portable/tranche on libraries for x86-64-v3, in the folder $deps.
 build_portable() {
-    "$root/scripts/setup" "$@"
+    "$root/scripts/setup" ${1:+"$1"}
     "$root/scripts/build" portable
     deps=$(deps_dir)
     mkdir -p "$dist"
