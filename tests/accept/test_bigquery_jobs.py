@@ -11,7 +11,7 @@ import time
 import pytest
 
 import bq
-from server import lines
+from server import Server, lines
 
 genai = pytest.importorskip("google.genai")
 from google.genai import errors, types  # noqa: E402
@@ -194,3 +194,27 @@ def test_another_process_finds_the_output_by_the_jobs_name(server, client):
     job = finish(other, other.batches.get(name=name))
     assert len(bq.rows(server, job.output_info.bigquery_output_table)) == 3
     assert name in [j.name for j in other.batches.list(config={"page_size": 100})]
+
+
+def test_rows_that_never_fit_the_table_engines_memory_end_the_job_and_its_answers_stay(tmp_path):
+    """The engine pins 2,048 rows of a column at a time. The other tables of the project go on."""
+    small = Server(tmp_path, "--test-clock", more="service:\n  tables_memory: 67108864\n")
+    try:
+        bq.table(small, "p1.wide.good", PLAIN, simple())
+        text = "".join(json.dumps({"request": json.loads(bq.request(f"{i} " + "x" * 400_000))}) + "\n" for i in range(250))
+        small.upload("wide-rows", "in.jsonl", text)
+        name = bq.ok(small.call("POST", bq.JOBS.format("p1"), bq.job_body("gs://wide-rows/in.jsonl", "bq://p1.wide.out")))["name"]
+        deadline = time.monotonic() + 120
+        job = {"state": ""}
+        while job["state"] not in ("JOB_STATE_FAILED", "JOB_STATE_SUCCEEDED"):
+            assert time.monotonic() < deadline, job
+            small.advance(31)
+            time.sleep(0.2)
+            job = bq.ok(small.call("GET", "/v1/" + name))
+        assert job["state"] == "JOB_STATE_FAILED" and "service.tables_memory" in job["error"]["message"], job
+        status, answers = small.call("GET", f"/v1/{name}:results?offset=0")
+        assert status == 200 and len(answers.splitlines()) == 250
+        assert len(bq.rows(small, "p1.wide.good")) == 3
+        bq.table(small, "p1.wide.other", PLAIN, simple())
+    finally:
+        assert small.stop() == 0

@@ -480,7 +480,9 @@ static bool is_final(struct check *c, const struct error *why)
 {
     struct service *s = c->service;
 
-    if (why->code == ERROR_RESOURCE_EXHAUSTED || why->code == ERROR_CANCELLED)
+    bool full = why->code == ERROR_RESOURCE_EXHAUSTED && !tables_lack_memory(why);
+
+    if (full || why->code == ERROR_CANCELLED)
         return false;
     if (!error_retryable(why->code))
         return true;

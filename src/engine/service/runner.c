@@ -382,7 +382,9 @@ static int deliver(struct runner *r, enum job_state to, struct error *e)
         return job_output_finish(s, &r->arena, &r->job, to, r->hasher, e);
     }
     struct error why = *e;
-    r->delivering = table_output_may_pass(&why);
+    /* Rows as long as these may never fit in the memory. */
+    bool enough = tables_lack_memory(&why) && ++r->self->failures >= SESSION_FAILURES_MAX;
+    r->delivering = !enough && table_output_may_pass(&why);
     return r->delivering ? -1 : job_output_keep(s, &r->job, table, &why, e);
 }
 
@@ -485,7 +487,8 @@ static int work(struct runner *r, struct error *e)
     bool remote = m->kind == MODEL_REMOTE_BATCH;
     if ((remote ? run_remote(r, m, &end, e) : run_pipeline(r, m, &end, e)) < 0)
         return -1;
-    r->self->failures = 0;
+    if (counters_done(&r->job.counters) > r->done_before)
+        r->self->failures = 0;
     if (end == PIPELINE_DONE)
         job_metrics_failures(r->spool);
     switch (end) {

@@ -37,6 +37,12 @@ bool tables_cancel_set(struct tables_cancel *c, void (*wake)(void *arg), void *a
     return !asked;
 }
 
+bool tables_lack_memory(const struct error *e)
+{
+    return e->code == ERROR_RESOURCE_EXHAUSTED &&
+           str_find(str_of(e->msg), STR(TABLES_RESOURCES)) != SIZE_MAX;
+}
+
 /* ---- Names ---- */
 
 static bool is_word(char c)

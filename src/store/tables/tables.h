@@ -13,7 +13,7 @@
  *          p:d.t"; INVALID_ARGUMENT: a name, a value or SQL, which ends in " at [line:column]"; UNIMPLEMENTED:
  *          SQL that BigQuery has and we do not, in words; ABORTED: the etag is not the given one;
  *          FAILED_PRECONDITION: a dataset that still has tables, or another process has the file open;
- *          RESOURCE_EXHAUSTED: memory, disk or a limit, by its name; DEADLINE_EXCEEDED: a query's time;
+ *          RESOURCE_EXHAUSTED: memory (tables_lack_memory), disk or a limit, by its name; DEADLINE_EXCEEDED: a query's time;
  *          CANCELLED: tables_cancel_now. UNAVAILABLE: the implementation is away; try again.
  * Threads: all calls from any thread at once; rows, writers and results have one owner. Calls wait for disks and
  *          networks.
@@ -376,9 +376,14 @@ bool tables_name_read(struct str text, struct tables_name *out);
 
 /* ---- Embedded tables ---- */
 
+/* Begins the text of RESOURCE_EXHAUSTED when memory or temporary disk is lacking. Other work of the project may have
+ * taken it, so that it can help to try again; a few times. */
+#define TABLES_RESOURCES "Resources exceeded during query execution"
+bool tables_lack_memory(const struct error *e);
+
 /* The defaults, and what an operator may set. Numbers, as the table of settings prints them. */
 #define TABLES_MEMORY_MIN 67108864
-#define TABLES_MEMORY_DEFAULT 201326592
+#define TABLES_MEMORY_DEFAULT 536870912
 #define TABLES_TEMP_DEFAULT 34359738368
 #define TABLES_THREADS_DEFAULT 2
 #define TABLES_THREADS_MAX 256

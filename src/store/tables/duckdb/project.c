@@ -431,6 +431,7 @@ static struct project *enter(struct embedded *t, struct str name)
     if (!p) {
         p = project_new(t, name);
         p->busy = true;
+        p->lost = connections_lost();
         p->next = t->projects;
         t->projects = p;
     }
@@ -445,6 +446,10 @@ struct project *project_enter(struct embedded *t, struct str name, bool make, st
     if (name_check(name, e) < 0)
         return NULL;
     lock(&t->lock);
+    old = find(t, name);
+    /* An engine has failed since: perhaps this one. */
+    if (old && !old->users && !old->busy && old->lost != connections_lost())
+        close_idle(t, old);
     if (!find(t, name) && (old = superfluous(t)))
         close_idle(t, old);
     struct project *p = enter(t, name);

@@ -2,14 +2,16 @@
  *
  * Why: clients show the text to people who wrote GoogleSQL, and who have never heard of bq_length(BIGINT).
  */
+#include <stdatomic.h>
 #include <string.h>
 
 #include "store/tables/duckdb/connection.h"
+#include "store/tables/tables.h"
 
 #define WORDS_BYTES 400
+#define INVALIDATED "has been invalidated"
 #define RESOURCES                                                                                  \
-    "Resources exceeded during query execution: the query needs more memory or temporary disk "    \
-    "than the limits allow: "
+    TABLES_RESOURCES ": it needs more than service.tables_memory or tables_temp allows: "
 
 // clang-format off
 static const struct { const char *duckdb, *google; } types[] = {
@@ -104,7 +106,10 @@ static const struct {
     const char *words; /* before the engine's own; NULL: "The query was stopped." alone */
 } rules[] = {
     { DUCKDB_ERROR_INTERRUPT, NULL, ERROR_CANCELLED, NULL },
+    { -1, INVALIDATED, ERROR_INTERNAL, "The table engine failed and is opened again: " },
     { DUCKDB_ERROR_OUT_OF_MEMORY, NULL, ERROR_RESOURCE_EXHAUSTED, RESOURCES },
+    { -1, "failed to pin block", ERROR_RESOURCE_EXHAUSTED, RESOURCES },
+    { -1, "could not allocate block", ERROR_RESOURCE_EXHAUSTED, RESOURCES },
     { -1, "max_temp_directory_size", ERROR_RESOURCE_EXHAUSTED, RESOURCES },
     { -1, "No space left", ERROR_RESOURCE_EXHAUSTED, "The disk is full: " },
     { -1, "ould not write all bytes", ERROR_RESOURCE_EXHAUSTED, "The disk is full: " },
@@ -119,6 +124,13 @@ static const struct {
 };
 // clang-format on
 
+static atomic_uint lost;
+
+uint32_t connections_lost(void)
+{
+    return atomic_load(&lost);
+}
+
 int connection_error(struct error *e, duckdb_error_type type, const char *said)
 {
     struct buf words = BUF_INIT((size_t)64 * 1024);
@@ -127,6 +139,8 @@ int connection_error(struct error *e, duckdb_error_type type, const char *said)
     while ((rules[i].type >= 0 && rules[i].type != (int)type) ||
            (rules[i].part && !(said && strstr(said, rules[i].part))))
         i++;
+    if (rules[i].part && strcmp(rules[i].part, INVALIDATED) == 0)
+        atomic_fetch_add(&lost, 1);
     add_words(said, &words);
     struct str text = str_cut(buf_str(&words), WORDS_BYTES);
     if (rules[i].words)
