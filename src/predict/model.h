@@ -70,6 +70,7 @@ enum model_kind { MODEL_LOCAL, MODEL_FAKE, MODEL_UPSTREAM, MODEL_REMOTE_BATCH };
 struct adapter {
     const char *file; /* LoRA as GGUF */
     float scale;
+    int fd; /* the opened file, for a process that may open none; 0: by name */
 };
 /* All adapters of a tuned model; their changes add up. */
 struct adapter_list {

@@ -182,7 +182,7 @@ static void take_adapters(struct config *c, const struct model_entry *in, struct
     for (uint32_t i = 0; i < in->adapters.count; i++) {
         if (!a[i].file && config_clean(c, &a[i]))
             config_error(c, &a[i], "file", "an adapter needs a file");
-        m->adapters.item[m->adapters.count++] = (struct adapter){ a[i].file, (float)a[i].scale };
+        m->adapters.item[m->adapters.count++] = (struct adapter){ a[i].file, (float)a[i].scale, 0 };
     }
 }
 

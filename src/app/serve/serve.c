@@ -298,7 +298,7 @@ static void add_adapter(struct serve_configs *g, struct serve_tuned *n, const st
     struct adapter_list *list = &n->model.adapters;
 
     list->item[list->count++] =
-        (struct adapter){ tuned_path(g->store, &n->arena, t), (float)t->scale };
+        (struct adapter){ tuned_path(g->store, &n->arena, t), (float)t->scale, 0 };
 }
 
 static struct serve_tuned *tuned_new(struct serve_configs *g, const struct model *base,

@@ -36,6 +36,8 @@ struct work {
     struct arena arena;
     struct request *request; /* NULL: with why */
     struct error why;
+    bool adapted; /* it is for the model with `adapters` */
+    struct adapter_list adapters;
 };
 
 struct child {
@@ -44,9 +46,10 @@ struct child {
     _Atomic int64_t clock_us; /* to add to the system's */
     struct child_page *page;
     struct link_in in;
-    struct chan *orders;  /* struct work: for the session's thread */
-    struct chan *judged;  /* struct work: for the judges */
-    pthread_mutex_t lock; /* one writer of the socket at a time */
+    struct adapter file[CHILD_FILES_MAX]; /* the reader's: adapters that requests name */
+    struct chan *orders;                  /* struct work: for the session's thread */
+    struct chan *judged;                  /* struct work: for the judges */
+    pthread_mutex_t lock;                 /* one writer of the socket at a time */
     /* The session's thread's: */
     struct work **open; /* [session->window] */
     uint32_t open_count;
@@ -128,6 +131,34 @@ static void set_trap(struct child *c, const struct work *w)
 
 /* ---- Requests ---- */
 
+/* A file takes the number of one that no open request names. */
+static void take_file(struct child *c, const struct link_frame *f)
+{
+    int fd = link_take_fd(&c->in);
+
+    if (fd < 0 || f->id >= CHILD_FILES_MAX)
+        return;
+    struct adapter *a = &c->file[f->id];
+    if (a->fd)
+        (void)close(a->fd);
+    mem_free((void *)(uintptr_t)a->file);
+    char *name = mem_alloc(f->bytes.len + 1);
+    memcpy(name, f->bytes.p, f->bytes.len);
+    *a = (struct adapter){ .file = name, .fd = fd };
+}
+
+static void take_adapters(struct child *c, const struct link_request *head, struct work *w)
+{
+    w->adapted = head->adapters > 0;
+    for (uint32_t i = 0; i < head->adapters && i < MODEL_ADAPTERS_MAX; i++) {
+        const struct adapter *a = &c->file[head->file[i] % CHILD_FILES_MAX];
+        struct adapter *own = &w->adapters.item[w->adapters.count++];
+        *own = *a;
+        own->file = arena_textf(&w->arena, "%s", a->file ? a->file : "");
+        own->scale = head->scale[i];
+    }
+}
+
 static struct work *work_new(struct child *c, const struct link_frame *f)
 {
     struct work *w = mem_alloc(sizeof *w);
@@ -149,6 +180,7 @@ static struct work *work_new(struct child *c, const struct link_frame *f)
         return w;
     }
     w->request = in.request;
+    take_adapters(c, &head, w);
     if (!w->request->generation.has_seed) {
         w->request->generation.has_seed = true;
         w->request->generation.seed = (int64_t)head.seed;
@@ -249,6 +281,13 @@ static void flush(struct child *c)
     buf_clear(&c->out);
 }
 
+/* For the next submit. */
+static void adapt(struct child *c, const struct work *w)
+{
+    if (c->session->ops->adapt)
+        c->session->ops->adapt(c->session, w->adapted ? &w->adapters : NULL);
+}
+
 /* Takes w. */
 static void follow_order(struct child *c, struct work *w)
 {
@@ -269,12 +308,15 @@ static void follow_order(struct child *c, struct work *w)
     if (!w->request || c->open_count == c->session->window) {
         fail(c, w->id, &w->why);
         work_free(w);
-    } else if (ops->submit(c->session, w->request, tag, &e) < 0) {
+        return;
+    }
+    adapt(c, w);
+    if (ops->submit(c->session, w->request, tag, &e) < 0) {
         fail(c, w->id, &e);
         work_free(w);
-    } else {
-        c->open[c->open_count++] = w;
+        return;
     }
+    c->open[c->open_count++] = w;
 }
 
 static void publish(struct child *c)
@@ -403,6 +445,7 @@ static void say_ready(struct child *c)
         .counts = p->ops->count_tokens,
         .judges = p->ops->accepts,
         .cancels = p->ops->cancel,
+        .adapts = p->ops->adapt,
     };
 
     (void)snprintf(ready.version, sizeof ready.version, "%s", p->version);
@@ -441,6 +484,10 @@ static int serve(struct child *c)
             return EXIT_FAILURE;
     say_ready(c);
     while (next_frame(c, &f)) {
+        if (f.kind == LINK_FILE) {
+            take_file(c, &f);
+            continue;
+        }
         struct work *w = work_new(c, &f);
         (void)chan_send(f.kind == LINK_COUNT || f.kind == LINK_JUDGE ? c->judged : c->orders, w);
     }
@@ -457,6 +504,7 @@ int child_main(uint32_t fd_count)
     if (fd_count < CHILD_FDS)
         return EXIT_FAILURE;
     lock_init(&c->lock);
+    c->in.takes_fds = true;
     c->clock = *clock_system();
     c->clock.wall_us = clock_wall;
     c->page = map_page(&e);

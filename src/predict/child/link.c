@@ -1,7 +1,9 @@
+#define _GNU_SOURCE /* MSG_CMSG_CLOEXEC, CMSG_SPACE */
 #include "predict/child/link.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -30,6 +32,59 @@ void link_in_release(struct link_in *in)
     *in = (struct link_in){ 0 };
 }
 
+/* Control data of one descriptor. */
+union control {
+    struct cmsghdr head; /* for its alignment */
+    char bytes[CMSG_SPACE(sizeof(int))];
+};
+
+/* As recv; the kernel gives the descriptors of one message at a time, and closes those of a reader that
+ * takes none. */
+static ssize_t receive(struct link_in *in, int fd)
+{
+    struct iovec to = { in->p + in->to, in->cap - in->to };
+    union control control;
+    struct msghdr m = { .msg_iov = &to, .msg_iovlen = 1 };
+
+    if (in->takes_fds) {
+        m.msg_control = control.bytes;
+        m.msg_controllen = sizeof control.bytes;
+    }
+    ssize_t n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
+    struct cmsghdr *c = n > 0 && in->takes_fds ? CMSG_FIRSTHDR(&m) : NULL;
+    if (c && c->cmsg_type == SCM_RIGHTS && in->fd_count < LINK_FDS_MAX)
+        memcpy(&in->fd[in->fd_count++], CMSG_DATA(c), sizeof(int));
+    return n;
+}
+
+int link_take_fd(struct link_in *in)
+{
+    if (!in->fd_count)
+        return -1;
+    int fd = in->fd[0];
+    memmove(in->fd, in->fd + 1, --in->fd_count * sizeof(int));
+    return fd;
+}
+
+ssize_t link_send_some(int fd, struct str bytes, int with)
+{
+    struct iovec from = { (void *)(uintptr_t)bytes.p, bytes.len };
+    union control control;
+    struct msghdr m = { .msg_iov = &from, .msg_iovlen = 1 };
+
+    if (with < 0)
+        return send(fd, bytes.p, bytes.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    memset(&control, 0, sizeof control);
+    m.msg_control = control.bytes;
+    m.msg_controllen = sizeof control.bytes;
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(c), &with, sizeof(int));
+    return sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 int link_read(struct link_in *in, int fd)
 {
     if (in->from == in->to)
@@ -43,7 +98,7 @@ int link_read(struct link_in *in, int fd)
         in->cap = in->cap ? in->cap * 2 : 4 * READ_BYTES;
         in->p = mem_grow(in->p, in->cap);
     }
-    ssize_t n = recv(fd, in->p + in->to, in->cap - in->to, 0);
+    ssize_t n = receive(in, fd);
     if (n < 0)
         return -1;
     in->to += (size_t)n;

@@ -13,9 +13,12 @@
 #ifndef TRANCHE_PREDICT_CHILD_LINK_H
 #define TRANCHE_PREDICT_CHILD_LINK_H
 
+#include <sys/types.h>
+
 #include "format/request/violation.h"
 #include "predict/predictor.h"
 
+#define LINK_FDS_MAX 64 /* that wait to be taken */
 #define LINK_FRAME_BYTES_MAX ((size_t)128 * 1024 * 1024)
 
 enum link_kind {
@@ -23,6 +26,7 @@ enum link_kind {
     LINK_SUBMIT, /* link_request and the request; of COUNT and JUDGE too */
     LINK_CANCEL,
     LINK_DRAIN,
+    LINK_FILE, /* the id is a number that requests name; a descriptor comes with it; its name */
     LINK_COUNT,
     LINK_JUDGE,
     LINK_READY,   /* link_ready */
@@ -40,13 +44,16 @@ struct link_head {
 };
 
 struct link_request {
+    uint32_t adapters; /* of file and scale; 0: those of the model itself */
+    uint32_t file[MODEL_ADAPTERS_MAX];
+    float scale[MODEL_ADAPTERS_MAX];
     uint64_t seed;    /* of sampling, for a request without one */
     int64_t clock_us; /* to add to the system's time */
 };
 
 struct link_ready {
     uint32_t window, attempts;
-    bool counts, judges, cancels; /* ops that the session has */
+    bool counts, judges, cancels, adapts; /* ops that the session has */
     char version[sizeof((struct predictor *)NULL)->version];
 };
 
@@ -70,12 +77,20 @@ void link_add(struct buf *out, enum link_kind kind, uint64_t id, struct str a, s
 struct link_in {
     char *p;
     size_t from, to, cap;
+    int fd[LINK_FDS_MAX]; /* fd_count descriptors, the oldest first; with takes_fds */
+    uint32_t fd_count;
+    bool takes_fds;
 };
 void link_in_release(struct link_in *in);
 /* One recv: 1 when there is more, 0 at the end, -1 with errno. */
 int link_read(struct link_in *in, int fd);
 /* The next whole frame: 1; 0: link_read first; -1: not a frame. */
 int link_next(struct link_in *in, struct link_frame *out, struct error *e);
+
+/* The oldest descriptor, which is the caller's then, or -1. */
+int link_take_fd(struct link_in *in);
+/* As send, without waiting; a descriptor goes with the first byte. */
+ssize_t link_send_some(int fd, struct str bytes, int with);
 
 /* Sends all of it, waiting. False: the other end is gone. */
 bool link_send(int fd, struct str bytes);

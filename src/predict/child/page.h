@@ -18,6 +18,8 @@ struct child_page {
 };
 
 /* Descriptors that a model's process gets, from SANDBOX_FD_FIRST on. */
+#define CHILD_FILES_MAX 64 /* adapters in use at once */
+
 enum child_fd { CHILD_FD_LINK, CHILD_FD_PAGE, CHILD_FD_WEIGHTS, CHILD_FDS };
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "base/sandbox.h"
+#include "base/sys.h"
 #include "base/thread.h"
 #include "format/response.h"
 #include "predict/child/judged.h"
@@ -38,12 +40,22 @@
 #define SENT_BYTES_MAX (SIZE_MAX / 4)
 #define HOW_SHOWN 200 /* bytes of how a process ended, in an error */
 
+/* A file of an adapter, which a child gets as a descriptor. */
+struct child_file {
+    char *path;     /* NULL: free */
+    struct stat as; /* a file that is replaced is another one */
+    int fd;
+    uint32_t users; /* requests without an answer */
+    uint64_t used;  /* the last of them */
+    bool sent;      /* to the child that runs */
+};
+
 enum item_state { ITEM_WAITING, ITEM_SENT };
 /* A submitted request that has no answer yet. */
 struct item {
     uint64_t id;
     const struct request *request; /* borrowed until the answer is taken */
-    uint64_t seed;
+    struct link_request head;
     enum item_state state;
     bool suspect;  /* a child ended while it touched this request */
     bool tried;    /* it is in the group that is tried now */
@@ -82,13 +94,20 @@ struct child_session {
     struct arena checking;
     uint64_t beats, beats_ns; /* as last seen, and since when */
     /* The owner's: */
-    uint32_t open;          /* submitted and not taken */
-    pthread_mutex_t lock;   /* guards what follows */
-    pthread_cond_t changed; /* a call is done, or the session broken */
-    int fd;                 /* of the socket; -1: no child is ready */
+    uint32_t open;                       /* submitted and not taken */
+    const struct adapter_list *adapters; /* of what is submitted next; NULL: the model's own */
+    pthread_mutex_t lock;                /* guards what follows */
+    pthread_cond_t changed;              /* a call is done, or the session broken */
+    int fd;                              /* of the socket; -1: no child is ready */
     struct child_page *page;
     struct buf out; /* from out_at on: to be sent */
     size_t out_at;
+    struct {
+        size_t at; /* goes with this byte of out */
+        int fd;    /* of file, which has users until then */
+    } out_fd[CHILD_FILES_MAX];
+    uint32_t out_fds;
+    struct child_file file[CHILD_FILES_MAX];
     struct item **item; /* [window], item_count of them, the oldest first */
     uint32_t item_count, sent_count;
     struct call *call;
@@ -141,6 +160,8 @@ static void finish(struct child_session *s, struct item *i)
     assert(at < s->item_count && s->sent_count >= (i->state == ITEM_SENT));
     s->sent_count -= i->state == ITEM_SENT;
     s->item_count--;
+    for (uint32_t k = 0; k < i->head.adapters; k++)
+        s->file[i->head.file[k]].users--;
     memmove(s->item + at, s->item + at + 1, (s->item_count - at) * sizeof(struct item *));
     (void)chan_send(s->done, i); /* has room for the whole window */
 }
@@ -151,12 +172,22 @@ static void finish_with(struct child_session *s, struct item *i, const struct er
     finish(s, i);
 }
 
+static void forget_out(struct child_session *s)
+{
+    buf_clear(&s->out);
+    s->out_at = 0;
+    s->out_fds = 0;
+}
+
 /* Sends what fits; the link thread sends the rest. */
 static void send_some(struct child_session *s)
 {
     while (s->fd >= 0 && s->out_at < s->out.len) {
-        ssize_t n =
-            send(s->fd, s->out.p + s->out_at, s->out.len - s->out_at, MSG_DONTWAIT | MSG_NOSIGNAL);
+        bool with = s->out_fds && s->out_fd[0].at == s->out_at;
+        uint32_t next = with ? 1 : 0;
+        size_t to = s->out_fds > next ? s->out_fd[next].at : s->out.len;
+        ssize_t n = link_send_some(s->fd, (struct str){ s->out.p + s->out_at, to - s->out_at },
+                                   with ? s->out_fd[0].fd : -1);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0) { /* full; or its end, which the link thread sees */
@@ -164,19 +195,16 @@ static void send_some(struct child_session *s)
             return;
         }
         s->out_at += (size_t)n;
+        if (with)
+            memmove(s->out_fd, s->out_fd + 1, --s->out_fds * sizeof s->out_fd[0]);
     }
-    buf_clear(&s->out);
-    s->out_at = 0;
+    forget_out(s);
 }
 
 static void add_request(struct child_session *s, enum link_kind kind, uint64_t id,
-                        const struct request *r, uint64_t seed)
+                        const struct request *r, struct link_request head)
 {
     struct clock *system = clock_system();
-    const struct link_request head = {
-        .seed = seed,
-        .clock_us = s->env.clock->wall_us(s->env.clock) - system->wall_us(system),
-    };
     static const char before[] = "{\"request\":", after[] = "}";
     const struct link_head frame = {
         .kind = kind,
@@ -184,6 +212,7 @@ static void add_request(struct child_session *s, enum link_kind kind, uint64_t i
         .id = id,
     };
 
+    head.clock_us = s->env.clock->wall_us(s->env.clock) - system->wall_us(system);
     buf_add(&s->out, &frame, sizeof frame);
     buf_add(&s->out, &head, sizeof head);
     buf_add(&s->out, before, sizeof before - 1);
@@ -191,12 +220,28 @@ static void add_request(struct child_session *s, enum link_kind kind, uint64_t i
     buf_add(&s->out, after, sizeof after - 1);
 }
 
+static void send_file(struct child_session *s, uint32_t number)
+{
+    struct child_file *f = &s->file[number];
+
+    assert(f->path && f->users);
+    if (f->sent)
+        return;
+    assert(s->out_fds < CHILD_FILES_MAX);
+    s->out_fd[s->out_fds].at = s->out.len;
+    s->out_fd[s->out_fds++].fd = f->fd;
+    link_add(&s->out, LINK_FILE, number, str_of(f->path), (struct str){ 0 });
+    f->sent = true;
+}
+
 static void send_item(struct child_session *s, struct item *i)
 {
     assert(i->state == ITEM_WAITING && s->fd >= 0);
     i->state = ITEM_SENT;
     s->sent_count++;
-    add_request(s, LINK_SUBMIT, i->id, i->request, i->seed);
+    for (uint32_t k = 0; k < i->head.adapters; k++)
+        send_file(s, i->head.file[k]);
+    add_request(s, LINK_SUBMIT, i->id, i->request, i->head);
 }
 
 static bool is_ready(const struct child_session *s)
@@ -225,7 +270,7 @@ static void send_waiting(struct child_session *s)
     }
     for (struct call *c = s->call; c; c = c->next) {
         if (!c->done && !c->sent)
-            add_request(s, c->kind, c->id, c->request, 0);
+            add_request(s, c->kind, c->id, c->request, (struct link_request){ 0 });
         c->sent = true;
     }
     send_some(s);
@@ -608,8 +653,9 @@ static void bury(struct child_session *s, const char *how)
     (void)munmap(s->page, sizeof *s->page);
     s->fd = -1;
     s->page = NULL;
-    buf_clear(&s->out);
-    s->out_at = 0;
+    forget_out(s);
+    for (uint32_t i = 0; i < CHILD_FILES_MAX; i++)
+        s->file[i].sent = false;
     unlock(&s->lock);
     sandbox_free(s->sandbox);
     s->sandbox = NULL;
@@ -757,11 +803,94 @@ static void *link_main(void *arg)
     return NULL;
 }
 
+/* ---- Adapters ---- */
+
+static bool is_same_file(const struct child_file *f, const char *path, const struct stat *as)
+{
+    return f->path && strcmp(f->path, path) == 0 && f->as.st_ino == as->st_ino &&
+           f->as.st_dev == as->st_dev && f->as.st_size == as->st_size &&
+           f->as.st_mtim.tv_sec == as->st_mtim.tv_sec &&
+           f->as.st_mtim.tv_nsec == as->st_mtim.tv_nsec;
+}
+
+static void drop_file(struct child_file *f)
+{
+    if (!f->path)
+        return;
+    assert(!f->users);
+    (void)close(f->fd);
+    mem_free(f->path);
+    *f = (struct child_file){ 0 };
+}
+
+/* The number of a file: of the same one, else of the one that was unused for the longest time; CHILD_FILES_MAX:
+ * all are in use. */
+static uint32_t place_of_file(const struct child_session *s, const char *path,
+                              const struct stat *as)
+{
+    uint32_t best = CHILD_FILES_MAX;
+
+    for (uint32_t i = 0; i < CHILD_FILES_MAX; i++) {
+        const struct child_file *f = &s->file[i];
+        if (is_same_file(f, path, as))
+            return i;
+        if (!f->users && (best == CHILD_FILES_MAX || f->used < s->file[best].used))
+            best = i;
+    }
+    return best;
+}
+
+/* One more user of the file. */
+static int hold_file(struct child_session *s, const char *path, uint32_t *number, struct error *e)
+{
+    struct stat as;
+    int fd = sys_open(path, O_RDONLY, e);
+
+    if (fd < 0)
+        return -1;
+    int rc = fstat(fd, &as);
+    *number = rc == 0 ? place_of_file(s, path, &as) : CHILD_FILES_MAX;
+    if (*number == CHILD_FILES_MAX) {
+        (void)close(fd);
+        return error_set(e, ERROR_RESOURCE_EXHAUSTED, "%d adapters are in use", CHILD_FILES_MAX);
+    }
+    struct child_file *f = &s->file[*number];
+    if (is_same_file(f, path, &as)) {
+        (void)close(fd);
+    } else {
+        drop_file(f);
+        *f = (struct child_file){ .path = mem_strdup(path), .as = as, .fd = fd };
+    }
+    f->users++;
+    f->used = s->id;
+    return 0;
+}
+
+/* Under the lock. What it holds at a failure is given back by finish. */
+static int hold_adapters(struct child_session *s, struct item *i, struct error *e)
+{
+    const struct adapter_list *list = s->adapters;
+
+    for (uint32_t k = 0; list && k < list->count; k++) {
+        if (hold_file(s, list->item[k].file, &i->head.file[k], e) < 0)
+            return -1;
+        i->head.scale[k] = list->item[k].scale;
+        i->head.adapters++;
+    }
+    return 0;
+}
+
 /* ---- The owner's side ---- */
+
+static void child_adapt(struct predictor *p, const struct adapter_list *files)
+{
+    session_of(p)->adapters = files;
+}
 
 static int child_submit(struct predictor *p, const struct request *r, void *tag, struct error *e)
 {
     struct child_session *s = session_of(p);
+    struct error why = { 0 };
 
     if (s->open == s->base.window)
         return error_set(e, ERROR_RESOURCE_EXHAUSTED, "%u requests are open.", s->open);
@@ -773,11 +902,13 @@ static int child_submit(struct predictor *p, const struct request *r, void *tag,
     }
     struct item *i = mem_alloc(sizeof *i);
     *i = (struct item){ .id = ++s->id, .request = r, .answer.tag = tag };
-    i->seed = r->generation.has_seed ? 0 : random_next(&s->random);
+    i->head.seed = r->generation.has_seed ? 0 : random_next(&s->random);
     s->open++;
     s->item[s->item_count++] = i;
     if (s->draining)
         finish_with(s, i, &stopped);
+    else if (hold_adapters(s, i, &why) < 0)
+        finish_with(s, i, &why);
     else if (is_ready(s)) {
         send_item(s, i);
         send_some(s);
@@ -851,7 +982,7 @@ static void ask(struct child_session *s, struct call *c)
         c->answer.error = s->why;
         c->done = true;
     } else if (s->fd >= 0) {
-        add_request(s, c->kind, c->id, c->request, 0);
+        add_request(s, c->kind, c->id, c->request, (struct link_request){ 0 });
         c->sent = true;
         send_some(s);
     }
@@ -943,6 +1074,10 @@ static void release(struct child_session *s)
     }
     for (uint32_t k = 0; k < s->item_count; k++)
         mem_free(s->item[k]);
+    for (uint32_t k = 0; k < CHILD_FILES_MAX; k++) {
+        s->file[k].users = 0;
+        drop_file(&s->file[k]);
+    }
     chan_free(s->done);
     judged_free(s->judged);
     link_in_release(&s->in);
@@ -977,6 +1112,7 @@ static const struct predictor_ops child_ops = {
     .wait = child_wait,
     .drain = child_drain,
     .count_tokens = child_count,
+    .adapt = child_adapt,
     .stats = child_stats,
     .cancel = child_cancel,
     .close = child_close,
@@ -1006,6 +1142,8 @@ static void use_greeting(struct child_session *s, const struct link_ready *ready
         s->ops.accepts = NULL;
     if (!ready->counts)
         s->ops.count_tokens = NULL;
+    if (!ready->adapts)
+        s->ops.adapt = NULL;
     if (!ready->cancels)
         s->ops.cancel = NULL;
     s->base.ops = &s->ops;

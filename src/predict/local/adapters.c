@@ -58,7 +58,8 @@ static void write_key(const struct adapter_list *files, struct buf *out)
     for (uint32_t i = 0; i < files->count; i++) {
         buf_addf(out, "%s ", files->item[i].file);
         buf_add_double(out, (double)files->item[i].scale);
-        if (stat(files->item[i].file, &st) == 0)
+        const struct adapter *a = &files->item[i];
+        if ((a->fd ? fstat(a->fd, &st) : stat(a->file, &st)) == 0)
             buf_addf(out, " %llu %llu %lld.%09ld", (unsigned long long)st.st_ino,
                      (unsigned long long)st.st_size, (long long)st.st_mtim.tv_sec,
                      st.st_mtim.tv_nsec);

@@ -40,15 +40,16 @@ void llama_errors_catch(struct llama_errors *errors)
 
 /* ---- Opening ---- */
 
-int llama_text_check(const char *path, struct error *e)
+int llama_text_check(const char *path, int opened, struct error *e)
 {
     char magic[4];
-    int fd = sys_open(path, O_RDONLY, e);
+    int fd = opened ? opened : sys_open(path, O_RDONLY, e);
 
     if (fd < 0)
         return -1;
     int64_t got = sys_read_at(fd, magic, sizeof magic, 0, path, e);
-    (void)close(fd);
+    if (!opened)
+        (void)close(fd);
     if (got < 0)
         return -1;
     if ((size_t)got < sizeof magic || memcmp(magic, "GGUF", sizeof magic) != 0)
@@ -61,7 +62,7 @@ static int load_model(struct llama_text *t, const char *path, bool weights, stru
     struct llama_model_params params = llama_model_default_params();
     struct llama_errors errors = { "" };
 
-    if (llama_text_check(path, e) < 0)
+    if (llama_text_check(path, 0, e) < 0)
         return -1;
     params.n_gpu_layers = 0;
     params.vocab_only = !weights;

@@ -3,6 +3,7 @@
 #include "predict/local/llama/runtime_llama.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,15 +124,33 @@ static void loaded_free(struct loaded *a)
     *a = (struct loaded){ 0 };
 }
 
+static struct llama_adapter_lora *read_adapter(struct llama_model *m, const struct adapter *from)
+{
+    int fd = from->fd ? fcntl(from->fd, F_DUPFD_CLOEXEC, 0) : -1;
+    FILE *file = fd < 0 ? NULL : fdopen(fd, "rb");
+
+    if (!from->fd)
+        return llama_adapter_lora_init(m, from->file);
+    if (!file) {
+        if (fd >= 0)
+            (void)close(fd);
+        return NULL;
+    }
+    rewind(file); /* the copies of a descriptor share its place */
+    struct llama_adapter_lora *a = llama_adapter_lora_init_from_file_ptr(m, file);
+    (void)fclose(file);
+    return a;
+}
+
 static int load(struct llama_runtime *l, const struct adapter *from, struct loaded *to,
                 struct error *e)
 {
     struct llama_errors errors = { "" };
 
-    if (llama_text_check(from->file, e) < 0)
+    if (llama_text_check(from->file, from->fd, e) < 0)
         return error_wrap(e, "adapter");
     llama_errors_catch(&errors);
-    struct llama_adapter_lora *a = llama_adapter_lora_init(l->text.model, from->file);
+    struct llama_adapter_lora *a = read_adapter(l->text.model, from);
     llama_errors_catch(NULL);
     if (!a)
         return error_set(e, ERROR_FAILED_PRECONDITION, "adapter %s does not fit the model: %s",

@@ -225,8 +225,9 @@ static int open_sources(struct reader *r, const struct decoder *d, const struct 
 {
     for (uint32_t i = 0; i < files->count; i++) {
         struct source *s = &r->source[r->count++];
-        s->scale = files->item[i].scale;
-        if (tensor_file_open(&s->in, files->item[i].file, e) < 0 || read_metadata(s, d, e) < 0)
+        const struct adapter *a = &files->item[i];
+        s->scale = a->scale;
+        if (tensor_file_open(&s->in, a->file, a->fd, e) < 0 || read_metadata(s, d, e) < 0)
             return -1;
     }
     return 0;

@@ -1,20 +1,32 @@
 #include "predict/local/native/tensor_file.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "base/sys.h"
 
-int tensor_file_open(struct tensor_file *t, const char *path, struct error *e)
+int tensor_file_open(struct tensor_file *t, const char *path, int fd, struct error *e)
 {
     const struct gguf_init_params params = { .no_alloc = true, .ctx = NULL };
+    int file_fd;
 
-    *t = (struct tensor_file){ .path = path, .fd = sys_open(path, O_RDONLY, e) };
+    *t = (struct tensor_file){ .path = path };
+    t->fd = fd ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : sys_open(path, O_RDONLY, e);
     if (t->fd < 0)
-        return -1;
-    t->file = gguf_init_from_file(path, params);
+        return fd ? error_errno(e, "%s", path) : -1;
+    file_fd = fcntl(t->fd, F_DUPFD_CLOEXEC, 0);
+    FILE *file = file_fd < 0 ? NULL : fdopen(file_fd, "rb");
+    if (!file) {
+        if (file_fd >= 0)
+            (void)close(file_fd);
+        return error_errno(e, "%s", path);
+    }
+    rewind(file); /* the copies of a descriptor share its place */
+    t->file = gguf_init_from_file_ptr(file, params);
+    (void)fclose(file);
     return t->file ? 0 : error_set(e, ERROR_FAILED_PRECONDITION, "%s is damaged", path);
 }
 

@@ -336,7 +336,7 @@ static void test_an_adapter_that_is_none_is_an_error(void **state)
 
     (void)state;
     m.adapters.count = 1;
-    m.adapters.item[0] = (struct adapter){ LOCAL_MODEL_FILE, 1.0f };
+    m.adapters.item[0] = (struct adapter){ LOCAL_MODEL_FILE, 1.0f, 0 };
     struct runtime *r = opener(&m, &small, &e);
     assert_non_null(r);
     assert_int_equal(r->ops->adapt(r, 1, &m.adapters, &e), -1);

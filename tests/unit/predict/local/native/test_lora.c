@@ -27,7 +27,7 @@ static int load(struct world *w, uint32_t id, const struct adapter_list *files, 
 
 static void load_one(struct world *w, uint32_t id, const char *file)
 {
-    const struct adapter_list files = { { { file, 1.0f } }, 1 };
+    const struct adapter_list files = { { { file, 1.0f, 0 } }, 1 };
     struct error e = { 0 };
 
     if (load(w, id, &files, &e) < 0)
@@ -200,8 +200,8 @@ static void test_changes_of_two_files_add_up(void **state)
 
     (void)state;
     open_with(&l, &architectures[0], several, 1, 1);
-    const struct adapter_list twice = { { { l.file[0], 1.0f }, { l.file[0], 1.0f } }, 2 };
-    const struct adapter_list scaled = { { { l.file[0], 2.0f } }, 1 };
+    const struct adapter_list twice = { { { l.file[0], 1.0f, 0 }, { l.file[0], 1.0f, 0 } }, 2 };
+    const struct adapter_list scaled = { { { l.file[0], 2.0f, 0 } }, 1 };
     assert_int_equal(load(&l.w, 8, &twice, &e), 0);
     assert_int_equal(load(&l.w, 9, &scaled, &e), 0);
     float *a = alone_with(&l.w, 8), *b = alone_with(&l.w, 9), *once = alone_with(&l.w, 1);
@@ -217,7 +217,7 @@ static void test_an_adapter_that_is_dropped_makes_room(void **state)
 {
     struct lora_world l;
     struct error e = { 0 };
-    const struct adapter_list files = { { { l.file[0], 1.0f } }, 1 };
+    const struct adapter_list files = { { { l.file[0], 1.0f, 0 } }, 1 };
 
     (void)state;
     open_with(&l, &architectures[0], &several[2], 1, 1);
@@ -237,7 +237,7 @@ static void test_an_adapter_that_is_dropped_makes_room(void **state)
 static void check_refused(struct world *w, const char *file, enum error_code code,
                           const char *words)
 {
-    const struct adapter_list files = { { { file, 1.0f } }, 1 };
+    const struct adapter_list files = { { { file, 1.0f, 0 } }, 1 };
     struct error e = { 0 };
 
     assert_int_equal(load(w, 99, &files, &e), -1);
