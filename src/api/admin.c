@@ -84,6 +84,14 @@ static void set_model(void *arg, const char *model, const struct hub_stats *st)
                                    "allowed",
                                    labels),
                (double)st->session.forced_tokens);
+    metric_set(metric_counter_real("tranche_model_crashes_total",
+                                   "Times that a model's process ended by itself or was ended "
+                                   "because it hung",
+                                   labels),
+               (double)st->session.crashes);
+    metric_set(metric_counter_real("tranche_model_restarts_total",
+                                   "Times that a model's process was started again", labels),
+               (double)st->session.restarts);
 }
 
 static void add_process_metric(struct buf *out, const char *name, const char *kind,

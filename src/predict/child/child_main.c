@@ -427,8 +427,12 @@ static int open_session(struct child *c, struct arena *a, const struct link_fram
     };
     struct model m;
 
-    if (link_model_read(a, hello->bytes, &m, &env, e) < 0 || seal_to_files(a, &m, e) < 0)
+    if (link_model_read(a, hello->bytes, &m, &env, e) < 0)
         return -1;
+    if (seal_to_files(a, &m, e) < 0) {
+        (void)error_wrap(e, "model %s needs `isolate: false` here", m.pattern);
+        return -1;
+    }
     plant_faults(c);
     c->session = predictor_local_open(&m, &env, e);
     if (!c->session)
@@ -503,6 +507,8 @@ int child_main(uint32_t fd_count)
 
     if (fd_count < CHILD_FDS)
         return EXIT_FAILURE;
+    /* When ggml fails an assertion it starts a debugger, which a sealed process may not. */
+    (void)setenv("GGML_NO_BACKTRACE", "1", 1); // NOLINT(concurrency-mt-unsafe): the only thread
     lock_init(&c->lock);
     c->in.takes_fds = true;
     c->clock = *clock_system();

@@ -22,6 +22,7 @@
 #include "predict/child/predictor_child.h"
 #include "scratch.h"
 #include "unit/predict/local/local_model.h"
+#include "unit/predict/local/tiny_model.h"
 
 #define LINES 24
 #define WAIT_MS 120000
@@ -73,6 +74,19 @@ static void end(struct world *w)
     for (int i = 0; i < LINES; i++)
         buf_release(&w->response[i]);
     arena_release(&w->arena);
+}
+
+static void submit_text(struct world *w, int i, const char *text)
+{
+    struct error e = { 0 };
+    const char *json =
+        arena_textf(&w->arena,
+                    "{\"contents\":[{\"parts\":[{\"text\":\"%s\"}]}],"
+                    "\"generationConfig\":{\"maxOutputTokens\":6,\"temperature\":0}}",
+                    text);
+
+    if (w->p->ops->submit(w->p, request_make(&w->arena, json), &w->tag[i], &e) < 0)
+        fail_msg("submit: %s", e.msg);
 }
 
 /* Line i asks for a few tokens; the one that is bad says so in its text. */
@@ -279,6 +293,31 @@ static void test_a_file_that_aborts_the_loader_is_an_error_in_words(void **state
     (void)unsetenv("TRANCHE_FAULT_CHILD"); // NOLINT(concurrency-mt-unsafe)
 }
 
+/* libllama asserts that a model has layers. */
+static void test_a_damaged_file_that_aborts_libllama_is_an_error_in_words(void **state)
+{
+    static const struct tiny tiny = { .architecture = "llama", .type = GGML_TYPE_Q8_0 };
+    const struct gguf_init_params params = { .no_alloc = true };
+    struct model m = local_model;
+    struct scratch s;
+    char whole[SCRATCH_PATH_BYTES], bad[SCRATCH_PATH_BYTES];
+    struct error e = { 0 };
+
+    (void)state;
+    scratch_make(&s);
+    tiny_write(&tiny, scratch_path(&s, "whole.gguf", whole));
+    struct gguf_context *file = gguf_init_from_file(whole, params);
+    gguf_set_val_u32(file, "llama.block_count", 0);
+    assert_true(gguf_write_to_file(file, scratch_path(&s, "bad.gguf", bad), true));
+    gguf_free(file);
+    m.file = bad;
+    assert_null(open_model(&m, NULL, NULL, &e));
+    assert_int_equal(e.code, ERROR_FAILED_PRECONDITION);
+    if (!strstr(e.msg, "SIGABRT") || !strstr(e.msg, "GGML_ASSERT"))
+        fail_msg("%s", e.msg);
+    scratch_remove(&s);
+}
+
 static void test_a_file_that_loads_for_ever_is_an_error_in_words(void **state)
 {
     struct error e = { 0 };
@@ -337,6 +376,53 @@ static void test_sampled_answers_are_the_same_after_a_crash(void **state)
     end(&whole);
 }
 
+/* An adapter that changes all queries of the first layer of the small model. */
+static void write_adapter(const char *path)
+{
+    static const struct tiny_adapter as = { .rank = 4, .chance = 3, .alpha = 4.0f, .size = 20.0f };
+    struct ggml_init_params params = { TINY_BYTES, NULL, false };
+    struct tiny_file t = { gguf_init_empty(), ggml_init(params), as.chance };
+
+    gguf_set_val_str(t.file, "general.type", "adapter");
+    gguf_set_val_str(t.file, "general.architecture", "llama");
+    gguf_set_val_str(t.file, "adapter.type", "lora");
+    gguf_set_val_f32(t.file, "adapter.lora.alpha", as.alpha);
+    tiny_pair(&t, &as, "blk.0.attn_q", 576, 576);
+    tiny_pair(&t, &as, "blk.0.ffn_up", 576, 1536);
+    assert_true(gguf_write_to_file(t.file, path, false));
+    gguf_free(t.file);
+    ggml_free(t.memory);
+}
+
+/* The adapter comes to the process as a descriptor, and again to the one after a crash. */
+static void test_a_request_with_an_adapter_is_answered_by_it_also_after_a_crash(void **state)
+{
+    struct scratch dir;
+    char path[SCRATCH_PATH_BYTES];
+    struct world w;
+
+    (void)state;
+    scratch_make(&dir);
+    write_adapter(scratch_path(&dir, "adapter.gguf", path));
+    const struct adapter_list list = { { { path, 1.0f, 0 } }, 1 };
+    begin(&w, NULL, NULL);
+    for (int i = 0; i < 4; i++) {
+        w.p->ops->adapt(w.p, i % 2 ? &list : NULL);
+        if (i == 3)
+            (void)kill(child_of_this(), SIGKILL);
+        submit_text(&w, i, "Say hello.");
+        take(&w);
+        if (w.code[i] != ERROR_OK)
+            fail_msg("%s", w.message[i]);
+    }
+    struct str plain = text_of(&w.arena, &w.response[0]), tuned = text_of(&w.arena, &w.response[1]);
+    assert_false(str_eq(plain, tuned));
+    assert_true(str_eq(plain, text_of(&w.arena, &w.response[2])));
+    assert_true(str_eq(tuned, text_of(&w.arena, &w.response[3])));
+    end(&w);
+    scratch_remove(&dir);
+}
+
 static const struct request *make(struct arena *a, const char *more)
 {
     return request_make(a, arena_textf(a, "{\"contents\":{\"parts\":{\"text\":\"x\"}}%s}", more));
@@ -381,6 +467,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_file_that_loads_for_ever_is_an_error_in_words),
         cmocka_unit_test(test_what_is_wrong_with_a_file_is_said_as_without_a_process),
         cmocka_unit_test(test_sampled_answers_are_the_same_after_a_crash),
+        cmocka_unit_test(test_a_damaged_file_that_aborts_libllama_is_an_error_in_words),
+        cmocka_unit_test(test_a_request_with_an_adapter_is_answered_by_it_also_after_a_crash),
         cmocka_unit_test(test_settings_that_were_accepted_are_not_asked_again),
     };
 
