@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "base/thread.h"
 
-#define JUDGED_MAX 1024 /* then all are forgotten */
+#define JUDGED_MAX ((size_t)1024) /* then all are forgotten */
 #define JUDGED_SLOTS (2 * JUDGED_MAX)
 #define KEY_BYTES_MAX                                                                              \
     ((size_t)4 * 1024 * 1024) /* of settings; larger ones are asked for each time */

@@ -693,7 +693,7 @@ static bool is_stopping(struct child_session *s)
 /* False: the session is broken, or stops. */
 static bool start_again(struct child_session *s)
 {
-    struct link_ready ready;
+    struct link_ready ready = { 0 };
     struct error e = { 0 };
 
     for (uint32_t i = 0; i < RESTARTS_MAX && !is_stopping(s); i++) {
@@ -906,10 +906,10 @@ static int child_submit(struct predictor *p, const struct request *r, void *tag,
     s->open++;
     s->item[s->item_count++] = i;
     if (s->draining)
-        finish_with(s, i, &stopped);
-    else if (hold_adapters(s, i, &why) < 0)
+        why = stopped;
+    if (s->draining || hold_adapters(s, i, &why) < 0) {
         finish_with(s, i, &why);
-    else if (is_ready(s)) {
+    } else if (is_ready(s)) {
         send_item(s, i);
         send_some(s);
     }
@@ -1158,7 +1158,7 @@ struct predictor *predictor_child_open(const struct model *m, const struct predi
                                        struct error *e)
 {
     struct child_session *s = mem_alloc(sizeof *s);
-    struct link_ready ready;
+    struct link_ready ready = { 0 };
 
     s->model = *m;
     s->env = *env;

@@ -354,7 +354,7 @@ struct bert *bert_open(const char *path, enum kernel_format format, struct error
 {
     struct bert *b = mem_alloc(sizeof *b);
     struct reader r = { .bert = b, .format = format };
-    int rc = tensor_file_open(&r.in, path, 0, e);
+    int rc = tensor_file_open(&r.in, path, e);
 
     if (rc == 0)
         rc = read_all(&r, e);

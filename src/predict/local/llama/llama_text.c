@@ -40,7 +40,7 @@ void llama_errors_catch(struct llama_errors *errors)
 
 /* ---- Opening ---- */
 
-int llama_text_check(const char *path, int opened, struct error *e)
+int llama_text_check_as(const char *path, int opened, struct error *e)
 {
     char magic[4];
     int fd = opened ? opened : sys_open(path, O_RDONLY, e);
@@ -57,12 +57,17 @@ int llama_text_check(const char *path, int opened, struct error *e)
     return 0;
 }
 
+int llama_text_check(const char *path, struct error *e)
+{
+    return llama_text_check_as(path, 0, e);
+}
+
 static int load_model(struct llama_text *t, const char *path, bool weights, struct error *e)
 {
     struct llama_model_params params = llama_model_default_params();
     struct llama_errors errors = { "" };
 
-    if (llama_text_check(path, 0, e) < 0)
+    if (llama_text_check(path, e) < 0)
         return -1;
     params.n_gpu_layers = 0;
     params.vocab_only = !weights;

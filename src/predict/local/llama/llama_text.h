@@ -25,7 +25,9 @@ struct llama_text {
 };
 
 /* Refuses a file that is not a GGUF: libllama would fail an assertion, or not fail at all. */
-int llama_text_check(const char *path, int opened, struct error *e) FALLIBLE; /* opened: it, or 0 */
+int llama_text_check(const char *path, struct error *e) FALLIBLE;
+/* The same of a file that is opened; 0: path is opened. */
+int llama_text_check_as(const char *path, int opened, struct error *e) FALLIBLE;
 /* Loads the file, with or without its weights. */
 int llama_text_open(struct llama_text *t, const struct model *m, bool weights,
                     struct error *e) FALLIBLE;

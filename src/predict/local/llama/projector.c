@@ -112,7 +112,7 @@ static struct projector *open_tried(const char *path, const struct llama_model *
 struct projector *projector_open(const char *path, const char *model_path,
                                  const struct llama_model *model, uint32_t threads, struct error *e)
 {
-    if (llama_text_check(path, 0, e) < 0 || try_file(path, model_path, e) < 0) {
+    if (llama_text_check(path, e) < 0 || try_file(path, model_path, e) < 0) {
         (void)error_wrap(e, "projector");
         return NULL;
     }

@@ -147,7 +147,7 @@ static int load(struct llama_runtime *l, const struct adapter *from, struct load
 {
     struct llama_errors errors = { "" };
 
-    if (llama_text_check(from->file, from->fd, e) < 0)
+    if (llama_text_check_as(from->file, from->fd, e) < 0)
         return error_wrap(e, "adapter");
     llama_errors_catch(&errors);
     struct llama_adapter_lora *a = read_adapter(l->text.model, from);

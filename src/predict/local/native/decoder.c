@@ -483,7 +483,7 @@ struct decoder *decoder_open(const char *path, enum kernel_format format, int st
 {
     struct reader r = { .format = format };
     struct decoder *d = mem_alloc(sizeof *d);
-    int rc = tensor_file_open(&r.in, path, 0, e) < 0 ? -1 : read_all(&r, d, store_fd, e);
+    int rc = tensor_file_open(&r.in, path, e) < 0 ? -1 : read_all(&r, d, store_fd, e);
 
     d->store = r.store;
     if (rc == 0 && d->store && !weight_store_finish(d->store))

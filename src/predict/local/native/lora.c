@@ -227,7 +227,7 @@ static int open_sources(struct reader *r, const struct decoder *d, const struct 
         struct source *s = &r->source[r->count++];
         const struct adapter *a = &files->item[i];
         s->scale = a->scale;
-        if (tensor_file_open(&s->in, a->file, a->fd, e) < 0 || read_metadata(s, d, e) < 0)
+        if (tensor_file_open_as(&s->in, a->file, a->fd, e) < 0 || read_metadata(s, d, e) < 0)
             return -1;
     }
     return 0;

@@ -100,7 +100,7 @@ static const struct kernel_ops *choose_kernel(const char *file)
 static int open_all(struct native *n, const struct model *m,
                     const struct runtime_settings *settings, struct error *e)
 {
-    if (llama_text_check(m->file, 0, e) < 0)
+    if (llama_text_check(m->file, e) < 0)
         return -1;
     n->kernel = choose_kernel(m->file);
     n->decoder = decoder_open(m->file, n->kernel->layout.format, settings->weights_fd, e);
@@ -166,7 +166,7 @@ static int native_adapt(struct runtime *r, uint32_t id, const struct adapter_lis
     struct native *n = native_of(r);
 
     for (uint32_t i = 0; i < files->count; i++)
-        if (llama_text_check(files->item[i].file, files->item[i].fd, e) < 0)
+        if (llama_text_check_as(files->item[i].file, files->item[i].fd, e) < 0)
             return error_wrap(e, "adapter");
     struct lora *l = lora_open(n->decoder, n->kernel->layout.format, files, e);
     return l ? lora_table_put(n->adapters, id, l, e) : -1;

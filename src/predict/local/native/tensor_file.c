@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 
-int tensor_file_open(struct tensor_file *t, const char *path, int fd, struct error *e)
+int tensor_file_open_as(struct tensor_file *t, const char *path, int fd, struct error *e)
 {
     const struct gguf_init_params params = { .no_alloc = true, .ctx = NULL };
     int file_fd;
@@ -28,6 +28,11 @@ int tensor_file_open(struct tensor_file *t, const char *path, int fd, struct err
     t->file = gguf_init_from_file_ptr(file, params);
     (void)fclose(file);
     return t->file ? 0 : error_set(e, ERROR_FAILED_PRECONDITION, "%s is damaged", path);
+}
+
+int tensor_file_open(struct tensor_file *t, const char *path, struct error *e)
+{
+    return tensor_file_open_as(t, path, 0, e);
 }
 
 void tensor_file_close(struct tensor_file *t)

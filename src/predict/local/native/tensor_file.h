@@ -26,9 +26,10 @@ struct tensor_file {
     uint32_t taken; /* tensors that tensor_find has found */
 };
 
-/* fd: the opened file, which stays the caller's; 0: path is opened. path must outlive it. After a failure it
- * must be closed too. */
-int tensor_file_open(struct tensor_file *t, const char *path, int fd, struct error *e) FALLIBLE;
+/* path must outlive it. After a failure it must be closed too. */
+int tensor_file_open(struct tensor_file *t, const char *path, struct error *e) FALLIBLE;
+/* The same of a file that is opened: fd, which stays the caller's; 0: path is opened. */
+int tensor_file_open_as(struct tensor_file *t, const char *path, int fd, struct error *e) FALLIBLE;
 void tensor_file_close(struct tensor_file *t);
 
 /* The tensor of that name and exactly that shape, or -1. */
