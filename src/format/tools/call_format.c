@@ -30,7 +30,7 @@ static const struct {
       { "<function=", "<arg_key>", "<invoke", "<|tool_call_begin|>", "<tool_sep>" } },
     { CALLS_LLAMA3,  true,  { "<|start_header_id|>", "\"parameters\"" }, { "<function=", "functools", ">>>" } },
     { CALLS_SMOLLM2, false, { "<|im_start|>", "SmolLM", "Hugging Face" },
-      { "tools", "tool_call" } },
+      { "tools", "tool_call", "<think>" } },
     { CALLS_GEMMA,   false, { "<start_of_turn>" }, { "<start_function", "tool_call" } },
 };
 // clang-format on
