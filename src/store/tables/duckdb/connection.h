@@ -46,7 +46,7 @@ int64_t cell_number(struct bq_cell c); /* 0 when it is null or none */
 
 /* The error of a result or a statement that failed, in our words. Returns -1. */
 int connection_error(struct error *e, duckdb_error_type type, const char *said);
-/* How often an engine said that it works no more: it has to be closed and opened. */
+/* The number of times that an engine said it works no more, and has to be closed and opened. */
 uint32_t connections_lost(void);
 
 /* A transaction: begin, and commit when rc is 0, else roll back. -1 when either failed. */

@@ -135,7 +135,8 @@ static uint32_t check_folder(const char *folder, uint32_t *files)
         assert_int_equal(stat(path, &st), 0);
         bool is_other = str_ends(str_of(path), STR("/store/db")) ||
                         str_ends(str_of(path), STR("/store/tables/duckdb")) ||
-                        str_ends(str_of(path), STR("/format/sql")); /* these speak DuckDB's */
+                        str_ends(str_of(path), STR("/format/sql")) || /* these speak DuckDB's */
+                        str_ends(str_of(path), STR("/app/table"));    /* GoogleSQL's */
         if (S_ISDIR(st.st_mode) && !is_other)
             found += check_folder(path, files);
         else if (S_ISREG(st.st_mode) && is_c(path)) {
