@@ -11,10 +11,11 @@ const nice = (n) => {
 };
 
 // points: [t, value]; say: how a value is written.
-export function Spark({ title, points, say, minutes = 10 }) {
+export function Spark({ title, points, say }) {
   const last = points.length ? points[points.length - 1][1] : 0;
   const top = nice(Math.max(...points.map((p) => p[1]), 0));
   const end = points.length ? points[points.length - 1][0] : Date.now();
+  const minutes = [1, 2, 5].find((m) => points.length && end - points[0][0] <= m * 60_000) || 10;
   const begin = end - minutes * 60_000;
   const shown = points.filter((p) => p[0] >= begin);
   const x = (t) => ((t - begin) / (end - begin)) * W;
@@ -25,6 +26,6 @@ export function Spark({ title, points, say, minutes = 10 }) {
     <figcaption><span>${title}</span><strong>${say(last)}</strong></figcaption>
     <svg viewBox="0 0 ${W} ${H}" preserveAspectRatio="none" role="img" aria-label=${`${title}: ${say(last)} now, at most ${say(Math.max(0, ...shown.map((p) => p[1])))} in the last ${minutes} minutes`}>
       <path class="rule" d="M0,${y(top)}H${W}M0,${y(top / 2)}H${W}M0,${H - 1}H${W}" /><path class="area" d=${area} /><path class="stroke" d=${line} /></svg>
-    <p class="axis"><span>${minutes} min ago</span><span>top ${say(top)}</span><span>now</span></p>
+    <p class="axis"><span>${minutes} min ago</span><span>up to ${say(top)}</span><span>now</span></p>
   </figure>`;
 }

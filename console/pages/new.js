@@ -178,13 +178,18 @@ function Prompt({ source, form, set, sql, sqlError, model, onSample }) {
 }
 
 // ---- 4: the check ----
+// The line around a fault: [before, after] the place.
 async function contextOf(fault) {
   if (!/^gs:/.test(fault.input || "")) return null;
   const [, bucket, name] = /^gs:\/\/([^/]+)\/(.+)$/.exec(fault.input);
-  const range = `bytes=${fault.offset}-${Number(fault.offset) + CONTEXT_BYTES - 1}`;
+  const begin = Math.max(0, fault.offset - CONTEXT_BYTES);
+  const range = `bytes=${begin}-${fault.offset + CONTEXT_BYTES - 1}`;
   const response = await request(`/storage/v1/b/${encodeURIComponent(bucket)}/o/${encodeURIComponent(name)}?alt=media`, { headers: { range } });
-  const [line, rest] = (await response.text()).split("\n", 2);
-  return rest === undefined ? `${line}…` : line;
+  const all = new Uint8Array(await response.arrayBuffer());
+  const text = (part) => new TextDecoder().decode(part);
+  const before = text(all.slice(0, fault.offset - begin)).split("\n");
+  const after = text(all.slice(fault.offset - begin)).split("\n");
+  return [(before.length === 1 && begin ? "…" : "") + before.pop(), after[0] + (after.length === 1 && all.length === fault.offset - begin + CONTEXT_BYTES ? "…" : "")];
 }
 
 // The first lines of the report, without reading all of a report of millions.
@@ -236,7 +241,7 @@ function Faults({ report }) {
   return html`<div class="scroll faults" tabindex="0" role="region" aria-label="Bad lines"><table><thead><tr><th class="number">Line</th><th>Fault and remedy</th></tr></thead><tbody>
     ${report.faults.map((f, i) => html`<tr key=${i}><td class="number">${count(f.line)}</td><td>
       <strong>${f.path && html`<code>${f.path}</code>: `}${f.message || f.warning}</strong> ${f.remedy}
-      ${f.context && html`<pre class="context">${f.context}</pre>`}</td></tr>`)}</tbody></table></div>
+      ${f.context && html`<pre class="context">${f.context[0]}<mark>${f.context[1].slice(0, 1)}</mark>${f.context[1].slice(1)}</pre>`}</td></tr>`)}</tbody></table></div>
     ${report.bad + warned > report.faults.length && html`<p class="help">The first ${count(report.faults.length)} of ${count(report.bad)}.</p>`}`;
 }
 

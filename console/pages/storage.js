@@ -106,7 +106,7 @@ function Objects({ bucket }) {
     <div class=${object ? "split" : ""}>
       <div>${list.loading && !list.data ? html`<${Loading} />` : !folders.length && !items.length && !list.error ? html`<${Empty} title=${filter ? "Nothing begins with that" : "This folder is empty"}>
           <p>${may("user") && "Drop files here, or upload them with the button."}</p></${Empty}>` : html`<div class="scroll"><table>
-        <thead><tr>${may("user") && html`<th><span class="unseen">Chosen</span></th>`}<th>Name</th><th class="number">Size</th><th>Changed</th></tr></thead>
+        <thead><tr>${may("user") && html`<th class="tight"><span class="unseen">Chosen</span></th>`}<th>Name</th><th class="number">Size</th><th>Changed</th></tr></thead>
         <tbody>
           ${folders.map((f) => html`<tr key=${f}>${may("user") && html`<td />`}<td><a class="folder" href=${link(["storage", bucket], { prefix: f })}>${f.slice(prefix.length)}</a></td><td class="number" /><td /></tr>`)}
           ${items.map((o) => html`<tr key=${o.name} class=${o.name === object ? "chosen" : ""}>

@@ -1,6 +1,6 @@
 // system.js -- the service itself: version, room, throughput, what works and what waits, upstream servers.
 import { get, session } from "../lib/api.js";
-import { ago, bytes, count, duration, rate } from "../lib/format.js";
+import { ago, bytes, count, duration, rate, state } from "../lib/format.js";
 import { rates, sum, useMetrics, values } from "../lib/metrics.js";
 import { Spark } from "../lib/spark.js";
 import { Empty, Failure, Figure, Loading, html, useLoad } from "../lib/ui.js";
@@ -58,12 +58,12 @@ export function System() {
     </div></section>
     <section aria-labelledby="servers"><h2 id="servers">Upstream servers</h2><${Upstreams} /></section>
     <div class="two">
-      <section aria-labelledby="counts"><h2 id="counts">Since the start</h2>${ended.length || calls.length ? html`<table><tbody>
-        ${ended.map((e) => html`<tr><th scope="row">Jobs ${e.labels.state}</th><td class="number">${count(e.value)}</td></tr>`)}
+      <section aria-labelledby="counts"><h2 id="counts">Since the start</h2>${ended.length || calls.length ? html`<div class="scroll"><table><tbody>
+        ${ended.map((e) => html`<tr><th scope="row">Jobs ${state(e.labels.state).word}</th><td class="number">${count(e.value)}</td></tr>`)}
         ${calls.map((c) => html`<tr><th scope="row">Calls answered ${c.labels.code}</th><td class="number">${count(c.value)}</td></tr>`)}
-        </tbody></table>` : html`<${Empty} title="Nothing yet" />`}</section>
-      <section aria-labelledby="limits"><h2 id="limits">Limits</h2><table><tbody>
+        </tbody></table></div>` : html`<${Empty} title="Nothing yet" />`}</section>
+      <section aria-labelledby="limits"><h2 id="limits">Limits</h2><div class="scroll"><table><tbody>
         ${limits.map(([name, value, note]) => html`<tr><th scope="row">${name}</th><td>${value}<small class="block">${note}</small></td></tr>`)}
-        <tr><th scope="row">Open files</th><td>${count(one("process_max_fds"))}<small class="block">limit of the process</small></td></tr></tbody></table></section>
+        <tr><th scope="row">Open files</th><td>${count(one("process_max_fds"))}<small class="block">limit of the process</small></td></tr></tbody></table></div></section>
     </div>`;
 }

@@ -169,6 +169,7 @@ def main():
             for theme in o.theme or ["light", "dark"]:
                 for width in o.width or WIDTHS:
                     context, page, cost, wider = visit(browser, server, where, WIDTHS[width], theme)
+                    page.evaluate("scrollTo(0, 0)")
                     page.screenshot(path=o.out / f"{where[0]}-{width}-{theme}.png", full_page=True)
                     context.close()
                     if wider > 0:
