@@ -47,13 +47,15 @@ async function answer(response) {
   return { object: await response.json() };
 }
 
+const standing = async (at, file, abort) => answer(await put(at, `bytes */${file.size}`, undefined, abort));
+
 const pause = (ms, abort) => new Promise((done, stop) => {
   const timer = setTimeout(done, ms);
   abort.addEventListener("abort", () => (clearTimeout(timer), stop(new DOMException("stopped", "AbortError"))));
 });
 
 async function send(at, file, progress, abort) {
-  let state = await answer(await put(at, `bytes */${file.size}`, undefined, abort));
+  let state = await standing(at, file, abort);
   let chunk = CHUNK_MIN;
   let tries = 0;
   while (!state.object) {
@@ -69,9 +71,9 @@ async function send(at, file, progress, abort) {
       const passes = error.name !== "AbortError" && !(error.status >= 400 && error.status < 500);
       if (!passes || ++tries > TRIES) throw error;
       await pause(Math.min(500 * 2 ** tries, 15_000), abort);
-      state = await answer(await put(at, `bytes */${file.size}`, undefined, abort)).catch((e) => {
+      state = await standing(at, file, abort).catch((e) => {
         if (e.name === "AbortError" || e.status) throw e;
-        return state;
+        return state; // still unreachable: the next chunk is another try
       });
     }
   }

@@ -133,12 +133,16 @@ function Try({ model, names }) {
       setState({ text, error: error.name === "AbortError" ? new Error("Stopped.") : error });
     }
   };
+  const answers = useLoad((signal) => (name ? get(`/tranche/v1/models/${encodeURIComponent(name)}`, { signal }) : null), [name]);
+  const who = answers.error ? answers.error.message : answers.data && `${kinds[answers.data.kind] || answers.data.kind} answers it, by ${answers.data.name}${
+    answers.data.price ? `, at ${perMillion(answers.data.price.input)} in and ${perMillion(answers.data.price.output)} out` : ""}.`;
   const u = state.usage;
   return html`<section class="panel try" aria-labelledby="try" ref=${box}><h2 id="try">Try one</h2><form onSubmit=${ask}>
-    <div class="fields"><label>Model<input required list="model-names" value=${name} onInput=${(e) => setName(e.target.value)} /></label>
+    <div class="fields"><label>Model<input required list="model-names" aria-describedby="try-who" value=${name} onInput=${(e) => setName(e.target.value)} /></label>
       <datalist id="model-names">${names.map((n) => html`<option value=${n} />`)}</datalist>
       <label>Temperature<input type="number" min="0" max="2" step="0.1" value=${temperature} onInput=${(e) => setTemperature(e.target.value)} /></label>
       <label>Tokens at most<input type="number" min="1" max="65536" value=${most} onInput=${(e) => setMost(e.target.value)} /></label></div>
+    <p class="help" id="try-who">${who}</p>
     <label>System instruction<input value=${system} placeholder="none" onInput=${(e) => setSystem(e.target.value)} /></label>
     <label>Prompt<textarea required rows="4" value=${prompt} onInput=${(e) => setPrompt(e.target.value)}
       onKeyDown=${(e) => e.key === "Enter" && (e.ctrlKey || e.metaKey) && !state.busy && prompt && ask(e)} /></label>

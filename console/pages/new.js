@@ -248,7 +248,7 @@ function Faults({ report }) {
 function Report({ report, sample, price, speed }) {
   const good = report.total - report.bad;
   const half = price?.batchIsHalf ? 0.5 : 1;
-  const measured = sample && price ? (good * (sample.input * price.input + sample.output * price.output) * half) / 1e6 : null;
+  const measured = sample && (price || !report.cost) ? (good * (sample.input * (price?.input || 0) + sample.output * (price?.output || 0)) * half) / 1e6 : null;
   const cost = measured ?? report.cost ?? 0;
   const seconds = speed ? good / speed : sample ? (good * sample.ms) / 1000 / sample.rows : 0;
   return html`<dl class="figures">
@@ -330,7 +330,8 @@ export function NewJob() {
       const { strict, ...options } = body.tranche;
       const done = await check({ ...body, tranche: options }, (n) => setReport({ busy: n ? `Checking: ${count(n)} lines so far` : "Checking every line" }));
       const speed = await speedOf(model).catch(() => 0);
-      setReport({ done, speed, body });
+      const price = (await get(`/tranche/v1/models/${encodeURIComponent(model)}`).catch(() => ({}))).price;
+      setReport({ done, speed, price, body });
     } catch (error) {
       setReport({ error });
     }
@@ -341,7 +342,6 @@ export function NewJob() {
     if (job) go(["jobs", job.name.split("/").pop()]);
     else setReport((r) => ({ ...r, starting: false }));
   };
-  const price = models.find((m) => m.name === model)?.price;
   const able = source && model && (source.kind !== "rows" || sql);
   return html`<h1>New job</h1><div class="steps">
     <${Step} n="1" title="Input" done=${!!source}>${source ? html`<p class="bar"><strong class="name">${source.title}</strong>
@@ -361,7 +361,7 @@ export function NewJob() {
           <label class="check"><input type="checkbox" checked=${form.strict} onChange=${(e) => set({ strict: e.target.checked })} />A bad line stops the job before it begins</label></div></${Step}>
       <${Step} n=${source.kind === "rows" ? "5" : "4"} title="Check and start" done=${!!report.done}>
         ${report.error && html`<${Failure} error=${report.error} />`}
-        ${report.done && html`<${Report} report=${report.done} sample=${sample} price=${price} speed=${report.speed} />`}
+        ${report.done && html`<${Report} report=${report.done} sample=${sample} price=${report.price} speed=${report.speed} />`}
         <p class="bar">${report.busy ? html`<span role="status"><span class="spinner" aria-hidden="true" /> ${report.busy}</span>` : html`<button class=${report.done ? "" : "primary"} disabled=${!able}>Check every line</button>`}
           ${report.done && html`<button type="button" class="primary" disabled=${report.starting || (form.strict && report.done.bad > 0) || report.done.total === report.done.bad} onClick=${submit}>
             ${report.done.bad && !form.strict ? `Start with ${count(report.done.total - report.done.bad)} good lines` : "Start the job"}</button>`}</p>

@@ -157,10 +157,10 @@ static void post_token(struct call *c)
 
 /* ---- Version and models ---- */
 
-/* The published price of its pattern's name, or the configured one; a model without a price has none. */
-static void add_price(struct json_writer *w, const struct model *m)
+/* The price of a model under this name; a free one has none. */
+static void add_price(struct json_writer *w, const struct model *m, const char *name)
 {
-    struct price p = model_price(m, m->pattern);
+    struct price p = model_price(m, name);
 
     if (p.input <= 0 && p.output <= 0)
         return;
@@ -172,13 +172,12 @@ static void add_price(struct json_writer *w, const struct model *m)
     json_end(w);
 }
 
-static void add_model(struct json_writer *w, const struct model *m)
+static void add_model(struct json_writer *w, const struct model *m, const char *name)
 {
-    json_object(w, NULL);
     json_add_c(w, "name", m->pattern);
     json_add_c(w, "kind", model_kind_name(m->kind));
     json_add_text(w, "about", str_of(m->about));
-    add_price(w, m);
+    add_price(w, m, name);
     if (m->upstream_count) {
         json_array(w, "upstreams");
         for (uint32_t i = 0; i < m->upstream_count; i++)
@@ -187,7 +186,6 @@ static void add_model(struct json_writer *w, const struct model *m)
     }
     if (m->adapters.count)
         json_add_uint(w, "adapters", m->adapters.count);
-    json_end(w);
 }
 
 static void get_info(struct call *c)
@@ -201,13 +199,37 @@ static void get_info(struct call *c)
     json_add_c(&w, "version", TRANCHE_VERSION);
     json_add_bool(&w, "testClock", c->api->test_clock);
     json_array(&w, "models");
-    for (uint32_t i = 0; i < models->count; i++)
-        add_model(&w, &models->item[i]);
+    for (uint32_t i = 0; i < models->count; i++) {
+        json_object(&w, NULL);
+        add_model(&w, &models->item[i], models->item[i].pattern);
+        json_end(&w);
+    }
     call_models_done(c, models);
     json_end(&w);
     json_end(&w);
     buf_add_char(&body, '\n');
     call_reply(c, &body);
+}
+
+/* The configured model that answers a name, and the price of that name. */
+static void get_model(struct call *c)
+{
+    const char *name = arena_textf(c->arena, "%.*s", STR_ARG(c->param[0]));
+    const struct models *models = call_models(c);
+    struct buf body = BUF_INIT(INFO_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&body);
+    struct error e = { 0 };
+    const struct model *m = model_find(models, name, &e);
+
+    if (m) {
+        json_object(&w, NULL);
+        add_model(&w, m, name);
+        json_end(&w);
+        call_reply(c, &body);
+    } else {
+        call_fail(c, &e);
+    }
+    call_models_done(c, models);
 }
 
 /* ---- The test clock ---- */
@@ -316,6 +338,7 @@ const struct route api_admin_routes[] = {
     { HTTP_GET, "/metrics", ROLE_VIEWER, ROUTE_TEXT, get_metrics, 0, NULL },
     { HTTP_POST, "/token", ROLE_VIEWER, ROUTE_PUBLIC, post_token, AUTH_FORM_BYTES_MAX, NULL },
     { HTTP_GET, "/tranche/v1/info", ROLE_VIEWER, 0, get_info, 0, NULL },
+    { HTTP_GET, "/tranche/v1/models/{}", ROLE_VIEWER, 0, get_model, 0, NULL },
     { HTTP_GET, "/tranche/v1/clock", ROLE_VIEWER, 0, get_clock, 0, NULL },
     { HTTP_POST, "/tranche/v1/clock:advance", ROLE_SUBMITTER, 0, post_clock_advance, 0, NULL },
     { HTTP_GET, "/tranche/v1/events", ROLE_VIEWER, 0, get_events, 0, NULL },

@@ -299,6 +299,7 @@ def test_an_admin_makes_a_key_that_is_shown_once_and_revokes_it(visitor):
     assert secret.startswith("tk_") and len(secret) == 43
     assert axe(page) == []
     page.get_by_role("button", name="Close").click()
+    page.locator(".secret").wait_for(state="detached")
     row = page.get_by_role("row").filter(has_text=EVIL)
     row.wait_for()
     assert secret not in page.content()
