@@ -2,8 +2,10 @@
 
 #include "base/mem.h"
 #include "predict/child/predictor_child.h"
-#include "predict/local/llama/projector.h"
 #include "predict/media/wire.h"
+#if TRANCHE_LOCAL
+#include "predict/local/llama/projector.h"
+#endif
 
 const struct sandbox_role backend_roles[] = {
     { MEDIA_ROLE, media_child_main },

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "format/request/fields.h"
 
 #define US_PER_S INT64_C(1000000)
 #define OFFSET_S_MAX UINT64_C(1000000) /* eleven days: no file is as long */
@@ -58,10 +59,13 @@ bool media_offset_read(struct str text, int64_t *out)
     return true;
 }
 
-static enum media_resolution resolution_of(struct str name)
+/* An enum's value is its name in either case, or its number. */
+static enum media_resolution resolution_of(yyjson_val *v)
 {
+    uint64_t number = yyjson_get_uint(v);
+
     for (size_t i = 0; i < ARRAY_LEN(resolutions); i++)
-        if (str_eq_c(name, resolutions[i].name))
+        if (lower_equal(json_str(v), resolutions[i].name) || number == resolutions[i].resolution)
             return resolutions[i].resolution;
     return MEDIA_RESOLUTION_DEFAULT;
 }
@@ -83,12 +87,12 @@ bool media_ask_read(const struct request *r, uint32_t i, uint32_t k, struct medi
     yyjson_val *content = item_of(request_field(r->root, "contents"), i);
     yyjson_val *part = item_of(request_field(content, "parts"), k);
     yyjson_val *video = request_field(part, "videoMetadata");
-    struct str level = json_str(request_field(request_field(part, "mediaResolution"), "level"));
-    struct str whole =
-        json_str(request_field(request_field(r->root, "generationConfig"), "mediaResolution"));
+    yyjson_val *level = request_field(request_field(part, "mediaResolution"), "level");
+    yyjson_val *whole =
+        request_field(request_field(r->root, "generationConfig"), "mediaResolution");
     double fps = number_of(request_field(video, "fps"));
 
-    out->resolution = resolution_of(level.len ? level : whole);
+    out->resolution = resolution_of(level ? level : whole);
     out->fps = fps > 0 ? fps : MEDIA_FPS_DEFAULT;
     out->start_us = 0;
     out->end_us = MEDIA_END_OF_FILE;
