@@ -63,9 +63,9 @@ static int read_shape(const struct reader *r, struct error *e)
         return refuse("a number of layers or positions that is out of range", e);
     if (!s->width || s->width > WIDTH_MAX || s->width % KERNEL_GROUP || !s->hidden ||
         s->hidden > WIDTH_MAX || s->hidden % KERNEL_GROUP)
-        return refuse("a width that is out of range or no multiple of 32", e);
+        return refuse("a width that is out of range or not a multiple of 32", e);
     if (!s->heads || s->width % s->heads || s->width / s->heads % KERNEL_GROUP)
-        return refuse("a size of heads that is no multiple of 32", e);
+        return refuse("a size of heads that is not a multiple of 32", e);
     s->dim = s->width / s->heads;
     return 0;
 }

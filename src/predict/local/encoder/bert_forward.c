@@ -29,12 +29,11 @@
 
 #define BLOCK_ROWS 192    /* of a block; a longer text is a block by itself */
 #define BLOCK_ROWS_MIN 24 /* fewer are not worth a thread of their own */
-#define TOGETHER_ROWS                                                                              \
-    96 /* of a product between two looks at its outputs: whole blocks of every kind */
-#define SHORT_TOKENS 8 /* a text of so many is short */
-#define ATTEND_ROWS 48 /* queries that attend together: their scores stay in the first cache */
+#define TOGETHER_ROWS 96  /* of a product between two looks at its outputs: whole blocks */
+#define SHORT_TOKENS 8    /* most of a text that is short */
+#define ATTEND_ROWS 48    /* queries that attend together: their scores stay in the first cache */
 
-/* Rows for products; the remainders are those of blocks of short texts. */
+/* Rows for products; blocks of short texts have remainders. */
 struct two_rows {
     struct kernel_rows first, rest;
 };
@@ -264,37 +263,45 @@ static void embed(const struct member *m)
 }
 
 /* Rows first .. first + count - 1 by the outputs of one tile. */
-static void multiply_tile(const struct member *m, const struct kernel_weights *w, uint32_t tile,
-                          const struct two_rows *x, uint32_t first, uint32_t count,
+struct product {
+    const struct kernel_weights *w;
+    const struct two_rows *x;
+    uint32_t tile, first, count;
+};
+
+static void multiply_tile(const struct member *m, const struct product *p,
                           struct kernel_outputs out)
 {
-    m->k->product(w, tile, &x->first, first, count, out);
+    m->k->product(p->w, p->tile, &p->x->first, p->first, p->count, out);
     out.adds = true;
     if (m->fine)
-        m->k->product(w, tile, &x->rest, first, count, out);
+        m->k->product(p->w, p->tile, &p->x->rest, p->first, p->count, out);
 }
 
 static void multiply(const struct member *m, const struct kernel_weights *w,
                      const struct two_rows *x, float *out, size_t stride)
 {
-    for (uint32_t tile = 0; tile < kernel_weights_tiles(w); tile++)
-        multiply_tile(m, w, tile, x, 0, m->rows,
-                      (struct kernel_outputs){ out + (size_t)tile * KERNEL_TILE, stride, false });
+    struct product p = { .w = w, .x = x, .count = m->rows };
+
+    for (; p.tile < kernel_weights_tiles(w); p.tile++)
+        multiply_tile(m, &p,
+                      (struct kernel_outputs){ out + (size_t)p.tile * KERNEL_TILE, stride, false });
 }
 
 /* The outputs of a tile are one group of the rows that `down` reads. */
 static void multiply_up(const struct member *m, const struct bert_layer *l)
 {
     const struct kernel_outputs out = { m->w->up, KERNEL_TILE, false };
+    struct product p = { .w = &l->up, .x = &m->w->normed };
 
-    for (uint32_t tile = 0; tile < kernel_weights_tiles(&l->up); tile++)
-        for (uint32_t first = 0; first < m->rows; first += TOGETHER_ROWS) {
-            uint32_t left = m->rows - first, count = left < TOGETHER_ROWS ? left : TOGETHER_ROWS;
-            multiply_tile(m, &l->up, tile, &m->w->normed, first, count, out);
-            for (uint32_t i = 0; i < count; i++) {
+    for (; p.tile < kernel_weights_tiles(&l->up); p.tile++)
+        for (p.first = 0; p.first < m->rows; p.first += p.count) {
+            p.count = m->rows - p.first < TOGETHER_ROWS ? m->rows - p.first : TOGETHER_ROWS;
+            multiply_tile(m, &p, out);
+            for (uint32_t i = 0; i < p.count; i++) {
                 float *row = m->w->up + (size_t)i * KERNEL_TILE;
-                m->k->gelu(row, l->up_bias + (size_t)tile * KERNEL_TILE, KERNEL_TILE);
-                quantise(m, row, 1.0f, 1, (struct place){ &m->w->hidden, first + i, tile });
+                m->k->gelu(row, l->up_bias + (size_t)p.tile * KERNEL_TILE, KERNEL_TILE);
+                quantise(m, row, 1.0f, 1, (struct place){ &m->w->hidden, p.first + i, p.tile });
             }
         }
 }

@@ -132,8 +132,8 @@ struct wordpiece {
 #define HASH_FIRST 0x9e3779b97f4a7c15ULL
 #define HASH_MORE 0xc2b2ae3d27d4eb4fULL
 
-/* Of 64 bits, two of some ten thousand pieces are the same once in ten thousand million vocabularies, and
- * a text's word as a piece that it is not as rarely. */
+/* A piece is known by its hash alone: that two of some ten thousand share one of 64 bits happens once in ten
+ * thousand million vocabularies, and that a word's part looks like a piece that it is not, as rarely. */
 static uint64_t hash_byte(uint64_t hash, char byte)
 {
     hash = (hash ^ (uint8_t)byte) * 0xff51afd7ed558ccdULL;
@@ -258,7 +258,7 @@ struct word {
     struct tokens *out;
     size_t len, characters; /* characters beyond WORD_CHARACTERS_MAX are counted only */
     char text[WORD_BYTES_MAX];
-    uint64_t upto[PIECE_BYTES_MAX]; /* scratch: hashes of a piece's beginnings */
+    uint64_t hash[PIECE_BYTES_MAX]; /* scratch: hashes of a piece's beginnings */
 };
 
 /* The longest piece of the word at `at`; its length in *taken. -1: none. */
@@ -267,9 +267,9 @@ static int32_t longest_piece(struct word *d, uint64_t hash, size_t at, size_t *t
     size_t len = d->len - at, most = len < d->w->piece_bytes_max ? len : d->w->piece_bytes_max;
 
     for (size_t i = 0; i < most; i++)
-        d->upto[i] = hash = hash_byte(hash, d->text[at + i]);
+        d->hash[i] = hash = hash_byte(hash, d->text[at + i]);
     for (size_t i = most; i > 0; i--) {
-        const struct entry *entry = find(d->w, d->upto[i - 1]);
+        const struct entry *entry = find(d->w, d->hash[i - 1]);
         if (entry->token >= 0) {
             *taken = i;
             return entry->token;
@@ -282,7 +282,7 @@ static void end_word(struct word *d)
 {
     const uint32_t before = d->out->count;
     uint64_t hash = HASH_FIRST;
-    size_t taken;
+    size_t taken = 0;
     bool known = d->characters <= WORD_CHARACTERS_MAX;
 
     for (size_t at = 0; at < d->len && known; at += taken, hash = HASH_MORE) {
