@@ -63,6 +63,28 @@ def simple(count=3):
 
 # ---- From table to table ----
 
+def test_a_table_of_texts_becomes_a_table_of_vectors(tmp_path):
+    """The embedded model: without test mode."""
+    running = Server(tmp_path)
+    try:
+        name = PROJECT + ".vectors"
+        texts = ["How do I reset my password?", "I forgot my login", ""]
+        bq.table(running, f"{name}.in", PLAIN, [
+            {"id": i, "request": {"content": {"parts": [{"text": t}]}, "outputDimensionality": 20}}
+            for i, t in enumerate(texts)])
+        body = bq.job_body(f"bq://{name}.in", f"bq://{name}.out", model="publishers/google/models/text-embedding-005")
+        status, job = running.call("POST", bq.JOBS.format(PROJECT), body)
+        assert status == 200, job
+        job = end(running, job)
+        assert job["state"] == "JOB_STATE_SUCCEEDED", job
+        assert job["completionStats"] == {"successfulCount": "2", "failedCount": "1"}
+        rows = sorted(bq.rows(running, f"{name}.out"), key=lambda row: int(row["id"]))
+        vectors = [row["response"]["embedding"]["values"] for row in rows[:2]]
+        assert [len(v) for v in vectors] == [20, 20] and rows[2]["status"].startswith("Bad Request")
+    finally:
+        assert running.stop() == 0
+
+
 def test_a_table_becomes_a_table_with_its_columns_and_the_answers(server, name):
     bq.table(server, f"{name}.in", PLAIN, simple())
     job = run(server, f"bq://{name}.in", f"bq://{name}.out")
