@@ -20,9 +20,13 @@
 static int model_check(struct call *c, const struct job *j, struct error *e)
 {
     const char *name = arena_copy(c->arena, j->model.p, j->model.len);
+    struct str in_path = c->param_count > 1 ? c->param[0] : (struct str){ 0 };
     char short_name[MODEL_NAME_BYTES];
+    const char *project;
 
-    if (call_knows_model(c, j->project, name))
+    if (!call_project(c, in_path, &project)) /* refused by the creation in its words */
+        project = call_own_project(c);
+    if (call_knows_model(c, project, name))
         return 0;
     model_short_name(name, short_name);
     if (strstr(name, "publishers/"))
