@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "kernel/kernel.h"
+#include "predict/local/llama/llama_bridge.h"
 #include "predict/local/llama/llama_text.h"
 #include "predict/local/native/decoder.h"
 #include "predict/local/native/tensor_file.h"
@@ -67,7 +68,10 @@ static int read_tensors(const struct tensor_file *t, struct model_facts *out, st
         const uint64_t end =
             data + gguf_get_tensor_offset(t->file, i) + gguf_get_tensor_size(t->file, i);
         const int type = (int)gguf_get_tensor_type(t->file, i);
-        if (n < 0 || end > out->bytes || end < data)
+        if (n < 1)
+            return error_set(e, ERROR_FAILED_PRECONDITION, "%s: the tensor %.64s has no elements",
+                             t->path, gguf_get_tensor_name(t->file, i));
+        if (end > out->bytes || end < data)
             return error_set(e, ERROR_FAILED_PRECONDITION,
                              "%s is cut short: the tensor %.64s ends at byte %llu of %llu", t->path,
                              gguf_get_tensor_name(t->file, i), (unsigned long long)end,
@@ -158,10 +162,16 @@ int model_check(const char *path, struct model_facts *out, struct error *e)
     *out = (struct model_facts){ 0 };
     if (llama_text_check(path, e) < 0)
         return -1;
+    struct llama_errors errors = { "" };
+    bridge_quiet();
+    llama_errors_catch(&errors);
     int rc = tensor_file_open(&t, path, e);
+    if (rc < 0 && errors.last[0])
+        (void)error_set(e, ERROR_FAILED_PRECONDITION, "%s is damaged (%s)", path, errors.last);
     if (rc == 0)
         rc = read_facts(&t, out, e);
     tensor_file_close(&t);
+    llama_errors_catch(NULL);
     return rc;
 }
 
