@@ -3,7 +3,7 @@
  * Why: a file from anywhere should be judged before a job waits for it: is it whole, is it covered by the
  *      native runtime, does it fit into memory, how fast will it be about.
  *
- * Errors:  NOT_FOUND and the like of reading; FAILED_PRECONDITION for what is no GGUF file, is cut
+ * Errors:  NOT_FOUND and the like of reading; FAILED_PRECONDITION for a file that is not GGUF, is cut
  *          short, or claims what it cannot have.
  * Threads: any.
  * Source:  ggml/docs/gguf.md of llama.cpp.
@@ -24,14 +24,14 @@ struct model_facts {
     char licence[MODEL_FACT_BYTES]; /* as the file says; empty: it does not */
     uint64_t bytes, parameters, tensors;
     char format[MODEL_FACT_BYTES]; /* of most weights: "q8_0" */
-    /* Of a model: */
+    /* A model's: */
     uint32_t layers, context;
     bool has_template;
     bool native; /* false: libllama computes it, and this is why */
     char why[MODEL_FACT_BYTES * 2];
     uint64_t memory_bytes;      /* of weights, as they will be kept, about */
     uint64_t cache_token_bytes; /* of keys and values of a token */
-    /* Of an adapter: */
+    /* An adapter's: */
     uint32_t rank; /* the largest */
     float alpha;
 };

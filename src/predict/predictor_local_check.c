@@ -1,4 +1,4 @@
-/* What a GGUF file is: its metadata is read, no weight is. */
+/* Judges a GGUF file by its metadata; no weight is read. */
 #include "predict/model_check.h"
 
 #include <stdio.h>

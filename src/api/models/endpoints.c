@@ -5,7 +5,6 @@
  */
 #include <inttypes.h>
 
-#include "api/api.h"
 #include "api/models/operations.h"
 
 void endpoint_add_deployed(struct json_writer *w, const char *key, const struct model_place *at,

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "api/api.h"
 #include "api/models/operations.h"
 #include "format/gs.h"
 #include "store/objects/objects.h"
@@ -169,7 +168,7 @@ static int names_check(struct call *c, const struct tuned *t, struct error *e)
     return 0;
 }
 
-/* The beginning decides at once what is no model; the rest is read when the model is loaded. */
+/* The beginning decides at once whether it can be a model; the rest is read when the model is loaded. */
 static int head_check(int fd, struct error *e)
 {
     char head[FILE_MIN];

@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -314,10 +313,10 @@ static void add_pulled(struct config *c, const char *dir, struct dirent **list, 
         m->about = "pulled";
         m->file = arena_textf(&c->arena, "%s/%s", dir, name);
         m->file_time_ns = file_time_ns(m->file);
-        free(list[i]); // NOLINT: scandir's
+        mem_free(list[i]);
     }
     if (count)
-        free(list); // NOLINT: scandir's
+        mem_free(list);
 }
 
 static void add_built_in(struct config *c)

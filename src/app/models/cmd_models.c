@@ -258,7 +258,7 @@ static int add_check(struct models_work *k, struct error *e)
     if (!o->adapter != !o->base)
         return error_set(e, ERROR_INVALID_ARGUMENT, "--base and --adapter go together");
     if (o->project && !auth_project_valid(str_of(o->project)))
-        return error_set(e, ERROR_INVALID_ARGUMENT, "\"%s\" is no project", o->project);
+        return error_set(e, ERROR_INVALID_ARGUMENT, "\"%s\" is not a project", o->project);
     if (o->base && !model_find(&k->config.models, o->base, &ignored))
         return error_set(e, ERROR_NOT_FOUND, "the base: %s", ignored.msg);
     if (model_is_configured(&k->config.models, k->what))
@@ -309,7 +309,7 @@ static int models_add(struct models_work *k, struct error *e)
     if (o->scale)
         t.scale = strtod(o->scale, &end);
     if (end && (end == o->scale || *end || !isfinite(t.scale)))
-        return error_set(e, ERROR_INVALID_ARGUMENT, "--scale %s is no number", o->scale);
+        return error_set(e, ERROR_INVALID_ARGUMENT, "--scale %s is not a number", o->scale);
     int fd = sys_open(file, O_RDONLY, e);
     int rc = fd < 0 ? -1 : open_state(k, true, &s, e);
     if (rc == 0) {

@@ -79,20 +79,29 @@ static size_t origin_len(const char *url)
     return host ? (size_t)(host + 3 - url) + strcspn(host + 3, "/?#") : 0;
 }
 
+/* The step of a path behind its slash, in the arena; *path moves behind it. Empty at the end. */
+static const char *next_step(struct arena *a, const char **path)
+{
+    const char *from = **path == '/' ? *path + 1 : *path;
+    size_t len = strcspn(from, "/");
+
+    *path = from + len;
+    return arena_textf(a, "%.*s", (int)len, from);
+}
+
 /* A URL of the hub: ORIGIN/OWNER/REPO[/(resolve|blob)/REVISION/FILE]. */
 static void read_hub_url(struct arena *a, const char *path, struct source *s)
 {
-    char owner[128], repo[128], verb[16], revision[128];
-    int at = 0;
-    size_t len = strcspn(path, "?#");
-    const char *cut = arena_textf(a, "%.*s", (int)len, path);
+    const char *at = arena_textf(a, "%.*s", (int)strcspn(path, "?#"), path);
+    const char *owner = next_step(a, &at), *repo = next_step(a, &at);
 
-    if (sscanf(cut, "/%127[^/]/%127[^/]", owner, repo) != 2)
+    if (!*owner || !*repo)
         return;
     s->repository = arena_textf(a, "%s/%s", owner, repo);
-    if (sscanf(cut, "/%*[^/]/%*[^/]/%15[^/]/%127[^/]/%n", verb, revision, &at) == 2 && at > 0) {
-        s->revision = arena_textf(a, "%s", revision);
-        s->file = arena_textf(a, "%s", cut + at);
+    const char *verb = next_step(a, &at), *revision = next_step(a, &at);
+    if (*verb && *revision && at[0] == '/' && at[1]) {
+        s->revision = revision;
+        s->file = at + 1;
     }
 }
 
@@ -153,7 +162,7 @@ static uint32_t retry_after_ms(const struct http_in *in)
     return (uint32_t)(s < PAUSE_MAX_S ? s : PAUSE_MAX_S) * 1000;
 }
 
-/* What a status that is none of success means. */
+/* The error of a status that is not a success. */
 static int status_error(const struct download *d, const char *url, int status, struct error *e)
 {
     const char *repo = d->from.repository ? d->from.repository : url;
@@ -373,19 +382,17 @@ static void show(struct download *d)
                   human_bytes(HUMAN, (uint64_t)speed));
 }
 
-/* Where the bytes of this answer belong: behind the part, or at the beginning. */
+/* The place of this answer's bytes: behind the part, or at the beginning. */
 static int begin_body(struct download *d, struct error *e)
 {
     uint64_t first = 0;
-    char range[96];
 
     d->offset = d->have;
-    if (d->in.status == 206) {
-        (void)snprintf(range, sizeof range, "%.*s", (int)sizeof range - 1,
-                       http_in_header(&d->in, "content-range").p
-                           ? http_in_header(&d->in, "content-range").p
-                           : "");
-        if (sscanf(range, "bytes %" SCNu64 "-", &first) != 1 || first != d->have)
+    if (d->in.status == 206) { /* "bytes FIRST-LAST/ALL" */
+        struct str range = http_in_header(&d->in, "content-range");
+        size_t dash = str_find(range, STR("-"));
+        if (!str_starts(range, STR("bytes ")) || dash == SIZE_MAX ||
+            !str_number(str_sub(range, 6, dash - 6), &first) || first != d->have)
             return error_set(e, ERROR_UNAVAILABLE, "%s sent another part of the file", d->from.url);
         return 0;
     }
@@ -542,7 +549,7 @@ static int name_check(const char *name, struct error *e)
         strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_.") == strlen(name))
         return 0;
     return error_set(e, ERROR_INVALID_ARGUMENT,
-                     "\"%.64s\" is no name for a model: lower-case letters, digits, - _ and .",
+                     "\"%.64s\" is not a name for a model: lower-case letters, digits, - _ and .",
                      name);
 }
 

@@ -4,7 +4,7 @@
  *      that is not, bit by bit, what the hub says it is.
  *
  * Shape:   the API names the commit, the size and the SHA-256 of the file; the bytes come from
- *          REPO/resolve/COMMIT/FILE, which mostly sends to another host. What has come stays in
+ *          REPO/resolve/COMMIT/FILE, which mostly sends to another host. The bytes that have come stay in
  *          FOLDER/SHA256.part; the same command goes on there. When all has come and has the hash, it is renamed to
  *          FOLDER/NAME.gguf.
  * Token:   HF_TOKEN goes to the hub's own origin only, never to where it sends us.
@@ -30,8 +30,8 @@
 struct pull {
     const char *what; /* a name of the catalogue, OWNER/REPO[:FILE], or a URL */
     const char *as;   /* kept as this name; NULL: the catalogue's, or the file's */
-    const char
-        *sha256; /* that the file must have; needed for a URL that is no hub's; NULL: the hub's */
+    const char *
+        sha256; /* that the file must have; needed for a URL of another server than the hub; NULL: the hub's */
     const char *folder;
     const struct terminal *terminal;
     bool progress;           /* say how far it is */

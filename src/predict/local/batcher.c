@@ -681,7 +681,7 @@ static void touch_active(struct batcher *b)
         touch_add(b->plan.touch, TOUCH_FORWARD, b->active.item[i]->task->tag);
 }
 
-/* What the candidates of one adapter, or of all, have to compute. */
+/* Computes the rows of one adapter's candidates, or of all. */
 static int compute_adapter(struct batcher *b, uint32_t adapter, struct error *e)
 {
     pack(b, true, adapter);

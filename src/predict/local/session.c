@@ -126,7 +126,7 @@ static void refuse(struct task *t, const struct violation *why)
                     why->remedy);
 }
 
-/* What the task needs before it can begin; its errors are the task's. */
+/* Gets all that the task needs before it can begin; its errors are the task's. */
 static void prepare(struct session *s, struct task *t)
 {
     struct violation why = { 0 };

@@ -288,7 +288,7 @@ static void llama_runtime_close(struct runtime *r)
     mem_free(l);
 }
 
-/* What the next forward computes with. */
+/* Chooses the adapter of the next forward. */
 static int use_adapter(struct llama_runtime *l, uint32_t id, struct error *e)
 {
     struct loaded a = { 0 };

@@ -336,7 +336,7 @@ struct lowering {
     uint32_t part, tile, block, first, end;
 };
 
-/* Piece `at` of the work; the number of pieces when there are not so many. */
+/* Piece `at` of the work; the number of pieces when it is beyond the last. */
 static uint32_t lowering_at(const struct member *m, const struct product *job, uint32_t at,
                             struct lowering *out)
 {

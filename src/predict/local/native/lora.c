@@ -60,7 +60,8 @@ static int read_metadata(struct source *s, const struct decoder *d, struct error
         return error_set(e, ERROR_FAILED_PRECONDITION, "%s has no alpha", t->path);
     s->alpha = gguf_get_val_f32(t->file, alpha);
     if (!isfinite(s->alpha) || !isfinite(s->scale))
-        return error_set(e, ERROR_FAILED_PRECONDITION, "%s: alpha or scale is no number", t->path);
+        return error_set(e, ERROR_FAILED_PRECONDITION, "%s: alpha or scale is not a number",
+                         t->path);
     return 0;
 }
 

@@ -262,7 +262,7 @@ static void test_what_does_not_fit_is_refused_in_words(void **state)
           ERROR_UNIMPLEMENTED,
           "the shape of tensor blk.0.attn_k.weight.lora_b" },
         { { .rank = LORA_RANK_MAX + 1, .only = "attn_k" }, ERROR_UNIMPLEMENTED, "rank 513" },
-        { { .rank = 4, .alpha = NAN }, ERROR_FAILED_PRECONDITION, "no number" },
+        { { .rank = 4, .alpha = NAN }, ERROR_FAILED_PRECONDITION, "not a number" },
     };
     struct lora_world l;
 
