@@ -79,6 +79,7 @@ class Place:
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("TRANCHE", "XDG_"))},
             "HOME": str(folder), "GEMINI_API_KEY": "any", "TRANCHE_SERVER": f"http://127.0.0.1:{self.port}",
+            "PYTHONPATH": str(ROOT / "packages" / "python" / "src"), "TRANCHE_PROGRAM": PROGRAM,
             "STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{self.port}",
             "PATH": f"{folder / 'bin'}:{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"}
         (folder / "requests.jsonl").write_text("".join(
