@@ -18,6 +18,7 @@ build_portable() {
     "$root/scripts/build" portable
     deps=$(deps_dir)
     mkdir -p "$dist"
+    git -C "$root" rev-parse HEAD >"$dist/commit"
 }
 
 # stage FOLDER [PREFIX]: installs the program below FOLDER, stripped; every file has the package's time.
