@@ -15,7 +15,8 @@ endif()
 # The program writes its own man page and completions, and the unit names the prefix, which is known only now.
 install(CODE "
   file(MAKE_DIRECTORY \"${made}\")
-  foreach(text \"man:tranche.1\" \"completion bash:tranche.bash\" \"completion zsh:_tranche\")
+  foreach(text \"man:tranche.1\" \"completion bash:tranche.bash\" \"completion zsh:_tranche\"
+                \"completion fish:tranche.fish\")
     string(REGEX MATCH \"^(.*):(.*)$\" all \"\${text}\")
     string(REPLACE \" \" \";\" arguments \"\${CMAKE_MATCH_1}\")
     execute_process(COMMAND \"$<TARGET_FILE:tranche>\" \${arguments}
