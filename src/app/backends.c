@@ -1,6 +1,7 @@
 #include "app/backends.h"
 
 #include "base/mem.h"
+#include "predict/child/check.h"
 #include "predict/child/predictor_child.h"
 #include "predict/media/wire.h"
 #if TRANCHE_LOCAL
@@ -11,6 +12,7 @@ const struct sandbox_role backend_roles[] = {
     { MEDIA_ROLE, media_child_main },
 #if TRANCHE_LOCAL
     { CHILD_ROLE, child_main },
+    { CHECK_ROLE, check_main },
     { PROJECTOR_ROLE, projector_main },
 #endif
 };

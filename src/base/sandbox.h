@@ -1,6 +1,6 @@
 /* sandbox.h -- run a part of this program in a process of its own, which can harm nothing.
  *
- * Why: libraries that read models and media abort, or worse, on a hostile file. What they do must end
+ * Why: libraries that read models and media abort, or worse, on a hostile file. Their failures must end
  * neither the service nor another line, and must reach neither files nor the network.
  *
  * Shape:   main calls sandbox_entry first. sandbox_start runs /proc/self/exe again in a hidden mode: the child
@@ -17,8 +17,8 @@
  *          In builds with sanitizers memory has no limit, and sealed children still open files for reading.
  * Log:     the child's standard output and error go to the parent's log, at most SANDBOX_LOG_LINES_MAX
  *          lines, with the child's name before each.
- * Errors:  of sandbox_start: from errno; FAILED_PRECONDITION in a program that never called sandbox_entry. Of
- *          sandbox_seal: UNIMPLEMENTED, when the system has no seccomp; the role should end then.
+ * Errors:  of sandbox_start: from errno; FAILED_PRECONDITION in a program that never called sandbox_entry. sandbox_seal
+ *          gives UNIMPLEMENTED when the system has no seccomp; the role should end then.
  * Threads: sandbox_start from any; a sandbox has one owner, but sandbox_kill may come from any.
  *          Forking is left to a thread that never ends: "killed with its parent" means the parent's thread.
  * Source:  seccomp(2), landlock(7), prctl(2): PR_SET_PDEATHSIG; libseccomp 2.5.

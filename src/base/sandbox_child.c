@@ -285,7 +285,7 @@ static int allow_all(scmp_filter_ctx f, const int *calls, size_t count)
 }
 
 /* Threads, not processes. The newer call has its flags in memory, which no filter can read: the C library
- * takes the older one when it is told that there is none. */
+ * takes the older one when the newer is absent. */
 static int allow_threads(scmp_filter_ctx f)
 {
     const unsigned long flag = SANITIZED ? CLONE_UNTRACED : CLONE_THREAD;

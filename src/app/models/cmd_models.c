@@ -20,6 +20,7 @@
 #include "base/json_write.h"
 #include "base/sys.h"
 #include "net/client/http_client.h"
+#include "predict/child/check.h"
 #include "predict/model_check.h"
 #include "store/models/registry.h"
 
@@ -274,14 +275,14 @@ static int add_judge(struct models_work *k, const char *file, struct error *e)
     struct model_facts f, base;
     struct error ignored;
 
-    if (model_check(file, &f, e) < 0)
+    if (model_check_apart(file, &f, e) < 0)
         return -1;
     if (f.adapter != (k->o->adapter != NULL))
         return error_set(e, ERROR_INVALID_ARGUMENT, "%s is %s", file,
                          f.adapter ? "an adapter: use --adapter and --base"
                                    : "a whole model: use --file");
     const struct model *m = k->o->base ? model_find(&k->config.models, k->o->base, e) : NULL;
-    if (m && m->file && model_check(m->file, &base, &ignored) == 0 &&
+    if (m && m->file && model_check_apart(m->file, &base, &ignored) == 0 &&
         strcmp(base.architecture, f.architecture) != 0)
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "the adapter is for the architecture %s, the base %s is %s",
@@ -467,7 +468,7 @@ static int models_check(struct models_work *k, struct error *e)
         access(k->what, F_OK) == 0 ? NULL : model_find(&k->config.models, k->what, &ignored);
     struct model_facts f;
 
-    if (model_check(m && m->file ? m->file : k->what, &f, e) < 0)
+    if (model_check_apart(m && m->file ? m->file : k->what, &f, e) < 0)
         return -1;
     if (k->o->json)
         json_facts(&f, &k->out);

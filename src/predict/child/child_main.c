@@ -18,6 +18,7 @@
 #include "predict/child/link.h"
 #include "predict/child/page.h"
 #include "predict/child/predictor_child.h"
+#include "predict/local/llama/llama_text.h"
 
 #define JUDGES 2      /* threads that validate and count */
 #define JUDGED_MAX 64 /* such requests at once; the reader waits beyond */
@@ -509,6 +510,7 @@ int child_main(uint32_t fd_count)
         return EXIT_FAILURE;
     /* When ggml fails an assertion it starts a debugger, which a sealed process may not. */
     (void)setenv("GGML_NO_BACKTRACE", "1", 1); // NOLINT(concurrency-mt-unsafe): the only thread
+    llama_errors_catch(NULL);                  /* its log is for the level debug */
     lock_init(&c->lock);
     c->in.takes_fds = true;
     c->clock = *clock_system();

@@ -113,7 +113,8 @@ int link_next(struct link_in *in, struct link_frame *out, struct error *e)
         return 0;
     memcpy(&head, in->p + in->from, sizeof head);
     if (head.kind >= LINK_KINDS || head.bytes > LINK_FRAME_BYTES_MAX)
-        return error_set(e, ERROR_INTERNAL, "the model's process sent what is no message");
+        return error_set(e, ERROR_INTERNAL,
+                         "the model's process sent bytes that are not a message");
     if (in->to - in->from - sizeof head < head.bytes)
         return 0;
     *out = (struct link_frame){ .kind = (enum link_kind)head.kind, .id = head.id };

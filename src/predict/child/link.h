@@ -73,7 +73,7 @@ struct link_frame {
 /* Appends a frame of two parts; b may be empty. */
 void link_add(struct buf *out, enum link_kind kind, uint64_t id, struct str a, struct str b);
 
-/* What was received and not taken. */
+/* Bytes that were received and not taken. */
 struct link_in {
     char *p;
     size_t from, to, cap;

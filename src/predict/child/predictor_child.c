@@ -388,7 +388,7 @@ static int take_frames(struct child_session *s, struct error *e)
 
 /* ---- Starting a child ---- */
 
-/* What a child and its parent share. */
+/* Memory and socket that a child and its parent share. */
 struct channel {
     int here, there; /* the ends of the socket */
     int page_fd;
@@ -563,7 +563,7 @@ static bool was_touched(const struct touch_page *p, uint64_t id)
     return false;
 }
 
-/* True when a call was touched: then it is no sure sign against a request that was touched, too. */
+/* True when a call was touched: then the crash says little about a request that was touched, too. */
 static bool blame_calls(struct child_session *s, const char *how)
 {
     bool touched = false;
@@ -778,10 +778,8 @@ static const char *serve_child(struct child_session *s, struct sandbox_end *end)
             break;
         }
     }
-    /* What is closed by both ends is a process that ends; one that talks nonsense or hangs is ended. */
-    if (e.code != ERROR_OK)
-        sandbox_kill(s->sandbox);
-    else if (!sandbox_wait(s->sandbox, 1000, end))
+    /* A process that closed its end is ending; one that talks nonsense or hangs is killed. */
+    if (e.code != ERROR_OK || !sandbox_wait(s->sandbox, 1000, end))
         sandbox_kill(s->sandbox);
     (void)sandbox_wait(s->sandbox, UINT32_MAX, end);
     if (e.code != ERROR_OK)
@@ -866,7 +864,7 @@ static int hold_file(struct child_session *s, const char *path, uint32_t *number
     return 0;
 }
 
-/* Under the lock. What it holds at a failure is given back by finish. */
+/* Under the lock. finish gives back the files that it holds at a failure. */
 static int hold_adapters(struct child_session *s, struct item *i, struct error *e)
 {
     const struct adapter_list *list = s->adapters;

@@ -128,7 +128,7 @@ void *weight_store_take(struct weight_store *s, uint64_t bytes)
     return s->at + (s->taken - whole);
 }
 
-/* What follows the last piece goes, and the rest is mapped anew, so that the memfd can be sealed. Huge pages
+/* The room behind the last piece goes, and the rest is mapped anew, so that the memfd can be sealed. Huge pages
  * are asked for outright: the usual advice is not followed for shared memory. */
 bool weight_store_finish(struct weight_store *s)
 {

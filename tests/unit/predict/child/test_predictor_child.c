@@ -19,11 +19,18 @@
 #include "base/random.h"
 #include "base/sandbox.h"
 #include "conform/predict/request_make.h"
+#include "predict/child/check.h"
 #include "predict/child/predictor_child.h"
 #include "scratch.h"
 #include "unit/predict/local/local_model.h"
 #include "unit/predict/local/tiny_model.h"
 
+/* The address sanitizer has a handler for it, which exits. */
+#ifdef __SANITIZE_ADDRESS__
+#define SEGV_WORDS "ended with status 1"
+#else
+#define SEGV_WORDS "was killed by SIGSEGV"
+#endif
 #define LINES 24
 #define WAIT_MS 120000
 
@@ -186,7 +193,7 @@ test_a_line_that_breaks_memory_is_an_error_and_all_others_are_answered_once(void
     (void)state;
     begin(&w, "segv:of doom", NULL);
     run(&w, 0);
-    assert_only_line_fails(&w, 0, "was killed by SIGSEGV");
+    assert_only_line_fails(&w, 0, SEGV_WORDS);
     end(&w);
 }
 
@@ -318,6 +325,26 @@ static void test_a_damaged_file_that_aborts_libllama_is_an_error_in_words(void *
     assert_int_equal(e.code, ERROR_FAILED_PRECONDITION);
     if (!strstr(e.msg, "SIGABRT") || !strstr(e.msg, "GGML_ASSERT"))
         fail_msg("%s", e.msg);
+    scratch_remove(&s);
+}
+
+static void test_a_file_is_judged_apart_as_in_this_process(void **state)
+{
+    struct model_facts apart, here;
+    struct error e = { 0 }, same = { 0 };
+    struct scratch s;
+    char cut[SCRATCH_PATH_BYTES];
+
+    (void)state;
+    assert_int_equal(model_check_apart(LOCAL_MODEL_FILE, &apart, &e), 0);
+    assert_int_equal(model_check(LOCAL_MODEL_FILE, &here, &e), 0);
+    assert_string_equal(apart.architecture, here.architecture);
+    assert_int_equal(apart.parameters, here.parameters);
+    scratch_make(&s);
+    scratch_write(&s, "cut.gguf", "GGUF\3\0\0\0", 8);
+    assert_int_equal(model_check_apart(scratch_path(&s, "cut.gguf", cut), &apart, &e), -1);
+    assert_int_equal(model_check(cut, &here, &same), -1);
+    assert_string_equal(e.msg, same.msg);
     scratch_remove(&s);
 }
 
@@ -457,7 +484,8 @@ static void test_settings_that_were_accepted_are_not_asked_again(void **state)
 
 int main(int argc, char **argv)
 {
-    static const struct sandbox_role roles[] = { { CHILD_ROLE, child_main } };
+    static const struct sandbox_role roles[] = { { CHILD_ROLE, child_main },
+                                                 { CHECK_ROLE, check_main } };
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_line_that_aborts_is_an_error_and_all_others_are_answered_once),
         cmocka_unit_test(
@@ -472,6 +500,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_sampled_answers_are_the_same_after_a_crash),
         cmocka_unit_test(test_a_damaged_file_that_aborts_libllama_is_an_error_in_words),
         cmocka_unit_test(test_a_request_with_an_adapter_is_answered_by_it_also_after_a_crash),
+        cmocka_unit_test(test_a_file_is_judged_apart_as_in_this_process),
         cmocka_unit_test(test_settings_that_were_accepted_are_not_asked_again),
     };
 
