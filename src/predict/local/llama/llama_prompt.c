@@ -484,7 +484,7 @@ static bool touches_text(const struct span *span, uint32_t count, uint32_t *next
     return *next < count && span[*next].at < end;
 }
 
-/* Where marked text goes, and how many marks of media must be in it. */
+/* The tokens that marked text becomes, and the number of media marks that must be in it. */
 struct marked {
     struct tokens *out;
     uint32_t media;

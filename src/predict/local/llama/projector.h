@@ -3,7 +3,7 @@
  * Why: a model that sees has a second file, the encoder of images with the projection into the model's space
  *      (llama.cpp's "mmproj"). libmtmd knows the kinds that there are; it gets pixels and samples, never files.
  *
- * Errors:  FAILED_PRECONDITION for a file that is no projector, or not this model's. A malformed file may abort: the
+ * Errors:  FAILED_PRECONDITION for a file that is not a projector, or another model's. A malformed file may abort: the
  *          file is loaded in a sealed child first (projector_main), which can be lost.
  * Threads: encode from one thread at a time; facts are constant.
  * Source:  llama.cpp, `tools/mtmd/mtmd.h`.

@@ -44,8 +44,8 @@ struct llama_runtime {
     struct projector *projector;                    /* NULL: text only */
     struct llama_batch media;                       /* of rows with embeddings, with a projector */
     llama_pos *media_pos;                           /* of these, [POSITIONS][rows] with place */
-    /* Of models whose images take fewer positions than rows, else NULL: the position of each row of each
-     * sequence, [sequences][context_max]. */
+    /* The position of each row of each sequence, [sequences][context_max], when images take fewer positions
+     * than rows; else NULL. */
     llama_pos *place;
     uint32_t *length; /* rows of each sequence, with place */
 };
@@ -313,7 +313,7 @@ static llama_pos place_of(const struct runtime_row *row)
     return (llama_pos)row->position + row->shift;
 }
 
-/* What both kinds of rows have. */
+/* Fills in the members that both kinds of rows have. */
 static void fill_batch(struct llama_runtime *l, struct llama_batch *b,
                        const struct runtime_row *row, uint32_t count)
 {
@@ -418,7 +418,7 @@ static void llama_runtime_trim(struct runtime *r, uint32_t sequence, uint32_t le
         l->length[sequence] = len;
 }
 
-/* Of the thread that encodes; the projector has memory and threads of its own. */
+/* The thread that encodes calls this; the projector has memory and threads of its own. */
 static int llama_runtime_encode(struct runtime *r, const struct media_piece *piece,
                                 const char *label, struct media_rows *out, struct error *e)
 {
