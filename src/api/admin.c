@@ -310,9 +310,13 @@ static void listen_to(struct call *c, struct api_listener who)
 /* The events of all jobs that the caller may see, from now on. */
 static void get_events(struct call *c)
 {
+    struct str progress = { 0 };
+
+    (void)http_query(c->http, "progress", &progress);
     listen_to(c, (struct api_listener){ .project = call_scope(c),
                                         .key = c->who.key,
-                                        .after = events_last(c->api->store) });
+                                        .after = events_last(c->api->store),
+                                        .progress = str_eq_c(progress, "true") });
 }
 
 /* A job's own stream begins with its creation. */

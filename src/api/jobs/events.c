@@ -26,7 +26,8 @@
 struct listener {
     struct http_stream *stream;
     char project[PROJECT_BYTES];
-    bool all; /* of any project */
+    bool all;      /* of any project */
+    bool progress; /* of all jobs that run */
     char key[KEY_ID_BYTES];
     uint64_t key_ns; /* time of the last look at the key */
     int64_t job, after;
@@ -68,6 +69,7 @@ int api_events_listen(struct api_events *ev, const struct api_listener *who, str
     struct listener *l = mem_alloc(sizeof *l);
 
     l->all = who->project == NULL;
+    l->progress = who->progress;
     l->job = who->job;
     l->after = who->after;
     l->progress_ns = l->key_ns = ev->clock->mono_ns(ev->clock);
@@ -209,6 +211,35 @@ static int write_progress(struct api_events *ev, struct listener *l, uint64_t no
     return found < 0 ? -1 : 0;
 }
 
+/* The progress of all jobs that run, if it is time to look. A job that no longer fits has its turn in a second. */
+static int write_all_progress(struct api_events *ev, struct listener *l, uint64_t now_ns,
+                              struct buf *out, struct error *e)
+{
+    int64_t now_us = store_clock(ev->store)->wall_us(store_clock(ev->store));
+    struct arena a = { 0 };
+    struct job_list list;
+
+    if (now_ns - l->progress_ns < EVENTS_PROGRESS_MS * NS_PER_MS)
+        return 0;
+    l->progress_ns = now_ns;
+    int rc = job_running_list(ev->store, &a, &list, e);
+    for (uint32_t i = 0; rc == 0 && i < list.count; i++) {
+        const struct job *j = &list.item[i];
+        size_t before = out->len;
+        if (!l->all && strcmp(j->project, l->project) != 0)
+            continue;
+        buf_add_c(out, "event: progress\n");
+        write_data(ev, j, j->state, now_us, out);
+        if (!buf_ok(out)) {
+            out->len = before;
+            out->overflow = false;
+            break;
+        }
+    }
+    arena_release(&a);
+    return rc;
+}
+
 /* The next events, *count of them. *over: the last one ended the job of this stream. */
 static int write_events(struct api_events *ev, struct listener *l, struct buf *out, uint32_t *count,
                         bool *over, struct error *e)
@@ -285,6 +316,8 @@ static bool tell(struct api_events *ev, struct listener *l, int64_t last, bool *
         rc = write_events(ev, l, &text, &count, &over, &e);
     if (rc == 0 && count == 0 && l->job)
         rc = write_progress(ev, l, now_ns, &text, &over, &e);
+    else if (rc == 0 && count == 0 && l->progress)
+        rc = write_all_progress(ev, l, now_ns, &text, &e);
     *behind |= count == ROUND_EVENTS;
     if (rc < 0) /* the listener stays: the store may work again */
         log_warn("events: %s", e.msg);

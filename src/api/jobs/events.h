@@ -4,8 +4,8 @@
  * stream is a position in that order, and a client that comes back goes on where it was.
  *
  * Shape:   server-sent events: "id: SEQ", "event: job", and as data {"job", "state", "time",
- *          "tranche"}, the last as the resource has it. On the stream of one job also "event:
- *          progress", without an id, when its figures changed, at most once in EVENTS_PROGRESS_MS. A
+ *          "tranche"}, the last as the resource has it. On the stream of one job, and of all jobs when asked
+ *          for, also "event: progress", without an id, at most once a job in EVENTS_PROGRESS_MS. A
  *          comment after EVENTS_ALIVE_S without an event. The stream of one job ends with the job.
  * Limits:  EVENTS_STREAMS_MAX streams, EVENTS_PROJECT_STREAMS_MAX of a project; a client that lets more
  *          than HTTP_STREAM_BYTES_MAX pile up is cut off and can come back.
@@ -37,6 +37,7 @@ struct api_listener {
     const char *key;     /* the id of the caller's key; "": none was needed */
     int64_t job;         /* 0: all of them */
     int64_t after;       /* events after this one */
+    bool progress;       /* of all jobs: also the progress of those that run */
 };
 /* Answers the call with a stream. RESOURCE_EXHAUSTED when there are too many; the call is then not
  * answered yet. */

@@ -59,6 +59,9 @@ int job_query(struct store *s, struct arena *a, const struct job_query *q, struc
 /* All jobs that are not final, or that a client removed, the oldest first: the scheduler begins with these
  * and looks after them. */
 int job_open_list(struct store *s, struct arena *a, struct job_list *out, struct error *e) FALLIBLE;
+/* All jobs that run now, of every project. */
+int job_running_list(struct store *s, struct arena *a, struct job_list *out,
+                     struct error *e) FALLIBLE;
 
 /* A client asks for a change of state. The state moves at once when nothing runs, else the request
  * stands in `asked` until the scheduler carries it out: a PENDING, QUEUED or PAUSED job without work

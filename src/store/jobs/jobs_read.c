@@ -99,7 +99,8 @@ int job_query(struct store *s, struct arena *a, const struct job_query *q, struc
     return rc;
 }
 
-int job_open_list(struct store *s, struct arena *a, struct job_list *out, struct error *e)
+static int list_all(struct store *s, struct arena *a, const char *sql, struct job_list *out,
+                    struct error *e)
 {
     struct db *d = store_read(s, e);
     int rc;
@@ -107,14 +108,29 @@ int job_open_list(struct store *s, struct arena *a, struct job_list *out, struct
     *out = (struct job_list){ 0 };
     if (!d)
         return -1;
-    struct stmt *q = db_stmt(d, "SELECT " JOB_COLUMNS " FROM job WHERE " SQL_OPEN
-                                " OR wish = " SQL_ASKED_REMOVE " ORDER BY id");
+    struct stmt *q = db_stmt(d, sql);
     while ((rc = db_step(q, "cannot list the jobs", e)) == 1) {
         out->item = arena_list_grow(a, out->item, out->count, sizeof *out->item);
         job_row(q, a, &out->item[out->count++]);
     }
     store_read_done(s, d);
     return rc;
+}
+
+int job_open_list(struct store *s, struct arena *a, struct job_list *out, struct error *e)
+{
+    return list_all(s, a,
+                    "SELECT " JOB_COLUMNS " FROM job WHERE " SQL_OPEN " OR wish = " SQL_ASKED_REMOVE
+                    " ORDER BY id",
+                    out, e);
+}
+
+int job_running_list(struct store *s, struct arena *a, struct job_list *out, struct error *e)
+{
+    return list_all(s, a,
+                    "SELECT " JOB_COLUMNS " FROM job WHERE " SQL_OPEN " AND state = " SQL_RUNNING
+                    " ORDER BY id",
+                    out, e);
 }
 
 int job_position(struct store *s, const struct job *j, uint64_t *out, struct error *e)
