@@ -95,6 +95,12 @@ def test_rows_are_found_by_number_status_label_and_cause(server, mixed):
     assert rows(server, mixed, first=300)["rows"] == []
 
 
+def test_the_course_of_a_job_is_counted_by_time(server, mixed):
+    line = rows(server, mixed, count=1, timeline="true")["timeline"]
+    assert line["seconds"] == 1 and sum(line["answered"]) == 297 == sum(line["tokens"]) and sum(line["failed"]) == 3
+    assert len(line["answered"]) == len(line["notRun"]) == len(line["tokens"]) and line["start"].startswith("20")
+
+
 def test_a_text_is_searched_by_a_cursor(server, mixed):
     found = rows(server, mixed, text="SPAM 29")
     assert numbers(found) == [291, 294, 297] and "next" not in found and "matched" not in found

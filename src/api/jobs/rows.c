@@ -27,7 +27,7 @@ struct look {
     struct rows rows, other; /* other: of the job in differsFrom */
     struct rows_filter filter;
     uint64_t first, count, from;
-    bool full, facets;
+    bool full, facets, timeline;
     uint64_t matched; /* by the index */
     struct buf row, out;
     struct json_writer json; /* into out */
@@ -255,6 +255,58 @@ static int add_facets(struct look *l, struct error *e)
     return 0;
 }
 
+/* ---- The course of the job ---- */
+
+#define STRETCHES_MAX 240
+
+struct stretch {
+    uint64_t end[ROW_ENDS], tokens;
+};
+
+static void span_of(const struct rows *r, uint32_t *first, uint32_t *last)
+{
+    *first = UINT32_MAX;
+    *last = 0;
+    for (uint64_t i = 0; i < r->count; i++) {
+        uint32_t t = r->entry[i].seconds;
+        if (t && t < *first)
+            *first = t;
+        if (t > *last)
+            *last = t;
+    }
+}
+
+/* How many rows ended in each stretch of time, all of one length of whole seconds. */
+static void add_timeline(struct look *l)
+{
+    struct json_writer *w = &l->json;
+    struct stretch *stretch = arena_array(l->call->arena, STRETCHES_MAX, sizeof *stretch);
+    uint32_t first, last;
+
+    span_of(&l->rows, &first, &last);
+    if (last == 0)
+        return;
+    uint32_t seconds = (last - first) / STRETCHES_MAX + 1, count = (last - first) / seconds + 1;
+    for (uint64_t i = 0; i < l->rows.count; i++) {
+        const struct rows_entry *x = &l->rows.entry[i];
+        if (x->seconds == 0)
+            continue;
+        struct stretch *b = &stretch[(x->seconds - first) / seconds];
+        b->end[x->end]++;
+        b->tokens += x->tokens;
+    }
+    json_object(w, "timeline");
+    call_add_time(w, "start", (int64_t)first * 1000000);
+    json_add_uint(w, "seconds", seconds);
+    for (unsigned end = 0; end <= ROW_ENDS; end++) {
+        json_array(w, end < ROW_ENDS ? row_end_name((enum row_end)end) : "tokens");
+        for (uint32_t i = 0; i < count; i++)
+            json_add_uint(w, NULL, end < ROW_ENDS ? stretch[i].end[end] : stretch[i].tokens);
+        json_end(w);
+    }
+    json_end(w);
+}
+
 /* ---- Rows ---- */
 
 static void add_excerpt(struct json_writer *w, const char *name, struct str text)
@@ -372,6 +424,8 @@ static int look_write(struct look *l, struct error *e)
     json_add_bool(w, "complete", l->rows.whole && job_state_final(l->job.state));
     if (l->facets && add_facets(l, e) < 0)
         return -1;
+    if (l->timeline)
+        add_timeline(l);
     json_end(w);
     if (!buf_ok(&l->out))
         return error_set(e, ERROR_RESOURCE_EXHAUSTED,
@@ -389,6 +443,7 @@ void job_rows_call(struct call *c)
 
     l.full = http_query(c->http, "view", &view) && str_eq_c(view, "full");
     l.facets = is_set(c, "facets");
+    l.timeline = is_set(c, "timeline");
     if (rc == 0 && (call_number(c, "first", 0, INT64_MAX, &l.first, &e) < 0 ||
                     call_number(c, "from", 0, INT64_MAX, &l.from, &e) < 0 ||
                     call_number(c, "count", ROWS_COUNT, ROWS_COUNT_MAX, &l.count, &e) < 0))

@@ -20,13 +20,13 @@
 #include "store/tables/table_files.h"
 
 #define INDEX_NAME "rows.index"
-#define INDEX_HEAD "tranche rows 1\n" /* another number when an entry's meaning changes */
+#define INDEX_HEAD "tranche rows 2\n" /* another number when an entry's meaning changes */
 #define PIECE_BYTES ((size_t)1024 * 1024)
 #define GONE_ROWS 256 /* between looks at whether the client is still there */
 #define ENTRY_BYTES sizeof(struct rows_entry)
 #define OUTPUT "the job's output"
 
-static_assert(sizeof(struct rows_entry) == 24, "the layout of rows.index");
+static_assert(sizeof(struct rows_entry) == 32, "the layout of rows.index");
 static_assert(sizeof INDEX_HEAD <= ENTRY_BYTES, "the head is as long as an entry");
 
 uint64_t rows_mark(struct str text)
@@ -52,6 +52,8 @@ static void add_entry(struct growth *g, struct str row)
     arena_reset(&g->arena);
     row_view_read(&g->arena, row, &v);
     entry.end = (uint16_t)v.end;
+    entry.seconds = (uint32_t)(v.time_us / 1000000);
+    entry.tokens = (uint32_t)v.output_tokens;
     entry.flags = row_view_is_label(&v) ? ROWS_LABEL : 0;
     entry.mark = rows_mark(v.end == ROW_ANSWERED ? v.answer : row_view_cause(&g->arena, &v));
     buf_add(&g->entries, &entry, sizeof entry);

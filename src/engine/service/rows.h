@@ -3,7 +3,7 @@
  * Why: an output has hundreds of thousands of rows of any length. A browser looks at fifty of them, of one
  * status or label, anywhere in it, and reading the output for each look would take seconds.
  *
- * Shape:   DIR/jobs/ID/rows.index has 24 bytes a row (struct rows_entry), behind a head of the same size. It
+ * Shape:   DIR/jobs/ID/rows.index has 32 bytes a row (struct rows_entry), behind a head of the same size. It
  *          is made by the first look, and grows with the output: ROWS_STEP_BYTES of it at most in one call.
  *          Rows stand in the order of the input, so a row's number is its line's index.
  * Trust:   an output is rendered again after a crash with the same bytes, so an entry stays true. Nothing
@@ -15,18 +15,20 @@
 #define TRANCHE_ENGINE_SERVICE_ROWS_H
 
 #include "engine/service/service.h"
-#include "format/row_view.h"
+#include "format/job/row_view.h"
 
 #define ROWS_STEP_BYTES ((uint64_t)64 * 1024 * 1024)
 
 enum { ROWS_LABEL = 1 };
 
 struct rows_entry {
-    uint64_t at;    /* of the row in the output */
-    uint64_t mark;  /* of its answer; of a failure, of its cause */
-    uint32_t bytes; /* without its line end */
-    uint16_t end;   /* an enum row_end */
-    uint16_t flags; /* ROWS_LABEL: the answer may be a label */
+    uint64_t at;      /* of the row in the output */
+    uint64_t mark;    /* of its answer; of a failure, of its cause */
+    uint32_t bytes;   /* without its line end */
+    uint32_t seconds; /* since 1970, when it ended; 0: not known */
+    uint32_t tokens;  /* of the answer */
+    uint16_t end;     /* an enum row_end */
+    uint16_t flags;   /* ROWS_LABEL: the answer may be a label */
 };
 
 struct rows {

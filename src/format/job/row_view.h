@@ -7,8 +7,8 @@
  * Errors:  none: what a row lacks is empty, and a text that is no JSON object is a failed row.
  * Threads: none; values. The texts live in the arena.
  */
-#ifndef TRANCHE_FORMAT_ROW_VIEW_H
-#define TRANCHE_FORMAT_ROW_VIEW_H
+#ifndef TRANCHE_FORMAT_JOB_ROW_VIEW_H
+#define TRANCHE_FORMAT_JOB_ROW_VIEW_H
 
 #include <stdint.h>
 
@@ -27,6 +27,7 @@ struct row_view {
     struct str answer;
     bool has_request; /* the row repeats its request */
     uint64_t prompt_tokens, output_tokens;
+    int64_t time_us; /* when it ended; 0: the row does not say */
 };
 void row_view_read(struct arena *a, struct str row, struct row_view *out);
 

@@ -1,7 +1,8 @@
-#include "format/row_view.h"
+#include "format/job/row_view.h"
 
 #include <string.h>
 
+#include "format/bigquery/civil.h"
 #include "format/row.h"
 
 #define VIEW_TEXT_BYTES_MAX ((size_t)64 * 1024 * 1024)
@@ -115,6 +116,11 @@ void row_view_read(struct arena *a, struct str row, struct row_view *out)
     *out = (struct row_view){ .key = json_str(json_get(root, "key")), .end = ROW_FAILED };
     out->has_request = json_get(root, "request") != NULL;
     out->request = request_of(a, json_get(root, "request"));
+    struct str time = json_str(json_get(root, "processed_time"));
+    if (time.len == 0)
+        time = json_str(json_get(response, "createTime"));
+    if (!civil_read_timestamp(time, &out->time_us) || out->time_us < 0)
+        out->time_us = 0;
     out->prompt_tokens = count_of(usage, "promptTokenCount");
     out->output_tokens = count_of(usage, "candidatesTokenCount");
     if (root && !json_get(root, "error") && json_str(json_get(root, "status")).len == 0) {
