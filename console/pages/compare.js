@@ -14,7 +14,7 @@ function Pair({ job, other, index }) {
   if (!both.data) return html`<${Loading} />`;
   const [a, b] = both.data;
   const asked = a?.row.request ?? a?.input?.request ?? b?.row.request ?? b?.input?.request;
-  const Side = ({ of, row }) => html`<section aria-label=${of.title}><h3>${of.title} <small>${of.model}</small></h3>${row ? html`<${Status} of=${row.status} /><${Response} response=${row.row.response} error=${errorOf(row)} />` : html`<p class="help">It has no such row yet.</p>`}</section>`;
+  const Side = ({ of, row }) => html`<section aria-label=${of.title}><h3>${of.title} · ${of.model}</h3>${row ? html`<${Status} of=${row.status} /><${Response} response=${row.row.response} error=${errorOf(row)} />` : html`<p class="help">It has no such row yet.</p>`}</section>`;
   return html`<article class="detail" aria-label=${`Line ${count(index)}`}><div class="detail-head"><h2>Line ${count(index)}</h2></div>
     <div class="sides"><${Side} of=${job} row=${a} /><${Side} of=${other} row=${b} /></div>
     ${asked !== undefined && html`<section><h3>Request</h3><${Request} request=${asked} /></section>`}</article>`;
@@ -44,7 +44,7 @@ export function Compare({ job }) {
   if (!others.length) return html`<${Empty} title="There is no other job to compare with" />`;
   return html`<div class="filters"><label class="with">Compare with<select value=${id || ""} onChange=${(e) => go(["jobs", job.id], { tab: "compare", with: e.target.value }, { replace: true })}>
       <option value="">Choose a job</option>${others.map((j) => html`<option value=${j.id}>${j.title} (${j.model}, ${count(j.facts.progress.total)} lines)</option>`)}</select></label>
-      ${other && html`<div class="chips" role="group" aria-label="Show"><button class="chip" aria-pressed=${!all} onClick=${() => setAll(false)}>Rows that differ</button><button class="chip" aria-pressed=${all} onClick=${() => setAll(true)}>All rows</button></div>
+      ${other && html`<div class="chip-row" role="group" aria-label="Show"><button class="chip" aria-pressed=${!all} onClick=${() => setAll(false)}>Rows that differ</button><button class="chip" aria-pressed=${all} onClick=${() => setAll(true)}>All rows</button></div>
       <${Downloads} job=${job} filter=${all ? {} : { differsFrom: other.facts.id }} />`}</div>
     ${other ? html`<${Both} key=${`${other.id} ${all}`} job=${job} other=${other} all=${all} />` : html`<p class="help">Rows are compared by their number, so both jobs should have the same input.</p>`}`;
 }

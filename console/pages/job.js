@@ -19,7 +19,7 @@ function Figures({ job }) {
   const s = state(job.state);
   const took = job.started && ((job.ended ? Date.parse(job.ended) : Date.now()) - Date.parse(job.started)) / 1000;
   const kept = (saved.duplicateTokens || 0) + (saved.sharedTokens || 0) + (saved.reusedTokens || 0);
-  return html`<dl class="figures">
+  return html`<dl class="figure-grid">
     <${Figure} name="Answered" value=${count(p.succeeded)} note=${p.total ? `${percent(p.succeeded, p.total)} of ${count(p.total)} lines` : "the input is not read yet"} />
     <${Figure} name="Failed" value=${count(p.failed)} note=${[p.badLines ? `${count(p.badLines)} bad lines` : "", p.notRun ? `${count(p.notRun)} not run` : "", retries ? `${count(retries)} retries` : ""].filter(Boolean).join(", ") || "no bad lines"} />
     ${s.final || s.name === "PAUSED" ? html`<${Figure} name="Time" value=${took ? duration(took) : "–"} note=${job.ended ? `ended ${clock(job.ended)}` : "so far"} />`
@@ -33,26 +33,34 @@ function Figures({ job }) {
   </dl>`;
 }
 
-// The rates since the page was opened; before, the rows' own times tell how many ended when.
+// Rates over time. Of a job that runs: those since the page was opened, and before them how many of the rows that are
+// written ended when. Of another: the latter.
 function Course({ job, samples, timeline }) {
   const running = state(job.state).name === "RUNNING";
-  const mean = (s) => (s.rates.linesPerSecond > 0 ? s.inFlight / s.rates.linesPerSecond : null);
-  const line = timeline && timeline.answered.length > 1 ? timeline : null;
-  if (!line && !(running && samples.length > 1)) return null;
+  const line = timeline && timeline.answered.length >= 5 ? timeline : null;
+  const lively = running && samples.length > 1;
+  if (!line && !lively) return null;
   const per = line?.seconds || 1;
   const start = line ? Date.parse(line.start) / 1000 : 0;
+  const until = lively ? samples[0].time - 2 * per : Infinity;
+  const past = line ? line.answered.map((_, i) => i).filter((i) => start + i * per < until) : [];
+  const now = lively ? samples : [];
+  const times = [...past.map((i) => start + i * per), ...now.map((s) => s.time)];
+  const lines = [...past.map((i) => line.answered[i] / per), ...now.map((s) => s.rates.linesPerSecond)];
+  const tokens = [...past.map((i) => line.tokens[i] / per), ...now.map((s) => s.rates.generatedTokensPerSecond)];
+  const failed = past.map((i) => line.failed[i] / per);
+  const mean = (s) => (s.rates.linesPerSecond > 0 ? s.inFlight / s.rates.linesPerSecond : null);
   const last = samples[samples.length - 1];
-  return html`<section class="plots" aria-label="Over time">
-    ${line && html`<${Plot} title="Lines per second" times=${line.answered.map((_, i) => start + i * per)} format=${number}
-      lines=${[{ name: "answered", colour: "accent", fill: true, values: line.answered.map((n) => n / per) }, { name: "failed", colour: "bad", values: line.failed.map((n) => n / per) }]}
-      text=${`peak ${number(Math.max(...line.answered) / per)}`} />
-    <${Plot} title="Output tokens per second" times=${line.tokens.map((_, i) => start + i * per)} format=${number}
-      lines=${[{ name: "tokens", colour: "live", fill: true, values: line.tokens.map((n) => n / per) }]} text=${`peak ${number(Math.max(...line.tokens) / per)}`} />`}
-    ${running && samples.length > 1 && html`<${Plot} title="Latency, seconds" times=${samples.map((s) => s.time)} format=${number}
+  const words = (values) => (lively ? `now ${number(values[values.length - 1])}` : `peak ${number(Math.max(...values))}`);
+  return html`<div class="plots" role="region" aria-label="Over time">
+    <${Plot} title="Lines per second" times=${times} format=${number} text=${words(lines)}
+      lines=${[{ name: "answered", colour: "accent", fill: true, values: lines }, ...(failed.some(Boolean) && !lively ? [{ name: "failed", colour: "bad", values: failed }] : [])]} />
+    <${Plot} title="Output tokens per second" times=${times} format=${number} text=${words(tokens)} lines=${[{ name: "tokens", colour: "live", fill: true, values: tokens }]} />
+    ${lively && html`<${Plot} title="Latency, seconds" times=${samples.map((s) => s.time)} format=${number}
       lines=${[{ name: "seconds", colour: "accent", values: samples.map(mean) }]} text=${mean(last) === null ? "" : `now ${mean(last).toFixed(2)} s`} />
     <${Plot} title="Requests in flight" times=${samples.map((s) => s.time)} format=${number}
       lines=${[{ name: "in flight", colour: "live", values: samples.map((s) => s.inFlight) }]} text=${`now ${count(last.inFlight)}`} />`}
-  </section>`;
+  </div>`;
 }
 
 function Causes({ job, facets }) {
@@ -78,10 +86,10 @@ function Overview({ job, samples }) {
   const rows = useLoad((signal) => get(`${path(job.name)}:rows?count=1&facets=true&timeline=true`, { signal }).catch((e) => (e.status === 400 ? {} : Promise.reject(e))),
     [job.name, job.state], final ? 0 : 4000);
   const { progress: p } = job.facts;
-  return html`<section class="panel lead"><div class="lead-line"><${Badge} of=${job.state} /><b>${p.total ? percent(p.total - p.pending, p.total) : ""}</b>
-      <span>${p.total ? `${count(p.total - p.pending)} of ${count(p.total)} lines` : "The input is being read."}</span></div>
-      <${Meter} done=${p.succeeded} failed=${(p.failed || 0) + (p.notRun || 0)} total=${p.total} label="Progress" />
-      ${job.facts.pauseReason && html`<p class="notice warn">${job.facts.pauseReason}</p>`}
+  return html`<section class="panel lead"><div class="lead-line"><${Badge} of=${job.state} /><b>${p.total ? percent(p.succeeded + p.failed, p.total) : ""}</b>
+      <span>${p.total ? `${count(p.succeeded + p.failed)} of ${count(p.total)} lines` : "The input is being read."}</span></div>
+      <${Meter} done=${p.succeeded} failed=${p.failed} total=${p.total} label="Progress" />
+      ${job.facts.pauseReason && html`<p class="notice warn">${job.facts.pauseReason === "asked" ? "A user has paused it." : job.facts.pauseReason}</p>`}
       ${job.error && html`<p class="notice bad">${job.error}</p>`}
       <${Figures} job=${job} /></section>
     <${Course} job=${job} samples=${samples} timeline=${rows.data?.timeline} />
@@ -147,7 +155,7 @@ function Details({ job }) {
   const shown = job.batch ? job.raw.metadata : job.raw;
   const { tranche, ...config } = shown;
   const text = JSON.stringify({ ...config, ...(tranche && { tranche: { options: tranche.options } }) }, null, 2);
-  return html`<div class="columns"><section class="panel"><h2>The same again</h2>${code(job).map(([name, lines]) => html`<div class="code"><div class="code-head"><b>${name}</b><${Copy} text=${lines} name=${`Copy ${name === "Command" ? "command" : name === "Python" ? "Python" : "commands"}`} /></div><pre tabindex="0">${lines}</pre></div>`)}</section>
+  return html`<div class="halves"><section class="panel"><h2>The same again</h2>${code(job).map(([name, lines]) => html`<div class="code"><div class="code-head"><b>${name}</b><${Copy} text=${lines} name=${`Copy ${name === "Command" ? "command" : name === "Python" ? "Python" : "commands"}`} /></div><pre tabindex="0">${lines}</pre></div>`)}</section>
     <section class="panel"><h2>Events</h2><ol class="timeline">${events.map((e, i) => html`<li><${Badge} of=${e.state} /><time datetime=${e.time}>${new Date(e.time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" })}</time>
       <small>${i ? `after ${duration((Date.parse(e.time) - Date.parse(events[i - 1].time)) / 1000)}` : "created"}</small></li>`)}</ol>${!events.length && html`<p class="help">Loading the events.</p>`}</section>
     <section class="panel whole"><div class="code"><div class="code-head"><h2>Configuration</h2><${Copy} text=${text} name="Copy configuration" /></div><pre tabindex="0">${text}</pre></div></section></div>`;
@@ -166,7 +174,7 @@ export function Job({ id }) {
   if (!job && error?.status === 404) return html`<${Empty} title="There is no such job"><p>It may have been deleted. <a href="#/jobs">All jobs</a></p></${Empty}>`;
   if (!job) return html`<${Failure} error=${error} />`;
   const parts = [["overview", "Overview"], ["results", "Results"], ["compare", "Compare"], ["details", "Code and events"]];
-  return html`<nav class="crumbs" aria-label="Way here"><a href="#/jobs">Jobs</a></nav>
+  return html`<nav class="back" aria-label="Way here"><a href="#/jobs">Jobs</a></nav>
     <div class="page-head"><div><h1>${job.title}</h1><p class="help">${job.model} · created ${clock(job.created)} · <span class="mono">${job.id}</span></p></div>
       <div class="head-actions">${live.value === "broken" && html`<span class="badge warn" role="status">the service is away; trying again</span>`}<${Actions} jobs=${[job]} done=${(what) => what === "delete" && go(["jobs"])} /></div></div>
     <${Tabs} current=${tab} items=${parts.map(([t, word]) => [t, word, link(["jobs", id], { tab: t === "overview" ? "" : t })])} />

@@ -1,5 +1,6 @@
 // jobs.js -- all jobs of the project, live: found, sorted, and steered one or several at once.
 import { useEffect, useMemo, useState } from "preact/hooks";
+import "../jobs.css";
 import { may } from "../lib/api.js";
 import { ago, clock, count, duration, percent, rate, state, usd } from "../lib/format.js";
 import { actions, useJobs } from "../lib/jobs.js";
@@ -18,7 +19,7 @@ const groups = {
   cancelled: ["Cancelled", (s) => s.name.startsWith("CANCEL")],
 };
 
-const share = (job) => (job.facts.progress.total ? 1 - job.facts.progress.pending / job.facts.progress.total : 0);
+const share = (job) => (job.facts.progress.total ? (job.facts.progress.succeeded + job.facts.progress.failed) / job.facts.progress.total : 0);
 const columns = [
   // id, name, what it sorts by, how it begins when it is chosen
   ["title", "Job", (j) => j.title.toLowerCase(), 1],
@@ -35,7 +36,8 @@ function pace(job) {
   const s = state(job.state).name;
   if (s === "RUNNING" && rates) return `${rate(rates.linesPerSecond)} lines/s${eta ? `, ${duration(eta.seconds)} left` : ""}`;
   if (s === "QUEUED" && queuePosition !== undefined) return queuePosition ? `${count(queuePosition)} before it` : "next in the queue";
-  if (s === "PAUSED" && pauseReason) return pauseReason;
+  if (s === "PAUSED") return !pauseReason || pauseReason === "asked" ? "paused by a user" : pauseReason;
+  if (job.facts.progress.notRun) return `${count(job.facts.progress.notRun)} not run`;
   if (job.started && job.ended) return `took ${duration((Date.parse(job.ended) - Date.parse(job.started)) / 1000)}`;
   return "";
 }
@@ -46,8 +48,8 @@ function Row({ job, chosen, choose }) {
     <div role="cell" class="pick">${may("user") && html`<input type="checkbox" aria-label=${`Choose ${job.title}`} checked=${chosen} onChange=${choose} />`}</div>
     <div role="cell" class="name"><a href=${link(["jobs", job.id])}>${job.title}</a><small>${job.model}${job.batch ? " · Gemini API" : ""}</small></div>
     <div role="cell" class="state"><${Badge} of=${job.state} /></div>
-    <div role="cell" class="progress"><${Meter} done=${p.succeeded} failed=${(p.failed || 0) + (p.notRun || 0)} total=${p.total} label=${`Progress of ${job.title}`} />
-      <small><b>${p.total ? `${percent(p.total - p.pending, p.total)} of ${count(p.total)}` : "not read yet"}</b> ${pace(job)}</small></div>
+    <div role="cell" class="progress"><${Meter} done=${p.succeeded} failed=${p.failed} total=${p.total} label=${`Progress of ${job.title}`} />
+      <small><b>${p.total ? `${percent(p.succeeded + p.failed, p.total)} of ${count(p.total)}` : "not read yet"}</b> ${pace(job)}</small></div>
     <div role="cell" class="number failed ${p.failed ? "bad" : ""}">${count(p.failed)}<span class="unit"> failed</span></div>
     <div role="cell" class="number cost">${usd(job.facts.cost?.soFarUsd)}</div>
     <div role="cell" class="number created"><time datetime=${job.created} title=${clock(job.created)}>${ago(job.created)}</time></div>
@@ -126,7 +128,7 @@ function JobList() {
 
   return html`<div class="page-head"><h1>Jobs</h1>${live.value === "broken" && html`<span class="badge warn" role="status">the service is away; trying again</span>`}</div>
     <div class="filters">
-      <div class="chips" role="group" aria-label="Show">${Object.entries(groups).map(([id, [name]]) =>
+      <div class="chip-row" role="group" aria-label="Show">${Object.entries(groups).map(([id, [name]]) =>
         html`<button class="chip" aria-pressed=${id === group} onClick=${() => set({ show: id === "all" ? undefined : id })}>${name} <span>${count(counts[id])}</span></button>`)}</div>
       <input type="search" aria-label="Search jobs" placeholder="Name, model, label, number" value=${search} onInput=${(e) => set({ search: e.target.value })} />
     </div>
@@ -144,5 +146,5 @@ function JobList() {
 
 export function Jobs() {
   const [, id] = route.value.path;
-  return id ? html`<${Job} key=${id} id=${id} />` : html`<${JobList} />`;
+  return html`<div class="of-jobs">${id ? html`<${Job} key=${id} id=${id} />` : html`<${JobList} />`}</div>`;
 }

@@ -27,7 +27,7 @@ export function RowDetail({ job, index, close }) {
   const inputText = row.row.request === undefined && row.input !== undefined ? JSON.stringify(row.input, null, 2) : JSON.stringify(input ?? null, null, 2);
   return html`<article class="detail" aria-label=${`Line ${count(index)}`}>
     <div class="detail-head"><h2>Line ${count(index)}${row.key && html` <small class="mono">${row.key}</small>`}</h2><${Status} of=${row.status} />
-      <div class="chips" role="group" aria-label="Form"><button class="chip" aria-pressed=${!json} onClick=${() => setJson(false)}>Conversation</button><button class="chip" aria-pressed=${json} onClick=${() => setJson(true)}>JSON</button></div>
+      <div class="chip-row" role="group" aria-label="Form"><button class="chip" aria-pressed=${!json} onClick=${() => setJson(false)}>Conversation</button><button class="chip" aria-pressed=${json} onClick=${() => setJson(true)}>JSON</button></div>
       <${Copy} text=${text} name="Copy row" />${close && html`<button class="plain" aria-label="Close the row" onClick=${close}>×</button>`}</div>
     <div class="sides">
       <section aria-label="Request"><h3>Request</h3>${json ? html`<pre tabindex="0">${inputText}</pre>` : input === undefined ? html`<p class="help">The input is not there any more.</p>` : html`<${Request} request=${input} />`}</section>
@@ -106,7 +106,7 @@ export function Rows({ job }) {
   const statuses = [[undefined, "All", rows.total], ["answered", "Answered", facets?.answered], ["failed", "Failed", facets?.failed], ["notRun", "Not run", facets?.notRun]];
   const some = status || label !== undefined || cause || text;
   return html`<div class="filters">
-      <div class="chips" role="group" aria-label="Status">${statuses.map(([id, name, n]) => html`<button class="chip" aria-pressed=${status === id} onClick=${() => set({ status: id })}>${name} ${n !== undefined && html`<span>${count(n)}</span>`}</button>`)}</div>
+      <div class="chip-row" role="group" aria-label="Status">${statuses.map(([id, name, n]) => html`<button class="chip" aria-pressed=${status === id} onClick=${() => set({ status: id })}>${name} ${n !== undefined && html`<span>${count(n)}</span>`}</button>`)}</div>
       <input type="search" aria-label="Search the rows for a text" placeholder="Text in request or response" value=${typed} onInput=${(e) => setTyped(e.target.value)} />
       <${Downloads} job=${job} filter=${filter} />
     </div>

@@ -30,6 +30,8 @@ static void add_part(struct arena *a, yyjson_val *part, struct buf *out)
     yyjson_val *text = json_get(part, "text"), *call = json_get(part, "functionCall");
     yyjson_val *data = json_get(part, "inlineData");
 
+    yyjson_val *result = json_get(part, "functionResponse");
+
     if (!data)
         data = json_get(part, "inline_data");
     if (!data)
@@ -43,6 +45,8 @@ static void add_part(struct arena *a, yyjson_val *part, struct buf *out)
         buf_addf(out, "%.*s(", STR_ARG(json_str(json_get(call, "name"))));
         buf_add_str(out, args);
         buf_add_char(out, ')');
+    } else if (result) {
+        buf_addf(out, "[result of %.*s]", STR_ARG(json_str(json_get(result, "name"))));
     } else if (data) {
         buf_addf(out, "[%.*s]", STR_ARG(json_str(json_get(data, "mimeType"))));
     }
