@@ -50,7 +50,7 @@ function Row({ job, chosen, choose }) {
     <div role="cell" class="state"><${Badge} of=${job.state} /></div>
     <div role="cell" class="progress"><${Meter} done=${p.succeeded} failed=${p.failed} total=${p.total} label=${`Progress of ${job.title}`} />
       <small><b>${p.total ? `${percent(p.succeeded + p.failed, p.total)} of ${count(p.total)}` : "not read yet"}</b> ${pace(job)}</small></div>
-    <div role="cell" class="number failed ${p.failed ? "bad" : ""}">${count(p.failed)}<span class="unit"> failed</span></div>
+    <div role="cell" class="number failed ${p.failed ? "bad" : ""}">${count(p.failed)}</div>
     <div role="cell" class="number cost">${usd(job.facts.cost?.soFarUsd)}</div>
     <div role="cell" class="number created"><time datetime=${job.created} title=${clock(job.created)}>${ago(job.created)}</time></div>
   </div>`;

@@ -36,6 +36,7 @@ class Server:
         self.config = config + more
         self.options = options
         self.process = None
+        self.port = 0  # any free one; a test that restarts a server may keep its own
         self.url = None
         self.start()
 
@@ -48,7 +49,7 @@ class Server:
         self.log = open(self.folder / "serve.log", "ab+")
         start = self.log.tell()
         self.process = subprocess.Popen(
-            [PROGRAM, "serve", "--listen", "127.0.0.1:0", "--state", str(self.folder / "state"),
+            [PROGRAM, "serve", "--listen", f"127.0.0.1:{self.port}", "--state", str(self.folder / "state"),
              "--config", str(self.folder / "config.yaml"), *map(str, self.options)],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=environment,
             cwd=self.folder, preexec_fn=default_signals)
