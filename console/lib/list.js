@@ -12,7 +12,7 @@ export function VirtualList({ count, height, row, onRange, head, reveal, classNa
   const box = useRef();
   const [at, set] = useState({ top: 0, room: 600 });
   useEffect(() => {
-    const look = () => set({ top: box.current.scrollTop, room: box.current.clientHeight });
+    const look = () => box.current && set({ top: box.current.scrollTop, room: box.current.clientHeight });
     const watch = new ResizeObserver(look);
     watch.observe(box.current);
     return () => watch.disconnect();

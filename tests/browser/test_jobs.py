@@ -134,7 +134,7 @@ def test_rows_are_browsed_filtered_and_downloaded(page, server):
         page.get_by_role("button", name="CSV").click()
     assert got.value.path().read_text().count("\n") == 101
     page.get_by_role("button", name="spam").click()
-    page.get_by_role("button", name="Failed").click()
+    page.get_by_role("button", name="Failed 3").click()
     page.get_by_text("3 matching rows").wait_for()
     page.get_by_role("option").first.click()
     page.get_by_role("article", name="Line 300").get_by_text("INVALID_ARGUMENT").wait_for()
@@ -151,7 +151,7 @@ def test_two_jobs_are_compared_row_by_row(page, server):
     page.goto(f"/#/jobs/{server.mixed}?tab=compare")
     page.get_by_label("Compare with").select_option(server.other)
     page.get_by_text("4 of 303 rows differ").wait_for()
-    page.get_by_role("option").first.click()
+    page.get_by_role("listbox").get_by_role("option").first.click()
     article = page.get_by_role("article", name="Line 7")
     article.get_by_role("region", name="mail of march").get_by_text("fine", exact=True).wait_for()
     article.get_by_role("region", name="mail of april").get_by_text("spam", exact=True).wait_for()
@@ -170,7 +170,7 @@ def test_texts_of_models_and_clients_are_never_markup(page, server):
     article.get_by_role("img").wait_for()
     assert article.get_by_role("img").count() == 1
     article.get_by_text("result of").wait_for()
-    article.get_by_text("Thought").click()
+    article.get_by_text("Thought", exact=True).click()
     article.get_by_text("a thought of mine").wait_for()
     assert page.evaluate("() => [window.broken, document.querySelectorAll('main script, main img[src=x]').length]") == [None, 0]
 
