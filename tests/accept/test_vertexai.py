@@ -55,6 +55,32 @@ def test_the_job_service_client_lists_by_filter(server, client):
     assert all(job.state.name == "JOB_STATE_SUCCEEDED" for job in jobs)
 
 
+# ---- Tuned models ----
+
+def test_a_model_is_uploaded_deployed_run_in_a_batch_and_deleted(server, client):
+    from vertexai.batch_prediction import BatchPredictionJob
+    server.upload("vtuned", "adapter.gguf", "GGUF" + "\0" * 60)
+    server.upload("vtuned", "in.jsonl", lines(2))
+    model = aiplatform.Model.upload(
+        display_name="tuned", artifact_uri="gs://vtuned/adapter.gguf",
+        serving_container_image_uri="none",
+        labels={"google-vertex-llm-tuning-base-model-id": "gemini-2.5-flash"})
+    assert model.resource_name.startswith("projects/p1/locations/us-central1/models/")
+    assert model.resource_name in [m.resource_name for m in aiplatform.Model.list()]
+    endpoint = aiplatform.Endpoint.create(display_name="e")
+    endpoint.deploy(model, deployed_model_display_name="d")
+    assert [d.model for d in endpoint.list_models()] == [model.resource_name]
+    job = BatchPredictionJob.submit(source_model=model.resource_name,
+                                    input_dataset="gs://vtuned/in.jsonl",
+                                    output_uri_prefix="gs://vtuned/out")
+    wait(job)
+    assert job.has_succeeded, job.error
+    endpoint.undeploy_all()
+    endpoint.delete()
+    model.delete()
+    assert model.resource_name not in [m.resource_name for m in aiplatform.Model.list()]
+
+
 # ---- Tables ----
 
 def wait(job):

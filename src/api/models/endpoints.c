@@ -31,9 +31,8 @@ void endpoint_add_members(struct json_writer *w, const struct model_place *at,
         endpoint_add_deployed(w, NULL, at, p);
         json_end(w);
         json_object(w, "trafficSplit");
-        json_value(w, NULL);
         json_key(w, p->deployed_id);
-        buf_add_c(w->out, "100");
+        json_add_uint(w, NULL, 100);
         json_end(w);
     }
     if (p->labels.len)

@@ -25,9 +25,8 @@ static void add_labels(struct json_writer *w, const struct tuned *t)
     json_object(w, "labels");
     while (t->labels.len && json_member_next(t->labels, &m)) {
         has_base = has_base || str_eq_c(m.key, BASE_LABEL);
-        json_value(w, NULL);
         json_key_raw(w, m.key);
-        buf_add_str(w->out, m.value);
+        json_add_raw(w, NULL, m.value);
     }
     if (t->base.len && !has_base)
         json_add_text(w, BASE_LABEL, t->base);
