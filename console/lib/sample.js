@@ -1,7 +1,9 @@
 // sample.js -- something to try at once: a bucket with a file of requests, a table of reviews, and a small job.
-import { place, post, request, session } from "./api.js";
+import { get, may, place, post, request, session } from "./api.js";
 import { ensureDataset, query, tableName } from "./bq.js";
 import { defaultBucket } from "./source.js";
+import { go } from "./route.js";
+import { attempt, html } from "./ui.js";
 import { ensureBucket } from "./upload.js";
 
 const reviews = [
@@ -17,8 +19,10 @@ export async function loadSample() {
   await query(`CREATE OR REPLACE TABLE ${tableName("samples", "reviews")} AS SELECT * FROM (${rows}) ORDER BY id`);
 }
 
-// All of it: the table, a file of requests in the console's bucket, and a job on that file by `model`: its resource.
-export async function startSample(model) {
+// All of it: the table, a file of requests in the console's bucket, and a job on that file by the default model.
+async function startSample() {
+  const { models } = await get("/tranche/v1/info");
+  const model = (models.find((m) => m.about?.includes("(default)")) || models[0]).name.replace(/[*?].*$/, "2.5-flash");
   await loadSample();
   const bucket = await ensureBucket(defaultBucket(), session.value.project);
   const lines = reviews.map(([id, , text]) => JSON.stringify({ key: `review-${id}`, request: {
@@ -32,3 +36,9 @@ export async function startSample(model) {
     outputConfig: { predictionsFormat: "jsonl", gcsDestination: { outputUriPrefix: `gs://${bucket}/samples/answers` } },
   });
 }
+
+// For pages that have nothing to show yet.
+export const Sample = () => may("user") && html`<p><button class="primary" onClick=${async () => {
+  const job = await attempt(startSample, "The sample is on its way");
+  if (job) go(["jobs", job.name.split("/").pop()]);
+}}>Load a sample</button></p><p class="help">A bucket, a table and a small job of ten hotel reviews</p>`;

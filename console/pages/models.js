@@ -134,7 +134,7 @@ function Try({ model, names }) {
     }
   };
   const answers = useLoad((signal) => (name ? get(`/tranche/v1/models/${encodeURIComponent(name)}`, { signal }) : null), [name]);
-  const who = answers.error ? answers.error.message : answers.data && `${kinds[answers.data.kind] || answers.data.kind} answers it, by ${answers.data.name}${
+  const who = answers.error ? answers.error.message : answers.data && `It goes to ${answers.data.name} (${kinds[answers.data.kind] || answers.data.kind})${
     answers.data.price ? `, at ${perMillion(answers.data.price.input)} in and ${perMillion(answers.data.price.output)} out` : ""}.`;
   const u = state.usage;
   return html`<section class="panel try" aria-labelledby="try" ref=${box}><h2 id="try">Try one</h2><form onSubmit=${ask}>

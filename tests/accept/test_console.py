@@ -92,3 +92,14 @@ def test_a_wrong_or_revoked_key_cannot_sign_in_and_ends_what_it_signed_in(world)
     tranche(world.root, "keys", "revoke", other["id"])
     assert call(world, "GET", "/tranche/v1/session", Cookie=cookie, x_tranche_console="1")[0] == 401
     assert call(world, "POST", "/tranche/v1/session", {"key": other["key"]})[0] == 401
+
+
+def test_a_models_name_leads_to_what_answers_it_and_its_price(world):
+    head = {"x_goog_api_key": world.key["key"]}
+    status, text, _ = call(world, "GET", "/tranche/v1/models/gemini-2.5-flash", **head)
+    answer = json.loads(text)
+    assert status == 200 and (answer["name"], answer["kind"]) == ("gemini-*", "fake")
+    assert answer["price"] == {"input": 0.3, "output": 2.5, "cached": 0.03, "batchIsHalf": True}
+    assert "price" not in json.loads(call(world, "GET", "/tranche/v1/models/tranche-fake", **head)[1])
+    assert call(world, "GET", "/tranche/v1/models/nobody", **head)[0] == 404
+    assert {"name": "gemini-*", "kind": "fake", "about": "configured"} in json.loads(call(world, "GET", "/tranche/v1/info", **head)[1])["models"]
