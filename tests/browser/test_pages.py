@@ -1,11 +1,12 @@
 """New job, storage, tables, models, system and keys in the console: what a user does there, names that try to be markup, what a
 viewer sees, the keyboard alone, and WCAG AA in both themes."""
 import json
+import subprocess
 
 import pytest
 from conftest import axe
 from keys import make_key
-from server import CONFIG, Server, line
+from server import CONFIG, PROGRAM, Server, line
 
 EVIL = "<img src=x onerror=alert(1)>"
 DEFAULT = "/storage/v1/b?project=default"
@@ -110,6 +111,37 @@ def test_a_schema_of_fields_is_built_and_sent(page, server):
     assert schema["required"] == ["topic", "angry"] and json.loads(page.locator(".previews .answer pre").first.inner_text())["topic"] in ("room", "staff")
 
 
+def test_a_dropped_file_of_rows_as_json_is_an_input(page, server):
+    page.goto("/#/new")
+    page.get_by_text("Drop a JSONL").wait_for()
+    page.evaluate("""() => {
+      const data = new DataTransfer();
+      data.items.add(new File(['{"id": 1, "text": "good"}\\n{"id": 2, "text": "bad"}\\n'], "rows.jsonl"));
+      document.querySelector(".dropzone").dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+    }""")
+    page.get_by_text("2 rows, 2 columns").wait_for()
+    page.get_by_label("Prompt", exact=True).fill("Say ")
+    page.get_by_role("button", name="text", exact=True).click()
+    page.get_by_text("Say good").wait_for()
+
+
+def test_a_parquet_file_is_an_input(page, server, tmp_path):
+    csv_file(tmp_path, "rows.csv")
+    subprocess.run([PROGRAM, "table", "copy", tmp_path / "rows.csv", tmp_path / "rows.parquet", "--state", tmp_path / "state"],
+                   check=True, timeout=60, capture_output=True)
+    page.goto("/#/new")
+    page.get_by_label("Input file").set_input_files(tmp_path / "rows.parquet")
+    page.get_by_text("3 rows, 3 columns").wait_for()
+    page.get_by_label("Prompt", exact=True).fill("{id}: {text:json} {{}}")
+    page.get_by_text('007: "Spotless, quiet\\nand warm" {}').wait_for()
+
+
+def test_a_sample_is_there_to_try(page, server):
+    page.goto("/#/new")
+    page.get_by_role("button", name="Load a sample").click()
+    page.get_by_text("10 rows, 3 columns").wait_for()
+
+
 @pytest.mark.parametrize("name, content, word", [
     ("a.parquet", "nothing", "not a Parquet file"), ("empty.csv", "", "is empty"), ("a.csv", "id,,text\n1,2,3\n", "no name"),
     ("a.csv", "id,ID\n1,2\n", "twice"), ("a.json", "[1]", "JSON Lines"), ("a.csv.gz", "x", "packed")])
@@ -167,6 +199,35 @@ def test_a_broken_upload_goes_on_at_the_byte_it_had_reached(page, server, tmp_pa
     assert server.call("GET", "/storage/v1/b/inputs/o/broken.bin")[1]["size"] == str(3 << 20)
     sent = [r for r in ranges if not r.startswith("bytes *")]
     assert sent[1] == sent[2] and not sent[1].startswith("bytes 0-"), ranges
+
+
+def test_an_upload_goes_on_after_its_page_was_closed(page, server, tmp_path):
+    big = tmp_path / "again.bin"
+    big.write_bytes(bytes(range(256)) * (3 << 12))
+    page.goto("/#/storage/inputs")
+    page.get_by_role("link", name="bad.jsonl").wait_for()
+    ranges = []
+
+    def hold(route):
+        span = route.request.headers.get("content-range", "")
+        ranges.append(span)
+        if span.startswith("bytes 0-") or span.startswith("bytes *"):
+            route.continue_()
+    address = "**/upload/storage/v1/b/inputs/o?uploadType=resumable&upload_id=*"
+    page.route(address, hold)
+    with page.expect_request(lambda r: r.headers.get("content-range", "").startswith("bytes 1048576-")):
+        page.get_by_label("Files to upload").set_input_files(big)
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_text("paused").wait_for()
+    page.unroute(address)
+    page.reload()
+    page.get_by_role("link", name="bad.jsonl").wait_for()
+    page.on("request", lambda r: ranges.append(r.headers["content-range"]) if "content-range" in r.headers else None)
+    del ranges[:]
+    page.get_by_label("Files to upload").set_input_files(big)
+    page.get_by_role("link", name="again.bin").wait_for()
+    assert ranges[0] == f"bytes */{3 << 20}" and all(not r.startswith("bytes 0-") for r in ranges), ranges
+    assert server.call("GET", "/storage/v1/b/inputs/o/again.bin")[1]["size"] == str(3 << 20)
 
 
 def test_folders_are_walked_and_hostile_names_stay_text(page, server):
@@ -251,6 +312,15 @@ def test_the_system_page_plots_what_the_service_does(page, server):
     page.get_by_role("img", name="HTTP calls").wait_for()
     page.wait_for_function("() => [...document.querySelectorAll('.spark .area')].some((p) => p.getAttribute('d').length > 20)")
     assert page.get_by_text("Free on disk").is_visible()
+
+
+def test_a_break_of_the_service_is_said_and_passes(page, server):
+    page.goto("/#/system")
+    page.get_by_role("img", name="HTTP calls").wait_for()
+    page.route("**/metrics", lambda route: route.abort("connectionrefused"))
+    page.get_by_text("cannot be reached").wait_for()
+    page.unroute("**/metrics")
+    page.get_by_text("cannot be reached").wait_for(state="detached")
 
 
 # ---- Keys and roles ----
