@@ -7,6 +7,7 @@ import { actions, useJobs } from "../lib/jobs.js";
 import { live } from "../lib/live.js";
 import { VirtualList } from "../lib/list.js";
 import { go, link, route } from "../lib/route.js";
+import { Sample } from "../lib/sample.js";
 import { Badge, Empty, Failure, Loading, Meter, html, sure, tell } from "../lib/ui.js";
 import { Job } from "./job.js";
 
@@ -137,8 +138,8 @@ function JobList() {
       <button class="plain" onClick=${() => setChosen(new Set())}>Choose none</button>`}</div>
     ${error && html`<${Failure} error=${error} retry=${reload} />`}
     ${!jobs.length && loading && html`<${Loading} />`}
-    ${!jobs.length && !loading && !error && html`<${Empty} title="No jobs yet"><p>A job takes a file or a table of requests. Hand one over with</p>
-      <p><code>tranche submit requests.jsonl</code></p></${Empty}>`}
+    ${!jobs.length && !loading && !error && html`<${Empty} title="No jobs yet"><p>A job takes a file or a table of requests${may("user") && html`: <a href="#/new">make one</a>, or hand one over with`}</p>
+      <p><code>tranche submit requests.jsonl</code></p><${Sample} /></${Empty}>`}
     ${jobs.length > 0 && !found.length && html`<${Empty} title="No job matches"><p><button onClick=${() => set({ search: undefined, show: undefined })}>Show all jobs</button></p></${Empty}>`}
     ${found.length > 0 && html`<${VirtualList} className="jobs-list" role="table" aria-label="Jobs" aria-rowcount=${found.length + 1} count=${found.length} height=${innerWidth < 700 ? 120 : 56} head=${head}
       row=${(i) => html`<${Row} job=${found[i]} chosen=${chosen.has(found[i].name)} choose=${() => choose(found[i].name)} />`} />`}`;

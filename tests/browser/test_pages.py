@@ -414,6 +414,21 @@ def test_the_first_key_of_an_open_service_keeps_its_maker_signed_in(browser, tmp
     assert running.stop() == 0
 
 
+def test_an_empty_service_offers_a_sample_that_runs(browser, tmp_path):
+    running = Server(tmp_path, config=CONFIG)
+    context = browser.new_context(base_url=running.url)
+    page = context.new_page()
+    page.goto("/")
+    page.get_by_role("button", name="Load a sample").click()
+    page.wait_for_url("**/#/jobs/*")
+    jobs = "/v1/projects/default/locations/us-central1/batchPredictionJobs"
+    made = running.call("GET", jobs)[1]["batchPredictionJobs"][0]
+    assert made["displayName"] == "Sample: hotel reviews"
+    assert running.call("GET", f"{BQ}/datasets/samples/tables/reviews")[1]["numRows"] == "10"
+    context.close()
+    assert running.stop() == 0
+
+
 # ---- Themes, keyboard ----
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
