@@ -58,7 +58,6 @@ def test_the_job_service_client_lists_by_filter(server, client):
 # ---- Tuned models ----
 
 def test_a_model_is_uploaded_deployed_run_in_a_batch_and_deleted(server, client):
-    from vertexai.batch_prediction import BatchPredictionJob
     server.upload("vtuned", "adapter.gguf", "GGUF" + "\0" * 60)
     server.upload("vtuned", "in.jsonl", lines(2))
     model = aiplatform.Model.upload(
@@ -70,11 +69,10 @@ def test_a_model_is_uploaded_deployed_run_in_a_batch_and_deleted(server, client)
     endpoint = aiplatform.Endpoint.create(display_name="e")
     endpoint.deploy(model, deployed_model_display_name="d")
     assert [d.model for d in endpoint.list_models()] == [model.resource_name]
-    job = BatchPredictionJob.submit(source_model=model.resource_name,
-                                    input_dataset="gs://vtuned/in.jsonl",
-                                    output_uri_prefix="gs://vtuned/out")
-    wait(job)
-    assert job.has_succeeded, job.error
+    job = aiplatform.BatchPredictionJob.create(
+        job_display_name="tuned", model_name=model.resource_name, gcs_source="gs://vtuned/in.jsonl",
+        gcs_destination_prefix="gs://vtuned/out", instances_format="jsonl", sync=True)
+    assert job.state.name == "JOB_STATE_SUCCEEDED", job.error
     endpoint.undeploy_all()
     endpoint.delete()
     model.delete()
