@@ -35,10 +35,13 @@ function Figures({ job }) {
 
 // Rates over time. Of a job that runs: those since the page was opened, and before them how many of the rows that are
 // written ended when. Of another: the latter.
-function Course({ job, samples, timeline }) {
+function Course({ job, samples, timeline, written }) {
   const running = state(job.state).name === "RUNNING";
-  const line = timeline && timeline.answered.length >= 5 ? timeline : null;
   const lively = running && samples.length > 1;
+  const { succeeded = 0, failed: bad = 0 } = job.facts.progress;
+  // Rows are written in the order of the input: behind an open line many may be missing, and the past would look slow.
+  const known = !running || written >= 0.9 * (succeeded + bad);
+  const line = timeline && known && timeline.answered.length >= 5 ? timeline : null;
   if (!line && !lively) return null;
   const per = line?.seconds || 1;
   const start = line ? Date.parse(line.start) / 1000 : 0;
@@ -92,7 +95,7 @@ function Overview({ job, samples }) {
       ${job.facts.pauseReason && html`<p class="notice warn">${job.facts.pauseReason === "asked" ? "A user has paused it." : job.facts.pauseReason}</p>`}
       ${job.error && html`<p class="notice bad">${job.error}</p>`}
       <${Figures} job=${job} /></section>
-    <${Course} job=${job} samples=${samples} timeline=${rows.data?.timeline} />
+    <${Course} job=${job} samples=${samples} timeline=${rows.data?.timeline} written=${Number(rows.data?.total || 0)} />
     <${Causes} job=${job} facets=${rows.data?.facets} />
     <${Upstreams} list=${job.facts.upstreams} />`;
 }
@@ -103,10 +106,17 @@ function quoted(text) {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-// The same job by the command and by Google's client. Texts are written as JSON, which Python reads as its own.
+// A value as Python writes it.
+function python(v) {
+  if (Array.isArray(v)) return `[${v.map(python).join(", ")}]`;
+  if (v && typeof v === "object") return `{${Object.entries(v).map(([k, x]) => `${JSON.stringify(k)}: ${python(x)}`).join(", ")}}`;
+  return v === true ? "True" : v === false ? "False" : v === null ? "None" : JSON.stringify(v);
+}
+
+// The same job by the command and by Google's client. Texts are written as JSON, which Python reads too.
 function code(job) {
   const raw = job.raw;
-  const o = job.facts.options || {};
+  const { requestId, ...o } = job.facts.options || {}; // with its id it would be this job again
   const server = location.origin;
   const input = raw.inputConfig?.gcsSource?.uris?.[0] || raw.inputConfig?.bigquerySource?.inputUri || "requests.jsonl";
   const output = raw.outputConfig?.gcsDestination?.outputUriPrefix || raw.outputConfig?.bigqueryDestination?.outputUri;
@@ -116,14 +126,14 @@ function code(job) {
   ].filter(([, v]) => v !== undefined).map(([k, v]) => `${k} ${quoted(String(v))}`);
   if (o.strict) options.push("--strict");
   const cli = [`tranche submit ${quoted(input)}`, ...options, ...(output ? [`--output ${quoted(output)}`] : []), `--server ${server}`].join(" \\\n    ");
-  const body = Object.keys(o).length ? `, "http_options": {"extra_body": {"tranche": ${JSON.stringify(o)}}}` : "";
+  const body = Object.keys(o).length ? `,\n                                    "http_options": {"extra_body": {"tranche": ${python(o)}}}` : "";
   const text = JSON.stringify;
   const config = job.batch ? `{"display_name": ${text(job.title)}}` : `{"display_name": ${text(job.title)}, "dest": ${text(output || "")}${body}}`;
   const client = job.batch ? `client = genai.Client(api_key="YOUR_KEY", http_options={"base_url": ${text(server)}})`
     : `client = genai.Client(vertexai=True, api_key="YOUR_KEY", project=${text(session.value.project)}, location=${text(session.value.location)},\n                      http_options={"base_url": ${text(server)}})`;
   const source = job.batch ? `client.files.upload(file="requests.jsonl", config={"mime_type": "application/jsonl"}).name` : text(input);
-  const python = `import time\nfrom google import genai\n\n${client}\njob = client.batches.create(model=${text(job.model)}, src=${source},\n                            config=${config})\nwhile not job.done:\n    time.sleep(2)\n    job = client.batches.get(name=job.name)\nprint(job.state)\n`;
-  return [["Command", cli], ["Python", python], ["Follow it", `tranche watch ${job.batch ? job.name : job.id} --server ${server}\ntranche results ${job.batch ? job.name : job.id} --server ${server} > results.jsonl`]];
+  const program = `import time\nfrom google import genai\n\n${client}\njob = client.batches.create(model=${text(job.model)}, src=${source},\n                            config=${config})\nwhile not job.done:\n    time.sleep(2)\n    job = client.batches.get(name=job.name)\nprint(job.state)\n`;
+  return [["Command", cli], ["Python", program], ["Follow it", `tranche watch ${job.batch ? job.name : job.id} --server ${server}\ntranche results ${job.batch ? job.name : job.id} --server ${server} > results.jsonl`]];
 }
 
 // The events of a job since its creation, and those that come.

@@ -141,7 +141,7 @@ function JobList() {
     ${!jobs.length && !loading && !error && html`<${Empty} title="No jobs yet"><p>A job takes a file or a table of requests${may("user") && html`: <a href="#/new">make one</a>, or hand one over with`}</p>
       <p><code>tranche submit requests.jsonl</code></p><${Sample} /></${Empty}>`}
     ${jobs.length > 0 && !found.length && html`<${Empty} title="No job matches"><p><button onClick=${() => set({ search: undefined, show: undefined })}>Show all jobs</button></p></${Empty}>`}
-    ${found.length > 0 && html`<${VirtualList} className="jobs-list" role="table" aria-label="Jobs" aria-rowcount=${found.length + 1} count=${found.length} height=${innerWidth < 700 ? 120 : 56} head=${head}
+    ${found.length > 0 && html`<${VirtualList} className="jobs-list" role="table" aria-label="Jobs" aria-rowcount=${found.length + 1} count=${found.length} height=${innerWidth < 700 ? 104 : 56} head=${head}
       row=${(i) => html`<${Row} job=${found[i]} chosen=${chosen.has(found[i].name)} choose=${() => choose(found[i].name)} />`} />`}`;
 }
 

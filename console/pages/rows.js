@@ -104,6 +104,7 @@ export function Rows({ job }) {
   }, [typed]);
   if (rows.error?.status === 400 && !rows.count) return html`<${Empty} title="The answers are in a table"><p>${rows.error.message}</p></${Empty}>`;
   const statuses = [[undefined, "All", rows.total], ["answered", "Answered", facets?.answered], ["failed", "Failed", facets?.failed], ["notRun", "Not run", facets?.notRun]];
+  const behind = (job.facts.progress.succeeded || 0) + (job.facts.progress.failed || 0) - rows.total;
   const some = status || label !== undefined || cause || text;
   return html`<div class="filters">
       <div class="chip-row" role="group" aria-label="Status">${statuses.map(([id, name, n]) => html`<button class="chip" aria-pressed=${status === id} onClick=${() => set({ status: id })}>${name} ${n !== undefined && html`<span>${count(n)}</span>`}</button>`)}</div>
@@ -114,7 +115,7 @@ export function Rows({ job }) {
       choose=${(l) => set({ label: l.chosen ? undefined : l.name, row: undefined })} /></section>`}
     ${cause && html`<p class="notice">Only failures of one cause: ${facets?.causes.find((c) => c.cause === cause)?.message || cause} <button class="small" onClick=${() => set({ cause: undefined })}>Show all rows</button></p>`}
     ${rows.error && html`<${Failure} error=${rows.error} />`}
-    <p class="help" role="status">${rows.loading ? "Looking" : `${count(rows.count)} ${some ? "matching rows" : "rows"}${some ? ` of ${count(rows.total)}` : ""}`}${rows.searching !== undefined ? `, ${count(rows.searching)} of ${count(rows.total)} searched` : ""}${!final ? "; more will come while the job runs" : ""}${!rows.whole ? "; the index is being made" : ""}</p>
+    <p class="help" role="status">${rows.loading ? "Looking" : `${count(rows.count)} ${some ? "matching rows" : "rows"}${some ? ` of ${count(rows.total)}` : ""}`}${rows.searching !== undefined ? `, ${count(rows.searching)} of ${count(rows.total)} searched` : ""}${!final ? `; more will come while the job runs${behind > 0 ? ` (${count(behind)} are answered already, behind a line that is still open)` : ""}` : ""}${!rows.whole ? "; the index is being made" : ""}</p>
     ${!rows.loading && !rows.count && !rows.error && html`<${Empty} title=${some ? "No row matches" : final ? "The job has no rows" : "No rows yet"}>${some ? html`<button onClick=${() => (setTyped(""), set({ status: undefined, label: undefined, cause: undefined, text: undefined }))}>Show all rows</button>` : !final && html`<p>Rows stand here in the order of the input, as soon as every line before them is answered.</p>`}</${Empty}>`}
     ${(rows.count > 0 || row !== undefined) && html`<div class="browser ${row !== undefined ? "open" : ""}">
       ${rows.count > 0 && html`<${RowList} key=${JSON.stringify(filter)} label="Rows" rows=${rows} chosen=${row} choose=${(index) => set({ row: index })} height=${64} line=${(r) => html`<${RowLine} row=${r} />`} />`}

@@ -1,4 +1,5 @@
 """Jobs in the console: found and steered, live, across a restart, 200,000 rows, hostile texts, by keyboard alone."""
+import ast
 import json
 import re
 
@@ -45,7 +46,8 @@ def wait(server, number, *states):
 def server(tmp_path_factory):
     running = Server(tmp_path_factory.mktemp("jobs"), "--test-clock", config=MODELS)
     text = "".join(line(f"{'spam' if i % 3 == 0 else 'fine'} {i}") for i in range(300))
-    running.mixed = create(running, "mail of march", text + '{"request":{"contents":"x"}}\n' * 3, labels={"team": "ops"})
+    running.mixed = create(running, "mail of march", text + '{"request":{"contents":"x"}}\n' * 3, labels={"team": "ops"},
+                           tranche={"reuse": True, "priority": 3, "budget": {"usd": 5}, "requestId": "march-1"})
     running.other = create(running, "mail of april", text.replace("fine 7\"", "spam 7\""))
     running.evil = create(running, HOSTILE, line(f"evil {HOSTILE}") + json.dumps({"request": {"contents": [
         {"role": "user", "parts": [{"inlineData": {"mimeType": "image/png", "data": PICTURE}},
@@ -121,8 +123,11 @@ def test_a_job_shows_its_course_causes_code_and_events(page, server):
     page.get_by_text("tranche submit gs://console-jobs/mail-of-march.jsonl").wait_for()
     page.get_by_role("listitem").filter(has_text="succeeded").wait_for()
     code = page.locator("pre", has_text="genai.Client").inner_text()
-    compile(code, "code", "exec")
     assert server.url in code and '"gs://console-jobs/out"' in code
+    call = ast.parse(code).body[3].value
+    config = ast.literal_eval(next(k.value for k in call.keywords if k.arg == "config"))
+    assert config["display_name"] == "mail of march"
+    assert config["http_options"]["extra_body"]["tranche"] == {"reuse": True, "priority": 3, "budget": {"usd": 5}}
 
 
 def test_rows_are_browsed_filtered_and_downloaded(page, server):
