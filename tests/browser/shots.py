@@ -9,13 +9,32 @@ import zlib
 from playwright.sync_api import sync_playwright
 
 import conftest
-from server import CONFIG, Server, line, wait_until
+from server import Server, line, wait_until
 
 WIDTHS = {"phone": 390, "tablet": 820, "wide": 1440}
 JOBS = "/v1/projects/default/locations/us-central1/batchPredictionJobs"
-SLOW = """  - name: slow-model
+MODELS = """models:
+  - name: "gemini-*"
     kind: fake
-    fake: { delay_ms: 150 }
+    fake:
+      answers:
+        - { match: "Spotless", text: "positive" }
+        - { match: "cold", text: "negative" }
+        - { match: "fine", text: "neutral" }
+      faults:
+        - { rate: 0.01, code: INVALID_ARGUMENT, message: "The prompt was blocked." }
+  - name: review-model
+    kind: fake
+    fake:
+      delay_ms: 300
+      jitter_ms: 400
+      window: 16
+      answers:
+        - { match: "Spotless", text: "positive" }
+        - { match: "cold", text: "negative" }
+        - { match: "fine", text: "neutral" }
+      faults:
+        - { rate: 0.02, code: UNAVAILABLE, message: "overloaded" }
 """
 
 
@@ -116,7 +135,8 @@ def dialog(page):
 # name, address, the text that says the page is there, and what is done on it
 PAGES = [
     ("jobs", "#/jobs", "Sentiment, November", None),
-    ("job", "#/jobs/{done}", None, None),
+    ("job", "#/jobs/{running}", None, None),
+    ("job-rows", "#/jobs/{done}?tab=results", None, None),
     ("new", "#/new", "Drop a JSONL", None),
     ("new-prompt", "#/new", "Drop a JSONL", new_job),
     ("new-check", "#/new", "Drop a JSONL", bad_job),
@@ -131,7 +151,7 @@ PAGES = [
 ]
 
 
-def visit(browser, server, where, width, theme):
+def visit(browser, server, where, width, theme, seconds=2):
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme, base_url=server.url)
     page = context.new_page()
     page.set_default_timeout(20_000)
@@ -140,7 +160,7 @@ def visit(browser, server, where, width, theme):
     page.goto("/" + address)
     if text:
         page.get_by_text(text).first.wait_for()
-    page.wait_for_load_state("networkidle") if name not in ("system", "models", "jobs", "job") else page.wait_for_timeout(1500)
+    page.wait_for_load_state("networkidle") if name not in ("system", "models") and not name.startswith("job") else page.wait_for_timeout(seconds * 1000)
     cost = page.evaluate(COST)
     if act:
         act(page)
@@ -174,8 +194,8 @@ def main():
     o = given.parse_args()
     o.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        server = Server(folder, config=CONFIG + SLOW)
-        running, done = fill(server, "slow-model")
+        server = Server(folder, config=MODELS)
+        running, done = fill(server, "review-model")
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium") or "/usr/bin/chromium", args=conftest.ARGUMENTS)
         print("| page | first paint, ms | console's files, KB | all, KB | calls | long tasks in three visits |\n|---|---|---|---|---|---|")
         for where in PAGES:
@@ -184,7 +204,7 @@ def main():
             where = (where[0], where[1].format(done=done.split("/")[-1], running=running.split("/")[-1]), *where[2:])
             for theme in o.theme or ["light", "dark"]:
                 for width in o.width or WIDTHS:
-                    context, page, _, wider = visit(browser, server, where, WIDTHS[width], theme)
+                    context, page, _, wider = visit(browser, server, where, WIDTHS[width], theme, 20 if where[0] == "system" else 3)
                     page.evaluate("scrollTo(0, 0)")
                     page.screenshot(path=o.out / f"{where[0]}-{width}-{theme}.png", full_page=True)
                     context.close()
