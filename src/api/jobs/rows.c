@@ -14,13 +14,13 @@
 #define ROWS_COUNT_MAX 1000
 #define EXCERPT_BYTES 240
 #define REPLY_BYTES_MAX (2 * ROW_BYTES_MAX)
-#define FULL_BYTES ((size_t)8 * 1024 * 1024) /* whole rows of one reply: no more after so many */
+#define FULL_BYTES ((size_t)8 * 1024 * 1024)      /* a reply of whole rows ends after them */
 #define SEARCH_BYTES ((uint64_t)50 * 1000 * 1000) /* that one call reads for a text */
 #define GROUPS_MAX 50
 #define GROUP_SLOTS 128
 #define GROUP_ROWS 3 /* examples of each group */
 
-/* What a call asks for. */
+/* A call's question, and the rows that it is about. */
 struct look {
     struct call *call;
     struct job job;
@@ -243,7 +243,8 @@ static int add_facets(struct look *l, struct error *e)
         else if (x->flags & ROWS_LABEL)
             group_add(labels, x->mark, i);
     }
-    if (labels->others || labels->rows < ends[ROW_ANSWERED] || labels->count * 2 > labels->rows)
+    if (labels->others || labels->rows < ends[ROW_ANSWERED] ||
+        (uint64_t)labels->count * 2 > labels->rows)
         labels->count = 0;
     json_object(&l->json, "facets");
     for (unsigned i = 0; i < ROW_ENDS; i++)
@@ -276,7 +277,7 @@ static void span_of(const struct rows *r, uint32_t *first, uint32_t *last)
     }
 }
 
-/* How many rows ended in each stretch of time, all of one length of whole seconds. */
+/* Counts the rows that ended in each stretch of time; all have one length, of whole seconds. */
 static void add_timeline(struct look *l)
 {
     struct json_writer *w = &l->json;

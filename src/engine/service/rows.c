@@ -104,7 +104,7 @@ static int add_rows(struct growth *g, uint64_t end, struct error *e)
     return rc;
 }
 
-/* How many whole entries stand in the index, and where the output goes on behind them. */
+/* Counts the whole entries in the index, and finds where the output goes on behind them. */
 static int index_end(const struct rows *r, uint64_t *count, uint64_t *at, struct error *e)
 {
     struct rows_entry last = { 0 };
@@ -400,7 +400,7 @@ int rows_write(struct service *s, const struct job *j, const struct rows_file *f
                struct error *e)
 {
     char dir[SERVICE_PATH_BYTES];
-    struct stat st;
+    struct stat st = { 0 };
 
     job_path(s, dir, j->id, NULL);
     int fd = sys_open_nameless(dir, e);

@@ -58,7 +58,7 @@ struct rows_filter {
     struct str text; /* stands in the row as written, in either case of ASCII letters; empty: any */
 };
 uint64_t rows_mark(struct str text);
-/* What the index says; the text is not looked at. */
+/* Decides by the index alone: the text is not looked at. */
 bool rows_match(const struct rows *r, uint64_t index, const struct rows_filter *f);
 /* Has the row, as rows_read gave it, the filter's text? */
 bool rows_has_text(struct str row, const struct rows_filter *f);

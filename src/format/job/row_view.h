@@ -4,7 +4,7 @@
  * the label that an answer is, and by the cause of a failure.
  *
  * In:      a row of any style of row.h, without its line end.
- * Errors:  none: what a row lacks is empty, and a text that is no JSON object is a failed row.
+ * Errors:  none: a member that a row lacks is empty, and a text that is not a JSON object is a failed row.
  * Threads: none; values. The texts live in the arena.
  */
 #ifndef TRANCHE_FORMAT_JOB_ROW_VIEW_H
@@ -22,8 +22,8 @@ struct row_view {
     struct str key; /* the line's own */
     struct str
         request; /* the last text of its last content; an input file's own rows have it only */
-    /* Of the first candidate: its texts without thoughts, calls as name(arguments), media as [type]; of an
-     * embedding "[768 numbers]". Of other rows the error, as "INVALID_ARGUMENT: message". */
+    /* The first candidate's texts without thoughts, its calls as name(arguments), media as [type]; an
+     * embedding is "[768 numbers]". A row that failed has its error here, as "INVALID_ARGUMENT: message". */
     struct str answer;
     bool has_request; /* the row repeats its request */
     uint64_t prompt_tokens, output_tokens;
@@ -34,7 +34,7 @@ void row_view_read(struct arena *a, struct str row, struct row_view *out);
 #define ROW_LABEL_BYTES_MAX 64
 /* An answer so short, on one line, may be one of a few labels. */
 bool row_view_is_label(const struct row_view *v);
-/* What failures of one cause have in common: the error without its numbers and quoted texts; in the arena. */
+/* The error without its numbers and quoted texts, which failures of one cause have in common; in the arena. */
 struct str row_view_cause(struct arena *a, const struct row_view *v);
 
 /* "answered", "failed", "notRun" */
