@@ -188,12 +188,12 @@ def test_a_job_without_an_output_has_no_rows_yet(server):
 
 def test_rows_are_there_while_the_job_runs(tmp_path):
     server = Server(tmp_path, "--test-clock", config=CONFIG + "    fake: { delay_ms: 40, window: 4 }\n")
-    name = create(server, "slow", [line(f"spam {i}") for i in range(2000)])
+    name = create(server, "slow", [line(f"spam {i:04}") for i in range(2000)])
     deadline = time.monotonic() + 60
     seen = rows(server, name, facets="true")
     while not seen["rows"] and time.monotonic() < deadline:
         seen = rows(server, name, facets="true")
-    assert seen["rows"] and not seen["complete"] and seen["rows"][0]["answer"] == "echo: spam 0"
+    assert seen["rows"] and not seen["complete"] and seen["rows"][0]["answer"] == "echo: spam 0000"
     more = rows(server, name)
     while int(more["total"]) <= int(seen["total"]) and time.monotonic() < deadline:
         more = rows(server, name)
