@@ -20,6 +20,10 @@ function hear(message) {
   if (message.status) live.value = message.status;
   else for (const fn of listeners) fn(message);
 }
+channel?.addEventListener("message", ({ data }) => {
+  if (!data.ask) hear(data);
+  else if (live.value === "live") channel.postMessage({ status: "live" });
+});
 function say(message) {
   hear(message);
   channel?.postMessage(message);
@@ -48,7 +52,7 @@ export async function readEvents(response, fn) {
 let last = "";
 async function stream() {
   let wait = 500;
-  let first = true;
+  let first = live.value === "connecting"; // else another tab has read before, and something may be missed between
   for (;;) {
     try {
       const headers = last ? { "last-event-id": last } : {};
@@ -75,14 +79,9 @@ let started = false;
 function start() {
   if (started) return;
   started = true;
-  channel?.addEventListener("message", (e) => hear(e.data));
   const run = () => stream().finally(() => (started = false));
   // Without locks (a page that is not served by HTTPS or from this machine) each tab has a stream.
   if (navigator.locks) navigator.locks.request("tranche-live", run);
   else run();
-  // The tab that reads may have been live for long: ask it.
-  if (channel) {
-    channel.addEventListener("message", (e) => e.data.ask && live.value === "live" && channel.postMessage({ status: "live" }));
-    channel.postMessage({ ask: true });
-  }
+  channel?.postMessage({ ask: true }); // the tab that reads may have been live for long
 }
