@@ -15,7 +15,7 @@ function Pair({ job, other, index }) {
   const [a, b] = both.data;
   const asked = a?.row.request ?? a?.input?.request ?? b?.row.request ?? b?.input?.request;
   const Side = ({ of, row }) => html`<section aria-label=${of.title}><h3>${of.title} · ${of.model}</h3>${row ? html`<${Status} of=${row.status} /><${Response} response=${row.row.response} error=${errorOf(row)} />` : html`<p class="help">It has no such row yet.</p>`}</section>`;
-  return html`<article class="detail" aria-label=${`Line ${count(index)}`}><div class="detail-head"><h2>Line ${count(index)}</h2></div>
+  return html`<article class="detail" aria-label=${`Row ${count(index)}`}><div class="detail-head"><h2>Row ${count(index)}</h2></div>
     <div class="sides"><${Side} of=${job} row=${a} /><${Side} of=${other} row=${b} /></div>
     ${asked !== undefined && html`<section><h3>Request</h3><${Request} request=${asked} /></section>`}</article>`;
 }

@@ -72,7 +72,7 @@ function Causes({ job, facets }) {
     <div class="cause-head"><b>${count(c.count)} ${c.status === "notRun" ? "not run" : c.count === "1" ? "line" : "lines"}</b>
       <a href=${link(["jobs", job.id], { tab: "results", cause: c.cause })}>Show them</a></div>
     <p class="message">${c.message}</p>
-    <small>Such as line ${c.rows.map((n, i) => html`${i ? ", " : ""}<a href=${link(["jobs", job.id], { tab: "results", row: n })}>${count(n)}</a>`)}</small></li>`)}</ul>
+    <small>Such as row ${c.rows.map((n, i) => html`${i ? ", " : ""}<a href=${link(["jobs", job.id], { tab: "results", row: n })}>${count(n)}</a>`)}</small></li>`)}</ul>
     ${Number(facets.otherCauses) > 0 && html`<p class="help">${count(facets.otherCauses)} more have other causes.</p>`}</section>`;
 }
 

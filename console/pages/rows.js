@@ -25,8 +25,8 @@ export function RowDetail({ job, index, close }) {
   const input = row.row.request ?? row.input?.request ?? row.input;
   const text = JSON.stringify(row.row, null, 2);
   const inputText = row.row.request === undefined && row.input !== undefined ? JSON.stringify(row.input, null, 2) : JSON.stringify(input ?? null, null, 2);
-  return html`<article class="detail" aria-label=${`Line ${count(index)}`}>
-    <div class="detail-head"><h2>Line ${count(index)}${row.key && html` <small class="mono">${row.key}</small>`}</h2><${Status} of=${row.status} />
+  return html`<article class="detail" aria-label=${`Row ${count(index)}`}>
+    <div class="detail-head"><h2>Row ${count(index)}${row.key && html` <small class="mono">${row.key}</small>`}</h2><${Status} of=${row.status} />
       <div class="chip-row" role="group" aria-label="Form"><button class="chip" aria-pressed=${!json} onClick=${() => setJson(false)}>Conversation</button><button class="chip" aria-pressed=${json} onClick=${() => setJson(true)}>JSON</button></div>
       <${Copy} text=${text} name="Copy row" />${close && html`<button class="plain" aria-label="Close the row" onClick=${close}>×</button>`}</div>
     <div class="sides">

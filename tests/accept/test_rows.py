@@ -207,3 +207,21 @@ def test_rows_are_there_while_the_job_runs(tmp_path):
     assert after["total"] == "2000" and after["complete"] and int(after["matched"]) > 0
     assert after["rows"][0]["error"].endswith("before this line was run.")
     server.stop()
+
+
+def test_one_stream_has_the_progress_of_all_jobs_that_run(tmp_path):
+    server = Server(tmp_path, config=CONFIG + "    fake: { delay_ms: 40, window: 2 }\n")
+    names = [create(server, f"run{i}", [line(f"spam {k:04}") for k in range(1000)]) for i in (1, 2)]
+    seen = {}
+    with urllib.request.urlopen(f"{server.url}/tranche/v1/events?progress=true", timeout=60) as stream:
+        kind = ""
+        while set(seen) != set(names):
+            text = stream.readline().decode()
+            kind = text.removeprefix("event: ").strip() if text.startswith("event: ") else kind
+            if text.startswith("data: ") and kind == "progress":
+                event = json.loads(text.removeprefix("data: "))
+                seen[event["job"]] = event
+    assert all(e["state"] == "JOB_STATE_RUNNING" and e["tranche"]["progress"]["total"] == 1000 for e in seen.values())
+    for name in names:
+        server.call("POST", f"/v1/{name}:cancel")
+    server.stop()

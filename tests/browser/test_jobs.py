@@ -142,12 +142,12 @@ def test_rows_are_browsed_filtered_and_downloaded(page, server):
     page.get_by_role("button", name="Failed 3").click()
     page.get_by_text("3 matching rows").wait_for()
     page.get_by_role("option").first.click()
-    page.get_by_role("article", name="Line 300").get_by_text("INVALID_ARGUMENT").wait_for()
+    page.get_by_role("article", name="Row 300").get_by_text("INVALID_ARGUMENT").wait_for()
     page.get_by_role("button", name="All ").click()
     page.get_by_label("Search the rows for a text").fill("fine 299")
     page.get_by_text("1 matching rows").wait_for()
     page.get_by_role("option").first.click()
-    page.get_by_role("article", name="Line 299").get_by_text("fine 299").wait_for()
+    page.get_by_role("article", name="Row 299").get_by_text("fine 299").wait_for()
     page.get_by_role("button", name="JSON", exact=True).click()
     page.get_by_label("Response").get_by_text('"modelVersion"').wait_for()
 
@@ -157,7 +157,7 @@ def test_two_jobs_are_compared_row_by_row(page, server):
     page.get_by_label("Compare with").select_option(server.other)
     page.get_by_text("4 of 303 rows differ").wait_for()
     page.get_by_role("listbox").get_by_role("option").first.click()
-    article = page.get_by_role("article", name="Line 7")
+    article = page.get_by_role("article", name="Row 7")
     article.get_by_role("region", name="mail of march").get_by_text("fine", exact=True).wait_for()
     article.get_by_role("region", name="mail of april").get_by_text("spam", exact=True).wait_for()
     assert axe(page) == []
@@ -171,7 +171,7 @@ def test_texts_of_models_and_clients_are_never_markup(page, server):
     page.get_by_role("option").first.click()
     page.get_by_role("article").get_by_text("window.broken").first.wait_for()
     page.get_by_role("option").nth(1).click()
-    article = page.get_by_role("article", name="Line 1")
+    article = page.get_by_role("article", name="Row 1")
     article.get_by_role("img").wait_for()
     assert article.get_by_role("img").count() == 1
     article.get_by_text("result of").wait_for()
@@ -199,11 +199,11 @@ def test_the_keyboard_alone_is_enough(page, server):
     page.keyboard.press("Enter")
     page.get_by_role("listbox", name="Rows").focus()
     page.keyboard.press("ArrowDown")
-    page.get_by_role("article", name="Line 0").wait_for()
+    page.get_by_role("article", name="Row 0").wait_for()
     page.keyboard.press("End")
-    page.get_by_role("article", name="Line 302").wait_for()
+    page.get_by_role("article", name="Row 302").wait_for()
     page.keyboard.press("PageUp")
-    page.get_by_role("article", name="Line 292").wait_for()
+    page.get_by_role("article", name="Row 292").wait_for()
     assert page.evaluate("document.activeElement.getAttribute('aria-activedescendant')") == "row-292"
 
 
@@ -248,7 +248,7 @@ def test_200000_rows_scroll_without_jank(page, server):
         page.wait_for_function("() => !document.querySelector('.rows-list .ghost') && document.querySelectorAll('.row-line').length > 5")
     rows.focus()
     page.keyboard.press("End")
-    page.get_by_role("article", name="Line 199,999").get_by_text("spam 199999").wait_for()
+    page.get_by_role("article", name="Row 199,999").get_by_text("spam 199999").wait_for()
     assert page.locator(".row-line").count() < 100
     # No scroll kept the page busy for long, on a machine that other programs may use too.
     assert max(page.evaluate("window.long") or [0]) < 1000
