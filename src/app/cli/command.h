@@ -46,7 +46,7 @@ struct option_list {
 };
 enum option_completion { COMPLETE_NONE, COMPLETE_FILE, COMPLETE_DIR, COMPLETE_MODEL };
 
-#define OPTIONS_MAX 32 /* of one command, --help included */
+#define OPTIONS_MAX 40 /* of one command, --help included */
 
 struct option_spec {
     const char *name; /* without dashes */

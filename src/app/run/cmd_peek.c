@@ -18,6 +18,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "engine/lines/peek.h"
+#include "engine/lines/slice.h"
 
 #define FACT_BYTES_MAX ((size_t)1024 * 1024)
 #define PARTIAL ".partial"
@@ -219,6 +220,10 @@ static int peek_output(const struct peek_options *o, const char *name, const str
 
     if (table)
         rc = open_rows(f, &in, output, &sheet, e);
+    const char *shard = rc == 0 ? member(f, f->run, "shard") : NULL;
+    struct slice slice;
+    if (shard && (slice_parse(shard, &slice, e) < 0 || slice_take(&slice, &in, e) < 0))
+        rc = -1;
     const struct peek p = {
         .input = &in,
         .spool = f->spool,

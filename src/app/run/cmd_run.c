@@ -58,6 +58,8 @@ static const struct option_spec options[] = {
         "engine", 0, engine, "fast|plain",
         "runtime of an embedded model: fast (default) is tranche's own where it covers the model"),
     OPT_COUNT("limit", 'n', limit, 1, 0, "run only the first N lines, as a canary"),
+    OPT_TEXT("shard", 0, shard, "K/N",
+             "run only part K of N, from 0/N on; `tranche merge` joins the parts' outputs"),
     OPT_TEXT("prompt", 0, rows.prompt, "TEXT",
              "ask about each row of a table: 'Label: {column}'; @FILE reads the text from a file"),
     OPT_TEXT("system", 0, rows.system, "TEXT", "system instruction of all rows; @FILE as above"),
@@ -109,6 +111,7 @@ static enum exit_code dry_run(const struct run_options *o, const char *const *pa
                  .dialect = o->dialect,
                  .bigquery_endpoint = o->bigquery_endpoint,
                  .limit = o->limit,
+                 .shard = o->shard,
                  .rows = &o->rows },
         .output = o->output,
         .log_format = o->log_format,
@@ -164,6 +167,7 @@ const struct command command_run = {
         "  tranche run 'parts/*.jsonl' -o answers.jsonl --model gemini-2.5-flash\n"
         "  tranche run requests.jsonl --upstream http://127.0.0.1:8000/v1 -m my-model\n"
         "  tranche run - < requests.jsonl > answers.jsonl\n"
+        "  tranche run requests.jsonl --shard 3/64 -o part-3.jsonl\n"
         "  tranche run --retry-failed answers.jsonl",
     .options = options,
     .options_bytes = sizeof(struct run_options),

@@ -48,6 +48,8 @@ static bool add_facts(const struct local_job *j, struct buf *facts)
     config_fingerprint(&j->config, j->model, facts);
     if (j->rows)
         rows_facts(&j->sheet, j->rows, facts);
+    if (j->slice.count)
+        buf_addf(facts, "shard %u/%u\n", j->slice.number, j->slice.count);
     for (uint32_t i = 0; i < j->input.count; i++)
         if (j->input.file[i].copy || !add_file(j->input.file[i].path, facts))
             return false;

@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "format/bigquery/name.h"
+#include "store/tables/table_files.h"
 
 /* Below this, reading the input takes no time worth a word. */
 #define SLOW_INPUT_BYTES ((uint64_t)64 * 1024 * 1024)
@@ -102,6 +103,12 @@ int local_job_config(struct local_job *j, const struct local_options *w, struct 
     if (w->rows && !rows_options_fit(w->rows, e))
         return -1;
     j->rows = w->rows && w->rows->prompt ? w->rows : NULL;
+    if (w->shard && slice_parse(w->shard, &j->slice, e) < 0)
+        return -1;
+    if (w->shard && w->limit)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "--limit and --shard do not go together: a limit cuts the input to its "
+                         "first lines, which are all in the first shards");
     if (config_load(w->config, &j->config, e) < 0)
         return -1;
     j->model_name = w->model ? w->model : j->config.default_model;
@@ -132,10 +139,27 @@ int local_job_config(struct local_job *j, const struct local_options *w, struct 
                : error_wrap(e, "the state folder; --state DIR names another");
 }
 
+/* Only a file's lines have a place that each machine finds again. */
+static int check_sliced(const char *const *paths, uint32_t count, struct error *e)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const char *what = strcmp(paths[i], "-") == 0 ? "standard input" : paths[i];
+        if (strcmp(paths[i], "-") == 0 || bq_is(str_of(paths[i])) ||
+            table_file_is(str_of(paths[i])))
+            return error_set(e, ERROR_INVALID_ARGUMENT,
+                             "--shard cuts files of lines (.jsonl, .csv, .tsv), not %s; copy it to "
+                             "such a file first, once for all machines",
+                             what);
+    }
+    return 0;
+}
+
 int local_job_input(struct local_job *j, const char *const *paths, uint32_t count,
                     const char *output, struct error *e)
 {
     j->stage = EXIT_USAGE;
+    if (j->slice.count && check_sliced(paths, count, e) < 0)
+        return -1;
     if (j->rows && rows_check_paths(paths, count, output, e) < 0)
         return -1;
     j->stage = EXIT_INPUT;
@@ -152,9 +176,9 @@ int local_job_input(struct local_job *j, const char *const *paths, uint32_t coun
         if (sys_mkdirs(folder, e) < 0 || input_open(&j->input, paths, count, folder, e) < 0)
             return -1;
     }
-    if (!j->rows)
-        return foreign_check(&j->input, e);
-    return rows_begin(&j->sheet, j->rows, &j->input, output, e);
+    int rc = j->rows ? rows_begin(&j->sheet, j->rows, &j->input, output, e)
+                     : foreign_check(&j->input, e);
+    return rc == 0 && j->slice.count ? slice_take(&j->slice, &j->input, e) : rc;
 }
 
 void local_job_name(const struct local_job *j, const char *upstream, char out[LOCAL_JOB_NAME_BYTES])
@@ -169,6 +193,8 @@ void local_job_name(const struct local_job *j, const char *upstream, char out[LO
     buf_add_json(&facts, str_of(j->model_name));
     if (upstream)
         buf_add_json(&facts, str_of(upstream));
+    if (j->slice.count)
+        buf_addf(&facts, " shard %u/%u", j->slice.number, j->slice.count);
     const XXH128_hash_t hash = XXH3_128bits(facts.p, facts.len);
     (void)snprintf(out, LOCAL_JOB_NAME_BYTES, "%016llx%016llx", (unsigned long long)hash.high64,
                    (unsigned long long)hash.low64);
@@ -210,7 +236,7 @@ int local_job_ingest(struct local_job *j, struct known_input *known, struct erro
         terminal_note(&j->terminal, "checking %s of input ...", human_bytes(HUMAN, j->input.bytes));
     if (!loaded && ingest_run(&j->input, &o, &j->ingest, e) < 0)
         return -1;
-    if (j->ingest.lines)
+    if (j->ingest.lines || j->slice.count) /* there may be more shards than lines */
         return 0;
     return error_set(e, ERROR_INVALID_ARGUMENT,
                      j->rows && j->rows->where ? "--where chooses no row of the input"

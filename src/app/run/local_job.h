@@ -20,6 +20,7 @@
 #include "app/run/rows.h"
 #include "engine/lines/ingest.h"
 #include "engine/lines/input.h"
+#include "engine/lines/slice.h"
 #include "predict/predictor.h"
 
 struct local_job {
@@ -30,6 +31,7 @@ struct local_job {
     const struct rows_options *rows; /* NULL: the input is not a table */
     const char *state_root;
     struct input input;
+    struct slice slice;          /* the part of the input that this job has; count 0: all */
     struct sheet sheet;          /* of an input that is a table */
     struct engine_tables tables; /* Parquet and DuckDB */
     struct bigquery_tables bigquery;
@@ -47,6 +49,7 @@ struct local_options {
     uint64_t max_rpm, max_tpm;
     const char *bigquery_endpoint;
     uint64_t limit;                  /* rows that are needed of an input; 0: all */
+    const char *shard;               /* "3/64" */
     bool fresh;                      /* tables are read anew */
     const struct model *given;       /* answers, whatever the configuration says */
     const struct rows_options *rows; /* NULL, or without a prompt: the input's lines are requests */

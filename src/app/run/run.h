@@ -20,7 +20,7 @@
 #include "app/run/summary.h"
 
 struct run_options {
-    const char *output, *model, *retry_failed, *config, *state, *log_format;
+    const char *output, *model, *retry_failed, *config, *state, *log_format, *shard;
     const char *upstream, *dialect, *engine, *bigquery_endpoint;
     uint64_t max_in_flight, limit, max_rpm, max_tpm;
     struct rows_options rows;

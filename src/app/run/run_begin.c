@@ -15,8 +15,10 @@
 #include "app/run/validate.h"
 #include "app/cli/human.h"
 #include "app/run/output.h"
+#include "app/run/shard_part.h"
 #include "base/clock.h"
 #include "base/json_write.h"
+#include "base/unpack.h"
 #include "format/bigquery/name.h"
 
 #define BAD_SHOWN_MAX 5         /* lines, as a warning */
@@ -56,6 +58,7 @@ int run_step_open(struct run *r, struct error *e)
         .max_tpm = r->o->max_tpm,
         .bigquery_endpoint = r->o->bigquery_endpoint,
         .limit = r->o->limit,
+        .shard = r->o->shard,
         .fresh = r->o->fresh,
         .given = r->o->given,
         .rows = &r->o->rows,
@@ -64,6 +67,10 @@ int run_step_open(struct run *r, struct error *e)
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "--retry-failed reads lines of JSON; to ask again about the rows of a "
                          "table that failed, run its output with --where 'error is not null'");
+    if (r->o->shard && r->o->retry_failed)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "--retry-failed and --shard do not go together; merge the parts, then "
+                         "retry what failed in the merged output");
     if (local_job_config(j, &options, e) < 0)
         return -1;
     return local_job_input(j, path, count, r->o->output, e);
@@ -92,12 +99,28 @@ static int output_to_table(struct run *r, struct error *e)
     return bigquery_tables_plan(&j->bigquery, r->output, &j->input, j->rows ? &j->sheet : NULL, e);
 }
 
+/* A part is a plain file, which merge copies. */
+static int check_part(const struct run *r, struct error *e)
+{
+    const char *path = r->o->output;
+
+    if (!r->o->shard || (path && !r->streams && !bq_is(str_of(path)) && !rows_are_parquet(path) &&
+                         packing_of_name(str_of(path), NULL) == PACKING_NONE))
+        return 0;
+    return error_set(e, ERROR_INVALID_ARGUMENT,
+                     "--shard writes a part of its own; name it with -o, such as -o part-%u%s%s",
+                     r->job.slice.number, r->job.rows ? rows_ending(&r->job.sheet) : ".jsonl",
+                     path ? ": a plain file, not compressed, no table" : "");
+}
+
 int run_step_output(struct run *r, struct error *e)
 {
     struct local_job *j = &r->job;
     bool from_stdin = r->path_count == 1 && strcmp(r->path[0], "-") == 0;
 
     j->stage = EXIT_USAGE;
+    if (!r->o->output && check_part(r, e) < 0)
+        return -1;
     r->output = r->o->output ? r->o->output : r->o->retry_failed;
     if (!r->output && bigquery_tables_are(r->path, r->path_count))
         return error_set(e, ERROR_INVALID_ARGUMENT,
@@ -109,7 +132,7 @@ int run_step_output(struct run *r, struct error *e)
     if (!r->output)
         return -1;
     if (bq_is(str_of(r->output)))
-        return output_to_table(r, e) < 0 ? -1 : STEP_NEXT;
+        return check_part(r, e) < 0 || output_to_table(r, e) < 0 ? -1 : STEP_NEXT;
     r->output_path = output_resolve(&j->arena, r->output, &j->input,
                                     j->rows           ? OUTPUT_TABLE
                                     : run_in_place(r) ? OUTPUT_IN_PLACE
@@ -118,6 +141,8 @@ int run_step_output(struct run *r, struct error *e)
     if (!r->output_path)
         return -1;
     r->streams = output_is_stream(r->output_path);
+    if (check_part(r, e) < 0)
+        return -1;
     r->render_path = r->output_path;
     if (run_in_place(r) && output_is_input(r->output_path, &j->input))
         r->render_path = with_suffix(&j->arena, r->output_path, ".retry");
@@ -303,6 +328,9 @@ int run_step_state(struct run *r, struct error *e)
     buf_add_char(&facts, '\n');
     if (j->rows)
         rows_facts(&j->sheet, j->rows, &facts);
+    if (j->slice.count)
+        buf_addf(&facts, "shard %u/%u of %016llx%016llx\n", j->slice.number, j->slice.count,
+                 (unsigned long long)j->slice.digest[0], (unsigned long long)j->slice.digest[1]);
     config_fingerprint(&j->config, j->model, &facts);
     /* Before the run's own folder is there, which may be of an old run. */
     state_prune(j->state_root, clock_system()->wall_us(clock_system()));
@@ -336,11 +364,15 @@ static int spool_restart(struct run *r, struct error *e)
     return spool_begin(r, e);
 }
 
-static int report_done(struct run *r, const struct done *d)
+static int report_done(struct run *r, const struct done *d, struct error *e)
 {
     const struct terminal *c = &r->job.terminal;
     char at[CLOCK_TEXT_BYTES];
 
+    /* Its record may be lost, or of another input that had the same lines here. */
+    r->job.stage = EXIT_STOPPED;
+    if (r->job.slice.count && shard_part_write(&r->job, r->output_path, d->summary, e) < 0)
+        return -1;
     clock_format_rfc3339(d->finished_us, at);
     at[strcspn(at, ".")] = '\0';
     terminal_note(c, "already finished at %sZ: %s is complete (--fresh runs it again)", at,
@@ -411,6 +443,8 @@ static int note_run(struct run *r, struct error *e)
         json_add_c(&w, "output", r->output_path);
         json_add_uint(&w, "lines", j->ingest.lines);
         json_add_uint(&w, "limit", r->o->limit);
+        if (r->o->shard)
+            json_add_c(&w, "shard", r->o->shard);
         json_add_bool(&w, "from_output", j->rules.rules.from_output);
         json_add_bool(&w, "table", j->input.cut != NULL);
         json_add_c(&w, "command", r->command);
@@ -462,7 +496,7 @@ int run_step_spool(struct run *r, struct error *e)
     if (known < 0)
         return -1;
     if (known == 1)
-        return report_done(r, &done);
+        return report_done(r, &done, e);
     if (known == 2 && spool_restart(r, e) < 0)
         return -1;
     r->job.stage = EXIT_STOPPED;

@@ -7,6 +7,7 @@
 
 #include "app/cli/human.h"
 #include "app/run/rates.h"
+#include "app/run/shard_part.h"
 #include "base/clock.h"
 #include "base/sys.h"
 #include "engine/remote/delegate.h"
@@ -183,7 +184,7 @@ static void choose_next(struct run *r)
 
     if (r->streams || r->to_table || o->rows.embed)
         return;
-    if (r->summary.progress.counters.failed == 0 || o->given || o->limit) {
+    if (r->summary.progress.counters.failed == 0 || o->given || o->limit || o->shard) {
         buf_add_c(&text, "tranche show ");
         add_word(&text, r->output);
         buf_add_c(&text, r->summary.progress.counters.failed ? " --status failed" : "");
@@ -333,6 +334,20 @@ static void forget(struct run *r)
         terminal_warn(&r->job.terminal, "the finished run's state is still there: %s", e.msg);
 }
 
+/* The record stands beside the part before the run counts as done. */
+static int record_part(struct run *r, struct error *e)
+{
+    struct buf json = BUF_INIT(SUMMARY_BYTES_MAX);
+
+    if (!r->job.slice.count)
+        return 0;
+    r->job.stage = EXIT_STOPPED;
+    summary_json(&r->summary, r->code, &json);
+    int rc = shard_part_write(&r->job, r->output_path, buf_str(&json), e);
+    buf_release(&json);
+    return rc;
+}
+
 /* The finished output under its name. */
 static int publish(struct run *r, struct error *e)
 {
@@ -362,6 +377,8 @@ int run_step_finish(struct run *r, struct error *e)
         return -1;
     r->code = b->failed || b->not_run ? EXIT_SOME_FAILED : EXIT_OK;
     choose_next(r);
+    if (record_part(r, e) < 0)
+        return -1;
     print_summary(r, &r->job.terminal);
     save_rates(r);
     keep(r);
