@@ -184,12 +184,11 @@ static int not_there(const char *path, struct error *e)
                         "%s is the record of a part; name the part itself, without " RECORD_SUFFIX,
                         path);
     else if (access(path, F_OK) == 0)
-        (void)error_set(
-            e, ERROR_NOT_FOUND,
-            "%s has no record beside it (%s" RECORD_SUFFIX
-            "): it is no output of `tranche run --shard`, or its record was left behind; "
-            "copy the record, too, or give the part's command again, which writes it",
-            path, path);
+        (void)error_set(e, ERROR_NOT_FOUND,
+                        "%s has no record beside it (%s" RECORD_SUFFIX
+                        "): no `tranche run --shard` wrote it, or its record was left behind; "
+                        "copy the record, too, or give the part's command again, which writes it",
+                        path, path);
     else if (access(arena_textf(&a, "%s.partial", path), F_OK) == 0)
         (void)error_set(e, ERROR_NOT_FOUND,
                         "%s is not finished; give the command that writes it again, which goes on "
