@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # fresh-lib.sh -- a minimal Debian in a folder, with nothing of ours in it. Sourced behind lib.sh; needs root,
-# debootstrap and a network. apt, pip and the certificates are configured as on this machine.
+# debootstrap and a network. apt, pip and the certificates are configured as on this machine. $TRANCHE_FRESH names a
+# folder that debootstrap made earlier, to copy instead.
 
 fresh_configuration=(/etc/resolv.conf /etc/apt/sources.list /etc/apt/sources.list.d /etc/apt/apt.conf.d
     /etc/apt/auth.conf.d /etc/apt/trusted.gpg.d /etc/apt/keyrings /etc/pip.conf /etc/ssl/certs
@@ -15,8 +16,13 @@ fresh_needs() {
 # fresh_make FOLDER SUITE
 fresh_make() {
     local place=$1 suite=$2 mirror node
-    mirror=$(apt-get indextargets --format "\$(REPO_URI)" "Codename: $suite" | head -n 1)
-    debootstrap --variant=minbase "$suite" "$place" "${mirror:?no mirror of $suite in apt}"
+    if [[ -n ${TRANCHE_FRESH:-} ]]; then
+        mkdir -p "$place"
+        cp -a --one-file-system "$TRANCHE_FRESH/." "$place"
+    else
+        mirror=$(apt-get indextargets --format "\$(REPO_URI)" "Codename: $suite" | head -n 1)
+        debootstrap --variant=minbase "$suite" "$place" "${mirror:?no mirror of $suite in apt}"
+    fi
     for node in "${fresh_configuration[@]}"; do
         [[ -e $node ]] || continue
         mkdir -p "$place$(dirname "$node")"
