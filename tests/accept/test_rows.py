@@ -200,7 +200,11 @@ def test_rows_are_there_while_the_job_runs(tmp_path):
     assert int(more["total"]) > int(seen["total"]) and more["rows"][0] == seen["rows"][0]
     server.kill()
     server.start()
-    assert rows(server, name, count=1).get("rows", [])[:1] in ([], seen["rows"][:1])
+    wait(server, name, ("RUNNING",))
+    again = rows(server, name, count=1)
+    while int(again["total"]) <= int(more["total"]) and time.monotonic() < deadline:
+        again = rows(server, name, count=1)
+    assert again["rows"] == seen["rows"][:1]
     server.call("POST", f"/v1/{name}:cancel")
     wait(server, name)
     after = rows(server, name, facets="true", status="notRun", count=1)
