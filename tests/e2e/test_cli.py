@@ -758,6 +758,14 @@ def test_help_goes_to_standard_output_in_80_columns(tranche, arguments):
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
+def test_the_help_of_every_command_fits_80_columns(tranche):
+    overview = tranche("--help").stdout.split("Commands:\n")[1].split("\n\n")[0]
+    commands = re.findall("^  ([a-z]+)", overview, re.MULTILINE)
+    assert {"run", "serve", "models"} <= set(commands)
+    wide = [line for command in commands for line in tranche(command, "--help").stdout.splitlines() if len(line) > 80]
+    assert not wide
+
+
 def test_without_a_command_the_overview_is_an_error(tranche):
     done = tranche()
     assert done.returncode == USAGE and "Commands:" in done.stderr

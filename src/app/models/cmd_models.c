@@ -574,26 +574,22 @@ static const struct option_spec options[] = {
 const struct command command_models = {
     .name = "models",
     .summary = "list models, get them from a hub, register tuned ones",
-    .arguments = "[ls | add NAME | rm NAME | pull NAME|URL | check FILE]",
+    .arguments = "[ls | add|rm|pull NAME | check FILE]",
     .about =
-        "ls lists the names that are answered: the first entry that matches a name decides. Prices "
-        "are "
-        "online prices in USD per million tokens; a batch costs half. With --project or --state it "
-        "lists the tuned models of a service.\n"
+        "ls lists the names that are answered: the first entry that matches a name decides. "
+        "Prices are online prices in USD per million tokens; a batch costs half. With --project "
+        "or --state it lists the tuned models of a service.\n"
         "\n"
-        "pull gets a model from Hugging Face (HF_ENDPOINT: another hub; HF_TOKEN: for gated "
-        "models), "
-        "goes on where it was cut off, and checks the hash. add registers a LoRA adapter over a "
-        "base, or "
-        "a whole model, for a project of the service, which sees it at once. check says what a "
-        "file is "
-        "and how it would run.\n"
+        "pull gets a model by name or URL from Hugging Face (HF_ENDPOINT: another hub; HF_TOKEN: "
+        "for gated models), goes on where it was cut off, and checks the hash. add registers a "
+        "LoRA adapter over a base, or a whole model, for a project of the service, which sees it "
+        "at once. check says what a file is and how it would run.\n"
         "\n"
         "Examples:\n"
         "  tranche models pull qwen3-0.6b\n"
         "  tranche models check ~/.local/share/tranche/models/qwen3-0.6b.gguf\n"
-        "  tranche models add support --base qwen3-0.6b --adapter support.gguf --project reviews\n"
-        "  tranche models ls --project reviews",
+        "  tranche models add support --base qwen3-0.6b --adapter support.gguf -p reviews\n"
+        "  tranche models ls -p reviews",
     .options = options,
     .options_bytes = sizeof(struct models_options),
     .arguments_max = 2,
