@@ -34,7 +34,7 @@ export function System() {
   if (!now) return html`<h1>System</h1>${error ? html`<${Failure} error=${error} />` : html`<${Loading} />`}`;
   const one = (name) => sum(now, name);
   const jobs = now.get("tranche_jobs") || [];
-  const inState = (state) => jobs.filter((j) => j.labels.state === state).reduce((n, j) => n + j.value, 0);
+  const running = jobs.filter((j) => state(j.labels.state).name === "RUNNING").reduce((n, j) => n + j.value, 0);
   const ended = (now.get("tranche_jobs_ended_total") || []).filter((j) => j.value);
   const calls = (now.get("tranche_http_requests_total") || []).filter((c) => c.value);
   const free = one("tranche_state_free_bytes");
@@ -46,7 +46,7 @@ export function System() {
       <${Figure} name="Memory" value=${bytes(one("process_max_resident_memory_bytes"))} note="most so far" />
       <${Figure} name="CPU time" value=${duration(one("process_cpu_seconds_total"))} note="since the start" />
       <${Figure} name="Connections" value=${count(one("tranche_http_connections"))} note=${`${count(one("tranche_event_streams"))} event streams`} />
-      <${Figure} name="Jobs" value=${count(inState("running"))} note=${`running; ${count(jobs.reduce((n, j) => n + j.value, 0) - inState("running"))} wait`} />
+      <${Figure} name="Jobs" value=${count(running)} note=${`running; ${count(jobs.reduce((n, j) => n + j.value, 0) - running)} wait`} />
     </dl>
     <section aria-labelledby="throughput"><h2 id="throughput">Throughput</h2><div class="sparks">
       <${Spark} title="Lines answered" points=${rates(samples, "lines")} say=${a} />
@@ -54,7 +54,7 @@ export function System() {
       <${Spark} title="HTTP calls" points=${rates(samples, "calls")} say=${a} />
       <${Spark} title="Requests in flight" points=${values(samples, "inFlight")} say=${count} />
       <${Spark} title="Requests waiting" points=${values(samples, "waiting")} say=${count} />
-      <${Spark} title="CPU cores in use" points=${rates(samples, "cpu")} say=${(n) => n.toFixed(n < 10 ? 1 : 0)} />
+      <${Spark} title="CPU cores in use" points=${rates(samples, "cpu")} say=${(n) => n.toFixed(n < 0.1 ? 2 : n < 10 ? 1 : 0)} />
     </div></section>
     <section aria-labelledby="servers"><h2 id="servers">Upstream servers</h2><${Upstreams} /></section>
     <div class="two">

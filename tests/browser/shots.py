@@ -69,6 +69,7 @@ def fill(server, slow):
     for bucket in ("reviews", "answers"):
         server.call("POST", "/storage/v1/b?project=default", {"name": bucket})
     server.upload("reviews", "2026/requests.jsonl", requests)
+    server.upload("reviews", "2026/december.jsonl", requests * 10)
     server.upload("reviews", "2026/notes/readme.txt", "Reviews of November.\nOne request a line.\n")
     server.upload("reviews", "2026/reviews.csv", "id,stars,text\n" + "".join(f'{i},{i % 5 + 1},"{texts[i % 3]}"\n' for i in range(300)))
     server.upload("reviews", "2026/picture.png", png())
@@ -81,7 +82,7 @@ def fill(server, slow):
     done = job(server, "Sentiment, November", "gemini-2.5-flash", "gs://reviews/2026/requests.jsonl", "gs://answers/november")
     job(server, "With two bad lines", "gemini-2.5-flash", "gs://reviews/2026/bad.jsonl", "gs://answers/bad")
     wait_until(lambda: server.call("GET", f"/v1/{done}")[1]["state"] == "JOB_STATE_SUCCEEDED")
-    return job(server, "Sentiment, slowly", slow, "gs://reviews/2026/requests.jsonl", "gs://answers/slow"), done
+    return job(server, "Sentiment, December", slow, "gs://reviews/2026/december.jsonl", "gs://answers/december"), done
 
 
 WATCH = """() => {

@@ -307,11 +307,25 @@ def test_a_model_is_tried_and_its_answer_stays_text(page, server, streams):
     assert "no-such-model" in page.get_by_role("alert").inner_text()
 
 
-def test_the_system_page_plots_what_the_service_does(page, server):
+def test_the_system_page_plots_what_the_service_does(browser, tmp_path):
+    config = "models:\n  - { name: stuck, kind: fake, fake: { delay_ms: 600000 } }\n"
+    server = Server(tmp_path, config=config)
+    server.call("POST", DEFAULT, {"name": "inputs"})
+    server.upload("inputs", "in.jsonl", line("a") + "\n")
+    status, answer = server.call("POST", "/v1/projects/default/locations/us-central1/batchPredictionJobs", {
+        "displayName": "stuck", "model": "publishers/google/models/stuck",
+        "inputConfig": {"instancesFormat": "jsonl", "gcsSource": {"uris": ["gs://inputs/in.jsonl"]}},
+        "outputConfig": {"predictionsFormat": "jsonl", "gcsDestination": {"outputUriPrefix": "gs://inputs/out"}}})
+    assert status == 200, answer
+    context = browser.new_context(base_url=server.url)
+    page = context.new_page()
     page.goto("/#/system")
+    page.locator(".figure").filter(has_text="1running; 0 wait").wait_for()
     page.get_by_role("img", name="HTTP calls").wait_for()
     page.wait_for_function("() => [...document.querySelectorAll('.spark .area')].some((p) => p.getAttribute('d').length > 20)")
     assert page.get_by_text("Free on disk").is_visible()
+    context.close()
+    assert server.stop() == 0
 
 
 def test_a_break_of_the_service_is_said_and_passes(page, server):
