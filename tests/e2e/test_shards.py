@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import random
+import resource
 import shutil
 import time
 
@@ -133,6 +134,18 @@ def test_a_merge_given_again_changes_nothing_and_replaces_nothing_else(tranche):
     assert merge(tranche, names, "--overwrite").returncode == OK
     assert len(tranche.rows("all.jsonl")) == 20
     assert not (tranche.folder / "all.jsonl.partial").exists()
+
+
+def test_a_merge_on_a_full_disk_leaves_nothing_and_can_be_given_again(tranche):
+    odd_lines(tranche, 60)
+    names = parts(tranche, 2)
+    process = tranche.start("merge", *names, "-o", "all.jsonl", preexec_fn=lambda: resource.setrlimit(
+        resource.RLIMIT_FSIZE, (4096, 4096)))
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == STOPPED, errors
+    assert not list(tranche.folder.glob("all.jsonl*"))
+    assert merge(tranche, names).returncode == OK
+    assert len(tranche.rows("all.jsonl")) == 60
 
 
 def test_merge_names_the_part_that_does_not_fit_and_the_remedy(tranche):
