@@ -88,7 +88,7 @@ struct adapter_list *adapters_copy(const struct adapter_list *from)
 
 bool model_adapts(const struct model *m)
 {
-    return m->kind == MODEL_LOCAL && m->in_process;
+    return m->kind == MODEL_LOCAL;
 }
 
 bool model_shares_engine(const struct model *a, const struct model *b)
@@ -98,6 +98,7 @@ bool model_shares_engine(const struct model *a, const struct model *b)
            a->sequences == b->sequences && a->threads == b->threads &&
            a->cache_mib == b->cache_mib && a->plain == b->plain && a->in_process == b->in_process &&
            a->call_format == b->call_format &&
+           str_eq(str_of(a->projector), str_of(b->projector)) &&
            str_eq(str_of(a->chat_template), str_of(b->chat_template));
 }
 

@@ -157,7 +157,7 @@ struct adapter_list *adapters_copy(const struct adapter_list *from);
 /* Can one session answer both? They are computed by the same base in the same way, and differ in their
  * adapters at most: all else that a session reads of a model is compared. */
 bool model_shares_engine(const struct model *a, const struct model *b);
-/* Does its session take adapters with each request? */
+/* Do its requests name their adapters, so that tuned models share its session? */
 bool model_adapts(const struct model *m);
 /* The price of a model's i-th upstream: its own, the model's, or Google's published one;
  * false when none is known. */

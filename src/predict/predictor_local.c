@@ -38,6 +38,12 @@ static struct predictor *open_encoder(const struct model *m, const struct predic
                                       struct error *e)
 {
     struct error why = { 0 };
+
+    if (m->adapters.count) {
+        (void)error_set(e, ERROR_UNIMPLEMENTED, "model %s embeds, and takes no adapters",
+                        m->pattern);
+        return NULL;
+    }
     struct encoder *c = m->plain ? NULL : encoder_native_open(m, &why);
 
     if (why.code == ERROR_UNIMPLEMENTED)

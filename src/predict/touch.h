@@ -19,6 +19,7 @@
 enum touch_slot {
     TOUCH_SUBMIT,  /* template, tokenizer and media of a request */
     TOUCH_COMPILE, /* its schema */
+    TOUCH_ADAPT,   /* its adapter, at the first use */
     TOUCH_MEDIA,   /* its images, videos and sounds */
     TOUCH_FORWARD, /* a step of the engine */
     TOUCH_JUDGE,   /* validation and counting, by two threads */
@@ -32,7 +33,8 @@ struct touch_page {
         atomic_uint count; /* of tag; over TOUCH_TAGS_MAX: some were not kept */
         uint64_t tag[TOUCH_TAGS_MAX];
     } slot[TOUCH_SLOTS];
-    /* For tests: a step of the engine that touches this tag ends so. Set by the writer's process. */
+    /* For tests: a step of this kind that touches this tag ends so. Set by the writer's process. */
+    enum touch_slot trap_slot;
     uint64_t trap_tag;
     void (*trap)(void);
 };

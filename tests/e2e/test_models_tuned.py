@@ -1,6 +1,9 @@
 """Tuned models of a project: registered by the command and by the API, seen at once, and answered over
 their base. The adapters are generated, so that their effect is known: none, or another answer."""
 import json
+import os
+import pathlib
+import signal
 import time
 
 import pytest
@@ -27,6 +30,7 @@ def server(request, tranche, base_file):  # pylint: disable=redefined-outer-name
     (tranche.folder / "zero.gguf").write_bytes(gguf_file.adapter(size=0.0))
     (tranche.folder / "strong.gguf").write_bytes(gguf_file.adapter(size=0.9, alpha=64.0))
     one = Server(tranche, "--config", "c.yaml")
+    one.isolated = request.param == "true"
     yield one
     one.process.terminate()
     one.process.communicate(timeout=60)
@@ -74,6 +78,32 @@ def test_a_registered_adapter_answers_at_once_under_every_name(server, tranche):
     assert server.call(f"{PLACE}/models/zero", "DELETE")[1]["done"]
     assert server.call(f"{PLACE}/models/zero")[0] == 404
     assert server.error(f"{PLACE}/endpoints/zero:generateContent", method="POST", body=body())[0] == 404
+
+
+def children(pid):
+    """Processes that pid has started and that run."""
+    found = []
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            state, parent = (folder / "stat").read_text().rsplit(")", 1)[1].split()[:2]
+        except OSError:
+            continue
+        if int(parent) == pid and state != "Z":
+            found.append(int(folder.name))
+    return found
+
+
+def test_tuned_models_share_the_process_of_their_base_also_after_its_end(server, tranche):
+    paths = [f"{PLACE}/publishers/google/models/{BASE}", f"{PLACE}/endpoints/zero", f"{PLACE}/endpoints/strong"]
+    for name in ("zero", "strong"):
+        assert add(tranche, name, "--base", BASE, "--adapter", f"{name}.gguf").returncode == 0
+    first = [answer(server, path) for path in paths]
+    models = children(server.process.pid)
+    assert len(models) == (1 if server.isolated else 0)
+    for pid in models:
+        os.kill(pid, signal.SIGKILL)
+    assert [answer(server, path) for path in paths] == first
+    assert first[0] == first[1] != first[2]
 
 
 def upload(server, name, data, model, **more):

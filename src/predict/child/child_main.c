@@ -54,6 +54,7 @@ struct child {
     /* The session's thread's: */
     struct work **open; /* [session->window] */
     uint32_t open_count;
+    struct work *next; /* waits until an adapter's place is free; NULL: none does */
     struct buf out;
     uint64_t stats_ns;
     const char *trap; /* of TRANCHE_FAULT_CHILD: the text after the colon, or NULL */
@@ -108,10 +109,17 @@ static const struct {
 } traps[] = { { "abort", trap_abort }, { "segv", trap_segv }, { "hang", trap_hang } };
 
 /* TRANCHE_FAULT_CHILD: "load-abort" ends this process now; "abort:TEXT", when a step of the engine touches a
- * request with that text. */
+ * request with that text; "adapter-abort:TEXT", when an adapter is loaded whose file has that text in its name. */
 static void plant_faults(struct child *c)
 {
+    static const char adapter[] = "adapter-";
     const char *spec = env_get("TRANCHE_FAULT_CHILD");
+
+    c->page->touch.trap_slot = TOUCH_FORWARD;
+    if (spec && strncmp(spec, adapter, sizeof adapter - 1) == 0) {
+        c->page->touch.trap_slot = TOUCH_ADAPT;
+        spec += sizeof adapter - 1;
+    }
 
     for (size_t i = 0; spec && i < ARRAY_LEN(traps); i++) {
         size_t len = strlen(traps[i].name);
@@ -126,7 +134,13 @@ static void plant_faults(struct child *c)
 
 static void set_trap(struct child *c, const struct work *w)
 {
-    if (c->trap && str_find(w->request->text, str_of(c->trap)) != SIZE_MAX)
+    bool meant = c->trap && c->page->touch.trap_slot == TOUCH_FORWARD &&
+                 str_find(w->request->text, str_of(c->trap)) != SIZE_MAX;
+
+    for (uint32_t i = 0; c->trap && i < w->adapters.count; i++)
+        meant = meant || (c->page->touch.trap_slot == TOUCH_ADAPT &&
+                          strstr(w->adapters.item[i].file, c->trap));
+    if (meant)
         c->page->touch.trap_tag = w->id;
 }
 
@@ -289,7 +303,7 @@ static void adapt(struct child *c, const struct work *w)
         c->session->ops->adapt(c->session, w->adapted ? &w->adapters : NULL);
 }
 
-/* Takes w. */
+/* Takes w. A request for which the session has no place yet is the next order again. */
 static void follow_order(struct child *c, struct work *w)
 {
     const struct predictor_ops *ops = c->session->ops;
@@ -313,6 +327,10 @@ static void follow_order(struct child *c, struct work *w)
     }
     adapt(c, w);
     if (ops->submit(c->session, w->request, tag, &e) < 0) {
+        if (e.code == ERROR_RESOURCE_EXHAUSTED && c->open_count) {
+            c->next = w;
+            return;
+        }
         fail(c, w->id, &e);
         work_free(w);
         return;
@@ -358,14 +376,22 @@ static void take_answers(struct child *c)
     }
 }
 
+static struct work *next_order(struct child *c, uint32_t wait_ms)
+{
+    struct work *w = c->next;
+
+    c->next = NULL;
+    return w ? w : chan_recv(c->orders, wait_ms);
+}
+
 static void *session_main(void *arg)
 {
     struct child *c = arg;
     struct work *w;
 
     for (;;) {
-        w = chan_recv(c->orders, c->open_count || c->out.len ? 0 : UINT32_MAX);
-        for (; w; w = chan_recv(c->orders, 0))
+        w = next_order(c, c->open_count || c->out.len ? 0 : UINT32_MAX);
+        for (; w; w = c->next ? NULL : next_order(c, 0))
             follow_order(c, w);
         if (c->open_count)
             take_answers(c);

@@ -45,9 +45,10 @@ struct child_file {
     char *path;     /* NULL: free */
     struct stat as; /* a file that is replaced is another one */
     int fd;
-    uint32_t users; /* requests without an answer */
-    uint64_t used;  /* the last of them */
-    bool sent;      /* to the child that runs */
+    uint32_t users;   /* requests without an answer */
+    uint64_t used;    /* the last of them */
+    bool sent;        /* to the child that runs */
+    struct error why; /* a child ended twice while it loaded this file and nothing else; or OK */
 };
 
 enum item_state { ITEM_WAITING, ITEM_SENT };
@@ -81,7 +82,7 @@ struct child_session {
     struct predictor_ops ops; /* without those that the child's session lacks */
     struct model model;
     struct predictor_env env;
-    uint64_t deadline_ms; /* of loading and of a step */
+    uint64_t load_ms, step_ms; /* deadlines */
     uint64_t memory_bytes;
     pthread_t thread;
     int weights;       /* a memfd: packed by the first child, mapped by those after it */
@@ -150,6 +151,12 @@ static struct item *find_item(struct child_session *s, uint64_t id)
     return from < s->item_count && s->item[from]->id == id ? s->item[from] : NULL;
 }
 
+static void let_files_go(struct child_session *s, const struct item *i)
+{
+    for (uint32_t k = 0; k < i->head.adapters; k++)
+        s->file[i->head.file[k]].users--;
+}
+
 /* Its answer is in it: it is the owner's now. */
 static void finish(struct child_session *s, struct item *i)
 {
@@ -160,8 +167,7 @@ static void finish(struct child_session *s, struct item *i)
     assert(at < s->item_count && s->sent_count >= (i->state == ITEM_SENT));
     s->sent_count -= i->state == ITEM_SENT;
     s->item_count--;
-    for (uint32_t k = 0; k < i->head.adapters; k++)
-        s->file[i->head.file[k]].users--;
+    let_files_go(s, i);
     memmove(s->item + at, s->item + at + 1, (s->item_count - at) * sizeof(struct item *));
     (void)chan_send(s->done, i); /* has room for the whole window */
 }
@@ -447,7 +453,7 @@ static struct sandbox *start_process(struct child_session *s, const struct chann
 /* Reads the first frame; false: the process has ended, or its time is over, or nobody wants it. */
 static bool read_first(struct child_session *s, int fd, struct link_frame *out, struct error *e)
 {
-    uint64_t deadline = deadline_in_ms((uint32_t)s->deadline_ms);
+    uint64_t deadline = deadline_in_ms((uint32_t)s->load_ms);
     int rc;
 
     s->in.from = s->in.to = 0;
@@ -483,7 +489,7 @@ static void explain_load(struct child_session *s, struct sandbox *sandbox, struc
     else
         (void)error_set(e, ERROR_FAILED_PRECONDITION,
                         "model %s: %s was not loaded within %llu s. The file may be damaged.",
-                        s->model.pattern, s->model.file, (unsigned long long)s->deadline_ms / 1000);
+                        s->model.pattern, s->model.file, (unsigned long long)s->load_ms / 1000);
 }
 
 static int check_ready(struct child_session *s, const struct link_frame *f, struct link_ready *out,
@@ -552,14 +558,21 @@ static void add_stats(struct predictor_stats *sum, const struct predictor_stats 
     sum->forced_tokens += one->forced_tokens;
 }
 
+static bool was_touched_in(const struct touch_page *p, enum touch_slot slot, uint64_t id)
+{
+    uint32_t count = atomic_load(&p->slot[slot].count);
+
+    for (uint32_t i = 0; i < count && i < TOUCH_TAGS_MAX; i++)
+        if (p->slot[slot].tag[i] == id)
+            return true;
+    return false;
+}
+
 static bool was_touched(const struct touch_page *p, uint64_t id)
 {
-    for (uint32_t k = 0; k < TOUCH_SLOTS; k++) {
-        uint32_t count = atomic_load(&p->slot[k].count);
-        for (uint32_t i = 0; i < count && i < TOUCH_TAGS_MAX; i++)
-            if (p->slot[k].tag[i] == id)
-                return true;
-    }
+    for (uint32_t k = 0; k < TOUCH_SLOTS; k++)
+        if (was_touched_in(p, k, id))
+            return true;
     return false;
 }
 
@@ -610,31 +623,56 @@ static bool is_guilty(struct item *it, uint32_t sent)
            ++it->alone_crashes >= CHILD_ALONE_MAX;
 }
 
+/* The request's answer; when its adapter's file ended the child, that of all requests that name the file. */
+static void blame(struct child_session *s, struct item *guilty, const char *how)
+{
+    bool adapter = was_touched_in(&s->page->touch, TOUCH_ADAPT, guilty->id);
+    struct error why;
+
+    (void)error_set(&why, ERROR_INTERNAL,
+                    "The model's process %s. It did so %d times while it %s this request alone.",
+                    how, CHILD_ALONE_MAX, adapter ? "loaded the adapter of" : "computed");
+    if (adapter && guilty->head.adapters == 1)
+        s->file[guilty->head.file[0]].why = why;
+    guilty->answer.final = true;
+    finish_with(s, guilty, &why);
+}
+
+/* What is known to be wrong with a file that the request names; NULL: nothing. */
+static const struct error *bad_file(const struct child_session *s, const struct item *i)
+{
+    for (uint32_t k = 0; k < i->head.adapters; k++)
+        if (s->file[i->head.file[k]].why.code != ERROR_OK)
+            return &s->file[i->head.file[k]].why;
+    return NULL;
+}
+
 static void blame_items(struct child_session *s, bool call_touched, const char *how)
 {
     uint32_t suspects = suspect(s, call_touched);
     struct item *guilty = NULL;
-    struct error why;
 
     for (uint32_t i = 0; i < s->item_count && !call_touched; i++)
         if (is_guilty(s->item[i], s->sent_count))
             guilty = s->item[i];
     if (guilty) {
-        (void)error_set(&why, ERROR_INTERNAL,
-                        "The model's process %s. It did so %d times while it computed this request "
-                        "alone.",
-                        how, CHILD_ALONE_MAX);
-        guilty->answer.final = true;
-        finish_with(s, guilty, &why);
+        blame(s, guilty, how);
         s->crashes_in_a_row = 0;
     }
     for (uint32_t i = s->item_count; i-- > 0;) {
         struct item *it = s->item[i];
+        const struct error *why = bad_file(s, it);
+        if (it->state == ITEM_SENT)
+            s->sent_count--;
         it->state = ITEM_WAITING;
-        if (it->unwanted)
+        if (it->unwanted) {
             finish_with(s, it, &cancelled);
+        } else if (why) {
+            it->answer.final = true;
+            finish_with(s, it, why);
+        }
     }
-    s->sent_count = 0;
+    assert(!s->sent_count);
     if (suspects)
         s->trial = suspects > 1 ? suspects / 2 : 1;
 }
@@ -740,7 +778,7 @@ static bool is_hanging(struct child_session *s)
         s->beats = beats;
         s->beats_ns = now;
     }
-    return now - s->beats_ns > s->deadline_ms * NS_PER_MS;
+    return now - s->beats_ns > s->step_ms * NS_PER_MS;
 }
 
 /* Reads what the child sends until it ends; returns how it ended, or NULL to stop. */
@@ -774,7 +812,7 @@ static const char *serve_child(struct child_session *s, struct sandbox_end *end)
             break;
         if (is_hanging(s)) {
             (void)error_set(&e, ERROR_INTERNAL, "computed nothing for %llu s and was ended",
-                            (unsigned long long)s->deadline_ms / 1000);
+                            (unsigned long long)s->step_ms / 1000);
             break;
         }
     }
@@ -864,7 +902,7 @@ static int hold_file(struct child_session *s, const char *path, uint32_t *number
     return 0;
 }
 
-/* Under the lock. finish gives back the files that it holds at a failure. */
+/* Under the lock. At a failure the item holds files as well. */
 static int hold_adapters(struct child_session *s, struct item *i, struct error *e)
 {
     const struct adapter_list *list = s->adapters;
@@ -875,7 +913,9 @@ static int hold_adapters(struct child_session *s, struct item *i, struct error *
         i->head.scale[k] = list->item[k].scale;
         i->head.adapters++;
     }
-    return 0;
+    const struct error *why = bad_file(s, i);
+    i->answer.final = why != NULL;
+    return why ? error_set(e, why->code, "%s", why->msg) : 0;
 }
 
 /* ---- The owner's side ---- */
@@ -899,13 +939,22 @@ static int child_submit(struct predictor *p, const struct request *r, void *tag,
         return -1;
     }
     struct item *i = mem_alloc(sizeof *i);
-    *i = (struct item){ .id = ++s->id, .request = r, .answer.tag = tag };
+    *i = (struct item){ .request = r, .answer.tag = tag };
+    if (s->draining)
+        why = stopped;
+    bool good = !s->draining && hold_adapters(s, i, &why) == 0;
+    if (!good && why.code == ERROR_RESOURCE_EXHAUSTED && s->item_count) { /* until others end */
+        let_files_go(s, i);
+        unlock(&s->lock);
+        mem_free(i);
+        *e = why;
+        return -1;
+    }
+    i->id = ++s->id;
     i->head.seed = r->generation.has_seed ? 0 : random_next(&s->random);
     s->open++;
     s->item[s->item_count++] = i;
-    if (s->draining)
-        why = stopped;
-    if (s->draining || hold_adapters(s, i, &why) < 0) {
+    if (!good) {
         finish_with(s, i, &why);
     } else if (is_ready(s)) {
         send_item(s, i);
@@ -1118,17 +1167,18 @@ static const struct predictor_ops child_ops = {
 
 /* ---- Opening ---- */
 
-/* TRANCHE_FAULT_CHILD_MS: a test's deadline. */
+/* TRANCHE_FAULT_CHILD_MS: a test's deadline, of what TRANCHE_FAULT_CHILD holds up. */
 static void set_limits(struct child_session *s)
 {
     struct stat st;
     uint64_t file = stat(s->model.file, &st) == 0 ? (uint64_t)st.st_size : 0, ms;
     long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
-    const char *test = env_get("TRANCHE_FAULT_CHILD_MS");
+    const char *test = env_get("TRANCHE_FAULT_CHILD_MS"), *fault = env_get("TRANCHE_FAULT_CHILD");
+    bool loading = fault && strncmp(fault, "load-", 5) == 0;
 
-    s->deadline_ms = DEADLINE_MS + DEADLINE_GIB_MS * (file / GIB);
+    s->load_ms = s->step_ms = DEADLINE_MS + DEADLINE_GIB_MS * (file / GIB);
     if (test && str_number_in(str_of(test), 1, UINT32_MAX, &ms))
-        s->deadline_ms = ms;
+        *(loading ? &s->load_ms : &s->step_ms) = ms;
     if (pages > 0 && bytes > 0)
         s->memory_bytes = (uint64_t)pages * (uint64_t)bytes + 2 * file + ADDRESSES_MORE;
 }

@@ -11,6 +11,9 @@
  *          sent again, with the same seed. New requests wait until there are no suspects.
  *          A child that cannot be started again, or ends CHILD_CRASHES_MAX times without an answer or a verdict in
  *          between, breaks the session.
+ * Adapters: the parent opens their files, and a child gets each as a descriptor before the first request that names
+ *          it. A file that ends a child twice while it is loaded for one request alone is not sent again: it is the
+ *          error of all requests that name it.
  * Checks:  accepts asks the child once for all requests that have the same settings and are text.
  * Errors:  of opening: those of predictor_local_open, and FAILED_PRECONDITION with how the process ended that
  *          loaded the file.

@@ -85,7 +85,8 @@ static struct adapter_slot *find(struct adapters *a, struct str key)
 static void take(struct adapters *a, struct adapter_slot *s, struct str key,
                  const struct adapter_list *files)
 {
-    uint32_t before = atomic_load(&s->state) == SLOT_READY ? s->number : 0;
+    /* One that was not loaded has not dropped what was there before it. */
+    uint32_t before = atomic_load(&s->state) == SLOT_READY ? s->number : s->before;
 
     assert(!s->users);
     arena_release(&s->arena);
@@ -99,6 +100,11 @@ static void take(struct adapters *a, struct adapter_slot *s, struct str key,
     atomic_store(&s->state, SLOT_NEW);
 }
 
+bool adapters_ready(const struct adapter_slot *s)
+{
+    return atomic_load(&s->state) == SLOT_READY;
+}
+
 struct adapter_slot *adapters_hold(struct adapters *a, const struct adapter_list *files)
 {
     struct buf text = BUF_INIT(KEY_BYTES_MAX);
@@ -106,7 +112,8 @@ struct adapter_slot *adapters_hold(struct adapters *a, const struct adapter_list
     write_key(files, &text);
     struct str key = buf_str(&text);
     struct adapter_slot *s = find(a, key);
-    if (s && (!str_eq(s->key, key) || (!s->users && atomic_load(&s->state) == SLOT_FAILED)))
+    /* Nobody has loaded the file of a slot that is not ready, and its descriptor may be gone. */
+    if (s && (!str_eq(s->key, key) || (!s->users && !adapters_ready(s))))
         take(a, s, key, files);
     buf_release(&text);
     if (!s)
@@ -122,11 +129,6 @@ void adapters_done(struct adapter_slot *s)
         return;
     assert(s->users);
     s->users--;
-}
-
-bool adapters_ready(const struct adapter_slot *s)
-{
-    return atomic_load(&s->state) == SLOT_READY;
 }
 
 int adapters_load(struct adapters *a, struct adapter_slot *s, struct error *e)

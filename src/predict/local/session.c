@@ -133,10 +133,14 @@ static void prepare(struct session *s, struct task *t)
 
     if (atomic_load(&t->cancelled))
         return;
-    if (t->slot && adapters_load(s->adapters, t->slot, &t->error) < 0)
-        return;
-    if (t->slot)
+    if (t->slot) {
+        touch_set(s->plan.touch, TOUCH_ADAPT, t->tag);
+        int rc = adapters_load(s->adapters, t->slot, &t->error);
+        touch_end(s->plan.touch, TOUCH_ADAPT);
+        if (rc < 0)
+            return;
         t->adapter = adapters_number(t->slot);
+    }
     if (!t->constraint && constraint_of(s->constraints, t->request, &t->constraint, &why) < 0)
         refuse(t, &why);
 }

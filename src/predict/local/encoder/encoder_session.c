@@ -58,6 +58,7 @@ struct session {
     /* The session's thread's: */
     struct task **task; /* submitted and not taken: [open] of base.window */
     uint32_t open;
+    bool adapted; /* what is submitted next is for a tuned model */
 };
 
 static struct session *session_of(struct predictor *p)
@@ -277,6 +278,9 @@ static int fill_task(struct session *s, const struct request *r, struct task *t,
 {
     struct violation why;
 
+    if (s->adapted)
+        return error_set(e, ERROR_UNIMPLEMENTED, "%s embeds, and takes no adapter.",
+                         s->base.version);
     if (!session_accepts(&s->base, r, &why))
         return error_set(e, ERROR_INVALID_ARGUMENT, "%s: %s %s", why.path, why.message, why.remedy);
     t->dimensions = r->embedding.dimensions ? r->embedding.dimensions : s->info.dimensions;
@@ -302,6 +306,11 @@ static int session_submit(struct predictor *p, const struct request *r, void *ta
     touch_end(s->touch, TOUCH_SUBMIT);
     (void)chan_send(t->error.code == ERROR_OK ? s->in : s->out, t);
     return 0;
+}
+
+static void session_adapt(struct predictor *p, const struct adapter_list *files)
+{
+    session_of(p)->adapted = files != NULL;
 }
 
 /* The engine may have the task; only this thread frees it. */
@@ -420,6 +429,7 @@ static const struct predictor_ops session_ops = {
     .wait = session_wait,
     .drain = session_drain,
     .count_tokens = session_count_tokens,
+    .adapt = session_adapt,
     .stats = session_stats,
     .cancel = session_cancel,
     .close = session_close,

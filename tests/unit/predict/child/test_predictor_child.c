@@ -453,6 +453,142 @@ static void test_a_request_with_an_adapter_is_answered_by_it_also_after_a_crash(
     scratch_remove(&dir);
 }
 
+static void submit_with(struct world *w, int i, const struct adapter_list *list)
+{
+    w->p->ops->adapt(w->p, list);
+    submit_text(w, i, "Say hello.");
+}
+
+static uint64_t crashes_of(const struct world *w)
+{
+    struct predictor_stats stats;
+
+    w->p->ops->stats(w->p, &stats);
+    return stats.crashes;
+}
+
+/* Half a file, and none. */
+static void test_an_adapter_that_cannot_be_loaded_is_an_error_of_its_requests(void **state)
+{
+    char path[3][SCRATCH_PATH_BYTES];
+    struct buf whole;
+    struct scratch dir;
+    struct world w;
+
+    (void)state;
+    scratch_make(&dir);
+    write_adapter(scratch_path(&dir, "good.gguf", path[0]));
+    scratch_read(&dir, "good.gguf", &whole);
+    scratch_write(&dir, "half.gguf", whole.p, whole.len / 2);
+    buf_release(&whole);
+    const struct adapter_list good = { { { path[0], 1.0f, 0 } }, 1 };
+    const struct adapter_list half = { { { scratch_path(&dir, "half.gguf", path[1]), 1.0f, 0 } },
+                                       1 };
+    const struct adapter_list none = { { { scratch_path(&dir, "none.gguf", path[2]), 1.0f, 0 } },
+                                       1 };
+    const struct adapter_list *list[] = { &good, &half, NULL, &none, &half, &good };
+    begin(&w, NULL, NULL);
+    for (int i = 0; i < (int)ARRAY_LEN(list); i++)
+        submit_with(&w, i, list[i]);
+    for (size_t i = 0; i < ARRAY_LEN(list); i++)
+        take(&w);
+    for (size_t i = 0; i < ARRAY_LEN(list); i++)
+        assert_int_equal(w.code[i] == ERROR_OK, list[i] == NULL || list[i] == &good);
+    assert_int_equal(w.code[3], ERROR_NOT_FOUND);
+    assert_non_null(strstr(w.message[1], "half.gguf"));
+    assert_true(str_eq(text_of(&w.arena, &w.response[0]), text_of(&w.arena, &w.response[5])));
+    assert_int_equal(crashes_of(&w), 0);
+    end(&w);
+    scratch_remove(&dir);
+}
+
+/* It does so for one request, twice alone; the others that name it are answered by that. */
+static void test_an_adapter_that_ends_the_process_is_loaded_no_more(void **state)
+{
+    char path[2][SCRATCH_PATH_BYTES];
+    struct scratch dir;
+    struct world w;
+
+    (void)state;
+    scratch_make(&dir);
+    write_adapter(scratch_path(&dir, "good.gguf", path[0]));
+    write_adapter(scratch_path(&dir, "doom.gguf", path[1]));
+    const struct adapter_list good = { { { path[0], 1.0f, 0 } }, 1 };
+    const struct adapter_list doom = { { { path[1], 1.0f, 0 } }, 1 };
+    begin(&w, "adapter-abort:doom", NULL);
+    for (int i = 0; i < 12; i++)
+        submit_with(&w, i, i % 3 == 0 ? &good : i % 3 == 1 ? &doom : NULL);
+    for (int i = 0; i < 12; i++)
+        take(&w);
+    uint64_t before = crashes_of(&w);
+    submit_with(&w, 12, &doom);
+    take(&w);
+    assert_int_equal(crashes_of(&w), before);
+    for (int i = 0; i < 13; i++) {
+        bool doomed = i % 3 == 1 || i == 12;
+        assert_int_equal(w.answers[i], 1);
+        assert_int_equal(w.code[i], doomed ? ERROR_INTERNAL : ERROR_OK);
+        assert_int_equal(w.final[i], doomed);
+        if (doomed)
+            assert_non_null(strstr(w.message[i], "loaded the adapter of this request alone"));
+    }
+    end(&w);
+    scratch_remove(&dir);
+}
+
+#define MANY 70 /* more than a child holds */
+
+/* A request whose adapter has no place waits until others end. */
+static void test_more_adapters_than_are_held_are_answered_one_after_the_other(void **state)
+{
+    static char path[MANY][SCRATCH_PATH_BYTES];
+    struct buf whole;
+    struct scratch dir;
+    struct world w;
+
+    (void)state;
+    scratch_make(&dir);
+    write_adapter(scratch_path(&dir, "first.gguf", path[0]));
+    scratch_read(&dir, "first.gguf", &whole);
+    struct model wide = local_model;
+    struct error e = { 0 };
+    wide.sequences = MANY / 4 + 1; /* so that all of them may be open */
+    wide.context = 64;
+    w = (struct world){ .p = open_model(&wide, NULL, NULL, &e) };
+    if (!w.p)
+        fail_msg("%s", e.msg);
+    assert_true(w.p->window >= MANY);
+    uint32_t open = 0;
+    for (int i = 0; i < MANY; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "%d.gguf", i);
+        scratch_write(&dir, name, whole.p, whole.len);
+        const struct adapter_list list = { { { scratch_path(&dir, name, path[i]), 1.0f, 0 } }, 1 };
+        const struct request *r =
+            request_make(&w.arena, "{\"contents\":{\"parts\":{\"text\":\"Hi\"}},"
+                                   "\"generationConfig\":{\"maxOutputTokens\":2}}");
+        w.p->ops->adapt(w.p, &list);
+        while (w.p->ops->submit(w.p, r, &w.tag[0], &e) < 0) {
+            assert_int_equal(e.code, ERROR_RESOURCE_EXHAUSTED);
+            assert_true(open > 0);
+            take(&w);
+            assert_int_equal(w.code[0], ERROR_OK);
+            buf_release(&w.response[0]);
+            open--;
+        }
+        open++;
+    }
+    for (; open; open--) {
+        take(&w);
+        assert_int_equal(w.code[0], ERROR_OK);
+        buf_release(&w.response[0]);
+    }
+    assert_int_equal(w.answers[0], MANY);
+    buf_release(&whole);
+    end(&w);
+    scratch_remove(&dir);
+}
+
 static const struct request *make(struct arena *a, const char *more)
 {
     return request_make(a, arena_textf(a, "{\"contents\":{\"parts\":{\"text\":\"x\"}}%s}", more));
@@ -500,6 +636,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_sampled_answers_are_the_same_after_a_crash),
         cmocka_unit_test(test_a_damaged_file_that_aborts_libllama_is_an_error_in_words),
         cmocka_unit_test(test_a_request_with_an_adapter_is_answered_by_it_also_after_a_crash),
+        cmocka_unit_test(test_an_adapter_that_cannot_be_loaded_is_an_error_of_its_requests),
+        cmocka_unit_test(test_an_adapter_that_ends_the_process_is_loaded_no_more),
+        cmocka_unit_test(test_more_adapters_than_are_held_are_answered_one_after_the_other),
         cmocka_unit_test(test_a_file_is_judged_apart_as_in_this_process),
         cmocka_unit_test(test_settings_that_were_accepted_are_not_asked_again),
     };
