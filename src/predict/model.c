@@ -97,8 +97,7 @@ bool model_shares_engine(const struct model *a, const struct model *b)
            a->file_time_ns == b->file_time_ns && a->context == b->context &&
            a->sequences == b->sequences && a->threads == b->threads &&
            a->cache_mib == b->cache_mib && a->plain == b->plain && a->in_process == b->in_process &&
-           a->call_format == b->call_format &&
-           str_eq(str_of(a->projector), str_of(b->projector)) &&
+           a->call_format == b->call_format && str_eq(str_of(a->projector), str_of(b->projector)) &&
            str_eq(str_of(a->chat_template), str_of(b->chat_template));
 }
 

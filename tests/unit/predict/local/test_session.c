@@ -1,10 +1,13 @@
 /* Goal: what one request asks for holds up no other, and a request that nobody wants any more ends at its next token,
  * whether its client is gone, its line was cancelled or its deadline has passed: all of these call cancel (hub.c).
- * Method: a session over the fake runtime, whose first tokenizing (a compilation) or a forward stands at a gate. */
+ * Method: a session over the fake runtime, whose first tokenizing (a compilation), a forward or a loading of an adapter
+ * stands at a gate. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -25,6 +28,8 @@ static struct {
     pthread_cond_t changed;
     uint32_t at_forward; /* the forward that stands, from 1; 0: the first tokenizing does */
     uint32_t forwards;
+    bool at_adapter; /* the first adapter stands */
+    int adapter_fd;  /* of the last one that was loaded */
     bool arrived, open;
 } gate;
 
@@ -71,6 +76,26 @@ static int gated_forward(struct runtime *r, const struct runtime_row *row, uint3
     return fake_forward(r, row, count, e);
 }
 
+static int gated_adapt(struct runtime *r, uint32_t id, const struct adapter_list *files,
+                       struct error *e)
+{
+    (void)r;
+    (void)id;
+    (void)e;
+    lock(&gate.lock);
+    if (gate.at_adapter && !gate.arrived)
+        stand();
+    gate.adapter_fd = files->item[0].fd;
+    unlock(&gate.lock);
+    return 0;
+}
+
+static void no_unadapt(struct runtime *r, uint32_t id)
+{
+    (void)r;
+    (void)id;
+}
+
 struct world {
     struct predictor *p;
     struct arena arena;
@@ -88,11 +113,13 @@ static int open_world(void **state)
     ops = fake_ops;
     ops.tokenize = gated_tokenize;
     ops.forward = gated_forward;
+    ops.adapt = gated_adapt;
+    ops.unadapt = no_unadapt;
     f->base.ops = &ops;
     lock_init(&gate.lock);
     cond_init(&gate.changed);
     gate.at_forward = gate.forwards = 0;
-    gate.arrived = gate.open = false;
+    gate.at_adapter = gate.arrived = gate.open = false;
     w->p = session_open(&f->base, false, &plan, &env, &e);
     assert_non_null(w->p);
     *state = w;
@@ -170,6 +197,42 @@ test_a_request_that_is_cancelled_while_its_schema_is_compiled_is_never_computed(
     assert_int_equal(gate.forwards, 0);
 }
 
+/* The descriptor of the request that was cancelled is closed then, and its number is another file's. */
+static void
+test_an_adapter_whose_request_was_cancelled_is_loaded_by_the_next_descriptor(void **state)
+{
+    struct world *w = *state;
+    const struct adapter_list first = { { { "first", 1.0f, open("/", O_RDONLY | O_CLOEXEC) } }, 1 };
+    struct adapter_list second = { { { "second", 1.0f, open("/", O_RDONLY | O_CLOEXEC) } }, 1 };
+    int one, two, three;
+
+    gate.at_forward = UINT32_MAX;
+    gate.at_adapter = true;
+    w->p->ops->adapt(w->p, &first);
+    submit(w, ASK("Name a fruit 3>", ""), &one);
+    wait_arrived();
+    w->p->ops->adapt(w->p, &second);
+    submit(w, ASK("Name a fruit 3>", ""), &two);
+    w->p->ops->cancel(w->p, &two);
+    open_gate();
+    struct answer a = { 0 };
+    struct error e = { 0 };
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(w->p->ops->wait(w->p, ANSWER_MS, &a, &e), 1);
+        assert_int_equal(a.error.code, a.tag == &two ? ERROR_CANCELLED : ERROR_OK);
+        answer_release(&a);
+    }
+    assert_int_equal(gate.adapter_fd, first.item[0].fd);
+    int before = second.item[0].fd;
+    second.item[0].fd = dup(before);
+    (void)close(before);
+    submit(w, ASK("Name a fruit 3>", ""), &three);
+    assert_answered(w, &three, ERROR_OK);
+    assert_int_equal(gate.adapter_fd, second.item[0].fd);
+    (void)close(first.item[0].fd);
+    (void)close(second.item[0].fd);
+}
+
 #define WORLD_TEST(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
 int main(void)
 {
@@ -177,6 +240,7 @@ int main(void)
         WORLD_TEST(test_a_schema_that_is_being_compiled_holds_up_no_other_request),
         WORLD_TEST(test_a_cancelled_answer_under_a_schema_gets_no_other_forward),
         WORLD_TEST(test_a_request_that_is_cancelled_while_its_schema_is_compiled_is_never_computed),
+        WORLD_TEST(test_an_adapter_whose_request_was_cancelled_is_loaded_by_the_next_descriptor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

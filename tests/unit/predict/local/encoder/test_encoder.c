@@ -416,10 +416,26 @@ static void test_a_drained_session_answers_what_waits(void **state)
     assert_true(answered <= w->p->window);
 }
 
+static void test_a_request_for_a_tuned_model_is_refused(void **state)
+{
+    const struct adapter_list list = { { { "adapter.gguf", 1.0f, 0 } }, 1 };
+    struct world *w = *state;
+
+    w->p->ops->adapt(w->p, &list);
+    struct answer a = ask(w, STR("a text"), "");
+    assert_int_equal(a.error.code, ERROR_UNIMPLEMENTED);
+    answer_release(&a);
+    w->p->ops->adapt(w->p, NULL);
+    a = ask(w, STR("a text"), "");
+    assert_int_equal(a.error.code, ERROR_OK);
+    answer_release(&a);
+}
+
 int main(void)
 {
 #define ONE(test) cmocka_unit_test_setup_teardown(test, open_world, close_world)
     const struct CMUnitTest tests[] = {
+        ONE(test_a_request_for_a_tuned_model_is_refused),
         ONE(test_pieces_are_those_of_hugging_faces_tokenizer),
         ONE(test_vectors_are_those_of_sentence_transformers),
         ONE(test_libllama_computes_the_same),
