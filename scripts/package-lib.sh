@@ -4,6 +4,7 @@
 
 # shellcheck disable=SC2034,SC2154 # root is lib.sh's; version, dist and deps are for the scripts
 export TRANCHE_PORTABLE=1 LC_ALL=C TZ=UTC PYTHONHASHSEED=0
+export CCACHE_DISABLE=1 # it may rewrite paths, and with them the program's build id
 umask 022
 [[ $(uname -m) == x86_64 ]] || die "packages are built on x86-64 only"
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$root" log -1 --format=%ct)}
