@@ -39,7 +39,7 @@ struct project {
     /* Under the owner's lock: */
     uint32_t users;
     uint32_t lost; /* connections_lost when it was opened */
-    bool busy; /* one thread opens or closes it; others wait */
+    bool busy;     /* one thread opens or closes it; others wait */
     uint64_t used_ns;
     struct project *next;
 };
