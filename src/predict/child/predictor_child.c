@@ -638,7 +638,7 @@ static void blame(struct child_session *s, struct item *guilty, const char *how)
     finish_with(s, guilty, &why);
 }
 
-/* What is known to be wrong with a file that the request names; NULL: nothing. */
+/* The error of a file that the request names and that is known to be bad; NULL: there is none. */
 static const struct error *bad_file(const struct child_session *s, const struct item *i)
 {
     for (uint32_t k = 0; k < i->head.adapters; k++)

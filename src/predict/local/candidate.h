@@ -97,7 +97,7 @@ struct task *task_new(void);
 void task_free(struct task *t); /* accepts NULL */
 /* The first media that do not end before this row of the prompt; NULL: none. */
 const struct task_media *task_media_from(const struct task *t, uint32_t row);
-/* What RoPE turns a row by, less its number in the sequence. */
+/* The number that RoPE turns a row by, less the row's number in the sequence. */
 int32_t task_shift(const struct task *t, uint32_t row);
 
 /* ---- Candidates ---- */

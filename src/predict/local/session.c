@@ -30,7 +30,7 @@
 /* Added to these for a thought that has no budget. */
 #define THOUGHT_TOKENS_DEFAULT 8192
 
-/* Of an image, a video or a sound, before it is decoded: Gemini's number for an image. */
+/* Tokens of an image, a video or a sound that is not decoded yet: Gemini's number for an image. */
 #define MEDIA_TOKENS_GUESS 258
 
 static const struct error stopped = { ERROR_CANCELLED, "The run was stopped." };
