@@ -127,11 +127,12 @@ function Prompt({ source, form, set, sql, sqlError, model, onSample }) {
   const [answers, setAnswers] = useState({});
   const control = useRef(null);
   useEffect(() => {
+    control.current?.abort();
     setAnswers({});
     if (!sql) return undefined;
     const abort = new AbortController();
     const timer = setTimeout(() => query(`SELECT request FROM (${sql}) LIMIT ${PREVIEW_ROWS}`, { signal: abort.signal }).then(
-      (r) => setPreview({ requests: r.rows.map((row) => JSON.parse(row[0])) }),
+      (r) => setPreview({ sql, requests: r.rows.map((row) => JSON.parse(row[0])) }),
       (error) => error.name !== "AbortError" && setPreview({ error })), 350);
     return () => (clearTimeout(timer), abort.abort());
   }, [sql]);
@@ -172,7 +173,7 @@ function Prompt({ source, form, set, sql, sqlError, model, onSample }) {
     ${sqlError && form.template && html`<p class="notice warn" role="alert">${sqlError.message}</p>`}
     ${preview.error && html`<${Failure} error=${preview.error} />`}
     ${sql && preview.requests && html`<section aria-label="Preview"><header class="bar"><h3>The first ${preview.requests.length} rows</h3>
-        <button type="button" disabled=${!model || Object.values(answers).some((x) => x.busy)} onClick=${ask}>Answer them now</button></header>
+        <button type="button" disabled=${!model || preview.sql !== sql || Object.values(answers).some((x) => x.busy)} onClick=${ask}>Answer them now</button></header>
       <div class="previews">${preview.requests.map((r, i) => html`<article class="panel" key=${i}><pre class="text">${r.contents[0].parts[0].text}</pre>
         ${answers[i] && html`<div class="answer" aria-live="polite">${answers[i].busy ? html`<span class="spinner" aria-hidden="true" /> Asking` : answers[i].error ? html`<p class="bad">${answers[i].error}</p>` : html`<pre class="text">${answers[i].text}</pre>`}</div>`}</article>`)}</div></section>`}`;
 }
