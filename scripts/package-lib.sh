@@ -32,7 +32,8 @@ stage() {
 # dated FOLDER: gives every file and folder in it the package's time.
 dated() { find "$1" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +; }
 
-# packed FOLDER: its content as a tar on standard output, in one order, of root.
+# packed FOLDER [OPTION...]: its content as a tar on standard output, in one order with the owners that it has.
 packed() {
-    tar -C "$1" --sort=name --format=gnu --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" -cf - .
+    tar -C "$1" --sort=name --format=gnu --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" "${@:2}" -cf - .
 }
+of_root=(--owner=0 --group=0)
