@@ -232,7 +232,7 @@ def test_a_zstd_stream_that_is_broken_or_a_bomb_is_refused(tranche):
             ("ends.csv.zst", zstd(random.Random(7).randbytes(1 << 18))[:5000], "ends too early"),
             ("tail.csv.zst", zstd(b"text\nx\n") + b"tail", "not a whole zstd stream"),
             ("window.csv.zst", zstd(b"text\n" + big * 130, more=long_window), "--long"),
-            ("bomb.csv.zst", zstd(b"text\n") + zstd(big) * 600, "if it is no bomb")):
+            ("bomb.csv.zst", zstd(b"text\n") + zstd(big) * 600, "if it is not a bomb")):
         put(tranche, name, content)
         done = ask(tranche, name)
         assert done.returncode in (USAGE, INPUT), (name, done.stderr)
