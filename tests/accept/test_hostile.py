@@ -29,7 +29,7 @@ def target(tmp_path_factory):
 
 
 def raw(server, data, wait=5.0):
-    """Sends bytes as they are; what came back until the server closed or was silent for a second."""
+    """Sends bytes as they are; what came back until the server closed or, after the first bytes, was silent for half a second."""
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=wait) as s:
         s.settimeout(wait)

@@ -35,7 +35,7 @@ def send(server, method, path, body=b"", head=b""):
     """One call on a connection of its own: (status, head, body)."""
     data = (f"{method} {path} HTTP/1.1\r\n".encode() + HEAD + b"Connection: close\r\n" + head +
             b"Content-Length: %d\r\n\r\n" % len(body) + body)
-    answer = raw(server, data)
+    answer = raw(server, data, wait=60.0)
     top, _, rest = answer.partition(b"\r\n\r\n")
     return status(answer), top, rest
 

@@ -168,7 +168,9 @@ def shell(place, text):
 
 
 def python_of(text):
-    """vertexai has an environment of its own: its clients do not go with the newest ones."""
+    """vertexai and bigframes have environments of their own: their clients do not go with the newest ones."""
+    if "import bigframes" in text:
+        return os.environ["TRANCHE_BIGFRAMES_PYTHON"]
     return os.environ["TRANCHE_VERTEXAI_PYTHON"] if "vertexai" in text.replace("vertexai=True", "") else None
 
 
