@@ -130,8 +130,9 @@ int64_t unpack_read(struct unpack *u, void *p, size_t cap, const char *name, str
     if (n > 0)
         u->bytes_out += (uint64_t)n;
     if (u->bytes_out > UNPACK_FREE_BYTES && u->bytes_out / UNPACK_RATIO_MAX > u->bytes_in)
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "%s unpacks to over %d times its size; if it is not a bomb, unpack it first",
-                         name, UNPACK_RATIO_MAX);
+        return error_set(
+            e, ERROR_INVALID_ARGUMENT,
+            "%s unpacks to over %d times its size; if it is not a bomb, unpack it first", name,
+            UNPACK_RATIO_MAX);
     return n;
 }
