@@ -11,8 +11,10 @@ void touch_add(struct touch_page *p, enum touch_slot slot, const void *tag)
     if (count < TOUCH_TAGS_MAX)
         p->slot[slot].tag[count] = (uintptr_t)tag;
     atomic_store_explicit(&p->slot[slot].count, count + 1, memory_order_release);
-    if (p->trap && slot == p->trap_slot && p->trap_tag == (uintptr_t)tag)
+    if (p->trap && slot == p->trap_slot && p->trap_tag == (uintptr_t)tag) {
+        atomic_store(&p->trapped, true);
         p->trap();
+    }
 }
 
 void touch_end(struct touch_page *p, enum touch_slot slot)

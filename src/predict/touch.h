@@ -12,6 +12,7 @@
 #define TRANCHE_PREDICT_TOUCH_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define TOUCH_TAGS_MAX 512 /* of a slot; more are not kept, then all open requests are suspects */
@@ -37,6 +38,7 @@ struct touch_page {
     enum touch_slot trap_slot;
     uint64_t trap_tag;
     void (*trap)(void);
+    atomic_bool trapped; /* the writer's process is in it */
 };
 
 /* The tag is the session's tag of the request: a child's are numbers. */
