@@ -305,7 +305,7 @@ static bool integers_within(const struct numbers *n, int64_t *lo, int64_t *hi)
 int grammar_number(struct grammar *g, const struct conjuncts *set, uint32_t rule, bool integer)
 {
     struct numbers n;
-    int64_t lo, hi;
+    int64_t lo = 0, hi = 0;
 
     if (numbers_of(g, set, integer, &n) < 0)
         return -1;
