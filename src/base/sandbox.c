@@ -404,11 +404,6 @@ int sandbox_pid(const struct sandbox *s)
     return (int)s->pid;
 }
 
-int sandbox_pidfd(const struct sandbox *s)
-{
-    return s->pidfd;
-}
-
 void sandbox_free(struct sandbox *s)
 {
     struct sandbox_end end;

@@ -69,8 +69,6 @@ struct sandbox *sandbox_start(const struct sandbox_spec *spec, struct error *e);
 bool sandbox_wait(struct sandbox *s, uint32_t timeout_ms, struct sandbox_end *end);
 void sandbox_kill(struct sandbox *s); /* without waiting; of a child that has ended: nothing */
 int sandbox_pid(const struct sandbox *s);
-/* Becomes readable when the child ends: for poll. */
-int sandbox_pidfd(const struct sandbox *s);
 void sandbox_free(struct sandbox *s); /* kills what still runs; accepts NULL */
 
 /* ---- In the child ---- */

@@ -66,11 +66,6 @@ bool sql_call_text(struct sql_writer *w, const struct sql_call *call, uint32_t i
            (type.type == BQ_STRING || type.type == BQ_BYTES);
 }
 
-bool sql_call_null(const struct sql_call *call, uint32_t i)
-{
-    return i < call->count && call->item[i]->kind == EXPR_NULL;
-}
-
 /* DAY is read as a name and WEEK(MONDAY) as a call. NULL: it is not a date part. */
 static const char *part_of(const struct expr *x)
 {
@@ -117,11 +112,6 @@ bool sql_call_part(const struct sql_call *call, uint32_t i, struct str *out)
     return part;
 }
 
-bool sql_call_interval(const struct sql_call *call, uint32_t i)
-{
-    return i < call->count && call->item[i]->kind == EXPR_INTERVAL;
-}
-
 bool sql_call_named(const struct sql_call *call, const char *name, uint32_t *i)
 {
     const struct str *names = call->call ? call->call->argument_name : NULL;
@@ -157,19 +147,9 @@ bool sql_call_ignores_nulls(const struct sql_call *call)
     return call->call && call->call->ignore_nulls;
 }
 
-bool sql_call_has_order(const struct sql_call *call)
-{
-    return call->call && call->call->order_count;
-}
-
 bool sql_call_has_limit(const struct sql_call *call)
 {
     return call->call && call->call->limit;
-}
-
-bool sql_call_has_over(const struct sql_call *call)
-{
-    return call->call && call->call->windowed;
 }
 
 bool sql_call_having(const struct sql_call *call, bool *max)
@@ -191,7 +171,7 @@ int sql_write_argument(struct sql_writer *w, const struct sql_call *call, uint32
 int sql_write_order(struct sql_writer *w, const struct sql_call *call, struct error *e)
 {
     (void)e; /* is w->e */
-    if (!sql_call_has_order(call))
+    if (!call->call || !call->call->order_count)
         return 0;
     buf_add_c(&w->out, " ");
     return write_orders(w, call->call->order, call->call->order_count);
@@ -218,7 +198,7 @@ int sql_write_over(struct sql_writer *w, const struct sql_call *call, struct err
             return -1;
         buf_add_c(&w->out, ")");
     }
-    if (!sql_call_has_over(call))
+    if (!call->call || !call->call->windowed)
         return 0;
     buf_add_c(&w->out, " OVER ");
     if (!call->call->window_named)

@@ -30,9 +30,6 @@ int64_t compile_step(struct compiler *c, enum sql_step_kind kind, uint32_t at);
 /* A step with something to write. */
 int64_t compile_inner(struct compiler *c, enum sql_step_kind kind, uint32_t at,
                       struct sql_inner *inner);
-/* A step with values to compute; cast: what the first becomes, or NULL. */
-int64_t compile_values(struct compiler *c, enum sql_step_kind kind, uint32_t at,
-                       struct expr *const *value, uint32_t count, const struct bq_field *cast);
 /* The jump that is taken unless the condition holds; NULL: it could not be read. */
 int64_t compile_condition(struct compiler *c, uint32_t at, struct expr *condition);
 /* Statements up to one of the words, which is not taken; ends NULL: up to the end of the text. */

@@ -98,21 +98,15 @@ bool sql_call_text(struct sql_writer *w, const struct sql_call *call, uint32_t i
 #define SQL_JOINED(a, b, expression)                                                               \
     "list_transform([{'a': " a ", 'b': " b                                                         \
     "}], lambda _j: CASE WHEN bq_joins(_j.a, _j.b) THEN " expression " END)[1]"
-/* Argument i is NULL itself. */
-bool sql_call_null(const struct sql_call *call, uint32_t i);
 /* Argument i is a date part; *out is upper case: "DAY", "WEEK(MONDAY)". */
 bool sql_call_part(const struct sql_call *call, uint32_t i, struct str *out);
-/* Argument i is INTERVAL n PART. */
-bool sql_call_interval(const struct sql_call *call, uint32_t i);
 /* The index for sql_write_argument of the argument NAME => value; false: there is none. */
 bool sql_call_named(const struct sql_call *call, const char *name, uint32_t *i);
 /* ---- For `write` of an aggregate, which prints all that the call has ---- */
 
 bool sql_call_distinct(const struct sql_call *call);
 bool sql_call_ignores_nulls(const struct sql_call *call);
-bool sql_call_has_order(const struct sql_call *call);
 bool sql_call_has_limit(const struct sql_call *call);
-bool sql_call_has_over(const struct sql_call *call);
 /* HAVING MAX or MIN; *max says which. */
 bool sql_call_having(const struct sql_call *call, bool *max);
 /* " ORDER BY x DESC NULLS LAST", or nothing. */

@@ -33,8 +33,6 @@ struct token {
 /* The tokens of text, the last is TOKEN_END. NULL on an error. */
 struct token *sql_lex(struct arena *a, struct str text, uint32_t *count, struct error *e) FALLIBLE;
 
-/* " at [line:column]" of a byte: lines and characters from 1. */
-void sql_position(struct str text, uint32_t at, uint32_t *line, uint32_t *column);
 /* Sets INVALID_ARGUMENT, or another code, with the position behind the message. Returns -1. */
 int sql_fail(struct error *e, enum error_code code, struct str text, uint32_t at, const char *fmt,
              ...) __attribute__((format(printf, 5, 6)));

@@ -29,9 +29,10 @@ int64_t compile_inner(struct compiler *c, enum sql_step_kind kind, uint32_t at,
     return i;
 }
 
-/* A step with values to compute; cast: what the first becomes, or NULL. */
-int64_t compile_values(struct compiler *c, enum sql_step_kind kind, uint32_t at,
-                       struct expr *const *value, uint32_t count, const struct bq_field *cast)
+/* A step with values to compute; cast: the first one's type, or NULL. */
+static int64_t compile_values(struct compiler *c, enum sql_step_kind kind, uint32_t at,
+                              struct expr *const *value, uint32_t count,
+                              const struct bq_field *cast)
 {
     struct sql_inner *inner = arena_alloc(c->p.arena, sizeof(*inner));
 

@@ -123,7 +123,8 @@ bool sql_reserved(struct str word)
     return false;
 }
 
-void sql_position(struct str text, uint32_t at, uint32_t *line, uint32_t *column)
+/* Line and character of a byte, both from 1. */
+static void position_of(struct str text, uint32_t at, uint32_t *line, uint32_t *column)
 {
     *line = *column = 1;
     for (size_t i = 0; i < at && i < text.len; i++)
@@ -146,6 +147,6 @@ int sql_fail(struct error *e, enum error_code code, struct str text, uint32_t at
     int n = vsnprintf(message, sizeof(message) - 32, fmt, args);
     va_end(args);
     str_settle(message, n, sizeof(message) - 32);
-    sql_position(text, at, &line, &column);
+    position_of(text, at, &line, &column);
     return error_set(e, code, "%s at [%u:%u]", message, line, column);
 }

@@ -9,15 +9,6 @@ struct media_chunk *media_rows_add(struct media_rows *r)
     return &r->chunk[r->count++];
 }
 
-uint32_t media_rows_length(const struct media_rows *r)
-{
-    uint32_t length = 0;
-
-    for (uint32_t i = 0; i < r->count; i++)
-        length += r->chunk[i].count ? r->chunk[i].count : r->chunk[i].text.count;
-    return length;
-}
-
 void media_rows_release(struct media_rows *r)
 {
     for (uint32_t i = 0; i < r->count; i++) {

@@ -33,7 +33,6 @@ struct media_rows {
 };
 /* A new chunk at the end. */
 struct media_chunk *media_rows_add(struct media_rows *r);
-uint32_t media_rows_length(const struct media_rows *r); /* tokens and rows */
 void media_rows_release(struct media_rows *r);
 
 #endif

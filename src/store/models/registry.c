@@ -28,7 +28,8 @@
     "id, project, name, display_name, description, labels, model, deployed_id, deployed_name,"     \
     " create_us, update_us"
 
-bool tuned_name_valid(struct str name)
+/* 1 to TUNED_NAME_MAX of [a-z0-9_-]. */
+static bool name_valid(struct str name)
 {
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -214,7 +215,7 @@ int tuned_add(struct store *s, struct arena *a, int fd, struct tuned *t, struct 
     struct tuned next = *t;
     char path[PATH_BYTES];
 
-    if (t->name.len && !tuned_name_valid(t->name))
+    if (t->name.len && !name_valid(t->name))
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "a model's name is 1 to %d lower-case letters, digits, - and _, not "
                          "\"%.*s\"",
@@ -385,7 +386,7 @@ int endpoint_add(struct store *s, struct arena *a, struct endpoint *p, struct er
 {
     struct endpoint next = *p;
 
-    if (p->name.len && !tuned_name_valid(p->name))
+    if (p->name.len && !name_valid(p->name))
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "an endpoint's id is 1 to %d lower-case letters, digits, - and _",
                          TUNED_NAME_MAX);

@@ -45,9 +45,6 @@ struct endpoint {
     int64_t create_us, update_us;
 };
 
-/* 1 to TUNED_NAME_MAX of [a-z0-9_-]. */
-bool tuned_name_valid(struct str name);
-
 /* Copies the file of descriptor fd, which is at its beginning, and registers it. name empty: a number is
  * chosen. Fills id, name, file, bytes, sha256 and times; they live in the arena. */
 int tuned_add(struct store *s, struct arena *a, int fd, struct tuned *t, struct error *e) FALLIBLE;

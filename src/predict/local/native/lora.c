@@ -115,10 +115,18 @@ static float *read_matrix(struct tensor_file *t, const char *name, uint32_t colu
     return NULL;
 }
 
-/* Puts one file's share of the rank, from `first` on, into A and into b [outputs][padded]. */
-static int read_share(struct source *s, const struct matrix *m, uint32_t first, uint32_t rank,
-                      struct low_rank *to, float *b, struct error *e)
+/* One file's share of the rank of a matrix. */
+struct share {
+    struct source *source;
+    uint32_t first, rank;
+};
+
+/* Puts the share into A and into b [outputs][padded]. */
+static int read_share(const struct share *share, const struct matrix *m, struct low_rank *to,
+                      float *b, struct error *e)
 {
+    struct source *s = share->source;
+    const uint32_t first = share->first, rank = share->rank;
     const float scale = s->alpha != 0.0f ? s->scale * s->alpha / (float)rank : s->scale;
     char name[NAME_BYTES];
 
@@ -160,7 +168,7 @@ static int read_low_rank(struct reader *r, const struct matrix *m, struct low_ra
     float *b = mem_array((size_t)m->outputs * padded, sizeof *b);
     for (uint32_t i = 0; i < r->count && rc == 0; first += rank[i++])
         if (rank[i])
-            rc = read_share(&r->source[i], m, first, rank[i], to, b, e);
+            rc = read_share(&(struct share){ &r->source[i], first, rank[i] }, m, to, b, e);
     for (uint32_t o = 0; o < m->outputs && rc == 0; o++)
         kernel_weights_quantise(&to->b, m->dim ? tensor_half_apart(o, m->dim) : o,
                                 b + (size_t)o * padded);
@@ -234,6 +242,18 @@ static int open_sources(struct reader *r, const struct decoder *d, const struct 
     return 0;
 }
 
+static void lora_free(struct lora *l)
+{
+    if (!l)
+        return;
+    for (uint32_t i = 0; i < l->parts; i++) {
+        kernel_weights_release(&l->part[i].a);
+        kernel_weights_release(&l->part[i].b);
+    }
+    mem_free(l->part);
+    mem_free(l);
+}
+
 struct lora *lora_open(const struct decoder *d, enum kernel_format format,
                        const struct adapter_list *files, struct error *e)
 {
@@ -251,18 +271,6 @@ struct lora *lora_open(const struct decoder *d, enum kernel_format format,
     (void)error_wrap(e, "adapter");
     lora_free(l);
     return NULL;
-}
-
-void lora_free(struct lora *l)
-{
-    if (!l)
-        return;
-    for (uint32_t i = 0; i < l->parts; i++) {
-        kernel_weights_release(&l->part[i].a);
-        kernel_weights_release(&l->part[i].b);
-    }
-    mem_free(l->part);
-    mem_free(l);
 }
 
 /* ---- The table ---- */

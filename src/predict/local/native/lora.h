@@ -47,7 +47,6 @@ struct lora {
 
 struct lora *lora_open(const struct decoder *d, enum kernel_format format,
                        const struct adapter_list *files, struct error *e);
-void lora_free(struct lora *l); /* accepts NULL */
 
 /* The output matrix is part LORA_QUERY of layer `layers`. */
 static inline const struct low_rank *lora_part(const struct lora *l, uint32_t layer, uint32_t part)

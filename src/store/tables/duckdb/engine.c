@@ -116,7 +116,7 @@ int engine_query(struct table_files *t, struct str what, duckdb_result *out, str
     return rc;
 }
 
-int engine_run(struct table_files *t, struct str what, struct error *e)
+static int run(struct table_files *t, struct str what, struct error *e)
 {
     duckdb_result result = { 0 };
 
@@ -126,11 +126,11 @@ int engine_run(struct table_files *t, struct str what, struct error *e)
     return 0;
 }
 
-int engine_run_c(struct table_files *t, const char *sql, struct str what, struct error *e)
+static int run_c(struct table_files *t, const char *sql, struct str what, struct error *e)
 {
     buf_clear(&t->sql);
     buf_add_c(&t->sql, sql);
-    return engine_run(t, what, e);
+    return run(t, what, e);
 }
 
 /* COPY answers with one row and column: how many rows. */
@@ -199,8 +199,8 @@ static int start(struct table_files *t, const char *scratch, struct error *e)
         return -1;
     if (t->duckdb->connect(t->database, &t->connection) != DuckDBSuccess)
         return error_set(e, ERROR_INTERNAL, "The table engine has no connection.");
-    return engine_run_c(t, "SET TimeZone = 'UTC'; SET lock_configuration = true",
-                        STR("The table engine"), e);
+    return run_c(t, "SET TimeZone = 'UTC'; SET lock_configuration = true", STR("The table engine"),
+                 e);
 }
 
 struct table_files *table_files_open(const char *scratch, struct error *e)
@@ -239,10 +239,10 @@ int engine_attach(struct table_files *t, const struct place *p, bool read_only, 
     buf_add_c(&t->sql, "ATTACH ");
     sql_text(&t->sql, p->file);
     buf_add_c(&t->sql, read_only ? " AS file (READ_ONLY)" : " AS file");
-    return engine_run(t, p->file, e);
+    return run(t, p->file, e);
 }
 
 int engine_detach(struct table_files *t, const struct place *p, struct error *e)
 {
-    return p->table.len ? engine_run_c(t, "DETACH file", p->file, e) : 0;
+    return p->table.len ? run_c(t, "DETACH file", p->file, e) : 0;
 }

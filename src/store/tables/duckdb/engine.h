@@ -38,8 +38,6 @@ void sql_source(struct buf *sql, const struct place *p); /* what stands after FR
 /* Runs t->sql. */
 int engine_query(struct table_files *t, struct str what, duckdb_result *out,
                  struct error *e) FALLIBLE;
-int engine_run(struct table_files *t, struct str what, struct error *e) FALLIBLE;
-int engine_run_c(struct table_files *t, const char *sql, struct str what, struct error *e) FALLIBLE;
 int64_t engine_copy(struct table_files *t, struct str what, struct error *e) FALLIBLE; /* rows */
 /* A DuckDB file is attached as `file` for one call; nothing happens for other kinds. */
 int engine_attach(struct table_files *t, const struct place *p, bool read_only,

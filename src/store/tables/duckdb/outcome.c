@@ -19,7 +19,7 @@ static void add_name(struct json_writer *w, const char *key, const struct tables
     json_end(w);
 }
 
-struct str outcome_text(struct arena *a, const struct tables_result *result)
+static struct str result_text(struct arena *a, const struct tables_result *result)
 {
     struct buf text = BUF_INIT(OUTCOME_BYTES_MAX);
     struct json_writer w = JSON_WRITER(&text);
@@ -125,7 +125,7 @@ int outcome_put(struct project *p, struct connection *c, struct str key,
     sql_start(c, "INSERT INTO _tranche.done VALUES (");
     sql_add_text(c, key);
     sql_addf(c, ", ");
-    sql_add_text(c, outcome_text(&a, result));
+    sql_add_text(c, result_text(&a, result));
     sql_addf(c, ", %lld)", (long long)project_now_ms(p));
     arena_release(&a);
     return sql_run(c, e) < 0 ? -1 : 0;

@@ -69,9 +69,6 @@ int view_write(struct query_run *r, const struct tables_name *view, struct str q
 
 /* ---- statement.c ---- */
 
-/* A statement of the engine, with its parameters bound. The caller destroys it. */
-int statement_prepare(struct query_run *r, struct str sql, bool bind,
-                      duckdb_prepared_statement *out, struct error *e) FALLIBLE;
 /* The columns that a SELECT gives, whatever its parameters are. */
 int statement_describe(struct query_run *r, struct str sql, struct arena *a, struct bq_schema *out,
                        struct error *e) FALLIBLE;
@@ -92,7 +89,6 @@ int ddl_run(struct query_run *r, const struct sql_written *w, struct str key,
             struct tables_result *out, struct error *e) FALLIBLE;
 
 /* ---- outcome.c: results kept with their key ---- */
-struct str outcome_text(struct arena *a, const struct tables_result *result);
 /* 1: the key has a result. */
 int outcome_find(struct project *p, struct str key, struct arena *a, struct tables_result *out,
                  struct error *e) FALLIBLE;

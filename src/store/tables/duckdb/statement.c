@@ -80,8 +80,8 @@ static int bind_one(struct query_run *r, duckdb_prepared_statement s, idx_t inde
     return rc;
 }
 
-int statement_prepare(struct query_run *r, struct str sql, bool bind,
-                      duckdb_prepared_statement *out, struct error *e)
+static int prepare(struct query_run *r, struct str sql, bool bind, duckdb_prepared_statement *out,
+                   struct error *e)
 {
     const struct duckdb_library *d = r->connection.duckdb;
     struct buf *text = &r->connection.sql;
@@ -175,11 +175,11 @@ int statement_describe(struct query_run *r, struct str sql, struct arena *a, str
 {
     const struct duckdb_library *d = r->connection.duckdb;
     duckdb_prepared_statement s = NULL;
-    int rc = statement_prepare(r, sql, false, &s, e);
+    int rc = prepare(r, sql, false, &s, e);
 
     if (rc == 0 && d->nparams(s) > 0) {
         d->destroy_prepare(&s);
-        rc = statement_prepare(r, without_parameters(r, a, sql), false, &s, e);
+        rc = prepare(r, without_parameters(r, a, sql), false, &s, e);
     }
     if (rc == 0)
         rc = schema_of(r, s, a, out, e);
@@ -210,7 +210,7 @@ static int64_t run_sql(struct query_run *r, struct str sql, struct error *e)
     duckdb_result result = { 0 };
     int64_t changed = -1;
 
-    if (statement_prepare(r, sql, true, &s, e) == 0 && execute(r, s, &result, e) == 0) {
+    if (prepare(r, sql, true, &s, e) == 0 && execute(r, s, &result, e) == 0) {
         changed = (int64_t)d->rows_changed(&result);
         d->destroy_result(&result);
     }
@@ -227,7 +227,7 @@ int statement_values(struct query_run *r, struct str sql, uint32_t rows_max,
     int rc = statement_describe(r, sql, r->arena, schema, e);
 
     if (rc == 0)
-        rc = statement_prepare(r, sql, true, &s, e);
+        rc = prepare(r, sql, true, &s, e);
     if (rc == 0 && (rc = execute(r, s, &result, e)) == 0) {
         rc = grid_of_result(&r->connection, &result, rows_max, r->arena, out, e);
         d->destroy_result(&result);
@@ -503,7 +503,7 @@ int statement_dml(struct query_run *r, const struct sql_written *w, struct str k
     int rc = resolve_name(r, &w->target, &out->destination, e);
 
     if (rc == 0 && r->q->dry_run) {
-        rc = statement_prepare(r, w->sql, false, &s, e);
+        rc = prepare(r, w->sql, false, &s, e);
         r->connection.duckdb->destroy_prepare(&s);
         return rc < 0 ? -1 : target_schema(r, out, e);
     }

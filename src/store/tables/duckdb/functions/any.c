@@ -311,15 +311,9 @@ static bool add_value(struct writer *w, const struct call_column *column, idx_t 
     return ok;
 }
 
-bool any_write(const struct duckdb_library *d, enum any_style style,
-               const struct call_column *column, idx_t row, struct buf *out)
-{
-    struct writer w = { d, style, out };
-
-    return add_value(&w, column, row, 0);
-}
-
 bool any_argument(const struct call *c, uint32_t i, enum any_style style, struct buf *out)
 {
-    return any_write(c->duckdb, style, &c->argument[i], c->row, out);
+    struct writer w = { c->duckdb, style, out };
+
+    return add_value(&w, &c->argument[i], c->row, 0);
 }

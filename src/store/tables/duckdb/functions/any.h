@@ -16,10 +16,7 @@ enum any_style {
 
 #define ANY_DEPTH_MAX 30
 
-/* A row of a column. False: a type without a text, or too deep. */
-bool any_write(const struct duckdb_library *d, enum any_style style,
-               const struct call_column *column, idx_t row, struct buf *out);
-/* Argument i of the call, at its row. */
+/* Argument i of the call, at its row. False: a type without a text, or too deep. */
 bool any_argument(const struct call *c, uint32_t i, enum any_style style, struct buf *out);
 
 #endif

@@ -44,7 +44,7 @@ yyjson_val *json_argument(struct call *c, uint32_t i)
     return json_read(c, arg_text(c, i));
 }
 
-void json_put_number(struct buf *out, yyjson_val *v)
+static void put_number(struct buf *out, yyjson_val *v)
 {
     size_t from = out->len;
 
@@ -123,7 +123,7 @@ void json_put(struct buf *out, yyjson_val *v, bool sorted)
         buf_add_json(out, json_str(v));
         break;
     case YYJSON_TYPE_NUM:
-        json_put_number(out, v);
+        put_number(out, v);
         break;
     case YYJSON_TYPE_BOOL:
         buf_add_c(out, yyjson_get_bool(v) ? "true" : "false");

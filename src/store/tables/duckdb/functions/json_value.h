@@ -17,7 +17,5 @@ yyjson_val *json_read(struct call *c, struct str text);
 void json_put(struct buf *out, yyjson_val *v, bool sorted);
 /* As the result, JSON. */
 enum call_outcome out_json(struct call *c, yyjson_val *v);
-/* A number as text, as JSON has it. */
-void json_put_number(struct buf *out, yyjson_val *v);
 
 #endif

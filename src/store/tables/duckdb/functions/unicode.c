@@ -69,16 +69,6 @@ bool unicode_space(uint32_t c)
            c == 0x205F || c == 0x3000;
 }
 
-bool unicode_letter(const struct duckdb_library *d, uint32_t c)
-{
-    enum { LETTERS_FIRST = 1, LETTERS_LAST = 5 }; /* utf8proc's categories Lu, Ll, Lt, Lm, Lo */
-
-    if (c < 0x80 || !d->utf8proc_category)
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    int category = d->utf8proc_category((int32_t)c);
-    return category >= LETTERS_FIRST && category <= LETTERS_LAST;
-}
-
 /* Characters whose upper case is several (Unicode's SpecialCasing.txt, without Greek's iota subscripts). */
 static const struct {
     uint32_t character;

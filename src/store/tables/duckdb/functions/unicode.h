@@ -28,7 +28,6 @@ struct units {
 extern const struct units units_characters, units_bytes;
 
 bool unicode_space(uint32_t character);
-bool unicode_letter(const struct duckdb_library *d, uint32_t character);
 
 void unicode_upper(const struct duckdb_library *d, struct str s, struct buf *out);
 void unicode_lower(const struct duckdb_library *d, struct str s, struct buf *out);

@@ -73,7 +73,6 @@ static void find_unicode(void *handle, struct duckdb_library *out)
         { "_ZN6duckdb12utf8proc_mapEPKhlPPhNS_17utf8proc_option_tE", &out->utf8proc_map },
         { "_ZN6duckdb16utf8proc_toupperEi", &out->utf8proc_upper },
         { "_ZN6duckdb16utf8proc_tolowerEi", &out->utf8proc_lower },
-        { "_ZN6duckdb17utf8proc_categoryEi", &out->utf8proc_category },
     };
 
     for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {

@@ -86,7 +86,6 @@ struct duckdb_library {
     ptrdiff_t (*utf8proc_map)(const uint8_t *text, ptrdiff_t len, uint8_t **out, int options);
     int32_t (*utf8proc_upper)(int32_t character);
     int32_t (*utf8proc_lower)(int32_t character);
-    int (*utf8proc_category)(int32_t character);
 };
 
 const struct duckdb_library *duckdb_library(struct error *e);
