@@ -6,6 +6,7 @@
 #include <inttypes.h>
 
 #include "api/models/operations.h"
+#include "format/request/request.h"
 
 void endpoint_add_deployed(struct json_writer *w, const char *key, const struct model_place *at,
                            const struct endpoint *p)
@@ -202,13 +203,13 @@ static int deployable(struct call *c, const struct model_place *at, struct str m
 static int deploy(struct call *c, struct model_place *at, struct endpoint *p, struct error *e)
 {
     yyjson_val *body = call_json(c, e);
-    yyjson_val *deployed = body ? model_member(body, "deployedModel") : NULL;
-    struct str id = json_str(model_member(deployed, "id"));
+    yyjson_val *deployed = body ? request_field(body, "deployedModel") : NULL;
+    struct str id = json_str(request_field(deployed, "id"));
 
     if (!body || find_endpoint(c, "endpoints.deploy", at, p, e) < 0 ||
-        deployable(c, at, json_str(model_member(deployed, "model")), &p->model, e) < 0)
+        deployable(c, at, json_str(request_field(deployed, "model")), &p->model, e) < 0)
         return -1;
-    p->deployed_name = json_str(model_member(deployed, "displayName"));
+    p->deployed_name = json_str(request_field(deployed, "displayName"));
     p->deployed_id = id.len ? id : str_of(arena_textf(c->arena, "%" PRId64, p->id));
     return endpoint_update(c->api->store, p, e);
 }
@@ -228,7 +229,7 @@ static void deploy_model(struct call *c)
 static int undeploy(struct call *c, struct model_place *at, struct endpoint *p, struct error *e)
 {
     yyjson_val *body = call_json(c, e);
-    struct str id = json_str(model_member(body, "deployedModelId"));
+    struct str id = json_str(request_field(body, "deployedModelId"));
 
     if (!body || find_endpoint(c, "endpoints.undeploy", at, p, e) < 0)
         return -1;

@@ -10,6 +10,7 @@
 
 #include "api/models/operations.h"
 #include "format/gs.h"
+#include "format/request/request.h"
 #include "store/objects/objects.h"
 
 #define BASE_LABEL "google-vertex-llm-tuning-base-model-id"
@@ -95,34 +96,39 @@ static void write_gemini(struct json_writer *w, const struct tuned *t)
 
 /* ---- Uploads ---- */
 
+/* The name of the one .gguf of a folder. uri: for errors. */
+static int find_in_folder(struct call *c, struct str uri, struct object_ref *ref, struct error *e)
+{
+    struct object_query q = {
+        .project = ref->project, .bucket = ref->bucket, .prefix = ref->name, .most = 2
+    };
+    struct object_list list;
+
+    if (q.prefix.len && q.prefix.p[q.prefix.len - 1] != '/')
+        q.prefix = str_of(arena_textf(c->arena, "%.*s/", STR_ARG(q.prefix)));
+    q.glob = str_of(arena_textf(c->arena, "%.*s*.gguf", STR_ARG(q.prefix)));
+    if (object_query(c->api->store, c->arena, &q, &list, e) < 0)
+        return -1;
+    if (list.count != 1)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "model.artifactUri: The folder %.*s has %s GGUF file. Name the file.",
+                         STR_ARG(call_quote(uri)), list.count ? "more than one" : "no");
+    ref->name = list.item[0].name;
+    return 0;
+}
+
 /* The file of an upload: an object's name, or a folder with one .gguf. */
 static int open_artifact(struct call *c, struct str uri, struct error *e)
 {
-    struct str bucket, name;
+    struct object_ref ref = { .project = call_scope(c) };
     struct object o;
 
-    if (!gs_split(uri, &bucket, &name))
+    if (!gs_split(uri, &ref.bucket, &ref.name))
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "model.artifactUri: Write the gs:// URI of a GGUF file, or of a folder "
                          "with one.");
-    struct object_query q = {
-        .project = call_scope(c), .bucket = bucket, .prefix = name, .most = 2
-    };
-    struct object_list list;
-    struct object_ref ref = { .project = call_scope(c), .bucket = bucket, .name = name };
-    bool folder = !name.len || name.p[name.len - 1] == '/' || !str_ends(name, STR(".gguf"));
-    if (folder) {
-        if (name.len && name.p[name.len - 1] != '/')
-            q.prefix = str_of(arena_textf(c->arena, "%.*s/", STR_ARG(name)));
-        q.glob = str_of(arena_textf(c->arena, "%.*s*.gguf", STR_ARG(q.prefix)));
-        if (object_query(c->api->store, c->arena, &q, &list, e) < 0)
-            return -1;
-        if (list.count != 1)
-            return error_set(e, ERROR_INVALID_ARGUMENT,
-                             "model.artifactUri: The folder %.*s has %s GGUF file. Name the file.",
-                             STR_ARG(call_quote(uri)), list.count ? "more than one" : "no");
-        ref.name = list.item[0].name;
-    }
+    if (!str_ends(ref.name, STR(".gguf")) && find_in_folder(c, uri, &ref, e) < 0)
+        return -1;
     if (object_get(c->api->store, c->arena, &ref, &o, e) < 0)
         return -1;
     return blob_open(c->api->store, o.blob.id, e);
@@ -131,16 +137,16 @@ static int open_artifact(struct call *c, struct str uri, struct error *e)
 /* The base that the body names; empty: the file is a whole model. */
 static struct str base_of(struct call *c, yyjson_val *model)
 {
-    yyjson_val *source = model_member(model, "baseModelSource");
-    yyjson_val *garden = model_member(source, "modelGardenSource");
-    yyjson_val *genie = model_member(source, "genieSource");
-    struct str text = json_str(model_member(garden, "publicModelName"));
+    yyjson_val *source = request_field(model, "baseModelSource");
+    yyjson_val *garden = request_field(source, "modelGardenSource");
+    yyjson_val *genie = request_field(source, "genieSource");
+    struct str text = json_str(request_field(garden, "publicModelName"));
     char *name = arena_alloc(c->arena, MODEL_NAME_BYTES);
 
     if (!text.len)
-        text = json_str(model_member(genie, "baseModelUri"));
+        text = json_str(request_field(genie, "baseModelUri"));
     if (!text.len)
-        text = json_str(json_get(model_member(model, "labels"), BASE_LABEL));
+        text = json_str(json_get(request_field(model, "labels"), BASE_LABEL));
     model_short_name(arena_copy(c->arena, text.p ? text.p : "", text.len), name);
     return str_of(name);
 }
@@ -182,23 +188,23 @@ static int head_check(int fd, struct error *e)
 static int upload(struct call *c, struct model_place *at, struct tuned *t, struct error *e)
 {
     yyjson_val *body = call_json(c, e);
-    yyjson_val *model = body ? model_member(body, "model") : NULL;
+    yyjson_val *model = body ? request_field(body, "model") : NULL;
 
     if (!body || model_place(c, "models.upload", at, e) < 0)
         return -1;
     if (!yyjson_is_obj(model))
         return error_set(e, ERROR_INVALID_ARGUMENT, "model: It is required.");
     *t = (struct tuned){ .project = str_of(at->project),
-                         .name = json_str(model_member(body, "modelId")),
+                         .name = json_str(request_field(body, "modelId")),
                          .base = base_of(c, model),
                          .scale = 1.0 };
-    if (model_member(body, "parentModel"))
+    if (request_field(body, "parentModel"))
         return error_set(e, ERROR_UNIMPLEMENTED,
                          "parentModel: A model has one version here. Upload another model.");
     if (model_read_texts(c, model, &t->display_name, &t->description, &t->labels, e) < 0 ||
         names_check(c, t, e) < 0)
         return -1;
-    int fd = open_artifact(c, json_str(model_member(model, "artifactUri")), e);
+    int fd = open_artifact(c, json_str(request_field(model, "artifactUri")), e);
     if (fd < 0)
         return -1;
     int rc = head_check(fd, e) < 0 ? -1 : tuned_add(c->api->store, c->arena, fd, t, e);

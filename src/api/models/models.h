@@ -39,8 +39,6 @@ enum model_operation {
 void model_reply_operation(struct call *c, const struct model_place *at, enum model_operation kind,
                            int64_t id);
 
-/* A member in camelCase or snake_case; NULL: absent. */
-yyjson_val *model_member(yyjson_val *object, const char *camel);
 /* display name, description and labels of a body; those that are absent stay. */
 int model_read_texts(struct call *c, yyjson_val *body, struct str *display_name,
                      struct str *description, struct str *labels, struct error *e) FALLIBLE;

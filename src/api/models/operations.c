@@ -1,9 +1,9 @@
 /* operations.c -- what models.h shares, and the operations of tuned models and endpoints. */
-#include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "api/models/operations.h"
+#include "format/request/request.h"
 
 #define AIPLATFORM "type.googleapis.com/google.cloud.aiplatform."
 
@@ -37,26 +37,9 @@ void model_add_name(struct json_writer *w, const char *key, const struct model_p
 
 /* ---- Bodies ---- */
 
-yyjson_val *model_member(yyjson_val *object, const char *camel)
-{
-    char snake[64];
-    size_t at = 0;
-    yyjson_val *found = json_get(object, camel);
-
-    if (found)
-        return found;
-    for (const char *p = camel; *p && at + 2 < sizeof snake; p++) {
-        if (isupper((unsigned char)*p))
-            snake[at++] = '_';
-        snake[at++] = (char)tolower((unsigned char)*p);
-    }
-    snake[at] = '\0';
-    return json_get(object, snake);
-}
-
 static int read_text(yyjson_val *body, const char *name, struct str *out, struct error *e)
 {
-    yyjson_val *v = model_member(body, name);
+    yyjson_val *v = request_field(body, name);
 
     if (!v || yyjson_is_null(v))
         return 0;
@@ -69,7 +52,7 @@ static int read_text(yyjson_val *body, const char *name, struct str *out, struct
 int model_read_texts(struct call *c, yyjson_val *body, struct str *display_name,
                      struct str *description, struct str *labels, struct error *e)
 {
-    yyjson_val *map = model_member(body, "labels");
+    yyjson_val *map = request_field(body, "labels");
 
     if (read_text(body, "displayName", display_name, e) < 0 ||
         read_text(body, "description", description, e) < 0)

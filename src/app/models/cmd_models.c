@@ -211,6 +211,17 @@ static void write_tuned(const struct tuned *t, struct buf *out)
     buf_add_char(out, '\n');
 }
 
+static void add_tuned(struct models_work *k, const struct tuned *t)
+{
+    if (k->o->json) {
+        write_tuned(t, &k->out);
+        return;
+    }
+    buf_addf(&k->out, "%.*s  %.*s  %s%.*s  %s\n", STR_ARG(t->project), STR_ARG(t->name),
+             t->base.len ? "adapter over " : "whole model", STR_ARG(t->base),
+             human_bytes(HUMAN, t->bytes));
+}
+
 /* The tuned models of a project, or of all. */
 static int list_tuned(struct models_work *k, struct error *e)
 {
@@ -221,15 +232,8 @@ static int list_tuned(struct models_work *k, struct error *e)
     if (open_state(k, false, &s, e) < 0)
         return -1;
     int rc = tuned_list(s, &k->arena, k->o->project, page, &list, e);
-    for (uint32_t i = 0; rc == 0 && i < list.count; i++) {
-        const struct tuned *t = &list.item[i];
-        if (k->o->json)
-            write_tuned(t, &k->out);
-        else
-            buf_addf(&k->out, "%.*s  %.*s  %s%.*s  %s\n", STR_ARG(t->project), STR_ARG(t->name),
-                     t->base.len ? "adapter over " : "whole model", STR_ARG(t->base),
-                     human_bytes(HUMAN, t->bytes));
-    }
+    for (uint32_t i = 0; rc == 0 && i < list.count; i++)
+        add_tuned(k, &list.item[i]);
     store_close(s);
     return rc;
 }

@@ -184,6 +184,15 @@ static int status_error(const struct download *d, const char *url, int status, s
                      "%s answered with status %d", url, status);
 }
 
+/* Where the answer redirects a request for url. */
+static const char *redirect_url(const struct download *d, const char *url)
+{
+    struct str to = http_in_header(&d->in, "location");
+    bool is_path = to.len && to.p[0] == '/';
+
+    return arena_textf(d->a, "%.*s%.*s", is_path ? (int)origin_len(url) : 0, url, STR_ARG(to));
+}
+
 /* A GET that follows redirects by itself. 0: a success is in d->in. */
 static int get(struct download *d, const char *url,
                int (*on_body)(void *, const void *, size_t, struct error *), struct error *e)
@@ -209,11 +218,7 @@ static int get(struct download *d, const char *url,
             return 0;
         if (d->in.status < 300 || d->in.status >= 400)
             return status_error(d, url, d->in.status, e);
-        struct str to = http_in_header(&d->in, "location");
-        if (to.len && to.p[0] == '/')
-            url = arena_textf(d->a, "%.*s%.*s", (int)origin_len(url), url, STR_ARG(to));
-        else
-            url = arena_textf(d->a, "%.*s", STR_ARG(to));
+        url = redirect_url(d, url);
         if (!is_url(url))
             return error_set(e, ERROR_FAILED_PRECONDITION, "%s sends to no address",
                              d->from.origin);
@@ -224,12 +229,17 @@ static int get(struct download *d, const char *url,
 
 /* ---- The hub's API ---- */
 
+static char to_lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
 static const char *lower_hex(struct arena *a, struct str text)
 {
     char *out = arena_copy(a, text.p, text.len);
 
     for (char *p = out; *p; p++)
-        *p = (char)tolower((unsigned char)*p);
+        *p = to_lower(*p);
     return out;
 }
 
@@ -538,8 +548,7 @@ static const char *name_of(const struct pull *p, struct arena *a, const struct s
         len -= 5;
     name = arena_copy(a, file, len);
     for (char *c = name; *c; c++)
-        *c = (char)(isalnum((unsigned char)*c) || strchr("-_.", *c) ? tolower((unsigned char)*c)
-                                                                    : '-');
+        *c = isalnum((unsigned char)*c) || strchr("-_.", *c) ? to_lower(*c) : '-';
     return name;
 }
 
