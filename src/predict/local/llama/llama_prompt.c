@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "predict/local/llama/llama_bridge.h"
+#include "predict/local/llama/llama_guard.h"
 
 /* Messages of one conversation: contents and a system instruction. */
 #define MESSAGES_MAX 10001
@@ -20,39 +21,14 @@ struct llama_prompt {
     struct tokens thought_end; /* that end a thought and begin the answer */
     int32_t tag[TAGS_MAX];     /* tag_count control tokens that an answer shows */
     uint32_t tag_count;
-    bool pure;           /* the template alone renders as llama.cpp does with all it adds */
-    bool switches;       /* the template has a switch for thinking */
-    struct str *control; /* the texts of control tokens, the longest first; the vocabulary's */
-    uint32_t control_count;
-    bool control_byte[256]; /* the bytes that control tokens begin with */
-    bool has_system;        /* the template shows a system message */
-    int32_t first;          /* the token that begins every prompt, or LLAMA_TOKEN_NULL */
-};
-
-/* A part of the rendering that is plain text, whatever it spells. */
-struct span {
-    size_t at, end;
+    bool pure;     /* the template alone renders as llama.cpp does with all it adds */
+    bool switches; /* the template has a switch for thinking */
+    struct controls controls;
+    bool has_system; /* the template shows a system message */
+    int32_t first;   /* the token that begins every prompt, or LLAMA_TOKEN_NULL */
 };
 
 /* ---- Opening ---- */
-
-static void collect_controls(struct llama_prompt *p)
-{
-    int32_t count = llama_vocab_n_tokens(p->vocab);
-
-    for (int32_t i = 0; i < count; i++) {
-        enum llama_token_attr attr = llama_vocab_get_attr(p->vocab, i);
-        struct str text = str_of(llama_vocab_get_text(p->vocab, i));
-        if (!(attr & (LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_UNKNOWN)) || !text.len)
-            continue;
-        p->control = mem_grow(p->control, (p->control_count + 1) * sizeof *p->control);
-        uint32_t at = p->control_count++;
-        for (; at > 0 && p->control[at - 1].len < text.len; at--)
-            p->control[at] = p->control[at - 1];
-        p->control[at] = text;
-        p->control_byte[(unsigned char)text.p[0]] = true;
-    }
-}
 
 void llama_prompt_free(struct llama_prompt *p)
 {
@@ -60,7 +36,7 @@ void llama_prompt_free(struct llama_prompt *p)
         return;
     bridge_templates_free(p->templates);
     tokens_release(&p->thought_end);
-    mem_free(p->control);
+    controls_release(&p->controls);
     mem_free(p);
 }
 
@@ -301,7 +277,7 @@ struct llama_prompt *llama_prompt_new(const struct llama_model *model, const str
         return NULL;
     }
     p->first = llama_vocab_get_add_bos(p->vocab) ? llama_vocab_bos(p->vocab) : LLAMA_TOKEN_NULL;
-    collect_controls(p);
+    controls_collect(&p->controls, p->vocab);
     p->pure = renders_alone(p);
     p->has_system = shows_system(p);
     if (find_style(p, m, e) < 0) {
@@ -317,221 +293,6 @@ void llama_prompt_info(const struct llama_prompt *p, struct runtime_info *out)
     out->thinking = p->tags;
     out->thought_end = p->thought_end.item;
     out->thought_end_count = p->thought_end.count;
-}
-
-/* ---- Tokens of a text ---- */
-
-/* Length of the longest control token's text at the start of s, or 0; *which it is. */
-static size_t control_at(const struct llama_prompt *p, struct str s, uint32_t *which)
-{
-    if (!p->control_byte[(unsigned char)s.p[0]])
-        return 0;
-    for (uint32_t i = 0; i < p->control_count; i++)
-        if (str_starts(s, p->control[i])) {
-            *which = i;
-            return p->control[i].len;
-        }
-    return 0;
-}
-
-/* True when s contains the text of a control token. */
-static bool has_control(const struct llama_prompt *p, struct str s)
-{
-    uint32_t which;
-
-    for (size_t at = 0; at < s.len; at++)
-        if (control_at(p, str_sub(s, at, SIZE_MAX), &which))
-            return true;
-    return false;
-}
-
-/* ---- Conversations whose texts spell control tokens ----
- *
- * The template sees the texts with marks where a control token is spelled; the marks become the spelled
- * text again in the rendering, as spans. A mark survives what templates do to texts and JSON: trim, split,
- * parse and write. */
-
-/* A mark is MARK, the number of this conversation's marks, the number of a control token, and MARK_END. */
-#define MARK "tranche~"
-#define MARK_END "~"
-
-struct guard {
-    const struct llama_prompt *p;
-    struct arena arena;
-    uint32_t number; /* no text has MARK and this number */
-};
-
-static struct str guarded(struct guard *g, struct str text)
-{
-    struct buf out = BUF_INIT(PROMPT_BYTES_MAX);
-
-    if (!has_control(g->p, text))
-        return text;
-    for (size_t at = 0; at < text.len;) {
-        uint32_t which = 0;
-        size_t len = control_at(g->p, str_sub(text, at, SIZE_MAX), &which);
-        if (len)
-            buf_addf(&out, MARK "%u~%u" MARK_END, g->number, which);
-        else
-            buf_add_char(&out, text.p[at]);
-        at += len ? len : 1;
-    }
-    struct str copy = { arena_copy(&g->arena, out.p, out.len), out.len };
-    buf_release(&out);
-    return copy;
-}
-
-/* The texts of a conversation, with each in turn given to `each`. */
-struct texts {
-    bool (*each)(void *arg, struct str *text);
-    void *arg;
-};
-
-static bool message_texts(const struct texts *t, struct chat_message *m, struct chat_call *call)
-{
-    bool any = t->each(t->arg, &m->text);
-
-    any |= t->each(t->arg, &m->name);
-    any |= t->each(t->arg, &m->id);
-    for (uint32_t i = 0; i < m->call_count; i++) {
-        call[i] = m->call[i];
-        any |= t->each(t->arg, &call[i].name);
-        any |= t->each(t->arg, &call[i].args);
-        any |= t->each(t->arg, &call[i].id);
-    }
-    m->call = call;
-    return any;
-}
-
-/* A copy of the conversation in which `each` may have replaced texts; true when it was true of one. */
-static bool chat_texts(const struct chat *chat, const struct texts *t, struct arena *a,
-                       struct chat *out)
-{
-    struct chat_message *m = arena_array(a, chat->message_count + 1, sizeof *m);
-    struct chat_function *f = arena_array(a, chat->function_count + 1, sizeof *f);
-    bool any = false;
-
-    for (uint32_t i = 0; i < chat->message_count; i++) {
-        m[i] = chat->message[i];
-        any |= message_texts(t, &m[i], arena_array(a, m[i].call_count + 1, sizeof *m[i].call));
-    }
-    for (uint32_t i = 0; i < chat->function_count; i++) {
-        f[i] = chat->function[i];
-        any |= t->each(t->arg, &f[i].description);
-        any |= t->each(t->arg, &f[i].parameters);
-    }
-    *out = *chat;
-    out->message = m;
-    out->function = f;
-    return any;
-}
-
-static bool each_has_control(void *arg, struct str *text)
-{
-    return has_control(arg, *text);
-}
-
-static bool each_guarded(void *arg, struct str *text)
-{
-    *text = guarded(arg, *text);
-    return false;
-}
-
-/* True when the text has the marks' beginning. */
-static bool each_has_mark(void *arg, struct str *text)
-{
-    const struct guard *g = arg;
-    char mark[32];
-
-    (void)snprintf(mark, sizeof mark, MARK "%u~", g->number);
-    return str_find(*text, str_of(mark)) != SIZE_MAX;
-}
-
-/* Puts the control tokens' texts back for their marks, and says where they are. */
-static struct span *unguard(const struct guard *g, struct str frame, struct buf *out,
-                            uint32_t *count)
-{
-    struct span *span = NULL;
-    char mark[32];
-    size_t at;
-
-    (void)snprintf(mark, sizeof mark, MARK "%u~", g->number);
-    *count = 0;
-    while ((at = str_find(frame, str_of(mark))) != SIZE_MAX) {
-        struct str number = str_sub(frame, at + strlen(mark), SIZE_MAX);
-        size_t digits = str_find(number, STR(MARK_END));
-        uint64_t which = 0;
-        buf_add_str(out, str_sub(frame, 0, at));
-        if (digits != SIZE_MAX && str_number(str_sub(number, 0, digits), &which) &&
-            which < g->p->control_count) {
-            span = mem_list_grow(span, *count, sizeof *span);
-            span[*count].at = out->len;
-            buf_add_str(out, g->p->control[which]);
-            span[(*count)++].end = out->len;
-        }
-        frame = str_sub(number, digits == SIZE_MAX ? digits : digits + 1, SIZE_MAX);
-    }
-    buf_add_str(out, frame);
-    return span;
-}
-
-/* True when [at, end) touches a span. Spans are in order; *next is the first that may. */
-static bool touches_text(const struct span *span, uint32_t count, uint32_t *next, size_t at,
-                         size_t end)
-{
-    while (*next < count && span[*next].end <= at)
-        ++*next;
-    return *next < count && span[*next].at < end;
-}
-
-/* The tokens that marked text becomes, and the number of media marks that must be in it. */
-struct marked {
-    struct tokens *out;
-    uint32_t media;
-};
-
-static uint32_t media_of(const struct chat *chat)
-{
-    uint32_t media = 0;
-
-    for (uint32_t i = 0; i < chat->message_count; i++)
-        media += chat->message[i].media_count;
-    return media;
-}
-
-/* Tokenizes text with its control tokens, but those that touch a span as plain text. Each of the media's marks
- * becomes a token below 0. */
-static int tokenize_spans(const struct llama_prompt *p, struct str text, const struct span *span,
-                          uint32_t count, const struct marked *to, struct error *e)
-{
-    static const struct str mark = STR_INIT(CHAT_MEDIA_MARK);
-    struct tokens *out = to->out;
-    size_t from = 0;
-    uint32_t next = 0, marks = 0, which;
-
-    for (size_t at = 0; at < text.len;) {
-        if (to->media && str_starts(str_sub(text, at, SIZE_MAX), mark)) {
-            if (tokenize(p, str_sub(text, from, at - from), true, out, e) < 0)
-                return -1;
-            tokens_add(out, -1 - (int32_t)marks++);
-            at = from = at + mark.len;
-            continue;
-        }
-        size_t len = control_at(p, str_sub(text, at, SIZE_MAX), &which);
-        if (len && touches_text(span, count, &next, at, at + len)) {
-            if (tokenize(p, str_sub(text, from, at - from), true, out, e) < 0 ||
-                tokenize(p, str_sub(text, at, len), false, out, e) < 0)
-                return -1;
-            from = at + len;
-        }
-        at += len ? len : 1;
-    }
-    if (marks != to->media)
-        return error_set(e, ERROR_INVALID_ARGUMENT,
-                         marks > to->media
-                             ? "A text of the request spells " CHAT_MEDIA_MARK "."
-                             : "The model's chat template has no place for these media.");
-    return tokenize(p, str_sub(text, from, SIZE_MAX), true, out, e);
 }
 
 /* ---- The beginning of an answer ---- */
@@ -557,30 +318,79 @@ static bool thought_begin(const struct llama_prompt *p, enum thinking thinking, 
 
 /* ---- Conversations ---- */
 
+/* A rendering whose spans are plain text, and the number of media marks that must be in it. */
+struct marked {
+    struct str text;
+    const struct span *span;
+    uint32_t span_count, media;
+};
+
+static uint32_t media_of(const struct chat *chat)
+{
+    uint32_t media = 0;
+
+    for (uint32_t i = 0; i < chat->message_count; i++)
+        media += chat->message[i].media_count;
+    return media;
+}
+
+/* Tokenizes the text with its control tokens, but those that touch a span as plain text. Each of the media's
+ * marks becomes a token below 0. */
+static int tokenize_marked(const struct llama_prompt *p, const struct marked *m, struct tokens *out,
+                           struct error *e)
+{
+    static const struct str mark = STR_INIT(CHAT_MEDIA_MARK);
+    const struct str text = m->text;
+    size_t from = 0;
+    uint32_t next = 0, marks = 0, which;
+
+    for (size_t at = 0; at < text.len;) {
+        if (m->media && str_starts(str_sub(text, at, SIZE_MAX), mark)) {
+            if (tokenize(p, str_sub(text, from, at - from), true, out, e) < 0)
+                return -1;
+            tokens_add(out, -1 - (int32_t)marks++);
+            at = from = at + mark.len;
+            continue;
+        }
+        size_t len = control_at(&p->controls, str_sub(text, at, SIZE_MAX), &which);
+        if (len && spans_touch(m->span, m->span_count, &next, at, at + len)) {
+            if (tokenize(p, str_sub(text, from, at - from), true, out, e) < 0 ||
+                tokenize(p, str_sub(text, at, len), false, out, e) < 0)
+                return -1;
+            from = at + len;
+        }
+        at += len ? len : 1;
+    }
+    if (marks != m->media)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         marks > m->media
+                             ? "A text of the request spells " CHAT_MEDIA_MARK "."
+                             : "The model's chat template has no place for these media.");
+    return tokenize(p, str_sub(text, from, SIZE_MAX), true, out, e);
+}
+
 static int tokens_guarded(const struct llama_prompt *p, const struct chat *chat, struct tokens *out,
                           bool *thinks, struct error *e)
 {
-    struct guard g = { .p = p };
+    struct text_guard g = { .controls = &p->controls };
     struct buf frame = BUF_INIT(PROMPT_BYTES_MAX), text = BUF_INIT(PROMPT_BYTES_MAX);
-    struct chat marked;
-    struct span *span = NULL;
-    uint32_t count;
+    struct marked m = { .media = media_of(chat) };
+    struct chat copy;
 
-    while (chat_texts(chat, &(struct texts){ each_has_mark, &g }, &g.arena, &marked))
-        g.number++;
-    (void)chat_texts(chat, &(struct texts){ each_guarded, &g }, &g.arena, &marked);
-    int rc = render(p, &marked, &frame, e);
+    text_guard_mark(&g, chat, &copy);
+    int rc = render(p, &copy, &frame, e);
     if (rc == 0) {
         *thinks = thought_begin(p, chat->thinking, &frame);
-        span = unguard(&g, buf_str(&frame), &text, &count);
-        const struct marked to = { out, media_of(chat) };
-        rc = buf_ok(&text) ? tokenize_spans(p, buf_str(&text), span, count, &to, e)
+        struct span *span = text_guard_restore(&g, buf_str(&frame), &text, &m.span_count);
+        m.text = buf_str(&text);
+        m.span = span;
+        rc = buf_ok(&text) ? tokenize_marked(p, &m, out, e)
                            : error_set(e, ERROR_INVALID_ARGUMENT, "The conversation is too long.");
+        mem_free(span);
     }
-    mem_free(span);
     buf_release(&frame);
     buf_release(&text);
-    arena_release(&g.arena);
+    text_guard_release(&g);
     return rc;
 }
 
@@ -601,13 +411,8 @@ static int tokens_plain(const struct llama_prompt *p, const struct chat *chat, s
 static int tokens_of(const struct llama_prompt *p, const struct chat *chat, struct tokens *out,
                      bool *thinks, struct error *e)
 {
-    struct arena scratch = { 0 };
-    struct chat copy;
-    bool guard = chat_texts(chat, &(struct texts){ each_has_control, (void *)(uintptr_t)p },
-                            &scratch, &copy) ||
-                 media_of(chat) > 0;
+    bool guard = media_of(chat) > 0 || text_guard_needed(&p->controls, chat);
 
-    arena_release(&scratch);
     if (p->first != LLAMA_TOKEN_NULL)
         tokens_add(out, p->first);
     return guard ? tokens_guarded(p, chat, out, thinks, e) : tokens_plain(p, chat, out, thinks, e);

@@ -15,8 +15,6 @@
 
 #include "predict/local/runtime.h"
 
-/* Bytes of a rendered conversation: more than any line can hold. */
-#define PROMPT_BYTES_MAX ((size_t)256 * 1024 * 1024)
 /* Bytes of a chat template that stands in a file of its own. */
 #define CHAT_TEMPLATE_BYTES_MAX ((size_t)1024 * 1024)
 
