@@ -184,7 +184,7 @@ static int status_error(const struct download *d, const char *url, int status, s
                      "%s answered with status %d", url, status);
 }
 
-/* Where the answer redirects a request for url. */
+/* The address that the answer redirects a request for url to. */
 static const char *redirect_url(const struct download *d, const char *url)
 {
     struct str to = http_in_header(&d->in, "location");

@@ -210,9 +210,9 @@ static int read_all(struct reader *r, const struct decoder *d, struct lora *l, s
     const struct matrix output = { "output", s->vocab, s->width, 0 };
 
     for (uint32_t i = 0; i < s->layers; i++)
-        if (read_layer(r, s, i, &l->part[i * LORA_PARTS], e) < 0)
+        if (read_layer(r, s, i, &l->part[(size_t)i * LORA_PARTS], e) < 0)
             return -1;
-    if (read_low_rank(r, &output, &l->part[s->layers * LORA_PARTS], e) < 0)
+    if (read_low_rank(r, &output, &l->part[(size_t)s->layers * LORA_PARTS], e) < 0)
         return -1;
     for (uint32_t i = 0; i < r->count; i++) {
         const struct tensor_file *t = &r->source[i].in;

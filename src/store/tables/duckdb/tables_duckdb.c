@@ -59,7 +59,7 @@ struct tables_limits tables_limits_default(void)
     return (struct tables_limits){ .memory_bytes = TABLES_MEMORY_DEFAULT,
                                    .temp_bytes = TABLES_TEMP_DEFAULT,
                                    .result_bytes = RESULT_BYTES,
-                                   .query_ms = TABLES_QUERY_S_DEFAULT * 1000,
+                                   .query_ms = (int64_t)TABLES_QUERY_S_DEFAULT * 1000,
                                    .threads = TABLES_THREADS_DEFAULT,
                                    .projects_open = PROJECTS_OPEN,
                                    .idle_ms = IDLE_MS };
