@@ -2,6 +2,16 @@
 
 #include <stddef.h>
 
+static bool has_trap(const struct touch_page *p, uint64_t tag)
+{
+    unsigned count = atomic_load(&p->trap_count);
+
+    for (unsigned i = 0; i < count; i++)
+        if (p->trap_tag[i] == tag)
+            return true;
+    return false;
+}
+
 /* The tag is stored before the count that makes it valid: the process may end in between. */
 void touch_add(struct touch_page *p, enum touch_slot slot, const void *tag)
 {
@@ -11,7 +21,7 @@ void touch_add(struct touch_page *p, enum touch_slot slot, const void *tag)
     if (count < TOUCH_TAGS_MAX)
         p->slot[slot].tag[count] = (uintptr_t)tag;
     atomic_store_explicit(&p->slot[slot].count, count + 1, memory_order_release);
-    if (p->trap && slot == p->trap_slot && p->trap_tag == (uintptr_t)tag) {
+    if (p->trap && slot == p->trap_slot && has_trap(p, (uintptr_t)tag)) {
         atomic_store(&p->trapped, true);
         p->trap();
     }

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #define TOUCH_TAGS_MAX 512 /* of a slot; more are not kept, then all open requests are suspects */
+#define TOUCH_TRAPS_MAX 32
 
 enum touch_slot {
     TOUCH_SUBMIT,  /* template, tokenizer and media of a request */
@@ -34,9 +35,10 @@ struct touch_page {
         atomic_uint count; /* of tag; over TOUCH_TAGS_MAX: some were not kept */
         uint64_t tag[TOUCH_TAGS_MAX];
     } slot[TOUCH_SLOTS];
-    /* For tests: a step of this kind that touches this tag ends so. Set by the writer's process. */
+    /* For tests: a step of this kind that touches one of these tags ends so. Set by the writer's process. */
     enum touch_slot trap_slot;
-    uint64_t trap_tag;
+    atomic_uint trap_count; /* of trap_tag, at most TOUCH_TRAPS_MAX */
+    uint64_t trap_tag[TOUCH_TRAPS_MAX];
     void (*trap)(void);
     atomic_bool trapped; /* the writer's process is in it */
 };

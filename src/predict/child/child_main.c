@@ -134,14 +134,19 @@ static void plant_faults(struct child *c)
 
 static void set_trap(struct child *c, const struct work *w)
 {
-    bool meant = c->trap && c->page->touch.trap_slot == TOUCH_FORWARD &&
+    struct touch_page *page = &c->page->touch;
+    unsigned count = atomic_load(&page->trap_count);
+    bool meant = c->trap && page->trap_slot == TOUCH_FORWARD &&
                  str_find(w->request->text, str_of(c->trap)) != SIZE_MAX;
 
     for (uint32_t i = 0; c->trap && i < w->adapters.count; i++)
-        meant = meant || (c->page->touch.trap_slot == TOUCH_ADAPT &&
-                          strstr(w->adapters.item[i].file, c->trap));
-    if (meant)
-        c->page->touch.trap_tag = w->id;
+        meant =
+            meant || (page->trap_slot == TOUCH_ADAPT && strstr(w->adapters.item[i].file, c->trap));
+    bool again = count && page->trap_tag[count - 1] == w->id; /* it waited for a place */
+    if (!meant || again || count == TOUCH_TRAPS_MAX)
+        return;
+    page->trap_tag[count] = w->id;
+    atomic_store(&page->trap_count, count + 1);
 }
 
 /* ---- Requests ---- */
