@@ -1,5 +1,6 @@
 #include "app/models/pull.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -536,12 +537,14 @@ static const char *name_of(const struct pull *p, struct arena *a, const struct s
 {
     const struct catalogue_entry *known = catalogue_find(p->what);
     const char *file = s->file ? s->file : s->url;
-    const char *slash = strrchr(file, '/');
+    const char *slash;
     size_t len;
     char *name;
 
+    assert(file);
     if (p->as || known)
         return p->as ? p->as : known->name;
+    slash = strrchr(file, '/');
     file = slash ? slash + 1 : file;
     len = strcspn(file, "?#");
     if (len > 5 && strncasecmp(file + len - 5, ".gguf", 5) == 0)

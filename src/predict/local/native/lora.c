@@ -149,7 +149,7 @@ static int read_share(const struct share *share, const struct matrix *m, struct 
 static int read_low_rank(struct reader *r, const struct matrix *m, struct low_rank *to,
                          struct error *e)
 {
-    uint32_t rank[MODEL_ADAPTERS_MAX], total = 0, first = 0;
+    uint32_t rank[MODEL_ADAPTERS_MAX] = { 0 }, total = 0, first = 0;
     int rc = 0;
 
     for (uint32_t i = 0; i < r->count; i++) {
