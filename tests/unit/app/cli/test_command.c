@@ -125,7 +125,7 @@ static void test_a_shell_that_is_not_known_is_refused(void **state)
     struct error e = { 0 };
 
     (void)state;
-    assert_int_equal(help_write_completion("fish", &out, &e), -1);
+    assert_int_equal(help_write_completion("tcsh", &out, &e), -1);
     assert_int_equal(e.code, ERROR_INVALID_ARGUMENT);
     assert_int_equal(out.len, 0);
 }
