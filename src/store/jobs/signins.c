@@ -54,7 +54,7 @@ int signin_create(struct store *s, const char *key_id, char text[SESSION_TEXT_BY
                   struct error *e)
 {
     unsigned char room[HASH_BYTES];
-    struct str hashed;
+    struct str hashed = { 0 };
 
     if (random_text(text, SESSION_TEXT_BYTES - 1, ALPHABET_62, e) < 0 ||
         hash_of(str_of(text), room, &hashed, e) < 0)
@@ -85,7 +85,7 @@ int signin_find(struct store *s, struct arena *a, struct str text, struct key *o
 {
     unsigned char room[HASH_BYTES];
     char key_id[KEY_ID_BYTES];
-    struct str hashed;
+    struct str hashed = { 0 };
     int rc = hash_of(text, room, &hashed, e);
 
     if (rc == 1)
@@ -97,7 +97,7 @@ int signin_find(struct store *s, struct arena *a, struct str text, struct key *o
 static int change(struct store *s, struct str text, const char *sql, bool timed, struct error *e)
 {
     unsigned char room[HASH_BYTES];
-    struct str hashed;
+    struct str hashed = { 0 };
     int rc = hash_of(text, room, &hashed, e);
 
     if (rc <= 0)

@@ -327,9 +327,9 @@ int tuned_delete(struct store *s, const char *project, struct str name, struct e
     struct tuned t;
     int rc = tuned_get(s, &a, project, name, &t, e);
 
-    if (rc == 0)
+    if (rc == 0) {
         rc = no_model(name, e);
-    if (rc == 1) {
+    } else if (rc == 1) {
         struct db *d = store_write(s, e);
         rc = d ? store_commit(s, d, tuned_delete_in(d, project, name, e), e) : -1;
         if (rc == 0)
