@@ -291,14 +291,12 @@ static void llama_runtime_close(struct runtime *r)
 /* Chooses the adapter of the next forward. */
 static int use_adapter(struct llama_runtime *l, uint32_t id, struct error *e)
 {
-    struct loaded a = { 0 };
-
     if (id == atomic_load(&l->adapter))
         return 0;
     lock(&l->lock);
     const struct loaded *at = loaded_find(l, id); /* 0: a free one, which has nothing */
     assert(at);
-    a = *at;
+    struct loaded a = *at;
     unlock(&l->lock);
     if (llama_set_adapters_lora(l->context, a.adapter, a.count, a.scale) != 0)
         return error_set(e, ERROR_FAILED_PRECONDITION, "the adapters cannot be used together");

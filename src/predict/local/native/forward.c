@@ -370,7 +370,7 @@ static uint32_t lowering_at(const struct member *m, const struct product *job, u
 static void lower_rows(const struct member *m, const struct product *job)
 {
     const struct kernel_outputs out = { m->w->change, KERNEL_TILE, false };
-    struct lowering l;
+    struct lowering l = { 0 };
     uint32_t piece;
 
     if (!job->of->group_count)
@@ -378,6 +378,7 @@ static void lower_rows(const struct member *m, const struct product *job)
     const uint32_t pieces = lowering_at(m, job, UINT32_MAX, &l);
     while (team_take(m->team, pieces, &piece)) {
         (void)lowering_at(m, job, piece, &l);
+        assert(l.change);
         m->k->product(&l.change->a, l.tile, job->rows, l.block, l.end - l.block, out);
         for (uint32_t i = l.first; i < l.end; i++) {
             const struct kernel_place to = { &m->f->lowered, i,
