@@ -84,19 +84,23 @@ def test_several_files_and_packed_ones_are_cut_as_one_input(tranche):
     assert questions(tranche.rows("all.jsonl")) == expected
 
 
-def test_a_killed_shard_goes_on_and_is_not_merged_before(tranche):
-    (tranche.folder / "slow.yaml").write_text("fake: { delay_ms: 50, window: 4 }\n")
-    odd_lines(tranche, 300)
-    for k in (0, 2):
-        assert part(tranche, k, 3).returncode == OK
-    process = tranche.start("run", "in.jsonl", *FAKE, "--shard", "1/3", "-o", "part-1.jsonl",
-                            "--config", "slow.yaml")
+def kill_in_the_middle(tranche, shard):
+    """Runs part 1 by slow.yaml, until its first rows can be read."""
+    process = tranche.start("run", "in.jsonl", *FAKE, "--shard", shard, "-o", "part-1.jsonl", "--config", "slow.yaml")
     partial = tranche.folder / "part-1.jsonl.partial"
     deadline = time.monotonic() + 60
     while not (partial.exists() and partial.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.01)
     process.kill()
     process.communicate()
+
+
+def test_a_killed_shard_goes_on_and_is_not_merged_before(tranche):
+    (tranche.folder / "slow.yaml").write_text("fake: { delay_ms: 50, window: 4 }\n")
+    odd_lines(tranche, 300)
+    for k in (0, 2):
+        assert part(tranche, k, 3).returncode == OK
+    kill_in_the_middle(tranche, "1/3")
     names = [f"part-{k}.jsonl" for k in range(3)]
     refused = merge(tranche, names)
     assert refused.returncode == INPUT
@@ -277,14 +281,7 @@ def test_what_cannot_be_cut_is_refused_with_the_remedy(tranche, arguments, words
 def test_peek_shows_the_rows_of_a_shard(tranche):
     (tranche.folder / "slow.yaml").write_text("fake: { delay_ms: 50, window: 2 }\n")
     tranche.write("in.jsonl", *(request(str(i)) for i in range(100)))
-    process = tranche.start("run", "in.jsonl", *FAKE, "--shard", "1/2", "-o", "part-1.jsonl",
-                            "--config", "slow.yaml")
-    partial = tranche.folder / "part-1.jsonl.partial"
-    deadline = time.monotonic() + 60
-    while not (partial.exists() and partial.stat().st_size) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.kill()
-    process.communicate()
+    kill_in_the_middle(tranche, "1/2")
     done = tranche("peek", "part-1.jsonl")
     assert done.returncode == OK, done.stderr
     seen = questions(json.loads(line) for line in done.stdout.splitlines())
