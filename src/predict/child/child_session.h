@@ -138,7 +138,7 @@ int child_start(struct child_session *s, struct link_ready *ready, struct error 
 void child_bury(struct child_session *s, const char *how);
 /* Everything open is answered, and nothing more is taken. */
 void child_break(struct child_session *s, const struct error *why);
-void *child_link_main(void *session);
+void *child_link_main(void *arg); /* a struct child_session */
 void child_add_stats(struct predictor_stats *sum,
                      const struct predictor_stats *one); /* without the lock, too */
 
