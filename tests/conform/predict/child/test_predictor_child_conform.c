@@ -10,36 +10,10 @@
 
 #include "base/mem.h"
 #include "base/sandbox.h"
-#include "conform/predict/predictor_suite.h"
+#include "conform/predict/local/local_suite.h"
 #include "predict/child/predictor_child.h"
-#include "unit/predict/local/local_model.h"
 
-static const struct predictor_env *fresh_env(void)
-{
-    static struct predictor_env env;
-
-    env = (struct predictor_env){ .clock = clock_system(), .seed = 1 };
-    return &env;
-}
-
-static const char *const lines[] = {
-    "{\"request\":{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"Say hello.\"}]}],"
-    "\"generationConfig\":{\"temperature\":0,\"maxOutputTokens\":4}}}",
-    "{\"contents\":{\"parts\":{\"text\":\"Name a fruit.\"}},\"system_instruction\":{\"parts\":[{"
-    "\"text\":\"You are a chef.\"}]},\"generationConfig\":{\"maxOutputTokens\":4}}",
-    "{\"request\":{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"Yes or no?\"}]}],"
-    "\"generationConfig\":{\"maxOutputTokens\":4,\"candidateCount\":2,\"seed\":3}}}",
-};
-
-const struct predictor_suite suite = {
-    .open = predictor_child_open,
-    .model = &local_model,
-    .env = fresh_env,
-    .line = lines,
-    .line_count = ARRAY_LEN(lines),
-    .bad_line = "{\"contents\":[{\"parts\":[{\"text\":\"What is this?\"},{\"inlineData\":{"
-                "\"mimeType\":\"image/png\",\"data\":\"iVBORw0KGgo=\"}}]}]}",
-};
+const struct predictor_suite suite = LOCAL_SUITE(predictor_child_open);
 
 int main(int argc, char **argv)
 {

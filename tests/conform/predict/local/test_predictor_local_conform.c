@@ -8,36 +8,9 @@
 
 #include <cmocka.h>
 
-#include "base/mem.h"
-#include "conform/predict/predictor_suite.h"
-#include "unit/predict/local/local_model.h"
+#include "conform/predict/local/local_suite.h"
 
-static const struct predictor_env *fresh_env(void)
-{
-    static struct predictor_env env;
-
-    env = (struct predictor_env){ .clock = clock_system(), .seed = 1 };
-    return &env;
-}
-
-static const char *const lines[] = {
-    "{\"request\":{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"Say hello.\"}]}],"
-    "\"generationConfig\":{\"temperature\":0,\"maxOutputTokens\":4}}}",
-    "{\"contents\":{\"parts\":{\"text\":\"Name a fruit.\"}},\"system_instruction\":{\"parts\":[{"
-    "\"text\":\"You are a chef.\"}]},\"generationConfig\":{\"maxOutputTokens\":4}}",
-    "{\"request\":{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"Yes or no?\"}]}],"
-    "\"generationConfig\":{\"maxOutputTokens\":4,\"candidateCount\":2,\"seed\":3}}}",
-};
-
-const struct predictor_suite suite = {
-    .open = predictor_local_open,
-    .model = &local_model,
-    .env = fresh_env,
-    .line = lines,
-    .line_count = ARRAY_LEN(lines),
-    .bad_line = "{\"contents\":[{\"parts\":[{\"text\":\"What is this?\"},{\"inlineData\":{"
-                "\"mimeType\":\"image/png\",\"data\":\"iVBORw0KGgo=\"}}]}]}",
-};
+const struct predictor_suite suite = LOCAL_SUITE(predictor_local_open);
 
 int main(void)
 {

@@ -13,38 +13,15 @@
 #include "conform/predict/request_make.h"
 #include "predict/predictor.h"
 #include "unit/predict/local/local_model.h"
+#include "unit/predict/local/predictor_world.h"
 
-#define ANSWER_MS 120000
 #define USER(text) "{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"" text "\"}]}]"
 #define CONFIG(config) ",\"generationConfig\":{" config "}}"
 #define PASTE_10(text) text text text text text text text text text text
 
-struct world {
-    struct predictor *p;
-    struct arena arena;
-};
-
 static int open_world(void **state)
 {
-    const struct predictor_env env = { .clock = clock_system(), .seed = 11 };
-    struct world *w = mem_alloc(sizeof *w);
-    struct error e = { 0 };
-
-    w->p = predictor_local_open(&local_model, &env, &e);
-    if (!w->p)
-        fail_msg("%s", e.msg);
-    *state = w;
-    return 0;
-}
-
-static int close_world(void **state)
-{
-    struct world *w = *state;
-
-    w->p->ops->close(w->p);
-    arena_release(&w->arena);
-    mem_free(w);
-    return 0;
+    return open_world_of(&local_model, 11, state);
 }
 
 static void submit(struct world *w, const char *json)
@@ -53,15 +30,6 @@ static void submit(struct world *w, const char *json)
 
     if (w->p->ops->submit(w->p, request_make(&w->arena, json), w, &e) < 0)
         fail_msg("%s", e.msg);
-}
-
-static struct answer take(struct world *w)
-{
-    struct answer a = { 0 };
-    struct error e = { 0 };
-
-    assert_int_equal(w->p->ops->wait(w->p, ANSWER_MS, &a, &e), 1);
-    return a;
 }
 
 /* The answer as JSON in the world's arena. */

@@ -20,12 +20,12 @@
 #include "predict/local/encoder/encoder_llama.h"
 #include "predict/local/encoder/encoder_native.h"
 #include "predict/predictor.h"
+#include "unit/predict/local/predictor_world.h"
 
 #define MODEL_FILE TRANCHE_MODELS "/all-minilm-l6-v2.gguf"
 #define RECORDED TESTS_DIR "/unit/predict/local/encoder/"
 #define DIMENSIONS 384
 #define TOKENS_MAX 256
-#define ANSWER_MS 120000
 #define FILE_BYTES_MAX ((size_t)1024 * 1024)
 #define TEXTS 36
 
@@ -34,32 +34,9 @@ static const struct model plain_model = { .pattern = "all-minilm-l6-v2",
                                           .file = MODEL_FILE,
                                           .plain = true };
 
-struct world {
-    struct predictor *p;
-    struct arena arena;
-};
-
 static int open_world(void **state)
 {
-    const struct predictor_env env = { .clock = clock_system() };
-    struct world *w = mem_alloc(sizeof *w);
-    struct error e = { 0 };
-
-    w->p = predictor_local_open(&embed_model, &env, &e);
-    if (!w->p)
-        fail_msg("%s", e.msg);
-    *state = w;
-    return 0;
-}
-
-static int close_world(void **state)
-{
-    struct world *w = *state;
-
-    w->p->ops->close(w->p);
-    arena_release(&w->arena);
-    mem_free(w);
-    return 0;
+    return open_world_of(&embed_model, 0, state);
 }
 
 /* ---- Recorded lines ---- */
@@ -118,15 +95,6 @@ static void submit(struct world *w, const struct request *r, void *tag)
 
     if (w->p->ops->submit(w->p, r, tag, &e) < 0)
         fail_msg("%s", e.msg);
-}
-
-static struct answer take(struct world *w)
-{
-    struct answer a = { 0 };
-    struct error e = { 0 };
-
-    assert_int_equal(w->p->ops->wait(w->p, ANSWER_MS, &a, &e), 1);
-    return a;
 }
 
 static struct answer ask(struct world *w, struct str text, const char *more)
