@@ -26,6 +26,15 @@ struct store;
 /* exclusive: takes the server's lock on the folder. Without it (the keys and backup commands, beside a
  * running server) only the database is used. Makes dir when it is absent. */
 struct store *store_open(const char *dir, bool exclusive, struct clock *clock, struct error *e);
+/* The same of a store that several processes share; database and bucket come together or not at all. */
+struct store_place {
+    const char *dir;      /* of this process alone: its lock, spools, copies of blobs */
+    const char *database; /* "postgres://..."; NULL: DIR/state.db */
+    const char *bucket;   /* "s3://NAME/PREFIX" and so on (objects/bucket.h); NULL: DIR/blobs */
+};
+struct store *store_open_at(const struct store_place *place, bool exclusive, struct clock *clock,
+                            struct error *e);
+bool store_is_shared(const struct store *s);
 /* For calls that only read. An older database stays as it is: dir must be there. */
 struct store *store_open_to_look(const char *dir, struct clock *clock, struct error *e);
 void store_close(struct store *s); /* accepts NULL */

@@ -1,0 +1,54 @@
+/* bucket.h -- a folder of immutable files that several machines share: S3, Google Cloud Storage, or a mounted file system.
+ *
+ * Why: blobs (blob.h) must be readable by every process of a fleet.
+ *
+ * Shape:   url: "s3://NAME/PREFIX", "gs://NAME/PREFIX" or "file:///FOLDER", with settings behind a question mark:
+ *          endpoint=http://127.0.0.1:9000 and region=REGION for S3 servers that are not Amazon's, endpoint=... for a server
+ *          that speaks Cloud Storage's JSON API. Keys are ours: letters, digits, '/', '-', '.'. A key is written once; writing
+ *          the same bytes again is fine. Large objects go up in parts, and come down by ranges.
+ * Keys:    S3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, or the file AWS_SHARED_CREDENTIALS_FILE names; Google:
+ *          as net/client/credential.h finds them.
+ * Errors:  UNAVAILABLE, RESOURCE_EXHAUSTED (throttled), DEADLINE_EXCEEDED: each call has tried again by itself for BUCKET_PATIENCE_MS;
+ *          NOT_FOUND; PERMISSION_DENIED; DATA_LOSS: other bytes came than were sent (crc32c).
+ * Threads: all calls from any thread at once; each waits for the network.
+ */
+#ifndef TRANCHE_STORE_OBJECTS_BUCKET_H
+#define TRANCHE_STORE_OBJECTS_BUCKET_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/str.h"
+
+#define BUCKET_PATIENCE_MS 30000
+
+struct bucket;
+struct bucket_entry {
+    struct str key; /* without the prefix */
+    uint64_t bytes;
+    int64_t modified_us;
+};
+struct bucket_ops {
+    /* The bytes [from, to) of fd become the object. */
+    int (*put)(struct bucket *b, const char *key, int fd, uint64_t from, uint64_t to,
+               struct error *e);
+    /* The bytes [from, to) of the object are written to fd at offset `at`. OUT_OF_RANGE: it is shorter. */
+    int (*get)(struct bucket *b, const char *key, uint64_t from, uint64_t to, int fd, uint64_t at,
+               struct error *e);
+    int (*size)(struct bucket *b, const char *key, uint64_t *bytes, struct error *e);
+    int (*remove)(struct bucket *b, const char *key, struct error *e); /* 0 also when it is gone */
+    /* fn's -1 ends the walk. */
+    int (*list)(struct bucket *b, const char *under,
+                int (*fn)(void *arg, const struct bucket_entry *entry, struct error *e), void *arg,
+                struct error *e);
+    void (*close)(struct bucket *b);
+};
+struct bucket {
+    const struct bucket_ops *ops;
+};
+/* Opens it, and makes sure that it can be read and written there. */
+struct bucket *bucket_open(const char *url, struct error *e);
+
+#endif
