@@ -66,6 +66,10 @@ int blob_unpack(struct store *s, const struct blob_content *of, struct blob *out
                 struct error *e) FALLIBLE;
 
 int blob_open(struct store *s, int64_t id, struct error *e) FALLIBLE; /* a descriptor for reading */
+/* A descriptor of a file of the blob's full size in which at least the bytes [from, to) are there: those of a blob in a
+ * shared bucket are fetched, the others are holes. */
+int blob_open_part(struct store *s, int64_t id, uint64_t from, uint64_t to,
+                   struct error *e) FALLIBLE;
 /* The path of a blob, for input_open_named and messages to the operator; in the arena. */
 const char *blob_path(struct store *s, struct arena *a, int64_t id);
 
@@ -74,5 +78,7 @@ int blob_sweep(struct store *s, uint64_t *removed, struct error *e) FALLIBLE;
 
 /* CRC-32C (Castagnoli) of more bytes; begin with 0. */
 uint32_t crc32c_add(uint32_t crc, const void *p, size_t len);
+/* That of a's bytes followed by b's. */
+uint32_t crc32c_join(uint32_t a, uint32_t b, uint64_t b_bytes);
 
 #endif
