@@ -42,6 +42,11 @@ bool store_is_named(const struct store *s, struct str text)
     return false;
 }
 
+bool store_is_shared(const struct store *s)
+{
+    return s->bucket != NULL;
+}
+
 struct clock *store_clock(const struct store *s)
 {
     return s->clock;
@@ -119,6 +124,11 @@ struct db *store_write(struct store *s, struct error *e)
         return s->writer;
     unlock(&s->write_lock);
     return NULL;
+}
+
+struct db *store_write_rows(struct store *s, struct error *e)
+{
+    return store_write(s, e);
 }
 
 int store_commit(struct store *s, struct db *d, int rc, struct error *e)
@@ -240,14 +250,23 @@ static struct store *store_new(const char *dir, struct clock *clock, struct erro
     return s;
 }
 
-struct store *store_open(const char *dir, bool exclusive, struct clock *clock, struct error *e)
+struct store *store_open_at(const struct store_place *place, bool exclusive, struct clock *clock,
+                            struct error *e)
 {
-    struct store *s = store_new(dir, clock, e);
+    struct store *s = store_new(place->dir, clock, e);
 
-    if (!s || open_all(s, exclusive, e) == 0)
+    if (s && (place->database || place->bucket))
+        (void)error_set(e, ERROR_UNIMPLEMENTED, "this program has no PostgreSQL and no bucket");
+
+    else if (!s || open_all(s, exclusive, e) == 0)
         return s;
     store_close(s);
     return NULL;
+}
+
+struct store *store_open(const char *dir, bool exclusive, struct clock *clock, struct error *e)
+{
+    return store_open_at(&(struct store_place){ .dir = dir }, exclusive, clock, e);
 }
 
 struct store *store_open_to_look(const char *dir, struct clock *clock, struct error *e)

@@ -23,8 +23,10 @@
 /* Readers that wait for use; more are closed when they come back. */
 #define READERS_IDLE_MAX 16
 
+struct bucket;
 struct store {
     char *dir;
+    struct bucket *bucket; /* keeps the blobs of a shared store; NULL: DIR/blobs does */
     struct clock *clock;
     int lock; /* descriptor of DIR/lock; -1: without it */
 
@@ -47,6 +49,9 @@ struct store {
 struct db *store_read(struct store *s, struct error *e);
 void store_read_done(struct store *s, struct db *d);
 struct db *store_write(struct store *s, struct error *e);
+/* The same without the right to write of the whole store, for transactions that lock their rows themselves (SELECT ... FOR
+ * UPDATE), in this order: process, job, shard. With SQLite it is store_write. */
+struct db *store_write_rows(struct store *s, struct error *e);
 int store_commit(struct store *s, struct db *d, int rc, struct error *e) FALLIBLE;
 /* A connection of the caller's own to a database with the tables of a store, for db_close. */
 struct db *store_connect(const char *path, struct error *e);

@@ -211,11 +211,25 @@ int db_settle(struct db *d, const char *doing, struct error *e)
 
 /* ---- Statements ---- */
 
+/* SQLite has no locks of rows and needs none: a transaction that writes has the whole database. */
+static char *without_row_locks(const char *sql)
+{
+    static const char *const words[] = { " FOR UPDATE SKIP LOCKED", " FOR UPDATE" };
+    char *text = mem_strdup(sql);
+
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        for (char *at = strstr(text, words[i]); at; at = strstr(at, words[i]))
+            memset(at, ' ', strlen(words[i]));
+    return text;
+}
+
 /* SQLITE_ERROR is the text's fault; all else is the disk's, or a damaged table. */
 static void prepare(struct stmt *q)
 {
-    q->failed =
-        sqlite3_prepare_v3(q->db->raw, q->sql, -1, SQLITE_PREPARE_PERSISTENT, &q->raw, NULL);
+    char *sql = without_row_locks(q->sql);
+
+    q->failed = sqlite3_prepare_v3(q->db->raw, sql, -1, SQLITE_PREPARE_PERSISTENT, &q->raw, NULL);
+    mem_free(sql);
     if (q->failed == SQLITE_ERROR) {
         log_error("%s: %s", sqlite3_errmsg(q->db->raw), q->sql);
         abort();

@@ -101,6 +101,25 @@ static void test_a_statement_is_used_again_and_empty_bytes_may_be_null(void **st
     db_close(d);
 }
 
+static void test_words_that_lock_rows_are_left_out_where_a_writer_has_all(void **state)
+{
+    struct error e = { 0 };
+    struct db *d = opened(*state, DB_SHARED);
+
+    exec(d, TABLE "INSERT INTO t (a) VALUES (x'31'), (x'32')");
+    struct stmt *q = db_stmt(d, "SELECT id FROM t WHERE id = ? FOR UPDATE");
+    db_bind(q, "i", (int64_t)2);
+    assert_int_equal(db_step(q, "test", &e), 1);
+    assert_int_equal(db_int(q, 0), 2);
+    db_reset(q);
+    q = db_stmt(d, "DELETE FROM t WHERE id IN"
+                   " (SELECT id FROM t ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED) RETURNING id");
+    db_bind(q, "i", (int64_t)1);
+    assert_int_equal(db_step(q, "test", &e), 1);
+    assert_int_equal(db_int(q, 0), 1);
+    db_close(d);
+}
+
 static void test_the_last_number_of_a_key_outlives_its_row(void **state)
 {
     struct error e = { 0 };
@@ -160,6 +179,7 @@ int main(void)
         TEST(test_an_exclusive_file_is_refused_to_others_until_it_is_closed),
         TEST(test_a_reader_sees_what_is_committed_and_cannot_write),
         TEST(test_a_statement_is_used_again_and_empty_bytes_may_be_null),
+        TEST(test_words_that_lock_rows_are_left_out_where_a_writer_has_all),
         TEST(test_the_last_number_of_a_key_outlives_its_row),
         TEST(test_changes_are_made_once_and_one_that_fails_leaves_the_ones_before),
     };
