@@ -112,6 +112,25 @@ int sys_write_all(int fd, const void *p, size_t len, const char *path, struct er
     return 0;
 }
 
+int sys_write_at(int fd, const void *p, size_t len, uint64_t offset, const char *path,
+                 struct error *e)
+{
+    size_t done = 0;
+
+    while (done < len) {
+        size_t want = len - done < IO_BYTES_MAX ? len - done : IO_BYTES_MAX;
+        ssize_t n = -1;
+        if (!fault_hit("sys.write"))
+            n = pwrite(fd, (const char *)p + done, want, (off_t)(offset + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_errno(e, "cannot write %s", path);
+        done += (size_t)n;
+    }
+    return 0;
+}
+
 int64_t sys_read_at(int fd, void *p, size_t len, uint64_t offset, const char *path, struct error *e)
 {
     size_t got = 0;

@@ -28,6 +28,9 @@ int sys_open_locked(const char *path, struct error *e) FALLIBLE;
 /* A new file in the folder that has no name any more: it goes when it is closed. */
 int sys_open_nameless(const char *folder, struct error *e) FALLIBLE;
 int sys_write_all(int fd, const void *p, size_t len, const char *path, struct error *e) FALLIBLE;
+/* The same at this offset; the position of fd stays. */
+int sys_write_at(int fd, const void *p, size_t len, uint64_t offset, const char *path,
+                 struct error *e) FALLIBLE;
 /* Reads until len or the end of the file: returns how many bytes, or -1. */
 int64_t sys_read_at(int fd, void *p, size_t len, uint64_t offset, const char *path,
                     struct error *e) FALLIBLE;

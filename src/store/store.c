@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "base/sys.h"
 #include "base/thread.h"
+#include "store/bucket/bucket.h"
 #include "store/store_inner.h"
 
 /* Room for the longest path below the folder. */
@@ -250,15 +251,21 @@ static struct store *store_new(const char *dir, struct clock *clock, struct erro
     return s;
 }
 
+static int places_open(struct store *s, const struct store_place *place, struct error *e)
+{
+    if (place->database)
+        return error_set(e, ERROR_UNIMPLEMENTED, "this program has no PostgreSQL");
+    if (place->bucket)
+        s->bucket = bucket_open(place->bucket, e);
+    return place->bucket && !s->bucket ? -1 : 0;
+}
+
 struct store *store_open_at(const struct store_place *place, bool exclusive, struct clock *clock,
                             struct error *e)
 {
     struct store *s = store_new(place->dir, clock, e);
 
-    if (s && (place->database || place->bucket))
-        (void)error_set(e, ERROR_UNIMPLEMENTED, "this program has no PostgreSQL and no bucket");
-
-    else if (!s || open_all(s, exclusive, e) == 0)
+    if (!s || (places_open(s, place, e) == 0 && open_all(s, exclusive, e) == 0))
         return s;
     store_close(s);
     return NULL;
@@ -292,6 +299,8 @@ void store_close(struct store *s)
     db_close(s->writer);
     if (s->memory)
         s->memory_release(s->memory);
+    if (s->bucket)
+        s->bucket->ops->close(s->bucket);
     if (s->lock >= 0)
         (void)close(s->lock);
     lock_destroy(&s->write_lock);

@@ -30,7 +30,7 @@ struct store *store_open(const char *dir, bool exclusive, struct clock *clock, s
 struct store_place {
     const char *dir;      /* of this process alone: its lock, spools, copies of blobs */
     const char *database; /* "postgres://..."; NULL: DIR/state.db */
-    const char *bucket;   /* "s3://NAME/PREFIX" and so on (objects/bucket.h); NULL: DIR/blobs */
+    const char *bucket;   /* "s3://NAME/PREFIX" and so on (bucket/bucket.h); NULL: DIR/blobs */
 };
 struct store *store_open_at(const struct store_place *place, bool exclusive, struct clock *clock,
                             struct error *e);

@@ -23,10 +23,10 @@
 /* Readers that wait for use; more are closed when they come back. */
 #define READERS_IDLE_MAX 16
 
-struct bucket;
+struct shared_bucket;
 struct store {
     char *dir;
-    struct bucket *bucket; /* keeps the blobs of a shared store; NULL: DIR/blobs does */
+    struct shared_bucket *bucket; /* keeps the blobs of a shared store; NULL: DIR/blobs does */
     struct clock *clock;
     int lock; /* descriptor of DIR/lock; -1: without it */
 

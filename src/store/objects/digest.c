@@ -1,6 +1,6 @@
 /* digest.c -- the hashes of blob.h while the bytes pass: CRC-32C always, MD5 and SHA-256 on request.
  *
- * Source:  RFC 3720, appendix B.4 (CRC-32C: its polynomial and test vectors); Intel SDM, CRC32.
+ * Source:  RFC 3720, appendix B.4 (CRC-32C: its polynomial and test vectors); Intel SDM, CRC32; zlib, crc32_combine.
  */
 #include "store/objects/objects_inner.h"
 
@@ -81,6 +81,38 @@ uint32_t crc32c_add(uint32_t crc, const void *p, size_t len)
         return ~add_sse42(~crc, p, len);
 #endif
     return ~add_table(~crc, p, len);
+}
+
+/* ---- The sum of two files that follow each other ----
+ * A CRC is the remainder of a polynomial whose coefficients are the bits. Bytes behind move a's up by
+ * x^(8 * bytes). Remainders hold x^0 in their highest bit. */
+
+#define POLYNOMIAL 0x82f63b78U
+#define X_0 0x80000000U
+#define X_8 0x00800000U
+
+static uint32_t times(uint32_t a, uint32_t b)
+{
+    uint32_t product = 0;
+
+    for (; a != 0; a <<= 1) {
+        if (a & X_0)
+            product ^= b;
+        b = b & 1 ? (b >> 1) ^ POLYNOMIAL : b >> 1;
+    }
+    return product;
+}
+
+uint32_t crc32c_join(uint32_t a, uint32_t b, uint64_t b_bytes)
+{
+    uint32_t up = X_0, power = X_8;
+
+    for (; b_bytes > 0; b_bytes >>= 1) {
+        if (b_bytes & 1)
+            up = times(power, up);
+        power = times(power, power);
+    }
+    return times(up, a) ^ b;
 }
 
 /* ---- All hashes of a blob ---- */

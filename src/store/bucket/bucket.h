@@ -12,8 +12,8 @@
  *          NOT_FOUND; PERMISSION_DENIED; DATA_LOSS: other bytes came than were sent (crc32c).
  * Threads: all calls from any thread at once; each waits for the network.
  */
-#ifndef TRANCHE_STORE_OBJECTS_BUCKET_H
-#define TRANCHE_STORE_OBJECTS_BUCKET_H
+#ifndef TRANCHE_STORE_BUCKET_BUCKET_H
+#define TRANCHE_STORE_BUCKET_BUCKET_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -24,31 +24,33 @@
 
 #define BUCKET_PATIENCE_MS 30000
 
-struct bucket;
+struct shared_bucket;
 struct bucket_entry {
     struct str key; /* without the prefix */
     uint64_t bytes;
     int64_t modified_us;
 };
-struct bucket_ops {
+struct shared_bucket_ops {
     /* The bytes [from, to) of fd become the object. */
-    int (*put)(struct bucket *b, const char *key, int fd, uint64_t from, uint64_t to,
+    int (*put)(struct shared_bucket *b, const char *key, int fd, uint64_t from, uint64_t to,
                struct error *e);
     /* The bytes [from, to) of the object are written to fd at offset `at`. OUT_OF_RANGE: it is shorter. */
-    int (*get)(struct bucket *b, const char *key, uint64_t from, uint64_t to, int fd, uint64_t at,
-               struct error *e);
-    int (*size)(struct bucket *b, const char *key, uint64_t *bytes, struct error *e);
-    int (*remove)(struct bucket *b, const char *key, struct error *e); /* 0 also when it is gone */
-    /* fn's -1 ends the walk. */
-    int (*list)(struct bucket *b, const char *under,
+    int (*get)(struct shared_bucket *b, const char *key, uint64_t from, uint64_t to, int fd,
+               uint64_t at, struct error *e);
+    int (*size)(struct shared_bucket *b, const char *key, uint64_t *bytes, struct error *e);
+    int (*remove)(struct shared_bucket *b, const char *key,
+                  struct error *e); /* 0 also when it is gone */
+    /* Each object whose key begins with `under`, in any order: a folder with its slash, or "" for all. fn's -1 ends
+     * the walk. */
+    int (*list)(struct shared_bucket *b, const char *under,
                 int (*fn)(void *arg, const struct bucket_entry *entry, struct error *e), void *arg,
                 struct error *e);
-    void (*close)(struct bucket *b);
+    void (*close)(struct shared_bucket *b);
 };
-struct bucket {
-    const struct bucket_ops *ops;
+struct shared_bucket {
+    const struct shared_bucket_ops *ops;
 };
 /* Opens it, and makes sure that it can be read and written there. */
-struct bucket *bucket_open(const char *url, struct error *e);
+struct shared_bucket *bucket_open(const char *url, struct error *e);
 
 #endif
