@@ -123,7 +123,8 @@ static void set_limits(CURL *c, struct exchange *x)
     if (out->timeout_ms)
         return;
     (void)curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    (void)curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long)HTTP_SILENCE_S);
+    (void)curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME,
+                           (long)(out->silence_s ? out->silence_s : HTTP_SILENCE_S));
 }
 
 /* ---- While it runs ---- */

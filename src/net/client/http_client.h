@@ -34,7 +34,8 @@ struct http_out {
     int body_fd; /* >= 0 with a body file: body_bytes of it from body_offset */
     uint64_t body_offset, body_bytes;
     bool has_body_file;
-    uint32_t timeout_ms; /* of the whole exchange; 0: none, only HTTP_SILENCE_S without a byte */
+    uint32_t timeout_ms; /* of the whole exchange; 0: none, only silence_s without a byte */
+    uint32_t silence_s;  /* 0: HTTP_SILENCE_S */
     uint32_t connect_ms; /* 0: HTTP_CONNECT_MS */
     const char *ca_file; /* PEM: trusted certificates for https; NULL: the system's */
     bool guard;          /* refuse private, loopback, link-local, multicast... addresses: checked

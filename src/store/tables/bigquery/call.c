@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "base/random.h"
-#include "base/thread.h"
 
 #define TOKEN_MS 30000
 #define CALL_MS 600000
@@ -117,30 +116,6 @@ static int refuse(const struct http_in *in, bool *again, struct error *e)
     return -1;
 }
 
-/* ---- Connections ---- */
-
-static struct http_client *take_client(struct bigquery *b)
-{
-    struct http_client *c = NULL;
-
-    lock(&b->lock);
-    if (b->idle_count)
-        c = b->idle[--b->idle_count];
-    unlock(&b->lock);
-    return c ? c : http_client_new();
-}
-
-static void give_client(struct bigquery *b, struct http_client *c)
-{
-    lock(&b->lock);
-    bool kept = b->idle_count < CLIENTS_KEPT;
-    if (kept)
-        b->idle[b->idle_count++] = c;
-    unlock(&b->lock);
-    if (!kept)
-        http_client_free(c);
-}
-
 /* ---- One call ---- */
 
 static bool is_stopped(const atomic_bool *stop)
@@ -210,9 +185,9 @@ static int send_once(struct bigquery *b, const struct rest_call *c, struct http_
                                       .ca_file = b->ca_file,
                                       .body_max = ANSWER_BYTES_MAX,
                                       .stop = c->stop };
-        struct http_client *client = take_client(b);
+        struct http_client *client = http_pool_take(b->pool);
         rc = http_do(client, &out, in, e);
-        give_client(b, client);
+        http_pool_give(b->pool, client);
     }
     buf_release(&bearer);
     buf_release(&url);

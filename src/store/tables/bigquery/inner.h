@@ -16,10 +16,9 @@
 #include <stdatomic.h>
 
 #include "base/json_write.h"
-#include "net/client/http_client.h"
+#include "net/client/http_pool.h"
 #include "store/tables/tables.h"
 
-#define CLIENTS_KEPT 16 /* connections that wait for the next call */
 #define ANSWER_BYTES_MAX ((size_t)256 * 1024 * 1024)
 #define LOAD_ROW_BYTES_MAX ((size_t)100 * 1000 * 1000) /* of a row of NDJSON, as BigQuery has it */
 
@@ -33,11 +32,8 @@ struct bigquery {
     uint64_t retry_ns; /* a call is tried again for so long */
     struct clock *clock;
     struct credential *credential; /* NULL: calls carry none */
-    struct arena arena;            /* of the strings above */
-
-    pthread_mutex_t lock; /* guards everything below */
-    struct http_client *idle[CLIENTS_KEPT];
-    uint32_t idle_count;
+    struct http_pool *pool;
+    struct arena arena; /* of the strings above */
 };
 static inline struct bigquery *rest_of(struct tables *t)
 {

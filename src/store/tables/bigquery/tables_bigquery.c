@@ -1,5 +1,4 @@
 /* tables_bigquery.c -- tables.h by BigQuery itself: the table of operations, opening and closing. */
-#include "base/thread.h"
 #include "store/tables/bigquery/inner.h"
 
 #define ENDPOINT "https://bigquery.googleapis.com"
@@ -11,10 +10,8 @@ static void tables_close(struct tables *t)
 
     if (!b)
         return;
-    for (uint32_t i = 0; i < b->idle_count; i++)
-        http_client_free(b->idle[i]);
+    http_pool_free(b->pool);
     credential_free(b->credential);
-    lock_destroy(&b->lock);
     arena_release(&b->arena);
     mem_free(b);
 }
@@ -133,7 +130,7 @@ struct tables *tables_bigquery_open(const struct tables_bigquery *s, struct cloc
 
     b->tables.ops = &ops;
     b->clock = clock;
-    lock_init(&b->lock);
+    b->pool = http_pool_new();
     if (open_at(b, s, e) == 0)
         return &b->tables;
     tables_close(&b->tables);
