@@ -106,19 +106,20 @@ static int file_make(const char *path, struct error *e)
 static int setup(struct db *d)
 {
     const struct db_settings *s = &d->settings;
+    bool scratch = s->access == DB_SCRATCH;
     char sql[512];
 
     if (s->access == DB_FOREIGN || s->access == DB_FINISHED)
         return SQLITE_OK;
     int n = snprintf(
         sql, sizeof sql,
-        "%sPRAGMA encoding = 'UTF-8'; PRAGMA page_size = %u; PRAGMA journal_mode = WAL;"
-        "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = %d; PRAGMA foreign_keys = ON;"
+        "%sPRAGMA encoding = 'UTF-8'; PRAGMA page_size = %u; PRAGMA journal_mode = %s;"
+        "PRAGMA synchronous = %s; PRAGMA journal_size_limit = %d; PRAGMA foreign_keys = ON;"
         "PRAGMA wal_autocheckpoint = %u; PRAGMA cache_size = -%u; PRAGMA temp_store = MEMORY;"
         "PRAGMA trusted_schema = OFF;%s",
-        s->access == DB_EXCLUSIVE ? "PRAGMA locking_mode = EXCLUSIVE;" : "", s->page_bytes,
-        LOG_BYTES_KEPT, s->log_pages, s->cache_kib,
-        s->access == DB_READ_ONLY ? "PRAGMA query_only = ON;" : "");
+        scratch || s->access == DB_EXCLUSIVE ? "PRAGMA locking_mode = EXCLUSIVE;" : "",
+        s->page_bytes, scratch ? "MEMORY" : "WAL", scratch ? "OFF" : "FULL", LOG_BYTES_KEPT,
+        s->log_pages, s->cache_kib, s->access == DB_READ_ONLY ? "PRAGMA query_only = ON;" : "");
     assert(n > 0 && (size_t)n < sizeof sql);
     return sqlite3_exec(d->raw, sql, NULL, NULL, NULL);
 }

@@ -37,6 +37,8 @@ enum db_access {
     DB_EXCLUSIVE, /* the file's only connection: cheaper locks, and others are refused */
     DB_FOREIGN,   /* another process's exclusive file after its end: read, never changed */
     DB_FINISHED,  /* a file without a log that nobody changes any more: read without locks */
+    DB_SCRATCH, /* as DB_EXCLUSIVE, without a log and without syncs: nothing in it must survive a crash. Between two
+                   * transactions the file alone is the database */
 };
 struct db_settings {
     enum db_access access;

@@ -25,6 +25,14 @@ static const struct db_settings settings = {
     .when_damaged = "--fresh begins the run anew",
 };
 
+static const struct db_settings scratch_settings = {
+    .access = DB_SCRATCH,
+    .page_bytes = 8192,
+    .cache_kib = 4096,
+    .log_pages = 4096,
+    .when_damaged = "its lines are answered anew",
+};
+
 /* The row's columns in the order of row_read. Files of older versions have not the last of them. */
 #define ROW_COLUMNS_WITH(last)                                                                     \
     "idx, outcome, code, duplicate, processed_us, prompt_tokens, cached_tokens, "                  \
@@ -208,14 +216,15 @@ void spool_counters_open(const struct spool *s, struct counters *out)
 
 /* ---- Open and close ---- */
 
-static int database_open(struct spool *s, const char *dir, struct error *e)
+static int database_open(struct spool *s, const char *dir, const struct db_settings *how,
+                         struct error *e)
 {
     int version = 0;
 
     s->path = text(dir, "/spool.db");
     s->cannot_read = text("cannot read ", s->path);
     s->cannot_write = text("cannot write ", s->path);
-    s->db = db_open(s->path, &settings, e);
+    s->db = db_open(s->path, how, e);
     if (!s->db || db_version(s->db, &version, e) < 0)
         return -1;
     if (version > db_schema_spool.version)
@@ -225,7 +234,7 @@ static int database_open(struct spool *s, const char *dir, struct error *e)
                          s->path, version, db_schema_spool.version);
     if (db_migrate(s->db, &db_schema_spool, e) < 0)
         return error_wrap(e, "%s", s->path);
-    return sys_sync_folder(s->path, e);
+    return how->access == DB_SCRATCH ? 0 : sys_sync_folder(s->path, e);
 }
 
 static void group_undo(struct spool *s)
@@ -238,16 +247,29 @@ static void group_undo(struct spool *s)
     s->with_group = s->counters;
 }
 
-struct spool *spool_open(const char *dir, struct error *e)
+static struct spool *open_in(const char *dir, const struct db_settings *how, struct error *e)
 {
     struct spool *s = mem_alloc(sizeof *s);
 
     s->lock = -1;
-    if (lock_take(s, dir, e) < 0 || database_open(s, dir, e) < 0 || counters_read(s, e) < 0 ||
+    if (lock_take(s, dir, e) < 0 || database_open(s, dir, how, e) < 0 || counters_read(s, e) < 0 ||
         !(s->origins = origins_open(s->db, dir, e))) {
         spool_close(s);
         return NULL;
     }
+    return s;
+}
+
+struct spool *spool_open(const char *dir, struct error *e)
+{
+    return open_in(dir, &settings, e);
+}
+
+struct spool *spool_open_scratch(const char *dir, const char **path, struct error *e)
+{
+    struct spool *s = open_in(dir, &scratch_settings, e);
+
+    *path = s ? s->path : NULL;
     return s;
 }
 

@@ -49,6 +49,9 @@ struct spool_row {
 struct spool;
 /* Opens or makes dir/spool.db and takes dir/lock. dir must exist. */
 struct spool *spool_open(const char *dir, struct error *e);
+/* The same of a run whose answers become durable elsewhere: nothing is synced, and a crash may damage the file. It can be
+ * copied while no group is open: PATH is then all that is committed. */
+struct spool *spool_open_scratch(const char *dir, const char **path, struct error *e);
 /* Opens it for reading alone, while another process or thread writes it or none does. Its counters are those
  * of this instant. NOT_FOUND when there is none. */
 struct spool *spool_peek(const char *dir, struct error *e);

@@ -694,6 +694,50 @@ static void test_open_counters_have_the_rows_of_the_open_group(void **state)
     spool_close(s);
 }
 
+/* Copies DIR/from/spool.db to DIR/to/spool.db as it is now. */
+static void copy_file(const char *from, const char *to)
+{
+    struct buf all = BUF_INIT(SCRATCH_FILE_MAX);
+    struct error e = { 0 };
+    int fd;
+
+    assert_int_equal(sys_read_file(from, all.max, &all, &e), 0);
+    fd = sys_create(to, &e);
+    assert_true(fd >= 0);
+    assert_int_equal(sys_write_all(fd, all.p, all.len, to, &e), 0);
+    (void)close(fd);
+    buf_release(&all);
+}
+
+static void test_a_scratch_spool_is_one_file_between_two_groups(void **state)
+{
+    char dir[SCRATCH_PATH_BYTES], to[SCRATCH_PATH_BYTES];
+    const char *path;
+    struct error e = { 0 };
+    struct spool *s = spool_open_scratch(((struct scratch *)*state)->dir, &path, &e);
+    struct spool_row row;
+
+    assert_non_null(s);
+    assert_int_equal(sys_mkdirs(scratch_path(*state, "to", dir), &e), 0);
+    for (uint64_t i = 0; i < 100; i++) {
+        row = answer(i);
+        put(s, &row);
+        if (i % 10 == 9)
+            commit(s);
+    }
+    copy_file(path, scratch_path(*state, "to/spool.db", to));
+    row = answer(100);
+    put(s, &row);
+    commit(s);
+    spool_close(s);
+    s = spool_open_scratch(dir, &path, &e);
+    assert_non_null(s);
+    assert_int_equal(counters(s).succeeded, 100);
+    assert_int_equal(spool_get(s, 99, &row, &e), 1);
+    assert_int_equal(spool_get(s, 100, &row, &e), 0);
+    spool_close(s);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -723,6 +767,7 @@ int main(void)
         TEST(test_a_source_that_is_absent_or_being_written_is_refused),
         TEST(test_a_reader_sees_what_is_committed_while_the_run_writes),
         TEST(test_open_counters_have_the_rows_of_the_open_group),
+        TEST(test_a_scratch_spool_is_one_file_between_two_groups),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
