@@ -21,7 +21,8 @@
 
 /* The findings of one shard. */
 struct found {
-    uint64_t bad, warned, text_bytes, output_max, output_unset;
+    struct shard_figures figures;
+    uint64_t warned;
     bool sampled_again; /* a request that is not deterministic may have been met before */
     bool found_in[SHARD_LINES_MAX]; /* the line is bad or has warnings */
     struct line_note note[SHARD_LINES_MAX];
@@ -241,14 +242,14 @@ static void count_good(struct worker *w, const struct request *r)
 {
     struct found *f = &w->found;
 
-    count_text(r->system, &f->text_bytes);
+    count_text(r->system, &f->figures.text_bytes);
     for (uint32_t i = 0; i < r->content_count; i++)
-        count_text(&r->content[i], &f->text_bytes);
+        count_text(&r->content[i], &f->figures.text_bytes);
     uint32_t output = r->generation.max_output_tokens, longest = enum_bytes(&r->generation);
     if (longest && (output == 0 || longest < output))
         output = longest;
-    f->output_max += output;
-    f->output_unset += r->kind == REQUEST_GENERATE && output == 0;
+    f->figures.output_max += output;
+    f->figures.output_unset += r->kind == REQUEST_GENERATE && output == 0;
 }
 
 static bool lies_in(struct str part, struct str text)
@@ -283,12 +284,13 @@ static void validate(struct worker *w, struct shard *s)
     struct lines it;
     struct line line;
 
-    f->bad = f->warned = f->text_bytes = f->output_max = f->output_unset = 0;
+    f->figures = (struct shard_figures){ 0 };
+    f->warned = 0;
     f->sampled_again = false;
     memset(f->found_in, 0, s->line_count * sizeof f->found_in[0]);
     memset(f->note, 0, s->line_count * sizeof f->note[0]);
     if (s->overlong) {
-        f->bad = s->line_count;
+        f->figures.bad = s->line_count;
         f->found_in[0] = true;
         return;
     }
@@ -298,7 +300,7 @@ static void validate(struct worker *w, struct shard *s)
     while (lines_next(&it, &line)) {
         bool good = read_line(w, line.text, &in);
         f->found_in[line.index - s->index] = violations_held(&w->violations) > 0;
-        f->bad += !good;
+        f->figures.bad += !good;
         f->warned += good && w->violations.warnings;
         struct line_note *note = &f->note[line.index - s->index];
         *note = note_of(line.text, &in, good, &w->all->o->rules);
@@ -317,7 +319,7 @@ static void report(struct worker *w, const struct shard *s)
     struct lines it;
     struct line line = { .offset = s->offset, .line_no = s->line_no, .index = s->index };
 
-    if (w->found.bad + w->found.warned == 0 || (!o->on_bad && !o->on_warned))
+    if (w->found.figures.bad + w->found.warned == 0 || (!o->on_bad && !o->on_warned))
         return;
     if (s->overlong) {
         ingest_overlong(&o->rules, &w->violations);
@@ -346,15 +348,15 @@ static void keep_shard(struct shard_list *list, const struct shard *s)
 static void keep_found(struct ingest_result *r, const struct shard *s, const struct found *f)
 {
     assert(s->index == r->lines && s->line_count <= SHARD_LINES_MAX); /* shards adjoin */
-    assert(f->bad <= s->line_count);
+    assert(f->figures.bad <= s->line_count);
     keep_shard(&r->shards, s);
     r->lines += s->line_count;
     r->bytes += s->bytes;
-    r->bad += f->bad;
+    r->bad += f->figures.bad;
     r->warned += f->warned;
-    r->text_bytes += f->text_bytes;
-    r->output_max += f->output_max;
-    r->output_unset += f->output_unset;
+    r->text_bytes += f->figures.text_bytes;
+    r->output_max += f->figures.output_max;
+    r->output_unset += f->figures.output_unset;
 }
 
 /* Waits for its turn; false when the run has failed. */
@@ -371,6 +373,8 @@ static bool hand_in(struct worker *w, const struct shard *s, uint64_t number)
         return false;
 
     report(w, s);
+    if (all->o->on_shard)
+        all->o->on_shard(all->o->arg, s, &w->found.figures);
     if (all->index)
         line_index_add(all->index, s, w->found.note);
     lock(&all->lock);

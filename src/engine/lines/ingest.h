@@ -4,7 +4,7 @@
  * digest names the state folder, so that a changed input never resumes wrongly.
  *
  * Data:    input bytes -> shards (in order, under a lock) -> lines -> violations (reported in order)
- * Threads: `threads` workers cut and validate shards; on_bad and on_warned are called by one thread at a
+ * Threads: `threads` workers cut and validate shards; on_bad, on_warned and on_shard are called by one thread at a
  *          time, in input order, under no lock. The predictor's `accepts` is called by all workers.
  * Memory:  a shard and a parse for each worker; a struct shard for each shard is kept. The
  *          notes of the lines go to a file (line_index.h).
@@ -27,6 +27,13 @@ struct shard_list {
     size_t count;
 };
 
+/* What the lines of one shard have together. */
+struct shard_figures {
+    uint64_t bad;        /* lines */
+    uint64_t text_bytes; /* as ingest_result's, and so are these */
+    uint64_t output_max, output_unset;
+};
+
 struct ingest_options {
     struct line_rules rules;
     struct predictor *predictor; /* borrowed, for ops->accepts; NULL: any model */
@@ -47,6 +54,8 @@ struct ingest_options {
     /* A line that can run, with warnings. NULL: only counted. */
     void (*on_warned)(void *arg, const struct input *in, const struct shard *s,
                       const struct line *l, const struct violations *warnings);
+    /* Each shard, in input order, after its lines; may be NULL. */
+    void (*on_shard)(void *arg, const struct shard *s, const struct shard_figures *f);
     void *arg;
 };
 struct ingest_result {
