@@ -90,6 +90,14 @@ llama_server_dir() {
     printf '%s/llama-server-%s\n' "$cache" "$key"
 }
 
+# The folder of the servers that the tests of a shared store run: an S3 server, and a proxy that breaks connections.
+servers_dir() {
+    printf '%s/servers-%s\n' "$cache" "$({
+        cat "$root"/tools/servers/*/go.{mod,sum}
+        uname -m
+    } | short_hash)"
+}
+
 # The Python environment with the pinned tools.
 python_dir() {
     printf '%s/python-%s\n' "$cache" "$({

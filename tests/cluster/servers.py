@@ -1,0 +1,301 @@
+"""Servers of other people for the tests of a store that several processes share: PostgreSQL with a standby, an S3
+server (versitygw), a proxy that breaks connections (toxiproxy). Each listens on free ports of 127.0.0.1, keeps its files
+in a folder of its own, and ends with the process that started it.
+
+usage: servers.py [--standby] COMMAND...
+runs COMMAND with a PostgreSQL and an S3 server of its own. It finds them in its environment:
+  TRANCHE_TEST_POSTGRES  postgres://... of an empty database; the user may create more
+  TRANCHE_TEST_S3        s3://tests?... of an empty bucket, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+"""
+import ctypes
+import json
+import os
+import pathlib
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+USER = "tranche"
+S3_KEYS = {"AWS_ACCESS_KEY_ID": "tranche", "AWS_SECRET_ACCESS_KEY": "tranche-secret"}
+READY_S = 60
+
+
+def free_port():
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return bound.getsockname()[1]
+
+
+def dies_with_us(number=signal.SIGKILL):
+    """For preexec_fn: the child gets that signal when this process ends, however that happens."""
+    def set_up():
+        for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(ignored, signal.SIG_DFL)
+        os.setsid()  # a Ctrl-C is for us, who stop the child in order
+        ctypes.CDLL(None).prctl(1, number)  # PR_SET_PDEATHSIG
+    return set_up
+
+
+def wait_for(check, what, seconds=READY_S):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = check()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"{what} did not happen in {seconds} s")
+
+
+def program(name):
+    """A server that scripts/setup --test compiled."""
+    key = ["bash", "-c", "set -euo pipefail; source scripts/lib.sh; servers_dir"]
+    folder = subprocess.run(key, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+    path = pathlib.Path(folder) / name
+    assert path.exists(), f"{path} is missing: run scripts/setup --test"
+    return str(path)
+
+
+def postgres_programs():
+    """The folder of the newest PostgreSQL of this machine: $TRANCHE_POSTGRES, or where Debian has it."""
+    named = os.environ.get("TRANCHE_POSTGRES")
+    if named:
+        return pathlib.Path(named)
+    found = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda p: int(p.parts[-3]))
+    assert found, "no PostgreSQL here: install Debian's package postgresql"
+    return found[-1].parent
+
+
+class Postgres:
+    """One server: its files, and its process while it runs. Everybody on this machine may connect, as `tranche`."""
+
+    def __init__(self, like=None, settings=()):
+        """like: it becomes a standby of that server, which must run."""
+        self.programs = postgres_programs()
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="pg"))
+        self.data = self.folder / "data"
+        self.user = {}
+        if os.geteuid() == 0:  # PostgreSQL refuses to be run by root
+            self.user = {"user": "postgres", "group": "postgres", "extra_groups": []}
+            owner = pwd.getpwnam("postgres")
+            os.chown(self.folder, owner.pw_uid, owner.pw_gid)
+        self.port = free_port()
+        self.settings = ["fsync=off", "shared_buffers=64MB", "max_connections=200", "max_wal_senders=8",
+                         "wal_keep_size=512MB", "log_min_messages=warning", "log_line_prefix=%m %p ",
+                         "timezone=UTC", *settings]
+        self.process = None
+        if like:
+            self.copy(like)
+        else:
+            self.tool("initdb", "-D", self.data, "-A", "trust", "-U", USER, "--no-sync", "-E", "UTF8", "--locale=C")
+        self.start()
+
+    def tool(self, name, *arguments):
+        done = subprocess.run([self.programs / name, *map(str, arguments)], stdin=subprocess.DEVNULL, text=True,
+                              capture_output=True, check=False, cwd=self.folder, **self.user)
+        assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def copy(self, primary):
+        """Its files become those of a standby of that server."""
+        shutil.rmtree(self.data, ignore_errors=True)
+        self.tool("pg_basebackup", "-D", self.data, "-h", "127.0.0.1", "-p", primary.port, "-U", USER, "-R",
+                  "--no-sync", "-c", "fast", "-X", "stream")
+
+    def start(self):
+        command = [self.programs / "postgres", "-D", self.data, "-p", str(self.port), "-k", self.folder]
+        for setting in ["listen_addresses=127.0.0.1", *self.settings]:
+            command += ["-c", setting]
+        with open(self.folder / "log", "ab") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            cwd=self.folder, preexec_fn=dies_with_us(signal.SIGQUIT), **self.user)
+        wait_for(self.answers, f"the start of PostgreSQL ({self.folder}/log)")
+
+    def answers(self):
+        assert self.process.poll() is None, (self.folder / "log").read_text()[-2000:]
+        ready = subprocess.run([self.programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False)
+        return ready.returncode == 0
+
+    def end(self, how):
+        """how: SIGINT rolls back what runs, SIGQUIT is as a power cut, SIGTERM waits for the clients."""
+        self.process.send_signal(how)
+        self.process.wait(timeout=READY_S)
+
+    def restart(self, how=signal.SIGINT):
+        self.end(how)
+        self.start()
+
+    def promote(self):
+        """A standby becomes a server that takes writes."""
+        self.sql("SELECT pg_promote(true, 60)")
+
+    def sql(self, text, database="postgres"):
+        """What psql prints for these statements: a line a row, fields with | between them."""
+        return self.tool("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", self.port,
+                         "-U", USER, "-d", database, "-c", text).strip()
+
+    def set(self, name, value):
+        """A setting that needs no restart."""
+        self.sql(f"ALTER SYSTEM SET {name} = '{value}'")
+        self.sql("SELECT pg_reload_conf()")
+
+    def database(self, name):
+        self.sql(f'CREATE DATABASE "{name}"')
+        return self.url(name)
+
+    def url(self, name="postgres"):
+        return f"postgres://{USER}@127.0.0.1:{self.port}/{name}"
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.end(signal.SIGQUIT)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Pair:
+    """A primary and a synchronous standby of it: what was committed is on both."""
+
+    def __init__(self, settings=()):
+        self.primary = Postgres(settings=settings)
+        self.standby = Postgres(like=self.primary, settings=settings)
+        self.follow()
+
+    def follow(self):
+        """From now on commits wait for the standby."""
+        self.primary.set("synchronous_standby_names", "*")
+        wait_for(lambda: self.primary.sql("SELECT sync_state FROM pg_stat_replication") == "sync",
+                 "the standby's catching up")
+
+    def fail_over(self):
+        """The primary is lost in an instant, and the standby takes its place; rejoin() gives it a standby again."""
+        lost = self.primary
+        lost.end(signal.SIGQUIT)
+        self.standby.promote()
+        self.standby.set("synchronous_standby_names", "")
+        self.primary, self.standby = self.standby, lost
+
+    def rejoin(self):
+        self.standby.copy(self.primary)
+        self.standby.start()
+        self.follow()
+
+    def stop(self):
+        for server in (self.standby, self.primary):
+            server.stop()
+
+
+class S3:
+    """versitygw on a folder of its own; S3_KEYS are the keys. A bucket is a folder there."""
+
+    def __init__(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="s3"))
+        (self.folder / "data").mkdir()
+        (self.folder / "meta").mkdir()
+        self.port = free_port()
+        self.process = None
+        self.start()
+
+    def start(self):
+        command = [program("versitygw"), "--port", f"127.0.0.1:{self.port}", "--keep-alive", "--quiet",
+                   "--access", S3_KEYS["AWS_ACCESS_KEY_ID"], "--secret", S3_KEYS["AWS_SECRET_ACCESS_KEY"],
+                   "posix", "--sidecar", self.folder / "meta", self.folder / "data"]
+        with open(self.folder / "log", "ab") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            preexec_fn=dies_with_us())
+        wait_for(self.answers, f"the start of versitygw ({self.folder}/log)")
+
+    def answers(self):
+        assert self.process.poll() is None, (self.folder / "log").read_text()[-2000:]
+        with socket.socket() as connection:
+            return connection.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def bucket(self, name, port=0):
+        """Makes it. port: of a proxy in front of the server."""
+        (self.folder / "data" / name).mkdir(exist_ok=True)
+        return f"s3://{name}?endpoint=http://127.0.0.1:{port or self.port}&region=us-east-1"
+
+    def stop(self):
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Toxiproxy:
+    """Proxies of TCP connections that can be cut and delayed; https://github.com/Shopify/toxiproxy has the toxics."""
+
+    def __init__(self):
+        self.port = free_port()
+        self.process = subprocess.Popen([program("toxiproxy"), "-host", "127.0.0.1", "-port", str(self.port)],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                        preexec_fn=dies_with_us(), env={"LOG_LEVEL": "error"})
+        wait_for(self.answers, "the start of toxiproxy")
+
+    def answers(self):
+        assert self.process.poll() is None, "toxiproxy ended"
+        with socket.socket() as connection:
+            return connection.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def call(self, method, path, body=None):
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", method=method,
+                                         data=None if body is None else json.dumps(body).encode())
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                text = answer.read()
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"toxiproxy: {method} {path}: {error.read().decode()}") from error
+        return json.loads(text) if text else None
+
+    def proxy(self, name, port):
+        """The port of a new proxy in front of that one."""
+        made = self.call("POST", "/proxies", {"name": name, "listen": "127.0.0.1:0", "upstream": f"127.0.0.1:{port}"})
+        return int(made["listen"].rsplit(":", 1)[1])
+
+    def toxic(self, proxy, kind, stream="downstream", toxicity=1.0, **attributes):
+        """The name under which heal() takes it off again."""
+        made = self.call("POST", f"/proxies/{proxy}/toxics", {"type": kind, "stream": stream, "toxicity": toxicity,
+                                                              "attributes": attributes})
+        return made["name"]
+
+    def enable(self, proxy, on):
+        """Off: open connections are cut and new ones refused."""
+        self.call("POST", f"/proxies/{proxy}", {"enabled": on})
+
+    def heal(self):
+        """All proxies as they were at first."""
+        self.call("POST", "/reset")
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def main(arguments):
+    standby = arguments[:1] == ["--standby"]
+    command = arguments[1:] if standby else arguments
+    if not command or command[0] in ("-h", "--help"):
+        sys.exit(__doc__)
+    servers = []
+    try:
+        servers.append(Pair() if standby else Postgres())
+        servers.append(S3())
+        postgres = servers[0].primary if standby else servers[0]
+        environment = {**os.environ, **S3_KEYS, "TRANCHE_TEST_POSTGRES": postgres.database("tests"),
+                       "TRANCHE_TEST_S3": servers[1].bucket("tests")}
+        return subprocess.run(command, env=environment, check=False).returncode
+    finally:
+        for server in servers:
+            server.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
