@@ -15,6 +15,7 @@
 
 #include <stdatomic.h>
 
+#include "base/crc32c.h"
 #include "store/store.h"
 
 #define BLOB_GRACE_S 3600
@@ -75,10 +76,5 @@ const char *blob_path(struct store *s, struct arena *a, int64_t id);
 
 /* Removes blobs and uploads that no row knows and that are older than the grace time. */
 int blob_sweep(struct store *s, uint64_t *removed, struct error *e) FALLIBLE;
-
-/* CRC-32C (Castagnoli) of more bytes; begin with 0. */
-uint32_t crc32c_add(uint32_t crc, const void *p, size_t len);
-/* That of a's bytes followed by b's. */
-uint32_t crc32c_join(uint32_t a, uint32_t b, uint64_t b_bytes);
 
 #endif
