@@ -34,6 +34,11 @@ def free_port():
         return bound.getsockname()[1]
 
 
+def answers(port):
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0
+
+
 def dies_with_us(number=signal.SIGKILL):
     """For preexec_fn: the child gets that signal when this process ends, however that happens."""
     def set_up():
@@ -213,8 +218,7 @@ class S3:
 
     def answers(self):
         assert self.process.poll() is None, (self.folder / "log").read_text()[-2000:]
-        with socket.socket() as connection:
-            return connection.connect_ex(("127.0.0.1", self.port)) == 0
+        return answers(self.port)
 
     def kill(self):
         self.process.kill()
@@ -230,6 +234,28 @@ class S3:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+class BadBucket:
+    """bad_bucket.py in front of an S3 server, in a process of its own."""
+
+    def __init__(self, s3, seed=1):
+        self.port = free_port()
+        command = [sys.executable, pathlib.Path(__file__).with_name("bad_bucket.py"), self.port, s3.port, seed]
+        self.process = subprocess.Popen([*map(str, command)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        preexec_fn=dies_with_us())
+        self.set()
+        wait_for(lambda: answers(self.port), "the start of the proxy of the bucket")
+
+    def set(self, **faults):
+        """These faults from now on, and no others; its counters so far."""
+        self.process.stdin.write(json.dumps(faults) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
 class Toxiproxy:
     """Proxies of TCP connections that can be cut and delayed; https://github.com/Shopify/toxiproxy has the toxics."""
 
@@ -242,8 +268,7 @@ class Toxiproxy:
 
     def answers(self):
         assert self.process.poll() is None, "toxiproxy ended"
-        with socket.socket() as connection:
-            return connection.connect_ex(("127.0.0.1", self.port)) == 0
+        return answers(self.port)
 
     def call(self, method, path, body=None):
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", method=method,
