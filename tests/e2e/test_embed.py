@@ -43,6 +43,18 @@ def test_a_parquet_file_has_the_vectors_as_lists(tranche):
     assert head.count(",") >= 16 and head.startswith('1,"The room')
 
 
+def test_shards_of_a_table_are_embedded_apart_and_merged(tranche):
+    (tranche.folder / "reviews.csv").write_text(REVIEWS)
+    ask = ("embed", "reviews.csv", "--column", "text", "--param", "outputDimensionality=8")
+    for k in range(3):
+        done = tranche(*ask, "--shard", f"{k}/3", "-o", f"part-{k}.jsonl", "-q")
+        assert done.returncode in (0, 1), done.stderr
+    assert tranche(*ask, "-o", "whole.jsonl", "-q").returncode == 1
+    done = tranche("merge", "part-0.jsonl", "part-1.jsonl", "part-2.jsonl", "-o", "all.jsonl", "--input", "reviews.csv")
+    assert done.returncode == 1, done.stderr  # the row without a text
+    assert rows_of(tranche.folder / "all.jsonl") == rows_of(tranche.folder / "whole.jsonl")
+
+
 def test_a_text_of_several_columns_is_embedded(tranche):
     (tranche.folder / "a.jsonl").write_text('{"title":"Cats","body":"sit outside"}\n')
     done = tranche("embed", "a.jsonl", "--text", "{title}: {body}", "-o", "b.jsonl", "-q")

@@ -3,6 +3,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import random
 import resource
 import shutil
@@ -209,6 +210,77 @@ def test_an_input_that_grew_makes_its_parts_new_ones(tranche):
     parts(tranche, 3)
     assert merge(tranche, names).returncode == OK
     assert questions(tranche.rows("all.jsonl")) == [str(i) for i in range(31)]
+
+
+def edit(tranche, old, new, name="in.jsonl"):
+    """Another text of the same length, as an editor would write it."""
+    path = tranche.folder / name
+    text = path.read_bytes()
+    assert text.count(old) == 1 and len(old) == len(new)
+    path.write_bytes(text.replace(old, new))
+
+
+def middle_of_three(tranche):
+    """An input of more bytes than its digest takes: 64 KiB at each end. Its lines from 100 to 199 are in part 1/3."""
+    tranche.write("in.jsonl", *(request(f"{i} {'x' * 2000}") for i in range(300)))
+
+
+def test_an_edit_in_the_middle_between_the_runs_of_two_parts_is_noticed(tranche):
+    middle_of_three(tranche)
+    names = parts(tranche, 3)[:2]
+    edit(tranche, b'"150 ', b'"951 ')
+    assert part(tranche, 2, 3, "in.jsonl", "--fresh").returncode == OK
+    names.append("part-2.jsonl")
+    refused = merge(tranche, names)
+    assert refused.returncode == INPUT and "part-0.jsonl and part-2.jsonl were run" in refused.stderr, refused.stderr
+    refused = merge(tranche, names, "--input", "in.jsonl")
+    assert refused.returncode == INPUT and "not as it was when part-1.jsonl was run" in refused.stderr
+    assert not (tranche.folder / "all.jsonl").exists()
+    # Given again, only the part whose lines changed is answered anew.
+    before = [(tranche.folder / name).stat().st_mtime_ns for name in names]
+    done = [part(tranche, k, 3, "in.jsonl", "--json") for k in range(3)]
+    assert sum(json.loads(d.stdout)["lines"]["total"] for d in done) == 300
+    assert [before[k] == (tranche.folder / names[k]).stat().st_mtime_ns for k in range(3)] == [True, False, True]
+    assert merge(tranche, names).returncode == OK
+    assert questions(tranche.rows("all.jsonl")) == [str(i) for i in range(150)] + ["951"] + [str(i) for i in range(151, 300)]
+
+
+def test_copies_with_other_times_are_proved_by_the_input_itself(tranche):
+    middle_of_three(tranche)
+    for k in range(3):  # each machine has a copy of its own, made at another time
+        copy = tranche.folder / f"machine-{k}" / "in.jsonl"
+        copy.parent.mkdir()
+        shutil.copy(tranche.folder / "in.jsonl", copy)
+        os.utime(copy, (1_700_000_000 + k, 1_700_000_000 + k))
+        assert part(tranche, k, 3, f"machine-{k}/in.jsonl").returncode == OK
+    names = [f"part-{k}.jsonl" for k in range(3)]
+    assert merge(tranche, names).returncode == INPUT
+    done = merge(tranche, names, "--input", "in.jsonl")
+    assert done.returncode == OK, done.stderr
+    assert questions(tranche.rows("all.jsonl")) == [str(i) for i in range(300)]
+    again = merge(tranche, names, "--input", "in.jsonl")
+    assert again.returncode == OK and "there already" in again.stderr
+    edit(tranche, b'"299 ', b'"992 ')
+    refused = merge(tranche, names, "--input", "in.jsonl")
+    assert refused.returncode == INPUT and "part-2.jsonl" in refused.stderr
+    (tranche.folder / "in.jsonl").write_text("{}\n")
+    refused = merge(tranche, names, "--input", "in.jsonl")
+    assert refused.returncode == INPUT and "has 3 bytes in 1 file and had" in refused.stderr
+    refused = merge(tranche, names, "--input", "-")
+    assert refused.returncode == INPUT and "not standard input" in refused.stderr
+
+
+def test_packed_inputs_are_compared_unpacked(tranche):
+    odd_lines(tranche, 40, "a.jsonl")
+    odd_lines(tranche, 50, "b.jsonl", seed=3)
+    (tranche.folder / "a.jsonl.gz").write_bytes(gzip.compress((tranche.folder / "a.jsonl").read_bytes()))
+    for k in range(5):
+        assert part(tranche, k, 5, "a.jsonl.gz", "b.jsonl").returncode == OK
+    names = [f"part-{k}.jsonl" for k in range(5)]
+    done = merge(tranche, names, "--input", "a.jsonl.gz", "--input", "b.jsonl")
+    assert done.returncode == OK, done.stderr
+    refused = merge(tranche, names, "--input", "b.jsonl", "--input", "a.jsonl.gz")
+    assert refused.returncode == INPUT and "not as it was when part-0.jsonl" in refused.stderr
 
 
 def test_failed_lines_are_counted_over_all_parts_and_retried_in_the_whole(tranche):

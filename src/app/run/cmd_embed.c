@@ -38,6 +38,8 @@ static const struct option_spec options[] = {
         "engine", 0, run.engine, "fast|plain",
         "runtime of an embedded model: fast (default) is tranche's own where it covers the model"),
     OPT_COUNT("limit", 'n', run.limit, 1, 0, "embed only the first N rows"),
+    OPT_TEXT("shard", 0, run.shard, "K/N",
+             "embed only part K of N, from 0/N on; `tranche merge` joins the parts' outputs"),
     OPT_LIST("param", 0, run.rows.param, "NAME=VALUE",
              "setting of the request, such as outputDimensionality=128; may be given again"),
     OPT_TEXT("where", 0, run.rows.where, "CONDITION",

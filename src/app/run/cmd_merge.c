@@ -1,8 +1,8 @@
 /* cmd_merge.c -- `tranche merge`: the parts of `tranche run --shard K/N` become one output.
  *
  * Why: the parts come from machines that knew nothing of each other, so nothing is believed: all parts are there once,
- * are of one input and one set of settings, adjoin in the input from its first byte to its last, and are byte for byte
- * as their runs finished them.
+ * are of one input, which nobody wrote between their runs, and one set of settings, adjoin in the input from its first
+ * byte to its last, and are byte for byte as their runs finished them.
  *
  * Shape:   records -> checks -> copy to OUT.partial, checked while it is copied -> synced and renamed.
  * Memory:  a record for each part, and one piece of a file.
@@ -30,6 +30,7 @@
 
 struct merge_options {
     const char *output;
+    struct option_list input; /* as given to the parts' runs */
     bool overwrite, json, quiet;
 };
 
@@ -119,6 +120,77 @@ static int check_complete(const struct merge *m, struct error *e)
                              (unsigned long long)b->begin);
     }
     return 0;
+}
+
+/* ---- Did they see one input? ---- */
+
+/* Nobody wrote a file of the input between the first part's run and the last one's. */
+static int check_times(const struct merge *m, struct error *e)
+{
+    const struct shard_part *first = &m->part[0];
+
+    for (uint32_t i = 1; i < m->count; i++) {
+        const struct shard_part *p = &m->part[i];
+        if (strcmp(p->times, first->times) != 0)
+            return error_set(e, ERROR_FAILED_PRECONDITION,
+                             "the files' modification times were not the same when %s and %s were "
+                             "run: the input may have been edited between. Name it with --input, "
+                             "and it is compared with all parts; or give the parts' commands "
+                             "again, which answer only the parts whose lines changed",
+                             first->path, p->path);
+    }
+    return 0;
+}
+
+static int check_bytes(const struct merge *m, const struct input *in, struct error *e)
+{
+    char text[DIGEST_TEXT_BYTES];
+    uint64_t digest[2];
+
+    if (in->count != m->part[0].input_files || in->bytes != m->part[0].input_bytes)
+        return error_set(e, ERROR_FAILED_PRECONDITION,
+                         "the input has %llu bytes in %u file%s and had %llu in %llu when the "
+                         "parts were run: name the same files, or give the parts' commands again",
+                         (unsigned long long)in->bytes, in->count, in->count == 1 ? "" : "s",
+                         (unsigned long long)m->part[0].input_bytes,
+                         (unsigned long long)m->part[0].input_files);
+    for (uint32_t i = 0; i < m->count; i++) {
+        const struct shard_part *p = &m->part[i];
+        if (slice_bytes(in, p->number ? p->begin : 0, p->end, stop_on_signals(), digest, e) < 0)
+            return -1;
+        part_digest_text(digest, text);
+        if (strcmp(text, p->content) != 0)
+            return error_set(e, ERROR_FAILED_PRECONDITION,
+                             "the input is not as it was when %s was run, between the bytes %llu "
+                             "and %llu; give that part's command again",
+                             p->path, (unsigned long long)p->begin, (unsigned long long)p->end);
+    }
+    return 0;
+}
+
+/* The input itself, when it is named, proves more than its times. */
+static int check_input(struct merge *m, struct error *e)
+{
+    const struct option_list *paths = &m->o->input;
+    struct input in = { 0 };
+
+    m->stage = EXIT_INPUT;
+    if (!paths->count)
+        return check_times(m, e);
+    for (uint32_t i = 0; i < paths->count; i++)
+        if (strcmp(paths->item[i], "-") == 0)
+            return error_set(e, ERROR_INVALID_ARGUMENT,
+                             "--input names the files that were cut, not standard input");
+    const char *slash = strrchr(m->o->output, '/');
+    const char *folder = slash
+                             ? arena_copy(&m->arena, m->o->output,
+                                          (size_t)(slash - m->o->output) + (slash == m->o->output))
+                             : ".";
+    int rc = input_open(&in, paths->item, paths->count, folder, e);
+    if (rc == 0)
+        rc = check_bytes(m, &in, e);
+    input_release(&in);
+    return rc;
 }
 
 static int read_parts(struct merge *m, const char *const *path, uint32_t count, struct error *e)
@@ -331,6 +403,8 @@ static enum exit_code merge_run(const struct command *c, const struct arguments 
     if (rc == 0)
         rc = check_output(&m, &e);
     if (rc == 0)
+        rc = check_input(&m, &e);
+    if (rc == 0)
         rc = write_output(&m, &e);
     if (rc < 0) {
         terminal_error(&m.terminal, "%s", e.msg);
@@ -345,6 +419,8 @@ static enum exit_code merge_run(const struct command *c, const struct arguments 
 #define OPTIONS struct merge_options
 static const struct option_spec options[] = {
     OPT_FILE("output", 'o', output, "file for the joined answers"),
+    OPT_LIST("input", 0, input, "FILE",
+             "input of the parts: it is read and compared with all parts; may be given again"),
     OPT_FLAG("overwrite", 0, overwrite, "replace the output file, whatever it is"),
     OPT_FLAG("json", 0, json, "print the summary as a JSON object on standard output"),
     OPT_FLAG("quiet", 'q', quiet, "print only errors"),
@@ -360,6 +436,9 @@ const struct command command_merge = {
         "PART.shard.json beside it; all N parts are named, in any order. The output has each line "
         "of the input once and in order, or the command says which part is missing, twice, not "
         "finished, changed, or of another input. A table keeps one header.\n"
+        "\n"
+        "An input that was edited between the runs of two parts shows by the times of its files; "
+        "with --input it is read, and its bytes are compared with those that the parts answered.\n"
         "\n"
         "The output appears under its name when it is complete. The same command given again "
         "changes nothing.\n"

@@ -222,7 +222,8 @@ static int peek_output(const struct peek_options *o, const char *name, const str
         rc = open_rows(f, &in, output, &sheet, e);
     const char *shard = rc == 0 ? member(f, f->run, "shard") : NULL;
     struct slice slice;
-    if (shard && (slice_parse(shard, &slice, e) < 0 || slice_take(&slice, &in, e) < 0))
+    if (shard &&
+        (slice_parse(shard, &slice, e) < 0 || slice_take(&slice, &in, stop_on_signals(), e) < 0))
         rc = -1;
     const struct peek p = {
         .input = &in,

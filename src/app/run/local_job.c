@@ -178,7 +178,7 @@ int local_job_input(struct local_job *j, const char *const *paths, uint32_t coun
     }
     int rc = j->rows ? rows_begin(&j->sheet, j->rows, &j->input, output, e)
                      : foreign_check(&j->input, e);
-    return rc == 0 && j->slice.count ? slice_take(&j->slice, &j->input, e) : rc;
+    return rc == 0 && j->slice.count ? slice_take(&j->slice, &j->input, stop_on_signals(), e) : rc;
 }
 
 void local_job_name(const struct local_job *j, const char *upstream, char out[LOCAL_JOB_NAME_BYTES])

@@ -15,7 +15,7 @@
 #include "format/table/sheet.h"
 
 #define RECORD_SUFFIX ".shard.json"
-#define RECORD_FORMAT "tranche shard 1"
+#define RECORD_FORMAT "tranche shard 2"
 #define RECORD_BYTES_MAX (SUMMARY_BYTES_MAX * 2)
 #define HEADER_BYTES_MAX ((size_t)4 * 1024 * 1024)
 #define READ_BYTES ((size_t)256 * 1024)
@@ -111,17 +111,24 @@ static uint64_t header_bytes(const struct local_job *j)
     return bytes;
 }
 
-static void add_input(const struct slice *s, struct json_writer *w)
+static void add_digest(struct json_writer *w, const char *name, const uint64_t digest[2])
 {
     char text[DIGEST_TEXT_BYTES];
 
+    part_digest_text(digest, text);
+    json_add_c(w, name, text);
+}
+
+static void add_input(const struct slice *s, struct json_writer *w)
+{
     json_object(w, "input");
     json_add_uint(w, "files", s->input_files);
     json_add_uint(w, "bytes", s->input_bytes);
-    part_digest_text(s->digest, text);
-    json_add_c(w, "digest", text);
+    add_digest(w, "digest", s->digest);
+    add_digest(w, "times", s->times);
     json_add_uint(w, "begin", s->begin);
     json_add_uint(w, "end", s->end);
+    add_digest(w, "content", s->content);
     json_end(w);
 }
 
@@ -241,7 +248,11 @@ static bool take_record(struct arena *a, struct shard_part *p, yyjson_val *root)
     p->count = (uint32_t)count;
     p->begin = yyjson_get_uint(json_get(input, "begin"));
     p->end = yyjson_get_uint(json_get(input, "end"));
+    p->input_files = yyjson_get_uint(json_get(input, "files"));
+    p->input_bytes = yyjson_get_uint(json_get(input, "bytes"));
     p->input = text_of(a, input, "digest");
+    p->times = text_of(a, input, "times");
+    p->content = text_of(a, input, "content");
     p->settings = text_of(a, root, "settings");
     p->lines = yyjson_get_uint(json_get(root, "lines"));
     p->bytes = yyjson_get_uint(json_get(output, "bytes"));
@@ -249,7 +260,7 @@ static bool take_record(struct arena *a, struct shard_part *p, yyjson_val *root)
     p->table = yyjson_get_bool(json_get(output, "table"));
     p->digest = text_of(a, output, "digest");
     take_summary(p, json_get(root, "summary"));
-    return p->header_bytes <= p->bytes && p->begin <= p->end &&
+    return p->header_bytes <= p->bytes && p->begin <= p->end && p->end <= p->input_bytes &&
            p->succeeded + p->failed + p->not_run == p->lines;
 }
 

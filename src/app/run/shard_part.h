@@ -21,14 +21,17 @@
 #define DIGEST_TEXT_BYTES 33
 
 struct shard_part {
-    const char *path;             /* of the part */
-    uint32_t number, count;       /* K of N */
-    uint64_t begin, end;          /* its place in the input */
-    uint64_t lines;               /* that it answers, failures included */
-    uint64_t bytes, header_bytes; /* of the part; a header is that of a CSV or TSV file */
-    bool table;                   /* a row may have line ends */
-    const char *input, *settings; /* digests: equal in all parts of one output */
-    const char *digest;           /* of the part */
+    const char *path;                  /* of the part */
+    uint32_t number, count;            /* K of N */
+    uint64_t begin, end;               /* its place in the input */
+    uint64_t lines;                    /* that it answers, failures included */
+    uint64_t bytes, header_bytes;      /* of the part; a header is that of a CSV or TSV file */
+    bool table;                        /* a row may have line ends */
+    uint64_t input_files, input_bytes; /* of the whole input */
+    const char *input, *settings;      /* digests: equal in all parts of one output */
+    const char *times;   /* digest: equal when no file was written between the parts' runs */
+    const char *content; /* digest of the part's bytes of the input */
+    const char *digest;  /* of the part */
     uint64_t succeeded, failed, not_run;
     uint64_t prompt_tokens, generated_tokens, thought_tokens;
     bool priced;

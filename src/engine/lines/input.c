@@ -46,11 +46,14 @@ static int append(struct input *in, const char *path, int fd, const struct stat 
         return -1;
     }
     in->file = mem_list_grow(in->file, in->count, sizeof *in->file);
-    in->file[in->count++] = (struct input_file){ .path = mem_strdup(path),
-                                                 .fd = fd,
-                                                 .bytes = (uint64_t)st.st_size,
-                                                 .dev = given->st_dev,
-                                                 .ino = given->st_ino };
+    in->file[in->count++] =
+        (struct input_file){ .path = mem_strdup(path),
+                             .fd = fd,
+                             .bytes = (uint64_t)st.st_size,
+                             .dev = given->st_dev,
+                             .ino = given->st_ino,
+                             .changed_ns = (int64_t)given->st_mtim.tv_sec * 1000000000 +
+                                           given->st_mtim.tv_nsec };
     in->bytes += (uint64_t)st.st_size;
     return 0;
 }

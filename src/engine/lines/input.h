@@ -33,8 +33,9 @@ struct input_file {
     uint64_t bytes;
     uint64_t begin;   /* offset of its first line, when a header stands before it; else 0 */
     uint64_t line_no; /* of that line */
-    dev_t dev;        /* of the file that was given, packed or not, with ino */
+    dev_t dev;        /* of the file that was given, packed or not, with ino and changed_ns */
     ino_t ino;
+    int64_t changed_ns; /* its modification time, when it was opened */
 };
 struct input {
     struct input_file *file;

@@ -8,6 +8,7 @@
 #include "engine/lines/digest.h"
 
 #define PIECE_BYTES ((size_t)64 * 1024)
+#define READ_BYTES ((size_t)256 * 1024)
 
 static bool read_number(const char **p, uint32_t *out)
 {
@@ -150,38 +151,90 @@ static uint64_t place(const struct slice *s, uint32_t number)
     return s->input_bytes / s->count * number + s->input_bytes % s->count * number / s->count;
 }
 
+/* An edit of a file changes its modification time, whatever it leaves as it was. */
+static void note_times(struct slice *s, const struct input *in)
+{
+    struct digest *d = digest_new();
+
+    for (uint32_t i = 0; i < in->count; i++)
+        digest_add(d, &in->file[i].changed_ns, sizeof in->file[i].changed_ns);
+    digest_end(d, s->times);
+    digest_free(d);
+}
+
 static uint64_t within(uint64_t at, uint64_t base, uint64_t bytes)
 {
     return at < base ? 0 : at - base < bytes ? at - base : bytes;
 }
 
-int slice_take(struct slice *s, struct input *in, struct error *e)
+int slice_bytes(const struct input *in, uint64_t begin, uint64_t end, const atomic_bool *stop,
+                uint64_t digest[2], struct error *e)
+{
+    char *piece = mem_alloc(READ_BYTES);
+    struct digest *d = digest_new();
+    uint64_t base = 0, at, len;
+    int rc = 0;
+
+    for (uint32_t i = 0; i < in->count && rc == 0; base += in->file[i++].bytes) {
+        uint64_t to = within(end, base, in->file[i].bytes);
+        for (at = within(begin, base, in->file[i].bytes); at < to && rc == 0; at += len) {
+            len = to - at < READ_BYTES ? to - at : READ_BYTES;
+            rc = stop && atomic_load(stop) ? error_set(e, ERROR_CANCELLED, "interrupted")
+                                           : input_read_at(in, i, at, piece, (size_t)len, e);
+            if (rc == 0)
+                digest_add(d, piece, (size_t)len);
+        }
+    }
+    digest_end(d, digest);
+    digest_free(d);
+    mem_free(piece);
+    return rc;
+}
+
+/* Sets the slice's begin and end, each file's begin, and in ends where each file's lines of the slice end. */
+static int find_ends(struct slice *s, const struct input *in, uint64_t *ends, struct error *e)
 {
     uint64_t base = 0, lines_at = 0, ends_at = 0;
-
-    assert(s->count && s->number < s->count);
-    if (note_input(s, in, e) < 0)
-        return -1;
     uint64_t from = place(s, s->number), to = place(s, s->number + 1);
-    in->bytes = 0;
+
     s->begin = s->end = UINT64_MAX;
     for (uint32_t i = 0; i < in->count; i++) {
         struct input_file *f = &in->file[i];
-        uint64_t bytes = f->bytes, begin = within(from, base, bytes), end = within(to, base, bytes);
+        uint64_t bytes = f->bytes, begin = within(from, base, bytes);
+        ends[i] = within(to, base, bytes);
         if (align(in, i, &begin, &lines_at, e) < 0)
             return -1;
         f->begin = begin;
         f->line_no = lines_at;
-        if (align(in, i, &end, &ends_at, e) < 0)
+        if (align(in, i, &ends[i], &ends_at, e) < 0)
             return -1;
-        assert(begin <= end && end <= bytes);
+        assert(begin <= ends[i] && ends[i] <= bytes);
         if (s->begin == UINT64_MAX && (from < base + bytes || i + 1 == in->count))
             s->begin = base + begin;
         if (s->end == UINT64_MAX && (to < base + bytes || i + 1 == in->count))
-            s->end = base + end;
-        f->bytes = end;
-        in->bytes += end - begin;
+            s->end = base + ends[i];
         base += bytes;
     }
     return 0;
+}
+
+int slice_take(struct slice *s, struct input *in, const atomic_bool *stop, struct error *e)
+{
+    uint64_t *ends = mem_array(in->count, sizeof *ends);
+
+    assert(s->count && s->number < s->count);
+    int rc = note_input(s, in, e);
+    note_times(s, in);
+    if (rc == 0)
+        rc = find_ends(s, in, ends, e);
+    /* Before the lines are read: an edit from now on makes another digest than that of what is answered. */
+    if (rc == 0)
+        rc = slice_bytes(in, s->number ? s->begin : 0, s->end, stop, s->content, e);
+    in->bytes = 0;
+    for (uint32_t i = 0; i < in->count && rc == 0; i++) {
+        in->file[i].bytes = ends[i];
+        in->bytes += ends[i] - in->file[i].begin;
+    }
+    mem_free(ends);
+    return rc;
 }

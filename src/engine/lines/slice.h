@@ -14,6 +14,8 @@
 #ifndef TRANCHE_ENGINE_LINES_SLICE_H
 #define TRANCHE_ENGINE_LINES_SLICE_H
 
+#include <stdatomic.h>
+
 #include "engine/lines/input.h"
 
 #define SLICES_MAX 10000
@@ -22,12 +24,18 @@ struct slice {
     uint32_t number, count;            /* from 0; count 0: the whole input */
     uint64_t begin, end;               /* set by slice_take, with all below */
     uint64_t input_bytes, input_files; /* of the whole input */
-    uint64_t digest[2]; /* of the whole input's sizes, and of each file's first and last bytes */
+    uint64_t digest[2];  /* of the whole input's sizes, and of each file's first and last bytes */
+    uint64_t times[2];   /* digest of the modification times of the input's files */
+    uint64_t content[2]; /* slice_bytes from begin (0 for the first slice) to end */
 };
 /* "3/64" */
 int slice_parse(const char *text, struct slice *out, struct error *e) FALLIBLE;
 /* Leaves in the input the slice's lines. Files without such lines stay, empty. Line numbers count from the slice's
- * first line in a file of JSON lines, and from the file's first in a table with quotes. */
-int slice_take(struct slice *s, struct input *in, struct error *e) FALLIBLE;
+ * first line in a file of JSON lines, and from the file's first in a table with quotes. stop: as in slice_bytes. */
+int slice_take(struct slice *s, struct input *in, const atomic_bool *stop,
+               struct error *e) FALLIBLE;
+/* Digest of the bytes from begin to end of a whole input, headers included. stop: CANCELLED once set; NULL: never. */
+int slice_bytes(const struct input *in, uint64_t begin, uint64_t end, const atomic_bool *stop,
+                uint64_t digest[2], struct error *e) FALLIBLE;
 
 #endif
