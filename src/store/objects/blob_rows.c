@@ -18,7 +18,9 @@
     "SELECT 1 WHERE EXISTS (SELECT 1 FROM object WHERE blob = ?1)"                                 \
     " OR EXISTS (SELECT 1 FROM file WHERE blob = ?1 AND blob != 0)"                                \
     " OR EXISTS (SELECT 1 FROM job_input WHERE blob = ?1)"                                         \
-    " OR EXISTS (SELECT 1 FROM job WHERE result = ?1 AND result != 0)"
+    " OR EXISTS (SELECT 1 FROM job WHERE result = ?1 AND result != 0)"                             \
+    " OR EXISTS (SELECT 1 FROM segment WHERE part = ?1)"                                           \
+    " OR EXISTS (SELECT 1 FROM upload_part WHERE part = ?1)"
 
 /* Old files of one folder that no row names. */
 struct sweep {
