@@ -1,8 +1,8 @@
-"""Servers of other people for the tests of a store that several processes share: PostgreSQL with a standby, an S3
+"""Servers of other people for the tests of a store that several processes share: PostgreSQL (../postgres.py) with a standby, an S3
 server (versitygw), a proxy that breaks connections (toxiproxy). Each listens on free ports of 127.0.0.1, keeps its files
 in a folder of its own, and ends with the process that started it.
 
-usage: servers.py [--standby] COMMAND...
+usage: servers.py COMMAND...
 runs COMMAND with a PostgreSQL and an S3 server of its own. It finds them in its environment:
   TRANCHE_TEST_POSTGRES  postgres://... of an empty database; the user may create more
   TRANCHE_TEST_S3        s3://tests?... of an empty bucket, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
@@ -11,7 +11,6 @@ import ctypes
 import json
 import os
 import pathlib
-import pwd
 import shutil
 import signal
 import socket
@@ -23,15 +22,11 @@ import urllib.error
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-USER = "tranche"
+sys.path.insert(0, str(ROOT / "tests"))
+from postgres import USER, Postgres, free_port  # noqa: E402
+
 S3_KEYS = {"AWS_ACCESS_KEY_ID": "tranche", "AWS_SECRET_ACCESS_KEY": "tranche-secret"}
 READY_S = 60
-
-
-def free_port():
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return bound.getsockname()[1]
 
 
 def answers(port):
@@ -68,120 +63,71 @@ def program(name):
     return str(path)
 
 
-def postgres_programs():
-    """The folder of the newest PostgreSQL of this machine: $TRANCHE_POSTGRES, or where Debian has it."""
-    named = os.environ.get("TRANCHE_POSTGRES")
-    if named:
-        return pathlib.Path(named)
-    found = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda p: int(p.parts[-3]))
-    assert found, "no PostgreSQL here: install Debian's package postgresql"
-    return found[-1].parent
+class Server(Postgres):
+    """A PostgreSQL that can be a standby, and be made one again."""
 
-
-class Postgres:
-    """One server: its files, and its process while it runs. Everybody on this machine may connect, as `tranche`."""
-
-    def __init__(self, like=None, settings=()):
-        """like: it becomes a standby of that server, which must run."""
-        self.programs = postgres_programs()
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="pg"))
-        self.data = self.folder / "data"
-        self.user = {}
-        if os.geteuid() == 0:  # PostgreSQL refuses to be run by root
-            self.user = {"user": "postgres", "group": "postgres", "extra_groups": []}
-            owner = pwd.getpwnam("postgres")
-            os.chown(self.folder, owner.pw_uid, owner.pw_gid)
-        self.port = free_port()
-        self.settings = ["fsync=off", "shared_buffers=64MB", "max_connections=200", "max_wal_senders=8",
-                         "wal_keep_size=512MB", "log_min_messages=warning", "log_line_prefix=%m %p ",
-                         "timezone=UTC", *settings]
-        self.process = None
+    def __init__(self, settings=(), like=None):
+        """like: it becomes a standby of that server."""
+        super().__init__(["shared_buffers = 64MB", "max_connections = 200", "max_wal_senders = 8", "wal_keep_size = 512MB",
+                          "log_min_messages = warning", "log_line_prefix = '%m %p '", *settings])
         if like:
             self.copy(like)
         else:
-            self.tool("initdb", "-D", self.data, "-A", "trust", "-U", USER, "--no-sync", "-E", "UTF8", "--locale=C")
+            self.make()
         self.start()
-
-    def tool(self, name, *arguments):
-        done = subprocess.run([self.programs / name, *map(str, arguments)], stdin=subprocess.DEVNULL, text=True,
-                              capture_output=True, check=False, cwd=self.folder, **self.user)
-        assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"
-        return done.stdout
 
     def copy(self, primary):
         """Its files become those of a standby of that server."""
         shutil.rmtree(self.data, ignore_errors=True)
-        self.tool("pg_basebackup", "-D", self.data, "-h", "127.0.0.1", "-p", primary.port, "-U", USER, "-R",
-                  "--no-sync", "-c", "fast", "-X", "stream")
+        self.program("pg_basebackup", "-D", self.data, "-h", primary.folder, "-p", str(primary.port), "-U", USER, "-R",
+                     "--no-sync", "-c", "fast", "-X", "stream")
+        self.configure()
 
-    def start(self):
-        command = [self.programs / "postgres", "-D", self.data, "-p", str(self.port), "-k", self.folder]
-        for setting in ["listen_addresses=127.0.0.1", *self.settings]:
-            command += ["-c", setting]
-        with open(self.folder / "log", "ab") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            cwd=self.folder, preexec_fn=dies_with_us(signal.SIGQUIT), **self.user)
-        wait_for(self.answers, f"the start of PostgreSQL ({self.folder}/log)")
-
-    def answers(self):
-        assert self.process.poll() is None, (self.folder / "log").read_text()[-2000:]
-        ready = subprocess.run([self.programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False)
-        return ready.returncode == 0
-
-    def end(self, how):
-        """how: SIGINT rolls back what runs, SIGQUIT is as a power cut, SIGTERM waits for the clients."""
-        self.process.send_signal(how)
-        self.process.wait(timeout=READY_S)
-
-    def restart(self, how=signal.SIGINT):
-        self.end(how)
-        self.start()
+    def value(self, text, database="postgres"):
+        """The first field of the first row of the last statement."""
+        rows = self.sql(text, database)
+        return rows[0][0] if rows else ""
 
     def promote(self):
         """A standby becomes a server that takes writes."""
-        self.sql("SELECT pg_promote(true, 60)")
-
-    def sql(self, text, database="postgres"):
-        """What psql prints for these statements: a line a row, fields with | between them."""
-        return self.tool("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", self.port,
-                         "-U", USER, "-d", database, "-c", text).strip()
+        self.value("SELECT pg_promote(true, 60)")
 
     def set(self, name, value):
         """A setting that needs no restart."""
-        self.sql(f"ALTER SYSTEM SET {name} = '{value}'")
-        self.sql("SELECT pg_reload_conf()")
+        self.value(f"ALTER SYSTEM SET {name} = '{value}'")
+        self.value("SELECT pg_reload_conf()")
 
-    def database(self, name):
-        self.sql(f'CREATE DATABASE "{name}"')
-        return self.url(name)
-
-    def url(self, name="postgres"):
+    def create(self, name):
+        """The URL of a new database."""
+        self.value(f'CREATE DATABASE "{name}"')
         return f"postgres://{USER}@127.0.0.1:{self.port}/{name}"
 
-    def stop(self):
-        if self.process.poll() is None:
-            self.end(signal.SIGQUIT)
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def remove(self):
+        self.__exit__()
 
 
 class Pair:
     """A primary and a synchronous standby of it: what was committed is on both."""
 
     def __init__(self, settings=()):
-        self.primary = Postgres(settings=settings)
-        self.standby = Postgres(like=self.primary, settings=settings)
+        self.primary = Server(settings)
+        self.standby = Server(settings, self.primary)
         self.follow()
 
     def follow(self):
         """From now on commits wait for the standby."""
         self.primary.set("synchronous_standby_names", "*")
-        wait_for(lambda: self.primary.sql("SELECT sync_state FROM pg_stat_replication") == "sync",
+        self.caught_up()
+
+    def caught_up(self):
+        wait_for(lambda: self.primary.value("SELECT sync_state FROM pg_stat_replication") == "sync",
                  "the standby's catching up")
 
     def fail_over(self):
         """The primary is lost in an instant, and the standby takes its place; rejoin() gives it a standby again."""
+        self.caught_up()
         lost = self.primary
-        lost.end(signal.SIGQUIT)
+        lost.stop(signal.SIGQUIT)
         self.standby.promote()
         self.standby.set("synchronous_standby_names", "")
         self.primary, self.standby = self.standby, lost
@@ -191,9 +137,9 @@ class Pair:
         self.standby.start()
         self.follow()
 
-    def stop(self):
+    def remove(self):
         for server in (self.standby, self.primary):
-            server.stop()
+            server.remove()
 
 
 class S3:
@@ -229,7 +175,7 @@ class S3:
         (self.folder / "data" / name).mkdir(exist_ok=True)
         return f"s3://{name}?endpoint=http://127.0.0.1:{port or self.port}&region=us-east-1"
 
-    def stop(self):
+    def remove(self):
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -304,22 +250,18 @@ class Toxiproxy:
         self.process.wait()
 
 
-def main(arguments):
-    standby = arguments[:1] == ["--standby"]
-    command = arguments[1:] if standby else arguments
+def main(command):
     if not command or command[0] in ("-h", "--help"):
         sys.exit(__doc__)
     servers = []
     try:
-        servers.append(Pair() if standby else Postgres())
-        servers.append(S3())
-        postgres = servers[0].primary if standby else servers[0]
-        environment = {**os.environ, **S3_KEYS, "TRANCHE_TEST_POSTGRES": postgres.database("tests"),
+        servers += [Server(), S3()]
+        environment = {**os.environ, **S3_KEYS, "TRANCHE_TEST_POSTGRES": servers[0].create("tests"),
                        "TRANCHE_TEST_S3": servers[1].bucket("tests")}
         return subprocess.run(command, env=environment, check=False).returncode
     finally:
         for server in servers:
-            server.stop()
+            server.remove()
 
 
 if __name__ == "__main__":
