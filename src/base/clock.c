@@ -31,6 +31,15 @@ static uint64_t system_mono_ns(struct clock *c)
     return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
+static uint64_t system_boot_ns(struct clock *c)
+{
+    struct timespec t;
+
+    (void)c;
+    (void)clock_gettime(CLOCK_BOOTTIME, &t);
+    return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
 uint64_t clock_thread_ns(void)
 {
     struct timespec t;
@@ -50,7 +59,10 @@ static void system_sleep_ns(struct clock *c, uint64_t ns)
 
 struct clock *clock_system(void)
 {
-    static struct clock system = { system_wall_us, system_mono_ns, system_sleep_ns, 0, 0 };
+    static struct clock system = { .wall_us = system_wall_us,
+                                   .mono_ns = system_mono_ns,
+                                   .boot_ns = system_boot_ns,
+                                   .sleep_ns = system_sleep_ns };
 
     return &system;
 }
@@ -68,9 +80,17 @@ static uint64_t movable_mono_ns(struct clock *c)
     return system_mono_ns(c) + (uint64_t)atomic_load(&ahead_us) * 1000;
 }
 
+static uint64_t movable_boot_ns(struct clock *c)
+{
+    return system_boot_ns(c) + (uint64_t)atomic_load(&ahead_us) * 1000;
+}
+
 struct clock *clock_movable(void)
 {
-    static struct clock movable = { movable_wall_us, movable_mono_ns, system_sleep_ns, 0, 0 };
+    static struct clock movable = { .wall_us = movable_wall_us,
+                                    .mono_ns = movable_mono_ns,
+                                    .boot_ns = movable_boot_ns,
+                                    .sleep_ns = system_sleep_ns };
 
     return &movable;
 }
@@ -99,7 +119,12 @@ static void fake_sleep_ns(struct clock *c, uint64_t ns)
 
 struct clock clock_fake(int64_t wall_us)
 {
-    return (struct clock){ fake_wall_us, fake_mono_ns, fake_sleep_ns, wall_us, NS_PER_S };
+    return (struct clock){ .wall_us = fake_wall_us,
+                           .mono_ns = fake_mono_ns,
+                           .boot_ns = fake_mono_ns,
+                           .sleep_ns = fake_sleep_ns,
+                           .fake_us = wall_us,
+                           .fake_ns = NS_PER_S };
 }
 
 /* count digits of v, the last of them at end[-1]: where the first stands. */

@@ -15,6 +15,8 @@
 struct clock {
     int64_t (*wall_us)(struct clock *);
     uint64_t (*mono_ns)(struct clock *);
+    uint64_t (*boot_ns)(
+        struct clock *); /* as mono_ns, and goes on while the machine sleeps: for leases */
     void (*sleep_ns)(struct clock *,
                      uint64_t ns); /* a fake clock jumps instead; may return early */
     int64_t fake_us;               /* read by clock_fake only */
