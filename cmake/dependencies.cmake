@@ -48,6 +48,7 @@ endmacro()
 # The system's libraries, by pkg-config: name of the target, condition, package of Debian and Ubuntu.
 set(system
   "SQLITE|sqlite3>=3.40|libsqlite3-dev"
+  "PQ|libpq>=15|libpq-dev"
   "YAML|yaml-0.1>=0.2|libyaml-dev"
   "XXHASH|libxxhash>=0.8|libxxhash-dev"
   "PCRE2|libpcre2-8>=10.40|libpcre2-dev"

@@ -29,6 +29,9 @@ struct clock clock_fake(int64_t wall_us); /* stands still until slept or set */
 struct clock *clock_movable(void);
 void clock_advance(int64_t us); /* of clock_movable; forward only; thread-safe */
 
+/* Time since the machine started, also while it slept (CLOCK_BOOTTIME): for leases that others end. */
+uint64_t clock_boot_ns(void);
+
 /* Processor time of the calling thread: what it computed, however busy the machine is. */
 uint64_t clock_thread_ns(void);
 

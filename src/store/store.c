@@ -121,7 +121,7 @@ struct db *store_write(struct store *s, struct error *e)
 {
     assert_may_wait("a write to the store");
     lock(&s->write_lock);
-    if (db_begin(s->writer, "cannot begin to write", e) == 0)
+    if (db_begin(s->writer, DB_WRITE_ALL, "cannot begin to write", e) == 0)
         return s->writer;
     unlock(&s->write_lock);
     return NULL;

@@ -1,20 +1,21 @@
 /* db.h -- the one SQL layer: connections, statements, transactions, versions of the tables.
  *
  * Why: everything durable goes through SQL, and the database behind it is to be replaceable. This room
- * alone knows SQLite: its calls, pragmas, result codes, backup interface and words of SQL. Statements
- * of other rooms are standard SQL that PostgreSQL takes as well; tests/unit/store/db/test_sql.c reads
- * them all and refuses the rest.
+ * alone knows SQLite and PostgreSQL: their calls, settings, result codes and words of SQL. Statements of
+ * other rooms are standard SQL that both take; tests/unit/store/db/test_sql.c reads them all and refuses
+ * words of SQLite.
  *
  * Use:     struct stmt *q = db_stmt(d, "SELECT bytes FROM file WHERE id = ?");
  *          db_bind(q, "t", id);
  *          int rc = db_step(q, "cannot read a file", e);     1: db_int(q, 0)
  * Errors:  `doing` begins the message. RESOURCE_EXHAUSTED: the disk is full. DATA_LOSS: the file is
  *          damaged. ALREADY_EXISTS: a value that must be unique is not. UNAVAILABLE: another process
- *          kept the database locked for too long. FAILED_PRECONDITION: another process has an
- *          exclusive file open. Else as errno says, or INTERNAL. Text that does not compile is a
- *          programmer's error and dies.
+ *          kept the database locked for too long, or the connection to PostgreSQL is lost, or PostgreSQL gave the
+ *          transaction up. FAILED_PRECONDITION: another process has an exclusive file open. Else as errno
+ *          says, or INTERNAL. Text that does not compile is a programmer's error and dies.
+ *          An error ends a transaction of PostgreSQL: nothing but a rollback may follow.
  * Threads: a connection and its statements have one owner at a time.
- * Source:  https://www.sqlite.org/c3ref/intro.html
+ * Source:  https://www.sqlite.org/c3ref/intro.html, https://www.postgresql.org/docs/current/libpq.html
  */
 #ifndef TRANCHE_STORE_DB_DB_H
 #define TRANCHE_STORE_DB_DB_H
@@ -47,21 +48,28 @@ struct db_settings {
     uint32_t log_pages;       /* length of the log at which it is written back into the file */
     const char *when_damaged; /* put behind the error of a damaged file; NULL: nothing */
 };
-/* Makes the file, readable by its owner only, when it is absent. */
-struct db *db_open(const char *path, const struct db_settings *settings, struct error *e);
+/* place: the path of a SQLite file, which is made, readable by its owner only, when it is absent; or the URL of a
+ * PostgreSQL database, which the settings say nothing of. */
+struct db *db_open(const char *place, const struct db_settings *settings, struct error *e);
+bool db_is_url(const char *place);
+/* Is the connection gone? Then each call fails with UNAVAILABLE, and only db_close is left. */
+bool db_is_lost(const struct db *d);
 void db_close(struct db *d); /* rolls back; accepts NULL */
-/* Copies all of a database into another, as of one instant; writers go on meanwhile. */
+/* Copies all of a SQLite database into another, as of one instant; writers go on meanwhile. */
 int db_copy(struct db *from, struct db *to, struct error *e) FALLIBLE;
 
-/* Writes the log back, so that the file alone is the database, also while others read it. UNAVAILABLE when
+/* Writes SQLite's log back, so that the file alone is the database, also while others read it. UNAVAILABLE when
  * a reader stays in its way. No transaction may be open. */
 int db_settle(struct db *d, const char *doing, struct error *e) FALLIBLE;
 
 /* ---- Transactions: durable when db_commit has returned 0 ---- */
 
+/* DB_WRITE_ROWS goes on beside others of its kind and locks the rows that it reads to change (FOR UPDATE); DB_WRITE_ALL
+ * is alone, so that what it has read stays true. With SQLite both are alone. */
+enum db_right { DB_WRITE_ALL, DB_WRITE_ROWS };
 /* Takes the right to write at once, so that a transaction never fails half-way for want of it. Begin and
  * end reset every statement of the connection, which ends their rows. */
-int db_begin(struct db *d, const char *doing, struct error *e) FALLIBLE;
+int db_begin(struct db *d, enum db_right right, const char *doing, struct error *e) FALLIBLE;
 int db_commit(struct db *d, const char *doing, struct error *e) FALLIBLE; /* a failure rolls back */
 void db_rollback(struct db *d); /* nothing when no transaction is open */
 
@@ -93,13 +101,12 @@ void db_text_to(struct stmt *q, int column, char *out, size_t bytes); /* cut to 
 
 /* SQL of one or more statements without results, not cached. */
 int db_exec(struct db *d, const char *sql, const char *doing, struct error *e) FALLIBLE;
-/* The last number that the table's key gave by itself, even when its row is gone; 0: none. */
-int db_last_number(struct db *d, const char *table, int64_t *out, struct error *e) FALLIBLE;
 
 /* ---- Versions ---- */
 
 /* The numbered changes that make the tables. Each is a file db/migrations/KIND/NNNN_name.sql, which
- * cmake/migrations.cmake embeds; a released one is never edited. The database remembers how many it had. */
+ * cmake/migrations.cmake embeds; a released one is never edited. The database remembers how many it had.
+ * They are written for SQLite; db_postgres.c translates them. */
 struct db_schema {
     const char *const *change;
     int version; /* how many changes there are */
@@ -107,6 +114,10 @@ struct db_schema {
 extern const struct db_schema db_schema_store, db_schema_spool;
 
 int db_version(struct db *d, int *out, struct error *e) FALLIBLE;
+/* The oldest version of a program that may work with these tables. A change whose first line is "-- breaking"
+ * raises it to its number; all others must leave what older programs read and write as it is, so that programs of
+ * two versions work side by side on PostgreSQL. With SQLite it is the version. */
+int db_compatible(struct db *d, int *out, struct error *e) FALLIBLE;
 /* Makes the changes that the database lacks, all in one transaction with their number: a crash leaves the
  * old version or the new one, and of two processes one makes them. */
 int db_migrate(struct db *d, const struct db_schema *schema, struct error *e) FALLIBLE;

@@ -82,7 +82,6 @@ int events_after(struct store *s, const struct event_query *query, struct event 
     return rc < 0 ? -1 : 0;
 }
 
-/* The newest may be gone with its job: the counter of the table knows. */
 int64_t events_last(struct store *s)
 {
     struct error ignored = { 0 };
@@ -91,8 +90,9 @@ int64_t events_last(struct store *s)
 
     if (!d)
         return 0;
-    if (db_last_number(d, "event", &seq, &ignored) < 0)
-        seq = 0;
+    struct stmt *q = db_stmt(d, "SELECT max(seq) FROM event");
+    if (db_step(q, "cannot read the last event", &ignored) == 1)
+        seq = db_int(q, 0);
     store_read_done(s, d);
     return seq;
 }

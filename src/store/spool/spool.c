@@ -350,7 +350,7 @@ int spool_seal(struct spool *s, const char **path, struct error *e)
 
 static int group_begin(struct spool *s, struct error *e)
 {
-    if (db_begin(s->db, s->cannot_write, e) < 0)
+    if (db_begin(s->db, DB_WRITE_ALL, s->cannot_write, e) < 0)
         return -1;
     s->group = true;
     s->with_group = s->counters;
@@ -566,7 +566,7 @@ static int fact_put(struct spool *s, const char *name, struct str value, struct 
 int spool_fact_set(struct spool *s, const char *name, struct str value, struct error *e)
 {
     assert(!s->group); /* it would not be durable at once */
-    if (db_begin(s->db, s->cannot_write, e) < 0)
+    if (db_begin(s->db, DB_WRITE_ALL, s->cannot_write, e) < 0)
         return -1;
     if (fact_put(s, name, value, e) == 0)
         return db_commit(s->db, s->cannot_write, e);

@@ -65,7 +65,7 @@ static void test_a_reader_sees_what_is_committed_and_cannot_write(void **state)
     struct db *writer = opened(*state, DB_SHARED), *reader = opened(*state, DB_READ_ONLY);
 
     exec(writer, TABLE);
-    assert_int_equal(db_begin(writer, "test", &e), 0);
+    assert_int_equal(db_begin(writer, DB_WRITE_ALL, "test", &e), 0);
     exec(writer, "INSERT INTO t (a) VALUES (x'31')");
     struct stmt *q = db_stmt(reader, "SELECT count(*) FROM t");
     assert_int_equal(db_step(q, "test", &e), 1);
@@ -120,21 +120,6 @@ static void test_words_that_lock_rows_are_left_out_where_a_writer_has_all(void *
     db_close(d);
 }
 
-static void test_the_last_number_of_a_key_outlives_its_row(void **state)
-{
-    struct error e = { 0 };
-    struct db *d = opened(*state, DB_SHARED);
-    int64_t last = -1;
-
-    exec(d, TABLE);
-    assert_int_equal(db_last_number(d, "t", &last, &e), 0);
-    assert_int_equal(last, 0);
-    exec(d, "INSERT INTO t (a) VALUES (x''), (x''); DELETE FROM t");
-    assert_int_equal(db_last_number(d, "t", &last, &e), 0);
-    assert_int_equal(last, 2);
-    db_close(d);
-}
-
 static void test_changes_are_made_once_and_one_that_fails_leaves_the_ones_before(void **state)
 {
     static const char *const good[] = { TABLE, "ALTER TABLE t ADD COLUMN b INTEGER" };
@@ -180,7 +165,6 @@ int main(void)
         TEST(test_a_reader_sees_what_is_committed_and_cannot_write),
         TEST(test_a_statement_is_used_again_and_empty_bytes_may_be_null),
         TEST(test_words_that_lock_rows_are_left_out_where_a_writer_has_all),
-        TEST(test_the_last_number_of_a_key_outlives_its_row),
         TEST(test_changes_are_made_once_and_one_that_fails_leaves_the_ones_before),
     };
 
