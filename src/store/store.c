@@ -255,6 +255,7 @@ static int places_open(struct store *s, const struct store_place *place, struct 
 {
     if (place->database)
         return error_set(e, ERROR_UNIMPLEMENTED, "this program has no PostgreSQL");
+    s->cache_bytes = place->cache_bytes;
     if (place->bucket)
         s->bucket = bucket_open(place->bucket, e);
     return place->bucket && !s->bucket ? -1 : 0;

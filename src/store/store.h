@@ -27,9 +27,11 @@ struct store;
  * running server) only the database is used. Makes dir when it is absent. */
 struct store *store_open(const char *dir, bool exclusive, struct clock *clock, struct error *e);
 /* The same of a store that several processes share; database and bucket come together or not at all. */
+#define STORE_CACHE_BYTES ((uint64_t)10 * 1024 * 1024 * 1024)
 struct store_place {
     const char *dir;      /* of this process alone: its lock, spools, copies of blobs */
     const char *database; /* "postgres://..."; NULL: DIR/state.db */
+    uint64_t cache_bytes; /* for copies of blobs in dir; 0: STORE_CACHE_BYTES */
     const char *bucket;   /* "s3://NAME/PREFIX" and so on (bucket/bucket.h); NULL: DIR/blobs */
 };
 struct store *store_open_at(const struct store_place *place, bool exclusive, struct clock *clock,

@@ -27,6 +27,7 @@ struct shared_bucket;
 struct store {
     char *dir;
     struct shared_bucket *bucket; /* keeps the blobs of a shared store; NULL: DIR/blobs does */
+    uint64_t cache_bytes;         /* for copies of them; 0: STORE_CACHE_BYTES */
     struct clock *clock;
     int lock; /* descriptor of DIR/lock; -1: without it */
 

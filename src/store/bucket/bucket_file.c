@@ -213,9 +213,12 @@ static int file_list(struct shared_bucket *b, const char *under,
 
     assert(w.len == 0 || under[w.len - 1] == '/');
     path_of(b, under, path);
-    int fd = sys_open(path, O_RDONLY | O_DIRECTORY, e);
+    struct error why = { 0 };
+    int fd = sys_open(path, O_RDONLY | O_DIRECTORY, &why);
+    if (fd < 0 && why.code != ERROR_NOT_FOUND)
+        *e = why;
     if (fd < 0)
-        return e->code == ERROR_NOT_FOUND ? 0 : -1;
+        return why.code == ERROR_NOT_FOUND ? 0 : -1;
     if (w.len > 0)
         (void)snprintf(w.key, sizeof w.key, "%.*s", (int)--w.len, under);
     return walk_folder(&w, fd, 0, e);

@@ -76,15 +76,11 @@ static int add_inline(struct store *s, struct db *d, const struct job *j, int64_
                       struct error *e)
 {
     struct job_input in = { .name = STR("inline"), .blob = blob };
-    char path[PATH_BYTES];
-    struct stat st;
 
     if (blob == 0)
         return 0;
-    blob_file(s, path, blob);
-    if (stat(path, &st) < 0)
-        return error_errno(e, "cannot read the inline requests");
-    in.bytes = (uint64_t)st.st_size;
+    if (blob_size(s, blob, &in.bytes, e) < 0)
+        return error_wrap(e, "cannot read the inline requests");
     return job_input_add(s, d, j->id, 0, &in, e);
 }
 

@@ -24,6 +24,8 @@
 #define ID_BLOCK 1024
 #define NAME_CHARS 20
 #define COPY_BYTES ((size_t)256 * 1024)
+/* A blob of a shared store up to this size is fetched whole when a part of it is wanted. */
+#define PART_BLOB_MIN ((uint64_t)4 * 1024 * 1024)
 
 static void *blobs_new(void)
 {
@@ -32,6 +34,7 @@ static void *blobs_new(void)
     lock_init(&b->lock);
     b->uploads = uploads_new();
     b->syncer = syncer_new();
+    b->cache = cache_new();
     return b;
 }
 
@@ -41,6 +44,7 @@ static void blobs_free(void *memory)
 
     syncer_free(b->syncer); /* first: it ends writers of uploads */
     uploads_free(b->uploads);
+    cache_free(b->cache);
     lock_destroy(&b->lock);
     mem_free(b);
 }
@@ -60,7 +64,7 @@ static int block_take(struct store *s, int64_t *last, struct error *e)
     return store_commit(s, d, rc, e);
 }
 
-static int id_take(struct store *s, int64_t *out, struct error *e)
+int blob_id_take(struct store *s, int64_t *out, struct error *e)
 {
     struct blobs *b = blobs_of(s);
     int64_t last = 0;
@@ -158,23 +162,11 @@ void blob_abort(struct blob_writer *w)
     blob_writer_free(w);
 }
 
-int blob_place(struct blob_writer *w, struct blob *out, struct error *e)
+/* Synced, and renamed to where readers look. */
+static int place_file(struct blob_writer *w, struct error *e)
 {
     char to[PATH_BYTES];
-    struct blob done = { .bytes = w->bytes };
 
-    assert_may_wait("the sync of a file");
-    if (w->broken)
-        return error_set(e, ERROR_FAILED_PRECONDITION, "an earlier write failed");
-    assert(w->hashed <= w->bytes);
-    if (w->hashed < w->bytes) {
-        const struct byte_range rest = { w->hashed, w->bytes };
-        if (blob_digest_add_file(&w->digest, w->fd, rest, w->path, e) < 0)
-            return -1;
-        w->hashed = w->bytes;
-    }
-    if (w->id == 0 && id_take(w->s, &w->id, e) < 0)
-        return -1;
     if (sys_sync(w->fd, w->path, e) < 0)
         return -1;
     blob_file(w->s, to, w->id);
@@ -183,11 +175,46 @@ int blob_place(struct blob_writer *w, struct blob *out, struct error *e)
     if (sys_mkdirs(to, e) < 0)
         return -1;
     *slash = '/';
-    if (sys_rename(w->path, to, e) < 0)
+    return sys_rename(w->path, to, e);
+}
+
+/* Its bytes are in the bucket then, and the file is a copy of them. */
+static int place_shared(struct blob_writer *w, const struct blob *done, struct error *e)
+{
+    if (blob_send(w->s, done->id, w->fd, (struct byte_range){ 0, w->bytes }, e) < 0)
         return -1;
+    blob_facts_keep(w->s, done->id, &(struct blob_facts){ done->bytes, done->crc32c, true, false });
+    if (!w->nameless)
+        cache_take(w->s, done->id, w->path, w->bytes);
+    return 0;
+}
+
+int blob_place(struct blob_writer *w, struct blob *out, struct error *e)
+{
+    struct blob done = { .bytes = w->bytes };
+
+    assert_may_wait("the sync of a file");
+    if (w->broken)
+        return error_set(e, ERROR_FAILED_PRECONDITION, "an earlier write failed");
+    assert(w->hashed <= w->bytes && w->base == 0);
+    if (w->hashed < w->bytes) {
+        const struct byte_range rest = { w->hashed, w->bytes };
+        if (blob_digest_add_file(&w->digest, w->fd, rest, w->path, e) < 0)
+            return -1;
+        w->hashed = w->bytes;
+    }
+    if (w->id == 0 && blob_id_take(w->s, &w->id, e) < 0)
+        return -1;
+    done.id = w->id;
+    if (store_is_shared(w->s)) {
+        done.crc32c = w->digest.crc32c;
+        if (place_shared(w, &done, e) < 0)
+            return -1;
+    } else if (place_file(w, e) < 0) {
+        return -1;
+    }
     (void)close(w->fd);
     w->fd = -1;
-    done.id = w->id;
     blob_digest_end(&w->digest, &done);
     *out = done;
     return 0;
@@ -258,9 +285,10 @@ static int append_blob(struct blob_writer *w, int64_t id, struct error *e)
 int blob_compose(struct store *s, const int64_t *part, uint32_t count, struct blob *out,
                  struct error *e)
 {
-    struct blob_writer *w = writer_new(s, false, false, e);
-
     assert_may_wait("the copying of a file");
+    if (store_is_shared(s))
+        return blob_compose_shared(s, part, count, out, e);
+    struct blob_writer *w = writer_new(s, false, false, e);
     if (!w)
         return -1;
     w->bytes_max = UINT64_MAX;
@@ -313,20 +341,57 @@ int blob_open(struct store *s, int64_t id, struct error *e)
 {
     char path[PATH_BYTES];
 
+    if (store_is_shared(s)) {
+        assert_may_wait("the opening of a shared blob");
+        return cache_open(s, id, e);
+    }
     blob_file(s, path, id);
     return sys_open(path, O_RDONLY, e);
 }
 
 int blob_open_part(struct store *s, int64_t id, uint64_t from, uint64_t to, struct error *e)
 {
+    struct blob_facts f;
+
     assert(from <= to);
-    return blob_open(s, id, e);
+    if (!store_is_shared(s))
+        return blob_open(s, id, e);
+    assert_may_wait("the opening of a shared blob");
+    int fd = cache_try(s, id);
+    if (fd >= 0)
+        return fd;
+    if (blob_facts(s, id, &f, e) < 0)
+        return -1;
+    if (f.bytes <= PART_BLOB_MIN)
+        return blob_open(s, id, e);
+    const struct byte_range what = { from < f.bytes ? from : f.bytes, to < f.bytes ? to : f.bytes };
+    return blob_fetch_nameless(s, id, &f, what, e);
+}
+
+int blob_size(struct store *s, int64_t id, uint64_t *bytes, struct error *e)
+{
+    char path[PATH_BYTES];
+    struct blob_facts f;
+    struct stat st;
+
+    if (store_is_shared(s)) {
+        if (blob_facts(s, id, &f, e) < 0)
+            return -1;
+        *bytes = f.bytes;
+        return 0;
+    }
+    blob_file(s, path, id);
+    if (stat(path, &st) < 0)
+        return error_errno(e, "cannot look at %s", path);
+    *bytes = (uint64_t)st.st_size;
+    return 0;
 }
 
 const char *blob_path(struct store *s, struct arena *a, int64_t id)
 {
     char path[PATH_BYTES];
 
+    assert(!store_is_shared(s));
     blob_file(s, path, id);
     return arena_copy(a, path, strlen(path));
 }
@@ -342,6 +407,11 @@ bool blob_unlink(struct store *s, int64_t id)
 
     if (id == 0)
         return false;
+    if (store_is_shared(
+            s)) { /* the sweep removes its bytes: a reply must not wait for the bucket */
+        cache_remove(s, id);
+        return false;
+    }
     blob_file(s, path, id);
     if (unlink(path) == 0)
         return true;

@@ -6,6 +6,8 @@
  * Shape:   write: blob_create -> blob_write ... -> blob_finish (hashes, fsync) -> its id goes
  *          into a row of the database (an object, a file, a job) in a later transaction. A blob in
  *          no row is swept after BLOB_GRACE_S.
+ *          A shared store keeps the bytes in its bucket. Opening a blob there fetches it into the process's
+ *          folder, which keeps it while there is room: the call may wait for the network.
  * Units:   crc32c and md5 as GCS means them, sha256 as the Files API does.
  * Errors:  of writing; RESOURCE_EXHAUSTED when full or over the writer's bytes_max.
  * Threads: all; one writer has one owner at a time.
@@ -71,7 +73,8 @@ int blob_open(struct store *s, int64_t id, struct error *e) FALLIBLE; /* a descr
  * shared bucket are fetched, the others are holes. */
 int blob_open_part(struct store *s, int64_t id, uint64_t from, uint64_t to,
                    struct error *e) FALLIBLE;
-/* The path of a blob, for input_open_named and messages to the operator; in the arena. */
+int blob_size(struct store *s, int64_t id, uint64_t *bytes, struct error *e) FALLIBLE;
+/* The path of a blob of a store that is not shared, in the arena. */
 const char *blob_path(struct store *s, struct arena *a, int64_t id);
 
 /* Removes blobs and uploads that no row knows and that are older than the grace time. */

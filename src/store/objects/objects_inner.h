@@ -47,6 +47,8 @@ struct blob_hasher {
 struct blob_writer {
     struct store *s;
     int fd;
+    uint64_t
+        base; /* the file begins with this byte of the content: not 0 in an upload of a shared store */
     int64_t id; /* of the blob; 0: taken when it is placed */
     uint64_t bytes, bytes_max;
     uint64_t marked; /* of an upload: the number of durable bytes, which is in its row */
@@ -59,6 +61,7 @@ struct blob_writer {
     struct blob_digest
         digest;      /* of the first `hashed` bytes, which grow with `bytes` when they are equal */
     uint64_t hashed; /* fewer than `bytes` in an upload after a restart, until it is placed */
+    bool nameless;   /* the file has no name; path is for messages */
     bool broken;     /* a write failed: what is behind `bytes` is undefined */
     char upload[UPLOAD_ID_BYTES]; /* of an upload's writer, else "" */
     char path[PATH_BYTES];
@@ -72,6 +75,12 @@ int upload_mark(struct blob_writer *w, uint64_t bytes, struct error *e) FALLIBLE
 /* Takes w, all of whose bytes are durable; the next writer may begin. Does not wait. */
 void upload_give_back(struct blob_writer *w);
 void upload_abort(struct blob_writer *w); /* takes w; the upload stays as last marked */
+
+/* The same in a shared store (upload_parts.c). */
+int upload_part_open(struct blob_writer *w, struct error *e) FALLIBLE;
+int upload_part_mark(struct blob_writer *w, uint64_t to, struct error *e) FALLIBLE;
+int upload_part_finish(struct blob_writer *w, struct blob *out, struct error *e) FALLIBLE;
+
 /* ---- Syncs for threads that may not wait (syncer.c) ---- */
 
 struct syncer;
@@ -90,20 +99,68 @@ int uploads_sweep(struct store *s, uint64_t *removed, struct error *e) FALLIBLE;
 /* ---- In memory ---- */
 
 struct uploads;
+struct cache;
+/* What a shared store knows of a blob. */
+struct blob_facts {
+    uint64_t bytes;
+    uint32_t crc32c;
+    bool has_crc32c, composed;
+};
+#define BLOB_FACTS 1024
 struct blobs {
-    pthread_mutex_t lock; /* guards next and end: ids that are ours to give */
-    int64_t next, end;
+    pthread_mutex_t lock; /* guards all but the pointers */
+    int64_t next, end;    /* ids that are ours to give */
+    /* Of the blobs that were asked for last, each in the place of its id. */
+    struct blob_facts fact[BLOB_FACTS];
+    int64_t fact_id[BLOB_FACTS];
     struct uploads *uploads;
     struct syncer *syncer;
+    struct cache *cache;
 };
 struct blobs *blobs_of(struct store *s);
 struct uploads *uploads_new(void);
 void uploads_free(struct uploads *u); /* accepts NULL */
 
+int blob_id_take(struct store *s, int64_t *out, struct error *e) FALLIBLE;
+
+/* ---- A shared store's blobs (blob_shared.c) ---- */
+
+/* The key of a blob's bytes in the bucket. */
+#define BLOB_KEYS "blobs/"
+#define BLOB_KEY_BYTES 40
+void blob_key(int64_t id, char out[BLOB_KEY_BYTES]);
+/* These bytes of a file become the blob's. */
+int blob_send(struct store *s, int64_t id, int fd, struct byte_range what,
+              struct error *e) FALLIBLE;
+int blob_facts(struct store *s, int64_t id, struct blob_facts *out, struct error *e) FALLIBLE;
+void blob_facts_keep(struct store *s, int64_t id, const struct blob_facts *f);
+/* These bytes of the blob, to the same place of a file. DATA_LOSS when they are not what was written. */
+int blob_fetch(struct store *s, int64_t id, const struct blob_facts *f, struct byte_range what,
+               int fd, struct error *e) FALLIBLE;
+/* A descriptor of a file without a name that has the blob's size, and these bytes of it. */
+int blob_fetch_nameless(struct store *s, int64_t id, const struct blob_facts *f,
+                        struct byte_range what, struct error *e) FALLIBLE;
+/* A blob that is made of others gets its row; its segments are the caller's, in the same transaction. */
+int blob_composed_in(struct db *d, const struct blob *b, struct error *e) FALLIBLE;
+int blob_compose_shared(struct store *s, const int64_t *part, uint32_t count, struct blob *out,
+                        struct error *e) FALLIBLE;
+
+/* ---- Copies of them in this process's folder (blob_cache.c) ---- */
+
+struct cache *cache_new(void);
+void cache_free(struct cache *c); /* accepts NULL; the copies stay for the next process */
+/* A descriptor of the whole blob; it is fetched once for all who want it at the same time. */
+int cache_open(struct store *s, int64_t id, struct error *e) FALLIBLE;
+int cache_try(struct store *s, int64_t id); /* the same of a copy that is there; -1: none is */
+/* Takes a file of the state folder that has the blob's bytes. */
+void cache_take(struct store *s, int64_t id, const char *path, uint64_t bytes);
+void cache_remove(struct store *s, int64_t id);
+
 /* ---- Rows ---- */
 
 /* UNAVAILABLE when the blob was given up meanwhile. */
 int blob_keep_in(struct store *s, struct db *d, int64_t id, struct error *e) FALLIBLE;
+int blob_is_used(struct db *d, int64_t id, struct error *e) FALLIBLE; /* 1: a row names it */
 /* *file: the id when its file may go after the commit, else 0. file may be NULL: the sweep does it. */
 int blob_drop_in(struct db *d, int64_t id, int64_t *file, struct error *e) FALLIBLE;
 /* True when it removed the file. id 0: nothing to do. A failure is the sweep's. */

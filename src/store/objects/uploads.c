@@ -3,6 +3,7 @@
  *
  * Shape:   DIR/uploads/ID; the row's `bytes` are synced, what the file has behind them is cut off when it
  *          is opened again.
+ *          In a shared store the bytes are elsewhere (upload_parts.c).
  * Locks:   uploads.lock guards the slots; it is never held over a file's or the database's work.
  */
 #include <assert.h>
@@ -105,6 +106,8 @@ int upload_create(struct store *s, struct upload *up, struct error *e)
     if (random_text(up->id, ID_CHARS, ALPHABET_36, e) < 0)
         return -1;
     up->bytes = 0;
+    if (store_is_shared(s))
+        return row_insert(s, up, e);
     store_path(s, path, "uploads/%s", up->id);
     int fd = sys_open(path, O_RDWR | O_CREAT | O_EXCL, e);
     if (fd < 0)
@@ -205,18 +208,24 @@ static void slot_forget(struct uploads *u, const char *id)
  * it is placed: this may run on a connection's thread. */
 static int writer_open(struct blob_writer *w, struct slot *slot, struct error *e)
 {
+    bool shared = store_is_shared(w->s);
     store_path(w->s, w->path, "uploads/%s", w->upload);
-    w->fd = sys_open(w->path, O_RDWR, e);
+    if (shared && upload_part_open(w, e) < 0)
+        return -1;
+    if (!shared)
+        w->fd = sys_open(w->path, O_RDWR, e);
     if (w->fd < 0)
         return -1;
-    if (slot->bytes == w->bytes && slot->digest.md5) {
+    /* What is durable never changes: hashes of fewer bytes are good, when others are at hand to go on from. */
+    if (slot->digest.md5 && (slot->bytes == w->bytes || (shared && slot->hashed <= w->bytes))) {
         w->digest = slot->digest;
         w->hashed = slot->hashed;
         slot->digest = (struct blob_digest){ 0 };
     } else if (blob_digest_begin(&w->digest, true, true, e) < 0) {
         return -1;
     }
-    if (ftruncate(w->fd, (off_t)w->bytes) < 0 || lseek(w->fd, (off_t)w->bytes, SEEK_SET) < 0)
+    off_t end = (off_t)(w->bytes - w->base);
+    if (ftruncate(w->fd, end) < 0 || lseek(w->fd, end, SEEK_SET) < 0)
         return error_errno(e, "cannot go on with %s", w->path);
     return 0;
 }
@@ -252,6 +261,8 @@ int upload_mark(struct blob_writer *w, uint64_t bytes, struct error *e)
 {
     assert(w->upload[0] != '\0' && bytes >= w->marked);
     assert_may_wait("the sync of an upload");
+    if (store_is_shared(w->s))
+        return upload_part_mark(w, bytes, e);
     if (sys_sync(w->fd, w->path, e) < 0)
         return -1;
     struct db *d = store_write(w->s, e);
@@ -303,7 +314,7 @@ int upload_pause(struct store *s, const char *id, struct blob_writer *w, uint64_
 {
     assert(w->s == s && strcmp(w->upload, id) == 0);
     int rc = blob_mark_end(w, e);
-    if (rc == 0 && w->broken && ftruncate(w->fd, (off_t)w->bytes) < 0)
+    if (rc == 0 && w->broken && ftruncate(w->fd, (off_t)(w->bytes - w->base)) < 0)
         rc = error_errno(e, "cannot cut %s", w->path);
     if (rc == 0 && (w->marked == w->bytes || upload_mark(w, w->bytes, e) == 0)) {
         *bytes = w->marked = w->bytes;
@@ -342,10 +353,13 @@ int upload_finish(struct store *s, const char *id, struct blob_writer *w, struct
     assert(strcmp(w->upload, id) == 0);
     int rc = blob_mark_end(w, e);
 
-    if (rc == 0)
+    if (rc == 0 && store_is_shared(s)) {
+        rc = upload_part_finish(w, out, e);
+    } else if (rc == 0) {
         rc = blob_place(w, out, e);
-    if (rc == 0)
-        rc = row_delete(s, id, e);
+        if (rc == 0)
+            rc = row_delete(s, id, e);
+    }
     upload_abort(w);
     return rc;
 }

@@ -18,8 +18,12 @@
 #define REF(project_, bucket_, name_)                                                              \
     (&(struct object_ref){ .project = (project_), .bucket = (bucket_), .name = (name_) })
 
+/* The tests of a program run over a folder, then over a shared store with its bucket. */
+static bool world_shared;
+
 struct world {
     struct scratch scratch;
+    char bucket[4 * SCRATCH_PATH_BYTES]; /* empty: a folder */
     struct clock clock;
     struct store *s;
     struct arena a;
@@ -29,8 +33,9 @@ struct world {
 static inline void world_open(struct world *w)
 {
     struct error e = { 0 };
+    const struct store_place place = { .dir = w->dir, .bucket = w->bucket[0] ? w->bucket : NULL };
 
-    w->s = store_open(w->dir, true, &w->clock, &e);
+    w->s = store_open_at(&place, true, &w->clock, &e);
     assert_string_equal(e.msg, "");
     assert_non_null(w->s);
 }
@@ -47,6 +52,11 @@ static inline int world_make(void **state)
 
     scratch_make(&w->scratch);
     (void)scratch_path(&w->scratch, "state", w->dir);
+    if (world_shared) {
+        char here[2 * SCRATCH_PATH_BYTES];
+        assert_non_null(getcwd(here, sizeof here));
+        (void)snprintf(w->bucket, sizeof w->bucket, "file://%s/%s/bucket", here, w->scratch.dir);
+    }
     w->clock = clock_fake(NOW_US);
     world_open(w);
     *state = w;
@@ -90,22 +100,41 @@ static inline struct blob blob_of(struct world *w, const char *text)
     return b;
 }
 
+/* Where a test finds a blob's bytes. */
+static inline const char *blob_place_of(struct world *w, int64_t id)
+{
+    char key[BLOB_KEY_BYTES];
+
+    if (!store_is_shared(w->s))
+        return blob_path(w->s, &w->a, id);
+    blob_key(id, key);
+    return arena_textf(&w->a, "%s/bucket/%s", w->scratch.dir, key);
+}
+
 static inline bool blob_is_there(struct world *w, int64_t id)
 {
     struct stat st;
 
-    return stat(blob_path(w->s, &w->a, id), &st) == 0;
+    return stat(blob_place_of(w, id), &st) == 0;
+}
+
+static inline void assert_fd_has(int fd, const char *text)
+{
+    struct error e = { 0 };
+    char got[1000];
+
+    assert_true(fd >= 0);
+    int64_t n = sys_read_at(fd, got, sizeof got, 0, "a blob", &e);
+    assert_int_equal(n, strlen(text));
+    assert_memory_equal(got, text, strlen(text));
+    assert_int_equal(close(fd), 0);
 }
 
 static inline void assert_blob(struct world *w, int64_t id, const char *text)
 {
     struct error e = { 0 };
-    struct buf got = BUF_INIT(1 << 20);
 
-    ASSERT_OK(sys_read_file(blob_path(w->s, &w->a, id), 1 << 20, &got, &e), e);
-    assert_int_equal(got.len, strlen(text));
-    assert_memory_equal(got.p ? got.p : "", text, got.len);
-    buf_release(&got);
+    assert_fd_has(blob_open(w->s, id, &e), text);
 }
 
 /* Makes a file look as old as the sweep wants it. */
@@ -115,6 +144,36 @@ static inline void make_old(const char *path)
 
     assert_int_equal(utimensat(AT_FDCWD, path, t, 0), 0);
 }
+
+/* The sweep of all keys: of a day in a shared store. */
+static inline uint64_t world_sweep(struct world *w)
+{
+    uint64_t removed = 0, all = 0;
+
+    for (int i = 0; i < (store_is_shared(w->s) ? 24 : 1); i++) {
+        struct error e = { 0 };
+        ASSERT_OK(blob_sweep(w->s, &removed, &e), e);
+        all += removed;
+        w->clock.fake_us += store_is_shared(w->s) ? (int64_t)3600 * 1000000 : 0;
+    }
+    return all;
+}
+
+/* The bytes of a blob that was given up are gone, in a shared store after the next sweep. */
+static inline void assert_gone(struct world *w, int64_t id)
+{
+    if (store_is_shared(w->s))
+        (void)world_sweep(w);
+    assert_false(blob_is_there(w, id));
+}
+
+/* Runs the tests over both kinds of store. */
+#define RUN_OVER_STORES(tests, failed)                                                             \
+    do {                                                                                           \
+        (failed) = cmocka_run_group_tests_name("folder", tests, NULL, NULL);                       \
+        world_shared = true;                                                                       \
+        (failed) += cmocka_run_group_tests_name("bucket", tests, NULL, NULL);                      \
+    } while (0)
 
 static inline void bucket_of(struct world *w, const char *project, const char *name)
 {

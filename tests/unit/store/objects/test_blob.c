@@ -173,20 +173,17 @@ static void test_nothing_half_made_is_visible_under_any_fault(void **state)
 static void test_the_sweep_removes_old_blobs_in_no_row_and_nothing_else(void **state)
 {
     struct world *w = *state;
-    struct error e = { 0 };
-    uint64_t removed = 0;
     struct blob old = blob_of(w, "old"), young = blob_of(w, "young");
 
     bucket_of(w, NULL, "bucket");
     struct object kept = put(w, "bucket", "o", "kept");
-    make_old(blob_path(w->s, &w->a, old.id));
-    make_old(blob_path(w->s, &w->a, kept.blob.id));
+    make_old(blob_place_of(w, old.id));
+    make_old(blob_place_of(w, kept.blob.id));
     scratch_write(&w->scratch, "state/uploads/w-77", "left by a crash", 5);
     char path[SCRATCH_PATH_BYTES];
     make_old(scratch_path(&w->scratch, "state/uploads/w-77", path));
-    ASSERT_OK(blob_sweep(w->s, &removed, &e), e);
-    assert_int_equal(removed, 2);
-    assert_false(blob_is_there(w, old.id));
+    assert_int_equal(world_sweep(w), 2);
+    assert_gone(w, old.id);
     assert_true(blob_is_there(w, young.id) && blob_is_there(w, kept.blob.id));
     assert_false(scratch_has(&w->scratch, "state/uploads/w-77"));
 }
@@ -195,13 +192,12 @@ static void test_a_swept_blob_can_be_named_no_more(void **state)
 {
     struct world *w = *state;
     struct error e = { 0 };
-    uint64_t removed = 0;
     struct blob old = blob_of(w, "old");
     struct object_new in = object_of("bucket", "o", old);
 
     bucket_of(w, NULL, "bucket");
-    make_old(blob_path(w->s, &w->a, old.id));
-    ASSERT_OK(blob_sweep(w->s, &removed, &e), e);
+    make_old(blob_place_of(w, old.id));
+    (void)world_sweep(w);
     ASSERT_FAILS(object_put(w->s, &w->a, &in, NULL, &e), e, ERROR_UNAVAILABLE);
 }
 
@@ -220,5 +216,7 @@ int main(void)
         WITH_STORE(test_a_swept_blob_can_be_named_no_more),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed;
+    RUN_OVER_STORES(tests, failed);
+    return failed;
 }

@@ -72,7 +72,7 @@ static void test_a_deleted_file_is_gone_with_its_bytes(void **state)
     struct file f = file_of(w);
 
     ASSERT_OK(file_delete(w->s, "p", str_of(f.id), &e), e);
-    assert_false(blob_is_there(w, f.blob.id));
+    assert_gone(w, f.blob.id);
     ASSERT_FAILS(file_get(w->s, &w->a, "p", str_of(f.id), &f, &e), e, ERROR_NOT_FOUND);
     ASSERT_FAILS(file_delete(w->s, "p", str_of(f.id), &e), e, ERROR_NOT_FOUND);
 }
@@ -94,7 +94,7 @@ static void test_a_file_lives_until_the_microsecond_it_expires(void **state)
         file_query(w->s, &w->a, &(struct file_query){ .project = "p", .most = 10 }, &list, &e), e);
     assert_int_equal(list.count, 0);
     ASSERT_OK(file_expire(w->s, w->clock.fake_us, &e), e);
-    assert_false(blob_is_there(w, f.blob.id));
+    assert_gone(w, f.blob.id);
 }
 
 static void test_a_list_goes_on_though_what_it_showed_is_deleted(void **state)
@@ -145,5 +145,7 @@ int main(void)
         WITH_STORE(test_a_list_goes_on_though_what_it_showed_is_deleted),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed;
+    RUN_OVER_STORES(tests, failed);
+    return failed;
 }

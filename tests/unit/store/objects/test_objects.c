@@ -195,7 +195,7 @@ static void test_overwriting_makes_a_later_generation_and_removes_the_old_file(v
     second = put(w, "acme-data", "o", "second"); /* the clock stands still */
     assert_true(second.generation > first.generation);
     assert_int_equal(first.generation, NOW_US);
-    assert_false(blob_is_there(w, first.blob.id));
+    assert_gone(w, first.blob.id);
     char text[5];
     assert_int_equal(read(fd, text, sizeof text), 5); /* who reads it reads on */
     assert_memory_equal(text, "first", 5);
@@ -232,7 +232,7 @@ static void test_a_copy_shares_the_blob_until_the_last_goes(void **state)
     ASSERT_OK(object_delete(w->s, REF("p", ACME, STR("a")), &e), e);
     assert_blob(w, o.blob.id, "text");
     ASSERT_OK(object_delete(w->s, REF("p", ACME, STR("b")), &e), e);
-    assert_false(blob_is_there(w, o.blob.id));
+    assert_gone(w, o.blob.id);
     ASSERT_FAILS(object_put(w->s, &w->a, &copy, NULL, &e), e, ERROR_UNAVAILABLE);
 }
 
@@ -242,7 +242,6 @@ static void test_a_jobs_input_stays_when_the_object_goes(void **state)
     struct error e = { 0 };
     struct job j = { .dialect = DIALECT_VERTEX, .source = JOB_INLINE, .project = "p" };
     bool existed;
-    uint64_t removed;
 
     bucket_of(w, "p", "acme-data");
     struct object o = put(w, "acme-data", "a", "text");
@@ -250,12 +249,12 @@ static void test_a_jobs_input_stays_when_the_object_goes(void **state)
         job_create(w->s, &w->a, &j, &(struct job_terms){ .inline_blob = o.blob.id }, &existed, &e),
         e);
     ASSERT_OK(object_delete(w->s, REF("p", ACME, STR("a")), &e), e);
-    make_old(blob_path(w->s, &w->a, o.blob.id));
-    ASSERT_OK(blob_sweep(w->s, &removed, &e), e);
+    make_old(blob_place_of(w, o.blob.id));
+    (void)world_sweep(w);
     assert_blob(w, o.blob.id, "text");
     ASSERT_OK(job_cancel(w->s, &w->a, "p", j.id, &j, &e), e);
     ASSERT_OK(job_delete(w->s, "p", j.id, &e), e);
-    assert_false(blob_is_there(w, o.blob.id));
+    assert_gone(w, o.blob.id);
 }
 
 static void test_each_condition_holds_or_nothing_happens(void **state)
@@ -598,5 +597,7 @@ int main(void)
         cmocka_unit_test(test_no_glob_takes_long),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed;
+    RUN_OVER_STORES(tests, failed);
+    return failed;
 }
