@@ -221,7 +221,8 @@ static int share_wait(struct predictor *p, uint32_t timeout_ms, struct answer *o
         return 0;
     struct hub_item *i = s->taken;
     s->taken = i->next;
-    *out = i->answer;
+    *out = i->answer; /* the caller's from now on: an item that is used again has none */
+    i->answer = (struct answer){ 0 };
     out->tag = i->tag;
     count(&s->stats, out);
     item_free(s, i);

@@ -27,6 +27,7 @@ static struct {
     pthread_mutex_t lock; /* guards everything below */
     uint32_t window, let, opened, closed;
     bool no_session, broken;
+    bool full;    /* refuses requests, although its window has room */
     bool cancels; /* sessions that are opened know cancel, which lets a request through */
     uint32_t cancelled;
     char log[GATE_MAX + 1]; /* the first letter of each request's text, over all sessions */
@@ -39,7 +40,7 @@ static inline void gate_reset(uint32_t window)
     (void)pthread_mutex_lock(&gate.lock);
     gate.window = window;
     gate.let = gate.opened = gate.closed = gate.logged = gate.open_max = 0;
-    gate.no_session = gate.broken = gate.cancels = false;
+    gate.no_session = gate.broken = gate.cancels = gate.full = false;
     gate.cancelled = 0;
     memset(gate.log, 0, sizeof gate.log);
     (void)pthread_mutex_unlock(&gate.lock);
@@ -56,6 +57,13 @@ static inline void gate_break(bool broken)
 {
     (void)pthread_mutex_lock(&gate.lock);
     gate.broken = broken;
+    (void)pthread_mutex_unlock(&gate.lock);
+}
+
+static inline void gate_fill(bool full)
+{
+    (void)pthread_mutex_lock(&gate.lock);
+    gate.full = full;
     (void)pthread_mutex_unlock(&gate.lock);
 }
 
@@ -90,7 +98,7 @@ static inline int gate_submit(struct predictor *p, const struct request *r, void
 
     (void)pthread_mutex_lock(&gate.lock);
     uint32_t open = s->submitted - s->taken;
-    if (open == p->window) {
+    if (gate.full || open == p->window) {
         rc = error_set(e, ERROR_RESOURCE_EXHAUSTED, "full");
     } else {
         s->request[s->submitted] = r;

@@ -561,6 +561,37 @@ static void test_what_waits_of_a_closed_share_is_never_sent(void **state)
     filler->ops->close(filler);
 }
 
+/* Waits until the hub has chosen a request that the session does not take. */
+static void await_held(struct hub *h)
+{
+    for (int i = 0;; i++) {
+        (void)pthread_mutex_lock(&h->lock);
+        bool held = h->held.first;
+        (void)pthread_mutex_unlock(&h->lock);
+        if (held)
+            return;
+        assert_true(i < GATE_PATIENCE_MS);
+        gate_pause();
+    }
+}
+
+/* The item of the request had another one's answer before, which its owner has released. */
+static void test_what_a_full_session_did_not_take_of_a_closed_share_has_no_answer(void **state)
+{
+    struct fixture *f = *state;
+
+    gate.cancels = true;
+    struct predictor *p = join(f, &(struct hub_share){ .project = "a", .weight = 1, .window = 1 });
+    submit(f, p, 'A', 1);
+    gate_let(1);
+    take(p, 'A', 1);
+    gate_fill(true);
+    submit(f, p, 'B', 1);
+    await_held(f->hub);
+    p->ops->close(p);
+    assert_int_equal(gate_logged(), 1);
+}
+
 static void test_the_last_share_takes_a_session_that_is_busy_with_it(void **state)
 {
     struct fixture *f = *state;
@@ -759,6 +790,7 @@ int main(void)
         TEST(test_a_close_waits_until_its_requests_are_read_no_more),
         TEST(test_a_close_and_a_late_call_cancel_what_was_sent),
         TEST(test_what_waits_of_a_closed_share_is_never_sent),
+        TEST(test_what_a_full_session_did_not_take_of_a_closed_share_has_no_answer),
         TEST(test_the_last_share_takes_a_session_that_is_busy_with_it),
         TEST(test_the_last_share_leaves_a_session_that_can_cancel_open),
         TEST(test_a_session_that_stands_still_while_a_share_closes_is_broken),
