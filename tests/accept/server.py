@@ -30,18 +30,19 @@ def default_signals():
 class Server:
     """A running `tranche serve`; `url` is where it listens."""
 
-    def __init__(self, folder, *options, config=CONFIG, more=""):
-        """more: what stands in the configuration besides config."""
+    def __init__(self, folder, *options, config=CONFIG, more="", environment=None):
+        """more: what stands in the configuration besides config. environment: what it sees besides PATH and HOME."""
         self.folder = pathlib.Path(folder)
         self.config = config + more
         self.options = options
+        self.environment = environment or {}
         self.process = None
         self.port = 0  # any free one; a test that restarts a server may keep its own
         self.url = None
         self.start()
 
     def start(self):
-        environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LC_ALL": "C.UTF-8"}
+        environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LC_ALL": "C.UTF-8", **self.environment}
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TRANCHE_FAULT"):
             if name in os.environ:
                 environment[name] = os.environ[name]
@@ -82,14 +83,14 @@ class Server:
         self.log.close()
         return code
 
-    def call(self, method, path, body=None, headers=None):
+    def call(self, method, path, body=None, headers=None, timeout=60):
         """One JSON call without any client: (status, object or text)."""
         data = json.dumps(body).encode() if body is not None else None
         request = urllib.request.Request(self.url + path, data=data, method=method,
                                          headers={"Content-Type": "application/json",
                                                   **(headers or {})})
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=timeout) as answer:
                 status, text = answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             status, text = error.code, error.read().decode()

@@ -205,9 +205,10 @@ class BadBucket:
 class Toxiproxy:
     """Proxies of TCP connections that can be cut and delayed; https://github.com/Shopify/toxiproxy has the toxics."""
 
-    def __init__(self):
+    def __init__(self, seed=1):
         self.port = free_port()
-        self.process = subprocess.Popen([program("toxiproxy"), "-host", "127.0.0.1", "-port", str(self.port)],
+        self.process = subprocess.Popen([program("toxiproxy"), "-host", "127.0.0.1", "-port", str(self.port),
+                                         "-seed", str(seed)],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                         preexec_fn=dies_with_us(), env={"LOG_LEVEL": "error"})
         wait_for(self.answers, "the start of toxiproxy")
@@ -232,10 +233,13 @@ class Toxiproxy:
         return int(made["listen"].rsplit(":", 1)[1])
 
     def toxic(self, proxy, kind, stream="downstream", toxicity=1.0, **attributes):
-        """The name under which heal() takes it off again."""
+        """The name under which cure() takes it off again."""
         made = self.call("POST", f"/proxies/{proxy}/toxics", {"type": kind, "stream": stream, "toxicity": toxicity,
                                                               "attributes": attributes})
         return made["name"]
+
+    def cure(self, proxy, name):
+        self.call("DELETE", f"/proxies/{proxy}/toxics/{name}")
 
     def enable(self, proxy, on):
         """Off: open connections are cut and new ones refused."""
