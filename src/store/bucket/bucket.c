@@ -17,6 +17,7 @@ static const struct {
     struct shared_bucket *(*open)(const struct bucket_url *url, struct error *e);
 } kinds[] = {
     { "file://", bucket_file_open },
+    { "s3://", bucket_s3_open },
 };
 
 static int setting_read(struct str text, struct bucket_url *out, struct error *e)
@@ -30,10 +31,17 @@ static int setting_read(struct str text, struct bucket_url *out, struct error *e
         out->endpoint = rest;
     else if (str_eq_c(name, "region"))
         out->region = rest;
-    else
+    else if (str_eq_c(name, "ca_file"))
+        out->ca_file = rest;
+    else if (!str_eq_c(name, "patience_ms"))
         return error_set(e, ERROR_INVALID_ARGUMENT,
-                         "a bucket has the settings endpoint and region, not \"%.*s\"",
+                         "a bucket has the settings endpoint, region, ca_file and patience_ms, not "
+                         "\"%.*s\"",
                          STR_ARG(name));
+    else if (!str_number_in(rest, 1, 3600000, &out->patience_ms))
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "patience_ms is a number of milliseconds from 1 to 3600000, not \"%.*s\"",
+                         STR_ARG(rest));
     return 0;
 }
 

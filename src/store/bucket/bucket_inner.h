@@ -11,10 +11,12 @@
 #include "store/bucket/bucket.h"
 
 struct bucket_url {
-    struct str name;             /* of the bucket; empty in "file:///FOLDER" */
-    struct str prefix;           /* without slashes at its ends; may be empty */
-    struct str endpoint, region; /* settings; empty when the URL has none */
+    struct str name;                      /* of the bucket; empty in "file:///FOLDER" */
+    struct str prefix;                    /* without slashes at its ends; may be empty */
+    struct str endpoint, region, ca_file; /* settings; empty when the URL has none */
+    uint64_t patience_ms;                 /* 0: BUCKET_PATIENCE_MS */
 };
 struct shared_bucket *bucket_file_open(const struct bucket_url *url, struct error *e);
+struct shared_bucket *bucket_s3_open(const struct bucket_url *url, struct error *e);
 
 #endif

@@ -1,0 +1,31 @@
+/* aws_keys.h -- the keys that requests to an S3 server are signed with.
+ *
+ * Why: a key must never be on a command line or in a log, and a short-lived one is replaced while we run.
+ *
+ * Place:   AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, with AWS_SESSION_TOKEN when there is one; else the section
+ *          AWS_PROFILE ("default") of the file AWS_SHARED_CREDENTIALS_FILE (~/.aws/credentials). The file is read again when
+ *          it changes; while it is missing or wrong the old keys stay.
+ * Errors:  FAILED_PRECONDITION: there are no keys; INVALID_ARGUMENT: the file is not one of keys. No message has a secret
+ *          in it.
+ * Threads: all calls but new and free from any thread.
+ * Source:  https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html
+ */
+#ifndef TRANCHE_NET_CLIENT_AWS_KEYS_H
+#define TRANCHE_NET_CLIENT_AWS_KEYS_H
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+#define AWS_KEY_BYTES_MAX 256
+#define AWS_TOKEN_BYTES_MAX 8192
+#define AWS_FILE_BYTES_MAX ((size_t)256 * 1024)
+
+struct aws_keys;
+struct aws_keys *aws_keys_new(struct error *e);
+void aws_keys_free(struct aws_keys *k); /* accepts NULL */
+/* The keys of now, in the arena; token is empty without one. */
+void aws_keys_get(struct aws_keys *k, struct arena *a, struct str *id, struct str *secret,
+                  struct str *token);
+
+#endif
