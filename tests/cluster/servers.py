@@ -2,10 +2,11 @@
 server (versitygw), a proxy that breaks connections (toxiproxy). Each listens on free ports of 127.0.0.1, keeps its files
 in a folder of its own, and ends with the process that started it.
 
-usage: servers.py COMMAND...
-runs COMMAND with a PostgreSQL and an S3 server of its own. It finds them in its environment:
+usage: servers.py [--postgres] [--s3] [--gcs] COMMAND...
+runs COMMAND with servers of its own: those that are named, or a PostgreSQL and an S3 server. It finds them in its environment:
   TRANCHE_TEST_POSTGRES  postgres://... of an empty database; the user may create more
   TRANCHE_TEST_S3        s3://tests?... of an empty bucket, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+  TRANCHE_TEST_GCS       gs://tests?... of an empty bucket
 """
 import ctypes
 import json
@@ -59,6 +60,16 @@ def program(name):
     key = ["bash", "-c", "set -euo pipefail; source scripts/lib.sh; servers_dir"]
     folder = subprocess.run(key, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
     path = pathlib.Path(folder) / name
+    assert path.exists(), f"{path} is missing: run scripts/setup --test"
+    return str(path)
+
+
+def fake_gcs():
+    """The program of a wheel that scripts/setup --test fetched."""
+    cache = pathlib.Path(os.environ.get("TRANCHE_CACHE") or
+                         pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "tranche")
+    pin = [line.split() for line in (ROOT / "scripts" / "pins").read_text().splitlines() if line.startswith("fake-gcs-")][0]
+    path = cache / f"{pin[0]}-{pin[1]}" / "fake-gcs-server"
     assert path.exists(), f"{path} is missing: run scripts/setup --test"
     return str(path)
 
@@ -180,6 +191,32 @@ class S3:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+class GCS:
+    """fake-gcs-server, which keeps objects in its memory; it takes calls without a credential."""
+
+    def __init__(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="gcs"))
+        self.port = free_port()
+        command = [fake_gcs(), "-scheme", "http", "-host", "127.0.0.1", "-port", str(self.port), "-backend", "memory",
+                   "-public-host", f"127.0.0.1:{self.port}"]
+        with open(self.folder / "log", "ab") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder,
+                                            preexec_fn=dies_with_us())
+        wait_for(self.answers, f"the start of fake-gcs-server ({self.folder}/log)")
+
+    answers = S3.answers
+
+    def bucket(self, name, port=0):
+        """Makes it. port: of a proxy in front of the server."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/storage/v1/b?project=tests", method="POST",
+                                         data=json.dumps({"name": name}).encode(), headers={"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=10):
+            pass
+        return f"gs://{name}?endpoint=http://127.0.0.1:{port or self.port}"
+
+    kill, remove = S3.kill, S3.remove
+
+
 class BadBucket:
     """bad_bucket.py in front of an S3 server, in a process of its own."""
 
@@ -255,13 +292,23 @@ class Toxiproxy:
 
 
 def main(command):
+    kinds = []
+    while command and command[0] in ("--postgres", "--s3", "--gcs"):
+        kinds.append(command.pop(0))
     if not command or command[0] in ("-h", "--help"):
         sys.exit(__doc__)
-    servers = []
+    kinds = kinds or ["--postgres", "--s3"]
+    servers, environment = [], dict(os.environ)
     try:
-        servers += [Server(), S3()]
-        environment = {**os.environ, **S3_KEYS, "TRANCHE_TEST_POSTGRES": servers[0].create("tests"),
-                       "TRANCHE_TEST_S3": servers[1].bucket("tests")}
+        if "--postgres" in kinds:
+            servers.append(Server())
+            environment["TRANCHE_TEST_POSTGRES"] = servers[-1].create("tests")
+        if "--s3" in kinds:
+            servers.append(S3())
+            environment |= {**S3_KEYS, "TRANCHE_TEST_S3": servers[-1].bucket("tests")}
+        if "--gcs" in kinds:
+            servers.append(GCS())
+            environment["TRANCHE_TEST_GCS"] = servers[-1].bucket("tests")
         return subprocess.run(command, env=environment, check=False).returncode
     finally:
         for server in servers:

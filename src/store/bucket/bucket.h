@@ -4,10 +4,10 @@
  *
  * Shape:   url: "s3://NAME/PREFIX", "gs://NAME/PREFIX" or "file:///FOLDER", with settings behind a question mark:
  *          endpoint=http://127.0.0.1:9000 and region=REGION for S3 servers that are not Amazon's, endpoint=... for a server
- *          that speaks Cloud Storage's JSON API. Keys are ours: letters, digits, '/', '-', '.'. A key is written once; writing
- *          the same bytes again is fine. Large objects go up in parts, and come down by ranges.
- * Keys:    S3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, or the file AWS_SHARED_CREDENTIALS_FILE names; Google:
- *          as net/client/credential.h finds them.
+ *          that speaks Cloud Storage's JSON API; ca_file=PEM for one whose certificate is of one's own authority;
+ *          patience_ms=... instead of BUCKET_PATIENCE_MS. Keys are ours: letters, digits, '/', '-', '.'. A key is written
+ *          once; writing the same bytes again is fine. Large objects go up in parts, and come down by ranges.
+ * Keys:    S3: as net/client/aws_keys.h finds them; Google: as net/client/credential.h does.
  * Errors:  UNAVAILABLE, RESOURCE_EXHAUSTED (throttled), DEADLINE_EXCEEDED: each call has tried again by itself for BUCKET_PATIENCE_MS;
  *          NOT_FOUND; PERMISSION_DENIED; DATA_LOSS: other bytes came than were sent (crc32c).
  * Threads: all calls from any thread at once; each waits for the network.

@@ -143,16 +143,16 @@ static const struct {
     { "SignatureDoesNotMatch", ERROR_PERMISSION_DENIED, WEB_NEW_KEYS },
     { "NoSuchBucket", ERROR_FAILED_PRECONDITION, WEB_REFUSED },
     { "NoSuchUpload", ERROR_NOT_FOUND, WEB_REFUSED },
+    { "NoSuchKey", ERROR_NOT_FOUND, WEB_REFUSED },
 };
 
 /* The end of an upload in parts may fail with status 200. */
 static enum web_verdict s3_judge(struct web *w, const struct http_in *in, struct error *e)
 {
-    struct str body = buf_str(&in->body), failure = body;
+    struct str body = buf_str(&in->body);
     char said[256];
 
-    if (in->status / 100 == 2 && !xml_next(&failure, "Error", &failure) &&
-        str_find(str_sub(body, 0, 512), STR("<Error>")) == SIZE_MAX)
+    if (in->status / 100 == 2 && str_find(str_sub(body, 0, 512), STR("<Error>")) == SIZE_MAX)
         return WEB_DONE;
     struct str code = xml_text(body, "Code"), message = xml_text(body, "Message");
     struct str region = http_in_header(in, "x-amz-bucket-region");
@@ -163,6 +163,10 @@ static enum web_verdict s3_judge(struct web *w, const struct http_in *in, struct
             (void)error_set(e, reasons[i].code, "S3: %s", said);
             return reasons[i].verdict;
         }
+    if (in->status == 404 && code.len) { /* something else than the object is not there */
+        (void)error_set(e, ERROR_FAILED_PRECONDITION, "S3: %s", said);
+        return WEB_REFUSED;
+    }
     if (region.len && !str_eq_c(region, ((const struct s3 *)w)->region) && in->status / 100 <= 4) {
         (void)error_set(e, ERROR_FAILED_PRECONDITION,
                         "the bucket is in another region: set region=%.*s in its URL",

@@ -16,7 +16,7 @@
 #define PAUSE_MS 100 /* before the second try */
 #define PAUSE_MAX_MS 5000
 #define PAUSE_ASKED_MAX_S 20
-#define SILENCE_MAX_S 15
+#define SILENCE_MAX_S 10
 #define ANSWER_BYTES_MAX ((size_t)16 * 1024 * 1024) /* a page of a list */
 #define READ_BYTES ((size_t)256 * 1024)
 #define SHA256_BYTES 32
@@ -232,7 +232,7 @@ static enum web_verdict sink_end(struct web_sink *s, unsigned *wrong, struct err
 
 static uint32_t silence_s(const struct web *w)
 {
-    uint64_t s = w->patience_ns / 2 / NS_PER_S;
+    uint64_t s = w->patience_ns / 4 / NS_PER_S;
 
     return s < 1 ? 1 : s > SILENCE_MAX_S ? SILENCE_MAX_S : (uint32_t)s;
 }
@@ -295,7 +295,8 @@ static enum web_verdict try_once(struct web *w, const struct web_call *c, unsign
 
 /* ---- Tries ---- */
 
-/* False: there is no time for another try. The random part keeps many processes from coming at once. */
+/* False: there is no time for another try, but a second one there always is. The random part keeps many processes from
+ * coming at once. */
 static bool pause_fits(uint32_t tries, const struct http_in *in, uint64_t end_ns)
 {
     uint64_t seed = now_ns() ^ (uint64_t)(uintptr_t)in, seconds = 0;
@@ -305,7 +306,7 @@ static bool pause_fits(uint32_t tries, const struct http_in *in, uint64_t end_ns
     ms = (uint64_t)((double)ms * (0.5 + random_unit(&seed)));
     if (str_number_in(http_in_header(in, "retry-after"), 1, PAUSE_ASKED_MAX_S, &seconds))
         ms = seconds * 1000 > ms ? seconds * 1000 : ms;
-    if (now_ns() + ms * NS_PER_MS >= end_ns)
+    if (tries > 0 && now_ns() + ms * NS_PER_MS >= end_ns)
         return false;
     clock_system()->sleep_ns(clock_system(), ms * NS_PER_MS);
     return true;

@@ -4,7 +4,7 @@
  * signed and what a refusal means.
  *
  * Tries:   a call that failed for a reason that may pass is made again, after a pause that grows and is partly random, until
- *          it has made no progress for the bucket's patience. A download goes on where it broke.
+ *          it has made no progress for the bucket's patience, at least once. A download goes on where it broke.
  * Checks:  a whole object's CRC-32C is compared with the one that came in a header. Other bytes are fetched again, at most
  *          WEB_WRONG_MAX times; then DATA_LOSS.
  * Threads: all; a call belongs to its caller.
