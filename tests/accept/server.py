@@ -1,5 +1,6 @@
 """A `tranche serve` of its own, on a free port of 127.0.0.1: for the acceptance tests, the crash test and
 the benchmark. Python's own library is all it needs."""
+import hashlib
 import json
 import os
 import pathlib
@@ -27,6 +28,30 @@ def default_signals():
         signal.signal(number, signal.SIG_DFL)
 
 
+SHARED = os.environ.get("TRANCHE_TEST_SHARED") == "1"
+
+
+def place_of(folder):
+    """Options that name where a service keeps its state: a folder below `folder`, and with TRANCHE_TEST_SHARED=1 a database and
+    a prefix of a bucket which are its own. tests/cluster/servers.py starts the servers and names them in the environment."""
+    place = ["--state", str(folder / "state")]
+    if not SHARED:
+        return place
+    own = "t" + hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+    server, bucket = os.environ["TRANCHE_TEST_POSTGRES"], os.environ["TRANCHE_TEST_S3"]
+    have = psql(server, f"SELECT 1 FROM pg_database WHERE datname = '{own}'")
+    if not have:
+        psql(server, f"CREATE DATABASE {own}")
+    name, settings = bucket.split("?")
+    return [*place, "--store", server.rsplit("/", 1)[0] + "/" + own, "--bucket", f"{name}/{own}?{settings}"]
+
+
+def psql(url, text):
+    done = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", url, "-c", text], check=True,
+                          capture_output=True, text=True)
+    return done.stdout.strip()
+
+
 class Server:
     """A running `tranche serve`; `url` is where it listens."""
 
@@ -34,6 +59,7 @@ class Server:
         """more: what stands in the configuration besides config. environment: what it sees besides PATH and HOME."""
         self.folder = pathlib.Path(folder)
         self.config = config + more
+        self.place = place_of(self.folder)
         self.options = options
         self.environment = environment or {}
         self.process = None
@@ -43,15 +69,16 @@ class Server:
 
     def start(self):
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LC_ALL": "C.UTF-8", **self.environment}
-        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TRANCHE_FAULT"):
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS",
+                     "TRANCHE_FAULT"):
             if name in os.environ:
                 environment[name] = os.environ[name]
         (self.folder / "config.yaml").write_text(self.config)
         self.log = open(self.folder / "serve.log", "ab+")
         start = self.log.tell()
         self.process = subprocess.Popen(
-            [PROGRAM, "serve", "--listen", f"127.0.0.1:{self.port}", "--state", str(self.folder / "state"),
-             "--config", str(self.folder / "config.yaml"), *map(str, self.options)],
+            [PROGRAM, "serve", "--listen", f"127.0.0.1:{self.port}", *self.place, "--config",
+             str(self.folder / "config.yaml"), *map(str, self.options)],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=environment,
             cwd=self.folder, preexec_fn=default_signals)
         self.url = self.wait_for_url(start)

@@ -420,7 +420,7 @@ def test_another_projects_tables_are_not_there(tmp_path):
         keys = {}
         for project in ("one", "two"):
             made = subprocess.run([PROGRAM, "keys", "create", "--project", project, "--role", "user", "--json",
-                                   "--state", str(tmp_path / "state")], capture_output=True, text=True, check=True)
+                                   *running.place], capture_output=True, text=True, check=True)
             keys[project] = json.loads(made.stdout)["key"]
         clients = {name: bigquery.Client(project=name, credentials=Credentials(key),
                                          client_options={"api_endpoint": running.url})

@@ -232,8 +232,8 @@ def two(tmp_path_factory):
 
 
 def key(running, project):
-    made = subprocess.run([PROGRAM, "keys", "create", "--project", project, "--role", "admin", "--state",
-                           str(running.folder / "state")], capture_output=True, text=True, check=True)
+    made = subprocess.run([PROGRAM, "keys", "create", "--project", project, "--role", "admin",
+                           *running.place], capture_output=True, text=True, check=True)
     return {"x-goog-api-key": made.stdout.strip()}
 
 

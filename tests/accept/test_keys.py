@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from server import PROGRAM, Server, lines, wait_until
+from server import PROGRAM, Server, lines, place_of, wait_until
 
 genai = pytest.importorskip("google.genai")
 from google.genai import errors  # noqa: E402
@@ -14,7 +14,7 @@ SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
 def tranche(folder, *arguments):
-    done = subprocess.run([PROGRAM, *map(str, arguments), "--state", str(folder / "state")],
+    done = subprocess.run([PROGRAM, *map(str, arguments), *place_of(folder)],
                           capture_output=True, text=True, timeout=60, check=True)
     return done.stdout
 

@@ -114,7 +114,7 @@ class Place:
         far = Server(self.folder_of("far-with-account"))
         self.stops.append(far.stop)
         far.call("POST", "/storage/v1/b?project=my-project", {"name": "my-bucket"})
-        subprocess.run([PROGRAM, "keys", "create", "--state", far.folder / "state", "--project", "my-project",
+        subprocess.run([PROGRAM, "keys", "create", *far.place, "--project", "my-project",
                         "--service-account", self.folder / "account.json", "--url", far.url],
                        check=True, capture_output=True)
         return far
