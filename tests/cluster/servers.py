@@ -156,7 +156,8 @@ class Pair:
 class S3:
     """versitygw on a folder of its own; S3_KEYS are the keys. A bucket is a folder there."""
 
-    def __init__(self):
+    def __init__(self, *options):
+        self.options = options
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="s3"))
         (self.folder / "data").mkdir()
         (self.folder / "meta").mkdir()
@@ -166,7 +167,7 @@ class S3:
 
     def start(self):
         command = [program("versitygw"), "--port", f"127.0.0.1:{self.port}", "--keep-alive", "--quiet",
-                   "--access", S3_KEYS["AWS_ACCESS_KEY_ID"], "--secret", S3_KEYS["AWS_SECRET_ACCESS_KEY"],
+                   *self.options, "--access", S3_KEYS["AWS_ACCESS_KEY_ID"], "--secret", S3_KEYS["AWS_SECRET_ACCESS_KEY"],
                    "posix", "--sidecar", self.folder / "meta", self.folder / "data"]
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
