@@ -18,6 +18,7 @@ static const struct {
 } kinds[] = {
     { "file://", bucket_file_open },
     { "s3://", bucket_s3_open },
+    { "gs://", bucket_gcs_open },
 };
 
 static int setting_read(struct str text, struct bucket_url *out, struct error *e)

@@ -18,5 +18,6 @@ struct bucket_url {
 };
 struct shared_bucket *bucket_file_open(const struct bucket_url *url, struct error *e);
 struct shared_bucket *bucket_s3_open(const struct bucket_url *url, struct error *e);
+struct shared_bucket *bucket_gcs_open(const struct bucket_url *url, struct error *e);
 
 #endif

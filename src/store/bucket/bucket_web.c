@@ -295,16 +295,16 @@ static enum web_verdict try_once(struct web *w, const struct web_call *c, unsign
 
 /* ---- Tries ---- */
 
-/* False: there is no time for another try, but a second one there always is. The random part keeps many processes from
- * coming at once. */
-static bool pause_fits(uint32_t tries, const struct http_in *in, uint64_t end_ns)
+/* The random part keeps many processes from coming at once. */
+bool web_pause(uint32_t tries, const struct http_in *in, uint64_t end_ns)
 {
-    uint64_t seed = now_ns() ^ (uint64_t)(uintptr_t)in, seconds = 0;
+    uint64_t seed = now_ns() ^ (uint64_t)(uintptr_t)&end_ns, seconds = 0;
     uint64_t ms = (uint64_t)PAUSE_MS << (tries < 10 ? tries : 10);
 
     ms = ms < PAUSE_MAX_MS ? ms : PAUSE_MAX_MS;
     ms = (uint64_t)((double)ms * (0.5 + random_unit(&seed)));
-    if (str_number_in(http_in_header(in, "retry-after"), 1, PAUSE_ASKED_MAX_S, &seconds))
+    if (str_number_in(in ? http_in_header(in, "retry-after") : (struct str){ 0 }, 1,
+                      PAUSE_ASKED_MAX_S, &seconds))
         ms = seconds * 1000 > ms ? seconds * 1000 : ms;
     if (tries > 0 && now_ns() + ms * NS_PER_MS >= end_ns)
         return false;
@@ -338,7 +338,7 @@ int web_call(struct web *w, const struct web_call *c, struct http_in *in, struct
                 w->ops->forget(w);
             continue;
         }
-        if (verdict != WEB_AGAIN || c->once || !pause_fits(tries, in, end_ns)) {
+        if (verdict != WEB_AGAIN || c->once || !web_pause(tries, in, end_ns)) {
             *e = why;
             return -1;
         }

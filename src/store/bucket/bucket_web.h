@@ -100,6 +100,9 @@ void web_release(struct web *w);
 
 /* in is valid, and must be released, in any case. */
 int web_call(struct web *w, const struct web_call *c, struct http_in *in, struct error *e) FALLIBLE;
+/* Waits before another try than the first; in: the answer, which may ask for a longer wait, or NULL. False: there is no
+ * time for it, but for a second try there always is. */
+bool web_pause(uint32_t tries, const struct http_in *in, uint64_t end_ns);
 /* The code and the verdict of a status without a better reason. */
 enum web_verdict web_judge(const struct web *w, int status, const char *said, struct error *e);
 

@@ -23,7 +23,7 @@
 static const struct kind {
     const char *name;
     const char *server; /* the variable that has its URL; NULL: none */
-} kinds[] = { { "folder", NULL }, { "s3", "TRANCHE_TEST_S3" } };
+} kinds[] = { { "folder", NULL }, { "s3", "TRANCHE_TEST_S3" }, { "gcs", "TRANCHE_TEST_GCS" } };
 
 struct world {
     const struct kind *kind;
