@@ -38,6 +38,11 @@ bool db_is_lost(const struct db *d)
     return d->ops->is_lost && d->ops->is_lost(d);
 }
 
+bool db_clock(const struct db *d, struct db_clock *out)
+{
+    return d->ops->clock && d->ops->clock(d, out);
+}
+
 int db_copy(struct db *from, struct db *to, struct error *e)
 {
     assert(from->ops == to->ops && from->ops->copy);
@@ -76,7 +81,7 @@ struct stmt *db_stmt(struct db *d, const char *sql)
 
 static struct db_value value_of(char letter, va_list *args)
 {
-    struct db_value v = { .kind = DB_NULL };
+    struct db_value v = { .kind = letter == 'b' || letter == 'B' ? DB_BYTES : DB_TEXT };
     const char *text;
 
     switch (letter) {
@@ -88,16 +93,14 @@ static struct db_value value_of(char letter, va_list *args)
         return (struct db_value){ .kind = DB_DOUBLE, .d = va_arg(*args, double) };
     case 's':
         text = va_arg(*args, const char *);
-        return text ? (struct db_value){ .kind = DB_TEXT, .s = str_of(text) } : v;
+        v.s = text ? str_of(text) : (struct str){ 0 };
+        return v;
     case 't':
     case 'b':
     case 'B':
-        v = (struct db_value){ .kind = letter == 't' ? DB_TEXT : DB_BYTES,
-                               .s = va_arg(*args, struct str) };
-        if (letter == 'B' && v.s.len == 0)
-            v.kind = DB_NULL;
-        else if (!v.s.p)
-            v.s.p = "";
+        v.s = va_arg(*args, struct str);
+        if (v.s.len == 0)
+            v.s.p = letter == 'B' ? NULL : "";
         return v;
     default:
         assert(!"a letter of db_bind");

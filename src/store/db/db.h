@@ -52,6 +52,15 @@ struct db_settings {
  * PostgreSQL database, which the settings say nothing of. */
 struct db *db_open(const char *place, const struct db_settings *settings, struct error *e);
 bool db_is_url(const char *place);
+/* The URL without its password, and without what its parameters say: for messages. */
+void db_url_shown(const char *url, struct buf *out);
+bool db_url_has_password(const char *url);
+/* PostgreSQL's clock, as it was read when the connection and its last transaction began. False: SQLite has none. */
+struct db_clock {
+    int64_t wall_us;
+    uint64_t asked_ns, answered_ns; /* boot_ns of the system's clock (base/clock.h) */
+};
+bool db_clock(const struct db *d, struct db_clock *out);
 /* Is the connection gone? Then each call fails with UNAVAILABLE, and only db_close is left. */
 bool db_is_lost(const struct db *d);
 void db_close(struct db *d); /* rolls back; accepts NULL */

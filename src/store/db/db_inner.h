@@ -29,19 +29,20 @@ struct db {
     uint32_t count; /* of used */
 };
 
-enum db_kind { DB_NULL, DB_INT, DB_DOUBLE, DB_TEXT, DB_BYTES };
+enum db_kind { DB_INT, DB_DOUBLE, DB_TEXT, DB_BYTES };
 struct db_value {
     enum db_kind kind;
     union {
         int64_t i;
         double d;
-        struct str s; /* borrowed until the statement has run; p is not NULL */
+        struct str s; /* borrowed until the statement has run; p NULL: null */
     };
 };
 
 struct db_ops {
-    void (*close)(struct db *d); /* after finalize of each statement; frees d */
-    bool (*is_lost)(const struct db *d);
+    void (*close)(struct db *d);         /* after finalize of each statement; frees d */
+    bool (*is_lost)(const struct db *d); /* NULL: never */
+    bool (*clock)(const struct db *d, struct db_clock *out); /* NULL: it has none */
 
     /* Sets q->raw and q->parameters; or q->failed, for step to report. */
     void (*prepare)(struct stmt *q);

@@ -246,9 +246,6 @@ static void sqlite_bind(struct stmt *q, int at, struct db_value v)
     int rc = SQLITE_MISUSE;
 
     switch (v.kind) {
-    case DB_NULL:
-        rc = sqlite3_bind_null(q->raw, at);
-        break;
     case DB_INT:
         rc = sqlite3_bind_int64(q->raw, at, v.i);
         break;
