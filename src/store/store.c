@@ -18,6 +18,8 @@
 /* Room for the longest path below the folder. */
 #define DIR_BYTES_MAX (PATH_BYTES - 512)
 #define SECRET_BYTES 32
+/* For the right to write, of a database that may hang. */
+#define TURN_WAIT_MS 20000
 
 /* ---- Paths and time ---- */
 
@@ -55,6 +57,10 @@ struct clock *store_clock(const struct store *s)
 
 int64_t store_now(const struct store *s)
 {
+    int64_t now_us;
+
+    if (s->clock == clock_system() && connections_now(s->connections, &now_us))
+        return now_us;
     return s->clock->wall_us(s->clock);
 }
 
@@ -71,12 +77,20 @@ void store_path(const struct store *s, char out[PATH_BYTES], const char *fmt, ..
     assert(n >= 0 && (size_t)n < PATH_BYTES - len);
 }
 
+void store_shown(const struct store *s, struct buf *out)
+{
+    if (db_is_url(s->database))
+        db_url_shown(s->database, out);
+    else
+        buf_add_c(out, s->dir);
+}
+
 /* ---- Connections ---- */
 
-static struct db *connect_as(const char *path, enum db_access access, struct error *e)
+struct db *store_connect(const char *path, struct error *e)
 {
     const struct db_settings settings = {
-        .access = access,
+        .access = DB_SHARED,
         .page_bytes = 4096,
         .cache_kib = 8192,
         .log_pages = 1000,
@@ -85,61 +99,98 @@ static struct db *connect_as(const char *path, enum db_access access, struct err
     return db_open(path, &settings, e);
 }
 
-struct db *store_connect(const char *path, struct error *e)
-{
-    return connect_as(path, DB_SHARED, e);
-}
-
 struct db *store_read(struct store *s, struct error *e)
 {
-    char path[PATH_BYTES];
-    struct db *d = NULL;
-
-    lock(&s->read_lock);
-    if (s->idle_count > 0)
-        d = s->idle[--s->idle_count];
-    unlock(&s->read_lock);
-    if (d)
-        return d;
-    store_path(s, path, "state.db");
-    return connect_as(path, DB_READ_ONLY, e);
+    return connection_take(s->connections, e);
 }
 
 void store_read_done(struct store *s, struct db *d)
 {
-    db_reset_all(d); /* an unfinished one would hold back the log's checkpoint */
-    lock(&s->read_lock);
-    bool keep = s->idle_count < READERS_IDLE_MAX;
-    if (keep)
-        s->idle[s->idle_count++] = d;
-    unlock(&s->read_lock);
-    if (!keep)
-        db_close(d);
+    connection_give(s->connections, d);
+}
+
+static int turn_take(struct store *s, struct error *e)
+{
+    uint64_t deadline_ns = s->writer ? DEADLINE_NONE : deadline_in_ms(TURN_WAIT_MS);
+    bool in_time = true;
+
+    lock(&s->write_lock);
+    while (s->turn.taken && in_time)
+        in_time = cond_wait_until(&s->turn_ended, &s->write_lock, deadline_ns);
+    bool got = !s->turn.taken;
+    s->turn.taken = true;
+    unlock(&s->write_lock);
+    return got ? 0
+               : error_set(e, ERROR_UNAVAILABLE,
+                           "cannot begin to write: the database is too slow for all that want to");
+}
+
+static void turn_is_of(struct store *s, struct db *d)
+{
+    lock(&s->write_lock);
+    assert(s->turn.taken && !s->turn.db);
+    s->turn.db = d;
+    unlock(&s->write_lock);
+}
+
+static void turn_end(struct store *s)
+{
+    lock(&s->write_lock);
+    assert(s->turn.taken);
+    s->turn = (struct turn){ 0 };
+    cond_signal(&s->turn_ended);
+    unlock(&s->write_lock);
+}
+
+static struct db *begin(struct store *s, enum db_right right, struct error *e)
+{
+    struct db *d = s->writer ? s->writer : connection_take(s->connections, e);
+
+    if (!d)
+        return NULL;
+    if (db_begin(d, right, "cannot begin to write", e) == 0) {
+        connection_read_clock(s->connections, d);
+        return d;
+    }
+    if (d != s->writer)
+        connection_give(s->connections, d);
+    return NULL;
 }
 
 struct db *store_write(struct store *s, struct error *e)
 {
     assert_may_wait("a write to the store");
-    lock(&s->write_lock);
-    if (db_begin(s->writer, DB_WRITE_ALL, "cannot begin to write", e) == 0)
-        return s->writer;
-    unlock(&s->write_lock);
-    return NULL;
+    if (turn_take(s, e) < 0)
+        return NULL;
+    struct db *d = begin(s, DB_WRITE_ALL, e);
+    if (d)
+        turn_is_of(s, d);
+    else
+        turn_end(s);
+    return d;
 }
 
 struct db *store_write_rows(struct store *s, struct error *e)
 {
-    return store_write(s, e);
+    assert_may_wait("a write to the store");
+    return s->writer ? store_write(s, e) : begin(s, DB_WRITE_ROWS, e);
 }
 
 int store_commit(struct store *s, struct db *d, int rc, struct error *e)
 {
-    assert(d == s->writer && rc <= 0);
+    assert(rc <= 0);
     if (rc == 0)
         rc = db_commit(d, "cannot write", e);
     else
         db_rollback(d);
+    lock(&s->write_lock);
+    bool had_turn = s->turn.db == d;
     unlock(&s->write_lock);
+    assert(had_turn || !s->writer);
+    if (d != s->writer)
+        connection_give(s->connections, d);
+    if (had_turn)
+        turn_end(s);
     return rc;
 }
 
@@ -189,15 +240,14 @@ static int lock_take(struct store *s, struct error *e)
 
 static int database_open(struct store *s, struct error *e)
 {
-    char path[PATH_BYTES];
-
-    store_path(s, path, "state.db");
-    s->writer = store_connect(path, e);
-    return s->writer ? sys_sync_folder(path, e) : -1;
+    if (db_is_url(s->database))
+        return 0;
+    s->writer = store_connect(s->database, e);
+    return s->writer ? sys_sync_folder(s->database, e) : -1;
 }
 
 /* The lock keeps a command of a newer version from changing the tables under a running server. */
-static int migrate(struct store *s, bool exclusive, struct error *e)
+static int migrate_file(struct store *s, bool exclusive, struct error *e)
 {
     if (!exclusive && lock_take(s, e) < 0)
         return error_wrap(e, "the database must be brought to a newer version first");
@@ -209,64 +259,98 @@ static int migrate(struct store *s, bool exclusive, struct error *e)
     return rc < 0 ? error_wrap(e, "%s", s->dir) : 0;
 }
 
+/* Servers of the version before may run meanwhile: only a server changes the tables under them. */
+static int migrate(struct store *s, struct db *d, int version, bool exclusive, struct error *e)
+{
+    if (s->writer)
+        return migrate_file(s, exclusive, e);
+    if (exclusive || version == 0)
+        return db_migrate(d, &db_schema_store, e);
+    return error_set(
+        e, ERROR_FAILED_PRECONDITION,
+        "the database's tables are of version %d, this program needs version %d: start a server of "
+        "this version first",
+        version, db_schema_store.version);
+}
+
+/* An older program goes on with newer tables that say that it can. */
 static int version_check(const struct store *s, struct db *d, int *out, struct error *e)
 {
-    if (db_version(d, out, e) < 0)
+    struct buf shown = BUF_INIT(PATH_BYTES);
+    int compatible, rc = 0;
+
+    if (db_version(d, out, e) < 0 || db_compatible(d, &compatible, e) < 0)
         return -1;
-    if (*out > db_schema_store.version)
-        return error_set(e, ERROR_FAILED_PRECONDITION,
-                         "%s is of version %d, this program knows version %d: use the program that "
-                         "wrote it, or a newer one",
-                         s->dir, *out, db_schema_store.version);
-    return 0;
+    if (compatible > db_schema_store.version) {
+        store_shown(s, &shown);
+        rc = error_set(e, ERROR_FAILED_PRECONDITION,
+                       "%s is of version %d, this program knows version %d: use the program that "
+                       "wrote it, or a newer one",
+                       shown.p, *out, db_schema_store.version);
+        buf_release(&shown);
+    }
+    return rc;
+}
+
+static int tables_open(struct store *s, bool exclusive, struct error *e)
+{
+    struct db *d = s->writer ? s->writer : connection_take(s->connections, e);
+    int version;
+
+    if (!d)
+        return -1;
+    int rc = version_check(s, d, &version, e);
+    if (rc == 0 && version < db_schema_store.version)
+        rc = migrate(s, d, version, exclusive, e);
+    if (d != s->writer)
+        connection_give(s->connections, d);
+    return rc;
 }
 
 static int open_all(struct store *s, bool exclusive, struct error *e)
 {
     char path[PATH_BYTES];
-    int version;
 
     if (sys_mkdirs(s->dir, e) < 0 || (exclusive && lock_take(s, e) < 0) ||
-        database_open(s, e) < 0 || version_check(s, s->writer, &version, e) < 0 ||
-        (version < db_schema_store.version && migrate(s, exclusive, e) < 0))
+        database_open(s, e) < 0 || tables_open(s, exclusive, e) < 0)
         return -1;
     store_path(s, path, "uploads");
     return exclusive ? sys_mkdirs(path, e) : 0;
 }
 
-static struct store *store_new(const char *dir, struct clock *clock, struct error *e)
+static struct store *store_new(const struct store_place *place, struct clock *clock,
+                               struct error *e)
 {
-    if (strlen(dir) > DIR_BYTES_MAX) {
+    char path[PATH_BYTES];
+
+    if (strlen(place->dir) > DIR_BYTES_MAX) {
         (void)error_set(e, ERROR_INVALID_ARGUMENT, "the state folder's path is too long");
         return NULL;
     }
     struct store *s = mem_alloc(sizeof *s);
-    s->dir = mem_strdup(dir);
+    s->dir = mem_strdup(place->dir);
+    store_path(s, path, "state.db");
+    s->database = mem_strdup(place->database ? place->database : path);
+    s->connections =
+        connections_new(s->database, place->connections ? place->connections : CONNECTIONS_MOST);
+    s->cache_bytes = place->cache_bytes;
     s->clock = clock;
     s->lock = -1;
     lock_init(&s->write_lock);
-    lock_init(&s->read_lock);
+    cond_init(&s->turn_ended);
     lock_init(&s->memory_lock);
     lock_init(&s->changed_lock);
     return s;
 }
 
-static int places_open(struct store *s, const struct store_place *place, struct error *e)
-{
-    if (place->database)
-        return error_set(e, ERROR_UNIMPLEMENTED, "this program has no PostgreSQL");
-    s->cache_bytes = place->cache_bytes;
-    if (place->bucket)
-        s->bucket = bucket_open(place->bucket, e);
-    return place->bucket && !s->bucket ? -1 : 0;
-}
-
 struct store *store_open_at(const struct store_place *place, bool exclusive, struct clock *clock,
                             struct error *e)
 {
-    struct store *s = store_new(place->dir, clock, e);
+    struct store *s = store_new(place, clock, e);
 
-    if (!s || (places_open(s, place, e) == 0 && open_all(s, exclusive, e) == 0))
+    if (s && place->bucket)
+        s->bucket = bucket_open(place->bucket, e);
+    if (!s || ((s->bucket || !place->bucket) && open_all(s, exclusive, e) == 0))
         return s;
     store_close(s);
     return NULL;
@@ -279,7 +363,7 @@ struct store *store_open(const char *dir, bool exclusive, struct clock *clock, s
 
 struct store *store_open_to_look(const char *dir, struct clock *clock, struct error *e)
 {
-    struct store *s = store_new(dir, clock, e);
+    struct store *s = store_new(&(struct store_place){ .dir = dir }, clock, e);
     struct db *d = s ? store_read(s, e) : NULL;
     int version, rc = d ? version_check(s, d, &version, e) : -1;
 
@@ -295,8 +379,7 @@ void store_close(struct store *s)
 {
     if (!s)
         return;
-    for (uint32_t i = 0; i < s->idle_count; i++)
-        db_close(s->idle[i]);
+    connections_free(s->connections);
     db_close(s->writer);
     if (s->memory)
         s->memory_release(s->memory);
@@ -305,9 +388,10 @@ void store_close(struct store *s)
     if (s->lock >= 0)
         (void)close(s->lock);
     lock_destroy(&s->write_lock);
-    lock_destroy(&s->read_lock);
+    cond_destroy(&s->turn_ended);
     lock_destroy(&s->memory_lock);
     lock_destroy(&s->changed_lock);
+    mem_free(s->database);
     mem_free(s->dir);
     mem_free(s);
 }

@@ -31,6 +31,7 @@ struct store *store_open(const char *dir, bool exclusive, struct clock *clock, s
 struct store_place {
     const char *dir;      /* of this process alone: its lock, spools, copies of blobs */
     const char *database; /* "postgres://..."; NULL: DIR/state.db */
+    uint32_t connections; /* to PostgreSQL, at most; 0: CONNECTIONS_MOST (connections.h) */
     uint64_t cache_bytes; /* for copies of blobs in dir; 0: STORE_CACHE_BYTES */
     const char *bucket;   /* "s3://NAME/PREFIX" and so on (bucket/bucket.h); NULL: DIR/blobs */
 };
@@ -41,6 +42,8 @@ bool store_is_shared(const struct store *s);
 struct store *store_open_to_look(const char *dir, struct clock *clock, struct error *e);
 void store_close(struct store *s); /* accepts NULL */
 const char *store_dir(const struct store *s);
+/* The folder, or the database's URL without its password: for messages. */
+void store_shown(const struct store *s, struct buf *out);
 /* Does the text name a path in the folder? */
 bool store_is_named(const struct store *s, struct str text);
 struct clock *store_clock(const struct store *s);

@@ -1,11 +1,12 @@
 /* store_inner.h -- the opened folder as the rooms of the store see it: connections, transactions, paths.
  *
- * Why: one connection writes under one lock, readers take connections of their own from a pool; each
- * room writes its own statements and none of the ceremony. Nothing outside src/store includes this.
+ * Why: one thread writes at a time, readers take connections of their own from a pool; each room writes
+ * its own statements and none of the ceremony. Nothing outside src/store includes this.
  *
  * Use:     struct db *d = store_read(s, e); ... store_read_done(s, d);
  *          struct db *d = store_write(s, e); ... rc = store_commit(s, d, rc, e);
- *          store_commit commits when rc is 0 and rolls back otherwise; -1 in both cases of failure.
+ *          store_commit commits when rc is 0 and rolls back otherwise; -1 in both cases of failure. UNAVAILABLE:
+ *          it may have been committed, when PostgreSQL's answer was lost; the words say so.
  *          Durable when it has returned 0. Waits for the lock are short: no call that can block is
  *          made inside a transaction. A reader has no transaction: each statement sees what was
  *          committed when it took its first step, and must not be left half-way while others run.
@@ -17,11 +18,9 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "store/connections.h"
 #include "store/db/db.h"
 #include "store/store.h"
-
-/* Readers that wait for use; more are closed when they come back. */
-#define READERS_IDLE_MAX 16
 
 struct shared_bucket;
 struct store {
@@ -31,12 +30,18 @@ struct store {
     struct clock *clock;
     int lock; /* descriptor of DIR/lock; -1: without it */
 
-    pthread_mutex_t write_lock; /* guards writer */
-    struct db *writer;
+    char *database;                  /* path or URL */
+    struct connections *connections; /* to read; with PostgreSQL also to write */
+    struct db *writer;               /* SQLite's one connection to write; NULL: PostgreSQL */
 
-    pthread_mutex_t read_lock; /* guards the connections that nobody uses */
-    struct db *idle[READERS_IDLE_MAX];
-    uint32_t idle_count;
+    /* One thread of the process at a time has the right to write of the whole store: the others wait here, and
+     * not each with a connection. */
+    pthread_mutex_t write_lock; /* guards turn */
+    pthread_cond_t turn_ended;
+    struct turn {
+        bool taken;
+        struct db *db;
+    } turn;
 
     pthread_mutex_t memory_lock; /* guards which memory it is, not its contents */
     void *memory;                /* store_memory() */
@@ -51,7 +56,8 @@ struct db *store_read(struct store *s, struct error *e);
 void store_read_done(struct store *s, struct db *d);
 struct db *store_write(struct store *s, struct error *e);
 /* The same without the right to write of the whole store, for transactions that lock their rows themselves (SELECT ... FOR
- * UPDATE), in this order: process, job, shard. With SQLite it is store_write. */
+ * UPDATE), in this order: process, job, shard. They run beside one another and never beside one of store_write. With SQLite it
+ * is store_write. */
 struct db *store_write_rows(struct store *s, struct error *e);
 int store_commit(struct store *s, struct db *d, int rc, struct error *e) FALLIBLE;
 /* A connection of the caller's own to a database with the tables of a store, for db_close. */
@@ -65,7 +71,8 @@ int store_number(struct db *d, const char *name, int64_t least, int64_t step, in
  * release when the store is closed. */
 void *store_memory(struct store *s, void *(*make)(void), void (*release)(void *memory));
 
-int64_t store_now(const struct store *s); /* wall time in microseconds */
+/* Wall time in microseconds: that of the database's clock with PostgreSQL and the system's clock. */
+int64_t store_now(const struct store *s);
 
 /* store_path: "DIR/" and the formatted rest, in a buffer of PATH_BYTES. */
 #define PATH_BYTES 4096

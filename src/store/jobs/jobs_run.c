@@ -217,7 +217,8 @@ static int finish_row(struct db *d, struct job *j, enum job_state to, int64_t no
         d,
         "UPDATE job SET " JOB_COUNTERS(JOB_SET) JOB_FIGURES(JOB_SET) JOB_ENDING(
             JOB_SET) "state = ?, pause_reason = '', end_us = ?, update_us = ?, " STRETCH_ENDS
-                     " WHERE id = ? AND (1 << state) & ? != 0"
+                     " WHERE id = ?"
+                     " AND (CAST(1 AS BIGINT) << CAST(state AS INTEGER)) & ? != 0"
                      " AND CASE ? WHEN 0 THEN stretch_us = 0 ELSE fence = ? END RETURNING ran_us");
 
     int next = job_bind(q, 1, j, FIELD_total, FIELD_result);

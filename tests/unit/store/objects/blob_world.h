@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "database.h"
 #include "scratch.h"
 #include "store/objects/objects_inner.h"
 
@@ -24,20 +25,30 @@ static bool world_shared;
 struct world {
     struct scratch scratch;
     char bucket[4 * SCRATCH_PATH_BYTES]; /* empty: a folder */
+    char database[DATABASE_URL_BYTES];   /* empty: SQLite */
     struct clock clock;
     struct store *s;
     struct arena a;
     char dir[SCRATCH_PATH_BYTES];
 };
 
-static inline void world_open(struct world *w)
+/* The store once more, for a command beside the server. */
+static inline struct store *world_opened(struct world *w, bool exclusive)
 {
     struct error e = { 0 };
-    const struct store_place place = { .dir = w->dir, .bucket = w->bucket[0] ? w->bucket : NULL };
+    const struct store_place place = { .dir = w->dir,
+                                       .database = w->database[0] ? w->database : NULL,
+                                       .bucket = w->bucket[0] ? w->bucket : NULL };
+    struct store *s = store_open_at(&place, exclusive, &w->clock, &e);
 
-    w->s = store_open_at(&place, true, &w->clock, &e);
     assert_string_equal(e.msg, "");
-    assert_non_null(w->s);
+    assert_non_null(s);
+    return s;
+}
+
+static inline void world_open(struct world *w)
+{
+    w->s = world_opened(w, true);
 }
 
 static inline void world_reopen(struct world *w)
@@ -58,6 +69,7 @@ static inline int world_make(void **state)
         (void)snprintf(w->bucket, sizeof w->bucket, "file://%s/%s/bucket", here, w->scratch.dir);
     }
     w->clock = clock_fake(NOW_US);
+    database_make(w->database);
     world_open(w);
     *state = w;
     return 0;
@@ -68,6 +80,7 @@ static inline int world_remove(void **state)
     struct world *w = *state;
 
     store_close(w->s);
+    database_remove(w->database);
     arena_release(&w->a);
     scratch_remove(&w->scratch);
     mem_free(w);
