@@ -211,15 +211,16 @@ int store_number(struct db *d, const char *name, int64_t least, int64_t step, in
     return rc < 0 ? -1 : 0;
 }
 
-void *store_memory(struct store *s, void *(*make)(void), void (*release)(void *memory))
+void *store_memory(struct store *s, enum store_room room, void *(*make)(void),
+                   void (*release)(void *memory))
 {
     lock(&s->memory_lock);
-    if (!s->memory) {
-        s->memory = make();
-        s->memory_release = release;
+    if (!s->room[room].memory) {
+        s->room[room].memory = make();
+        s->room[room].release = release;
     }
-    void *memory = s->memory;
-    assert(s->memory_release == release);
+    void *memory = s->room[room].memory;
+    assert(s->room[room].release == release);
     unlock(&s->memory_lock);
     return memory;
 }
@@ -381,8 +382,9 @@ void store_close(struct store *s)
         return;
     connections_free(s->connections);
     db_close(s->writer);
-    if (s->memory)
-        s->memory_release(s->memory);
+    for (size_t i = 0; i < STORE_ROOM_COUNT; i++)
+        if (s->room[i].memory)
+            s->room[i].release(s->room[i].memory);
     if (s->bucket)
         s->bucket->ops->close(s->bucket);
     if (s->lock >= 0)

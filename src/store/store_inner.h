@@ -23,6 +23,9 @@
 #include "store/store.h"
 
 struct shared_bucket;
+/* Rooms that keep something in memory. */
+enum store_room { STORE_OBJECTS, STORE_FLEET, STORE_ROOM_COUNT };
+
 struct store {
     char *dir;
     struct shared_bucket *bucket; /* keeps the blobs of a shared store; NULL: DIR/blobs does */
@@ -44,8 +47,10 @@ struct store {
     } turn;
 
     pthread_mutex_t memory_lock; /* guards which memory it is, not its contents */
-    void *memory;                /* store_memory() */
-    void (*memory_release)(void *memory);
+    struct {
+        void *memory; /* store_memory() */
+        void (*release)(void *memory);
+    } room[STORE_ROOM_COUNT];
 
     pthread_mutex_t changed_lock; /* guards which function it is, not its calls */
     void (*changed)(void *arg, int64_t job);
@@ -67,9 +72,10 @@ struct db *store_connect(const char *path, struct error *e);
 int store_number(struct db *d, const char *name, int64_t least, int64_t step, int64_t *out,
                  struct error *e) FALLIBLE;
 
-/* The one thing that a room (objects/) keeps in memory for this store: make is called at the first use,
- * release when the store is closed. */
-void *store_memory(struct store *s, void *(*make)(void), void (*release)(void *memory));
+/* The one thing that a room keeps in memory for this store: make is called at the first use, release when the
+ * store is closed. */
+void *store_memory(struct store *s, enum store_room room, void *(*make)(void),
+                   void (*release)(void *memory));
 
 /* Wall time in microseconds: that of the database's clock with PostgreSQL and the system's clock. */
 int64_t store_now(const struct store *s);

@@ -253,7 +253,7 @@ static int find_input(struct check *c, struct error *e)
         return -1;
     if (c->bytes > set.input_bytes_max)
         return too_large(c->bytes, set.input_bytes_max, e);
-    return job_inputs_set(c->service->env.store, c->job.id, c->input, c->count, e);
+    return job_inputs_set(c->service->env.store, &c->job, c->input, c->count, e);
 }
 
 /* ---- Its lines ---- */

@@ -220,6 +220,12 @@ void db_rollback(struct db *d)
     d->ops->rollback(d);
 }
 
+int64_t db_epoch(const struct db *d)
+{
+    (void)d;
+    return 0;
+}
+
 /* ---- Versions ---- */
 
 int db_version(struct db *d, int *out, struct error *e)

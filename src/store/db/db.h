@@ -111,6 +111,9 @@ void db_text_to(struct stmt *q, int column, char *out, size_t bytes); /* cut to 
 /* SQL of one or more statements without results, not cached. */
 int db_exec(struct db *d, const char *sql, const char *doing, struct error *e) FALLIBLE;
 
+/* A number that grows when the database may have lost commits, as after a failover: 0, while it cannot. */
+int64_t db_epoch(const struct db *d);
+
 /* ---- Versions ---- */
 
 /* The numbered changes that make the tables. Each is a file db/migrations/KIND/NNNN_name.sql, which

@@ -208,7 +208,8 @@ static int sqlite_settle(struct db *d, const char *doing, struct error *e)
 /* SQLite has no locks of rows and needs none: a transaction that writes has the whole database. */
 static char *without_row_locks(const char *sql)
 {
-    static const char *const words[] = { " FOR UPDATE SKIP LOCKED", " FOR UPDATE" };
+    static const char *const words[] = { " FOR UPDATE SKIP LOCKED", " FOR UPDATE",
+                                         " FOR KEY SHARE" };
     char *text = mem_strdup(sql);
 
     for (size_t i = 0; i < ARRAY_LEN(words); i++)

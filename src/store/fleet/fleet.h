@@ -8,6 +8,8 @@
  *          and duties. A row that was removed never comes back: the process joins again under a new number.
  *          A fence is (timeline of the database, number): it grows at each lease of the same thing, and the row that is
  *          written under it names it.
+ *          The memory of a process says which shards it holds. What the database says beyond that (an answer was lost, or
+ *          a lease was forgotten) is given back at the next renewal.
  * Time:    a process trusts its lease until FLEET_LEASE_MS - FLEET_MARGIN_MS after the moment before it asked, on
  *          CLOCK_BOOTTIME, which goes on while the machine sleeps.
  * Errors:  ABORTED: the process has lost its lease. UNAVAILABLE: the database cannot be asked now.
@@ -23,10 +25,11 @@
 #define FLEET_MARGIN_MS 2000
 
 /* Makes this process's row. name: the machine's and what else helps an operator to find it. Without it a store is used by
- * one process, which holds everything. */
+ * one process, which has every duty. Again, after a lost lease: a new row, which holds nothing. */
 int fleet_join(struct store *s, const char *name, struct error *e) FALLIBLE;
 int64_t fleet_process(struct store *s); /* its number; 0: it did not join */
-/* Extends the lease, and frees what expired processes held. freed: their number. ABORTED: the row is gone. */
+/* Extends the lease, frees what expired processes held, and what this one holds without knowing. freed: the number of expired
+ * processes. ABORTED: the row is gone. */
 int fleet_renew(struct store *s, uint32_t *freed, struct error *e) FALLIBLE;
 /* Does this process still hold what it leased, by its own clock? Always, when it did not join. */
 bool fleet_holds(struct store *s);

@@ -112,12 +112,9 @@ unsigned job_states_before(enum job_state to)
     return set;
 }
 
-int job_find(struct db *d, struct arena *a, const char *project, int64_t id, struct job *out,
-             struct error *e)
+static int find(struct stmt *q, struct arena *a, const char *project, int64_t id, struct job *out,
+                struct error *e)
 {
-    struct stmt *q = db_stmt(d, "SELECT " JOB_COLUMNS " FROM job"
-                                " WHERE id = ?1 AND (?2 IS NULL OR project = ?2)");
-
     db_bind(q, "is", id, project);
     int rc = db_step(q, "cannot read the job", e);
     if (rc == 0)
@@ -125,6 +122,20 @@ int job_find(struct db *d, struct arena *a, const char *project, int64_t id, str
     if (rc == 1)
         job_row(q, a, out);
     return rc < 0 ? -1 : 0;
+}
+
+#define FIND "SELECT " JOB_COLUMNS " FROM job WHERE id = ?1 AND (?2 IS NULL OR project = ?2)"
+
+int job_find(struct db *d, struct arena *a, const char *project, int64_t id, struct job *out,
+             struct error *e)
+{
+    return find(db_stmt(d, FIND), a, project, id, out, e);
+}
+
+int job_lock(struct db *d, struct arena *a, const char *project, int64_t id, struct job *out,
+             struct error *e)
+{
+    return find(db_stmt(d, FIND " FOR UPDATE"), a, project, id, out, e);
 }
 
 int job_refused(struct db *d, int64_t id, int64_t fence, struct error *e)

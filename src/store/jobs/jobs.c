@@ -7,6 +7,7 @@
 
 #include "base/random.h"
 #include "store/jobs/jobs_inner.h"
+#include "store/jobs/shards_inner.h"
 
 /* Ids have 19 digits whatever the clock says. */
 #define JOB_ID_MIN INT64_C(1000000000000000000)
@@ -170,7 +171,7 @@ static int write_control(struct db *d, const struct job *j, enum job_state from,
 static int change_in(struct store *s, struct db *d, struct arena *a, struct change *c,
                      struct job *j, struct error *e)
 {
-    if (job_find(d, a, c->project, j->id, j, e) < 0)
+    if (job_lock(d, a, c->project, j->id, j, e) < 0)
         return -1;
     enum job_state from = j->state;
     c->now_us = store_now(s);
@@ -178,6 +179,8 @@ static int change_in(struct store *s, struct db *d, struct arena *a, struct chan
         return -1;
     j->update_us = c->now_us;
     if (write_control(d, j, from, e) < 0)
+        return -1;
+    if (job_state_final(j->state) && shards_free_in(d, j->id, e) < 0)
         return -1;
     return j->state == from ? 0 : event_add(d, j->id, j->state, c->now_us, e);
 }
@@ -281,10 +284,9 @@ static int apply_resume(const struct change *c, struct job *j, struct error *e)
     if (c->options)
         j->options = *c->options;
     j->asked = ASKED_NOTHING;
-    if (j->state == JOB_PAUSED) {
+    j->pause_reason = (struct str){ 0 };
+    if (j->state == JOB_PAUSED)
         j->state = JOB_QUEUED;
-        j->pause_reason = (struct str){ 0 };
-    }
     return 0;
 }
 
@@ -336,22 +338,20 @@ struct blobs_of_job {
     uint32_t count;
 };
 
-/* Its inputs and its result. */
+/* Its inputs, its files and its result. */
 static int find_blobs(struct db *d, struct arena *a, int64_t id, struct blobs_of_job *out,
                       struct error *e)
 {
-    struct stmt *q = db_stmt(d, "SELECT count(*) FROM job_input WHERE job = ?");
+    int rc;
+    struct stmt *q = db_stmt(d, "SELECT blob FROM job_input WHERE job = ?1"
+                                " UNION SELECT blob FROM job_file WHERE job = ?1"
+                                " UNION SELECT result FROM job WHERE id = ?1");
 
     db_bind(q, "i", id);
-    int rc = db_step(q, "cannot read the job's inputs", e);
-    if (rc < 0)
-        return -1;
-    out->id = arena_array(a, (size_t)db_int(q, 0) + 1, sizeof *out->id);
-    q = db_stmt(d, "SELECT blob FROM job_input WHERE job = ?1"
-                   " UNION SELECT result FROM job WHERE id = ?1");
-    db_bind(q, "i", id);
-    while ((rc = db_step(q, "cannot read the job's inputs", e)) == 1)
+    while ((rc = db_step(q, "cannot read the job's blobs", e)) == 1) {
+        out->id = arena_list_grow(a, out->id, out->count, sizeof *out->id);
         out->id[out->count++] = db_int(q, 0);
+    }
     return rc;
 }
 
@@ -361,7 +361,7 @@ static int delete_in(struct db *d, struct arena *a, const char *project, int64_t
 {
     struct job j;
 
-    if (job_find(d, a, project, id, &j, e) < 0)
+    if (job_lock(d, a, project, id, &j, e) < 0)
         return -1;
     if (!job_state_final(j.state))
         return refuse(&j, "deleted", e);
@@ -378,15 +378,49 @@ static int delete_in(struct db *d, struct arena *a, const char *project, int64_t
     return 0;
 }
 
+/* A client sees the job no more from here on, and the scheduler deletes it again after a crash. 1: it has shards. */
+static int hide_in(struct db *d, struct arena *a, const char *project, int64_t id, struct error *e)
+{
+    struct job j;
+
+    if (job_lock(d, a, project, id, &j, e) < 0)
+        return -1;
+    if (!job_state_final(j.state))
+        return refuse(&j, "deleted", e);
+    struct stmt *q =
+        db_stmt(d, "UPDATE job SET wish = " SQL_ASKED_REMOVE " WHERE id = ? AND shards > 0");
+    db_bind(q, "i", id);
+    return db_run(q, "cannot delete the job", e);
+}
+
+/* Shards go before their job, some at a time: a job may have a million. */
+static int delete_shards(struct store *s, struct arena *a, const char *project, int64_t id,
+                         struct error *e)
+{
+    struct db *d = store_write(s, e);
+    bool more = true;
+
+    if (!d)
+        return -1;
+    int has = hide_in(d, a, project, id, e);
+    if (store_commit(s, d, has < 0 ? -1 : 0, e) < 0)
+        return -1;
+    while (has == 1 && more) {
+        if (shards_delete_some(s, id, &more, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 int job_delete(struct store *s, const char *project, int64_t id, struct error *e)
 {
     struct arena a = { 0 };
     struct blobs_of_job blobs = { 0 };
-    struct db *d = store_write(s, e);
-    int rc = -1;
+    int rc = delete_shards(s, &a, project, id, e);
+    struct db *d = rc == 0 ? store_write(s, e) : NULL;
 
-    if (d)
-        rc = store_commit(s, d, delete_in(d, &a, project, id, &blobs, e), e);
+    if (rc == 0)
+        rc = d ? store_commit(s, d, delete_in(d, &a, project, id, &blobs, e), e) : -1;
     for (uint32_t i = 0; rc == 0 && i < blobs.count; i++)
         (void)blob_unlink(s, blobs.id[i]);
     arena_release(&a);

@@ -102,8 +102,11 @@ struct job_input {
     int64_t blob;
     uint64_t bytes;
 };
+/* Of a store that several processes share: what another check of the PENDING job writes from now on is refused. Sets
+ * the job's fence, which job_inputs_set, shards_add and job_checked name. */
+int job_check_begin(struct store *s, struct job *j, struct error *e) FALLIBLE;
 /* Replaces the inputs of a PENDING job. */
-int job_inputs_set(struct store *s, int64_t id, const struct job_input *in, uint32_t count,
+int job_inputs_set(struct store *s, const struct job *j, const struct job_input *in, uint32_t count,
                    struct error *e) FALLIBLE;
 int job_inputs(struct store *s, struct arena *a, int64_t id, struct job_input **out,
                uint32_t *count, struct error *e) FALLIBLE;
@@ -127,9 +130,16 @@ struct job_end {
     const struct file_new *file;     /* NULL: none */
 };
 int job_finish(struct store *s, struct job *j, const struct job_end *end, struct error *e) FALLIBLE;
-/* At the start of a server: jobs whose process is gone become QUEUED, or PAUSED when a client asked for
+/* At the start of a server: jobs (not in shards) whose process is gone become QUEUED, or PAUSED when a client asked for
  * that (CANCELLING stays, and can be ended with fence 0). Old fences are void. */
 int job_recover(struct store *s, struct error *e) FALLIBLE;
+
+/* What other processes need of a job besides its shards, such as its list of bad lines: a blob under a name. */
+int job_file_set(struct store *s, int64_t id, const char *name, const struct blob *b,
+                 struct error *e) FALLIBLE;
+/* 1, or 0 when there is none; id and bytes of *out. */
+int job_file_get(struct store *s, int64_t id, const char *name, struct blob *out,
+                 struct error *e) FALLIBLE;
 
 /* The number of queued jobs of the same model that are taken before this one: 0 for the next. */
 int job_position(struct store *s, const struct job *j, uint64_t *out, struct error *e) FALLIBLE;

@@ -99,6 +99,15 @@ void job_row(struct stmt *q, struct arena *a, struct job *out);
 /* Binds the members of fields [from, to] from parameter `first` on; the number after them. */
 int job_bind(struct stmt *q, int first, const struct job *j, enum job_field from,
              enum job_field to);
+/* Microseconds of the present stretch are added to what the job ran before; a clock that went back adds
+ * none. Takes two parameters, both now. */
+#define STRETCH_ENDS                                                                               \
+    "ran_us = ran_us + CASE WHEN stretch_us != 0 AND ? > stretch_us THEN ? - stretch_us ELSE 0 "   \
+    "END,"                                                                                         \
+    " stretch_us = 0, wish = CASE wish WHEN " SQL_ASKED_REMOVE                                     \
+    " THEN wish ELSE " SQL_ASKED_NOTHING " END"
+/* QUEUED -> RUNNING under the next fence, in a transaction with the right to write of the whole store. */
+int job_begin_in(struct db *d, struct job *j, int64_t now_us, struct error *e) FALLIBLE;
 /* Inside a transaction or not: NOT_FOUND when there is none, or it is another project's. */
 int job_find(struct db *d, struct arena *a, const char *project, int64_t id, struct job *out,
              struct error *e) FALLIBLE;
@@ -111,6 +120,10 @@ int job_refused(struct db *d, int64_t id, int64_t fence, struct error *e);
 /* Adds an input at a position, after blob_keep_in. */
 int job_input_add(struct store *s, struct db *d, int64_t id, uint32_t position,
                   const struct job_input *in, struct error *e) FALLIBLE;
+
+/* The same with its row locked until the end of the transaction. */
+int job_lock(struct db *d, struct arena *a, const char *project, int64_t id, struct job *out,
+             struct error *e) FALLIBLE;
 
 /* Writes the event of a job that has come to this state, and a delivery for each webhook that subscribed
  * to it. */

@@ -3,6 +3,7 @@
 
 #include "store/jobs/jobs.h"
 #include "store/jobs/jobs_inner.h"
+#include "store/jobs/shards_inner.h"
 
 int job_get(struct store *s, struct arena *a, const char *project, int64_t id, struct job *out,
             struct error *e)
@@ -150,7 +151,63 @@ int job_position(struct store *s, const struct job *j, uint64_t *out, struct err
     return rc < 0 ? -1 : 0;
 }
 
-/* ---- Inputs ---- */
+/* ---- Glances ---- */
+
+/* Removed jobs have an index of their own. */
+static int glance_read(struct db *d, struct arena *a, struct job_glance **out, uint32_t *count,
+                       struct error *e)
+{
+    struct stmt *q =
+        db_stmt(d, "SELECT id, state, wish, priority, fence, update_us, ran_us, stretch_us, shards,"
+                   " shards_done, shards_leased, total" SHARD_COUNTERS(
+                       SHARD_COUNTER_COLUMN) " FROM job"
+                                             " WHERE " SQL_OPEN
+                                             " UNION ALL SELECT id, state, wish, priority, fence,"
+                                             " update_us, ran_us, stretch_us, shards, shards_done, "
+                                             "shards_leased,"
+                                             " total" SHARD_COUNTERS(
+                                                 SHARD_COUNTER_COLUMN) " FROM job WHERE wish"
+                                                                       " = " SQL_ASKED_REMOVE
+                                                                       " AND NOT (" SQL_OPEN
+                                                                       ") ORDER BY id");
+    int rc;
+
+    while ((rc = db_step(q, "cannot look at the jobs", e)) == 1) {
+        *out = arena_list_grow(a, *out, *count, sizeof **out);
+        struct job_glance *g = &(*out)[(*count)++];
+        *g = (struct job_glance){ .id = db_int(q, 0),
+                                  .state = (enum job_state)db_int(q, 1),
+                                  .asked = (enum job_asked)db_int(q, 2),
+                                  .priority = db_int(q, 3),
+                                  .fence = db_int(q, 4),
+                                  .update_us = db_int(q, 5),
+                                  .ran_us = db_int(q, 6),
+                                  .stretch_us = db_int(q, 7),
+                                  .shards = (uint64_t)db_int(q, 8),
+                                  .leased = (uint64_t)db_int(q, 10),
+                                  .counters.total = (uint64_t)db_int(q, 11) };
+        g->open = g->shards - (uint64_t)db_int(q, 9) - g->leased;
+        assert(g->open <= g->shards);
+        (void)shard_counters_row(q, 12, &g->counters);
+    }
+    return rc;
+}
+
+int jobs_glance(struct store *s, struct arena *a, struct job_glance **out, uint32_t *count,
+                struct error *e)
+{
+    struct db *d = store_read(s, e);
+
+    *out = NULL;
+    *count = 0;
+    if (!d)
+        return -1;
+    int rc = glance_read(d, a, out, count, e);
+    store_read_done(s, d);
+    return rc;
+}
+
+/* ---- Inputs and files ---- */
 
 static int inputs_read(struct db *d, struct arena *a, int64_t id, struct job_input **out,
                        uint32_t *count, struct error *e)
@@ -181,6 +238,21 @@ int job_inputs(struct store *s, struct arena *a, int64_t id, struct job_input **
     if (!d)
         return -1;
     int rc = inputs_read(d, a, id, out, count, e);
+    store_read_done(s, d);
+    return rc;
+}
+
+int job_file_get(struct store *s, int64_t id, const char *name, struct blob *out, struct error *e)
+{
+    struct db *d = store_read(s, e);
+
+    if (!d)
+        return -1;
+    struct stmt *q = db_stmt(d, "SELECT blob, bytes FROM job_file WHERE job = ? AND name = ?");
+    db_bind(q, "is", id, name);
+    int rc = db_step(q, "cannot read a job's file", e);
+    if (rc == 1)
+        *out = (struct blob){ .id = db_int(q, 0), .bytes = (uint64_t)db_int(q, 1) };
     store_read_done(s, d);
     return rc;
 }

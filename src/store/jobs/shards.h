@@ -10,7 +10,10 @@
  *          (I4). Counters of shard and job change in the transaction that names the checkpoint (I2, I6). Done twice
  *          under the same fence with the same blobs is done once: an answer of the database may be lost.
  * Budget:  a lease reserves what its lines may cost at most. What is left for it is in the lease; when that is less than the
- *          shard's, it goes on until it is spent.
+ *          shard's, it goes on until it is spent, and is given back. A job of which nothing is left and nothing reserved is
+ *          asked to pause (reason "budget").
+ * Halt:    a job that passes its error limit or has spent its budget is asked to pause like by a client, with the reason in
+ *          its row; its holders see SHARDS_HALTED, give back, and the last one settles it.
  * Locks:   a job's row, then shards in the order of their numbers; only changes of a job's state take the right to write
  *          of the whole store (store_write), all others lock their rows (store_write_rows).
  * Threads: all.
@@ -30,30 +33,39 @@ struct shard_cut {
     uint64_t text_bytes;   /* of prompts: for the upper cost */
     uint64_t output_max;   /* tokens that its lines may generate, where they say so */
     uint32_t output_unset; /* lines that do not */
+    /* What its lines may cost at most; 0: unknown, then a lease reserves all that is left. */
+    uint64_t cost_max_nano, tokens_max;
 };
-/* The shards of a PENDING job; replaces those of an earlier check. In transactions of bounded size: only job_checked makes
- * them count. */
-int shards_add(struct store *s, int64_t job, const struct shard_cut *cut, uint32_t count,
+/* The shards of a PENDING job, under the fence of its check (job_check_begin); replaces those of an earlier one. In
+ * transactions of bounded size: only job_checked makes them count. */
+int shards_add(struct store *s, const struct job *j, const struct shard_cut *cut, uint32_t count,
                struct error *e) FALLIBLE;
+/* Behind shards_add: they begin with what another job with the same cut has done. A shard without failures is done, with the
+ * same output; its lines count as duplicates, which cost nothing. For any other one, the answers are in its lease (taken).
+ * NOT_FOUND: the other job has no shards. FAILED_PRECONDITION: it is cut otherwise, or not final. */
+int shards_inherit(struct store *s, const struct job *j, int64_t from, struct error *e) FALLIBLE;
 
 struct shard_lease {
     int64_t job;
     uint64_t number; /* from 0 */
     int64_t fence;
     struct shard_cut cut;
-    int64_t answers;                     /* blob of the last checkpoint; 0: none */
-    struct counters counters;            /* of the checkpoint */
-    uint64_t budget_nano, budget_tokens; /* reserved for it; 0: the job has no budget */
+    int64_t answers;          /* blob of the last checkpoint; 0: none */
+    int64_t taken;            /* not 0: the answers are this job's, and are not counted yet */
+    struct counters counters; /* of the checkpoint */
+    /* Reserved for it: what it may spend from now on. UINT64_MAX: the job has no such budget. */
+    uint64_t budget_nano, budget_tokens;
 };
 /* Why there were fewer than wanted. */
 enum shards_left {
-    SHARDS_SOME,   /* there may be more */
-    SHARDS_TAKEN,  /* all that are open are leased */
-    SHARDS_NONE,   /* all are done: the job is to be ended */
-    SHARDS_BUDGET, /* nothing is left of the budget, or nothing while others hold the rest */
-    SHARDS_HALTED, /* the job is not QUEUED or RUNNING, or is to stop */
+    SHARDS_SOME,  /* there may be more */
+    SHARDS_TAKEN, /* all that are open are leased */
+    SHARDS_NONE,  /* all are done: the job is to be ended */
+    SHARDS_BUDGET, /* nothing is left of the budget, and nobody holds a part of it: the job is asked to pause */
+    SHARDS_HALTED, /* the job is not QUEUED or RUNNING, or is asked to stop: what is held is to be given back */
 };
-/* Leases up to `most` shards, in the order of their numbers. A QUEUED job becomes RUNNING. */
+/* Leases up to `most` shards, in the order of their numbers. A QUEUED job becomes RUNNING. *left also says SHARDS_TAKEN when
+ * others hold what is left of the budget. */
 int shards_lease(struct store *s, int64_t job, uint32_t most, struct shard_lease *out,
                  uint32_t *count, enum shards_left *left, struct error *e) FALLIBLE;
 
@@ -64,21 +76,29 @@ enum shard_step {
 };
 struct shard_record {
     enum shard_step step;
-    struct counters counters;   /* of the whole shard so far */
-    const struct blob *answers; /* new checkpoint; NULL: the last one stays */
-    const struct blob *output;  /* with SHARD_DONE: its rows */
-    const char *pause; /* with SHARD_RELEASE: the job is to pause, "budget" or "errors"; or NULL */
+    /* Of the whole shard so far. They count with a new checkpoint or an output only (I2). */
+    struct counters counters;
+    const struct blob
+        *answers; /* new checkpoint; NULL: the last one stays, but none does with SHARD_DONE */
+    const struct blob *output; /* with SHARD_DONE: its rows */
+    const char *
+        pause; /* with SHARD_RELEASE: the job is to pause, "budget" (when nothing is left) or "errors"; or NULL */
 };
-/* Changes the lease's checkpoint, counters and budget to the new ones. job_rates: the job's error limit is looked at in the same
- * transaction, and a job that passes it is paused. *left: SHARDS_NONE after the last one. */
+/* Changes the lease's checkpoint, counters and budget to the new ones. The job's error limit is looked at in the same
+ * transaction. *left: SHARDS_NONE after the last shard, SHARDS_HALTED when the job is to stop. After an error other than ABORTED
+ * the same record can be made again, until it is known; or shard_forget. */
 int shard_record(struct store *s, struct shard_lease *lease, const struct shard_record *r,
                  enum shards_left *left, struct error *e) FALLIBLE;
+/* The holder ends a lease without a record, because that fails: the next fleet_renew gives it back with its last checkpoint. */
+void shard_forget(struct store *s, const struct shard_lease *lease);
 
-/* A job that is RUNNING or CANCELLING and of which nothing is leased any more comes to its next state: PAUSED or QUEUED when
- * that was asked for. Called after the last release, and for jobs whose process died. True in *moved when it did. */
+/* A job that is RUNNING and of which nothing is leased any more becomes PAUSED when that was asked for, else QUEUED. Called
+ * after the last release, and for jobs whose processes died. True in *moved when it did; a job all of whose shards are done
+ * stays. */
 int shards_settle(struct store *s, int64_t job, bool *moved, struct error *e) FALLIBLE;
 
-/* Leases open shards of a job that is CANCELLING or expired, to write that their lines were not run. */
+/* Leases open shards of a job that is to end, to write that their lines were not run: it is CANCELLING, or expired by the
+ * caller's judgement, then in any state that is not final. They reserve nothing. */
 int shards_lease_to_close(struct store *s, int64_t job, uint32_t most, struct shard_lease *out,
                           uint32_t *count, enum shards_left *left, struct error *e) FALLIBLE;
 
@@ -88,15 +108,16 @@ int shards_join(struct store *s, int64_t job, struct blob *out, struct error *e)
 /* The rows so far: the outputs of the shards that are done, up to the first open one (all: also behind it), in order. */
 int shards_done(struct store *s, struct arena *a, int64_t job, bool all, struct blob **out,
                 uint32_t *count, struct error *e) FALLIBLE;
-/* The shards of a job begin with the answers of another one's with the same cut: what failed or was not run is open. */
-int shards_inherit(struct store *s, int64_t job, int64_t from, struct error *e) FALLIBLE;
-
-/* Each open job at a glance, with its shards that nobody holds: what other processes changed is seen by this. */
+/* Each job that is not final, or that a client removed, at a glance, the oldest first: what other processes changed is seen
+ * by this. */
 struct job_glance {
     int64_t id;
     enum job_state state;
     enum job_asked asked;
     int64_t priority;
+    int64_t fence, update_us, ran_us, stretch_us; /* as in struct job */
+    struct counters counters;
+    uint64_t shards; /* 0: it is not cut into shards */
     uint64_t open;   /* shards that nobody holds */
     uint64_t leased; /* shards that a process holds */
 };

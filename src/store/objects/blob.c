@@ -51,7 +51,7 @@ static void blobs_free(void *memory)
 
 struct blobs *blobs_of(struct store *s)
 {
-    return store_memory(s, blobs_new, blobs_free);
+    return store_memory(s, STORE_OBJECTS, blobs_new, blobs_free);
 }
 
 static int block_take(struct store *s, int64_t *last, struct error *e)

@@ -142,7 +142,7 @@ static void test_a_final_job_never_changes(void **state)
         job_resume(w->s, &w->a, &(struct job_resume){ .id = j.id, .options = &options }, &out, &e),
         e, ERROR_FAILED_PRECONDITION);
     ASSERT_FAILS(job_progress(w->s, &j, &e), e, ERROR_FAILED_PRECONDITION);
-    ASSERT_FAILS(job_inputs_set(w->s, j.id, &in, 1, &e), e, ERROR_FAILED_PRECONDITION);
+    ASSERT_FAILS(job_inputs_set(w->s, &j, &in, 1, &e), e, ERROR_FAILED_PRECONDITION);
     for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
         struct job copy = before;
         assert_int_equal(calls[i].call(w, &copy, &e), -1);

@@ -204,7 +204,7 @@ static void test_what_a_job_reads_stays_until_it_is_deleted(void **state)
     assert_int_equal(in[0].bytes, 6);
 
     struct job_input both[] = { in[0], { STR("gs://inputs/o"), first.blob.id, 5 } };
-    ASSERT_OK(job_inputs_set(w->s, j.id, both, 2, &e), e);
+    ASSERT_OK(job_inputs_set(w->s, &j, both, 2, &e), e);
     ASSERT_OK(job_inputs(w->s, &w->a, j.id, &in, &count, &e), e);
     assert_int_equal(count, 2);
     assert_true(str_eq_c(in[1].name, "gs://inputs/o"));
