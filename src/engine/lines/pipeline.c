@@ -390,6 +390,8 @@ static int settle(struct run *r, bool now, struct error *e)
         if (more < 0)
             return -1;
         r->behind = more;
+        if (r->job->on_committed && r->job->on_committed(r->job->arg, &r->progress, e) < 0)
+            return -1;
     }
     if (now || time >= r->progress_due_ns)
         show_progress(r, time);

@@ -79,37 +79,37 @@ static void fill_file(struct service *s, struct arena *a, const struct job *j, c
     (void)snprintf(f->id, sizeof f->id, "batch-%s", j->batch);
 }
 
-/* The finished file becomes a blob; which row makes it known depends on the dialect. */
-static int put_result(struct service *s, struct arena *a, struct job *j, struct blob_hasher *output,
-                      struct job_end *end, struct error *e)
+int job_output_take(struct service *s, int64_t id, struct blob_hasher *seen, struct blob *out,
+                    struct error *e)
 {
     char path[SERVICE_PATH_BYTES];
-    struct blob b = { 0 };
+
+    job_path(s, path, id, "output.jsonl");
+    return blob_adopt(s->env.store, path, seen, out, e);
+}
+
+/* Which row makes the finished rows known depends on the dialect. */
+static void name_result(struct service *s, struct arena *a, struct job *j, const struct blob *b,
+                        struct job_end *end)
+{
     struct object_new *object = arena_alloc(a, sizeof *object);
     struct file_new *file = arena_alloc(a, sizeof *file);
 
-    job_path(s, path, j->id, "output.jsonl");
-    if (blob_adopt(s->env.store, path, output, &b, e) < 0)
-        return -1;
-    j->result = b.id;
+    j->result = b->id;
     switch (j->source) {
     case JOB_OBJECTS:
-        fill_object(a, j, &b, object);
+        fill_object(a, j, b, object);
         end->object = object;
         j->output = job_output_dir(a, j);
         break;
-    case JOB_FILE: {
-        char *name = arena_alloc(a, FILE_ID_BYTES + sizeof "files/");
-        fill_file(s, a, j, &b, file);
+    case JOB_FILE:
+        fill_file(s, a, j, b, file);
         end->file = file;
-        (void)snprintf(name, FILE_ID_BYTES + sizeof "files/", "files/%s", file->id);
-        j->output = str_of(name);
+        j->output = str_of(arena_textf(a, "files/%s", file->id));
         break;
-    }
     case JOB_INLINE:
         break;
     }
-    return 0;
 }
 
 /* The end of its log line; text: room for it. */
@@ -169,13 +169,13 @@ static int keep_answers(struct service *s, struct job *j, struct str what, const
 }
 
 int job_output_finish(struct service *s, struct arena *a, struct job *j, enum job_state to,
-                      struct blob_hasher *output, struct error *e)
+                      const struct blob *output, struct error *e)
 {
     char trace[sizeof " trace=" + TRACE_ID_BYTES];
     struct job_end end = { .to = to };
 
-    if (output && put_result(s, a, j, output, &end, e) < 0)
-        return -1;
+    if (output)
+        name_result(s, a, j, output, &end);
     int rc = job_finish(s->env.store, j, &end, e);
     if (rc < 0 && end.object &&
         (e->code == ERROR_NOT_FOUND || e->code == ERROR_PERMISSION_DENIED)) {
@@ -223,7 +223,7 @@ int job_output_keep(struct service *s, struct job *j, struct str table, const st
     if (rc == 0)
         rc = hash_file(path, h, e);
     if (rc == 0)
-        rc = blob_adopt(s->env.store, path, h, &b, e);
+        rc = job_output_take(s, j->id, h, &b, e);
     blob_hasher_free(h);
     if (rc < 0)
         return -1;

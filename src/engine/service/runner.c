@@ -378,8 +378,11 @@ static int deliver(struct runner *r, enum job_state to, struct error *e)
     close_files(r); /* once it is final, a retry may read them */
     struct str table = table_output_uri(&r->arena, &r->job);
     if (!r->table || table_output_finish(r->table, r->output, r->ingest.lines, e) == 0) {
+        struct blob rows = { 0 };
         r->job.output = table;
-        return job_output_finish(s, &r->arena, &r->job, to, r->hasher, e);
+        if (r->hasher && job_output_take(s, r->job.id, r->hasher, &rows, e) < 0)
+            return -1;
+        return job_output_finish(s, &r->arena, &r->job, to, r->hasher ? &rows : NULL, e);
     }
     struct error why = *e;
     /* Rows as long as these may never fit in the memory. */

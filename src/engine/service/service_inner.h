@@ -107,10 +107,12 @@ void *check_run(void *arg); /* the service */
 void *runner_run(void *arg); /* the struct running */
 
 /* ---- The end of a job (output.c), on its runner's thread ---- */
-/* Moves j to `to` with the finished output at DIR/jobs/ID/output.jsonl, whose bytes `output` has seen;
- * NULL: there is none. */
+/* The finished output at DIR/jobs/ID/output.jsonl, whose bytes `seen` has, becomes a blob. */
+int job_output_take(struct service *s, int64_t id, struct blob_hasher *seen, struct blob *out,
+                    struct error *e) FALLIBLE;
+/* Moves j to `to`. output: all its rows; NULL: there are none. */
 int job_output_finish(struct service *s, struct arena *a, struct job *j, enum job_state to,
-                      struct blob_hasher *output, struct error *e) FALLIBLE;
+                      const struct blob *output, struct error *e) FALLIBLE;
 /* Moves j to FAILED, because its table cannot be made, and keeps the finished output as its result. */
 int job_output_keep(struct service *s, struct job *j, struct str table, const struct error *why,
                     struct error *e) FALLIBLE;
