@@ -37,6 +37,7 @@ struct config_service {
     const char *const *locations;     /* until NULL; or NULL */
     uint32_t expired_choice, tables_choice;
     bool tables_in_bigquery; /* else they are embedded */
+    bool work;               /* on jobs; else calls are served, and nothing more */
     enum job_state expired_as;
     uint32_t connections_max;            /* 0: the server's default */
     uint64_t tables_memory, tables_temp; /* bytes, of one project's table engine */

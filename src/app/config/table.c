@@ -177,6 +177,7 @@ static const struct config_row service_rows[] = {
     { "running_jobs_max", COUNT(settings.running_max, 1, 1024), "N", "8", "maximum number of running jobs of one model" },
     { "queued_jobs_max", COUNT(settings.queued_max, 1, 1000000), "N", "10000", "maximum number of jobs of one project that are not final" },
     { "in_flight_max", COUNT(settings.in_flight_max, 0, UINT32_MAX), "N", "0", "maximum number of requests of one job at once; 0: what the model takes" },
+    { "work", FLAG(work), "true|false", "true", "false: this process of several that share a store serves calls and works on no jobs", .restart = true },
     { "connections_max", COUNT(connections_max, 0, UINT32_MAX), "N", "2000", "maximum number of connections; 0: the default", .restart = true },
     { "tables_memory", BIG(tables_memory, TABLES_MEMORY_MIN), "BYTES", DEFAULT(TABLES_MEMORY_DEFAULT), "memory of one project's table engine for data and queries; a query that needs more uses tables_temp, and fails beyond", .restart = true },
     { "tables_temp", BIG(tables_temp, 0), "BYTES", DEFAULT(TABLES_TEMP_DEFAULT), "disk space of one project's queries for what memory does not hold", .restart = true },

@@ -30,7 +30,7 @@
 
 struct serve_options {
     const char *listen, *state, *config, *tls_cert, *tls_key, *public_url, *log_format;
-    bool test_clock, json;
+    bool test_clock, json, no_work;
 };
 
 struct serve {
@@ -140,8 +140,21 @@ static int step_keys(struct serve *s, struct error *e)
     return keys ? 0 : refuse_open(s, store_dir(s->store), e);
 }
 
+/* What an operator finds in the list of a fleet's processes. */
+static const char *fleet_name(struct serve *s)
+{
+    char host[256] = "";
+
+    if (!store_is_shared(s->store))
+        return NULL;
+    if (gethostname(host, sizeof host - 1) < 0)
+        (void)snprintf(host, sizeof host, "unknown");
+    return arena_textf(&s->arena, "%s:%ld", host, (long)getpid());
+}
+
 static int step_service(struct serve *s, struct error *e)
 {
+    bool idle = s->o->no_work || !s->first->service.work;
     const struct service_env env = {
         .store = s->store,
         .tables = s->tables,
@@ -154,8 +167,14 @@ static int step_service(struct serve *s, struct error *e)
         .state_dir = store_dir(s->store),
         .seed = (uint64_t)clock_system()->wall_us(clock_system()) ^ ((uint64_t)getpid() << 48),
         .scripted = s->o->test_clock,
+        .fleet = fleet_name(s),
+        .idle = idle,
     };
 
+    if (idle && !env.fleet)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "nobody would work on the jobs: --no-work and service.work are for "
+                         "processes that share a store with others (--store)");
     s->configs.store = s->store;
     s->service = service_start(&env, &s->first->service.settings, e);
     if (!s->service)
@@ -440,6 +459,8 @@ static const struct option_spec options[] = {
              "URL of the server for its clients, when it stands behind a proxy"),
     OPT_FLAG("test-clock", 0, test_clock,
              "let clients advance the time and script outcomes, for tests"),
+    OPT_FLAG("no-work", 0, no_work,
+             "serve calls only; other processes on the same store work on the jobs"),
     OPT_FLAG("json", 0, json, "print a JSON object when ready"),
     OPT_CHOICE("log-format", 0, log_format, "text|json", "format of the log lines"),
     { 0 },

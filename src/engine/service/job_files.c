@@ -89,6 +89,21 @@ static int read_content(struct job_files *f, const struct named *n, size_t bytes
                            bytes_max);
 }
 
+static int read_plain(struct job_files *f, const struct blob *b, struct buf *out, struct error *e)
+{
+    int fd = blob_open(f->store, b->id, e);
+    char *p = fd < 0 ? NULL : buf_extend(out, (size_t)b->bytes);
+    int64_t n = p ? sys_read_at(fd, p, (size_t)b->bytes, 0, "the file", e) : -1;
+
+    if (fd >= 0 && !p)
+        (void)error_set(e, ERROR_RESOURCE_EXHAUSTED, "the file is too large");
+    if (fd >= 0)
+        (void)close(fd);
+    if (n >= 0 && (uint64_t)n < b->bytes)
+        return error_set(e, ERROR_DATA_LOSS, "the file is shorter than it was");
+    return n < 0 ? -1 : 0;
+}
+
 static int read_named(struct job_files *f, struct arena *a, struct str uri, size_t bytes_max,
                       struct buf *out, struct error *e)
 {
@@ -102,7 +117,7 @@ static int read_named(struct job_files *f, struct arena *a, struct str uri, size
                          STR_ARG(uri), (unsigned long long)n.blob.bytes, bytes_max);
     if (n.gzip)
         return read_content(f, &n, bytes_max, out, e);
-    return sys_read_file(blob_path(f->store, a, n.blob.id), bytes_max, out, e);
+    return read_plain(f, &n.blob, out, e);
 }
 
 static int job_files_read(void *arg, struct str uri, size_t bytes_max, struct buf *out,
@@ -118,17 +133,14 @@ static int job_files_read(void *arg, struct str uri, size_t bytes_max, struct bu
 }
 
 /* Its content in a file without a name. */
-static int unpacked(struct job_files *f, struct arena *a, const struct named *n, uint64_t bytes_max,
-                    struct error *e)
+static int unpacked(struct job_files *f, const struct named *n, uint64_t bytes_max, struct error *e)
 {
     struct buf content = BUF_INIT(bytes_max < SIZE_MAX / 2 ? (size_t)bytes_max + 1 : SIZE_MAX / 2);
     int fd = -1;
 
     if (read_content(f, n, (size_t)bytes_max, &content, e) == 0) {
-        const char *path = blob_path(f->store, a, n->blob.id);
-        const char *slash = strrchr(path, '/');
-        fd = sys_open_nameless(arena_copy(a, path, (size_t)(slash - path)), e);
-        if (fd >= 0 && sys_write_all(fd, content.p, content.len, path, e) < 0) {
+        fd = sys_open_nameless(store_dir(f->store), e);
+        if (fd >= 0 && sys_write_all(fd, content.p, content.len, "the file", e) < 0) {
             (void)close(fd);
             fd = -1;
         }
@@ -150,7 +162,7 @@ static int job_files_open(void *arg, struct str uri, uint64_t bytes_max, struct 
             (void)error_set(e, ERROR_INVALID_ARGUMENT, "It has %llu bytes; at most %llu are taken.",
                             (unsigned long long)n.blob.bytes, (unsigned long long)bytes_max);
         else
-            fd = n.gzip ? unpacked(f, &a, &n, bytes_max, e) : blob_open(f->store, n.blob.id, e);
+            fd = n.gzip ? unpacked(f, &n, bytes_max, e) : blob_open(f->store, n.blob.id, e);
     }
     arena_release(&a);
     return fd;

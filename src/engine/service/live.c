@@ -99,6 +99,11 @@ static void take_live(struct service *s, const struct job *j, struct job_live *o
         out->running = true;
         live_rates(&n->running->live, out);
     }
+    if (n && n->live) { /* of all processes; only what is in flight is of this one */
+        out->running = true;
+        live_rates(n->live, out);
+        out->in_flight = n->running ? n->running->live.progress.in_flight : 0;
+    }
     unlock(&s->lock);
 }
 
@@ -179,8 +184,10 @@ void service_live(struct service *s, const struct job *j, struct job_live *out)
         struct price p = model_price(m, name);
         estimate(j, &p, out);
     }
-    if (j->state == JOB_RUNNING || j->state == JOB_CANCELLING)
+    if (j->state == JOB_RUNNING || j->state == JOB_CANCELLING) {
+        out->progress_us = s->env.fleet ? j->update_us : 0;
         take_live(s, j, out);
+    }
     if (out->running)
         take_upstreams(s, m, out);
     service_model_done(s, m);

@@ -25,6 +25,31 @@ bool job_failures_left(const struct job *j)
     return job_state_final(j->state) && j->counters.failed + j->counters.not_run > 0;
 }
 
+enum job_state job_ends_as(enum stop_reason why)
+{
+    assert(why == STOP_CANCEL || why == STOP_EXPIRE);
+    return why == STOP_EXPIRE ? JOB_EXPIRED : JOB_CANCELLED;
+}
+
+void job_set_reason(struct job *j, enum job_state to)
+{
+    assert(to == JOB_CANCELLED || to == JOB_EXPIRED);
+    j->error = to == JOB_EXPIRED ? ERROR_DEADLINE_EXCEEDED : ERROR_CANCELLED;
+    j->error_message = to == JOB_EXPIRED
+                           ? STR("The job has expired: it was not done within its time. Lines that "
+                                 "were not run say so in the output.")
+                           : STR("CANCELED");
+}
+
+void job_not_run(enum stop_reason why, struct error *e)
+{
+    bool expired = job_ends_as(why) == JOB_EXPIRED;
+
+    (void)error_set(e, expired ? ERROR_DEADLINE_EXCEEDED : ERROR_CANCELLED, "%s",
+                    expired ? "The batch expired before this line was run."
+                            : "The batch was cancelled before this line was run.");
+}
+
 /* The output's folder: "gs://bucket/prefix/prediction-model-<time>"; empty for none. */
 static struct str job_output_dir(struct arena *a, const struct job *j)
 {
@@ -211,21 +236,25 @@ static int hash_file(const char *path, struct blob_hasher *h, struct error *e)
     return n < 0 ? -1 : 0;
 }
 
+int job_file_take(struct service *s, const char *path, struct blob *out, struct error *e)
+{
+    struct blob_hasher *h = blob_hasher_new(e);
+    int rc = h ? hash_file(path, h, e) : -1;
+
+    if (rc == 0)
+        rc = blob_adopt(s->env.store, path, h, out, e);
+    blob_hasher_free(h);
+    return rc;
+}
+
 int job_output_keep(struct service *s, struct job *j, struct str table, const struct error *why,
                     struct error *e)
 {
-    struct blob_hasher *h = blob_hasher_new(e);
     char path[SERVICE_PATH_BYTES];
     struct blob b = { 0 };
-    int rc = h ? 0 : -1;
 
     job_path(s, path, j->id, "output.jsonl");
-    if (rc == 0)
-        rc = hash_file(path, h, e);
-    if (rc == 0)
-        rc = job_output_take(s, j->id, h, &b, e);
-    blob_hasher_free(h);
-    if (rc < 0)
+    if (job_file_take(s, path, &b, e) < 0)
         return -1;
     j->result = b.id;
     return keep_answers(s, j, table, why, e);

@@ -393,24 +393,14 @@ static int deliver(struct runner *r, enum job_state to, struct error *e)
 
 /* ---- Ending early ---- */
 
-static void set_reason(struct job *j, enum stop_reason why)
-{
-    assert(why == STOP_CANCEL || why == STOP_EXPIRE);
-    j->error = why == STOP_EXPIRE ? ERROR_DEADLINE_EXCEEDED : ERROR_CANCELLED;
-    j->error_message = why == STOP_EXPIRE
-                           ? STR("The job has expired: it was not done within its time. Lines that "
-                                 "were not run say so in the output.")
-                           : STR("CANCELED");
-}
-
 static int end_as(struct runner *r, enum stop_reason why, struct error *e)
 {
+    enum job_state to = job_ends_as(why);
     struct job *j = &r->job;
 
-    set_reason(j, why);
+    job_set_reason(j, to);
     j->counters.not_run += counters_pending(&j->counters);
-    return job_output_finish(r->service, &r->arena, j,
-                             why == STOP_EXPIRE ? JOB_EXPIRED : JOB_CANCELLED, NULL, e);
+    return job_output_finish(r->service, &r->arena, j, to, NULL, e);
 }
 
 /* Every line without a row gets one that says why; then the output is as whole as any (I1). */
@@ -423,15 +413,13 @@ static int close_out(struct runner *r, enum stop_reason why, struct error *e)
         .clock = r->service->env.clock,
     };
 
-    (void)error_set(&c.why, why == STOP_EXPIRE ? ERROR_DEADLINE_EXCEEDED : ERROR_CANCELLED, "%s",
-                    why == STOP_EXPIRE ? "The batch expired before this line was run."
-                                       : "The batch was cancelled before this line was run.");
+    job_not_run(why, &c.why);
     cancel_remote(r);
     if (closeout_run(&c, &r->job.counters, e) < 0 || render_finish(r->render, e) < 0)
         return -1;
     r->job.counters.total = r->ingest.lines;
-    set_reason(&r->job, why);
-    return deliver(r, why == STOP_EXPIRE ? JOB_EXPIRED : JOB_CANCELLED, e);
+    job_set_reason(&r->job, job_ends_as(why));
+    return deliver(r, job_ends_as(why), e);
 }
 
 /* ---- After a stretch ---- */
@@ -459,6 +447,7 @@ static int interrupted(struct runner *r, struct error *e)
     case STOP_PAUSE: /* the store makes it PAUSED, unless it was resumed meanwhile */
     case STOP_YIELD:
     case STOP_DRAIN:
+    case STOP_LOST: /* in a fleet only */
         break;
     }
     return give_back(r, JOB_QUEUED, "", e);

@@ -10,11 +10,14 @@
 #include "engine/service/choice.h"
 #include "engine/service/service_inner.h"
 #include "engine/service/job_metrics.h"
+#include "store/jobs/shards.h"
 
 #define HOUR_US ((int64_t)3600 * 1000000)
 #define TICK_MS 250                           /* the scheduler looks at the time so often */
 #define YIELD_AFTER_US ((int64_t)5 * 1000000) /* a job runs so long before it is asked to yield */
 #define CLOSING_MAX 8                         /* jobs that are only being ended, at once */
+#define GLANCE_MS 1000    /* in a fleet: between two looks at what other processes changed */
+#define GLANCE_MIN_MS 200 /* the same after a change of ours */
 
 /* ---- The table ---- */
 
@@ -52,6 +55,7 @@ static void drop_entry(struct service *s, struct entry *n)
 
     assert(!n->busy && !n->running);
     service_model_done(s, n->model);
+    mem_free(n->live);
     memmove(n, n + 1, (s->entry_count - at - 1) * sizeof *n);
     s->entry_count--;
 }
@@ -70,6 +74,7 @@ static void fill_entry(struct entry *n, const struct job *j, const struct model 
     n->queue_us = j->queue_us;
     n->update_us = j->update_us;
     n->ran_us = j->ran_us;
+    n->stretch_us = j->stretch_us;
     n->retry_of = j->retry_of;
     n->has_done = counters_done(&j->counters) > 0;
     n->stays = j->test.len && script_whole(j->test, &whole, &ignored) == 0 ? whole.job : FATE_NONE;
@@ -106,7 +111,7 @@ static void delete_removed(struct service *s, const struct job *j)
     lock(&s->lock);
     bool busy = scheduler_find(s, j->id) != NULL;
     unlock(&s->lock);
-    if (!busy && service_delete(s, NULL, j->id, &e) < 0)
+    if (!busy && service_delete(s, NULL, j->id, &e) < 0 && e.code != ERROR_NOT_FOUND)
         log_warn("job %lld cannot be deleted: %s", (long long)j->id, e.msg);
 }
 
@@ -165,15 +170,16 @@ static void forget(struct service *s, int64_t id)
 }
 
 /* At the next tick, not at once: the store may be out of order for a while. */
-static void read_later(struct service *s, int64_t id, const struct error *why)
+static void read_later(struct service *s, const int64_t *ids, size_t count)
 {
-    log_error("job %lld cannot be read: %s", (long long)id, why->msg);
     lock(&s->lock);
-    add_dirty(s, id);
+    for (size_t i = 0; i < count; i++)
+        add_dirty(s, ids[i]);
     unlock(&s->lock);
 }
 
-static void read_one(struct service *s, struct arena *a, int64_t id)
+/* False: the store does not answer. */
+static bool read_one(struct service *s, struct arena *a, int64_t id)
 {
     struct job j;
     struct error e;
@@ -185,8 +191,10 @@ static void read_one(struct service *s, struct arena *a, int64_t id)
         delete_removed(s, &j);
     if (rc == 0)
         forget(s, id);
-    if (rc < 0)
-        read_later(s, id, &e);
+    if (rc < 0 && !s->unread)
+        log_error("job %lld cannot be read: %s", (long long)id, e.msg);
+    s->unread = rc < 0;
+    return rc >= 0;
 }
 
 static void read_dirty(struct service *s)
@@ -202,10 +210,100 @@ static void read_dirty(struct service *s)
     for (size_t i = 0; i < count; i++) {
         if (i && ids[i] == ids[i - 1])
             continue;
-        read_one(s, &a, ids[i]);
+        if (!read_one(s, &a, ids[i])) {
+            read_later(s, &ids[i], count - i);
+            break;
+        }
         arena_reset(&a);
     }
     mem_free(ids);
+    arena_release(&a);
+}
+
+/* ---- The other processes of a fleet ---- */
+
+void scheduler_look(struct service *s)
+{
+    lock(&s->lock);
+    s->look_ns = 0;
+    unlock(&s->lock);
+    service_wake(s);
+}
+
+/* Under lock. */
+static bool look_is_due(struct service *s)
+{
+    uint64_t now = clock_system()->mono_ns(clock_system());
+    uint64_t least = s->looked_ns ? s->looked_ns + GLANCE_MIN_MS * NS_PER_MS : 0;
+
+    if (!s->env.fleet || now < s->look_ns || now < least)
+        return false;
+    s->looked_ns = now;
+    s->look_ns = now + GLANCE_MS * NS_PER_MS;
+    return true;
+}
+
+/* Under lock. */
+static void take_live_facts(struct service *s, struct entry *n, const struct job_glance *g)
+{
+    const struct progress p = { .counters = g->counters };
+
+    if (g->state != JOB_RUNNING && g->state != JOB_CANCELLING) {
+        mem_free(n->live);
+        n->live = NULL;
+        return;
+    }
+    if (!n->live)
+        n->live = mem_alloc(sizeof *n->live);
+    live_add(n->live, &p, service_now_ns(s));
+}
+
+/* Under lock. Glances are in the order of ids, as the table is; a job that is not in them has ended. */
+static void take_glances(struct service *s, const struct job_glance *g, uint32_t count)
+{
+    uint32_t at = 0;
+
+    for (size_t i = 0; i < s->entry_count; i++) {
+        struct entry *n = &s->entry[i];
+        for (; at < count && g[at].id < n->id; at++)
+            add_dirty(s, g[at].id); /* it is new */
+        bool seen = at < count && g[at].id == n->id;
+        if (!seen || g[at].state != n->state || g[at].asked != n->asked ||
+            g[at].priority != n->priority)
+            add_dirty(s, n->id);
+        if (!seen)
+            continue;
+        n->open = g[at].open;
+        n->leased = g[at].leased;
+        n->ran_us = g[at].ran_us;
+        n->stretch_us = g[at].stretch_us;
+        take_live_facts(s, n, &g[at++]);
+    }
+    for (; at < count; at++)
+        add_dirty(s, g[at].id);
+}
+
+/* Sees what other processes did since the last look. */
+static void look_around(struct service *s)
+{
+    struct arena a = { 0 };
+    struct job_glance *g = NULL;
+    uint32_t count = 0;
+    struct error e;
+
+    lock(&s->lock);
+    bool due = look_is_due(s);
+    unlock(&s->lock);
+    if (!due)
+        return;
+    int rc = jobs_glance(s->env.store, &a, &g, &count, &e);
+    lock(&s->lock);
+    if (rc == 0)
+        take_glances(s, g, count);
+    unlock(&s->lock);
+    if (rc < 0 && !s->unread)
+        log_warn("the open jobs cannot be read now: %s", e.msg);
+    s->unread = rc < 0;
     arena_release(&a);
 }
 
@@ -270,17 +368,34 @@ static void ask_to_stop(struct running *r, enum stop_reason why)
 {
     int none = STOP_NONE;
 
-    if (why == STOP_CANCEL || why == STOP_EXPIRE)
+    if (why == STOP_CANCEL || why == STOP_EXPIRE || why == STOP_LOST)
         atomic_store(&r->discard, true);
+    if (why == STOP_LOST)
+        atomic_store(&r->lost, true);
     if (atomic_compare_exchange_strong(&r->reason, &none, (int)why))
         atomic_store(&r->stop, true);
+}
+
+bool scheduler_lose(struct service *s)
+{
+    bool left = false;
+
+    lock(&s->lock);
+    for (size_t i = 0; i < s->entry_count; i++) {
+        struct running *r = s->entry[i].running;
+        if (r)
+            ask_to_stop(r, STOP_LOST);
+        left |= r != NULL;
+    }
+    unlock(&s->lock);
+    return !left;
 }
 
 /* Under lock, where a drain cannot begin meanwhile. */
 static void start_runner(struct service *s, struct entry *n, bool closing, enum stop_reason why)
 {
     assert(!n->busy && !n->running && !job_state_final(n->state));
-    if (s->draining)
+    if (s->draining || s->away)
         return;
     struct running *r = mem_alloc(sizeof *r);
     r->service = s;
@@ -290,11 +405,12 @@ static void start_runner(struct service *s, struct entry *n, bool closing, enum 
     r->began_us = service_now_us(s);
     atomic_init(&r->stop, closing);
     atomic_init(&r->discard, false);
+    atomic_init(&r->lost, false);
     atomic_init(&r->reason, (int)why);
     atomic_init(&r->ended, false);
     n->busy = true;
     n->running = r;
-    if (pthread_create(&r->thread, NULL, runner_run, r) == 0)
+    if (pthread_create(&r->thread, NULL, s->env.fleet ? fleet_run : runner_run, r) == 0)
         return;
     log_error("job %lld: no thread could be made", (long long)n->id);
     n->busy = false;
@@ -313,10 +429,16 @@ static uint32_t closing_room(const struct service *s)
     return closing < CLOSING_MAX ? CLOSING_MAX - closing : 0;
 }
 
+/* In a fleet other processes may hold all that is open of a job. Under lock. */
+static bool has_work(const struct service *s, const struct entry *n)
+{
+    return !s->env.fleet || n->open > 0 || n->leased == 0;
+}
+
 /* Under lock. */
 static void close_entry(struct service *s, struct entry *n, enum stop_reason why, uint32_t *room)
 {
-    if (*room == 0 || !is_free(n, service_now_ns(s)))
+    if (*room == 0 || !is_free(n, service_now_ns(s)) || !has_work(s, n))
         return;
     start_runner(s, n, true, why);
     (*room)--;
@@ -330,7 +452,9 @@ static void obey(struct service *s)
     for (size_t i = 0; i < s->entry_count; i++) {
         struct entry *n = &s->entry[i];
         bool cancelled = n->state == JOB_CANCELLING || n->asked == ASKED_CANCEL;
-        if (n->running && cancelled)
+        if (n->running && job_state_final(n->state)) /* another process ended it */
+            ask_to_stop(n->running, STOP_LOST);
+        else if (n->running && cancelled)
             ask_to_stop(n->running, STOP_CANCEL);
         else if (n->running && n->asked == ASKED_PAUSE)
             ask_to_stop(n->running, STOP_PAUSE);
@@ -352,8 +476,10 @@ static bool too_old(const struct service *s, const struct entry *n, int64_t now)
         return now - n->create_us - n->ran_us > set->queue_hours * HOUR_US;
     case JOB_PAUSED:
         return now - n->update_us > set->paused_hours * HOUR_US;
-    case JOB_RUNNING:
-        return n->running && n->ran_us + now - n->running->began_us > set->run_hours * HOUR_US;
+    case JOB_RUNNING: {
+        int64_t began_us = s->env.fleet ? n->stretch_us : n->running ? n->running->began_us : 0;
+        return began_us && n->ran_us + now - began_us > set->run_hours * HOUR_US;
+    }
     case JOB_CANCELLING:
     case JOB_SUCCEEDED:
     case JOB_FAILED:
@@ -422,12 +548,12 @@ static void candidates_add(struct service *s, struct candidates *c, const struct
     };
 }
 
-/* RUNNING without a runner: the disk was too full to give it back. */
-static bool waits(const struct entry *n, uint64_t now)
+/* RUNNING without a runner: the disk was too full to give it back; in a fleet, other processes run it too. */
+static bool waits(const struct service *s, const struct entry *n, uint64_t now)
 {
     bool may_run = n->state == JOB_QUEUED || n->state == JOB_RUNNING;
 
-    return may_run && n->stays != FATE_QUEUED && is_free(n, now);
+    return may_run && n->stays != FATE_QUEUED && is_free(n, now) && has_work(s, n);
 }
 
 static void candidates_make(struct service *s, const struct model *m, struct candidates *c)
@@ -442,7 +568,7 @@ static void candidates_make(struct service *s, const struct model *m, struct can
     for (size_t i = 0; i < s->entry_count; i++) {
         const struct entry *n = &s->entry[i];
         bool runs = n->running && !n->running->closing;
-        if (n->model == m && (runs || waits(n, now)))
+        if (n->model == m && (runs || waits(s, n, now)))
             candidates_add(s, c, n);
     }
 }
@@ -523,7 +649,7 @@ static void admit(struct service *s)
     for (size_t i = 0; i < s->entry_count && count < HUBS_MAX; i++) {
         const struct entry *n = &s->entry[i];
         uint32_t at = 0;
-        if (!waits(n, now))
+        if (!waits(s, n, now))
             continue;
         while (at < count && seen[at] != n->model)
             at++;
@@ -581,10 +707,11 @@ void *scheduler_run(void *arg)
     for (;;) {
         if (fault_hit("scheduler.turn"))
             hang(s);
+        look_around(s);
         read_dirty(s);
         reap(s);
         lock(&s->lock);
-        bool stopping = s->stopping, draining = s->draining;
+        bool stopping = s->stopping, draining = s->draining, away = s->away;
         s->turns++;
         s->turn_ns = clock_system()->mono_ns(clock_system());
         unlock(&s->lock);
@@ -592,7 +719,7 @@ void *scheduler_run(void *arg)
             stop_all(s);
         if (stopping)
             return NULL;
-        if (!draining) {
+        if (!draining && !away && !s->env.idle) {
             obey(s);
             expire(s);
             admit(s);

@@ -18,11 +18,16 @@
 #include "format/bigquery/name.h"
 #include "format/job/gemini.h"
 #include "predict/fake/script.h"
+#include "store/fleet/fleet.h"
 
 #define CHECKERS_MAX 16
 
 static void on_change(void *arg, int64_t id)
 {
+    const struct service *s = arg;
+
+    if (s->env.fleet)
+        scheduler_look(arg);
     scheduler_dirty(arg, id);
 }
 
@@ -39,17 +44,30 @@ static void release(struct service *s)
         mem_free(s->hub[i].base);
         service_model_done(s, s->hub[i].model);
     }
-    for (size_t i = 0; i < s->entry_count; i++)
+    for (size_t i = 0; i < s->entry_count; i++) {
         service_model_done(s, s->entry[i].model);
+        mem_free(s->entry[i].live);
+    }
     upstream_servers_free(s->servers);
     tables_cancel_release(&s->table_cancel);
     cond_destroy(&s->check_wake);
+    cond_destroy(&s->keeper_wake);
     lock_destroy(&s->lock);
     chan_free(s->wake);
     mem_free(s->checker);
     mem_free(s->entry);
     mem_free(s->dirty);
     mem_free(s);
+}
+
+/* Without its threads there is no service: as when there is no memory. */
+static void start_thread(pthread_t *thread, void *(*run)(void *), struct service *s,
+                         const char *whose)
+{
+    if (pthread_create(thread, NULL, run, s) == 0)
+        return;
+    log_error("no thread could be made for the %s", whose);
+    _exit(1);
 }
 
 static void start_threads(struct service *s)
@@ -60,18 +78,24 @@ static void start_threads(struct service *s)
     s->checker = mem_array(CHECKERS_MAX, sizeof *s->checker);
     if (wanted > CHECKERS_MAX)
         wanted = CHECKERS_MAX;
-    /* Without its threads there is no service: as when there is no memory. */
-    if (pthread_create(&s->scheduler, NULL, scheduler_run, s) != 0) {
-        log_error("no thread could be made for the scheduler");
-        _exit(1);
-    }
+    if (s->env.fleet)
+        start_thread(&s->keeper, keeper_run, s, "keeper");
+    start_thread(&s->scheduler, scheduler_run, s, "scheduler");
+    start_thread(&s->checker[s->checker_count++], check_run, s, "checker");
     while (s->checker_count < wanted &&
            pthread_create(&s->checker[s->checker_count], NULL, check_run, s) == 0)
         s->checker_count++;
-    if (s->checker_count == 0) {
-        log_error("no thread could be made for a checker");
-        _exit(1);
-    }
+}
+
+/* Other processes have what a process of a fleet held before; what is left of it in its folder is of no use. */
+static int begin(struct service *s, struct error *e)
+{
+    char jobs[SERVICE_PATH_BYTES];
+
+    if (!s->env.fleet)
+        return job_recover(s->env.store, e);
+    (void)snprintf(jobs, sizeof jobs, "%s/jobs", store_dir(s->env.store));
+    return sys_remove_all(jobs, e) < 0 ? -1 : fleet_join(s->env.store, s->env.fleet, e);
 }
 
 struct service *service_start(const struct service_env *env, const struct service_settings *set,
@@ -83,11 +107,12 @@ struct service *service_start(const struct service_env *env, const struct servic
     s->set = *set;
     lock_init(&s->lock);
     cond_init(&s->check_wake);
+    cond_init(&s->keeper_wake);
     tables_cancel_init(&s->table_cancel);
     s->wake = chan_new(1);
     s->servers = upstream_servers_new(env->clock);
     atomic_init(&s->halt, false);
-    if (job_recover(env->store, e) < 0 || scheduler_load(s, e) < 0) {
+    if (begin(s, e) < 0 || scheduler_load(s, e) < 0) {
         release(s);
         return NULL;
     }
@@ -160,6 +185,13 @@ void service_free(struct service *s)
     thread_join(s->scheduler);
     for (uint32_t i = 0; i < s->checker_count; i++)
         thread_join(s->checker[i]);
+    if (s->env.fleet) {
+        lock(&s->lock);
+        s->leaving = true;
+        cond_broadcast(&s->keeper_wake);
+        unlock(&s->lock);
+        thread_join(s->keeper);
+    }
     release(s);
 }
 
@@ -654,6 +686,8 @@ int service_results(struct service *s, const struct job *j, uint64_t *bytes, str
         return open_result(s, j->result, bytes, e);
     if (job_state_final(j->state) && bq_is(j->output))
         return in_table(j, e);
+    if (s->env.fleet)
+        return fleet_results(s, j, bytes, e);
     /* The last is there for the moment between the last row and the job's end. */
     static const char *const names[] = { "output.jsonl.partial", "output.jsonl" };
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
@@ -723,6 +757,8 @@ int service_results_done(struct service *s, const struct job *j, uint64_t *bytes
         return open_result(s, j->result, bytes, e);
     if (job_state_final(j->state) && bq_is(j->output))
         return in_table(j, e);
+    if (s->env.fleet)
+        return fleet_results_done(s, j, bytes, e);
     job_path(s, dir, j->id, NULL);
     if (access(dir, F_OK) < 0)
         return error_set(e, ERROR_NOT_FOUND, "the job has no results yet");
@@ -740,7 +776,9 @@ int service_line_errors(struct service *s, const struct job *j, uint64_t *bytes,
 {
     char path[SERVICE_PATH_BYTES];
 
-    job_path(s, path, j->id, "faults.jsonl");
+    if (s->env.fleet)
+        return fleet_line_errors(s, j, bytes, e);
+    job_path(s, path, j->id, LINE_ERRORS_FILE);
     int fd = open_rows(path, bytes, e);
     if (fd >= 0 || e->code != ERROR_NOT_FOUND)
         return fd;

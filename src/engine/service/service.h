@@ -9,6 +9,8 @@
  * Choice:  of the queued jobs of a model: the project with the fewest running for its weight, then
  *          priority, then age. A project that has more than its share while another waits gives
  *          back its youngest job, which goes on later where it was.
+ * Fleet:   in a store that several processes share, each schedules all open jobs, and leases shards of those that it
+ *          runs (fleet_runner.c). It stops them when its own lease cannot be renewed (keeper.c).
  * Threads: one scheduler, `checkers` checkers, a runner a running job; calls from any thread.
  * Errors:  a job's failure is its own; the service goes on. A full disk stops the job QUEUED and is
  *          tried again after FULL_RETRY_S.
@@ -64,6 +66,10 @@ struct service_env {
     predictor_open_fn open;
     const char *state_dir;
     uint64_t seed;
+    /* The store is one that several processes share: the name that operators see of this one. NULL: this process alone
+     * works on the store. */
+    const char *fleet;
+    bool idle;         /* in a fleet: others work on the jobs, and this process only serves calls */
     bool scripted;     /* requests may carry scripts (script.h) */
     uint32_t checkers; /* 0: one a core */
 };

@@ -21,6 +21,8 @@
 #include "store/tables/tables.h"
 
 #define SERVICE_PATH_BYTES 4096
+#define LINE_ERRORS_FILE                                                                           \
+    "faults.jsonl"             /* of a job: its bad lines, as service_line_errors gives them */
 #define SESSION_FAILURES_MAX 3 /* in a row without a line done; then the job fails */
 #define RETRY_CHAIN_MAX 100    /* retries of retries that were ended before they began */
 #define HUBS_MAX 256
@@ -42,8 +44,9 @@ struct service {
     struct service_env env;
     struct upstream_servers *servers;
     pthread_t scheduler;
-    struct chan *wake;                 /* holds something: the scheduler is to look */
-    atomic_bool halt;                  /* set with draining: checkers give up soon */
+    bool unread;       /* the scheduler's: the store did not answer when it last read */
+    struct chan *wake; /* holds something: the scheduler is to look */
+    atomic_bool halt;  /* set with draining: checkers give up soon */
     struct tables_cancel table_cancel; /* of their queries; asked with halt */
     pthread_mutex_t lock;              /* guards all below */
     struct service_settings set;
@@ -60,8 +63,16 @@ struct service {
     pthread_cond_t check_wake; /* checkers wait here */
     uint64_t sweep_ns;         /* monotonic; when a checker is to sweep next */
     bool draining, stopping;
-    uint64_t turns;   /* of the scheduler's loop */
-    uint64_t turn_ns; /* of the system's monotonic clock, at the last one; 0: none yet */
+    /* Of a fleet (keeper.c): */
+    pthread_t keeper;
+    pthread_cond_t keeper_wake;
+    bool leaving; /* the keeper is to end the lease and return */
+    bool away;    /* the lease is lost, and nothing new begins before there is another one */
+    uint64_t
+        look_ns; /* of the system's monotonic clock: when the scheduler is to look around again; */
+    uint64_t looked_ns; /* it did then; 0: never */
+    uint64_t turns;     /* of the scheduler's loop */
+    uint64_t turn_ns;   /* of the system's monotonic clock, at the last one; 0: none yet */
 };
 
 /* ---- Any thread ---- */
@@ -106,10 +117,30 @@ void *check_run(void *arg); /* the service */
 /* ---- A runner's thread (runner.c) ---- */
 void *runner_run(void *arg); /* the struct running */
 
+/* ---- In a fleet ---- */
+/* The keeper's thread (keeper.c), which renews the lease of this process until s->leaving. */
+void *keeper_run(void *arg); /* the service */
+/* A runner's thread (fleet_runner.c), which answers shards of its job as long as there are any. */
+void *fleet_run(void *arg); /* the struct running */
+/* As service_results and so on, of a job without a result (fleet_rows.c). */
+int fleet_results(struct service *s, const struct job *j, uint64_t *bytes,
+                  struct error *e) FALLIBLE;
+int fleet_results_done(struct service *s, const struct job *j, uint64_t *bytes,
+                       struct error *e) FALLIBLE;
+void fleet_rows_sweep(struct service *s); /* removes copies of what is gone or has ended */
+int fleet_line_errors(struct service *s, const struct job *j, uint64_t *bytes,
+                      struct error *e) FALLIBLE;
+
 /* ---- The end of a job (output.c), on its runner's thread ---- */
+/* The state of a job that was cancelled or has expired, its error, and that of each line that is not run. */
+enum job_state job_ends_as(enum stop_reason why);
+void job_set_reason(struct job *j, enum job_state to);
+void job_not_run(enum stop_reason why, struct error *e);
 /* The finished output at DIR/jobs/ID/output.jsonl, whose bytes `seen` has, becomes a blob. */
 int job_output_take(struct service *s, int64_t id, struct blob_hasher *seen, struct blob *out,
                     struct error *e) FALLIBLE;
+/* A finished file of the job's folder becomes a blob. */
+int job_file_take(struct service *s, const char *path, struct blob *out, struct error *e) FALLIBLE;
 /* Moves j to `to`. output: all its rows; NULL: there are none. */
 int job_output_finish(struct service *s, struct arena *a, struct job *j, enum job_state to,
                       const struct blob *output, struct error *e) FALLIBLE;

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 
+#include "base/clock.h"
 #include "format/job/resource.h"
 
 #define REQUEST_ID_BYTES_MAX 128
@@ -98,9 +99,10 @@ int job_read_extension(struct arena *a, yyjson_val *object, struct job *out, str
     return 0;
 }
 
-static void add_progress(struct json_writer *w, const struct job *j)
+static void add_progress(struct json_writer *w, const struct job *j, const struct job_live *live)
 {
     const struct counters *c = &j->counters;
+    char time[CLOCK_TEXT_BYTES];
 
     json_object(w, "progress");
     json_add_uint(w, "total", c->total);
@@ -109,6 +111,10 @@ static void add_progress(struct json_writer *w, const struct job *j)
     json_add_uint(w, "notRun", c->not_run);
     json_add_uint(w, "pending", counters_pending(c));
     json_add_uint(w, "badLines", j->bad);
+    if (live && live->progress_us) {
+        clock_format_rfc3339(live->progress_us, time);
+        json_add_c(w, "time", time);
+    }
     json_end(w);
 }
 
@@ -271,7 +277,7 @@ void job_add_extension(struct json_writer *w, const char *key, const struct job 
     json_add_c(w, "state", job_state_name(j->state));
     if (j->pause_reason.len)
         json_add_text(w, "pauseReason", j->pause_reason);
-    add_progress(w, j);
+    add_progress(w, j, live);
     add_validation(w, j);
     if (live) {
         add_live(w, live);

@@ -1,0 +1,73 @@
+/* fleet_job.h -- a job as one process of a fleet works on it: shards that it leases, one after the other in a few threads.
+ *
+ * Why: the machines of a fleet share a job's lines. While a slot opens its next shard or records the last one, the other
+ * slots keep the model busy.
+ *
+ * Shape:   fleet_runner.c leases shards, hands them to its slots, and makes the end of a job whose shards are all done;
+ *          fleet_shard.c answers one: the shard's bytes, ingest, spool, pipeline and output as of a small job, in a folder
+ *          DIR/jobs/ID/NUMBER.FENCE that is only a scratch. What counts is what shard_record has taken.
+ * Errors:  a shard's end says whose fault it was (enum shard_end); the job goes on, waits or fails by that.
+ * Threads: the runner's, and one a slot.
+ */
+#ifndef TRANCHE_ENGINE_SERVICE_FLEET_JOB_H
+#define TRANCHE_ENGINE_SERVICE_FLEET_JOB_H
+
+#include "engine/service/service_inner.h"
+#include "store/jobs/shards.h"
+
+#define FLEET_SLOTS 3  /* shards of a job that a process answers at once */
+#define FLEET_BATCH 4u /* shards that are leased at once */
+
+struct fleet_job {
+    /* Set before the slots begin. */
+    struct running *self;
+    struct service *service;
+    struct service_settings set;
+    struct arena arena;
+    struct job job;
+    const struct model *model; /* held; NULL: lines are only closed out */
+    struct price price;
+    struct job_input *pin; /* what it reads */
+    uint32_t pin_count;
+    uint32_t slots;
+
+    pthread_mutex_t lock; /* guards everything below */
+    pthread_cond_t changed;
+    struct shard_lease next[FLEET_BATCH]; /* leased, and not in work yet */
+    uint32_t next_count;
+    enum shards_left left; /* as the store last said */
+    bool over;             /* no slot takes another shard */
+    uint32_t busy;         /* slots that have a shard */
+    uint64_t done;         /* lines that ended here and are recorded */
+    bool failed;           /* error says why */
+    bool of_model;         /* and it is the model's or the input's fault, not the store's */
+    struct error error;
+};
+
+/* Why no more is done of a job here; STOP_NONE: nothing stops it. */
+static inline enum stop_reason fleet_stopped(const struct fleet_job *f)
+{
+    if (atomic_load(&f->self->lost))
+        return STOP_LOST;
+    return (enum stop_reason)atomic_load(&f->self->reason);
+}
+
+/* Its lines are not answered any more, but get rows that say why. */
+static inline bool fleet_closing(const struct fleet_job *f)
+{
+    enum stop_reason why = fleet_stopped(f);
+
+    return why == STOP_CANCEL || why == STOP_EXPIRE;
+}
+
+enum shard_end {
+    SHARD_ENDED, /* it is done, or given back as the job is to stop, or its budget is spent: recorded */
+    SHARD_LOST,         /* another process has it, or will: nothing was recorded */
+    SHARD_STORE_FAILED, /* the database, the bucket or the disk: it is tried again later */
+    SHARD_MODEL_FAILED  /* what may get better, or not: as the error's code says */
+};
+/* Answers a leased shard to its end, or to where the job stops. left: what the store said of the others. */
+enum shard_end fleet_shard_run(struct fleet_job *f, const struct shard_lease *lease,
+                               enum shards_left *left, struct error *e);
+
+#endif

@@ -1,0 +1,187 @@
+/* fleet_rows.c -- what a job of a fleet has so far, at any process: out of the shards that are recorded.
+ *
+ * Shape:   DIR/jobs/ID/rows.jsonl has the rows of the shards that are done, up to the first open one. It only grows, by
+ *          whole shards, so that the index of rows (rows.h) stays true; the lengths of the shards' outputs say how far it
+ *          goes. It is a copy: each process makes its own.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/sys.h"
+#include "base/thread.h"
+#include "engine/service/fleet_job.h"
+
+#define COPY_BYTES ((size_t)256 * 1024)
+
+static int no_results(struct error *e)
+{
+    return error_set(e, ERROR_NOT_FOUND, "the job has no results yet");
+}
+
+/* Appends a blob to the file at its end. */
+static int append(struct store *store, int to, const struct blob *b, struct error *e)
+{
+    int from = blob_open(store, b->id, e);
+    char *piece = mem_alloc(COPY_BYTES);
+    int64_t n = from < 0 ? -1 : 1;
+
+    for (uint64_t at = 0; n > 0; at += (uint64_t)n) {
+        n = sys_read_at(from, piece, COPY_BYTES, at, "the rows of a shard", e);
+        if (n > 0 && sys_write_all(to, piece, (size_t)n, "the job's rows", e) < 0)
+            n = -1;
+    }
+    mem_free(piece);
+    if (from >= 0)
+        (void)close(from);
+    return n < 0 ? -1 : 0;
+}
+
+/* Cuts the file behind its last whole shard, and stands there; *next is the first shard that it lacks. */
+static int find_end(int fd, const struct blob *part, uint32_t count, uint32_t *next,
+                    struct error *e)
+{
+    uint64_t end = 0;
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return error_errno(e, "the job's rows");
+    for (*next = 0; *next < count && end + part[*next].bytes <= (uint64_t)st.st_size; (*next)++)
+        end += part[*next].bytes;
+    if (ftruncate(fd, (off_t)end) < 0 || lseek(fd, (off_t)end, SEEK_SET) < 0)
+        return error_errno(e, "the job's rows");
+    return 0;
+}
+
+/* Under the file's lock. */
+static int grow(struct service *s, int64_t id, int fd, struct error *e)
+{
+    struct arena a = { 0 };
+    struct blob *part = NULL;
+    uint32_t count = 0, next = 0;
+    int rc = shards_done(s->env.store, &a, id, false, &part, &count, e);
+
+    if (rc == 0)
+        rc = find_end(fd, part, count, &next, e);
+    for (; rc == 0 && next < count; next++)
+        rc = append(s->env.store, fd, &part[next], e);
+    arena_release(&a);
+    return rc;
+}
+
+static int finish(int fd, int rc, uint64_t *bytes, struct error *e)
+{
+    struct stat st;
+
+    if (rc == 0 && (fstat(fd, &st) < 0 || lseek(fd, 0, SEEK_SET) < 0))
+        rc = error_errno(e, "the job's rows");
+    if (rc == 0) {
+        *bytes = (uint64_t)st.st_size;
+        return fd;
+    }
+    (void)close(fd);
+    return -1;
+}
+
+int fleet_results(struct service *s, const struct job *j, uint64_t *bytes, struct error *e)
+{
+    char path[SERVICE_PATH_BYTES];
+
+    assert_may_wait("the rows of a job's shards");
+    if (job_state_final(j->state) || j->start_us == 0)
+        return no_results(e);
+    job_path(s, path, j->id, NULL);
+    if (sys_mkdirs(path, e) < 0)
+        return -1;
+    job_path(s, path, j->id, "rows.jsonl");
+    int fd = sys_open(path, O_RDWR | O_CREAT, e);
+    if (fd < 0)
+        return -1;
+    if (flock(fd, LOCK_EX) < 0)
+        return finish(fd, error_errno(e, "%s", path), bytes, e);
+    int rc = grow(s, j->id, fd, e);
+    (void)flock(fd, LOCK_UN);
+    return finish(fd, rc, bytes, e);
+}
+
+/* A file without a name, which goes when it is closed. */
+static int open_nameless(struct service *s, int64_t id, struct error *e)
+{
+    char dir[SERVICE_PATH_BYTES];
+
+    job_path(s, dir, id, NULL);
+    return sys_mkdirs(dir, e) < 0 ? -1 : sys_open_nameless(dir, e);
+}
+
+int fleet_results_done(struct service *s, const struct job *j, uint64_t *bytes, struct error *e)
+{
+    struct arena a = { 0 };
+    struct blob *part = NULL;
+    uint32_t count = 0;
+
+    assert_may_wait("the rows of a job's shards");
+    if (job_state_final(j->state) || j->start_us == 0)
+        return no_results(e);
+    int fd = open_nameless(s, j->id, e);
+    if (fd < 0)
+        return -1;
+    int rc = shards_done(s->env.store, &a, j->id, true, &part, &count, e);
+    for (uint32_t i = 0; rc == 0 && i < count; i++)
+        rc = append(s->env.store, fd, &part[i], e);
+    arena_release(&a);
+    return finish(fd, rc, bytes, e);
+}
+
+int fleet_line_errors(struct service *s, const struct job *j, uint64_t *bytes, struct error *e)
+{
+    struct blob b = { 0 };
+    int rc = job_file_get(s->env.store, j->id, LINE_ERRORS_FILE, &b, e);
+
+    if (rc < 0)
+        return -1;
+    if (rc == 0 && j->counters.total == 0)
+        return error_set(e, ERROR_NOT_FOUND, "the job's input has not been checked");
+    int fd = rc ? blob_open(s->env.store, b.id, e) : open_nameless(s, j->id, e);
+    return fd < 0 ? -1 : finish(fd, 0, bytes, e);
+}
+
+/* ---- Copies that nobody needs ---- */
+
+/* The folder of a job that is gone goes; one that has ended keeps the index of its rows. */
+static void sweep_job(struct service *s, int64_t id)
+{
+    char path[SERVICE_PATH_BYTES];
+    struct arena a = { 0 };
+    struct job j;
+    struct error e = { 0 };
+    int rc = job_get(s->env.store, &a, NULL, id, &j, &e);
+
+    if (rc >= 0 && (rc == 0 || job_state_final(j.state))) {
+        job_path(s, path, id, rc ? "rows.jsonl" : NULL);
+        rc = sys_remove_all(path, &e);
+    }
+    if (rc < 0)
+        log_warn("old copies of job %lld stay: %s", (long long)id, e.msg);
+    arena_release(&a);
+}
+
+void fleet_rows_sweep(struct service *s)
+{
+    char path[SERVICE_PATH_BYTES];
+    uint64_t id;
+
+    (void)snprintf(path, sizeof path, "%s/jobs", store_dir(s->env.store));
+    DIR *dir = opendir(path);
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's */
+    for (const struct dirent *d; dir && (d = readdir(dir));)
+        if (str_number(str_of(d->d_name), &id))
+            sweep_job(s, (int64_t)id);
+    if (dir)
+        (void)closedir(dir);
+}
