@@ -81,13 +81,13 @@ def made(server, lines, model="slow", **options):
     """A job over these lines, which are texts; its path."""
     data = "".join(json.dumps(request(text)) + "\n" for text in lines)
     name = os.urandom(4).hex()
-    server.call("/storage/v1/b?project=default", "POST", '{"name": "b"}', content_type="application/json")
-    status, reply = server.call(f"/upload/storage/v1/b/b/o?uploadType=media&name={name}.jsonl", "POST", data)
+    server.call("/storage/v1/b?project=default", "POST", '{"name": "fleet"}', content_type="application/json")
+    status, reply = server.call(f"/upload/storage/v1/b/fleet/o?uploadType=media&name={name}.jsonl", "POST", data)
     assert status == 200, reply
     status, job = server.call(JOBS, "POST", json.dumps({
         "displayName": "fleet", "model": f"publishers/google/models/{model}",
-        "inputConfig": {"instancesFormat": "jsonl", "gcsSource": {"uris": [f"gs://b/{name}.jsonl"]}},
-        "outputConfig": {"predictionsFormat": "jsonl", "gcsDestination": {"outputUriPrefix": f"gs://b/out-{name}"}},
+        "inputConfig": {"instancesFormat": "jsonl", "gcsSource": {"uris": [f"gs://fleet/{name}.jsonl"]}},
+        "outputConfig": {"predictionsFormat": "jsonl", "gcsDestination": {"outputUriPrefix": f"gs://fleet/out-{name}"}},
         **({"tranche": options} if options else {})}), content_type="application/json")
     assert status == 200, job
     return "/v1/" + job["name"]
@@ -117,9 +117,9 @@ def ended(server, path, state="JOB_STATE_SUCCEEDED", seconds=WAIT_S):
 
 
 def output(server, job):
-    folder = job["outputInfo"]["gcsOutputDirectory"].removeprefix("gs://b/")
+    folder = job["outputInfo"]["gcsOutputDirectory"].removeprefix("gs://fleet/")
     name = urllib.parse.quote(folder + "/predictions.jsonl", safe="")
-    status, text = server.call(f"/storage/v1/b/b/o/{name}?alt=media")
+    status, text = server.call(f"/storage/v1/b/fleet/o/{name}?alt=media")
     assert status == 200
     lines = text.splitlines() if isinstance(text, str) else [json.dumps(text)]
     return [json.loads(line) for line in lines]

@@ -105,7 +105,7 @@ static void stop(struct world *w, int i)
 static int setup(void **state)
 {
     struct world *w = mem_alloc(sizeof *w);
-    const struct bucket bucket = { .name = STR("b"), .location = STR("US") };
+    const struct bucket bucket = { .name = STR("bucket"), .project = STR("p"), .meta = STR("{}") };
     struct error e = { 0 };
 
     scratch_make(&w->scratch);
@@ -131,14 +131,14 @@ static int teardown(void **state)
     return 0;
 }
 
-/* gs://b/in.jsonl: lines whose text is their number; every `bad`-th is said to be bad (0: none). */
+/* gs://bucket/in.jsonl: lines whose text is their number; every `bad`-th is said to be bad (0: none). */
 static void upload(struct world *w, uint32_t lines, uint32_t bad)
 {
     struct store *s = w->process[0].store;
     struct buf text = BUF_INIT(SCRATCH_FILE_MAX);
     struct error e = { 0 };
     struct object_new o = {
-        .project = "p", .bucket = STR("b"), .name = STR("in.jsonl"), .when = OBJECT_ANY
+        .project = "p", .bucket = STR("bucket"), .name = STR("in.jsonl"), .when = OBJECT_ANY
     };
     struct blob_writer *writer = blob_create(s, UINT64_MAX, false, &e);
 
@@ -162,8 +162,8 @@ static int64_t create(struct world *w, int at, const char *model, const struct j
         .location = "us-central1",
         .model = str_of(model),
         .spec = STR("{\"inputConfig\":{\"instancesFormat\":\"jsonl\",\"gcsSource\":{\"uris\":"
-                    "[\"gs://b/in.jsonl\"]}},\"outputConfig\":{\"predictionsFormat\":\"jsonl\","
-                    "\"gcsDestination\":{\"outputUriPrefix\":\"gs://b/out\"}}}"),
+                    "[\"gs://bucket/in.jsonl\"]}},\"outputConfig\":{\"predictionsFormat\":\"jsonl\","
+                    "\"gcsDestination\":{\"outputUriPrefix\":\"gs://bucket/out\"}}}"),
     };
     struct error e = { 0 };
     bool existed;
@@ -386,7 +386,7 @@ static void test_bad_lines_are_listed_at_any_process(void **state)
     uint64_t bytes;
     struct store *s = w->process[0].store;
     struct object_new o = {
-        .project = "p", .bucket = STR("b"), .name = STR("in.jsonl"), .when = OBJECT_ANY
+        .project = "p", .bucket = STR("bucket"), .name = STR("in.jsonl"), .when = OBJECT_ANY
     };
     struct blob_writer *writer = blob_create(s, UINT64_MAX, false, &e);
     static const char text[] =
