@@ -440,6 +440,7 @@ static bool same_value(const struct config_row *row, const void *a, const void *
     case CONFIG_BIG:
         return *(const uint64_t *)a == *(const uint64_t *)b;
     case CONFIG_FLAG:
+        return *(const bool *)a == *(const bool *)b;
     case CONFIG_FLAG_IF:
     case CONFIG_NUMBER:
     case CONFIG_MAP:
