@@ -11,7 +11,10 @@
     " OR EXISTS (SELECT 1 FROM job_input WHERE blob = ?1)"                                         \
     " OR EXISTS (SELECT 1 FROM job WHERE result = ?1 AND result != 0)"                             \
     " OR EXISTS (SELECT 1 FROM segment WHERE part = ?1)"                                           \
-    " OR EXISTS (SELECT 1 FROM upload_part WHERE part = ?1)"
+    " OR EXISTS (SELECT 1 FROM upload_part WHERE part = ?1)"                                       \
+    " OR EXISTS (SELECT 1 FROM shard WHERE answers = ?1 AND answers != 0)"                         \
+    " OR EXISTS (SELECT 1 FROM shard WHERE output = ?1 AND output != 0)"                           \
+    " OR EXISTS (SELECT 1 FROM job_file WHERE blob = ?1)"
 
 int blob_keep_in(struct store *s, struct db *d, int64_t id, struct error *e)
 {
