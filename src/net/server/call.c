@@ -58,6 +58,7 @@ void http_call_unref(struct http_call *c)
     if (c->begun && s->h.end)
         s->h.end(s->h.arg, c);
     buf_release(&c->body);
+    buf_release(&c->held);
     arena_release(&c->arena);
     mem_free(c);
     http_server_unref(s);
@@ -89,6 +90,21 @@ bool http_call_suspend(struct http_call *c)
     return may;
 }
 
+bool http_call_sleep(struct http_call *c)
+{
+    struct http_server *s = c->server;
+
+    lock(&s->lock);
+    bool may = c->conn && !c->cut && !s->closing;
+    if (may && !c->woken) {
+        MHD_suspend_connection(c->conn);
+        c->suspended = true;
+    }
+    c->woken = false;
+    unlock(&s->lock);
+    return may;
+}
+
 /* Under the lock, so that the connection is there. */
 static void wake(struct http_call *c)
 {
@@ -100,6 +116,14 @@ static void wake(struct http_call *c)
 void http_call_resume(struct http_call *c)
 {
     lock(&c->server->lock);
+    wake(c);
+    unlock(&c->server->lock);
+}
+
+void http_source_wake(struct http_call *c)
+{
+    lock(&c->server->lock);
+    c->woken = !c->suspended;
     wake(c);
     unlock(&c->server->lock);
 }
@@ -123,7 +147,7 @@ struct MHD_Response *http_call_take(struct http_call *c)
     return r;
 }
 
-void http_call_detach(struct http_call *c)
+bool http_call_detach(struct http_call *c)
 {
     struct http_server *s = c->server;
 
@@ -133,8 +157,10 @@ void http_call_detach(struct http_call *c)
         c->next->at = c->at;
     c->conn = NULL;
     c->peer = NULL;
+    bool begun = !c->begin_later || c->begin_ended;
     cond_broadcast(&s->call_left);
     unlock(&s->lock);
+    return begun;
 }
 
 /* ---- The request ---- */

@@ -1,5 +1,6 @@
 /* libmicrohttpd's calls for one exchange: its head, its body, its answer, its end. All but the unpacking
  * of a body runs on the connection's thread. */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,7 +32,8 @@ static void body_plan(struct http_call *c, enum http_next next)
 
 static bool discard(struct http_call *c, size_t len)
 {
-    uint64_t max = c->sink_used ? HTTP_BROKEN_BYTES_MAX : HTTP_DISCARD_BYTES_MAX;
+    bool late = c->sink_used || c->begin_later;
+    uint64_t max = late ? HTTP_BROKEN_BYTES_MAX : HTTP_DISCARD_BYTES_MAX;
 
     c->discarded += len;
     return c->discarded <= max;
@@ -133,6 +135,45 @@ static bool answers_at_once(const struct http_call *c)
     return c->must_close || (c->has_body && (c->expects_continue || large));
 }
 
+/* libmicrohttpd gives some of the body before it lets a connection sleep. */
+static bool hold(struct http_call *c, const char *p, size_t len)
+{
+    if (len > 0)
+        buf_add(&c->held, p, len);
+    return buf_ok(&c->held);
+}
+
+static bool held_take(struct http_call *c)
+{
+    bool taken = body_take(c, c->held.p, c->held.len);
+
+    buf_release(&c->held);
+    return taken;
+}
+
+/* Does begin go on elsewhere? Then the connection sleeps until it has ended. */
+static bool awaits_begin(struct http_call *c)
+{
+    struct http_server *s = c->server;
+
+    lock(&s->lock);
+    bool waits = c->begin_later && !c->begin_ended && c->conn && !c->cut && !s->closing;
+    if (waits) {
+        MHD_suspend_connection(c->conn);
+        c->suspended = true;
+    }
+    unlock(&s->lock);
+    return waits;
+}
+
+static enum MHD_Result begin_goes_on(struct http_call *c)
+{
+    lock(&c->server->lock);
+    c->begin_later = true;
+    unlock(&c->server->lock);
+    return MHD_YES;
+}
+
 static enum MHD_Result on_head(struct http_call *c, const char *method, const char *version)
 {
     struct http_server *s = c->server;
@@ -141,7 +182,12 @@ static enum MHD_Result on_head(struct http_call *c, const char *method, const ch
     http_peer_head_ended(s, c->peer);
     if (http_head_read(c, method, version)) {
         c->begun = true;
-        body_plan(c, s->h.begin(s->h.arg, c));
+        c->mode = HTTP_MODE_DISCARD; /* for an answer that comes before its plan */
+        c->held = BUF_INIT(HTTP_HELD_BYTES_MAX);
+        enum http_next next = s->h.begin(s->h.arg, c);
+        if (next == HTTP_LATER)
+            return begin_goes_on(c);
+        body_plan(c, next);
     }
     return answers_at_once(c) ? send_answer(c) : MHD_YES;
 }
@@ -206,6 +252,13 @@ enum MHD_Result http_on_access(void *cls, struct MHD_Connection *conn, const cha
     (void)url; /* with %XX undone in place: c->target has it as sent */
     if (!c->head_read)
         return on_head(c, method, version);
+    if (awaits_begin(c)) {
+        bool held = hold(c, data, *size);
+        *size = 0;
+        return held ? MHD_YES : MHD_NO;
+    }
+    if (c->held.len > 0 && !held_take(c))
+        return MHD_NO;
     if (*size == 0)
         return on_body_end(c);
     size_t len = *size;
@@ -214,6 +267,16 @@ enum MHD_Result http_on_access(void *cls, struct MHD_Connection *conn, const cha
 }
 
 /* The handler also gets a body that broke off in its sink: it may keep what came. */
+static void give_broken(struct http_call *c)
+{
+    if (!c->sink_used || c->body_complete || http_status(c))
+        return;
+    if (c->held.len > 0)
+        (void)held_take(c);
+    body_broke_off(c);
+    (void)enqueue(c); /* no room: only end is called */
+}
+
 void http_on_completed(void *cls, struct MHD_Connection *conn, void **arg,
                        enum MHD_RequestTerminationCode why)
 {
@@ -226,16 +289,29 @@ void http_on_completed(void *cls, struct MHD_Connection *conn, void **arg,
     *arg = NULL;
     http_peer_call_ended(cls, c->peer);
     struct MHD_Response *unsent = http_call_take(c);
-    http_call_detach(c);
+    bool begun = http_call_detach(c);
     if (unsent)
         MHD_destroy_response(unsent);
     if (!c->counted) { /* the client left before the answer, or libmicrohttpd refused the head */
         int status = http_status(c);
         count_call(c, status ? status : c->head_read ? 499 : 400);
     }
-    if (c->sink_used && !c->body_complete && !http_status(c)) {
-        body_broke_off(c);
-        (void)enqueue(c); /* no room: only end is called */
-    }
+    if (begun)
+        give_broken(c);
     http_call_unref(c);
+}
+
+void http_begin_end(struct http_call *c, enum http_next next)
+{
+    assert(next != HTTP_LATER);
+    body_plan(c, next);
+    lock(&c->server->lock);
+    bool left = c->begin_later && !c->conn; /* so that nobody else looks at it any more */
+    c->begin_ended = true;
+    if (c->suspended)
+        MHD_resume_connection(c->conn);
+    c->suspended = false;
+    unlock(&c->server->lock);
+    if (left)
+        give_broken(c);
 }

@@ -29,6 +29,7 @@
 #define HTTP_KEEP_BYTES ((size_t)1024 * 1024)      /* of a kept body, unless set */
 #define HTTP_DISCARD_BYTES_MAX ((uint64_t)1 << 20) /* of a body that is thrown away */
 #define HTTP_BROKEN_BYTES_MAX ((uint64_t)64 << 20) /* the same, after its sink failed */
+#define HTTP_HELD_BYTES_MAX ((size_t)256 * 1024)   /* of a body whose begin has not ended */
 #define HTTP_HOST_BYTES_MAX 255
 #define HTTP_WORKERS_MAX 256
 #define HTTP_ID_BYTES 40
@@ -88,8 +89,10 @@ struct http_call {
     int status;   /* of the answer, 0 before it */
     unsigned refs;
     bool suspended, cut;
-    bool reply_due; /* a worker has it and has not replied yet */
-    bool gone_told; /* handlers.gone was called, or is about to be */
+    bool woken;                    /* http_source_wake came before the connection slept */
+    bool begin_later, begin_ended; /* begin goes on elsewhere; and has ended there */
+    bool reply_due;                /* a worker has it and has not replied yet */
+    bool gone_told;                /* handlers.gone was called, or is about to be */
 
     enum http_method method; /* the head: set before begin */
     struct str target, path, query;
@@ -103,6 +106,7 @@ struct http_call {
 
     enum http_mode mode; /* the body: its connection's thread, then the worker */
     struct buf body;
+    struct buf held; /* the body's first bytes, until begin has ended */
     struct http_sink sink;
     size_t keep_max;
     uint64_t body_bytes, discarded;
@@ -122,8 +126,10 @@ void http_call_resume(struct http_call *c);
 void http_call_cut(struct http_call *c); /* hangs up on the client */
 /* Takes the answer that waits to be sent; or NULL. */
 struct MHD_Response *http_call_take(struct http_call *c);
-/* The connection is done with the call. */
-void http_call_detach(struct http_call *c);
+/* Puts the connection of a source to sleep, unless it was woken meanwhile. False: the server is closing. */
+bool http_call_sleep(struct http_call *c);
+/* The connection is done with the call. False: its begin has not ended. */
+bool http_call_detach(struct http_call *c);
 void http_server_unref(struct http_server *s);
 
 /* head.c: reads and checks the head. False: it was answered with an error. */

@@ -59,6 +59,7 @@ enum http_next {
     HTTP_KEEP,    /* keep the body, up to http_keep_max (set it; default 1 MiB) */
     HTTP_SINK,    /* http_set_sink was called */
     HTTP_REPLIED, /* begin has answered; a body is read and thrown away up to 1 MiB, else closed */
+    HTTP_LATER, /* another thread, which holds the call, says it by http_begin_end; the body waits */
 };
 struct http_handlers {
     enum http_next (*begin)(void *arg, struct http_call *c);
@@ -121,6 +122,9 @@ void http_attach(struct http_call *c, void *p);
 void *http_attached(const struct http_call *c);
 void http_set_sink(struct http_call *c, const struct http_sink *s); /* in begin */
 void http_set_keep_max(struct http_call *c, size_t bytes);          /* in begin */
+/* Once, after begin has returned HTTP_LATER or is about to; not HTTP_LATER. When it has answered, up to 64 MiB of the
+ * body are thrown away before the client gets the answer. */
+void http_begin_end(struct http_call *c, enum http_next next);
 
 /* ---- The answer ---- */
 /* Before the reply. A name or value with control characters is left out and logged. */
@@ -132,12 +136,16 @@ void http_reply(struct http_call *c, int status, const char *type, struct buf *b
 void http_reply_file(struct http_call *c, int status, const char *type, int fd, uint64_t offset,
                      uint64_t len);
 /* A body that is made while it is sent: pull fills up to cap bytes and returns how many, 0 at the
- * end, -1 when it fails (the connection is cut). On a connection's thread; it must not wait long. */
+ * end, -1 when it fails (the connection is cut). On a connection's thread; it must not wait long: it
+ * returns HTTP_SOURCE_WAITS, and is called again after http_source_wake, by a thread that holds the call. */
+#define HTTP_SOURCE_WAITS (-2)
 struct http_source {
     int64_t (*pull)(void *arg, char *p, size_t cap);
     void (*close)(void *arg);
     void *arg;
+    uint64_t bytes; /* of the whole body; 0: it is not known */
 };
+void http_source_wake(struct http_call *c);
 void http_reply_source(struct http_call *c, int status, const char *type,
                        const struct http_source *s);
 /* A body in pieces (SSE). Any thread may write. False: the client is gone, or was cut because more than

@@ -169,12 +169,21 @@ void http_reply_file(struct http_call *c, int status, const char *type, int fd, 
     http_fail(c, 500, "the file cannot be sent");
 }
 
+/* A source and the call whose answer it makes. */
+struct sending {
+    struct http_source source;
+    struct http_call *call;
+};
+
+/* A sleeping connection is called again when it wakes, and one that could not sleep at once. */
 static ssize_t pull(void *cls, uint64_t at, char *p, size_t cap)
 {
-    const struct http_source *s = cls;
-    int64_t n = s->pull(s->arg, p, cap);
+    struct sending *s = cls;
+    int64_t n = s->source.pull(s->source.arg, p, cap);
 
     (void)at;
+    if (n == HTTP_SOURCE_WAITS)
+        return http_call_sleep(s->call) ? 0 : MHD_CONTENT_READER_END_WITH_ERROR;
     if (n < 0)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     return n == 0 ? MHD_CONTENT_READER_END_OF_STREAM : (ssize_t)n;
@@ -182,21 +191,22 @@ static ssize_t pull(void *cls, uint64_t at, char *p, size_t cap)
 
 static void free_source(void *cls)
 {
-    struct http_source *s = cls;
+    struct sending *s = cls;
 
-    if (s->close)
-        s->close(s->arg);
+    if (s->source.close)
+        s->source.close(s->source.arg);
     mem_free(s);
 }
 
 void http_reply_source(struct http_call *c, int status, const char *type,
                        const struct http_source *source)
 {
-    struct http_source *own = mem_alloc(sizeof *own);
+    struct sending *s = mem_alloc(sizeof *s);
+    uint64_t bytes = source->bytes ? source->bytes : MHD_SIZE_UNKNOWN;
 
-    *own = *source;
-    struct MHD_Response *r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, SOURCE_BLOCK_BYTES,
-                                                               pull, own, free_source);
+    *s = (struct sending){ *source, c };
+    struct MHD_Response *r =
+        MHD_create_response_from_callback(bytes, SOURCE_BLOCK_BYTES, pull, s, free_source);
     assert(r);
     http_deliver(c, status, type, r);
 }

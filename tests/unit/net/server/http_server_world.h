@@ -44,7 +44,8 @@ struct app {
     pthread_cond_t changed;
     struct seen sink;
     unsigned handled, ended, begun;
-    bool open; /* /wait goes on */
+    bool open;  /* /wait goes on */
+    bool defer; /* begin says on a thread of its own what happens to the body */
     struct http_call *later;
     struct http_stream *stream;
     uint64_t sink_bytes;
@@ -61,15 +62,10 @@ static inline int sink_write(void *arg, const void *p, size_t len, struct error 
     return 0;
 }
 
-static inline enum http_next begin(void *arg, struct http_call *c)
+static inline enum http_next begin_now(struct app *a, struct http_call *c)
 {
-    struct app *a = arg;
     const struct http_sink sink = { sink_write, a };
 
-    (void)pthread_mutex_lock(&a->lock);
-    a->begun++;
-    (void)pthread_mutex_unlock(&a->lock);
-    http_attach(c, a);
     if (str_eq_c(http_path(c), "/deny")) {
         http_reply(c, 403, NULL, NULL);
         return HTTP_REPLIED;
@@ -81,6 +77,35 @@ static inline enum http_next begin(void *arg, struct http_call *c)
     }
     http_set_keep_max(c, BODY_MAX);
     return HTTP_KEEP;
+}
+
+/* The connection sleeps by then, or does not: both must do. */
+static inline void *begin_thread(void *arg)
+{
+    struct http_call *c = arg;
+
+    if (http_header(c, "x-slow").len)
+        clock_system()->sleep_ns(clock_system(), 20 * NS_PER_MS);
+    http_begin_end(c, begin_now(http_attached(c), c));
+    http_release(c);
+    return NULL;
+}
+
+static inline enum http_next begin(void *arg, struct http_call *c)
+{
+    struct app *a = arg;
+    pthread_t thread;
+
+    (void)pthread_mutex_lock(&a->lock);
+    a->begun++;
+    (void)pthread_mutex_unlock(&a->lock);
+    http_attach(c, a);
+    if (!a->defer)
+        return begin_now(a, c);
+    http_hold(c);
+    assert_int_equal(pthread_create(&thread, NULL, begin_thread, c), 0);
+    assert_int_equal(pthread_detach(thread), 0);
+    return HTTP_LATER;
 }
 
 static inline void reply_text(struct http_call *c, const char *type, struct str text)
@@ -169,7 +194,51 @@ static inline void on_source(struct app *a, struct http_call *c)
 
     (void)a;
     *left = 5;
-    http_reply_source(c, 200, "text/plain", &(struct http_source){ count_down, free, left });
+    http_reply_source(c, 200, "text/plain",
+                      &(struct http_source){ .pull = count_down, .close = free, .arg = left });
+}
+
+/* A source that has a piece only after it was woken. */
+struct slow {
+    struct http_call *call;
+    atomic_int ready, left;
+};
+
+static inline void *slow_wake(void *arg)
+{
+    struct slow *s = arg;
+
+    atomic_store(&s->ready, 1);
+    http_source_wake(s->call);
+    http_release(s->call);
+    return NULL;
+}
+
+static inline int64_t slow_pull(void *arg, char *p, size_t cap)
+{
+    struct slow *s = arg;
+    pthread_t thread;
+
+    assert_true(cap > 0);
+    if (atomic_exchange(&s->ready, 0) == 1) {
+        *p = (char)('0' + atomic_fetch_sub(&s->left, 1));
+        return 1;
+    }
+    http_hold(s->call);
+    assert_int_equal(pthread_create(&thread, NULL, slow_wake, s), 0);
+    assert_int_equal(pthread_detach(thread), 0);
+    return HTTP_SOURCE_WAITS;
+}
+
+static inline void on_slow(struct app *a, struct http_call *c)
+{
+    struct slow *s = calloc(1, sizeof *s);
+
+    (void)a;
+    s->call = c;
+    atomic_store(&s->left, 5);
+    http_reply_source(c, 200, "text/plain",
+                      &(struct http_source){ slow_pull, free, s, .bytes = 5 });
 }
 
 static inline void on_wait(struct app *a, struct http_call *c)
@@ -205,7 +274,7 @@ static const struct {
 } routes[] = {
     { "/echo", on_echo },   { "/sink", on_sink },     { "/json", on_json },
     { "/file", on_file },   { "/source", on_source }, { "/wait", on_wait },
-    { "/later", on_later }, { "/stream", on_stream },
+    { "/later", on_later }, { "/stream", on_stream }, { "/slow", on_slow },
 };
 
 static inline void handle(void *arg, struct http_call *c)
@@ -269,6 +338,13 @@ static inline int setup(void **state)
 
     app_start(a, &(struct http_settings){ .listen = "127.0.0.1:0" });
     *state = a;
+    return 0;
+}
+
+static inline int setup_later(void **state)
+{
+    (void)setup(state);
+    ((struct app *)*state)->defer = true;
     return 0;
 }
 
@@ -379,5 +455,9 @@ static inline struct http_stream *open_stream(struct app *a, int *fd, struct buf
 }
 
 #define WITH_SERVER(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define BEGUN_LATER(f)                                                                             \
+    {                                                                                              \
+        #f ", begun later", f, setup_later, teardown, NULL                                         \
+    }
 
 #endif

@@ -175,6 +175,50 @@ static void test_files_and_sources_are_sent(void **state)
     expect(*state, "GET /source HTTP/1.1\r\n" CLOSE "\r\n", "0\r\n\r\n");
 }
 
+static void test_a_source_sleeps_until_it_is_woken(void **state)
+{
+    for (int i = 0; i < 20; i++) {
+        struct buf in = ask(*state, "GET /slow HTTP/1.1\r\n" CLOSE "\r\n");
+        assert_true(has(&in, "Content-Length: 5\r\n") && str_ends(buf_str(&in), STR("54321")));
+        buf_release(&in);
+    }
+}
+
+/* The body is read first, because the answer came too late to stop it. */
+static void test_a_refusal_that_comes_later_reaches_the_client_behind_its_body(void **state)
+{
+    struct app *a = *state;
+    char *piece = calloc(1, 1000000);
+
+    for (int slow = 0; slow < 2; slow++) {
+        int fd = dial(a);
+        assert_true(say(
+            fd, slow ? "PUT /deny HTTP/1.1\r\nX-Slow: 1\r\n" CLOSE "Content-Length: 3000000\r\n\r\n"
+                     : "PUT /deny HTTP/1.1\r\n" CLOSE "Content-Length: 3000000\r\n\r\n"));
+        for (int i = 0; i < 3; i++)
+            assert_true(say_n(fd, piece, 1000000));
+        struct buf in = hear_all(fd);
+        assert_true(has(&in, "HTTP/1.1 403 "));
+        buf_release(&in);
+    }
+    free(piece);
+}
+
+/* The keeper sees it, or the reply does; every call ends, which teardown checks. */
+static void test_a_client_that_leaves_before_begin_has_ended_is_forgotten(void **state)
+{
+    struct app *a = *state;
+
+    for (int i = 0; i < 20; i++) {
+        int fd = dial(a);
+        assert_true(say(fd, "PUT /sink HTTP/1.1\r\nX-Slow: 1\r\nHost: h\r\n"
+                            "Content-Length: 100\r\n\r\nfirst"));
+        (void)close(fd);
+    }
+    await_handled(a, 20);
+    assert_true(!a->sink.complete && a->sink.failed && a->sink.code == ERROR_CANCELLED);
+}
+
 static void test_an_answer_may_come_later_from_any_thread(void **state)
 {
     struct app *a = *state;
@@ -264,11 +308,22 @@ int main(void)
         WITH_SERVER(test_json_is_packed_when_the_client_takes_it),
         WITH_SERVER(test_head_has_the_headers_alone),
         WITH_SERVER(test_files_and_sources_are_sent),
+        WITH_SERVER(test_a_source_sleeps_until_it_is_woken),
         WITH_SERVER(test_an_answer_may_come_later_from_any_thread),
         WITH_SERVER(test_a_stream_arrives_as_it_is_written),
         WITH_SERVER(test_a_quiet_stream_notices_that_its_client_left),
         WITH_SERVER(test_a_client_that_does_not_read_is_cut),
         WITH_SERVER(test_a_call_is_counted_before_its_reply_is_sent),
+        BEGUN_LATER(test_a_request_is_seen_as_it_was_sent),
+        BEGUN_LATER(test_a_body_is_kept_up_to_its_limit_and_refused_beyond),
+        BEGUN_LATER(test_a_chunked_body_is_put_together),
+        BEGUN_LATER(test_one_connection_serves_many_calls),
+        BEGUN_LATER(test_a_sink_gets_a_large_body),
+        BEGUN_LATER(test_the_failure_of_a_sink_is_told_to_the_client),
+        BEGUN_LATER(test_a_body_that_breaks_off_is_handled_and_goes_nowhere),
+        BEGUN_LATER(test_a_refusal_that_comes_later_reaches_the_client_behind_its_body),
+        BEGUN_LATER(test_a_client_that_leaves_before_begin_has_ended_is_forgotten),
+        BEGUN_LATER(test_an_answer_may_come_later_from_any_thread),
     };
 
     log_setup(LOG_ERROR, LOG_TEXT);
