@@ -337,7 +337,8 @@ static void get_job_events(struct call *c)
 #define JOB_BATCH "/(v1|v1beta|v1alpha)/batches/{}"
 
 const struct route api_admin_routes[] = {
-    { HTTP_GET, "/healthz", ROLE_VIEWER, ROUTE_PUBLIC | ROUTE_TEXT, get_healthz, 0, healthz_begin },
+    { HTTP_GET, "/healthz", ROLE_VIEWER, ROUTE_PUBLIC | ROUTE_TEXT | ROUTE_LOCAL, get_healthz, 0,
+      healthz_begin },
     { HTTP_GET, "/readyz", ROLE_VIEWER, ROUTE_PUBLIC | ROUTE_TEXT, get_readyz, 0, NULL },
     { HTTP_GET, "/metrics", ROLE_VIEWER, ROUTE_TEXT, get_metrics, 0, NULL },
     { HTTP_POST, "/token", ROLE_VIEWER, ROUTE_PUBLIC, post_token, AUTH_FORM_BYTES_MAX, NULL },

@@ -201,6 +201,30 @@ static bool admit(struct call *c)
     return false;
 }
 
+/* A shared store is asked over the network, for which no thread that serves many clients waits. */
+static bool asks_network(const struct call *c)
+{
+    return store_is_shared(c->api->store) && !(c->route->flags & ROUTE_LOCAL);
+}
+
+/* The second half of on_begin. */
+static enum http_next begin(struct serving *s)
+{
+    struct call *c = &s->call;
+
+    s->admitted = admit(c);
+    if (!s->admitted)
+        return HTTP_REPLIED;
+    if (!c->route->begin)
+        return HTTP_KEEP;
+    return c->route->begin(c) ? HTTP_SINK : HTTP_REPLIED;
+}
+
+static void begin_later(struct call *c)
+{
+    http_begin_end(c->http, begin(http_attached(c->http)));
+}
+
 static enum http_next on_begin(void *arg, struct http_call *http)
 {
     struct api *api = arg;
@@ -220,12 +244,26 @@ static enum http_next on_begin(void *arg, struct http_call *http)
     http_set_keep_max(http, body_max);
     if (!c->route->begin && body_max <= BARE_BODY_BYTES)
         return HTTP_KEEP;
-    s->admitted = admit(c);
-    if (!s->admitted)
-        return HTTP_REPLIED;
-    if (!c->route->begin)
-        return HTTP_KEEP;
-    return c->route->begin(c) ? HTTP_SINK : HTTP_REPLIED;
+    if (!asks_network(c))
+        return begin(s);
+    later_begin(api->later, c, begin_later);
+    return HTTP_LATER;
+}
+
+static void handle(struct call *c)
+{
+    if (!c->route->begin && http_body_error(c->http))
+        call_fail(c, http_body_error(c->http));
+    else if (!c->route->begin && !http_body_complete(c->http))
+        call_fail_as(c, 400, NULL, "The request's body is incomplete.");
+    else
+        c->route->handle(c);
+}
+
+static void handle_stranger(struct call *c)
+{
+    if (admit(c))
+        later_run(c->api->later, c, handle);
 }
 
 static void on_handle(void *arg, struct http_call *http)
@@ -234,16 +272,14 @@ static void on_handle(void *arg, struct http_call *http)
     struct call *c = &s->call;
 
     (void)arg;
-    if (!s->admitted && !admit(c))
+    if (!s->admitted && asks_network(c))
+        later_begin(c->api->later, c, handle_stranger);
+    else if (!s->admitted && !admit(c))
         return;
-    if (!c->route->begin && http_body_error(http))
-        call_fail(c, http_body_error(http));
-    else if (!c->route->begin && !http_body_complete(http))
-        call_fail_as(c, 400, NULL, "The request's body is incomplete.");
-    else if (c->route->flags & ROUTE_WAITS)
-        later_run(c->api->later, c, c->route->handle);
+    else if ((c->route->flags & ROUTE_WAITS) || asks_network(c))
+        later_run(c->api->later, c, handle);
     else
-        c->route->handle(c);
+        handle(c);
 }
 
 static void measure(const struct serving *s, double seconds)
@@ -317,7 +353,7 @@ int api_serve(struct api *a, const struct http_settings *set, struct http_server
     *out = NULL;
     if (make_secrets(a->store, e) < 0)
         return -1;
-    a->later = later_new();
+    a->later = later_new(store_is_shared(a->store));
     a->test_mode = a->test_clock ? test_mode_new() : NULL;
     a->events = api_events_start(a->store, a->service, e);
     a->sender = a->events ? webhook_sender_start(a, e) : NULL;

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 #define HASH_TEXT_MAX ((size_t)48)
 #define RANGE_TEXT_BYTES 80
@@ -158,7 +157,6 @@ int media_span_read(struct str content_range, struct media_span *out, struct err
 
 /* The part of `bytes` bytes that a Range header asks for. A header that we do not understand, or with several
  * ranges, asks for all. */
-enum media_range { MEDIA_ALL, MEDIA_PART, MEDIA_OUTSIDE /* 416 */ };
 
 /* "bytes=a-b", "bytes=a-", "bytes=-n" */
 static enum media_range range_read(struct str range, uint64_t bytes, uint64_t *first, uint64_t *end)
@@ -188,24 +186,31 @@ static enum media_range range_read(struct str range, uint64_t bytes, uint64_t *f
     return MEDIA_PART;
 }
 
-void media_reply(struct call *c, const struct blob *b, const char *type, int fd)
+int media_open(struct call *c, const struct blob *b, struct media_part *out, struct error *e)
 {
-    char text[RANGE_TEXT_BYTES];
     uint64_t first, end;
-    enum media_range part = range_read(http_header(c->http, "Range"), b->bytes, &first, &end);
+
+    *out = (struct media_part){ .bytes = b->bytes, .download = { .fd = -1 } };
+    out->kind = range_read(http_header(c->http, "Range"), b->bytes, &first, &end);
+    return out->kind == MEDIA_OUTSIDE ? 0 : download_open(c, b->id, first, end, &out->download, e);
+}
+
+void media_reply(struct call *c, const char *type, const struct media_part *part)
+{
+    const struct download *d = &part->download;
+    char text[RANGE_TEXT_BYTES];
 
     http_set_header(c->http, "Accept-Ranges", STR("bytes"));
-    if (part == MEDIA_OUTSIDE) {
-        (void)close(fd);
-        (void)snprintf(text, sizeof text, "bytes */%" PRIu64, b->bytes);
+    if (part->kind == MEDIA_OUTSIDE) {
+        (void)snprintf(text, sizeof text, "bytes */%" PRIu64, part->bytes);
         http_set_header(c->http, "Content-Range", str_of(text));
         call_fail_as(c, 416, NULL, "Request range not satisfiable");
         return;
     }
-    if (part == MEDIA_PART) {
-        (void)snprintf(text, sizeof text, "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, first, end - 1,
-                       b->bytes);
+    if (part->kind == MEDIA_PART) {
+        (void)snprintf(text, sizeof text, "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, d->first,
+                       d->end - 1, part->bytes);
         http_set_header(c->http, "Content-Range", str_of(text));
     }
-    http_reply_file(c->http, part == MEDIA_PART ? 206 : 200, type, fd, first, end - first);
+    download_reply(c, part->kind == MEDIA_PART ? 206 : 200, type, d);
 }

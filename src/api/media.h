@@ -8,8 +8,7 @@
 #ifndef TRANCHE_API_MEDIA_H
 #define TRANCHE_API_MEDIA_H
 
-#include "api/call.h"
-#include "store/objects/blob.h"
+#include "api/download.h"
 
 /* Big-endian: Google's base64 of a CRC-32C encodes these bytes. */
 #define MEDIA_CRC32C_BYTES 4
@@ -38,8 +37,16 @@ struct media_span {
 };
 int media_span_read(struct str content_range, struct media_span *out, struct error *e) FALLIBLE;
 
-/* Answers with a blob's bytes, or the part that the call's Range asks for; takes fd. The caller has set the
- * headers of its dialect. */
-void media_reply(struct call *c, const struct blob *b, const char *type, int fd);
+/* The bytes of a blob that a call wants: all, or the part that its Range asks for. */
+enum media_range { MEDIA_ALL, MEDIA_PART, MEDIA_OUTSIDE /* 416 */ };
+struct media_part {
+    enum media_range kind;
+    uint64_t bytes; /* of the blob */
+    struct download download;
+};
+int media_open(struct call *c, const struct blob *b, struct media_part *out,
+               struct error *e) FALLIBLE;
+/* Answers with them; takes what is open. The caller has set the headers of its dialect. */
+void media_reply(struct call *c, const char *type, const struct media_part *part);
 
 #endif

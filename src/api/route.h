@@ -28,16 +28,18 @@ enum route_flags {
     ROUTE_BIGQUERY = 16, /* errors as BigQuery writes them, with errors[] and a status */
     ROUTE_PAGE = 32,     /* a file of the console, with a Content-Security-Policy of its own */
     ROUTE_WAITS = 8,     /* handle writes to the store or a file: it runs on a thread of later.h */
+    ROUTE_LOCAL = 64,    /* nothing of the store is asked: a worker does it in a shared store too */
 };
 struct route {
     enum http_method method;
     const char *pattern;
     enum key_role role; /* at least */
     unsigned flags;
-    void (*handle)(struct call *c); /* on a worker or, with ROUTE_WAITS, a later.h thread; leads to
-                                     * exactly one reply, now or later */
-    size_t body_max;                /* 0: no body is expected (up to 64 KiB are read) */
-    /* For bodies that are not kept: called when the head is in, on a connection's thread; sets the sink
+    void (*handle)(
+        struct call *c); /* on a worker or, with ROUTE_WAITS and in a shared store, a later.h
+                                     * thread; leads to exactly one reply, now or later */
+    size_t body_max;     /* 0: no body is expected (up to 64 KiB are read) */
+    /* For bodies that are not kept: called when the head is in, on a connection's thread, in a shared store on one of later.h; sets the sink
      * (http_set_sink) or answers itself and returns false. NULL: the body is kept. */
     bool (*begin)(struct call *c);
 };

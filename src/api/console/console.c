@@ -142,10 +142,10 @@ static void end_session(struct call *c)
 
 // clang-format off
 const struct route api_console_routes[] = {
-    { HTTP_GET,    "/",                           ROLE_VIEWER, ROUTE_PUBLIC | ROUTE_PAGE, get_index, 0, NULL },
-    { HTTP_GET,    "/console/app.js",             ROLE_VIEWER, ROUTE_PUBLIC | ROUTE_PAGE, get_script, 0, NULL },
-    { HTTP_GET,    "/console/app.css",            ROLE_VIEWER, ROUTE_PUBLIC | ROUTE_PAGE, get_style, 0, NULL },
-    { HTTP_GET,    "/console/icon.svg",           ROLE_VIEWER, ROUTE_PUBLIC | ROUTE_PAGE, get_icon, 0, NULL },
+    { HTTP_GET,    "/",                           ROLE_VIEWER, ROUTE_PUBLIC | ROUTE_PAGE | ROUTE_LOCAL, get_index, 0, NULL },
+    { HTTP_GET,    "/console/app.js",             ROLE_VIEWER, ROUTE_PUBLIC | ROUTE_PAGE | ROUTE_LOCAL, get_script, 0, NULL },
+    { HTTP_GET,    "/console/app.css",            ROLE_VIEWER, ROUTE_PUBLIC | ROUTE_PAGE | ROUTE_LOCAL, get_style, 0, NULL },
+    { HTTP_GET,    "/console/icon.svg",           ROLE_VIEWER, ROUTE_PUBLIC | ROUTE_PAGE | ROUTE_LOCAL, get_icon, 0, NULL },
     { HTTP_GET,    "/tranche/v1/session",         ROLE_VIEWER, 0, reply_session, 0, NULL },
     { HTTP_POST,   "/tranche/v1/session",         ROLE_VIEWER, ROUTE_PUBLIC | ROUTE_WAITS, create_session, KEY_BODY_BYTES_MAX, NULL },
     { HTTP_POST,   "/tranche/v1/session:refresh", ROLE_VIEWER, ROUTE_WAITS, refresh_session, 0, NULL },

@@ -147,15 +147,15 @@ static void delete_file(struct call *c)
 static void download_file(struct call *c)
 {
     struct error e = { 0 };
+    struct media_part part;
     struct file f;
 
     if (!find(c, &f))
         return;
-    int fd = blob_open(c->api->store, f.blob.id, &e);
-    if (fd < 0)
+    if (media_open(c, &f.blob, &part, &e) < 0)
         call_fail(c, &e);
     else
-        media_reply(c, &f.blob, arena_copy(c->arena, f.mime.p, f.mime.len), fd);
+        media_reply(c, arena_copy(c->arena, f.mime.p, f.mime.len), &part);
 }
 
 /* ---- Registered files: they share the bytes of objects of this store ---- */

@@ -130,8 +130,9 @@ static void inlined_reply(struct call *c, const struct job *j, const struct gemi
         return;
     }
     s->row_bytes = s->fd >= 0 && bytes ? bytes - 1 : 0;
-    http_reply_source(c->http, 200, JSON_TYPE,
-                      &(struct http_source){ inlined_pull, inlined_close, s });
+    http_reply_source(
+        c->http, 200, JSON_TYPE,
+        &(struct http_source){ .pull = inlined_pull, .close = inlined_close, .arg = s });
 }
 
 void job_reply(struct call *c, const struct job *j)

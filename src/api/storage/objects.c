@@ -188,32 +188,43 @@ static void close_content(void *arg)
     gunzip_close(arg);
 }
 
+static void reply_content(struct call *c, const struct object *o, const char *type, int fd)
+{
+    set_headers(c, o, true);
+    http_reply_source(c->http, 200, type,
+                      &(struct http_source){
+                          .pull = pull_content, .close = close_content, .arg = gunzip_open(fd) });
+}
+
 /* A writer may replace the bytes between reading the row and opening them; then there is a newer row. */
 static void reply_media(struct call *c)
 {
     struct error e = { 0 };
     struct object o;
-    int fd = -1;
+    struct media_part part;
+    bool content = false;
+    int fd = -1, rc = -1;
 
-    for (int i = 0; i < TRIES && fd < 0; i++) {
+    for (int i = 0; i < TRIES && rc < 0; i++) {
         if (!find(c, &o))
             return;
-        fd = blob_open(c->api->store, o.blob.id, &e);
-        if (fd < 0 && e.code != ERROR_NOT_FOUND)
+        content = sends_content(c, &o);
+        if (content)
+            rc = fd = blob_open(c->api->store, o.blob.id, &e);
+        else
+            rc = media_open(c, &o.blob, &part, &e);
+        if (rc < 0 && e.code != ERROR_NOT_FOUND)
             break;
     }
-    if (fd < 0) {
+    const char *type = rc < 0 ? NULL : arena_copy(c->arena, o.content_type.p, o.content_type.len);
+    if (rc < 0) {
         storage_fail(c, &e);
-        return;
+    } else if (content) {
+        reply_content(c, &o, type, fd);
+    } else {
+        set_headers(c, &o, false);
+        media_reply(c, type, &part);
     }
-    const char *type = arena_copy(c->arena, o.content_type.p, o.content_type.len);
-    bool content = sends_content(c, &o);
-    set_headers(c, &o, content);
-    if (content)
-        http_reply_source(c->http, 200, type,
-                          &(struct http_source){ pull_content, close_content, gunzip_open(fd) });
-    else
-        media_reply(c, &o.blob, type, fd);
 }
 
 void storage_object_get(struct call *c)
