@@ -341,11 +341,12 @@ static void attempt_ended(struct delivery *d, int status, const struct error *e,
         d->due_us = now + waits_s[d->attempts - 1] * SECOND_US;
 }
 
+/* The outcome of an attempt that another process has made again meanwhile, or a client replayed, is not written. */
 static void delivery_write(struct webhook_sender *s, const struct delivery *d)
 {
     struct error e = { 0 };
 
-    if (delivery_update(s->api->store, d, &e) < 0)
+    if (delivery_update(s->api->store, d, d->attempts, &e) < 0)
         log_error("webhook delivery %lld: %s", (long long)d->id, e.msg);
 }
 
@@ -376,9 +377,10 @@ static void delivery_give_up(struct webhook_sender *s, struct post *p, const cha
     post_free(p);
 }
 
-/* Posts the delivery, once its attempt is counted in the store. Takes p. */
+/* Posts the delivery, once its attempt is counted in the store as this process's. Takes p. */
 static void delivery_start(struct webhook_sender *s, struct post *p)
 {
+    uint32_t attempts_before = p->d.attempts;
     struct error e = { 0 };
 
     if (p->d.attempts >= ATTEMPTS_MAX) { /* the outcome of the last one was not written */
@@ -392,8 +394,10 @@ static void delivery_start(struct webhook_sender *s, struct post *p)
         return;
     }
     attempt_begins(&p->d, now_us(s));
-    if (rc < 0 || delivery_update(s->api->store, &p->d, &e) < 0) {
+    int ours = rc < 0 ? -1 : delivery_update(s->api->store, &p->d, attempts_before, &e);
+    if (ours < 0)
         log_error("webhook delivery %lld: not posted: %s", (long long)p->d.id, e.msg);
+    if (ours <= 0) {
         post_free(p);
     } else if (post_start(s, p, &e) < 0) {
         delivery_ended(s, p, -1, &e);

@@ -270,28 +270,32 @@ int delivery_query(struct store *s, struct arena *a, const struct delivery_query
 }
 
 /* Old ones that have ended go in passing: the outbox is as large as a month's events. */
-static int update_in(struct store *s, struct db *d, const struct delivery *v, struct error *e)
+static int update_in(struct store *s, struct db *d, const struct delivery *v,
+                     uint32_t attempts_before, struct error *e)
 {
     struct stmt *q = db_stmt(d, "UPDATE delivery SET state = ?, attempts = ?, due_us = ?,"
-                                " last_status = ?, last_error = ? WHERE id = ?");
+                                " last_status = ?, last_error = ? WHERE id = ?"
+                                " AND state = " SQL_WAITS " AND attempts = ?");
 
-    db_bind(q, "niinti", (int)v->state, (int64_t)v->attempts, v->due_us, (int)v->last_status,
-            v->last_error, v->id);
-    int rc = db_run(q, "cannot write the delivery", e);
-    if (rc == 0)
-        return error_set(e, ERROR_NOT_FOUND, "there is no delivery %lld", (long long)v->id);
-    if (rc < 0)
+    db_bind(q, "niintii", (int)v->state, (int64_t)v->attempts, v->due_us, (int)v->last_status,
+            v->last_error, v->id, (int64_t)attempts_before);
+    int changed = db_run(q, "cannot write the delivery", e);
+    if (changed < 0)
         return -1;
     q = db_stmt(d, "DELETE FROM delivery WHERE state != " SQL_WAITS " AND create_us < ?");
     db_bind(q, "i", store_now(s) - DELIVERY_KEPT_S * 1000000);
-    return db_run(q, "cannot forget old deliveries", e) < 0 ? -1 : 0;
+    return db_run(q, "cannot forget old deliveries", e) < 0 ? -1 : changed;
 }
 
-int delivery_update(struct store *s, const struct delivery *v, struct error *e)
+int delivery_update(struct store *s, const struct delivery *v, uint32_t attempts_before,
+                    struct error *e)
 {
     struct db *d = store_write(s, e);
 
-    return d ? store_commit(s, d, update_in(s, d, v, e), e) : -1;
+    if (!d)
+        return -1;
+    int changed = update_in(s, d, v, attempts_before, e);
+    return store_commit(s, d, changed < 0 ? -1 : 0, e) < 0 ? -1 : changed;
 }
 
 static int replay_in(struct store *s, struct db *d, const char *project, int64_t id,

@@ -46,10 +46,11 @@ uint64_t shard_cut_row(struct stmt *q, int first, struct shard_cut *out); /* its
 /* The members of counters but total, by JOB_COUNTERS. */
 #define SHARD_COUNTERS(X)                                                                          \
     X(succeeded)                                                                                   \
-    X(failed) X(not_run) X(duplicates) X(reused) X(reused_tokens) X(prompt_tokens)                 \
-        X(cached_tokens) X(candidate_tokens) X(thought_tokens) X(duplicate_tokens) X(structured)   \
-            X(complete) X(forced_tokens) X(rejected) X(rejected_tokens) X(rejected_cost_nano)      \
-                X(cost_nano) X(cost_online_nano)
+    X(failed)                                                                                      \
+    X(not_run) X(duplicates) X(reused) X(reused_tokens) X(prompt_tokens) X(cached_tokens)          \
+        X(candidate_tokens) X(thought_tokens) X(duplicate_tokens) X(structured) X(complete)        \
+            X(forced_tokens) X(rejected) X(rejected_tokens) X(rejected_cost_nano) X(cost_nano)     \
+                X(cost_online_nano)
 #define SHARD_COUNTER_COLUMN(name) ", " #name
 #define SHARD_COUNTER_SUM(name) ", CAST(coalesce(sum(" #name "), 0) AS BIGINT)"
 #define SHARD_COUNTER_SET(name) ", " #name " = ?"

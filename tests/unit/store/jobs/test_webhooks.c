@@ -205,7 +205,8 @@ static void test_a_delivery_is_due_until_it_is_taken_and_can_be_played_again(voi
     d[0].due_us = NOW_US + 100;
     d[0].last_status = 503;
     d[0].last_error = STR("busy");
-    ASSERT_OK(delivery_update(w->s, &d[0], &e), e);
+    assert_int_equal(delivery_update(w->s, &d[0], 0, &e), 1);
+    assert_int_equal(delivery_update(w->s, &d[0], 0, &e), 0); /* another process was later */
     assert_int_equal(due(w, again, 8), 0);
     w->clock.fake_us = NOW_US + 100;
     world_reopen(w);
@@ -213,7 +214,8 @@ static void test_a_delivery_is_due_until_it_is_taken_and_can_be_played_again(voi
     assert_int_equal(again[0].attempts, 1);
     assert_int_equal(again[0].last_status, 503);
     again[0].state = DELIVERY_DONE;
-    ASSERT_OK(delivery_update(w->s, &again[0], &e), e);
+    assert_int_equal(delivery_update(w->s, &again[0], 1, &e), 1);
+    assert_int_equal(delivery_update(w->s, &again[0], 1, &e), 0); /* it does not wait any more */
     assert_int_equal(due(w, again, 8), 0);
 
     ASSERT_FAILS(delivery_replay(w->s, "q", d[0].id, &e), e, ERROR_NOT_FOUND);
@@ -236,12 +238,12 @@ static void test_old_deliveries_go_and_waiting_ones_stay(void **state)
     (void)succeed(w, running(w));
     assert_int_equal(due(w, d, 8), 3);
     d[0].state = d[1].state = DELIVERY_GIVEN_UP;
-    ASSERT_OK(delivery_update(w->s, &d[0], &e), e);
+    assert_int_equal(delivery_update(w->s, &d[0], 0, &e), 1);
     w->clock.fake_us = NOW_US + DELIVERY_KEPT_S * 1000000;
-    ASSERT_OK(delivery_update(w->s, &d[1], &e), e);
+    assert_int_equal(delivery_update(w->s, &d[1], 0, &e), 1);
     assert_int_equal(listed(w, (struct delivery_query){ .project = "p" }, d), 3);
     w->clock.fake_us++;
-    ASSERT_OK(delivery_update(w->s, &d[0], &e), e); /* the newest, which waits */
+    assert_int_equal(delivery_update(w->s, &d[0], 0, &e), 1); /* the newest, which waits */
     assert_int_equal(listed(w, (struct delivery_query){ .project = "p" }, d), 1);
     assert_int_equal(d[0].state, DELIVERY_WAITS);
 }
