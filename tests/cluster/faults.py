@@ -2,6 +2,7 @@
 
 A fault has a second in which it begins and lasts for some more; faults of different parts overlap. Faults of one process
 follow each other, and so do those of the database."""
+import concurrent.futures
 import random
 import signal
 import threading
@@ -156,16 +157,24 @@ def plan(count, size, seconds, seed):
     kinds = first + dice.choices([kind for kind, *_ in KINDS], [share for _, share, _ in KINDS], k=count - len(first))
     dice.shuffle(kinds)
     length = {kind: between for kind, _, between in KINDS}
-    return [Fault((i + dice.random()) * seconds / count, kind, dice.randrange(size), dice.uniform(*length[kind]),
-                  random.Random(dice.random())) for i, kind in enumerate(kinds)]
+    faults = []
+    for i, kind in enumerate(kinds):
+        lasts = dice.uniform(*length[kind])
+        at = min((i + dice.random()) * seconds / count, max(0, seconds - lasts))  # the last ones end in time
+        faults.append(Fault(at, kind, dice.randrange(size), lasts, random.Random(dice.random())))
+    return sorted(faults, key=lambda fault: fault.at)
+
+
+AT_ONCE = 64  # faults that last
 
 
 class Run:
-    """Carries out a plan: a thread for each fault that lasts."""
+    """Carries out a plan. Its threads live as long as it does: a server that one of them starts would end with the thread."""
 
     def __init__(self, fleet, faults):
         self.fleet, self.faults = fleet, faults
-        self.wrong, self.threads = [], []
+        self.wrong, self.pending = [], []
+        self.pool = concurrent.futures.ThreadPoolExecutor(AT_ONCE)
         fleet.database, fleet.bucket_lock = threading.Lock(), threading.Lock()
         for member in fleet.members:
             member.network = threading.Lock()
@@ -188,14 +197,12 @@ class Run:
                     return number
                 time.sleep(0.05)
             say(str(fault))
-            self.threads.append(threading.Thread(target=self.one, args=(fault,), daemon=True))
-            self.threads[-1].start()
+            self.pending.append(self.pool.submit(self.one, fault))
         return len(self.faults)
 
     def end(self):
         """All faults are over, and everything is whole again."""
-        for thread in self.threads:
-            thread.join()
+        concurrent.futures.wait(self.pending)
         if self.wrong:
             raise self.wrong[0]
         self.fleet.network.heal()

@@ -79,7 +79,7 @@ class Server(Postgres):
 
     def __init__(self, settings=(), like=None):
         """like: it becomes a standby of that server."""
-        super().__init__(["shared_buffers = 64MB", "max_connections = 200", "max_wal_senders = 8", "wal_keep_size = 512MB",
+        super().__init__(["shared_buffers = 64MB", "max_connections = 200", "max_wal_senders = 8", "wal_keep_size = 512MB", "wal_retrieve_retry_interval = 200ms",
                           "log_min_messages = warning", "log_line_prefix = '%m %p '", *settings])
         if like:
             self.copy(like)
