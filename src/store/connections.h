@@ -17,8 +17,6 @@
 
 #define CONNECTION_WAIT_MS 10000
 #define CONNECTION_PAUSE_MS 500
-/* Of a PostgreSQL database, when nothing else is said. */
-#define CONNECTIONS_MOST 16
 
 struct connections;
 /* place: borrowed; a file is opened to read. most: open at once, of a PostgreSQL database. */

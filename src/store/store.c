@@ -333,7 +333,7 @@ static struct store *store_new(const struct store_place *place, struct clock *cl
     store_path(s, path, "state.db");
     s->database = mem_strdup(place->database ? place->database : path);
     s->connections =
-        connections_new(s->database, place->connections ? place->connections : CONNECTIONS_MOST);
+        connections_new(s->database, place->connections ? place->connections : STORE_CONNECTIONS);
     s->cache_bytes = place->cache_bytes;
     s->clock = clock;
     s->lock = -1;

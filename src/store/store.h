@@ -26,12 +26,13 @@ struct store;
 /* exclusive: takes the server's lock on the folder. Without it (the keys and backup commands, beside a
  * running server) only the database is used. Makes dir when it is absent. */
 struct store *store_open(const char *dir, bool exclusive, struct clock *clock, struct error *e);
+#define STORE_CACHE_BYTES 10737418240 /* 10 GiB */
+#define STORE_CONNECTIONS 16
 /* The same of a store that several processes share; database and bucket come together or not at all. */
-#define STORE_CACHE_BYTES ((uint64_t)10 * 1024 * 1024 * 1024)
 struct store_place {
     const char *dir;      /* of this process alone: its lock, spools, copies of blobs */
     const char *database; /* "postgres://..."; NULL: DIR/state.db */
-    uint32_t connections; /* to PostgreSQL, at most; 0: CONNECTIONS_MOST (connections.h) */
+    uint32_t connections; /* to PostgreSQL, at most; 0: STORE_CONNECTIONS */
     uint64_t cache_bytes; /* for copies of blobs in dir; 0: STORE_CACHE_BYTES */
     const char *bucket;   /* "s3://NAME/PREFIX" and so on (bucket/bucket.h); NULL: DIR/blobs */
 };

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "base/env.h"
+#include "store/db/db.h"
 #include "predict/fake/script.h"
 
 /* Models that are always there; a file is looked for in the model folder. */
@@ -122,6 +123,11 @@ static void take_service(struct config *c)
         if (!strchr(s->webhook_allow[i], ':'))
             config_warn(c, s, "webhook_allow", "\"%s\" allows nothing; write HOST:PORT",
                         s->webhook_allow[i]);
+    if (s->store && !db_is_url(s->store))
+        config_error(c, s, "store", "it must begin with postgres://");
+    if (!s->store != !s->bucket)
+        config_error(c, s, s->store ? "store" : "bucket",
+                     "store and bucket are needed together: processes share both");
     take_weights(c);
 }
 

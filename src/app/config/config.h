@@ -32,6 +32,9 @@
 struct config_service {
     const char *listen, *public_url; /* public_url may be NULL */
     const char *tls_cert, *tls_key;  /* both or none */
+    const char *store, *bucket;      /* both or none; NULL: the state folder */
+    uint32_t store_connections;
+    uint64_t cache_bytes;
     const char *default_project;
     const char *const *webhook_allow; /* until NULL; or NULL */
     const char *const *locations;     /* until NULL; or NULL */

@@ -7,6 +7,7 @@
 #include "engine/service/service.h"
 #include "predict/fake/script.h"
 #include "store/kept/kept.h"
+#include "store/store.h"
 #include "store/tables/tables.h"
 
 #define HOURS_MAX ((uint64_t)10 * 366 * 24)
@@ -166,6 +167,10 @@ static const struct config_row service_rows[] = {
     { "public_url", TEXT(public_url), "URL", NULL, "URL of the server for its clients, when it stands behind a proxy", .absent = "from the Host header", .restart = true },
     { "tls_cert", FILE_(tls_cert), "FILE", NULL, "certificate chain as PEM; with tls_key: HTTPS", .restart = true },
     { "tls_key", FILE_(tls_key), "FILE", NULL, "its private key as PEM", .restart = true },
+    { "store", TEXT(store), "URL", NULL, "PostgreSQL database for jobs, objects and keys, shared by all processes that name it: postgres://USER@HOST/DATABASE; needs bucket", .absent = "the state folder", .restart = true },
+    { "bucket", TEXT(bucket), "URL", NULL, "bucket for contents, shared like store: s3://NAME/PREFIX, gs://NAME/PREFIX or file:///FOLDER", .restart = true },
+    { "store_connections", COUNT(store_connections, 2, 1000), "N", DEFAULT(STORE_CONNECTIONS), "maximum number of connections of this process to store", .restart = true },
+    { "cache_bytes", BIG(cache_bytes, 1), "BYTES", DEFAULT(STORE_CACHE_BYTES), "disk space of this process for copies of what bucket holds", .restart = true },
     { "default_project", TEXT(default_project), "NAME", "default", "project of calls that name none, while there are no keys", .restart = true },
     { "lines_max", BIG(settings.lines_max, 1), "N", "200000", "maximum number of requests of one job" },
     { "input_bytes_max", BIG(settings.input_bytes_max, 1), "N", "1073741824", "maximum input of one job" },

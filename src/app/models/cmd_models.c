@@ -31,7 +31,8 @@
 #define DEFAULT_PROJECT "default"
 
 struct models_options {
-    const char *config, *base, *adapter, *file, *as, *sha256, *project, *state, *scale;
+    const char *config, *base, *adapter, *file, *as, *sha256, *project, *state, *store, *bucket,
+        *scale;
     const char *display_name;
     bool json, names, catalogue;
 };
@@ -190,10 +191,9 @@ static void print_catalogue(const struct models_options *o, struct buf *out)
 
 static int open_state(struct models_work *k, bool makes, struct store **out, struct error *e)
 {
-    const char *dir = makes ? serve_dir(&k->arena, k->o->state, e)
-                            : serve_existing_dir(&k->arena, k->o->state, e);
+    const struct serve_place place = { k->o->config, k->o->state, k->o->store, k->o->bucket };
 
-    *out = dir ? store_open(dir, false, clock_system(), e) : NULL;
+    *out = serve_store_open(&k->arena, &place, !makes, e);
     return *out ? 0 : -1;
 }
 
@@ -244,7 +244,7 @@ static int models_ls(struct models_work *k, struct error *e)
         print_catalogue(k->o, &k->out);
         return 0;
     }
-    if (k->o->project || k->o->state)
+    if (k->o->project || k->o->state || k->o->store)
         return list_tuned(k, e);
     print_models(&k->config, k->o, &k->out);
     return 0;
@@ -351,7 +351,7 @@ static int models_rm(struct models_work *k, struct error *e)
 {
     struct store *s;
 
-    if (!k->o->project && !k->o->state)
+    if (!k->o->project && !k->o->state && !k->o->store)
         return rm_pulled(k, e);
     if (open_state(k, false, &s, e) < 0)
         return -1;
@@ -570,6 +570,7 @@ static const struct option_spec options[] = {
     OPT_TEXT("display-name", 0, display_name, "TEXT", "name that clients show (add)"),
     OPT_TEXT("project", 'p', project, "NAME", "project of the tuned model (default \"default\")"),
     OPT_DIR("state", 0, state, "the server's state folder (add, rm and ls of tuned models)"),
+    SERVE_PLACE_OPTIONS,
     OPT_TEXT("as", 0, as, "NAME", "name to keep the model under (pull)"),
     OPT_TEXT("sha256", 0, sha256, "HEX", "hash that the file must have (pull)"),
     { 0 },

@@ -81,6 +81,8 @@ static void check_state(struct config *c, const char *dir)
     struct error e = { 0 };
     uint64_t keys = 0;
 
+    if (c->service.store)
+        return; /* the database and the bucket are asked at the start */
     if (serve_state_exists(&c->arena, dir)) {
         struct store *s = store_open_to_look(dir, clock_system(), &e);
         int rc = s ? key_count(s, &keys, &e) : -1;

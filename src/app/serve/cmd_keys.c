@@ -19,7 +19,7 @@
 #define DATE_BYTES (sizeof "2026-11-22" - 1)
 
 struct keys_options {
-    const char *project, *role, *name, *service_account, *url, *state;
+    const char *project, *role, *name, *service_account, *url, *state, *store, *bucket, *config;
     uint64_t expires_days;
     bool json;
 };
@@ -224,9 +224,8 @@ static int run_verb(struct keys *k, const char *const *argument, uint32_t count,
         return error_set(e, ERROR_INVALID_ARGUMENT, "keys %s takes %s", verbs[verb].name,
                          verbs[verb].takes_id ? "the ID of a key" : "no argument");
     k->id = count == 2 ? argument[1] : NULL;
-    const char *dir = verbs[verb].makes_state ? serve_dir(&k->arena, k->o->state, e)
-                                              : serve_existing_dir(&k->arena, k->o->state, e);
-    k->store = dir ? store_open(dir, false, clock_system(), e) : NULL;
+    const struct serve_place place = { k->o->config, k->o->state, k->o->store, k->o->bucket };
+    k->store = serve_store_open(&k->arena, &place, !verbs[verb].makes_state, e);
     return k->store ? verbs[verb].run(k, e) : -1;
 }
 
@@ -262,6 +261,8 @@ static const struct option_spec options[] = {
              "write a service account's JSON instead of showing a key"),
     OPT_TEXT("url", 0, url, "URL", "URL of the server for the service account's clients"),
     OPT_DIR("state", 0, state, "the server's state folder"),
+    SERVE_PLACE_OPTIONS,
+    OPT_FILE("config", 'c', config, "the server's configuration file, for service.store"),
     OPT_FLAG("json", 0, json, "print JSON objects"),
     { 0 },
 };

@@ -29,7 +29,8 @@
 #define LOCATION "us-central1"
 
 struct serve_options {
-    const char *listen, *state, *config, *tls_cert, *tls_key, *public_url, *log_format;
+    const char *listen, *state, *store, *bucket, *config, *tls_cert, *tls_key, *public_url,
+        *log_format;
     bool test_clock, json, no_work;
 };
 
@@ -41,6 +42,7 @@ struct serve {
     const struct config *first; /* of the start, held: what no reload changes is of it */
     struct http_settings http;
     struct clock *clock;
+    struct store_place place;
     struct store *store;
     struct tables *tables;
     struct service *service;
@@ -80,10 +82,8 @@ static int step_settings(struct serve *s, struct error *e)
 
 static int step_store(struct serve *s, struct error *e)
 {
-    const char *dir = serve_dir(&s->arena, s->o->state, e);
-
     s->clock = s->o->test_clock ? clock_movable() : clock_system();
-    s->store = dir ? store_open(dir, true, s->clock, e) : NULL;
+    s->store = store_open_at(&s->place, true, s->clock, e);
     return s->store ? 0 : -1;
 }
 
@@ -108,25 +108,33 @@ static int step_tables(struct serve *s, struct error *e)
     return 0;
 }
 
-static int refuse_open(const struct serve *s, const char *dir, struct error *e)
+static int refuse_open(const struct serve *s, struct error *e)
 {
+    if (s->place.database)
+        return error_set(
+            e, ERROR_FAILED_PRECONDITION,
+            "%s can be reached from other machines, and no key exists: anybody could do "
+            "anything. Make a key first (tranche keys create --project NAME, with the same "
+            "--store, --bucket or --config), or listen on 127.0.0.1",
+            s->http.listen);
     return error_set(e, ERROR_FAILED_PRECONDITION,
                      "%s can be reached from other machines, and no key exists: anybody could do "
                      "anything. Make a key first (tranche keys create --project NAME --state "
                      "%s), or listen on 127.0.0.1",
-                     s->http.listen, dir);
+                     s->http.listen, s->place.dir);
 }
 
 /* Nothing is created for a start that must be refused. */
 static int step_guard(struct serve *s, struct error *e)
 {
-    const char *dir = serve_dir(&s->arena, s->o->state, e);
+    const struct serve_place o = { s->o->config, s->o->state, s->o->store, s->o->bucket };
 
-    if (!dir)
+    if (serve_store_place(&s->arena, &o, &s->first->service, false, &s->place, e) < 0)
         return -1;
-    if (http_server_loopback(s->http.listen) || serve_state_exists(&s->arena, dir))
+    if (s->place.database || http_server_loopback(s->http.listen) ||
+        serve_state_exists(&s->arena, s->place.dir))
         return 0;
-    return refuse_open(s, dir, e);
+    return refuse_open(s, e);
 }
 
 static int step_keys(struct serve *s, struct error *e)
@@ -137,7 +145,7 @@ static int step_keys(struct serve *s, struct error *e)
         return 0;
     if (key_count(s->store, &keys, e) < 0)
         return -1;
-    return keys ? 0 : refuse_open(s, store_dir(s->store), e);
+    return keys ? 0 : refuse_open(s, e);
 }
 
 /* What an operator finds in the list of a fleet's processes. */
@@ -452,6 +460,7 @@ static const struct option_spec options[] = {
     OPT_TEXT("listen", 0, listen, "ADDR:PORT",
              "address to listen on (default 127.0.0.1:8080); port 0: any free one"),
     OPT_DIR("state", 0, state, "folder of jobs, objects and keys"),
+    SERVE_PLACE_OPTIONS,
     OPT_FILE("config", 'c', config, "configuration file; SIGHUP reads it again"),
     OPT_FILE("tls-cert", 0, tls_cert, "certificate as PEM: serve HTTPS"),
     OPT_FILE("tls-key", 0, tls_key, "its private key as PEM"),
@@ -480,9 +489,14 @@ const struct command command_serve = {
         "SIGTERM and Ctrl-C end it in order, and its jobs continue at the next start; a second one "
         "ends it at once. SIGHUP makes it read the configuration again.\n"
         "\n"
+        "With --store and --bucket it is one of several processes that share a database and a "
+        "bucket, "
+        "on as many machines; each serves all calls and works on all jobs.\n"
+        "\n"
         "Examples:\n"
         "  tranche serve\n"
         "  tranche serve --listen 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem\n"
+        "  tranche serve --store postgres://tranche@db/tranche --bucket s3://tranche\n"
         "  tranche serve --listen 127.0.0.1:0 --state ./ci --test-clock --json",
     .options = options,
     .options_bytes = sizeof(struct serve_options),

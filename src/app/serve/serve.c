@@ -10,6 +10,7 @@
 #include "base/sys.h"
 #include "base/env.h"
 #include "base/thread.h"
+#include "store/db/db.h"
 #include "store/models/registry.h"
 
 #define MODEL_TEXT_BYTES_MAX ((size_t)64 * 1024)
@@ -37,6 +38,53 @@ const char *serve_existing_dir(struct arena *a, const char *option, struct error
                     "there is no state in %s; `tranche serve` and `tranche keys create` make one",
                     dir);
     return NULL;
+}
+
+/* A command line can be seen by every user of the machine. */
+static int check_option(const char *store, struct error *e)
+{
+    if (!store)
+        return 0;
+    if (!db_is_url(store))
+        return error_set(e, ERROR_INVALID_ARGUMENT, "--store must begin with postgres://");
+    if (db_url_has_password(store))
+        return error_set(
+            e, ERROR_INVALID_ARGUMENT,
+            "--store has a password, which every user of this machine could see: give it in "
+            "PGPASSWORD, in the file that PGPASSFILE names, or in service.store of the "
+            "configuration");
+    return 0;
+}
+
+int serve_store_place(struct arena *a, const struct serve_place *o, const struct config_service *c,
+                      bool exists, struct store_place *out, struct error *e)
+{
+    *out = (struct store_place){ .database = o->store ? o->store : c->store,
+                                 .bucket = o->bucket ? o->bucket : c->bucket,
+                                 .connections = c->store_connections,
+                                 .cache_bytes = c->cache_bytes };
+    if (check_option(o->store, e) < 0)
+        return -1;
+    if (!out->database != !out->bucket)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "--store and --bucket are needed together: processes share both");
+    out->dir =
+        exists && !out->database ? serve_existing_dir(a, o->state, e) : serve_dir(a, o->state, e);
+    return out->dir ? 0 : -1;
+}
+
+struct store *serve_store_open(struct arena *a, const struct serve_place *o, bool exists,
+                               struct error *e)
+{
+    struct config config;
+    struct store_place place;
+    struct store *s = NULL;
+
+    if (config_load(o->config, &config, e) == 0 &&
+        serve_store_place(a, o, &config.service, exists, &place, e) == 0)
+        s = store_open_at(&place, false, clock_system(), e);
+    config_release(&config);
+    return s;
 }
 
 const char *serve_listen_address(struct arena *a, const char *text)

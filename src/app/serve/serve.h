@@ -19,15 +19,31 @@
 #include <pthread.h>
 
 #include "app/config/config.h"
+#include "store/store.h"
 
 /* In the state folder: the URL of the service that has the folder's lock. */
 #define SERVE_URL_FILE "url"
 /* --state, or ROOT/service of the user's state folder (state.h); in the arena. */
 const char *serve_dir(struct arena *a, const char *option, struct error *e);
 
-bool serve_state_exists(struct arena *a, const char *dir);
 /* serve_dir of a state that must be there; only `serve` and `keys create` make one. */
+bool serve_state_exists(struct arena *a, const char *dir);
 const char *serve_existing_dir(struct arena *a, const char *option, struct error *e);
+
+/* Where a command finds the service's store: options, of which each may be NULL. */
+struct serve_place {
+    const char *config, *state, *store, *bucket;
+};
+/* The options, or else what the configuration says; in the arena. exists: a state folder must be there. */
+int serve_store_place(struct arena *a, const struct serve_place *o, const struct config_service *c,
+                      bool exists, struct store_place *out, struct error *e) FALLIBLE;
+/* Opens the store beside a running server. */
+struct store *serve_store_open(struct arena *a, const struct serve_place *o, bool exists,
+                               struct error *e);
+/* --store and --bucket, of a struct with such members. */
+#define SERVE_PLACE_OPTIONS                                                                        \
+    OPT_TEXT("store", 0, store, "URL", "PostgreSQL database of a service on several machines"),    \
+        OPT_TEXT("bucket", 0, bucket, "URL", "its bucket: s3://, gs:// or file://")
 
 /* "8080" and ":8080" are ports of this machine. */
 const char *serve_listen_address(struct arena *a, const char *text);

@@ -43,6 +43,11 @@ bool db_clock(const struct db *d, struct db_clock *out)
     return d->ops->clock && d->ops->clock(d, out);
 }
 
+int64_t db_epoch(const struct db *d)
+{
+    return d->ops->epoch ? d->ops->epoch(d) : 0;
+}
+
 int db_copy(struct db *from, struct db *to, struct error *e)
 {
     assert(from->ops == to->ops && from->ops->copy);
@@ -218,12 +223,6 @@ void db_rollback(struct db *d)
 {
     db_reset_all(d);
     d->ops->rollback(d);
-}
-
-int64_t db_epoch(const struct db *d)
-{
-    (void)d;
-    return 0;
 }
 
 /* ---- Versions ---- */

@@ -3,7 +3,8 @@
  * Why: everything durable goes through SQL, and the database behind it is to be replaceable. This room
  * alone knows SQLite and PostgreSQL: their calls, settings, result codes and words of SQL. Statements of
  * other rooms are standard SQL that both take; tests/unit/store/db/test_sql.c reads them all and refuses
- * words of SQLite.
+ * words of SQLite. FOR UPDATE, FOR UPDATE SKIP LOCKED and FOR KEY SHARE lock the rows that a SELECT reads;
+ * SQLite, which locks the whole database for a transaction that writes, leaves them out.
  *
  * Use:     struct stmt *q = db_stmt(d, "SELECT bytes FROM file WHERE id = ?");
  *          db_bind(q, "t", id);
@@ -61,6 +62,9 @@ struct db_clock {
     uint64_t asked_ns, answered_ns; /* boot_ns of the system's clock (base/clock.h) */
 };
 bool db_clock(const struct db *d, struct db_clock *out);
+/* PostgreSQL's timeline: it grows whenever a standby takes over, which may know less than the server before it had done. 0: SQLite,
+ * which has none. */
+int64_t db_epoch(const struct db *d);
 /* Is the connection gone? Then each call fails with UNAVAILABLE, and only db_close is left. */
 bool db_is_lost(const struct db *d);
 void db_close(struct db *d); /* rolls back; accepts NULL */
@@ -110,9 +114,6 @@ void db_text_to(struct stmt *q, int column, char *out, size_t bytes); /* cut to 
 
 /* SQL of one or more statements without results, not cached. */
 int db_exec(struct db *d, const char *sql, const char *doing, struct error *e) FALLIBLE;
-
-/* A number that grows when the database may have lost commits, as after a failover: 0, while it cannot. */
-int64_t db_epoch(const struct db *d);
 
 /* ---- Versions ---- */
 

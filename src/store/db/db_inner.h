@@ -43,6 +43,7 @@ struct db_ops {
     void (*close)(struct db *d);         /* after finalize of each statement; frees d */
     bool (*is_lost)(const struct db *d); /* NULL: never */
     bool (*clock)(const struct db *d, struct db_clock *out); /* NULL: it has none */
+    int64_t (*epoch)(const struct db *d);                    /* NULL: 0 */
 
     /* Sets q->raw and q->parameters; or q->failed, for step to report. */
     void (*prepare)(struct stmt *q);

@@ -36,6 +36,7 @@ struct postgres {
     char *url;
     bool in_transaction;
     struct db_clock clock;
+    int64_t epoch;
 };
 
 /* A statement, its values, and the rows of its last run. */
@@ -75,11 +76,27 @@ static int exec_clock(struct postgres *p, const char *sql, const char *doing, st
     return 0;
 }
 
+static int read_epoch(struct postgres *p, struct error *e)
+{
+    PGresult *r =
+        link_exec(&p->link,
+                  "SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)"
+                  "::bigint",
+                  POSTGRES_ANSWER_MS, "cannot read the database's timeline", e);
+
+    if (r)
+        p->epoch = strtoll(PQgetvalue(r, 0, 0), NULL, 10);
+    PQclear(r);
+    return r ? 0 : -1;
+}
+
 static int connect_to(struct postgres *p, struct error *e)
 {
     uint64_t began = store_call_begin();
     int rc = link_open(&p->link, p->url, e);
 
+    if (rc == 0)
+        rc = read_epoch(p, e);
     if (rc == 0)
         rc = exec_clock(p, CLOCK, "cannot read the database's clock", e);
     store_call_end(STORE_DATABASE, "connect", began, rc < 0 ? e : NULL);
@@ -132,6 +149,11 @@ static bool postgres_clock(const struct db *d, struct db_clock *out)
 {
     *out = ((const struct postgres *)(const void *)d)->clock;
     return true;
+}
+
+static int64_t postgres_epoch(const struct db *d)
+{
+    return ((const struct postgres *)(const void *)d)->epoch;
 }
 
 /* ---- URLs ---- */
@@ -496,6 +518,7 @@ static const struct db_ops postgres_ops = {
     .close = postgres_close,
     .is_lost = postgres_is_lost,
     .clock = postgres_clock,
+    .epoch = postgres_epoch,
     .prepare = postgres_prepare,
     .finalize = postgres_finalize,
     .bind = postgres_bind,
