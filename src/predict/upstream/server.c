@@ -52,7 +52,8 @@ struct upstream_server {
     struct bucket requests, tokens;  /* a minute */
     struct quota quota[QUOTA_COUNT]; /* as the server reports it */
     struct pause pause;
-    bool reached; /* the head of a reply came, once */
+    struct share share; /* with all->wanted */
+    bool reached;       /* the head of a reply came, once */
     struct server_member *member;
     uint32_t in_flight; /* the sum of the members' */
     double load_ns;     /* in flight and not late, summed over the time until load_at_ns */
@@ -67,6 +68,10 @@ struct upstream_servers {
     pthread_mutex_t lock; /* guards the list; comes before a server's */
     struct upstream_server *first;
     bool keeps; /* upstream_servers_keep was called: others go with their last session */
+    void (*wanted)(
+        void
+            *arg); /* set once, before the first session; NULL: no other process uses the servers */
+    void *wanted_arg;
 };
 
 /* ---- The last half minute ---- */
@@ -159,6 +164,14 @@ static void server_free(struct upstream_server *s)
     mem_free(s);
 }
 
+/* How many requests may be in flight, by the configuration; 0: the number is measured, by each process for itself. */
+static double slots_configured(const struct upstream *u)
+{
+    return u->concurrency                                       ? u->concurrency
+           : u->concurrency_max != UPSTREAM_CONCURRENCY_DEFAULT ? u->concurrency_max
+                                                                : 0;
+}
+
 static struct upstream_server *server_new(struct upstream_servers *all, const struct upstream *from,
                                           struct error *e)
 {
@@ -183,6 +196,9 @@ static struct upstream_server *server_new(struct upstream_servers *all, const st
     limit_init(&s->limit, u->concurrency, u->concurrency_max);
     bucket_init(&s->requests, u->max_rpm, now);
     bucket_init(&s->tokens, u->max_tpm, now);
+    s->share.limit[SHARE_REQUESTS] = u->max_rpm;
+    s->share.limit[SHARE_TOKENS] = (double)u->max_tpm;
+    s->share.limit[SHARE_SLOTS] = slots_configured(u);
     lock_init(&s->lock);
     if (key->secret || key->secret_file || key->service_account) {
         s->credential = credential_new(key, clock, u->ca_file, e);
@@ -402,12 +418,41 @@ static bool wants(const struct server_member *m, uint64_t now)
     return m->wanted_ns && now - m->wanted_ns < WANTED_NS;
 }
 
+/* Is it used by other processes too, and is there a limit to share with them? */
+static bool is_shared(const struct upstream_server *s)
+{
+    return s->all->wanted && share_limits(&s->share);
+}
+
+/* Other processes spend a part after its end, also when this machine slept meanwhile. */
+static bool has_part(const struct upstream_server *s)
+{
+    return share_valid(&s->share, s->clock->boot_ns(s->clock));
+}
+
+/* The most slots that this process may use. */
+static uint32_t slots_max(const struct upstream_server *s)
+{
+    if (!is_shared(s) || !(s->share.limit[SHARE_SLOTS] > 0))
+        return (uint32_t)s->limit.max;
+    return has_part(s) ? (uint32_t)s->share.part[SHARE_SLOTS] : 0;
+}
+
+/* The limit of requests in flight, found by measuring or set, and no more than this process may use. */
+static uint32_t limit_of(const struct upstream_server *s)
+{
+    uint32_t limit = limit_now(&s->limit), most = slots_max(s);
+
+    return limit < most ? limit : most;
+}
+
 /* Slots, with those that stand in for late requests; *next_ns is lowered to when there is one more. */
 static uint32_t slots(struct upstream_server *s, uint64_t now, uint64_t *next_ns)
 {
     uint32_t limit = limit_now(&s->limit), excused = late_excused(&s->late, limit, now, next_ns);
+    uint32_t most = slots_max(s);
 
-    return limit + excused < s->limit.max ? limit + excused : (uint32_t)s->limit.max;
+    return limit + excused < most ? limit + excused : most;
 }
 
 /* Has m its share of the slots while another member wants one and has less? m itself asks, so it
@@ -415,7 +460,7 @@ static uint32_t slots(struct upstream_server *s, uint64_t now, uint64_t *next_ns
 static bool has_its_share(const struct upstream_server *s, const struct server_member *m,
                           uint64_t now)
 {
-    uint32_t members = 0, limit = limit_now(&s->limit);
+    uint32_t members = 0, limit = limit_of(s);
 
     if (!s->member->next)
         return false;
@@ -444,22 +489,56 @@ static bool is_full(struct upstream_server *s, struct server_member *m, uint64_t
     return true;
 }
 
+/* A limit a minute holds the request back. One that is shared says so with the next renewal. */
+static bool is_held(struct upstream_server *s, const struct server_member *m, double tokens,
+                    uint64_t now, uint64_t *ready_ns)
+{
+    const double n[] = { [SHARE_REQUESTS] = 1, [SHARE_TOKENS] = tokens };
+    struct bucket *bucket[] = { [SHARE_REQUESTS] = &s->requests, [SHARE_TOKENS] = &s->tokens };
+
+    for (int k = SHARE_REQUESTS; k <= SHARE_TOKENS; k++) {
+        bool none = is_shared(s) && s->share.limit[k] > 0 && !(s->share.part[k] > 0);
+        if (!none && bucket_ready(bucket[k], n[k], now, ready_ns))
+            continue;
+        if (none)
+            *ready_ns = now + SHARE_LOOK_MS * NS_PER_MS;
+        if (m)
+            share_held(&s->share, (enum share_kind)k);
+        return true;
+    }
+    return false;
+}
+
+/* Without a part of the shared limits nothing goes. */
+static bool has_lapsed(const struct upstream_server *s)
+{
+    return is_shared(s) && !has_part(s);
+}
+
 static enum server_go ask(struct upstream_server *s, struct server_member *m, size_t bytes,
                           uint64_t *ready_ns)
 {
     uint64_t now = now_ns(s);
 
+    if (m)
+        share_asked(&s->share, now);
     if (!breaker_ready(&s->breaker, now, ready_ns))
         return given_up(s, now) ? SERVER_GIVEN_UP : SERVER_BROKEN;
-    if (is_full(s, m, now, ready_ns))
+    if (has_lapsed(s)) {
+        *ready_ns = now + SHARE_LOOK_MS * NS_PER_MS;
+        return SERVER_PACED;
+    }
+    if (is_full(s, m, now, ready_ns)) {
+        if (m)
+            share_held(&s->share, SHARE_SLOTS);
         return SERVER_FULL;
+    }
     if (now < s->pause.until_ns) {
         *ready_ns = s->pause.until_ns;
         return SERVER_PACED;
     }
     double tokens = tokens_estimate(s, bytes);
-    if (!bucket_ready(&s->requests, 1, now, ready_ns) ||
-        !bucket_ready(&s->tokens, tokens, now, ready_ns) ||
+    if (is_held(s, m, tokens, now, ready_ns) ||
         !quota_ready(&s->quota[QUOTA_REQUESTS], 1, now, ready_ns) ||
         !quota_ready(&s->quota[QUOTA_TOKENS], tokens, now, ready_ns))
         return SERVER_PACED;
@@ -472,7 +551,10 @@ enum server_go server_ask(struct upstream_server *s, struct server_member *m, si
     *ready_ns = UINT64_MAX;
     lock(&s->lock);
     enum server_go go = ask(s, m, bytes, ready_ns);
+    bool lapsed = has_lapsed(s);
     unlock(&s->lock);
+    if (m && lapsed && go == SERVER_PACED)
+        s->all->wanted(s->all->wanted_arg);
     return go;
 }
 
@@ -514,6 +596,7 @@ void server_sent(struct upstream_server *s, struct server_member *m, size_t byte
     late_sent(&s->late, &x->mark, now);
     bucket_take(&s->requests, 1, now);
     bucket_take(&s->tokens, x->tokens, now);
+    share_sent(&s->share, x->tokens);
     quota_take(&s->quota[QUOTA_REQUESTS], 1);
     quota_take(&s->quota[QUOTA_TOKENS], x->tokens);
     for (size_t i = 0; i < QUOTA_COUNT; i++)
@@ -532,6 +615,7 @@ static void learn(struct upstream_server *s, const struct server_exchange *x,
     if (r->end != EXCHANGE_ANSWERED || used <= 0)
         return;
     bucket_take(&s->tokens, used - x->tokens, now);
+    s->share.sent[SHARE_TOKENS] += used - x->tokens;
     s->output_tokens += LEARN * (r->output_tokens - s->output_tokens);
     if (r->prompt_tokens)
         s->bytes_per_token += LEARN * ((double)x->bytes / r->prompt_tokens - s->bytes_per_token);
@@ -664,7 +748,8 @@ void server_stats(struct upstream_server *s, struct server_stats *out)
     out->breaker = s->breaker.state;
     out->given_up = given_up(s, now);
     out->in_flight = s->in_flight;
-    out->limit = limit_now(&s->limit);
+    out->limit = limit_of(s);
+    out->lapsed = has_lapsed(s);
     out->paused_ms =
         now < s->pause.until_ns ? (uint32_t)((s->pause.until_ns - now) / NS_PER_MS) : 0;
     recent_read(&s->recent, now, &out->requests_per_s, &out->tokens_per_s, &out->latency_s);
@@ -678,6 +763,101 @@ const char *server_health(const struct server_stats *st)
     if (st->breaker != BREAKER_CLOSED)
         return st->breaker == BREAKER_HALF_OPEN ? "probed" : "open";
     return st->paused_ms ? "paused" : st->sent ? "healthy" : "unused";
+}
+
+/* ---- Limits that several processes share ---- */
+
+void upstream_servers_share(struct upstream_servers *all, void (*wanted)(void *arg), void *arg)
+{
+    assert(!all->first);
+    all->wanted = wanted;
+    all->wanted_arg = arg;
+}
+
+/* Tokens of a request are those of the mean one: its prompt is about as long as its answer. */
+static void add_need(struct upstream_server *s, struct share_need *sum)
+{
+    struct share_need n;
+
+    lock(&s->lock);
+    const struct share_use use = { .in_flight = s->in_flight,
+.tokens = 2 * s->output_tokens,
+.now_ns = now_ns(s),
+.valid = has_part(s) };
+share_need(&s->share, &use, &n);
+    unlock(&s->lock);
+    sum->wants = sum->wants || n.wants;
+    for (int k = 0; k < SHARE_KINDS; k++) {
+        sum->limit[k] = n.limit[k]; /* of the newest one */
+        sum->holds[k] += n.holds[k];
+        sum->need[k] += n.wants ? n.need[k] : 0;
+        sum->unit[k] = n.unit[k];
+    }
+}
+
+/* The place of the name in the list, made when it is new. */
+static struct share_need *need_of(struct arena *a, const char *name, struct server_need **list,
+                                  uint32_t *count)
+{
+    uint32_t at = 0;
+
+    while (at < *count && strcmp((*list)[at].name, name) < 0)
+        at++;
+    if (at == *count || strcmp((*list)[at].name, name) != 0) {
+        *list = arena_list_grow(a, *list, *count, sizeof **list);
+        memmove(*list + at + 1, *list + at, (*count - at) * sizeof **list);
+        (*list)[at] = (struct server_need){ .name = text_copy(a, name) };
+        (*count)++;
+    }
+    return &(*list)[at].need;
+}
+
+void upstream_servers_needs(struct upstream_servers *all, struct arena *a, struct server_need **out,
+                            uint32_t *count)
+{
+    *out = NULL;
+    *count = 0;
+    lock(&all->lock);
+    for (struct upstream_server *s = all->first; s; s = s->next)
+        if (share_limits(&s->share))
+            add_need(s, need_of(a, s->upstream->name, out, count));
+    unlock(&all->lock);
+}
+
+/* Under the list's lock. One of several servers of a name, when a reload has changed the settings while the older one is
+ * still in use, has its part of the part; of slots the first ones have one more. */
+static void allow(struct upstream_server *s, const double part[SHARE_KINDS], uint32_t at,
+                  uint32_t of, uint64_t until_ns)
+{
+    double own[SHARE_KINDS];
+
+    for (int k = 0; k < SHARE_KINDS; k++)
+        own[k] = part[k] / of;
+    uint32_t whole = (uint32_t)part[SHARE_SLOTS];
+    own[SHARE_SLOTS] = whole / of + (at < whole % of);
+    lock(&s->lock);
+    uint64_t now = now_ns(s);
+    bool empty = !has_part(s);
+    share_set(&s->share, own, until_ns);
+    if (own[SHARE_REQUESTS] > 0)
+        bucket_limit(&s->requests, own[SHARE_REQUESTS], empty, now);
+    if (own[SHARE_TOKENS] > 0)
+        bucket_limit(&s->tokens, own[SHARE_TOKENS], empty, now);
+    unlock(&s->lock);
+}
+
+void upstream_servers_allow(struct upstream_servers *all, const char *name,
+                            const double part[SHARE_KINDS], uint64_t until_ns)
+{
+    uint32_t of = 0, at = 0;
+
+    lock(&all->lock);
+    for (struct upstream_server *s = all->first; s; s = s->next)
+        of += share_limits(&s->share) && strcmp(s->upstream->name, name) == 0;
+    for (struct upstream_server *s = all->first; s; s = s->next)
+        if (share_limits(&s->share) && strcmp(s->upstream->name, name) == 0)
+            allow(s, part, at++, of, until_ns);
+    unlock(&all->lock);
 }
 
 /* ---- Metrics ---- */

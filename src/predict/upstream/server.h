@@ -23,6 +23,7 @@
 #include "predict/upstream/pace_breaker.h"
 #include "predict/upstream/pace_late.h"
 #include "predict/upstream/pace_quota.h"
+#include "predict/upstream/pace_share.h"
 
 /* The servers of one process. */
 struct upstream_servers;
@@ -35,6 +36,20 @@ void upstream_servers_keep(struct upstream_servers *all, const struct upstream *
 /* The server of these settings, which are copied. NULL with *e: its credential is unusable. */
 struct upstream_server *upstream_server_of(struct upstream_servers *all, const struct upstream *u,
                                            struct error *e);
+/* From now on other processes use the servers too: one with a configured limit sends only under a part of it. wanted is
+ * called when a request waits for a part: any thread, under no lock. Before the first session. */
+void upstream_servers_share(struct upstream_servers *all, void (*wanted)(void *arg), void *arg);
+/* What each server needs that has limits, by the order of the names, each once: several of one name have one part. */
+struct server_need {
+    const char *name;
+    struct share_need need;
+};
+void upstream_servers_needs(struct upstream_servers *all, struct arena *a, struct server_need **out,
+                            uint32_t *count);
+/* The servers of this name have this part until then, on the monotonic clock. */
+void upstream_servers_allow(struct upstream_servers *all, const char *name,
+                            const double part[SHARE_KINDS], uint64_t until_ns);
+
 const struct http_host *server_http(const struct upstream_server *s);
 struct credential *server_credential(const struct upstream_server *s); /* NULL: none is needed */
 
@@ -51,8 +66,8 @@ void server_leave(struct upstream_server *s, struct server_member *m); /* m has 
 
 enum server_go {
     SERVER_GO,
-    SERVER_FULL,    /* all slots are taken, or the member has its share of them */
-    SERVER_PACED,   /* until ready_ns: a limit a minute, or a pause that the server asked for */
+    SERVER_FULL, /* all slots are taken, or the member has its share of them */
+    SERVER_PACED, /* until ready_ns: a limit a minute, a pause that the server asked for, or no part of a limit */
     SERVER_BROKEN,  /* the breaker is open; at ready_ns the next probe goes */
     SERVER_GIVEN_UP /* as broken, for patience_ms; for 30 s when it has never answered */
 };
@@ -107,6 +122,7 @@ struct server_stats {
     uint64_t prompt_tokens, output_tokens, cached_tokens;
     double requests_per_s, tokens_per_s; /* over the last half minute */
     double latency_s;                    /* mean over the same time; 0: no answer */
+    bool lapsed;                         /* its part of the limits has ended, or is not there yet */
     uint32_t paused_ms;                  /* what is left of a pause that the server asked for */
     char last_error[ERROR_MSG_BYTES];    /* "" when there was none */
     int64_t last_error_us;
