@@ -141,13 +141,15 @@ static int read_holders(struct db *d, struct arena *a, const char *upstream, str
     return rc;
 }
 
-/* This process among the others, with what it asks now. It had no valid share: its place is the last. */
-static void put_self(struct holders *h, struct arena *a, int64_t process,
+/* This process among the others, with what it asks now. Without a valid share its place is the last one. True: it
+ * had one. */
+static bool put_self(struct holders *h, struct arena *a, int64_t process,
                      const struct allowance_ask *ask)
 {
     for (h->self = 0; h->self < h->count && h->item[h->self].process != process;)
         h->self++;
-    if (h->self == h->count) {
+    bool had = h->self < h->count;
+    if (!had) {
         h->item = arena_list_grow(a, h->item, h->count, sizeof *h->item);
         h->item[h->count++] = (struct holder){ .process = process };
     }
@@ -156,6 +158,7 @@ static void put_self(struct holders *h, struct arena *a, int64_t process,
         self->need[k] = fmin(ask->need[k], NEED_MAX);
         self->unit[k] = ask->unit[k];
     }
+    return had;
 }
 
 static int write_row(struct db *d, const char *upstream, const struct holders *h, struct error *e)
@@ -178,7 +181,7 @@ static int write_row(struct db *d, const char *upstream, const struct holders *h
     return db_run(q, DOING, e) < 0 ? -1 : 0;
 }
 
-/* Rows of processes that ended are of no use to anybody. */
+/* The row of a process, and those of processes that ended without a word. */
 static int drop_rows(struct db *d, const char *upstream, int64_t process, int64_t now_us,
                      struct error *e)
 {
@@ -226,10 +229,11 @@ static int renew_upstream(struct store *s, struct db *d, const struct allowance_
         return drop_rows(d, ask->upstream, process, h.now_us, e);
     int rc = read_holders(d, &a, ask->upstream, &h, e);
     if (rc == 0) {
-        put_self(&h, &a, process, ask);
+        bool had = put_self(&h, &a, process, ask);
         for (int k = 0; k < ALLOWANCE_KINDS; k++)
             settle(&h, (enum allowance_kind)k, ask, out);
-        rc = write_row(d, ask->upstream, &h, e);
+        rc = had ? 0 : drop_rows(d, ask->upstream, process, h.now_us, e);
+        rc = rc < 0 ? -1 : write_row(d, ask->upstream, &h, e);
     }
     arena_release(&a);
     return rc;
