@@ -48,6 +48,7 @@ static void release(struct service *s)
         service_model_done(s, s->entry[i].model);
         mem_free(s->entry[i].live);
     }
+    limits_stop(s->limits);
     upstream_servers_free(s->servers);
     tables_cancel_release(&s->table_cancel);
     cond_destroy(&s->check_wake);

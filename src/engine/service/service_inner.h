@@ -15,6 +15,7 @@
 
 #include "base/chan.h"
 #include "engine/lines/pipeline.h"
+#include "engine/service/limits.h"
 #include "engine/service/scheduler.h"
 #include "engine/service/service.h"
 #include "store/objects/blob.h"
@@ -43,6 +44,7 @@ struct hub_entry {
 struct service {
     struct service_env env;
     struct upstream_servers *servers;
+    struct limits *limits; /* of a fleet; else NULL */
     pthread_t scheduler;
     bool unread;       /* the scheduler's: the store did not answer when it last read */
     struct chan *wake; /* holds something: the scheduler is to look */

@@ -2,12 +2,12 @@
 
 #include <assert.h>
 #include <math.h>
-#include <string.h>
 
 #include "base/clock.h"
 
 #define MORE 1.25 /* need, by what was used: room to grow into, without being held back first */
 #define MINUTE_S 60.0
+#define LOOK_NS NS_PER_S /* a shorter time says little */
 
 bool share_limits(const struct share *s)
 {
@@ -44,27 +44,35 @@ static double rate(const struct share *s, enum share_kind kind, uint64_t now_ns)
     return seconds > 0 ? fmax(0, s->sent[kind]) / seconds * MINUTE_S : 0;
 }
 
+/* What was sent since the last look says what is needed until the next one. */
+static void look(struct share *s, const struct share_use *use)
+{
+    const double unit[SHARE_KINDS] = { 1, use->tokens, 1 };
+
+    for (int k = 0; k < SHARE_KINDS; k++) {
+        double used = k == SHARE_SLOTS ? use->in_flight : rate(s, (enum share_kind)k, use->now_ns);
+        s->need[k] = s->held[k] ? INFINITY : used * MORE + unit[k];
+        s->sent[k] = 0;
+        s->held[k] = false;
+    }
+    s->looked_ns = use->now_ns;
+}
+
 void share_need(struct share *s, const struct share_use *use, struct share_need *out)
 {
-    uint64_t now = use->now_ns;
-    const double used[SHARE_KINDS] = { rate(s, SHARE_REQUESTS, now), rate(s, SHARE_TOKENS, now),
-                                       use->in_flight };
+    bool asked = s->asked && use->now_ns - s->asked_ns < SHARE_IDLE_MS * NS_PER_MS;
 
-    *out = (struct share_need){
-        .unit = { 1, use->tokens, 1 },
-        .wants = use->in_flight > 0 ||
-                 (s->asked && now - s->asked_ns < SHARE_IDLE_MS * NS_PER_MS),
-    };
+    if (use->now_ns - s->looked_ns >= LOOK_NS)
+        look(s, use);
+    *out =
+        (struct share_need){ .unit = { 1, use->tokens, 1 }, .wants = asked || use->in_flight > 0 };
     for (int k = 0; k < SHARE_KINDS; k++) {
-        bool held = s->held[k] || !use->valid; /* nobody knows what the first requests will need */
         out->limit[k] = s->limit[k];
         out->holds[k] = use->valid ? s->part[k] : 0;
-        out->need[k] = held ? INFINITY : used[k] * MORE + out->unit[k];
+        /* Nobody knows what the first requests will need. */
+        out->need[k] = s->held[k] || !use->valid ? INFINITY : s->need[k];
     }
     out->holds[SHARE_SLOTS] = fmax(out->holds[SHARE_SLOTS], use->in_flight);
-    memset(s->sent, 0, sizeof s->sent);
-    memset(s->held, 0, sizeof s->held);
-    s->looked_ns = now;
 }
 
 void share_set(struct share *s, const double part[SHARE_KINDS], uint64_t until_ns)

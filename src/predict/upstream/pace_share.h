@@ -24,10 +24,11 @@ struct share {
     double limit[SHARE_KINDS]; /* configured; 0: none */
     double part[SHARE_KINDS];  /* valid until until_ns */
     uint64_t until_ns;         /* of boot_ns */
-    double sent[SHARE_KINDS]; /* since looked_ns; of slots: unused */
-    bool held[SHARE_KINDS];   /* a request had to wait for it since then */
-    uint64_t looked_ns;       /* of the last share_need */
-    uint64_t asked_ns;        /* when a request last wanted to go */
+    double sent[SHARE_KINDS];  /* since looked_ns; of slots: unused */
+    bool held[SHARE_KINDS];    /* a request had to wait for it since then */
+    double need[SHARE_KINDS];  /* as of the last look */
+    uint64_t looked_ns;
+    uint64_t asked_ns; /* when a request last wanted to go */
     bool asked;
 };
 struct share_need {
@@ -50,7 +51,7 @@ struct share_use {
     uint64_t now_ns;
     bool valid; /* share_valid */
 };
-/* Begins a new time to look back on. */
+/* Looks back on the time since the last call, a second at least. */
 void share_need(struct share *s, const struct share_use *use, struct share_need *out);
 void share_set(struct share *s, const double part[SHARE_KINDS], uint64_t until_ns);
 

@@ -781,10 +781,10 @@ static void add_need(struct upstream_server *s, struct share_need *sum)
 
     lock(&s->lock);
     const struct share_use use = { .in_flight = s->in_flight,
-.tokens = 2 * s->output_tokens,
-.now_ns = now_ns(s),
-.valid = has_part(s) };
-share_need(&s->share, &use, &n);
+                                   .tokens = 2 * s->output_tokens,
+                                   .now_ns = now_ns(s),
+                                   .valid = has_part(s) };
+    share_need(&s->share, &use, &n);
     unlock(&s->lock);
     sum->wants = sum->wants || n.wants;
     for (int k = 0; k < SHARE_KINDS; k++) {

@@ -242,10 +242,11 @@ static int renew_upstream(struct store *s, struct db *d, const struct allowance_
 int allowance_renew(struct store *s, const struct allowance_ask *ask, uint32_t count,
                     struct allowance *out, struct error *e)
 {
-    assert(fleet_process(s) != 0);
-    struct db *d = store_write_rows(s, e);
     int rc = 0;
 
+    if (fleet_process(s) == 0)
+        return error_set(e, ERROR_ABORTED, DOING ": this process has no lease");
+    struct db *d = store_write_rows(s, e);
     if (!d)
         return -1;
     for (uint32_t i = 0; i < count && rc == 0; i++)

@@ -17,7 +17,8 @@
  *          What a process has in flight when its share ends runs on, and counts for nobody.
  * Locks:   the upstream's row (process 0) is locked while its shares are read and changed; upstreams in the order of
  *          their names.
- * Errors:  UNAVAILABLE: the database cannot be asked now; what was leased holds to its end.
+ * Errors:  UNAVAILABLE: the database cannot be asked now; what was leased holds to its end. ABORTED: the process is not
+ *          of the fleet any more.
  * Threads: all.
  */
 #ifndef TRANCHE_STORE_FLEET_ALLOWANCE_H
