@@ -1,6 +1,7 @@
 #include "predict/upstream/server.h"
 
 #include <assert.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,6 +25,7 @@
 #define WANTED_NS (100 * NS_PER_MS)
 #define LOOK_NS (20 * NS_PER_MS)
 #define RECENT_SECONDS 32
+#define ALMOST_NOTHING 1e-9 /* the limit of a bucket that is not to fill: 0 is none */
 
 /* Answers of the last half minute: a ring of seconds. */
 struct recent {
@@ -839,10 +841,8 @@ static void allow(struct upstream_server *s, const double part[SHARE_KINDS], uin
     uint64_t now = now_ns(s);
     bool empty = !has_part(s);
     share_set(&s->share, own, until_ns);
-    if (own[SHARE_REQUESTS] > 0)
-        bucket_limit(&s->requests, own[SHARE_REQUESTS], empty, now);
-    if (own[SHARE_TOKENS] > 0)
-        bucket_limit(&s->tokens, own[SHARE_TOKENS], empty, now);
+    bucket_limit(&s->requests, fmax(own[SHARE_REQUESTS], ALMOST_NOTHING), empty, now);
+    bucket_limit(&s->tokens, fmax(own[SHARE_TOKENS], ALMOST_NOTHING), empty, now);
     unlock(&s->lock);
 }
 
