@@ -8,6 +8,10 @@ import { Empty, Failure, Figure, Loading, html, useLoad } from "../lib/ui.js";
 const tones = { healthy: "good", paused: "warn", open: "bad", "given up": "bad", probed: "warn" };
 const a = (n) => `${rate(n)}/s`;
 
+// The part of the configured limits that the process which answers may use now.
+const shareOf = (s) => ["requestsPerMinute", "tokensPerMinute"].filter((k) => s[k] !== undefined)
+  .map((k) => `${count(Math.round(s[k]))} ${k === "requestsPerMinute" ? "requests" : "tokens"}/min`).join(", ") || (s.concurrency ? "" : "no part of its limits");
+
 function Upstreams() {
   const load = useLoad((signal) => get("/tranche/v1/upstreams", { signal }), [], 4000);
   const all = load.data?.upstreams || [];
@@ -18,9 +22,26 @@ function Upstreams() {
     <th class="number">Tokens/s</th><th class="number">Latency</th><th class="number">Answered</th><th class="number">Failed</th></tr></thead>
     <tbody>${all.map((u) => html`<tr key=${u.name}><td>${u.name}${u.url && html`<small class="block">${u.url}</small>`}</td>
       <td><span class="badge ${tones[u.health] || "quiet"}">${u.health}</span>${u.lastError && html`<small class="block">${u.lastError} (${ago(u.lastErrorTime)})</small>`}</td>
-      <td class="number">${u.inFlight} of ${u.concurrency}</td><td class="number">${rate(u.requestsPerSecond)}</td><td class="number">${rate(u.tokensPerSecond)}</td>
+      <td class="number">${u.inFlight} of ${u.concurrency}${u.share && html`<small class="block">${shareOf(u.share)}</small>`}</td><td class="number">${rate(u.requestsPerSecond)}</td><td class="number">${rate(u.tokensPerSecond)}</td>
       <td class="number">${u.latencySeconds ? `${u.latencySeconds.toFixed(2)} s` : ""}</td><td class="number">${count(u.answered)}</td>
       <td class="number">${count(Number(u.failed) + Number(u.overload))}</td></tr>`)}</tbody></table></div>`;
+}
+
+// Which processes share the store; nothing when this one has it alone.
+function Processes() {
+  const load = useLoad((signal) => get("/tranche/v1/fleet", { signal }), [], 4000);
+  const fleet = load.data;
+  if (load.error && !fleet) return html`<section aria-labelledby="processes"><h2 id="processes">Processes</h2><${Failure} error=${load.error} retry=${load.reload} /></section>`;
+  if (!fleet?.shared) return null;
+  const left = (p) => (new Date(p.leaseEndTime) - Date.now()) / 1000;
+  return html`<section aria-labelledby="processes"><h2 id="processes">Processes</h2>
+    ${!fleet.leaseHeld && html`<p class="notice bad" role="alert">This process holds no lease: it answers calls, and works on no job until it reaches the database again.</p>`}
+    <p class="help">They share one database and one bucket. Each works on jobs, and what one that ends was working on goes to the others. The figures above are of process ${fleet.process}, which answers this page.</p>
+    <div class="scroll"><table><thead><tr><th>Process</th><th>Version</th><th>Since</th><th>Lease</th><th class="number">Shards</th></tr></thead>
+    <tbody>${fleet.processes.map((p) => html`<tr key=${p.process}><th scope="row">${p.name || p.process}${p.name && html`<small class="block">process ${p.process}</small>`}</th>
+      <td>${p.version}</td><td>${ago(p.joinTime)}</td>
+      <td><span class="badge ${left(p) > 0 ? "good" : "bad"}">${left(p) > 0 ? "held" : "ended"}</span>${p.process === fleet.process ? html` <small>this one</small>` : ""}</td>
+      <td class="number">${count(p.shards)}</td></tr>`)}</tbody></table></div></section>`;
 }
 
 const limits = [
@@ -57,6 +78,7 @@ export function System() {
       <${Spark} title="CPU cores in use" points=${rates(samples, "cpu")} say=${(n) => n.toFixed(n < 0.1 ? 2 : n < 10 ? 1 : 0)} />
     </div></section>
     <section aria-labelledby="servers"><h2 id="servers">Upstream servers</h2><${Upstreams} /></section>
+    <${Processes} />
     <div class="two">
       <section aria-labelledby="counts"><h2 id="counts">Since the start</h2>${ended.length || calls.length ? html`<div class="scroll"><table><tbody>
         ${ended.map((e) => html`<tr><th scope="row">Jobs ${state(e.labels.state).word}</th><td class="number">${count(e.value)}</td></tr>`)}

@@ -38,6 +38,8 @@ export function Tables() {
     if (!next.delete(id)) next.add(id);
     setOpen(next);
   };
+  if (list.error?.status === 501) return html`<h1>Tables</h1><${Empty} title="The tables are BigQuery's"><p>${list.error.message}</p>
+    <p>A job reads and writes them all the same: give <code>bq://PROJECT.DATASET.TABLE</code> as its input or output.</p></${Empty}>`;
   if (list.error && !list.data) return html`<h1>Tables</h1><${Failure} error=${list.error} retry=${list.reload} />`;
   if (!list.data) return html`<h1>Tables</h1><${Loading} />`;
   return html`<h1>Tables</h1><div class="side">

@@ -137,6 +137,7 @@ static void get_metrics(struct call *c)
                                 "Room on the file system of the state folder", NULL),
                    (double)room);
     service_measure(c->api->service);
+    service_measure_queue(c->api->service);
     service_models(c->api->service, set_model, NULL);
     upstream_servers_measure(service_upstreams(c->api->service));
     metric_write(&body);

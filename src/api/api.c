@@ -18,10 +18,23 @@
 #define LOGGED_PATH_BYTES 200
 
 static const struct route *const tables[] = {
-    api_vertex_routes,    api_storage_routes,   api_bigquery_routes,  api_files_routes,
-    api_gemini_routes,    api_extension_routes, api_online_routes,    api_embed_routes,
-    api_webhooks_routes,  api_admin_routes,     api_upstreams_routes, api_models_routes,
-    api_endpoints_routes, api_console_routes,   api_keys_routes,      NULL,
+    api_vertex_routes,
+    api_storage_routes,
+    api_bigquery_routes,
+    api_files_routes,
+    api_gemini_routes,
+    api_extension_routes,
+    api_online_routes,
+    api_embed_routes,
+    api_webhooks_routes,
+    api_admin_routes,
+    api_upstreams_routes,
+    api_models_routes,
+    api_endpoints_routes,
+    api_console_routes,
+    api_keys_routes,
+    api_fleet_routes,
+    NULL,
 };
 
 /* The routes of calls that match none: they only choose the form of the error. */

@@ -24,6 +24,7 @@ void api_close(struct api *a, struct http_server *s, uint32_t timeout_ms);
 extern const struct route api_vertex_routes[], api_gemini_routes[], api_online_routes[],
     api_embed_routes[], api_storage_routes[], api_bigquery_routes[], api_files_routes[],
     api_console_routes[], api_webhooks_routes[], api_admin_routes[], api_extension_routes[],
-    api_upstreams_routes[], api_models_routes[], api_endpoints_routes[], api_keys_routes[];
+    api_upstreams_routes[], api_models_routes[], api_endpoints_routes[], api_keys_routes[],
+    api_fleet_routes[];
 
 #endif

@@ -15,6 +15,21 @@ static void add_limits(const struct upstream *u, struct json_writer *w)
     json_addf(w, "maxTokensPerMinute", "%" PRIu64, u->max_tpm);
 }
 
+/* What this process may use of the limits, when others share them. A limit that is not set has no part. */
+static void add_share(const struct server_stats *st, struct json_writer *w)
+{
+    if (!st->shared)
+        return;
+    json_object(w, "share");
+    if (st->upstream->max_rpm)
+        json_add_double(w, "requestsPerMinute", st->part[SHARE_REQUESTS]);
+    if (st->upstream->max_tpm)
+        json_add_double(w, "tokensPerMinute", st->part[SHARE_TOKENS]);
+    if (st->part[SHARE_SLOTS] > 0)
+        json_add_double(w, "concurrency", st->part[SHARE_SLOTS]);
+    json_end(w);
+}
+
 static void add_rates(const struct server_stats *st, struct json_writer *w)
 {
     json_add_double(w, "requestsPerSecond", st->requests_per_s);
@@ -57,6 +72,7 @@ static void get_upstreams(struct call *c)
         json_add_uint(&w, "inFlight", st.in_flight);
         json_add_uint(&w, "concurrency", st.limit);
         add_limits(st.upstream, &w);
+        add_share(&st, &w);
         add_rates(&st, &w);
         add_counts(&st, &w);
         if (c->who.all || c->who.role == ROLE_ADMIN)

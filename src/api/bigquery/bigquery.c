@@ -13,8 +13,12 @@ bool bigquery_project(struct call *c, struct str *out)
 
     if (!c->api->tables) {
         call_fail_as(c, 501, NULL,
-                     "This service has no tables of its own; send calls of BigQuery's API to "
-                     "BigQuery.");
+                     store_is_shared(c->api->store)
+                         ? "Several machines share this service's store, so it has no tables of "
+                           "its own, and bq:// names BigQuery's. Send calls of BigQuery's API to "
+                           "BigQuery."
+                         : "This service has no tables of its own: bq:// names BigQuery's. Send "
+                           "calls of BigQuery's API to BigQuery.");
         return false;
     }
     if (call_project(c, c->param[0], &project)) {

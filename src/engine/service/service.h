@@ -133,6 +133,8 @@ uint64_t service_turns(struct service *s);
 bool service_moves(struct service *s);
 /* Sets the metrics of jobs that are not final. */
 void service_measure(struct service *s);
+/* Sets the metrics of the queue over the whole store, and of the processes that share it. Reads the store. */
+void service_measure_queue(struct service *s);
 /* Each loaded model: for /metrics. */
 void service_models(struct service *s,
                     void (*fn)(void *arg, const char *model, const struct hub_stats *st),

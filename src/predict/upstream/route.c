@@ -167,6 +167,8 @@ static void note_of(const struct server_stats *st, bool paced, char *note)
     else if (st->paused_ms)
         (void)snprintf(note, PREDICTOR_NOTE_BYTES, "%s asked for a pause of %.1f s", name,
                        st->paused_ms / 1e3);
+    else if (st->lapsed)
+        (void)snprintf(note, PREDICTOR_NOTE_BYTES, "no part of the limits of %s is leased", name);
     else if (paced)
         (void)snprintf(note, PREDICTOR_NOTE_BYTES, "%s is at its limit per minute", name);
 }

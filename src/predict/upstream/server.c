@@ -751,7 +751,10 @@ void server_stats(struct upstream_server *s, struct server_stats *out)
     out->given_up = given_up(s, now);
     out->in_flight = s->in_flight;
     out->limit = limit_of(s);
+    out->shared = is_shared(s);
     out->lapsed = has_lapsed(s);
+    for (int k = 0; k < SHARE_KINDS; k++)
+        out->part[k] = out->shared && !out->lapsed ? s->share.part[k] : 0;
     out->paused_ms =
         now < s->pause.until_ns ? (uint32_t)((s->pause.until_ns - now) / NS_PER_MS) : 0;
     recent_read(&s->recent, now, &out->requests_per_s, &out->tokens_per_s, &out->latency_s);
@@ -911,12 +914,30 @@ static void measure(const struct server_stats *st)
     }
 }
 
+static void measure_parts(const struct server_stats *st)
+{
+    static const char *const kinds[SHARE_KINDS] = {
+        [SHARE_REQUESTS] = "requests", [SHARE_TOKENS] = "tokens", [SHARE_SLOTS] = "slots"
+    };
+    char labels[METRIC_LABELS_BYTES];
+
+    for (int k = 0; st->shared && k < SHARE_KINDS; k++) {
+        metric_labels(labels, (const char *const[]){ "upstream", st->upstream->name, "kind",
+                                                     kinds[k], NULL });
+        metric_set(metric_gauge("tranche_upstream_share",
+                                "Part of the upstream's limits that this process may use", labels),
+                   st->part[k]);
+    }
+}
+
 void upstream_servers_measure(struct upstream_servers *all)
 {
     struct server_stats st;
     struct arena a = { 0 };
 
-    for (uint32_t i = 0; upstream_servers_at(all, i, &a, &st); i++)
+    for (uint32_t i = 0; upstream_servers_at(all, i, &a, &st); i++) {
         measure(&st);
+        measure_parts(&st);
+    }
     arena_release(&a);
 }

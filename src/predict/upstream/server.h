@@ -123,6 +123,8 @@ struct server_stats {
     double requests_per_s, tokens_per_s; /* over the last half minute */
     double latency_s;                    /* mean over the same time; 0: no answer */
     bool lapsed;                         /* its part of the limits has ended, or is not there yet */
+    bool shared;                         /* other processes use it too, and it has limits */
+    double part[SHARE_KINDS];            /* with shared: of each limit, now */
     uint32_t paused_ms;                  /* what is left of a pause that the server asked for */
     char last_error[ERROR_MSG_BYTES];    /* "" when there was none */
     int64_t last_error_us;

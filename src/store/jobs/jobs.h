@@ -144,6 +144,17 @@ int job_file_get(struct store *s, int64_t id, const char *name, struct blob *out
 /* The number of queued jobs of the same model that are taken before this one: 0 for the next. */
 int job_position(struct store *s, const struct job *j, uint64_t *out, struct error *e) FALLIBLE;
 
+/* The work that waits or is done now, of all processes: open jobs that are not PAUSED, by project and model. */
+struct job_queue {
+    struct str project, model;
+    uint64_t lines;                      /* without an answer; of checked jobs */
+    uint64_t shards_open, shards_leased; /* of jobs that are cut into shards */
+    int64_t
+        waits_us; /* create_us and ran_us of the PENDING or QUEUED job that has waited longest; 0: none waits */
+};
+int jobs_queue(struct store *s, struct arena *a, struct job_queue **out, uint32_t *count,
+               struct error *e) FALLIBLE;
+
 /* ---- Events ---- */
 
 /* "job.created", "job.state" with the state, in order. */

@@ -207,6 +207,49 @@ int jobs_glance(struct store *s, struct arena *a, struct job_glance **out, uint3
     return rc;
 }
 
+/* ---- The queue ---- */
+
+static int queue_read(struct db *d, struct arena *a, struct job_queue **out, uint32_t *count,
+                      struct error *e)
+{
+    struct stmt *q = db_stmt(
+        d, "SELECT project, model, CAST(sum(total - succeeded - failed - not_run) AS BIGINT),"
+           " CAST(sum(shards - shards_done - shards_leased) AS BIGINT),"
+           " CAST(sum(shards_leased) AS BIGINT),"
+           " min(CASE WHEN state IN (" SQL_PENDING ", " SQL_QUEUED ")"
+           " THEN create_us + ran_us END)"
+           " FROM job WHERE " SQL_OPEN " AND state IN (" SQL_PENDING ", " SQL_QUEUED
+           ", " SQL_RUNNING ") GROUP BY project, model ORDER BY project, model");
+    int rc;
+
+    while ((rc = db_step(q, "cannot read the queue", e)) == 1) {
+        *out = arena_list_grow(a, *out, *count, sizeof **out);
+        (*out)[(*count)++] = (struct job_queue){
+            .project = db_text(q, 0, a),
+            .model = db_text(q, 1, a),
+            .lines = (uint64_t)db_int(q, 2),
+            .shards_open = (uint64_t)db_int(q, 3),
+            .shards_leased = (uint64_t)db_int(q, 4),
+            .waits_us = db_int(q, 5),
+        };
+    }
+    return rc;
+}
+
+int jobs_queue(struct store *s, struct arena *a, struct job_queue **out, uint32_t *count,
+               struct error *e)
+{
+    struct db *d = store_read(s, e);
+
+    *out = NULL;
+    *count = 0;
+    if (!d)
+        return -1;
+    int rc = queue_read(d, a, out, count, e);
+    store_read_done(s, d);
+    return rc;
+}
+
 /* ---- Inputs and files ---- */
 
 static int inputs_read(struct db *d, struct arena *a, int64_t id, struct job_input **out,
