@@ -328,6 +328,44 @@ def test_the_system_page_plots_what_the_service_does(browser, tmp_path):
     assert server.stop() == 0
 
 
+def test_the_system_page_shows_the_processes_that_share_the_store(page, server):
+    """Answered by the test: a store of several processes takes a database of its own (tests/cluster)."""
+    process = {"version": "1.0", "joinTime": "2026-11-30T08:00:00Z", "shards": 4}
+    page.route("**/tranche/v1/fleet", lambda r: r.fulfill(json={"shared": True, "process": "18", "leaseHeld": False, "processes": [
+        {**process, "process": "17", "name": EVIL, "leaseEndTime": "2999-11-30T08:00:00Z"},
+        {**process, "process": "18", "leaseEndTime": "2026-11-30T08:00:00Z"}]}))
+    page.goto("/#/system")
+    section = page.get_by_role("region", name="Processes")
+    rows = section.get_by_role("row")
+    rows.nth(2).wait_for()
+    assert rows.nth(1).inner_text().split() == [*EVIL.split(), "process", "17", "1.0", *rows.nth(1).locator("td").nth(1).inner_text().split(), "held", "4"]
+    assert "ended" in rows.nth(2).inner_text() and "this one" in rows.nth(2).inner_text()
+    assert "holds no lease" in section.get_by_role("alert").inner_text()
+    assert axe(page) == []
+    quiet(page)
+
+
+def test_a_service_that_has_the_store_alone_shows_no_processes(page, server):
+    page.goto("/#/system")
+    page.get_by_role("heading", name="Upstream servers").wait_for()
+    status, answer = server.call("GET", "/tranche/v1/fleet")
+    assert status == 200 and answer == {"shared": False, "processes": []}
+    assert page.get_by_role("heading", name="Processes").count() == 0
+
+
+def test_the_tables_page_says_when_the_tables_are_bigquerys(browser, tmp_path):
+    server = Server(tmp_path, config=CONFIG + "bigquery:\n  endpoint: http://127.0.0.1:9\nservice:\n  tables: bigquery\n")
+    status, answer = server.call("GET", f"{BQ}/datasets")
+    assert status == 501 and "bq:// names BigQuery's" in answer["error"]["message"]
+    context = browser.new_context(base_url=server.url)
+    page = context.new_page()
+    page.goto("/#/tables")
+    page.get_by_text("The tables are BigQuery's").wait_for()
+    assert page.get_by_text("bq:// names BigQuery's").is_visible()
+    context.close()
+    assert server.stop() == 0
+
+
 def test_a_break_of_the_service_is_said_and_passes(page, server):
     page.goto("/#/system")
     page.get_by_role("img", name="HTTP calls").wait_for()
