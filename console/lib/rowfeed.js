@@ -1,5 +1,5 @@
 // rowfeed.js -- the rows of a job that a filter keeps, a page of them at a time: by position through the index, or, for a
-// text, by a cursor that goes on while someone looks.
+// text and for rows behind open lines (order "done"), by a cursor that goes on while someone looks.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { get } from "./api.js";
 import { path } from "./jobs.js";
@@ -12,9 +12,11 @@ const queryOf = (filter) => new URLSearchParams(Object.entries(filter).filter(([
 export const rowsUrl = (name, filter, more) => `${path(name)}:rows?${new URLSearchParams([...queryOf(filter), ...Object.entries(more)])}`;
 export const fileUrl = (name, filter, format) => `${path(name)}:results?${new URLSearchParams([...queryOf(filter), ["format", format]])}`;
 
-// {count, total, at(i), need(first, end), searching, error}. at(i) is the i-th matching row, undefined until it is here.
+// {count, total, at(i), need(first, end), searching, when, again, error}. at(i) is the i-th matching row, undefined until it is here.
 export function useRows(job, filter, every) {
-  const key = JSON.stringify([job.name, filter]);
+  const [turn, again] = useState(0);
+  const key = JSON.stringify([job.name, filter, turn]);
+  const byCursor = !!filter.text || filter.order === "done";
   const [, show] = useState(0);
   const s = useRef({});
   if (s.current.key !== key) s.current = { key, pages: new Map(), asked: new Set(), count: 0, total: 0, found: [], next: 0, error: undefined, loading: true };
@@ -50,6 +52,7 @@ export function useRows(job, filter, every) {
         me.total = Number(answer.total);
         me.next = answer.next === undefined ? undefined : Number(answer.next);
         me.seen = me.next ?? me.total;
+        me.when = Date.now();
       } catch (error) {
         if (error.name !== "AbortError") me.error = error;
         break;
@@ -64,7 +67,7 @@ export function useRows(job, filter, every) {
   useEffect(() => {
     const control = new AbortController();
     me.signal = control.signal;
-    if (filter.text) {
+    if (byCursor) {
       search(control.signal);
       return () => control.abort();
     }
@@ -82,12 +85,14 @@ export function useRows(job, filter, every) {
   }, [key]);
 
   return {
-    count: filter.text ? me.found.length : me.count,
+    count: byCursor ? me.found.length : me.count,
     total: me.total, loading: me.loading, error: me.error, whole: me.whole !== false,
-    searching: filter.text && me.next !== undefined ? me.seen || 0 : undefined,
-    at: (i) => (filter.text ? me.found[i] : me.pages.get(Math.floor(i / PAGE))?.[i % PAGE]),
+    searching: byCursor && me.next !== undefined ? me.seen || 0 : undefined,
+    when: me.when, // of the cursor's last look; again() begins anew
+    again: () => again((n) => n + 1),
+    at: (i) => (byCursor ? me.found[i] : me.pages.get(Math.floor(i / PAGE))?.[i % PAGE]),
     need: (first, end) => {
-      if (filter.text) {
+      if (byCursor) {
         if (end + 50 > me.found.length && me.next !== undefined && me.found.length >= (me.wanted || FOUND_STEP)) {
           me.wanted = me.found.length + FOUND_STEP;
           search(me.signal);
@@ -100,5 +105,6 @@ export function useRows(job, filter, every) {
   };
 }
 
-// The whole row of this number.
-export const wholeRow = async (name, index, signal) => (await get(rowsUrl(name, {}, { first: index, count: 1, view: "full" }), { signal })).rows[0];
+// The whole row of this number, which with order "done" may stand behind open lines.
+export const wholeRow = async (name, index, signal, order) =>
+  (await get(rowsUrl(name, { order }, { [order ? "from" : "first"]: index, count: 1, view: "full" }), { signal })).rows[0];

@@ -1,24 +1,12 @@
-// save.js -- a download that carries the console's header, which a plain link cannot. A large one goes straight into a
-// file where the browser can do that, and through memory elsewhere.
-import { request } from "./api.js";
+// save.js -- downloads. The browser fetches the file itself, by a link, and streams it to its disk; a link cannot carry the
+// console's header, so it carries a ticket for its path that is valid for a minute (src/api/auth.h).
+import { post } from "./api.js";
 
-const LARGE_BYTES = 64e6;
-
-export async function save(path, name, size = 0) {
-  if (size > LARGE_BYTES && window.showSaveFilePicker) {
-    const file = await window.showSaveFilePicker({ suggestedName: name });
-    const response = await request(path);
-    await response.body.pipeTo(await file.createWritable());
-    return;
-  }
-  saveBlob(await (await request(path)).blob(), name);
-}
-
-export function saveBlob(blob, name) {
-  const url = URL.createObjectURL(blob);
+// path: of a call that answers with a file, with its query. name: NULL for the service's own.
+export async function save(path, name = "") {
+  const { ticket } = await post("/tranche/v1/session:ticket", { path: path.split("?")[0] });
   const a = document.createElement("a");
-  a.href = url;
+  a.href = ticket ? `${path}${path.includes("?") ? "&" : "?"}ticket=${encodeURIComponent(ticket)}` : path;
   a.download = name;
   a.click();
-  setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }

@@ -1,12 +1,15 @@
 // rows.js -- the results browser: the rows of a job, also while it runs, and one of them at a time as a conversation.
-import { useEffect, useRef, useState } from "preact/hooks";
-import { get, request } from "../lib/api.js";
-import { count, state } from "../lib/format.js";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { get, may, session } from "../lib/api.js";
+import { tablePath, tableRows } from "../lib/bq.js";
+import { clock, count, state } from "../lib/format.js";
+import { Grid } from "../lib/grid.js";
 import { path } from "../lib/jobs.js";
 import { VirtualList } from "../lib/list.js";
 import { Bars } from "../lib/plot.js";
-import { go, route } from "../lib/route.js";
+import { go, link, route } from "../lib/route.js";
 import { fileUrl, useRows, wholeRow } from "../lib/rowfeed.js";
+import { save } from "../lib/save.js";
 import { Request, Response } from "../lib/talk.js";
 import { Copy, Empty, Failure, Loading, attempt, html, useLoad } from "../lib/ui.js";
 
@@ -16,9 +19,9 @@ export const Status = ({ of }) => html`<span class="badge ${words[of]?.[1]}">${w
 // The error of a row as people read it.
 export const errorOf = (row) => (row.status === "answered" ? "" : row.error || "It failed.");
 
-export function RowDetail({ job, index, close }) {
+export function RowDetail({ job, index, close, order }) {
   const [json, setJson] = useState(false);
-  const one = useLoad((signal) => wholeRow(job.name, index, signal), [job.name, index]);
+  const one = useLoad((signal) => wholeRow(job.name, index, signal, order), [job.name, index, order]);
   const row = one.data;
   if (one.error) return html`<${Failure} error=${one.error} retry=${one.reload} />`;
   if (!row) return html`<${Loading} />`;
@@ -35,21 +38,30 @@ export function RowDetail({ job, index, close }) {
     </div></article>`;
 }
 
-// A file of the rows that the filter keeps. The call needs the console's header, so the bytes come by fetch.
-export async function download(job, filter, format) {
-  const response = await request(fileUrl(job.name, filter, format));
-  const url = URL.createObjectURL(await response.blob());
-  const a = document.createElement("a");
-  a.href = url;
-  a.download = /filename="([^"]+)"/.exec(response.headers.get("content-disposition") || "")?.[1] || `job.${format}`;
-  a.click();
-  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+export function Downloads({ job, filter }) {
+  const { order, ...rest } = filter;
+  const some = Object.values(rest).some(Boolean);
+  const file = (form) => attempt(() => save(order ? `${path(job.name)}:results?order=done` : fileUrl(job.name, rest, form), `job-${job.id}.${form}`));
+  if (order && some) return null;
+  return html`<div class="downloads" role="group" aria-label="Download">Download ${some ? "these" : order ? "all answered" : "all"}
+    ${(order ? ["jsonl"] : ["jsonl", "csv", "parquet"]).map((f) => html`<button class="small" onClick=${() => file(f)}>${{ jsonl: "JSONL", csv: "CSV", parquet: "Parquet" }[f]}</button>`)}</div>`;
 }
 
-export function Downloads({ job, filter }) {
-  const some = Object.values(filter).some(Boolean);
-  return html`<div class="downloads" role="group" aria-label="Download">Download ${some ? "these" : "all"}
-    ${["jsonl", "csv", "parquet"].map((f) => html`<button class="small" onClick=${() => attempt(() => download(job, filter, f))}>${{ jsonl: "JSONL", csv: "CSV", parquet: "Parquet" }[f]}</button>`)}</div>`;
+// The rows of a job whose answers went into a table: that table, or how to read it where this service cannot.
+function TableRows({ uri }) {
+  const [owner, dataset, table] = uri.replace(/^bq:\/\//, "").split(".");
+  const sql = `SELECT * FROM \`${owner}.${dataset}.${table}\` LIMIT 100`;
+  const own = owner === session.value.project;
+  const load = useLoad((signal) => (own ? get(tablePath(dataset, table), { signal }) : Promise.resolve(null)), [uri]);
+  const fetch = useMemo(() => (start, n) => tableRows(dataset, table, start, n), [uri]);
+  const t = load.data;
+  if (own && !t && !load.error) return html`<${Loading} />`;
+  if (!t) return html`<${Empty} title="The answers are in a table"><p><code>${uri}</code></p>
+    <p>${load.error ? load.error.message : "It is another project's."} Where the table is, this query shows them:</p>
+    <pre tabindex="0">${sql}</pre><${Copy} text=${sql} name="Copy SQL" /></${Empty}>`;
+  return html`<p class="bar"><span>The answers are in the table <a href=${link(["tables", dataset, table])}>${dataset}.${table}</a>: ${count(t.numRows)} rows, as the table has them now.</span>
+    ${may("user") && html`<a class="button" href=${link(["tables"], { sql })}>Query</a>`}</p>
+    ${Number(t.numRows) ? html`<${Grid} fields=${t.schema.fields} total=${Number(t.numRows)} fetch=${fetch} label=${`Rows of ${table}`} />` : html`<${Empty} title="The table has no rows" />`}`;
 }
 
 // A list of rows of which one is open; arrows move. line(row): how it is shown.
@@ -92,9 +104,10 @@ export const RowLine = ({ row }) => html`<span class="row-number">${count(row.in
 export function Rows({ job }) {
   const { status, label, cause, text = "", row } = route.value.query;
   const [typed, setTyped] = useState(text);
-  const filter = { status, label, cause, text };
-  const rows = useRows(job, filter, 2000);
   const final = state(job.state).final;
+  const order = !final && route.value.query.order === "done" ? "done" : undefined;
+  const filter = order ? { status, text, order } : { status, label, cause, text };
+  const rows = useRows(job, filter, 2000);
   const facets = useLoad((signal) => get(`${path(job.name)}:rows?count=1&facets=true`, { signal }), [job.name, job.state], final && rows.whole ? 0 : 4000).data?.facets;
   const set = (query) => go(["jobs", job.id], { ...route.value.query, ...query }, { replace: true });
   useEffect(() => {
@@ -102,23 +115,27 @@ export function Rows({ job }) {
     const timer = setTimeout(() => set({ text: typed, row: undefined }), 300);
     return () => clearTimeout(timer);
   }, [typed]);
-  if (rows.error?.status === 400 && !rows.count) return html`<${Empty} title="The answers are in a table"><p>${rows.error.message}</p></${Empty}>`;
+  const table = job.raw.outputInfo?.bigqueryOutputTable;
+  if (table && rows.error?.status === 400 && !rows.count) return html`<${TableRows} uri=${table} />`;
   const statuses = [[undefined, "All", rows.total], ["answered", "Answered", facets?.answered], ["failed", "Failed", facets?.failed], ["notRun", "Not run", facets?.notRun]];
   const behind = (job.facts.progress.succeeded || 0) + (job.facts.progress.failed || 0) - rows.total;
-  const some = status || label !== undefined || cause || text;
+  const some = status || (!order && (label !== undefined || cause)) || text;
   return html`<div class="filters">
       <div class="chip-row" role="group" aria-label="Status">${statuses.map(([id, name, n]) => html`<button class="chip" aria-pressed=${status === id} onClick=${() => set({ status: id })}>${name} ${n !== undefined && html`<span>${count(n)}</span>`}</button>`)}</div>
+      ${!final && (order || behind > 0) && html`<div class="chip-row" role="group" aria-label="Which rows"><button class="chip" aria-pressed=${!order} onClick=${() => set({ order: undefined, row: undefined })}>Without gaps</button>
+        <button class="chip" aria-pressed=${!!order} onClick=${() => set({ order: "done", label: undefined, cause: undefined, row: undefined })}>All answered ${html`<span>${count(rows.total + (order ? 0 : behind))}</span>`}</button></div>`}
       <input type="search" aria-label="Search the rows for a text" placeholder="Text in request or response" value=${typed} onInput=${(e) => setTyped(e.target.value)} />
       <${Downloads} job=${job} filter=${filter} />
     </div>
-    ${facets?.labels.length > 0 && html`<section class="panel"><h2>Labels</h2><${Bars} unit="rows" total=${Number(facets.answered)} items=${facets.labels.map((l) => ({ name: l.label, count: Number(l.count), chosen: l.label === label }))}
+    ${!order && facets?.labels.length > 0 && html`<section class="panel"><h2>Labels</h2><${Bars} unit="rows" total=${Number(facets.answered)} items=${facets.labels.map((l) => ({ name: l.label, count: Number(l.count), chosen: l.label === label }))}
       choose=${(l) => set({ label: l.chosen ? undefined : l.name, row: undefined })} /></section>`}
-    ${cause && html`<p class="notice">Only failures of one cause: ${facets?.causes.find((c) => c.cause === cause)?.message || cause} <button class="small" onClick=${() => set({ cause: undefined })}>Show all rows</button></p>`}
+    ${!order && cause && html`<p class="notice">Only failures of one cause: ${facets?.causes.find((c) => c.cause === cause)?.message || cause} <button class="small" onClick=${() => set({ cause: undefined })}>Show all rows</button></p>`}
     ${rows.error && html`<${Failure} error=${rows.error} />`}
-    <p class="help" role="status">${rows.loading ? "Looking" : `${count(rows.count)} ${some ? "matching rows" : "rows"}${some ? ` of ${count(rows.total)}` : ""}`}${rows.searching !== undefined ? `, ${count(rows.searching)} of ${count(rows.total)} searched` : ""}${!final ? `; more will come while the job runs${behind > 0 ? ` (${count(behind)} are answered already, behind a line that is still open)` : ""}` : ""}${!rows.whole ? "; the index is being made" : ""}</p>
+    <p class="help" role="status">${rows.loading ? "Looking" : `${count(rows.count)} ${some ? "matching rows" : "rows"}${some || order ? ` of ${count(rows.total)}` : ""}`}${rows.searching !== undefined && !order ? `, ${count(rows.searching)} of ${count(rows.total)} searched` : ""}${order ? ` that are answered, also behind lines that are still open${rows.searching !== undefined ? "; more come as you scroll" : ""}${rows.when ? `, at ${clock(rows.when)}` : ""}` : !final ? `; more will come while the job runs${behind > 0 ? ` (${count(behind)} are answered already, behind a line that is still open)` : ""}` : ""}${!rows.whole ? "; the index is being made" : ""}
+      ${order && html` <button class="small" onClick=${rows.again}>Look again</button>`}</p>
     ${!rows.loading && !rows.count && !rows.error && html`<${Empty} title=${some ? "No row matches" : final ? "The job has no rows" : "No rows yet"}>${some ? html`<button onClick=${() => (setTyped(""), set({ status: undefined, label: undefined, cause: undefined, text: undefined }))}>Show all rows</button>` : !final && html`<p>Rows stand here in the order of the input, as soon as every line before them is answered.</p>`}</${Empty}>`}
     ${(rows.count > 0 || row !== undefined) && html`<div class="browser ${row !== undefined ? "open" : ""}">
       ${rows.count > 0 && html`<${RowList} key=${JSON.stringify(filter)} label="Rows" rows=${rows} chosen=${row} choose=${(index) => set({ row: index })} height=${64} line=${(r) => html`<${RowLine} row=${r} />`} />`}
-      ${row !== undefined ? html`<${RowDetail} job=${job} index=${row} close=${() => set({ row: undefined })} />` : html`<div class="detail none"><p class="help">Choose a row to read its request and response.</p></div>`}
+      ${row !== undefined ? html`<${RowDetail} job=${job} index=${row} order=${order} close=${() => set({ row: undefined })} />` : html`<div class="detail none"><p class="help">Choose a row to read its request and response.</p></div>`}
     </div>`}`;
 }

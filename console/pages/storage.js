@@ -182,7 +182,7 @@ function Look({ bucket, name, prefix, changed }) {
     ${load.error && html`<${Failure} error=${load.error} retry=${load.reload} />`}
     ${load.loading && !load.data && html`<${Loading} />`}
     ${o && html`<p class="help">${bytes(o.size)} · ${o.contentType || "unknown type"} · ${clock(o.updated)}<br /><code>gs://${bucket}/${name}</code></p>
-      <p class="bar"><button onClick=${() => attempt(() => save(`${objectPath(bucket, name)}?alt=media`, name.split("/").pop(), Number(o.size)))}>Download</button>
+      <p class="bar"><button onClick=${() => attempt(() => save(`${objectPath(bucket, name)}?alt=media`, name.split("/").pop()))}>Download</button>
         ${may("user") && html`<a class="button" href=${link(["new"], { object: `gs://${bucket}/${name}` })}>New job</a>
         <button onClick=${drop}>Delete</button>`}</p>
       ${image && html`<${Image} blob=${image} name=${name} />`}

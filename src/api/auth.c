@@ -47,16 +47,20 @@ struct str auth_cookie(const struct http_call *c)
     return (struct str){ 0 };
 }
 
+static bool only_reads(const struct http_call *c)
+{
+    return http_method(c) == HTTP_GET || http_method(c) == HTTP_HEAD;
+}
+
 /* Does one of our own pages make this call? Another site's can neither send the header nor have our Origin. */
 static bool is_console(struct http_call *c)
 {
-    enum http_method method = http_method(c);
     struct str origin = http_header(c, "Origin");
     size_t scheme = str_find(origin, STR("://"));
 
     if (!http_header(c, CONSOLE_HEADER).len)
         return false;
-    if ((method == HTTP_GET || method == HTTP_HEAD) && !origin.len)
+    if (only_reads(c) && !origin.len)
         return true;
     return scheme != SIZE_MAX &&
            str_eq(str_sub(origin, scheme + 3, origin.len), http_header(c, "Host"));
@@ -88,7 +92,7 @@ enum auth_result auth_principal(struct store *s, struct http_call *c, struct pri
                                 struct error *e)
 {
     struct arena *a = http_arena(c);
-    struct str text = { 0 };
+    struct str text = { 0 }, ticket = { 0 };
     struct key key = { 0 };
     bool given = credential(c, &text);
     int found = given ? find(s, a, text, &key, e) : 0;
@@ -96,6 +100,9 @@ enum auth_result auth_principal(struct store *s, struct http_call *c, struct pri
     if (!given && auth_cookie(c).len && is_console(c)) {
         given = true;
         found = signin_find(s, a, auth_cookie(c), &key, e);
+    } else if (!given && only_reads(c) && http_query(c, "ticket", &ticket)) {
+        given = true;
+        found = auth_ticket_find(s, a, ticket, http_path(c), &key, e);
     }
 
     *out = (struct principal){ 0 };

@@ -3,7 +3,8 @@
  * Shape:   Authorization: Bearer (a key, or an access token that /token gave for a service account's
  *          signed assertion, RFC 7523), x-goog-api-key, ?key= or ?access_token=; the first of them
  *          that is given decides. Without any of them a browser's cookie counts, when the call has the header
- *          CONSOLE_HEADER and, unless it only reads, our own address as its Origin. Access tokens are signed by the store's secret, name their key and
+ *          CONSOLE_HEADER and, unless it only reads, our own address as its Origin; or the ticket of a call that only
+ *          reads (?ticket=), which is of this path. Access tokens are signed by the store's secret, name their key and
  *          end after an hour; a revoked key ends its tokens at once.
  *          Until the first key is made the mode is open: everybody who reaches the server may do
  *          anything, so it must listen on the loopback address only, and auth_open_guard keeps browsers
@@ -59,6 +60,14 @@ bool auth_token(struct store *s, struct arena *a, struct str form, struct buf *o
 #define AUTH_TOKEN_BYTES 128
 int auth_token_find(struct store *s, struct arena *a, struct str token, struct key *out,
                     struct error *e) FALLIBLE;
+/* A ticket for reading one path as the key may, for AUTH_TICKET_S: a link that a browser follows carries no header, and
+ * its cookie alone counts for nothing. */
+#define AUTH_TICKET_S 60
+int auth_ticket(struct store *s, const char *key, struct str path, char out[AUTH_TOKEN_BYTES],
+                struct error *e) FALLIBLE;
+/* The valid key of a ticket for this path: as auth_token_find. */
+int auth_ticket_find(struct store *s, struct arena *a, struct str ticket, struct str path,
+                     struct key *out, struct error *e) FALLIBLE;
 
 /* A project's name: 1 to PROJECT_BYTES - 1 of A-Z a-z 0-9 "-_.:". */
 bool auth_project_valid(struct str name);

@@ -1,11 +1,13 @@
-/* auth_token.c -- access tokens: issued for a service account's assertion, and checked.
+/* auth_token.c -- access tokens, issued for a service account's assertion, and tickets of downloads; and their check.
  *
  * Shape:   "tat.KEY.END.MAC": the key's id, when it ends in seconds since 1970, and HMAC-SHA256 of all
- *          before it in hexadecimal digits. Nothing is kept: the store's secret and the key's state
+ *          before it in hexadecimal digits. A ticket begins with "ttk.", and its MAC is also of a path, which
+ *          follows behind a space. Nothing is kept: the store's secret and the key's state
  *          decide whether a token is valid.
  */
 #include "api/auth.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,6 +20,8 @@
 #include "base/json_write.h"
 
 #define TOKEN_PREFIX "tat."
+#define TICKET_PREFIX "ttk."
+#define PREFIX_BYTES (sizeof TOKEN_PREFIX - 1)
 #define MAC_DIGITS ((size_t)2 * STORE_MAC_BYTES)
 #define SKEW_S 60
 #define ASSERTION_BYTES_MAX ((size_t)8 * 1024)
@@ -34,23 +38,37 @@ static int64_t now_s(struct store *s)
     return clock->wall_us(clock) / 1000000;
 }
 
-static int mac_of(struct store *s, struct str text, char out[MAC_DIGITS + 1], struct error *e)
+static_assert(sizeof TOKEN_PREFIX == sizeof TICKET_PREFIX, "PREFIX_BYTES is of both");
+
+/* path: of a ticket; empty: of an access token. */
+static int mac_of(struct store *s, struct str head, struct str path, char out[MAC_DIGITS + 1],
+                  struct error *e)
 {
     unsigned char mac[STORE_MAC_BYTES];
+    struct buf text = BUF_INIT(AUTH_TOKEN_BYTES + HTTP_HEAD_BYTES_MAX);
 
-    if (store_mac(s, SECRET_TOKENS, text, mac, e) < 0)
-        return -1;
-    str_hex(mac, sizeof mac, out);
-    return 0;
+    buf_add_str(&text, head);
+    if (path.len) {
+        buf_add_char(&text, ' ');
+        buf_add_str(&text, path);
+    }
+    assert(buf_ok(&text));
+    int rc = store_mac(s, SECRET_TOKENS, buf_str(&text), mac, e);
+    if (rc == 0)
+        str_hex(mac, sizeof mac, out);
+    buf_release(&text);
+    return rc;
 }
 
-static int token_make(struct store *s, const char *key, char out[AUTH_TOKEN_BYTES], struct error *e)
+static int make(struct store *s, const char *key, struct str path, char out[AUTH_TOKEN_BYTES],
+                struct error *e)
 {
     char mac[MAC_DIGITS + 1];
-    int n = snprintf(out, AUTH_TOKEN_BYTES, TOKEN_PREFIX "%s.%lld", key,
-                     (long long)(now_s(s) + AUTH_TOKEN_S));
+    int64_t end = now_s(s) + (path.len ? AUTH_TICKET_S : AUTH_TOKEN_S);
+    int n = snprintf(out, AUTH_TOKEN_BYTES, "%s%s.%lld", path.len ? TICKET_PREFIX : TOKEN_PREFIX,
+                     key, (long long)end);
 
-    if (mac_of(s, (struct str){ out, (size_t)n }, mac, e) < 0)
+    if (mac_of(s, (struct str){ out, (size_t)n }, path, mac, e) < 0)
         return -1;
     (void)snprintf(out + n, AUTH_TOKEN_BYTES - (size_t)n, ".%s", mac);
     return 0;
@@ -59,7 +77,7 @@ static int token_make(struct store *s, const char *key, char out[AUTH_TOKEN_BYTE
 /* Splits "tat.KEY.END"; false when it is not of that form. */
 static bool token_read(struct str head, char id[KEY_ID_BYTES], int64_t *end)
 {
-    struct str rest = str_sub(head, sizeof TOKEN_PREFIX - 1, head.len);
+    struct str rest = str_sub(head, PREFIX_BYTES, head.len);
     size_t dot = str_find(rest, STR("."));
     uint64_t seconds;
 
@@ -72,23 +90,42 @@ static bool token_read(struct str head, char id[KEY_ID_BYTES], int64_t *end)
     return true;
 }
 
-int auth_token_find(struct store *s, struct arena *a, struct str token, struct key *out,
-                    struct error *e)
+static int look_up(struct store *s, struct arena *a, struct str token, struct str path,
+                   struct key *out, struct error *e)
 {
     char mac[MAC_DIGITS + 1], id[KEY_ID_BYTES];
     int64_t end;
 
-    if (!str_starts(token, STR(TOKEN_PREFIX)) || token.len >= AUTH_TOKEN_BYTES ||
-        token.len <= MAC_DIGITS + sizeof TOKEN_PREFIX)
+    if (!str_starts(token, path.len ? STR(TICKET_PREFIX) : STR(TOKEN_PREFIX)) ||
+        token.len >= AUTH_TOKEN_BYTES || token.len <= MAC_DIGITS + PREFIX_BYTES + 1)
         return 0;
     struct str head = str_sub(token, 0, token.len - MAC_DIGITS - 1);
     if (token.p[head.len] != '.' || !token_read(head, id, &end))
         return 0;
-    if (mac_of(s, head, mac, e) < 0)
+    if (mac_of(s, head, path, mac, e) < 0)
         return -1;
     if (CRYPTO_memcmp(mac, token.p + head.len + 1, MAC_DIGITS) != 0 || end <= now_s(s))
         return 0;
     return key_get(s, a, id, out, e);
+}
+
+int auth_token_find(struct store *s, struct arena *a, struct str token, struct key *out,
+                    struct error *e)
+{
+    return look_up(s, a, token, (struct str){ 0 }, out, e);
+}
+
+int auth_ticket(struct store *s, const char *key, struct str path, char out[AUTH_TOKEN_BYTES],
+                struct error *e)
+{
+    assert(path.len && path.len <= HTTP_HEAD_BYTES_MAX);
+    return make(s, key, path, out, e);
+}
+
+int auth_ticket_find(struct store *s, struct arena *a, struct str ticket, struct str path,
+                     struct key *out, struct error *e)
+{
+    return path.len ? look_up(s, a, ticket, path, out, e) : 0;
 }
 
 /* ---- The endpoint ---- */
@@ -292,7 +329,7 @@ bool auth_token(struct store *s, struct arena *a, struct str form, struct buf *o
     struct refusal r = judge(s, a, form, &key, &e);
     struct json_writer w = JSON_WRITER(out);
 
-    if (!r.code && token_make(s, key.id, token, &e) < 0)
+    if (!r.code && make(s, key.id, (struct str){ 0 }, token, &e) < 0)
         r = REFUSED("server_error", "The server cannot make tokens at the moment.");
     json_object(&w, NULL);
     if (r.code) {

@@ -17,6 +17,10 @@ MODELS = CONFIG + """    fake:
     kind: fake
     fake: { delay_ms: 150, window: 8 }
 """
+MODELS += """  - name: "stuck"
+    kind: fake
+    fake: { faults: [{ match: "hangs", hang: true }] }
+"""
 HOSTILE = "<script>window.broken = 1</script><img src=x onerror='window.broken = 1'>"
 PICTURE = ("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==")
 JOBS = "/v1/projects/default/locations/us-central1/batchPredictionJobs"
@@ -150,6 +154,28 @@ def test_rows_are_browsed_filtered_and_downloaded(page, server):
     page.get_by_role("article", name="Row 299").get_by_text("fine 299").wait_for()
     page.get_by_role("button", name="JSON", exact=True).click()
     page.get_by_label("Response").get_by_text('"modelVersion"').wait_for()
+
+
+def test_rows_behind_an_open_line_are_shown_while_the_job_runs(page, server):
+    number = create(server, "one hangs", "".join(line("this one hangs" if i == 2 else f"ask {i}") for i in range(400)), model="stuck")
+    page.goto(f"/#/jobs/{number}?tab=results")
+    page.get_by_text("397 are answered already, behind a line that is still open").wait_for()
+    page.get_by_role("button", name="All answered 399").click()
+    page.get_by_text("200 rows of 399 that are answered, also behind lines that are still open").wait_for()
+    page.get_by_role("listbox", name="Rows").focus()
+    page.keyboard.press("End")
+    page.get_by_role("article", name="Row 200").get_by_text("ask 200").wait_for()
+    page.get_by_text("399 rows of 399 that are answered").wait_for()
+    with page.expect_download() as got:
+        page.get_by_role("button", name="JSONL").click()
+    assert got.value.path().read_text().count("\n") == 399
+    page.get_by_label("Search the rows for a text").fill("ask 77")
+    page.get_by_text("1 matching rows of 399").wait_for()
+    assert axe(page) == []
+    page.get_by_role("button", name="Without gaps").click()
+    page.get_by_label("Search the rows for a text").fill("")
+    page.get_by_text("2 rows; more will come").wait_for()
+    assert server.call("POST", f"{JOBS}/{number}:cancel")[0] == 200
 
 
 def test_two_jobs_are_compared_row_by_row(page, server):

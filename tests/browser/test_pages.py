@@ -6,7 +6,8 @@ import subprocess
 import pytest
 from conftest import axe
 from keys import make_key
-from server import CONFIG, PROGRAM, Server, line
+from bq import JOBS, job_body, request
+from server import CONFIG, PROGRAM, Server, line, wait_until
 
 EVIL = "<img src=x onerror=alert(1)>"
 DEFAULT = "/storage/v1/b?project=default"
@@ -279,6 +280,27 @@ def test_sql_runs_in_place_and_says_what_is_wrong(page, server):
     page.get_by_role("link", name="made").wait_for(state="detached")
 
 
+def test_a_job_whose_answers_went_into_a_table_shows_its_rows(page, server):
+    status, answer = server.call("POST", f"{BQ}/queries", {"useLegacySql": False, "query":
+                                 "CREATE OR REPLACE TABLE shop.asks AS SELECT i AS id, '" + request("which is it?") + "' AS request FROM UNNEST([1, 2]) AS i"})
+    assert status == 200, answer
+    status, job = server.call("POST", JOBS.format("default"), job_body("bq://default.shop.asks", "bq://default.shop.told"))
+    assert status == 200, job
+    name = job["name"].split("/")[-1]
+    wait_until(lambda: server.call("GET", f"/v1/{job['name']}")[1]["state"] == "JOB_STATE_SUCCEEDED", 60)
+    page.goto(f"/#/jobs/{name}?tab=results")
+    page.get_by_text("The answers are in the table shop.told").wait_for()
+    page.get_by_role("region", name="Rows of told").get_by_text("which is it?").first.wait_for()
+    page.get_by_role("link", name="shop.told").click()
+    page.get_by_role("heading", name="shop.told").wait_for()
+    server.call("DELETE", f"{BQ}/datasets/shop/tables/told")
+    page.goto(f"/#/jobs/{name}?tab=results")
+    page.reload()
+    page.get_by_text("The answers are in a table").wait_for()
+    assert "SELECT * FROM `default.shop.told`" in page.locator("pre").inner_text()
+    assert axe(page) == []
+
+
 def test_hostile_cells_and_columns_stay_text(page, server):
     page.goto("/#/tables")
     page.get_by_label("GoogleSQL").fill(f"SELECT '{EVIL}' AS a, ['{EVIL}'] AS b")
@@ -408,6 +430,30 @@ def visitor(browser, locked):
     yield sign_in
     for context in contexts:
         context.close()
+
+
+def test_a_signed_in_browser_downloads_by_a_link_with_a_ticket(visitor, locked):
+    """The link carries no header, so the cookie counts for nothing: the ticket does, for its own path and for reading alone."""
+    page = visitor("viewer")
+    asked = []
+    page.on("request", lambda r: asked.append(r.url))
+    page.goto("/#/storage/red-inputs?open=a.jsonl")
+    page.get_by_text("a.jsonl").first.click()
+    with page.expect_download() as got:
+        page.get_by_role("button", name="Download").click()
+    assert got.value.path().read_text() == line("hi") + "\n"
+    assert got.value.suggested_filename == "a.jsonl"
+    path = "/storage/v1/b/red-inputs/o/a.jsonl"
+    get = "async (url) => { const r = await fetch(url); return r.status; }"
+    post = """async (path) => { const r = await fetch("/tranche/v1/session:ticket", { method: "POST", body: JSON.stringify({ path }),
+        headers: { "x-tranche-console": "1", "content-type": "application/json" } }); return (await r.json()).ticket; }"""
+    ticket = page.evaluate(post, path)
+    assert page.evaluate(get, f"{path}?alt=media") == 401
+    assert page.evaluate(get, f"{path}?alt=media&ticket={ticket}") == 200
+    assert page.evaluate(get, f"/storage/v1/b/red-inputs/o?ticket={ticket}") == 401
+    assert page.evaluate(get, f"{path}?alt=media&ticket={ticket[:-1]}x") == 401
+    assert page.evaluate("async (url) => (await fetch(url, { method: 'DELETE' })).status", f"{path}?ticket={ticket}") == 401
+    assert not any(url.startswith("blob:") for url in asked)
 
 
 def test_an_admin_makes_a_key_that_is_shown_once_and_revokes_it(visitor):

@@ -10,6 +10,7 @@
 
 #define SESSION_REPLY_BYTES_MAX 4096
 #define KEY_BODY_BYTES_MAX 1024
+#define TICKET_BODY_BYTES_MAX ((size_t)16 * 1024)
 #define ASSET_BYTES_MAX ((size_t)4 * 1024 * 1024)
 
 /* Nothing but our own files and addresses; what a model wrote can be no script, frame or form. */
@@ -128,6 +129,34 @@ static void refresh_session(struct call *c)
         reply_session(c);
 }
 
+/* {"path": "/v1/..."}: a ticket for a link to it. While there is no key, a link needs none. */
+static void create_ticket(struct call *c)
+{
+    char text[AUTH_TOKEN_BYTES] = "";
+    struct buf body = BUF_INIT(SESSION_REPLY_BYTES_MAX);
+    struct json_writer w = JSON_WRITER(&body);
+    struct error e = { 0 };
+    yyjson_val *root = call_json(c, &e);
+    struct str path = root ? json_str(yyjson_obj_get(root, "path")) : (struct str){ 0 };
+    int rc = root ? 0 : -1;
+
+    if (rc == 0 && !str_starts(path, STR("/")))
+        rc = error_set(&e, ERROR_INVALID_ARGUMENT,
+                       "path: the path of a call is needed, as \"/v1/...\", without its query.");
+    if (rc == 0 && !c->who.all)
+        rc = auth_ticket(c->api->store, c->who.key, path, text, &e);
+    if (rc < 0) {
+        call_fail(c, &e);
+        return;
+    }
+    json_object(&w, NULL);
+    json_add_c(&w, "ticket", text);
+    json_add_uint(&w, "seconds", AUTH_TICKET_S);
+    json_end(&w);
+    http_set_header(c->http, "Cache-Control", STR("no-store"));
+    call_reply(c, &body);
+}
+
 static void end_session(struct call *c)
 {
     struct error e = { 0 };
@@ -149,6 +178,7 @@ const struct route api_console_routes[] = {
     { HTTP_GET,    "/tranche/v1/session",         ROLE_VIEWER, 0, reply_session, 0, NULL },
     { HTTP_POST,   "/tranche/v1/session",         ROLE_VIEWER, ROUTE_PUBLIC | ROUTE_WAITS, create_session, KEY_BODY_BYTES_MAX, NULL },
     { HTTP_POST,   "/tranche/v1/session:refresh", ROLE_VIEWER, ROUTE_WAITS, refresh_session, 0, NULL },
+    { HTTP_POST,   "/tranche/v1/session:ticket",  ROLE_VIEWER, ROUTE_WAITS, create_ticket, TICKET_BODY_BYTES_MAX, NULL },
     { HTTP_DELETE, "/tranche/v1/session",         ROLE_VIEWER, ROUTE_WAITS, end_session, 0, NULL },
     { 0 },
 };

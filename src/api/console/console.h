@@ -4,7 +4,8 @@
  *      types one in, and the browser then has a cookie (store/jobs/signins.h).
  *
  * Shape:   a call with the cookie is the key's, if it has the header CONSOLE_HEADER and, unless it only reads, our own
- *          address as its Origin. So no other site's page can make a browser call us.
+ *          address as its Origin. So no other site's page can make a browser call us. A download is a plain link, which
+ *          has no such header: it carries a ticket for its path, which such a call has asked for (auth.h).
  * Threads: all.
  * Source:  docs/guides/console.md
  */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "api/jobs/jobs.h"
+#include "engine/lines/peek.h"
 #include "engine/service/rows.h"
 #include "format/row.h"
 
@@ -28,7 +29,9 @@ struct look {
     struct rows_filter filter;
     uint64_t first, count, from;
     bool full, facets, timeline;
-    uint64_t matched; /* by the index */
+    bool by_cursor;                /* rows are looked at one by one, from `from` */
+    uint64_t matched;              /* by the index */
+    uint64_t written, bytes, next; /* of rows that were looked at one by one */
     struct buf row, out;
     struct json_writer json; /* into out */
 };
@@ -336,14 +339,14 @@ static int add_input(struct look *l, uint64_t index, struct error *e)
     return e->code ? -1 : 0;
 }
 
-static int add_row(struct look *l, uint64_t index, struct error *e)
+static int add_row(struct look *l, uint64_t index, struct str row, struct error *e)
 {
     struct json_writer *w = &l->json;
     struct arena a = { 0 };
     struct row_view v;
     int rc = 0;
 
-    row_view_read(&a, buf_str(&l->row), &v);
+    row_view_read(&a, row, &v);
     json_object(w, NULL);
     call_add_int64(w, "index", (int64_t)index);
     json_add_c(w, "status", row_end_name(v.end));
@@ -353,7 +356,7 @@ static int add_row(struct look *l, uint64_t index, struct error *e)
     json_add_uint(w, "promptTokens", v.prompt_tokens);
     json_add_uint(w, "outputTokens", v.output_tokens);
     if (l->full) {
-        json_add_raw(w, "row", buf_str(&l->row));
+        json_add_raw(w, "row", row);
         rc = v.has_request ? 0 : add_input(l, index, e);
     }
     json_end(w);
@@ -373,7 +376,7 @@ static int add_page(struct look *l, struct error *e)
         if (!shown || (l->full && l->out.len > FULL_BYTES))
             continue;
         written++;
-        if (rows_read(&l->rows, i, &l->row, e) < 0 || add_row(l, i, e) < 0)
+        if (rows_read(&l->rows, i, &l->row, e) < 0 || add_row(l, i, buf_str(&l->row), e) < 0)
             return -1;
     }
     return 0;
@@ -397,7 +400,7 @@ static int add_found(struct look *l, uint64_t *next, struct error *e)
         if (!rows_has_text(buf_str(&l->row), &l->filter))
             continue;
         written++;
-        if (add_row(l, i, e) < 0)
+        if (add_row(l, i, buf_str(&l->row), e) < 0)
             return -1;
     }
     *next = i;
@@ -412,12 +415,12 @@ static int look_write(struct look *l, struct error *e)
 
     json_object(w, NULL);
     json_array(w, "rows");
-    rc = l->filter.text.len ? add_found(l, &next, e) : add_page(l, e);
+    rc = l->by_cursor ? add_found(l, &next, e) : add_page(l, e);
     if (rc < 0)
         return -1;
     json_end(w);
     call_add_int64(w, "total", (int64_t)l->rows.count);
-    if (l->filter.text.len == 0)
+    if (!l->by_cursor)
         call_add_int64(w, "matched", (int64_t)l->matched);
     else if (next < l->rows.count)
         call_add_int64(w, "next", (int64_t)next);
@@ -435,11 +438,97 @@ static int look_write(struct look *l, struct error *e)
     return 0;
 }
 
+/* ---- Rows behind lines that are open ---- */
+
+/* Is a row of the kind that the filter asks for? The index, which knows that else, has no such rows. */
+static bool is_wanted(struct look *l, struct str row)
+{
+    struct arena a = { 0 };
+    struct row_view v;
+
+    if (!rows_has_text(row, &l->filter))
+        return false;
+    if (!l->filter.has_end)
+        return true;
+    row_view_read(&a, row, &v);
+    bool wanted = v.end == l->filter.end;
+    arena_release(&a);
+    return wanted;
+}
+
+/* A row of rows_each_answered: 1 when the reply is full, and another call goes on with this row. */
+static int on_answered(void *arg, uint64_t index, struct str row, struct error *e)
+{
+    struct look *l = arg;
+
+    if (row.len && row.p[row.len - 1] == '\n')
+        row.len--;
+    if (index == PEEK_HEAD)
+        return 0;
+    if (l->written == l->count || l->bytes >= SEARCH_BYTES ||
+        (l->full && l->out.len > FULL_BYTES)) {
+        l->next = index;
+        return 1;
+    }
+    if (gone(l))
+        return error_set(e, ERROR_CANCELLED, "the client is gone");
+    l->bytes += row.len;
+    if (!is_wanted(l, row))
+        return 0;
+    l->written++;
+    return add_row(l, index, row, e);
+}
+
+/* {"rows": [...], "total", "next"}: all that are answered by now, in input order, with gaps. */
+static int write_answered(struct look *l, struct error *e)
+{
+    const struct rows_answered d = { .from = l->from, .fn = on_answered, .arg = l };
+    struct json_writer *w = &l->json;
+    struct error why = { 0 };
+    uint64_t total = 0;
+
+    l->next = UINT64_MAX;
+    json_object(w, NULL);
+    json_array(w, "rows");
+    int rc = rows_each_answered(l->call->api->service, &l->job, &d, &total, &why);
+    if (rc < 0 && why.code != ERROR_NOT_FOUND) {
+        *e = why;
+        return -1;
+    }
+    json_end(w);
+    call_add_int64(w, "total", (int64_t)total);
+    if (l->next != UINT64_MAX)
+        call_add_int64(w, "next", (int64_t)l->next);
+    json_add_bool(w, "whole", true);
+    json_add_bool(w, "complete", false);
+    json_end(w);
+    return 0;
+}
+
+/* Does the call ask for all rows that are answered? Those of a job that has ended stand in its output. */
+static int read_order(struct look *l, bool *answered, struct error *e)
+{
+    struct str order = { 0 };
+
+    *answered = false;
+    l->by_cursor = l->filter.text.len > 0;
+    if (!http_query(l->call->http, "order", &order) || str_eq_c(order, "input"))
+        return 0;
+    if (!str_eq_c(order, "done") || l->filter.has_label || l->filter.has_cause || l->filter.differs)
+        return error_set(e, ERROR_INVALID_ARGUMENT,
+                         "order is input (default) or done, and done takes only the filters status "
+                         "and text.");
+    *answered = !job_state_final(l->job.state);
+    l->by_cursor = true;
+    return 0;
+}
+
 void job_rows_call(struct call *c)
 {
     struct error e = { 0 };
     struct look l;
     struct str view = { 0 };
+    bool answered = false;
     int rc = look_open(&l, c, &e);
 
     l.full = http_query(c->http, "view", &view) && str_eq_c(view, "full");
@@ -450,7 +539,9 @@ void job_rows_call(struct call *c)
                     call_number(c, "count", ROWS_COUNT, ROWS_COUNT_MAX, &l.count, &e) < 0))
         rc = -1;
     if (rc == 0)
-        rc = look_write(&l, &e);
+        rc = read_order(&l, &answered, &e);
+    if (rc == 0)
+        rc = answered ? write_answered(&l, &e) : look_write(&l, &e);
     if (rc < 0)
         call_fail(c, &e);
     else

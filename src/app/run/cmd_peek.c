@@ -124,9 +124,10 @@ static int find_run(struct found *f, const char *root, const char *output, struc
                      output);
 }
 
-static int print_row(void *arg, struct str row, struct error *e)
+static int print_row(void *arg, uint64_t index, struct str row, struct error *e)
 {
     (void)arg;
+    (void)index;
     (void)e;
     terminal_write(STDOUT_FILENO, row);
     return 0;

@@ -10,14 +10,16 @@ struct peeker {
     struct violations ignored; /* they are in the row's status already */
     struct buf out;
     uint64_t left; /* rows */
+    bool ended;    /* by on_row */
 };
 
-static int give(struct peeker *k, struct error *e)
+static int give(struct peeker *k, uint64_t index, struct error *e)
 {
-    int rc = k->p->on_row(k->p->arg, buf_str(&k->out), e);
+    int rc = k->p->on_row(k->p->arg, index, buf_str(&k->out), e);
 
     buf_clear(&k->out);
-    return rc;
+    k->ended = rc == 1;
+    return rc < 0 ? -1 : 0;
 }
 
 /* The row as the output will have it. A line that is not to be parsed is echoed as text. */
@@ -37,7 +39,7 @@ static int show(struct peeker *k, uint64_t index, struct str text, bool parsed, 
         const struct sheet_answer answer = { row.status, row.response,
                                              row.origin ? row.answered_us : 0 };
         (void)sheet_write_row(p->rules.sheet, &k->arena, text, &answer, &k->out);
-        return give(k, e);
+        return give(k, index, e);
     }
     if (parsed)
         (void)request_read_line(&k->arena, text, &p->rules, &in, &k->ignored);
@@ -49,7 +51,7 @@ static int show(struct peeker *k, uint64_t index, struct str text, bool parsed, 
         .style = p->style,
     };
     row_write(&in, text, &answer, &k->out);
-    return give(k, e);
+    return give(k, index, e);
 }
 
 static int show_overlong(struct peeker *k, const struct shard *s, struct error *e)
@@ -72,13 +74,15 @@ static int show_shard(struct peeker *k, const struct shard *s, struct error *e)
     if (s->overlong)
         return done[0] ? show_overlong(k, s, e) : 0;
     lines_init(&it, s, k->piece.p, k->p->input->cut);
-    while (k->left && lines_next(&it, &line))
-        if (done[line.index - s->index] && show(k, line.index, line.text, true, e) < 0)
+    while (k->left && !k->ended && lines_next(&it, &line))
+        if (line.index >= k->p->from && done[line.index - s->index] &&
+            show(k, line.index, line.text, true, e) < 0)
             return -1;
     return 0;
 }
 
-/* Ends behind the rows that were there at the beginning: later ones may stand anywhere. */
+/* Ends behind the rows that were there at the beginning: later ones may stand anywhere. Nobody knows how many of them
+ * stand behind a line in the middle. */
 static int show_all(struct peeker *k, struct error *e)
 {
     const struct peek *p = k->p;
@@ -88,13 +92,15 @@ static int show_all(struct peeker *k, struct error *e)
     int rc = 1;
 
     spool_counters(p->spool, &counters);
-    k->left = counters_done(&counters);
+    k->left = p->from ? UINT64_MAX : counters_done(&counters);
     if (p->rows_max && k->left > p->rows_max)
         k->left = p->rows_max;
     cutter_init(&cutter, p->input, p->limit, 0);
-    while (k->left && (rc = cutter_next(&cutter, &k->piece, &s, e)) == 1) {
+    while (k->left && !k->ended && (rc = cutter_next(&cutter, &k->piece, &s, e)) == 1) {
         if (p->stop && atomic_load(p->stop))
             return error_set(e, ERROR_CANCELLED, "interrupted");
+        if (s.index + s.line_count <= p->from)
+            continue;
         if (show_shard(k, &s, e) < 0)
             return -1;
     }
@@ -106,9 +112,9 @@ int peek_run(const struct peek *p, struct error *e)
     struct peeker k = { .p = p, .out = BUF_INIT(ROW_BYTES_MAX) };
     int rc = 0;
 
-    if (p->rules.sheet) {
+    if (p->rules.sheet && p->from == 0) {
         sheet_write_head(p->rules.sheet, &k.out);
-        rc = give(&k, e);
+        rc = give(&k, PEEK_HEAD, e);
     }
     if (rc == 0)
         rc = show_all(&k, e);

@@ -5,8 +5,8 @@
  *
  * Shape:   reads the input from its beginning beside the spool, and gives the row of each line that has
  *          one, in input order, with gaps. A table's rows (rules.sheet) are written as the table says, behind its
- *          head. Rows that are committed meanwhile may come or not.
- * Errors:  of reading; CANCELLED on stop; -1 of on_row.
+ *          head (PEEK_HEAD). Rows that are committed meanwhile may come or not.
+ * Errors:  of reading; CANCELLED on stop; -1 of on_row, whose 1 ends the walk.
  * Threads: the caller's. The run itself goes on meanwhile, in this process or another.
  */
 #ifndef TRANCHE_ENGINE_LINES_PEEK_H
@@ -18,6 +18,8 @@
 #include "format/row.h"
 #include "store/spool/spool.h"
 
+#define PEEK_HEAD UINT64_MAX /* index of a table's head */
+
 struct peek {
     const struct input *input; /* as the run has it */
     struct spool *spool;       /* of spool_peek */
@@ -25,8 +27,9 @@ struct peek {
     enum row_style style;
     uint64_t limit;          /* of the run, in lines; 0: none */
     uint64_t rows_max;       /* 0: all */
+    uint64_t from;           /* index of the first line; 0: all, and the head */
     const atomic_bool *stop; /* may be NULL */
-    int (*on_row)(void *arg, struct str row, struct error *e);
+    int (*on_row)(void *arg, uint64_t index, struct str row, struct error *e);
     void *arg;
 };
 int peek_run(const struct peek *p, struct error *e) FALLIBLE;

@@ -14,6 +14,7 @@
 #include "base/sys.h"
 #include "base/thread.h"
 #include "engine/lines/cutter.h"
+#include "engine/lines/peek.h"
 #include "engine/service/service_inner.h"
 #include "format/row.h"
 #include "format/table/cells.h"
@@ -422,6 +423,42 @@ int rows_write(struct service *s, const struct job *j, const struct rows_file *f
     }
     *bytes = (uint64_t)st.st_size;
     return fd;
+}
+
+/* ---- Rows behind lines that are open ---- */
+
+int rows_each_answered(struct service *s, const struct job *j, const struct rows_answered *d,
+                       uint64_t *total, struct error *e)
+{
+    char dir[SERVICE_PATH_BYTES];
+    struct arena a = { 0 };
+    struct input in = { 0 };
+    struct spool *spool = NULL;
+    struct counters done = { 0 };
+    int rc = -1;
+
+    assert_may_wait("the rows of a job that runs");
+    job_path(s, dir, j->id, NULL);
+    if (job_input_open(s, &a, j->id, &in, e) == 0)
+        spool = spool_peek(dir, e);
+    if (spool) {
+        const struct peek p = {
+            .input = &in,
+            .spool = spool,
+            .rules = job_rules(j),
+            .style = job_row_style(j),
+            .from = d->from,
+            .on_row = d->fn,
+            .arg = d->arg,
+        };
+        spool_counters(spool, &done);
+        *total = counters_done(&done);
+        rc = peek_run(&p, e);
+    }
+    spool_close(spool);
+    input_release(&in);
+    arena_release(&a);
+    return rc;
 }
 
 /* ---- A line of the input ---- */

@@ -78,6 +78,16 @@ struct rows_file {
 int rows_write(struct service *s, const struct job *j, const struct rows_file *f, uint64_t *bytes,
                struct error *e) FALLIBLE;
 
+/* The rows of a job that runs, also behind lines that are open, in input order: all that are answered from line `from`
+ * on. fn's 1 ends the walk. total: rows that are answered by now. Reads the job's input. NOT_FOUND before the first row. */
+struct rows_answered {
+    uint64_t from;
+    int (*fn)(void *arg, uint64_t index, struct str row, struct error *e);
+    void *arg;
+};
+int rows_each_answered(struct service *s, const struct job *j, const struct rows_answered *d,
+                       uint64_t *total, struct error *e) FALLIBLE;
+
 /* The text of input line `index`, which rows of the Gemini API do not repeat. NOT_FOUND when the input is
  * gone. Reads the input up to the line. */
 int rows_input(struct service *s, const struct job *j, uint64_t index, struct buf *out,

@@ -715,8 +715,9 @@ enum row_style job_row_style(const struct job *j)
     return styles[j->source];
 }
 
-static int add_row(void *arg, struct str row, struct error *e)
+static int add_row(void *arg, uint64_t index, struct str row, struct error *e)
 {
+    (void)index;
     return sys_write_all(*(const int *)arg, row.p, row.len, "the rows so far", e);
 }
 

@@ -374,6 +374,40 @@ static void test_a_changed_token_is_none(void **state)
     assert_int_equal(find(other, &found), 1);
 }
 
+/* A link's ticket opens its path, as the key may, for a minute: no other path, no token in its place, no change of it. */
+static void test_a_ticket_opens_one_path_for_a_minute(void **state)
+{
+    char text[AUTH_TOKEN_BYTES];
+    struct error e = { 0 };
+    struct key found = { 0 };
+    struct str path = STR("/v1/a%2Fb:results");
+
+    (void)state;
+    assert_int_equal(auth_ticket(world.store, world.key.id, path, text, &e), 0);
+#define OPENS(t, p) auth_ticket_find(world.store, &world.arena, t, p, &found, &e)
+    assert_int_equal(OPENS(str_of(text), path), 1);
+    assert_string_equal(found.id, world.key.id);
+    assert_int_equal(OPENS(str_of(text), STR("/v1/a/b:results")), 0);
+    assert_int_equal(OPENS(str_of(text), STR("/v1/a%2Fb:resultsx")), 0);
+    assert_int_equal(OPENS(str_of(text), STR("")), 0);
+    assert_int_equal(find(text, &found), 0);
+    assert_int_equal(OPENS(str_of(token()), path), 0);
+    for (size_t i = 0; text[i]; i++) {
+        char was = text[i];
+        text[i] = was == '1' ? '2' : '1';
+        assert_int_equal(OPENS(str_of(text), path), 0);
+        text[i] = was;
+    }
+    world.clock.fake_us += (AUTH_TICKET_S - 1) * 1000000LL;
+    assert_int_equal(OPENS(str_of(text), path), 1);
+    world.clock.fake_us += 1000000;
+    assert_int_equal(OPENS(str_of(text), path), 0);
+    world.clock.fake_us -= 1000000;
+    assert_int_equal(key_revoke(world.store, world.key.id, &e), 0);
+    assert_int_equal(OPENS(str_of(text), path), 0);
+#undef OPENS
+}
+
 static void test_the_open_mode_keeps_browsers_out(void **state)
 {
     static const struct {
@@ -458,6 +492,7 @@ int main(void)
         TEST(test_a_huge_assertion_is_refused),
         TEST(test_a_token_ends_after_an_hour_or_with_its_key),
         TEST(test_a_changed_token_is_none),
+        TEST(test_a_ticket_opens_one_path_for_a_minute),
         TEST(test_the_open_mode_keeps_browsers_out),
         TEST(test_the_mode_is_open_only_until_the_first_key),
         TEST(test_a_project_is_named_by_plain_characters),
