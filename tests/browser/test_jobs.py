@@ -164,7 +164,7 @@ def test_rows_behind_an_open_line_are_shown_while_the_job_runs(page, server):
     page.get_by_text("200 rows of 399 that are answered, also behind lines that are still open").wait_for()
     page.get_by_role("listbox", name="Rows").focus()
     page.keyboard.press("End")
-    page.get_by_role("article", name="Row 200").get_by_text("ask 200").wait_for()
+    page.get_by_role("article", name="Row 200").get_by_text("ask 200").first.wait_for()
     page.get_by_text("399 rows of 399 that are answered").wait_for()
     with page.expect_download() as got:
         page.get_by_role("button", name="JSONL").click()
