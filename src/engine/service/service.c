@@ -96,7 +96,10 @@ static int begin(struct service *s, struct error *e)
     if (!s->env.fleet)
         return job_recover(s->env.store, e);
     (void)snprintf(jobs, sizeof jobs, "%s/jobs", store_dir(s->env.store));
-    return sys_remove_all(jobs, e) < 0 ? -1 : fleet_join(s->env.store, s->env.fleet, e);
+    if (sys_remove_all(jobs, e) < 0 || fleet_join(s->env.store, s->env.fleet, e) < 0)
+        return -1;
+    s->limits = limits_start(s->env.store, s->servers, e);
+    return s->limits ? 0 : -1;
 }
 
 struct service *service_start(const struct service_env *env, const struct service_settings *set,
