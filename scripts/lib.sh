@@ -115,6 +115,7 @@ client_dir() {
         client_pins "$1"
         [[ $1 != schema ]] || client_pins suite
         [[ $1 != bigquery ]] || client_pins oracle
+        [[ $1 != spark ]] || client_pins spark-source
         [[ $1 != browser ]] || pins axe
         cat "$(client_packages "$1")/package-lock.json"
         /usr/bin/env python3 --version
