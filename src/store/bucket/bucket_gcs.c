@@ -308,7 +308,6 @@ static int gcs_put(struct shared_bucket *b, const char *key, int fd, uint64_t fr
                    struct error *e)
 {
     struct gcs *g = (struct gcs *)b;
-    uint64_t began = store_call_begin();
     struct sent s = { .g = g, .key = key, .fd = fd, .from = from, .to = to };
     struct error why = { 0 };
     int rc = web_sums(fd, from, to, &s.crc32c, NULL, e);
@@ -328,7 +327,6 @@ static int gcs_put(struct shared_bucket *b, const char *key, int fd, uint64_t fr
         *e = why;
     if (rc < 0)
         (void)error_wrap(e, "%s", key);
-    store_call_end(STORE_BUCKET, "put", began, rc < 0 ? e : NULL);
     arena_release(&s.arena);
     return rc;
 }
@@ -338,7 +336,6 @@ static int gcs_put(struct shared_bucket *b, const char *key, int fd, uint64_t fr
 static int gcs_size(struct shared_bucket *b, const char *key, uint64_t *bytes, struct error *e)
 {
     struct gcs *g = (struct gcs *)b;
-    uint64_t began = store_call_begin();
     struct arena a = { 0 };
     const struct web_call c = { .operation = "size",
                                 .method = "GET",
@@ -351,7 +348,6 @@ static int gcs_size(struct shared_bucket *b, const char *key, uint64_t *bytes, s
         rc = error_set(e, ERROR_UNAVAILABLE, "Cloud Storage does not say how large the object is");
     if (rc < 0)
         (void)error_wrap(e, "%s", key);
-    store_call_end(STORE_BUCKET, "size", began, rc < 0 ? e : NULL);
     arena_release(&a);
     return rc;
 }
@@ -360,7 +356,6 @@ static int gcs_get(struct shared_bucket *b, const char *key, uint64_t from, uint
                    uint64_t at, struct error *e)
 {
     struct gcs *g = (struct gcs *)b;
-    uint64_t began = store_call_begin();
     struct arena a = { 0 };
     struct web_sink sink = { .from = from, .to = to, .fd = fd, .at = at };
     const struct web_call c = { .operation = "get",
@@ -372,7 +367,6 @@ static int gcs_get(struct shared_bucket *b, const char *key, uint64_t from, uint
 
     if (rc < 0 && from < to)
         (void)error_wrap(e, "%s", key);
-    store_call_end(STORE_BUCKET, "get", began, rc < 0 ? e : NULL);
     arena_release(&a);
     return rc;
 }
@@ -380,7 +374,6 @@ static int gcs_get(struct shared_bucket *b, const char *key, uint64_t from, uint
 static int gcs_remove(struct shared_bucket *b, const char *key, struct error *e)
 {
     struct gcs *g = (struct gcs *)b;
-    uint64_t began = store_call_begin();
     struct arena a = { 0 };
     const struct web_call c = {
         .operation = "remove", .method = "DELETE", .path = object_path(g, &a, key), .also = 404
@@ -389,7 +382,6 @@ static int gcs_remove(struct shared_bucket *b, const char *key, struct error *e)
 
     if (rc < 0)
         (void)error_wrap(e, "%s", key);
-    store_call_end(STORE_BUCKET, "remove", began, rc < 0 ? e : NULL);
     arena_release(&a);
     return rc;
 }
@@ -416,7 +408,6 @@ static int gcs_list(struct shared_bucket *b, const char *under,
                     void *arg, struct error *e)
 {
     struct gcs *g = (struct gcs *)b;
-    uint64_t began = store_call_begin();
     struct arena page = { 0 };
     struct buf token = BUF_INIT(8192);
     int rc;
@@ -449,7 +440,6 @@ static int gcs_list(struct shared_bucket *b, const char *under,
     } while (rc == 0 && token.len);
     if (rc < 0)
         (void)error_wrap(e, "list of \"%s\"", under);
-    store_call_end(STORE_BUCKET, "list", began, rc < 0 ? e : NULL);
     buf_release(&token);
     arena_release(&page);
     return rc;

@@ -22,7 +22,6 @@
 #include "net/client/aws_keys.h"
 #include "net/client/sigv4.h"
 #include "store/bucket/bucket_web.h"
-#include "store/db/store_metrics.h"
 
 #define PARTS_MAX 10000
 #define PAGE_KEYS "1000"
@@ -376,7 +375,6 @@ static int s3_put(struct shared_bucket *b, const char *key, int fd, uint64_t fro
                   struct error *e)
 {
     struct s3 *s = (struct s3 *)b;
-    uint64_t began = store_call_begin();
     struct arena a = { 0 };
     const struct web_call file = { .operation = "put",
                                    .method = "PUT",
@@ -389,7 +387,6 @@ static int s3_put(struct shared_bucket *b, const char *key, int fd, uint64_t fro
     int rc = to - from > WEB_PART_BYTES ? put_parts(s, &file, e) : put_whole(s, &file, e);
     if (rc < 0)
         (void)error_wrap(e, "%s", key);
-    store_call_end(STORE_BUCKET, "put", began, rc < 0 ? e : NULL);
     arena_release(&a);
     return rc;
 }
@@ -399,7 +396,6 @@ static int s3_put(struct shared_bucket *b, const char *key, int fd, uint64_t fro
 static int s3_size(struct shared_bucket *b, const char *key, uint64_t *bytes, struct error *e)
 {
     struct s3 *s = (struct s3 *)b;
-    uint64_t began = store_call_begin();
     struct arena a = { 0 };
     const struct web_call head = { .operation = "size",
                                    .method = "HEAD",
@@ -412,7 +408,6 @@ static int s3_size(struct shared_bucket *b, const char *key, uint64_t *bytes, st
     if (rc < 0)
         (void)error_wrap(e, "%s", key);
     http_in_release(&in);
-    store_call_end(STORE_BUCKET, "size", began, rc < 0 ? e : NULL);
     arena_release(&a);
     return rc;
 }
@@ -421,7 +416,6 @@ static int s3_get(struct shared_bucket *b, const char *key, uint64_t from, uint6
                   uint64_t at, struct error *e)
 {
     struct s3 *s = (struct s3 *)b;
-    uint64_t began = store_call_begin();
     struct arena a = { 0 };
     struct web_sink sink = { .from = from, .to = to, .fd = fd, .at = at };
     const struct web_call get = {
@@ -431,7 +425,6 @@ static int s3_get(struct shared_bucket *b, const char *key, uint64_t from, uint6
     int rc = from == to ? web_nothing(&s->web, key, to, e) : call(s, &get, e);
     if (rc < 0 && from < to)
         (void)error_wrap(e, "%s", key);
-    store_call_end(STORE_BUCKET, "get", began, rc < 0 ? e : NULL);
     arena_release(&a);
     return rc;
 }
@@ -439,7 +432,6 @@ static int s3_get(struct shared_bucket *b, const char *key, uint64_t from, uint6
 static int s3_remove(struct shared_bucket *b, const char *key, struct error *e)
 {
     struct s3 *s = (struct s3 *)b;
-    uint64_t began = store_call_begin();
     struct arena a = { 0 };
     const struct web_call remove = { .operation = "remove",
                                      .method = "DELETE",
@@ -452,7 +444,6 @@ static int s3_remove(struct shared_bucket *b, const char *key, struct error *e)
     }
     if (rc < 0)
         (void)error_wrap(e, "%s", key);
-    store_call_end(STORE_BUCKET, "remove", began, rc < 0 ? e : NULL);
     arena_release(&a);
     return rc;
 }
@@ -511,7 +502,6 @@ static int s3_list(struct shared_bucket *b, const char *under,
                    void *arg, struct error *e)
 {
     struct s3 *s = (struct s3 *)b;
-    uint64_t began = store_call_begin();
     struct arena fixed = { 0 }, page[2] = { 0 };
     struct listing l = { .s = s, .fn = fn, .arg = arg };
     int rc;
@@ -527,7 +517,6 @@ static int s3_list(struct shared_bucket *b, const char *under,
     }
     if (rc < 0)
         (void)error_wrap(e, "list of \"%s\"", under);
-    store_call_end(STORE_BUCKET, "list", began, rc < 0 ? e : NULL);
     arena_release(&page[0]);
     arena_release(&page[1]);
     arena_release(&fixed);

@@ -75,6 +75,15 @@ int db_copy(struct db *from, struct db *to, struct error *e) FALLIBLE;
  * a reader stays in its way. No transaction may be open. */
 int db_settle(struct db *d, const char *doing, struct error *e) FALLIBLE;
 
+/* The rows of all tables of a SQLite database go into the same tables of another database, which are empty, in the
+ * transaction that is open there. Numbers that a table gives by itself go on behind the last one that it gave. */
+struct db_move {
+    const char *const *except; /* tables that stay behind, until NULL */
+    struct arena *texts;       /* of the statements: must outlive both connections */
+    uint64_t tables, rows;     /* that were copied */
+};
+int db_move(struct db *from, struct db *to, struct db_move *m, struct error *e) FALLIBLE;
+
 /* ---- Transactions: durable when db_commit has returned 0 ---- */
 
 /* DB_WRITE_ROWS goes on beside others of its kind and locks the rows that it reads to change (FOR UPDATE); DB_WRITE_ALL

@@ -66,6 +66,9 @@ struct db_ops {
     int (*version)(struct db *d, int *version, int *compatible, struct error *e);
     int (*version_set)(struct db *d, int version, int compatible, const char *doing,
                        struct error *e);
+    /* The numbers that this column gives go on behind `last`; NULL: they do so by themselves. */
+    int (*numbers_from)(struct db *d, const char *table, const char *column, int64_t last,
+                        struct error *e);
     /* One numbered change, in the words of this system. */
     int (*change)(struct db *d, const char *sql, const char *doing, struct error *e);
 };

@@ -514,6 +514,17 @@ static int postgres_change_in(struct db *d, const char *sql, const char *doing, 
     return rc;
 }
 
+static int postgres_numbers_from(struct db *d, const char *table, const char *column, int64_t last,
+                                 struct error *e)
+{
+    struct stmt *q = db_stmt(d, "SELECT setval(pg_get_serial_sequence(?, ?), ?)");
+
+    db_bind(q, "ssi", table, column, last);
+    int rc = db_step(q, "cannot number rows", e);
+    db_reset(q);
+    return rc < 0 ? -1 : 0;
+}
+
 static const struct db_ops postgres_ops = {
     .close = postgres_close,
     .is_lost = postgres_is_lost,
@@ -534,5 +545,6 @@ static const struct db_ops postgres_ops = {
     .rollback = postgres_rollback,
     .version = postgres_version,
     .version_set = postgres_version_set,
+    .numbers_from = postgres_numbers_from,
     .change = postgres_change_in,
 };

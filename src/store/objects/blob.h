@@ -68,6 +68,10 @@ struct blob_content {
 int blob_unpack(struct store *s, const struct blob_content *of, struct blob *out,
                 struct error *e) FALLIBLE;
 
+/* The file as a packed blob, and back into a file. */
+int blob_pack(struct store *s, const char *path, struct blob *out, struct error *e) FALLIBLE;
+int blob_unpack_to(struct store *s, int64_t id, const char *path, struct error *e) FALLIBLE;
+
 int blob_open(struct store *s, int64_t id, struct error *e) FALLIBLE; /* a descriptor for reading */
 /* A descriptor of a file of the blob's full size in which at least the bytes [from, to) are there: those of a blob in a
  * shared bucket are fetched, the others are holes. */

@@ -687,3 +687,37 @@ int spool_copy_answers(struct spool *to, const char *from_dir, uint64_t *copied,
     mem_free(path);
     return rc;
 }
+
+/* ---- A part of a run, which another process goes on with ---- */
+
+int spool_slice(struct spool *to, struct spool *from, uint64_t first, uint64_t lines,
+                struct error *e)
+{
+    for (uint64_t i = 0; i < lines; i++) {
+        struct spool_row row = { 0 };
+        int rc = spool_get(from, first + i, &row, e);
+        if (rc < 0)
+            return -1;
+        row.index = i;
+        row.duplicate = row.duplicate || row.origin != 0;
+        row.origin = 0;
+        row.origin_index = 0;
+        if (rc == 1 && spool_put(to, &row, e) < 0)
+            return -1;
+        if (i % SPOOL_COPY_GROUP == SPOOL_COPY_GROUP - 1 && spool_commit(to, e) < 0)
+            return -1;
+    }
+    return spool_commit(to, e);
+}
+
+int spool_carry(struct spool *to, const struct counters *c, const struct counters *less,
+                struct error *e)
+{
+    if (!to->group && group_begin(to, e) < 0)
+        return -1;
+    to->with_group.rejected += c->rejected - less->rejected;
+    to->with_group.rejected_tokens += c->rejected_tokens - less->rejected_tokens;
+    to->with_group.rejected_cost_nano += c->rejected_cost_nano - less->rejected_cost_nano;
+    to->with_group.forced_tokens += c->forced_tokens - less->forced_tokens;
+    return spool_commit(to, e);
+}

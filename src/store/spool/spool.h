@@ -107,6 +107,14 @@ int spool_each_failed(struct spool *s,
 int spool_copy_answers(struct spool *to, const char *from_dir, uint64_t *copied,
                        struct error *e) FALLIBLE;
 
+/* Puts the rows [first, first + lines) of another spool, as they are, as those from 0 on, in groups that are committed.
+ * Answers of other runs' files are then here themselves, and count as copies. `to` has none of them; no group may be open. */
+int spool_slice(struct spool *to, struct spool *from, uint64_t first, uint64_t lines,
+                struct error *e) FALLIBLE;
+/* Adds those of c's counters that no row has (refused answers, forced tokens) and `less` has not yet. */
+int spool_carry(struct spool *to, const struct counters *c, const struct counters *less,
+                struct error *e) FALLIBLE;
+
 /* Small facts about the run, durable at once. */
 #define SPOOL_FACT_RUN "run" /* of `tranche run`: JSON with output, lines, limit, inputs */
 #define SPOOL_FACT_FINDINGS                                                                        \
