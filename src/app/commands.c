@@ -16,7 +16,7 @@
 /* In the order of the overview. */
 // clang-format off
 #define COMMANDS(X) \
-    X(run) X(merge) X(embed) X(peek) X(show) X(diff) X(runs) X(validate) X(table) X(models) X(serve) X(config) X(keys) X(backup) \
+    X(run) X(merge) X(embed) X(peek) X(show) X(diff) X(runs) X(validate) X(table) X(models) X(serve) X(config) X(keys) X(backup) X(migrate) \
     X(submit) X(jobs) X(get) X(watch) X(results) X(cost) X(upstreams) \
     X(cancel) X(pause) X(resume) X(retry) X(delete) X(ls) X(cp) X(rm) X(mb) \
     X(version) X(help) X(man) X(completion)

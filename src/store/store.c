@@ -344,6 +344,22 @@ static struct store *store_new(const struct store_place *place, struct clock *cl
     return s;
 }
 
+/* Half of a store would look like all of it. */
+static int migration_check(struct store *s, struct error *e)
+{
+    struct db *d = store_read(s, e);
+
+    if (!d)
+        return -1;
+    struct stmt *q = db_stmt(d, "SELECT 1 FROM counter WHERE name = '" STORE_MIGRATION "'");
+    int rc = db_step(q, "cannot read the database", e);
+    store_read_done(s, d);
+    if (rc == 1)
+        rc = error_set(e, ERROR_FAILED_PRECONDITION,
+                       "a migration into the database has not ended: call `tranche migrate` again");
+    return rc;
+}
+
 struct store *store_open_at(const struct store_place *place, bool exclusive, struct clock *clock,
                             struct error *e)
 {
@@ -351,7 +367,8 @@ struct store *store_open_at(const struct store_place *place, bool exclusive, str
 
     if (s && place->bucket)
         s->bucket = bucket_open(place->bucket, e);
-    if (!s || ((s->bucket || !place->bucket) && open_all(s, exclusive, e) == 0))
+    if (!s || ((s->bucket || !place->bucket) && open_all(s, exclusive, e) == 0 &&
+               (s->writer || place->migrates || migration_check(s, e) == 0)))
         return s;
     store_close(s);
     return NULL;

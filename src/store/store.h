@@ -34,6 +34,7 @@ struct store_place {
     const char *database; /* "postgres://..."; NULL: DIR/state.db */
     uint32_t connections; /* to PostgreSQL, at most; 0: STORE_CONNECTIONS */
     uint64_t cache_bytes; /* for copies of blobs in dir; 0: STORE_CACHE_BYTES */
+    bool migrates;        /* it fills the database, which others may not use before it has ended */
     const char *bucket;   /* "s3://NAME/PREFIX" and so on (bucket/bucket.h); NULL: DIR/blobs */
 };
 struct store *store_open_at(const struct store_place *place, bool exclusive, struct clock *clock,

@@ -68,6 +68,8 @@ int store_commit(struct store *s, struct db *d, int rc, struct error *e) FALLIBL
 /* A connection of the caller's own to a database with the tables of a store, for db_close. */
 struct db *store_connect(const char *path, struct error *e);
 
+/* The row of `counter` that a database has while a migration into it has not ended. */
+#define STORE_MIGRATION "migration"
 /* A number that was never given before under this name: max(least, last + step). In a transaction. */
 int store_number(struct db *d, const char *name, int64_t least, int64_t step, int64_t *out,
                  struct error *e) FALLIBLE;

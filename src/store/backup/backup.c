@@ -26,11 +26,6 @@
 /* Longer than any file takes to copy; prolonged after each file when the half is over. */
 #define HOLD_US ((int64_t)3600 * 1000000)
 
-#define BLOBS_NAMED                                                                                \
-    "SELECT blob FROM object UNION SELECT blob FROM file WHERE blob != 0"                          \
-    " UNION SELECT blob FROM job_input WHERE blob != 0"                                            \
-    " UNION SELECT result FROM job WHERE result != 0"
-
 struct backup {
     struct store *s;
     const char *to;

@@ -135,6 +135,10 @@ int job_finish(struct store *s, struct job *j, const struct job_end *end, struct
 int job_recover(struct store *s, struct error *e) FALLIBLE;
 
 /* What other processes need of a job besides its shards, such as its list of bad lines: a blob under a name. */
+#define JOB_LINE_ERRORS_FILE "faults.jsonl"
+/* The answers of a job that a state folder had: a spool, packed (objects/blob.h). Its next check cuts it, and gives
+ * each shard its own. */
+#define JOB_ANSWERS_FILE "answers"
 int job_file_set(struct store *s, int64_t id, const char *name, const struct blob *b,
                  struct error *e) FALLIBLE;
 /* 1, or 0 when there is none; id and bytes of *out. */

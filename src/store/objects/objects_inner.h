@@ -158,6 +158,12 @@ void cache_remove(struct store *s, int64_t id);
 
 /* ---- Rows ---- */
 
+/* The blobs that rows of a state folder name. */
+#define BLOBS_NAMED                                                                                \
+    "SELECT blob FROM object UNION SELECT blob FROM file WHERE blob != 0"                          \
+    " UNION SELECT blob FROM job_input WHERE blob != 0"                                            \
+    " UNION SELECT result FROM job WHERE result != 0"
+
 /* UNAVAILABLE when the blob was given up meanwhile. */
 int blob_keep_in(struct store *s, struct db *d, int64_t id, struct error *e) FALLIBLE;
 int blob_is_used(struct db *d, int64_t id, struct error *e) FALLIBLE; /* 1: a row names it */
