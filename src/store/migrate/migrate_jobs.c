@@ -128,9 +128,11 @@ static int send_answers(struct migration *g, int64_t job, uint64_t lines, struct
 
     store_path(g->from, from_dir, "jobs/%lld", (long long)job);
     struct spool *from = spool_peek(from_dir, &why);
+    if (!from && why.code == ERROR_NOT_FOUND)
+        return 0;
     if (!from) {
         *e = why;
-        return why.code == ERROR_NOT_FOUND ? 0 : -1;
+        return -1;
     }
     spool_counters(from, &c);
     store_path(g->to, dir, "answers");

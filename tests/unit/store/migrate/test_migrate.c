@@ -2,6 +2,7 @@
  * tests/cluster/servers.py. */
 #include "unit/store/jobs/job_world.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
