@@ -1,8 +1,8 @@
 """README.md and the pages of docs/, run as they are printed: a page's blocks in order, in one folder, in one
 shell's environment and one Python, with the default model and the clients of the registries.
 
-A block of sh, python or js is run; one that begins with a comment that names a file becomes that file. Only addresses differ: ports become free ones, Google's hosts become a stand-in here, and the
-scripts that install are not run again. A page that stops to be run is an error, not a skipped test."""
+A block of sh, python or js is run; one that begins with a comment that names a file becomes that file. Only addresses differ: ports become free ones, Google's hosts become a stand-in here,
+the database db and the bucket tranche become private ones, and the scripts that install are not run again. A page that stops to be run is an error, not a skipped test."""
 import functools
 import json
 import os
@@ -18,7 +18,8 @@ import pytest
 
 from server import PROGRAM, ROOT, Server, default_signals
 
-sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+sys.path[:0] = [str(ROOT / "tests" / "e2e"), str(ROOT / "tests" / "cluster")]
+from servers import S3, Server as Database  # noqa: E402
 from upstream import Upstream  # noqa: E402
 
 RUN = {"sh", "python", "js"}
@@ -63,7 +64,7 @@ class Place:
 
     def __init__(self, folder):
         self.folder, self.stops = folder, []
-        self.port = free_port()
+        self.port, self.ports = free_port(), {}
         (folder / "bin").mkdir()
         self.script("bin/tranche", f'exec "{PROGRAM}" "$@"\n')
         for name in ("setup", "build", "demo"):
@@ -97,6 +98,24 @@ class Place:
         stub = Upstream()
         self.stops.append(stub.stop)
         return stub.url
+
+    def port_of(self, number):
+        """A free port in the place of that one."""
+        return self.ports.setdefault(number, free_port())
+
+    @functools.cache
+    def database(self):
+        database = Database()
+        self.stops.append(database.remove)
+        database.create("tranche")
+        return database
+
+    @functools.cache
+    def bucket(self):
+        """The setting that stands behind the bucket's name and prefix: where it is."""
+        server = S3()
+        self.stops.append(server.remove)
+        return re.search(r"endpoint=[^&]+", server.bucket("tranche"))[0]
 
     def google(self):
         """Another service in Google's place."""
@@ -134,6 +153,10 @@ class Place:
 def localised(place, text):
     """The text with addresses of this test."""
     text = re.sub(r"127\.0\.0\.1:8080\b", f"127.0.0.1:{place.port}", text)
+    text = re.sub(r"127\.0\.0\.1:(808[1-9])\b", lambda port: f"127.0.0.1:{place.port_of(port[1])}", text)
+    text = re.sub(r"postgres://(\w+)@db/tranche\b", lambda url: f"postgres://{'tranche' if url[1] == 'admin' else url[1]}"
+                  f"@127.0.0.1:{place.database().port}/tranche", text)
+    text = re.sub(r"s3://tranche/[\w-]+", lambda url: f"{url[0]}?{place.bucket()}", text)
     for address in ("http://127.0.0.1:8000", "http://127.0.0.1:8001", "http://127.0.0.1:8090"):
         if address in text:
             text = text.replace(address, place.upstream())

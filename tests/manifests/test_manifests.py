@@ -12,7 +12,7 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.path.abspath(os.environ.get("TRANCHE", ROOT / "build" / "tranche"))
 KUSTOMIZE = os.environ.get("TRANCHE_KUSTOMIZE", "kustomize")
-MANIFESTS = sorted((ROOT / "examples").rglob("*.y*ml"))
+MANIFESTS = sorted((ROOT / "examples").rglob("*.y*ml")) + sorted((ROOT / "packages/container").glob("*.yaml"))
 FLEET = ROOT / "examples/kubernetes/fleet"
 OVERLAYS = ["base", "example"]
 JOBS = sorted((ROOT / "examples/kubernetes").glob("*.yaml"))
@@ -36,7 +36,8 @@ def pod_of(thing):
 def test_each_example_is_yaml_without_a_key_twice(path):
     class Loader(yaml.SafeLoader):
         def construct_mapping(self, node, deep=False):
-            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+            keys = [self.construct_object(key, deep=True) for key, _ in node.value
+                    if key.tag != "tag:yaml.org,2002:merge"]
             assert len(keys) == len(set(keys)), f"{path}:{node.start_mark.line + 1}: {keys}"
             return super().construct_mapping(node, deep)
 
@@ -62,7 +63,7 @@ def test_the_fleet_is_what_kubernetes_takes(overlay, version):
 
 def test_a_member_that_no_schema_has_is_found():
     thing = rendered("base")[0]
-    thing["metadata"]["nmae"] = "x"
+    thing["metadata"]["nane"] = "x"
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(thing, VERSIONS[0], strict=True)
 
@@ -73,6 +74,7 @@ def test_no_pod_has_rights_that_it_does_not_need(overlay):
     for thing in of_kind(things, "Deployment") + of_kind(things, "Job"):
         pod = pod_of(thing)
         assert pod["automountServiceAccountToken"] is False
+        assert pod["enableServiceLinks"] is False  # the service's name would make a $TRANCHE_PORT of their own
         assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] == 10001
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         for container in pod["containers"]:
@@ -146,6 +148,21 @@ def test_the_overlay_changes_what_it_names():
     assert worker["spec"]["maxReplicas"] == 40
     places = next(c for c in of_kind(things, "ConfigMap") if c["metadata"]["name"].startswith("tranche-places"))
     assert "target_session_attrs=read-write" in places["data"]["TRANCHE_STORE"]
+
+
+def test_the_program_has_the_options_of_the_pods():
+    def help_of(*command):
+        return subprocess.run([PROGRAM, *command, "--help"], check=True, capture_output=True, text=True).stdout
+
+    serve = help_of("serve")
+    for deployment in of_kind(rendered("base"), "Deployment"):
+        (container,) = pod_of(deployment)["containers"]
+        assert container["command"] == ["tranche", "serve"]
+        for argument in container["args"]:
+            assert argument.split("=")[0] in serve.split(), argument
+    (job,) = of_kind(rendered("base"), "Job")
+    (container,) = pod_of(job)["containers"]
+    assert "command" not in container and container["args"] == ["first-key"]  # of the image's entry point
 
 
 @pytest.mark.parametrize("path", sorted(FLEET.rglob("config.yaml")), ids=lambda path: path.parent.name)
