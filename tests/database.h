@@ -1,5 +1,6 @@
-/* database.h -- a PostgreSQL database for a test: TRANCHE_TEST_POSTGRES is the URL of a server (tests/postgres.py run COMMAND), and
- * each test has a schema of its own there. Without the variable a test uses SQLite. */
+/* database.h -- a PostgreSQL database for a test: TRANCHE_TEST_POSTGRES is the URL of a server's database (tests/postgres.py run
+ * COMMAND), and each test has a schema of its own in it. With TRANCHE_TEST_POOLED, a database: a pooler in between hands no
+ * search_path on. Without the variables a test uses SQLite. */
 #ifndef TRANCHE_TESTS_DATABASE_H
 #define TRANCHE_TESTS_DATABASE_H
 
@@ -11,11 +12,18 @@
 #include "store/db/db.h"
 
 #define DATABASE_URL_BYTES 512
+#define DATABASE_SCHEMA "options=-csearch_path%3D"
 
 static inline const char *database_server(void)
 {
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): tests change no variables */
     return getenv("TRANCHE_TEST_POSTGRES");
+}
+
+static inline bool database_pooled(void)
+{
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): tests change no variables */
+    return getenv("TRANCHE_TEST_POOLED") != NULL;
 }
 
 static inline void database_exec(const char *sql)
@@ -26,34 +34,44 @@ static inline void database_exec(const char *sql)
 
     assert_string_equal(e.msg, "");
     assert_int_equal(db_exec(d, sql, "test", &e), 0);
+    assert_string_equal(e.msg, "");
     db_close(d);
 }
 
-/* The URL of an empty schema; empty when there is no server. */
+/* The URL of an empty database or schema; empty when there is no server. */
 static inline void database_make(char url[DATABASE_URL_BYTES])
 {
     static int made;
-    char sql[128];
+    const char *server = database_server();
+    char sql[128], name[64];
 
     url[0] = '\0';
-    if (!database_server())
+    if (!server)
         return;
-    (void)snprintf(sql, sizeof sql, "CREATE SCHEMA t%d_%d", (int)getpid(), ++made);
+    (void)snprintf(name, sizeof name, "t%d_%d", (int)getpid(), ++made);
+    (void)snprintf(sql, sizeof sql, "CREATE %s %s", database_pooled() ? "DATABASE" : "SCHEMA",
+                   name);
     database_exec(sql);
-    (void)snprintf(url, DATABASE_URL_BYTES, "%s%soptions=-csearch_path%%3Dt%d_%d",
-                   database_server(), strchr(database_server(), '?') ? "&" : "?", (int)getpid(),
-                   made);
+    if (database_pooled())
+        (void)snprintf(url, DATABASE_URL_BYTES, "%.*s/%s", (int)(strrchr(server, '/') - server),
+                       server, name);
+    else
+        (void)snprintf(url, DATABASE_URL_BYTES, "%s%s%s%s", server, strchr(server, '?') ? "&" : "?",
+                       DATABASE_SCHEMA, name);
 }
 
-/* Removes the schema of the URL. */
+/* Removes what database_make has made. */
 static inline void database_remove(const char *url)
 {
-    const char *name = strstr(url, "search_path%3D");
+    const char *name = strstr(url, DATABASE_SCHEMA);
     char sql[128];
 
-    if (!name)
+    if (!database_server())
         return;
-    (void)snprintf(sql, sizeof sql, "DROP SCHEMA %s CASCADE", name + strlen("search_path%3D"));
+    if (database_pooled())
+        (void)snprintf(sql, sizeof sql, "DROP DATABASE %s WITH (FORCE)", strrchr(url, '/') + 1);
+    else
+        (void)snprintf(sql, sizeof sql, "DROP SCHEMA %s CASCADE", name + strlen(DATABASE_SCHEMA));
     database_exec(sql);
 }
 

@@ -158,32 +158,23 @@ static int64_t postgres_epoch(const struct db *d)
 
 /* ---- URLs ---- */
 
-static const char *option_of(const PQconninfoOption *options, const char *name)
-{
-    for (; options->keyword; options++)
-        if (strcmp(options->keyword, name) == 0 && options->val)
-            return options->val;
-    return "";
-}
-
 void db_url_shown(const char *url, struct buf *out)
 {
-    PQconninfoOption *o = PQconninfoParse(url, NULL);
-
-    if (!o) {
+    if (!link_url_valid(url)) {
         buf_add_c(out, "postgres://...");
         return;
     }
-    const char *user = option_of(o, "user"), *port = option_of(o, "port");
-    buf_addf(out, "postgres://%s%s%s%s%s/%s", user, *user ? "@" : "", option_of(o, "host"),
-             *port ? ":" : "", port, option_of(o, "dbname"));
+    PQconninfoOption *o = PQconninfoParse(url, NULL);
+    const char *user = link_option(o, "user"), *port = link_option(o, "port");
+    buf_addf(out, "postgres://%s%s%s%s%s/%s", user, *user ? "@" : "", link_option(o, "host"),
+             *port ? ":" : "", port, link_option(o, "dbname"));
     PQconninfoFree(o);
 }
 
 bool db_url_has_password(const char *url)
 {
     PQconninfoOption *o = PQconninfoParse(url, NULL);
-    bool has = o && (*option_of(o, "password") || *option_of(o, "sslpassword"));
+    bool has = o && (*link_option(o, "password") || *link_option(o, "sslpassword"));
 
     PQconninfoFree(o);
     return has;
@@ -284,13 +275,16 @@ static int run(struct postgres *p, struct postgres_stmt *s, const char *doing, s
                                         .format = s->format };
     const char *operation = p->in_transaction ? "write" : "read";
     uint64_t began = store_call_begin();
+    struct error why;
 
-    s->result = link_query(&p->link, s->sql, &params, doing, e);
+    s->result = link_query(&p->link, s->sql, &params, doing, &why);
     if (!s->result && !p->in_transaction && only_reads(s->sql) && connect_again(p, operation))
-        s->result = link_query(&p->link, s->sql, &params, doing, e);
-    store_call_end(STORE_DATABASE, operation, began, s->result ? NULL : e);
-    if (!s->result)
+        s->result = link_query(&p->link, s->sql, &params, doing, &why);
+    store_call_end(STORE_DATABASE, operation, began, s->result ? NULL : &why);
+    if (!s->result) {
+        *e = why;
         return -1;
+    }
     s->rows = PQntuples(s->result);
     s->row = -1;
     s->bytes = mem_alloc((size_t)PQnfields(s->result) * sizeof *s->bytes + 1);
@@ -327,7 +321,7 @@ static int postgres_step(struct stmt *q, const char *doing, struct error *e)
     struct postgres_stmt *s = q->raw;
 
     if (!s->result && p->link.lost)
-        return error_set(e, ERROR_UNAVAILABLE, "%s: the connection to the database is lost", doing);
+        return error_set(e, ERROR_UNAVAILABLE, "%s: %s", doing, LOST);
     if (!s->result && run(p, s, doing, e) < 0)
         return -1;
     if (++s->row >= s->rows) {
@@ -371,7 +365,7 @@ static int exec_for(struct postgres *p, const char *sql, uint32_t timeout_ms, co
                     struct error *e)
 {
     if (p->link.lost)
-        return error_set(e, ERROR_UNAVAILABLE, "%s: the connection to the database is lost", doing);
+        return error_set(e, ERROR_UNAVAILABLE, "%s: %s", doing, LOST);
     PGresult *r = link_exec(&p->link, sql, timeout_ms, doing, e);
     PQclear(r);
     return r ? 0 : -1;
@@ -401,16 +395,19 @@ static int postgres_begin(struct db *d, enum db_right right, const char *doing, 
                           ? BEGIN "SELECT pg_advisory_xact_lock(" LOCK_KEY ");" CLOCK
                           : BEGIN "SELECT pg_advisory_xact_lock_shared(" LOCK_KEY ");" CLOCK;
     uint64_t began = store_call_begin();
+    struct error why;
 
     assert(!p->in_transaction);
-    int rc = p->link.lost ? error_set(e, ERROR_UNAVAILABLE, "%s: the connection is lost", doing)
-                          : exec_clock(p, sql, doing, e);
+    int rc = p->link.lost ? error_set(&why, ERROR_UNAVAILABLE, "%s: %s", doing, LOST)
+                          : exec_clock(p, sql, doing, &why);
     if (rc < 0 && connect_again(p, "begin"))
-        rc = exec_clock(p, sql, doing, e);
-    store_call_end(STORE_DATABASE, "begin", began, rc < 0 ? e : NULL);
+        rc = exec_clock(p, sql, doing, &why);
+    store_call_end(STORE_DATABASE, "begin", began, rc < 0 ? &why : NULL);
     p->in_transaction = true; /* perhaps of a failed one: a rollback ends it */
-    if (rc < 0)
+    if (rc < 0) {
         db_rollback(d);
+        *e = why;
+    }
     return rc;
 }
 
@@ -442,8 +439,7 @@ static int postgres_commit(struct db *d, const char *doing, struct error *e)
     uint64_t began = store_call_begin();
 
     assert(p->in_transaction);
-    int rc = p->link.lost ? error_set(e, ERROR_UNAVAILABLE,
-                                      "%s: the connection to the database is lost", doing)
+    int rc = p->link.lost ? error_set(e, ERROR_UNAVAILABLE, "%s: %s", doing, LOST)
                           : commit_once(p, doing, e);
     store_call_end(STORE_DATABASE, "commit", began, rc < 0 ? e : NULL);
     if (rc == 0)

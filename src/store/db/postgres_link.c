@@ -31,7 +31,7 @@ static const struct {
     { "55P03", ERROR_UNAVAILABLE, false, "another process keeps the rows locked" },
     { "57014", ERROR_UNAVAILABLE, false, "the database took too long" },
     { "57", ERROR_UNAVAILABLE, true, "the server is shutting down, starting or in recovery" },
-    { "08", ERROR_UNAVAILABLE, true, "the connection to the database is lost" },
+    { "08", ERROR_UNAVAILABLE, true, LOST },
     { "53100", ERROR_RESOURCE_EXHAUSTED, false, "no space left on the database's disk" },
     { "53300", ERROR_UNAVAILABLE, true, "the database has no connection left" },
     { "53", ERROR_RESOURCE_EXHAUSTED, false, NULL },
@@ -57,7 +57,7 @@ static int failed(struct link *l, PGresult *r, const char *sql, const char *doin
     const char *words = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
 
     if (!state || PQstatus(l->raw) == CONNECTION_BAD)
-        return set_lost(l, doing, "the connection to the database is lost", e);
+        return set_lost(l, doing, LOST, e);
     if (strcmp(state, "42601") == 0 || strcmp(state, "42883") == 0 || strcmp(state, "42804") == 0) {
         log_error("%s: %s", words, sql);
         abort(); /* text that does not compile is a programmer's error */
@@ -157,10 +157,7 @@ static PGresult *answer(struct link *l, bool given, const char *sql, uint32_t ti
     if (r && !l->timed_out)
         (void)failed(l, r, sql, doing, e);
     else
-        (void)set_lost(l, doing,
-                       l->timed_out ? "the database does not answer"
-                                    : "the connection to the database is lost",
-                       e);
+        (void)set_lost(l, doing, l->timed_out ? "the database does not answer" : LOST, e);
     PQclear(r);
     return NULL;
 }
@@ -181,6 +178,29 @@ PGresult *link_exec(struct link *l, const char *sql, uint32_t timeout_ms, const 
     assert(!l->lost);
     break_at(l, "postgres.send");
     return answer(l, PQsendQuery(l->raw, sql) == 1, sql, timeout_ms, doing, e);
+}
+
+/* ---- URLs ---- */
+
+const char *link_option(const PQconninfoOption *options, const char *name)
+{
+    for (; options->keyword; options++)
+        if (strcmp(options->keyword, name) == 0 && options->val)
+            return options->val;
+    return "";
+}
+
+bool link_url_valid(const char *url)
+{
+    PQconninfoOption *o = PQconninfoParse(url, NULL);
+
+    if (!o)
+        return false;
+    const char *port = link_option(o, "port");
+    bool valid =
+        port[strspn(port, "0123456789,")] == '\0' && !strpbrk(link_option(o, "dbname"), "@/");
+    PQconninfoFree(o);
+    return valid;
 }
 
 /* ---- Connections ---- */
@@ -225,21 +245,16 @@ static int accept_server(struct link *l, struct error *e)
     return PQsetnonblocking(l->raw, 1) == 0 ? 0 : connect_failed(l, e);
 }
 
-/* libpq quotes what it cannot read, perhaps a piece of a password. */
+/* libpq quotes what it cannot use, which may be a piece of a password with a '/' or '@' in it. */
 static int check_url(const char *url, struct error *e)
 {
-    char *message = NULL;
-    PQconninfoOption *options = PQconninfoParse(url, &message);
-
-    PQfreemem(message);
-    if (!options)
-        return error_set(
-            e, ERROR_INVALID_ARGUMENT,
-            "the database's URL is not one of PostgreSQL: expected "
-            "postgres://USER@HOST:PORT/DATABASE?PARAMETER=VALUE, with special characters "
-            "as %%XX");
-    PQconninfoFree(options);
-    return 0;
+    if (link_url_valid(url))
+        return 0;
+    return error_set(
+        e, ERROR_INVALID_ARGUMENT,
+        "the database's URL is not one of PostgreSQL: expected "
+        "postgres://USER@HOST:PORT/DATABASE?PARAMETER=VALUE, with special characters as "
+        "%%XX");
 }
 
 /* What stands before the URL are defaults, which it may change; what stands behind it holds. */

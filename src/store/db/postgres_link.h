@@ -30,12 +30,17 @@
 /* The oldest that is supported. */
 #define POSTGRES_VERSION_MIN 150000
 
+#define LOST "the connection to the database is lost"
+
 struct link {
     PGconn *raw;
     bool lost;
     bool timed_out; /* lost because no answer came in time */
 };
 
+/* Is it a URL of PostgreSQL, and is each part what it seems to be? A password with a '/' would be taken for a database. */
+bool link_url_valid(const char *url);
+const char *link_option(const PQconninfoOption *options, const char *name); /* "": none */
 int link_open(struct link *l, const char *url, struct error *e) FALLIBLE;
 void link_close(struct link *l);
 

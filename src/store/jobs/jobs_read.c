@@ -41,12 +41,13 @@ int job_get_batch(struct store *s, struct arena *a, const char *project, const c
 
 /* ---- Lists ---- */
 
+#define QUERY_PAGE 500
+
 /* Two texts, because an index serves each only when the text names its columns plainly. */
 #define QUERY_REST " AND (?3 IS NULL OR location = ?3) ORDER BY id DESC LIMIT ?4"
 
-static struct stmt *query_stmt(struct db *d, const struct job_query *q)
+static struct stmt *query_stmt(struct db *d, const struct job_query *q, int64_t before)
 {
-    int64_t before = q->before ? q->before : INT64_MAX;
     struct stmt *st;
 
     if (q->project) {
@@ -57,21 +58,27 @@ static struct stmt *query_stmt(struct db *d, const struct job_query *q)
         st =
             db_stmt(d, "SELECT " JOB_COLUMNS " FROM job WHERE dialect = ?1 AND id < ?2" QUERY_REST);
     }
-    db_bind(st, "nisi", (int)q->dialect, before, q->location, (int64_t)JOB_WALK_MAX + 1);
+    db_bind(st, "nisi", (int)q->dialect, before, q->location, (int64_t)QUERY_PAGE);
     return st;
 }
 
-/* Rows that are not kept live in scratch, so that a long walk takes no memory. */
+/* Rows that are not kept live in scratch, and a statement gives QUERY_PAGE of them, so that a long walk takes no memory. */
 static int query_walk(struct db *d, struct arena *a, const struct job_query *q,
                       struct arena *scratch, struct job_list *out, struct error *e)
 {
-    uint32_t most = q->most < JOB_QUERY_MAX ? q->most : JOB_QUERY_MAX, walked = 0;
-    struct stmt *st = query_stmt(d, q);
+    uint32_t most = q->most < JOB_QUERY_MAX ? q->most : JOB_QUERY_MAX, walked = 0, rows = 0;
+    struct stmt *st = query_stmt(d, q, q->before ? q->before : INT64_MAX);
     struct job j;
     int rc;
 
     out->item = arena_array(a, (size_t)most + 1, sizeof *out->item);
-    while ((rc = db_step(st, "cannot list the jobs", e)) == 1) {
+    while ((rc = db_step(st, "cannot list the jobs", e)) == 1 || (rc == 0 && rows == QUERY_PAGE)) {
+        if (rc == 0) {
+            st = query_stmt(d, q, out->last);
+            rows = 0;
+            continue;
+        }
+        rows++;
         if (out->count == most || walked++ == JOB_WALK_MAX) {
             out->more = true;
             return 0;

@@ -13,6 +13,9 @@
 #include "store/objects/objects_inner.h"
 
 #define LOOK_MAX 20000
+/* Rows of one statement. */
+#define PAGE_MIN 16
+#define PAGE_MAX 1024
 /* Steps of the pattern times bytes of names: about a tenth of a second. */
 #define GLOB_WORK_MAX ((uint64_t)64 * 1024 * 1024)
 
@@ -31,6 +34,7 @@ struct walk {
     struct object_list *out;
     struct bound low, high; /* high.len 0: no end */
     struct stmt *rows;      /* NULL: to be begun at low */
+    uint32_t page, left;    /* rows that it gives at most, and how many of them are to come */
     uint32_t looked;
     uint64_t work;
     struct str last; /* the newest name or prefix that was looked at, in the arena */
@@ -131,25 +135,26 @@ static int walk_begin(struct walk *w, struct error *e)
     return 0;
 }
 
-/* Begins the statement at low. One constant each, so that each is a range of the index. */
+/* Begins the statement at low. One constant each, so that each is a range of the index. A database that sends all rows of a
+ * statement sends no more than will be looked at: few, when the next folded prefix begins another statement. */
 static void rows_begin(struct walk *w)
 {
 #define ROWS(from, to)                                                                             \
     "SELECT " OBJECT_COLUMNS " FROM object WHERE bucket = ?1 AND name " from " ?2" to              \
-    " ORDER BY name"
+    " ORDER BY name LIMIT ?3"
     static const char *const sql[2][2] = {
-        { ROWS(">=", ""), ROWS(">=", " AND name < ?3") },
-        { ROWS(">", ""), ROWS(">", " AND name < ?3") },
+        { ROWS(">=", ""), ROWS(">=", " AND name < ?4") },
+        { ROWS(">", ""), ROWS(">", " AND name < ?4") },
     };
 #undef ROWS
     /* No name is less than one byte of 0, so it is as good a bound as none. */
     struct str low = w->low.len > 0 ? bound_str(&w->low) : (struct str){ "\0", 1 };
 
     w->rows = db_stmt(w->d, sql[w->low.after][w->high.len > 0]);
+    db_bind(w->rows, "tbi", w->q->bucket, low, (int64_t)w->page);
     if (w->high.len > 0)
-        db_bind(w->rows, "tbb", w->q->bucket, low, bound_str(&w->high));
-    else
-        db_bind(w->rows, "tb", w->q->bucket, low);
+        db_bind_from(w->rows, 4, "b", bound_str(&w->high));
+    w->left = w->page;
 }
 
 static bool is_wanted(struct walk *w, struct str name)
@@ -189,6 +194,7 @@ static void row_take(struct walk *w)
     struct str name = db_bytes(w->rows, 1);
     struct str fold = folded(w->q, name);
 
+    w->left--;
     if (fold.len == 0 || (w->q->trailing_delimiter && fold.len == name.len)) {
         if (is_wanted(w, name))
             item_add(w);
@@ -200,6 +206,7 @@ static void row_take(struct walk *w)
             prefix_add(w, w->last);
         bound_end_of(&w->low, w->last);
         w->rows = NULL;
+        w->page = PAGE_MIN;
     }
     w->looked++;
     w->full = w->out->count + w->out->prefix_count >= w->q->most || w->looked >= LOOK_MAX ||
@@ -214,6 +221,13 @@ static int walk_run(struct walk *w, struct error *e)
         if (!w->rows)
             rows_begin(w);
         rc = db_step(w->rows, "cannot list objects", e);
+        if (rc == 0 && w->left == 0) {
+            bound_set(&w->low, w->last, true);
+            w->rows = NULL;
+            w->page = w->page < PAGE_MAX / 4 ? w->page * 4 : PAGE_MAX;
+            rc = 1;
+            continue;
+        }
         if (rc == 1 && w->full) {
             w->out->last = w->last;
             return 0;
@@ -234,6 +248,7 @@ int object_query(struct store *s, struct arena *a, const struct object_query *q,
     w->q = q;
     w->a = a;
     w->out = out;
+    w->page = q->delimiter.len > 0 ? PAGE_MIN : PAGE_MAX;
     w->d = store_read(s, e);
     if (!w->d)
         return -1;

@@ -52,6 +52,33 @@ static void test_pages_are_the_newest_first_and_leave_nothing_out(void **state)
     assert_false(page.more);
 }
 
+/* A statement gives 500 rows: the walk goes on behind them, and ends when they were the last ones. */
+static bool keep_first(void *arg, const struct job *j)
+{
+    return j->id == *(const int64_t *)arg;
+}
+
+static void test_a_walk_over_many_jobs_misses_none(void **state)
+{
+    struct world *w = *state;
+    struct error e = { 0 };
+    struct job_list page;
+    int64_t first = create(w).id;
+    struct job_query q = {
+        .project = "p", .dialect = DIALECT_VERTEX, .most = 1, .keep = keep_first, .arg = &first
+    };
+
+    for (int jobs = 1; jobs <= 1001; jobs++) {
+        if (jobs % 500 <= 1) {
+            ASSERT_OK(job_query(w->s, &w->a, &q, &page, &e), e);
+            assert_int_equal(page.count, 1);
+            assert_false(page.more);
+            assert_int_equal(page.last, first);
+        }
+        (void)create(w);
+    }
+}
+
 static void test_open_jobs_are_the_oldest_first(void **state)
 {
     struct world *w = *state;
@@ -183,6 +210,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_pages_are_the_newest_first_and_leave_nothing_out),
+        TEST(test_a_walk_over_many_jobs_misses_none),
         TEST(test_open_jobs_are_the_oldest_first),
         TEST(test_the_position_counts_who_goes_first_of_the_same_model),
         TEST(test_events_tell_every_state_in_order),
