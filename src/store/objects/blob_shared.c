@@ -248,7 +248,91 @@ int blob_fetch_nameless(struct store *s, int64_t id, const struct blob_facts *f,
     return -1;
 }
 
-/* ---- Composing ---- */
+int blob_composed_in(struct db *d, const struct blob *b, struct error *e)
+{
+    struct stmt *q = db_stmt(d, "INSERT INTO composed (blob, bytes, crc32c, create_us)"
+                                " VALUES (?, ?, ?, ?)");
+
+    db_bind(q, "iiii", b->id, (int64_t)b->bytes, (int64_t)b->crc32c,
+            clock_system()->wall_us(clock_system()));
+    return db_run(q, "cannot compose a blob", e) < 0 ? -1 : 0;
+}
+
+/* ---- Joining many ---- */
+
+/* Rows of segments that one statement writes, and statements of one transaction. */
+#define ROW "(?, ?, ?, ?, ?)"
+#define ROWS_8 ROW ", " ROW ", " ROW ", " ROW ", " ROW ", " ROW ", " ROW ", " ROW
+#define JOIN_ROWS 32
+#define JOIN_BATCH (16 * JOIN_ROWS)
+
+static int rows_write(struct db *d, int64_t whole, uint64_t *at, const struct blob *part,
+                      uint32_t count, struct error *e)
+{
+    struct stmt *q =
+        count == JOIN_ROWS
+            ? db_stmt(d, "INSERT INTO segment (blob, begin_at, part, bytes, crc32c) VALUES " ROWS_8
+                         ", " ROWS_8 ", " ROWS_8 ", " ROWS_8)
+            : db_stmt(d, "INSERT INTO segment (blob, begin_at, part, bytes, crc32c) VALUES " ROW);
+
+    assert(count == JOIN_ROWS || count == 1);
+    for (uint32_t i = 0; i < count; i++) {
+        db_bind_from(q, (int)(5 * i + 1), "iiiii", whole, (int64_t)*at, part[i].id,
+                     (int64_t)part[i].bytes, (int64_t)part[i].crc32c);
+        *at += part[i].bytes;
+    }
+    return db_run(q, "cannot compose a blob", e) < 0 ? -1 : 0;
+}
+
+static int batch_write(struct store *s, int64_t whole, uint64_t *at, const struct blob *part,
+                       uint32_t count, struct error *e)
+{
+    struct db *d = store_write_rows(s, e);
+    int rc = d ? 0 : -1;
+
+    for (uint32_t i = 0, n; i < count && rc == 0; i += n) {
+        n = count - i >= JOIN_ROWS ? JOIN_ROWS : 1;
+        rc = rows_write(d, whole, at, part + i, n, e);
+    }
+    return d ? store_commit(s, d, rc, e) : -1;
+}
+
+static int begin_join(struct store *s, const struct blob *whole, struct error *e)
+{
+    struct db *d = store_write_rows(s, e);
+
+    return d ? store_commit(s, d, blob_composed_in(d, whole, e), e) : -1;
+}
+
+/* The row of the whole comes first: should this end half-way, the sweep finds it in no other row. */
+int blob_join(struct store *s, const struct blob *part, uint32_t count, struct blob *out,
+              struct error *e)
+{
+    struct blob *full = mem_array(count ? count : 1, sizeof *full), whole = { 0 };
+    uint32_t fulls = 0;
+    uint64_t at = 0;
+
+    assert(store_is_shared(s));
+    for (uint32_t i = 0; i < count; i++) {
+        if (part[i].bytes > 0)
+            full[fulls++] = part[i];
+        whole.crc32c = crc32c_join(whole.crc32c, part[i].crc32c, part[i].bytes);
+        whole.bytes += part[i].bytes;
+    }
+    int rc = blob_id_take(s, &whole.id, e);
+    if (rc == 0)
+        rc = begin_join(s, &whole, e);
+    for (uint32_t i = 0, n; i < fulls && rc == 0; i += n) {
+        n = fulls - i < JOIN_BATCH ? fulls - i : JOIN_BATCH;
+        rc = batch_write(s, whole.id, &at, full + i, n, e);
+    }
+    mem_free(full);
+    if (rc == 0)
+        *out = whole;
+    return rc;
+}
+
+/* ---- Composing a few, which may be composed ---- */
 
 static int compose_part(struct store *s, struct db *d, struct blob *whole, int64_t part,
                         const struct blob_facts *f, struct error *e)
@@ -273,16 +357,6 @@ static int compose_part(struct store *s, struct db *d, struct blob *whole, int64
     whole->crc32c = crc32c_join(whole->crc32c, f->crc32c, f->bytes);
     whole->bytes += f->bytes;
     return 0;
-}
-
-int blob_composed_in(struct db *d, const struct blob *b, struct error *e)
-{
-    struct stmt *q = db_stmt(d, "INSERT INTO composed (blob, bytes, crc32c, create_us)"
-                                " VALUES (?, ?, ?, ?)");
-
-    db_bind(q, "iiii", b->id, (int64_t)b->bytes, (int64_t)b->crc32c,
-            clock_system()->wall_us(clock_system()));
-    return db_run(q, "cannot compose a blob", e) < 0 ? -1 : 0;
 }
 
 /* The sum of a part that no row knows: it was made by a job, or its row is gone. */

@@ -142,6 +142,10 @@ int blob_fetch_nameless(struct store *s, int64_t id, const struct blob_facts *f,
                         struct byte_range what, struct error *e) FALLIBLE;
 /* A blob that is made of others gets its row; its segments are the caller's, in the same transaction. */
 int blob_composed_in(struct db *d, const struct blob *b, struct error *e) FALLIBLE;
+/* The concatenation of blobs whose bytes and sums the caller knows, none of them composed; as many as it likes. The caller
+ * names the whole within BLOB_GRACE_S, and its parts are named until then. */
+int blob_join(struct store *s, const struct blob *part, uint32_t count, struct blob *out,
+              struct error *e) FALLIBLE;
 int blob_compose_shared(struct store *s, const int64_t *part, uint32_t count, struct blob *out,
                         struct error *e) FALLIBLE;
 
