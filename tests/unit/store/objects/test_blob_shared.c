@@ -41,8 +41,6 @@ static bool dies(enum death when)
 static int down(struct error *e)
 {
     (void)dies(DEATH_BEFORE);
-    while (atomic_load(&tap.stops))
-        clock_system()->sleep_ns(clock_system(), NS_PER_MS);
     return atomic_load(&tap.down) ? error_set(e, ERROR_UNAVAILABLE, "the bucket is down") : 0;
 }
 
@@ -67,6 +65,8 @@ static int tap_get(struct shared_bucket *b, const char *key, uint64_t from, uint
     (void)b;
     atomic_fetch_add(&tap.gets, 1);
     atomic_fetch_add(&tap.got_bytes, to - from);
+    while (atomic_load(&tap.stops))
+        clock_system()->sleep_ns(clock_system(), NS_PER_MS);
     if (down(e) < 0)
         return -1;
     int rc = tap.inner->ops->get(tap.inner, key, from, to, fd, at, e);
