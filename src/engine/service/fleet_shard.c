@@ -510,7 +510,7 @@ static int end_stretch(struct shard_work *w, enum pipeline_end end, struct error
 static int answer_shard(struct shard_work *w, struct error *e)
 {
     enum pipeline_end end;
-    struct predictor *p = job_predictor(w->of->service, &w->arena, &w->of->job, e);
+    struct predictor *p = job_predictor(w->of->service, &w->arena, &w->of->job, w->lease.number, e);
 
     if (!p)
         return give_back(w, e);

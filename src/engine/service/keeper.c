@@ -42,7 +42,8 @@ static void begin_anew(struct service *s, const struct error *why)
     struct error e = { 0 };
 
     log_warn("this process has lost its lease, and what it worked on goes to others: %s", why->msg);
-    store_count(STORE_LEASES_LOST, 1);
+    if (why->code != ERROR_ABORTED) /* which the store has counted */
+        store_count(STORE_LEASES_LOST, 1);
     set_away(s, true);
     while (!scheduler_lose(s) && pause_work(s, AGAIN_MS / 10))
         ;

@@ -249,7 +249,7 @@ static int run_pipeline(struct runner *r, const struct model *m, enum pipeline_e
         .arg = r,
     };
     begin_metrics(r, m);
-    work.predictor = job_predictor(s, &r->arena, &r->job, e);
+    work.predictor = job_predictor(s, &r->arena, &r->job, 0, e);
     if (!work.predictor)
         return -1;
     if (pipeline_run(&work, &p, end, e) < 0)

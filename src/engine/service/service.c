@@ -455,12 +455,12 @@ int job_judge(struct service *s, struct arena *a, const struct job *j, struct pr
     *out = NULL;
     if (!m || alone)
         return m ? 0 : -1;
-    *out = job_predictor(s, a, j, e);
+    *out = job_predictor(s, a, j, 0, e);
     return *out ? 0 : -1;
 }
 
 struct predictor *job_predictor(struct service *s, struct arena *a, const struct job *j,
-                                struct error *e)
+                                uint64_t turn, struct error *e)
 {
     struct hub_use use;
 
@@ -470,7 +470,7 @@ struct predictor *job_predictor(struct service *s, struct arena *a, const struct
         .project = j->project,
         .weight = service_weight(s, j->project),
         .priority = j->priority,
-        .age = (uint64_t)j->id,
+        .age = (uint64_t)j->id + turn, /* ids are times in nanoseconds */
         .adapters = model_adapts(use.model) ? &use.model->adapters : NULL,
     };
     struct predictor *p = hub_join(use.hub, &who, e);

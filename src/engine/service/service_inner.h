@@ -110,9 +110,10 @@ enum row_style job_row_style(const struct job *j);
  * only whole jobs: its batch service judges them. */
 int job_judge(struct service *s, struct arena *a, const struct job *j, struct predictor **out,
               struct error *e) FALLIBLE;
-/* The job's share of its model, under its project's weight, scripted when the service is. */
+/* The job's share of its model, under its project's weight, scripted when the service is. turn: of the job's shares,
+ * the lowest one goes first. */
 struct predictor *job_predictor(struct service *s, struct arena *a, const struct job *j,
-                                struct error *e);
+                                uint64_t turn, struct error *e);
 
 /* ---- A checker's thread (check.c) ---- */
 void *check_run(void *arg); /* the service */
