@@ -60,6 +60,12 @@ static inline void database_make(char url[DATABASE_URL_BYTES])
                        DATABASE_SCHEMA, name);
 }
 
+/* For store_place.database: NULL is SQLite. */
+static inline const char *database_of(const char url[DATABASE_URL_BYTES])
+{
+    return url[0] ? url : NULL;
+}
+
 /* Removes what database_make has made. */
 static inline void database_remove(const char *url)
 {

@@ -14,6 +14,7 @@
 #include "base/thread.h"
 #include "engine/service/service_inner.h"
 #include "predict/predictor.h"
+#include "database.h"
 #include "scratch.h"
 #include "store/fleet/fleet.h"
 #include "store/jobs/shards.h"
@@ -24,7 +25,10 @@
 
 static const struct model fakes[] = {
     { .pattern = "quick", .kind = MODEL_FAKE, .about = "quick" },
-    { .pattern = "slow", .kind = MODEL_FAKE, .about = "slow", .fake = { .delay_ms = 20, .window = 16 } },
+    { .pattern = "slow",
+      .kind = MODEL_FAKE,
+      .about = "slow",
+      .fake = { .delay_ms = 20, .window = 16 } },
     { .pattern = "dear",
       .kind = MODEL_FAKE,
       .about = "dear",
@@ -45,6 +49,7 @@ struct process {
 };
 struct world {
     struct scratch scratch;
+    char database[DATABASE_URL_BYTES];
     struct process process[PROCESSES];
     struct arena arena;
     char dir[SCRATCH_PATH_BYTES];
@@ -73,9 +78,10 @@ static void start(struct world *w, int i)
         .file_hours = 48,
         .retry = { RETRY_ATTEMPTS_MAX, RETRY_BASE_MS, RETRY_CAP_MS, 3.0 },
     };
+    const struct store_place place = { .dir = w->dir, .database = database_of(w->database) };
     struct error e = { 0 };
 
-    p->store = store_open(w->dir, i == 0, clock_system(), &e);
+    p->store = store_open_at(&place, i == 0, clock_system(), &e);
     if (!p->store)
         fail_msg("%s", e.msg);
     const struct service_env env = {
@@ -109,6 +115,7 @@ static int setup(void **state)
     struct error e = { 0 };
 
     scratch_make(&w->scratch);
+    database_make(w->database);
     (void)scratch_path(&w->scratch, "s", w->dir);
     for (int i = 0; i < PROCESSES; i++)
         start(w, i);
@@ -126,6 +133,7 @@ static int teardown(void **state)
         if (w->process[i].service)
             stop(w, i);
     arena_release(&w->arena);
+    database_remove(w->database);
     scratch_remove(&w->scratch);
     mem_free(w);
     return 0;
@@ -161,9 +169,10 @@ static int64_t create(struct world *w, int at, const char *model, const struct j
         .project = "p",
         .location = "us-central1",
         .model = str_of(model),
-        .spec = STR("{\"inputConfig\":{\"instancesFormat\":\"jsonl\",\"gcsSource\":{\"uris\":"
-                    "[\"gs://bucket/in.jsonl\"]}},\"outputConfig\":{\"predictionsFormat\":\"jsonl\","
-                    "\"gcsDestination\":{\"outputUriPrefix\":\"gs://bucket/out\"}}}"),
+        .spec =
+            STR("{\"inputConfig\":{\"instancesFormat\":\"jsonl\",\"gcsSource\":{\"uris\":"
+                "[\"gs://bucket/in.jsonl\"]}},\"outputConfig\":{\"predictionsFormat\":\"jsonl\","
+                "\"gcsDestination\":{\"outputUriPrefix\":\"gs://bucket/out\"}}}"),
     };
     struct error e = { 0 };
     bool existed;
@@ -285,8 +294,7 @@ static void test_lines_that_fail_are_run_again_by_a_retry(void **state)
     assert_int_equal(j.counters.failed, 3);
     assert_int_equal(j.counters.succeeded, LINES - 3);
     assert_output(w, 1, &j, LINES);
-    assert_int_equal(
-        service_retry(w->process[1].service, &w->arena, "p", id, &again, &e), 0);
+    assert_int_equal(service_retry(w->process[1].service, &w->arena, "p", id, &again, &e), 0);
     j = await_state(w, 0, again.id, JOB_SUCCEEDED);
     assert_int_equal(j.counters.failed, 3);
     assert_int_equal(j.counters.succeeded, LINES - 3);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/random.h"
+#include "database.h"
 #include "scratch.h"
 #include "store/fleet/allowance.h"
 #include "store/fleet/fleet.h"
@@ -36,6 +37,7 @@ struct process {
 };
 struct world {
     struct scratch scratch;
+    char database[DATABASE_URL_BYTES];
     struct clock clock;
     struct process p[PROCESSES];
     uint64_t seed;
@@ -55,7 +57,10 @@ static void begin(struct world *w, struct process *p)
 {
     struct error e = { 0 };
 
-    *p = (struct process){ .s = store_open(w->scratch.dir, false, &w->clock, &e) };
+    const struct store_place place = { .dir = w->scratch.dir,
+                                       .database = database_of(w->database) };
+
+    *p = (struct process){ .s = store_open_at(&place, false, &w->clock, &e) };
     if (!p->s || fleet_join(p->s, "a machine", &e) < 0)
         fail_msg("%s", e.msg);
 }
@@ -65,6 +70,7 @@ static int set_up(void **state)
     struct world *w = mem_alloc(sizeof *w);
 
     scratch_make(&w->scratch);
+    database_make(w->database);
     w->clock = clock_fake(1000000);
     for (uint32_t i = 0; i < PROCESSES; i++)
         begin(w, &w->p[i]);
@@ -78,6 +84,7 @@ static int tear_down(void **state)
 
     for (uint32_t i = 0; i < PROCESSES; i++)
         store_close(w->p[i].s);
+    database_remove(w->database);
     scratch_remove(&w->scratch);
     mem_free(w);
     return 0;

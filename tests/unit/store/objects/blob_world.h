@@ -37,7 +37,7 @@ static inline struct store *world_opened(struct world *w, bool exclusive)
 {
     struct error e = { 0 };
     const struct store_place place = { .dir = w->dir,
-                                       .database = w->database[0] ? w->database : NULL,
+                                       .database = database_of(w->database),
                                        .bucket = w->bucket[0] ? w->bucket : NULL };
     struct store *s = store_open_at(&place, exclusive, &w->clock, &e);
 
