@@ -15,7 +15,7 @@ static void add_limits(const struct upstream *u, struct json_writer *w)
     json_addf(w, "maxTokensPerMinute", "%" PRIu64, u->max_tpm);
 }
 
-/* What this process may use of the limits, when others share them. A limit that is not set has no part. */
+/* The part of each limit that this process may use, when others share them. A limit that is not set has no part. */
 static void add_share(const struct server_stats *st, struct json_writer *w)
 {
     if (!st->shared)

@@ -74,7 +74,7 @@ static bool holds_any(const struct share_need *n)
     return any;
 }
 
-/* What to ask for an upstream; false: nothing. A part that is not needed ends first, and its row goes with the next
+/* Makes the question for an upstream; false: there is none. A part that is not needed ends first, and its row goes with the next
  * round: a request that was sent between the two is seen then. */
 static bool ask_for(struct limits *l, const struct server_need *n, bool ends,
                     struct allowance_ask *ask)

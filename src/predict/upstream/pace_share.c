@@ -44,7 +44,7 @@ static double rate(const struct share *s, enum share_kind kind, uint64_t now_ns)
     return seconds > 0 ? fmax(0, s->sent[kind]) / seconds * MINUTE_S : 0;
 }
 
-/* What was sent since the last look says what is needed until the next one. */
+/* The requests since the last look say what is needed until the next one. */
 static void look(struct share *s, const struct share_use *use)
 {
     const double unit[SHARE_KINDS] = { 1, use->tokens, 1 };

@@ -1,9 +1,9 @@
 /* pace_share.h -- this process's part of a server's configured limits, when several processes use the server.
  *
  * Why: a limit a minute, or of requests in flight, is the account's or the server's. Processes that each kept all of it would
- * pass it together. Who leases the parts is not known here: they come from outside, and say until when they hold.
+ * pass it together. Their parts come from outside, and say until when they hold.
  *
- * Shape:   share_need (what this process holds, and what it could use) -> somebody leases -> share_set. Between two of them
+ * Shape:   share_need (what this process holds, and what it could use) -> a lease by the caller -> share_set. Between two of them
  *          share_held notes what a part has held back, and share_sent what was sent under it. After its end a part is
  *          nothing: no request goes until there is a new one.
  * Units:   requests and tokens a minute, slots (requests in flight); nanoseconds, monotonic, but for the end of a part,

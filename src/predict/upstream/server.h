@@ -39,7 +39,7 @@ struct upstream_server *upstream_server_of(struct upstream_servers *all, const s
 /* From now on other processes use the servers too: one with a configured limit sends only under a part of it. wanted is
  * called when a request waits for a part: any thread, under no lock. Before the first session. */
 void upstream_servers_share(struct upstream_servers *all, void (*wanted)(void *arg), void *arg);
-/* What each server needs that has limits, by the order of the names, each once: several of one name have one part. */
+/* The needs of each server with limits, in the order of the names, each name once: servers of one name share a part. */
 struct server_need {
     const char *name;
     struct share_need need;

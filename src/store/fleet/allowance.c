@@ -32,8 +32,8 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Shares by need: all needs up to one level are met, so that nobody has more than it needs while another one lacks. What
- * is left when all are met goes to all alike. */
+/* Shares by need: all needs up to one level are met, so that nobody has more than it needs while another one lacks. A rest
+ * that nobody needs goes to all alike. */
 static void divide(const struct holders *h, enum allowance_kind kind, double limit, double *part,
                    struct arena *a)
 {

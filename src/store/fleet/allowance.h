@@ -14,7 +14,7 @@
  *          shares move from one to another.
  * Time:    a share is valid for ALLOWANCE_VALID_MS after its renewal by the database's clock, and is counted as spent until
  *          then. The process trusts it until ALLOWANCE_MARGIN_MS before that, from the moment before it asked.
- *          What a process has in flight when its share ends runs on, and counts for nobody.
+ *          Requests that are in flight when a share ends run on, and count for nobody.
  * Locks:   the upstream's row (process 0) is locked while its shares are read and changed; upstreams in the order of
  *          their names.
  * Errors:  UNAVAILABLE: the database cannot be asked now; what was leased holds to its end. ABORTED: the process is not
@@ -39,7 +39,7 @@ struct allowance_ask {
     double
         holds[ALLOWANCE_KINDS];   /* the most that the process may spend from before this call on */
     double need[ALLOWANCE_KINDS]; /* what it could use; INFINITY: it was held back */
-    double unit[ALLOWANCE_KINDS]; /* of one request: 1 request, so many tokens */
+    double unit[ALLOWANCE_KINDS]; /* of one request: 1 request, its tokens */
     bool leaves;                  /* it needs none of it: its row goes, and the share is 0 */
 };
 struct allowance {
