@@ -8,6 +8,8 @@
 #include "api/jobs/jobs.h"
 #include "base/metric.h"
 #include "base/sys.h"
+#include "store/db/store_metrics.h"
+#include "store/fleet/fleet.h"
 
 #define METRICS_BYTES_MAX ((size_t)8 * 1024 * 1024)
 #define INFO_BYTES_MAX ((size_t)1024 * 1024)
@@ -37,17 +39,32 @@ static bool healthz_begin(struct call *c)
     return false;
 }
 
+/* Why the store cannot be used now; NULL: it can. A shared one is not asked: the process's lease says if the database
+ * answers, and the last call of the bucket. */
+static const char *store_trouble(const struct call *c)
+{
+    struct error e;
+    uint64_t count;
+
+    if (!store_is_shared(c->api->store))
+        return key_count(c->api->store, &count, &e) < 0 ? "the store does not answer" : NULL;
+    if (!fleet_holds(c->api->store))
+        return "the database does not answer: this process has no lease, and works on nothing";
+    return store_part_fails(STORE_BUCKET) ? "the bucket does not answer" : NULL;
+}
+
 /* Ready: the store answers and has room, the server does not drain, the scheduler works, and the default model can
  * be opened. */
 static void get_readyz(struct call *c)
 {
     struct error e = { 0 };
-    uint64_t count, room = 0;
+    uint64_t room = 0;
+    const char *trouble = store_trouble(c);
 
     if (atomic_load(&c->api->draining))
         reply_text(c, 503, "draining\n");
-    else if (key_count(c->api->store, &count, &e) < 0)
-        call_fail_as(c, 503, NULL, "the store does not answer");
+    else if (trouble)
+        call_fail_as(c, 503, NULL, trouble);
     else if (sys_room(store_dir(c->api->store), &room, &e) < 0 || room < READY_ROOM_BYTES)
         call_fail_as(c, 503, NULL, "the disk of the state folder is full, or cannot be looked at");
     else if (!service_moves(c->api->service))
@@ -340,7 +357,8 @@ static void get_job_events(struct call *c)
 const struct route api_admin_routes[] = {
     { HTTP_GET, "/healthz", ROLE_VIEWER, ROUTE_PUBLIC | ROUTE_TEXT | ROUTE_LOCAL, get_healthz, 0,
       healthz_begin },
-    { HTTP_GET, "/readyz", ROLE_VIEWER, ROUTE_PUBLIC | ROUTE_TEXT, get_readyz, 0, NULL },
+    { HTTP_GET, "/readyz", ROLE_VIEWER, ROUTE_PUBLIC | ROUTE_TEXT | ROUTE_LOCAL, get_readyz, 0,
+      NULL },
     { HTTP_GET, "/metrics", ROLE_VIEWER, ROUTE_TEXT, get_metrics, 0, NULL },
     { HTTP_POST, "/token", ROLE_VIEWER, ROUTE_PUBLIC, post_token, AUTH_FORM_BYTES_MAX, NULL },
     { HTTP_GET, "/tranche/v1/info", ROLE_VIEWER, 0, get_info, 0, NULL },

@@ -88,7 +88,8 @@ static int step_store(struct serve *s, struct error *e)
 }
 
 /* Nothing is loaded, and nobody asked, before a job or a call names a table. Records of jobs are BigQuery's own when the
- * tables are there, so our API serves embedded ones only. */
+ * tables are there, so our API serves embedded ones only; and those are files of one process, so a store that several share
+ * has none. */
 static int step_tables(struct serve *s, struct error *e)
 {
     const struct config_service *c = &s->first->service;
@@ -99,6 +100,8 @@ static int step_tables(struct serve *s, struct error *e)
         s->tables = config_bigquery_open(s->first, NULL, folder, s->clock, e);
         return s->tables && s->tables->ops->sweep(s->tables, e) == 0 ? 0 : -1;
     }
+    if (store_is_shared(s->store))
+        return 0;
     limits.memory_bytes = c->tables_memory;
     limits.temp_bytes = c->tables_temp;
     limits.threads = c->tables_threads;
@@ -218,7 +221,7 @@ static int step_listen(struct serve *s, struct error *e)
 
     s->api.store = s->store;
     s->api.service = s->service;
-    if (!config->service.tables_in_bigquery) {
+    if (s->tables && !config->service.tables_in_bigquery) {
         s->api.tables = s->tables;
         s->api.queries = queries_new(s->tables, s->store, s->clock);
     }

@@ -48,6 +48,7 @@ static void release(struct service *s)
         service_model_done(s, s->entry[i].model);
         mem_free(s->entry[i].live);
     }
+    probe_stop(s->probe);
     limits_stop(s->limits);
     upstream_servers_free(s->servers);
     tables_cancel_release(&s->table_cancel);
@@ -99,7 +100,8 @@ static int begin(struct service *s, struct error *e)
     if (sys_remove_all(jobs, e) < 0 || fleet_join(s->env.store, s->env.fleet, e) < 0)
         return -1;
     s->limits = limits_start(s->env.store, s->servers, e);
-    return s->limits ? 0 : -1;
+    s->probe = s->limits ? probe_start(s->env.store, e) : NULL;
+    return s->probe ? 0 : -1;
 }
 
 struct service *service_start(const struct service_env *env, const struct service_settings *set,

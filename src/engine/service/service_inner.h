@@ -16,6 +16,7 @@
 #include "base/chan.h"
 #include "engine/lines/pipeline.h"
 #include "engine/service/limits.h"
+#include "engine/service/probe.h"
 #include "engine/service/scheduler.h"
 #include "engine/service/service.h"
 #include "store/objects/blob.h"
@@ -44,7 +45,8 @@ struct hub_entry {
 struct service {
     struct service_env env;
     struct upstream_servers *servers;
-    struct limits *limits; /* of a fleet; else NULL */
+    struct limits *limits; /* of a fleet; else NULL, as is probe */
+    struct probe *probe;
     pthread_t scheduler;
     bool unread;       /* the scheduler's: the store did not answer when it last read */
     struct chan *wake; /* holds something: the scheduler is to look */

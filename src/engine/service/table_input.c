@@ -37,7 +37,10 @@ struct tables *table_input_tables(struct service *s, struct arena *a, const stru
     struct tables_name name = table_input_name(n);
 
     if (!s->env.tables)
-        (void)error_set(e, ERROR_FAILED_PRECONDITION, "This service has no tables (bq://).");
+        (void)error_set(e, ERROR_FAILED_PRECONDITION,
+                        "Several processes share this service's store, so it has no tables of its "
+                        "own: bq:// names BigQuery's when the configuration says service: { "
+                        "tables: bigquery }.");
     else if (!j->open && !str_eq_c(n->project, j->project))
         (void)error_set(
             e, ERROR_PERMISSION_DENIED,

@@ -84,4 +84,7 @@ const char *blob_path(struct store *s, struct arena *a, int64_t id);
 /* Removes blobs and uploads that no row knows and that are older than the grace time. */
 int blob_sweep(struct store *s, uint64_t *removed, struct error *e) FALLIBLE;
 
+/* Does the bucket of a shared store answer? Asks for an object that is never there. Waits for the network. */
+int blob_probe(struct store *s, struct error *e) FALLIBLE;
+
 #endif

@@ -72,6 +72,17 @@ static int size(struct store *s, int64_t id, uint64_t *bytes, struct error *e)
     return rc < 0 ? error_wrap(e, "the bucket") : 0;
 }
 
+int blob_probe(struct store *s, struct error *e)
+{
+    struct error why = { 0 };
+    uint64_t bytes;
+
+    if (!s->bucket || size(s, INT64_MAX, &bytes, &why) == 0 || why.code == ERROR_NOT_FOUND)
+        return 0;
+    *e = why;
+    return -1;
+}
+
 /* ---- What is known of a blob ---- */
 
 void blob_facts_keep(struct store *s, int64_t id, const struct blob_facts *f)
