@@ -263,7 +263,7 @@ static int finish_in(struct store *s, struct db *d, struct job *j, const struct 
     int64_t now_us = store_now(s);
 
     assert(job_state_final(end->to));
-    if (shards_end_in(d, j, end->to, e) < 0)
+    if (shards_end_in(d, j, end->to, now_us, e) < 0)
         return -1;
     assert(counters_balanced(&j->counters));
     if (finish_row(d, j, end->to, now_us, e) < 0)

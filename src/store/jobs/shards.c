@@ -297,20 +297,35 @@ int shards_free_in(struct db *d, int64_t job, struct error *e)
     return db_run(q, "cannot free the shards of a job", e) < 0 ? -1 : 0;
 }
 
-int shards_end_in(struct db *d, struct job *j, enum job_state to, struct error *e)
+/* All of it may have been done by another job: then it has its moment of running here. */
+static int end_in(struct db *d, struct sharded *now, struct job *j, enum job_state to,
+                  int64_t now_us, struct error *e)
+{
+    j->counters = now->job.counters;
+    j->counters.not_run += counters_pending(&j->counters);
+    if (shards_free_in(d, j->id, e) < 0)
+        return -1;
+    if (to != JOB_SUCCEEDED)
+        return 0;
+    if (now->done < now->shards)
+        return error_set(e, ERROR_FAILED_PRECONDITION, "job %lld has open shards",
+                         (long long)j->id);
+    if (now->job.state != JOB_QUEUED || now->job.fence != j->fence)
+        return 0;
+    int rc = job_begin_in(d, &now->job, now_us, e);
+    j->fence = now->job.fence;
+    j->start_us = now->job.start_us;
+    return rc;
+}
+
+int shards_end_in(struct db *d, struct job *j, enum job_state to, int64_t now_us, struct error *e)
 {
     struct arena a = { 0 };
     struct sharded now;
     int rc = sharded_lock(d, &a, j->id, &now, e);
 
-    if (rc == 0 && now.shards > 0 && now.job.state != JOB_PENDING) {
-        j->counters = now.job.counters;
-        j->counters.not_run += counters_pending(&j->counters);
-        rc = shards_free_in(d, j->id, e);
-        if (rc == 0 && to == JOB_SUCCEEDED && now.done < now.shards)
-            rc = error_set(e, ERROR_FAILED_PRECONDITION, "job %lld has open shards",
-                           (long long)j->id);
-    }
+    if (rc == 0 && now.shards > 0 && now.job.state != JOB_PENDING)
+        rc = end_in(d, &now, j, to, now_us, e);
     arena_release(&a);
     return rc;
 }

@@ -47,10 +47,10 @@ uint64_t shard_cut_row(struct stmt *q, int first, struct shard_cut *out); /* its
 #define SHARD_COUNTERS(X)                                                                          \
     X(succeeded)                                                                                   \
     X(failed)                                                                                      \
-    X(not_run) X(duplicates) X(reused) X(reused_tokens) X(prompt_tokens) X(cached_tokens)          \
-        X(candidate_tokens) X(thought_tokens) X(duplicate_tokens) X(structured) X(complete)        \
-            X(forced_tokens) X(rejected) X(rejected_tokens) X(rejected_cost_nano) X(cost_nano)     \
-                X(cost_online_nano)
+    X(not_run)                                                                                     \
+    X(duplicates) X(reused) X(reused_tokens) X(prompt_tokens) X(cached_tokens) X(candidate_tokens) \
+        X(thought_tokens) X(duplicate_tokens) X(structured) X(complete) X(forced_tokens)           \
+            X(rejected) X(rejected_tokens) X(rejected_cost_nano) X(cost_nano) X(cost_online_nano)
 #define SHARD_COUNTER_COLUMN(name) ", " #name
 #define SHARD_COUNTER_SUM(name) ", CAST(coalesce(sum(" #name "), 0) AS BIGINT)"
 #define SHARD_COUNTER_SET(name) ", " #name " = ?"
@@ -64,7 +64,8 @@ int job_checking_in(struct db *d, const struct job *j, struct error *e) FALLIBLE
 /* Counts what is done of a job's shards when its check has ended. */
 int shards_checked_in(struct db *d, int64_t job, struct error *e) FALLIBLE;
 /* Before a job ends: its counters are those of the store; nothing is leased any more. Nothing for a job without shards. */
-int shards_end_in(struct db *d, struct job *j, enum job_state to, struct error *e) FALLIBLE;
+int shards_end_in(struct db *d, struct job *j, enum job_state to, int64_t now_us,
+                  struct error *e) FALLIBLE;
 /* Ends all leases of a job, under its lock. */
 int shards_free_in(struct db *d, int64_t job, struct error *e) FALLIBLE;
 /* Deletes some shards of a job with the blobs that they name. True in *more while there are others. */
