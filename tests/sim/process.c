@@ -76,7 +76,7 @@ static void overspend(const struct sim_item *it, const struct row *before)
 }
 
 /* Makes the record of an item, perhaps again. */
-static void record(struct sim_item *it)
+static void record(struct sim_process *p, struct sim_item *it)
 {
     struct row before = row_of(&it->lease);
     struct error e = { 0 };
@@ -93,12 +93,31 @@ static void record(struct sim_item *it)
     sim.tally.records += rc == 0;
     sim.tally.refused += rc < 0 && e.code == ERROR_ABORTED;
     it->pending = rc < 0 && e.code != ERROR_ABORTED;
+    if (it->pending && it != &p->ghost && sim_chance(50)) {
+        p->ghost = *it;
+        p->ghost_of = fleet_process(sim.s);
+    }
     if (rc < 0 && e.code != ERROR_ABORTED && e.code != ERROR_UNAVAILABLE)
         sim_fail("a record failed: %s", e.msg);
     if ((rc < 0 && e.code == ERROR_ABORTED) || (rc == 0 && ends))
         forget(it);
     else if (rc == 0)
         it->halted = left == SHARDS_HALTED;
+}
+
+/* A call that was given up reaches the database after all, perhaps when others have followed. */
+static void haunt(struct sim_process *p)
+{
+    struct sim_item ghost = p->ghost;
+
+    p->ghost.used = false;
+    if (fleet_process(sim.s) != p->ghost_of)
+        return; /* its connection ended with it */
+    sim.tally.ghosts++;
+    sim_say("  a late call:");
+    sim.haunted = true;
+    record(p, &ghost);
+    sim.haunted = false;
 }
 
 static bool all_ended(const struct sim_item *it)
@@ -117,7 +136,8 @@ static bool any_bad(const struct sim_item *it)
     return false;
 }
 
-static void write_record(struct sim_item *it, enum shard_step step, const char *pause)
+static void write_record(struct sim_process *p, struct sim_item *it, enum shard_step step,
+                         const char *pause)
 {
     it->record = (struct shard_record){ .step = step, .pause = pause };
     it->record.counters = sim_count(it->line, it->lease.cut.lines);
@@ -126,7 +146,7 @@ static void write_record(struct sim_item *it, enum shard_step step, const char *
     if ((answers && !upload(it, false, &it->answers)) ||
         (step == SHARD_DONE && !upload(it, true, &it->output)))
         return; /* the bucket failed: later */
-    record(it);
+    record(p, it);
 }
 
 /* ---- Answers ---- */
@@ -158,25 +178,25 @@ static void close_lines(struct sim_item *it)
             it->line[i].outcome = OUTCOME_NOT_RUN;
 }
 
-static void work(struct sim_item *it)
+static void work(struct sim_process *p, struct sim_item *it)
 {
     if (it->pending && sim_chance(10)) {
         shard_forget(sim.s, &it->lease);
         forget(it);
     } else if (it->pending) {
-        record(it);
+        record(p, it);
     } else if (it->closing) {
         close_lines(it);
-        write_record(it, SHARD_DONE, NULL);
+        write_record(p, it, SHARD_DONE, NULL);
     } else if (all_ended(it)) {
-        write_record(it, SHARD_DONE, NULL);
+        write_record(p, it, SHARD_DONE, NULL);
     } else if (it->halted || sim_chance(5)) {
-        write_record(it, SHARD_RELEASE, NULL);
+        write_record(p, it, SHARD_RELEASE, NULL);
     } else if (is_broke(it)) {
         sim.tally.budgets++;
-        write_record(it, SHARD_RELEASE, "budget");
+        write_record(p, it, SHARD_RELEASE, "budget");
     } else if (sim_chance(25)) {
-        write_record(it, SHARD_CHECKPOINT, NULL);
+        write_record(p, it, SHARD_CHECKPOINT, NULL);
     } else {
         answer_line(it);
     }
@@ -206,6 +226,8 @@ static void begin(struct sim_item *it, const struct shard_lease *l, int job, boo
     *it = (struct sim_item){ .used = true, .lease = *l, .job = job, .closing = closing };
     if (l->answers && !b)
         sim_fail("I2: a checkpoint is not in the bucket");
+    if (l->fence <= sim.job[job].fence[l->number])
+        sim_fail("I4: the fence of a lease has not grown");
     if (b)
         memcpy(it->line, b->line, sizeof it->line);
     for (uint32_t i = 0; l->taken && i < SIM_LINES; i++) {
@@ -360,7 +382,7 @@ static bool work_on_one(struct sim_process *p)
         struct sim_item *it = &p->item[(from + i) % SIM_ITEMS];
         if (!it->used)
             continue;
-        work(it);
+        work(p, it);
         return true;
     }
     return false;
@@ -372,6 +394,8 @@ void sim_process_step(struct sim_process *p)
         join(p);
         return;
     }
+    if (p->ghost.used && sim_chance(20))
+        haunt(p);
     if (sim.now_us >= p->renew_us) {
         /* It may have stood still between looking at its clock and its next call. */
         if (!fleet_holds(sim.s) && sim_chance(30)) {
@@ -390,6 +414,7 @@ void sim_process_step(struct sim_process *p)
 void sim_die(struct sim_process *p)
 {
     memset(p->item, 0, sizeof p->item);
+    p->ghost.used = false;
     p->joined = false;
     if (sim.s->room[STORE_FLEET].memory)
         sim.s->room[STORE_FLEET].release(sim.s->room[STORE_FLEET].memory);

@@ -71,6 +71,8 @@ struct sim_process {
     void *memory; /* the fleet's */
     struct clock clock;
     struct sim_item item[SIM_ITEMS];
+    struct sim_item ghost; /* a record whose call may still come to the database */
+    int64_t ghost_of;      /* the process's number then */
 };
 
 struct sim {
@@ -78,7 +80,7 @@ struct sim {
     uint64_t seed; /* state of the random numbers */
     int64_t now_us;
     int64_t epoch;
-    bool faults;
+    bool faults, haunted;                           /* haunted: a late call is made */
     struct sim_process process[SIM_PROCESSES], *at; /* who calls the store */
     struct sim_job job[SIM_JOBS];
     struct sim_blob blob[SIM_BLOBS];
@@ -89,7 +91,7 @@ struct sim {
     /* What was seen, for the summary. */
     struct sim_tally {
         uint64_t steps, deaths, stops, lost_answers, lost_calls, refused, taken_over, records, ends;
-        uint64_t zombies, budgets, pauses;
+        uint64_t zombies, ghosts, budgets, pauses;
     } tally;
 };
 extern struct sim sim;

@@ -116,9 +116,10 @@ int __wrap_blob_keep_in(struct store *s, struct db *d, int64_t id, struct error 
 
     (void)s;
     db_bind(q, "i", id);
-    if (!sim_blob_of(id) || db_step(q, "look", e) != 0)
+    bool gone = db_step(q, "look", e) != 0;
+    if (!sim_blob_of(id) || (gone && !sim.haunted))
         sim_fail("a record names blob %" PRId64 ", which is not there", id);
-    return 0;
+    return gone ? error_set(e, ERROR_UNAVAILABLE, "the blob is gone") : 0;
 }
 
 const struct sim_blob *sim_blob_of(int64_t id)
@@ -432,12 +433,13 @@ static void summary(uint64_t seeds)
 {
     const struct sim_tally *t = &sim.tally;
 
-    (void)printf("%" PRIu64 " seeds, %" PRIu64 " steps: %" PRIu64 " records taken, %" PRIu64
-                 " refused; %" PRIu64 " checkpoints taken over; %" PRIu64 " deaths, %" PRIu64
-                 " stops, %" PRIu64 " zombies; %" PRIu64 " calls and %" PRIu64
-                 " answers lost; %" PRIu64 " budgets spent, %" PRIu64 " pauses, %" PRIu64 " ends\n",
-                 seeds, t->steps, t->records, t->refused, t->taken_over, t->deaths, t->stops,
-                 t->zombies, t->lost_calls, t->lost_answers, t->budgets, t->pauses, t->ends);
+    (void)printf(
+        "%" PRIu64 " seeds, %" PRIu64 " steps: %" PRIu64 " records taken, %" PRIu64
+        " refused; %" PRIu64 " checkpoints taken over; %" PRIu64 " deaths, %" PRIu64
+        " stops, %" PRIu64 " zombies, %" PRIu64 " late calls; %" PRIu64 " calls and %" PRIu64
+        " answers lost; %" PRIu64 " budgets spent, %" PRIu64 " pauses, %" PRIu64 " ends\n",
+        seeds, t->steps, t->records, t->refused, t->taken_over, t->deaths, t->stops, t->zombies,
+        t->ghosts, t->lost_calls, t->lost_answers, t->budgets, t->pauses, t->ends);
 }
 
 static uint64_t number(const char *text)
