@@ -64,6 +64,9 @@ static void judge(const struct sim_item *it, const struct row *before, int rc,
         sim_fail("I4: the record of a shard was taken from a stranger");
     if (rc < 0 && e->code == ERROR_ABORTED && held && !sim.job[it->job].ended)
         sim_fail("the record of a holder was refused: %s", e->msg);
+    if (rc < 0 && e->code == ERROR_ABORTED && ended && before->done &&
+        it->record.step == SHARD_DONE && !sim.haunted)
+        sim_fail("a record that was taken is refused when it is made again");
 }
 
 static void overspend(const struct sim_item *it, const struct row *before)
@@ -291,6 +294,19 @@ static void end(int job)
     duty_end(sim.s, "end");
 }
 
+/* Something is wrong with the job as a whole: whoever finds out ends it, whatever others hold. */
+static void fail_job(int job)
+{
+    struct job now;
+    struct error e = { 0 };
+
+    if (job_get(sim.s, &sim.arena, NULL, sim.job[job].id, &now, &e) != 1 ||
+        now.state == JOB_CANCELLING)
+        return;
+    sim_say("  job %d fails", job);
+    sim_tried(job_finish(sim.s, &now, &(struct job_end){ .to = JOB_FAILED }, &e), &e);
+}
+
 /* ---- A step ---- */
 
 static int index_of(int64_t id)
@@ -313,6 +329,10 @@ static void look_after(struct sim_process *p, int job, const struct job_glance *
             sim_tried(job_delete(sim.s, NULL, j->id, &e), &e);
     } else if (g->shards == 0) {
         return; /* not cut yet */
+    } else if (sim.faults && sim_chance(1)) {
+        fail_job(job);
+    } else if (sim.faults && sim_chance(5)) { /* it saw the job some time ago */
+        sim_tried(shards_settle(sim.s, j->id, &moved, &e), &e);
     } else if (g->open + g->leased == 0) {
         end(job);
     } else if (g->state == JOB_RUNNING && g->leased == 0 && g->asked == ASKED_PAUSE) {
