@@ -410,6 +410,18 @@ int shards_done(struct store *s, struct arena *a, int64_t job, bool all, struct 
     return rc;
 }
 
+/* In a folder, where shards are a test's, the bytes are copied. */
+static int join(struct store *s, struct arena *a, const struct blob *part, uint32_t count,
+                struct blob *out, struct error *e)
+{
+    if (store_is_shared(s))
+        return blob_join(s, part, count, out, e);
+    int64_t *id = arena_array(a, (size_t)count + 1, sizeof *id);
+    for (uint32_t i = 0; i < count; i++)
+        id[i] = part[i].id;
+    return blob_compose(s, id, count, out, e);
+}
+
 int shards_join(struct store *s, int64_t job, struct blob *out, struct error *e)
 {
     struct arena a = { 0 };
@@ -417,14 +429,10 @@ int shards_join(struct store *s, int64_t job, struct blob *out, struct error *e)
     uint32_t count = 0;
     int rc = shards_done(s, &a, job, false, &part, &count, e);
 
-    if (rc == 0 && count == 1) {
+    if (rc == 0 && count == 1)
         *out = part[0];
-    } else if (rc == 0) {
-        int64_t *id = arena_array(&a, (size_t)count + 1, sizeof *id);
-        for (uint32_t i = 0; i < count; i++)
-            id[i] = part[i].id;
-        rc = blob_compose(s, id, count, out, e);
-    }
+    else if (rc == 0)
+        rc = join(s, &a, part, count, out, e);
     arena_release(&a);
     return rc;
 }
