@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "engine/lines/ingest.h"
+#include "engine/service/fleet_job.h"
 #include "engine/service/job_files.h"
 #include "engine/service/job_keep.h"
 #include "engine/service/service_inner.h"
@@ -22,7 +23,6 @@
 #include "format/job/vertex.h"
 #include "predict/fake/script.h"
 #include "store/fleet/fleet.h"
-#include "store/jobs/shards.h"
 #include "store/models/registry.h"
 
 #define ERRORS_WRITE_BYTES ((size_t)256 * 1024)
@@ -367,11 +367,17 @@ static void on_shard(void *arg, const struct shard *s, const struct shard_figure
     set_upper_cost(c, f, cut);
 }
 
-/* A retry begins with the answers of the job that it retries, or of that one's, when it had no shards yet. */
+/* A job begins with the answers that it had in a state folder; a retry with those of the job that it retries, or of that one's,
+ * when it had no shards yet. */
 static int inherit(struct check *c, struct error *e)
 {
     struct store *store = c->service->env.store;
+    const struct fleet_cut cut = { &c->job, c->cut, (uint32_t)c->cut_count };
     int64_t from = c->job.retry_of;
+    int given = fleet_answers_give(c->service, &cut, c->job.id, e);
+
+    if (given != 0)
+        return given < 0 ? -1 : 0;
 
     for (int i = 0; from && i < RETRY_CHAIN_MAX; i++) {
         struct job earlier;
@@ -386,7 +392,10 @@ static int inherit(struct check *c, struct error *e)
             *e = why;
             return -1;
         }
-        int rc = job_get(store, &c->arena, NULL, from, &earlier, e);
+        int rc = fleet_answers_give(c->service, &cut, from, e);
+        if (rc != 0)
+            return rc < 0 ? -1 : 0;
+        rc = job_get(store, &c->arena, NULL, from, &earlier, e);
         if (rc <= 0)
             return rc;
         from = earlier.retry_of;
@@ -419,7 +428,7 @@ static int record_line_errors(struct check *c, struct error *e)
         return 0;
     if (job_file_take(c->service, c->path, &b, e) < 0)
         return -1;
-    return job_file_set(c->service->env.store, c->job.id, LINE_ERRORS_FILE, &b, e);
+    return job_file_set(c->service->env.store, c->job.id, JOB_LINE_ERRORS_FILE, &b, e);
 }
 
 static int ingest_input(struct check *c, struct predictor *p, struct ingest_result *out,
@@ -536,7 +545,7 @@ static int validate(struct check *c, struct error *e)
     job_path(c->service, c->path, c->job.id, NULL);
     if (sys_mkdirs(c->path, e) < 0)
         return -1;
-    job_path(c->service, c->path, c->job.id, LINE_ERRORS_FILE);
+    job_path(c->service, c->path, c->job.id, JOB_LINE_ERRORS_FILE);
     c->errors_fd = sys_open(c->path, O_WRONLY | O_CREAT | O_TRUNC, e);
     if (c->errors_fd < 0)
         return -1;

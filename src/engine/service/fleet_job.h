@@ -70,4 +70,15 @@ enum shard_end {
 enum shard_end fleet_shard_run(struct fleet_job *f, const struct shard_lease *lease,
                                enum shards_left *left, struct error *e);
 
+/* A PENDING job that was just cut. */
+struct fleet_cut {
+    const struct job *job;
+    const struct shard_cut *cut;
+    uint32_t count;
+};
+/* Its shards get the answers that job `from` (it, or the one that it retries) had in a state folder: 1, or 0 when there are
+ * none. */
+int fleet_answers_give(struct service *s, const struct fleet_cut *c, int64_t from,
+                       struct error *e) FALLIBLE;
+
 #endif

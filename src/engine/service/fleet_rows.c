@@ -141,7 +141,7 @@ int fleet_results_done(struct service *s, const struct job *j, uint64_t *bytes, 
 int fleet_line_errors(struct service *s, const struct job *j, uint64_t *bytes, struct error *e)
 {
     struct blob b = { 0 };
-    int rc = job_file_get(s->env.store, j->id, LINE_ERRORS_FILE, &b, e);
+    int rc = job_file_get(s->env.store, j->id, JOB_LINE_ERRORS_FILE, &b, e);
 
     if (rc < 0)
         return -1;

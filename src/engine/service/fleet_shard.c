@@ -7,10 +7,8 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/pack.h"
 #include "base/sys.h"
 #include "base/thread.h"
-#include "base/unpack.h"
 #include "engine/lines/closeout.h"
 #include "engine/service/fleet_job.h"
 #include "engine/service/job_files.h"
@@ -24,7 +22,6 @@
 #define CHECKPOINT_ROWS 1000
 /* An error limit is looked at when a checkpoint is recorded. */
 #define CHECKPOINT_LIMIT_NS NS_PER_S
-#define COPY_BYTES ((size_t)256 * 1024)
 #define AGAIN_MS 500 /* between attempts to record while the store does not answer */
 /* A drain does not wait longer for the store. */
 #define DRAIN_ATTEMPTS 3
@@ -113,36 +110,12 @@ static int ingest(struct shard_work *w, struct predictor *p, struct error *e)
                      w->lease.cut.lines);
 }
 
-static int unpack_to(int blob, const char *path, struct error *e)
-{
-    struct unpack *u = unpack_open(blob);
-    char *piece = mem_alloc(COPY_BYTES);
-    int fd = sys_open(path, O_WRONLY | O_CREAT | O_TRUNC, e);
-    int64_t n = fd < 0 ? -1 : 1;
-
-    while (n > 0) {
-        n = unpack_read(u, piece, COPY_BYTES, "the answers so far", e);
-        if (n > 0 && sys_write_all(fd, piece, (size_t)n, path, e) < 0)
-            n = -1;
-    }
-    if (fd >= 0)
-        (void)close(fd);
-    mem_free(piece);
-    unpack_close(u);
-    return n < 0 ? -1 : 0;
-}
-
 /* The last checkpoint, in the folder. */
 static int fetch_answers(struct shard_work *w, const char *folder, struct error *e)
 {
-    int blob = blob_open(store_of(w), w->lease.answers, e);
+    const char *path = arena_textf(&w->arena, "%s/spool.db", folder);
 
-    if (blob < 0)
-        return -1;
-    if (sys_mkdirs(folder, e) == 0)
-        return unpack_to(blob, arena_textf(&w->arena, "%s/spool.db", folder), e);
-    (void)close(blob);
-    return -1;
+    return sys_mkdirs(folder, e) < 0 ? -1 : blob_unpack_to(store_of(w), w->lease.answers, path, e);
 }
 
 /* What was answered before: by an earlier holder of this shard, or by the job that this one retries. */
@@ -223,43 +196,6 @@ static void close_shard(struct shard_work *w)
 
 /* ---- Recording ---- */
 
-static int pack_file(int fd, const char *path, struct blob_writer *to, struct error *e)
-{
-    struct pack *p = pack_new(PACKING_ZSTD);
-    struct buf out = BUF_INIT(COPY_BYTES * 4);
-    char *piece = mem_alloc(COPY_BYTES);
-    int64_t n = 1;
-
-    for (uint64_t at = 0; n > 0; at += (uint64_t)n) {
-        n = sys_read_at(fd, piece, COPY_BYTES, at, path, e);
-        if (n < 0)
-            break;
-        pack_add(p, (struct str){ piece, (size_t)n }, n == 0, &out);
-        if (blob_write(to, out.p, out.len, e) < 0)
-            n = -1;
-        buf_clear(&out);
-    }
-    mem_free(piece);
-    buf_release(&out);
-    pack_free(p);
-    return n < 0 ? -1 : 0;
-}
-
-/* The answers so far as a blob. No group of the spool is open. */
-static int put_answers(struct shard_work *w, struct blob *out, struct error *e)
-{
-    struct blob_writer *to = blob_create(store_of(w), UINT64_MAX, false, e);
-    int fd = to ? sys_open(w->spool_path, O_RDONLY, e) : -1;
-    int rc = fd < 0 ? -1 : pack_file(fd, w->spool_path, to, e);
-
-    if (fd >= 0)
-        (void)close(fd);
-    if (rc == 0)
-        return blob_finish(to, out, e);
-    blob_abort(to);
-    return -1;
-}
-
 /* May the store answer later, and is there time for it? */
 static bool worth_waiting(const struct shard_work *w, const struct error *why, uint32_t attempt)
 {
@@ -280,7 +216,9 @@ static int try_record(struct shard_work *w, struct shard_record *r, struct blob 
         w->counters.failed + w->counters.not_run > 0; /* a retry of the job goes on from them */
     bool new = memcmp(&w->counters, &w->recorded, sizeof w->counters) != 0;
 
-    if ((done ? open : new) && !answers->id && put_answers(w, answers, e) < 0)
+    /* No group of the spool is open. */
+    if ((done ? open : new) && !answers->id &&
+        blob_pack(store_of(w), w->spool_path, answers, e) < 0)
         return -1;
     if (done && !output->id) {
         if (blob_adopt(store_of(w), w->output, w->hasher, output, e) < 0)

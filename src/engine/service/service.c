@@ -785,7 +785,7 @@ int service_line_errors(struct service *s, const struct job *j, uint64_t *bytes,
 
     if (s->env.fleet)
         return fleet_line_errors(s, j, bytes, e);
-    job_path(s, path, j->id, LINE_ERRORS_FILE);
+    job_path(s, path, j->id, JOB_LINE_ERRORS_FILE);
     int fd = open_rows(path, bytes, e);
     if (fd >= 0 || e->code != ERROR_NOT_FOUND)
         return fd;

@@ -23,8 +23,6 @@
 #include "store/tables/tables.h"
 
 #define SERVICE_PATH_BYTES 4096
-#define LINE_ERRORS_FILE                                                                           \
-    "faults.jsonl"             /* of a job: its bad lines, as service_line_errors gives them */
 #define SESSION_FAILURES_MAX 3 /* in a row without a line done; then the job fails */
 #define RETRY_CHAIN_MAX 100    /* retries of retries that were ended before they began */
 #define HUBS_MAX 256

@@ -135,6 +135,7 @@ int job_finish(struct store *s, struct job *j, const struct job_end *end, struct
 int job_recover(struct store *s, struct error *e) FALLIBLE;
 
 /* What other processes need of a job besides its shards, such as its list of bad lines: a blob under a name. */
+/* Its bad lines, as service_line_errors gives them. */
 #define JOB_LINE_ERRORS_FILE "faults.jsonl"
 /* The answers of a job that a state folder had: a spool, packed (objects/blob.h). Its next check cuts it, and gives
  * each shard its own. */

@@ -168,17 +168,16 @@ int shards_add(struct store *s, const struct job *j, const struct shard_cut *cut
     return 0;
 }
 
-/* Another job may have been done in part already: its lines count from the check's end on. */
+/* What it took from another job, and what it had answered before it was cut, counts from the check's end on. */
 int shards_checked_in(struct db *d, int64_t job, struct error *e)
 {
     struct arena a = { 0 };
     struct sharded j;
     int rc = sharded_lock(d, &a, job, &j, e);
 
-    if (rc == 0 && j.done > 0) {
-        struct stmt *q = db_stmt(
-            d, "SELECT count(*)" SHARD_COUNTERS(SHARD_COUNTER_SUM) " FROM shard"
-                                                                   " WHERE job = ? AND done != 0");
+    if (rc == 0 && j.shards > 0) {
+        struct stmt *q = db_stmt(d, "SELECT CAST(coalesce(sum(done), 0) AS BIGINT)" SHARD_COUNTERS(
+                                        SHARD_COUNTER_SUM) " FROM shard WHERE job = ?");
         db_bind(q, "i", job);
         rc = db_step(q, "cannot read the shards of a job", e) < 0 ? -1 : 0;
         if (rc == 0) {
@@ -278,6 +277,30 @@ int shards_inherit(struct store *s, const struct job *j, int64_t from, struct er
             return -1;
     }
     return 0;
+}
+
+/* ---- Answered before it was cut ---- */
+
+int shards_give(struct store *s, const struct job *j, const struct shard_given *g, struct error *e)
+{
+    static const struct counters none = { 0 };
+    struct db *d = store_write_rows(s, e);
+    struct stmt *q;
+
+    if (!d)
+        return -1;
+    int rc = job_checking_in(d, j, e);
+    if (rc == 0)
+        rc = blob_keep_in(s, d, g->answers.id, e);
+    if (rc == 0) {
+        q = db_stmt(d, "UPDATE shard SET answers = ?, taken = ?" SHARD_COUNTERS(
+                           SHARD_COUNTER_SET) " WHERE job = ? AND number = ?");
+        db_bind(q, "ii", g->answers.id, g->taken);
+        int next = shard_counters_bind(q, 3, g->taken ? &none : &g->counters);
+        db_bind_from(q, next, "ii", j->id, (int64_t)g->number);
+        rc = db_run(q, "cannot write the shards of a job", e) < 0 ? -1 : 0;
+    }
+    return store_commit(s, d, rc, e);
 }
 
 /* ---- The end ---- */

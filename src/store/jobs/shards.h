@@ -44,6 +44,16 @@ int shards_add(struct store *s, const struct job *j, const struct shard_cut *cut
  * same output; its lines count as duplicates, which cost nothing. For any other one, the answers are in its lease (taken).
  * NOT_FOUND: the other job has no shards. FAILED_PRECONDITION: it is cut otherwise, or not final. */
 int shards_inherit(struct store *s, const struct job *j, int64_t from, struct error *e) FALLIBLE;
+/* Answers from before anything was cut, those of one shard: its first checkpoint. By the check, behind shards_add. */
+struct shard_given {
+    uint64_t number;
+    struct blob answers;
+    struct counters counters; /* of them */
+    int64_t
+        taken; /* the job whose answers they are, when it is another one: nothing is counted yet */
+};
+int shards_give(struct store *s, const struct job *j, const struct shard_given *g,
+                struct error *e) FALLIBLE;
 
 struct shard_lease {
     int64_t job;
