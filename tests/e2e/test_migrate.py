@@ -35,13 +35,12 @@ def places():
 
 
 @pytest.fixture
-def target(tranche, places, monkeypatch):
+def target(tranche, places):
     """Options of an empty database and an empty bucket."""
     database, s3 = places
     name = "m" + os.urandom(6).hex()
     database.sql(f"CREATE DATABASE {name}")
-    for key, value in servers.S3_KEYS.items():
-        monkeypatch.setenv(key, value)
+    tranche.environment.update(servers.S3_KEYS)
     (tranche.folder / "c.yaml").write_text(CONFIG)
     store = urllib.parse.urlsplit(database.url)._replace(path="/" + name).geturl()
     yield ["--store", store, "--bucket", s3.bucket(name)]
@@ -98,10 +97,11 @@ def test_a_folder_goes_to_a_fleet(tranche, target):
     job = wait_for(one, path, lambda job: done(job) > 300)
     assert one.end()[0] == 0
     notes = migrated(tranche, target)
-    assert "3 jobs, of which 2 are open and go on there" in notes
-    assert "1 unfinished uploads" in notes
-    before = int(re.search(r"(\d+) answers", notes).group(1)) - len(short)
-    assert before >= done(job)
+    before = done(job)
+    if "nothing was done" not in notes:  # the last kill did not come between the end and its report
+        assert "3 jobs, of which 2 are open and go on there" in notes
+        assert "1 unfinished uploads" in notes
+        assert int(re.search(r"(\d+) answers", notes).group(1)) - len(short) >= before
 
     two = started(tranche, *target, state="two")
     three = started(tranche, *target, state="three")
@@ -125,7 +125,7 @@ def test_a_folder_goes_to_a_fleet(tranche, target):
     assert status == 200, again
     job = ended(three, "/v1/" + again["name"])
     assert_in_order(output(two, job), short)
-    assert job["tranche"]["progress"]["duplicates"] == 40
+    assert job["tranche"]["tokens"]["generated"] == 0  # of the answers only the failures were asked for again
     for server in (two, three):
         assert server.end()[0] == 0
 

@@ -12,7 +12,7 @@
 #include "store/store.h"
 
 struct migrate_options {
-    const char *state, *store, *bucket;
+    const char *config, *state, *store, *bucket;
 };
 
 static void show_step(void *arg, const char *text)
@@ -44,6 +44,7 @@ static void show_done(struct terminal *t, const struct store_migration *m, const
 {
     if (m->done_before) {
         terminal_note(t, "%s was migrated there before; nothing was done", dir);
+        show_rest(t, m, dir);
         return;
     }
     terminal_note(
@@ -64,21 +65,37 @@ static void show_done(struct terminal *t, const struct store_migration *m, const
                   dir);
 }
 
-static int migrate(const struct migrate_options *o, struct terminal *t, struct arena *a,
-                   struct error *e)
+/* The folder is the source here, so the target's own place is inside it. */
+static int migrate_from(const char *dir, const struct store_place *to, struct terminal *t,
+                        struct error *e)
 {
     struct store_migration m = {
-        .database = o->store, .bucket = o->bucket, .on_step = show_step, .arg = t
+        .database = to->database, .bucket = to->bucket, .on_step = show_step, .arg = t
     };
-
-    if (!o->store || !o->bucket)
-        return error_set(e, ERROR_INVALID_ARGUMENT, "--store and --bucket say where it goes");
-    const char *dir = serve_existing_dir(a, o->state, e);
-    struct store *s = dir ? store_open(dir, true, clock_system(), e) : NULL;
+    struct store *s = store_open(dir, true, clock_system(), e);
     int rc = s ? store_migrate(s, &m, e) : -1;
+
     store_close(s);
     if (rc == 0)
         show_done(t, &m, dir);
+    return rc;
+}
+
+static int migrate(const struct migrate_options *o, struct terminal *t, struct arena *a,
+                   struct error *e)
+{
+    const struct serve_place place = { o->config, o->state, o->store, o->bucket };
+    struct store_place to;
+    struct config config;
+    int rc = config_load(o->config, &config, e);
+
+    if (rc == 0)
+        rc = serve_store_place(a, &place, &config.service, false, &to, e);
+    if (rc == 0 && !to.database)
+        rc = error_set(e, ERROR_INVALID_ARGUMENT, "--store and --bucket say where it goes");
+    const char *dir = rc == 0 ? serve_existing_dir(a, o->state, e) : NULL;
+    rc = dir ? migrate_from(dir, &to, t, e) : -1;
+    config_release(&config);
     return rc;
 }
 
@@ -103,9 +120,9 @@ static enum exit_code migrate_run(const struct command *c, const struct argument
 #define OPTIONS struct migrate_options
 static const struct option_spec options[] = {
     OPT_DIR("state", 0, state, "the server's state folder; no server may run on it"),
-    OPT_TEXT("store", 0, store, "URL", "PostgreSQL database: postgres://USER@HOST/NAME"),
-    OPT_TEXT("bucket", 0, bucket, "URL",
-             "bucket: s3://NAME/PREFIX, gs://NAME/PREFIX or file:///FOLDER"),
+    OPT_TEXT("store", 0, store, "URL", "empty PostgreSQL database: postgres://USER@HOST/NAME"),
+    OPT_TEXT("bucket", 0, bucket, "URL", "s3://NAME/PREFIX, gs://NAME/PREFIX or file:///FOLDER"),
+    OPT_FILE("config", 'c', config, "configuration, for service.store and service.bucket"),
     { 0 },
 };
 
