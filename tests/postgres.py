@@ -145,13 +145,52 @@ class Postgres:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+class Pooler:
+    """PgBouncer before a server, in transaction mode as it comes: any database of the server, at most `size` connections to each."""
+
+    def __init__(self, server, size=4):
+        self.server = server
+        self.port = free_port()
+        self.size = size
+        self.process = None
+
+    @staticmethod
+    def program():
+        return shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin")
+
+    @property
+    def url(self):
+        return f"postgres://{USER}@127.0.0.1:{self.port}/{DATABASE}"
+
+    def __enter__(self):
+        path = os.path.join(self.server.folder, "pgbouncer.ini")
+        with open(path, "w") as ini:
+            ini.write(f"[databases]\n* = host=127.0.0.1 port={self.server.port} user={USER}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
+                      f"listen_port = {self.port}\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\n"
+                      f"default_pool_size = {self.size}\nlogfile = {path}.log\npidfile = {path}.pid\n")
+        self.server.own(path)
+        self.process = subprocess.Popen([self.program(), "-q", path], preexec_fn=self.server.become, cwd=self.server.folder,
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        end = time.monotonic() + 60
+        while time.monotonic() < end and self.process.poll() is None:
+            with socket.socket() as s:
+                if s.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return self
+            time.sleep(0.02)
+        raise RuntimeError("PgBouncer does not start")
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+
 def main():
     if len(sys.argv) < 3 or sys.argv[1] != "run":
         sys.exit(__doc__)
     if not programs():
         print("PostgreSQL is not installed (apt package postgresql)", file=sys.stderr)
         return 77  # ctest's "skipped"
-    with Postgres() as server:
+    with Postgres(["max_connections = 200"]) as server:
         return subprocess.run(sys.argv[2:], env=dict(os.environ, TRANCHE_TEST_POSTGRES=server.url)).returncode
 
 
