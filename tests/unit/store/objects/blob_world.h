@@ -12,6 +12,7 @@
 
 #include "database.h"
 #include "scratch.h"
+#include "store/bucket/bucket.h"
 #include "store/objects/objects_inner.h"
 
 #define NOW_US 1763805600000000
@@ -19,8 +20,15 @@
 #define REF(project_, bucket_, name_)                                                              \
     (&(struct object_ref){ .project = (project_), .bucket = (bucket_), .name = (name_) })
 
-/* The tests of a program run over a folder, then over a shared store with its bucket. */
+/* The tests of a program run over a folder, then over a shared store with its bucket: a folder, or S3 where
+ * TRANCHE_TEST_S3 names a server's bucket (tests/cluster/servers.py). */
 static bool world_shared;
+
+static inline const char *world_s3(void)
+{
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): tests change no variables */
+    return getenv("TRANCHE_TEST_S3");
+}
 
 struct world {
     struct scratch scratch;
@@ -63,7 +71,12 @@ static inline int world_make(void **state)
 
     scratch_make(&w->scratch);
     (void)scratch_path(&w->scratch, "state", w->dir);
-    if (world_shared) {
+    if (world_shared && world_s3()) {
+        const char *url = world_s3(), *mark = strchr(url, '?');
+        assert_non_null(mark);
+        (void)snprintf(w->bucket, sizeof w->bucket, "%.*s/%s%s", (int)(mark - url), url,
+                       w->scratch.dir, mark);
+    } else if (world_shared) {
         char here[2 * SCRATCH_PATH_BYTES];
         assert_non_null(getcwd(here, sizeof here));
         (void)snprintf(w->bucket, sizeof w->bucket, "file://%s/%s/bucket", here, w->scratch.dir);
@@ -113,22 +126,32 @@ static inline struct blob blob_of(struct world *w, const char *text)
     return b;
 }
 
-/* Where a test finds a blob's bytes. */
+/* Where a test finds a blob's bytes. Objects of S3 cannot be made old, so that a test of it ends here. */
 static inline const char *blob_place_of(struct world *w, int64_t id)
 {
     char key[BLOB_KEY_BYTES];
 
     if (!store_is_shared(w->s))
         return blob_path(w->s, &w->a, id);
+    if (world_s3())
+        skip();
     blob_key(id, key);
     return arena_textf(&w->a, "%s/bucket/%s", w->scratch.dir, key);
 }
 
 static inline bool blob_is_there(struct world *w, int64_t id)
 {
+    char key[BLOB_KEY_BYTES];
+    struct error e = { 0 };
     struct stat st;
+    uint64_t bytes;
 
-    return stat(blob_place_of(w, id), &st) == 0;
+    if (!store_is_shared(w->s))
+        return stat(blob_path(w->s, &w->a, id), &st) == 0;
+    blob_key(id, key);
+    int rc = w->s->bucket->ops->size(w->s->bucket, key, &bytes, &e);
+    assert_true(rc == 0 || e.code == ERROR_NOT_FOUND);
+    return rc == 0;
 }
 
 static inline void assert_fd_has(int fd, const char *text)

@@ -525,12 +525,7 @@ static void test_of_all_processes_one_sweeps_in_an_hour(void **state)
 /* A second store on the same database. */
 static struct store *other_process(struct world *w)
 {
-    struct error e = { 0 };
-    const struct store_place place = { .dir = w->dir, .bucket = w->bucket };
-    struct store *s = store_open_at(&place, false, &w->clock, &e);
-
-    assert_string_equal(e.msg, "");
-    return s;
+    return world_opened(w, false);
 }
 
 static struct upload begin_upload(struct world *w)

@@ -207,6 +207,8 @@ static void test_after_a_sync_that_failed_only_what_was_durable_counts(void **st
     uint64_t bytes;
 
     (void)stretch(w, &up, "12345");
+    if (store_is_shared(w->s) && world_s3())
+        skip(); /* the bytes are synced elsewhere */
     fault_arm("sys.sync", 0, EIO);
     struct blob_writer *writer = write_a_mark(w, &up);
     ASSERT_FAILS(blob_mark_end(writer, &e), e, ERROR_INTERNAL);
