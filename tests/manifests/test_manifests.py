@@ -63,7 +63,7 @@ def test_the_fleet_is_what_kubernetes_takes(overlay, version):
 
 def test_a_member_that_no_schema_has_is_found():
     thing = rendered("base")[0]
-    thing["metadata"]["nane"] = "x"
+    thing["metadata"]["unknown"] = "x"
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(thing, VERSIONS[0], strict=True)
 
