@@ -171,6 +171,18 @@ def test_the_configuration_is_one(path, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_the_autoscaler_reads_metrics_that_are_documented():
+    documented = (ROOT / "docs/reference/metrics.md").read_text()
+    adapter = yaml.safe_load((FLEET / "prometheus-adapter.yaml").read_text())
+    given = {rule["name"]["as"]: rule["metricsQuery"] for rule in adapter["rules"]["external"]}
+    read = {metric["external"]["metric"]["name"] for scaler in of_kind(rendered("base"), "HorizontalPodAutoscaler")
+            for metric in scaler["spec"]["metrics"] if metric["type"] == "External"}
+    assert read == given.keys()
+    for query in given.values():
+        for name in re.findall(r"tranche_\w+", query):
+            assert f"`{name}`" in documented, name
+
+
 def test_the_indexed_job_has_as_many_pods_as_shards():
     job = yaml.safe_load((ROOT / "examples/kubernetes/indexed-job.yaml").read_text())
     (container,) = job["spec"]["template"]["spec"]["containers"]
