@@ -265,11 +265,23 @@ def test_rows_so_far_and_bad_lines_are_seen_at_any_process(fleet):
     rows = [json.loads(line) for line in text.splitlines()]
     assert 0 < len(rows) < 6000
     assert_in_order(rows, lines[:len(rows)])
-    status, more = front.call(path + ":results?order=done")
-    assert status == 200 and len(more.splitlines()) >= len(rows)
     assert front.call(path + ":faults") == (200, "")
     assert front.call(path + ":cancel", "POST", "{}")[0] == 200
     ended(front, path, "JOB_STATE_CANCELLED")
+
+
+def test_rows_of_a_checkpoint_are_seen_before_their_shard_is_done(fleet):
+    one, front = fleet.start(), fleet.start("--no-work")
+    path = made(one, texts(1000), "steady")
+    job = wait_for(front, path, lambda job: done(job) > 0, 30)
+    status, text = front.call(path + ":results?order=done")
+    assert status == 200
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert done(job) <= len(rows) < 1000 and {text_of(row) for row in rows}
+    assert len({row["request"]["contents"][0]["parts"][0]["text"] for row in rows}) == len(rows)
+    assert front.call(path + ":results") == (200, "")
+    assert front.call(path + ":cancel", "POST", "{}")[0] == 200
+    assert_in_order(output(front, ended(front, path, "JOB_STATE_CANCELLED")), texts(1000))
 
 
 def test_the_database_may_go_away_for_a_while(fleet):

@@ -196,7 +196,7 @@ void sim_check_end(struct sim_job *j)
     uint32_t count;
     struct error e = { 0 };
 
-    MUST(shards_done(sim.s, &sim.arena, j->id, false, &part, &count, &e) == 0, "%s", e.msg);
+    MUST(shards_done(sim.s, &sim.arena, j->id, &part, &count, &e) == 0, "%s", e.msg);
     MUST(count == j->shards, "I1: %u of %u shards have rows", count, j->shards);
     for (uint32_t i = 0; i < count; i++) {
         const struct sim_blob *b = sim_blob_of(part[i].id);

@@ -80,5 +80,11 @@ struct fleet_cut {
  * none. */
 int fleet_answers_give(struct service *s, const struct fleet_cut *c, int64_t from,
                        struct error *e) FALLIBLE;
+/* The bytes of a shard of this input, as an input of their own. */
+int fleet_open_cut(struct store *store, const struct job_input *pin, const struct shard_cut *c,
+                   struct input *out, struct error *e) FALLIBLE;
+/* A shard's answers as FOLDER/spool.db. */
+int fleet_fetch_answers(struct store *store, int64_t answers, const char *folder,
+                        struct error *e) FALLIBLE;
 
 #endif

@@ -14,11 +14,14 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/random.h"
 #include "base/sys.h"
 #include "base/thread.h"
+#include "engine/lines/peek.h"
 #include "engine/service/fleet_job.h"
 
 #define COPY_BYTES ((size_t)256 * 1024)
+#define PEEK_CHARS 12 /* of a folder's name */
 
 static int no_results(struct error *e)
 {
@@ -65,7 +68,7 @@ static int grow(struct service *s, int64_t id, int fd, struct error *e)
     struct arena a = { 0 };
     struct blob *part = NULL;
     uint32_t count = 0, next = 0;
-    int rc = shards_done(s->env.store, &a, id, false, &part, &count, e);
+    int rc = shards_done(s->env.store, &a, id, &part, &count, e);
 
     if (rc == 0)
         rc = find_end(fd, part, count, &next, e);
@@ -119,23 +122,95 @@ static int open_nameless(struct service *s, int64_t id, struct error *e)
     return sys_mkdirs(dir, e) < 0 ? -1 : sys_open_nameless(dir, e);
 }
 
+/* What a call reads of a job's rows, and where they go. */
+struct rows_so_far {
+    struct service *service;
+    const struct job *job;
+    struct arena arena;
+    struct job_input *pin;
+    uint32_t pin_count;
+    int fd;
+};
+
+static int add_row(void *arg, uint64_t index, struct str row, struct error *e)
+{
+    (void)index;
+    return sys_write_all(*(const int *)arg, row.p, row.len, "the job's rows", e);
+}
+
+static int peek_at(const struct rows_so_far *r, const char *folder, const struct shard_rows *shard,
+                   struct error *e)
+{
+    struct input in = { 0 };
+    struct spool *spool = NULL;
+    struct store *store = r->service->env.store;
+    int fd = r->fd, rc = -1;
+
+    if (fleet_fetch_answers(store, shard->answers, folder, e) == 0 &&
+        fleet_open_cut(store, &r->pin[shard->cut.input], &shard->cut, &in, e) == 0)
+        spool = spool_peek(folder, e);
+    if (spool) {
+        const struct peek p = {
+            .input = &in,
+            .spool = spool,
+            .rules = job_rules(r->job),
+            .style = job_row_style(r->job),
+            .on_row = add_row,
+            .arg = &fd,
+        };
+        rc = peek_run(&p, e);
+    }
+    spool_close(spool);
+    input_release(&in);
+    return rc;
+}
+
+/* The rows of a shard's checkpoint, of which a copy is made for this call. */
+static int add_checkpoint(struct rows_so_far *r, const struct shard_rows *shard, struct error *e)
+{
+    char dir[SERVICE_PATH_BYTES], name[PEEK_CHARS + 1];
+    struct error ignored;
+
+    if (shard->cut.input >= r->pin_count)
+        return error_set(e, ERROR_DATA_LOSS, "the job has no input %u", shard->cut.input);
+    if (random_text(name, PEEK_CHARS, ALPHABET_36, e) < 0)
+        return -1;
+    job_path(r->service, dir, r->job->id, NULL);
+    const char *folder = arena_textf(&r->arena, "%s/peek-%s", dir, name);
+    int rc = peek_at(r, folder, shard, e);
+    if (sys_remove_all(folder, &ignored) < 0)
+        log_warn("job %lld: %s", (long long)r->job->id, ignored.msg);
+    return rc;
+}
+
+static int add_recorded(struct rows_so_far *r, struct error *e)
+{
+    struct store *store = r->service->env.store;
+    struct shard_rows *shard = NULL;
+    uint32_t count = 0;
+    int rc = job_inputs(store, &r->arena, r->job->id, &r->pin, &r->pin_count, e);
+
+    if (rc == 0)
+        rc = shards_recorded(store, &r->arena, r->job->id, &shard, &count, e);
+    for (uint32_t i = 0; rc == 0 && i < count; i++)
+        rc = shard[i].output.id ? append(store, r->fd, &shard[i].output, e)
+                                : add_checkpoint(r, &shard[i], e);
+    return rc;
+}
+
 int fleet_results_done(struct service *s, const struct job *j, uint64_t *bytes, struct error *e)
 {
-    struct arena a = { 0 };
-    struct blob *part = NULL;
-    uint32_t count = 0;
+    struct rows_so_far r = { .service = s, .job = j };
 
     assert_may_wait("the rows of a job's shards");
     if (job_state_final(j->state) || j->start_us == 0)
         return no_results(e);
-    int fd = open_nameless(s, j->id, e);
-    if (fd < 0)
+    r.fd = open_nameless(s, j->id, e);
+    if (r.fd < 0)
         return -1;
-    int rc = shards_done(s->env.store, &a, j->id, true, &part, &count, e);
-    for (uint32_t i = 0; rc == 0 && i < count; i++)
-        rc = append(s->env.store, fd, &part[i], e);
-    arena_release(&a);
-    return finish(fd, rc, bytes, e);
+    int rc = add_recorded(&r, e);
+    arena_release(&r.arena);
+    return finish(r.fd, rc, bytes, e);
 }
 
 int fleet_line_errors(struct service *s, const struct job *j, uint64_t *bytes, struct error *e)

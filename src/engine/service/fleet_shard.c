@@ -64,30 +64,27 @@ static uint64_t now_ns(const struct shard_work *w)
 
 /* ---- Opening ---- */
 
-/* The bytes of the shard, as an input of its own. */
-static int open_input(struct shard_work *w, struct error *e)
+int fleet_open_cut(struct store *store, const struct job_input *pin, const struct shard_cut *c,
+                   struct input *out, struct error *e)
 {
-    const struct shard_cut *c = &w->lease.cut;
-
-    if (c->input >= w->of->pin_count)
-        return error_set(e, ERROR_DATA_LOSS, "the job has no input %u", c->input);
-    const struct job_input *pin = &w->of->pin[c->input];
-    struct input_source source = {
-        .name = arena_copy(&w->arena, pin->name.p, pin->name.len),
-        .fd = blob_open_part(store_of(w), pin->blob, c->begin, c->end, e),
+    struct arena a = { 0 };
+    const struct input_source source = {
+        .name = arena_copy(&a, pin->name.p, pin->name.len),
+        .fd = blob_open_part(store, pin->blob, c->begin, c->end, e),
     };
-    if (source.fd < 0)
-        return error_wrap(e, "the job's input");
-    if (input_open_fds(&w->input, &source, 1, e) < 0)
+    int rc = source.fd < 0 ? error_wrap(e, "the job's input")
+                           : input_open_fds(out, &source, 1, e); /* which copies the name */
+    arena_release(&a);
+    if (rc < 0)
         return -1;
-    struct input_file *file = &w->input.file[0];
+    struct input_file *file = &out->file[0];
     if (c->begin >= c->end || c->end > file->bytes)
-        return error_set(e, ERROR_DATA_LOSS, "%s has no bytes from %llu to %llu", source.name,
+        return error_set(e, ERROR_DATA_LOSS, "%s has no bytes from %llu to %llu", file->path,
                          (unsigned long long)c->begin, (unsigned long long)c->end);
     file->begin = c->begin;
     file->line_no = c->line_no;
     file->bytes = c->end;
-    w->input.bytes = c->end - c->begin;
+    out->bytes = c->end - c->begin;
     return 0;
 }
 
@@ -110,12 +107,14 @@ static int ingest(struct shard_work *w, struct predictor *p, struct error *e)
                      w->lease.cut.lines);
 }
 
-/* The last checkpoint, in the folder. */
-static int fetch_answers(struct shard_work *w, const char *folder, struct error *e)
+int fleet_fetch_answers(struct store *store, int64_t answers, const char *folder, struct error *e)
 {
-    const char *path = arena_textf(&w->arena, "%s/spool.db", folder);
+    struct arena a = { 0 };
+    const char *path = arena_textf(&a, "%s/spool.db", folder);
+    int rc = sys_mkdirs(folder, e) < 0 ? -1 : blob_unpack_to(store, answers, path, e);
 
-    return sys_mkdirs(folder, e) < 0 ? -1 : blob_unpack_to(store_of(w), w->lease.answers, path, e);
+    arena_release(&a);
+    return rc;
 }
 
 /* What was answered before: by an earlier holder of this shard, or by the job that this one retries. */
@@ -124,7 +123,8 @@ static int open_spool(struct shard_work *w, struct error *e)
     const char *from = arena_textf(&w->arena, "%s/from", w->dir);
     uint64_t copied;
 
-    if (w->lease.answers && fetch_answers(w, w->lease.taken ? from : w->dir, e) < 0)
+    if (w->lease.answers &&
+        fleet_fetch_answers(store_of(w), w->lease.answers, w->lease.taken ? from : w->dir, e) < 0)
         return -1;
     w->spool = spool_open_scratch(w->dir, &w->spool_path, e);
     if (!w->spool)
@@ -164,11 +164,14 @@ static int open_shard(struct shard_work *w, struct predictor *p, struct error *e
         arena_textf(&w->arena, "%s/jobs/%lld/%llu.%lld", store_dir(store_of(w)), (long long)j->id,
                     (unsigned long long)w->lease.number, (long long)w->lease.fence);
     w->output = arena_textf(&w->arena, "%s/output.jsonl", w->dir);
+    if (w->lease.cut.input >= w->of->pin_count)
+        return error_set(e, ERROR_DATA_LOSS, "the job has no input %u", w->lease.cut.input);
     job_files_init(&w->files, store_of(w), j->open ? NULL : j->project, j->create_us);
     if (sys_remove_all(w->dir, e) < 0 || sys_mkdirs(w->dir, e) < 0)
         return -1;
     w->store_failed = true;
-    if (open_input(w, e) < 0)
+    if (fleet_open_cut(store_of(w), &w->of->pin[w->lease.cut.input], &w->lease.cut, &w->input, e) <
+        0)
         return -1;
     w->store_failed = false;
     if (ingest(w, p, e) < 0)

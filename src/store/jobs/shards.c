@@ -387,49 +387,49 @@ int shards_delete_some(struct store *s, int64_t job, bool *more, struct error *e
 
 /* ---- The output ---- */
 
-/* A walk over the outputs of a job's done shards. */
-struct outputs {
+/* A walk over what is recorded of a job's shards. */
+struct recorded {
     int64_t job;
-    bool all;      /* also behind an open shard */
     uint64_t next; /* number of the shard to go on from */
-    struct blob *item;
+    struct shard_rows *item;
     uint32_t count;
 };
 
-/* 1: there may be more behind these. */
-static int outputs_page(struct db *d, struct arena *a, struct outputs *o, struct error *e)
+/* 1: there may be more behind these. Answers that another job has made are not this one's yet. */
+static int recorded_page(struct db *d, struct arena *a, struct recorded *r, struct error *e)
 {
-    struct stmt *q = db_stmt(d, "SELECT number, output, output_bytes, output_crc32c, output_md5,"
-                                " output_sha256 FROM shard WHERE job = ? AND number >= ?"
-                                " AND done != 0 ORDER BY number LIMIT ?");
+    struct stmt *q =
+        db_stmt(d, "SELECT answers, output, output_bytes, output_crc32c, output_md5,"
+                   " output_sha256, " SHARD_CUT " FROM shard WHERE job = ? AND number >= ?"
+                   " AND (done != 0 OR (answers != 0 AND taken = 0)) ORDER BY number LIMIT ?");
     int rows = 0, rc;
 
-    db_bind(q, "iii", o->job, (int64_t)o->next, (int64_t)PAGE);
+    db_bind(q, "iii", r->job, (int64_t)r->next, (int64_t)PAGE);
     while ((rc = db_step(q, "cannot read the shards of a job", e)) == 1) {
-        uint64_t number = (uint64_t)db_int(q, 0);
-        if (!o->all && number != o->next)
-            return 0;
-        o->item = arena_list_grow(a, o->item, o->count, sizeof *o->item);
-        blob_columns(q, 1, &o->item[o->count++]);
-        o->next = number + 1;
+        r->item = arena_list_grow(a, r->item, r->count, sizeof *r->item);
+        struct shard_rows *s = &r->item[r->count++];
+        *s = (struct shard_rows){ .answers = db_int(q, 0) };
+        blob_columns(q, 1, &s->output);
+        s->number = shard_cut_row(q, 6, &s->cut);
+        r->next = s->number + 1;
         rows++;
     }
     return rc < 0 ? -1 : rows == PAGE;
 }
 
-int shards_done(struct store *s, struct arena *a, int64_t job, bool all, struct blob **out,
-                uint32_t *count, struct error *e)
+int shards_recorded(struct store *s, struct arena *a, int64_t job, struct shard_rows **out,
+                    uint32_t *count, struct error *e)
 {
-    struct outputs o = { .job = job, .all = all };
+    struct recorded r = { .job = job };
     struct db *d = store_read(s, e);
     int rc = d ? 1 : -1;
 
     while (rc == 1)
-        rc = outputs_page(d, a, &o, e);
+        rc = recorded_page(d, a, &r, e);
     if (d)
         store_read_done(s, d);
-    *out = o.item;
-    *count = o.count;
+    *out = r.item;
+    *count = r.count;
     return rc;
 }
 
@@ -445,12 +445,29 @@ static int join(struct store *s, struct arena *a, const struct blob *part, uint3
     return blob_compose(s, id, count, out, e);
 }
 
+int shards_done(struct store *s, struct arena *a, int64_t job, struct blob **out, uint32_t *count,
+                struct error *e)
+{
+    struct shard_rows *r = NULL;
+    uint32_t recorded = 0;
+
+    *count = 0;
+    if (shards_recorded(s, a, job, &r, &recorded, e) < 0)
+        return -1;
+    *out = arena_array(a, (size_t)recorded + 1, sizeof **out);
+    while (*count < recorded && r[*count].number == *count && r[*count].output.id) {
+        (*out)[*count] = r[*count].output;
+        (*count)++;
+    }
+    return 0;
+}
+
 int shards_join(struct store *s, int64_t job, struct blob *out, struct error *e)
 {
     struct arena a = { 0 };
     struct blob *part = NULL;
     uint32_t count = 0;
-    int rc = shards_done(s, &a, job, false, &part, &count, e);
+    int rc = shards_done(s, &a, job, &part, &count, e);
 
     if (rc == 0 && count == 1)
         *out = part[0];

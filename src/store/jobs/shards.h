@@ -115,9 +115,18 @@ int shards_lease_to_close(struct store *s, int64_t job, uint32_t most, struct sh
 /* The output of a job all of whose shards are done: a blob made of theirs (blob.h, segments). One shard's is its own blob,
  * with its hashes. To be named by job_finish. */
 int shards_join(struct store *s, int64_t job, struct blob *out, struct error *e) FALLIBLE;
-/* The rows so far: the outputs of the shards that are done, up to the first open one (all: also behind it), in order. */
-int shards_done(struct store *s, struct arena *a, int64_t job, bool all, struct blob **out,
-                uint32_t *count, struct error *e) FALLIBLE;
+/* The rows so far: the outputs of the shards that are done, up to the first open one, in order. */
+int shards_done(struct store *s, struct arena *a, int64_t job, struct blob **out, uint32_t *count,
+                struct error *e) FALLIBLE;
+/* All that is recorded of a job's shards, in their order: the output of one that is done, else its last checkpoint. */
+struct shard_rows {
+    uint64_t number;
+    struct shard_cut cut;
+    struct blob output; /* id 0: it is open */
+    int64_t answers;    /* blob of the checkpoint */
+};
+int shards_recorded(struct store *s, struct arena *a, int64_t job, struct shard_rows **out,
+                    uint32_t *count, struct error *e) FALLIBLE;
 /* Each job that is not final, or that a client removed, at a glance, the oldest first: what other processes changed is seen
  * by this. */
 struct job_glance {

@@ -554,10 +554,16 @@ static void test_a_retry_begins_with_what_was_done(void **state)
     (void)checkpoint(w, w->s, &t.item[0], answered(8, 0));
     assert_int_equal(t.item[0].taken, 0);
     (void)finish(w, w->s, &t.item[1], answered(10, 0));
-    ASSERT_OK(shards_done(w->s, &w->a, again.id, false, &done, &count, &e), e);
+    ASSERT_OK(shards_done(w->s, &w->a, again.id, &done, &count, &e), e);
     assert_int_equal(count, 1);
-    ASSERT_OK(shards_done(w->s, &w->a, again.id, true, &done, &count, &e), e);
-    assert_int_equal(count, 2);
+    struct shard_rows *recorded;
+    ASSERT_OK(shards_recorded(w->s, &w->a, again.id, &recorded, &count, &e), e);
+    assert_int_equal(count, 3);
+    assert_int_equal(recorded[0].output.id, done[0].id);
+    assert_int_equal(recorded[1].output.id, 0);
+    assert_int_equal(recorded[1].answers, t.item[0].answers);
+    assert_int_equal(recorded[2].number, 2);
+    assert_true(recorded[2].output.id);
 }
 
 static void test_a_restart_leaves_jobs_in_shards_alone(void **state)
