@@ -6,7 +6,8 @@
  * Right:   DB_WRITE_ALL holds an advisory lock until the end of its transaction, DB_WRITE_ROWS shares it with its like. Each statement
  *          sees what was committed before it (READ COMMITTED), so whatever is read behind the lock is the latest.
  * Errors:  a connection that was lost is made anew for a statement outside of a transaction that only reads, and for the
- *          beginning of a transaction, once. A COMMIT without an answer is UNAVAILABLE, and its words say that it may have worked.
+ *          beginning of a transaction, once. After a COMMIT without an answer the server is asked what became of the transaction. When it
+ *          does not say so, or another server has taken over, the error is UNAVAILABLE, and its words say that it may have worked.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -26,15 +27,19 @@
 #define OID_TEXT 25
 #define OID_FLOAT8 701
 
+/* For an answer to the question what became of a transaction. */
+#define OUTCOME_MS 10000
+#define OUTCOME_PAUSE_MS 20
 /* The bytes of "tranche": the advisory lock of a store, one in each database. */
 #define LOCK_KEY "32776860087838821"
-#define CLOCK "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+#define CLOCK "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 struct postgres {
     struct db head;
     struct link link;
     char *url;
     bool in_transaction;
+    char transaction[24]; /* its number in the server */
     struct db_clock clock;
     int64_t epoch;
 };
@@ -61,7 +66,7 @@ static struct postgres *postgres_of(struct db *d)
 
 /* ---- Connections ---- */
 
-/* Runs statements of which the last one is CLOCK. */
+/* Runs statements of which the last one has CLOCK as its last column, perhaps behind a transaction. */
 static int exec_clock(struct postgres *p, const char *sql, const char *doing, struct error *e)
 {
     uint64_t asked_ns = clock_system()->boot_ns(clock_system());
@@ -69,7 +74,10 @@ static int exec_clock(struct postgres *p, const char *sql, const char *doing, st
 
     if (!r)
         return -1;
-    p->clock = (struct db_clock){ .wall_us = strtoll(PQgetvalue(r, 0, 0), NULL, 10),
+    int last = PQnfields(r) - 1;
+    if (last > 0)
+        (void)snprintf(p->transaction, sizeof p->transaction, "%s", PQgetvalue(r, 0, last - 1));
+    p->clock = (struct db_clock){ .wall_us = strtoll(PQgetvalue(r, 0, last), NULL, 10),
                                   .asked_ns = asked_ns,
                                   .answered_ns = clock_system()->boot_ns(clock_system()) };
     PQclear(r);
@@ -98,7 +106,7 @@ static int connect_to(struct postgres *p, struct error *e)
     if (rc == 0)
         rc = read_epoch(p, e);
     if (rc == 0)
-        rc = exec_clock(p, CLOCK, "cannot read the database's clock", e);
+        rc = exec_clock(p, "SELECT " CLOCK, "cannot read the database's clock", e);
     store_call_end(STORE_DATABASE, "connect", began, rc < 0 ? e : NULL);
     p->in_transaction = false;
     return rc;
@@ -378,26 +386,30 @@ static int postgres_exec(struct db *d, const char *sql, const char *doing, struc
 
 /* ---- Transactions ---- */
 
-#define TEXT_OF_(x) #x
-#define TEXT_OF(x) TEXT_OF_(x)
-/* One message: the server runs it at once. */
-#define BEGIN                                                                                      \
-    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;"                                             \
-    "SET LOCAL statement_timeout = " TEXT_OF(                                                      \
-        POSTGRES_STATEMENT_MS) ";"                                                                 \
-                               "SET LOCAL idle_in_transaction_session_timeout = " TEXT_OF(         \
-                                   POSTGRES_IDLE_MS) ";"
+/* Two statements in one message. The time limits are set before the lock is waited for, and end with the transaction. */
+static void begin_sql(char out[512], enum db_right right)
+{
+    int n = snprintf(out, 512,
+                     "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;"
+                     "SELECT set_config('lock_timeout', '%d', true),"
+                     " set_config('statement_timeout', '%d', true),"
+                     " set_config('idle_in_transaction_session_timeout', '%d', true),"
+                     " pg_advisory_xact_lock%s(" LOCK_KEY ")::text, pg_current_xact_id(), " CLOCK,
+                     POSTGRES_STATEMENT_MS, POSTGRES_STATEMENT_MS, POSTGRES_IDLE_MS,
+                     right == DB_WRITE_ROWS ? "_shared" : "");
+
+    assert(n > 0 && n < 512);
+}
 
 static int postgres_begin(struct db *d, enum db_right right, const char *doing, struct error *e)
 {
     struct postgres *p = postgres_of(d);
-    const char *sql = right == DB_WRITE_ALL
-                          ? BEGIN "SELECT pg_advisory_xact_lock(" LOCK_KEY ");" CLOCK
-                          : BEGIN "SELECT pg_advisory_xact_lock_shared(" LOCK_KEY ");" CLOCK;
+    char sql[512];
     uint64_t began = store_call_begin();
     struct error why;
 
     assert(!p->in_transaction);
+    begin_sql(sql, right);
     int rc = p->link.lost ? error_set(&why, ERROR_UNAVAILABLE, "%s: %s", doing, LOST)
                           : exec_clock(p, sql, doing, &why);
     if (rc < 0 && connect_again(p, "begin"))
@@ -411,18 +423,51 @@ static int postgres_begin(struct db *d, enum db_right right, const char *doing, 
     return rc;
 }
 
+/* "committed", "aborted", "in progress", or "" when nobody knows. */
+static void read_outcome(struct postgres *p, char out[16])
+{
+    char sql[80];
+    struct error ignored;
+
+    (void)snprintf(sql, sizeof sql, "SELECT pg_xact_status('%s'::xid8)", p->transaction);
+    PGresult *r = link_exec(&p->link, sql, POSTGRES_ANSWER_MS, "cannot ask", &ignored);
+    (void)snprintf(out, 16, "%s", r ? PQgetvalue(r, 0, 0) : "");
+    PQclear(r);
+}
+
+/* The answer to the COMMIT is lost. A standby that took over may have given the transaction's number to another one. */
+static int find_outcome(struct postgres *p, const char *doing, struct error *e)
+{
+    struct clock *clock = clock_system();
+    uint64_t end_ns = clock->mono_ns(clock) + OUTCOME_MS * NS_PER_MS;
+    int64_t epoch = p->epoch;
+    char outcome[16] = "";
+
+    if (connect_again(p, "commit") && p->epoch == epoch)
+        read_outcome(p, outcome);
+    while (strcmp(outcome, "in progress") == 0 && clock->mono_ns(clock) < end_ns) {
+        clock->sleep_ns(clock, OUTCOME_PAUSE_MS * NS_PER_MS);
+        read_outcome(p, outcome);
+    }
+    if (strcmp(outcome, "committed") == 0)
+        return 0;
+    if (strcmp(outcome, "aborted") == 0)
+        return error_set(e, ERROR_UNAVAILABLE, "%s: %s, and nothing was written", doing, LOST);
+    return error_set(
+        e, ERROR_UNAVAILABLE,
+        "%s: the connection to the database was lost at the end of the transaction: it is "
+        "not known if it was written",
+        doing);
+}
+
 /* The server answers a COMMIT of a transaction that has failed with ROLLBACK. */
 static int commit_once(struct postgres *p, const char *doing, struct error *e)
 {
-    struct error why = { 0 };
+    struct error why;
     PGresult *r = link_exec(&p->link, "COMMIT", POSTGRES_ANSWER_MS, doing, &why);
 
     if (!r && p->link.lost)
-        return error_set(
-            e, ERROR_UNAVAILABLE,
-            "%s: the connection to the database was lost at the end of the transaction: it "
-            "is not known if it was written",
-            doing);
+        return find_outcome(p, doing, e);
     if (!r) {
         *e = why;
         return -1;

@@ -28,7 +28,7 @@ static const struct {
     { "25P03", ERROR_UNAVAILABLE, true, "the transaction stood still for too long" },
     { "25P02", ERROR_UNAVAILABLE, false, "the transaction has failed before" },
     { "40", ERROR_UNAVAILABLE, false, "another transaction was in its way" },
-    { "55P03", ERROR_UNAVAILABLE, false, "another process keeps the rows locked" },
+    { "55P03", ERROR_UNAVAILABLE, false, "another process keeps it locked" },
     { "57014", ERROR_UNAVAILABLE, false, "the database took too long" },
     { "57", ERROR_UNAVAILABLE, true, "the server is shutting down, starting or in recovery" },
     { "08", ERROR_UNAVAILABLE, true, LOST },

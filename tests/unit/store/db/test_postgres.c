@@ -139,16 +139,39 @@ static void test_a_connection_lost_within_a_transaction_loses_all_of_it(void **s
     OK(db_commit(w->other, "test", &w->e));
 }
 
-/* The server has the COMMIT, and we have no answer. */
-static void test_an_end_without_an_answer_may_have_been_written_and_says_so(void **state)
+static void test_after_an_end_without_an_answer_the_server_is_asked(void **state)
 {
     struct world *w = *state;
 
     OK(db_begin(w->d, DB_WRITE_ALL, "test", &w->e));
     OK(db_exec(w->d, ADD, "test", &w->e));
     fault_arm("postgres.answer", 0, EIO);
+    OK(db_commit(w->d, "cannot write", &w->e));
+    assert_int_equal(fault_disarm(), 1);
+    assert_int_equal(number(w, w->other, ROWS), 1);
+    OK(db_begin(w->d, DB_WRITE_ALL, "test", &w->e));
+    OK(db_exec(w->d, ADD, "test", &w->e));
+    fault_arm("postgres.send", 0, EIO);
+    UNAVAILABLE(db_commit(w->d, "cannot write", &w->e), "lost, and nothing was written");
+    assert_int_equal(fault_disarm(), 1);
+    assert_int_equal(number(w, w->other, ROWS), 1);
+    OK(db_begin(w->d, DB_WRITE_ALL, "test", &w->e));
+    OK(db_commit(w->d, "test", &w->e));
+}
+
+/* The server has the COMMIT, and lets us in no more. */
+static void test_an_end_that_nobody_can_tell_says_so(void **state)
+{
+    struct world *w = *state;
+
+    OK(db_begin(w->d, DB_WRITE_ALL, "test", &w->e));
+    OK(db_exec(w->d, ADD, "test", &w->e));
+    OK(db_exec(w->other, "UPDATE pg_database SET datallowconn = false WHERE datname = 'tranche'",
+               "test", &w->e));
+    fault_arm("postgres.answer", 0, EIO);
     UNAVAILABLE(db_commit(w->d, "cannot write", &w->e), "it is not known if it was written");
     assert_int_equal(fault_disarm(), 1);
+    OK(db_exec(w->other, "UPDATE pg_database SET datallowconn = true", "test", &w->e));
     OK(db_begin(w->other, DB_WRITE_ALL, "test", &w->e)); /* after its end */
     assert_int_equal(number(w, w->other, ROWS), 1);
     OK(db_commit(w->other, "test", &w->e));
@@ -358,7 +381,8 @@ int main(void)
         TEST(test_a_read_outside_of_a_transaction_is_made_on_a_new_connection),
         TEST(test_a_transaction_begins_on_a_new_connection),
         TEST(test_a_connection_lost_within_a_transaction_loses_all_of_it),
-        TEST(test_an_end_without_an_answer_may_have_been_written_and_says_so),
+        TEST(test_after_an_end_without_an_answer_the_server_is_asked),
+        TEST(test_an_end_that_nobody_can_tell_says_so),
         TEST(test_a_transaction_whose_statement_failed_is_not_committed),
         TEST(test_a_transaction_that_stands_still_is_ended_by_the_server),
         TEST(test_a_statement_has_an_end_and_so_has_the_wait_for_a_row),
