@@ -166,7 +166,7 @@ static void server_free(struct upstream_server *s)
     mem_free(s);
 }
 
-/* How many requests may be in flight, by the configuration; 0: the number is measured, by each process for itself. */
+/* The limit of requests in flight that the configuration sets; 0: the number is measured, by each process for itself. */
 static double slots_configured(const struct upstream *u)
 {
     return u->concurrency                                       ? u->concurrency
@@ -811,7 +811,7 @@ static struct share_need *need_of(struct arena *a, const char *name, struct serv
     if (at == *count || strcmp((*list)[at].name, name) != 0) {
         *list = arena_list_grow(a, *list, *count, sizeof **list);
         memmove(*list + at + 1, *list + at, (*count - at) * sizeof **list);
-        (*list)[at] = (struct server_need){ .name = text_copy(a, name) };
+        (*list)[at] = (struct server_need){ .name = arena_copy(a, name, strlen(name)) };
         (*count)++;
     }
     return &(*list)[at].need;
@@ -836,10 +836,11 @@ static void allow(struct upstream_server *s, const double part[SHARE_KINDS], uin
 {
     double own[SHARE_KINDS];
 
+    assert(at < of);
     for (int k = 0; k < SHARE_KINDS; k++)
         own[k] = part[k] / of;
-    uint32_t whole = (uint32_t)part[SHARE_SLOTS];
-    own[SHARE_SLOTS] = whole / of + (at < whole % of);
+    uint32_t whole = (uint32_t)part[SHARE_SLOTS], slots = whole / of + (at < whole % of);
+    own[SHARE_SLOTS] = slots;
     lock(&s->lock);
     uint64_t now = now_ns(s);
     bool empty = !has_part(s);
