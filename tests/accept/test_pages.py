@@ -2,7 +2,7 @@
 shell's environment and one Python, with the default model and the clients of the registries.
 
 A block of sh, python or js is run; one that begins with a comment that names a file becomes that file. Only addresses differ: ports become free ones, Google's hosts become a stand-in here,
-the database db and the bucket tranche become private ones, and the scripts that install are not run again. A page that stops to be run is an error, not a skipped test."""
+databases at the host db and the bucket tranche become private ones, and the scripts that install are not run again. A page that stops to be run is an error, not a skipped test."""
 import functools
 import json
 import os
@@ -104,11 +104,15 @@ class Place:
         return self.ports.setdefault(number, free_port())
 
     @functools.cache
-    def database(self):
-        database = Database()
-        self.stops.append(database.remove)
-        database.create("tranche")
-        return database
+    def database_server(self):
+        server = Database()
+        self.stops.append(server.remove)
+        return server
+
+    @functools.cache
+    def database(self, name):
+        """Address and name of a new database."""
+        return self.database_server().create(name).rsplit("@", 1)[1]
 
     @functools.cache
     def bucket(self):
@@ -154,8 +158,8 @@ def localised(place, text):
     """The text with addresses of this test."""
     text = re.sub(r"127\.0\.0\.1:8080\b", f"127.0.0.1:{place.port}", text)
     text = re.sub(r"127\.0\.0\.1:(808[1-9])\b", lambda port: f"127.0.0.1:{place.port_of(port[1])}", text)
-    text = re.sub(r"postgres://(\w+)@db/tranche\b", lambda url: f"postgres://{'tranche' if url[1] == 'admin' else url[1]}"
-                  f"@127.0.0.1:{place.database().port}/tranche", text)
+    text = re.sub(r"postgres://(\w+)@db/(\w+)", lambda url: f"postgres://{'tranche' if url[1] == 'admin' else url[1]}"
+                  f"@{place.database(url[2])}", text)
     text = re.sub(r"s3://tranche/[\w-]+", lambda url: f"{url[0]}?{place.bucket()}", text)
     for address in ("http://127.0.0.1:8000", "http://127.0.0.1:8001", "http://127.0.0.1:8090"):
         if address in text:
