@@ -234,7 +234,7 @@ static void file_close(struct shared_bucket *b)
     mem_free(f);
 }
 
-/* What a process that died was writing. */
+/* Removes objects that a process was writing when it died. */
 static void remove_unfinished(const char *folder)
 {
     int64_t before_s = clock_system()->wall_us(clock_system()) / 1000000 - UNFINISHED_S;

@@ -346,7 +346,7 @@ static int await(struct cache *c, int64_t id, struct error *e)
     return rc;
 }
 
-/* Under the lock: a descriptor of a copy that is there, or -1. A copy that somebody removed is forgotten. */
+/* Under the lock: a descriptor of a copy that is there, or -1. A copy whose file an operator removed is forgotten. */
 static int open_copy(struct store *s, struct cache *c, int64_t id)
 {
     char path[PATH_BYTES];

@@ -41,7 +41,7 @@ int blob_send(struct store *s, int64_t id, int fd, struct byte_range what, struc
     return rc < 0 ? error_wrap(e, "the bucket") : 0;
 }
 
-/* Where the bytes [from, to) of a blob go in a file. */
+/* The bytes [from, to) of a blob go to `at` of a file. */
 struct target {
     struct byte_range what;
     int fd;

@@ -100,7 +100,7 @@ int uploads_sweep(struct store *s, uint64_t *removed, struct error *e) FALLIBLE;
 
 struct uploads;
 struct cache;
-/* What a shared store knows of a blob. */
+/* The facts of a shared store about a blob. */
 struct blob_facts {
     uint64_t bytes;
     uint32_t crc32c;
@@ -110,7 +110,7 @@ struct blob_facts {
 struct blobs {
     pthread_mutex_t lock; /* guards all but the pointers */
     int64_t next, end;    /* ids that are ours to give */
-    /* Of the blobs that were asked for last, each in the place of its id. */
+    /* Facts about the blobs that were asked for last, each in the place of its id. */
     struct blob_facts fact[BLOB_FACTS];
     int64_t fact_id[BLOB_FACTS];
     struct uploads *uploads;

@@ -85,7 +85,7 @@ int upload_part_mark(struct blob_writer *w, uint64_t to, struct error *e)
     struct db *d = store_write_rows(w->s, e);
     if (!d || store_commit(w->s, d, part_add(d, w, &part, e), e) < 0)
         return -1;
-    /* Where the file system cannot do it, the file is larger. */
+    /* On a file system that cannot do it, the file is larger. */
     (void)fallocate(w->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(w->marked - w->base),
                     (off_t)part.bytes);
     return 0;

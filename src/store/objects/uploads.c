@@ -216,7 +216,7 @@ static int writer_open(struct blob_writer *w, struct slot *slot, struct error *e
         w->fd = sys_open(w->path, O_RDWR, e);
     if (w->fd < 0)
         return -1;
-    /* What is durable never changes: hashes of fewer bytes are good, when others are at hand to go on from. */
+    /* Durable bytes never change: hashes of fewer of them can go on. */
     if (slot->digest.md5 && (slot->bytes == w->bytes || (shared && slot->hashed <= w->bytes))) {
         w->digest = slot->digest;
         w->hashed = slot->hashed;
