@@ -30,13 +30,17 @@ struct bucket_entry {
     uint64_t bytes;
     int64_t modified_us;
 };
+/* The bytes [from, to) of an object, and where a file has them. */
+struct bucket_span {
+    uint64_t from, to, at;
+};
 struct shared_bucket_ops {
     /* The bytes [from, to) of fd become the object. */
     int (*put)(struct shared_bucket *b, const char *key, int fd, uint64_t from, uint64_t to,
                struct error *e);
-    /* The bytes [from, to) of the object are written to fd at offset `at`. OUT_OF_RANGE: it is shorter. */
-    int (*get)(struct shared_bucket *b, const char *key, uint64_t from, uint64_t to, int fd,
-               uint64_t at, struct error *e);
+    /* These bytes of the object are written to fd. OUT_OF_RANGE: it is shorter. */
+    int (*get)(struct shared_bucket *b, const char *key, const struct bucket_span *what, int fd,
+               struct error *e);
     int (*size)(struct shared_bucket *b, const char *key, uint64_t *bytes, struct error *e);
     int (*remove)(struct shared_bucket *b, const char *key,
                   struct error *e); /* 0 also when it is gone */

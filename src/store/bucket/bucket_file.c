@@ -59,7 +59,7 @@ static int copy_chunk(struct copy *c, char *chunk, struct error *e)
         return -1;
     if ((size_t)n < want)
         return error_set(e, ERROR_OUT_OF_RANGE, "%s ends at byte %llu", c->from_name,
-                         (unsigned long long)(c->from + (uint64_t)n));
+                         (unsigned long long)c->from + (unsigned long long)n);
     if (sys_write_at(c->to_fd, chunk, want, c->at, c->to_name, e) < 0)
         return -1;
     c->from += want;
@@ -109,13 +109,15 @@ static int file_put(struct shared_bucket *b, const char *key, int fd, uint64_t f
     return rc;
 }
 
-static int file_get(struct shared_bucket *b, const char *key, uint64_t from, uint64_t to, int fd,
-                    uint64_t at, struct error *e)
+static int file_get(struct shared_bucket *b, const char *key, const struct bucket_span *what,
+                    int fd, struct error *e)
 {
     char path[PATH_BYTES_MAX];
 
     path_of(b, key, path);
-    struct copy c = { sys_open(path, O_RDONLY, e), fd, from, to, at, path, "a copy of it" };
+    struct copy c = {
+        sys_open(path, O_RDONLY, e), fd, what->from, what->to, what->at, path, "a copy of it"
+    };
     if (c.from_fd < 0)
         return -1;
     int rc = copy(&c, e);

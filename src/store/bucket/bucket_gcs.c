@@ -352,20 +352,21 @@ static int gcs_size(struct shared_bucket *b, const char *key, uint64_t *bytes, s
     return rc;
 }
 
-static int gcs_get(struct shared_bucket *b, const char *key, uint64_t from, uint64_t to, int fd,
-                   uint64_t at, struct error *e)
+static int gcs_get(struct shared_bucket *b, const char *key, const struct bucket_span *what, int fd,
+                   struct error *e)
 {
     struct gcs *g = (struct gcs *)b;
     struct arena a = { 0 };
-    struct web_sink sink = { .from = from, .to = to, .fd = fd, .at = at };
+    struct web_sink sink = { .from = what->from, .to = what->to, .fd = fd, .at = what->at };
     const struct web_call c = { .operation = "get",
                                 .method = "GET",
                                 .path = object_path(g, &a, key),
                                 .query = "alt=media",
                                 .sink = &sink };
-    int rc = from == to ? web_nothing(&g->web, key, to, e) : ask(g, &c, &a, NULL, e);
+    int rc =
+        what->from == what->to ? web_nothing(&g->web, key, what->to, e) : ask(g, &c, &a, NULL, e);
 
-    if (rc < 0 && from < to)
+    if (rc < 0 && what->from < what->to)
         (void)error_wrap(e, "%s", key);
     arena_release(&a);
     return rc;

@@ -412,18 +412,18 @@ static int s3_size(struct shared_bucket *b, const char *key, uint64_t *bytes, st
     return rc;
 }
 
-static int s3_get(struct shared_bucket *b, const char *key, uint64_t from, uint64_t to, int fd,
-                  uint64_t at, struct error *e)
+static int s3_get(struct shared_bucket *b, const char *key, const struct bucket_span *what, int fd,
+                  struct error *e)
 {
     struct s3 *s = (struct s3 *)b;
     struct arena a = { 0 };
-    struct web_sink sink = { .from = from, .to = to, .fd = fd, .at = at };
+    struct web_sink sink = { .from = what->from, .to = what->to, .fd = fd, .at = what->at };
     const struct web_call get = {
         .operation = "get", .method = "GET", .path = path_of(s, &a, key), .sink = &sink
     };
 
-    int rc = from == to ? web_nothing(&s->web, key, to, e) : call(s, &get, e);
-    if (rc < 0 && from < to)
+    int rc = what->from == what->to ? web_nothing(&s->web, key, what->to, e) : call(s, &get, e);
+    if (rc < 0 && what->from < what->to)
         (void)error_wrap(e, "%s", key);
     arena_release(&a);
     return rc;

@@ -116,7 +116,7 @@ static int check_copy(struct migration *g, int64_t id, uint64_t bytes, uint32_t 
     if (fd < 0)
         return -1;
     blob_key(id, key);
-    int rc = b->ops->get(b, key, 0, bytes, fd, 0, e);
+    int rc = b->ops->get(b, key, &(struct bucket_span){ 0, bytes, 0 }, fd, e);
     if (rc == 0)
         rc = sum_file(fd, bytes, "a copy from the bucket", &got, e);
     (void)close(fd);

@@ -41,21 +41,14 @@ int blob_send(struct store *s, int64_t id, int fd, struct byte_range what, struc
     return rc < 0 ? error_wrap(e, "the bucket") : 0;
 }
 
-/* The bytes [from, to) of a blob go to `at` of a file. */
-struct target {
-    struct byte_range what;
-    int fd;
-    uint64_t at;
-};
-
-static int get(struct store *s, int64_t id, const struct target *t, struct error *e)
+static int get(struct store *s, int64_t id, const struct bucket_span *what, int fd, struct error *e)
 {
     char key[BLOB_KEY_BYTES];
     uint64_t began = store_call_begin();
 
     assert_may_wait("a read of the bucket");
     blob_key(id, key);
-    int rc = s->bucket->ops->get(s->bucket, key, t->what.from, t->what.to, t->fd, t->at, e);
+    int rc = s->bucket->ops->get(s->bucket, key, what, fd, e);
     store_call_end(STORE_BUCKET, "get", began, rc < 0 ? e : NULL);
     return rc < 0 ? error_wrap(e, "the bucket") : 0;
 }
@@ -196,10 +189,10 @@ static int segment_fetch(struct store *s, const struct segment *g, struct byte_r
     uint64_t end = g->begin + g->bytes;
     uint64_t from = what.from > g->begin ? what.from : g->begin;
     uint64_t to = what.to < end ? what.to : end;
-    const struct target t = { { from - g->begin, to - g->begin }, fd, from };
+    const struct bucket_span part = { from - g->begin, to - g->begin, from };
 
     assert(from < to);
-    if (get(s, g->part, &t, e) < 0)
+    if (get(s, g->part, &part, fd, e) < 0)
         return -1;
     bool whole = from == g->begin && to == end;
     return whole ? check(fd, (struct byte_range){ from, to }, g->crc32c, e) : 0;
@@ -230,14 +223,14 @@ static int composed_fetch(struct store *s, int64_t id, struct byte_range what, i
 int blob_fetch(struct store *s, int64_t id, const struct blob_facts *f, struct byte_range what,
                int fd, struct error *e)
 {
-    const struct target t = { what, fd, what.from };
+    const struct bucket_span all = { what.from, what.to, what.from };
 
     assert(what.from <= what.to && what.to <= f->bytes);
     if (what.from == what.to)
         return 0;
     if (f->composed)
         return composed_fetch(s, id, what, fd, e);
-    if (get(s, id, &t, e) < 0)
+    if (get(s, id, &all, fd, e) < 0)
         return -1;
     bool whole = what.from == 0 && what.to == f->bytes;
     return whole && f->has_crc32c ? check(fd, what, f->crc32c, e) : 0;

@@ -155,7 +155,7 @@ static int get_code(struct world *w, const char *key, uint64_t from, uint64_t to
     struct error e = { 0 };
     int fd = sys_open(scratch_path(&w->scratch, "got", path), O_RDWR | O_CREAT | O_TRUNC, &e);
 
-    int rc = w->b->ops->get(w->b, key, from, to, fd, 0, &e);
+    int rc = w->b->ops->get(w->b, key, &(struct bucket_span){ from, to, 0 }, fd, &e);
     (void)close(fd);
     assert_true(rc == 0 || e.code != ERROR_OK);
     return rc == 0 ? ERROR_OK : (int)e.code;
@@ -182,7 +182,7 @@ static void assert_range(struct world *w, const char *key, uint64_t from, uint64
     struct error e = { 0 };
     int fd = sys_open(scratch_path(&w->scratch, "got", path), O_RDWR | O_CREAT | O_TRUNC, &e);
 
-    if (w->b->ops->get(w->b, key, from, to, fd, 7, &e) < 0)
+    if (w->b->ops->get(w->b, key, &(struct bucket_span){ from, to, 7 }, fd, &e) < 0)
         fail_msg("get %s: %s", key, e.msg);
     assert_int_equal(lseek(fd, 0, SEEK_END), from < to ? 7 + to - from : 0);
     assert_same(fd, 7, w->fd, file_at, to - from);
@@ -414,7 +414,7 @@ static void *work(void *arg)
         uint64_t from = k->number * 50 + i, size = 0;
         (void)snprintf(key, sizeof key, "threads/%u-%u", k->number, i);
         k->failed = b->ops->put(b, key, k->w->fd, from, from + 40, &e) < 0 ||
-                    b->ops->get(b, key, 0, 40, fd, i * 40, &e) < 0 ||
+                    b->ops->get(b, key, &(struct bucket_span){ 0, 40, i * 40 }, fd, &e) < 0 ||
                     b->ops->size(b, key, &size, &e) < 0 || size != 40 ||
                     sys_read_at(fd, got, 40, i * 40, "got", &e) != 40 ||
                     b->ops->remove(b, key, &e) < 0;

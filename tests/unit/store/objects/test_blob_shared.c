@@ -59,19 +59,19 @@ static int tap_put(struct shared_bucket *b, const char *key, int fd, uint64_t fr
     return down(e) < 0 ? -1 : done(tap.inner->ops->put(tap.inner, key, fd, from, to, e));
 }
 
-static int tap_get(struct shared_bucket *b, const char *key, uint64_t from, uint64_t to, int fd,
-                   uint64_t at, struct error *e)
+static int tap_get(struct shared_bucket *b, const char *key, const struct bucket_span *what, int fd,
+                   struct error *e)
 {
     (void)b;
     atomic_fetch_add(&tap.gets, 1);
-    atomic_fetch_add(&tap.got_bytes, to - from);
+    atomic_fetch_add(&tap.got_bytes, what->to - what->from);
     while (atomic_load(&tap.stops))
         clock_system()->sleep_ns(clock_system(), NS_PER_MS);
     if (down(e) < 0)
         return -1;
-    int rc = tap.inner->ops->get(tap.inner, key, from, to, fd, at, e);
+    int rc = tap.inner->ops->get(tap.inner, key, what, fd, e);
     if (rc == 0 && atomic_load(&tap.garbles))
-        rc = sys_write_at(fd, "?", 1, at, "a copy", e);
+        rc = sys_write_at(fd, "?", 1, what->at, "a copy", e);
     return done(rc);
 }
 
