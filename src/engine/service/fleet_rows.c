@@ -226,6 +226,39 @@ int fleet_line_errors(struct service *s, const struct job *j, uint64_t *bytes, s
     return fd < 0 ? -1 : finish(fd, 0, bytes, e);
 }
 
+/* The recorded shard with the line; NULL: there is none. */
+static const struct shard_rows *find_shard(const struct shard_rows *shard, uint32_t count,
+                                           uint64_t index)
+{
+    uint32_t low = 0, high = count;
+
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+        if (shard[mid].cut.first + shard[mid].cut.lines <= index)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < count && shard[low].cut.first <= index ? &shard[low] : NULL;
+}
+
+int fleet_open_around(struct service *s, struct arena *a, int64_t id, uint64_t index,
+                      struct input *in, uint64_t *first, struct error *e)
+{
+    struct shard_rows *all = NULL;
+    struct job_input *pin = NULL;
+    uint32_t count = 0, pins = 0;
+
+    if (shards_recorded(s->env.store, a, id, &all, &count, e) < 0 ||
+        job_inputs(s->env.store, a, id, &pin, &pins, e) < 0)
+        return -1;
+    const struct shard_rows *shard = find_shard(all, count, index);
+    if (!shard || shard->cut.input >= pins)
+        return 0;
+    *first = shard->cut.first;
+    return fleet_open_cut(s->env.store, &pin[shard->cut.input], &shard->cut, in, e) < 0 ? -1 : 1;
+}
+
 /* ---- Copies that nobody needs ---- */
 
 /* The folder of a job that is gone goes; one that has ended keeps the index of its rows. */

@@ -15,6 +15,7 @@
 #include "base/thread.h"
 #include "engine/lines/cutter.h"
 #include "engine/lines/peek.h"
+#include "engine/service/fleet_job.h"
 #include "engine/service/service_inner.h"
 #include "format/row.h"
 #include "format/table/cells.h"
@@ -493,10 +494,13 @@ int rows_input(struct service *s, const struct job *j, uint64_t index, struct bu
 {
     struct arena a = { 0 };
     struct input in = { 0 };
-    int rc = job_input_open(s, &a, j->id, &in, e);
+    uint64_t first = 0; /* of the input that is opened */
+    int rc = s->env.fleet ? fleet_open_around(s, &a, j->id, index, &in, &first, e) : 0;
 
     if (rc == 0)
-        rc = find_line(&in, index, out, e);
+        rc = job_input_open(s, &a, j->id, &in, e);
+    if (rc >= 0)
+        rc = find_line(&in, index - first, out, e);
     input_release(&in);
     arena_release(&a);
     return rc;

@@ -12,6 +12,7 @@
 
 #include "base/json.h"
 #include "base/thread.h"
+#include "engine/service/rows.h"
 #include "engine/service/service_inner.h"
 #include "predict/predictor.h"
 #include "database.h"
@@ -267,6 +268,19 @@ static void assert_output(struct world *w, int at, const struct job *j, uint32_t
     buf_release(&rows);
 }
 
+static void assert_line(struct world *w, int at, const struct job *j, uint32_t index)
+{
+    struct buf line = BUF_INIT(SCRATCH_FILE_MAX);
+    struct error e = { 0 };
+    char want[64];
+
+    (void)snprintf(want, sizeof want, " %u\"}]}]", index);
+    if (rows_input(w->process[at].service, j, index, &line, &e) < 0)
+        fail_msg("%s", e.msg);
+    assert_true(str_find(buf_str(&line), str_of(want)) != SIZE_MAX);
+    buf_release(&line);
+}
+
 static void test_two_processes_answer_a_job_together(void **state)
 {
     struct world *w = *state;
@@ -280,6 +294,9 @@ static void test_two_processes_answer_a_job_together(void **state)
     assert_true(j.counters.prompt_tokens > 0);
     assert_output(w, 0, &j, LINES);
     assert_output(w, 1, &j, LINES);
+    static const uint32_t some[] = { 0, 999, 1000, LINES - 1 };
+    for (size_t i = 0; i < ARRAY_LEN(some); i++)
+        assert_line(w, 1, &j, some[i]);
 }
 
 static void test_lines_that_fail_are_run_again_by_a_retry(void **state)
