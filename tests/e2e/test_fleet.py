@@ -26,7 +26,7 @@ LEASE_S = 10  # FLEET_LEASE_MS
 WAIT_S = 120
 CONFIG = """
 models:
-  - { name: slow, kind: fake, fake: { delay_ms: 40, window: 16 } }
+  - { name: slow, kind: fake, fake: { delay_ms: 30, window: 16 } }
   - { name: steady, kind: fake, fake: { delay_ms: 1000, window: 64 } }
   - { name: failing, kind: fake, fake: { faults: [ { match: bad, code: INVALID_ARGUMENT } ] } }
   - { name: dear, kind: fake, price: { input: 1, output: 1000 }, fake: { delay_ms: 2, window: 16 } }
@@ -141,19 +141,19 @@ def metric(server, name):
 
 def test_two_processes_answer_one_job(fleet):
     one, two = fleet.start(), fleet.start()
-    lines = texts(8000)
+    lines = texts(4000)
     path = made(one, lines)
     job = ended(two, path)
     assert done(job) == len(lines)
     for server in (one, two):
         assert_in_order(output(server, job), lines)
         assert metric(server, "tranche_shards_done_total") > 0
-    assert metric(one, "tranche_shards_done_total") + metric(two, "tranche_shards_done_total") == 8
+    assert metric(one, "tranche_shards_done_total") + metric(two, "tranche_shards_done_total") == 4
 
 
 def test_a_killed_process_loses_no_line(fleet):
     one, two = fleet.start(), fleet.start()
-    lines = texts(8000)
+    lines = texts(4000)
     path = made(one, lines)
     wait_for(one, path, lambda job: done(job) > 0)
     two.process.kill()
@@ -166,7 +166,7 @@ def test_a_killed_process_loses_no_line(fleet):
 
 def test_a_process_that_stood_still_records_nothing_more(fleet):
     one, two = fleet.start(), fleet.start()
-    lines = texts(6000)
+    lines = texts(4000)
     path = made(one, lines)
     wait_for(one, path, lambda job: metric(two, "tranche_shards_leased_total") > 0 and done(job) > 0)
     two.process.send_signal(signal.SIGSTOP)
@@ -178,8 +178,8 @@ def test_a_process_that_stood_still_records_nothing_more(fleet):
     two.log("has lost its lease")
     two.log("number")
     assert metric(two, "tranche_leases_lost_total") == 1
-    later = made(one, texts(3000))
-    assert done(ended(two, later)) == 3000
+    later = made(one, texts(2000))
+    assert done(ended(two, later)) == 2000
 
 
 def test_a_checkpoint_of_a_dead_process_is_taken_over(fleet):
@@ -202,7 +202,7 @@ def test_a_checkpoint_of_a_dead_process_is_taken_over(fleet):
 
 def test_a_job_is_steered_from_any_process(fleet):
     one, two, front = fleet.start(), fleet.start(), fleet.start("--no-work")
-    lines = texts(8000)
+    lines = texts(4000)
     path = made(front, lines)
     wait_for(two, path, lambda job: done(job) > 0)
     assert two.call(path + ":pause", "POST", "{}")[0] == 200
@@ -243,7 +243,7 @@ def test_a_budget_holds_over_the_fleet(fleet):
 
 def test_a_drained_process_hands_its_leases_over(fleet):
     one, two = fleet.start(), fleet.start()
-    lines = texts(8000)
+    lines = texts(4000)
     path = made(one, lines)
     wait_for(one, path, lambda job: metric(two, "tranche_shards_leased_total") > 0 and done(job) > 0)
     began = time.monotonic()
@@ -257,13 +257,13 @@ def test_a_drained_process_hands_its_leases_over(fleet):
 
 def test_rows_so_far_and_bad_lines_are_seen_at_any_process(fleet):
     one, front = fleet.start(), fleet.start("--no-work")
-    lines = texts(6000)
+    lines = texts(4000)
     path = made(one, lines)
     wait_for(front, path, lambda job: len(front.call(path + ":results")[1]) > 1000 and done(job) > 0)
     status, text = front.call(path + ":results")
     assert status == 200
     rows = [json.loads(line) for line in text.splitlines()]
-    assert 0 < len(rows) < 6000
+    assert 0 < len(rows) < 4000
     assert_in_order(rows, lines[:len(rows)])
     assert front.call(path + ":faults") == (200, "")
     assert front.call(path + ":cancel", "POST", "{}")[0] == 200
@@ -286,7 +286,7 @@ def test_rows_of_a_checkpoint_are_seen_before_their_shard_is_done(fleet):
 
 def test_the_database_may_go_away_for_a_while(fleet):
     one, two = fleet.start(), fleet.start()
-    lines = texts(8000)
+    lines = texts(4000)
     path = made(one, lines)
     wait_for(one, path, lambda job: done(job) > 0)
     fleet.database.restart()

@@ -132,6 +132,10 @@ static int open_spool(struct shard_work *w, struct error *e)
     if (w->lease.taken && w->lease.answers && spool_copy_answers(w->spool, from, &copied, e) < 0)
         return -1;
     spool_counters(w->spool, &w->counters);
+    if (w->lease.answers)
+        log_info("job %lld: shard %llu goes on behind %llu of %u lines", (long long)w->of->job.id,
+                 (unsigned long long)w->lease.number,
+                 (unsigned long long)counters_done(&w->counters), w->lease.cut.lines);
     return 0;
 }
 
