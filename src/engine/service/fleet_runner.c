@@ -24,7 +24,7 @@ static uint64_t open_shards(const struct fleet_job *f)
     struct service *s = f->service;
 
     lock(&s->lock);
-    const struct entry *n = scheduler_find(s, f->job.id);
+    const struct entry *n = open_job_find(s, f->job.id);
     uint64_t open = n ? n->open : 0;
     unlock(&s->lock);
     return open;
@@ -345,6 +345,6 @@ void *fleet_run(void *arg)
     lock_destroy(&f.lock);
     arena_release(&f.arena);
     atomic_store(&self->ended, true);
-    scheduler_look(s);
+    open_jobs_look(s);
     return NULL;
 }

@@ -55,8 +55,8 @@ static void begin_anew(struct service *s, const struct error *why)
     log_info("this process is number %lld of the fleet now",
              (long long)fleet_process(s->env.store));
     set_away(s, false);
-    scheduler_all_dirty(s);
-    scheduler_look(s);
+    open_jobs_all_dirty(s);
+    open_jobs_look(s);
 }
 
 /* How long until the next renewal. */
@@ -68,7 +68,7 @@ static uint32_t renew(struct service *s)
 
     if (freed) {
         log_warn("%u processes have not renewed their leases; their work is free", freed);
-        scheduler_look(s);
+        open_jobs_look(s);
     }
     if (rc < 0 && e.code != ERROR_ABORTED && fleet_holds(s->env.store)) {
         log_warn("the lease cannot be renewed now: %s", e.msg);

@@ -94,7 +94,7 @@ static void live_rates(const struct live *l, struct job_live *out)
 static void take_live(struct service *s, const struct job *j, struct job_live *out)
 {
     lock(&s->lock);
-    const struct entry *n = scheduler_find(s, j->id);
+    const struct entry *n = open_job_find(s, j->id);
     if (n && n->running && n->running->live.begun) {
         out->running = true;
         live_rates(&n->running->live, out);

@@ -160,6 +160,9 @@ struct job_queue {
 int jobs_queue(struct store *s, struct arena *a, struct job_queue **out, uint32_t *count,
                struct error *e) FALLIBLE;
 
+/* 1: a job that is not final goes on from this one's answers; 0: none does. */
+int job_retried(struct store *s, int64_t id, struct error *e) FALLIBLE;
+
 /* ---- Events ---- */
 
 /* "job.created", "job.state" with the state, in order. */

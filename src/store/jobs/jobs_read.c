@@ -158,6 +158,19 @@ int job_position(struct store *s, const struct job *j, uint64_t *out, struct err
     return rc < 0 ? -1 : 0;
 }
 
+int job_retried(struct store *s, int64_t id, struct error *e)
+{
+    struct db *d = store_read(s, e);
+
+    if (!d)
+        return -1;
+    struct stmt *q = db_stmt(d, "SELECT 1 FROM job WHERE " SQL_OPEN " AND retry_of = ? LIMIT 1");
+    db_bind(q, "i", id);
+    int rc = db_step(q, "cannot read the job's retries", e);
+    store_read_done(s, d);
+    return rc;
+}
+
 /* ---- Glances ---- */
 
 /* Removed jobs have an index of their own. */
