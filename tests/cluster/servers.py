@@ -211,7 +211,7 @@ class GCS:
         """Makes it. port: of a proxy in front of the server."""
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}/storage/v1/b?project=tests", method="POST",
                                          data=json.dumps({"name": name}).encode(), headers={"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=10):
+        with urllib.request.urlopen(request, timeout=60):
             pass
         return f"gs://{name}?endpoint=http://127.0.0.1:{port or self.port}"
 
@@ -259,7 +259,7 @@ class Toxiproxy:
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", method=method,
                                          data=None if body is None else json.dumps(body).encode())
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 text = answer.read()
         except urllib.error.HTTPError as error:
             raise AssertionError(f"toxiproxy: {method} {path}: {error.read().decode()}") from error
@@ -271,7 +271,7 @@ class Toxiproxy:
         return int(made["listen"].rsplit(":", 1)[1])
 
     def toxic(self, proxy, kind, stream="downstream", toxicity=1.0, **attributes):
-        """The name under which cure() takes it off again."""
+        """The name under which cure() takes it off again, when the bytes that it holds back have gone through."""
         made = self.call("POST", f"/proxies/{proxy}/toxics", {"type": kind, "stream": stream, "toxicity": toxicity,
                                                               "attributes": attributes})
         return made["name"]
