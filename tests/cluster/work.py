@@ -94,8 +94,11 @@ class Work:
         while time.monotonic() < deadline:
             try:
                 if not place:
-                    place = self.send("POST", start, b"{}", {})[1]["Location"].split("/", 3)[3]
+                    status, headers = self.send("POST", start, b"{}", {})
+                    assert status == 200 or status >= 500 or status == 429, status
+                    place = headers["Location"].split("/", 3)[3] if status == 200 else None
                     at = 0
+                    continue
                 end = min(len(content), at + PIECE)
                 span = f"bytes {at}-{end - 1}/{len(content)}"
                 status, headers = self.send("PUT", "/" + place, content[at:end], {"Content-Range": span})
