@@ -80,16 +80,11 @@ static uint64_t movable_mono_ns(struct clock *c)
     return system_mono_ns(c) + (uint64_t)atomic_load(&ahead_us) * 1000;
 }
 
-static uint64_t movable_boot_ns(struct clock *c)
-{
-    return system_boot_ns(c) + (uint64_t)atomic_load(&ahead_us) * 1000;
-}
-
 struct clock *clock_movable(void)
 {
     static struct clock movable = { .wall_us = movable_wall_us,
                                     .mono_ns = movable_mono_ns,
-                                    .boot_ns = movable_boot_ns,
+                                    .boot_ns = system_boot_ns,
                                     .sleep_ns = system_sleep_ns };
 
     return &movable;

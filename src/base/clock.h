@@ -25,7 +25,7 @@ struct clock {
 
 struct clock *clock_system(void);
 struct clock clock_fake(int64_t wall_us); /* stands still until slept or set */
-/* The system's clock and what clock_advance added so far: `tranche serve --test-clock`. One a process. */
+/* The system's clock and what clock_advance added so far, but for boot_ns: `tranche serve --test-clock`. One a process. */
 struct clock *clock_movable(void);
 void clock_advance(int64_t us); /* of clock_movable; forward only; thread-safe */
 

@@ -64,6 +64,15 @@ int64_t store_now(const struct store *s)
     return s->clock->wall_us(s->clock);
 }
 
+int64_t store_lease_now(const struct store *s)
+{
+    int64_t now_us;
+
+    if (s->clock == clock_movable() && connections_now(s->connections, &now_us))
+        return now_us;
+    return store_now(s);
+}
+
 void store_path(const struct store *s, char out[PATH_BYTES], const char *fmt, ...)
 {
     size_t len = strlen(s->dir);

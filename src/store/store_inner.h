@@ -81,6 +81,8 @@ void *store_memory(struct store *s, enum store_room room, void *(*make)(void),
 
 /* Wall time in microseconds: that of the database's clock with PostgreSQL and the system's clock. */
 int64_t store_now(const struct store *s);
+/* The same for leases: a test that moves the clock ends none. */
+int64_t store_lease_now(const struct store *s);
 
 /* store_path: "DIR/" and the formatted rest, in a buffer of PATH_BYTES. */
 #define PATH_BYTES 4096

@@ -224,7 +224,7 @@ static int renew_upstream(struct store *s, struct db *d, const struct allowance_
     *out = (struct allowance){ 0 };
     if (lock_upstream(d, ask->upstream, e) < 0)
         return -1;
-    h.now_us = store_now(s);
+    h.now_us = store_lease_now(s);
     if (ask->leaves)
         return drop_rows(d, ask->upstream, process, h.now_us, e);
     int rc = read_holders(d, &a, ask->upstream, &h, e);

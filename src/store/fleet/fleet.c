@@ -282,7 +282,7 @@ static int expired(struct store *s, int64_t now_us, int64_t id[EXPIRED_MAX], uin
 
 static int remove_expired(struct store *s, uint32_t *freed, struct error *e)
 {
-    int64_t id[EXPIRED_MAX], now_us = store_now(s);
+    int64_t id[EXPIRED_MAX], now_us = store_lease_now(s);
     uint32_t count;
     int rc = expired(s, now_us, id, &count, e);
 
@@ -363,7 +363,7 @@ static int settle_doubt(struct store *s, struct fleet *f, int64_t process, struc
 
 static int join_in(struct store *s, struct db *d, const char *name, int64_t *id, struct error *e)
 {
-    int64_t now_us = store_now(s);
+    int64_t now_us = store_lease_now(s);
 
     if (store_number(d, "process", fleet_fence_next(d, 0), 1, id, e) < 0)
         return -1;
@@ -413,7 +413,7 @@ static int extend(struct store *s, int64_t process, int64_t *epoch, struct error
         return -1;
     *epoch = db_epoch(d);
     struct stmt *q = db_stmt(d, "UPDATE process SET until_us = ? WHERE id = ?");
-    db_bind(q, "ii", store_now(s) + (int64_t)FLEET_LEASE_MS * 1000, process);
+    db_bind(q, "ii", store_lease_now(s) + (int64_t)FLEET_LEASE_MS * 1000, process);
     int changed = db_run(q, "cannot renew the lease of this process", e);
     return store_commit(s, d, changed < 0 ? -1 : 0, e) < 0 ? -1 : changed;
 }
