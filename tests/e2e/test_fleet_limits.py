@@ -125,3 +125,23 @@ def test_a_process_that_loses_its_bucket_lives_and_is_not_ready(fleet):  # noqa:
     bucket.unlink()
     bucket.with_name("away").rename(bucket)
     wait_until(lambda: server.call("/readyz")[0] == 200, 90)
+
+
+def test_rows_behind_an_open_line_are_shown_at_any_process(fleet):  # noqa: F811
+    """The first shard never ends, because a line of it hangs; its checkpoint and the second shard are there to be seen."""
+    (fleet.tranche.folder / "c.yaml").write_text(
+        "models: [{ name: m, kind: fake, fake: { faults: [{ match: hangs, hang: true }] } }]\n")
+    servers = [fleet.start(), fleet.start()]
+    path = made(servers[0], ["it hangs" if i == 3 else f"line {i}" for i in range(1500)], "m")
+
+    def rows(query):
+        return [s.call(f"{path}:rows?order=done&{query}")[1] for s in servers]
+    wait_until(lambda: all(int(r["total"]) == 1499 for r in rows("count=1")))  # a checkpoint comes in 10 s
+    for found in rows("from=2&count=1000"):
+        assert [int(r["index"]) for r in found["rows"]] == [2, *range(4, 1003)]
+        assert found["next"] == "1003" and found["rows"][999]["answer"] == "echo: line 1002"
+    for found in rows("from=1003&count=1000"):
+        assert [int(r["index"]) for r in found["rows"]] == list(range(1003, 1500)) and "next" not in found
+    for found in rows("from=1200&count=1&view=full"):
+        assert found["rows"][0]["row"]["request"]["contents"][0]["parts"][0]["text"] == "line 1200"
+    assert servers[0].call(path + ":cancel", "POST")[0] == 200

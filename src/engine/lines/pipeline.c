@@ -377,12 +377,14 @@ static void show_progress(struct run *r, uint64_t now)
 }
 
 /* Commits when it is time (or now), and only then counts and renders (I2). A resumed run may have
- * much to render, which it does by and by: the predictor must not wait for that. */
+ * much to render, which it does by and by: the predictor must not wait for that. Who asks for commits hears of the last one
+ * again while nothing is answered, so that its time may come. */
 static int settle(struct run *r, bool now, struct error *e)
 {
     uint64_t time = now_ns(r);
+    bool again = r->job->on_committed && time >= r->progress_due_ns;
 
-    if (now || r->behind || ledger_due(&r->ledger, time)) {
+    if (now || again || r->behind || ledger_due(&r->ledger, time)) {
         if (ledger_commit(&r->ledger, e) < 0)
             return -1;
         take_counters(r);

@@ -70,7 +70,7 @@ struct pipeline_job {
     const atomic_bool *stop;
     const atomic_bool *discard; /* nobody wants what is begun; or NULL */
     void (*on_progress)(void *arg, const struct progress *p); /* about ten times a second */
-    /* Rows were committed, and no group of the spool is open. -1 ends the run with its error. NULL: nobody asks. */
+    /* Rows were committed, now or some time ago, and no group of the spool is open. -1 ends the run with its error. NULL: nobody asks. */
     int (*on_committed)(void *arg, const struct progress *p, struct error *e);
     void *arg;
 };

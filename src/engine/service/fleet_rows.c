@@ -19,6 +19,7 @@
 #include "base/thread.h"
 #include "engine/lines/peek.h"
 #include "engine/service/fleet_job.h"
+#include "engine/service/rows.h"
 
 #define COPY_BYTES ((size_t)256 * 1024)
 #define PEEK_CHARS 12 /* of a folder's name */
@@ -129,22 +130,31 @@ struct rows_so_far {
     struct arena arena;
     struct job_input *pin;
     uint32_t pin_count;
-    int fd;
+    int fd;                         /* or -1: */
+    const struct rows_answered *to; /* rows by their number */
+    uint64_t first;                 /* number of the first row of the shard that is read */
+    bool ended;                     /* by to->fn */
 };
 
 static int add_row(void *arg, uint64_t index, struct str row, struct error *e)
 {
-    (void)index;
-    return sys_write_all(*(const int *)arg, row.p, row.len, "the job's rows", e);
+    struct rows_so_far *r = arg;
+
+    if (r->fd >= 0)
+        return sys_write_all(r->fd, row.p, row.len, "the job's rows", e);
+    int rc = r->to->fn(r->to->arg, r->first + index, row, e);
+    r->ended = rc == 1;
+    return rc;
 }
 
-static int peek_at(const struct rows_so_far *r, const char *folder, const struct shard_rows *shard,
+static int peek_at(struct rows_so_far *r, const char *folder, const struct shard_rows *shard,
                    struct error *e)
 {
     struct input in = { 0 };
     struct spool *spool = NULL;
     struct store *store = r->service->env.store;
-    int fd = r->fd, rc = -1;
+    uint64_t from = r->to && r->to->from > r->first ? r->to->from - r->first : 0;
+    int rc = -1;
 
     if (fleet_fetch_answers(store, shard->answers, folder, e) == 0 &&
         fleet_open_cut(store, &r->pin[shard->cut.input], &shard->cut, &in, e) == 0)
@@ -155,8 +165,9 @@ static int peek_at(const struct rows_so_far *r, const char *folder, const struct
             .spool = spool,
             .rules = job_rules(r->job),
             .style = job_row_style(r->job),
+            .from = from,
             .on_row = add_row,
-            .arg = &fd,
+            .arg = r,
         };
         rc = peek_run(&p, e);
     }
@@ -183,6 +194,58 @@ static int add_checkpoint(struct rows_so_far *r, const struct shard_rows *shard,
     return rc;
 }
 
+/* The whole rows of a piece of a shard's output, of which the first has this number in the shard; gives the rest. */
+static int add_lines(struct rows_so_far *r, struct str *piece, uint64_t *index, struct error *e)
+{
+    size_t end;
+
+    while (!r->ended && (end = str_find(*piece, STR("\n"))) != SIZE_MAX) {
+        struct str row = str_sub(*piece, 0, end + 1);
+        *piece = str_sub(*piece, end + 1, piece->len);
+        if (r->first + (*index)++ >= r->to->from && add_row(r, *index - 1, row, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* The rows of a shard that is done, one by one. */
+static int add_output(struct rows_so_far *r, const struct blob *b, struct error *e)
+{
+    struct buf piece = BUF_INIT(ROW_BYTES_MAX + COPY_BYTES);
+    int fd = blob_open(r->service->env.store, b->id, e), rc = fd < 0 ? -1 : 0;
+    uint64_t index = 0;
+
+    for (uint64_t at = 0; rc == 0 && !r->ended && at < b->bytes;) {
+        size_t kept = piece.len;
+        char *p = buf_extend(&piece, COPY_BYTES);
+        int64_t n = p ? sys_read_at(fd, p, COPY_BYTES, at, "the rows of a shard", e) : 0;
+        if (n <= 0) {
+            rc = n < 0 ? -1 : error_set(e, ERROR_DATA_LOSS, "the rows of a shard are cut off");
+            break;
+        }
+        piece.len = kept + (size_t)n;
+        at += (uint64_t)n;
+        struct str rest = buf_str(&piece);
+        rc = add_lines(r, &rest, &index, e);
+        memmove(piece.p, rest.p, rest.len);
+        piece.len = rest.len;
+    }
+    if (fd >= 0)
+        (void)close(fd);
+    buf_release(&piece);
+    return rc;
+}
+
+/* The rows of a shard go into the file as they are, or one by one. */
+static int add_shard(struct rows_so_far *r, const struct shard_rows *shard, struct error *e)
+{
+    r->first = shard->cut.first;
+    if (!shard->output.id)
+        return add_checkpoint(r, shard, e);
+    return r->fd >= 0 ? append(r->service->env.store, r->fd, &shard->output, e)
+                      : add_output(r, &shard->output, e);
+}
+
 static int add_recorded(struct rows_so_far *r, struct error *e)
 {
     struct store *store = r->service->env.store;
@@ -192,9 +255,23 @@ static int add_recorded(struct rows_so_far *r, struct error *e)
 
     if (rc == 0)
         rc = shards_recorded(store, &r->arena, r->job->id, &shard, &count, e);
-    for (uint32_t i = 0; rc == 0 && i < count; i++)
-        rc = shard[i].output.id ? append(store, r->fd, &shard[i].output, e)
-                                : add_checkpoint(r, &shard[i], e);
+    for (uint32_t i = 0; rc == 0 && i < count && !r->ended; i++)
+        if (!r->to || shard[i].cut.first + shard[i].cut.lines > r->to->from)
+            rc = add_shard(r, &shard[i], e);
+    return rc;
+}
+
+int fleet_rows_answered(struct service *s, const struct job *j, const struct rows_answered *to,
+                        uint64_t *total, struct error *e)
+{
+    struct rows_so_far r = { .service = s, .job = j, .fd = -1, .to = to };
+
+    assert_may_wait("the rows of a job's shards");
+    if (job_state_final(j->state) || j->start_us == 0)
+        return no_results(e);
+    *total = counters_done(&j->counters);
+    int rc = add_recorded(&r, e);
+    arena_release(&r.arena);
     return rc;
 }
 

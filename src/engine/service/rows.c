@@ -439,6 +439,8 @@ int rows_each_answered(struct service *s, const struct job *j, const struct rows
     int rc = -1;
 
     assert_may_wait("the rows of a job that runs");
+    if (s->env.fleet)
+        return fleet_rows_answered(s, j, d, total, e);
     job_path(s, dir, j->id, NULL);
     if (job_input_open(s, &a, j->id, &in, e) == 0)
         spool = spool_peek(dir, e);

@@ -79,7 +79,7 @@ int rows_write(struct service *s, const struct job *j, const struct rows_file *f
                struct error *e) FALLIBLE;
 
 /* The rows of a job that runs, also behind lines that are open, in input order: all that are answered from line `from`
- * on. fn's 1 ends the walk. total: rows that are answered by now. Reads the job's input. NOT_FOUND before the first row. */
+ * on. fn's 1 ends the walk. total: rows that are answered by now; in a fleet, that are recorded. Reads the job's input. NOT_FOUND before the first row. */
 struct rows_answered {
     uint64_t from;
     int (*fn)(void *arg, uint64_t index, struct str row, struct error *e);

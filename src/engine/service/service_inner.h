@@ -130,6 +130,9 @@ int fleet_results(struct service *s, const struct job *j, uint64_t *bytes,
                   struct error *e) FALLIBLE;
 int fleet_results_done(struct service *s, const struct job *j, uint64_t *bytes,
                        struct error *e) FALLIBLE;
+struct rows_answered;
+int fleet_rows_answered(struct service *s, const struct job *j, const struct rows_answered *to,
+                        uint64_t *total, struct error *e) FALLIBLE; /* as rows_each_answered */
 void fleet_rows_sweep(struct service *s); /* removes copies of what is gone or has ended */
 int fleet_line_errors(struct service *s, const struct job *j, uint64_t *bytes,
                       struct error *e) FALLIBLE;
