@@ -1,4 +1,4 @@
-"""What the tests of the examples for clusters share: a service in front of a server that answers with the question."""
+"""What the tests of the examples share: a service in front of a server that answers with the question."""
 import contextlib
 import json
 import pathlib
