@@ -113,6 +113,8 @@ struct db *connection_take(struct connections *c, struct error *e)
 {
     struct db *d;
 
+    if (c->remote)
+        assert_may_wait("a call of the database");
     if (wait_for_one(c, &d, e) < 0)
         return NULL;
     return d ? d : make(c, e);
