@@ -244,24 +244,24 @@ static void begin(struct sim_item *it, const struct shard_lease *l, int job, boo
 static void lease(struct sim_process *p, int job, bool closing)
 {
     struct shard_lease l[SIM_ITEMS];
+    struct shards_got got = { .item = l, .left = SHARDS_SOME };
     struct error e = { 0 };
-    enum shards_left left = SHARDS_SOME;
-    uint32_t free, count = 0;
-    struct sim_item *it = room(p, &free);
+    uint32_t free;
     bool moved;
 
-    if (!it)
+    if (!room(p, &free))
         return;
-    uint32_t most = 1 + sim_pick(free);
-    int rc = closing ? shards_lease_to_close(sim.s, sim.job[job].id, most, l, &count, &left, &e)
-                     : shards_lease(sim.s, sim.job[job].id, most, l, &count, &left, &e);
-    sim_say("  lease of job %d: %u (%d) %s", job, count, left, rc < 0 ? e.msg : "");
+    const struct shards_want want = { .job = sim.job[job].id,
+                                      .most = 1 + sim_pick(free),
+                                      .closing = closing };
+    int rc = shards_lease(sim.s, &want, &got, &e);
+    sim_say("  lease of job %d: %u (%d) %s", job, got.count, got.left, rc < 0 ? e.msg : "");
     if (rc < 0 && e.code != ERROR_UNAVAILABLE && e.code != ERROR_ABORTED &&
         e.code != ERROR_NOT_FOUND)
         sim_fail("a lease failed: %s", e.msg);
-    for (uint32_t i = 0; i < count && rc == 0; i++)
+    for (uint32_t i = 0; i < got.count; i++)
         begin(room(p, &free), &l[i], job, closing);
-    if (rc == 0 && left == SHARDS_BUDGET)
+    if (rc == 0 && got.left == SHARDS_BUDGET)
         sim_tried(shards_settle(sim.s, sim.job[job].id, &moved, &e), &e);
 }
 

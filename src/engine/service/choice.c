@@ -38,6 +38,8 @@ static bool goes_before(const struct choice *s, const struct load *load, const s
 {
     double la = load_with(s, load, a->project, 1), lb = load_with(s, load, b->project, 1);
 
+    if (a->project != b->project && (a->turn < b->turn || b->turn < a->turn))
+        return a->turn < b->turn;
     if (a->project != b->project && (la < lb || lb < la))
         return la < lb;
     if (a->priority != b->priority)
@@ -68,13 +70,15 @@ size_t choice_start(const struct choice *s)
     return best;
 }
 
-/* Has the waiting job w a better right to a place than the running job r? After the exchange w's
+/* Has the waiting job w a better right to a place than the running job r? Its turn is not later, and after the exchange w's
  * project must still be less loaded than r's was, or they would take turns for ever. */
 static bool has_right(const struct choice *s, const struct load *load, const struct choice_job *w,
                       const struct choice_job *r)
 {
     if (w->project == r->project)
         return w->priority > r->priority;
+    if (w->turn > r->turn)
+        return false;
     return load_with(s, load, w->project, 1) < load_with(s, load, r->project, 0);
 }
 

@@ -6,6 +6,7 @@
  * Shape:   of the jobs of one model: the waiting job to start, or the running one to give back.
  *          A project's load is its running jobs divided by its weight. The least loaded project goes
  *          first; within it the highest priority, then the oldest.
+ *          In a fleet the turns of projects (store/jobs/shards.h) come before loads, which are only this process's.
  * Threads: none.
  */
 #ifndef TRANCHE_ENGINE_SERVICE_CHOICE_H
@@ -19,6 +20,7 @@ struct choice_job {
     int64_t id;       /* grows with the time of creation */
     uint32_t project; /* index into choice.weight */
     int64_t priority;
+    double turn; /* in a fleet: the project with the earliest goes first, before any load; else 0 */
     bool running;
     bool yields;    /* running, and asked to give back already */
     bool may_yield; /* has run for long enough to be asked */

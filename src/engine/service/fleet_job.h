@@ -30,6 +30,7 @@ struct fleet_job {
     struct job_input *pin; /* what it reads */
     uint32_t pin_count;
     uint32_t slots;
+    double weight; /* of the job's project */
 
     pthread_mutex_t lock; /* guards everything below */
     pthread_cond_t changed;

@@ -54,17 +54,21 @@ static void lease_more(struct fleet_job *f)
 {
     struct store *store = f->service->env.store;
     struct error e = { 0 };
-    uint32_t most = batch_size(f);
-    int rc;
+    const struct shards_want want = { .job = f->job.id,
+                                      .most = batch_size(f),
+                                      .closing = fleet_closing(f),
+                                      .model = f->model ? f->model->pattern : NULL,
+                                      .weight = f->weight };
+    struct shards_got got = { .item = f->next };
 
     assert(f->next_count == 0);
-    if (fleet_closing(f))
-        rc = shards_lease_to_close(store, f->job.id, most, f->next, &f->next_count, &f->left, &e);
-    else
-        rc = shards_lease(store, f->job.id, most, f->next, &f->next_count, &f->left, &e);
-    if (rc < 0)
+    if (shards_lease(store, &want, &got, &e) < 0) {
         note_failure(f, false, &e);
-    else if (f->next_count == 0 && f->left != SHARDS_TAKEN && f->left != SHARDS_SOME)
+        return;
+    }
+    f->next_count = got.count;
+    f->left = got.left;
+    if (f->next_count == 0 && f->left != SHARDS_TAKEN && f->left != SHARDS_SOME)
         f->over = true;
 }
 
@@ -279,6 +283,7 @@ static int begin(struct fleet_job *f, struct error *e)
     f->slots = FLEET_SLOTS;
     if (f->set.in_flight_max && f->set.in_flight_max < f->slots)
         f->slots = f->set.in_flight_max;
+    f->weight = weight_of(&f->set, f->job.project);
     if (fleet_closing(f))
         return 0;
     f->of_model = true; /* unless another failure is noted */

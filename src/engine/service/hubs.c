@@ -120,14 +120,18 @@ void service_close_replaced(struct service *s)
     }
 }
 
+double weight_of(const struct service_settings *set, const char *project)
+{
+    for (uint32_t i = 0; i < set->weight_count; i++)
+        if (strcmp(set->weight[i].project, project) == 0)
+            return set->weight[i].weight;
+    return 1;
+}
+
 static double service_weight(struct service *s, const char *project)
 {
-    double weight = 1;
-
     lock(&s->lock);
-    for (uint32_t i = 0; i < s->set.weight_count; i++)
-        if (strcmp(s->set.weight[i].project, project) == 0)
-            weight = s->set.weight[i].weight;
+    double weight = weight_of(&s->set, project);
     unlock(&s->lock);
     return weight;
 }

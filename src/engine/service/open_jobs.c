@@ -274,11 +274,24 @@ static void take_glances(struct service *s, const struct job_glance *g, uint32_t
         open_job_stale(s, g[at].id);
 }
 
+/* Under lock. A project without a turn has had nothing of the model yet. */
+static void take_turns(struct service *s, const struct shards_turn *turn, uint32_t count)
+{
+    for (size_t i = 0; i < s->entry_count; i++) {
+        struct entry *n = &s->entry[i];
+        n->turn = 0;
+        for (uint32_t k = 0; n->model && k < count; k++)
+            if (str_eq_c(turn[k].model, n->model->pattern) && str_eq_c(turn[k].project, n->project))
+                n->turn = turn[k].start;
+    }
+}
+
 void open_jobs_glance(struct service *s)
 {
     struct arena a = { 0 };
     struct job_glance *g = NULL;
-    uint32_t count = 0;
+    struct shards_turn *turn = NULL;
+    uint32_t count = 0, turns = 0;
     struct error e;
 
     lock(&s->lock);
@@ -287,9 +300,13 @@ void open_jobs_glance(struct service *s)
     if (!due)
         return;
     int rc = jobs_glance(s->env.store, &a, &g, &count, &e);
-    lock(&s->lock);
     if (rc == 0)
+        rc = shards_turns(s->env.store, &a, &turn, &turns, &e);
+    lock(&s->lock);
+    if (rc == 0) {
         take_glances(s, g, count);
+        take_turns(s, turn, turns);
+    }
     unlock(&s->lock);
     if (rc < 0 && !s->unread)
         log_warn("the open jobs cannot be read now: %s", e.msg);

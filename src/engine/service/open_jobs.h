@@ -37,7 +37,8 @@ struct entry {
     struct running *running; /* or NULL */
     /* In a fleet, as of the last glance: */
     uint64_t open, leased; /* shards that nobody holds, and that a process holds */
-    struct live *live;     /* of a job that runs anywhere; else NULL */
+    double turn; /* where its project's next lease of the model starts: the earliest is next */
+    struct live *live; /* of a job that runs anywhere; else NULL */
 };
 
 /* Reads every open job into the table; before the threads begin. */

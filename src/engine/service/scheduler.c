@@ -235,10 +235,7 @@ static uint32_t project_index(struct service *s, struct candidates *c, const cha
             return i;
     uint32_t at = c->choice.project_count++;
     c->project[at] = project;
-    c->weight[at] = 1;
-    for (uint32_t i = 0; i < s->set.weight_count; i++)
-        if (strcmp(s->set.weight[i].project, project) == 0)
-            c->weight[at] = s->set.weight[i].weight;
+    c->weight[at] = weight_of(&s->set, project);
     return at;
 }
 
@@ -251,6 +248,7 @@ static void candidates_add(struct service *s, struct candidates *c, const struct
         .id = n->id,
         .project = project_index(s, c, n->project),
         .priority = n->priority,
+        .turn = n->turn,
         .running = n->running != NULL,
         .yields = asked,
         .may_yield = long_enough,

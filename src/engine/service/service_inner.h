@@ -157,4 +157,7 @@ int job_output_keep(struct service *s, struct job *j, struct str table, const st
 int job_output_fail(struct service *s, struct job *j, const struct error *why,
                     struct error *e) FALLIBLE;
 
+/* The weight of a project at every model. */
+double weight_of(const struct service_settings *set, const char *project);
+
 #endif

@@ -173,23 +173,16 @@ int job_retried(struct store *s, int64_t id, struct error *e)
 
 /* ---- Glances ---- */
 
+#define GLANCE                                                                                     \
+    "SELECT id, state, wish, priority, fence, update_us, ran_us, stretch_us, shards, shards_done," \
+    " shards_leased, total" SHARD_COUNTERS(SHARD_COUNTER_COLUMN) " FROM job WHERE "
+
 /* Removed jobs have an index of their own. */
 static int glance_read(struct db *d, struct arena *a, struct job_glance **out, uint32_t *count,
                        struct error *e)
 {
-    struct stmt *q =
-        db_stmt(d, "SELECT id, state, wish, priority, fence, update_us, ran_us, stretch_us, shards,"
-                   " shards_done, shards_leased, total" SHARD_COUNTERS(
-                       SHARD_COUNTER_COLUMN) " FROM job"
-                                             " WHERE " SQL_OPEN
-                                             " UNION ALL SELECT id, state, wish, priority, fence,"
-                                             " update_us, ran_us, stretch_us, shards, shards_done, "
-                                             "shards_leased,"
-                                             " total" SHARD_COUNTERS(
-                                                 SHARD_COUNTER_COLUMN) " FROM job WHERE wish"
-                                                                       " = " SQL_ASKED_REMOVE
-                                                                       " AND NOT (" SQL_OPEN
-                                                                       ") ORDER BY id");
+    struct stmt *q = db_stmt(d, GLANCE SQL_OPEN " UNION ALL " GLANCE "wish = " SQL_ASKED_REMOVE
+                                                " AND NOT (" SQL_OPEN ") ORDER BY id");
     int rc;
 
     while ((rc = db_step(q, "cannot look at the jobs", e)) == 1) {

@@ -74,10 +74,26 @@ enum shards_left {
     SHARDS_BUDGET, /* nothing is left of the budget, and nobody holds a part of it: the job is asked to pause */
     SHARDS_HALTED, /* the job is not QUEUED or RUNNING, or is asked to stop: what is held is to be given back */
 };
-/* Leases up to `most` shards, in the order of their numbers. A QUEUED job becomes RUNNING. *left also says SHARDS_TAKEN when
- * others hold what is left of the budget. */
-int shards_lease(struct store *s, int64_t job, uint32_t most, struct shard_lease *out,
-                 uint32_t *count, enum shards_left *left, struct error *e) FALLIBLE;
+/* What a process wants of a job. */
+struct shards_want {
+    int64_t job;
+    uint32_t most; /* shards, the lowest numbers first */
+    /* To write that their lines were not run: of a job that is CANCELLING, or expired by the caller's judgement, then in any
+     * state that is not final. They reserve nothing. */
+    bool closing;
+    /* For turns: what projects share, by a name that all processes have for it, and the weight of the job's project (0 stands
+     * for 1). NULL: it is not shared. */
+    const char *model;
+    double weight;
+};
+struct shards_got {
+    struct shard_lease *item; /* the caller's room for `most` */
+    uint32_t count;
+    enum shards_left left; /* also SHARDS_TAKEN when others hold what is left of the budget */
+};
+/* A QUEUED job becomes RUNNING, unless it is to be closed. */
+int shards_lease(struct store *s, const struct shards_want *want, struct shards_got *out,
+                 struct error *e) FALLIBLE;
 
 enum shard_step {
     SHARD_CHECKPOINT, /* goes on */
@@ -107,11 +123,6 @@ void shard_forget(struct store *s, const struct shard_lease *lease);
  * stays. */
 int shards_settle(struct store *s, int64_t job, bool *moved, struct error *e) FALLIBLE;
 
-/* Leases open shards of a job that is to end, to write that their lines were not run: it is CANCELLING, or expired by the
- * caller's judgement, then in any state that is not final. They reserve nothing. */
-int shards_lease_to_close(struct store *s, int64_t job, uint32_t most, struct shard_lease *out,
-                          uint32_t *count, enum shards_left *left, struct error *e) FALLIBLE;
-
 /* The output of a job all of whose shards are done: a blob made of theirs (blob.h, segments). One shard's is its own blob,
  * with its hashes. To be named by job_finish. */
 int shards_join(struct store *s, int64_t job, struct blob *out, struct error *e) FALLIBLE;
@@ -127,6 +138,15 @@ struct shard_rows {
 };
 int shards_recorded(struct store *s, struct arena *a, int64_t job, struct shard_rows **out,
                     uint32_t *count, struct error *e) FALLIBLE;
+/* Where the next lease of a project at a model will start, for those that had one: the earliest is next, and who has no row is
+ * before all (shards_fair.c). */
+struct shards_turn {
+    struct str model, project;
+    double start;
+};
+int shards_turns(struct store *s, struct arena *a, struct shards_turn **out, uint32_t *count,
+                 struct error *e) FALLIBLE;
+
 /* Each job that is not final, or that a client removed, at a glance, the oldest first: what other processes changed is seen
  * by this. */
 struct job_glance {

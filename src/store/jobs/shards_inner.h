@@ -48,9 +48,11 @@ uint64_t shard_cut_row(struct stmt *q, int first, struct shard_cut *out); /* its
     X(succeeded)                                                                                   \
     X(failed)                                                                                      \
     X(not_run)                                                                                     \
-    X(duplicates) X(reused) X(reused_tokens) X(prompt_tokens) X(cached_tokens) X(candidate_tokens) \
-        X(thought_tokens) X(duplicate_tokens) X(structured) X(complete) X(forced_tokens)           \
-            X(rejected) X(rejected_tokens) X(rejected_cost_nano) X(cost_nano) X(cost_online_nano)
+    X(duplicates)                                                                                  \
+    X(reused)                                                                                      \
+    X(reused_tokens) X(prompt_tokens) X(cached_tokens) X(candidate_tokens) X(thought_tokens)       \
+        X(duplicate_tokens) X(structured) X(complete) X(forced_tokens) X(rejected)                 \
+            X(rejected_tokens) X(rejected_cost_nano) X(cost_nano) X(cost_online_nano)
 #define SHARD_COUNTER_COLUMN(name) ", " #name
 #define SHARD_COUNTER_SUM(name) ", CAST(coalesce(sum(" #name "), 0) AS BIGINT)"
 #define SHARD_COUNTER_SET(name) ", " #name " = ?"
@@ -58,6 +60,10 @@ uint64_t shard_cut_row(struct stmt *q, int first, struct shard_cut *out); /* its
 int shard_counters_row(struct stmt *q, int first, struct counters *out);
 int shard_counters_bind(struct stmt *q, int first, const struct counters *c);
 void counters_add(struct counters *to, const struct counters *c, const struct counters *less);
+
+/* Shards of a project's job were leased: its next turn is later. In the order of locks this row comes last. */
+int fair_lease_in(struct db *d, const char *project, const struct shards_want *want,
+                  const struct shards_got *got, struct error *e) FALLIBLE;
 
 /* Is the job PENDING under the fence of this check? Locks its row. */
 int job_checking_in(struct db *d, const struct job *j, struct error *e) FALLIBLE;

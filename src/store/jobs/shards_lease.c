@@ -7,15 +7,12 @@
 
 /* One call that leases. */
 struct leasing {
-    int64_t job, process;
-    uint32_t most;
-    bool closing; /* to write that the lines were not run */
-    bool whole;   /* the transaction has the right to write of the whole store */
-    bool begins;  /* the job is QUEUED, and that right is wanted */
-    bool asks;    /* the job is asked to pause by this */
-    struct shard_lease *out;
-    uint32_t count;
-    enum shards_left left;
+    const struct shards_want *want;
+    struct shards_got *out;
+    int64_t process;
+    bool whole;  /* the transaction has the right to write of the whole store */
+    bool begins; /* the job is QUEUED, and that right is wanted */
+    bool asks;   /* the job is asked to pause by this */
 };
 
 /* ---- Budgets ---- */
@@ -79,7 +76,7 @@ struct budget budget_reserved(const struct sharded *j, const struct budget *shar
 
 static bool may_lease(const struct leasing *l, const struct job *j)
 {
-    if (l->closing)
+    if (l->want->closing)
         return j->state != JOB_PENDING && !job_state_final(j->state);
     return (j->state == JOB_QUEUED || j->state == JOB_RUNNING) && j->asked == ASKED_NOTHING;
 }
@@ -93,10 +90,10 @@ static int choose(struct db *d, struct leasing *l, struct error *e)
                                                           " FOR UPDATE SKIP LOCKED");
     int rc;
 
-    db_bind(q, "ii", l->job, (int64_t)l->most);
+    db_bind(q, "ii", l->want->job, (int64_t)l->want->most);
     while ((rc = db_step(q, "cannot read the shards of a job", e)) == 1) {
-        struct shard_lease *s = &l->out[l->count++];
-        *s = (struct shard_lease){ .job = l->job,
+        struct shard_lease *s = &l->out->item[l->out->count++];
+        *s = (struct shard_lease){ .job = l->want->job,
                                    .fence = fleet_fence_next(d, db_int(q, 0)),
                                    .answers = db_int(q, 1),
                                    .taken = db_int(q, 2) };
@@ -125,14 +122,14 @@ static int lease_row(struct db *d, const struct leasing *l, const struct shard_l
 /* As many of the chosen shards as the budget has something left for. */
 static int take(struct db *d, struct leasing *l, struct sharded *j, struct error *e)
 {
-    uint32_t chosen = l->count;
+    uint32_t chosen = l->out->count;
 
-    for (l->count = 0; l->count < chosen; l->count++) {
-        struct shard_lease *s = &l->out[l->count];
+    for (l->out->count = 0; l->out->count < chosen; l->out->count++) {
+        struct shard_lease *s = &l->out->item[l->out->count];
         struct budget left = budget_left(j);
         struct budget max = { s->cut.cost_max_nano, s->cut.tokens_max };
         struct budget share = budget_share(&left, &s->counters, &max), reserved = { 0 };
-        if (l->closing)
+        if (l->want->closing)
             share = (struct budget){ UINT64_MAX, UINT64_MAX };
         else if (budget_is_spent(&share))
             return 0;
@@ -154,7 +151,7 @@ static bool is_broke(const struct leasing *l, const struct sharded *j)
 {
     struct budget left = budget_left(j);
 
-    if (l->closing || !budget_is_spent(&left))
+    if (l->want->closing || !budget_is_spent(&left))
         return false;
     return (left.nano != 0 || j->reserved_nano == 0) &&
            (left.tokens != 0 || j->reserved_tokens == 0);
@@ -178,15 +175,19 @@ static int lease_from(struct db *d, struct leasing *l, struct sharded *j, int64_
 {
     if (stretch_anew(d, j, now_us, e) < 0 || choose(d, l, e) < 0 || take(d, l, j, e) < 0)
         return -1;
-    if (l->count == 0 && is_broke(l, j)) {
+    if (l->out->count == 0 && is_broke(l, j)) {
         j->job.asked = ASKED_PAUSE;
         j->job.pause_reason = STR("budget");
-        l->left = SHARDS_BUDGET;
+        l->out->left = SHARDS_BUDGET;
         l->asks = true;
     } else {
-        l->left = l->count == 0 || j->done + j->leased == j->shards ? SHARDS_TAKEN : SHARDS_SOME;
+        l->out->left =
+            l->out->count == 0 || j->done + j->leased == j->shards ? SHARDS_TAKEN : SHARDS_SOME;
     }
-    return sharded_write(d, j, now_us, e);
+    if (sharded_write(d, j, now_us, e) < 0)
+        return -1;
+    bool charged = l->want->model && l->out->count > 0 && !l->want->closing;
+    return charged ? fair_lease_in(d, j->job.project, l->want, l->out, e) : 0;
 }
 
 static int lease_in(struct db *d, struct leasing *l, struct arena *a, int64_t now_us,
@@ -194,18 +195,18 @@ static int lease_in(struct db *d, struct leasing *l, struct arena *a, int64_t no
 {
     struct sharded j;
 
-    if (fleet_lock_in(d, l->process, e) < 0 || sharded_lock(d, a, l->job, &j, e) < 0)
+    if (fleet_lock_in(d, l->process, e) < 0 || sharded_lock(d, a, l->want->job, &j, e) < 0)
         return -1;
     if (j.shards == 0)
         return error_set(e, ERROR_FAILED_PRECONDITION, "job %lld is not cut into shards",
-                         (long long)l->job);
-    l->left = !may_lease(l, &j.job)           ? SHARDS_HALTED
-              : j.done == j.shards            ? SHARDS_NONE
-              : j.done + j.leased == j.shards ? SHARDS_TAKEN
-                                              : SHARDS_SOME;
-    if (l->left != SHARDS_SOME)
+                         (long long)l->want->job);
+    l->out->left = !may_lease(l, &j.job)           ? SHARDS_HALTED
+                   : j.done == j.shards            ? SHARDS_NONE
+                   : j.done + j.leased == j.shards ? SHARDS_TAKEN
+                                                   : SHARDS_SOME;
+    if (l->out->left != SHARDS_SOME)
         return 0;
-    if (j.job.state == JOB_QUEUED && !l->closing) {
+    if (j.job.state == JOB_QUEUED && !l->want->closing) {
         l->begins = true;
         if (!l->whole)
             return 0;
@@ -221,7 +222,7 @@ static int lease_once(struct store *s, struct leasing *l, bool whole, struct err
 
     l->whole = whole;
     l->begins = l->asks = false;
-    l->count = 0;
+    l->out->count = 0;
     int64_t now_us = store_now(s);
     struct db *d = whole ? store_write(s, e) : store_write_rows(s, e);
     int rc = d ? store_commit(s, d, lease_in(d, l, &a, now_us, e), e) : -1;
@@ -230,42 +231,29 @@ static int lease_once(struct store *s, struct leasing *l, bool whole, struct err
 }
 
 /* A transaction without the right to write of the whole store cannot take it on the way: a QUEUED job is looked at twice. */
-static int lease(struct store *s, struct leasing *l, uint32_t *count, enum shards_left *left,
+int shards_lease(struct store *s, const struct shards_want *want, struct shards_got *out,
                  struct error *e)
 {
-    *count = 0;
-    if (fleet_lease_begin(s, &l->process, e) < 0)
+    struct leasing l = { .want = want, .out = out };
+
+    out->count = 0;
+    if (fleet_lease_begin(s, &l.process, e) < 0)
         return -1;
-    int rc = lease_once(s, l, false, e);
-    if (rc == 0 && l->begins)
-        rc = lease_once(s, l, true, e);
-    for (uint32_t i = 0; i < l->count && rc == 0; i++)
-        fleet_hold(s, (struct fleet_held){ l->job, (int64_t)l->out[i].number, l->out[i].fence });
+    int rc = lease_once(s, &l, false, e);
+    if (rc == 0 && l.begins)
+        rc = lease_once(s, &l, true, e);
+    if (rc < 0)
+        out->count = 0;
+    for (uint32_t i = 0; i < out->count; i++)
+        fleet_hold(
+            s, (struct fleet_held){ want->job, (int64_t)out->item[i].number, out->item[i].fence });
     fleet_lease_end(s, rc == 0);
     if (rc < 0)
         return -1;
-    *count = l->count;
-    *left = l->left;
-    store_count(STORE_SHARDS_LEASED, l->count);
-    if (l->begins || l->asks)
-        job_notify(s, l->job);
+    store_count(STORE_SHARDS_LEASED, out->count);
+    if (l.begins || l.asks)
+        job_notify(s, want->job);
     return 0;
-}
-
-int shards_lease(struct store *s, int64_t job, uint32_t most, struct shard_lease *out,
-                 uint32_t *count, enum shards_left *left, struct error *e)
-{
-    struct leasing l = { .job = job, .most = most, .out = out };
-
-    return lease(s, &l, count, left, e);
-}
-
-int shards_lease_to_close(struct store *s, int64_t job, uint32_t most, struct shard_lease *out,
-                          uint32_t *count, enum shards_left *left, struct error *e)
-{
-    struct leasing l = { .job = job, .most = most, .out = out, .closing = true };
-
-    return lease(s, &l, count, left, e);
 }
 
 void shard_forget(struct store *s, const struct shard_lease *lease)

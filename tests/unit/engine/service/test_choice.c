@@ -62,6 +62,22 @@ static void test_a_heavier_project_gets_places_by_its_weight(void **state)
     assert_int_equal(places[1], 2);
 }
 
+static void test_in_a_fleet_the_earliest_turn_goes_before_any_load(void **state)
+{
+    struct choice_job jobs[] = { { .id = 1, .project = 0, .turn = 10, .running = true },
+                                 { .id = 2, .project = 0, .turn = 10 },
+                                 { .id = 3, .project = 1, .turn = 20 } };
+    struct choice s = of(jobs, ARRAY_LEN(jobs), 8);
+
+    (void)state;
+    assert_int_equal(choice_start(&s), 1);
+    jobs[1].running = jobs[0].may_yield = jobs[1].may_yield = true;
+    s.running_max = 2;
+    assert_true(choice_yield(&s) == SIZE_MAX); /* it would be the next again */
+    jobs[0].turn = jobs[1].turn = 30;
+    assert_int_equal(choice_yield(&s), 1);
+}
+
 static void test_within_a_project_priority_comes_before_age(void **state)
 {
     struct choice_job jobs[] = { { .id = 1 },
@@ -113,6 +129,7 @@ int main(void)
         cmocka_unit_test(test_nothing_starts_when_all_places_are_taken),
         cmocka_unit_test(test_the_project_with_fewer_running_jobs_goes_first),
         cmocka_unit_test(test_a_heavier_project_gets_places_by_its_weight),
+        cmocka_unit_test(test_in_a_fleet_the_earliest_turn_goes_before_any_load),
         cmocka_unit_test(test_within_a_project_priority_comes_before_age),
         cmocka_unit_test(test_a_project_above_its_share_gives_back_its_youngest_job),
         cmocka_unit_test(test_projects_that_have_their_share_keep_it),

@@ -64,7 +64,11 @@ static inline struct taken lease(struct store *s, int64_t job, uint32_t most)
     struct taken t = { 0 };
 
     assert_true(most <= 16);
-    ASSERT_OK(shards_lease(s, job, most, t.item, &t.count, &t.left, &e), e);
+    const struct shards_want want = { .job = job, .most = most };
+    struct shards_got got = { .item = t.item };
+    ASSERT_OK(shards_lease(s, &want, &got, &e), e);
+    t.count = got.count;
+    t.left = got.left;
     return t;
 }
 

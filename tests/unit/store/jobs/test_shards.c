@@ -206,15 +206,15 @@ static void test_a_process_without_a_lease_leases_nothing(void **state)
     struct world *w = *state;
     struct store *b = other_process(w, "b");
     struct error e = { 0 };
-    struct shard_lease l;
-    enum shards_left left;
-    uint32_t count;
     struct job j = cut_job(w, 1);
+    struct shard_lease l;
+    const struct shards_want want = { .job = j.id, .most = 1 };
+    struct shards_got got = { .item = &l };
 
-    ASSERT_FAILS(shards_lease(w->s, j.id, 1, &l, &count, &left, &e), e, ERROR_ABORTED);
+    ASSERT_FAILS(shards_lease(w->s, &want, &got, &e), e, ERROR_ABORTED);
     ASSERT_OK(fleet_join(w->s, "a", &e), e);
     pass(w, 8000000); /* the margin */
-    ASSERT_FAILS(shards_lease(b, j.id, 1, &l, &count, &left, &e), e, ERROR_ABORTED);
+    ASSERT_FAILS(shards_lease(b, &want, &got, &e), e, ERROR_ABORTED);
     pass(w, 4000000);
     renew(w->s, 1);
     assert_int_equal(lease(w->s, j.id, 1).count, 1);
@@ -290,10 +290,10 @@ static void test_a_cancelled_job_is_closed_by_any_process(void **state)
 {
     struct world *w = *state;
     struct error e = { 0 };
-    struct shard_lease l[4];
-    enum shards_left left;
-    uint32_t count;
     struct job j = cut_job(w, 3), out;
+    struct shard_lease l[4];
+    const struct shards_want want = { .job = j.id, .most = 4, .closing = true };
+    struct shards_got got = { .item = l };
 
     ASSERT_OK(fleet_join(w->s, "a", &e), e);
     struct taken t = lease(w->s, j.id, 1);
@@ -306,10 +306,10 @@ static void test_a_cancelled_job_is_closed_by_any_process(void **state)
     assert_int_equal(record(w->s, &t.item[0], &r), SHARDS_HALTED);
     assert_false(settle(w->s, j.id));
     assert_int_equal(lease(w->s, j.id, 1).left, SHARDS_HALTED);
-    ASSERT_OK(shards_lease_to_close(w->s, j.id, 4, l, &count, &left, &e), e);
-    assert_int_equal(count, 3);
+    ASSERT_OK(shards_lease(w->s, &want, &got, &e), e);
+    assert_int_equal(got.count, 3);
     assert_int_equal(l[0].answers, answers.id);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < got.count; i++) {
         struct counters c = l[i].counters;
         c.not_run = LINES - c.succeeded;
         assert_int_equal(finish(w, w->s, &l[i], c), i == 2 ? SHARDS_NONE : SHARDS_HALTED);
@@ -484,6 +484,45 @@ static void test_a_job_that_fails_too_often_is_paused(void **state)
     assert_true(str_eq_c(out.pause_reason, "errors"));
 }
 
+/* Leases one shard with a turn at a model; the start of the project's next one. */
+static double turn_after(struct world *w, struct store *s, struct job j, double weight)
+{
+    struct shard_lease l;
+    const struct shards_want want = { .job = j.id, .most = 1, .model = "m", .weight = weight };
+    struct shards_got got = { .item = &l };
+    struct shards_turn *turn = NULL;
+    struct error e = { 0 };
+    uint32_t count = 0;
+
+    ASSERT_OK(shards_lease(s, &want, &got, &e), e);
+    assert_int_equal(got.count, 1);
+    ASSERT_OK(shards_turns(w->s, &w->a, &turn, &count, &e), e);
+    for (uint32_t i = 0; i < count; i++)
+        if (str_eq_c(turn[i].project, j.project) && str_eq_c(turn[i].model, "m"))
+            return turn[i].start;
+    return -1;
+}
+
+/* A shard's work is its 10 lines here. */
+static void test_turns_follow_weights_over_all_processes(void **state)
+{
+    struct world *w = *state;
+    struct store *b = other_process(w, "b");
+    struct error e = { 0 };
+    struct job light = cut_job_as(w, job_new("light"), 5);
+    struct job heavy = cut_job_as(w, job_new("heavy"), 5);
+    struct job late = cut_job_as(w, job_new("late"), 5);
+
+    ASSERT_OK(fleet_join(w->s, "a", &e), e);
+    assert_true(turn_after(w, w->s, light, 1) == 10);
+    assert_true(turn_after(w, b, light, 1) == 20);
+    assert_true(turn_after(w, b, heavy, 2) == 15); /* begins at the model's time, 10 */
+    assert_true(turn_after(w, w->s, heavy, 2) == 20);
+    assert_true(turn_after(w, b, heavy, 2) == 25);
+    assert_true(turn_after(w, b, late, 1) == 30); /* no claim to what it did not use */
+    store_close(b);
+}
+
 /* ---- Checks ---- */
 
 static void test_an_older_check_writes_nothing(void **state)
@@ -602,6 +641,7 @@ int main(void)
         TEST(test_reservations_never_pass_the_budget),
         TEST(test_a_budget_of_tokens_is_spent_before_a_lease),
         TEST(test_a_job_that_fails_too_often_is_paused),
+        TEST(test_turns_follow_weights_over_all_processes),
         TEST(test_an_older_check_writes_nothing),
         TEST(test_a_retry_begins_with_what_was_done),
         TEST(test_a_restart_leaves_jobs_in_shards_alone),

@@ -132,23 +132,23 @@ static bool serve(struct racer *me, int job)
 {
     struct race *r = me->race;
     struct shard_lease l[3];
-    enum shards_left left = SHARDS_SOME;
+    const struct shards_want want = { .job = r->job[job], .most = 3 };
+    struct shards_got got = { .item = l };
     struct error e = { 0 };
-    uint32_t count = 0;
     bool moved;
 
-    if (!went_well(r, shards_lease(me->s, r->job[job], 3, l, &count, &left, &e), &e))
+    if (!went_well(r, shards_lease(me->s, &want, &got, &e), &e))
         return true;
-    (void)atomic_fetch_add(&r->taken, count);
-    for (uint32_t i = 0; i < count; i++) {
+    (void)atomic_fetch_add(&r->taken, got.count);
+    for (uint32_t i = 0; i < got.count; i++) {
         if ((random_next(&me->seed) >> 33) % 6 == 0)
             expire(me);
         work(me, &l[i], job);
         shard_forget(me->s, &l[i]); /* nothing, when its record was taken */
     }
-    if (left == SHARDS_HALTED || left == SHARDS_BUDGET)
+    if (got.left == SHARDS_HALTED || got.left == SHARDS_BUDGET)
         (void)went_well(r, shards_settle(me->s, r->job[job], &moved, &e), &e);
-    return left != SHARDS_NONE;
+    return got.left != SHARDS_NONE;
 }
 
 static void *race(void *arg)

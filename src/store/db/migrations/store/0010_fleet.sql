@@ -93,10 +93,12 @@ CREATE TABLE job_file (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX job_file_blob ON job_file (blob);
 
--- Start-time fair queueing: the work that a project got of a model, divided by its weight; project '': the model's time.
+-- Start-time fair queueing: the work that a project got of a model, divided by its weight, and where its last share of it
+-- began. See store/jobs/shards_fair.c.
 CREATE TABLE fair (
     model TEXT NOT NULL,
     project TEXT NOT NULL,
     work REAL NOT NULL,
+    start_at REAL NOT NULL,
     PRIMARY KEY (model, project)
 ) STRICT, WITHOUT ROWID;
