@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <unistd.h>
 
+#include "api/download.h"
 #include "api/jobs/jobs.h"
 #include "api/jobs/rows.h"
 #include "format/job/vertex.h"
@@ -86,48 +87,62 @@ static void post_retry(struct call *c)
 
 typedef int lines_fn(struct service *s, const struct job *j, uint64_t *bytes, struct error *e);
 
-static void reply_lines(struct call *c, int fd, uint64_t offset, uint64_t bytes)
+static void reply_lines(struct call *c, const struct download *d)
 {
     struct buf none = BUF_INIT(0);
 
-    if (fd >= 0 && offset < bytes) {
-        http_reply_file(c->http, 200, LINES_TYPE, fd, offset, bytes - offset);
+    if (d->fd >= 0 && d->first < d->end) {
+        download_reply(c, 200, LINES_TYPE, d);
         return;
     }
-    if (fd >= 0)
-        (void)close(fd);
+    if (d->fd >= 0)
+        (void)close(d->fd);
     http_reply(c->http, 200, LINES_TYPE, &none);
+}
+
+/* d->end: bytes that there are so far. Lines that are not there are none. */
+static int lines_open(struct call *c, const struct job *j, lines_fn *open_lines, struct download *d,
+                      struct error *e)
+{
+    struct error why = { 0 };
+
+    if (j->result && open_lines != service_line_errors) {
+        if (blob_size(c->api->store, j->result, &d->end, e) < 0)
+            return -1;
+        return d->first < d->end ? download_open(c, j->result, d->first, d->end, d, e) : 0;
+    }
+    d->fd = open_lines(c->api->service, j, &d->end, &why);
+    d->ready = d->end;
+    if (d->fd >= 0 || why.code == ERROR_NOT_FOUND)
+        return 0;
+    *e = why;
+    return -1;
 }
 
 /* The job is read before its file, so a job that was final then has all its lines now. */
 static void get_lines(struct call *c, lines_fn *open_lines)
 {
-    uint64_t offset = 0, bytes = 0;
+    struct download d = { .fd = -1 };
     struct error e = { 0 };
     struct job j;
-    int fd = -1;
 
-    if (job_of_path(c, &j, &e) < 0 || call_number(c, "offset", 0, INT64_MAX, &offset, &e) < 0) {
+    if (job_of_path(c, &j, &e) < 0 || call_number(c, "offset", 0, INT64_MAX, &d.first, &e) < 0 ||
+        lines_open(c, &j, open_lines, &d, &e) < 0) {
         call_fail(c, &e);
         return;
     }
-    fd = open_lines(c->api->service, &j, &bytes, &e);
-    if (fd < 0 && e.code != ERROR_NOT_FOUND) {
-        call_fail(c, &e);
-        return;
-    }
-    if (offset > bytes) {
-        if (fd >= 0)
-            (void)close(fd);
+    if (d.first > d.end) {
+        if (d.fd >= 0)
+            (void)close(d.fd);
         (void)error_set(&e, ERROR_OUT_OF_RANGE,
                         "offset %" PRIu64 " is beyond the end: there are %" PRIu64 " bytes so far.",
-                        offset, bytes);
+                        d.first, d.end);
         call_fail(c, &e);
         return;
     }
     http_set_header(c->http, "X-Tranche-Complete",
                     str_of(job_state_final(j.state) ? "true" : "false"));
-    reply_lines(c, fd, offset, bytes);
+    reply_lines(c, &d);
 }
 
 /* "order=done" gives every row that is there, which then stands at no fixed offset. */
