@@ -369,6 +369,38 @@ static int migration_check(struct store *s, struct error *e)
     return rc;
 }
 
+/* The database's own number, made at its first use. */
+static int owner_in(struct db *d, int64_t *out, struct error *e)
+{
+    uint64_t number = 0;
+
+    if (random_bytes(&number, sizeof number, e) < 0)
+        return -1;
+    struct stmt *q = db_stmt(d, "INSERT INTO counter (name, value) VALUES ('bucket_owner', ?)"
+                                " ON CONFLICT (name) DO NOTHING");
+    db_bind(q, "i", (int64_t)(number >> 1));
+    if (db_run(q, "cannot write the database", e) < 0)
+        return -1;
+    q = db_stmt(d, "SELECT value FROM counter WHERE name = 'bucket_owner'");
+    int rc = db_step(q, "cannot read the database", e);
+    if (rc == 1)
+        *out = db_int(q, 0);
+    return rc == 1 ? 0 : rc < 0 ? -1 : error_set(e, ERROR_DATA_LOSS, "the database has no owner");
+}
+
+/* Two databases in one bucket would overwrite each other's blobs. */
+static int owner_check(struct store *s, struct error *e)
+{
+    char text[24];
+    int64_t owner = 0;
+    struct db *d = store_write(s, e);
+
+    if (!d || store_commit(s, d, owner_in(d, &owner, e), e) < 0)
+        return -1;
+    (void)snprintf(text, sizeof text, "%lld", (long long)owner);
+    return bucket_claim(s->bucket, text, s->dir, e);
+}
+
 struct store *store_open_at(const struct store_place *place, bool exclusive, struct clock *clock,
                             struct error *e)
 {
@@ -377,7 +409,8 @@ struct store *store_open_at(const struct store_place *place, bool exclusive, str
     if (s && place->bucket)
         s->bucket = bucket_open(place->bucket, e);
     if (!s || ((s->bucket || !place->bucket) && open_all(s, exclusive, e) == 0 &&
-               (s->writer || place->migrates || migration_check(s, e) == 0)))
+               (s->writer || place->migrates || migration_check(s, e) == 0) &&
+               (!s->bucket || !exclusive || place->migrates || owner_check(s, e) == 0)))
         return s;
     store_close(s);
     return NULL;

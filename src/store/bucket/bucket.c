@@ -11,6 +11,8 @@
 #include "base/sys.h"
 
 #define PROBE_CHARS 20
+#define OWNER_KEY "owner"
+#define OWNER_BYTES_MAX 64
 
 static const struct {
     const char *scheme;
@@ -89,6 +91,51 @@ static int probe(struct shared_bucket *b, struct error *e)
     if (rc < 0 || b->ops->size(b, key, &bytes, e) < 0)
         return -1;
     return b->ops->remove(b, key, e);
+}
+
+static int claim_write(struct shared_bucket *b, int fd, const char *owner, struct error *e)
+{
+    size_t len = strlen(owner);
+
+    if (sys_write_at(fd, owner, len, 0, "the bucket's owner", e) < 0)
+        return -1;
+    return b->ops->put(b, OWNER_KEY, fd, 0, len, e);
+}
+
+/* Of two that claim it at once, the later one wins, and the other one sees that. */
+static int claim(struct shared_bucket *b, int fd, const char *owner, struct error *e)
+{
+    char is[OWNER_BYTES_MAX];
+    uint64_t bytes = 0;
+    struct error why = { 0 };
+    int rc = b->ops->size(b, OWNER_KEY, &bytes, &why);
+
+    if (rc < 0 && why.code != ERROR_NOT_FOUND) {
+        *e = why;
+        return -1;
+    }
+    if (rc < 0 && (claim_write(b, fd, owner, e) < 0 || b->ops->size(b, OWNER_KEY, &bytes, e) < 0))
+        return -1;
+    const struct bucket_span all = { 0, bytes, 0 };
+    if (bytes > sizeof is || b->ops->get(b, OWNER_KEY, &all, fd, e) < 0 ||
+        sys_read_at(fd, is, (size_t)bytes, 0, "the bucket's owner", e) < 0)
+        return bytes > sizeof is ? error_set(e, ERROR_DATA_LOSS, "its owner is damaged") : -1;
+    if (str_eq_c((struct str){ is, (size_t)bytes }, owner))
+        return 0;
+    return error_set(e, ERROR_FAILED_PRECONDITION,
+                     "it has the contents of another database: choose another bucket or prefix, or "
+                     "remove them with the object " OWNER_KEY);
+}
+
+int bucket_claim(struct shared_bucket *b, const char *owner, const char *folder, struct error *e)
+{
+    int fd = sys_open_nameless(folder, e);
+
+    if (fd < 0)
+        return -1;
+    int rc = claim(b, fd, owner, e);
+    (void)close(fd);
+    return rc < 0 ? error_wrap(e, "the bucket") : 0;
 }
 
 static struct shared_bucket *open_kind(struct str url, struct error *e)

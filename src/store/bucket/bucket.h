@@ -56,5 +56,9 @@ struct shared_bucket {
 };
 /* Opens it, and makes sure that it can be read and written there. */
 struct shared_bucket *bucket_open(const char *url, struct error *e);
+/* Writes down whose it is at the first call. FAILED_PRECONDITION when it is another owner's, whose objects would
+ * be overwritten and swept. folder: for a file without a name. */
+int bucket_claim(struct shared_bucket *b, const char *owner, const char *folder,
+                 struct error *e) FALLIBLE;
 
 #endif

@@ -520,6 +520,24 @@ static void test_of_all_processes_one_sweeps_in_an_hour(void **state)
     assert_true(atomic_load(&tap.calls) > calls);
 }
 
+static void test_a_bucket_with_the_blobs_of_another_database_is_refused(void **state)
+{
+    struct world *w = *state;
+    struct error e = { 0 };
+    char dir[SCRATCH_PATH_BYTES], database[DATABASE_URL_BYTES];
+    database_make(database);
+    const struct store_place other = { .dir = scratch_path(&w->scratch, "other", dir),
+                                       .database = database[0] ? database : NULL,
+                                       .bucket = w->bucket };
+
+    assert_null(store_open_at(&other, true, &w->clock, &e));
+    assert_int_equal(e.code, ERROR_FAILED_PRECONDITION);
+    if (database[0])
+        database_remove(database);
+    world_reopen(w);
+    tap_open(w->s);
+}
+
 /* ---- Uploads at several processes ---- */
 
 /* A second store on the same database. */
@@ -708,6 +726,7 @@ int main(void)
         SHARED(test_parts_live_as_long_as_what_is_made_of_them),
         SHARED(test_a_composed_blob_that_nobody_named_goes),
         SHARED(test_of_all_processes_one_sweeps_in_an_hour),
+        SHARED(test_a_bucket_with_the_blobs_of_another_database_is_refused),
         SHARED(test_an_upload_goes_on_at_any_process),
         SHARED(test_a_writer_that_was_overtaken_changes_nothing),
         SHARED(test_a_process_that_dies_at_any_call_of_the_bucket_loses_nothing_that_is_named),
