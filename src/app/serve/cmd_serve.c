@@ -151,7 +151,7 @@ static int step_keys(struct serve *s, struct error *e)
     return keys ? 0 : refuse_open(s, e);
 }
 
-/* What an operator finds in the list of a fleet's processes. */
+/* The name of this process in the list of a fleet's processes. */
 static const char *fleet_name(struct serve *s)
 {
     char host[256] = "";

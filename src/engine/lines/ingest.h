@@ -27,7 +27,7 @@ struct shard_list {
     size_t count;
 };
 
-/* What the lines of one shard have together. */
+/* Sums over the lines of one shard. */
 struct shard_figures {
     uint64_t bad;        /* lines */
     uint64_t text_bytes; /* as ingest_result's, and so are these */

@@ -262,7 +262,7 @@ static int judge(struct check *c, const struct ingest_result *r, struct error *e
     return job_output_finish(c->service, &c->arena, j, JOB_SUCCEEDED, NULL, e);
 }
 
-/* What one process at a time would have to do as a whole. */
+/* A fleet refuses work that one process would have to do as a whole. */
 static int check_fleet(const struct check *c, bool remote, struct error *e)
 {
     if (!c->service->env.fleet)
@@ -355,7 +355,7 @@ static bool sweep_due(struct service *s)
     return true;
 }
 
-/* What all processes of a fleet share is swept by one of them, which keeps that duty. */
+/* One process of a fleet sweeps for all of them, and keeps that duty. */
 static bool sweeps_store(struct service *s)
 {
     struct error e;

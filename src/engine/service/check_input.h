@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "format/job/job.h"
 
-/* Of an error about an input: where its caller may look. */
+/* The beginning of an error about an input. */
 #define WHERE_TO_LOOK                                                                              \
     "Failed to import data. Please check 'Prepare input' section in "                              \
     "https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/"                            \

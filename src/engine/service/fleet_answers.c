@@ -3,7 +3,7 @@
  * Why: they were paid. A state folder has them in one spool for all lines; a fleet has them by shard.
  *
  * Shape:   The file JOB_ANSWERS_FILE is unpacked once; each shard with answers gets a spool of its own lines, counted from
- *          0, as its first checkpoint. What no line says (refused answers) goes along with the first of them.
+ *          0, as its first checkpoint. Refused answers, which no line has, go along with the first of them.
  */
 #include "base/log.h"
 #include "base/mem.h"

@@ -5,7 +5,7 @@
  *
  * Shape:   fleet_runner.c leases shards, hands them to its slots, and makes the end of a job whose shards are all done;
  *          fleet_shard.c answers one: the shard's bytes, ingest, spool, pipeline and output as of a small job, in a folder
- *          DIR/jobs/ID/NUMBER.FENCE that is only a scratch. What counts is what shard_record has taken.
+ *          DIR/jobs/ID/NUMBER.FENCE that is only a scratch. Only a row that shard_record has taken counts.
  * Errors:  a shard's end says whose fault it was (enum shard_end); the job goes on, waits or fails by that.
  * Threads: the runner's, and one a slot.
  */

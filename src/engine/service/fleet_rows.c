@@ -123,7 +123,7 @@ static int open_nameless(struct service *s, int64_t id, struct error *e)
     return sys_mkdirs(dir, e) < 0 ? -1 : sys_open_nameless(dir, e);
 }
 
-/* What a call reads of a job's rows, and where they go. */
+/* One call that reads a job's rows, and the file that they go to. */
 struct rows_so_far {
     struct service *service;
     const struct job *job;

@@ -10,11 +10,12 @@
 #include "engine/service/job_metrics.h"
 #include "store/fleet/fleet.h"
 
-#define LOOK_AGAIN_MS                                                                              \
-    1000 /* a slot without a shard looks for one so often, while others have some */
-#define RETRY_NS                                                                                   \
-    (2 * NS_PER_S)   /* before a job is begun again here, for which nothing could be done now */
-#define RATHER_FEW 8 /* at most one of so many open shards is leased ahead of its turn */
+/* A slot without a shard looks for one again after this time, while the others have some. */
+#define LOOK_AGAIN_MS 1000
+/* A job for which nothing could be done is begun again here after this time. */
+#define RETRY_NS (2 * NS_PER_S)
+/* Of this number of open shards, one is leased ahead of its turn. */
+#define OPEN_FOR_ONE_MORE 8
 
 /* ---- Leasing ---- */
 
@@ -33,7 +34,7 @@ static uint64_t open_shards(const struct fleet_job *f)
 /* Several at once save statements; at the end of a job the other processes must find some too. */
 static uint32_t batch_size(const struct fleet_job *f)
 {
-    uint64_t most = open_shards(f) / RATHER_FEW;
+    uint64_t most = open_shards(f) / OPEN_FOR_ONE_MORE;
 
     return most < 1 ? 1 : most < FLEET_BATCH ? (uint32_t)most : FLEET_BATCH;
 }
@@ -296,7 +297,7 @@ static int begin(struct fleet_job *f, struct error *e)
     return 0;
 }
 
-/* What the store says of the job when this process has no shard of it left. */
+/* This process has no shard of the job left. */
 static int settle(struct fleet_job *f, struct error *e)
 {
     struct store *store = f->service->env.store;

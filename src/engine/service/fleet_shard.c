@@ -17,7 +17,7 @@
 #include "store/db/store_metrics.h"
 #include "store/fleet/fleet.h"
 
-/* What a machine that dies repeats at most, besides what is in flight. */
+/* A machine that dies repeats no more than this, besides what is in flight. */
 #define CHECKPOINT_NS (10 * NS_PER_S)
 #define CHECKPOINT_ROWS 1000
 /* An error limit is looked at when a checkpoint is recorded. */
@@ -117,7 +117,7 @@ int fleet_fetch_answers(struct store *store, int64_t answers, const char *folder
     return rc;
 }
 
-/* What was answered before: by an earlier holder of this shard, or by the job that this one retries. */
+/* The spool begins with the answers of an earlier holder of this shard, or of the job that this one retries. */
 static int open_spool(struct shard_work *w, struct error *e)
 {
     const char *from = arena_textf(&w->arena, "%s/from", w->dir);

@@ -59,7 +59,7 @@ static void begin_anew(struct service *s, const struct error *why)
     open_jobs_look(s);
 }
 
-/* How long until the next renewal. */
+/* Gives the time until the next renewal. */
 static uint32_t renew(struct service *s)
 {
     struct error e = { 0 };

@@ -3,7 +3,7 @@
  * Why: the scheduler decides several times a second over all of them, and must not read the store each time.
  *
  * Shape:   an entry for each job, in the order of ids. An entry is busy while a checker or a runner has its job; stale
- *          entries are read again before anybody gets them. What this process changes makes an entry stale at once; in a
+ *          entries are read again before anybody gets them. A change by this process makes an entry stale at once; in a
  *          fleet, a glance at all open jobs a second shows what other processes changed.
  * Locks:   struct service.lock guards the table and what hangs on it.
  * Threads: open_jobs_glance and open_jobs_read are the scheduler's; the others are for any thread.

@@ -65,7 +65,7 @@ struct service {
     pthread_cond_t check_wake; /* checkers wait here */
     uint64_t sweep_ns;         /* monotonic; when a checker is to sweep next */
     bool draining, stopping;
-    /* Of a fleet (keeper.c): */
+    /* In a fleet (keeper.c): */
     pthread_t keeper;
     pthread_cond_t keeper_wake;
     bool leaving; /* the keeper is to end the lease and return */

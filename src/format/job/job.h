@@ -131,7 +131,8 @@ struct job_upstream {
 
 /* Live facts of a job besides its record: for the key "tranche" of its resource. */
 struct job_live {
-    int64_t progress_us; /* the counters are of then, when several processes record them; 0: of now */
+    int64_t
+        progress_us; /* the counters are of then, when several processes record them; 0: of now */
     bool running, has_eta;
     double lines_per_s, prompt_tokens_per_s, generated_tokens_per_s;
     double eta_s, eta_low_s, eta_high_s; /* of the rest; the band holds nine times in ten */
