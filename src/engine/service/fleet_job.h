@@ -88,7 +88,7 @@ int fleet_open_cut(struct store *store, const struct job_input *pin, const struc
 int fleet_fetch_answers(struct store *store, int64_t answers, const char *folder,
                         struct error *e) FALLIBLE;
 /* The bytes of the recorded shard that has a line, and the index of its first line: 1; 0: no shard has. */
-int fleet_open_around(struct service *s, struct arena *a, int64_t id, uint64_t index,
-                      struct input *in, uint64_t *first, struct error *e) FALLIBLE;
+int fleet_open_around(struct service *s, int64_t id, uint64_t index, struct input *in,
+                      uint64_t *first, struct error *e) FALLIBLE;
 
 #endif

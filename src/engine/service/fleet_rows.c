@@ -319,21 +319,25 @@ static const struct shard_rows *find_shard(const struct shard_rows *shard, uint3
     return low < count && shard[low].cut.first <= index ? &shard[low] : NULL;
 }
 
-int fleet_open_around(struct service *s, struct arena *a, int64_t id, uint64_t index,
-                      struct input *in, uint64_t *first, struct error *e)
+int fleet_open_around(struct service *s, int64_t id, uint64_t index, struct input *in,
+                      uint64_t *first, struct error *e)
 {
+    struct arena a = { 0 };
     struct shard_rows *all = NULL;
     struct job_input *pin = NULL;
     uint32_t count = 0, pins = 0;
+    int rc = shards_recorded(s->env.store, &a, id, &all, &count, e);
 
-    if (shards_recorded(s->env.store, a, id, &all, &count, e) < 0 ||
-        job_inputs(s->env.store, a, id, &pin, &pins, e) < 0)
-        return -1;
-    const struct shard_rows *shard = find_shard(all, count, index);
-    if (!shard || shard->cut.input >= pins)
-        return 0;
-    *first = shard->cut.first;
-    return fleet_open_cut(s->env.store, &pin[shard->cut.input], &shard->cut, in, e) < 0 ? -1 : 1;
+    if (rc == 0)
+        rc = job_inputs(s->env.store, &a, id, &pin, &pins, e);
+    const struct shard_rows *shard = rc == 0 ? find_shard(all, count, index) : NULL;
+    if (shard && shard->cut.input < pins) {
+        *first = shard->cut.first;
+        rc = fleet_open_cut(s->env.store, &pin[shard->cut.input], &shard->cut, in, e);
+        rc = rc < 0 ? -1 : 1;
+    }
+    arena_release(&a);
+    return rc;
 }
 
 /* ---- Copies that nobody needs ---- */

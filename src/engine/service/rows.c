@@ -497,7 +497,7 @@ int rows_input(struct service *s, const struct job *j, uint64_t index, struct bu
     struct arena a = { 0 };
     struct input in = { 0 };
     uint64_t first = 0; /* of the input that is opened */
-    int rc = s->env.fleet ? fleet_open_around(s, &a, j->id, index, &in, &first, e) : 0;
+    int rc = s->env.fleet ? fleet_open_around(s, j->id, index, &in, &first, e) : 0;
 
     if (rc == 0)
         rc = job_input_open(s, &a, j->id, &in, e);

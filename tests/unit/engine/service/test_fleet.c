@@ -82,12 +82,12 @@ static void start(struct world *w, int i)
     const struct store_place place = { .dir = w->dir, .database = database_of(w->database) };
     struct error e = { 0 };
 
-    p->store = store_open_at(&place, i == 0, clock_system(), &e);
+    p->store = store_open_at(&place, i == 0, clock_movable(), &e);
     if (!p->store)
         fail_msg("%s", e.msg);
     const struct service_env env = {
         .store = p->store,
-        .clock = clock_system(),
+        .clock = clock_movable(),
         .model = model_named,
         .open = predictor_fake_open,
         .state_dir = w->dir,
@@ -358,6 +358,22 @@ static void test_a_cancelled_job_has_a_row_for_every_line(void **state)
     assert_output(w, 1, &j, LINES);
 }
 
+/* A day passes at once, so both processes lose their leases first. */
+static void test_an_expired_job_has_a_row_for_every_line(void **state)
+{
+    struct world *w = *state;
+
+    upload(w, LINES, 0);
+    int64_t id = create(w, 0, "slow", NULL);
+    (void)await_lines(w, 1, id, 1);
+    clock_advance(INT64_C(25) * 3600 * 1000000);
+    struct job j = await_state(w, 1, id, JOB_EXPIRED);
+    assert_true(j.counters.not_run > 0 && j.counters.succeeded > 0);
+    assert_int_equal(counters_pending(&j.counters), 0);
+    assert_int_equal(j.error, ERROR_DEADLINE_EXCEEDED);
+    assert_output(w, 0, &j, LINES);
+}
+
 static void test_a_budget_holds_over_both_processes(void **state)
 {
     struct world *w = *state;
@@ -452,6 +468,7 @@ int main(void)
         TEST(test_lines_that_fail_are_run_again_by_a_retry),
         TEST(test_a_job_is_paused_and_resumed_from_any_process),
         TEST(test_a_cancelled_job_has_a_row_for_every_line),
+        TEST(test_an_expired_job_has_a_row_for_every_line),
         TEST(test_a_budget_holds_over_both_processes),
         TEST(test_too_many_errors_pause_the_job),
         TEST(test_the_other_process_goes_on_when_one_is_drained),
