@@ -8,7 +8,7 @@
 
 /* Those that wait for use; more are closed when they come back. */
 #define IDLE_MAX 16
-/* What two clocks may drift apart in a second. */
+/* Most that two clocks drift apart in a second. */
 #define DRIFT_US_PER_S 200
 
 /* Database's time less ours (CLOCK_BOOTTIME): somewhere from least to most when it was read. */
@@ -137,7 +137,7 @@ void connection_give(struct connections *c, struct db *d)
 
 /* ---- Time ---- */
 
-/* What is known of the offset now: the interval widens as the clocks drift. */
+/* The offset as of now: its interval widens as the clocks drift. */
 static struct offset widened(const struct offset *o, uint64_t now_ns)
 {
     int64_t drift_us = (int64_t)((now_ns - o->read_ns) / NS_PER_S + 1) * DRIFT_US_PER_S;

@@ -30,7 +30,7 @@ const char *serve_dir(struct arena *a, const char *option, struct error *e);
 bool serve_state_exists(struct arena *a, const char *dir);
 const char *serve_existing_dir(struct arena *a, const char *option, struct error *e);
 
-/* Where a command finds the service's store: options, of which each may be NULL. */
+/* Place of the service's store: options, of which each may be NULL. */
 struct serve_place {
     const char *config, *state, *store, *bucket;
 };

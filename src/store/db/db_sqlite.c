@@ -344,7 +344,7 @@ static int sqlite_version(struct db *d, int *version, int *compatible, struct er
     return 0;
 }
 
-/* A file has one program at a time: an older one is told to go by the version alone. */
+/* A file has one program at a time: the version alone refuses an older one. */
 static int sqlite_version_set(struct db *d, int version, int compatible, const char *doing,
                               struct error *e)
 {

@@ -141,7 +141,7 @@ static void break_at(struct link *l, const char *point)
         (void)shutdown(PQsocket(l->raw), SHUT_RDWR);
 }
 
-/* What was given to libpq goes to the server; its answer comes back. */
+/* Sends the statement that was given to libpq, and waits for its answer. */
 static PGresult *answer(struct link *l, bool given, const char *sql, uint32_t timeout_ms,
                         const char *doing, struct error *e)
 {
@@ -257,7 +257,7 @@ static int check_url(const char *url, struct error *e)
         "%%XX");
 }
 
-/* What stands before the URL are defaults, which it may change; what stands behind it holds. */
+/* Keys before the URL are defaults, which it may change; a key behind it holds. */
 int link_open(struct link *l, const char *url, struct error *e)
 {
     const char *const key[] = { "connect_timeout",           "tcp_user_timeout",
