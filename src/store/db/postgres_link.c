@@ -116,13 +116,20 @@ static bool is_error(const PGresult *r)
     return status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK;
 }
 
-/* All that the server answers to what was sent. The first error is kept, or else the last result. */
+/* All that the server answers to what was sent. The first error is kept, or else the last result. NULL: the connection
+ * ended before the last one, whatever came until then. */
 static PGresult *results(struct link *l, uint64_t deadline_ns)
 {
     PGresult *kept = NULL;
 
     for (;;) {
-        PGresult *r = receive(l, deadline_ns) ? PQgetResult(l->raw) : NULL;
+        if (!receive(l, deadline_ns)) {
+            if (kept && is_error(kept))
+                return kept;
+            PQclear(kept);
+            return NULL;
+        }
+        PGresult *r = PQgetResult(l->raw);
         if (!r)
             break;
         if (kept && is_error(kept)) {
