@@ -150,7 +150,7 @@ static int put_whole_once(struct sent *s, struct error *e)
                                 .fd = s->fd,
                                 .from = s->from,
                                 .to = s->to };
-    yyjson_val *object;
+    yyjson_val *object = NULL;
 
     return ask(s->g, &c, &s->arena, &object, e) < 0 ? -1 : check_taken(s, object, e);
 }
@@ -341,7 +341,7 @@ static int gcs_size(struct shared_bucket *b, const char *key, uint64_t *bytes, s
                                 .method = "GET",
                                 .path = object_path(g, &a, key),
                                 .query = "fields=size" };
-    yyjson_val *object;
+    yyjson_val *object = NULL;
     int rc = ask(g, &c, &a, &object, e);
 
     if (rc == 0 && !json_count(json_get(object, "size"), bytes))

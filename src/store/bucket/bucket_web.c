@@ -1,6 +1,7 @@
 #include "store/bucket/bucket_web.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,13 +44,18 @@ const char *web_key(const struct web *w, struct arena *a, const char *key)
     return whole;
 }
 
+static bool is_plain(char c, const char *also)
+{
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+           (c && strchr(also, c));
+}
+
 const char *web_encoded(struct arena *a, const char *text, bool slashes_stay)
 {
     struct buf out = BUF_INIT(3 * strlen(text) + 1);
 
     for (const char *p = text; *p; p++) {
-        bool plain = (*p >= '0' && *p <= '9') || (*p >= 'A' && *p <= 'Z') ||
-                     (*p >= 'a' && *p <= 'z') || strchr("-_.~", *p) || (*p == '/' && slashes_stay);
+        bool plain = is_plain(*p, slashes_stay ? "-_.~/" : "-_.~");
         if (plain)
             buf_add_char(&out, *p);
         else
@@ -254,9 +260,8 @@ static int send_once(struct web *w, const struct web_call *c, struct http_in *in
     rc = c->url ? 0 : w->ops->prove(w, c, &h, e);
     if (rc == 0 && c->sink) {
         c->sink->begun = false;
-        web_head_add(&h, arena_textf(&h.arena, "Range: bytes=%llu-%llu",
-                                     (unsigned long long)(c->sink->from + c->sink->got),
-                                     (unsigned long long)c->sink->to - 1));
+        web_head_add(&h, arena_textf(&h.arena, "Range: bytes=%" PRIu64 "-%" PRIu64,
+                                     c->sink->from + c->sink->got, c->sink->to - 1));
     }
     if (rc == 0) {
         const struct http_out out = { .method = c->method,
@@ -359,23 +364,21 @@ int web_nothing(struct web *w, const char *key, uint64_t to, struct error *e)
 
 /* ---- Opening ---- */
 
-/* What stands in a URL and in XML as it is. */
-static bool is_plain(struct str s)
+/* Does it stand in a URL and in XML as it is? */
+static bool is_name(struct str s)
 {
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.p[i];
-        if (!((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-              (c && strchr("-_./", c))))
-            return false;
-    }
-    return true;
+    size_t plain = 0;
+
+    while (plain < s.len && is_plain(s.p[plain], "-_./"))
+        plain++;
+    return plain == s.len;
 }
 
 static int take_prefix(struct web *w, struct str prefix, struct error *e)
 {
     struct str rest = prefix, step;
 
-    if (prefix.len > WEB_PREFIX_BYTES_MAX || !is_plain(prefix))
+    if (prefix.len > WEB_PREFIX_BYTES_MAX || !is_name(prefix))
         return error_set(e, ERROR_INVALID_ARGUMENT,
                          "a prefix has at most %d letters, digits, '-', '_', '.' and '/'",
                          WEB_PREFIX_BYTES_MAX);
@@ -413,7 +416,7 @@ int web_open(struct web *w, const struct bucket_url *url, const char *endpoint, 
 {
     w->patience_ns = (url->patience_ms ? url->patience_ms : BUCKET_PATIENCE_MS) * NS_PER_MS;
     w->name = arena_copy(&w->arena, url->name.p ? url->name.p : "", url->name.len);
-    if (url->name.len < 3 || url->name.len > 222 || !is_plain(url->name))
+    if (url->name.len < 3 || url->name.len > 222 || !is_name(url->name))
         return error_set(e, ERROR_INVALID_ARGUMENT, "\"%s\" is not a bucket's name", w->name);
     if (url->ca_file.len)
         w->ca_file = arena_copy(&w->arena, url->ca_file.p, url->ca_file.len);
