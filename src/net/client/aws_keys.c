@@ -5,17 +5,23 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "base/env.h"
 #include "base/sys.h"
 #include "base/thread.h"
+#include "net/client/aws_role.h"
 
 struct keys {
     char id[AWS_KEY_BYTES_MAX], secret[AWS_KEY_BYTES_MAX], token[AWS_TOKEN_BYTES_MAX];
 };
 struct aws_keys {
-    char *path; /* of the file; NULL: the environment has the keys */
+    char *path;         /* of the file; NULL: they are not in one */
+    enum aws_role role; /* whose keys they are; AWS_ROLE_NONE: of the environment or the file */
     const char *profile;
-    pthread_mutex_t lock; /* guards everything below */
+    pthread_mutex_t lock; /* guards everything below, also while keys are fetched */
+    struct http_client *http;
+    int64_t until_us; /* a role's keys end then; 0: it is not known */
+    bool refused;
     struct timespec mtime;
     ino_t inode;
     struct keys now;
@@ -130,29 +136,88 @@ static char *file_path(void)
     return path.p; /* made by the allocator of mem.h, as mem_strdup's */
 }
 
+/* ---- A role ---- */
+
+static int fetch(struct aws_keys *k, struct error *e)
+{
+    struct arena a = { 0 };
+    struct aws_role_keys got;
+    struct keys fresh = { 0 };
+    int rc = aws_role_fetch(k->role, k->http, &a, &got, e);
+
+    if (rc == 0 && !(copy_text(got.id, fresh.id, sizeof fresh.id) &&
+                     copy_text(got.secret, fresh.secret, sizeof fresh.secret) &&
+                     copy_text(got.token, fresh.token, sizeof fresh.token)))
+        rc = error_set(e, ERROR_UNAVAILABLE, "the keys of the role are too long");
+    if (rc == 0) {
+        k->now = fresh;
+        k->until_us = got.until_us;
+        k->refused = false;
+    }
+    OPENSSL_cleanse(&fresh, sizeof fresh);
+    arena_release(&a);
+    return rc;
+}
+
+/* Keys that still hold are used while no newer ones can be had. */
+static int look_at_role(struct aws_keys *k, struct error *e)
+{
+    int64_t now = clock_system()->wall_us(clock_system());
+    bool soon = k->until_us && now > k->until_us - AWS_KEYS_EARLY_S * INT64_C(1000000);
+    struct error why = { 0 };
+
+    if (!soon && !k->refused)
+        return 0;
+    if (fetch(k, &why) == 0 || (!k->refused && now < k->until_us))
+        return 0;
+    *e = why;
+    return -1;
+}
+
 /* ---- For callers ---- */
+
+/* The first place that has keys. */
+static int find(struct aws_keys *k, struct error *e)
+{
+    enum aws_role role = aws_role_named();
+    struct error why = { 0 };
+
+    if (take_environment(&k->now))
+        return 0;
+    if (role != AWS_ROLE_WEB) {
+        k->path = file_path();
+        if (look_at_file(k, &why) == 0)
+            return 0;
+        if (why.code != ERROR_NOT_FOUND) {
+            *e = why;
+            return -1;
+        }
+        mem_free(k->path);
+        k->path = NULL;
+    }
+    k->role = role;
+    if (fetch(k, &why) == 0)
+        return 0;
+    if (role == AWS_ROLE_WEB || role == AWS_ROLE_CONTAINER) {
+        *e = why;
+        return -1;
+    }
+    return error_set(e, ERROR_FAILED_PRECONDITION,
+                     "no keys for S3: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a "
+                     "file with them in AWS_SHARED_CREDENTIALS_FILE; this machine has no role (%s)",
+                     why.msg);
+}
 
 struct aws_keys *aws_keys_new(struct error *e)
 {
     struct aws_keys *k = mem_alloc(sizeof *k);
-    struct error why = { 0 };
     const char *profile = env_get("AWS_PROFILE");
 
     lock_init(&k->lock);
+    k->http = http_client_new();
     k->profile = profile ? profile : "default";
-    if (take_environment(&k->now))
+    if (find(k, e) == 0)
         return k;
-    k->path = file_path();
-    if (look_at_file(k, &why) == 0)
-        return k;
-    if (why.code == ERROR_NOT_FOUND)
-        (void)error_set(
-            e, ERROR_FAILED_PRECONDITION,
-            "no keys for S3: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a "
-            "file with them in AWS_SHARED_CREDENTIALS_FILE (%s is not there)",
-            k->path);
-    else
-        *e = why;
     aws_keys_free(k);
     return NULL;
 }
@@ -163,20 +228,32 @@ void aws_keys_free(struct aws_keys *k)
         return;
     OPENSSL_cleanse(&k->now, sizeof k->now);
     lock_destroy(&k->lock);
+    http_client_free(k->http);
     mem_free(k->path);
     mem_free(k);
 }
 
-void aws_keys_get(struct aws_keys *k, struct arena *a, struct str *id, struct str *secret,
-                  struct str *token)
+int aws_keys_get(struct aws_keys *k, struct arena *a, struct str *id, struct str *secret,
+                 struct str *token, struct error *e)
 {
-    struct error ignored = { 0 }; /* the old keys stay, until they are refused */
+    struct error ignored = { 0 }; /* the old keys of a file stay, until they are refused */
+    int rc = 0;
 
     lock(&k->lock);
     if (k->path)
         (void)look_at_file(k, &ignored);
+    if (k->role != AWS_ROLE_NONE)
+        rc = look_at_role(k, e);
     *id = str_of(arena_copy(a, k->now.id, strlen(k->now.id)));
     *secret = str_of(arena_copy(a, k->now.secret, strlen(k->now.secret)));
     *token = str_of(arena_copy(a, k->now.token, strlen(k->now.token)));
+    unlock(&k->lock);
+    return rc;
+}
+
+void aws_keys_refused(struct aws_keys *k)
+{
+    lock(&k->lock);
+    k->refused = true;
     unlock(&k->lock);
 }

@@ -282,3 +282,16 @@ void http_in_release(struct http_in *in)
     buf_release(&in->body);
     buf_release(&in->headers);
 }
+
+void http_add_encoded(struct buf *out, struct str s, const char *also)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.p[i];
+        bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+                     (c && (strchr("-_.~", c) || strchr(also, c)));
+        if (plain)
+            buf_add_char(out, c);
+        else
+            buf_addf(out, "%%%02X", (unsigned char)c);
+    }
+}

@@ -65,5 +65,7 @@ int http_do(struct http_client *c, const struct http_out *out, struct http_in *i
             struct error *e) FALLIBLE;
 struct str http_in_header(const struct http_in *in, const char *name); /* lower case */
 void http_in_release(struct http_in *in);
+/* Percent-encoded, but for letters, digits, "-_.~" and the characters of `also`. */
+void http_add_encoded(struct buf *out, struct str s, const char *also);
 
 #endif

@@ -110,7 +110,10 @@ static int s3_prove(struct web *w, const struct web_call *c, struct web_head *h,
         .payload = c->sha256 ? c->sha256 : EMPTY_SHA256,
     };
 
-    aws_keys_get(s->keys, &h->arena, &sign.id, &sign.secret, &token);
+    if (aws_keys_get(s->keys, &h->arena, &sign.id, &sign.secret, &token, e) < 0) {
+        buf_release(&line);
+        return -1;
+    }
     sigv4_date(clock_system()->wall_us(clock_system()), sign.date);
     web_head_add(h, arena_textf(&h->arena, "x-amz-date: %s", sign.date));
     web_head_add(h, arena_textf(&h->arena, "x-amz-content-sha256: %s", sign.payload));
@@ -180,11 +183,17 @@ static bool s3_sum(const struct http_in *in, uint32_t *out)
     return web_sum_read(http_in_header(in, META_SUM), out);
 }
 
+static void s3_forget(struct web *w)
+{
+    aws_keys_refused(((struct s3 *)w)->keys);
+}
+
 static const struct web_ops web_ops = {
     .name = "S3",
     .prove = s3_prove,
     .judge = s3_judge,
     .sum = s3_sum,
+    .forget = s3_forget,
 };
 
 /* The key's path, encoded. */

@@ -44,23 +44,11 @@ const char *web_key(const struct web *w, struct arena *a, const char *key)
     return whole;
 }
 
-static bool is_plain(char c, const char *also)
-{
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-           (c && strchr(also, c));
-}
-
 const char *web_encoded(struct arena *a, const char *text, bool slashes_stay)
 {
     struct buf out = BUF_INIT(3 * strlen(text) + 1);
 
-    for (const char *p = text; *p; p++) {
-        bool plain = is_plain(*p, slashes_stay ? "-_.~/" : "-_.~");
-        if (plain)
-            buf_add_char(&out, *p);
-        else
-            buf_addf(&out, "%%%02X", (unsigned char)*p);
-    }
+    http_add_encoded(&out, str_of(text), slashes_stay ? "/" : "");
     const char *copy = arena_copy(a, out.p ? out.p : "", out.len);
     buf_release(&out);
     return copy;
@@ -367,11 +355,12 @@ int web_nothing(struct web *w, const char *key, uint64_t to, struct error *e)
 /* Does it stand in a URL and in XML as it is? */
 static bool is_name(struct str s)
 {
-    size_t plain = 0;
+    struct buf encoded = BUF_INIT(3 * s.len + 1);
 
-    while (plain < s.len && is_plain(s.p[plain], "-_./"))
-        plain++;
-    return plain == s.len;
+    http_add_encoded(&encoded, s, "/");
+    bool plain = encoded.len == s.len;
+    buf_release(&encoded);
+    return plain;
 }
 
 static int take_prefix(struct web *w, struct str prefix, struct error *e)

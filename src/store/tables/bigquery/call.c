@@ -255,26 +255,13 @@ yyjson_val *rest_ask(struct bigquery *b, const struct rest_call *c, struct arena
 
 /* ---- Names, numbers ---- */
 
-static void add_encoded(struct buf *out, struct str s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-                     (c && strchr("-_.~:", c));
-        if (plain)
-            buf_add_char(out, (char)c);
-        else
-            buf_addf(out, "%%%02X", c);
-    }
-}
-
 const char *rest_path(struct arena *a, const char *text, const struct str *part)
 {
     struct buf out = BUF_INIT((size_t)64 * 1024);
 
     for (const char *p = text; *p; p++) {
         if (p[0] == '{' && p[1] == '}') {
-            add_encoded(&out, *part++);
+            http_add_encoded(&out, *part++, ":");
             p++;
         } else {
             buf_add_char(&out, *p);
