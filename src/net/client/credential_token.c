@@ -85,14 +85,7 @@ static int add_signature(EVP_PKEY *key, struct str text, struct buf *form, struc
 static void add_value(struct buf *form, const char *name, const char *value)
 {
     buf_add_c(form, name);
-    for (; *value; value++) {
-        unsigned char c = (unsigned char)*value;
-        if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-            strchr("-_.~", c))
-            buf_add_char(form, (char)c);
-        else
-            buf_addf(form, "%%%02X", c);
-    }
+    http_add_encoded(form, str_of(value), "");
 }
 
 static void add_user(const struct credential_account *a, struct buf *form)
